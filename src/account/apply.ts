@@ -5,9 +5,8 @@
  */
 import { UndropError } from '../errors.js';
 import { isServerError, type ServicePool } from '../service/pool/pools.js';
-import { numberOf, textOf } from '../service/row.js';
 import { readServerFacts } from '../service/server-facts.js';
-import { note, sql } from '../service/sql.js';
+import { note, numberOf, sql, textOf } from '../service/sql.js';
 import { ACCESS_DENIED } from '../wire/server-errors.js';
 import { hasPartialRevokes, missingSchemas, readSchemas } from './examine.js';
 import {

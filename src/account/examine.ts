@@ -4,12 +4,10 @@
  * tables. It changes nothing.
  */
 import { findRows } from '../ledger/read.js';
-import { foldName } from '../names/names.js';
-import { RECYCLE_SCHEMA } from '../names/recycle-schema.js';
+import { foldName, RECYCLE_SCHEMA } from '../names/names.js';
 import { type ServicePool, unlessRefused } from '../service/pool/pools.js';
-import { textOf, textOrNullOf } from '../service/row.js';
 import { readServerFacts, type ServerFacts } from '../service/server-facts.js';
-import { note, sql } from '../service/sql.js';
+import { note, sql, textOf, textOrNullOf } from '../service/sql.js';
 import { ABSENT_TABLE, ACCESS_DENIED } from '../wire/server-errors.js';
 import { isOfUsers, type Need, needsOf, type Tier } from './grants.js';
 import { findPrograms, type Program } from './programs.js';

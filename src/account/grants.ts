@@ -6,7 +6,7 @@
  *   managed   without what a managed server keeps for itself: what needs it is held in place
  *   least     as `managed`, on named schemas only
  */
-import { RECYCLE_SCHEMA, RECYCLE_SCHEMA_LOCAL, spareSchemasFor } from '../names/recycle-schema.js';
+import { RECYCLE_SCHEMA, RECYCLE_SCHEMA_LOCAL, spareSchemasFor } from '../names/names.js';
 import { grantClause, renderQuery, type SQLQuery, sql } from '../service/sql.js';
 import type { ServerVersion } from '../wire/connection/handshake-v10.js';
 

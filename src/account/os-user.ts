@@ -9,8 +9,7 @@ import type { Log } from '../log.js';
 import { describeAddress } from '../service/errors.js';
 import type { PoolSet } from '../service/pool/pool-set.js';
 import { type ServerAddress, type ServicePool, unlessRefused } from '../service/pool/pools.js';
-import { textOf } from '../service/row.js';
-import { note, sql } from '../service/sql.js';
+import { note, sql, textOf } from '../service/sql.js';
 import { ACCESS_DENIED, ER_NO_SUCH_TABLE } from '../wire/server-errors.js';
 
 /** `name@host` of each; null if the service account may not see the accounts. */

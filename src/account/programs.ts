@@ -5,8 +5,7 @@
  */
 import { assert } from '../assert.js';
 import type { ServicePool } from '../service/pool/pools.js';
-import { textOf, textOrNullOf } from '../service/row.js';
-import { note, sql } from '../service/sql.js';
+import { note, sql, textOf, textOrNullOf } from '../service/sql.js';
 import { hypotheses, modeFromSqlMode } from '../sql/lex/lex-mode.js';
 import { Lexer } from '../sql/lex/lexer.js';
 import { Unreadable } from '../sql/reading.js';

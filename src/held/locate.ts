@@ -4,9 +4,8 @@
  * the way back of a table that still exists.
  */
 import { isServerError, type ServiceConnection } from '../service/pool/pools.js';
-import { numberOf, textOf } from '../service/row.js';
 import { readServerFacts } from '../service/server-facts.js';
-import { ident, note, type SQLQuery, sql } from '../service/sql.js';
+import { ident, note, numberOf, type SQLQuery, sql, textOf } from '../service/sql.js';
 import { ABSENT_TABLE } from '../wire/server-errors.js';
 
 interface Whereabouts {

@@ -6,12 +6,11 @@
  * connection breaks, nobody knows yet.
  */
 import { UndropError } from '../errors.js';
-import { parseHoldName, type TableState } from '../names/hold-name.js';
+import { parseHoldName, type TableState } from '../names/names.js';
 import { findHoldTables, readRecycleSchemas } from '../service/hold-tables.js';
 import { isServerError, type ServicePool } from '../service/pool/pools.js';
 import { isKilled, runWithTimeout } from '../service/pool/statement-timeout.js';
-import { numberOf } from '../service/row.js';
-import { ident, note, sql } from '../service/sql.js';
+import { ident, note, numberOf, sql } from '../service/sql.js';
 import { ABSENT_TO_RENAME, ER_DUP_KEY, ER_TABLE_EXISTS_ERROR } from '../wire/server-errors.js';
 import { readTable } from './foreign-keys/read-table.js';
 

@@ -3,12 +3,11 @@
  * broke off has given it. Changes nothing.
  */
 
-import { FOREIGN_KEY_LINE, ownDefinition } from '../ledger/detached/restore-script.js';
 import type { LedgerRow } from '../ledger/entry.js';
+import { FOREIGN_KEY_LINE, ownDefinition } from '../ledger/write.js';
 import { isServerError, type ServicePool } from '../service/pool/pools.js';
-import { dateOrNullOf, textOf } from '../service/row.js';
 import { readServerFacts } from '../service/server-facts.js';
-import { ident, note, sql } from '../service/sql.js';
+import { dateOrNullOf, ident, note, sql, textOf } from '../service/sql.js';
 
 export interface LiveName {
   readonly schema: string;

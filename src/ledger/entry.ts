@@ -2,7 +2,7 @@
  * One row of the ledger: a dropped table and its way back. The lifecycle needs none of it, because
  * the hold name says enough; people, restores and recovery do.
  */
-import type { TableState } from '../names/hold-name.js';
+import type { TableState } from '../names/names.js';
 import type { Detached } from './detached/detached.js';
 
 /**

@@ -5,32 +5,9 @@
  * back, so an owner is never taken for gone because of a clock.
  */
 import type { ServiceConnection, ServicePool } from '../service/pool/pools.js';
-import { numberOf } from '../service/row.js';
 import { readServerFacts, type ServerFacts } from '../service/server-facts.js';
-import { note, type SQLQuery, serverIdentity, sql } from '../service/sql.js';
-
-/**
- * For a row's `proxy_id`: which proxy, and on which server it wrote the row; by the server's own
- * words, because a pool may lead to another one behind the same name by now.
- */
-export function proxyAt(
-  proxyId: string,
-  server: Pick<ServerFacts, 'flavour' | 'versionId'>,
-): SQLQuery {
-  return sql`CONCAT(${proxyId}, ${AT}, CRC32(${serverIdentity(server)}))`;
-}
-
-const AT = '@';
-
-/** The processlist that costs the server least. Others' rows need PROCESS. */
-export function processlistOf(
-  server: Pick<ServerFacts, 'flavour' | 'versionId' | 'performanceSchema'>,
-): SQLQuery {
-  const { flavour, versionId, performanceSchema } = server;
-  return flavour === 'mysql' && versionId >= 80_022 && performanceSchema
-    ? sql`performance_schema.processlist`
-    : sql`information_schema.PROCESSLIST`;
-}
+import { note, numberOf, processlistOf, serverIdentity, sql } from '../service/sql.js';
+import { AT } from './intents/intent-text.js';
 
 /**
  * Ids of the rows that replication has brought, on a server that may be written to: they are about

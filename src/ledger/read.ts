@@ -4,12 +4,15 @@ import type { Row, ServiceConnection } from '../service/pool/pools.js';
 import {
   dateOf,
   dateOrNullOf,
+  note,
   numberOf,
   numberOrNullOf,
+  type SQLQuery,
+  sql,
   textOf,
   textOrNullOf,
-} from '../service/row.js';
-import { note, type SQLQuery, sql, valueList } from '../service/sql.js';
+  valueList,
+} from '../service/sql.js';
 import { parseDetached } from './detached/detached.js';
 import type { Failure, LedgerRow, LedgerState, Todo } from './entry.js';
 import { LEDGER } from './tables.js';

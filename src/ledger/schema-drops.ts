@@ -14,19 +14,26 @@
 
 import { assert } from '../assert.js';
 import type { Row, ServiceConnection, ServicePool, TaskConnection } from '../service/pool/pools.js';
-import { dateOf, numberOf, numberOrNullOf, textOf } from '../service/row.js';
 import { readServerFacts } from '../service/server-facts.js';
-import { note, type SQLQuery, sql } from '../service/sql.js';
+import {
+  dateOf,
+  note,
+  numberOf,
+  numberOrNullOf,
+  processlistOf,
+  type SQLQuery,
+  sql,
+  textOf,
+} from '../service/sql.js';
 import { type DroppingStatement, STATEMENT_CHARACTERS_MAX } from './entry.js';
-import { processlistOf, proxyAt } from './owner.js';
+import { proxyAt } from './intents/intent-text.js';
 import {
   formatSchemaDetails,
   parseSchemaDetails,
   type SchemaDetails,
   schemaScript,
 } from './schema-details.js';
-import { beforeNextTry, KNOWN_VERSION, LEDGER, ledgerUnavailable } from './tables.js';
-import { mayUnlog } from './unlogged.js';
+import { beforeNextTry, KNOWN_VERSION, LEDGER, ledgerUnavailable, mayUnlog } from './tables.js';
 
 /**
  * emptying: tables are being renamed away. emptied: none was left, and the DROP may have been sent.

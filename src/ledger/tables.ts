@@ -6,7 +6,7 @@
  * Invariant: no name here matches the pattern of held tables; the collector never sees them.
  */
 import { type ErrorCode, UndropError } from '../errors.js';
-import { isLocalSchema, RECYCLE_SCHEMA, RECYCLE_SCHEMA_LOCAL } from '../names/recycle-schema.js';
+import { isLocalSchema, RECYCLE_SCHEMA, RECYCLE_SCHEMA_LOCAL } from '../names/names.js';
 import { isConnectionLost } from '../service/errors.js';
 import {
   isServerError,
@@ -14,13 +14,13 @@ import {
   type ServicePool,
   unlessRefused,
 } from '../service/pool/pools.js';
-import { numberOf, numberOrNullOf, textOf } from '../service/row.js';
-import { ident, note, sql } from '../service/sql.js';
+import { ident, note, numberOf, numberOrNullOf, sql, textOf } from '../service/sql.js';
 import {
   ABSENT_TABLE,
   ACCESS_DENIED,
   ER_BAD_FIELD_ERROR,
   ER_DUP_FIELDNAME,
+  ER_SPECIFIC_ACCESS_DENIED_ERROR,
   ER_SUBQUERY_NO_1_ROW,
   LOCK_NOT_GRANTED,
   READ_ONLY_SERVER,
@@ -251,4 +251,23 @@ export async function createSchema(connection: ServiceConnection, schema: string
  */
 async function createLocal(connection: ServiceConnection): Promise<void> {
   await unlessRefused(createSchema(connection, RECYCLE_SCHEMA_LOCAL), undefined, ...NOT_ALLOWED);
+}
+
+// ── rows that replicas do not see ────────────────────────────────────────────────────────────────
+// Whether this account may switch sql_log_bin off. If it may, the ledger rows of drops that
+// replicas don't see are not seen by them either: a logged one would be an errant transaction
+// there. Each row says what was done with it, because a logged UPDATE of a row that a replica
+// hasn't got would stop its replication.
+
+const known = new WeakMap<ServicePool, Promise<boolean>>();
+
+/** Asked of the server once for each pool. */
+export function mayUnlog(pool: ServicePool): Promise<boolean> {
+  const before = known.get(pool);
+  if (before !== undefined) return before;
+  const tried = pool.run(sql`DO ${note('look')} 0`, { logged: false }).then(() => true);
+  const asked = unlessRefused(tried, false, ER_SPECIFIC_ACCESS_DENIED_ERROR);
+  known.set(pool, asked);
+  asked.catch(() => known.delete(pool));
+  return asked;
 }

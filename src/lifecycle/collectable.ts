@@ -9,7 +9,7 @@
 import type { LedgerRow } from '../ledger/entry.js';
 import { findRows } from '../ledger/read.js';
 import { openGroupsOf } from '../ledger/schema-drops.js';
-import { isLocalSchema, isRecycleSchema } from '../names/recycle-schema.js';
+import { isLocalSchema, isRecycleSchema } from '../names/names.js';
 import { intentsWithLiveSession } from '../recovery/live-owners.js';
 import { type HoldTable, listHoldTables, listRecycledHoldTables } from '../service/hold-tables.js';
 import { type ServiceConnection, type ServicePool, unlessRefused } from '../service/pool/pools.js';

@@ -8,7 +8,7 @@
  * dropped; what may not be purged is dropped with its rows.
  */
 import { assertNever } from '../assert.js';
-import type { TableState } from '../names/hold-name.js';
+import type { TableState } from '../names/names.js';
 
 /** What the name says, and, once somebody looked, the table itself. */
 export interface StepTable {

@@ -8,12 +8,11 @@
  * may be given up after any chunk and begun anew.
  */
 import { assert } from '../assert.js';
-import { mayUnlog } from '../ledger/unlogged.js';
-import { parseHoldName } from '../names/hold-name.js';
+import { mayUnlog } from '../ledger/tables.js';
+import { parseHoldName } from '../names/names.js';
 import type { HoldTable } from '../service/hold-tables.js';
 import { isServerError, type ServiceConnection } from '../service/pool/pools.js';
-import { numberOf, textOf, textOrNullOf } from '../service/row.js';
-import { ident, note, sql } from '../service/sql.js';
+import { ident, note, numberOf, sql, textOf, textOrNullOf } from '../service/sql.js';
 import { ABSENT_TABLE, ER_SPECIFIC_ACCESS_DENIED_ERROR, GAVE_UP } from '../wire/server-errors.js';
 import { type Collectable, logFields } from './collectable.js';
 import {

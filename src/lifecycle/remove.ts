@@ -9,8 +9,7 @@
 import { assert } from '../assert.js';
 import { LIVE_STATES } from '../ledger/entry.js';
 import { findRows } from '../ledger/read.js';
-import { parseHoldName } from '../names/hold-name.js';
-import { isRecycleSchema } from '../names/recycle-schema.js';
+import { isRecycleSchema, parseHoldName } from '../names/names.js';
 import { ident, note, sql } from '../service/sql.js';
 import { type Collectable, logFields } from './collectable.js';
 import type { TableFacts } from './next-step.js';

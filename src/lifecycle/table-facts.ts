@@ -4,14 +4,12 @@
  * pool. A DELETE in it would fire the triggers and follow the foreign keys into live rows. In its
  * own schema its own triggers may still be on it: no row is deleted there, and a DROP fires none.
  */
-import { foreignKeysOf } from '../ledger/detached/foreign-keys.js';
-import { foldName } from '../names/names.js';
-import { isRecycleSchema } from '../names/recycle-schema.js';
+import { foreignKeysOf } from '../ledger/intents/intent-text.js';
+import { foldName, isRecycleSchema } from '../names/names.js';
 import type { HoldTable } from '../service/hold-tables.js';
 import type { Row, ServiceConnection } from '../service/pool/pools.js';
-import { numberOf, textOf, textOrNullOf } from '../service/row.js';
 import type { ServerFacts } from '../service/server-facts.js';
-import { note, sql } from '../service/sql.js';
+import { note, numberOf, sql, textOf, textOrNullOf } from '../service/sql.js';
 import type { RemovalFacts, TableFacts } from './next-step.js';
 
 const TABLE_TYPES: ReadonlySet<string> = new Set(['BASE TABLE', 'SEQUENCE', 'SYSTEM VERSIONED']);

@@ -10,7 +10,7 @@ import type { LedgerState } from '../ledger/entry.js';
 import { findRows } from '../ledger/read.js';
 import { recordState } from '../ledger/write.js';
 import type { Log } from '../log.js';
-import { formatHoldName } from '../names/hold-name.js';
+import { formatHoldName } from '../names/names.js';
 import { isServerError, type ServicePool, unlessRefused } from '../service/pool/pools.js';
 import { ident, note, sql } from '../service/sql.js';
 import { ABSENT_TO_RENAME } from '../wire/server-errors.js';

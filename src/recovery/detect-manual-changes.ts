@@ -12,7 +12,7 @@ import type { LedgerRow, LedgerState } from '../ledger/entry.js';
 import { findRows, type LedgerCursor, nextPage } from '../ledger/read.js';
 import { recordOutcome, recordState } from '../ledger/write.js';
 import type { Log } from '../log.js';
-import { isRecycleSchema } from '../names/recycle-schema.js';
+import { isRecycleSchema } from '../names/names.js';
 import { isRowLevelError } from '../service/errors.js';
 import {
   findHoldTables,

@@ -6,13 +6,20 @@
  * because a live table's foreign key may lead to a held one until recovery comes; so the look costs
  * the same however many tables are held.
  */
-import { processlistOf, writtenElsewhere } from '../ledger/owner.js';
+import { writtenElsewhere } from '../ledger/owner.js';
 import { findRows } from '../ledger/read.js';
 import { LEDGER } from '../ledger/tables.js';
 import type { ServicePool } from '../service/pool/pools.js';
-import { dateOf, numberOf, numberOrNullOf, textOf } from '../service/row.js';
 import { readServerFacts } from '../service/server-facts.js';
-import { note, sql } from '../service/sql.js';
+import {
+  dateOf,
+  note,
+  numberOf,
+  numberOrNullOf,
+  processlistOf,
+  sql,
+  textOf,
+} from '../service/sql.js';
 
 interface Owned {
   readonly id: string;

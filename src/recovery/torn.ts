@@ -11,9 +11,8 @@ import { type LedgerRow, TORN } from '../ledger/entry.js';
 import { recordState } from '../ledger/write.js';
 import type { Log } from '../log.js';
 import { isServerError, type ServicePool } from '../service/pool/pools.js';
-import { numberOf } from '../service/row.js';
 import { readServerFacts } from '../service/server-facts.js';
-import { ident, note, type SQLQuery, sql } from '../service/sql.js';
+import { ident, note, numberOf, type SQLQuery, sql } from '../service/sql.js';
 import {
   CANT_BE_OPENED,
   ER_FAILED_READ_FROM_PAR_FILE,

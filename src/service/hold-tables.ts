@@ -2,11 +2,9 @@
  * Lists the tables that have a hold name, by schema. Names only: no table is opened for it, and one
  * schema is a constant in each statement, because 5.6 and MariaDB read every folder otherwise.
  */
-import { type HoldName, parseHoldName } from '../names/hold-name.js';
-import { isRecycleSchema } from '../names/recycle-schema.js';
+import { type HoldName, isRecycleSchema, parseHoldName } from '../names/names.js';
 import type { ServiceConnection } from './pool/pools.js';
-import { textOf } from './row.js';
-import { note, sql } from './sql.js';
+import { note, sql, textOf } from './sql.js';
 
 export interface HoldTable extends HoldName {
   readonly schema: string;

@@ -5,8 +5,7 @@
 import { UndropError } from '../errors.js';
 import { parseServerVersion } from '../wire/connection/handshake-v10.js';
 import type { ServiceConnection, ServicePool } from './pool/pools.js';
-import { dateOf, numberOf, textOf } from './row.js';
-import { ident, note, sql } from './sql.js';
+import { dateOf, ident, note, numberOf, sql, textOf } from './sql.js';
 
 export interface ServerFacts {
   readonly flavour: 'mysql' | 'mariadb';

@@ -6,7 +6,7 @@ import { randomBytes } from 'node:crypto';
 import { assert } from '../assert.js';
 import { UndropError } from '../errors.js';
 import type { Log } from '../log.js';
-import { newHoldId } from '../names/hold-name.js';
+import { newHoldId } from '../names/names.js';
 import type { Rule } from '../policy/rules.js';
 import type { ServicePool } from '../service/pool/pools.js';
 import type { CommandOnName } from '../sql/named-statement.js';
@@ -19,8 +19,8 @@ import type {
   Verdict,
 } from '../sql/verdict.js';
 import type { DropResult, DropStatement, SessionGuess } from '../steps/drop-options.js';
+import { refuse } from '../steps/procedure.js';
 import { notUnderstood } from '../steps/refusals/refusals.js';
-import { refuse } from '../steps/refuse.js';
 import type { UserFacts } from '../steps/request.js';
 import { areForDestroying, DestroyHinted, notDestroyed } from '../steps/rules/hints.js';
 import { run } from '../steps/run.js';
@@ -152,7 +152,7 @@ export async function dropAndHold(
 ): Promise<Interception> {
   const { hints, destroy = () => refused(notDestroyed(drop), options) } = how;
   const { procedure = procedureOf(drop.statement) } = how;
-  if (areForDestroying(hints)) return destroy(null);
+  if (hints.length > 0 && areForDestroying(hints)) return destroy(null);
   const { service, session, server, userSession, logBinMayBeOff } = options;
   const request = { ...drop, server, session };
   const seen = { guess, logBinMayBeOff };

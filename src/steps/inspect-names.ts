@@ -5,8 +5,14 @@
 import { assert } from '../assert.js';
 import { UndropError } from '../errors.js';
 import type { LastingBlocker } from '../held/relocate/blockers.js';
-import type { ErrPacket } from '../wire/response.js';
-import type { Result } from '../wire/result-reader.js';
+import type { IntentFacts, IntentTable } from '../ledger/write.js';
+import { parseHoldName, RECYCLE_SCHEMA } from '../names/names.js';
+import type { Ruling } from '../policy/decide.js';
+import { crossCheck } from '../sql/cross-check.js';
+import type { DropTableStatement } from '../sql/grammar/drop-table.js';
+import { isRecycleName } from '../sql/trigger-scan.js';
+import type { ServerVersion } from '../wire/connection/handshake-v10.js';
+import type { ErrPacket, Result } from '../wire/response.js';
 import {
   ER_MAX_PREPARED_STMT_COUNT_REACHED,
   ER_NO_DB_ERROR,
@@ -14,17 +20,20 @@ import {
   ER_XAER_RMFAIL,
 } from '../wire/server-errors.js';
 import { qualify, serviceNames } from './names/client-names.js';
-import { ask, perform, query, type Steps } from './procedure.js';
-import { notDone, SET_IF_EXISTS } from './refusals/refusals.js';
 import {
   type Answer,
   again,
   answerWith,
+  ask,
   holdFailed,
+  perform,
+  query,
   type Reply,
   refuse,
+  type Steps,
   sentenceStart,
-} from './refuse.js';
+} from './procedure.js';
+import { notDone, SET_IF_EXISTS } from './refusals/refusals.js';
 import type { DropRequest, UserFacts } from './request.js';
 import { areForDestroying, DestroyHinted, FORGET_HINT } from './rules/hints.js';
 import type { Beginning } from './run.js';
@@ -76,7 +85,7 @@ export function* inspectNames(
   assert(last !== undefined, 'the facts have an answer');
   const facts = readFacts(last);
   if (!('errno' in facts)) yield* know(facts, hints);
-  const wrong = yield* syntaxError(request, prepared);
+  const wrong = prepared?.kind === 'err' ? yield* syntaxError(request, prepared) : null;
   if (wrong !== null) return wrong;
   if ('errno' in facts) return yield* serversError(request, facts);
   const setting = wrongSetting(request, facts);
@@ -152,9 +161,163 @@ function wrongSetting(
   request: DropRequest,
   { gtidNext, addsIfExists }: UserFacts,
 ): UndropError | null {
+  if (gtidNext === null && !addsIfExists) return null;
   const tables = sentenceStart(request);
-  if (gtidNext !== null) return notDone('under a GTID of its session', tables, REPLAY_DIRECTLY);
-  return addsIfExists ? notDone('under sql_if_exists', tables, SET_IF_EXISTS) : null;
+  return gtidNext === null
+    ? notDone('under sql_if_exists', tables, SET_IF_EXISTS)
+    : notDone('under a GTID of its session', tables, REPLAY_DIRECTLY);
 }
 
 const REPLAY_DIRECTLY = 'SET gtid_next = AUTOMATIC, or replay a binary log on a direct connection.';
+
+// ── what speaks against a drop ───────────────────────────────────────────────────────────────────
+// What speaks against taking a table away, whatever it is: undrop's own schemas, a service that
+// isn't on the session's server, a rule. Pure.
+
+const LEDGER = ['ledger', 'ledger_version'];
+
+/** A statement, what the session sees under each of its names, and what rules make of each. */
+interface Drop {
+  readonly request: DropRequest;
+  readonly facts: UserFacts;
+  readonly kinds: readonly NameKind[];
+  readonly rulings: readonly Ruling[];
+}
+
+/** What speaks against a drop, whatever its tables are; null: nothing does. */
+export function refusalBeforeInspection(
+  { request, facts, kinds, rulings }: Drop,
+  intent: IntentFacts,
+): UndropError | null {
+  const recycled = refusalOfRecycled(intent.tables);
+  if (recycled !== null) return recycled;
+  if (!isSameServer(request, intent, facts)) {
+    const { threadId } = request.session;
+    return new UndropError('UNDROP_SESSION_NOT_FOUND', {
+      tables: sentenceStart(request),
+      threadId,
+    });
+  }
+  for (const [index, seen] of intent.tables.entries()) {
+    const rule = rulings[index]?.refusedBy ?? null;
+    const kind = kinds[index];
+    // A rule says nothing about what isn't there, or is no base table.
+    if (rule === null || kind === undefined || knownKind(kind, seen) !== 'base') continue;
+    const tables = sentenceStart(request);
+    return new UndropError('UNDROP_RULE', { tables, table: `${seen.schema}.${seen.table}`, rule });
+  }
+  return null;
+}
+
+/**
+ * The service is on the server of the user's session: it sees the session's thread id come from the
+ * port that we dialled from; or, if something between us and the server changes ports, a session
+ * of that id on a server that calls itself the same.
+ */
+export function isSameServer(
+  request: Pick<DropRequest, 'session'>,
+  intent: Pick<IntentFacts, 'sessionHost' | 'serverIdentity'>,
+  facts: Pick<UserFacts, 'serverIdentity'>,
+): boolean {
+  const { upstreamLocalPort } = request.session;
+  if (intent.sessionHost === null) return false;
+  if (intent.sessionHost.endsWith(`:${upstreamLocalPort}`)) return true;
+  return intent.serverIdentity === facts.serverIdentity;
+}
+
+/**
+ * A RENAME of a table of MariaDB's whose tablespace is discarded (ALTER TABLE … DISCARD TABLESPACE)
+ * leaves the .ibd file where it is that somebody has put beside the table for an IMPORT, and then
+ * neither CREATE TABLE of that name (1005) nor DROP DATABASE (1010) works. No statement tells
+ * whether there is such a file.
+ */
+export function refusalOfDiscarded(
+  request: Pick<DropRequest, 'server' | 'statement' | 'subject'>,
+  { tables }: IntentFacts,
+): UndropError | null {
+  // The server counts at least one page for every other table of InnoDB.
+  const found = tables.find(
+    ({ engine, byteEstimate }) => engine === 'InnoDB' && byteEstimate === 0,
+  );
+  if (request.server.flavour !== 'mariadb' || found === undefined) return null;
+  const cause = `the tablespace of ${found.schema}.${found.table} is discarded, and a RENAME on this server leaves a file behind that is there for its IMPORT`;
+  return new UndropError('UNDROP_HOLD_FAILED', { tables: sentenceStart(request), cause });
+}
+
+/**
+ * What a name stands for. The session can't tell without any right on it, or a lock of it: then the
+ * service has seen it, and the RENAME will say who may what.
+ */
+export function knownKind(
+  kind: NameKind,
+  { kind: seen }: Pick<IntentTable, 'kind'>,
+): 'temporary' | 'view' | 'base' | 'missing' {
+  if (kind !== 'denied' && kind !== 'unlocked') return kind;
+  return seen === 'sequence' ? 'base' : seen;
+}
+
+/** A table in one of undrop's own schemas; null: there is none. */
+export function refusalOfRecycled(tables: readonly RecycledName[]): UndropError | null {
+  const recycled = tables.find(({ schema }) => isRecycleName(schema));
+  if (recycled === undefined) return null;
+  const table = `${recycled.schema}.${recycled.table}`;
+  return new UndropError('UNDROP_RECYCLE_SCHEMA', { table, what: whatIsRecycled(recycled) });
+}
+
+interface RecycledName {
+  readonly schema: string;
+  readonly table: string;
+}
+
+/**
+ * Goes on after "it is": a table in one of undrop's own schemas. That it is removed is said of held
+ * ones only. `schema`: one of ours, in whatever case.
+ */
+export function whatIsRecycled(name: RecycledName): string {
+  const schema = name.schema.toLowerCase();
+  if (schema === RECYCLE_SCHEMA && LEDGER.includes(name.table.toLowerCase())) {
+    return 'the ledger of undrop, which stays';
+  }
+  const where = 'in the recycle schema of undrop';
+  if (parseHoldName(name.table) === null) return `${where}, where no client drops anything`;
+  return `${where}, which removes it in its time`;
+}
+
+// ── names of files, and a second parser ──────────────────────────────────────────────────────────
+// What speaks against a drop whose grammar is clear: a name that is that of a file, a second parser
+// that reads another list.
+
+/**
+ * Why a DROP TABLE isn't run although its grammar is clear; null: nothing speaks against it.
+ * `text`: that of the statement alone; null for a second parser to be left out.
+ */
+export function objectionTo(
+  statement: DropTableStatement,
+  server: ServerVersion,
+  text: Uint8Array | null = null,
+): string | null {
+  const names = statement.names.flatMap(({ schema, table }) => [schema, table]);
+  if (hasFileNames(server) && names.some(isFileName)) {
+    return `${FILE_NAME_PREFIX} names a table by its file`;
+  }
+  return text === null ? null : crossCheck(statement, text);
+}
+
+/**
+ * What follows is no name but that of a file: `#mysql50#a` is the table a without its locks. Not
+ * even SHOW CREATE may use such a name: on MySQL 5.6 the schema can't be dropped any more then.
+ */
+export const FILE_NAME_PREFIX = '#mysql50#';
+/** From here on MySQL finds its tables in a dictionary: there it is a name like any other. */
+const FILE_NAMES_UNTIL = 80_000;
+
+/** Whether a name that begins so is that of a file. */
+export function hasFileNames({ flavour, versionId }: ServerVersion): boolean {
+  return flavour === 'mariadb' || versionId < FILE_NAMES_UNTIL;
+}
+
+export function isFileName(name: Uint8Array | null): boolean {
+  return (
+    name !== null && Buffer.from(name).toString('latin1').toLowerCase().startsWith(FILE_NAME_PREFIX)
+  );
+}

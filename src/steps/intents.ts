@@ -13,17 +13,17 @@ import { systemClock } from '../clock.js';
 import { UndropError } from '../errors.js';
 import { finishRestore } from '../held/finish-restore.js';
 import { STATEMENT_CHARACTERS_MAX } from '../ledger/entry.js';
-import { forgetUnanswered, isIntentWaiting } from '../ledger/intents/waiting-intent.js';
+import { forgetUnanswered, isIntentWaiting } from '../ledger/intents/take-over.js';
 import { forgetIntents, type IntentFacts, recordIntent, recordOutcome } from '../ledger/write.js';
-import { asksForHosts, type Ruling } from '../policy/decide.js';
+import { asksForHosts, type HoldTime, type Ruling } from '../policy/decide.js';
 import { resolveEnded } from '../recovery/resolve-intents.js';
-import type { DropOptions } from './drop-options.js';
+import type { DropOptions, DropResult } from './drop-options.js';
+import { refusalOfDiscarded } from './inspect-names.js';
 import { type NamedTable, type ServiceNames, serviceNames } from './names/client-names.js';
-import { refusalOfDiscarded } from './preconditions.js';
+import { type HeldTable, sentenceStart } from './procedure.js';
 import { rootCause } from './refusals/refusals.js';
-import { type HeldTable, sentenceStart } from './refuse.js';
 import type { DropRequest, UserFacts } from './request.js';
-import { areForDestroying, notDestroyed, readHints } from './rules/hints.js';
+import { notDestroyed, readHints } from './rules/hints.js';
 import { ruleTables } from './rules/rules.js';
 
 /** How long to wait before it is tried once more. */
@@ -89,12 +89,26 @@ export class Intents {
     for (const id of request.ids) options.activeIds.add(id);
   }
 
-  /** As it is in the ledger, for the log; null: it is no table of the statement. */
-  nameOf(id: string): string | null {
-    const table = this.#recorded?.intent?.tables.find((one) => one.id === id);
-    return table === undefined
-      ? (this.#targets.get(id)?.name ?? null)
-      : `${table.schema}.${table.table}`;
+  /** The names as they are in the ledger, and what decided of each, for the log. */
+  shownOf(held: readonly HeldTable[]): Pick<DropResult, 'tables' | 'by'> {
+    const recorded = this.#recorded?.intent?.tables ?? [];
+    const tables = held.flatMap(({ id }) => {
+      const table = recorded.find((one) => one.id === id);
+      return table === undefined
+        ? (this.#targets.get(id)?.name ?? [])
+        : `${table.schema}.${table.table}`;
+    });
+    return { tables, by: held.map(({ id }) => this.rulingOf(id)?.by ?? null) };
+  }
+
+  /** How long each is to be held; `isLate`: the client had to wait for its answer. */
+  holdsOf(held: readonly HeldTable[], isLate: boolean): ReadonlyMap<string, HoldTime> {
+    const holds = held.map(({ id }) => {
+      const ruling = this.rulingOf(id);
+      const late = isLate ? ruling?.holdIfLate : null;
+      return [id, late ?? ruling?.hold ?? this.#options.holdMs] as const;
+    });
+    return new Map(holds);
   }
 
   rulingOf(id: string): Ruling | undefined {
@@ -110,7 +124,8 @@ export class Intents {
     this.beganMs = performance.now();
     // A wrong guess of that kind leaves nothing in the binary log.
     this.#logged = !logBinMayBeOff;
-    this.#recording = this.#record(this.#guessed, { logged: this.#logged, ...guess });
+    const { ids } = this.#request;
+    this.#recording = this.#record(this.#guessed, ids, { logged: this.#logged, ...guess });
   }
 
   /** Resolves with true once the intents are seen to wait, with false once they are done. */
@@ -131,17 +146,18 @@ export class Intents {
   /** The intents as the session's own facts want them. */
   async record(facts: UserFacts, wasStuck: boolean): Promise<RecordedIntent> {
     const { guess } = this.#options;
+    const { ids } = this.#request;
     let first = await this.#recording;
     if (first === null || (wasStuck && first.intent === null)) {
-      first = await this.#record(this.#guessed, { logged: this.#logged, ...guess });
+      first = await this.#record(this.#guessed, ids, { logged: this.#logged, ...guess });
     }
     this.#recorded = first;
     const names = serviceNames(this.#request, facts);
     const isSame = facts.logged === this.#logged && facts.user === guess.user;
     // What was decided by the guess would be decided so again.
-    const isAskedForHosts = asksForHosts(this.#options.rules ?? []);
+    const isSameAccount = guess.account === facts.account;
     const isRuledAlike =
-      facts.hint === null && (!isAskedForHosts || guess.account === facts.account);
+      facts.hint === null && (isSameAccount || !asksForHosts(this.#options.rules ?? []));
     if (isSame && isRuledAlike && JSON.stringify(names) === JSON.stringify(this.#guessed))
       return first;
     // What the server refused once it would refuse again, with words about the second try.
@@ -149,7 +165,7 @@ export class Intents {
     // A row that stays is in the way of the new one, and then nothing is dropped.
     if (first.intent !== null) await this.tryToForget();
     this.#logged = facts.logged;
-    this.#recorded = await this.#record(names, facts);
+    this.#recorded = await this.#record(names, ids, facts);
     return this.#recorded;
   }
 
@@ -158,7 +174,7 @@ export class Intents {
     this.#logged = facts.logged;
     const ids = tables.map(() => this.#options.newId());
     for (const id of ids) this.#options.activeIds.add(id);
-    const recorded = await this.#recordTables(tables, ids, facts);
+    const recorded = await this.#record({ tables }, ids, facts);
     for (const [index, { schema, table, partition }] of tables.entries()) {
       this.#targets.set(ids[index] ?? '', {
         name: `${schema}.${partition?.table ?? table}`,
@@ -169,40 +185,33 @@ export class Intents {
     return recorded;
   }
 
-  #record(names: ServiceNames, session: Dropper): Promise<RecordedIntent> {
-    const { ids } = this.#request;
-    return 'error' in names
-      ? Promise.resolve(notRecorded(names.error))
-      : this.#recordTables(names.tables, ids, session);
-  }
-
   /** Does not reject with what the ledger says: then there is no intent. */
-  async #recordTables(
-    names: readonly NamedTable[],
+  async #record(
+    names: ServiceNames,
     ids: readonly string[],
     { logged, user, account = `${user}@` }: Dropper,
   ): Promise<RecordedIntent> {
-    const { text, session, groupId, server } = this.#request;
+    const { text, session, groupId } = this.#request;
     const { pool, proxyId, holdMs, rules = [] } = this.#options;
-    const subject = sentenceStart(this.#request);
-    if (areForDestroying(this.#hints)) return notRecorded(notDestroyed(this.#request));
-    const hint = readHints(this.#hints, subject, this.#options);
+    if ('error' in names) return notRecorded(names.error);
+    const hint = readHints(this.#hints, this.#request, this.#options);
     if (hint instanceof UndropError) return notRecorded(hint);
+    if (hint?.destroys === true) return notRecorded(notDestroyed(this.#request));
     try {
       const isRuled = rules.length > 0 || hint !== null;
       const ruled = { rules, hint, holdMs, account };
-      const rulings = isRuled ? await ruleTables(pool, names, ruled) : [];
-      const tables = names.map((name, index) => {
+      const rulings = isRuled ? await ruleTables(pool, names.tables, ruled) : [];
+      const tables = names.tables.map((name, index) => {
         return { id: ids[index] ?? '', ...name, hold: rulings[index]?.hold ?? holdMs };
       });
       const { threadId, clientAddress } = session;
       const statementText = statementTextOf(text);
       const who = { threadId, user, clientAddress, groupId, proxyId, statementText };
       const intent = await recordIntent(pool, { ...who, holdMs, sqlLogBin: logged, tables });
-      const discarded = refusalOfDiscarded(server, intent, subject);
+      const discarded = refusalOfDiscarded(this.#request, intent);
       return discarded === null ? { intent, intentError: null, rulings } : notRecorded(discarded);
     } catch (error) {
-      const params = { tables: subject, cause: rootCause(error) };
+      const params = { tables: sentenceStart(this.#request), cause: rootCause(error) };
       return notRecorded(new UndropError('UNDROP_NOT_RECORDED', params, error));
     }
   }
@@ -223,11 +232,11 @@ export class Intents {
 
   async #write(held: readonly HeldTable[]): Promise<void> {
     const { pool, activeIds } = this.#options;
-    const isHeld = (id: string) => held.some((table) => table.id === id);
+    const heldIds = new Set(held.map(({ id }) => id));
     if (held.length > 0) await recordOutcome(pool, { tables: held });
-    await this.#forget(this.#request.ids.filter((id) => !isHeld(id)));
+    await this.#forget(this.#request.ids.filter((id) => !heldIds.has(id)));
     for (const [id, { isAnswered }] of this.#targets) {
-      if (isHeld(id)) continue;
+      if (heldIds.has(id)) continue;
       // A target of which nothing is held may have left something beside its intent.
       if (isAnswered) await this.#settleTarget(id);
       else await forgetUnanswered(pool, [id], { sqlLogBin: this.#logged });
@@ -242,7 +251,7 @@ export class Intents {
     // It may have been put back.
     if (await finishRestore(pool, id)) return;
     const cause = 'its keys and triggers are still to come';
-    throw new UndropError('UNDROP_BUSY', { table: this.nameOf(id) ?? id, cause });
+    throw new UndropError('UNDROP_BUSY', { table: this.#targets.get(id)?.name ?? id, cause });
   }
 
   /** False: recovery has to forget them. */
@@ -282,7 +291,7 @@ export class Intents {
   }
 }
 
-interface RetryOptions {
+export interface RetryOptions {
   /** Aborted: this process is about to end, and what is not written is left to recovery. */
   readonly stopping: AbortSignal;
   /** Told once if it takes longer. */

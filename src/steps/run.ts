@@ -16,12 +16,19 @@ import { readSessionLocks } from '../ledger/intents/session-locks.js';
 import type { HoldTime, Ruling } from '../policy/decide.js';
 import type { ServicePool } from '../service/pool/pools.js';
 import { LockWaitBudget } from '../service/pool/statement-timeout.js';
-import type { Result } from '../wire/result-reader.js';
+import type { Result } from '../wire/response.js';
 import type { DropOptions, DropResult, DropStatement } from './drop-options.js';
 import { Intents } from './intents.js';
-import { drive, type Effect, type Steps } from './procedure.js';
+import {
+  type Answer,
+  drive,
+  type Effect,
+  type Reply,
+  refuse,
+  type Steps,
+  sentenceStart,
+} from './procedure.js';
 import { rootCause } from './refusals/refusals.js';
-import { type Answer, type Reply, refuse, sentenceStart } from './refuse.js';
 import {
   renameByService,
   type ServiceRename,
@@ -105,8 +112,7 @@ class Try {
     return {
       payload,
       held,
-      tables: held.flatMap(({ id }) => this.#intents.nameOf(id) ?? []),
-      by: held.map(({ id }) => this.#intents.rulingOf(id)?.by ?? null),
+      ...this.#intents.shownOf(held),
       refusal,
       facts: this.#facts,
       finish: (onLate) => this.#intents.finish(held, onLate),

@@ -2,13 +2,27 @@
  * Has the user session answer as after a statement of the client's: OK, or a server's error.
  */
 import { assert } from '../assert.js';
-import type { OkPacket } from '../wire/response.js';
-import { encodeErr } from '../wire/response.js';
-import { ask, type Effect, type Steps } from './procedure.js';
-import { type Answer, answerWith } from './refuse.js';
+import { encodeErr, type OkPacket } from '../wire/response.js';
+import {
+  DDL_FORBIDDEN,
+  ER_BAD_LOG_STATEMENT,
+  ER_DBACCESS_DENIED_ERROR,
+  ER_TABLE_NOT_LOCKED,
+  ER_TABLE_NOT_LOCKED_FOR_WRITE,
+  ER_TABLEACCESS_DENIED_ERROR,
+  GAVE_UP,
+  OWN_GLOBAL_LOCK,
+} from '../wire/server-errors.js';
+import { type Answer, answerWith, ask, type Effect, type Steps } from './procedure.js';
 import type { DropRequest } from './request.js';
-import { SIGNAL_CHARACTERS_MAX, type Signal, signalSql } from './session/signal.js';
-import { cleanSql } from './session/user-session-sql.js';
+import {
+  cleanSql,
+  type QualifiedName,
+  SIGNAL_CHARACTERS_MAX,
+  type Signal,
+  signalSql,
+  waitForLockSql,
+} from './session/user-session-sql.js';
 
 /** OK and no diagnostics, as after a statement without rows. */
 export function* clean({ groupId }: Pick<DropRequest, 'groupId'>): Steps<OkPacket, Effect<'user'>> {
@@ -34,4 +48,47 @@ export function* raise(
   if (said?.kind === 'err' && !(isCut && said.errno === errno)) return answerWith(said);
   const payload = encodeErr({ errno, sqlState, message: Buffer.from(message) });
   return { kind: 'answer', payload, held: [], refusal: null };
+}
+
+// ── the rights on names ──────────────────────────────────────────────────────────────────────────
+// Asks the server, in the user's session, what it would say of the DROP of a table before it drops:
+// whether the user may, whether the session has it locked, whether somebody else has, whether
+// anything may be dropped now. The question is an ALTER TABLE … TRUNCATE PARTITION of a partition
+// that isn't there. It needs the right DROP alone, waits for the same lock as DROP TABLE, as long
+// as the session's own settings and KILL say, and answers 1142, 1099 and 1100 in the words of DROP
+// TABLE (tried on all four servers, on tables, views and missing names).
+//
+// Invariant: it can't succeed, so nothing is destroyed.
+
+/** Errors of a statement of ours that the DROP would have given too, word for word. */
+export const SAME_AS_DROP: readonly number[] = [
+  ...GAVE_UP,
+  ...OWN_GLOBAL_LOCK,
+  ...DDL_FORBIDDEN,
+  ER_BAD_LOG_STATEMENT,
+];
+
+/** What the question says about the table, in the words of DROP TABLE. */
+const NOT_TO_BE_DROPPED: readonly number[] = [
+  ER_DBACCESS_DENIED_ERROR,
+  ER_TABLEACCESS_DENIED_ERROR,
+  ER_TABLE_NOT_LOCKED_FOR_WRITE,
+  ER_TABLE_NOT_LOCKED,
+];
+
+/** Null: the server would drop all of them, or hasn't got them. */
+export function* askToDrop(
+  request: DropRequest,
+  names: readonly QualifiedName[],
+): Steps<Answer | null> {
+  const { wait } = request.statement;
+  const seconds = wait?.kind === 'nowait' ? '0' : (wait?.text ?? null);
+  // One after the other, as the next one is not waited for once a wait has ended.
+  for (const name of names) {
+    const [said] = yield* ask(waitForLockSql(name, { ...request, wait: seconds }));
+    assert(said?.kind === 'err', 'there is no such partition');
+    const isEnd = [...SAME_AS_DROP, ...NOT_TO_BE_DROPPED].includes(said.errno);
+    if (isEnd) return answerWith(said);
+  }
+  return null;
 }

@@ -2,7 +2,7 @@
  * Texts and JSON of held tables and of restores, as `undrop list` and `undrop restore` print them.
  * Pure. A text has no control characters: a name is whatever a user made of it.
  */
-import { isPinned } from '../names/hold-name.js';
+import { isPinned } from '../names/names.js';
 import type { ListedTable, QualifiedTable } from './list.js';
 import type { RestoreReport } from './run-restore.js';
 

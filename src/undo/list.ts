@@ -9,9 +9,15 @@
 import { isCertainlyAbsent } from '../held/locate.js';
 import type { LedgerRow } from '../ledger/entry.js';
 import { findRows } from '../ledger/read.js';
-import { formatHoldName, idTimeMs, parseHoldName, type TableState } from '../names/hold-name.js';
-import { isRetiredBarrier } from '../names/names.js';
-import { isLocalSchema, isRecycleSchema } from '../names/recycle-schema.js';
+import {
+  formatHoldName,
+  idTimeMs,
+  isLocalSchema,
+  isRecycleSchema,
+  isRetiredBarrier,
+  parseHoldName,
+  type TableState,
+} from '../names/names.js';
 import { type HoldTable, mapHoldTables } from '../service/hold-tables.js';
 import { type ServiceConnection, unlessRefused } from '../service/pool/pools.js';
 import { ABSENT_TABLE } from '../wire/server-errors.js';

@@ -6,8 +6,7 @@
  * name are held from several schemas, none is taken, because nobody could know which was meant.
  */
 import { UndropError } from '../errors.js';
-import { isSameName } from '../names/names.js';
-import { isRecycleSchema } from '../names/recycle-schema.js';
+import { isRecycleSchema, isSameName } from '../names/names.js';
 import type { ListedTable, QualifiedTable } from './list.js';
 
 export interface RestoreRequest {

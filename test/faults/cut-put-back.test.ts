@@ -10,7 +10,7 @@ import { isDeepStrictEqual } from 'node:util';
 import { expect, test } from '@jest/globals';
 import type { RowDataPacket } from 'mysql2/promise';
 import { ERRORS, UndropError } from '../../src/errors.js';
-import { parseHoldName } from '../../src/names/hold-name.js';
+import { parseHoldName } from '../../src/names/names.js';
 import { restore } from '../../src/undo/run-restore.js';
 import { until } from '../support/poll.js';
 import { sample } from '../support/sample.js';

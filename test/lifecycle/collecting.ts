@@ -7,8 +7,12 @@ import { systemClock } from '../../src/clock.js';
 import { type Collector, startCollector } from '../../src/lifecycle/collector.js';
 import type { LifecycleSettings } from '../../src/lifecycle/next-step.js';
 import type { Log } from '../../src/log.js';
-import { formatHoldName, newHoldId, type TableState } from '../../src/names/hold-name.js';
-import { RECYCLE_SCHEMA } from '../../src/names/recycle-schema.js';
+import {
+  formatHoldName,
+  newHoldId,
+  RECYCLE_SCHEMA,
+  type TableState,
+} from '../../src/names/names.js';
 import type { Reconcile } from '../../src/recovery/reconcile.js';
 import type { RunOptions, ServicePool, TaskConnection } from '../../src/service/pool/pools.js';
 import { renderQuery, type SQLQuery } from '../../src/service/sql.js';

@@ -8,7 +8,7 @@ import {
   type StepTable,
   type TableFacts,
 } from '../../src/lifecycle/next-step.js';
-import type { TableState } from '../../src/names/hold-name.js';
+import type { TableState } from '../../src/names/names.js';
 
 import fc from '../support/properties.js';
 

@@ -2,7 +2,8 @@
 import { randomBytes } from 'node:crypto';
 import { describe, expect, test } from '@jest/globals';
 import { InvariantError } from '../../src/assert.js';
-import { idTimeMs, isHoldId, newHoldId } from '../../src/names/hold-name.js';
+import { idTimeMs, isHoldId, newHoldId } from '../../src/names/names.js';
+
 import fc from '../support/properties.js';
 
 const TIME_MS_MAX = 2 ** 48 - 1;

@@ -1,7 +1,8 @@
 /** Names of held tables: the round trip, and what is never mistaken for one. */
 import { describe, expect, test } from '@jest/globals';
 import { InvariantError } from '../../src/assert.js';
-import { formatHoldName, parseHoldName } from '../../src/names/hold-name.js';
+import { formatHoldName, parseHoldName } from '../../src/names/names.js';
+
 import fc from '../support/properties.js';
 
 const ID = '0192f0a1b2c37d4e8f5061728394a5b6';

@@ -7,7 +7,7 @@ import {
   RECYCLE_SCHEMA_LOCAL,
   recycleSchemaFor,
   spareSchemasFor,
-} from '../../src/names/recycle-schema.js';
+} from '../../src/names/names.js';
 
 test('a drop that replicas see goes to the schema that they have, another one does not', () => {
   expect(recycleSchemaFor(true)).toBe(RECYCLE_SCHEMA);

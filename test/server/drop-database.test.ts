@@ -10,8 +10,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, jest } fr
 import type { Connection, RowDataPacket } from 'mysql2/promise';
 import { parseSchemaDetails } from '../../src/ledger/schema-details.js';
 import { silentLog } from '../../src/log.js';
-import { newHoldId } from '../../src/names/hold-name.js';
-import { BARRIER_TABLE_COMMENT, barrierTableName } from '../../src/names/names.js';
+import { BARRIER_TABLE_COMMENT, barrierTableName, newHoldId } from '../../src/names/names.js';
 import { recoverSchemas } from '../../src/recovery/recover-drop-database.js';
 import { restore } from '../../src/undo/run-restore.js';
 import { testOnOne } from '../support/on-one-server.js';

@@ -5,7 +5,7 @@
  */
 import { expect, jest } from '@jest/globals';
 import type { Connection, RowDataPacket } from 'mysql2/promise';
-import { parseHoldName } from '../../src/names/hold-name.js';
+import { parseHoldName } from '../../src/names/names.js';
 import { serverTime } from '../lifecycle/collecting.js';
 import { inLanes } from '../support/lanes.js';
 import { describeAnswer } from '../support/native-case.js';

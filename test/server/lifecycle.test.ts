@@ -1,7 +1,7 @@
 /** The lifecycle on real servers, seen in the servers' own general log. */
 import { expect, jest, test } from '@jest/globals';
 import type { LifecycleSettings } from '../../src/lifecycle/next-step.js';
-import type { TableState } from '../../src/names/hold-name.js';
+import type { TableState } from '../../src/names/names.js';
 import {
   beforeEachStep,
   type Collecting,

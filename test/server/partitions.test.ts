@@ -7,7 +7,7 @@ import { afterAll, beforeAll, describe, expect, jest } from '@jest/globals';
 import type { Connection, RowDataPacket } from 'mysql2/promise';
 import { recordIntent } from '../../src/ledger/write.js';
 import { silentLog } from '../../src/log.js';
-import { formatHoldName } from '../../src/names/hold-name.js';
+import { formatHoldName } from '../../src/names/names.js';
 import { reconcile } from '../../src/recovery/reconcile.js';
 import { newId } from '../../src/statements/intercepted.js';
 import { testOnOne } from '../support/on-one-server.js';

@@ -4,7 +4,7 @@
  * is done under sql_log_bin=0 stays on the source. And its log, replayed by hand, makes the same.
  */
 import { expect, jest } from '@jest/globals';
-import { isLocalSchema } from '../../src/names/recycle-schema.js';
+import { isLocalSchema } from '../../src/names/names.js';
 import { connectionOptions } from '../support/client-cli.js';
 import { pipeClients } from '../support/clients.js';
 import { Dice, seededRandom } from '../support/dice.js';

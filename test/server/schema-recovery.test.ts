@@ -17,8 +17,7 @@ import {
 } from '../../src/ledger/schema-drops.js';
 import { recordIntent } from '../../src/ledger/write.js';
 import { silentLog } from '../../src/log.js';
-import { formatHoldName, PINNED_UNTIL } from '../../src/names/hold-name.js';
-import { barrierTableName } from '../../src/names/names.js';
+import { barrierTableName, formatHoldName, PINNED_UNTIL } from '../../src/names/names.js';
 import { putSchemaBack } from '../../src/recovery/put-schema-back.js';
 import { type ReconcileReport, reconcile } from '../../src/recovery/reconcile.js';
 import { findHoldTables } from '../../src/service/hold-tables.js';

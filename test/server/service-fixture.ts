@@ -11,7 +11,7 @@ import {
   recordIntent,
   recordOutcome,
 } from '../../src/ledger/write.js';
-import { formatHoldName, newHoldId } from '../../src/names/hold-name.js';
+import { formatHoldName, newHoldId } from '../../src/names/names.js';
 import type { ServicePool, TaskConnection } from '../../src/service/pool/pools.js';
 import { quoteIdentifier } from '../../src/service/sql.js';
 import { until } from '../support/poll.js';

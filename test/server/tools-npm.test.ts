@@ -5,7 +5,7 @@
  */
 import { randomBytes } from 'node:crypto';
 import { expect, jest } from '@jest/globals';
-import { isRecycleSchema } from '../../src/names/recycle-schema.js';
+import { isRecycleSchema } from '../../src/names/names.js';
 import { heldTables } from '../support/client-held.js';
 import { THE_END, type Transcript } from '../support/client-script.js';
 import { inLanes } from '../support/lanes.js';

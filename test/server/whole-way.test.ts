@@ -3,7 +3,7 @@
  * alone, read from the server's own general log: which names it had, with which id, and its end.
  */
 import { expect, jest } from '@jest/globals';
-import { parseHoldName } from '../../src/names/hold-name.js';
+import { parseHoldName } from '../../src/names/names.js';
 import { freshLedger } from '../support/fresh-ledger.js';
 import { inLanes } from '../support/lanes.js';
 import { until } from '../support/poll.js';

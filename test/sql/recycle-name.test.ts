@@ -1,10 +1,6 @@
 /** What is taken for the name of one of undrop's own schemas. */
 import { expect, test } from '@jest/globals';
-import {
-  RECYCLE_SCHEMA,
-  RECYCLE_SCHEMA_LOCAL,
-  spareSchemasFor,
-} from '../../src/names/recycle-schema.js';
+import { RECYCLE_SCHEMA, RECYCLE_SCHEMA_LOCAL, spareSchemasFor } from '../../src/names/names.js';
 import { isRecycleNameIn, isRecycleToken } from '../../src/sql/trigger-scan.js';
 
 function isToken(text: string): boolean {

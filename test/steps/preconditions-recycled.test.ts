@@ -1,6 +1,6 @@
 /** What a client hears of a table in our own schemas: only a held one is removed in its time. */
 import { expect, test } from '@jest/globals';
-import { whatIsRecycled } from '../../src/steps/preconditions.js';
+import { whatIsRecycled } from '../../src/steps/inspect-names.js';
 
 const HELD = '_vt_HOLD_0195a1b2c3d070008000000000000009_20260308120000';
 

@@ -7,15 +7,14 @@
 import { UndropError } from '../../src/errors.js';
 import type { Relocation } from '../../src/held/relocate/relocate.js';
 import type { IntentTable } from '../../src/ledger/write.js';
-import { parseHoldName } from '../../src/names/hold-name.js';
-import { recycleSchemaFor } from '../../src/names/recycle-schema.js';
+import { parseHoldName, recycleSchemaFor } from '../../src/names/names.js';
 import { dropTable } from '../../src/statements/drop-table/drop-table.js';
 import type { RecordedIntent } from '../../src/steps/intents.js';
 import { drive, type Effect } from '../../src/steps/procedure.js';
 import type { ServiceRenameOutcome } from '../../src/steps/rename/rename-by-service.js';
 import type { UserCommand } from '../../src/steps/session/user-session.js';
 import type { ServerVersion } from '../../src/wire/connection/handshake-v10.js';
-import type { Result } from '../../src/wire/result-reader.js';
+import type { Result } from '../../src/wire/response.js';
 import { idOf, requestOf } from './drop-request.js';
 import { describePayload, errResult, okResult, preparedResult, rowsResult } from './results.js';
 

@@ -1,8 +1,13 @@
 /**
  * Answers of a server, made up: for what decides on answers and must not care where they came from.
  */
-import { decodeErr, decodeOk, encodeErr } from '../../src/wire/response.js';
-import type { Result, RowsResult } from '../../src/wire/result-reader.js';
+import {
+  decodeErr,
+  decodeOk,
+  encodeErr,
+  type Result,
+  type RowsResult,
+} from '../../src/wire/response.js';
 
 /** An OK packet with so many warnings. */
 export function okResult(warnings = 0): Extract<Result, { kind: 'ok' }> {

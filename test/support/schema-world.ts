@@ -24,7 +24,7 @@ import type {
 } from '../../src/steps/rename/rename-by-service.js';
 import type { UserFacts } from '../../src/steps/request.js';
 import type { UserCommand } from '../../src/steps/session/user-session.js';
-import type { Result } from '../../src/wire/result-reader.js';
+import type { Result } from '../../src/wire/response.js';
 import { requestOf } from './drop-request.js';
 import { describePayload, errResult, okResult, rowsResult } from './results.js';
 

@@ -7,11 +7,10 @@
 import { UndropError } from '../../src/errors.js';
 import type { IntentTable } from '../../src/ledger/write.js';
 import type { ServicePool } from '../../src/service/pool/pools.js';
-import { drive, type Effect, type Steps } from '../../src/steps/procedure.js';
-import type { Reply } from '../../src/steps/refuse.js';
+import { drive, type Effect, type Reply, type Steps } from '../../src/steps/procedure.js';
 import type { ServiceRenameOutcome } from '../../src/steps/rename/rename-by-service.js';
 import type { Beginning } from '../../src/steps/run.js';
-import type { Result } from '../../src/wire/result-reader.js';
+import type { Result } from '../../src/wire/response.js';
 import { idOf, requestOf } from './drop-request.js';
 import { describePayload, errResult, okResult, preparedResult, rowsResult } from './results.js';
 

@@ -1,6 +1,6 @@
 /** What `undrop list` and `undrop restore` print. */
 import { describe, expect, test } from '@jest/globals';
-import { PINNED_UNTIL } from '../../src/names/hold-name.js';
+import { PINNED_UNTIL } from '../../src/names/names.js';
 import {
   formatHeldList,
   formatRestoreReport,

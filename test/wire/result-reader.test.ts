@@ -7,7 +7,7 @@ import {
   queryResultReader,
   type Result,
   type ResultReader,
-} from '../../src/wire/result-reader.js';
+} from '../../src/wire/response.js';
 import { conversation, conversations, exchange, payloads } from '../support/conversation.js';
 
 /** Reads all packets; the reader has to be done with the last and no earlier. */

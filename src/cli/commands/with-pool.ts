@@ -4,7 +4,7 @@
  */
 import { type ErrorCode, UndropError } from '../../errors.js';
 import { silentLog } from '../../log.js';
-import { RECYCLE_SCHEMA } from '../../names/recycle-schema.js';
+import { RECYCLE_SCHEMA } from '../../names/names.js';
 import { describeAddress } from '../../service/errors.js';
 import { greet } from '../../service/pool/pool-set.js';
 import {

@@ -43,6 +43,13 @@ export class Front implements ClientSide {
   readonly #limit: RemoteConnectionLimit | LocalConnectionLimit;
   /** What goes on after answers: the outcome in the ledger. */
   readonly #work = new Set<Promise<void>>();
+  readonly #background = (promise: Promise<void>): void => {
+    const onFailed = (error: unknown) => {
+      this.#options.log.error({ err: error }, 'work after an answer failed');
+    };
+    const tracked = promise.catch(onFailed).finally(() => this.#work.delete(tracked));
+    this.#work.add(tracked);
+  };
   readonly #stopping = new AbortController();
   readonly #unblocker: HostErrorReset;
   readonly #relocators = new WeakMap<ServicePool, PendingRelocator>();
@@ -58,7 +65,7 @@ export class Front implements ClientSide {
     this.#limit = options.remoteLimit ?? new LocalConnectionLimit(localMaxOf(settings));
     this.#unblocker = new HostErrorReset({
       visit: (address) => options.pools.visit(address),
-      background: (promise) => this.#background(promise),
+      background: this.#background,
       log: options.log,
     });
     this.#listener = new Listener({
@@ -74,7 +81,7 @@ export class Front implements ClientSide {
         const pool = options.pools.at(address);
         return () => this.#services.get(pool) ?? this.#openService(pool);
       },
-      background: (promise) => this.#background(promise),
+      background: this.#background,
       onBrokenLogin: (address) => this.#unblocker.onBrokenLogin(address),
     });
   }
@@ -133,14 +140,6 @@ export class Front implements ClientSide {
     const relocator = new PendingRelocator({ pool, activeIds, clock: systemClock, log, signal });
     this.#relocators.set(pool, relocator);
     return relocator;
-  }
-
-  #background(promise: Promise<void>): void {
-    const onFailed = (error: unknown) => {
-      this.#options.log.error({ err: error }, 'work after an answer failed');
-    };
-    const tracked = promise.catch(onFailed).finally(() => this.#work.delete(tracked));
-    this.#work.add(tracked);
   }
 }
 

@@ -13,7 +13,7 @@ import { type Collector, startCollector } from '../../lifecycle/collector.js';
 import type { ClocksByServer } from '../../lifecycle/leader/grace.js';
 import type { LifecycleSettings } from '../../lifecycle/next-step.js';
 import type { Log } from '../../log.js';
-import type { TableState } from '../../names/hold-name.js';
+import type { TableState } from '../../names/names.js';
 import {
   newRecoveryCursors,
   type ReconcileOptions,

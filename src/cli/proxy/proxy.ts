@@ -11,7 +11,7 @@ import { systemClock } from '../../clock.js';
 import type { UndropError } from '../../errors.js';
 import type { Log } from '../../log.js';
 import type { Counters } from '../../metrics.js';
-import { newHoldId } from '../../names/hold-name.js';
+import { newHoldId } from '../../names/names.js';
 import type { Rule } from '../../policy/rules.js';
 import { describeAddress } from '../../service/errors.js';
 import { PoolSet } from '../../service/pool/pool-set.js';

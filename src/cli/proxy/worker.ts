@@ -10,7 +10,7 @@ import { randomBytes } from 'node:crypto';
 import { assertNever } from '../../assert.js';
 import { openLog } from '../../log.js';
 import type { Counters } from '../../metrics.js';
-import { newHoldId } from '../../names/hold-name.js';
+import { newHoldId } from '../../names/names.js';
 import { PoolSet } from '../../service/pool/pool-set.js';
 import type { ServerAddress } from '../../service/pool/pools.js';
 import type { CertificateAndKey } from '../../session/login/certificates.js';

@@ -19,17 +19,16 @@ import {
   NOTHING_DETACHED,
   printedKey,
 } from '../../ledger/detached/detached.js';
-import { foreignKeysOf } from '../../ledger/detached/foreign-keys.js';
 import { recordDetached } from '../../ledger/detached/record-detached.js';
-import { ownDefinition } from '../../ledger/detached/restore-script.js';
 import type { Failure, LedgerRow } from '../../ledger/entry.js';
+import { foreignKeysOf } from '../../ledger/intents/intent-text.js';
 import { findRows } from '../../ledger/read.js';
-import { parseHoldName } from '../../names/hold-name.js';
-import { isSameName } from '../../names/names.js';
+import { ownDefinition } from '../../ledger/write.js';
+import { isSameName, parseHoldName } from '../../names/names.js';
 import type { ServicePool } from '../../service/pool/pools.js';
 import { isKilled, LockWaitBudget, type TryOptions } from '../../service/pool/statement-timeout.js';
-import { textOf } from '../../service/row.js';
 import { readServerFacts, type ServerFacts } from '../../service/server-facts.js';
+import { textOf } from '../../service/sql.js';
 import type { RelocateTable } from '../relocate/relocate.js';
 import { dropTriggers, type FoundTriggers, findTriggers } from '../triggers/detach-triggers.js';
 import { alter, dropKey } from './add-keys.js';

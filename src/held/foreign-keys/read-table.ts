@@ -5,8 +5,7 @@
  */
 import { type ForeignKey, KEY_ACTIONS, type KeyAction } from '../../ledger/detached/detached.js';
 import { isServerError, type ServiceConnection } from '../../service/pool/pools.js';
-import { textOf } from '../../service/row.js';
-import { ident, note, sql } from '../../service/sql.js';
+import { ident, note, sql, textOf } from '../../service/sql.js';
 import { ABSENT_TABLE } from '../../wire/server-errors.js';
 
 interface TableDefinition {

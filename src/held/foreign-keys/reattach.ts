@@ -14,9 +14,8 @@ import {
 import { isUnanswered } from '../../service/errors.js';
 import type { ServicePool } from '../../service/pool/pools.js';
 import { isKilled } from '../../service/pool/statement-timeout.js';
-import { numberOf } from '../../service/row.js';
 import { readServerFacts } from '../../service/server-facts.js';
-import { note, sql } from '../../service/sql.js';
+import { note, numberOf, sql } from '../../service/sql.js';
 import { type AddKeysOptions, addKeys, type KeyedTable } from './add-keys.js';
 import { type RepointOptions, readKey, repointForeignKey } from './repoint.js';
 

@@ -10,8 +10,8 @@
  */
 import { checksIn, type HeldCheck, NOTHING_DETACHED } from '../../ledger/detached/detached.js';
 import { recordDetached } from '../../ledger/detached/record-detached.js';
-import { ownDefinition } from '../../ledger/detached/restore-script.js';
 import { findRows } from '../../ledger/read.js';
+import { ownDefinition } from '../../ledger/write.js';
 import { isServerError, type ServicePool } from '../../service/pool/pools.js';
 import { runWithTimeout, type TryOptions } from '../../service/pool/statement-timeout.js';
 import { ident, quoteIdentifier, sql } from '../../service/sql.js';

@@ -8,14 +8,12 @@
  */
 import { assert } from '../../assert.js';
 import { UndropError } from '../../errors.js';
-import { formatHoldName, PINNED_UNTIL, parseHoldName } from '../../names/hold-name.js';
-import { isLocalSchema } from '../../names/recycle-schema.js';
+import { formatHoldName, isLocalSchema, PINNED_UNTIL, parseHoldName } from '../../names/names.js';
 import type { HoldTime } from '../../policy/decide.js';
 import { type HoldTable, listRecycledHoldTables } from '../../service/hold-tables.js';
 import { isServerError, type ServicePool } from '../../service/pool/pools.js';
 import { runWithTimeout } from '../../service/pool/statement-timeout.js';
-import { dateOf } from '../../service/row.js';
-import { ident, note, sql } from '../../service/sql.js';
+import { dateOf, ident, note, sql } from '../../service/sql.js';
 import type { RelocateTable } from './relocate.js';
 
 interface RenewOptions {

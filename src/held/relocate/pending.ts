@@ -12,7 +12,7 @@ import { writtenElsewhere } from '../../ledger/owner.js';
 import { findRows, type LedgerCursor, nextPage } from '../../ledger/read.js';
 import { recordOutcome, recordState } from '../../ledger/write.js';
 import { type Log, silentLog } from '../../log.js';
-import { parseHoldName } from '../../names/hold-name.js';
+import { parseHoldName } from '../../names/names.js';
 import { isServerError, type ServicePool } from '../../service/pool/pools.js';
 import { readServerFacts } from '../../service/server-facts.js';
 import { NOT_TRIED } from './blockers.js';

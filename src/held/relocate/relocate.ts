@@ -9,13 +9,11 @@
  */
 import { assert } from '../../assert.js';
 import { UndropError } from '../../errors.js';
-import { foreignKeysOf, type KeyedServer } from '../../ledger/detached/foreign-keys.js';
 import type { Failure } from '../../ledger/entry.js';
+import { foreignKeysOf, type KeyedServer } from '../../ledger/intents/intent-text.js';
 import { createSchema } from '../../ledger/tables.js';
 import { shapeOf } from '../../ledger/write.js';
-import { parseHoldName } from '../../names/hold-name.js';
-import { isSameName } from '../../names/names.js';
-import { recycleSchemaFor } from '../../names/recycle-schema.js';
+import { isSameName, parseHoldName, recycleSchemaFor } from '../../names/names.js';
 import { findHoldTables, readRecycleSchemas } from '../../service/hold-tables.js';
 import { isServerError, type ServicePool } from '../../service/pool/pools.js';
 import {
@@ -24,8 +22,7 @@ import {
   runWithTimeout,
   type TryOptions,
 } from '../../service/pool/statement-timeout.js';
-import { textOf } from '../../service/row.js';
-import { ident, note, sql } from '../../service/sql.js';
+import { ident, note, sql, textOf } from '../../service/sql.js';
 import {
   ER_CHECK_CONSTRAINT_DUP_NAME,
   ER_LOCK_WAIT_TIMEOUT,

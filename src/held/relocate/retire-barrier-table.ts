@@ -5,20 +5,21 @@
  *
  * Invariant: ends statements of the group's own barrier only, and renames its own table only.
  */
-import { processlistOf } from '../../ledger/owner.js';
 import { ensureLedger } from '../../ledger/tables.js';
-import { formatHoldName } from '../../names/hold-name.js';
-import { parseBarrierTable, RETIRED_BARRIER_DUE } from '../../names/names.js';
-import { recycleSchemaFor } from '../../names/recycle-schema.js';
+import {
+  formatHoldName,
+  parseBarrierTable,
+  RETIRED_BARRIER_DUE,
+  recycleSchemaFor,
+} from '../../names/names.js';
 import {
   isServerError,
   type ServiceConnection,
   type ServicePool,
 } from '../../service/pool/pools.js';
 import { isKilled, runWithTimeout } from '../../service/pool/statement-timeout.js';
-import { numberOf, textOf } from '../../service/row.js';
 import { readServerFacts } from '../../service/server-facts.js';
-import { ident, note, sql } from '../../service/sql.js';
+import { ident, note, numberOf, processlistOf, sql, textOf } from '../../service/sql.js';
 import {
   ABSENT_TO_RENAME,
   ER_BAD_DB_ERROR,

@@ -7,10 +7,9 @@
  */
 
 import { shapeOf } from '../../ledger/write.js';
-import { spareSchemasFor } from '../../names/recycle-schema.js';
+import { spareSchemasFor } from '../../names/names.js';
 import type { ServicePool } from '../../service/pool/pools.js';
-import { textOf } from '../../service/row.js';
-import { note, sql } from '../../service/sql.js';
+import { note, sql, textOf } from '../../service/sql.js';
 
 /** MySQL 8.0.16. */
 const NAMED_BY_SCHEMA = 80_016;

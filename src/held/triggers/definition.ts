@@ -14,8 +14,7 @@ import {
 } from '../../ledger/detached/triggers.js';
 import type { ServicePool } from '../../service/pool/pools.js';
 import { runWithTimeout, type TryOptions } from '../../service/pool/statement-timeout.js';
-import { numberOf, textOf } from '../../service/row.js';
-import { ident, note, type SQLQuery, sql } from '../../service/sql.js';
+import { ident, note, numberOf, type SQLQuery, sql, textOf } from '../../service/sql.js';
 import type { KeyedTable } from '../foreign-keys/add-keys.js';
 
 /** Rejects with the server's error: 1359 if another trigger has its name. */

@@ -11,7 +11,7 @@ import { InvariantError } from '../../assert.js';
 import { UndropError } from '../../errors.js';
 import type { HeldTrigger } from '../../ledger/detached/triggers.js';
 import type { Failure } from '../../ledger/entry.js';
-import { mayUnlog } from '../../ledger/unlogged.js';
+import { mayUnlog } from '../../ledger/tables.js';
 import { isServerError, type ServicePool } from '../../service/pool/pools.js';
 import { isKilled, runWithTimeout, type TryOptions } from '../../service/pool/statement-timeout.js';
 import type { ServerFacts } from '../../service/server-facts.js';

@@ -4,8 +4,7 @@
  * meanwhile, once more.
  */
 import type { ServicePool } from '../../service/pool/pools.js';
-import { textOrNullOf } from '../../service/row.js';
-import { note, sql } from '../../service/sql.js';
+import { note, sql, textOrNullOf } from '../../service/sql.js';
 import { LEDGER } from '../tables.js';
 import { type Detached, formatDetached, mergeDetached, parseDetached } from './detached.js';
 

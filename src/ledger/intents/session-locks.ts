@@ -4,8 +4,7 @@
  * https://dev.mysql.com/doc/refman/9.0/en/performance-schema-metadata-locks-table.html
  */
 import { type Rows, type ServicePool, unlessRefused } from '../../service/pool/pools.js';
-import { textOf, textOrNullOf } from '../../service/row.js';
-import { type SQLQuery, sql } from '../../service/sql.js';
+import { type SQLQuery, sql, textOf, textOrNullOf } from '../../service/sql.js';
 
 export interface LockedTable {
   readonly schema: string;

@@ -6,12 +6,27 @@
  * Invariant: an intent is taken over, or forgotten by recovery, never both: each is one statement
  * that changes the row only as it was seen.
  */
-import type { ServiceConnection, TaskConnection } from '../../service/pool/pools.js';
-import { numberOf, numberOrNullOf } from '../../service/row.js';
+
+import { systemClock } from '../../clock.js';
+import {
+  type ServiceConnection,
+  type ServicePool,
+  type TaskConnection,
+  unlessRefused,
+} from '../../service/pool/pools.js';
+import { WAITS_FOR_LOCK } from '../../service/pool/statement-timeout.js';
 import { readServerFacts } from '../../service/server-facts.js';
-import { note, sql, valueList } from '../../service/sql.js';
-import { processlistOf } from '../owner.js';
+import {
+  note,
+  numberOf,
+  numberOrNullOf,
+  processlistOf,
+  type SQLQuery,
+  sql,
+  valueList,
+} from '../../service/sql.js';
 import { LEDGER } from '../tables.js';
+import { forgetIntents } from '../write.js';
 
 /** The user's session, as it stands in the intents. */
 export interface Owner {
@@ -65,4 +80,47 @@ export async function releaseOwnership(
 
 function areIntents(ids: readonly string[]) {
   return sql`state = 'intent' AND id IN (${valueList(ids)})`;
+}
+
+// ── intents that wait ────────────────────────────────────────────────────────────────────────────
+// An intent that has no answer. It may wait for somebody's lock (FLUSH TABLES WITH READ LOCK, a
+// backup): the server is asked, because a slow statement need not wait for a lock. And it may have
+// been given up: its statement goes on until the KILL arrives, and what it writes then is there.
+
+/** Longer than a lock of the service lasts, and its KILL. */
+const LOOKS_MAX = 50;
+const CHECK_EVERY_MS = 100;
+
+/** `id`: the first of its tables. False if the server can't say. */
+export function isIntentWaiting(pool: ServicePool, id: string): Promise<boolean> {
+  return unlessRefused(isIntentRunning(pool, id, sql` AND ${WAITS_FOR_LOCK}`), false);
+}
+
+/**
+ * Deletes intents that nobody has seen being written, after the end of what writes them. Rejects
+ * if that has no end within some seconds either: then recovery forgets them.
+ */
+export async function forgetUnanswered(
+  pool: ServicePool,
+  ids: readonly string[],
+  options: { readonly sqlLogBin: boolean },
+): Promise<void> {
+  const [id = ''] = ids;
+  for (let looks = 1; await isIntentRunning(pool, id); looks++) {
+    if (looks === LOOKS_MAX) throw new Error('an intent that was given up is still being written');
+    await systemClock.sleep(CHECK_EVERY_MS);
+  }
+  await forgetIntents(pool, ids, options);
+}
+
+async function isIntentRunning(
+  pool: ServicePool,
+  id: string,
+  how: SQLQuery = sql``,
+): Promise<boolean> {
+  const [rows = []] = await pool.run(
+    sql`SELECT ${note('runs')} 1 FROM information_schema.PROCESSLIST
+        WHERE ID <> CONNECTION_ID() AND INFO LIKE ${`%undrop intent ${id}%`}${how}`,
+  );
+  return rows.length > 0;
 }

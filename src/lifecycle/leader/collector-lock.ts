@@ -7,9 +7,8 @@
  * changed from what was read, by one statement: of several proxies that try, one gets it. So a
  * session that has the lock of the row leads if the row names it; any other holder is a stranger.
  */
-import { processlistOf } from '../../ledger/owner.js';
 import { createSchema } from '../../ledger/tables.js';
-import { RECYCLE_SCHEMA } from '../../names/recycle-schema.js';
+import { RECYCLE_SCHEMA } from '../../names/names.js';
 import {
   isServerError,
   type ServiceConnection,
@@ -17,9 +16,17 @@ import {
   type TaskConnection,
   unlessRefused,
 } from '../../service/pool/pools.js';
-import { numberOf, numberOrNullOf, textOf } from '../../service/row.js';
 import { readServerFacts, type ServerFacts } from '../../service/server-facts.js';
-import { ident, note, type SQLQuery, sql } from '../../service/sql.js';
+import {
+  ident,
+  note,
+  numberOf,
+  numberOrNullOf,
+  processlistOf,
+  type SQLQuery,
+  sql,
+  textOf,
+} from '../../service/sql.js';
 import { ABSENT_TABLE, ACCESS_DENIED } from '../../wire/server-errors.js';
 
 const TABLE = ident(RECYCLE_SCHEMA, 'leader');

@@ -6,11 +6,10 @@
  *
  * Invariant: the wait ends; a restart of the proxy neither shortens it nor begins it anew.
  */
-import { RECYCLE_SCHEMA } from '../../names/recycle-schema.js';
+import { RECYCLE_SCHEMA } from '../../names/names.js';
 import { isServerError, type ServiceConnection, unlessRefused } from '../../service/pool/pools.js';
-import { dateOf, dateOrNullOf } from '../../service/row.js';
 import type { ServerFacts } from '../../service/server-facts.js';
-import { ident, note, sql } from '../../service/sql.js';
+import { dateOf, dateOrNullOf, ident, note, sql } from '../../service/sql.js';
 import { ABSENT_TABLE } from '../../wire/server-errors.js';
 import type { ActionContext } from '../transition.js';
 import { identityOf, writeOrCreate } from './collector-lock.js';

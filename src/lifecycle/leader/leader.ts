@@ -20,9 +20,8 @@ import {
   type TaskConnection,
   unlessRefused,
 } from '../../service/pool/pools.js';
-import { numberOrNullOf } from '../../service/row.js';
 import { readServerFacts } from '../../service/server-facts.js';
-import { note, sql } from '../../service/sql.js';
+import { note, numberOrNullOf, sql } from '../../service/sql.js';
 import { ABSENT_TABLE, ER_SUBQUERY_NO_1_ROW } from '../../wire/server-errors.js';
 import { type HeldLock, readLockState, takeLock } from './collector-lock.js';
 

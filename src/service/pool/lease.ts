@@ -2,11 +2,14 @@
  * One connection of the pool for as long as a task has it: runs texts one after another, each with
  * a deadline, and knows afterwards whether the connection may be used again.
  */
+
+import { Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
 import type { Connection } from '@databases/mysql';
+import type { Connection as CoreConnection } from 'mysql2';
 import { assert } from '../../assert.js';
 import { UndropError } from '../../errors.js';
 import { causeText, serverErrorOf } from '../errors.js';
-import { type DriverClient, sendAs } from '../login/driver-door.js';
 import { type RenderedText, renderText, type SQLQuery, sql } from '../sql.js';
 import type { Row, Rows, RunOptions, TaskConnection } from './pools.js';
 
@@ -23,37 +26,31 @@ export class Lease implements TaskConnection {
   readonly #connection: Connection;
   readonly #client: DriverClient;
   readonly #options: LeaseOptions;
-  readonly #stopListening: () => void;
   readonly threadId: number;
   /** Why nothing more can be run here. */
   #broken: Error | null = null;
-  #spoilt = false;
+  /** The connection must not be used by anybody else. */
+  isSpoilt = false;
   #isOver = false;
   #tail: Promise<unknown> = Promise.resolve();
+  readonly #onError = (error: Error) => this.#break(error);
 
   constructor(connection: Connection, client: DriverClient, options: LeaseOptions) {
     this.#connection = connection;
     this.#client = client;
     this.#options = options;
     this.threadId = client.threadId;
-    const onError = (error: Error) => this.#break(error);
-    client.on('error', onError);
-    this.#stopListening = () => client.removeListener('error', onError);
-  }
-
-  /** Whether the connection must not be used by anybody else. */
-  get spoilt(): boolean {
-    return this.#spoilt;
+    client.on('error', this.#onError);
   }
 
   /** The connection is destroyed after the task. */
   discard(): void {
-    this.#spoilt = true;
+    this.isSpoilt = true;
   }
 
   /** Ends the lease. A connection that isn't to be used again keeps its listener to its end. */
   close(): void {
-    if (!this.#spoilt) this.#stopListening();
+    if (!this.isSpoilt) this.#client.removeListener('error', this.#onError);
     this.#isOver = true;
   }
 
@@ -68,7 +65,7 @@ export class Lease implements TaskConnection {
     if (this.#broken !== null) throw this.#broken;
     const { deadlineMs = DEADLINE_MS, logged = true, last } = options;
     // Nobody speaks on this connection after a statement in another charset.
-    if (last !== undefined) this.#spoilt = true;
+    if (last !== undefined) this.isSpoilt = true;
     // The driver follows the session's charset, which a text that failed may have left as another.
     sendAs(this.#client, last === undefined ? 'utf8mb4' : 'bytes');
     let isLogged = logged;
@@ -121,14 +118,14 @@ export class Lease implements TaskConnection {
   #expire(deadlineMs: number): Error {
     const { server, onDeadline } = this.#options;
     const error = new UndropError('UNDROP_DEADLINE', { server, deadlineMs });
-    this.#spoilt = true;
+    this.isSpoilt = true;
     this.#broken = error;
     onDeadline(this.threadId);
     return error;
   }
 
   #break(cause: unknown): Error {
-    this.#spoilt = true;
+    this.isSpoilt = true;
     return this.#end(causeText(cause), cause);
   }
 
@@ -146,4 +143,99 @@ function asRows(answer: unknown): Rows {
   if (Array.isArray(answer)) return Object.assign(answer as Row[], { affectedRows: 0 });
   const { affectedRows } = answer as { readonly affectedRows: number };
   return Object.assign([] as Row[], { affectedRows });
+}
+
+// ── the client of the driver ─────────────────────────────────────────────────────────────────────
+// The one place that uses what @databases/mysql hides: for the thread id, to listen for the
+// breaking of a connection that is taken but idle, which mysql2 would throw at the process, to send
+// a text that isn't in UTF-8, to log in with TLS by what the server offers, and to take leave.
+// Checked on every connection, so that another version of the library can't fail silently.
+
+/** The mysql2 connection of a task, as far as it is used. */
+export interface DriverClient {
+  readonly threadId: number;
+  readonly connection: { readonly stream: Socket; readonly config: { charsetNumber: number } };
+  on(event: 'error', listener: (error: Error) => void): void;
+  removeListener(event: 'error', listener: (error: Error) => void): void;
+  /** Resolves when the goodbye is on its way. */
+  end(): Promise<void>;
+}
+
+interface Driver {
+  readonly client: DriverClient;
+  dispose(): Promise<void>;
+}
+
+/** Those that take leave before the library closes them, whenever and why ever it does. */
+const polite = new WeakSet<Driver>();
+
+/** The same object for each task of a connection. It takes leave of the server at its end. */
+export function driverClientOf(connection: Connection): DriverClient {
+  const { _driver: driver } = connection as unknown as { readonly _driver?: Driver };
+  const isKnown =
+    typeof driver?.dispose === 'function' &&
+    typeof driver.client?.threadId === 'number' &&
+    typeof driver.client.on === 'function' &&
+    typeof driver.client.connection?.config?.charsetNumber === 'number';
+  assert(isKnown, 'the locked versions of @databases/mysql and mysql2 have what is used here');
+  if (!polite.has(driver)) {
+    polite.add(driver);
+    const dispose = driver.dispose.bind(driver);
+    driver.dispose = async () => {
+      await quit(driver.client);
+      await dispose();
+    };
+  }
+  return driver.client;
+}
+
+/** A server that is there answers sooner; a way that swallows bytes takes so long. */
+const QUIT_WITHIN_MS = 1_000;
+
+/**
+ * Takes leave: servers count and log a connection that just ends. Resolves when the server has
+ * ended it, or had its time for that, and it is closed; a statement that is running is waited for
+ * as long.
+ */
+async function quit(client: DriverClient): Promise<void> {
+  const { stream: socket } = client.connection;
+  assert(socket instanceof Socket, 'the locked version of mysql2 has connection.stream');
+  if (socket.destroyed) return;
+  client.on('error', () => undefined);
+  await new Promise<void>((resolve) => {
+    const timer = setTimeout(resolve, QUIT_WITHIN_MS);
+    socket.once('close', () => {
+      clearTimeout(timer);
+      resolve();
+    });
+    client.end().catch(() => undefined);
+  });
+  socket.destroy();
+}
+
+/** In mysql2 the charset whose characters are bytes. */
+const BINARY = 63;
+/** utf8mb4_general_ci. */
+const UTF8MB4 = 45;
+
+/** The next text is sent as UTF-8, or each of its characters as one byte. */
+export function sendAs({ connection }: DriverClient, encoding: 'utf8mb4' | 'bytes'): void {
+  connection.config.charsetNumber = encoding === 'bytes' ? BINARY : UTF8MB4;
+}
+
+/** What the driver reads and writes: a TLSSocket once it is in TLS. */
+export function driverStreamOf(connection: CoreConnection): Duplex {
+  const { stream } = connection as unknown as { readonly stream?: Duplex };
+  assert(
+    typeof stream?.prependListener === 'function',
+    'the locked version of mysql2 has connection.stream',
+  );
+  return stream;
+}
+
+/** To be called before the driver reads the greeting. */
+export function goOnWithoutTls(connection: CoreConnection): void {
+  const { config } = connection as unknown as { readonly config?: { ssl?: object | false } };
+  assert(typeof config?.ssl === 'object', 'the locked version of mysql2 has connection.config.ssl');
+  config.ssl = false;
 }

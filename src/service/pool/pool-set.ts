@@ -13,9 +13,8 @@ import {
   ER_NOT_SUPPORTED_AUTH_MODE,
 } from '../../wire/server-errors.js';
 import { describeAddress } from '../errors.js';
-import { numberOf, textOf } from '../row.js';
 import { readServerFacts } from '../server-facts.js';
-import { note, serverIdentity, sql } from '../sql.js';
+import { note, numberOf, serverIdentity, sql, textOf } from '../sql.js';
 import {
   isServerError,
   type OwnedPool,

@@ -18,11 +18,10 @@ import type { Log } from '../../log.js';
 import { ER_NO_SUCH_THREAD } from '../../wire/server-errors.js';
 import { newWay } from '../databases.js';
 import { connectError, describeAddress, isServerError } from '../errors.js';
-import { driverClientOf } from '../login/driver-door.js';
 import { logIn, loginTls, type ServiceLogin, type ServiceTls } from '../login/driver-login.js';
 import { isOnThisMachine, type ServerKeySetting } from '../login/server-key.js';
 import { note, type SQLQuery, sql } from '../sql.js';
-import { Lease } from './lease.js';
+import { driverClientOf, Lease } from './lease.js';
 import { WAITS_FOR_LOCK } from './statement-timeout.js';
 
 export { isServerError, ServerError, unlessRefused } from '../errors.js';
@@ -267,7 +266,7 @@ class Pool implements OwnedPool {
         });
         try {
           const value = await fn(lease);
-          if (!lease.spoilt) return value;
+          if (!lease.isSpoilt) return value;
           resolve(value);
         } catch (error) {
           lease.discard();

@@ -22,10 +22,10 @@ import {
   classifyPacket,
   isFree,
   isMultiStatement,
+  LastSeen,
   protectedKinds,
 } from '../gate/classify-packet.js';
 import { CommandGate, type GateOwner, longBytesMax } from '../gate/command-gate.js';
-import { LastSeen } from '../gate/session-guess.js';
 import { type RoomInUse, textRoom } from '../gate/text-room.js';
 import { ChangeUser } from '../login/auth-exchange.js';
 import type { Login } from '../login/login.js';

@@ -21,6 +21,7 @@ import {
   refusedIfValid,
   unclear,
 } from '../../statements/intercepted.js';
+import { objectionTo } from '../../steps/inspect-names.js';
 import {
   HOW,
   namesIn,
@@ -29,7 +30,6 @@ import {
   recycleSchemaRefusal,
   tooManyOf,
 } from '../../steps/refusals/refusals.js';
-import { objectionTo } from '../../steps/refusals/unsupported.js';
 import type { UserFacts } from '../../steps/request.js';
 import { COM_STMT_PREPARE } from '../../wire/commands.js';
 import { classifyByFacts } from '../gate/classify-packet.js';

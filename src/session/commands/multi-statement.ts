@@ -30,7 +30,7 @@ import { encodePacket } from '../../wire/framing.js';
 import { type ErrPacket, okWithStatus } from '../../wire/response.js';
 import { ER_PARSE_ERROR } from '../../wire/server-errors.js';
 import type { SessionConnections } from '../connections.js';
-import type { LastSeen } from '../gate/session-guess.js';
+import type { LastSeen } from '../gate/classify-packet.js';
 import type { Login } from '../login/login.js';
 import { WireUserSession } from '../user-session/wire-user-session.js';
 import { answerTo } from './dispatch.js';

@@ -8,7 +8,7 @@
 import type { DropTableStatement } from '../../sql/grammar/drop-table.js';
 import type { CommandOnName, NamedStatement } from '../../sql/named-statement.js';
 import type { InterceptOptions, NamedSchema } from '../../statements/intercepted.js';
-import type { NameContext } from '../../steps/names/bind-names.js';
+import type { NameContext } from '../../steps/names/client-names.js';
 import {
   COM_CHANGE_USER,
   COM_RESET_CONNECTION,

@@ -25,7 +25,9 @@ import {
   refused,
   unclear,
 } from '../../statements/intercepted.js';
-import { bindNames, bindSchema } from '../../steps/names/bind-names.js';
+import { objectionTo } from '../../steps/inspect-names.js';
+import { bindNames, bindSchema } from '../../steps/names/client-names.js';
+import { listTables } from '../../steps/procedure.js';
 import {
   HOW,
   namesIn,
@@ -34,8 +36,6 @@ import {
   recycleSchemaRefusal,
   schemaAndTables,
 } from '../../steps/refusals/refusals.js';
-import { objectionTo } from '../../steps/refusals/unsupported.js';
-import { listTables } from '../../steps/refuse.js';
 import type { UserFacts } from '../../steps/request.js';
 import { hintsIn } from '../../steps/rules/hints.js';
 import { factsSql, readFacts } from '../../steps/session/facts.js';

@@ -35,7 +35,7 @@ import {
 } from '../../wire/framing.js';
 import { MalformedPacketError } from '../../wire/packet-reader.js';
 import type { PreparedDrops } from '../commands/prepared-drops.js';
-import type { LastSeen } from './session-guess.js';
+import type { LastSeen } from './classify-packet.js';
 import { TEXT_BYTES_MAX } from './text-room.js';
 
 /** A statement of so many bytes is held until it is whole; a longer one needs room first. */

@@ -12,7 +12,7 @@ import type { Capabilities } from '../../wire/capabilities.js';
 import { encodeComQuery } from '../../wire/commands.js';
 import type { ServerVersion } from '../../wire/connection/handshake-v10.js';
 import { encodePacket } from '../../wire/framing.js';
-import { queryResultReader, type Result, type ResultReader } from '../../wire/result-reader.js';
+import { queryResultReader, type Result, type ResultReader } from '../../wire/response.js';
 import { ER_PARSE_ERROR, ER_UNKNOWN_SYSTEM_VARIABLE } from '../../wire/server-errors.js';
 import type { ConnectionPair, LoginSecurity } from './connection-security.js';
 

@@ -18,7 +18,7 @@ import {
   queryResultReader,
   type Result,
   type ResultReader,
-} from '../../wire/result-reader.js';
+} from '../../wire/response.js';
 import { ER_QUERY_INTERRUPTED, ER_STATEMENT_TIMEOUT } from '../../wire/server-errors.js';
 import type { SessionConnections } from '../connections.js';
 

@@ -10,23 +10,30 @@
  */
 import { assert } from '../../assert.js';
 import { UndropError } from '../../errors.js';
-import { askToDrop } from '../../steps/ask-to-drop.js';
 import { inspectNames, know, syntaxError } from '../../steps/inspect-names.js';
 import { type NamedTable, qualify, serviceNames } from '../../steps/names/client-names.js';
-import { ask, perform, type Steps, serve } from '../../steps/procedure.js';
-import { notDone, notUnderstood } from '../../steps/refusals/refusals.js';
 import {
   type Answer,
   answerWith,
+  ask,
   type HeldTable,
   listTables,
+  perform,
   type Reply,
   refuse,
-} from '../../steps/refuse.js';
+  type Steps,
+  serve,
+} from '../../steps/procedure.js';
+import { notDone, notUnderstood } from '../../steps/refusals/refusals.js';
 import type { DropRequest, UserFacts } from '../../steps/request.js';
 import type { Beginning } from '../../steps/run.js';
-import { signalSql } from '../../steps/session/signal.js';
-import { ownLockSql, probeSql, type QualifiedName } from '../../steps/session/user-session-sql.js';
+import {
+  ownLockSql,
+  probeSql,
+  type QualifiedName,
+  signalSql,
+} from '../../steps/session/user-session-sql.js';
+import { askToDrop } from '../../steps/session-answers.js';
 import { decodeErr } from '../../wire/response.js';
 import {
   DDL_FORBIDDEN,

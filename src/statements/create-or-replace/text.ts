@@ -8,9 +8,9 @@ import { classifying } from '../../sql/classify.js';
 import type { DropTableStatement } from '../../sql/grammar/drop-table.js';
 import { clientCharsetOf, modeFromSqlMode } from '../../sql/lex/lex-mode.js';
 import type { Replacement } from '../../sql/verdict.js';
+import { objectionTo } from '../../steps/inspect-names.js';
+import { listTables } from '../../steps/procedure.js';
 import { notDone, notUnderstood, SET_IF_EXISTS } from '../../steps/refusals/refusals.js';
-import { objectionTo } from '../../steps/refusals/unsupported.js';
-import { listTables } from '../../steps/refuse.js';
 import { hintsIn } from '../../steps/rules/hints.js';
 import { inSlices } from '../../steps/session/in-slices.js';
 import {

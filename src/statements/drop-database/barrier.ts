@@ -10,6 +10,8 @@
  */
 import { systemClock } from '../../clock.js';
 import { UndropError } from '../../errors.js';
+import { BARRIER_TABLE_COMMENT } from '../../names/names.js';
+import type { ServerError } from '../../service/errors.js';
 import { isServerError, type ServicePool, type TaskConnection } from '../../service/pool/pools.js';
 import type { ServerFacts } from '../../service/server-facts.js';
 import { ident, note, type SQLQuery, sql } from '../../service/sql.js';
@@ -32,6 +34,29 @@ const ASLEEP_WITHIN_MS = 10_000;
 const CHECK_EVERY_MS = 2;
 const KILL_TRIES = 5;
 const KILL_EVERY_MS = 100;
+
+/** Makes the table that the DROP comes to first. Null: it is there, and a HANDLER can open it. */
+export async function makeBarrierTable(
+  pool: ServicePool,
+  { schema, table, groupId, logged }: Omit<BarrierOptions, 'server'> & { readonly logged: boolean },
+): Promise<ServerError | null> {
+  try {
+    await pool.run(
+      sql`CREATE TABLE ${note('schema-barrier-table', groupId)} ${ident(schema, table)}
+          (id INT NOT NULL PRIMARY KEY) ENGINE=InnoDB
+          COMMENT=${BARRIER_TABLE_COMMENT}`,
+      { logged },
+    );
+    await pool.run([
+      sql`HANDLER ${ident(schema, table)} OPEN AS undrop_barrier`,
+      sql`HANDLER undrop_barrier CLOSE`,
+    ]);
+    return null;
+  } catch (error) {
+    if (isServerError(error)) return error;
+    throw error;
+  }
+}
 
 /** A connection that holds the table. */
 interface Holder {

@@ -9,10 +9,8 @@
 import { assert } from '../../assert.js';
 import { UndropError } from '../../errors.js';
 import { isRecycleName } from '../../sql/trigger-scan.js';
-import { ask } from '../../steps/procedure.js';
-import { answerWith, refuse } from '../../steps/refuse.js';
-import { signalSql } from '../../steps/session/signal.js';
-import { cleanSql } from '../../steps/session/user-session-sql.js';
+import { answerWith, ask, refuse } from '../../steps/procedure.js';
+import { cleanSql, signalSql } from '../../steps/session/user-session-sql.js';
 import { SERVER_STATUS_DB_DROPPED } from '../../wire/capabilities.js';
 import { okWithStatus } from '../../wire/response.js';
 import {

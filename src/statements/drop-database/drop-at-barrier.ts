@@ -18,7 +18,7 @@ import { note, sql } from '../../service/sql.js';
 import { query } from '../../steps/procedure.js';
 import type { UserCommand } from '../../steps/session/user-session.js';
 import { cleanSql } from '../../steps/session/user-session-sql.js';
-import type { Result } from '../../wire/result-reader.js';
+import type { Result } from '../../wire/response.js';
 import {
   ER_KILL_DENIED_ERROR,
   ER_LOCK_WAIT_TIMEOUT,

@@ -11,10 +11,9 @@
 
 import { UndropError } from '../../errors.js';
 import { barrierTableName } from '../../names/names.js';
-import { ask } from '../../steps/procedure.js';
-import { type Answer, answerWith, type HeldTable, refuse } from '../../steps/refuse.js';
-import { signalSql } from '../../steps/session/signal.js';
-import { cleanSql, waitForLockSql } from '../../steps/session/user-session-sql.js';
+import { type Answer, answerWith, ask, type HeldTable, refuse } from '../../steps/procedure.js';
+import { rootCause } from '../../steps/refusals/refusals.js';
+import { cleanSql, signalSql, waitForLockSql } from '../../steps/session/user-session-sql.js';
 import { decodeErr, type OkPacket, okWithAffectedRows } from '../../wire/response.js';
 import {
   ER_BAD_DB_ERROR,
@@ -173,7 +172,7 @@ function* makeBarrierTable(
   const failed = yield* call('makeTable', schema, table);
   if (failed?.errno === ER_BAD_DB_ERROR) return { kind: 'gone' };
   if (failed !== null) {
-    const why = `the service account of undrop can’t make a table in it: ${failed.cause}`;
+    const why = `the service account of undrop can’t make a table in it: ${rootCause(failed)}`;
     const isLocked = failed.errno === ER_LOCK_WAIT_TIMEOUT;
     return refuse(notDropped(schema, why, isLocked ? WAIT_FOR_LOCK : GRANT_ALL));
   }

@@ -5,9 +5,8 @@
 
 import { UndropError } from '../../errors.js';
 import type { ClientCharset } from '../../sql/lex/lex-mode.js';
-import type { Effect, Steps } from '../../steps/procedure.js';
+import { type Answer, type Effect, refuse, type Steps } from '../../steps/procedure.js';
 import { schemaAndTables } from '../../steps/refusals/refusals.js';
-import { type Answer, refuse } from '../../steps/refuse.js';
 import type { UserFacts } from '../../steps/request.js';
 import type { SessionFacts } from '../../steps/session/user-session.js';
 import type { ServerVersion } from '../../wire/connection/handshake-v10.js';

@@ -12,22 +12,16 @@ import { NOT_TRIED, renamesInPieces } from '../../held/relocate/blockers.js';
 import type { RelocateTable } from '../../held/relocate/relocate.js';
 import type { Failure } from '../../ledger/entry.js';
 import type { IntentTable } from '../../ledger/write.js';
-import { formatHoldName } from '../../names/hold-name.js';
-import { inBatches } from '../../names/names.js';
-import { isRecycleSchema, recycleSchemaFor } from '../../names/recycle-schema.js';
+import { formatHoldName, inBatches, isRecycleSchema, recycleSchemaFor } from '../../names/names.js';
 import type { RecordedIntent } from '../../steps/intents.js';
-import { ask } from '../../steps/procedure.js';
-import { type Answer, answerWith, type HeldTable, refuse } from '../../steps/refuse.js';
+import { type Answer, answerWith, ask, type HeldTable, refuse } from '../../steps/procedure.js';
 import type { ServiceRenameTable } from '../../steps/rename/rename-by-service.js';
-import {
-  renameGroups,
-  SERVICE_TRIES_MAX,
-  takeByService,
-} from '../../steps/rename/take-by-service.js';
+import { SERVICE_TRIES_MAX, takeByService } from '../../steps/rename/take-by-service.js';
 import { waitForLockSql } from '../../steps/session/user-session-sql.js';
 import { raise } from '../../steps/session-answers.js';
 import { ABSENT_TO_RENAME, METADATA_LOCK_GRANTED } from '../../wire/server-errors.js';
-import { blockedParents, hasForeignKeys, parentError } from '../drop-table/parents.js';
+import { blockedParents, hasForeignKeys, parentError } from '../drop-table/decide.js';
+import { renameGroups } from '../drop-table/rename.js';
 import {
   call,
   crowded,

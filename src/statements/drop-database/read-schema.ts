@@ -4,9 +4,11 @@
  *
  * Invariant: a table that isn't this drop's own barrier table is never left to the DROP.
  */
+import { systemClock } from '../../clock.js';
+import { takeOut } from '../../held/relocate/pending.js';
 import type { SchemaDetails, SchemaPart } from '../../ledger/schema-details.js';
-import { parseHoldName } from '../../names/hold-name.js';
-import { parseBarrierTable } from '../../names/names.js';
+import type { IntentFacts } from '../../ledger/write.js';
+import { parseBarrierTable, parseHoldName } from '../../names/names.js';
 import { listParts } from '../../recovery/put-schema-back.js';
 import {
   isServerError,
@@ -14,8 +16,18 @@ import {
   type ServiceConnection,
   type ServicePool,
 } from '../../service/pool/pools.js';
-import { numberOf, textOf, textOrNullOf } from '../../service/row.js';
-import { ident, note, type SQLQuery, sql } from '../../service/sql.js';
+import type { ServerFacts } from '../../service/server-facts.js';
+import {
+  ident,
+  note,
+  numberOf,
+  processlistOf,
+  type SQLQuery,
+  serverIdentity,
+  sql,
+  textOf,
+  textOrNullOf,
+} from '../../service/sql.js';
 import { LOCK_NOT_GRANTED } from '../../wire/server-errors.js';
 
 /** One row of information_schema.TABLES. */
@@ -71,6 +83,19 @@ export async function findSchema(pool: ServicePool, name: string): Promise<strin
   return row === undefined ? null : textOf(row, 'name');
 }
 
+/** The user's session as the server of the service sees it, and that server's identity. */
+export async function findSession(
+  connection: ServiceConnection,
+  threadId: number,
+  server: ServerFacts,
+): Promise<Pick<IntentFacts, 'sessionHost' | 'serverIdentity'>> {
+  const [[row = {}] = []] = await connection.run(
+    sql`SELECT ${note('owner')} ${serverIdentity(server)} AS identity,
+        (SELECT HOST FROM ${processlistOf(server)} WHERE ID = ${threadId}) AS host`,
+  );
+  return { sessionHost: textOrNullOf(row, 'host'), serverIdentity: textOf(row, 'identity') };
+}
+
 /** Every table in it; answers at once, also while a DROP has the schema locked. */
 export async function findTables(
   connection: ServiceConnection,
@@ -86,6 +111,25 @@ export async function findTables(
     type: textOrNullOf(row, 'type') ?? '',
   }));
   return sortListed(listed, groupId);
+}
+
+/** A table of an earlier drop is in the schema, under its hold name, mostly for a moment only. */
+const LOOKS_MAX = 20;
+const CHECK_PAUSE_MS = 50;
+
+/** The same, once what earlier drops hold there was moved out, if that is possible. */
+export async function findLiveTables(
+  pool: ServicePool,
+  connection: ServiceConnection,
+  { schema, groupId }: { readonly schema: string; readonly groupId: string },
+): Promise<Found> {
+  for (let looks = 1; ; looks++) {
+    const found = await findTables(connection, schema, groupId);
+    if (found.held.length === 0) return found;
+    await takeOut(pool, schema);
+    if (looks === LOOKS_MAX) return found;
+    await systemClock.sleep(CHECK_PAUSE_MS);
+  }
 }
 
 /** Rejects with ER_BAD_DB_ERROR if it is gone. */

@@ -9,8 +9,6 @@ import { assert } from '../../assert.js';
 import { systemClock } from '../../clock.js';
 import { UndropError } from '../../errors.js';
 import type { LastingBlocker } from '../../held/relocate/blockers.js';
-import { renewHeld } from '../../held/relocate/due-times.js';
-import { takeOut } from '../../held/relocate/pending.js';
 import {
   detachAndRelocate,
   moveToRecycleSchema,
@@ -18,11 +16,9 @@ import {
   type Relocation,
   readLastingBlocker,
 } from '../../held/relocate/relocate.js';
-import { processlistOf } from '../../ledger/owner.js';
 import type { SchemaDetails } from '../../ledger/schema-details.js';
 import {
   asGroupOwner,
-  endSchemaDrop,
   leaveSchemaDrop,
   markEmptied,
   recordSchemaDrop,
@@ -30,39 +26,35 @@ import {
 } from '../../ledger/schema-drops.js';
 import type { IntentTable } from '../../ledger/write.js';
 import { type Log, silentLog } from '../../log.js';
-import { BARRIER_TABLE_COMMENT } from '../../names/names.js';
-import type { HoldTime } from '../../policy/decide.js';
 import { putSchemaBack } from '../../recovery/put-schema-back.js';
+import type { ServerError } from '../../service/errors.js';
 import {
   isServerError,
   type ServiceConnection,
   type ServicePool,
+  unlessRefused,
 } from '../../service/pool/pools.js';
 import { LockWaitBudget } from '../../service/pool/statement-timeout.js';
-import { textOf, textOrNullOf } from '../../service/row.js';
 import { readServerFacts } from '../../service/server-facts.js';
-import { ident, note, serverIdentity, sql } from '../../service/sql.js';
-import type { DropTableStatement } from '../../sql/grammar/drop-table.js';
 import type { DropOptions, DropResult } from '../../steps/drop-options.js';
+import { isSameServer } from '../../steps/inspect-names.js';
 import {
   Intents,
   type RecordedIntent,
   retryUntilWritten,
   statementTextOf,
 } from '../../steps/intents.js';
-import { isSameServer } from '../../steps/preconditions.js';
-import { drive } from '../../steps/procedure.js';
+import { drive, type HeldTable } from '../../steps/procedure.js';
 import { rootCause } from '../../steps/refusals/refusals.js';
-import type { HeldTable } from '../../steps/refuse.js';
 import {
   renameByService,
   type ServiceRename,
   type ServiceRenameOutcome,
 } from '../../steps/rename/rename-by-service.js';
 import type { UserCommand } from '../../steps/session/user-session.js';
-import type { Result } from '../../wire/result-reader.js';
+import type { Result } from '../../wire/response.js';
 import { ER_BAD_DB_ERROR } from '../../wire/server-errors.js';
-import { type Barrier, closeBarrier } from './barrier.js';
+import { type Barrier, closeBarrier, makeBarrierTable } from './barrier.js';
 import { dropAtBarrier } from './drop-at-barrier.js';
 import { dropDatabase } from './drop-database.js';
 import {
@@ -77,7 +69,14 @@ import {
   type TryEnd,
   tablesOf,
 } from './effects.js';
-import { type Found, findSchema, findTables, readSchemaDetails } from './read-schema.js';
+import {
+  type Found,
+  findLiveTables,
+  findSchema,
+  findSession,
+  readSchemaDetails,
+} from './read-schema.js';
+import { finishSchemaDrop } from './records.js';
 
 export type SchemaDropOptions = Omit<DropOptions, 'hints'> & {
   readonly hints: readonly string[];
@@ -110,22 +109,18 @@ const underWay = new WeakSet<ServicePool>();
 
 /** Tables that were recorded longer ago may have keys and triggers by now that they had not. */
 const LATE_MS = 1_000;
-/** A table of an earlier drop is in the schema, under its hold name, mostly for a moment only. */
-const LOOKS_MAX = 20;
-const CHECK_PAUSE_MS = 50;
-
 /** mysql.proc, mysql.event or the like may be missing, or have another shape. */
 const INSTEAD =
   'Run the statement again. Upgrade the server’s own tables (mariadb-upgrade, mysql_upgrade) if that is about one of them.';
 
 /** The names of the tables are those of the schema. */
-const NO_NAMES: DropTableStatement = {
+const NO_NAMES = {
   object: 'table',
   ifExists: false,
   names: [],
   wait: null,
   isDoubtful: false,
-};
+} as const;
 
 /** The service side of one DROP DATABASE. Names are as the server stores them. */
 class SchemaWork {
@@ -156,7 +151,11 @@ class SchemaWork {
   run<T>(steps: SchemaSteps<T>): Promise<T> {
     return drive(steps, async (effect: SchemaEffect) => {
       if (effect.do === 'user') return this.#runOnSession(effect.commands);
-      return perform(this, effect).catch((error: unknown) => this.#failed(error));
+      return perform(this, effect).catch((error: unknown) => {
+        if (!isServerError(error)) throw error;
+        // What the server says to the service is no answer for the client.
+        throw notDropped(this.#request.name, `the service failed: ${rootCause(error)}`, INSTEAD);
+      });
     });
   }
 
@@ -165,8 +164,7 @@ class SchemaWork {
     return {
       payload,
       held,
-      tables: held.flatMap(({ id }) => this.#intents.nameOf(id) ?? []),
-      by: held.map(({ id }) => this.#intents.rulingOf(id)?.by ?? null),
+      ...this.#intents.shownOf(held),
       refusal,
       facts: null,
       finish: (onLate) => {
@@ -216,36 +214,21 @@ class SchemaWork {
   async seesSession(): Promise<boolean> {
     const { session, facts } = this.#request;
     const server = await readServerFacts(this.#options.pool);
-    const [[row = {}] = []] = await this.#ownerOf().run(
-      sql`SELECT ${note('owner')} ${serverIdentity(server)} AS identity,
-          (SELECT HOST FROM ${processlistOf(server)} WHERE ID = ${session.threadId}) AS host`,
-    );
-    const seen = {
-      sessionHost: textOrNullOf(row, 'host'),
-      serverIdentity: textOf(row, 'identity'),
-    };
+    const seen = await findSession(this.#ownerOf(), session.threadId, server);
     return isSameServer({ session }, seen, facts);
   }
 
   /** What is in the schema. What an earlier drop holds there for its partitions is moved out. */
-  async find(schema: string): Promise<Found> {
-    for (let looks = 1; ; looks++) {
-      const found = await findTables(this.#ownerOf(), schema, this.#request.groupId);
-      if (found.held.length === 0) return found;
-      await takeOut(this.#options.pool, schema);
-      if (looks === LOOKS_MAX) return found;
-      await systemClock.sleep(CHECK_PAUSE_MS);
-    }
+  find(schema: string): Promise<Found> {
+    const { groupId } = this.#request;
+    return findLiveTables(this.#options.pool, this.#ownerOf(), { schema, groupId });
   }
 
   /** Records the schema in the ledger, with its views and programs. False: it is gone. */
   async recordSchema(schema: string): Promise<boolean> {
     const { pool, newId, proxyId } = this.#options;
     const { text, session, facts, groupId } = this.#request;
-    const details = await readSchemaDetails(pool, schema).catch((error: unknown) => {
-      if (!isServerError(error, ER_BAD_DB_ERROR)) throw error;
-      return null;
-    });
+    const details = await unlessRefused(readSchemaDetails(pool, schema), null, ER_BAD_DB_ERROR);
     if (details === null) return false;
     const { threadId, clientAddress } = session;
     try {
@@ -280,28 +263,10 @@ class SchemaWork {
   }
 
   /** Null: the barrier table is made. */
-  async makeTable(
-    schema: string,
-    table: string,
-  ): Promise<{ readonly errno: number; readonly cause: string } | null> {
-    const { pool } = this.#options;
+  makeTable(schema: string, table: string): Promise<ServerError | null> {
     const { groupId, facts } = this.#request;
-    try {
-      await pool.run(
-        sql`CREATE TABLE ${note('schema-barrier-table', groupId)} ${ident(schema, table)}
-            (id INT NOT NULL PRIMARY KEY) ENGINE=InnoDB
-            COMMENT=${BARRIER_TABLE_COMMENT}`,
-        { logged: facts.logged },
-      );
-      await pool.run([
-        sql`HANDLER ${ident(schema, table)} OPEN AS undrop_barrier`,
-        sql`HANDLER undrop_barrier CLOSE`,
-      ]);
-      return null;
-    } catch (error) {
-      if (!isServerError(error)) throw error;
-      return { errno: error.errno, cause: rootCause(error) };
-    }
+    const barrier = { schema, table, groupId, logged: facts.logged };
+    return makeBarrierTable(this.#options.pool, barrier);
   }
 
   take(rename: ServiceRename): Promise<ServiceRenameOutcome> {
@@ -342,8 +307,7 @@ class SchemaWork {
     }
     const run = (commands: readonly UserCommand[]) => this.#runOnSession(commands);
     const [request, owner] = [this.#request, this.#ownerOf()];
-    const how = { request, schema, pool, log, owner, rounds, barrier, run };
-    const end = await dropAtBarrier(how);
+    const end = await dropAtBarrier({ request, schema, pool, log, owner, rounds, barrier, run });
     this.#barrier = null;
     return end;
   }
@@ -376,12 +340,6 @@ class SchemaWork {
     }
   }
 
-  /** What the server says to the service is no answer for the client. */
-  #failed(error: unknown): never {
-    if (!isServerError(error)) throw error;
-    throw notDropped(this.#request.name, `the service failed: ${rootCause(error)}`, INSTEAD);
-  }
-
   #ownerOf(): ServiceConnection {
     assert(this.#owner !== null, 'somebody owns the group');
     return this.#owner;
@@ -395,38 +353,17 @@ class SchemaWork {
   /** The tables are held, from now on if it had to wait, and it is over. */
   async #finish(held: readonly HeldTable[], onLate?: (error: Error) => void): Promise<void> {
     const { pool, stopping, onUnsettled } = this.#options;
-    const untilWritten = (write: () => Promise<void>) => {
-      return retryUntilWritten(write, { stopping, onLate });
-    };
-    const holds = this.#holdsOf(held);
-    let names: ReadonlyMap<string, string> = new Map();
+    const isLate = performance.now() - this.#startMs > LATE_MS;
+    const holds = this.#intents.holdsOf(held, isLate);
     try {
-      await untilWritten(async () => {
-        names = await renewHeld(pool, holds);
-      });
-      const renewed = held.map((table) => {
-        return { ...table, holdName: names.get(table.id) ?? table.holdName };
-      });
-      await this.#intents.finish(renewed, onLate);
-      // Nobody collects any of them before.
-      await untilWritten(() => endSchemaDrop(pool, this.#rowOf().key));
+      const ended = { pool, key: this.#rowOf().key, intents: this.#intents, held, holds };
+      await finishSchemaDrop(ended, { stopping, onLate });
     } catch (error) {
       onUnsettled();
       throw error;
     } finally {
       this.release();
     }
-  }
-
-  /** How long each is to be held from now on. */
-  #holdsOf(held: readonly HeldTable[]): ReadonlyMap<string, HoldTime> {
-    const isLate = performance.now() - this.#startMs > LATE_MS;
-    const holds = held.map(({ id }) => {
-      const ruling = this.#intents.rulingOf(id);
-      const late = isLate ? ruling?.holdIfLate : null;
-      return [id, late ?? ruling?.hold ?? this.#options.holdMs] as const;
-    });
-    return new Map(holds);
   }
 
   /** By now everything is back, or the answer says that it is not. */

@@ -6,11 +6,9 @@
  */
 
 import { quoteClientName } from '../../sql/lex/client-charset.js';
-import type { Signal } from '../../steps/session/signal.js';
-import { qualified } from '../../steps/session/user-session-sql.js';
+import { qualified, type Signal } from '../../steps/session/user-session-sql.js';
 import { MalformedPacketError } from '../../wire/packet-reader.js';
-import type { ErrPacket } from '../../wire/response.js';
-import type { Result } from '../../wire/result-reader.js';
+import type { ErrPacket, Result } from '../../wire/response.js';
 import { ER_DBACCESS_DENIED_ERROR } from '../../wire/server-errors.js';
 import type { SchemaDropRequest } from './effects.js';
 

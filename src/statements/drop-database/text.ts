@@ -6,6 +6,7 @@
 
 import { UndropError } from '../../errors.js';
 import { clientCharsetOf } from '../../sql/lex/lex-mode.js';
+import { FILE_NAME_PREFIX, hasFileNames, isFileName } from '../../steps/inspect-names.js';
 import { decodeName } from '../../steps/names/client-names.js';
 import {
   notDone,
@@ -13,7 +14,6 @@ import {
   SET_IF_EXISTS,
   schemaAndTables,
 } from '../../steps/refusals/refusals.js';
-import { FILE_NAME_PREFIX, hasFileNames, isFileName } from '../../steps/refusals/unsupported.js';
 import { allHints, FORGET_HINT, hintsIn } from '../../steps/rules/hints.js';
 import {
   answerWith,

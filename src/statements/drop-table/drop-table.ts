@@ -10,25 +10,25 @@ import { assert } from '../../assert.js';
 import { UndropError } from '../../errors.js';
 import { BLOCKED_BY_LOCK, NOT_TRIED } from '../../held/relocate/blockers.js';
 import type { Relocation } from '../../held/relocate/relocate.js';
-import { askToDrop } from '../../steps/ask-to-drop.js';
-import { inspectNames, type Seen } from '../../steps/inspect-names.js';
+import { inspectNames, refusalBeforeInspection, type Seen } from '../../steps/inspect-names.js';
 import type { RecordedIntent } from '../../steps/intents.js';
-import { refusalBeforeInspection } from '../../steps/preconditions.js';
-import { ask, perform, type Steps } from '../../steps/procedure.js';
-import { notUnderstood } from '../../steps/refusals/refusals.js';
 import {
   type Answer,
   answerWith,
+  ask,
   type HeldTable,
   namingOnly,
+  perform,
   type Reply,
   refuse,
+  type Steps,
   sentenceStart,
-} from '../../steps/refuse.js';
+} from '../../steps/procedure.js';
+import { notUnderstood } from '../../steps/refusals/refusals.js';
 import type { Beginning } from '../../steps/run.js';
 import { dropOwnTemporarySql } from '../../steps/session/user-session-sql.js';
-import { type Drop, decide, type Move, namesToAsk } from './decide.js';
-import { hasForeignKeys } from './parents.js';
+import { askToDrop } from '../../steps/session-answers.js';
+import { type Drop, decide, hasForeignKeys, type Move, namesToAsk } from './decide.js';
 import { type Moved, rename } from './rename.js';
 import { okOfBoth, say, type Unmoved } from './say.js';
 

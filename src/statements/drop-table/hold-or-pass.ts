@@ -13,10 +13,10 @@ import { mayBeNative, type Ruling } from '../../policy/decide.js';
 import type { DropTableStatement } from '../../sql/grammar/drop-table.js';
 import { clientCharsetOf } from '../../sql/lex/lex-mode.js';
 import type { SessionGuess } from '../../steps/drop-options.js';
+import { refusalOfRecycled } from '../../steps/inspect-names.js';
 import { serviceNames } from '../../steps/names/client-names.js';
-import { refusalOfRecycled } from '../../steps/preconditions.js';
+import { sentenceStart } from '../../steps/procedure.js';
 import { loggedText, notUnderstood, rootCause } from '../../steps/refusals/refusals.js';
-import { sentenceStart } from '../../steps/refuse.js';
 import type { UserFacts } from '../../steps/request.js';
 import { allHints, FORGET_HINT, hintsIn, mayHint, readHints } from '../../steps/rules/hints.js';
 import { ruleTables } from '../../steps/rules/rules.js';
@@ -45,8 +45,7 @@ export async function dropOrPass(
   const hints = facts === null ? [] : hintsIn(text, facts, options.server);
   if (hints === null) return refused(notUnderstood('its hints'), options);
   const drop = { taken, statement };
-  const all = facts === null ? [] : allHints(hints, facts);
-  const hint = readHints(all, sentenceStart(drop), options.service);
+  const hint = facts === null ? null : readHints(allHints(hints, facts), drop, options.service);
   if (hint instanceof UndropError) {
     await forgetHint(facts, options);
     return refused(hint, options);

@@ -9,24 +9,22 @@
  */
 import { assert } from '../../assert.js';
 import { UndropError } from '../../errors.js';
-import { parseHoldName } from '../../names/hold-name.js';
-import { askToDrop, SAME_AS_DROP } from '../../steps/ask-to-drop.js';
-import { ask, perform, query, type Steps } from '../../steps/procedure.js';
+import { parseHoldName } from '../../names/names.js';
 import {
   type Answer,
   again,
   answerWith,
+  ask,
   holdFailed,
   namingOnly,
+  perform,
+  query,
   type Reply,
   refuse,
+  type Steps,
   sentenceStart,
-} from '../../steps/refuse.js';
-import {
-  renameGroups,
-  SERVICE_TRIES_MAX,
-  takeByService,
-} from '../../steps/rename/take-by-service.js';
+} from '../../steps/procedure.js';
+import { SERVICE_TRIES_MAX, takeByService } from '../../steps/rename/take-by-service.js';
 import {
   alterNameSql,
   cleanSql,
@@ -34,7 +32,7 @@ import {
   renameSql,
   waitText,
 } from '../../steps/session/user-session-sql.js';
-import { clean, raise } from '../../steps/session-answers.js';
+import { askToDrop, clean, raise, SAME_AS_DROP } from '../../steps/session-answers.js';
 import { type ErrPacket, type OkPacket, okWithWarnings } from '../../wire/response.js';
 import {
   ABSENT_TO_RENAME,
@@ -46,8 +44,7 @@ import {
   ER_TABLEACCESS_DENIED_ERROR,
   UNDER_LOCK_TABLES,
 } from '../../wire/server-errors.js';
-import { type Drop, type Move, namesToAsk } from './decide.js';
-import { hasForeignKeys } from './parents.js';
+import { type Drop, hasForeignKeys, type Move, namesToAsk } from './decide.js';
 
 /** What was renamed. */
 export interface Moved {
@@ -130,7 +127,9 @@ function* renameGroup(drop: Drop, moves: Group): Steps<Renamed> {
   const text = renameSql(moves, { ...request, wait: waitText(request.statement) });
   const [said] = yield* perform('user', { commands: [query(text)], renames: true });
   assert(said?.kind === 'ok' || said?.kind === 'err', 'RENAME answers OK or ERR');
-  if (said.kind === 'ok') return yield* withoutKeyWarnings(drop, moves, said);
+  if (said.kind === 'ok') {
+    return said.warnings === 0 ? said : yield* withoutKeyWarnings(drop, moves, said);
+  }
   if (UNDER_LOCK_TABLES.includes(said.errno)) return 'locked';
   switch (said.errno) {
     case ER_CANT_RENAME_LOG_TABLE:
@@ -153,7 +152,7 @@ const LOG_TABLE = {
 /** MySQL warns of keys to columns that aren't unique (6124), which DROP doesn't. */
 function* withoutKeyWarnings({ request }: Drop, moves: Group, ok: OkPacket): Steps<OkPacket> {
   const hasKeys = moves.some(({ seen }) => hasForeignKeys(seen));
-  if (!hasKeys || ok.warnings === 0) return ok;
+  if (!hasKeys) return ok;
   yield* ask(cleanSql(request.groupId));
   return { ...ok, warnings: 0, payload: okWithWarnings(ok, 0) };
 }
@@ -256,4 +255,24 @@ function* unlockAfterLast(moved: Moved): Steps<Moved> {
   // That OK reports more of the session's state which says that LOCK TABLES has ended.
   const hasMore = unlocked.payload.length > moved.ok.payload.length;
   return { ...moved, ok: hasMore ? unlocked : moved.ok };
+}
+
+/**
+ * Which tables one RENAME takes, in their order: after one that has triggers there is none in its
+ * group. MariaDB (seen on 10.11 and 11.8): a RENAME of several tables that is killed while InnoDB
+ * makes it wait (for a transaction that has written to a child of one of them) takes back what it
+ * has done, and empties the .TRG file of a table that it had renamed; nothing can open that table
+ * then (error 1343).
+ */
+export function renameGroups<T>(
+  tables: readonly T[],
+  hasTriggers: (table: T) => boolean,
+): readonly (readonly T[])[] {
+  const groups: T[][] = [];
+  for (const table of tables) {
+    const last = groups.at(-1);
+    if (last === undefined || last.some(hasTriggers)) groups.push([table]);
+    else last.push(table);
+  }
+  return groups;
 }

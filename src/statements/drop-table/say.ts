@@ -5,19 +5,17 @@
  * Invariant: no statement here can destroy a base table.
  */
 import { assert } from '../../assert.js';
-import { ask, type Steps } from '../../steps/procedure.js';
-import { type Answer, answerWith } from '../../steps/refuse.js';
+import { type Answer, answerWith, ask, type Steps } from '../../steps/procedure.js';
 import type { DropRequest } from '../../steps/request.js';
-import type { Signal } from '../../steps/session/signal.js';
 import {
   dropTemporarySql,
   notSequenceSignal,
+  type Signal,
   viewSignal,
 } from '../../steps/session/user-session-sql.js';
 import { clean, raise } from '../../steps/session-answers.js';
 import { type OkPacket, okWithWarnings } from '../../wire/response.js';
-import type { Drop, Name } from './decide.js';
-import { type BlockedParent, parentError } from './parents.js';
+import { type BlockedParent, type Drop, type Name, parentError } from './decide.js';
 
 export interface Unmoved {
   readonly named: readonly Name[];

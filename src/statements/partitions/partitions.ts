@@ -9,20 +9,29 @@
  */
 import { assert } from '../../assert.js';
 import { UndropError } from '../../errors.js';
-import { formatHoldName } from '../../names/hold-name.js';
-import { partitionTable } from '../../names/names.js';
-import { recycleSchemaFor } from '../../names/recycle-schema.js';
+import { formatHoldName, partitionTable, recycleSchemaFor } from '../../names/names.js';
 import type { PartitionList } from '../../sql/grammar/alter-partition.js';
-import { inspectOneTable, type OneTable } from '../../steps/inspect-names.js';
-import { refusalBeforeInspection } from '../../steps/preconditions.js';
-import { ask, perform, type Steps, serve } from '../../steps/procedure.js';
-import { type Answer, answerWith, type HeldTable, type Reply, refuse } from '../../steps/refuse.js';
+import {
+  inspectOneTable,
+  type OneTable,
+  refusalBeforeInspection,
+} from '../../steps/inspect-names.js';
+import {
+  type Answer,
+  answerWith,
+  ask,
+  type HeldTable,
+  perform,
+  type Reply,
+  refuse,
+  type Steps,
+  serve,
+} from '../../steps/procedure.js';
 import { SERVICE_TRIES_MAX, takeByService } from '../../steps/rename/take-by-service.js';
 import type { Beginning } from '../../steps/run.js';
 import { ownLockSql, waitText } from '../../steps/session/user-session-sql.js';
 import { clean } from '../../steps/session-answers.js';
-import { decodeErr, type OkPacket, okWithInfo } from '../../wire/response.js';
-import type { Result } from '../../wire/result-reader.js';
+import { decodeErr, type OkPacket, okWithInfo, type Result } from '../../wire/response.js';
 import {
   ER_DROP_LAST_PARTITION,
   ER_DROP_PARTITION_NON_EXISTENT,

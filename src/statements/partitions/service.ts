@@ -10,17 +10,24 @@
  */
 import { UndropError } from '../../errors.js';
 import { isVersioned, readTable } from '../../held/foreign-keys/read-table.js';
-import { ownDefinition } from '../../ledger/detached/restore-script.js';
 import { named } from '../../ledger/intents/intent-text.js';
-import { formatHoldName } from '../../names/hold-name.js';
+import { ownDefinition } from '../../ledger/write.js';
+import { formatHoldName } from '../../names/names.js';
 import { findHoldTables } from '../../service/hold-tables.js';
 import { isServerError, type ServicePool } from '../../service/pool/pools.js';
 import { runWithTimeout, runWithTimeoutOn } from '../../service/pool/statement-timeout.js';
-import { numberOrNullOf, textOf, textOrNullOf } from '../../service/row.js';
 import { hasRows } from '../../service/server-facts.js';
-import { ident, note, type SQLQuery, sql } from '../../service/sql.js';
+import {
+  ident,
+  note,
+  numberOrNullOf,
+  type SQLQuery,
+  sql,
+  textOf,
+  textOrNullOf,
+} from '../../service/sql.js';
+import type { HeldTable } from '../../steps/procedure.js';
 import { rootCause } from '../../steps/refusals/refusals.js';
-import type { HeldTable } from '../../steps/refuse.js';
 import {
   asOwner,
   type ServiceRenameOutcome,

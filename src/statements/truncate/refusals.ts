@@ -4,8 +4,8 @@
  */
 import { UndropError } from '../../errors.js';
 import type { ForeignKeyName, IntentTable } from '../../ledger/write.js';
-import { parseHoldName } from '../../names/hold-name.js';
-import type { Signal } from '../../steps/session/signal.js';
+import { parseHoldName } from '../../names/names.js';
+import type { Signal } from '../../steps/session/user-session-sql.js';
 import {
   ER_ILLEGAL_HA,
   ER_NO_SUCH_TABLE,

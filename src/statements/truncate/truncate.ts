@@ -12,18 +12,25 @@
 import { assert } from '../../assert.js';
 import { UndropError } from '../../errors.js';
 import type { IntentTable } from '../../ledger/write.js';
-import { formatHoldName } from '../../names/hold-name.js';
-import { inspectOneTable, type OneTable } from '../../steps/inspect-names.js';
-import { refusalBeforeInspection } from '../../steps/preconditions.js';
-import { ask, perform, query, type Steps, serve } from '../../steps/procedure.js';
+import { formatHoldName } from '../../names/names.js';
+import {
+  inspectOneTable,
+  type OneTable,
+  refusalBeforeInspection,
+} from '../../steps/inspect-names.js';
 import {
   type Answer,
   answerWith,
+  ask,
   type HeldTable,
+  perform,
+  query,
   type Reply,
   refuse,
+  type Steps,
   sentenceStart,
-} from '../../steps/refuse.js';
+  serve,
+} from '../../steps/procedure.js';
 import type { ServiceRenameOutcome } from '../../steps/rename/rename-by-service.js';
 import { SERVICE_TRIES_MAX, takeByService } from '../../steps/rename/take-by-service.js';
 import type { Beginning } from '../../steps/run.js';

@@ -14,7 +14,7 @@ import {
   releaseOwnership,
   takeOver,
 } from '../../ledger/intents/take-over.js';
-import { mayUnlog } from '../../ledger/unlogged.js';
+import { mayUnlog } from '../../ledger/tables.js';
 import {
   isServerError,
   type ServiceConnection,
@@ -22,8 +22,7 @@ import {
   type TaskConnection,
 } from '../../service/pool/pools.js';
 import { runWithTimeoutOn } from '../../service/pool/statement-timeout.js';
-import { numberOf } from '../../service/row.js';
-import { ident, note, type SQLQuery, sql } from '../../service/sql.js';
+import { ident, note, numberOf, type SQLQuery, sql } from '../../service/sql.js';
 import {
   ABSENT_TO_RENAME,
   ACCESS_DENIED,

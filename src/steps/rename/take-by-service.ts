@@ -10,10 +10,9 @@
 import { assert } from '../../assert.js';
 import { MalformedPacketError } from '../../wire/packet-reader.js';
 import { ER_LOCK_WAIT_TIMEOUT } from '../../wire/server-errors.js';
-import { ask, type Effect, type Steps } from '../procedure.js';
-import { type Answer, answerWith } from '../refuse.js';
+import { type Answer, answerWith, ask, type Effect, type Steps } from '../procedure.js';
 import type { DropRequest } from '../request.js';
-import { signalSql } from '../session/signal.js';
+import { signalSql } from '../session/user-session-sql.js';
 
 /** The service waits so long for others at its first try, in milliseconds. */
 const FIRST_TRY_MS = 200;
@@ -72,24 +71,4 @@ function* hasWaited(groupId: string, waitedS: number): Steps<Answer | null, Effe
   const [said] = yield* ask(signalSql(TIMEOUT));
   assert(said?.kind === 'err', 'SIGNAL answers with an error');
   return answerWith(said);
-}
-
-/**
- * Which tables one RENAME takes, in their order: after one that has triggers there is none in its
- * group. MariaDB (seen on 10.11 and 11.8): a RENAME of several tables that is killed while InnoDB
- * makes it wait (for a transaction that has written to a child of one of them) takes back what it
- * has done, and empties the .TRG file of a table that it had renamed; nothing can open that table
- * then (error 1343).
- */
-export function renameGroups<T>(
-  tables: readonly T[],
-  hasTriggers: (table: T) => boolean,
-): readonly (readonly T[])[] {
-  const groups: T[][] = [];
-  for (const table of tables) {
-    const last = groups.at(-1);
-    if (last === undefined || last.some(hasTriggers)) groups.push([table]);
-    else last.push(table);
-  }
-  return groups;
 }

@@ -11,7 +11,7 @@ import { HINT_EXPECTED, type Hint, oneHint } from '../../policy/rules.js';
 import { isFullyKnown, modeFromSqlMode } from '../../sql/lex/lex-mode.js';
 import { commentsOf } from '../../sql/lex/lexer.js';
 import type { ServerVersion } from '../../wire/connection/handshake-v10.js';
-import { sentenceStart } from '../refuse.js';
+import { type Naming, sentenceStart } from '../procedure.js';
 import type { DropRequest, UserFacts } from '../request.js';
 import type { UserCommand } from '../session/user-session.js';
 
@@ -32,23 +32,25 @@ export interface HintLimits {
   readonly hintMsMin?: number;
 }
 
-/** What all of them say, or why nothing is dropped. `tables`: the start of a sentence. */
+/** What all of them say, or why nothing is dropped. */
 export function readHints(
   hints: Iterable<string>,
-  tables: string,
+  drop: Naming,
   { holdMs, hintMsMin = holdMs }: HintLimits,
 ): Hint | null | UndropError {
-  const hint = oneHint([...hints]);
+  const all = [...hints];
+  const hint = all.length === 0 ? null : oneHint(all);
   if (hint === null) return null;
   if ('hold' in hint) {
     // A hint that isn't followed is an error: whoever hints reads that the table is still there.
     // `destroy` is allowed or not by itself.
     const isAllowed = hint.destroys || hint.hold === 'pinned' || hint.hold >= hintMsMin;
     if (isAllowed) return hint;
-    const params = { tables, hint: hint.text, min: formatDuration(hintMsMin) };
+    const params = { tables: sentenceStart(drop), hint: hint.text, min: formatDuration(hintMsMin) };
     return new UndropError('UNDROP_HINT_TOO_SHORT', params);
   }
   const found = JSON.stringify(hint.odd.slice(0, 80));
+  const tables = sentenceStart(drop);
   return new UndropError('UNDROP_HINT', { tables, expected: HINT_EXPECTED, found });
 }
 
@@ -59,7 +61,8 @@ export function allHints(hints: readonly string[], { hint }: UserFacts): readonl
 
 /** Whether all of them are understood, and say so. */
 export function areForDestroying(hints: Iterable<string>): boolean {
-  const hint = oneHint([...hints]);
+  const all = [...hints];
+  const hint = all.length === 0 ? null : oneHint(all);
   return hint !== null && 'hold' in hint && hint.destroys;
 }
 

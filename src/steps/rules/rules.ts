@@ -19,8 +19,7 @@ import {
 import type { Hint, Rule } from '../../policy/rules.js';
 import { isServerError, type Row, type ServicePool } from '../../service/pool/pools.js';
 import { runWithTimeout } from '../../service/pool/statement-timeout.js';
-import { numberOrNullOf, textOf, textOrNullOf } from '../../service/row.js';
-import { ident, note, sql } from '../../service/sql.js';
+import { ident, note, numberOrNullOf, sql, textOf, textOrNullOf } from '../../service/sql.js';
 
 export interface RuledName {
   readonly schema: string;

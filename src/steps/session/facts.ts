@@ -6,11 +6,9 @@
 
 import { UndropError } from '../../errors.js';
 import { type LastingBlocker, lastingBlocker } from '../../held/relocate/blockers.js';
-import type { ServerVersion } from '../../wire/connection/handshake-v10.js';
-import { serverIdentitySql } from '../../wire/connection/handshake-v10.js';
+import { type ServerVersion, serverIdentitySql } from '../../wire/connection/handshake-v10.js';
 import { MalformedPacketError } from '../../wire/packet-reader.js';
-import { decodeErr, type ErrPacket, encodeErr } from '../../wire/response.js';
-import type { Result } from '../../wire/result-reader.js';
+import { decodeErr, type ErrPacket, encodeErr, type Result } from '../../wire/response.js';
 import {
   CANT_BE_OPENED,
   ER_BAD_DB_ERROR,
@@ -74,6 +72,7 @@ export function readFacts(result: Result): UserFacts | ErrPacket {
   if (row === undefined) throw new MalformedPacketError('The facts of the session: no row.');
   const text = (index: number) => row[index]?.toString('utf8') ?? null;
   const gtidNext = text(4) ?? '';
+  const account = text(6) ?? '';
   const wide = [text(8) ?? '', text(11) ?? ''].find((charset) => WIDE.test(charset));
   if (wide !== undefined) return notReadIn(wide);
   return {
@@ -81,8 +80,9 @@ export function readFacts(result: Result): UserFacts | ErrPacket {
     sqlMode: text(1) ?? '',
     charset: text(2) ?? '',
     serverIdentity: text(5) ?? '',
-    user: userName(text(6) ?? ''),
-    account: text(6) ?? '',
+    // The name in `name@host`; after COM_CHANGE_USER it isn't the one that logged in.
+    user: account.replace(/@[^@]*$/s, ''),
+    account,
     logged: text(3) !== '0',
     checksForeignKeys: text(7) !== '0',
     gtidNext: ['', 'AUTOMATIC', 'ANONYMOUS'].includes(gtidNext) ? null : gtidNext,
@@ -97,12 +97,6 @@ function notReadIn(charset: string): ErrPacket {
   const error = new UndropError('UNDROP_NAME_CHARSET', { charset });
   const message = Buffer.from(`${error.code}: ${error.message}`);
   return decodeErr(encodeErr({ ...error.entry, message }));
-}
-
-/** The name in `name@host`; after COM_CHANGE_USER it isn't the one that logged in. */
-function userName(account: string): string {
-  const at = account.lastIndexOf('@');
-  return at < 0 ? account : account.slice(0, at);
 }
 
 /** What answers to a name in the user's session. */

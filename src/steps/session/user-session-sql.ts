@@ -9,7 +9,6 @@ import type { LockWait } from '../../sql/grammar/drop-table.js';
 import { quoteClientName } from '../../sql/lex/client-charset.js';
 import type { ClientCharset } from '../../sql/lex/lex-mode.js';
 import { ER_IT_IS_A_VIEW, ER_NOT_SEQUENCE2 } from '../../wire/server-errors.js';
-import type { Signal } from './signal.js';
 
 /** A name of the statement, ready to be used in a statement of ours. */
 export interface QualifiedName {
@@ -181,4 +180,26 @@ export function notSequenceSignal({ schema, table }: StoredName): Signal {
 interface StoredName {
   readonly schema: string;
   readonly table: string;
+}
+
+// ── errors that are raised ───────────────────────────────────────────────────────────────────────
+
+export interface Signal {
+  readonly errno: number;
+  readonly sqlState: string;
+  /** MySQL takes 128 characters. */
+  readonly message: string;
+}
+
+/** MESSAGE_TEXT of MySQL. */
+export const SIGNAL_CHARACTERS_MAX = 128;
+
+export function signalSql(signal: Signal): Buffer {
+  return Buffer.from(`SIGNAL SQLSTATE '${signal.sqlState}' SET ${signalInformation(signal)}`);
+}
+
+/** The text in hex, as the session's charset and sql_mode may be anything. */
+export function signalInformation({ errno, message }: Omit<Signal, 'sqlState'>): string {
+  const hex = Buffer.from(message).toString('hex');
+  return `MYSQL_ERRNO = ${errno}, MESSAGE_TEXT = _utf8mb4 X'${hex}'`;
 }

@@ -3,7 +3,7 @@
  * in one write, and give their answers. session/user-session/wire-user-session.ts does it on the
  * wire; a test does it in memory.
  */
-import type { Result } from '../../wire/result-reader.js';
+import type { Result } from '../../wire/response.js';
 
 export type UserCommand =
   | { readonly kind: 'query'; readonly text: Uint8Array }

@@ -2,7 +2,7 @@
 import { expect, test } from '@jest/globals';
 import { UndropError } from '../../../src/errors.js';
 import { renew } from '../../../src/held/relocate/due-times.js';
-import { parseHoldName } from '../../../src/names/hold-name.js';
+import { parseHoldName } from '../../../src/names/names.js';
 import type { ServicePool } from '../../../src/service/pool/pools.js';
 
 const ID = '0195a1b2c3d4700080000000000000ff';

@@ -7,8 +7,7 @@ import { WireUserSession } from '../../../src/session/user-session/wire-user-ses
 import type { UserCommand } from '../../../src/steps/session/user-session.js';
 import { COM_QUERY, COM_STMT_CLOSE, COM_STMT_PREPARE } from '../../../src/wire/commands.js';
 import { encodePacket, PacketAssembler } from '../../../src/wire/framing.js';
-import { encodeErr } from '../../../src/wire/response.js';
-import type { Result } from '../../../src/wire/result-reader.js';
+import { encodeErr, type Result } from '../../../src/wire/response.js';
 import { cut, everySplit, lend, singleBytes } from '../../support/chunks.js';
 import { conversation, exchange } from '../../support/conversation.js';
 

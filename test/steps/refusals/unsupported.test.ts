@@ -1,6 +1,6 @@
 /** A reading of ours that is wrong is refused before anything is dropped. */
 import { expect, test } from '@jest/globals';
-import { objectionTo } from '../../../src/steps/refusals/unsupported.js';
+import { objectionTo } from '../../../src/steps/inspect-names.js';
 import { lexMode } from '../../sql/describe-verdict.js';
 import { classify } from '../../support/classify.js';
 

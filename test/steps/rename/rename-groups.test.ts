@@ -1,6 +1,7 @@
 /** Which tables one RENAME takes. */
 import { expect, test } from '@jest/globals';
-import { renameGroups } from '../../../src/steps/rename/take-by-service.js';
+import { renameGroups } from '../../../src/statements/drop-table/rename.js';
+
 import fc from '../../support/properties.js';
 
 const isUpper = (name: string) => name === name.toUpperCase();

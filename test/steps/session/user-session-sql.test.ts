@@ -1,12 +1,12 @@
 /** Statements of ours on the user's session: exactly these bytes. */
 import { describe, expect, test } from '@jest/globals';
-import { signalSql } from '../../../src/steps/session/signal.js';
 import {
   dropTemporarySql,
   probeSql,
   qualified,
   renameSql,
   showCreateSql,
+  signalSql,
   viewSignal,
 } from '../../../src/steps/session/user-session-sql.js';
 
