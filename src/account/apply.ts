@@ -28,7 +28,7 @@ interface ApplyOptions {
   readonly account: Pick<Account, 'user'> & { readonly host: string | null };
   /** It may log in with TLS only; for an account that doesn't exist yet. Default: false. */
   readonly requiresTls?: boolean;
-  /** For an account that doesn't exist yet. */
+  /** The password of an account that doesn't exist yet. */
   readonly password: string;
   readonly tier: Tier;
   readonly schemas: readonly string[];

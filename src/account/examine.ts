@@ -163,7 +163,7 @@ interface RightsOn {
   readonly schema: string | null;
 }
 
-/** With those of its active roles. */
+/** Reads the account's rights, with those of its active roles. */
 export async function readRights(pool: ServicePool): Promise<Rights> {
   const [current = []] = await pool.run(sql`SELECT ${note('look')} CURRENT_USER() AS account`);
   const [grants = []] = await pool.run(sql`SHOW GRANTS`);

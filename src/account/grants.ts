@@ -61,7 +61,7 @@ const ON_SCHEMAS: readonly (readonly [right: string, without: string, there?: st
   ['LOCK TABLES', WITHOUT_LOCKS],
 ];
 
-/** In the order in which they are granted. */
+/** The needs in the order in which they are granted. */
 export function needsOf(server: GrantingServer): readonly Need[] {
   // MariaDB has a way to drop a partition that needs no lock.
   const onSchemas = ON_SCHEMAS.filter(

@@ -15,7 +15,7 @@ import {
 
 /** Where a value came from, for the message. */
 export interface Sources {
-  /** By key of the schema. */
+  /** The values by the schema's keys. */
   readonly flags: Readonly<Record<string, unknown>>;
   readonly env: Readonly<Record<string, string | undefined>>;
   readonly file: {

@@ -68,7 +68,7 @@ function choice<const T extends string>(values: readonly T[], described: Describ
   return { ...described, expected: values.join(', '), parse: oneOf(values) };
 }
 
-/** In milliseconds. */
+/** A setting that is a length of time; its value is in milliseconds. */
 function duration(
   described: Described & { readonly min?: string; readonly max?: string },
 ): Setting<number> {

@@ -26,7 +26,7 @@ import { writeDemoState } from './state.js';
 const PREFERRED_PORT = 3307;
 const PROXY_STOP_MS = 10_000;
 const SERVICE_USER = 'undrop';
-/** In place of what is known only when the server runs. */
+/** These stand for what is known only when the server runs. */
 const UPSTREAM_TO_BE = { UNDROP_UPSTREAM: '127.0.0.1:3306', UNDROP_USER: SERVICE_USER };
 const ENDING_SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
 

@@ -13,9 +13,9 @@ export interface ScreenFacts {
   readonly clients: readonly string[];
   /** How a person types a command of undrop: `npx undrop` in a clone. */
   readonly command: string;
-  /** As configured: `10m`. */
+  /** The hold time as configured: `10m`. */
   readonly hold: string;
-  /** As configured; nothing is held in any but `hold`. */
+  /** The mode as configured; nothing is held in any but `hold`. */
   readonly mode: string;
 }
 

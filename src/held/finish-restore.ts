@@ -70,7 +70,7 @@ export async function markRestoring(
   return () => say(pool, row, { failure: row.failure });
 }
 
-/** As the ledger has it. */
+/** The name as the ledger has it. */
 export function writtenName({ schema, table }: LiveName): string {
   return `${schema}.${table}`;
 }

@@ -37,7 +37,7 @@ export interface LedgerRow {
   readonly threadId: number;
   /** The port from which the server sees the session come; null over a socket. */
   readonly upstreamPort: number | null;
-  /** As stored by the server. */
+  /** The name as stored by the server. */
   readonly schema: string;
   readonly table: string;
   /** partition: its rows only; `table` is `partitionTable` (names/) of what they were of. */
@@ -89,9 +89,9 @@ export type Todo =
 
 /** Why something was not done, and what is to be done about it. */
 export interface Failure {
-  /** For programs; null: nothing more is done. */
+  /** The work that is left, for programs; null: nothing more is done. */
   readonly todo: Todo | null;
-  /** For people. */
+  /** The reason, for people. */
   readonly text: string;
 }
 
@@ -105,5 +105,5 @@ export const TORN: Failure = {
   text: 'UNDROP_TORN: the server was killed amid its RENAME; some of its partitions have the hold name',
 };
 
-/** As much of a statement as a row of the ledger has of it. */
+/** A row of the ledger has so much of a statement. */
 export const STATEMENT_CHARACTERS_MAX = 4_096;

@@ -50,7 +50,7 @@ export interface SchemaDrop extends DroppingStatement {
   readonly details: SchemaDetails;
 }
 
-/** By which a row of this kind is changed. */
+/** What identifies a row of this kind when it is changed. */
 export interface SchemaDropKey {
   readonly id: string;
   readonly groupId: string;

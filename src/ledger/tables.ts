@@ -99,7 +99,7 @@ export async function assertLedgerKnown(connection: ServiceConnection): Promise<
 
 const READ_VERSION = sql`SELECT ${note('look')} MAX(version) AS version FROM ${VERSION_TABLE}`;
 
-/** For whatever kept a write from the ledger; what says enough by itself stays as it is. */
+/** The error for what kept a write from the ledger; one that says enough stays as it is. */
 export function ledgerUnavailable(cause: unknown): UndropError {
   if (cause instanceof UndropError && SAYS_ENOUGH.includes(cause.code)) return cause;
   const text = cause instanceof Error ? cause.message : String(cause);

@@ -61,7 +61,7 @@ export interface ForeignKeyName {
 
 export interface IntentTable {
   readonly id: string;
-  /** As stored, or as asked for if it is missing. */
+  /** The name as stored, or as asked for if it is missing. */
   readonly schema: string;
   readonly table: string;
   readonly kind: TableKind;
@@ -72,7 +72,7 @@ export interface IntentTable {
   readonly holdUntil: Date | null;
   /** Keys to other tables; those in are of other tables, too. */
   readonly foreignKeysOut: number;
-  /** On MySQL 8 and later in the order in which they were made. */
+  /** The keys; on MySQL 8 and later in the order in which they were made. */
   readonly foreignKeysIn: readonly ForeignKeyName[];
   readonly foreignKeysToItself: readonly ForeignKeyName[];
   readonly triggers: readonly string[];
@@ -85,7 +85,7 @@ export interface IntentFacts extends SessionLocks {
   /** `serverIdentitySql`, asked on the service connection. */
   readonly serverIdentity: string;
   readonly lowerCaseTableNames: 0 | 1 | 2;
-  /** In the order asked for. */
+  /** The tables in the order asked for. */
   readonly tables: readonly IntentTable[];
 }
 

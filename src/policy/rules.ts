@@ -8,7 +8,7 @@
 import { parseDuration } from '../duration.js';
 
 export interface Rule {
-  /** As written, for the log and for errors. */
+  /** The rule as it was written, for the log and for errors. */
   readonly text: string;
   readonly schema: Glob;
   readonly table: Glob;
@@ -24,7 +24,7 @@ export interface Glob {
 }
 
 export type Condition =
-  /** As the session logged in: `name` or `name@host`; both with `*` and `?`. */
+  /** The user as the session logged in: `name` or `name@host`; both with `*` and `?`. */
   | { readonly kind: 'user'; readonly name: Glob; readonly host: Glob | null }
   /** Bytes, milliseconds: what isn't known is neither above nor below. */
   | { readonly kind: 'size' | 'age'; readonly is: 'above' | 'below'; readonly limit: number }
@@ -152,7 +152,7 @@ function globOf(name: string): Glob {
   return { text: name.slice(1, -1).replaceAll('``', '`'), isExact: true };
 }
 
-/** At each `separator` outside of backticks. */
+/** Splits at each `separator` outside of backticks. */
 function splitAt(text: string, separator: string): string[] {
   const parts: string[] = [];
   let isQuoted = false;
@@ -174,14 +174,14 @@ function quote(text: string): string {
 export type HoldTime = number | 'pinned';
 
 export interface Hint {
-  /** As understood: `hold=7d`. */
+  /** The hint as it was understood: `hold=7d`. */
   readonly text: string;
   readonly hold: HoldTime;
   /** Not even for the collector: dropped at once, by the server itself. */
   readonly destroys: boolean;
 }
 
-/** For messages. */
+/** What a hint may be, for messages. */
 export const HINT_EXPECTED =
   'hold=7d (up to 3650d), pin, now or destroy, in /* undrop: … */ or in @undrop';
 

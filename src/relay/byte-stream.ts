@@ -26,7 +26,7 @@ export interface ByteStream {
   detach(): void;
 }
 
-/** By the socket's documented events. */
+/** ByteStream by the socket's documented events. */
 export class SocketStream implements ByteStream {
   onDrain: () => void = () => undefined;
   readonly #socket: Socket;

@@ -48,7 +48,7 @@ const AUTHENTICATION = 5;
 const STREAM = 6;
 const FETCH = 7;
 
-/** By command. */
+/** The grammar of the answer to each command. */
 const GRAMMARS = new Uint8Array(256).fill(ONE_PACKET);
 for (const command of [COM_QUIT, COM_STMT_CLOSE, COM_STMT_SEND_LONG_DATA, SEMI_SYNC_ACK]) {
   GRAMMARS[command] = NO_PACKET;

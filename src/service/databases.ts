@@ -22,7 +22,7 @@ const { default: createPool, sql } = load();
 
 export { sql };
 
-/** By the address that stands for each in the library, which takes nothing but an address. */
+/** Each by the address that stands for it in the library, which takes nothing but an address. */
 const opens = new Map<string, WeakRef<Open>>();
 let ways = 0;
 

@@ -8,7 +8,7 @@ import { note, sql, textOf } from './sql.js';
 
 export interface HoldTable extends HoldName {
   readonly schema: string;
-  /** As the server stores it. */
+  /** The name as the server stores it. */
   readonly name: string;
 }
 

@@ -20,7 +20,7 @@ export interface ServerFacts {
   readonly serverIdentity: string;
   readonly performanceSchema: boolean;
   readonly utcNow: Date;
-  /** By the server's own uptime, to the second. */
+  /** The start by the server's own uptime, to the second. */
   readonly startedAt: Date;
 }
 

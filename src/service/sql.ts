@@ -34,7 +34,7 @@ export function ident(...names: readonly string[]): SQLQuery {
   return sql.__dangerous__rawValue(names.map(quoteIdentifier).join('.'));
 }
 
-/** For `IN (…)`; a list may not be empty, so NULL stands for no values. */
+/** The values for `IN (…)`; a list may not be empty, so NULL stands for no values. */
 export function valueList(values: readonly (string | number)[]): SQLQuery {
   return values.length === 0
     ? sql`NULL`

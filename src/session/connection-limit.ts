@@ -8,7 +8,7 @@ import { assert } from '../assert.js';
 
 /** Counts the sessions; with several processes, one of them counts for all. */
 export interface ConnectionLimit {
-  /** At most so many at a time. */
+  /** So many may be open at a time. */
   readonly max: number;
   /** False: all places are taken. */
   take(): boolean | Promise<boolean>;

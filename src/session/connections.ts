@@ -36,7 +36,7 @@ export class SessionConnections {
   readonly #onClientEnd: () => void;
   readonly #onClientGone: () => void;
   readonly #onClientError: (error: Error) => void;
-  /** By 'end', 'error' and 'close', whose argument is no error. */
+  /** Called for 'end', 'error' and 'close', whose argument is no error. */
   readonly #onServerEnd: (cause?: unknown) => void;
 
   constructor(client: Socket, stream: ByteStream, tls: ProxyTls, owner: Session) {

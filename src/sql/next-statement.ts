@@ -26,7 +26,7 @@ export interface Statement {
   readonly start: number;
   /** The offset after the last token before the `;`, which is not part of it. */
   readonly end: number;
-  /** As many as a grammar may want to see: one is kept of a statement that can't be ours. */
+  /** The tokens that a grammar may want to see; only one is kept if the statement can't be ours. */
   readonly tokens: readonly Token[];
   /** DROP stands directly before TABLE, TABLES, DATABASE, SCHEMA or SEQUENCE, somewhere. */
   readonly hasDrop: boolean;

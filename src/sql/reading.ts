@@ -28,7 +28,7 @@ export const KEPT_MAX = 262_144;
 /** Thrown if a text can be read in too many ways, or takes too long; caught in `sql/`. */
 export class Unreadable extends Error {}
 
-/** To its end, in one go: for what is short, or if nothing else waits for this thread. */
+/** Reads to the end in one go, if the text is short or nothing else waits for this thread. */
 export function readAtOnce<T>(reading: Reading<T>): T {
   for (;;) {
     const { done, value } = reading.next();

@@ -34,7 +34,7 @@ const IMMEDIATE = wordOf('immediate');
 const TRUNCATE = wordOf('truncate');
 const ALTER = wordOf('alter');
 const PARTITION = wordOf('partition');
-/** Without its underscores, which aren't letters. */
+/** The word without its underscores, which aren't letters. */
 const SQL = wordOf('sql');
 const LOG = wordOf('log');
 const BIN = wordOf('bin');

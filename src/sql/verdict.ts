@@ -83,7 +83,7 @@ export interface DynamicSource {
 /** Might be ours, and the grammar doesn't take it: the server's PREPARE checks its syntax. */
 export interface Unclear {
   readonly kind: 'unclear';
-  /** For the log and for the text of the refusal. */
+  /** The reason, for the log and the text of the refusal. */
   readonly why: string;
   /** There is more of it than is read: it is refused so if the server takes its syntax. */
   readonly tooMany?: TooMany;

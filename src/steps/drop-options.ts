@@ -37,7 +37,7 @@ export interface SessionGuess {
   readonly schema: string | null;
   readonly charset: string;
   readonly user: string;
-  /** With the host, if it is known; default: it isn't. */
+  /** The account with its host; default: it isn't known. */
   readonly account?: string;
 }
 
@@ -50,7 +50,7 @@ export interface DropResult {
   /** Which rule or hint decided of each of them, in the same order; default: none. */
   readonly by?: readonly (string | null)[];
   readonly refusal: UndropError | null;
-  /** As the session's facts say; null if they were never read. */
+  /** The session's facts; null if they were never read. */
   readonly facts: UserFacts | null;
   /** Writes the outcome into the ledger, after the answer; `onLate`: if it takes longer. */
   finish(onLate?: (error: Error) => void): Promise<void>;

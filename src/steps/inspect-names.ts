@@ -58,7 +58,7 @@ export interface OneTable {
   readonly request: DropRequest;
   readonly facts: UserFacts;
   readonly name: QualifiedName;
-  /** In UTF-8. */
+  /** The name in UTF-8. */
   readonly schema: string;
   readonly table: string;
   /** What the session sees under the name. */

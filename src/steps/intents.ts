@@ -50,7 +50,7 @@ function notRecorded(intentError: UndropError): RecordedIntent {
   return { intent: null, intentError, rulings: [] };
 }
 
-/** As much of a statement as an intent has of it; a character is four bytes at most. */
+/** Cuts a statement to what an intent has of it; a character is four bytes at most. */
 export function statementTextOf(text: Uint8Array): string {
   return Buffer.from(text.subarray(0, 4 * STATEMENT_CHARACTERS_MAX)).toString();
 }
@@ -296,7 +296,7 @@ export interface RetryOptions {
   readonly stopping: AbortSignal;
   /** Told once if it takes longer. */
   readonly onLate?: ((error: Error) => void) | undefined;
-  /** From 1; default: no limit. */
+  /** The number of tries, from 1; default: no limit. */
   readonly triesMax?: number;
 }
 

@@ -52,7 +52,7 @@ function formatNote(row: ListedTable): string {
   return `${name} is held as ${held}, which this account can't see.\n`;
 }
 
-/** For people: what to do about a table that the server was killed amid the RENAME of. */
+/** Tells people what to do about a table if the server was killed amid its RENAME. */
 export const HOW_TO_MEND =
   'some of its partitions have the hold name; docs/what-if.md says how to bring it together';
 
@@ -114,7 +114,7 @@ function formatPart(
   return [printable(`${kind} ${name} of ${table} is not back as it was: ${problem}`)];
 }
 
-/** For `--json`: times in ISO 8601, UTC. */
+/** The list for `--json`; times are in ISO 8601, UTC. */
 export function heldListJson(rows: readonly ListedTable[]): readonly object[] {
   return rows.map((row) => ({
     id: row.id,
@@ -134,7 +134,7 @@ export function heldListJson(rows: readonly ListedTable[]): readonly object[] {
   }));
 }
 
-/** For `--json`. */
+/** The report for `--json`. */
 export function restoreReportJson(report: RestoreReport): object {
   const { id, origin, restoredAs, others, ...rest } = report;
   return {
@@ -149,7 +149,7 @@ export function restoreReportJson(report: RestoreReport): object {
   };
 }
 
-/** As many digits as tell all ids apart, so that what is shown can be typed. */
+/** Counts the digits that tell all ids apart, so that what is shown can be typed. */
 function uniqueDigits(ids: readonly string[]): number {
   for (let digits = ID_DIGITS_MIN; digits < 32; digits += 1) {
     if (new Set(ids.map((id) => id.slice(0, digits))).size === ids.length) return digits;
@@ -161,7 +161,7 @@ function formatName(name: QualifiedTable | null): string {
   return name === null ? '(not in the ledger)' : printable(`${name.schema}.${name.table}`);
 }
 
-/** To the second. */
+/** The time to the second. */
 function formatTime(time: Date | null): string {
   return time === null ? '-' : time.toISOString().slice(0, 19).replace('T', ' ');
 }
@@ -190,7 +190,7 @@ function formatBytes(bytes: number | null): string {
   return `${value >= 10 || unit === 0 ? Math.round(value) : value.toFixed(1)} ${units[unit]}`;
 }
 
-/** Without what a terminal would take as a command: a name is whatever a user made of it. */
+/** Removes what a terminal would take as a command, because a name may contain anything. */
 function printable(text: string): string {
   return text.replaceAll(/\p{C}/gu, '?');
 }

@@ -45,7 +45,7 @@ export interface ListedTable {
   readonly due: Date;
   /** Where it came from; null if the ledger has no row of it. */
   readonly origin: QualifiedTable | null;
-  /** From the ledger, else from the id; null if neither tells. */
+  /** The time from the ledger, else from the id; null if neither tells. */
   readonly droppedAt: Date | null;
   readonly user: string | null;
   readonly clientAddress: string | null;

@@ -66,7 +66,7 @@ export function okWithStatus(payload: Buffer, flag: number): Buffer {
   return changed;
 }
 
-/** With its length in front. */
+/** The bytes with their length in front. */
 function lenenc(bytes: Buffer): Buffer {
   return Buffer.concat([lenencInt(bytes.length), bytes]);
 }

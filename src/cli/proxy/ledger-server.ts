@@ -155,7 +155,7 @@ function find(
 }
 
 interface FindLedgerServerOptions {
-  /** In the order in which they are tried. */
+  /** The servers in the order in which they are tried. */
   readonly upstream: readonly ServerAddress[];
   /** Where the services are now; null at the start. */
   readonly current: FoundServer | null;

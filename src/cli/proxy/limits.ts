@@ -68,9 +68,9 @@ export function keepYoungGenerationSmall(): void {
 }
 
 interface RemoteConnectionLimitOptions {
-  /** For all workers together, for the error's text. */
+  /** The limit of all workers together, for the error's text. */
   readonly max: number;
-  /** For this process: what its open files are enough for. */
+  /** The limit of this process: what its open files are enough for. */
   readonly ownMax: number;
   ask(): void;
   release(): void;

@@ -39,7 +39,7 @@ export interface StopOptions {
 }
 
 export interface RunningProxy {
-  /** As bound: port 0 is the port that was given. */
+  /** The addresses as bound: port 0 is the port that was given. */
   readonly addresses: readonly ServerAddress[];
   /** The sum of all its processes; those of a worker are at most a second old. */
   counters(): Counters;

@@ -87,7 +87,7 @@ async function repointOrSay(
   if (!isThere) throw new Error('its table was dropped meanwhile');
 }
 
-/** As the server itself renames what it named after the table. */
+/** Renames as the server itself does what it named after the table. */
 function renamed(
   key: ForeignKey,
   origin: ReattachOptions['origin'],

@@ -47,7 +47,7 @@ export interface HeldCheck {
 export interface Detached {
   readonly keysOut: readonly ForeignKey[];
   readonly keysIn: readonly ChildKey[];
-  /** In the order in which they are to be made. */
+  /** The triggers in the order in which they are to be made. */
   readonly triggers: readonly HeldTrigger[];
   readonly checks: readonly HeldCheck[];
 }
@@ -135,7 +135,7 @@ export function checksIn(definition: string): readonly HeldCheck[] {
   });
 }
 
-/** As SHOW CREATE TABLE prints it in a table of `schema`. */
+/** The key as SHOW CREATE TABLE prints it in a table of `schema`. */
 export function printedKey(key: ForeignKey, schema: string): string {
   const parent =
     key.parentSchema === schema
@@ -144,7 +144,7 @@ export function printedKey(key: ForeignKey, schema: string): string {
   return keyText(key, parent);
 }
 
-/** For a statement that anybody may run from anywhere. */
+/** The key for a statement that anybody may run from anywhere. */
 export function qualifiedKey(key: ForeignKey): string {
   return keyText(key, `${quoteIdentifier(key.parentSchema)}.${quoteIdentifier(key.parentTable)}`);
 }

@@ -37,7 +37,7 @@ export type ServerShape = Pick<
 
 interface IntentText {
   readonly statements: readonly SQLQuery[];
-  /** From the answers, one for each statement; null if the server is another one by now. */
+  /** Reads the answers, one for each statement; null if the server is another one by now. */
   readonly read: (answers: readonly Rows[]) => IntentFacts | null;
 }
 

@@ -39,7 +39,7 @@ export function sessionLocksSql(threadId: number): SQLQuery {
 }
 
 export interface SessionLocks {
-  /** By LOCK TABLES of the session; null: the server doesn't say. */
+  /** The tables that LOCK TABLES of the session has locked; null: the server doesn't say. */
   readonly lockedTables: readonly LockedTable[] | null;
   /** The session has said LOCK INSTANCE FOR BACKUP: nobody else may rename anything. */
   readonly hasBackupLock: boolean;

@@ -33,7 +33,7 @@ export interface GraceFacts {
   readonly heldCount: number;
   /** The server's UTC clock. */
   readonly now: Date;
-  /** By how much that clock moved against the proxy's since the last round of this proxy. */
+  /** How much that clock moved against the proxy's since the last round of this proxy. */
   readonly clockDriftMs: number;
   /** This proxy has done rounds all the while, so an old last round means nothing. */
   readonly continuing: boolean;

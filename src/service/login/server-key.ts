@@ -34,7 +34,7 @@ const OAEP_BYTES = 42;
 
 /** What the server said, and what is thought of it. */
 export interface SentKey {
-  /** In PEM, as it came. */
+  /** The key in PEM, as it came. */
   readonly sent: Buffer;
   readonly nonce: Buffer;
   readonly policy: ServerKeyPolicy;

@@ -30,7 +30,7 @@ export interface PoolSetOptions extends Partial<ServiceSecurity> {
   readonly user: string;
   readonly password: string;
   readonly passwordFile?: string;
-  /** For each pool. */
+  /** The connections of each pool. */
   readonly connectionsMax: number;
   readonly log: Log;
 }

@@ -38,7 +38,7 @@ import { MultiStatementRun } from './multi-statement.js';
 import { type DispatchOptions, PreparedDrops } from './prepared-drops.js';
 
 export interface CommandPhaseOptions {
-  /** As the settings are by now. */
+  /** The service by the settings of now. */
   readonly service: () => DropService;
   readonly session: SessionFacts;
   readonly connections: SessionConnections;

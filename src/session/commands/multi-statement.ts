@@ -265,7 +265,7 @@ export class MultiStatementRun {
     return answer.errno !== ER_PARSE_ERROR;
   }
 
-  /** For one statement by itself. */
+  /** The options for one statement by itself. */
   #one(): DispatchOptions {
     return { ...this.#options.context(), userSession: this.#session(), multiStatements: false };
   }

@@ -63,7 +63,7 @@ export class PreparedDrops {
   /** False: a COM_RESET_CONNECTION is an error there, and changes nothing. */
   readonly #knowsReset: boolean;
   readonly #byId = new Map<number | string, Kept>();
-  /** By plain names (`plainNameOf`). */
+  /** The statements by their plain names (`plainNameOf`). */
   readonly #byName = new Map<number | string, Kept>();
   #bytes = 0;
   #lastId: number | null = null;

@@ -76,7 +76,7 @@ function noRoom(statement: PreparedDrop['statement'], whose: string): UndropErro
   return new UndropError('UNDROP_TOO_MANY_PREPARED', { tables: tablesIn(statement), whose });
 }
 
-/** For a refusal. */
+/** The tables for the text of a refusal. */
 function tablesIn(statement: PreparedDrop['statement']): string {
   if (isDropDatabase(statement)) return schemaAndTables(statement.schema);
   return listTables(statement.names);
@@ -190,7 +190,7 @@ function isInnocent(text: Buffer, { service }: DispatchOptions): boolean {
 /** What the server makes a statement of, and of which text. */
 interface Made {
   readonly verdict: DynamicVerdict;
-  /** In UTF-8. */
+  /** The text in UTF-8. */
   readonly text: Buffer;
   readonly facts: UserFacts;
 }

@@ -111,7 +111,7 @@ function attempt<T>(read: () => T, expected: string, problems: string[]): T | nu
   }
 }
 
-/** In PEM. */
+/** A certificate and its key, in PEM. */
 export interface CertificateAndKey {
   readonly cert: string;
   readonly key: string;

@@ -16,7 +16,7 @@ import { queryResultReader, type Result, type ResultReader } from '../../wire/re
 import { ER_PARSE_ERROR, ER_UNKNOWN_SYSTEM_VARIABLE } from '../../wire/server-errors.js';
 import type { ConnectionPair, LoginSecurity } from './connection-security.js';
 
-/** By what of undrop's own a client could come in. */
+/** What of undrop's own a client could log in by. */
 export interface LoginChecks {
   readonly osUser: boolean;
   /** Its TLS with the server, if the client has none. */

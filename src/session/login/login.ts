@@ -51,7 +51,7 @@ export interface Login {
   readonly schema: Buffer | null;
   /** What both sides have. */
   readonly capabilities: Capabilities;
-  /** For later changes of user; null if they can go through unread. */
+  /** The bridge for later changes of user; null if they can go through unread. */
   readonly bridge: AuthBridge | null;
   /** What of this process must not be what lets the client in. */
   readonly checks: LoginChecks | null;
@@ -84,7 +84,7 @@ interface Greeted {
 /** The client's response before it goes on. */
 interface Answered {
   readonly login: Login;
-  /** For the server, as it is to go on the wire. */
+  /** The response to the server, as it is to go on the wire. */
   readonly response: Buffer;
   readonly tls: boolean;
   /** Sequence id that comes next on the client's connection. */

@@ -109,7 +109,7 @@ export class ProxyTls {
     return this.#material.ownCertificate;
   }
 
-  /** For service connections. */
+  /** The security of service connections. */
   get service(): ServiceSecurity {
     return this.#material.service;
   }
@@ -246,7 +246,7 @@ function wantsTls(
   }
 }
 
-/** As it was configured, before it was resolved. */
+/** The name as it was configured, before it was resolved. */
 function nameOf(upstream: ServerAddress): string {
   if ('socketPath' in upstream) return 'localhost';
   return upstream.name ?? upstream.host;

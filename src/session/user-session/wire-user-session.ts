@@ -254,7 +254,7 @@ export class MarkerSeeker {
   }
 }
 
-/** By KILL QUERY or max_statement_time. */
+/** Whether KILL QUERY or max_statement_time has interrupted the statement. */
 function isInterrupted(payload: Buffer): boolean {
   if (payload.length < 3) return false;
   const errno = payload.readUInt16LE(1);

@@ -85,7 +85,7 @@ export interface TableName {
   readonly isDoubtful: boolean;
 }
 
-/** For a text that people read. */
+/** The name as it stands in texts that people read. */
 export function dotted({ schema, table }: Pick<TableName, 'schema' | 'table'>): string {
   const parts = schema === null ? [table] : [schema, table];
   return parts.map((part) => Buffer.from(part)).join('.');

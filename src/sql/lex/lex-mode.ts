@@ -23,7 +23,7 @@ export type Flavour = 'mysql' | 'mariadb';
 /** One fully known way of reading. */
 export interface LexMode {
   readonly flavour: Flavour;
-  /** As the server counts: 90704, 50624, 101119. */
+  /** The version as the server counts: 90704, 50624, 101119. */
   readonly versionId: number;
   /** sql_mode ANSI_QUOTES: `"` quotes a name, not a string. */
   readonly ansiQuotes: boolean;

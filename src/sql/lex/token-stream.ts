@@ -146,7 +146,7 @@ export class TokenStream {
     return this.lexer.kind === 'symbol' && OPERATORS.includes(this.lexer.token().text);
   }
 
-  /** From `(` to after its `)`. */
+  /** Skips all from `(` to after its `)`. */
   skipParentheses(): void {
     let depth = 0;
     while (!this.isAtStop) {

@@ -50,7 +50,7 @@ interface Recorded extends ServiceRenameTable {
 const BATCH = 40;
 /** Tables that are freed and moved in one go, with a budget of their own for locks. */
 const FREED_BATCH = 8;
-/** Without one more table moved. */
+/** So many tries may move no further table. */
 const RELOCATE_TRIES_MAX = 40;
 const RELOCATE_PAUSE_MS = 50;
 
@@ -136,7 +136,7 @@ function heldAs({ id, holdSchema, holdName }: Pick<HeldTable, 'id' | 'holdSchema
   return { id, holdSchema, holdName };
 }
 
-/** In one RENAME; `gone` if one of them is gone. */
+/** Renames them in one RENAME; `gone` if one of them is gone. */
 function* take(
   drop: SchemaToEmpty,
   tables: readonly Recorded[],

@@ -68,7 +68,7 @@ export function dropSchemaSql({ schema, charset, groupId }: Named): Buffer {
   return Buffer.concat([verb, quoteClientName(schema, charset)]);
 }
 
-/** By which others know the statement. */
+/** The comment by which others know the statement. */
 export function schemaComment(groupId: string): string {
   return `/* undrop schema ${groupId} */`;
 }

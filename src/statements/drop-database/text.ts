@@ -58,7 +58,7 @@ export async function dropSchema(
   return { kind: 'answer', payload, refusal, facts: null, dropped };
 }
 
-/** In UTF-8. */
+/** The name in UTF-8. */
 function nameIn(schema: Uint8Array, charset: string): string | UndropError {
   try {
     return decodeName(schema, charset);

@@ -129,7 +129,7 @@ function refusalByRule(drop: Drop, rulings: readonly Ruling[]): UndropError | nu
   return new UndropError('UNDROP_RULE_NOT_JUDGED', { tables, rule: open });
 }
 
-/** By the rules alone; an error if the tables can't be named, or are ours. */
+/** What the rules alone say; an error if the tables can't be named, or are ours. */
 async function rulingsOf(
   { statement }: Drop,
   facts: UserFacts,

@@ -167,7 +167,7 @@ function renameFailed({ request }: Drop, error: ErrPacket): Reply {
 
 const GONE = 'a table was gone when it was to be renamed';
 
-/** For a user who may drop the tables, and not rename them. */
+/** Renames for a user who may drop the tables, and not rename them. */
 function* renameByService(drop: Drop, moves: Group): Steps<Renamed> {
   const { request, facts } = drop;
   const own = moves.map(({ name }) => ownLockSql(name, request));

@@ -52,7 +52,7 @@ const FREE: Readonly<Record<PartitionList['verb'], readonly number[]>> = {
   drop: [ER_DROP_PARTITION_NON_EXISTENT, ER_DROP_LAST_PARTITION],
   truncate: [ER_UNKNOWN_PARTITION],
 };
-/** As many are taken by one statement; others wait for its lock meanwhile. */
+/** One statement takes so many; others wait for its lock meanwhile. */
 const PARTS_MAX = 16;
 /** What the server says of an ALTER TABLE that copies nothing. */
 const NOTHING_COPIED = 'Records: 0  Duplicates: 0  Warnings: 0';

@@ -21,7 +21,7 @@ interface Name {
 interface Context {
   readonly checksForeignKeys: boolean;
   readonly hasBackupLock: boolean;
-  /** By LOCK TABLES of the session. */
+  /** The session has locked the table by LOCK TABLES. */
   readonly isLocked: boolean;
 }
 

@@ -121,7 +121,7 @@ function fingerprintOf(definition: string, table: string): string {
   return [...lines.filter((line) => !isIndex(line)), ...indexes].join('\n');
 }
 
-/** Without the counter; a CHECK that the server named has the table's name in its own. */
+/** Removes the counter; a CHECK that the server named has the table's name in its own. */
 function lineOfCopy(line: string, table: string): string {
   if (line.startsWith(') ')) return line.replace(/ AUTO_INCREMENT=\d+/, '');
   const check = `  CONSTRAINT \`${table.replaceAll('`', '``')}_chk_`.toLowerCase();

@@ -62,7 +62,7 @@ interface Truncating {
   readonly held: HeldTable[];
   /** The fingerprint of the copy that has the table's name; null: none has. */
   liveFingerprint: string | null;
-  /** By LOCK TABLES of the session. */
+  /** The session has locked the table by LOCK TABLES. */
   isLocked: boolean;
 }
 

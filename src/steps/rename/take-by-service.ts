@@ -20,7 +20,7 @@ const FIRST_TRY_MS = 200;
 const NEXT_TRY_MS = 900;
 /** Tables that keep changing, or that others are always faster to lock, are given up. */
 export const SERVICE_TRIES_MAX = 12;
-/** For locks of InnoDB in one try of the service, in seconds; no KILL ends that wait. */
+/** One try of the service waits so long for locks of InnoDB; no KILL ends that wait. */
 export const INNODB_WAIT_S = 1;
 
 export interface ByService<T, E = Effect> {
