@@ -152,6 +152,9 @@ const OLD_WORDS: readonly (readonly [words: string, instead: string])[] = [
   ['guard guards guarded Guarded guardedBy mayBeGuarded', 'recycle-schema write, barrier table'],
   ['undrop_gate schema-gate', 'barrier'],
   ['isWalking PurgeWalk', 'isUnderWay, PurgeProgress'],
+  ['settleIntents settleEnded settleTarget', 'resolve'],
+  ['whereabouts Whereabouts', 'locate'],
+  ['objectionTo\\w*', 'whyUnsupported'],
   ['isBetween isWhole mayGo isAlike isOfSchema isOfTheOld isOfUndrop isIt', 'the predicate'],
 ];
 

@@ -8,7 +8,7 @@ import { readServerFacts } from '../service/server-facts.js';
 import { ident, note, numberOf, type SQLQuery, sql, textOf } from '../service/sql.js';
 import { ABSENT_TABLE } from '../wire/server-errors.js';
 
-interface Whereabouts {
+interface Location {
   readonly schema: string;
   readonly name: string;
   readonly isView: boolean;
@@ -19,10 +19,10 @@ export async function locateHoldTable(
   connection: ServiceConnection,
   schemas: readonly string[],
   name: string,
-): Promise<readonly Whereabouts[]> {
+): Promise<readonly Location[]> {
   const answers = await connection.run(
     schemas.map(
-      (schema) => sql`SELECT ${note('whereabouts')} TABLE_SCHEMA AS schemaName,
+      (schema) => sql`SELECT ${note('locate')} TABLE_SCHEMA AS schemaName,
           TABLE_NAME AS tableName, TABLE_TYPE AS type
         FROM information_schema.TABLES WHERE TABLE_SCHEMA = ${schema} AND TABLE_NAME = ${name}`,
     ),
@@ -41,7 +41,7 @@ export async function isCertainlyAbsent(
   name: string,
 ): Promise<boolean> {
   try {
-    await connection.run(sql`SHOW CREATE TABLE ${note('absence')} ${ident(schema, name)}`);
+    await connection.run(sql`SHOW CREATE TABLE ${note('absent')} ${ident(schema, name)}`);
     return false;
   } catch (error) {
     if (!isServerError(error)) throw error;
@@ -68,7 +68,7 @@ async function isHalfRenamed(
     return sql`CAST(CONVERT(${folded} USING filename) AS BINARY)`;
   };
   const [rows = []] = await connection.run(
-    sql`SELECT ${note('absence')} COUNT(*) AS n FROM information_schema.INNODB_SYS_TABLES
+    sql`SELECT ${note('absent')} COUNT(*) AS n FROM information_schema.INNODB_SYS_TABLES
         WHERE CAST(NAME AS BINARY) = CONCAT(${inFile(schema)}, '/', ${inFile(name)})`,
   );
   return numberOf(rows[0] ?? {}, 'n') > 0;

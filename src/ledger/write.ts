@@ -159,7 +159,7 @@ interface DropOutcome {
 
 /**
  * After the answer: state HOLD, the definition, the restore script. May run twice. An intent whose
- * table is announced to be restored stays: who settles it looks where the table is.
+ * table is announced to be restored stays: who resolves it looks where the table is.
  */
 export async function recordOutcome(pool: ServicePool, { tables }: DropOutcome): Promise<void> {
   if (tables.length === 0) return;

@@ -40,7 +40,7 @@ const REPLICATES =
   'this server replicates from another: nothing is collected, unless UNDROP_COLLECT is on';
 const LONG_OPEN =
   'under way for long: somebody keeps a drop waiting, or another server began it that this one ' +
-  'replicates from; where that is gone for good, STOP REPLICA here lets it be settled';
+  'replicates from; where that is gone for good, STOP REPLICA here lets it be resolved';
 /**
  * How soon recovery tries again what it had to leave, because a live table's foreign key may be
  * waiting for it.

@@ -114,7 +114,7 @@ async function isGone(connection: ServiceConnection, drop: SchemaDropRow): Promi
 /** Rejects if the account may not see it. */
 async function isThere(connection: ServiceConnection, schema: string): Promise<boolean> {
   try {
-    await connection.run(sql`SHOW CREATE DATABASE ${note('absence')} ${ident(schema)}`);
+    await connection.run(sql`SHOW CREATE DATABASE ${note('absent')} ${ident(schema)}`);
     return true;
   } catch (error) {
     if (!isServerError(error, ER_BAD_DB_ERROR)) throw error;

@@ -122,7 +122,7 @@ export async function resolve(
     } catch (error) {
       if (!isTolerant || !isRowLevelError(error)) throw error;
       result.left.push(id);
-      log.warn({ id, table: `${schema}.${table}`, err: error }, 'an intent could not be settled');
+      log.warn({ id, table: `${schema}.${table}`, err: error }, 'an intent could not be resolved');
     }
   }
   return result;

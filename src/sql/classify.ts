@@ -55,7 +55,7 @@ const NEVER_OURS = new Set(['EXPLAIN', 'DESCRIBE', 'DESC']);
 /** A text above this is read once, in the mode that the server names, and not guessed at. */
 export const GUESSED_BYTES_MAX = 65536;
 
-/** The bytes that are read in all modes together, if a text is read in several. */
+/** So many bytes are read at most, in all modes together. */
 const WORK_BYTES_MAX = 524_288;
 /** What a statement costs beside its bytes. */
 const STATEMENT_BYTES = 48;

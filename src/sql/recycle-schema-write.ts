@@ -95,7 +95,7 @@ function isTableless({ shape, tokens, isComplete }: Statement): boolean {
   }
 }
 
-/** Empty where there is no word. */
+/** Empty if there is no word. */
 function wordAt(tokens: readonly Token[], index: number): string {
   const token = tokens[index];
   return token?.kind === 'word' ? token.text : '';

@@ -291,7 +291,7 @@ export function whatIsRecycled(name: RecycledName): string {
  * Why a DROP TABLE isn't run although its grammar is clear; null: nothing speaks against it.
  * `text`: that of the statement alone; null for a second parser to be left out.
  */
-export function objectionTo(
+export function whyUnsupported(
   statement: DropTableStatement,
   server: ServerVersion,
   text: Uint8Array | null = null,

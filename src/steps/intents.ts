@@ -238,14 +238,14 @@ export class Intents {
     for (const [id, { isAnswered }] of this.#targets) {
       if (heldIds.has(id)) continue;
       // A target of which nothing is held may have left something beside its intent.
-      if (isAnswered) await this.#settleTarget(id);
+      if (isAnswered) await this.#resolveTarget(id);
       else await forgetUnanswered(pool, [id], { sqlLogBin: this.#logged });
       this.#targets.delete(id);
       activeIds.delete(id);
     }
   }
 
-  async #settleTarget(id: string): Promise<void> {
+  async #resolveTarget(id: string): Promise<void> {
     const { pool } = this.#options;
     await resolveEnded(pool, [id]);
     // It may have been put back.
@@ -277,7 +277,7 @@ export class Intents {
     if (recorded.length === 0) return;
     if (this.mayBeRenamed) {
       await resolveEnded(this.#options.pool, recorded);
-      // Recovery has what could not be settled.
+      // Recovery has what could not be resolved.
       return this.#options.onUnsettled();
     }
     const forget = first.intent === null ? forgetUnanswered : forgetIntents;
@@ -301,7 +301,7 @@ export interface RetryOptions {
 }
 
 /**
- * Writes the outcome of a drop until it is written: nobody else settles an intent while the user's
+ * Writes the outcome of a drop until it is written: nobody else resolves an intent while the user's
  * session is there, which may be for days, and the service account may be refused for hours.
  * Rejects with what `write` does, if it is time to stop, or at its last try.
  */

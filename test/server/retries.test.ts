@@ -133,7 +133,7 @@ inLanes(testServers(), 'on $name', (server, lane) => {
     await own.die();
     await refuseOutcomes();
     collecting = collect();
-    await said('an intent could not be settled');
+    await said('an intent could not be resolved');
     await outcomeWasRefused();
     await query(server, 'DROP TRIGGER _undrop.obstacle');
     await isHome();

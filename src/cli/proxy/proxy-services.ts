@@ -121,7 +121,7 @@ export class ProxyServices {
           if (left.length === 0) return;
         }
       } catch (error) {
-        log.warn({ err: error }, 'what an ended proxy left could not be settled yet');
+        log.warn({ err: error }, 'what an ended proxy left could not be resolved yet');
       }
       await systemClock.sleep(pauseMs, signal);
       if (left !== null) pauseMs *= 2;

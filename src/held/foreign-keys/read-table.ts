@@ -14,7 +14,7 @@ interface TableDefinition {
   readonly keys: readonly ForeignKey[] | null;
 }
 
-/** `missing` only where the server itself says so; `view` for whatever is no table. */
+/** `missing` only if the server itself says so; `view` for whatever is no table. */
 export async function readTable(
   pool: ServiceConnection,
   { id, schema, table }: { readonly id: string; readonly schema: string; readonly table: string },

@@ -84,8 +84,11 @@ export async function renewHeld(
   const held = recycled.filter(({ id, state }) => holds.has(id) && state === 'HOLD');
   const names = new Map(held.map(({ id, name }) => [id, name]));
   for (const logged of [true, false]) {
-    const alike = held.filter(({ schema }) => isLocalSchema(schema) !== logged);
-    const renamed = await renameLater(pool, alike, { holdOf: (id) => holds.get(id) ?? 0, logged });
+    const inSameLog = held.filter(({ schema }) => isLocalSchema(schema) !== logged);
+    const renamed = await renameLater(pool, inSameLog, {
+      holdOf: (id) => holds.get(id) ?? 0,
+      logged,
+    });
     for (const [id, name] of renamed) names.set(id, name);
   }
   return names;

@@ -21,7 +21,7 @@ import {
   refusedIfValid,
   unclear,
 } from '../../statements/intercepted.js';
-import { objectionTo } from '../../steps/inspect-names.js';
+import { whyUnsupported } from '../../steps/inspect-names.js';
 import {
   HOW,
   namesIn,
@@ -133,8 +133,8 @@ async function dropTable(
   facts: UserFacts | null,
   options: DispatchOptions,
 ): Promise<Interception> {
-  const objection = objectionTo(statement, options.server, taken.text);
-  if (objection !== null) return unclear(taken, objection, options);
+  const unsupported = whyUnsupported(statement, options.server, taken.text);
+  if (unsupported !== null) return unclear(taken, unsupported, options);
   if (taken.packetKind === 'prepare') return prepareDrop(taken.text, statement, options);
   return dropOrPass(taken, statement, facts, options);
 }

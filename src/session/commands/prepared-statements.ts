@@ -25,7 +25,7 @@ import {
   refused,
   unclear,
 } from '../../statements/intercepted.js';
-import { objectionTo } from '../../steps/inspect-names.js';
+import { whyUnsupported } from '../../steps/inspect-names.js';
 import { bindNames, bindSchema } from '../../steps/names/client-names.js';
 import { listTables } from '../../steps/procedure.js';
 import {
@@ -228,8 +228,8 @@ async function prepareByName(
 ): Promise<Interception> {
   const { prepared, server, userSession } = options;
   const tables = tablesIn(statement);
-  const objection = isDropDatabase(statement) ? null : objectionTo(statement, server);
-  if (objection !== null) return refused(notUnderstood(objection), options);
+  const unsupported = isDropDatabase(statement) ? null : whyUnsupported(statement, server);
+  if (unsupported !== null) return refused(notUnderstood(unsupported), options);
   if (verdict.form === 'execute-immediate')
     return refused(notDone(HOW[verdict.form], tables), options);
   const name = plainNameOf(verdict.source.name);

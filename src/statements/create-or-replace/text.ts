@@ -8,7 +8,7 @@ import { classifying } from '../../sql/classify.js';
 import type { DropTableStatement } from '../../sql/grammar/drop-table.js';
 import { clientCharsetOf, modeFromSqlMode } from '../../sql/lex/lex-mode.js';
 import type { Replacement } from '../../sql/verdict.js';
-import { objectionTo } from '../../steps/inspect-names.js';
+import { whyUnsupported } from '../../steps/inspect-names.js';
 import { listTables } from '../../steps/procedure.js';
 import { notDone, notUnderstood, SET_IF_EXISTS } from '../../steps/refusals/refusals.js';
 import { hintsIn } from '../../steps/rules/hints.js';
@@ -37,8 +37,8 @@ export async function replaceTable(
 ): Promise<Interception> {
   const { server, service } = options;
   const statement = dropOf(replacement);
-  const objection = objectionTo(statement, server);
-  if (objection !== null) return unclear({ text, ...taken }, objection, options);
+  const unsupported = whyUnsupported(statement, server);
+  if (unsupported !== null) return unclear({ text, ...taken }, unsupported, options);
   const tables = listTables(statement.names);
   if (ASKS_FOR_COUNTS.test(text.toString('latin1'))) {
     const how = 'by CREATE OR REPLACE that asks for counts of the statement before';

@@ -96,7 +96,7 @@ async function passByRule(
   return pass(drop, facts, { event: 'native', by: ruled.map(({ by }) => by) }, options);
 }
 
-/** The hint `destroy`; `facts` were read, as there is a hint. */
+/** The hint `destroy`; `facts` were read, because there is a hint. */
 async function destroy(
   drop: Drop,
   facts: UserFacts | null,

@@ -26,7 +26,7 @@ interface Context {
 }
 
 /** A signal: the server's own error. Null: nothing is in the way. */
-export function objectionToTruncate(
+export function whyNotTruncated(
   seen: IntentTable,
   { checksForeignKeys, hasBackupLock, isLocked }: Context,
 ): UndropError | Signal | null {

@@ -48,7 +48,7 @@ import {
   ER_TRG_IN_WRONG_SCHEMA,
   METADATA_LOCK_GRANTED,
 } from '../../wire/server-errors.js';
-import { notServed, notTruncated, objectionToTruncate, sayMissing, VERSIONED } from './refusals.js';
+import { notServed, notTruncated, sayMissing, VERSIONED, whyNotTruncated } from './refusals.js';
 import type { NotMade, SwapService } from './service.js';
 
 type End = Answer | 'held' | 'changed';
@@ -126,7 +126,7 @@ function* tryToSwap(it: Truncating, killAfterMs: number): Steps<Tried> {
   if (seen === undefined || seen.holdUntil === null || seen.engine === null) return 'busy';
   const { hasBackupLock, utcNow } = intent;
   const { checksForeignKeys } = facts;
-  const why = objectionToTruncate(seen, { checksForeignKeys, hasBackupLock, isLocked });
+  const why = whyNotTruncated(seen, { checksForeignKeys, hasBackupLock, isLocked });
   if (why instanceof UndropError) return refuse(why);
   if (why !== null) return yield* raise(request, why);
   const { id, holdUntil } = seen;

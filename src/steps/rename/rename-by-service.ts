@@ -128,7 +128,7 @@ export async function asOwner(
   }
 }
 
-/** If it fails, recovery may settle the intents: then they are gone at the next try. */
+/** If it fails, recovery may resolve the intents: then they are gone at the next try. */
 async function tryToRelease(
   pool: ServiceConnection,
   intents: IntentSet,

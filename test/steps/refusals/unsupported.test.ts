@@ -1,6 +1,6 @@
 /** A reading of ours that is wrong is refused before anything is dropped. */
 import { expect, test } from '@jest/globals';
-import { objectionTo } from '../../../src/steps/inspect-names.js';
+import { whyUnsupported } from '../../../src/steps/inspect-names.js';
 import { lexMode } from '../../sql/describe-verdict.js';
 import { classify } from '../../support/classify.js';
 
@@ -12,7 +12,7 @@ test('a list of tables that a second parser does not find in the text is objecte
   if (verdict.kind !== 'drop-table') throw new Error(verdict.kind);
   const { statement } = verdict;
   const server = { ...MYSQL, text: '9.7.4' };
-  expect(objectionTo(statement, server, text)).toBeNull();
+  expect(whyUnsupported(statement, server, text)).toBeNull();
   const wrong = { ...statement, names: statement.names.slice(0, 1) };
-  expect(objectionTo(wrong, server, text)).toContain('the second parser reads');
+  expect(whyUnsupported(wrong, server, text)).toContain('the second parser reads');
 });
