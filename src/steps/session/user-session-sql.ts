@@ -69,7 +69,7 @@ export function renameSql(
 }
 
 /**
- * A RENAME that can never succeed, because its target schema doesn't exist: it ends the transaction as
+ * A RENAME that never succeeds, because its target schema doesn't exist: it ends the transaction as
  * the DROP would, and says what read-only, XA and missing rights would say.
  */
 export function probeSql(name: QualifiedName, { groupId, charset }: StatementOptions): Buffer {
