@@ -105,8 +105,10 @@ export class ResponseTracker {
   #packetsLeft = 0;
   #hasMoreAnyway = false;
   #status = 0;
-  #untracked = false;
-  #responses = 0;
+  /** True once a packet came that no grammar allows: idle is not known any more. */
+  untracked = false;
+  /** Responses that were complete so far. */
+  responses = 0;
 
   constructor(capabilities: Capabilities) {
     this.#deprecateEof = hasFlag(capabilities, CLIENT_DEPRECATE_EOF);
@@ -125,13 +127,13 @@ export class ResponseTracker {
       this.#end -= this.#first;
       this.#first = 0;
     }
-    if (this.#end - this.#first >= PIPELINE_MAX) this.#untracked = true;
+    if (this.#end - this.#first >= PIPELINE_MAX) this.untracked = true;
     else this.#expected[this.#end++] = grammar;
   }
 
   /** True if every response is complete and the stream stands at a packet's edge. */
   get idle(): boolean {
-    return !this.#untracked && this.#first === this.#end && this.atPacketEdge;
+    return !this.untracked && this.#first === this.#end && this.atPacketEdge;
   }
 
   /** True if no packet is cut: the next byte is a header's first. */
@@ -158,16 +160,6 @@ export class ResponseTracker {
   /** SERVER_STATUS_IN_TRANS as the server last said. */
   get inTransaction(): boolean {
     return (this.#status & SERVER_STATUS_IN_TRANS) !== 0;
-  }
-
-  /** True once a packet came that no grammar allows: idle is not known any more. */
-  get untracked(): boolean {
-    return this.#untracked;
-  }
-
-  /** Responses that were complete so far. */
-  get responses(): number {
-    return this.#responses;
   }
 
   /** Follows the bytes of `chunk` from `start` to `end`. */
@@ -227,7 +219,7 @@ export class ResponseTracker {
     if (isPart) return;
     if (this.#first === this.#end) {
       // Unsolicited: a server that says goodbye (4031 at wait_timeout, shutdown) sends an ERR.
-      if (this.#head[0] !== 0xff) this.#untracked = true;
+      if (this.#head[0] !== 0xff) this.untracked = true;
       return;
     }
     this.#packet(this.#expected[this.#first] ?? 0, this.#head[0] ?? 0, isShort);
@@ -342,7 +334,7 @@ export class ResponseTracker {
   #responseEnds(): void {
     this.#place = AT_START;
     this.#hasMoreAnyway = false;
-    this.#responses++;
+    this.responses++;
     this.#first++;
     if (this.#first < this.#end) return;
     if (this.#expected.length > KEPT_MAX) this.#expected = [];

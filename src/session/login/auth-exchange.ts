@@ -41,8 +41,9 @@ export class AuthExchange {
   /** The server's OK, which waits for the check. */
   #ok: Packet | null = null;
   /** The server has asked, and was not answered yet. */
-  #isAwaited = false;
-  #last: Buffer = Buffer.alloc(0);
+  waitsForClient = false;
+  /** The server's OK or ERR, once it has come. */
+  last: Buffer = Buffer.alloc(0);
   #nextToClient: number;
   #nextToServer: number;
   /** Sequence id on the server's connection minus the one on the client's. */
@@ -55,10 +56,6 @@ export class AuthExchange {
     this.#offset = options.nextToServer - options.nextToClient;
   }
 
-  get waitsForClient(): boolean {
-    return this.#isAwaited;
-  }
-
   /** Sequence id of an error of ours in the place of what would come next. */
   get nextToClient(): number {
     return this.#nextToClient & 0xff;
@@ -69,18 +66,13 @@ export class AuthExchange {
     return this.#parked.bytes;
   }
 
-  /** The server's OK or ERR, once it has come. */
-  get last(): Buffer {
-    return this.#last;
-  }
-
   /** True if the client has the server's OK or its ERR: the authentication is over. */
   fromServer(packet: Packet): boolean {
     const { check, toServer } = this.#options;
     const ok = this.#ok;
     if (ok !== null && check !== null) return check.passes(packet.payload) && this.#pass(ok);
     if (check === null || packet.payload[0] !== 0x00) return this.#pass(packet);
-    this.#isAwaited = false;
+    this.waitsForClient = false;
     this.#ok = { ...packet, payload: Buffer.from(packet.payload) };
     toServer(check.question);
     return false;
@@ -88,7 +80,7 @@ export class AuthExchange {
 
   #pass(packet: Packet): boolean {
     const { bridge, toClient } = this.#options;
-    this.#isAwaited = true;
+    this.waitsForClient = true;
     this.#nextToServer = packet.sequenceId + 1;
     const step = bridge?.fromServer(packet.payload) ?? onward(packet);
     if (step.to === 'sender') {
@@ -101,14 +93,14 @@ export class AuthExchange {
     toClient(encodePacket(step.payload, sequenceId));
     this.#nextToClient = sequenceId + 1;
     const isOver = packet.payload[0] === 0x00 || packet.payload[0] === 0xff;
-    this.#isAwaited = !isOver && !isFastAuthOk(packet.payload);
-    if (isOver) this.#last = packet.payload;
+    this.waitsForClient = !isOver && !isFastAuthOk(packet.payload);
+    if (isOver) this.last = packet.payload;
     return isOver;
   }
 
   fromClient(packet: Packet): void {
     if (packet.sequenceId === 0) return this.#park(packet);
-    if (!this.#isAwaited) {
+    if (!this.waitsForClient) {
       // In every plugin the two sides take turns.
       const problem = 'the client sent an answer in the login before the server has asked';
       throw new UndropError('UNDROP_MALFORMED_PACKET', { problem });
@@ -128,14 +120,14 @@ export class AuthExchange {
   leave(): void {
     this.#options.bridge?.wipe();
     if (this.#ok !== null) this.#options.toServer(encodePacket(Buffer.of(COM_QUIT), 0));
-    else if (this.#isAwaited) this.#send(Buffer.alloc(0), this.#nextToServer);
+    else if (this.waitsForClient) this.#send(Buffer.alloc(0), this.#nextToServer);
   }
 
   /** What goes to the server may be a password: it is wiped where it was read. */
   #send(payload: Buffer, sequenceId: number): void {
     const framed = encodePacket(payload, sequenceId);
     payload.fill(0);
-    this.#isAwaited = false;
+    this.waitsForClient = false;
     this.#nextToServer = sequenceId + 1;
     this.#options.toServer(framed);
   }

@@ -108,7 +108,7 @@ export class LoginRelay {
   readonly #fromServer = new PacketAssembler(AUTH_BYTES_MAX);
   readonly #fromClient = new PacketAssembler(AUTH_BYTES_MAX);
   #state: State = { name: 'greeting' };
-  #isSettled = false;
+  isSettled = false;
 
   constructor(owner: LoginOwner) {
     this.#owner = owner;
@@ -123,10 +123,6 @@ export class LoginRelay {
    * The server let in whom it had, or refused in a way that it doesn't count
    * (reset-host-errors.ts).
    */
-  get isSettled(): boolean {
-    return this.#isSettled;
-  }
-
   /** The server has asked, and the client not yet answered. */
   get waitsForClient(): boolean {
     const state = this.#state;
@@ -226,7 +222,7 @@ export class LoginRelay {
 
   #onServerPacket(packet: Packet): void {
     const state = this.#state;
-    this.#isSettled = isUncounted(packet.payload, { isGreeted: state.name !== 'greeting' });
+    this.isSettled = isUncounted(packet.payload, { isGreeted: state.name !== 'greeting' });
     if (state.name === 'leaving') return this.#excuse(packet, state.onLeft);
     const isErr = packet.payload[0] === 0xff;
     if (state.name === 'greeting' && !isErr) return this.#onGreeting(packet);
