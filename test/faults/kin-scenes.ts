@@ -52,15 +52,18 @@ const TRUNCATE: KinScene = {
   make: (place) =>
     makeAnew(
       place,
-      'CREATE TABLE a (id INT PRIMARY KEY AUTO_INCREMENT, pid INT) ENGINE=InnoDB',
+      'CREATE TABLE p (id INT PRIMARY KEY) ENGINE=InnoDB',
+      `CREATE TABLE a (id INT PRIMARY KEY AUTO_INCREMENT, pid INT,
+        CONSTRAINT mine FOREIGN KEY (pid) REFERENCES p (id)) ENGINE=InnoDB`,
       `CREATE TABLE c (id INT PRIMARY KEY, pid INT,
         CONSTRAINT theirs FOREIGN KEY (pid) REFERENCES a (id)) ENGINE=InnoDB`,
+      'INSERT INTO p VALUES (1)',
       'INSERT INTO a (pid) VALUES (1), (1), (NULL)',
     ),
   live: async (place) => String(await countRows(place, `${place.schema}.a`)),
   end: async (place) => {
     const rows = await countRows(place, `${place.schema}.a`);
-    await hasKeys(place, ['c.theirs>a']);
+    await hasKeys(place, ['a.mine>p', 'c.theirs>a']);
     expect(await oddTwins(place.direct)).toEqual([]);
     const held = await heldIds(place, place.schema);
     expect(held).toHaveLength(rows === 3 ? 0 : 1);

@@ -9,9 +9,11 @@ import { restore } from '../../src/undo/run-restore.js';
 import type { ThrowawayServer } from '../../throwaway-servers/throwaway.js';
 import { startCollecting, until, whereIs } from '../lifecycle/collecting.js';
 import { describeAnswer } from '../support/native-case.js';
+import { proxyInFront } from '../support/proxy.js';
 import { RawClient } from '../support/raw-client.js';
 import { query, startServer } from '../support/servers.js';
 import { poolOn } from '../support/service-pool.js';
+import { intentsSettled } from '../support/settled.js';
 import { TwoSchemas } from '../support/two-schemas.js';
 
 // A server of its own is laid down and started first.
@@ -78,6 +80,31 @@ describe.each(['mysql-5.6', 'mariadb-11.8'])('on %s', (name) => {
       await client.quit();
       return heard;
     });
+  });
+
+  test('a TRUNCATE that is protected keeps a key that the server named', async () => {
+    const proxy = await proxyInFront(server, { PROTECT: 'drop-table,truncate' });
+    const schema = two.schema.name;
+    const client = await RawClient.open(proxy, { schema });
+    await client.run([
+      'CREATE TABLE Home (id INT PRIMARY KEY, up INT, FOREIGN KEY (up) REFERENCES HOME (id)) ENGINE=InnoDB',
+      'INSERT INTO home VALUES (1, NULL)',
+      'TRUNCATE HOME',
+    ]);
+    expect(await client.rows('SELECT COUNT(*) FROM home')).toEqual([['0']]);
+    await client.quit();
+    await intentsSettled(two.root, [schema]);
+    await proxy.stop();
+    const keys = await query(
+      server,
+      `SELECT CONSTRAINT_NAME AS name, REFERENCED_TABLE_NAME AS parent
+       FROM information_schema.REFERENTIAL_CONSTRAINTS WHERE CONSTRAINT_SCHEMA = '${schema}'`,
+    );
+    expect(keys).toEqual([{ name: 'home_ibfk_1', parent: 'home' }]);
+    const pool = poolOn(server);
+    const held = await listAll(pool);
+    await pool.dispose();
+    expect(held.filter(({ origin }) => origin?.table === 'home')).toHaveLength(1);
   });
 
   test('what is held is listed, comes back by its name in any case, and is collected', async () => {

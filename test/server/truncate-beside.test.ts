@@ -1,20 +1,27 @@
 /**
  * TRUNCATE, and DROP or TRUNCATE PARTITION, beside what others do to the same table, its schema or
- * its parent at that moment: the words are the server's own, and the foreign keys of its children
- * lead to its name.
+ * its parent at that moment: the words are the server's own, and no foreign key is lost or leads
+ * elsewhere.
  */
+import { randomBytes } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect } from '@jest/globals';
 import type { Connection, RowDataPacket } from 'mysql2/promise';
+import { silentLog } from '../../src/log.js';
+import { formatHoldName, newHoldId } from '../../src/names/names.js';
+import { reconcile } from '../../src/recovery/reconcile.js';
 import { testOnOne } from '../support/on-one-server.js';
+import { until } from '../support/poll.js';
 import { type ProxyTarget, proxyInFront } from '../support/proxy.js';
 import { type RawAnswer, RawClient } from '../support/raw-client.js';
 import { connect, freshSchema, testServers } from '../support/servers.js';
+import { poolOn } from '../support/service-pool.js';
 import { intentsSettled } from '../support/settled.js';
 import { type TapEvent, wireTap } from '../support/wire-tap.js';
 
 const PROTECT = 'drop-table,truncate,drop-partition';
 /** Races in which nothing says when who is where. */
 const ROUNDS = 60;
+const HOUR_MS = 3_600_000;
 
 function said({ results }: RawAnswer): readonly string[] {
   return results.map((one) => (one.kind === 'err' ? `${one.errno} ${one.message}` : one.kind));
@@ -112,18 +119,121 @@ describe.each(testServers())('what empties a table on $name', (server) => {
     expect(await parentOf('flushed_ch')).toEqual([`${schema}.flushed_par`]);
   });
 
-  test('of one table from several sessions at once: nobody fails', async () => {
-    await root.query('CREATE TABLE crowd (v INT) ENGINE=InnoDB');
+  test('of a parent, and of its child, whose keys the server has named', async () => {
+    for (const text of [
+      'CREATE TABLE kin_p (id INT PRIMARY KEY) ENGINE=InnoDB',
+      `CREATE TABLE kin_c (id INT PRIMARY KEY, pid INT, other INT,
+        FOREIGN KEY (pid) REFERENCES kin_p (id),
+        FOREIGN KEY (other) REFERENCES kin_p (id)) ENGINE=InnoDB`,
+      'INSERT INTO kin_p VALUES (1)',
+      'INSERT INTO kin_c VALUES (1, 1, 1)',
+    ]) {
+      await root.query(text);
+    }
+    const client = await RawClient.open(proxy, { schema });
+    await client.run(['SET foreign_key_checks = 0']);
+    const answers: string[] = [];
+    for (const table of ['kin_p', 'kin_c', 'kin_p', 'kin_c', 'kin_c']) {
+      answers.push(...said(await client.query(`TRUNCATE ${table}`)));
+    }
+    await client.quit();
+    expect(answers).toEqual(['ok', 'ok', 'ok', 'ok', 'ok']);
+    await intentsSettled(root, [schema]);
+    const keysOf = async () => {
+      const [[shown]] = await root.query<RowDataPacket[]>('SHOW CREATE TABLE kin_c');
+      return String(shown?.['Create Table']).match(/CONSTRAINT .*? REFERENCES `\w+`/g);
+    };
+    await until(async () => (await keysOf())?.length === 2, 'the keys are on the child');
+    expect(await keysOf()).toEqual([
+      'CONSTRAINT `kin_c_ibfk_1` FOREIGN KEY (`pid`) REFERENCES `kin_p`',
+      'CONSTRAINT `kin_c_ibfk_2` FOREIGN KEY (`other`) REFERENCES `kin_p`',
+    ]);
+  });
+
+  test('of a child while a held table has a key of its name: done once that is off', async () => {
+    await makeFamily('taken');
+    const id = newHoldId(Date.now(), randomBytes);
+    const other = formatHoldName({ state: 'HOLD', id, due: new Date(Date.now() + HOUR_MS) });
+    await root.query(`CREATE TABLE _undrop.${other} (v INT, CONSTRAINT ${schema}_taken
+      FOREIGN KEY (v) REFERENCES ${schema}.taken_par (v)) ENGINE=InnoDB`);
+    let turns = 0;
+    const answers = await saidThrough((text, moment) => {
+      if (moment !== 'before statement' || !text.includes('ALTER /* undrop wait-for-lock ')) return;
+      return ++turns === 2 ? root.query(`DROP TABLE _undrop.${other}`) : undefined;
+    }, 'TRUNCATE taken_ch');
+    expect([answers, turns]).toEqual([['ok'], 2]);
+    expect(await heldOf('taken_ch')).toHaveLength(1);
+    await leadsTo('taken_ch', `${schema}.taken_par`);
+  });
+
+  test('of a child whose proxy is cut off after its RENAME: recovery adds its key', async () => {
+    await makeFamily('cut');
+    let isRenamed = false;
+    const tap = await wireTap(server, async ({ moment, command }) => {
+      if (!command.includes('RENAME /* undrop hold-by-service ')) return true;
+      if (moment !== 'before answer') return true;
+      isRenamed = true;
+      return false;
+    });
+    const dying = await proxyInFront({ ...server, ...tap }, { PROTECT });
+    const client = await RawClient.open(dying, { schema });
+    const answer = client.query('TRUNCATE cut_ch').catch(() => null);
+    try {
+      await until(() => isRenamed, 'the child is held');
+    } finally {
+      await tap.close();
+      await answer;
+      await client.quit();
+      await dying.stop();
+    }
+    expect(await parentOf('cut_ch')).toEqual([]);
+    const pool = poolOn(server, 2);
+    const how = { proxyId: 'of the test', activeIds: new Set<string>(), log: silentLog };
+    const isDone = async () => {
+      await reconcile(pool, how);
+      return (await parentOf('cut_ch')).length > 0;
+    };
+    await until(isDone, 'recovery has added the key').finally(() => pool.dispose());
+    await leadsTo('cut_ch', `${schema}.cut_par`);
+    expect(await heldOf('cut_ch')).toHaveLength(1);
+  });
+
+  /** Recovery adds it, if the session hasn't had the time. */
+  async function leadsTo(child: string, parent: string): Promise<void> {
+    const isSo = async () => (await parentOf(child)).join() === parent;
+    await until(isSo, 'the key of the child is there').catch(() => undefined);
+    expect(await parentOf(child)).toEqual([parent]);
+  }
+
+  test.each(['TRUNCATE', 'DROP TABLE'])(
+    'of a child right before whose RENAME its parent has a %s',
+    async (verb) => {
+      const name = verb.slice(0, 4).toLowerCase();
+      await makeFamily(name);
+      const parent = rightBefore('RENAME /* undrop hold-by-service ', async () => {
+        const client = await RawClient.open(proxy, { schema });
+        await client.run(['SET foreign_key_checks = 0', `${verb} ${name}_par`]);
+        await client.quit();
+      });
+      expect(await saidThrough(parent, `TRUNCATE ${name}_ch`)).toEqual(['ok']);
+      expect(await heldOf(`${name}_ch`)).not.toEqual([]);
+      await leadsTo(`${name}_ch`, `${schema}.${name}_par`);
+    },
+  );
+
+  test('of one child from several sessions at once: nobody fails', async () => {
+    await makeFamily('crowd');
     const clients = await Promise.all([1, 2, 3].map(() => RawClient.open(proxy, { schema })));
     const answers = await Promise.all(
       clients.map(async (client) => {
         const own: string[] = [];
-        for (let n = 0; n < 8; n++) own.push(...said(await client.query('TRUNCATE crowd')));
+        for (let n = 0; n < 8; n++) own.push(...said(await client.query('TRUNCATE crowd_ch')));
         await client.quit();
         return own;
       }),
     );
     expect(new Set(answers.flat())).toEqual(new Set(['ok']));
+    await leadsTo('crowd_ch', `${schema}.crowd_par`);
   });
 
   test('of a table that goes before its ghost is made: the server’s own words', async () => {

@@ -2,7 +2,8 @@
  * Takes off a held table what would affect live tables: its own foreign keys, which would block or
  * cascade changes of a live parent's rows; its triggers; and the foreign keys of live children,
  * which followed the table to its hold name and get its original name again, as after a native
- * drop.
+ * drop. After a TRUNCATE the table that has taken the name is such a child, by the ledger: it gets
+ * the keys that were the held table's.
  *
  * Invariants: whatever is taken off is in the ledger before, by its original names. Each step waits
  * for locks for a moment only; what can't be done at once is reported, and done later with the
@@ -157,7 +158,7 @@ async function findChildren(
 }
 
 /** Names that the server made of the hold name, and parents that are held as well. */
-async function withOriginalNames(
+export async function withOriginalNames(
   pool: ServicePool,
   key: ForeignKey,
   where: {

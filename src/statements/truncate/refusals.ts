@@ -42,10 +42,6 @@ export function whyNotTruncated(
     const instead = isLog(seen) ? INSTEAD_OF_LOG : INSTEAD;
     return notTruncated(seen, 'of another engine than InnoDB', instead);
   }
-  // A copy would need names for its keys that no other table has.
-  if (seen.foreignKeysOut + seen.foreignKeysToItself.length > 0) {
-    return notTruncated(seen, 'with foreign keys of its own');
-  }
   if (triggers.length > 0) return notTruncated(seen, 'with triggers');
   if (hasBackupLock) return notTruncated(seen, 'beside LOCK INSTANCE FOR BACKUP');
   return isLocked ? notTruncated(seen, 'under LOCK TABLES', 'UNLOCK TABLES first.') : null;

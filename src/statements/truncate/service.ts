@@ -1,22 +1,28 @@
 /**
  * What the service account does for a TRUNCATE besides its RENAME. Before it: an empty copy of the
  * table, which waits in the recycle schema for the RENAME that gives it the table's name. After it:
- * the held table is compared with the copy, and freed of what binds other tables.
+ * the held table is compared with the copy, and freed of what binds other tables; its foreign keys
+ * are added to the copy, which has the table's name by then.
  *
- * Invariant: the copy has a hold name and no row in the ledger, so that the collector removes one
- * that isn't used; a copy that isn't printed like its source is never used.
+ * Invariants: the copy has a hold name and no row in the ledger, so that the collector removes one
+ * that isn't used; a copy that isn't printed like its source is never used. The keys are in the
+ * intent before the RENAME, so that recovery adds them if nobody else does.
  */
 import { assert } from '../../assert.js';
 import { UndropError } from '../../errors.js';
-import type { KeyedTable } from '../../held/foreign-keys/add-keys.js';
-import { detach } from '../../held/foreign-keys/detach.js';
+import { addKeys, alter, dropKey, type KeyedTable } from '../../held/foreign-keys/add-keys.js';
+import { detach, withOriginalNames } from '../../held/foreign-keys/detach.js';
 import { isVersioned, readTable } from '../../held/foreign-keys/read-table.js';
+import { type ForeignKey, NOTHING_DETACHED } from '../../ledger/detached/detached.js';
+import { recordDetached } from '../../ledger/detached/record-detached.js';
 import type { Failure } from '../../ledger/entry.js';
+import { findRows } from '../../ledger/read.js';
 import { createSchema } from '../../ledger/tables.js';
-import { ownDefinition } from '../../ledger/write.js';
-import { formatHoldName, ghostIdOf, recycleSchemaFor } from '../../names/names.js';
+import { FOREIGN_KEY_LINE, ownDefinition } from '../../ledger/write.js';
+import { formatHoldName, ghostIdOf, isSameName, recycleSchemaFor } from '../../names/names.js';
 import { isServerError, type ServicePool } from '../../service/pool/pools.js';
 import { isKilled, LockWaitBudget, runWithTimeout } from '../../service/pool/statement-timeout.js';
+import { readServerFacts } from '../../service/server-facts.js';
 import { ident, note, sql } from '../../service/sql.js';
 import { rootCause } from '../../steps/refusals/refusals.js';
 import { ABSENT_TABLE, ABSENT_TO_RENAME, ER_BAD_DB_ERROR } from '../../wire/server-errors.js';
@@ -30,10 +36,19 @@ export type NotMade =
   /** `failed`: by an error of the server; `unserved`: the service connection broke. */
   | { readonly kind: 'failed' | 'unserved'; readonly cause: string };
 
+interface TableName {
+  readonly schema: string;
+  readonly table: string;
+}
+
 interface CopyRequest {
   /** The id of the table's drop. */
   readonly id: string;
-  readonly source: { readonly schema: string; readonly table: string };
+  readonly source: TableName;
+  /** The name that the copy is to get. */
+  readonly own: TableName;
+  /** Foreign keys that were taken off the source; null: nothing was. */
+  readonly keys: readonly ForeignKey[] | null;
   /** sql_log_bin of the session. */
   readonly logged: boolean;
   /** The server's clock. */
@@ -44,33 +59,47 @@ interface Copy {
   readonly kind: 'copy';
   readonly schema: string;
   readonly table: string;
-  /** The definition of the source when the copy was made, comparable with that of other tables. */
+  /** What the source was when the copy was made, without its foreign keys. */
   readonly fingerprint: string;
+  /** The foreign keys that are to be added once it has the table's name. */
+  readonly keys: readonly ForeignKey[];
 }
 
 /** A copy that isn't used is collected after an hour. */
 const UNUSED_MS = 3_600_000;
 
+/** So many TRUNCATEs of one table may be under way. */
+const PENDING_ROWS_MAX = 20;
+
 async function makeCopy(pool: ServicePool, request: CopyRequest): Promise<Copy | NotMade> {
-  const { source, logged, utcNow } = request;
+  const { source, own, logged, utcNow } = request;
   const id = ghostIdOf(request.id);
   const due = new Date(utcNow.getTime() + UNUSED_MS);
   const table = formatHoldName({ state: 'HOLD', id, due });
   const copy = { id, schema: recycleSchemaFor(logged), table };
   try {
+    const pending = request.keys ?? (await readPendingKeys(pool, own));
     const look = await readTable(pool, { id, ...source });
     if (typeof look === 'string') return { kind: 'busy' };
-    if (look.keys?.length !== 0) return { kind: 'none', why: 'with foreign keys of its own' };
     // The server doesn't empty these either.
     if (isVersioned(look.definition)) return { kind: 'versioned' };
+    if (look.keys === null) return { kind: 'none', why: 'with foreign keys that are not read' };
+    const found = await keysByOwnNames(pool, own, { id, ...source }, look.keys);
+    const keys = [...found, ...keysBesides(found, pending)];
     const fingerprint = fingerprintOf(look.definition, source.table);
     await createLike(pool, copy, request);
-    const made = await readFingerprint(pool, copy);
-    assert(made !== null, 'what was made a moment ago is there');
-    if (made.fingerprint === fingerprint) return { kind: 'copy', ...copy, fingerprint };
+    await tryKeys(pool, copy, { keys, logged });
+    const made = await readTable(pool, copy);
+    assert(typeof made !== 'string', 'what was made a moment ago is there');
+    if (fingerprintOf(made.definition, copy.table) === fingerprint) {
+      const isRecorded = await recordKeys(pool, request, keys);
+      return isRecorded ? { kind: 'copy', ...copy, fingerprint, keys } : { kind: 'busy' };
+    }
     // Another session may have altered the source between the look and the copy.
-    const now = await readFingerprint(pool, { id, ...source });
-    if (now?.fingerprint !== fingerprint) return { kind: 'busy' };
+    const now = await readTable(pool, { id, ...source });
+    const isSame =
+      typeof now !== 'string' && fingerprintOf(now.definition, source.table) === fingerprint;
+    if (!isSame) return { kind: 'busy' };
     const why = 'and has a CHECK with a name, or a file of its own, which no copy of it gets';
     return { kind: 'none', why };
   } catch (error) {
@@ -98,26 +127,104 @@ async function createLike(
   }
 }
 
+/** By the names that they have once the table has its `own`; `now`: the name that it has. */
+async function keysByOwnNames(
+  pool: ServicePool,
+  own: TableName,
+  now: KeyedTable,
+  keys: readonly ForeignKey[],
+): Promise<readonly ForeignKey[]> {
+  const { id, schema: fromSchema, table: holdName } = now;
+  const table = { id, fromSchema, holdName, table: own.table };
+  const where = { table, schema: own.schema, tables: [] };
+  return Promise.all(keys.map((key) => withOriginalNames(pool, key, where)));
+}
+
+/**
+ * Those that another TRUNCATE of the table is about to add to it. They are read before the table:
+ * so each is found there or here.
+ */
+async function readPendingKeys(pool: ServicePool, own: TableName): Promise<readonly ForeignKey[]> {
+  const rows = await findRows(pool, { by: 'name', ...own }, { rowsMax: PENDING_ROWS_MAX });
+  const children = rows.flatMap(({ detached }) => detached.keysIn);
+  return children
+    .filter((child) => !child.isDone && isSameName(child.childSchema, own.schema))
+    .filter(({ childTable }) => isSameName(childTable, own.table))
+    .map(({ key }) => key);
+}
+
+/** Those of `more` that aren't among `keys`. */
+function keysBesides(
+  keys: readonly ForeignKey[],
+  more: readonly ForeignKey[],
+): readonly ForeignKey[] {
+  const names = new Set(keys.map(({ name }) => name.toLowerCase()));
+  return more.filter(({ name }) => {
+    const isNew = !names.has(name.toLowerCase());
+    names.add(name.toLowerCase());
+    return isNew;
+  });
+}
+
+/**
+ * Adds the keys to the copy under names that no other key has, and takes them off: what the server
+ * refuses, and who locks a parent, is known before the table has lost its own.
+ */
+async function tryKeys(
+  pool: ServicePool,
+  copy: KeyedTable,
+  { keys, logged }: { readonly keys: readonly ForeignKey[]; readonly logged: boolean },
+): Promise<void> {
+  const tried = keys.map((key, n) => ({ ...key, name: `${copy.table}_ibfk_${n + 1}` }));
+  await addKeys(pool, copy, tried, { logged, server: await readServerFacts(pool) });
+  const dropped = tried.map(({ name }) => dropKey(name));
+  await alter(pool, copy, dropped, { logged });
+}
+
+/**
+ * As those of a child that are off it, which is what they are after the RENAME (detach.ts). False:
+ * the intent is gone.
+ */
+async function recordKeys(
+  pool: ServicePool,
+  { id, own }: CopyRequest,
+  keys: readonly ForeignKey[],
+): Promise<boolean> {
+  if (keys.length === 0) return true;
+  const [row] = await findRows(pool, { by: 'id', prefix: id }, { texts: false });
+  if (row === undefined) return false;
+  const child = { childSchema: own.schema, childTable: own.table, isDone: false };
+  const detached = { ...NOTHING_DETACHED, keysIn: keys.map((key) => ({ ...child, key })) };
+  return recordDetached(pool, { id, detached, definition: null, rowLogged: row.rowLogged });
+}
+
 export interface SeenTable {
   readonly fingerprint: string;
-  readonly hasForeignKeys: boolean;
+  /** Its foreign keys that the copy isn't to get. */
+  readonly added: readonly ForeignKey[];
 }
 
-async function readFingerprint(pool: ServicePool, table: KeyedTable): Promise<SeenTable | null> {
-  const look = await readTable(pool, table);
-  if (typeof look === 'string') return null;
-  const fingerprint = fingerprintOf(look.definition, table.table);
-  return { fingerprint, hasForeignKeys: look.keys?.length !== 0 };
+async function readHeld(pool: ServicePool, { place, own, keys }: Held): Promise<SeenTable | null> {
+  const look = await readTable(pool, place);
+  if (typeof look === 'string' || look.keys === null) return null;
+  const now = await keysByOwnNames(pool, own, place, look.keys);
+  const fingerprint = fingerprintOf(look.definition, place.table);
+  return { fingerprint, added: keysBesides(keys, now) };
 }
 
-/** The definition of a table, the same for two tables that differ in name and rows only. */
+const INDEX_NAME = /^ {2}KEY `(?:[^`]|``)+`/;
+
+/** The same for two tables that differ in name, rows and foreign keys only. */
 function fingerprintOf(definition: string, table: string): string {
   const lines = ownDefinition(definition, table, 'ghost')
     .split('\n')
+    .filter((line) => !FOREIGN_KEY_LINE.test(line))
     .map((line) => lineOfCopy(line.replace(/,$/, ''), table));
   // CREATE TABLE … LIKE puts indexes that foreign keys have made in another order.
   const isIndex = (line: string) => line.startsWith('  KEY ');
-  const indexes = lines.filter(isIndex).sort();
+  // While a key is added, the name of its index is in another case for a moment (add-keys.ts).
+  const inOneCase = (line: string) => line.replace(INDEX_NAME, (name) => name.toLowerCase());
+  const indexes = lines.filter(isIndex).map(inOneCase).sort();
   return [...lines.filter((line) => !isIndex(line)), ...indexes].join('\n');
 }
 
@@ -133,25 +240,29 @@ interface Held {
   /** The name under which it is held. */
   readonly place: KeyedTable;
   /** The name that it had. */
-  readonly table: string;
+  readonly own: TableName;
+  /** Those of the copy. */
+  readonly keys: readonly ForeignKey[];
   readonly logged: boolean;
 }
 
 /**
- * Reads the held table, then takes off it what binds other tables. `now` is null if the server or
- * the service fails; `failure`: why the rest is left to the pending relocations.
+ * Reads the held table, then takes off it what binds other tables, and adds the keys that are in
+ * the ledger to the table that has its name. `now` is null if the server or the service fails;
+ * `failure`: why the rest is left to the pending relocations.
  */
 async function freeHeld(
   pool: ServicePool,
-  { place, table, logged }: Held,
+  table: Held,
 ): Promise<{ readonly now: SeenTable | null; readonly failure: Failure | null }> {
+  const { place, own, logged } = table;
   let now: SeenTable | null = null;
   try {
-    now = await readFingerprint(pool, place);
+    now = await readHeld(pool, table);
   } catch (error) {
     if (!isServerError(error) && !(error instanceof UndropError)) throw error;
   }
-  const held = { id: place.id, fromSchema: place.schema, holdName: place.table, table };
+  const held = { id: place.id, fromSchema: place.schema, holdName: place.table, table: own.table };
   const lockWaitBudget = new LockWaitBudget();
   const [failure = null] = await detach(pool, [held], { logged, lockWaitBudget });
   return { now, failure };

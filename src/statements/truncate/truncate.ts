@@ -11,6 +11,7 @@
  */
 import { assert } from '../../assert.js';
 import { UndropError } from '../../errors.js';
+import type { ForeignKey } from '../../ledger/detached/detached.js';
 import type { IntentTable } from '../../ledger/write.js';
 import { formatHoldName } from '../../names/names.js';
 import {
@@ -44,12 +45,21 @@ import { decodeErr } from '../../wire/response.js';
 import {
   ABSENT_TABLE,
   ER_BAD_DB_ERROR,
+  ER_FK_DUP_NAME,
+  ER_TABLE_EXISTS_ERROR,
   ER_TABLE_NOT_LOCKED,
   ER_TRG_IN_WRONG_SCHEMA,
   METADATA_LOCK_GRANTED,
 } from '../../wire/server-errors.js';
 import { notServed, notTruncated, sayMissing, VERSIONED, whyNotTruncated } from './refusals.js';
 import type { NotMade, SwapService } from './service.js';
+
+/**
+ * The table got a trigger since it was looked at, which can't go to another schema with it. Or a
+ * held table still has a foreign key of the same name, which is about to be taken off: MariaDB and
+ * MySQL 5.6 say that a table exists then, but hold names are never there twice.
+ */
+const PASSING: readonly number[] = [ER_TRG_IN_WRONG_SCHEMA, ER_FK_DUP_NAME, ER_TABLE_EXISTS_ERROR];
 
 type End = Answer | 'held' | 'changed';
 type Tried = End | 'busy' | 'timeout';
@@ -62,6 +72,8 @@ interface Truncating {
   readonly held: HeldTable[];
   /** The fingerprint of the copy that has the table's name; null: none has. */
   liveFingerprint: string | null;
+  /** The foreign keys that the next copy is to get; null: those of the table. */
+  keys: readonly ForeignKey[] | null;
   /** The session has locked the table by LOCK TABLES. */
   isLocked: boolean;
 }
@@ -77,7 +89,14 @@ export function truncate(service: SwapService): (beginning: Beginning) => Steps<
     const { seenAs, schema } = table;
     const isOfServer = OF_THE_SERVER.includes(schema.toLowerCase());
     if (seenAs === 'temporary' || isOfServer) return yield* truncateNatively(table);
-    const it: Truncating = { table, service, held: [], liveFingerprint: null, isLocked: false };
+    const it: Truncating = {
+      table,
+      service,
+      held: [],
+      liveFingerprint: null,
+      keys: null,
+      isLocked: false,
+    };
     const end = yield* takeByService<End>(table.request, {
       wait: () => waitForMetadataLock(it),
       take: (killAfterMs) => tryToSwap(it, killAfterMs),
@@ -149,25 +168,33 @@ function* swap(
   const { id, schema, table } = how.seen;
   const { utcNow, killAfterMs } = how;
   const last = held.at(-1);
-  const source =
-    last === undefined ? { schema, table } : { schema: last.holdSchema, table: last.holdName };
-  const copy = yield* serve((pool) => service.makeCopy(pool, { id, source, logged, utcNow }));
+  const own = { schema, table };
+  const source = last === undefined ? own : { schema: last.holdSchema, table: last.holdName };
+  const request = { id, source, own, keys: it.keys, logged, utcNow };
+  const copy = yield* serve((pool) => service.makeCopy(pool, request));
   if (copy.kind !== 'copy') return yield* notSwapped(it.table, copy);
-  const { schema: holdSchema, fingerprint } = copy;
+  const { schema: holdSchema } = copy;
   const { holdName } = how.held;
   const tables = [{ id, schema, table, holdName, holdSchema, ghost: copy }];
   const rename = { tables, logged, checksForeignKeys, killAfterMs };
   const outcome = yield* perform('take', { rename });
   if (outcome.kind !== 'renamed') return yield* notSwapped(it.table, outcome);
   const place = { id, schema: holdSchema, table: holdName };
-  const freed = yield* serve((pool) => service.freeHeld(pool, { place, table, logged }));
+  const freed = yield* serve((pool) =>
+    service.freeHeld(pool, { place, own, keys: copy.keys, logged }),
+  );
   const { now, failure } = freed;
   held.push({ id, holdSchema, holdName, relocated: failure === null, failure });
-  const wasAltered = now !== null && now.fingerprint !== (it.liveFingerprint ?? fingerprint);
-  it.liveFingerprint = fingerprint;
+  if (now === null) return 'held';
+  // One that isn't there any more is kept: it is off for a moment while its parent is being held,
+  // or while another TRUNCATE adds it.
+  const wasAltered =
+    now.added.length > 0 || now.fingerprint !== (it.liveFingerprint ?? copy.fingerprint);
+  it.liveFingerprint = copy.fingerprint;
+  it.keys = [...copy.keys, ...now.added];
   if (!wasAltered) return 'held';
-  // A second ALTER can't be followed, nor foreign keys that a copy doesn't get.
-  return held.length === 1 && !now.hasForeignKeys ? 'busy' : 'changed';
+  // A second ALTER can't be followed.
+  return held.length === 1 ? 'busy' : 'changed';
 }
 
 function* notSwapped(
@@ -189,8 +216,7 @@ function* notSwapped(
     case 'unserved':
       return refuse(notServed(table, why.cause));
     case 'failed':
-      // It got a trigger since it was looked at, which can't go to another schema with it.
-      if ('errno' in why && why.errno === ER_TRG_IN_WRONG_SCHEMA) return 'busy';
+      if ('errno' in why && PASSING.includes(why.errno ?? 0)) return 'busy';
       return refuse(new UndropError('UNDROP_HOLD_FAILED', { tables, cause: why.cause }));
   }
 }
