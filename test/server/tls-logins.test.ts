@@ -230,7 +230,7 @@ describe.each(testServerNames())('[21] [22] [23] [24] %s (wire 21, 22, 23, 24)',
       }
       // MySQL asks an unknown user by any plugin, so that nobody learns which users it has.
       const isUnknown = situation.situation === 'an unknown user' && client !== upstream;
-      if (isUnknown && /^error 1045 28000 UNDROP_CLEARTEXT_PASSWORD/.test(through)) continue;
+      if (isUnknown && /^error 1045 28000 .*UNDROP_CLEARTEXT_PASSWORD/.test(through)) continue;
       const asSeen = await directly(cell, cell.upstream, situation);
       expect([situation.situation, through]).toEqual([situation.situation, asSeen]);
       // Where the server can't be reached by the client's own leg, there is nothing to compare.
