@@ -1,12 +1,12 @@
 /**
  * `npm test`: installs and builds what is missing, then runs jest (arguments go on to it). Each run
- * has a seed, by which the tests choose servers and samples: a new one, unless UNDROP_TEST_SEED
- * gives it. With TEST_LONG=1 (`npm run test:long`) they leave nothing out. The last line of the
+ * has a seed, by which the tests choose servers and samples: SEED, unless UNDROP_TEST_SEED gives
+ * another. With TEST_LONG=1 (`npm run test:long`) they leave nothing out. The last line of the
  * output is `N passed, N failed`. A process that the tests leave behind is named, ended and counted
  * as a failure: it would hold our output open, and whoever reads that would wait for it.
  */
 import { spawn } from 'node:child_process';
-import { randomInt, randomUUID } from 'node:crypto';
+import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
 import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { availableParallelism, tmpdir, totalmem } from 'node:os';
@@ -15,8 +15,11 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { ensureBuilt, ensureInstalled, root } from './ensure.mjs';
 import { endLeftBehind } from './left-behind.mjs';
 
-/** How many there are to choose from: short enough to be typed. */
-const SEEDS = 1_000_000;
+/**
+ * Written down, so that the verdict on a commit is the same for everybody; whoever changes tests
+ * tries others by UNDROP_TEST_SEED, and leaves another one here.
+ */
+const SEED = 439_096;
 const POLL_MS = 500;
 const WORKER_BYTES = 3 * 2 ** 30;
 /** From the last test's end: the servers are stopped meanwhile. */
@@ -83,7 +86,7 @@ process.stdout.write(`${passed} passed, ${failed + left.length} failed\n`);
 
 function readSeed() {
   const given = process.env.UNDROP_TEST_SEED;
-  if (given === undefined) return randomInt(SEEDS);
+  if (given === undefined) return SEED;
   const value = Number(given);
   if (Number.isSafeInteger(value) && value >= 0) return value;
   process.stderr.write(`UNDROP_TEST_SEED: expected a whole number, found ${given}.\n`);
