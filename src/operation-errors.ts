@@ -12,7 +12,7 @@ export const OPERATOR_ERRORS = {
   },
   UNDROP_CLEARTEXT_PASSWORD: {
     errno: 1045,
-    text: 'Access denied: {plugin} {why}.',
+    text: 'Access denied: {why}.',
     remedy: 'Set UNDROP_UPSTREAM_TLS to required or stricter, and connect with TLS.',
   },
   UNDROP_SERVER_KEY: {

@@ -53,7 +53,7 @@ const KEY_REQUEST = 0x02;
 const IN_CLEAR =
   'would send the password in clear over the connection to the server, which is not encrypted, although yours is';
 const NOT_ALIKE =
-  'works only if your connection and that to the server are protected alike: both in TLS, or neither';
+  'works only if your connection and that to the server are alike: both in TLS, both by TCP without, or both by a unix socket';
 
 /** True if a bridge has anything to do between these connections. */
 export function needsBridge({ client, upstream }: ConnectionPair): boolean {
@@ -146,10 +146,12 @@ export class AuthBridge {
     const { client, upstream } = this.#connections;
     const { plugin } = this.#challenge;
     if (CLEARTEXT.has(plugin) && client !== 'plain' && upstream === 'plain') {
-      throw new UndropError('UNDROP_CLEARTEXT_PASSWORD', { plugin, why: IN_CLEAR });
+      throw new UndropError('UNDROP_CLEARTEXT_PASSWORD', { why: `${plugin} ${IN_CLEAR}` });
     }
     if (plugin === SHA256 && client !== upstream) {
-      throw new UndropError('UNDROP_CLEARTEXT_PASSWORD', { plugin, why: NOT_ALIKE });
+      // MySQL asks an unknown user by any plugin, so that nobody learns which users it has.
+      const why = `the user is unknown, or has a plugin that cannot be used here (${plugin} ${NOT_ALIKE})`;
+      throw new UndropError('UNDROP_CLEARTEXT_PASSWORD', { why });
     }
   }
 
