@@ -202,6 +202,7 @@ export class AuthBridge {
   }
 }
 
-function onward(payload: Buffer): BridgeStep {
+/** It goes on as it is. */
+export function onward(payload: Buffer): BridgeStep {
   return { to: 'peer', payload };
 }

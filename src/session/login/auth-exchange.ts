@@ -12,7 +12,7 @@ import { UndropError } from '../../errors.js';
 import { COM_QUIT } from '../../wire/commands.js';
 import { type ComChangeUser, decodeComChangeUser } from '../../wire/connection/auth-packets.js';
 import { encodePacket, GrowingBuffer, type Packet, PacketAssembler } from '../../wire/framing.js';
-import type { AuthBridge, BridgeStep } from './auth-bridge.js';
+import { type AuthBridge, onward } from './auth-bridge.js';
 import type { LoginCheck } from './login-check.js';
 
 /**
@@ -82,7 +82,7 @@ export class AuthExchange {
     const { bridge, toClient } = this.#options;
     this.waitsForClient = true;
     this.#nextToServer = packet.sequenceId + 1;
-    const step = bridge?.fromServer(packet.payload) ?? onward(packet);
+    const step = bridge?.fromServer(packet.payload) ?? onward(packet.payload);
     if (step.to === 'sender') {
       this.#send(step.payload, this.#nextToServer);
       this.#offset += 2;
@@ -109,7 +109,7 @@ export class AuthExchange {
     const expected = this.nextToClient;
     this.#nextToClient = packet.sequenceId + 1;
     checkOrder(packet, expected);
-    const step = bridge?.fromClient(packet.payload) ?? onward(packet);
+    const step = bridge?.fromClient(packet.payload) ?? onward(packet.payload);
     if (step.to === 'peer') return this.#send(step.payload, packet.sequenceId + this.#offset);
     toClient(encodePacket(step.payload, this.#nextToClient));
     this.#nextToClient++;
@@ -147,10 +147,6 @@ export function checkOrder({ sequenceId }: Packet, expected: number): void {
   if (sequenceId === expected) return;
   const problem = `expected sequence id ${expected} in the login, got ${sequenceId}`;
   throw new UndropError('UNDROP_MALFORMED_PACKET', { problem });
-}
-
-function onward({ payload }: Packet): BridgeStep {
-  return { to: 'peer', payload };
 }
 
 /** caching_sha2_password: the hash was right, and the OK follows without an answer. */
