@@ -65,11 +65,22 @@ export async function prepareDrop(
   const facts = readFacts(said);
   if ('errno' in facts) return answerWith(facts);
   assert(answer.definitions === 0, 'a DROP has no columns and no parameters');
-  const hints = hintsIn(text, facts, server);
-  if (hints === null) return refused(notUnderstood('its hints'), options);
-  const { schema, charset } = facts;
-  prepared.remember(answer.statementId, { text, statement, context: { schema, charset }, hints });
+  const drop = boundDrop(text, statement, facts, options);
+  if (drop === null) return refused(notUnderstood('its hints'), options);
+  prepared.remember(answer.statementId, drop);
   return { ...answerWith(answer), facts };
+}
+
+/** What is remembered of a drop; null: its hints can't be read. */
+function boundDrop(
+  text: Buffer,
+  statement: PreparedDrop['statement'],
+  facts: UserFacts,
+  { server }: DispatchOptions,
+): PreparedDrop | null {
+  const { schema, charset } = facts;
+  const hints = hintsIn(text, facts, server);
+  return hints && { text, statement, context: { schema, charset }, hints };
 }
 
 function noRoom(statement: PreparedDrop['statement'], whose: string): UndropError {
@@ -141,13 +152,17 @@ export async function dynamic(
   const row = value.kind === 'rows' ? value.rows[0] : undefined;
   assert(row !== undefined, 'a SELECT of values has a row');
   const [text = null, bytes = null, connection = null] = row;
-  if (bytes === null) return { kind: 'forward', facts };
+  if (text === null && bytes === null) return { kind: 'forward', facts };
   const charsets = [facts.charset, connection?.toString() ?? ''];
-  if (text?.equals(bytes) === true && charsets.every((one) => isReadTheSame(text, one))) {
+  if (
+    text !== null &&
+    bytes?.equals(text) === true &&
+    charsets.every((one) => isReadTheSame(text, one))
+  ) {
     return prepareText(taken, { verdict, text, facts }, options);
   }
   const isOpen = text === null || (facts.schema !== null && isRecycleName(facts.schema));
-  if (isOpen || !isInnocent(text, options) || !isInnocent(bytes, options)) {
+  if (isOpen || bytes === null || !isInnocent(text, options) || !isInnocent(bytes, options)) {
     const why = `its text goes through the character sets ${charsets.join(' and ')}`;
     return refused(notUnderstood(why), options);
   }
@@ -211,10 +226,11 @@ async function prepareText(
     return { kind: 'forward', facts: made.facts };
   }
   if (inner.kind === 'recycle-schema-write') return refused(recycleSchemaRefusal(inner), options);
-  if (inner.kind === 'drop-table') return prepareByName(taken, made, inner.statement, options);
+  const own = { ...made, text, facts };
+  if (inner.kind === 'drop-table') return prepareByName(taken, own, inner.statement, options);
   const { form, schema, ifExists = false } = inner;
   if (form === 'drop-database' && schema !== null) {
-    return prepareByName(taken, made, { schema, ifExists }, options);
+    return prepareByName(taken, own, { schema, ifExists }, options);
   }
   return refused(notDone(HOW[form], namesIn(inner)), options);
 }
@@ -235,8 +251,8 @@ async function prepareByName(
   const name = plainNameOf(verdict.source.name);
   if (name === null) return refused(notDone('by PREPARE under such a name', tables), options);
   if (prepared.full !== null) return refused(noRoom(statement, prepared.full), options);
-  const hints = hintsIn(text, { ...facts, charset: 'utf8mb4' }, server);
-  if (hints === null) return refused(notUnderstood('its hints'), options);
+  const drop = boundDrop(text, statement, facts, options);
+  if (drop === null) return refused(notUnderstood('its hints'), options);
   const [answer] = await userSession.run([{ kind: 'packet', payload: packet.payload }]);
   assert(answer?.kind === 'ok' || answer?.kind === 'err', 'PREPARE answers OK or ERR');
   if (answer.kind === 'err') return answerWith(answer);
@@ -246,8 +262,7 @@ async function prepareByName(
     freed?.kind === 'ok' || (freed?.kind === 'err' && freed.errno === ER_UNKNOWN_STMT_HANDLER);
   // The session ends: only then the server surely knows it no more (a KILL QUERY hit this).
   if (!isGone) throw new Error('a prepared drop cannot be deallocated');
-  const context = { schema: facts.schema, charset: 'utf8mb4' };
-  prepared.remember(name, { text, statement, context, hints });
+  prepared.remember(name, drop);
   return answerWith(answer);
 }
 
