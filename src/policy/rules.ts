@@ -214,7 +214,7 @@ export function oneHint(texts: readonly string[]): Hint | { readonly odd: string
 const HOLD_MS_MAX = 3_650 * 86_400_000;
 
 /** The length as written, and in milliseconds; null if it is none, or too long. */
-export function parseHold(text: string): { readonly length: string; readonly ms: number } | null {
+function parseHold(text: string): { readonly length: string; readonly ms: number } | null {
   const [, length] = /^hold\s*=\s*(\S+)$/i.exec(text) ?? [];
   const ms = length === undefined ? null : parseDuration(length);
   return length === undefined || ms === null || ms > HOLD_MS_MAX ? null : { length, ms };

@@ -83,13 +83,12 @@ export function* classifying(
 
 /**
  * What `read` finds in each mode that `known` leaves open. Null if that isn't the same, or can't be
- * read; `keyOf` says what of it has to be the same.
+ * read.
  */
 export function* underAllModes<T>(
   bytes: Uint8Array,
   known: KnownMode,
   read: (mode: LexMode, work: Work) => Reading<T>,
-  keyOf: (found: T) => unknown = (found) => found,
 ): Reading<T | null> {
   if (!isFullyKnown(known) && bytes.length > GUESSED_BYTES_MAX) return null;
   const [one, ...others] = hypotheses(known, bytes);
@@ -100,7 +99,7 @@ export function* underAllModes<T>(
     for (const mode of others) {
       work.readAgain();
       const other = yield* read(mode, work);
-      if (!isDeepStrictEqual(keyOf(other), keyOf(first))) return null;
+      if (!isDeepStrictEqual(other, first)) return null;
     }
     return first;
   } catch (error) {

@@ -38,7 +38,7 @@ export function* readingAhead(
   wanted: Wanted,
 ): Reading<Ahead | null> {
   const read = (mode: LexMode, work: Work) => readUnder(bytes, mode, wanted, work);
-  return yield* underAllModes(bytes, known, read, ({ ours }) => ours);
+  return yield* underAllModes(bytes, known, read);
 }
 
 function* readUnder(

@@ -25,7 +25,7 @@ const TABLELESS: readonly string[] = [
 const CHANGES: readonly string[] = ['UPDATE', 'DELETE', 'INSERT', 'REPLACE'];
 
 const NAMED: RecycleSchemaWrite = { kind: 'recycle-schema-write', how: 'named' };
-export const IN_RECYCLE: RecycleSchemaWrite = { kind: 'recycle-schema-write', how: 'default' };
+const IN_RECYCLE: RecycleSchemaWrite = { kind: 'recycle-schema-write', how: 'default' };
 
 /** Null: it may go on. */
 export function recycleSchemaWriteOf(

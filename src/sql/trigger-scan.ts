@@ -102,14 +102,13 @@ export function namesLogBin(bytes: Uint8Array): boolean {
 /** Whether a text has the beginning of a recycle schema's name, wherever in it. */
 export function mentionsRecycle(bytes: Uint8Array): boolean {
   // Not letter by letter: a long text may be full of one, and to stop at each takes seconds.
-  for (let at = 0; at < bytes.length; at += SLICE_BYTES) {
-    const slice = bytes.subarray(Math.max(0, at - RECYCLE_BEGINNING), at + SLICE_BYTES);
+  for (let at = 0; at < bytes.length; at += LONG_SLICE_BYTES) {
+    const slice = bytes.subarray(Math.max(0, at - RECYCLE_BEGINNING), at + LONG_SLICE_BYTES);
     if (/_undrop/i.test(latin1(slice))) return true;
   }
   return false;
 }
 
-const SLICE_BYTES = 65_536;
 const RECYCLE_BEGINNING = '_undrop'.length - 1;
 
 /** `at`: where its `p` is. */

@@ -17,8 +17,6 @@ import {
   takeTableNames,
 } from './table-name.js';
 
-export type { TableName } from './table-name.js';
-
 /** MariaDB's lock wait clause; `text` is the number as the client wrote it. */
 export type LockWait =
   | { readonly kind: 'wait'; readonly text: string }
