@@ -53,7 +53,7 @@ export const OPERATOR_ERRORS = {
     text: '{tables} not dropped, and nothing of the statement was executed: this version of undrop cannot hold what is dropped {how}.',
     remedy: '{instead}',
   },
-  UNDROP_NOT_JUDGED: {
+  UNDROP_SYNTAX_NOT_CHECKED: {
     errno: 1461,
     text: 'Nothing was dropped: undrop has the server check each drop by preparing it, and the server can prepare no more statements.',
     remedy:
@@ -64,7 +64,7 @@ export const OPERATOR_ERRORS = {
     text: '{tables} not dropped: UNDROP_RULES says of {table}: {rule}.',
     remedy: 'Ask who runs undrop; the rule can be changed while it runs.',
   },
-  UNDROP_RULE_NOT_JUDGED: {
+  UNDROP_RULE_NOT_EVALUATED: {
     errno: 1142,
     text:
       '{tables} not dropped, still there: the hint destroy is not allowed if a rule of ' +

@@ -248,7 +248,7 @@ export async function runCommandLine(shell: Shell): Promise<number> {
   return exitCode;
 }
 
-/** A flag for each setting takes any text, because config/load.ts judges it. */
+/** A flag for each setting takes any text, because config/load.ts checks it. */
 function flagsOf(command: Argv, { keys = [], options = {}, target, examples = [] }: Command): Argv {
   if (keys.length > 0) command.option('config', { type: 'string', describe: CONFIG });
   for (const key of keys) {

@@ -83,9 +83,9 @@ export type Todo =
   /** The same, once its session has unlocked its tables. */
   | 'unlock'
   /** It stays in its own schema (held/relocate/blockers.ts). */
-  | 'stays_file'
-  | 'stays_partitions'
-  | 'stays_triggers';
+  | 'blocked_by_file'
+  | 'blocked_by_partitions'
+  | 'blocked_by_triggers';
 
 /** Why something was not done, and what is to be done about it. */
 export interface Failure {

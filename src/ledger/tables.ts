@@ -112,7 +112,7 @@ const SAYS_ENOUGH: readonly ErrorCode[] = [
   'UNDROP_UPSTREAM_TLS',
 ];
 
-/** What is said of rows, judged by the account's rights and not executed. */
+/** What is said of rows, checked by the server against the account's rights, and not executed. */
 const WRITES = [
   sql`EXPLAIN ${note('look')} INSERT INTO ${LEDGER} SELECT * FROM ${LEDGER} WHERE FALSE`,
   sql`EXPLAIN ${note('look')} UPDATE ${LEDGER} SET state = '' WHERE FALSE`,

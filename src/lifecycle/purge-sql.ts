@@ -1,12 +1,12 @@
 /**
- * Chooses the key that a purge walks along, and makes the statements of that walk. Pure. `DELETE …
- * LIMIT n` alone scans all rows marked as deleted again and again while a snapshot is open
- * elsewhere; a walk along a unique key does not. Bounds stay on the server, in session variables,
- * so no value changes on the way (collations, DECIMAL, fractions of a second).
+ * Chooses the key that a purge follows, and makes the statements of its range scan. Pure. `DELETE …
+ * LIMIT n` alone reads all rows marked as deleted again and again while a snapshot is open
+ * elsewhere; a range scan of a unique key does not. Bounds stay on the server, in session
+ * variables, so no value changes on the way (collations, DECIMAL, fractions of a second).
  *
  * Invariants: every DELETE has a LIMIT. A bound that does not compare as expected makes a chunk
  * smaller, never larger. Only columns whose values compare in a range exactly as the key orders
- * them are walked: not ENUM, SET, BIT or an unknown type.
+ * them are used: not ENUM, SET, BIT or an unknown type.
  */
 import type { HoldTable } from '../service/hold-tables.js';
 import { ident, note, type SQLQuery, sql } from '../service/sql.js';
@@ -111,7 +111,7 @@ const RANGE_TYPES: ReadonlySet<string> = new Set(
   ).split(' '),
 );
 
-/** The primary key, else the shortest unique key that can be walked, else `null`. */
+/** The primary key, else the shortest unique key that can be scanned by range, else `null`. */
 export function choosePurgeKey(columns: readonly IndexColumn[]): PurgeKey | null {
   const indexes = new Map<string, IndexColumn[]>();
   for (const column of columns) {

@@ -47,7 +47,7 @@ function assertPurgeable({ name, id }: HoldTable): void {
   assert(parsed?.state === 'PURGE' && parsed.id === id, 'only a table in PURGE is purged');
 }
 
-/** The walk through one table. Its bounds are in variables of the lock's connection. */
+/** The scan of one table. Its bounds are in variables of the lock's connection. */
 interface PurgeProgress {
   readonly table: Collectable;
   /** Whether its DELETEs are written to the binary log. */
@@ -69,12 +69,12 @@ export class Purger {
     this.#options = options;
   }
 
-  /** Whether a walk through this table is under way: it has rows, or had a moment ago. */
+  /** Whether a scan of this table is under way: it has rows, or had a moment ago. */
   isUnderWay({ schema, name }: Collectable): boolean {
     return this.#progress?.table.name === name && this.#progress.table.schema === schema;
   }
 
-  /** Gives up the walk; the next begins at the start. */
+  /** Gives up the scan; the next begins at the start. */
   forget(): void {
     this.#progress = null;
   }
@@ -114,7 +114,7 @@ export class Purger {
     return false;
   }
 
-  /** Deletes the next chunk. True: the walk has come to the end of the table. */
+  /** Deletes the next chunk. True: the scan has come to the end of the table. */
   async #removeNext(progress: PurgeProgress): Promise<boolean> {
     try {
       return await this.#removeChunk(progress);
@@ -122,7 +122,7 @@ export class Purger {
       if (progress.key === null || !isServerError(error) || isServerError(error, ...OF_ANY_KEY)) {
         throw error;
       }
-      // A key that this server can't walk (invisible, of a type we misjudged): go on without.
+      // This server can't use the key (it is invisible, or of an unexpected type): go on without.
       Object.assign(progress, {
         key: null,
         at: 'rest',

@@ -1,6 +1,6 @@
 /**
  * `Rounds` is what a collector does while it has the lock: it reads the server's facts and the
- * names, acts, waits, and does so again. What is kept between rounds (the walk of a purge, when to
+ * names, acts, waits, and does so again. What is kept between rounds (the scan of a purge, when to
  * try a failed table again) may be lost at any time.
  *
  * Invariant: nothing is done on a read-only server, nor within a wait of UNDROP_GRACE. A long

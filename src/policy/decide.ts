@@ -76,7 +76,7 @@ export function decideTable(subject: Subject, traits: Traits, deciding: Deciding
     const { hold, text } = hint;
     const by = `hint ${text}`;
     if (mayRefuse === null || hold === 'pinned' || hold >= holdMs) return { ...held, hold, by };
-    return { ...held, by: `${by}, under a rule that could not be judged` };
+    return { ...held, by: `${by}, under a rule that could not be evaluated` };
   }
   if (rule === null) return held;
   const { text, action, conditions } = rule;
@@ -88,7 +88,7 @@ export function decideTable(subject: Subject, traits: Traits, deciding: Deciding
   const isUnderOpen = isSooner && open.some((before) => timeOf(before, holdMs) > ms);
   const isNative = action.do === 'native';
   if (isUnderOpen || (isNative && mayRefuse !== null)) {
-    return { ...held, by: `${by}, behind one that could not be judged` };
+    return { ...held, by: `${by}, after one that could not be evaluated` };
   }
   const asksFor = (kind: Condition['kind']) => conditions.some((one) => one.kind === kind);
   // A table that is held for less because it is empty may have a row by the time it is renamed.

@@ -195,7 +195,7 @@ export async function refusedIfValid(
     // For a PREPARE it is the whole answer: nothing was prepared.
     if (taken.packetKind === 'prepare') return answerWith(prepared);
     if (prepared.errno === ER_MAX_PREPARED_STMT_COUNT_REACHED) {
-      return refused(new UndropError('UNDROP_NOT_JUDGED', {}), options);
+      return refused(new UndropError('UNDROP_SYNTAX_NOT_CHECKED', {}), options);
     }
     if (prepared.errno !== ER_UNSUPPORTED_PS) return answerWith(prepared);
   }

@@ -134,7 +134,7 @@ export function* syntaxError(
   // In an XA transaction; its RENAME will be refused with the error of a DROP.
   if (prepared?.kind !== 'err' || prepared.errno === ER_XA_TEMP_TABLE) return null;
   if (prepared.errno === ER_MAX_PREPARED_STMT_COUNT_REACHED) {
-    return refuse(new UndropError('UNDROP_NOT_JUDGED', {}));
+    return refuse(new UndropError('UNDROP_SYNTAX_NOT_CHECKED', {}));
   }
   const commands = [{ kind: 'prepare' as const, text: request.text }];
   const [said] = yield* perform('user', { commands });

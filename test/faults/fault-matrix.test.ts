@@ -299,7 +299,7 @@ class Matrix {
     const [rows] = await direct.query<RowDataPacket[]>(
       `SELECT id FROM _undrop.ledger
        WHERE schema_name = ? AND (state = 'intent' OR state = 'HOLD' AND NOT relocated)
-         AND COALESCE(todo, '') NOT IN ('torn', 'stays_partitions')`,
+         AND COALESCE(todo, '') NOT IN ('torn', 'blocked_by_partitions')`,
       [schema],
     );
     return rows.length === 0;

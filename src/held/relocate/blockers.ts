@@ -12,16 +12,16 @@ import type { ServerVersion } from '../../wire/connection/handshake-v10.js';
 
 /** A reason that lasts as long as the table is held. */
 export interface LastingBlocker extends Failure {
-  readonly todo: 'stays_file' | 'stays_partitions';
+  readonly todo: 'blocked_by_file' | 'blocked_by_partitions';
 }
 
 const BLOCKED_BY_DATA_DIRECTORY: LastingBlocker = {
-  todo: 'stays_file',
+  todo: 'blocked_by_file',
   text: 'it has a DATA DIRECTORY, so it stays in its own schema',
 };
 
 const BLOCKED_BY_PARTITIONS: LastingBlocker = {
-  todo: 'stays_partitions',
+  todo: 'blocked_by_partitions',
   text: 'it has partitions, which this server renames one by one, so it stays in its own schema',
 };
 
@@ -36,7 +36,7 @@ export const NOT_TRIED: Failure = { todo: 'relocate', text: 'it was not tried' }
 export function blockedByTriggers(problem: string): Failure {
   const why = 'which the service account could not make again';
   const text = `it stays in its own schema with its triggers, ${why}: ${problem}`;
-  return { todo: 'stays_triggers', text };
+  return { todo: 'blocked_by_triggers', text };
 }
 
 type Server = Pick<ServerVersion, 'flavour' | 'versionId'>;

@@ -40,7 +40,8 @@ export async function renew(
       const isWorth = lostMs > lostMsMin || (lostMs < 0 && maySooner(table.id));
       if (held === null || !isWorth || held.state !== 'HOLD') return table;
       // It is renamed once more anyway.
-      const blocker = table.blocker?.todo === 'stays_partitions' ? null : (table.blocker ?? null);
+      const blocker =
+        table.blocker?.todo === 'blocked_by_partitions' ? null : (table.blocker ?? null);
       return { ...table, newName: formatHoldName({ ...held, due }), blocker };
     });
   } catch (error) {

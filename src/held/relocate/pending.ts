@@ -56,7 +56,8 @@ export async function retryPending(
       const failure = await retry(pool, row);
       if (failure === null) relocated.push(row.id);
       // It helps once the account has another right: there is no hurry, and it was said before.
-      else if (failure.todo !== 'stays_triggers') left.push({ id: row.id, failure: failure.text });
+      else if (failure.todo !== 'blocked_by_triggers')
+        left.push({ id: row.id, failure: failure.text });
     }
   }
   if (left.length > 0) log.warn({ left }, 'held tables that are still in their own schema');
@@ -64,7 +65,7 @@ export async function retryPending(
 }
 
 function isNeverRetried({ failure }: LedgerRow): boolean {
-  return failure?.todo === 'stays_file' || failure?.todo === 'stays_partitions';
+  return failure?.todo === 'blocked_by_file' || failure?.todo === 'blocked_by_partitions';
 }
 
 /**
@@ -74,7 +75,7 @@ function isNeverRetried({ failure }: LedgerRow): boolean {
 export async function takeOut(pool: ServicePool, schema: string): Promise<void> {
   const rows = await findRows(pool, { by: 'pending' }, { texts: false });
   for (const row of rows) {
-    if (row.holdSchema !== schema || row.failure?.todo !== 'stays_partitions') continue;
+    if (row.holdSchema !== schema || row.failure?.todo !== 'blocked_by_partitions') continue;
     await retry(pool, row, { leavesForGood: true });
   }
 }
@@ -102,7 +103,7 @@ async function relocateRow(
     return { todo: 'relocate', text: 'the ledger has no hold name of it' };
   }
   const lasting = await readLastingBlocker(pool, { id, schema: holdSchema, name: holdName });
-  const blocker = leavesForGood && lasting?.todo === 'stays_partitions' ? null : lasting;
+  const blocker = leavesForGood && lasting?.todo === 'blocked_by_partitions' ? null : lasting;
   const from = { id, fromSchema: holdSchema, holdName, table, blocker };
   const [relocation] = await detachAndRelocate(pool, [from], { logged: sqlLogBin });
   if (relocation?.outcome === 'moved') {

@@ -154,7 +154,7 @@ async function assertLock({ connection, lock }: Held): Promise<void> {
  * The pinned connection for code that takes a pool: all of it runs on the lock's connection, but
  * for what would leave that one another: no statement takes a default schema away again, and
  * servers write it to the binary log with all that follows (`use`, of a schema that may be
- * gone by then), and judge by it what replicas get (replicate-do-db).
+ * gone by then), and decide by it what replicas get (replicate-do-db).
  */
 function pinned(pool: ServicePool, connection: TaskConnection, lock: HeldLock): ServicePool {
   return {

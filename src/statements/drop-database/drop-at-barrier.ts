@@ -97,7 +97,7 @@ function logUnchecked({ log, schema, request: { groupId } }: DropAtBarrierOption
   const what =
     'a DROP DATABASE went on before undrop had looked, because both its connections were killed: ' +
     'a table that was made in the last moment may be lost';
-  log.error({ event: 'unlooked', schema, groupId }, what);
+  log.error({ event: 'schema_drop_unchecked', schema, groupId }, what);
 }
 
 /** Whether it may go on; null: it ended before that was seen. */

@@ -74,7 +74,7 @@ export function* recordTables(
   const targets: Recorded[] = [];
   for (const [index, table] of tables.entries()) {
     const blocker = blockers[index] ?? null;
-    if (blocker?.todo === 'stays_file') return staying(schema, table.table, blocker);
+    if (blocker?.todo === 'blocked_by_file') return staying(schema, table.table, blocker);
     // A table with partitions is renamed once only; with triggers none leaves its schema.
     const leavesAtOnce = blocker !== null && request.facts.logged && table.triggers.length === 0;
     const holdSchema = leavesAtOnce ? recycleSchemaFor(request.facts.logged) : schema;
@@ -221,7 +221,7 @@ function* relocate(
     const [stuck] = failed;
     if (stuck === undefined) break;
     if (failed.length < left.length) tries = 0;
-    if (tries > RELOCATE_TRIES_MAX || why.todo === 'stays_triggers') {
+    if (tries > RELOCATE_TRIES_MAX || why.todo === 'blocked_by_triggers') {
       return staying(schema, stuck.table, why);
     }
     [left, batchMax] = [failed, FREED_BATCH];

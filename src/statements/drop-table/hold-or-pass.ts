@@ -126,7 +126,7 @@ function refusalByRule(drop: Drop, rulings: readonly Ruling[]): UndropError | nu
     return new UndropError('UNDROP_RULE', { tables, table: 'one of them', rule });
   }
   if (open === undefined) return null;
-  return new UndropError('UNDROP_RULE_NOT_JUDGED', { tables, rule: open });
+  return new UndropError('UNDROP_RULE_NOT_EVALUATED', { tables, rule: open });
 }
 
 /** What the rules alone say; an error if the tables can't be named, or are ours. */

@@ -46,7 +46,7 @@ const cases: readonly Case[] = [
   {
     comment: 'that the server does not prepare now',
     syntaxError: [1461, '42000', "Can't create more"],
-    end: [/UNDROP_NOT_JUDGED/, 0, 0, 0],
+    end: [/UNDROP_SYNTAX_NOT_CHECKED/, 0, 0, 0],
   },
   {
     comment: 'of a table that is a temporary one, too',
