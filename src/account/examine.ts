@@ -4,12 +4,12 @@
  * tables. It changes nothing.
  */
 import { findRows } from '../ledger/read.js';
-import { foldName, RECYCLE_SCHEMA } from '../names/names.js';
+import { foldName, isUserSchema, RECYCLE_SCHEMA } from '../names/names.js';
 import { type ServicePool, unlessRefused } from '../service/pool/pools.js';
 import { readServerFacts, type ServerFacts } from '../service/server-facts.js';
 import { note, sql, textOf, textOrNullOf } from '../service/sql.js';
 import { ABSENT_TABLE, ACCESS_DENIED } from '../wire/server-errors.js';
-import { isOfUsers, type Need, needsOf, type Tier } from './grants.js';
+import { type Need, needsOf, type Tier } from './grants.js';
 import { findPrograms, type Program } from './programs.js';
 
 interface MissingRight {
@@ -212,7 +212,7 @@ export async function readSchemas(pool: ServicePool): Promise<readonly string[]>
     sql`SELECT ${note('look')} SCHEMA_NAME AS name FROM information_schema.SCHEMATA
         ORDER BY SCHEMA_NAME`,
   );
-  return rows.map((row) => textOf(row, 'name')).filter(isOfUsers);
+  return rows.map((row) => textOf(row, 'name')).filter(isUserSchema);
 }
 
 /** Those of `wanted` that aren't in `found`, by the server's rules on upper and lower case. */

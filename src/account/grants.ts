@@ -233,12 +233,3 @@ export function printStatements(
   const lines = grants.map((grant) => `${renderQuery(grantSql(grant, account))};  -- ${grant.why}`);
   return [...made.map((query) => `${renderQuery(query)};`), ...lines].join('\n');
 }
-
-/** The server's own schemas. */
-export const OF_SERVERS = ['mysql', 'sys', 'information_schema', 'performance_schema'];
-
-/** Neither the server's own, nor undrop's. */
-export function isOfUsers(schema: string): boolean {
-  const name = schema.toLowerCase();
-  return !OF_SERVERS.includes(name) && !name.startsWith('_undrop');
-}

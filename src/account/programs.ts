@@ -4,13 +4,13 @@
  * the sql_mode that they were created with.
  */
 import { assert } from '../assert.js';
+import { SERVER_SCHEMAS } from '../names/names.js';
 import type { ServicePool } from '../service/pool/pools.js';
-import { note, sql, textOf, textOrNullOf } from '../service/sql.js';
+import { note, sql, textOf, textOrNullOf, valueList } from '../service/sql.js';
 import { hypotheses, modeFromSqlMode } from '../sql/lex/lex-mode.js';
 import { Lexer } from '../sql/lex/lexer.js';
 import { Unreadable } from '../sql/reading.js';
 import type { ServerVersion } from '../wire/connection/handshake-v10.js';
-import { OF_SERVERS } from './grants.js';
 
 export interface Program {
   readonly schema: string;
@@ -29,10 +29,7 @@ export async function findPrograms(
   pool: ServicePool,
   server: ServerVersion,
 ): Promise<readonly Program[]> {
-  const others = sql.join(
-    OF_SERVERS.map((schema) => sql`${schema}`),
-    ', ',
-  );
+  const others = valueList(SERVER_SCHEMAS);
   const answers = await pool.run([
     sql`SELECT ${note('look')} ROUTINE_SCHEMA AS schemaName, ROUTINE_NAME AS name,
           ROUTINE_TYPE AS kind, ROUTINE_DEFINITION AS body, SQL_MODE AS sqlMode

@@ -176,14 +176,16 @@ export async function forgetSchemaDrop(
   );
 }
 
-/** Those that are open: under way, or interrupted; oldest first. */
+/** Those that are open: under way, or interrupted; oldest first. `id`: that one alone. */
 export async function findSchemaDrops(
   connection: ServiceConnection,
+  id?: string,
 ): Promise<readonly SchemaDropRow[]> {
+  const which = id === undefined ? sql`` : sql` AND id = ${id}`;
   const [rows = []] = await connection.run(
     sql`SELECT ${note('read')} id, group_id, proxy_id, thread_id, upstream_port, schema_name,
           dropped_at, state, definition, sql_log_bin, row_logged
-        FROM ${LEDGER} WHERE state IN ('emptying', 'emptied') ORDER BY id`,
+        FROM ${LEDGER} WHERE state IN ('emptying', 'emptied')${which} ORDER BY id`,
   );
   return rows.map(asSchemaDropRow);
 }

@@ -101,6 +101,15 @@ export function isRecycleSchema(schema: string): boolean {
   return LOGGED.has(schema) || LOCAL.has(schema);
 }
 
+/** The server's own schemas. */
+export const SERVER_SCHEMAS = ['mysql', 'sys', 'information_schema', 'performance_schema'];
+
+/** Neither the server's own, nor undrop's. */
+export function isUserSchema(schema: string): boolean {
+  const name = schema.toLowerCase();
+  return !SERVER_SCHEMAS.includes(name) && !name.startsWith('_undrop');
+}
+
 /** Whether replicas don't have it. */
 export function isLocalSchema(schema: string): boolean {
   return LOCAL.has(schema);

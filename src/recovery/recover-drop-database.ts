@@ -45,7 +45,7 @@ export async function recoverSchemas(pool: ServicePool, log: Log): Promise<Recov
       continue;
     }
     // After the look at its owner, because what an owner has changed last is seen now.
-    const drop = (await findSchemaDrops(pool)).find((row) => row.id === id);
+    const [drop] = await findSchemaDrops(pool, id);
     if (drop === undefined) continue;
     const ended = await tryToRecover(pool, drop, log);
     if (ended === 'back') schemasBack.push(schema);

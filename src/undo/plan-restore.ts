@@ -6,7 +6,7 @@
  * name are held from several schemas, none is taken, because nobody could know which was meant.
  */
 import { UndropError } from '../errors.js';
-import { isRecycleSchema, isSameName } from '../names/names.js';
+import { isSameName, isUserSchema } from '../names/names.js';
 import type { ListedTable, QualifiedTable } from './list.js';
 
 export interface RestoreRequest {
@@ -89,9 +89,7 @@ function chooseName(table: ListedTable, to: string | undefined): QualifiedTable 
   if (parsed === null) throw new UndropError('UNDROP_BAD_TARGET', { target: to });
   const schema = parsed.schema ?? table.origin?.schema;
   if (schema === undefined) throw new UndropError('UNDROP_NO_ORIGIN', { id: table.id });
-  if (isRecycleSchema(schema.toLowerCase())) {
-    throw new UndropError('UNDROP_BAD_TARGET', { target: to });
-  }
+  if (!isUserSchema(schema)) throw new UndropError('UNDROP_BAD_TARGET', { target: to });
   return { schema, table: parsed.table };
 }
 

@@ -22,6 +22,7 @@ import {
 } from '../lifecycle/collecting.js';
 import { dropRecycleSchemas, freshLedger } from '../support/fresh-ledger.js';
 import { testOnOne } from '../support/on-one-server.js';
+import { runUndrop } from '../support/proxy.js';
 import { connect, type FreshSchema, freshSchema, query, testServers } from '../support/servers.js';
 import { makeServiceAccount, SERVICE_ACCOUNT } from '../support/service-account.js';
 import { poolOn } from '../support/service-pool.js';
@@ -287,6 +288,17 @@ describe.each(testServers())('undo on $name', (server) => {
     await restore(pool, { target: held.id, to: `${schema.name}.orders` });
     expect(await rowsOf('orders')).toBe(3);
   });
+
+  test.each(['mysql', 'MYSQL', 'sys', 'information_schema', 'performance_schema'])(
+    'restores nothing into %s, which is the server’s own',
+    async (own) => {
+      const held = await drop('orders');
+      const args = ['restore', `${schema.name}.orders`, '--to', `${own}.orders`];
+      const { code, stderr } = await runUndrop(server, args);
+      expect([code, stderr]).toEqual([1, expect.stringMatching(/UNDROP_BAD_TARGET/)]);
+      expect(await countRows(server, held.quoted)).toBe(3);
+    },
+  );
 
   test.each(['x ', 'o\u{1f600}'])('refuses the name "%s", which no server takes', async (to) => {
     const held = await drop('orders');

@@ -8,7 +8,6 @@ import { readTier } from '../../account/examine.js';
 import {
   createUserSql,
   grantsFor,
-  isOfUsers,
   printStatements,
   TIERS,
   type Tier,
@@ -16,6 +15,7 @@ import {
 } from '../../account/grants.js';
 import { UndropError } from '../../errors.js';
 import { ensureLedger } from '../../ledger/tables.js';
+import { isUserSchema } from '../../names/names.js';
 import { describeAddress } from '../../service/errors.js';
 import { abandonUnanswered } from '../../session/dial/abandon-login.js';
 import { dialUpstream } from '../../session/dial/dial.js';
@@ -50,7 +50,7 @@ function checkSchemas({ tier, schemas }: InitSettings): void {
     const why = `expected none, because UNDROP_TIER is ${tier}`;
     problems.push(`UNDROP_SCHEMAS is for the tier least: ${why}.`);
   }
-  const others = schemas.filter((schema) => !isOfUsers(schema));
+  const others = schemas.filter((schema) => !isUserSchema(schema));
   if (others.length > 0) {
     problems.push(`UNDROP_SCHEMAS: expected schemas of users, found ${others.join(', ')}.`);
   }

@@ -8,6 +8,7 @@
  */
 import { assert } from '../../assert.js';
 import { UndropError } from '../../errors.js';
+import { SERVER_SCHEMAS } from '../../names/names.js';
 import { isRecycleName } from '../../sql/trigger-scan.js';
 import { answerWith, ask, refuse } from '../../steps/procedure.js';
 import { cleanSql, signalSql } from '../../steps/session/user-session-sql.js';
@@ -58,7 +59,6 @@ const SAME_AS_DROP_DATABASE: readonly number[] = [
 
 /** Nobody drops it, and nobody has a transaction ended by a statement that names it. */
 const CLOSED_SCHEMA = 'information_schema';
-const OF_THE_SERVER = ['mysql', 'sys', CLOSED_SCHEMA, 'performance_schema'];
 
 export interface There {
   readonly kind: 'there';
@@ -112,7 +112,7 @@ function* findSchema(
     return refuse(new UndropError('UNDROP_NOT_SEEN', { tables: tablesOf(name), table: name }));
   }
   // The name as stored, because MYSQL is a user's under lower_case_table_names=0.
-  if (OF_THE_SERVER.includes(schema)) {
+  if (SERVER_SCHEMAS.includes(schema)) {
     const instead = 'Use a direct connection if it has to go.';
     return refuse(notDropped(name, 'it is one of the server itself', instead));
   }
