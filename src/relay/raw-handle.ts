@@ -68,8 +68,8 @@ export class RawStream implements ByteStream {
   readonly #wrap: StreamWrap;
   #own: Buffer;
   #buffer: Buffer;
+  /** Of `#buffer`, what was read last. */
   #lastView: Buffer;
-  #lastViewOf: Buffer;
   #changes = 0;
   /** Something was read into the big buffer since the last look. */
   #isBusy = false;
@@ -88,7 +88,6 @@ export class RawStream implements ByteStream {
     this.#own = Buffer.allocUnsafeSlow(options.ownBytes);
     this.#buffer = this.#own;
     this.#lastView = this.#own;
-    this.#lastViewOf = this.#own;
     this.#request = this.#newRequest();
   }
 
@@ -155,18 +154,11 @@ export class RawStream implements ByteStream {
   #onRead(count: number): void {
     const buffer = this.#buffer;
     this.#isBusy = true;
-    this.#onChunk?.(this.#view(buffer, count));
+    // The same bytes of the same buffer as last time, mostly: then no new object is needed.
+    if (this.#lastView.length !== count) this.#lastView = buffer.subarray(0, count);
+    this.#onChunk?.(this.#lastView);
     if (count === buffer.length) this.#borrow();
     else if (buffer !== this.#own && count < this.#own.length) this.#returnBuffer();
-  }
-
-  /** The same bytes of the same buffer as last time, mostly: then no new object is needed. */
-  #view(buffer: Buffer, count: number): Buffer {
-    if (this.#lastView.length !== count || this.#lastViewOf !== buffer) {
-      this.#lastView = buffer.subarray(0, count);
-      this.#lastViewOf = buffer;
-    }
-    return this.#lastView;
   }
 
   /** Not while it is paused: what was just read may still be on its way to the kernel. */
@@ -208,7 +200,6 @@ export class RawStream implements ByteStream {
     this.#changes++;
     this.#buffer = buffer;
     this.#lastView = buffer;
-    this.#lastViewOf = buffer;
     this.#handle.useUserBuffer(buffer);
   }
 

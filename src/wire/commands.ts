@@ -62,7 +62,7 @@ export function isRelayedCommand(command: number): boolean {
 export function queryTextOffset(payload: Buffer, capabilities: Capabilities): number {
   if (!hasFlag(capabilities, CLIENT_QUERY_ATTRIBUTES)) return 1;
   const reader = new PacketReader(payload, 'COM_QUERY');
-  reader.uint8('command'); //                                          int<1>
+  reader.int(1, 'command'); //                                          int<1>
   const count = reader.lenencInt('parameter_count'); //                int<lenenc>
   const sets = reader.lenencInt('parameter_set_count'); //             int<lenenc>
   if (sets !== 1) throw malformed(`parameter_set_count is ${sets}, expected 1`);
@@ -73,11 +73,11 @@ export function queryTextOffset(payload: Buffer, capabilities: Capabilities): nu
 function skipParameters(reader: PacketReader, count: number): void {
   if (count > 0xffff) throw malformed(`parameter_count ${count} is above 65535`);
   const nulls = reader.bytes(Math.floor((count + 7) / 8), 'null_bitmap');
-  const bound = reader.uint8('new_params_bind_flag');
+  const bound = reader.int(1, 'new_params_bind_flag');
   if (bound !== 1) throw malformed(`new_params_bind_flag is ${bound}, expected 1`);
   const types: number[] = [];
   for (let index = 0; index < count; index++) {
-    types.push(reader.uint16('param_type') & ~UNSIGNED); //            int<2>
+    types.push(reader.int(2, 'param_type') & ~UNSIGNED); //            int<2>
     reader.lenencBytes('parameter name'); //                           string<lenenc>
   }
   for (const [index, type] of types.entries()) {

@@ -35,99 +35,34 @@ export function encodePacket(payload: Uint8Array, sequenceId: number): Buffer {
   return framed;
 }
 
-/**
- * Assembles logical packets out of chunks, for the parts of a conversation that are ours to read:
- * the connection phase, and the answers to our own statements. What is relayed never comes here.
- */
-export class PacketAssembler {
-  readonly #payloadBytesMax: number;
-  readonly #pushed: GrowingBuffer;
-  /** Nothing can be returned before so many bytes are there: saves joining chunks in vain. */
-  #neededBytes = HEADER_BYTES;
+const NOTHING = Buffer.alloc(0);
 
-  /** `payloadBytesMax`: a longer packet ends in UNDROP_PACKET_TOO_LARGE before it is buffered. */
-  constructor(payloadBytesMax: number) {
-    this.#payloadBytesMax = payloadBytesMax;
-    this.#pushed = new GrowingBuffer({ usefulBytes: HEADER_BYTES + payloadBytesMax });
-  }
-
-  /** Bytes that were pushed and not yet returned. */
-  get bufferedBytes(): number {
-    return this.#pushed.length;
-  }
-
-  /** Copies the bytes: a chunk of the relay is valid during the call only. */
-  push(chunk: Buffer): void {
-    this.#pushed.append(chunk);
-  }
-
-  /** The next whole packet, or null while it isn't there yet. */
-  next(): Packet | null {
-    if (this.#pushed.length < this.#neededBytes) return null;
-    const { bytes } = this.#pushed;
-    let size = 0;
-    let payloadBytes = 0;
-    let length = PAYLOAD_BYTES_MAX;
-    while (length === PAYLOAD_BYTES_MAX) {
-      this.#neededBytes = size + HEADER_BYTES;
-      if (bytes.length < this.#neededBytes) return null;
-      length = bytes.readUIntLE(size, 3);
-      payloadBytes += length;
-      if (payloadBytes > this.#payloadBytesMax) {
-        throw new UndropError('UNDROP_PACKET_TOO_LARGE', {
-          bytes: payloadBytes,
-          bytesMax: this.#payloadBytesMax,
-        });
-      }
-      size += HEADER_BYTES + length;
-      this.#neededBytes = size;
-      if (bytes.length < size) return null;
-    }
-    this.#neededBytes = HEADER_BYTES;
-    const taken = this.#pushed.take(size);
-    const sequenceId = taken[size - length - 1] ?? 0;
-    const isOne = payloadBytes === length;
-    return { payload: isOne ? taken.subarray(HEADER_BYTES) : joined(taken), sequenceId };
-  }
-
-  /** Everything that was pushed and not returned as a packet; the assembler is empty afterwards. */
-  rest(): Buffer {
-    this.#neededBytes = HEADER_BYTES;
-    return this.#pushed.takeAll();
-  }
-}
-
-/** The payload of a packet in several parts, without their headers. */
-function joined(bytes: Buffer): Buffer {
-  const payloads: Buffer[] = [];
-  for (let at = 0; at < bytes.length; at += HEADER_BYTES + PAYLOAD_BYTES_MAX) {
-    payloads.push(bytes.subarray(at + HEADER_BYTES, at + HEADER_BYTES + PAYLOAD_BYTES_MAX));
-  }
-  return Buffer.concat(payloads);
-}
-
+/** Bytes that were pushed and not yet taken. */
 export class GrowingBuffer {
   readonly #usefulBytes: number;
-  #memory = NOTHING;
-  #from = 0;
-  #to = 0;
+  #memory: Buffer;
+  #from: number;
+  #to: number;
 
   /** `usefulBytes`: more than is ever waited for, so that it doesn't grow beyond on a guess. */
   constructor({ usefulBytes = Number.MAX_SAFE_INTEGER } = {}) {
     this.#usefulBytes = usefulBytes;
+    this.#memory = NOTHING;
+    this.#from = 0;
+    this.#to = 0;
   }
 
   get length(): number {
     return this.#to - this.#from;
   }
 
-  /** A view on all of them, valid until the next `append`. */
+  /** A view on all of them, valid until the next `push`. */
   get bytes(): Buffer {
     return this.#memory.subarray(this.#from, this.#to);
   }
 
-  /** Copies the chunk. */
-  append(chunk: Buffer): void {
+  /** Copies the chunk: one of the relay is valid during the call only. */
+  push(chunk: Buffer): void {
     if (chunk.length === 0) return;
     const { length } = this;
     const needed = length + chunk.length;
@@ -144,8 +79,8 @@ export class GrowingBuffer {
     this.#to += chunk.length;
   }
 
-  /** Takes the first `count` bytes out; they are the caller's. */
-  take(count: number): Buffer {
+  /** Takes the first `count` bytes out, or all of them; they are the caller's. */
+  take(count = this.length): Buffer {
     const bytes = this.#memory.subarray(this.#from, this.#from + count);
     this.#from += bytes.length;
     if (this.#from === this.#to) {
@@ -155,10 +90,52 @@ export class GrowingBuffer {
     }
     return bytes;
   }
+}
 
-  takeAll(): Buffer {
-    return this.take(this.length);
+/**
+ * Assembles logical packets out of chunks, for the parts of a conversation that are ours to read:
+ * the connection phase, and the answers to our own statements. What is relayed never comes here.
+ */
+export class PacketAssembler extends GrowingBuffer {
+  readonly #payloadBytesMax: number;
+
+  /** `payloadBytesMax`: a longer packet ends in UNDROP_PACKET_TOO_LARGE before it is buffered. */
+  constructor(payloadBytesMax: number) {
+    super({ usefulBytes: HEADER_BYTES + payloadBytesMax });
+    this.#payloadBytesMax = payloadBytesMax;
+  }
+
+  /** The next whole packet, or null while it isn't there yet. */
+  next(): Packet | null {
+    const { bytes } = this;
+    let size = 0;
+    let payloadBytes = 0;
+    let length = PAYLOAD_BYTES_MAX;
+    while (length === PAYLOAD_BYTES_MAX) {
+      if (bytes.length < size + HEADER_BYTES) return null;
+      length = bytes.readUIntLE(size, 3);
+      payloadBytes += length;
+      if (payloadBytes > this.#payloadBytesMax) {
+        throw new UndropError('UNDROP_PACKET_TOO_LARGE', {
+          bytes: payloadBytes,
+          bytesMax: this.#payloadBytesMax,
+        });
+      }
+      size += HEADER_BYTES + length;
+      if (bytes.length < size) return null;
+    }
+    const taken = this.take(size);
+    const sequenceId = taken[size - length - 1] ?? 0;
+    const isOne = payloadBytes === length;
+    return { payload: isOne ? taken.subarray(HEADER_BYTES) : joined(taken), sequenceId };
   }
 }
 
-const NOTHING = Buffer.alloc(0);
+/** The payload of a packet in several parts, without their headers. */
+function joined(bytes: Buffer): Buffer {
+  const payloads: Buffer[] = [];
+  for (let at = 0; at < bytes.length; at += HEADER_BYTES + PAYLOAD_BYTES_MAX) {
+    payloads.push(bytes.subarray(at + HEADER_BYTES, at + HEADER_BYTES + PAYLOAD_BYTES_MAX));
+  }
+  return Buffer.concat(payloads);
+}

@@ -14,12 +14,13 @@ export class MalformedPacketError extends Error {
 export class PacketReader {
   readonly #bytes: Buffer;
   readonly #packet: string;
-  #offset = 0;
+  #offset: number;
 
   /** `packet`: its name in the manual, for the error text. */
   constructor(bytes: Buffer, packet: string) {
     this.#bytes = bytes;
     this.#packet = packet;
+    this.#offset = 0;
   }
 
   get offset(): number {
@@ -30,22 +31,9 @@ export class PacketReader {
     return this.#bytes.length - this.#offset;
   }
 
-  uint8(field: string): number {
-    return this.bytes(1, field).readUInt8(0);
-  }
-
-  uint16(field: string): number {
-    return this.bytes(2, field).readUInt16LE(0);
-  }
-
-  uint32(field: string): number {
-    return this.bytes(4, field).readUInt32LE(0);
-  }
-
-  /** Expects one byte of a known value. */
-  expectByte(value: number, field: string): void {
-    const found = this.uint8(field);
-    if (found !== value) this.#fail(field, `expected 0x${hex(value)}, found 0x${hex(found)}`);
+  /** `int<size>`, up to `int<4>`. */
+  int(size: 1 | 2 | 3 | 4, field: string): number {
+    return this.bytes(size, field).readUIntLE(0, size);
   }
 
   /**
@@ -53,11 +41,11 @@ export class PacketReader {
    * malformed here. 0xFB (NULL) and 0xFF are no lengths.
    */
   lenencInt(field: string): number {
-    const first = this.uint8(field);
+    const first = this.int(1, field);
     if (first < 0xfb) return first;
-    if (first === 0xfc) return this.uint16(field);
-    if (first === 0xfd) return this.bytes(3, field).readUIntLE(0, 3);
-    if (first !== 0xfe) this.#fail(field, `0x${hex(first)} is no length`);
+    if (first === 0xfc) return this.int(2, field);
+    if (first === 0xfd) return this.int(3, field);
+    if (first !== 0xfe) this.#fail(field, `0x${first.toString(16)} is no length`);
     const value = this.bytes(8, field).readBigUInt64LE(0);
     if (value > BigInt(Number.MAX_SAFE_INTEGER)) this.#fail(field, `${value} is out of range`);
     return Number(value);
@@ -102,8 +90,4 @@ export class PacketReader {
       `${this.#packet}: ${field} at offset ${this.#offset}: ${problem}.`,
     );
   }
-}
-
-function hex(value: number): string {
-  return value.toString(16).padStart(2, '0');
 }

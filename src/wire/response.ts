@@ -12,6 +12,7 @@ import {
   hasFlag,
   MARIADB_CLIENT_CACHE_METADATA,
 } from './capabilities.js';
+import { PAYLOAD_BYTES_MAX } from './framing.js';
 import { MalformedPacketError, PacketReader } from './packet-reader.js';
 
 export interface OkPacket {
@@ -25,11 +26,11 @@ export interface OkPacket {
 
 export function decodeOk(payload: Buffer): OkPacket {
   const reader = new PacketReader(payload, 'OK_Packet');
-  reader.uint8('header'); //                                  int<1> 0x00 or 0xFE
+  reader.int(1, 'header'); //                                  int<1> 0x00 or 0xFE
   const affectedRows = reader.lenencInt('affected_rows'); //  int<lenenc>
   reader.lenencInt('last_insert_id'); //                      int<lenenc>
-  const statusFlags = reader.uint16('status_flags'); //       int<2>
-  const warnings = reader.uint16('warnings'); //              int<2>
+  const statusFlags = reader.int(2, 'status_flags'); //       int<2>
+  const warnings = reader.int(2, 'warnings'); //              int<2>
   return { kind: 'ok', payload, affectedRows, statusFlags, warnings };
 }
 
@@ -43,7 +44,7 @@ export function okWithWarnings({ payload }: OkPacket, warnings: number): Buffer 
 /** The same packet with another count of rows. */
 export function okWithAffectedRows({ payload }: OkPacket, affectedRows: number): Buffer {
   const reader = new PacketReader(payload, 'OK_Packet');
-  const head = reader.uint8('header');
+  const head = reader.int(1, 'header');
   reader.lenencInt('affected_rows');
   const rest = payload.subarray(reader.offset);
   return Buffer.concat([Buffer.from([head]), lenencInt(affectedRows), rest]);
@@ -82,11 +83,11 @@ function lenencInt(value: number): Buffer {
 
 function statusOffset(payload: Buffer): number {
   const reader = new PacketReader(payload, 'OK_Packet');
-  reader.uint8('header');
+  reader.int(1, 'header');
   reader.lenencInt('affected_rows');
   reader.lenencInt('last_insert_id');
   const { offset } = reader;
-  reader.uint32('status_flags and warnings');
+  reader.int(4, 'status_flags and warnings');
   return offset;
 }
 
@@ -102,9 +103,10 @@ export interface ErrPacket {
 }
 
 export function decodeErr(payload: Buffer): ErrPacket {
+  if (payload[0] !== 0xff) throw unexpected('ERR_Packet', payload);
   const reader = new PacketReader(payload, 'ERR_Packet');
-  reader.expectByte(0xff, 'header'); //                       int<1>
-  const errno = reader.uint16('error_code'); //               int<2>
+  reader.int(1, 'header'); //                                 int<1>
+  const errno = reader.int(2, 'error_code'); //               int<2>
   const rest = reader.rest();
   const hasState = rest[0] === 0x23; // '#'                   string[1] + string[5]
   return {
@@ -162,118 +164,80 @@ export type Result = OkPacket | ErrResult | RowsResult | PreparedResult;
 
 /** Rows that our own statements may return; more is a mistake of ours or of the server. */
 const ROWS_MAX = 10_000;
-/** Errno of MariaDB's report of progress, which ends nothing. */
-const PROGRESS = 0xffff;
+/** An EOF packet is no longer than this; what begins like one is a row. */
+const EOF_BYTES_MAX = 5;
+/** The same of an OK packet in the place of an EOF. */
+const OK_BYTES_MAX = PAYLOAD_BYTES_MAX - 1;
 
-/** `push` takes the packets of the response in order and returns the result at the last of them. */
-export interface ResultReader {
-  push(payload: Buffer): Result | null;
-}
+/** Takes the packets of one response in their order, and returns the result at the last of them. */
+export type ResultReader = Generator<undefined, Result, Buffer>;
 
-/** Reader of a COM_QUERY response. */
-export function queryResultReader(capabilities: Capabilities): ResultReader {
+/** Reads the response to a COM_QUERY. */
+export function* readingQueryResult(capabilities: Capabilities): ResultReader {
   const deprecateEof = hasFlag(capabilities, CLIENT_DEPRECATE_EOF);
-  const afterColumns = deprecateEof ? 'rows' : 'metadata-eof';
-  let state: 'start' | 'columns' | 'metadata-eof' | 'rows' = 'start';
-  let columnsLeft = 0;
-  const columns: Buffer[] = [];
-  const rows: (Buffer | null)[][] = [];
-
-  function push(payload: Buffer): Result | null {
-    const first = payload[0];
-    if (first === 0xff && (state === 'start' || state === 'rows')) {
-      const error = decodeErr(payload);
-      // MariaDB's progress report: not the end (https://mariadb.com/kb/en/progress-reporting/).
-      if (error.errno === PROGRESS) return null;
-      return state === 'start' ? error : { ...error, rows };
-    }
-    switch (state) {
-      case 'start':
-        if (first === 0x00) return decodeOk(payload);
-        if (first === undefined || first === 0xfb) throw unexpected('start', payload);
-        columnsLeft = new PacketReader(payload, 'column_count').lenencInt('column_count');
-        state = hasColumnDefinitions(payload, capabilities) ? 'columns' : afterColumns;
-        return null;
-      case 'columns':
-        columns.push(decodeColumnName(payload));
-        columnsLeft--;
-        if (columnsLeft === 0) state = afterColumns;
-        return null;
-      case 'metadata-eof':
-        if (!isTerminator(payload, false)) throw unexpected('EOF after columns', payload);
-        state = 'rows';
-        return null;
-      case 'rows':
-        if (isTerminator(payload, deprecateEof)) return { kind: 'rows', columns, rows };
-        if (rows.length >= ROWS_MAX) throw new MalformedPacketError(`More than ${ROWS_MAX} rows.`);
-        rows.push(decodeTextRow(payload));
-        return null;
-    }
-  }
-  return { push };
-}
-
-/** Reader of a COM_STMT_PREPARE response. */
-export function prepareResultReader(capabilities: Capabilities): ResultReader {
-  const deprecateEof = hasFlag(capabilities, CLIENT_DEPRECATE_EOF);
-  let packetsLeft = -1;
-  let statementId = 0;
-  let first: Buffer = Buffer.alloc(0);
-  let definitions = 0;
-  return {
-    push(payload) {
-      if (packetsLeft < 0) {
-        if (payload[0] === 0xff) return decodeErr(payload);
-        const reader = new PacketReader(payload, 'COM_STMT_PREPARE_OK');
-        reader.expectByte(0x00, 'status'); //              int<1>
-        statementId = reader.uint32('statement_id'); //    int<4>
-        const columns = reader.uint16('num_columns'); //   int<2>
-        const params = reader.uint16('num_params'); //     int<2>
-        reader.uint8('reserved_1'); //                     int<1>
-        if (reader.left >= 2) reader.uint16('warning_count'); // int<2>
-        const described =
-          !hasFlag(capabilities, CLIENT_OPTIONAL_RESULTSET_METADATA) ||
-          reader.left === 0 ||
-          reader.uint8('metadata_follows') === 1; //       int<1>
-        first = payload;
-        definitions = columns + params;
-        packetsLeft = groupPackets(columns, described) + groupPackets(params, described);
-      } else {
-        packetsLeft--;
-      }
-      if (packetsLeft > 0) return null;
-      return { kind: 'prepared', statementId, payload: first, definitions };
-    },
-  };
-
-  /** A group of definitions ends with an EOF unless deprecated, even if they are left out. */
-  function groupPackets(count: number, described: boolean): number {
-    if (count === 0) return 0;
-    return (described ? count : 0) + (deprecateEof ? 0 : 1);
-  }
-}
-
-/** The byte after column_count, if one of the two capabilities puts it there. */
-function hasColumnDefinitions(payload: Buffer, capabilities: Capabilities): boolean {
-  const flagged =
+  let start = yield;
+  while (isProgress(start)) start = yield;
+  if (start[0] === 0xff) return decodeErr(start);
+  if (start[0] === 0x00) return decodeOk(start);
+  if (start[0] === undefined || start[0] === 0xfb) throw unexpected('start', start);
+  const reader = new PacketReader(start, 'column_count');
+  const columnCount = reader.lenencInt('column_count'); //     int<lenenc>
+  const mayLackDefinitions =
     hasFlag(capabilities, CLIENT_OPTIONAL_RESULTSET_METADATA) ||
     (capabilities.mariadb & MARIADB_CLIENT_CACHE_METADATA) !== 0;
-  if (!flagged) return true;
-  const reader = new PacketReader(payload, 'column_count');
-  reader.lenencInt('column_count');
-  return reader.left === 0 || reader.uint8('metadata_follows') === 1;
+  const isDescribed =
+    !mayLackDefinitions || reader.left === 0 || reader.int(1, 'metadata_follows') === 1;
+  const columns: Buffer[] = [];
+  while (isDescribed && columns.length < columnCount) {
+    const definition = new PacketReader(yield, 'ColumnDefinition41');
+    for (const field of ['catalog', 'schema', 'table', 'org_table']) definition.lenencBytes(field);
+    columns.push(definition.lenencBytes('name'));
+  }
+  if (!deprecateEof) {
+    const eof = yield;
+    if (eof[0] !== 0xfe || eof.length > EOF_BYTES_MAX) throw unexpected('EOF after columns', eof);
+  }
+  const endBytesMax = deprecateEof ? OK_BYTES_MAX : EOF_BYTES_MAX;
+  const rows: (Buffer | null)[][] = [];
+  for (;;) {
+    const payload = yield;
+    if (isProgress(payload)) continue;
+    if (payload[0] === 0xff) return { ...decodeErr(payload), rows };
+    if (payload[0] === 0xfe && payload.length <= endBytesMax)
+      return { kind: 'rows', columns, rows };
+    if (rows.length >= ROWS_MAX) throw new MalformedPacketError(`More than ${ROWS_MAX} rows.`);
+    rows.push(decodeTextRow(payload));
+  }
 }
 
-function isTerminator(payload: Buffer, deprecateEof: boolean): boolean {
-  if (payload[0] !== 0xfe) return false;
-  return deprecateEof ? payload.length < 0xffffff : payload.length <= 5;
+/** Reads the response to a COM_STMT_PREPARE. */
+export function* readingPrepareResult(capabilities: Capabilities): ResultReader {
+  const payload = yield;
+  if (payload[0] === 0xff) return decodeErr(payload);
+  if (payload[0] !== 0x00) throw unexpected('status', payload);
+  const reader = new PacketReader(payload, 'COM_STMT_PREPARE_OK');
+  reader.int(1, 'status'); //                                 int<1>
+  const statementId = reader.int(4, 'statement_id'); //       int<4>
+  const columns = reader.int(2, 'num_columns'); //            int<2>
+  const params = reader.int(2, 'num_params'); //              int<2>
+  reader.int(1, 'reserved_1'); //                             int<1>
+  if (reader.left >= 2) reader.int(2, 'warning_count'); //    int<2>
+  const isDescribed =
+    !hasFlag(capabilities, CLIENT_OPTIONAL_RESULTSET_METADATA) ||
+    reader.left === 0 ||
+    reader.int(1, 'metadata_follows') === 1; //               int<1>
+  // A group of definitions ends with an EOF unless that is deprecated, also if they are left out.
+  const eofs = hasFlag(capabilities, CLIENT_DEPRECATE_EOF) ? 0 : 1;
+  for (const count of [columns, params]) {
+    const packets = count === 0 ? 0 : (isDescribed ? count : 0) + eofs;
+    for (let read = 0; read < packets; read++) yield;
+  }
+  return { kind: 'prepared', statementId, payload, definitions: columns + params };
 }
 
-/** Protocol::ColumnDefinition41: catalog, schema, table, org_table, name, … */
-function decodeColumnName(payload: Buffer): Buffer {
-  const reader = new PacketReader(payload, 'ColumnDefinition41');
-  for (const field of ['catalog', 'schema', 'table', 'org_table']) reader.lenencBytes(field);
-  return reader.lenencBytes('name');
+/** MariaDB's report of progress, which ends nothing (https://mariadb.com/kb/en/progress-reporting/). */
+function isProgress(payload: Buffer): boolean {
+  return payload[0] === 0xff && payload[1] === 0xff && payload[2] === 0xff;
 }
 
 /** ProtocolText::ResultsetRow */

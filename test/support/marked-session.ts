@@ -6,11 +6,7 @@
 import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
 import { ResponseTracker } from '../../src/relay/response-tracker.js';
-import {
-  MarkerSeeker,
-  markerText,
-  newMarkerNonce,
-} from '../../src/session/user-session/wire-user-session.js';
+import { MarkerSeeker } from '../../src/session/user-session/wire-user-session.js';
 import * as caps from '../../src/wire/capabilities.js';
 import { COM_CHANGE_USER, encodeComQuery } from '../../src/wire/commands.js';
 import { decodeHandshakeV10 } from '../../src/wire/connection/handshake-v10.js';
@@ -148,11 +144,10 @@ export class MarkedSession {
   }
 
   async #untilMarker(frames: readonly Buffer[], seen: Buffer): Promise<Step> {
-    const nonce = newMarkerNonce();
-    const marker = encodeComQuery(Buffer.from(markerText(nonce)), this.agreed);
-    this.#send(Buffer.concat([...frames, encodePacket(marker, 0)]));
     // A tracker of its own finds the packets; the one under test gets them one by one.
-    const seeker = new MarkerSeeker(nonce, new EdgeFinder(this.agreed));
+    const seeker = new MarkerSeeker(new EdgeFinder(this.agreed));
+    const marker = encodeComQuery(seeker.text, this.agreed);
+    this.#send(Buffer.concat([...frames, encodePacket(marker, 0)]));
     const answers: Buffer[] = [];
     let own: Buffer | null = null;
     let chunk: Buffer = seen;

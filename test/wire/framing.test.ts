@@ -21,7 +21,7 @@ function assemble(chunks: readonly Buffer[], payloadBytesMax = PLENTY): Packet[]
     lend(chunk, (memory) => assembler.push(memory));
     for (let next = assembler.next(); next !== null; next = assembler.next()) packets.push(next);
   }
-  expect(assembler.bufferedBytes).toBe(0);
+  expect(assembler.length).toBe(0);
   return packets;
 }
 
@@ -132,8 +132,8 @@ test('what was pushed and not returned is handed back, and the assembler is empt
   assembler.push(Buffer.from('0100000061' + '0500', 'hex'));
   expect(assembler.next()?.payload.toString()).toBe('a');
   assembler.push(Buffer.from('00', 'hex'));
-  expect(assembler.rest().toString('hex')).toBe('050000');
-  expect(assembler.bufferedBytes).toBe(0);
+  expect(assembler.take().toString('hex')).toBe('050000');
+  expect(assembler.length).toBe(0);
   expect(assembler.next()).toBeNull();
   assembler.push(encodePacket(Buffer.from('b'), 0));
   expect(assembler.next()?.payload.toString()).toBe('b');

@@ -28,12 +28,12 @@ describe('bytes that wait', () => {
         const taken: Buffer[] = [];
         let turn = 0;
         for (const chunk of cut(Buffer.from(all), ins)) {
-          lend(chunk, (memory) => buffer.append(memory));
+          lend(chunk, (memory) => buffer.push(memory));
           const count = Math.min(outs[turn++ % outs.length] ?? 0, buffer.length);
           taken.push(buffer.take(count));
         }
         expect(buffer.bytes).toHaveLength(buffer.length);
-        taken.push(buffer.takeAll());
+        taken.push(buffer.take());
         expect(buffer.length).toBe(0);
         expect(Buffer.concat(taken).equals(all)).toBe(true);
       }),

@@ -3,29 +3,35 @@ import { describe, expect, test } from '@jest/globals';
 import type { Capabilities } from '../../src/wire/capabilities.js';
 import { MalformedPacketError } from '../../src/wire/packet-reader.js';
 import {
-  prepareResultReader,
-  queryResultReader,
   type Result,
   type ResultReader,
+  readingPrepareResult,
+  readingQueryResult,
 } from '../../src/wire/response.js';
 import { conversation, conversations, exchange, payloads } from '../support/conversation.js';
 
+/** The reader, at its first packet. */
+function started(reader: ResultReader): ResultReader {
+  reader.next();
+  return reader;
+}
+
 /** Reads all packets; the reader has to be done with the last and no earlier. */
 function read(reader: ResultReader, packets: readonly Buffer[]): Result {
-  for (const packet of packets.slice(0, -1)) expect(reader.push(packet)).toBeNull();
-  const result = reader.push(packets.at(-1) ?? Buffer.alloc(0));
-  if (result === null) throw new Error('the reader wants more than the server sent');
-  return result;
+  for (const packet of packets.slice(0, -1)) expect(reader.next(packet).done).toBe(false);
+  const { done, value } = reader.next(packets.at(-1) ?? Buffer.alloc(0));
+  if (done !== true) throw new Error('the reader wants more than the server sent');
+  return value;
 }
 
 function query(name: string, title: string): Result {
   const { agreed } = conversation(name);
-  return read(queryResultReader(agreed), payloads(exchange(name, title)));
+  return read(started(readingQueryResult(agreed)), payloads(exchange(name, title)));
 }
 
 function prepare(name: string, title: string): Result {
   const { agreed } = conversation(name);
-  return read(prepareResultReader(agreed), payloads(exchange(name, title)));
+  return read(started(readingPrepareResult(agreed)), payloads(exchange(name, title)));
 }
 
 const EOF_AND_NOT = conversations()
@@ -132,60 +138,66 @@ test('a report of progress among rows is no answer either', () => {
   const [columns, ...packets] = payloads(
     exchange(name, 'one row of two columns, one of them NULL'),
   );
-  const reader = queryResultReader(conversation(name).agreed);
+  const reader = started(readingQueryResult(conversation(name).agreed));
   const report = Buffer.from('ffffff010101e80300036f6e65', 'hex');
-  expect(reader.push(columns ?? report)).toBeNull();
-  for (const packet of packets.slice(0, -1)) expect(reader.push(packet)).toBeNull();
-  expect(reader.push(report)).toBeNull();
-  expect(reader.push(packets.at(-1) ?? report)).toMatchObject({ kind: 'rows' });
+  expect(reader.next(columns ?? report).done).toBe(false);
+  for (const packet of packets.slice(0, -1)) expect(reader.next(packet).done).toBe(false);
+  expect(reader.next(report).done).toBe(false);
+  expect(reader.next(packets.at(-1) ?? report)).toMatchObject({ value: { kind: 'rows' } });
 });
 
 describe('malformed', () => {
   const PLAIN: Capabilities = { flags: 0, mariadb: 0 };
   const push = (reader: ResultReader, ...packets: readonly string[]) => {
-    for (const packet of packets) reader.push(Buffer.from(packet, 'hex'));
+    for (const packet of packets) reader.next(Buffer.from(packet, 'hex'));
   };
 
   test('an empty packet, or a hint for a file, is no answer to a statement of ours', () => {
-    expect(() => push(queryResultReader(PLAIN), '')).toThrow(MalformedPacketError);
-    expect(() => push(queryResultReader(PLAIN), 'fb78')).toThrow(MalformedPacketError);
+    expect(() => push(started(readingQueryResult(PLAIN)), '')).toThrow(MalformedPacketError);
+    expect(() => push(started(readingQueryResult(PLAIN)), 'fb78')).toThrow(MalformedPacketError);
   });
 
   test('what is no EOF behind the columns', () => {
     const column = '0364656600000001610001';
-    expect(() => push(queryResultReader(PLAIN), '01', column, '0131')).toThrow(
+    expect(() => push(started(readingQueryResult(PLAIN)), '01', column, '0131')).toThrow(
       MalformedPacketError,
     );
   });
 
   test('a column definition or a row that is cut short', () => {
-    expect(() => push(queryResultReader(PLAIN), '01', '03646566')).toThrow(MalformedPacketError);
-    const column = '0364656600000001610001';
-    expect(() => push(queryResultReader(PLAIN), '01', column, 'fe00000200', '0231')).toThrow(
+    expect(() => push(started(readingQueryResult(PLAIN)), '01', '03646566')).toThrow(
       MalformedPacketError,
     );
+    const column = '0364656600000001610001';
+    expect(() =>
+      push(started(readingQueryResult(PLAIN)), '01', column, 'fe00000200', '0231'),
+    ).toThrow(MalformedPacketError);
   });
 
   test('more rows than a statement of ours can have', () => {
-    const reader = queryResultReader(PLAIN);
+    const reader = started(readingQueryResult(PLAIN));
     push(reader, '01', '0364656600000001610001', 'fe00000200');
     const row = Buffer.from('0131', 'hex');
-    for (let count = 0; count < 10_000; count++) reader.push(row);
-    expect(() => reader.push(row)).toThrow(MalformedPacketError);
+    for (let count = 0; count < 10_000; count++) reader.next(row);
+    expect(() => reader.next(row)).toThrow(MalformedPacketError);
   });
 
   test('an answer to PREPARE that is neither its OK nor an ERR', () => {
-    expect(() => push(prepareResultReader(PLAIN), '0100')).toThrow(MalformedPacketError);
-    expect(() => push(prepareResultReader(PLAIN), '0001000000')).toThrow(MalformedPacketError);
+    expect(() => push(started(readingPrepareResult(PLAIN)), '0100')).toThrow(MalformedPacketError);
+    expect(() => push(started(readingPrepareResult(PLAIN)), '0001000000')).toThrow(
+      MalformedPacketError,
+    );
   });
 });
 
 test('a row whose first value is 16 MiB long is no terminator (wire 35)', () => {
-  const reader = queryResultReader({ flags: 1 << 24, mariadb: 0 });
-  reader.push(Buffer.from('01', 'hex'));
-  reader.push(Buffer.from('0364656600000001610001', 'hex'));
+  const reader = started(readingQueryResult({ flags: 1 << 24, mariadb: 0 }));
+  reader.next(Buffer.from('01', 'hex'));
+  reader.next(Buffer.from('0364656600000001610001', 'hex'));
   const row = Buffer.alloc(0x1000009, 0x61);
   Buffer.from('fe0000000100000000', 'hex').copy(row);
-  expect(reader.push(row)).toBeNull();
-  expect(reader.push(Buffer.from('fe000002000000', 'hex'))?.kind).toBe('rows');
+  expect(reader.next(row).done).toBe(false);
+  expect(reader.next(Buffer.from('fe000002000000', 'hex'))).toMatchObject({
+    value: { kind: 'rows' },
+  });
 });

@@ -15,6 +15,11 @@ import type { Row, Rows, RunOptions, TaskConnection } from './pools.js';
 
 const DEADLINE_MS = 10_000;
 
+/** In mysql2 the charset whose characters are bytes. */
+const BINARY = 63;
+/** utf8mb4_general_ci. */
+const UTF8MB4 = 45;
+
 export interface LeaseOptions {
   /** For error texts: where the server is. */
   readonly server: string;
@@ -28,18 +33,23 @@ export class Lease implements TaskConnection {
   readonly #options: LeaseOptions;
   readonly threadId: number;
   /** Why nothing more can be run here. */
-  #broken: Error | null = null;
+  #broken: Error | null;
   /** The connection must not be used by anybody else. */
-  isSpoilt = false;
-  #isOver = false;
-  #tail: Promise<unknown> = Promise.resolve();
-  readonly #onError = (error: Error) => this.#break(error);
+  isSpoilt: boolean;
+  #isOver: boolean;
+  #tail: Promise<unknown>;
+  readonly #onError: (error: Error) => void;
 
   constructor(connection: Connection, client: DriverClient, options: LeaseOptions) {
     this.#connection = connection;
     this.#client = client;
     this.#options = options;
     this.threadId = client.threadId;
+    this.#broken = null;
+    this.isSpoilt = false;
+    this.#isOver = false;
+    this.#tail = Promise.resolve();
+    this.#onError = (error) => this.#break(error);
     client.on('error', this.#onError);
   }
 
@@ -67,7 +77,8 @@ export class Lease implements TaskConnection {
     // Nobody speaks on this connection after a statement in another charset.
     if (last !== undefined) this.isSpoilt = true;
     // The driver follows the session's charset, which a text that failed may have left as another.
-    sendAs(this.#client, last === undefined ? 'utf8mb4' : 'bytes');
+    const { config } = this.#client.connection;
+    config.charsetNumber = last === undefined ? UTF8MB4 : BINARY;
     let isLogged = logged;
     try {
       const answers = await this.#send(renderText(queries, { logged, last }), deadlineMs);
@@ -211,16 +222,6 @@ async function quit(client: DriverClient): Promise<void> {
     client.end().catch(() => undefined);
   });
   socket.destroy();
-}
-
-/** In mysql2 the charset whose characters are bytes. */
-const BINARY = 63;
-/** utf8mb4_general_ci. */
-const UTF8MB4 = 45;
-
-/** The next text is sent as UTF-8, or each of its characters as one byte. */
-export function sendAs({ connection }: DriverClient, encoding: 'utf8mb4' | 'bytes'): void {
-  connection.config.charsetNumber = encoding === 'bytes' ? BINARY : UTF8MB4;
 }
 
 /** What the driver reads and writes: a TLSSocket once it is in TLS. */

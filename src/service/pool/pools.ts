@@ -81,16 +81,17 @@ export interface TaskConnection extends ServiceConnection {
   discard(): void;
 }
 
+export interface TaskOptions {
+  /** Default: false. On no connection that the pool goes on with, if it has but one (the collector's). */
+  readonly apart?: boolean;
+}
+
 export interface ServicePool extends ServiceConnection {
   /**
    * Gives `fn` one connection for itself: GET_LOCK and session variables last through server errors
-   * in it, not through a deadline. If `fn` throws, the connection is destroyed. `apart`: on none
-   * that the pool goes on with, if it has but one (the collector's).
+   * in it, not through a deadline. If `fn` throws, the connection is destroyed.
    */
-  task<T>(
-    fn: (connection: TaskConnection) => Promise<T>,
-    options?: { readonly apart?: boolean },
-  ): Promise<T>;
+  task<T>(fn: (connection: TaskConnection) => Promise<T>, options?: TaskOptions): Promise<T>;
   /** KILL QUERY, on a connection kept apart, so that a full pool can't delay it. */
   killQuery(threadId: number): Promise<void>;
   /** Whether a statement of ours waits for somebody's lock there; asked on the same connection. */
@@ -131,6 +132,7 @@ export function openServicePool(options: ServicePoolOptions): OwnedPool {
 
 const CONNECT_TIMEOUT_MS = 5_000;
 const QUEUE_TIMEOUT_MS = 10_000;
+const ACQUIRE_WITHIN_MS = CONNECT_TIMEOUT_MS + QUEUE_TIMEOUT_MS;
 const KILL_DEADLINE_MS = 2_000;
 const DISPOSE_WITHIN_MS = 2_000;
 
@@ -138,6 +140,14 @@ const DISPOSE_WITHIN_MS = 2_000;
 const DISCARD = new Error('This service connection is not to be used again.');
 
 type PoolName = 'main' | 'side';
+
+/** What can't wait is run on the other pool. */
+const AT_ONCE = { pool: 'side', deadlineMs: KILL_DEADLINE_MS } as const;
+
+interface AcquireOptions extends TaskOptions {
+  readonly pool?: PoolName;
+  readonly acquireWithinMs?: number;
+}
 
 class Pool implements OwnedPool {
   readonly #options: ServicePoolOptions;
@@ -169,69 +179,28 @@ class Pool implements OwnedPool {
     this.#pools = { main: this.#newPool(options.connectionsMax), side: this.#newPool(1) };
   }
 
-  run(text: SQLQuery | readonly SQLQuery[], options: RunOptions = {}): Promise<readonly Rows[]> {
-    return this.#run('main', text, options);
-  }
-
-  task<T>(fn: (connection: TaskConnection) => Promise<T>): Promise<T> {
-    return this.#lease('main', fn);
-  }
-
-  killQuery(threadId: number): Promise<void> {
-    return this.#kill(sql`KILL QUERY ${threadId}`);
-  }
-
-  async isWaiting(threadId: number): Promise<boolean> {
-    const look = sql`SELECT ${note('waits')} 1 FROM information_schema.PROCESSLIST
-      WHERE ID = ${threadId} AND ${WAITS_FOR_LOCK}`;
-    const [rows = []] = await this.#run('side', look, { deadlineMs: KILL_DEADLINE_MS });
-    return rows.length > 0;
-  }
-
-  useTls(security: ServiceSecurity): void {
-    if (JSON.stringify(security) === JSON.stringify(this.#security)) return;
-    this.#security = { tls: security.tls, serverKey: security.serverKey };
-    this.#login = this.#newLogin();
-    this.renew();
-  }
-
-  renew(): void {
-    this.#renew('main');
-    this.#renew('side');
-  }
-
-  afresh<T>(fn: (connection: ServiceConnection) => Promise<T>): Promise<T> {
-    this.#renew('side');
-    return this.#lease('side', fn);
-  }
-
-  dispose(): Promise<void> {
-    this.#disposed ??= this.#dispose();
-    return this.#disposed;
-  }
-
-  async #run(
-    pool: PoolName,
+  run(
     text: SQLQuery | readonly SQLQuery[],
-    options: RunOptions,
+    { pool = 'main', ...options }: RunOptions & { readonly pool?: PoolName } = {},
   ): Promise<readonly Rows[]> {
     const { deadlineMs = QUEUE_TIMEOUT_MS } = options;
-    const startMs = performance.now();
-    const fn = (lease: TaskConnection) => {
-      const leftMs = Math.ceil(deadlineMs - (performance.now() - startMs));
-      return lease.run(text, { ...options, deadlineMs: leftMs });
-    };
-    return this.#lease(pool, fn, deadlineMs);
+    const endMs = performance.now() + deadlineMs;
+    return this.task(
+      (lease) => {
+        const leftMs = Math.ceil(endMs - performance.now());
+        return lease.run(text, { ...options, deadlineMs: leftMs });
+      },
+      { pool, acquireWithinMs: deadlineMs },
+    );
   }
 
   /**
    * Rejects as soon as `fn` does, while the library is still busy with getting rid of the
    * connection; resolves only when the connection is back.
    */
-  #lease<T>(
-    pool: PoolName,
+  task<T>(
     fn: (lease: Lease) => Promise<T>,
-    acquireWithinMs = CONNECT_TIMEOUT_MS + QUEUE_TIMEOUT_MS,
+    { pool = 'main', acquireWithinMs = ACQUIRE_WITHIN_MS }: AcquireOptions = {},
   ): Promise<T> {
     return new Promise((resolve, reject) => {
       let isWaiting = true;
@@ -278,6 +247,39 @@ class Pool implements OwnedPool {
       };
       acquire();
     });
+  }
+
+  killQuery(threadId: number): Promise<void> {
+    return this.#kill(sql`KILL QUERY ${threadId}`);
+  }
+
+  async isWaiting(threadId: number): Promise<boolean> {
+    const look = sql`SELECT ${note('waits')} 1 FROM information_schema.PROCESSLIST
+      WHERE ID = ${threadId} AND ${WAITS_FOR_LOCK}`;
+    const [rows = []] = await this.run(look, AT_ONCE);
+    return rows.length > 0;
+  }
+
+  useTls(security: ServiceSecurity): void {
+    if (JSON.stringify(security) === JSON.stringify(this.#security)) return;
+    this.#security = { tls: security.tls, serverKey: security.serverKey };
+    this.#login = this.#newLogin();
+    this.renew();
+  }
+
+  renew(): void {
+    this.#renew('main');
+    this.#renew('side');
+  }
+
+  afresh<T>(fn: (connection: ServiceConnection) => Promise<T>): Promise<T> {
+    this.#renew('side');
+    return this.task(fn, { pool: 'side' });
+  }
+
+  dispose(): Promise<void> {
+    this.#disposed ??= this.#dispose();
+    return this.#disposed;
   }
 
   #newLogin(): ServiceLogin {
@@ -337,7 +339,7 @@ class Pool implements OwnedPool {
 
   async #kill(text: SQLQuery): Promise<void> {
     try {
-      await this.#run('side', text, { deadlineMs: KILL_DEADLINE_MS });
+      await this.run(text, AT_ONCE);
     } catch (error) {
       // It is gone already.
       if (!isServerError(error, ER_NO_SUCH_THREAD)) throw error;

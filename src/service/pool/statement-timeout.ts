@@ -139,13 +139,12 @@ const WITHIN_MS_HELD_UP = 125;
  * rest is done later.
  */
 export class LockWaitBudget {
-  readonly #nowMs: () => number;
   readonly #startMs: number;
-  #leftMs = WAIT_MS;
+  #leftMs: number;
 
-  constructor(nowMs: () => number = () => performance.now()) {
-    this.#nowMs = nowMs;
-    this.#startMs = nowMs();
+  constructor() {
+    this.#startMs = performance.now();
+    this.#leftMs = WAIT_MS;
   }
 
   /** A try was seen waiting for the last `CHECK_MS`. True: it is to be given up. */
@@ -157,7 +156,7 @@ export class LockWaitBudget {
   /** Whether what isn't begun yet is left for later. */
   get isOver(): boolean {
     const withinMs = this.#leftMs === 0 ? WITHIN_MS_HELD_UP : WITHIN_MS;
-    return this.#nowMs() - this.#startMs > withinMs;
+    return performance.now() - this.#startMs > withinMs;
   }
 }
 

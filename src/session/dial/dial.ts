@@ -212,18 +212,18 @@ function wholeGreeting(
     };
     const timer = setTimeout(() => {
       fail(new Error(`no greeting within ${timeoutMs} ms`));
-      abandonUnanswered({ socket, stream, heard: heard.takeAll(), onBroken });
+      abandonUnanswered({ socket, stream, heard: heard.take(), onBroken });
     }, timeoutMs);
     socket.on('end', onEnd).on('close', onEnd).on('error', fail);
     stream.start((chunk) => {
-      heard.append(chunk);
+      heard.push(chunk);
       if (heard.length < HEADER_BYTES) return;
       const payloadBytes = heard.bytes.readUIntLE(0, 3);
       const isComplete = heard.length >= HEADER_BYTES + payloadBytes;
       if (!isComplete && payloadBytes <= AUTH_BYTES_MAX) return;
       settle();
       stream.pause();
-      resolve(heard.takeAll());
+      resolve(heard.take());
     });
   });
 }

@@ -135,15 +135,15 @@ export class CommandGate {
     }
     let chunk = arrived;
     if (this.#held.length > 0) {
-      this.#held.append(arrived);
+      this.#held.push(arrived);
       if (this.#held.length < this.#wantedBytes) return null;
-      chunk = this.#held.takeAll();
+      chunk = this.#held.take();
     }
     if (this.#long !== null) {
       this.#long.push(chunk);
       const packet = this.#long.next();
       if (packet === null) return null;
-      chunk = this.#long.rest();
+      chunk = this.#long.take();
       this.#long = null;
       this.#beginCommand();
       if (!this.#show(packet)) return chunk;
@@ -161,7 +161,7 @@ export class CommandGate {
       if (size > chunk.length - at) {
         this.#owner.connections.toServer(chunk.subarray(0, at));
         this.#wantedBytes = size;
-        this.#held.append(chunk.subarray(at));
+        this.#held.push(chunk.subarray(at));
         return null;
       }
       if (size === 0) {

@@ -138,7 +138,7 @@ export class AuthExchange {
     if (bytes > AHEAD_BYTES_MAX) {
       throw new UndropError('UNDROP_PACKET_TOO_LARGE', { bytes, bytesMax: AHEAD_BYTES_MAX });
     }
-    this.#parked.append(framed);
+    this.#parked.push(framed);
   }
 }
 
@@ -231,8 +231,8 @@ export class ChangeUser {
     this.#exchange = null;
     this.#options.onDone({
       last: encodePacket(exchange.last, exchange.nextToClient - 1),
-      fromServer: this.#fromServer.rest(),
-      fromClient: Buffer.concat([exchange.parked, this.#fromClient.rest()]),
+      fromServer: this.#fromServer.take(),
+      fromClient: Buffer.concat([exchange.parked, this.#fromClient.take()]),
     });
   }
 }

@@ -12,7 +12,7 @@ import type { Capabilities } from '../../wire/capabilities.js';
 import { encodeComQuery } from '../../wire/commands.js';
 import type { ServerVersion } from '../../wire/connection/handshake-v10.js';
 import { encodePacket } from '../../wire/framing.js';
-import { queryResultReader, type Result, type ResultReader } from '../../wire/response.js';
+import { type Result, type ResultReader, readingQueryResult } from '../../wire/response.js';
 import { ER_PARSE_ERROR, ER_UNKNOWN_SYSTEM_VARIABLE } from '../../wire/server-errors.js';
 import type { ConnectionPair, LoginSecurity } from './connection-security.js';
 
@@ -64,10 +64,11 @@ export class LoginCheck {
   constructor(questions: readonly Question[], capabilities: Capabilities) {
     const texts = questions.map(({ text }) => encodeComQuery(Buffer.from(text), capabilities));
     this.question = Buffer.concat(texts.map((text) => encodePacket(text, 0)));
-    this.#asked = questions.map(({ verify }) => ({
-      verify,
-      reader: queryResultReader(capabilities),
-    }));
+    this.#asked = questions.map(({ verify }) => {
+      const reader = readingQueryResult(capabilities);
+      reader.next();
+      return { verify, reader };
+    });
   }
 
   /**
@@ -76,10 +77,10 @@ export class LoginCheck {
    */
   passes(payload: Buffer): boolean {
     const [next] = this.#asked;
-    const answer = next?.reader.push(payload) ?? null;
-    if (answer === null) return false;
+    const read = next?.reader.next(payload);
+    if (read?.done !== true) return false;
     this.#asked.shift();
-    next?.verify(answer);
+    next?.verify(read.value);
     return this.#asked.length === 0;
   }
 }

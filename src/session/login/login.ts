@@ -214,7 +214,7 @@ export class LoginRelay {
       if (packet === null) return;
       this.#onClientPacket(packet);
       if (this.#state.name !== 'client-tls') continue;
-      const clientHello = this.#fromClient.rest();
+      const clientHello = this.#fromClient.take();
       if (!mayBeClientHello(clientHello)) throw new UndropError('UNDROP_NO_TLS_BEHIND_REQUEST');
       return this.#owner.secureClient(clientHello);
     }
@@ -235,8 +235,8 @@ export class LoginRelay {
     if (!isOver || state.exchange.last[0] === 0xff) return;
     this.#state = { name: 'done' };
     this.#owner.onDone(state.login, {
-      fromServer: this.#fromServer.rest(),
-      fromClient: Buffer.concat([state.exchange.parked, this.#fromClient.rest()]),
+      fromServer: this.#fromServer.take(),
+      fromClient: Buffer.concat([state.exchange.parked, this.#fromClient.take()]),
     });
   }
 
@@ -329,7 +329,7 @@ export class LoginRelay {
   #sendResponse(answered: Answered): void {
     if (!answered.tls) return this.#authenticate(answered, FIRST_TO_SERVER);
     // What came unasked, and not through TLS, must not be read as if it had.
-    if (this.#fromServer.bufferedBytes > 0) {
+    if (this.#fromServer.length > 0) {
       const problem = 'the server sent bytes before it was asked for TLS';
       throw new UndropError('UNDROP_MALFORMED_PACKET', { problem });
     }

@@ -14,10 +14,10 @@ import { encodeComQuery, encodeComStmtClose, encodeComStmtPrepare } from '../../
 import { encodePacket, HEADER_BYTES, PacketAssembler } from '../../wire/framing.js';
 import { MalformedPacketError } from '../../wire/packet-reader.js';
 import {
-  prepareResultReader,
-  queryResultReader,
   type Result,
   type ResultReader,
+  readingPrepareResult,
+  readingQueryResult,
 } from '../../wire/response.js';
 import { ER_QUERY_INTERRUPTED, ER_STATEMENT_TIMEOUT } from '../../wire/server-errors.js';
 import type { SessionConnections } from '../connections.js';
@@ -47,16 +47,22 @@ interface Run {
 
 export class WireUserSession implements CommandSession {
   readonly #options: WireUserSessionOptions;
-  readonly #assembler = new PacketAssembler(ANSWER_BYTES_MAX);
-  #seeker: MarkerSeeker | null = null;
-  #markerSent = false;
+  readonly #assembler: PacketAssembler;
+  #seeker: MarkerSeeker | null;
+  #markerSent: boolean;
   /** Reads the answer to the PREPARE that fails, which is nobody's. */
-  #failing: ResultReader | null = null;
-  #run: Run | null = null;
-  #failure: Error | null = null;
+  #failing: ResultReader | null;
+  #run: Run | null;
+  #failure: Error | null;
 
   constructor(options: WireUserSessionOptions) {
     this.#options = options;
+    this.#assembler = new PacketAssembler(ANSWER_BYTES_MAX);
+    this.#seeker = null;
+    this.#markerSent = false;
+    this.#failing = null;
+    this.#run = null;
+    this.#failure = null;
   }
 
   run(commands: readonly SessionCommand[]): Promise<readonly Result[]> {
@@ -97,20 +103,20 @@ export class WireUserSession implements CommandSession {
   /** Gives the stream back; returns what came after our last answer, which is the client's. */
   end(): Buffer {
     assert(this.#run === null, 'the stream goes back when our statements are answered');
-    return this.#assembler.rest();
+    return this.#assembler.take();
   }
 
   #marker(): Buffer[] {
     if (this.#markerSent) return [];
     this.#markerSent = true;
-    const nonce = newMarkerNonce();
-    this.#seeker = new MarkerSeeker(nonce, this.#options.tracker);
-    const { capabilities, failsPrepare } = this.#options;
-    const bytes = Buffer.from(markerText(nonce));
-    const marker = encodePacket(encodeComQuery(bytes, capabilities), 0);
+    const { capabilities, failsPrepare, tracker } = this.#options;
+    this.#seeker = new MarkerSeeker(tracker);
+    const { text } = this.#seeker;
+    const marker = encodePacket(encodeComQuery(text, capabilities), 0);
     if (failsPrepare !== true) return [marker];
-    this.#failing = prepareResultReader(capabilities);
-    return [marker, encodePacket(encodeComStmtPrepare(bytes), 0)];
+    const { payload, reader } = coded({ kind: 'prepare', text }, capabilities);
+    this.#failing = reader;
+    return [marker, encodePacket(payload, 0)];
   }
 
   #settle(): void {
@@ -121,8 +127,8 @@ export class WireUserSession implements CommandSession {
       if (reader === undefined) break;
       const packet = this.#assembler.next();
       if (packet === null) return;
-      const result = reader.push(packet.payload);
-      if (result === null) continue;
+      const { done, value: result } = reader.next(packet.payload);
+      if (done !== true) continue;
       if (this.#failing === null) run.results.push(result);
       this.#failing = null;
     }
@@ -136,59 +142,53 @@ function coded(
   command: SessionCommand,
   capabilities: Capabilities,
 ): { readonly payload: Buffer; readonly reader: ResultReader | null } {
-  switch (command.kind) {
-    case 'query': {
-      const payload = encodeComQuery(command.text, capabilities);
-      return { payload, reader: queryResultReader(capabilities) };
-    }
-    case 'prepare':
-      return {
-        payload: encodeComStmtPrepare(command.text),
-        reader: prepareResultReader(capabilities),
-      };
-    case 'close':
-      return { payload: encodeComStmtClose(command.statementId), reader: null };
-    case 'packet':
-      return { payload: command.payload, reader: queryResultReader(capabilities) };
+  if (command.kind === 'close') {
+    return { payload: encodeComStmtClose(command.statementId), reader: null };
   }
+  const isPrepare = command.kind === 'prepare';
+  const reader = isPrepare ? readingPrepareResult(capabilities) : readingQueryResult(capabilities);
+  reader.next();
+  if (command.kind === 'packet') return { payload: command.payload, reader };
+  const { text } = command;
+  const payload = isPrepare ? encodeComStmtPrepare(text) : encodeComQuery(text, capabilities);
+  return { payload, reader };
 }
 
 // ── the marker ───────────────────────────────────────────────────────────────────────────────
 
+const NOTHING: Buffer = Buffer.alloc(0);
+
 /** Payload bytes of an ERR that may be the marker's; the server bounds its texts at 512 bytes. */
 const ERR_BYTES_MAX = 4096;
-
-/** What the marker's answer is known by: `undrop_` and 24 hex digits, never used twice. */
-export function newMarkerNonce(): string {
-  return `undrop_${randomBytes(12).toString('hex')}`;
-}
-
-/**
- * A statement that can't be parsed, sent after whatever is under way. Its ERR quotes the nonce and
- * starts exactly where the last foreign response ends, so the place of an answer of ours never
- * depends on the response tracker being right. It executes nothing, commits nothing and keeps
- * GTID_NEXT; tried in every session state on all four servers. Nothing starts with a parenthesis
- * that closes, in no sql_mode; the bare word is a call in MariaDB's ORACLE mode, and its error
- * doesn't quote it.
- */
-export function markerText(nonce: string): string {
-  return `)${nonce}`;
-}
 
 /**
  * Finds the answer to the marker. Invariant: every byte before it goes to the client, and none of
  * it does.
  */
 export class MarkerSeeker {
+  /**
+   * A statement that can't be parsed, sent after whatever is under way. Its ERR quotes the nonce
+   * and starts exactly where the last foreign response ends, so the place of an answer of ours
+   * never depends on the response tracker being right. It executes nothing, commits nothing and
+   * keeps GTID_NEXT; tried in every session state on all four servers. Nothing starts with a
+   * parenthesis that closes, in no sql_mode; the bare word is a call in MariaDB's ORACLE mode, and
+   * its error doesn't quote it.
+   */
+  readonly text: Buffer;
   readonly #nonce: Buffer;
   readonly #tracker: ResponseTracker;
   /** Bytes from a packet's edge on that can't be told yet. */
-  #withheld: Buffer = Buffer.alloc(0);
+  #withheld: Buffer;
 
-  /** `tracker`: has followed the stream up to here, so it knows where a packet starts. */
-  constructor(nonce: string, tracker: ResponseTracker) {
-    this.#nonce = Buffer.from(nonce, 'latin1');
+  /**
+   * `tracker`: has followed the stream up to here, so it knows where a packet starts. `nonce`: what
+   * the answer is known by, `undrop_` and 24 hex digits, never used twice.
+   */
+  constructor(tracker: ResponseTracker, nonce = `undrop_${randomBytes(12).toString('hex')}`) {
+    this.text = Buffer.from(`)${nonce}`);
+    this.#nonce = Buffer.from(nonce);
     this.#tracker = tracker;
+    this.#withheld = NOTHING;
   }
 
   /**
@@ -197,7 +197,7 @@ export class MarkerSeeker {
    */
   feed(chunk: Buffer): { readonly foreign: Buffer; readonly own: Buffer | null } {
     const bytes = this.#withheld.length === 0 ? chunk : Buffer.concat([this.#withheld, chunk]);
-    this.#withheld = Buffer.alloc(0);
+    this.#withheld = NOTHING;
     let at = 0;
     while (at < bytes.length) {
       const size = this.#foreignBytes(bytes, at);

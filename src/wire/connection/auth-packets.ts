@@ -28,7 +28,7 @@ export function challengeIn(payload: Buffer): AuthChallenge | null {
   const isOne = payload[0] === AUTH_SWITCH_REQUEST || payload[0] === AUTH_NEXT_FACTOR;
   if (!isOne || payload.length === 1) return null;
   const reader = new PacketReader(payload, 'AuthSwitchRequest');
-  reader.uint8('status'); //                                int<1>
+  reader.int(1, 'status'); //                                int<1>
   const plugin = reader.nulBytes('plugin_name').toString(); // string<NUL>
   const nonce = Buffer.from(reader.rest().subarray(0, NONCE_BYTES)); // string<EOF>
   return { plugin, nonce };
@@ -47,12 +47,12 @@ export interface ComChangeUser {
 /** https://dev.mysql.com/doc/dev/mysql-server/latest/page_protocol_com_change_user.html */
 export function decodeComChangeUser(payload: Buffer): ComChangeUser {
   const reader = new PacketReader(payload, 'COM_CHANGE_USER');
-  reader.uint8('command'); //                                        int<1>
+  reader.int(1, 'command'); //                                        int<1>
   reader.nulBytes('user'); //                                        string<NUL>
-  const authResponse = reader.bytes(reader.uint8('auth_length'), 'auth_response');
+  const authResponse = reader.bytes(reader.int(1, 'auth_length'), 'auth_response');
   const schema = reader.nulBytes('schema'); //                       string<NUL>
   if (reader.left < 2) return { authResponse, plugin: '', schema };
-  reader.uint16('character_set'); //                                 int<2>
+  reader.int(2, 'character_set'); //                                 int<2>
   return { authResponse, plugin: upToNul(reader.rest()), schema };
 }
 

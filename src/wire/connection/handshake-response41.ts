@@ -40,11 +40,11 @@ export function isProtocol41(payload: Buffer): boolean {
 
 export function decodeHandshakeResponse41(payload: Buffer): HandshakeResponse41 {
   const reader = new PacketReader(payload, 'HandshakeResponse41');
-  const flags = reader.uint32('client_flag'); //                       int<4>
-  reader.uint32('max_packet_size'); //                                 int<4>
-  reader.uint8('character_set'); //                                    int<1>
+  const flags = reader.int(4, 'client_flag'); //                       int<4>
+  reader.int(4, 'max_packet_size'); //                                 int<4>
+  reader.int(1, 'character_set'); //                                    int<1>
   reader.bytes(19, 'filler'); //                                       string[19]
-  const extended = reader.uint32('mariadb_capabilities'); //           int<4>
+  const extended = reader.int(4, 'mariadb_capabilities'); //           int<4>
   const user = reader.nulBytes('username').toString(); //              string<NUL>
   const authResponse = readAuthResponse(reader, flags);
   // A driver that sets the flag and ends the packet here means no schema.
@@ -61,7 +61,7 @@ function readAuthResponse(reader: PacketReader, flags: number): Buffer {
     return reader.lenencBytes('auth_response'); //                     string<lenenc>
   }
   if ((flags & CLIENT_SECURE_CONNECTION) !== 0) {
-    return reader.bytes(reader.uint8('auth_response_length'), 'auth_response'); // string<length>
+    return reader.bytes(reader.int(1, 'auth_response_length'), 'auth_response'); // string<length>
   }
   return reader.nulBytes('auth_response'); //                          string<NUL>
 }

@@ -30,21 +30,24 @@ export interface HandshakeV10 {
 
 export function decodeHandshakeV10(payload: Buffer): HandshakeV10 {
   const reader = new PacketReader(payload, 'HandshakeV10');
-  reader.expectByte(10, 'protocol_version'); //                         int<1>
+  const version = reader.int(1, 'protocol_version'); //                 int<1>
+  if (version !== 10) {
+    throw new MalformedPacketError(`HandshakeV10: protocol_version is ${version}, expected 10.`);
+  }
   const serverVersion = reader.nulBytes('server_version').toString(); // string<NUL>
-  const threadId = reader.uint32('thread_id'); //                       int<4>
+  const threadId = reader.int(4, 'thread_id'); //                       int<4>
   const nonce = reader.bytes(8, 'auth_plugin_data_part_1'); //          string[8]
-  reader.uint8('filler'); //                                            int<1>
+  reader.int(1, 'filler'); //                                            int<1>
   const lowOffset = reader.offset;
-  const low = reader.uint16('capability_flags_1'); //                   int<2>
-  reader.uint8('character_set'); //                                     int<1>
-  reader.uint16('status_flags'); //                                     int<2>
+  const low = reader.int(2, 'capability_flags_1'); //                   int<2>
+  reader.int(1, 'character_set'); //                                     int<1>
+  reader.int(2, 'status_flags'); //                                     int<2>
   const highOffset = reader.offset;
-  const high = reader.uint16('capability_flags_2'); //                  int<2>
-  const nonceBytes = reader.uint8('auth_plugin_data_len'); //           int<1>
+  const high = reader.int(2, 'capability_flags_2'); //                  int<2>
+  const nonceBytes = reader.int(1, 'auth_plugin_data_len'); //           int<1>
   reader.bytes(6, 'reserved'); //                                       string[6]
   const mariadbOffset = reader.offset;
-  const extended = reader.uint32('mariadb_capabilities'); //            int<4>
+  const extended = reader.int(4, 'mariadb_capabilities'); //            int<4>
   const rest = reader.rest(); // auth_plugin_data_part_2, auth_plugin_name
   const flags = ((high << 16) | low) >>> 0;
   if ((flags & CLIENT_PROTOCOL_41) === 0) {

@@ -69,8 +69,8 @@ function decodeV2(bytes: Buffer): ProxyHeader | null {
   if (bytes.length < SIGNATURE_V2.length + 4) return null;
   const reader = new PacketReader(bytes, 'PROXY v2');
   reader.bytes(SIGNATURE_V2.length, 'signature'); //                         string[12]
-  const command = reader.uint8('version and command'); //                    int<1>
-  const family = reader.uint8('family and transport'); //                    int<1>
+  const command = reader.int(1, 'version and command'); //                    int<1>
+  const family = reader.int(1, 'family and transport'); //                    int<1>
   // In network order, other than everything that MySQL says.
   const length = reader.bytes(2, 'length').readUInt16BE(); //                int<2>
   if (command !== LOCAL && command !== PROXY) {

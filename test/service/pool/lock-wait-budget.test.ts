@@ -2,7 +2,7 @@
  * How long a client waits for the sake of others: one budget over all tries, spent by what is seen
  * waiting and not by what works; and then nothing more is begun.
  */
-import { describe, expect, test } from '@jest/globals';
+import { describe, expect, jest, test } from '@jest/globals';
 import { type Rows, ServerError, type ServicePool } from '../../../src/service/pool/pools.js';
 import {
   CHECK_MS,
@@ -58,20 +58,21 @@ const TEXT = sql`ALTER TABLE t DROP FOREIGN KEY k`;
 
 describe('lockWaitBudget', () => {
   test('is used up by waiting, and stays so', () => {
-    const lockWaitBudget = new LockWaitBudget(() => 0);
+    const lockWaitBudget = new LockWaitBudget();
     for (let look = 1; look < LOOKS; look++) expect(lockWaitBudget.seenWaiting()).toBe(false);
     expect([lockWaitBudget.seenWaiting(), lockWaitBudget.seenWaiting()]).toEqual([true, true]);
   });
 
   test('lets work go on for longer where nobody was waited for', () => {
-    let nowMs = 0;
-    const [free, heldUp] = [new LockWaitBudget(() => nowMs), new LockWaitBudget(() => nowMs)];
+    const now = jest.spyOn(performance, 'now').mockReturnValue(0);
+    const [free, heldUp] = [new LockWaitBudget(), new LockWaitBudget()];
     for (let look = 0; look < LOOKS; look++) heldUp.seenWaiting();
     expect([free.isOver, heldUp.isOver]).toEqual([false, false]);
-    nowMs = 150;
+    now.mockReturnValue(150);
     expect([free.isOver, heldUp.isOver]).toEqual([false, true]);
-    nowMs = 601;
+    now.mockReturnValue(601);
     expect(free.isOver).toBe(true);
+    now.mockRestore();
   });
 
   test('is one for all tries: those behind the first that waits in vain wait no more', async () => {

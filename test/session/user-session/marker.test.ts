@@ -1,10 +1,7 @@
 /** Where the stream becomes ours: armed anywhere, cut anywhere, behind any response. */
 import { describe, expect, test } from '@jest/globals';
 import { ResponseTracker } from '../../../src/relay/response-tracker.js';
-import {
-  MarkerSeeker,
-  newMarkerNonce,
-} from '../../../src/session/user-session/wire-user-session.js';
+import { MarkerSeeker } from '../../../src/session/user-session/wire-user-session.js';
 import { COM_QUERY } from '../../../src/wire/commands.js';
 import { encodePacket, PAYLOAD_BYTES_MAX } from '../../../src/wire/framing.js';
 import { MalformedPacketError } from '../../../src/wire/packet-reader.js';
@@ -44,7 +41,7 @@ function seek(
   const tracker = new ResponseTracker(conversation(name).agreed);
   for (const command of commands) tracker.expect(command);
   tracker.feed(stream, 0, armedAt);
-  const seeker = new MarkerSeeker(text, tracker);
+  const seeker = new MarkerSeeker(tracker, text);
   const foreign = [stream.subarray(0, armedAt)];
   let own: Buffer[] | null = null;
   for (const chunk of chunksOf(stream.subarray(armedAt))) {
@@ -212,15 +209,16 @@ test('armed between the parts of a packet of 16 MiB, and in its continuation’s
 });
 
 test('each marker is another one, and no word of a statement', () => {
-  const texts = new Set(Array.from({ length: 1_000 }, () => newMarkerNonce()));
-  expect(texts.size).toBe(1_000);
-  for (const text of texts) expect(text).toMatch(/^undrop_[0-9a-f]{24}$/);
+  const tracker = new ResponseTracker(conversation('mysql-9.7/eof').agreed);
+  const texts = Array.from({ length: 1_000 }, () => new MarkerSeeker(tracker).text.toString());
+  expect(new Set(texts).size).toBe(1_000);
+  for (const text of texts) expect(text).toMatch(/^\)undrop_[0-9a-f]{24}$/);
 });
 
 test('a session that is not followed any more ends at an error that may be the marker', () => {
   const tracker = new ResponseTracker(conversation('mysql-9.7/eof').agreed);
   for (let count = 0; count <= 100_000; count++) tracker.expect(COM_QUERY);
-  const seeker = new MarkerSeeker(TEXT, tracker);
+  const seeker = new MarkerSeeker(tracker, TEXT);
   const wordless = Buffer.from('\xff\x28\x04#42000', 'latin1');
   expect(() => seeker.feed(encodePacket(wordless, 1))).toThrow(MalformedPacketError);
 });

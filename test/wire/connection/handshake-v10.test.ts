@@ -75,7 +75,7 @@ test('a greeting of another protocol version is malformed', () => {
   const payload = Buffer.from(greetingOf('mysql-9.7'));
   payload[0] = 9;
   expect(() => decodeHandshakeV10(payload)).toThrow(
-    'HandshakeV10: protocol_version at offset 1: expected 0x0a, found 0x09.',
+    'HandshakeV10: protocol_version is 9, expected 10.',
   );
 });
 
