@@ -17,9 +17,9 @@ export const OPERATOR_ERRORS = {
   },
   UNDROP_SERVER_KEY: {
     errno: 1045,
-    text: 'Access denied: the password was not sent to the server, because others on the way could read it: {problem}.',
+    text: 'Access denied: the server has no such user, or the password was not sent to it, because others on the way could read it: {problem}.',
     remedy:
-      'Set UNDROP_UPSTREAM_TLS to verify-identity or verify-ca, or UNDROP_UPSTREAM_PUBLIC_KEY to the public_key.pem of the server.',
+      'Check the name of the user, or set UNDROP_UPSTREAM_TLS to verify-identity or verify-ca, or UNDROP_UPSTREAM_PUBLIC_KEY to the public_key.pem of the server.',
   },
   UNDROP_OS_USER: {
     errno: 1045,

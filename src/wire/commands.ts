@@ -124,12 +124,11 @@ export function encodeComQuery(text: Uint8Array, capabilities: Capabilities): Bu
 }
 
 export function encodeComStmtPrepare(text: Uint8Array): Buffer {
-  return Buffer.concat([Buffer.from([COM_STMT_PREPARE]), text]);
+  return Buffer.concat([Buffer.of(COM_STMT_PREPARE), text]);
 }
 
 export function encodeComStmtClose(statementId: number): Buffer {
-  const payload = Buffer.alloc(5);
-  payload[0] = COM_STMT_CLOSE;
+  const payload = Buffer.of(COM_STMT_CLOSE, 0, 0, 0, 0);
   payload.writeUInt32LE(statementId, 1);
   return payload;
 }

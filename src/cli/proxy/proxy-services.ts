@@ -7,6 +7,7 @@
  * its source's, and so are the drops that it says are under way.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
+import { isDeepStrictEqual } from 'node:util';
 import { systemClock } from '../../clock.js';
 import { ensureLedger } from '../../ledger/tables.js';
 import { type Collector, startCollector } from '../../lifecycle/collector.js';
@@ -50,6 +51,7 @@ export class ProxyServices {
   readonly #stopping = new AbortController();
   #recovering: Promise<void> | undefined;
   collector: Collector;
+  #lifecycle: LifecycleSettings;
   readonly #cursors = newRecoveryCursors();
   readonly #reconcile = serialize((pool: ServicePool, options: ReconcileOptions) =>
     reconcile(pool, { cursors: this.#cursors, ...options }),
@@ -70,13 +72,17 @@ export class ProxyServices {
 
   private constructor(options: ProxyServicesOptions, settings: ProxySettings) {
     this.#options = options;
-    this.collector = this.#collect(settings);
+    this.#lifecycle = lifecycleSettings(settings);
+    this.collector = this.#collect();
   }
 
-  /** The collector uses other settings from now on. One change after another. */
+  /** The collector restarts if its settings are others from now on. One change after another. */
   async change(settings: ProxySettings): Promise<void> {
+    const lifecycle = lifecycleSettings(settings);
+    if (isDeepStrictEqual(lifecycle, this.#lifecycle)) return;
+    this.#lifecycle = lifecycle;
     await this.collector.stop();
-    if (!this.#stopping.signal.aborted) this.collector = this.#collect(settings);
+    if (!this.#stopping.signal.aborted) this.collector = this.#collect();
   }
 
   /** Ends the collector at its next pause, and waits 5 s at most for what is under way. */
@@ -88,12 +94,12 @@ export class ProxyServices {
     );
   }
 
-  #collect(settings: ProxySettings): Collector {
+  #collect(): Collector {
     return startCollector({
       ...this.#options,
       clock: systemClock,
       reconcile: this.#reconcile,
-      settings: lifecycleSettings(settings),
+      settings: this.#lifecycle,
     });
   }
 
@@ -133,10 +139,11 @@ export class ProxyServices {
 
 function lifecycleSettings(settings: ProxySettings): LifecycleSettings {
   return {
-    ...settings,
     collect: settings.mode === 'replay' ? 'off' : settings.collect,
     lifecycle: settings.lifecycle.map((state) => state.toUpperCase() as TableState),
     purgeBinlog: settings.purgeBinlog === 'on',
+    purgeChunkRows: settings.purgeChunkRows,
+    fastDrop: settings.fastDrop,
     holdMs: settings.hold,
     evacMs: settings.evac,
     checkIntervalMs: settings.checkInterval,

@@ -157,6 +157,7 @@ class PasswordGate {
   get plugins(): Record<string, AuthPlugin> {
     return {
       caching_sha2_password: (context) => this.#cachingSha2(context),
+      // MySQL asks an unknown user by any plugin, so that nobody learns which users it has.
       sha256_password: () => () => this.#refuse('it asked for it by sha256_password'),
       mysql_clear_password: () => () => this.#refuse('it asked for the password in clear'),
     };

@@ -82,7 +82,7 @@ export interface TaskConnection extends ServiceConnection {
 }
 
 export interface TaskOptions {
-  /** Default: false. On no connection that the pool goes on with, if it has but one (the collector's). */
+  /** On no connection that the pool goes on with, if it has but one (the collector's). */
   readonly apart?: boolean;
 }
 
