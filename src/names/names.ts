@@ -165,9 +165,9 @@ const STATES: Readonly<Record<string, TableState>> = {
 
 /** The name for a table in that state. Fractions of a second in `due` are rounded up. */
 export function formatHoldName({ state, id, due }: HoldName): string {
-  assert(isHoldId(id), 'a hold id has 32 lower-case hex digits');
-  const name = `_vt_${state}_${id}_${formatDue(due)}`;
-  assert(parseHoldName(name) !== null, `a formatted hold name parses: ${name}`);
+  const seconds = new Date(Math.ceil(due.getTime() / 1000) * 1000).toISOString();
+  const name = `_vt_${state}_${id}_${seconds.replaceAll(/\D/g, '').slice(0, 14)}`;
+  assert(parseHoldName(name)?.id === id, `a formatted hold name parses: ${name}`);
   return name;
 }
 
@@ -177,23 +177,11 @@ export function parseHoldName(name: string): HoldName | null {
   if (match === null) return null;
   const [, word = '', id = '', digits = ''] = match;
   const state = STATES[word.toLowerCase()];
-  const due = parseDue(digits);
-  if (state === undefined || due === null) return null;
-  return { state, id: id.toLowerCase(), due };
-}
-
-/** `YYYYMMDDhhmmss` in UTC, up to the whole second. */
-function formatDue(due: Date): string {
-  const seconds = new Date(Math.ceil(due.getTime() / 1000) * 1000);
-  return seconds.toISOString().replaceAll(/\D/g, '').slice(0, 14);
-}
-
-function parseDue(digits: string): Date | null {
-  const parts = /^(\d{4})(\d\d)(\d\d)(\d\d)(\d\d)(\d\d)$/;
-  const iso = digits.replace(parts, '$1-$2-$3T$4:$5:$6.000Z');
+  const iso = digits.replace(/^(....)(..)(..)(..)(..)(..)$/, '$1-$2-$3T$4:$5:$6.000Z');
   const due = new Date(iso);
   // Date rolls 31 April over into May; what doesn't come back the same was no calendar date.
-  return Number.isNaN(due.getTime()) || due.toISOString() !== iso ? null : due;
+  const isDate = !Number.isNaN(due.getTime()) && due.toISOString() === iso;
+  return state === undefined || !isDate ? null : { state, id: id.toLowerCase(), due };
 }
 
 /** 32 lower-case hex digits. */

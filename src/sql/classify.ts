@@ -17,16 +17,11 @@ import {
   parsePrepare,
   unescapeLiteral,
 } from './grammar/dynamic-sql.js';
-import { type Source, TokenCursor } from './grammar/table-name.js';
+import { type Source, takeTexts } from './grammar/table-name.js';
 import { hypotheses, isFullyKnown, type KnownMode, type LexMode } from './lex/lex-mode.js';
+import type { Token } from './lex/lexer.js';
 import { modeAfter } from './lex/mode-changes.js';
-import {
-  endOfText,
-  isCut,
-  type ReadOptions,
-  readingStatement,
-  type Statement,
-} from './next-statement.js';
+import { endOfText, type ReadOptions, readingStatement, type Statement } from './next-statement.js';
 import {
   KEPT_MAX,
   LONG_SLICE_BYTES,
@@ -37,8 +32,9 @@ import {
   Unreadable,
 } from './reading.js';
 import { recycleSchemaWriteOf, unread } from './recycle-schema-write.js';
-import { type EnabledKinds, isRecycleNameIn, mayBeOurs, mentionsRecycle } from './trigger-scan.js';
+import { type EnabledKinds, mayBeOurs, mentionsRecycle } from './trigger-scan.js';
 import {
+  kindOf,
   NOT_OURS,
   type Piece,
   recycleSchemaWriteIn,
@@ -249,15 +245,7 @@ function* recycleSchemaVerdict(
   context: Context,
 ): Reading<Verdict> {
   const verdict = yield* statementVerdict(statement, source, context);
-  if (verdict.kind === 'drop-table') {
-    const { names, empties, partitions } = verdict.statement;
-    if (empties !== true && partitions === undefined) {
-      const isRecycled = names.some(({ schema }) =>
-        schema === null ? source.mode.inRecycle === true : isRecycleNameIn(schema),
-      );
-      return isRecycled ? { ...verdict, isRecycled } : verdict;
-    }
-  }
+  if (verdict.kind === 'drop-table' && kindOf(verdict) === 'drop-table') return verdict;
   if (verdict.kind === 'refused') {
     if (verdict.form === 'drop-database' && verdict.schema !== null) return verdict;
     const inside = verdict.source === undefined ? recycleSchemaWriteIn(verdict) : null;
@@ -281,41 +269,40 @@ function* statementVerdict(
       ? NOT_OURS
       : unclear('the end of the stored program was not found');
   }
-  const cursor = new TokenCursor(statement.tokens);
-  const head = cursor.take();
-  switch (head.kind === 'word' ? head.text : '') {
+  const [head, ...tokens] = statement.tokens;
+  switch (head?.text) {
     case 'DROP':
-      return dropVerdict(cursor, statement, source);
+      return dropVerdict(tokens, statement, source);
     case 'CREATE':
-      return createVerdict(cursor, statement, source);
+      return createVerdict(tokens, statement, source);
     case 'TRUNCATE':
       if (options.truncates !== true) return unexplained(statement);
-      return truncateVerdict(cursor, statement, source);
+      return truncateVerdict(tokens, statement, source);
     case 'ALTER':
-      return options.partitions === true ? alterVerdict(cursor, statement, source) : NOT_OURS;
+      return options.partitions === true ? alterVerdict(tokens, statement, source) : NOT_OURS;
     case 'PREPARE': {
-      const text = isCut(statement) ? null : parsePrepare(cursor, source);
+      const text = statement.isCut ? null : parsePrepare(tokens, source);
       if (text === null) return unclear('this PREPARE is not understood');
       return yield* dynamicVerdict('prepare', text, source, context);
     }
     case 'EXECUTE':
-      return yield* executeVerdict(cursor, statement, source, context);
+      return yield* executeVerdict(tokens, statement, source, context);
     default:
-      return NEVER_OURS.has(head.text) ? NOT_OURS : unexplained(statement);
+      return NEVER_OURS.has(head?.text ?? '') ? NOT_OURS : unexplained(statement);
   }
 }
 
 function* executeVerdict(
-  cursor: TokenCursor,
+  tokens: Token[],
   statement: Statement,
   source: Source,
   context: Context,
 ): Reading<Verdict> {
-  if (!cursor.takeWords('IMMEDIATE')) return NOT_OURS;
+  if (!takeTexts(tokens, 'IMMEDIATE')) return NOT_OURS;
   const isMySql = source.mode.flavour === 'mysql';
   // MySQL runs what was prepared under the name `immediate`, and knows no text after it.
-  if (isMySql && (cursor.isAtEnd || cursor.isWord('USING'))) return NOT_OURS;
-  const text = isMySql || isCut(statement) ? null : parseExecuteImmediate(cursor, source);
+  if (isMySql && (tokens.length === 0 || tokens[0]?.text === 'USING')) return NOT_OURS;
+  const text = isMySql || statement.isCut ? null : parseExecuteImmediate(tokens, source);
   if (text === null) return unclear('this EXECUTE IMMEDIATE is not understood');
   return yield* dynamicVerdict('execute-immediate', text, source, context);
 }

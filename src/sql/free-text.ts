@@ -26,12 +26,11 @@ export function isFreeByHead(head: Uint8Array, known: KnownMode): boolean {
 
 function isFree(head: Uint8Array, mode: LexMode): boolean {
   const lexer = new Lexer(head, 0, head.length, mode);
-  const isWord = (words: readonly string[]) => words.some((word) => lexer.isWord(word));
   lexer.next();
-  if (mode.flavour === 'mysql' && isWord(QUERIES)) return true;
-  if (!isWord(INSERTS)) return false;
+  if (mode.flavour === 'mysql' && lexer.isWord(...QUERIES)) return true;
+  if (!lexer.isWord(...INSERTS)) return false;
   do lexer.next();
-  while (isWord(BEFORE_THE_NAME));
+  while (lexer.isWord(...BEFORE_THE_NAME));
   for (;;) {
     if (lexer.kind !== 'word' && lexer.kind !== 'name') return false;
     if (lexer.isRecycleName) return false;

@@ -6,7 +6,7 @@
  * statements, is `unknown`; `other` certainly does not.
  */
 import { GUESSED_BYTES_MAX, underAllModes, type Work } from './classify.js';
-import { TokenCursor, takeIdentifier } from './grammar/table-name.js';
+import { takeIdentifier, takeTexts } from './grammar/table-name.js';
 import { isFullyKnown, type KnownMode, type LexMode } from './lex/lex-mode.js';
 import { endOfText, type ReadOptions, readingStatement } from './next-statement.js';
 import { type Reading, readAtOnce } from './reading.js';
@@ -57,22 +57,22 @@ function* read(
     return { kind: 'unknown' };
   }
   const source = { bytes, mode };
-  const cursor = new TokenCursor(statement.tokens);
-  const name = () => plainNameOf(takeIdentifier(cursor, source)?.value ?? null);
-  if (cursor.takeWords('PREPARE')) return { kind: 'prepare', name: name() };
-  if (cursor.takeWords('DEALLOCATE', 'PREPARE') || cursor.takeWords('DROP', 'PREPARE')) {
+  const tokens = [...statement.tokens];
+  const name = () => plainNameOf(takeIdentifier(tokens, source)?.value ?? null);
+  if (takeTexts(tokens, 'PREPARE')) return { kind: 'prepare', name: name() };
+  if (takeTexts(tokens, 'DEALLOCATE', 'PREPARE') || takeTexts(tokens, 'DROP', 'PREPARE')) {
     const named = name();
-    return cursor.isAtEnd ? { kind: 'deallocate', name: named } : { kind: 'unknown' };
+    return tokens.length === 0 ? { kind: 'deallocate', name: named } : { kind: 'unknown' };
   }
-  if (cursor.takeWords('EXECUTE')) {
-    if (cursor.isWord('IMMEDIATE')) return { kind: 'unknown' };
+  if (takeTexts(tokens, 'EXECUTE')) {
+    if (tokens[0]?.text === 'IMMEDIATE') return { kind: 'unknown' };
     const named = name();
-    const hasUsing = cursor.isWord('USING');
-    return cursor.isAtEnd || hasUsing
+    const hasUsing = tokens[0]?.text === 'USING';
+    return tokens.length === 0 || hasUsing
       ? { kind: 'execute', name: named, hasUsing }
       : { kind: 'unknown' };
   }
-  return { kind: cursor.isWord('CALL') ? 'unknown' : 'other' };
+  return { kind: tokens[0]?.text === 'CALL' ? 'unknown' : 'other' };
 }
 
 /**

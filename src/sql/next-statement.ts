@@ -6,9 +6,9 @@
  * Invariant: a text can't be split up front. What a statement does to sql_mode changes how the rest
  * is read; so this takes an offset and a mode, and keeps nothing between two calls.
  */
-import { charsetTable } from './lex/client-charset.js';
+import { CHARSET_TABLES } from './lex/client-charset.js';
 import type { LexMode } from './lex/lex-mode.js';
-import { Lexer, type Token } from './lex/lexer.js';
+import type { Token } from './lex/lexer.js';
 import { TokenStream } from './lex/token-stream.js';
 import { OPENERS, readBodyStatement, readProgramHead } from './program.js';
 import { NAMES_MAX, type Reading } from './reading.js';
@@ -34,6 +34,8 @@ export interface Statement {
   readonly namesRecycle: boolean;
   /** Read to its end without surprise: no broken literal, no block that doesn't close. */
   readonly isComplete: boolean;
+  /** It has more tokens than a grammar may want to see. */
+  readonly isCut: boolean;
   /** Where the following one begins; null: nothing but blanks and comments is left. */
   readonly next: number | null;
 }
@@ -47,22 +49,16 @@ export interface ReadOptions extends EnabledKinds {
   readonly keepsAll?: boolean;
 }
 
-const HEAD_TOKENS_MAX = 24;
 /** A list of names, each with its schema, a dot and a comma, and the words around it. */
 const LISTED_TOKENS_MAX = 4 * NAMES_MAX + 32;
 /** What begins with these is read by a grammar of its own. */
-const READ_WHOLE = ['DROP', 'TRUNCATE', 'PREPARE', 'EXECUTE', 'DEALLOCATE'];
-
-/** Whether a statement that is read by a grammar of its own has more tokens than were kept. */
-export function isCut({ tokens }: Statement): boolean {
-  return tokens.length >= LISTED_TOKENS_MAX;
-}
+const READ_WHOLE = ['DROP', 'CREATE', 'TRUNCATE', 'PREPARE', 'EXECUTE', 'DEALLOCATE'];
 
 /** Returns where the text ends for the server, which cuts off `;` and blanks before it reads. */
 export function endOfText(bytes: Uint8Array, mode: LexMode): number {
-  const table = charsetTable(mode.charset);
+  const table = CHARSET_TABLES[mode.charset];
   let end = bytes.length;
-  while (end > 0 && (bytes[end - 1] === 0x3b || table.isBlank(bytes[end - 1] ?? 0))) end--;
+  while (end > 0 && (bytes[end - 1] === 0x3b || table.isBlank[bytes[end - 1] ?? 0])) end--;
   return end;
 }
 
@@ -74,30 +70,29 @@ export function* readingStatement(
   mode: LexMode,
   options: ReadOptions,
 ): Reading<Statement> {
-  const lexer = new Lexer(bytes, offset, end, mode);
-  lexer.next();
-  const statement = yield* readStatement(new TokenStream(lexer), mode, options);
+  const stream = new TokenStream(bytes, offset, end, mode);
+  const statement = yield* readStatement(stream, mode, options);
   const isBody = statement.shape === 'compound' || statement.shape === 'set-statement';
-  if (isBody || !lexer.isSymbol(';')) return statement;
+  if (isBody || !stream.isSymbol(';')) return statement;
   // A `;` without a statement before it is an error; so is, for all but old MySQL, one within a
   // version comment before which the client said that several statements may come. And so is a NUL
   // before it, which stands for the end only if it is the last byte.
   const isOld = mode.flavour === 'mysql' && mode.versionId < 50700;
-  const isInComment = options.multiStatements && lexer.isInComment && !isOld;
+  const isInComment = options.multiStatements && stream.isInComment && !isOld;
   const isError =
-    statement.tokens.length === 0 || isInComment || endsInNul(bytes, offset, lexer.start, mode);
-  const next = lexer.end;
+    statement.tokens.length === 0 || isInComment || endsInNul(bytes, offset, stream.start, mode);
+  const next = stream.end;
   const isComplete = statement.isComplete && !isError;
   if (options.multiStatements) return { ...statement, next, isComplete };
-  if (lexer.next() === 'end') return { ...statement, isComplete };
+  if (stream.next() === 'end') return { ...statement, isComplete };
   return { ...statement, next, isComplete: false };
 }
 
 /** Whether a NUL is the last of `bytes[start, end)` but for blanks. */
 function endsInNul(bytes: Uint8Array, start: number, end: number, mode: LexMode): boolean {
-  const table = charsetTable(mode.charset);
+  const table = CHARSET_TABLES[mode.charset];
   let at = end;
-  while (at > start && table.isBlank(bytes[at - 1] ?? 0)) at--;
+  while (at > start && table.isBlank[bytes[at - 1] ?? 0]) at--;
   return at > start && bytes[at - 1] === 0;
 }
 
@@ -105,18 +100,21 @@ function endsInNul(bytes: Uint8Array, start: number, end: number, mode: LexMode)
 function* readStatement(
   stream: TokenStream,
   { flavour }: LexMode,
-  options: ReadOptions,
+  { keepsAll = false, partitions = false }: ReadOptions,
 ): Reading<Statement> {
-  const { start } = stream.lexer;
+  const { start, tokens } = stream;
   const mayBeBody = flavour === 'mariadb' && stream.isWord('SET', 'DECLARE', ...OPENERS);
-  const keptMax = mayBeBody ? Number.POSITIVE_INFINITY : keptOf(stream, options);
-  const tokens = stream.isAtStop ? [] : stream.keep(keptMax);
+  if (stream.isWord(...READ_WHOLE)) {
+    stream.keptMax = LISTED_TOKENS_MAX;
+  } else if (mayBeBody || keepsAll || (partitions && stream.isWord('ALTER'))) {
+    stream.keptMax = Number.POSITIVE_INFINITY;
+  }
   let shape: StatementShape = 'plain';
   if (stream.isWord('CREATE', 'ALTER')) {
     stream.advance();
     if (readProgramHead(stream)) {
       shape = 'program';
-      stream.keepNothing();
+      stream.keptMax = 0;
       if (!stream.isAtStop) readBodyStatement(stream, 0);
       if (!stream.isAtStop) stream.giveUp();
     }
@@ -129,16 +127,8 @@ function* readStatement(
     if (isSet && stream.isWord('STATEMENT')) shape = 'set-statement';
   }
   yield* stream.skippingToStop();
-  stream.keepNothing();
-  const { hasDrop, namesRecycle, end } = stream;
-  const isComplete = !stream.isBroken && stream.lexer.kind !== 'error';
-  return { shape, start, tokens, end, hasDrop, namesRecycle, isComplete, next: null };
-}
-
-/** How many tokens a grammar may want to see of the statement that begins here. */
-function keptOf(stream: TokenStream, { keepsAll, partitions }: ReadOptions): number {
-  if (stream.isWord(...READ_WHOLE)) return LISTED_TOKENS_MAX;
-  const isComplete = keepsAll === true || (partitions === true && stream.isWord('ALTER'));
-  if (isComplete) return Number.POSITIVE_INFINITY;
-  return stream.isWord('CREATE') ? HEAD_TOKENS_MAX : 1;
+  const { hasDrop, namesRecycle, takenEnd: end } = stream;
+  const isComplete = !stream.isBroken && stream.kind !== 'error';
+  const isCut = tokens.length >= LISTED_TOKENS_MAX;
+  return { shape, start, tokens, end, hasDrop, namesRecycle, isComplete, isCut, next: null };
 }

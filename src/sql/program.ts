@@ -193,7 +193,7 @@ function readBranches(stream: TokenStream, depth: number): void {
 function readCloser(stream: TokenStream): void {
   stream.advance();
   for (let count = 0; count < 2; count++) {
-    if (stream.lexer.kind === 'word' || stream.lexer.kind === 'name') stream.step();
+    if (stream.kind === 'word' || stream.kind === 'name') stream.step();
   }
 }
 

@@ -12,8 +12,9 @@
  */
 import { LONG_SLICE_BYTES, type Reading } from './reading.js';
 
+/** Makes a letter lower case. */
 const LOWER = 0x20;
-const [HASH, BACKSLASH, UNDERSCORE] = [0x23, 0x5c, 0x5f];
+const UNDERSCORE = 0x5f;
 const P = 0x70;
 const I = 0x69;
 const U = 0x75;
@@ -27,17 +28,14 @@ const DATABASE = wordOf('database');
 const SEQUENCE = wordOf('sequence');
 const CREATE = wordOf('create');
 const DROP = wordOf('drop');
-const UNDROP = wordOf('undrop');
+const RECYCLE = wordOf('_undrop');
 const PREPARE = wordOf('prepare');
 const REPLACE = wordOf('replace');
 const IMMEDIATE = wordOf('immediate');
 const TRUNCATE = wordOf('truncate');
 const ALTER = wordOf('alter');
 const PARTITION = wordOf('partition');
-/** The word without its underscores, which aren't letters. */
-const SQL = wordOf('sql');
-const LOG = wordOf('log');
-const BIN = wordOf('bin');
+const SQL_LOG_BIN = wordOf('sql_log_bin');
 
 /** What is looked for beside what is always ours. */
 export interface EnabledKinds {
@@ -66,13 +64,14 @@ export function mayBeOurs(
     if ((byte | LOWER) === P) {
       if (isWordAt(bytes, at, start, end, PREPARE)) return true;
       if (isWordAt(bytes, at - 3, start, end, DROP)) {
-        if (isRecycleAt(bytes, at, start, end)) return true;
+        const hasUnderscore = bytes[at - 6] === UNDERSCORE;
+        if (hasUnderscore && isWordAt(bytes, at - 6, start, end, RECYCLE)) return true;
         drop = true;
       } else if (isWordAt(bytes, at - 2, start, end, REPLACE)) {
         replace = true;
       }
     } else if ((byte | LOWER) === Q) {
-      if (isLogBinAt(bytes, at, start, end)) return true;
+      if (isWordAt(bytes, at - 1, start, end, SQL_LOG_BIN)) return true;
     } else if ((byte | LOWER) === U) {
       truncate ||= isWordAt(bytes, at - 2, start, end, TRUNCATE);
     } else if (at > start && ((bytes[at - 1] ?? 0) | LOWER) === I) {
@@ -94,37 +93,14 @@ export function mayBeOurs(
   );
 }
 
-/** Whether a text names the variable SQL_LOG_BIN. */
-export function namesLogBin(bytes: Uint8Array): boolean {
-  return /sql[\s\S]log[\s\S]bin/i.test(latin1(bytes));
-}
-
 /** Whether a text has the beginning of a recycle schema's name, wherever in it. */
 export function mentionsRecycle(bytes: Uint8Array): boolean {
   // Not letter by letter: a long text may be full of one, and to stop at each takes seconds.
   for (let at = 0; at < bytes.length; at += LONG_SLICE_BYTES) {
-    const slice = bytes.subarray(Math.max(0, at - RECYCLE_BEGINNING), at + LONG_SLICE_BYTES);
-    if (/_undrop/i.test(latin1(slice))) return true;
+    const slice = bytes.subarray(Math.max(0, at - RECYCLE.length + 1), at + LONG_SLICE_BYTES);
+    if (/_undrop/i.test(Buffer.from(slice).toString('latin1'))) return true;
   }
   return false;
-}
-
-const RECYCLE_BEGINNING = '_undrop'.length - 1;
-
-/** `at`: where its `p` is. */
-function isRecycleAt(bytes: Uint8Array, at: number, start: number, end: number): boolean {
-  return (
-    at - 6 >= start && bytes[at - 6] === UNDERSCORE && isWordAt(bytes, at - 5, start, end, UNDROP)
-  );
-}
-
-/** `at`: where its `q` is. */
-function isLogBinAt(bytes: Uint8Array, at: number, start: number, end: number): boolean {
-  return (
-    isWordAt(bytes, at - 1, start, end, SQL) &&
-    isWordAt(bytes, at + 3, start, end, LOG) &&
-    isWordAt(bytes, at + 7, start, end, BIN)
-  );
 }
 
 const WORDS = new RegExp(
@@ -140,7 +116,8 @@ export function* readingMayBeOurs(bytes: Uint8Array, enabled: EnabledKinds): Rea
   const seen = new Set<string>();
   for (let at = 0; at < bytes.length; at += LONG_SLICE_BYTES) {
     const slice = bytes.subarray(Math.max(0, at - CARRIED_BYTES), at + LONG_SLICE_BYTES);
-    for (const [word] of latin1(slice).matchAll(WORDS)) seen.add(word.toLowerCase());
+    for (const [word] of Buffer.from(slice).toString('latin1').matchAll(WORDS))
+      seen.add(word.toLowerCase());
     if (areOurs(seen, enabled)) return true;
     yield;
   }
@@ -164,7 +141,7 @@ function hasWord(bytes: Uint8Array, start: number, end: number, word: Uint8Array
   return false;
 }
 
-/** Compares letters without regard to case; `word` is lower case. */
+/** Compares letters without regard to case; `word` is by `wordOf`. */
 function isWordAt(
   bytes: Uint8Array,
   at: number,
@@ -180,7 +157,7 @@ function isWordAt(
 }
 
 function wordOf(text: string): Uint8Array {
-  return Uint8Array.from(text, (letter) => letter.charCodeAt(0));
+  return Uint8Array.from(text, (letter) => letter.charCodeAt(0) | LOWER);
 }
 
 /**
@@ -192,30 +169,18 @@ const OWN = /^(?:#mysql50#)?_undrop(?:_local)?(?:_\d+)?(?:[^ -~]|$)/i;
 const NAME_BYTES_MAX = 64;
 const NAME_BYTES_MIN = 7;
 
-const QUOTES: readonly number[] = [0x22, 0x5b, 0x60];
-
-/** Whether `name`, without quotes, is that of a recycle schema. Bytes are as good as characters. */
-export function isRecycleName(name: string): boolean {
-  return OWN.test(name);
-}
-
-/** The same of bytes in a client's charset. */
-export function isRecycleNameIn(name: Uint8Array): boolean {
-  return isRecycleName(latin1(name));
+/** Whether `name`, without quotes, is that of a recycle schema. Bytes may be in any charset. */
+export function isRecycleName(name: string | Uint8Array): boolean {
+  return OWN.test(typeof name === 'string' ? name : Buffer.from(name).toString('latin1'));
 }
 
 /** The same of a word or a name in a text, with its quotes, if it has any. */
 export function isRecycleToken(bytes: Uint8Array, start: number, end: number): boolean {
   if (end - start < NAME_BYTES_MIN) return false;
-  const isQuoted = QUOTES.includes(bytes[start] ?? 0);
+  const isQuoted = '"[`'.includes(String.fromCharCode(bytes[start] ?? 0));
   const from = isQuoted ? start + 1 : start;
-  const first = bytes[from] ?? 0;
-  if (first !== UNDERSCORE && first !== HASH && first !== BACKSLASH) return false;
+  if (!'_#\\'.includes(String.fromCharCode(bytes[from] ?? 0))) return false;
   const name = bytes.subarray(from, Math.min(isQuoted ? end - 1 : end, from + NAME_BYTES_MAX));
   // A GRANT names it with backslashes, because an underscore alone stands there for any character.
-  return isRecycleName(latin1(name).replaceAll('\\', ''));
-}
-
-function latin1(bytes: Uint8Array): string {
-  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString('latin1');
+  return isRecycleName(Buffer.from(name).toString('latin1').replaceAll('\\', ''));
 }

@@ -8,7 +8,7 @@ import { assertNever } from '../assert.js';
 import type { DropTableStatement } from './grammar/drop-table.js';
 import type { TableName } from './grammar/table-name.js';
 import type { EnabledKinds } from './trigger-scan.js';
-import { isRecycleNameIn } from './trigger-scan.js';
+import { isRecycleName } from './trigger-scan.js';
 
 /** The form of the statement in which a refused drop came. */
 export type StatementForm =
@@ -181,7 +181,7 @@ export function isProtected(verdict: Verdict, protect: ReadonlySet<Protection>):
       return protect.size > 0;
     case 'refused':
       if (verdict.form === 'drop-database' || verdict.form === 'create-or-replace') {
-        const isRecycled = verdict.schema !== null && isRecycleNameIn(verdict.schema);
+        const isRecycled = verdict.schema !== null && isRecycleName(verdict.schema);
         return isRecycled || protect.has(verdict.form);
       }
       // What is in a block, or under SET STATEMENT, isn't read.
@@ -192,7 +192,8 @@ export function isProtected(verdict: Verdict, protect: ReadonlySet<Protection>):
   }
 }
 
-function kindOf({ statement }: DropTable): Protection {
+/** What of UNDROP_PROTECT it is. */
+export function kindOf({ statement }: DropTable): Protection {
   if (statement.partitions !== undefined) return 'drop-partition';
   return statement.empties === true ? 'truncate' : 'drop-table';
 }

@@ -6,7 +6,7 @@
  */
 import { isUtf8 } from 'node:buffer';
 import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
-import { charsetTable } from '../../src/sql/lex/client-charset.js';
+import { CHARSET_TABLES } from '../../src/sql/lex/client-charset.js';
 import { clientCharsetOf } from '../../src/sql/lex/lex-mode.js';
 import { corpusCases } from '../sql/corpus.js';
 import type { ServerKey } from '../sql/describe-verdict.js';
@@ -186,7 +186,7 @@ function isBroken({ charset, texts }: Script): boolean {
   if (charset.startsWith('utf8')) return !texts.every((text) => isUtf8(text));
   const kind = clientCharsetOf(charset) ?? 'plain';
   if (kind === 'latin1') return false;
-  const table = charsetTable(kind);
+  const table = CHARSET_TABLES[kind];
   return texts.some((text) => {
     for (let at = 0; at < text.length; ) {
       const length = table.charLength(text, at, text.length);

@@ -1,7 +1,7 @@
 /** What is taken for the name of one of undrop's own schemas. */
 import { expect, test } from '@jest/globals';
 import { RECYCLE_SCHEMA, RECYCLE_SCHEMA_LOCAL, spareSchemasFor } from '../../src/names/names.js';
-import { isRecycleNameIn, isRecycleToken } from '../../src/sql/trigger-scan.js';
+import { isRecycleName, isRecycleToken } from '../../src/sql/trigger-scan.js';
 
 function isToken(text: string): boolean {
   const bytes = Buffer.from(`--${text}--`, 'latin1');
@@ -14,7 +14,7 @@ test('every schema that undrop has, quoted in any way and in any case', () => {
   for (const name of own) {
     const ways = [name, `\`${name}\``, `"${name}"`, `[${name}]`, name.toUpperCase()];
     expect(ways.filter((way) => !isToken(way))).toEqual([]);
-    expect(isRecycleNameIn(Buffer.from(name))).toBe(true);
+    expect(isRecycleName(Buffer.from(name))).toBe(true);
   }
 });
 
@@ -33,7 +33,7 @@ test.each([
 });
 
 test.each(['_undrop\0', '_undrop\0x', '_UNDROP'])('of a packet: %j', (name) => {
-  expect(isRecycleNameIn(Buffer.from(name, 'latin1'))).toBe(true);
+  expect(isRecycleName(Buffer.from(name, 'latin1'))).toBe(true);
 });
 
 test.each([

@@ -10,12 +10,7 @@ import { dotted } from '../../sql/grammar/table-name.js';
 import { type KnownMode, modeOfSession } from '../../sql/lex/lex-mode.js';
 import { readNamedStatement } from '../../sql/named-statement.js';
 import { LONG_SLICE_BYTES, type Reading } from '../../sql/reading.js';
-import {
-  isRecycleName,
-  mentionsRecycle,
-  namesLogBin,
-  readingMayBeOurs,
-} from '../../sql/trigger-scan.js';
+import { isRecycleName, mentionsRecycle, readingMayBeOurs } from '../../sql/trigger-scan.js';
 import {
   type DropTable,
   enabledKinds,
@@ -227,10 +222,11 @@ export class LastSeen {
     for (let at = 0; at < payload.length; at += LONG_SLICE_BYTES) {
       if (at > 0) yield;
       const slice = payload.subarray(Math.max(0, at - NAME_BYTES_MAX), at + LONG_SLICE_BYTES);
-      this.logBinMayBeOff ||= namesLogBin(slice);
+      const text = Buffer.from(slice).toString('latin1');
+      this.logBinMayBeOff ||= /sql_log_bin/i.test(text);
       mentions ||= mentionsRecycle(slice);
       // A text leads to a schema by the word USE.
-      mayLead ||= /use/i.test(Buffer.from(slice).toString('latin1'));
+      mayLead ||= /use/i.test(text);
     }
     this.#mentionsRecycle = mentions && mayLead;
     this.mayBeInRecycle ||= this.#mentionsRecycle;

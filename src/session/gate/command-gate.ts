@@ -87,8 +87,8 @@ export class CommandGate {
   #passing = 0;
   #isPartOfCommand = false;
   #isPart = false;
-  #lastSequenceId = 0;
-  #lastWasData = false;
+  /** Sequence id of the last packet if that was data of an upload; else 0. */
+  #lastDataId = 0;
   /** When an upload counted to 255. */
   #wrappedAtMs = 0;
   /** The start of a packet that has to be whole first, and how many bytes that takes. */
@@ -145,8 +145,9 @@ export class CommandGate {
       if (packet === null) return null;
       chunk = this.#long.take();
       this.#long = null;
-      this.#beginCommand();
-      if (!this.#show(packet)) return chunk;
+      this.#lastDataId = 0;
+      if (!this.#owner.letThrough(packet)) return chunk;
+      this.#owner.onCommand(packet.payload[0] ?? COM_SLEEP);
       this.#owner.connections.toServer(encodePacket(packet.payload, 0));
     }
     let at = 0;
@@ -197,14 +198,14 @@ export class CommandGate {
     if (((chunk[0] ?? 0) | ((chunk[1] ?? 0) << 8)) !== length - HEADER_BYTES) return false;
     // A third length byte, a sequence id, or something under way: not the common case.
     if (chunk[2] !== 0 || chunk[3] !== 0 || !this.atCommandEdge) return false;
-    if (this.#lastSequenceId === 255) return false;
+    if (this.#lastDataId === 255) return false;
     const command = chunk[HEADER_BYTES] ?? 0;
     const hasText = command === COM_QUERY || command === COM_STMT_PREPARE;
     if (!hasText && (command !== COM_STMT_EXECUTE || this.#handles.isWatching)) return false;
     if (command === COM_QUERY && this.#handles.watchesNames) return false;
     if (hasText && this.#session.mayBeInRecycle) return false;
     if (hasText && mayBeOurs(chunk, HEADER_BYTES + 1, length, this.#enabled)) return false;
-    if (this.#lastSequenceId !== 0 || this.#lastWasData) this.#beginCommand();
+    this.#lastDataId = 0;
     this.#owner.onCommand(command);
     return true;
   }
@@ -219,8 +220,10 @@ export class CommandGate {
     if (left < HEADER_BYTES) return HEADER_BYTES;
     const sequenceId = chunk[at + 3] ?? 0;
     const length = chunk.readUIntLE(at, 3);
-    if (this.#isWrappedData(sequenceId) && length > 0) return this.#sizeOfWrapped(chunk, at);
-    if (this.#isData(sequenceId)) return 0;
+    if (this.#isData(sequenceId)) {
+      const isWrapped = !this.#isPart && sequenceId === 0 && length > 0;
+      return isWrapped ? this.#sizeOfWrapped(chunk, at) : 0;
+    }
     if (length === 0) return HEADER_BYTES;
     if (left < HEADER_BYTES + 1) return HEADER_BYTES + 1;
     const command = chunk[at + HEADER_BYTES] ?? 0;
@@ -235,10 +238,11 @@ export class CommandGate {
       return isTaken && isComplete ? HEADER_BYTES + length : 0;
     }
     // Texts, what leads to a schema, and whatever isn't relayed are looked at whole.
+    const isText = TEXTS.includes(command);
     const leadsToSchema = command === COM_INIT_DB || command === COM_CHANGE_USER;
-    if (!isText(command) && !leadsToSchema && isRelayedCommand(command)) return 0;
+    if (!isText && !leadsToSchema && isRelayedCommand(command)) return 0;
     if (length <= this.#heldBytesMax) return HEADER_BYTES + length;
-    if (isText(command)) return HEADER_BYTES + Math.min(LONG_HEAD_BYTES, this.#heldBytesMax);
+    if (isText) return HEADER_BYTES + Math.min(LONG_HEAD_BYTES, this.#heldBytesMax);
     throw new UndropError('UNDROP_PACKET_TOO_LARGE', {
       bytes: length,
       bytesMax: this.#heldBytesMax,
@@ -247,13 +251,9 @@ export class CommandGate {
 
   /** A continuation, a reply or the data of a file: never a command. */
   #isData(sequenceId: number): boolean {
-    return this.#isPart || sequenceId !== 0 || this.#isWrappedData(sequenceId);
-  }
-
-  /** An upload's ids wrap from 255 to 0; it ends with an empty packet, or by the server. */
-  #isWrappedData(sequenceId: number): boolean {
-    if (this.#isPart || sequenceId !== 0) return false;
-    return this.#lastSequenceId === 255 && this.#lastWasData && !this.#isAllAnswered();
+    if (this.#isPart || sequenceId !== 0) return true;
+    // An upload's ids wrap from 255 to 0; it ends with an empty packet, or by the server.
+    return this.#lastDataId === 255 && !this.#isAllAnswered();
   }
 
   /**
@@ -279,44 +279,29 @@ export class CommandGate {
     if (!isData) this.#owner.onCommand(command);
     this.#isPartOfCommand = isData ? this.#isPart && this.#isPartOfCommand : true;
     // An empty continuation ends a packet of 16 MiB, not the upload.
-    this.#lastWasData = isData && !this.#isPartOfCommand && (length > 0 || this.#isPart);
-    this.#lastSequenceId = sequenceId;
+    const isUpload = isData && !this.#isPartOfCommand && (length > 0 || this.#isPart);
+    this.#lastDataId = isUpload ? sequenceId : 0;
     if (sequenceId === 255) this.#wrappedAtMs = this.#nowMs();
     this.#isPart = length === PAYLOAD_BYTES_MAX;
   }
 
-  /** False: it was intercepted. */
-  #show(packet: Packet): boolean {
-    if (!this.#owner.letThrough(packet)) return false;
-    this.#owner.onCommand(packet.payload[0] ?? COM_SLEEP);
-    return true;
-  }
-
-  #beginCommand(): void {
-    this.#lastSequenceId = 0;
-    this.#lastWasData = false;
-  }
-
   /** One whole packet: true if it goes through. */
   #inspect(framed: Buffer): boolean {
-    this.#beginCommand();
-    if (framed.length === HEADER_BYTES) {
-      this.#owner.onCommand(COM_SLEEP);
-      return true;
-    }
-    const command = framed[HEADER_BYTES] ?? COM_SLEEP;
+    this.#lastDataId = 0;
+    const { length } = framed;
+    const command = length > HEADER_BYTES ? (framed[HEADER_BYTES] ?? COM_SLEEP) : COM_SLEEP;
     const isShown =
       (command === COM_QUERY && this.#handles.watchesNames) || this.#session.mayBeInRecycle;
-    const { length } = framed;
-    if (
-      isText(command) &&
+    const isInnocent =
+      TEXTS.includes(command) &&
       !isShown &&
-      !mayBeOurs(framed, HEADER_BYTES + 1, length, this.#enabled)
-    ) {
-      this.#owner.onCommand(command);
-      return true;
+      !mayBeOurs(framed, HEADER_BYTES + 1, length, this.#enabled);
+    if (length > HEADER_BYTES && !isInnocent) {
+      const payload = Buffer.from(framed.subarray(HEADER_BYTES));
+      if (!this.#owner.letThrough({ payload, sequenceId: 0 })) return false;
     }
-    return this.#show({ payload: Buffer.from(framed.subarray(HEADER_BYTES)), sequenceId: 0 });
+    this.#owner.onCommand(command);
+    return true;
   }
 }
 
@@ -326,6 +311,8 @@ export function longBytesMax(firstPart: number): number {
 }
 
 const IN_AN_UPLOAD = 'LOCAL INFILE: data after a silence that may be a command that drops.';
+/** Commands whose payload is the text of a statement. */
+const TEXTS: readonly number[] = [COM_QUERY, COM_STMT_PREPARE];
 /** What can drop, or leads to a schema of undrop's own. */
 const CAN_DROP: readonly number[] = [COM_INIT_DB, COM_QUERY, COM_DROP_DB, COM_STMT_PREPARE];
 /** Commands with the id of a prepared statement that matter if it is a drop. */
@@ -342,8 +329,3 @@ const UNANSWERED_BYTES_MIN: ReadonlyMap<number, number> = new Map([
   [COM_STMT_CLOSE, 5],
   [COM_STMT_SEND_LONG_DATA, 7],
 ]);
-
-/** Whether its payload is the text of a statement. */
-function isText(command: number): boolean {
-  return command === COM_QUERY || command === COM_STMT_PREPARE;
-}

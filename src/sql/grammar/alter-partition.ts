@@ -8,7 +8,7 @@ import type { Statement } from '../next-statement.js';
 import { PARTITIONS_MAX } from '../reading.js';
 import { NOT_OURS, tooMany, unclear, type Verdict } from '../verdict.js';
 import { type DropTableStatement, takeWait } from './drop-table.js';
-import { type Source, type TokenCursor, takeIdentifier, takeTableName } from './table-name.js';
+import { type Source, takeIdentifier, takeTableName, takeTexts } from './table-name.js';
 
 /** A partition as the client names it. */
 export interface PartitionName {
@@ -30,10 +30,10 @@ export interface PartitionList {
 
 const VERBS = ['DROP', 'TRUNCATE'] as const;
 
-/** The verdict on an ALTER; the cursor stands after this word. In others a DROP is no drop. */
-export function alterVerdict(cursor: TokenCursor, statement: Statement, source: Source): Verdict {
+/** The verdict on an ALTER; `tokens` are those after this word. In others a DROP is no drop. */
+export function alterVerdict(tokens: Token[], statement: Statement, source: Source): Verdict {
   if (!hasPartitionVerb(statement.tokens)) return NOT_OURS;
-  const parsed = parseAlterPartition(cursor, source);
+  const parsed = parseAlterPartition(tokens, source);
   const names = parsed?.partitions?.names ?? [];
   if (names.length > PARTITIONS_MAX) return tooMany('partitions');
   return parsed !== null && statement.isComplete
@@ -41,20 +41,20 @@ export function alterVerdict(cursor: TokenCursor, statement: Statement, source: 
     : unclear('this ALTER TABLE of partitions is not understood');
 }
 
-function parseAlterPartition(cursor: TokenCursor, source: Source): DropTableStatement | null {
+function parseAlterPartition(tokens: Token[], source: Source): DropTableStatement | null {
   const isMariaDb = source.mode.flavour === 'mariadb';
   // What else an ALTER can be told (ONLINE, ALGORITHM) is for the server that carries it out.
-  if (!cursor.takeWords('TABLE')) return null;
-  const ifExists = isMariaDb && cursor.takeWords('IF', 'EXISTS');
-  const table = takeTableName(cursor, source);
-  const wait = takeWait(cursor, source);
-  const verb = VERBS.find((word) => cursor.takeWords(word, 'PARTITION'));
+  if (!takeTexts(tokens, 'TABLE')) return null;
+  const ifExists = isMariaDb && takeTexts(tokens, 'IF', 'EXISTS');
+  const table = takeTableName(tokens, source);
+  const wait = takeWait(tokens, source);
+  const verb = VERBS.find((word) => takeTexts(tokens, word, 'PARTITION'));
   if (table === null || verb === undefined) return null;
   const isDrop = verb === 'DROP';
-  const ifThere = isDrop && isMariaDb && cursor.takeWords('IF', 'EXISTS');
-  const isAll = !isDrop && cursor.takeWords('ALL');
-  const taken = isAll ? { names: 'all' as const, isDoubtful: false } : takeNames(cursor, source);
-  if (taken === null || !cursor.isAtEnd) return null;
+  const ifThere = isDrop && isMariaDb && takeTexts(tokens, 'IF', 'EXISTS');
+  const isAll = !isDrop && takeTexts(tokens, 'ALL');
+  const taken = isAll ? { names: 'all' as const, isDoubtful: false } : takeNames(tokens, source);
+  if (taken === null || tokens.length > 0) return null;
   return {
     object: 'table',
     ifExists,
@@ -68,28 +68,24 @@ function parseAlterPartition(cursor: TokenCursor, source: Source): DropTableStat
 /** Whether an ALTER has these words anywhere: no other than that of a table does. */
 function hasPartitionVerb(tokens: readonly Token[]): boolean {
   return tokens.some(
-    (token, index) =>
-      isWord(tokens[index + 1], 'PARTITION') && VERBS.some((verb) => isWord(token, verb)),
+    ({ text }, index) =>
+      tokens[index + 1]?.text === 'PARTITION' && VERBS.some((verb) => verb === text),
   );
 }
 
 /** One or more, with commas between them; null if one of them is none. */
 function takeNames(
-  cursor: TokenCursor,
+  tokens: Token[],
   source: Source,
 ): { readonly names: readonly PartitionName[]; readonly isDoubtful: boolean } | null {
   const names: PartitionName[] = [];
   let isDoubtful = false;
   do {
-    const name = takeIdentifier(cursor, source);
+    const name = takeIdentifier(tokens, source);
     if (name === null) return null;
     const { start, end } = name.token;
     names.push({ partition: name.value, start, end });
     isDoubtful ||= name.isDoubtful;
-  } while (cursor.takeSymbol(','));
+  } while (takeTexts(tokens, ','));
   return { names, isDoubtful };
-}
-
-function isWord(token: Token | undefined, upper: string): boolean {
-  return token?.kind === 'word' && token.text === upper;
 }

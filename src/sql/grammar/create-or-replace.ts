@@ -2,28 +2,29 @@
  * `CREATE OR REPLACE` of a table, a sequence or a database, of MariaDB. Invariant: it is only
  * ignored if it certainly replaces no table and no database.
  */
+import type { Token } from '../lex/lexer.js';
 import type { Statement } from '../next-statement.js';
 import { refusedVerdict, unclear, unexplained, type Verdict } from '../verdict.js';
-import { type Source, type TokenCursor, takeIdentifier, takeTableName } from './table-name.js';
+import { type Source, takeIdentifier, takeTableName, takeTexts } from './table-name.js';
 
-/** The verdict on a CREATE; the cursor stands after this word. */
-export function createVerdict(cursor: TokenCursor, statement: Statement, source: Source): Verdict {
-  const words = [cursor.peek(), cursor.peek(1)].map(({ start, end }) => ({ start, end }));
-  if (!cursor.takeWords('OR', 'REPLACE')) return unexplained(statement);
+/** The verdict on a CREATE; `tokens` are those after this word. */
+export function createVerdict(tokens: Token[], statement: Statement, source: Source): Verdict {
+  const words = tokens.slice(0, 2).map(({ start, end }) => ({ start, end }));
+  if (!takeTexts(tokens, 'OR', 'REPLACE')) return unexplained(statement);
   // A temporary one replaces a temporary one; the base table of its name stays.
-  const isTemporary = cursor.takeWords('TEMPORARY');
-  const isSchema = cursor.takeWords('DATABASE') || cursor.takeWords('SCHEMA');
-  const isTable = !isSchema && (cursor.takeWords('TABLE') || cursor.takeWords('SEQUENCE'));
+  const isTemporary = takeTexts(tokens, 'TEMPORARY');
+  const isSchema = takeTexts(tokens, 'DATABASE') || takeTexts(tokens, 'SCHEMA');
+  const isTable = !isSchema && (takeTexts(tokens, 'TABLE') || takeTexts(tokens, 'SEQUENCE'));
   if (isTable && isTemporary) return unexplained(statement);
-  const isOdd = [0, 1, 2].some((ahead) => cursor.isWord('TABLE', ahead));
+  const isOdd = tokens.slice(0, 3).some(({ text }) => text === 'TABLE');
   if (!isSchema && !isTable && !isOdd) return unexplained(statement);
   if (isOdd || source.mode.flavour === 'mysql') {
     return unclear('this CREATE OR REPLACE is not understood');
   }
-  cursor.takeWords('IF', 'NOT', 'EXISTS');
+  takeTexts(tokens, 'IF', 'NOT', 'EXISTS');
   const found = refusedVerdict('create-or-replace', []);
-  if (isSchema) return { ...found, schema: takeIdentifier(cursor, source)?.value ?? null };
-  const table = takeTableName(cursor, source);
+  if (isSchema) return { ...found, schema: takeIdentifier(tokens, source)?.value ?? null };
+  const table = takeTableName(tokens, source);
   if (table === null) return found;
   const named = { ...found, tables: [table] };
   return statement.isComplete ? { ...named, replacement: { table, words } } : named;

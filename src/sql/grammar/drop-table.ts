@@ -4,17 +4,18 @@
  * what else a DROP may drop. Invariant: a statement that isn't exactly one of these, to the last
  * token, and may destroy a table, is `unclear`; so are MariaDB's WAIT and NOWAIT of a TRUNCATE.
  */
-import { isCut, type Statement } from '../next-statement.js';
+import type { Token } from '../lex/lexer.js';
+import type { Statement } from '../next-statement.js';
 import { NAMES_MAX } from '../reading.js';
+import { isRecycleName } from '../trigger-scan.js';
 import { NOT_OURS, refusedVerdict, tooMany, unclear, type Verdict } from '../verdict.js';
 import type { PartitionList } from './alter-partition.js';
 import {
   type Source,
   type TableName,
-  type TokenCursor,
   takeIdentifier,
   takeTableName,
-  takeTableNames,
+  takeTexts,
 } from './table-name.js';
 
 /** MariaDB's lock wait clause; `text` is the number as the client wrote it. */
@@ -44,74 +45,66 @@ const DROPPED_ELSE = [
   'LIBRARY',
 ];
 
-/** The verdict on a DROP; the cursor stands after this word. */
-export function dropVerdict(cursor: TokenCursor, statement: Statement, source: Source): Verdict {
-  if (cursor.takeWords('TABLE') || cursor.takeWords('TABLES')) {
-    return dropOf('table', cursor, statement, source);
+/** The verdict on a DROP; `tokens` are those after this word. */
+export function dropVerdict(tokens: Token[], statement: Statement, source: Source): Verdict {
+  const isTable = takeTexts(tokens, 'TABLE') || takeTexts(tokens, 'TABLES');
+  const isSequence = !isTable && takeTexts(tokens, 'SEQUENCE');
+  if (!isTable && !isSequence) return otherDropVerdict(tokens, statement, source);
+  // MySQL knows no sequences.
+  if (isSequence && source.mode.flavour === 'mysql') return NOT_OURS;
+  const object = isTable ? 'table' : 'sequence';
+  const ifExists = takeTexts(tokens, 'IF', 'EXISTS');
+  const names: TableName[] = [];
+  let name: TableName | null;
+  do {
+    name = takeTableName(tokens, source);
+    if (name !== null) names.push(name);
+  } while (name !== null && takeTexts(tokens, ','));
+  if (statement.isCut || names.length > NAMES_MAX) return tooMany('names');
+  const wait = isTable ? takeWait(tokens, source) : null;
+  // Both are without meaning to all servers.
+  if (isTable && !takeTexts(tokens, 'RESTRICT')) takeTexts(tokens, 'CASCADE');
+  if (name === null || tokens.length > 0 || !statement.isComplete) {
+    return unclear(`this DROP ${object.toUpperCase()} is not understood`);
   }
-  if (cursor.takeWords('SEQUENCE')) {
-    // MySQL knows no sequences.
-    return source.mode.flavour === 'mysql'
-      ? NOT_OURS
-      : dropOf('sequence', cursor, statement, source);
-  }
-  if (cursor.takeWords('DATABASE') || cursor.takeWords('SCHEMA')) {
-    const ifExists = cursor.takeWords('IF', 'EXISTS');
-    const schema = takeIdentifier(cursor, source);
-    return schema !== null && cursor.isAtEnd && statement.isComplete
+  const isRecycled = names.some(({ schema }) =>
+    schema === null ? source.mode.inRecycle === true : isRecycleName(schema),
+  );
+  const isDoubtful = names.some((one) => one.isDoubtful);
+  const parsed = { object, ifExists, names, wait, isDoubtful } as const;
+  return { kind: 'drop-table', statement: parsed, ...(isRecycled && { isRecycled }) };
+}
+
+function otherDropVerdict(tokens: Token[], statement: Statement, source: Source): Verdict {
+  if (takeTexts(tokens, 'DATABASE') || takeTexts(tokens, 'SCHEMA')) {
+    const ifExists = takeTexts(tokens, 'IF', 'EXISTS');
+    const schema = takeIdentifier(tokens, source);
+    return schema !== null && tokens.length === 0 && statement.isComplete
       ? { ...refusedVerdict('drop-database', []), schema: schema.value, ifExists }
       : unclear('this DROP DATABASE is not understood');
   }
-  if (DROPPED_ELSE.some((word) => cursor.isWord(word))) return NOT_OURS;
-  const mayBeTable = cursor
-    .rest()
-    .some(({ kind, text }) => kind === 'word' && /^(TABLES?|DATABASE|SCHEMA|SEQUENCE)$/.test(text));
-  const isUnclear = mayBeTable || isCut(statement);
+  if (DROPPED_ELSE.includes(tokens[0]?.text ?? '')) return NOT_OURS;
+  const mayBeTable = tokens.some(({ text }) => /^(TABLES?|DATABASE|SCHEMA|SEQUENCE)$/.test(text));
+  const isUnclear = mayBeTable || statement.isCut;
   return isUnclear ? unclear('this DROP is not understood') : NOT_OURS;
 }
 
-/** A DROP TABLE or DROP SEQUENCE, after these words. */
-function dropOf(
-  object: DropTableStatement['object'],
-  cursor: TokenCursor,
-  statement: Statement,
-  source: Source,
-): Verdict {
-  const ifExists = cursor.takeWords('IF', 'EXISTS');
-  const names = takeTableNames(cursor, source);
-  if (isCut(statement) || (names?.length ?? 0) > NAMES_MAX) return tooMany('names');
-  let wait: LockWait | null = null;
-  if (object === 'table') {
-    wait = takeWait(cursor, source);
-    // Both are without meaning to all servers.
-    if (!cursor.takeWords('RESTRICT')) cursor.takeWords('CASCADE');
-  }
-  if (names === null || !cursor.isAtEnd || !statement.isComplete) {
-    return unclear(`this DROP ${object.toUpperCase()} is not understood`);
-  }
-  const isDoubtful = names.some((name) => name.isDoubtful);
-  return { kind: 'drop-table', statement: { object, ifExists, names, wait, isDoubtful } };
-}
-
 /** MariaDB's `WAIT n`, `NOWAIT`; null if there is none. */
-export function takeWait(cursor: TokenCursor, source: Source): LockWait | null {
+export function takeWait(tokens: Token[], source: Source): LockWait | null {
   if (source.mode.flavour === 'mysql') return null;
-  if (cursor.takeWords('NOWAIT')) return { kind: 'nowait' };
-  if (!cursor.isWord('WAIT') || cursor.peek(1).kind !== 'number') return null;
-  cursor.take();
-  const { start, end } = cursor.take();
+  if (takeTexts(tokens, 'NOWAIT')) return { kind: 'nowait' };
+  const [word, number] = tokens;
+  if (word?.text !== 'WAIT' || number?.kind !== 'number') return null;
+  tokens.splice(0, 2);
+  const { start, end } = number;
   return { kind: 'wait', text: Buffer.from(source.bytes.subarray(start, end)).toString('latin1') };
 }
 
-/** The verdict on a TRUNCATE; the cursor stands after this word. */
-export function truncateVerdict(
-  cursor: TokenCursor,
-  statement: Statement,
-  source: Source,
-): Verdict {
-  cursor.takeWords('TABLE');
-  const name = takeTableName(cursor, source);
-  if (name === null || !cursor.isAtEnd || !statement.isComplete) {
+/** The verdict on a TRUNCATE; `tokens` are those after this word. */
+export function truncateVerdict(tokens: Token[], statement: Statement, source: Source): Verdict {
+  takeTexts(tokens, 'TABLE');
+  const name = takeTableName(tokens, source);
+  if (name === null || tokens.length > 0 || !statement.isComplete) {
     return unclear('this TRUNCATE is not understood');
   }
   const { isDoubtful } = name;

@@ -5,10 +5,10 @@
  * evaluate.
  */
 
-import { charsetTable } from '../lex/client-charset.js';
+import { CHARSET_TABLES } from '../lex/client-charset.js';
 import type { LexMode } from '../lex/lex-mode.js';
 import type { Token } from '../lex/lexer.js';
-import { type Source, type TokenCursor, takeIdentifier } from './table-name.js';
+import { type Source, takeIdentifier, takeTexts } from './table-name.js';
 
 export type DynamicText = TextSource & {
   /** The name that PREPARE gives to the statement; null for EXECUTE IMMEDIATE. */
@@ -22,21 +22,23 @@ type TextSource =
   | { readonly kind: 'variable' | 'expression'; readonly sql: Uint8Array };
 
 /** Reads what follows the word PREPARE; null if it isn't this statement. */
-export function parsePrepare(cursor: TokenCursor, source: Source): DynamicText | null {
-  const name = takeIdentifier(cursor, source);
-  if (name === null || !cursor.takeWords('FROM')) return null;
-  const text = dynamicText(cursor.rest(), source);
+export function parsePrepare(tokens: Token[], source: Source): DynamicText | null {
+  const name = takeIdentifier(tokens, source);
+  if (name === null || !takeTexts(tokens, 'FROM')) return null;
+  const text = dynamicText(tokens, source);
   return text === null ? null : { ...text, name: name.value, hasUsing: false };
 }
 
 /** Reads what follows the words EXECUTE IMMEDIATE. */
-export function parseExecuteImmediate(cursor: TokenCursor, source: Source): DynamicText | null {
-  const tokens = cursor.rest();
+export function parseExecuteImmediate(
+  tokens: readonly Token[],
+  source: Source,
+): DynamicText | null {
   let depth = 0;
   const usingAt = tokens.findIndex((token) => {
-    if (token.kind === 'symbol' && token.text === '(') depth++;
-    if (token.kind === 'symbol' && token.text === ')') depth--;
-    return depth === 0 && token.kind === 'word' && token.text === 'USING';
+    if (token.text === '(') depth++;
+    if (token.text === ')') depth--;
+    return depth === 0 && token.text === 'USING';
   });
   const text = dynamicText(usingAt < 0 ? tokens : tokens.slice(0, usingAt), source);
   return text === null ? null : { ...text, name: null, hasUsing: usingAt >= 0 };
@@ -50,7 +52,6 @@ function dynamicText(tokens: readonly Token[], source: Source): TextSource | nul
     return { kind: 'literal', start: first.start, end: first.end };
   }
   const isVariable =
-    first.kind === 'symbol' &&
     first.text === '@' &&
     tokens.length === 2 &&
     (second?.kind === 'name' || second?.kind === 'string');
@@ -87,7 +88,7 @@ export function unescapeLiteral(
   { start, end }: { readonly start: number; readonly end: number },
   mode: LexMode,
 ): Uint8Array {
-  const table = charsetTable(mode.charset);
+  const table = CHARSET_TABLES[mode.charset];
   const quote = bytes[start];
   const value: number[] = [];
   for (let at = start + 1; at < end - 1; at++) {

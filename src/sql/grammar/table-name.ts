@@ -5,8 +5,7 @@
  * no name here, and the statement becomes unclear. Words that some server reserves are doubtful
  * names.
  */
-import { isUtf8 } from 'node:buffer';
-import { charsetTable, isStorable } from '../lex/client-charset.js';
+import { CHARSET_TABLES, isStorable } from '../lex/client-charset.js';
 import type { LexMode } from '../lex/lex-mode.js';
 import type { Token } from '../lex/lexer.js';
 
@@ -16,61 +15,14 @@ export interface Source {
   readonly mode: LexMode;
 }
 
-const END: Token = { kind: 'end', start: 0, end: 0, text: '', quote: 0 };
-
 /**
- * A position in the tokens of one statement, for the small grammars. After the last token there is
- * an `end` without end, so that no grammar has to look for it.
+ * Takes these words or symbols from the front of `tokens` if they are all there. A quoted name has
+ * no text, so it is never one of them.
  */
-export class TokenCursor {
-  readonly #tokens: readonly Token[];
-  #index = 0;
-
-  constructor(tokens: readonly Token[]) {
-    this.#tokens = tokens;
-  }
-
-  get isAtEnd(): boolean {
-    return this.#index >= this.#tokens.length;
-  }
-
-  peek(ahead = 0): Token {
-    return this.#tokens[this.#index + ahead] ?? END;
-  }
-
-  take(): Token {
-    const token = this.peek();
-    this.#index++;
-    return token;
-  }
-
-  isWord(upper: string, ahead = 0): boolean {
-    const token = this.peek(ahead);
-    return token.kind === 'word' && token.text === upper;
-  }
-
-  isSymbol(symbol: string, ahead = 0): boolean {
-    const token = this.peek(ahead);
-    return token.kind === 'symbol' && token.text === symbol;
-  }
-
-  /** Takes these words if they are all there. */
-  takeWords(...words: readonly string[]): boolean {
-    if (!words.every((word, ahead) => this.isWord(word, ahead))) return false;
-    this.#index += words.length;
-    return true;
-  }
-
-  takeSymbol(symbol: string): boolean {
-    if (!this.isSymbol(symbol)) return false;
-    this.#index++;
-    return true;
-  }
-
-  /** What hasn't been taken. */
-  rest(): readonly Token[] {
-    return this.#tokens.slice(this.#index);
-  }
+export function takeTexts(tokens: Token[], ...texts: readonly string[]): boolean {
+  if (!texts.every((text, index) => tokens[index]?.text === text)) return false;
+  tokens.splice(0, texts.length);
+  return true;
 }
 
 /** A table as the client names it. */
@@ -100,73 +52,41 @@ interface Identifier {
 const SPACE = 0x20;
 const DOTLESS_SINCE = 80000;
 
-/** Takes one table name; null if there is none. */
-export function takeTableName(cursor: TokenCursor, source: Source): TableName | null {
+/** Takes one table name from the front; null if there is none. */
+export function takeTableName(tokens: Token[], source: Source): TableName | null {
   const { flavour, versionId } = source.mode;
-  const start = cursor.peek().start;
-  if (cursor.isSymbol('.') && (flavour === 'mariadb' || versionId < DOTLESS_SINCE)) {
-    cursor.take();
-    const name = takePart(cursor, source);
-    if (name === null) return null;
-    return { schema: null, table: name.value, start, end: name.token.end, isDoubtful: true };
-  }
-  const first = takePart(cursor, source);
+  const start = tokens[0]?.start ?? 0;
+  const mayBeginWithDot = flavour === 'mariadb' || versionId < DOTLESS_SINCE;
+  const beginsWithDot = mayBeginWithDot && takeTexts(tokens, '.');
+  const first = takeIdentifier(tokens, source);
   if (first === null) return null;
-  if (!cursor.takeSymbol('.')) {
+  if (beginsWithDot || !takeTexts(tokens, '.')) {
     const { value: table, token, isDoubtful } = first;
-    return { schema: null, table, start, end: token.end, isDoubtful };
+    return { schema: null, table, start, end: token.end, isDoubtful: isDoubtful || beginsWithDot };
   }
-  const second = takePart(cursor, source);
-  if (second === null || cursor.isSymbol('.')) return null;
+  const second = takeIdentifier(tokens, source);
+  if (second === null || tokens[0]?.text === '.') return null;
   const isDoubtful = first.isDoubtful || second.isDoubtful;
   return { schema: first.value, table: second.value, start, end: second.token.end, isDoubtful };
 }
 
-/** One or more, with commas between them; null if one of them is none. */
-export function takeTableNames(cursor: TokenCursor, source: Source): readonly TableName[] | null {
-  const names: TableName[] = [];
-  do {
-    const name = takeTableName(cursor, source);
-    if (name === null) return null;
-    names.push(name);
-  } while (cursor.takeSymbol(','));
-  return names;
-}
-
 /** Takes one identifier; null if there is none. */
-export function takeIdentifier(
-  cursor: TokenCursor,
-  source: Source,
-  isName: (value: Uint8Array) => boolean = (value) => isStorable(value, source.mode.charset),
-): Identifier | null {
-  const token = cursor.peek();
-  const isWord = token.kind === 'word';
-  if (isWord ? RESERVED.has(token.text) : token.kind !== 'name') return null;
+export function takeIdentifier(tokens: Token[], source: Source): Identifier | null {
+  const [token] = tokens;
+  if (token?.kind !== 'word' && token?.kind !== 'name') return null;
+  if (RESERVED.has(token.text)) return null;
   const value = identifierValue(token, source);
-  if (!isName(value)) return null;
-  cursor.take();
+  if (!isStorable(value, source.mode.charset)) return null;
+  tokens.shift();
   const isOdd = value.length === 0 || value.at(-1) === SPACE || value.includes(0);
   const mayBeReserved = MAYBE_RESERVED.has(token.text) || INTRODUCER.test(token.text);
-  const isDoubtful = isOdd || (isWord && mayBeReserved);
-  return { value, token, isDoubtful };
-}
-
-/**
- * The same as a part of a table's name, of which MySQL takes what is beyond the BMP for question
- * marks (steps/names/client-names.ts).
- */
-function takePart(cursor: TokenCursor, source: Source): Identifier | null {
-  const { flavour, charset } = source.mode;
-  const name = takeIdentifier(cursor, source);
-  if (name !== null || flavour !== 'mysql' || charset !== 'utf8') return name;
-  const astral = takeIdentifier(cursor, source, isUtf8);
-  return astral === null ? null : { ...astral, isDoubtful: true };
+  return { value, token, isDoubtful: isOdd || mayBeReserved };
 }
 
 /** The bytes that a name stands for: without its quotes, doubled ones taken once. */
 function identifierValue(token: Token, source: Source): Uint8Array {
   if (token.quote === 0) return source.bytes.slice(token.start, token.end);
-  const table = charsetTable(source.mode.charset);
+  const table = CHARSET_TABLES[source.mode.charset];
   const close = source.bytes[token.end - 1] ?? 0;
   const value: number[] = [];
   for (let at = token.start + 1; at < token.end - 1; at++) {

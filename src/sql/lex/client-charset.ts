@@ -80,17 +80,13 @@ export function isTwoByte(charset: ClientCharset): boolean {
   return ['sjis', 'gbk', 'big5', 'gb18030'].includes(charset);
 }
 
-const BLANK = 1;
-const DASH = 2;
-const NAME = 4;
-
-/** Byte classes of a charset, and the length of its characters. */
+/** What a charset makes of each byte, which is the index, and the length of its characters. */
 export interface CharsetTable {
-  isBlank(byte: number): boolean;
+  readonly isBlank: readonly boolean[];
   /** Whether `--` before this byte begins a comment; 0 stands for the end of the text too. */
-  isAfterDashes(byte: number): boolean;
+  readonly isAfterDashes: readonly boolean[];
   /** Whether the byte may be part of an unquoted name, as a character or as its first byte. */
-  isNamePart(byte: number): boolean;
+  readonly isNamePart: readonly boolean[];
   /**
    * Bytes of the well-formed character at `at` if it has several and the later ones could be
    * taken for ASCII; 1 for anything else, 0 for a first byte whose character is broken.
@@ -112,7 +108,7 @@ export function isStorable(name: Uint8Array, charset: ClientCharset): boolean {
   if (charset === 'utf8') {
     return isUtf8(name) && !/[\u{10000}-\u{10ffff}]/u.test(Buffer.from(name).toString());
   }
-  const table = charsetTable(charset);
+  const table = CHARSET_TABLES[charset];
   for (let at = 0; at < name.length; ) {
     const length = table.charLength(name, at, name.length);
     const first = name[at] ?? 0;
@@ -125,30 +121,17 @@ export function isStorable(name: Uint8Array, charset: ClientCharset): boolean {
   return true;
 }
 
-/** The table of a charset kind. */
-export function charsetTable(charset: ClientCharset): CharsetTable {
-  return TABLES[charset];
-}
-
 function makeTable(charset: ClientCharset): CharsetTable {
-  const profile: Profile = PROFILES[charset];
-  const classes = new Uint8Array(256);
-  const add = (byte: number, flag: number) => {
-    classes[byte] = (classes[byte] ?? 0) | flag;
-  };
-  for (const byte of [9, 10, 11, 12, 13, 32, ...profile.blanks]) add(byte, BLANK);
-  for (let byte = 0; byte <= 32; byte++) add(byte, DASH);
-  for (const byte of profile.dashes) add(byte, DASH);
-  for (let byte = 0; byte < 256; byte++) {
-    const isHigh = byte >= 0x80 && !profile.blanks.includes(byte);
-    if (isHigh || /[\w$]/.test(String.fromCharCode(byte))) add(byte, NAME);
-  }
+  const { blanks, dashes }: Profile = PROFILES[charset];
+  const bytes = Array.from({ length: 256 }, (_, byte) => byte);
   // Seven-bit Swedish has letters where ASCII has brackets.
-  if (charset === 'swe7') for (const letter of '[\\]^{}~') add(letter.charCodeAt(0), NAME);
+  const letters = charset === 'swe7' ? /[\w$[\\\]^{}~]/ : /[\w$]/;
   return {
-    isBlank: (byte) => ((classes[byte] ?? 0) & BLANK) !== 0,
-    isAfterDashes: (byte) => ((classes[byte] ?? 0) & DASH) !== 0,
-    isNamePart: (byte) => ((classes[byte] ?? 0) & NAME) !== 0,
+    isBlank: bytes.map((byte) => [9, 10, 11, 12, 13, 32, ...blanks].includes(byte)),
+    isAfterDashes: bytes.map((byte) => byte <= 32 || dashes.includes(byte)),
+    isNamePart: bytes.map((byte) =>
+      byte < 0x80 ? letters.test(String.fromCharCode(byte)) : !blanks.includes(byte),
+    ),
     charLength: charLengthOf(charset),
   };
 }
@@ -210,7 +193,8 @@ const fourBytes: CharLength = (bytes, at, end) => {
   return isFourBytes ? 4 : 0;
 };
 
-const TABLES = Object.fromEntries(
+/** The table of each kind. */
+export const CHARSET_TABLES = Object.fromEntries(
   CLIENT_CHARSETS.map((charset) => [charset, makeTable(charset)]),
 ) as Readonly<Record<ClientCharset, CharsetTable>>;
 
@@ -218,7 +202,7 @@ const BACKTICK = 0x60;
 
 /** `value` in backticks, those within it doubled unless they are a part of a character. */
 export function quoteClientName(value: Uint8Array, charset: ClientCharset): Uint8Array {
-  const table = charsetTable(charset);
+  const table = CHARSET_TABLES[charset];
   const quoted = [BACKTICK];
   for (let at = 0; at < value.length; ) {
     const length = table.charLength(value, at, value.length);

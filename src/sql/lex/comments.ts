@@ -3,10 +3,10 @@
  * server executes is read as code.
  *
  * Invariant: comments end where they end for that server. `Unreadable` is thrown for a comment that
- * the version of the server isn't enough to read, and for one that is longer than 16 MiB.
+ * the version of the server isn't enough to read, and for one that goes on after `limit`.
  */
 import { Unreadable } from '../reading.js';
-import { type CharsetTable, charsetTable } from './client-charset.js';
+import { CHARSET_TABLES, type CharsetTable } from './client-charset.js';
 import type { LexMode } from './lex-mode.js';
 
 /** What is inside an ordinary comment. */
@@ -16,7 +16,6 @@ export interface Comment {
   readonly isLine: boolean;
 }
 
-const LEAP_BYTES_MAX = 16 * 1024 * 1024;
 const LEGACY_VERSION_MIN = 50700;
 const LEGACY_VERSION_MAX = 99999;
 const GALERA_CHECK_VERSION = 99997;
@@ -36,8 +35,10 @@ export class CommentReader {
   protected readonly table: CharsetTable;
   /** What is read next. */
   protected at: number;
+  /** A token, and what stands before it, has to be over here, because others wait meanwhile. */
+  protected limit: number;
   /** Inside of a version comment that is read as code. */
-  #isInComment = false;
+  isInComment = false;
   readonly #comments: Comment[] | null;
 
   /** Reads `bytes[start, end)`; adds the ordinary comments that it skips to `comments`. */
@@ -51,46 +52,34 @@ export class CommentReader {
     this.bytes = bytes;
     this.at = start;
     this.textEnd = end;
+    this.limit = start;
     this.mode = mode;
-    this.table = charsetTable(mode.charset);
+    this.table = CHARSET_TABLES[mode.charset];
     this.#comments = comments;
-  }
-
-  get isInComment(): boolean {
-    return this.#isInComment;
-  }
-
-  /** How far a token, or what stands before it, may reach from `at`: others wait meanwhile. */
-  protected limitFrom(at: number): number {
-    return Math.min(this.textEnd, at + LEAP_BYTES_MAX);
-  }
-
-  /** Nothing ended before `limit`. False: the text ends there. */
-  protected mustBeOver(limit: number): false {
-    if (limit < this.textEnd) throw new Unreadable();
-    return false;
   }
 
   /** 0 after the end, as in the server's buffer. */
   protected byte(at: number): number {
-    return at < this.textEnd ? (this.bytes[at] ?? 0) : 0;
+    if (at < this.limit) return this.bytes[at] ?? 0;
+    if (at < this.textEnd) throw new Unreadable();
+    return 0;
   }
 
   /** Goes to where the next token begins, or the text ends. False: a comment has no end. */
   protected skipGap(): boolean {
-    const limit = this.limitFrom(this.at);
     for (;;) {
-      while (this.at < limit && this.table.isBlank(this.byte(this.at))) this.at++;
-      if (this.at >= limit) this.mustBeOver(limit);
+      while (this.table.isBlank[this.byte(this.at)]) this.at++;
       const at = this.at;
-      const [byte, next] = [this.byte(at), this.byte(at + 1)];
-      if (byte === HASH || this.#isDashComment(at, byte)) {
+      const byte = this.byte(at);
+      const next = this.byte(at + 1);
+      const hasDashes = byte === DASH && next === DASH;
+      if (byte === HASH || (hasDashes && this.table.isAfterDashes[this.byte(at + 2)])) {
         this.at = this.#endOfLine(at);
         this.#note(at + (byte === HASH ? 1 : 2), this.at, true);
       } else if (byte === SLASH && next === STAR) {
         if (!this.#comment(at)) return false;
-      } else if (byte === STAR && this.#isInComment && next === SLASH) {
-        this.#isInComment = false;
+      } else if (byte === STAR && this.isInComment && next === SLASH) {
+        this.isInComment = false;
         this.at = at + 2;
       } else return true;
     }
@@ -110,18 +99,10 @@ export class CommentReader {
     if (this.#comments.length > COMMENTS_MAX) throw new Unreadable();
   }
 
-  #isDashComment(at: number, byte: number): boolean {
-    return (
-      byte === DASH && this.byte(at + 1) === DASH && this.table.isAfterDashes(this.byte(at + 2))
-    );
-  }
-
   /** A line comment ends at a line feed or at a NUL, which is looked at again. */
   #endOfLine(at: number): number {
-    const limit = this.limitFrom(at);
     let end = at;
-    while (end < limit && this.byte(end) !== LF && this.byte(end) !== 0) end++;
-    if (end === limit) this.mustBeOver(limit);
+    while (this.byte(end) !== LF && this.byte(end) !== 0) end++;
     return end;
   }
 
@@ -145,7 +126,7 @@ export class CommentReader {
       }
       if (!this.#runsVersion(version, isMariaDbOnly)) return this.#skipComment(digitsAt, true);
     }
-    this.#isInComment = true;
+    this.isInComment = true;
     this.at = digitsAt + digits;
     return true;
   }
@@ -155,7 +136,7 @@ export class CommentReader {
     for (let index = 0; index < 5; index++) if (!isDigit(this.byte(at + index))) return 0;
     if (!isDigit(this.byte(at + 5))) return 5;
     if (this.mode.flavour === 'mariadb') return 6;
-    return this.isSince8() && this.table.isBlank(this.byte(at + 6)) ? 6 : 5;
+    return this.isSince8() && this.table.isBlank[this.byte(at + 6)] ? 6 : 5;
   }
 
   #runsVersion(version: number, isMariaDbOnly: boolean): boolean {
@@ -169,8 +150,7 @@ export class CommentReader {
 
   /** One level of ordinary comment may stand inside of a version comment that is skipped. */
   #skipComment(from: number, mayNest: boolean): boolean {
-    const limit = this.limitFrom(from);
-    for (let at = from; at < limit; at++) {
+    for (let at = from; at < this.textEnd; at++) {
       const byte = this.byte(at);
       if (mayNest && byte === SLASH && this.byte(at + 1) === STAR) {
         if (!this.#skipComment(at + 2, false)) return false;
@@ -180,7 +160,7 @@ export class CommentReader {
         return true;
       }
     }
-    return this.mustBeOver(limit);
+    return false;
   }
 }
 

@@ -9,9 +9,9 @@
 
 import { isRecycleName } from '../trigger-scan.js';
 import {
+  CHARSET_TABLES,
   CLIENT_CHARSETS,
   type ClientCharset,
-  charsetTable,
   clientCharsetOf,
 } from './client-charset.js';
 
@@ -119,10 +119,10 @@ function charsetsFor(
 ): readonly ClientCharset[] {
   if (known !== undefined) return [known];
   const isAscii = !bytes.some((byte) => byte >= 0x7f);
-  const [plain, swedish] = [charsetTable('plain'), charsetTable('swe7')];
+  const { plain, swe7: swedish } = CHARSET_TABLES;
   // Told from ASCII by letters alone, at the codes that are brackets in ASCII.
   const isSwedish = bytes.some(
-    (byte) => byte < 0x7f && swedish.isNamePart(byte) && !plain.isNamePart(byte),
+    (byte) => byte < 0x7f && swedish.isNamePart[byte] && !plain.isNamePart[byte],
   );
   return CLIENT_CHARSETS.filter((charset) => {
     if (charset === 'plain') return true;
@@ -132,14 +132,13 @@ function charsetsFor(
 }
 
 function isReadIn(charset: ClientCharset, bytes: Uint8Array): boolean {
-  const table = charsetTable(charset);
-  const plain = charsetTable('plain');
+  const { plain, [charset]: table } = CHARSET_TABLES;
   for (let at = 0; at < bytes.length; at++) {
     const byte = bytes[at] ?? 0;
     if (byte < 0x7f) continue;
-    if (table.isBlank(byte)) return true;
+    if (table.isBlank[byte]) return true;
     const isAfterDashes = at >= 2 && bytes[at - 1] === 0x2d && bytes[at - 2] === 0x2d;
-    if (isAfterDashes && table.isAfterDashes(byte) !== plain.isAfterDashes(byte)) return true;
+    if (isAfterDashes && table.isAfterDashes[byte] !== plain.isAfterDashes[byte]) return true;
     if (table.charLength(bytes, at, bytes.length) !== 1) return true;
   }
   return false;

@@ -36,6 +36,8 @@ export interface Token {
 type NextState = 'start' | 'dot' | 'after-dot' | 'host';
 
 const WORD_BYTES_MAX = 64;
+/** How far a token may reach from the end of the one before it. */
+const LEAP_BYTES_MAX = 16 * 1024 * 1024;
 
 const [QUOTE2, DOLLAR, QUOTE, PLUS, DASH, DOT, ZERO] = [0x22, 0x24, 0x27, 0x2b, 0x2d, 0x2e, 0x30];
 const [AT, BRACKET, BACKSLASH, BRACKET_END, BACKTICK] = [0x40, 0x5b, 0x5c, 0x5d, 0x60];
@@ -52,27 +54,45 @@ export class Lexer extends CommentReader {
   /** Goes on to the next token. At the last one it stays at `end`. */
   next(): TokenKind {
     this.quote = 0;
+    this.limit = Math.min(this.textEnd, this.at + LEAP_BYTES_MAX);
     const state = this.#nextState;
     this.#nextState = 'start';
-    switch (state) {
-      case 'dot':
-        return this.#dot(this.at);
-      case 'after-dot':
-        return this.#nameAfterDot(this.at, this.at);
-      case 'host':
-        return this.#host();
-      case 'start':
-        return this.#start();
+    if (state === 'after-dot') return this.#name(this.at, this.at, 'name');
+    if (state === 'host') return this.#host();
+    if (!this.skipGap()) return this.#abort(this.at);
+    const at = this.at;
+    const byte = this.byte(at);
+    if (byte === 0 && at >= this.textEnd - 1) {
+      // The end, or one NUL that stands for it.
+      return this.isInComment ? this.#abort(at) : this.#set('end', this.textEnd, this.textEnd);
     }
+    const next = this.byte(at + 1);
+    if (byte === QUOTE) return this.#string(at, at);
+    if (byte === QUOTE2) {
+      return this.mode.ansiQuotes ? this.#quoted(at, QUOTE2) : this.#string(at, at);
+    }
+    if (byte === BACKTICK) return this.#quoted(at, BACKTICK);
+    if (isDigit(byte)) return this.#number(at);
+    if (byte === DOT && isDigit(next) && state !== 'dot') return this.#real(at, at + 1);
+    if (byte === DOLLAR && this.isSince8()) return this.#dollar(at);
+    if (byte === BRACKET && this.mode.squareBrackets) return this.#quoted(at, BRACKET_END);
+    const length = this.table.charLength(this.bytes, at, this.textEnd);
+    if (this.table.isNamePart[byte] && length > 0) return this.#name(at, at + length, 'word');
+    if (byte === DOT && this.table.isNamePart[next]) this.#nextState = 'after-dot';
+    if (byte === AT && ![AT, QUOTE, QUOTE2, BACKTICK].includes(next)) this.#nextState = 'host';
+    return this.#set('symbol', at, at + 1);
   }
 
-  /** Whether the current token is this word; `upper` is upper-case ASCII. */
-  isWord(upper: string): boolean {
-    if (this.kind !== 'word' || this.end - this.start !== upper.length) return false;
-    for (let index = 0; index < upper.length; index++) {
-      if ((this.byte(this.start + index) & 0xdf) !== upper.charCodeAt(index)) return false;
-    }
-    return true;
+  /** Whether the current token is one of these words, which are upper-case ASCII. */
+  isWord(...words: readonly string[]): boolean {
+    if (this.kind !== 'word') return false;
+    return words.some((word) => {
+      if (this.end - this.start !== word.length) return false;
+      for (let index = 0; index < word.length; index++) {
+        if ((this.byte(this.start + index) & 0xdf) !== word.charCodeAt(index)) return false;
+      }
+      return true;
+    });
   }
 
   /** Whether the current token is this symbol. */
@@ -108,73 +128,27 @@ export class Lexer extends CommentReader {
     return this.#set('error', start, this.textEnd);
   }
 
-  #start(): TokenKind {
-    if (!this.skipGap()) return this.#abort(this.at);
-    const at = this.at;
-    const byte = this.byte(at);
-    if (byte === 0 && at >= this.textEnd - 1) {
-      // The end, or one NUL that stands for it.
-      return this.isInComment ? this.#abort(at) : this.#set('end', this.textEnd, this.textEnd);
-    }
-    const next = this.byte(at + 1);
-    if (byte === QUOTE) return this.#string(at, at);
-    if (byte === QUOTE2) {
-      return this.mode.ansiQuotes ? this.#quoted(at, QUOTE2) : this.#string(at, at);
-    }
-    if (byte === BACKTICK) return this.#quoted(at, BACKTICK);
-    if (isDigit(byte)) return this.#number(at);
-    if (byte === DOT) return isDigit(next) ? this.#real(at, at + 1) : this.#dot(at);
-    if (byte === AT) return this.#at_(at, next);
-    if (byte === DOLLAR && this.isSince8()) return this.#dollar(at);
-    if (byte === BRACKET && this.mode.squareBrackets) return this.#quoted(at, BRACKET_END);
-    return this.table.isNamePart(byte) ? this.#word(at) : this.#set('symbol', at, at + 1);
-  }
-
-  #word(at: number): TokenKind {
-    const length = this.table.charLength(this.bytes, at, this.textEnd);
-    if (length === 0) return this.#set('symbol', at, at + 1);
-    return this.#endName(at, this.#namePart(at + length), 'word');
-  }
-
-  /** A name that can't be a keyword, from `from` on; the token begins at `start`. */
-  #nameAfterDot(start: number, from: number): TokenKind {
-    return this.#endName(start, this.#namePart(from), 'name');
-  }
-
-  /** A name directly before a dot and another name is never a keyword. */
-  #endName(start: number, end: number, kind: 'word' | 'name'): TokenKind {
-    const hasDot = this.byte(end) === DOT && this.table.isNamePart(this.byte(end + 1));
-    if (hasDot) this.#nextState = 'dot';
-    return this.#set(hasDot ? 'name' : kind, start, end);
-  }
-
-  #namePart(from: number): number {
-    const limit = this.limitFrom(from);
-    let at = from;
-    while (at < limit && this.table.isNamePart(this.byte(at))) {
-      const length = this.table.charLength(this.bytes, at, this.textEnd);
+  /**
+   * A name from `from` on, whose token begins at `start`. Directly before a dot and another name it
+   * is never a keyword.
+   */
+  #name(start: number, from: number, kind: 'word' | 'name'): TokenKind {
+    let end = from;
+    while (this.table.isNamePart[this.byte(end)]) {
+      const length = this.table.charLength(this.bytes, end, this.textEnd);
       // A broken character ends the name on MariaDB; MySQL takes its first byte for a letter.
       if (length === 0 && this.mode.flavour === 'mariadb') break;
-      at += Math.max(length, 1);
+      end += Math.max(length, 1);
     }
-    if (at >= limit) this.mustBeOver(limit);
-    return at;
-  }
-
-  #dot(at: number): TokenKind {
-    if (this.table.isNamePart(this.byte(at + 1))) this.#nextState = 'after-dot';
-    return this.#set('symbol', at, at + 1);
-  }
-
-  #at_(at: number, next: number): TokenKind {
-    if (![AT, QUOTE, QUOTE2, BACKTICK].includes(next)) this.#nextState = 'host';
-    return this.#set('symbol', at, at + 1);
+    const hasDot = this.byte(end) === DOT && this.table.isNamePart[this.byte(end + 1)] === true;
+    if (hasDot) this.#nextState = 'dot';
+    return this.#set(hasDot ? 'name' : kind, start, end);
   }
 
   /** What follows `@` or `@@`: also nothing at all. */
   #host(): TokenKind {
     let end = this.at;
-    while (this.byte(end) === DOT || this.table.isNamePart(this.byte(end))) {
+    while (this.byte(end) === DOT || this.table.isNamePart[this.byte(end)]) {
       // Servers go on byte by byte here, and by tables of letters that differ.
       if (this.byte(end) >= 0x80 && isTwoByte(this.mode.charset)) throw new Unreadable();
       end++;
@@ -185,8 +159,7 @@ export class Lexer extends CommentReader {
   /** From the quote at `quoteAt` on. A backslash escapes one byte, not one character. */
   #string(start: number, quoteAt: number): TokenKind {
     const quote = this.byte(quoteAt);
-    const limit = this.limitFrom(quoteAt);
-    for (let at = quoteAt + 1; at < limit; at++) {
+    for (let at = quoteAt + 1; at < this.textEnd; at++) {
       const length = this.table.charLength(this.bytes, at, this.textEnd);
       const byte = this.byte(at);
       if (length > 1) at += length - 1;
@@ -199,13 +172,11 @@ export class Lexer extends CommentReader {
         at++;
       }
     }
-    this.mustBeOver(limit);
     return this.#abort(start);
   }
 
   #quoted(start: number, quote: number): TokenKind {
-    const limit = this.limitFrom(start);
-    for (let at = start + 1; at < limit; at++) {
+    for (let at = start + 1; at < this.textEnd; at++) {
       const byte = this.byte(at);
       if (byte === 0) return this.#abort(start);
       const length = this.table.charLength(this.bytes, at, this.textEnd);
@@ -218,17 +189,16 @@ export class Lexer extends CommentReader {
         at++;
       }
     }
-    this.mustBeOver(limit);
     return this.#abort(start);
   }
 
   /** `$tag$ … $tag$`, or a name that begins with a dollar sign. */
   #dollar(at: number): TokenKind {
     let tagEnd = at + 1;
-    while (this.byte(tagEnd) !== DOLLAR && this.table.isNamePart(this.byte(tagEnd))) {
+    while (this.byte(tagEnd) !== DOLLAR && this.table.isNamePart[this.byte(tagEnd)]) {
       tagEnd += Math.max(this.table.charLength(this.bytes, tagEnd, this.textEnd), 1);
     }
-    if (this.byte(tagEnd) !== DOLLAR) return this.#word(at);
+    if (this.byte(tagEnd) !== DOLLAR) return this.#name(at, at + 1, 'word');
     const tag = this.bytes.subarray(at, tagEnd + 1);
     const close = Buffer.from(this.bytes.buffer, this.bytes.byteOffset, this.textEnd).indexOf(
       tag,
@@ -244,15 +214,15 @@ export class Lexer extends CommentReader {
       const isOne = second === LOWER_X ? isHexDigit : isBinaryDigit;
       let end = at + 2;
       while (isOne(this.byte(end))) end++;
-      if (end > at + 2 && !this.table.isNamePart(this.byte(end))) {
+      if (end > at + 2 && !this.table.isNamePart[this.byte(end)]) {
         return this.#set('number', at, end);
       }
-      return this.#nameAfterDot(at, end);
+      return this.#name(at, end, 'name');
     }
     let end = at + 1;
     while (isDigit(this.byte(end))) end++;
     const byte = this.byte(end);
-    if (!this.table.isNamePart(byte)) {
+    if (!this.table.isNamePart[byte]) {
       if (byte !== DOT) return this.#set('number', at, end);
       const isRange = this.mode.flavour === 'mariadb' && this.byte(end + 1) === DOT;
       return isRange ? this.#set('number', at, end) : this.#real(at, end + 1);
@@ -261,10 +231,10 @@ export class Lexer extends CommentReader {
       const sign = this.byte(end + 1);
       const digitAt = sign === PLUS || sign === DASH ? end + 2 : end + 1;
       if (isDigit(this.byte(digitAt))) return this.#set('number', at, this.#digits(digitAt));
-      return this.#nameAfterDot(at, end + 1);
+      return this.#name(at, end + 1, 'name');
     }
     // MySQL takes the byte after the digits for a character of its own, whatever the charset.
-    return this.#nameAfterDot(at, this.mode.flavour === 'mysql' ? end + 1 : end);
+    return this.#name(at, this.mode.flavour === 'mysql' ? end + 1 : end, 'name');
   }
 
   /** Reads on after the point of a number. */

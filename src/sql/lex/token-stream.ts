@@ -11,7 +11,8 @@ import {
   STRUCTURE_BYTES_MAX,
   Unreadable,
 } from '../reading.js';
-import type { Lexer, Token } from './lexer.js';
+import type { LexMode } from './lex-mode.js';
+import { Lexer, type Token } from './lexer.js';
 
 /** What stands after DROP if base tables go with it. */
 export const DROPPABLE = ['TABLE', 'TABLES', 'DATABASE', 'SCHEMA', 'SEQUENCE'];
@@ -25,52 +26,34 @@ const BEFORE_OPERANDS = [
 ];
 const OPERATORS = '(,=<>+-*/%!|&^~:@.';
 
-export class TokenStream {
-  readonly lexer: Lexer;
+export class TokenStream extends Lexer {
   /** The offset after the last token that was taken. */
-  end: number;
+  takenEnd: number;
   /** DROP stood directly before one of `DROPPABLE`. */
   hasDrop = false;
   /** One of the tokens names a recycle schema. */
   namesRecycle = false;
   /** A structure wasn't what was expected. */
   isBroken = false;
-  #kept: Token[] | null = null;
-  #keptMax = 0;
+  /** Copies of the first tokens. */
+  readonly tokens: Token[] = [];
+  /** So many tokens are copied. */
+  keptMax = 1;
   /** Where the beginning of a statement, or its structure, has to be over. */
   #boundAt: number;
 
-  /** `lexer` stands on the first token. */
-  constructor(lexer: Lexer) {
-    this.lexer = lexer;
-    this.end = lexer.start;
-    this.#boundAt = lexer.start + STRUCTURE_BYTES_MAX;
+  /** Reads the statement that begins somewhere after `start`; stands on its first token. */
+  constructor(bytes: Uint8Array, start: number, end: number, mode: LexMode) {
+    super(bytes, start, end, mode);
+    this.next();
+    this.takenEnd = this.start;
+    this.#boundAt = this.start + STRUCTURE_BYTES_MAX;
+    if (!this.isAtStop) this.tokens.push(this.token());
   }
 
   /** `;`, the end, or a broken literal. */
   get isAtStop(): boolean {
-    const { kind } = this.lexer;
-    return kind === 'end' || kind === 'error' || this.lexer.isSymbol(';');
-  }
-
-  /** Whether the current token is one of these words. */
-  isWord(...words: readonly string[]): boolean {
-    return words.some((word) => this.lexer.isWord(word));
-  }
-
-  isSymbol(symbol: string): boolean {
-    return this.lexer.isSymbol(symbol);
-  }
-
-  /** Keeps the current token and what follows, at most `max` tokens, until `keepNothing`. */
-  keep(max: number): Token[] {
-    this.#kept = [this.lexer.token()];
-    this.#keptMax = max;
-    return this.#kept;
-  }
-
-  keepNothing(): void {
-    this.#kept = null;
+    return this.kind === 'end' || this.kind === 'error' || this.isSymbol(';');
   }
 
   /** Goes on by one token, not beyond a stop. */
@@ -81,34 +64,34 @@ export class TokenStream {
   /** Goes on by one token, also over a `;`. */
   step(): void {
     const isDrop = this.isWord('DROP');
-    this.namesRecycle ||= this.lexer.isRecycleName;
-    this.end = this.lexer.end;
+    this.namesRecycle ||= this.isRecycleName;
+    this.takenEnd = this.end;
     // Others wait while a structure is read.
-    if (this.end > this.#boundAt) throw new Unreadable();
-    this.lexer.next();
+    if (this.takenEnd > this.#boundAt) throw new Unreadable();
+    this.next();
     this.hasDrop ||= isDrop && this.isWord(...DROPPABLE);
-    if (this.#kept === null || this.#kept.length >= this.#keptMax) return;
+    if (this.tokens.length >= this.keptMax) return;
     // A broken literal is kept, so that no grammar takes what stands before it for the whole.
-    if (!this.isAtStop || this.lexer.kind === 'error') this.#kept.push(this.lexer.token());
-    if (this.#kept.length >= KEPT_MAX) throw new Unreadable();
+    if (!this.isAtStop || this.kind === 'error') this.tokens.push(this.token());
+    if (this.tokens.length >= KEPT_MAX) throw new Unreadable();
   }
 
   skipToStop(): void {
     while (!this.isAtStop) this.step();
-    if (this.lexer.kind === 'error') this.end = this.lexer.end;
+    if (this.kind === 'error') this.takenEnd = this.end;
   }
 
   /** The same; yields where others may have their turn. */
   *skippingToStop(): Reading<void> {
-    let from = this.end;
+    let from = this.takenEnd;
     this.#boundAt = Number.POSITIVE_INFINITY;
     while (!this.isAtStop) {
       this.step();
-      if (this.end - from < SLICE_BYTES) continue;
-      from = this.end;
+      if (this.takenEnd - from < SLICE_BYTES) continue;
+      from = this.takenEnd;
       yield;
     }
-    if (this.lexer.kind === 'error') this.end = this.lexer.end;
+    if (this.kind === 'error') this.takenEnd = this.end;
   }
 
   /** The rest up to the next stop is no structure any more. */
@@ -142,8 +125,8 @@ export class TokenStream {
   }
 
   get #isBeforeOperand(): boolean {
-    if (this.lexer.kind === 'word') return this.isWord(...BEFORE_OPERANDS);
-    return this.lexer.kind === 'symbol' && OPERATORS.includes(this.lexer.token().text);
+    if (this.kind === 'word') return this.isWord(...BEFORE_OPERANDS);
+    return this.kind === 'symbol' && OPERATORS.includes(this.token().text);
   }
 
   /** Skips all from `(` to after its `)`. */
