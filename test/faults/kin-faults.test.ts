@@ -5,19 +5,20 @@
  * the wire. Afterwards everything is as it was, or all is held; the client's answer is
  * true; a proxy that lives on serves the next client and finishes what was left.
  *
- * A run takes half of a pairwise part of the cells, a long run each event of each scene with each
- * fault.
+ * A run takes a third of a pairwise part of the cells; a long run all of it, and each event of each
+ * scene with one of the faults on one of the servers.
  */
+import { isDeepStrictEqual } from 'node:util';
 import { describe, expect, test } from '@jest/globals';
 import type { RowDataPacket } from 'mysql2/promise';
 import { Dice, seededRandom } from '../support/dice.js';
 import { pairwise } from '../support/pairs.js';
 import { until } from '../support/poll.js';
-import { sample, seedFor } from '../support/sample.js';
+import { isLong, sample, seedFor } from '../support/sample.js';
 import { SERVER_NAMES, type ServerName } from '../support/server-set.js';
 import { connect } from '../support/servers.js';
 import type { TapEvent } from '../support/wire-tap.js';
-import { isComplete, isMeant, nth } from './cells.js';
+import { isComplete, isMeant, nth, numbersOf } from './cells.js';
 import { type Fault, type FaultRig, openFaultRig } from './fault-rig.js';
 import { type End, KIN_SCENES, type KinScene, type Place, schemasOf } from './kin-scenes.js';
 import { type Outcome, type Said, say } from './say-drop.js';
@@ -87,12 +88,15 @@ class Cells {
   }
 
   async run(): Promise<void> {
-    const kinds = kindsOfRun().filter(({ server }) => server === this.#name);
+    const pairs = pairsOfRun();
+    const kinds = (isComplete || isLong ? allKinds() : pairs).filter(
+      ({ server }) => server === this.#name,
+    );
     for (const scene of KIN_SCENES) {
       const ofScene = kinds.filter((kind) => kind.scene === scene.title);
       if (ofScene.length === 0) continue;
       const events = scene.events ?? (await this.#countEvents(scene));
-      const cells = ofScene.flatMap((kind) => cellsOf(kind, events)).filter(isMeant);
+      const cells = ofScene.flatMap((kind) => cellsOf(kind, events, pairs)).filter(isMeant);
       for (const cell of cells) await this.#strike(scene, cell);
       const ends = [...this.#ends].map(([end, count]) => `${count} ${end}`).join(', ');
       process.stdout.write(`${this.#name}: ${scene.title}, ${events} events; ${ends}\n`);
@@ -219,9 +223,8 @@ function isCounted({ counts }: KinScene, fault: Fault | null): (event: TapEvent)
   };
 }
 
-/** Half of the pairs, with each value in one of them at least; another half by another seed. */
-function kindsOfRun(): readonly Kind[] {
-  if (isComplete) return allKinds();
+/** A third of the pairs, with each value in one of them at least; in a long run all. */
+function pairsOfRun(): readonly Kind[] {
   const pairs = pairwise(allKinds(), diceOf('kinds'));
   return sample(pairs, { name: 'kinds', share: 0.35, kind: (kind) => Object.values(kind) });
 }
@@ -237,14 +240,20 @@ function allKinds(): readonly Kind[] {
   );
 }
 
-function cellsOf(kind: Kind, events: number): readonly Cell[] {
-  const { server, scene, fault } = kind;
+function cellsOf(kind: Kind, events: number, pairs: readonly Kind[]): readonly Cell[] {
+  const { server, scene, fault, quarter } = kind;
   const count = fault === 'proxy killed' ? Math.ceil(events * 1.5) : events;
   const size = Math.ceil(count / QUARTERS.length);
-  const begin = size * QUARTERS.indexOf(kind.quarter);
-  const numbers = isComplete
-    ? Array.from({ length: size }, (_, index) => begin + index + 1)
-    : [begin + 1 + diceOf(Object.values(kind).join()).below(size)];
+  const begin = size * QUARTERS.indexOf(quarter);
+  const there = allKinds().filter((one) => one.scene === scene && one.quarter === quarter);
+  const isPicked = pairs.some((pair) => isDeepStrictEqual(pair, kind));
+  const numbers = numbersOf({
+    title: scene,
+    events: size,
+    turn: there.findIndex((one) => isDeepStrictEqual(one, kind)),
+    faults: there.length,
+    picked: isPicked ? 1 + diceOf(Object.values(kind).join()).below(size) : null,
+  }).map((nr) => begin + nr);
   return numbers.map((nr) => ({ fault, nr, name: `${server} / ${scene} / ${fault} / ${nr}` }));
 }
 
