@@ -32,11 +32,12 @@ import {
   Unreadable,
 } from './reading.js';
 import { recycleSchemaWriteOf, unread } from './recycle-schema-write.js';
-import { type EnabledKinds, mayBeOurs, mentionsRecycle } from './trigger-scan.js';
+import { mayBeOurs, mentionsRecycle } from './trigger-scan.js';
 import {
   kindOf,
   NOT_OURS,
   type Piece,
+  type Protected,
   recycleSchemaWriteIn,
   refusedVerdict,
   tablesOf,
@@ -137,7 +138,8 @@ interface Context {
 function* classifyText(bytes: Uint8Array, mode: LexMode, context: Context): Reading<Verdict> {
   const { options } = context;
   // A long text was searched for the words before.
-  const mayBe = bytes.length > LONG_SLICE_BYTES || mayBeOurs(bytes, 0, bytes.length, options);
+  const mayBe =
+    bytes.length > LONG_SLICE_BYTES || mayBeOurs(bytes, 0, bytes.length, options.protect);
   if (!mayBe && mode.inRecycle !== true) return NOT_OURS;
   const all = yield* classifyingStatements(bytes, mode, context);
   const [first] = all;
@@ -201,7 +203,7 @@ export function* classifyingStatements(
         start: next,
         end: bytes.length,
         next: null,
-        verdict: openVerdict(rest, known, options),
+        verdict: openVerdict(rest, known, options.protect),
       });
       break;
     }
@@ -219,10 +221,10 @@ function wholeOf(bytes: Uint8Array, verdict: Verdict): Piece {
 function openVerdict(
   rest: Uint8Array,
   { inRecycle = false }: KnownMode,
-  options: EnabledKinds,
+  protect: Protected | undefined,
 ): Verdict {
   if (inRecycle !== false) return { kind: 'recycle-schema-write', how: 'unclear' };
-  if (!mayBeOurs(rest, 0, rest.length, options)) return NOT_OURS;
+  if (!mayBeOurs(rest, 0, rest.length, protect)) return NOT_OURS;
   return unread(rest, 'a statement before it may change how it is read');
 }
 
@@ -262,7 +264,7 @@ function* statementVerdict(
   const { shape } = statement;
   const { options } = context;
   if (shape === 'compound' || shape === 'set-statement') {
-    return bodyVerdict(shape, statement, source, options);
+    return bodyVerdict(shape, statement, source, options.protect);
   }
   if (shape === 'program') {
     return statement.isComplete || !statement.hasDrop
@@ -276,10 +278,12 @@ function* statementVerdict(
     case 'CREATE':
       return createVerdict(tokens, statement, source);
     case 'TRUNCATE':
-      if (options.truncates !== true) return unexplained(statement);
+      if (options.protect?.has('truncate') !== true) return unexplained(statement);
       return truncateVerdict(tokens, statement, source);
     case 'ALTER':
-      return options.partitions === true ? alterVerdict(tokens, statement, source) : NOT_OURS;
+      return options.protect?.has('drop-partition') === true
+        ? alterVerdict(tokens, statement, source)
+        : NOT_OURS;
     case 'PREPARE': {
       const text = statement.isCut ? null : parsePrepare(tokens, source);
       if (text === null) return unclear('this PREPARE is not understood');
@@ -326,8 +330,8 @@ function* dynamicVerdict(
   const { flavour, versionId, inRecycle = false } = mode;
   const open = { flavour, versionId, inRecycle };
   const modes = [mode, ...(inner.length > GUESSED_BYTES_MAX ? [] : hypotheses(open, inner))];
-  const { truncates = false, partitions = false } = around;
-  const options = { multiStatements: false, isPrepared: true, truncates, partitions };
+  const { protect } = around;
+  const options = { multiStatements: false, isPrepared: true, protect };
   for (const one of modes) {
     if (one !== mode) work.readAgain();
     const verdict = yield* classifyText(inner, one, { options, work, nested: nested + 1 });
@@ -337,7 +341,7 @@ function* dynamicVerdict(
       return { ...refusedVerdict(form, [wholeOf(inner, verdict)]), source: from };
     }
   }
-  if (inner.length > GUESSED_BYTES_MAX && mayBeOurs(inner, 0, inner.length, options)) {
+  if (inner.length > GUESSED_BYTES_MAX && mayBeOurs(inner, 0, inner.length, protect)) {
     return unclear('the text that it prepares is too long');
   }
   // MySQL 5.6 reads `D@0052OP` as DROP if the client says that it speaks in `filename`.
@@ -348,7 +352,7 @@ function* dynamicVerdict(
   // What isn't ASCII may become other bytes, which break a line or a word.
   const isConverted = mode.charset !== 'utf8' && inner.some((byte) => byte >= 0x80);
   const mayDiffer = isConverted || decoded !== latin1;
-  return mayDiffer && mayBeOurs(Buffer.from(decoded, 'latin1'), 0, decoded.length, options)
+  return mayDiffer && mayBeOurs(Buffer.from(decoded, 'latin1'), 0, decoded.length, protect)
     ? unclear('its text is converted before it is read')
     : NOT_OURS;
 }

@@ -16,7 +16,7 @@ interface Parser {
 let parser: Parser | null = null;
 
 /** Loads the library, which takes about 35 ms, before the first statement needs it. */
-export async function warmCrossCheck(): Promise<void> {
+export function warmCrossCheck(): void {
   parser ??= loadParser();
 }
 

@@ -12,7 +12,7 @@ import type { Token } from './lex/lexer.js';
 import { TokenStream } from './lex/token-stream.js';
 import { OPENERS, readBodyStatement, readProgramHead } from './program.js';
 import { NAMES_MAX, type Reading } from './reading.js';
-import type { EnabledKinds } from './trigger-scan.js';
+import type { Protected } from './verdict.js';
 
 /**
  * `program`: creates or alters a stored program; what is in its body doesn't run now. `compound`
@@ -40,7 +40,9 @@ export interface Statement {
   readonly next: number | null;
 }
 
-export interface ReadOptions extends EnabledKinds {
+export interface ReadOptions {
+  /** Default: none. */
+  readonly protect?: Protected | undefined;
   /** CLIENT_MULTI_STATEMENTS is on: after a `;` another statement may come. */
   readonly multiStatements: boolean;
   /** It is not executed now, but by another command, which isn't looked at. */
@@ -100,13 +102,13 @@ function endsInNul(bytes: Uint8Array, start: number, end: number, mode: LexMode)
 function* readStatement(
   stream: TokenStream,
   { flavour }: LexMode,
-  { keepsAll = false, partitions = false }: ReadOptions,
+  { keepsAll = false, protect }: ReadOptions,
 ): Reading<Statement> {
   const { start, tokens } = stream;
   const mayBeBody = flavour === 'mariadb' && stream.isWord('SET', 'DECLARE', ...OPENERS);
   if (stream.isWord(...READ_WHOLE)) {
     stream.keptMax = LISTED_TOKENS_MAX;
-  } else if (mayBeBody || keepsAll || (partitions && stream.isWord('ALTER'))) {
+  } else if (mayBeBody || keepsAll || (stream.isWord('ALTER') && protect?.has('drop-partition'))) {
     stream.keptMax = Number.POSITIVE_INFINITY;
   }
   let shape: StatementShape = 'plain';

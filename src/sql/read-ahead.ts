@@ -8,8 +8,7 @@ import { classifyingStatements, underAllModes, type Work } from './classify.js';
 import type { KnownMode, LexMode } from './lex/lex-mode.js';
 import { mayConcernName } from './named-statement.js';
 import type { Reading } from './reading.js';
-import type { EnabledKinds } from './trigger-scan.js';
-import type { Verdict } from './verdict.js';
+import type { Protected, Verdict } from './verdict.js';
 
 export interface OwnPiece {
   /** The offset where the server begins to read it: after the `;` before it. */
@@ -25,7 +24,8 @@ export interface Ahead {
 }
 
 /** Which statements are looked at by themselves. */
-export interface Wanted extends EnabledKinds {
+export interface Wanted {
+  readonly protect?: Protected | undefined;
   readonly isOurs: (verdict: Verdict) => boolean;
   /** What is none of ours, but may prepare, execute or deallocate a drop by its name, too. */
   readonly names: boolean;
@@ -44,10 +44,10 @@ export function* readingAhead(
 function* readUnder(
   bytes: Uint8Array,
   mode: LexMode,
-  { isOurs, names, ...enabled }: Wanted,
+  { isOurs, names, protect }: Wanted,
   work: Work,
 ): Reading<Ahead> {
-  const context = { options: { multiStatements: true, ...enabled }, work, nested: 0 };
+  const context = { options: { multiStatements: true, protect }, work, nested: 0 };
   const pieces = yield* classifyingStatements(bytes, mode, context, isOurs);
   const starts = pieces.map((_piece, index) => pieces[index - 1]?.next ?? 0);
   const found = pieces.findIndex(

@@ -6,11 +6,12 @@
  * word), so where `classify` finds something, these bytes hold `drop` and one of `table`,
  * `database`, `schema`, `sequence`; or `prepare` or `immediate`, whose text may be spelled in any
  * way; or `create` and `replace`; or the beginning of a name of undrop's own schemas; if they
- * are enabled, `truncate`, or `alter`, `truncate` and `partition` (an ALTER
+ * are protected, `truncate`, or `alter`, `truncate` and `partition` (an ALTER
  * TABLE … DROP PARTITION has `drop` and `table`). SQL_LOG_BIN is shown as well, because a drop
  * under it is recorded differently.
  */
 import { LONG_SLICE_BYTES, type Reading } from './reading.js';
+import type { Protected } from './verdict.js';
 
 /** Makes a letter lower case. */
 const LOWER = 0x20;
@@ -37,22 +38,14 @@ const ALTER = wordOf('alter');
 const PARTITION = wordOf('partition');
 const SQL_LOG_BIN = wordOf('sql_log_bin');
 
-/** What is looked for beside what is always ours. */
-export interface EnabledKinds {
-  /** TRUNCATE; default: it is none of ours. */
-  readonly truncates?: boolean;
-  /** ALTER TABLE … DROP PARTITION and TRUNCATE PARTITION; default: they are none of ours. */
-  readonly partitions?: boolean;
-}
-
-const NOTHING_MORE: EnabledKinds = {};
+const NOTHING_MORE: Protected = new Set();
 
 /** Whether `bytes[start, end)`, the text of one statement packet, has to be classified. */
 export function mayBeOurs(
   bytes: Uint8Array,
   start: number,
   end: number,
-  enabled: EnabledKinds = NOTHING_MORE,
+  protect: Protected = NOTHING_MORE,
 ): boolean {
   let drop = false;
   let replace = false;
@@ -86,8 +79,8 @@ export function mayBeOurs(
         hasWord(bytes, start, end, SEQUENCE))) ||
     (replace && hasWord(bytes, start, end, CREATE)) ||
     (truncate &&
-      (enabled.truncates === true ||
-        (enabled.partitions === true &&
+      (protect.has('truncate') ||
+        (protect.has('drop-partition') &&
           hasWord(bytes, start, end, PARTITION) &&
           hasWord(bytes, start, end, ALTER))))
   );
@@ -112,25 +105,26 @@ const WORDS = new RegExp(
 const CARRIED_BYTES = 8;
 
 /** The same look at a long text, slice by slice; variables don't count. */
-export function* readingMayBeOurs(bytes: Uint8Array, enabled: EnabledKinds): Reading<boolean> {
+export function* readingMayBeOurs(bytes: Uint8Array, protect: Protected): Reading<boolean> {
   const seen = new Set<string>();
   for (let at = 0; at < bytes.length; at += LONG_SLICE_BYTES) {
     const slice = bytes.subarray(Math.max(0, at - CARRIED_BYTES), at + LONG_SLICE_BYTES);
-    for (const [word] of Buffer.from(slice).toString('latin1').matchAll(WORDS))
-      seen.add(word.toLowerCase());
-    if (areOurs(seen, enabled)) return true;
+    const text = Buffer.from(slice).toString('latin1');
+    for (const [word] of text.matchAll(WORDS)) seen.add(word.toLowerCase());
+    if (areOurs(seen, protect)) return true;
     yield;
   }
   return false;
 }
 
-function areOurs(seen: ReadonlySet<string>, { truncates, partitions }: EnabledKinds): boolean {
+function areOurs(seen: ReadonlySet<string>, protect: Protected): boolean {
   if (['prepare', 'immediate', '_undrop'].some((word) => seen.has(word))) return true;
   const drops = ['table', 'schema', 'database', 'sequence'].some((word) => seen.has(word));
   if (seen.has('drop') && drops) return true;
   if (seen.has('create') && seen.has('replace')) return true;
   if (!seen.has('truncate')) return false;
-  return truncates === true || (partitions === true && seen.has('partition') && seen.has('alter'));
+  if (protect.has('truncate')) return true;
+  return protect.has('drop-partition') && seen.has('partition') && seen.has('alter');
 }
 
 function hasWord(bytes: Uint8Array, start: number, end: number, word: Uint8Array): boolean {

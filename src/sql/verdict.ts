@@ -7,7 +7,6 @@
 import { assertNever } from '../assert.js';
 import type { DropTableStatement } from './grammar/drop-table.js';
 import type { TableName } from './grammar/table-name.js';
-import type { EnabledKinds } from './trigger-scan.js';
 import { isRecycleName } from './trigger-scan.js';
 
 /** The form of the statement in which a refused drop came. */
@@ -158,13 +157,8 @@ export type Protection =
   | 'truncate'
   | 'drop-partition';
 
-/** What is looked for where `protect` is protected. */
-export function enabledKinds(protect: ReadonlySet<Protection>): Required<EnabledKinds> {
-  return {
-    truncates: protect.has('truncate'),
-    partitions: protect.has('drop-partition'),
-  };
-}
+/** TRUNCATE and DROP PARTITION are ours only if these have them. */
+export type Protected = Pick<ReadonlySet<Protection>, 'has'>;
 
 /** Whether `verdict` has a part of a kind that UNDROP_PROTECT names, or that is never let go. */
 export function isProtected(verdict: Verdict, protect: ReadonlySet<Protection>): boolean {

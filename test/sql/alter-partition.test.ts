@@ -8,13 +8,13 @@ import { quoteClientName } from '../../src/sql/lex/client-charset.js';
 import { readingAhead } from '../../src/sql/read-ahead.js';
 import { readAtOnce } from '../../src/sql/reading.js';
 import { mayBeOurs } from '../../src/sql/trigger-scan.js';
-import type { Verdict } from '../../src/sql/verdict.js';
+import type { Protection, Verdict } from '../../src/sql/verdict.js';
 import { classify, classifyUnderAll } from '../support/classify.js';
 import fc from '../support/properties.js';
 import { rounds } from '../support/sample.js';
 import { describeVerdict, latin1, lexMode, type ServerKey } from './describe-verdict.js';
 
-const PARTITIONS = { multiStatements: true, partitions: true };
+const PARTITIONS = { multiStatements: true, protect: new Set<Protection>(['drop-partition']) };
 const ALL: readonly ServerKey[] = ['mysql-9.7', 'mysql-5.6', 'mariadb-10.11', 'mariadb-11.8'];
 const MARIADB = ALL.slice(2);
 const MYSQL = ALL.slice(0, 2);
@@ -180,8 +180,8 @@ describe('ALTER TABLE of partitions', () => {
     for (const [sql] of ON_ALL) {
       if (/drop table|_undrop/i.test(sql)) continue;
       for (const server of ALL) {
-        for (const options of [{}, { truncates: true }]) {
-          const verdict = read(sql, server, { ...PARTITIONS, partitions: false, ...options });
+        for (const protect of [[], ['truncate']] as const) {
+          const verdict = read(sql, server, { ...PARTITIONS, protect: new Set(protect) });
           expect([sql, verdict]).toEqual([sql, 'not-ours']);
         }
       }
@@ -190,16 +190,16 @@ describe('ALTER TABLE of partitions', () => {
 
   test('is no TRUNCATE, nor the other way round', () => {
     const sql = 'ALTER TABLE a TRUNCATE PARTITION p; TRUNCATE b';
-    const kinds = (enabled: object) => {
+    const kinds = (...protect: readonly Protection[]) => {
       const verdict = classify(Buffer.from(sql), lexMode('mysql-9.7'), {
         multiStatements: true,
-        ...enabled,
+        protect: new Set(protect),
       });
       return verdict.kind === 'refused' ? verdict.statements.map((one) => one.verdict.kind) : [];
     };
-    expect(kinds({ truncates: true })).toEqual(['not-ours', 'drop-table']);
-    expect(kinds({ partitions: true })).toEqual(['drop-table', 'not-ours']);
-    expect(kinds({ partitions: true, truncates: true })).toEqual(['drop-table', 'drop-table']);
+    expect(kinds('truncate')).toEqual(['not-ours', 'drop-table']);
+    expect(kinds('drop-partition')).toEqual(['drop-table', 'not-ours']);
+    expect(kinds('drop-partition', 'truncate')).toEqual(['drop-table', 'drop-table']);
   });
 
   test('is not the same as another of other partitions', () => {
@@ -227,11 +227,12 @@ describe('ALTER TABLE of partitions', () => {
   test('is what a text of several is read up to', () => {
     const text = Buffer.from('DO 1; ALTER TABLE a DROP PARTITION p; DO 2');
     const isOurs = ({ kind }: Verdict) => kind !== 'not-ours';
-    const ahead = (partitions: boolean) =>
-      readAtOnce(readingAhead(text, lexMode('mysql-9.7'), { isOurs, partitions, names: false }))
-        ?.ours;
-    expect(ahead(true)).toMatchObject({ at: 5, next: text.indexOf(' DO 2') });
-    expect(ahead(false)).toBeNull();
+    const ahead = (...protect: readonly Protection[]) => {
+      const wanted = { isOurs, protect: new Set(protect), names: false };
+      return readAtOnce(readingAhead(text, lexMode('mysql-9.7'), wanted))?.ours;
+    };
+    expect(ahead('drop-partition')).toMatchObject({ at: 5, next: text.indexOf(' DO 2') });
+    expect(ahead()).toBeNull();
   });
 });
 
@@ -249,7 +250,7 @@ describe('the scan for it', () => {
         const isAlter = /alter/i.test(text) && /partition/i.test(text);
         const isOurs = isAlter && /truncate/i.test(text);
         const isDrop = /drop/i.test(text) && /table/i.test(text);
-        expect(mayBeOurs(bytes, from, to, PARTITIONS)).toBe(isDrop || isOurs);
+        expect(mayBeOurs(bytes, from, to, PARTITIONS.protect)).toBe(isDrop || isOurs);
         expect(mayBeOurs(bytes, from, to)).toBe(isDrop);
       }),
       { numRuns: rounds(2_000, 400) },

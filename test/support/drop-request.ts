@@ -25,8 +25,8 @@ export function requestOf({
 }): DropRequest {
   const version = parseServerVersion(VERSIONS[server] ?? server);
   const text = Buffer.from(sql);
-  const enabled = { truncates: true, partitions: true };
-  const verdict = classifyUnderAll(text, version, { multiStatements: true, ...enabled });
+  const protect = new Set(['truncate', 'drop-partition'] as const);
+  const verdict = classifyUnderAll(text, version, { multiStatements: true, protect });
   if (verdict.kind !== 'drop-table') throw new Error(`${sql} is ${verdict.kind}`);
   return {
     text,

@@ -65,7 +65,7 @@ describe('bytes that wait', () => {
         {
           handles: { isWatching: false, watchesNames: false, takes: () => false },
           session: { mayBeInRecycle: false },
-          enabled: {},
+          protect: new Set(),
           isAllAnswered: () => false,
         },
       );

@@ -88,7 +88,7 @@ export class Front implements ClientSide {
 
   async open(): Promise<Opened> {
     const relay = await chooseRelay(this.#settings.relay);
-    await warmCrossCheck();
+    warmCrossCheck();
     return { addresses: await this.#listener.open(), relay };
   }
 

@@ -90,14 +90,7 @@ export class CommandPhase implements GateOwner {
     this.#gate = new CommandGate(this, {
       handles: this.#prepared,
       session: this.lastSeen,
-      enabled: {
-        get truncates() {
-          return protectedKinds(service()).has('truncate');
-        },
-        get partitions() {
-          return protectedKinds(service()).has('drop-partition');
-        },
-      },
+      protect: { has: (kind) => protectedKinds(service()).has(kind) },
       isAllAnswered: () => tracker.idle,
     });
   }

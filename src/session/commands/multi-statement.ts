@@ -13,7 +13,7 @@ import type { KnownMode } from '../../sql/lex/lex-mode.js';
 import { readNamedStatement } from '../../sql/named-statement.js';
 import { type OwnPiece, readingAhead, type Wanted } from '../../sql/read-ahead.js';
 import { unread } from '../../sql/recycle-schema-write.js';
-import { enabledKinds, isProtected } from '../../sql/verdict.js';
+import { isProtected } from '../../sql/verdict.js';
 import {
   type Answered,
   type Intercepted,
@@ -174,7 +174,7 @@ export class MultiStatementRun {
     const { service, prepared } = this.#options.context();
     const { protect } = service;
     const names = prepared.watchesNames;
-    return { isOurs: (verdict) => isProtected(verdict, protect), names, ...enabledKinds(protect) };
+    return { isOurs: (verdict) => isProtected(verdict, protect), names, protect };
   }
 
   // ── pieces ─────────────────────────────────────────────────────────────────────────────────

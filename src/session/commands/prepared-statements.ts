@@ -13,7 +13,7 @@ import { isStorable } from '../../sql/lex/client-charset.js';
 import { clientCharsetOf } from '../../sql/lex/lex-mode.js';
 import { plainNameOf } from '../../sql/named-statement.js';
 import { isRecycleName, mayBeOurs } from '../../sql/trigger-scan.js';
-import { enabledKinds, isProtected } from '../../sql/verdict.js';
+import { isProtected } from '../../sql/verdict.js';
 import { dropSchema } from '../../statements/drop-database/text.js';
 import {
   answerWith,
@@ -199,7 +199,7 @@ function isReadTheSame(text: Buffer, charset: string): boolean {
  */
 function isInnocent(text: Buffer, { service }: DispatchOptions): boolean {
   const letters = text.filter((byte) => byte !== 0);
-  return !mayBeOurs(letters, 0, letters.length, enabledKinds(service.protect));
+  return !mayBeOurs(letters, 0, letters.length, service.protect);
 }
 
 /** What the server makes a statement of, and of which text. */

@@ -13,7 +13,6 @@ import { LONG_SLICE_BYTES, type Reading } from '../../sql/reading.js';
 import { isRecycleName, mentionsRecycle, readingMayBeOurs } from '../../sql/trigger-scan.js';
 import {
   type DropTable,
-  enabledKinds,
   isProtected,
   type Protection,
   type Refused,
@@ -71,7 +70,7 @@ export function* classifyPacket(
   const other = { packet, text: Buffer.alloc(0), verdict: null };
   switch (payload[0]) {
     case COM_QUERY:
-      return yield* classifyQuery(packet, options);
+      break;
     case COM_STMT_PREPARE:
       return yield* classifyText(packet, 'prepare', payload.subarray(1), options);
     case COM_INIT_DB:
@@ -83,10 +82,7 @@ export function* classifyPacket(
     default:
       return { ...other, packetKind: 'unknown' };
   }
-}
-
-function* classifyQuery(packet: Packet, options: ClassifyOptions): Reading<Intercepted | null> {
-  const text = packet.payload.subarray(queryTextOffset(packet.payload, options.capabilities));
+  const text = payload.subarray(queryTextOffset(payload, options.capabilities));
   const taken = yield* classifyText(packet, 'query', text, options);
   const { prepared, server, multiStatements } = options;
   if (!prepared.watchesNames || isMultiStatement(taken, options)) return taken;
@@ -107,7 +103,7 @@ export function classifyByFacts(
   { isPrepared, multiStatements = false }: { isPrepared: boolean; multiStatements?: boolean },
   { server, service }: Pick<InterceptOptions, 'server' | 'service'>,
 ): Promise<VerdictUnderAll> {
-  const read = { multiStatements, isPrepared, ...enabledKinds(service.protect) };
+  const read = { multiStatements, isPrepared, protect: service.protect };
   return inSlices(classifying(text, modeOfSession(server, facts), read));
 }
 
@@ -120,7 +116,7 @@ function* classifyText(
   const kinds = protectedKinds(service);
   const isInRecycle = (server.inRecycle ?? false) !== false;
   if (text.length > LONG_SLICE_BYTES && !isInRecycle) {
-    if (!(yield* readingMayBeOurs(text, enabledKinds(kinds)))) return null;
+    if (!(yield* readingMayBeOurs(text, kinds))) return null;
   }
   const { protectsRecycleSchema = true } = service;
   const mayWriteRecycleSchema = protectsRecycleSchema && (isInRecycle || mentionsRecycle(text));
@@ -128,7 +124,7 @@ function* classifyText(
   // A PREPARE takes no second statement.
   const isSeveral = multiStatements && packetKind === 'query';
   const isPrepared = packetKind === 'prepare';
-  const read = { multiStatements: isSeveral, isPrepared, ...enabledKinds(kinds) };
+  const read = { multiStatements: isSeveral, isPrepared, protect: kinds };
   const verdict = yield* classifying(text, server, read);
   if (verdict.kind !== 'disagree' && !isProtected(verdict, kinds)) return null;
   // What is undrop's own is refused in the mode observe, too.

@@ -12,7 +12,8 @@
  * upload in this very moment; then data that begins like a command that can drop ends the session.
  */
 import { UndropError } from '../../errors.js';
-import { type EnabledKinds, mayBeOurs } from '../../sql/trigger-scan.js';
+import { mayBeOurs } from '../../sql/trigger-scan.js';
+import type { Protected } from '../../sql/verdict.js';
 import {
   COM_CHANGE_USER,
   COM_DROP_DB,
@@ -67,7 +68,7 @@ export interface GateOptions {
   /** Every text of it is shown if its default schema may be a recycle schema. */
   readonly session: Pick<LastSeen, 'mayBeInRecycle'>;
   /** May change while the session lives. */
-  readonly enabled: EnabledKinds;
+  readonly protect: Protected;
   /** True: every command has its whole answer, so no upload is under way. */
   readonly isAllAnswered: () => boolean;
   /** Milliseconds of a clock that nobody sets; default: the process's. */
@@ -80,7 +81,7 @@ export class CommandGate {
   readonly #owner: GateOwner;
   readonly #handles: GateOptions['handles'];
   readonly #session: GateOptions['session'];
-  readonly #enabled: EnabledKinds;
+  readonly #protect: Protected;
   readonly #isAllAnswered: () => boolean;
   readonly #nowMs: () => number;
   /** Bytes of the current packet that pass without a look. */
@@ -103,7 +104,7 @@ export class CommandGate {
     this.#owner = owner;
     this.#handles = options.handles;
     this.#session = options.session;
-    this.#enabled = options.enabled;
+    this.#protect = options.protect;
     this.#isAllAnswered = options.isAllAnswered;
     this.#nowMs = options.nowMs ?? (() => performance.now());
     this.#heldBytesMax = options.heldBytesMax ?? HELD_BYTES_MAX;
@@ -204,7 +205,7 @@ export class CommandGate {
     if (!hasText && (command !== COM_STMT_EXECUTE || this.#handles.isWatching)) return false;
     if (command === COM_QUERY && this.#handles.watchesNames) return false;
     if (hasText && this.#session.mayBeInRecycle) return false;
-    if (hasText && mayBeOurs(chunk, HEADER_BYTES + 1, length, this.#enabled)) return false;
+    if (hasText && mayBeOurs(chunk, HEADER_BYTES + 1, length, this.#protect)) return false;
     this.#lastDataId = 0;
     this.#owner.onCommand(command);
     return true;
@@ -295,7 +296,7 @@ export class CommandGate {
     const isInnocent =
       TEXTS.includes(command) &&
       !isShown &&
-      !mayBeOurs(framed, HEADER_BYTES + 1, length, this.#enabled);
+      !mayBeOurs(framed, HEADER_BYTES + 1, length, this.#protect);
     if (length > HEADER_BYTES && !isInnocent) {
       const payload = Buffer.from(framed.subarray(HEADER_BYTES));
       if (!this.#owner.letThrough({ payload, sequenceId: 0 })) return false;

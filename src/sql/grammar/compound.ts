@@ -5,8 +5,8 @@
 import type { Token } from '../lex/lexer.js';
 import { DROPPABLE } from '../lex/token-stream.js';
 import type { Statement } from '../next-statement.js';
-import { type EnabledKinds, mayBeOurs, mentionsRecycle } from '../trigger-scan.js';
-import { NOT_OURS, refusedVerdict, type Verdict } from '../verdict.js';
+import { mayBeOurs, mentionsRecycle } from '../trigger-scan.js';
+import { NOT_OURS, type Protected, refusedVerdict, type Verdict } from '../verdict.js';
 import type { Source } from './table-name.js';
 
 /**
@@ -17,11 +17,11 @@ export function bodyVerdict(
   form: 'compound' | 'set-statement',
   { start, end, tokens }: Statement,
   { bytes }: Source,
-  options: EnabledKinds,
+  protect: Protected | undefined,
 ): Verdict {
   const mayHoldOurs =
-    tokens.some((_token, at) => isOpening(tokens, at, options)) ||
-    mayBeOurs(bytes, end, bytes.length, options);
+    tokens.some((_token, at) => isOpening(tokens, at, protect)) ||
+    mayBeOurs(bytes, end, bytes.length, protect);
   if (!mayHoldOurs) return NOT_OURS;
   return mentionsRecycle(bytes.subarray(start))
     ? { kind: 'recycle-schema-write', how: 'unclear' }
@@ -29,20 +29,16 @@ export function bodyVerdict(
 }
 
 /** Whether a statement of ours, or one that may run such a text, may begin at a token. */
-function isOpening(
-  tokens: readonly Token[],
-  at: number,
-  { truncates, partitions }: EnabledKinds,
-): boolean {
+function isOpening(tokens: readonly Token[], at: number, protect: Protected | undefined): boolean {
   const wordAt = (index: number) => (tokens[index]?.kind === 'word' ? tokens[index].text : '');
   const next = wordAt(at + 1);
-  const isPartition = partitions === true && next === 'PARTITION';
+  const isPartition = next === 'PARTITION' && protect?.has('drop-partition') === true;
   switch (wordAt(at)) {
     case 'DROP':
       return isPartition || DROPPABLE.includes(next);
     case 'TRUNCATE':
       // TRUNCATE(1, 2) is a function.
-      return isPartition || (truncates === true && tokens[at + 1]?.text !== '(');
+      return isPartition || (protect?.has('truncate') === true && tokens[at + 1]?.text !== '(');
     case 'EXECUTE':
       return next === 'IMMEDIATE';
     case 'OR':

@@ -93,22 +93,15 @@ export function hypotheses(known: KnownMode, bytes: Uint8Array): readonly LexMod
     squareBrackets: squareBrackets ?? false,
     inRecycle: known.inRecycle === true,
   }));
-  const ask = (isOpen: boolean, other: (mode: LexMode) => LexMode) => {
-    if (isOpen) modes = modes.flatMap((mode) => [mode, other(mode)]);
-  };
-  ask(known.ansiQuotes === undefined && bytes.includes(0x22), (mode) => ({
-    ...mode,
-    ansiQuotes: true,
-  }));
-  ask(known.noBackslashEscapes === undefined && bytes.includes(0x5c), (mode) => ({
-    ...mode,
-    noBackslashEscapes: true,
-  }));
-  ask(known.inRecycle === 'perhaps', (mode) => ({ ...mode, inRecycle: true }));
-  ask(squareBrackets === undefined && bytes.includes(0x5b), (mode) => ({
-    ...mode,
-    squareBrackets: true,
-  }));
+  // What may be so as well, if it isn't known and the bytes have what it reads in another way.
+  const open: Partial<LexMode>[] = [];
+  if (known.ansiQuotes === undefined && bytes.includes(0x22)) open.push({ ansiQuotes: true });
+  if (known.noBackslashEscapes === undefined && bytes.includes(0x5c)) {
+    open.push({ noBackslashEscapes: true });
+  }
+  if (known.inRecycle === 'perhaps') open.push({ inRecycle: true });
+  if (squareBrackets === undefined && bytes.includes(0x5b)) open.push({ squareBrackets: true });
+  for (const other of open) modes = modes.flatMap((mode) => [mode, { ...mode, ...other }]);
   return modes;
 }
 

@@ -10,6 +10,7 @@ import {
   HELD_BYTES_MAX,
 } from '../../../src/session/gate/command-gate.js';
 import { TEXT_BYTES_MAX } from '../../../src/session/gate/text-room.js';
+import type { Protection } from '../../../src/sql/verdict.js';
 import * as com from '../../../src/wire/commands.js';
 import { encodePacket, PAYLOAD_BYTES_MAX, type Packet } from '../../../src/wire/framing.js';
 import { MalformedPacketError } from '../../../src/wire/packet-reader.js';
@@ -32,7 +33,7 @@ interface Outcome {
 const UNWATCHED = {
   handles: { isWatching: false, watchesNames: false, takes: () => false },
   session: { mayBeInRecycle: false },
-  enabled: {},
+  protect: new Set<Protection>(),
   isAllAnswered: () => false,
 };
 
@@ -502,7 +503,7 @@ describe('handles of drops', () => {
 
 test('TRUNCATE and its like are shown while they are enabled, at once or in pieces', () => {
   const shown: string[] = [];
-  const enabled = { truncates: false, partitions: false };
+  const protect = new Set<Protection>();
   const partition = 'ALTER TABLE t TRUNCATE PARTITION p';
   const owner: GateOwner = {
     connections: { toServer: () => undefined },
@@ -513,7 +514,7 @@ test('TRUNCATE and its like are shown while they are enabled, at once or in piec
     },
     letLongPass: () => true,
   };
-  const gate = new CommandGate(owner, { ...UNWATCHED, enabled });
+  const gate = new CommandGate(owner, { ...UNWATCHED, protect });
   const feed = () => {
     for (const bytes of [query('TRUNCATE t'), query(partition)]) {
       for (const chunk of [bytes, bytes.subarray(0, 9), bytes.subarray(9)]) gate.feed(chunk);
@@ -522,10 +523,10 @@ test('TRUNCATE and its like are shown while they are enabled, at once or in piec
   };
   const twice = (...texts: string[]) => texts.flatMap((text) => [text, text]);
   expect(feed()).toEqual([]);
-  enabled.truncates = true;
+  protect.add('truncate');
   expect(feed()).toEqual(twice('TRUNCATE t', partition));
-  enabled.truncates = false;
+  protect.delete('truncate');
   expect(feed()).toEqual([]);
-  enabled.partitions = true;
+  protect.add('drop-partition');
   expect(feed()).toEqual(twice(partition));
 });
