@@ -150,6 +150,7 @@ function isWordAt(
   return true;
 }
 
+/** In lower case, in which an underscore is 0x7F. */
 function wordOf(text: string): Uint8Array {
   return Uint8Array.from(text, (letter) => letter.charCodeAt(0) | LOWER);
 }
