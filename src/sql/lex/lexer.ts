@@ -212,6 +212,8 @@ export class Lexer extends CommentReader {
     const second = this.byte(at + 1);
     if (this.byte(at) === ZERO && (second === LOWER_X || second === LOWER_B)) {
       const isOne = second === LOWER_X ? isHexDigit : isBinaryDigit;
+      // A dump has a BLOB of any size as one such number.
+      this.limit = this.textEnd;
       let end = at + 2;
       while (isOne(this.byte(end))) end++;
       if (end > at + 2 && !this.table.isNamePart[this.byte(end)]) {
