@@ -95,11 +95,6 @@ export class Pump {
     };
   }
 
-  /** `onChunk` gets each chunk as it was read, valid during the call. */
-  start(onChunk: (chunk: Buffer) => void): void {
-    this.#source.start(onChunk);
-  }
-
   write(bytes: Buffer): void {
     if (bytes.length === 0 || this.#sink.write(bytes)) return;
     this.#sinkFull = true;

@@ -210,9 +210,6 @@ export class Session {
 
   /** An interception is over; nothing of it is under way any more. */
   onSettled(): void {
-    const phase = this.#phase;
-    // What came after it may be ours as well; then that comes first.
-    if (phase.name === 'commands' && phase.commands.isIntercepting) return;
     if (this.#clientIs === 'gone') this.#endBoth();
     else if (this.#clientIs === 'ended') this.#connections.endServer();
     else if (this.#draining) this.#drainIfIdle();

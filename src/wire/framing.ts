@@ -40,16 +40,13 @@ const NOTHING = Buffer.alloc(0);
 /** Bytes that were pushed and not yet taken. */
 export class GrowingBuffer {
   readonly #usefulBytes: number;
-  #memory: Buffer;
-  #from: number;
-  #to: number;
+  #memory = NOTHING;
+  #from = 0;
+  #to = 0;
 
   /** `usefulBytes`: more than is ever waited for, so that it doesn't grow beyond on a guess. */
   constructor({ usefulBytes = Number.MAX_SAFE_INTEGER } = {}) {
     this.#usefulBytes = usefulBytes;
-    this.#memory = NOTHING;
-    this.#from = 0;
-    this.#to = 0;
   }
 
   get length(): number {

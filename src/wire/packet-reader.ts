@@ -14,13 +14,12 @@ export class MalformedPacketError extends Error {
 export class PacketReader {
   readonly #bytes: Buffer;
   readonly #packet: string;
-  #offset: number;
+  #offset = 0;
 
   /** `packet`: its name in the manual, for the error text. */
   constructor(bytes: Buffer, packet: string) {
     this.#bytes = bytes;
     this.#packet = packet;
-    this.#offset = 0;
   }
 
   get offset(): number {

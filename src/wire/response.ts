@@ -206,7 +206,10 @@ export function* readingQueryResult(capabilities: Capabilities): ResultReader {
     if (payload[0] === 0xfe && payload.length <= endBytesMax)
       return { kind: 'rows', columns, rows };
     if (rows.length >= ROWS_MAX) throw new MalformedPacketError(`More than ${ROWS_MAX} rows.`);
-    rows.push(decodeTextRow(payload));
+    const row = new PacketReader(payload, 'ResultsetRow');
+    const values: (Buffer | null)[] = [];
+    while (row.left > 0) values.push(row.lenencBytesOrNull('column'));
+    rows.push(values);
   }
 }
 
@@ -238,14 +241,6 @@ export function* readingPrepareResult(capabilities: Capabilities): ResultReader 
 /** MariaDB's report of progress, which ends nothing (https://mariadb.com/kb/en/progress-reporting/). */
 function isProgress(payload: Buffer): boolean {
   return payload[0] === 0xff && payload[1] === 0xff && payload[2] === 0xff;
-}
-
-/** ProtocolText::ResultsetRow */
-function decodeTextRow(payload: Buffer): (Buffer | null)[] {
-  const reader = new PacketReader(payload, 'ResultsetRow');
-  const values: (Buffer | null)[] = [];
-  while (reader.left > 0) values.push(reader.lenencBytesOrNull('column'));
-  return values;
 }
 
 function unexpected(where: string, payload: Buffer): MalformedPacketError {

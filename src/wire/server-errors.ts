@@ -14,7 +14,6 @@
 
 // ── MySQL, and MariaDB where it has the same error ──────────────────────────────────────────────
 
-export const ER_CANT_CREATE_TABLE = 1005;
 export const ER_DB_DROP_EXISTS = 1008;
 export const ER_CANT_OPEN_FILE = 1016;
 export const ER_FILE_NOT_FOUND = 1017;
@@ -56,13 +55,11 @@ export const ER_LOCK_OR_ACTIVE_TRANSACTION = 1192;
 export const ER_UNKNOWN_SYSTEM_VARIABLE = 1193;
 export const ER_CRASHED_ON_USAGE = 1194;
 export const ER_CRASHED_ON_REPAIR = 1195;
-export const ER_TOO_MANY_USER_CONNECTIONS = 1203;
 export const ER_LOCK_WAIT_TIMEOUT = 1205;
 export const ER_LOCK_DEADLOCK = 1213;
 export const ER_ROW_IS_REFERENCED = 1217;
 export const ER_WRONG_USAGE = 1221;
 export const ER_CANT_UPDATE_WITH_READLOCK = 1223;
-export const ER_USER_LIMIT_REACHED = 1226;
 export const ER_SPECIFIC_ACCESS_DENIED_ERROR = 1227;
 export const ER_NOT_SUPPORTED_YET = 1235;
 export const ER_SUBQUERY_NO_1_ROW = 1242;
@@ -91,7 +88,6 @@ export const ER_MAX_PREPARED_STMT_COUNT_REACHED = 1461;
 export const ER_PARTITION_MGMT_ON_NONPARTITIONED = 1505;
 export const ER_DROP_PARTITION_NON_EXISTENT = 1507;
 export const ER_DROP_LAST_PARTITION = 1508;
-export const ER_WRONG_PARTITION_NAME = 1567;
 export const ER_CANT_CHANGE_TX_CHARACTERISTICS = 1568;
 export const ER_BAD_LOG_STATEMENT = 1580;
 export const ER_CANT_RENAME_LOG_TABLE = 1581;
@@ -100,10 +96,8 @@ export const ER_ACCESS_DENIED_NO_PASSWORD_ERROR = 1698;
 export const ER_TRUNCATE_ILLEGAL_FK = 1701;
 export const ER_UNKNOWN_PARTITION = 1735;
 export const ER_CANT_EXECUTE_IN_READ_ONLY_TRANSACTION = 1792;
-export const ER_UNKNOWN_ALTER_ALGORITHM = 1800;
 export const ER_TABLESPACE_MISSING = 1812;
 export const ER_MUST_CHANGE_PASSWORD = 1820;
-export const ER_FK_FAIL_ADD_SYSTEM = 1823;
 export const ER_FK_DUP_NAME = 1826;
 export const ER_READ_ONLY_MODE = 1836;
 export const ER_ALTER_OPERATION_NOT_SUPPORTED = 1845;
@@ -111,7 +105,6 @@ export const ER_ALTER_OPERATION_NOT_SUPPORTED_REASON = 1846;
 export const ER_MUST_CHANGE_PASSWORD_LOGIN = 1862;
 export const ER_REFERENCED_TRG_DOES_NOT_EXIST = 3011;
 export const ER_QUERY_TIMEOUT = 3024;
-export const ER_ACCOUNT_HAS_BEEN_LOCKED = 3118;
 export const ER_FK_CANNOT_DROP_PARENT = 3730;
 export const ER_CHECK_CONSTRAINT_NOT_FOUND = 3821;
 export const ER_CHECK_CONSTRAINT_DUP_NAME = 3822;
@@ -134,8 +127,6 @@ export const ER_NOT_SEQUENCE2 = 4090;
 export const ER_UNKNOWN_VIEW = 4092;
 export const ER_VERS_NOT_SUPPORTED = 4137;
 export const ER_BACKUP_LOCK_IS_ACTIVE = 4145;
-/** MariaDB has MySQL's name with a number of its own. */
-export const ER_ACCOUNT_HAS_BEEN_LOCKED_MARIADB = 4151;
 export const ER_UNKNOWN_DATA_TYPE = 4161;
 
 // ── sets ────────────────────────────────────────────────────────────────────────────────────────

@@ -118,8 +118,8 @@ describe.each(['raw handle', 'stream'])('by %s', (way) => {
     const [right, server] = await pair();
     const [a, b] = [streamOf(left), streamOf(right)];
     const [there, back] = [new Pump(a, b), new Pump(b, a)];
-    there.start((chunk) => there.write(chunk));
-    back.start((chunk) => back.write(chunk));
+    a.start((chunk) => there.write(chunk));
+    b.start((chunk) => back.write(chunk));
     left.on('end', () => right.end());
     right.on('end', () => left.end());
     return [client, server];

@@ -47,7 +47,7 @@ function pumped(): { source: FakeStream; sink: FakeStream; pump: Pump } {
   const source = new FakeStream();
   const sink = new FakeStream();
   const pump = new Pump(source, sink);
-  pump.start((chunk) => pump.write(chunk));
+  source.start((chunk) => pump.write(chunk));
   return { source, sink, pump };
 }
 

@@ -75,7 +75,6 @@ class Play {
       },
       toClient: (bytes) => this.#deliver(() => this.client.receive(bytes)),
       toServer: (bytes) => this.#deliver(() => this.server.receive(bytes)),
-      onGreeting: () => undefined,
       secureClient: (hello) => {
         expect(hello).toHaveLength(0);
         this.#deliver(() => this.#relay.clientIsSecure());

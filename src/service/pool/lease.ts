@@ -33,23 +33,18 @@ export class Lease implements TaskConnection {
   readonly #options: LeaseOptions;
   readonly threadId: number;
   /** Why nothing more can be run here. */
-  #broken: Error | null;
+  #broken: Error | null = null;
   /** The connection must not be used by anybody else. */
-  isSpoilt: boolean;
-  #isOver: boolean;
-  #tail: Promise<unknown>;
-  readonly #onError: (error: Error) => void;
+  isSpoilt = false;
+  #isOver = false;
+  #tail: Promise<unknown> = Promise.resolve();
+  readonly #onError = (error: Error) => this.#break(error);
 
   constructor(connection: Connection, client: DriverClient, options: LeaseOptions) {
     this.#connection = connection;
     this.#client = client;
     this.#options = options;
     this.threadId = client.threadId;
-    this.#broken = null;
-    this.isSpoilt = false;
-    this.#isOver = false;
-    this.#tail = Promise.resolve();
-    this.#onError = (error) => this.#break(error);
     client.on('error', this.#onError);
   }
 

@@ -139,13 +139,8 @@ const WITHIN_MS_HELD_UP = 125;
  * rest is done later.
  */
 export class LockWaitBudget {
-  readonly #startMs: number;
-  #leftMs: number;
-
-  constructor() {
-    this.#startMs = performance.now();
-    this.#leftMs = WAIT_MS;
-  }
+  readonly #startMs = performance.now();
+  #leftMs = WAIT_MS;
 
   /** A try was seen waiting for the last `CHECK_MS`. True: it is to be given up. */
   seenWaiting(): boolean {

@@ -344,6 +344,7 @@ export class CommandPhase implements GateOwner {
     if (fromServer.length > 0) this.feedServer(fromServer);
     this.connections.releaseClient();
     if (fromClient.length > 0) this.feedClient(fromClient);
-    this.#options.owner.onSettled();
+    // What came after it may be ours as well; then that comes first.
+    if (this.#state === state) this.#options.owner.onSettled();
   }
 }

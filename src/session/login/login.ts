@@ -61,7 +61,6 @@ export interface LoginOwner {
   readonly security: LoginSecurity;
   toClient(bytes: Buffer): void;
   toServer(bytes: Buffer): void;
-  onGreeting?(greeting: HandshakeV10): void;
   /**
    * The client begins with TLS, of which `clientHello` came already: nothing of it is fed before
    * `clientIsSecure` was called, and nothing is sent to it.
@@ -108,6 +107,10 @@ export class LoginRelay {
   readonly #fromServer = new PacketAssembler(AUTH_BYTES_MAX);
   readonly #fromClient = new PacketAssembler(AUTH_BYTES_MAX);
   #state: State = { name: 'greeting' };
+  /**
+   * The server let in whom it had, or refused in a way that it doesn't count
+   * (reset-host-errors.ts).
+   */
   isSettled = false;
 
   constructor(owner: LoginOwner) {
@@ -119,10 +122,6 @@ export class LoginRelay {
     return this.#state.name;
   }
 
-  /**
-   * The server let in whom it had, or refused in a way that it doesn't count
-   * (reset-host-errors.ts).
-   */
   /** The server has asked, and the client not yet answered. */
   get waitsForClient(): boolean {
     const state = this.#state;
@@ -257,7 +256,6 @@ export class LoginRelay {
     const greeting = decodeHandshakeV10(packet.payload);
     const greeted = { greeting, request: null, nextToClient: packet.sequenceId + 1 };
     this.#state = { name: 'response', greeted };
-    this.#owner.onGreeting?.(greeting);
     const relayed = relayGreeting(packet.payload, greeting, {
       tls: this.#owner.security.offersTls,
     });

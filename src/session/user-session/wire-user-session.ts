@@ -47,22 +47,16 @@ interface Run {
 
 export class WireUserSession implements CommandSession {
   readonly #options: WireUserSessionOptions;
-  readonly #assembler: PacketAssembler;
-  #seeker: MarkerSeeker | null;
-  #markerSent: boolean;
+  readonly #assembler = new PacketAssembler(ANSWER_BYTES_MAX);
+  #seeker: MarkerSeeker | null = null;
+  #markerSent = false;
   /** Reads the answer to the PREPARE that fails, which is nobody's. */
-  #failing: ResultReader | null;
-  #run: Run | null;
-  #failure: Error | null;
+  #failing: ResultReader | null = null;
+  #run: Run | null = null;
+  #failure: Error | null = null;
 
   constructor(options: WireUserSessionOptions) {
     this.#options = options;
-    this.#assembler = new PacketAssembler(ANSWER_BYTES_MAX);
-    this.#seeker = null;
-    this.#markerSent = false;
-    this.#failing = null;
-    this.#run = null;
-    this.#failure = null;
   }
 
   run(commands: readonly SessionCommand[]): Promise<readonly Result[]> {
@@ -178,7 +172,7 @@ export class MarkerSeeker {
   readonly #nonce: Buffer;
   readonly #tracker: ResponseTracker;
   /** Bytes from a packet's edge on that can't be told yet. */
-  #withheld: Buffer;
+  #withheld = NOTHING;
 
   /**
    * `tracker`: has followed the stream up to here, so it knows where a packet starts. `nonce`: what
@@ -188,7 +182,6 @@ export class MarkerSeeker {
     this.text = Buffer.from(`)${nonce}`);
     this.#nonce = Buffer.from(nonce);
     this.#tracker = tracker;
-    this.#withheld = NOTHING;
   }
 
   /**

@@ -30,16 +30,12 @@ class Played {
     fromServer: Buffer.alloc(0),
     fromClient: Buffer.alloc(0),
   };
-  greetings = 0;
   readonly relay = new LoginRelay({
     security: PLAIN,
     secureClient: () => undefined,
     secureServer: () => undefined,
     toClient: (bytes) => this.toClient.push(Buffer.from(bytes)),
     toServer: (bytes) => this.toServer.push(Buffer.from(bytes)),
-    onGreeting: () => {
-      this.greetings++;
-    },
     onDone: (login, rest) => {
       this.login = login;
       this.rest = rest;
@@ -102,7 +98,6 @@ describe.each(logins)('the login of $name', ({ name, login }) => {
     const played = new Played().play(login.spoken, chunksOf);
     expect(without(played.clientGot, ...masks)).toBe(without(of('server'), ...masks));
     expect(without(played.serverGot, [4, 4], [32, 4])).toBe(without(of('client'), [4, 4], [32, 4]));
-    expect(played.greetings).toBe(1);
     expect(played.login === null).toBe(isDenied);
     expect(played.relay.state).toBe(isDenied ? 'authentication' : 'done');
   });
@@ -301,7 +296,7 @@ test.each(['mysql-9.7', 'mysql-5.6', 'mariadb-10.11', 'mariadb-11.8'])(
       const played = new Played();
       for (const chunk of chunks) played.relay.feedServer(chunk);
       expect(played.clientGot.equals(answer)).toBe(true);
-      expect(played.greetings).toBe(0);
+      expect(played.relay.state).toBe('greeting');
     }
   },
 );
