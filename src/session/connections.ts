@@ -6,6 +6,7 @@
  * nothing that came outside of TLS is handed on.
  */
 import type { Socket } from 'node:net';
+import { assert } from '../assert.js';
 import { type ByteStream, openByteStream, Pump } from '../relay/byte-stream.js';
 import { behindDoor, endSoon } from '../relay/sockets.js';
 import { abandonLogin } from './dial/abandon-login.js';
@@ -80,16 +81,10 @@ export class SessionConnections {
     this.#toServer?.write(bytes);
   }
 
-  whenSent(run: () => void): void {
-    this.#toServer?.whenEmpty(run);
-  }
-
-  holdClient(): void {
-    this.#toServer?.hold();
-  }
-
-  releaseClient(): void {
-    this.#toServer?.release();
+  /** What carries the bytes of the client; another one after TLS. */
+  get clientPump(): Pump {
+    assert(this.#toServer !== null, 'nothing is held before the server is dialled');
+    return this.#toServer;
   }
 
   /**

@@ -122,13 +122,3 @@ export function encodeComQuery(text: Uint8Array, capabilities: Capabilities): Bu
     : [COM_QUERY];
   return Buffer.concat([Buffer.from(head), text]);
 }
-
-export function encodeComStmtPrepare(text: Uint8Array): Buffer {
-  return Buffer.concat([Buffer.of(COM_STMT_PREPARE), text]);
-}
-
-export function encodeComStmtClose(statementId: number): Buffer {
-  const payload = Buffer.of(COM_STMT_CLOSE, 0, 0, 0, 0);
-  payload.writeUInt32LE(statementId, 1);
-  return payload;
-}

@@ -3,12 +3,7 @@
  */
 import { describe, expect, test } from '@jest/globals';
 import { CLIENT_QUERY_ATTRIBUTES } from '../../src/wire/capabilities.js';
-import {
-  encodeComQuery,
-  encodeComStmtClose,
-  encodeComStmtPrepare,
-  queryTextOffset,
-} from '../../src/wire/commands.js';
+import { encodeComQuery, queryTextOffset } from '../../src/wire/commands.js';
 import { MalformedPacketError } from '../../src/wire/packet-reader.js';
 import { truncations } from '../support/chunks.js';
 import { conversation, payload } from '../support/conversation.js';
@@ -159,10 +154,5 @@ describe('of ours', () => {
       expect(bytes[0]).toBe(3);
       expect(bytes.subarray(queryTextOffset(bytes, capabilities)).toString()).toBe('SELECT 1');
     }
-  });
-
-  test('a PREPARE has no attributes, a CLOSE has its id', () => {
-    expect(encodeComStmtPrepare(Buffer.from('DO 1')).toString('hex')).toBe('16444f2031');
-    expect(encodeComStmtClose(0x01020304).toString('hex')).toBe('1904030201');
   });
 });

@@ -8,6 +8,7 @@
  */
 import { assert } from '../../assert.js';
 import type { UndropError } from '../../errors.js';
+import type { Pump } from '../../relay/byte-stream.js';
 import { ResponseTracker } from '../../relay/response-tracker.js';
 import type { Reading } from '../../sql/reading.js';
 import type { DropService, Intercepted, Interception } from '../../statements/intercepted.js';
@@ -59,6 +60,7 @@ type State =
 export class CommandPhase implements GateOwner {
   readonly connections: SessionConnections;
   readonly #options: CommandPhaseOptions;
+  readonly #clientPump: Pump;
   readonly #login: Login;
   readonly #gate: CommandGate;
   readonly tracker: ResponseTracker;
@@ -81,6 +83,7 @@ export class CommandPhase implements GateOwner {
     this.#login = login;
     this.#options = options;
     this.connections = options.connections;
+    this.#clientPump = options.connections.clientPump;
     this.lastSeen = new LastSeen(login);
     this.#multiStatements = hasFlag(login.capabilities, CLIENT_MULTI_STATEMENTS);
     this.#prepared = new PreparedDrops(login.server);
@@ -141,7 +144,7 @@ export class CommandPhase implements GateOwner {
       const goOn = this.#onStopped;
       assert(goOn !== null, 'the gate stops only for a reason');
       this.#onStopped = null;
-      this.connections.holdClient();
+      this.#clientPump.hold();
       goOn(rest).catch((error: unknown) => this.#options.owner.onFailure(error));
     } else if (this.#place !== null) {
       this.#leaveRoom(this.#place);
@@ -242,7 +245,7 @@ export class CommandPhase implements GateOwner {
   #leaveRoom(place: RoomInUse): void {
     if (this.#gate.holdsLong) return;
     this.#place = null;
-    this.connections.whenSent(() => place.leave());
+    this.#clientPump.whenEmpty(() => place.leave());
   }
 
   /** The marker finds the command's place in the stream; then it goes over the bridge. */
@@ -342,7 +345,7 @@ export class CommandPhase implements GateOwner {
     if (this.#over.signal.aborted) return;
     if (this.#place !== null) this.#leaveRoom(this.#place);
     if (fromServer.length > 0) this.feedServer(fromServer);
-    this.connections.releaseClient();
+    this.#clientPump.release();
     if (fromClient.length > 0) this.feedClient(fromClient);
     // What came after it may be ours as well; then that comes first.
     if (this.#state === state) this.#options.owner.onSettled();

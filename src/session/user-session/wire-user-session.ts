@@ -10,7 +10,7 @@ import { assert } from '../../assert.js';
 import type { ResponseTracker } from '../../relay/response-tracker.js';
 import type { CommandSession, SessionCommand } from '../../steps/session/user-session.js';
 import type { Capabilities } from '../../wire/capabilities.js';
-import { encodeComQuery, encodeComStmtClose, encodeComStmtPrepare } from '../../wire/commands.js';
+import { COM_STMT_CLOSE, COM_STMT_PREPARE, encodeComQuery } from '../../wire/commands.js';
 import { encodePacket, HEADER_BYTES, PacketAssembler } from '../../wire/framing.js';
 import { MalformedPacketError } from '../../wire/packet-reader.js';
 import {
@@ -137,14 +137,18 @@ function coded(
   capabilities: Capabilities,
 ): { readonly payload: Buffer; readonly reader: ResultReader | null } {
   if (command.kind === 'close') {
-    return { payload: encodeComStmtClose(command.statementId), reader: null };
+    const payload = Buffer.of(COM_STMT_CLOSE, 0, 0, 0, 0);
+    payload.writeUInt32LE(command.statementId, 1);
+    return { payload, reader: null };
   }
   const isPrepare = command.kind === 'prepare';
   const reader = isPrepare ? readingPrepareResult(capabilities) : readingQueryResult(capabilities);
   reader.next();
   if (command.kind === 'packet') return { payload: command.payload, reader };
   const { text } = command;
-  const payload = isPrepare ? encodeComStmtPrepare(text) : encodeComQuery(text, capabilities);
+  const payload = isPrepare
+    ? Buffer.concat([Buffer.of(COM_STMT_PREPARE), text])
+    : encodeComQuery(text, capabilities);
   return { payload, reader };
 }
 
