@@ -24,3 +24,14 @@ export const systemClock: Clock = {
     await setTimeout(delayMs, undefined, { signal }).catch(() => undefined);
   },
 };
+
+/** What `work` resolves to; null if it takes longer, and what becomes of it then is not heard of. */
+export async function withinMs<T>(limitMs: number, work: Promise<T>): Promise<T | null> {
+  const over = new AbortController();
+  const late = setTimeout(limitMs, null, { signal: over.signal }).catch(() => null);
+  try {
+    return await Promise.race([work, late]);
+  } finally {
+    over.abort();
+  }
+}

@@ -7,7 +7,7 @@
  * services have ended, or had their time for that, before new ones begin.
  */
 import { assert } from '../../assert.js';
-import { systemClock } from '../../clock.js';
+import { systemClock, withinMs } from '../../clock.js';
 import type { Log } from '../../log.js';
 import { serialize } from '../../recovery/reconcile.js';
 import { describeAddress } from '../../service/errors.js';
@@ -16,7 +16,7 @@ import type { ServerAddress } from '../../service/pool/pools.js';
 import { resolveUpstream } from '../../session/dial/dial.js';
 import type { ProxySettings } from '../settings.js';
 import type { ActiveDrops } from './front.js';
-import { ProxyServices, type ProxyServicesOptions, withinMs } from './proxy-services.js';
+import { ProxyServices, type ProxyServicesOptions } from './proxy-services.js';
 
 /** How often the servers are asked which one takes writes: a login each time. */
 const CHECK_EVERY_MS = 5_000;

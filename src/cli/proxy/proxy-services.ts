@@ -6,9 +6,8 @@
  * refused, and it is tried again. On a read-only server nothing is written: a replica's ledger is
  * its source's, and so are the drops that it says are under way.
  */
-import { setTimeout as sleep } from 'node:timers/promises';
 import { isDeepStrictEqual } from 'node:util';
-import { systemClock } from '../../clock.js';
+import { systemClock, withinMs } from '../../clock.js';
 import { ensureLedger } from '../../ledger/tables.js';
 import { type Collector, startCollector } from '../../lifecycle/collector.js';
 import type { ClocksByServer } from '../../lifecycle/leader/grace.js';
@@ -154,11 +153,6 @@ function lifecycleSettings(settings: ProxySettings): LifecycleSettings {
 }
 
 type LedgerIs = 'ready' | 'not-ready' | 'read-only';
-
-/** What `work` resolves to; null if it takes longer. */
-export async function withinMs<T>(limitMs: number, work: Promise<T>): Promise<T | null> {
-  return Promise.race([work, sleep(limitMs, null, { ref: false })]);
-}
 
 async function makeLedger({ pool, log }: ProxyServicesOptions): Promise<LedgerIs> {
   try {

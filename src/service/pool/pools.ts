@@ -12,7 +12,7 @@ import { readFileSync } from 'node:fs';
 import type { Connection, ConnectionPool } from '@databases/mysql';
 import type { ConnectionOptions, Connection as DriverConnection } from 'mysql2/promise';
 import { assert } from '../../assert.js';
-import { systemClock } from '../../clock.js';
+import { withinMs } from '../../clock.js';
 import { UndropError } from '../../errors.js';
 import type { Log } from '../../log.js';
 import { ER_NO_SUCH_THREAD } from '../../wire/server-errors.js';
@@ -348,10 +348,7 @@ class Pool implements OwnedPool {
 
   async #dispose(): Promise<void> {
     const { main, side } = this.#pools;
-    const closed = Promise.all([main.dispose(), side.dispose()]);
-    const over = new AbortController();
-    await Promise.race([closed, systemClock.sleep(DISPOSE_WITHIN_MS, over.signal)]);
-    over.abort();
+    await withinMs(DISPOSE_WITHIN_MS, Promise.all([main.dispose(), side.dispose()]));
     this.#way.forget();
   }
 

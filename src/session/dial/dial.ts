@@ -12,7 +12,8 @@ import { lookup } from 'node:dns/promises';
 import { once } from 'node:events';
 import net from 'node:net';
 import { networkInterfaces } from 'node:os';
-import { resolve } from 'node:path';
+import path from 'node:path';
+import { withinMs } from '../../clock.js';
 import { UndropError } from '../../errors.js';
 import { type ByteStream, openByteStream } from '../../relay/byte-stream.js';
 import { KEEP_ALIVE } from '../../relay/sockets.js';
@@ -139,7 +140,9 @@ async function addressesOf(
   if ('socketPath' in upstream || net.isIP(upstream.host) !== 0) return [upstream];
   const { host, port } = upstream;
   try {
-    const hosts = await within(options.connectTimeoutMs, (options.resolve ?? resolveAll)(host));
+    const { connectTimeoutMs, resolve = resolveAll } = options;
+    const hosts = await withinMs(connectTimeoutMs, resolve(host));
+    if (hosts === null) throw new Error(`no answer within ${connectTimeoutMs} ms`);
     if (hosts.length === 0) failures.push({ where: host, cause: 'it has no address' });
     return hosts.map((address) => ({ host: address, port, name: host }));
   } catch (error) {
@@ -228,14 +231,6 @@ function wholeGreeting(
   });
 }
 
-function within<T>(timeoutMs: number, work: Promise<T>): Promise<T> {
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<never>((_resolve, reject) => {
-    timer = setTimeout(() => reject(new Error(`no answer within ${timeoutMs} ms`)), timeoutMs);
-  });
-  return Promise.race([work, late]).finally(() => clearTimeout(timer));
-}
-
 function causeOf(error: unknown): string {
   const { code, message } = error as NodeJS.ErrnoException;
   return code ?? message;
@@ -245,7 +240,7 @@ function causeOf(error: unknown): string {
 export function leadsTo(target: ServerAddress, bound: ServerAddress): boolean {
   if ('socketPath' in target || 'socketPath' in bound) {
     if (!('socketPath' in target && 'socketPath' in bound)) return false;
-    return resolve(target.socketPath) === resolve(bound.socketPath);
+    return path.resolve(target.socketPath) === path.resolve(bound.socketPath);
   }
   if (target.port !== bound.port) return false;
   return target.host === bound.host || (isAny(bound.host) && isOfThisMachine(target.host));
