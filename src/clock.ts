@@ -25,7 +25,7 @@ export const systemClock: Clock = {
   },
 };
 
-/** What `work` resolves to; null if it takes longer, and what becomes of it then is not heard of. */
+/** What `work` resolves to; null if it takes longer, also if it rejects after that. */
 export async function withinMs<T>(limitMs: number, work: Promise<T>): Promise<T | null> {
   const over = new AbortController();
   const late = setTimeout(limitMs, null, { signal: over.signal }).catch(() => null);

@@ -3,7 +3,6 @@
  * connects: version 1 (a line of text) and version 2 (bytes) are read, version 2 is written.
  * https://www.haproxy.org/download/3.0/doc/proxy-protocol.txt
  */
-import net from 'node:net';
 import { MalformedPacketError, PacketReader } from '../packet-reader.js';
 
 /** One end of a connection. */
@@ -147,11 +146,16 @@ function isMapped(bytes: Buffer): boolean {
 }
 
 function parseIpv4(text: string): Buffer | null {
-  return net.isIPv4(text) ? Buffer.from(text.split('.').map(Number)) : null;
+  const match = /^(\d{1,3})\.(\d{1,3})\.(\d{1,3})\.(\d{1,3})$/.exec(text);
+  if (match === null) return null;
+  const parts = match.slice(1);
+  const isPlain = parts.every((part) => Number(part) <= 255 && String(Number(part)) === part);
+  return isPlain ? Buffer.from(parts.map(Number)) : null;
 }
 
 function parseIpv6(text: string): Buffer | null {
-  if (!net.isIPv6(text) || text.includes('%')) return null;
+  const isAddress = /^[0-9a-f:.]+$/i.test(text) && URL.canParse(`http://[${text}]`);
+  if (!isAddress) return null;
   const [head = '', tail = ''] = shortIpv6(text).split('::');
   const [before, after] = [groupsOf(head), groupsOf(tail)];
   const zeros = Array.from({ length: 8 - before.length - after.length }, () => 0);
