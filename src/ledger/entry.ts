@@ -107,3 +107,5 @@ export const TORN: Failure = {
 
 /** A row of the ledger has so much of a statement. */
 export const STATEMENT_CHARACTERS_MAX = 4_096;
+/** Of a longer text the rest isn't decoded; a character is four bytes at most. */
+export const STATEMENT_BYTES_MAX = 4 * STATEMENT_CHARACTERS_MAX;

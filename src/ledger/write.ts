@@ -25,7 +25,7 @@ import {
 import { checksIn, type Detached, parseDetached, qualifiedKey } from './detached/detached.js';
 import { triggerLines } from './detached/triggers.js';
 import type { DroppingStatement, Failure, LedgerState, TableKind } from './entry.js';
-import { intentText } from './intents/intent-text.js';
+import { intentText, readIntentFacts } from './intents/intent-text.js';
 import type { SessionLocks } from './intents/session-locks.js';
 import { beforeNextTry, LEDGER, ledgerUnavailable, mayUnlog } from './tables.js';
 
@@ -128,13 +128,11 @@ export async function recordIntent(pool: ServicePool, intent: DropIntent): Promi
 async function recordPart(pool: ServicePool, intent: DropIntent): Promise<IntentFacts> {
   for (let tries = 1; ; tries++) {
     const rowLogged = intent.sqlLogBin !== false || !(await mayUnlog(pool));
-    const { statements, read } = intentText(intent, await shapeOf(pool), {
-      rowLogged,
-      again: tries > 1,
-    });
+    const server = await shapeOf(pool);
+    const statements = intentText(intent, server, { rowLogged, again: tries > 1 });
     try {
       const how = { deadlineMs: INTENT_DEADLINE_MS, logged: rowLogged };
-      const facts = read(await pool.run(statements, how));
+      const facts = readIntentFacts(intent, server, await pool.run(statements, how));
       if (facts !== null) return facts;
       shapes.delete(pool);
       if (tries === TRIES_MAX) throw new Error('the server keeps changing its version');
@@ -171,7 +169,13 @@ export async function recordOutcome(pool: ServicePool, { tables }: DropOutcome):
   for (const table of tables) {
     const row = rows.find((one) => textOf(one, 'id') === table.id);
     if (row === undefined) continue;
-    const definition = await readDefinition(pool, table, textOf(row, 'table_name'));
+    const { id, holdSchema, holdName } = table;
+    const show = sql`SHOW CREATE TABLE ${note('define', id)} ${ident(holdSchema, holdName)}`;
+    // None if the table can't be shown: it has moved on, or its files are broken.
+    const [[shown] = []] = await unlessRefused(pool.run(show), []);
+    const printed = shown === undefined ? null : textOf(shown, 'Create Table');
+    const own = textOf(row, 'table_name');
+    const definition = printed === null ? null : ownDefinition(printed, holdName, own);
     const logged = numberOf(row, 'row_logged') === 1;
     await pool.run(outcomeUpdate(table, row, definition), { logged });
   }
@@ -218,20 +222,6 @@ function outcomeUpdate(
 function withoutKept(detached: Detached, definition: string | null): Detached {
   const kept = new Set(checksIn(definition ?? '').map(({ name }) => name));
   return { ...detached, checks: detached.checks.filter(({ name }) => !kept.has(name)) };
-}
-
-/** Null if the table can't be shown: it has moved on, or its files are broken. */
-async function readDefinition(
-  pool: ServicePool,
-  held: { readonly id: string; readonly holdSchema: string; readonly holdName: string },
-  table: string,
-): Promise<string | null> {
-  const { id, holdSchema, holdName } = held;
-  const shown = pool.run(
-    sql`SHOW CREATE TABLE ${note('define', id)} ${ident(holdSchema, holdName)}`,
-  );
-  const [[row] = []] = await unlessRefused(shown, []);
-  return row === undefined ? null : ownDefinition(textOf(row, 'Create Table'), holdName, table);
 }
 
 /**

@@ -4,7 +4,7 @@
  */
 import { assert } from '../assert.js';
 import { UndropError } from '../errors.js';
-import type { LastingBlocker } from '../held/relocate/blockers.js';
+import { type LastingBlocker, lastingBlocker } from '../held/relocate/blockers.js';
 import type { IntentFacts, IntentTable } from '../ledger/write.js';
 import { parseHoldName, RECYCLE_SCHEMA } from '../names/names.js';
 import type { Ruling } from '../policy/decide.js';
@@ -37,7 +37,7 @@ import { notDone, SET_IF_EXISTS } from './refusals/refusals.js';
 import type { DropRequest, UserFacts } from './request.js';
 import { areForDestroying, DestroyHinted, FORGET_HINT } from './rules/hints.js';
 import type { Beginning } from './run.js';
-import { factsSql, lastingBlockerIn, type NameKind, readFacts, readKind } from './session/facts.js';
+import { definitionIn, factsSql, type NameKind, readFacts, readKind } from './session/facts.js';
 import type { UserCommand } from './session/user-session.js';
 import { probeSql, type QualifiedName, showCreateSql } from './session/user-session-sql.js';
 
@@ -73,9 +73,9 @@ export function* inspectNames(
   { request, hints }: Beginning,
   effect: 'user' | 'both',
 ): Steps<Seen | Reply> {
-  const { statement, server, charset, text, isSyntaxChecked = false } = request;
+  const { statement, server, text, isSyntaxChecked = false } = request;
   const syntaxCheck: UserCommand[] = isSyntaxChecked ? [] : [{ kind: 'prepare', text }];
-  const shows = statement.names.map((name) => query(showCreateSql(name, charset)));
+  const shows = statement.names.map((name) => query(showCreateSql(name, request)));
   const results = yield* perform(effect, {
     commands: [...syntaxCheck, ...shows, query(factsSql(server))],
   });
@@ -88,8 +88,12 @@ export function* inspectNames(
   const wrong = prepared?.kind === 'err' ? yield* syntaxError(request, prepared) : null;
   if (wrong !== null) return wrong;
   if ('errno' in facts) return yield* serversError(request, facts);
-  const setting = wrongSetting(request, facts);
-  if (setting !== null) return refuse(setting);
+  const tables = sentenceStart(request);
+  // A RENAME under a GTID of the session's would use that up, and so would any error of ours.
+  if (facts.gtidNext !== null) {
+    return refuse(notDone('under a GTID of its session', tables, REPLAY_DIRECTLY));
+  }
+  if (facts.addsIfExists) return refuse(notDone('under sql_if_exists', tables, SET_IF_EXISTS));
   const kinds: NameKind[] = [];
   for (const kind of shown.map(readKind)) {
     // A RENAME would move the table's other files, and leave it in two halves.
@@ -99,7 +103,7 @@ export function* inspectNames(
     kinds.push(kind);
   }
   const names = statement.names.map((name) => qualify(name, facts));
-  const blockers = shown.map((answer) => lastingBlockerIn(answer, server));
+  const blockers = shown.map((answer) => lastingBlocker(definitionIn(answer), server));
   return { request, facts, names, kinds, blockers };
 }
 
@@ -154,18 +158,6 @@ function* serversError(request: DropRequest, error: ErrPacket): Steps<Answer> {
   const [said] = yield* ask(probeSql(name, request));
   assert(said?.kind === 'err', 'there is no such schema');
   return answerWith([ER_XAER_RMFAIL, ER_NO_DB_ERROR].includes(said.errno) ? said : error);
-}
-
-/** A RENAME under a GTID of the session's would use that up, and so would any error of ours. */
-function wrongSetting(
-  request: DropRequest,
-  { gtidNext, addsIfExists }: UserFacts,
-): UndropError | null {
-  if (gtidNext === null && !addsIfExists) return null;
-  const tables = sentenceStart(request);
-  return gtidNext === null
-    ? notDone('under sql_if_exists', tables, SET_IF_EXISTS)
-    : notDone('under a GTID of its session', tables, REPLAY_DIRECTLY);
 }
 
 const REPLAY_DIRECTLY = 'SET gtid_next = AUTOMATIC, or replay a binary log on a direct connection.';
@@ -297,7 +289,7 @@ export function whyUnsupported(
   text: Uint8Array | null = null,
 ): string | null {
   const names = statement.names.flatMap(({ schema, table }) => [schema, table]);
-  if (hasFileNames(server) && names.some(isFileName)) {
+  if (names.some((name) => isFileName(name, server))) {
     return `${FILE_NAME_PREFIX} names a table by its file`;
   }
   return text === null ? null : crossCheck(statement, text);
@@ -311,13 +303,8 @@ export const FILE_NAME_PREFIX = '#mysql50#';
 /** From here on MySQL finds its tables in a dictionary: there it is a name like any other. */
 const FILE_NAMES_UNTIL = 80_000;
 
-/** Whether a name that begins so is that of a file. */
-export function hasFileNames({ flavour, versionId }: ServerVersion): boolean {
-  return flavour === 'mariadb' || versionId < FILE_NAMES_UNTIL;
-}
-
-export function isFileName(name: Uint8Array | null): boolean {
-  return (
-    name !== null && Buffer.from(name).toString('latin1').toLowerCase().startsWith(FILE_NAME_PREFIX)
-  );
+export function isFileName(name: Uint8Array | null, server: ServerVersion): boolean {
+  if (server.flavour === 'mysql' && server.versionId >= FILE_NAMES_UNTIL) return false;
+  const beginning = Buffer.from(name ?? []).toString('latin1', 0, FILE_NAME_PREFIX.length);
+  return beginning.toLowerCase() === FILE_NAME_PREFIX;
 }

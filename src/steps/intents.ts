@@ -12,7 +12,7 @@
 import { systemClock } from '../clock.js';
 import { UndropError } from '../errors.js';
 import { finishRestore } from '../held/finish-restore.js';
-import { STATEMENT_CHARACTERS_MAX } from '../ledger/entry.js';
+import { STATEMENT_BYTES_MAX } from '../ledger/entry.js';
 import { forgetUnanswered, isIntentWaiting } from '../ledger/intents/take-over.js';
 import { forgetIntents, type IntentFacts, recordIntent, recordOutcome } from '../ledger/write.js';
 import { asksForHosts, type HoldTime, type Ruling } from '../policy/decide.js';
@@ -50,11 +50,6 @@ function notRecorded(intentError: UndropError): RecordedIntent {
   return { intent: null, intentError, rulings: [] };
 }
 
-/** Cuts a statement to what an intent has of it; a character is four bytes at most. */
-export function statementTextOf(text: Uint8Array): string {
-  return Buffer.from(text.subarray(0, 4 * STATEMENT_CHARACTERS_MAX)).toString();
-}
-
 /** Who drops; `account` if it is known already. */
 type Dropper = Pick<UserFacts, 'logged' | 'user'> & Partial<Pick<UserFacts, 'account'>>;
 
@@ -69,23 +64,30 @@ export class Intents {
   readonly #request: DropRequest;
   readonly #options: DropOptions;
   readonly #hints: ReadonlySet<string>;
-  #guessed: ServiceNames = { tables: [] };
+  #guessed: ServiceNames;
   /** An intent that is on its way; null: none was begun. */
-  #recording: Promise<RecordedIntent> | null = null;
+  #recording: Promise<RecordedIntent> | null;
   /** Targets whose intents are in the ledger, or may be, by their ids. */
-  readonly #targets = new Map<string, Target>();
-  #recorded: RecordedIntent | null = null;
+  readonly #targets: Map<string, Target>;
+  #recorded: RecordedIntent | null;
   /** Whether the last intent went into the binary log. */
-  #logged = true;
+  #logged: boolean;
   /** When the due time was fixed, or a moment before; by `performance.now`. */
-  beganMs = 0;
+  beganMs: number;
   /** A RENAME was sent, or work of the service that may send one, whatever came of it. */
-  mayBeRenamed = false;
+  mayBeRenamed: boolean;
 
   constructor(request: DropRequest, options: DropOptions, hints: ReadonlySet<string>) {
     this.#request = request;
     this.#options = options;
     this.#hints = hints;
+    this.#guessed = { tables: [] };
+    this.#recording = null;
+    this.#targets = new Map();
+    this.#recorded = null;
+    this.#logged = true;
+    this.beganMs = 0;
+    this.mayBeRenamed = false;
     for (const id of request.ids) options.activeIds.add(id);
   }
 
@@ -205,7 +207,7 @@ export class Intents {
         return { id: ids[index] ?? '', ...name, hold: rulings[index]?.hold ?? holdMs };
       });
       const { threadId, clientAddress } = session;
-      const statementText = statementTextOf(text);
+      const statementText = Buffer.from(text.subarray(0, STATEMENT_BYTES_MAX)).toString();
       const who = { threadId, user, clientAddress, groupId, proxyId, statementText };
       const intent = await recordIntent(pool, { ...who, holdMs, sqlLogBin: logged, tables });
       const discarded = refusalOfDiscarded(this.#request, intent);

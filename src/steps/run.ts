@@ -10,10 +10,9 @@ import {
   moveToRecycleSchema,
   type RelocateTable,
   type Relocation,
-  readLastingBlocker,
 } from '../held/relocate/relocate.js';
 import { readSessionLocks } from '../ledger/intents/session-locks.js';
-import type { HoldTime, Ruling } from '../policy/decide.js';
+import type { HoldTime } from '../policy/decide.js';
 import type { ServicePool } from '../service/pool/pools.js';
 import { LockWaitBudget } from '../service/pool/statement-timeout.js';
 import type { Result } from '../wire/response.js';
@@ -36,7 +35,6 @@ import {
 } from './rename/rename-by-service.js';
 import type { DropRequest, UserFacts } from './request.js';
 import { isEmptyTable } from './rules/rules.js';
-import { hidesDirectories } from './session/facts.js';
 import type { UserCommand } from './session/user-session.js';
 
 /** A drop that took longer than this before its RENAME was done gets a due time from then on. */
@@ -76,23 +74,25 @@ class Try {
   readonly #request: DropRequest;
   readonly #options: DropOptions;
   readonly #intents: Intents;
-  #facts: UserFacts | null = null;
+  #facts: UserFacts | null;
   /**
    * Handles of the client's text, prepared to check its syntax: a DROP that is ready to be
    * executed by whoever knows its number. None outlives the try.
    */
-  readonly #handles = new Set<number>();
+  readonly #handles: Set<number>;
 
   constructor(request: DropRequest, options: DropOptions, intents: Intents) {
     this.#request = request;
     this.#options = options;
     this.#intents = intents;
+    this.#facts = null;
+    this.#handles = new Set();
   }
 
   async run(steps: Steps<Reply>): Promise<Reply> {
     try {
       const reply = await drive(steps, (effect) => this.#perform(effect));
-      await this.#closeHandles();
+      await this.#runOnSession([]);
       if (reply.kind === 'again') {
         if (!(await this.#intents.tryToForget())) this.#options.onUnsettled();
         this.#intents.release();
@@ -100,7 +100,7 @@ class Try {
       return reply;
     } catch (error) {
       // What is thrown by a session that is there, as DestroyHinted.
-      await this.#closeHandles().catch(() => undefined);
+      await this.#runOnSession([]).catch(() => undefined);
       const isForgotten = !this.#intents.mayBeRenamed && (await this.#intents.tryToForget());
       this.#intents.release();
       if (!isForgotten) this.#options.onUnsettled();
@@ -153,6 +153,7 @@ class Try {
     }
   }
 
+  /** Closes the handles as well, so it has something to do without a command, too. */
   async #runOnSession(
     commands: readonly UserCommand[],
     renames = false,
@@ -162,15 +163,12 @@ class Try {
       return { kind: 'close' as const, statementId };
     });
     this.#handles.clear();
-    const results = await this.#options.userSession.run([...closing, ...commands]);
+    const all = [...closing, ...commands];
+    const results = all.length === 0 ? [] : await this.#options.userSession.run(all);
     for (const result of results) {
       if (result.kind === 'prepared') this.#handles.add(result.statementId);
     }
     return results;
-  }
-
-  async #closeHandles(): Promise<void> {
-    if (this.#handles.size > 0) await this.#runOnSession([]);
   }
 
   #take(rename: ServiceRename): Promise<ServiceRenameOutcome> {
@@ -190,28 +188,12 @@ class Try {
   }: Effect<'relocate'>): Promise<readonly Relocation[]> {
     const { pool, holdMs } = this.#options;
     const server = { ...this.#request.server, lowerCaseTableNames };
-    const isHidden = this.#facts !== null && hidesDirectories(this.#facts, server);
     const isLate = performance.now() - this.#intents.beganMs > LOST_MS_MAX;
-    const inspected = isHidden ? await this.#readBlockers(renamed) : renamed;
-    const rulingOf = (id: string) => this.#intents.rulingOf(id);
-    const tables = await renewDueTimes(pool, inspected, { isLate, holdMs, rulingOf });
+    const tables = await renewDueTimes(pool, renamed, { isLate, holdMs, intents: this.#intents });
     // After a long wait it may have keys and triggers that it had not when it was looked at.
     const mayHaveMore = isLate && renamed.every(({ blocker }) => blocker?.todo !== 'unlock');
     const move = detach || mayHaveMore ? detachAndRelocate : moveToRecycleSchema;
     return move(pool, tables, { logged, lockWaitBudget: new LockWaitBudget(), server });
-  }
-
-  /** Why they have to stay in their own schema, which the session's SHOW CREATE didn't say. */
-  async #readBlockers(renamed: readonly RelocateTable[]): Promise<readonly RelocateTable[]> {
-    const tables: RelocateTable[] = [];
-    for (const table of renamed) {
-      const { id, fromSchema: schema, holdName: name, blocker } = table;
-      tables.push({
-        ...table,
-        blocker: blocker ?? (await readLastingBlocker(this.#options.pool, { id, schema, name })),
-      });
-    }
-    return tables;
   }
 }
 
@@ -220,7 +202,7 @@ interface RenewOptions {
   readonly isLate: boolean;
   /** UNDROP_HOLD. */
   readonly holdMs: number;
-  readonly rulingOf: (id: string) => Ruling | undefined;
+  readonly intents: Pick<Intents, 'rulingOf'>;
 }
 
 /**
@@ -232,17 +214,17 @@ interface RenewOptions {
 export async function renewDueTimes(
   pool: ServicePool,
   tables: readonly RelocateTable[],
-  { isLate, holdMs, rulingOf }: RenewOptions,
+  { isLate, holdMs, intents }: RenewOptions,
 ): Promise<readonly RelocateTable[]> {
   const sooner = new Map<string, HoldTime>();
   for (const { id, fromSchema, holdName } of tables) {
-    const hold = rulingOf(id)?.holdIfEmpty ?? null;
+    const hold = intents.rulingOf(id)?.holdIfEmpty ?? null;
     if (hold === null || (await isEmptyTable(pool, fromSchema, holdName)) !== true) continue;
     sooner.set(id, hold);
   }
   if (!isLate && sooner.size === 0) return tables;
   const holdOf = (id: string) => {
-    const ruling = rulingOf(id);
+    const ruling = intents.rulingOf(id);
     const late = isLate ? ruling?.holdIfLate : null;
     return sooner.get(id) ?? late ?? ruling?.hold ?? holdMs;
   };

@@ -59,7 +59,7 @@ test('what is empty goes sooner; what has a row, or is locked, keeps its time', 
   const looked = await renewDueTimes(serverWith([0, 1, null]), TABLES, {
     isLate: false,
     holdMs: 168 * HOUR_MS,
-    rulingOf: (id) => rulings.get(id),
+    intents: { rulingOf: (id) => rulings.get(id) },
   });
   const dues = looked.map(({ newName }) => parseHoldName(newName ?? '')?.due.toISOString());
   expect(dues).toEqual(['2026-03-08T13:00:00.000Z', undefined, undefined]);
@@ -69,7 +69,7 @@ test('where no rule says so, nobody is asked', async () => {
   const looked = await renewDueTimes(serverWith([]), TABLES, {
     isLate: false,
     holdMs: 168 * HOUR_MS,
-    rulingOf: () => WEEK,
+    intents: { rulingOf: () => WEEK },
   });
   expect(looked).toEqual(TABLES);
 });
@@ -82,7 +82,7 @@ test('what a rule of its size lets go sooner is held for long where the RENAME h
   const looked = await renewDueTimes(serverWith([]), due, {
     isLate: true,
     holdMs: 168 * HOUR_MS,
-    rulingOf: () => small,
+    intents: { rulingOf: () => small },
   });
   const dues = looked.map(({ newName }) => parseHoldName(newName ?? '')?.due.toISOString());
   expect(dues).toEqual(['2026-03-15T12:00:00.000Z']);

@@ -35,36 +35,39 @@ export type ServerShape = Pick<
   'flavour' | 'versionId' | 'version' | 'lowerCaseTableNames' | 'performanceSchema'
 >;
 
-interface IntentText {
-  readonly statements: readonly SQLQuery[];
-  /** Reads the answers, one for each statement; null if the server is another one by now. */
-  readonly read: (answers: readonly Rows[]) => IntentFacts | null;
-}
-
 /** `again`: the same intent may be recorded already. */
 export function intentText(
   intent: DropIntent,
   server: ServerShape,
   options: { readonly rowLogged: boolean; readonly again: boolean },
-): IntentText {
+): readonly SQLQuery[] {
   assert(intent.tables.length > 0, 'an intent has a table');
   const note0 = note('intent', intent.tables[0]?.id);
   const statementText = intent.statementText.slice(0, STATEMENT_CHARACTERS_MAX);
   const { flavour, versionId, performanceSchema } = server;
   const tellsLocks = flavour === 'mysql' && versionId >= 80_000 && performanceSchema;
-  const statements = [
+  return [
     sql`SET ${KNOWN_VERSION}, @undrop_text = ${statementText},
         @undrop_host = (SELECT HOST FROM ${processlistOf(server)} WHERE ID = ${intent.threadId}),
         @undrop_proxy = ${proxyAt(intent.proxyId, server)},
         ${sql.join(
-          intent.tables.map((_table, index) => sql`${variablesOf(index).schema} = NULL`),
+          intent.tables.map((_table, index) => sql`${found('kind', index)} = NULL`),
           ', ',
         )}`,
     ...intent.tables.map(findTable),
     insertion(intent, options, note0),
     sql`SELECT ${note0} UTC_TIMESTAMP() AS utcNow, @@version AS version, @undrop_host AS host,
         ${serverIdentity(server)} AS identity`,
-    sql.join(intent.tables.map(kindOf), UNION),
+    sql.join(
+      intent.tables.map(
+        ({ id }, index) => sql`SELECT ${id} AS id, ${found('schema', index)} AS schemaName,
+          ${found('table', index)} AS tableName, ${found('kind', index)} AS kind,
+          ${found('engine', index)} AS engine, ${found('rows', index)} AS rowEstimate,
+          ${found('bytes', index)} AS byteEstimate FROM DUAL
+          WHERE ${found('kind', index)} IS NOT NULL`,
+      ),
+      UNION,
+    ),
     sql`SELECT id, hold_until AS holdUntil FROM ${LEDGER}
         WHERE state = 'intent' AND id IN (${valueList(intent.tables.map(({ id }) => id))})`,
     foreignKeysOf(intent.tables, server),
@@ -78,32 +81,26 @@ export function intentText(
     ),
     ...(tellsLocks ? [sessionLocksSql(intent.threadId)] : []),
   ];
-  return { statements, read: (answers) => readFacts(intent, server, answers) };
 }
 
 const UNION = sql` UNION ALL `;
 
-/** What a look at a table leaves in the session; without a table `schema` stays NULL. */
-function variablesOf(index: number) {
-  const variable = (what: string) => sql`@${ident(`undrop_${what}_${index}`)}`;
-  return {
-    schema: variable('schema'),
-    table: variable('table'),
-    kind: variable('kind'),
-    engine: variable('engine'),
-    rows: variable('rows'),
-    bytes: variable('bytes'),
-  };
+/** The variables that a look at a table fills; if nothing has the name, `kind` stays NULL. */
+type Variable = 'schema' | 'table' | 'kind' | 'engine' | 'rows' | 'bytes';
+
+function found(what: Variable, index: number): SQLQuery {
+  return sql`@${ident(`undrop_${what}_${index}`)}`;
 }
 
+/** What is no base table (VIEW, SYSTEM VIEW, and what a later server has) is called a view. */
 function findTable({ schema, table }: DropIntent['tables'][number], index: number): SQLQuery {
-  const into = variablesOf(index);
-  return sql`SELECT TABLE_SCHEMA, TABLE_NAME, IF(TABLE_TYPE = 'SEQUENCE', 'sequence', 'base'),
+  return sql`SELECT TABLE_SCHEMA, TABLE_NAME,
+      CASE TABLE_TYPE WHEN 'SEQUENCE' THEN 'sequence' WHEN 'BASE TABLE' THEN 'base'
+        WHEN 'SYSTEM VERSIONED' THEN 'base' ELSE 'view' END,
       ENGINE, TABLE_ROWS, DATA_LENGTH + INDEX_LENGTH
-    INTO ${into.schema}, ${into.table}, ${into.kind}, ${into.engine}, ${into.rows}, ${into.bytes}
-    FROM information_schema.TABLES
-    WHERE ${named(schema, table)}
-      AND TABLE_TYPE IN ('BASE TABLE', 'SYSTEM VERSIONED', 'SEQUENCE')`;
+    INTO ${found('schema', index)}, ${found('table', index)}, ${found('kind', index)},
+      ${found('engine', index)}, ${found('rows', index)}, ${found('bytes', index)}
+    FROM information_schema.TABLES WHERE ${named(schema, table)}`;
 }
 
 /** One INSERT, so one transaction. What isn't there costs no row, and no sync of the log. */
@@ -115,23 +112,21 @@ function insertion(
   const { groupId, threadId, user, clientAddress } = intent;
   const sqlLogBin = intent.sqlLogBin !== false;
   const rows = intent.tables.map(({ id, hold = intent.holdMs, partition }, index) => {
-    const found = variablesOf(index);
     const what =
       partition === undefined
-        ? found
-        : {
-            table: sql`${partition.table}`,
-            kind: sql`'partition'`,
-            rows: sql`${partition.rowEstimate}`,
-            bytes: sql`${partition.byteEstimate}`,
-          };
+        ? sql`${found('table', index)}, ${found('kind', index)}`
+        : sql`${partition.table}, 'partition'`;
+    const estimates =
+      partition === undefined
+        ? sql`${found('rows', index)}, ${found('bytes', index)}`
+        : sql`${partition.rowEstimate}, ${partition.byteEstimate}`;
     return sql`SELECT ${id}, ${groupId}, @undrop_proxy, ${threadId},
         IF(@undrop_host LIKE '%:%', SUBSTRING_INDEX(@undrop_host, ':', -1), NULL),
-        ${found.schema}, ${what.table}, ${what.kind}, ${found.engine}, UTC_TIMESTAMP(), ${user},
-        ${clientAddress}, @undrop_text, ${what.rows}, ${what.bytes},
+        ${found('schema', index)}, ${what}, ${found('engine', index)}, UTC_TIMESTAMP(), ${user},
+        ${clientAddress}, @undrop_text, ${estimates},
         ${holdUntil(hold)}, 'intent', UTC_TIMESTAMP(),
         ${sqlLogBin}, ${options.rowLogged}
-      FROM DUAL WHERE ${found.schema} IS NOT NULL`;
+      FROM DUAL WHERE ${found('kind', index)} <> 'view'`;
   });
   const verb = options.again ? sql`INSERT IGNORE` : sql`INSERT`;
   return sql`${verb} ${comment} INTO ${LEDGER} (id, group_id, proxy_id, thread_id, upstream_port,
@@ -161,33 +156,27 @@ export function holdUntil(hold: HoldTime): SQLQuery {
   return sql`UTC_TIMESTAMP() + INTERVAL ${Math.ceil(hold / 1000)} SECOND`;
 }
 
-function kindOf(wanted: DropIntent['tables'][number]): SQLQuery {
-  return sql`SELECT ${wanted.id} AS id, TABLE_SCHEMA AS schemaName, TABLE_NAME AS tableName,
-      TABLE_TYPE AS type, ENGINE AS engine, TABLE_ROWS AS rowEstimate,
-      DATA_LENGTH + INDEX_LENGTH AS byteEstimate
-    FROM information_schema.TABLES WHERE ${named(wanted.schema, wanted.table)}`;
-}
-
 /** Under lower_case_table_names=0 two names that differ in case are two tables. */
 export function named(schema: string, table: string): SQLQuery {
   return sql`TABLE_SCHEMA = ${schema} AND TABLE_NAME = ${table}
     AND (@@lower_case_table_names <> 0 OR CAST(TABLE_NAME AS BINARY) = CAST(${table} AS BINARY))`;
 }
 
-function readFacts(
+/** Reads the answers, one for each statement; null if the server is another one by now. */
+export function readIntentFacts(
   intent: DropIntent,
   server: ServerShape,
   answers: readonly Rows[],
 ): IntentFacts | null {
   // Before: the variables, a look at each table, the INSERT.
   const asked = answers.slice(intent.tables.length + 2);
-  const [general = [], kinds = [], holds = [], keys = [], triggers = [], lockRows] = asked;
+  const [general = [], seen = [], holds = [], keys = [], triggers = [], lockRows] = asked;
   const [facts] = general;
   assert(facts !== undefined, 'a SELECT without FROM has a row');
   if (textOf(facts, 'version') !== server.version) return null;
   const tables = intent.tables.map((wanted) =>
     readTable(wanted, server, {
-      kind: kinds.find((row) => textOf(row, 'id') === wanted.id),
+      seen: seen.find((row) => textOf(row, 'id') === wanted.id),
       hold: holds.find((row) => textOf(row, 'id') === wanted.id),
       keys,
       triggers: triggers.filter((row) => textOf(row, 'id') === wanted.id),
@@ -206,41 +195,36 @@ function readFacts(
 function readTable(
   wanted: DropIntent['tables'][number],
   server: ServerShape,
-  found: {
-    readonly kind: Rows[number] | undefined;
+  look: {
+    readonly seen: Rows[number] | undefined;
     readonly hold: Rows[number] | undefined;
     readonly keys: readonly Rows[number][];
     readonly triggers: readonly Rows[number][];
   },
 ): IntentTable {
-  const { kind, hold } = found;
-  const schema = kind === undefined ? wanted.schema : textOf(kind, 'schemaName');
-  const table = kind === undefined ? wanted.table : textOf(kind, 'tableName');
+  const { seen, hold } = look;
+  const schema = seen === undefined ? wanted.schema : textOf(seen, 'schemaName');
+  const table = seen === undefined ? wanted.table : textOf(seen, 'tableName');
   const name = { schema, table };
-  const out = found.keys.filter((row) => isSame(name, readChild(row), server));
-  const into = found.keys.filter((row) => isSame(name, readParent(row), server));
+  const out = look.keys.filter((row) => isSame(name, readChild(row), server));
+  const into = look.keys.filter((row) => isSame(name, readParent(row), server));
   return {
     id: wanted.id,
     schema,
     table,
-    kind: kind === undefined ? 'missing' : (KINDS[textOf(kind, 'type')] ?? 'view'),
-    engine: kind === undefined ? null : textOrNullOf(kind, 'engine'),
-    rowEstimate: kind === undefined ? null : numberOrNullOf(kind, 'rowEstimate'),
-    byteEstimate: kind === undefined ? null : numberOrNullOf(kind, 'byteEstimate'),
+    kind: KINDS.find((kind) => seen !== undefined && textOf(seen, 'kind') === kind) ?? 'missing',
+    engine: seen === undefined ? null : textOrNullOf(seen, 'engine'),
+    rowEstimate: seen === undefined ? null : numberOrNullOf(seen, 'rowEstimate'),
+    byteEstimate: seen === undefined ? null : numberOrNullOf(seen, 'byteEstimate'),
     holdUntil: hold === undefined ? null : dateOf(hold, 'holdUntil'),
     foreignKeysOut: out.filter((row) => !into.includes(row)).length,
     foreignKeysIn: into.filter((row) => !out.includes(row)).map(readKeyName),
     foreignKeysToItself: into.filter((row) => out.includes(row)).map(readKeyName),
-    triggers: found.triggers.map((row) => textOf(row, 'name')),
+    triggers: look.triggers.map((row) => textOf(row, 'name')),
   };
 }
 
-/** What is no base table (VIEW, SYSTEM VIEW, and what a later server has) is called a view. */
-const KINDS: Readonly<Record<string, TableKind>> = {
-  'BASE TABLE': 'base',
-  'SYSTEM VERSIONED': 'base',
-  SEQUENCE: 'sequence',
-};
+const KINDS: readonly TableKind[] = ['base', 'sequence', 'view'];
 
 type TableName = Pick<IntentTable, 'schema' | 'table'>;
 

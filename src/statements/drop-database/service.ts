@@ -16,6 +16,7 @@ import {
   type Relocation,
   readLastingBlocker,
 } from '../../held/relocate/relocate.js';
+import { STATEMENT_BYTES_MAX } from '../../ledger/entry.js';
 import type { SchemaDetails } from '../../ledger/schema-details.js';
 import {
   asGroupOwner,
@@ -38,12 +39,7 @@ import { LockWaitBudget } from '../../service/pool/statement-timeout.js';
 import { readServerFacts } from '../../service/server-facts.js';
 import type { DropOptions, DropResult } from '../../steps/drop-options.js';
 import { isSameServer } from '../../steps/inspect-names.js';
-import {
-  Intents,
-  type RecordedIntent,
-  retryUntilWritten,
-  statementTextOf,
-} from '../../steps/intents.js';
+import { Intents, type RecordedIntent, retryUntilWritten } from '../../steps/intents.js';
 import { drive, type HeldTable } from '../../steps/procedure.js';
 import { rootCause } from '../../steps/refusals/refusals.js';
 import {
@@ -235,7 +231,7 @@ class SchemaWork {
       const key = await recordSchemaDrop(pool, {
         ...{ id: newId(), groupId, proxyId, threadId, clientAddress, schema, details },
         user: facts.user,
-        statementText: statementTextOf(text),
+        statementText: Buffer.from(text.subarray(0, STATEMENT_BYTES_MAX)).toString(),
         sqlLogBin: facts.logged,
       });
       this.#row = { schema, key, details };

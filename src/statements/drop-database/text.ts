@@ -6,7 +6,7 @@
 
 import { UndropError } from '../../errors.js';
 import { clientCharsetOf } from '../../sql/lex/lex-mode.js';
-import { FILE_NAME_PREFIX, hasFileNames, isFileName } from '../../steps/inspect-names.js';
+import { FILE_NAME_PREFIX, isFileName } from '../../steps/inspect-names.js';
 import { decodeName } from '../../steps/names/client-names.js';
 import {
   notDone,
@@ -33,7 +33,7 @@ export async function dropSchema(
   options: InterceptOptions,
 ): Promise<Interception> {
   const { userSession, server, session, service, guess } = options;
-  if (hasFileNames(server) && isFileName(schema)) {
+  if (isFileName(schema, server)) {
     return refused(notUnderstood(`${FILE_NAME_PREFIX} names a schema by its directory`), options);
   }
   const facts = read ?? (await readUserFacts(options));

@@ -138,11 +138,12 @@ export function blockedParents(
   tables: readonly IntentTable[],
   { isAtomic, foldsCase, schema: whole }: DropRules,
 ): readonly BlockedParent[] {
-  const fold = (name: string) => (foldsCase ? foldName(name) : name);
-  const keyOf = ({ schema, table }: { readonly schema: string; readonly table: string }) =>
-    fold(`${schema}\0${table}`);
-  const isWithin = ({ schema }: { readonly schema: string }) =>
-    whole !== undefined && fold(schema) === fold(whole);
+  const keyOf = ({ schema, table }: { readonly schema: string; readonly table: string }) => {
+    const key = `${schema}\0${table}`;
+    return foldsCase ? foldName(key) : key;
+  };
+  const isWithin = (child: ForeignKeyName) =>
+    whole !== undefined && keyOf({ schema: whole, table: child.table }) === keyOf(child);
   const gone = new Set(isAtomic ? tables.map(keyOf) : []);
   const blocked: BlockedParent[] = [];
   for (const table of tables) {

@@ -8,8 +8,7 @@
  */
 import { assert } from '../../assert.js';
 import { UndropError } from '../../errors.js';
-import { BLOCKED_BY_LOCK, NOT_TRIED } from '../../held/relocate/blockers.js';
-import type { Relocation } from '../../held/relocate/relocate.js';
+import { BLOCKED_BY_LOCK } from '../../held/relocate/blockers.js';
 import { inspectNames, refusalBeforeInspection, type Seen } from '../../steps/inspect-names.js';
 import type { RecordedIntent } from '../../steps/intents.js';
 import {
@@ -28,7 +27,7 @@ import { notUnderstood } from '../../steps/refusals/refusals.js';
 import type { Beginning } from '../../steps/run.js';
 import { dropOwnTemporarySql } from '../../steps/session/user-session-sql.js';
 import { askToDrop } from '../../steps/session-answers.js';
-import { type Drop, decide, hasForeignKeys, type Move, namesToAsk } from './decide.js';
+import { type Drop, decide, hasForeignKeys, namesToAsk } from './decide.js';
 import { type Moved, rename } from './rename.js';
 import { okOfBoth, say, type Unmoved } from './say.js';
 
@@ -41,8 +40,12 @@ export function* dropTable(beginning: Beginning): Steps<Reply> {
     return refuse(notUnderstood('a temporary table has a name that DROP SEQUENCE looks for'));
   }
   if (kinds.every((kind) => kind === 'temporary')) return yield* dropTemporary(seen);
-  const recorded = yield* record(seen);
-  return 'kind' in recorded ? recorded : yield* dropRecorded(seen, recorded);
+  // While the intents wait for somebody's lock, the session asks what the lock means for the drop
+  // itself: its own FLUSH TABLES WITH READ LOCK ends it at once, and for anybody else's it waits.
+  const wasStuck = yield* perform('isRecordingStuck', {});
+  const ended = wasStuck ? yield* askToDrop(request, namesToAsk(seen)) : null;
+  if (ended !== null) return ended;
+  return yield* dropRecorded(seen, yield* perform('record', { facts: seen.facts, wasStuck }));
 }
 
 /** Every name is a temporary table of this session: what it asked for, of exactly those names. */
@@ -50,17 +53,6 @@ function* dropTemporary({ request, names }: Seen): Steps<Answer> {
   const [said] = yield* ask(dropOwnTemporarySql(names, { ...request, ...request.statement }));
   assert(said !== undefined, 'DROP has an answer');
   return answerWith(said);
-}
-
-/**
- * Waits until the intents are in the ledger. While they wait for somebody's lock, the session asks
- * what the lock means for the drop itself: its own FLUSH TABLES WITH READ LOCK ends it at once, and
- * for anybody else's it waits there.
- */
-function* record(seen: Seen): Steps<RecordedIntent | Answer> {
-  const wasStuck = yield* perform('isRecordingStuck', {});
-  const ended = wasStuck ? yield* askToDrop(seen.request, namesToAsk(seen)) : null;
-  return ended ?? (yield* perform('record', { facts: seen.facts, wasStuck }));
 }
 
 /** The names are looked at, and their intents are in the ledger, unless that failed. */
@@ -125,24 +117,19 @@ function* relocate(drop: Drop, { moves, keepsLocks }: Moved): Steps<readonly Hel
     detach: !keepsLocks && isBound,
     lowerCaseTableNames: intent.lowerCaseTableNames,
   });
-  return moves.flatMap((moved) => heldTable(moved, relocations));
-}
-
-function heldTable(moved: Move, relocations: readonly Relocation[]): readonly HeldTable[] {
-  const { holdName } = moved;
-  const { id, schema } = moved.seen;
-  const relocation = relocations.find((candidate) => candidate.id === id);
-  const stayed = { id, holdSchema: schema, holdName, relocated: false };
-  if (relocation === undefined) return [{ ...stayed, failure: NOT_TRIED }];
-  switch (relocation.outcome) {
-    case 'moved': {
+  const held: HeldTable[] = [];
+  for (const [index, move] of moves.entries()) {
+    const { id, schema } = move.seen;
+    const relocation = relocations[index];
+    assert(relocation?.id === id, 'one report for each table, in order');
+    if (relocation.outcome === 'moved') {
       // Its name may say another due time by now.
-      const { holdSchema, holdName: name, failure = null } = relocation;
-      return [{ id, holdSchema, holdName: name, relocated: failure === null, failure }];
+      const { holdSchema, holdName, failure = null } = relocation;
+      held.push({ id, holdSchema, holdName, relocated: failure === null, failure });
+    } else if (relocation.outcome === 'failed') {
+      const { failure } = relocation;
+      held.push({ id, holdSchema: schema, holdName: move.holdName, relocated: false, failure });
     }
-    case 'failed':
-      return [{ ...stayed, failure: relocation.failure }];
-    case 'put-back':
-      return [];
   }
+  return held;
 }

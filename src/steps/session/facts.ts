@@ -5,7 +5,6 @@
  */
 
 import { UndropError } from '../../errors.js';
-import { type LastingBlocker, lastingBlocker } from '../../held/relocate/blockers.js';
 import { type ServerVersion, serverIdentitySql } from '../../wire/connection/handshake-v10.js';
 import { MalformedPacketError } from '../../wire/packet-reader.js';
 import { decodeErr, type ErrPacket, encodeErr, type Result } from '../../wire/response.js';
@@ -109,33 +108,13 @@ export type NameKind = 'temporary' | 'view' | 'base' | 'missing' | 'unlocked' | 
 export function readKind(result: Result): NameKind | ErrPacket {
   if (result.kind === 'err') return kindOfError(result);
   if (result.kind !== 'rows') throw new MalformedPacketError('SHOW CREATE TABLE: no rows.');
-  if (ascii(result.columns[0]) === 'View') return 'view';
-  const definition = ascii(result.rows[0]?.[1]);
-  return /^CREATE\s+TEMPORARY\s/i.test(definition) ? 'temporary' : 'base';
+  if (result.columns[0]?.toString('latin1') === 'View') return 'view';
+  return /^CREATE\s+TEMPORARY\s/i.test(definitionIn(result)) ? 'temporary' : 'base';
 }
 
-/** Why it is to be held in its own schema; or null. */
-export function lastingBlockerIn(result: Result, server: ServerVersion): LastingBlocker | null {
-  return result.kind === 'rows' ? lastingBlocker(ascii(result.rows[0]?.[1]), server) : null;
-}
-
-/**
- * Whether the session's SHOW CREATE TABLE leaves out where files are: then the service is asked.
- * https://mariadb.com/docs/server/server-management/variables-and-modes/sql_mode
- */
-export function hidesDirectories({ sqlMode }: UserFacts, { flavour }: ServerVersion): boolean {
-  return flavour === 'mariadb' && sqlMode.split(',').some((mode) => HIDING.has(mode));
-}
-
-const HIDING: ReadonlySet<string> = new Set([
-  ...['NO_DIR_IN_CREATE', 'NO_TABLE_OPTIONS', 'MYSQL323', 'MYSQL40'],
-  ...['ANSI', 'DB2', 'MAXDB', 'MSSQL', 'ORACLE', 'POSTGRESQL'],
-]);
-
-/** Whether what answers to the name is a sequence of MariaDB's; no line ends within a literal. */
-export function readIsSequence(result: Result): boolean {
-  if (result.kind !== 'rows') return false;
-  return /\n\) ENGINE=\w+ SEQUENCE=1(?: COMMENT='.*)?$/.test(ascii(result.rows[0]?.[1]));
+/** What SHOW CREATE TABLE prints, its words in ASCII; empty if it answers with an error. */
+export function definitionIn(result: Result): string {
+  return (result.kind === 'rows' && result.rows[0]?.[1]?.toString('latin1')) || '';
 }
 
 function kindOfError(error: ErrPacket): NameKind | ErrPacket {
@@ -163,7 +142,3 @@ const BROKEN_TABLE: readonly number[] = [
   ER_CRASHED_ON_REPAIR,
   ER_UNKNOWN_STORAGE_ENGINE,
 ];
-
-function ascii(bytes: Buffer | null | undefined): string {
-  return (bytes ?? Buffer.alloc(0)).toString('latin1');
-}

@@ -9,6 +9,7 @@ import type { LockWait } from '../../sql/grammar/drop-table.js';
 import { quoteClientName } from '../../sql/lex/client-charset.js';
 import type { ClientCharset } from '../../sql/lex/lex-mode.js';
 import { ER_IT_IS_A_VIEW, ER_NOT_SEQUENCE2 } from '../../wire/server-errors.js';
+import type { DropRequest } from '../request.js';
 
 /** A name of the statement, ready to be used in a statement of ours. */
 export interface QualifiedName {
@@ -42,12 +43,16 @@ interface Moved {
   readonly holdName: string;
 }
 
-function held({ name: { schema }, holdName }: Moved): QualifiedName {
-  return { schema, table: Buffer.from(holdName) };
-}
-
-export function showCreateSql(name: QualifiedName, charset: ClientCharset): Buffer {
-  return textOf(charset, 'SHOW /* undrop kind */ CREATE TABLE ', name);
+/**
+ * Some modes of MariaDB leave out where the table has its files, which decides where it is held.
+ * https://mariadb.com/docs/server/server-management/variables-and-modes/sql_mode
+ */
+export function showCreateSql(
+  name: QualifiedName,
+  { charset, server }: Pick<DropRequest, 'charset' | 'server'>,
+): Buffer {
+  const inFull = server.flavour === 'mariadb' ? "SET STATEMENT sql_mode = '' FOR " : '';
+  return textOf(charset, `${inFull}SHOW /* undrop kind */ CREATE TABLE `, name);
 }
 
 /** MariaDB's WAIT n or NOWAIT, as it stands in a statement; null: there is none. */
@@ -61,9 +66,10 @@ export function renameSql(
   moves: readonly Moved[],
   { groupId, charset, wait }: StatementOptions & { readonly wait: string | null },
 ): Buffer {
-  const parts = moves.flatMap((move, index) => {
+  const parts = moves.flatMap(({ name, holdName }, index) => {
     const first = wait === null ? '' : ` ${wait}`;
-    return [index === 0 ? '' : ', ', move.name, `${index === 0 ? first : ''} TO `, held(move)];
+    const to = { schema: name.schema, table: Buffer.from(holdName) };
+    return [index === 0 ? '' : ', ', name, `${index === 0 ? first : ''} TO `, to];
   });
   return textOf(charset, `RENAME /* undrop hold ${groupId} */ TABLE `, ...parts);
 }
@@ -78,9 +84,12 @@ export function probeSql(name: QualifiedName, { groupId, charset }: StatementOpt
 }
 
 /** The RENAME of one table, for servers that refuse RENAME under LOCK TABLES. */
-export function alterNameSql(move: Moved, { groupId, charset }: StatementOptions): Buffer {
-  const verb = `ALTER /* undrop hold ${groupId} */ TABLE `;
-  return textOf(charset, verb, move.name, ' RENAME TO ', held(move));
+export function alterNameSql(
+  { name, holdName }: Moved,
+  { groupId, charset }: StatementOptions,
+): Buffer {
+  const to = { schema: name.schema, table: Buffer.from(holdName) };
+  return textOf(charset, `ALTER /* undrop hold ${groupId} */ TABLE `, name, ' RENAME TO ', to);
 }
 
 interface DropTemporaryOptions extends StatementOptions {
