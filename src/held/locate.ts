@@ -3,9 +3,10 @@
  * be invisible to this account, if rights were taken from it; a ledger row that is given up then is
  * the way back of a table that still exists.
  */
+import { fileNameOf } from '../ledger/intents/intent-text.js';
 import { isServerError, type ServiceConnection } from '../service/pool/pools.js';
 import { readServerFacts } from '../service/server-facts.js';
-import { ident, note, numberOf, type SQLQuery, sql, textOf } from '../service/sql.js';
+import { ident, note, numberOf, sql, textOf } from '../service/sql.js';
 import { ABSENT_TABLE } from '../wire/server-errors.js';
 
 interface Location {
@@ -61,15 +62,11 @@ async function isHalfRenamed(
   schema: string,
   name: string,
 ): Promise<boolean> {
-  const { flavour, versionId, lowerCaseTableNames } = await readServerFacts(connection);
+  const { flavour, versionId } = await readServerFacts(connection);
   if (flavour !== 'mysql' || versionId >= 80_000) return false;
-  const inFile = (part: string): SQLQuery => {
-    const folded = lowerCaseTableNames === 0 ? part : part.toLowerCase();
-    return sql`CAST(CONVERT(${folded} USING filename) AS BINARY)`;
-  };
   const [rows = []] = await connection.run(
     sql`SELECT ${note('absent')} COUNT(*) AS n FROM information_schema.INNODB_SYS_TABLES
-        WHERE CAST(NAME AS BINARY) = CONCAT(${inFile(schema)}, '/', ${inFile(name)})`,
+        WHERE CAST(NAME AS BINARY) = CONCAT(${fileNameOf(schema)}, '/', ${fileNameOf(name)})`,
   );
   return numberOf(rows[0] ?? {}, 'n') > 0;
 }

@@ -91,7 +91,8 @@ async function explain(pool: ServicePool, what: RenamedBack, error: unknown): Pr
   return new UndropError('UNDROP_SERVICE_FAILED', { step, server: 'the server', cause }, error);
 }
 
-async function schemaExists(pool: ServicePool, schema: string): Promise<boolean> {
+/** And the account may see it. */
+export async function schemaExists(pool: ServicePool, schema: string): Promise<boolean> {
   const [rows = []] = await pool.run(
     sql`SELECT ${note('look')} COUNT(*) AS n FROM information_schema.SCHEMATA
         WHERE SCHEMA_NAME = ${schema}`,

@@ -8,11 +8,12 @@
 import { locateHoldTable } from '../held/locate.js';
 import { renamesInPieces } from '../held/relocate/blockers.js';
 import { type LedgerRow, TORN } from '../ledger/entry.js';
+import { fileNameOf } from '../ledger/intents/intent-text.js';
 import { recordState } from '../ledger/write.js';
 import type { Log } from '../log.js';
 import { isServerError, type ServicePool } from '../service/pool/pools.js';
 import { readServerFacts } from '../service/server-facts.js';
-import { ident, note, numberOf, type SQLQuery, sql } from '../service/sql.js';
+import { ident, note, numberOf, sql } from '../service/sql.js';
 import {
   CANT_BE_OPENED,
   ER_FAILED_READ_FROM_PAR_FILE,
@@ -28,14 +29,10 @@ export async function isTorn(pool: ServicePool, row: LedgerRow): Promise<boolean
   const { id, schema, table, engine, droppedAt } = row;
   const server = await readServerFacts(pool);
   if (!renamesInPieces(server)) return false;
-  const inFile = (part: string): SQLQuery => {
-    const folded = server.lowerCaseTableNames === 0 ? part : part.toLowerCase();
-    return sql`CAST(CONVERT(${folded} USING filename) AS BINARY)`;
-  };
   const [rows = []] = await pool.run(
     sql`SELECT ${note('torn', id)} COALESCE(SUM(NAME LIKE ${`%/\\_vt\\_%\\_${id}\\_%`}), 0) AS moved,
           COALESCE(SUM(CAST(LEFT(NAME, LOCATE('#p#', NAME) - 1) AS BINARY) =
-            CONCAT(${inFile(schema)}, '/', ${inFile(table)})), 0) AS own
+            CONCAT(${fileNameOf(schema)}, '/', ${fileNameOf(table)})), 0) AS own
         FROM information_schema.INNODB_SYS_TABLES WHERE NAME LIKE '%#p#%'`,
   );
   const [found = {}] = rows;

@@ -2,11 +2,9 @@
  * What each way of a drop needs (dispatch.ts): a statement that was taken out of the client's
  * stream, its surroundings, and the ways to answer it.
  */
-import { randomBytes } from 'node:crypto';
 import { assert } from '../assert.js';
 import { UndropError } from '../errors.js';
 import type { Log } from '../log.js';
-import { newHoldId } from '../names/names.js';
 import type { Rule } from '../policy/rules.js';
 import type { ServicePool } from '../service/pool/pools.js';
 import type { CommandOnName } from '../sql/named-statement.js';
@@ -128,10 +126,6 @@ export async function readUserFacts(options: InterceptOptions): Promise<UserFact
   return readFacts(result);
 }
 
-export function newId(): string {
-  return newHoldId(Date.now(), randomBytes);
-}
-
 interface DropHow {
   /** What the statement says in its comments. */
   readonly hints: readonly string[];
@@ -151,25 +145,23 @@ export async function dropAndHold(
   how: DropHow,
 ): Promise<Interception> {
   const { hints, destroy = () => refused(notDestroyed(drop), options) } = how;
-  const { procedure = procedureOf(drop.statement) } = how;
+  const { empties, partitions } = drop.statement;
+  let { procedure = dropTableSteps } = how;
+  if (empties) procedure = truncate(SWAP_SERVICE);
+  if (partitions !== undefined) procedure = alterPartitions(PARTITION_SERVICE);
   if (hints.length > 0 && areForDestroying(hints)) return destroy(null);
   const { service, session, server, userSession, logBinMayBeOff } = options;
   const request = { ...drop, server, session };
   const seen = { guess, logBinMayBeOff };
   let result: DropResult;
   try {
-    result = await run(procedure, request, { ...service, ...seen, userSession, newId, hints });
+    result = await run(procedure, request, { ...service, ...seen, userSession, hints });
   } catch (error) {
     if (error instanceof DestroyHinted) return destroy(error.facts);
     throw error;
   }
   const { payload, refusal, facts } = result;
   return { kind: 'answer', payload, refusal, facts, dropped: result };
-}
-
-function procedureOf({ empties = false, partitions }: DropStatement['statement']): Procedure {
-  if (empties) return truncate(SWAP_SERVICE);
-  return partitions === undefined ? dropTableSteps : alterPartitions(PARTITION_SERVICE);
 }
 
 /** The server checks the syntax, by a PREPARE that executes nothing. */

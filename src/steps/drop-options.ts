@@ -28,8 +28,6 @@ export interface DropOptions {
   readonly guess: SessionGuess;
   /** The session has spoken of SQL_LOG_BIN. */
   readonly logBinMayBeOff?: boolean;
-  /** Ids of drops: `newHoldId` with the process's clock and randomness. */
-  readonly newId: () => string;
 }
 
 /** What a session was last seen in: default schema, charset, and who it is. */

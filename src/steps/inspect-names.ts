@@ -88,12 +88,14 @@ export function* inspectNames(
   const wrong = prepared?.kind === 'err' ? yield* syntaxError(request, prepared) : null;
   if (wrong !== null) return wrong;
   if ('errno' in facts) return yield* serversError(request, facts);
-  const tables = sentenceStart(request);
   // A RENAME under a GTID of the session's would use that up, and so would any error of ours.
   if (facts.gtidNext !== null) {
-    return refuse(notDone('under a GTID of its session', tables, REPLAY_DIRECTLY));
+    const how = 'under a GTID of its session';
+    return refuse(notDone(how, sentenceStart(request), REPLAY_DIRECTLY));
   }
-  if (facts.addsIfExists) return refuse(notDone('under sql_if_exists', tables, SET_IF_EXISTS));
+  if (facts.addsIfExists) {
+    return refuse(notDone('under sql_if_exists', sentenceStart(request), SET_IF_EXISTS));
+  }
   const kinds: NameKind[] = [];
   for (const kind of shown.map(readKind)) {
     // A RENAME would move the table's other files, and leave it in two halves.

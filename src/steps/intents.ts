@@ -9,12 +9,14 @@
  * error, and it is done. What was sent into a connection that broke is left to recovery.
  */
 
+import { randomBytes } from 'node:crypto';
 import { systemClock } from '../clock.js';
 import { UndropError } from '../errors.js';
 import { finishRestore } from '../held/finish-restore.js';
 import { STATEMENT_BYTES_MAX } from '../ledger/entry.js';
 import { forgetUnanswered, isIntentWaiting } from '../ledger/intents/take-over.js';
 import { forgetIntents, type IntentFacts, recordIntent, recordOutcome } from '../ledger/write.js';
+import { newHoldId } from '../names/names.js';
 import { asksForHosts, type HoldTime, type Ruling } from '../policy/decide.js';
 import { resolveEnded } from '../recovery/resolve-intents.js';
 import type { DropOptions, DropResult } from './drop-options.js';
@@ -33,6 +35,11 @@ const RETRY_MS_MAX = 10_000;
 
 /** What recovery would do as well is tried so often: at once, a second later, six seconds later. */
 const FORGET_TRIES_MAX = 3;
+
+/** The id of a drop, or of a statement. */
+export function newId(): string {
+  return newHoldId(Date.now(), randomBytes);
+}
 
 /** How often it is looked whether an intent waits. */
 const CHECK_EVERY_MS = 100;
@@ -64,30 +71,23 @@ export class Intents {
   readonly #request: DropRequest;
   readonly #options: DropOptions;
   readonly #hints: ReadonlySet<string>;
-  #guessed: ServiceNames;
+  #guessed: ServiceNames = { tables: [] };
   /** An intent that is on its way; null: none was begun. */
-  #recording: Promise<RecordedIntent> | null;
+  #recording: Promise<RecordedIntent> | null = null;
   /** Targets whose intents are in the ledger, or may be, by their ids. */
-  readonly #targets: Map<string, Target>;
-  #recorded: RecordedIntent | null;
+  readonly #targets = new Map<string, Target>();
+  #recorded: RecordedIntent | null = null;
   /** Whether the last intent went into the binary log. */
-  #logged: boolean;
+  #logged = true;
   /** When the due time was fixed, or a moment before; by `performance.now`. */
-  beganMs: number;
+  beganMs = 0;
   /** A RENAME was sent, or work of the service that may send one, whatever came of it. */
-  mayBeRenamed: boolean;
+  mayBeRenamed = false;
 
   constructor(request: DropRequest, options: DropOptions, hints: ReadonlySet<string>) {
     this.#request = request;
     this.#options = options;
     this.#hints = hints;
-    this.#guessed = { tables: [] };
-    this.#recording = null;
-    this.#targets = new Map();
-    this.#recorded = null;
-    this.#logged = true;
-    this.beganMs = 0;
-    this.mayBeRenamed = false;
     for (const id of request.ids) options.activeIds.add(id);
   }
 
@@ -174,7 +174,7 @@ export class Intents {
   async recordTargets(facts: UserFacts, tables: readonly NamedTable[]): Promise<RecordedIntent> {
     this.beganMs = performance.now();
     this.#logged = facts.logged;
-    const ids = tables.map(() => this.#options.newId());
+    const ids = tables.map(newId);
     for (const id of ids) this.#options.activeIds.add(id);
     const recorded = await this.#record({ tables }, ids, facts);
     for (const [index, { schema, table, partition }] of tables.entries()) {
@@ -293,7 +293,7 @@ export class Intents {
   }
 }
 
-export interface RetryOptions {
+interface RetryOptions {
   /** Aborted: this process is about to end, and what is not written is left to recovery. */
   readonly stopping: AbortSignal;
   /** Told once if it takes longer. */
@@ -307,10 +307,10 @@ export interface RetryOptions {
  * session is there, which may be for days, and the service account may be refused for hours.
  * Rejects with what `write` does, if it is time to stop, or at its last try.
  */
-export async function retryUntilWritten(
-  write: () => Promise<void>,
+export async function retryUntilWritten<T>(
+  write: () => Promise<T>,
   { stopping, onLate, triesMax = Number.POSITIVE_INFINITY }: RetryOptions,
-): Promise<void> {
+): Promise<T> {
   for (let tries = 0; ; tries++) {
     try {
       return await write();

@@ -9,7 +9,6 @@ import { UndropError } from '../errors.js';
 import type { RelocateTable, Relocation } from '../held/relocate/relocate.js';
 import type { Failure } from '../ledger/entry.js';
 import type { LockedTable } from '../ledger/intents/session-locks.js';
-import type { IntentFacts } from '../ledger/write.js';
 import type { ServicePool } from '../service/pool/pools.js';
 import { dotted, type TableName } from '../sql/grammar/table-name.js';
 import { type ErrPacket, encodeErr, type Result } from '../wire/response.js';
@@ -50,7 +49,6 @@ interface Effects {
       readonly tables: readonly RelocateTable[];
       readonly logged: boolean;
       readonly detach: boolean;
-      readonly lowerCaseTableNames: IntentFacts['lowerCaseTableNames'];
     };
     readonly out: readonly Relocation[];
   };

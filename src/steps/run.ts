@@ -17,8 +17,9 @@ import type { ServicePool } from '../service/pool/pools.js';
 import { LockWaitBudget } from '../service/pool/statement-timeout.js';
 import type { Result } from '../wire/response.js';
 import type { DropOptions, DropResult, DropStatement } from './drop-options.js';
-import { Intents } from './intents.js';
+import { Intents, newId } from './intents.js';
 import {
+  type Again,
   type Answer,
   drive,
   type Effect,
@@ -57,36 +58,48 @@ export async function run(
 ): Promise<DropResult> {
   const hints = new Set(options.hints);
   for (let tries = 1; ; tries++) {
-    const ids = drop.statement.names.map(() => options.newId());
-    const request: DropRequest = { ...drop, groupId: options.newId(), ids };
-    const one = new Try(request, options, new Intents(request, options, hints));
+    const request: DropRequest = {
+      ...drop,
+      groupId: newId(),
+      ids: drop.statement.names.map(newId),
+    };
+    const intents = new Intents(request, options, hints);
+    const one = new Try(request, options, intents);
     const reply = await one.run(procedure({ request, hints }));
-    if (reply.kind === 'answer') return one.resultOf(reply);
-    if (tries < TRIES_MAX) continue;
-    const params = { tables: sentenceStart(drop), times: tries };
-    return one.resultOf(
-      refuse(reply.otherwise ?? new UndropError('UNDROP_CHANGED_MEANWHILE', params)),
-    );
+    if (reply.kind === 'again' && tries < TRIES_MAX) continue;
+    const answer = reply.kind === 'again' ? gaveUp(reply, drop, tries) : reply;
+    const { payload, held, refusal } = answer;
+    return {
+      payload,
+      held,
+      ...intents.shownOf(held),
+      refusal,
+      facts: one.facts,
+      finish: (onLate) => intents.finish(held, onLate),
+    };
   }
+}
+
+function gaveUp({ otherwise }: Again, drop: DropStatement, times: number): Answer {
+  const params = { tables: sentenceStart(drop), times };
+  return refuse(otherwise ?? new UndropError('UNDROP_CHANGED_MEANWHILE', params));
 }
 
 class Try {
   readonly #request: DropRequest;
   readonly #options: DropOptions;
   readonly #intents: Intents;
-  #facts: UserFacts | null;
+  facts: UserFacts | null = null;
   /**
    * Handles of the client's text, prepared to check its syntax: a DROP that is ready to be
    * executed by whoever knows its number. None outlives the try.
    */
-  readonly #handles: Set<number>;
+  readonly #handles = new Set<number>();
 
   constructor(request: DropRequest, options: DropOptions, intents: Intents) {
     this.#request = request;
     this.#options = options;
     this.#intents = intents;
-    this.#facts = null;
-    this.#handles = new Set();
   }
 
   async run(steps: Steps<Reply>): Promise<Reply> {
@@ -108,17 +121,6 @@ class Try {
     }
   }
 
-  resultOf({ payload, held, refusal }: Answer): DropResult {
-    return {
-      payload,
-      held,
-      ...this.#intents.shownOf(held),
-      refusal,
-      facts: this.#facts,
-      finish: (onLate) => this.#intents.finish(held, onLate),
-    };
-  }
-
   async #perform(effect: Effect): Promise<unknown> {
     switch (effect.do) {
       case 'user':
@@ -127,7 +129,7 @@ class Try {
         this.#intents.begin();
         return this.#runOnSession(effect.commands);
       case 'know':
-        this.#facts = effect.facts;
+        this.facts = effect.facts;
         return undefined;
       case 'isRecordingStuck':
         return this.#intents.isStuck();
@@ -184,10 +186,9 @@ class Try {
     tables: renamed,
     logged,
     detach,
-    lowerCaseTableNames,
   }: Effect<'relocate'>): Promise<readonly Relocation[]> {
     const { pool, holdMs } = this.#options;
-    const server = { ...this.#request.server, lowerCaseTableNames };
+    const { server } = this.#request;
     const isLate = performance.now() - this.#intents.beganMs > LOST_MS_MAX;
     const tables = await renewDueTimes(pool, renamed, { isLate, holdMs, intents: this.#intents });
     // After a long wait it may have keys and triggers that it had not when it was looked at.

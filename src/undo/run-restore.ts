@@ -14,13 +14,12 @@ import {
   tolerantly,
   writtenName,
 } from '../held/finish-restore.js';
-import { isRenamedBack, renameBack } from '../held/rename-back.js';
+import { isRenamedBack, renameBack, schemaExists } from '../held/rename-back.js';
 import type { LedgerRow } from '../ledger/entry.js';
 import { findRows } from '../ledger/read.js';
 import { recordState } from '../ledger/write.js';
 import { isUnanswered } from '../service/errors.js';
 import { isServerError, type ServicePool } from '../service/pool/pools.js';
-import { note, sql } from '../service/sql.js';
 import {
   ACCESS_DENIED,
   BAD_NAME,
@@ -89,7 +88,9 @@ async function restoreTable(
   { table, to }: RestorePlan,
 ): Promise<boolean | null> {
   if (table.unseen) throw notSeen(table);
-  await assertSchema(pool, table, to.schema);
+  if (!(await schemaExists(pool, to.schema))) {
+    throw new UndropError('UNDROP_SCHEMA_MISSING', { id: table.id, schema: to.schema });
+  }
   const { id, holdSchema, holdName, logged } = table;
   const takeBack = await markRestoring(pool, id, to);
   const target = { toSchema: to.schema, toTable: to.table };
@@ -170,16 +171,6 @@ function ended(target: string, row: LedgerRow, cause: unknown): UndropError {
   const { state } = row;
   const fate = ` It ${how[state === 'restored' || state === 'removed' ? state : 'gone']}.`;
   return new UndropError('UNDROP_NO_SUCH_HELD', { target, fate }, cause);
-}
-
-async function assertSchema(pool: ServicePool, table: ListedTable, schema: string): Promise<void> {
-  const [rows] = await pool.run(
-    sql`${note('restore', table.id)} SELECT 1 AS one FROM information_schema.SCHEMATA
-      WHERE SCHEMA_NAME = ${schema}`,
-  );
-  if (rows?.length === 0) {
-    throw new UndropError('UNDROP_SCHEMA_MISSING', { id: table.id, schema });
-  }
 }
 
 /** The table is back whatever comes of this. */

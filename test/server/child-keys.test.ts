@@ -10,7 +10,7 @@ import { ensureLedger } from '../../src/ledger/tables.js';
 import { recordOutcome } from '../../src/ledger/write.js';
 import type { ServicePool, TaskConnection } from '../../src/service/pool/pools.js';
 import { readServerFacts } from '../../src/service/server-facts.js';
-import { newId } from '../../src/statements/intercepted.js';
+import { newId } from '../../src/steps/intents.js';
 import { testOnOne } from '../support/on-one-server.js';
 import { until } from '../support/poll.js';
 import { connect, freshSchema, testServers } from '../support/servers.js';

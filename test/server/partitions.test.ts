@@ -9,7 +9,7 @@ import { recordIntent } from '../../src/ledger/write.js';
 import { silentLog } from '../../src/log.js';
 import { formatHoldName } from '../../src/names/names.js';
 import { reconcile } from '../../src/recovery/reconcile.js';
-import { newId } from '../../src/statements/intercepted.js';
+import { newId } from '../../src/steps/intents.js';
 import { testOnOne } from '../support/on-one-server.js';
 import { until } from '../support/poll.js';
 import { type ProxyTarget, proxyInFront, runUndrop } from '../support/proxy.js';

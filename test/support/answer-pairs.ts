@@ -82,7 +82,7 @@ export const DIFFERENCES: Readonly<Record<string, Difference>> = {
     where: ['answer', 'diagnostics', 'probes', 'tables', 'root'],
   },
   'performance-schema': {
-    reason: 'MySQL: a name in `performance_schema` | error 1044',
+    reason: 'a name in `performance_schema` | error 1044',
     where: ['answer', 'diagnostics', 'probes', 'tables', 'root'],
   },
   'one-row': {

@@ -8,7 +8,6 @@
  */
 import { assert } from '../../assert.js';
 import { foldName, PINNED_UNTIL } from '../../names/names.js';
-import type { HoldTime } from '../../policy/decide.js';
 import type { Rows } from '../../service/pool/pools.js';
 import type { ServerFacts } from '../../service/server-facts.js';
 import {
@@ -120,12 +119,15 @@ function insertion(
       partition === undefined
         ? sql`${found('rows', index)}, ${found('bytes', index)}`
         : sql`${partition.rowEstimate}, ${partition.byteEstimate}`;
+    const until =
+      hold === 'pinned'
+        ? sql`${PINNED_UNTIL}`
+        : sql`UTC_TIMESTAMP() + INTERVAL ${Math.ceil(hold / 1000)} SECOND`;
     return sql`SELECT ${id}, ${groupId}, @undrop_proxy, ${threadId},
         IF(@undrop_host LIKE '%:%', SUBSTRING_INDEX(@undrop_host, ':', -1), NULL),
         ${found('schema', index)}, ${what}, ${found('engine', index)}, UTC_TIMESTAMP(), ${user},
         ${clientAddress}, @undrop_text, ${estimates},
-        ${holdUntil(hold)}, 'intent', UTC_TIMESTAMP(),
-        ${sqlLogBin}, ${options.rowLogged}
+        ${until}, 'intent', UTC_TIMESTAMP(), ${sqlLogBin}, ${options.rowLogged}
       FROM DUAL WHERE ${found('kind', index)} <> 'view'`;
   });
   const verb = options.again ? sql`INSERT IGNORE` : sql`INSERT`;
@@ -149,12 +151,6 @@ export function proxyAt(
 
 /** Between the proxy and its server, in `proxy_id`. */
 export const AT = '@';
-
-/** When it is over, as SQL. */
-export function holdUntil(hold: HoldTime): SQLQuery {
-  if (hold === 'pinned') return sql`${PINNED_UNTIL}`;
-  return sql`UTC_TIMESTAMP() + INTERVAL ${Math.ceil(hold / 1000)} SECOND`;
-}
 
 /** Under lower_case_table_names=0 two names that differ in case are two tables. */
 export function named(schema: string, table: string): SQLQuery {
@@ -257,7 +253,7 @@ interface Name {
 }
 
 /** What of the server the question depends on. */
-export type KeyedServer = Pick<ServerFacts, 'flavour' | 'versionId' | 'lowerCaseTableNames'>;
+export type KeyedServer = Pick<ServerFacts, 'flavour' | 'versionId'>;
 
 /**
  * Columns childSchema, child, name, parentSchema, parent. On MySQL 8 and later those into one table
@@ -275,16 +271,9 @@ export function foreignKeysOf(tables: readonly Name[], server: KeyedServer): SQL
       sql` UNION `,
     );
   }
-  // By the letters by which the server itself folds names.
-  const asFolded =
-    server.lowerCaseTableNames === 0
-      ? (name: string) => sql`${name}`
-      : (name: string) => sql`LOWER(CONVERT(${name} USING utf8) COLLATE utf8_general_ci)`;
   const files = sql.join(
     tables.map(
-      ({ schema, table }) =>
-        sql`CONCAT(CAST(CONVERT(${asFolded(schema)} USING filename) AS BINARY), '/',
-          CAST(CONVERT(${asFolded(table)} USING filename) AS BINARY))`,
+      ({ schema, table }) => sql`CONCAT(${fileNameOf(schema)}, '/', ${fileNameOf(table)})`,
     ),
     ', ',
   );
@@ -293,6 +282,13 @@ export function foreignKeysOf(tables: readonly Name[], server: KeyedServer): SQL
       ${PARENT_SCHEMA} AS parentSchema, ${PARENT} AS parent
     FROM information_schema.INNODB_SYS_FOREIGN
     WHERE CAST(FOR_NAME AS BINARY) IN (${files}) OR CAST(REF_NAME AS BINARY) IN (${files})`;
+}
+
+/** As the files of MySQL before 8 and of MariaDB are named; the server folds it by its own letters. */
+export function fileNameOf(name: string): SQLQuery {
+  const known = sql`CONVERT(${name} USING utf8)`;
+  return sql`CAST(CONVERT(IF(@@lower_case_table_names = 0, ${known},
+    LOWER(${known} COLLATE utf8_general_ci)) USING filename) AS BINARY)`;
 }
 
 function standardForeignKeys(condition: SQLQuery): SQLQuery {

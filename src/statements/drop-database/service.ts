@@ -9,6 +9,7 @@ import { assert } from '../../assert.js';
 import { systemClock } from '../../clock.js';
 import { UndropError } from '../../errors.js';
 import type { LastingBlocker } from '../../held/relocate/blockers.js';
+import { renewHeld } from '../../held/relocate/due-times.js';
 import {
   detachAndRelocate,
   moveToRecycleSchema,
@@ -20,6 +21,7 @@ import { STATEMENT_BYTES_MAX } from '../../ledger/entry.js';
 import type { SchemaDetails } from '../../ledger/schema-details.js';
 import {
   asGroupOwner,
+  endSchemaDrop,
   leaveSchemaDrop,
   markEmptied,
   recordSchemaDrop,
@@ -39,7 +41,7 @@ import { LockWaitBudget } from '../../service/pool/statement-timeout.js';
 import { readServerFacts } from '../../service/server-facts.js';
 import type { DropOptions, DropResult } from '../../steps/drop-options.js';
 import { isSameServer } from '../../steps/inspect-names.js';
-import { Intents, type RecordedIntent, retryUntilWritten } from '../../steps/intents.js';
+import { Intents, newId, type RecordedIntent, retryUntilWritten } from '../../steps/intents.js';
 import { drive, type HeldTable } from '../../steps/procedure.js';
 import { rootCause } from '../../steps/refusals/refusals.js';
 import {
@@ -72,7 +74,6 @@ import {
   findSession,
   readSchemaDetails,
 } from './read-schema.js';
-import { finishSchemaDrop } from './records.js';
 
 export type SchemaDropOptions = Omit<DropOptions, 'hints'> & {
   readonly hints: readonly string[];
@@ -222,7 +223,7 @@ class SchemaWork {
 
   /** Records the schema in the ledger, with its views and programs. False: it is gone. */
   async recordSchema(schema: string): Promise<boolean> {
-    const { pool, newId, proxyId } = this.#options;
+    const { pool, proxyId } = this.#options;
     const { text, session, facts, groupId } = this.#request;
     const details = await unlessRefused(readSchemaDetails(pool, schema), null, ER_BAD_DB_ERROR);
     if (details === null) return false;
@@ -346,14 +347,20 @@ class SchemaWork {
     return this.#row;
   }
 
-  /** The tables are held, from now on if it had to wait, and it is over. */
+  /** The tables are held, for the whole time from now on if it had to wait, and it is over. */
   async #finish(held: readonly HeldTable[], onLate?: (error: Error) => void): Promise<void> {
     const { pool, stopping, onUnsettled } = this.#options;
     const isLate = performance.now() - this.#startMs > LATE_MS;
     const holds = this.#intents.holdsOf(held, isLate);
+    const retry = { stopping, onLate };
     try {
-      const ended = { pool, key: this.#rowOf().key, intents: this.#intents, held, holds };
-      await finishSchemaDrop(ended, { stopping, onLate });
+      const names = await retryUntilWritten(() => renewHeld(pool, holds), retry);
+      const renewed = held.map((table) => {
+        return { ...table, holdName: names.get(table.id) ?? table.holdName };
+      });
+      await this.#intents.finish(renewed, onLate);
+      // Nobody collects any of them before.
+      await retryUntilWritten(() => endSchemaDrop(pool, this.#rowOf().key), retry);
     } catch (error) {
       onUnsettled();
       throw error;

@@ -7,6 +7,7 @@
 import { UndropError } from '../../errors.js';
 import { clientCharsetOf } from '../../sql/lex/lex-mode.js';
 import { FILE_NAME_PREFIX, isFileName } from '../../steps/inspect-names.js';
+import { newId } from '../../steps/intents.js';
 import { decodeName } from '../../steps/names/client-names.js';
 import {
   notDone,
@@ -21,7 +22,6 @@ import {
   type Interception,
   type InterceptOptions,
   type NamedSchema,
-  newId,
   readUserFacts,
   refused,
 } from '../intercepted.js';
@@ -52,7 +52,7 @@ export async function dropSchema(
   if (facts.hint !== null) await userSession.run([FORGET_HINT]);
   const dropped = await runDropDatabase(
     { text, schema, name, ifExists, charset, server, session, facts, groupId: newId() },
-    { ...service, guess, hints: allHints(hints, facts), userSession, newId },
+    { ...service, guess, hints: allHints(hints, facts), userSession },
   );
   const { payload, refusal } = dropped;
   return { kind: 'answer', payload, refusal, facts: null, dropped };

@@ -31,11 +31,8 @@ export interface Drop extends Seen {
 /** One name of the statement and all that is known of it. */
 export interface Name {
   readonly index: number;
-  /**
-   * `table`: a base table, in a DROP SEQUENCE, which doesn't drop it; `nothing`: not dropped, and
-   * nothing is said.
-   */
-  readonly kind: 'base' | 'temporary' | 'view' | 'table' | 'missing' | 'nothing';
+  /** `table`: a base table, in a DROP SEQUENCE, which doesn't drop it. */
+  readonly kind: 'base' | 'temporary' | 'view' | 'table' | 'missing';
   readonly name: QualifiedName;
   readonly seen: IntentTable;
 }
@@ -65,7 +62,8 @@ export function decide(drop: Drop): Decision {
     const known = knownKind(kind, seen);
     // Nobody recorded it: another session drops it, or the service account may not see it.
     if (known === 'base' && seen.holdUntil === null) return unseen(request, seen);
-    names.push({ index, kind: known === 'base' ? kindOfBase(request, seen) : known, name, seen });
+    const isOther = request.statement.object === 'sequence' && seen.kind !== 'sequence';
+    names.push({ index, kind: known === 'base' && isOther ? 'table' : known, name, seen });
   }
   const bases = names.filter(({ kind }) => kind === 'base');
   const others = names.filter(({ kind }) => kind !== 'base');
@@ -102,15 +100,6 @@ function unseen(request: DropRequest, { schema, table }: IntentTable): Again {
 /** Names that DROP needs a right on, and a lock. */
 export function namesToAsk({ names, kinds }: Pick<Seen, 'names' | 'kinds'>) {
   return names.filter((_name, index) => kinds[index] !== 'temporary');
-}
-
-function kindOfBase({ statement, server }: DropRequest, seen: IntentTable): Name['kind'] {
-  // No statement drops what MariaDB has there: it isn't found (seen on 10.11), or the answer is OK
-  // (on 11.8).
-  if (server.flavour === 'mariadb' && seen.schema.toLowerCase() === 'performance_schema') {
-    return server.versionId < 110_800 ? 'missing' : 'nothing';
-  }
-  return statement.object === 'sequence' && seen.kind !== 'sequence' ? 'table' : 'base';
 }
 
 // ── parents ──────────────────────────────────────────────────────────────────────────────────────

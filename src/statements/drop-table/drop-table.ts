@@ -103,7 +103,7 @@ function* hold(drop: Drop, moved: Moved, unmoved: Unmoved): Steps<Answer> {
 
 /** What can't be relocated stays under its hold name; what was put back is left out. */
 function* relocate(drop: Drop, { moves, keepsLocks }: Moved): Steps<readonly HeldTable[]> {
-  const { blockers, facts, intent } = drop;
+  const { blockers, facts } = drop;
   const isBound = moves.some(({ seen }) => hasForeignKeys(seen) || seen.triggers.length > 0);
   const relocations = yield* perform('relocate', {
     tables: moves.map(({ index, seen, holdName }) => ({
@@ -115,7 +115,6 @@ function* relocate(drop: Drop, { moves, keepsLocks }: Moved): Steps<readonly Hel
     })),
     logged: facts.logged,
     detach: !keepsLocks && isBound,
-    lowerCaseTableNames: intent.lowerCaseTableNames,
   });
   const held: HeldTable[] = [];
   for (const [index, move] of moves.entries()) {

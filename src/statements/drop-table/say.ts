@@ -13,7 +13,7 @@ import {
   type Signal,
   viewSignal,
 } from '../../steps/session/user-session-sql.js';
-import { clean, raise } from '../../steps/session-answers.js';
+import { raise } from '../../steps/session-answers.js';
 import { type OkPacket, okWithWarnings } from '../../wire/response.js';
 import { type BlockedParent, type Drop, type Name, parentError } from './decide.js';
 
@@ -23,12 +23,9 @@ export interface Unmoved {
 }
 
 export function* say({ request }: Drop, { named, blocked }: Unmoved): Steps<OkPacket | Answer> {
-  const names = named.filter(({ kind }) => kind !== 'nothing');
-  const error = errorOf(request, names, blocked);
-  if (error === null) {
-    return names.length === 0 ? yield* clean(request) : yield* dropTemporary(request, names);
-  }
-  const temporary = names.filter(({ kind }) => kind === 'temporary');
+  const error = errorOf(request, named, blocked);
+  if (error === null) return yield* dropTemporary(request, named);
+  const temporary = named.filter(({ kind }) => kind === 'temporary');
   if (temporary.length > 0) yield* dropTemporary(request, temporary);
   return yield* raise(request, error);
 }

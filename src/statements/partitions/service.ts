@@ -42,15 +42,6 @@ import {
 } from '../../wire/server-errors.js';
 import { partitionsOf } from './sql.js';
 
-export interface TakeHow {
-  /** `locked`: exchanged, and `drops` dropped, under one lock. */
-  readonly way: 'exchange' | 'convert' | 'locked';
-  /** Partitions. */
-  readonly drops: readonly string[];
-  /** How long others may be waited for, in milliseconds. */
-  readonly killAfterMs: number;
-}
-
 interface Table {
   readonly schema: string;
   readonly table: string;
@@ -70,7 +61,13 @@ export interface HeldPartition {
   readonly holdName: string;
 }
 
-export interface PartitionSwap extends TakeHow, Table {
+export interface PartitionSwap extends Table {
+  /** `locked`: exchanged, and `drops` dropped, under one lock. */
+  readonly way: 'exchange' | 'convert' | 'locked';
+  /** Partitions. */
+  readonly drops: readonly string[];
+  /** How long others may be waited for, in milliseconds. */
+  readonly killAfterMs: number;
   readonly parts: readonly HeldPartition[];
   readonly holdSchema: string;
   /** sql_log_bin of the user's session. */

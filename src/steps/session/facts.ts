@@ -69,24 +69,25 @@ export function readFacts(result: Result): UserFacts | ErrPacket {
   if (result.kind === 'err') return result;
   const row = result.kind === 'rows' ? result.rows[0] : undefined;
   if (row === undefined) throw new MalformedPacketError('The facts of the session: no row.');
-  const text = (index: number) => row[index]?.toString('utf8') ?? null;
-  const gtidNext = text(4) ?? '';
-  const account = text(6) ?? '';
-  const wide = [text(8) ?? '', text(11) ?? ''].find((charset) => WIDE.test(charset));
+  const values = row.map((value) => value?.toString('utf8') ?? '');
+  const [schema = '', sqlMode = '', charset = '', logged, gtidNext = ''] = values;
+  const [serverIdentity = '', account = '', checked, results = '', hint = ''] = values.slice(5);
+  const [addsIfExists, collation = ''] = values.slice(10);
+  const wide = [results, collation].find((name) => WIDE.test(name));
   if (wide !== undefined) return notReadIn(wide);
   return {
-    schema: text(0),
-    sqlMode: text(1) ?? '',
-    charset: text(2) ?? '',
-    serverIdentity: text(5) ?? '',
+    schema: row[0] === null ? null : schema,
+    sqlMode,
+    charset,
+    serverIdentity,
     // The name in `name@host`; after COM_CHANGE_USER it isn't the one that logged in.
     user: account.replace(/@[^@]*$/s, ''),
     account,
-    logged: text(3) !== '0',
-    checksForeignKeys: text(7) !== '0',
+    logged: logged !== '0',
+    checksForeignKeys: checked !== '0',
     gtidNext: ['', 'AUTOMATIC', 'ANONYMOUS'].includes(gtidNext) ? null : gtidNext,
-    addsIfExists: text(10) === '1',
-    hint: text(9)?.trim() || null,
+    addsIfExists: addsIfExists === '1',
+    hint: hint.trim() || null,
   };
 }
 
