@@ -284,7 +284,7 @@ export function foreignKeysOf(tables: readonly Name[], server: KeyedServer): SQL
     WHERE CAST(FOR_NAME AS BINARY) IN (${files}) OR CAST(REF_NAME AS BINARY) IN (${files})`;
 }
 
-/** As the files of MySQL before 8 and of MariaDB are named; the server folds it by its own letters. */
+/** As the files of MariaDB, and of MySQL before 8, are named; by the server's own way of folding. */
 export function fileNameOf(name: string): SQLQuery {
   const known = sql`CONVERT(${name} USING utf8)`;
   return sql`CAST(CONVERT(IF(@@lower_case_table_names = 0, ${known},
