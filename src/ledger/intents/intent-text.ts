@@ -284,7 +284,7 @@ export function foreignKeysOf(tables: readonly Name[], server: KeyedServer): SQL
     WHERE CAST(FOR_NAME AS BINARY) IN (${files}) OR CAST(REF_NAME AS BINARY) IN (${files})`;
 }
 
-/** As the files of MariaDB, and of MySQL before 8, are named; by the server's own way of folding. */
+/** As files of MariaDB and of MySQL before 8 are named; folded as the server folds names. */
 export function fileNameOf(name: string): SQLQuery {
   const known = sql`CONVERT(${name} USING utf8)`;
   return sql`CAST(CONVERT(IF(@@lower_case_table_names = 0, ${known},
