@@ -97,7 +97,7 @@ export const CLIENT_ERRORS = {
   },
   UNDROP_RECYCLE_SCHEMA_WRITE: {
     errno: 1142,
-    text: 'The statement was not executed: {why}, and what undrop keeps there is only read through it.',
+    text: 'The statement was not executed: {why}.',
     remedy:
       '{instead} `undrop list` shows what is held and `undrop restore` brings it back; for anything else use a direct connection to the server.',
   },

@@ -62,7 +62,7 @@ export const OPERATOR_ERRORS = {
   UNDROP_RULE: {
     errno: 1142,
     text: '{tables} not dropped: UNDROP_RULES says of {table}: {rule}.',
-    remedy: 'Ask who runs undrop; the rule can be changed while it runs.',
+    remedy: 'Ask who runs undrop to change the rule, or to drop the table on a direct connection.',
   },
   UNDROP_RULE_NOT_EVALUATED: {
     errno: 1142,

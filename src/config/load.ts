@@ -53,13 +53,15 @@ export function loadSettings<K extends SettingKey>(
     else problems.push(...wrongIn(text, { key, from, setting }));
   }
   for (const key of ['password', 'adminPassword'] as const) takePassword(key, values, problems);
-  if (problems.length > 0) {
-    throw new UndropError('UNDROP_CONFIG', { problems: problems.join('\n') });
-  }
   const known = new Set(Object.keys(SETTINGS).map(variableOf));
   const unknownVariables = Object.keys(sources.env).filter(
     (name) => name.startsWith('UNDROP_') && !known.has(name) && !OTHER_VARIABLES.has(name),
   );
+  if (problems.length > 0) {
+    // What is not set may be misspelled.
+    const others = unknownVariables.map((name) => `${name} is no setting of undrop.`);
+    throw new UndropError('UNDROP_CONFIG', { problems: [...problems, ...others].join('\n') });
+  }
   // Every key has a value or a problem by now.
   return { settings: values as unknown as Pick<Settings, K>, unknownVariables };
 }

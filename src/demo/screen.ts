@@ -28,7 +28,9 @@ export function screen(facts: ScreenFacts): string {
   const lines = [
     '',
     `undrop is ready on ${host}:${port}, in front of ${facts.server}.`,
-    ...(takenPort === null ? [] : [`(Port ${takenPort} is taken by another program.)`]),
+    ...(takenPort === null
+      ? []
+      : [`(Port ${takenPort} is taken by another program, or another demo.)`]),
     `The schema ${SHOP_SCHEMA} is for you to drop. Its rows:`,
     `  ${rows.join(', ')}.`,
     '',

@@ -54,7 +54,7 @@ class Tour {
       .filter((name) => names.includes(name))
       .slice(-2);
     if (gone !== undefined && kept !== undefined) return [kept, gone];
-    this.#say(`The tour needs two tables in the schema ${schema}. Earlier tours took the others:`);
+    this.#say(`The tour needs two tables in the schema ${schema}. The others were dropped before:`);
     this.#say(`bring them back (${this.#parts.commandName} list), or start the demo again.`);
     return null;
   }

@@ -257,6 +257,14 @@ describe('a variable that is no setting', () => {
     expect(settings.hold).toBe(604_800_000);
   });
 
+  test('is said beside what is not set, because it may be that, misspelled', () => {
+    const env = { UNDROP_UPSTREM: 'db:3306', UNDROP_USER: 'undrop' };
+    const load = () => loadSettings(KEYS, sources({ env }));
+    expect(load).toThrow(
+      /UNDROP_UPSTREAM is not set: .*\nUNDROP_UPSTREM is no setting of undrop\./,
+    );
+  });
+
   test('that names the file of settings is known', () => {
     const env = { ...NEEDED, UNDROP_CONFIG: 'undrop.json' };
     expect(loadSettings(KEYS, sources({ env })).unknownVariables).toEqual([]);

@@ -104,7 +104,7 @@ testOf('taken port')('a taken port is no obstacle, but is told', async () => {
   await Promise.race([once(occupant, 'listening'), once(occupant, 'error')]).catch(() => undefined);
   const demo = await startDemo({ UNDROP_HOLD: '1h' });
   expect(demo.state.proxy.port).not.toBe(3307);
-  expect(demo.text()).toContain('(Port 3307 is taken by another program.)');
+  expect(demo.text()).toContain('(Port 3307 is taken by another program, or another demo.)');
   expect(demo.text()).toContain('held for 1 hour');
   demo.child.kill('SIGINT');
   expect(await demo.exitCode).toBe(0);
