@@ -9,6 +9,7 @@ import {
 } from '../../../src/sql/lex/client-charset.js';
 import type { LexMode } from '../../../src/sql/lex/lex-mode.js';
 import { Lexer } from '../../../src/sql/lex/lexer.js';
+import { Unreadable } from '../../../src/sql/reading.js';
 import fc from '../../support/properties.js';
 import { rounds } from '../../support/sample.js';
 import { latin1, lexMode } from '../describe-verdict.js';
@@ -107,6 +108,25 @@ describe('names', () => {
 
   test('with a broken character are not quoted', () => {
     expect(() => quoteClientName(Uint8Array.of(0x61, 0x81), 'gbk')).toThrow('whole characters');
+  });
+});
+
+describe('above 16 MiB', () => {
+  const digits = 'ab'.repeat(9 * 1024 * 1024);
+
+  test('a BLOB as one hexadecimal number is read, and what follows it', () => {
+    const bytes = Buffer.from(`0x${digits}, a`);
+    const lexer = new Lexer(bytes, 0, bytes.length, mysql);
+    expect([lexer.next(), lexer.end]).toEqual(['number', digits.length + 2]);
+    expect([lexer.next(), lexer.next(), lexer.next()]).toEqual(['symbol', 'word', 'end']);
+  });
+
+  test.each([
+    ["'", "'"],
+    ['/*', '*/'],
+  ])('what begins with %s is not read', (before, after) => {
+    const bytes = Buffer.from(`${before}${digits}${after}, a`);
+    expect(() => new Lexer(bytes, 0, bytes.length, mysql).next()).toThrow(Unreadable);
   });
 });
 
