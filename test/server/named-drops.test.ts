@@ -68,6 +68,14 @@ const CONVERSATIONS: readonly Conversation[] = [
     ],
   },
   {
+    name: 'in vain, under the name of another statement',
+    texts: [
+      ...["PREPARE p FROM 'DELETE FROM a'", "PREPARE p FROM 'DROP TABLE'", 'SHOW WARNINGS'],
+      ...['EXECUTE p', "SET @text = 'DROP TABLE IF EXISTS '", "PREPARE p FROM 'DELETE FROM a'"],
+      ...['PREPARE p FROM @text', 'SHOW WARNINGS', 'EXECUTE p', 'SELECT COUNT(*) FROM a'],
+    ],
+  },
+  {
     name: 'beside a statement with parameters',
     texts: [
       ...['SET @x = 1', "PREPARE p FROM 'DROP TABLE a'"],

@@ -39,6 +39,7 @@ import {
 import type { UserFacts } from '../../steps/request.js';
 import { hintsIn } from '../../steps/rules/hints.js';
 import { factsSql, readFacts } from '../../steps/session/facts.js';
+import type { UserCommand } from '../../steps/session/user-session.js';
 import { ER_PARSE_ERROR, ER_UNKNOWN_STMT_HANDLER } from '../../wire/server-errors.js';
 import { classifyByFacts } from '../gate/classify-packet.js';
 import { type DispatchOptions, isDropDatabase, type PreparedDrop } from './prepared-drops.js';
@@ -128,11 +129,12 @@ export async function dynamic(
   options: DispatchOptions,
 ): Promise<Interception> {
   const { source, form } = verdict;
-  if (form === 'prepare') {
-    options.prepared.follow({ kind: 'prepare', name: plainNameOf(source.name) });
-  }
+  const name = form === 'prepare' ? plainNameOf(source.name) : null;
+  if (form === 'prepare') options.prepared.follow({ kind: 'prepare', name });
   // In a COM_STMT_PREPARE it is nothing that can be prepared; the server says so.
   if (taken.packetKind === 'prepare') return unclear(taken, 'it prepares another text', options);
+  // A PREPARE that fails has deallocated what had its name; this one may not get to the server.
+  if (name !== null) await options.userSession.run([deallocate(name)]);
   if (source.kind === 'expression') {
     const why = 'the text that it executes is an expression, not a literal or a variable';
     return unclear(taken, why, options);
@@ -256,14 +258,18 @@ async function prepareByName(
   const [answer] = await userSession.run([{ kind: 'packet', payload: packet.payload }]);
   assert(answer?.kind === 'ok' || answer?.kind === 'err', 'PREPARE answers OK or ERR');
   if (answer.kind === 'err') return answerWith(answer);
-  const free = Buffer.from(`DEALLOCATE /* undrop prepared */ PREPARE \`${name}\``);
-  const [freed] = await userSession.run([{ kind: 'query', text: free }]);
+  const [freed] = await userSession.run([deallocate(name)]);
   const isGone =
     freed?.kind === 'ok' || (freed?.kind === 'err' && freed.errno === ER_UNKNOWN_STMT_HANDLER);
   // The session ends: only then the server surely knows it no more (a KILL QUERY hit this).
   if (!isGone) throw new Error('a prepared drop cannot be deallocated');
   prepared.remember(name, drop);
   return answerWith(answer);
+}
+
+function deallocate(name: string): UserCommand {
+  const text = Buffer.from(`DEALLOCATE /* undrop prepared */ PREPARE \`${name}\``);
+  return { kind: 'query', text };
 }
 
 /** EXECUTE and DEALLOCATE PREPARE of a drop that was prepared by name. */
