@@ -75,7 +75,7 @@ export function* inspectNames(
 ): Steps<Seen | Reply> {
   const { statement, server, text, isSyntaxChecked = false } = request;
   const syntaxCheck: UserCommand[] = isSyntaxChecked ? [] : [{ kind: 'prepare', text }];
-  const shows = statement.names.map((name) => query(showCreateSql(name, request)));
+  const shows = statement.names.map((name) => query(showCreateSql(name, request.charset)));
   const results = yield* perform(effect, {
     commands: [...syntaxCheck, ...shows, query(factsSql(server))],
   });

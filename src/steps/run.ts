@@ -10,6 +10,7 @@ import {
   moveToRecycleSchema,
   type RelocateTable,
   type Relocation,
+  readLastingBlocker,
 } from '../held/relocate/relocate.js';
 import { readSessionLocks } from '../ledger/intents/session-locks.js';
 import type { HoldTime } from '../policy/decide.js';
@@ -36,6 +37,7 @@ import {
 } from './rename/rename-by-service.js';
 import type { DropRequest, UserFacts } from './request.js';
 import { isEmptyTable } from './rules/rules.js';
+import { hidesDirectories } from './session/facts.js';
 import type { UserCommand } from './session/user-session.js';
 
 /** A drop that took longer than this before its RENAME was done gets a due time from then on. */
@@ -190,11 +192,26 @@ class Try {
     const { pool, holdMs } = this.#options;
     const { server } = this.#request;
     const isLate = performance.now() - this.#intents.beganMs > LOST_MS_MAX;
-    const tables = await renewDueTimes(pool, renamed, { isLate, holdMs, intents: this.#intents });
+    const isHidden = this.facts !== null && hidesDirectories(this.facts, server);
+    const inspected = isHidden ? await this.#readBlockers(renamed) : renamed;
+    const tables = await renewDueTimes(pool, inspected, { isLate, holdMs, intents: this.#intents });
     // After a long wait it may have keys and triggers that it had not when it was looked at.
     const mayHaveMore = isLate && renamed.every(({ blocker }) => blocker?.todo !== 'unlock');
     const move = detach || mayHaveMore ? detachAndRelocate : moveToRecycleSchema;
     return move(pool, tables, { logged, lockWaitBudget: new LockWaitBudget(), server });
+  }
+
+  /** Why they have to stay in their own schema, which the session's SHOW CREATE didn't say. */
+  async #readBlockers(renamed: readonly RelocateTable[]): Promise<readonly RelocateTable[]> {
+    const tables: RelocateTable[] = [];
+    for (const table of renamed) {
+      const { id, fromSchema: schema, holdName: name, blocker } = table;
+      tables.push({
+        ...table,
+        blocker: blocker ?? (await readLastingBlocker(this.#options.pool, { id, schema, name })),
+      });
+    }
+    return tables;
   }
 }
 

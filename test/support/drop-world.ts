@@ -200,7 +200,7 @@ class Memory {
     }
     if (text.startsWith('SELECT /*+ MAX_EXECUTION_TIME(0) */ /* undrop facts'))
       return this.#facts();
-    if (text.includes('SHOW /* undrop kind */')) return this.#kind(nameIn(text));
+    if (text.startsWith('SHOW /* undrop kind */')) return this.#kind(nameIn(text));
     if (text.includes('/* undrop wait-for-lock ')) return this.#asked(nameIn(text));
     if (/^(RENAME|ALTER) \/\* undrop (hold|probe) /.test(text)) return this.#rename(text);
     if (text.startsWith('SIGNAL')) return signalled(text);

@@ -152,7 +152,7 @@ class Memory {
       return isOwn && isLocked === true ? errResult(1100, 'HY000', 'own') : preparedResult(1);
     }
     if (text.includes('/* undrop facts')) return this.#facts();
-    if (text.includes('SHOW /* undrop kind */')) return this.#kind();
+    if (text.startsWith('SHOW /* undrop kind */')) return this.#kind();
     if (text.includes('/* undrop innodb-wait ')) return rowsResult(['s'], ['2']);
     if (text.includes('/* undrop wait-for-lock ')) {
       const isDrop = / DROP PARTITION /.test(text);

@@ -113,6 +113,20 @@ export function readKind(result: Result): NameKind | ErrPacket {
   return /^CREATE\s+TEMPORARY\s/i.test(definitionIn(result)) ? 'temporary' : 'base';
 }
 
+/**
+ * Whether the session's SHOW CREATE TABLE leaves out where files are: then the service is asked. A
+ * SET STATEMENT around it would be reported to a client that tracks sql_mode.
+ * https://mariadb.com/docs/server/server-management/variables-and-modes/sql_mode
+ */
+export function hidesDirectories({ sqlMode }: UserFacts, { flavour }: ServerVersion): boolean {
+  return flavour === 'mariadb' && sqlMode.split(',').some((mode) => HIDING.has(mode));
+}
+
+const HIDING: ReadonlySet<string> = new Set([
+  ...['NO_DIR_IN_CREATE', 'NO_TABLE_OPTIONS', 'MYSQL323', 'MYSQL40'],
+  ...['ANSI', 'DB2', 'MAXDB', 'MSSQL', 'ORACLE', 'POSTGRESQL'],
+]);
+
 /** What SHOW CREATE TABLE prints, its words in ASCII; empty if it answers with an error. */
 export function definitionIn(result: Result): string {
   return (result.kind === 'rows' && result.rows[0]?.[1]?.toString('latin1')) || '';

@@ -9,7 +9,6 @@ import type { LockWait } from '../../sql/grammar/drop-table.js';
 import { quoteClientName } from '../../sql/lex/client-charset.js';
 import type { ClientCharset } from '../../sql/lex/lex-mode.js';
 import { ER_IT_IS_A_VIEW, ER_NOT_SEQUENCE2 } from '../../wire/server-errors.js';
-import type { DropRequest } from '../request.js';
 
 /** A name of the statement, ready to be used in a statement of ours. */
 export interface QualifiedName {
@@ -43,16 +42,8 @@ interface Moved {
   readonly holdName: string;
 }
 
-/**
- * Some modes of MariaDB leave out where the table has its files, which decides where it is held.
- * https://mariadb.com/docs/server/server-management/variables-and-modes/sql_mode
- */
-export function showCreateSql(
-  name: QualifiedName,
-  { charset, server }: Pick<DropRequest, 'charset' | 'server'>,
-): Buffer {
-  const inFull = server.flavour === 'mariadb' ? "SET STATEMENT sql_mode = '' FOR " : '';
-  return textOf(charset, `${inFull}SHOW /* undrop kind */ CREATE TABLE `, name);
+export function showCreateSql(name: QualifiedName, charset: ClientCharset): Buffer {
+  return textOf(charset, 'SHOW /* undrop kind */ CREATE TABLE ', name);
 }
 
 /** MariaDB's WAIT n or NOWAIT, as it stands in a statement; null: there is none. */
