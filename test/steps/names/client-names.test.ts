@@ -5,6 +5,7 @@ import { decodeName } from '../../../src/steps/names/client-names.js';
 
 describe('a name', () => {
   test.each([
+    ['utf8mb4', 'e8a1a8f09f8db5', '表?'],
     ['utf8mb3', 'e8a1a8', '表'],
     ['latin1', 'fc80819f', 'ü€\x81Ÿ'],
     ['latin2', 'b1', 'ą'],
@@ -27,7 +28,7 @@ describe('a name', () => {
     ['in one that it does not have', 'cp850', '81'],
     ['of bytes that are none of its character set', 'utf8mb4', 'e8a1'],
     ['of half a character', 'gbk', 'b1'],
-    ['beyond the BMP', 'utf8mb4', 'f09f8db5'],
+    ['beyond the BMP in a character set that ends there', 'utf8mb3', 'f09f8db5'],
   ])('%s is refused', (_why, charset, hex) => {
     expect(() => decodeName(Buffer.from(hex, 'hex'), charset)).toThrow(UndropError);
     expect(() => decodeName(Buffer.from(hex, 'hex'), charset)).toThrow(
