@@ -5,6 +5,7 @@
  * no name here, and the statement becomes unclear. Words that some server reserves are doubtful
  * names.
  */
+import { isUtf8 } from 'node:buffer';
 import { CHARSET_TABLES, isStorable } from '../lex/client-charset.js';
 import type { LexMode } from '../lex/lex-mode.js';
 import type { Token } from '../lex/lexer.js';
@@ -58,29 +59,45 @@ export function takeTableName(tokens: Token[], source: Source): TableName | null
   const start = tokens[0]?.start ?? 0;
   const mayBeginWithDot = flavour === 'mariadb' || versionId < DOTLESS_SINCE;
   const beginsWithDot = mayBeginWithDot && takeTexts(tokens, '.');
-  const first = takeIdentifier(tokens, source);
+  const first = takePart(tokens, source);
   if (first === null) return null;
   if (beginsWithDot || !takeTexts(tokens, '.')) {
     const { value: table, token, isDoubtful } = first;
     return { schema: null, table, start, end: token.end, isDoubtful: isDoubtful || beginsWithDot };
   }
-  const second = takeIdentifier(tokens, source);
+  const second = takePart(tokens, source);
   if (second === null || tokens[0]?.text === '.') return null;
   const isDoubtful = first.isDoubtful || second.isDoubtful;
   return { schema: first.value, table: second.value, start, end: second.token.end, isDoubtful };
 }
 
 /** Takes one identifier; null if there is none. */
-export function takeIdentifier(tokens: Token[], source: Source): Identifier | null {
+export function takeIdentifier(
+  tokens: Token[],
+  source: Source,
+  isName: (value: Uint8Array) => boolean = (value) => isStorable(value, source.mode.charset),
+): Identifier | null {
   const [token] = tokens;
   if (token?.kind !== 'word' && token?.kind !== 'name') return null;
   if (RESERVED.has(token.text)) return null;
   const value = identifierValue(token, source);
-  if (!isStorable(value, source.mode.charset)) return null;
+  if (!isName(value)) return null;
   tokens.shift();
   const isOdd = value.length === 0 || value.at(-1) === SPACE || value.includes(0);
   const mayBeReserved = MAYBE_RESERVED.has(token.text) || INTRODUCER.test(token.text);
   return { value, token, isDoubtful: isOdd || mayBeReserved };
+}
+
+/**
+ * The same as a part of a table's name, of which MySQL takes what is beyond the BMP for question
+ * marks (steps/names/client-names.ts).
+ */
+function takePart(tokens: Token[], source: Source): Identifier | null {
+  const { flavour, charset } = source.mode;
+  const name = takeIdentifier(tokens, source);
+  if (name !== null || flavour !== 'mysql' || charset !== 'utf8') return name;
+  const astral = takeIdentifier(tokens, source, isUtf8);
+  return astral === null ? null : { ...astral, isDoubtful: true };
 }
 
 /** The bytes that a name stands for: without its quotes, doubled ones taken once. */

@@ -98,7 +98,9 @@ export function decodeName(name: Uint8Array, charset: string): string {
   try {
     // A byte order mark is a character of the name like any other.
     const decoded = new TextDecoder(label, { fatal: true, ignoreBOM: true }).decode(name);
-    if (!UNKNOWN.test(decoded)) return decoded;
+    const isKnown = !UNASSIGNED.test(decoded);
+    if (isKnown && charset === 'utf8mb4') return decoded.replaceAll(ASTRAL, '?');
+    if (isKnown && (label !== 'utf-8' || decoded.search(ASTRAL) < 0)) return decoded;
   } catch (cause) {
     throw new UndropError('UNDROP_NAME_CHARSET', { charset }, cause);
   }
@@ -114,10 +116,13 @@ function decodeLatin1(byte: number): string {
 }
 
 /**
- * What servers take a question mark for: what the standard makes of bytes that a character set has
- * no character for, and what is beyond the BMP, where no name of a table has anything.
+ * Beyond the BMP: MySQL, whose names have nothing there, takes a question mark for each; its utf8
+ * and utf8mb3 have nothing there either.
  */
-const UNKNOWN = /[\u0080-\u009f\u{10000}-\u{10ffff}]/u;
+const ASTRAL = /[\u{10000}-\u{10ffff}]/gu;
+
+/** What the standard makes of bytes that a character set has no character for; the server: `?`. */
+const UNASSIGNED = /[\u0080-\u009f]/;
 
 // ── names of a prepared drop ─────────────────────────────────────────────────────────────────────
 // The names of a DROP that was prepared earlier, as the session has to be told them now. A prepared
@@ -165,6 +170,7 @@ export function bindSchema(schema: Uint8Array, before: NameContext, now: NameCon
 
 function recode(name: Uint8Array, from: string, to: string): Uint8Array {
   const kind = clientCharsetOf(from);
+  // A question mark in it was put there by the PREPARE, which has warned of it.
   const isSame = from === to && kind !== null && isStorable(name, kind);
   if (isSame || [from, to].every((charset) => isAsciiIn(name, charset))) return name;
   const encoded = encodeName(decodeName(name, from), to);
