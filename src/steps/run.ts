@@ -106,7 +106,8 @@ class Try {
 
   async run(steps: Steps<Reply>): Promise<Reply> {
     try {
-      const reply = await drive(steps, (effect) => this.#perform(effect));
+      const found = await drive(steps, (effect) => this.#perform(effect));
+      const reply = await this.#unlessKilled(found);
       await this.#runOnSession([]);
       if (reply.kind === 'again') {
         if (!(await this.#intents.tryToForget())) this.#options.onUnsettled();
@@ -121,6 +122,13 @@ class Try {
       if (!isForgotten) this.#options.onUnsettled();
       throw error;
     }
+  }
+
+  /** A session that the service doesn't see may have been killed: then that is what is heard. */
+  async #unlessKilled(reply: Reply): Promise<Reply> {
+    if (reply.kind === 'again' || reply.refusal?.code !== 'UNDROP_SESSION_NOT_FOUND') return reply;
+    const [said] = await this.#runOnSession([{ kind: 'query', text: Buffer.from('DO 0') }]);
+    return said?.kind === 'err' ? { ...reply, payload: said.payload, refusal: null } : reply;
   }
 
   async #perform(effect: Effect): Promise<unknown> {
