@@ -138,7 +138,9 @@ async function logIn(settings: InitSettings, isNew: boolean): Promise<Tier | nul
     if (!(error instanceof UndropError)) throw error;
     const { user, accountHost, tier, upstream } = settings;
     const [account, cause] = [`${user}@${accountHost}`, rootCause(error)];
-    const isOut = error.code === 'UNDROP_ACCOUNT';
+    // MySQL asks a user whom it doesn't know by any plugin.
+    const isUnknown = isNew && error.code === 'UNDROP_SERVER_KEY';
+    const isOut = isUnknown || error.code === 'UNDROP_ACCOUNT';
     if (isNew) {
       const lacks = isOut ? 'can’t log in from here' : 'not the ledger';
       const what = `with the rights of the tier ${tier}, but ${lacks}`;
