@@ -117,7 +117,7 @@ const OLD_WORDS: readonly (readonly [words: string, instead: string])[] = [
   ['isOfOneRow', 'isRowLevelError'],
   ['livingOwners', 'live owners'],
   ['farewell leaveUnanswered tellBrokenLogin', 'abandonLogin'],
-  ['Piecewise piecewise', 'multi-statement'],
+  ['Piecewise piecewise OwnPiece PieceEnd relay-piece', 'multi-statement, part'],
   ['Carriers', 'dispatch'],
   ['renameInStead SteadOutcome steadTable', 'rename by the service account'],
   ['likeness', 'fingerprint'],

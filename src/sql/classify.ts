@@ -36,10 +36,10 @@ import { mayBeOurs, mentionsRecycle } from './trigger-scan.js';
 import {
   kindOf,
   NOT_OURS,
-  type Piece,
   type Protected,
   recycleSchemaWriteIn,
   refusedVerdict,
+  type StatementPart,
   tablesOf,
   tooMany,
   unclear,
@@ -152,7 +152,7 @@ function* classifyText(bytes: Uint8Array, mode: LexMode, context: Context): Read
 }
 
 /** A verdict on all of them, if it can't be said of each. */
-function unclearOf(why: string, found: readonly Piece[]): Verdict {
+function unclearOf(why: string, found: readonly StatementPart[]): Verdict {
   const writesRecycleSchema = found.some(({ verdict }) => recycleSchemaWriteIn(verdict) !== null);
   return writesRecycleSchema ? { kind: 'recycle-schema-write', how: 'unclear' } : unclear(why);
 }
@@ -160,19 +160,19 @@ function unclearOf(why: string, found: readonly Piece[]): Verdict {
 /**
  * The statements of a text, each with its verdict, up to the one at which the server stops with a
  * syntax error; or up to the first that `isWanted`. If a statement may change how the rest is read,
- * and only the server knows how, the rest is one piece. It may throw `Unreadable`.
+ * and only the server knows how, the rest is one part. It may throw `Unreadable`.
  */
 export function* classifyingStatements(
   bytes: Uint8Array,
   startMode: LexMode,
   context: Context,
   isWanted: (verdict: Verdict) => boolean = () => false,
-): Reading<readonly Piece[]> {
+): Reading<readonly StatementPart[]> {
   const { options, work } = context;
   let mode = startMode;
   const keepsAll = mode.inRecycle === true || mentionsRecycle(bytes);
   const ends = new Map<LexMode['charset'], number>();
-  const found: Piece[] = [];
+  const found: StatementPart[] = [];
   let stopAt: number | null = null;
   let names = 0;
   let isOurs = false;
@@ -213,7 +213,7 @@ export function* classifyingStatements(
   return stopAt === null ? found : cutShort(found, stopAt, bytes.length);
 }
 
-function wholeOf(bytes: Uint8Array, verdict: Verdict): Piece {
+function wholeOf(bytes: Uint8Array, verdict: Verdict): StatementPart {
   return { start: 0, end: bytes.length, next: null, verdict };
 }
 
@@ -229,10 +229,14 @@ function openVerdict(
 }
 
 /**
- * The server stops at the piece `stopAt` with a syntax error, as far as can be seen: what follows
- * it isn't run. But that is for the server to say if what follows, or the piece, might be ours.
+ * The server stops at the part `stopAt` with a syntax error, as far as can be seen: what follows
+ * it isn't run. But that is for the server to say if what follows, or the part, might be ours.
  */
-function cutShort(found: readonly Piece[], stopAt: number, end: number): readonly Piece[] {
+function cutShort(
+  found: readonly StatementPart[],
+  stopAt: number,
+  end: number,
+): readonly StatementPart[] {
   const rest = found.slice(stopAt);
   const start = rest[0]?.start ?? end;
   if (rest.every(({ verdict }) => verdict.kind === 'not-ours')) return found;

@@ -1,6 +1,6 @@
 /**
  * The next statement of ours in a text of several, and where the text is cut before and after it:
- * for what is executed piece by piece, each piece looked at when its turn comes.
+ * for what is executed part by part, each part looked at when its turn comes.
  *
  * Invariant: a cut is where all modes that are left open see the end of a statement.
  */
@@ -10,7 +10,7 @@ import { mayConcernName } from './named-statement.js';
 import type { Reading } from './reading.js';
 import type { Protected, Verdict } from './verdict.js';
 
-export interface OwnPiece {
+export interface OwnPart {
   /** The offset where the server begins to read it: after the `;` before it. */
   readonly at: number;
   /** The offset after its `;`. Null: the text ends with it. */
@@ -20,7 +20,7 @@ export interface OwnPiece {
 
 export interface Ahead {
   /** The next statement of ours; null: there is none. */
-  readonly ours: OwnPiece | null;
+  readonly ours: OwnPart | null;
 }
 
 /** Which statements are looked at by themselves. */
@@ -48,14 +48,14 @@ function* readUnder(
   work: Work,
 ): Reading<Ahead> {
   const context = { options: { multiStatements: true, protect }, work, nested: 0 };
-  const pieces = yield* classifyingStatements(bytes, mode, context, isOurs);
-  const starts = pieces.map((_piece, index) => pieces[index - 1]?.next ?? 0);
-  const found = pieces.findIndex(
+  const parts = yield* classifyingStatements(bytes, mode, context, isOurs);
+  const starts = parts.map((_part, index) => parts[index - 1]?.next ?? 0);
+  const found = parts.findIndex(
     ({ verdict, next }, index) =>
       isOurs(verdict) || (names && mayConcernName(bytes, starts[index] ?? 0, next ?? bytes.length)),
   );
-  const piece = pieces[found];
-  if (piece === undefined) return { ours: null };
-  const { next, verdict } = piece;
+  const part = parts[found];
+  if (part === undefined) return { ours: null };
+  const { next, verdict } = part;
   return { ours: { at: starts[found] ?? 0, next, verdict } };
 }

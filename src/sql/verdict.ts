@@ -48,7 +48,7 @@ export interface Refused {
   /** A CREATE OR REPLACE of a table or a sequence that was read to its end. */
   readonly replacement?: Replacement;
   /** The statements of a multi-statement text, or the one that is prepared. */
-  readonly statements: readonly Piece[];
+  readonly statements: readonly StatementPart[];
   /** What the server makes the text of that PREPARE or EXECUTE IMMEDIATE executes. */
   readonly source?: DynamicSource;
 }
@@ -57,7 +57,7 @@ export interface Refused {
 export interface Replacement {
   /** What goes, and comes. */
   readonly table: TableName;
-  /** Where OR and REPLACE stand, as the offsets of a `Piece`. */
+  /** Where OR and REPLACE stand, as the offsets of a `StatementPart`. */
   readonly words: readonly { readonly start: number; readonly end: number }[];
 }
 
@@ -101,11 +101,11 @@ export interface RecycleSchemaWrite {
 export type Verdict = NotOurs | DropTable | Refused | Dynamic | Unclear | RecycleSchemaWrite;
 
 /** One statement of several. */
-export interface Piece {
+export interface StatementPart {
   /** Offsets into the text that was classified; of a literal's statements, into the literal. */
   readonly start: number;
   readonly end: number;
-  /** The offset of the next piece, after the `;`. Null: this is the last one. */
+  /** The offset of the next part, after the `;`. Null: this is the last one. */
   readonly next: number | null;
   readonly verdict: Verdict;
 }
@@ -129,16 +129,16 @@ export function unexplained({ hasDrop }: { readonly hasDrop: boolean }): Verdict
 export function recycleSchemaWriteIn(verdict: Verdict): RecycleSchemaWrite | null {
   if (verdict.kind === 'recycle-schema-write') return verdict;
   if (verdict.kind !== 'refused') return null;
-  for (const piece of verdict.statements) {
-    const write = recycleSchemaWriteIn(piece.verdict);
+  for (const part of verdict.statements) {
+    const write = recycleSchemaWriteIn(part.verdict);
     if (write !== null) return write;
   }
   return null;
 }
 
 /** A refusal of what wraps `statements`; their tables are its own. */
-export function refusedVerdict(form: StatementForm, statements: readonly Piece[]): Refused {
-  const verdicts = statements.map((piece) => piece.verdict);
+export function refusedVerdict(form: StatementForm, statements: readonly StatementPart[]): Refused {
+  const verdicts = statements.map((part) => part.verdict);
   const schema = verdicts.find((verdict) => verdict.kind === 'refused')?.schema ?? null;
   return { kind: 'refused', form, tables: verdicts.flatMap(tablesOf), schema, statements };
 }
@@ -180,7 +180,7 @@ export function isProtected(verdict: Verdict, protect: ReadonlySet<Protection>):
       }
       // What is in a block, or under SET STATEMENT, isn't read.
       if (verdict.statements.length === 0) return protect.size > 0;
-      return verdict.statements.some((piece) => isProtected(piece.verdict, protect));
+      return verdict.statements.some((part) => isProtected(part.verdict, protect));
     default:
       return assertNever(verdict);
   }

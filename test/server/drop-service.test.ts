@@ -17,6 +17,8 @@ jest.setTimeout(240_000);
 const ACCOUNT = 'undrop_svc';
 const PASSWORD = 'a password';
 
+const NO_SUCH_THREAD = 1094;
+
 describe.each(testServers())('on $name', (server) => {
   const test = testOnOne(server);
   let proxy: ProxyTarget;
@@ -62,7 +64,12 @@ describe.each(testServers())('on $name', (server) => {
 
   async function endServiceConnections(): Promise<void> {
     const ended = await serviceConnections();
-    for (const id of ended) await root.query(`KILL ${id}`);
+    for (const id of ended) {
+      // One may have left meanwhile.
+      await root.query(`KILL ${id}`).catch((error: { readonly errno: number }) => {
+        if (error.errno !== NO_SUCH_THREAD) throw error;
+      });
+    }
     await until(async () => {
       const left = await serviceConnections();
       return !left.some((id) => ended.includes(id));
@@ -96,7 +103,8 @@ describe.each(testServers())('on $name', (server) => {
     await endServiceConnections();
     const refusal = await drop();
     expect(refusal).toMatch(/^UNDROP_NOT_RECORDED: Table a was not dropped, nothing was changed: /);
-    expect(refusal).toContain(`Access denied for user '${ACCOUNT}'`);
+    // MySQL asks a user whom it doesn't know by any plugin, also by one that undrop refuses.
+    expect(refusal).toMatch(/Access denied(: the server has no such user| for user 'undrop_svc')/);
     expect(await client.rows('SELECT COUNT(*) FROM a')).toEqual([['3']]);
     await root.query(`RENAME USER ${ACCOUNT}_away@'%' TO ${ACCOUNT}@'%'`);
     await expectHeld();

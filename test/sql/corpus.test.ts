@@ -2,7 +2,7 @@
 import { isDeepStrictEqual } from 'node:util';
 import { expect, test } from '@jest/globals';
 import { mayBeOurs } from '../../src/sql/trigger-scan.js';
-import type { Piece, Verdict } from '../../src/sql/verdict.js';
+import type { StatementPart, Verdict } from '../../src/sql/verdict.js';
 import { classify, classifyStatements, classifyUnderAll } from '../support/classify.js';
 import { type CorpusCase, type CorpusKind, corpusCases, modeOf } from './corpus.js';
 import { describeVerdict, latin1, SERVER_MODES } from './describe-verdict.js';
@@ -87,7 +87,7 @@ test.each(cases)('$title', ({ case_ }) => {
 
 function checkParts(
   parts: readonly CorpusKind[],
-  pieces: readonly Piece[],
+  pieces: readonly StatementPart[],
   verdict: Verdict,
 ): void {
   const innocent = pieces.map((piece) => piece.verdict.kind === 'not-ours');

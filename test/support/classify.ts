@@ -8,7 +8,7 @@ import {
 import type { KnownMode, LexMode } from '../../src/sql/lex/lex-mode.js';
 import type { ReadOptions } from '../../src/sql/next-statement.js';
 import { readAtOnce } from '../../src/sql/reading.js';
-import { type Piece, unclear, type Verdict } from '../../src/sql/verdict.js';
+import { type StatementPart, unclear, type Verdict } from '../../src/sql/verdict.js';
 
 /** The mode is known. */
 export function classify(bytes: Uint8Array, mode: LexMode, options: ReadOptions): Verdict {
@@ -30,7 +30,7 @@ export function classifyStatements(
   bytes: Uint8Array,
   mode: LexMode,
   options: ReadOptions,
-): readonly Piece[] {
+): readonly StatementPart[] {
   const reading = underAllModes(bytes, mode, (one, work) =>
     classifyingStatements(bytes, one, { options, work, nested: 0 }),
   );

@@ -306,7 +306,7 @@ export class CommandPhase implements GateOwner {
         tracker: this.tracker,
         isSure: this.#isSureOfMulti,
         connections: this.connections,
-        onAnswer: (piece, answer) => owner.onAnswer(piece, answer, service()),
+        onAnswer: (part, answer) => owner.onAnswer(part, answer, service()),
         context: () => this.#context(),
         isClientGone: () => this.#clientIsGone,
         lastSeen: this.lastSeen,

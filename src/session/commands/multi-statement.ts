@@ -1,17 +1,17 @@
 /**
- * Executes a text of several statements with one of ours among them in pieces: what stands before
+ * Executes a text of several statements with one of ours among them in parts: what stands before
  * ours goes to the server as one packet, ours is taken like a text of its own, and the rest is read
  * when its turn comes, because the sql_mode may be another then. The client gets one answer with
  * several results, which ends at the first error.
  *
- * Invariant: a piece goes to the server only if everything in it was seen to be none of ours, in
+ * Invariant: a part goes to the server only if everything in it was seen to be none of ours, in
  * every mode that was possible then.
  */
 import { assert } from '../../assert.js';
 import type { ResponseTracker } from '../../relay/response-tracker.js';
 import type { KnownMode } from '../../sql/lex/lex-mode.js';
 import { readNamedStatement } from '../../sql/named-statement.js';
-import { type OwnPiece, readingAhead, type Wanted } from '../../sql/read-ahead.js';
+import { type OwnPart, readingAhead, type Wanted } from '../../sql/read-ahead.js';
 import { unread } from '../../sql/recycle-schema-write.js';
 import { isProtected } from '../../sql/verdict.js';
 import {
@@ -35,7 +35,7 @@ import type { Login } from '../login/login.js';
 import { WireUserSession } from '../user-session/wire-user-session.js';
 import { answerTo } from './dispatch.js';
 import type { DispatchOptions } from './prepared-drops.js';
-import { type PieceEnd, StatementRelay } from './relay-piece.js';
+import { type PartEnd, StatementRelay } from './relay-part.js';
 
 export interface MultiStatementOptions {
   readonly taken: Intercepted;
@@ -107,7 +107,7 @@ export class MultiStatementRun {
     if (!isSure && !(await this.#isSeveral())) {
       return answerTo({ ...this.#options.taken, verdict: null }, this.#one());
     }
-    // The answer to the first piece begins after all that is still to come.
+    // The answer to the first part begins after all that is still to come.
     if (!tracker.idle) await this.#session().run([]);
     let known = this.#options.lastSeen.known(null);
     let isAsked = false;
@@ -177,22 +177,22 @@ export class MultiStatementRun {
     return { isOurs: (verdict) => isProtected(verdict, protect), names, protect };
   }
 
-  // ── pieces ─────────────────────────────────────────────────────────────────────────────────
+  // ── parts ─────────────────────────────────────────────────────────────────────────────────
 
   /** One of ours: dropped and held, refused, or executed after all. */
   async #take(
     rest: Buffer,
-    { next, verdict }: OwnPiece,
+    { next, verdict }: OwnPart,
     known: KnownMode,
   ): Promise<UserFacts | null | 'over'> {
     const text = rest.subarray(0, next === null ? rest.length : next - 1);
     const { taken, onAnswer, lastSeen } = this.#options;
     const packet = { ...taken.packet, payload: this.#payload(text) };
-    const piece: Intercepted = { ...taken, packet, text, verdict };
+    const part: Intercepted = { ...taken, packet, text, verdict };
     const one = this.#one();
     const interception = this.#wanted.isOurs(verdict)
-      ? await answerTo(piece, one)
-      : await this.#followNames(piece, known, one);
+      ? await answerTo(part, one)
+      : await this.#followNames(part, known, one);
     if (interception.facts !== null) lastSeen.inFacts(interception.facts);
     if (interception.kind === 'forward') {
       const end = await this.#send(text, next === null);
@@ -202,23 +202,23 @@ export class MultiStatementRun {
     const isLast = isError || next === null;
     const { payload } = interception;
     this.#say(isLast ? payload : okWithStatus(payload, SERVER_MORE_RESULTS_EXISTS));
-    onAnswer(piece, interception);
+    onAnswer(part, interception);
     return isError ? 'over' : interception.facts;
   }
 
   /** It is none of ours, but may prepare, execute or deallocate a drop by its name. */
   async #followNames(
-    piece: Intercepted,
+    part: Intercepted,
     known: KnownMode,
     one: DispatchOptions,
   ): Promise<Interception> {
-    const command = one.prepared.follow(readNamedStatement(piece.text, known, one));
+    const command = one.prepared.follow(readNamedStatement(part.text, known, one));
     if (command === null) return { kind: 'forward', facts: null };
-    return answerTo({ ...piece, packetKind: 'named', command }, one);
+    return answerTo({ ...part, packetKind: 'named', command }, one);
   }
 
-  /** A piece as a packet of its own; resolves when its response is with the client. */
-  #send(piece: Buffer, isLast: boolean): Promise<PieceEnd> {
+  /** A part as a packet of its own; resolves when its response is with the client. */
+  #send(part: Buffer, isLast: boolean): Promise<PartEnd> {
     this.#closeSession();
     if (this.#failure !== null) return Promise.reject(this.#failure);
     const { login, tracker, connections } = this.#options;
@@ -238,7 +238,7 @@ export class MultiStatementRun {
       });
       this.#relay = relay;
       tracker.expect(COM_QUERY);
-      connections.toServer(encodePacket(this.#payload(piece), 0));
+      connections.toServer(encodePacket(this.#payload(part), 0));
       for (const early of this.#unexpected.splice(0)) this.feed(early);
     });
   }

@@ -1,6 +1,6 @@
 /**
- * Relays the response to one piece of a text as a part of the answer to the whole text: the
- * sequence ids go on from where the piece before ended, and unless it is the last piece, every OK
+ * Relays the response to one part of a text as a part of the answer to the whole text: the
+ * sequence ids go on from where the part before ended, and unless it is the last part, every OK
  * and EOF says that more results follow. All else goes to the client as it came, as it comes.
  *
  * Invariant: no more is kept of a response than the head of a packet.
@@ -27,10 +27,10 @@ export interface StatementRelayOptions {
   readonly sequenceId: number;
   readonly isLast: boolean;
   readonly connections: { toClient(bytes: Buffer): void };
-  readonly onDone: (end: PieceEnd) => void;
+  readonly onDone: (end: PartEnd) => void;
 }
 
-export interface PieceEnd {
+export interface PartEnd {
   /** It ended with an ERR. */
   readonly hasFailed: boolean;
   /** Sequence id of what comes after the response. */
@@ -126,7 +126,7 @@ export class StatementRelay {
     this.#tracker.feed(bytes, at, end);
     this.#left = length - head.length;
     this.#isPart = length === PAYLOAD_BYTES_MAX;
-    // The server counts from 1 in each piece, the client goes on.
+    // The server counts from 1 in each part, the client goes on.
     this.#sequenceId = ((bytes[at + 3] ?? 0) + this.#options.sequenceId - 1) & 0xff;
     bytes[at + 3] = this.#sequenceId;
     if (hasStatus && !isLast) {

@@ -1,9 +1,9 @@
 /**
- * The response to a piece of a text: as it came where it is the only one, with other sequence ids
+ * The response to a part of a text: as it came where it is the only one, with other sequence ids
  * and flags where it isn't, and the same however the network cut it.
  */
 import { describe, expect, test } from '@jest/globals';
-import { type PieceEnd, StatementRelay } from '../../../src/session/commands/relay-piece.js';
+import { type PartEnd, StatementRelay } from '../../../src/session/commands/relay-part.js';
 import { COM_QUERY } from '../../../src/wire/commands.js';
 import { encodePacket } from '../../../src/wire/framing.js';
 import { everySplit, lend, singleBytes } from '../../support/chunks.js';
@@ -11,7 +11,7 @@ import { conversation, conversations, exchange } from '../../support/conversatio
 
 interface Relayed {
   readonly said: Buffer;
-  readonly end: PieceEnd | null;
+  readonly end: PartEnd | null;
 }
 
 function relay(
@@ -20,8 +20,8 @@ function relay(
   options: { readonly sequenceId: number; readonly isLast: boolean },
 ): Relayed {
   const said: Buffer[] = [];
-  let end: PieceEnd | null = null;
-  const piece = new StatementRelay({
+  let end: PartEnd | null = null;
+  const part = new StatementRelay({
     ...options,
     capabilities: conversation(name).agreed,
     connections: { toClient: (bytes) => said.push(Buffer.from(bytes)) },
@@ -29,7 +29,7 @@ function relay(
       end = done;
     },
   });
-  for (const chunk of chunks) lend(chunk, (memory) => piece.feed(memory));
+  for (const chunk of chunks) lend(chunk, (memory) => part.feed(memory));
   return { said: Buffer.concat(said), end };
 }
 
@@ -57,13 +57,13 @@ test('there are answers to look at', () => {
 });
 
 describe.each(answers)('$name, $title', ({ name, answer }) => {
-  test('as the only piece it goes through as it came, and the end of it is found', () => {
+  test('as the only part it goes through as it came, and the end of it is found', () => {
     const { said, end } = relay(name, [answer], { sequenceId: 1, isLast: true });
     expect(said.equals(answer)).toBe(true);
     expect(end?.rest).toHaveLength(0);
   });
 
-  test('as the last piece only its sequence ids go on', () => {
+  test('as the last part only its sequence ids go on', () => {
     const { said } = relay(name, [answer], { sequenceId: 251, isLast: true });
     const expected = packetsOf(answer).map((packet) => {
       const shifted = Buffer.from(packet);
@@ -89,7 +89,7 @@ describe.each(['mysql-9.7/eof', 'mysql-9.7/deprecate-eof', 'mariadb-11.8/eof'])(
   const options = { sequenceId: 1, isLast: false };
   const answerTo = (title: string) => exchange(name, title).answer;
 
-  test('rows of a piece that is not the last say that more follows, wherever they say anything', () => {
+  test('rows of a part that is not the last say that more follows, wherever they say anything', () => {
     const answer = answerTo('one row of two columns, one of them NULL');
     const { said, end } = relay(name, [answer], options);
     const changed = [...answer].filter((byte, index) => said[index] !== byte);
