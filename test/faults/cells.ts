@@ -8,8 +8,11 @@ import type { IsAt } from './fault-rig.js';
 
 const ONLY = process.env['FAULT'] ?? '';
 
-/** Every event with every fault on every server. */
-export const isComplete = ONLY !== '';
+/** Cells are named: those are taken, all of them. */
+const isNamed = ONLY !== '';
+
+/** Not a sample. */
+export const isComplete = isLong || isNamed;
 
 export function isMeant({ name }: { readonly name: string }): boolean {
   return name.includes(ONLY);
@@ -32,7 +35,7 @@ interface Place {
  */
 export function numbersOf({ title, events, turn, faults, picked }: Place): readonly number[] {
   const all = Array.from({ length: events }, (_, index) => index + 1);
-  if (isComplete) return all;
+  if (isNamed) return all;
   const offset = seedFor(title) % faults;
   const isTaken = (nr: number) => nr === picked || (isLong && (nr + offset) % faults === turn);
   return all.filter(isTaken);

@@ -15,7 +15,7 @@ import { restore } from '../../src/undo/run-restore.js';
 import { Dice, seededRandom } from '../support/dice.js';
 import { pairwise } from '../support/pairs.js';
 import { until } from '../support/poll.js';
-import { isLong, sample, seedFor } from '../support/sample.js';
+import { sample, seedFor } from '../support/sample.js';
 import { SERVER_NAMES, type ServerName } from '../support/server-set.js';
 import { connect } from '../support/servers.js';
 import { SERVICE_ACCOUNT } from '../support/service-account.js';
@@ -60,7 +60,7 @@ const FAMILY_PHASES: readonly Phase[] = [
 
 const SETTLED_MS = 60_000;
 /** Of one server. */
-const LONGEST_MS = isComplete || isLong ? 14_400_000 : 900_000;
+const LONGEST_MS = isComplete ? 14_400_000 : 900_000;
 
 /** A kind of event, and what happens at one of them. */
 type Kind = {
@@ -119,9 +119,7 @@ class Matrix {
 
   async run(): Promise<void> {
     const pairs = pairsOfRun();
-    const kinds = (isComplete || isLong ? allKinds() : pairs).filter(
-      ({ server }) => server === this.#name,
-    );
+    const kinds = (isComplete ? allKinds() : pairs).filter(({ server }) => server === this.#name);
     let runs = 0;
     for (const [title, scene] of Object.entries(SCENES)) {
       const ofScene = kinds.filter((kind) => kind.scene === title);
@@ -131,8 +129,7 @@ class Matrix {
       for (const cell of cells) {
         if (await this.#strike(cell)) runs++;
         // Another drop has fewer such events where, say, no connection had to be opened.
-        else if (!isComplete && !isLong)
-          expect([cell.name, await this.#strike(first(cell))]).toContain(true);
+        else if (!isComplete) expect([cell.name, await this.#strike(first(cell))]).toContain(true);
       }
     }
     const amid = amidRename(this.#name);

@@ -14,7 +14,7 @@ import type { RowDataPacket } from 'mysql2/promise';
 import { Dice, seededRandom } from '../support/dice.js';
 import { pairwise } from '../support/pairs.js';
 import { until } from '../support/poll.js';
-import { isLong, sample, seedFor } from '../support/sample.js';
+import { sample, seedFor } from '../support/sample.js';
 import { SERVER_NAMES, type ServerName } from '../support/server-set.js';
 import { connect } from '../support/servers.js';
 import type { TapEvent } from '../support/wire-tap.js';
@@ -89,9 +89,7 @@ class Cells {
 
   async run(): Promise<void> {
     const pairs = pairsOfRun();
-    const kinds = (isComplete || isLong ? allKinds() : pairs).filter(
-      ({ server }) => server === this.#name,
-    );
+    const kinds = (isComplete ? allKinds() : pairs).filter(({ server }) => server === this.#name);
     for (const scene of KIN_SCENES) {
       const ofScene = kinds.filter((kind) => kind.scene === scene.title);
       if (ofScene.length === 0) continue;

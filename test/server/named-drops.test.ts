@@ -23,10 +23,6 @@ interface Conversation {
 
 const AGAIN = ['CREATE TABLE a (id INT)', 'INSERT INTO a VALUES (1), (2), (3)'];
 
-function _latin1(text: string): Buffer {
-  return Buffer.from(text, 'latin1');
-}
-
 const CONVERSATIONS: readonly Conversation[] = [
   {
     name: 'a literal, executed again and again',

@@ -1,6 +1,6 @@
 /**
- * What part of a matrix a run of the tests takes. `npm test` takes a seeded part, another one each
- * time, with at least one of each kind; `npm run test:long` takes everything. The same seed gives
+ * What part of a matrix a run of the tests takes. `npm test` takes a part by the run's seed, with
+ * at least one of each kind; `npm run test:long` takes everything. The same seed gives
  * the same part of the same file.
  */
 import { relative } from 'node:path';
