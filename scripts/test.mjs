@@ -1,12 +1,12 @@
 /**
  * `npm test`: installs and builds what is missing, then runs jest (arguments go on to it). Each run
- * has a seed, by which the tests choose servers and samples: SEED, unless UNDROP_TEST_SEED gives
- * another. With TEST_LONG=1 (`npm run test:long`) they leave nothing out. The last line of the
- * output is `N passed, N failed`. A process that the tests leave behind is named, ended and counted
- * as a failure: it would hold our output open, and whoever reads that would wait for it.
+ * has a seed, by which the tests choose servers and samples: the commit's, unless UNDROP_TEST_SEED
+ * gives another. With TEST_LONG=1 (`npm run test:long`) they leave nothing out. The last line of
+ * the output is `N passed, N failed`. A process that the tests leave behind is named, ended and
+ * counted as a failure: it would hold our output open, and whoever reads that would wait for it.
  */
-import { spawn } from 'node:child_process';
-import { randomUUID } from 'node:crypto';
+import { spawn, spawnSync } from 'node:child_process';
+import { randomInt, randomUUID } from 'node:crypto';
 import { once } from 'node:events';
 import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { availableParallelism, tmpdir, totalmem } from 'node:os';
@@ -15,11 +15,6 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { ensureBuilt, ensureInstalled, root } from './ensure.mjs';
 import { endLeftBehind } from './left-behind.mjs';
 
-/**
- * Written down, so that the verdict on a commit is the same for everybody; whoever changes tests
- * tries others by UNDROP_TEST_SEED, and leaves another one here.
- */
-const SEED = 439_096;
 const POLL_MS = 500;
 const WORKER_BYTES = 3 * 2 ** 30;
 /** From the last test's end: the servers are stopped meanwhile. */
@@ -86,11 +81,20 @@ process.stdout.write(`${passed} passed, ${failed + left.length} failed\n`);
 
 function readSeed() {
   const given = process.env.UNDROP_TEST_SEED;
-  if (given === undefined) return SEED;
+  if (given === undefined) return seedOfCommit();
   const value = Number(given);
   if (Number.isSafeInteger(value) && value >= 0) return value;
   process.stderr.write(`UNDROP_TEST_SEED: expected a whole number, found ${given}.\n`);
   process.exit(1);
+}
+
+/**
+ * Each commit tries another sample, and the verdict on a commit is the same for everybody. Drawn
+ * where there is no commit: in a copy without its history.
+ */
+function seedOfCommit() {
+  const { status, stdout } = spawnSync('git', ['rev-parse', 'HEAD'], { cwd: root });
+  return status === 0 ? Number.parseInt(stdout.toString().slice(0, 7), 16) : randomInt(2 ** 28);
 }
 
 /** How many files met each server, as servers.ts has noted. */
