@@ -182,6 +182,8 @@ export class CommandMaker {
   #prepared = 0;
   /** From then on the facts that undrop asks a session for, before a long text, can be seen. */
   #tracksTransactions = false;
+  /** From then on undrop asks the session if a query with words of a drop is several statements. */
+  #isAskedIfSeveral = false;
 
   /** `talk` is one of the two that will say it; both agreed on the same. */
   constructor(random: Random, talk: WireTalk) {
@@ -233,7 +235,12 @@ export class CommandMaker {
     const all = this.#times(2, 5, () => this.#sql());
     // A compound statement reaches to the end of its text, and with words of a drop it is refused.
     const at = all.findIndex((sql) => sql.startsWith('BEGIN NOT ATOMIC'));
-    const sql = all.filter((one, index) => at < 0 || index <= at || !/drop/i.test(one)).join('; ');
+    const kept = all.filter((one, index) => at < 0 || index <= at || !/drop/i.test(one));
+    // That question ends in an error, and these would show it.
+    const isAsked = this.#isAskedIfSeveral && kept.some((one) => /drop/i.test(one));
+    const sql = kept
+      .filter((one) => !(isAsked && /WARNINGS|ERRORS|@@warning/.test(one)))
+      .join('; ');
     return { title: `QUERY ${sql}`, bytes: this.#query(sql) };
   }
 
@@ -349,6 +356,7 @@ export class CommandMaker {
     const user = this.#dice.roll() < 0.85 ? FUZZ_USER : 'nobody';
     const schema = this.#dice.of(['fuzz', 'fuzz', '', 'missing']);
     this.#statements = [];
+    this.#isAskedIfSeveral = true;
     const rest = [`${user}\0\0${schema}\0`, [45, 0], `${this.#plugin}\0`] as const;
     return {
       title: `CHANGE_USER ${user} ${schema}`,
@@ -365,7 +373,7 @@ export class CommandMaker {
     const option = this.#dice.of([0, 1, 0, 7]);
     // Always with the NUL behind the name: without it MariaDB reads on in what was there before.
     const table = this.#dice.of(['n\0%', 'w\0', 'tt\0', 'missing\0', 'n\0i%']);
-    return this.#dice.of<Step>([
+    const step = this.#dice.of<Step>([
       { title: 'PING', bytes: command(com.COM_PING) },
       { title: 'STATISTICS', bytes: command(com.COM_STATISTICS), varies: 'pipelined' },
       { title: `INIT_DB ${schema}`, bytes: command(com.COM_INIT_DB, schema) },
@@ -378,6 +386,8 @@ export class CommandMaker {
       { title: 'PROCESS_KILL', bytes: command(com.COM_PROCESS_KILL, 0x7fff_fff0) },
       { title: 'CREATE_DB', bytes: command(com.COM_CREATE_DB, 'x') },
     ]);
+    this.#isAskedIfSeveral ||= step.title.startsWith('SET_OPTION');
+    return step;
   }
 
   #plain(): Step {
