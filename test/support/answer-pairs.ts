@@ -8,11 +8,13 @@ import type { Connection } from 'mysql2/promise';
 import {
   type CaseRun,
   connectRoot,
+  listTables,
   type NativeCase,
   runCase,
   type Seen,
   seenIn,
 } from './native-case.js';
+import { until } from './poll.js';
 import { type ProxyTarget, proxyInFront } from './proxy.js';
 import { type TestServer, testServers } from './servers.js';
 import { Survival } from './survival.js';
@@ -194,8 +196,23 @@ export class AnswerPairs {
 
   /** Rejects where the two runs didn't end as they should. */
   async expect(one: NativeCase): Promise<void> {
-    const server = this.#server;
-    expectPair(await this.#run(one), endOf(one, server));
+    const end = endOf(one, this.#server);
+    const pair = await this.#run(one);
+    expectPair(end === 'equal' ? await this.#relocated(pair) : pair, end);
+  }
+
+  /** On a busy machine a held table may be in its own schema for longer than the case lasts. */
+  async #relocated({ direct, proxied }: Pair): Promise<Pair> {
+    const isHeld = (name: string) =>
+      name.includes('._vt_HOLD_') && direct?.tables.includes(name) !== true;
+    let { tables } = proxied;
+    const areGone = async () => {
+      if (!tables.some(isHeld)) return true;
+      tables = await listTables(this.#root);
+      return false;
+    };
+    await until(areGone, 'what is held has left its schema');
+    return { direct, proxied: { ...proxied, tables } };
   }
 
   async #run(one: NativeCase): Promise<Pair> {

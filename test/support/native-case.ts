@@ -277,7 +277,7 @@ async function sayAll(root: Connection, texts: readonly string[]): Promise<void>
 const ACCOUNT = "u1@'127.0.0.1'";
 const USER_SCHEMAS = "('d1','d2','d3')";
 
-async function listTables(root: Connection): Promise<readonly string[]> {
+export async function listTables(root: Connection): Promise<readonly string[]> {
   const [rows] = await root.query(
     `SELECT CONCAT(table_schema, '.', table_name, ' ', table_type) AS name
      FROM information_schema.tables WHERE table_schema IN ${USER_SCHEMAS} ORDER BY 1`,
