@@ -24,6 +24,9 @@ const SEED = seedFor('history');
 const OPERATIONS = rounds(150, 30);
 /** The proxy goes, and another comes, so often in a history; then both sides are compared. */
 const PARTS = rounds(3, 2);
+/** A short history may lack one of these by chance; then it goes on. */
+const PARTS_MAX = 4 * PARTS;
+const NEEDED = ['create', 'drop', 'restore', 'unlogged drop'] as const;
 const LONGEST_MS = 3_600_000;
 
 jest.setTimeout(LONGEST_MS);
@@ -88,7 +91,8 @@ inLanes(
         await pair.useFormat(scene.format);
         const dice = new Dice(seededRandom(SEED));
         const done = new Map<string, number>();
-        for (let part = 0; part < PARTS; part++) {
+        const isMissing = () => NEEDED.some((what) => !done.has(what));
+        for (let part = 0; part < PARTS || (isMissing() && part < PARTS_MAX); part++) {
           const operations = Math.ceil(OPERATIONS / PARTS);
           const prefix = `${scene.format.slice(0, 1).toLowerCase()}${part}`;
           await live(pair, { user: tier, operations, dice, scene, seed, done, prefix });
@@ -96,9 +100,7 @@ inLanes(
           await expectEqual(pair, scene, seed);
         }
         process.stdout.write(`${seed}: ${JSON.stringify(Object.fromEntries(done))}\n`);
-        for (const what of ['create', 'drop', 'restore', 'unlogged drop']) {
-          expect({ seed, what, isDone: done.has(what) }).toEqual({ seed, what, isDone: true });
-        }
+        expect([...done.keys()]).toEqual(expect.arrayContaining([...NEEDED]));
       });
     }
 
