@@ -95,11 +95,13 @@ export async function pipeClients(
   from: { readonly name: ClientName; readonly target: Target; readonly args: readonly string[] },
   to: { readonly name: ClientName; readonly target: Target; readonly args: readonly string[] },
 ): Promise<{ readonly code: number | null; readonly stderr: string }> {
-  const start = async ({ name, target, args }: typeof from) => {
-    const [program = '', ...options] = await clientCommand(name);
+  const start = (command: readonly string[], { target, args }: typeof from) => {
+    const [program = '', ...options] = command;
     return spawn(program, [...options, ...loginOptions(target), ...args]);
   };
-  const [printer, client] = [await start(from), await start(to)];
+  const commands = [await clientCommand(from.name), await clientCommand(to.name)] as const;
+  // Nothing is awaited until the pipe is laid: the output of a process that has ended is discarded.
+  const [printer, client] = [start(commands[0], from), start(commands[1], to)];
   // What is left of it when the other has ended finds no reader.
   client.stdin.on('error', () => undefined);
   printer.stdout.pipe(client.stdin);
