@@ -87,13 +87,13 @@ test.each(cases)('$title', ({ case_ }) => {
 
 function checkParts(
   parts: readonly CorpusKind[],
-  pieces: readonly StatementPart[],
+  read: readonly StatementPart[],
   verdict: Verdict,
 ): void {
-  const innocent = pieces.map((piece) => piece.verdict.kind === 'not-ours');
+  const innocent = read.map((part) => part.verdict.kind === 'not-ours');
   const expected = parts.map((part) => INNOCENT.has(part));
   // A comment behind the last `;` is a statement of its own, without any effect.
-  const isOver = pieces.length === expected.length + 1;
+  const isOver = read.length === expected.length + 1;
   expect(innocent).toEqual(isOver ? [...expected, true] : expected);
   expect(verdict.kind).toBe(expected.every(Boolean) ? 'not-ours' : 'refused');
 }
