@@ -1,6 +1,6 @@
 /**
- * One row of the ledger: a dropped table and its way back. The lifecycle needs none of it, because
- * the hold name says enough; people, restores and recovery do.
+ * What is read of one row of the ledger: a dropped table and its way back. The lifecycle needs none
+ * of it, because the hold name says enough; people, restores and recovery do.
  */
 import type { TableState } from '../names/names.js';
 import type { Detached } from './detached/detached.js';

@@ -1,7 +1,7 @@
 /**
- * Chooses what becomes of a DROP TABLE or TRUNCATE that came as a query: it is held, unless ops
- * wrote down that it may pass to the server (a rule `native` for all its tables) or its user hints
- * `destroy` and may.
+ * Chooses what becomes of a DROP TABLE, a TRUNCATE or a drop of partitions that came as a query: it
+ * is held, unless ops wrote down that it may pass to the server (a rule `native` for all its
+ * tables) or its user hints `destroy` and may.
  *
  * Invariant: what is passed on was decided by the facts of the session at that moment, not by a
  * guess, and the log has a line for it before it goes. A rule that refuses wins over any hint, and
