@@ -3,7 +3,8 @@
  * by table; older ones and MariaDB only which tables anybody has in use.
  * https://dev.mysql.com/doc/refman/9.0/en/performance-schema-metadata-locks-table.html
  */
-import { type Rows, type ServicePool, unlessRefused } from '../../service/pool/pools.js';
+import { UndropError } from '../../errors.js';
+import { isServerError, type Rows, type ServicePool } from '../../service/pool/pools.js';
 import { type SQLQuery, sql, textOf, textOrNullOf } from '../../service/sql.js';
 
 export interface LockedTable {
@@ -61,11 +62,16 @@ export function readLocks(rows: Rows): SessionLocks {
   };
 }
 
-/** As it is now. Does not reject for what the server says: null is always safe. */
+/** As it is now; null also if the server or the pool refuses: it is always safe. */
 export async function readSessionLocks(
   pool: ServicePool,
   threadId: number,
 ): Promise<readonly LockedTable[] | null> {
-  const [rows = null] = await unlessRefused(pool.run(sessionLocksSql(threadId)), []);
-  return rows === null ? null : readLocks(rows).lockedTables;
+  try {
+    const [rows] = await pool.run(sessionLocksSql(threadId));
+    return rows === undefined ? null : readLocks(rows).lockedTables;
+  } catch (error) {
+    if (isServerError(error) || error instanceof UndropError) return null;
+    throw error;
+  }
 }
