@@ -228,7 +228,8 @@ class Matrix {
     if (torn.length > 0) expect([isServerKilled, renamesInPieces]).toEqual([true, true]);
     if (outcome.kind === 'ok') expect(after.held).toHaveLength(2);
     const isOpen = outcome.kind === 'error' && outcome.message.startsWith('UNDROP_FATE_UNKNOWN');
-    if (outcome.kind === 'error' && !isOpen && !isInTurn) expect([outcome.message, after.live.length]).toEqual([outcome.message, 2]);
+    if (outcome.kind === 'error' && !isOpen && !isInTurn)
+      expect([outcome.message, after.live.length]).toEqual([outcome.message, 2]);
     if (after.held.length === 2) await scene.check(direct, schema, 'held');
     // The next client is served.
     const next = await connect(proxy, { database: schema });
