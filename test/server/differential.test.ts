@@ -100,6 +100,8 @@ class Conversation {
   readonly #name: string;
   readonly #opening: Step[];
   readonly #said: string[] = [];
+  /** A query of several statements had words of a drop: syntax errors quote less of such a one. */
+  #quotesLess = false;
   isOver = false;
 
   constructor(pair: Twins, random: Random, name: string) {
@@ -122,6 +124,7 @@ class Conversation {
   async #next(): Promise<void> {
     const step = this.#opening.shift() ?? this.#maker.next();
     this.#said.push(step.title.slice(0, 300));
+    this.#quotesLess ||= step.title.includes(';') && /\bdrop\b/i.test(step.title);
     const nonce = `fuzz_${this.#random().toString(36).slice(2).padEnd(12, '0')}`;
     const cuts = this.#maker.cuts(step.bytes.length);
     const heard = await this.#both((talk) => talk.say(step, nonce, cuts));
@@ -145,8 +148,11 @@ class Conversation {
   }
 
   #compare(step: Step, [direct, through]: readonly [Heard, Heard]): void {
-    const wanted = masked(direct.packets, step);
-    const got = masked(through.packets, step);
+    const compared = ({ packets }: Heard) =>
+      masked(packets, step).map((packet) =>
+        this.#quotesLess && packet.includes(QUOTES) ? QUOTES : packet,
+      );
+    const [wanted, got] = [compared(direct), compared(through)];
     const isSame =
       wanted.length === got.length &&
       wanted.every((packet, index) => got[index]?.equals(packet)) &&
@@ -173,6 +179,8 @@ class Conversation {
     ].join('\n');
   }
 }
+
+const QUOTES = Buffer.from('for the right syntax to use near');
 
 /** Packets without what differs from session to session. */
 function masked(packets: readonly Buffer[], { varies, prepares }: Step): readonly Buffer[] {
