@@ -5,12 +5,11 @@
  *
  * Invariant: the table stays where it is and as it is, whatever comes of this.
  */
-import { UndropError } from '../errors.js';
 import { hasDetached } from '../ledger/detached/detached.js';
 import { type Failure, type LedgerRow, RESTORING } from '../ledger/entry.js';
 import { findRows } from '../ledger/read.js';
 import { recordState } from '../ledger/write.js';
-import { isServerError, type ServicePool } from '../service/pool/pools.js';
+import { isServiceError, type ServicePool } from '../service/pool/pools.js';
 import {
   mayPass,
   type Reattached,
@@ -150,7 +149,7 @@ export async function tolerantly<T>(
   try {
     return { value: await work(), problem: null };
   } catch (error) {
-    if (!isServerError(error) && !(error instanceof UndropError)) throw error;
+    if (!isServiceError(error)) throw error;
     return { value: [], problem: error.message };
   }
 }

@@ -67,6 +67,14 @@ export function isServerError(error: unknown, ...errnos: readonly number[]): err
 }
 
 /**
+ * Whether it is what a service connection rejects with: the server's error, or undrop's. Anything
+ * else is a defect.
+ */
+export function isServiceError(error: unknown): error is ServerError | UndropError {
+  return isServerError(error) || error instanceof UndropError;
+}
+
+/**
  * What `work` resolves to; `instead` if the server refuses it with one of `errnos`, or with any
  * error if there are none.
  */

@@ -12,9 +12,10 @@ import {
   type Relocation,
   readLastingBlocker,
 } from '../held/relocate/relocate.js';
+import type { Failure } from '../ledger/entry.js';
 import { readSessionLocks } from '../ledger/intents/session-locks.js';
 import type { HoldTime } from '../policy/decide.js';
-import type { ServicePool } from '../service/pool/pools.js';
+import { isServiceError, type ServicePool } from '../service/pool/pools.js';
 import { LockWaitBudget } from '../service/pool/statement-timeout.js';
 import type { Result } from '../wire/response.js';
 import type { DropOptions, DropResult, DropStatement } from './drop-options.js';
@@ -201,7 +202,7 @@ class Try {
     const { server } = this.#request;
     const isLate = performance.now() - this.#intents.beganMs > LOST_MS_MAX;
     const isHidden = this.facts !== null && hidesDirectories(this.facts, server);
-    const inspected = isHidden ? await this.#readBlockers(renamed) : renamed;
+    const inspected = isHidden ? await this.#withBlockers(renamed) : renamed;
     const tables = await renewDueTimes(pool, inspected, { isLate, holdMs, intents: this.#intents });
     // After a long wait it may have keys and triggers that it had not when it was looked at.
     const mayHaveMore = isLate && renamed.every(({ blocker }) => blocker?.todo !== 'unlock');
@@ -209,17 +210,24 @@ class Try {
     return move(pool, tables, { logged, lockWaitBudget: new LockWaitBudget(), server });
   }
 
-  /** Why they have to stay in their own schema, which the session's SHOW CREATE didn't say. */
-  async #readBlockers(renamed: readonly RelocateTable[]): Promise<readonly RelocateTable[]> {
-    const tables: RelocateTable[] = [];
-    for (const table of renamed) {
-      const { id, fromSchema: schema, holdName: name, blocker } = table;
-      tables.push({
-        ...table,
-        blocker: blocker ?? (await readLastingBlocker(this.#options.pool, { id, schema, name })),
-      });
+  async #withBlockers(tables: readonly RelocateTable[]): Promise<readonly RelocateTable[]> {
+    const all: RelocateTable[] = [];
+    for (const table of tables) {
+      all.push({ ...table, blocker: table.blocker ?? (await this.#readBlocker(table)) });
     }
-    return tables;
+    return all;
+  }
+
+  /** Why it has to stay in its own schema, which the session's SHOW CREATE didn't say. */
+  async #readBlocker({ id, fromSchema, holdName }: RelocateTable): Promise<Failure | null> {
+    try {
+      const held = { id, schema: fromSchema, name: holdName };
+      return await readLastingBlocker(this.#options.pool, held);
+    } catch (error) {
+      if (!isServiceError(error)) throw error;
+      // It is held; a drop that is done must not fail for this. Recovery looks again.
+      return { todo: 'relocate', text: rootCause(error) };
+    }
   }
 }
 

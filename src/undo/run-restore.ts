@@ -19,7 +19,7 @@ import type { LedgerRow } from '../ledger/entry.js';
 import { findRows } from '../ledger/read.js';
 import { recordState } from '../ledger/write.js';
 import { isUnanswered } from '../service/errors.js';
-import { isServerError, type ServicePool } from '../service/pool/pools.js';
+import { isServerError, isServiceError, type ServicePool } from '../service/pool/pools.js';
 import {
   ACCESS_DENIED,
   BAD_NAME,
@@ -186,7 +186,7 @@ async function record(
     await recordState(pool, { id: table.id, state, restoredAs, rowLogged: table.rowLogged });
     return true;
   } catch (error) {
-    if (!isServerError(error) && !(error instanceof UndropError)) throw error;
+    if (!isServiceError(error)) throw error;
     return false;
   }
 }

@@ -216,7 +216,7 @@ class Matrix {
       await renameLeftFile(direct, server.dataFolder, [schema, '_undrop']);
     const before = early ?? (await locate(direct, schema));
     // A session that could not be asked for its locks keeps them, and with them the held tables.
-    if (outcome.kind === 'ok') leave();
+    if (scene === UNDER_LOCKS && outcome.kind === 'ok') leave();
     await this.#settled();
     const after = await locate(direct, schema);
     const isInTurn = scene.inTurnOn?.test(this.#name) ?? false;

@@ -34,10 +34,14 @@ export const PLAIN: Scene = {
   check: async () => undefined,
 };
 
-/** By a user who may not rename: the service does it for the user. */
+/**
+ * By a user who may not rename: the service does it for the user. On MariaDB it also looks for the
+ * DATA DIRECTORY that is not shown to a session with that sql_mode.
+ */
 export const BY_SERVICE: Scene = {
   ...PLAIN,
   title: 'a drop by a user with DROP alone',
+  before: ["SET sql_mode = 'NO_DIR_IN_CREATE'"],
   grants: 'DROP',
 };
 

@@ -7,11 +7,10 @@
  * seen empty may get an earlier one, if a rule lets empty tables go sooner.
  */
 import { assert } from '../../assert.js';
-import { UndropError } from '../../errors.js';
 import { formatHoldName, isLocalSchema, PINNED_UNTIL, parseHoldName } from '../../names/names.js';
 import type { HoldTime } from '../../policy/decide.js';
 import { type HoldTable, listRecycledHoldTables } from '../../service/hold-tables.js';
-import { isServerError, type ServicePool } from '../../service/pool/pools.js';
+import { isServiceError, type ServicePool } from '../../service/pool/pools.js';
 import { runWithTimeout } from '../../service/pool/statement-timeout.js';
 import { dateOf, ident, note, sql } from '../../service/sql.js';
 import type { RelocateTable } from './relocate.js';
@@ -46,7 +45,7 @@ export async function renew(
     });
   } catch (error) {
     // They are held, if for less time; a drop that is done must not fail for this.
-    if (isServerError(error) || error instanceof UndropError) return tables;
+    if (isServiceError(error)) return tables;
     throw error;
   }
 }
@@ -114,7 +113,7 @@ export async function keepLonger<T extends { readonly id: string } & HeldAt>(
       const renamed = await renameLater(pool, [{ ...held, schema, name }], how);
       kept.push({ ...table, holdName: renamed.get(id) ?? name });
     } catch (error) {
-      if (!isServerError(error) && !(error instanceof UndropError)) throw error;
+      if (!isServiceError(error)) throw error;
       kept.push(table);
     }
   }

@@ -8,14 +8,13 @@
  * to move, gets its own name back.
  */
 import { assert } from '../../assert.js';
-import { UndropError } from '../../errors.js';
 import type { Failure } from '../../ledger/entry.js';
 import { foreignKeysOf, type KeyedServer } from '../../ledger/intents/intent-text.js';
 import { createSchema } from '../../ledger/tables.js';
 import { shapeOf } from '../../ledger/write.js';
 import { isSameName, parseHoldName, recycleSchemaFor } from '../../names/names.js';
 import { findHoldTables, readRecycleSchemas } from '../../service/hold-tables.js';
-import { isServerError, type ServicePool } from '../../service/pool/pools.js';
+import { isServerError, isServiceError, type ServicePool } from '../../service/pool/pools.js';
 import {
   isKilled,
   LockWaitBudget,
@@ -133,7 +132,7 @@ async function findKeyed(
     const found = rows.flatMap((row) => [textOf(row, 'child'), textOf(row, 'parent')]);
     return (name) => found.some((one) => isSameName(one, name));
   } catch (error) {
-    if (!isServerError(error) && !(error instanceof UndropError)) throw error;
+    if (!isServiceError(error)) throw error;
     return () => true;
   }
 }

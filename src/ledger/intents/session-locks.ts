@@ -3,8 +3,7 @@
  * by table; older ones and MariaDB only which tables anybody has in use.
  * https://dev.mysql.com/doc/refman/9.0/en/performance-schema-metadata-locks-table.html
  */
-import { UndropError } from '../../errors.js';
-import { isServerError, type Rows, type ServicePool } from '../../service/pool/pools.js';
+import { isServiceError, type Rows, type ServicePool } from '../../service/pool/pools.js';
 import { type SQLQuery, sql, textOf, textOrNullOf } from '../../service/sql.js';
 
 export interface LockedTable {
@@ -71,7 +70,7 @@ export async function readSessionLocks(
     const [rows] = await pool.run(sessionLocksSql(threadId));
     return rows === undefined ? null : readLocks(rows).lockedTables;
   } catch (error) {
-    if (isServerError(error) || error instanceof UndropError) return null;
+    if (isServiceError(error)) return null;
     throw error;
   }
 }

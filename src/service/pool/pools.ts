@@ -24,7 +24,7 @@ import { note, type SQLQuery, sql } from '../sql.js';
 import { driverClientOf, Lease } from './lease.js';
 import { WAITS_FOR_LOCK } from './statement-timeout.js';
 
-export { isServerError, ServerError, unlessRefused } from '../errors.js';
+export { isServerError, isServiceError, ServerError, unlessRefused } from '../errors.js';
 
 /** Where the server listens. */
 export type ServerAddress =

@@ -7,7 +7,7 @@ import { UndropError } from '../../errors.js';
 import { problemsOf } from '../../held/finish-restore.js';
 import type { Log } from '../../log.js';
 import { resolveEnded } from '../../recovery/resolve-intents.js';
-import { isServerError, type ServicePool } from '../../service/pool/pools.js';
+import { isServiceError, type ServicePool } from '../../service/pool/pools.js';
 import { rootCause } from '../../steps/refusals/refusals.js';
 import { isFateUnknown, restore } from '../../undo/run-restore.js';
 
@@ -36,7 +36,7 @@ export function replaceService(log: Log | undefined) {
         else log?.warn(what, 'a table that was not replaced is back, not whole');
         return true;
       } catch (error) {
-        if (!isServerError(error) && !(error instanceof UndropError)) throw error;
+        if (!isServiceError(error)) throw error;
         if (isFateUnknown(error)) {
           const cause = rootCause(error);
           throw new UndropError('UNDROP_FATE_UNKNOWN', { tables, cause }, error);

@@ -14,7 +14,7 @@ import { named } from '../../ledger/intents/intent-text.js';
 import { ownDefinition } from '../../ledger/write.js';
 import { formatHoldName } from '../../names/names.js';
 import { findHoldTables } from '../../service/hold-tables.js';
-import { isServerError, type ServicePool } from '../../service/pool/pools.js';
+import { isServerError, isServiceError, type ServicePool } from '../../service/pool/pools.js';
 import { runWithTimeout, runWithTimeoutOn } from '../../service/pool/statement-timeout.js';
 import { hasRows } from '../../service/server-facts.js';
 import {
@@ -101,7 +101,7 @@ async function readPartitions(
       byteEstimate: numberOrNullOf(row, 'byteEstimate'),
     }));
   } catch (error) {
-    if (!isServerError(error) && !(error instanceof UndropError)) throw error;
+    if (!isServiceError(error)) throw error;
     const params = { tables: partitionsOf({ schema, table }), cause: rootCause(error) };
     return new UndropError('UNDROP_NOT_RECORDED', params, error);
   }
@@ -225,7 +225,7 @@ async function leaveEmptyTables(
       await runWithTimeout(pool, rename, { logged });
     } catch (error) {
       // It was never made, or goes in its time.
-      if (!isServerError(error) && !(error instanceof UndropError)) throw error;
+      if (!isServiceError(error)) throw error;
     }
   }
 }

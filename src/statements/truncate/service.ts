@@ -9,7 +9,6 @@
  * intent before the RENAME, so that recovery adds them if nobody else does.
  */
 import { assert } from '../../assert.js';
-import { UndropError } from '../../errors.js';
 import { addKeys, alter, dropKey, type KeyedTable } from '../../held/foreign-keys/add-keys.js';
 import { detach, withOriginalNames } from '../../held/foreign-keys/detach.js';
 import { isVersioned, readTable } from '../../held/foreign-keys/read-table.js';
@@ -20,7 +19,7 @@ import { findRows } from '../../ledger/read.js';
 import { createSchema } from '../../ledger/tables.js';
 import { FOREIGN_KEY_LINE, ownDefinition } from '../../ledger/write.js';
 import { formatHoldName, ghostIdOf, isSameName, recycleSchemaFor } from '../../names/names.js';
-import { isServerError, type ServicePool } from '../../service/pool/pools.js';
+import { isServerError, isServiceError, type ServicePool } from '../../service/pool/pools.js';
 import { isKilled, LockWaitBudget, runWithTimeout } from '../../service/pool/statement-timeout.js';
 import { readServerFacts } from '../../service/server-facts.js';
 import { ident, note, sql } from '../../service/sql.js';
@@ -103,7 +102,7 @@ async function makeCopy(pool: ServicePool, request: CopyRequest): Promise<Copy |
     const why = 'and has a CHECK with a name, or a file of its own, which no copy of it gets';
     return { kind: 'none', why };
   } catch (error) {
-    if (!(isServerError(error) || error instanceof UndropError)) throw error;
+    if (!isServiceError(error)) throw error;
     if (isKilled(error) || isServerError(error, ...ABSENT_TABLE, ...ABSENT_TO_RENAME)) {
       return { kind: 'busy' };
     }
@@ -260,7 +259,7 @@ async function freeHeld(
   try {
     now = await readHeld(pool, table);
   } catch (error) {
-    if (!isServerError(error) && !(error instanceof UndropError)) throw error;
+    if (!isServiceError(error)) throw error;
   }
   const held = { id: place.id, fromSchema: place.schema, holdName: place.table, table: own.table };
   const lockWaitBudget = new LockWaitBudget();

@@ -7,7 +7,6 @@
  * Invariant: while it may happen the intents are its own connection's, so that recovery doesn't
  * give them up: neither the end of the user's session nor that of this process ends the statement.
  */
-import { UndropError } from '../../errors.js';
 import {
   type IntentSet,
   type Owner,
@@ -17,6 +16,7 @@ import {
 import { mayUnlog } from '../../ledger/tables.js';
 import {
   isServerError,
+  isServiceError,
   type ServiceConnection,
   type ServicePool,
   type TaskConnection,
@@ -137,7 +137,7 @@ async function tryToRelease(
   try {
     await releaseOwnership(pool, intents, owner);
   } catch (error) {
-    if (!(isServerError(error) || error instanceof UndropError)) throw error;
+    if (!isServiceError(error)) throw error;
   }
 }
 

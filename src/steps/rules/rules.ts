@@ -6,7 +6,6 @@
  * not known, and fits no rule. Nothing but a base table is ever read.
  */
 
-import { UndropError } from '../../errors.js';
 import { named } from '../../ledger/intents/intent-text.js';
 import { shapeOf } from '../../ledger/write.js';
 import {
@@ -17,7 +16,7 @@ import {
   traitsAsked,
 } from '../../policy/decide.js';
 import type { Hint, Rule } from '../../policy/rules.js';
-import { isServerError, type Row, type ServicePool } from '../../service/pool/pools.js';
+import { isServiceError, type Row, type ServicePool } from '../../service/pool/pools.js';
 import { runWithTimeout } from '../../service/pool/statement-timeout.js';
 import { ident, note, numberOrNullOf, sql, textOf, textOrNullOf } from '../../service/sql.js';
 
@@ -106,7 +105,7 @@ export async function isEmptyTable(
     const [, rows = []] = await runWithTimeout(pool, texts, { deadlineMs: CHECK_DEADLINE_MS });
     return rows.length === 0;
   } catch (error) {
-    if (isServerError(error) || error instanceof UndropError) return null;
+    if (isServiceError(error)) return null;
     throw error;
   }
 }
