@@ -149,9 +149,7 @@ class Conversation {
 
   #compare(step: Step, [direct, through]: readonly [Heard, Heard]): void {
     const compared = ({ packets }: Heard) =>
-      masked(packets, step).map((packet) =>
-        this.#quotesLess && packet.includes(QUOTES) ? QUOTES : packet,
-      );
+      masked(packets, step).map((packet) => (this.#quotesLess ? withoutQuote(packet) : packet));
     const [wanted, got] = [compared(direct), compared(through)];
     const isSame =
       wanted.length === got.length &&
@@ -180,8 +178,6 @@ class Conversation {
   }
 }
 
-const QUOTES = Buffer.from('for the right syntax to use near');
-
 /** Packets without what differs from session to session. */
 function masked(packets: readonly Buffer[], { varies, prepares }: Step): readonly Buffer[] {
   if (varies === 'rows') return [...packets.slice(0, 9), ...packets.slice(-1)];
@@ -202,6 +198,16 @@ function masked(packets: readonly Buffer[], { varies, prepares }: Step): readonl
 /** 1243 and 1421 name a prepared statement by its id; a row of SHOW WARNINGS has a length. */
 const NAMES_AN_ID =
   /.?(?:Unknown prepared statement handler|The statement) \(\d+\)(?= given to| has no open cursor)/;
+
+/** A syntax error, or its row of SHOW WARNINGS, without what it quotes, and the lengths of it. */
+function withoutQuote(packet: Buffer): Buffer {
+  const text = packet.toString('latin1');
+  const kept = text.replace(SYNTAX_ERROR, '$1near');
+  return kept === text ? packet : Buffer.from(kept.slice(3), 'latin1');
+}
+
+const SYNTAX_ERROR =
+  /(?:\xfc..|.)(You have an error in your SQL syntax; .* to use )near '.*' at line \d+/s;
 
 /** MariaDB counts them for all sessions together. */
 function withoutStatementId(packet: Buffer): Buffer {
