@@ -27,7 +27,7 @@ function say(line) {
 
 /**
  * Does something, and writes down what came of it. A title that ends with `in any order` is of what
- * takes tables as the server lists them, whose order is the server's whim.
+ * takes tables, or the indexes of one, as the server lists them, whose order is the server's whim.
  */
 async function step(title, act) {
   say(`== ${title}`);

@@ -176,7 +176,7 @@ run(
       source.getRepository('Book').find({ relations: { author: true, tags: true } }),
     );
     await step('clear one', () => source.getRepository('Book').delete({ id: 2 }));
-    await step('drop one', () => runner.dropTable('book_tags'));
+    await step('drop one, in any order', () => runner.dropTable('book_tags'));
     await step('drop a view', () => runner.dropView('priced'));
     await step('another schema', async () => {
       await runner.createDatabase(`${schema}_more`);
