@@ -142,6 +142,11 @@ export const OPERATOR_ERRORS = {
     text: 'Held table {id} was not restored: this server is read-only ({cause}).',
     remedy: 'Restore it on the source of this replica, which follows; or make the server writable.',
   },
+  UNDROP_SERVER_READ_ONLY: {
+    errno: 1290,
+    text: 'Nothing was changed: this server is read-only, and nothing is collected here.',
+    remedy: 'Run the command on the server that takes writes; replicas follow it.',
+  },
   UNDROP_ACCOUNT_UNFINISHED: {
     text: 'The account {account} was made, {what}: {cause}.',
     remedy: '{instead}',

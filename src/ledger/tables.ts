@@ -14,7 +14,15 @@ import {
   type ServicePool,
   unlessRefused,
 } from '../service/pool/pools.js';
-import { ident, note, numberOf, numberOrNullOf, sql, textOf } from '../service/sql.js';
+import {
+  ident,
+  note,
+  numberOf,
+  numberOrNullOf,
+  type SQLQuery,
+  sql,
+  textOf,
+} from '../service/sql.js';
 import {
   ABSENT_TABLE,
   ACCESS_DENIED,
@@ -243,6 +251,26 @@ export async function createSchema(connection: ServiceConnection, schema: string
         DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin`,
     { logged: !isLocalSchema(schema) },
   );
+}
+
+/**
+ * Writes to a table beside the ledger, which is created if it is absent; resolves to how many rows
+ * were changed.
+ */
+export async function writeOrCreate(
+  connection: ServiceConnection,
+  write: SQLQuery,
+  creation: SQLQuery,
+): Promise<number> {
+  try {
+    const [changed] = await connection.run(write);
+    return changed?.affectedRows ?? 0;
+  } catch (error) {
+    if (!isServerError(error, ...ABSENT_TABLE)) throw error;
+    await createSchema(connection, RECYCLE_SCHEMA);
+    const [, changed] = await connection.run([creation, write]);
+    return changed?.affectedRows ?? 0;
+  }
 }
 
 /**

@@ -7,6 +7,7 @@
 import { assertNever } from '../assert.js';
 import { isServerError, unlessRefused } from '../service/pool/pools.js';
 import type { ServerFacts } from '../service/server-facts.js';
+import { ER_SUBQUERY_NO_1_ROW } from '../wire/server-errors.js';
 import type { Collectable } from './collectable.js';
 import { nextStep, type TableFacts } from './next-step.js';
 import { isEmpty, Purger } from './purge.js';
@@ -94,6 +95,7 @@ async function tolerant(action: Promise<ActionOutcome>): Promise<ActionOutcome> 
     return await action;
   } catch (error) {
     if (!isServerError(error)) throw error;
+    if (error.errno === ER_SUBQUERY_NO_1_ROW) return { kind: 'paused' };
     return { kind: 'left', because: `${error.errno} ${error.sqlMessage}` };
   }
 }

@@ -8,12 +8,18 @@
  * may be given up after any chunk and begun anew.
  */
 import { assert } from '../assert.js';
+import { UNLESS_PAUSED } from '../ledger/control.js';
 import { mayUnlog } from '../ledger/tables.js';
 import { parseHoldName } from '../names/names.js';
 import type { HoldTable } from '../service/hold-tables.js';
 import { isServerError, type ServiceConnection } from '../service/pool/pools.js';
 import { ident, note, numberOf, sql, textOf, textOrNullOf } from '../service/sql.js';
-import { ABSENT_TABLE, ER_SPECIFIC_ACCESS_DENIED_ERROR, GAVE_UP } from '../wire/server-errors.js';
+import {
+  ABSENT_TABLE,
+  ER_SPECIFIC_ACCESS_DENIED_ERROR,
+  ER_SUBQUERY_NO_1_ROW,
+  GAVE_UP,
+} from '../wire/server-errors.js';
 import { type Collectable, logFields } from './collectable.js';
 import {
   choosePurgeKey,
@@ -29,8 +35,16 @@ import { type ActionContext, type ActionOutcome, PROGRESS } from './transition.j
  */
 const CHUNK_DEADLINE_MS = 120_000;
 const PAUSE_MS_MAX = 1_000;
-/** Another key would not help: the table is absent or in use, or a right is missing. */
-const OF_ANY_KEY = [ER_SPECIFIC_ACCESS_DENIED_ERROR, ...ABSENT_TABLE, ...GAVE_UP];
+/**
+ * Another key would not help: there is a pause, the table is absent or in use, or a right is
+ * missing.
+ */
+const OF_ANY_KEY = [
+  ER_SUBQUERY_NO_1_ROW,
+  ER_SPECIFIC_ACCESS_DENIED_ERROR,
+  ...ABSENT_TABLE,
+  ...GAVE_UP,
+];
 
 /** Whether no row is left. */
 export async function isEmpty(connection: ServiceConnection, table: HoldTable): Promise<boolean> {
@@ -145,13 +159,14 @@ export class Purger {
     const high = progress.at === 'bounded';
     const answers = await connection.run(
       [
+        UNLESS_PAUSED,
         sql`SET SESSION foreign_key_checks = 0, SESSION sql_safe_updates = 0`,
         deleteBetween(table, key, { low, high, chunkRows }),
         ...(high && key !== null ? nextBounds(table, key, { low: true, chunkRows }) : []),
       ],
       options,
     );
-    const removed = answers[1]?.affectedRows ?? 0;
+    const removed = answers[2]?.affectedRows ?? 0;
     progress.rowsRemoved += removed;
     if (!high) return removed < chunkRows;
     progress.hasLow = true;

@@ -7,6 +7,7 @@
  * too: foreign_key_checks is on.
  */
 import { assert } from '../assert.js';
+import { UNLESS_PAUSED } from '../ledger/control.js';
 import { LIVE_STATES } from '../ledger/entry.js';
 import { findRows } from '../ledger/read.js';
 import { isRecycleSchema, parseHoldName } from '../names/names.js';
@@ -37,6 +38,7 @@ export async function removeTable(
   assertRemovable(table);
   await connection.run(
     [
+      UNLESS_PAUSED,
       sql`SET SESSION foreign_key_checks = 1`,
       sql`DROP ${note('remove', table.id)} TABLE IF EXISTS ${ident(table.schema, table.name)}`,
     ],

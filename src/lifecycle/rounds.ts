@@ -3,10 +3,11 @@
  * names, acts, waits, and does so again. What is kept between rounds (the scan of a purge, when to
  * try a failed table again) may be lost at any time.
  *
- * Invariant: nothing is done on a read-only server, nor within a wait of UNDROP_GRACE. A long
- * purge is cut into slices, and between them everything else that is due has its turn.
+ * Invariant: nothing is done on a read-only server, nor within a wait of UNDROP_GRACE, nor in a
+ * pause. A long purge is cut into slices, and between them everything else that is due has its turn.
  */
 import { UndropError } from '../errors.js';
+import { type Pause, readControl, readOrMakeControl } from '../ledger/control.js';
 import { doesReplicate } from '../ledger/owner.js';
 import { assertLedgerKnown, ensureLedger } from '../ledger/tables.js';
 import { findOrphans } from '../recovery/live-owners.js';
@@ -72,6 +73,8 @@ export class Rounds {
   #longOpen: ReadonlySet<string> = new Set();
   #orphansAtMs = Number.NEGATIVE_INFINITY;
   #orphans: ReadonlySet<string> = new Set();
+  /** Wakes by operators (ledger/control.ts) before the last full round. */
+  #wakes = 0;
   #said = '';
 
   constructor(options: RoundsOptions) {
@@ -96,18 +99,21 @@ export class Rounds {
     }
   }
 
-  /** Waits until the next round, or until there is something to be recovered. */
+  /** Waits until the next round, until a wake, or until there is something to be recovered. */
   async #idle(delayMs: number): Promise<void> {
     const { leadership, wakeup, monotonicMs } = this.#options;
     const untilMs = monotonicMs() + delayMs;
     for (let leftMs = delayMs; leftMs > 0; leftMs = untilMs - monotonicMs()) {
       await leadership.idle(leftMs, wakeup.signal);
-      if (wakeup.signal.aborted || (await this.#areNewOrphans())) return;
+      if (wakeup.signal.aborted || (await this.#isCalled())) return;
     }
   }
 
-  /** Whether a session died amid a drop since the last check; then the next round is a full one. */
-  async #areNewOrphans(): Promise<boolean> {
+  /**
+   * Whether a session died amid a drop since the last check, or an operator woke collectors; then
+   * the next round is a full one.
+   */
+  async #isCalled(): Promise<boolean> {
     const { activeIds, log, monotonicMs } = this.#options;
     const nowMs = monotonicMs();
     if (nowMs - this.#orphansAtMs < ORPHANS_EVERY_MS) return false;
@@ -116,11 +122,12 @@ export class Rounds {
       const found = await findOrphans(this.#connection, activeIds);
       const areNew = found.some((id) => !this.#orphans.has(id));
       this.#orphans = new Set(found);
-      if (areNew) this.#fullAtMs = nowMs;
-      return areNew;
+      const isCalled = areNew || (await readControl(this.#connection)).wakes !== this.#wakes;
+      if (isCalled) this.#fullAtMs = nowMs;
+      return isCalled;
     } catch (error) {
       if (!isServerError(error)) throw error;
-      log.debug({ event: 'collector', err: error }, 'interrupted drops could not be searched for');
+      log.debug({ event: 'collector', err: error }, 'interrupted drops and wakes are not seen');
       return false;
     }
   }
@@ -138,15 +145,19 @@ export class Rounds {
     const [readAtMs, wallClockMs] = [monotonicMs(), clock.nowMs()];
     if (server.readOnly) return this.#rest('the server is read-only: nothing is collected');
     // Amid a purge there is no pause.
-    const isFull = beganMs >= this.#fullAtMs || (await this.#areNewOrphans());
+    const isFull = beganMs >= this.#fullAtMs || (await this.#isCalled());
     if (isFull) await this.#recover(beganMs);
     if (settings.collect === 'auto' && (await doesReplicate(this.#connection, server))) {
       return this.#rest(REPLICATES);
     }
+    const { pause, wakes } = await readOrMakeControl(this.#connection);
+    if (isFull && wakes !== this.#wakes) this.#retries.clear();
+    if (isFull) this.#wakes = wakes;
     const tables = await listCollectable(this.#connection, this.#options.activeIds);
     this.#readingMs = monotonicMs() - beganMs;
     const heldCount = tables.length;
     const waitMs = await this.#grace.check(server, { heldCount, readAtMs, wallClockMs });
+    if (pause !== null) return this.#restIn(pause, readAtMs, server.utcNow);
     if (waitMs > 0) {
       return Math.max(Math.min(waitMs, this.#fullAtMs - monotonicMs()), IDLE_MS_MIN);
     }
@@ -251,6 +262,7 @@ export class Rounds {
         purging ??= outcome.table;
         continue;
       }
+      if (outcome.kind === 'paused') return 0;
       const againMs = this.#leave(table, outcome, toMonotonic);
       if (outcome.kind === 'progress') moved = true;
       else nextMs = Math.min(nextMs, againMs);
@@ -285,6 +297,15 @@ export class Rounds {
   #rest(why: string): number {
     this.#say(why);
     return Math.min(this.#options.settings.checkIntervalMs, READ_ONLY_CHECK_MS);
+  }
+
+  /** The same in a pause, which ends by itself, or by a wake. */
+  #restIn({ until, by }: Pause, readAtMs: number, utcNow: Date): number {
+    const end = until === null ? '`undrop resume`' : `${until.toISOString()}, or \`undrop resume\``;
+    this.#say(`paused by ${by}: nothing is collected until ${end}`);
+    const leftMs = until === null ? Number.POSITIVE_INFINITY : until.getTime() - utcNow.getTime();
+    const untilMs = Math.min(readAtMs + leftMs, this.#fullAtMs);
+    return Math.max(untilMs - this.#options.monotonicMs(), IDLE_MS_MIN);
   }
 
   #say(what: string): void {

@@ -6,6 +6,7 @@
  * moved it on; then nothing happens.
  */
 import type { Clock } from '../clock.js';
+import { UNLESS_PAUSED } from '../ledger/control.js';
 import type { LedgerState } from '../ledger/entry.js';
 import { findRows } from '../ledger/read.js';
 import { recordState } from '../ledger/write.js';
@@ -37,6 +38,8 @@ export type ActionOutcome =
   /** Its rows are to be removed. */
   | { readonly kind: 'purge'; readonly table: Collectable }
   | { readonly kind: 'wait'; readonly until: Date }
+  /** A pause has begun (ledger/control.ts), and nothing was done. */
+  | { readonly kind: 'paused' }
   /** It can't go on until somebody changes something, or the server does. */
   | { readonly kind: 'left'; readonly because: string };
 
@@ -53,7 +56,10 @@ export async function moveTable(
   const name = formatHoldName({ state: to, id: table.id, due });
   const from = ident(table.schema, table.name);
   const renamed = context.connection.run(
-    sql`RENAME ${note('move', table.id)} TABLE ${from} TO ${ident(table.schema, name)}`,
+    [
+      UNLESS_PAUSED,
+      sql`RENAME ${note('move', table.id)} TABLE ${from} TO ${ident(table.schema, name)}`,
+    ],
     { deadlineMs: RENAME_DEADLINE_MS, logged: table.logged },
   );
   if ((await unlessRefused(renamed, null, ...ABSENT_TO_RENAME)) === null) return null;

@@ -6,7 +6,7 @@ import { ensureLedger, LEDGER_VERSION } from '../../src/ledger/tables.js';
 import { query, type Target } from './servers.js';
 import { poolOn } from './service-pool.js';
 
-const KEPT: ReadonlySet<string> = new Set(['ledger', 'ledger_version', 'leader']);
+const KEPT: ReadonlySet<string> = new Set(['ledger', 'ledger_version', 'leader', 'control']);
 /** How to drop a kind of table; all others by DROP TABLE. */
 const DROPS: Readonly<Record<string, string>> = { VIEW: 'DROP VIEW', SEQUENCE: 'DROP SEQUENCE' };
 
@@ -28,6 +28,7 @@ export async function freshLedger(target: Target): Promise<void> {
     'SET foreign_key_checks = 0',
     ...drops,
     ...(isThere('ledger') ? ['DELETE FROM _undrop.ledger'] : []),
+    ...(isThere('control') ? ['DELETE FROM _undrop.control'] : []),
     ...(isThere('ledger_version')
       ? [`DELETE FROM _undrop.ledger_version WHERE version <> ${LEDGER_VERSION}`]
       : []),

@@ -7,10 +7,9 @@
  * changed from what was read, by one statement: of several proxies that try, one gets it. So a
  * session that has the lock of the row leads if the row names it; any other holder is a stranger.
  */
-import { createSchema } from '../../ledger/tables.js';
+import { writeOrCreate } from '../../ledger/tables.js';
 import { RECYCLE_SCHEMA } from '../../names/names.js';
 import {
-  isServerError,
   type ServiceConnection,
   type ServicePool,
   type TaskConnection,
@@ -146,26 +145,6 @@ async function claim(
           SET nonce = ${nonce}, holder = ${self}, since = UTC_TIMESTAMP()
           WHERE server_identity = ${identityOf(server)} AND nonce = ${row.nonce}`;
   return (await writeOrCreate(connection, change, CREATION)) === 1;
-}
-
-/**
- * Writes to a table of the collector, which is created if it is absent; resolves to how many rows
- * were changed.
- */
-export async function writeOrCreate(
-  connection: ServiceConnection,
-  write: SQLQuery,
-  creation: SQLQuery,
-): Promise<number> {
-  try {
-    const [changed] = await connection.run(write);
-    return changed?.affectedRows ?? 0;
-  } catch (error) {
-    if (!isServerError(error, ...ABSENT_TABLE)) throw error;
-    await createSchema(connection, RECYCLE_SCHEMA);
-    const [, changed] = await connection.run([creation, write]);
-    return changed?.affectedRows ?? 0;
-  }
 }
 
 const CREATION = sql`CREATE TABLE IF NOT EXISTS ${TABLE} (

@@ -6,13 +6,14 @@
  *
  * Invariant: the wait ends; a restart of the proxy neither shortens it nor begins it anew.
  */
+import { writeOrCreate } from '../../ledger/tables.js';
 import { RECYCLE_SCHEMA } from '../../names/names.js';
 import { isServerError, type ServiceConnection, unlessRefused } from '../../service/pool/pools.js';
 import type { ServerFacts } from '../../service/server-facts.js';
 import { dateOf, dateOrNullOf, ident, note, sql } from '../../service/sql.js';
 import { ABSENT_TABLE } from '../../wire/server-errors.js';
 import type { ActionContext } from '../transition.js';
-import { identityOf, writeOrCreate } from './collector-lock.js';
+import { identityOf } from './collector-lock.js';
 
 /** What the collector's own table says. */
 export interface LastRound {

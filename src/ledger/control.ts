@@ -1,0 +1,143 @@
+/**
+ * What operators tell every collector of a server, in a table beside the ledger: a pause, and a
+ * wake. Whoever collects reads it each round, and each text of a transition, of a purge chunk and
+ * of a removal begins with a check of it (`UNLESS_PAUSED`).
+ *
+ * Invariant: while a pause lasts, by the server's clock, none of these begins, whichever proxy
+ * collects. What can't be read is taken for a pause; only an absent table is none.
+ */
+import { UndropError } from '../errors.js';
+import { RECYCLE_SCHEMA } from '../names/names.js';
+import { type Row, type ServiceConnection, unlessRefused } from '../service/pool/pools.js';
+import { readServerFacts } from '../service/server-facts.js';
+import { dateOf, dateOrNullOf, ident, note, numberOf, sql, textOf } from '../service/sql.js';
+import { ABSENT_TABLE } from '../wire/server-errors.js';
+import { createSchema, writeOrCreate } from './tables.js';
+
+export interface Pause {
+  /** By the server's clock; null: until somebody ends it. */
+  readonly until: Date | null;
+  /** Who set it, for people. */
+  readonly by: string;
+  readonly since: Date;
+}
+
+export interface Control {
+  /** Null: none lasts. */
+  readonly pause: Pause | null;
+  /** How often collectors were woken; another number than before is a wake. */
+  readonly wakes: number;
+}
+
+const TABLE = ident(RECYCLE_SCHEMA, 'control');
+const BY_CHARACTERS_MAX = 255;
+
+const CREATION = sql`CREATE TABLE IF NOT EXISTS ${TABLE} (
+  name VARCHAR(16) CHARACTER SET ascii COLLATE ascii_bin NOT NULL PRIMARY KEY,
+  until_at DATETIME NULL,
+  set_by VARCHAR(255) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL,
+  since DATETIME NOT NULL,
+  wakes BIGINT UNSIGNED NOT NULL DEFAULT 0
+) ENGINE=InnoDB`;
+
+const LASTS = sql`name = 'pause' AND (until_at IS NULL OR until_at > UTC_TIMESTAMP())`;
+
+/**
+ * Ends a text with ER_SUBQUERY_NO_1_ROW while a pause lasts. It needs the table, which
+ * `readOrMakeControl` makes. No DO: that hides errors on three of the four servers.
+ */
+export const UNLESS_PAUSED = sql`SELECT ${note('pause')} IF(
+  EXISTS (SELECT 1 FROM ${TABLE} WHERE ${LASTS}), (SELECT 1 UNION SELECT 2), 1) AS one`;
+
+/**
+ * From now on nothing is collected on this server for `forMs` (null: until `endPause`), whoever
+ * collects; it takes the place of a pause before. A chunk or a step that is under way ends.
+ */
+export async function setPause(
+  connection: ServiceConnection,
+  { forMs, by }: { readonly forMs: number | null; readonly by: string },
+): Promise<Pause> {
+  await assertWritable(connection);
+  const until =
+    forMs === null
+      ? sql`NULL`
+      : sql`UTC_TIMESTAMP() + INTERVAL ${Math.max(Math.ceil(forMs / 1000), 1)} SECOND`;
+  const write = sql`REPLACE ${note('pause')} INTO ${TABLE} (name, until_at, set_by, since)
+    VALUES ('pause', ${until}, ${by.slice(0, BY_CHARACTERS_MAX)}, UTC_TIMESTAMP())`;
+  await writeOrCreate(connection, write, CREATION);
+  const [rows = []] = await connection.run(sql`SELECT ${note('pause')} until_at, set_by, since
+    FROM ${TABLE} WHERE name = 'pause'`);
+  return asPause(rows[0] ?? {});
+}
+
+/** Resolves to the pause that lasted, or null; collectors go on within seconds. May run twice. */
+export async function endPause(connection: ServiceConnection): Promise<Pause | null> {
+  await assertWritable(connection);
+  const pause = await readPause(connection);
+  const ended = connection.run(sql`DELETE ${note('pause')} FROM ${TABLE} WHERE name = 'pause'`);
+  await unlessRefused(ended, [], ...ABSENT_TABLE);
+  await wakeCollectors(connection);
+  return pause;
+}
+
+/** The pause that lasts now; null also if there is no such table. */
+export async function readPause(connection: ServiceConnection): Promise<Pause | null> {
+  return (await readControl(connection)).pause;
+}
+
+/**
+ * Whoever collects begins a full round within a few seconds. Resolves to false if the server
+ * refuses to write it down: then that comes with the next check.
+ */
+export async function wakeCollectors(connection: ServiceConnection): Promise<boolean> {
+  const write = sql`INSERT ${note('wake')} INTO ${TABLE} (name, set_by, since, wakes)
+    VALUES ('wake', '', UTC_TIMESTAMP(), 1)
+    ON DUPLICATE KEY UPDATE wakes = wakes + 1, since = VALUES(since)`;
+  return unlessRefused(
+    writeOrCreate(connection, write, CREATION).then(() => true),
+    false,
+  );
+}
+
+/** Both, by one statement. */
+export function readControl(connection: ServiceConnection): Promise<Control> {
+  return unlessRefused(read(connection), NOTHING, ...ABSENT_TABLE);
+}
+
+/** The same for whoever uses `UNLESS_PAUSED`: makes the table if it is absent. */
+export async function readOrMakeControl(connection: ServiceConnection): Promise<Control> {
+  const found = await unlessRefused(read(connection), null, ...ABSENT_TABLE);
+  if (found !== null) return found;
+  await createSchema(connection, RECYCLE_SCHEMA);
+  await connection.run(CREATION);
+  return NOTHING;
+}
+
+const NOTHING: Control = { pause: null, wakes: 0 };
+
+async function read(connection: ServiceConnection): Promise<Control> {
+  const [rows = []] = await connection.run(
+    sql`SELECT ${note('look')} name, until_at, set_by, since, wakes FROM ${TABLE}
+        WHERE name = 'wake' OR ${LASTS}`,
+  );
+  const rowOf = (name: string) => rows.find((row) => textOf(row, 'name') === name);
+  const [pause, wake] = [rowOf('pause'), rowOf('wake')];
+  return {
+    pause: pause === undefined ? null : asPause(pause),
+    wakes: wake === undefined ? 0 : numberOf(wake, 'wakes'),
+  };
+}
+
+function asPause(row: Row): Pause {
+  return {
+    until: dateOrNullOf(row, 'until_at'),
+    by: textOf(row, 'set_by'),
+    since: dateOf(row, 'since'),
+  };
+}
+
+/** An account that may write to a read-only replica would make it differ from its source. */
+async function assertWritable(connection: ServiceConnection): Promise<void> {
+  if ((await readServerFacts(connection)).readOnly)
+    throw new UndropError('UNDROP_SERVER_READ_ONLY');
+}
