@@ -3,8 +3,8 @@
  * names, acts, waits, and does so again. What is kept between rounds (the scan of a purge, when to
  * try a failed table again) may be lost at any time.
  *
- * Invariant: nothing is done on a read-only server, nor within a wait of UNDROP_GRACE, nor in a
- * pause. A long purge is cut into slices, and between them everything else that is due has its turn.
+ * Invariant: nothing is done on a read-only server, nor within a wait of UNDROP_GRACE or a pause. A
+ * long purge is cut into slices, and between them everything else that is due has its turn.
  */
 import { UndropError } from '../errors.js';
 import { type Pause, readControl, readOrMakeControl } from '../ledger/control.js';
