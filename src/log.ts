@@ -6,6 +6,8 @@
 import { createRequire } from 'node:module';
 import { pino } from 'pino';
 import type { PinoPretty } from 'pino-pretty';
+import { AUDIT_EVENTS, type AuditEvent } from './audit.js';
+import { AuditFile } from './audit-file.js';
 
 export type LogLevel = 'debug' | 'info' | 'warn' | 'error' | 'silent';
 
@@ -15,15 +17,48 @@ export interface Log {
   info(fields: object, message: string): void;
   warn(fields: object, message: string): void;
   error(fields: object, message: string): void;
+  /** What has the lines of the audit as well; default: nothing. */
+  readonly auditFile?: AuditFile;
 }
 
-/** One whose level can be set while it is open. */
+/** What of a log may change while it is open. */
+export interface LogSettings {
+  readonly logLevel: LogLevel;
+  /** A path; empty: none. */
+  readonly auditFile: string;
+}
+
+/** One that is open. */
 export interface LeveledLog extends Log {
   level: string;
+  readonly auditFile: AuditFile;
+}
+
+/** Takes the settings that it has from now on; the audit file is opened anew. */
+export function changeLog(log: LeveledLog, { logLevel, auditFile }: LogSettings): void {
+  log.level = logLevel;
+  log.auditFile.reopen(auditFile);
+}
+
+/**
+ * Writes lines of the audit, each to the log and to the audit file; ledger/history.ts writes the
+ * same to the ledger. Default: the level and the message of the event.
+ */
+export function audit(
+  log: Log,
+  events: readonly AuditEvent[],
+  said: { readonly level?: 'warn' | 'error'; readonly message?: string } = {},
+): void {
+  for (const event of events) {
+    const { level, message } = { ...AUDIT_EVENTS[event.event], ...said };
+    const line = { at: new Date().toISOString(), ...event };
+    log[level](line, message);
+    log.auditFile?.write({ ...line, message });
+  }
 }
 
 /** A log that says nothing; for tests and for commands whose output is their answer. */
-export const silentLog: Log = pino({ enabled: false });
+export const silentLog: Log = pino<never>({ enabled: false });
 
 const STDOUT = 1;
 
@@ -31,19 +66,33 @@ const STDOUT = 1;
  * Opens the log. `pretty` prints one readable line an event; otherwise JSON with ISO times. Errors
  * are written by name, code and message alone: drivers put whole statements into theirs.
  */
-export function openLog(options: {
-  level: LogLevel;
-  pretty: boolean;
-  /** Fields of every line. */
-  base?: object;
-}): LeveledLog {
+export function openLog(
+  settings: LogSettings,
+  options: {
+    pretty: boolean;
+    /** Fields of every line. */
+    base?: object;
+  },
+): LeveledLog {
+  const lines = openLines(settings, options);
+  const auditFile = new AuditFile((err) => {
+    lines.error({ event: 'audit-file', err }, 'UNDROP_AUDIT_FILE can not be written');
+  });
+  auditFile.reopen(settings.auditFile);
+  return Object.assign(lines, { auditFile });
+}
+
+function openLines(
+  { logLevel: level }: LogSettings,
+  { pretty, base = null }: { pretty: boolean; base?: object | null },
+): Omit<LeveledLog, 'auditFile'> {
   const settings = {
-    level: options.level,
-    base: options.base ?? null,
+    level,
+    base,
     timestamp: pino.stdTimeFunctions.isoTime,
     serializers: { err: describeError },
   };
-  if (!options.pretty) return pino(settings, pino.destination({ dest: STDOUT, sync: true }));
+  if (!pretty) return pino(settings, pino.destination({ dest: STDOUT, sync: true }));
   const lines = loadPretty()({
     destination: STDOUT,
     sync: true,
@@ -73,15 +122,15 @@ type LogRecord = Readonly<Record<string, unknown>>;
 /** What a line begins with, or what tells a person nothing. */
 const NOT_SHOWN = new Set([
   ...['level', 'time', 'msg', 'event', 'proxyId', 'threadId', 'relay', 'worker', 'pid'],
-  ...['groupId', 'client', 'user', 'statement'],
+  ...['groupId', 'dropId', 'client', 'user', 'statement', 'at'],
 ]);
 
 /** The sentence of a record: for a drop what was held, by whom and until when. */
 export function readableLine(record: LogRecord): string {
   const { event, msg } = record;
   if (event === 'held') {
-    const until = dueTime(record['held']);
-    return `held ${listed(record['tables'])} ${by(record)}${until === null ? '' : ` until ${until}`}`;
+    const { schema, table, until } = record;
+    return `held ${schema}.${table} ${by(record)} until ${localTime(until)}`;
   }
   const facts = Object.entries(record).flatMap(([key, value]) => {
     const text = NOT_SHOWN.has(key) ? '' : shown(value);
@@ -109,10 +158,9 @@ function listed(value: unknown): string {
   return Array.isArray(value) ? value.map(String).join(', ') : '';
 }
 
-/** The first due time in hold names, by this machine's clock. */
-function dueTime(held: unknown): string | null {
-  const [digits] = /(?<=_)\d{14}$/.exec(Array.isArray(held) ? String(held[0]) : '') ?? [];
-  if (digits === undefined) return null;
-  const iso = digits.replace(/(....)(..)(..)(..)(..)(..)/, '$1-$2-$3T$4:$5:$6Z');
-  return new Date(iso).toLocaleString('sv-SE', { dateStyle: 'short', timeStyle: 'short' });
+/** A time as this machine's clock shows it; what is none stays as it is. */
+function localTime(iso: unknown): string {
+  const time = new Date(String(iso));
+  if (Number.isNaN(time.getTime())) return String(iso);
+  return time.toLocaleString('sv-SE', { dateStyle: 'short', timeStyle: 'short' });
 }

@@ -6,12 +6,11 @@ test.each([
   [
     'a drop',
     {
-      ...{ level: 30, event: 'held', msg: 'tables are held', client: '127.0.0.1:5', user: 'root' },
-      tables: ['shop.orders', 'shop.items'],
-      held: ['shop._vt_HOLD_01a1f8313c3171b7af374deee1b3e638_20261120091218'],
+      ...{ level: 30, event: 'held', msg: 'a table is held', client: '127.0.0.1:5', user: 'root' },
+      ...{ schema: 'shop', table: 'orders', until: '2026-11-20T09:12:18.000Z' },
     },
     // Jest runs by Adelaide's clock.
-    'held shop.orders, shop.items by root until 2026-11-20 19:42',
+    'held shop.orders by root until 2026-11-20 19:42',
   ],
   [
     'counters',

@@ -8,7 +8,7 @@ import yargs, { type Argv, type Options, type PositionalOptions } from 'yargs';
 import { type Loaded, loadSettings, readConfigFile } from '../config/load.js';
 import { flagOf, SETTINGS, type SettingKey, type Settings, variableOf } from '../config/schema.js';
 import { UndropError } from '../errors.js';
-import { type LeveledLog, openLog } from '../log.js';
+import { type LeveledLog, type LogSettings, openLog } from '../log.js';
 import type { Out } from './commands/with-pool.js';
 import { ACCOUNT_KEYS, DOCTOR_KEYS, INIT_KEYS, PROXY_KEYS } from './settings.js';
 
@@ -157,11 +157,11 @@ function commandsOf(shell: Shell): readonly Command[] {
 export async function serveBy(shell: Shell, flags: Flags): Promise<number> {
   const { serve } = await import('./serve.js');
   const load = () => settingsOf(shell, PROXY_KEYS, flags);
-  return serve({ load, openLog: (level) => openLogOf(shell, level) });
+  return serve({ load, openLog: (settings) => openLogOf(shell, settings) });
 }
 
-export function openLogOf({ stdout }: Shell, level: Settings['logLevel']): LeveledLog {
-  return openLog({ level, pretty: stdout.isTTY === true });
+export function openLogOf({ stdout }: Shell, settings: LogSettings): LeveledLog {
+  return openLog(settings, { pretty: stdout.isTTY === true });
 }
 
 /** The settings of a command, with warnings of what is no mistake. */

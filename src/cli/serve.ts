@@ -7,7 +7,7 @@ import { once } from 'node:events';
 import { availableParallelism } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { UndropError } from '../errors.js';
-import type { LeveledLog, Log } from '../log.js';
+import { changeLog, type LeveledLog, type Log, type LogSettings } from '../log.js';
 import {
   autoWorkers,
   keepYoungGenerationSmall,
@@ -26,7 +26,7 @@ const HURRY_MS = 1_000;
 interface ServeDoors {
   /** Reads all settings anew; throws UNDROP_CONFIG. */
   load(): ProxySettings;
-  openLog(level: ProxySettings['logLevel']): LeveledLog;
+  openLog(settings: LogSettings): LeveledLog;
 }
 
 /**
@@ -36,7 +36,7 @@ interface ServeDoors {
 export async function serve({ load, openLog }: ServeDoors): Promise<number> {
   keepYoungGenerationSmall();
   const settings = load();
-  const log = openLog(settings.logLevel);
+  const log = openLog(settings);
   const count = workersOf(settings, log);
   const signals = new Signals(log);
   checkOpenFiles(settings, count, log);
@@ -92,7 +92,7 @@ async function reload(proxy: RunningProxy, load: () => ProxySettings, log: Level
   try {
     const next = load();
     const { settings, changed, fixed } = await proxy.change(next);
-    log.level = next.logLevel;
+    changeLog(log, next);
     warnUnprotected(log, settings);
     log.info({ event: 'reload', changed }, 'the settings were read anew');
     if (fixed.length > 0) {

@@ -284,6 +284,11 @@ export const SETTINGS = {
     default: '90d',
     meaning: 'how long the ledger remembers a table that was restored or removed',
   }),
+  auditFile: anyText({
+    expected: 'the path of a file',
+    meaning:
+      'a file that the lines of the audit are appended to (docs/events.md), which the log has as well; it is opened anew at SIGHUP',
+  }),
   maxConnections: setting<number>({
     default: '10000',
     expected: 'a number from 1 to 1000000',

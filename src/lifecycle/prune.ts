@@ -1,14 +1,15 @@
 /**
- * `pruneLedger` deletes ledger rows long after the end of their table.
+ * `pruneLedger` deletes ledger rows long after the end of their table, and then their history.
  *
  * Invariants: only rows of ended tables go. A row that is in the binary log is deleted in it, any
  * other outside of it. The row of a dropped schema, which has its views and programs,
  * outlasts all its tables.
  */
+import { HISTORY } from '../ledger/history.js';
 import { LEDGER } from '../ledger/tables.js';
 import { type ServiceConnection, unlessRefused } from '../service/pool/pools.js';
-import { note, sql } from '../service/sql.js';
-import { ER_SPECIFIC_ACCESS_DENIED_ERROR } from '../wire/server-errors.js';
+import { note, type SQLQuery, sql } from '../service/sql.js';
+import { ABSENT_TABLE, ER_SPECIFIC_ACCESS_DENIED_ERROR } from '../wire/server-errors.js';
 
 /** The most rows, logged or not, that one round deletes; the next goes on. */
 const ROWS_MAX = 1_000;
@@ -20,20 +21,42 @@ const OPEN_GROUPS = sql`SELECT group_id FROM (SELECT DISTINCT group_id FROM ${LE
 
 /** Removes rows that ended more than `keepMs` ago, by the server's clock. */
 export async function pruneLedger(connection: ServiceConnection, keepMs: number): Promise<void> {
-  const keepSeconds = Math.ceil(keepMs / 1000);
+  const since = sql`UTC_TIMESTAMP() - INTERVAL ${Math.ceil(keepMs / 1000)} SECOND`;
   for (const logged of [true, false]) {
-    const ended = sql`${ENDED} AND row_logged = ${logged}
-      AND ended_at < UTC_TIMESTAMP() - INTERVAL ${keepSeconds} SECOND
+    const isOld = sql`row_logged = ${logged} AND ${ENDED} AND ended_at < ${since}
       AND (kind <> 'schema' OR group_id NOT IN (${OPEN_GROUPS}))`;
-    const [found] = await connection.run(
-      sql`SELECT ${note('prune')} 1 AS one FROM ${LEDGER} WHERE ${ended} LIMIT 1`,
-    );
-    if (found?.length === 0) continue;
-    const pruned = connection.run(
-      sql`DELETE ${note('prune')} FROM ${LEDGER} WHERE ${ended} ORDER BY id LIMIT ${ROWS_MAX}`,
-      { logged },
-    );
-    // The account was allowed once, when an unlogged row was written, and is not any more.
-    await (logged ? pruned : unlessRefused(pruned, [], ER_SPECIFIC_ACCESS_DENIED_ERROR));
+    await prune(connection, { from: LEDGER, isOld, order: sql`id`, logged });
   }
+  for (const logged of [true, false]) {
+    // What the ledger still has a row of keeps its history.
+    const isOld = sql`row_logged = ${logged} AND at < ${since}
+      AND NOT EXISTS (SELECT 1 FROM ${LEDGER} WHERE ${LEDGER}.id = ${HISTORY}.id)`;
+    const pruned = prune(connection, { from: HISTORY, isOld, order: sql`seq`, logged });
+    await unlessRefused(pruned, undefined, ...ABSENT_TABLE);
+  }
+}
+
+interface Old {
+  readonly from: SQLQuery;
+  readonly isOld: SQLQuery;
+  readonly order: SQLQuery;
+  /** Whether they are in the binary log. */
+  readonly logged: boolean;
+}
+
+/** Looks first, because also a DELETE that finds nothing may be written to the binary log. */
+async function prune(
+  connection: ServiceConnection,
+  { from, isOld, order, logged }: Old,
+): Promise<void> {
+  const [found] = await connection.run(
+    sql`SELECT ${note('prune')} 1 AS one FROM ${from} WHERE ${isOld} LIMIT 1`,
+  );
+  if (found?.length === 0) return;
+  const pruned = connection.run(
+    sql`DELETE ${note('prune')} FROM ${from} WHERE ${isOld} ORDER BY ${order} LIMIT ${ROWS_MAX}`,
+    { logged },
+  );
+  // The account was allowed once, when an unlogged row was written, and is not any more.
+  await (logged ? pruned : unlessRefused(pruned, [], ER_SPECIFIC_ACCESS_DENIED_ERROR));
 }

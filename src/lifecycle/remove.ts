@@ -12,9 +12,9 @@ import { LIVE_STATES } from '../ledger/entry.js';
 import { findRows } from '../ledger/read.js';
 import { isRecycleSchema, parseHoldName } from '../names/names.js';
 import { ident, note, sql } from '../service/sql.js';
-import { type Collectable, logFields } from './collectable.js';
+import type { Collectable } from './collectable.js';
 import type { TableFacts } from './next-step.js';
-import { type ActionContext, followInLedger } from './transition.js';
+import { type ActionContext, auditFields, followInLedger, tellOf } from './transition.js';
 
 /** A table of terabytes on an old server takes its time; then other proxies wait for the lock. */
 const DROP_DEADLINE_MS = 600_000;
@@ -25,7 +25,7 @@ export async function removeTable(
   table: Collectable,
   facts: TableFacts,
 ): Promise<void> {
-  const { connection, log } = context;
+  const { connection } = context;
   if (!isRecycleSchema(table.schema)) {
     const rows = await findRows(connection, { by: 'id', prefix: table.id }, { texts: false });
     const isKnown = rows.some(
@@ -45,8 +45,9 @@ export async function removeTable(
     { deadlineMs: DROP_DEADLINE_MS, logged: table.logged },
   );
   const change = { state: 'removed', holdName: table.name } as const;
-  const origin = await followInLedger(context, table, change);
-  log.info({ event: 'removal', ...logFields(table), table: origin }, 'table removed for good');
+  const row = await followInLedger(context, table, change);
+  const event = { event: 'removal', ...auditFields(context, table, row) } as const;
+  await tellOf(context, event, row?.rowLogged ?? table.logged);
 }
 
 function assertRemovable({ name, id }: Collectable): void {

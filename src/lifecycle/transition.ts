@@ -5,23 +5,26 @@
  * Invariant: if a table is not under the expected name any more, somebody else restored it or
  * moved it on; then nothing happens.
  */
+import type { AuditEvent } from '../audit.js';
 import type { Clock } from '../clock.js';
 import { UNLESS_PAUSED } from '../ledger/control.js';
-import type { LedgerState } from '../ledger/entry.js';
+import type { LedgerRow, LedgerState } from '../ledger/entry.js';
+import { recordHistory } from '../ledger/history.js';
 import { findRows } from '../ledger/read.js';
 import { recordState } from '../ledger/write.js';
-import type { Log } from '../log.js';
-import { formatHoldName } from '../names/names.js';
+import { audit, type Log } from '../log.js';
+import { formatHoldName, shownDue } from '../names/names.js';
 import { isServerError, type ServicePool, unlessRefused } from '../service/pool/pools.js';
 import { ident, note, sql } from '../service/sql.js';
 import { ABSENT_TO_RENAME } from '../wire/server-errors.js';
-import { type Collectable, logFields } from './collectable.js';
+import type { Collectable } from './collectable.js';
 import type { LifecycleSettings, StateChange } from './next-step.js';
 
 /** What every action of the collector works with. */
 export interface ActionContext {
   /** The lock's own connection. */
   readonly connection: ServicePool;
+  readonly proxyId: string;
   readonly settings: LifecycleSettings;
   readonly clock: Clock;
   readonly log: Log;
@@ -63,31 +66,51 @@ export async function moveTable(
     { deadlineMs: RENAME_DEADLINE_MS, logged: table.logged },
   );
   if ((await unlessRefused(renamed, null, ...ABSENT_TO_RENAME)) === null) return null;
-  const origin = await followInLedger(context, table, { state: to, holdName: name });
+  const row = await followInLedger(context, table, { state: to, holdName: name });
   const moved = { ...table, state: to, due, name };
-  const change = { table: origin, from: table.state, to, because };
-  context.log.info({ event: 'transition', ...logFields(moved), ...change }, 'table moved on');
+  const change = { from: table.state, to, because, until: shownDue(name) };
+  const event = { event: 'transition', ...auditFields(context, moved, row), ...change } as const;
+  await tellOf(context, event, row?.rowLogged ?? table.logged);
   return moved;
 }
 
+/** What the audit says of a table that is held. */
+export function auditFields(
+  { proxyId }: Pick<ActionContext, 'proxyId'>,
+  { id, schema: holdSchema, name: holdName }: Collectable,
+  row: LedgerRow | null,
+) {
+  const { groupId: dropId = null, schema = null, table = null } = row ?? {};
+  return { proxyId, id, dropId, schema, table, holdSchema, holdName };
+}
+
+/** In the log, and in the ledger's history. */
+export async function tellOf(
+  { connection, log }: ActionContext,
+  event: AuditEvent<'transition' | 'removal'>,
+  rowLogged: boolean,
+): Promise<void> {
+  audit(log, [event]);
+  await recordHistory(connection, log, [event], { rowLogged });
+}
+
 /**
- * Tells the ledger, if there is one; the name that the table was dropped under, if it says
- * so. A ledger that fails does not stop the lifecycle.
+ * Tells the ledger, if there is one; its row of the table, if it has one. A ledger that fails does
+ * not stop the lifecycle.
  */
 export async function followInLedger(
   { connection, log }: ActionContext,
   { id, schema }: Collectable,
   change: { readonly state: LedgerState; readonly holdName?: string },
-): Promise<string | undefined> {
-  let origin: string | undefined;
+): Promise<LedgerRow | null> {
+  let row: LedgerRow | undefined;
   try {
-    const [row] = await findRows(connection, { by: 'id', prefix: id }, { texts: false });
-    if (row === undefined) return undefined;
-    origin = `${row.schema}.${row.table}`;
+    [row] = await findRows(connection, { by: 'id', prefix: id }, { texts: false });
+    if (row === undefined) return null;
     await recordState(connection, { id, holdSchema: schema, rowLogged: row.rowLogged, ...change });
   } catch (error) {
     if (!isServerError(error)) throw error;
     log.warn({ event: 'collector', id, err: error }, 'the ledger could not follow the lifecycle');
   }
-  return origin;
+  return row ?? null;
 }

@@ -147,6 +147,13 @@ export function isPinned(due: Date): boolean {
   return due.getTime() >= PINNED_UNTIL.getTime();
 }
 
+/** Until when a hold name says that its state lasts, for the audit; null: it isn't one. */
+export function shownDue(name: string): string | null {
+  const due = parseHoldName(name)?.due ?? null;
+  if (due === null) return null;
+  return isPinned(due) ? 'pinned' : due.toISOString();
+}
+
 /** Without regard to case: lower_case_table_names=1 stores lower case. */
 const LONG = /^_vt_(hold|purge|evac|drop)_([0-9a-f]{32})_([0-9]{14})$/i;
 /** The newer form of vitess. */

@@ -14,10 +14,11 @@ import { NOT_TRIED } from '../held/relocate/blockers.js';
 import { renew } from '../held/relocate/due-times.js';
 import { detachAndRelocate, readLastingBlocker } from '../held/relocate/relocate.js';
 import type { LedgerRow } from '../ledger/entry.js';
+import { recordHistory } from '../ledger/history.js';
 import { findRows, type LedgerCursor, nextPage } from '../ledger/read.js';
 import { openGroupsOf } from '../ledger/schema-drops.js';
 import { forgetIntents, recordOutcome, recordState } from '../ledger/write.js';
-import { type Log, silentLog } from '../log.js';
+import { audit, type Log, silentLog } from '../log.js';
 import { formatHoldName, isRecycleSchema, recycleSchemaFor } from '../names/names.js';
 import { isRowLevelError } from '../service/errors.js';
 import { type HoldTable, mapHoldTables, readRecycleSchemas } from '../service/hold-tables.js';
@@ -156,11 +157,18 @@ async function resolveOne(
   const how = { sqlLogBin: rowLogged, ownedBy: threadId };
   // Its drop goes on by another connection, or somebody else has forgotten it.
   if (!isHeld && (await forgetIntents(pool, [id], how)) === 0) return 'left';
-  log.info(
-    { id, table: `${schema}.${name}`, holdName: table?.name },
-    isHeld ? 'completed an interrupted drop' : 'an interrupted drop had not happened',
-  );
-  return isHeld ? 'completed' : 'forgotten';
+  if (!isHeld) {
+    log.info({ id, table: `${schema}.${name}` }, 'an interrupted drop had not happened');
+    return 'forgotten';
+  }
+  const { user, clientAddress: client, groupId: dropId } = row;
+  const { schema: holdSchema, name: holdName } = table;
+  const who = { user, client, threadId };
+  const what = { id, dropId, schema, table: name, holdSchema, holdName };
+  const event = { event: 'recovered', ...who, ...what } as const;
+  audit(log, [event]);
+  await recordHistory(pool, log, [event], { rowLogged });
+  return 'completed';
 }
 
 async function recordIntentAs(

@@ -6,7 +6,8 @@
  * data of an upload is taken for a command (session/gate/command-gate.ts), no more.
  *
  * Hot path: one call for a chunk, integers, no object per packet. At most 24 bytes of a packet are
- * looked at. Grammar: protocol pages of the manual for each command.
+ * looked at; of an ERR its text, too, because it may name a table that is held. Grammar: protocol
+ * pages of the manual for each command.
  * https://dev.mysql.com/doc/dev/mysql-server/latest/page_protocol_command_phase.html
  */
 import {
@@ -37,6 +38,7 @@ import {
   SEMI_SYNC_ACK,
 } from '../wire/commands.js';
 import { HEADER_BYTES, PAYLOAD_BYTES_MAX } from '../wire/framing.js';
+import { ER_NO_SUCH_TABLE } from '../wire/server-errors.js';
 
 /** Grammar of one response. */
 const NO_PACKET = 0;
@@ -72,6 +74,10 @@ const IN_DEFINITIONS = 4;
 
 /** header + two lenenc integers + status + warnings of an OK packet, rounded up. */
 const HEAD_BYTES_MAX = 24;
+/** header + errno + SQLSTATE + 512 bytes of text, rounded up. */
+const ERR_BYTES_MAX = 536;
+/** errno of MariaDB's reports of progress. */
+const PROGRESS = 0xffff;
 const OUT_PARAMETERS_AND_MORE = SERVER_PS_OUT_PARAMS | SERVER_MORE_RESULTS_EXISTS;
 /** Commands of one session that may be under way; a client that pipelines more isn't followed. */
 const PIPELINE_MAX = 100_000;
@@ -98,8 +104,11 @@ export class ResponseTracker {
   #remaining = 0;
   #length = 0;
   #continuation = false;
-  readonly #head = Buffer.alloc(HEAD_BYTES_MAX);
+  /** Longer from the first ERR on. */
+  #head = Buffer.alloc(HEAD_BYTES_MAX);
   #headBytes = 0;
+  /** How much of the packet under way is kept. */
+  #headMax = HEAD_BYTES_MAX;
 
   #place = AT_START;
   #packetsLeft = 0;
@@ -109,6 +118,8 @@ export class ResponseTracker {
   untracked = false;
   /** Responses that were complete so far. */
   responses = 0;
+  /** Called for each ERR 1146 with its payload, which is the callee's only while that runs. */
+  onNoSuchTable: ((payload: Buffer) => void) | null = null;
 
   constructor(capabilities: Capabilities) {
     this.#deprecateEof = hasFlag(capabilities, CLIENT_DEPRECATE_EOF);
@@ -168,7 +179,7 @@ export class ResponseTracker {
     while (at < end) {
       if (this.#remaining > 0) {
         const taken = Math.min(this.#remaining, end - at);
-        if (!this.#continuation && this.#headBytes < HEAD_BYTES_MAX) {
+        if (!this.#continuation && this.#headBytes < this.#headMax) {
           this.#keepHead(chunk, at, taken);
         }
         at += taken;
@@ -197,14 +208,20 @@ export class ResponseTracker {
 
   /** The first byte of a row or a column definition says all, unless it may be neither. */
   #keepHead(chunk: Buffer, at: number, taken: number): void {
-    const first = chunk[at] ?? 0;
-    const isPlain = first < 0xfe && this.#place !== AT_START && this.#place !== AT_METADATA_EOF;
-    if (isPlain && this.#headBytes === 0) {
-      this.#head[0] = first;
-      this.#headBytes = HEAD_BYTES_MAX;
-      return;
+    if (this.#headBytes === 0) {
+      const first = chunk[at] ?? 0;
+      this.#headMax = HEAD_BYTES_MAX;
+      if (first < 0xfe && this.#place !== AT_START && this.#place !== AT_METADATA_EOF) {
+        this.#head[0] = first;
+        this.#headBytes = HEAD_BYTES_MAX;
+        return;
+      }
+      if (first === 0xff) {
+        this.#headMax = ERR_BYTES_MAX;
+        if (this.#head.length < ERR_BYTES_MAX) this.#head = Buffer.alloc(ERR_BYTES_MAX);
+      }
     }
-    const count = Math.min(taken, HEAD_BYTES_MAX - this.#headBytes);
+    const count = Math.min(taken, this.#headMax - this.#headBytes);
     for (let index = 0; index < count; index++) {
       this.#head[this.#headBytes + index] = chunk[at + index] ?? 0;
     }
@@ -228,8 +245,13 @@ export class ResponseTracker {
   #packet(grammar: number, first: number, isShort: boolean): void {
     // MariaDB's report of how far a statement is: an ERR with errno 0xFFFF, before the answer of an
     // ALTER TABLE, and among the rows of an OPTIMIZE (https://mariadb.com/kb/en/progress-reporting/).
-    const isErr = first === 0xff && this.#headBytes > 2;
-    if (isErr && this.#head[1] === 0xff && this.#head[2] === 0xff) return;
+    if (first === 0xff && this.#headBytes > 2) {
+      const errno = this.#head.readUInt16LE(1);
+      if (errno === PROGRESS) return;
+      if (errno === ER_NO_SUCH_TABLE) {
+        this.onNoSuchTable?.(this.#head.subarray(0, this.#headBytes));
+      }
+    }
     switch (grammar) {
       case ONE_PACKET:
         this.#readStatus(first);

@@ -6,7 +6,7 @@
  * Invariant: no password and no whole statement gets to the log; a text is cut and cleaned before.
  */
 import { type ClientError, faultOf, LOG_LEVELS, UndropError } from '../errors.js';
-import type { Log } from '../log.js';
+import { audit, type Log } from '../log.js';
 import { type Counters, REFUSALS } from '../metrics.js';
 import type { Answered, Intercepted } from '../statements/intercepted.js';
 import { loggedText } from '../steps/refusals/refusals.js';
@@ -58,18 +58,21 @@ export class SessionReport {
 
   /** A statement was answered by undrop. */
   onAnswer({ text }: Intercepted, { refusal, dropped }: Answered): void {
+    const who = this.#who();
+    const statement = loggedText(text);
     if (refusal !== null) {
       const fault = faultOf(refusal);
       this.#counters[REFUSALS[fault]]++;
-      const fields = { code: refusal.code, statement: loggedText(text) };
-      this.#log[LOG_LEVELS[fault]]({ ...this.#who(), ...fields }, refusal.message);
+      const { code, message } = refusal;
+      const said = { level: LOG_LEVELS[fault], message };
+      audit(this.#log, [{ event: 'refused', ...who, code, statement }], said);
     }
-    if (dropped === null || dropped.held.length === 0) return;
-    const { held: tablesHeld, tables, by = [] } = dropped;
-    this.#counters.dropsHeld += tablesHeld.length;
-    const held = tablesHeld.map(({ holdSchema, holdName }) => `${holdSchema}.${holdName}`);
-    const ruled = by.some((one) => one !== null) ? { by } : {};
-    this.#log.info({ ...this.#who(), event: 'held', tables, held, ...ruled }, 'tables are held');
+    if (dropped === null) return;
+    const { hints, audited } = dropped;
+    const code = refusal?.code ?? null;
+    if (hints.length > 0) audit(this.#log, [{ event: 'hint', ...who, hints, code, statement }]);
+    this.#counters.dropsHeld += audited.length;
+    audit(this.#log, audited);
   }
 
   /** The ledger doesn't have the outcome of a drop; recovery will write it. */
@@ -82,9 +85,9 @@ export class SessionReport {
   /** A statement went through that would have been held or refused (UNDROP_MODE=observe). */
   onObserved({ text, isClear, tables }: Observed): void {
     this.#counters.dropsObserved++;
-    const fields = { event: 'observed', tables, statement: loggedText(text) };
-    const what = isClear ? 'not held: the server drops it' : 'not held, if it is a drop at all';
-    this.#log.warn({ ...this.#who(), ...fields }, what);
+    const fields = { event: 'observed', ...this.#who(), tables } as const;
+    const said = isClear ? {} : { message: 'not held, if it is a drop at all' };
+    audit(this.#log, [{ ...fields, statement: loggedText(text) }], said);
   }
 }
 

@@ -4,6 +4,7 @@
  */
 import { assert } from '../assert.js';
 import { UndropError } from '../errors.js';
+import type { UsedBy } from '../held/used-while-held.js';
 import type { Log } from '../log.js';
 import type { Rule } from '../policy/rules.js';
 import type { ServicePool } from '../service/pool/pools.js';
@@ -68,6 +69,8 @@ export interface DropService {
   onUnsettled(): void;
   /** Held tables that are still in their own schema, by id; default: left to whoever collects. */
   relocateLater?(ids: readonly string[]): void;
+  /** A statement of a client's own has failed with ERR 1146; default: nobody counts them. */
+  onNoSuchTable?(payload: Buffer, by: UsedBy): void;
   /** Aborted: this process is about to end. */
   readonly stopping: AbortSignal;
   /** Default: nobody is told. */

@@ -1,5 +1,7 @@
 /** What a drop is run with, and what comes of it. */
+import type { AuditEvent } from '../audit.js';
 import type { UndropError } from '../errors.js';
+import type { Log } from '../log.js';
 import type { Rule } from '../policy/rules.js';
 import type { ServicePool } from '../service/pool/pools.js';
 import type { HeldTable } from './procedure.js';
@@ -28,6 +30,8 @@ export interface DropOptions {
   readonly guess: SessionGuess;
   /** The session has spoken of SQL_LOG_BIN. */
   readonly logBinMayBeOff?: boolean;
+  /** Default: nobody is told. */
+  readonly log?: Log;
 }
 
 /** What a session was last seen in: default schema, charset, and who it is. */
@@ -43,10 +47,10 @@ export interface DropResult {
   /** Payload of the OK or ERR packet for the client. */
   readonly payload: Buffer;
   readonly held: readonly HeldTable[];
-  /** Names of the held tables as stored, in the same order; for the log. */
-  readonly tables: readonly string[];
-  /** Which rule or hint decided of each of them, in the same order; default: none. */
-  readonly by?: readonly (string | null)[];
+  /** A line of the audit for each of them, in the same order. */
+  readonly audited: readonly AuditEvent<'held'>[];
+  /** Of the statement and of the session. */
+  readonly hints: readonly string[];
   readonly refusal: UndropError | null;
   /** The session's facts; null if they were never read. */
   readonly facts: UserFacts | null;

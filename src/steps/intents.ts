@@ -10,16 +10,20 @@
  */
 
 import { randomBytes } from 'node:crypto';
+import type { AuditEvent } from '../audit.js';
 import { systemClock } from '../clock.js';
 import { UndropError } from '../errors.js';
 import { finishRestore } from '../held/finish-restore.js';
 import { STATEMENT_BYTES_MAX } from '../ledger/entry.js';
+import { recordHistory } from '../ledger/history.js';
 import { forgetUnanswered, isIntentWaiting } from '../ledger/intents/take-over.js';
+import { mayUnlog } from '../ledger/tables.js';
 import { forgetIntents, type IntentFacts, recordIntent, recordOutcome } from '../ledger/write.js';
-import { newHoldId } from '../names/names.js';
+import { silentLog } from '../log.js';
+import { newHoldId, shownDue } from '../names/names.js';
 import { asksForHosts, type HoldTime, type Ruling } from '../policy/decide.js';
 import { resolveEnded } from '../recovery/resolve-intents.js';
-import type { DropOptions, DropResult } from './drop-options.js';
+import type { DropOptions } from './drop-options.js';
 import { refusalOfDiscarded } from './inspect-names.js';
 import { type NamedTable, type ServiceNames, serviceNames } from './names/client-names.js';
 import { type HeldTable, sentenceStart } from './procedure.js';
@@ -61,7 +65,8 @@ function notRecorded(intentError: UndropError): RecordedIntent {
 type Dropper = Pick<UserFacts, 'logged' | 'user'> & Partial<Pick<UserFacts, 'account'>>;
 
 interface Target {
-  readonly name: string;
+  readonly schema: string;
+  readonly table: string;
   readonly ruling: Ruling | undefined;
   /** False: nobody knows whether its intent was written. */
   readonly isAnswered: boolean;
@@ -79,6 +84,8 @@ export class Intents {
   #recorded: RecordedIntent | null = null;
   /** Whether the last intent went into the binary log. */
   #logged = true;
+  /** Who it says that drops. */
+  #user = '';
   /** When the due time was fixed, or a moment before; by `performance.now`. */
   beganMs = 0;
   /** A RENAME was sent, or work of the service that may send one, whatever came of it. */
@@ -91,16 +98,24 @@ export class Intents {
     for (const id of request.ids) options.activeIds.add(id);
   }
 
-  /** The names as they are in the ledger, and what decided of each, for the log. */
-  shownOf(held: readonly HeldTable[]): Pick<DropResult, 'tables' | 'by'> {
+  /** What the audit says of them; the names as they are in the ledger. */
+  audited(held: readonly HeldTable[]): readonly AuditEvent<'held'>[] {
+    const { session, groupId: dropId, statement, how } = this.#request;
+    const { threadId, clientAddress: client } = session;
+    const { empties, partitions } = statement;
+    const kind = partitions !== undefined ? 'PARTITION' : empties ? 'TRUNCATE' : 'DROP TABLE';
     const recorded = this.#recorded?.intent?.tables ?? [];
-    const tables = held.flatMap(({ id }) => {
-      const table = recorded.find((one) => one.id === id);
-      return table === undefined
-        ? (this.#targets.get(id)?.name ?? [])
-        : `${table.schema}.${table.table}`;
+    return held.map(({ id, holdSchema, holdName }) => {
+      const named = recorded.find((one) => one.id === id) ?? this.#targets.get(id);
+      return {
+        event: 'held',
+        ...{ user: this.#user, client, threadId, id, dropId },
+        schema: named?.schema ?? null,
+        table: named?.table ?? null,
+        ...{ holdSchema, holdName, how: how ?? kind, until: shownDue(holdName) },
+        because: this.rulingOf(id)?.by ?? null,
+      };
     });
-    return { tables, by: held.map(({ id }) => this.rulingOf(id)?.by ?? null) };
   }
 
   /** How long each is to be held; `isLate`: the client had to wait for its answer. */
@@ -179,7 +194,8 @@ export class Intents {
     const recorded = await this.#record({ tables }, ids, facts);
     for (const [index, { schema, table, partition }] of tables.entries()) {
       this.#targets.set(ids[index] ?? '', {
-        name: `${schema}.${partition?.table ?? table}`,
+        schema,
+        table: partition?.table ?? table,
         ruling: recorded.rulings[index],
         isAnswered: recorded.intent !== null,
       });
@@ -195,6 +211,7 @@ export class Intents {
   ): Promise<RecordedIntent> {
     const { text, session, groupId } = this.#request;
     const { pool, proxyId, holdMs, rules = [] } = this.#options;
+    this.#user = user;
     if ('error' in names) return notRecorded(names.error);
     const hint = readHints(this.#hints, this.#request, this.#options);
     if (hint instanceof UndropError) return notRecorded(hint);
@@ -230,6 +247,15 @@ export class Intents {
     } finally {
       this.release();
     }
+    await this.#recordHistory(held);
+  }
+
+  async #recordHistory(held: readonly HeldTable[]): Promise<void> {
+    if (held.length === 0) return;
+    const { pool, log = silentLog } = this.#options;
+    // As the ledger's rows of them.
+    const rowLogged = this.#logged || mayUnlog(pool).then((may) => !may);
+    await recordHistory(pool, log, this.audited(held), { rowLogged });
   }
 
   async #write(held: readonly HeldTable[]): Promise<void> {
@@ -253,7 +279,9 @@ export class Intents {
     // It may have been put back.
     if (await finishRestore(pool, id)) return;
     const cause = 'its keys and triggers are still to come';
-    throw new UndropError('UNDROP_BUSY', { table: this.#targets.get(id)?.name ?? id, cause });
+    const target = this.#targets.get(id);
+    const table = target === undefined ? id : `${target.schema}.${target.table}`;
+    throw new UndropError('UNDROP_BUSY', { table, cause });
   }
 
   /** False: recovery has to forget them. */

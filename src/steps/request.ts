@@ -11,6 +11,8 @@ export interface DropRequest {
   /** The server took the text before, when it was prepared; it isn't asked again. */
   readonly isSyntaxChecked?: boolean;
   readonly statement: DropTableStatement;
+  /** What the statement is, for the audit; default: it follows from `statement`. */
+  readonly how?: string;
   /** The start of a sentence that goes on with "not dropped"; default: it names the tables. */
   readonly subject?: string;
   readonly server: ServerVersion;

@@ -75,7 +75,8 @@ export async function run(
     return {
       payload,
       held,
-      ...intents.shownOf(held),
+      audited: intents.audited(held),
+      hints: [...hints],
       refusal,
       facts: one.facts,
       finish: (onLate) => intents.finish(held, onLate),

@@ -162,6 +162,7 @@ const WRONG: Readonly<Record<SettingKey, readonly string[] | null>> = {
   collect: ['', 'always', 'true'],
   grace: ['', '1', '-1h'],
   ledgerKeep: ['', '90', 'ever'],
+  auditFile: null,
   maxConnections: ['', '0', '-1', '1000001', 'many'],
   workers: ['', '0', '257', 'all', '1.5'],
   relay: ['automatic', 'raw'],

@@ -243,7 +243,6 @@ inLanes(testServers(), 'the collector on $name', (server, lane) => {
     const held = await holdTable(server);
     schema = await freshSchema(server);
     await query(server, `CREATE TABLE ${schema.name}.orders (id INT)`);
-    const table = `${schema.name}.orders`;
     const pool = poolOn(server);
     await recordIntent(pool, {
       ...{ groupId: held.id, proxyId: 'test', threadId: 1, user: 'app', clientAddress: 'x' },
@@ -256,9 +255,10 @@ inLanes(testServers(), 'the collector on $name', (server, lane) => {
     const isRemoval = (line: (typeof all)[number]) => line.fields['event'] === 'removal';
     await until('it says so', () => all.some(isRemoval));
     const said = all.filter(({ fields }) => fields['id'] === held.id);
-    expect(said.map(({ fields }) => [fields['event'], fields['table']])).toEqual([
-      ['transition', table],
-      ['removal', table],
+    const of = { schema: schema.name, table: 'orders', dropId: held.id };
+    expect(said.map(({ fields }) => fields)).toMatchObject([
+      { event: 'transition', ...of, from: 'HOLD', to: 'DROP' },
+      { event: 'removal', ...of },
     ]);
   });
 

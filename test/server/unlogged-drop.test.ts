@@ -72,6 +72,14 @@ describe.each(testServers())('$name', (server) => {
       );
       return rows.length === 1;
     };
+    const isInHistory = async (table: string, logged: number) => {
+      const rows = await query(
+        own,
+        `SELECT 1 FROM _undrop.history JOIN _undrop.ledger USING (id)
+          WHERE table_name = '${table}' AND event = 'held' AND history.row_logged = ${logged}`,
+      );
+      return rows.length === 1;
+    };
     try {
       const tables = ['first', 'a', 'b', 'c'];
       await session.run([
@@ -79,11 +87,15 @@ describe.each(testServers())('$name', (server) => {
         'DROP TABLE first',
       ]);
       await until(() => isHeld('first', '_undrop'), 'the first is held');
+      await until(() => isInHistory('first', 1), 'all of the first is written');
       const before = await binlogPosition(own);
       await session.run(['SET sql_log_bin = 0; DROP TABLE a', 'DROP TABLE b']);
       const missing = await session.query('DROP TABLE IF EXISTS c, nothing; DROP TABLE nothing');
       expect(missing.results.map(({ kind }) => kind)).toEqual(['ok', 'err']);
-      for (const name of ['a', 'b', 'c']) await until(() => isHeld(name), `${name} is held`);
+      for (const name of ['a', 'b', 'c']) {
+        await until(() => isHeld(name), `${name} is held`);
+        await until(() => isInHistory(name, 0), `${name} is in the history`);
+      }
       expect(await binlogPosition(own)).toBe(before);
       await session.run(['SET sql_log_bin = 1', 'CREATE TABLE d (i INT)', 'DROP TABLE d']);
       await until(() => isHeld('d', '_undrop'), 'd is held');

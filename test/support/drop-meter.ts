@@ -70,5 +70,5 @@ export class DropMeter {
  * whether another statement waits, unless it does.
  */
 function isBehindTheAnswer(command: Buffer): boolean {
-  return /undrop (outcome|define|forget|waits)/.test(command.toString('latin1'));
+  return /undrop (outcome|define|forget|waits|history)/.test(command.toString('latin1'));
 }

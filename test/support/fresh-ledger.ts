@@ -6,7 +6,8 @@ import { ensureLedger, LEDGER_VERSION } from '../../src/ledger/tables.js';
 import { query, type Target } from './servers.js';
 import { poolOn } from './service-pool.js';
 
-const KEPT: ReadonlySet<string> = new Set(['ledger', 'ledger_version', 'leader', 'control']);
+const OURS = ['ledger', 'control', 'history'];
+const KEPT: ReadonlySet<string> = new Set([...OURS, 'ledger_version', 'leader']);
 /** How to drop a kind of table; all others by DROP TABLE. */
 const DROPS: Readonly<Record<string, string>> = { VIEW: 'DROP VIEW', SEQUENCE: 'DROP SEQUENCE' };
 
@@ -27,8 +28,7 @@ export async function freshLedger(target: Target): Promise<void> {
     target,
     'SET foreign_key_checks = 0',
     ...drops,
-    ...(isThere('ledger') ? ['DELETE FROM _undrop.ledger'] : []),
-    ...(isThere('control') ? ['DELETE FROM _undrop.control'] : []),
+    ...OURS.filter(isThere).map((name) => `DELETE FROM _undrop.${name}`),
     ...(isThere('ledger_version')
       ? [`DELETE FROM _undrop.ledger_version WHERE version <> ${LEDGER_VERSION}`]
       : []),

@@ -54,7 +54,7 @@ export async function runDemoCommand(shell: Shell): Promise<number> {
     startProxy: async (variables) => {
       const { startProxy } = await import('../proxy/proxy.js');
       const settings = settingsOf({ env: { ...env, ...variables }, stderr }, PROXY_KEYS, {});
-      return startProxy(settings, openLogOf(shell, settings.logLevel));
+      return startProxy(settings, openLogOf(shell, settings));
     },
   });
   // Everything has been ended; what still hangs must not keep a terminal that was told to end.

@@ -4,6 +4,7 @@
  */
 import { systemClock } from '../../clock.js';
 import { PendingRelocator } from '../../held/relocate/pending.js';
+import { UsedWhileHeld } from '../../held/used-while-held.js';
 import type { Log } from '../../log.js';
 import { newCounters } from '../../metrics.js';
 import { chooseRelay } from '../../relay/raw-handle.js';
@@ -53,6 +54,7 @@ export class Front implements ClientSide {
   readonly #stopping = new AbortController();
   readonly #unblocker: HostErrorReset;
   readonly #relocators = new WeakMap<ServicePool, PendingRelocator>();
+  readonly #uses = new WeakMap<ServicePool, UsedWhileHeld>();
   /** By the settings of now; what is not here is made when it is asked for. */
   #services = new WeakMap<ServicePool, DropService>();
   #settings: ProxySettings;
@@ -117,6 +119,7 @@ export class Front implements ClientSide {
       activeIds: activeDrops.at(pool),
       onUnsettled: onHeld,
       relocateLater: (ids) => this.#background(this.#relocatorAt(pool).add(ids)),
+      ...(mode === 'replay' ? {} : { onNoSuchTable: this.#onNoSuchTable(pool) }),
       stopping: this.#stopping.signal,
       log,
       protect: new Set(mode === 'hold' ? protect : []),
@@ -129,6 +132,16 @@ export class Front implements ClientSide {
     };
     this.#services.set(pool, service);
     return service;
+  }
+
+  /** Mode `replay` writes nothing, so it counts nothing. */
+  #onNoSuchTable(pool: ServicePool): NonNullable<DropService['onNoSuchTable']> {
+    const { log } = this.#options;
+    const signal = this.#stopping.signal;
+    const options = { pool, clock: systemClock, log, signal, background: this.#background };
+    const uses = this.#uses.get(pool) ?? new UsedWhileHeld(options);
+    this.#uses.set(pool, uses);
+    return (payload, by) => uses.add(payload, by);
   }
 
   #relocatorAt(pool: ServicePool): PendingRelocator {

@@ -8,7 +8,7 @@
 import '../signals.js';
 import { randomBytes } from 'node:crypto';
 import { assertNever } from '../../assert.js';
-import { openLog } from '../../log.js';
+import { changeLog, openLog } from '../../log.js';
 import type { Counters } from '../../metrics.js';
 import { newHoldId } from '../../names/names.js';
 import { PoolSet } from '../../service/pool/pool-set.js';
@@ -40,7 +40,7 @@ async function serveClients(start: Start): Promise<(order: Order) => void> {
   const { settings, serviceConnectionsMax: connectionsMax, worker } = start;
   const tls = await openProxyTls(settings, start.ownCertificate);
   const base = { worker };
-  const log = openLog({ level: settings.logLevel, pretty: process.stdout.isTTY, base });
+  const log = openLog(settings, { pretty: process.stdout.isTTY, base });
   const remoteLimit = new RemoteConnectionLimit({
     max: settings.maxConnections,
     ownMax: sessionsByOpenFiles(),
@@ -60,7 +60,7 @@ async function serveClients(start: Start): Promise<(order: Order) => void> {
     await tls.change(settings, ownCertificate);
     pools.useTls(tls.service);
     await front.change(settings);
-    log.level = settings.logLevel;
+    changeLog(log, settings);
   };
   const end = async (times: { readonly waitMs: number; readonly timeoutMs: number }) => {
     await front.close({ ...times, signal: hurry.signal });

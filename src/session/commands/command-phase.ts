@@ -90,6 +90,7 @@ export class CommandPhase implements GateOwner {
     const tracker = new ResponseTracker(login.capabilities);
     this.tracker = tracker;
     const { service } = options;
+    tracker.onNoSuchTable = (payload) => this.#onNoSuchTable(payload);
     this.#gate = new CommandGate(this, {
       handles: this.#prepared,
       session: this.lastSeen,
@@ -134,6 +135,12 @@ export class CommandPhase implements GateOwner {
     if (state.name === 'change-user') return state.run.feedServer(chunk);
     this.tracker.feed(chunk);
     this.connections.toClient(chunk);
+  }
+
+  #onNoSuchTable(payload: Buffer): void {
+    const { service, session } = this.#options;
+    const { clientAddress: client, threadId } = session;
+    service().onNoSuchTable?.(payload, { user: this.lastSeen.guess.user, client, threadId });
   }
 
   feedClient(chunk: Buffer): void {

@@ -59,7 +59,7 @@ export async function replaceTable(
   }
   const hints = hintsIn(text, facts, server);
   if (hints === null) return refused(notUnderstood('its hints'), options);
-  const drop = { text, statement, charset };
+  const drop = { text, statement, charset, how: 'REPLACE' };
   const procedure = createOrReplace({ create, facts, service: replaceService(service.log) });
   return dropAndHold(drop, facts, options, { hints, procedure });
 }

@@ -140,7 +140,8 @@ class SchemaWork {
     const { groupId, name } = request;
     this.#request = request;
     this.#options = options;
-    const drop = { ...request, statement: NO_NAMES, subject: tablesOf(name), ids: [] };
+    const how = 'DROP DATABASE';
+    const drop = { ...request, how, statement: NO_NAMES, subject: tablesOf(name), ids: [] };
     this.#intents = new Intents(drop, options, new Set(options.hints));
     options.activeIds.add(groupId);
   }
@@ -161,7 +162,8 @@ class SchemaWork {
     return {
       payload,
       held,
-      ...this.#intents.shownOf(held),
+      audited: this.#intents.audited(held),
+      hints: this.#options.hints ?? [],
       refusal,
       facts: null,
       finish: (onLate) => {

@@ -9,6 +9,7 @@
  */
 import { assert } from '../../assert.js';
 import { UndropError } from '../../errors.js';
+import { audit, silentLog } from '../../log.js';
 import { mayBeNative, type Ruling } from '../../policy/decide.js';
 import type { DropTableStatement } from '../../sql/grammar/drop-table.js';
 import { clientCharsetOf } from '../../sql/lex/lex-mode.js';
@@ -153,19 +154,19 @@ async function rulingsOf(
 function pass(
   { taken, statement }: Drop,
   facts: UserFacts,
-  audit: { readonly event: 'native' | 'destroyed'; readonly by: readonly (string | null)[] },
+  why: { readonly event: 'native' | 'destroyed'; readonly by: readonly (string | null)[] },
   { service, session }: InterceptOptions,
 ): Interception {
   const names = serviceNames({ statement }, facts);
   const tables = 'error' in names ? [] : names.tables;
-  const fields = {
-    client: session.clientAddress,
+  const passed = {
+    ...why,
     user: facts.user,
+    client: session.clientAddress,
     threadId: session.threadId,
-    ...audit,
     tables: tables.map(({ schema, table }) => `${schema}.${table}`),
     statement: loggedText(taken.text),
   };
-  service.log?.warn(fields, 'not held: the server is to drop it');
+  audit(service.log ?? silentLog, [passed]);
   return { kind: 'forward', facts };
 }

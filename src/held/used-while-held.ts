@@ -1,0 +1,151 @@
+/**
+ * Counts statements that fail because the table they name is held: the application still uses it.
+ * A failure costs an entry in a map; once a minute, if there were any, the ledger is asked which of
+ * the names are held, and what is found is said, and kept in the history.
+ *
+ * Invariant: names, and looks at the ledger, are bounded, whatever clients ask for.
+ */
+import type { AuditEvent, Who } from '../audit.js';
+import type { Clock } from '../clock.js';
+import { recordHistory } from '../ledger/history.js';
+import { doesReplicate } from '../ledger/owner.js';
+import { LEDGER } from '../ledger/tables.js';
+import { audit, type Log } from '../log.js';
+import { isServiceError, type Row, type ServicePool } from '../service/pool/pools.js';
+import { readServerFacts } from '../service/server-facts.js';
+import { note, sql, textOf } from '../service/sql.js';
+import { decodeErr } from '../wire/response.js';
+
+/** The first line comes so soon, and others of the same table so often. */
+const FIRST_MS = 1_000;
+const EVERY_MS = 60_000;
+/** More names of one minute are not counted, nor are names with more dots. */
+const NAMES_MAX = 200;
+const DOTS_MAX = 3;
+
+/** Whose statement it was. */
+export type UsedBy = Pick<Who, 'user' | 'client' | 'threadId'>;
+
+interface Missed {
+  count: number;
+  by: UsedBy;
+}
+
+type Use = AuditEvent<'used-while-held'>;
+
+interface UsedWhileHeldOptions {
+  readonly pool: ServicePool;
+  readonly clock: Clock;
+  readonly log: Log;
+  /** Aborted: what was counted is reported, and it ends. */
+  readonly signal: AbortSignal;
+  /** Has what goes on until all is reported. */
+  readonly background: (work: Promise<void>) => void;
+}
+
+/** For one server. */
+export class UsedWhileHeld {
+  readonly #options: UsedWhileHeldOptions;
+  /** By `schema.table`, as the server names it. */
+  readonly #missed = new Map<string, Missed>();
+  #isRunning = false;
+
+  constructor(options: UsedWhileHeldOptions) {
+    this.#options = options;
+  }
+
+  /** Takes the payload of an ERR 1146. */
+  add(payload: Buffer, by: UsedBy): void {
+    const name = quotedName(payload);
+    if (name === null) return;
+    const known = this.#missed.get(name);
+    if (known !== undefined) {
+      known.count++;
+      known.by = by;
+    } else if (this.#missed.size < NAMES_MAX) {
+      this.#missed.set(name, { count: 1, by });
+    }
+    if (this.#isRunning) return;
+    this.#isRunning = true;
+    this.#options.background(this.#run());
+  }
+
+  async #run(): Promise<void> {
+    const { clock, signal } = this.#options;
+    await clock.sleep(FIRST_MS, signal);
+    while (this.#missed.size > 0) {
+      const missed = new Map(this.#missed);
+      this.#missed.clear();
+      await this.#report(missed);
+      await clock.sleep(EVERY_MS, signal);
+    }
+    this.#isRunning = false;
+  }
+
+  async #report(missed: ReadonlyMap<string, Missed>): Promise<void> {
+    const { pool, log } = this.#options;
+    try {
+      const used = await findUsed(pool, missed);
+      if (used.length === 0) return;
+      audit(log, used);
+      // A row that is written on a replica is none of its source's.
+      const server = await readServerFacts(pool);
+      if (server.readOnly || (await doesReplicate(pool, server))) return;
+      await recordHistory(pool, log, used);
+    } catch (error) {
+      if (!isServiceError(error)) throw error;
+      log.debug(
+        { err: error },
+        'which of the missing tables are held is not known, or not recorded',
+      );
+    }
+  }
+}
+
+/**
+ * The first quoted `schema.table` of an error's text, which is so in all languages of the server;
+ * null if there is none. A name with a quote in it is cut, and found nowhere.
+ */
+function quotedName(payload: Buffer): string | null {
+  return /'([^']+\.[^']+)'/.exec(decodeErr(payload).message.toString())?.[1] ?? null;
+}
+
+/** Those that are held; of several drops of one name the newest. */
+async function findUsed(
+  pool: ServicePool,
+  missed: ReadonlyMap<string, Missed>,
+): Promise<readonly Use[]> {
+  const names = [...missed.keys()]
+    .flatMap(splits)
+    .map(({ schema, table }) => sql`(schema_name = ${schema} AND table_name = ${table})`);
+  const [rows = []] = await pool.run(
+    sql`SELECT ${note('used')} id, group_id, schema_name, table_name FROM ${LEDGER}
+        WHERE state = 'HOLD' AND (${sql.join(names, ' OR ')}) ORDER BY id`,
+  );
+  const uses = new Map<string, Use>();
+  for (const row of rows) {
+    const name = `${textOf(row, 'schema_name')}.${textOf(row, 'table_name')}`;
+    const found = missed.get(name);
+    if (found !== undefined) uses.set(name, useOf(row, found));
+  }
+  return [...uses.values()];
+}
+
+function useOf(row: Row, { count, by }: Missed): Use {
+  return {
+    event: 'used-while-held',
+    ...by,
+    id: textOf(row, 'id'),
+    dropId: textOf(row, 'group_id'),
+    schema: textOf(row, 'schema_name'),
+    table: textOf(row, 'table_name'),
+    count,
+  };
+}
+
+/** Which schema and table a name may be: either may have dots in it. */
+function splits(name: string): readonly { readonly schema: string; readonly table: string }[] {
+  return [...name.matchAll(/\./g)].slice(0, DOTS_MAX).map(({ index }) => {
+    return { schema: name.slice(0, index), table: name.slice(index + 1) };
+  });
+}

@@ -1,0 +1,182 @@
+/**
+ * The ledger's history: a row for each event of the audit that changed something, and one for each
+ * held table that is still used. It is written after the client has its answer, and never needed.
+ *
+ * Invariants: a row is in the binary log if the ledger's row of its table is, and is deleted so.
+ * Nobody counts the keys, because two servers would count alike, and a replica would stop at the
+ * second row of a key: each is a time-ordered id, drawn by whoever writes.
+ */
+import { randomBytes } from 'node:crypto';
+import { type AuditField, describeWho, type HistoryEvent } from '../audit.js';
+import type { Log } from '../log.js';
+import { inBatches, newHoldId, RECYCLE_SCHEMA } from '../names/names.js';
+import {
+  isServerError,
+  isServiceError,
+  type ServiceConnection,
+  unlessRefused,
+} from '../service/pool/pools.js';
+import {
+  dateOf,
+  ident,
+  note,
+  numberOf,
+  type SQLQuery,
+  sql,
+  textOf,
+  valueList,
+} from '../service/sql.js';
+import { ABSENT_TABLE } from '../wire/server-errors.js';
+import { createSchema, LEDGER } from './tables.js';
+
+export const HISTORY = ident(RECYCLE_SCHEMA, 'history');
+
+const CREATION = sql`CREATE TABLE IF NOT EXISTS ${HISTORY} (
+  seq         CHAR(32) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
+  at          DATETIME(6) NOT NULL,
+  event       VARCHAR(32) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
+  id          CHAR(32) CHARACTER SET ascii COLLATE ascii_bin NULL,
+  drop_id     CHAR(32) CHARACTER SET ascii COLLATE ascii_bin NULL,
+  who         VARCHAR(512) NOT NULL,
+  details     TEXT NOT NULL,
+  uses        BIGINT UNSIGNED NOT NULL DEFAULT 0,
+  row_logged  TINYINT NOT NULL DEFAULT 1,
+  PRIMARY KEY (seq),
+  KEY by_id (id),
+  KEY by_event (event),
+  KEY by_time (at)
+) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin`;
+
+const WHO_CHARACTERS_MAX = 512;
+/** So many rows are in one text. */
+const ROWS_OF_PART = 100;
+const READ_MAX = 1_000;
+
+/**
+ * Writes what has happened. `rowLogged`: whether the ledger's rows of these tables are in the
+ * binary log; default: the ledger is asked. What the server says against it is in `log` alone.
+ */
+export async function recordHistory(
+  connection: ServiceConnection,
+  log: Log,
+  events: readonly HistoryEvent[],
+  how: { readonly rowLogged?: boolean | Promise<boolean> } = {},
+): Promise<void> {
+  try {
+    const rowLogged = await how.rowLogged;
+    const unlogged = rowLogged === undefined ? await findUnlogged(connection, events) : new Set();
+    const isLogged = (event: HistoryEvent) => rowLogged ?? !unlogged.has(idOf(event) ?? '');
+    for (const logged of [true, false]) {
+      const rows = events.filter((event) => isLogged(event) === logged);
+      for (const part of inBatches(rows, ROWS_OF_PART)) {
+        await insert(connection, insertion(part, logged), logged);
+      }
+    }
+  } catch (error) {
+    if (!isServiceError(error)) throw error;
+    const fields = { event: 'history', ids: events.map(idOf), err: error };
+    log.warn(fields, 'the history of the ledger could not be written');
+  }
+}
+
+/** Replicas get the table in any case: rows that they hear of may come later. */
+async function insert(
+  connection: ServiceConnection,
+  rows: SQLQuery,
+  logged: boolean,
+): Promise<void> {
+  try {
+    await connection.run(rows, { logged });
+  } catch (error) {
+    if (!isServerError(error, ...ABSENT_TABLE)) throw error;
+    await createSchema(connection, RECYCLE_SCHEMA);
+    await connection.run(CREATION);
+    await connection.run(rows, { logged });
+  }
+}
+
+/** What a table is used has one row, which counts: its key is the table's id. */
+function insertion(events: readonly HistoryEvent[], logged: boolean): SQLQuery {
+  const rows = events.map((event) => {
+    const { event: name, ...fields } = event;
+    const isUse = name === 'used-while-held';
+    const seq = isUse ? event.id : newHoldId(Date.now(), randomBytes);
+    const dropId = 'dropId' in event ? event.dropId : null;
+    const who = describeWho(event).slice(0, WHO_CHARACTERS_MAX);
+    return sql`(${seq}, UTC_TIMESTAMP(6), ${name}, ${idOf(event)}, ${dropId}, ${who},
+      ${JSON.stringify(fields)}, ${isUse ? event.count : 0}, ${logged})`;
+  });
+  return sql`INSERT ${note('history')} INTO ${HISTORY}
+      (seq, at, event, id, drop_id, who, details, uses, row_logged)
+    VALUES ${sql.join(rows, ', ')}
+    ON DUPLICATE KEY UPDATE uses = uses + VALUES(uses), at = VALUES(at), who = VALUES(who),
+      details = VALUES(details)`;
+}
+
+function idOf(event: HistoryEvent): string | null {
+  return 'id' in event ? event.id : null;
+}
+
+async function findUnlogged(
+  connection: ServiceConnection,
+  events: readonly HistoryEvent[],
+): Promise<ReadonlySet<unknown>> {
+  const ids = events.flatMap((event) => idOf(event) ?? []);
+  if (ids.length === 0) return new Set();
+  const query = sql`SELECT ${note('history')} id FROM ${LEDGER}
+    WHERE row_logged = 0 AND id IN (${valueList(ids)})`;
+  const [rows = []] = await unlessRefused(connection.run(query), [], ...ABSENT_TABLE);
+  return new Set(rows.map((row) => textOf(row, 'id')));
+}
+
+export interface HistoryRow {
+  /** UTC by the server's clock. */
+  readonly at: Date;
+  readonly event: string;
+  /** In words. */
+  readonly who: string;
+  /** The fields of the event, by their names in audit.ts. */
+  readonly details: Readonly<Partial<Record<AuditField, unknown>>>;
+}
+
+/** What has happened to one table, oldest first; empty if the history has nothing of it. */
+export async function readHistory(
+  connection: ServiceConnection,
+  id: string,
+): Promise<readonly HistoryRow[]> {
+  const query = sql`SELECT ${note('history')} at, event, who, details, uses FROM ${HISTORY}
+    WHERE id = ${id} ORDER BY at, seq LIMIT ${READ_MAX}`;
+  const [rows = []] = await unlessRefused(connection.run(query), [], ...ABSENT_TABLE);
+  return rows.map((row) => {
+    const details = JSON.parse(textOf(row, 'details')) as HistoryRow['details'];
+    const uses = numberOf(row, 'uses');
+    return {
+      at: dateOf(row, 'at'),
+      event: textOf(row, 'event'),
+      who: textOf(row, 'who'),
+      details: uses === 0 ? details : { ...details, count: uses },
+    };
+  });
+}
+
+export interface Uses {
+  /** Statements that have failed because the table is held. */
+  readonly count: number;
+  /** UTC by the server's clock, to the minute. */
+  readonly lastAt: Date;
+  /** Who the last of them was, in words. */
+  readonly who: string;
+}
+
+/** The tables, by id, that were used while they were held; also those that are held no more. */
+export async function readUses(connection: ServiceConnection): Promise<ReadonlyMap<string, Uses>> {
+  const query = sql`SELECT ${note('history')} id, uses, at, who FROM ${HISTORY}
+    WHERE event = 'used-while-held'`;
+  const [rows = []] = await unlessRefused(connection.run(query), [], ...ABSENT_TABLE);
+  return new Map(
+    rows.map((row) => {
+      const uses = { count: numberOf(row, 'uses'), lastAt: dateOf(row, 'at') };
+      return [textOf(row, 'id'), { ...uses, who: textOf(row, 'who') }];
+    }),
+  );
+}

@@ -1,0 +1,76 @@
+/** The file of UNDROP_AUDIT_FILE: appended to, opened anew, and never in anybody's way. */
+import { execFileSync } from 'node:child_process';
+import { mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, statSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, expect, test } from '@jest/globals';
+import { AuditFile } from '../src/audit-file.js';
+
+let folder: string;
+let broken: string[];
+let file: AuditFile;
+
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), 'undrop-audit-'));
+  broken = [];
+  file = new AuditFile((error) => broken.push((error as NodeJS.ErrnoException).code ?? 'no code'));
+});
+afterEach(() => rmSync(folder, { recursive: true }));
+
+const linesOf = (name: string) =>
+  readFileSync(join(folder, name), 'utf8')
+    .split('\n')
+    .filter(Boolean)
+    .map((line) => (JSON.parse(line) as { n: number }).n);
+
+test('lines are appended at once, by several as well, and not read by everybody', () => {
+  const other = new AuditFile(() => undefined);
+  for (const one of [file, other]) one.reopen(join(folder, 'a'));
+  for (const n of [1, 3]) {
+    file.write({ n });
+    other.write({ n: n + 1 });
+  }
+  expect(linesOf('a')).toEqual([1, 2, 3, 4]);
+  expect(statSync(join(folder, 'a')).mode & 0o777).toBe(0o640);
+});
+
+test('one that was moved away gets no more once it is opened anew', () => {
+  file.reopen(join(folder, 'a'));
+  file.write({ n: 1 });
+  renameSync(join(folder, 'a'), join(folder, 'a.1'));
+  file.write({ n: 2 });
+  file.reopen(join(folder, 'a'));
+  file.write({ n: 3 });
+  expect([linesOf('a.1'), linesOf('a')]).toEqual([[1, 2], [3]]);
+});
+
+test('what is wrong is said once, and tried again with the next line', () => {
+  file.reopen(join(folder, 'later/a'));
+  for (const n of [1, 2]) file.write({ n });
+  expect(broken).toEqual(['ENOENT']);
+  mkdirSync(join(folder, 'later'));
+  file.write({ n: 3 });
+  expect(linesOf('later/a')).toEqual([3]);
+});
+
+test.each([
+  ['a full disk', '/dev/full', 'ENOSPC'],
+  ['a folder', '.', 'EISDIR'],
+])('%s is no error of who writes', (_what, path, code) => {
+  file.reopen(path);
+  for (const n of [1, 2]) file.write({ n });
+  expect(broken).toEqual([code]);
+});
+
+test('a pipe that nobody reads does not stop the process', () => {
+  execFileSync('mkfifo', [join(folder, 'pipe')]);
+  file.reopen(join(folder, 'pipe'));
+  file.write({ n: 1 });
+  expect(broken).toEqual(['ENXIO']);
+});
+
+test('an empty path is no file', () => {
+  file.reopen('');
+  file.write({ n: 1 });
+  expect(broken).toEqual([]);
+});
