@@ -81,8 +81,13 @@ export const CLIENT_ERRORS = {
   },
   UNDROP_TOO_MANY_PREPARED: {
     errno: 1461,
-    text: '{tables} not prepared to be dropped: the prepared drops of {whose} have used up the memory for them.',
+    text: '{tables} not prepared: the prepared drops of {whose} have used up the memory for them.',
     remedy: 'Close prepared drops that are not needed any more, or send this one as a query.',
+  },
+  UNDROP_NOT_UNDONE: {
+    errno: 1235,
+    text: 'Nothing was brought back: {why}.',
+    remedy: '{instead}',
   },
   UNDROP_HINT: {
     errno: 1235,

@@ -18,6 +18,7 @@ import {
   unescapeLiteral,
 } from './grammar/dynamic-sql.js';
 import { type Source, takeTexts } from './grammar/table-name.js';
+import { explainVerdict, flashbackVerdict, showVerdict, undropVerdict } from './grammar/undrop.js';
 import { hypotheses, isFullyKnown, type KnownMode, type LexMode } from './lex/lex-mode.js';
 import type { Token } from './lex/lexer.js';
 import { modeAfter } from './lex/mode-changes.js';
@@ -48,7 +49,7 @@ import {
 } from './verdict.js';
 
 /** Statements that run none of the others, whatever words they hold. */
-const NEVER_OURS = new Set(['EXPLAIN', 'DESCRIBE', 'DESC']);
+const NEVER_OURS = new Set(['DESCRIBE', 'DESC']);
 /** A text above this is read once, in the mode that the server names, and not guessed at. */
 export const GUESSED_BYTES_MAX = 65536;
 
@@ -295,6 +296,16 @@ function* statementVerdict(
     }
     case 'EXECUTE':
       return yield* executeVerdict(tokens, statement, source, context);
+    case 'UNDROP':
+      return undropVerdict(tokens, statement, source);
+    case 'FLASHBACK':
+      return flashbackVerdict(tokens, statement, source);
+    case 'EXPLAIN':
+      return explainVerdict(tokens, statement, source);
+    case 'SHOW': {
+      const verdict = showVerdict(tokens, statement, source);
+      return verdict.kind === 'not-ours' ? unexplained(statement) : verdict;
+    }
     default:
       return NEVER_OURS.has(head?.text ?? '') ? NOT_OURS : unexplained(statement);
   }

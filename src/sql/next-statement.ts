@@ -54,7 +54,10 @@ export interface ReadOptions {
 /** A list of names, each with its schema, a dot and a comma, and the words around it. */
 const LISTED_TOKENS_MAX = 4 * NAMES_MAX + 32;
 /** What begins with these is read by a grammar of its own. */
-const READ_WHOLE = ['DROP', 'CREATE', 'TRUNCATE', 'PREPARE', 'EXECUTE', 'DEALLOCATE'];
+const READ_WHOLE = [
+  ...['DROP', 'CREATE', 'TRUNCATE', 'PREPARE', 'EXECUTE', 'DEALLOCATE'],
+  ...['UNDROP', 'FLASHBACK', 'SHOW', 'EXPLAIN'],
+];
 
 /** Returns where the text ends for the server, which cuts off `;` and blanks before it reads. */
 export function endOfText(bytes: Uint8Array, mode: LexMode): number {

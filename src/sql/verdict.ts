@@ -7,6 +7,7 @@
 import { assertNever } from '../assert.js';
 import type { DropTableStatement } from './grammar/drop-table.js';
 import type { TableName } from './grammar/table-name.js';
+import type { UndoStatement } from './grammar/undrop.js';
 import { isRecycleName } from './trigger-scan.js';
 
 /** The form of the statement in which a refused drop came. */
@@ -98,7 +99,13 @@ export interface RecycleSchemaWrite {
   readonly how: 'named' | 'default' | 'unclear';
 }
 
-export type Verdict = NotOurs | DropTable | Refused | Dynamic | Unclear | RecycleSchemaWrite;
+/** A statement of undrop's own, which no server knows: it destroys nothing. */
+export interface Undo {
+  readonly kind: 'undo';
+  readonly statement: UndoStatement;
+}
+
+export type Verdict = NotOurs | DropTable | Refused | Dynamic | Unclear | RecycleSchemaWrite | Undo;
 
 /** One statement of several. */
 export interface StatementPart {
@@ -171,7 +178,8 @@ export function isProtected(verdict: Verdict, protect: ReadonlySet<Protection>):
       return verdict.isRecycled === true || protect.has(kindOf(verdict));
     case 'dynamic':
     case 'unclear':
-      // It may be any of them.
+    case 'undo':
+      // It may be any of them, or undo any of them.
       return protect.size > 0;
     case 'refused':
       if (verdict.form === 'drop-database' || verdict.form === 'create-or-replace') {
@@ -184,6 +192,12 @@ export function isProtected(verdict: Verdict, protect: ReadonlySet<Protection>):
     default:
       return assertNever(verdict);
   }
+}
+
+/** Whether one of undrop's own statements is in it, by itself or among several. */
+export function hasUndo(verdict: Verdict): boolean {
+  if (verdict.kind === 'undo') return true;
+  return verdict.kind === 'refused' && verdict.statements.some((part) => hasUndo(part.verdict));
 }
 
 /** What of UNDROP_PROTECT it is. */

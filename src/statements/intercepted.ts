@@ -25,6 +25,7 @@ import { areForDestroying, DestroyHinted, notDestroyed } from '../steps/rules/hi
 import { run } from '../steps/run.js';
 import { factsSql, readFacts } from '../steps/session/facts.js';
 import type { CommandSession, SessionFacts } from '../steps/session/user-session.js';
+import type { Capabilities } from '../wire/capabilities.js';
 import type { ServerVersion } from '../wire/connection/handshake-v10.js';
 import type { Packet } from '../wire/framing.js';
 import type { ErrPacket } from '../wire/response.js';
@@ -105,6 +106,10 @@ export interface InterceptOptions {
   /** What the session was last seen in. */
   readonly guess: SessionGuess;
   readonly logBinMayBeOff: boolean;
+  /** How the client reads answers. */
+  readonly capabilities: Capabilities;
+  /** Another statement of the same text follows; default: false. */
+  readonly moreResults?: boolean;
 }
 
 export type Interception =
@@ -113,12 +118,19 @@ export type Interception =
   | {
       readonly kind: 'answer';
       readonly payload: Buffer;
+      /** The packets after it, of a result set. */
+      readonly more?: readonly Buffer[];
       readonly refusal: UndropError | null;
       readonly facts: UserFacts | null;
       readonly dropped: DropResult | null;
     };
 
 export type Answered = Extract<Interception, { kind: 'answer' }>;
+
+/** All packets of an answer, in their order. */
+export function payloadsOf({ payload, more = [] }: Answered): readonly Buffer[] {
+  return [payload, ...more];
+}
 
 /** sql_mode, charset and default schema, asked for at the moment of need. */
 export async function readUserFacts(options: InterceptOptions): Promise<UserFacts | ErrPacket> {
@@ -207,6 +219,6 @@ export async function refused(
   return { kind: 'answer', payload, refusal: error, facts: null, dropped: null };
 }
 
-export function answerWith({ payload }: Pick<Answered, 'payload'>): Interception {
+export function answerWith({ payload }: Pick<Answered, 'payload'>): Answered {
   return { kind: 'answer', payload, refusal: null, facts: null, dropped: null };
 }

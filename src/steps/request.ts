@@ -31,6 +31,8 @@ export interface UserFacts {
   readonly sqlMode: string;
   /** character_set_client. */
   readonly charset: string;
+  /** character_set_results; empty if it is NULL. */
+  readonly resultsCharset: string;
   /** `serverIdentitySql`, asked in the user's session. */
   readonly serverIdentity: string;
   /** Who the session is now, without the host. */

@@ -89,3 +89,5 @@ export const SERVER_STATUS_CURSOR_EXISTS = 0x0040;
 /** After DROP DATABASE, also if there was none. */
 export const SERVER_STATUS_DB_DROPPED = 0x0100;
 export const SERVER_PS_OUT_PARAMS = 0x1000;
+/** The OK goes on with what has changed in the session. */
+export const SERVER_SESSION_STATE_CHANGED = 0x4000;

@@ -68,11 +68,11 @@ export function okWithStatus(payload: Buffer, flag: number): Buffer {
 }
 
 /** The bytes with their length in front. */
-function lenenc(bytes: Buffer): Buffer {
+export function lenenc(bytes: Buffer): Buffer {
   return Buffer.concat([lenencInt(bytes.length), bytes]);
 }
 
-function lenencInt(value: number): Buffer {
+export function lenencInt(value: number): Buffer {
   if (value < 0xfb) return Buffer.from([value]);
   const size = value <= 0xffff ? 2 : value <= 0xffffff ? 3 : 8;
   const bytes = Buffer.alloc(1 + size);

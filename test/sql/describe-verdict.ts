@@ -33,6 +33,8 @@ export function describeVerdict(verdict: Verdict | { readonly kind: 'disagree' }
     case 'disagree':
     case 'unclear':
       return verdict.kind;
+    case 'undo':
+      return `undo/${verdict.statement.kind}`;
     case 'recycle-schema-write':
       return `recycle-schema-write/${verdict.how}`;
     case 'drop-table': {

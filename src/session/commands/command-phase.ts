@@ -11,7 +11,12 @@ import type { UndropError } from '../../errors.js';
 import type { Pump } from '../../relay/byte-stream.js';
 import { ResponseTracker } from '../../relay/response-tracker.js';
 import type { Reading } from '../../sql/reading.js';
-import type { DropService, Intercepted, Interception } from '../../statements/intercepted.js';
+import {
+  type DropService,
+  type Intercepted,
+  type Interception,
+  payloadsOf,
+} from '../../statements/intercepted.js';
 import { inSlices } from '../../steps/session/in-slices.js';
 import type { SessionFacts } from '../../steps/session/user-session.js';
 import { CLIENT_MULTI_STATEMENTS, hasFlag } from '../../wire/capabilities.js';
@@ -291,9 +296,10 @@ export class CommandPhase implements GateOwner {
   #context(): Omit<DispatchOptions, 'userSession' | 'multiStatements'> {
     const { service, session } = this.#options;
     const { guess, logBinMayBeOff } = this.lastSeen;
-    const { server } = this.#login;
+    const { server, capabilities } = this.#login;
     const prepared = this.#prepared;
-    return { prepared, server, session, service: service(), guess, logBinMayBeOff };
+    const known = { server, capabilities, session, guess, logBinMayBeOff };
+    return { ...known, prepared, service: service() };
   }
 
   async #intercept(taken: Intercepted, rest: Buffer): Promise<void> {
@@ -339,8 +345,11 @@ export class CommandPhase implements GateOwner {
       this.tracker.expect(packet.payload[0] ?? 0);
       this.connections.toServer(encodePacket(packet.payload, 0));
     } else {
-      const sequenceId = (packet.sequenceId + 1) & 0xff;
-      this.connections.toClient(encodePacket(interception.payload, sequenceId));
+      let { sequenceId } = packet;
+      for (const payload of payloadsOf(interception)) {
+        sequenceId = (sequenceId + 1) & 0xff;
+        this.connections.toClient(encodePacket(payload, sequenceId));
+      }
       owner.onAnswer(taken, interception, service());
     }
     this.#goOn({ name: 'relaying' }, fromServer, rest);

@@ -8,7 +8,7 @@
 import { assert, assertNever } from '../../assert.js';
 import { UndropError } from '../../errors.js';
 import type { DropTableStatement } from '../../sql/grammar/drop-table.js';
-import { isProtected, type Refused } from '../../sql/verdict.js';
+import type { Refused } from '../../sql/verdict.js';
 import { replaceTable } from '../../statements/create-or-replace/text.js';
 import { dropSchema } from '../../statements/drop-database/text.js';
 import { dropOrPass } from '../../statements/drop-table/hold-or-pass.js';
@@ -21,6 +21,7 @@ import {
   refusedIfValid,
   unclear,
 } from '../../statements/intercepted.js';
+import { runUndo, withBound } from '../../statements/undrop/undo.js';
 import { whyUnsupported } from '../../steps/inspect-names.js';
 import {
   HOW,
@@ -32,10 +33,16 @@ import {
 } from '../../steps/refusals/refusals.js';
 import type { UserFacts } from '../../steps/request.js';
 import { COM_STMT_PREPARE } from '../../wire/commands.js';
-import { classifyByFacts } from '../gate/classify-packet.js';
+import { classifyByFacts, isTaken } from '../gate/classify-packet.js';
 import { HELD_BYTES_MAX } from '../gate/command-gate.js';
 import type { DispatchOptions } from './prepared-drops.js';
-import { commandOnName, dynamic, prepareDrop, runPreparedDrop } from './prepared-statements.js';
+import {
+  commandOnName,
+  dynamic,
+  prepareDrop,
+  prepareUndo,
+  runPrepared,
+} from './prepared-statements.js';
 
 /** Handles whatever was intercepted to its answer. Rejects if the user session broke. */
 export async function answerTo(
@@ -56,7 +63,7 @@ export async function answerTo(
     case 'handle': {
       const drop = prepared.find(payload.readUInt32LE(1));
       assert(drop !== null, 'the gate takes no other handle');
-      return runPreparedDrop(drop, options);
+      return runPrepared(drop, options);
     }
     case 'unknown': {
       const command = (payload[0] ?? 0).toString(16).padStart(2, '0');
@@ -66,7 +73,6 @@ export async function answerTo(
 }
 
 async function answerToText(taken: Intercepted, options: DispatchOptions): Promise<Interception> {
-  const { protect } = options.service;
   let { verdict } = taken;
   let facts: UserFacts | null = null;
   if (verdict === null || verdict.kind === 'disagree') {
@@ -79,7 +85,7 @@ async function answerToText(taken: Intercepted, options: DispatchOptions): Promi
   if (verdict.kind === 'disagree') {
     return refused(notUnderstood(`the character set ${facts?.charset}`), options);
   }
-  if (!isProtected(verdict, protect)) return { kind: 'forward', facts };
+  if (!isTaken(verdict, options.service)) return { kind: 'forward', facts };
   if (taken.text.length > HELD_BYTES_MAX && verdict.kind !== 'recycle-schema-write') {
     return refused(notUnderstood('it is too long'), options);
   }
@@ -97,6 +103,13 @@ async function answerToText(taken: Intercepted, options: DispatchOptions): Promi
       return unclear(taken, verdict.why, options);
     case 'recycle-schema-write':
       return refused(recycleSchemaRefusal(verdict), options);
+    case 'undo': {
+      const undoing = { text: taken.text, statement: verdict.statement, facts };
+      if (taken.packetKind === 'prepare') return prepareUndo(undoing, options);
+      return withBound(undoing, options, (undo, read) =>
+        runUndo(undo, { facts: read, isBinary: false }, options),
+      );
+    }
     default:
       return assertNever(verdict);
   }

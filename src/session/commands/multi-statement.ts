@@ -13,7 +13,6 @@ import type { KnownMode } from '../../sql/lex/lex-mode.js';
 import { readNamedStatement } from '../../sql/named-statement.js';
 import { type OwnPart, readingAhead, type Wanted } from '../../sql/read-ahead.js';
 import { unread } from '../../sql/recycle-schema-write.js';
-import { isProtected } from '../../sql/verdict.js';
 import {
   type Answered,
   type Intercepted,
@@ -30,7 +29,7 @@ import { encodePacket } from '../../wire/framing.js';
 import { type ErrPacket, okWithStatus } from '../../wire/response.js';
 import { ER_PARSE_ERROR } from '../../wire/server-errors.js';
 import type { SessionConnections } from '../connections.js';
-import type { LastSeen } from '../gate/classify-packet.js';
+import { isTaken, type LastSeen } from '../gate/classify-packet.js';
 import type { Login } from '../login/login.js';
 import { WireUserSession } from '../user-session/wire-user-session.js';
 import { answerTo } from './dispatch.js';
@@ -174,7 +173,7 @@ export class MultiStatementRun {
     const { service, prepared } = this.#options.context();
     const { protect } = service;
     const names = prepared.watchesNames;
-    return { isOurs: (verdict) => isProtected(verdict, protect), names, protect };
+    return { isOurs: (verdict) => isTaken(verdict, service), names, protect };
   }
 
   // ── parts ─────────────────────────────────────────────────────────────────────────────────
@@ -189,7 +188,7 @@ export class MultiStatementRun {
     const { taken, onAnswer, lastSeen } = this.#options;
     const packet = { ...taken.packet, payload: this.#payload(text) };
     const part: Intercepted = { ...taken, packet, text, verdict };
-    const one = this.#one();
+    const one = { ...this.#one(), moreResults: next !== null };
     const interception = this.#wanted.isOurs(verdict)
       ? await answerTo(part, one)
       : await this.#followNames(part, known, one);
@@ -200,8 +199,10 @@ export class MultiStatementRun {
     }
     const isError = interception.payload[0] === 0xff;
     const isLast = isError || next === null;
-    const { payload } = interception;
-    this.#say(isLast ? payload : okWithStatus(payload, SERVER_MORE_RESULTS_EXISTS));
+    const { payload, more = [] } = interception;
+    const isRows = more.length > 0;
+    this.#say(isLast || isRows ? payload : okWithStatus(payload, SERVER_MORE_RESULTS_EXISTS));
+    for (const packet of more) this.#say(packet);
     onAnswer(part, interception);
     return isError ? 'over' : interception.facts;
   }

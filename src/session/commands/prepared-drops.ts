@@ -8,6 +8,7 @@
 import type { DropTableStatement } from '../../sql/grammar/drop-table.js';
 import type { CommandOnName, NamedStatement } from '../../sql/named-statement.js';
 import type { InterceptOptions, NamedSchema } from '../../statements/intercepted.js';
+import type { BoundUndo } from '../../statements/undrop/bind.js';
 import type { NameContext } from '../../steps/names/client-names.js';
 import {
   COM_CHANGE_USER,
@@ -35,10 +36,15 @@ export interface DispatchOptions extends InterceptOptions {
 /** A DROP DATABASE. */
 type PreparedSchema = Omit<NamedSchema, 'facts'>;
 
-/** A DROP TABLE or DROP DATABASE that the server accepted at its PREPARE. */
+/** One of undrop's own statements, with its names as they were bound at the PREPARE. */
+interface PreparedUndo {
+  readonly undo: BoundUndo;
+}
+
+/** A DROP TABLE or DROP DATABASE that the server accepted at its PREPARE, or one of undrop's own. */
 export interface PreparedDrop {
   readonly text: Buffer;
-  readonly statement: DropTableStatement | PreparedSchema;
+  readonly statement: DropTableStatement | PreparedSchema | PreparedUndo;
   /** Default schema and charset of the session at the PREPARE. */
   readonly context: NameContext;
   /** What it hints in its comments. */
@@ -98,8 +104,7 @@ export class PreparedDrops {
   remember(key: number | string, drop: PreparedDrop): void {
     this.forget(key);
     const { text, statement } = drop;
-    const names = isDropDatabase(statement) ? 1 : statement.names.length;
-    const bytes = DROP_BYTES + text.length + names * NAME_BYTES;
+    const bytes = DROP_BYTES + text.length + countNames(statement) * NAME_BYTES;
     this.#mapOf(key).set(key, { ...drop, bytes, isDoubtful: false });
     if (typeof key === 'number') this.#lastId = key;
     this.#count(bytes);
@@ -162,6 +167,16 @@ export class PreparedDrops {
     this.isWatching = this.#byId.size > 0;
     this.watchesNames = this.#byName.size > 0;
   }
+}
+
+function countNames(statement: PreparedDrop['statement']): number {
+  const named = isUndo(statement) ? statement.undo : statement;
+  return 'names' in named ? named.names.length : 1;
+}
+
+/** Whether it is one of undrop's own statements. */
+export function isUndo(statement: PreparedDrop['statement']): statement is PreparedUndo {
+  return 'undo' in statement;
 }
 
 /** Whether it is a DROP DATABASE. */

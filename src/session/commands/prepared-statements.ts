@@ -25,6 +25,7 @@ import {
   refused,
   unclear,
 } from '../../statements/intercepted.js';
+import { answerPrepared, runUndo, type Undoing, withBound } from '../../statements/undrop/undo.js';
 import { whyUnsupported } from '../../steps/inspect-names.js';
 import { bindNames, bindSchema } from '../../steps/names/client-names.js';
 import { listTables } from '../../steps/procedure.js';
@@ -42,7 +43,12 @@ import { factsSql, readFacts } from '../../steps/session/facts.js';
 import type { UserCommand } from '../../steps/session/user-session.js';
 import { ER_PARSE_ERROR, ER_UNKNOWN_STMT_HANDLER } from '../../wire/server-errors.js';
 import { classifyByFacts } from '../gate/classify-packet.js';
-import { type DispatchOptions, isDropDatabase, type PreparedDrop } from './prepared-drops.js';
+import {
+  type DispatchOptions,
+  isDropDatabase,
+  isUndo,
+  type PreparedDrop,
+} from './prepared-drops.js';
 
 // ── COM_STMT_PREPARE and COM_STMT_EXECUTE ────────────────────────────────────────────────────
 
@@ -84,23 +90,54 @@ function boundDrop(
   return hints && { text, statement, context: { schema, charset }, hints };
 }
 
+/**
+ * A statement of undrop's own, which the server doesn't know: it gets the id of one that the server
+ * prepared and forgot.
+ */
+export function prepareUndo(undoing: Undoing, options: DispatchOptions): Promise<Interception> {
+  const { prepared, userSession } = options;
+  return withBound(undoing, options, async (undo, facts) => {
+    const { full } = prepared;
+    if (full !== null) return refused(noRoom({ undo }, full), options);
+    const nothing = Buffer.from('DO 0');
+    const [answer, ok] = await userSession.run([
+      { kind: 'prepare', text: nothing },
+      { kind: 'query', text: nothing },
+    ]);
+    if (answer?.kind === 'err') return answerWith(answer);
+    assert(answer?.kind === 'prepared' && ok !== undefined, 'both have an answer');
+    const { statementId } = answer;
+    await userSession.run([{ kind: 'close', statementId }]);
+    const { schema, charset } = facts;
+    const text = Buffer.from(undoing.text);
+    const statement = { undo };
+    if (ok.kind === 'err') return answerWith(ok);
+    assert(ok.kind === 'ok', 'DO has no rows');
+    prepared.remember(statementId, { text, statement, context: { schema, charset }, hints: [] });
+    const payloads = answerPrepared(answer, undo, { ok, facts }, options);
+    return { ...payloads, facts };
+  });
+}
+
 function noRoom(statement: PreparedDrop['statement'], whose: string): UndropError {
   return new UndropError('UNDROP_TOO_MANY_PREPARED', { tables: tablesIn(statement), whose });
 }
 
 /** The tables for the text of a refusal. */
 function tablesIn(statement: PreparedDrop['statement']): string {
+  if (isUndo(statement)) return 'The statement was';
   if (isDropDatabase(statement)) return schemaAndTables(statement.schema);
   return listTables(statement.names);
 }
 
-/** Runs a drop that was prepared earlier. */
-export async function runPreparedDrop(
+/** Runs a drop, or what undoes one, that was prepared earlier. */
+export async function runPrepared(
   { text, statement, context, hints }: PreparedDrop,
   options: DispatchOptions,
 ): Promise<Interception> {
   const facts = await readUserFacts(options);
   if ('errno' in facts) return answerWith(facts);
+  if (isUndo(statement)) return runUndo(statement.undo, { facts, isBinary: true }, options);
   if (isDropDatabase(statement)) {
     const schema = orRefusal(() => bindSchema(statement.schema, context, facts));
     if (schema instanceof UndropError) return refused(schema, options);
@@ -229,6 +266,7 @@ async function prepareText(
   }
   if (inner.kind === 'recycle-schema-write') return refused(recycleSchemaRefusal(inner), options);
   const own = { ...made, text, facts };
+  if (inner.kind === 'undo') return refused(NOT_BY_NAME, options);
   if (inner.kind === 'drop-table') return prepareByName(taken, own, inner.statement, options);
   const { form, schema, ifExists = false } = inner;
   if (form === 'drop-database' && schema !== null) {
@@ -236,6 +274,11 @@ async function prepareText(
   }
   return refused(notDone(HOW[form], namesIn(inner)), options);
 }
+
+const NOT_BY_NAME = new UndropError('UNDROP_NOT_UNDONE', {
+  why: 'the server, which knows no such statement, was to prepare it of a text',
+  instead: 'Send it as a statement of its own, or prepare it by the protocol (COM_STMT_PREPARE).',
+});
 
 /** The text is a drop: the client's PREPARE is run as it is, then the server's handle is freed. */
 async function prepareByName(
@@ -246,7 +289,8 @@ async function prepareByName(
 ): Promise<Interception> {
   const { prepared, server, userSession } = options;
   const tables = tablesIn(statement);
-  const unsupported = isDropDatabase(statement) ? null : whyUnsupported(statement, server);
+  const isNamed = isDropDatabase(statement) || isUndo(statement);
+  const unsupported = isNamed ? null : whyUnsupported(statement, server);
   if (unsupported !== null) return refused(notUnderstood(unsupported), options);
   if (verdict.form === 'execute-immediate')
     return refused(notDone(HOW[verdict.form], tables), options);
@@ -294,5 +338,5 @@ export async function commandOnName(
   }
   if (command.hasUsing)
     return refused(notDone('with parameters', tablesIn(drop.statement)), options);
-  return runPreparedDrop(drop, options);
+  return runPrepared(drop, options);
 }

@@ -13,10 +13,12 @@ import { LONG_SLICE_BYTES, type Reading } from '../../sql/reading.js';
 import { isRecycleName, mentionsRecycle, readingMayBeOurs } from '../../sql/trigger-scan.js';
 import {
   type DropTable,
+  hasUndo,
   isProtected,
   type Protection,
   type Refused,
   tablesOf,
+  type Verdict,
 } from '../../sql/verdict.js';
 import type { DropService, Intercepted, InterceptOptions } from '../../statements/intercepted.js';
 import type { SessionGuess } from '../../steps/drop-options.js';
@@ -59,6 +61,12 @@ export interface Observed {
 /** What is looked for: what is held, or only observed. May change while the session lives. */
 export function protectedKinds({ protect, observes }: DropService): ReadonlySet<Protection> {
   return observes !== undefined && observes.size > 0 ? observes : protect;
+}
+
+/** Whether it is handled here; all else goes to the server, or was only observed. */
+export function isTaken(verdict: Verdict, service: DropService): boolean {
+  const { protect } = service;
+  return isProtected(verdict, hasUndo(verdict) ? protectedKinds(service) : protect);
 }
 
 /** Null: the packet may go through. It yields while a long text is read. */
@@ -129,7 +137,8 @@ function* classifyText(
   if (verdict.kind !== 'disagree' && !isProtected(verdict, kinds)) return null;
   // What is undrop's own is refused in the mode observe, too.
   const isOwn = verdict.kind === 'disagree' ? mayWriteRecycleSchema : isProtected(verdict, NOTHING);
-  if (kinds === service.protect || isOwn) return { packet, packetKind, text, verdict };
+  const isUndo = verdict.kind !== 'disagree' && hasUndo(verdict);
+  if (kinds === service.protect || isOwn || isUndo) return { packet, packetKind, text, verdict };
   const isClear = verdict.kind === 'drop-table' || verdict.kind === 'refused';
   onObserved({ text, isClear, tables: isClear ? namesOf(verdict) : [] });
   return null;

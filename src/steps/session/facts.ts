@@ -79,6 +79,7 @@ export function readFacts(result: Result): UserFacts | ErrPacket {
     schema: row[0] === null ? null : schema,
     sqlMode,
     charset,
+    resultsCharset: results,
     serverIdentity,
     // The name in `name@host`; after COM_CHANGE_USER it isn't the one that logged in.
     user: account.replace(/@[^@]*$/s, ''),

@@ -27,6 +27,7 @@ describe('the facts', () => {
       schema: 'shop',
       sqlMode: 'ANSI_QUOTES',
       charset: 'gbk',
+      resultsCharset: '',
       serverIdentity: 'me',
       user: 'a@b',
       account: 'a@b@host',

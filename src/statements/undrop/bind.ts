@@ -1,0 +1,140 @@
+/**
+ * Binds what a statement of undrop's own names: in UTF-8, with the default schema of this moment,
+ * so that a prepared one means later what it meant at its PREPARE.
+ *
+ * Invariant: a name that can't be decoded is an error, never another name.
+ */
+import { UndropError } from '../../errors.js';
+import type { DropTableStatement } from '../../sql/grammar/drop-table.js';
+import type { TableName } from '../../sql/grammar/table-name.js';
+import type { UndoStatement } from '../../sql/grammar/undrop.js';
+import { decodeName, encodeName } from '../../steps/names/client-names.js';
+import type { UserFacts } from '../../steps/request.js';
+import type { QualifiedName, Signal } from '../../steps/session/user-session-sql.js';
+import type { ServerVersion } from '../../wire/connection/handshake-v10.js';
+import { ER_NO_DB_ERROR, ER_PARSE_ERROR } from '../../wire/server-errors.js';
+
+/** In UTF-8. */
+export interface BoundName {
+  readonly schema: string;
+  readonly table: string;
+}
+
+export type BoundUndo =
+  | {
+      readonly kind: 'undrop-table';
+      readonly names: readonly BoundName[];
+      readonly to: BoundName | null;
+      readonly swap: boolean;
+    }
+  | {
+      readonly kind: 'undrop-id';
+      readonly id: string;
+      /** `schema` null: that of the table. */
+      readonly to: { readonly schema: string | null; readonly table: string } | null;
+      readonly swap: boolean;
+    }
+  | { readonly kind: 'undrop-database'; readonly schema: string; readonly to: string | null }
+  | { readonly kind: 'show-dropped'; readonly schema: string | null; readonly like: string | null }
+  | {
+      readonly kind: 'explain-drop-table';
+      readonly names: readonly BoundName[];
+      readonly drop: DropTableStatement;
+    }
+  | {
+      readonly kind: 'explain-drop-database';
+      readonly schema: string;
+      readonly ifExists: boolean;
+    };
+
+/** What is thrown where the server would say an error; it is to be raised in the session. */
+export class SaidByServer extends Error {
+  readonly signal: Signal;
+
+  constructor(signal: Signal) {
+    super(signal.message);
+    this.signal = signal;
+  }
+}
+
+/** Throws `SaidByServer` or UNDROP_NAME_CHARSET. */
+export function bindUndo(
+  { text, statement }: { readonly text: Uint8Array; readonly statement: UndoStatement },
+  facts: UserFacts,
+  server: ServerVersion,
+): BoundUndo {
+  const decode = (bytes: Uint8Array) => decodeName(bytes, facts.charset);
+  const name = (one: TableName): BoundName => {
+    const schema = one.schema === null ? facts.schema : decode(one.schema);
+    if (schema === null) throw new SaidByServer(NO_SCHEMA);
+    return { schema, table: decode(one.table) };
+  };
+  switch (statement.kind) {
+    case 'undrop-table': {
+      const { names, to } = statement;
+      return { ...statement, names: names.map(name), to: to && name(to) };
+    }
+    case 'undrop-id': {
+      const { to } = statement;
+      const schema = to?.schema ? decode(to.schema) : null;
+      return { ...statement, to: to && { schema, table: decode(to.table) } };
+    }
+    case 'undrop-database': {
+      const { schema, to } = statement;
+      return { ...statement, schema: decode(schema), to: to && decode(to) };
+    }
+    case 'show-dropped': {
+      const { schema, like } = statement;
+      return { ...statement, schema: schema && decode(schema), like: like && decode(like) };
+    }
+    case 'explain-drop-table':
+      return { ...statement, names: statement.drop.names.map(name) };
+    case 'explain-drop-database':
+      return { ...statement, schema: decode(statement.schema) };
+    case 'syntax-error':
+      throw new SaidByServer(syntaxError(text, statement.at, { facts, server }));
+  }
+}
+
+/** As a statement of ours on the session names it. Throws UNDROP_NAME_CHARSET. */
+export function onSession({ schema, table }: BoundName, { charset }: UserFacts): QualifiedName {
+  const bytes = { schema: encodeName(schema, charset), table: encodeName(table, charset) };
+  if (bytes.schema === null || bytes.table === null) {
+    throw new UndropError('UNDROP_NAME_CHARSET', { charset });
+  }
+  return { schema: bytes.schema, table: bytes.table };
+}
+
+const NO_SCHEMA: Signal = {
+  errno: ER_NO_DB_ERROR,
+  sqlState: '3D000',
+  message: 'No database selected',
+};
+
+/** So much of the text is quoted by servers. */
+const NEAR_CHARACTERS_MAX = 80;
+const LINE_FEED = 0x0a;
+
+function syntaxError(
+  text: Uint8Array,
+  at: number,
+  { facts, server }: { readonly facts: UserFacts; readonly server: ServerVersion },
+): Signal {
+  const near = readable(text.subarray(at), facts).slice(0, NEAR_CHARACTERS_MAX).join('');
+  const line = 1 + text.subarray(0, at).filter((byte) => byte === LINE_FEED).length;
+  const product = server.flavour === 'mariadb' ? 'MariaDB' : 'MySQL';
+  const message =
+    'You have an error in your SQL syntax; check the manual that corresponds to your ' +
+    `${product} server version for the right syntax to use near '${near}' at line ${line}`;
+  return { errno: ER_PARSE_ERROR, sqlState: '42000', message };
+}
+
+/** The characters of a text; ASCII alone if it can't be decoded. */
+function readable(bytes: Uint8Array, { charset }: UserFacts): readonly string[] {
+  try {
+    return Array.from(decodeName(bytes, charset));
+  } catch (error) {
+    if (!(error instanceof UndropError)) throw error;
+    return Array.from(bytes, (byte) => (byte < 0x80 ? String.fromCharCode(byte) : '?'));
+  }
+}
