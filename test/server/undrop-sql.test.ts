@@ -1,4 +1,4 @@
-/** The statements of undrop's own through the proxy, as clients send them and read their answers. */
+/** The statements of undrop's own through the proxy, as clients send them and see the answers. */
 import { afterAll, beforeAll, describe, expect, jest } from '@jest/globals';
 import type { Connection } from 'mysql2/promise';
 import { testOnOne } from '../support/on-one-server.js';

@@ -21,7 +21,7 @@ import {
   refusedIfValid,
   unclear,
 } from '../../statements/intercepted.js';
-import { runUndo, withBound } from '../../statements/undrop/undo.js';
+import { runUndo, withBound } from '../../statements/undrop/text.js';
 import { whyUnsupported } from '../../steps/inspect-names.js';
 import {
   HOW,

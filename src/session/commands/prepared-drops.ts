@@ -41,7 +41,7 @@ interface PreparedUndo {
   readonly undo: BoundUndo;
 }
 
-/** A DROP TABLE or DROP DATABASE that the server accepted at its PREPARE, or one of undrop's own. */
+/** A DROP TABLE or DROP DATABASE that the server accepted at its PREPARE, or what undoes one. */
 export interface PreparedDrop {
   readonly text: Buffer;
   readonly statement: DropTableStatement | PreparedSchema | PreparedUndo;

@@ -25,7 +25,8 @@ import {
   refused,
   unclear,
 } from '../../statements/intercepted.js';
-import { answerPrepared, runUndo, type Undoing, withBound } from '../../statements/undrop/undo.js';
+import { answerPrepared } from '../../statements/undrop/answer.js';
+import { columnsOf, runUndo, type Undoing, withBound } from '../../statements/undrop/text.js';
 import { whyUnsupported } from '../../steps/inspect-names.js';
 import { bindNames, bindSchema } from '../../steps/names/client-names.js';
 import { listTables } from '../../steps/procedure.js';
@@ -97,6 +98,8 @@ function boundDrop(
 export function prepareUndo(undoing: Undoing, options: DispatchOptions): Promise<Interception> {
   const { prepared, userSession } = options;
   return withBound(undoing, options, async (undo, facts) => {
+    const columns = columnsOf(undo);
+    if (columns === null) return { kind: 'forward', facts };
     const { full } = prepared;
     if (full !== null) return refused(noRoom({ undo }, full), options);
     const nothing = Buffer.from('DO 0');
@@ -114,7 +117,7 @@ export function prepareUndo(undoing: Undoing, options: DispatchOptions): Promise
     if (ok.kind === 'err') return answerWith(ok);
     assert(ok.kind === 'ok', 'DO has no rows');
     prepared.remember(statementId, { text, statement, context: { schema, charset }, hints: [] });
-    const payloads = answerPrepared(answer, undo, { ok, facts }, options);
+    const payloads = answerPrepared(answer, columns, { ok, facts }, options);
     return { ...payloads, facts };
   });
 }

@@ -6,7 +6,6 @@
  * says what was answered, and nothing of the questions before it.
  */
 import { assert } from '../../assert.js';
-import { newId } from '../../steps/intents.js';
 import { drive, type Effect, type Steps } from '../../steps/procedure.js';
 import type { UserFacts } from '../../steps/request.js';
 import {
@@ -17,9 +16,15 @@ import {
 } from '../../steps/session/user-session-sql.js';
 import { raise } from '../../steps/session-answers.js';
 import { SERVER_MORE_RESULTS_EXISTS } from '../../wire/capabilities.js';
-import type { ErrPacket, OkPacket } from '../../wire/response.js';
-import { encodeResultSet, type ResultSet, type ResultSetOptions } from '../../wire/result-set.js';
-import { answerWith, type Interception, type InterceptOptions } from '../intercepted.js';
+import type { ErrPacket, OkPacket, PreparedResult } from '../../wire/response.js';
+import {
+  type Column,
+  encodePrepareOk,
+  encodeResultSet,
+  type ResultSet,
+  type ResultSetOptions,
+} from '../../wire/result-set.js';
+import type { Answered, InterceptOptions } from '../intercepted.js';
 
 /** How the answer is to be encoded. */
 export interface AnswerFormat {
@@ -33,15 +38,29 @@ export async function answerRows(
   set: ResultSet,
   { note, ...format }: AnswerFormat & { readonly note: string | null },
   options: InterceptOptions,
-): Promise<Interception> {
+): Promise<Answered> {
   const said = await sayOk(note, options);
-  if (said.kind === 'err') return answerWith(said);
-  const [payload, ...more] = encodeResultSet(set, resultSetOptions(said, format, options));
-  assert(payload !== undefined, 'a result set has packets');
-  return { ...answerWith({ payload }), more };
+  if (said.kind === 'err') return answerOf([said.payload]);
+  return answerOf(encodeResultSet(set, resultSetOptions(said, format, options)));
 }
 
-export function resultSetOptions(
+function answerOf([payload, ...more]: readonly Buffer[]): Answered {
+  assert(payload !== undefined, 'an answer has a packet');
+  return { kind: 'answer', payload, more, refusal: null, facts: null, dropped: null };
+}
+
+/** The answer to its COM_STMT_PREPARE; `ofServer`: that to a statement without columns. */
+export function answerPrepared(
+  { payload: ofServer }: PreparedResult,
+  columns: readonly Column[],
+  { ok, facts }: { readonly ok: OkPacket; readonly facts: UserFacts },
+  options: InterceptOptions,
+): Answered {
+  const how = resultSetOptions(ok, { facts, isBinary: true }, options);
+  return answerOf(encodePrepareOk(ofServer, columns, how));
+}
+
+function resultSetOptions(
   { statusFlags, warnings }: Pick<OkPacket, 'statusFlags' | 'warnings'>,
   { facts, isBinary }: AnswerFormat,
   { capabilities, moreResults = false }: InterceptOptions,
@@ -52,19 +71,13 @@ export function resultSetOptions(
 }
 
 /** OK, no rows. */
-export async function answerOk(
-  note: string | null,
-  options: InterceptOptions,
-): Promise<Interception> {
-  return answerWith(await sayOk(note, options));
+export async function answerOk(note: string | null, options: InterceptOptions): Promise<Answered> {
+  return answerOf([(await sayOk(note, options)).payload]);
 }
 
 /** An error of the server's, in words that no statement of ours brings it to say. */
-export async function answerSignal(
-  signal: Signal,
-  options: InterceptOptions,
-): Promise<Interception> {
-  return answerWith(await inSession(raise(options, signal), options));
+export async function answerSignal(signal: Signal, options: InterceptOptions): Promise<Answered> {
+  return answerOf([(await inSession(raise(options, signal), options)).payload]);
 }
 
 /** Runs a procedure that has nothing but questions to the user's session. */
@@ -86,7 +99,7 @@ async function sayOk(
   const message = isCut
     ? `${characters.slice(0, SIGNAL_CHARACTERS_MAX - 1).join('')}…`
     : characters.join('');
-  const text = note === null ? cleanSql(newId()) : signalSql({ ...WARNING, message });
+  const text = note === null ? cleanSql('undo') : signalSql({ ...WARNING, message });
   const [said] = await userSession.run([{ kind: 'query', text }]);
   assert(said?.kind === 'ok' || said?.kind === 'err', 'a statement without rows answers so');
   return said;

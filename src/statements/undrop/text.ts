@@ -4,21 +4,18 @@
  * Invariant: none of them destroys anything, and nothing is changed before the server has said on
  * the user's own session that this user may.
  */
-import { assert } from '../../assert.js';
 import { UndropError } from '../../errors.js';
 import type { UndoStatement } from '../../sql/grammar/undrop.js';
 import type { UserFacts } from '../../steps/request.js';
-import type { OkPacket, PreparedResult } from '../../wire/response.js';
-import { type Column, encodePrepareOk } from '../../wire/result-set.js';
+import type { Column } from '../../wire/result-set.js';
 import {
-  type Answered,
   answerWith,
   type Interception,
   type InterceptOptions,
   readUserFacts,
   refused,
 } from '../intercepted.js';
-import { type AnswerFormat, answerSignal, resultSetOptions } from './answer.js';
+import { type AnswerFormat, answerSignal } from './answer.js';
 import { type BoundUndo, bindUndo, SaidByServer } from './bind.js';
 
 /** One of undrop's statements, as it came. */
@@ -49,22 +46,9 @@ export async function withBound(
   }
 }
 
-/** The columns of its result set; none if it answers OK. */
-export function columnsOf(_undo: BoundUndo): readonly Column[] {
-  return [];
-}
-
-/** The answer to its COM_STMT_PREPARE; `ofServer`: that to a statement without columns. */
-export function answerPrepared(
-  { payload: ofServer }: PreparedResult,
-  undo: BoundUndo,
-  { ok, facts }: { readonly ok: OkPacket; readonly facts: UserFacts },
-  options: InterceptOptions,
-): Answered {
-  const how = resultSetOptions(ok, { facts, isBinary: true }, options);
-  const [payload, ...more] = encodePrepareOk(ofServer, columnsOf(undo), how);
-  assert(payload !== undefined, 'it has one packet at least');
-  return { ...answerWith({ payload }), more };
+/** The columns of its result set; none if it answers OK. Null: it is for the server to answer. */
+export function columnsOf(_undo: BoundUndo): readonly Column[] | null {
+  return null;
 }
 
 export async function runUndo(
