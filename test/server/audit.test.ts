@@ -1,0 +1,201 @@
+/** The audit: each event once, in the log, in UNDROP_AUDIT_FILE and in the ledger's history. */
+import { appendFile, mkdir, mkdtemp, readFile, rename, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, afterEach, beforeEach, describe, expect, jest } from '@jest/globals';
+import { AUDIT_EVENTS, type AuditName } from '../../src/audit.js';
+import { readHistory } from '../../src/ledger/history.js';
+import { pruneLedger } from '../../src/lifecycle/prune.js';
+import { freshLedger } from '../support/fresh-ledger.js';
+import { testOnOne } from '../support/on-one-server.js';
+import { until } from '../support/poll.js';
+import { type ProxyProcess, spawnProxy, type Variables } from '../support/proxy.js';
+import { connect, type FreshSchema, freshSchema, query, testServers } from '../support/servers.js';
+import { poolOn } from '../support/service-pool.js';
+
+jest.setTimeout(240_000);
+
+type Line = Readonly<Record<string, unknown>>;
+
+/** Beside the fields of its event. */
+const OF_ALL = ['event', 'at', 'message', 'user', 'client', 'threadId', 'proxyId'];
+
+describe.each(testServers())('the audit on $name', (server) => {
+  const test = testOnOne(server);
+  let schema: FreshSchema;
+  let folder: string;
+  let proxy: ProxyProcess | null = null;
+
+  beforeEach(async () => {
+    await freshLedger(server);
+    schema = await freshSchema(server, 'audit');
+    folder = await mkdtemp(join(tmpdir(), 'undrop-audit-'));
+  });
+  afterEach(async () => {
+    await proxy?.stop();
+    await schema.drop();
+    await rm(folder, { recursive: true });
+  });
+  afterAll(() => freshLedger(server));
+
+  async function open(variables: Variables): Promise<ProxyProcess> {
+    proxy = await spawnProxy(server, variables);
+    return proxy;
+  }
+
+  /** A client that has made these tables. */
+  async function clientWith(...tables: readonly string[]) {
+    const client = await connect(proxy ?? server, { database: schema.name });
+    for (const table of tables) await client.query(`CREATE TABLE ${table} (id INT)`);
+    return client;
+  }
+
+  async function linesOf(file: string): Promise<readonly Line[]> {
+    const text = await readFile(join(folder, file), 'utf8').catch(() => '');
+    return text
+      .split('\n')
+      .filter(Boolean)
+      .map((line) => JSON.parse(line) as Line);
+  }
+
+  const historyOf = (columns: string) =>
+    query<Record<string, unknown>>(
+      server,
+      `SELECT ${columns} FROM _undrop.history ORDER BY at, seq`,
+    );
+
+  test('each event is there once, with the fields that the page has', async () => {
+    const { lines } = await open({
+      AUDIT_FILE: join(folder, 'audit'),
+      RULES: '*.now_t: now; *.native_t: native; *.hinted: hold=2h',
+      PROTECT: 'drop-table,drop-database,truncate',
+      COLLECT: 'on',
+    });
+    const client = await clientWith('a', 'b', 'emptied', 'now_t', 'native_t', 'hinted');
+    await client.query('DROP TABLE a, b');
+    await client.query('TRUNCATE emptied');
+    await client.query('DROP TABLE /*undrop: hold=2d */ hinted');
+    await client.query('DROP TABLE native_t');
+    await expect(client.query('DROP TABLE _undrop.ledger')).rejects.toThrow(/UNDROP_RECYCLE/);
+    await client.query('DROP TABLE now_t');
+    await client.query(`DROP DATABASE ${schema.name}`);
+    const id = client.threadId;
+    await client.end();
+    const wanted = [
+      ...['a', 'b'].map((table) => `held ${table} DROP TABLE`),
+      ...['emptied TRUNCATE', 'hinted DROP TABLE', 'now_t DROP TABLE'].map((one) => `held ${one}`),
+      ...['hint', 'native', 'refused', 'transition now_t', 'removal now_t'],
+      'held emptied DROP DATABASE',
+    ];
+    const nameOf = ({ event, table, how }: Line) =>
+      [event, table, how].filter((word) => word !== undefined).join(' ');
+    const found = async () => (await linesOf('audit')).map(nameOf).toSorted();
+    await until(async () => (await found()).length >= wanted.length, 'the end of now_t');
+    expect(await found()).toEqual(wanted.toSorted());
+
+    const file = await linesOf('audit');
+    for (const line of file) {
+      const fields: readonly string[] = AUDIT_EVENTS[line['event'] as AuditName].fields;
+      expect(Object.keys(line)).toEqual(expect.arrayContaining(['event', 'at', ...fields]));
+      expect([...fields, ...OF_ALL]).toEqual(expect.arrayContaining(Object.keys(line)));
+      expect(line['at']).toMatch(/^\d{4}-\d\d-\d\dT[\d:.]+Z$/);
+    }
+    const byClient = file.filter(({ proxyId }) => proxyId === undefined);
+    const who = { user: 'root', client: expect.stringMatching(/^127\.0\.0\.1:\d+$/), threadId: id };
+    for (const line of byClient) expect(line).toMatchObject(who);
+    const drops = file.filter(({ table }) => table === 'a' || table === 'b');
+    expect(new Set(drops.map(({ dropId }) => dropId)).size).toBe(1);
+
+    const logged = lines.filter(({ event }) => String(event) in AUDIT_EVENTS);
+    expect(logged.map(nameOf).toSorted()).toEqual(wanted.toSorted());
+    for (const { message, ...fields } of file) {
+      expect(logged).toContainEqual(expect.objectContaining({ ...fields, msg: message }));
+    }
+
+    const kept = file.filter(({ event }) => AUDIT_EVENTS[event as AuditName].kept === 'history');
+    const rows = await until(
+      async () => (await historyOf('id')).length >= kept.length,
+      'rows',
+    ).then(() => historyOf('event, id, drop_id, who, details, row_logged'));
+    expect(rows).toHaveLength(kept.length);
+    for (const { event, id, dropId, at: _at, message: _message, ...fields } of kept) {
+      const of = rows.filter((row) => row['event'] === event && row['id'] === id);
+      expect(of).toHaveLength(1);
+      expect(of[0]).toMatchObject({ drop_id: dropId, row_logged: 1 });
+      expect(JSON.parse(String(of[0]?.['details']))).toMatchObject({
+        ...fields,
+        // A schema's tables get their due time at its end.
+        holdName: expect.any(String),
+        ...('until' in fields ? { until: expect.any(String) } : {}),
+      });
+    }
+    const pool = poolOn(server);
+    const nowT = String(file.find(({ table }) => table === 'now_t')?.['id']);
+    const history = await readHistory(pool, nowT);
+    expect(history.map(({ event, who }) => [event, who.replace(/ .*/, '')])).toEqual([
+      ['held', 'root'],
+      ['transition', 'undrop'],
+      ['removal', 'undrop'],
+    ]);
+    expect(history[1]?.details).toMatchObject({ from: 'HOLD', to: 'DROP', table: 'now_t' });
+    // Nothing is old; then the removed one is, and its history goes after it.
+    const count = async () => Number((await historyOf('COUNT(*) AS n'))[0]?.['n']);
+    await pruneLedger(pool, 3_600_000);
+    expect(await count()).toBe(kept.length);
+    await query(
+      server,
+      'UPDATE _undrop.history SET at = at - INTERVAL 2 HOUR',
+      `UPDATE _undrop.ledger SET ended_at = ended_at - INTERVAL 2 HOUR WHERE id = '${nowT}'`,
+    );
+    await pruneLedger(pool, 3_600_000);
+    expect(await readHistory(pool, nowT)).toEqual([]);
+    expect(await count()).toBe(kept.length - 3);
+    await pool.dispose();
+  });
+
+  test('neither a file nor a history that can not be written costs a drop; a reload opens it anew', async () => {
+    const path = join(folder, 'later/audit');
+    const { lines, kill } = await open({ AUDIT_FILE: path, WORKERS: '2' });
+    const of = (event: string) => lines.filter((line) => line['event'] === event);
+    // One for each process.
+    await until(() => of('audit-file').length === 3, 'what is wrong with the file');
+    expect(of('audit-file')[0]).toMatchObject({ level: 50, err: { code: 'ENOENT' } });
+    const client = await clientWith('a', 'b', 'c', 'd');
+    const isInHistory = async (table: string) => {
+      // There may be no such table yet.
+      const rows = await historyOf('details').catch(() => []);
+      return rows.some(({ details }) => String(details).includes(`"${table}"`));
+    };
+    await client.query('DROP TABLE a');
+    await until(() => isInHistory('a'), 'the history of a');
+
+    // Somebody drops it: it is made anew.
+    await query(server, 'DROP TABLE _undrop.history');
+    await client.query('DROP TABLE b');
+    await until(() => isInHistory('b'), 'the history of b');
+
+    await query(server, 'ALTER TABLE _undrop.history DROP COLUMN who');
+    await client.query('DROP TABLE c');
+    await until(() => of('history').length === 1, 'what is wrong with the history');
+    expect(of('history')[0]).toMatchObject({ level: 40, err: { errno: 1054 } });
+    expect(of('held').map(({ table }) => table)).toEqual(['a', 'b', 'c']);
+    await query(server, 'DROP TABLE _undrop.history');
+
+    await mkdir(join(folder, 'later'));
+    const reload = async () => {
+      const before = of('reload').length;
+      kill('SIGHUP');
+      await until(() => of('reload').length > before, 'a reload');
+    };
+    await reload();
+    await appendFile(path, '{"event":"of another process"}\n');
+    await rename(path, `${path}.1`);
+    await reload();
+    await client.query('DROP TABLE d');
+    const named = (name: string) => async () =>
+      (await linesOf(name)).map(({ table, event }) => table ?? event);
+    expect(await named('later/audit')()).toEqual(['d']);
+    expect(await named('later/audit.1')()).toEqual(['of another process']);
+    await client.end();
+  });
+});
