@@ -70,6 +70,7 @@ describe.each(testServers())('the audit on $name', (server) => {
       RULES: '*.now_t: now; *.native_t: native; *.hinted: hold=2h',
       PROTECT: 'drop-table,drop-database,truncate',
       COLLECT: 'on',
+      FAST_DROP: 'always',
     });
     const client = await clientWith('a', 'b', 'emptied', 'now_t', 'native_t', 'hinted');
     await client.query('DROP TABLE a, b');

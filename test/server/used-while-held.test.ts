@@ -1,0 +1,141 @@
+/**
+ * Statements that fail because their table is held are counted, in whatever form they come and
+ * however their bytes are relayed, and nothing else is.
+ */
+import { afterAll, beforeAll, describe, expect, jest } from '@jest/globals';
+import type { Connection } from 'mysql2/promise';
+import { readUses } from '../../src/ledger/history.js';
+import type { Log } from '../../src/log.js';
+import { freshLedger } from '../support/fresh-ledger.js';
+import { testOnOne } from '../support/on-one-server.js';
+import { until } from '../support/poll.js';
+import { type ProxyTarget, proxyInFront, runUndrop } from '../support/proxy.js';
+import { CLIENT, MODERN, RawClient } from '../support/raw-client.js';
+import { connect, type FreshSchema, freshSchema, query, testServers } from '../support/servers.js';
+import { poolOn } from '../support/service-pool.js';
+
+jest.setTimeout(240_000);
+
+const FAILS = { errno: 1146 };
+
+describe.each(testServers())('a table that is held on $name', (server) => {
+  const test = testOnOne(server);
+  let schema: FreshSchema;
+  let other: FreshSchema;
+
+  beforeAll(async () => {
+    await freshLedger(server);
+    schema = await freshSchema(server, 'used');
+    other = await freshSchema(server, 'used');
+  });
+  afterAll(async () => {
+    await schema.drop();
+    await other.drop();
+    await freshLedger(server);
+  });
+
+  /** A proxy, what it says of uses until it is stopped, and how many they are by now. */
+  async function watching(relay: string) {
+    const said: Record<string, unknown>[] = [];
+    const say = (fields: object) => {
+      if ('event' in fields && fields.event === 'used-while-held') said.push({ ...fields });
+    };
+    const log: Log = { debug: () => undefined, info: say, warn: say, error: say };
+    const proxy = await proxyInFront(server, { RELAY: relay }, log);
+    const sum = (id: unknown) =>
+      said.filter((one) => one['id'] === id).reduce((all, one) => all + Number(one['count']), 0);
+    return { proxy, said, sum };
+  }
+
+  async function drop(proxy: ProxyTarget, table: string): Promise<string> {
+    const client = await connect(proxy, { database: schema.name });
+    await client.query(`CREATE TABLE ${table} (id INT)`);
+    await client.query(`DROP TABLE ${table}`);
+    await client.end();
+    const find = () =>
+      query<{ id: string }>(
+        server,
+        `SELECT id FROM _undrop.ledger WHERE table_name = '${table}' AND state = 'HOLD' AND
+          schema_name = '${schema.name}'`,
+      );
+    await until(async () => (await find()).length === 1, 'the outcome in the ledger');
+    return (await find())[0]?.id ?? '';
+  }
+
+  /** Fails seven times because of `table`, in every form of a statement. */
+  async function useIt(proxy: ProxyTarget, table: string): Promise<void> {
+    const name = `${schema.name}.${table}`;
+    const client = await connect(proxy, { database: schema.name, multipleStatements: true });
+    await failIn(client, table);
+    await client.query(`CREATE TABLE passing_${table} (id INT)`);
+    // One text that the server takes as it is, and one of which undrop takes a part.
+    for (const first of ['SELECT 1', `DROP TABLE passing_${table}`]) {
+      const text = `${first}; SELECT * FROM ${table}`;
+      await expect(client.query(text)).rejects.toMatchObject(FAILS);
+    }
+    await client.end();
+    const secure = await connect(proxy, { ssl: { rejectUnauthorized: false } });
+    await expect(secure.query(`DELETE FROM ${name}`)).rejects.toMatchObject(FAILS);
+    await secure.end();
+    const raw = await RawClient.open(proxy, { flags: MODERN | CLIENT.MULTI_STATEMENTS });
+    const texts = ['SELECT 1', `SELECT * FROM ${name}`, 'DO 0', `INSERT INTO ${name} VALUES (1)`];
+    raw.write(texts.map((text) => raw.queryPayload(text)));
+    for (const _text of texts) await raw.answer();
+    await raw.quit();
+  }
+
+  async function failIn(client: Connection, table: string): Promise<void> {
+    await expect(client.query(`SELECT * FROM ${table}`)).rejects.toMatchObject(FAILS);
+    await expect(client.execute(`UPDATE ${table} SET id = ?`, [1])).rejects.toMatchObject(FAILS);
+    // Neither of these was ever dropped.
+    for (const absent of [`${other.name}.${table}`, 'never_there', `${table}x`]) {
+      await expect(client.query(`SELECT * FROM ${absent}`)).rejects.toMatchObject(FAILS);
+    }
+    await expect(client.query('SELECT nothing')).rejects.toMatchObject({ errno: 1054 });
+    await client.query(`DROP TABLE IF EXISTS ${table}`);
+  }
+
+  test.each(['auto', 'stream'])('is counted, by the relay %s', async (relay) => {
+    const table = `t_${relay}`;
+    const { proxy, said, sum } = await watching(relay);
+    const id = await drop(proxy, table);
+    await useIt(proxy, table);
+    await until(() => said.length > 0, 'the first line');
+    await proxy.stop();
+    expect(sum(id)).toBe(7);
+    expect(said.filter((one) => one['id'] !== id)).toEqual([]);
+    const what = { schema: schema.name, table, dropId: expect.stringMatching(/^[0-9a-f]{32}$/) };
+    const who = { user: 'root', client: expect.stringMatching(/^127\.0\.0\.1:/) };
+    expect(said[0]).toMatchObject({ ...what, ...who, threadId: expect.any(Number) });
+    const pool = poolOn(server);
+    expect((await readUses(pool)).get(id)).toMatchObject({
+      count: 7,
+      lastAt: expect.any(Date),
+      who: expect.stringMatching(/^root from 127/),
+    });
+    await pool.dispose();
+  });
+
+  test('goes on to be counted by the next proxy, and no more once it is restored', async () => {
+    const before = await watching('auto');
+    const id = await drop(before.proxy, 'back');
+    await useIt(before.proxy, 'back');
+    await before.proxy.stop();
+    const next = await watching('auto');
+    const client = await connect(next.proxy, { database: schema.name });
+    await expect(client.query('SELECT * FROM back')).rejects.toMatchObject(FAILS);
+    await until(() => next.sum(id) === 1, 'one more');
+    const pool = poolOn(server);
+    const countOf = async () => (await readUses(pool)).get(id)?.count;
+    await until(async () => (await countOf()) === 8, 'all of them in the history');
+
+    expect(await runUndrop(server, ['restore', `${schema.name}.back`])).toMatchObject({ code: 0 });
+    await client.query('SELECT * FROM back');
+    await query(server, `DROP TABLE ${schema.name}.back`);
+    await expect(client.query('SELECT * FROM back')).rejects.toMatchObject(FAILS);
+    await client.end();
+    await next.proxy.stop();
+    expect([next.sum(id), await countOf()]).toEqual([1, 8]);
+    await pool.dispose();
+  });
+});
