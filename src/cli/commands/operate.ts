@@ -3,7 +3,10 @@
  * proxy collects there (ledger/control.ts).
  */
 import { hostname, userInfo } from 'node:os';
+import { describeWho } from '../../audit.js';
 import { endPause, type Pause, setPause } from '../../ledger/control.js';
+import { recordHistory } from '../../ledger/history.js';
+import { silentLog } from '../../log.js';
 import type { AccountSettings } from '../settings.js';
 import { type Out, withPool } from './with-pool.js';
 
@@ -13,8 +16,10 @@ export function runPause(
   out: Out,
 ): Promise<number> {
   return withPool(settings, async (pool) => {
-    const by = `${userInfo().username}@${hostname()} as ${settings.user}`;
-    const pause = await setPause(pool, { forMs: options.forMs, by });
+    const who = whoIs(settings);
+    const pause = await setPause(pool, { forMs: options.forMs, by: describeWho(who) });
+    const until = pause.until?.toISOString() ?? null;
+    await recordHistory(pool, silentLog, [{ event: 'paused', until, ...who }]);
     const end = pause.until === null ? '' : `${timeText(pause.until)}, or `;
     const text =
       `Paused until ${end}\`undrop resume\`: no held table of this server is moved on, purged or ` +
@@ -31,10 +36,17 @@ export function runResume(
 ): Promise<number> {
   return withPool(settings, async (pool) => {
     const ended = await endPause(pool);
+    if (ended !== null) {
+      await recordHistory(pool, silentLog, [{ event: 'resumed', ...whoIs(settings) }]);
+    }
     const text = ended === null ? 'There was no pause.' : `Ended ${pauseWords(ended)}.`;
     out.write(`${options.json ? JSON.stringify({ ended }, null, 2) : text}\n`);
     return 0;
   });
+}
+
+function whoIs({ user }: AccountSettings) {
+  return { osUser: userInfo().username, host: hostname(), account: user };
 }
 
 function pauseWords({ by, since, until }: Pause): string {
