@@ -1,7 +1,7 @@
 /**
  * Keeps the true size of held tables in the ledger: what the drop wrote there is what the server's
- * statistics said at that moment. Each is looked at soon after its drop, and once more when the
- * server has had the time to renew its statistics.
+ * statistics said at that moment. Each is looked at soon after its drop, and a few times more while
+ * the server renews its statistics.
  *
  * Invariant: only tables in HOLD are looked at, because a purge makes others smaller. 0 rows is
  * written only of a table that was seen empty.
@@ -14,8 +14,9 @@ import { dateOf, note, numberOf, numberOrNullOf, sql, textOf, valueList } from '
 import { readSizes, type Size } from '../service/true-sizes.js';
 import type { Collectable } from './collectable.js';
 
-/** InnoDB renews the statistics of a changed table every ten seconds. */
-const SETTLED_MS = 20_000;
+/** InnoDB renews the statistics of one changed table or partition every ten seconds. */
+const SETTLED_MS = 60_000;
+const AGAIN_MS = 20_000;
 /** So many are looked at in a round; the next goes on. */
 const TABLES_MAX = 200;
 
@@ -45,7 +46,7 @@ export class Sizes {
       if (row !== undefined) await this.#write(table, row, sizes.get(table.id));
       if (ageMs >= SETTLED_MS) settled.add(table.id);
     }
-    return settled.size < held.length ? SETTLED_MS : null;
+    return settled.size < held.length ? AGAIN_MS : null;
   }
 
   async #readRows(tables: readonly Collectable[]): Promise<ReadonlyMap<string, Written>> {

@@ -29,6 +29,8 @@ inLanes(testServers(), 'sizes on $name', (server, lane) => {
   const { afterAll, afterEach, beforeEach } = lane;
   const test = testOnOne(server, lane);
   const isOld = server.name === 'mysql-5.6';
+  /** MySQL 5.6 tells only the pages in use, and its files grow by 4 MB. */
+  const least = isOld ? 0.3 : 0.8;
   let schema: FreshSchema;
   let collecting: Collecting | null = null;
   let pool: ServicePool;
@@ -91,10 +93,9 @@ inLanes(testServers(), 'sizes on $name', (server, lane) => {
     const bytes = await fileBytes(row);
     const isTrue = async () => {
       const now = Number((await inLedger('big')).bytes);
-      return Math.abs(now - bytes) < 0.2 * bytes;
+      return now > least * bytes && now < 1.2 * bytes;
     };
-    // MySQL 5.6 doesn't tell the size of a file; its statistics follow within seconds.
-    await until('the ledger has its true size', isTrue, isOld ? 45_000 : 15_000);
+    await until('the ledger has its true size', isTrue, isOld ? 60_000 : 15_000);
     const areCounted = async () => {
       const rows = Number((await inLedger('big')).rowCount);
       return Math.abs(rows - ROWS) < 0.5 * ROWS;
@@ -103,7 +104,8 @@ inLanes(testServers(), 'sizes on $name', (server, lane) => {
     const server_ = await readServerFacts(pool);
     const place = { id: row.id, schema: row.holdSchema, name: row.holdName };
     const size = (await readSizes(pool, server_, [place])).get(row.id);
-    expect(Math.abs((size?.bytes ?? 0) - bytes)).toBeLessThan(0.2 * bytes);
+    expect(size?.bytes).toBeGreaterThan(least * bytes);
+    expect(size?.bytes).toBeLessThan(1.2 * bytes);
   });
 
   test('0 rows are those of a table that was seen empty; MyISAM and partitions too', async () => {
