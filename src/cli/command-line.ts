@@ -10,6 +10,7 @@ import { flagOf, SETTINGS, type SettingKey, type Settings, variableOf } from '..
 import { UndropError } from '../errors.js';
 import { type LeveledLog, type LogSettings, openLog } from '../log.js';
 import type { Out } from './commands/with-pool.js';
+import { operateCommands } from './operate-commands.js';
 import { ACCOUNT_KEYS, DOCTOR_KEYS, INIT_KEYS, PROXY_KEYS } from './settings.js';
 
 /** What a command gets from the shell that runs it; tests run commands with one of their own. */
@@ -26,9 +27,9 @@ export interface Shell {
 const EXIT_FAILED = 1;
 const EXIT_USAGE = 2;
 
-type Flags = Readonly<Record<string, unknown>>;
+export type Flags = Readonly<Record<string, unknown>>;
 
-interface Command {
+export interface Command {
   /** Its name, or its names, and what stands after them. */
   readonly usage: string | readonly string[];
   readonly describe: string;
@@ -45,7 +46,7 @@ interface Command {
   run(flags: Flags): Promise<number>;
 }
 
-const JSON_FLAG = { type: 'boolean', default: false, describe: 'print JSON' } as const;
+export const JSON_FLAG = { type: 'boolean', default: false, describe: 'print JSON' } as const;
 
 /** Long: one entry for each command. */
 function commandsOf(shell: Shell): readonly Command[] {
@@ -101,6 +102,7 @@ function commandsOf(shell: Shell): readonly Command[] {
         return runRestore(settings, { target, to, json: flags['json'] === true }, stdout);
       },
     },
+    ...operateCommands(shell, (flags, keys) => accountOf(shell, flags, keys)),
     {
       usage: 'start',
       describe: 'what `npm start` runs: the proxy, on a throwaway server where none is configured',

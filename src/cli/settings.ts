@@ -2,7 +2,10 @@
  * Lists which settings a proxy and the other commands take, and which of them may change while a
  * proxy runs.
  */
+
 import { PROTECTED, SETTINGS, type SettingKey, type Settings } from '../config/schema.js';
+import type { LifecycleSettings } from '../lifecycle/next-step.js';
+import type { TableState } from '../names/names.js';
 
 /** Settings of the service account that `undrop init` makes, and of who makes it. */
 const MAKING_KEYS = [
@@ -131,6 +134,57 @@ export const DOCTOR_KEYS = [
   'hold',
   'allowDestroy',
 ] as const;
+
+/** Settings of the collector. */
+const LIFECYCLE_KEYS = [
+  'lifecycle',
+  'hold',
+  'evac',
+  'checkInterval',
+  'purgeChunkRows',
+  'purgeBinlog',
+  'collect',
+  'grace',
+  'fastDrop',
+  'ledgerKeep',
+] as const;
+
+export const GC_KEYS = [...ACCOUNT_KEYS, ...LIFECYCLE_KEYS] as const;
+
+export type GcSettings = Pick<Settings, (typeof GC_KEYS)[number]>;
+
+export const STATUS_KEYS = [
+  ...ACCOUNT_KEYS,
+  'lifecycle',
+  'hold',
+  'checkInterval',
+  'collect',
+  'grace',
+] as const;
+
+export type StatusSettings = Pick<Settings, (typeof STATUS_KEYS)[number]>;
+
+/** A table that the collector could not go on with is tried again after this, at the latest. */
+const PURGE_CHECK_INTERVAL_MAX_MS = 60_000;
+
+/** The same as the collector takes them. */
+export function lifecycleSettings(
+  settings: Pick<Settings, 'mode' | (typeof LIFECYCLE_KEYS)[number]>,
+): LifecycleSettings {
+  return {
+    collect: settings.mode === 'replay' ? 'off' : settings.collect,
+    lifecycle: settings.lifecycle.map((state) => state.toUpperCase() as TableState),
+    purgeBinlog: settings.purgeBinlog === 'on',
+    purgeChunkRows: settings.purgeChunkRows,
+    fastDrop: settings.fastDrop,
+    holdMs: settings.hold,
+    evacMs: settings.evac,
+    checkIntervalMs: settings.checkInterval,
+    purgeCheckIntervalMs: Math.min(settings.checkInterval, PURGE_CHECK_INTERVAL_MAX_MS),
+    graceMs: settings.grace,
+    ledgerKeepMs: settings.ledgerKeep,
+  };
+}
 
 /** Settings of `init`, which may log in as an administrator. */
 export const INIT_KEYS = [...ACCOUNT_KEYS, ...MAKING_KEYS, 'connectTimeout'] as const;

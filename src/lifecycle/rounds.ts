@@ -17,10 +17,11 @@ import { ABSENT_TABLE } from '../wire/server-errors.js';
 import { Actions } from './actions.js';
 import { type Collectable, listCollectable, logFields } from './collectable.js';
 import type { CollectorOptions } from './collector.js';
-import { GraceKeeper } from './leader/grace.js';
+import { GraceKeeper, graceText } from './leader/grace.js';
 import { IDLE_MS_MAX, type Leadership } from './leader/leader.js';
 import { nextStep } from './next-step.js';
 import { pruneLedger } from './prune.js';
+import { Sizes } from './sizes.js';
 import type { ActionOutcome } from './transition.js';
 
 /** How long a round may take before facts and names are read again. */
@@ -37,7 +38,8 @@ const ROUND_MS_MIN = 1_000;
 const READ_ONLY_CHECK_MS = 60_000;
 /** What is under way for so long isn't checked every few seconds any more. */
 const LONG_OPEN_MS = 600_000;
-const REPLICATES =
+export const READ_ONLY = 'the server is read-only: nothing is collected';
+export const REPLICATES =
   'this server replicates from another: nothing is collected, unless UNDROP_COLLECT is on';
 const LONG_OPEN =
   'under way for long: somebody keeps a drop waiting, or another server began it that this one ' +
@@ -63,6 +65,7 @@ export class Rounds {
   readonly #connection: ServicePool;
   readonly #actions: Actions;
   readonly #grace: GraceKeeper;
+  readonly #sizes: Sizes;
   /** Tables that are left alone for a while, and why; if it is lost, they are tried again. */
   readonly #retries = new Map<string, { readonly atMs: number; readonly because: string }>();
   #fullAtMs = Number.NEGATIVE_INFINITY;
@@ -76,6 +79,8 @@ export class Rounds {
   /** Wakes by operators (ledger/control.ts) before the last full round. */
   #wakes = 0;
   #said = '';
+  /** Why the last round collected nothing; null: it did. */
+  #resting: string | null = null;
 
   constructor(options: RoundsOptions) {
     this.#options = options;
@@ -83,6 +88,7 @@ export class Rounds {
     const context = { ...options, connection: this.#connection };
     this.#actions = new Actions(context);
     this.#grace = new GraceKeeper(context);
+    this.#sizes = new Sizes(this.#connection);
   }
 
   /** One round after another; returns when the signal is aborted, rejects when the lock is lost. */
@@ -97,6 +103,15 @@ export class Rounds {
         await leadership.idle(gapMs - (monotonicMs() - beganMs), signal);
       }
     }
+  }
+
+  /**
+   * Rounds until nothing more is due, or it can't be done now. Resolves to why nothing is collected
+   * here, or to null.
+   */
+  async runOnce(): Promise<string | null> {
+    while (!this.#options.signal.aborted && (await this.#round()) === 0);
+    return this.#resting;
   }
 
   /** Waits until the next round, until a wake, or until there is something to be recovered. */
@@ -143,7 +158,7 @@ export class Rounds {
     // Not the time of the question: on a slow way the server's clock would seem to be ahead, and
     // tables would leave HOLD before their time.
     const [readAtMs, wallClockMs] = [monotonicMs(), clock.nowMs()];
-    if (server.readOnly) return this.#rest('the server is read-only: nothing is collected');
+    if (server.readOnly) return this.#rest(READ_ONLY);
     // Amid a purge there is no pause.
     const isFull = beganMs >= this.#fullAtMs || (await this.#isCalled());
     if (isFull) await this.#recover(beganMs);
@@ -155,10 +170,12 @@ export class Rounds {
     if (isFull) this.#wakes = wakes;
     const tables = await listCollectable(this.#connection, this.#options.activeIds);
     this.#readingMs = monotonicMs() - beganMs;
+    if (isFull) await this.#lookAtSizes(tables, server);
     const heldCount = tables.length;
     const waitMs = await this.#grace.check(server, { heldCount, readAtMs, wallClockMs });
     if (pause !== null) return this.#restIn(pause, readAtMs, server.utcNow);
     if (waitMs > 0) {
+      this.#resting = graceText(new Date(server.utcNow.getTime() + waitMs));
       return Math.max(Math.min(waitMs, this.#fullAtMs - monotonicMs()), IDLE_MS_MIN);
     }
     this.#say('');
@@ -196,6 +213,18 @@ export class Rounds {
       this.#options.log.warn({ event: 'collector', ids: news }, LONG_OPEN);
     }
     return ids.length < untouched.length;
+  }
+
+  /** The lifecycle needs no sizes. */
+  async #lookAtSizes(tables: readonly Collectable[], server: ServerFacts): Promise<void> {
+    const { log, monotonicMs } = this.#options;
+    try {
+      const againMs = await this.#sizes.look(tables, server);
+      if (againMs !== null) this.#fullAtMs = Math.min(this.#fullAtMs, monotonicMs() + againMs);
+    } catch (error) {
+      if (!isServerError(error)) throw error;
+      log.debug({ event: 'collector', err: error }, 'sizes of held tables could not be read');
+    }
   }
 
   /** Deletes ended rows whose time is over, by a clock that was found to be right. */
@@ -300,19 +329,25 @@ export class Rounds {
   }
 
   /** The same in a pause, which ends by itself, or by a wake. */
-  #restIn({ until, by }: Pause, readAtMs: number, utcNow: Date): number {
-    const end = until === null ? '`undrop resume`' : `${until.toISOString()}, or \`undrop resume\``;
-    this.#say(`paused by ${by}: nothing is collected until ${end}`);
+  #restIn(pause: Pause, readAtMs: number, utcNow: Date): number {
+    const { until } = pause;
+    this.#say(pauseText(pause));
     const leftMs = until === null ? Number.POSITIVE_INFINITY : until.getTime() - utcNow.getTime();
     const untilMs = Math.min(readAtMs + leftMs, this.#fullAtMs);
     return Math.max(untilMs - this.#options.monotonicMs(), IDLE_MS_MIN);
   }
 
   #say(what: string): void {
+    this.#resting = what === '' ? null : what;
     if (what === this.#said) return;
     this.#said = what;
     if (what !== '') this.#options.log.info({ event: 'collector' }, what);
   }
+}
+
+export function pauseText({ until, by }: Pause): string {
+  const end = until === null ? '' : `${until.toISOString()}, or `;
+  return `paused by ${by}: nothing is collected until ${end}\`undrop resume\``;
 }
 
 /** A bell for the collector: any number of rings until the next round are one. */

@@ -16,12 +16,21 @@ import {
 import { freshLedger } from '../support/fresh-ledger.js';
 import { inLanes } from '../support/lanes.js';
 import { testOnOne } from '../support/on-one-server.js';
+import { runUndrop } from '../support/proxy.js';
 import { query, testServers } from '../support/servers.js';
 import { poolOn } from '../support/service-pool.js';
 
 jest.setTimeout(240_000);
 
 const CHUNK_ROWS = 20;
+
+function ledgerRow(row: { id: string; state: string; minutes: number }): string {
+  const dropped = `UTC_TIMESTAMP() - INTERVAL ${row.minutes} MINUTE`;
+  return `INSERT INTO _undrop.ledger (id, group_id, proxy_id, thread_id, schema_name, table_name,
+      kind, dropped_at, user_name, client_address, statement_text, hold_until, state, state_since)
+    VALUES ('${row.id.repeat(32)}', '${row.id.repeat(32)}', 'p', 0, 's', 't', 'base', ${dropped},
+      'u', 'c', '', UTC_TIMESTAMP() + INTERVAL 1 DAY, '${row.state}', ${dropped})`;
+}
 
 inLanes(testServers(), 'the operator on $name', (server, lane) => {
   const { afterAll, afterEach, beforeAll, beforeEach } = lane;
@@ -122,6 +131,130 @@ inLanes(testServers(), 'the operator on $name', (server, lane) => {
     const held = await holdTable(server);
     expect(await wakeCollectors(pool)).toBe(true);
     await until('the table is gone', isGone(held), 20_000);
+  });
+
+  test('pause and resume are commands, which the history keeps', async () => {
+    const held = await holdTable(server);
+    const paused = await runUndrop(server, ['pause', '--for', '2h']);
+    expect(paused).toMatchObject({ code: 0, stderr: '' });
+    expect(paused.stdout).toMatch(/^Paused until 2\d{3}-[\d-]+ [\d:]+ UTC, or `undrop resume`: /);
+    const first = await runUndrop(server, ['gc', '--once']);
+    expect([first.code, first.stdout]).toEqual([1, expect.stringMatching(/paused by .* as /)]);
+    expect(await countRows(server, held.quoted)).toBe(10);
+    const resumed = await runUndrop(server, ['resume']);
+    expect(resumed.stdout).toMatch(/^Ended the pause of \S+ as \S+ since .* UTC\.$/m);
+    expect((await runUndrop(server, ['resume'])).stdout).toBe('There was no pause.\n');
+    const rows = await query<{ event: string }>(
+      server,
+      "SELECT event FROM _undrop.history WHERE event IN ('paused', 'resumed') ORDER BY seq",
+    );
+    expect(rows.map(({ event }) => event)).toEqual(['paused', 'resumed']);
+    for (const wrong of ['2', 'soon', '0']) {
+      const refused = await runUndrop(server, ['pause', '--for', wrong]);
+      expect([refused.code, refused.stderr]).toEqual([
+        2,
+        expect.stringContaining('--for: expected'),
+      ]);
+    }
+  });
+
+  test('gc --once does what is due to its end; with --dry-run nothing', async () => {
+    const due = await holdTable(server, { rows: 3 * CHUNK_ROWS });
+    const later = await holdTable(server, { dueInSeconds: 3_600 });
+    const how = { FAST_DROP: 'never', EVAC: '0s', PURGE_CHUNK_ROWS: String(CHUNK_ROWS) };
+    const dry = await runUndrop(server, ['gc', '--once', '--dry-run'], how);
+    expect(dry).toMatchObject({ code: 0, stderr: '' });
+    expect(dry.stdout).toContain('HOLD → PURGE, its rows are purged, PURGE → EVAC');
+    expect(dry.stdout).toContain('stays held until 2');
+    for (const { id, schema, name } of [due, later]) {
+      expect(await whereIs(server, id)).toEqual([`${schema}.${name}`]);
+    }
+    expect(await countRows(server, due.quoted)).toBe(3 * CHUNK_ROWS);
+    const done = await runUndrop(server, ['gc', '--once'], how);
+    expect(done).toMatchObject({ code: 0, stderr: '' });
+    expect(done.stdout).toMatch(/60 rows purged/);
+    expect(done.stdout).toMatch(/removed for good\n/);
+    expect(done.stdout).toMatch(/^Done: 3 transitions, 1 tables removed\.\nHeld: 1; next /m);
+    expect(await whereIs(server, due.id)).toEqual([]);
+    expect(await countRows(server, later.quoted)).toBe(10);
+    const json = await runUndrop(server, ['gc', '--once', '--json'], how);
+    expect(JSON.parse(json.stdout)).toMatchObject({
+      resting: null,
+      done: [],
+      left: [{ id: later.id }],
+    });
+  });
+
+  test('gc while a proxy collects wakes that one, and says who it is', async () => {
+    const collecting = start({ checkIntervalMs: 3_600_000, holdMs: 3_600_000 });
+    await collecting.looked();
+    const held = await holdTable(server);
+    const { code, stdout } = await runUndrop(server, ['gc', '--once']);
+    expect([code, stdout]).toEqual([
+      1,
+      expect.stringMatching(/connection \d+ \S+@.*: it was woken/),
+    ]);
+    await until('the table is gone', isGone(held), 20_000);
+  });
+
+  test('gc waits for UNDROP_GRACE on a server that it does not know', async () => {
+    await query(server, 'DROP TABLE IF EXISTS _undrop.collector');
+    const held = await holdTable(server);
+    for (const args of [
+      ['gc', '--once', '--dry-run'],
+      ['gc', '--once'],
+      ['gc', '--once'],
+    ]) {
+      const { code, stdout } = await runUndrop(server, args, { GRACE: '1h' });
+      expect([code, stdout]).toEqual([1, expect.stringContaining('UNDROP_GRACE passes first')]);
+    }
+    expect(await countRows(server, held.quoted)).toBe(10);
+  });
+
+  test('status has each of its reasons, and exits with 1 for them', async () => {
+    const quiet = await runUndrop(server, ['status']);
+    expect(quiet).toMatchObject({ code: 0, stderr: '' });
+    expect(quiet.stdout).toMatch(/no proxy collects/);
+    expect(quiet.stdout).toMatch(/nothing needs attention/);
+    await holdTable(server, { dueInSeconds: -4_000 });
+    await query(
+      server,
+      'DROP TABLE IF EXISTS _undrop.collector',
+      ledgerRow({ id: 'a', state: 'intent', minutes: 2 }),
+      ledgerRow({ id: 'b', state: 'HOLD', minutes: 61 }),
+    );
+    const { code, stdout } = await runUndrop(server, ['status', '--json']);
+    const status = JSON.parse(stdout) as { readonly attention: readonly string[] };
+    expect([code, status.attention]).toEqual([
+      1,
+      [
+        '1 tables are due, and no proxy collects',
+        '1 drops are not settled after more than a minute',
+        '1 tables wait for more than an hour to be moved into a schema of undrop',
+      ],
+    ]);
+    expect(status).toMatchObject({
+      held: { count: 1 },
+      collector: { leader: null, lastLook: null },
+    });
+    await setPause(pool, { forMs: null, by: 'a test' });
+    const paused = await runUndrop(server, ['status']);
+    expect(paused.stdout).toMatch(/paused by a test/);
+    expect(paused.stdout).not.toMatch(/are due/);
+    await query(server, 'INSERT INTO _undrop.ledger_version VALUES (99, UTC_TIMESTAMP())');
+    const other = await runUndrop(server, ['status']);
+    expect([other.code, other.stdout]).toEqual([
+      1,
+      expect.stringContaining('the ledger is not ready'),
+    ]);
+  });
+
+  test('status says which proxy collects', async () => {
+    const collecting = start();
+    await collecting.looked();
+    const { code, stdout } = await runUndrop(server, ['status']);
+    expect([code, stdout]).toEqual([0, expect.stringMatching(/connection \d+ .* collects/)]);
+    expect(stdout).toMatch(/last look 2/);
   });
 
   test('where nothing was ever written there is no pause', async () => {

@@ -13,7 +13,6 @@ import { type Collector, startCollector } from '../../lifecycle/collector.js';
 import type { ClocksByServer } from '../../lifecycle/leader/grace.js';
 import type { LifecycleSettings } from '../../lifecycle/next-step.js';
 import type { Log } from '../../log.js';
-import type { TableState } from '../../names/names.js';
 import {
   newRecoveryCursors,
   type ReconcileOptions,
@@ -22,10 +21,8 @@ import {
 } from '../../recovery/reconcile.js';
 import type { ServicePool } from '../../service/pool/pools.js';
 import { readServerFacts } from '../../service/server-facts.js';
-import type { ProxySettings } from '../settings.js';
+import { lifecycleSettings, type ProxySettings } from '../settings.js';
 
-/** A table that the collector could not go on with is tried again after this, at the latest. */
-const PURGE_CHECK_INTERVAL_MAX_MS = 60_000;
 const LEDGER_RETRY_MS = 5_000;
 /** A start waits no longer for the ledger: one of an earlier version may take long to complete. */
 const LEDGER_WAIT_MS = 2_000;
@@ -134,22 +131,6 @@ export class ProxyServices {
       ledger = await makeLedger(this.#options);
     }
   }
-}
-
-function lifecycleSettings(settings: ProxySettings): LifecycleSettings {
-  return {
-    collect: settings.mode === 'replay' ? 'off' : settings.collect,
-    lifecycle: settings.lifecycle.map((state) => state.toUpperCase() as TableState),
-    purgeBinlog: settings.purgeBinlog === 'on',
-    purgeChunkRows: settings.purgeChunkRows,
-    fastDrop: settings.fastDrop,
-    holdMs: settings.hold,
-    evacMs: settings.evac,
-    checkIntervalMs: settings.checkInterval,
-    purgeCheckIntervalMs: Math.min(settings.checkInterval, PURGE_CHECK_INTERVAL_MAX_MS),
-    graceMs: settings.grace,
-    ledgerKeepMs: settings.ledgerKeep,
-  };
 }
 
 type LedgerIs = 'ready' | 'not-ready' | 'read-only';

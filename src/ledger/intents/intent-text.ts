@@ -117,7 +117,8 @@ function insertion(
         : sql`${partition.table}, 'partition'`;
     const estimates =
       partition === undefined
-        ? sql`${found('rows', index)}, ${found('bytes', index)}`
+        ? // It also says 0 of a table that was filled a moment ago.
+          sql`NULLIF(${found('rows', index)}, 0), ${found('bytes', index)}`
         : sql`${partition.rowEstimate}, ${partition.byteEstimate}`;
     const until =
       hold === 'pinned'

@@ -13,7 +13,7 @@ import type { ServerFacts } from '../../service/server-facts.js';
 import { dateOf, dateOrNullOf, ident, note, sql } from '../../service/sql.js';
 import { ABSENT_TABLE } from '../../wire/server-errors.js';
 import type { ActionContext } from '../transition.js';
-import { identityOf } from './collector-lock.js';
+import { identityOf, readLockState } from './collector-lock.js';
 
 /** What the collector's own table says. */
 export interface LastRound {
@@ -81,10 +81,30 @@ function reason(
   return null;
 }
 
+/** Why a collector that begins now would wait, or that of now does; writes nothing. */
+export async function peekGrace(
+  connection: ServiceConnection,
+  server: ServerFacts,
+  seen: { readonly heldCount: number; readonly wallClockMs: number },
+  settings: { readonly holdMs: number; readonly graceMs: number },
+): Promise<string | null> {
+  const now = server.utcNow;
+  const last = await readLastRound(connection, server);
+  const continuing = (await readLockState(connection, server)).leader !== null;
+  const aheadNowMs = now.getTime() - seen.wallClockMs;
+  const facts = { ...seen, last, now, aheadNowMs, continuing, clockDriftMs: 0 };
+  const { until } = decideGrace(facts, settings);
+  return until === null ? null : graceText(until);
+}
+
+export function graceText(until: Date): string {
+  return `UNDROP_GRACE passes first: nothing is collected until ${until.toISOString()}`;
+}
+
 const TABLE = ident(RECYCLE_SCHEMA, 'collector');
 
 /** Null also if its table is lost. */
-async function readLastRound(
+export async function readLastRound(
   connection: ServiceConnection,
   server: ServerFacts,
 ): Promise<LastRound | null> {

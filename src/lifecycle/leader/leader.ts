@@ -70,7 +70,13 @@ export async function leadWhenever(
     let pauseMs = TRY_EVERY_MS;
     const beganMs = clock.nowMs();
     try {
-      await leadOnce(options, attempt, work);
+      const notLed = await leadOnce(options, (leadership) => {
+        attempt.said = '';
+        return work(leadership);
+      });
+      if (notLed !== null && isNews(attempt, notLed.what)) {
+        log.info({ event: 'collector', holder: notLed.holder }, notLed.what);
+      }
     } catch (error) {
       if (clock.nowMs() - beganMs > brokenMs) brokenMs = 0;
       brokenMs = Math.min(Math.max(2 * brokenMs, AFTER_BREAK_MS), TRY_EVERY_MS);
@@ -95,19 +101,24 @@ function isNews(attempt: Attempt, what: string): boolean {
   return isNew;
 }
 
-async function leadOnce(
-  { pool, clock, log }: LeaderOptions,
-  attempt: Attempt,
+/** Why the lock was not tried for, or not taken. */
+export interface NotLed {
+  readonly what: string;
+  /** The connection of the proxy that has it. */
+  readonly holder?: number;
+  /** The same with its user and address, for people. */
+  readonly who?: string;
+}
+
+/** Runs `work` if the lock is free; else resolves to the reason, and not to null. */
+export async function leadOnce(
+  { pool, clock, log }: Omit<LeaderOptions, 'signal'>,
   work: (leadership: Leadership) => Promise<void>,
-): Promise<void> {
-  await pool.task(async (connection) => {
+): Promise<NotLed | null> {
+  return pool.task(async (connection) => {
     await assertLedgerKnown(connection);
     const server = await readServerFacts(connection);
-    if (server.readOnly) {
-      const what = 'the server is read-only: nothing is collected';
-      if (isNews(attempt, what)) log.info({ event: 'collector' }, what);
-      return;
-    }
+    if (server.readOnly) return { what: 'the server is read-only: nothing is collected' };
     const seen = await readLockState(connection, server);
     if (seen.stranger !== null) {
       const what = 'somebody else has the lock of collectors: not waited for';
@@ -117,10 +128,9 @@ async function leadOnce(
     const lock = seen.leader === null ? await takeLock(connection, server, { seen, nonce }) : null;
     if (lock === null) {
       const what = 'another proxy collects on this server';
-      if (isNews(attempt, what)) log.info({ event: 'collector', holder: seen.leader }, what);
-      return;
+      if (seen.leader === null || seen.row === null) return { what };
+      return { what, holder: seen.leader, who: seen.row.holder };
     }
-    attempt.said = '';
     log.info({ event: 'collector', threadId: connection.threadId }, 'this proxy collects');
     await work({
       connection: pinned(pool, connection, lock),
@@ -131,6 +141,7 @@ async function leadOnce(
       },
     });
     await lock.release();
+    return null;
   });
 }
 

@@ -1,0 +1,146 @@
+/**
+ * `undrop gc --once` takes the part of the collector for one pass, and prints what it does as it
+ * does it; with `--dry-run` what it would do. It exits with 1 if nothing was collected.
+ */
+import { randomBytes } from 'node:crypto';
+import { systemClock } from '../../clock.js';
+import { collectOnce, type Plan, planOnce } from '../../lifecycle/once.js';
+import type { Log } from '../../log.js';
+import { isPinned, newHoldId } from '../../names/names.js';
+import { reconcile } from '../../recovery/reconcile.js';
+import { type ListedTable, listAll } from '../../undo/list.js';
+import { type GcSettings, lifecycleSettings } from '../settings.js';
+import { timeText } from './operate.js';
+import { type Out, withPool } from './with-pool.js';
+
+interface Options {
+  readonly isDryRun: boolean;
+  readonly json: boolean;
+}
+
+export function runGc(settings: GcSettings, options: Options, out: Out): Promise<number> {
+  // Whoever asks for a pass means it.
+  const collect = settings.collect === 'off' ? 'auto' : settings.collect;
+  const lifecycle = lifecycleSettings({ ...settings, collect, mode: 'hold' });
+  return withPool(settings, async (pool) => {
+    const shared = { pool, settings: lifecycle, clock: systemClock };
+    const names = new Map((await listAll(pool)).map((table) => [table.id, nameOf(table)]));
+    const print = (text: string) => out.write(`${text}\n`);
+    if (options.isDryRun) {
+      const plan = await planOnce(shared);
+      print(options.json ? JSON.stringify(planJson(plan), null, 2) : planText(plan, names));
+      return plan.resting === null ? 0 : 1;
+    }
+    const done: Done[] = [];
+    const onDone = (one: Done) => {
+      done.push(one);
+      const name = names.get(one.id);
+      const which = name === undefined ? one.id : `${name} (${one.id.slice(0, 13)})`;
+      if (!options.json) print(`${which}: ${one.what}`);
+    };
+    const onWarning = (text: string) => options.json || print(`warning: ${text}`);
+    const log = logOf(onDone, onWarning);
+    const proxyId = newHoldId(Date.now(), randomBytes);
+    const resting = await collectOnce({ ...shared, proxyId, log, reconcile });
+    const left = await listAll(pool);
+    if (options.json) print(JSON.stringify({ resting, done, left: left.map(leftJson) }, null, 2));
+    else print(endText({ resting, done, left }));
+    return resting === null ? 0 : 1;
+  });
+}
+
+interface Done {
+  readonly event: 'transition' | 'removal' | 'purge' | 'left';
+  readonly id: string;
+  readonly what: string;
+}
+
+/** What the collector logs of tables is what this command prints. */
+function logOf(onDone: (one: Done) => void, onWarning: (text: string) => void): Log {
+  const take = (fields: object): boolean => {
+    const { event, id, from, to, because, rowsRemoved } = fields as Readonly<
+      Record<string, string>
+    >;
+    const say = (what: string, kind: Done['event']): true => {
+      onDone({ event: kind, id: id ?? '', what });
+      return true;
+    };
+    if (event === 'transition') return say(`${from} → ${to} (${because})`, event);
+    if (event === 'removal') return say('removed for good', event);
+    if (event === 'left') return say(`left as it is: ${because}`, event);
+    if (event === 'purge' && rowsRemoved !== undefined) {
+      return say(`${rowsRemoved} rows purged`, event);
+    }
+    return false;
+  };
+  const warn = (fields: object, message: string) => {
+    if (take(fields)) return;
+    const { err } = fields as { readonly err?: unknown };
+    onWarning(err === undefined ? message : `${message}: ${String(err)}`);
+  };
+  return { debug: () => undefined, info: (fields) => void take(fields), warn, error: warn };
+}
+
+function nameOf({ origin }: ListedTable): string {
+  return origin === null ? '(not in the ledger)' : `${origin.schema}.${origin.table}`;
+}
+
+function endText(ended: {
+  readonly resting: string | null;
+  readonly done: readonly Done[];
+  readonly left: readonly ListedTable[];
+}): string {
+  const { resting, done, left } = ended;
+  const count = (kind: Done['event']) => done.filter(({ event }) => event === kind).length;
+  const what =
+    resting === null
+      ? `Done: ${count('transition')} transitions, ${count('removal')} tables removed.`
+      : `Nothing was collected: ${resting}.`;
+  return `${what}\n${leftText(left)}`;
+}
+
+/** How many are held still, and what is the next that comes to its end. */
+function leftText(left: readonly ListedTable[]): string {
+  if (left.length === 0) return 'No table is held.';
+  const pinned = left.filter(({ due }) => isPinned(due)).length;
+  const [next] = left.filter(({ due }) => !isPinned(due)).sort(soonestFirst);
+  return [
+    `Held: ${left.length}`,
+    ...(pinned === 0 ? [] : [`${pinned} of them pinned`]),
+    ...(next === undefined ? [] : [`next ${nameOf(next)}: ${next.state}, ${timeText(next.due)}`]),
+  ].join('; ');
+}
+
+function soonestFirst(one: ListedTable, other: ListedTable): number {
+  return one.due.getTime() - other.due.getTime();
+}
+
+function planText({ resting, tables }: Plan, names: ReadonlyMap<string, string>): string {
+  const lines = tables.map(({ table, steps, left }) => {
+    const until = left?.until ?? null;
+    const end = until === null ? '' : isPinned(until) ? ': pinned' : ` until ${timeText(until)}`;
+    const rest =
+      left === null
+        ? []
+        : [
+            `stays ${table.state === 'HOLD' && steps.length === 0 ? 'held' : 'there'}${end} (${left.because})`,
+          ];
+    return `${names.get(table.id) ?? table.id} (${table.id.slice(0, 13)}): ${[...steps, ...rest].join(', ')}`;
+  });
+  const would = lines.length === 0 ? ['No table is held.'] : lines;
+  return [
+    ...(resting === null ? [] : [`Nothing would be collected now: ${resting}.`, 'Then:']),
+    ...would,
+  ].join('\n');
+}
+
+function planJson({ resting, tables }: Plan): object {
+  return {
+    resting,
+    tables: tables.map(({ table, steps, left }) => ({ ...leftJson(table), steps, left })),
+  };
+}
+
+function leftJson({ id, state, due }: Pick<ListedTable, 'id' | 'state' | 'due'>): object {
+  return { id, state, due, pinned: isPinned(due) };
+}

@@ -1,0 +1,60 @@
+/**
+ * `undrop pause` and `undrop resume`: an operator lets nothing be collected on a server, whichever
+ * proxy collects there (ledger/control.ts).
+ */
+import { hostname, userInfo } from 'node:os';
+import { describeWho } from '../../audit.js';
+import { endPause, type Pause, setPause } from '../../ledger/control.js';
+import { recordHistory } from '../../ledger/history.js';
+import { silentLog } from '../../log.js';
+import type { AccountSettings } from '../settings.js';
+import { type Out, withPool } from './with-pool.js';
+
+export function runPause(
+  settings: AccountSettings,
+  options: { readonly forMs: number | null; readonly json: boolean },
+  out: Out,
+): Promise<number> {
+  return withPool(settings, async (pool) => {
+    const who = whoIs(settings);
+    const pause = await setPause(pool, { forMs: options.forMs, by: describeWho(who) });
+    const until = pause.until?.toISOString() ?? null;
+    await recordHistory(pool, silentLog, [{ event: 'paused', until, ...who }]);
+    const end = pause.until === null ? '' : `${timeText(pause.until)}, or `;
+    const text =
+      `Paused until ${end}\`undrop resume\`: no held table of this server is moved on, purged or ` +
+      'removed. Drops are held, and restores work, as ever.';
+    out.write(`${options.json ? JSON.stringify({ pause }, null, 2) : text}\n`);
+    return 0;
+  });
+}
+
+export function runResume(
+  settings: AccountSettings,
+  options: { readonly json: boolean },
+  out: Out,
+): Promise<number> {
+  return withPool(settings, async (pool) => {
+    const ended = await endPause(pool);
+    if (ended !== null) {
+      await recordHistory(pool, silentLog, [{ event: 'resumed', ...whoIs(settings) }]);
+    }
+    const text = ended === null ? 'There was no pause.' : `Ended ${pauseWords(ended)}.`;
+    out.write(`${options.json ? JSON.stringify({ ended }, null, 2) : text}\n`);
+    return 0;
+  });
+}
+
+function whoIs({ user }: AccountSettings) {
+  return { osUser: userInfo().username, host: hostname(), account: user };
+}
+
+function pauseWords({ by, since, until }: Pause): string {
+  const end = until === null ? '' : `, which had lasted until ${timeText(until)}`;
+  return `the pause of ${by} since ${timeText(since)}${end}`;
+}
+
+/** To the second. */
+export function timeText(time: Date): string {
+  return `${time.toISOString().slice(0, 19).replace('T', ' ')} UTC`;
+}

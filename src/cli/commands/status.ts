@@ -1,0 +1,116 @@
+/**
+ * `undrop status` says on one screen who collects on a server, what is held there, and what needs
+ * attention. It changes nothing. Its exit code is for monitoring: 0, or 1 if something needs
+ * attention, each with its reason in words.
+ */
+import { systemClock } from '../../clock.js';
+import { readStatus, type Status } from '../../lifecycle/status.js';
+import { isPinned } from '../../names/names.js';
+import type { ServicePool } from '../../service/pool/pools.js';
+import { readServerFacts } from '../../service/server-facts.js';
+import { readSizes } from '../../service/true-sizes.js';
+import { type ListedTable, listAll } from '../../undo/list.js';
+import type { StatusSettings } from '../settings.js';
+import { timeText } from './operate.js';
+import { type Out, withPool } from './with-pool.js';
+
+export function runStatus(
+  settings: StatusSettings,
+  options: { readonly json: boolean },
+  out: Out,
+): Promise<number> {
+  const { collect, hold, grace, checkInterval: checkIntervalMs } = settings;
+  return withPool(settings, async (pool) => {
+    const held = await readHeld(pool);
+    const status = await readStatus(pool, {
+      user: settings.user,
+      settings: {
+        collect: collect === 'on' ? 'on' : 'auto',
+        holdMs: hold,
+        graceMs: grace,
+        checkIntervalMs,
+      },
+      tables: held.tables,
+      wallClockMs: systemClock.nowMs(),
+    });
+    const { tables, ...shown } = held;
+    const report = { ...status, held: { count: tables.length, ...shown } };
+    out.write(`${options.json ? JSON.stringify(report, null, 2) : statusText(report)}\n`);
+    return status.attention.length === 0 ? 0 : 1;
+  });
+}
+
+interface Held {
+  readonly byState: Readonly<Record<string, { count: number; bytes: number; unknown: number }>>;
+  readonly pinned: number;
+  /** What comes to its end next. */
+  readonly next: { readonly id: string; readonly table: string; readonly due: Date } | null;
+}
+
+async function readHeld(
+  pool: ServicePool,
+): Promise<Held & { readonly tables: readonly ListedTable[] }> {
+  const tables = await listAll(pool);
+  const places = tables.map(({ id, holdSchema: schema, holdName: name }) => ({ id, schema, name }));
+  const sizes = await readSizes(pool, await readServerFacts(pool), places);
+  const byState: Record<string, { count: number; bytes: number; unknown: number }> = {};
+  for (const { id, state, byteEstimate } of tables) {
+    const sum = byState[state] ?? { count: 0, bytes: 0, unknown: 0 };
+    byState[state] = sum;
+    const bytes = sizes.get(id)?.bytes ?? byteEstimate;
+    sum.count++;
+    if (bytes === null) sum.unknown++;
+    else sum.bytes += bytes;
+  }
+  const ending = tables.filter(({ due }) => !isPinned(due));
+  const [next] = ending.sort((one, other) => one.due.getTime() - other.due.getTime());
+  return {
+    tables,
+    byState,
+    pinned: tables.length - ending.length,
+    next: next === undefined ? null : { id: next.id, table: nameOf(next), due: next.due },
+  };
+}
+
+function nameOf({ origin, id }: ListedTable): string {
+  return origin === null ? id : `${origin.schema}.${origin.table}`;
+}
+
+function statusText(report: Status & { readonly held: Held & { readonly count: number } }): string {
+  const { server, collector, proxies, held, open, attention } = report;
+  const { byState, pinned, next, count } = held;
+  const { lastLook, leader, resting } = collector;
+  const states = Object.entries(byState).map(([state, sum]) => {
+    const unknown = sum.unknown === 0 ? '' : ` and ${sum.unknown} of a size that is not known`;
+    return `${state} ${sum.count} (${(sum.bytes / 1e6).toFixed(1)} MB${unknown})`;
+  });
+  const seen = Object.entries(proxies.connections).map(([host, many]) => `${host} (${many})`);
+  const parts: Readonly<Record<string, readonly string[]>> = {
+    server: [`${server.version}${server.readOnly ? ', read-only' : ''}, ${timeText(server.now)}`],
+    collector: [
+      leader === null ? 'no proxy collects' : `connection ${leader} collects`,
+      lastLook === null ? 'nothing has looked yet' : `last look ${timeText(lastLook)}`,
+      ...(resting === null ? [] : [resting]),
+    ],
+    proxies: [
+      seen.length === 0
+        ? 'no connection of the service account but this'
+        : `connections of the service account: ${seen.join(', ')}`,
+    ],
+    held: [
+      count === 0 ? 'no table' : `${count} tables: ${states.join(', ')}; ${pinned} pinned`,
+      ...(next === null
+        ? []
+        : [`next ${next.table} (${next.id.slice(0, 13)}): ${timeText(next.due)}`]),
+    ],
+    open: [
+      `${open.intents.length} intents, ${open.relocations.length} relocations, ${open.schemaDrops.length} DROP DATABASE`,
+    ],
+    attention: attention.length === 0 ? ['nothing needs attention'] : attention,
+  };
+  return Object.entries(parts)
+    .flatMap(([title, lines]) =>
+      lines.map((line, index) => `${(index === 0 ? title : '').padEnd(10)} ${line}`),
+    )
+    .join('\n');
+}

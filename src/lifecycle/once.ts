@@ -1,0 +1,136 @@
+/**
+ * One full pass of the collector by a command, without a proxy: `collectOnce` does by the same
+ * rounds, under the same lock, what a proxy would do by and by; `planOnce` says what that would be.
+ *
+ * Invariant: `planOnce` writes nothing, and takes no lock. It decides by `nextStep`, as the rounds.
+ */
+import { performance } from 'node:perf_hooks';
+import { readControl, wakeCollectors } from '../ledger/control.js';
+import { doesReplicate } from '../ledger/owner.js';
+import type { ServicePool } from '../service/pool/pools.js';
+import { readServerFacts, type ServerFacts } from '../service/server-facts.js';
+import { type Collectable, listCollectable } from './collectable.js';
+import type { CollectorOptions } from './collector.js';
+import { peekGrace } from './leader/grace.js';
+import { leadOnce } from './leader/leader.js';
+import { type LifecycleSettings, nextStep, type TableFacts } from './next-step.js';
+import { isEmpty } from './purge.js';
+import { pauseText, READ_ONLY, REPLICATES, Rounds, Wakeup } from './rounds.js';
+import { readTableFacts } from './table-facts.js';
+
+type OnceOptions = Pick<
+  CollectorOptions,
+  'pool' | 'proxyId' | 'settings' | 'clock' | 'log' | 'reconcile'
+>;
+
+/**
+ * Resolves to why it did nothing, or to null. If a proxy collects, that one is woken and does the
+ * same within seconds.
+ */
+export async function collectOnce(options: OnceOptions): Promise<string | null> {
+  const { pool } = options;
+  let resting: string | null = null;
+  const notLed = await leadOnce(options, async (leadership) => {
+    const rounds = new Rounds({
+      ...options,
+      leadership,
+      activeIds: new Set(),
+      lastSeen: new Map(),
+      monotonicMs: () => performance.now(),
+      wakeup: new Wakeup(),
+      signal: new AbortController().signal,
+    });
+    resting = await rounds.runOnce();
+  });
+  if (notLed === null) return resting;
+  if (notLed.who === undefined) return notLed.what;
+  const isWoken = await wakeCollectors(pool);
+  const fate = isWoken ? 'it was woken and does now what is due' : 'it could not be woken';
+  return `a proxy collects on this server (connection ${notLed.who}): ${fate}`;
+}
+
+/** What would become of one table at once. */
+export interface TablePlan {
+  readonly table: Collectable;
+  /** What would be done, in this order, each in a few words; empty: nothing. */
+  readonly steps: readonly string[];
+  /** What it would wait for then; null: it would be gone. */
+  readonly left: { readonly until: Date | null; readonly because: string } | null;
+}
+
+export interface Plan {
+  /** Why nothing would be done now, whatever is due; null: it would. */
+  readonly resting: string | null;
+  readonly tables: readonly TablePlan[];
+}
+
+/** What `collectOnce` would do now. */
+export async function planOnce({
+  pool,
+  settings,
+  clock,
+}: Pick<OnceOptions, 'pool' | 'settings' | 'clock'>): Promise<Plan> {
+  const server = await readServerFacts(pool);
+  const tables = await listCollectable(pool, new Set());
+  const seen = { heldCount: tables.length, wallClockMs: clock.nowMs() };
+  const resting =
+    (await whyResting(pool, server, settings)) ?? (await peekGrace(pool, server, seen, settings));
+  const plans: TablePlan[] = [];
+  for (const table of tables) plans.push(await planTable(pool, table, { server, settings }));
+  return { resting, tables: plans };
+}
+
+/** Why nobody collects on this server now, but for UNDROP_GRACE; null: nothing keeps it. */
+export async function whyResting(
+  pool: ServicePool,
+  server: ServerFacts,
+  settings: Pick<LifecycleSettings, 'collect'>,
+): Promise<string | null> {
+  if (server.readOnly) return READ_ONLY;
+  if (settings.collect === 'auto' && (await doesReplicate(pool, server))) return REPLICATES;
+  const { pause } = await readControl(pool);
+  return pause === null ? null : pauseText(pause);
+}
+
+/** At most HOLD → PURGE → EVAC → DROP → gone, and the rows in between. */
+const STEPS_MAX = 6;
+
+async function planTable(
+  pool: ServicePool,
+  table: Collectable,
+  { server, settings }: { readonly server: ServerFacts; readonly settings: LifecycleSettings },
+): Promise<TablePlan> {
+  const steps: string[] = [];
+  const stays = (because: string, until: Date | null = null) => {
+    return { table, steps, left: { until, because } };
+  };
+  let { state, due } = table;
+  let facts: TableFacts | null = null;
+  for (let count = 0; count < STEPS_MAX; count++) {
+    const step = nextStep({ state, due, facts }, server, settings, server.utcNow);
+    switch (step.kind) {
+      case 'wait':
+        return stays(step.because, step.until);
+      case 'blocked':
+        return stays(step.because);
+      case 'look': {
+        const found = await readTableFacts(pool, table, server);
+        if (found === null) return { table, steps, left: null };
+        const empty = found.purgeable && (await isEmpty(pool, table));
+        facts = { ...found, empty, cachedPages: null };
+        break;
+      }
+      case 'purge':
+        steps.push('its rows are purged');
+        facts = facts === null ? null : { ...(facts as TableFacts), empty: true };
+        break;
+      case 'move':
+        steps.push(`${state} → ${step.to}`);
+        [state, due] = [step.to, step.due];
+        break;
+      case 'drop':
+        return { table, steps: [...steps, 'removed for good'], left: null };
+    }
+  }
+  return stays('it takes more steps');
+}

@@ -1,0 +1,96 @@
+/**
+ * Reads how big held tables are where the server tells the truth: the size of InnoDB's files, and
+ * its own statistics. information_schema.TABLES has it from these statistics, too, which may be
+ * many rows behind; its word is taken for what has no file or no statistics of its own.
+ *
+ * Invariant: 0 rows is never said, because statistics also say 0 of a table that was filled a
+ * moment ago; what isn't known is null.
+ */
+import { inBatches } from '../names/names.js';
+import type { HoldTable } from './hold-tables.js';
+import { type Row, type ServiceConnection, unlessRefused } from './pool/pools.js';
+import type { ServerFacts } from './server-facts.js';
+import { note, numberOrNullOf, type SQLQuery, sql, textOf } from './sql.js';
+
+export interface Size {
+  readonly rows: number | null;
+  /** MySQL 5.6 doesn't tell the size of a file: there it is by the statistics. */
+  readonly bytes: number | null;
+}
+
+const DEADLINE_MS = 60_000;
+const TABLES_OF_STATEMENT = 200;
+const UNKNOWN: Size = { rows: null, bytes: null };
+
+/**
+ * By id. Two statements, however many tables there are, and one more for each 200 of which these
+ * know nothing. A hold name is unique, so it is looked for in all schemas.
+ */
+export async function readSizes(
+  connection: ServiceConnection,
+  server: Pick<ServerFacts, 'flavour' | 'versionId'>,
+  tables: readonly Pick<HoldTable, 'id' | 'schema' | 'name'>[],
+): Promise<ReadonlyMap<string, Size>> {
+  if (tables.length === 0) return new Map();
+  const files = await readByName(connection, filesOf(server));
+  const statistics = await readByName(connection, STATISTICS);
+  const sizes = new Map<string, Size>();
+  const others: (typeof tables)[number][] = [];
+  for (const table of tables) {
+    const name = table.name.toLowerCase();
+    const [file, known] = [files.get(name), statistics.get(name)];
+    const bytes = file?.bytes ?? known?.bytes ?? null;
+    sizes.set(table.id, { rows: known?.rows ?? null, bytes });
+    if (known === undefined || bytes === null) others.push(table);
+  }
+  for (const batch of inBatches(others, TABLES_OF_STATEMENT)) {
+    const found = await readByName(connection, sql.join(batch.map(described), sql` UNION ALL `));
+    for (const { id, name } of batch) {
+      const [size = UNKNOWN, other = UNKNOWN] = [sizes.get(id), found.get(name.toLowerCase())];
+      sizes.set(id, { rows: size.rows ?? other.rows, bytes: size.bytes ?? other.bytes });
+    }
+  }
+  return sizes;
+}
+
+/** Empty if this account may not ask. */
+async function readByName(
+  connection: ServiceConnection,
+  query: SQLQuery | null,
+): Promise<ReadonlyMap<string, Size>> {
+  if (query === null) return new Map();
+  const asked = connection.run(query, { deadlineMs: DEADLINE_MS });
+  const [rows = []] = await unlessRefused(asked, []);
+  return new Map(rows.map((row) => [textOf(row, 'name'), asSize(row)]));
+}
+
+function asSize(row: Row): Size {
+  return {
+    rows: numberOrNullOf(row, 'rowCount') || null,
+    bytes: numberOrNullOf(row, 'bytes'),
+  };
+}
+
+/** Partitions are `name#p#…`, in files and in statistics. */
+function filesOf({ flavour, versionId }: Pick<ServerFacts, 'flavour' | 'versionId'>) {
+  if (flavour === 'mysql' && versionId < 50_700) return null;
+  const view =
+    flavour === 'mysql' && versionId >= 80_000
+      ? sql`information_schema.INNODB_TABLESPACES`
+      : sql`information_schema.INNODB_SYS_TABLESPACES`;
+  return sql`SELECT ${note('size')}
+      LOWER(SUBSTRING_INDEX(SUBSTRING_INDEX(NAME, '/', -1), '#', 1)) AS name,
+      NULL AS rowCount, SUM(FILE_SIZE) AS bytes
+    FROM ${view} WHERE NAME LIKE '%/\\_vt\\_%' GROUP BY 1`;
+}
+
+const STATISTICS = sql`SELECT ${note('size')} LOWER(SUBSTRING_INDEX(table_name, '#', 1)) AS name,
+    SUM(n_rows) AS rowCount,
+    SUM(clustered_index_size + sum_of_other_index_sizes) * @@innodb_page_size AS bytes
+  FROM mysql.innodb_table_stats WHERE table_name LIKE '\\_vt\\_%' GROUP BY 1`;
+
+function described({ schema, name }: Pick<HoldTable, 'schema' | 'name'>): SQLQuery {
+  return sql`SELECT LOWER(TABLE_NAME) AS name, TABLE_ROWS AS rowCount,
+      DATA_LENGTH + INDEX_LENGTH AS bytes
+    FROM information_schema.TABLES WHERE TABLE_SCHEMA = ${schema} AND TABLE_NAME = ${name}`;
+}

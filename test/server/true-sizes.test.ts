@@ -1,0 +1,146 @@
+/** What is held is as big as its file, right after it was filled and dropped. */
+import { statSync } from 'node:fs';
+import { expect, jest } from '@jest/globals';
+import { newHoldId } from '../../src/names/names.js';
+import type { ServicePool } from '../../src/service/pool/pools.js';
+import { readServerFacts } from '../../src/service/server-facts.js';
+import { readSizes } from '../../src/service/true-sizes.js';
+import { type Collecting, startCollecting, until } from '../lifecycle/collecting.js';
+import { freshLedger } from '../support/fresh-ledger.js';
+import { inLanes } from '../support/lanes.js';
+import { testOnOne } from '../support/on-one-server.js';
+import { proxyInFront } from '../support/proxy.js';
+import { type FreshSchema, freshSchema, query, testServers } from '../support/servers.js';
+import { poolOn } from '../support/service-pool.js';
+
+jest.setTimeout(240_000);
+
+const ROWS = 16_384;
+
+interface LedgerSizes {
+  readonly id: string;
+  readonly holdSchema: string;
+  readonly holdName: string;
+  readonly rowCount: number | null;
+  readonly bytes: number | null;
+}
+
+inLanes(testServers(), 'sizes on $name', (server, lane) => {
+  const { afterAll, afterEach, beforeEach } = lane;
+  const test = testOnOne(server, lane);
+  const isOld = server.name === 'mysql-5.6';
+  /** MySQL 5.6 tells only the pages in use, and its files grow by 4 MB. */
+  const least = isOld ? 0.3 : 0.8;
+  let schema: FreshSchema;
+  let collecting: Collecting | null = null;
+  let pool: ServicePool;
+
+  beforeEach(async () => {
+    await freshLedger(server);
+    schema = await freshSchema(server);
+    pool = poolOn(server);
+  });
+  afterEach(async () => {
+    await collecting?.stop();
+    collecting = null;
+    await pool.dispose();
+    await schema.drop();
+  });
+  afterAll(() => freshLedger(server));
+
+  /** Fills it at once, as a dump does, so that no statistics can follow. */
+  async function fill(table: string): Promise<void> {
+    const digits = '(SELECT 0 AS d UNION SELECT 1 UNION SELECT 2 UNION SELECT 3)';
+    const product = Array.from({ length: 7 }, (_, index) => `${digits} AS d${index}`).join(', ');
+    await query(server, `INSERT INTO ${table} (note) SELECT REPEAT('x', 200) FROM ${product}`);
+  }
+
+  async function drop(...tables: string[]): Promise<void> {
+    const proxy = await proxyInFront(server);
+    try {
+      await query(proxy, ...tables.map((table) => `DROP TABLE ${table}`));
+    } finally {
+      await proxy.stop();
+    }
+  }
+
+  async function inLedger(table: string): Promise<LedgerSizes> {
+    const [row] = await query<LedgerSizes>(
+      server,
+      `SELECT id, hold_schema AS holdSchema, hold_name AS holdName, row_estimate AS rowCount,
+         byte_estimate AS bytes FROM _undrop.ledger WHERE table_name = '${table}'`,
+    );
+    if (row === undefined) throw new Error(`${table} is not in the ledger`);
+    return row;
+  }
+
+  async function fileBytes({ holdSchema, holdName }: LedgerSizes): Promise<number> {
+    const [row] = await query<{ readonly folder: string }>(server, 'SELECT @@datadir AS folder');
+    return statSync(`${row?.folder}/${holdSchema}/${holdName}.ibd`).size;
+  }
+
+  test('a table that was filled a moment ago has its true size in the ledger soon', async () => {
+    await query(
+      server,
+      `CREATE TABLE ${schema.name}.big (id INT AUTO_INCREMENT PRIMARY KEY, note VARCHAR(200))
+       ENGINE=InnoDB`,
+    );
+    await fill(`${schema.name}.big`);
+    await drop(`${schema.name}.big`);
+    expect((await inLedger('big')).rowCount).not.toBe(0);
+    collecting = startCollecting(server, { holdMs: 3_600_000, checkIntervalMs: 3_600_000 });
+    const row = await inLedger('big');
+    const bytes = await fileBytes(row);
+    const isTrue = async () => {
+      const now = Number((await inLedger('big')).bytes);
+      return now > least * bytes && now < 1.2 * bytes;
+    };
+    await until('the ledger has its true size', isTrue, isOld ? 60_000 : 15_000);
+    const areCounted = async () => {
+      const rows = Number((await inLedger('big')).rowCount);
+      return Math.abs(rows - ROWS) < 0.5 * ROWS;
+    };
+    await until('the ledger has the count of its rows', areCounted, 45_000);
+    const server_ = await readServerFacts(pool);
+    const place = { id: row.id, schema: row.holdSchema, name: row.holdName };
+    const size = (await readSizes(pool, server_, [place])).get(row.id);
+    expect(size?.bytes).toBeGreaterThan(least * bytes);
+    expect(size?.bytes).toBeLessThan(1.2 * bytes);
+  });
+
+  test('0 rows are those of a table that was seen empty; MyISAM and partitions too', async () => {
+    const partitioned = 'PARTITION BY HASH (id) PARTITIONS 3';
+    await query(
+      server,
+      `CREATE TABLE ${schema.name}.empty_one (id INT PRIMARY KEY) ENGINE=InnoDB`,
+      `CREATE TABLE ${schema.name}.one (id INT PRIMARY KEY) ENGINE=InnoDB`,
+      `CREATE TABLE ${schema.name}.isam (id INT PRIMARY KEY) ENGINE=MyISAM`,
+      `CREATE TABLE ${schema.name}.parts (id INT AUTO_INCREMENT PRIMARY KEY, note VARCHAR(200))
+       ENGINE=InnoDB ${partitioned}`,
+      `INSERT INTO ${schema.name}.one VALUES (1)`,
+      `INSERT INTO ${schema.name}.isam VALUES (1), (2), (3)`,
+    );
+    await fill(`${schema.name}.parts`);
+    const names = ['empty_one', 'one', 'isam', 'parts'];
+    await drop(...names.map((name) => `${schema.name}.${name}`));
+    for (const name of names) expect((await inLedger(name)).rowCount).not.toBe(0);
+    collecting = startCollecting(server, { holdMs: 3_600_000, checkIntervalMs: 3_600_000 });
+    const rowsOf = async (name: string) => {
+      const { rowCount } = await inLedger(name);
+      return rowCount === null ? null : Number(rowCount);
+    };
+    await until('it is seen empty', async () => (await rowsOf('empty_one')) === 0, 15_000);
+    expect(await rowsOf('isam')).toBe(3);
+    expect([null, 1]).toContain(await rowsOf('one'));
+    await until('partitions are added up', async () => {
+      const [rows, { bytes }] = [await rowsOf('parts'), await inLedger('parts')];
+      return Number(bytes) > 2_000_000 && Math.abs(Number(rows) - ROWS) < 0.5 * ROWS;
+    });
+  });
+
+  test('a table that is absent, and one of an unknown id, have no size', async () => {
+    const absent = { id: newHoldId(0, () => new Uint8Array(10)), schema: 'x', name: 'y' };
+    const sizes = await readSizes(pool, await readServerFacts(pool), [absent]);
+    expect(sizes.get(absent.id)).toEqual({ rows: null, bytes: null });
+  });
+});
