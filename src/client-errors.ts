@@ -153,7 +153,7 @@ export const CLIENT_ERRORS = {
   },
   UNDROP_NO_SUCH_HELD: {
     errno: 1146,
-    text: 'No table is held under the name or id "{target}".{fate}',
+    text: 'No table that is held fits "{target}".{fate}',
     remedy:
       'Look at `undrop list` for everything that can be brought back; of an id at least the first ' +
       '4 digits are needed, and a name with a dot in it stands in backticks.',

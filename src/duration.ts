@@ -1,4 +1,4 @@
-/** Durations and times as people write them: `500ms`, `1h30m`, `7d`; `14:00`, `2026-11-24 14:00`. */
+/** Durations and times as people write them: `500ms`, `1h30m`, `7d`; `14:00`, `2026-11-24`. */
 
 const UNIT_MS: Readonly<Record<string, number>> = {
   ms: 1,
@@ -36,8 +36,8 @@ export const TIME_EXPECTED =
   'a time like 2026-11-24T14:00 or 14:00 (UTC), or a duration like 2h (so long ago)';
 
 /**
- * ISO 8601 (UTC if it names no zone), `HH:MM` of today in UTC, or a duration, which is so long before
- * `now`; null if it is none of them.
+ * ISO 8601 (UTC if it names no zone), `HH:MM` of today in UTC, or a duration, which is so long
+ * before `now`; null if it is none of them.
  */
 export function parseTime(text: string, now: Date): Date | null {
   const agoMs = parseDuration(text);

@@ -1,6 +1,6 @@
 /**
- * The commands with which an operator looks at what was dropped, brings it back, or changes how long
- * it is held: their words, flags and help. commands/undo.ts and commands/hold.ts run them.
+ * The commands with which an operator looks at what was dropped, brings it back, or changes how
+ * long it is held: their words, flags and help. commands/undo.ts and commands/hold.ts run them.
  */
 import type { SettingKey, Settings } from '../config/schema.js';
 import { UndropError } from '../errors.js';

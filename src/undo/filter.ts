@@ -35,7 +35,7 @@ export function filterDrops<T extends DroppedTable>(
 export const SORTS = ['dropped', 'size', 'expires'] as const;
 export type Sort = (typeof SORTS)[number];
 
-/** dropped: newest first; size: biggest first; expires: what goes first. What isn't known is last. */
+/** dropped: newest first; size: biggest first; expires: what goes first. Unknown sizes are last. */
 export function sortDrops<T extends ListedTable | EndedTable>(
   tables: readonly T[],
   sort: Sort,

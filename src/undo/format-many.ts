@@ -87,7 +87,7 @@ export function previewJson(choices: readonly Choice[]): object {
   };
 }
 
-/** `instead`: what is said after it, if it may be removed from now on. */
+/** Until when it is held now, and was before. */
 export function formatHold({ table, dueBefore, recorded }: HoldReport): string {
   const before = formatUntil({ ...table, due: dueBefore });
   const until = formatUntil(table);

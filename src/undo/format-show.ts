@@ -27,7 +27,7 @@ export function formatShown({ dropped, held, row, sameDrop, others }: ShownTable
     ['id', dropped.id],
     ['table', formatName(dropped.origin)],
     ['how', dropped.how ?? NOT_KNOWN],
-    ['statement', row?.statementText ?? NOT_KNOWN],
+    ['statement', row?.statementText.replaceAll(/\s+/g, ' ') ?? NOT_KNOWN],
     ['drop id', dropped.groupId ?? NOT_KNOWN],
     ['dropped', `${formatTime(dropped.droppedAt)} UTC`],
     ['by', by],
@@ -86,7 +86,9 @@ export function shownJson(shown: ShownTable, rows: HeldRows | null): object {
     engine: row?.engine ?? null,
     foreignKeys: row?.detached.keysOut ?? [],
     keysToIt: row?.detached.keysIn ?? [],
-    triggers: row?.detached.triggers.map(({ name, event, definer }) => ({ name, event, definer })),
+    triggers: (row?.detached.triggers ?? []).map(({ name, event, definer }) => {
+      return { name, event, definer };
+    }),
     checks: row?.detached.checks ?? [],
     todo: row?.failure?.todo ?? null,
     failure: row?.failure?.text ?? null,

@@ -1,6 +1,6 @@
 /**
- * `planHold` decides until when a held table is held from now on, if an operator changes that. Pure;
- * the refusals are UndropErrors.
+ * `planHold` decides until when a held table is held from now on, if an operator changes that.
+ * Pure; the refusals are UndropErrors.
  *
  * Invariant: only `end`, which is asked for by name, makes a hold shorter than `holdMsMin` from the
  * drop; what is pinned is not ended before it is unpinned.
