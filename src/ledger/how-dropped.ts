@@ -6,7 +6,13 @@
  */
 import type { LedgerRow } from './entry.js';
 
-export type HowDropped = 'DROP TABLE' | 'DROP DATABASE' | 'TRUNCATE' | 'PARTITION' | 'REPLACE';
+export type HowDropped =
+  | 'DROP TABLE'
+  | 'DROP DATABASE'
+  | 'TRUNCATE'
+  | 'PARTITION'
+  | 'REPLACE'
+  | 'SWAP';
 
 const FORMS: readonly (readonly [RegExp, HowDropped])[] = [
   [/^DROP (TABLES?|SEQUENCE)\b/, 'DROP TABLE'],
@@ -14,6 +20,7 @@ const FORMS: readonly (readonly [RegExp, HowDropped])[] = [
   [/^TRUNCATE\b/, 'TRUNCATE'],
   [/^ALTER\b/, 'PARTITION'],
   [/^CREATE OR REPLACE\b/, 'REPLACE'],
+  [/^UNDROP\b/, 'SWAP'],
 ];
 
 /** Null: the beginning of the text doesn't tell. */

@@ -6,14 +6,15 @@ import { foldName } from '../names/names.js';
 import type { QualifiedTable } from './list.js';
 
 interface KeyedItem {
-  readonly name: QualifiedTable;
+  /** Null: nothing leads to it. */
+  readonly name: QualifiedTable | null;
   /** The tables that its foreign keys lead to. */
   readonly parents: readonly QualifiedTable[];
 }
 
 /** Those that don't depend on each other keep their order; a cycle begins where it is first met. */
 export function parentsFirst<T extends KeyedItem>(items: readonly T[]): readonly T[] {
-  const byName = new Map(items.map((item) => [keyOf(item.name), item]));
+  const byName = new Map(items.map((item) => [item.name && keyOf(item.name), item]));
   const met = new Set<T>();
   const ordered: T[] = [];
   const visit = (item: T): void => {

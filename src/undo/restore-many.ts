@@ -8,6 +8,7 @@
 import { UndropError } from '../errors.js';
 import { readTable } from '../held/foreign-keys/read-table.js';
 import { schemaExists } from '../held/rename-back.js';
+import type { LedgerRow } from '../ledger/entry.js';
 import { findRows } from '../ledger/read.js';
 import { inBatches } from '../names/names.js';
 import { isServiceError, type ServicePool, unlessRefused } from '../service/pool/pools.js';
@@ -16,15 +17,7 @@ import { type DropFilter, filterDrops } from './filter.js';
 import { type DroppedTable, describeRow, type ListedTable, listAll } from './list.js';
 import { parentsFirst } from './parents-first.js';
 import { ambiguousOf, idDigits, isIdPrefix, planRestore } from './plan-restore.js';
-import {
-  isFateUnknown,
-  notSeen,
-  type Plan,
-  planOrResume,
-  type RestoreReport,
-  restoreTable,
-  resume,
-} from './run-restore.js';
+import { isFateUnknown, notSeen, type Plan, planOrResume, resume } from './run-restore.js';
 
 export type ManyRequest =
   | { readonly by: 'name'; readonly targets: readonly string[]; readonly to?: string | undefined }
@@ -38,7 +31,7 @@ export type ManyRequest =
     };
 
 /** What to do about one table, or why nothing can be done. */
-export type Choice =
+type Choice =
   | { readonly what: string; readonly plan: Plan }
   | { readonly what: string; readonly error: unknown };
 
@@ -48,87 +41,71 @@ export interface FailedRestore {
   readonly error: unknown;
 }
 
-export interface ManyReport {
-  readonly restored: readonly RestoreReport[];
+export interface ManyReport<T> {
+  readonly done: readonly T[];
   readonly failed: readonly FailedRestore[];
   /** Those that were not tried, because the server gave no answer. */
   readonly untried: readonly string[];
 }
 
-/** Called after each table, with its place among all that were chosen. */
-export type OnResult = (
-  result: RestoreReport | FailedRestore,
-  at: { readonly done: number; readonly of: number },
-) => void;
-
-export interface ManyOptions {
-  readonly onResult: OnResult;
-  /** How one is restored; default by its plan. */
-  readonly restoreOne?: (plan: Plan) => Promise<RestoreReport>;
+export interface ManyOptions<T> {
+  /** `restoreTable`, or what only looks. */
+  readonly restoreOne: (plan: Plan) => Promise<T>;
+  /** Called after each, with its place among all that were chosen. */
+  readonly onResult?: (result: T | FailedRestore, at: { done: number; of: number }) => void;
 }
 
 /** Rejects with UNDROP_NO_SUCH_HELD if the request is for nothing that is held. */
-export async function restoreMany(
+export async function restoreMany<T>(
   pool: ServicePool,
   request: ManyRequest,
-  { onResult, restoreOne = (plan) => restoreTable(pool, plan) }: ManyOptions,
-): Promise<ManyReport> {
+  { restoreOne, onResult = () => undefined }: ManyOptions<T>,
+): Promise<ManyReport<T>> {
   const choices = await choose(pool, request);
-  const restored: RestoreReport[] = [];
+  const done: T[] = [];
   const failed: FailedRestore[] = [];
   for (const [index, choice] of choices.entries()) {
-    const { what } = choice;
     const at = { done: index + 1, of: choices.length };
     try {
       if ('error' in choice) throw choice.error;
       const report = await restoreOne(choice.plan);
-      restored.push(report);
+      done.push(report);
       onResult(report, at);
     } catch (error) {
       if (!isServiceError(error)) throw error;
-      failed.push({ what, error });
-      onResult({ what, error }, at);
+      const failure = { what: choice.what, error };
+      failed.push(failure);
+      onResult(failure, at);
       if (!isFateUnknown(error)) continue;
-      return { restored, failed, untried: choices.slice(index + 1).map((left) => left.what) };
+      return { done, failed, untried: choices.slice(at.done).map(({ what }) => what) };
     }
   }
-  return { restored, failed, untried: [] };
+  return { done, failed, untried: [] };
 }
 
-/** What would be done, in the order in which it would; nothing is changed. */
-export async function previewMany(
+/** In the place of `restoreTable`: the plan, or its refusal, so far as a look can tell. */
+export function previewing(
   pool: ServicePool,
-  request: ManyRequest,
-  { mayBeTaken }: { readonly mayBeTaken: boolean },
-): Promise<readonly Choice[]> {
-  const schemas = new Map<string, boolean>();
+  { swaps }: { readonly swaps: boolean },
+): (plan: Plan) => Promise<Plan> {
   const given = new Set<string>();
-  const looked: Choice[] = [];
-  for (const choice of await choose(pool, request)) {
-    if ('error' in choice || choice.plan.wasBack) {
-      looked.push(choice);
-      continue;
-    }
-    const { what, plan } = choice;
+  return async (plan) => {
+    if (plan.wasBack) return plan;
     const { id } = plan.table;
     const { schema, table } = plan.to;
-    const isThere = schemas.get(schema) ?? (await schemaExists(pool, schema));
-    schemas.set(schema, isThere);
-    const name = JSON.stringify([schema, table]);
-    const refuse = (error: UndropError) => looked.push({ what, error });
-    if (plan.table.unseen) refuse(notSeen(plan.table));
-    else if (!isThere) refuse(new UndropError('UNDROP_SCHEMA_MISSING', { id, schema }));
-    else if (given.has(name) || (!mayBeTaken && (await isTaken(pool, { id, schema, table })))) {
-      refuse(new UndropError('UNDROP_NAME_TAKEN', { id, table: `${schema}.${table}` }));
-    } else looked.push(choice);
+    if (plan.table.unseen) throw notSeen(plan.table);
+    if (!(await schemaExists(pool, schema))) {
+      throw new UndropError('UNDROP_SCHEMA_MISSING', { id, schema });
+    }
+    const isLive = !swaps && (await readTable(pool, { id, schema, table })) !== 'missing';
+    const name = `${schema}.${table}`;
+    if (isLive || given.has(name)) throw new UndropError('UNDROP_NAME_TAKEN', { id, table: name });
     given.add(name);
-  }
-  return looked;
+    return plan;
+  };
 }
 
-async function isTaken(pool: ServicePool, at: Parameters<typeof readTable>[1]): Promise<boolean> {
-  return (await readTable(pool, at)) !== 'missing';
-}
+const IDS_OF_TEXT = 200;
 
 /** Parents first; what can't be restored stands where it was asked for. */
 async function choose(pool: ServicePool, request: ManyRequest): Promise<readonly Choice[]> {
@@ -139,21 +116,17 @@ async function choose(pool: ServicePool, request: ManyRequest): Promise<readonly
       : await chooseByDrop(pool, held, request);
   if (choices.length < 2) return choices;
   const ids = choices.flatMap((choice) => ('plan' in choice ? [choice.plan.table.id] : []));
-  const rows = new Map<string, readonly { parentSchema: string; parentTable: string }[]>();
-  for (const some of inBatches(ids, 200)) {
+  const rows: LedgerRow[] = [];
+  for (const some of inBatches(ids, IDS_OF_TEXT)) {
     const found = findRows(pool, { by: 'ids', ids: some });
-    for (const { id, detached } of await unlessRefused(found, [], ...ABSENT_TABLE)) {
-      rows.set(id, detached.keysOut);
-    }
+    rows.push(...(await unlessRefused(found, [], ...ABSENT_TABLE)));
   }
+  const keysOf = new Map(rows.map(({ id, detached }) => [id, detached.keysOut]));
   const keyed = choices.map((choice) => {
     const table = 'plan' in choice ? choice.plan.table : null;
-    const keys = rows.get(table?.id ?? '') ?? [];
-    const parents = keys.map(({ parentSchema: schema, parentTable }) => {
-      return { schema, table: parentTable };
-    });
-    const name = table?.origin ?? { schema: '', table: `${choice.what} is not restored` };
-    return { choice, name, parents };
+    const keys = keysOf.get(table?.id ?? '') ?? [];
+    const parents = keys.map((key) => ({ schema: key.parentSchema, table: key.parentTable }));
+    return { choice, name: table?.origin ?? null, parents };
   });
   return parentsFirst(keyed).map(({ choice }) => choice);
 }
@@ -219,11 +192,8 @@ function findDrop(tables: readonly DroppedTable[], drop: string, text: string): 
 function groupByName(tables: readonly ListedTable[]): readonly (readonly ListedTable[])[] {
   const groups = new Map<string, ListedTable[]>();
   for (const table of tables) {
-    const { origin, id } = table;
-    const key = origin === null ? id : JSON.stringify([origin.schema, origin.table]);
-    const group = groups.get(key);
-    if (group === undefined) groups.set(key, [table]);
-    else group.push(table);
+    const key = table.origin === null ? table.id : JSON.stringify(table.origin);
+    groups.set(key, [...(groups.get(key) ?? []), table]);
   }
   return [...groups.values()];
 }

@@ -6,16 +6,14 @@
  * race (against the collector, a restore, another change) changes nothing.
  */
 import { UndropError } from '../errors.js';
+import { tolerantly } from '../held/finish-restore.js';
+import { wakeCollectors } from '../ledger/control.js';
+import type { LedgerRow } from '../ledger/entry.js';
 import { findRows } from '../ledger/read.js';
 import { recordOutcome } from '../ledger/write.js';
 import { formatHoldName, isSameName } from '../names/names.js';
 import { findHoldTables } from '../service/hold-tables.js';
-import {
-  isServerError,
-  isServiceError,
-  type ServicePool,
-  unlessRefused,
-} from '../service/pool/pools.js';
+import { isServerError, type ServicePool, unlessRefused } from '../service/pool/pools.js';
 import { isKilled, runWithTimeout } from '../service/pool/statement-timeout.js';
 import { dateOf, ident, note, sql } from '../service/sql.js';
 import { ABSENT_TABLE, ABSENT_TO_RENAME, READ_ONLY_SERVER } from '../wire/server-errors.js';
@@ -74,16 +72,23 @@ export async function changeHold(
     // A KILL that meets the RENAME at its end is answered with 1317, and it is done.
     if (!isKilled(error) || !(await isNamed(pool, changed))) throw explain(table, error);
   }
-  if (row === undefined) return { table: changed, dueBefore, recorded: null };
-  const { relocated, failure } = row;
-  try {
-    const outcome = { id, holdSchema, holdName: newName, relocated, failure };
+  const recorded = row === undefined ? null : await record(pool, row, changed);
+  await tolerantly(async () => [await wakeCollectors(pool)]);
+  return { table: changed, dueBefore, recorded };
+}
+
+/** The table is held until then whatever comes of this. */
+async function record(
+  pool: ServicePool,
+  { id, relocated, failure }: LedgerRow,
+  { holdSchema, holdName }: ListedTable,
+): Promise<boolean> {
+  const outcome = { id, holdSchema, holdName, relocated, failure };
+  const { problem } = await tolerantly(async () => {
     await recordOutcome(pool, { tables: [outcome] });
-    return { table: changed, dueBefore, recorded: true };
-  } catch (error) {
-    if (!isServiceError(error)) throw error;
-    return { table: changed, dueBefore, recorded: false };
-  }
+    return [];
+  });
+  return problem === null;
 }
 
 async function isNamed(pool: ServicePool, table: ListedTable): Promise<boolean> {

@@ -13,7 +13,7 @@ import { ident, note, sql, textOf, textOrNullOf } from '../service/sql.js';
 import { ABSENT_TABLE } from '../wire/server-errors.js';
 import { type DroppedTable, describeRow, type ListedTable, listAll, newestFirst } from './list.js';
 import { ambiguousOf, findTarget, idDigits } from './plan-restore.js';
-import { explainAbsent, findHeldOnce } from './run-restore.js';
+import { findHeldOnce } from './run-restore.js';
 
 export interface ShownTable {
   readonly dropped: DroppedTable;
@@ -60,7 +60,7 @@ async function findEnded(pool: ServicePool, target: string): Promise<string> {
   const found = await unlessRefused(findHeldOnce(pool, target), [], ...ABSENT_TABLE);
   const [last] = found;
   const error = new UndropError('UNDROP_NO_SUCH_HELD', { target, fate: '' });
-  if (last === undefined) throw await explainAbsent(pool, target, error);
+  if (last === undefined) throw error;
   const isById = found.every(({ id }) => id.startsWith(idDigits(target)));
   if (isById && found.length > 1)
     throw ambiguousOf(

@@ -12,17 +12,22 @@ import {
   restoreReportJson,
 } from '../../undo/format.js';
 import {
+  formatFailures,
   formatPreview,
   formatResult,
-  formatSummary,
+  manyJson,
   previewJson,
-  summaryJson,
 } from '../../undo/format-many.js';
 import { formatHeldRows, formatShown, shownJson } from '../../undo/format-show.js';
 import { listAll, listEnded } from '../../undo/list.js';
-import { type ManyRequest, previewMany, restoreMany } from '../../undo/restore-many.js';
+import {
+  type ManyReport,
+  type ManyRequest,
+  previewing,
+  restoreMany,
+} from '../../undo/restore-many.js';
 import { readNow } from '../../undo/run-hold.js';
-import { restore } from '../../undo/run-restore.js';
+import { restore, restoreTable } from '../../undo/run-restore.js';
 import { readHeldRows, showTable } from '../../undo/show.js';
 import type { Flags, Shell } from '../command-line.js';
 import type { AccountSettings } from '../settings.js';
@@ -86,10 +91,11 @@ export function runRestore(
     const request: ManyRequest =
       targets.length > 0 ? { by: 'name', targets, to } : await readSelection(pool, flags);
     if (flags['dry-run'] === true) {
-      const choices = await previewMany(pool, request, { mayBeTaken: false });
-      if (isJson) writeJson(stdout, previewJson(choices));
-      else stdout.write(formatPreview(choices));
-      return choices.some((choice) => 'error' in choice) ? 1 : 0;
+      const restoreOne = previewing(pool, { swaps: false });
+      const preview = await restoreMany(pool, request, { restoreOne });
+      if (isJson) writeJson(stdout, previewJson(preview));
+      else stdout.write(formatPreview(preview));
+      return endOf(preview, { stderr, isDryRun: true });
     }
     const [target] = targets;
     if (target !== undefined && targets.length === 1) {
@@ -98,16 +104,26 @@ export function runRestore(
       else stdout.write(formatRestoreReport(report));
       return 0;
     }
-    const onResult: Parameters<typeof restoreMany>[2]['onResult'] = (result, at) => {
-      if (!isJson) stdout.write(formatResult(result, at));
-    };
-    const report = await restoreMany(pool, request, { onResult });
-    const { out, err } = formatSummary(report);
-    if (isJson) writeJson(stdout, summaryJson(report));
-    else stdout.write(out);
-    stderr.write(err);
-    return err === '' ? 0 : 1;
+    const report = await restoreMany(pool, request, {
+      restoreOne: (plan) => restoreTable(pool, plan),
+      onResult: (result, at) => {
+        if (!isJson) stdout.write(formatResult(result, at));
+      },
+    });
+    if (isJson) writeJson(stdout, manyJson(report));
+    else stdout.write(`Restored: ${report.done.length}.\n`);
+    return endOf(report, { stderr, isDryRun: false });
   });
+}
+
+/** Says what has failed; the exit code. */
+function endOf(
+  report: ManyReport<unknown>,
+  { stderr, isDryRun }: { readonly stderr: Out; readonly isDryRun: boolean },
+): number {
+  const failures = formatFailures(report, { isDryRun });
+  stderr.write(failures);
+  return failures === '' ? 0 : 1;
 }
 
 const SELECTORS = ['drop', 'user', 'since', 'until', 'schema'] as const;
