@@ -4,6 +4,7 @@
  */
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, jest } from '@jest/globals';
 import { runCommandLine, sayWhy } from '../../src/cli/command-line.js';
+import { readHistory } from '../../src/ledger/history.js';
 import { findRows } from '../../src/ledger/read.js';
 import type { ServicePool } from '../../src/service/pool/pools.js';
 import { type Collecting, holdTable, startCollecting } from '../lifecycle/collecting.js';
@@ -322,6 +323,8 @@ describe.each(testServers())('the operator on $name', (server) => {
     }, 'it is removed');
     await collecting.looked();
     expect(await tablesOf()).toEqual(['b', 'c', 'c']);
+    const events = (await readHistory(pool, id)).map(({ event }) => event);
+    expect(events).toEqual(expect.arrayContaining(['held', 'remove-asked', 'removal']));
     const gone = await runUndrop(server, ['remove', id, '--yes']);
     expect([gone.code, gone.stderr]).toEqual([1, expect.stringContaining('removed for good at')]);
   });
@@ -397,5 +400,10 @@ describe.each(testServers())('the operator on $name', (server) => {
     expect(json.rows[0].slice(2)).toEqual(['0x00FF', '1.50', null]);
     await undrop('restore', 'child');
     expect(await undrop('show', id)).toMatch(/state +restored\n/);
+    const events = (await readHistory(pool, id)).filter(({ event }) => event !== 'held');
+    expect(events).toMatchObject([
+      { event: 'restored', details: { dropId: groupId, restoredAs: `${schema.name}.child` } },
+    ]);
+    expect(events[0]?.who).toMatch(/^\S+@\S+ as undrop$/);
   });
 });

@@ -5,6 +5,7 @@
 
 import type { Settings } from '../../config/schema.js';
 import { parseDuration, parseTime } from '../../duration.js';
+import { shownDue } from '../../names/names.js';
 import { formatName } from '../../undo/format.js';
 import { formatHold, holdJson } from '../../undo/format-many.js';
 import { type HoldChange, planHold } from '../../undo/plan-hold.js';
@@ -12,6 +13,7 @@ import { changeHold, findHeld, readNow } from '../../undo/run-hold.js';
 import type { Flags, Shell } from '../command-line.js';
 import { type AccountSettings, type HOLD_KEYS, hintMsMinOf } from '../settings.js';
 import { textOf, wrongFlag, wrongUsage } from '../undo-commands.js';
+import { tellHistory, whatOf } from './tell-history.js';
 import { type Out, withPool } from './with-pool.js';
 
 export function runHold(
@@ -34,6 +36,8 @@ export function runHold(
     const change = readChange(flags, holdMs, await readNow(pool));
     const table = await findHeld(pool, String(flags['target']));
     const report = await changeHold(pool, table, { change, holdMsMin: hintMsMinOf(settings) });
+    const what = { ...whatOf(table), until: shownDue(report.table.holdName) };
+    await tellHistory(pool, settings, { table, event: { event: 'hold-changed', ...what } });
     out.write(flags['json'] === true ? jsonText(holdJson(report)) : formatHold(report));
     return 0;
   });
@@ -73,6 +77,8 @@ export function runRemove(
       }
     }
     const report = await changeHold(pool, table, { change: END, holdMsMin: 0 });
+    const event = { event: 'remove-asked', ...whatOf(table) } as const;
+    await tellHistory(pool, settings, { table, event });
     if (flags['json'] === true) stdout.write(jsonText(holdJson(report)));
     else {
       stdout.write(

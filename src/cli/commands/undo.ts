@@ -27,11 +27,12 @@ import {
   restoreMany,
 } from '../../undo/restore-many.js';
 import { readNow } from '../../undo/run-hold.js';
-import { restore, restoreTable } from '../../undo/run-restore.js';
+import { type Plan, planOrResume, restoreTable } from '../../undo/run-restore.js';
 import { readHeldRows, showTable } from '../../undo/show.js';
 import type { Flags, Shell } from '../command-line.js';
 import type { AccountSettings } from '../settings.js';
 import { TARGETS, textOf, wrongFlag, wrongUsage } from '../undo-commands.js';
+import { tellHistory, whatOf } from './tell-history.js';
 import { type Out, withPool } from './with-pool.js';
 
 export function runList(settings: AccountSettings, flags: Flags, out: Out): Promise<number> {
@@ -91,21 +92,33 @@ export function runRestore(
     const request: ManyRequest =
       targets.length > 0 ? { by: 'name', targets, to } : await readSelection(pool, flags);
     if (flags['dry-run'] === true) {
-      const restoreOne = previewing(pool, { swaps: false });
-      const preview = await restoreMany(pool, request, { restoreOne });
+      const look = previewing(pool, { swaps: false });
+      const preview = await restoreMany(pool, request, { restoreOne: look });
       if (isJson) writeJson(stdout, previewJson(preview));
       else stdout.write(formatPreview(preview));
       return endOf(preview, { stderr, isDryRun: true });
     }
+    const restoreOne = async (plan: Plan) => {
+      const report = await restoreTable(pool, plan);
+      const { schema, table } = report.restoredAs;
+      const what = { ...whatOf(plan.table), restoredAs: `${schema}.${table}` };
+      await tellHistory(pool, settings, {
+        table: plan.table,
+        event: { event: 'restored', ...what },
+      });
+      return report;
+    };
     const [target] = targets;
     if (target !== undefined && targets.length === 1) {
-      const report = await restore(pool, { target, to });
+      const report = await restoreOne(
+        await planOrResume(pool, await listAll(pool), { target, to }),
+      );
       if (isJson) writeJson(stdout, restoreReportJson(report));
       else stdout.write(formatRestoreReport(report));
       return 0;
     }
     const report = await restoreMany(pool, request, {
-      restoreOne: (plan) => restoreTable(pool, plan),
+      restoreOne,
       onResult: (result, at) => {
         if (!isJson) stdout.write(formatResult(result, at));
       },
