@@ -147,16 +147,20 @@ export const CLIENT_ERRORS = {
     text: 'Table {table} is locked by another session, so nothing was changed ({cause}).',
     remedy: 'Try again, or find the session in the processlist.',
   },
+  UNDROP_HOLD_NOT_CHANGED: {
+    text: 'The hold of table {table} ({id}) was not changed: {why}.',
+    remedy: '{instead}',
+  },
   UNDROP_NO_SUCH_HELD: {
     errno: 1146,
-    text: 'No table is held under the name or id "{target}".{fate}',
+    text: 'No table that is held fits "{target}".{fate}',
     remedy:
       'Look at `undrop list` for everything that can be brought back; of an id at least the first ' +
       '4 digits are needed, and a name with a dot in it stands in backticks.',
   },
   UNDROP_AMBIGUOUS: {
-    text: 'Expected one held table for {target}, found {found}.',
-    remedy: 'Name it as schema.table, or by more digits of its id.',
+    text: 'Expected {target} to name one of what was dropped, found {found}.',
+    remedy: 'Name it as schema.table, or by its id, or by more digits of that.',
   },
   UNDROP_NO_ORIGIN: {
     text: 'Held table {id} has no row in the ledger, so its original name is not known.',

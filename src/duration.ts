@@ -1,4 +1,4 @@
-/** Durations as people write them: `500ms`, `20s`, `1h30m`, `7d`. */
+/** Durations and times as people write them: `500ms`, `1h30m`, `7d`; `14:00`, `2026-11-24`. */
 
 const UNIT_MS: Readonly<Record<string, number>> = {
   ms: 1,
@@ -31,3 +31,25 @@ export function parseDuration(text: string): number | null {
   }
   return Math.round(totalMs);
 }
+
+export const TIME_EXPECTED =
+  'a time like 2026-11-24T14:00 or 14:00 (UTC), or a duration like 2h (so long ago)';
+
+/**
+ * ISO 8601 (UTC if it names no zone), `HH:MM` of today in UTC, or a duration, which is so long
+ * before `now`; null if it is none of them.
+ */
+export function parseTime(text: string, now: Date): Date | null {
+  const agoMs = parseDuration(text);
+  if (agoMs !== null) return new Date(now.getTime() - agoMs);
+  const whole = CLOCK.test(text) ? `${now.toISOString().slice(0, 10)}T${text}` : text;
+  const [, day, time = '00:00', zone = 'Z'] = DAY_AND_CLOCK.exec(whole) ?? [];
+  const found = new Date(`${day}T${time}${zone}`);
+  // The 31st of April would be the 1st of May.
+  const isDay = new Date(`${day}T00:00Z`).toJSON()?.slice(0, 10) === day;
+  return isDay && !Number.isNaN(found.getTime()) ? found : null;
+}
+
+const CLOCK = /^\d\d:\d\d(?::\d\d(?:\.\d+)?)?$/;
+const DAY_AND_CLOCK =
+  /^(\d{4}-\d\d-\d\d)(?:[T ](\d\d:\d\d(?::\d\d(?:\.\d+)?)?)(Z|[+-]\d\d:\d\d)?)?$/;

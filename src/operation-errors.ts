@@ -139,8 +139,9 @@ export const OPERATOR_ERRORS = {
   },
   UNDROP_READ_ONLY: {
     errno: 1290,
-    text: 'Held table {id} was not restored: this server is read-only ({cause}).',
-    remedy: 'Restore it on the source of this replica, which follows; or make the server writable.',
+    text: 'Held table {id} was left as it is: this server is read-only ({cause}).',
+    remedy:
+      'Run the command on the source of this replica, which follows; or make the server writable.',
   },
   UNDROP_SERVER_READ_ONLY: {
     errno: 1290,

@@ -11,7 +11,8 @@ import { UndropError } from '../errors.js';
 import { type LeveledLog, type LogSettings, openLog } from '../log.js';
 import type { Out } from './commands/with-pool.js';
 import { operateCommands } from './operate-commands.js';
-import { ACCOUNT_KEYS, DOCTOR_KEYS, INIT_KEYS, PROXY_KEYS } from './settings.js';
+import { DOCTOR_KEYS, INIT_KEYS, PROXY_KEYS } from './settings.js';
+import { TARGETS, undoCommands } from './undo-commands.js';
 
 /** What a command gets from the shell that runs it; tests run commands with one of their own. */
 export interface Shell {
@@ -20,6 +21,8 @@ export interface Shell {
   readonly env: NodeJS.ProcessEnv;
   readonly stdout: Out;
   readonly stderr: Out;
+  /** Resolves to the line that is typed; empty if none is. Missing where there is no terminal. */
+  readonly ask?: (question: string) => Promise<string>;
   /** From now on a signal ends the process. */
   leaveSignals(): void;
 }
@@ -30,14 +33,15 @@ const EXIT_USAGE = 2;
 export type Flags = Readonly<Record<string, unknown>>;
 
 export interface Command {
-  /** Its name, or its names, and what stands after them. */
-  readonly usage: string | readonly string[];
+  /** Its name, and what stands after it. */
+  readonly usage: string;
   readonly describe: string;
-  /** Each is a flag. */
+  /** Each is a flag, but for one whose name is among `options`. */
   readonly keys?: readonly SettingKey[];
   /** Flags that are no settings. */
   readonly options?: Readonly<Record<string, Options>>;
-  readonly target?: PositionalOptions;
+  /** What stands after its name, by the name that `usage` has for it. */
+  readonly positionals?: Readonly<Record<string, PositionalOptions>>;
   /** Commands as they are typed, each with what it is for. */
   readonly examples?: [command: string, what: string][];
   /** It is told of signals; those of any other command end the process. */
@@ -53,8 +57,8 @@ function commandsOf(shell: Shell): readonly Command[] {
   const { env, stdout } = shell;
   return [
     {
-      usage: ['serve', '$0'],
-      describe: 'run the proxy (the default)',
+      usage: 'serve',
+      describe: 'run the proxy',
       keys: PROXY_KEYS,
       examples: [
         [
@@ -65,44 +69,8 @@ function commandsOf(shell: Shell): readonly Command[] {
       takesSignals: true,
       run: (flags) => serveBy(shell, flags),
     },
-    {
-      usage: 'list',
-      describe: 'list the tables that are held',
-      keys: ACCOUNT_KEYS,
-      options: { json: JSON_FLAG },
-      examples: [['$0 list', 'what can be brought back, and until when']],
-      run: async (flags) => {
-        const { runList } = await import('./commands/undo.js');
-        const settings = await accountOf(shell, flags, ACCOUNT_KEYS);
-        return runList(settings, { json: flags['json'] === true }, stdout);
-      },
-    },
-    {
-      usage: 'restore <target>',
-      describe: 'bring a held table back',
-      keys: ACCOUNT_KEYS,
-      target: {
-        type: 'string',
-        demandOption: true,
-        describe: 'a table, schema.table, an id or its beginning; of a table the newest drop',
-      },
-      options: {
-        to: { type: 'string', describe: 'another name, or schema.name, to give it' },
-        json: JSON_FLAG,
-      },
-      examples: [
-        ['$0 restore shop.orders', 'back under its own name'],
-        ['$0 restore 0193a1 --to shop.orders_old', 'by its id, under another name'],
-      ],
-      run: async (flags) => {
-        const { runRestore } = await import('./commands/undo.js');
-        const settings = await accountOf(shell, flags, ACCOUNT_KEYS);
-        const target = String(flags['target']);
-        const to = typeof flags['to'] === 'string' ? flags['to'] : null;
-        return runRestore(settings, { target, to, json: flags['json'] === true }, stdout);
-      },
-    },
     ...operateCommands(shell, (flags, keys) => accountOf(shell, flags, keys)),
+    ...undoCommands(shell, (flags, keys) => accountOf(shell, flags, keys)),
     {
       usage: 'start',
       describe: 'what `npm start` runs: the proxy, on a throwaway server where none is configured',
@@ -237,30 +205,34 @@ export async function runCommandLine(shell: Shell): Promise<number> {
     };
     commandLine.command(command.usage, command.describe, (built) => flagsOf(built, command), run);
   }
-  await commandLine
+  commandLine
+    .completion('completion', 'print what makes bash or zsh complete these commands')
     .strict()
     .version(versionOfPackage())
     .help()
     .wrap(100)
     .fail((message, error) => {
       if (error !== undefined && error !== null) throw error;
-      throw new WrongUsage(rephrase(message));
-    })
-    .parseAsync();
+      throw new WrongUsage(rephrase(message, shell.args));
+    });
+  if (shell.args.length === 0) shell.stdout.write(`${await commandLine.getHelp()}\n`);
+  else await commandLine.parseAsync();
   return exitCode;
 }
 
 /** A flag for each setting takes any text, because config/load.ts checks it. */
-function flagsOf(command: Argv, { keys = [], options = {}, target, examples = [] }: Command): Argv {
+function flagsOf(command: Argv, described: Command): Argv {
+  const { keys = [], options = {}, positionals = {}, examples = [] } = described;
+  command.options(options);
   if (keys.length > 0) command.option('config', { type: 'string', describe: CONFIG });
-  for (const key of keys) {
+  for (const key of keys.filter((one) => !(flagOf(one) in options))) {
     const { meaning, expected, default: fallback } = SETTINGS[key];
     const shown = fallback === null ? 'needed' : fallback === '' ? 'none' : fallback;
     const describe = `${meaning}; ${expected} [${variableOf(key)}, default ${shown}]`;
     command.option(flagOf(key), { type: 'string', describe });
   }
-  if (target !== undefined) command.positional('target', target);
-  return command.options(options).example(examples);
+  for (const [name, how] of Object.entries(positionals)) command.positional(name, how);
+  return command.example(examples);
 }
 
 const CONFIG = 'a JSON file of settings';
@@ -273,22 +245,23 @@ function hideSettings(commandLine: Argv): void {
 /** Yargs makes a list of the values of a flag that is given twice, under both its spellings. */
 function assertOnce(flags: Flags): void {
   const problems = Object.entries(flags).flatMap(([name, value]) => {
-    if (!Array.isArray(value) || !/^[a-z][a-z-]*$/.test(name)) return [];
+    if (!Array.isArray(value) || name === TARGETS || !/^[a-z][a-z-]*$/.test(name)) return [];
     return [`--${name}: expected once, found ${value.length} times.`];
   });
   if (problems.length === 0) return;
   throw new UndropError('UNDROP_CONFIG', { problems: problems.join('\n') });
 }
 
-/** Yargs takes a command that it doesn't know for an argument of the default one. */
-function rephrase(message: string): string {
-  return message
+function rephrase(message: string, [first = '']: readonly string[]): string {
+  const what = message
     .replace(/^Unknown argument/, 'Unknown command or argument')
-    .replace(
-      /^Not enough non-option arguments: got 0,.*$/m,
-      'Expected a table or an id, found none.',
-    );
+    .replace(/^Not enough non-option arguments: got 0,.*$/m, NO_TARGET);
+  return first.startsWith('-')
+    ? `${what}\nExpected a command; \`undrop serve\` runs the proxy.`
+    : what;
 }
+
+const NO_TARGET = 'Expected a table or an id, found none.';
 
 function versionOfPackage(): string {
   const path = new URL('../../../package.json', import.meta.url);

@@ -1,6 +1,8 @@
 #!/usr/bin/env node
 /** The process of a command: its signals, its streams and its exit code. */
 import './signals.js';
+import { once } from 'node:events';
+import { createInterface } from 'node:readline/promises';
 import { hideBin } from 'yargs/helpers';
 import { runCommandLine, sayWhy } from './command-line.js';
 import { leaveSignals } from './signals.js';
@@ -12,7 +14,19 @@ stdout.on('error', (error: NodeJS.ErrnoException) => {
   if (error.code !== 'EPIPE') throw error;
 });
 
-runCommandLine({ args: hideBin(process.argv), env, stdout, stderr, leaveSignals })
+async function ask(question: string): Promise<string> {
+  const lines = createInterface({ input: process.stdin, output: stderr });
+  try {
+    // Ctrl-D closes it without an answer.
+    return await Promise.race([lines.question(question), once(lines, 'close').then(() => '')]);
+  } finally {
+    lines.close();
+  }
+}
+
+const asks = process.stdin.isTTY && stderr.isTTY ? { ask } : {};
+
+runCommandLine({ args: hideBin(process.argv), env, stdout, stderr, leaveSignals, ...asks })
   .then((code) => {
     process.exitCode = code;
   })

@@ -33,8 +33,13 @@ export function holdMsOf({ lifecycle, hold }: Pick<ProxySettings, 'lifecycle' | 
   return lifecycle.includes('hold') ? hold : 0;
 }
 
-/** The shortest hold that whoever drops may hint for, in milliseconds. */
-export function hintMsMinOf(settings: ProxySettings): number {
+type HoldSettings = Pick<ProxySettings, 'lifecycle' | 'hold' | 'minHold' | 'allowDestroy'>;
+
+/**
+ * The shortest hold, in milliseconds, that whoever drops may hint for, and to which an operator may
+ * shorten one.
+ */
+export function hintMsMinOf(settings: HoldSettings): number {
   return settings.allowDestroy === 'users' ? 0 : Math.min(settings.minHold, holdMsOf(settings));
 }
 
@@ -122,6 +127,9 @@ export const ACCOUNT_KEYS = [
   'upstreamKey',
   'upstreamPublicKey',
 ] as const;
+
+/** Settings of `hold`, which keeps the shortest hold. */
+export const HOLD_KEYS = [...ACCOUNT_KEYS, 'hold', 'minHold', 'lifecycle', 'allowDestroy'] as const;
 
 /** Settings of `doctor`, which checks whether given schemas are held, and by which settings. */
 export const DOCTOR_KEYS = [

@@ -244,7 +244,7 @@ export const SETTINGS = {
   minHold: duration({
     default: '1h',
     meaning:
-      'the shortest hold that a hint may ask for; a shorter UNDROP_HOLD is its own minimum, and UNDROP_ALLOW_DESTROY=users lifts it',
+      'the shortest hold that a hint may ask for, or `undrop hold`, from the drop on; a shorter UNDROP_HOLD is its own minimum, and UNDROP_ALLOW_DESTROY=users lifts it',
   }),
   evac: duration({
     default: '72h',

@@ -14,7 +14,14 @@ import {
   valueList,
 } from '../service/sql.js';
 import { parseDetached } from './detached/detached.js';
-import type { Failure, LedgerRow, LedgerState, Todo } from './entry.js';
+import {
+  type Failure,
+  type LedgerRow,
+  type LedgerState,
+  STATEMENT_CHARACTERS_MAX,
+  STATEMENT_HEAD_CHARACTERS,
+  type Todo,
+} from './entry.js';
 import { LEDGER } from './tables.js';
 
 type RowFilter =
@@ -22,10 +29,18 @@ type RowFilter =
   | { readonly by: 'live' }
   /** Those of that id, or whose id begins so (hex digits); also ended ones. */
   | { readonly by: 'id'; readonly prefix: string }
+  /** Those of these ids; also ended ones. */
+  | { readonly by: 'ids'; readonly ids: readonly string[] }
+  /** Restored, removed, or gone. */
+  | { readonly by: 'ended' }
+  /** Its restore has begun, and may have broken off. */
+  | { readonly by: 'restoring' }
   /** Those that were dropped under that name, in any schema if it is null; also ended ones. */
   | { readonly by: 'name'; readonly schema: string | null; readonly table: string }
   /** `only`: none but those of these ids. */
   | { readonly by: 'intent'; readonly only?: readonly string[] }
+  /** All of one statement; also ended ones. */
+  | { readonly by: 'drop'; readonly groupId: string }
   /** Live ones of one statement. */
   | { readonly by: 'group'; readonly groupId: string }
   /** Held in its own schema: its relocation is still to be done. */
@@ -38,7 +53,8 @@ const READ_DEADLINE_MS = 60_000;
 
 /**
  * Newest first; at most `rowsMax` (default 100,000), and only those after `after`. Without
- * `texts` the long columns (definition, what was taken off) are left empty; default with them.
+ * `texts` the long columns (definition, what was taken off) are left empty, and the statement is
+ * cut; default with them.
  */
 export async function findRows(
   connection: ServiceConnection,
@@ -52,11 +68,13 @@ export async function findRows(
   const { rowsMax = ROWS_MAX, after = null, texts = true } = options;
   const isAfter = after === null ? sql`` : sql` AND id < ${after}`;
   const long = texts ? sql`definition, detached` : sql`NULL AS definition, NULL AS detached`;
+  const statement = texts ? STATEMENT_CHARACTERS_MAX : STATEMENT_HEAD_CHARACTERS;
   const [rows = []] = await connection.run(
     sql`SELECT ${note('read')} id, group_id, proxy_id, thread_id, upstream_port, schema_name,
           table_name, kind, engine, dropped_at, user_name, client_address, row_estimate,
           byte_estimate, hold_until, state, hold_schema, hold_name, relocated,
-          todo, failure, sql_log_bin, row_logged, ended_at, restored_as, ${long}
+          todo, failure, sql_log_bin, row_logged, ended_at, restored_as,
+          LEFT(statement_text, ${statement}) AS statement_text, ${long}
         FROM ${LEDGER} WHERE ${condition(filter)}${isAfter} ORDER BY id DESC LIMIT ${rowsMax}`,
     { deadlineMs: READ_DEADLINE_MS },
   );
@@ -75,6 +93,14 @@ function condition(filter: RowFilter): SQLQuery {
       return sql`state = 'HOLD' AND relocated = 0${among(filter)}`;
     case 'elsewhere':
       return sql`state IN ('HOLD', 'PURGE', 'EVAC', 'DROP') AND relocated = 0`;
+    case 'ids':
+      return sql`id IN (${valueList(filter.ids)}) AND ${OF_TABLE}`;
+    case 'drop':
+      return sql`group_id = ${filter.groupId} AND ${OF_TABLE}`;
+    case 'ended':
+      return sql`state IN ('restored', 'removed', 'gone') AND ${OF_TABLE}`;
+    case 'restoring':
+      return sql`todo = 'restoring' AND ${OF_TABLE}`;
     case 'name':
       return sql`${OF_TABLE} AND ${hasName(filter)}`;
     case 'id':
@@ -121,6 +147,7 @@ function asLedgerRow(row: Row): LedgerRow {
     droppedAt: dateOf(row, 'dropped_at'),
     user: textOf(row, 'user_name'),
     clientAddress: textOf(row, 'client_address'),
+    statementText: textOf(row, 'statement_text'),
     rowEstimate: numberOrNullOf(row, 'row_estimate'),
     byteEstimate: numberOrNullOf(row, 'byte_estimate'),
     holdUntil: dateOf(row, 'hold_until'),
@@ -136,6 +163,17 @@ function asLedgerRow(row: Row): LedgerRow {
     endedAt: dateOrNullOf(row, 'ended_at'),
     restoredAs: textOrNullOf(row, 'restored_as'),
   };
+}
+
+/** What brings the table back by hand; null if the ledger has no script of it yet. */
+export async function readRestoreScript(
+  connection: ServiceConnection,
+  id: string,
+): Promise<string | null> {
+  const [[row] = []] = await connection.run(
+    sql`SELECT ${note('read', id)} restore_script AS script FROM ${LEDGER} WHERE id = ${id}`,
+  );
+  return row === undefined ? null : textOrNullOf(row, 'script');
 }
 
 export interface LedgerCursor {

@@ -6,7 +6,7 @@
  * Invariant: a row is in the binary log with all its changes, or with none (`rowLogged`).
  */
 import { assert } from '../assert.js';
-import { inBatches, isRecycleSchema, parseHoldName } from '../names/names.js';
+import { inBatches, isPinned, isRecycleSchema, parseHoldName } from '../names/names.js';
 import type { HoldTime } from '../policy/decide.js';
 import { type Rows, type ServicePool, unlessRefused } from '../service/pool/pools.js';
 import { readServerFacts, type ServerFacts } from '../service/server-facts.js';
@@ -194,7 +194,7 @@ function outcomeUpdate(
   // with the table.
   const isBound = isRecycleSchema(holdSchema) && FOREIGN_KEY_LINE.test(definition ?? '');
   const failure = isBound ? BOUND : (table.failure ?? null);
-  const due = parseHoldName(holdName)?.due.toISOString().slice(0, 19).replace('T', ' ') ?? null;
+  const due = parseHoldName(holdName)?.due ?? null;
   const detached = textOrNullOf(row, 'detached');
   const script = restoreScript({
     id,
@@ -210,7 +210,7 @@ function outcomeUpdate(
     SET state_since = IF(state = 'intent', UTC_TIMESTAMP(), state_since), state = 'HOLD',
       hold_schema = ${holdSchema}, hold_name = ${holdName},
       relocated = ${table.relocated && !isBound},
-      hold_until = COALESCE(${due}, hold_until),
+      hold_until = COALESCE(${due}, hold_until), pinned = ${due !== null && isPinned(due)},
       ${assignFailure(failure)},
       definition = IF(detached IS NULL, COALESCE(${definition}, definition),
         COALESCE(definition, ${definition})),

@@ -1,37 +1,56 @@
 /**
- * Texts and JSON of held tables and of restores, as `undrop list` and `undrop restore` print them.
- * Pure. A text has no control characters: a name is whatever a user made of it.
+ * Texts and JSON of dropped tables and of restores, as `undrop list` and `undrop restore` print
+ * them. Pure. A text has no control characters: a name is whatever a user made of it.
+ *
+ * Invariant: what isn't known is said so, in words; it has the sign of nothing else.
  */
 import { isPinned } from '../names/names.js';
-import type { ListedTable, QualifiedTable } from './list.js';
+import type { DroppedTable, EndedTable, ListedTable, QualifiedTable } from './list.js';
 import type { RestoreReport } from './run-restore.js';
 
 const ID_DIGITS_MIN = 13;
-const TITLES = ['ID', 'TABLE', 'DROPPED (UTC)', 'BY', 'STATE', 'UNTIL (UTC)', 'ROWS', 'SIZE'];
-/** The last columns have numbers, which end at the right. */
-const FIRST_NUMBER = TITLES.indexOf('ROWS');
+const LIST_TITLES = [
+  ...['ID', 'TABLE', 'HOW', 'DROPPED (UTC)', 'BY', 'STATE', 'UNTIL (UTC)'],
+  ...['ROWS', 'SIZE'],
+];
+export const NOT_KNOWN = 'not known';
 
-/** An aligned table, and what is to be said of single ones. */
-export function formatHeldList(rows: readonly ListedTable[]): string {
+/** An aligned table, the totals, and what is to be said of single ones. */
+export function formatHeldList(rows: readonly (ListedTable | EndedTable)[]): string {
   if (rows.length === 0) return 'No table is held.\n';
   const digits = uniqueDigits(rows.map(({ id }) => id));
-  const lines = [TITLES, ...rows.map((row) => formatCells(row, digits))];
-  const widths = TITLES.map((_, at) => Math.max(...lines.map((cells) => cells[at]?.length ?? 0)));
+  const cells = rows.map((row) => formatCells(row, digits));
+  const numbers = { from: LIST_TITLES.indexOf('ROWS') };
+  const notes = rows.map((row) => ('endedAt' in row ? '' : formatNote(row)));
+  return [formatTable([LIST_TITLES, ...cells], numbers), formatTotals(rows), ...notes].join('');
+}
+
+/** Lines of cells, in columns. Those from `from` on have numbers, which end at the right. */
+export function formatTable(
+  lines: readonly (readonly string[])[],
+  { from }: { readonly from: number },
+): string {
+  const [first = []] = lines;
+  const widths = first.map((_cell, at) => Math.max(...lines.map((cells) => widthOf(cells[at]))));
   const align = (cell: string, at: number) => {
     const width = widths[at] ?? 0;
-    return at < FIRST_NUMBER ? cell.padEnd(width) : cell.padStart(width);
+    return at < from ? cell.padEnd(width) : cell.padStart(width);
   };
-  const aligned = lines.map((cells) => `${cells.map(align).join('  ').trimEnd()}\n`);
-  return [...aligned, ...rows.map(formatNote)].join('');
+  return lines.map((cells) => `${cells.map(align).join('  ').trimEnd()}\n`).join('');
+}
+
+function widthOf(cell: string | undefined): number {
+  return cell?.length ?? 0;
 }
 
 /** One for each title. */
-function formatCells(row: ListedTable, digits: number): readonly string[] {
+function formatCells(row: ListedTable | EndedTable, digits: number): readonly string[] {
   return [
     row.id.slice(0, digits),
     formatName(row.origin),
+    row.how ?? NOT_KNOWN,
     formatTime(row.droppedAt),
-    printable(row.user ?? '-'),
+    printable(row.user ?? NOT_KNOWN),
     formatState(row),
     formatUntil(row),
     formatCount(row.rowEstimate),
@@ -39,8 +58,30 @@ function formatCells(row: ListedTable, digits: number): readonly string[] {
   ];
 }
 
-function formatState(row: ListedTable): string {
-  return row.torn ? 'TORN' : row.state;
+/** How many there are and how big, in all and by state. */
+function formatTotals(rows: readonly (ListedTable | EndedTable)[]): string {
+  const states = [...new Set(rows.map(formatState))];
+  const parts = states.map((state) => {
+    const size = formatSize(rows.filter((row) => formatState(row) === state));
+    return `  ${state}: ${size}\n`;
+  });
+  if (parts.length === 1) return `Total: ${formatSize(rows)}, in state ${states[0]}.\n`;
+  return `Total: ${formatSize(rows)}.\n${parts.join('')}`;
+}
+
+function formatSize(rows: readonly DroppedTable[]): string {
+  const known = rows.flatMap(({ byteEstimate }) => byteEstimate ?? []);
+  const tables = rows.length === 1 ? '1 table' : `${formatCount(rows.length)} tables`;
+  const unknown = rows.length - known.length;
+  if (known.length === 0) return `${tables} of a size that is not known`;
+  const bytes = formatBytes(known.reduce((sum, one) => sum + one, 0));
+  return unknown === 0
+    ? `${tables}, ${bytes}`
+    : `${tables}, ${bytes} without ${formatCount(unknown)} of a size that is not known`;
+}
+
+export function formatState(row: ListedTable | EndedTable): string {
+  return 'torn' in row ? 'TORN' : row.state;
 }
 
 /** What a line of the list can't say; empty for nearly all tables. */
@@ -115,23 +156,35 @@ function formatPart(
 }
 
 /** The list for `--json`; times are in ISO 8601, UTC. */
-export function heldListJson(rows: readonly ListedTable[]): readonly object[] {
+export function heldListJson(rows: readonly (ListedTable | EndedTable)[]): readonly object[] {
   return rows.map((row) => ({
-    id: row.id,
+    ...droppedJson(row),
     state: formatState(row),
-    schema: row.origin?.schema ?? null,
-    table: row.origin?.table ?? null,
-    droppedAt: row.droppedAt?.toISOString() ?? null,
+    ...('endedAt' in row ? endedJson(row) : heldJson(row)),
+  }));
+}
+
+export function droppedJson({ origin, droppedAt, ...row }: DroppedTable): object {
+  return {
+    id: row.id,
+    schema: origin?.schema ?? null,
+    table: origin?.table ?? null,
+    how: row.how,
+    droppedAt: droppedAt?.toISOString() ?? null,
     user: row.user,
     clientAddress: row.clientAddress,
     groupId: row.groupId,
-    until: row.due.toISOString(),
     rowEstimate: row.rowEstimate,
     byteEstimate: row.byteEstimate,
-    holdSchema: row.holdSchema,
-    holdName: row.holdName,
-    seen: row.unseen !== true,
-  }));
+  };
+}
+
+export function heldJson({ due, holdSchema, holdName, unseen }: ListedTable): object {
+  return { until: due.toISOString(), holdSchema, holdName, seen: unseen !== true };
+}
+
+function endedJson({ endedAt, restoredAs }: EndedTable): object {
+  return { endedAt: endedAt?.toISOString() ?? null, restoredAs };
 }
 
 /** The report for `--json`. */
@@ -157,29 +210,30 @@ function uniqueDigits(ids: readonly string[]): number {
   return 32;
 }
 
-function formatName(name: QualifiedTable | null): string {
+export function formatName(name: QualifiedTable | null): string {
   return name === null ? '(not in the ledger)' : printable(`${name.schema}.${name.table}`);
 }
 
 /** The time to the second. */
-function formatTime(time: Date | null): string {
-  return time === null ? '-' : time.toISOString().slice(0, 19).replace('T', ' ');
+export function formatTime(time: Date | null): string {
+  return time === null ? NOT_KNOWN : time.toISOString().slice(0, 19).replace('T', ' ');
 }
 
 /** PURGE and DROP wait for nothing. */
-function formatUntil(row: ListedTable): string {
+export function formatUntil(row: ListedTable | EndedTable): string {
+  if ('endedAt' in row) return formatTime(row.endedAt);
   const { state, due } = row;
   if (row.torn) return '-';
   if (state === 'HOLD' && isPinned(due)) return 'pinned';
   return state === 'HOLD' || state === 'EVAC' ? formatTime(due) : '-';
 }
 
-function formatCount(count: number | null): string {
-  return count === null ? '-' : count.toLocaleString('en-US');
+export function formatCount(count: number | null): string {
+  return count === null ? NOT_KNOWN : count.toLocaleString('en-US');
 }
 
-function formatBytes(bytes: number | null): string {
-  if (bytes === null) return '-';
+export function formatBytes(bytes: number | null): string {
+  if (bytes === null) return NOT_KNOWN;
   const units = ['B', 'kB', 'MB', 'GB', 'TB'];
   let value = bytes;
   let unit = 0;
@@ -191,6 +245,6 @@ function formatBytes(bytes: number | null): string {
 }
 
 /** Removes what a terminal would take as a command, because a name may contain anything. */
-function printable(text: string): string {
+export function printable(text: string): string {
   return text.replaceAll(/\p{C}/gu, '?');
 }

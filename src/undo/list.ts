@@ -8,6 +8,7 @@
  */
 import { isCertainlyAbsent } from '../held/locate.js';
 import type { LedgerRow } from '../ledger/entry.js';
+import { type HowDropped, howDropped } from '../ledger/how-dropped.js';
 import { findRows } from '../ledger/read.js';
 import {
   formatHoldName,
@@ -28,7 +29,34 @@ export interface QualifiedTable {
   readonly table: string;
 }
 
-export interface ListedTable {
+/** What is known of a table that was dropped, whatever has become of it. */
+export interface DroppedTable {
+  /** 32 hex digits. */
+  readonly id: string;
+  /** Where it came from; null if the ledger has no row of it. */
+  readonly origin: QualifiedTable | null;
+  /** The time from the ledger, else from the id; null if neither tells. */
+  readonly droppedAt: Date | null;
+  /** Null: not known. */
+  readonly how: HowDropped | null;
+  readonly user: string | null;
+  readonly clientAddress: string | null;
+  /** The statement it was part of. */
+  readonly groupId: string | null;
+  /** 1 or more, by the server's statistics; null: not known. */
+  readonly rowEstimate: number | null;
+  readonly byteEstimate: number | null;
+}
+
+/** One that is held no more. */
+export interface EndedTable extends DroppedTable {
+  readonly state: 'restored' | 'removed' | 'gone';
+  readonly endedAt: Date | null;
+  /** `schema.table`, if it was restored. */
+  readonly restoredAs: string | null;
+}
+
+export interface ListedTable extends DroppedTable {
   readonly holdSchema: string;
   readonly holdName: string;
   /** Only the ledger knows it: the server lets this account see no table there. */
@@ -38,22 +66,9 @@ export interface ListedTable {
    * together.
    */
   readonly torn?: true;
-  /** 32 hex digits. */
-  readonly id: string;
   readonly state: TableState;
   /** UTC, by the server's clock: the state does not end before. */
   readonly due: Date;
-  /** Where it came from; null if the ledger has no row of it. */
-  readonly origin: QualifiedTable | null;
-  /** The time from the ledger, else from the id; null if neither tells. */
-  readonly droppedAt: Date | null;
-  readonly user: string | null;
-  readonly clientAddress: string | null;
-  /** The statement it was part of. */
-  readonly groupId: string | null;
-  /** 1 or more, by the server's statistics; null: not known. */
-  readonly rowEstimate: number | null;
-  readonly byteEstimate: number | null;
   /** Whether steps on it are written to the binary log. */
   readonly logged: boolean;
   /** Whether its ledger row is in the binary log; null: no row. */
@@ -76,6 +91,17 @@ export async function listAll(connection: ServiceConnection): Promise<readonly L
   const others = live.filter(({ id }) => !seen.has(id));
   const unseen = await findUnseen(connection, others);
   return [...tables, ...unseen, ...findTorn(others)].sort(newestFirst);
+}
+
+/** Those that the ledger still knows, and that are held no more; newest first. */
+export async function listEnded(connection: ServiceConnection): Promise<readonly EndedTable[]> {
+  const ledger = findRows(connection, { by: 'ended' }, { texts: false });
+  const rows = await unlessRefused(ledger, [], ...ABSENT_TABLE);
+  return rows.flatMap((row) => {
+    const { id, state, endedAt, restoredAs } = row;
+    const isEnded = state === 'restored' || state === 'removed' || state === 'gone';
+    return isEnded ? [{ ...describeRow(id, row), state, endedAt, restoredAs }] : [];
+  });
 }
 
 /** Tables held in their own schema, on which this account has no right. */
@@ -116,26 +142,33 @@ function isElsewhere(schema: string | null): schema is string {
 
 function describe(table: HoldTable, row: LedgerRow | undefined): ListedTable {
   return {
-    id: table.id,
+    ...describeRow(table.id, row),
     state: table.state,
     due: table.due,
     holdSchema: table.schema,
     holdName: table.name,
+    logged: row?.sqlLogBin ?? !isLocalSchema(table.schema),
+    rowLogged: row?.rowLogged ?? null,
+  };
+}
+
+export function describeRow(id: string, row: LedgerRow | undefined): DroppedTable {
+  return {
+    id,
     origin: row === undefined ? null : { schema: row.schema, table: row.table },
     // Only a UUIDv7 has a time in it.
-    droppedAt: row?.droppedAt ?? (table.id[12] === '7' ? new Date(idTimeMs(table.id)) : null),
+    droppedAt: row?.droppedAt ?? (id[12] === '7' ? new Date(idTimeMs(id)) : null),
+    how: row === undefined ? null : howDropped(row),
     user: row?.user ?? null,
     clientAddress: row?.clientAddress ?? null,
     groupId: row?.groupId ?? null,
     // The server also says 0 of a table that was filled a moment ago.
     rowEstimate: row?.rowEstimate || null,
     byteEstimate: row?.byteEstimate ?? null,
-    logged: row?.sqlLogBin ?? !isLocalSchema(table.schema),
-    rowLogged: row?.rowLogged ?? null,
   };
 }
 
-function newestFirst(one: ListedTable, other: ListedTable): number {
-  const sinceMs = (table: ListedTable) => table.droppedAt?.getTime() ?? 0;
+export function newestFirst(one: DroppedTable, other: DroppedTable): number {
+  const sinceMs = (table: DroppedTable) => table.droppedAt?.getTime() ?? 0;
   return sinceMs(other) - sinceMs(one) || (one.id < other.id ? 1 : -1);
 }

@@ -43,8 +43,8 @@ export function planRestore(held: readonly ListedTable[], request: RestoreReques
 /**
  * All that are meant; of one name only. A whole id wins, then a name, then the beginning of an id.
  */
-function findTarget(held: readonly ListedTable[], target: string): readonly ListedTable[] {
-  const digits = target.replaceAll('-', '').toLowerCase();
+export function findTarget(held: readonly ListedTable[], target: string): readonly ListedTable[] {
+  const digits = idDigits(target);
   const whole = held.filter(({ id }) => id === digits);
   if (whole.length > 0) return whole;
   const named = findByName(held, target);
@@ -53,6 +53,11 @@ function findTarget(held: readonly ListedTable[], target: string): readonly List
   const begun = held.filter(({ id }) => id.startsWith(digits));
   if (begun.length > 1) throw ambiguous(target, begun);
   return begun;
+}
+
+/** As it may be the beginning of an id: people copy those of a UUID with its dashes. */
+export function idDigits(text: string): string {
+  return text.replaceAll('-', '').toLowerCase();
 }
 
 /** Whether that may be the beginning of an id; also a whole one. */
@@ -93,10 +98,13 @@ function chooseName(table: ListedTable, to: string | undefined): QualifiedTable 
   return { schema, table: parsed.table };
 }
 
-function ambiguous(target: string, found: readonly ListedTable[]): UndropError {
-  const shown = found
-    .slice(0, SHOWN_MAX)
-    .map((table) => `${table.id} (${qualified(table) ?? 'origin not known'})`);
+export function ambiguous(target: string, tables: readonly ListedTable[]): UndropError {
+  const found = tables.map((table) => `${table.id} (${qualified(table) ?? 'origin not known'})`);
+  return ambiguousOf(target, found);
+}
+
+export function ambiguousOf(target: string, found: readonly string[]): UndropError {
+  const shown = found.slice(0, SHOWN_MAX);
   const more = found.length > SHOWN_MAX ? ` and ${found.length - SHOWN_MAX} more` : '';
   return new UndropError('UNDROP_AMBIGUOUS', { target, found: shown.join(', ') + more });
 }

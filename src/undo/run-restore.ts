@@ -28,8 +28,9 @@ import {
   ER_PROCACCESS_DENIED_ERROR,
   READ_ONLY_SERVER,
 } from '../wire/server-errors.js';
-import { type ListedTable, listAll, type QualifiedTable } from './list.js';
+import { describeRow, type ListedTable, listAll, type QualifiedTable } from './list.js';
 import {
+  idDigits,
   isIdPrefix,
   parseTableName,
   planRestore,
@@ -60,11 +61,15 @@ export interface RestoreReport extends ReattachReport {
  * changed. If the connection breaks, the same request goes on from where it was.
  */
 export async function restore(pool: ServicePool, request: RestoreRequest): Promise<RestoreReport> {
-  const plan = await planOrResume(pool, request);
+  return restoreTable(pool, await planOrResume(pool, await listAll(pool), request));
+}
+
+/** The same for a table that was found already, by a list that may be some seconds old. */
+export async function restoreTable(pool: ServicePool, plan: Plan): Promise<RestoreReport> {
   const { table, to, others, wasBack } = plan;
   const recorded = plan.wasBack
     ? await record(pool, table, to)
-    : await restoreTable(pool, plan).catch((error: unknown) => {
+    : await renameAndRecord(pool, plan).catch((error: unknown) => {
         throw explainRefusal(error, plan);
       });
   const cameBack = await reattachAll(pool, table, to);
@@ -73,7 +78,7 @@ export async function restore(pool: ServicePool, request: RestoreRequest): Promi
   return { ...cameBack, ...what, others, recorded, wasBack };
 }
 
-type Plan =
+export type Plan =
   | (RestorePlan & { readonly wasBack: false })
   /** The table is back, but not yet with its keys and triggers. */
   | {
@@ -83,7 +88,7 @@ type Plan =
       readonly others: readonly [];
     };
 
-async function restoreTable(
+async function renameAndRecord(
   pool: ServicePool,
   { table, to }: RestorePlan,
 ): Promise<boolean | null> {
@@ -116,25 +121,50 @@ export function isFateUnknown(error: unknown): boolean {
   return error instanceof UndropError && isUnanswered(error) && !isServerError(error.cause);
 }
 
-/** Who asks for what is back already, or removed for good, is told so. */
-async function planOrResume(pool: ServicePool, request: RestoreRequest): Promise<Plan> {
-  const held = await listAll(pool);
+/** Who asks for what is back already, or removed for good, is told so. `held`: by `listAll`. */
+export async function planOrResume(
+  pool: ServicePool,
+  held: readonly ListedTable[],
+  request: RestoreRequest,
+): Promise<Plan> {
   try {
     return { ...planRestore(held, request), wasBack: false };
   } catch (error) {
-    if (!(error instanceof UndropError) || error.code !== 'UNDROP_NO_SUCH_HELD') throw error;
-    const { target } = request;
-    const { value: found } = await tolerantly(() => findHeldOnce(pool, target));
+    if (!isAbsent(error)) throw error;
+    const { value: found } = await tolerantly(() => findHeldOnce(pool, request.target));
     const [newest] = found;
-    const to = newest === undefined ? null : await findUnfinished(pool, newest);
-    if (newest !== undefined && to !== null && isMeant(request, newest, to)) {
-      const origin = { schema: newest.schema, table: newest.table };
-      const table = { ...newest, origin, logged: newest.sqlLogBin };
-      return { wasBack: true, table, to, others: [] };
-    }
-    const last = found.find(({ endedAt }) => endedAt !== null);
-    throw last === undefined ? error : ended(target, last, error);
+    const plan = newest === undefined ? null : await resume(pool, newest);
+    if (newest !== undefined && plan !== null && isMeant(request, newest, plan.to)) return plan;
+    throw withFate(request.target, found, error);
   }
+}
+
+/** The error, with what has become of the table if nothing of that name or id is held. */
+export async function explainAbsent(
+  pool: ServicePool,
+  target: string,
+  error: unknown,
+): Promise<unknown> {
+  if (!isAbsent(error)) return error;
+  const { value: found } = await tolerantly(() => findHeldOnce(pool, target));
+  return withFate(target, found, error);
+}
+
+function isAbsent(error: unknown): error is UndropError {
+  return error instanceof UndropError && error.code === 'UNDROP_NO_SUCH_HELD';
+}
+
+/** For a table that is held no more: the rest of a restore that broke off; null if none did. */
+export async function resume(pool: ServicePool, row: LedgerRow): Promise<Plan | null> {
+  const to = await findUnfinished(pool, row);
+  const table = { ...describeRow(row.id, row), logged: row.sqlLogBin, rowLogged: row.rowLogged };
+  return to === null ? null : { wasBack: true, table, to, others: [] };
+}
+
+/** The refusal, with what has become of the last that is held no more. `found`: newest first. */
+function withFate(target: string, found: readonly LedgerRow[], error: UndropError): UndropError {
+  const last = found.find(({ endedAt }) => endedAt !== null);
+  return last === undefined ? error : ended(target, last, error);
 }
 
 /** Whether the request has no new name, or the name that the table has by now. */
@@ -152,12 +182,15 @@ function isMeant(
  * Ledger rows of tables that are not held any more, by the name that they were dropped under, else
  * by their id or the beginning of it; newest first.
  */
-async function findHeldOnce(pool: ServicePool, target: string): Promise<readonly LedgerRow[]> {
+export async function findHeldOnce(
+  pool: ServicePool,
+  target: string,
+): Promise<readonly LedgerRow[]> {
   const options = { texts: false };
   const name = parseTableName(target);
   const named = name === null ? [] : await findRows(pool, { by: 'name', ...name }, options);
   if (named.length > 0) return named;
-  const prefix = target.replaceAll('-', '').toLowerCase();
+  const prefix = idDigits(target);
   return isIdPrefix(prefix) ? findRows(pool, { by: 'id', prefix }, options) : [];
 }
 
@@ -204,7 +237,7 @@ const SEE_DOCTOR =
   'another account (UNDROP_USER).';
 
 /** The refusal for a table that only the ledger knows to be there. */
-function notSeen({ origin, id, holdSchema, holdName }: ListedTable): UndropError {
+export function notSeen({ origin, id, holdSchema, holdName }: ListedTable): UndropError {
   const what = origin === null ? id : `${origin.schema}.${origin.table}`;
   const cause = `it does not see ${holdSchema}.${holdName}, as which ${what} is held`;
   return missingRight(cause);

@@ -10,20 +10,25 @@ import {
 import type { RestoreReport } from '../../src/undo/run-restore.js';
 import { held } from './held.js';
 
+const NOT_KNOWN = { rowEstimate: null, byteEstimate: null };
+
 describe('the list of held tables', () => {
   const rows = [
     held(2, 'shop.表', { rowEstimate: 100_000, byteEstimate: 999_999_999, user: 'deploy' }),
     held(1, 'shop.orders', { state: 'PURGE', byteEstimate: 16_384 }),
-    held(3, null, { user: null, rowEstimate: null, byteEstimate: null, droppedAt: null }),
+    held(3, null, { ...NOT_KNOWN, user: null, how: null, droppedAt: null }),
   ];
 
   test('is aligned, and its ids can be typed', () => {
     expect(formatHeldList(rows)).toBe(
       [
-        'ID             TABLE                DROPPED (UTC)        BY      STATE  UNTIL (UTC)             ROWS    SIZE',
-        '0195a1b2c3d27  shop.表               2026-03-01 12:00:02  deploy  HOLD   2026-03-08 12:00:00  100,000  1.0 GB',
-        '0195a1b2c3d17  shop.orders          2026-03-01 12:00:01  app     PURGE  -                      1,000   16 kB',
-        '0195a1b2c3d37  (not in the ledger)  -                    -       HOLD   2026-03-08 12:00:00        -       -',
+        'ID             TABLE                HOW         DROPPED (UTC)        BY         STATE  UNTIL (UTC)               ROWS       SIZE',
+        '0195a1b2c3d27  shop.表               DROP TABLE  2026-03-01 12:00:02  deploy     HOLD   2026-03-08 12:00:00    100,000     1.0 GB',
+        '0195a1b2c3d17  shop.orders          DROP TABLE  2026-03-01 12:00:01  app        PURGE  -                        1,000      16 kB',
+        '0195a1b2c3d37  (not in the ledger)  not known   not known            not known  HOLD   2026-03-08 12:00:00  not known  not known',
+        'Total: 3 tables, 1.0 GB without 1 of a size that is not known.',
+        '  HOLD: 2 tables, 1.0 GB without 1 of a size that is not known',
+        '  PURGE: 1 table, 16 kB',
         '',
       ].join('\n'),
     );
@@ -46,12 +51,22 @@ describe('the list of held tables', () => {
 
   test('says of what the account can’t see where it is', () => {
     const unseen = held(1, 'shop.orders', { holdSchema: 'shop', unseen: true });
-    const [, line, said] = formatHeldList([unseen]).split('\n');
+    const [, line, , said] = formatHeldList([unseen]).split('\n');
     expect(line).toContain('shop.orders');
     expect(said).toBe(
       `shop.orders is held as shop.${unseen.holdName}, which this account can't see.`,
     );
     expect(heldListJson([unseen])[0]).toMatchObject({ seen: false });
+  });
+
+  test('says of what is held no more what has become of it, and when', () => {
+    const { state: _state, due: _due, ...known } = held(1, 'shop.a', NOT_KNOWN);
+    const endedAt = new Date('2026-03-02T12:00:00Z');
+    const ended = { ...known, state: 'restored', endedAt, restoredAs: 'shop.b' } as const;
+    const [, line, total] = formatHeldList([ended]).split('\n');
+    expect(line).toMatch(/ restored +2026-03-02 12:00:00 +not known +not known$/);
+    expect(total).toBe('Total: 1 table of a size that is not known, in state restored.');
+    expect(heldListJson([ended])[0]).toMatchObject({ restoredAs: 'shop.b', state: 'restored' });
   });
 
   test('says so when nothing is held', () => {
@@ -64,6 +79,7 @@ describe('the list of held tables', () => {
       state: 'PURGE',
       schema: 'shop',
       table: 'orders',
+      how: 'DROP TABLE',
       droppedAt: '2026-03-01T12:00:01.000Z',
       user: 'app',
       clientAddress: '10.0.0.1:50000',

@@ -16,6 +16,7 @@ export function held(
     holdSchema: '_undrop',
     holdName: `_vt_HOLD_${id}_20260308120000`,
     origin: name === null ? null : { schema, table },
+    how: 'DROP TABLE',
     droppedAt: new Date(Date.UTC(2026, 2, 1, 12, 0, count)),
     user: 'app',
     clientAddress: '10.0.0.1:50000',

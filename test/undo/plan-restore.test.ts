@@ -76,7 +76,7 @@ describe('which held table is meant', () => {
     const error = refusal(all, target);
     expect(error.code).toBe('UNDROP_NO_SUCH_HELD');
     expect(error.message).toBe(
-      `No table is held under the name or id "${target}". ` +
+      `No table that is held fits "${target}". ` +
         'Look at `undrop list` for everything that can be brought back; of an id at least the ' +
         'first 4 digits are needed, and a name with a dot in it stands in backticks.',
     );

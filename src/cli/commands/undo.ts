@@ -1,43 +1,195 @@
 /**
- * `undrop list` prints what is held and until when; `undrop restore <table|id> [--to name]` brings
- * a held table back, whole, by one RENAME.
+ * `undrop list`, `show` and `restore`: what is held and until when, all that is known of one table,
+ * and the way back of one or of many, each by one RENAME.
  */
+import { parseTime, TIME_EXPECTED } from '../../duration.js';
+import type { ServicePool } from '../../service/pool/pools.js';
+import { type DropFilter, filterDrops, SORTS, sortDrops } from '../../undo/filter.js';
 import {
   formatHeldList,
   formatRestoreReport,
   heldListJson,
   restoreReportJson,
 } from '../../undo/format.js';
-import { listAll } from '../../undo/list.js';
-import { restore } from '../../undo/run-restore.js';
+import {
+  formatFailures,
+  formatPreview,
+  formatResult,
+  manyJson,
+  previewJson,
+} from '../../undo/format-many.js';
+import { formatHeldRows, formatShown, shownJson } from '../../undo/format-show.js';
+import { listAll, listEnded } from '../../undo/list.js';
+import {
+  type ManyReport,
+  type ManyRequest,
+  previewing,
+  restoreMany,
+} from '../../undo/restore-many.js';
+import { readNow } from '../../undo/run-hold.js';
+import { type Plan, planOrResume, restoreTable } from '../../undo/run-restore.js';
+import { readHeldRows, showTable } from '../../undo/show.js';
+import type { Flags, Shell } from '../command-line.js';
 import type { AccountSettings } from '../settings.js';
+import { TARGETS, textOf, wrongFlag, wrongUsage } from '../undo-commands.js';
+import { tellHistory, whatOf } from './tell-history.js';
 import { type Out, withPool } from './with-pool.js';
 
-export function runList(
-  settings: AccountSettings,
-  options: { readonly json: boolean },
-  out: Out,
-): Promise<number> {
+export function runList(settings: AccountSettings, flags: Flags, out: Out): Promise<number> {
+  const sort = SORTS.find((one) => one === flags['sort']);
+  if (sort === undefined) throw wrongFlag('sort', SORTS.join(', '), `"${flags['sort']}"`);
   return withPool(settings, async (pool) => {
     const held = await listAll(pool);
-    const text = options.json ? JSON.stringify(heldListJson(held), null, 2) : formatHeldList(held);
-    out.write(`${text.trimEnd()}\n`);
+    const all = flags['all'] === true ? [...held, ...(await listEnded(pool))] : held;
+    const shown = sortDrops(filterDrops(all, await readFilter(pool, flags)), sort);
+    if (flags['json'] === true) writeJson(out, heldListJson(shown));
+    else if (shown.length > 0 || all.length === 0) out.write(formatHeldList(shown));
+    else out.write(`None fits, of ${all.length} in the list without these flags.\n`);
     return 0;
   });
 }
 
-export function runRestore(
+const ROWS_MAX = 1_000;
+const NO_SCRIPT = 'The ledger has no script of it';
+
+export function runShow(
   settings: AccountSettings,
-  options: { readonly target: string; readonly to: string | null; readonly json: boolean },
-  out: Out,
+  flags: Flags,
+  { stdout: out, stderr }: Pick<Shell, 'stdout' | 'stderr'>,
 ): Promise<number> {
+  const wanted = textOf(flags, 'rows');
+  const rowsMax = wanted === null ? 0 : Number(/^\d{1,4}$/.test(wanted) ? wanted : 0);
+  if (wanted !== null && (rowsMax < 1 || rowsMax > ROWS_MAX)) {
+    throw wrongFlag('rows', `a number from 1 to ${ROWS_MAX}`, `"${wanted}"`);
+  }
   return withPool(settings, async (pool) => {
-    const { target, to } = options;
-    const report = await restore(pool, to === null ? { target } : { target, to });
-    const text = options.json
-      ? JSON.stringify(restoreReportJson(report), null, 2)
-      : formatRestoreReport(report);
-    out.write(`${text.trimEnd()}\n`);
+    const shown = await showTable(pool, String(flags['target']));
+    const { held, script } = shown;
+    if (flags['sql'] === true) {
+      if (held !== null && script !== null) out.write(script);
+      else stderr.write(`undrop: ${held === null ? 'It is held no more' : NO_SCRIPT}.\n`);
+      return held === null || script === null ? 1 : 0;
+    }
+    const rows = held === null || wanted === null ? null : await readHeldRows(pool, held, rowsMax);
+    if (flags['json'] === true) writeJson(out, shownJson(shown, rows));
+    else if (wanted === null) out.write(formatShown(shown));
+    else out.write(rows === null ? 'It is held no more.\n' : formatHeldRows(rows));
     return 0;
   });
+}
+
+/** One that is named is told of as ever; several, or those of a selection, with a summary. */
+export function runRestore(
+  settings: AccountSettings,
+  flags: Flags,
+  { stdout, stderr }: Pick<Shell, 'stdout' | 'stderr'>,
+): Promise<number> {
+  const targets = (flags[TARGETS] as readonly string[] | undefined) ?? [];
+  assertSelection(targets, flags);
+  const isJson = flags['json'] === true;
+  const to = textOf(flags, 'to') ?? undefined;
+  return withPool(settings, async (pool) => {
+    const request: ManyRequest =
+      targets.length > 0 ? { by: 'name', targets, to } : await readSelection(pool, flags);
+    if (flags['dry-run'] === true) {
+      const look = previewing(pool, { swaps: false });
+      const preview = await restoreMany(pool, request, { restoreOne: look });
+      if (isJson) writeJson(stdout, previewJson(preview));
+      else stdout.write(formatPreview(preview));
+      return endOf(preview, { stderr, isDryRun: true });
+    }
+    const restoreOne = async (plan: Plan) => {
+      const report = await restoreTable(pool, plan);
+      const { schema, table } = report.restoredAs;
+      const what = { ...whatOf(plan.table), restoredAs: `${schema}.${table}` };
+      await tellHistory(pool, settings, {
+        table: plan.table,
+        event: { event: 'restored', ...what },
+      });
+      return report;
+    };
+    const [target] = targets;
+    if (target !== undefined && targets.length === 1) {
+      const report = await restoreOne(
+        await planOrResume(pool, await listAll(pool), { target, to }),
+      );
+      if (isJson) writeJson(stdout, restoreReportJson(report));
+      else stdout.write(formatRestoreReport(report));
+      return 0;
+    }
+    const report = await restoreMany(pool, request, {
+      restoreOne,
+      onResult: (result, at) => {
+        if (!isJson) stdout.write(formatResult(result, at));
+      },
+    });
+    if (isJson) writeJson(stdout, manyJson(report));
+    else stdout.write(`Restored: ${report.done.length}.\n`);
+    return endOf(report, { stderr, isDryRun: false });
+  });
+}
+
+/** Says what has failed; the exit code. */
+function endOf(
+  report: ManyReport<unknown>,
+  { stderr, isDryRun }: { readonly stderr: Out; readonly isDryRun: boolean },
+): number {
+  const failures = formatFailures(report, { isDryRun });
+  stderr.write(failures);
+  return failures === '' ? 0 : 1;
+}
+
+const SELECTORS = ['drop', 'user', 'since', 'until', 'schema'] as const;
+
+/** Either tables, or what selects some. */
+function assertSelection(targets: readonly string[], flags: Flags): void {
+  const given = SELECTORS.filter((name) => flags[name] !== undefined);
+  const [selector] = given;
+  if (targets.length === 0 && selector === undefined) {
+    throw wrongUsage('Expected a table, an id, --drop, or --user and --since; found none of them.');
+  }
+  if (targets.length > 0 && selector !== undefined) {
+    throw wrongUsage(`Expected tables by name or id, or --${selector}; found both.`);
+  }
+  if (given.length === 1 && selector === 'schema') {
+    throw wrongUsage(
+      '--schema: expected --user, --since, --until or --drop beside it; found none.',
+    );
+  }
+  if (targets.length !== 1 && flags['to'] !== undefined) {
+    throw wrongUsage(`--to: expected one table or id with it, found ${targets.length}.`);
+  }
+}
+
+async function readSelection(pool: ServicePool, flags: Flags): Promise<ManyRequest> {
+  const text = SELECTORS.flatMap((name) => {
+    const value = textOf(flags, name);
+    return value === null ? [] : [`--${name} ${value}`];
+  }).join(' ');
+  const filter = await readFilter(pool, flags);
+  return { by: 'drop', drop: textOf(flags, 'drop'), filter, text };
+}
+
+/** Times are compared with those of the ledger, which are of the server's clock. */
+async function readFilter(pool: ServicePool, flags: Flags): Promise<DropFilter> {
+  const isTimed = flags['since'] !== undefined || flags['until'] !== undefined;
+  const now = isTimed ? await readNow(pool) : new Date(0);
+  return {
+    schema: textOf(flags, 'schema'),
+    user: textOf(flags, 'user'),
+    since: readTime(flags, 'since', now),
+    until: readTime(flags, 'until', now),
+  };
+}
+
+function readTime(flags: Flags, name: string, now: Date): Date | null {
+  const text = textOf(flags, name);
+  if (text === null) return null;
+  const time = parseTime(text, now);
+  if (time === null) throw wrongFlag(name, TIME_EXPECTED, JSON.stringify(text));
+  return time;
+}
+
+function writeJson(out: Out, value: object): void {
+  out.write(`${JSON.stringify(value, null, 2)}\n`);
 }

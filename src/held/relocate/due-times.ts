@@ -3,8 +3,9 @@
  * is part of the name, and the first name was fixed before the user's RENAME. The id in the name
  * stays, and a held table is always found by it; the ledger follows the name.
  *
- * Invariant: the due time of a table with rows is only ever moved into the future. A table that was
- * seen empty may get an earlier one, if a rule lets empty tables go sooner.
+ * Invariant: the due time of a table with rows is only ever moved into the future, save by an
+ * operator (undo/run-hold.ts). A table that was seen empty may get an earlier one, if a rule lets
+ * empty tables go sooner.
  */
 import { assert } from '../../assert.js';
 import { formatHoldName, isLocalSchema, PINNED_UNTIL, parseHoldName } from '../../names/names.js';

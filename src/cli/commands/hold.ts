@@ -1,0 +1,95 @@
+/**
+ * `undrop hold` lengthens, shortens or pins the hold of a table; `undrop remove` ends it, and the
+ * collector removes the table then, as any that is due.
+ */
+
+import type { Settings } from '../../config/schema.js';
+import { parseDuration, parseTime } from '../../duration.js';
+import { shownDue } from '../../names/names.js';
+import { formatName } from '../../undo/format.js';
+import { formatHold, holdJson } from '../../undo/format-many.js';
+import { type HoldChange, planHold } from '../../undo/plan-hold.js';
+import { changeHold, findHeld, readNow } from '../../undo/run-hold.js';
+import type { Flags, Shell } from '../command-line.js';
+import { type AccountSettings, type HOLD_KEYS, hintMsMinOf } from '../settings.js';
+import { textOf, wrongFlag, wrongUsage } from '../undo-commands.js';
+import { tellHistory, whatOf } from './tell-history.js';
+import { type Out, withPool } from './with-pool.js';
+
+export function runHold(
+  settings: Pick<Settings, (typeof HOLD_KEYS)[number]>,
+  flags: Flags,
+  out: Out,
+): Promise<number> {
+  const given = ['for', 'until', 'pin'].filter(
+    (name) => flags[name] !== undefined && flags[name] !== false,
+  );
+  if (given.length !== 1) {
+    const found = given.length === 0 ? 'none' : given.map((name) => `--${name}`).join(', ');
+    throw wrongUsage(`Expected one of --for, --until and --pin; found ${found}.`);
+  }
+  const holdMs = textOf(flags, 'for') === null ? 0 : parseDuration(textOf(flags, 'for') ?? '');
+  if (holdMs === null) {
+    throw wrongFlag('for', 'a duration like 12h or 30d', JSON.stringify(flags['for']));
+  }
+  return withPool(settings, async (pool) => {
+    const change = readChange(flags, holdMs, await readNow(pool));
+    const table = await findHeld(pool, String(flags['target']));
+    const report = await changeHold(pool, table, { change, holdMsMin: hintMsMinOf(settings) });
+    const what = { ...whatOf(table), until: shownDue(report.table.holdName) };
+    await tellHistory(pool, settings, { table, event: { event: 'hold-changed', ...what } });
+    out.write(flags['json'] === true ? jsonText(holdJson(report)) : formatHold(report));
+    return 0;
+  });
+}
+
+function readChange(flags: Flags, holdMs: number, now: Date): HoldChange {
+  if (flags['pin'] === true) return { kind: 'pin' };
+  const until = textOf(flags, 'until');
+  if (until === null) return { kind: 'for', holdMs };
+  // A duration would be in the past.
+  const due = parseDuration(until) === null ? parseTime(until, now) : null;
+  if (due !== null) return { kind: 'until', due };
+  const expected = 'a time like 2026-12-24T14:00 or 14:00 (UTC); --for takes a duration';
+  throw wrongFlag('until', expected, JSON.stringify(until));
+}
+
+const END = { kind: 'end' } as const satisfies HoldChange;
+
+/** Nobody is asked about what would be refused anyway. */
+export function runRemove(
+  settings: AccountSettings,
+  flags: Flags,
+  { stdout, ask }: Pick<Shell, 'stdout' | 'ask'>,
+): Promise<number> {
+  return withPool(settings, async (pool) => {
+    const table = await findHeld(pool, String(flags['target']));
+    planHold(table, END, { now: await readNow(pool), holdMsMin: 0 });
+    if (flags['yes'] !== true) {
+      if (ask === undefined)
+        throw wrongUsage('Expected --yes, because there is no terminal to ask on; found none.');
+      const name = table.origin?.table ?? table.id;
+      const what = `${formatName(table.origin)} (${table.id})`;
+      const answer = await ask(`${what}\nType the table's name to remove it for good: `);
+      if (answer !== name && answer !== `${table.origin?.schema}.${name}`) {
+        stdout.write('Nothing was removed: that is not its name.\n');
+        return 1;
+      }
+    }
+    const report = await changeHold(pool, table, { change: END, holdMsMin: 0 });
+    const event = { event: 'remove-asked', ...whatOf(table) } as const;
+    await tellHistory(pool, settings, { table, event });
+    if (flags['json'] === true) stdout.write(jsonText(holdJson(report)));
+    else {
+      stdout.write(
+        `The hold of ${formatName(table.origin)} (${table.id}) is over: the collector removes it ` +
+          'at its next look; `undrop gc --once` does so now. Until then `undrop restore` can bring it back.\n',
+      );
+    }
+    return 0;
+  });
+}
+
+function jsonText(value: object): string {
+  return `${JSON.stringify(value, null, 2)}\n`;
+}

@@ -1,0 +1,38 @@
+/** Writes into the ledger's history what a command has done to a table, and who ran the command. */
+import { hostname, userInfo } from 'node:os';
+import type { HistoryEvent } from '../../audit.js';
+import { recordHistory } from '../../ledger/history.js';
+import { silentLog } from '../../log.js';
+import type { ServicePool } from '../../service/pool/pools.js';
+import type { DroppedTable } from '../../undo/list.js';
+import type { AccountSettings } from '../settings.js';
+
+type Told = Pick<DroppedTable, 'id' | 'groupId' | 'origin'> & {
+  /** Whether its ledger row is in the binary log; null: no row. */
+  readonly rowLogged: boolean | null;
+};
+
+/** Which table an event is about. */
+export function whatOf({ id, groupId: dropId, origin }: Told) {
+  return { id, dropId, schema: origin?.schema ?? null, table: origin?.table ?? null };
+}
+
+/** What is done stays so, whatever comes of this. */
+export async function tellHistory(
+  pool: ServicePool,
+  { user: account }: AccountSettings,
+  { table: { rowLogged }, event }: { readonly table: Told; readonly event: HistoryEvent },
+): Promise<void> {
+  const line = { ...event, osUser: osUser(), host: hostname(), account };
+  await recordHistory(pool, silentLog, [line], rowLogged === null ? {} : { rowLogged });
+}
+
+/** In a container the account may have no name. */
+function osUser(): string {
+  try {
+    return userInfo().username;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === undefined) throw error;
+    return `uid ${process.getuid?.()}`;
+  }
+}

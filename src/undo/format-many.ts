@@ -1,0 +1,89 @@
+/** Texts and JSON of a restore of several tables, of its dry run, and of changed holds. Pure. */
+import { UndropError } from '../errors.js';
+import {
+  droppedJson,
+  formatName,
+  formatRestoreReport,
+  formatUntil,
+  heldJson,
+  printable,
+  restoreReportJson,
+} from './format.js';
+import type { FailedRestore, ManyReport } from './restore-many.js';
+import type { HoldReport } from './run-hold.js';
+import type { Plan, RestoreReport } from './run-restore.js';
+
+/** One table of several, as soon as it is done. */
+export function formatResult(
+  result: RestoreReport | FailedRestore,
+  { done, of }: { readonly done: number; readonly of: number },
+): string {
+  const failed = (what: string) => `${printable(what)} was not restored.\n`;
+  const text = 'error' in result ? failed(result.what) : formatRestoreReport(result);
+  return `[${done}/${of}] ${text}`;
+}
+
+/** What has failed and why, and what was not tried; empty if all is well. */
+export function formatFailures(
+  { done, failed, untried }: ManyReport<unknown>,
+  { isDryRun }: { readonly isDryRun: boolean },
+): string {
+  const count = failed.length + untried.length;
+  if (count === 0) return '';
+  const verb = isDryRun ? 'would not be' : 'were not';
+  return [
+    `undrop: ${count} of ${count + done.length} ${verb} restored:\n`,
+    ...failed.map(({ what, error }) => `  ${printable(`${what}: ${formatCause(error)}`)}\n`),
+    ...untried.map((what) => `  ${printable(what)}: not tried, the server did not answer\n`),
+  ].join('');
+}
+
+/** With what to do. */
+function formatCause(error: unknown): string {
+  if (error instanceof UndropError) return `${error.code}: ${error.message}`;
+  return `the server says: ${error instanceof Error ? error.message : String(error)}`;
+}
+
+export function manyJson({ done, failed, untried }: ManyReport<RestoreReport>): object {
+  return { restored: done.map(restoreReportJson), failed: failed.map(failedJson), untried };
+}
+
+function failedJson({ what, error }: FailedRestore): object {
+  const code = error instanceof UndropError ? error.code : null;
+  return { what, code, message: error instanceof Error ? error.message : String(error) };
+}
+
+/** What a dry run would do. */
+export function formatPreview({ done }: ManyReport<Plan>): string {
+  const lines = done.flatMap(({ table, to, wasBack, others }) => [
+    `Would ${wasBack ? 'finish' : 'restore'} ${nameOf(table)} as ${formatName(to)}.`,
+    ...others.map((other) => `  Also held under that name, and left: ${other.id}`),
+  ]);
+  return [...lines, 'Nothing was done (--dry-run).', ''].join('\n');
+}
+
+export function previewJson({ done, failed }: ManyReport<Plan>): object {
+  const wouldRestore = done.map(({ table, to, others }) => {
+    const ids = others.map(({ id }) => id);
+    return { id: table.id, from: table.origin, to, others: ids };
+  });
+  return { dryRun: true, wouldRestore, failed: failed.map(failedJson) };
+}
+
+/** Until when it is held now, and was before. */
+export function formatHold({ table, dueBefore, recorded }: HoldReport): string {
+  const [now, before] = [table.due, dueBefore].map((due) => formatUntil({ ...table, due }));
+  return [
+    `${nameOf(table)} is held until (UTC): ${now}; before: ${before}.\n`,
+    ...(recorded === false ? ['The ledger could not be told; recovery will notice.\n'] : []),
+  ].join('');
+}
+
+export function holdJson({ table, dueBefore, recorded }: HoldReport): object {
+  const untilBefore = dueBefore.toISOString();
+  return { ...droppedJson(table), ...heldJson(table), untilBefore, recorded };
+}
+
+function nameOf({ origin, id }: Pick<Plan['table'], 'origin' | 'id'>): string {
+  return `${formatName(origin)} (${id})`;
+}

@@ -1,0 +1,117 @@
+/**
+ * `showTable` reads all that the ledger and the server know of one table that was dropped, and
+ * `readHeldRows` some rows of one that is held. Changes nothing.
+ *
+ * Invariant: so little of each value is read that no row is too big for whoever asked.
+ */
+
+import { UndropError } from '../errors.js';
+import type { LedgerRow } from '../ledger/entry.js';
+import { findRows, readRestoreScript } from '../ledger/read.js';
+import { type ServicePool, unlessRefused } from '../service/pool/pools.js';
+import { ident, note, sql, textOf, textOrNullOf } from '../service/sql.js';
+import { ABSENT_TABLE } from '../wire/server-errors.js';
+import { type DroppedTable, describeRow, type ListedTable, listAll, newestFirst } from './list.js';
+import { ambiguousOf, findTarget, idDigits } from './plan-restore.js';
+import { findHeldOnce } from './run-restore.js';
+
+export interface ShownTable {
+  readonly dropped: DroppedTable;
+  /** Null: it is held no more. */
+  readonly held: ListedTable | null;
+  /** Null: the ledger has no row of it. */
+  readonly row: LedgerRow | null;
+  /** The script that brings it back by hand; null: the ledger has none yet. */
+  readonly script: string | null;
+  /** The others that the same statement dropped. */
+  readonly sameDrop: readonly DroppedTable[];
+  /** Others that are held under its name, newest first. */
+  readonly others: readonly ListedTable[];
+}
+
+/** Rejects with UNDROP_NO_SUCH_HELD or UNDROP_AMBIGUOUS. Of a name the newest that is whole. */
+export async function showTable(pool: ServicePool, target: string): Promise<ShownTable> {
+  const all = await listAll(pool);
+  const found = findTarget(all, target);
+  const held = found.find(({ state, torn }) => state === 'HOLD' && !torn) ?? found[0] ?? null;
+  const id = held?.id ?? (await findEnded(pool, target));
+  const [row = null] = await rowsOf(pool, { by: 'ids', ids: [id] });
+  const group = row === null ? [] : await rowsOf(pool, { by: 'drop', groupId: row.groupId });
+  const kin = group.filter((other) => other.id !== id).map((other) => describeRow(other.id, other));
+  return {
+    dropped: describeRow(id, row ?? undefined),
+    held,
+    row,
+    script: row === null ? null : await readRestoreScript(pool, id),
+    sameDrop: [...kin].sort(newestFirst),
+    others: found.filter((other) => other !== held),
+  };
+}
+
+function rowsOf(
+  pool: ServicePool,
+  filter: Parameters<typeof findRows>[1],
+): Promise<readonly LedgerRow[]> {
+  return unlessRefused(findRows(pool, filter, { texts: filter.by === 'ids' }), [], ...ABSENT_TABLE);
+}
+
+/** The id of a table that is held no more: by a name the last, by digits the only one. */
+async function findEnded(pool: ServicePool, target: string): Promise<string> {
+  const found = await unlessRefused(findHeldOnce(pool, target), [], ...ABSENT_TABLE);
+  const [last] = found;
+  const error = new UndropError('UNDROP_NO_SUCH_HELD', { target, fate: '' });
+  if (last === undefined) throw error;
+  const isById = found.every(({ id }) => id.startsWith(idDigits(target)));
+  if (isById && found.length > 1)
+    throw ambiguousOf(
+      target,
+      found.map(({ id }) => id),
+    );
+  return last.id;
+}
+
+export interface HeldRows {
+  readonly columns: readonly string[];
+  /** Texts of the values, cut; null is NULL. */
+  readonly rows: readonly (readonly (string | null)[])[];
+}
+
+export const VALUE_CHARACTERS_MAX = 60;
+/** Shown by their bytes, because they are no texts. */
+const IN_BYTES =
+  /^(?:bit|.*binary|.*blob|vector|geometry.*|.*point|.*linestring|.*polygon|.*collection)$/i;
+
+/** At most `rowsMax`, in the order in which the server comes to them. */
+export async function readHeldRows(
+  pool: ServicePool,
+  { id, holdSchema, holdName }: ListedTable,
+  rowsMax: number,
+): Promise<HeldRows> {
+  const [found = []] = await pool.run(
+    sql`SELECT ${note('show', id)} COLUMN_NAME AS name, DATA_TYPE AS type
+        FROM information_schema.COLUMNS
+        WHERE TABLE_SCHEMA = ${holdSchema} AND TABLE_NAME = ${holdName} ORDER BY ORDINAL_POSITION`,
+  );
+  const columns = found.map((row) => textOf(row, 'name'));
+  if (columns.length === 0) return { columns, rows: [] };
+  const values = found.map((row, index) => {
+    const column = ident(textOf(row, 'name'));
+    // One more than is shown, so that one sees where a value was cut.
+    const text = IN_BYTES.test(textOf(row, 'type'))
+      ? sql`CONCAT('0x', HEX(LEFT(${column}, ${VALUE_CHARACTERS_MAX / 2})))`
+      : sql`LEFT(CAST(${column} AS CHAR), ${VALUE_CHARACTERS_MAX + 1})`;
+    return sql`${text} AS ${ident(`c${index}`)}`;
+  });
+  const [rows = []] = await pool.run(
+    sql`SELECT ${note('show', id)} ${sql.join(values, ', ')}
+        FROM ${ident(holdSchema, holdName)} LIMIT ${rowsMax}`,
+  );
+  const cut = (text: string | null) =>
+    text === null || text.length <= VALUE_CHARACTERS_MAX
+      ? text
+      : `${text.slice(0, VALUE_CHARACTERS_MAX - 1)}…`;
+  return {
+    columns,
+    rows: rows.map((row) => columns.map((_name, index) => cut(textOrNullOf(row, `c${index}`)))),
+  };
+}

@@ -1,0 +1,25 @@
+/** By which kind of statement a table was dropped, by the statement's first words. */
+import { expect, test } from '@jest/globals';
+import { howDropped } from '../../src/ledger/how-dropped.js';
+
+test.each([
+  ['DROP TABLE orders', 'DROP TABLE'],
+  ['drop\n\ttables a, b', 'DROP TABLE'],
+  ['DROP DATABASE shop', 'DROP DATABASE'],
+  ['/*!40000 DROP DATABASE IF EXISTS `shop`*/', 'DROP DATABASE'],
+  ['DROP /*!32312 SCHEMA IF EXISTS*/ shop', 'DROP DATABASE'],
+  ['/* app: truncate */ -- all\n# of it\nDROP TABLE IF EXISTS orders', 'DROP TABLE'],
+  ['TRUNCATE orders', 'TRUNCATE'],
+  ['ALTER TABLE orders DROP PARTITION p1', 'PARTITION'],
+  ['CREATE /*M!100008 OR REPLACE */ TABLE orders (id INT)', 'REPLACE'],
+  ['CREATE OR REPLACE TABLE orders (id INT)', 'REPLACE'],
+  ['EXECUTE s', null],
+  ['', null],
+  [`/*${' '.repeat(300)}`, null],
+])('%j: %s', (statementText, expected) => {
+  expect(howDropped({ kind: 'base', statementText })).toBe(expected);
+});
+
+test('the rows of a partition, whatever the text', () => {
+  expect(howDropped({ kind: 'partition', statementText: '/*' })).toBe('PARTITION');
+});
