@@ -193,14 +193,26 @@ export function refusalBeforeInspection(
     });
   }
   for (const [index, seen] of intent.tables.entries()) {
-    const rule = rulings[index]?.refusedBy ?? null;
     const kind = kinds[index];
     // A rule says nothing about what isn't there, or is no base table.
-    if (rule === null || kind === undefined || knownKind(kind, seen) !== 'base') continue;
-    const tables = sentenceStart(request);
-    return new UndropError('UNDROP_RULE', { tables, table: `${seen.schema}.${seen.table}`, rule });
+    if (kind === undefined || knownKind(kind, seen) !== 'base') continue;
+    const refusal = refusalByRuling(rulings[index], sentenceStart(request), seen);
+    if (refusal !== null) return refusal;
   }
   return null;
+}
+
+/** A rule refuses the table, or it is in use; null: neither. */
+export function refusalByRuling(
+  ruling: Ruling | undefined,
+  tables: string,
+  name: { readonly schema: string; readonly table: string },
+): UndropError | null {
+  const table = `${name.schema}.${name.table}`;
+  const { refusedBy: rule = null, inUse = null } = ruling ?? {};
+  if (rule !== null) return new UndropError('UNDROP_RULE', { tables, table, rule });
+  if (inUse === null) return null;
+  return new UndropError('UNDROP_IN_USE', { tables, table, seen: inUse });
 }
 
 /**

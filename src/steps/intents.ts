@@ -22,6 +22,7 @@ import { forgetIntents, type IntentFacts, recordIntent, recordOutcome } from '..
 import { silentLog } from '../log.js';
 import { newHoldId, shownDue } from '../names/names.js';
 import { asksForHosts, type HoldTime, type Ruling } from '../policy/decide.js';
+import { isInsistence } from '../policy/rules.js';
 import { resolveEnded } from '../recovery/resolve-intents.js';
 import type { DropOptions } from './drop-options.js';
 import { refusalOfDiscarded } from './inspect-names.js';
@@ -212,13 +213,15 @@ export class Intents {
     const { text, session, groupId } = this.#request;
     const { pool, proxyId, holdMs, rules = [] } = this.#options;
     this.#user = user;
+    const isInsisted = [...this.#hints].some(isInsistence);
+    const requireIdleMs = isInsisted ? null : (this.#options.requireIdleMs ?? null);
     if ('error' in names) return notRecorded(names.error);
     const hint = readHints(this.#hints, this.#request, this.#options);
     if (hint instanceof UndropError) return notRecorded(hint);
     if (hint?.destroys === true) return notRecorded(notDestroyed(this.#request));
     try {
-      const isRuled = rules.length > 0 || hint !== null;
-      const ruled = { rules, hint, holdMs, account };
+      const isRuled = rules.length > 0 || hint !== null || requireIdleMs !== null;
+      const ruled = { rules, hint, holdMs, account, requireIdleMs };
       const rulings = isRuled ? await ruleTables(pool, names.tables, ruled) : [];
       const tables = names.tables.map((name, index) => {
         return { id: ids[index] ?? '', ...name, hold: rulings[index]?.hold ?? holdMs };

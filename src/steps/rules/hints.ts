@@ -110,7 +110,7 @@ export function hintsIn(
   });
 }
 
-const NEAR = 'undrop[\\s=]+(?:pin|now|destroy|hold\\s*=\\s*[^\\s*]{1,64}(?![^\\s*]))\\s*';
+const NEAR = 'undrop[\\s=]+(?:pin|now|destroy|insist|hold\\s*=\\s*[^\\s*]{1,64}(?![^\\s*]))\\s*';
 const MENTION = new RegExp(`\\bundrop\\s*:|(?:/\\*|--|#)\\s*${NEAR}(?:\\*/|\\n|$)`, 'i');
 const HINT = /^\s*undrop\s*:([\s\S]*)$/i;
 /** Nothing else may stand there: `undrop now holds this` is a comment like any. */

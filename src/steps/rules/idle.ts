@@ -1,0 +1,121 @@
+/**
+ * When a table was last used, as far as the server knows: its last write (information_schema), the
+ * last statement that names it, and how often it was read and written since the server's start
+ * (performance_schema). UNDROP_REQUIRE_IDLE refuses by it, EXPLAIN DROP shows it.
+ *
+ * Invariants: what can't be told is no use, and nothing is refused for it. Nothing of the table is
+ * read for it, and what a drop asks of the server is no use.
+ */
+import { formatDuration } from '../../duration.js';
+import { named } from '../../ledger/intents/intent-text.js';
+import { foldName } from '../../names/names.js';
+import { type Rows, type ServicePool, unlessRefused } from '../../service/pool/pools.js';
+import {
+  dateOf,
+  dateOrNullOf,
+  note,
+  numberOf,
+  numberOrNullOf,
+  quoteIdentifier,
+  type SQLQuery,
+  sql,
+} from '../../service/sql.js';
+
+export interface Use {
+  readonly utcNow: Date;
+  readonly startedAt: Date;
+  /** Null: not since the server's start, or it doesn't know. */
+  readonly writtenAt: Date | null;
+  /** The last statement that names it; null: none is known. */
+  readonly namedAt: Date | null;
+  /** Since the server's start; null: performance_schema doesn't count them. */
+  readonly reads: number | null;
+  readonly writes: number | null;
+}
+
+interface UseOptions {
+  /** lower_case_table_names is not 0. */
+  readonly foldsCase: boolean;
+  /** A rule has us look for rows, which is counted as a read of somebody's. */
+  readonly ignoresReads: boolean;
+  /** Whether statements matter; default: always. */
+  readonly asksStatements?: (use: Use) => boolean;
+}
+
+export async function readUse(
+  pool: ServicePool,
+  name: { readonly schema: string; readonly table: string },
+  { foldsCase, ignoresReads, asksStatements = () => true }: UseOptions,
+): Promise<Use> {
+  const { schema, table } = name;
+  const stored = foldsCase ? { schema: foldName(schema), table: foldName(table) } : name;
+  const [[facts = {}] = [], [status = {}] = []] = await pool.run([
+    sql`SELECT ${note('use')} UTC_TIMESTAMP() AS utcNow, (SELECT MAX(UPDATE_TIME)
+        FROM information_schema.TABLES WHERE ${named(schema, table)}) AS writtenAt`,
+    sql`SHOW GLOBAL STATUS LIKE 'Uptime'`,
+  ]);
+  const [counts] = await told(
+    pool,
+    sql`SELECT ${note('use')} SUM(COUNT_READ) AS readCount, SUM(COUNT_WRITE) AS writeCount
+      FROM performance_schema.table_io_waits_summary_by_table
+      WHERE OBJECT_TYPE = 'TABLE' AND OBJECT_SCHEMA = ${stored.schema}
+        AND OBJECT_NAME = ${stored.table}`,
+  );
+  const utcNow = dateOf(facts, 'utcNow');
+  const use: Use = {
+    utcNow,
+    startedAt: new Date(utcNow.getTime() - numberOf(status, 'Value') * 1_000),
+    writtenAt: dateOrNullOf(facts, 'writtenAt'),
+    namedAt: null,
+    reads: counts === undefined || ignoresReads ? null : numberOrNullOf(counts, 'readCount'),
+    writes: counts === undefined ? null : numberOrNullOf(counts, 'writeCount'),
+  };
+  // A statement that names it and was none of it may be of another table, or of a column.
+  if (countOf(use) === 0 || !asksStatements(use)) return use;
+  const [last] = await told(pool, statementsSql(stored));
+  return { ...use, namedAt: last === undefined ? null : dateOrNullOf(last, 'namedAt') };
+}
+
+/** No rows if this server or its grants don't let us ask. */
+async function told(pool: ServicePool, text: SQLQuery): Promise<Rows[number][]> {
+  const [rows = []] = await unlessRefused(pool.run(text), []);
+  return [...rows];
+}
+
+/**
+ * Digests have no comments and no literals, and a blank on each side of a dot. Behind a dot it is a
+ * column, or a table of the schema before it. The one that is left out is ours (rules.ts).
+ */
+function statementsSql({ schema, table }: { readonly schema: string; readonly table: string }) {
+  const [inSchema, plain] = [quoteIdentifier(schema), quoteIdentifier(table)];
+  const [qualified, behindDot] = [`${inSchema} . ${plain}`, `. ${plain}`];
+  return sql`SELECT ${note('use')} MAX(LAST_SEEN) AS namedAt
+    FROM performance_schema.events_statements_summary_by_digest
+    WHERE DIGEST_TEXT REGEXP '^[(]?(SELECT|INSERT|REPLACE|UPDATE|DELETE|LOAD|WITH|TABLE) '
+      AND DIGEST_TEXT NOT LIKE ${OUR_LOOK}
+      AND (LOCATE(${qualified}, DIGEST_TEXT) > 0 OR SCHEMA_NAME = ${schema}
+        AND LOCATE(${plain}, REPLACE(DIGEST_TEXT, ${behindDot}, '')) > 0)`;
+}
+
+const OUR_LOOK = 'SELECT ? AS `one` FROM %';
+
+function countOf({ reads, writes }: Use): number {
+  return (reads ?? 0) + (writes ?? 0);
+}
+
+/** Goes on after "was in use"; null: it wasn't within that time, or nobody can tell. */
+export function useWithin(use: Use, idleMs: number): string | null {
+  const { writtenAt, namedAt, startedAt, reads, writes } = use;
+  const isWithin = (at: Date | null): at is Date =>
+    at !== null && use.utcNow.getTime() - at.getTime() <= idleMs;
+  const within = `within ${formatDuration(idleMs)}:`;
+  if (isWithin(writtenAt)) return `${within} it was written at ${utc(writtenAt)}`;
+  if (isWithin(namedAt)) return `${within} a statement that names it ended at ${utc(namedAt)}`;
+  if (!isWithin(startedAt) || countOf(use) === 0) return null;
+  const counted = `${reads ?? 0} reads and ${writes ?? 0} writes`;
+  return `${within} ${counted} since the server started at ${utc(startedAt)}`;
+}
+
+function utc(at: Date): string {
+  return `${at.toISOString().slice(0, 19).replace('T', ' ')} UTC`;
+}
