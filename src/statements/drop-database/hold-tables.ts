@@ -89,8 +89,9 @@ function refusalByRule(
   tables: readonly IntentTable[],
   { rulings }: RecordedIntent,
 ): UndropError | null {
-  for (const [index, name] of tables.entries()) {
-    const refusal = refusalByRuling(rulings[index], tablesOf(schema), name);
+  for (const [index, { table }] of tables.entries()) {
+    const words = { tables: tablesOf(schema), table: `${schema}.${table}` };
+    const refusal = refusalByRuling(rulings[index], words);
     if (refusal !== null) return refusal;
   }
   return null;

@@ -15,12 +15,19 @@ import { isInsistence } from '../../policy/rules.js';
 import type { DropTableStatement } from '../../sql/grammar/drop-table.js';
 import { clientCharsetOf } from '../../sql/lex/lex-mode.js';
 import type { SessionGuess } from '../../steps/drop-options.js';
-import { refusalOfRecycled } from '../../steps/inspect-names.js';
+import { refusalOfDestroying, refusalOfRecycled } from '../../steps/inspect-names.js';
 import { serviceNames } from '../../steps/names/client-names.js';
 import { sentenceStart } from '../../steps/procedure.js';
 import { loggedText, notUnderstood, rootCause } from '../../steps/refusals/refusals.js';
 import type { UserFacts } from '../../steps/request.js';
-import { allHints, FORGET_HINT, hintsIn, mayHint, readHints } from '../../steps/rules/hints.js';
+import {
+  allHints,
+  FORGET_HINT,
+  hintsIn,
+  mayHint,
+  notAllowed,
+  readHints,
+} from '../../steps/rules/hints.js';
 import { type Ruled, ruleTables } from '../../steps/rules/rules.js';
 import {
   answerWith,
@@ -108,36 +115,15 @@ async function destroy(
   assert(facts !== null, 'a hint was read with the facts of the session');
   const { service } = options;
   await forgetHint(facts, options);
-  if (service.allowDestroy !== 'users') {
-    const tables = sentenceStart(drop);
-    const why = 'here';
-    const instead = 'Drop it without the hint; or set UNDROP_ALLOW_DESTROY to users.';
-    return refused(new UndropError('UNDROP_DESTROY', { tables, why, instead }), options);
-  }
+  if (service.allowDestroy !== 'users') return refused(notAllowed(drop), options);
   const { empties, partitions } = drop.statement;
   const mayBeUsed =
     allHints(hints, facts).some(isInsistence) || empties || partitions !== undefined;
   const requireIdleMs = mayBeUsed ? null : (service.requireIdleMs ?? null);
   const ruled = await rulingsOf(drop, facts, { ...options, requireIdleMs });
-  const refusal = ruled instanceof UndropError ? ruled : refusalByRule(drop, ruled);
+  const refusal = ruled instanceof UndropError ? ruled : refusalOfDestroying(drop, ruled);
   if (refusal !== null) return refused(refusal, options);
   return pass(drop, facts, { event: 'destroyed', by: ['hint destroy'] }, options);
-}
-
-/** A rule that refuses, or may refuse once more is known of the tables. */
-function refusalByRule(drop: Drop, rulings: readonly Ruling[]): UndropError | null {
-  const tables = sentenceStart(drop);
-  const [rule] = rulings.flatMap(({ refusedBy }) => refusedBy ?? []);
-  const [open] = rulings.flatMap(({ mayRefuse }) => mayRefuse ?? []);
-  if (rule !== undefined) {
-    return new UndropError('UNDROP_RULE', { tables, table: 'one of them', rule });
-  }
-  const [seen] = rulings.flatMap(({ inUse }) => inUse ?? []);
-  if (seen !== undefined) {
-    return new UndropError('UNDROP_IN_USE', { tables, table: 'one of them', seen });
-  }
-  if (open === undefined) return null;
-  return new UndropError('UNDROP_RULE_NOT_EVALUATED', { tables, rule: open });
 }
 
 /** What the rules alone say; an error if the tables can't be named, or are ours. */

@@ -75,6 +75,13 @@ export function notDestroyed(drop: Pick<DropRequest, 'statement'>): UndropError 
   });
 }
 
+/** UNDROP_ALLOW_DESTROY is off. */
+export function notAllowed(drop: Naming): UndropError {
+  const instead = 'Drop it without the hint; or set UNDROP_ALLOW_DESTROY to users.';
+  const params = { tables: sentenceStart(drop), why: 'here', instead };
+  return new UndropError('UNDROP_DESTROY', params);
+}
+
 /** Uses up the hint of the session. */
 export const FORGET_HINT: UserCommand = {
   kind: 'query',

@@ -121,6 +121,15 @@ export function useWithin(use: Use, idleMs: number): string | null {
   return `${within} ${counted} since the server started at ${utc(startedAt)}`;
 }
 
-function utc(at: Date): string {
+/** In words; null: nobody can tell. */
+export function lastUse({ writtenAt, namedAt, startedAt, reads, writes }: Use): string | null {
+  const [last] = [writtenAt, namedAt].flatMap((at) => at ?? []).sort((a, b) => +b - +a);
+  if (last !== undefined) return utc(last);
+  if (writes === null) return null;
+  if ((reads ?? 0) + writes === 0) return `not since the server started, ${utc(startedAt)}`;
+  return `${reads ?? 0} reads and ${writes} writes since the server started, ${utc(startedAt)}`;
+}
+
+export function utc(at: Date): string {
   return `${at.toISOString().slice(0, 19).replace('T', ' ')} UTC`;
 }
