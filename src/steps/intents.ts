@@ -63,7 +63,8 @@ function notRecorded(intentError: UndropError): RecordedIntent {
 }
 
 /** Who drops; `account` if it is known already. */
-type Dropper = Pick<UserFacts, 'logged' | 'user'> & Partial<Pick<UserFacts, 'account'>>;
+type Dropper = Pick<UserFacts, 'logged' | 'user'> &
+  Partial<Pick<UserFacts, 'account'>> & { readonly isDryRun?: boolean };
 
 interface Target {
   readonly schema: string;
@@ -204,11 +205,16 @@ export class Intents {
     return recorded;
   }
 
+  /** What the same statement would be decided by; nothing is written. */
+  lookAt(facts: UserFacts, tables: readonly NamedTable[]): Promise<RecordedIntent> {
+    return this.#record({ tables }, this.#request.ids, { ...facts, isDryRun: true });
+  }
+
   /** Does not reject with what the ledger says: then there is no intent. */
   async #record(
     names: ServiceNames,
     ids: readonly string[],
-    { logged, user, account = `${user}@` }: Dropper,
+    { logged, user, account = `${user}@`, isDryRun = false }: Dropper,
   ): Promise<RecordedIntent> {
     const { text, session, groupId } = this.#request;
     const { pool, proxyId, holdMs, rules = [] } = this.#options;
@@ -229,7 +235,8 @@ export class Intents {
       const { threadId, clientAddress } = session;
       const statementText = Buffer.from(text.subarray(0, STATEMENT_BYTES_MAX)).toString();
       const who = { threadId, user, clientAddress, groupId, proxyId, statementText };
-      const intent = await recordIntent(pool, { ...who, holdMs, sqlLogBin: logged, tables });
+      const how = { holdMs, sqlLogBin: logged, isDryRun };
+      const intent = await recordIntent(pool, { ...who, ...how, tables });
       const discarded = refusalOfDiscarded(this.#request, intent);
       return discarded === null ? { intent, intentError: null, rulings } : notRecorded(discarded);
     } catch (error) {

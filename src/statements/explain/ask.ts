@@ -11,6 +11,7 @@ import type { DropRequest } from '../../steps/request.js';
 import { type NameKind, readKind } from '../../steps/session/facts.js';
 import { type QualifiedName, showCreateSql } from '../../steps/session/user-session-sql.js';
 import { askToDrop } from '../../steps/session-answers.js';
+import type { ServerVersion } from '../../wire/connection/handshake-v10.js';
 import { decodeErr, type Result } from '../../wire/response.js';
 import { ER_LOCK_WAIT_TIMEOUT } from '../../wire/server-errors.js';
 import { lockWaitSql, readSchemaFacts, schemaFactsSql } from '../drop-database/sql.js';
@@ -74,7 +75,7 @@ const VIEWS_MAX = 1_000;
  */
 export function* askViews(
   tables: readonly StoredName[],
-  { server }: Pick<DropRequest, 'server'>,
+  server: ServerVersion,
 ): Steps<readonly (readonly string[])[] | null, Effect<'user'>> {
   if (tables.length === 0) return [];
   const readsFiles = server.flavour === 'mariadb' || server.versionId < 80_000;

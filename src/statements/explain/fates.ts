@@ -7,13 +7,11 @@
 import { UndropError } from '../../errors.js';
 import type { IntentFacts } from '../../ledger/write.js';
 import type { Ruling } from '../../policy/decide.js';
-import type { Hint } from '../../policy/rules.js';
 import {
   isSameServer,
   refusalBeforeInspection,
   refusalByRuling,
   refusalOfDestroying,
-  refusalOfDiscarded,
 } from '../../steps/inspect-names.js';
 import { sentenceStart } from '../../steps/procedure.js';
 import type { DropRequest, UserFacts } from '../../steps/request.js';
@@ -33,17 +31,20 @@ export interface Fate {
 
 type Service = Pick<DropService, 'protect' | 'allowDestroy'>;
 
-/** `locked`: names that other sessions have locked. */
-export function fatesOfTables(
-  drop: Drop,
-  locked: ReadonlySet<QualifiedName>,
-  how: { readonly hint: Hint | null; readonly service: Service },
-): readonly Fate[] {
+interface How {
+  /** The hint destroy. */
+  readonly destroys: boolean;
+  readonly service: Service;
+  /** Names that other sessions have locked. */
+  readonly locked: ReadonlySet<QualifiedName>;
+}
+
+export function fatesOfTables(drop: Drop, how: How): readonly Fate[] {
   const { request, intent, rulings, blockers, names } = drop;
   const all = (fate: Fate) => intent.tables.map(() => fate);
   const passed = passedFate(drop, how);
   if (passed !== null) return all(passed);
-  const refusal = refusalBeforeInspection(drop, intent) ?? refusalOfDiscarded(request, intent);
+  const refusal = refusalBeforeInspection(drop, intent);
   if (refusal !== null) return all(refused(refusal));
   const decision = decide(drop);
   if ('kind' in decision) {
@@ -53,7 +54,7 @@ export function fatesOfTables(
   return intent.tables.map((seen, index) => {
     if (moves.some((move) => move.index === index)) {
       const name = names[index];
-      const isLocked = name !== undefined && locked.has(name);
+      const isLocked = name !== undefined && how.locked.has(name);
       return heldFate(rulings[index], { stays: blockers[index]?.text ?? null, isLocked });
     }
     const parent = blocked.find(({ table }) => table === seen);
@@ -96,19 +97,16 @@ export function fatesOfSchema(
   return tables.map((_table, index) => heldFate(rulings[index], { stays: null, isLocked: false }));
 }
 
-/** It is for the server to drop it; null: it isn't. */
-function passedFate(
-  { request, rulings }: Drop,
-  { hint, service }: { readonly hint: Hint | null; readonly service: Service },
-): Fate | null {
+/** It is for the server to drop it, or not as it is hinted; null: neither. */
+function passedFate({ request, rulings }: Drop, { destroys, service }: How): Fate | null {
   if (!service.protect.has('drop-table')) return passed(LEFT_OUT);
-  if (hint?.destroys === true) {
+  if (destroys) {
     if (service.allowDestroy !== 'users') return refused(notAllowed(request));
     const refusal = refusalOfDestroying(request, rulings);
     return refusal === null ? passed('hint destroy') : refused(refusal);
   }
-  const isNative = !request.statement.isDoubtful && rulings.every((ruling) => ruling.isNative);
-  return hint === null && isNative ? passed(rulings[0]?.by ?? '') : null;
+  const isNative = rulings.length > 0 && rulings.every((ruling) => ruling.isNative);
+  return isNative && !request.statement.isDoubtful ? passed(rulings[0]?.by ?? '') : null;
 }
 
 const LEFT_OUT = 'UNDROP_PROTECT leaves it out';

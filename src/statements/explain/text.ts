@@ -5,67 +5,68 @@
  * Invariant: nothing is told of a table before the server has said in the user's session that the
  * user may drop it. No intent, no RENAME; the hint of the session is still there.
  */
-
 import { assert } from '../../assert.js';
 import { UndropError } from '../../errors.js';
 import { lastingBlocker } from '../../held/relocate/blockers.js';
-import type { IntentFacts } from '../../ledger/write.js';
+import { type IntentTable, shapeOf } from '../../ledger/write.js';
+import { isInsistence } from '../../policy/rules.js';
 import { clientCharsetOf } from '../../sql/lex/lex-mode.js';
 import { knownKind, refusalOfRecycled, whyUnsupported } from '../../steps/inspect-names.js';
-import { newId } from '../../steps/intents.js';
+import { Intents, newId, type RecordedIntent } from '../../steps/intents.js';
 import { type Answer, drive } from '../../steps/procedure.js';
 import { notDone, notUnderstood, SET_IF_EXISTS } from '../../steps/refusals/refusals.js';
-import type { DropRequest, UserFacts } from '../../steps/request.js';
-import { allHints, notDestroyed, readHints } from '../../steps/rules/hints.js';
+import type { DropRequest } from '../../steps/request.js';
+import { allHints, areForDestroying } from '../../steps/rules/hints.js';
+import { readUse, type Use } from '../../steps/rules/idle.js';
 import { definitionIn, type NameKind } from '../../steps/session/facts.js';
 import { raise } from '../../steps/session-answers.js';
 import { decodeErr } from '../../wire/response.js';
 import type { ResultSet } from '../../wire/result-set.js';
 import { checkRights } from '../drop-database/check-rights.js';
-import { crowded, type SchemaDropRequest, tablesOf } from '../drop-database/effects.js';
+import { crowded, tablesOf } from '../drop-database/effects.js';
 import { findSchema, findTables } from '../drop-database/read-schema.js';
-import type { Drop } from '../drop-table/decide.js';
 import { type Interception, type InterceptOptions, refused } from '../intercepted.js';
 import { type AnswerFormat, answerRows, inSession } from '../undrop/answer.js';
-import { type BoundUndo, onSession } from '../undrop/bind.js';
+import { type BoundName, type BoundUndo, onSession } from '../undrop/bind.js';
 import { askRights, askViews } from './ask.js';
 import { type Fate, fatesOfSchema, fatesOfTables } from './fates.js';
-import { type Explained, explainRows } from './rows.js';
-import { readKnown, readUses } from './service.js';
+import { explainRows } from './rows.js';
 
-type Bound<K extends BoundUndo['kind']> = Extract<BoundUndo, { readonly kind: K }>;
-type ExplainTables = Bound<'explain-drop-table'>;
-type ExplainSchema = Bound<'explain-drop-database'>;
+type Explain = Extract<BoundUndo, { readonly kind: `explain-${string}` }>;
+type ExplainSchema = Extract<Explain, { readonly kind: 'explain-drop-database' }>;
+type ExplainTables = Exclude<Explain, ExplainSchema>;
+type Options = InterceptOptions & Pick<AnswerFormat, 'facts'>;
 
 /** What the drop would end with, or the rows. */
 type Explanation = ResultSet | Answer | UndropError;
 
 export async function explainDrop(
-  undo: ExplainTables | ExplainSchema,
+  undo: Explain,
   format: AnswerFormat,
   options: InterceptOptions,
 ): Promise<Interception> {
   const { facts } = format;
-  const end =
-    refusalBefore(undo, facts) ??
-    (undo.kind === 'explain-drop-table'
-      ? await explainTables(undo, facts, options)
-      : await explainSchema(undo, facts, options));
+  const end = refusalBefore(undo, facts) ?? (await explain(undo, { ...options, facts }));
   if (end instanceof UndropError) return refused(end, options);
   if (!('payload' in end)) return answerRows(end, { ...format, note: null }, options);
   const { payload, refusal } = end;
   if (refusal === null) {
-    // For SHOW WARNINGS: after it the session was asked more.
+    // For SHOW WARNINGS, because the session was asked more after it.
     const said = decodeErr(payload);
     await inSession(raise(options, { ...said, message: said.message.toString() }), options);
   }
   return { kind: 'answer', payload, refusal, facts, dropped: null };
 }
 
+function explain(undo: Explain, options: Options): Promise<Explanation> {
+  const isSchema = undo.kind === 'explain-drop-database';
+  return isSchema ? explainSchema(undo, options) : explainTables(undo, options);
+}
+
 /** What the drop would be refused for before anything is asked; null: nothing. */
 function refusalBefore(
-  { hints, ...undo }: ExplainTables | ExplainSchema,
-  { gtidNext, addsIfExists }: UserFacts,
+  { hints, ...undo }: Explain,
+  { gtidNext, addsIfExists }: Options['facts'],
 ): UndropError | null {
   const what = undo.kind === 'explain-drop-table' ? 'Its tables were' : tablesOf(undo.schema);
   if (hints === null) return notUnderstood('its hints');
@@ -75,53 +76,36 @@ function refusalBefore(
 
 async function explainTables(
   { drop: statement, names: stored, hints }: ExplainTables,
-  facts: UserFacts,
-  options: InterceptOptions,
+  options: Options,
 ): Promise<Explanation> {
-  const { server, session, service } = options;
+  const { server, service, facts } = options;
   const unsupported = whyUnsupported(statement, server);
   if (unsupported !== null) return notUnderstood(unsupported);
   const recycled = refusalOfRecycled(stored);
   if (recycled !== null) return recycled;
-  const charset = clientCharsetOf(facts.charset) ?? 'plain';
   const names = stored.map((name) => onSession(name, facts));
-  const ids = stored.map(newId);
-  const text = Buffer.alloc(0);
-  const request = { text, statement, server, charset, session, groupId: newId(), ids };
-  const hint = readHints(allHints(hints ?? [], facts), request, service);
-  if (hint instanceof UndropError) return hint;
+  const request = requestOf({ statement, ids: stored.map(newId) }, options);
   const asked = await inSession(askRights(request, names), options);
   if (asked.kind === 'answer') return asked;
-  const known = await readKnown({ request, names: stored, facts, hint, hints }, options);
-  if (known instanceof UndropError) return known;
+  const all = allHints(hints ?? [], facts);
+  const destroys = areForDestroying(all);
+  const followed = destroys ? all.filter(isInsistence) : all;
+  const known = await lookAt({ request, names: stored, hints: followed }, options);
+  const { intent, intentError, rulings } = known;
+  if (intent === null) return intentError;
   const blockers = asked.shown.map((shown) => lastingBlocker(definitionIn(shown), server));
-  const { kinds, locked } = asked;
-  const drop: Drop = { request, facts, names, kinds, blockers, ...known };
-  const fates = fatesOfTables(drop, locked, { hint, service });
-  return rowsOf({ request, facts, kinds, fates, intent: known.intent }, options);
+  const drop = { request, facts, names, kinds: asked.kinds, blockers, intent, rulings };
+  const fates = fatesOfTables(drop, { destroys, service, locked: asked.locked });
+  return rowsOf(intent.tables, { fates, kinds: asked.kinds }, options);
 }
 
 async function explainSchema(
   { schema: name, ifExists, hints }: ExplainSchema,
-  facts: UserFacts,
-  options: InterceptOptions,
+  options: Options,
 ): Promise<Explanation> {
-  const { server, session, service, userSession } = options;
-  const charset = clientCharsetOf(facts.charset) ?? 'plain';
+  const { service, userSession, facts } = options;
   const { schema: bytes } = onSession({ schema: name, table: name }, facts);
-  const groupId = newId();
-  const how = { text: Buffer.alloc(0), charset, server, session, facts, groupId };
-  const drop: SchemaDropRequest = { ...how, schema: bytes ?? Buffer.alloc(0), name, ifExists };
-  const end = await drive(checkRights(drop), async (effect) =>
-    effect.do === 'user' ? userSession.run(effect.commands) : findSchema(service.pool, name),
-  );
-  if (end.kind === 'gone') return crowded(name, 1);
-  const { pool } = service;
-  // There is no such schema, and IF EXISTS.
-  if (end.kind === 'answer') return end.payload[0] === 0x00 ? explainRows([], facts) : end;
-  const { tables } = await findTables(pool, end.schema, groupId);
-  if (tables.length === 0) return explainRows([], facts);
-  const names = tables.map((table) => ({ schema: end.schema, table }));
+  assert(bytes !== null, 'a name is given with its schema');
   const statement = {
     object: 'table',
     names: [],
@@ -129,45 +113,78 @@ async function explainSchema(
     ifExists,
     isDoubtful: false,
   } as const;
-  const ids = tables.map(newId);
-  const request: DropRequest = { ...how, statement, subject: tablesOf(name), ids };
-  const hint = readHints(allHints(hints ?? [], facts), request, service);
-  if (hint instanceof UndropError) return hint;
-  if (hint?.destroys === true) return notDestroyed(request);
-  const known = await readKnown({ request, names, facts, hint, hints }, options);
-  if (known instanceof UndropError) return known;
-  const fates = fatesOfSchema({ request, facts, schema: end.schema, ...known }, service);
-  return rowsOf({ request, facts, kinds: [], fates, intent: known.intent }, options);
+  const start = requestOf({ statement, ids: [], subject: tablesOf(name) }, options);
+  const drop = { ...start, facts, schema: bytes, name, ifExists };
+  const end = await drive(checkRights(drop), async (effect) =>
+    effect.do === 'user' ? userSession.run(effect.commands) : findSchema(service.pool, name),
+  );
+  if (end.kind === 'gone') return crowded(name, 1);
+  // There is no such schema, and IF EXISTS.
+  if (end.kind === 'answer') return end.payload[0] === 0x00 ? explainRows([], facts) : end;
+  const { schema } = end;
+  const { tables } = await findTables(service.pool, schema, start.groupId);
+  if (tables.length === 0) return explainRows([], facts);
+  const names = tables.map((table) => ({ schema, table }));
+  const request = { ...start, ids: names.map(newId) };
+  const known = await lookAt({ request, names, hints: allHints(hints ?? [], facts) }, options);
+  if (known.intent === null) return known.intentError;
+  const fates = fatesOfSchema({ request, facts, schema, ...known }, service);
+  return rowsOf(known.intent.tables, { fates, kinds: [] }, options);
+}
+
+function requestOf(
+  drop: Pick<DropRequest, 'statement' | 'ids'> & { readonly subject?: string },
+  { server, session, facts }: Options,
+): DropRequest {
+  const charset = clientCharsetOf(facts.charset) ?? 'plain';
+  return { ...drop, text: Buffer.alloc(0), server, charset, session, groupId: newId() };
+}
+
+interface Question {
+  readonly request: DropRequest;
+  readonly names: readonly BoundName[];
+  readonly hints: readonly string[];
+}
+
+async function lookAt(
+  { request, names, hints }: Question,
+  { service, facts, ...options }: Options,
+): Promise<RecordedIntent> {
+  const intents = new Intents(request, { ...service, ...options }, new Set(hints));
+  try {
+    return await intents.lookAt(facts, names);
+  } finally {
+    intents.release();
+  }
 }
 
 /** So many tables are looked at for their use, and for views. */
 const LOOKED_AT_MAX = 50;
 
-interface Decided {
-  readonly request: DropRequest;
-  readonly facts: UserFacts;
-  /** What the session sees under each name; default: what the service sees. */
-  readonly kinds: readonly NameKind[];
-  readonly fates: readonly Fate[];
-  readonly intent: IntentFacts;
-}
-
+/** `kinds`: what the session sees under each name; default: what the service sees. */
 async function rowsOf(
-  { request, facts, kinds, fates, intent }: Decided,
-  options: InterceptOptions,
+  tables: readonly IntentTable[],
+  { fates, kinds }: { readonly fates: readonly Fate[]; readonly kinds: readonly NameKind[] },
+  options: Options,
 ): Promise<ResultSet> {
-  const tables = intent.tables.map((seen, index) => {
+  const { service, server, facts } = options;
+  const kindOf = (table: IntentTable) => knownKind(kinds[tables.indexOf(table)] ?? 'denied', table);
+  const looked = tables.filter((table) => kindOf(table) === 'base').slice(0, LOOKED_AT_MAX);
+  const views = await inSession(askViews(looked, server), options);
+  const { lowerCaseTableNames } = await shapeOf(service.pool);
+  const conditions = (service.rules ?? []).flatMap((rule) => rule.conditions);
+  const ignoresReads = conditions.some(({ kind }) => kind === 'empty');
+  const uses: Use[] = [];
+  for (const table of looked) {
+    const how = { foldsCase: lowerCaseTableNames !== 0, ignoresReads };
+    uses.push(await readUse(service.pool, table, how));
+  }
+  const rows = tables.map((seen, index) => {
     const fate = fates[index];
     assert(fate !== undefined, 'a fate for each table');
-    return { seen, kind: knownKind(kinds[index] ?? 'denied', seen), fate };
-  });
-  const bases = tables.filter(({ kind }) => kind === 'base').map(({ seen }) => seen);
-  const looked = bases.slice(0, LOOKED_AT_MAX);
-  const views = await inSession(askViews(looked, request), options);
-  const uses = await readUses(looked, options);
-  const rows = tables.map((table): Explained => {
-    const index = looked.indexOf(table.seen);
-    return { ...table, use: uses[index] ?? null, views: views?.[index] ?? null };
+    const at = looked.indexOf(seen);
+    const known = { use: uses[at] ?? null, views: views?.[at] ?? null };
+    return { seen, kind: kindOf(seen), fate, ...known };
   });
   return explainRows(rows, facts);
 }
