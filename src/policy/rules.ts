@@ -1,7 +1,7 @@
 /**
  * UNDROP_RULES as people write them, `app.tmp_*: now; etl.* user=dbt size<1G: hold=1d`, and the
- * hint for one drop in a comment or in `@undrop`, `hold=7d`, `pin`, `now`, `destroy`, `insist`; read
- * into plain records. Pure.
+ * hint for one drop in a comment or in `@undrop`, `hold=7d`, `pin`, `now`, `destroy`, `insist`;
+ * read into plain records. Pure.
  *
  * Invariant: a rule that isn't understood is a mistake with a message, and none of them counts.
  */

@@ -18,7 +18,7 @@ export interface DropOptions {
   readonly hintMsMin?: number;
   /** UNDROP_RULES; default: none. */
   readonly rules?: readonly Rule[];
-  /** How long a table must not have been used to be dropped (UNDROP_REQUIRE_IDLE); null: not at all. */
+  /** How long a table must have been idle (UNDROP_REQUIRE_IDLE), in ms; null: not at all. */
   readonly requireIdleMs?: number | null;
   /** What the statement hints in its comments; default: nothing. */
   readonly hints?: readonly string[];

@@ -206,7 +206,7 @@ export class Intents {
   }
 
   /** What the same statement would be decided by; nothing is written. */
-  lookAt(facts: UserFacts, tables: readonly NamedTable[]): Promise<RecordedIntent> {
+  inspect(facts: UserFacts, tables: readonly NamedTable[]): Promise<RecordedIntent> {
     return this.#record({ tables }, this.#request.ids, { ...facts, isDryRun: true });
   }
 

@@ -7,7 +7,6 @@
  * notes (sql_notes=0) gets none.
  */
 import { idTimeMs, isPinned, parseHoldName } from '../names/names.js';
-import { quoteIdentifier } from '../service/sql.js';
 import { type OkPacket, okWithWarnings } from '../wire/response.js';
 import { ER_UNKNOWN_ERROR } from '../wire/server-errors.js';
 import { ask, type Effect, type HeldTable, type Steps } from './procedure.js';
@@ -55,7 +54,7 @@ export function undoNote({ held, names, what }: Undoable, groupId: string): stri
   if (first === undefined || first.getTime() - idTimeMs(groupId) < TIME_MS_MIN) return null;
   const until = `until ${first.toISOString().slice(0, 16).replace('T', ' ')} UTC`;
   const undo = `Undo ${isPinned(first) ? 'at any time' : until}:`;
-  const listed = names.map((name) => name.map(quoteIdentifier).join('.')).join(', ');
+  const listed = names.map((name) => name.map(quoted).join('.')).join(', ');
   const [table, another] = held;
   const isOne = what === 'TABLE' && another === undefined;
   const texts = [
@@ -64,4 +63,8 @@ export function undoNote({ held, names, what }: Undoable, groupId: string): stri
     `${undo} SHOW DROPPED TABLES has what drop ${groupId} held`,
   ];
   return texts.find((text) => Array.from(text).length <= SIGNAL_CHARACTERS_MAX) ?? null;
+}
+
+function quoted(name: string): string {
+  return `\`${name.replaceAll('`', '``')}\``;
 }

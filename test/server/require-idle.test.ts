@@ -41,7 +41,7 @@ describe.each(testServers())('on $name', (server) => {
     await short.stop();
   });
 
-  /** On MySQL 5.6 InnoDB doesn't know when a table was written, and performance_schema counts it. */
+  /** InnoDB of MySQL 5.6 doesn't know when it was written; performance_schema does. */
   const create = async (name: string, rows: number, columns = 'a INT PRIMARY KEY') => {
     const table = `${schema.name}.${name}`;
     await query(server, `CREATE TABLE ${table} (${columns})`);

@@ -2,12 +2,12 @@
  * The rows of EXPLAIN DROP TABLE and EXPLAIN DROP DATABASE: what would become of each table, in
  * words, and what is known of it. Pure.
  *
- * Invariant: the name that a drop would give to a table isn't known before, because it has the id of
- * that drop; it is shown with a gap.
+ * Invariant: the name that a drop would give to a table isn't known before, because it has the id
+ * of that drop; it is shown with a gap.
  */
 import type { IntentTable } from '../../ledger/write.js';
 import { isPinned, recycleSchemaFor } from '../../names/names.js';
-import { lastUse, type Use, utc } from '../../steps/rules/idle.js';
+import { lastUse, type Use, utc } from '../../steps/rules/use.js';
 import type { Column, ResultSet, Value } from '../../wire/result-set.js';
 import type { Fate } from './fates.js';
 

@@ -17,7 +17,8 @@ import { type Answer, drive } from '../../steps/procedure.js';
 import { notDone, notUnderstood, SET_IF_EXISTS } from '../../steps/refusals/refusals.js';
 import type { DropRequest } from '../../steps/request.js';
 import { allHints, areForDestroying } from '../../steps/rules/hints.js';
-import { readUse, type Use } from '../../steps/rules/idle.js';
+import { readUse } from '../../steps/rules/idle.js';
+import type { Use } from '../../steps/rules/use.js';
 import { definitionIn, type NameKind } from '../../steps/session/facts.js';
 import { raise } from '../../steps/session-answers.js';
 import { decodeErr } from '../../wire/response.js';
@@ -90,7 +91,7 @@ async function explainTables(
   const all = allHints(hints ?? [], facts);
   const destroys = areForDestroying(all);
   const followed = destroys ? all.filter(isInsistence) : all;
-  const known = await lookAt({ request, names: stored, hints: followed }, options);
+  const known = await inspect({ request, names: stored, hints: followed }, options);
   const { intent, intentError, rulings } = known;
   if (intent === null) return intentError;
   const blockers = asked.shown.map((shown) => lastingBlocker(definitionIn(shown), server));
@@ -126,7 +127,7 @@ async function explainSchema(
   if (tables.length === 0) return explainRows([], facts);
   const names = tables.map((table) => ({ schema, table }));
   const request = { ...start, ids: names.map(newId) };
-  const known = await lookAt({ request, names, hints: allHints(hints ?? [], facts) }, options);
+  const known = await inspect({ request, names, hints: allHints(hints ?? [], facts) }, options);
   if (known.intent === null) return known.intentError;
   const fates = fatesOfSchema({ request, facts, schema, ...known }, service);
   return rowsOf(known.intent.tables, { fates, kinds: [] }, options);
@@ -146,20 +147,20 @@ interface Question {
   readonly hints: readonly string[];
 }
 
-async function lookAt(
+async function inspect(
   { request, names, hints }: Question,
   { service, facts, ...options }: Options,
 ): Promise<RecordedIntent> {
   const intents = new Intents(request, { ...service, ...options }, new Set(hints));
   try {
-    return await intents.lookAt(facts, names);
+    return await intents.inspect(facts, names);
   } finally {
     intents.release();
   }
 }
 
 /** So many tables are looked at for their use, and for views. */
-const LOOKED_AT_MAX = 50;
+const FACTS_MAX = 50;
 
 /** `kinds`: what the session sees under each name; default: what the service sees. */
 async function rowsOf(
@@ -169,7 +170,7 @@ async function rowsOf(
 ): Promise<ResultSet> {
   const { service, server, facts } = options;
   const kindOf = (table: IntentTable) => knownKind(kinds[tables.indexOf(table)] ?? 'denied', table);
-  const looked = tables.filter((table) => kindOf(table) === 'base').slice(0, LOOKED_AT_MAX);
+  const looked = tables.filter((table) => kindOf(table) === 'base').slice(0, FACTS_MAX);
   const views = await inSession(askViews(looked, server), options);
   const { lowerCaseTableNames } = await shapeOf(service.pool);
   const conditions = (service.rules ?? []).flatMap((rule) => rule.conditions);

@@ -19,7 +19,8 @@ import type { Hint, Rule } from '../../policy/rules.js';
 import { isServiceError, type Row, type ServicePool } from '../../service/pool/pools.js';
 import { runWithTimeout } from '../../service/pool/statement-timeout.js';
 import { ident, note, numberOrNullOf, sql, textOf, textOrNullOf } from '../../service/sql.js';
-import { readUse, type Use, useWithin } from './idle.js';
+import { readUse } from './idle.js';
+import { type Use, useWithin } from './use.js';
 
 export interface RuledName {
   readonly schema: string;
