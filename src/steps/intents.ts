@@ -226,9 +226,11 @@ export class Intents {
     if (hint instanceof UndropError) return notRecorded(hint);
     if (hint?.destroys === true) return notRecorded(notDestroyed(this.#request));
     try {
-      const isRuled = rules.length > 0 || hint !== null || requireIdleMs !== null;
+      const isRuled = rules.length > 0 || this.#hints.size > 0 || requireIdleMs !== null;
       const ruled = { rules, hint, holdMs, account, requireIdleMs };
-      const rulings = isRuled ? await ruleTables(pool, names.tables, ruled) : [];
+      const found = isRuled ? await ruleTables(pool, names.tables, ruled) : [];
+      const by = isInsisted ? 'hint insist' : null;
+      const rulings = found.map((ruling) => ({ ...ruling, by: ruling.by ?? by }));
       const tables = names.tables.map((name, index) => {
         return { id: ids[index] ?? '', ...name, hold: rulings[index]?.hold ?? holdMs };
       });

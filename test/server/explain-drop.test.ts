@@ -203,7 +203,7 @@ describe.each(testServers())('on $name', (server) => {
     await other.query('SELECT * FROM t');
     await client.query('SET lock_wait_timeout = 77');
     const [row] = await rowsOf('EXPLAIN DROP TABLE t /* undrop: insist */');
-    expect(row?.What).toBe('held; once other sessions have let go of it');
+    expect(row?.What).toBe('held (hint insist); once other sessions have let go of it');
     const [[own]] = await client.query<RowDataPacket[]>('SELECT @@lock_wait_timeout AS s');
     expect(own).toEqual({ s: 77 });
     await other.end();
