@@ -1,4 +1,4 @@
-/** The text of the note after a drop: never longer than MySQL takes it, never a name that is cut. */
+/** The note after a drop: never longer than MySQL takes it, and no name in it is cut. */
 import { describe, expect, test } from '@jest/globals';
 import { formatHoldName, PINNED_UNTIL } from '../../src/names/names.js';
 import { type Undoable, undoNote } from '../../src/steps/undo-note.js';
