@@ -95,6 +95,12 @@ export const CLIENT_ERRORS = {
     remedy:
       'Write /* undrop: pin */ into the statement, or SET @undrop before it; SET @undrop = NULL cancels it.',
   },
+  UNDROP_IN_USE: {
+    errno: 1142,
+    text: '{tables} not dropped, still there: {table} was in use {seen}.',
+    remedy:
+      "Find out who uses it; if it is to go all the same, write /* undrop: insist */ into the statement, or SET @undrop = 'insist' before it.",
+  },
   UNDROP_RECYCLE_SCHEMA: {
     errno: 1142,
     text: 'Table {table} was not dropped: it is {what}.',

@@ -85,6 +85,12 @@ function duration(
   };
 }
 
+/** The same, or `none`. */
+function noneOr<T>(one: Setting<T>): Setting<T | 'none'> {
+  const parse = (text: string) => (text.toLowerCase() === 'none' ? 'none' : one.parse(text));
+  return { ...one, expected: `none, or ${one.expected}`, parse };
+}
+
 export const SETTINGS = {
   listen: setting<readonly Address[]>({
     default: '127.0.0.1:3307',
@@ -230,6 +236,19 @@ export const SETTINGS = {
     meaning:
       'which statements never destroy a table or its partitions; what is left out goes to the server as it is',
     parse: (text) => (text.toLowerCase() === 'none' ? [] : listOf(oneOf(PROTECTIONS))(text)),
+  }),
+  requireIdle: noneOr(
+    duration({
+      default: 'none',
+      min: '1s',
+      meaning:
+        'a DROP TABLE or DROP DATABASE of a table that was read or written within that time is refused, as far as the server can tell, unless it has the hint insist (docs/policy.md)',
+    }),
+  ),
+  note: choice(['off', 'on'], {
+    default: 'off',
+    meaning:
+      'whether a warning (code 1105 in SHOW WARNINGS) tells the session that drops how what it dropped is brought back, and until when',
   }),
   lifecycle: setting<readonly LifecycleState[]>({
     default: STATES.join(','),

@@ -34,6 +34,8 @@ export interface DropIntent extends DroppingStatement {
   readonly holdMs: number;
   /** sql_log_bin of the user's session; default true. */
   readonly sqlLogBin?: boolean;
+  /** Nothing is written: the facts are those that a drop of now would be decided by. */
+  readonly isDryRun?: boolean;
   readonly tables: readonly {
     readonly id: string;
     readonly schema: string;

@@ -48,6 +48,8 @@ export interface Ruling {
   readonly holdIfLate: number | null;
   /** `rule app.*: now`, `hint pin`; null: nothing but UNDROP_HOLD. */
   readonly by: string | null;
+  /** How it was seen in use within the time of UNDROP_REQUIRE_IDLE, in words. */
+  readonly inUse?: string | null;
 }
 
 export interface Deciding extends Comparing {

@@ -1,7 +1,7 @@
 /**
  * UNDROP_RULES as people write them, `app.tmp_*: now; etl.* user=dbt size<1G: hold=1d`, and the
- * hint for one drop in a comment or in `@undrop`, `hold=7d`, `pin`, `now`, `destroy`; read into
- * plain records. Pure.
+ * hint for one drop in a comment or in `@undrop`, `hold=7d`, `pin`, `now`, `destroy`, `insist`;
+ * read into plain records. Pure.
  *
  * Invariant: a rule that isn't understood is a mistake with a message, and none of them counts.
  */
@@ -183,7 +183,12 @@ export interface Hint {
 
 /** What a hint may be, for messages. */
 export const HINT_EXPECTED =
-  'hold=7d (up to 3650d), pin, now or destroy, in /* undrop: … */ or in @undrop';
+  'hold=7d (up to 3650d), pin, now, destroy or insist, in /* undrop: … */ or in @undrop';
+
+/** Whether a table is to be dropped although it is in use; says nothing on how long it is held. */
+export function isInsistence(hint: string): boolean {
+  return hint.trim().toLowerCase() === 'insist';
+}
 
 /** Null if it is none. */
 export function parseHint(text: string): Hint | null {
@@ -196,12 +201,13 @@ export function parseHint(text: string): Hint | null {
 }
 
 /**
- * The hint that all of them say; a text that isn't one, or two that differ, is given back. Null:
- * there is none.
+ * The hint on the hold that all of them say; a text that isn't one, or two that differ, is given
+ * back. Null: there is none.
  */
 export function oneHint(texts: readonly string[]): Hint | { readonly odd: string } | null {
   let found: Hint | null = null;
   for (const text of texts) {
+    if (isInsistence(text)) continue;
     const hint = parseHint(text);
     if (hint === null) return { odd: text.trim() };
     if (found !== null && found.text !== hint.text)

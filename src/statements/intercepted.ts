@@ -63,6 +63,10 @@ export interface DropService {
   readonly allowDestroy?: 'off' | 'users';
   /** The shortest hold that a hint may ask for; default: `holdMs`. */
   readonly hintMsMin?: number;
+  /** UNDROP_REQUIRE_IDLE, in milliseconds; default, and null: a table may be in use. */
+  readonly requireIdleMs?: number | null;
+  /** UNDROP_NOTE: a session is told how what it drops comes back; default: it isn't. */
+  readonly tellsUndo?: boolean;
   /** What is told of, and passed on; default: nothing. */
   readonly observes?: ReadonlySet<Protection>;
   readonly activeIds: Set<string>;
@@ -166,8 +170,11 @@ export async function dropAndHold(
   if (partitions !== undefined) procedure = alterPartitions(PARTITION_SERVICE);
   if (hints.length > 0 && areForDestroying(hints)) return destroy(null);
   const { service, session, server, userSession, logBinMayBeOff } = options;
-  const request = { ...drop, server, session };
-  const seen = { guess, logBinMayBeOff };
+  const isPlain = procedure === dropTableSteps;
+  const tellsUndo = isPlain && service.tellsUndo === true;
+  const request = { ...drop, server, session, tellsUndo };
+  const requireIdleMs = isPlain ? (service.requireIdleMs ?? null) : null;
+  const seen = { guess, logBinMayBeOff, requireIdleMs };
   let result: DropResult;
   try {
     result = await run(procedure, request, { ...service, ...seen, userSession, hints });

@@ -18,6 +18,8 @@ export interface DropOptions {
   readonly hintMsMin?: number;
   /** UNDROP_RULES; default: none. */
   readonly rules?: readonly Rule[];
+  /** How long a table must have been idle (UNDROP_REQUIRE_IDLE), in ms; null: not at all. */
+  readonly requireIdleMs?: number | null;
   /** What the statement hints in its comments; default: nothing. */
   readonly hints?: readonly string[];
   /** Ids that this process is in the middle of: recovery leaves them alone. */

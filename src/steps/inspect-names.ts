@@ -26,6 +26,7 @@ import {
   answerWith,
   ask,
   holdFailed,
+  type Naming,
   perform,
   query,
   type Reply,
@@ -193,14 +194,36 @@ export function refusalBeforeInspection(
     });
   }
   for (const [index, seen] of intent.tables.entries()) {
-    const rule = rulings[index]?.refusedBy ?? null;
     const kind = kinds[index];
     // A rule says nothing about what isn't there, or is no base table.
-    if (rule === null || kind === undefined || knownKind(kind, seen) !== 'base') continue;
-    const tables = sentenceStart(request);
-    return new UndropError('UNDROP_RULE', { tables, table: `${seen.schema}.${seen.table}`, rule });
+    if (kind === undefined || knownKind(kind, seen) !== 'base') continue;
+    const table = `${seen.schema}.${seen.table}`;
+    const refusal = refusalByRuling(rulings[index], { tables: sentenceStart(request), table });
+    if (refusal !== null) return refusal;
   }
   return null;
+}
+
+/** A rule refuses the table, or it is in use; null: neither. */
+export function refusalByRuling(
+  ruling: Ruling | undefined,
+  words: { readonly tables: string; readonly table: string },
+): UndropError | null {
+  const { refusedBy: rule = null, inUse = null } = ruling ?? {};
+  if (rule !== null) return new UndropError('UNDROP_RULE', { ...words, rule });
+  return inUse === null ? null : new UndropError('UNDROP_IN_USE', { ...words, seen: inUse });
+}
+
+/** What speaks against the hint destroy: a rule that refuses or may refuse, or a table in use. */
+export function refusalOfDestroying(drop: Naming, rulings: readonly Ruling[]): UndropError | null {
+  const tables = sentenceStart(drop);
+  for (const ruling of rulings) {
+    const refusal = refusalByRuling(ruling, { tables, table: 'one of them' });
+    if (refusal !== null) return refusal;
+  }
+  const [open] = rulings.flatMap(({ mayRefuse }) => mayRefuse ?? []);
+  if (open === undefined) return null;
+  return new UndropError('UNDROP_RULE_NOT_EVALUATED', { tables, rule: open });
 }
 
 /**

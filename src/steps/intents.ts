@@ -22,6 +22,7 @@ import { forgetIntents, type IntentFacts, recordIntent, recordOutcome } from '..
 import { silentLog } from '../log.js';
 import { newHoldId, shownDue } from '../names/names.js';
 import { asksForHosts, type HoldTime, type Ruling } from '../policy/decide.js';
+import { isInsistence } from '../policy/rules.js';
 import { resolveEnded } from '../recovery/resolve-intents.js';
 import type { DropOptions } from './drop-options.js';
 import { refusalOfDiscarded } from './inspect-names.js';
@@ -62,7 +63,8 @@ function notRecorded(intentError: UndropError): RecordedIntent {
 }
 
 /** Who drops; `account` if it is known already. */
-type Dropper = Pick<UserFacts, 'logged' | 'user'> & Partial<Pick<UserFacts, 'account'>>;
+type Dropper = Pick<UserFacts, 'logged' | 'user'> &
+  Partial<Pick<UserFacts, 'account'>> & { readonly isDryRun?: boolean };
 
 interface Target {
   readonly schema: string;
@@ -203,30 +205,40 @@ export class Intents {
     return recorded;
   }
 
+  /** What the same statement would be decided by; nothing is written. */
+  inspect(facts: UserFacts, tables: readonly NamedTable[]): Promise<RecordedIntent> {
+    return this.#record({ tables }, this.#request.ids, { ...facts, isDryRun: true });
+  }
+
   /** Does not reject with what the ledger says: then there is no intent. */
   async #record(
     names: ServiceNames,
     ids: readonly string[],
-    { logged, user, account = `${user}@` }: Dropper,
+    { logged, user, account = `${user}@`, isDryRun = false }: Dropper,
   ): Promise<RecordedIntent> {
     const { text, session, groupId } = this.#request;
     const { pool, proxyId, holdMs, rules = [] } = this.#options;
     this.#user = user;
+    const isInsisted = [...this.#hints].some(isInsistence);
+    const requireIdleMs = isInsisted ? null : (this.#options.requireIdleMs ?? null);
     if ('error' in names) return notRecorded(names.error);
     const hint = readHints(this.#hints, this.#request, this.#options);
     if (hint instanceof UndropError) return notRecorded(hint);
     if (hint?.destroys === true) return notRecorded(notDestroyed(this.#request));
     try {
-      const isRuled = rules.length > 0 || hint !== null;
-      const ruled = { rules, hint, holdMs, account };
-      const rulings = isRuled ? await ruleTables(pool, names.tables, ruled) : [];
+      const isRuled = rules.length > 0 || this.#hints.size > 0 || requireIdleMs !== null;
+      const ruled = { rules, hint, holdMs, account, requireIdleMs };
+      const found = isRuled ? await ruleTables(pool, names.tables, ruled) : [];
+      const by = isInsisted ? 'hint insist' : null;
+      const rulings = found.map((ruling) => ({ ...ruling, by: ruling.by ?? by }));
       const tables = names.tables.map((name, index) => {
         return { id: ids[index] ?? '', ...name, hold: rulings[index]?.hold ?? holdMs };
       });
       const { threadId, clientAddress } = session;
       const statementText = Buffer.from(text.subarray(0, STATEMENT_BYTES_MAX)).toString();
       const who = { threadId, user, clientAddress, groupId, proxyId, statementText };
-      const intent = await recordIntent(pool, { ...who, holdMs, sqlLogBin: logged, tables });
+      const how = { holdMs, sqlLogBin: logged, isDryRun };
+      const intent = await recordIntent(pool, { ...who, ...how, tables });
       const discarded = refusalOfDiscarded(this.#request, intent);
       return discarded === null ? { intent, intentError: null, rulings } : notRecorded(discarded);
     } catch (error) {

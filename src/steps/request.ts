@@ -15,6 +15,8 @@ export interface DropRequest {
   readonly how?: string;
   /** The start of a sentence that goes on with "not dropped"; default: it names the tables. */
   readonly subject?: string;
+  /** The session is told how what is held comes back (UNDROP_NOTE); default: it isn't. */
+  readonly tellsUndo?: boolean;
   readonly server: ServerVersion;
   /** How to quote in the client's charset, as recognition has seen it. */
   readonly charset: ClientCharset;

@@ -80,7 +80,7 @@ const NOT_TO_BE_DROPPED: readonly number[] = [
 export function* askToDrop(
   request: DropRequest,
   names: readonly QualifiedName[],
-): Steps<Answer | null> {
+): Steps<Answer | null, Effect<'user'>> {
   const { wait } = request.statement;
   const seconds = wait?.kind === 'nowait' ? '0' : (wait?.text ?? null);
   // One after the other, as the next one is not waited for once a wait has ended.

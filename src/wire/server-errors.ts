@@ -43,6 +43,7 @@ export const ER_TABLE_NOT_LOCKED_FOR_WRITE = 1099;
 export const ER_TABLE_NOT_LOCKED = 1100;
 export const ER_WRONG_DB_NAME = 1102;
 export const ER_WRONG_TABLE_NAME = 1103;
+export const ER_UNKNOWN_ERROR = 1105;
 export const ER_UNKNOWN_TABLE = 1109;
 export const ER_UNKNOWN_CHARACTER_SET = 1115;
 export const ER_HOST_IS_BLOCKED = 1129;

@@ -151,6 +151,8 @@ const WRONG: Readonly<Record<SettingKey, readonly string[] | null>> = {
   allowDestroy: ['', 'on', 'root'],
   // An empty variable may be a slip: it must not be what takes the protection away.
   protect: ['', 'none,drop-table', 'drop', 'drop-table;drop-database', 'all'],
+  requireIdle: ['', '7', '0', '500ms', 'never', '11000d'],
+  note: ['', 'yes'],
   lifecycle: ['', 'keep', 'hold,,drop', 'hold drop'],
   hold: ['', '7', '7 d', '-1d', 'never', '11000d'],
   minHold: ['', '1', '-1h', '11000d'],

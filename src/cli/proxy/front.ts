@@ -112,7 +112,7 @@ export class Front implements ClientSide {
 
   #openService(pool: ServicePool): DropService {
     const { proxyId, activeDrops, onHeld, log } = this.#options;
-    const { mode, protect, rules, allowDestroy } = this.#settings;
+    const { mode, protect, rules, allowDestroy, note, requireIdle } = this.#settings;
     const service: DropService = {
       pool,
       proxyId,
@@ -127,6 +127,8 @@ export class Front implements ClientSide {
       observes: new Set(mode === 'observe' ? protect : []),
       rules,
       allowDestroy,
+      requireIdleMs: requireIdle === 'none' ? null : requireIdle,
+      tellsUndo: note === 'on',
       holdMs: holdMsOf(this.#settings),
       hintMsMin: hintMsMinOf(this.#settings),
     };

@@ -8,6 +8,7 @@
  */
 import { assert } from '../../assert.js';
 import { foldName, PINNED_UNTIL } from '../../names/names.js';
+import type { HoldTime } from '../../policy/decide.js';
 import type { Rows } from '../../service/pool/pools.js';
 import type { ServerFacts } from '../../service/server-facts.js';
 import {
@@ -54,7 +55,7 @@ export function intentText(
           ', ',
         )}`,
     ...intent.tables.map(findTable),
-    insertion(intent, options, note0),
+    intent.isDryRun === true ? sql`DO 0` : insertion(intent, options, note0),
     sql`SELECT ${note0} UTC_TIMESTAMP() AS utcNow, @@version AS version, @undrop_host AS host,
         ${serverIdentity(server)} AS identity`,
     sql.join(
@@ -67,8 +68,7 @@ export function intentText(
       ),
       UNION,
     ),
-    sql`SELECT id, hold_until AS holdUntil FROM ${LEDGER}
-        WHERE state = 'intent' AND id IN (${valueList(intent.tables.map(({ id }) => id))})`,
+    intent.isDryRun === true ? wouldHold(intent) : recordedHolds(intent),
     foreignKeysOf(intent.tables, server),
     sql.join(
       intent.tables.map(
@@ -83,6 +83,26 @@ export function intentText(
 }
 
 const UNION = sql` UNION ALL `;
+
+function recordedHolds({ tables }: DropIntent): SQLQuery {
+  return sql`SELECT id, hold_until AS holdUntil FROM ${LEDGER}
+    WHERE state = 'intent' AND id IN (${valueList(tables.map(({ id }) => id))})`;
+}
+
+function wouldHold({ tables, holdMs }: DropIntent): SQLQuery {
+  const rows = tables.map(
+    ({ id, hold = holdMs }, index) => sql`SELECT ${id} AS id,
+      CAST(${holdUntil(hold)} AS DATETIME) AS holdUntil FROM DUAL
+      WHERE ${found('kind', index)} <> 'view'`,
+  );
+  return sql.join(rows, UNION);
+}
+
+function holdUntil(hold: HoldTime): SQLQuery {
+  return hold === 'pinned'
+    ? sql`${PINNED_UNTIL}`
+    : sql`UTC_TIMESTAMP() + INTERVAL ${Math.ceil(hold / 1000)} SECOND`;
+}
 
 /** The variables that a look at a table fills; if nothing has the name, `kind` stays NULL. */
 type Variable = 'schema' | 'table' | 'kind' | 'engine' | 'rows' | 'bytes';
@@ -120,15 +140,11 @@ function insertion(
         ? // It also says 0 of a table that was filled a moment ago.
           sql`NULLIF(${found('rows', index)}, 0), ${found('bytes', index)}`
         : sql`${partition.rowEstimate}, ${partition.byteEstimate}`;
-    const until =
-      hold === 'pinned'
-        ? sql`${PINNED_UNTIL}`
-        : sql`UTC_TIMESTAMP() + INTERVAL ${Math.ceil(hold / 1000)} SECOND`;
     return sql`SELECT ${id}, ${groupId}, @undrop_proxy, ${threadId},
         IF(@undrop_host LIKE '%:%', SUBSTRING_INDEX(@undrop_host, ':', -1), NULL),
         ${found('schema', index)}, ${what}, ${found('engine', index)}, UTC_TIMESTAMP(), ${user},
         ${clientAddress}, @undrop_text, ${estimates},
-        ${until}, 'intent', UTC_TIMESTAMP(), ${sqlLogBin}, ${options.rowLogged}
+        ${holdUntil(hold)}, 'intent', UTC_TIMESTAMP(), ${sqlLogBin}, ${options.rowLogged}
       FROM DUAL WHERE ${found('kind', index)} <> 'view'`;
   });
   const verb = options.again ? sql`INSERT IGNORE` : sql`INSERT`;

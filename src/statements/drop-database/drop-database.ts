@@ -14,6 +14,7 @@ import { barrierTableName } from '../../names/names.js';
 import { type Answer, answerWith, ask, type HeldTable, refuse } from '../../steps/procedure.js';
 import { rootCause } from '../../steps/refusals/refusals.js';
 import { cleanSql, signalSql, waitForLockSql } from '../../steps/session/user-session-sql.js';
+import { tellUndo } from '../../steps/undo-note.js';
 import { decodeErr, type OkPacket, okWithAffectedRows } from '../../wire/response.js';
 import {
   ER_BAD_DB_ERROR,
@@ -132,7 +133,8 @@ function* emptyAndDrop(drop: Drop, names: readonly string[]): SchemaSteps<Schema
   // Errors of ours would be shown after the DROP by some servers.
   yield* ask(cleanSql(request.groupId));
   const affectedRows = Math.max(0, end.ok.affectedRows - 1) + end.held.length;
-  const payload = okWithAffectedRows(end.ok, affectedRows);
+  const undoable = { held: end.held, names: [[schema]], what: 'DATABASE' } as const;
+  const payload = okWithAffectedRows(yield* tellUndo(request, end.ok, undoable), affectedRows);
   return { kind: 'answer', payload, held: end.held, refusal: null, isDropped: true };
 }
 

@@ -25,6 +25,8 @@ export interface SchemaDropRequest {
   readonly session: SessionFacts;
   readonly facts: UserFacts;
   readonly groupId: string;
+  /** The session is told how the schema comes back (UNDROP_NOTE); default: it isn’t. */
+  readonly tellsUndo?: boolean;
 }
 
 /** How one try of the DROP ended. */

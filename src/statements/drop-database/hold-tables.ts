@@ -13,6 +13,7 @@ import type { RelocateTable } from '../../held/relocate/relocate.js';
 import type { Failure } from '../../ledger/entry.js';
 import type { IntentTable } from '../../ledger/write.js';
 import { formatHoldName, inBatches, isRecycleSchema, recycleSchemaFor } from '../../names/names.js';
+import { refusalByRuling } from '../../steps/inspect-names.js';
 import type { RecordedIntent } from '../../steps/intents.js';
 import { type Answer, answerWith, ask, type HeldTable, refuse } from '../../steps/procedure.js';
 import type { ServiceRenameTable } from '../../steps/rename/rename-by-service.js';
@@ -88,11 +89,12 @@ function refusalByRule(
   tables: readonly IntentTable[],
   { rulings }: RecordedIntent,
 ): UndropError | null {
-  const at = rulings.findIndex(({ refusedBy }) => refusedBy !== null);
-  const rule = rulings[at]?.refusedBy ?? null;
-  if (rule === null) return null;
-  const params = { tables: tablesOf(schema), table: `${schema}.${tables[at]?.table}`, rule };
-  return new UndropError('UNDROP_RULE', params);
+  for (const [index, { table }] of tables.entries()) {
+    const words = { tables: tablesOf(schema), table: `${schema}.${table}` };
+    const refusal = refusalByRuling(rulings[index], words);
+    if (refusal !== null) return refusal;
+  }
+  return null;
 }
 
 /** None if it is gone meanwhile. */

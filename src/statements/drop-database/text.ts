@@ -50,8 +50,10 @@ export async function dropSchema(
     return refused(notUnderstood(`a name in the character set ${facts.charset}`), options);
   }
   if (facts.hint !== null) await userSession.run([FORGET_HINT]);
+  const { tellsUndo = false } = service;
+  const how = { server, session, facts, groupId: newId(), tellsUndo };
   const dropped = await runDropDatabase(
-    { text, schema, name, ifExists, charset, server, session, facts, groupId: newId() },
+    { text, schema, name, ifExists, charset, ...how },
     { ...service, guess, hints: allHints(hints, facts), userSession },
   );
   const { payload, refusal } = dropped;

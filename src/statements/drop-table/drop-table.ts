@@ -27,6 +27,7 @@ import { notUnderstood } from '../../steps/refusals/refusals.js';
 import type { Beginning } from '../../steps/run.js';
 import { dropOwnTemporarySql } from '../../steps/session/user-session-sql.js';
 import { askToDrop } from '../../steps/session-answers.js';
+import { tellUndo } from '../../steps/undo-note.js';
 import { type Drop, decide, hasForeignKeys, namesToAsk } from './decide.js';
 import { type Moved, rename } from './rename.js';
 import { okOfBoth, say, type Unmoved } from './say.js';
@@ -98,7 +99,10 @@ function* hold(drop: Drop, moved: Moved, unmoved: Unmoved): Steps<Answer> {
   if (failed !== null) return { ...failed, held };
   assert(ok !== null, 'what is held was renamed');
   if (said?.kind === 'answer') return { ...said, held };
-  return { ...answerWith(said === null ? ok : okOfBoth(ok, said)), held };
+  const names = moves.map(({ seen: { schema, table } }) => [schema, table]);
+  const answer = said === null ? ok : okOfBoth(ok, said);
+  const told = yield* tellUndo(drop.request, answer, { held, names, what: 'TABLE' });
+  return { ...answerWith(told), held };
 }
 
 /** What can't be relocated stays under its hold name; what was put back is left out. */

@@ -11,16 +11,24 @@ import { assert } from '../../assert.js';
 import { UndropError } from '../../errors.js';
 import { audit, silentLog } from '../../log.js';
 import { mayBeNative, type Ruling } from '../../policy/decide.js';
+import { isInsistence } from '../../policy/rules.js';
 import type { DropTableStatement } from '../../sql/grammar/drop-table.js';
 import { clientCharsetOf } from '../../sql/lex/lex-mode.js';
 import type { SessionGuess } from '../../steps/drop-options.js';
-import { refusalOfRecycled } from '../../steps/inspect-names.js';
+import { refusalOfDestroying, refusalOfRecycled } from '../../steps/inspect-names.js';
 import { serviceNames } from '../../steps/names/client-names.js';
 import { sentenceStart } from '../../steps/procedure.js';
 import { loggedText, notUnderstood, rootCause } from '../../steps/refusals/refusals.js';
 import type { UserFacts } from '../../steps/request.js';
-import { allHints, FORGET_HINT, hintsIn, mayHint, readHints } from '../../steps/rules/hints.js';
-import { ruleTables } from '../../steps/rules/rules.js';
+import {
+  allHints,
+  FORGET_HINT,
+  hintsIn,
+  mayHint,
+  notAllowed,
+  readHints,
+} from '../../steps/rules/hints.js';
+import { type Ruled, ruleTables } from '../../steps/rules/rules.js';
 import {
   answerWith,
   dropAndHold,
@@ -57,7 +65,7 @@ export async function dropOrPass(
   const charset = clientCharsetOf(guess.charset) ?? 'plain';
   return dropAndHold({ text, statement, charset }, guess, options, {
     hints,
-    destroy: (seen) => destroy(drop, seen ?? facts, options),
+    destroy: (seen) => destroy(drop, seen ?? facts, hints, options),
   });
 }
 
@@ -92,7 +100,7 @@ async function passByRule(
   options: InterceptOptions,
 ): Promise<Interception | null> {
   if (!mayBePassed(drop.statement, facts, options)) return null;
-  const ruled = await rulingsOf(drop, facts, options);
+  const ruled = await rulingsOf(drop, facts, { ...options, requireIdleMs: null });
   if (ruled instanceof UndropError || !ruled.every(({ isNative }) => isNative)) return null;
   return pass(drop, facts, { event: 'native', by: ruled.map(({ by }) => by) }, options);
 }
@@ -101,40 +109,28 @@ async function passByRule(
 async function destroy(
   drop: Drop,
   facts: UserFacts | null,
+  hints: readonly string[],
   options: InterceptOptions,
 ): Promise<Interception> {
   assert(facts !== null, 'a hint was read with the facts of the session');
   const { service } = options;
   await forgetHint(facts, options);
-  if (service.allowDestroy !== 'users') {
-    const tables = sentenceStart(drop);
-    const why = 'here';
-    const instead = 'Drop it without the hint; or set UNDROP_ALLOW_DESTROY to users.';
-    return refused(new UndropError('UNDROP_DESTROY', { tables, why, instead }), options);
-  }
-  const ruled = await rulingsOf(drop, facts, options);
-  const refusal = ruled instanceof UndropError ? ruled : refusalByRule(drop, ruled);
+  if (service.allowDestroy !== 'users') return refused(notAllowed(drop), options);
+  const { empties, partitions } = drop.statement;
+  const mayBeUsed =
+    allHints(hints, facts).some(isInsistence) || empties || partitions !== undefined;
+  const requireIdleMs = mayBeUsed ? null : (service.requireIdleMs ?? null);
+  const ruled = await rulingsOf(drop, facts, { ...options, requireIdleMs });
+  const refusal = ruled instanceof UndropError ? ruled : refusalOfDestroying(drop, ruled);
   if (refusal !== null) return refused(refusal, options);
   return pass(drop, facts, { event: 'destroyed', by: ['hint destroy'] }, options);
-}
-
-/** A rule that refuses, or may refuse once more is known of the tables. */
-function refusalByRule(drop: Drop, rulings: readonly Ruling[]): UndropError | null {
-  const tables = sentenceStart(drop);
-  const [rule] = rulings.flatMap(({ refusedBy }) => refusedBy ?? []);
-  const [open] = rulings.flatMap(({ mayRefuse }) => mayRefuse ?? []);
-  if (rule !== undefined) {
-    return new UndropError('UNDROP_RULE', { tables, table: 'one of them', rule });
-  }
-  if (open === undefined) return null;
-  return new UndropError('UNDROP_RULE_NOT_EVALUATED', { tables, rule: open });
 }
 
 /** What the rules alone say; an error if the tables can't be named, or are ours. */
 async function rulingsOf(
   { statement }: Drop,
   facts: UserFacts,
-  { service }: InterceptOptions,
+  { service, requireIdleMs }: Pick<InterceptOptions, 'service'> & Pick<Ruled, 'requireIdleMs'>,
 ): Promise<readonly Ruling[] | UndropError> {
   const { pool, holdMs, rules = [] } = service;
   const names = serviceNames({ statement }, facts);
@@ -143,7 +139,8 @@ async function rulingsOf(
   if (recycled !== null) return recycled;
   const { account } = facts;
   try {
-    return await ruleTables(pool, names.tables, { rules, hint: null, holdMs, account });
+    const ruled = { rules, hint: null, holdMs, account, requireIdleMs };
+    return await ruleTables(pool, names.tables, ruled);
   } catch (error) {
     const params = { tables: sentenceStart({ statement }), cause: rootCause(error) };
     return new UndropError('UNDROP_NOT_RECORDED', params, error);

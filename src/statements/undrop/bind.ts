@@ -10,6 +10,7 @@ import type { TableName } from '../../sql/grammar/table-name.js';
 import type { UndoStatement } from '../../sql/grammar/undrop.js';
 import { decodeName, encodeName } from '../../steps/names/client-names.js';
 import type { UserFacts } from '../../steps/request.js';
+import { hintsIn } from '../../steps/rules/hints.js';
 import type { QualifiedName, Signal } from '../../steps/session/user-session-sql.js';
 import type { ServerVersion } from '../../wire/connection/handshake-v10.js';
 import { ER_NO_DB_ERROR, ER_PARSE_ERROR } from '../../wire/server-errors.js';
@@ -40,11 +41,14 @@ export type BoundUndo =
       readonly kind: 'explain-drop-table';
       readonly names: readonly BoundName[];
       readonly drop: DropTableStatement;
+      /** Null: they can't be read. */
+      readonly hints: readonly string[] | null;
     }
   | {
       readonly kind: 'explain-drop-database';
       readonly schema: string;
       readonly ifExists: boolean;
+      readonly hints: readonly string[] | null;
     };
 
 /** What is thrown where the server would say an error; it is to be raised in the session. */
@@ -69,6 +73,7 @@ export function bindUndo(
     if (schema === null) throw new SaidByServer(NO_SCHEMA);
     return { schema, table: decode(one.table) };
   };
+  const hints = () => hintsIn(text, facts, server);
   switch (statement.kind) {
     case 'undrop-table': {
       const { names, to } = statement;
@@ -88,9 +93,9 @@ export function bindUndo(
       return { ...statement, schema: schema && decode(schema), like: like && decode(like) };
     }
     case 'explain-drop-table':
-      return { ...statement, names: statement.drop.names.map(name) };
+      return { ...statement, names: statement.drop.names.map(name), hints: hints() };
     case 'explain-drop-database':
-      return { ...statement, schema: decode(statement.schema) };
+      return { ...statement, schema: decode(statement.schema), hints: hints() };
     case 'syntax-error':
       throw new SaidByServer(syntaxError(text, statement.at, { facts, server }));
   }

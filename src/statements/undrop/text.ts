@@ -8,6 +8,8 @@ import { UndropError } from '../../errors.js';
 import type { UndoStatement } from '../../sql/grammar/undrop.js';
 import type { UserFacts } from '../../steps/request.js';
 import type { Column } from '../../wire/result-set.js';
+import { EXPLAIN_COLUMNS } from '../explain/rows.js';
+import { explainDrop } from '../explain/text.js';
 import {
   answerWith,
   type Interception,
@@ -47,22 +49,24 @@ export async function withBound(
 }
 
 /** The columns of its result set; none if it answers OK. Null: it is for the server to answer. */
-export function columnsOf(_undo: BoundUndo): readonly Column[] | null {
-  return null;
+export function columnsOf({ kind }: BoundUndo): readonly Column[] | null {
+  const isExplain = kind === 'explain-drop-table' || kind === 'explain-drop-database';
+  return isExplain ? EXPLAIN_COLUMNS : null;
 }
 
 export async function runUndo(
   undo: BoundUndo,
-  _format: AnswerFormat,
-  _options: InterceptOptions,
+  format: AnswerFormat,
+  options: InterceptOptions,
 ): Promise<Interception> {
   switch (undo.kind) {
     case 'undrop-table':
     case 'undrop-id':
     case 'undrop-database':
     case 'show-dropped':
+      return { kind: 'forward', facts: null };
     case 'explain-drop-table':
     case 'explain-drop-database':
-      return { kind: 'forward', facts: null };
+      return explainDrop(undo, format, options);
   }
 }

@@ -75,6 +75,13 @@ export function notDestroyed(drop: Pick<DropRequest, 'statement'>): UndropError 
   });
 }
 
+/** UNDROP_ALLOW_DESTROY is off. */
+export function notAllowed(drop: Naming): UndropError {
+  const instead = 'Drop it without the hint; or set UNDROP_ALLOW_DESTROY to users.';
+  const params = { tables: sentenceStart(drop), why: 'here', instead };
+  return new UndropError('UNDROP_DESTROY', params);
+}
+
 /** Uses up the hint of the session. */
 export const FORGET_HINT: UserCommand = {
   kind: 'query',
@@ -110,7 +117,7 @@ export function hintsIn(
   });
 }
 
-const NEAR = 'undrop[\\s=]+(?:pin|now|destroy|hold\\s*=\\s*[^\\s*]{1,64}(?![^\\s*]))\\s*';
+const NEAR = 'undrop[\\s=]+(?:pin|now|destroy|insist|hold\\s*=\\s*[^\\s*]{1,64}(?![^\\s*]))\\s*';
 const MENTION = new RegExp(`\\bundrop\\s*:|(?:/\\*|--|#)\\s*${NEAR}(?:\\*/|\\n|$)`, 'i');
 const HINT = /^\s*undrop\s*:([\s\S]*)$/i;
 /** Nothing else may stand there: `undrop now holds this` is a comment like any. */

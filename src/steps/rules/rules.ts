@@ -19,6 +19,8 @@ import type { Hint, Rule } from '../../policy/rules.js';
 import { isServiceError, type Row, type ServicePool } from '../../service/pool/pools.js';
 import { runWithTimeout } from '../../service/pool/statement-timeout.js';
 import { ident, note, numberOrNullOf, sql, textOf, textOrNullOf } from '../../service/sql.js';
+import { readUse } from './idle.js';
+import { type Use, useWithin } from './use.js';
 
 export interface RuledName {
   readonly schema: string;
@@ -32,6 +34,8 @@ export interface Ruled {
   readonly holdMs: number;
   /** `name@host`, or the name alone. */
   readonly account: string;
+  /** UNDROP_REQUIRE_IDLE, in milliseconds; null: a table may be in use. */
+  readonly requireIdleMs: number | null;
 }
 
 /** One `Ruling` for each table, in order. Rejects if the service can't be asked at all. */
@@ -40,8 +44,9 @@ export async function ruleTables(
   tables: readonly RuledName[],
   ruled: Ruled,
 ): Promise<readonly Ruling[]> {
-  const { rules, account } = ruled;
-  const shape = rules.length === 0 ? null : await shapeOf(pool);
+  const { rules, account, requireIdleMs } = ruled;
+  const isAsking = rules.length > 0 || requireIdleMs !== null;
+  const shape = isAsking ? await shapeOf(pool) : null;
   const comparing = { foldsCase: shape !== null && shape.lowerCaseTableNames !== 0 };
   const rulings: Ruling[] = [];
   for (const name of tables) {
@@ -52,7 +57,15 @@ export async function ruleTables(
     const knowsAge = shape?.flavour === 'mysql' && shape.versionId >= 80_000;
     const how = { empty: asked.empty, knowsAge };
     const traits = isAsked ? await readTraits(pool, name, how) : NO_TRAITS;
-    rulings.push(decideTable(subject, traits, { ...ruled, ...comparing }));
+    const ruling = decideTable(subject, traits, { ...ruled, ...comparing });
+    // What ops let pass is not asked for.
+    if (requireIdleMs === null || ruling.isNative) rulings.push(ruling);
+    else {
+      const asksStatements = (use: Use) => useWithin(use, requireIdleMs) === null;
+      const asking = { ...comparing, ignoresReads: asked.empty, asksStatements };
+      const inUse = useWithin(await readUse(pool, name, asking), requireIdleMs);
+      rulings.push({ ...ruling, inUse });
+    }
   }
   return rulings;
 }

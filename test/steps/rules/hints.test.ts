@@ -10,6 +10,7 @@ test.each([
   ['DROP TABLE t /* UNDROP hold = 7d */', true],
   ['-- undrop pin\nDROP TABLE t', true],
   ['DROP TABLE t # undrop destroy', true],
+  ['DROP TABLE t /* undrop insist */', true],
   ['DROP TABLE t /* undrop now holds this */', false],
   ["BEGIN NOT ATOMIC SELECT 'undrop hold'; DROP TABLE t; END", false],
   ['BEGIN NOT ATOMIC SET undrop = NOW(); DROP TABLE t; END', false],

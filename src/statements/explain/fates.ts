@@ -1,0 +1,149 @@
+/**
+ * What would become of each table of a drop that is explained, in words, by the decisions of the
+ * drop itself. Pure.
+ *
+ * Invariant: one fate for each table, in order; what refuses the statement is the fate of all.
+ */
+import { UndropError } from '../../errors.js';
+import type { IntentFacts } from '../../ledger/write.js';
+import type { Ruling } from '../../policy/decide.js';
+import {
+  isSameServer,
+  refusalBeforeInspection,
+  refusalByRuling,
+  refusalOfDestroying,
+} from '../../steps/inspect-names.js';
+import { sentenceStart } from '../../steps/procedure.js';
+import type { DropRequest, UserFacts } from '../../steps/request.js';
+import { notAllowed } from '../../steps/rules/hints.js';
+import type { QualifiedName } from '../../steps/session/user-session-sql.js';
+import { blockedParents, type Drop, decide, type Name, parentError } from '../drop-table/decide.js';
+import type { DropService } from '../intercepted.js';
+
+/** What would become of one table. */
+export interface Fate {
+  /** `held`, `refused: …`, `not dropped: …`. */
+  readonly what: string;
+  readonly isHeld: boolean;
+  /** It stays in its own schema. */
+  readonly stays: boolean;
+}
+
+type Service = Pick<DropService, 'protect' | 'allowDestroy'>;
+
+interface How {
+  /** The hint destroy. */
+  readonly destroys: boolean;
+  readonly service: Service;
+  /** Names that other sessions have locked. */
+  readonly locked: ReadonlySet<QualifiedName>;
+}
+
+export function fatesOfTables(drop: Drop, how: How): readonly Fate[] {
+  const { request, intent, rulings, blockers, names } = drop;
+  const all = (fate: Fate) => intent.tables.map(() => fate);
+  const passed = passedFate(drop, how);
+  if (passed !== null) return all(passed);
+  const refusal = refusalBeforeInspection(drop, intent);
+  if (refusal !== null) return all(refused(refusal));
+  const decision = decide(drop);
+  if ('kind' in decision) {
+    return all(not(decision.otherwise?.message ?? decision.because));
+  }
+  const { moves, blocked, named } = decision;
+  return intent.tables.map((seen, index) => {
+    if (moves.some((move) => move.index === index)) {
+      const name = names[index];
+      const isLocked = name !== undefined && how.locked.has(name);
+      return heldFate(rulings[index], { stays: blockers[index]?.text ?? null, isLocked });
+    }
+    const parent = blocked.find(({ table }) => table === seen);
+    if (parent !== undefined) return not(parentError(request.server, parent).message);
+    const other = named.find((name) => name.index === index);
+    if (other === undefined) return not('another name of the statement can’t be dropped');
+    const isSilent = other.kind === 'missing' && request.statement.ifExists;
+    return isSilent ? fate('nothing: there is no such table') : NAMED[other.kind];
+  });
+}
+
+/** Without its views, routines and events, which go with it. */
+export function fatesOfSchema(
+  drop: {
+    readonly request: DropRequest;
+    readonly facts: UserFacts;
+    readonly schema: string;
+    readonly intent: IntentFacts;
+    readonly rulings: readonly Ruling[];
+  },
+  service: Service,
+): readonly Fate[] {
+  const { request, facts, schema, intent, rulings } = drop;
+  const { tables, lowerCaseTableNames } = intent;
+  const all = (fate: Fate) => tables.map(() => fate);
+  if (!service.protect.has('drop-database')) return all(passed(LEFT_OUT));
+  const words = { tables: sentenceStart(request) };
+  if (!isSameServer(request, intent, facts)) {
+    const { threadId } = request.session;
+    return all(refused(new UndropError('UNDROP_SESSION_NOT_FOUND', { ...words, threadId })));
+  }
+  const [refusal] = tables.flatMap(
+    ({ table }, index) =>
+      refusalByRuling(rulings[index], { ...words, table: `${schema}.${table}` }) ?? [],
+  );
+  if (refusal !== undefined) return all(refused(refusal));
+  const rules = { isAtomic: true, foldsCase: lowerCaseTableNames !== 0, schema };
+  const [parent] = facts.checksForeignKeys ? blockedParents(tables, rules) : [];
+  if (parent !== undefined) return all(not(parentError(request.server, parent).message));
+  return tables.map((_table, index) => heldFate(rulings[index], { stays: null, isLocked: false }));
+}
+
+/** It is for the server to drop it, or not as it is hinted; null: neither. */
+function passedFate({ request, rulings }: Drop, { destroys, service }: How): Fate | null {
+  if (!service.protect.has('drop-table')) return passed(LEFT_OUT);
+  if (destroys) {
+    if (service.allowDestroy !== 'users') return refused(notAllowed(request));
+    const refusal = refusalOfDestroying(request, rulings);
+    return refusal === null ? passed('hint destroy') : refused(refusal);
+  }
+  const isNative = rulings.length > 0 && rulings.every((ruling) => ruling.isNative);
+  return isNative && !request.statement.isDoubtful ? passed(rulings[0]?.by ?? '') : null;
+}
+
+const LEFT_OUT = 'UNDROP_PROTECT leaves it out';
+
+function passed(why: string): Fate {
+  return fate(`dropped by the server, at once and for good (${why})`);
+}
+
+function refused({ code, message }: UndropError): Fate {
+  return fate(`refused: ${code}: ${message}`);
+}
+
+function not(why: string): Fate {
+  return fate(`not dropped: ${why}`);
+}
+
+const NAMED: Readonly<Record<Name['kind'], Fate>> = {
+  temporary: fate('dropped at once: it is a temporary table of this session'),
+  view: not('it is a view'),
+  missing: not('there is no such table'),
+  table: not('it is no sequence'),
+  base: not('it can’t be dropped'),
+};
+
+function fate(what: string): Fate {
+  return { what, isHeld: false, stays: false };
+}
+
+function heldFate(
+  ruling: Ruling | undefined,
+  { stays, isLocked }: { readonly stays: string | null; readonly isLocked: boolean },
+): Fate {
+  const by = ruling?.by ?? null;
+  const words = [
+    by === null ? 'held' : `held (${by})`,
+    ...(stays === null ? [] : [stays]),
+    ...(isLocked ? ['once other sessions have let go of it'] : []),
+  ];
+  return { what: words.join('; '), isHeld: true, stays: stays !== null };
+}

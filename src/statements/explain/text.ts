@@ -1,0 +1,191 @@
+/**
+ * EXPLAIN of a DROP TABLE or a DROP DATABASE: says what the drop would do, by the questions and the
+ * decisions of the drop itself, and does none of it.
+ *
+ * Invariant: nothing is told of a table before the server has said in the user's session that the
+ * user may drop it. No intent, no RENAME; the hint of the session is still there.
+ */
+import { assert } from '../../assert.js';
+import { UndropError } from '../../errors.js';
+import { lastingBlocker } from '../../held/relocate/blockers.js';
+import { type IntentTable, shapeOf } from '../../ledger/write.js';
+import { isInsistence } from '../../policy/rules.js';
+import { clientCharsetOf } from '../../sql/lex/lex-mode.js';
+import { knownKind, refusalOfRecycled, whyUnsupported } from '../../steps/inspect-names.js';
+import { Intents, newId, type RecordedIntent } from '../../steps/intents.js';
+import { type Answer, drive } from '../../steps/procedure.js';
+import { notDone, notUnderstood, SET_IF_EXISTS } from '../../steps/refusals/refusals.js';
+import type { DropRequest } from '../../steps/request.js';
+import { allHints, areForDestroying } from '../../steps/rules/hints.js';
+import { readUse } from '../../steps/rules/idle.js';
+import type { Use } from '../../steps/rules/use.js';
+import { definitionIn, type NameKind } from '../../steps/session/facts.js';
+import { raise } from '../../steps/session-answers.js';
+import { decodeErr } from '../../wire/response.js';
+import type { ResultSet } from '../../wire/result-set.js';
+import { checkRights } from '../drop-database/check-rights.js';
+import { crowded, tablesOf } from '../drop-database/effects.js';
+import { findSchema, findTables } from '../drop-database/read-schema.js';
+import { type Interception, type InterceptOptions, refused } from '../intercepted.js';
+import { type AnswerFormat, answerRows, inSession } from '../undrop/answer.js';
+import { type BoundName, type BoundUndo, onSession } from '../undrop/bind.js';
+import { askRights, askViews } from './ask.js';
+import { type Fate, fatesOfSchema, fatesOfTables } from './fates.js';
+import { explainRows } from './rows.js';
+
+type Explain = Extract<BoundUndo, { readonly kind: `explain-${string}` }>;
+type ExplainSchema = Extract<Explain, { readonly kind: 'explain-drop-database' }>;
+type ExplainTables = Exclude<Explain, ExplainSchema>;
+type Options = InterceptOptions & Pick<AnswerFormat, 'facts'>;
+
+/** What the drop would end with, or the rows. */
+type Explanation = ResultSet | Answer | UndropError;
+
+export async function explainDrop(
+  undo: Explain,
+  format: AnswerFormat,
+  options: InterceptOptions,
+): Promise<Interception> {
+  const { facts } = format;
+  const end = refusalBefore(undo, facts) ?? (await explain(undo, { ...options, facts }));
+  if (end instanceof UndropError) return refused(end, options);
+  if (!('payload' in end)) return answerRows(end, { ...format, note: null }, options);
+  const { payload, refusal } = end;
+  if (refusal === null) {
+    // For SHOW WARNINGS, because the session was asked more after it.
+    const said = decodeErr(payload);
+    await inSession(raise(options, { ...said, message: said.message.toString() }), options);
+  }
+  return { kind: 'answer', payload, refusal, facts, dropped: null };
+}
+
+function explain(undo: Explain, options: Options): Promise<Explanation> {
+  const isSchema = undo.kind === 'explain-drop-database';
+  return isSchema ? explainSchema(undo, options) : explainTables(undo, options);
+}
+
+/** What the drop would be refused for before anything is asked; null: nothing. */
+function refusalBefore(
+  { hints, ...undo }: Explain,
+  { gtidNext, addsIfExists }: Options['facts'],
+): UndropError | null {
+  const what = undo.kind === 'explain-drop-table' ? 'Its tables were' : tablesOf(undo.schema);
+  if (hints === null) return notUnderstood('its hints');
+  if (gtidNext !== null) return notDone('under a GTID of its session', what);
+  return addsIfExists ? notDone('under sql_if_exists', what, SET_IF_EXISTS) : null;
+}
+
+async function explainTables(
+  { drop: statement, names: stored, hints }: ExplainTables,
+  options: Options,
+): Promise<Explanation> {
+  const { server, service, facts } = options;
+  const unsupported = whyUnsupported(statement, server);
+  if (unsupported !== null) return notUnderstood(unsupported);
+  const recycled = refusalOfRecycled(stored);
+  if (recycled !== null) return recycled;
+  const names = stored.map((name) => onSession(name, facts));
+  const request = requestOf({ statement, ids: stored.map(newId) }, options);
+  const asked = await inSession(askRights(request, names), options);
+  if (asked.kind === 'answer') return asked;
+  const all = allHints(hints ?? [], facts);
+  const destroys = areForDestroying(all);
+  const followed = destroys ? all.filter(isInsistence) : all;
+  const known = await inspect({ request, names: stored, hints: followed }, options);
+  const { intent, intentError, rulings } = known;
+  if (intent === null) return intentError;
+  const blockers = asked.shown.map((shown) => lastingBlocker(definitionIn(shown), server));
+  const drop = { request, facts, names, kinds: asked.kinds, blockers, intent, rulings };
+  const fates = fatesOfTables(drop, { destroys, service, locked: asked.locked });
+  return rowsOf(intent.tables, { fates, kinds: asked.kinds }, options);
+}
+
+async function explainSchema(
+  { schema: name, ifExists, hints }: ExplainSchema,
+  options: Options,
+): Promise<Explanation> {
+  const { service, userSession, facts } = options;
+  const { schema: bytes } = onSession({ schema: name, table: name }, facts);
+  assert(bytes !== null, 'a name is given with its schema');
+  const statement = {
+    object: 'table',
+    names: [],
+    wait: null,
+    ifExists,
+    isDoubtful: false,
+  } as const;
+  const start = requestOf({ statement, ids: [], subject: tablesOf(name) }, options);
+  const drop = { ...start, facts, schema: bytes, name, ifExists };
+  const end = await drive(checkRights(drop), async (effect) =>
+    effect.do === 'user' ? userSession.run(effect.commands) : findSchema(service.pool, name),
+  );
+  if (end.kind === 'gone') return crowded(name, 1);
+  // There is no such schema, and IF EXISTS.
+  if (end.kind === 'answer') return end.payload[0] === 0x00 ? explainRows([], facts) : end;
+  const { schema } = end;
+  const { tables } = await findTables(service.pool, schema, start.groupId);
+  if (tables.length === 0) return explainRows([], facts);
+  const names = tables.map((table) => ({ schema, table }));
+  const request = { ...start, ids: names.map(newId) };
+  const known = await inspect({ request, names, hints: allHints(hints ?? [], facts) }, options);
+  if (known.intent === null) return known.intentError;
+  const fates = fatesOfSchema({ request, facts, schema, ...known }, service);
+  return rowsOf(known.intent.tables, { fates, kinds: [] }, options);
+}
+
+function requestOf(
+  drop: Pick<DropRequest, 'statement' | 'ids'> & { readonly subject?: string },
+  { server, session, facts }: Options,
+): DropRequest {
+  const charset = clientCharsetOf(facts.charset) ?? 'plain';
+  return { ...drop, text: Buffer.alloc(0), server, charset, session, groupId: newId() };
+}
+
+interface Question {
+  readonly request: DropRequest;
+  readonly names: readonly BoundName[];
+  readonly hints: readonly string[];
+}
+
+async function inspect(
+  { request, names, hints }: Question,
+  { service, facts, ...options }: Options,
+): Promise<RecordedIntent> {
+  const intents = new Intents(request, { ...service, ...options }, new Set(hints));
+  try {
+    return await intents.inspect(facts, names);
+  } finally {
+    intents.release();
+  }
+}
+
+/** So many tables are looked at for their use, and for views. */
+const FACTS_MAX = 50;
+
+/** `kinds`: what the session sees under each name; default: what the service sees. */
+async function rowsOf(
+  tables: readonly IntentTable[],
+  { fates, kinds }: { readonly fates: readonly Fate[]; readonly kinds: readonly NameKind[] },
+  options: Options,
+): Promise<ResultSet> {
+  const { service, server, facts } = options;
+  const kindOf = (table: IntentTable) => knownKind(kinds[tables.indexOf(table)] ?? 'denied', table);
+  const looked = tables.filter((table) => kindOf(table) === 'base').slice(0, FACTS_MAX);
+  const views = await inSession(askViews(looked, server), options);
+  const { lowerCaseTableNames } = await shapeOf(service.pool);
+  const conditions = (service.rules ?? []).flatMap((rule) => rule.conditions);
+  const ignoresReads = conditions.some(({ kind }) => kind === 'empty');
+  const uses: Use[] = [];
+  for (const table of looked) {
+    const how = { foldsCase: lowerCaseTableNames !== 0, ignoresReads };
+    uses.push(await readUse(service.pool, table, how));
+  }
+  const rows = tables.map((seen, index) => {
+    const fate = fates[index];
+    assert(fate !== undefined, 'a fate for each table');
+    const at = looked.indexOf(seen);
+    const known = { use: uses[at] ?? null, views: views?.[at] ?? null };
+    return { seen, kind: kindOf(seen), fate, ...known };
+  });
+  return explainRows(rows, facts);
+}

@@ -1,0 +1,49 @@
+/**
+ * What is known of the last use of a table, and how it is said. UNDROP_REQUIRE_IDLE refuses by it,
+ * EXPLAIN of a drop shows it. Pure.
+ *
+ * Invariant: what can't be told is no use, and nothing is refused for it.
+ */
+import { formatDuration } from '../../duration.js';
+
+export interface Use {
+  readonly utcNow: Date;
+  readonly startedAt: Date;
+  /** Null: not since the server's start, or it doesn't know. */
+  readonly writtenAt: Date | null;
+  /** The last statement that names it; null: none is known. */
+  readonly namedAt: Date | null;
+  /** Since the server's start; null: performance_schema doesn't count them. */
+  readonly reads: number | null;
+  readonly writes: number | null;
+}
+
+export function countOf({ reads, writes }: Use): number {
+  return (reads ?? 0) + (writes ?? 0);
+}
+
+/** Goes on after "was in use"; null: it wasn't within that time, or nobody can tell. */
+export function useWithin(use: Use, idleMs: number): string | null {
+  const { writtenAt, namedAt, startedAt, reads, writes } = use;
+  const isWithin = (at: Date | null): at is Date =>
+    at !== null && use.utcNow.getTime() - at.getTime() <= idleMs;
+  const within = `within ${formatDuration(idleMs)}:`;
+  if (isWithin(writtenAt)) return `${within} it was written at ${utc(writtenAt)}`;
+  if (isWithin(namedAt)) return `${within} a statement that names it ended at ${utc(namedAt)}`;
+  if (!isWithin(startedAt) || countOf(use) === 0) return null;
+  const counted = `${reads ?? 0} reads and ${writes ?? 0} writes`;
+  return `${within} ${counted} since the server started at ${utc(startedAt)}`;
+}
+
+/** In words; null: nobody can tell. */
+export function lastUse({ writtenAt, namedAt, startedAt, reads, writes }: Use): string | null {
+  const [last] = [writtenAt, namedAt].flatMap((at) => at ?? []).sort((a, b) => +b - +a);
+  if (last !== undefined) return utc(last);
+  if (writes === null) return null;
+  if ((reads ?? 0) + writes === 0) return `not since the server started, ${utc(startedAt)}`;
+  return `${reads ?? 0} reads and ${writes} writes since the server started, ${utc(startedAt)}`;
+}
+
+export function utc(at: Date): string {
+  return `${at.toISOString().slice(0, 19).replace('T', ' ')} UTC`;
+}
