@@ -14,6 +14,7 @@
 
 // ── MySQL, and MariaDB where it has the same error ──────────────────────────────────────────────
 
+export const ER_DB_CREATE_EXISTS = 1007;
 export const ER_DB_DROP_EXISTS = 1008;
 export const ER_CANT_OPEN_FILE = 1016;
 export const ER_FILE_NOT_FOUND = 1017;
@@ -72,6 +73,7 @@ export const ER_UNKNOWN_STORAGE_ENGINE = 1286;
 export const ER_OPTION_PREVENTS_STATEMENT = 1290;
 export const ER_UNSUPPORTED_PS = 1295;
 export const ER_INVALID_CHARACTER_STRING = 1300;
+export const ER_SP_DOES_NOT_EXIST = 1305;
 export const ER_QUERY_INTERRUPTED = 1317;
 export const ER_VIEW_INVALID = 1356;
 export const ER_TRG_ALREADY_EXISTS = 1359;

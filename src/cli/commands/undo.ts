@@ -32,6 +32,7 @@ import { readHeldRows, showTable } from '../../undo/show.js';
 import type { Flags, Shell } from '../command-line.js';
 import type { AccountSettings } from '../settings.js';
 import { TARGETS, textOf, wrongFlag, wrongUsage } from '../undo-commands.js';
+import { runRestoreSchema } from './restore-schema.js';
 import { tellHistory, whatOf } from './tell-history.js';
 import { type Out, withPool } from './with-pool.js';
 
@@ -88,6 +89,14 @@ export function runRestore(
   assertSelection(targets, flags);
   const isJson = flags['json'] === true;
   const to = textOf(flags, 'to') ?? undefined;
+  if (isOfSchema(targets, flags)) {
+    // It makes what is missing, in the order in which it can be made; there is no list to show before.
+    if (flags['dry-run'] === true) {
+      throw wrongUsage('--dry-run: expected tables, or --user, --since or --drop; found --schema.');
+    }
+    const options = { schema: textOf(flags, 'schema') ?? '', to: to ?? null, json: isJson };
+    return runRestoreSchema(settings, options, stdout);
+  }
   return withPool(settings, async (pool) => {
     const request: ManyRequest =
       targets.length > 0 ? { by: 'name', targets, to } : await readSelection(pool, flags);
@@ -151,14 +160,15 @@ function assertSelection(targets: readonly string[], flags: Flags): void {
   if (targets.length > 0 && selector !== undefined) {
     throw wrongUsage(`Expected tables by name or id, or --${selector}; found both.`);
   }
-  if (given.length === 1 && selector === 'schema') {
-    throw wrongUsage(
-      '--schema: expected --user, --since, --until or --drop beside it; found none.',
-    );
-  }
-  if (targets.length !== 1 && flags['to'] !== undefined) {
+  if (targets.length !== 1 && flags['to'] !== undefined && !isOfSchema(targets, flags)) {
     throw wrongUsage(`--to: expected one table or id with it, found ${targets.length}.`);
   }
+}
+
+/** `--schema` by itself is the undo of a DROP DATABASE; beside others it selects tables. */
+function isOfSchema(targets: readonly string[], flags: Flags): boolean {
+  const given = SELECTORS.filter((name) => flags[name] !== undefined);
+  return targets.length === 0 && given.length === 1 && given[0] === 'schema';
 }
 
 async function readSelection(pool: ServicePool, flags: Flags): Promise<ManyRequest> {
