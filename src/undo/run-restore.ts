@@ -63,7 +63,7 @@ export async function restore(pool: ServicePool, request: RestoreRequest): Promi
   const plan = await planOrResume(pool, request);
   const { table, to, others, wasBack } = plan;
   const recorded = plan.wasBack
-    ? await record(pool, table, to)
+    ? await tellRestored(pool, table, to)
     : await restoreTable(pool, plan).catch((error: unknown) => {
         throw explainRefusal(error, plan);
       });
@@ -105,7 +105,7 @@ async function restoreTable(
     const { value } = await tolerantly(async () => [await isRenamedBack(pool, at)]);
     if (!value.includes(true)) throw error;
   }
-  return record(pool, table, to);
+  return tellRestored(pool, table, to);
 }
 
 /**
@@ -173,8 +173,8 @@ function ended(target: string, row: LedgerRow, cause: unknown): UndropError {
   return new UndropError('UNDROP_NO_SUCH_HELD', { target, fate }, cause);
 }
 
-/** The table is back whatever comes of this. */
-async function record(
+/** Tells the ledger; the table is back whatever comes of this. */
+export async function tellRestored(
   pool: ServicePool,
   table: Pick<ListedTable, 'id' | 'rowLogged'>,
   to: QualifiedTable,
