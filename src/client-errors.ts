@@ -89,6 +89,10 @@ export const CLIENT_ERRORS = {
     text: 'Nothing was brought back: {why}.',
     remedy: '{instead}',
   },
+  UNDROP_PARTLY: {
+    text: '{failed} of {count} tables were not brought back; the others are there. {why}',
+    remedy: 'Undo what is left when the causes are gone.',
+  },
   UNDROP_HINT: {
     errno: 1235,
     text: '{tables} not dropped: expected as a hint {expected}, found {found}.',

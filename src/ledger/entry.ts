@@ -47,6 +47,8 @@ export interface LedgerRow {
   readonly droppedAt: Date;
   readonly user: string;
   readonly clientAddress: string;
+  /** Its beginning alone if it was read without texts. */
+  readonly statementText: string;
   readonly rowEstimate: number | null;
   readonly byteEstimate: number | null;
   readonly holdUntil: Date;
@@ -107,5 +109,7 @@ export const TORN: Failure = {
 
 /** A row of the ledger has so much of a statement. */
 export const STATEMENT_CHARACTERS_MAX = 4_096;
+/** So much of it says what kind of statement it is (how-dropped.ts). */
+export const STATEMENT_HEAD_CHARACTERS = 256;
 /** Of a longer text the rest isn't decoded; a character is four bytes at most. */
 export const STATEMENT_BYTES_MAX = 4 * STATEMENT_CHARACTERS_MAX;

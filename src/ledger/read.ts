@@ -14,7 +14,14 @@ import {
   valueList,
 } from '../service/sql.js';
 import { parseDetached } from './detached/detached.js';
-import type { Failure, LedgerRow, LedgerState, Todo } from './entry.js';
+import {
+  type Failure,
+  type LedgerRow,
+  type LedgerState,
+  STATEMENT_CHARACTERS_MAX,
+  STATEMENT_HEAD_CHARACTERS,
+  type Todo,
+} from './entry.js';
 import { LEDGER } from './tables.js';
 
 type RowFilter =
@@ -38,7 +45,8 @@ const READ_DEADLINE_MS = 60_000;
 
 /**
  * Newest first; at most `rowsMax` (default 100,000), and only those after `after`. Without
- * `texts` the long columns (definition, what was taken off) are left empty; default with them.
+ * `texts` the long columns (definition, what was taken off) are left empty, and the statement is cut;
+ * default with them.
  */
 export async function findRows(
   connection: ServiceConnection,
@@ -52,11 +60,13 @@ export async function findRows(
   const { rowsMax = ROWS_MAX, after = null, texts = true } = options;
   const isAfter = after === null ? sql`` : sql` AND id < ${after}`;
   const long = texts ? sql`definition, detached` : sql`NULL AS definition, NULL AS detached`;
+  const statement = texts ? STATEMENT_CHARACTERS_MAX : STATEMENT_HEAD_CHARACTERS;
   const [rows = []] = await connection.run(
     sql`SELECT ${note('read')} id, group_id, proxy_id, thread_id, upstream_port, schema_name,
           table_name, kind, engine, dropped_at, user_name, client_address, row_estimate,
           byte_estimate, hold_until, state, hold_schema, hold_name, relocated,
-          todo, failure, sql_log_bin, row_logged, ended_at, restored_as, ${long}
+          todo, failure, sql_log_bin, row_logged, ended_at, restored_as,
+          LEFT(statement_text, ${statement}) AS statement_text, ${long}
         FROM ${LEDGER} WHERE ${condition(filter)}${isAfter} ORDER BY id DESC LIMIT ${rowsMax}`,
     { deadlineMs: READ_DEADLINE_MS },
   );
@@ -121,6 +131,7 @@ function asLedgerRow(row: Row): LedgerRow {
     droppedAt: dateOf(row, 'dropped_at'),
     user: textOf(row, 'user_name'),
     clientAddress: textOf(row, 'client_address'),
+    statementText: textOf(row, 'statement_text'),
     rowEstimate: numberOrNullOf(row, 'row_estimate'),
     byteEstimate: numberOrNullOf(row, 'byte_estimate'),
     holdUntil: dateOf(row, 'hold_until'),
