@@ -4,7 +4,6 @@
 import type { LedgerRow } from '../../ledger/entry.js';
 import { howDropped } from '../../ledger/how-dropped.js';
 import { foldName, isPinned } from '../../names/names.js';
-import type { SessionFacts } from '../../steps/session/user-session.js';
 import type { ListedTable, QualifiedTable } from '../../undo/list.js';
 import type { Column, Value } from '../../wire/result-set.js';
 
@@ -61,20 +60,6 @@ function nextOf({ state, due, torn, unseen }: Dropped): string {
 
 function timeText(time: Date): string {
   return time.toISOString().slice(0, 19).replace('T', ' ');
-}
-
-/** Whether this very connection has dropped it: its user may see the row without any right. */
-export function isOwn(
-  { row }: Dropped,
-  session: SessionFacts & { readonly proxyId: string; readonly user: string },
-): boolean {
-  return (
-    row.threadId === session.threadId &&
-    row.proxyId === session.proxyId &&
-    row.upstreamPort === session.upstreamLocalPort &&
-    row.clientAddress === session.clientAddress &&
-    row.user === session.user
-  );
 }
 
 /**

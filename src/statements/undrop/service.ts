@@ -11,6 +11,7 @@ import { UndropError } from '../../errors.js';
 import { problemsOf } from '../../held/finish-restore.js';
 import { STATEMENT_BYTES_MAX } from '../../ledger/entry.js';
 import { recordHistory } from '../../ledger/history.js';
+import { AT } from '../../ledger/intents/intent-text.js';
 import { findRows } from '../../ledger/read.js';
 import { silentLog } from '../../log.js';
 import { isSameName } from '../../names/names.js';
@@ -21,6 +22,7 @@ import { isSameServer } from '../../steps/inspect-names.js';
 import { newId } from '../../steps/intents.js';
 import { SET_IF_EXISTS } from '../../steps/refusals/refusals.js';
 import type { UserFacts } from '../../steps/request.js';
+import type { SessionFacts } from '../../steps/session/user-session.js';
 import type { Signal } from '../../steps/session/user-session-sql.js';
 import { listAll } from '../../undo/list.js';
 import { parentsFirst } from '../../undo/parents-first.js';
@@ -33,7 +35,7 @@ import { findSession } from '../drop-database/read-schema.js';
 import { answerWith, type Interception, type InterceptOptions, refused } from '../intercepted.js';
 import { type AnswerFormat, answerOk, answerRows, inSession } from './answer.js';
 import { type BoundName, type BoundUndo, SaidByServer } from './bind.js';
-import { type Dropped, isLike, isOwn, SHOW_COLUMNS, showRow } from './dropped-rows.js';
+import { type Dropped, isLike, SHOW_COLUMNS, showRow } from './dropped-rows.js';
 import {
   type Asked,
   askToCreate,
@@ -82,6 +84,21 @@ async function seenBy(
   const granted = await inSession(askWhichMayBeSeen(names, asked), options);
   if ('errno' in granted) return granted;
   return dropped.filter((one) => isOwn(one, me) || granted.has(keyOf(one.origin)));
+}
+
+/** Whether this very connection has dropped it: its user may see the row without any right. */
+function isOwn(
+  { row }: Dropped,
+  session: SessionFacts & { readonly proxyId: string; readonly user: string },
+): boolean {
+  return (
+    row.threadId === session.threadId &&
+    // The ledger's row says on which server, too.
+    row.proxyId.startsWith(`${session.proxyId}${AT}`) &&
+    row.upstreamPort === session.upstreamLocalPort &&
+    row.clientAddress === session.clientAddress &&
+    row.user === session.user
+  );
 }
 
 // ── UNDROP TABLE ─────────────────────────────────────────────────────────────────────────────────
