@@ -77,28 +77,37 @@ function commandsOf(shell: Shell): readonly Command[] {
       },
     },
     {
-      usage: 'restore <target>',
-      describe: 'bring a held table back',
+      usage: 'restore [target]',
+      describe: 'bring a held table back, or a dropped schema',
       keys: ACCOUNT_KEYS,
       target: {
         type: 'string',
-        demandOption: true,
         describe: 'a table, schema.table, an id or its beginning; of a table the newest drop',
       },
       options: {
+        schema: { type: 'string', describe: 'in place of a table: a schema that was dropped' },
         to: { type: 'string', describe: 'another name, or schema.name, to give it' },
         json: JSON_FLAG,
       },
       examples: [
         ['$0 restore shop.orders', 'back under its own name'],
         ['$0 restore 0193a1 --to shop.orders_old', 'by its id, under another name'],
+        ['$0 restore --schema shop', 'all of a schema that was dropped'],
       ],
       run: async (flags) => {
-        const { runRestore } = await import('./commands/undo.js');
         const settings = await accountOf(shell, flags, ACCOUNT_KEYS);
-        const target = String(flags['target']);
         const to = typeof flags['to'] === 'string' ? flags['to'] : null;
-        return runRestore(settings, { target, to, json: flags['json'] === true }, stdout);
+        const { target, schema } = flags;
+        const json = flags['json'] === true;
+        if ((typeof target === 'string') === (typeof schema === 'string')) {
+          throw new WrongUsage('Expected a table or an id, or --schema.');
+        }
+        if (typeof schema === 'string') {
+          const { runRestoreSchema } = await import('./commands/restore-schema.js');
+          return runRestoreSchema(settings, { schema, to, json }, stdout);
+        }
+        const { runRestore } = await import('./commands/undo.js');
+        return runRestore(settings, { target: String(target), to, json }, stdout);
       },
     },
     {

@@ -191,6 +191,6 @@ function formatBytes(bytes: number | null): string {
 }
 
 /** Removes what a terminal would take as a command, because a name may contain anything. */
-function printable(text: string): string {
+export function printable(text: string): string {
   return text.replaceAll(/\p{C}/gu, '?');
 }
