@@ -73,6 +73,7 @@ export const ER_UNKNOWN_STORAGE_ENGINE = 1286;
 export const ER_OPTION_PREVENTS_STATEMENT = 1290;
 export const ER_UNSUPPORTED_PS = 1295;
 export const ER_INVALID_CHARACTER_STRING = 1300;
+export const ER_SP_DOES_NOT_EXIST = 1305;
 export const ER_QUERY_INTERRUPTED = 1317;
 export const ER_WRONG_OBJECT = 1347;
 export const ER_VIEW_INVALID = 1356;
