@@ -128,7 +128,9 @@ export const CLIENT_ERRORS = {
   UNDROP_NAME_TAKEN: {
     errno: 1050,
     text: 'Held table {id} was not restored: {table} exists.',
-    remedy: 'Restore under another name (--to), or move the live table out of the way first.',
+    remedy:
+      'Restore under another name (--to; TO in SQL), swap the two (SWAP in SQL), or move the live ' +
+      'table out of the way first.',
   },
   UNDROP_NOT_SWAPPED: {
     text: 'Held table {id} was not swapped with {table}, and nothing was changed: {why}.',
@@ -159,7 +161,7 @@ export const CLIENT_ERRORS = {
     errno: 1146,
     text: 'No table is held under the name or id "{target}".{fate}',
     remedy:
-      'Look at `undrop list` for everything that can be brought back; of an id at least the first ' +
+      'Look at `undrop list`, or SHOW DROPPED TABLES, for what can be brought back; of an id at least the first ' +
       '4 digits are needed, and a name with a dot in it stands in backticks.',
   },
   UNDROP_AMBIGUOUS: {

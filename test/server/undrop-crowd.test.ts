@@ -15,7 +15,7 @@ import { intentsSettled } from '../support/settled.js';
 jest.setTimeout(300_000);
 
 const SESSIONS = rounds(20, 8);
-const ROUNDS = rounds(120, 8);
+const ROUNDS = rounds(40, 6);
 const [NAMES, TABLES, ROWS] = [3, 6, 50];
 
 /** The name is taken; nothing is held, or dropped, of that name; somebody was faster. */

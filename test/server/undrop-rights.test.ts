@@ -136,6 +136,25 @@ describe.each(testServers())('on $name', (server) => {
     await user.end();
   });
 
+  test('a schema comes back for who may fill all of it, and make its views', async () => {
+    await hold('a');
+    for (const [grants, errno] of [
+      [['CREATE, INSERT, CREATE VIEW ON *.*'], null],
+      [['CREATE, INSERT ON *.*'], 1142],
+      [[`ALL ON ${SCHEMA}.a`], 1142],
+      [['DROP, SELECT ON *.*'], 1142],
+    ] as const) {
+      await query(server, `CREATE DATABASE IF NOT EXISTS ${SCHEMA}`);
+      await query(server, `CREATE TABLE IF NOT EXISTS ${SCHEMA}.a (id INT)`);
+      await root.query(`DROP DATABASE ${SCHEMA}`);
+      await makeUser(grants);
+      const user = await asUser(proxy);
+      expect(await say(user, `UNDROP DATABASE ${SCHEMA}`)).toBe(errno);
+      await user.end();
+    }
+    await query(server, `CREATE DATABASE ${SCHEMA}`);
+  });
+
   test('an id of a table that a user may not see is the id of none', async () => {
     await hold('a');
     await makeUser(GRANTS['SELECT only'] ?? []);

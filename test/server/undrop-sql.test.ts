@@ -310,6 +310,31 @@ describe.each(testServers())('statements of undrop’s own on $name', (server) =
     await other.drop();
   });
 
+  test('a schema comes back whole, or its tables in another schema', async () => {
+    const [one, two] = [`${schema.name}_1`, `${schema.name}_2`];
+    await client.query(`CREATE DATABASE ${one}; USE ${one}`);
+    await make('a');
+    await make('b', 5);
+    await client.query('CREATE VIEW v AS SELECT id FROM a');
+    await client.query(`DROP DATABASE ${one}`);
+    expect(await rowsOf(`SHOW DROPPED TABLES FROM ${one}`)).toMatchObject([
+      { How: 'DROP DATABASE' },
+      { How: 'DROP DATABASE' },
+    ]);
+    const undrop = await client.prepare(`UNDROP DATABASE ${one}`);
+    await undrop.execute([]);
+    expect(await rowsOf('SHOW WARNINGS')).toEqual([]);
+    expect(await idsIn(`${one}.v`)).toEqual([1, 2]);
+    expect(await idsIn(`${one}.b`)).toEqual([5, 6]);
+    await client.query(`DROP DATABASE ${one}; DO 1`);
+    await client.query(`UNDROP DATABASE ${one} TO ${two}`);
+    expect(await idsIn(`${two}.a`)).toEqual([1, 2]);
+    expect(await errorOf(client.query('UNDROP DATABASE nowhere_at_all'))).toMatchObject({
+      sqlMessage: expect.stringContaining('UNDROP_NO_SUCH_SCHEMA'),
+    });
+    await query(server, `DROP DATABASE IF EXISTS ${one}`, `DROP DATABASE ${two}`);
+  });
+
   test('it commits, as DDL does; SHOW does not', async () => {
     await makeAndDrop('a');
     await client.query('CREATE TABLE kept (id INT) ENGINE=InnoDB');

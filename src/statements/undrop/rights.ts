@@ -19,6 +19,7 @@ import {
   mayCreateSql,
   mayFillSql,
   mayRenameSql,
+  mayViewSql,
   type QualifiedName,
   showCreateSql,
   waitForLockSql,
@@ -90,6 +91,23 @@ export function* askToSwap(name: BoundName, asked: Asked): Asking<ErrPacket | Un
   return (yield* askOne(query(text), MAY_TAKE)) ?? (yield* refuseHidden(name, own, asked));
 }
 
+/**
+ * Null: a table of any name may be created and filled in `to`, and views unless it is another
+ * schema, and then those of `schema` may be renamed.
+ */
+export function* askForSchema(
+  { schema, to }: { readonly schema: string; readonly to: string },
+  asked: Asked,
+): Asking<ErrPacket | UndropError | null> {
+  // No table has that name, so only rights on the schema, or on all, are a yes.
+  const table = noneOf(asked);
+  const created = yield* askToCreate({ schema: to, table }, asked);
+  if (created !== null) return created;
+  if (schema !== to) return yield* askToRename({ schema, table }, asked);
+  const text = mayViewSql(onSession({ schema, table }, asked.facts), optionsOf(asked));
+  return yield* askOne({ kind: 'prepare', text }, MAY_FILL);
+}
+
 /** A temporary table answers for the name, or a view: then it was no question about a table. */
 function* refuseHidden(
   { schema, table }: BoundName,
@@ -115,8 +133,8 @@ export function* askWhichMayBeSeen(
   asked: Asked,
 ): Asking<ReadonlySet<string> | ErrPacket> {
   const schemas = [...new Set(names.map(({ schema }) => schema))];
-  // No table has that name, so only rights on the schema, or on all, are a yes.
-  const none = `_undrop_none_${asked.groupId}`;
+  // As in `askForSchema`.
+  const none = noneOf(asked);
   const whole = yield* askAll(
     schemas.map((schema) => ({ schema, table: none })),
     asked,
@@ -171,6 +189,10 @@ function* askOne(command: UserCommand, yes: readonly number[]): Asking<ErrPacket
   const [said] = yield* perform('user', { commands: [command] });
   assert(said?.kind === 'err', 'a question can not succeed');
   return yes.includes(said.errno) ? null : said;
+}
+
+function noneOf({ groupId }: Asked): string {
+  return `_undrop_none_${groupId}`;
 }
 
 function optionsOf({ facts, groupId }: Asked) {

@@ -11,46 +11,30 @@ import { UndropError } from '../../errors.js';
 import { problemsOf } from '../../held/finish-restore.js';
 import { STATEMENT_BYTES_MAX } from '../../ledger/entry.js';
 import { recordHistory } from '../../ledger/history.js';
-import { AT } from '../../ledger/intents/intent-text.js';
 import { findRows } from '../../ledger/read.js';
 import { silentLog } from '../../log.js';
 import { isSameName } from '../../names/names.js';
-import { isServiceError, type ServicePool, unlessRefused } from '../../service/pool/pools.js';
-import { readServerFacts } from '../../service/server-facts.js';
+import type { ServicePool } from '../../service/pool/pools.js';
 import { quoteIdentifier } from '../../service/sql.js';
-import { isSameServer } from '../../steps/inspect-names.js';
 import { newId } from '../../steps/intents.js';
-import { SET_IF_EXISTS } from '../../steps/refusals/refusals.js';
 import type { UserFacts } from '../../steps/request.js';
-import type { SessionFacts } from '../../steps/session/user-session.js';
 import type { Signal } from '../../steps/session/user-session-sql.js';
-import { listAll } from '../../undo/list.js';
 import { parentsFirst } from '../../undo/parents-first.js';
 import { isIdPrefix } from '../../undo/plan-restore.js';
 import { type RestoreReport, restore } from '../../undo/run-restore.js';
 import { swap as swapWithLive } from '../../undo/swap.js';
-import type { ErrPacket } from '../../wire/response.js';
-import { ABSENT_TABLE, ER_NONUNIQ_TABLE } from '../../wire/server-errors.js';
-import { findSession } from '../drop-database/read-schema.js';
+import { ER_NONUNIQ_TABLE } from '../../wire/server-errors.js';
 import { answerWith, type Interception, type InterceptOptions, refused } from '../intercepted.js';
 import { type AnswerFormat, answerOk, answerRows, inSession } from './answer.js';
 import { type BoundName, type BoundUndo, SaidByServer } from './bind.js';
 import { type Dropped, isLike, SHOW_COLUMNS, showRow } from './dropped-rows.js';
-import {
-  type Asked,
-  askToCreate,
-  askToRename,
-  askToSwap,
-  askWhichMayBeSeen,
-  keyOf,
-} from './rights.js';
+import { readDropped, refuseUnder, seenBy, undropErrorOf } from './find-dropped.js';
+import { type Asked, askToCreate, askToRename, askToSwap, keyOf } from './rights.js';
 
 type Bound<K extends BoundUndo['kind']> = Extract<BoundUndo, { kind: K }>;
 
 /** So many tables are looked at for a result set, or for the beginning of an id. */
 const TABLES_MAX = 10_000;
-
-// ── SHOW DROPPED TABLES ──────────────────────────────────────────────────────────────────────────
 
 export async function showDropped(
   { schema, like }: Bound<'show-dropped'>,
@@ -69,36 +53,6 @@ export async function showDropped(
   const note = isCut ? `Only the newest ${TABLES_MAX} dropped tables were looked at.` : null;
   const set = { columns: SHOW_COLUMNS, rows: seen.map(showRow) };
   return answerRows(set, { ...format, note }, options);
-}
-
-/** Those that this user may bring back, and what this very connection has dropped. */
-async function seenBy(
-  dropped: readonly Dropped[],
-  facts: UserFacts,
-  options: InterceptOptions,
-): Promise<readonly Dropped[] | ErrPacket> {
-  const { session, service } = options;
-  const me = { ...session, proxyId: service.proxyId, user: facts.user };
-  const asked = { facts, groupId: newId() };
-  const names = dropped.filter((one) => !isOwn(one, me)).map(({ origin }) => origin);
-  const granted = await inSession(askWhichMayBeSeen(names, asked), options);
-  if ('errno' in granted) return granted;
-  return dropped.filter((one) => isOwn(one, me) || granted.has(keyOf(one.origin)));
-}
-
-/** Whether this very connection has dropped it: its user may see the row without any right. */
-function isOwn(
-  { row }: Dropped,
-  session: SessionFacts & { readonly proxyId: string; readonly user: string },
-): boolean {
-  return (
-    row.threadId === session.threadId &&
-    // The ledger's row says on which server, too.
-    row.proxyId.startsWith(`${session.proxyId}${AT}`) &&
-    row.upstreamPort === session.upstreamLocalPort &&
-    row.clientAddress === session.clientAddress &&
-    row.user === session.user
-  );
 }
 
 // ── UNDROP TABLE ─────────────────────────────────────────────────────────────────────────────────
@@ -286,49 +240,6 @@ function quoted({ schema, table }: BoundName): string {
   return [schema, table].map(quoteIdentifier).join('.');
 }
 
-function written({ schema, table }: BoundName): string {
+export function written({ schema, table }: BoundName): string {
   return `${schema}.${table}`;
-}
-
-// ── what is held ─────────────────────────────────────────────────────────────────────────────────
-
-/** The service restores by itself, whatever the session has set for its own statements. */
-function refuseUnder({ gtidNext, addsIfExists }: UserFacts): void {
-  if (gtidNext !== null) {
-    throw notUndone('the session has set GTID_NEXT', "SET SESSION gtid_next = 'AUTOMATIC' first.");
-  }
-  if (addsIfExists) throw notUndone('sql_if_exists is set', SET_IF_EXISTS);
-}
-
-/** What the service failed with, for the client; anything else is a defect, and thrown. */
-export function undropErrorOf(error: unknown): UndropError {
-  if (!isServiceError(error)) throw error;
-  if (error instanceof UndropError) return error;
-  return notUndone(`the service account was answered: ${error.message}`, 'Try again.');
-}
-
-function notUndone(why: string, instead: string): UndropError {
-  return new UndropError('UNDROP_NOT_UNDONE', { why, instead });
-}
-
-/** Held tables on the very server that the user's session is on, newest first. */
-async function readDropped(
-  facts: UserFacts,
-  { service: { pool }, session }: InterceptOptions,
-): Promise<{ readonly dropped: readonly Dropped[]; readonly foldsCase: boolean }> {
-  const server = await readServerFacts(pool);
-  const seen = await findSession(pool, session.threadId, server);
-  if (!isSameServer({ session }, seen, facts)) {
-    const why = 'the service account does not see this session on its server';
-    throw notUndone(why, 'Connect anew; `undrop doctor` tells what the account lacks.');
-  }
-  const live = findRows(pool, { by: 'live' }, { texts: false });
-  const rows = await unlessRefused(live, [], ...ABSENT_TABLE);
-  const byId = new Map(rows.map((row) => [row.id, row]));
-  const dropped = (await listAll(pool)).flatMap((table) => {
-    const row = byId.get(table.id);
-    const { origin } = table;
-    return row === undefined || origin === null ? [] : [{ ...table, origin, row }];
-  });
-  return { dropped, foldsCase: server.lowerCaseTableNames !== 0 };
 }

@@ -17,7 +17,9 @@ import {
 import { answerSignal } from './answer.js';
 import { type BoundUndo, bindUndo, SaidByServer } from './bind.js';
 import { SHOW_COLUMNS } from './dropped-rows.js';
-import { showDropped, type UndoRun, undropById, undropErrorOf, undropTables } from './service.js';
+import { undropErrorOf } from './find-dropped.js';
+import { showDropped, type UndoRun, undropById, undropTables } from './service.js';
+import { undropDatabase } from './undrop-database.js';
 
 /** One of undrop's statements, as it came. */
 export interface Undoing {
@@ -60,7 +62,7 @@ async function orAnswer(
 /** The columns of its result set; none if it answers OK. Null: it is for the server to answer. */
 export function columnsOf({ kind }: BoundUndo): readonly Column[] | null {
   if (kind === 'show-dropped') return SHOW_COLUMNS;
-  return kind === 'undrop-table' || kind === 'undrop-id' ? [] : null;
+  return kind.startsWith('undrop-') ? [] : null;
 }
 
 /** Throws the errors that are its answer. */
@@ -77,6 +79,7 @@ async function answerTo(
     case 'show-dropped':
       return showDropped(undo, run, options);
     case 'undrop-database':
+      return undropDatabase(undo, run, options);
     case 'explain-drop-table':
     case 'explain-drop-database':
       return { kind: 'forward', facts: run.facts };

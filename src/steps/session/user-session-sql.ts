@@ -165,6 +165,12 @@ export function mayFillSql(name: QualifiedName, { groupId, charset }: StatementO
   return textOf(charset, verb, name, ` SELECT \`_undrop_none_${groupId}\``);
 }
 
+/** To be prepared, as `mayFillSql` is: says whether CREATE VIEW is denied. */
+export function mayViewSql(name: QualifiedName, { groupId, charset }: StatementOptions): Buffer {
+  const verb = `CREATE /* undrop may-view ${groupId} */ VIEW `;
+  return textOf(charset, verb, name, ` AS SELECT \`_undrop_none_${groupId}\``);
+}
+
 /** What DROP and ALTER are asked for in a RENAME, each by itself, without its lock. */
 export function mayRenameSql(
   name: QualifiedName,
