@@ -89,6 +89,10 @@ export const CLIENT_ERRORS = {
     text: 'Nothing was brought back: {why}.',
     remedy: '{instead}',
   },
+  UNDROP_PARTLY: {
+    text: '{failed} of {count} tables were not brought back; the others are there. {why}',
+    remedy: 'Undo what is left when the causes are gone.',
+  },
   UNDROP_HINT: {
     errno: 1235,
     text: '{tables} not dropped: expected as a hint {expected}, found {found}.',
@@ -130,7 +134,13 @@ export const CLIENT_ERRORS = {
   UNDROP_NAME_TAKEN: {
     errno: 1050,
     text: 'Held table {id} was not restored: {table} exists.',
-    remedy: 'Restore under another name (--to), or move the live table out of the way first.',
+    remedy:
+      'Restore under another name (--to; TO in SQL), swap the two (SWAP in SQL), or move the live ' +
+      'table out of the way first.',
+  },
+  UNDROP_NOT_SWAPPED: {
+    text: 'Held table {id} was not swapped with {table}, and nothing was changed: {why}.',
+    remedy: 'Restore it under another name (--to), and rename both by hand.',
   },
   UNDROP_STATISTICS_LEFT: {
     errno: 1022,
@@ -161,7 +171,7 @@ export const CLIENT_ERRORS = {
     errno: 1146,
     text: 'No table that is held fits "{target}".{fate}',
     remedy:
-      'Look at `undrop list` for everything that can be brought back; of an id at least the first ' +
+      'Look at `undrop list`, or SHOW DROPPED TABLES, for what can be brought back; of an id at least the first ' +
       '4 digits are needed, and a name with a dot in it stands in backticks.',
   },
   UNDROP_AMBIGUOUS: {

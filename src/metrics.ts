@@ -12,6 +12,8 @@ const NONE = {
   bytesFromClients: 0,
   bytesFromServers: 0,
   dropsHeld: 0,
+  /** Held tables that clients have brought back. */
+  tablesRestored: 0,
   /** Statements that were passed on, and would have been held or refused. */
   dropsObserved: 0,
   /** Statements that undrop refused, by who has to act. */

@@ -79,7 +79,7 @@ const PURE_PARTS_OF_NODE = ['node:buffer', 'node:util', 'node:module'];
 
 /** Files of statements that perform what their procedures ask for. */
 const SERVED =
-  /^src\/statements\/[a-z-]+\/(service|barrier|drop-at-barrier|queue|read-schema)\.ts$/;
+  /^src\/statements\/(undrop\/(find-dropped|undrop-database)|[a-z-]+\/(service|barrier|drop-at-barrier|queue|read-schema))\.ts$/;
 
 /** What a pure file doesn't touch: the clock, randomness, the process, timers, the network. */
 const WORLD =

@@ -57,7 +57,7 @@ export class SessionReport {
   }
 
   /** A statement was answered by undrop. */
-  onAnswer({ text }: Intercepted, { refusal, dropped }: Answered): void {
+  onAnswer({ text }: Intercepted, { refusal, dropped, restored = [] }: Answered): void {
     const who = this.#who();
     const statement = loggedText(text);
     if (refusal !== null) {
@@ -67,6 +67,8 @@ export class SessionReport {
       const said = { level: LOG_LEVELS[fault], message };
       audit(this.#log, [{ event: 'refused', ...who, code, statement }], said);
     }
+    this.#counters.tablesRestored += restored.length;
+    audit(this.#log, restored);
     if (dropped === null) return;
     const { hints, audited } = dropped;
     const code = refusal?.code ?? null;

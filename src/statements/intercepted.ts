@@ -3,6 +3,7 @@
  * stream, its surroundings, and the ways to answer it.
  */
 import { assert } from '../assert.js';
+import type { AuditEvent } from '../audit.js';
 import { UndropError } from '../errors.js';
 import type { UsedBy } from '../held/used-while-held.js';
 import type { Log } from '../log.js';
@@ -127,6 +128,8 @@ export type Interception =
       readonly refusal: UndropError | null;
       readonly facts: UserFacts | null;
       readonly dropped: DropResult | null;
+      /** The tables that it has brought back, for the log. */
+      readonly restored?: readonly AuditEvent<'restored'>[];
     };
 
 export type Answered = Extract<Interception, { kind: 'answer' }>;
@@ -217,10 +220,7 @@ export async function refusedIfValid(
 }
 
 /** The place of the refusal is found by the marker, which is all that is run. */
-export async function refused(
-  error: UndropError,
-  options: InterceptOptions,
-): Promise<Interception> {
+export async function refused(error: UndropError, options: InterceptOptions): Promise<Answered> {
   await options.userSession.run([]);
   const { payload } = refuse(error);
   return { kind: 'answer', payload, refusal: error, facts: null, dropped: null };

@@ -37,6 +37,7 @@ export const ER_WRONG_FIELD_SPEC = 1063;
 export const ER_PARSE_ERROR = 1064;
 export const ER_NONUNIQ_TABLE = 1066;
 export const ER_TOO_BIG_FIELDLENGTH = 1074;
+export const ER_CANT_DROP_FIELD_OR_KEY = 1091;
 export const ER_UPDATE_TABLE_USED = 1093;
 export const ER_NO_SUCH_THREAD = 1094;
 export const ER_KILL_DENIED_ERROR = 1095;
@@ -75,6 +76,7 @@ export const ER_UNSUPPORTED_PS = 1295;
 export const ER_INVALID_CHARACTER_STRING = 1300;
 export const ER_SP_DOES_NOT_EXIST = 1305;
 export const ER_QUERY_INTERRUPTED = 1317;
+export const ER_WRONG_OBJECT = 1347;
 export const ER_VIEW_INVALID = 1356;
 export const ER_TRG_ALREADY_EXISTS = 1359;
 export const ER_TRG_DOES_NOT_EXIST = 1360;
@@ -91,6 +93,7 @@ export const ER_MAX_PREPARED_STMT_COUNT_REACHED = 1461;
 export const ER_PARTITION_MGMT_ON_NONPARTITIONED = 1505;
 export const ER_DROP_PARTITION_NON_EXISTENT = 1507;
 export const ER_DROP_LAST_PARTITION = 1508;
+export const ER_ONLY_ON_RANGE_LIST_PARTITION = 1512;
 export const ER_CANT_CHANGE_TX_CHARACTERISTICS = 1568;
 export const ER_BAD_LOG_STATEMENT = 1580;
 export const ER_CANT_RENAME_LOG_TABLE = 1581;
@@ -212,6 +215,14 @@ export const ABSENT_TO_DROP_VIEW: readonly number[] = [
 export const METADATA_LOCK_GRANTED: readonly number[] = [
   ER_PARTITION_MGMT_ON_NONPARTITIONED,
   ER_UNKNOWN_PARTITION,
+];
+
+/** An ALTER TABLE got as far as the partition that it was to drop, and there is none. */
+export const NO_PARTITION_TO_DROP: readonly number[] = [
+  ...METADATA_LOCK_GRANTED,
+  ER_DROP_PARTITION_NON_EXISTENT,
+  ER_DROP_LAST_PARTITION,
+  ER_ONLY_ON_RANGE_LIST_PARTITION,
 ];
 
 /** The session itself has FLUSH TABLES WITH READ LOCK or a BACKUP STAGE, which forbids DDL. */

@@ -1,9 +1,12 @@
 /** The statements of undrop's own through the proxy, as clients send them and see the answers. */
-import { afterAll, beforeAll, describe, expect, jest } from '@jest/globals';
-import type { Connection } from 'mysql2/promise';
+import { afterAll, beforeAll, beforeEach, describe, expect, jest } from '@jest/globals';
+import { createConnection as createMariadb } from 'mariadb';
+import type { Connection, RowDataPacket } from 'mysql2/promise';
+import { freshLedger } from '../support/fresh-ledger.js';
 import { testOnOne } from '../support/on-one-server.js';
 import { type ProxyTarget, proxyInFront } from '../support/proxy.js';
-import { connect, type FreshSchema, freshSchema, testServers } from '../support/servers.js';
+import { CLIENT, MARIADB_CLIENT, RawClient } from '../support/raw-client.js';
+import { connect, type FreshSchema, freshSchema, query, testServers } from '../support/servers.js';
 
 jest.setTimeout(240_000);
 
@@ -14,6 +17,8 @@ interface Said {
   readonly sqlMessage: string;
 }
 
+type Row = Readonly<Record<string, unknown>>;
+
 describe.each(testServers())('statements of undrop’s own on $name', (server) => {
   const test = testOnOne(server);
   let proxy: ProxyTarget;
@@ -21,21 +26,357 @@ describe.each(testServers())('statements of undrop’s own on $name', (server) =
   let client: Connection;
 
   beforeAll(async () => {
+    await freshLedger(server);
     proxy = await proxyInFront(server);
+  });
+  beforeEach(async () => {
+    if (schema !== undefined) await end();
     schema = await freshSchema(server);
     client = await connect(proxy, { database: schema.name, multipleStatements: true });
   });
   afterAll(async () => {
+    await end();
+    await proxy.stop();
+    await freshLedger(server);
+  });
+
+  async function end(): Promise<void> {
     await client.end();
     await schema.drop();
-    await proxy.stop();
-  });
+  }
 
   const errorOf = (work: Promise<unknown>): Promise<Said> =>
     work.then(
       () => Promise.reject(new Error('it was not refused')),
       ({ errno, sqlState, sqlMessage }: Said) => ({ errno, sqlState, sqlMessage }),
     );
+  const rowsOf = async (sql: string): Promise<readonly Row[]> =>
+    (await client.query<RowDataPacket[]>(sql))[0];
+  const idsIn = async (table: string) =>
+    (await rowsOf(`SELECT id FROM ${table} ORDER BY id`)).map(({ id }) => id);
+  const show = (rest = '') => rowsOf(`SHOW DROPPED TABLES FROM ${schema.name} ${rest}`);
+
+  /** Two rows, `first` and the next. */
+  async function make(table: string, first = 1): Promise<void> {
+    await client.query(`CREATE TABLE ${table} (id INT PRIMARY KEY)`);
+    await client.query(`INSERT INTO ${table} VALUES (${first}), (${first + 1})`);
+  }
+
+  async function makeAndDrop(table: string, first = 1): Promise<void> {
+    await make(table, first);
+    await client.query(`DROP TABLE ${table}`);
+  }
+
+  test('the newest of that name comes back, with its rows', async () => {
+    await makeAndDrop('a', 1);
+    await makeAndDrop('a', 5);
+    const [answer] = await client.query('UNDROP TABLE a');
+    expect(answer).toMatchObject({ affectedRows: 0, warningStatus: 0 });
+    expect(await rowsOf('SHOW WARNINGS')).toEqual([]);
+    expect(await idsIn('a')).toEqual([5, 6]);
+    expect(await show()).toHaveLength(1);
+  });
+
+  test('under another name, also of another schema, and by another product’s words', async () => {
+    const other = await freshSchema(server);
+    await makeAndDrop('a', 1);
+    await makeAndDrop('a', 3);
+    await makeAndDrop('a', 5);
+    await makeAndDrop('a', 7);
+    await client.query(`UNDROP TABLE a TO ${other.name}.b`);
+    await client.query('FLASHBACK TABLE a TO BEFORE DROP RENAME TO c');
+    await client.query('FLASHBACK TABLE a TO BEFORE DROP');
+    await client.query(`DO 1; UNDROP TABLE ${schema.name}.a TO d; DO 2`);
+    expect(await idsIn(`${other.name}.b`)).toEqual([7, 8]);
+    expect(await idsIn('c')).toEqual([5, 6]);
+    expect(await idsIn('a')).toEqual([3, 4]);
+    expect(await idsIn('d')).toEqual([1, 2]);
+    await other.drop();
+  });
+
+  test('several at once, parents before their children', async () => {
+    await make('zparent');
+    await client.query(
+      'CREATE TABLE achild (id INT PRIMARY KEY, p INT, FOREIGN KEY (p) REFERENCES zparent (id))',
+    );
+    await client.query('INSERT INTO achild VALUES (1, 1)');
+    await client.query('DROP TABLE achild, zparent');
+    await client.query('UNDROP TABLE achild, zparent');
+    expect(await rowsOf('SHOW WARNINGS')).toEqual([]);
+    const [shown] = await rowsOf('SHOW CREATE TABLE achild');
+    expect(shown?.['Create Table']).toMatch(/FOREIGN KEY \(`p`\) REFERENCES `zparent` \(`id`\)/);
+    expect(await errorOf(client.query('INSERT INTO achild VALUES (2, 9)'))).toMatchObject({
+      errno: 1452,
+    });
+  });
+
+  test('one that fails is named, and the others are back', async () => {
+    await makeAndDrop('a');
+    await makeAndDrop('b');
+    await client.query('CREATE TABLE a (x INT)');
+    const said = await errorOf(client.query('UNDROP TABLE a, nothing, b'));
+    expect(said.sqlMessage).toMatch(/^UNDROP_PARTLY: 2 of 3 .*\.a exists.*\.nothing"/);
+    expect(await idsIn('b')).toEqual([1, 2]);
+    expect(await errorOf(client.query('UNDROP TABLE a'))).toMatchObject({
+      errno: 1050,
+      sqlState: '42S01',
+    });
+    expect(await errorOf(client.query('UNDROP TABLE nothing'))).toMatchObject({
+      errno: 1146,
+      sqlState: '42S02',
+    });
+    expect(await errorOf(client.query('UNDROP TABLE b, b'))).toMatchObject({ errno: 1066 });
+  });
+
+  test('a key that can’t come back is a warning', async () => {
+    await make('p');
+    await client.query(
+      'CREATE TABLE c (id INT PRIMARY KEY, p INT, CONSTRAINT k FOREIGN KEY (p) REFERENCES p (id))',
+    );
+    await client.query('INSERT INTO c VALUES (1, 1)');
+    await client.query('DROP TABLE c');
+    await client.query('ALTER TABLE p MODIFY id VARCHAR(9)');
+    const [answer] = await client.query('UNDROP TABLE c');
+    expect(answer).toMatchObject({ warningStatus: 1 });
+    const [warning] = await rowsOf('SHOW WARNINGS');
+    expect(warning).toMatchObject({ Level: 'Warning', Code: 1105 });
+    expect(warning?.['Message']).toContain(`${schema.name}.c`);
+    expect(await idsIn('c')).toEqual([1]);
+  });
+
+  test('SWAP: the live table is held, and the dropped one has the name', async () => {
+    await makeAndDrop('a', 1);
+    await make('a', 5);
+    await client.query('UNDROP TABLE a SWAP');
+    expect(await idsIn('a')).toEqual([1, 2]);
+    await client.query('UNDROP TABLE a SWAP');
+    expect(await idsIn('a')).toEqual([5, 6]);
+    const [held] = await show();
+    await client.query(`UNDROP TABLE '${String(held?.['Id']).slice(0, 20)}' SWAP`);
+    expect(await idsIn('a')).toEqual([1, 2]);
+  });
+
+  test('by its id, or the beginning of it', async () => {
+    await makeAndDrop('a', 1);
+    await makeAndDrop('a', 5);
+    const [newer, older] = await show();
+    const id = String(older?.['Id']);
+    expect(await errorOf(client.query(`UNDROP TABLE '${id.slice(0, 4)}'`))).toMatchObject({
+      errno: 1105,
+      sqlMessage: expect.stringContaining(String(newer?.['Id'])),
+    });
+    await client.query(`UNDROP TABLE '${id}'`);
+    expect(await idsIn('a')).toEqual([1, 2]);
+    await client.query(`UNDROP TABLE '${newer?.['Id']}' TO b`);
+    expect(await idsIn('b')).toEqual([5, 6]);
+    expect(await errorOf(client.query(`UNDROP TABLE '${id}'`))).toMatchObject({ errno: 1146 });
+  });
+
+  test('odd names, and names in other character sets', async () => {
+    for (const name of ['a`b', 'a.b', 'a b', 'ä€', 'SELECT', "a'b"]) {
+      const quoted = `\`${name.replaceAll('`', '``')}\``;
+      await makeAndDrop(quoted);
+      expect(await rowsOf(`SHOW DROPPED TABLES FROM ${schema.name}`)).toMatchObject([
+        { Table: name },
+      ]);
+      await client.query(`UNDROP TABLE ${quoted}`);
+      expect(await idsIn(quoted)).toEqual([1, 2]);
+      await client.query(`RENAME TABLE ${quoted} TO gone_${name.length}_${name.codePointAt(1)}`);
+    }
+    await client.query('CREATE TABLE `ä` (id INT); DROP TABLE `ä`');
+    await client.query('SET NAMES latin1');
+    // The driver writes UTF-8 all the same, so only the server's charset differs.
+    expect(
+      await errorOf(client.query(Buffer.from('UNDROP TABLE `\xe4`', 'latin1').toString('latin1'))),
+    ).toMatchObject({
+      errno: 1235,
+    });
+    await client.query('SET character_set_client = utf8mb4');
+    expect(await show()).toMatchObject([{ Table: '?' }]);
+    await client.query('SET NAMES utf8mb4');
+    await client.query('UNDROP TABLE `ä`');
+    expect(await show()).toEqual([]);
+  });
+
+  test('SHOW DROPPED TABLES says what is known of each', async () => {
+    await make('a');
+    await make('b');
+    await client.query('DROP TABLE a, b');
+    await client.query('CREATE TABLE `c_1` (id INT); DROP TABLE `c_1`');
+    const rows = await show();
+    expect(rows.map(({ Table }) => Table)[0]).toBe('c_1');
+    expect(rows.map(({ Table }) => Table).toSorted()).toEqual(['a', 'b', 'c_1']);
+    const a = rows.find(({ Table }) => Table === 'a');
+    expect(a).toMatchObject({
+      Schema: schema.name,
+      How: 'DROP TABLE',
+      User: 'root',
+      State: 'HOLD',
+      Statement: 'DROP TABLE a, b',
+    });
+    expect(a?.['Id']).toMatch(/^[0-9a-f]{32}$/);
+    expect(a?.['Drop_id']).toBe(rows.find(({ Table }) => Table === 'b')?.['Drop_id']);
+    expect(a?.['Dropped_at']).toMatch(/^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d$/);
+    expect(a?.['Next']).toBe(`removed from ${a?.['Expires_at']} on`);
+    const like = async (pattern: string) =>
+      (await show(`LIKE '${pattern}'`)).map(({ Table }) => Table).toSorted();
+    expect(await like('%')).toEqual(['a', 'b', 'c_1']);
+    expect(await like('_')).toEqual(['a', 'b']);
+    expect(await like('C\\_%')).toEqual(['c_1']);
+    expect(await like('c\\%')).toEqual([]);
+    expect(await rowsOf('SHOW DROPPED TABLES FROM nowhere_at_all')).toEqual([]);
+  });
+
+  test('by both drivers, prepared and not, the rows are the same', async () => {
+    await make('a');
+    await make('b');
+    await client.query('DROP TABLE a, b');
+    const sql = `SHOW DROPPED TABLES IN ${schema.name}`;
+    const expected = await rowsOf(sql);
+    const [prepared] = await client.execute(sql);
+    expect(prepared).toEqual(expected);
+    const { host, port, user, password } = proxy;
+    const own = { host, port, user, password, database: schema.name, multipleStatements: true };
+    const other = await createMariadb({ ...own, bigIntAsNumber: true });
+    expect([...(await other.query(sql))]).toEqual(expected);
+    expect([...(await other.execute(sql))]).toEqual(expected);
+    const several = await other.query(`DO 1; ${sql}; SELECT 2 AS two`);
+    expect([...several[1]]).toEqual(expected);
+    expect([...several[2]]).toEqual([{ two: 2 }]);
+    await other.execute('UNDROP TABLE a');
+    const [answer] = await client.execute('UNDROP TABLE b');
+    expect(answer).toMatchObject({ affectedRows: 0 });
+    expect(await idsIn('a')).toEqual(await idsIn('b'));
+    await other.end();
+  });
+
+  test.each([
+    ['nothing', 0, 0],
+    ['DEPRECATE_EOF', CLIENT.DEPRECATE_EOF, 0],
+    ['optional metadata', CLIENT.DEPRECATE_EOF | CLIENT.OPTIONAL_RESULTSET_METADATA, 0],
+    [
+      'all of MariaDB’s',
+      CLIENT.DEPRECATE_EOF,
+      MARIADB_CLIENT.CACHE_METADATA | MARIADB_CLIENT.EXTENDED_METADATA,
+    ],
+  ])(
+    'a client with the capabilities %s reads them, also among others',
+    async (_name, flags, mariadb) => {
+      await makeAndDrop('a');
+      const raw = await RawClient.open(proxy, {
+        schema: schema.name,
+        flags: flags | CLIENT.MULTI_STATEMENTS,
+        mariadb,
+      });
+      const sql = `SHOW DROPPED TABLES FROM ${schema.name}`;
+      const alone = await raw.query(sql);
+      expect(alone.results.map(({ kind }) => kind)).toEqual(['rows']);
+      expect(alone.packets.map(({ sequenceId }) => sequenceId)).toEqual(
+        alone.packets.map((_packet, index) => index + 1),
+      );
+      const among = await raw.query(`DO 1; ${sql}; ${sql}; DO 2`);
+      expect(among.results.map(({ kind }) => kind)).toEqual(['ok', 'rows', 'rows', 'ok']);
+      expect(among.packets.map(({ sequenceId }) => sequenceId)).toEqual(
+        among.packets.map((_packet, index) => index + 1),
+      );
+      const { id } = await raw.prepare(sql);
+      if (id === null) throw new Error('it was not prepared');
+      const execute = Buffer.alloc(10);
+      execute[0] = 0x17;
+      execute.writeUInt32LE(id, 1);
+      execute[6] = 1;
+      const executed = await raw.command(execute);
+      expect(executed.results.map(({ kind }) => kind)).toEqual(['rows']);
+      expect((await raw.query('SELECT 1')).results.map(({ kind }) => kind)).toEqual(['rows']);
+      await raw.quit();
+    },
+  );
+
+  test('what was prepared means what it meant then, as often as it is executed', async () => {
+    const other = await freshSchema(server);
+    const undrop = await client.prepare('UNDROP TABLE a');
+    const shown = await client.prepare(`SHOW DROPPED TABLES FROM ${schema.name}`);
+    await makeAndDrop('a');
+    await client.query(`USE ${other.name}`);
+    expect((await shown.execute([]))[0]).toEqual([expect.objectContaining({ Table: 'a' })]);
+    for (let times = 0; times < 2; times++) {
+      await undrop.execute([]);
+      expect(await idsIn(`${schema.name}.a`)).toEqual([1, 2]);
+      expect(await errorOf(undrop.execute([]))).toMatchObject({ errno: 1146 });
+      await client.query(`DROP TABLE ${schema.name}.a`);
+    }
+    await undrop.close();
+    await shown.close();
+    await other.drop();
+  });
+
+  test('a schema comes back whole, or its tables in another schema', async () => {
+    const [one, two] = [`${schema.name}_1`, `${schema.name}_2`];
+    await client.query(`CREATE DATABASE ${one}; USE ${one}`);
+    await make('a');
+    await make('b', 5);
+    await client.query('CREATE VIEW v AS SELECT id FROM a');
+    await client.query(`DROP DATABASE ${one}`);
+    expect(await rowsOf(`SHOW DROPPED TABLES FROM ${one}`)).toMatchObject([
+      { How: 'DROP DATABASE' },
+      { How: 'DROP DATABASE' },
+    ]);
+    const undrop = await client.prepare(`UNDROP DATABASE ${one}`);
+    await undrop.execute([]);
+    expect(await rowsOf('SHOW WARNINGS')).toEqual([]);
+    expect(await idsIn(`${one}.v`)).toEqual([1, 2]);
+    expect(await idsIn(`${one}.b`)).toEqual([5, 6]);
+    await client.query(`DROP DATABASE ${one}; DO 1`);
+    await client.query(`UNDROP DATABASE ${one} TO ${two}`);
+    expect(await idsIn(`${two}.a`)).toEqual([1, 2]);
+    expect(await errorOf(client.query('UNDROP DATABASE nowhere_at_all'))).toMatchObject({
+      sqlMessage: expect.stringContaining('UNDROP_NO_SUCH_SCHEMA'),
+    });
+    await query(server, `DROP DATABASE IF EXISTS ${one}`, `DROP DATABASE ${two}`);
+  });
+
+  test('it commits, as DDL does; SHOW does not', async () => {
+    await makeAndDrop('a');
+    await client.query('CREATE TABLE kept (id INT) ENGINE=InnoDB');
+    await client.query('BEGIN; INSERT INTO kept VALUES (1)');
+    expect(await show()).toHaveLength(1);
+    await client.query('ROLLBACK');
+    expect(await idsIn('kept')).toEqual([]);
+    await client.query('BEGIN; INSERT INTO kept VALUES (1)');
+    await client.query('UNDROP TABLE a');
+    await client.query('ROLLBACK');
+    expect(await idsIn('kept')).toEqual([1]);
+  });
+
+  test('in the mode observe it works, in the mode off the server is asked', async () => {
+    await makeAndDrop('a');
+    const observing = await proxyInFront(server, { MODE: 'observe' });
+    const off = await proxyInFront(server, { MODE: 'off' });
+    const sql = `UNDROP TABLE ${schema.name}.a`;
+    const seen = await connect(observing, { multipleStatements: true });
+    const blind = await connect(off);
+    expect(await errorOf(blind.query(sql))).toMatchObject({ errno: 1064 });
+    await seen.query(`DO 1; ${sql}`);
+    expect(await idsIn('a')).toEqual([1, 2]);
+    await Promise.all([seen.end(), blind.end()]);
+    await Promise.all([observing.stop(), off.stop()]);
+  });
+
+  test('who restored what is in the history of the ledger', async () => {
+    await makeAndDrop('a');
+    const [held] = await show();
+    await client.query('UNDROP TABLE a TO b');
+    const rows = await query<{ who: string; details: string }>(
+      server,
+      `SELECT who, details FROM _undrop.history WHERE event = 'restored' AND id = '${held?.['Id']}'`,
+    );
+    expect(rows).toMatchObject([{ who: expect.stringMatching(/^root from 127/) }]);
+    expect(JSON.parse(rows[0]?.details ?? '{}')).toMatchObject({
+      schema: schema.name,
+      table: 'a',
+      restoredAs: `${schema.name}.b`,
+    });
+  });
 
   test.each([
     ['UNDROP TABLE', '', 1],

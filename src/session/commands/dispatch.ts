@@ -107,7 +107,7 @@ async function answerToText(taken: Intercepted, options: DispatchOptions): Promi
       const undoing = { text: taken.text, statement: verdict.statement, facts };
       if (taken.packetKind === 'prepare') return prepareUndo(undoing, options);
       return withBound(undoing, options, (undo, read) =>
-        runUndo(undo, { facts: read, isBinary: false }, options),
+        runUndo(undo, { facts: read, isBinary: false, text: taken.text }, options),
       );
     }
     default:

@@ -140,7 +140,7 @@ export async function runPrepared(
 ): Promise<Interception> {
   const facts = await readUserFacts(options);
   if ('errno' in facts) return answerWith(facts);
-  if (isUndo(statement)) return runUndo(statement.undo, { facts, isBinary: true }, options);
+  if (isUndo(statement)) return runUndo(statement.undo, { facts, isBinary: true, text }, options);
   if (isDropDatabase(statement)) {
     const schema = orRefusal(() => bindSchema(statement.schema, context, facts));
     if (schema instanceof UndropError) return refused(schema, options);

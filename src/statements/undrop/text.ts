@@ -4,7 +4,6 @@
  * Invariant: none of them destroys anything, and nothing is changed before the server has said on
  * the user's own session that this user may.
  */
-import { UndropError } from '../../errors.js';
 import type { UndoStatement } from '../../sql/grammar/undrop.js';
 import type { UserFacts } from '../../steps/request.js';
 import type { Column } from '../../wire/result-set.js';
@@ -17,8 +16,12 @@ import {
   readUserFacts,
   refused,
 } from '../intercepted.js';
-import { type AnswerFormat, answerSignal } from './answer.js';
+import { answerSignal } from './answer.js';
 import { type BoundUndo, bindUndo, SaidByServer } from './bind.js';
+import { SHOW_COLUMNS } from './dropped-rows.js';
+import { undropErrorOf } from './find-dropped.js';
+import { showDropped, type UndoRun, undropById, undropTables } from './service.js';
+import { undropDatabase } from './undrop-database.js';
 
 /** One of undrop's statements, as it came. */
 export interface Undoing {
@@ -39,34 +42,57 @@ export async function withBound(
 ): Promise<Interception> {
   const facts = known ?? (await readUserFacts(options));
   if ('errno' in facts) return answerWith(facts);
+  return orAnswer(
+    async () => whenBound(bindUndo({ text, statement }, facts, options.server), facts),
+    options,
+  );
+}
+
+/** What is thrown as an answer becomes it. */
+async function orAnswer(
+  work: () => Promise<Interception>,
+  options: InterceptOptions,
+): Promise<Interception> {
   try {
-    return await whenBound(bindUndo({ text, statement }, facts, options.server), facts);
+    return await work();
   } catch (error) {
     if (error instanceof SaidByServer) return answerSignal(error.signal, options);
-    if (error instanceof UndropError) return refused(error, options);
-    throw error;
+    return refused(undropErrorOf(error), options);
   }
 }
 
 /** The columns of its result set; none if it answers OK. Null: it is for the server to answer. */
 export function columnsOf({ kind }: BoundUndo): readonly Column[] | null {
-  const isExplain = kind === 'explain-drop-table' || kind === 'explain-drop-database';
-  return isExplain ? EXPLAIN_COLUMNS : null;
+  if (kind === 'show-dropped') return SHOW_COLUMNS;
+  return kind.startsWith('undrop-') ? [] : EXPLAIN_COLUMNS;
 }
 
-export async function runUndo(
+/** Throws the errors that are its answer. */
+async function answerTo(
   undo: BoundUndo,
-  format: AnswerFormat,
+  run: UndoRun,
   options: InterceptOptions,
 ): Promise<Interception> {
   switch (undo.kind) {
     case 'undrop-table':
+      return undropTables(undo, run, options);
     case 'undrop-id':
-    case 'undrop-database':
+      return undropById(undo, run, options);
     case 'show-dropped':
-      return { kind: 'forward', facts: null };
+      return showDropped(undo, run, options);
+    case 'undrop-database':
+      return undropDatabase(undo, run, options);
     case 'explain-drop-table':
     case 'explain-drop-database':
-      return explainDrop(undo, format, options);
+      return explainDrop(undo, run, options);
   }
+}
+
+export async function runUndo(
+  undo: BoundUndo,
+  run: UndoRun,
+  options: InterceptOptions,
+): Promise<Interception> {
+  const answer = await orAnswer(() => answerTo(undo, run, options), options);
+  return answer.kind === 'answer' ? { ...answer, facts: run.facts } : answer;
 }

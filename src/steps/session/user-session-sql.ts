@@ -147,6 +147,41 @@ export function waitForLockSql(
 }
 
 /**
+ * Says what CREATE TABLE would say of the right CREATE, of the session's state and the server's,
+ * and commits as it would; two columns of one name make nothing.
+ */
+export function mayCreateSql(name: QualifiedName, { groupId, charset }: StatementOptions): Buffer {
+  const column = `\`_undrop_none_${groupId}\` INT`;
+  const verb = `CREATE /* undrop may-create ${groupId} */ TABLE `;
+  return textOf(charset, verb, name, ` (${column}, ${column})`);
+}
+
+/**
+ * To be prepared, which commits nothing: says whether CREATE or INSERT is denied; there is no such
+ * column.
+ */
+export function mayFillSql(name: QualifiedName, { groupId, charset }: StatementOptions): Buffer {
+  const verb = `CREATE /* undrop may-fill ${groupId} */ TABLE `;
+  return textOf(charset, verb, name, ` SELECT \`_undrop_none_${groupId}\``);
+}
+
+/** To be prepared, as `mayFillSql` is: says whether CREATE VIEW is denied. */
+export function mayViewSql(name: QualifiedName, { groupId, charset }: StatementOptions): Buffer {
+  const verb = `CREATE /* undrop may-view ${groupId} */ VIEW `;
+  return textOf(charset, verb, name, ` AS SELECT \`_undrop_none_${groupId}\``);
+}
+
+/** What DROP and ALTER are asked for in a RENAME, each by itself, without its lock. */
+export function mayRenameSql(
+  name: QualifiedName,
+  what: 'PARTITION' | 'COLUMN',
+  { groupId, charset }: StatementOptions,
+): Buffer {
+  const verb = `ALTER /* undrop may-rename ${groupId} */ TABLE `;
+  return textOf(charset, verb, name, ` DROP ${what} \`_undrop_none_${groupId}\``);
+}
+
+/**
  * To be prepared: under LOCK TABLES of the table it says 1100, because nobody has locked it by this
  * alias. Who could lock it may select from it.
  */

@@ -1,0 +1,91 @@
+/**
+ * What SHOW DROPPED TABLES shows: its columns, its rows, and which names a pattern has. Pure.
+ */
+import type { LedgerRow } from '../../ledger/entry.js';
+import { howDropped } from '../../ledger/how-dropped.js';
+import { foldName, isPinned } from '../../names/names.js';
+import type { ListedTable, QualifiedTable } from '../../undo/list.js';
+import type { Column, Value } from '../../wire/result-set.js';
+
+/** A held table of which the ledger knows where it came from. */
+export interface Dropped extends ListedTable {
+  readonly origin: QualifiedTable;
+  readonly row: LedgerRow;
+}
+
+const text = (name: string): Column => ({ name, type: 'text' });
+const number = (name: string): Column => ({ name, type: 'number' });
+
+export const SHOW_COLUMNS: readonly Column[] = [
+  ...[text('Id'), text('Drop_id'), text('Schema'), text('Table'), text('How')],
+  ...[text('Dropped_at'), text('User'), text('Client'), number('Rows'), number('Bytes')],
+  ...[text('State'), text('Expires_at'), text('Next'), text('Statement')],
+];
+
+/** One value for each of `SHOW_COLUMNS`; times are in UTC. */
+export function showRow(dropped: Dropped): readonly Value[] {
+  const { id, origin, row, state, due, droppedAt, rowEstimate, byteEstimate, torn } = dropped;
+  return [
+    id,
+    row.groupId,
+    origin.schema,
+    origin.table,
+    howDropped(row),
+    droppedAt === null ? null : timeText(droppedAt),
+    row.user,
+    row.clientAddress,
+    rowEstimate,
+    byteEstimate,
+    torn === true ? 'TORN' : state,
+    state === 'HOLD' && !isPinned(due) ? timeText(due) : null,
+    nextOf(dropped),
+    row.statementText,
+  ];
+}
+
+function nextOf({ state, due, torn, unseen }: Dropped): string {
+  if (torn === true) return 'a person is to bring its partitions together';
+  if (unseen === true) return 'a privilege is missing, see undrop doctor';
+  switch (state) {
+    case 'HOLD':
+      return isPinned(due) ? 'nothing, it is pinned' : `removed from ${timeText(due)} on`;
+    case 'PURGE':
+      return 'its rows are being deleted';
+    case 'EVAC':
+      return `DROP at ${timeText(due)}`;
+    case 'DROP':
+      return 'DROP at the next look';
+  }
+}
+
+function timeText(time: Date): string {
+  return time.toISOString().slice(0, 19).replace('T', ' ');
+}
+
+/**
+ * Whether a name has the pattern of a LIKE: `%` stands for any characters, `_` for one, and a
+ * backslash takes the next one as it is. Without regard to case.
+ */
+export function isLike(name: string, pattern: string): boolean {
+  const tokens = [...foldName(pattern).matchAll(/\\([\s\S])|[\s\S]/gu)].map(([one, escaped]) =>
+    escaped === undefined ? one : { literal: escaped },
+  );
+  const letters = Array.from(foldName(name));
+  // Where the last `%` stands, and how many letters it has taken so far.
+  let [at, token, anyAt, taken] = [0, 0, -1, 0];
+  while (at < letters.length) {
+    const one = tokens[token];
+    const literal = typeof one === 'object' ? one.literal : one;
+    if (one === '%') {
+      anyAt = token++;
+      taken = at;
+    } else if (one !== undefined && (one === '_' || literal === letters[at])) {
+      at++;
+      token++;
+    } else if (anyAt >= 0) {
+      at = ++taken;
+      token = anyAt + 1;
+    } else return false;
+  }
+  return tokens.slice(token).every((one) => one === '%');
+}

@@ -1,0 +1,106 @@
+/**
+ * What is held, as the statements of undrop's own see it: on the very server of the user's session,
+ * and only what that user may see.
+ *
+ * Invariant: a table whose origin the ledger doesn't know is seen by nobody here, and who may not
+ * bring a table back sees it only if this very connection has dropped it.
+ */
+import { UndropError } from '../../errors.js';
+import { AT } from '../../ledger/intents/intent-text.js';
+import { findRows } from '../../ledger/read.js';
+import { isServiceError, unlessRefused } from '../../service/pool/pools.js';
+import { readServerFacts, type ServerFacts } from '../../service/server-facts.js';
+import { isSameServer } from '../../steps/inspect-names.js';
+import { newId } from '../../steps/intents.js';
+import { SET_IF_EXISTS } from '../../steps/refusals/refusals.js';
+import type { UserFacts } from '../../steps/request.js';
+import type { SessionFacts } from '../../steps/session/user-session.js';
+import { listAll } from '../../undo/list.js';
+import type { ErrPacket } from '../../wire/response.js';
+import { ABSENT_TABLE } from '../../wire/server-errors.js';
+import { findSession } from '../drop-database/read-schema.js';
+import type { InterceptOptions } from '../intercepted.js';
+import { inSession } from './answer.js';
+import type { Dropped } from './dropped-rows.js';
+import { askWhichMayBeSeen, keyOf } from './rights.js';
+
+/** Held tables on the very server that the user's session is on, newest first. */
+export async function readDropped(
+  facts: UserFacts,
+  options: InterceptOptions,
+): Promise<{ readonly dropped: readonly Dropped[]; readonly foldsCase: boolean }> {
+  const { pool } = options.service;
+  const server = await findServer(facts, options);
+  const live = findRows(pool, { by: 'live' }, { texts: false });
+  const rows = await unlessRefused(live, [], ...ABSENT_TABLE);
+  const byId = new Map(rows.map((row) => [row.id, row]));
+  const dropped = (await listAll(pool)).flatMap((table) => {
+    const row = byId.get(table.id);
+    const { origin } = table;
+    return row === undefined || origin === null ? [] : [{ ...table, origin, row }];
+  });
+  return { dropped, foldsCase: server.lowerCaseTableNames !== 0 };
+}
+
+/** The server of the service; rejects if the user's session is on another, or can't be seen. */
+export async function findServer(
+  facts: UserFacts,
+  { service: { pool }, session }: InterceptOptions,
+): Promise<ServerFacts> {
+  const server = await readServerFacts(pool);
+  const seen = await findSession(pool, session.threadId, server);
+  if (!isSameServer({ session }, seen, facts)) {
+    const why = 'the service account does not see this session on its server';
+    throw notUndone(why, 'Connect anew; `undrop doctor` tells what the account lacks.');
+  }
+  return server;
+}
+
+/** Those that this user may bring back, and what this very connection has dropped. */
+export async function seenBy(
+  dropped: readonly Dropped[],
+  facts: UserFacts,
+  options: InterceptOptions,
+): Promise<readonly Dropped[] | ErrPacket> {
+  const { session, service } = options;
+  const me = { ...session, proxyId: service.proxyId, user: facts.user };
+  const asked = { facts, groupId: newId() };
+  const names = dropped.filter((one) => !isOwn(one, me)).map(({ origin }) => origin);
+  const granted = await inSession(askWhichMayBeSeen(names, asked), options);
+  if ('errno' in granted) return granted;
+  return dropped.filter((one) => isOwn(one, me) || granted.has(keyOf(one.origin)));
+}
+
+/** Whether this very connection has dropped it: its user may see the row without any right. */
+function isOwn(
+  { row }: Dropped,
+  session: SessionFacts & { readonly proxyId: string; readonly user: string },
+): boolean {
+  return (
+    row.threadId === session.threadId &&
+    // The ledger's row says on which server, too.
+    row.proxyId.startsWith(`${session.proxyId}${AT}`) &&
+    row.upstreamPort === session.upstreamLocalPort &&
+    row.clientAddress === session.clientAddress &&
+    row.user === session.user
+  );
+}
+
+/** The service restores by itself, whatever the session has set for its own statements. */
+export function refuseUnder({ gtidNext, addsIfExists }: UserFacts): void {
+  if (gtidNext !== null) {
+    throw notUndone('the session has set GTID_NEXT', "SET SESSION gtid_next = 'AUTOMATIC' first.");
+  }
+  if (addsIfExists) throw notUndone('sql_if_exists is set', SET_IF_EXISTS);
+}
+
+/** What the service failed with, for the client; anything else is a defect, and thrown. */
+export function undropErrorOf(error: unknown): UndropError {
+  if (!isServiceError(error)) throw error;
+  if (error instanceof UndropError) return error;
+  return notUndone(`the service account was answered: ${error.message}`, 'Try again.');
+}
+
+function notUndone(why: string, instead: string): UndropError {
+  return new UndropError('UNDROP_NOT_UNDONE', { why, instead });
+}

@@ -1,0 +1,200 @@
+/**
+ * Asks the server, in the user's session, what it would let this user do: it is never read out of
+ * grants. To bring a table back to its name is to create and fill it (CREATE, INSERT); to bring it
+ * back under another is to rename it (ALTER and DROP on the old name as well); to swap it with the
+ * live table is to drop that. Every question is a statement that can't succeed.
+ *
+ * Invariant: only an error that the server says to who has the right, is a yes (tried on all four
+ * servers, on tables, views and missing names); every other one is the answer to the client.
+ */
+import { assert } from '../../assert.js';
+import { UndropError } from '../../errors.js';
+import { inBatches } from '../../names/names.js';
+import { clientCharsetOf } from '../../sql/lex/lex-mode.js';
+import { type Effect, perform, query, type Steps } from '../../steps/procedure.js';
+import type { UserFacts } from '../../steps/request.js';
+import { readKind } from '../../steps/session/facts.js';
+import type { UserCommand } from '../../steps/session/user-session.js';
+import {
+  mayCreateSql,
+  mayFillSql,
+  mayRenameSql,
+  mayViewSql,
+  type QualifiedName,
+  showCreateSql,
+  waitForLockSql,
+} from '../../steps/session/user-session-sql.js';
+import type { ErrPacket } from '../../wire/response.js';
+import {
+  ABSENT_TABLE,
+  ACCESS_DENIED,
+  BAD_NAME,
+  ER_BAD_FIELD_ERROR,
+  ER_CANT_DROP_FIELD_OR_KEY,
+  ER_DUP_FIELDNAME,
+  ER_TABLE_EXISTS_ERROR,
+  ER_WRONG_OBJECT,
+  METADATA_LOCK_GRANTED,
+  NO_PARTITION_TO_DROP,
+} from '../../wire/server-errors.js';
+import { type BoundName, onSession } from './bind.js';
+
+type Asking<T> = Steps<T, Effect<'user'>>;
+
+/** What the questions are asked with. */
+export interface Asked {
+  readonly facts: UserFacts;
+  /** Hex digits that no other question has. */
+  readonly groupId: string;
+}
+
+/** Two names of one column; the table is there. */
+const MAY_CREATE: readonly number[] = [ER_DUP_FIELDNAME, ER_TABLE_EXISTS_ERROR];
+const MAY_FILL: readonly number[] = [ER_BAD_FIELD_ERROR];
+const MAY_DROP: readonly number[] = [...NO_PARTITION_TO_DROP, ...ABSENT_TABLE, ER_WRONG_OBJECT];
+const MAY_ALTER: readonly number[] = [ER_CANT_DROP_FIELD_OR_KEY, ...ABSENT_TABLE, ER_WRONG_OBJECT];
+const MAY_TAKE: readonly number[] = [...METADATA_LOCK_GRANTED, ...ABSENT_TABLE];
+const NOT_TO_BE_SEEN: readonly number[] = [...ACCESS_DENIED, ...BAD_NAME];
+
+/** So many names are asked for in one write. */
+const NAMES_IN_A_WRITE = 500;
+
+/** Null: CREATE and INSERT are granted, and a table may be created now; the transaction is over. */
+export function* askToCreate(name: BoundName, asked: Asked): Asking<ErrPacket | null> {
+  const own = onSession(name, asked.facts);
+  const how = optionsOf(asked);
+  const created = yield* askOne(query(mayCreateSql(own, how)), MAY_CREATE);
+  if (created !== null && !ACCESS_DENIED.includes(created.errno)) return created;
+  // Last, because its words name both rights.
+  const filled = yield* askOne({ kind: 'prepare', text: mayFillSql(own, how) }, MAY_FILL);
+  return filled ?? created;
+}
+
+/** Null: the table could be renamed away, as far as its old name goes. */
+export function* askToRename(
+  name: BoundName,
+  asked: Asked,
+): Asking<ErrPacket | UndropError | null> {
+  const own = onSession(name, asked.facts);
+  const how = optionsOf(asked);
+  const dropped = yield* askOne(query(mayRenameSql(own, 'PARTITION', how)), MAY_DROP);
+  if (dropped !== null) return dropped;
+  // MariaDB 11.8 asks for DROP alone above.
+  const altered = yield* askOne(query(mayRenameSql(own, 'COLUMN', how)), MAY_ALTER);
+  return altered ?? (yield* refuseHidden(name, own, asked));
+}
+
+/** Null: the live table could be dropped; nobody else has it locked. */
+export function* askToSwap(name: BoundName, asked: Asked): Asking<ErrPacket | UndropError | null> {
+  const own = onSession(name, asked.facts);
+  const text = waitForLockSql(own, { ...optionsOf(asked), wait: null });
+  return (yield* askOne(query(text), MAY_TAKE)) ?? (yield* refuseHidden(name, own, asked));
+}
+
+/**
+ * Null: a table of any name may be created and filled in `to`, and views unless it is another
+ * schema, and then those of `schema` may be renamed.
+ */
+export function* askForSchema(
+  { schema, to }: { readonly schema: string; readonly to: string },
+  asked: Asked,
+): Asking<ErrPacket | UndropError | null> {
+  // No table has that name, so only rights on the schema, or on all, are a yes.
+  const table = noneOf(asked);
+  const created = yield* askToCreate({ schema: to, table }, asked);
+  if (created !== null) return created;
+  if (schema !== to) return yield* askToRename({ schema, table }, asked);
+  const text = mayViewSql(onSession({ schema, table }, asked.facts), optionsOf(asked));
+  return yield* askOne({ kind: 'prepare', text }, MAY_FILL);
+}
+
+/** A temporary table answers for the name, or a view: then it was no question about a table. */
+function* refuseHidden(
+  { schema, table }: BoundName,
+  own: QualifiedName,
+  asked: Asked,
+): Asking<ErrPacket | UndropError | null> {
+  const { charset } = optionsOf(asked);
+  const [shown] = yield* perform('user', { commands: [query(showCreateSql(own, charset))] });
+  assert(shown !== undefined, 'SHOW CREATE TABLE has an answer');
+  const kind = readKind(shown);
+  if (typeof kind === 'object') return kind;
+  if (kind !== 'temporary' && kind !== 'view') return null;
+  const what = kind === 'view' ? 'a view' : 'a temporary table of this session';
+  return new UndropError('UNDROP_NOT_UNDONE', {
+    why: `${schema}.${table} is ${what}`,
+    instead: `Drop or rename ${kind === 'view' ? 'the view' : 'that'} first, or undo it elsewhere.`,
+  });
+}
+
+/** Which of the names this user may create and fill, in whatever order; no transaction ends. */
+export function* askWhichMayBeSeen(
+  names: readonly BoundName[],
+  asked: Asked,
+): Asking<ReadonlySet<string> | ErrPacket> {
+  const schemas = [...new Set(names.map(({ schema }) => schema))];
+  // As in `askForSchema`.
+  const none = noneOf(asked);
+  const whole = yield* askAll(
+    schemas.map((schema) => ({ schema, table: none })),
+    asked,
+  );
+  if (!(whole instanceof Set)) return whole;
+  const isWhole = ({ schema }: BoundName) => whole.has(keyOf({ schema, table: none }));
+  const single = yield* askAll(
+    names.filter((name) => !isWhole(name)),
+    asked,
+  );
+  if (!(single instanceof Set)) return single;
+  return new Set([...names.filter(isWhole).map(keyOf), ...single]);
+}
+
+/** A name in a set of them. */
+export function keyOf({ schema, table }: BoundName): string {
+  return JSON.stringify([schema, table]);
+}
+
+function* askAll(names: readonly BoundName[], asked: Asked): Asking<Set<string> | ErrPacket> {
+  const granted = new Set<string>();
+  const known = [...new Map(names.map((name) => [keyOf(name), name])).values()];
+  const sayable = known.filter((name) => isSayable(name, asked.facts));
+  for (const batch of inBatches(sayable, NAMES_IN_A_WRITE)) {
+    const commands = batch.map((name): UserCommand => {
+      const text = mayFillSql(onSession(name, asked.facts), optionsOf(asked));
+      return { kind: 'prepare', text };
+    });
+    const results = yield* perform('user', { commands });
+    for (const [index, name] of batch.entries()) {
+      const result = results[index];
+      assert(result?.kind === 'err', 'there is no such column');
+      if (MAY_FILL.includes(result.errno)) granted.add(keyOf(name));
+      else if (!NOT_TO_BE_SEEN.includes(result.errno)) return result;
+    }
+  }
+  return granted;
+}
+
+function isSayable(name: BoundName, facts: UserFacts): boolean {
+  try {
+    onSession(name, facts);
+    return true;
+  } catch (error) {
+    if (error instanceof UndropError) return false;
+    throw error;
+  }
+}
+
+/** Null: the answer is a yes. */
+function* askOne(command: UserCommand, yes: readonly number[]): Asking<ErrPacket | null> {
+  const [said] = yield* perform('user', { commands: [command] });
+  assert(said?.kind === 'err', 'a question can not succeed');
+  return yes.includes(said.errno) ? null : said;
+}
+
+function noneOf({ groupId }: Asked): string {
+  return `_undrop_none_${groupId}`;
+}
+
+function optionsOf({ facts, groupId }: Asked) {
+  return { groupId, charset: clientCharsetOf(facts.charset) ?? 'plain' } as const;
+}

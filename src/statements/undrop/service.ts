@@ -1,0 +1,245 @@
+/**
+ * What the service account does for UNDROP and SHOW DROPPED TABLES: it reads what is held, and
+ * brings back what the server has said on the user's session that this user may bring back.
+ *
+ * Invariant: all rights are asked before the first table is touched. What was asked about is what
+ * comes back: the held table is named by its whole id, and the name that it gets is the one that
+ * was asked for.
+ */
+import type { AuditEvent } from '../../audit.js';
+import { UndropError } from '../../errors.js';
+import { problemsOf } from '../../held/finish-restore.js';
+import { STATEMENT_BYTES_MAX } from '../../ledger/entry.js';
+import { recordHistory } from '../../ledger/history.js';
+import { findRows } from '../../ledger/read.js';
+import { silentLog } from '../../log.js';
+import { isSameName } from '../../names/names.js';
+import type { ServicePool } from '../../service/pool/pools.js';
+import { quoteIdentifier } from '../../service/sql.js';
+import { newId } from '../../steps/intents.js';
+import type { UserFacts } from '../../steps/request.js';
+import type { Signal } from '../../steps/session/user-session-sql.js';
+import { parentsFirst } from '../../undo/parents-first.js';
+import { isIdPrefix } from '../../undo/plan-restore.js';
+import { type RestoreReport, restore } from '../../undo/run-restore.js';
+import { swap as swapWithLive } from '../../undo/swap.js';
+import { ER_NONUNIQ_TABLE } from '../../wire/server-errors.js';
+import { answerWith, type Interception, type InterceptOptions, refused } from '../intercepted.js';
+import { type AnswerFormat, answerOk, answerRows, inSession } from './answer.js';
+import { type BoundName, type BoundUndo, SaidByServer } from './bind.js';
+import { type Dropped, isLike, SHOW_COLUMNS, showRow } from './dropped-rows.js';
+import { readDropped, refuseUnder, seenBy, undropErrorOf } from './find-dropped.js';
+import { type Asked, askToCreate, askToRename, askToSwap, keyOf } from './rights.js';
+
+type Bound<K extends BoundUndo['kind']> = Extract<BoundUndo, { kind: K }>;
+
+/** So many tables are looked at for a result set, or for the beginning of an id. */
+const TABLES_MAX = 10_000;
+
+export async function showDropped(
+  { schema, like }: Bound<'show-dropped'>,
+  format: AnswerFormat,
+  options: InterceptOptions,
+): Promise<Interception> {
+  const { dropped } = await readDropped(format.facts, options);
+  const meant = dropped.filter(
+    ({ origin }) =>
+      (schema === null || isSameName(origin.schema, schema)) &&
+      (like === null || isLike(origin.table, like)),
+  );
+  const seen = await seenBy(meant.slice(0, TABLES_MAX), format.facts, options);
+  if ('errno' in seen) return answerWith(seen);
+  const isCut = meant.length > TABLES_MAX;
+  const note = isCut ? `Only the newest ${TABLES_MAX} dropped tables were looked at.` : null;
+  const set = { columns: SHOW_COLUMNS, rows: seen.map(showRow) };
+  return answerRows(set, { ...format, note }, options);
+}
+
+// ── UNDROP TABLE ─────────────────────────────────────────────────────────────────────────────────
+
+/** How a statement came. */
+export interface UndoRun extends AnswerFormat {
+  readonly text: Buffer;
+}
+
+interface How {
+  readonly run: UndoRun;
+  readonly swap: boolean;
+}
+
+/** A table that is wanted back. */
+interface Wanted {
+  readonly name: BoundName;
+  /** Null: none of that name is held. */
+  readonly held: Dropped | null;
+  readonly to: BoundName;
+}
+
+export async function undropTables(
+  { names, to, swap }: Bound<'undrop-table'>,
+  run: UndoRun,
+  options: InterceptOptions,
+): Promise<Interception> {
+  const { facts } = run;
+  refuseUnder(facts);
+  const { dropped, foldsCase } = await readDropped(facts, options);
+  const wanted = names.map((name): Wanted => {
+    const held = newestOf(dropped, name, foldsCase);
+    const origin = held?.origin ?? name;
+    return { name: origin, held, to: to ?? origin };
+  });
+  for (const [index, { name }] of wanted.entries()) {
+    const isTwice = wanted.findIndex((other) => keyOf(other.name) === keyOf(name)) < index;
+    if (isTwice) throw new SaidByServer(notUnique(name.table));
+  }
+  return bringBack(wanted, { run, swap }, options);
+}
+
+export async function undropById(
+  { id, to, swap }: Bound<'undrop-id'>,
+  run: UndoRun,
+  options: InterceptOptions,
+): Promise<Interception> {
+  const { facts } = run;
+  refuseUnder(facts);
+  const { dropped } = await readDropped(facts, options);
+  const digits = id.replaceAll('-', '').toLowerCase();
+  const begun = isIdPrefix(digits) ? dropped.filter((one) => one.id.startsWith(digits)) : [];
+  // Who may not see a table isn't told that there is one.
+  const found = await seenBy(begun.slice(0, TABLES_MAX), facts, options);
+  if ('errno' in found) return answerWith(found);
+  const [held, ...others] = found;
+  if (held === undefined) throw new UndropError('UNDROP_NO_SUCH_HELD', { target: id, fate: '' });
+  if (others.length > 0) {
+    const shown = found.slice(0, 5).map((one) => `${one.id} (${written(one.origin)})`);
+    throw new UndropError('UNDROP_AMBIGUOUS', { target: id, found: shown.join(', ') });
+  }
+  const name = held.origin;
+  const target = to === null ? name : { schema: to.schema ?? name.schema, table: to.table };
+  return bringBack([{ name, held, to: target }], { run, swap }, options);
+}
+
+/** The newest that is whole, else the newest; null: there is none. */
+function newestOf(
+  dropped: readonly Dropped[],
+  name: BoundName,
+  foldsCase: boolean,
+): Dropped | null {
+  const isSame = foldsCase ? isSameName : (one: string, other: string) => one === other;
+  const found = dropped.filter(
+    ({ origin }) => isSame(origin.schema, name.schema) && isSame(origin.table, name.table),
+  );
+  return found.find(({ state, torn }) => state === 'HOLD' && torn !== true) ?? found[0] ?? null;
+}
+
+async function bringBack(
+  wanted: readonly Wanted[],
+  how: How,
+  options: InterceptOptions,
+): Promise<Interception> {
+  for (const one of wanted) {
+    const asked = { facts: how.run.facts, groupId: newId() };
+    const said = await inSession(askFor(one, how.swap, asked), options);
+    if (said instanceof UndropError) throw said;
+    if (said !== null) return answerWith(said);
+  }
+  const reports: RestoreReport[] = [];
+  const restored: AuditEvent<'restored'>[] = [];
+  const problems: UndropError[] = [];
+  for (const one of await inOrder(options.service.pool, wanted)) {
+    try {
+      const report = await bringOneBack(one, how, options);
+      reports.push(report);
+      restored.push(restoredEvent(report, one, how.run.facts, options));
+    } catch (error) {
+      problems.push(undropErrorOf(error));
+    }
+  }
+  const { pool, log = silentLog } = options.service;
+  if (restored.length > 0) await recordHistory(pool, log, restored);
+  const [problem] = problems;
+  if (problem === undefined) return { ...(await answerOk(noteOf(reports), options)), restored };
+  const error = wanted.length === 1 ? problem : someNot(problems, wanted.length);
+  return { ...(await refused(error, options)), restored };
+}
+
+function* askFor({ name, to }: Wanted, swap: boolean, asked: Asked) {
+  if (swap) {
+    const taken = yield* askToSwap(name, asked);
+    if (taken !== null) return taken;
+  } else if (keyOf(name) !== keyOf(to)) {
+    const renamed = yield* askToRename(name, asked);
+    if (renamed !== null) return renamed;
+  }
+  return yield* askToCreate(to, asked);
+}
+
+async function bringOneBack(
+  { name, held, to }: Wanted,
+  { run, swap }: How,
+  { service, session }: InterceptOptions,
+): Promise<RestoreReport> {
+  if (held === null) {
+    throw new UndropError('UNDROP_NO_SUCH_HELD', { target: written(name), fate: '' });
+  }
+  const { pool, proxyId, holdMs } = service;
+  if (!swap) return restore(pool, { target: held.id, to: quoted(to) });
+  const { user } = run.facts;
+  const statementText = run.text.subarray(0, STATEMENT_BYTES_MAX).toString();
+  const by = { proxyId, user, clientAddress: session.clientAddress, statementText, holdMs };
+  return swapWithLive(pool, { target: held.id, by });
+}
+
+/** Parents before their children, so that a key finds its parent. */
+async function inOrder(pool: ServicePool, wanted: readonly Wanted[]): Promise<readonly Wanted[]> {
+  if (wanted.length === 1) return wanted;
+  const keyed: { one: Wanted; name: BoundName; parents: BoundName[] }[] = [];
+  for (const one of wanted) {
+    const rows = one.held === null ? [] : await findRows(pool, { by: 'id', prefix: one.held.id });
+    const keys = rows.flatMap(({ detached }) => detached.keysOut);
+    const parents = keys.map(({ parentSchema: schema, parentTable: table }) => ({ schema, table }));
+    keyed.push({ one, name: one.name, parents });
+  }
+  return parentsFirst(keyed).map(({ one }) => one);
+}
+
+function restoredEvent(
+  { id, restoredAs }: RestoreReport,
+  { name, held }: Wanted,
+  { user }: UserFacts,
+  { session }: InterceptOptions,
+): AuditEvent<'restored'> {
+  const { clientAddress: client, threadId } = session;
+  const table = { id, dropId: held?.row.groupId ?? null, ...name };
+  const as = { restoredAs: written(restoredAs) };
+  return { event: 'restored', user, client, threadId, ...table, ...as };
+}
+
+/** What is not back as it was; null: all is. */
+function noteOf(restored: readonly RestoreReport[]): string | null {
+  const said = restored.flatMap((report) => {
+    const { recorded, restoredAs } = report;
+    const untold = recorded === false ? ['the ledger could not be told.'] : [];
+    return [...problemsOf(report), ...untold].map((one) => `${written(restoredAs)}: ${one}`);
+  });
+  return said.length === 0 ? null : said.join(' ');
+}
+
+function someNot(problems: readonly UndropError[], count: number): UndropError {
+  const why = problems.map(({ code, message }) => `${code}: ${message}`).join(' ');
+  return new UndropError('UNDROP_PARTLY', { failed: problems.length, count, why });
+}
+
+function notUnique(table: string): Signal {
+  const message = `Not unique table/alias: '${table}'`;
+  return { errno: ER_NONUNIQ_TABLE, sqlState: '42000', message };
+}
+
+/** As a name is typed: what has a dot or a backtick in it as well. */
+function quoted({ schema, table }: BoundName): string {
+  return [schema, table].map(quoteIdentifier).join('.');
+}
+
+export function written({ schema, table }: BoundName): string {
+  return `${schema}.${table}`;
+}

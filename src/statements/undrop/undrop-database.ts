@@ -1,0 +1,68 @@
+/**
+ * UNDROP DATABASE: asks the server whether this user may make and fill any table of the schema, then
+ * has the service bring back all of it (undo/restore-schema.ts).
+ *
+ * Invariant: what comes back is the schema of the name that was asked about.
+ */
+import type { AuditEvent } from '../../audit.js';
+import { UndropError } from '../../errors.js';
+import { recordHistory } from '../../ledger/history.js';
+import { silentLog } from '../../log.js';
+import { isHoldId } from '../../names/names.js';
+import { newId } from '../../steps/intents.js';
+import { restoreSchema, type SchemaReport } from '../../undo/restore-schema.js';
+import { answerWith, type Interception, type InterceptOptions } from '../intercepted.js';
+import { answerOk, inSession } from './answer.js';
+import type { BoundUndo } from './bind.js';
+import { findServer, refuseUnder } from './find-dropped.js';
+import { askForSchema } from './rights.js';
+import { type UndoRun, written } from './service.js';
+
+export async function undropDatabase(
+  { schema, to }: Extract<BoundUndo, { kind: 'undrop-database' }>,
+  { facts }: UndoRun,
+  options: InterceptOptions,
+): Promise<Interception> {
+  refuseUnder(facts);
+  await findServer(facts, options);
+  const as = to ?? schema;
+  const said = await inSession(
+    askForSchema({ schema, to: as }, { facts, groupId: newId() }),
+    options,
+  );
+  if (said instanceof UndropError) throw said;
+  if (said !== null) return answerWith(said);
+  // What looks like an id would be taken for that of a drop, of a schema that nobody asked about.
+  if (isHoldId(schema)) throw new UndropError('UNDROP_NO_SUCH_SCHEMA', { schema, fate: '' });
+  const { pool, log = silentLog } = options.service;
+  const report = await restoreSchema(pool, { schema, ...(to !== null && { to }) });
+  const { clientAddress: client, threadId } = options.session;
+  const restored = report.tables
+    .filter(({ outcome }) => outcome === 'restored')
+    .map(({ id, table }): AuditEvent<'restored'> => {
+      const who = { user: facts.user, client, threadId };
+      const what = { id, dropId: report.groupId, schema: report.schema, table };
+      return { event: 'restored', ...who, ...what, restoredAs: written({ schema: as, table }) };
+    });
+  if (restored.length > 0) await recordHistory(pool, log, restored);
+  return { ...(await answerOk(schemaNote(report), options)), restored };
+}
+
+function schemaNote({
+  isComplete,
+  problem,
+  tables,
+  parts,
+  restoredAs,
+}: SchemaReport): string | null {
+  if (isComplete) return null;
+  const missing = parts.flatMap((part) =>
+    part.problem === null ? [] : [`${part.kind} ${part.name}: ${part.problem}.`],
+  );
+  const said = [
+    ...(problem === null ? [] : [`Schema ${restoredAs}: ${problem}.`]),
+    ...tables.flatMap(({ table, problems }) => problems.map((one) => `${table}: ${one}`)),
+    ...missing,
+  ];
+  return said.join(' ');
+}

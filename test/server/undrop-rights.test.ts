@@ -1,0 +1,279 @@
+/**
+ * What a user may undrop is what the server lets that user do: each statement of undrop's own is
+ * compared with the server's answers to the statements that it stands for, on a direct connection.
+ */
+import { afterAll, beforeAll, beforeEach, describe, expect, jest } from '@jest/globals';
+import type { Connection, RowDataPacket } from 'mysql2/promise';
+import { freshLedger } from '../support/fresh-ledger.js';
+import { testOnOne } from '../support/on-one-server.js';
+import { type ProxyTarget, proxyInFront } from '../support/proxy.js';
+import { connect, query, type Target, testServers } from '../support/servers.js';
+
+jest.setTimeout(240_000);
+
+const [SCHEMA, OTHER, USER] = ['undrop_rights', 'undrop_rights_2', 'undrop_righter'];
+
+/** On the schema of the tables, on the other one, or on one table. */
+const GRANTS: Readonly<Record<string, readonly string[]>> = {
+  owner: [`ALL ON ${SCHEMA}.*`],
+  'DROP only': [`DROP ON ${SCHEMA}.*`],
+  'SELECT only': [`SELECT ON ${SCHEMA}.*`],
+  'another schema': [`ALL ON ${OTHER}.*`],
+  none: [],
+  'CREATE and INSERT': [`CREATE, INSERT ON ${SCHEMA}.*`],
+  'CREATE only': [`CREATE ON ${SCHEMA}.*`],
+  'INSERT only': [`INSERT ON ${SCHEMA}.*`],
+  'all but ALTER': [`CREATE, INSERT, DROP, SELECT ON ${SCHEMA}.*`],
+  'all but DROP': [`CREATE, INSERT, ALTER, SELECT ON ${SCHEMA}.*`],
+  'the names alone': ['a', 'b', 'b2', 'c'].map((table) => `ALL ON ${SCHEMA}.${table}`),
+  'the whole server': ['ALL ON *.*'],
+};
+
+describe.each(testServers())('on $name', (server) => {
+  const test = testOnOne(server);
+  let proxy: ProxyTarget;
+  let root: Connection;
+
+  beforeAll(async () => {
+    await freshLedger(server);
+    proxy = await proxyInFront(server);
+    root = await connect(proxy, { multipleStatements: true });
+  });
+  beforeEach(async () => {
+    for (const schema of [SCHEMA, OTHER]) {
+      await query(server, `DROP DATABASE IF EXISTS ${schema}`, `CREATE DATABASE ${schema}`);
+    }
+    await freshLedger(server);
+  });
+  afterAll(async () => {
+    await dropUser();
+    await query(server, ...[SCHEMA, OTHER].map((one) => `DROP DATABASE IF EXISTS ${one}`));
+    await root.end();
+    await proxy.stop();
+    await freshLedger(server);
+  });
+
+  const dropUser = () =>
+    query(server, `GRANT USAGE ON *.* TO ${USER}@'%'`, `DROP USER ${USER}@'%'`).catch(() => []);
+
+  async function makeUser(grants: readonly string[]): Promise<void> {
+    await dropUser();
+    await query(
+      server,
+      `CREATE USER ${USER}@'%' IDENTIFIED BY 'x'`,
+      ...grants.map((grant) => `GRANT ${grant} TO ${USER}@'%'`),
+    );
+  }
+
+  const asUser = (target: Target) => connect({ ...target, user: USER, password: 'x' });
+
+  /** Dropped by root: two rows each. */
+  async function hold(...tables: readonly string[]): Promise<void> {
+    for (const table of tables) {
+      const name = `${SCHEMA}.${table}`;
+      await root.query(`CREATE TABLE ${name} (id INT) ENGINE=InnoDB`);
+      await root.query(`INSERT INTO ${name} VALUES (1), (2)`);
+      await root.query(`DROP TABLE ${name}`);
+    }
+  }
+
+  const say = (connection: Connection, sql: string): Promise<number | null> =>
+    connection.query(sql).then(
+      () => null,
+      ({ errno }: { errno: number }) => errno,
+    );
+  const wordsOf = (connection: Connection, sql: string): Promise<string> =>
+    connection.query(sql).then(
+      () => 'OK',
+      ({ sqlMessage }: { sqlMessage: string }) => sqlMessage,
+    );
+  const shown = async (connection: Connection): Promise<readonly string[]> => {
+    const [rows] = await connection.query<RowDataPacket[]>('SHOW DROPPED TABLES');
+    return rows.map((row) => String(row['Table'])).toSorted();
+  };
+  const countIn = async (table: string): Promise<number | null> => {
+    const sql = `SELECT COUNT(*) AS n FROM ${SCHEMA}.${table}`;
+    const rows = await query<{ n: number }>(server, sql).catch(() => []);
+    return rows[0]?.n ?? null;
+  };
+
+  test.each(Object.keys(GRANTS))('%s may what the server lets that user do', async (name) => {
+    await query(
+      server,
+      ...['a', 'b', 'b2', 'c'].map((table) => `CREATE TABLE ${SCHEMA}.${table} (id INT)`),
+    );
+    await makeUser(GRANTS[name] ?? []);
+    const direct = await asUser(server);
+    const statements = {
+      create: `CREATE TABLE ${SCHEMA}.a SELECT 1 AS id`,
+      rename: `RENAME TABLE ${SCHEMA}.b TO ${SCHEMA}.b2`,
+      drop: `DROP TABLE ${SCHEMA}.c`,
+      refill: `CREATE TABLE ${SCHEMA}.c SELECT 1 AS id`,
+    };
+    await query(server, `DROP TABLE ${SCHEMA}.a, ${SCHEMA}.b2`);
+    const create = await wordsOf(direct, statements.create);
+    const rename = await say(direct, statements.rename);
+    const drop = await say(direct, statements.drop);
+    if (drop !== null) await query(server, statements.drop);
+    const refill = await say(direct, statements.refill);
+    await direct.end();
+
+    const left = await query<{ name: string }>(
+      server,
+      `SELECT TABLE_NAME AS name FROM information_schema.TABLES WHERE TABLE_SCHEMA = '${SCHEMA}'`,
+    );
+    for (const { name: table } of left) await query(server, `DROP TABLE ${SCHEMA}.${table}`);
+    await hold('a', 'b', 'c');
+    await query(server, `CREATE TABLE ${SCHEMA}.c (id INT)`);
+    const user = await asUser(proxy);
+    expect(await shown(user)).toEqual(create === 'OK' ? ['a', 'b', 'c'] : []);
+    expect(await wordsOf(user, `UNDROP TABLE ${SCHEMA}.a`)).toBe(create);
+    expect(await say(user, `UNDROP TABLE ${SCHEMA}.b TO ${SCHEMA}.b2`)).toBe(rename);
+    expect(await say(user, `UNDROP TABLE ${SCHEMA}.c SWAP`)).toBe(drop ?? refill);
+    expect(await countIn('a')).toBe(create === 'OK' ? 2 : null);
+    expect(await countIn('b2')).toBe(rename === null ? 2 : null);
+    expect(await countIn('c')).toBe((drop ?? refill) === null ? 2 : 0);
+    await user.end();
+  });
+
+  test('a schema comes back for who may fill all of it, and make its views', async () => {
+    await hold('a');
+    for (const [grants, errno] of [
+      [['CREATE, INSERT, CREATE VIEW ON *.*'], null],
+      [['CREATE, INSERT ON *.*'], 1142],
+      [[`ALL ON ${SCHEMA}.a`], 1142],
+      [['DROP, SELECT ON *.*'], 1142],
+    ] as const) {
+      await query(server, `CREATE DATABASE IF NOT EXISTS ${SCHEMA}`);
+      await query(server, `CREATE TABLE IF NOT EXISTS ${SCHEMA}.a (id INT)`);
+      await root.query(`DROP DATABASE ${SCHEMA}`);
+      await makeUser(grants);
+      const user = await asUser(proxy);
+      expect(await say(user, `UNDROP DATABASE ${SCHEMA}`)).toBe(errno);
+      await user.end();
+    }
+    await query(server, `CREATE DATABASE ${SCHEMA}`);
+  });
+
+  test('an id of a table that a user may not see is the id of none', async () => {
+    await hold('a');
+    await makeUser(GRANTS['SELECT only'] ?? []);
+    const [rows] = await root.query<RowDataPacket[]>('SHOW DROPPED TABLES');
+    const user = await asUser(proxy);
+    const id = String(rows[0]?.['Id']);
+    for (const text of [id, id.slice(0, 12), 'ffffffff']) {
+      expect(await wordsOf(user, `UNDROP TABLE '${text}'`)).toContain(`UNDROP_NO_SUCH_HELD`);
+    }
+    await user.end();
+  });
+
+  test('a connection sees what it has dropped itself, and nobody else’s by that', async () => {
+    await makeUser(GRANTS['DROP only'] ?? []);
+    await query(server, `CREATE TABLE ${SCHEMA}.own (id INT)`);
+    const user = await asUser(proxy);
+    const another = await asUser(proxy);
+    await hold('a');
+    await user.query(`DROP TABLE ${SCHEMA}.own`);
+    expect(await shown(user)).toEqual(['own']);
+    expect(await shown(another)).toEqual([]);
+    expect(await say(user, `UNDROP TABLE ${SCHEMA}.own`)).toBe(1142);
+    await user.end();
+    await another.end();
+  });
+
+  const STATES: readonly (readonly [
+    name: string,
+    before: readonly string[],
+    after: readonly string[],
+    errno: number,
+  ])[] = [
+    ['a read-only session', ['SET SESSION TRANSACTION READ ONLY'], [], 1792],
+    ['XA', ["XA START 'x'"], ["XA END 'x'", "XA ROLLBACK 'x'"], 1399],
+    ['LOCK TABLES', [`LOCK TABLES ${SCHEMA}.other WRITE`], ['UNLOCK TABLES'], 1100],
+  ];
+
+  test.each(STATES)('in %s it is refused as DDL is', async (_name, before, after, errno) => {
+    await hold('a');
+    await query(server, `CREATE TABLE ${SCHEMA}.other (id INT)`);
+    await makeUser(GRANTS['owner'] ?? []);
+    for (const target of [server, proxy]) {
+      const user = await asUser(target);
+      for (const sql of before) await user.query(sql);
+      const names =
+        target === server
+          ? [`CREATE TABLE ${SCHEMA}.x (id INT)`]
+          : ['', ` TO ${SCHEMA}.b`, ' SWAP'].map((how) => `UNDROP TABLE ${SCHEMA}.a${how}`);
+      for (const sql of names) expect(await say(user, sql)).toBe(errno);
+      for (const sql of after) await user.query(sql);
+      await user.end();
+    }
+    expect(await countIn('a')).toBeNull();
+  });
+
+  test('on a read-only server it is refused, and shown', async () => {
+    await hold('a');
+    await makeUser(GRANTS['owner'] ?? []);
+    await query(server, 'SET GLOBAL read_only = 1');
+    try {
+      const user = await asUser(proxy);
+      expect(await say(user, `UNDROP TABLE ${SCHEMA}.a`)).toBe(1290);
+      expect(await shown(user)).toEqual(['a']);
+      await user.end();
+    } finally {
+      await query(server, 'SET GLOBAL read_only = 0');
+    }
+    expect(await countIn('a')).toBeNull();
+  });
+
+  test('where nothing can be prepared, nothing is shown and nothing comes back', async () => {
+    await hold('a');
+    await makeUser(GRANTS['owner'] ?? []);
+    await query(server, 'SET GLOBAL max_prepared_stmt_count = 0');
+    try {
+      const user = await asUser(proxy);
+      expect(await say(user, `UNDROP TABLE ${SCHEMA}.a`)).toBe(1461);
+      expect(await say(user, 'SHOW DROPPED TABLES')).toBe(1461);
+      await user.end();
+    } finally {
+      await query(server, 'SET GLOBAL max_prepared_stmt_count = 16382');
+    }
+    expect(await countIn('a')).toBeNull();
+  });
+
+  test('a temporary table of that name is no yes, and stays as it is', async () => {
+    await hold('a', 'b');
+    const temporary = `CREATE TEMPORARY TABLES ON ${SCHEMA}.*`;
+    await makeUser([temporary]);
+    const weak = await asUser(proxy);
+    await weak.query(`CREATE TEMPORARY TABLE ${SCHEMA}.a (x INT)`);
+    for (const how of ['', ` TO ${SCHEMA}.c`, ' SWAP']) {
+      expect(await say(weak, `UNDROP TABLE ${SCHEMA}.a${how}`)).not.toBeNull();
+    }
+    await weak.end();
+    await makeUser([temporary, `CREATE, INSERT, ALTER, DROP, SELECT ON ${SCHEMA}.*`]);
+    const user = await asUser(proxy);
+    await user.query(`CREATE TEMPORARY TABLE ${SCHEMA}.a (x INT)`);
+    await user.query(`CREATE TEMPORARY TABLE ${SCHEMA}.b (x INT)`);
+    for (const how of [` TO ${SCHEMA}.c`, ' SWAP']) {
+      expect(await wordsOf(user, `UNDROP TABLE ${SCHEMA}.a${how}`)).toMatch(
+        /^UNDROP_NOT_UNDONE: .*temporary table of this session/,
+      );
+    }
+    expect(await say(user, `UNDROP TABLE ${SCHEMA}.a`)).toBeNull();
+    expect(await countIn('a')).toBe(2);
+    const [rows] = await user.query(`SELECT * FROM ${SCHEMA}.a`);
+    expect(rows).toEqual([]);
+    await user.end();
+  });
+
+  test('a view is not swapped', async () => {
+    await hold('a');
+    await query(server, `CREATE VIEW ${SCHEMA}.a AS SELECT 1 AS one`);
+    await makeUser(GRANTS['owner'] ?? []);
+    const user = await asUser(proxy);
+    expect(await wordsOf(user, `UNDROP TABLE ${SCHEMA}.a SWAP`)).toMatch(
+      /^UNDROP_NOT_UNDONE: .*is a view/,
+    );
+    await user.end();
+  });
+});
