@@ -33,7 +33,7 @@ export function holdMsOf({ lifecycle, hold }: Pick<ProxySettings, 'lifecycle' | 
   return lifecycle.includes('hold') ? hold : 0;
 }
 
-type HoldSettings = Pick<ProxySettings, 'lifecycle' | 'hold' | 'minHold' | 'allowDestroy'>;
+export type HoldSettings = Pick<ProxySettings, 'lifecycle' | 'hold' | 'minHold' | 'allowDestroy'>;
 
 /**
  * The shortest hold, in milliseconds, that whoever drops may hint for, and to which an operator may

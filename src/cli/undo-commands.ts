@@ -34,8 +34,8 @@ const FILTERS = {
 export function undoCommands(shell: Shell, accountOf: AccountOf): readonly Command[] {
   const { stdout } = shell;
   /** With `--service-user` for the account. */
-  const accountBeside = (flags: Flags) =>
-    accountOf({ ...flags, user: flags['service-user'] }, ACCOUNT_KEYS);
+  const accountBeside = <K extends SettingKey>(flags: Flags, keys: readonly K[]) =>
+    accountOf({ ...flags, user: flags['service-user'] }, keys);
   return [
     {
       usage: 'list',
@@ -58,7 +58,7 @@ export function undoCommands(shell: Shell, accountOf: AccountOf): readonly Comma
       ],
       run: async (flags) => {
         const { runList } = await import('./commands/undo.js');
-        return runList(await accountBeside(flags), flags, stdout);
+        return runList(await accountBeside(flags, ACCOUNT_KEYS), flags, stdout);
       },
     },
     {
@@ -88,7 +88,7 @@ export function undoCommands(shell: Shell, accountOf: AccountOf): readonly Comma
     {
       usage: `restore [${TARGETS}..]`,
       describe: 'bring held tables back',
-      keys: ACCOUNT_KEYS,
+      keys: HOLD_KEYS,
       positionals: {
         [TARGETS]: { type: 'string', array: true, describe: `${WHAT}; of a table the newest drop` },
       },
@@ -99,18 +99,25 @@ export function undoCommands(shell: Shell, accountOf: AccountOf): readonly Comma
           describe: 'all tables of one statement: its drop id, or the id of one of them',
         },
         ...FILTERS,
+        swap: {
+          type: 'boolean',
+          default: false,
+          describe: 'where a live table has the name: hold that one, in the same RENAME',
+        },
         'dry-run': { type: 'boolean', default: false, describe: 'say what would happen' },
         json: JSON_FLAG,
       },
       examples: [
         ['$0 restore shop.orders', 'back under its own name'],
         ['$0 restore 0193a1 --to shop.orders_old', 'by its id, under another name'],
+        ['$0 restore shop.orders --swap', 'in exchange for the table that has the name now'],
+        ['$0 restore --schema shop', 'all of a schema that was dropped'],
         ['$0 restore --user deploy --since 14:00 --dry-run', 'what would come back'],
         ['$0 restore --drop 0193a1', 'all that the same statement dropped'],
       ],
       run: async (flags) => {
         const { runRestore } = await import('./commands/undo.js');
-        return runRestore(await accountBeside(flags), flags, shell);
+        return runRestore(await accountBeside(flags, HOLD_KEYS), flags, shell);
       },
     },
     {

@@ -112,6 +112,9 @@ export function formatRestoreReport(report: RestoreReport): string {
     ...formatProblem('foreign keys', report.foreignKeysProblem),
     ...report.triggers.flatMap((trigger) => formatPart('Trigger', trigger)),
     ...formatProblem('triggers', report.triggersProblem),
+    ...(typeof report.swapped === 'string'
+      ? [`The table that had the name is held as ${report.swapped}.`]
+      : []),
     ...(others.length === 0 ? [] : ['Also held under that name; restore them by id:']),
     ...others.map(
       (other) => `  ${other.id}  ${other.state}  dropped ${formatTime(other.droppedAt)}`,

@@ -50,6 +50,8 @@ export interface RestoreReport extends ReattachReport {
   readonly wasBack: boolean;
   /** Still held under the same name, newest first. */
   readonly others: readonly ListedTable[];
+  /** After a swap: the id under which the live table is held; null: no table had the name. */
+  readonly swapped?: string | null;
   /** False: the ledger could not be told, recovery will notice; null: it never knew the table. */
   readonly recorded: boolean | null;
 }

@@ -8,11 +8,14 @@
  * happen is forgotten, and what follows one that did is completed.
  */
 import { randomBytes } from 'node:crypto';
+import type { HistoryEvent } from '../audit.js';
 import { UndropError } from '../errors.js';
 import { findUnfinished, markRestoring, reattachAll, writtenName } from '../held/finish-restore.js';
 import { detachAndRelocate } from '../held/relocate/relocate.js';
+import { recordHistory } from '../ledger/history.js';
 import { findRows } from '../ledger/read.js';
 import { forgetIntents, type IntentTable, recordIntent, recordOutcome } from '../ledger/write.js';
+import { silentLog } from '../log.js';
 import { formatHoldName, newHoldId } from '../names/names.js';
 import { findHoldTables } from '../service/hold-tables.js';
 import { isServerError, type ServicePool, type TaskConnection } from '../service/pool/pools.js';
@@ -37,11 +40,6 @@ export interface SwapBy {
   readonly holdMs: number;
 }
 
-export interface SwapReport extends RestoreReport {
-  /** The id under which the live table is held; null: no table had the name. */
-  readonly swapped: string | null;
-}
-
 /**
  * Rejects as `restore` does, with UNDROP_NOT_SWAPPED if the live table can't be held, and with
  * UNDROP_LEDGER_UNAVAILABLE; then nothing was renamed. The pool needs four connections.
@@ -49,11 +47,14 @@ export interface SwapReport extends RestoreReport {
 export async function swap(
   pool: ServicePool,
   { target, by }: { readonly target: string; readonly by: SwapBy },
-): Promise<SwapReport> {
+): Promise<RestoreReport> {
   const { table, to, others } = planRestore(await listAll(pool), { target });
   const begun = await findBegun(pool, to);
-  // The table that is held now may be the one that an earlier try has taken away.
-  if (begun !== null) return { ...(await restore(pool, { target: begun })), swapped: null };
+  if (begun !== null) {
+    const finished = await restore(pool, { target: begun });
+    // The same request again: what is held now is the table that the earlier try has taken away.
+    if (table.how === 'SWAP') return { ...finished, swapped: null };
+  }
   const swapped = await exchange(pool, table, { to, by });
   if (swapped === null) return { ...(await restore(pool, { target: table.id })), swapped };
   const recorded = await tellRestored(pool, table, to);
@@ -100,8 +101,23 @@ async function exchange(
         : { id, holdSchema: live.schema, holdName, relocated: false };
     const failure = relocation?.outcome === 'put-back' ? null : (relocation?.failure ?? null);
     await recordOutcome(pool, { tables: [{ ...outcome, failure }] });
+    await recordHistory(pool, silentLog, [heldEvent(live, { ...outcome, by })]);
     return id;
   });
+}
+
+function heldEvent(
+  { id, schema, table, holdUntil }: IntentTable,
+  {
+    holdSchema,
+    holdName,
+    by,
+  }: { readonly holdSchema: string; readonly holdName: string; readonly by: SwapBy },
+): HistoryEvent {
+  const { user, clientAddress: client } = by;
+  const where = { id, dropId: id, schema, table, holdSchema, holdName };
+  const until = holdUntil?.toISOString() ?? null;
+  return { event: 'held', user, client, ...where, how: 'SWAP', until, because: null };
 }
 
 interface Exchange {

@@ -23,8 +23,13 @@ export async function tellHistory(
   { user: account }: AccountSettings,
   { table: { rowLogged }, event }: { readonly table: Told; readonly event: HistoryEvent },
 ): Promise<void> {
-  const line = { ...event, osUser: osUser(), host: hostname(), account };
+  const line = { ...event, ...whoRuns(), account };
   await recordHistory(pool, silentLog, [line], rowLogged === null ? {} : { rowLogged });
+}
+
+/** Who runs the command, and where. */
+export function whoRuns() {
+  return { osUser: osUser(), host: hostname() };
 }
 
 /** In a container the account may have no name. */

@@ -4,6 +4,7 @@
  */
 import { parseTime, TIME_EXPECTED } from '../../duration.js';
 import type { ServicePool } from '../../service/pool/pools.js';
+import { quoteIdentifier } from '../../service/sql.js';
 import { type DropFilter, filterDrops, SORTS, sortDrops } from '../../undo/filter.js';
 import {
   formatHeldList,
@@ -19,7 +20,7 @@ import {
   previewJson,
 } from '../../undo/format-many.js';
 import { formatHeldRows, formatShown, shownJson } from '../../undo/format-show.js';
-import { listAll, listEnded } from '../../undo/list.js';
+import { listAll, listEnded, type QualifiedTable } from '../../undo/list.js';
 import {
   type ManyReport,
   type ManyRequest,
@@ -29,11 +30,12 @@ import {
 import { readNow } from '../../undo/run-hold.js';
 import { type Plan, planOrResume, restoreTable } from '../../undo/run-restore.js';
 import { readHeldRows, showTable } from '../../undo/show.js';
+import { type SwapBy, swap } from '../../undo/swap.js';
 import type { Flags, Shell } from '../command-line.js';
-import type { AccountSettings } from '../settings.js';
+import { type AccountSettings, type HoldSettings, holdMsOf } from '../settings.js';
 import { TARGETS, textOf, wrongFlag, wrongUsage } from '../undo-commands.js';
 import { runRestoreSchema } from './restore-schema.js';
-import { tellHistory, whatOf } from './tell-history.js';
+import { tellHistory, whatOf, whoRuns } from './tell-history.js';
 import { type Out, withPool } from './with-pool.js';
 
 export function runList(settings: AccountSettings, flags: Flags, out: Out): Promise<number> {
@@ -81,7 +83,7 @@ export function runShow(
 
 /** One that is named is told of as ever; several, or those of a selection, with a summary. */
 export function runRestore(
-  settings: AccountSettings,
+  settings: AccountSettings & HoldSettings,
   flags: Flags,
   { stdout, stderr }: Pick<Shell, 'stdout' | 'stderr'>,
 ): Promise<number> {
@@ -101,14 +103,17 @@ export function runRestore(
     const request: ManyRequest =
       targets.length > 0 ? { by: 'name', targets, to } : await readSelection(pool, flags);
     if (flags['dry-run'] === true) {
-      const look = previewing(pool, { swaps: false });
+      const look = previewing(pool, { swaps: flags['swap'] === true });
       const preview = await restoreMany(pool, request, { restoreOne: look });
       if (isJson) writeJson(stdout, previewJson(preview));
       else stdout.write(formatPreview(preview));
       return endOf(preview, { stderr, isDryRun: true });
     }
     const restoreOne = async (plan: Plan) => {
-      const report = await restoreTable(pool, plan);
+      const report =
+        flags['swap'] === true && !plan.wasBack
+          ? await swap(pool, { target: plan.table.id, by: swapBy(settings, plan.to) })
+          : await restoreTable(pool, plan);
       const { schema, table } = report.restoredAs;
       const what = { ...whatOf(plan.table), restoredAs: `${schema}.${table}` };
       await tellHistory(pool, settings, {
@@ -138,6 +143,21 @@ export function runRestore(
   });
 }
 
+/** The live table is dropped by this command, so to say, and held as long as any other. */
+function swapBy(
+  settings: AccountSettings & HoldSettings,
+  { schema, table }: QualifiedTable,
+): SwapBy {
+  const { osUser, host } = whoRuns();
+  return {
+    proxyId: `command ${process.pid}`,
+    user: settings.user,
+    clientAddress: `${osUser}@${host}`.slice(0, 255),
+    statementText: `UNDROP TABLE ${quoteIdentifier(schema)}.${quoteIdentifier(table)} SWAP`,
+    holdMs: holdMsOf(settings),
+  };
+}
+
 /** Says what has failed; the exit code. */
 function endOf(
   report: ManyReport<unknown>,
@@ -159,6 +179,9 @@ function assertSelection(targets: readonly string[], flags: Flags): void {
   }
   if (targets.length > 0 && selector !== undefined) {
     throw wrongUsage(`Expected tables by name or id, or --${selector}; found both.`);
+  }
+  if (flags['swap'] === true && (flags['to'] !== undefined || isOfSchema(targets, flags))) {
+    throw wrongUsage('--swap: expected tables that get their own names; found --to or --schema.');
   }
   if (targets.length !== 1 && flags['to'] !== undefined && !isOfSchema(targets, flags)) {
     throw wrongUsage(`--to: expected one table or id with it, found ${targets.length}.`);
