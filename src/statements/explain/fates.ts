@@ -109,7 +109,7 @@ function passedFate({ request, rulings }: Drop, { destroys, service }: How): Fat
   return isNative && !request.statement.isDoubtful ? passed(rulings[0]?.by ?? '') : null;
 }
 
-const LEFT_OUT = 'UNDROP_PROTECT leaves it out';
+const LEFT_OUT = 'UNDROP_PROTECT or UNDROP_MODE leaves it out';
 
 function passed(why: string): Fate {
   return fate(`dropped by the server, at once and for good (${why})`);
