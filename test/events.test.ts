@@ -131,7 +131,7 @@ test('docs/events.md is made of the tables', () => {
     'docs/events.md',
     `${OPENING}${audit.join('')}
 A refusal is of level error if undrop is at fault. Who it was: \`user\`, \`client\` and \`threadId\` of a client;
-\`osUser\`, \`host\` and \`account\` of a command; \`proxyId\` of a proxy.
+\`osUser\`, \`host\` and \`account\` of a command, which has no log; \`proxyId\` of a proxy.
 
 | field | what it is |
 |---|---|
@@ -187,6 +187,6 @@ and the next line tries again.
 const HISTORY = `The history is the table \`_undrop.history\`: \`at\` (by the server's clock), \`event\`, \`id\`, \`drop_id\`, \`who\` in words, and
 \`details\`, the fields as JSON. It is written after the client has its answer, and made anew if somebody drops it; what can't be
 written to it is left out, and a \`history\` line in the log says so. Refusals and hints are not in it, because any client could
-fill it with them. \`used-while-held\` has one row for a table, with the sum in \`uses\`. Rows are deleted
-\`UNDROP_LEDGER_KEEP\` after their table's row of the ledger would be. What is under sql_log_bin=0 is not in the binary log, here neither.
+fill it with them. \`used-while-held\` has one row for a table, with the sum in \`uses\`. Rows older than \`UNDROP_LEDGER_KEEP\` are deleted once
+the ledger has no row of their table any more. Rows about a drop under \`sql_log_bin=0\` are not in the binary log.
 `;
