@@ -3,8 +3,15 @@ import { getHeapSpaceStatistics } from 'node:v8';
 import { describe, expect, test } from '@jest/globals';
 import { ResponseTracker } from '../../src/relay/response-tracker.js';
 import { type Capabilities, CLIENT_DEPRECATE_EOF } from '../../src/wire/capabilities.js';
-import { COM_PING, COM_QUERY, COM_STATISTICS, COM_STMT_EXECUTE } from '../../src/wire/commands.js';
+import {
+  COM_PING,
+  COM_QUERY,
+  COM_STATISTICS,
+  COM_STMT_EXECUTE,
+  COM_STMT_PREPARE,
+} from '../../src/wire/commands.js';
 import { encodePacket, PAYLOAD_BYTES_MAX } from '../../src/wire/framing.js';
+import { encodeErr } from '../../src/wire/response.js';
 import { chunkSizes, cut, everySplit, singleBytes } from '../support/chunks.js';
 import { conversation, conversations, exchange } from '../support/conversation.js';
 import fc from '../support/properties.js';
@@ -12,6 +19,7 @@ import fc from '../support/properties.js';
 const UNASKED = 'an ERR that nobody asked for';
 const EOF: Capabilities = { flags: 0, mariadb: 0 };
 const MODERN: Capabilities = { flags: CLIENT_DEPRECATE_EOF, mariadb: 0 };
+const OK_AS_EOF = Buffer.from([0xfe, 0, 0, 0, 0, 0, 0]);
 /** Above this, every split would take longer than it tells. */
 const SPLIT_BYTES_MAX = 1_200;
 
@@ -342,5 +350,51 @@ describe('found by random conversations', () => {
       packet(6, 0, 0, 0, 0x22, 0, 0, 0),
     ];
     expect(idleBefore(EOF, packets)).toEqual({ tooEarly: 0, idle: true });
+  });
+});
+
+describe('an ERR 1146', () => {
+  const errOf = (errno: number, text: string) =>
+    encodeErr({ errno, sqlState: '42S02', message: Buffer.from(text) });
+  const MISSING = errOf(1146, "Table 'shop.orders' doesn't exist");
+
+  /** What it says of missing tables, when it is asked a few things with these errors in between. */
+  function missedIn(commands: readonly number[], chunks: readonly Buffer[]): readonly Buffer[] {
+    const tracker = tracking(MODERN, commands);
+    const missed: Buffer[] = [];
+    tracker.onNoSuchTable = (payload) => missed.push(Buffer.from(payload));
+    for (const chunk of chunks) tracker.feed(chunk);
+    expect(tracker.idle).toBe(true);
+    return missed;
+  }
+
+  test.each([
+    ['a query', COM_QUERY],
+    ['an execution', COM_STMT_EXECUTE],
+    ['a preparation', COM_STMT_PREPARE],
+  ])('is told once with all of its text, of %s, at every split', (_of, command) => {
+    const answer = Buffer.concat([
+      encodePacket(errOf(1054, "Unknown column 'a.b'"), 1),
+      encodePacket(MISSING, 1),
+      encodePacket(errOf(1064, 'You have an error'), 1),
+    ]);
+    const commands = [command, command, command];
+    for (const chunks of everySplit(answer)) expect(missedIn(commands, chunks)).toEqual([MISSING]);
+    expect(missedIn(commands, cut(answer, [1]))).toEqual([MISSING]);
+  });
+
+  test('is told when it ends a result set, and cut if its text has no bound', () => {
+    const long = errOf(1146, `Table '${'x'.repeat(2_000)}' ?`);
+    const columns = [Buffer.from([1]), Buffer.from('\x03def', 'latin1')];
+    const packets = [...columns, long].map((payload, index) => encodePacket(payload, index + 1));
+    expect(missedIn([COM_QUERY], packets)).toEqual([long.subarray(0, 536)]);
+  });
+
+  test('is none: a report of progress, or a row that looks like one', () => {
+    const row = Buffer.concat([Buffer.from([0x7a, 0x04]), Buffer.alloc(120)]);
+    const packets = [Buffer.from([1]), Buffer.from('\x03def', 'latin1'), row, OK_AS_EOF];
+    const framed = packets.map((payload, index) => encodePacket(payload, index + 1));
+    const progress = encodePacket(Buffer.from([0xff, 0xff, 0xff, 1, 1, 1, 0, 0, 0, 0]), 1);
+    expect(missedIn([COM_QUERY], [progress, ...framed])).toEqual([]);
   });
 });

@@ -113,7 +113,7 @@ describe.each(testServers())('the audit on $name', (server) => {
       expect(logged).toContainEqual(expect.objectContaining({ ...fields, msg: message }));
     }
 
-    const kept = file.filter(({ event }) => AUDIT_EVENTS[event as AuditName].kept === 'history');
+    const kept = file.filter(({ event }) => AUDIT_EVENTS[event as AuditName].isKept);
     const rows = await until(
       async () => (await historyOf('id')).length >= kept.length,
       'rows',

@@ -5,7 +5,7 @@
  */
 import { query, type Target } from './servers.js';
 
-/** What by its name: `table s.t`, `rows s.t`, `trigger s.x`, `schema s`, `ledger <id>`. */
+/** What by its name: `table s.t`, `rows s.t`, `trigger s.x`, `schema s`, `ledger <key>`. */
 export type ServerState = ReadonlyMap<string, string>;
 
 type Cells = Readonly<Record<string, unknown>>;
@@ -45,9 +45,9 @@ export async function stateOf(server: Target): Promise<ServerState> {
       state.set(`rows ${row['Table']}`, String(row['Checksum']));
     }
   }
-  if (tables.some(({ s, t }) => isLedger(s, t))) {
-    const rows = await query<Cells>(server, 'SELECT * FROM _undrop.ledger WHERE row_logged = 1');
-    for (const row of rows) state.set(`ledger ${row['id']}`, JSON.stringify(row));
+  for (const { t } of tables.filter(({ s, t }) => isLedger(s, t))) {
+    const rows = await query<Cells>(server, `SELECT * FROM _undrop.${t} WHERE row_logged = 1`);
+    for (const row of rows) state.set(`ledger ${row['seq'] ?? row['id']}`, JSON.stringify(row));
   }
   return state;
 }
@@ -57,7 +57,7 @@ function quoted(...names: readonly unknown[]): string {
 }
 
 function isLedger(schema: unknown, table: unknown): boolean {
-  return schema === '_undrop' && table === 'ledger';
+  return schema === '_undrop' && (table === 'ledger' || table === 'history');
 }
 
 async function shown(server: Target, show: string): Promise<string> {
