@@ -47,8 +47,8 @@ const READ_DEADLINE_MS = 60_000;
 
 /**
  * Newest first; at most `rowsMax` (default 100,000), and only those after `after`. Without
- * `texts` the long columns (definition, what was taken off) are left empty, and the statement is cut;
- * default with them.
+ * `texts` the long columns (definition, what was taken off) are left empty, and the statement is
+ * cut; default with them.
  */
 export async function findRows(
   connection: ServiceConnection,
