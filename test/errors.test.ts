@@ -11,7 +11,8 @@ describe('what a client sees', () => {
       sqlState: '42S01',
       message:
         'UNDROP_NAME_TAKEN: Held table 0195 was not restored: shop.orders exists. Restore under ' +
-        'another name (--to), or move the live table out of the way first.',
+        'another name (--to; TO in SQL), swap the two (SWAP in SQL), or move the live table out of ' +
+        'the way first.',
     });
   });
 

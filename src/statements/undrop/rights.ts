@@ -29,6 +29,7 @@ import {
   ABSENT_TABLE,
   ACCESS_DENIED,
   BAD_NAME,
+  ER_BAD_DB_ERROR,
   ER_BAD_FIELD_ERROR,
   ER_CANT_DROP_FIELD_OR_KEY,
   ER_DUP_FIELDNAME,
@@ -48,8 +49,8 @@ export interface Asked {
   readonly groupId: string;
 }
 
-/** Two names of one column; the table is there. */
-const MAY_CREATE: readonly number[] = [ER_DUP_FIELDNAME, ER_TABLE_EXISTS_ERROR];
+/** Two names of one column; the table is there; the schema is not (MySQL 8 and later). */
+const MAY_CREATE: readonly number[] = [ER_DUP_FIELDNAME, ER_TABLE_EXISTS_ERROR, ER_BAD_DB_ERROR];
 const MAY_FILL: readonly number[] = [ER_BAD_FIELD_ERROR];
 const MAY_DROP: readonly number[] = [...NO_PARTITION_TO_DROP, ...ABSENT_TABLE, ER_WRONG_OBJECT];
 const MAY_ALTER: readonly number[] = [ER_CANT_DROP_FIELD_OR_KEY, ...ABSENT_TABLE, ER_WRONG_OBJECT];
@@ -135,18 +136,19 @@ export function* askWhichMayBeSeen(
   const schemas = [...new Set(names.map(({ schema }) => schema))];
   // As in `askForSchema`.
   const none = noneOf(asked);
-  const whole = yield* askAll(
+  const ofSchemas = yield* askAll(
     schemas.map((schema) => ({ schema, table: none })),
     asked,
   );
-  if (!(whole instanceof Set)) return whole;
-  const isWhole = ({ schema }: BoundName) => whole.has(keyOf({ schema, table: none }));
+  if (!(ofSchemas instanceof Set)) return ofSchemas;
+  const isInGrantedSchema = ({ schema }: BoundName) =>
+    ofSchemas.has(keyOf({ schema, table: none }));
   const single = yield* askAll(
-    names.filter((name) => !isWhole(name)),
+    names.filter((name) => !isInGrantedSchema(name)),
     asked,
   );
   if (!(single instanceof Set)) return single;
-  return new Set([...names.filter(isWhole).map(keyOf), ...single]);
+  return new Set([...names.filter(isInGrantedSchema).map(keyOf), ...single]);
 }
 
 /** A name in a set of them. */

@@ -1,6 +1,6 @@
 /**
- * UNDROP DATABASE: asks the server whether this user may make and fill any table of the schema, then
- * has the service bring back all of it (undo/restore-schema.ts).
+ * UNDROP DATABASE: asks the server whether this user may make and fill any table of the schema,
+ * then has the service bring back all of it (undo/restore-schema.ts).
  *
  * Invariant: what comes back is the schema of the name that was asked about.
  */
