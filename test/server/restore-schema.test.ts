@@ -7,7 +7,7 @@ import { once } from 'node:events';
 import { afterAll, afterEach, beforeAll, describe, expect, jest, test } from '@jest/globals';
 import type { Connection, RowDataPacket } from 'mysql2/promise';
 import type { ServicePool } from '../../src/service/pool/pools.js';
-import { restoreSchema } from '../../src/undo/restore-schema.js';
+import { restoreSchema } from '../../src/undo/schema/restore-schema.js';
 import { connectionOptions } from '../support/client-cli.js';
 import { dumpTools, runClient } from '../support/clients.js';
 import { Dice, seededRandom } from '../support/dice.js';

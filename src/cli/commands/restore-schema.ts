@@ -2,8 +2,8 @@
  * `undrop restore --schema d [--to d2]` brings a dropped schema back. Exit code 1 if something of
  * it is not back, which is printed; then the same command tries that again.
  */
-import { formatSchemaReport, schemaReportJson } from '../../undo/format-schema.js';
-import { restoreSchema } from '../../undo/restore-schema.js';
+import { formatSchemaReport, schemaReportJson } from '../../undo/schema/format-schema.js';
+import { restoreSchema } from '../../undo/schema/restore-schema.js';
 import type { AccountSettings } from '../settings.js';
 import { type Out, withPool } from './with-pool.js';
 

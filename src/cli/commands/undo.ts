@@ -91,8 +91,8 @@ export function runRestore(
   assertSelection(targets, flags);
   const isJson = flags['json'] === true;
   const to = textOf(flags, 'to') ?? undefined;
-  if (isOfSchema(targets, flags)) {
-    // It makes what is missing, in the order in which it can be made; there is no list to show before.
+  if (restoresSchema(targets, flags)) {
+    // There is no list of what it would make.
     if (flags['dry-run'] === true) {
       throw wrongUsage('--dry-run: expected tables, or --user, --since or --drop; found --schema.');
     }
@@ -180,16 +180,16 @@ function assertSelection(targets: readonly string[], flags: Flags): void {
   if (targets.length > 0 && selector !== undefined) {
     throw wrongUsage(`Expected tables by name or id, or --${selector}; found both.`);
   }
-  if (flags['swap'] === true && (flags['to'] !== undefined || isOfSchema(targets, flags))) {
+  if (flags['swap'] === true && (flags['to'] !== undefined || restoresSchema(targets, flags))) {
     throw wrongUsage('--swap: expected tables that get their own names; found --to or --schema.');
   }
-  if (targets.length !== 1 && flags['to'] !== undefined && !isOfSchema(targets, flags)) {
+  if (targets.length !== 1 && flags['to'] !== undefined && !restoresSchema(targets, flags)) {
     throw wrongUsage(`--to: expected one table or id with it, found ${targets.length}.`);
   }
 }
 
 /** `--schema` by itself is the undo of a DROP DATABASE; beside others it selects tables. */
-function isOfSchema(targets: readonly string[], flags: Flags): boolean {
+function restoresSchema(targets: readonly string[], flags: Flags): boolean {
   const given = SELECTORS.filter((name) => flags[name] !== undefined);
   return targets.length === 0 && given.length === 1 && given[0] === 'schema';
 }

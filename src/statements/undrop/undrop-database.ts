@@ -1,6 +1,6 @@
 /**
  * UNDROP DATABASE: asks the server whether this user may make and fill any table of the schema,
- * then has the service bring back all of it (undo/restore-schema.ts).
+ * then has the service bring back all of it (undo/schema/restore-schema.ts).
  *
  * Invariant: what comes back is the schema of the name that was asked about.
  */
@@ -10,7 +10,7 @@ import { recordHistory } from '../../ledger/history.js';
 import { silentLog } from '../../log.js';
 import { isHoldId } from '../../names/names.js';
 import { newId } from '../../steps/intents.js';
-import { restoreSchema, type SchemaReport } from '../../undo/restore-schema.js';
+import { restoreSchema, type SchemaReport } from '../../undo/schema/restore-schema.js';
 import { answerWith, type Interception, type InterceptOptions } from '../intercepted.js';
 import { answerOk, inSession } from './answer.js';
 import type { BoundUndo } from './bind.js';

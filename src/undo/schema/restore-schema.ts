@@ -5,24 +5,24 @@
  * Invariants: how far it is stands in the ledger and in the names of the tables, nowhere else. What
  * is live stays as it is: a table whose name is taken stays held. One at a time restores a schema.
  */
-import { UndropError } from '../errors.js';
-import { schemaExists } from '../held/rename-back.js';
-import type { SchemaDetails } from '../ledger/schema-details.js';
+import { UndropError } from '../../errors.js';
+import { schemaExists } from '../../held/rename-back.js';
+import type { SchemaDetails } from '../../ledger/schema-details.js';
 import {
   asRestorer,
   type DroppedSchema,
   findDroppedSchemas,
   markSchemaRestore,
   readDetails,
-} from '../ledger/schema-restores.js';
-import { isUserSchema } from '../names/names.js';
-import { isServerError, type ServicePool, unlessRefused } from '../service/pool/pools.js';
-import { runWithTimeout } from '../service/pool/statement-timeout.js';
-import { note, quoteIdentifier, sql, textOf } from '../service/sql.js';
-import { ABSENT_TABLE, ER_DB_CREATE_EXISTS } from '../wire/server-errors.js';
+} from '../../ledger/schema-restores.js';
+import { isUserSchema } from '../../names/names.js';
+import { isServerError, type ServicePool, unlessRefused } from '../../service/pool/pools.js';
+import { runWithTimeout } from '../../service/pool/statement-timeout.js';
+import { note, quoteIdentifier, sql, textOf } from '../../service/sql.js';
+import { ABSENT_TABLE, ER_DB_CREATE_EXISTS } from '../../wire/server-errors.js';
+import { DENIED, missingRight } from '../run-restore.js';
 import { type RestoredPart, restoreParts } from './restore-parts.js';
 import { type RestoredTable, restoreTables } from './restore-tables.js';
-import { DENIED, missingRight } from './run-restore.js';
 
 export interface SchemaRequest {
   /** The name that it had, or the drop id of its tables. */
