@@ -77,8 +77,8 @@ describe('which held table is meant', () => {
     expect(error.code).toBe('UNDROP_NO_SUCH_HELD');
     expect(error.message).toBe(
       `No table that is held fits "${target}". ` +
-        'Look at `undrop list` for everything that can be brought back; of an id at least the ' +
-        'first 4 digits are needed, and a name with a dot in it stands in backticks.',
+        'Look at `undrop list`, or SHOW DROPPED TABLES, for what can be brought back; of an id at ' +
+        'least the first 4 digits are needed, and a name with a dot in it stands in backticks.',
     );
   });
 
