@@ -28,7 +28,7 @@ type OnceOptions = Pick<
  * same within seconds.
  */
 export async function collectOnce(options: OnceOptions): Promise<string | null> {
-  const { pool } = options;
+  const { pool, settings } = options;
   let resting: string | null = null;
   const notLed = await leadOnce(options, async (leadership) => {
     const rounds = new Rounds({
@@ -44,6 +44,8 @@ export async function collectOnce(options: OnceOptions): Promise<string | null> 
   });
   if (notLed === null) return resting;
   if (notLed.who === undefined) return notLed.what;
+  const why = await whyResting(pool, await readServerFacts(pool), settings);
+  if (why !== null) return why;
   const isWoken = await wakeCollectors(pool);
   const fate = isWoken ? 'it was woken and does now what is due' : 'it could not be woken';
   return `a proxy collects on this server (connection ${notLed.who}): ${fate}`;

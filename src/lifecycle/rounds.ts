@@ -170,7 +170,7 @@ export class Rounds {
     if (isFull) this.#wakes = wakes;
     const tables = await listCollectable(this.#connection, this.#options.activeIds);
     this.#readingMs = monotonicMs() - beganMs;
-    if (isFull) await this.#lookAtSizes(tables, server);
+    if (isFull) await this.#readSizes(tables, server);
     const heldCount = tables.length;
     const waitMs = await this.#grace.check(server, { heldCount, readAtMs, wallClockMs });
     if (pause !== null) return this.#restIn(pause, readAtMs, server.utcNow);
@@ -216,7 +216,7 @@ export class Rounds {
   }
 
   /** The lifecycle needs no sizes. */
-  async #lookAtSizes(tables: readonly Collectable[], server: ServerFacts): Promise<void> {
+  async #readSizes(tables: readonly Collectable[], server: ServerFacts): Promise<void> {
     const { log, monotonicMs } = this.#options;
     try {
       const againMs = await this.#sizes.look(tables, server);

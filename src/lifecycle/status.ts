@@ -95,7 +95,7 @@ async function readLedger(pool: ServicePool) {
     return {
       problem: null,
       intents: await findRows(pool, { by: 'intent' }, { texts: false }),
-      relocations: pending.filter(({ failure }) => !STAYS.has(failure?.todo ?? null)),
+      relocations: pending.filter(({ failure }) => !BLOCKED.has(failure?.todo ?? null)),
       schemaDrops: await findSchemaDrops(pool),
     };
   } catch (error) {
@@ -111,7 +111,7 @@ interface OpenRow {
 }
 
 /** Nothing is to be done about these. */
-const STAYS: ReadonlySet<Todo | null> = new Set<Todo>([
+const BLOCKED: ReadonlySet<Todo | null> = new Set<Todo>([
   'blocked_by_file',
   'blocked_by_partitions',
   'blocked_by_triggers',
@@ -157,10 +157,10 @@ export function whatNeedsAttention(
     ...(problem === null ? [] : [`the ledger is not ready: ${problem}`]),
     ...(late === 0 || resting !== null || !isLookOld
       ? []
-      : [`${late} tables are due, and ${noLook}`]),
-    ...(intents === 0 ? [] : [`${intents} drops are not settled after more than a minute`]),
+      : [`tables that are due, and not collected: ${late}; ${noLook}`]),
+    ...(intents === 0 ? [] : [`drops that are not settled after more than a minute: ${intents}`]),
     ...(relocations === 0
       ? []
-      : [`${relocations} tables wait for more than an hour to be moved into a schema of undrop`]),
+      : [`tables in their own schema that are to be moved, for more than an hour: ${relocations}`]),
   ];
 }

@@ -174,7 +174,7 @@ inLanes(testServers(), 'the operator on $name', (server, lane) => {
     expect(done).toMatchObject({ code: 0, stderr: '' });
     expect(done.stdout).toMatch(/60 rows purged/);
     expect(done.stdout).toMatch(/removed for good\n/);
-    expect(done.stdout).toMatch(/^Done: 3 transitions, 1 tables removed\.\nHeld: 1; next /m);
+    expect(done.stdout).toMatch(/^Done: transitions 3, removals 1\.\nHeld: 1; next /m);
     expect(await whereIs(server, due.id)).toEqual([]);
     expect(await countRows(server, later.quoted)).toBe(10);
     const json = await runUndrop(server, ['gc', '--once', '--json'], how);
@@ -228,9 +228,9 @@ inLanes(testServers(), 'the operator on $name', (server, lane) => {
     expect([code, status.attention]).toEqual([
       1,
       [
-        '1 tables are due, and no proxy collects',
-        '1 drops are not settled after more than a minute',
-        '1 tables wait for more than an hour to be moved into a schema of undrop',
+        'tables that are due, and not collected: 1; no proxy collects',
+        'drops that are not settled after more than a minute: 1',
+        'tables in their own schema that are to be moved, for more than an hour: 1',
       ],
     ]);
     expect(status).toMatchObject({
@@ -240,7 +240,7 @@ inLanes(testServers(), 'the operator on $name', (server, lane) => {
     await setPause(pool, { forMs: null, by: 'a test' });
     const paused = await runUndrop(server, ['status']);
     expect(paused.stdout).toMatch(/paused by a test/);
-    expect(paused.stdout).not.toMatch(/are due/);
+    expect(paused.stdout).not.toMatch(/that are due/);
     await query(server, 'INSERT INTO _undrop.ledger_version VALUES (99, UTC_TIMESTAMP())');
     const other = await runUndrop(server, ['status']);
     expect([other.code, other.stdout]).toEqual([

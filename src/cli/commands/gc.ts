@@ -94,7 +94,7 @@ function endText(ended: {
   const count = (kind: Done['event']) => done.filter(({ event }) => event === kind).length;
   const what =
     resting === null
-      ? `Done: ${count('transition')} transitions, ${count('removal')} tables removed.`
+      ? `Done: transitions ${count('transition')}, removals ${count('removal')}.`
       : `Nothing was collected: ${resting}.`;
   return `${what}\n${leftText(left)}`;
 }

@@ -39,7 +39,7 @@ export function runResume(
     if (ended !== null) {
       await recordHistory(pool, silentLog, [{ event: 'resumed', ...whoIs(settings) }]);
     }
-    const text = ended === null ? 'There was no pause.' : `Ended ${pauseWords(ended)}.`;
+    const text = ended === null ? 'There was no pause.' : `Ended ${describePause(ended)}.`;
     out.write(`${options.json ? JSON.stringify({ ended }, null, 2) : text}\n`);
     return 0;
   });
@@ -49,7 +49,7 @@ function whoIs({ user }: AccountSettings) {
   return { osUser: userInfo().username, host: hostname(), account: user };
 }
 
-function pauseWords({ by, since, until }: Pause): string {
+function describePause({ by, since, until }: Pause): string {
   const end = until === null ? '' : `, which had lasted until ${timeText(until)}`;
   return `the pause of ${by} since ${timeText(since)}${end}`;
 }

@@ -98,13 +98,13 @@ function statusText(report: Status & { readonly held: Held & { readonly count: n
         : `connections of the service account: ${seen.join(', ')}`,
     ],
     held: [
-      count === 0 ? 'no table' : `${count} tables: ${states.join(', ')}; ${pinned} pinned`,
+      count === 0 ? 'no table' : `${states.join(', ')}; pinned ${pinned}`,
       ...(next === null
         ? []
         : [`next ${next.table} (${next.id.slice(0, 13)}): ${timeText(next.due)}`]),
     ],
     open: [
-      `${open.intents.length} intents, ${open.relocations.length} relocations, ${open.schemaDrops.length} DROP DATABASE`,
+      `intents ${open.intents.length}, relocations ${open.relocations.length}, DROP DATABASE ${open.schemaDrops.length}`,
     ],
     attention: attention.length === 0 ? ['nothing needs attention'] : attention,
   };
