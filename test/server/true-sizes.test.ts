@@ -10,6 +10,7 @@ import { freshLedger } from '../support/fresh-ledger.js';
 import { inLanes } from '../support/lanes.js';
 import { testOnOne } from '../support/on-one-server.js';
 import { proxyInFront } from '../support/proxy.js';
+import { isLong } from '../support/sample.js';
 import { type FreshSchema, freshSchema, query, testServers } from '../support/servers.js';
 import { poolOn } from '../support/service-pool.js';
 
@@ -95,15 +96,17 @@ inLanes(testServers(), 'sizes on $name', (server, lane) => {
       const now = Number((await inLedger('big')).bytes);
       return now > least * bytes && now < 1.2 * bytes;
     };
+    // The statistics, which 5.6 has nothing else than, follow by and by.
+    if (isOld && !isLong) return;
     await until('the ledger has its true size', isTrue, isOld ? 60_000 : 15_000);
     const areCounted = async () => {
       const rows = Number((await inLedger('big')).rowCount);
       return Math.abs(rows - ROWS) < 0.5 * ROWS;
     };
-    await until('the ledger has the count of its rows', areCounted, 45_000);
-    const server_ = await readServerFacts(pool);
+    if (isLong) await until('the ledger has the count of its rows', areCounted, 75_000);
+    const facts = await readServerFacts(pool);
     const place = { id: row.id, schema: row.holdSchema, name: row.holdName };
-    const size = (await readSizes(pool, server_, [place])).get(row.id);
+    const size = (await readSizes(pool, facts, [place])).get(row.id);
     expect(size?.bytes).toBeGreaterThan(least * bytes);
     expect(size?.bytes).toBeLessThan(1.2 * bytes);
   });
@@ -134,7 +137,9 @@ inLanes(testServers(), 'sizes on $name', (server, lane) => {
     expect([null, 1]).toContain(await rowsOf('one'));
     await until('partitions are added up', async () => {
       const [rows, { bytes }] = [await rowsOf('parts'), await inLedger('parts')];
-      return Number(bytes) > 2_000_000 && Math.abs(Number(rows) - ROWS) < 0.5 * ROWS;
+      if (isOld && !isLong) return bytes !== null;
+      if (Number(bytes) < 2_000_000) return false;
+      return !isLong || Math.abs(Number(rows) - ROWS) < 0.5 * ROWS;
     });
   });
 

@@ -21,7 +21,7 @@ async function pausesOf(
     task: async <T>() => {
       nowMs += tryMs[tries++ % tryMs.length] ?? 0;
       if (error !== null) throw error;
-      return undefined as T;
+      return { what: 'another proxy collects' } as T;
     },
   };
   const clock = {
