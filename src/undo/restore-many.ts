@@ -84,10 +84,7 @@ export async function restoreMany<T>(
 }
 
 /** In the place of `restoreTable`: the plan, or its refusal, so far as a look can tell. */
-export function previewing(
-  pool: ServicePool,
-  { swaps }: { readonly swaps: boolean },
-): (plan: Plan) => Promise<Plan> {
+export function previewing(pool: ServicePool): (plan: Plan) => Promise<Plan> {
   const given = new Set<string>();
   return async (plan) => {
     if (plan.wasBack) return plan;
@@ -97,7 +94,7 @@ export function previewing(
     if (!(await schemaExists(pool, schema))) {
       throw new UndropError('UNDROP_SCHEMA_MISSING', { id, schema });
     }
-    const isLive = !swaps && (await readTable(pool, { id, schema, table })) !== 'missing';
+    const isLive = (await readTable(pool, { id, schema, table })) !== 'missing';
     const name = `${schema}.${table}`;
     if (isLive || given.has(name)) throw new UndropError('UNDROP_NAME_TAKEN', { id, table: name });
     given.add(name);

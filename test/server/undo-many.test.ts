@@ -392,6 +392,14 @@ describe.each(testServers())('the operator on $name', (server) => {
     expect(shown).toMatch(/foreign key +CONSTRAINT `to_parent` FOREIGN KEY/);
     expect(shown).toMatch(/trigger +tr BEFORE INSERT/);
     expect(shown).toMatch(/Dropped with it: \S+\.odd /);
+    const client = await connect(proxy, { database: schema.name });
+    await expect(client.query('SELECT * FROM odd')).rejects.toMatchObject({ errno: 1146 });
+    await client.end();
+    await until(
+      async () => (await undrop('show', 'odd')).includes('1 statement has failed'),
+      'it is told',
+    );
+    expect(await undrop('list')).toMatch(/\.odd is still used: 1 statement has failed/);
     const rows = await undrop('show', 'odd', '--rows', '10');
     expect(rows.split('\n')).toHaveLength(3);
     expect(rows).toMatch(/\n1 +\?\[2Jx+… +0x00FF +1\.50 +NULL\n$/);

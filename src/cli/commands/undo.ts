@@ -3,6 +3,7 @@
  * and the way back of one or of many, each by one RENAME.
  */
 import { parseTime, TIME_EXPECTED } from '../../duration.js';
+import { readUses } from '../../ledger/history.js';
 import type { ServicePool } from '../../service/pool/pools.js';
 import { type DropFilter, filterDrops, SORTS, sortDrops } from '../../undo/filter.js';
 import {
@@ -42,8 +43,9 @@ export function runList(settings: AccountSettings, flags: Flags, out: Out): Prom
     const held = await listAll(pool);
     const all = flags['all'] === true ? [...held, ...(await listEnded(pool))] : held;
     const shown = sortDrops(filterDrops(all, await readFilter(pool, flags)), sort);
-    if (flags['json'] === true) writeJson(out, heldListJson(shown));
-    else if (shown.length > 0 || all.length === 0) out.write(formatHeldList(shown));
+    const uses = await readUses(pool);
+    if (flags['json'] === true) writeJson(out, heldListJson(shown, uses));
+    else if (shown.length > 0 || all.length === 0) out.write(formatHeldList(shown, uses));
     else out.write(`None fits, of ${all.length} in the list without these flags.\n`);
     return 0;
   });
@@ -92,7 +94,7 @@ export function runRestore(
     const request: ManyRequest =
       targets.length > 0 ? { by: 'name', targets, to } : await readSelection(pool, flags);
     if (flags['dry-run'] === true) {
-      const look = previewing(pool, { swaps: false });
+      const look = previewing(pool);
       const preview = await restoreMany(pool, request, { restoreOne: look });
       if (isJson) writeJson(stdout, previewJson(preview));
       else stdout.write(formatPreview(preview));
