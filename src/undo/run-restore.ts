@@ -68,7 +68,7 @@ export async function restore(pool: ServicePool, request: RestoreRequest): Promi
 export async function restoreTable(pool: ServicePool, plan: Plan): Promise<RestoreReport> {
   const { table, to, others, wasBack } = plan;
   const recorded = plan.wasBack
-    ? await record(pool, table, to)
+    ? await tellRestored(pool, table, to)
     : await renameAndRecord(pool, plan).catch((error: unknown) => {
         throw explainRefusal(error, plan);
       });
@@ -110,7 +110,7 @@ async function renameAndRecord(
     const { value } = await tolerantly(async () => [await isRenamedBack(pool, at)]);
     if (!value.includes(true)) throw error;
   }
-  return record(pool, table, to);
+  return tellRestored(pool, table, to);
 }
 
 /**
@@ -206,8 +206,8 @@ function ended(target: string, row: LedgerRow, cause: unknown): UndropError {
   return new UndropError('UNDROP_NO_SUCH_HELD', { target, fate }, cause);
 }
 
-/** The table is back whatever comes of this. */
-async function record(
+/** Tells the ledger; the table is back whatever comes of this. */
+export async function tellRestored(
   pool: ServicePool,
   table: Pick<ListedTable, 'id' | 'rowLogged'>,
   to: QualifiedTable,

@@ -39,7 +39,7 @@ export type TryOptions = Pick<KillAfterOptions, 'lockWaitBudget'> & { readonly l
  * If no KILL helps. MariaDB takes 0 as well, and fails then beside other DDL, because each locks
  * the tables of InnoDB's statistics for a moment.
  */
-const SHORT_INNODB_WAIT = sql`SET SESSION innodb_lock_wait_timeout = 1`;
+export const SHORT_INNODB_WAIT = sql`SET SESSION innodb_lock_wait_timeout = 1`;
 
 /** Rejects with the server's 1317 or 1205 if the time was over (`isKilled`). */
 export async function runWithTimeout(

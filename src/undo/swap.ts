@@ -1,0 +1,160 @@
+/**
+ * `swap` brings a held table back where the name is taken: the live table of that name goes into
+ * HOLD and the held one takes the name, in one atomic RENAME. It is also the way back after a
+ * TRUNCATE and a CREATE OR REPLACE.
+ *
+ * Invariants: the RENAME follows the live table's intent in the ledger, which the connection of the
+ * RENAME owns. So whatever breaks off, recovery finds both tables: an intent whose RENAME did not
+ * happen is forgotten, and what follows one that did is completed.
+ */
+import { randomBytes } from 'node:crypto';
+import { UndropError } from '../errors.js';
+import { findUnfinished, markRestoring, reattachAll, writtenName } from '../held/finish-restore.js';
+import { detachAndRelocate } from '../held/relocate/relocate.js';
+import { findRows } from '../ledger/read.js';
+import { forgetIntents, type IntentTable, recordIntent, recordOutcome } from '../ledger/write.js';
+import { formatHoldName, newHoldId } from '../names/names.js';
+import { findHoldTables } from '../service/hold-tables.js';
+import { isServerError, type ServicePool, type TaskConnection } from '../service/pool/pools.js';
+import {
+  isKilled,
+  runWithTimeoutOn,
+  SHORT_INNODB_WAIT,
+} from '../service/pool/statement-timeout.js';
+import { ident, note, sql } from '../service/sql.js';
+import { ABSENT_TO_RENAME } from '../wire/server-errors.js';
+import { type ListedTable, listAll, type QualifiedTable } from './list.js';
+import { planRestore } from './plan-restore.js';
+import { type RestoreReport, restore, tellRestored } from './run-restore.js';
+
+/** Who swaps, as the ledger's row of the live table has it. */
+export interface SwapBy {
+  readonly proxyId: string;
+  readonly user: string;
+  readonly clientAddress: string;
+  readonly statementText: string;
+  /** How long the live table is held, in milliseconds. */
+  readonly holdMs: number;
+}
+
+export interface SwapReport extends RestoreReport {
+  /** The id under which the live table is held; null: no table had the name. */
+  readonly swapped: string | null;
+}
+
+/**
+ * Rejects as `restore` does, with UNDROP_NOT_SWAPPED if the live table can't be held, and with
+ * UNDROP_LEDGER_UNAVAILABLE; then nothing was renamed. The pool needs four connections.
+ */
+export async function swap(
+  pool: ServicePool,
+  { target, by }: { readonly target: string; readonly by: SwapBy },
+): Promise<SwapReport> {
+  const { table, to, others } = planRestore(await listAll(pool), { target });
+  const begun = await findBegun(pool, to);
+  // The table that is held now may be the one that an earlier try has taken away.
+  if (begun !== null) return { ...(await restore(pool, { target: begun })), swapped: null };
+  const swapped = await exchange(pool, table, { to, by });
+  if (swapped === null) return { ...(await restore(pool, { target: table.id })), swapped };
+  const recorded = await tellRestored(pool, table, to);
+  const cameBack = await reattachAll(pool, table, to);
+  const { id, origin, droppedAt, user, rowEstimate } = table;
+  const what = { id, origin, restoredAs: to, droppedAt, user, rowEstimate, wasBack: false };
+  return { ...cameBack, ...what, others, recorded, swapped };
+}
+
+/** The id of the table that has the name by a restore that broke off before it was whole. */
+async function findBegun(pool: ServicePool, to: QualifiedTable): Promise<string | null> {
+  for (const row of await findRows(pool, { by: 'name', ...to }, { texts: false })) {
+    if (row.failure?.todo !== 'restoring') continue;
+    if ((await findUnfinished(pool, row)) !== null) return row.id;
+  }
+  return null;
+}
+
+/** The id of the live table, which is held by then; null: there is none. */
+async function exchange(
+  pool: ServicePool,
+  table: ListedTable,
+  { to, by }: { readonly to: QualifiedTable; readonly by: SwapBy },
+): Promise<string | null> {
+  const { holdMs, ...who } = by;
+  // A RENAME that isn't in the binary log would take the live table from the source alone.
+  if (!table.logged) throw notSwapped(table, to, 'it was dropped under sql_log_bin = 0');
+  return pool.task(async (connection) => {
+    // Its end is the end of the intent's owner.
+    connection.discard();
+    const id = newHoldId(Date.now(), randomBytes);
+    const intent = { ...who, groupId: id, threadId: connection.threadId, holdMs };
+    const { tables } = await recordIntent(pool, { ...intent, tables: [{ id, ...to }] });
+    const [live] = tables;
+    if (live === undefined || live.kind === 'missing') return null;
+    if (live.holdUntil === null) throw notSwapped(table, to, `${writtenName(to)} is a view`);
+    const holdName = formatHoldName({ state: 'HOLD', id, due: live.holdUntil });
+    await renameBoth(connection, pool, { table, live, holdName });
+    const held = { id, fromSchema: live.schema, holdName, table: live.table };
+    const [relocation] = await detachAndRelocate(pool, [held], { logged: true });
+    const outcome =
+      relocation?.outcome === 'moved'
+        ? { ...relocation, relocated: true }
+        : { id, holdSchema: live.schema, holdName, relocated: false };
+    const failure = relocation?.outcome === 'put-back' ? null : (relocation?.failure ?? null);
+    await recordOutcome(pool, { tables: [{ ...outcome, failure }] });
+    return id;
+  });
+}
+
+interface Exchange {
+  readonly table: ListedTable;
+  readonly live: IntentTable;
+  /** Of the live table. */
+  readonly holdName: string;
+}
+
+/**
+ * On the intent's own connection, so that recovery leaves the intent while the RENAME may happen.
+ * Rejects with the server's refusal as an error for people; then both tables are where they were.
+ */
+async function renameBoth(
+  connection: TaskConnection,
+  pool: ServicePool,
+  what: Exchange,
+): Promise<void> {
+  const { table, live, holdName } = what;
+  const { schema, table: name } = live;
+  const takeBack = await markRestoring(pool, table.id, { schema, table: name });
+  const own = ident(schema, name);
+  const rename = sql`RENAME ${note('swap', live.id)} TABLE ${own} TO ${ident(schema, holdName)},
+    ${ident(table.holdSchema, table.holdName)} TO ${own}`;
+  try {
+    await runWithTimeoutOn(connection, pool, [SHORT_INNODB_WAIT, rename], { logged: true });
+  } catch (error) {
+    if (!isServerError(error)) throw error;
+    // A KILL that meets the RENAME at its end is answered with 1317, and it is done.
+    if ((await findHoldTables(pool, [schema], live.id)).length > 0) return;
+    await takeBack();
+    await forgetIntents(pool, [live.id]);
+    throw explain(what, error);
+  }
+}
+
+function explain({ table, live }: Exchange, error: Error): UndropError {
+  const cause = isServerError(error) ? error.sqlMessage : error.message;
+  if (isKilled(error)) {
+    return new UndropError('UNDROP_BUSY', { table: `${live.schema}.${live.table}`, cause }, error);
+  }
+  if (isServerError(error, ...ABSENT_TO_RENAME)) {
+    const held = `${table.holdSchema}.${table.holdName}`;
+    return new UndropError('UNDROP_NOT_HELD', { id: table.id, table: held }, error);
+  }
+  return notSwapped(table, live, cause, error);
+}
+
+function notSwapped(
+  { id }: ListedTable,
+  { schema, table }: QualifiedTable,
+  why: string,
+  cause?: Error,
+): UndropError {
+  return new UndropError('UNDROP_NOT_SWAPPED', { id, table: `${schema}.${table}`, why }, cause);
+}
