@@ -5,7 +5,7 @@
 import type { SettingKey, Settings } from '../config/schema.js';
 import { UndropError } from '../errors.js';
 import { type Command, type Flags, JSON_FLAG, type Shell } from './command-line.js';
-import { ACCOUNT_KEYS, HOLD_KEYS } from './settings.js';
+import { ACCOUNT_KEYS, HOLD_KEYS, RESTORE_KEYS } from './settings.js';
 
 type AccountOf = <K extends SettingKey>(
   flags: Flags,
@@ -34,8 +34,8 @@ const FILTERS = {
 export function undoCommands(shell: Shell, accountOf: AccountOf): readonly Command[] {
   const { stdout } = shell;
   /** With `--service-user` for the account. */
-  const accountBeside = (flags: Flags) =>
-    accountOf({ ...flags, user: flags['service-user'] }, ACCOUNT_KEYS);
+  const accountBeside = <K extends SettingKey>(flags: Flags, keys: readonly K[]) =>
+    accountOf({ ...flags, user: flags['service-user'] }, keys);
   return [
     {
       usage: 'list',
@@ -58,7 +58,7 @@ export function undoCommands(shell: Shell, accountOf: AccountOf): readonly Comma
       ],
       run: async (flags) => {
         const { runList } = await import('./commands/undo.js');
-        return runList(await accountBeside(flags), flags, stdout);
+        return runList(await accountBeside(flags, ACCOUNT_KEYS), flags, stdout);
       },
     },
     {
@@ -88,12 +88,17 @@ export function undoCommands(shell: Shell, accountOf: AccountOf): readonly Comma
     {
       usage: `restore [${TARGETS}..]`,
       describe: 'bring held tables back',
-      keys: ACCOUNT_KEYS,
+      keys: RESTORE_KEYS,
       positionals: {
         [TARGETS]: { type: 'string', array: true, describe: `${WHAT}; of a table the newest drop` },
       },
       options: {
         to: { type: 'string', describe: 'another name, or schema.name, to give to the one table' },
+        swap: {
+          type: 'boolean',
+          default: false,
+          describe: 'where the name is taken, hold the table that has it, in the same RENAME',
+        },
         drop: {
           type: 'string',
           describe: 'all tables of one statement: its drop id, or the id of one of them',
@@ -105,12 +110,13 @@ export function undoCommands(shell: Shell, accountOf: AccountOf): readonly Comma
       examples: [
         ['$0 restore shop.orders', 'back under its own name'],
         ['$0 restore 0193a1 --to shop.orders_old', 'by its id, under another name'],
+        ['$0 restore shop.orders --swap', 'the live table of that name is held instead'],
         ['$0 restore --user deploy --since 14:00 --dry-run', 'what would come back'],
         ['$0 restore --drop 0193a1', 'all that the same statement dropped'],
       ],
       run: async (flags) => {
         const { runRestore } = await import('./commands/undo.js');
-        return runRestore(await accountBeside(flags), flags, shell);
+        return runRestore(await accountBeside(flags, RESTORE_KEYS), flags, shell);
       },
     },
     {

@@ -120,6 +120,9 @@ export function formatRestoreReport(report: RestoreReport): string {
   const done = report.wasBack ? 'Finished what was begun: restored' : 'Restored';
   const lines = [
     `${done} ${what}${as}${formatDetails(report)}.`,
+    ...('swapped' in report && typeof report.swapped === 'string'
+      ? [`The table that had the name is held: ${report.swapped}.`]
+      : []),
     ...(report.recorded !== false ? [] : ['The ledger could not be told; recovery will notice.']),
     ...report.checks.flatMap((check) => formatPart('CHECK', check)),
     ...report.foreignKeys.flatMap(formatForeignKey),

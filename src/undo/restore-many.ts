@@ -84,7 +84,10 @@ export async function restoreMany<T>(
 }
 
 /** In the place of `restoreTable`: the plan, or its refusal, so far as a look can tell. */
-export function previewing(pool: ServicePool): (plan: Plan) => Promise<Plan> {
+export function previewing(
+  pool: ServicePool,
+  { swaps }: { readonly swaps: boolean },
+): (plan: Plan) => Promise<Plan> {
   const given = new Set<string>();
   return async (plan) => {
     if (plan.wasBack) return plan;
@@ -94,7 +97,7 @@ export function previewing(pool: ServicePool): (plan: Plan) => Promise<Plan> {
     if (!(await schemaExists(pool, schema))) {
       throw new UndropError('UNDROP_SCHEMA_MISSING', { id, schema });
     }
-    const isLive = (await readTable(pool, { id, schema, table })) !== 'missing';
+    const isLive = !swaps && (await readTable(pool, { id, schema, table })) !== 'missing';
     const name = `${schema}.${table}`;
     if (isLive || given.has(name)) throw new UndropError('UNDROP_NAME_TAKEN', { id, table: name });
     given.add(name);

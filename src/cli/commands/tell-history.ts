@@ -20,11 +20,16 @@ export function whatOf({ id, groupId: dropId, origin }: Told) {
 /** What is done stays so, whatever comes of this. */
 export async function tellHistory(
   pool: ServicePool,
-  { user: account }: AccountSettings,
+  settings: AccountSettings,
   { table: { rowLogged }, event }: { readonly table: Told; readonly event: HistoryEvent },
 ): Promise<void> {
-  const line = { ...event, osUser: osUser(), host: hostname(), account };
+  const line = { ...event, ...whoIs(settings) };
   await recordHistory(pool, silentLog, [line], rowLogged === null ? {} : { rowLogged });
+}
+
+/** Who runs the command. */
+export function whoIs({ user: account }: AccountSettings) {
+  return { osUser: osUser(), host: hostname(), account };
 }
 
 /** In a container the account may have no name. */

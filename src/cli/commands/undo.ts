@@ -2,6 +2,8 @@
  * `undrop list`, `show` and `restore`: what is held and until when, all that is known of one table,
  * and the way back of one or of many, each by one RENAME.
  */
+
+import type { Settings } from '../../config/schema.js';
 import { parseTime, TIME_EXPECTED } from '../../duration.js';
 import { readUses } from '../../ledger/history.js';
 import type { ServicePool } from '../../service/pool/pools.js';
@@ -30,10 +32,11 @@ import {
 import { readNow } from '../../undo/run-hold.js';
 import { type Plan, planOrResume, restoreTable } from '../../undo/run-restore.js';
 import { readHeldRows, showTable } from '../../undo/show.js';
+import { type SwapBy, swap } from '../../undo/swap.js';
 import type { Flags, Shell } from '../command-line.js';
-import type { AccountSettings } from '../settings.js';
+import { type AccountSettings, holdMsOf } from '../settings.js';
 import { TARGETS, textOf, wrongFlag, wrongUsage } from '../undo-commands.js';
-import { tellHistory, whatOf } from './tell-history.js';
+import { tellHistory, whatOf, whoIs } from './tell-history.js';
 import { type Out, withPool } from './with-pool.js';
 
 export function runList(settings: AccountSettings, flags: Flags, out: Out): Promise<number> {
@@ -82,7 +85,7 @@ export function runShow(
 
 /** One that is named is told of as ever; several, or those of a selection, with a summary. */
 export function runRestore(
-  settings: AccountSettings,
+  settings: AccountSettings & Pick<Settings, 'hold' | 'lifecycle'>,
   flags: Flags,
   { stdout, stderr }: Pick<Shell, 'stdout' | 'stderr'>,
 ): Promise<number> {
@@ -90,18 +93,23 @@ export function runRestore(
   assertSelection(targets, flags);
   const isJson = flags['json'] === true;
   const to = textOf(flags, 'to') ?? undefined;
+  const swaps = flags['swap'] === true;
+  const by = swapBy(settings);
   return withPool(settings, async (pool) => {
     const request: ManyRequest =
       targets.length > 0 ? { by: 'name', targets, to } : await readSelection(pool, flags);
     if (flags['dry-run'] === true) {
-      const look = previewing(pool);
+      const look = previewing(pool, { swaps });
       const preview = await restoreMany(pool, request, { restoreOne: look });
       if (isJson) writeJson(stdout, previewJson(preview));
       else stdout.write(formatPreview(preview));
       return endOf(preview, { stderr, isDryRun: true });
     }
     const restoreOne = async (plan: Plan) => {
-      const report = await restoreTable(pool, plan);
+      const isTaken = swaps && !plan.wasBack;
+      const report = isTaken
+        ? await swap(pool, { target: plan.table.id, by })
+        : await restoreTable(pool, plan);
       const { schema, table } = report.restoredAs;
       const what = { ...whatOf(plan.table), restoredAs: `${schema}.${table}` };
       await tellHistory(pool, settings, {
@@ -131,6 +139,13 @@ export function runRestore(
   });
 }
 
+/** By whom the live table was dropped, for the ledger. */
+function swapBy(settings: Parameters<typeof runRestore>[0]): SwapBy {
+  const { osUser: user, host: clientAddress } = whoIs(settings);
+  const statementText = 'undrop restore --swap';
+  return { proxyId: 'undrop-cli', user, clientAddress, statementText, holdMs: holdMsOf(settings) };
+}
+
 /** Says what has failed; the exit code. */
 function endOf(
   report: ManyReport<unknown>,
@@ -157,6 +172,9 @@ function assertSelection(targets: readonly string[], flags: Flags): void {
     throw wrongUsage(
       '--schema: expected --user, --since, --until or --drop beside it; found none.',
     );
+  }
+  if (flags['swap'] === true && flags['to'] !== undefined) {
+    throw wrongUsage('Expected --swap or --to; found both.');
   }
   if (targets.length !== 1 && flags['to'] !== undefined) {
     throw wrongUsage(`--to: expected one table or id with it, found ${targets.length}.`);

@@ -1,5 +1,5 @@
 /**
- * `withPool` gives a command that only talks to the server a pool of two connections for as long
+ * `withPool` gives a command that only talks to the server a pool of a few connections for as long
  * as it runs.
  */
 import { type ErrorCode, UndropError } from '../../errors.js';
@@ -48,7 +48,7 @@ export async function withPool<T>(
   for (const address of settings.upstream) {
     const { user, password } = settings;
     const log = silentLog;
-    const pool = openServicePool({ ...security, address, user, password, connectionsMax: 2, log });
+    const pool = openServicePool({ ...security, address, user, password, connectionsMax: 4, log });
     try {
       await greet(pool, address, refusedAs);
       await assertNoProxy(pool, address);
