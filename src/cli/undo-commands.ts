@@ -5,7 +5,7 @@
 import type { SettingKey, Settings } from '../config/schema.js';
 import { UndropError } from '../errors.js';
 import { type Command, type Flags, JSON_FLAG, type Shell } from './command-line.js';
-import { ACCOUNT_KEYS, HOLD_KEYS } from './settings.js';
+import { ACCOUNT_KEYS, HOLD_KEYS, RESTORE_KEYS } from './settings.js';
 
 type AccountOf = <K extends SettingKey>(
   flags: Flags,
@@ -94,6 +94,11 @@ export function undoCommands(shell: Shell, accountOf: AccountOf): readonly Comma
       },
       options: {
         to: { type: 'string', describe: 'another name, or schema.name, to give to the one table' },
+        swap: {
+          type: 'boolean',
+          default: false,
+          describe: 'where the name is taken, hold the table that has it, in the same RENAME',
+        },
         drop: {
           type: 'string',
           describe: 'all tables of one statement: its drop id, or the id of one of them',

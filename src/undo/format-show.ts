@@ -10,6 +10,7 @@ import {
   formatTable,
   formatTime,
   formatUntil,
+  formatUses,
   heldJson,
   NOT_KNOWN,
   printable,
@@ -18,7 +19,7 @@ import type { EndedTable } from './list.js';
 import type { HeldRows, ShownTable } from './show.js';
 
 /** A line for each thing that is known of it. */
-export function formatShown({ dropped, held, row, sameDrop, others }: ShownTable): string {
+export function formatShown({ dropped, held, row, used, sameDrop, others }: ShownTable): string {
   const { rowEstimate: rows } = dropped;
   const now = held ?? endedOf(row, dropped);
   const from = dropped.clientAddress === null ? '' : ` from ${dropped.clientAddress}`;
@@ -39,6 +40,7 @@ export function formatShown({ dropped, held, row, sameDrop, others }: ShownTable
     ['rows', rows === null ? NOT_KNOWN : `about ${formatCount(rows)}`],
     ['size', formatBytes(dropped.byteEstimate)],
     ...(row === null ? [] : formatDetached(row)),
+    ['still used', used === null ? null : formatUses(used)],
     ['to do', row?.failure?.todo ?? null],
     ['because', row?.failure?.text ?? null],
   ];
@@ -75,7 +77,7 @@ function endedOf(row: LedgerRow | null, dropped: ShownTable['dropped']): EndedTa
 }
 
 export function shownJson(shown: ShownTable, rows: HeldRows | null): object {
-  const { dropped, held, row, script, sameDrop, others } = shown;
+  const { dropped, held, row, script, used, sameDrop, others } = shown;
   return {
     ...droppedJson(dropped),
     state: held === null ? (row?.state ?? null) : formatState(held),
@@ -92,6 +94,7 @@ export function shownJson(shown: ShownTable, rows: HeldRows | null): object {
     checks: row?.detached.checks ?? [],
     todo: row?.failure?.todo ?? null,
     failure: row?.failure?.text ?? null,
+    usedWhileHeld: used?.count ?? 0,
     restoreScript: script,
     sameDrop: sameDrop.map(({ id }) => id),
     others: others.map(({ id }) => id),

@@ -4,6 +4,7 @@
  *
  * Invariant: what isn't known is said so, in words; it has the sign of nothing else.
  */
+import type { Uses } from '../ledger/history.js';
 import { isPinned } from '../names/names.js';
 import type { DroppedTable, EndedTable, ListedTable, QualifiedTable } from './list.js';
 import type { RestoreReport } from './run-restore.js';
@@ -15,13 +16,19 @@ const LIST_TITLES = [
 ];
 export const NOT_KNOWN = 'not known';
 
+/** By id: statements that have failed because they use a table that is held. */
+export type AllUses = ReadonlyMap<string, Uses>;
+
 /** An aligned table, the totals, and what is to be said of single ones. */
-export function formatHeldList(rows: readonly (ListedTable | EndedTable)[]): string {
+export function formatHeldList(
+  rows: readonly (ListedTable | EndedTable)[],
+  uses: AllUses = new Map(),
+): string {
   if (rows.length === 0) return 'No table is held.\n';
   const digits = uniqueDigits(rows.map(({ id }) => id));
   const cells = rows.map((row) => formatCells(row, digits));
   const numbers = { from: LIST_TITLES.indexOf('ROWS') };
-  const notes = rows.map((row) => ('endedAt' in row ? '' : formatNote(row)));
+  const notes = rows.map((row) => ('endedAt' in row ? '' : formatNote(row, uses)));
   return [formatTable([LIST_TITLES, ...cells], numbers), formatTotals(rows), ...notes].join('');
 }
 
@@ -85,12 +92,19 @@ export function formatState(row: ListedTable | EndedTable): string {
 }
 
 /** What a line of the list can't say; empty for nearly all tables. */
-function formatNote(row: ListedTable): string {
+function formatNote(row: ListedTable, uses: AllUses): string {
   const name = formatName(row.origin);
+  const used = uses.get(row.id);
+  if (used !== undefined) return `${name} is still used: ${formatUses(used)}.\n`;
   if (row.torn) return `${name} is in pieces: ${HOW_TO_MEND}.\n`;
   if (!row.unseen) return '';
   const held = printable(`${row.holdSchema}.${row.holdName}`);
   return `${name} is held as ${held}, which this account can't see.\n`;
+}
+
+export function formatUses({ count, lastAt, who }: Uses): string {
+  const statements = count === 1 ? '1 statement has' : `${formatCount(count)} statements have`;
+  return `${statements} failed, the last at ${formatTime(lastAt)} UTC by ${printable(who)}`;
 }
 
 /** Tells people what to do about a table if the server was killed amid its RENAME. */
@@ -106,6 +120,9 @@ export function formatRestoreReport(report: RestoreReport): string {
   const done = report.wasBack ? 'Finished what was begun: restored' : 'Restored';
   const lines = [
     `${done} ${what}${as}${formatDetails(report)}.`,
+    ...('swapped' in report && typeof report.swapped === 'string'
+      ? [`The table that had the name is held: ${report.swapped}.`]
+      : []),
     ...(report.recorded !== false ? [] : ['The ledger could not be told; recovery will notice.']),
     ...report.checks.flatMap((check) => formatPart('CHECK', check)),
     ...report.foreignKeys.flatMap(formatForeignKey),
@@ -159,9 +176,13 @@ function formatPart(
 }
 
 /** The list for `--json`; times are in ISO 8601, UTC. */
-export function heldListJson(rows: readonly (ListedTable | EndedTable)[]): readonly object[] {
+export function heldListJson(
+  rows: readonly (ListedTable | EndedTable)[],
+  uses: AllUses = new Map(),
+): readonly object[] {
   return rows.map((row) => ({
     ...droppedJson(row),
+    usedWhileHeld: uses.get(row.id)?.count ?? 0,
     state: formatState(row),
     ...('endedAt' in row ? endedJson(row) : heldJson(row)),
   }));

@@ -7,6 +7,7 @@
 
 import { UndropError } from '../errors.js';
 import type { LedgerRow } from '../ledger/entry.js';
+import { readUses, type Uses } from '../ledger/history.js';
 import { findRows, readRestoreScript } from '../ledger/read.js';
 import { type ServicePool, unlessRefused } from '../service/pool/pools.js';
 import { ident, note, sql, textOf, textOrNullOf } from '../service/sql.js';
@@ -23,6 +24,8 @@ export interface ShownTable {
   readonly row: LedgerRow | null;
   /** The script that brings it back by hand; null: the ledger has none yet. */
   readonly script: string | null;
+  /** Statements that have failed because they use it; null: none. */
+  readonly used: Uses | null;
   /** The others that the same statement dropped. */
   readonly sameDrop: readonly DroppedTable[];
   /** Others that are held under its name, newest first. */
@@ -42,6 +45,7 @@ export async function showTable(pool: ServicePool, target: string): Promise<Show
     dropped: describeRow(id, row ?? undefined),
     held,
     row,
+    used: (await readUses(pool)).get(id) ?? null,
     script: row === null ? null : await readRestoreScript(pool, id),
     sameDrop: [...kin].sort(newestFirst),
     others: found.filter((other) => other !== held),

@@ -188,6 +188,24 @@ describe.each(testServers())('the operator on $name', (server) => {
     expect(await query(server, `SHOW COLUMNS FROM ${schema.name}.a`)).toHaveLength(2);
   });
 
+  test('where names are taken the live tables are held instead, and nothing is lost', async () => {
+    await make('CREATE TABLE a (id INT)', 'INSERT INTO a VALUES (1)', 'CREATE TABLE b (id INT)');
+    await drop('TRUNCATE TABLE a; DROP TABLE b');
+    await make('INSERT INTO a VALUES (2), (3)', 'CREATE TABLE b (id INT)');
+    const both = await runUndrop(server, ['restore', 'a', '--swap', '--to', 'c']);
+    expect([both.code, both.stderr]).toEqual([2, expect.stringContaining('found both')]);
+    const args = ['restore', '--schema', schema.name, '--since', '1h', '--swap'];
+    expect((await undrop(...args, '--dry-run')).match(/^Would restore/gm)).toHaveLength(2);
+    const said = await undrop(...args);
+    expect(said.match(/^The table that had the name is held: [0-9a-f]{32}\.$/gm)).toHaveLength(2);
+    expect(await query(server, `SELECT id FROM ${schema.name}.a`)).toEqual([{ id: 1 }]);
+    expect((await list()).map(({ table, how }) => `${table} ${how}`).sort()).toEqual([
+      ...['a SWAP', 'b SWAP'],
+    ]);
+    await undrop('restore', 'a', '--swap');
+    expect(await query(server, `SELECT id FROM ${schema.name}.a`)).toHaveLength(2);
+  });
+
   test('a restore of many that broke off is finished by the same command', async () => {
     await make(...FAMILY);
     const before = await look(NAMES);
@@ -392,6 +410,14 @@ describe.each(testServers())('the operator on $name', (server) => {
     expect(shown).toMatch(/foreign key +CONSTRAINT `to_parent` FOREIGN KEY/);
     expect(shown).toMatch(/trigger +tr BEFORE INSERT/);
     expect(shown).toMatch(/Dropped with it: \S+\.odd /);
+    const client = await connect(proxy, { database: schema.name });
+    await expect(client.query('SELECT * FROM odd')).rejects.toMatchObject({ errno: 1146 });
+    await client.end();
+    await until(
+      async () => (await undrop('show', 'odd')).includes('1 statement has failed'),
+      'it is told',
+    );
+    expect(await undrop('list')).toMatch(/\.odd is still used: 1 statement has failed/);
     const rows = await undrop('show', 'odd', '--rows', '10');
     expect(rows.split('\n')).toHaveLength(3);
     expect(rows).toMatch(/\n1 +\?\[2Jx+… +0x00FF +1\.50 +NULL\n$/);

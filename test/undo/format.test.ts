@@ -69,6 +69,18 @@ describe('the list of held tables', () => {
     expect(heldListJson([ended])[0]).toMatchObject({ restoredAs: 'shop.b', state: 'restored' });
   });
 
+  test('says of what is still used how often, and by whom last', () => {
+    const used = {
+      count: 12,
+      lastAt: new Date('2026-03-02T12:00:00Z'),
+      who: 'app from 10.0.0.1:5',
+    };
+    const row = held(1, 'shop.a');
+    expect(formatHeldList([row], new Map([[row.id, used]])).split('\n')[3]).toBe(
+      'shop.a is still used: 12 statements have failed, the last at 2026-03-02 12:00:00 UTC by app from 10.0.0.1:5.',
+    );
+  });
+
   test('says so when nothing is held', () => {
     expect(formatHeldList([])).toBe('No table is held.\n');
   });
@@ -80,6 +92,7 @@ describe('the list of held tables', () => {
       schema: 'shop',
       table: 'orders',
       how: 'DROP TABLE',
+      usedWhileHeld: 0,
       droppedAt: '2026-03-01T12:00:01.000Z',
       user: 'app',
       clientAddress: '10.0.0.1:50000',

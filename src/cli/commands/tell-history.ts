@@ -20,7 +20,7 @@ export function whatOf({ id, groupId: dropId, origin }: Told) {
 /** What is done stays so, whatever comes of this. */
 export async function tellHistory(
   pool: ServicePool,
-  { user: account }: AccountSettings,
+  settings: AccountSettings,
   { table: { rowLogged }, event }: { readonly table: Told; readonly event: HistoryEvent },
 ): Promise<void> {
   const line = { ...event, ...whoRuns(), account };

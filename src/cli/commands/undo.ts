@@ -2,7 +2,10 @@
  * `undrop list`, `show` and `restore`: what is held and until when, all that is known of one table,
  * and the way back of one or of many, each by one RENAME.
  */
+
+import type { Settings } from '../../config/schema.js';
 import { parseTime, TIME_EXPECTED } from '../../duration.js';
+import { readUses } from '../../ledger/history.js';
 import type { ServicePool } from '../../service/pool/pools.js';
 import { quoteIdentifier } from '../../service/sql.js';
 import { type DropFilter, filterDrops, SORTS, sortDrops } from '../../undo/filter.js';
@@ -45,8 +48,9 @@ export function runList(settings: AccountSettings, flags: Flags, out: Out): Prom
     const held = await listAll(pool);
     const all = flags['all'] === true ? [...held, ...(await listEnded(pool))] : held;
     const shown = sortDrops(filterDrops(all, await readFilter(pool, flags)), sort);
-    if (flags['json'] === true) writeJson(out, heldListJson(shown));
-    else if (shown.length > 0 || all.length === 0) out.write(formatHeldList(shown));
+    const uses = await readUses(pool);
+    if (flags['json'] === true) writeJson(out, heldListJson(shown, uses));
+    else if (shown.length > 0 || all.length === 0) out.write(formatHeldList(shown, uses));
     else out.write(`None fits, of ${all.length} in the list without these flags.\n`);
     return 0;
   });
