@@ -142,10 +142,6 @@ export const CLIENT_ERRORS = {
     text: 'Held table {id} was not swapped with {table}, and nothing was changed: {why}.',
     remedy: 'Restore it under another name (--to), and rename both by hand.',
   },
-  UNDROP_NOT_SWAPPED: {
-    text: 'Held table {id} was not swapped with {table}, and nothing was changed: {why}.',
-    remedy: 'Restore it under another name (--to), and rename both by hand.',
-  },
   UNDROP_STATISTICS_LEFT: {
     errno: 1022,
     text: 'Held table {id} was not restored: the server keeps index statistics under the name {table}.',

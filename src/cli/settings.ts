@@ -128,9 +128,6 @@ export const ACCOUNT_KEYS = [
   'upstreamPublicKey',
 ] as const;
 
-/** Settings of `restore`, which may hold the table that has the name. */
-export const RESTORE_KEYS = [...ACCOUNT_KEYS, 'hold', 'lifecycle'] as const;
-
 /** Settings of `hold`, which keeps the shortest hold. */
 export const HOLD_KEYS = [...ACCOUNT_KEYS, 'hold', 'minHold', 'lifecycle', 'allowDestroy'] as const;
 

@@ -5,7 +5,7 @@
 import type { SettingKey, Settings } from '../config/schema.js';
 import { UndropError } from '../errors.js';
 import { type Command, type Flags, JSON_FLAG, type Shell } from './command-line.js';
-import { ACCOUNT_KEYS, HOLD_KEYS, RESTORE_KEYS } from './settings.js';
+import { ACCOUNT_KEYS, HOLD_KEYS } from './settings.js';
 
 type AccountOf = <K extends SettingKey>(
   flags: Flags,
@@ -104,11 +104,6 @@ export function undoCommands(shell: Shell, accountOf: AccountOf): readonly Comma
           describe: 'all tables of one statement: its drop id, or the id of one of them',
         },
         ...FILTERS,
-        swap: {
-          type: 'boolean',
-          default: false,
-          describe: 'where a live table has the name: hold that one, in the same RENAME',
-        },
         'dry-run': { type: 'boolean', default: false, describe: 'say what would happen' },
         json: JSON_FLAG,
       },

@@ -162,7 +162,8 @@ describe.each(testServers())('a restore that breaks off on $name', (server) => {
       await recover();
       const wanted = { ...request, to: `${schema.name}.elsewhere` };
       const isRestored = (await rowsOf("SHOW TABLES LIKE 'old'")).length > 0;
-      if (isRestored) await expect(restore(pool, wanted)).rejects.toThrow('No table that is held fits');
+      if (isRestored)
+        await expect(restore(pool, wanted)).rejects.toThrow('No table that is held fits');
       const { restoredAs } = await restore(pool, request).catch(() => ({ restoredAs: null }));
       if (restoredAs !== null) finished.push(restoredAs.table);
       expect(await rowsOf('SHOW CREATE TABLE c')).toEqual([definition]);

@@ -2,12 +2,12 @@
  * `undrop pause` and `undrop resume`: an operator lets nothing be collected on a server, whichever
  * proxy collects there (ledger/control.ts).
  */
-import { hostname, userInfo } from 'node:os';
 import { describeWho } from '../../audit.js';
 import { endPause, type Pause, setPause } from '../../ledger/control.js';
 import { recordHistory } from '../../ledger/history.js';
 import { silentLog } from '../../log.js';
 import type { AccountSettings } from '../settings.js';
+import { whoIs } from './tell-history.js';
 import { type Out, withPool } from './with-pool.js';
 
 export function runPause(
@@ -43,10 +43,6 @@ export function runResume(
     out.write(`${options.json ? JSON.stringify({ ended }, null, 2) : text}\n`);
     return 0;
   });
-}
-
-function whoIs({ user }: AccountSettings) {
-  return { osUser: userInfo().username, host: hostname(), account: user };
 }
 
 function describePause({ by, since, until }: Pause): string {

@@ -23,13 +23,13 @@ export async function tellHistory(
   settings: AccountSettings,
   { table: { rowLogged }, event }: { readonly table: Told; readonly event: HistoryEvent },
 ): Promise<void> {
-  const line = { ...event, ...whoRuns(), account };
+  const line = { ...event, ...whoIs(settings) };
   await recordHistory(pool, silentLog, [line], rowLogged === null ? {} : { rowLogged });
 }
 
-/** Who runs the command, and where. */
-export function whoRuns() {
-  return { osUser: osUser(), host: hostname() };
+/** Who runs the command, where, and by which database account. */
+export function whoIs({ user: account }: AccountSettings) {
+  return { osUser: osUser(), host: hostname(), account };
 }
 
 /** In a container the account may have no name. */

@@ -38,7 +38,7 @@ import type { Flags, Shell } from '../command-line.js';
 import { type AccountSettings, type HoldSettings, holdMsOf } from '../settings.js';
 import { TARGETS, textOf, wrongFlag, wrongUsage } from '../undo-commands.js';
 import { runRestoreSchema } from './restore-schema.js';
-import { tellHistory, whatOf, whoRuns } from './tell-history.js';
+import { tellHistory, whatOf, whoIs } from './tell-history.js';
 import { type Out, withPool } from './with-pool.js';
 
 export function runList(settings: AccountSettings, flags: Flags, out: Out): Promise<number> {
@@ -147,15 +147,15 @@ export function runRestore(
   });
 }
 
-/** The live table is dropped by this command, so to say, and held as long as any other. */
+/** By whom the live table was dropped, for the ledger. */
 function swapBy(
   settings: AccountSettings & HoldSettings,
   { schema, table }: QualifiedTable,
 ): SwapBy {
-  const { osUser, host } = whoRuns();
+  const { osUser, host, account: user } = whoIs(settings);
   return {
     proxyId: `command ${process.pid}`,
-    user: settings.user,
+    user,
     clientAddress: `${osUser}@${host}`.slice(0, 255),
     statementText: `UNDROP TABLE ${quoteIdentifier(schema)}.${quoteIdentifier(table)} SWAP`,
     holdMs: holdMsOf(settings),
