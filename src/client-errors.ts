@@ -172,6 +172,17 @@ export const CLIENT_ERRORS = {
       'Give --to a name like orders_old or shop.orders_old, of 64 characters at most; quote with ' +
       'backticks where needed.',
   },
+  UNDROP_NO_SUCH_SCHEMA: {
+    errno: 1049,
+    text: 'No schema that was dropped through undrop as "{schema}" can be brought back.{fate}',
+    remedy:
+      'Look at `undrop list` for the tables that can; schemas go by their whole name, or by a drop id.',
+  },
+  UNDROP_SCHEMA_BUSY: {
+    errno: 1205,
+    text: 'Schema {schema} was not restored, and nothing was changed: {why}.',
+    remedy: 'Run the same again in a moment.',
+  },
   UNDROP_SCHEMA_MISSING: {
     errno: 1049,
     text: 'Held table {id} was not restored: there is no schema {schema}, or the service account has no privilege on it.',

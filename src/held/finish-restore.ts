@@ -88,7 +88,7 @@ async function say(
 /** Adds to a restored table what was taken off it; may run twice. */
 export async function reattachAll(
   pool: ServicePool,
-  { id, logged }: { readonly id: string; readonly logged: boolean },
+  { id, logged, wholeSchema = false }: Pick<ReattachOptions, 'id' | 'logged' | 'wholeSchema'>,
   restoredAs: LiveName,
 ): Promise<ReattachReport> {
   const found = await tolerantly(() => findRows(pool, { by: 'id', prefix: id }));
@@ -98,7 +98,8 @@ export async function reattachAll(
     return { ...NOTHING_REATTACHED, foreignKeysProblem: problem, triggersProblem: problem };
   }
   const { schema, table, detached } = row;
-  const options: ReattachOptions = { id, origin: { schema, table }, restoredAs, detached, logged };
+  const how = { id, logged, wholeSchema };
+  const options: ReattachOptions = { ...how, origin: { schema, table }, restoredAs, detached };
   const checks = await reattachChecks(pool, options);
   const keys = await tolerantly(() => reattach(pool, options));
   // After the keys: what a trigger does with the rows isn't checked before they are there.

@@ -43,6 +43,8 @@ type RowFilter =
   | { readonly by: 'drop'; readonly groupId: string }
   /** Live ones of one statement. */
   | { readonly by: 'group'; readonly groupId: string }
+  /** All tables of one statement; also ended ones. */
+  | { readonly by: 'whole group'; readonly groupId: string }
   /** Held in its own schema: its relocation is still to be done. */
   | { readonly by: 'pending'; readonly only?: readonly string[] }
   /** In its own schema, in whatever state: what is collected there stays there to the end. */
@@ -89,6 +91,8 @@ function condition(filter: RowFilter): SQLQuery {
       return sql`state = 'intent'${among(filter)}`;
     case 'group':
       return sql`group_id = ${filter.groupId} AND ${LIVE}`;
+    case 'whole group':
+      return sql`group_id = ${filter.groupId} AND ${OF_TABLE}`;
     case 'pending':
       return sql`state = 'HOLD' AND relocated = 0${among(filter)}`;
     case 'elsewhere':
@@ -124,7 +128,7 @@ function hasName({ schema, table }: { schema: string | null; table: string }): S
 }
 
 /** What is one table for the server is one here. */
-function sameName(column: SQLQuery, name: string): SQLQuery {
+export function sameName(column: SQLQuery, name: string): SQLQuery {
   return sql`(${column} = ${name} OR @@lower_case_table_names <> 0 AND LOWER(${column}) = LOWER(${name}))`;
 }
 

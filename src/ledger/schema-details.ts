@@ -15,6 +15,12 @@ export interface SchemaPart {
   readonly statement: string | null;
   /** sql_mode under which it was made, if the server says. */
   readonly sqlMode?: string;
+  /** What else the server keeps of its making; rows of older versions lack these. */
+  readonly characterSetClient?: string;
+  readonly collationConnection?: string;
+  readonly databaseCollation?: string;
+  /** An event's. */
+  readonly timeZone?: string;
 }
 
 export interface SchemaDetails {
@@ -40,7 +46,7 @@ export function parseSchemaDetails(text: string): SchemaDetails {
 }
 
 /** Routines before the views that may use them, views before those that name them, then events. */
-function inOrder(parts: readonly SchemaPart[]): readonly SchemaPart[] {
+export function inOrder(parts: readonly SchemaPart[]): readonly SchemaPart[] {
   const views = parts.filter(({ kind }) => kind === 'VIEW');
   const sorted = new Set<SchemaPart>();
   const seen = new Set<SchemaPart>();
@@ -65,8 +71,10 @@ function oneLine(name: string): string {
 /** SQL that makes it anew by hand, with a plain client; its tables are restored in between. */
 export function schemaScript(schema: string, { statement, parts }: SchemaDetails): string {
   // A view has no mode of its own: it is read as the server shows it.
-  const texts = inOrder(parts).flatMap(({ statement: text, sqlMode = '' }) => {
-    return text === null ? [] : [`SET SESSION sql_mode = '${sqlMode}'`, text];
+  const texts = inOrder(parts).flatMap(({ statement: text, sqlMode = '', timeZone }) => {
+    // The times of an event are in its own zone.
+    const zone = timeZone === undefined ? '' : `, time_zone = '${timeZone}'`;
+    return text === null ? [] : [`SET SESSION sql_mode = '${sqlMode}'${zone}`, text];
   });
   const unread = parts.filter((part) => part.statement === null);
   const end = delimiterFor(texts.join());

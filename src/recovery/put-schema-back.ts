@@ -18,7 +18,6 @@ import { renameBack } from '../held/rename-back.js';
 import { hasDetached } from '../ledger/detached/detached.js';
 import type { LedgerRow } from '../ledger/entry.js';
 import { findRows } from '../ledger/read.js';
-import type { SchemaPart } from '../ledger/schema-details.js';
 import {
   endSchemaDrop,
   forgetSchemaDrop,
@@ -33,6 +32,7 @@ import { ident, note, sql, textOf } from '../service/sql.js';
 import { ER_CHECK_CONSTRAINT_DUP_NAME } from '../wire/server-errors.js';
 import { liveOwners } from './live-owners.js';
 import { hasNotHappened, resolve } from './resolve-intents.js';
+import { listParts } from './schema-parts.js';
 import { isTorn, keepTorn } from './torn.js';
 
 type SchemaToPutBack = SchemaDropKey &
@@ -101,24 +101,6 @@ async function endOrForget(pool: ServicePool, drop: SchemaToPutBack, log: Log): 
 
 const LOST =
   'a schema that was not dropped lost views or programs on the way: the ledger has their definitions';
-
-/** The names of all views and programs that are there. */
-export async function listParts(
-  pool: ServicePool,
-  schema: string,
-): Promise<readonly Pick<SchemaPart, 'name' | 'kind'>[]> {
-  const [rows = []] = await pool.run(
-    sql`SELECT ${note('look')} TABLE_NAME AS name, 'VIEW' AS kind FROM information_schema.TABLES
-        WHERE TABLE_SCHEMA = ${schema} AND TABLE_TYPE = 'VIEW'
-      UNION ALL SELECT ROUTINE_NAME, ROUTINE_TYPE FROM information_schema.ROUTINES
-        WHERE ROUTINE_SCHEMA = ${schema}
-      UNION ALL SELECT EVENT_NAME, 'EVENT' FROM information_schema.EVENTS
-        WHERE EVENT_SCHEMA = ${schema}`,
-  );
-  return rows.map((row) => {
-    return { name: textOf(row, 'name'), kind: textOf(row, 'kind').toUpperCase() };
-  });
-}
 
 /**
  * MySQL before 8 and MariaDB lose it with the first files, before the DROP waits for a table; so

@@ -14,6 +14,7 @@
 
 // ── MySQL, and MariaDB where it has the same error ──────────────────────────────────────────────
 
+export const ER_DB_CREATE_EXISTS = 1007;
 export const ER_DB_DROP_EXISTS = 1008;
 export const ER_CANT_OPEN_FILE = 1016;
 export const ER_FILE_NOT_FOUND = 1017;

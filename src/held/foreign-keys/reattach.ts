@@ -42,6 +42,12 @@ export interface ReattachOptions {
   readonly restoredAs: { readonly schema: string; readonly table: string };
   readonly detached: Detached;
   readonly logged: boolean;
+  /** All tables of its schema go into the other one, so that keys among them lead there. */
+  readonly wholeSchema?: boolean;
+}
+
+function isCopy({ origin, restoredAs, wholeSchema = false }: ReattachOptions): boolean {
+  return wholeSchema && restoredAs.schema !== origin.schema;
 }
 
 /** A table that somebody has locked is tried again. */
@@ -52,19 +58,21 @@ export async function reattach(
   pool: ServicePool,
   options: ReattachOptions,
 ): Promise<readonly ReattachedKey[]> {
-  const { id, origin, restoredAs, detached, logged } = options;
+  const { id, restoredAs, detached, logged } = options;
   if (!hasDetached(detached)) return [];
   const server = await readServerFacts(pool);
   const how = { server, logged };
   const table: KeyedTable = { id, ...restoredAs };
-  const keys = detached.keysOut.map((key) => renamed(key, origin, restoredAs));
+  const keys = detached.keysOut.map((key) => renamed(key, options));
   const problems = await addAll(pool, table, keys, how);
   const reports = await Promise.all(
     keys.map(async (key, index) =>
       describe(pool, id, { table: restoredAs, key, problem: problems[index] ?? null }),
     ),
   );
-  for (const child of detached.keysIn.filter(({ isDone, isLost }) => !isDone || isLost)) {
+  // Live children keep to the name that they know.
+  const children = isCopy(options) ? [] : detached.keysIn;
+  for (const child of children.filter(({ isDone, isLost }) => !isDone || isLost)) {
     const problem = await tried(() => repointOrSay(pool, child, { ...how, id, away: restoredAs }));
     const { childSchema: schema, childTable, key } = child;
     const of = { schema, table: childTable };
@@ -88,17 +96,15 @@ async function repointOrSay(
 }
 
 /** Renames as the server itself does what it named after the table. */
-function renamed(
-  key: ForeignKey,
-  origin: ReattachOptions['origin'],
-  restoredAs: ReattachOptions['restoredAs'],
-): ForeignKey {
+function renamed(key: ForeignKey, options: ReattachOptions): ForeignKey {
+  const { origin, restoredAs } = options;
   const made = `${origin.table}_ibfk_`;
   const name = key.name.startsWith(made)
     ? `${restoredAs.table}_ibfk_${key.name.slice(made.length)}`
     : key.name;
-  const isItself = key.parentSchema === origin.schema && key.parentTable === origin.table;
-  if (!isItself) return { ...key, name };
+  const isNear = key.parentSchema === origin.schema;
+  if (isNear && isCopy(options)) return { ...key, name, parentSchema: restoredAs.schema };
+  if (!isNear || key.parentTable !== origin.table) return { ...key, name };
   return { ...key, name, parentSchema: restoredAs.schema, parentTable: restoredAs.table };
 }
 

@@ -48,8 +48,8 @@ export async function statementOf(
   return Buffer.concat([Buffer.from(head, 'base64'), name, Buffer.from(tail, 'base64')]);
 }
 
-/** Rejects with UNDROP_BAD_NAME if that charset lacks a character. */
-async function inCharset(pool: ServicePool, text: string, charset: string): Promise<Buffer> {
+/** The text in a charset. Rejects with UNDROP_BAD_NAME if that charset lacks a character. */
+export async function inCharset(pool: ServicePool, text: string, charset: string): Promise<Buffer> {
   if (isAscii(text) || charset.startsWith('utf8')) return Buffer.from(text);
   const converted = sql`CONVERT(${text} USING ${ident(charset)})`;
   const [rows = []] = await pool.run(

@@ -6,6 +6,7 @@
  */
 import type { HeldTrigger } from '../../ledger/detached/triggers.js';
 import type { ServicePool } from '../../service/pool/pools.js';
+import { quoteIdentifier } from '../../service/sql.js';
 import { type Reattached, type ReattachOptions, tried } from '../foreign-keys/reattach.js';
 import { createTrigger, type ShownTrigger, showTriggers } from './definition.js';
 
@@ -14,11 +15,12 @@ export async function reattachTriggers(
   pool: ServicePool,
   options: ReattachOptions,
 ): Promise<readonly Reattached[]> {
-  const { id, origin, restoredAs, detached, logged } = options;
+  const { id, origin, restoredAs, detached, logged, wholeSchema = false } = options;
   const { triggers } = detached;
   const table = `${restoredAs.schema}.${restoredAs.table}`;
   if (triggers.length === 0) return [];
-  if (restoredAs.schema !== origin.schema) {
+  const isMoved = restoredAs.schema !== origin.schema;
+  if (isMoved && !wholeSchema) {
     const problem = `it belongs to the schema ${origin.schema}`;
     return triggers.map(({ name }) => ({ name, table, problem }));
   }
@@ -28,6 +30,10 @@ export async function reattachTriggers(
   for (const trigger of triggers) {
     const { name } = trigger;
     if (before.has(name)) continue;
+    if (isMoved && namesSchema(trigger, origin.schema)) {
+      problems.set(name, `its text names the schema ${origin.schema}`);
+      continue;
+    }
     problems.set(name, await tried(() => createTrigger(pool, to, trigger, { logged })));
   }
   const now = await showTriggers(pool, to);
@@ -37,6 +43,13 @@ export async function reattachTriggers(
     const isOurs = problem === null && !before.has(name);
     return { name, table, problem: isOurs ? difference(trigger, now) : problem };
   });
+}
+
+/** It would change the tables there, or can't be made elsewhere. */
+function namesSchema({ shownHead, shownTail }: HeldTrigger, schema: string): boolean {
+  const text = `${shownHead} ${shownTail}`.toLowerCase().replaceAll(/\s*\.\s*/g, '.');
+  const name = schema.toLowerCase();
+  return [name, quoteIdentifier(name), `"${name}"`].some((word) => text.includes(`${word}.`));
 }
 
 /** The table's name is left out: MySQL 9.7 keeps it in UTF-8, whatever the charset of the text. */

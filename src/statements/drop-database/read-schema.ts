@@ -9,26 +9,19 @@ import { takeOut } from '../../held/relocate/pending.js';
 import type { SchemaDetails, SchemaPart } from '../../ledger/schema-details.js';
 import type { IntentFacts } from '../../ledger/write.js';
 import { parseBarrierTable, parseHoldName } from '../../names/names.js';
-import { listParts } from '../../recovery/put-schema-back.js';
-import {
-  isServerError,
-  type Row,
-  type ServiceConnection,
-  type ServicePool,
-} from '../../service/pool/pools.js';
+import { listParts, showPart } from '../../recovery/schema-parts.js';
+import type { ServiceConnection, ServicePool } from '../../service/pool/pools.js';
 import type { ServerFacts } from '../../service/server-facts.js';
 import {
   ident,
   note,
   numberOf,
   processlistOf,
-  type SQLQuery,
   serverIdentity,
   sql,
   textOf,
   textOrNullOf,
 } from '../../service/sql.js';
-import { LOCK_NOT_GRANTED } from '../../wire/server-errors.js';
 
 /** One row of information_schema.TABLES. */
 export interface Listed {
@@ -144,7 +137,7 @@ export async function readSchemaDetails(pool: ServicePool, schema: string): Prom
   const parts: SchemaPart[] = [];
   let bytes = 0;
   for (const part of await listParts(pool, schema)) {
-    const found = parts.length >= PARTS_MAX ? null : await show(pool, schema, part);
+    const found = parts.length >= PARTS_MAX ? null : await showPart(pool, schema, part);
     const size = Buffer.byteLength(found?.statement ?? '');
     const isKept = bytes + size <= bytesMax;
     if (isKept) bytes += size;
@@ -157,35 +150,4 @@ export async function readSchemaDetails(pool: ServicePool, schema: string): Prom
     statement: textOf(shown[0] ?? {}, 'Create Database'),
     parts,
   };
-}
-
-/** SHOW CREATE of each kind, and the column of its answer that has the text. */
-const SHOWN: Readonly<Record<string, readonly [SQLQuery, string]>> = {
-  VIEW: [sql`VIEW`, 'Create View'],
-  PROCEDURE: [sql`PROCEDURE`, 'Create Procedure'],
-  FUNCTION: [sql`FUNCTION`, 'Create Function'],
-  EVENT: [sql`EVENT`, 'Create Event'],
-  PACKAGE: [sql`PACKAGE`, 'Create Package'],
-  'PACKAGE BODY': [sql`PACKAGE BODY`, 'Create Package Body'],
-};
-
-/** Null: it can't be read, because it is gone or broken, or the account may not. */
-async function show(
-  pool: ServicePool,
-  schema: string,
-  { name, kind }: Pick<SchemaPart, 'name' | 'kind'>,
-): Promise<Pick<SchemaPart, 'statement' | 'sqlMode'> | null> {
-  const [what, column] = SHOWN[kind] ?? [null, ''];
-  if (what === null) return null;
-  try {
-    const [rows = []] = await pool.run(sql`SHOW CREATE ${what} ${ident(schema, name)}`);
-    const row: Row = rows[0] ?? {};
-    const statement = column in row ? textOrNullOf(row, column) : null;
-    const sqlMode = 'sql_mode' in row ? textOrNullOf(row, 'sql_mode') : null;
-    return { statement, ...(sqlMode === null ? {} : { sqlMode }) };
-  } catch (error) {
-    // The drop fails because of a lock, and can be said again.
-    if (isServerError(error) && !isServerError(error, ...LOCK_NOT_GRANTED)) return null;
-    throw error;
-  }
 }

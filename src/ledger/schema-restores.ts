@@ -1,0 +1,155 @@
+/**
+ * What the ledger says of a dropped schema that is brought back. Its row says by `todo` and
+ * `restored_as` that a restore has begun, and as which schema; the rows of its tables say how far
+ * each of them is.
+ *
+ * Invariants: a restore is marked before anything is renamed or made, and the mark goes only when
+ * all of it is back. Only who has the group's lock, on a connection that ends with it, restores.
+ */
+import type { ServicePool } from '../service/pool/pools.js';
+import {
+  dateOf,
+  note,
+  numberOf,
+  numberOrNullOf,
+  sql,
+  textOf,
+  textOrNullOf,
+  valueList,
+} from '../service/sql.js';
+import { type LedgerRow, RESTORING } from './entry.js';
+import { sameName } from './read.js';
+import { parseSchemaDetails, type SchemaDetails } from './schema-details.js';
+import type { SchemaDropKey } from './schema-drops.js';
+import { LEDGER } from './tables.js';
+
+export interface DroppedSchema extends SchemaDropKey {
+  readonly schema: string;
+  readonly droppedAt: Date;
+  readonly user: string;
+  /** sql_log_bin of the drop. */
+  readonly sqlLogBin: boolean;
+  /** The DROP DATABASE has not ended yet. */
+  readonly isOpen: boolean;
+  /** As which schema it was brought back, or is to be; null: no restore has begun. */
+  readonly restoredAs: string | null;
+  /** Its restore has begun, and not all of it is back. */
+  readonly isRestoring: boolean;
+  /** How many tables it had, and how many of them are held or live again. */
+  readonly tables: number;
+  readonly kept: number;
+}
+
+const OF_TABLES = sql`kind NOT IN ('schema', 'view')`;
+const ROWS_MAX = 1_000;
+
+/** Drops of a schema of that name, or the one with that group id; newest first. */
+export async function findDroppedSchemas(
+  pool: ServicePool,
+  target: string,
+): Promise<readonly DroppedSchema[]> {
+  const ofIt = sql`FROM ${LEDGER} AS t WHERE t.group_id = s.group_id AND ${OF_TABLES}`;
+  const [rows = []] = await pool.run(
+    sql`SELECT ${note('read')} id, group_id, schema_name, dropped_at, user_name, sql_log_bin,
+          row_logged, state, todo, restored_as, (SELECT COUNT(*) ${ofIt}) AS n,
+          (SELECT COUNT(*) ${ofIt} AND t.state IN ('HOLD', 'restored')) AS kept
+        FROM ${LEDGER} AS s WHERE kind = 'schema'
+          AND (${sameName(sql`schema_name`, target)} OR group_id = ${target})
+        ORDER BY id DESC LIMIT ${ROWS_MAX}`,
+  );
+  return rows.map((row) => ({
+    id: textOf(row, 'id'),
+    groupId: textOf(row, 'group_id'),
+    schema: textOf(row, 'schema_name'),
+    droppedAt: dateOf(row, 'dropped_at'),
+    user: textOf(row, 'user_name'),
+    sqlLogBin: numberOf(row, 'sql_log_bin') !== 0,
+    rowLogged: numberOf(row, 'row_logged') !== 0,
+    isOpen: textOf(row, 'state') !== 'removed',
+    restoredAs: textOrNullOf(row, 'restored_as'),
+    isRestoring: textOrNullOf(row, 'todo') === RESTORING.todo,
+    tables: numberOf(row, 'n'),
+    kept: numberOf(row, 'kept'),
+  }));
+}
+
+/** What it was beside its tables. */
+export async function readDetails(pool: ServicePool, id: string): Promise<SchemaDetails> {
+  const [rows = []] = await pool.run(
+    sql`SELECT ${note('read', id)} definition FROM ${LEDGER} WHERE id = ${id}`,
+  );
+  return parseSchemaDetails(textOf(rows[0] ?? {}, 'definition'));
+}
+
+/** `restoredAs`: its restore begins; null: all of it is back. May run twice. */
+export async function markSchemaRestore(
+  pool: ServicePool,
+  { id, rowLogged }: SchemaDropKey,
+  restoredAs: string | null,
+): Promise<void> {
+  const { todo, text } = RESTORING;
+  const mark =
+    restoredAs === null
+      ? sql`todo = NULL, failure = NULL`
+      : sql`todo = ${todo}, failure = ${text}, restored_as = ${restoredAs}`;
+  await pool.run(sql`UPDATE ${note('schema', id)} ${LEDGER} SET ${mark} WHERE id = ${id}`, {
+    logged: rowLogged,
+  });
+}
+
+/** Null, and nothing is done: somebody else restores it. */
+export async function asRestorer<T>(
+  pool: ServicePool,
+  groupId: string,
+  work: () => Promise<T>,
+): Promise<T | null> {
+  return pool.task(async (connection) => {
+    connection.discard();
+    const [rows = []] = await connection.run(
+      sql`SELECT ${note('owner', groupId)} GET_LOCK(${`undrop:restore:${groupId}`}, 0) AS got`,
+    );
+    return numberOrNullOf(rows[0] ?? {}, 'got') === 1 ? work() : null;
+  });
+}
+
+/**
+ * Of tables of one drop: that they are about to get their names in that schema, keys and triggers
+ * to follow; before their RENAME. May run twice.
+ */
+export async function markTablesRestoring(
+  pool: ServicePool,
+  rows: readonly LedgerRow[],
+  schema: string,
+): Promise<void> {
+  const { todo, text } = RESTORING;
+  await updateRows(pool, rows, (ids) => {
+    return sql`UPDATE ${note('state')} ${LEDGER} SET todo = ${todo}, failure = ${text},
+        restored_as = LEFT(CONCAT(${schema}, '.', table_name), 255)
+      WHERE id IN (${ids}) AND state = 'HOLD' AND detached IS NOT NULL`;
+  });
+}
+
+/** The same tables have their names. May run twice. */
+export async function recordTablesRestored(
+  pool: ServicePool,
+  rows: readonly LedgerRow[],
+  schema: string,
+): Promise<void> {
+  await updateRows(pool, rows, (ids) => {
+    return sql`UPDATE ${note('state')} ${LEDGER} SET state = 'restored',
+        state_since = UTC_TIMESTAMP(), ended_at = COALESCE(ended_at, UTC_TIMESTAMP()),
+        restored_as = LEFT(CONCAT(${schema}, '.', table_name), 255)
+      WHERE id IN (${ids}) AND state <> 'restored'`;
+  });
+}
+
+async function updateRows(
+  pool: ServicePool,
+  rows: readonly LedgerRow[],
+  update: (ids: ReturnType<typeof valueList>) => ReturnType<typeof note>,
+): Promise<void> {
+  for (const logged of [true, false]) {
+    const ids = rows.filter(({ rowLogged }) => rowLogged === logged).map(({ id }) => id);
+    if (ids.length > 0) await pool.run(update(valueList(ids)), { logged });
+  }
+}

@@ -1,0 +1,81 @@
+/**
+ * Views, routines, events and packages of a dropped schema, made again in an order in which each
+ * finds what it names; what fails is tried once more after the others. May run twice: what is there
+ * is compared with what was recorded, and left as it is.
+ *
+ * Invariant: nothing that is there is replaced, and what can't be made keeps nothing else back.
+ */
+import { UndropError } from '../errors.js';
+import { inOrder, type SchemaPart } from '../ledger/schema-details.js';
+import { createPart, differs, listParts, showPart } from '../recovery/schema-parts.js';
+import { isServerError, type ServicePool } from '../service/pool/pools.js';
+
+export interface RestoredPart extends Pick<SchemaPart, 'kind' | 'name' | 'statement'> {
+  /** Why it is not there as it was; null: it is. */
+  readonly problem: string | null;
+}
+
+/** Rejects if the server can't be asked any more. */
+export async function restoreParts(
+  pool: ServicePool,
+  schema: string,
+  { parts, logged }: { readonly parts: readonly SchemaPart[]; readonly logged: boolean },
+): Promise<readonly RestoredPart[]> {
+  const there = new Set((await listParts(pool, schema)).map(keyOf));
+  const problems = new Map<SchemaPart, string>();
+  let left = inOrder(parts).filter((part) => part.statement !== null && !there.has(keyOf(part)));
+  for (;;) {
+    const failed: SchemaPart[] = [];
+    for (const part of left) {
+      const problem = await make(pool, schema, { part, logged });
+      if (problem === null) problems.delete(part);
+      else {
+        problems.set(part, problem);
+        failed.push(part);
+      }
+    }
+    if (failed.length === 0 || failed.length === left.length) break;
+    left = failed;
+  }
+  const reports: RestoredPart[] = [];
+  for (const part of inOrder(parts)) {
+    const { kind, name, statement } = part;
+    const problem = problems.get(part) ?? (await difference(pool, schema, { part, there }));
+    reports.push({ kind, name, statement, problem });
+  }
+  return reports;
+}
+
+/** Names of some kinds differ in case only, as those of views do. */
+function keyOf({ kind, name }: Pick<SchemaPart, 'kind' | 'name'>): string {
+  return `${kind} ${name}`;
+}
+
+async function make(
+  pool: ServicePool,
+  schema: string,
+  { part, logged }: { readonly part: SchemaPart; readonly logged: boolean },
+): Promise<string | null> {
+  try {
+    await createPart(pool, schema, { part, logged });
+    return null;
+  } catch (error) {
+    if (isServerError(error)) return error.sqlMessage;
+    if (error instanceof UndropError && error.code === 'UNDROP_BAD_NAME') return error.message;
+    throw error;
+  }
+}
+
+async function difference(
+  pool: ServicePool,
+  schema: string,
+  { part, there }: { readonly part: SchemaPart; readonly there: ReadonlySet<string> },
+): Promise<string | null> {
+  const wasThere = there.has(keyOf(part));
+  const now = await showPart(pool, schema, part);
+  if (part.statement === null) {
+    return wasThere ? null : 'its definition was not recorded: not to be read, or too many';
+  }
+  if (now === null) return 'it was made, and is not there: the time of such an event is over';
+  return differs(part, now) ? 'it is there, but not as it was' : null;
+}

@@ -1,0 +1,192 @@
+/**
+ * The tables of a dropped schema: all get their names first, in a few RENAMEs, then each its keys
+ * and triggers, because the parent of a key may be another of them. May run twice, and goes on from
+ * where it was.
+ *
+ * Invariants: the ledger knows before a RENAME where the tables go. What can't have its name stays
+ * held, and says why.
+ */
+import { UndropError } from '../errors.js';
+import { problemsOf, reattachAll, writtenName } from '../held/finish-restore.js';
+import { isRenamedBack, renameBack } from '../held/rename-back.js';
+import { isRestored } from '../held/restored.js';
+import { hasDetached } from '../ledger/detached/detached.js';
+import type { LedgerRow } from '../ledger/entry.js';
+import { findRows } from '../ledger/read.js';
+import { markTablesRestoring, recordTablesRestored } from '../ledger/schema-restores.js';
+import { recordState } from '../ledger/write.js';
+import { inBatches, isRecycleSchema } from '../names/names.js';
+import { type HoldTable, mapHoldTables } from '../service/hold-tables.js';
+import { isServerError, type ServicePool } from '../service/pool/pools.js';
+import { runWithTimeout } from '../service/pool/statement-timeout.js';
+import { ident, note, sql, textOf } from '../service/sql.js';
+import { HOW_TO_MEND } from './format.js';
+import { isFateUnknown } from './run-restore.js';
+
+export interface RestoredTable {
+  readonly id: string;
+  readonly table: string;
+  /** restored: by this run. back: by one before. left: not in the schema. */
+  readonly outcome: 'restored' | 'back' | 'left';
+  /** Why it is not there, or what of it is not. */
+  readonly problems: readonly string[];
+}
+
+export interface RestoreTablesOptions {
+  readonly groupId: string;
+  /** The schema that the tables go to. */
+  readonly to: string;
+  readonly onProgress: (line: string) => void;
+}
+
+/** A table with the hold name under which it is. */
+interface Held {
+  readonly row: LedgerRow;
+  readonly held: HoldTable;
+}
+
+/** A RENAME of so many locks them for milliseconds. */
+const BATCH = 20;
+/** Another session may have a held table locked for a moment. */
+const TRIES = 5;
+
+/** Rejects if the server can't be asked any more; then the same call goes on. */
+export async function restoreTables(
+  pool: ServicePool,
+  { groupId, to, onProgress }: RestoreTablesOptions,
+): Promise<readonly RestoredTable[]> {
+  const rows = (await findRows(pool, { by: 'whole group', groupId })).toReversed();
+  const homes = rows.flatMap(({ holdSchema }) => holdSchema ?? []);
+  const elsewhere = homes.filter((schema) => !isRecycleSchema(schema));
+  const held = await mapHoldTables(pool, new Set(elsewhere));
+  const taken = await tableNames(pool, to);
+  const became = new Map<string, Pick<RestoredTable, 'outcome' | 'problems'>>();
+  const moving: Held[] = [];
+  for (const row of rows) {
+    const table = held.get(row.id);
+    if (table?.state !== 'HOLD') became.set(row.id, await findEnd(pool, row, { table, to }));
+    else if (!taken.has(row.table)) moving.push({ row, held: table });
+    else became.set(row.id, left(`${to}.${row.table} exists; it stays held as ${row.id}`));
+  }
+  for (const batch of inBatches(moving, BATCH)) {
+    for (const [id, end] of await renameAll(pool, batch, to)) became.set(id, end);
+    if (moving.length > BATCH) {
+      onProgress(`${became.size} of ${rows.length} tables have their names.`);
+    }
+  }
+  const reports: RestoredTable[] = [];
+  for (const row of rows) {
+    const { id, table } = row;
+    const { outcome, problems } = became.get(id) ?? left('nobody knows where it is');
+    const isKeyed = outcome !== 'left' && hasDetached(row.detached);
+    const more = isKeyed ? await makeWhole(pool, row, to) : [];
+    reports.push({ id, table, outcome, problems: [...problems, ...more] });
+    if (reports.length % PROGRESS_EVERY === 0) {
+      onProgress(`${reports.length} of ${rows.length} tables have their keys and triggers.`);
+    }
+  }
+  return reports;
+}
+
+const PROGRESS_EVERY = 100;
+
+function left(problem: string): Pick<RestoredTable, 'outcome' | 'problems'> {
+  return { outcome: 'left', problems: [problem] };
+}
+
+async function tableNames(pool: ServicePool, schema: string): Promise<ReadonlySet<string>> {
+  const [rows = []] = await pool.run(
+    sql`SELECT ${note('look')} TABLE_NAME AS name FROM information_schema.TABLES
+        WHERE TABLE_SCHEMA = ${schema}`,
+  );
+  return new Set(rows.map((row) => textOf(row, 'name')));
+}
+
+/** What became of a table that is not in HOLD. */
+async function findEnd(
+  pool: ServicePool,
+  row: LedgerRow,
+  { table: held, to }: { readonly table: HoldTable | undefined; readonly to: string },
+): Promise<Pick<RestoredTable, 'outcome' | 'problems'>> {
+  const { table, state, restoredAs } = row;
+  const name = { schema: to, table };
+  if (held !== undefined) return left(`its rows are being removed (${held.state})`);
+  if (state === 'restored' && restoredAs === writtenName(name)) return BACK;
+  if (state === 'restored') return left(`it was restored as ${restoredAs ?? 'something else'}`);
+  if (state === 'removed') return left('it was removed for good');
+  if (state === 'intent')
+    return left(
+      row.failure?.todo === 'torn' ? HOW_TO_MEND : 'it was not settled what became of its drop',
+    );
+  // A run that broke off after the RENAME, or a person, has given it its name.
+  if (!(await isRestored(pool, row, name))) return left('it is held no more, not by undrop');
+  await recordTablesRestored(pool, [row], to);
+  return BACK;
+}
+
+const BACK = { outcome: 'back', problems: [] } as const;
+const RESTORED = { outcome: 'restored', problems: [] } as const;
+
+/** All in one RENAME, or if that fails each for itself. */
+async function renameAll(
+  pool: ServicePool,
+  tables: readonly Held[],
+  to: string,
+): Promise<ReadonlyMap<string, Pick<RestoredTable, 'outcome' | 'problems'>>> {
+  const rows = tables.map(({ row }) => row);
+  await markTablesRestoring(pool, rows, to);
+  const pairs = tables.map(
+    ({ row, held }) => sql`${ident(held.schema, held.name)} TO ${ident(to, row.table)}`,
+  );
+  const rename = sql`RENAME ${note('put-back', rows[0]?.id)} TABLE ${sql.join(pairs, ', ')}`;
+  try {
+    // The rows of one statement agree in this.
+    await runWithTimeout(pool, rename, { logged: rows[0]?.sqlLogBin !== false });
+    await recordTablesRestored(pool, rows, to);
+    return new Map(rows.map(({ id }) => [id, RESTORED]));
+  } catch (error) {
+    if (!isServerError(error)) throw error;
+  }
+  const ends = new Map<string, Pick<RestoredTable, 'outcome' | 'problems'>>();
+  for (const table of tables) {
+    const problem = await renameOne(pool, table, to);
+    ends.set(table.row.id, problem === null ? RESTORED : left(problem));
+  }
+  return ends;
+}
+
+/** Null, or why it stays held. */
+async function renameOne(
+  pool: ServicePool,
+  { row, held }: Held,
+  to: string,
+): Promise<string | null> {
+  const { id, table, sqlLogBin: logged, rowLogged } = row;
+  const what = { id, holdSchema: held.schema, toSchema: to, toTable: table };
+  for (let tries = 1; ; tries++) {
+    try {
+      await renameBack(pool, { ...what, holdName: held.name, logged });
+      break;
+    } catch (error) {
+      if (!(error instanceof UndropError) || isFateUnknown(error)) throw error;
+      if (error.code === 'UNDROP_BUSY' && tries < TRIES) continue;
+      if (error.code === 'UNDROP_NOT_HELD' && (await isRenamedBack(pool, what))) break;
+      const failure = row.failure?.todo === 'restoring' ? null : row.failure;
+      await recordState(pool, { id, state: 'HOLD', onlyFrom: 'HOLD', failure, rowLogged });
+      return error.message;
+    }
+  }
+  await recordTablesRestored(pool, [row], to);
+  return null;
+}
+
+/** Adds its keys and triggers; what of them is not there. */
+async function makeWhole(
+  pool: ServicePool,
+  { id, table, sqlLogBin: logged }: LedgerRow,
+  to: string,
+): Promise<readonly string[]> {
+  return problemsOf(
+    await reattachAll(pool, { id, logged, wholeSchema: true }, { schema: to, table }),
+  );
+}
