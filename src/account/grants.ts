@@ -45,6 +45,12 @@ const NO_SIGHT =
   'DROP DATABASE is refused, and TRUNCATE and DROP PARTITION where UNDROP_PROTECT has them; rules can’t see that a table is empty';
 
 const WITHOUT_LOCKS = 'ALTER TABLE … DROP PARTITION is refused where UNDROP_PROTECT has it';
+const NO_VIEWS = 'views don’t come back with a schema that was dropped';
+const NO_ROUTINES = 'procedures and functions don’t come back with a schema that was dropped';
+const NO_EVENTS =
+  'events are not recorded, and don’t come back with a schema that was dropped; the doctor doesn’t see those that drop tables';
+/** One thing less exactly. */
+const OPTIONAL: readonly string[] = [WITHOUT_LOCKS, NO_VIEWS, NO_ROUTINES, NO_EVENTS];
 
 /** `there`: on a schema of users, if that is something else. */
 const ON_SCHEMAS: readonly (readonly [right: string, without: string, there?: string | null])[] = [
@@ -59,6 +65,9 @@ const ON_SCHEMAS: readonly (readonly [right: string, without: string, there?: st
   ['TRIGGER', 'triggers are not seen: they stay on the held table, in its own schema'],
   ['SHOW VIEW', 'definitions of views are not recorded when their schema is dropped'],
   ['LOCK TABLES', WITHOUT_LOCKS],
+  ['CREATE VIEW', NO_VIEWS],
+  ['CREATE ROUTINE', NO_ROUTINES],
+  ['EVENT', NO_EVENTS],
 ];
 
 /** The needs in the order in which they are granted. */
@@ -69,7 +78,7 @@ export function needsOf(server: GrantingServer): readonly Need[] {
   );
   const base = onSchemas.map(([right, without, there = without]): Need => {
     const refuses = without === NO_LEDGER;
-    const isEssential = without !== WITHOUT_LOCKS;
+    const isEssential = !OPTIONAL.includes(without);
     return { right, on: 'schemas', isEssential, without, withoutThere: there, refuses };
   });
   const seen = 'undrop can’t see that the user’s session is on its server: every drop is refused';
@@ -92,7 +101,8 @@ function tellsLocks({ flavour, versionId, performanceSchema = true }: GrantingSe
 
 const UNLOGGED =
   'what is dropped with sql_log_bin=0 stays in its own schema, and purges are in the binary log';
-const OTHER_DEFINERS = 'tables with triggers of other definers stay in their own schema, with them';
+const OTHER_DEFINERS =
+  'tables with triggers of other definers stay in their own schema, with them; views and programs of other definers don’t come back with a schema that was dropped';
 const WITHOUT_SUPER =
   'every table with triggers stays in its own schema, with them, as the binary log is on and log_bin_trust_function_creators is off';
 
@@ -108,7 +118,6 @@ function extrasOf(server: GrantingServer): readonly Need[] {
     const isForAll = right === 'SUPER' && server.triggersTakeSuper === true;
     add(right, isForAll ? WITHOUT_SUPER : OTHER_DEFINERS);
   }
-  add('EVENT', 'the doctor doesn’t see events that drop tables');
   const extra = { on: 'server', isEssential: false, withoutThere: null, refuses: false } as const;
   return [...lost].map(([right, without]) => ({ ...extra, right, without }));
 }
@@ -165,7 +174,11 @@ export function grantsFor(server: ServerVersion, options: GrantOptions): readonl
   const extras = extrasOf(server).map(({ right }) => right);
   return [
     base,
-    { rights: extras, schema: null, why: 'sql_log_bin=0, triggers of other definers, the doctor' },
+    {
+      rights: extras,
+      schema: null,
+      why: 'sql_log_bin=0, triggers, views and programs of other definers',
+    },
   ];
 }
 

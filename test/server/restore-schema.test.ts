@@ -1,0 +1,267 @@
+/**
+ * A dropped schema that is brought back: a dump of it is the one from before the drop, byte for
+ * byte, also if what brings it back was killed, had company, or found names taken.
+ */
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { afterAll, afterEach, beforeAll, describe, expect, jest } from '@jest/globals';
+import type { Connection, RowDataPacket } from 'mysql2/promise';
+import type { ServicePool } from '../../src/service/pool/pools.js';
+import { restoreSchema } from '../../src/undo/restore-schema.js';
+import { connectionOptions } from '../support/client-cli.js';
+import { dumpTools, runClient } from '../support/clients.js';
+import { Dice, seededRandom } from '../support/dice.js';
+import { testOnOne } from '../support/on-one-server.js';
+import { until } from '../support/poll.js';
+import { environment, MAIN, type ProxyTarget, proxyInFront, runUndrop } from '../support/proxy.js';
+import { dumpOf, fillRentalShop } from '../support/rental-shop.js';
+import { isLong, rounds, seedFor } from '../support/sample.js';
+import { connect, freshSchema, query, testServers } from '../support/servers.js';
+import { poolOn } from '../support/service-pool.js';
+import { callsToKill, FaultyPool } from './service-fixture.js';
+
+jest.setTimeout(600_000);
+
+describe.each(testServers())('a dropped schema on $name', (server) => {
+  const test = testOnOne(server);
+  let proxy: ProxyTarget;
+  let pool: ServicePool;
+  let root: Connection;
+  let other = '';
+  const made: string[] = [];
+
+  beforeAll(async () => {
+    proxy = await proxyInFront(server);
+    pool = poolOn(server);
+    root = await connect(server);
+    other = (await freshSchema(server, 'other')).name;
+    const isThere = await rowsOf("SELECT 1 FROM mysql.user WHERE user = 'shop_owner'");
+    if (isThere.length === 0)
+      await root.query("CREATE USER 'shop_owner'@'%' IDENTIFIED BY 'x y z'");
+    await root.query(`CREATE TABLE ${other}.owner (id INT PRIMARY KEY)`);
+    await root.query(`INSERT INTO ${other}.owner VALUES (1)`);
+    await root.query("GRANT ALL ON *.* TO 'shop_owner'@'%'");
+  });
+  afterEach(async () => {
+    await root.query('SET foreign_key_checks = 0');
+    for (const name of made.splice(0)) await root.query(`DROP DATABASE IF EXISTS ${name}`);
+  });
+  afterAll(async () => {
+    await root.query(`DROP DATABASE ${other}`);
+    await root.end();
+    await pool.dispose();
+    await proxy.stop();
+  });
+
+  const rowsOf = async (text: string) => (await root.query<RowDataPacket[]>(text))[0];
+
+  async function fresh(): Promise<string> {
+    const { name } = await freshSchema(server, 'shop');
+    made.push(name);
+    return name;
+  }
+
+  async function shop(): Promise<string> {
+    const name = await fresh();
+    await fillRentalShop(server, name, other);
+    return name;
+  }
+
+  /** Through the proxy, and its outcome is in the ledger. */
+  async function drop(schema: string): Promise<void> {
+    const client = await connect(proxy);
+    await client.query(`DROP DATABASE ${schema}`);
+    await client.end();
+    const isOpen = `SELECT 1 FROM _undrop.ledger WHERE schema_name = '${schema}'
+      AND state IN ('intent', 'emptying', 'emptied')`;
+    await until(async () => (await rowsOf(isOpen)).length === 0, 'the drop is recorded');
+  }
+
+  /** By the server's own tool. */
+  async function dumpByTool(schema: string): Promise<string> {
+    const { dump, options } = dumpTools(server);
+    const args = [
+      '--routines',
+      '--events',
+      '--triggers',
+      '--skip-dump-date',
+      '--databases',
+      schema,
+    ];
+    const login = [...connectionOptions(dump), ...options];
+    const { code, stdout, stderr } = await runClient(dump, server, [...login, ...args]);
+    expect([code, code === 0 ? '' : stderr]).toEqual([0, '']);
+    return stdout;
+  }
+
+  const heldOf = (schema: string) =>
+    rowsOf(`SELECT id FROM _undrop.ledger WHERE schema_name = '${schema}' AND state = 'HOLD'`);
+
+  test('comes back as it was, in one command', async () => {
+    const schema = await shop();
+    const before = await dumpOf(server, schema);
+    const file = isLong ? await dumpByTool(schema) : '';
+    await drop(schema);
+    const { code, stdout, stderr } = await runUndrop(server, ['restore', '--schema', schema]);
+    expect(await dumpOf(server, schema)).toEqual(before);
+    expect([code, stderr, stdout]).toEqual([0, '', expect.stringContaining('Restored shop_')]);
+    if (isLong) expect(await dumpByTool(schema)).toBe(file);
+    expect(await heldOf(schema)).toEqual([]);
+    const again = await runUndrop(server, ['restore', '--schema', schema]);
+    expect([again.code, again.stdout]).toEqual([0, expect.stringContaining('is back already')]);
+    expect(await dumpOf(server, schema)).toEqual(before);
+  });
+
+  test('goes into another schema, without what names the old one', async () => {
+    const [schema, to] = [await shop(), `${await fresh()}_copy`];
+    made.push(to);
+    const before = await dumpOf(server, schema);
+    await drop(schema);
+    const report = await restoreSchema(pool, { schema, to });
+    expect(report.tables.flatMap(({ problems }) => problems)).toEqual([]);
+    const renamed = before.map((line) => line.replaceAll(schema, to));
+    const tables = (dump: readonly string[]) =>
+      dump.filter((line) => /"Create Table"|"Checksum"|ACTION_ORDER/.test(line));
+    // The table `audit` has the old name in its comment.
+    const now = (await dumpOf(server, to)).map((line) => line.replaceAll(schema, to));
+    expect(tables(now)).toEqual(tables(renamed));
+    expect(report).toMatchObject({ isWhole: true, restoredAs: to });
+    expect(report.parts.map(({ name }) => name)).toContain('a_list');
+    const keys = await rowsOf(
+      `SELECT DISTINCT REFERENCED_TABLE_SCHEMA AS parent FROM information_schema.KEY_COLUMN_USAGE
+       WHERE TABLE_SCHEMA = '${to}' AND REFERENCED_TABLE_NAME IS NOT NULL ORDER BY 1`,
+    );
+    expect(keys.map(({ parent }) => String(parent))).toEqual([other, to].sort());
+  });
+
+  test('leaves what is live as it is, and what has no place held', async () => {
+    const schema = await shop();
+    await drop(schema);
+    await query(
+      server,
+      `CREATE DATABASE ${schema} CHARACTER SET utf8mb4`,
+      `CREATE TABLE ${schema}.staff (id INT PRIMARY KEY, mine INT)`,
+      `INSERT INTO ${schema}.staff VALUES (9, 9)`,
+      `CREATE VIEW ${schema}.m_films AS SELECT 1 AS id, 2 AS price`,
+    );
+    const { code, stdout } = await runUndrop(server, ['restore', '--schema', schema]);
+    expect(code).toBe(1);
+    expect(stdout).toMatch(/which exists: what is there stays/);
+    expect(stdout).toMatch(/Table staff is not back: .*\.staff exists/);
+    expect(stdout).toMatch(/VIEW m_films: it is there, but not as it was/);
+    expect(await rowsOf(`SELECT * FROM ${schema}.staff`)).toEqual([{ id: 9, mine: 9 }]);
+    expect(await heldOf(schema)).toHaveLength(1);
+    await query(
+      server,
+      `DROP VIEW ${schema}.m_films`,
+      'SET foreign_key_checks = 0',
+      `DROP TABLE ${schema}.staff`,
+    );
+    const again = await runUndrop(server, ['restore', '--schema', schema]);
+    expect([again.code, again.stdout]).toEqual([0, expect.stringContaining('Restored shop_')]);
+    expect(await rowsOf(`SELECT id FROM ${schema}.staff ORDER BY id`)).toEqual([
+      { id: 1 },
+      { id: 2 },
+    ]);
+    expect(await heldOf(schema)).toEqual([]);
+  });
+
+  test('is brought back once by two at once', async () => {
+    const schema = await shop();
+    const before = await dumpOf(server, schema);
+    await drop(schema);
+    const restored = await Promise.allSettled([
+      restoreSchema(pool, { schema }),
+      restoreSchema(pool, { schema }),
+    ]);
+    const codes = restored.flatMap((one) => (one.status === 'rejected' ? [one.reason.code] : []));
+    expect(new Set([...codes, 'UNDROP_SCHEMA_BUSY'])).toEqual(new Set(['UNDROP_SCHEMA_BUSY']));
+    expect(codes.length).toBeLessThan(2);
+    expect(await dumpOf(server, schema)).toEqual(before);
+  });
+
+  test('is said not to be there', async () => {
+    const { code, stderr } = await runUndrop(server, ['restore', '--schema', 'never_there']);
+    expect([code, stderr]).toEqual([1, expect.stringContaining('UNDROP_NO_SUCH_SCHEMA')]);
+    const both = await runUndrop(server, ['restore', 't', '--schema', 'd']);
+    expect(both.code).toBe(2);
+  });
+
+  test.each(['before', 'after'] as const)(
+    'is finished after a death %s any call',
+    async (moment) => {
+      const schema = await shop();
+      const before = await dumpOf(server, schema);
+      const diesAt = async (call: number) => {
+        await drop(schema);
+        const faulty = new FaultyPool(pool, { call, moment });
+        await restoreSchema(faulty, { schema }).catch(() => undefined);
+        const report = await restoreSchema(pool, { schema });
+        expect([call, report.isWhole, report.tables.flatMap(({ problems }) => problems)]).toEqual([
+          ...[call, true, []],
+        ]);
+        expect([call, ...(await dumpOf(server, schema))]).toEqual([call, ...before]);
+        return faulty.calls;
+      };
+      const calls = await diesAt(Number.POSITIVE_INFINITY);
+      const all = callsToKill(calls, `${server.name} ${moment}`);
+      for (const call of isLong ? all.filter((_call, at) => at % 8 === 0) : all.slice(0, 2)) {
+        await diesAt(call);
+      }
+    },
+  );
+
+  /** Tables in a chain of keys, some to others than the one before. */
+  async function manyTables(count: number, keys: number): Promise<string> {
+    const schema = await fresh();
+    const session = await connect(server, { database: schema });
+    for (let nr = 0; nr < count; nr++) {
+      const parent = nr === 0 || nr > keys ? null : `t${(nr * 7) % nr}`;
+      const key =
+        parent === null
+          ? ''
+          : `, KEY k${nr} (p), CONSTRAINT c${nr} FOREIGN KEY (p) REFERENCES ${parent} (id)`;
+      await session.query(`CREATE TABLE t${nr} (id INT PRIMARY KEY, p INT${key})`);
+      await session.query(`INSERT INTO t${nr} VALUES (1, 1), (2, NULL)`);
+    }
+    await session.end();
+    return schema;
+  }
+
+  test('of many tables is finished after each of many kills', async () => {
+    const schema = await manyTables(rounds(300, 30), rounds(200, 20));
+    const before = await dumpOf(server, schema);
+    const dice = new Dice(seededRandom(seedFor(server.name)));
+    const startMs = performance.now();
+    await drop(schema);
+    const whole = await restored(schema, Number.POSITIVE_INFINITY);
+    const tookMs = whole.ms;
+    process.stdout.write(
+      `${server.name}: drop and restore ${((performance.now() - startMs) / 1e3).toFixed(1)} s, restore ${(tookMs / 1e3).toFixed(1)} s\n`,
+    );
+    for (let kill = 0; kill < rounds(10, 1); kill++) {
+      await drop(schema);
+      const afterMs = dice.below(Math.ceil(tookMs));
+      await restored(schema, afterMs);
+      const { code, stdout, stderr } = await runUndrop(server, ['restore', '--schema', schema]);
+      expect([afterMs, code, stderr, stdout]).toEqual([afterMs, 0, '', expect.anything()]);
+      expect(await dumpOf(server, schema)).toEqual(before);
+      expect(await heldOf(schema)).toEqual([]);
+    }
+  });
+
+  /** The command in a process, killed after that time, if it has not ended. */
+  async function restored(schema: string, killAfterMs: number): Promise<{ readonly ms: number }> {
+    const startMs = performance.now();
+    const child = spawn(process.execPath, [MAIN, 'restore', '--schema', schema], {
+      env: { ...process.env, ...environment(server, {}) },
+      stdio: 'ignore',
+    });
+    const ended = once(child, 'exit');
+    const kill = () => child.kill('SIGKILL');
+    const timer = Number.isFinite(killAfterMs) ? setTimeout(kill, killAfterMs) : null;
+    await ended;
+    if (timer !== null) clearTimeout(timer);
+    return { ms: performance.now() - startMs };
+  }
+});
