@@ -97,18 +97,24 @@ export async function markSchemaRestore(
   });
 }
 
-/** Null, and nothing is done: somebody else restores it. */
+/** One that died a moment ago may have it still. */
+const LOCK_WAIT_S = 3;
+
+/** `owner`: nothing is done, because that connection of the server restores it. */
 export async function asRestorer<T>(
   pool: ServicePool,
   groupId: string,
   work: () => Promise<T>,
-): Promise<T | null> {
+): Promise<{ readonly done: T } | { readonly owner: number | null }> {
+  const lock = sql`${`undrop:restore:${groupId}`}`;
   return pool.task(async (connection) => {
     connection.discard();
-    const [rows = []] = await connection.run(
-      sql`SELECT ${note('owner', groupId)} GET_LOCK(${`undrop:restore:${groupId}`}, 0) AS got`,
-    );
-    return numberOrNullOf(rows[0] ?? {}, 'got') === 1 ? work() : null;
+    const [[got = {}] = [], [used = {}] = []] = await connection.run([
+      sql`SELECT ${note('owner', groupId)} GET_LOCK(${lock}, ${LOCK_WAIT_S}) AS got`,
+      sql`SELECT IS_USED_LOCK(${lock}) AS owner`,
+    ]);
+    if (numberOrNullOf(got, 'got') === 1) return { done: await work() };
+    return { owner: numberOrNullOf(used, 'owner') };
   });
 }
 

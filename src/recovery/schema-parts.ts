@@ -10,7 +10,11 @@ import type { SchemaPart } from '../ledger/schema-details.js';
 import { isServerError, type Row, type ServicePool } from '../service/pool/pools.js';
 import { runWithTimeout } from '../service/pool/statement-timeout.js';
 import { ident, note, type SQLQuery, sql, textOf, textOrNullOf } from '../service/sql.js';
-import { LOCK_NOT_GRANTED } from '../wire/server-errors.js';
+import {
+  ER_PROCACCESS_DENIED_ERROR,
+  ER_SP_DOES_NOT_EXIST,
+  LOCK_NOT_GRANTED,
+} from '../wire/server-errors.js';
 
 type PartName = Pick<SchemaPart, 'name' | 'kind'>;
 
@@ -70,6 +74,35 @@ export async function showPart(
     if (isServerError(error) && !isServerError(error, ...LOCK_NOT_GRANTED)) return null;
     throw error;
   }
+}
+
+/**
+ * Whether this account has the rights on a routine that the server would grant it for creating one
+ * (automatic_sp_privileges). MySQL 5.6 makes another account of its name for that, without a
+ * password, unless the routine's sql_mode has NO_AUTO_CREATE_USER. `id`: for a name that none has.
+ */
+export async function mayCreateRoutines(
+  pool: ServicePool,
+  schema: string,
+  id: string,
+): Promise<boolean> {
+  const none = ident(schema, `_undrop_none_${id}`);
+  const probes = [
+    sql`ALTER PROCEDURE ${note('part', id)} ${none} COMMENT ''`,
+    sql`CALL ${note('part', id)} ${none}()`,
+  ];
+  for (const probe of probes) {
+    const isAllowed = await pool.run(probe).then(
+      () => true,
+      (error: unknown) => {
+        if (isServerError(error, ER_SP_DOES_NOT_EXIST)) return true;
+        if (isServerError(error, ER_PROCACCESS_DENIED_ERROR)) return false;
+        throw error;
+      },
+    );
+    if (!isAllowed) return false;
+  }
+  return true;
 }
 
 /** Rejects with the server's error, or UNDROP_BAD_NAME if its charset lacks a character of it. */

@@ -7,7 +7,13 @@
  */
 import { UndropError } from '../errors.js';
 import { inOrder, type SchemaPart } from '../ledger/schema-details.js';
-import { createPart, differs, listParts, showPart } from '../recovery/schema-parts.js';
+import {
+  createPart,
+  differs,
+  listParts,
+  mayCreateRoutines,
+  showPart,
+} from '../recovery/schema-parts.js';
 import { isServerError, type ServicePool } from '../service/pool/pools.js';
 
 export interface RestoredPart extends Pick<SchemaPart, 'kind' | 'name' | 'statement'> {
@@ -15,15 +21,27 @@ export interface RestoredPart extends Pick<SchemaPart, 'kind' | 'name' | 'statem
   readonly problem: string | null;
 }
 
+interface SchemaParts {
+  /** The ledger's row of the schema. */
+  readonly id: string;
+  readonly parts: readonly SchemaPart[];
+  /** sql_log_bin of the drop. */
+  readonly logged: boolean;
+}
+
 /** Rejects if the server can't be asked any more. */
 export async function restoreParts(
   pool: ServicePool,
   schema: string,
-  { parts, logged }: { readonly parts: readonly SchemaPart[]; readonly logged: boolean },
+  { id, parts, logged }: SchemaParts,
 ): Promise<readonly RestoredPart[]> {
   const there = new Set((await listParts(pool, schema)).map(keyOf));
   const problems = new Map<SchemaPart, string>();
   let left = inOrder(parts).filter((part) => part.statement !== null && !there.has(keyOf(part)));
+  if (left.some(isRoutine) && !(await mayCreateRoutines(pool, schema, id))) {
+    for (const part of left.filter(isRoutine)) problems.set(part, NO_RIGHTS);
+    left = left.filter((part) => !isRoutine(part));
+  }
   for (;;) {
     const failed: SchemaPart[] = [];
     for (const part of left) {
@@ -45,6 +63,13 @@ export async function restoreParts(
   }
   return reports;
 }
+
+function isRoutine({ kind }: SchemaPart): boolean {
+  return kind !== 'VIEW' && kind !== 'EVENT';
+}
+
+const NO_RIGHTS =
+  'the service account lacks ALTER ROUTINE or EXECUTE, and the server would grant them by itself; `undrop init` has the statement';
 
 /** Names of some kinds differ in case only, as those of views do. */
 function keyOf({ kind, name }: Pick<SchemaPart, 'kind' | 'name'>): string {

@@ -64,13 +64,13 @@ export async function restoreSchema(
     throw new UndropError('UNDROP_BAD_TARGET', { target: to });
   }
   const { groupId } = await choose(pool, schema);
-  const report = await asRestorer(pool, groupId, async () => {
+  const end = await asRestorer(pool, groupId, async () => {
     // Once more, because somebody else may have brought it back meanwhile.
     const drop = await choose(pool, groupId);
     return bringBack(pool, drop, { to: to ?? drop.schema, onProgress });
   });
-  if (report !== null) return report;
-  const why = 'it is being restored by somebody else';
+  if ('done' in end) return end.done;
+  const why = `connection ${end.owner ?? '?'} of the server is restoring it`;
   throw new UndropError('UNDROP_SCHEMA_BUSY', { schema, why });
 }
 
@@ -134,7 +134,7 @@ async function bringBack(
   const tables = await restoreTables(pool, { groupId, to, onProgress });
   const parts = isCopy
     ? details.parts.map((part) => ({ ...part, problem: `its text names ${schema}` }))
-    : await restoreParts(pool, schema, { parts: details.parts, logged });
+    : await restoreParts(pool, schema, { id, parts: details.parts, logged });
   const problem = await differenceOf(pool, to, details);
   const isWhole =
     problem === null &&

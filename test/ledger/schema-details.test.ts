@@ -55,6 +55,14 @@ describe('what the ledger keeps of a schema', () => {
     ]);
   });
 
+  test('makes an event in its own time zone', () => {
+    const event = { kind: 'EVENT', name: 'e', statement: 'CREATE EVENT e', sqlMode: '' };
+    const parts = [{ ...event, timeZone: 'Europe/Berlin' }];
+    expect(schemaScript('shop', { ...DETAILS, parts })).toContain(
+      "SET SESSION sql_mode = '', time_zone = 'Europe/Berlin'",
+    );
+  });
+
   test('reads a view in no mode of a routine', () => {
     const parts = [
       { kind: 'VIEW', name: 'v', statement: 'CREATE VIEW v' },

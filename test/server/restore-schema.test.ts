@@ -2,21 +2,29 @@
  * A dropped schema that is brought back: a dump of it is the one from before the drop, byte for
  * byte, also if what brings it back was killed, had company, or found names taken.
  */
-import { spawn } from 'node:child_process';
+import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { afterAll, afterEach, beforeAll, describe, expect, jest } from '@jest/globals';
+import { afterAll, afterEach, beforeAll, describe, expect, jest, test } from '@jest/globals';
 import type { Connection, RowDataPacket } from 'mysql2/promise';
 import type { ServicePool } from '../../src/service/pool/pools.js';
 import { restoreSchema } from '../../src/undo/restore-schema.js';
 import { connectionOptions } from '../support/client-cli.js';
 import { dumpTools, runClient } from '../support/clients.js';
 import { Dice, seededRandom } from '../support/dice.js';
+import { startKillable } from '../support/killable-server.js';
 import { testOnOne } from '../support/on-one-server.js';
 import { until } from '../support/poll.js';
 import { environment, MAIN, type ProxyTarget, proxyInFront, runUndrop } from '../support/proxy.js';
 import { dumpOf, fillRentalShop } from '../support/rental-shop.js';
 import { isLong, rounds, seedFor } from '../support/sample.js';
-import { connect, freshSchema, query, testServers } from '../support/servers.js';
+import {
+  connect,
+  freshSchema,
+  query,
+  type Target,
+  testServerNames,
+  testServers,
+} from '../support/servers.js';
 import { poolOn } from '../support/service-pool.js';
 import { callsToKill, FaultyPool } from './service-fixture.js';
 
@@ -100,12 +108,14 @@ describe.each(testServers())('a dropped schema on $name', (server) => {
   test('comes back as it was, in one command', async () => {
     const schema = await shop();
     const before = await dumpOf(server, schema);
-    const file = isLong ? await dumpByTool(schema) : '';
+    // No tool of today dumps MySQL 5.6.
+    const dumps = isLong && server.name !== 'mysql-5.6';
+    const file = dumps ? await dumpByTool(schema) : '';
     await drop(schema);
     const { code, stdout, stderr } = await runUndrop(server, ['restore', '--schema', schema]);
     expect(await dumpOf(server, schema)).toEqual(before);
     expect([code, stderr, stdout]).toEqual([0, '', expect.stringContaining('Restored shop_')]);
-    if (isLong) expect(await dumpByTool(schema)).toBe(file);
+    if (dumps) expect(await dumpByTool(schema)).toBe(file);
     expect(await heldOf(schema)).toEqual([]);
     const again = await runUndrop(server, ['restore', '--schema', schema]);
     expect([again.code, again.stdout]).toEqual([0, expect.stringContaining('is back already')]);
@@ -180,6 +190,28 @@ describe.each(testServers())('a dropped schema on $name', (server) => {
     expect(await dumpOf(server, schema)).toEqual(before);
   });
 
+  test('makes no routine, and the server no account, if rights are missing', async () => {
+    const schema = await shop();
+    const before = await dumpOf(server, schema);
+    await drop(schema);
+    const account = { user: `lean_${schema.slice(-8)}`, password: 'pa$$ word' };
+    await query(
+      server,
+      `CREATE USER '${account.user}'@'%' IDENTIFIED BY '${account.password}'`,
+      `GRANT SELECT, INSERT, UPDATE, DELETE, CREATE, DROP, ALTER, REFERENCES, TRIGGER, SHOW VIEW,
+         CREATE VIEW, CREATE ROUTINE, EVENT, SUPER, PROCESS ON *.* TO '${account.user}'@'%'`,
+    );
+    const lean = poolOn({ ...server, ...account });
+    const { parts, isWhole } = await restoreSchema(lean, { schema }).finally(() => lean.dispose());
+    const problemOf = (name: string) => parts.find((part) => part.name === name)?.problem;
+    expect([isWhole, problemOf('slashes')]).toEqual([false, expect.stringContaining('EXECUTE')]);
+    const accounts = await rowsOf(`SELECT host FROM mysql.user WHERE user = '${account.user}'`);
+    expect(accounts).toEqual([{ host: '%' }]);
+    await query(server, `DROP USER '${account.user}'@'%'`);
+    expect(await restoreSchema(pool, { schema })).toMatchObject({ isWhole: true });
+    expect(await dumpOf(server, schema)).toEqual(before);
+  });
+
   test('is said not to be there', async () => {
     const { code, stderr } = await runUndrop(server, ['restore', '--schema', 'never_there']);
     expect([code, stderr]).toEqual([1, expect.stringContaining('UNDROP_NO_SUCH_SCHEMA')]);
@@ -205,63 +237,100 @@ describe.each(testServers())('a dropped schema on $name', (server) => {
       };
       const calls = await diesAt(Number.POSITIVE_INFINITY);
       const all = callsToKill(calls, `${server.name} ${moment}`);
-      for (const call of isLong ? all.filter((_call, at) => at % 8 === 0) : all.slice(0, 2)) {
+      for (const call of isLong ? all.filter((_call, at) => at % 20 === 7) : all.slice(0, 2)) {
         await diesAt(call);
       }
     },
   );
 
-  /** Tables in a chain of keys, some to others than the one before. */
-  async function manyTables(count: number, keys: number): Promise<string> {
-    const schema = await fresh();
-    const session = await connect(server, { database: schema });
-    for (let nr = 0; nr < count; nr++) {
-      const parent = nr === 0 || nr > keys ? null : `t${(nr * 7) % nr}`;
-      const key =
-        parent === null
-          ? ''
-          : `, KEY k${nr} (p), CONSTRAINT c${nr} FOREIGN KEY (p) REFERENCES ${parent} (id)`;
-      await session.query(`CREATE TABLE t${nr} (id INT PRIMARY KEY, p INT${key})`);
-      await session.query(`INSERT INTO t${nr} VALUES (1, 1), (2, NULL)`);
-    }
-    await session.end();
-    return schema;
-  }
-
   test('of many tables is finished after each of many kills', async () => {
-    const schema = await manyTables(rounds(300, 30), rounds(200, 20));
+    const schema = await fresh();
+    await manyTables(server, schema, { count: rounds(300, 30), keys: rounds(200, 20) });
     const before = await dumpOf(server, schema);
     const dice = new Dice(seededRandom(seedFor(server.name)));
-    const startMs = performance.now();
     await drop(schema);
-    const whole = await restored(schema, Number.POSITIVE_INFINITY);
-    const tookMs = whole.ms;
-    process.stdout.write(
-      `${server.name}: drop and restore ${((performance.now() - startMs) / 1e3).toFixed(1)} s, restore ${(tookMs / 1e3).toFixed(1)} s\n`,
-    );
+    const { ms: tookMs } = await restored(server, schema);
     for (let kill = 0; kill < rounds(10, 1); kill++) {
       await drop(schema);
-      const afterMs = dice.below(Math.ceil(tookMs));
-      await restored(schema, afterMs);
+      const afterMs = tookMs * (0.1 + 0.9 * dice.roll());
+      await restored(server, schema, { afterMs, kill: (child) => child.kill('SIGKILL') });
       const { code, stdout, stderr } = await runUndrop(server, ['restore', '--schema', schema]);
       expect([afterMs, code, stderr, stdout]).toEqual([afterMs, 0, '', expect.anything()]);
       expect(await dumpOf(server, schema)).toEqual(before);
       expect(await heldOf(schema)).toEqual([]);
     }
   });
-
-  /** The command in a process, killed after that time, if it has not ended. */
-  async function restored(schema: string, killAfterMs: number): Promise<{ readonly ms: number }> {
-    const startMs = performance.now();
-    const child = spawn(process.execPath, [MAIN, 'restore', '--schema', schema], {
-      env: { ...process.env, ...environment(server, {}) },
-      stdio: 'ignore',
-    });
-    const ended = once(child, 'exit');
-    const kill = () => child.kill('SIGKILL');
-    const timer = Number.isFinite(killAfterMs) ? setTimeout(kill, killAfterMs) : null;
-    await ended;
-    if (timer !== null) clearTimeout(timer);
-    return { ms: performance.now() - startMs };
-  }
 });
+
+describe.each(testServerNames().filter((name) => name !== 'mysql-5.6'))(
+  'a schema that comes back as %s is killed',
+  // MySQL before 8 would come out of it with other tables damaged, too.
+  (name) => {
+    test('is finished when it is there again', async () => {
+      const server = await startKillable(name);
+      const proxy = await proxyInFront(server);
+      try {
+        const dice = new Dice(seededRandom(seedFor(name)));
+        const schema = 'killed_schema';
+        await query(server, `CREATE DATABASE ${schema}`);
+        await manyTables(server, schema, { count: 30, keys: 20 });
+        await query(server, `CREATE VIEW ${schema}.v AS SELECT id FROM ${schema}.t1`);
+        const before = await dumpOf(server, schema);
+        let tookMs = 0;
+        for (let kill = 0; kill <= rounds(5, 1); kill++) {
+          await query(proxy, `DROP DATABASE ${schema}`);
+          const open = `SELECT 1 FROM _undrop.ledger WHERE state IN ('intent', 'emptying', 'emptied')`;
+          await until(async () => (await query(server, open)).length === 0, 'it is recorded');
+          if (kill === 0) {
+            tookMs = (await restored(server, schema)).ms;
+            continue;
+          }
+          const afterMs = tookMs * (0.3 + 0.7 * dice.roll());
+          await restored(server, schema, { afterMs, kill: () => server.kill() });
+          server.kill();
+          await server.restart();
+          const { code, stdout, stderr } = await runUndrop(server, ['restore', '--schema', schema]);
+          expect([afterMs, code, stderr, stdout]).toEqual([afterMs, 0, '', expect.anything()]);
+          expect(await dumpOf(server, schema)).toEqual(before);
+        }
+      } finally {
+        await proxy.stop();
+        await server.stop();
+      }
+    });
+  },
+);
+
+/** Tables with a tree of keys among them. */
+async function manyTables(
+  server: Target,
+  schema: string,
+  { count, keys }: { readonly count: number; readonly keys: number },
+): Promise<void> {
+  const session = await connect(server, { database: schema });
+  for (let nr = 0; nr < count; nr++) {
+    const key = `, KEY k (p), CONSTRAINT c${nr} FOREIGN KEY (p) REFERENCES t${nr >> 1} (id)`;
+    const isChild = nr > 0 && nr <= keys;
+    await session.query(`CREATE TABLE t${nr} (id INT PRIMARY KEY, p INT${isChild ? key : ''})`);
+    await session.query(`INSERT INTO t${nr} VALUES (1, 1), (2, NULL)`);
+  }
+  await session.end();
+}
+
+/** The command in a process; if it has not ended by then, something is killed. */
+async function restored(
+  server: Target,
+  schema: string,
+  at: { readonly afterMs: number; kill(child: ChildProcess): void } | null = null,
+): Promise<{ readonly ms: number }> {
+  const startMs = performance.now();
+  const child = spawn(process.execPath, [MAIN, 'restore', '--schema', schema], {
+    env: { ...process.env, ...environment(server, {}) },
+    stdio: 'ignore',
+  });
+  const ended = once(child, 'exit');
+  const timer = at === null ? null : setTimeout(() => at.kill(child), at.afterMs);
+  await ended;
+  if (timer !== null) clearTimeout(timer);
+  return { ms: performance.now() - startMs };
+}

@@ -5,7 +5,7 @@
  * that the server shows of it, and a checksum of the rows of each table.
  */
 import type { Connection, RowDataPacket } from 'mysql2/promise';
-import { connect, type TestServer } from './servers.js';
+import { connect, type Target, type TestServer } from './servers.js';
 
 const ODD = 'o`d.d "тест" 100%';
 
@@ -74,16 +74,16 @@ function texts({ name, flavour }: TestServer, schema: string, other: string): re
     `INSERT INTO cache VALUES (1, 'warm')`,
     `INSERT INTO old_log VALUES ('2026-01-01', 'first')`,
     `INSERT INTO ${odd} VALUES (1, NULL), (2, 1)`,
-    `CREATE TRIGGER film_in BEFORE INSERT ON film FOR EACH ROW
+    `CREATE TRIGGER film_in BEFORE INSERT ON \`film\` FOR EACH ROW
        INSERT INTO audit (what) VALUES (CONCAT('one; ', NEW.title))`,
     ...(isOld
       ? []
       : [
-          `CREATE TRIGGER film_first BEFORE INSERT ON film FOR EACH ROW PRECEDES film_in
+          `CREATE TRIGGER film_first BEFORE INSERT ON \`film\` FOR EACH ROW PRECEDES film_in
              SET NEW.title = TRIM(NEW.title)`,
         ]),
     `SET sql_mode = 'ANSI_QUOTES,PIPES_AS_CONCAT'`,
-    `CREATE TRIGGER "ring 1" AFTER UPDATE ON store FOR EACH ROW
+    `CREATE TRIGGER "ring 1" AFTER UPDATE ON "store" FOR EACH ROW
        INSERT INTO audit (what) VALUES ("NEW"."city" || 'ö')`,
     "CREATE FUNCTION spaced(a INT) RETURNS VARCHAR(20) DETERMINISTIC NO SQL RETURN a || 'x'",
     `SET sql_mode = 'NO_BACKSLASH_ESCAPES'`,
@@ -124,7 +124,7 @@ function texts({ name, flavour }: TestServer, schema: string, other: string): re
 }
 
 /** Everything that the server shows of a schema, and a checksum of the rows of each table. */
-export async function dumpOf(server: TestServer, schema: string): Promise<readonly string[]> {
+export async function dumpOf(server: Target, schema: string): Promise<readonly string[]> {
   const session = await connect(server, { charset: 'utf8mb4', dateStrings: true });
   try {
     return await dump(session, schema);
