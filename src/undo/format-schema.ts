@@ -19,7 +19,7 @@ export function formatSchemaReport(report: SchemaReport): string {
   ];
   const missing = parts.filter(({ problem }) => problem !== null);
   const lines = [
-    `${report.isWhole ? 'Restored' : 'Restored in part'} ${of}: ${counts.join(', ')}.`,
+    `${report.isComplete ? 'Restored' : 'Restored in part'} ${of}: ${counts.join(', ')}.`,
     ...(report.problem === null ? [] : [`Schema ${restoredAs}: ${report.problem}.`]),
     ...tables.flatMap(({ table, outcome, problems }) =>
       problems.map(

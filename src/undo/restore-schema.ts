@@ -22,6 +22,7 @@ import { note, quoteIdentifier, sql, textOf } from '../service/sql.js';
 import { ABSENT_TABLE, ER_DB_CREATE_EXISTS } from '../wire/server-errors.js';
 import { type RestoredPart, restoreParts } from './restore-parts.js';
 import { type RestoredTable, restoreTables } from './restore-tables.js';
+import { DENIED, missingRight } from './run-restore.js';
 
 export interface SchemaRequest {
   /** The name that it had, or the drop id of its tables. */
@@ -43,7 +44,7 @@ export interface SchemaReport {
   /** It was back before, all of it, and nothing was looked at. */
   readonly wasBack: boolean;
   /** All that was asked for is there as it was. */
-  readonly isWhole: boolean;
+  readonly isComplete: boolean;
   readonly tables: readonly RestoredTable[];
   /** Views, routines, events, packages; with `to` none is made. */
   readonly parts: readonly RestoredPart[];
@@ -52,9 +53,9 @@ export interface SchemaReport {
 }
 
 /**
- * Rejects with UNDROP_NO_SUCH_SCHEMA, UNDROP_SCHEMA_BUSY, UNDROP_BAD_TARGET or the server's error if
- * the schema can't be made; with UNDROP_SERVICE_FAILED or the like if the server can't be asked any
- * more: then the same request goes on from where it was.
+ * Rejects with UNDROP_NO_SUCH_SCHEMA, UNDROP_SCHEMA_BUSY, UNDROP_BAD_TARGET, or with
+ * UNDROP_MISSING_RIGHT if the account may not make the schema; with UNDROP_SERVICE_FAILED or the
+ * like if the server can't be asked any more: then the same request goes on from where it was.
  */
 export async function restoreSchema(
   pool: ServicePool,
@@ -121,7 +122,7 @@ async function bringBack(
   const exists = await schemaExists(pool, to);
   if (restoredAs !== null && !drop.isRestoring) {
     if (restoredAs === to && exists) {
-      return { ...known, wasBack: true, isWhole: true, tables: [], parts: [], problem: null };
+      return { ...known, wasBack: true, isComplete: true, tables: [], parts: [], problem: null };
     }
     const fate = ` It was restored as ${restoredAs}.`;
     throw new UndropError('UNDROP_NO_SUCH_SCHEMA', { schema, fate });
@@ -136,12 +137,12 @@ async function bringBack(
     ? details.parts.map((part) => ({ ...part, problem: `its text names ${schema}` }))
     : await restoreParts(pool, schema, { id, parts: details.parts, logged });
   const problem = await differenceOf(pool, to, details);
-  const isWhole =
+  const isComplete =
     problem === null &&
     tables.every(({ outcome, problems }) => outcome !== 'left' && problems.length === 0) &&
     (isCopy || parts.every((part) => part.problem === null));
-  if (isWhole) await markSchemaRestore(pool, drop, null);
-  return { ...known, wasBack: false, isWhole, tables, parts, problem };
+  if (isComplete) await markSchemaRestore(pool, drop, null);
+  return { ...known, wasBack: false, isComplete, tables, parts, problem };
 }
 
 /** What is about to be done, before anything is. */
@@ -171,7 +172,11 @@ async function create(
   try {
     await runWithTimeout(pool, sql`DO ${note('schema')} 0`, { logged, last });
   } catch (error) {
-    if (!isServerError(error, ER_DB_CREATE_EXISTS)) throw error;
+    if (isServerError(error, ER_DB_CREATE_EXISTS)) return;
+    if (isServerError(error, ...DENIED)) throw missingRight(error.sqlMessage, error);
+    if (!isServerError(error)) throw error;
+    const what = { step: `make schema ${to}`, server: 'the server', cause: error.sqlMessage };
+    throw new UndropError('UNDROP_SERVICE_FAILED', what, error);
   }
 }
 

@@ -257,7 +257,8 @@ function explainRefusal(error: unknown, { table, to }: Pick<RestorePlan, 'table'
   return isServerError(cause, ...DENIED) ? missingRight(cause.sqlMessage, error) : error;
 }
 
-function missingRight(cause: string, error?: unknown): UndropError {
+/** What the server says of a privilege that the service account lacks. */
+export function missingRight(cause: string, error?: unknown): UndropError {
   const params = { account: 'the service account', cause, instead: SEE_DOCTOR };
   return new UndropError('UNDROP_MISSING_RIGHT', params, error);
 }

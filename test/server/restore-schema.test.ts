@@ -135,7 +135,7 @@ describe.each(testServers())('a dropped schema on $name', (server) => {
     // The table `audit` has the old name in its comment.
     const now = (await dumpOf(server, to)).map((line) => line.replaceAll(schema, to));
     expect(tables(now)).toEqual(tables(renamed));
-    expect(report).toMatchObject({ isWhole: true, restoredAs: to });
+    expect(report).toMatchObject({ isComplete: true, restoredAs: to });
     expect(report.parts.map(({ name }) => name)).toContain('a_list');
     const keys = await rowsOf(
       `SELECT DISTINCT REFERENCED_TABLE_SCHEMA AS parent FROM information_schema.KEY_COLUMN_USAGE
@@ -202,13 +202,15 @@ describe.each(testServers())('a dropped schema on $name', (server) => {
          CREATE VIEW, CREATE ROUTINE, EVENT, SUPER, PROCESS ON *.* TO '${account.user}'@'%'`,
     );
     const lean = poolOn({ ...server, ...account });
-    const { parts, isWhole } = await restoreSchema(lean, { schema }).finally(() => lean.dispose());
+    const { parts, isComplete } = await restoreSchema(lean, { schema }).finally(() =>
+      lean.dispose(),
+    );
     const problemOf = (name: string) => parts.find((part) => part.name === name)?.problem;
-    expect([isWhole, problemOf('slashes')]).toEqual([false, expect.stringContaining('EXECUTE')]);
-    const accounts = await rowsOf(`SELECT host FROM mysql.user WHERE user = '${account.user}'`);
-    expect(accounts).toEqual([{ host: '%' }]);
+    expect([isComplete, problemOf('slashes')]).toEqual([false, expect.stringContaining('EXECUTE')]);
+    const accounts = `SELECT 1 FROM mysql.user WHERE user = '${account.user}'`;
+    expect(await rowsOf(accounts)).toHaveLength(1);
     await query(server, `DROP USER '${account.user}'@'%'`);
-    expect(await restoreSchema(pool, { schema })).toMatchObject({ isWhole: true });
+    expect(await restoreSchema(pool, { schema })).toMatchObject({ isComplete: true });
     expect(await dumpOf(server, schema)).toEqual(before);
   });
 
@@ -229,9 +231,11 @@ describe.each(testServers())('a dropped schema on $name', (server) => {
         const faulty = new FaultyPool(pool, { call, moment });
         await restoreSchema(faulty, { schema }).catch(() => undefined);
         const report = await restoreSchema(pool, { schema });
-        expect([call, report.isWhole, report.tables.flatMap(({ problems }) => problems)]).toEqual([
-          ...[call, true, []],
-        ]);
+        expect([
+          call,
+          report.isComplete,
+          report.tables.flatMap(({ problems }) => problems),
+        ]).toEqual([...[call, true, []]]);
         expect([call, ...(await dumpOf(server, schema))]).toEqual([call, ...before]);
         return faulty.calls;
       };

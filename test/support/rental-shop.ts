@@ -1,8 +1,8 @@
 /**
- * A schema of the Sakila kind for tests: keys in cycles, to itself and to a table elsewhere, several
- * engines, partitions, triggers in their order, views on views and on functions, programs under
- * modes, charsets and time zones of their own, odd names. And a dump of a whole schema: everything
- * that the server shows of it, and a checksum of the rows of each table.
+ * A schema of the Sakila kind for tests: keys in cycles, to itself and to a table elsewhere,
+ * several engines, partitions, triggers in their order, views on views and on functions, programs
+ * under modes, charsets and time zones of their own, odd names. And a dump of a whole schema:
+ * everything that the server shows of it, and a checksum of the rows of each table.
  */
 import type { Connection, RowDataPacket } from 'mysql2/promise';
 import { connect, type Target, type TestServer } from './servers.js';

@@ -30,7 +30,7 @@ describe('of several drops of a schema', () => {
 describe('the end of a restore', () => {
   const report: SchemaReport = {
     ...{ id: '01', groupId: '02', schema: 'shop', restoredAs: 'shop', user: 'app' },
-    ...{ droppedAt: new Date('2026-11-24T20:00:00Z'), wasBack: false, isWhole: true },
+    ...{ droppedAt: new Date('2026-11-24T20:00:00Z'), wasBack: false, isComplete: true },
     ...{ tables: [], parts: [], problem: null },
   };
   const table = { id: '03', table: 'orders', outcome: 'restored', problems: [] } as const;
@@ -45,7 +45,7 @@ describe('the end of a restore', () => {
   test('says what is not back, and where its statement is', () => {
     const left = { ...table, outcome: 'left', problems: ['shop.orders exists'] } as const;
     const parts = [{ ...view, problem: 'you need SUPER' }];
-    const text = formatSchemaReport({ ...report, isWhole: false, tables: [left], parts });
+    const text = formatSchemaReport({ ...report, isComplete: false, tables: [left], parts });
     expect(text.split('\n')).toEqual([
       'Restored in part shop (dropped 2026-11-24 20:00:00 by app): 0 of 1 tables, 0 of 1 views and programs.',
       'Table orders is not back: shop.orders exists',

@@ -22,6 +22,6 @@ export function runRestoreSchema(
     out.write(
       json ? `${JSON.stringify(schemaReportJson(report), null, 2)}\n` : formatSchemaReport(report),
     );
-    return report.isWhole ? 0 : 1;
+    return report.isComplete ? 0 : 1;
   });
 }
