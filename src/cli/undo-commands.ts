@@ -87,18 +87,25 @@ export function undoCommands(shell: Shell, accountOf: AccountOf): readonly Comma
     },
     {
       usage: `restore [${TARGETS}..]`,
-      describe: 'bring held tables back',
+      describe: 'bring held tables back, or a dropped schema',
       keys: ACCOUNT_KEYS,
       positionals: {
         [TARGETS]: { type: 'string', array: true, describe: `${WHAT}; of a table the newest drop` },
       },
       options: {
-        to: { type: 'string', describe: 'another name, or schema.name, to give to the one table' },
+        to: {
+          type: 'string',
+          describe: 'another name, or schema.name, for the one table; with --schema, a schema',
+        },
         drop: {
           type: 'string',
           describe: 'all tables of one statement: its drop id, or the id of one of them',
         },
         ...FILTERS,
+        schema: {
+          type: 'string',
+          describe: 'alone: all of a dropped schema; else only what was dropped in it',
+        },
         'dry-run': { type: 'boolean', default: false, describe: 'say what would happen' },
         json: JSON_FLAG,
       },
@@ -107,6 +114,7 @@ export function undoCommands(shell: Shell, accountOf: AccountOf): readonly Comma
         ['$0 restore 0193a1 --to shop.orders_old', 'by its id, under another name'],
         ['$0 restore --user deploy --since 14:00 --dry-run', 'what would come back'],
         ['$0 restore --drop 0193a1', 'all that the same statement dropped'],
+        ['$0 restore --schema shop', 'a dropped schema, with views, routines and events'],
       ],
       run: async (flags) => {
         const { runRestore } = await import('./commands/undo.js');

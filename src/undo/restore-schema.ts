@@ -20,9 +20,9 @@ import { isServerError, type ServicePool, unlessRefused } from '../service/pool/
 import { runWithTimeout } from '../service/pool/statement-timeout.js';
 import { note, quoteIdentifier, sql, textOf } from '../service/sql.js';
 import { ABSENT_TABLE, ER_DB_CREATE_EXISTS } from '../wire/server-errors.js';
-import { type RestoredPart, restoreParts } from './restore-parts.js';
-import { type RestoredTable, restoreTables } from './restore-tables.js';
 import { DENIED, missingRight } from './run-restore.js';
+import { type RestoredPart, restoreParts } from './schema/restore-parts.js';
+import { type RestoredTable, restoreTables } from './schema/restore-tables.js';
 
 export interface SchemaRequest {
   /** The name that it had, or the drop id of its tables. */

@@ -1,8 +1,8 @@
 /** Which drop of a schema is brought back, and how the end of it is said, without a server. */
 import { describe, expect, test } from '@jest/globals';
 import type { DroppedSchema } from '../../src/ledger/schema-restores.js';
-import { formatSchemaReport } from '../../src/undo/format-schema.js';
 import { chooseDrop, type SchemaReport } from '../../src/undo/restore-schema.js';
+import { formatSchemaReport } from '../../src/undo/schema/format-schema.js';
 
 const drop = (id: string, more: Partial<DroppedSchema>): DroppedSchema => ({
   ...{ id, groupId: id, schema: 'shop', user: 'app', droppedAt: new Date(0) },

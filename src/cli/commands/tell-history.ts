@@ -27,6 +27,17 @@ export async function tellHistory(
   await recordHistory(pool, silentLog, [line], rowLogged === null ? {} : { rowLogged });
 }
 
+/** The same of several tables. */
+export async function tellAll(
+  pool: ServicePool,
+  { user: account }: AccountSettings,
+  events: readonly HistoryEvent[],
+): Promise<void> {
+  const who = { osUser: osUser(), host: hostname(), account };
+  const lines = events.map((event) => ({ ...event, ...who }));
+  if (lines.length > 0) await recordHistory(pool, silentLog, lines);
+}
+
 /** In a container the account may have no name. */
 function osUser(): string {
   try {

@@ -33,6 +33,7 @@ import { readHeldRows, showTable } from '../../undo/show.js';
 import type { Flags, Shell } from '../command-line.js';
 import type { AccountSettings } from '../settings.js';
 import { TARGETS, textOf, wrongFlag, wrongUsage } from '../undo-commands.js';
+import { runRestoreSchema } from './restore-schema.js';
 import { tellHistory, whatOf } from './tell-history.js';
 import { type Out, withPool } from './with-pool.js';
 
@@ -87,7 +88,8 @@ export function runRestore(
   { stdout, stderr }: Pick<Shell, 'stdout' | 'stderr'>,
 ): Promise<number> {
   const targets = (flags[TARGETS] as readonly string[] | undefined) ?? [];
-  assertSelection(targets, flags);
+  const schema = assertSelection(targets, flags);
+  if (schema !== null) return runRestoreSchema(settings, schema, { flags, out: stdout });
   const isJson = flags['json'] === true;
   const to = textOf(flags, 'to') ?? undefined;
   return withPool(settings, async (pool) => {
@@ -143,8 +145,8 @@ function endOf(
 
 const SELECTORS = ['drop', 'user', 'since', 'until', 'schema'] as const;
 
-/** Either tables, or what selects some. */
-function assertSelection(targets: readonly string[], flags: Flags): void {
+/** Either tables, or what selects some; or a schema alone, which is returned. */
+function assertSelection(targets: readonly string[], flags: Flags): string | null {
   const given = SELECTORS.filter((name) => flags[name] !== undefined);
   const [selector] = given;
   if (targets.length === 0 && selector === undefined) {
@@ -154,13 +156,13 @@ function assertSelection(targets: readonly string[], flags: Flags): void {
     throw wrongUsage(`Expected tables by name or id, or --${selector}; found both.`);
   }
   if (given.length === 1 && selector === 'schema') {
-    throw wrongUsage(
-      '--schema: expected --user, --since, --until or --drop beside it; found none.',
-    );
+    if (flags['dry-run'] !== true) return textOf(flags, 'schema');
+    throw wrongUsage('--dry-run: expected --drop, --user, --since or --until beside --schema.');
   }
   if (targets.length !== 1 && flags['to'] !== undefined) {
     throw wrongUsage(`--to: expected one table or id with it, found ${targets.length}.`);
   }
+  return null;
 }
 
 async function readSelection(pool: ServicePool, flags: Flags): Promise<ManyRequest> {

@@ -1,6 +1,6 @@
 /** The report of a schema that was brought back, as text and as JSON. Pure. */
-import { printable } from './format.js';
-import type { SchemaReport } from './restore-schema.js';
+import { printable } from '../format.js';
+import type { SchemaReport } from '../restore-schema.js';
 
 /** What was done in one line, then what is not there as it was, each with a line or its SQL. */
 export function formatSchemaReport(report: SchemaReport): string {

@@ -6,22 +6,22 @@
  * Invariants: the ledger knows before a RENAME where the tables go. What can't have its name stays
  * held, and says why.
  */
-import { UndropError } from '../errors.js';
-import { problemsOf, reattachAll, writtenName } from '../held/finish-restore.js';
-import { isRenamedBack, renameBack } from '../held/rename-back.js';
-import { isRestored } from '../held/restored.js';
-import { hasDetached } from '../ledger/detached/detached.js';
-import type { LedgerRow } from '../ledger/entry.js';
-import { findRows } from '../ledger/read.js';
-import { markTablesRestoring, recordTablesRestored } from '../ledger/schema-restores.js';
-import { recordState } from '../ledger/write.js';
-import { inBatches, isRecycleSchema } from '../names/names.js';
-import { type HoldTable, mapHoldTables } from '../service/hold-tables.js';
-import { isServerError, type ServicePool } from '../service/pool/pools.js';
-import { runWithTimeout } from '../service/pool/statement-timeout.js';
-import { ident, note, sql, textOf } from '../service/sql.js';
-import { HOW_TO_MEND } from './format.js';
-import { isFateUnknown } from './run-restore.js';
+import { UndropError } from '../../errors.js';
+import { problemsOf, reattachAll, writtenName } from '../../held/finish-restore.js';
+import { isRenamedBack, renameBack } from '../../held/rename-back.js';
+import { isRestored } from '../../held/restored.js';
+import { hasDetached } from '../../ledger/detached/detached.js';
+import type { LedgerRow } from '../../ledger/entry.js';
+import { findRows } from '../../ledger/read.js';
+import { markTablesRestoring, recordTablesRestored } from '../../ledger/schema-restores.js';
+import { recordState } from '../../ledger/write.js';
+import { inBatches, isRecycleSchema } from '../../names/names.js';
+import { type HoldTable, mapHoldTables } from '../../service/hold-tables.js';
+import { isServerError, type ServicePool } from '../../service/pool/pools.js';
+import { runWithTimeout } from '../../service/pool/statement-timeout.js';
+import { ident, note, sql, textOf } from '../../service/sql.js';
+import { HOW_TO_MEND } from '../format.js';
+import { isFateUnknown } from '../run-restore.js';
 
 export interface RestoredTable {
   readonly id: string;

@@ -5,16 +5,16 @@
  *
  * Invariant: nothing that is there is replaced, and what can't be made keeps nothing else back.
  */
-import { UndropError } from '../errors.js';
-import { inOrder, type SchemaPart } from '../ledger/schema-details.js';
+import { UndropError } from '../../errors.js';
+import { inOrder, type SchemaPart } from '../../ledger/schema-details.js';
 import {
   createPart,
   differs,
   listParts,
   mayCreateRoutines,
   showPart,
-} from '../recovery/schema-parts.js';
-import { isServerError, type ServicePool } from '../service/pool/pools.js';
+} from '../../recovery/schema-parts.js';
+import { isServerError, type ServicePool } from '../../service/pool/pools.js';
 
 export interface RestoredPart extends Pick<SchemaPart, 'kind' | 'name' | 'statement'> {
   /** Why it is not there as it was; null: it is. */
