@@ -104,6 +104,10 @@ export function undoCommands(shell: Shell, accountOf: AccountOf): readonly Comma
           describe: 'all tables of one statement: its drop id, or the id of one of them',
         },
         ...FILTERS,
+        schema: {
+          type: 'string',
+          describe: 'alone: all of a dropped schema; else only what was dropped in it',
+        },
         'dry-run': { type: 'boolean', default: false, describe: 'say what would happen' },
         json: JSON_FLAG,
       },
@@ -114,6 +118,7 @@ export function undoCommands(shell: Shell, accountOf: AccountOf): readonly Comma
         ['$0 restore --schema shop', 'all of a schema that was dropped'],
         ['$0 restore --user deploy --since 14:00 --dry-run', 'what would come back'],
         ['$0 restore --drop 0193a1', 'all that the same statement dropped'],
+        ['$0 restore --schema shop', 'a dropped schema, with views, routines and events'],
       ],
       run: async (flags) => {
         const { runRestore } = await import('./commands/undo.js');

@@ -92,7 +92,8 @@ export function runRestore(
   { stdout, stderr }: Pick<Shell, 'stdout' | 'stderr'>,
 ): Promise<number> {
   const targets = (flags[TARGETS] as readonly string[] | undefined) ?? [];
-  assertSelection(targets, flags);
+  const schema = assertSelection(targets, flags);
+  if (schema !== null) return runRestoreSchema(settings, schema, { flags, out: stdout });
   const isJson = flags['json'] === true;
   const to = textOf(flags, 'to') ?? undefined;
   if (restoresSchema(targets, flags)) {
@@ -174,8 +175,8 @@ function endOf(
 
 const SELECTORS = ['drop', 'user', 'since', 'until', 'schema'] as const;
 
-/** Either tables, or what selects some. */
-function assertSelection(targets: readonly string[], flags: Flags): void {
+/** Either tables, or what selects some; or a schema alone, which is returned. */
+function assertSelection(targets: readonly string[], flags: Flags): string | null {
   const given = SELECTORS.filter((name) => flags[name] !== undefined);
   const [selector] = given;
   if (targets.length === 0 && selector === undefined) {
@@ -190,6 +191,7 @@ function assertSelection(targets: readonly string[], flags: Flags): void {
   if (targets.length !== 1 && flags['to'] !== undefined && !restoresSchema(targets, flags)) {
     throw wrongUsage(`--to: expected one table or id with it, found ${targets.length}.`);
   }
+  return null;
 }
 
 /** `--schema` by itself is the undo of a DROP DATABASE; beside others it selects tables. */

@@ -1,0 +1,198 @@
+/**
+ * `restoreSchema` brings a dropped schema back: the schema, its tables with their keys and
+ * triggers, then its views, routines and events. Killed at any moment, the same request goes on.
+ *
+ * Invariants: how far it is stands in the ledger and in the names of the tables, nowhere else. What
+ * is live stays as it is: a table whose name is taken stays held. One at a time restores a schema.
+ */
+import { UndropError } from '../errors.js';
+import { schemaExists } from '../held/rename-back.js';
+import type { SchemaDetails } from '../ledger/schema-details.js';
+import {
+  asRestorer,
+  type DroppedSchema,
+  findDroppedSchemas,
+  markSchemaRestore,
+  readDetails,
+} from '../ledger/schema-restores.js';
+import { isUserSchema } from '../names/names.js';
+import { isServerError, type ServicePool, unlessRefused } from '../service/pool/pools.js';
+import { runWithTimeout } from '../service/pool/statement-timeout.js';
+import { note, quoteIdentifier, sql, textOf } from '../service/sql.js';
+import { ABSENT_TABLE, ER_DB_CREATE_EXISTS } from '../wire/server-errors.js';
+import { DENIED, missingRight } from './run-restore.js';
+import { type RestoredPart, restoreParts } from './schema/restore-parts.js';
+import { type RestoredTable, restoreTables } from './schema/restore-tables.js';
+
+export interface SchemaRequest {
+  /** The name that it had, or the drop id of its tables. */
+  readonly schema: string;
+  /** A schema for its tables alone; default: the schema that they came from. */
+  readonly to?: string;
+  /** Told in words, a line each, what is about to be done and how far it is. */
+  readonly onProgress?: (line: string) => void;
+}
+
+export interface SchemaReport {
+  /** The ledger's row of the drop, which has the definitions. */
+  readonly id: string;
+  readonly groupId: string;
+  readonly schema: string;
+  readonly restoredAs: string;
+  readonly droppedAt: Date;
+  readonly user: string;
+  /** It was back before, all of it, and nothing was looked at. */
+  readonly wasBack: boolean;
+  /** All that was asked for is there as it was. */
+  readonly isComplete: boolean;
+  readonly tables: readonly RestoredTable[];
+  /** Views, routines, events, packages; with `to` none is made. */
+  readonly parts: readonly RestoredPart[];
+  /** Why the schema itself differs from the dropped one; null: it doesn't. */
+  readonly problem: string | null;
+}
+
+/**
+ * Rejects with UNDROP_NO_SUCH_SCHEMA, UNDROP_SCHEMA_BUSY, UNDROP_BAD_TARGET, or with
+ * UNDROP_MISSING_RIGHT if the account may not make the schema; with UNDROP_SERVICE_FAILED or the
+ * like if the server can't be asked any more: then the same request goes on from where it was.
+ */
+export async function restoreSchema(
+  pool: ServicePool,
+  { schema, to, onProgress = () => undefined }: SchemaRequest,
+): Promise<SchemaReport> {
+  if (to !== undefined && !(isUserSchema(to) && isName(to))) {
+    throw new UndropError('UNDROP_BAD_TARGET', { target: to });
+  }
+  const { groupId } = await choose(pool, schema);
+  const end = await asRestorer(pool, groupId, async () => {
+    // Once more, because somebody else may have brought it back meanwhile.
+    const drop = await choose(pool, groupId);
+    return bringBack(pool, drop, { to: to ?? drop.schema, onProgress });
+  });
+  if ('done' in end) return end.done;
+  const why = `connection ${end.owner ?? '?'} of the server is restoring it`;
+  throw new UndropError('UNDROP_SCHEMA_BUSY', { schema, why });
+}
+
+function isName(name: string): boolean {
+  try {
+    return quoteIdentifier(name) !== '';
+  } catch (error) {
+    if (error instanceof UndropError) return false;
+    throw error;
+  }
+}
+
+async function choose(pool: ServicePool, schema: string): Promise<DroppedSchema> {
+  const found = await unlessRefused(findDroppedSchemas(pool, schema), [], ...ABSENT_TABLE);
+  const drop = chooseDrop(found);
+  if (drop === null) {
+    const fate = found.length === 0 ? '' : ' Its tables were removed for good.';
+    throw new UndropError('UNDROP_NO_SUCH_SCHEMA', { schema, fate });
+  }
+  if (!drop.isOpen) return drop;
+  const why =
+    'its DROP DATABASE has not ended; if it was interrupted, a proxy that collects ends it';
+  throw new UndropError('UNDROP_SCHEMA_BUSY', { schema, why });
+}
+
+/**
+ * The newest of which something can be there again. One without tables comes last, because it is
+ * rather one that was made empty and dropped. `found`: newest first. Pure.
+ */
+export function chooseDrop(found: readonly DroppedSchema[]): DroppedSchema | null {
+  const mayComeBack = ({ isOpen, isRestoring, restoredAs, kept }: DroppedSchema) =>
+    isOpen || isRestoring || restoredAs !== null || kept > 0;
+  return found.find(mayComeBack) ?? found.find(({ tables }) => tables === 0) ?? null;
+}
+
+interface BringBackOptions {
+  readonly to: string;
+  readonly onProgress: (line: string) => void;
+}
+
+async function bringBack(
+  pool: ServicePool,
+  drop: DroppedSchema,
+  { to, onProgress }: BringBackOptions,
+): Promise<SchemaReport> {
+  const { id, groupId, schema, droppedAt, user, sqlLogBin: logged, restoredAs } = drop;
+  const known = { id, groupId, schema, restoredAs: to, droppedAt, user };
+  const exists = await schemaExists(pool, to);
+  if (restoredAs !== null && !drop.isRestoring) {
+    if (restoredAs === to && exists) {
+      return { ...known, wasBack: true, isComplete: true, tables: [], parts: [], problem: null };
+    }
+    const fate = ` It was restored as ${restoredAs}.`;
+    throw new UndropError('UNDROP_NO_SUCH_SCHEMA', { schema, fate });
+  }
+  const details = await readDetails(pool, id);
+  const isCopy = to !== schema;
+  onProgress(plan(drop, { to, exists, parts: details.parts.length }));
+  await markSchemaRestore(pool, drop, to);
+  if (!exists) await create(pool, to, { details, logged });
+  const tables = await restoreTables(pool, { groupId, to, onProgress });
+  const parts = isCopy
+    ? details.parts.map((part) => ({ ...part, problem: `its text names ${schema}` }))
+    : await restoreParts(pool, schema, { id, parts: details.parts, logged });
+  const problem = await differenceOf(pool, to, details);
+  const isComplete =
+    problem === null &&
+    tables.every(({ outcome, problems }) => outcome !== 'left' && problems.length === 0) &&
+    (isCopy || parts.every((part) => part.problem === null));
+  if (isComplete) await markSchemaRestore(pool, drop, null);
+  return { ...known, wasBack: false, isComplete, tables, parts, problem };
+}
+
+/** What is about to be done, before anything is. */
+function plan(
+  { schema, tables, isRestoring }: DroppedSchema,
+  { to, exists, parts }: { readonly to: string; readonly exists: boolean; readonly parts: number },
+): string {
+  const beside = to === schema ? ` and ${parts} views and programs` : ' alone';
+  const place = exists
+    ? `into ${to}, which exists: what is there stays, and a table whose name is taken stays held`
+    : `into ${to}, which is made`;
+  const how = isRestoring ? 'Goes on to bring back' : 'Brings back';
+  return `${how} ${schema}: ${tables} tables${beside}, ${place}.`;
+}
+
+/** By the words of SHOW CREATE DATABASE, with the name that it gets. */
+async function create(
+  pool: ServicePool,
+  to: string,
+  { details, logged }: { readonly details: SchemaDetails; readonly logged: boolean },
+): Promise<void> {
+  const statement = details.statement.replace(
+    NAMED,
+    () => `CREATE DATABASE ${quoteIdentifier(to)}`,
+  );
+  const last = Buffer.from(statement);
+  try {
+    await runWithTimeout(pool, sql`DO ${note('schema')} 0`, { logged, last });
+  } catch (error) {
+    if (isServerError(error, ER_DB_CREATE_EXISTS)) return;
+    if (isServerError(error, ...DENIED)) throw missingRight(error.sqlMessage, error);
+    if (!isServerError(error)) throw error;
+    const what = { step: `make schema ${to}`, server: 'the server', cause: error.sqlMessage };
+    throw new UndropError('UNDROP_SERVICE_FAILED', what, error);
+  }
+}
+
+const NAMED = /^CREATE DATABASE `(?:[^`]|``)+`/;
+
+/** A schema that was there, or was altered, may have another default. */
+async function differenceOf(
+  pool: ServicePool,
+  to: string,
+  { charset, collation }: SchemaDetails,
+): Promise<string | null> {
+  const [rows = []] = await pool.run(
+    sql`SELECT ${note('look')} DEFAULT_COLLATION_NAME AS collation FROM information_schema.SCHEMATA
+        WHERE SCHEMA_NAME = ${to}`,
+  );
+  const now = textOf(rows[0] ?? { collation: '' }, 'collation');
+  if (now === collation) return null;
+  return `its default is ${now}; ALTER DATABASE ${quoteIdentifier(to)} CHARACTER SET ${charset} COLLATE ${collation}; makes it what it was`;
+}
