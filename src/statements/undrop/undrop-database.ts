@@ -48,8 +48,8 @@ export async function undropDatabase(
   return { ...(await answerOk(schemaNote(report), options)), restored };
 }
 
-function schemaNote({ isWhole, problem, tables, parts, restoredAs }: SchemaReport): string | null {
-  if (isWhole) return null;
+/** What is not back as it was; null: all is. */
+function schemaNote({ problem, tables, parts, restoredAs }: SchemaReport): string | null {
   const missing = parts.flatMap((part) =>
     part.problem === null ? [] : [`${part.kind} ${part.name}: ${part.problem}.`],
   );
@@ -58,5 +58,5 @@ function schemaNote({ isWhole, problem, tables, parts, restoredAs }: SchemaRepor
     ...tables.flatMap(({ table, problems }) => problems.map((one) => `${table}: ${one}`)),
     ...missing,
   ];
-  return said.join(' ');
+  return said.length === 0 ? null : said.join(' ');
 }
