@@ -8,7 +8,7 @@
 import { UndropError } from '../../errors.js';
 import { AT } from '../../ledger/intents/intent-text.js';
 import { findRows } from '../../ledger/read.js';
-import { isServiceError, unlessRefused } from '../../service/pool/pools.js';
+import { isServiceError, type ServicePool, unlessRefused } from '../../service/pool/pools.js';
 import { readServerFacts, type ServerFacts } from '../../service/server-facts.js';
 import { isSameServer } from '../../steps/inspect-names.js';
 import { newId } from '../../steps/intents.js';
@@ -24,11 +24,36 @@ import { inSession } from './answer.js';
 import type { Dropped } from './dropped-rows.js';
 import { askWhichMayBeSeen, keyOf } from './rights.js';
 
+interface AllDropped {
+  readonly dropped: readonly Dropped[];
+  /** The server takes names for one that differ in case alone. */
+  readonly foldsCase: boolean;
+}
+
 /** Held tables on the very server that the user's session is on, newest first. */
 export async function readDropped(
   facts: UserFacts,
   options: InterceptOptions,
-): Promise<{ readonly dropped: readonly Dropped[]; readonly foldsCase: boolean }> {
+): Promise<AllDropped> {
+  const { pool } = options.service;
+  return oneAtATime(pool, () => readAll(facts, options));
+}
+
+/**
+ * Anybody may ask what is held, and it is a long list: one statement at a time reads it, so that
+ * no drop waits for a connection because of them.
+ */
+function oneAtATime<T>(pool: ServicePool, work: () => Promise<T>): Promise<T> {
+  const before = reading.get(pool) ?? Promise.resolve();
+  const done = before.then(work);
+  const noMatter = () => undefined;
+  reading.set(pool, done.then(noMatter, noMatter));
+  return done;
+}
+
+const reading = new WeakMap<ServicePool, Promise<unknown>>();
+
+async function readAll(facts: UserFacts, options: InterceptOptions): Promise<AllDropped> {
   const { pool } = options.service;
   const server = await findServer(facts, options);
   const live = findRows(pool, { by: 'live' }, { texts: false });

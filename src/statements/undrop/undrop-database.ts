@@ -5,6 +5,7 @@
  * Invariant: what comes back is the schema of the name that was asked about.
  */
 import type { AuditEvent } from '../../audit.js';
+import { systemClock } from '../../clock.js';
 import { UndropError } from '../../errors.js';
 import { recordHistory } from '../../ledger/history.js';
 import { silentLog } from '../../log.js';
@@ -17,6 +18,8 @@ import type { BoundUndo } from './bind.js';
 import { findServer, refuseUnder } from './find-dropped.js';
 import { askForSchema } from './rights.js';
 import { type UndoRun, written } from './service.js';
+
+const [TRIES_MAX, PAUSE_MS] = [60, 50];
 
 export async function undropDatabase(
   { schema, to }: Extract<BoundUndo, { kind: 'undrop-database' }>,
@@ -35,7 +38,7 @@ export async function undropDatabase(
   // What looks like an id would be taken for that of a drop, of a schema that nobody asked about.
   if (isHoldId(schema)) throw new UndropError('UNDROP_NO_SUCH_SCHEMA', { schema, fate: '' });
   const { pool, log = silentLog } = options.service;
-  const report = await restoreSchema(pool, { schema, ...(to !== null && { to }) });
+  const report = await whenEnded(() => restoreSchema(pool, { schema, ...(to !== null && { to }) }));
   const { clientAddress: client, threadId } = options.session;
   const restored = report.tables
     .filter(({ outcome }) => outcome === 'restored')
@@ -64,5 +67,5 @@ function schemaNote({
     ...tables.flatMap(({ table, problems }) => problems.map((one) => `${table}: ${one}`)),
     ...missing,
   ];
-  return said.join(' ');
+  return said.length === 0 ? null : said.join(' ');
 }
