@@ -27,6 +27,16 @@ export async function tellHistory(
   await recordHistory(pool, silentLog, [line], rowLogged === null ? {} : { rowLogged });
 }
 
+/** The same of several tables, in one go. */
+export async function tellAll(
+  pool: ServicePool,
+  settings: AccountSettings,
+  events: readonly HistoryEvent[],
+): Promise<void> {
+  const lines = events.map((event) => ({ ...event, ...whoIs(settings) }));
+  if (lines.length > 0) await recordHistory(pool, silentLog, lines);
+}
+
 /** Who runs the command, where, and by which database account. */
 export function whoIs({ user: account }: AccountSettings) {
   return { osUser: osUser(), host: hostname(), account };

@@ -96,14 +96,6 @@ export function runRestore(
   if (schema !== null) return runRestoreSchema(settings, schema, { flags, out: stdout });
   const isJson = flags['json'] === true;
   const to = textOf(flags, 'to') ?? undefined;
-  if (restoresSchema(targets, flags)) {
-    // There is no list of what it would make.
-    if (flags['dry-run'] === true) {
-      throw wrongUsage('--dry-run: expected tables, or --user, --since or --drop; found --schema.');
-    }
-    const options = { schema: textOf(flags, 'schema') ?? '', to: to ?? null, json: isJson };
-    return runRestoreSchema(settings, options, stdout);
-  }
   return withPool(settings, async (pool) => {
     const request: ManyRequest =
       targets.length > 0 ? { by: 'name', targets, to } : await readSelection(pool, flags);
@@ -179,25 +171,24 @@ const SELECTORS = ['drop', 'user', 'since', 'until', 'schema'] as const;
 function assertSelection(targets: readonly string[], flags: Flags): string | null {
   const given = SELECTORS.filter((name) => flags[name] !== undefined);
   const [selector] = given;
+  const schema = targets.length === 0 && given.join() === 'schema' ? textOf(flags, 'schema') : null;
   if (targets.length === 0 && selector === undefined) {
     throw wrongUsage('Expected a table, an id, --drop, or --user and --since; found none of them.');
   }
   if (targets.length > 0 && selector !== undefined) {
     throw wrongUsage(`Expected tables by name or id, or --${selector}; found both.`);
   }
-  if (flags['swap'] === true && (flags['to'] !== undefined || restoresSchema(targets, flags))) {
+  if (flags['swap'] === true && (flags['to'] !== undefined || schema !== null)) {
     throw wrongUsage('--swap: expected tables that get their own names; found --to or --schema.');
   }
-  if (targets.length !== 1 && flags['to'] !== undefined && !restoresSchema(targets, flags)) {
+  if (targets.length !== 1 && flags['to'] !== undefined && schema === null) {
     throw wrongUsage(`--to: expected one table or id with it, found ${targets.length}.`);
   }
-  return null;
-}
-
-/** `--schema` by itself is the undo of a DROP DATABASE; beside others it selects tables. */
-function restoresSchema(targets: readonly string[], flags: Flags): boolean {
-  const given = SELECTORS.filter((name) => flags[name] !== undefined);
-  return targets.length === 0 && given.length === 1 && given[0] === 'schema';
+  // There is no list of what it would make.
+  if (flags['dry-run'] === true && schema !== null) {
+    throw wrongUsage('--dry-run: expected tables, or --user, --since or --drop; found --schema.');
+  }
+  return schema;
 }
 
 async function readSelection(pool: ServicePool, flags: Flags): Promise<ManyRequest> {

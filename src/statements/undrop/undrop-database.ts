@@ -51,14 +51,21 @@ export async function undropDatabase(
   return { ...(await answerOk(schemaNote(report), options)), restored };
 }
 
-function schemaNote({
-  isComplete,
-  problem,
-  tables,
-  parts,
-  restoredAs,
-}: SchemaReport): string | null {
-  if (isComplete) return null;
+/** The end of a DROP DATABASE is written after its answer: who undoes it at once waits for that. */
+async function whenEnded<T>(work: () => Promise<T>): Promise<T> {
+  for (let tries = 1; ; tries++) {
+    try {
+      return await work();
+    } catch (error) {
+      const isBusy = error instanceof UndropError && error.code === 'UNDROP_SCHEMA_BUSY';
+      if (!isBusy || tries >= TRIES_MAX) throw error;
+      await systemClock.sleep(PAUSE_MS);
+    }
+  }
+}
+
+/** What is not back as it was; null: all is. */
+function schemaNote({ problem, tables, parts, restoredAs }: SchemaReport): string | null {
   const missing = parts.flatMap((part) =>
     part.problem === null ? [] : [`${part.kind} ${part.name}: ${part.problem}.`],
   );
