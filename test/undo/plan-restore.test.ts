@@ -77,8 +77,8 @@ describe('which held table is meant', () => {
     expect(error.code).toBe('UNDROP_NO_SUCH_HELD');
     expect(error.message).toBe(
       `No table is held under the name or id "${target}". ` +
-        'Look at `undrop list` for everything that can be brought back; of an id at least the ' +
-        'first 4 digits are needed, and a name with a dot in it stands in backticks.',
+        'Look at `undrop list`, or SHOW DROPPED TABLES, for what can be brought back; of an id at ' +
+        'least the first 4 digits are needed, and a name with a dot in it stands in backticks.',
     );
   });
 
