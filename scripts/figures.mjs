@@ -59,9 +59,9 @@ async function sizes() {
   const crowd = lines.filter((file) => file.lines >= 380 && file.lines <= 400).length;
   const bare = files.filter(({ path }) => !NAMED.includes(path)).flatMap(bareErrors);
   return [
-    ['files in `src`', count(files.length), '260'],
-    ['lines of code in `src`, without comments and blanks', count(code), '26,000'],
-    ['functions with a name', count(await countFunctions()), '2,050'],
+    ['files in `src`', count(files.length), '270'],
+    ['lines of code in `src`, without comments and blanks', count(code), '32,000'],
+    ['functions with a name', count(await countFunctions()), '2,350'],
     [`most files in one folder (\`${folder}\`)`, count(most), '15'],
     [`lines of the largest file (\`${largest.path}\`)`, count(largest.lines), '400'],
     ['files of 380 to 400 lines', count(crowd), '3'],

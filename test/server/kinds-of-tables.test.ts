@@ -1,7 +1,7 @@
 /**
  * Tables of every kind that a server has, dropped through the proxy: each is held with all its
- * rows, its name and those of what belongs to it are free at once, and when it is restored it is as
- * it was before, to its definition.
+ * rows, its name and those of what belongs to it are free at once, and when it is restored, by a
+ * command and by SQL, it is as it was before, to its definition.
  */
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -9,8 +9,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, jest, test } from '@
 import type { Connection } from 'mysql2/promise';
 import type { ServicePool } from '../../src/service/pool/pools.js';
 import { listAll } from '../../src/undo/list.js';
-import { restore } from '../../src/undo/run-restore.js';
-import { type ProxyTarget, proxyInFront } from '../support/proxy.js';
+import { type ProxyTarget, proxyInFront, runUndrop } from '../support/proxy.js';
 import { RawClient } from '../support/raw-client.js';
 import { connect, type FreshSchema, freshSchema, testServers } from '../support/servers.js';
 import { poolOn } from '../support/service-pool.js';
@@ -29,7 +28,9 @@ interface Kind {
   readonly table?: string;
   /** Default `TABLE`. */
   readonly object?: string;
-  /** The first makes the table; `$DIRECTORY` is a folder beside the server's data. */
+  /** Its name isn't taken by a new one meanwhile, because others lead to it; default: it is. */
+  readonly keeps?: true;
+  /** The first makes the table, unless it `keeps`; `$DIRECTORY` is a folder beside the server's data. */
   readonly make: readonly string[];
   /** What has to answer the same afterwards, beside the definition and all rows. */
   readonly look?: readonly string[];
@@ -150,6 +151,57 @@ const KINDS: readonly Kind[] = [
     make: ['CREATE SEQUENCE a START WITH 5 INCREMENT BY 3 NOCACHE', 'SELECT NEXTVAL(a)'],
     look: ['SELECT NEXTVAL(a) > 5', 'SELECT PREVIOUS VALUE FOR a > 5'],
   },
+  {
+    name: 'foreign keys in and out',
+    keeps: true,
+    make: [
+      'CREATE TABLE p (id INT PRIMARY KEY)',
+      'CREATE TABLE a (id INT PRIMARY KEY, pid INT, CONSTRAINT out_1 FOREIGN KEY (pid) REFERENCES p (id) ON DELETE CASCADE)',
+      'CREATE TABLE kid (id INT PRIMARY KEY, CONSTRAINT in_1 FOREIGN KEY (id) REFERENCES a (id))',
+      'INSERT INTO p VALUES (1)',
+      'INSERT INTO a VALUES (1, 1), (2, NULL)',
+      'INSERT INTO kid VALUES (1)',
+    ],
+    look: ['SHOW CREATE TABLE kid', 'SHOW CREATE TABLE p'],
+  },
+  {
+    name: 'a foreign key to itself',
+    keeps: true,
+    make: [
+      'CREATE TABLE a (id INT PRIMARY KEY, up INT, CONSTRAINT self_1 FOREIGN KEY (up) REFERENCES a (id))',
+      'INSERT INTO a VALUES (1, NULL), (2, 1)',
+    ],
+  },
+  {
+    name: 'foreign keys in a cycle',
+    keeps: true,
+    make: [
+      'CREATE TABLE b (id INT PRIMARY KEY, other INT)',
+      'CREATE TABLE a (id INT PRIMARY KEY, CONSTRAINT to_b FOREIGN KEY (id) REFERENCES b (id))',
+      'ALTER TABLE b ADD CONSTRAINT to_a FOREIGN KEY (other) REFERENCES a (id)',
+      'INSERT INTO b VALUES (1, NULL)',
+      'INSERT INTO a VALUES (1)',
+      'UPDATE b SET other = 1',
+    ],
+    look: ['SHOW CREATE TABLE b'],
+  },
+  {
+    name: 'triggers in order',
+    keeps: true,
+    only: NOT_56,
+    make: [
+      'CREATE TABLE a (id INT PRIMARY KEY, note VARCHAR(20))',
+      "CREATE TRIGGER t1 BEFORE INSERT ON a FOR EACH ROW SET NEW.note = CONCAT(NEW.note, '1')",
+      "CREATE TRIGGER t2 BEFORE INSERT ON a FOR EACH ROW PRECEDES t1 SET NEW.note = CONCAT(NEW.note, '2')",
+      'CREATE TRIGGER t3 AFTER UPDATE ON a FOR EACH ROW SET @t3 = NEW.id',
+      "INSERT INTO a VALUES (1, 'x')",
+    ],
+    look: [
+      `SELECT TRIGGER_NAME, ACTION_TIMING, EVENT_MANIPULATION, ACTION_STATEMENT, SQL_MODE, DEFINER,
+        CHARACTER_SET_CLIENT FROM information_schema.TRIGGERS WHERE TRIGGER_SCHEMA = DATABASE()
+        ORDER BY EVENT_MANIPULATION, ACTION_ORDER`,
+    ],
+  },
   ...['MyISAM', 'MEMORY', 'CSV'].map((engine) => engineOf(engine)),
   engineOf('Aria', MARIADB),
   engineOf('ARCHIVE', /mysql/),
@@ -250,9 +302,11 @@ describe.each(testServers())('on $name a table with', (server) => {
       'SELECT table_name AS name FROM information_schema.tables WHERE table_schema = ?',
       [schema.name],
     );
+    await root.query('SET foreign_key_checks = 0');
     for (const { name } of rows as { readonly name: string }[]) {
       await root.query(`DROP TABLE ${quote(name)}`);
     }
+    await root.query('SET foreign_key_checks = 1');
   });
 
   async function make(text: string): Promise<void> {
@@ -282,26 +336,40 @@ describe.each(testServers())('on $name a table with', (server) => {
     const before = await seen(kind);
     await survival.remember();
 
-    await client.run([`SET sql_mode = '${kind.mode ?? ''}'`]);
-    const { results } = await client.query(`DROP ${object} ${quote(table)}`);
-    expect(results).toMatchObject([{ kind: 'ok', warnings: 0 }]);
-    expect(await survival.findLost()).toEqual([]);
-    const held = await listAll(pool);
-    const own = held.find(({ origin }) => origin?.schema === schema.name && origin.table === table);
-    if (own === undefined) throw new Error('it is not held');
+    const checks = `SET foreign_key_checks = ${kind.keeps === true ? 0 : 1}`;
+    const drop = async () => {
+      await client.run([`SET sql_mode = '${kind.mode ?? ''}'`, checks]);
+      const { results } = await client.query(`DROP ${object} ${quote(table)}`);
+      expect(results).toMatchObject([{ kind: 'ok', warnings: 0 }]);
+      expect(await survival.findLost()).toEqual([]);
+      const held = await listAll(pool);
+      const own = held.find(
+        ({ origin }) => origin?.schema === schema.name && origin.table === table,
+      );
+      if (own === undefined) throw new Error('it is not held');
+      return own;
+    };
+    const own = await drop();
 
     // A table that names its own file can't be there twice, held or not.
-    const hasFile = texts[0]?.includes('$DIRECTORY') === true;
+    const hasFile = texts.some((text) => text.includes('$DIRECTORY'));
     const isMariadb = server.name.startsWith('mariadb');
     const isInPieces = texts[0]?.includes('PARTITION BY') === true && server.name !== 'mysql-9.7';
     const stays = isInPieces || (hasFile && isMariadb);
     expect(own.holdSchema).toBe(stays ? schema.name : '_undrop');
-    if (!hasFile) {
+    if (!hasFile && kind.keeps !== true) {
       await make(texts[0] ?? '');
       await root.query(`DROP TABLE ${quote(table)}`);
     }
 
-    await restore(pool, { target: own.id });
+    const { code, stderr } = await runUndrop(server, ['restore', own.id]);
+    expect([code, stderr]).toEqual([0, '']);
+    expect(await seen(kind)).toEqual(before);
+    expect(await survival.findLost()).toEqual([]);
+
+    await drop();
+    const { results } = await client.query(`UNDROP TABLE ${quote(table)}`);
+    expect(results).toMatchObject([{ kind: 'ok', warnings: 0 }]);
     expect(await seen(kind)).toEqual(before);
     expect(await survival.findLost()).toEqual([]);
   });

@@ -24,6 +24,7 @@ import {
   type ResultSet,
   type ResultSetOptions,
 } from '../../wire/result-set.js';
+import { ER_UNKNOWN_ERROR } from '../../wire/server-errors.js';
 import type { Answered, InterceptOptions } from '../intercepted.js';
 
 /** How the answer is to be encoded. */
@@ -88,7 +89,7 @@ export function inSession<T>(
   return drive(steps, ({ commands }) => userSession.run(commands));
 }
 
-const WARNING = { errno: 1105, sqlState: '01000' };
+const WARNING = { errno: ER_UNKNOWN_ERROR, sqlState: '01000' };
 
 async function sayOk(
   note: string | null,
