@@ -6,6 +6,7 @@
  */
 import type { Uses } from '../ledger/history.js';
 import { isPinned } from '../names/names.js';
+import type { BrokenKey } from './broken-rows.js';
 import type { DroppedTable, EndedTable, ListedTable, QualifiedTable } from './list.js';
 import type { RestoreReport } from './run-restore.js';
 
@@ -129,6 +130,7 @@ export function formatRestoreReport(report: RestoreReport): string {
     ...formatProblem('foreign keys', report.foreignKeysProblem),
     ...report.triggers.flatMap((trigger) => formatPart('Trigger', trigger)),
     ...formatProblem('triggers', report.triggersProblem),
+    ...report.brokenKeys.flatMap(formatBrokenKey),
     ...(typeof report.swapped === 'string'
       ? [`The table that had the name is held as ${report.swapped}.`]
       : []),
@@ -164,6 +166,14 @@ function formatForeignKey(key: RestoreReport['foreignKeys'][number]): readonly s
   return key.isParentMissing
     ? [`${what} is there; no table has that name until it is restored or made.`]
     : [];
+}
+
+function formatBrokenKey({ name, table, query, isSeen }: BrokenKey): readonly string[] {
+  const what = isSeen ? 'Rows break' : 'It was not looked whether rows break';
+  return [
+    printable(`${what} foreign key ${name} of ${table}; this lists them:`),
+    `  ${printable(query)}`,
+  ];
 }
 
 /** A CHECK or a trigger; nothing if it is as it was. */

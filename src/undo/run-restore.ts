@@ -28,6 +28,7 @@ import {
   ER_PROCACCESS_DENIED_ERROR,
   READ_ONLY_SERVER,
 } from '../wire/server-errors.js';
+import { type BrokenKey, findBrokenRows } from './broken-rows.js';
 import { describeRow, type ListedTable, listAll, type QualifiedTable } from './list.js';
 import {
   idDigits,
@@ -50,6 +51,8 @@ export interface RestoreReport extends ReattachReport {
   readonly wasBack: boolean;
   /** Still held under the same name, newest first. */
   readonly others: readonly ListedTable[];
+  /** Foreign keys of the table, and of others to it, that rows break or may break. */
+  readonly brokenKeys: readonly BrokenKey[];
   /** After a swap: the id under which the live table is held; null: no table had the name. */
   readonly swapped?: string | null;
   /** False: the ledger could not be told, recovery will notice; null: it never knew the table. */
@@ -75,9 +78,10 @@ export async function restoreTable(pool: ServicePool, plan: Plan): Promise<Resto
         throw explainRefusal(error, plan);
       });
   const cameBack = await reattachAll(pool, table, to);
+  const brokenKeys = await findBrokenRows(pool, to);
   const { id, origin, droppedAt, user, rowEstimate } = table;
   const what = { id, origin, restoredAs: to, droppedAt, user, rowEstimate };
-  return { ...cameBack, ...what, others, recorded, wasBack };
+  return { ...cameBack, ...what, brokenKeys, others, recorded, wasBack };
 }
 
 export type Plan =

@@ -26,6 +26,7 @@ import {
 } from '../service/pool/statement-timeout.js';
 import { ident, note, sql } from '../service/sql.js';
 import { ABSENT_TO_RENAME } from '../wire/server-errors.js';
+import { findBrokenRows } from './broken-rows.js';
 import { type ListedTable, listAll, type QualifiedTable } from './list.js';
 import { planRestore } from './plan-restore.js';
 import { type RestoreReport, restore, tellRestored } from './run-restore.js';
@@ -59,9 +60,10 @@ export async function swap(
   if (swapped === null) return { ...(await restore(pool, { target: table.id })), swapped };
   const recorded = await tellRestored(pool, table, to);
   const cameBack = await reattachAll(pool, table, to);
+  const brokenKeys = await findBrokenRows(pool, to);
   const { id, origin, droppedAt, user, rowEstimate } = table;
   const what = { id, origin, restoredAs: to, droppedAt, user, rowEstimate, wasBack: false };
-  return { ...cameBack, ...what, others, recorded, swapped };
+  return { ...cameBack, ...what, brokenKeys, others, recorded, swapped };
 }
 
 /** The id of the table that has the name by a restore that broke off before it was whole. */

@@ -120,6 +120,7 @@ describe('the report of a restore', () => {
     foreignKeysProblem: null,
     triggers: [],
     triggersProblem: null,
+    brokenKeys: [],
     others: [],
     recorded: true,
     wasBack: false,

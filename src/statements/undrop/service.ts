@@ -218,9 +218,13 @@ function restoredEvent(
 /** What is not back as it was; null: all is. */
 function noteOf(restored: readonly RestoreReport[]): string | null {
   const said = restored.flatMap((report) => {
-    const { recorded, restoredAs } = report;
+    const { recorded, restoredAs, brokenKeys } = report;
+    const seen = brokenKeys.filter(({ isSeen }) => isSeen);
+    const broken = seen.map(({ name }) => `rows break foreign key ${name}.`);
     const untold = recorded === false ? ['the ledger could not be told.'] : [];
-    return [...problemsOf(report), ...untold].map((one) => `${written(restoredAs)}: ${one}`);
+    return [...problemsOf(report), ...broken, ...untold].map(
+      (one) => `${written(restoredAs)}: ${one}`,
+    );
   });
   return said.length === 0 ? null : said.join(' ');
 }

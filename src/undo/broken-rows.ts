@@ -1,0 +1,160 @@
+/**
+ * Finds foreign keys that rows break since the table was away: a parent was deleted meanwhile, or a
+ * swap gave children another parent. A restore adds keys without a check of the rows, because
+ * the check would copy the table or lock it; so it says afterwards which rows are to be looked at.
+ *
+ * Invariant: it only reads, after the table is back, and ends after a moment; a key that could not
+ * be looked at in that time is reported as that, never as whole.
+ */
+import { once } from 'node:events';
+import { assert } from '../assert.js';
+import { systemClock } from '../clock.js';
+import { foreignKeysOf } from '../ledger/intents/intent-text.js';
+import {
+  isServerError,
+  isServiceError,
+  type Rows,
+  type ServicePool,
+  type TaskConnection,
+} from '../service/pool/pools.js';
+import { readServerFacts } from '../service/server-facts.js';
+import { ident, note, renderQuery, type SQLQuery, sql, textOf } from '../service/sql.js';
+import { ER_QUERY_INTERRUPTED } from '../wire/server-errors.js';
+import type { QualifiedTable } from './list.js';
+
+export interface BrokenKey {
+  readonly name: string;
+  /** The table that has it, `schema.table`. */
+  readonly table: string;
+  /** Lists the rows that have no parent, for people. */
+  readonly query: string;
+  /** False: nobody knows, because the look took too long or was refused. */
+  readonly isSeen: boolean;
+}
+
+/** For all keys of one table together. */
+const LOOK_MS = 500;
+/** Keys of one table that are looked at. */
+const KEYS_MAX = 50;
+
+interface Key {
+  readonly name: string;
+  readonly child: QualifiedTable;
+  readonly parent: QualifiedTable;
+  readonly columns: readonly { readonly own: string; readonly parent: string }[];
+}
+
+/** Keys of the table, and of others to it. Does not reject with what a server or pool says. */
+export async function findBrokenRows(
+  pool: ServicePool,
+  table: QualifiedTable,
+): Promise<readonly BrokenKey[]> {
+  try {
+    const keys = await readKeys(pool, table);
+    const endMs = performance.now() + LOOK_MS;
+    const broken: BrokenKey[] = [];
+    for (const key of keys) {
+      const look = await lookFor(pool, key, endMs - performance.now());
+      if (look === 'none') continue;
+      const { schema, table: child } = key.child;
+      const query = `${renderQuery(queryOf(key))};`;
+      broken.push({ name: key.name, table: `${schema}.${child}`, query, isSeen: look === 'some' });
+    }
+    return broken;
+  } catch (error) {
+    if (!isServiceError(error)) throw error;
+    return [];
+  }
+}
+
+async function readKeys(pool: ServicePool, table: QualifiedTable): Promise<readonly Key[]> {
+  const server = await readServerFacts(pool);
+  const [found = []] = await pool.run(foreignKeysOf([table], server));
+  const names = new Map<string, QualifiedTable>();
+  for (const row of found) {
+    const child = { schema: textOf(row, 'childSchema'), table: textOf(row, 'child') };
+    names.set(JSON.stringify(child), child);
+  }
+  if (names.size === 0) return [];
+  // One statement for each child, with its name as constants: 5.6 would open all tables otherwise.
+  const answers = await pool.run(
+    [...names.values()].slice(0, KEYS_MAX).map(
+      ({ schema, table: child }) => sql`SELECT ${note('look')} TABLE_SCHEMA AS childSchema,
+          TABLE_NAME AS child, CONSTRAINT_NAME AS name, COLUMN_NAME AS own,
+          REFERENCED_TABLE_SCHEMA AS parentSchema, REFERENCED_TABLE_NAME AS parent,
+          REFERENCED_COLUMN_NAME AS parentColumn
+        FROM information_schema.KEY_COLUMN_USAGE
+        WHERE TABLE_SCHEMA = ${schema} AND TABLE_NAME = ${child}
+          AND REFERENCED_TABLE_NAME IS NOT NULL
+        ORDER BY CONSTRAINT_NAME, ORDINAL_POSITION`,
+    ),
+  );
+  const isMeant = ({ child, parent }: Key) => [child, parent].some((one) => isSame(one, table));
+  return answers.flatMap(keysIn).filter(isMeant).slice(0, KEYS_MAX);
+}
+
+function keysIn(rows: Rows): readonly Key[] {
+  const keys = new Map<string, { key: Omit<Key, 'columns'>; columns: Key['columns'][number][] }>();
+  for (const row of rows) {
+    const name = textOf(row, 'name');
+    const child = { schema: textOf(row, 'childSchema'), table: textOf(row, 'child') };
+    const parent = { schema: textOf(row, 'parentSchema'), table: textOf(row, 'parent') };
+    const one = keys.get(name) ?? { key: { name, child, parent }, columns: [] };
+    one.columns.push({ own: textOf(row, 'own'), parent: textOf(row, 'parentColumn') });
+    keys.set(name, one);
+  }
+  return [...keys.values()].map(({ key, columns }) => ({ ...key, columns }));
+}
+
+function isSame(one: QualifiedTable, other: QualifiedTable): boolean {
+  return one.schema === other.schema && one.table === other.table;
+}
+
+/** In MATCH SIMPLE, which is what servers do, a NULL in one column is a key to nothing. */
+function queryOf({ child, parent, columns }: Key): SQLQuery {
+  const pairs = columns.map((pair) => sql`c.${ident(pair.own)} = p.${ident(pair.parent)}`);
+  const given = columns.map(({ own }) => sql`c.${ident(own)} IS NOT NULL`);
+  const [first] = columns;
+  assert(first !== undefined, 'a key has a column');
+  return sql`SELECT c.* FROM ${ident(child.schema, child.table)} AS c LEFT JOIN ${ident(parent.schema, parent.table)} AS p ON ${sql.join(pairs, ' AND ')} WHERE ${sql.join(given, ' AND ')} AND p.${ident(first.parent)} IS NULL`;
+}
+
+/** The server ends the look by a KILL QUERY from another connection: 5.6 has no time limit. */
+async function lookFor(
+  pool: ServicePool,
+  key: Key,
+  withinMs: number,
+): Promise<'none' | 'some' | 'unknown'> {
+  if (withinMs <= 0) return 'unknown';
+  try {
+    return await pool.task(async (connection) => {
+      const done = new AbortController();
+      const killing = killAfter(pool, connection, { withinMs, signal: done.signal });
+      try {
+        const [rows] = await connection.run(
+          sql`SELECT ${note('broken')} 1 FROM (${queryOf(key)} LIMIT 1) AS broken`,
+        );
+        return rows?.length === 0 ? 'none' : 'some';
+      } finally {
+        done.abort();
+        await killing;
+      }
+    });
+  } catch (error) {
+    if (isServerError(error) && error.errno !== ER_QUERY_INTERRUPTED) return 'none';
+    if (!isServiceError(error)) throw error;
+    return 'unknown';
+  }
+}
+
+async function killAfter(
+  pool: ServicePool,
+  connection: TaskConnection,
+  { withinMs, signal }: { readonly withinMs: number; readonly signal: AbortSignal },
+): Promise<void> {
+  const ended = once(signal, 'abort').catch(() => undefined);
+  await Promise.race([systemClock.sleep(withinMs, signal), ended]);
+  if (signal.aborted) return;
+  connection.discard();
+  await pool.killQuery(connection.threadId).catch(() => undefined);
+}
