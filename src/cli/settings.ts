@@ -126,6 +126,7 @@ export const ACCOUNT_KEYS = [
   'upstreamCert',
   'upstreamKey',
   'upstreamPublicKey',
+  'auditFile',
 ] as const;
 
 /** Settings of `hold`, which keeps the shortest hold. */

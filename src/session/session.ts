@@ -10,6 +10,7 @@ import { randomBytes } from 'node:crypto';
 import type { Socket } from 'node:net';
 import { InvariantError } from '../assert.js';
 import { toClientError, UndropError } from '../errors.js';
+import { recordHistory } from '../ledger/history.js';
 import type { ByteStream } from '../relay/byte-stream.js';
 import { behindDoor } from '../relay/sockets.js';
 import type { Answered, DropService, Intercepted } from '../statements/intercepted.js';
@@ -217,9 +218,10 @@ export class Session {
 
   /** A statement was answered by us. */
   onAnswer(taken: Intercepted, answer: Answered, service: DropService): void {
-    const { background, onHeld } = this.#options;
-    const { dropped } = answer;
+    const { background, onHeld, log } = this.#options;
+    const { dropped, restored = [] } = answer;
     this.#report.onAnswer(taken, answer);
+    if (restored.length > 0) background(recordHistory(service.pool, log, restored));
     if (dropped === null) return;
     const isHeld = dropped.held.length > 0;
     const onUnfinished = (error: unknown) => this.#report.onUnfinished(error, { isHeld });

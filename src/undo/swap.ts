@@ -15,7 +15,7 @@ import { detachAndRelocate } from '../held/relocate/relocate.js';
 import { recordHistory } from '../ledger/history.js';
 import { findRows } from '../ledger/read.js';
 import { forgetIntents, type IntentTable, recordIntent, recordOutcome } from '../ledger/write.js';
-import { silentLog } from '../log.js';
+import { audit, type Log, silentLog } from '../log.js';
 import { formatHoldName, newHoldId } from '../names/names.js';
 import { findHoldTables } from '../service/hold-tables.js';
 import { isServerError, type ServicePool, type TaskConnection } from '../service/pool/pools.js';
@@ -39,6 +39,8 @@ export interface SwapBy {
   readonly statementText: string;
   /** How long the live table is held, in milliseconds. */
   readonly holdMs: number;
+  /** Has the line of the audit for the live table; default: nobody has. */
+  readonly log?: Log;
 }
 
 /**
@@ -81,7 +83,7 @@ async function exchange(
   table: ListedTable,
   { to, by }: { readonly to: QualifiedTable; readonly by: SwapBy },
 ): Promise<string | null> {
-  const { holdMs, ...who } = by;
+  const { holdMs, log = silentLog, ...who } = by;
   // A RENAME that isn't in the binary log would take the live table from the source alone.
   if (!table.logged) throw notSwapped(table, to, 'it was dropped under sql_log_bin = 0');
   return pool.task(async (connection) => {
@@ -103,7 +105,9 @@ async function exchange(
         : { id, holdSchema: live.schema, holdName, relocated: false };
     const failure = relocation?.outcome === 'put-back' ? null : (relocation?.failure ?? null);
     await recordOutcome(pool, { tables: [{ ...outcome, failure }] });
-    await recordHistory(pool, silentLog, [heldEvent(live, { ...outcome, by })]);
+    const event = heldEvent(live, { ...outcome, by });
+    audit(log, [event]);
+    await recordHistory(pool, log, [event]);
     return id;
   });
 }

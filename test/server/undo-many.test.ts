@@ -2,6 +2,9 @@
  * What an operator does by the command line on real servers: listing, showing, restoring many at
  * once, and changing how long tables are held; with drops through a proxy, by two users.
  */
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { hostname, tmpdir, userInfo } from 'node:os';
+import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, jest } from '@jest/globals';
 import { runCommandLine, sayWhy } from '../../src/cli/command-line.js';
 import { readHistory } from '../../src/ledger/history.js';
@@ -345,6 +348,27 @@ describe.each(testServers())('the operator on $name', (server) => {
     expect(events).toEqual(expect.arrayContaining(['held', 'remove-asked', 'removal']));
     const gone = await runUndrop(server, ['remove', id, '--yes']);
     expect([gone.code, gone.stderr]).toEqual([1, expect.stringContaining('removed for good at')]);
+  });
+
+  test('what commands do is in UNDROP_AUDIT_FILE, too; one that can not be written costs nothing', async () => {
+    await make('CREATE TABLE a (id INT)');
+    await drop('DROP TABLE a');
+    const { id } = await heldOf('a');
+    const folder = await mkdtemp(join(tmpdir(), 'undrop-audit-'));
+    const path = join(folder, 'audit');
+    const by = (...args: readonly string[]) => runUndrop(server, args, { AUDIT_FILE: path });
+    expect(await by('hold', 'a', '--for', '30d')).toMatchObject({ code: 0, stderr: '' });
+    expect(await by('restore', 'a')).toMatchObject({ code: 0, stderr: '' });
+    const lines = (await readFile(path, 'utf8')).trim().split('\n');
+    const who = { osUser: userInfo().username, host: hostname(), account: 'undrop' };
+    expect(lines.map((line) => JSON.parse(line))).toMatchObject([
+      { event: 'hold-changed', id, table: 'a', ...who },
+      { event: 'restored', id, restoredAs: `${schema.name}.a`, ...who },
+    ]);
+    await drop('DROP TABLE a');
+    const lost = await runUndrop(server, ['restore', 'a'], { AUDIT_FILE: folder });
+    expect(lost.code).toBe(0);
+    await rm(folder, { recursive: true });
   });
 
   test.each([

@@ -4,6 +4,7 @@ import { createConnection as createMariadb } from 'mariadb';
 import type { Connection, RowDataPacket } from 'mysql2/promise';
 import { freshLedger } from '../support/fresh-ledger.js';
 import { testOnOne } from '../support/on-one-server.js';
+import { until } from '../support/poll.js';
 import { type ProxyTarget, proxyInFront } from '../support/proxy.js';
 import { CLIENT, MARIADB_CLIENT, RawClient } from '../support/raw-client.js';
 import { connect, type FreshSchema, freshSchema, query, testServers } from '../support/servers.js';
@@ -366,10 +367,15 @@ describe.each(testServers())('statements of undrop’s own on $name', (server) =
     await makeAndDrop('a');
     const [held] = await show();
     await client.query('UNDROP TABLE a TO b');
-    const rows = await query<{ who: string; details: string }>(
-      server,
-      `SELECT who, details FROM _undrop.history WHERE event = 'restored' AND id = '${held?.['Id']}'`,
-    );
+    const read = () =>
+      query<{ who: string; details: string }>(
+        server,
+        `SELECT who, details FROM _undrop.history
+          WHERE event = 'restored' AND id = '${held?.['Id']}'`,
+      );
+    // It is written after the answer.
+    await until(async () => (await read()).length > 0, 'the history');
+    const rows = await read();
     expect(rows).toMatchObject([{ who: expect.stringMatching(/^root from 127/) }]);
     expect(JSON.parse(rows[0]?.details ?? '{}')).toMatchObject({
       schema: schema.name,

@@ -4,10 +4,8 @@
  */
 import { describeWho } from '../../audit.js';
 import { endPause, type Pause, setPause } from '../../ledger/control.js';
-import { recordHistory } from '../../ledger/history.js';
-import { silentLog } from '../../log.js';
 import type { AccountSettings } from '../settings.js';
-import { whoIs } from './tell-history.js';
+import { tellAll, whoIs } from './tell-history.js';
 import { type Out, withPool } from './with-pool.js';
 
 export function runPause(
@@ -16,10 +14,10 @@ export function runPause(
   out: Out,
 ): Promise<number> {
   return withPool(settings, async (pool) => {
-    const who = whoIs(settings);
-    const pause = await setPause(pool, { forMs: options.forMs, by: describeWho(who) });
+    const by = describeWho(whoIs(settings));
+    const pause = await setPause(pool, { forMs: options.forMs, by });
     const until = pause.until?.toISOString() ?? null;
-    await recordHistory(pool, silentLog, [{ event: 'paused', until, ...who }]);
+    await tellAll(pool, settings, [{ event: 'paused', until }]);
     const end = pause.until === null ? '' : `${timeText(pause.until)}, or `;
     const text =
       `Paused until ${end}\`undrop resume\`: no held table of this server is moved on, purged or ` +
@@ -36,9 +34,7 @@ export function runResume(
 ): Promise<number> {
   return withPool(settings, async (pool) => {
     const ended = await endPause(pool);
-    if (ended !== null) {
-      await recordHistory(pool, silentLog, [{ event: 'resumed', ...whoIs(settings) }]);
-    }
+    if (ended !== null) await tellAll(pool, settings, [{ event: 'resumed' }]);
     const text = ended === null ? 'There was no pause.' : `Ended ${describePause(ended)}.`;
     out.write(`${options.json ? JSON.stringify({ ended }, null, 2) : text}\n`);
     return 0;

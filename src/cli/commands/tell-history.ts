@@ -1,8 +1,12 @@
-/** Writes into the ledger's history what a command has done to a table, and who ran the command. */
+/**
+ * Writes what a command has done, and who ran the command, to UNDROP_AUDIT_FILE and into the
+ * ledger's history. What was done stays so; what can't be written is a warning.
+ */
 import { hostname, userInfo } from 'node:os';
 import type { HistoryEvent } from '../../audit.js';
+import { AuditFile } from '../../audit-file.js';
 import { recordHistory } from '../../ledger/history.js';
-import { silentLog } from '../../log.js';
+import { audit, type Log } from '../../log.js';
 import type { ServicePool } from '../../service/pool/pools.js';
 import type { DroppedTable } from '../../undo/list.js';
 import type { AccountSettings } from '../settings.js';
@@ -17,24 +21,42 @@ export function whatOf({ id, groupId: dropId, origin }: Told) {
   return { id, dropId, schema: origin?.schema ?? null, table: origin?.table ?? null };
 }
 
-/** What is done stays so, whatever comes of this. */
+/** Of one table. */
 export async function tellHistory(
   pool: ServicePool,
   settings: AccountSettings,
   { table: { rowLogged }, event }: { readonly table: Told; readonly event: HistoryEvent },
 ): Promise<void> {
-  const line = { ...event, ...whoIs(settings) };
-  await recordHistory(pool, silentLog, [line], rowLogged === null ? {} : { rowLogged });
+  await tellAll(pool, settings, [event], rowLogged === null ? {} : { rowLogged });
 }
 
-/** The same of several tables, in one go. */
+/** Of none, or of several in one go. */
 export async function tellAll(
   pool: ServicePool,
   settings: AccountSettings,
   events: readonly HistoryEvent[],
+  how: { readonly rowLogged?: boolean } = {},
 ): Promise<void> {
   const lines = events.map((event) => ({ ...event, ...whoIs(settings) }));
-  if (lines.length > 0) await recordHistory(pool, silentLog, lines);
+  if (lines.length === 0) return;
+  const log = commandLog(settings);
+  audit(log, lines);
+  log.auditFile?.reopen('');
+  await recordHistory(pool, log, lines, how);
+}
+
+/** What a command has for a log: warnings on standard error, and UNDROP_AUDIT_FILE. */
+export function commandLog({ auditFile: path }: AccountSettings): Log {
+  const auditFile = new AuditFile((err) => warn({ err }, 'UNDROP_AUDIT_FILE can not be written'));
+  auditFile.reopen(path);
+  return { debug: nobody, info: nobody, warn, error: warn, auditFile };
+}
+
+function nobody(): void {}
+
+function warn(fields: object, what: string): void {
+  const { err } = fields as { readonly err?: unknown };
+  process.stderr.write(`undrop: warning: ${what}: ${err instanceof Error ? err.message : err}\n`);
 }
 
 /** Who runs the command, where, and by which database account. */

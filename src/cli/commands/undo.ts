@@ -3,7 +3,6 @@
  * and the way back of one or of many, each by one RENAME.
  */
 
-import type { Settings } from '../../config/schema.js';
 import { parseTime, TIME_EXPECTED } from '../../duration.js';
 import { readUses } from '../../ledger/history.js';
 import type { ServicePool } from '../../service/pool/pools.js';
@@ -38,7 +37,7 @@ import type { Flags, Shell } from '../command-line.js';
 import { type AccountSettings, type HoldSettings, holdMsOf } from '../settings.js';
 import { TARGETS, textOf, wrongFlag, wrongUsage } from '../undo-commands.js';
 import { runRestoreSchema } from './restore-schema.js';
-import { tellHistory, whatOf, whoIs } from './tell-history.js';
+import { commandLog, tellHistory, whatOf, whoIs } from './tell-history.js';
 import { type Out, withPool } from './with-pool.js';
 
 export function runList(settings: AccountSettings, flags: Flags, out: Out): Promise<number> {
@@ -152,6 +151,7 @@ function swapBy(
     clientAddress: `${osUser}@${host}`.slice(0, 255),
     statementText: `UNDROP TABLE ${quoteIdentifier(schema)}.${quoteIdentifier(table)} SWAP`,
     holdMs: holdMsOf(settings),
+    log: commandLog(settings),
   };
 }
 

@@ -10,9 +10,7 @@ import type { AuditEvent } from '../../audit.js';
 import { UndropError } from '../../errors.js';
 import { problemsOf } from '../../held/finish-restore.js';
 import { STATEMENT_BYTES_MAX } from '../../ledger/entry.js';
-import { recordHistory } from '../../ledger/history.js';
 import { findRows } from '../../ledger/read.js';
-import { silentLog } from '../../log.js';
 import { isSameName } from '../../names/names.js';
 import type { ServicePool } from '../../service/pool/pools.js';
 import { quoteIdentifier } from '../../service/sql.js';
@@ -155,8 +153,6 @@ async function bringBack(
       problems.push(undropErrorOf(error));
     }
   }
-  const { pool, log = silentLog } = options.service;
-  if (restored.length > 0) await recordHistory(pool, log, restored);
   const [problem] = problems;
   if (problem === undefined) return { ...(await answerOk(noteOf(reports), options)), restored };
   const error = wanted.length === 1 ? problem : someNot(problems, wanted.length);
@@ -182,12 +178,12 @@ async function bringOneBack(
   if (held === null) {
     throw new UndropError('UNDROP_NO_SUCH_HELD', { target: written(name), fate: '' });
   }
-  const { pool, proxyId, holdMs } = service;
+  const { pool, proxyId, holdMs, log } = service;
   if (!swap) return restore(pool, { target: held.id, to: quoted(to) });
   const { user } = run.facts;
   const statementText = run.text.subarray(0, STATEMENT_BYTES_MAX).toString();
   const by = { proxyId, user, clientAddress: session.clientAddress, statementText, holdMs };
-  return swapWithLive(pool, { target: held.id, by });
+  return swapWithLive(pool, { target: held.id, by: log === undefined ? by : { ...by, log } });
 }
 
 /** Parents before their children, so that a key finds its parent. */

@@ -7,8 +7,6 @@
 import type { AuditEvent } from '../../audit.js';
 import { systemClock } from '../../clock.js';
 import { UndropError } from '../../errors.js';
-import { recordHistory } from '../../ledger/history.js';
-import { silentLog } from '../../log.js';
 import { isHoldId } from '../../names/names.js';
 import { newId } from '../../steps/intents.js';
 import { restoreSchema, type SchemaReport } from '../../undo/schema/restore-schema.js';
@@ -37,7 +35,7 @@ export async function undropDatabase(
   if (said !== null) return answerWith(said);
   // What looks like an id would be taken for that of a drop, of a schema that nobody asked about.
   if (isHoldId(schema)) throw new UndropError('UNDROP_NO_SUCH_SCHEMA', { schema, fate: '' });
-  const { pool, log = silentLog } = options.service;
+  const { pool } = options.service;
   const report = await whenEnded(() => restoreSchema(pool, { schema, ...(to !== null && { to }) }));
   const { clientAddress: client, threadId } = options.session;
   const restored = report.tables
@@ -47,7 +45,6 @@ export async function undropDatabase(
       const what = { id, dropId: report.groupId, schema: report.schema, table };
       return { event: 'restored', ...who, ...what, restoredAs: written({ schema: as, table }) };
     });
-  if (restored.length > 0) await recordHistory(pool, log, restored);
   return { ...(await answerOk(schemaNote(report), options)), restored };
 }
 
