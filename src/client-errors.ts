@@ -203,6 +203,6 @@ export const CLIENT_ERRORS = {
     errno: 1049,
     text: 'Held table {id} was not restored: there is no schema {schema}, or the service account has no privilege on it.',
     remedy:
-      'Create the schema first, by the script that the ledger has if it was dropped through undrop (docs/what-if.md), or restore into another one (--to schema.name). `undrop doctor` lists the schemas that the account has privileges on.',
+      'If it was dropped through undrop, bring all of it back (UNDROP DATABASE, or `undrop restore --schema`); otherwise create it, or restore into another one (--to schema.name; TO in SQL). `undrop doctor` lists the schemas that the account has privileges on.',
   },
 } as const satisfies Record<string, Described>;

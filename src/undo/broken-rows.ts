@@ -33,7 +33,7 @@ export interface BrokenKey {
 }
 
 /** For all keys of one table together. */
-const LOOK_MS = 500;
+const SEARCH_MS = 500;
 /** Keys of one table that are looked at. */
 const KEYS_MAX = 50;
 
@@ -51,14 +51,14 @@ export async function findBrokenRows(
 ): Promise<readonly BrokenKey[]> {
   try {
     const keys = await readKeys(pool, table);
-    const endMs = performance.now() + LOOK_MS;
+    const endMs = performance.now() + SEARCH_MS;
     const broken: BrokenKey[] = [];
     for (const key of keys) {
-      const look = await lookFor(pool, key, endMs - performance.now());
-      if (look === 'none') continue;
+      const found = await searchFor(pool, key, endMs - performance.now());
+      if (found === 'none') continue;
       const { schema, table: child } = key.child;
       const query = `${renderQuery(queryOf(key))};`;
-      broken.push({ name: key.name, table: `${schema}.${child}`, query, isSeen: look === 'some' });
+      broken.push({ name: key.name, table: `${schema}.${child}`, query, isSeen: found === 'some' });
     }
     return broken;
   } catch (error) {
@@ -116,11 +116,15 @@ function queryOf({ child, parent, columns }: Key): SQLQuery {
   const given = columns.map(({ own }) => sql`c.${ident(own)} IS NOT NULL`);
   const [first] = columns;
   assert(first !== undefined, 'a key has a column');
-  return sql`SELECT c.* FROM ${ident(child.schema, child.table)} AS c LEFT JOIN ${ident(parent.schema, parent.table)} AS p ON ${sql.join(pairs, ' AND ')} WHERE ${sql.join(given, ' AND ')} AND p.${ident(first.parent)} IS NULL`;
+  const from = ident(child.schema, child.table);
+  const to = ident(parent.schema, parent.table);
+  const isKey = sql`ON ${sql.join(pairs, ' AND ')} WHERE ${sql.join(given, ' AND ')}`;
+  const isOrphan = sql`p.${ident(first.parent)} IS NULL`;
+  return sql`SELECT c.* FROM ${from} AS c LEFT JOIN ${to} AS p ${isKey} AND ${isOrphan}`;
 }
 
 /** The server ends the look by a KILL QUERY from another connection: 5.6 has no time limit. */
-async function lookFor(
+async function searchFor(
   pool: ServicePool,
   key: Key,
   withinMs: number,

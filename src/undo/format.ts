@@ -121,7 +121,7 @@ export function formatRestoreReport(report: RestoreReport): string {
   const done = report.wasBack ? 'Finished what was begun: restored' : 'Restored';
   const lines = [
     `${done} ${what}${as}${formatDetails(report)}.`,
-    ...('swapped' in report && typeof report.swapped === 'string'
+    ...(typeof report.swapped === 'string'
       ? [`The table that had the name is held: ${report.swapped}.`]
       : []),
     ...(report.recorded !== false ? [] : ['The ledger could not be told; recovery will notice.']),
@@ -131,9 +131,6 @@ export function formatRestoreReport(report: RestoreReport): string {
     ...report.triggers.flatMap((trigger) => formatPart('Trigger', trigger)),
     ...formatProblem('triggers', report.triggersProblem),
     ...report.brokenKeys.flatMap(formatBrokenKey),
-    ...(typeof report.swapped === 'string'
-      ? [`The table that had the name is held as ${report.swapped}.`]
-      : []),
     ...(others.length === 0 ? [] : ['Also held under that name; restore them by id:']),
     ...others.map(
       (other) => `  ${other.id}  ${other.state}  dropped ${formatTime(other.droppedAt)}`,

@@ -195,6 +195,7 @@ describe('the report of a restore', () => {
       foreignKeysProblem: null,
       triggers: [],
       triggersProblem: null,
+      brokenKeys: [],
       others: [],
     });
   });

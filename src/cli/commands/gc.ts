@@ -2,15 +2,15 @@
  * `undrop gc --once` takes the part of the collector for one pass, and prints what it does as it
  * does it; with `--dry-run` what it would do. It exits with 1 if nothing was collected.
  */
-import { randomBytes } from 'node:crypto';
 import { systemClock } from '../../clock.js';
 import { collectOnce, type Plan, planOnce } from '../../lifecycle/once.js';
 import type { Log } from '../../log.js';
-import { isPinned, newHoldId } from '../../names/names.js';
+import { isPinned } from '../../names/names.js';
 import { reconcile } from '../../recovery/reconcile.js';
 import { type ListedTable, listAll } from '../../undo/list.js';
 import { type GcSettings, lifecycleSettings } from '../settings.js';
 import { timeText } from './operate.js';
+import { whoIs } from './tell-history.js';
 import { type Out, withPool } from './with-pool.js';
 
 interface Options {
@@ -40,7 +40,8 @@ export function runGc(settings: GcSettings, options: Options, out: Out): Promise
     };
     const onWarning = (text: string) => options.json || print(`warning: ${text}`);
     const log = logOf(onDone, onWarning);
-    const proxyId = newHoldId(Date.now(), randomBytes);
+    const { osUser, host } = whoIs(settings);
+    const proxyId = `gc by ${osUser}@${host}`;
     const resting = await collectOnce({ ...shared, proxyId, log, reconcile });
     const left = await listAll(pool);
     if (options.json) print(JSON.stringify({ resting, done, left: left.map(leftJson) }, null, 2));

@@ -72,9 +72,10 @@ export function runShow(
     const shown = await showTable(pool, String(flags['target']));
     const { held, script } = shown;
     if (flags['sql'] === true) {
-      if (held !== null && script !== null) out.write(script);
-      else stderr.write(`undrop: ${held === null ? 'It is held no more' : NO_SCRIPT}.\n`);
-      return held === null || script === null ? 1 : 0;
+      if (script !== null) out.write(script);
+      const why = script === null ? NO_SCRIPT : 'It is held no more';
+      if (script === null || held === null) stderr.write(`undrop: ${why}.\n`);
+      return script === null ? 1 : 0;
     }
     const rows = held === null || wanted === null ? null : await readHeldRows(pool, held, rowsMax);
     if (flags['json'] === true) writeJson(out, shownJson(shown, rows));
@@ -173,7 +174,13 @@ function assertSelection(targets: readonly string[], flags: Flags): string | nul
   const [selector] = given;
   const schema = targets.length === 0 && given.join() === 'schema' ? textOf(flags, 'schema') : null;
   if (targets.length === 0 && selector === undefined) {
-    throw wrongUsage('Expected a table, an id, --drop, or --user and --since; found none of them.');
+    throw wrongUsage(
+      'Expected a table, an id, --drop, --schema, or --user and --since; found none of them.',
+    );
+  }
+  const isTimed = flags['since'] !== undefined || flags['until'] !== undefined;
+  if (flags['user'] !== undefined && !isTimed && flags['dry-run'] !== true) {
+    throw wrongUsage('--user: expected --since or --until beside it, or --dry-run; found neither.');
   }
   if (targets.length > 0 && selector !== undefined) {
     throw wrongUsage(`Expected tables by name or id, or --${selector}; found both.`);

@@ -10,7 +10,7 @@ import { UndropError } from '../../errors.js';
 import { isHoldId } from '../../names/names.js';
 import { newId } from '../../steps/intents.js';
 import { restoreSchema, type SchemaReport } from '../../undo/schema/restore-schema.js';
-import { answerWith, type Interception, type InterceptOptions } from '../intercepted.js';
+import { answerWith, type Interception, type InterceptOptions, refused } from '../intercepted.js';
 import { answerOk, inSession } from './answer.js';
 import type { BoundUndo } from './bind.js';
 import { findServer, refuseUnder } from './find-dropped.js';
@@ -45,6 +45,8 @@ export async function undropDatabase(
       const what = { id, dropId: report.groupId, schema: report.schema, table };
       return { event: 'restored', ...who, ...what, restoredAs: written({ schema: as, table }) };
     });
+  const left = report.tables.filter(({ outcome }) => outcome === 'left');
+  if (left.length > 0) return { ...(await refused(partly(report, left), options)), restored };
   return { ...(await answerOk(schemaNote(report), options)), restored };
 }
 
@@ -59,6 +61,12 @@ async function whenEnded<T>(work: () => Promise<T>): Promise<T> {
       await systemClock.sleep(PAUSE_MS);
     }
   }
+}
+
+/** Some tables are held still, because their names are taken, or their rows are being removed. */
+function partly({ tables }: SchemaReport, left: SchemaReport['tables']): UndropError {
+  const why = left.map(({ table, problems }) => `${table}: ${problems.join('; ')}.`).join(' ');
+  return new UndropError('UNDROP_PARTLY', { failed: left.length, count: tables.length, why });
 }
 
 /** What is not back as it was; null: all is. */

@@ -134,7 +134,10 @@ async function bringBack(
   if (!exists) await create(pool, to, { details, logged });
   const tables = await restoreTables(pool, { groupId, to, onProgress });
   const parts = isCopy
-    ? details.parts.map((part) => ({ ...part, problem: `its text names ${schema}` }))
+    ? details.parts.map((part) => ({
+        ...part,
+        problem: `not made in another schema, because its text may name ${schema}`,
+      }))
     : await restoreParts(pool, schema, { id, parts: details.parts, logged });
   const problem = await differenceOf(pool, to, details);
   const isComplete =
