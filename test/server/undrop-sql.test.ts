@@ -330,6 +330,14 @@ describe.each(testServers())('statements of undrop’s own on $name', (server) =
     await client.query(`DROP DATABASE ${one}; DO 1`);
     await client.query(`UNDROP DATABASE ${one} TO ${two}`);
     expect(await idsIn(`${two}.a`)).toEqual([1, 2]);
+    // Names that are taken stay so, and what is held stays held.
+    await client.query(`DROP DATABASE ${two}; CREATE DATABASE ${two}; USE ${two}`);
+    await make('a', 7);
+    expect(await errorOf(client.query(`UNDROP DATABASE ${two}`))).toMatchObject({
+      sqlMessage: expect.stringContaining('UNDROP_PARTLY: 1 of 2 tables'),
+    });
+    expect(await idsIn(`${two}.a`)).toEqual([7, 8]);
+    expect(await idsIn(`${two}.b`)).toEqual([5, 6]);
     expect(await errorOf(client.query('UNDROP DATABASE nowhere_at_all'))).toMatchObject({
       sqlMessage: expect.stringContaining('UNDROP_NO_SUCH_SCHEMA'),
     });

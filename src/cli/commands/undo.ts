@@ -178,12 +178,12 @@ function assertSelection(targets: readonly string[], flags: Flags): string | nul
       'Expected a table, an id, --drop, --schema, or --user and --since; found none of them.',
     );
   }
+  if (targets.length > 0 && selector !== undefined) {
+    throw wrongUsage(`Expected tables by name or id, or --${selector}; found both.`);
+  }
   const isTimed = flags['since'] !== undefined || flags['until'] !== undefined;
   if (flags['user'] !== undefined && !isTimed && flags['dry-run'] !== true) {
     throw wrongUsage('--user: expected --since or --until beside it, or --dry-run; found neither.');
-  }
-  if (targets.length > 0 && selector !== undefined) {
-    throw wrongUsage(`Expected tables by name or id, or --${selector}; found both.`);
   }
   if (flags['swap'] === true && (flags['to'] !== undefined || schema !== null)) {
     throw wrongUsage('--swap: expected tables that get their own names; found --to or --schema.');
@@ -193,7 +193,7 @@ function assertSelection(targets: readonly string[], flags: Flags): string | nul
   }
   // There is no list of what it would make.
   if (flags['dry-run'] === true && schema !== null) {
-    throw wrongUsage('--dry-run: expected tables, or --user, --since or --drop; found --schema.');
+    throw wrongUsage('--dry-run: expected --drop, tables, or --user and --since; found --schema.');
   }
   return schema;
 }
