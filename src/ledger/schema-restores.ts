@@ -46,15 +46,17 @@ const ROWS_MAX = 1_000;
 /** Drops of a schema of that name, or the one with that group id; newest first. */
 export async function findDroppedSchemas(
   pool: ServicePool,
-  target: string,
+  target: { readonly name: string } | { readonly groupId: string },
 ): Promise<readonly DroppedSchema[]> {
+  const isMeant =
+    'name' in target ? sameName(sql`schema_name`, target.name) : sql`group_id = ${target.groupId}`;
   const ofIt = sql`FROM ${LEDGER} AS t WHERE t.group_id = s.group_id AND ${OF_TABLES}`;
   const [rows = []] = await pool.run(
     sql`SELECT ${note('read')} id, group_id, schema_name, dropped_at, user_name, sql_log_bin,
           row_logged, state, todo, restored_as, (SELECT COUNT(*) ${ofIt}) AS n,
           (SELECT COUNT(*) ${ofIt} AND t.state IN ('HOLD', 'restored')) AS kept
         FROM ${LEDGER} AS s WHERE kind = 'schema'
-          AND (${sameName(sql`schema_name`, target)} OR group_id = ${target})
+          AND ${isMeant}
         ORDER BY id DESC LIMIT ${ROWS_MAX}`,
   );
   return rows.map((row) => ({
@@ -97,8 +99,8 @@ export async function markSchemaRestore(
   });
 }
 
-/** One that died a moment ago may have it still. */
-const LOCK_WAIT_S = 3;
+/** One that died a moment ago may have it still; others of this process take their turns. */
+const LOCK_WAIT_S = 1;
 
 /** `owner`: nothing is done, because that connection of the server restores it. */
 export async function asRestorer<T>(

@@ -6,7 +6,7 @@
  * name are held from several schemas, none is taken, because nobody could know which was meant.
  */
 import { UndropError } from '../errors.js';
-import { isSameName, isUserSchema } from '../names/names.js';
+import { isSameName, isUserSchema, parseHoldName } from '../names/names.js';
 import type { ListedTable, QualifiedTable } from './list.js';
 
 export interface RestoreRequest {
@@ -94,7 +94,9 @@ function chooseName(table: ListedTable, to: string | undefined): QualifiedTable 
   if (parsed === null) throw new UndropError('UNDROP_BAD_TARGET', { target: to });
   const schema = parsed.schema ?? table.origin?.schema;
   if (schema === undefined) throw new UndropError('UNDROP_NO_ORIGIN', { id: table.id });
-  if (!isUserSchema(schema)) throw new UndropError('UNDROP_BAD_TARGET', { target: to });
+  // A hold name would be collected as one.
+  const isOurs = !isUserSchema(schema) || parseHoldName(parsed.table) !== null;
+  if (isOurs) throw new UndropError('UNDROP_BAD_TARGET', { target: to });
   return { schema, table: parsed.table };
 }
 

@@ -17,6 +17,7 @@ import { findRows } from '../ledger/read.js';
 import { forgetIntents, type IntentTable, recordIntent, recordOutcome } from '../ledger/write.js';
 import { audit, type Log, silentLog } from '../log.js';
 import { formatHoldName, newHoldId } from '../names/names.js';
+import type { HoldTime } from '../policy/decide.js';
 import { findHoldTables } from '../service/hold-tables.js';
 import { isServerError, type ServicePool, type TaskConnection } from '../service/pool/pools.js';
 import {
@@ -37,8 +38,8 @@ export interface SwapBy {
   readonly user: string;
   readonly clientAddress: string;
   readonly statementText: string;
-  /** How long the live table is held, in milliseconds. */
-  readonly holdMs: number;
+  /** How long the live table is held. */
+  readonly hold: HoldTime;
   /** Has the line of the audit for the live table; default: nobody has. */
   readonly log?: Log;
 }
@@ -83,15 +84,15 @@ async function exchange(
   table: ListedTable,
   { to, by }: { readonly to: QualifiedTable; readonly by: SwapBy },
 ): Promise<string | null> {
-  const { holdMs, log = silentLog, ...who } = by;
+  const { hold, log = silentLog, ...who } = by;
   // A RENAME that isn't in the binary log would take the live table from the source alone.
   if (!table.logged) throw notSwapped(table, to, 'it was dropped under sql_log_bin = 0');
   return pool.task(async (connection) => {
     // Its end is the end of the intent's owner.
     connection.discard();
     const id = newHoldId(Date.now(), randomBytes);
-    const intent = { ...who, groupId: id, threadId: connection.threadId, holdMs };
-    const { tables } = await recordIntent(pool, { ...intent, tables: [{ id, ...to }] });
+    const intent = { ...who, groupId: id, threadId: connection.threadId, holdMs: 0 };
+    const { tables } = await recordIntent(pool, { ...intent, tables: [{ id, ...to, hold }] });
     const [live] = tables;
     if (live === undefined || live.kind === 'missing') return null;
     if (live.holdUntil === null) throw notSwapped(table, to, `${writtenName(to)} is a view`);
@@ -161,7 +162,7 @@ async function renameBoth(
 }
 
 function explain({ table, live }: Exchange, error: Error): UndropError {
-  const cause = isServerError(error) ? error.sqlMessage : error.message;
+  const cause = (isServerError(error) ? error.sqlMessage : error.message).replace(/\.$/, '');
   if (isKilled(error)) {
     return new UndropError('UNDROP_BUSY', { table: `${live.schema}.${live.table}`, cause }, error);
   }

@@ -155,6 +155,70 @@ describe.each(testServers())('on $name', (server) => {
     await query(server, `CREATE DATABASE ${SCHEMA}`);
   });
 
+  test('a schema that is named like a drop is not taken for what that has dropped', async () => {
+    await query(server, `CREATE TABLE IF NOT EXISTS ${SCHEMA}.a (id INT)`);
+    await root.query(`DROP DATABASE ${SCHEMA}`);
+    const [row] = await query(
+      server,
+      `SELECT group_id AS id FROM _undrop.ledger WHERE schema_name = '${SCHEMA}' ORDER BY id DESC LIMIT 1`,
+    );
+    const id = String(row?.['id']);
+    await query(server, `CREATE DATABASE \`${id}\``, `CREATE TABLE \`${id}\`.b (id INT)`);
+    await root.query(`DROP DATABASE \`${id}\``);
+    await root.query(`UNDROP DATABASE ${SCHEMA}`);
+    const there = await query(server, `SHOW TABLES FROM ${SCHEMA} LIKE 'a'`);
+    expect(there).toHaveLength(1);
+    expect(await query(server, `SHOW DATABASES LIKE '${id}'`)).toEqual([]);
+  });
+
+  test('no trigger runs with its definer’s rights in a schema of somebody else', async () => {
+    await query(
+      server,
+      `DROP TABLE IF EXISTS ${SCHEMA}.a`,
+      `CREATE TABLE ${SCHEMA}.a (id INT)`,
+      `CREATE PROCEDURE ${SCHEMA}.note_it() SELECT 1 INTO @x`,
+      `CREATE TRIGGER ${SCHEMA}.on_a BEFORE INSERT ON ${SCHEMA}.a FOR EACH ROW CALL note_it()`,
+    );
+    await root.query(`DROP DATABASE ${SCHEMA}`);
+    await root.query(`UNDROP DATABASE ${SCHEMA} TO ${SCHEMA}_2`);
+    expect(await query(server, `SHOW TABLES FROM ${SCHEMA}_2 LIKE 'a'`)).toHaveLength(1);
+    expect(await query(server, `SHOW TRIGGERS FROM ${SCHEMA}_2`)).toEqual([]);
+    await query(server, `DROP DATABASE ${SCHEMA}_2`, `CREATE DATABASE ${SCHEMA}`);
+  });
+
+  test('a statement is shown to who said it, and to who may do anything', async () => {
+    await query(server, `CREATE TABLE ${SCHEMA}.x1 (id INT)`, `CREATE TABLE ${SCHEMA}.x2 (id INT)`);
+    await root.query(`DROP TABLE ${SCHEMA}.x1, ${SCHEMA}.x2 /* of bob */`);
+    await makeUser([`CREATE, INSERT ON ${SCHEMA}.x1`]);
+    const user = await asUser(proxy);
+    const [rows] = await user.query<RowDataPacket[]>(
+      `SHOW DROPPED TABLES FROM ${SCHEMA} LIKE 'x%'`,
+    );
+    expect(rows.map(({ Table, Statement }) => [Table, Statement])).toEqual([['x1', null]]);
+    await user.end();
+    const other = await connect(proxy);
+    const [all] = await other.query<RowDataPacket[]>(
+      `SHOW DROPPED TABLES FROM ${SCHEMA} LIKE 'x%'`,
+    );
+    expect(all.map(({ Statement }) => String(Statement))).toEqual([
+      expect.stringContaining('of bob'),
+      expect.stringContaining('of bob'),
+    ]);
+    await other.end();
+  });
+
+  test('a rule that refuses the drop of a table refuses its swap', async () => {
+    const ruled = await proxyInFront(server, { RULES: `${SCHEMA}.kept: refuse` });
+    await query(server, `CREATE TABLE ${SCHEMA}.kept (id INT)`);
+    await root.query(`DROP TABLE ${SCHEMA}.kept`);
+    await query(server, `CREATE TABLE ${SCHEMA}.kept (n INT)`);
+    const client = await connect(ruled);
+    expect(await wordsOf(client, `UNDROP TABLE ${SCHEMA}.kept SWAP`)).toContain('UNDROP_RULE');
+    await client.end();
+    await ruled.stop();
+    expect(await query(server, `SHOW COLUMNS FROM ${SCHEMA}.kept LIKE 'n'`)).toHaveLength(1);
+  });
+
   test('an id of a table that a user may not see is the id of none', async () => {
     await hold('a');
     await makeUser(GRANTS['SELECT only'] ?? []);

@@ -19,6 +19,11 @@ describe('of several drops of a schema', () => {
     ['one of which something is there still', [removed, empty, held], 'held'],
     ['one that is half back', [drop('half', { isRestoring: true }), held], 'half'],
     ['one that is back', [drop('back', { restoredAs: 'shop' }), held], 'back'],
+    [
+      'one without tables, if an older one is back',
+      [empty, drop('back', { restoredAs: 'shop' })],
+      'empty',
+    ],
     ['one that is under way', [drop('open', { isOpen: true }), held], 'open'],
     ['one without tables, if nothing else is left', [removed, empty], 'empty'],
     ['none, if all is removed', [removed], undefined],
@@ -33,7 +38,13 @@ describe('the end of a restore', () => {
     ...{ droppedAt: new Date('2026-11-24T20:00:00Z'), wasBack: false, isComplete: true },
     ...{ tables: [], parts: [], problem: null },
   };
-  const table = { id: '03', table: 'orders', outcome: 'restored', problems: [] } as const;
+  const table = {
+    id: '03',
+    table: 'orders',
+    outcome: 'restored',
+    problems: [],
+    triggersLeft: [],
+  } as const;
   const view = { kind: 'VIEW', name: 'v\u001b', statement: 'CREATE VIEW v', problem: null };
 
   test('is a line if all is back', () => {

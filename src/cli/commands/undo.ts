@@ -151,7 +151,7 @@ function swapBy(
     user,
     clientAddress: `${osUser}@${host}`.slice(0, 255),
     statementText: `UNDROP TABLE ${quoteIdentifier(schema)}.${quoteIdentifier(table)} SWAP`,
-    holdMs: holdMsOf(settings),
+    hold: holdMsOf(settings),
     log: commandLog(settings),
   };
 }

@@ -1,12 +1,11 @@
 /**
  * Gives a table that is back under a name of its own the triggers that were taken off it, in their
- * order. May run twice: those that are there are left as they are.
+ * order. May run twice: those that are there are left as they are. In another schema none is made.
  *
  * Invariant: the table stays where it is and as it is, whatever can't come back; that is said.
  */
 import type { HeldTrigger } from '../../ledger/detached/triggers.js';
 import type { ServicePool } from '../../service/pool/pools.js';
-import { quoteIdentifier } from '../../service/sql.js';
 import { type Reattached, type ReattachOptions, tried } from '../foreign-keys/reattach.js';
 import { createTrigger, type ShownTrigger, showTriggers } from './definition.js';
 
@@ -15,12 +14,12 @@ export async function reattachTriggers(
   pool: ServicePool,
   options: ReattachOptions,
 ): Promise<readonly Reattached[]> {
-  const { id, origin, restoredAs, detached, logged, wholeSchema = false } = options;
+  const { id, origin, restoredAs, detached, logged } = options;
   const { triggers } = detached;
   const table = `${restoredAs.schema}.${restoredAs.table}`;
   if (triggers.length === 0) return [];
-  const isMoved = restoredAs.schema !== origin.schema;
-  if (isMoved && !wholeSchema) {
+  // It runs with the rights of its definer, and calls what has a name in its own schema.
+  if (restoredAs.schema !== origin.schema) {
     const problem = `it belongs to the schema ${origin.schema}`;
     return triggers.map(({ name }) => ({ name, table, problem }));
   }
@@ -30,10 +29,6 @@ export async function reattachTriggers(
   for (const trigger of triggers) {
     const { name } = trigger;
     if (before.has(name)) continue;
-    if (isMoved && namesSchema(trigger, origin.schema)) {
-      problems.set(name, `its text names the schema ${origin.schema}`);
-      continue;
-    }
     problems.set(name, await tried(() => createTrigger(pool, to, trigger, { logged })));
   }
   const now = await showTriggers(pool, to);
@@ -43,13 +38,6 @@ export async function reattachTriggers(
     const isOurs = problem === null && !before.has(name);
     return { name, table, problem: isOurs ? difference(trigger, now) : problem };
   });
-}
-
-/** It would change the tables there, or can't be made elsewhere. */
-function namesSchema({ shownHead, shownTail }: HeldTrigger, schema: string): boolean {
-  const text = `${shownHead} ${shownTail}`.toLowerCase().replaceAll(/\s*\.\s*/g, '.');
-  const name = schema.toLowerCase();
-  return [name, quoteIdentifier(name), `"${name}"`].some((word) => text.includes(`${word}.`));
 }
 
 /** The table's name is left out: MySQL 9.7 keeps it in UTF-8, whatever the charset of the text. */

@@ -11,6 +11,8 @@ import type { Column, Value } from '../../wire/result-set.js';
 export interface Dropped extends ListedTable {
   readonly origin: QualifiedTable;
   readonly row: LedgerRow;
+  /** Null: it isn't for this user. */
+  readonly statement: string | null;
 }
 
 const text = (name: string): Column => ({ name, type: 'text' });
@@ -39,7 +41,7 @@ export function showRow(dropped: Dropped): readonly Value[] {
     torn === true ? 'TORN' : state,
     state === 'HOLD' && !isPinned(due) ? timeText(due) : null,
     nextOf(dropped),
-    row.statementText,
+    dropped.statement,
   ];
 }
 

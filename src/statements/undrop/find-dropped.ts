@@ -24,6 +24,9 @@ import { inSession } from './answer.js';
 import type { Dropped } from './dropped-rows.js';
 import { askWhichMayBeSeen, keyOf } from './rights.js';
 
+/** The last of those that wait, by pool. */
+export type Queue = WeakMap<ServicePool, Promise<unknown>>;
+
 interface AllDropped {
   readonly dropped: readonly Dropped[];
   /** The server takes names for one that differ in case alone. */
@@ -36,22 +39,25 @@ export async function readDropped(
   options: InterceptOptions,
 ): Promise<AllDropped> {
   const { pool } = options.service;
-  return oneAtATime(pool, () => readAll(facts, options));
+  return oneAtATime(reading, pool, () => readAll(facts, options));
 }
 
 /**
  * Anybody may ask what is held, and it is a long list: one statement at a time reads it, so that
  * no drop waits for a connection because of them.
  */
-function oneAtATime<T>(pool: ServicePool, work: () => Promise<T>): Promise<T> {
-  const before = reading.get(pool) ?? Promise.resolve();
+export function oneAtATime<T>(queue: Queue, pool: ServicePool, work: () => Promise<T>): Promise<T> {
+  const before = queue.get(pool) ?? Promise.resolve();
   const done = before.then(work);
   const noMatter = () => undefined;
-  reading.set(pool, done.then(noMatter, noMatter));
+  queue.set(pool, done.then(noMatter, noMatter));
   return done;
 }
 
-const reading = new WeakMap<ServicePool, Promise<unknown>>();
+const reading: Queue = new WeakMap();
+
+/** What needs several connections of the pool at once: nothing waits for the others then. */
+export const restoring: Queue = new WeakMap();
 
 async function readAll(facts: UserFacts, options: InterceptOptions): Promise<AllDropped> {
   const { pool } = options.service;
@@ -62,7 +68,9 @@ async function readAll(facts: UserFacts, options: InterceptOptions): Promise<All
   const dropped = (await listAll(pool)).flatMap((table) => {
     const row = byId.get(table.id);
     const { origin } = table;
-    return row === undefined || origin === null ? [] : [{ ...table, origin, row }];
+    return row === undefined || origin === null
+      ? []
+      : [{ ...table, origin, row, statement: row.statementText }];
   });
   return { dropped, foldsCase: server.lowerCaseTableNames !== 0 };
 }
@@ -81,6 +89,9 @@ export async function findServer(
   return server;
 }
 
+/** Who may fill this may do anything. */
+const OF_SERVER = { schema: 'mysql', table: 'user' };
+
 /** Those that this user may bring back, and what this very connection has dropped. */
 export async function seenBy(
   dropped: readonly Dropped[],
@@ -90,10 +101,16 @@ export async function seenBy(
   const { session, service } = options;
   const me = { ...session, proxyId: service.proxyId, user: facts.user };
   const asked = { facts, groupId: newId() };
-  const names = dropped.filter((one) => !isOwn(one, me)).map(({ origin }) => origin);
+  const others = dropped.filter((one) => !isOwn(one, me)).map(({ origin }) => origin);
+  const names = others.length === 0 ? [] : [...others, OF_SERVER];
   const granted = await inSession(askWhichMayBeSeen(names, asked), options);
   if ('errno' in granted) return granted;
-  return dropped.filter((one) => isOwn(one, me) || granted.has(keyOf(one.origin)));
+  return dropped.flatMap((one) => {
+    if (isOwn(one, me)) return [one];
+    // A statement may name, or read, what this user may not see.
+    const statement = granted.has(keyOf(OF_SERVER)) ? one.statement : null;
+    return granted.has(keyOf(one.origin)) ? [{ ...one, statement }] : [];
+  });
 }
 
 /** Whether this very connection has dropped it: its user may see the row without any right. */

@@ -12,6 +12,7 @@ import { problemsOf } from '../../held/finish-restore.js';
 import { STATEMENT_BYTES_MAX } from '../../ledger/entry.js';
 import { findRows } from '../../ledger/read.js';
 import { isSameName } from '../../names/names.js';
+import { decideTable, type HoldTime, NO_TRAITS } from '../../policy/decide.js';
 import type { ServicePool } from '../../service/pool/pools.js';
 import { quoteIdentifier } from '../../service/sql.js';
 import { newId } from '../../steps/intents.js';
@@ -22,11 +23,24 @@ import { isIdPrefix } from '../../undo/plan-restore.js';
 import { type RestoreReport, restore } from '../../undo/run-restore.js';
 import { swap as swapWithLive } from '../../undo/swap.js';
 import { ER_NONUNIQ_TABLE } from '../../wire/server-errors.js';
-import { answerWith, type Interception, type InterceptOptions, refused } from '../intercepted.js';
+import {
+  answerWith,
+  type DropService,
+  type Interception,
+  type InterceptOptions,
+  refused,
+} from '../intercepted.js';
 import { type AnswerFormat, answerOk, answerRows, inSession } from './answer.js';
 import { type BoundName, type BoundUndo, SaidByServer } from './bind.js';
 import { type Dropped, isLike, SHOW_COLUMNS, showRow } from './dropped-rows.js';
-import { readDropped, refuseUnder, seenBy, undropErrorOf } from './find-dropped.js';
+import {
+  oneAtATime,
+  readDropped,
+  refuseUnder,
+  restoring,
+  seenBy,
+  undropErrorOf,
+} from './find-dropped.js';
 import { type Asked, askToCreate, askToRename, askToSwap, keyOf } from './rights.js';
 
 type Bound<K extends BoundUndo['kind']> = Extract<BoundUndo, { kind: K }>;
@@ -178,12 +192,28 @@ async function bringOneBack(
   if (held === null) {
     throw new UndropError('UNDROP_NO_SUCH_HELD', { target: written(name), fate: '' });
   }
-  const { pool, proxyId, holdMs, log } = service;
+  const { pool, proxyId, log } = service;
   if (!swap) return restore(pool, { target: held.id, to: quoted(to) });
   const { user } = run.facts;
   const statementText = run.text.subarray(0, STATEMENT_BYTES_MAX).toString();
-  const by = { proxyId, user, clientAddress: session.clientAddress, statementText, holdMs };
-  return swapWithLive(pool, { target: held.id, by: log === undefined ? by : { ...by, log } });
+  const hold = holdOfLive(to, run.facts, service);
+  const who = { proxyId, user, clientAddress: session.clientAddress, statementText, hold };
+  const by = log === undefined ? who : { ...who, log };
+  return oneAtATime(restoring, pool, () => swapWithLive(pool, { target: held.id, by }));
+}
+
+/** Never less than UNDROP_HOLD. A rule that refuses the drop of the live table refuses its swap. */
+function holdOfLive(
+  live: BoundName,
+  { account }: UserFacts,
+  { rules = [], holdMs }: DropService,
+): HoldTime {
+  const deciding = { rules, hint: null, holdMs, foldsCase: true };
+  const { hold, refusedBy, mayRefuse } = decideTable({ ...live, account }, NO_TRAITS, deciding);
+  const rule = refusedBy ?? mayRefuse;
+  if (rule === null) return hold === 'pinned' ? hold : Math.max(hold, holdMs);
+  const table = written(live);
+  throw new UndropError('UNDROP_RULE', { tables: `Table ${table} was`, table, rule });
 }
 
 /** Parents before their children, so that a key finds its parent. */

@@ -7,17 +7,16 @@
 import type { AuditEvent } from '../../audit.js';
 import { systemClock } from '../../clock.js';
 import { UndropError } from '../../errors.js';
-import { isHoldId } from '../../names/names.js';
 import { newId } from '../../steps/intents.js';
 import { restoreSchema, type SchemaReport } from '../../undo/schema/restore-schema.js';
 import { answerWith, type Interception, type InterceptOptions, refused } from '../intercepted.js';
 import { answerOk, inSession } from './answer.js';
 import type { BoundUndo } from './bind.js';
-import { findServer, refuseUnder } from './find-dropped.js';
+import { findServer, oneAtATime, refuseUnder, restoring } from './find-dropped.js';
 import { askForSchema } from './rights.js';
 import { type UndoRun, written } from './service.js';
 
-const [TRIES_MAX, PAUSE_MS] = [60, 50];
+const [WAIT_MS, PAUSE_MS] = [3_000, 50];
 
 export async function undropDatabase(
   { schema, to }: Extract<BoundUndo, { kind: 'undrop-database' }>,
@@ -33,10 +32,11 @@ export async function undropDatabase(
   );
   if (said instanceof UndropError) throw said;
   if (said !== null) return answerWith(said);
-  // What looks like an id would be taken for that of a drop, of a schema that nobody asked about.
-  if (isHoldId(schema)) throw new UndropError('UNDROP_NO_SUCH_SCHEMA', { schema, fate: '' });
   const { pool } = options.service;
-  const report = await whenEnded(() => restoreSchema(pool, { schema, ...(to !== null && { to }) }));
+  const request = { schema, ...(to !== null && { to }) };
+  const report = await oneAtATime(restoring, pool, () =>
+    whenEnded(() => restoreSchema(pool, request)),
+  );
   const { clientAddress: client, threadId } = options.session;
   const restored = report.tables
     .filter(({ outcome }) => outcome === 'restored')
@@ -52,12 +52,12 @@ export async function undropDatabase(
 
 /** The end of a DROP DATABASE is written after its answer: who undoes it at once waits for that. */
 async function whenEnded<T>(work: () => Promise<T>): Promise<T> {
-  for (let tries = 1; ; tries++) {
+  for (const endMs = performance.now() + WAIT_MS; ; ) {
     try {
       return await work();
     } catch (error) {
       const isBusy = error instanceof UndropError && error.code === 'UNDROP_SCHEMA_BUSY';
-      if (!isBusy || tries >= TRIES_MAX) throw error;
+      if (!isBusy || performance.now() > endMs) throw error;
       await systemClock.sleep(PAUSE_MS);
     }
   }

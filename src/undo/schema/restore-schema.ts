@@ -7,7 +7,7 @@
  */
 import { UndropError } from '../../errors.js';
 import { schemaExists } from '../../held/rename-back.js';
-import type { SchemaDetails } from '../../ledger/schema-details.js';
+import type { SchemaDetails, SchemaPart } from '../../ledger/schema-details.js';
 import {
   asRestorer,
   type DroppedSchema,
@@ -25,7 +25,7 @@ import { type RestoredPart, restoreParts } from './restore-parts.js';
 import { type RestoredTable, restoreTables } from './restore-tables.js';
 
 export interface SchemaRequest {
-  /** The name that it had, or the drop id of its tables. */
+  /** The name that it had. */
   readonly schema: string;
   /** A schema for its tables alone; default: the schema that they came from. */
   readonly to?: string;
@@ -64,10 +64,10 @@ export async function restoreSchema(
   if (to !== undefined && !(isUserSchema(to) && isName(to))) {
     throw new UndropError('UNDROP_BAD_TARGET', { target: to });
   }
-  const { groupId } = await choose(pool, schema);
+  const { groupId } = await choose(pool, schema, { name: schema });
   const end = await asRestorer(pool, groupId, async () => {
     // Once more, because somebody else may have brought it back meanwhile.
-    const drop = await choose(pool, groupId);
+    const drop = await choose(pool, schema, { groupId });
     return bringBack(pool, drop, { to: to ?? drop.schema, onProgress });
   });
   if ('done' in end) return end.done;
@@ -84,8 +84,12 @@ function isName(name: string): boolean {
   }
 }
 
-async function choose(pool: ServicePool, schema: string): Promise<DroppedSchema> {
-  const found = await unlessRefused(findDroppedSchemas(pool, schema), [], ...ABSENT_TABLE);
+async function choose(
+  pool: ServicePool,
+  schema: string,
+  target: Parameters<typeof findDroppedSchemas>[1],
+): Promise<DroppedSchema> {
+  const found = await unlessRefused(findDroppedSchemas(pool, target), [], ...ABSENT_TABLE);
   const drop = chooseDrop(found);
   if (drop === null) {
     const fate = found.length === 0 ? '' : ' Its tables were removed for good.';
@@ -102,8 +106,10 @@ async function choose(pool: ServicePool, schema: string): Promise<DroppedSchema>
  * rather one that was made empty and dropped. `found`: newest first. Pure.
  */
 export function chooseDrop(found: readonly DroppedSchema[]): DroppedSchema | null {
-  const mayComeBack = ({ isOpen, isRestoring, restoredAs, kept }: DroppedSchema) =>
-    isOpen || isRestoring || restoredAs !== null || kept > 0;
+  const [newest] = found;
+  // One that is back already is meant only if the schema wasn't dropped again since.
+  const mayComeBack = (drop: DroppedSchema) =>
+    drop.isOpen || drop.isRestoring || (drop.restoredAs === null ? drop.kept > 0 : drop === newest);
   return found.find(mayComeBack) ?? found.find(({ tables }) => tables === 0) ?? null;
 }
 
@@ -134,10 +140,7 @@ async function bringBack(
   if (!exists) await create(pool, to, { details, logged });
   const tables = await restoreTables(pool, { groupId, to, onProgress });
   const parts = isCopy
-    ? details.parts.map((part) => ({
-        ...part,
-        problem: `not made in another schema, because its text may name ${schema}`,
-      }))
+    ? partsLeft(details.parts, tables, schema)
     : await restoreParts(pool, schema, { id, parts: details.parts, logged });
   const problem = await differenceOf(pool, to, details);
   const isComplete =
@@ -146,6 +149,18 @@ async function bringBack(
     (isCopy || parts.every((part) => part.problem === null));
   if (isComplete) await markSchemaRestore(pool, drop, null);
   return { ...known, wasBack: false, isComplete, tables, parts, problem };
+}
+
+/** In another schema there are the tables alone, because whatever has a text may name the old one. */
+function partsLeft(
+  parts: readonly SchemaPart[],
+  tables: readonly RestoredTable[],
+  schema: string,
+): readonly RestoredPart[] {
+  const names = tables.flatMap(({ triggersLeft }) => triggersLeft);
+  const triggers = names.map((name) => ({ kind: 'TRIGGER', name, statement: null }));
+  const problem = `not made in another schema, because its text may name ${schema}`;
+  return [...parts, ...triggers].map((part) => ({ ...part, problem }));
 }
 
 /** What is about to be done, before anything is. */

@@ -30,6 +30,8 @@ export interface RestoredTable {
   readonly outcome: 'restored' | 'back' | 'left';
   /** Why it is not there, or what of it is not. */
   readonly problems: readonly string[];
+  /** Names of its triggers if it is in another schema, where none is made. */
+  readonly triggersLeft: readonly string[];
 }
 
 export interface RestoreTablesOptions {
@@ -80,7 +82,9 @@ export async function restoreTables(
     const { outcome, problems } = became.get(id) ?? left('nobody knows where it is');
     const isKeyed = outcome !== 'left' && hasDetached(row.detached);
     const more = isKeyed ? await makeWhole(pool, row, to) : [];
-    reports.push({ id, table, outcome, problems: [...problems, ...more] });
+    const isCopy = row.schema !== to;
+    const triggersLeft = isCopy ? row.detached.triggers.map(({ name }) => name) : [];
+    reports.push({ id, table, outcome, problems: [...problems, ...more], triggersLeft });
     if (reports.length % PROGRESS_EVERY === 0) {
       onProgress(`${reports.length} of ${rows.length} tables have their keys and triggers.`);
     }
@@ -183,10 +187,10 @@ async function renameOne(
 /** Adds its keys and triggers; what of them is not there. */
 async function makeWhole(
   pool: ServicePool,
-  { id, table, sqlLogBin: logged }: LedgerRow,
+  { id, schema, table, sqlLogBin: logged }: LedgerRow,
   to: string,
 ): Promise<readonly string[]> {
-  return problemsOf(
-    await reattachAll(pool, { id, logged, wholeSchema: true }, { schema: to, table }),
-  );
+  const how = { id, logged, wholeSchema: true };
+  const report = await reattachAll(pool, how, { schema: to, table });
+  return problemsOf(schema === to ? report : { ...report, triggers: [] });
 }

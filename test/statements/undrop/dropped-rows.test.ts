@@ -59,6 +59,7 @@ describe('a row', () => {
     droppedAt: new Date('2026-11-24T21:05:36Z'),
     rowEstimate: null,
     byteEstimate: 16_384,
+    statement: 'DROP TABLE orders',
     row: {
       groupId: 'e'.repeat(32),
       user: 'app',
