@@ -151,7 +151,7 @@ async function bringBack(
   return { ...known, wasBack: false, isComplete, tables, parts, problem };
 }
 
-/** In another schema there are the tables alone, because whatever has a text may name the old one. */
+/** In another schema the tables are alone, because what has a text may name the old one. */
 function partsLeft(
   parts: readonly SchemaPart[],
   tables: readonly RestoredTable[],
