@@ -30,7 +30,7 @@ interface Kind {
   readonly object?: string;
   /** Its name isn't taken by a new one meanwhile, because others lead to it; default: it is. */
   readonly keeps?: true;
-  /** The first makes the table, unless it `keeps`; `$DIRECTORY`: a folder beside the server's data. */
+  /** The first makes the table, unless it `keeps`; `$DIRECTORY`: a folder beside the data. */
   readonly make: readonly string[];
   /** What has to answer the same afterwards, beside the definition and all rows. */
   readonly look?: readonly string[];
