@@ -1,7 +1,9 @@
 /** What operators tell all collectors of a server: a pause, its end, and a wake. */
 import { expect, jest } from '@jest/globals';
 import { endPause, readPause, setPause, wakeCollectors } from '../../src/ledger/control.js';
+import { recordHistory } from '../../src/ledger/history.js';
 import type { LifecycleSettings } from '../../src/lifecycle/next-step.js';
+import { silentLog } from '../../src/log.js';
 import type { ServicePool } from '../../src/service/pool/pools.js';
 import {
   beforeEachStep,
@@ -247,6 +249,17 @@ inLanes(testServers(), 'the operator on $name', (server, lane) => {
       1,
       expect.stringContaining('the ledger is not ready'),
     ]);
+  });
+
+  test('status says which held tables are still used', async () => {
+    const held = await holdTable(server, { dueInSeconds: 4_000 });
+    const what = { id: held.id, dropId: null, schema: 'shop', table: 'orders', count: 3 };
+    const by = { user: 'app', client: '10.0.0.1:5', threadId: 7 };
+    await recordHistory(pool, silentLog, [{ event: 'used-while-held', ...by, ...what }]);
+    const { stdout } = await runUndrop(server, ['status']);
+    expect(stdout).toMatch(
+      /still used: \S+ \(\w{13}\), statements 3, the last at 2.* by app from 10/,
+    );
   });
 
   test('status says which proxy collects', async () => {

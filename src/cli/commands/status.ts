@@ -4,6 +4,7 @@
  * attention, each with its reason in words.
  */
 import { systemClock } from '../../clock.js';
+import { readUses, type Uses } from '../../ledger/history.js';
 import { readStatus, type Status } from '../../lifecycle/status.js';
 import { isPinned } from '../../names/names.js';
 import type { ServicePool } from '../../service/pool/pools.js';
@@ -45,6 +46,8 @@ interface Held {
   readonly pinned: number;
   /** What comes to its end next. */
   readonly next: { readonly id: string; readonly table: string; readonly due: Date } | null;
+  /** Statements have failed, because they use these. */
+  readonly used: readonly (Uses & { readonly id: string; readonly table: string })[];
 }
 
 async function readHeld(
@@ -62,6 +65,7 @@ async function readHeld(
     if (bytes === null) sum.unknown++;
     else sum.bytes += bytes;
   }
+  const uses = await readUses(pool);
   const ending = tables.filter(({ due }) => !isPinned(due));
   const [next] = ending.sort((one, other) => one.due.getTime() - other.due.getTime());
   return {
@@ -69,6 +73,10 @@ async function readHeld(
     byState,
     pinned: tables.length - ending.length,
     next: next === undefined ? null : { id: next.id, table: nameOf(next), due: next.due },
+    used: tables.flatMap((table) => {
+      const used = uses.get(table.id);
+      return used === undefined ? [] : [{ id: table.id, table: nameOf(table), ...used }];
+    }),
   };
 }
 
@@ -78,7 +86,7 @@ function nameOf({ origin, id }: ListedTable): string {
 
 function statusText(report: Status & { readonly held: Held & { readonly count: number } }): string {
   const { server, collector, proxies, held, open, attention } = report;
-  const { byState, pinned, next, count } = held;
+  const { byState, pinned, next, used, count } = held;
   const { lastLook, leader, resting } = collector;
   const states = Object.entries(byState).map(([state, sum]) => {
     const unknown = sum.unknown === 0 ? '' : ` and ${sum.unknown} of a size that is not known`;
@@ -102,6 +110,10 @@ function statusText(report: Status & { readonly held: Held & { readonly count: n
       ...(next === null
         ? []
         : [`next ${next.table} (${next.id.slice(0, 13)}): ${timeText(next.due)}`]),
+      ...used.map((one) => {
+        const last = `the last at ${timeText(one.lastAt)} by ${one.who}`;
+        return `still used: ${one.table} (${one.id.slice(0, 13)}), statements ${one.count}, ${last}`;
+      }),
     ],
     open: [
       `intents ${open.intents.length}, relocations ${open.relocations.length}, DROP DATABASE ${open.schemaDrops.length}`,
