@@ -5,10 +5,11 @@
  */
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { afterAll, beforeAll, beforeEach, describe, expect, jest, test } from '@jest/globals';
+import { afterAll, beforeAll, beforeEach, describe, expect, jest } from '@jest/globals';
 import type { Connection } from 'mysql2/promise';
 import type { ServicePool } from '../../src/service/pool/pools.js';
 import { listAll } from '../../src/undo/list.js';
+import { testOnOne } from '../support/on-one-server.js';
 import { type ProxyTarget, proxyInFront, runUndrop } from '../support/proxy.js';
 import { RawClient } from '../support/raw-client.js';
 import { connect, type FreshSchema, freshSchema, testServers } from '../support/servers.js';
@@ -272,6 +273,7 @@ function quote(name: string): string {
 }
 
 describe.each(testServers())('on $name a table with', (server) => {
+  const test = testOnOne(server);
   let schema: FreshSchema;
   let proxy: ProxyTarget;
   let root: Connection;
