@@ -45,9 +45,12 @@ interface Bench {
   readonly made: Set<string>;
 }
 
+/** No server knows it; undrop answers it (server/explain-drop). */
+const OWN = /^EXPLAIN DROP TABLE/;
+
 function casesOf({ name }: TestServer) {
   const all = corpusCases().filter(
-    ({ on, live }) => live !== false && on.includes(name as ServerKey),
+    ({ on, live, sql }) => live !== false && on.includes(name as ServerKey) && !OWN.test(sql),
   );
   const cases = all.map((one, index) => ({ name: `${index} ${JSON.stringify(one.sql)}`, one }));
   return sample(cases, { name, share: SHARE, kind: ({ one }) => one.kind });
