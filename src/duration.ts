@@ -32,6 +32,11 @@ export function parseDuration(text: string): number | null {
   return Math.round(totalMs);
 }
 
+/** `2026-11-24 14:00:00`, in UTC, to the second. */
+export function utcText(time: Date): string {
+  return time.toISOString().slice(0, 19).replace('T', ' ');
+}
+
 export const TIME_EXPECTED =
   'a time like 2026-11-24T14:00 or 14:00 (UTC), or a duration like 2h (so long ago)';
 

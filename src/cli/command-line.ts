@@ -32,6 +32,12 @@ const EXIT_USAGE = 2;
 
 export type Flags = Readonly<Record<string, unknown>>;
 
+/** The settings of a command, or those of a running demo. */
+export type AccountOf = <K extends SettingKey>(
+  flags: Flags,
+  keys: readonly K[],
+) => Promise<Pick<Settings, K>>;
+
 export interface Command {
   /** Its name, and what stands after it. */
   readonly usage: string;

@@ -2,16 +2,10 @@
  * The commands with which an operator stops, starts and looks at the collecting on one server:
  * their words, flags and help. commands/operate.ts, gc.ts and status.ts run them.
  */
-import type { SettingKey, Settings } from '../config/schema.js';
 import { parseDuration } from '../duration.js';
 import { UndropError } from '../errors.js';
-import { type Command, type Flags, JSON_FLAG, type Shell } from './command-line.js';
+import { type AccountOf, type Command, JSON_FLAG, type Shell } from './command-line.js';
 import { ACCOUNT_KEYS, GC_KEYS, STATUS_KEYS } from './settings.js';
-
-type AccountOf = <K extends SettingKey>(
-  flags: Flags,
-  keys: readonly K[],
-) => Promise<Pick<Settings, K>>;
 
 /** Long: one entry for each command. */
 export function operateCommands({ stdout }: Shell, accountOf: AccountOf): readonly Command[] {

@@ -2,15 +2,10 @@
  * The commands with which an operator looks at what was dropped, brings it back, or changes how
  * long it is held: their words, flags and help. commands/undo.ts and commands/hold.ts run them.
  */
-import type { SettingKey, Settings } from '../config/schema.js';
+import type { SettingKey } from '../config/schema.js';
 import { UndropError } from '../errors.js';
-import { type Command, type Flags, JSON_FLAG, type Shell } from './command-line.js';
+import { type AccountOf, type Command, type Flags, JSON_FLAG, type Shell } from './command-line.js';
 import { ACCOUNT_KEYS, HOLD_KEYS } from './settings.js';
-
-type AccountOf = <K extends SettingKey>(
-  flags: Flags,
-  keys: readonly K[],
-) => Promise<Pick<Settings, K>>;
 
 /** A positional of several values. */
 export const TARGETS = 'targets';
@@ -115,7 +110,6 @@ export function undoCommands(shell: Shell, accountOf: AccountOf): readonly Comma
         ['$0 restore shop.orders', 'back under its own name'],
         ['$0 restore 0193a1 --to shop.orders_old', 'by its id, under another name'],
         ['$0 restore shop.orders --swap', 'in exchange for the table that has the name now'],
-        ['$0 restore --schema shop', 'all of a schema that was dropped'],
         ['$0 restore --user deploy --since 14:00 --dry-run', 'what would come back'],
         ['$0 restore --drop 0193a1', 'all that the same statement dropped'],
         ['$0 restore --schema shop', 'a dropped schema, with views, routines and events'],

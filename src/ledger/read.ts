@@ -39,12 +39,10 @@ type RowFilter =
   | { readonly by: 'name'; readonly schema: string | null; readonly table: string }
   /** `only`: none but those of these ids. */
   | { readonly by: 'intent'; readonly only?: readonly string[] }
-  /** All of one statement; also ended ones. */
+  /** All tables of one statement; also ended ones. */
   | { readonly by: 'drop'; readonly groupId: string }
   /** Live ones of one statement. */
   | { readonly by: 'group'; readonly groupId: string }
-  /** All tables of one statement; also ended ones. */
-  | { readonly by: 'whole group'; readonly groupId: string }
   /** Held in its own schema: its relocation is still to be done. */
   | { readonly by: 'pending'; readonly only?: readonly string[] }
   /** In its own schema, in whatever state: what is collected there stays there to the end. */
@@ -91,8 +89,6 @@ function condition(filter: RowFilter): SQLQuery {
       return sql`state = 'intent'${among(filter)}`;
     case 'group':
       return sql`group_id = ${filter.groupId} AND ${LIVE}`;
-    case 'whole group':
-      return sql`group_id = ${filter.groupId} AND ${OF_TABLE}`;
     case 'pending':
       return sql`state = 'HOLD' AND relocated = 0${among(filter)}`;
     case 'elsewhere':

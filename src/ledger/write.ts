@@ -5,7 +5,9 @@
  *
  * Invariant: a row is in the binary log with all its changes, or with none (`rowLogged`).
  */
+
 import { assert } from '../assert.js';
+import { utcText } from '../duration.js';
 import { inBatches, isPinned, isRecycleSchema, parseHoldName } from '../names/names.js';
 import type { HoldTime } from '../policy/decide.js';
 import { type Rows, type ServicePool, unlessRefused } from '../service/pool/pools.js';
@@ -320,7 +322,7 @@ interface ScriptFacts {
 }
 
 export function restoreScript(facts: ScriptFacts): string {
-  const dropped = facts.droppedAt.toISOString().slice(0, 19).replace('T', ' ');
+  const dropped = utcText(facts.droppedAt);
   const held = `${quoteIdentifier(facts.holdSchema)}.${quoteIdentifier(facts.holdName)}`;
   const own = `${quoteIdentifier(facts.schema)}.${quoteIdentifier(facts.table)}`;
   return [

@@ -15,13 +15,13 @@ import {
   NOT_KNOWN,
   printable,
 } from './format.js';
-import type { EndedTable } from './list.js';
+import { describeEnded } from './list.js';
 import type { HeldRows, ShownTable } from './show.js';
 
 /** A line for each thing that is known of it. */
 export function formatShown({ dropped, held, row, used, sameDrop, others }: ShownTable): string {
   const { rowEstimate: rows } = dropped;
-  const now = held ?? endedOf(row, dropped);
+  const now = held ?? (row === null ? null : describeEnded(row));
   const from = dropped.clientAddress === null ? '' : ` from ${dropped.clientAddress}`;
   const by = dropped.user === null ? NOT_KNOWN : `${dropped.user}${from}`;
   const facts: (readonly [title: string, text: string | null])[] = [
@@ -67,13 +67,6 @@ function formatDetached({ detached }: LedgerRow): (readonly [string, string])[] 
     }),
     ...checks.map(({ name }) => ['check', name] as const),
   ];
-}
-
-function endedOf(row: LedgerRow | null, dropped: ShownTable['dropped']): EndedTable | null {
-  if (row === null) return null;
-  const { state, endedAt, restoredAs } = row;
-  const isEnded = state === 'restored' || state === 'removed' || state === 'gone';
-  return isEnded ? { ...dropped, state, endedAt, restoredAs } : null;
 }
 
 export function shownJson(shown: ShownTable, rows: HeldRows | null): object {

@@ -4,6 +4,7 @@
  *
  * Invariant: what isn't known is said so, in words; it has the sign of nothing else.
  */
+import { utcText } from '../duration.js';
 import type { Uses } from '../ledger/history.js';
 import { isPinned } from '../names/names.js';
 import type { BrokenKey } from './broken-rows.js';
@@ -247,7 +248,7 @@ export function formatName(name: QualifiedTable | null): string {
 
 /** The time to the second. */
 export function formatTime(time: Date | null): string {
-  return time === null ? NOT_KNOWN : time.toISOString().slice(0, 19).replace('T', ' ');
+  return time === null ? NOT_KNOWN : utcText(time);
 }
 
 /** PURGE and DROP wait for nothing. */

@@ -77,6 +77,13 @@ export interface ListedTable extends DroppedTable {
 
 /** All of them, newest first. */
 export async function listAll(connection: ServiceConnection): Promise<readonly ListedTable[]> {
+  return (await listWithRows(connection)).map(({ table }) => table);
+}
+
+/** The same, each with its row of the ledger, without the long texts. */
+export async function listWithRows(
+  connection: ServiceConnection,
+): Promise<readonly { readonly table: ListedTable; readonly row: LedgerRow | undefined }[]> {
   const ledger = findRows(connection, { by: 'live' }, { texts: false });
   const live = await unlessRefused(ledger, [], ...ABSENT_TABLE);
   const rows = new Map(live.map((row) => [row.id, row]));
@@ -90,18 +97,22 @@ export async function listAll(connection: ServiceConnection): Promise<readonly L
   const seen = new Set(tables.map(({ id }) => id));
   const others = live.filter(({ id }) => !seen.has(id));
   const unseen = await findUnseen(connection, others);
-  return [...tables, ...unseen, ...findTorn(others)].sort(newestFirst);
+  const all = [...tables, ...unseen, ...findTorn(others)].sort(newestFirst);
+  return all.map((table) => ({ table, row: rows.get(table.id) }));
 }
 
 /** Those that the ledger still knows, and that are held no more; newest first. */
 export async function listEnded(connection: ServiceConnection): Promise<readonly EndedTable[]> {
   const ledger = findRows(connection, { by: 'ended' }, { texts: false });
   const rows = await unlessRefused(ledger, [], ...ABSENT_TABLE);
-  return rows.flatMap((row) => {
-    const { id, state, endedAt, restoredAs } = row;
-    const isEnded = state === 'restored' || state === 'removed' || state === 'gone';
-    return isEnded ? [{ ...describeRow(id, row), state, endedAt, restoredAs }] : [];
-  });
+  return rows.flatMap((row) => describeEnded(row) ?? []);
+}
+
+/** Null: it is, or may be, held. */
+export function describeEnded(row: LedgerRow): EndedTable | null {
+  const { id, state, endedAt, restoredAs } = row;
+  const isEnded = state === 'restored' || state === 'removed' || state === 'gone';
+  return isEnded ? { ...describeRow(id, row), state, endedAt, restoredAs } : null;
 }
 
 /** Tables held in their own schema, on which this account has no right. */

@@ -28,7 +28,7 @@ const SHOWN_MAX = 5;
 /** What to rename to what. `held`: newest first. */
 export function planRestore(held: readonly ListedTable[], request: RestoreRequest): RestorePlan {
   const found = findTarget(held, request.target);
-  const table = found.find((one) => one.state === 'HOLD' && !one.torn) ?? found[0];
+  const table = newestWhole(found);
   if (table === undefined) {
     throw new UndropError('UNDROP_NO_SUCH_HELD', { target: request.target, fate: '' });
   }
@@ -38,6 +38,13 @@ export function planRestore(held: readonly ListedTable[], request: RestoreReques
   }
   const to = chooseName(table, request.to);
   return { table, to, others: found.filter((other) => other !== table) };
+}
+
+/** Of `found`, newest first: the first that can come back, else the first. */
+export function newestWhole<T extends Pick<ListedTable, 'state' | 'torn'>>(
+  found: readonly T[],
+): T | undefined {
+  return found.find(({ state, torn }) => state === 'HOLD' && torn !== true) ?? found[0];
 }
 
 /**

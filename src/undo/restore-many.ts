@@ -16,7 +16,7 @@ import { ABSENT_TABLE } from '../wire/server-errors.js';
 import { type DropFilter, filterDrops } from './filter.js';
 import { type DroppedTable, describeRow, type ListedTable, listAll } from './list.js';
 import { parentsFirst } from './parents-first.js';
-import { ambiguousOf, idDigits, isIdPrefix, planRestore } from './plan-restore.js';
+import { ambiguousOf, idDigits, isIdPrefix, newestWhole, planRestore } from './plan-restore.js';
 import { isFateUnknown, notSeen, type Plan, planOrResume, resume } from './run-restore.js';
 
 export type ManyRequest =
@@ -200,8 +200,7 @@ function groupByName(tables: readonly ListedTable[]): readonly (readonly ListedT
 
 /** Of tables of one name, newest first. */
 function chooseNewest(same: readonly ListedTable[]): Choice {
-  const whole = same.find(({ state, torn }) => state === 'HOLD' && !torn);
-  const table = whole ?? same[0];
+  const table = newestWhole(same);
   const others = same.filter((other) => other !== table);
   const what = table === undefined ? '' : nameOf(table);
   try {

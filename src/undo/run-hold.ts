@@ -16,10 +16,10 @@ import { findHoldTables } from '../service/hold-tables.js';
 import { isServerError, type ServicePool, unlessRefused } from '../service/pool/pools.js';
 import { isKilled, runWithTimeout } from '../service/pool/statement-timeout.js';
 import { dateOf, ident, note, sql } from '../service/sql.js';
-import { ABSENT_TABLE, ABSENT_TO_RENAME, READ_ONLY_SERVER } from '../wire/server-errors.js';
+import { ABSENT_TABLE, ABSENT_TO_RENAME } from '../wire/server-errors.js';
 import { type ListedTable, listAll } from './list.js';
 import { findOneHeld, type HoldChange, notChanged, planHold } from './plan-hold.js';
-import { explainAbsent, notSeen } from './run-restore.js';
+import { explainAbsent, isReadOnly, notSeen } from './run-restore.js';
 
 export interface HoldReport {
   readonly table: ListedTable;
@@ -105,6 +105,5 @@ function explain({ id, holdSchema, holdName }: ListedTable, error: unknown): unk
   if (isServerError(error, ...ABSENT_TO_RENAME)) {
     return new UndropError('UNDROP_NOT_HELD', { id, table }, error);
   }
-  const isReadOnly = isServerError(error, ...READ_ONLY_SERVER) && /read[-_ ]only/i.test(cause);
-  return isReadOnly ? new UndropError('UNDROP_READ_ONLY', { id, cause }, error) : error;
+  return isReadOnly(error) ? new UndropError('UNDROP_READ_ONLY', { id, cause }, error) : error;
 }

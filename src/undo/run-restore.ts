@@ -19,7 +19,12 @@ import type { LedgerRow } from '../ledger/entry.js';
 import { findRows } from '../ledger/read.js';
 import { recordState } from '../ledger/write.js';
 import { isUnanswered } from '../service/errors.js';
-import { isServerError, isServiceError, type ServicePool } from '../service/pool/pools.js';
+import {
+  isServerError,
+  isServiceError,
+  type ServerError,
+  type ServicePool,
+} from '../service/pool/pools.js';
 import {
   ACCESS_DENIED,
   BAD_NAME,
@@ -77,6 +82,15 @@ export async function restoreTable(pool: ServicePool, plan: Plan): Promise<Resto
     : await renameAndRecord(pool, plan).catch((error: unknown) => {
         throw explainRefusal(error, plan);
       });
+  return makeWhole(pool, { table, to, others, wasBack, recorded });
+}
+
+/** Its keys and triggers, once it has its name, and the report. */
+export async function makeWhole(
+  pool: ServicePool,
+  done: Pick<Plan, 'table' | 'to' | 'others' | 'wasBack'> & Pick<RestoreReport, 'recorded'>,
+): Promise<RestoreReport> {
+  const { table, to, others, wasBack, recorded } = done;
   const cameBack = await reattachAll(pool, table, to);
   const brokenKeys = await findBrokenRows(pool, to);
   const { id, origin, droppedAt, user, rowEstimate } = table;
@@ -256,11 +270,16 @@ function explainRefusal(error: unknown, { table, to }: Pick<RestorePlan, 'table'
   if (isServerError(cause, ...BAD_NAME)) {
     return new UndropError('UNDROP_BAD_TARGET', { target: `${to.schema}.${to.table}` }, error);
   }
-  if (isServerError(cause, ...READ_ONLY_SERVER) && /read[-_ ]only/i.test(cause.sqlMessage)) {
+  if (isReadOnly(cause)) {
     const params = { id: table.id, cause: cause.sqlMessage };
     return new UndropError('UNDROP_READ_ONLY', params, error);
   }
   return isServerError(cause, ...DENIED) ? missingRight(cause.sqlMessage, error) : error;
+}
+
+/** These errors have other causes, too, which their texts tell. */
+export function isReadOnly(error: unknown): error is ServerError {
+  return isServerError(error, ...READ_ONLY_SERVER) && /read[-_ ]only/i.test(error.sqlMessage);
 }
 
 /** What the server says of a privilege that the service account lacks. */

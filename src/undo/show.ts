@@ -13,7 +13,7 @@ import { type ServicePool, unlessRefused } from '../service/pool/pools.js';
 import { ident, note, sql, textOf, textOrNullOf } from '../service/sql.js';
 import { ABSENT_TABLE } from '../wire/server-errors.js';
 import { type DroppedTable, describeRow, type ListedTable, listAll, newestFirst } from './list.js';
-import { ambiguousOf, findTarget, idDigits } from './plan-restore.js';
+import { ambiguousOf, findTarget, idDigits, newestWhole } from './plan-restore.js';
 import { findHeldOnce } from './run-restore.js';
 
 export interface ShownTable {
@@ -36,7 +36,7 @@ export interface ShownTable {
 export async function showTable(pool: ServicePool, target: string): Promise<ShownTable> {
   const all = await listAll(pool);
   const found = findTarget(all, target);
-  const held = found.find(({ state, torn }) => state === 'HOLD' && !torn) ?? found[0] ?? null;
+  const held = newestWhole(found) ?? null;
   const id = held?.id ?? (await findEnded(pool, target));
   const [row = null] = await rowsOf(pool, { by: 'ids', ids: [id] });
   const group = row === null ? [] : await rowsOf(pool, { by: 'drop', groupId: row.groupId });

@@ -10,7 +10,7 @@
 import { randomBytes } from 'node:crypto';
 import type { HistoryEvent } from '../audit.js';
 import { UndropError } from '../errors.js';
-import { findUnfinished, markRestoring, reattachAll, writtenName } from '../held/finish-restore.js';
+import { findUnfinished, markRestoring, writtenName } from '../held/finish-restore.js';
 import { detachAndRelocate } from '../held/relocate/relocate.js';
 import { recordHistory } from '../ledger/history.js';
 import { findRows } from '../ledger/read.js';
@@ -27,10 +27,15 @@ import {
 } from '../service/pool/statement-timeout.js';
 import { ident, note, sql } from '../service/sql.js';
 import { ABSENT_TO_RENAME } from '../wire/server-errors.js';
-import { findBrokenRows } from './broken-rows.js';
 import { type ListedTable, listAll, type QualifiedTable } from './list.js';
 import { planRestore } from './plan-restore.js';
-import { type RestoreReport, restore, tellRestored } from './run-restore.js';
+import {
+  makeWhole,
+  type RestoreReport,
+  restore,
+  restoreTable,
+  tellRestored,
+} from './run-restore.js';
 
 /** Who swaps, as the ledger's row of the live table has it. */
 export interface SwapBy {
@@ -60,13 +65,10 @@ export async function swap(
     if (table.how === 'SWAP') return { ...finished, swapped: null };
   }
   const swapped = await exchange(pool, table, { to, by });
-  if (swapped === null) return { ...(await restore(pool, { target: table.id })), swapped };
+  const plan = { table, to, others, wasBack: false } as const;
+  if (swapped === null) return { ...(await restoreTable(pool, plan)), swapped };
   const recorded = await tellRestored(pool, table, to);
-  const cameBack = await reattachAll(pool, table, to);
-  const brokenKeys = await findBrokenRows(pool, to);
-  const { id, origin, droppedAt, user, rowEstimate } = table;
-  const what = { id, origin, restoredAs: to, droppedAt, user, rowEstimate, wasBack: false };
-  return { ...cameBack, ...what, brokenKeys, others, recorded, swapped };
+  return { ...(await makeWhole(pool, { ...plan, recorded })), swapped };
 }
 
 /** The id of the table that has the name by a restore that broke off before it was whole. */

@@ -7,6 +7,7 @@ import { collectOnce, type Plan, planOnce } from '../../lifecycle/once.js';
 import type { Log } from '../../log.js';
 import { isPinned } from '../../names/names.js';
 import { reconcile } from '../../recovery/reconcile.js';
+import { formatName } from '../../undo/format.js';
 import { type ListedTable, listAll } from '../../undo/list.js';
 import { type GcSettings, lifecycleSettings } from '../settings.js';
 import { timeText } from './operate.js';
@@ -24,7 +25,9 @@ export function runGc(settings: GcSettings, options: Options, out: Out): Promise
   const lifecycle = lifecycleSettings({ ...settings, collect, mode: 'hold' });
   return withPool(settings, async (pool) => {
     const shared = { pool, settings: lifecycle, clock: systemClock };
-    const names = new Map((await listAll(pool)).map((table) => [table.id, nameOf(table)]));
+    const names = new Map(
+      (await listAll(pool)).map((table) => [table.id, formatName(table.origin)]),
+    );
     const print = (text: string) => out.write(`${text}\n`);
     if (options.isDryRun) {
       const plan = await planOnce(shared);
@@ -82,10 +85,6 @@ function logOf(onDone: (one: Done) => void, onWarning: (text: string) => void): 
   return { debug: () => undefined, info: (fields) => void take(fields), warn, error: warn };
 }
 
-function nameOf({ origin }: ListedTable): string {
-  return origin === null ? '(not in the ledger)' : `${origin.schema}.${origin.table}`;
-}
-
 function endText(ended: {
   readonly resting: string | null;
   readonly done: readonly Done[];
@@ -108,7 +107,9 @@ function leftText(left: readonly ListedTable[]): string {
   return [
     `Held: ${left.length}`,
     ...(pinned === 0 ? [] : [`${pinned} of them pinned`]),
-    ...(next === undefined ? [] : [`next ${nameOf(next)}: ${next.state}, ${timeText(next.due)}`]),
+    ...(next === undefined
+      ? []
+      : [`next ${formatName(next.origin)}: ${next.state}, ${timeText(next.due)}`]),
   ].join('; ');
 }
 

@@ -2,7 +2,9 @@
  * `undrop pause` and `undrop resume`: an operator lets nothing be collected on a server, whichever
  * proxy collects there (ledger/control.ts).
  */
+
 import { describeWho } from '../../audit.js';
+import { utcText } from '../../duration.js';
 import { endPause, type Pause, setPause } from '../../ledger/control.js';
 import type { AccountSettings } from '../settings.js';
 import { tellAll, whoIs } from './tell-history.js';
@@ -48,5 +50,5 @@ function describePause({ by, since, until }: Pause): string {
 
 /** To the second. */
 export function timeText(time: Date): string {
-  return `${time.toISOString().slice(0, 19).replace('T', ' ')} UTC`;
+  return `${utcText(time)} UTC`;
 }

@@ -10,6 +10,7 @@ import { isPinned } from '../../names/names.js';
 import type { ServicePool } from '../../service/pool/pools.js';
 import { readServerFacts } from '../../service/server-facts.js';
 import { readSizes } from '../../service/true-sizes.js';
+import { formatName } from '../../undo/format.js';
 import { type ListedTable, listAll } from '../../undo/list.js';
 import type { StatusSettings } from '../settings.js';
 import { timeText } from './operate.js';
@@ -81,7 +82,7 @@ async function readHeld(
 }
 
 function nameOf({ origin, id }: ListedTable): string {
-  return origin === null ? id : `${origin.schema}.${origin.table}`;
+  return origin === null ? id : formatName(origin);
 }
 
 function statusText(report: Status & { readonly held: Held & { readonly count: number } }): string {

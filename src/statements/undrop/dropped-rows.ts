@@ -1,6 +1,7 @@
 /**
  * What SHOW DROPPED TABLES shows: its columns, its rows, and which names a pattern has. Pure.
  */
+import { utcText } from '../../duration.js';
 import type { LedgerRow } from '../../ledger/entry.js';
 import { howDropped } from '../../ledger/how-dropped.js';
 import { foldName, isPinned } from '../../names/names.js';
@@ -33,13 +34,13 @@ export function showRow(dropped: Dropped): readonly Value[] {
     origin.schema,
     origin.table,
     howDropped(row),
-    droppedAt === null ? null : timeText(droppedAt),
+    droppedAt === null ? null : utcText(droppedAt),
     row.user,
     row.clientAddress,
     rowEstimate,
     byteEstimate,
     torn === true ? 'TORN' : state,
-    state === 'HOLD' && !isPinned(due) ? timeText(due) : null,
+    state === 'HOLD' && !isPinned(due) ? utcText(due) : null,
     nextOf(dropped),
     dropped.statement,
   ];
@@ -50,18 +51,14 @@ function nextOf({ state, due, torn, unseen }: Dropped): string {
   if (unseen === true) return 'a privilege is missing, see undrop doctor';
   switch (state) {
     case 'HOLD':
-      return isPinned(due) ? 'nothing, it is pinned' : `removed from ${timeText(due)} on`;
+      return isPinned(due) ? 'nothing, it is pinned' : `removed from ${utcText(due)} on`;
     case 'PURGE':
       return 'its rows are being deleted';
     case 'EVAC':
-      return `DROP at ${timeText(due)}`;
+      return `DROP at ${utcText(due)}`;
     case 'DROP':
       return 'DROP at the next look';
   }
-}
-
-function timeText(time: Date): string {
-  return time.toISOString().slice(0, 19).replace('T', ' ');
 }
 
 /**

@@ -19,7 +19,7 @@ import { newId } from '../../steps/intents.js';
 import type { UserFacts } from '../../steps/request.js';
 import type { Signal } from '../../steps/session/user-session-sql.js';
 import { parentsFirst } from '../../undo/parents-first.js';
-import { isIdPrefix } from '../../undo/plan-restore.js';
+import { isIdPrefix, newestWhole } from '../../undo/plan-restore.js';
 import { type RestoreReport, restore } from '../../undo/run-restore.js';
 import { swap as swapWithLive } from '../../undo/swap.js';
 import { ER_NONUNIQ_TABLE } from '../../wire/server-errors.js';
@@ -141,7 +141,7 @@ function newestOf(
   const found = dropped.filter(
     ({ origin }) => isSame(origin.schema, name.schema) && isSame(origin.table, name.table),
   );
-  return found.find(({ state, torn }) => state === 'HOLD' && torn !== true) ?? found[0] ?? null;
+  return newestWhole(found) ?? null;
 }
 
 async function bringBack(

@@ -4,7 +4,7 @@
  *
  * Invariant: what can't be told is no use, and nothing is refused for it.
  */
-import { formatDuration } from '../../duration.js';
+import { formatDuration, utcText } from '../../duration.js';
 
 export interface Use {
   readonly utcNow: Date;
@@ -45,5 +45,5 @@ export function lastUse({ writtenAt, namedAt, startedAt, reads, writes }: Use): 
 }
 
 export function utc(at: Date): string {
-  return `${at.toISOString().slice(0, 19).replace('T', ' ')} UTC`;
+  return `${utcText(at)} UTC`;
 }

@@ -1,4 +1,5 @@
 /** The report of a schema that was brought back, as text and as JSON. Pure. */
+import { utcText } from '../../duration.js';
 import { printable } from '../format.js';
 import type { SchemaReport } from './restore-schema.js';
 
@@ -7,7 +8,7 @@ export function formatSchemaReport(report: SchemaReport): string {
   const { schema, restoredAs, droppedAt, user, tables, parts, id } = report;
   const isCopy = restoredAs !== schema;
   const as = isCopy ? ` as ${restoredAs}` : '';
-  const dropped = `${droppedAt.toISOString().slice(0, 19).replace('T', ' ')} by ${user}`;
+  const dropped = `${utcText(droppedAt)} by ${user}`;
   const of = `${schema}${as} (dropped ${dropped})`;
   if (report.wasBack)
     return printable(`${of} is back already: nothing was to be done.`).concat('\n');

@@ -57,7 +57,7 @@ export async function restoreTables(
   pool: ServicePool,
   { groupId, to, onProgress }: RestoreTablesOptions,
 ): Promise<readonly RestoredTable[]> {
-  const rows = (await findRows(pool, { by: 'whole group', groupId })).toReversed();
+  const rows = (await findRows(pool, { by: 'drop', groupId })).toReversed();
   const homes = rows.flatMap(({ holdSchema }) => holdSchema ?? []);
   const elsewhere = homes.filter((schema) => !isRecycleSchema(schema));
   const held = await mapHoldTables(pool, new Set(elsewhere));
