@@ -7,7 +7,7 @@
  * second row of a key: each is a time-ordered id, drawn by whoever writes.
  */
 import { randomBytes } from 'node:crypto';
-import { type AuditField, describeWho, type HistoryEvent } from '../audit.js';
+import { describeWho, type HistoryEvent } from '../audit.js';
 import type { Log } from '../log.js';
 import { inBatches, newHoldId, RECYCLE_SCHEMA } from '../names/names.js';
 import {
@@ -50,7 +50,6 @@ const CREATION = sql`CREATE TABLE IF NOT EXISTS ${HISTORY} (
 const WHO_CHARACTERS_MAX = 512;
 /** So many rows are in one text. */
 const ROWS_OF_PART = 100;
-const READ_MAX = 1_000;
 
 /**
  * Writes what has happened. `rowLogged`: whether the ledger's rows of these tables are in the
@@ -127,36 +126,6 @@ async function findUnlogged(
     WHERE row_logged = 0 AND id IN (${valueList(ids)})`;
   const [rows = []] = await unlessRefused(connection.run(query), [], ...ABSENT_TABLE);
   return new Set(rows.map((row) => textOf(row, 'id')));
-}
-
-export interface HistoryRow {
-  /** UTC by the server's clock. */
-  readonly at: Date;
-  readonly event: string;
-  /** In words. */
-  readonly who: string;
-  /** The fields of the event, by their names in audit.ts. */
-  readonly details: Readonly<Partial<Record<AuditField, unknown>>>;
-}
-
-/** What has happened to one table, oldest first; empty if the history has nothing of it. */
-export async function readHistory(
-  connection: ServiceConnection,
-  id: string,
-): Promise<readonly HistoryRow[]> {
-  const query = sql`SELECT ${note('history')} at, event, who, details, uses FROM ${HISTORY}
-    WHERE id = ${id} ORDER BY at, seq LIMIT ${READ_MAX}`;
-  const [rows = []] = await unlessRefused(connection.run(query), [], ...ABSENT_TABLE);
-  return rows.map((row) => {
-    const details = JSON.parse(textOf(row, 'details')) as HistoryRow['details'];
-    const uses = numberOf(row, 'uses');
-    return {
-      at: dateOf(row, 'at'),
-      event: textOf(row, 'event'),
-      who: textOf(row, 'who'),
-      details: uses === 0 ? details : { ...details, count: uses },
-    };
-  });
 }
 
 export interface Uses {

@@ -7,17 +7,15 @@
  */
 import { UndropError } from '../../errors.js';
 import { AT } from '../../ledger/intents/intent-text.js';
-import { findRows } from '../../ledger/read.js';
-import { isServiceError, type ServicePool, unlessRefused } from '../../service/pool/pools.js';
+import { isServiceError, type ServicePool } from '../../service/pool/pools.js';
 import { readServerFacts, type ServerFacts } from '../../service/server-facts.js';
 import { isSameServer } from '../../steps/inspect-names.js';
 import { newId } from '../../steps/intents.js';
 import { SET_IF_EXISTS } from '../../steps/refusals/refusals.js';
 import type { UserFacts } from '../../steps/request.js';
 import type { SessionFacts } from '../../steps/session/user-session.js';
-import { listAll } from '../../undo/list.js';
+import { listWithRows } from '../../undo/list.js';
 import type { ErrPacket } from '../../wire/response.js';
-import { ABSENT_TABLE } from '../../wire/server-errors.js';
 import { findSession } from '../drop-database/read-schema.js';
 import type { InterceptOptions } from '../intercepted.js';
 import { inSession } from './answer.js';
@@ -62,11 +60,7 @@ export const restoring: Queue = new WeakMap();
 async function readAll(facts: UserFacts, options: InterceptOptions): Promise<AllDropped> {
   const { pool } = options.service;
   const server = await findServer(facts, options);
-  const live = findRows(pool, { by: 'live' }, { texts: false });
-  const rows = await unlessRefused(live, [], ...ABSENT_TABLE);
-  const byId = new Map(rows.map((row) => [row.id, row]));
-  const dropped = (await listAll(pool)).flatMap((table) => {
-    const row = byId.get(table.id);
+  const dropped = (await listWithRows(pool)).flatMap(({ table, row }) => {
     const { origin } = table;
     return row === undefined || origin === null
       ? []
