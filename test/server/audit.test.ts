@@ -12,6 +12,7 @@ import { until } from '../support/poll.js';
 import { type ProxyProcess, spawnProxy, type Variables } from '../support/proxy.js';
 import { connect, type FreshSchema, freshSchema, query, testServers } from '../support/servers.js';
 import { poolOn } from '../support/service-pool.js';
+import { historyRows } from '../support/settled.js';
 
 jest.setTimeout(240_000);
 
@@ -58,11 +59,7 @@ describe.each(testServers())('the audit on $name', (server) => {
       .map((line) => JSON.parse(line) as Line);
   }
 
-  const historyOf = (columns: string) =>
-    query<Record<string, unknown>>(
-      server,
-      `SELECT ${columns} FROM _undrop.history ORDER BY at, seq`,
-    );
+  const historyOf = (columns: string) => historyRows<Record<string, unknown>>(server, columns);
 
   test('each event is there once, with the fields that the page has', async () => {
     const { lines } = await open({
@@ -163,8 +160,7 @@ describe.each(testServers())('the audit on $name', (server) => {
     expect(of('audit-file')[0]).toMatchObject({ level: 50, err: { code: 'ENOENT' } });
     const client = await clientWith('a', 'b', 'c', 'd');
     const isInHistory = async (table: string) => {
-      // There may be no such table yet.
-      const rows = await historyOf('details').catch(() => []);
+      const rows = await historyOf('details');
       return rows.some(({ details }) => String(details).includes(`"${table}"`));
     };
     await client.query('DROP TABLE a');

@@ -12,6 +12,7 @@ import {
   testServers,
 } from '../support/servers.js';
 import { makeServiceAccount } from '../support/service-account.js';
+import { historyRows } from '../support/settled.js';
 
 jest.setTimeout(240_000);
 
@@ -73,9 +74,10 @@ describe.each(testServers())('$name', (server) => {
       return rows.length === 1;
     };
     const isInHistory = async (table: string, logged: number) => {
-      const rows = await query(
+      const rows = await historyRows(
         own,
-        `SELECT 1 FROM _undrop.history JOIN _undrop.ledger USING (id)
+        '1',
+        `JOIN _undrop.ledger USING (id)
           WHERE table_name = '${table}' AND event = 'held' AND history.row_logged = ${logged}`,
       );
       return rows.length === 1;
