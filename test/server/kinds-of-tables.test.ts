@@ -203,6 +203,102 @@ const KINDS: readonly Kind[] = [
         ORDER BY EVENT_MANIPULATION, ACTION_ORDER`,
     ],
   },
+  {
+    name: 'a trigger for each time and event',
+    keeps: true,
+    make: [
+      'CREATE TABLE a (id INT PRIMARY KEY, note VARCHAR(20))',
+      ...['BEFORE', 'AFTER'].flatMap((time) =>
+        ['INSERT', 'UPDATE', 'DELETE'].map(
+          (event) => `CREATE TRIGGER ${time}_${event} ${time} ${event} ON a FOR EACH ROW
+            SET @seen = CONCAT_WS(' ', @seen, '${time} ${event}')`,
+        ),
+      ),
+      "INSERT INTO a VALUES (1, 'x'), (2, 'y')",
+    ],
+    look: [
+      `SELECT TRIGGER_NAME, ACTION_TIMING, EVENT_MANIPULATION, ACTION_STATEMENT, SQL_MODE, DEFINER,
+        CHARACTER_SET_CLIENT FROM information_schema.TRIGGERS WHERE TRIGGER_SCHEMA = DATABASE()
+        ORDER BY EVENT_MANIPULATION, ACTION_TIMING`,
+      "SET @seen = ''",
+      "UPDATE a SET note = 'z' WHERE id = 2",
+      'SELECT @seen',
+    ],
+  },
+  {
+    name: 'no key, and rows that are there twice',
+    make: [
+      'CREATE TABLE a (id INT, note TEXT)',
+      "INSERT INTO a VALUES (1, 'x'), (1, 'x'), (2, NULL)",
+    ],
+  },
+  {
+    name: 'keys of prefixes, of several columns, and unique ones with NULLs',
+    make: [
+      `CREATE TABLE a (x INT, y VARCHAR(50), z BLOB, PRIMARY KEY (y, x), UNIQUE KEY u (x),
+        KEY prefix (z(7), y(3)) COMMENT 'of two') COMMENT='with keys'`,
+      "INSERT INTO a VALUES (1, 'one', NULL), (2, 'two', x'00ff')",
+    ],
+    look: ['SELECT x FROM a FORCE INDEX (u) WHERE x = 2'],
+  },
+  {
+    name: 'columns of many types',
+    make: [
+      `CREATE TABLE a (id INT UNSIGNED ZEROFILL NOT NULL PRIMARY KEY, bits BIT(9), big BIGINT UNSIGNED,
+        exact DECIMAL(30,10), inexact DOUBLE, day DATE, hour TIME(3), at DATETIME(6), year YEAR,
+        word ENUM('a', 'b''c'), words SET('x', 'y'), short BINARY(3), long_text LONGTEXT,
+        place GEOMETRY)`,
+      `INSERT INTO a VALUES (1, b'101', 18446744073709551615, 0.0000000001, 1e300, '2020-02-29',
+        '-838:59:59', '2020-02-29 01:02:03.456789', 1999, 'b''c', 'x,y', x'000102', REPEAT('t', 70000),
+        POINT(1, 2))`,
+    ],
+  },
+  {
+    name: 'a time that sets itself',
+    make: [
+      `CREATE TABLE a (id INT PRIMARY KEY,
+        at TIMESTAMP(6) NOT NULL DEFAULT CURRENT_TIMESTAMP(6) ON UPDATE CURRENT_TIMESTAMP(6))`,
+      'INSERT INTO a (id) VALUES (1), (2)',
+    ],
+  },
+  {
+    name: 'charsets and collations of its own and of columns',
+    make: [
+      `CREATE TABLE a (id INT PRIMARY KEY, one VARCHAR(20) CHARACTER SET latin1 COLLATE latin1_german2_ci,
+        two VARCHAR(20) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin, three TEXT CHARACTER SET ucs2)
+        DEFAULT CHARSET=cp1251 COLLATE=cp1251_general_cs`,
+      "INSERT INTO a VALUES (1, 'Straße', '表', 'ü')",
+    ],
+    look: ["SELECT id FROM a WHERE one = 'STRASSE'"],
+  },
+  ...['COMPACT', 'REDUNDANT'].map((format) => ({
+    name: `rows in the format ${format}`,
+    make: [
+      `CREATE TABLE a (id INT PRIMARY KEY, t TEXT) ENGINE=InnoDB ROW_FORMAT=${format}`,
+      "INSERT INTO a VALUES (1, REPEAT('x', 20000)), (2, '')",
+    ],
+  })),
+  {
+    name: 'the options of MyISAM, and a full-text index of its',
+    make: [
+      `CREATE TABLE a (id INT PRIMARY KEY, t TEXT, FULLTEXT KEY f (t)) ENGINE=MyISAM CHECKSUM=1
+        DELAY_KEY_WRITE=1 PACK_KEYS=1 MAX_ROWS=1000 AVG_ROW_LENGTH=20 ROW_FORMAT=DYNAMIC`,
+      "INSERT INTO a VALUES (1, 'apple pie'), (2, 'cherry cake')",
+    ],
+    look: ["SELECT id FROM a WHERE MATCH (t) AGAINST ('cherry' IN BOOLEAN MODE)"],
+  },
+  ...[
+    'LIST (id) (PARTITION odd VALUES IN (1, 3), PARTITION even VALUES IN (2, 4))',
+    'HASH (id) PARTITIONS 3',
+    'KEY () PARTITIONS 2',
+    'RANGE COLUMNS (id) (PARTITION p0 VALUES LESS THAN (3), PARTITION p1 VALUES LESS THAN (9))',
+  ].map((by) => ({
+    name: `partitions by ${by.slice(0, by.indexOf('(') - 1)}`,
+    make: [
+      `CREATE TABLE a (id INT PRIMARY KEY) PARTITION BY ${by}`,
+      'INSERT INTO a VALUES (1), (2), (3)',
+    ],
+  })),
   ...['MyISAM', 'MEMORY', 'CSV'].map((engine) => engineOf(engine)),
   engineOf('Aria', MARIADB),
   engineOf('ARCHIVE', /mysql/),

@@ -14,7 +14,14 @@ import { Dice, seededRandom } from '../support/dice.js';
 import { startKillable } from '../support/killable-server.js';
 import { testOnOne } from '../support/on-one-server.js';
 import { until } from '../support/poll.js';
-import { environment, MAIN, type ProxyTarget, proxyInFront, runUndrop } from '../support/proxy.js';
+import {
+  environment,
+  MAIN,
+  type ProxyTarget,
+  proxyInFront,
+  runUndrop,
+  spawnProxy,
+} from '../support/proxy.js';
 import { dumpOf, fillRentalShop } from '../support/rental-shop.js';
 import { isLong, rounds, seedFor } from '../support/sample.js';
 import {
@@ -263,6 +270,35 @@ describe.each(testServers())('a dropped schema on $name', (server) => {
       const { code, stdout, stderr } = await runUndrop(server, ['restore', '--schema', schema]);
       expect([afterMs, code, stderr, stdout]).toEqual([afterMs, 0, '', expect.anything()]);
       expect(await dumpOf(server, schema)).toEqual(before);
+      expect(await heldOf(schema)).toEqual([]);
+    }
+  });
+
+  test('of many tables is finished after each of many kills of the proxy that does it', async () => {
+    const schema = await fresh();
+    await manyTables(server, schema, { count: rounds(300, 30), keys: rounds(200, 20) });
+    const before = await dumpOf(server, schema);
+    const dice = new Dice(seededRandom(seedFor(`${server.name} proxy`)));
+    const undrop = async (through: Target) => query(through, `UNDROP DATABASE ${schema}`);
+    await drop(schema);
+    const startMs = performance.now();
+    await undrop(proxy);
+    const tookMs = performance.now() - startMs;
+    for (let kill = 0; kill < rounds(10, 1); kill++) {
+      await drop(schema);
+      const doomed = await spawnProxy(server);
+      const afterMs = tookMs * (0.1 + 0.9 * dice.roll());
+      const timer = setTimeout(() => doomed.kill('SIGKILL'), afterMs);
+      const said = await undrop(doomed).then(
+        () => 'done',
+        (error: Error) => error.message,
+      );
+      clearTimeout(timer);
+      expect(said).toMatch(/^(done|Connection lost)/);
+      doomed.kill('SIGKILL');
+      await doomed.ended;
+      await undrop(proxy);
+      expect([afterMs, ...(await dumpOf(server, schema))]).toEqual([afterMs, ...before]);
       expect(await heldOf(schema)).toEqual([]);
     }
   });
