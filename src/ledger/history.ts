@@ -16,36 +16,9 @@ import {
   type ServiceConnection,
   unlessRefused,
 } from '../service/pool/pools.js';
-import {
-  dateOf,
-  ident,
-  note,
-  numberOf,
-  type SQLQuery,
-  sql,
-  textOf,
-  valueList,
-} from '../service/sql.js';
+import { dateOf, note, numberOf, type SQLQuery, sql, textOf, valueList } from '../service/sql.js';
 import { ABSENT_TABLE } from '../wire/server-errors.js';
-import { createSchema, LEDGER } from './tables.js';
-
-export const HISTORY = ident(RECYCLE_SCHEMA, 'history');
-
-const CREATION = sql`CREATE TABLE IF NOT EXISTS ${HISTORY} (
-  seq         CHAR(32) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
-  at          DATETIME(6) NOT NULL,
-  event       VARCHAR(32) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
-  id          CHAR(32) CHARACTER SET ascii COLLATE ascii_bin NULL,
-  drop_id     CHAR(32) CHARACTER SET ascii COLLATE ascii_bin NULL,
-  who         VARCHAR(512) NOT NULL,
-  details     TEXT NOT NULL,
-  uses        BIGINT UNSIGNED NOT NULL DEFAULT 0,
-  row_logged  TINYINT NOT NULL DEFAULT 1,
-  PRIMARY KEY (seq),
-  KEY by_id (id),
-  KEY by_event (event),
-  KEY by_time (at)
-) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin`;
+import { createSchema, HISTORY, HISTORY_CREATION, LEDGER } from './tables.js';
 
 const WHO_CHARACTERS_MAX = 512;
 /** So many rows are in one text. */
@@ -89,7 +62,7 @@ async function insert(
   } catch (error) {
     if (!isServerError(error, ...ABSENT_TABLE)) throw error;
     await createSchema(connection, RECYCLE_SCHEMA);
-    await connection.run(CREATION);
+    await connection.run(HISTORY_CREATION);
     await connection.run(rows, { logged });
   }
 }

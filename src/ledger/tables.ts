@@ -44,7 +44,25 @@ const NEWEST_VERSION = LEDGER_VERSION + 1;
 const UPGRADED_VERSION = 2;
 
 export const LEDGER = ident(RECYCLE_SCHEMA, 'ledger');
+export const HISTORY = ident(RECYCLE_SCHEMA, 'history');
 const VERSION_TABLE = ident(RECYCLE_SCHEMA, 'ledger_version');
+
+/** With the ledger; again by whoever writes where somebody has dropped it. */
+export const HISTORY_CREATION = sql`CREATE TABLE IF NOT EXISTS ${HISTORY} (
+  seq         CHAR(32) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
+  at          DATETIME(6) NOT NULL,
+  event       VARCHAR(32) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
+  id          CHAR(32) CHARACTER SET ascii COLLATE ascii_bin NULL,
+  drop_id     CHAR(32) CHARACTER SET ascii COLLATE ascii_bin NULL,
+  who         VARCHAR(512) NOT NULL,
+  details     TEXT NOT NULL,
+  uses        BIGINT UNSIGNED NOT NULL DEFAULT 0,
+  row_logged  TINYINT NOT NULL DEFAULT 1,
+  PRIMARY KEY (seq),
+  KEY by_id (id),
+  KEY by_event (event),
+  KEY by_time (at)
+) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin`;
 
 /** A ledger may have many rows; others read and write it meanwhile. */
 const UPGRADE_DEADLINE_MS = 3_600_000;
@@ -191,6 +209,7 @@ async function create(connection: ServiceConnection): Promise<void> {
       made_at    DATETIME NOT NULL,
       PRIMARY KEY (version)
     ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin`,
+    HISTORY_CREATION,
     sql`INSERT IGNORE INTO ${VERSION_TABLE} (version, made_at)
         VALUES (${LEDGER_VERSION}, UTC_TIMESTAMP())`,
   ]);

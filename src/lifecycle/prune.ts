@@ -5,8 +5,7 @@
  * other outside of it. The row of a dropped schema, which has its views and programs,
  * outlasts all its tables.
  */
-import { HISTORY } from '../ledger/history.js';
-import { LEDGER } from '../ledger/tables.js';
+import { HISTORY, LEDGER } from '../ledger/tables.js';
 import { type ServiceConnection, unlessRefused } from '../service/pool/pools.js';
 import { note, type SQLQuery, sql } from '../service/sql.js';
 import { ABSENT_TABLE, ER_SPECIFIC_ACCESS_DENIED_ERROR } from '../wire/server-errors.js';

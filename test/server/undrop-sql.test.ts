@@ -8,7 +8,6 @@ import { until } from '../support/poll.js';
 import { type ProxyTarget, proxyInFront } from '../support/proxy.js';
 import { CLIENT, MARIADB_CLIENT, RawClient } from '../support/raw-client.js';
 import { connect, type FreshSchema, freshSchema, query, testServers } from '../support/servers.js';
-import { historyRows } from '../support/settled.js';
 
 jest.setTimeout(240_000);
 
@@ -377,10 +376,10 @@ describe.each(testServers())('statements of undrop’s own on $name', (server) =
     const [held] = await show();
     await client.query('UNDROP TABLE a TO b');
     const read = () =>
-      historyRows<{ who: string; details: string }>(
+      query<{ who: string; details: string }>(
         server,
-        'who, details',
-        `WHERE event = 'restored' AND id = '${held?.['Id']}'`,
+        `SELECT who, details FROM _undrop.history
+          WHERE event = 'restored' AND id = '${held?.['Id']}'`,
       );
     // It is written after the answer.
     await until(async () => (await read()).length > 0, 'the history');

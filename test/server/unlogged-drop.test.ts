@@ -12,7 +12,6 @@ import {
   testServers,
 } from '../support/servers.js';
 import { makeServiceAccount } from '../support/service-account.js';
-import { historyRows } from '../support/settled.js';
 
 jest.setTimeout(240_000);
 
@@ -74,10 +73,9 @@ describe.each(testServers())('$name', (server) => {
       return rows.length === 1;
     };
     const isInHistory = async (table: string, logged: number) => {
-      const rows = await historyRows(
+      const rows = await query(
         own,
-        '1',
-        `JOIN _undrop.ledger USING (id)
+        `SELECT 1 FROM _undrop.history JOIN _undrop.ledger USING (id)
           WHERE table_name = '${table}' AND event = 'held' AND history.row_logged = ${logged}`,
       );
       return rows.length === 1;

@@ -1,7 +1,6 @@
 /** Behind a drop: what it meant to do has been done, or forgotten. */
 import type { Connection, RowDataPacket } from 'mysql2/promise';
 import { until } from './poll.js';
-import { query, type Target } from './servers.js';
 
 /** The ledger has no intent of tables in these schemas any more. */
 export async function intentsSettled(
@@ -17,15 +16,4 @@ export async function intentsSettled(
     return rows.length === 0;
   };
   await until(isSettled, 'no intent is left', withinMs);
-}
-
-/** Rows of the ledger's history; none as long as nobody has written there, which creates it. */
-export async function historyRows<Row>(
-  target: Target,
-  columns: string,
-  rest = 'ORDER BY at, seq',
-): Promise<readonly Row[]> {
-  const created = await query(target, "SHOW TABLES FROM _undrop LIKE 'history'");
-  if (created.length === 0) return [];
-  return query<Row>(target, `SELECT ${columns} FROM _undrop.history ${rest}`);
 }
