@@ -238,18 +238,21 @@ export function hasRawHandle(socket: Socket): boolean {
 
 /**
  * Makes raw handles the way of all sockets from here on, or not, and says which. `auto` tries
- * everything that this file relies on, once, on a connection of its own over loopback: a chunk
- * there, more than the kernel takes at once back, and the end. If anything is missing or answers
- * otherwise, or with `stream`, no raw handle is used.
+ * everything that this file relies on, on a connection of its own over loopback: a chunk there,
+ * more than the kernel takes at once back, and the end; and once more if that fails, because a busy
+ * machine may break any connection. If anything is missing or answers otherwise twice, or with
+ * `stream`, no raw handle is used.
  */
 export async function chooseRelay(setting: 'auto' | 'stream'): Promise<'raw' | 'stream'> {
   wrap = null;
   if (setting === 'stream') return 'stream';
-  try {
-    wrap = loadStreamWrap();
-    if (wrap !== null && (await tryTraffic())) return 'raw';
-  } catch {
-    // Whatever is missing: the documented way works everywhere.
+  for (let trial = 0; trial < TRIALS; trial++) {
+    try {
+      wrap = loadStreamWrap();
+      if (wrap !== null && (await tryTraffic())) return 'raw';
+    } catch {
+      // Whatever is missing: the documented way works everywhere.
+    }
   }
   wrap = null;
   return 'stream';
@@ -278,6 +281,7 @@ function handleOf(socket: Socket): Handle | null {
   return isUsable && !('encrypted' in socket) ? (handle as Handle) : null;
 }
 
+const TRIALS = 2;
 const TRY_MS = 10_000;
 /** So many chunks are written until the kernel leaves some of it to libuv. */
 const TRY_CHUNK_BYTES = 2 ** 20;

@@ -1,7 +1,7 @@
 /** Both ways to read and write a socket, over loopback: the same bytes, the same ends. */
 import { once } from 'node:events';
 import net from 'node:net';
-import { afterEach, beforeAll, describe, expect, test } from '@jest/globals';
+import { afterEach, beforeAll, describe, expect, jest, test } from '@jest/globals';
 import { InvariantError } from '../../src/assert.js';
 import {
   type ByteStream,
@@ -54,6 +54,18 @@ test('raw handles are not used where a write that waits is taken for done', asyn
     expect(await chooseRelay('auto')).toBe('stream');
   } finally {
     Object.assign(process, { binding: real });
+  }
+});
+
+test('raw handles are used where a connection broke while they were tried', async () => {
+  const connect = jest.spyOn(net, 'connect').mockImplementationOnce(() => {
+    throw new Error('connect EADDRNOTAVAIL');
+  });
+  try {
+    expect(await chooseRelay('auto')).toBe('raw');
+    expect(connect).toHaveBeenCalledTimes(2);
+  } finally {
+    connect.mockRestore();
   }
 });
 
