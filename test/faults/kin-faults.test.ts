@@ -221,10 +221,10 @@ function isCounted({ counts }: KinScene, fault: Fault | null): (event: TapEvent)
   };
 }
 
-/** A third of the pairs, with each value in one of them at least; in a long run all. */
+/** A quarter of the pairs, with each value in one of them at least; in a long run all. */
 function pairsOfRun(): readonly Kind[] {
   const pairs = pairwise(allKinds(), diceOf('kinds'));
-  return sample(pairs, { name: 'kinds', share: 0.35, kind: (kind) => Object.values(kind) });
+  return sample(pairs, { name: 'kinds', share: 0.25, kind: (kind) => Object.values(kind) });
 }
 
 /** Those of all servers. */

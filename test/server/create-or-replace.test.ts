@@ -7,12 +7,13 @@ import type { Connection, RowDataPacket } from 'mysql2/promise';
 import { until } from '../support/poll.js';
 import { type ProxyTarget, proxyInFront } from '../support/proxy.js';
 import { CLIENT, MODERN, RawClient } from '../support/raw-client.js';
+import { rounds } from '../support/sample.js';
 import { connect, freshSchema, testServers } from '../support/servers.js';
 import { intentsSettled } from '../support/settled.js';
 import { wireTap } from '../support/wire-tap.js';
 
 /** Rounds of two sessions that replace the same table. */
-const ROUNDS = 20;
+const ROUNDS = rounds(20, 6);
 
 const servers = testServers().filter(({ flavour }) => flavour === 'mariadb');
 

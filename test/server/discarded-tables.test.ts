@@ -5,7 +5,8 @@
  */
 import { copyFile, readdir, rename } from 'node:fs/promises';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
+import { afterAll, beforeAll, describe, expect, jest } from '@jest/globals';
+import { testOnOne } from '../support/on-one-server.js';
 import { type ProxyTarget, proxyInFront } from '../support/proxy.js';
 import { RawClient } from '../support/raw-client.js';
 import { type FreshSchema, freshSchema, query, testServers } from '../support/servers.js';
@@ -14,6 +15,7 @@ import { type FreshSchema, freshSchema, query, testServers } from '../support/se
 jest.setTimeout(240_000);
 
 describe.each(testServers())('on $name', (server) => {
+  const test = testOnOne(server);
   const isMariaDb = server.name.startsWith('mariadb');
   const user = 'undrop_discards';
   let schema: FreshSchema;

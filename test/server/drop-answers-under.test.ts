@@ -25,7 +25,7 @@ interface Setting {
 }
 
 /** How many cases a run that is not long takes, for each server. */
-const CASES = 50;
+const CASES = 35;
 
 function before(one: NativeCase, ...texts: readonly string[]): NativeCase {
   return { ...one, session: [...texts, ...(one.session ?? [])] };

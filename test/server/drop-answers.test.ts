@@ -14,7 +14,7 @@ import { allTestServers, type TestServer } from '../support/servers.js';
 jest.setTimeout(240_000);
 
 /** How many of the cases a run that is not long takes, for each server. */
-const SHARE = 0.15;
+const SHARE = 0.1;
 
 compareDrops(casesOf);
 

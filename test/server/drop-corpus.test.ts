@@ -17,7 +17,7 @@ import { Survival } from '../support/survival.js';
 jest.setTimeout(240_000);
 
 /** How many of the statements a run that is not long takes, for each server. */
-const SHARE = 0.2;
+const SHARE = 0.12;
 const SCHEMA = 'corpus';
 /** Made for every statement, beside what it names. */
 const ALWAYS = ['t1', 't2', 'b', 'c', 'a;b', "x'y"];

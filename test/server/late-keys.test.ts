@@ -2,8 +2,9 @@
  * Foreign keys that another session makes while a drop is under way, behind its look at the tables
  * and before its RENAME: they follow that, and are led back, or taken off, all the same.
  */
-import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { afterAll, beforeAll, describe, expect } from '@jest/globals';
 import type { Connection, RowDataPacket } from 'mysql2/promise';
+import { testOnOne } from '../support/on-one-server.js';
 import { proxyInFront } from '../support/proxy.js';
 import { connect, type FreshSchema, freshSchema, testServers } from '../support/servers.js';
 import { intentsSettled } from '../support/settled.js';
@@ -11,6 +12,7 @@ import { wireTap } from '../support/wire-tap.js';
 import { sayTo } from './service-fixture.js';
 
 describe.each(testServers())('keys that come late, on $name', (server) => {
+  const test = testOnOne(server);
   let root: Connection;
   let mine: FreshSchema;
   let others: FreshSchema;

@@ -11,6 +11,7 @@ import { exchange } from '../support/conversation.js';
 import { testOnOne } from '../support/on-one-server.js';
 import { type ProxyProcess, spawnProxy } from '../support/proxy.js';
 import { CLIENT, MODERN, RawClient } from '../support/raw-client.js';
+import { sample } from '../support/sample.js';
 import { connect, freshSchema, query, testServers } from '../support/servers.js';
 import { Peer } from '../support/session-bench.js';
 
@@ -100,7 +101,7 @@ describe.each(testServers())('$name', (server) => {
   }
 
   describe.each([false, true])('with several statements in a text: %s', (isMulti) => {
-    test.each([5, 20, ...(isMulti ? [] : [60])])(
+    test.each(sample(isMulti ? [5, 20] : [5, 20, 60], { name: `sizes ${isMulti}`, count: 1 }))(
       'an INSERT of %d MB passes untouched, in bounded memory (wire 17)',
       async (size) => {
         const text = insertOf(size * MIB);

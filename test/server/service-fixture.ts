@@ -176,7 +176,7 @@ export async function relayTo(target: Target): Promise<Relay> {
 /** Calls to the server at which a test kills: each of them in a long run, otherwise some. */
 export function callsToKill(count: number, name: string): readonly number[] {
   const calls = Array.from({ length: count }, (_none, index) => index + 1);
-  return sample(calls, { name, count: 6 });
+  return sample(calls, { name, count: 4 });
 }
 
 /**

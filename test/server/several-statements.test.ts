@@ -24,7 +24,7 @@ import { Survival } from '../support/survival.js';
 jest.setTimeout(240_000);
 
 /** How many of the cases a run that is not long takes, for each server. */
-const SHARE = 0.2;
+const SHARE = 0.12;
 /** Random texts for each server and client. */
 const TEXTS = rounds(100, 10);
 

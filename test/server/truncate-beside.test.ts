@@ -13,6 +13,7 @@ import { testOnOne } from '../support/on-one-server.js';
 import { until } from '../support/poll.js';
 import { type ProxyTarget, proxyInFront } from '../support/proxy.js';
 import { type RawAnswer, RawClient } from '../support/raw-client.js';
+import { rounds } from '../support/sample.js';
 import { connect, freshSchema, testServers } from '../support/servers.js';
 import { poolOn } from '../support/service-pool.js';
 import { intentsSettled } from '../support/settled.js';
@@ -20,7 +21,7 @@ import { type TapEvent, wireTap } from '../support/wire-tap.js';
 
 const PROTECT = 'drop-table,truncate,drop-partition';
 /** Races in which nothing says when who is where. */
-const ROUNDS = 60;
+const ROUNDS = rounds(60, 20);
 const HOUR_MS = 3_600_000;
 
 function said({ results }: RawAnswer): readonly string[] {
