@@ -221,7 +221,7 @@ const KINDS: readonly Kind[] = [
         CHARACTER_SET_CLIENT FROM information_schema.TRIGGERS WHERE TRIGGER_SCHEMA = DATABASE()
         ORDER BY EVENT_MANIPULATION, ACTION_TIMING`,
       "SET @seen = ''",
-      "UPDATE a SET note = 'z' WHERE id = 2",
+      'UPDATE a SET note = note',
       'SELECT @seen',
     ],
   },
