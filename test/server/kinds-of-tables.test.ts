@@ -12,6 +12,7 @@ import { listAll } from '../../src/undo/list.js';
 import { testOnOne } from '../support/on-one-server.js';
 import { type ProxyTarget, proxyInFront, runUndrop } from '../support/proxy.js';
 import { RawClient } from '../support/raw-client.js';
+import { sample } from '../support/sample.js';
 import { connect, type FreshSchema, freshSchema, testServers } from '../support/servers.js';
 import { poolOn } from '../support/service-pool.js';
 import { Survival } from '../support/survival.js';
@@ -427,7 +428,8 @@ describe.each(testServers())('on $name a table with', (server) => {
     return answers;
   }
 
-  const kinds = KINDS.filter(({ only = /./ }) => only.test(server.name));
+  const all = KINDS.filter(({ only = /./ }) => only.test(server.name));
+  const kinds = sample(all, { name: server.name, share: 0.5 });
   test.each(kinds)('$name is held whole, and as it was when it comes back', async (kind) => {
     const { table = 'a', object = 'TABLE', make: texts } = kind;
     for (const text of texts) await make(text);

@@ -10,6 +10,7 @@ import { encodePacket } from '../../src/wire/framing.js';
 import { testOnOne } from '../support/on-one-server.js';
 import { until } from '../support/poll.js';
 import { type ProxyTarget, proxyInFront } from '../support/proxy.js';
+import { sample } from '../support/sample.js';
 import { connect, freshSchema, type Target, testServers } from '../support/servers.js';
 import { Survival } from '../support/survival.js';
 import { type Heard, type Utterance, WireTalk } from '../support/wire-talk.js';
@@ -18,6 +19,7 @@ import { type Heard, type Utterance, WireTalk } from '../support/wire-talk.js';
 jest.setTimeout(240_000);
 
 const SEVERAL = caps.CLIENT_MULTI_STATEMENTS | caps.CLIENT_LOCAL_FILES;
+const FLAGS = [SEVERAL, SEVERAL | caps.CLIENT_DEPRECATE_EOF];
 const COM_PING = encodePacket(Buffer.from([0x0e]), 0);
 
 const text = (sql: string): Buffer => encodePacket(Buffer.from(`\x03${sql}`), 0);
@@ -104,7 +106,7 @@ describe.each(testServers())('on $name', (server) => {
     return proxied;
   }
 
-  describe.each([SEVERAL, SEVERAL | caps.CLIENT_DEPRECATE_EOF])('with flags %i', (flags) => {
+  describe.each(sample(FLAGS, { name: 'flags', count: 1 }))('with flags %i', (flags) => {
     test.each([
       `DROP TABLE a; LOAD DATA LOCAL INFILE 'x' INTO TABLE loaded; DO 1`,
       `/*! load */ data local infile 'x' INTO TABLE loaded; DROP TABLE a`,

@@ -4,8 +4,8 @@ import { createConnection } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 /** Between two looks: often at first, as most things are true in a moment; then the last. */
-const PAUSES_MS: readonly number[] = [2, 5, 10, 10, 20, 20, 30];
-const PAUSE_MS = 50;
+const PAUSES_MS: readonly number[] = [2, 5, 10, 10, 20, 20, 30, 50, 50, 50, 50];
+const PAUSE_MS = 100;
 
 /** Resolves as soon as `condition` holds; rejects after `withinMs` milliseconds. */
 export async function until(
