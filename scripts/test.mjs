@@ -36,7 +36,7 @@ const { UNDROP_TEST_SEED: _seed, ...otherVariables } = process.env;
 const jest = spawn(
   process.execPath,
   [
-    // Most of what tests allocate is short-lived: half the time in the garbage collector.
+    // Most of what tests allocate is short-lived: with more room it is collected less often.
     '--max-semi-space-size=64',
     '--experimental-vm-modules',
     '--disable-warning=ExperimentalWarning',

@@ -5,7 +5,6 @@
  *
  * Invariant: a row is in the binary log with all its changes, or with none (`rowLogged`).
  */
-
 import { assert } from '../assert.js';
 import { utcText } from '../duration.js';
 import { inBatches, isPinned, isRecycleSchema, parseHoldName } from '../names/names.js';

@@ -38,7 +38,7 @@ import { callsToKill, FaultyPool } from './service-fixture.js';
 jest.setTimeout(600_000);
 
 /** What is killed while many tables come back; a short run has one of the two. */
-const KILLED = sample(['the command', 'the proxy'], { name: 'killed', count: 1 });
+const KILLED = sample(['the command', 'the proxy'] as const, { name: 'killed', count: 1 });
 
 describe.each(testServers())('a dropped schema on $name', (server) => {
   const test = testOnOne(server);
@@ -259,52 +259,56 @@ describe.each(testServers())('a dropped schema on $name', (server) => {
     },
   );
 
-  function testKilled(what: string, run: () => Promise<void>): void {
-    if (KILLED.includes(what)) test(`of many tables is finished after many kills of ${what}`, run);
+  const undrop = (through: Target, schema: string) => query(through, `UNDROP DATABASE ${schema}`);
+
+  /** The proxy that brings it back; if it hasn't answered by then, it is killed. */
+  async function undropThroughOneThatDies(schema: string, afterMs: number): Promise<void> {
+    const doomed = await spawnProxy(server);
+    const timer = setTimeout(() => doomed.kill('SIGKILL'), afterMs);
+    const said = await undrop(doomed, schema).then(
+      () => 'done',
+      (error: Error) => error.message,
+    );
+    clearTimeout(timer);
+    expect(said).toMatch(/^(done|Connection lost)/);
+    doomed.kill('SIGKILL');
+    await doomed.ended;
   }
 
-  testKilled('the command', async () => {
-    const schema = await fresh();
-    await manyTables(server, schema, { count: rounds(300, 30), keys: rounds(200, 20) });
-    const before = await dumpOf(server, schema);
-    const dice = new Dice(seededRandom(seedFor(server.name)));
-    await drop(schema);
-    const { ms: tookMs } = await restored(server, schema);
-    for (let kill = 0; kill < rounds(10, 1); kill++) {
-      await drop(schema);
-      const afterMs = tookMs * (0.1 + 0.9 * dice.roll());
-      await restored(server, schema, { afterMs, kill: (child) => child.kill('SIGKILL') });
-      const { code, stdout, stderr } = await runUndrop(server, ['restore', '--schema', schema]);
-      expect([afterMs, code, stderr, stdout]).toEqual([afterMs, 0, '', expect.anything()]);
-      expect(await dumpOf(server, schema)).toEqual(before);
-      expect(await heldOf(schema)).toEqual([]);
-    }
-  });
+  async function restoreByCommand(schema: string): Promise<void> {
+    const { code, stdout, stderr } = await runUndrop(server, ['restore', '--schema', schema]);
+    expect([code, stderr, stdout]).toEqual([0, '', expect.anything()]);
+  }
 
-  testKilled('the proxy', async () => {
+  const ways = {
+    'the command': {
+      whole: (schema: string) => restored(server, schema),
+      killed: (schema: string, afterMs: number) =>
+        restored(server, schema, { afterMs, kill: (child) => child.kill('SIGKILL') }),
+      finish: restoreByCommand,
+    },
+    'the proxy': {
+      whole: (schema: string) => undrop(proxy, schema),
+      killed: undropThroughOneThatDies,
+      finish: (schema: string) => undrop(proxy, schema),
+    },
+  };
+
+  test.each(KILLED)('of many tables is finished after each of many kills of %s', async (what) => {
+    const { whole, killed, finish } = ways[what];
     const schema = await fresh();
     await manyTables(server, schema, { count: rounds(300, 30), keys: rounds(200, 20) });
     const before = await dumpOf(server, schema);
-    const dice = new Dice(seededRandom(seedFor(`${server.name} proxy`)));
-    const undrop = async (through: Target) => query(through, `UNDROP DATABASE ${schema}`);
+    const dice = new Dice(seededRandom(seedFor(`${server.name} ${what}`)));
     await drop(schema);
     const startMs = performance.now();
-    await undrop(proxy);
+    await whole(schema);
     const tookMs = performance.now() - startMs;
     for (let kill = 0; kill < rounds(10, 1); kill++) {
       await drop(schema);
-      const doomed = await spawnProxy(server);
       const afterMs = tookMs * (0.1 + 0.9 * dice.roll());
-      const timer = setTimeout(() => doomed.kill('SIGKILL'), afterMs);
-      const said = await undrop(doomed).then(
-        () => 'done',
-        (error: Error) => error.message,
-      );
-      clearTimeout(timer);
-      expect(said).toMatch(/^(done|Connection lost)/);
-      doomed.kill('SIGKILL');
-      await doomed.ended;
-      await undrop(proxy);
+      await killed(schema, afterMs);
+      await finish(schema);
       expect([afterMs, ...(await dumpOf(server, schema))]).toEqual([afterMs, ...before]);
       expect(await heldOf(schema)).toEqual([]);
     }

@@ -2,7 +2,6 @@
  * `undrop pause` and `undrop resume`: an operator lets nothing be collected on a server, whichever
  * proxy collects there (ledger/control.ts).
  */
-
 import { describeWho } from '../../audit.js';
 import { utcText } from '../../duration.js';
 import { endPause, type Pause, setPause } from '../../ledger/control.js';
