@@ -55,6 +55,7 @@ const jest = spawn(
       TEST_COUNTS_FILE: countsFile,
       TEST_SERVERS_FILE: serversFile,
       TEST_SEED: String(seed),
+      TEST_ROTATES: isLong || args.length > 0 ? '0' : '1',
     },
   },
 );

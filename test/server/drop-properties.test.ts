@@ -217,7 +217,7 @@ function isCutShort({ texts }: Script, { proxied }: TwinOutcome, server: TestSer
   );
 }
 
-/** `EXPLAIN DROP TABLE` is undrop's own; the server knows no such statement, and it does nothing. */
+/** `EXPLAIN DROP TABLE` is undrop's own: the server knows no such statement. It does nothing. */
 function isOwn({ texts }: Script, { direct, proxied }: TwinOutcome): boolean {
   const isSyntaxError = direct.answers.some((answer) => answer.startsWith('ERR 1064'));
   const isExplain = texts.some((text) =>
