@@ -1,4 +1,4 @@
-/** Durations and times as people write them: `500ms`, `1h30m`, `7d`; `14:00`, `2026-11-24`. */
+/** Durations, times and hours as people write them: `1h30m`, `14:00`, `2026-11-24`, `22:00-06:00`. */
 
 const UNIT_MS: Readonly<Record<string, number>> = {
   ms: 1,
@@ -58,3 +58,39 @@ export function parseTime(text: string, now: Date): Date | null {
 const CLOCK = /^\d\d:\d\d(?::\d\d(?:\.\d+)?)?$/;
 const DAY_AND_CLOCK =
   /^(\d{4}-\d\d-\d\d)(?:[T ](\d\d:\d\d(?::\d\d(?:\.\d+)?)?)(Z|[+-]\d\d:\d\d)?)?$/;
+
+/** Minutes of each day in UTC. A window that ends before it starts goes over midnight. */
+export interface Window {
+  readonly fromMinute: number;
+  readonly toMinute: number;
+}
+
+export const WINDOW_EXPECTED = 'hours of each day like 22:00-06:00 UTC';
+
+/** Null if it is none. */
+export function parseWindow(text: string): Window | null {
+  const found = /^([01]\d|2[0-3]):([0-5]\d) ?[-–] ?([01]\d|2[0-3]):([0-5]\d)( ?UTC)?$/i.exec(text);
+  if (found === null) return null;
+  const [, fromHour, fromMinute, toHour, toMinute] = found.map(Number);
+  const window = {
+    fromMinute: 60 * (fromHour ?? 0) + (fromMinute ?? 0),
+    toMinute: 60 * (toHour ?? 0) + (toMinute ?? 0),
+  };
+  return window.fromMinute === window.toMinute ? null : window;
+}
+
+export function formatWindow({ fromMinute, toMinute }: Window): string {
+  const clock = (minute: number) =>
+    [Math.floor(minute / 60), minute % 60].map((part) => String(part).padStart(2, '0')).join(':');
+  return `${clock(fromMinute)}-${clock(toMinute)} UTC`;
+}
+
+const DAY_MS = 86_400_000;
+
+/** How long it is until the window opens, in milliseconds; 0: it is open. */
+export function untilWindowMs({ fromMinute, toMinute }: Window, now: Date): number {
+  const nowMs = now.getTime() % DAY_MS;
+  const [fromMs, toMs] = [fromMinute * 60_000, toMinute * 60_000];
+  const isOpen = fromMs < toMs ? fromMs <= nowMs && nowMs < toMs : fromMs <= nowMs || nowMs < toMs;
+  return isOpen ? 0 : (fromMs - nowMs + DAY_MS) % DAY_MS;
+}

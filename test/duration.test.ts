@@ -1,6 +1,6 @@
-/** Times as people write them. */
+/** Times and hours as people write them. */
 import { expect, test } from '@jest/globals';
-import { parseTime } from '../src/duration.js';
+import { formatWindow, parseTime, parseWindow, untilWindowMs } from '../src/duration.js';
 
 const NOW = new Date('2026-11-24T20:30:00Z');
 
@@ -25,4 +25,32 @@ test.each([
   ...['14:00Z', '2026-11-20T9:11', '-2h', '2026-11-20T09:11+0200'],
 ])('%j is no time', (text) => {
   expect(parseTime(text, NOW)).toBeNull();
+});
+
+const HOUR_MS = 3_600_000;
+
+test.each([
+  ['22:00-06:00 UTC', '2026-11-24T21:59:00Z', 60_000],
+  ['22:00-06:00 UTC', '2026-11-24T22:00:00Z', 0],
+  ['22:00-06:00 UTC', '2026-11-25T00:00:00Z', 0],
+  ['22:00-06:00 UTC', '2026-11-25T05:59:59Z', 0],
+  ['22:00-06:00 UTC', '2026-11-25T06:00:00Z', 16 * HOUR_MS],
+  ['01:30-02:00', '2026-11-25T01:30:00Z', 0],
+  ['01:30-02:00', '2026-11-25T02:00:00Z', 23.5 * HOUR_MS],
+  ['01:30-02:00', '2026-11-25T00:30:00Z', HOUR_MS],
+  ['00:00-23:59', '2026-11-25T23:59:30Z', 30_000],
+])('the window %s opens, seen at %s, in %i ms', (text, now, expected) => {
+  const window = parseWindow(text);
+  expect(window && untilWindowMs(window, new Date(now))).toBe(expected);
+});
+
+test.each([
+  ['22:00-06:00 UTC', '22:00-06:00 UTC'],
+  ['9:00-10:00', null],
+  ['09:00 – 10:30 utc', '09:00-10:30 UTC'],
+  ['10:00-10:00', null],
+  ['22:00-06:00 CET', null],
+])('%s is the window %s', (text, expected) => {
+  const window = parseWindow(text);
+  expect(window && formatWindow(window)).toBe(expected);
 });

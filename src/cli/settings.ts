@@ -5,6 +5,7 @@
 
 import { PROTECTED, SETTINGS, type SettingKey, type Settings } from '../config/schema.js';
 import type { LifecycleSettings } from '../lifecycle/next-step.js';
+import type { ThrottleSettings } from '../lifecycle/throttle/throttle.js';
 import type { TableState } from '../names/names.js';
 
 /** Settings of the service account that `undrop init` makes, and of who makes it. */
@@ -144,6 +145,9 @@ export const DOCTOR_KEYS = [
   'allowDestroy',
 ] as const;
 
+/** Settings of what the collector waits for. */
+const THROTTLE_KEYS = ['window', 'throttleQuery', 'replicas', 'maxLag'] as const;
+
 /** Settings of the collector. */
 const LIFECYCLE_KEYS = [
   'lifecycle',
@@ -151,11 +155,13 @@ const LIFECYCLE_KEYS = [
   'evac',
   'checkInterval',
   'purgeChunkRows',
+  'purgeChunkTime',
   'purgeBinlog',
   'collect',
   'grace',
   'fastDrop',
   'ledgerKeep',
+  ...THROTTLE_KEYS,
 ] as const;
 
 export const GC_KEYS = [...ACCOUNT_KEYS, ...LIFECYCLE_KEYS] as const;
@@ -169,6 +175,7 @@ export const STATUS_KEYS = [
   'checkInterval',
   'collect',
   'grace',
+  ...THROTTLE_KEYS,
 ] as const;
 
 export type StatusSettings = Pick<Settings, (typeof STATUS_KEYS)[number]>;
@@ -192,6 +199,23 @@ export function lifecycleSettings(
     purgeCheckIntervalMs: Math.min(settings.checkInterval, PURGE_CHECK_INTERVAL_MAX_MS),
     graceMs: settings.grace,
     ledgerKeepMs: settings.ledgerKeep,
+    purgeChunkMs: settings.purgeChunkTime,
+    throttle: throttleSettings(settings),
+  };
+}
+
+/** The same for the part that other commands ask for, too. */
+export function throttleSettings({
+  window,
+  throttleQuery,
+  replicas,
+  maxLag: maxLagMs,
+}: Pick<Settings, (typeof THROTTLE_KEYS)[number]>): ThrottleSettings {
+  return {
+    window: window === 'none' ? null : window,
+    query: throttleQuery.trim() === '' ? null : throttleQuery,
+    replicas,
+    maxLagMs,
   };
 }
 

@@ -2,7 +2,7 @@
  * Every setting, once: its unit, range, default and meaning. The command line, the checks and the
  * page docs/settings.md are made of this table; `hold` is UNDROP_HOLD in the environment.
  */
-import { parseDuration } from '../duration.js';
+import { parseDuration, parseWindow, WINDOW_EXPECTED, type Window } from '../duration.js';
 import { parseRules, RULES_EXPECTED, type Rule } from '../policy/rules.js';
 import { type Address, type Network, parseAddress, parseNetwork } from './address.js';
 
@@ -49,6 +49,10 @@ function integer(min: number, max: number): (text: string) => number | null {
     const value = /^\d+$/.test(text) ? Number(text) : Number.NaN;
     return value >= min && value <= max ? value : null;
   };
+}
+
+function parseServer(text: string): Address | null {
+  return parseAddress(text, { host: '127.0.0.1', port: 3306 });
 }
 
 function setting<T>(entry: Setting<T>): Setting<T> {
@@ -111,7 +115,7 @@ export const SETTINGS = {
       'host:port (3306 where none is said) or the path of a unix socket; several with commas, tried in order',
     meaning:
       'the MySQL or MariaDB server; over a unix socket accounts by unix_socket or auth_socket are refused (UNDROP_LEND_OS_USER)',
-    parse: listOf((text) => parseAddress(text, { host: '127.0.0.1', port: 3306 })),
+    parse: listOf(parseServer),
   }),
   user: someText({
     default: null,
@@ -278,9 +282,17 @@ export const SETTINGS = {
   }),
   purgeChunkRows: setting<number>({
     default: '50',
-    expected: 'a number of rows from 1 to 100000',
-    meaning: 'rows that are deleted at a time',
-    parse: integer(1, 100_000),
+    expected: 'a number of rows from 1 to 20000',
+    meaning:
+      'rows that are deleted first from a table; from then on so many at a time that it takes UNDROP_PURGE_CHUNK_TIME (of a table without a usable key, never fewer)',
+    parse: integer(1, 20_000),
+  }),
+  purgeChunkTime: duration({
+    default: '20ms',
+    min: '1ms',
+    max: '10s',
+    meaning:
+      'how long the deleting of rows at a time should take; the pauses between follow from what others on the server feel of it',
   }),
   purgeBinlog: choice(['off', 'on'], {
     default: 'off',
@@ -298,6 +310,35 @@ export const SETTINGS = {
   grace: duration({
     default: '1h',
     meaning: 'how long the collector waits on a server that it does not know (a restored backup)',
+  }),
+  window: noneOr(
+    setting<Window>({
+      default: 'none',
+      expected: WINDOW_EXPECTED,
+      meaning:
+        'when tables are moved on, purged and removed: not outside these hours, however long that is',
+      parse: parseWindow,
+    }),
+  ),
+  throttleQuery: anyText({
+    expected: 'a SELECT of one number',
+    meaning:
+      'SQL that the service account runs on the server before each step of the collector and each chunk of a purge: as long as its value is not 0, or it gives none, nothing is collected',
+  }),
+  replicas: setting<readonly Address[]>({
+    default: '',
+    expected:
+      'host:port (3306 where none is said) or the path of a unix socket; several with commas',
+    meaning:
+      'replicas that the collector waits for, asked by the service account, which needs REPLICATION CLIENT there (MariaDB from 10.5.9 on: REPLICA MONITOR); one that has stopped or does not answer counts as one that lags',
+    parse: (text) => (text.trim() === '' ? [] : listOf(parseServer)(text)),
+  }),
+  maxLag: duration({
+    default: '2s',
+    min: '1s',
+    max: '24h',
+    meaning:
+      'how far those replicas may be behind; the collector goes on when they are within half of it',
   }),
   ledgerKeep: duration({
     default: '90d',

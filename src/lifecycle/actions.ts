@@ -10,7 +10,7 @@ import type { ServerFacts } from '../service/server-facts.js';
 import { ER_SUBQUERY_NO_1_ROW } from '../wire/server-errors.js';
 import type { Collectable } from './collectable.js';
 import { nextStep, type TableFacts } from './next-step.js';
-import { isEmpty, Purger } from './purge.js';
+import { isEmpty, Purger } from './purge/purge.js';
 import { removeTable } from './remove.js';
 import { type CachedPages, readCachedPages, readTableFacts } from './table-facts.js';
 import { type ActionContext, type ActionOutcome, moveTable, PROGRESS } from './transition.js';
@@ -35,21 +35,23 @@ export class Actions {
     return tolerant(this.#advance(table, server, now));
   }
 
-  /** Removes rows of a table in PURGE until `untilMs` of the monotonic clock. */
-  async purge(table: Collectable, untilMs: number): Promise<ActionOutcome> {
-    const outcome = await tolerant(this.#purger.work(table, untilMs));
+  /** Removes rows of a table in PURGE for a while. */
+  async purge(table: Collectable, options: Parameters<Purger['work']>[1]): Promise<ActionOutcome> {
+    const outcome = await tolerant(this.#purger.work(table, options));
     if (outcome.kind === 'left') this.#purger.forget();
     return outcome;
   }
 
   async #advance(first: Collectable, server: ServerFacts, now: () => Date): Promise<ActionOutcome> {
-    const { settings } = this.#options;
+    const { settings, throttle } = this.#options;
     let table = first;
     // At most HOLD → PURGE → EVAC → DROP → gone.
     for (let steps = 0; steps < 5; steps += 1) {
       const facts = await this.#readFacts(table, server);
       if (facts === null) return PROGRESS;
       const step = nextStep({ ...table, facts }, server, settings, now());
+      const wait = step.kind === 'move' || step.kind === 'drop' ? await throttle.wait(now()) : null;
+      if (wait !== null) return { kind: 'throttled', wait };
       switch (step.kind) {
         case 'wait':
           return { kind: 'wait', until: step.until };

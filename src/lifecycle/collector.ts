@@ -12,10 +12,14 @@ import type { ClocksByServer } from './leader/grace.js';
 import { leadWhenever } from './leader/leader.js';
 import type { LifecycleSettings } from './next-step.js';
 import { Rounds, Wakeup } from './rounds.js';
+import type { Replica } from './throttle/replica-lag.js';
+import { Throttle } from './throttle/throttle.js';
 
 export interface CollectorOptions {
   /** The pool of the server that is collected; one connection is kept while this proxy collects. */
   readonly pool: ServicePool;
+  /** Those of the settings; default: none. */
+  readonly replicas?: readonly Replica[];
   readonly proxyId: string;
   readonly settings: LifecycleSettings;
   readonly clock: Clock;
@@ -51,8 +55,9 @@ export function startCollector(options: CollectorOptions): Collector {
   const monotonicMs = options.monotonicMs ?? (() => performance.now());
   const lastSeen = options.lastSeen ?? new Map();
   const { signal } = stopping;
+  const throttle = newThrottle(options, monotonicMs);
   const running = leadWhenever({ pool, clock, log, signal }, (leadership) =>
-    new Rounds({ ...options, lastSeen, monotonicMs, leadership, wakeup, signal }).run(),
+    new Rounds({ ...options, lastSeen, monotonicMs, throttle, leadership, wakeup, signal }).run(),
   );
   return {
     wake: () => wakeup.wake(),
@@ -62,4 +67,18 @@ export function startCollector(options: CollectorOptions): Collector {
       await running;
     },
   };
+}
+
+/** What the collector of that pool waits for, whoever runs it. */
+export function newThrottle(
+  {
+    pool,
+    settings,
+    replicas = [],
+  }: Pick<CollectorOptions, 'pool' | 'replicas'> & {
+    readonly settings: Pick<LifecycleSettings, 'throttle'>;
+  },
+  monotonicMs: () => number,
+): Throttle {
+  return new Throttle({ settings: settings.throttle, replicas, connection: pool, monotonicMs });
 }

@@ -9,6 +9,7 @@
  */
 import { assertNever } from '../assert.js';
 import type { TableState } from '../names/names.js';
+import type { ThrottleSettings } from './throttle/throttle.js';
 
 /** What the name says, and, once somebody looked, the table itself. */
 export interface StepTable {
@@ -162,8 +163,10 @@ export interface LifecycleSettings {
   readonly checkIntervalMs: number;
   /** The longest time between two rounds while rows are still to be deleted. */
   readonly purgeCheckIntervalMs: number;
-  /** Rows of one DELETE. */
+  /** Rows of the first DELETE in a table. */
   readonly purgeChunkRows: number;
+  /** What each DELETE should take. */
+  readonly purgeChunkMs: number;
   /** Whether the removal of rows is written to the binary log. */
   readonly purgeBinlog: boolean;
   /**
@@ -177,4 +180,6 @@ export interface LifecycleSettings {
   readonly fastDrop: 'auto' | 'always' | 'never';
   /** How long ledger rows are kept after the end of their table. */
   readonly ledgerKeepMs: number;
+  /** When the collector waits although something is due. */
+  readonly throttle: ThrottleSettings;
 }

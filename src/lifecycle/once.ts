@@ -10,17 +10,18 @@ import { doesReplicate } from '../ledger/owner.js';
 import type { ServicePool } from '../service/pool/pools.js';
 import { readServerFacts, type ServerFacts } from '../service/server-facts.js';
 import { type Collectable, listCollectable } from './collectable.js';
-import type { CollectorOptions } from './collector.js';
+import { type CollectorOptions, newThrottle } from './collector.js';
 import { peekGrace } from './leader/grace.js';
 import { leadOnce } from './leader/leader.js';
 import { type LifecycleSettings, nextStep, type TableFacts } from './next-step.js';
-import { isEmpty } from './purge.js';
-import { pauseText, READ_ONLY, REPLICATES, Rounds, Wakeup } from './rounds.js';
+import { isEmpty } from './purge/purge.js';
+import { pauseText, READ_ONLY, REPLICATES, Rounds, throttleText, Wakeup } from './rounds.js';
 import { readTableFacts } from './table-facts.js';
+import type { Throttle } from './throttle/throttle.js';
 
 type OnceOptions = Pick<
   CollectorOptions,
-  'pool' | 'proxyId' | 'settings' | 'clock' | 'log' | 'reconcile'
+  'pool' | 'proxyId' | 'settings' | 'replicas' | 'clock' | 'log' | 'reconcile'
 >;
 
 /**
@@ -29,14 +30,17 @@ type OnceOptions = Pick<
  */
 export async function collectOnce(options: OnceOptions): Promise<string | null> {
   const { pool, settings } = options;
+  const monotonicMs = () => performance.now();
+  const throttle = newThrottle(options, monotonicMs);
   let resting: string | null = null;
   const notLed = await leadOnce(options, async (leadership) => {
     const rounds = new Rounds({
       ...options,
       leadership,
+      throttle,
       activeIds: new Set(),
       lastSeen: new Map(),
-      monotonicMs: () => performance.now(),
+      monotonicMs,
       wakeup: new Wakeup(),
       signal: new AbortController().signal,
     });
@@ -44,7 +48,7 @@ export async function collectOnce(options: OnceOptions): Promise<string | null> 
   });
   if (notLed === null) return resting;
   if (notLed.who === undefined) return notLed.what;
-  const why = await whyResting(pool, await readServerFacts(pool), settings);
+  const why = await whyResting(pool, await readServerFacts(pool), { settings, throttle });
   if (why !== null) return why;
   const isWoken = await wakeCollectors(pool);
   const fate = isWoken ? 'it was woken and does now what is due' : 'it could not be woken';
@@ -67,16 +71,17 @@ export interface Plan {
 }
 
 /** What `collectOnce` would do now. */
-export async function planOnce({
-  pool,
-  settings,
-  clock,
-}: Pick<OnceOptions, 'pool' | 'settings' | 'clock'>): Promise<Plan> {
+export async function planOnce(
+  options: Pick<OnceOptions, 'pool' | 'settings' | 'replicas' | 'clock'>,
+): Promise<Plan> {
+  const { pool, settings, clock } = options;
+  const throttle = newThrottle(options, () => performance.now());
   const server = await readServerFacts(pool);
   const tables = await listCollectable(pool, new Set());
   const seen = { heldCount: tables.length, wallClockMs: clock.nowMs() };
   const resting =
-    (await whyResting(pool, server, settings)) ?? (await peekGrace(pool, server, seen, settings));
+    (await whyResting(pool, server, { settings, throttle })) ??
+    (await peekGrace(pool, server, seen, settings));
   const plans: TablePlan[] = [];
   for (const table of tables) plans.push(await planTable(pool, table, { server, settings }));
   return { resting, tables: plans };
@@ -86,12 +91,14 @@ export async function planOnce({
 export async function whyResting(
   pool: ServicePool,
   server: ServerFacts,
-  settings: Pick<LifecycleSettings, 'collect'>,
+  { settings, throttle }: { settings: Pick<LifecycleSettings, 'collect'>; throttle: Throttle },
 ): Promise<string | null> {
   if (server.readOnly) return READ_ONLY;
   if (settings.collect === 'auto' && (await doesReplicate(pool, server))) return REPLICATES;
   const { pause } = await readControl(pool);
-  return pause === null ? null : pauseText(pause);
+  if (pause !== null) return pauseText(pause);
+  const wait = await throttle.wait(server.utcNow);
+  return wait === null ? null : throttleText(wait.because);
 }
 
 /** At most HOLD → PURGE → EVAC → DROP → gone, and the rows in between. */

@@ -3,8 +3,9 @@
  * names, acts, waits, and does so again. What is kept between rounds (the scan of a purge, when to
  * try a failed table again) may be lost at any time.
  *
- * Invariant: nothing is done on a read-only server, nor within a wait of UNDROP_GRACE or a pause. A
- * long purge is cut into slices, and between them everything else that is due has its turn.
+ * Invariant: nothing is done on a read-only server, within a wait of UNDROP_GRACE or a pause, or
+ * while the throttle says so. A long purge is cut into slices, and between them everything else
+ * that is due has its turn.
  */
 import { UndropError } from '../errors.js';
 import { type Pause, readControl, readOrMakeControl } from '../ledger/control.js';
@@ -22,6 +23,7 @@ import { IDLE_MS_MAX, type Leadership } from './leader/leader.js';
 import { nextStep } from './next-step.js';
 import { pruneLedger } from './prune.js';
 import { Sizes } from './sizes.js';
+import type { Throttle, Wait } from './throttle/throttle.js';
 import type { ActionOutcome } from './transition.js';
 
 /** How long a round may take before facts and names are read again. */
@@ -52,7 +54,8 @@ const OPEN_RETRY_MS = 5_000;
 /** How often the collector checks whether a session died amid a drop. */
 const ORPHANS_EVERY_MS = IDLE_MS_MAX;
 
-interface RoundsOptions extends Required<Omit<CollectorOptions, 'pool'>> {
+interface RoundsOptions extends Required<Omit<CollectorOptions, 'replicas'>> {
+  readonly throttle: Throttle;
   readonly leadership: Leadership;
   readonly wakeup: Wakeup;
   /** If it is aborted, the work ends at the next pause. */
@@ -178,7 +181,6 @@ export class Rounds {
       this.#resting = graceText(new Date(server.utcNow.getTime() + waitMs));
       return Math.max(Math.min(waitMs, this.#fullAtMs - monotonicMs()), IDLE_MS_MIN);
     }
-    this.#say('');
     if (isFull) await this.#prune();
     const keys = new Set(tables.map(keyOf));
     for (const known of this.#retries.keys()) if (!keys.has(known)) this.#retries.delete(known);
@@ -292,15 +294,20 @@ export class Rounds {
         continue;
       }
       if (outcome.kind === 'paused') return 0;
+      if (outcome.kind === 'throttled') return this.#throttled(outcome.wait);
       const againMs = this.#leave(table, outcome, toMonotonic);
       if (outcome.kind === 'progress') moved = true;
       else nextMs = Math.min(nextMs, againMs);
     }
     if (purging !== null) {
-      const outcome = await this.#actions.purge(purging, Math.min(endMs, nextMs));
+      const untilMs = Math.min(endMs, nextMs);
+      const outcome = await this.#actions.purge(purging, { server, now, untilMs });
+      if (outcome.kind === 'throttled') return this.#throttled(outcome.wait);
       if (outcome.kind === 'left') this.#leave(purging, outcome, toMonotonic);
+      this.#say('');
       return 0;
     }
+    this.#say('');
     return moved ? 0 : Math.max(nextMs - monotonicMs(), IDLE_MS_MIN);
   }
 
@@ -337,6 +344,13 @@ export class Rounds {
     return Math.max(untilMs - this.#options.monotonicMs(), IDLE_MS_MIN);
   }
 
+  /** So that reading takes a tenth of the time, however often it is worth to ask again. */
+  #throttled({ because, forMs }: Wait): number {
+    this.#say(throttleText(because));
+    const atMs = this.#options.monotonicMs() + Math.max(forMs, 10 * this.#readingMs);
+    return Math.max(Math.min(atMs, this.#fullAtMs) - this.#options.monotonicMs(), IDLE_MS_MIN);
+  }
+
   #say(what: string): void {
     this.#resting = what === '' ? null : what;
     if (what === this.#said) return;
@@ -348,6 +362,10 @@ export class Rounds {
 export function pauseText({ until, by }: Pause): string {
   const end = until === null ? '' : `${until.toISOString()}, or `;
   return `paused by ${by}: nothing is collected until ${end}\`undrop resume\``;
+}
+
+export function throttleText(because: string): string {
+  return `throttled, nothing is collected: ${because}`;
 }
 
 /** A bell for the collector: any number of rings until the next round are one. */

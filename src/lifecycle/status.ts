@@ -13,10 +13,12 @@ import { isPinned, type TableState } from '../names/names.js';
 import { isServiceError, type ServicePool } from '../service/pool/pools.js';
 import { readServerFacts } from '../service/server-facts.js';
 import { note, numberOf, processlistOf, sql, textOf } from '../service/sql.js';
+import { newThrottle } from './collector.js';
 import { readLockState } from './leader/collector-lock.js';
 import { peekGrace, readLastRound } from './leader/grace.js';
 import type { LifecycleSettings } from './next-step.js';
 import { whyResting } from './once.js';
+import type { Replica } from './throttle/replica-lag.js';
 
 export interface Status {
   readonly server: { readonly version: string; readonly readOnly: boolean; readonly now: Date };
@@ -46,7 +48,12 @@ export interface Status {
 interface Asked {
   /** The service account's. */
   readonly user: string;
-  readonly settings: Pick<LifecycleSettings, 'collect' | 'holdMs' | 'graceMs' | 'checkIntervalMs'>;
+  readonly settings: Pick<
+    LifecycleSettings,
+    'collect' | 'holdMs' | 'graceMs' | 'checkIntervalMs' | 'throttle'
+  >;
+  /** Those of the settings. */
+  readonly replicas: readonly Replica[];
   /** What is held. */
   readonly tables: readonly { readonly state: TableState; readonly due: Date }[];
   readonly wallClockMs: number;
@@ -54,13 +61,14 @@ interface Asked {
 
 export async function readStatus(pool: ServicePool, asked: Asked): Promise<Status> {
   const server = await readServerFacts(pool);
-  const { settings, tables, wallClockMs, user } = asked;
+  const { settings, replicas, tables, wallClockMs, user } = asked;
   const lock = await readLockState(pool, server);
   const leader = lock.leader === null ? null : (lock.row?.holder ?? null);
   const lastLook = (await readLastRound(pool, server))?.at ?? null;
   const seen = { heldCount: tables.length, wallClockMs };
   const grace = leader === null ? null : await peekGrace(pool, server, seen, settings);
-  const resting = (await whyResting(pool, server, settings)) ?? grace;
+  const throttle = newThrottle({ pool, settings, replicas }, () => performance.now());
+  const resting = (await whyResting(pool, server, { settings, throttle })) ?? grace;
   const ledger = await readLedger(pool);
   const [found = []] = await pool.run(
     sql`SELECT ${note('status')} SUBSTRING_INDEX(HOST, ':', 1) AS host, COUNT(*) AS count

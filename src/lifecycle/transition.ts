@@ -19,11 +19,16 @@ import { ident, note, sql } from '../service/sql.js';
 import { ABSENT_TO_RENAME } from '../wire/server-errors.js';
 import type { Collectable } from './collectable.js';
 import type { LifecycleSettings, StateChange } from './next-step.js';
+import type { Throttle, Wait } from './throttle/throttle.js';
 
 /** What every action of the collector works with. */
 export interface ActionContext {
   /** The lock's own connection. */
   readonly connection: ServicePool;
+  /** For what is asked beside it. */
+  readonly pool: ServicePool;
+  /** Asked before each step and each chunk. */
+  readonly throttle: Throttle;
   readonly proxyId: string;
   readonly settings: LifecycleSettings;
   readonly clock: Clock;
@@ -43,6 +48,8 @@ export type ActionOutcome =
   | { readonly kind: 'wait'; readonly until: Date }
   /** A pause has begun (ledger/control.ts), and nothing was done. */
   | { readonly kind: 'paused' }
+  /** Nothing more is done for now. */
+  | { readonly kind: 'throttled'; readonly wait: Wait }
   /** It can't go on until somebody changes something, or the server does. */
   | { readonly kind: 'left'; readonly because: string };
 

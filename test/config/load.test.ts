@@ -102,7 +102,7 @@ describe('a value in the file', () => {
 
   test('that is wrong is named with the file', () => {
     expect(problemsOf(() => withFile({ purgeChunkRows: 0 }))).toEqual([
-      'purgeChunkRows in undrop.json: expected a number of rows from 1 to 100000, found "0".',
+      'purgeChunkRows in undrop.json: expected a number of rows from 1 to 20000, found "0".',
     ]);
   });
 
@@ -157,8 +157,13 @@ const WRONG: Readonly<Record<SettingKey, readonly string[] | null>> = {
   hold: ['', '7', '7 d', '-1d', 'never', '11000d'],
   minHold: ['', '1', '-1h', '11000d'],
   evac: ['', '3', '1y'],
+  purgeChunkTime: ['', '0', '20', '11s'],
+  window: ['', '22:00', '24:00-06:00', '22:00-22:00', '22:00-06:00 CET'],
+  throttleQuery: null,
+  replicas: [',', 'db1,,db2', 'mysql://db'],
+  maxLag: ['', '0', '5', '25h'],
   checkInterval: ['0', '999ms', '25d', '1'],
-  purgeChunkRows: ['', '0', '-5', '1.5', '100001', '1e3', 'many'],
+  purgeChunkRows: ['', '0', '-5', '1.5', '20001', '1e3', 'many'],
   purgeBinlog: ['', 'yes', 'true', '1', 'log'],
   fastDrop: ['', 'on', 'maybe'],
   collect: ['', 'always', 'true'],

@@ -6,6 +6,7 @@ import { randomBytes } from 'node:crypto';
 import { systemClock } from '../../src/clock.js';
 import { type Collector, startCollector } from '../../src/lifecycle/collector.js';
 import type { LifecycleSettings } from '../../src/lifecycle/next-step.js';
+import type { Replica } from '../../src/lifecycle/throttle/replica-lag.js';
 import type { Log } from '../../src/log.js';
 import {
   formatHoldName,
@@ -27,6 +28,8 @@ export const fastSettings: LifecycleSettings = {
   checkIntervalMs: 1_000,
   purgeCheckIntervalMs: 1_000,
   purgeChunkRows: 50,
+  purgeChunkMs: 20,
+  throttle: { window: null, query: null, replicas: [], maxLagMs: 2_000 },
   purgeBinlog: false,
   collect: 'auto',
   graceMs: 0,
@@ -51,7 +54,7 @@ export interface Collecting {
 
 /**
  * `tap` sees and may delay what the collector does, by wrapping its pool; `recover` is its
- * recovery, by default none; `monotonicMs` its clock of this machine.
+ * recovery, by default none; `monotonicMs` its clock of this machine; `replicas` what it waits for.
  */
 export function startCollecting(
   server: Target,
@@ -59,6 +62,7 @@ export function startCollecting(
   tap: (pool: ServicePool) => ServicePool = (pool) => pool,
   recover: Reconcile = async () => ({ pending: [], untouched: [] }),
   monotonicMs: () => number = () => performance.now(),
+  replicas: readonly Replica[] = [],
 ): Collecting {
   const pool = poolOn(server);
   const said: Said[] = [];
@@ -70,6 +74,7 @@ export function startCollecting(
   const log: Log = { debug: () => undefined, info: say, warn: say, error: say };
   const collector = startCollector({
     pool: tap(pool),
+    replicas,
     proxyId: 'test',
     settings: { ...fastSettings, ...settings },
     clock: systemClock,

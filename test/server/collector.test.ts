@@ -264,9 +264,9 @@ inLanes(testServers(), 'the collector on $name', (server, lane) => {
 
   test('removes rows of one table at a time, the oldest first, and lets others pass', async () => {
     const young = await holdTable(server, { state: 'PURGE', dueInSeconds: -10 });
-    const old = await holdTable(server, { state: 'PURGE', dueInSeconds: -20, rows: 1_500 });
+    const old = await holdTable(server, { state: 'PURGE', dueInSeconds: -20, rows: 3_000 });
     const passing = await holdTable(server, { dueInSeconds: 2 });
-    collecting = startCollecting(server, { ...slow, purgeChunkRows: 1 });
+    collecting = startCollecting(server, { ...slow, purgeChunkRows: 1, purgeChunkMs: 0 });
     const allGone = async () => {
       const ends = await Promise.all([young, old, passing].map((held) => gone(held)()));
       return ends.every(Boolean);

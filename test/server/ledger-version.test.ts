@@ -222,7 +222,8 @@ inLanes(testServers(), 'a ledger on $name', (server, lane) => {
       if (texts.some((text) => text.startsWith('ALTER'))) await completing;
       return send();
     });
-    const options = { pool: slow, proxyId: 'test', activeIds: new Set<string>(), log: silentLog };
+    const own = { proxyId: 'test', activeIds: new Set<string>(), log: silentLog };
+    const options = { ...own, pool: slow, poolAt: () => pool };
     const version = () => say(server, 'SELECT MAX(version) AS v FROM _undrop.ledger_version');
     let home: ProxyServices | null = null;
     try {
@@ -254,7 +255,8 @@ inLanes(testServers(), 'a ledger on $name', (server, lane) => {
     };
     await ensureLedger(counted);
     const once = looks;
-    const options = { pool: counted, proxyId: 'test', activeIds: new Set<string>(), log };
+    const own = { proxyId: 'test', activeIds: new Set<string>(), log };
+    const options = { ...own, pool: counted, poolAt: () => pool };
     const home = await ProxyServices.open(options, { ...proxy.settings, collect: 'off' });
     try {
       await until('it says so', () => isReady);

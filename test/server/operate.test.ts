@@ -37,7 +37,12 @@ function ledgerRow(row: { id: string; state: string; minutes: number }): string 
 inLanes(testServers(), 'the operator on $name', (server, lane) => {
   const { afterAll, afterEach, beforeAll, beforeEach } = lane;
   const test = testOnOne(server, lane);
-  const slow: Partial<LifecycleSettings> = { fastDrop: 'never', purgeChunkRows: CHUNK_ROWS };
+  /** Chunks become no larger. */
+  const slow: Partial<LifecycleSettings> = {
+    fastDrop: 'never',
+    purgeChunkRows: CHUNK_ROWS,
+    purgeChunkMs: 0,
+  };
   const started: Collecting[] = [];
   let pool: ServicePool;
 

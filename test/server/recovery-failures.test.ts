@@ -204,7 +204,8 @@ describe.each(testServers())('recovery on $name', (server) => {
       return new Promise(() => undefined);
     });
     const options = { proxyId: PROXY_ID, activeIds: new Set<string>(), log: silentLog };
-    const home = await ProxyServices.open({ ...options, pool: stuck }, settings);
+    const pools = { pool: stuck, poolAt: () => stuck };
+    const home = await ProxyServices.open({ ...options, ...pools }, settings);
     await until(() => Promise.resolve(isStuck), 'it recovers');
     expect(await home.stop()).toBe(undefined);
   });

@@ -29,6 +29,7 @@ const SETTINGS = {
   EVAC: '0s',
   CHECK_INTERVAL: '1s',
   PURGE_CHUNK_ROWS: '10',
+  PURGE_CHUNK_TIME: '1ms',
 };
 const BIG_ROWS = 5_000;
 const COLLECTS = 'this proxy collects';

@@ -12,7 +12,7 @@ import { type ListedTable, listAll } from '../../undo/list.js';
 import { type GcSettings, lifecycleSettings } from '../settings.js';
 import { timeText } from './operate.js';
 import { whoIs } from './tell-history.js';
-import { type Out, withPool } from './with-pool.js';
+import { type Out, withServers } from './with-pool.js';
 
 interface Options {
   readonly isDryRun: boolean;
@@ -23,8 +23,8 @@ export function runGc(settings: GcSettings, options: Options, out: Out): Promise
   // Whoever asks for a pass means it.
   const collect = settings.collect === 'off' ? 'auto' : settings.collect;
   const lifecycle = lifecycleSettings({ ...settings, collect, mode: 'hold' });
-  return withPool(settings, async (pool) => {
-    const shared = { pool, settings: lifecycle, clock: systemClock };
+  return withServers(settings, async (pool, replicas) => {
+    const shared = { pool, replicas, settings: lifecycle, clock: systemClock };
     const names = new Map(
       (await listAll(pool)).map((table) => [table.id, formatName(table.origin)]),
     );

@@ -12,9 +12,9 @@ import { readServerFacts } from '../../service/server-facts.js';
 import { readSizes } from '../../service/true-sizes.js';
 import { formatName } from '../../undo/format.js';
 import { type ListedTable, listAll } from '../../undo/list.js';
-import type { StatusSettings } from '../settings.js';
+import { type StatusSettings, throttleSettings } from '../settings.js';
 import { timeText } from './operate.js';
-import { type Out, withPool } from './with-pool.js';
+import { type Out, withServers } from './with-pool.js';
 
 export function runStatus(
   settings: StatusSettings,
@@ -22,7 +22,7 @@ export function runStatus(
   out: Out,
 ): Promise<number> {
   const { collect, hold, grace, checkInterval: checkIntervalMs } = settings;
-  return withPool(settings, async (pool) => {
+  return withServers(settings, async (pool, replicas) => {
     const held = await readHeld(pool);
     const status = await readStatus(pool, {
       user: settings.user,
@@ -31,7 +31,9 @@ export function runStatus(
         holdMs: hold,
         graceMs: grace,
         checkIntervalMs,
+        throttle: throttleSettings(settings),
       },
+      replicas,
       tables: held.tables,
       wallClockMs: systemClock.nowMs(),
     });

@@ -1,8 +1,9 @@
 /**
  * `withPool` gives a command that only talks to the server a pool of four connections for as long
- * as it runs.
+ * as it runs; `withServers` one for each replica as well.
  */
 import { type ErrorCode, UndropError } from '../../errors.js';
+import type { Replica } from '../../lifecycle/throttle/replica-lag.js';
 import { silentLog } from '../../log.js';
 import { RECYCLE_SCHEMA } from '../../names/names.js';
 import { describeAddress } from '../../service/errors.js';
@@ -72,6 +73,24 @@ export async function withPool<T>(
     }
   }
   throw failure;
+}
+
+/** The same with the replicas that the collector waits for; each is connected to when asked. */
+export async function withServers<T>(
+  settings: AccountSettings & { readonly replicas: readonly ServerAddress[] },
+  work: (pool: ServicePool, replicas: readonly Replica[]) => Promise<T>,
+): Promise<T> {
+  const security = readServiceTls(settings);
+  const { user, password } = settings;
+  const shared = { ...security, user, password, connectionsMax: 2, log: silentLog };
+  const pools = settings.replicas.map((address) => openServicePool({ ...shared, address }));
+  const named = settings.replicas.map(describeAddress);
+  try {
+    const replicas = pools.map((connection, at) => ({ name: named[at] ?? '', connection }));
+    return await withPool(settings, (pool) => work(pool, replicas));
+  } finally {
+    await Promise.all(pools.map((pool) => pool.dispose()));
+  }
 }
 
 /**

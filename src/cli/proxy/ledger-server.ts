@@ -23,7 +23,8 @@ const CHECK_EVERY_MS = 5_000;
 /** How long the end of a proxy waits for this, with a move that is under way. */
 const STOP_WITHIN_MS = 6_000;
 
-interface LedgerServerKeeperOptions extends Omit<ProxyServicesOptions, 'pool' | 'activeIds'> {
+interface LedgerServerKeeperOptions
+  extends Omit<ProxyServicesOptions, 'pool' | 'poolAt' | 'activeIds'> {
   readonly pools: PoolSet;
   readonly activeDrops: ActiveDrops;
   /** Another server has that address: for processes with pools of their own. */
@@ -133,9 +134,11 @@ function openAt(
   settings: ProxySettings,
   address: ServerAddress,
 ): Promise<ProxyServices> {
-  const pool = options.pools.at(address);
+  const { pools, activeDrops } = options;
+  const pool = pools.at(address);
+  const poolAt = (other: ServerAddress) => pools.at(other);
   return ProxyServices.open(
-    { ...options, pool, activeIds: options.activeDrops.at(pool) },
+    { ...options, pool, poolAt, activeIds: activeDrops.at(pool) },
     settings,
   );
 }

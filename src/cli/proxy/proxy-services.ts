@@ -19,7 +19,8 @@ import {
   reconcile,
   serialize,
 } from '../../recovery/reconcile.js';
-import type { ServicePool } from '../../service/pool/pools.js';
+import { describeAddress } from '../../service/errors.js';
+import type { ServerAddress, ServicePool } from '../../service/pool/pools.js';
 import { readServerFacts } from '../../service/server-facts.js';
 import { lifecycleSettings, type ProxySettings } from '../settings.js';
 
@@ -37,6 +38,8 @@ export interface ProxyServicesOptions {
   readonly proxyId: string;
   /** Drops that this process is in the middle of. */
   readonly activeIds: ReadonlySet<string>;
+  /** The pool of another server. */
+  poolAt(address: ServerAddress): ServicePool;
   /** What this process has seen of servers' clocks; default: nothing. */
   readonly lastSeen?: ClocksByServer;
   readonly log: Log;
@@ -91,8 +94,13 @@ export class ProxyServices {
   }
 
   #collect(): Collector {
+    const replicas = this.#lifecycle.throttle.replicas.map((address) => ({
+      name: describeAddress(address),
+      connection: this.#options.poolAt(address),
+    }));
     return startCollector({
       ...this.#options,
+      replicas,
       clock: systemClock,
       reconcile: this.#reconcile,
       settings: this.#lifecycle,

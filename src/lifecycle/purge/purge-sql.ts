@@ -8,8 +8,8 @@
  * smaller, never larger. Only columns whose values compare in a range exactly as the key orders
  * them are used: not ENUM, SET, BIT or an unknown type.
  */
-import type { HoldTable } from '../service/hold-tables.js';
-import { ident, note, type SQLQuery, sql } from '../service/sql.js';
+import type { HoldTable } from '../../service/hold-tables.js';
+import { ident, note, type SQLQuery, sql } from '../../service/sql.js';
 
 type PurgedTable = Pick<HoldTable, 'schema' | 'name' | 'id'>;
 

@@ -1,7 +1,7 @@
 /** The exact statements of the purge. */
 import { describe, expect, test } from '@jest/globals';
-import { deleteBetween, nextBounds } from '../../src/lifecycle/purge-sql.js';
-import { renderQuery } from '../../src/service/sql.js';
+import { deleteBetween, nextBounds } from '../../../src/lifecycle/purge/purge-sql.js';
+import { renderQuery } from '../../../src/service/sql.js';
 
 const table = { schema: '_undrop', name: '_vt_PURGE_x', id: '0a' };
 const key = { index: 'PRIMARY', columns: ['a', 'b'] };

@@ -1,6 +1,6 @@
 /** Which index the purge walks along. */
 import { describe, expect, test } from '@jest/globals';
-import { choosePurgeKey, type IndexColumn } from '../../src/lifecycle/purge-sql.js';
+import { choosePurgeKey, type IndexColumn } from '../../../src/lifecycle/purge/purge-sql.js';
 
 const column = (index: string, name: string, more: Partial<IndexColumn> = {}): IndexColumn => ({
   index,

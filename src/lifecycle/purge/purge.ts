@@ -1,26 +1,30 @@
 /**
- * Deletes the rows of one table at a time in small chunks, along its key if it has one. After each
- * chunk it pauses for as long as the chunk took, so that the server has at least half of the time
- * for others.
+ * Deletes the rows of one table at a time in small chunks, along its key if it has one. How large
+ * they are, and how long it pauses after each, follows from how long they take and what others feel
+ * of it (pace.ts, pressure.ts).
  *
  * Invariant: every DELETE is for a table whose name says PURGE; its session has foreign_key_checks
  * off, so that nothing follows a foreign key into live rows even if one appears after the check. It
  * may be given up after any chunk and begun anew.
  */
-import { assert } from '../assert.js';
-import { UNLESS_PAUSED } from '../ledger/control.js';
-import { mayUnlog } from '../ledger/tables.js';
-import { parseHoldName } from '../names/names.js';
-import type { HoldTable } from '../service/hold-tables.js';
-import { isServerError, type ServiceConnection } from '../service/pool/pools.js';
-import { ident, note, numberOf, sql, textOf, textOrNullOf } from '../service/sql.js';
+import { assert } from '../../assert.js';
+import { UNLESS_PAUSED } from '../../ledger/control.js';
+import { mayUnlog } from '../../ledger/tables.js';
+import { parseHoldName } from '../../names/names.js';
+import type { HoldTable } from '../../service/hold-tables.js';
+import { isServerError, type Rows, type ServiceConnection } from '../../service/pool/pools.js';
+import type { ServerFacts } from '../../service/server-facts.js';
+import { ident, note, numberOf, sql, textOf, textOrNullOf } from '../../service/sql.js';
 import {
   ABSENT_TABLE,
   ER_SPECIFIC_ACCESS_DENIED_ERROR,
   ER_SUBQUERY_NO_1_ROW,
   GAVE_UP,
-} from '../wire/server-errors.js';
-import { type Collectable, logFields } from './collectable.js';
+} from '../../wire/server-errors.js';
+import { type Collectable, logFields } from '../collectable.js';
+import { type ActionContext, type ActionOutcome, PROGRESS } from '../transition.js';
+import { Pace } from './pace.js';
+import { PressureGauge } from './pressure.js';
 import {
   choosePurgeKey,
   deleteBetween,
@@ -28,13 +32,11 @@ import {
   nextBounds,
   type PurgeKey,
 } from './purge-sql.js';
-import { type ActionContext, type ActionOutcome, PROGRESS } from './transition.js';
 
 /**
  * Finding the next row may have to pass all that are marked as deleted while a snapshot is open.
  */
 const CHUNK_DEADLINE_MS = 120_000;
-const PAUSE_MS_MAX = 1_000;
 /**
  * Another key would not help: there is a pause, the table is absent or in use, or a right is
  * missing.
@@ -72,15 +74,28 @@ interface PurgeProgress {
   at: 'start' | 'bounded' | 'rest';
   /** Rows up to `low` are gone. */
   hasLow: boolean;
+  /** Between `low` and `high`, if it is `bounded`. */
+  boundedRows: number;
   rowsRemoved: number;
+  pace: Pace;
+}
+
+interface WorkOptions {
+  readonly server: ServerFacts;
+  /** The server's UTC clock. */
+  readonly now: () => Date;
+  /** By the monotonic clock. */
+  readonly untilMs: number;
 }
 
 export class Purger {
   readonly #options: ActionContext;
+  readonly #gauge: PressureGauge;
   #progress: PurgeProgress | null = null;
 
   constructor(options: ActionContext) {
     this.#options = options;
+    this.#gauge = new PressureGauge(options);
   }
 
   /** Whether a scan of this table is under way: it has rows, or had a moment ago. */
@@ -93,21 +108,28 @@ export class Purger {
     this.#progress = null;
   }
 
-  /** Goes on with `table` until `untilMs`, by the monotonic clock, but for at least one chunk. */
-  async work(table: Collectable, untilMs: number): Promise<ActionOutcome> {
-    const { connection, clock, log, monotonicMs, signal } = this.#options;
+  /** Goes on with `table` until `untilMs`, but for at least one chunk. */
+  work(table: Collectable, options: WorkOptions): Promise<ActionOutcome> {
+    return this.#gauge.during(options.server, () => this.#work(table, options));
+  }
+
+  async #work(table: Collectable, { now, untilMs }: WorkOptions): Promise<ActionOutcome> {
+    const { connection, clock, log, monotonicMs, signal, throttle } = this.#options;
     assertPurgeable(table);
     if (this.#progress === null || !this.isUnderWay(table)) {
       const key = choosePurgeKey(await readIndexColumns(connection, table));
       const at = key === null ? 'rest' : 'start';
       const logged = table.logged && !(await this.#mayPurgeUnlogged());
-      this.#progress = { table, logged, key, at, hasLow: false, rowsRemoved: 0 };
+      const start = { at, hasLow: false, boundedRows: 0, rowsRemoved: 0 } as const;
+      this.#progress = { table, logged, key, ...start, pace: this.#newPace(key) };
       log.info({ event: 'purge', ...logFields(table) }, 'rows are being removed');
     }
     const progress = this.#progress;
     do {
-      const beganMs = monotonicMs();
-      if (await this.#removeNext(progress)) {
+      const wait = await throttle.wait(now());
+      if (wait !== null) return { kind: 'throttled', wait };
+      const isEnd = await this.#gauge.beside(() => this.#removeNext(progress));
+      if (isEnd) {
         this.#progress = null;
         const { rowsRemoved } = progress;
         const fields = { event: 'purge', ...logFields(table), rowsRemoved };
@@ -115,9 +137,18 @@ export class Purger {
         const isGone = rowsRemoved > 0 || (await isEmpty(connection, table));
         return isGone ? PROGRESS : { kind: 'left', because: 'its rows do not go away' };
       }
-      await clock.sleep(Math.min(monotonicMs() - beganMs, PAUSE_MS_MAX), signal);
+      await clock.sleep(progress.pace.pauseMs, signal);
     } while (!signal.aborted && monotonicMs() < untilMs);
     return PROGRESS;
+  }
+
+  /**
+   * Without a key each DELETE has to pass what others have deleted before it, for as long as some
+   * snapshot is open: smaller chunks would do that more often.
+   */
+  #newPace(key: PurgeKey | null): Pace {
+    const { purgeChunkRows: chunkRows, purgeChunkMs: chunkMs } = this.#options.settings;
+    return new Pace({ chunkRows, chunkMs, rowsMin: key === null ? chunkRows : 1 });
   }
 
   /** Whether the DELETEs are to stay out of the binary log, and the account may do that. */
@@ -141,6 +172,7 @@ export class Purger {
         key: null,
         at: 'rest',
         hasLow: false,
+        pace: this.#newPace(null),
       } satisfies Partial<PurgeProgress>);
       return false;
     }
@@ -148,31 +180,41 @@ export class Purger {
 
   /** True: it was the last chunk. */
   async #removeChunk(progress: PurgeProgress): Promise<boolean> {
-    const { connection, settings } = this.#options;
-    const { table, logged, key, hasLow: low } = progress;
-    const chunkRows = settings.purgeChunkRows;
+    const { connection, monotonicMs } = this.#options;
+    const { table, logged, key, hasLow: low, pace } = progress;
+    const nextRows = pace.chunkRows;
     const options = { logged, deadlineMs: CHUNK_DEADLINE_MS };
     if (progress.at === 'start' && key !== null) {
-      const found = await connection.run(nextBounds(table, key, { low, chunkRows }), options);
-      progress.at = numberOf(found.at(-1)?.[0] ?? {}, 'found') === 1 ? 'bounded' : 'rest';
+      const bounds = nextBounds(table, key, { low, chunkRows: nextRows });
+      setBounds(progress, await connection.run(bounds, options), nextRows);
     }
     const high = progress.at === 'bounded';
+    const chunkRows = high ? progress.boundedRows : nextRows;
+    const next = { low: true, chunkRows: nextRows };
+    const beganMs = monotonicMs();
     const answers = await connection.run(
       [
         UNLESS_PAUSED,
         sql`SET SESSION foreign_key_checks = 0, SESSION sql_safe_updates = 0`,
         deleteBetween(table, key, { low, high, chunkRows }),
-        ...(high && key !== null ? nextBounds(table, key, { low: true, chunkRows }) : []),
+        ...(high && key !== null ? nextBounds(table, key, next) : []),
       ],
       options,
     );
+    pace.note(chunkRows, monotonicMs() - beganMs, this.#gauge.pressure);
     const removed = answers[2]?.affectedRows ?? 0;
     progress.rowsRemoved += removed;
     if (!high) return removed < chunkRows;
     progress.hasLow = true;
-    progress.at = numberOf(answers.at(-1)?.[0] ?? {}, 'found') === 1 ? 'bounded' : 'rest';
+    setBounds(progress, answers, nextRows);
     return false;
   }
+}
+
+/** After `nextBounds`, whose last answer says whether there are so many rows. */
+function setBounds(progress: PurgeProgress, answers: readonly Rows[], rows: number): void {
+  progress.at = numberOf(answers.at(-1)?.[0] ?? {}, 'found') === 1 ? 'bounded' : 'rest';
+  progress.boundedRows = rows;
 }
 
 async function readIndexColumns(

@@ -1,0 +1,192 @@
+/**
+ * What others feel of a purge: while it runs, a point read is done every 50 ms on a connection of
+ * its own. Those that fall into a pause say what is usual; those beside a chunk are compared with
+ * them. And once a second the server is asked how much it has to do.
+ *
+ * Invariant: it decides about nothing but the pace. Where a read isn't answered, that is pressure,
+ * not an error; what the server refuses to tell is not known, and not taken for either.
+ */
+import type { Clock } from '../../clock.js';
+import { RECYCLE_SCHEMA } from '../../names/names.js';
+import {
+  isServerError,
+  isServiceError,
+  type ServicePool,
+  unlessRefused,
+} from '../../service/pool/pools.js';
+import type { ServerFacts } from '../../service/server-facts.js';
+import { ident, note, numberOf, type SQLQuery, sql, textOf } from '../../service/sql.js';
+import type { Pressure } from './pace.js';
+
+const READ_EVERY_MS = 50;
+const GAUGES_EVERY_MS = 1_000;
+const DEADLINE_MS = 2_000;
+/** So long a read counts: what is usual changes slowly, and an old stall is over. */
+const USUAL_FOR_MS = 60_000;
+const LATEST_FOR_MS = 1_000;
+/** Fewer say nothing of what is usual. */
+const USUAL_MIN = 5;
+/** Slower by that factor, and by that many milliseconds, is pressure. */
+const SLOWER = 1.5;
+const SLOWER_MS = 0.3;
+
+/** Where pt-online-schema-change and gh-ost wait, and stop. */
+const RUNNING_SOME = 25;
+const RUNNING_HIGH = 50;
+/** Of the buffer pool, and of the redo log: above, the server flushes as fast as it can. */
+const DIRTY_SHARE = 0.75;
+const CHECKPOINT_SHARE = 0.75;
+/** Transactions that InnoDB has still to clean up after. */
+const HISTORY_LENGTH = 1_000_000;
+
+const POINT_READ = sql`SELECT ${note('probe')} wakes
+  FROM ${ident(RECYCLE_SCHEMA, 'control')} WHERE name = 'wake'`;
+
+const STATUS = sql`SHOW GLOBAL STATUS WHERE Variable_name IN ('Threads_running',
+  'Innodb_buffer_pool_pages_dirty', 'Innodb_buffer_pool_pages_total',
+  'Innodb_history_list_length', 'Innodb_checkpoint_age', 'Innodb_checkpoint_max_age')`;
+
+/** By the names of SHOW GLOBAL STATUS; what a server doesn't tell isn't there. */
+export type Gauges = ReadonlyMap<string, number>;
+
+/** How busy a server is by what it says of itself. Pure. */
+export function pressureOf(gauges: Gauges): Pressure {
+  const of = (name: string) => gauges.get(name) ?? 0;
+  const share = (part: string, whole: string) => of(part) / Math.max(of(whole), 1);
+  const running = of('Threads_running');
+  if (running >= RUNNING_HIGH) return 'high';
+  const isBusy =
+    running >= RUNNING_SOME ||
+    share('Innodb_buffer_pool_pages_dirty', 'Innodb_buffer_pool_pages_total') > DIRTY_SHARE ||
+    share('Innodb_checkpoint_age', 'Innodb_checkpoint_max_age') > CHECKPOINT_SHARE ||
+    of('Innodb_history_list_length') > HISTORY_LENGTH;
+  return isBusy ? 'some' : 'none';
+}
+
+/** Whether reads beside chunks take clearly longer than usual. Pure. */
+export function isSlower(latestMs: readonly number[], usualMs: readonly number[]): boolean {
+  if (usualMs.length < USUAL_MIN || latestMs.length === 0) return false;
+  const usual = quantile(usualMs, 0.8);
+  return quantile(latestMs, 0.8) > Math.max(usual * SLOWER, usual + SLOWER_MS);
+}
+
+function quantile(values: readonly number[], share: number): number {
+  const sorted = [...values].sort((one, other) => one - other);
+  return sorted[Math.min(Math.floor(sorted.length * share), sorted.length - 1)] ?? 0;
+}
+
+interface Read {
+  readonly atMs: number;
+  readonly tookMs: number;
+}
+
+function tookMs(read: Read): number {
+  return read.tookMs;
+}
+
+interface PressureGaugeOptions {
+  /** Not the one that the purge runs on. */
+  readonly pool: ServicePool;
+  readonly clock: Clock;
+  readonly monotonicMs: () => number;
+}
+
+export class PressureGauge {
+  readonly #options: PressureGaugeOptions;
+  #usual: readonly Read[] = [];
+  #latest: readonly Read[] = [];
+  #gauged: Pressure = 'none';
+  #isFailing = false;
+  /** How many chunks have begun and ended: odd amid one. */
+  #edges = 0;
+
+  constructor(options: PressureGaugeOptions) {
+    this.#options = options;
+  }
+
+  get pressure(): Pressure {
+    if (this.#isFailing) return 'high';
+    if (this.#gauged !== 'none') return this.#gauged;
+    this.#latest = this.#youngest(this.#latest, LATEST_FOR_MS);
+    return isSlower(this.#latest.map(tookMs), this.#usual.map(tookMs)) ? 'some' : 'none';
+  }
+
+  /** Measures for as long as `work` lasts. */
+  async during<T>(server: ServerFacts, work: () => Promise<T>): Promise<T> {
+    const over = new AbortController();
+    const measuring = Promise.all([this.#read(over.signal), this.#gauge(server, over.signal)]);
+    try {
+      return await work();
+    } finally {
+      over.abort();
+      await measuring;
+    }
+  }
+
+  /** Others may feel it for as long as `chunk` lasts. */
+  async beside<T>(chunk: () => Promise<T>): Promise<T> {
+    this.#edges++;
+    try {
+      return await chunk();
+    } finally {
+      this.#edges++;
+    }
+  }
+
+  async #read(signal: AbortSignal): Promise<void> {
+    const { pool, clock, monotonicMs } = this.#options;
+    while (!signal.aborted) {
+      const [edges, beganMs] = [this.#edges, monotonicMs()];
+      if (await this.#isAnswered(pool.run(POINT_READ, { deadlineMs: DEADLINE_MS }))) {
+        const read = { atMs: monotonicMs(), tookMs: monotonicMs() - beganMs };
+        const isBeside = edges !== this.#edges || edges % 2 === 1;
+        if (isBeside) this.#latest = [...this.#latest, read];
+        else this.#usual = [...this.#youngest(this.#usual, USUAL_FOR_MS), read];
+      }
+      await clock.sleep(READ_EVERY_MS, signal);
+    }
+  }
+
+  #youngest(reads: readonly Read[], forMs: number): readonly Read[] {
+    const sinceMs = this.#options.monotonicMs() - forMs;
+    return reads.filter(({ atMs }) => atMs >= sinceMs);
+  }
+
+  async #gauge(server: ServerFacts, signal: AbortSignal): Promise<void> {
+    const { pool, clock } = this.#options;
+    while (!signal.aborted) {
+      await this.#isAnswered(
+        readGauges(pool, server).then((gauges) => {
+          this.#gauged = pressureOf(gauges);
+        }),
+      );
+      await clock.sleep(GAUGES_EVERY_MS, signal);
+    }
+  }
+
+  async #isAnswered(asked: Promise<unknown>): Promise<boolean> {
+    try {
+      await asked;
+      this.#isFailing = false;
+    } catch (error) {
+      if (!isServiceError(error)) throw error;
+      this.#isFailing = !isServerError(error);
+      return false;
+    }
+    return true;
+  }
+}
+
+/** MySQL says the length of its history nowhere but in INNODB_METRICS, which needs PROCESS. */
+async function readGauges(pool: ServicePool, server: ServerFacts): Promise<Gauges> {
+  const options = { deadlineMs: DEADLINE_MS };
+  const [rows = []] = await pool.run(STATUS, options);
+  const gauges = new Map(rows.map((row) => [textOf(row, 'Variable_name'), numberOf(row, 'Value')]));
+  if (server.flavour === 'mariadb') return gauges;
+  const [history = []] = await unlessRefused(pool.run(HISTORY, options), []);
+  const length = history[0] === undefined ? 0 : numberOf(history[0], 'length');
+  return gauges.set('Innodb_history_list_length', length);
+}
+
+const HISTORY: SQLQuery = sql`SELECT ${note('probe')} COUNT AS length
+  FROM information_schema.INNODB_METRICS WHERE NAME = 'trx_rseg_history_len'`;

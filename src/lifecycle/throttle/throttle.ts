@@ -1,0 +1,129 @@
+/**
+ * Why the collector waits although something is due: UNDROP_WINDOW, UNDROP_THROTTLE_QUERY,
+ * UNDROP_REPLICAS. It is asked before each transition, removal and chunk of a purge.
+ *
+ * Invariants: what can't be found out is a reason to wait. Once there was a reason, there has to be
+ * none for a while, and replicas have to be well within their limit, before it goes on.
+ */
+import { formatDuration, formatWindow, untilWindowMs, type Window } from '../../duration.js';
+import { causeText, isServiceError } from '../../service/errors.js';
+import type { ServerAddress, ServiceConnection } from '../../service/pool/pools.js';
+import { type SQLQuery, sql } from '../../service/sql.js';
+import { type Replica, readReplicaLag } from './replica-lag.js';
+
+export interface ThrottleSettings {
+  readonly window: Window | null;
+  /** SQL whose first value has to be 0; null: none. */
+  readonly query: string | null;
+  readonly replicas: readonly ServerAddress[];
+  readonly maxLagMs: number;
+}
+
+interface ThrottleOptions {
+  readonly settings: ThrottleSettings;
+  /** Those of the settings. */
+  readonly replicas: readonly Replica[];
+  /** For the query. */
+  readonly connection: ServiceConnection;
+  /** Milliseconds of a clock that nobody sets. */
+  readonly monotonicMs: () => number;
+}
+
+export interface Wait {
+  /** The same words as long as it is the same reason. */
+  readonly because: string;
+  /** When it is worth to ask again. */
+  readonly forMs: number;
+}
+
+/** What was found out before one chunk holds for the next, if that begins within so long. */
+const FRESH_MS = 50;
+const AGAIN_MS = 500;
+/** So long there has to be no reason. */
+const CALM_MS = 2_000;
+const QUERY_DEADLINE_MS = 5_000;
+
+export class Throttle {
+  readonly #options: ThrottleOptions;
+  #askedAtMs = Number.NEGATIVE_INFINITY;
+  #answer: Wait | null = null;
+  #isUsedAgain = false;
+  /** The reason that there was; null: it is over. */
+  #last: Wait | null = null;
+  #calmSinceMs: number | null = null;
+
+  constructor(options: ThrottleOptions) {
+    this.#options = options;
+  }
+
+  /** Null: nothing is in the way. `now`: the server's UTC clock. */
+  async wait(now: Date): Promise<Wait | null> {
+    const { monotonicMs } = this.#options;
+    this.#isUsedAgain = !this.#isUsedAgain && monotonicMs() - this.#askedAtMs < FRESH_MS;
+    if (this.#isUsedAgain) return this.#answer;
+    const found = await this.#find(now);
+    this.#askedAtMs = monotonicMs();
+    this.#answer = found ?? this.#rest();
+    if (found !== null) this.#last = found;
+    if (found !== null) this.#calmSinceMs = null;
+    return this.#answer;
+  }
+
+  /** The reason before goes on for a while. */
+  #rest(): Wait | null {
+    if (this.#last === null) return null;
+    this.#calmSinceMs ??= this.#askedAtMs;
+    const leftMs = this.#calmSinceMs + CALM_MS - this.#askedAtMs;
+    if (leftMs > 0) return { ...this.#last, forMs: Math.min(leftMs, AGAIN_MS) };
+    this.#last = null;
+    this.#calmSinceMs = null;
+    return null;
+  }
+
+  async #find(now: Date): Promise<Wait | null> {
+    const { settings, connection, replicas } = this.#options;
+    const { window, query, maxLagMs } = settings;
+    const closedMs = window === null ? 0 : untilWindowMs(window, now);
+    if (window !== null && closedMs > 0) {
+      return { because: `outside UNDROP_WINDOW (${formatWindow(window)})`, forMs: closedMs };
+    }
+    const limitMs = this.#last === null ? maxLagMs : maxLagMs / 2;
+    const reasons = await Promise.all([
+      query === null ? null : whyByQuery(connection, query),
+      ...replicas.map((replica) => whyByReplica(replica, { limitMs, maxLagMs })),
+    ]);
+    const because = reasons.find((reason) => reason !== null);
+    return because === undefined || because === null ? null : { because, forMs: AGAIN_MS };
+  }
+}
+
+async function whyByReplica(
+  replica: Replica,
+  { limitMs, maxLagMs }: { readonly limitMs: number; readonly maxLagMs: number },
+): Promise<string | null> {
+  const lag = await readReplicaLag(replica);
+  if ('unknown' in lag)
+    return `how far the replica ${replica.name} lags is not known: ${lag.unknown}`;
+  if (lag.seconds * 1_000 <= limitMs) return null;
+  const limit = `${formatDuration(maxLagMs)} (UNDROP_MAX_LAG)`;
+  return `the replica ${replica.name} lags by more than ${limit}`;
+}
+
+async function whyByQuery(connection: ServiceConnection, query: string): Promise<string | null> {
+  try {
+    const answers = await connection.run(asQuery(query), { deadlineMs: QUERY_DEADLINE_MS });
+    const value = Object.values(answers.at(-1)?.[0] ?? {})[0];
+    if (value === undefined) return 'UNDROP_THROTTLE_QUERY gives no row: expected a number';
+    const number = value === null || value instanceof Date ? Number.NaN : Number(value);
+    if (Number.isNaN(number)) return 'UNDROP_THROTTLE_QUERY gives no number';
+    return number === 0 ? null : 'UNDROP_THROTTLE_QUERY says so: its value is not 0';
+  } catch (error) {
+    if (!isServiceError(error)) throw error;
+    return `UNDROP_THROTTLE_QUERY failed: ${causeText(error)}`;
+  }
+}
+
+/** What operators wrote, as they wrote it. */
+function asQuery(text: string): SQLQuery {
+  return sql.__dangerous__rawValue(text.trim().replace(/;+$/, ''));
+}

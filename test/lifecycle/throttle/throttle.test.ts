@@ -1,0 +1,158 @@
+/** What the collector waits for, by a clock of the test and servers that say what it wants. */
+import { describe, expect, test } from '@jest/globals';
+import { lagOf } from '../../../src/lifecycle/throttle/replica-lag.js';
+import { Throttle, type ThrottleSettings } from '../../../src/lifecycle/throttle/throttle.js';
+import type { Row, Rows, ServiceConnection } from '../../../src/service/pool/pools.js';
+import { renderQuery, type SQLQuery } from '../../../src/service/sql.js';
+
+const NONE: ThrottleSettings = { window: null, query: null, replicas: [], maxLagMs: 2_000 };
+const NOON = new Date('2026-11-25T12:00:00Z');
+
+function rowsOf(...rows: readonly Row[]): Rows {
+  return Object.assign([...rows], { affectedRows: 0 });
+}
+
+/** A server whose answer to each query is what `answer` says by then. */
+function serverOf(
+  answer: (text: string) => Rows,
+): ServiceConnection & { readonly asked: string[] } {
+  const asked: string[] = [];
+  return {
+    asked,
+    run: async (text) => {
+      const texts = ([text].flat() as readonly SQLQuery[]).map(renderQuery);
+      asked.push(...texts);
+      return texts.map(answer);
+    },
+  };
+}
+
+interface World {
+  nowMs: number;
+  value: Row[string];
+  lag: Row[string];
+}
+
+function start(settings: Partial<ThrottleSettings>) {
+  const world: World = { nowMs: 0, value: 0, lag: 0 };
+  const connection = serverOf(() => rowsOf({ value: world.value }));
+  const replica = serverOf((text) =>
+    /VERSION/.test(text)
+      ? rowsOf({ version: '9.7.0' })
+      : rowsOf({
+          Replica_IO_Running: 'Yes',
+          Replica_SQL_Running: 'Yes',
+          Seconds_Behind_Source: world.lag,
+        }),
+  );
+  const throttle = new Throttle({
+    settings: { ...NONE, ...settings },
+    connection,
+    replicas: settings.maxLagMs === undefined ? [] : [{ name: 'db2:3306', connection: replica }],
+    monotonicMs: () => world.nowMs,
+  });
+  const because = async (afterMs = 100, now = NOON) => {
+    world.nowMs += afterMs;
+    return (await throttle.wait(now))?.because ?? null;
+  };
+  return { world, because, throttle, connection };
+}
+
+test('where nothing is set there is nothing to wait for, and nobody is asked', async () => {
+  const { because, connection } = start({});
+  expect(await because()).toBeNull();
+  expect(connection.asked).toEqual([]);
+});
+
+test('outside its window it waits until that opens', async () => {
+  const { throttle } = start({ window: { fromMinute: 22 * 60, toMinute: 6 * 60 } });
+  expect(await throttle.wait(NOON)).toEqual({
+    because: 'outside UNDROP_WINDOW (22:00-06:00 UTC)',
+    forMs: 36_000_000,
+  });
+});
+
+test.each([
+  ['0', null],
+  [0, null],
+  [1, expect.stringMatching(/not 0/)],
+  [-0.5, expect.stringMatching(/not 0/)],
+  [null, expect.stringMatching(/no number/)],
+  ['soon', expect.stringMatching(/no number/)],
+])('a query of %j', async (value, expected) => {
+  const { world, because } = start({ query: 'SELECT 1;' });
+  world.value = value;
+  expect(await because()).toEqual(expected);
+});
+
+test('a reason has to be over for two seconds', async () => {
+  const { world, because } = start({ query: 'SELECT 1' });
+  world.value = 1;
+  const reason = await because();
+  world.value = 0;
+  expect(await because(500)).toBe(reason);
+  expect(await because(1_500)).toBe(reason);
+  world.value = 1;
+  expect(await because(400)).toBe(reason);
+  world.value = 0;
+  expect(await because(400)).toBe(reason);
+  expect(await because(1_900)).toBe(reason);
+  expect(await because(200)).toBeNull();
+});
+
+test('replicas that lagged have to come within half of the limit', async () => {
+  const { world, because } = start({ maxLagMs: 4_000 });
+  world.lag = 4;
+  expect(await because()).toBeNull();
+  world.lag = 5;
+  const reason = await because();
+  expect(reason).toBe('the replica db2:3306 lags by more than 4s (UNDROP_MAX_LAG)');
+  world.lag = 3;
+  expect(await because(10_000)).toBe(reason);
+  world.lag = 2;
+  expect(await because(10_000)).toBe(reason);
+  expect(await because(2_000)).toBeNull();
+  world.lag = 4;
+  expect(await because()).toBeNull();
+});
+
+test('an answer holds for two chunks at most, and not for long', async () => {
+  const { because, connection } = start({ query: 'SELECT 1' });
+  for (let chunk = 0; chunk < 10; chunk++) await because(1);
+  expect(connection.asked).toHaveLength(5);
+  for (let chunk = 0; chunk < 10; chunk++) await because(60);
+  expect(connection.asked).toHaveLength(15);
+});
+
+describe('the lag of a replica', () => {
+  const channel = (
+    io: string | null,
+    sql: string | null,
+    seconds: string | number | null,
+  ): Row => ({
+    Slave_IO_State: '',
+    Slave_IO_Running: io,
+    Slave_SQL_Running: sql,
+    Slave_SQL_Running_State: 'whatever',
+    Seconds_Behind_Master: seconds,
+  });
+
+  test.each([
+    ['its seconds', [channel('Yes', 'Yes', '7')], { seconds: 7 }],
+    ['the slowest channel', [channel('Yes', 'Yes', 1), channel('Yes', 'Yes', 9)], { seconds: 9 }],
+    ['not known: NULL', [channel('Yes', 'Yes', null)], { unknown: expect.stringMatching(/NULL/) }],
+    [
+      'not known: stopped',
+      [channel('Yes', 'Yes', 0), channel('Yes', 'No', 0)],
+      { unknown: expect.stringMatching(/SQL thread does not run \(No\)/) },
+    ],
+    [
+      'not known: connecting',
+      [channel('Connecting', 'Yes', 0)],
+      { unknown: expect.stringMatching(/IO thread does not run \(Connecting\)/) },
+    ],
+    ['not known: no replica', [], { unknown: expect.stringMatching(/no server/) }],
+  ])('%s', (_what, channels, expected) => {
+    expect(lagOf(channels)).toEqual(expected);
+  });
+});

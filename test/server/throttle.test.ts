@@ -1,0 +1,258 @@
+/**
+ * What the collector waits for, on real servers: a window, a query, replicas that lag, have stopped
+ * or can't be read. As long as there is a reason nothing is moved on, purged or removed; it is said
+ * once, and by `undrop status` and `undrop gc`; after it everything goes on.
+ */
+import { expect, jest } from '@jest/globals';
+import type { LifecycleSettings } from '../../src/lifecycle/next-step.js';
+import type { ThrottleSettings } from '../../src/lifecycle/throttle/throttle.js';
+import type { ServicePool } from '../../src/service/pool/pools.js';
+import { sql } from '../../src/service/sql.js';
+import {
+  type Collecting,
+  countRows,
+  type Held,
+  holdTable,
+  startCollecting,
+  until,
+  whereIs,
+} from '../lifecycle/collecting.js';
+import { freshLedger } from '../support/fresh-ledger.js';
+import { inLanes } from '../support/lanes.js';
+import { testOnOne } from '../support/on-one-server.js';
+import { runUndrop } from '../support/proxy.js';
+import { type ReplicaPair, startPair } from '../support/replica-pair.js';
+import { sample } from '../support/sample.js';
+import { connect, query, type Target, testServers } from '../support/servers.js';
+import { poolOn } from '../support/service-pool.js';
+import { tappedPool } from '../support/tapped-pool.js';
+
+jest.setTimeout(600_000);
+
+/** So many rows, in chunks of one, are enough to be seen amid them. */
+const ROWS = 3_000;
+const ROW_BY_ROW: Partial<LifecycleSettings> = {
+  fastDrop: 'never',
+  purgeChunkRows: 1,
+  purgeChunkMs: 0,
+};
+const NONE: ThrottleSettings = { window: null, query: null, replicas: [], maxLagMs: 2_000 };
+
+const isGone = (server: Target, held: Held) => async () =>
+  (await whereIs(server, held.id)).length === 0;
+
+function reasonsOf({ said }: Collecting): readonly string[] {
+  return said.flatMap(({ message }) => (message.startsWith('throttled, ') ? [message] : []));
+}
+
+inLanes(testServers(), 'the collector waits, on $name', (server, lane) => {
+  const { beforeEach, afterEach } = lane;
+  const test = testOnOne(server, lane);
+  let collecting: Collecting | null = null;
+
+  beforeEach(async () => {
+    await freshLedger(server);
+    await query(
+      server,
+      'CREATE DATABASE IF NOT EXISTS ops',
+      'DROP TABLE IF EXISTS ops.wait',
+      'CREATE TABLE ops.wait (value INT)',
+    );
+  });
+  afterEach(async () => {
+    await collecting?.stop();
+    collecting = null;
+    await query(server, 'DROP DATABASE ops');
+  });
+
+  const byQuery = (text = 'SELECT COUNT(*) FROM ops.wait;'): ThrottleSettings => ({
+    ...NONE,
+    query: text,
+  });
+
+  test('for its query, amid a purge and before each other step', async () => {
+    const purged = await holdTable(server, { state: 'PURGE', rows: ROWS });
+    collecting = startCollecting(server, { ...ROW_BY_ROW, throttle: byQuery() });
+    await until('rows are purged', async () => (await countRows(server, purged.quoted)) < ROWS);
+    await query(server, 'INSERT INTO ops.wait VALUES (1)');
+    const all = collecting;
+    await until('it says so', () => reasonsOf(all).length > 0);
+    const left = await countRows(server, purged.quoted);
+    expect(left).toBeGreaterThan(0);
+    const moved = await holdTable(server);
+    const removed = await holdTable(server, { state: 'DROP' });
+    await collecting.looked();
+    expect(await countRows(server, purged.quoted)).toBe(left);
+    expect(await whereIs(server, moved.id)).toEqual([`_undrop.${moved.name}`]);
+    expect(await whereIs(server, removed.id)).toEqual([`_undrop.${removed.name}`]);
+    expect(reasonsOf(collecting)).toEqual([
+      'throttled, nothing is collected: UNDROP_THROTTLE_QUERY says so: its value is not 0',
+    ]);
+    await query(server, 'DELETE FROM ops.wait');
+    for (const held of [purged, moved, removed]) {
+      await until('the table is gone', isGone(server, held), 120_000);
+    }
+  });
+
+  test('for a query that fails, as long as it does', async () => {
+    await query(server, 'DROP TABLE ops.wait');
+    const held = await holdTable(server);
+    collecting = startCollecting(server, { throttle: byQuery() });
+    const all = collecting;
+    await until('it says so', () => reasonsOf(all).length > 0);
+    await collecting.looked();
+    expect(await countRows(server, held.quoted)).toBe(10);
+    expect(reasonsOf(collecting)).toEqual([
+      expect.stringMatching(/UNDROP_THROTTLE_QUERY failed: .*ops\.wait.* \(1146\)$/),
+    ]);
+    await query(server, 'CREATE TABLE ops.wait (value INT)');
+    await until('the table is gone', isGone(server, held));
+  });
+
+  test('for its window', async () => {
+    const held = await holdTable(server);
+    const [row] = await query<{ minute: number }>(
+      server,
+      'SELECT 60 * HOUR(UTC_TIMESTAMP()) + MINUTE(UTC_TIMESTAMP()) AS minute',
+    );
+    const later = (minutes: number) => (Number(row?.minute) + minutes) % 1_440;
+    const closed = { fromMinute: later(120), toMinute: later(180) };
+    collecting = startCollecting(server, { throttle: { ...NONE, window: closed } });
+    const all = collecting;
+    await until('it says so', () => reasonsOf(all).length > 0);
+    await collecting.looked();
+    expect(await countRows(server, held.quoted)).toBe(10);
+    await collecting.stop();
+    const open = { fromMinute: later(1_380), toMinute: later(60) };
+    collecting = startCollecting(server, { throttle: { ...NONE, window: open } });
+    await until('the table is gone', isGone(server, held));
+    expect(reasonsOf(collecting)).toEqual([]);
+  });
+
+  test('and commands say for what', async () => {
+    const held = await holdTable(server);
+    const variables = { THROTTLE_QUERY: 'SELECT 1', GRACE: '0s' };
+    const status = await runUndrop(server, ['status'], variables);
+    expect(status.stdout).toMatch(/throttled, nothing is collected: UNDROP_THROTTLE_QUERY says so/);
+    const plan = await runUndrop(server, ['gc', '--once', '--dry-run'], variables);
+    expect(plan).toMatchObject({
+      code: 1,
+      stdout: expect.stringMatching(/^Nothing would be collected now: throttled/),
+    });
+    const pass = await runUndrop(server, ['gc', '--once'], variables);
+    expect(pass).toMatchObject({
+      code: 1,
+      stdout: expect.stringMatching(/^Nothing was collected: throttled/),
+    });
+    expect(await whereIs(server, held.id)).toEqual([`_undrop.${held.name}`]);
+    const absent = { REPLICAS: '127.0.0.1:1', GRACE: '0s' };
+    const unread = await runUndrop(server, ['status'], absent);
+    expect(unread.stdout).toMatch(/the replica 127\.0\.0\.1:1 lags is not known: .*ECONNREFUSED/);
+  });
+});
+
+const PAIRS = [
+  { title: 'MySQL 9.7', name: 'mysql-9.7', gtid: true },
+  { title: 'MariaDB 11.8', name: 'mariadb-11.8', gtid: true },
+] as const;
+
+inLanes(
+  sample<(typeof PAIRS)[number]>(PAIRS, { name: 'pairs', count: 1 }),
+  'the collector waits for a replica, $title',
+  ({ name, gtid }, { test, beforeAll, beforeEach, afterAll, afterEach }) => {
+    let pair: ReplicaPair;
+    let replicaPool: ServicePool;
+    let collecting: Collecting | null = null;
+    let chunks = 0;
+
+    beforeAll(async () => {
+      pair = await startPair({ name, gtid });
+      replicaPool = poolOn(pair.replica);
+    });
+    beforeEach(() => freshLedger(pair.source));
+    afterEach(async () => {
+      await collecting?.stop();
+      collecting = null;
+    });
+    afterAll(async () => {
+      await replicaPool.dispose();
+      await pair.stop();
+    });
+
+    const start = (read: (pool: ServicePool) => ServicePool = (pool) => pool): Collecting => {
+      chunks = 0;
+      const { host, port } = pair.replica;
+      const throttle = { ...NONE, replicas: [{ host, port }] };
+      const replicas = [{ name: 'the replica', connection: read(replicaPool) }];
+      const counted = (pool: ServicePool) =>
+        tappedPool(pool, (send, texts) => {
+          chunks += texts.filter((text) => text.startsWith('DELETE /* undrop purge')).length;
+          return send();
+        });
+      collecting = startCollecting(
+        pair.source,
+        { ...ROW_BY_ROW, throttle },
+        counted,
+        undefined,
+        undefined,
+        replicas,
+      );
+      return collecting;
+    };
+    const purging = async () => {
+      const held = await holdTable(pair.source, { state: 'PURGE', rows: ROWS });
+      const own = start();
+      await until('rows are purged', () => chunks > 5);
+      return { held, own };
+    };
+    const stopsUntil = async (
+      { held, own }: { readonly held: Held; readonly own: Collecting },
+      expected: RegExp,
+      end: () => Promise<unknown>,
+    ) => {
+      await until('it says so', () => reasonsOf(own).length > 0);
+      const before = chunks;
+      await own.looked();
+      expect(chunks).toBe(before);
+      expect(await countRows(pair.source, held.quoted)).toBeGreaterThan(0);
+      expect(reasonsOf(own)).toEqual([expect.stringMatching(expected)]);
+      await end();
+      await until('the table is gone', isGone(pair.source, held), 120_000);
+      await pair.caughtUp();
+    };
+
+    test('that has stopped', async () => {
+      const { held, own } = await purging();
+      await query(pair.replica, 'STOP REPLICA SQL_THREAD');
+      const before = chunks;
+      await until('it says so', () => reasonsOf(own).length > 0);
+      // One may have been under way, and one more begun before the replica was asked again.
+      expect(chunks - before).toBeLessThanOrEqual(3);
+      await stopsUntil({ held, own }, /SQL thread does not run/, () =>
+        query(pair.replica, 'START REPLICA SQL_THREAD'),
+      );
+    });
+
+    test('that lags', async () => {
+      const { held, own } = await purging();
+      const locker = await connect(pair.replica);
+      await locker.query('FLUSH TABLES WITH READ LOCK');
+      await query(pair.source, 'CREATE DATABASE IF NOT EXISTS ops', 'DROP DATABASE ops');
+      await stopsUntil({ held, own }, /the replica lags by more than 2s/, () => locker.end());
+    });
+
+    test('that can not be read', async () => {
+      const held = await holdTable(pair.source);
+      let refuses = true;
+      const own = start((pool) =>
+        tappedPool(pool, (send) => (refuses ? pool.run(sql`SELECT 1 FROM a.b`) : send())),
+      );
+      await until('it says so', () => reasonsOf(own).length > 0);
+      await own.looked();
+      expect(await countRows(pair.source, held.quoted)).toBe(10);
+      expect(reasonsOf(own)).toEqual([expect.stringMatching(/is not known: .*\(1146\)/)]);
+      refuses = false;
+      await until('the table is gone', isGone(pair.source, held), 120_000);
+    });
+  },
+);
