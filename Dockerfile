@@ -10,10 +10,10 @@ COPY throwaway-servers ./throwaway-servers
 RUN npm run build
 
 FROM node:24-bookworm-slim
-ENV NODE_ENV=production UNDROP_LISTEN=0.0.0.0:3307
+ENV NODE_ENV=production UNDROP_LISTEN=0.0.0.0:3307 UNDROP_ADMIN_LISTEN=0.0.0.0:9307
 COPY --from=build /app/build/undrop.mjs /app/build/THIRD-PARTY-LICENSES.txt /app/
 USER node
-EXPOSE 3307
+EXPOSE 3307 9307
 # Node as process 1 has no default action for signals; undrop has its own for SIGTERM and SIGINT.
 ENTRYPOINT ["node", "/app/undrop.mjs"]
 CMD ["serve"]

@@ -1,4 +1,4 @@
-/** Durations, times and hours as people write them: `1h30m`, `14:00`, `2026-11-24`, `22:00-06:00`. */
+/** Durations, times and hours as people write them: `1h30m`, `14:00`, `2026-11-24`. */
 
 const UNIT_MS: Readonly<Record<string, number>> = {
   ms: 1,

@@ -19,6 +19,8 @@ export interface Log {
   error(fields: object, message: string): void;
   /** What has the lines of the audit as well; default: nothing. */
   readonly auditFile?: AuditFile;
+  /** Told of each line of the audit; default: nobody. */
+  onAudit?(event: AuditEvent): void;
 }
 
 /** What of a log may change while it is open. */
@@ -54,7 +56,20 @@ export function audit(
     const line = { at: new Date().toISOString(), ...event };
     log[level](line, message);
     log.auditFile?.write({ ...line, message });
+    log.onAudit?.(event);
   }
+}
+
+/** The same log; `onAudit` is told of each line of the audit as well. */
+export function withAudit(log: Log, onAudit: (event: AuditEvent) => void): Log {
+  return {
+    debug: (fields, message) => log.debug(fields, message),
+    info: (fields, message) => log.info(fields, message),
+    warn: (fields, message) => log.warn(fields, message),
+    error: (fields, message) => log.error(fields, message),
+    ...(log.auditFile === undefined ? {} : { auditFile: log.auditFile }),
+    onAudit,
+  };
 }
 
 /** A log that says nothing; for tests and for commands whose output is their answer. */

@@ -162,6 +162,11 @@ export const OPERATOR_ERRORS = {
     text: 'Could not listen on {address}: {cause}.',
     remedy: 'Choose a free address with UNDROP_LISTEN.',
   },
+  UNDROP_ADMIN_LISTEN: {
+    text: 'Could not listen on {address} for /healthz, /readyz and /metrics: {cause}.',
+    remedy:
+      'Choose a free address with UNDROP_ADMIN_LISTEN, another one for each proxy of a machine, or leave it empty to have none.',
+  },
   UNDROP_WORKER: {
     text: 'A worker process could not serve: {cause}',
     remedy: 'Try UNDROP_WORKERS=1, which serves in one process.',

@@ -72,6 +72,11 @@ const LOG_EVENTS: Readonly<
     what: 'the service connects without TLS',
   },
   workers: { levels: 'info', alert: null, what: 'how many processes serve' },
+  admin: {
+    levels: 'info, error',
+    alert: 'at level error',
+    what: 'where /healthz, /readyz and /metrics are, or a request failed',
+  },
   worker: { levels: 'info, error', alert: 'at level error', what: 'a process serves, or died' },
   'open-files': {
     levels: 'warn',

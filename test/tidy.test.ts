@@ -28,7 +28,7 @@ const LEFT_OF_RECOVERY = [...LEFT_OF_LEDGER, 'ledger', 'held'];
 const LEFT_OF_STEPS = [...LEFT_OF_RECOVERY, 'recovery', 'undo'];
 const LEFT_OF_SESSION = [...LEFT_OF_STEPS, 'lifecycle', 'account', 'steps', 'statements'];
 
-/** Beside itself. Neighbours don't import each other; `config` and `demo` stand apart. */
+/** Beside itself. Neighbours don't import each other; `admin`, `config` and `demo` stand apart. */
 const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   [ROOT_FILES]: [],
   wire: [ROOT_FILES],
@@ -46,9 +46,10 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   steps: LEFT_OF_STEPS,
   statements: [...LEFT_OF_STEPS, 'steps'],
   session: LEFT_OF_SESSION,
+  admin: [ROOT_FILES],
   config: [ROOT_FILES, 'policy'],
   demo: [ROOT_FILES],
-  cli: [...LEFT_OF_SESSION, 'session', 'config', 'demo'],
+  cli: [...LEFT_OF_SESSION, 'session', 'admin', 'config', 'demo'],
 };
 
 /** Paths (or their beginnings) that may import a package. */
@@ -60,6 +61,7 @@ const DOORS: Readonly<Record<string, readonly string[]>> = {
   'node-sql-parser': ['src/sql/'],
   pino: ['src/log.ts'],
   'pino-pretty': ['src/log.ts'],
+  'prom-client': ['src/admin/metrics.ts'],
   yargs: ['src/cli/'],
 };
 

@@ -3,7 +3,6 @@
  * needs when it runs, so that none waits for the others.
  *   0 done · 1 refused or failed, with the reason on standard error · 2 wrong usage or settings
  */
-import { readFileSync } from 'node:fs';
 import yargs, { type Argv, type Options, type PositionalOptions } from 'yargs';
 import { type Loaded, loadSettings, readConfigFile } from '../config/load.js';
 import { flagOf, SETTINGS, type SettingKey, type Settings, variableOf } from '../config/schema.js';
@@ -13,6 +12,7 @@ import type { Out } from './commands/with-pool.js';
 import { operateCommands } from './operate-commands.js';
 import { DOCTOR_KEYS, INIT_KEYS, PROXY_KEYS } from './settings.js';
 import { TARGETS, undoCommands } from './undo-commands.js';
+import { versionOfPackage } from './version.js';
 
 /** What a command gets from the shell that runs it; tests run commands with one of their own. */
 export interface Shell {
@@ -268,12 +268,6 @@ function rephrase(message: string, [first = '']: readonly string[]): string {
 }
 
 const NO_TARGET = 'Expected a table or an id, found none.';
-
-function versionOfPackage(): string {
-  const path = new URL('../../../package.json', import.meta.url);
-  const { version } = JSON.parse(readFileSync(path, 'utf8')) as { version: string };
-  return version;
-}
 
 /** A driver's error says enough by its message; what nobody foresaw needs its stack. */
 function describeFailure(error: unknown): string {

@@ -86,6 +86,7 @@ const FIXED_KEYS: readonly ProxySettingKey[] = [
   'passwordFile',
   'workers',
   'relay',
+  'adminListen',
 ];
 
 /** What a change of settings asks for. */

@@ -55,6 +55,10 @@ function parseServer(text: string): Address | null {
   return parseAddress(text, { host: '127.0.0.1', port: 3306 });
 }
 
+function parseAdmin(text: string): Address | null {
+  return parseAddress(text, { host: '127.0.0.1', port: 9307 });
+}
+
 function setting<T>(entry: Setting<T>): Setting<T> {
   return entry;
 }
@@ -348,6 +352,14 @@ export const SETTINGS = {
     expected: 'the path of a file',
     meaning:
       'a file that the lines of the audit are appended to (docs/events.md), which the log has as well; it is opened anew at SIGHUP',
+  }),
+  adminListen: setting<readonly Address[]>({
+    default: '127.0.0.1:9307',
+    expected:
+      'host:port (9307 where none is said) or the path of a unix socket; several with commas; or nothing',
+    meaning:
+      'where /healthz, /readyz and /metrics are told over HTTP, to whoever asks (docs/metrics.md); nothing: nowhere',
+    parse: (text) => (text.trim() === '' ? [] : listOf(parseAdmin)(text)),
   }),
   maxConnections: setting<number>({
     default: '10000',

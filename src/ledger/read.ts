@@ -81,6 +81,35 @@ export async function findRows(
   return rows.map(asLedgerRow);
 }
 
+/** What is in the ledger of what is held, in numbers. */
+export interface LedgerTotals {
+  /** Bytes of tables by state, as far as they are known. */
+  readonly bytes: Readonly<Record<string, number>>;
+  /** Drops that are not settled. */
+  readonly intents: number;
+  /** Tables that are to be moved into the recycle schema. */
+  readonly relocations: number;
+}
+
+export async function readTotals(connection: ServiceConnection): Promise<LedgerTotals> {
+  const [rows = []] = await connection.run(
+    sql`SELECT ${note('totals')} state, COUNT(*) AS found, SUM(COALESCE(byte_estimate, 0)) AS bytes,
+          SUM(state = 'HOLD' AND relocated = 0 AND COALESCE(todo, '') NOT LIKE 'blocked%') AS moves
+        FROM ${LEDGER} WHERE ${LIVE} GROUP BY state`,
+    { deadlineMs: READ_DEADLINE_MS },
+  );
+  const sumOf = (column: string, among: readonly Row[] = rows) =>
+    among.reduce((sum, row) => sum + numberOf(row, column), 0);
+  return {
+    bytes: Object.fromEntries(rows.map((row) => [textOf(row, 'state'), numberOf(row, 'bytes')])),
+    intents: sumOf(
+      'found',
+      rows.filter((row) => textOf(row, 'state') === 'intent'),
+    ),
+    relocations: sumOf('moves'),
+  };
+}
+
 function condition(filter: RowFilter): SQLQuery {
   switch (filter.by) {
     case 'live':

@@ -8,6 +8,7 @@ import type { Clock } from '../clock.js';
 import type { Log } from '../log.js';
 import type { Reconcile } from '../recovery/reconcile.js';
 import type { ServicePool } from '../service/pool/pools.js';
+import { type CollectorFigures, forgetLook, newCollectorFigures } from './figures.js';
 import type { ClocksByServer } from './leader/grace.js';
 import { leadWhenever } from './leader/leader.js';
 import type { LifecycleSettings } from './next-step.js';
@@ -30,6 +31,8 @@ export interface CollectorOptions {
   readonly activeIds: ReadonlySet<string>;
   /** What an earlier collector of this process saw of the server's clock; default: nothing. */
   readonly lastSeen?: ClocksByServer;
+  /** What it says of itself is written here; default: nobody reads it. */
+  readonly figures?: CollectorFigures;
   /** Milliseconds of a clock that nobody sets; default: the process's. */
   readonly monotonicMs?: () => number;
 }
@@ -56,9 +59,16 @@ export function startCollector(options: CollectorOptions): Collector {
   const lastSeen = options.lastSeen ?? new Map();
   const { signal } = stopping;
   const throttle = newThrottle(options, monotonicMs);
-  const running = leadWhenever({ pool, clock, log, signal }, (leadership) =>
-    new Rounds({ ...options, lastSeen, monotonicMs, throttle, leadership, wakeup, signal }).run(),
-  );
+  const figures = options.figures ?? newCollectorFigures();
+  const running = leadWhenever({ pool, clock, log, signal }, async (leadership) => {
+    const shared = { ...options, lastSeen, monotonicMs, throttle, figures };
+    figures.leads = true;
+    try {
+      await new Rounds({ ...shared, leadership, wakeup, signal }).run();
+    } finally {
+      forgetLook(figures);
+    }
+  });
   return {
     wake: () => wakeup.wake(),
     stop: async () => {

@@ -11,6 +11,7 @@ import type { ServicePool } from '../service/pool/pools.js';
 import { readServerFacts, type ServerFacts } from '../service/server-facts.js';
 import { type Collectable, listCollectable } from './collectable.js';
 import { type CollectorOptions, newThrottle } from './collector.js';
+import { newCollectorFigures } from './figures.js';
 import { peekGrace } from './leader/grace.js';
 import { leadOnce } from './leader/leader.js';
 import { type LifecycleSettings, nextStep, type TableFacts } from './next-step.js';
@@ -38,6 +39,7 @@ export async function collectOnce(options: OnceOptions): Promise<string | null> 
       ...options,
       leadership,
       throttle,
+      figures: newCollectorFigures(),
       activeIds: new Set(),
       lastSeen: new Map(),
       monotonicMs,

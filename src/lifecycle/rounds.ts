@@ -10,6 +10,7 @@
 import { UndropError } from '../errors.js';
 import { type Pause, readControl, readOrMakeControl } from '../ledger/control.js';
 import { doesReplicate } from '../ledger/owner.js';
+import { readTotals } from '../ledger/read.js';
 import { assertLedgerKnown, ensureLedger } from '../ledger/tables.js';
 import { findOrphans } from '../recovery/live-owners.js';
 import { isServerError, type ServicePool } from '../service/pool/pools.js';
@@ -18,6 +19,7 @@ import { ABSENT_TABLE } from '../wire/server-errors.js';
 import { Actions } from './actions.js';
 import { type Collectable, listCollectable, logFields } from './collectable.js';
 import type { CollectorOptions } from './collector.js';
+import { noteLook, type RestReason } from './figures.js';
 import { GraceKeeper, graceText } from './leader/grace.js';
 import { IDLE_MS_MAX, type Leadership } from './leader/leader.js';
 import { nextStep } from './next-step.js';
@@ -161,24 +163,26 @@ export class Rounds {
     // Not the time of the question: on a slow way the server's clock would seem to be ahead, and
     // tables would leave HOLD before their time.
     const [readAtMs, wallClockMs] = [monotonicMs(), clock.nowMs()];
-    if (server.readOnly) return this.#rest(READ_ONLY);
+    if (server.readOnly) return this.#rest('read_only', READ_ONLY);
     // Amid a purge there is no pause.
     const isFull = beganMs >= this.#fullAtMs || (await this.#isCalled());
     if (isFull) await this.#recover(beganMs);
     if (settings.collect === 'auto' && (await doesReplicate(this.#connection, server))) {
-      return this.#rest(REPLICATES);
+      return this.#rest('replicates', REPLICATES);
     }
     const { pause, wakes } = await readOrMakeControl(this.#connection);
     if (isFull && wakes !== this.#wakes) this.#retries.clear();
     if (isFull) this.#wakes = wakes;
     const tables = await listCollectable(this.#connection, this.#options.activeIds);
     this.#readingMs = monotonicMs() - beganMs;
+    noteLook(this.#options.figures, tables, wallClockMs);
     if (isFull) await this.#readSizes(tables, server);
     const heldCount = tables.length;
     const waitMs = await this.#grace.check(server, { heldCount, readAtMs, wallClockMs });
     if (pause !== null) return this.#restIn(pause, readAtMs, server.utcNow);
     if (waitMs > 0) {
       this.#resting = graceText(new Date(server.utcNow.getTime() + waitMs));
+      this.#options.figures.restsFor = 'grace';
       return Math.max(Math.min(waitMs, this.#fullAtMs - monotonicMs()), IDLE_MS_MIN);
     }
     if (isFull) await this.#prune();
@@ -217,12 +221,13 @@ export class Rounds {
     return ids.length < untouched.length;
   }
 
-  /** The lifecycle needs no sizes. */
+  /** The lifecycle needs no sizes, nor sums of them. */
   async #readSizes(tables: readonly Collectable[], server: ServerFacts): Promise<void> {
-    const { log, monotonicMs } = this.#options;
+    const { log, monotonicMs, figures } = this.#options;
     try {
       const againMs = await this.#sizes.look(tables, server);
       if (againMs !== null) this.#fullAtMs = Math.min(this.#fullAtMs, monotonicMs() + againMs);
+      figures.ledger = await readTotals(this.#connection);
     } catch (error) {
       if (!isServerError(error)) throw error;
       log.debug({ event: 'collector', err: error }, 'sizes of held tables could not be read');
@@ -304,10 +309,10 @@ export class Rounds {
       const outcome = await this.#actions.purge(purging, { server, now, untilMs });
       if (outcome.kind === 'throttled') return this.#throttled(outcome.wait);
       if (outcome.kind === 'left') this.#leave(purging, outcome, toMonotonic);
-      this.#say('');
+      this.#say(null, '');
       return 0;
     }
-    this.#say('');
+    this.#say(null, '');
     return moved ? 0 : Math.max(nextMs - monotonicMs(), IDLE_MS_MIN);
   }
 
@@ -330,28 +335,29 @@ export class Rounds {
   }
 
   /** Says why nothing is collected; returns how long that is taken for granted. */
-  #rest(why: string): number {
-    this.#say(why);
+  #rest(reason: RestReason, why: string): number {
+    this.#say(reason, why);
     return Math.min(this.#options.settings.checkIntervalMs, READ_ONLY_CHECK_MS);
   }
 
   /** The same in a pause, which ends by itself, or by a wake. */
   #restIn(pause: Pause, readAtMs: number, utcNow: Date): number {
     const { until } = pause;
-    this.#say(pauseText(pause));
+    this.#say('pause', pauseText(pause));
     const leftMs = until === null ? Number.POSITIVE_INFINITY : until.getTime() - utcNow.getTime();
     const untilMs = Math.min(readAtMs + leftMs, this.#fullAtMs);
     return Math.max(untilMs - this.#options.monotonicMs(), IDLE_MS_MIN);
   }
 
   /** So that reading takes a tenth of the time, however often it is worth to ask again. */
-  #throttled({ because, forMs }: Wait): number {
-    this.#say(throttleText(because));
+  #throttled({ for: reason, because, forMs }: Wait): number {
+    this.#say(reason, throttleText(because));
     const atMs = this.#options.monotonicMs() + Math.max(forMs, 10 * this.#readingMs);
     return Math.max(Math.min(atMs, this.#fullAtMs) - this.#options.monotonicMs(), IDLE_MS_MIN);
   }
 
-  #say(what: string): void {
+  #say(reason: RestReason | null, what: string): void {
+    this.#options.figures.restsFor = reason;
     this.#resting = what === '' ? null : what;
     if (what === this.#said) return;
     this.#said = what;

@@ -18,6 +18,7 @@ import { isServerError, type ServicePool, unlessRefused } from '../service/pool/
 import { ident, note, sql } from '../service/sql.js';
 import { ABSENT_TO_RENAME } from '../wire/server-errors.js';
 import type { Collectable } from './collectable.js';
+import type { CollectorFigures } from './figures.js';
 import type { LifecycleSettings, StateChange } from './next-step.js';
 import type { Throttle, Wait } from './throttle/throttle.js';
 
@@ -27,6 +28,7 @@ export interface ActionContext {
   readonly connection: ServicePool;
   /** For what is asked beside it. */
   readonly pool: ServicePool;
+  readonly figures: CollectorFigures;
   /** Asked before each step and each chunk. */
   readonly throttle: Throttle;
   readonly proxyId: string;

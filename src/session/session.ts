@@ -167,9 +167,11 @@ export class Session {
       },
       connections: this.#connections,
       report: this.#report,
+      counters: this.#options.counters,
       owner: this,
     });
     this.#enter({ name: 'commands', commands, login });
+    this.#options.counters.loginsOk++;
     this.#clearLoginTimer();
     if (rest.fromServer.length > 0) commands.feedServer(rest.fromServer);
     if (rest.fromClient.length > 0) commands.feedClient(rest.fromClient);
@@ -332,6 +334,8 @@ export class Session {
     if (phase.name === 'closed') return;
     this.#clearLoginTimer();
     if (phase.name === 'dialling') phase.stopTrying.abort();
+    if (phase.name === 'dialling') this.#options.counters.loginsUnreached++;
+    if (phase.name === 'login') this.#options.counters.loginsFailed++;
     try {
       this.#enter({ name: 'closed' });
       this.#connections.letGo();

@@ -157,6 +157,7 @@ const WRONG: Readonly<Record<SettingKey, readonly string[] | null>> = {
   hold: ['', '7', '7 d', '-1d', 'never', '11000d'],
   minHold: ['', '1', '-1h', '11000d'],
   evac: ['', '3', '1y'],
+  adminListen: ['a b', ':99999', ','],
   purgeChunkTime: ['', '0', '20', '11s'],
   window: ['', '22:00', '24:00-06:00', '22:00-22:00', '22:00-06:00 CET'],
   throttleQuery: null,

@@ -19,7 +19,13 @@ export const MAIN = fileURLToPath(new URL('../../undrop.mjs', import.meta.url));
 /** A busy machine is slow, not wrong. */
 const READY_MS = 120_000;
 /** Tests that don't say otherwise have a proxy that leaves held tables alone. */
-const DEFAULTS: Variables = { LISTEN: '127.0.0.1:0', COLLECT: 'off', GRACE: '0s', WORKERS: '1' };
+const DEFAULTS: Variables = {
+  LISTEN: '127.0.0.1:0',
+  ADMIN_LISTEN: '',
+  COLLECT: 'off',
+  GRACE: '0s',
+  WORKERS: '1',
+};
 
 /** The account of `upstream` where a test has one of its own; never the administrator's. */
 export function environment(upstream: Target, variables: Variables): Record<string, string> {

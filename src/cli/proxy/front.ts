@@ -2,11 +2,13 @@
  * A process that serves clients: the listener with its sessions, and the pools that drops are done
  * with. A worker has the same, and asks the first process for each connection.
  */
+import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { systemClock } from '../../clock.js';
+import type { UndropError } from '../../errors.js';
 import { PendingRelocator } from '../../held/relocate/pending.js';
 import { UsedWhileHeld } from '../../held/used-while-held.js';
 import type { Log } from '../../log.js';
-import { newCounters } from '../../metrics.js';
+import type { Counters } from '../../metrics.js';
 import { chooseRelay } from '../../relay/raw-handle.js';
 import type { PoolSet } from '../../service/pool/pool-set.js';
 import type { ServicePool } from '../../service/pool/pools.js';
@@ -29,6 +31,7 @@ interface FrontOptions {
   readonly proxyId: string;
   readonly activeDrops: ActiveDrops;
   readonly pools: PoolSet;
+  readonly counters: Counters;
   /** A worker has one, because it shares the addresses and the limit with other processes. */
   readonly remoteLimit?: RemoteConnectionLimit;
   readonly tls: ProxyTls;
@@ -38,8 +41,10 @@ interface FrontOptions {
 }
 
 export class Front implements ClientSide {
-  readonly counters = newCounters();
+  /** A process doesn't outlive a fault that isn't one session's. */
+  readonly failed = new Promise<UndropError>(() => undefined);
   readonly #options: FrontOptions;
+  readonly #loopDelay: LoopDelay;
   readonly #listener: Listener;
   readonly #limit: RemoteConnectionLimit | LocalConnectionLimit;
   /** What goes on after answers: the outcome in the ledger. */
@@ -63,6 +68,7 @@ export class Front implements ClientSide {
   constructor(options: FrontOptions, settings: ProxySettings) {
     this.#options = options;
     this.#settings = settings;
+    this.#loopDelay = new LoopDelay(options.counters);
     this.#forSessions = sessionSettingsOf(settings);
     this.#limit = options.remoteLimit ?? new LocalConnectionLimit(localMaxOf(settings));
     this.#unblocker = new HostErrorReset({
@@ -73,7 +79,6 @@ export class Front implements ClientSide {
     this.#listener = new Listener({
       ...options,
       connectionLimit: this.#limit,
-      counters: this.counters,
       isWorker: options.remoteLimit !== undefined,
       listen: settings.listen,
       listenMode: settings.listenMode,
@@ -87,6 +92,13 @@ export class Front implements ClientSide {
       onBrokenLogin: (address) => this.#unblocker.onBrokenLogin(address),
     });
   }
+
+  get counters(): Counters {
+    return this.#options.counters;
+  }
+
+  /** Its pools are those of the services, which have renewed them. */
+  renew(): void {}
 
   async open(): Promise<Opened> {
     const relay = await chooseRelay(this.#settings.relay);
@@ -108,6 +120,7 @@ export class Front implements ClientSide {
     this.#unblocker.stop();
     this.#stopping.abort();
     await Promise.allSettled(this.#work);
+    this.#loopDelay.stop();
   }
 
   #openService(pool: ServicePool): DropService {
@@ -155,6 +168,30 @@ export class Front implements ClientSide {
     const relocator = new PendingRelocator({ pool, activeIds, clock: systemClock, log, signal });
     this.#relocators.set(pool, relocator);
     return relocator;
+  }
+}
+
+const LOOP_DELAY_EVERY_MS = 1_000;
+const LOOP_DELAY_RESOLUTION_MS = 20;
+
+/** Keeps the longest delay of the event loop of the last second in the counters. */
+class LoopDelay {
+  readonly #histogram = monitorEventLoopDelay({ resolution: LOOP_DELAY_RESOLUTION_MS });
+  readonly #timer: NodeJS.Timeout;
+
+  constructor(counters: Counters) {
+    this.#histogram.enable();
+    this.#timer = setInterval(() => {
+      // Its own timer is late by that much, at least.
+      const delayMs = this.#histogram.max / 1e6 - LOOP_DELAY_RESOLUTION_MS;
+      counters.loopDelayMsMax = Math.max(delayMs, 0);
+      this.#histogram.reset();
+    }, LOOP_DELAY_EVERY_MS).unref();
+  }
+
+  stop(): void {
+    clearInterval(this.#timer);
+    this.#histogram.disable();
   }
 }
 

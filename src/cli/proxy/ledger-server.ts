@@ -8,11 +8,13 @@
  */
 import { assert } from '../../assert.js';
 import { systemClock, withinMs } from '../../clock.js';
+import { assertLedgerKnown } from '../../ledger/tables.js';
 import type { Log } from '../../log.js';
 import { serialize } from '../../recovery/reconcile.js';
-import { describeAddress } from '../../service/errors.js';
+import { causeText, describeAddress, isServiceError } from '../../service/errors.js';
 import { type FoundServer, isForGood, type PoolSet } from '../../service/pool/pool-set.js';
 import type { ServerAddress } from '../../service/pool/pools.js';
+import { readServerFacts } from '../../service/server-facts.js';
 import { resolveUpstream } from '../../session/dial/dial.js';
 import type { ProxySettings } from '../settings.js';
 import type { ActiveDrops } from './front.js';
@@ -77,6 +79,20 @@ export class LedgerServerKeeper {
 
   /** Something was dropped, in whatever process: the collector's next round comes soon. */
   readonly onHeld = (): void => this.#services.collector.wake();
+
+  /** Why the ledger can't be used; null: it can, or nobody here would write to it. */
+  async ledgerProblem(): Promise<string | null> {
+    const { address = this.#settings.upstream[0] } = this.#at ?? {};
+    if (this.#settings.mode === 'replay' || address === undefined) return null;
+    const pool = this.#options.pools.at(address);
+    try {
+      if ((await assertLedgerKnown(pool)) !== null) return null;
+      return (await readServerFacts(pool)).readOnly ? null : 'it is not there yet';
+    } catch (error) {
+      if (!isServiceError(error)) throw error;
+      return causeText(error);
+    }
+  }
 
   change(settings: ProxySettings): Promise<void> {
     this.#settings = settings;

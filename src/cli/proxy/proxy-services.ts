@@ -10,6 +10,7 @@ import { isDeepStrictEqual } from 'node:util';
 import { systemClock, withinMs } from '../../clock.js';
 import { ensureLedger } from '../../ledger/tables.js';
 import { type Collector, startCollector } from '../../lifecycle/collector.js';
+import type { CollectorFigures } from '../../lifecycle/figures.js';
 import type { ClocksByServer } from '../../lifecycle/leader/grace.js';
 import type { LifecycleSettings } from '../../lifecycle/next-step.js';
 import type { Log } from '../../log.js';
@@ -40,6 +41,8 @@ export interface ProxyServicesOptions {
   readonly activeIds: ReadonlySet<string>;
   /** The pool of another server. */
   poolAt(address: ServerAddress): ServicePool;
+  /** What the collector says of itself; default: nobody reads it. */
+  readonly figures?: CollectorFigures;
   /** What this process has seen of servers' clocks; default: nothing. */
   readonly lastSeen?: ClocksByServer;
   readonly log: Log;

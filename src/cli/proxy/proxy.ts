@@ -9,8 +9,9 @@ import { randomBytes } from 'node:crypto';
 import { assertNotLent } from '../../account/os-user.js';
 import { systemClock } from '../../clock.js';
 import type { UndropError } from '../../errors.js';
-import type { Log } from '../../log.js';
-import type { Counters } from '../../metrics.js';
+import { newCollectorFigures } from '../../lifecycle/figures.js';
+import { type Log, withAudit } from '../../log.js';
+import { type Counters, countAudit, newCounters } from '../../metrics.js';
 import { newHoldId } from '../../names/names.js';
 import type { Rule } from '../../policy/rules.js';
 import { describeAddress } from '../../service/errors.js';
@@ -27,6 +28,7 @@ import {
 import { ActiveDrops, Front } from './front.js';
 import { LedgerServerKeeper } from './ledger-server.js';
 import { SERVICE_CONNECTIONS_MAX, SERVICE_CONNECTIONS_MIN } from './limits.js';
+import { Watch } from './watch.js';
 import { Workers } from './workers.js';
 
 export interface StopOptions {
@@ -62,6 +64,11 @@ export interface ClientSide {
   change(settings: ProxySettings): Promise<void>;
   /** Drains the sessions. */
   close(options: DrainOptions): Promise<void>;
+  /** Another server has that address: for processes with pools of their own. */
+  renew(address: ServerAddress): void;
+  /** Resolves when there is no sense in going on. */
+  readonly failed: Promise<UndropError>;
+  /** Of all processes. */
   readonly counters: Counters;
 }
 
@@ -73,51 +80,53 @@ export interface Opened {
 /** Starts a proxy with so many processes for clients; it takes clients when this resolves. */
 export async function startProxy(
   initial: ProxySettings,
-  log: Log,
+  lines: Log,
   processes = 1,
 ): Promise<RunningProxy> {
   let settings = initial;
+  const own = newCounters();
+  const figures = newCollectorFigures();
+  const log = withAudit(lines, (event) => countAudit(own, event));
   const proxyId = newHoldId(Date.now(), randomBytes);
   const tls = await openProxyTls(settings);
   const connectionsMax = processes === 1 ? SERVICE_CONNECTIONS_MAX : SERVICE_CONNECTIONS_MIN;
   const pools = new PoolSet({ ...settings, ...tls.service, connectionsMax, log });
   await assertNotLent(pools, settings, log);
   const activeDrops = new ActiveDrops();
-  const onTakenOver = (address: ServerAddress) => workers?.renew(address);
+  const onTakenOver = (address: ServerAddress) => clients.renew(address);
   const services = await LedgerServerKeeper.open(
-    { pools, proxyId, activeDrops, log, onTakenOver },
+    { pools, proxyId, activeDrops, figures, log, onTakenOver },
     settings,
   );
-  let onCrashLoop: (error: UndropError) => void = () => undefined;
-  const failed = new Promise<UndropError>((resolve) => {
-    onCrashLoop = resolve;
-  });
-  const serverConnectionsMax = () => services.connectionsMax;
   const { onHeld } = services;
-  const workersOptions = { count: processes, log, tls, onHeld, onCrashLoop, serverConnectionsMax };
-  const workers = processes === 1 ? null : new Workers(workersOptions, settings);
+  const serverConnectionsMax = () => services.connectionsMax;
+  const shared = { tls, log, onHeld };
   const clients: ClientSide =
-    workers ?? new Front({ proxyId, activeDrops, pools, tls, log, onHeld }, settings);
+    processes === 1
+      ? new Front({ ...shared, proxyId, activeDrops, pools, counters: own }, settings)
+      : new Workers({ ...shared, count: processes, counters: own, serverConnectionsMax }, settings);
   const ending = new AbortController();
+  let watch: Watch | null = null;
   const closeServices = async () => {
     ending.abort();
     await services.stop();
     await pools.dispose();
+    await watch?.close();
   };
   try {
-    const { addresses, relay } = await clients.open();
-    warnUnprotected(log, settings);
-    const said = sayReady(pools, log, {
-      signal: ending.signal,
-      fields: {
-        listen: addresses.map(describeAddress),
-        upstream: settings.upstream.map(describeAddress),
-        ...{ proxyId, relay, workers: processes },
-      },
+    watch = await Watch.open(settings, {
+      ...{ figures, log, counters: () => clients.counters },
+      answers: () => pools.answers(),
+      ledgerProblem: () => services.ledgerProblem(),
     });
+    const opened = await clients.open();
+    watch.serves();
+    warnUnprotected(log, settings);
+    const about = { ...opened, upstream: settings.upstream, proxyId, workers: processes };
+    const said = sayReady(pools, log, { signal: ending.signal, about });
     return {
-      addresses,
-      failed,
+      addresses: opened.addresses,
+      failed: clients.failed,
       counters: () => clients.counters,
       change: async (next) => {
         const change = compareSettings(settings, next);
@@ -131,6 +140,7 @@ export async function startProxy(
       stop: async (options = {}) => {
         const { drainWait: waitMs, drainTimeout: timeoutMs } = settings;
         const { signal } = new AbortController();
+        watch?.drains();
         await clients.close({ waitMs, timeoutMs, signal, ...options });
         await closeServices();
         await said;
@@ -145,12 +155,24 @@ export async function startProxy(
 
 const UPSTREAM_RETRY_MS = 1_000;
 
+interface ProxyFacts extends Opened {
+  readonly upstream: readonly ServerAddress[];
+  readonly proxyId: string;
+  readonly workers: number;
+}
+
 /** Logs that clients are served, and first, if no upstream answers yet, that. Does not reject. */
 async function sayReady(
   pools: PoolSet,
   log: Log,
-  { signal, fields }: { readonly signal: AbortSignal; readonly fields: object },
+  { signal, about }: { readonly signal: AbortSignal; readonly about: ProxyFacts },
 ): Promise<void> {
+  const { addresses, upstream, proxyId, relay, workers } = about;
+  const fields = {
+    listen: addresses.map(describeAddress),
+    upstream: upstream.map(describeAddress),
+    ...{ proxyId, relay, workers },
+  };
   if (!(await pools.answers())) {
     const fate = 'until one does, clients get UNDROP_UPSTREAM_UNREACHABLE';
     log.warn({ event: 'waiting', ...fields }, `no server answers yet: ${fate}`);

@@ -8,8 +8,8 @@
 import '../signals.js';
 import { randomBytes } from 'node:crypto';
 import { assertNever } from '../../assert.js';
-import { changeLog, openLog } from '../../log.js';
-import type { Counters } from '../../metrics.js';
+import { changeLog, openLog, withAudit } from '../../log.js';
+import { type Counters, countAudit, newCounters } from '../../metrics.js';
 import { newHoldId } from '../../names/names.js';
 import { PoolSet } from '../../service/pool/pool-set.js';
 import type { ServerAddress } from '../../service/pool/pools.js';
@@ -40,7 +40,9 @@ async function serveClients(start: Start): Promise<(order: Order) => void> {
   const { settings, serviceConnectionsMax: connectionsMax, worker } = start;
   const tls = await openProxyTls(settings, start.ownCertificate);
   const base = { worker };
-  const log = openLog(settings, { pretty: process.stdout.isTTY, base });
+  const counters = newCounters();
+  const lines = openLog(settings, { pretty: process.stdout.isTTY, base });
+  const log = withAudit(lines, (event) => countAudit(counters, event));
   const remoteLimit = new RemoteConnectionLimit({
     max: settings.maxConnections,
     ownMax: sessionsByOpenFiles(),
@@ -51,8 +53,8 @@ async function serveClients(start: Start): Promise<(order: Order) => void> {
   const proxyId = newHoldId(Date.now(), randomBytes);
   const activeDrops = new ActiveDrops();
   const onHeld = () => tell({ kind: 'held' });
-  const front = new Front({ proxyId, activeDrops, pools, remoteLimit, tls, log, onHeld }, settings);
-  const { counters } = front;
+  const shared = { proxyId, activeDrops, pools, counters, remoteLimit, tls, log, onHeld };
+  const front = new Front(shared, settings);
   const hurry = new AbortController();
   log.debug({ proxyId }, 'a worker begins');
 
@@ -60,7 +62,7 @@ async function serveClients(start: Start): Promise<(order: Order) => void> {
     await tls.change(settings, ownCertificate);
     pools.useTls(tls.service);
     await front.change(settings);
-    changeLog(log, settings);
+    changeLog(lines, settings);
   };
   const end = async (times: { readonly waitMs: number; readonly timeoutMs: number }) => {
     await front.close({ ...times, signal: hurry.signal });

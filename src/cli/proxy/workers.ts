@@ -36,9 +36,9 @@ interface WorkersOptions {
   readonly log: Log;
   /** Made of the settings that workers are told. */
   readonly tls: ProxyTls;
+  /** What this process counts itself. */
+  readonly counters: Counters;
   onHeld(): void;
-  /** One dies soon after each of its starts: there is no sense in another. */
-  onCrashLoop(error: UndropError): void;
   /** Null if it isn't known. */
   serverConnectionsMax(): number | null;
 }
@@ -71,6 +71,11 @@ export class Workers implements ClientSide {
   /** How often in a row a worker died soon, by its number. */
   readonly #crashes = new Map<number, number>();
   #onAllGone: (() => void) | null = null;
+  #onCrashLoop: (error: UndropError) => void = () => undefined;
+  /** Resolves when one dies soon after each of its starts: there is no sense in another. */
+  readonly failed = new Promise<UndropError>((resolve) => {
+    this.#onCrashLoop = resolve;
+  });
 
   constructor(options: WorkersOptions, settings: ProxySettings) {
     this.#options = options;
@@ -100,7 +105,8 @@ export class Workers implements ClientSide {
   }
 
   get counters(): Counters {
-    return addCounters([this.#past, ...[...this.#members].map(({ counters }) => counters)]);
+    const ofWorkers = [...this.#members].map(({ counters }) => counters);
+    return addCounters([this.#options.counters, this.#past, ...ofWorkers]);
   }
 
   /** Resolves when all have the new settings, or have said why not. */
@@ -220,7 +226,8 @@ export class Workers implements ClientSide {
 
   #onExit(member: Member, how: { readonly code: number | null; readonly signal: string | null }) {
     this.#members.delete(member);
-    this.#past = addCounters([this.#past, { ...member.counters, sessionsOpen: 0 }]);
+    const ended = { ...member.counters, sessionsOpen: 0, loopDelayMsMax: 0 };
+    this.#past = addCounters([this.#past, ended]);
     member.onFailed(new UndropError('UNDROP_WORKER', { cause: 'it ended before it served' }));
     member.onChanged(null);
     if (this.#isEnding) {
@@ -238,7 +245,7 @@ export class Workers implements ClientSide {
     this.#crashes.set(number, crashes);
     if (crashes >= CRASHES_MAX) {
       const cause = `it ended ${crashes} times in a row within ${STEADY_MS / 1_000} s of its start`;
-      return this.#options.onCrashLoop(new UndropError('UNDROP_WORKER', { cause }));
+      return this.#onCrashLoop(new UndropError('UNDROP_WORKER', { cause }));
     }
     setTimeout(() => this.#replace(number), isSteady ? 0 : RESTART_DELAY_MS);
   }

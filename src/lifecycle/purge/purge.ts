@@ -180,7 +180,7 @@ export class Purger {
 
   /** True: it was the last chunk. */
   async #removeChunk(progress: PurgeProgress): Promise<boolean> {
-    const { connection, monotonicMs } = this.#options;
+    const { connection, monotonicMs, figures } = this.#options;
     const { table, logged, key, hasLow: low, pace } = progress;
     const nextRows = pace.chunkRows;
     const options = { logged, deadlineMs: CHUNK_DEADLINE_MS };
@@ -201,9 +201,13 @@ export class Purger {
       ],
       options,
     );
-    pace.note(chunkRows, monotonicMs() - beganMs, this.#gauge.pressure);
+    const tookMs = monotonicMs() - beganMs;
+    pace.note(chunkRows, tookMs, this.#gauge.pressure);
     const removed = answers[2]?.affectedRows ?? 0;
     progress.rowsRemoved += removed;
+    figures.rowsPurged += removed;
+    figures.chunks++;
+    figures.chunksMs += tookMs;
     if (!high) return removed < chunkRows;
     progress.hasLow = true;
     setBounds(progress, answers, nextRows);

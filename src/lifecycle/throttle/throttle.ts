@@ -30,6 +30,7 @@ interface ThrottleOptions {
 }
 
 export interface Wait {
+  readonly for: 'window' | 'query' | 'replica';
   /** The same words as long as it is the same reason. */
   readonly because: string;
   /** When it is worth to ask again. */
@@ -85,15 +86,17 @@ export class Throttle {
     const { window, query, maxLagMs } = settings;
     const closedMs = window === null ? 0 : untilWindowMs(window, now);
     if (window !== null && closedMs > 0) {
-      return { because: `outside UNDROP_WINDOW (${formatWindow(window)})`, forMs: closedMs };
+      const because = `outside UNDROP_WINDOW (${formatWindow(window)})`;
+      return { for: 'window', because, forMs: closedMs };
     }
     const limitMs = this.#last === null ? maxLagMs : maxLagMs / 2;
-    const reasons = await Promise.all([
+    const [byQuery, ...byReplica] = await Promise.all([
       query === null ? null : whyByQuery(connection, query),
       ...replicas.map((replica) => whyByReplica(replica, { limitMs, maxLagMs })),
     ]);
-    const because = reasons.find((reason) => reason !== null);
-    return because === undefined || because === null ? null : { because, forMs: AGAIN_MS };
+    if (byQuery) return { for: 'query', because: byQuery, forMs: AGAIN_MS };
+    const because = byReplica.find((reason) => reason !== null) ?? null;
+    return because === null ? null : { for: 'replica', because, forMs: AGAIN_MS };
   }
 }
 

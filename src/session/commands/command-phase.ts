@@ -8,6 +8,7 @@
  */
 import { assert } from '../../assert.js';
 import type { UndropError } from '../../errors.js';
+import type { Counters } from '../../metrics.js';
 import type { Pump } from '../../relay/byte-stream.js';
 import { ResponseTracker } from '../../relay/response-tracker.js';
 import type { Reading } from '../../sql/reading.js';
@@ -49,6 +50,7 @@ export interface CommandPhaseOptions {
   readonly session: SessionFacts;
   readonly connections: SessionConnections;
   readonly report: SessionReport;
+  readonly counters: Counters;
   readonly owner: Pick<Session, 'onAnswer' | 'onSettled' | 'onFailure'>;
 }
 
@@ -184,6 +186,7 @@ export class CommandPhase implements GateOwner {
   // ── what the gate asks ─────────────────────────────────────────────────────────────────────
 
   onCommand(command: number): void {
+    this.#options.counters.commandsTotal++;
     const mayChangeMulti = command === COM_SET_OPTION || command === COM_CHANGE_USER;
     this.#multiStatements ||= mayChangeMulti;
     this.#isSureOfMulti &&= !mayChangeMulti;
@@ -303,11 +306,17 @@ export class CommandPhase implements GateOwner {
   }
 
   async #intercept(taken: Intercepted, rest: Buffer): Promise<void> {
+    const beganMs = performance.now();
     const read = { multiStatements: this.#multiStatements };
-    if (isMultiStatement(taken, read)) return this.#runMultiStatement(taken, rest);
-    const userSession = this.#openUserSession(taken.packetKind === 'prepare');
-    const interception = await answerTo(taken, { ...this.#context(), ...read, userSession });
-    this.#settle(taken, interception, userSession.end(), rest);
+    if (isMultiStatement(taken, read)) await this.#runMultiStatement(taken, rest);
+    else {
+      const userSession = this.#openUserSession(taken.packetKind === 'prepare');
+      const interception = await answerTo(taken, { ...this.#context(), ...read, userSession });
+      this.#settle(taken, interception, userSession.end(), rest);
+    }
+    const { counters } = this.#options;
+    counters.answersTotal++;
+    counters.answersMs += performance.now() - beganMs;
   }
 
   async #runMultiStatement(taken: Intercepted, rest: Buffer): Promise<void> {

@@ -67,6 +67,7 @@ test('where nothing is set there is nothing to wait for, and nobody is asked', a
 test('outside its window it waits until that opens', async () => {
   const { throttle } = start({ window: { fromMinute: 22 * 60, toMinute: 6 * 60 } });
   expect(await throttle.wait(NOON)).toEqual({
+    for: 'window',
     because: 'outside UNDROP_WINDOW (22:00-06:00 UTC)',
     forMs: 36_000_000,
   });

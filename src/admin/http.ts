@@ -1,0 +1,108 @@
+/**
+ * The admin listener (UNDROP_ADMIN_LISTEN): `/healthz` says that the process is alive, `/readyz`
+ * that clients can be sent to it, `/metrics` what a Prometheus reads. It answers reads alone, and
+ * tells nothing of rows, statements or passwords.
+ *
+ * Invariant: whoever asks, and however slowly, costs a bounded number of sockets and bytes.
+ */
+import { once } from 'node:events';
+import http from 'node:http';
+import { UndropError } from '../errors.js';
+import type { Log } from '../log.js';
+
+export type AdminAddress =
+  | { readonly host: string; readonly port: number }
+  | { readonly socketPath: string };
+
+/** What is told. */
+export interface AdminDoors {
+  /** What stands in the way of new clients, each in a sentence; empty: nothing. */
+  problems(): Promise<readonly string[]>;
+  /** In the text format of Prometheus. */
+  metrics(): Promise<{ readonly contentType: string; readonly text: string }>;
+}
+
+export interface AdminListener {
+  /** As it is bound. */
+  readonly address: AdminAddress;
+  close(): Promise<void>;
+}
+
+const CONNECTIONS_MAX = 64;
+const REQUEST_WITHIN_MS = 5_000;
+const HEADERS_BYTES_MAX = 8_192;
+
+/** Rejects with UNDROP_LISTEN if it can't listen there. */
+export async function openAdminListener(
+  address: AdminAddress,
+  { doors, log }: { readonly doors: AdminDoors; readonly log: Log },
+): Promise<AdminListener> {
+  const limits = {
+    maxHeaderSize: HEADERS_BYTES_MAX,
+    headersTimeout: REQUEST_WITHIN_MS,
+    requestTimeout: REQUEST_WITHIN_MS,
+    keepAliveTimeout: REQUEST_WITHIN_MS,
+  };
+  const server = http.createServer(limits, (request, response) => {
+    answer(request, doors).then(
+      ({ status, type = 'text/plain; charset=utf-8', text }) => {
+        response.writeHead(status, { 'content-type': type, 'cache-control': 'no-store' });
+        response.end(request.method === 'HEAD' ? '' : text);
+      },
+      (error: unknown) => {
+        log.error({ event: 'admin', err: error }, 'an admin request failed');
+        response.writeHead(500, { 'content-type': 'text/plain' });
+        response.end('It failed; the log says why.\n');
+      },
+    );
+  });
+  server.maxConnections = CONNECTIONS_MAX;
+  // A process that ends doesn't wait for who only watches it.
+  server.unref();
+  try {
+    if ('socketPath' in address) server.listen(address.socketPath);
+    else server.listen(address.port, address.host);
+    await once(server, 'listening');
+  } catch (error) {
+    const where = 'socketPath' in address ? address.socketPath : `${address.host}:${address.port}`;
+    const { message } = error as NodeJS.ErrnoException;
+    throw new UndropError('UNDROP_ADMIN_LISTEN', { address: where, cause: message }, error);
+  }
+  const bound = server.address();
+  const isTcp = bound !== null && typeof bound !== 'string';
+  return {
+    address: isTcp ? { host: bound.address, port: bound.port } : address,
+    close: async () => {
+      server.close();
+      server.closeAllConnections();
+    },
+  };
+}
+
+interface Answer {
+  readonly status: number;
+  readonly type?: string;
+  readonly text: string;
+}
+
+async function answer(request: http.IncomingMessage, doors: AdminDoors): Promise<Answer> {
+  if (request.method !== 'GET' && request.method !== 'HEAD') {
+    return { status: 405, text: 'Expected GET or HEAD.\n' };
+  }
+  const [path] = (request.url ?? '/').split('?');
+  switch (path) {
+    case '/healthz':
+      return { status: 200, text: 'ok\n' };
+    case '/readyz': {
+      const problems = await doors.problems();
+      if (problems.length === 0) return { status: 200, text: 'ready\n' };
+      return { status: 503, text: problems.map((problem) => `${problem}\n`).join('') };
+    }
+    case '/metrics': {
+      const { contentType, text } = await doors.metrics();
+      return { status: 200, type: contentType, text };
+    }
+    default:
+      return { status: 404, text: 'Expected /healthz, /readyz or /metrics.\n' };
+  }
+}

@@ -1,0 +1,325 @@
+/**
+ * Every metric, once: its name by Prometheus' conventions, its labels, its meaning, and where its
+ * values come from. `/metrics` and the page docs/metrics.md are made of this table
+ * (`UPDATE_GOLDEN=1 npm test -- metrics-page`).
+ */
+import { Counter, collectDefaultMetrics, Gauge, Registry } from 'prom-client';
+import type { Counters } from '../metrics.js';
+
+/** What the collector of this process says (lifecycle/figures.ts has the same shape). */
+export interface CollectorView {
+  readonly leads: boolean;
+  readonly lastLookMs: number | null;
+  readonly restsFor: string | null;
+  readonly held: Readonly<Record<string, number>> | null;
+  readonly nextDue: Date | null;
+  readonly rowsPurged: number;
+  readonly chunks: number;
+  readonly chunksMs: number;
+  readonly ledger: {
+    readonly bytes: Readonly<Record<string, number>>;
+    readonly intents: number;
+    readonly relocations: number;
+  } | null;
+}
+
+/** All that metrics are made of, at one moment. */
+export interface Snapshot {
+  readonly version: string;
+  readonly counters: Counters;
+  readonly collector: CollectorView;
+  /** Why the collector may rest, in words of one each. */
+  readonly restReasons: readonly string[];
+  readonly isUpstreamReached: boolean;
+  readonly isLedgerReady: boolean;
+  readonly isDraining: boolean;
+}
+
+/** A value with those of its labels, in their order. */
+type Value = readonly [value: number, ...labels: string[]];
+
+interface Metric {
+  readonly type: 'counter' | 'gauge';
+  readonly help: string;
+  readonly labels?: readonly string[];
+  /** None: it isn't known here. */
+  values(from: Snapshot): readonly Value[];
+}
+
+function known(value: number | null | undefined): readonly Value[] {
+  return value === null || value === undefined ? [] : [[value]];
+}
+
+function flag(value: boolean): readonly Value[] {
+  return [[value ? 1 : 0]];
+}
+
+/** Lines of the audit of that event, by what tells them from each other. */
+function audited({ counters }: Snapshot, event: string): readonly Value[] {
+  return Object.entries(counters.audited).flatMap(([key, count]): readonly Value[] => {
+    const [name, label = ''] = key.split('|');
+    return name === event ? [[count, ...label.split(event === 'transition' ? ' ' : '|')]] : [];
+  });
+}
+
+function sumOf(from: Snapshot, event: string): readonly Value[] {
+  return [[audited(from, event).reduce((sum, [count]) => sum + count, 0)]];
+}
+
+/** States are lower case in labels, as all that Prometheus' own exporters say. */
+function byState(record: Readonly<Record<string, number>> | undefined | null): readonly Value[] {
+  return Object.entries(record ?? {}).map(([state, value]) => [value, state.toLowerCase()]);
+}
+
+const COUNTED = { type: 'counter' } as const;
+const MEASURED = { type: 'gauge' } as const;
+
+export const METRICS: Readonly<Record<string, Metric>> = {
+  undrop_build_info: {
+    ...MEASURED,
+    help: 'Always 1; the version is its label.',
+    labels: ['version'],
+    values: ({ version }) => [[1, version]],
+  },
+  undrop_sessions: {
+    ...MEASURED,
+    help: 'Sessions of clients that are open.',
+    values: ({ counters }) => [[counters.sessionsOpen]],
+  },
+  undrop_sessions_total: {
+    ...COUNTED,
+    help: 'Sessions of clients that were begun.',
+    values: ({ counters }) => [[counters.sessionsTotal]],
+  },
+  undrop_sessions_refused_total: {
+    ...COUNTED,
+    help: 'Clients that were turned away by UNDROP_MAX_CONNECTIONS.',
+    values: ({ counters }) => [[counters.sessionsRefused]],
+  },
+  undrop_sessions_untracked_total: {
+    ...COUNTED,
+    help: 'Sessions in which undrop lost track of the answers: they were relayed, and their drops refused.',
+    values: ({ counters }) => [[counters.sessionsUntracked]],
+  },
+  undrop_logins_total: {
+    ...COUNTED,
+    help: 'Logins by their end: ok; failed, in the login itself; unreached, before a server had answered.',
+    labels: ['outcome'],
+    values: ({ counters }) => [
+      [counters.loginsOk, 'ok'],
+      [counters.loginsFailed, 'failed'],
+      [counters.loginsUnreached, 'unreached'],
+    ],
+  },
+  undrop_commands_total: {
+    ...COUNTED,
+    help: 'Commands of clients, of any kind.',
+    values: ({ counters }) => [[counters.commandsTotal]],
+  },
+  undrop_relayed_bytes_total: {
+    ...COUNTED,
+    help: 'Bytes that came from clients and from servers.',
+    labels: ['from'],
+    values: ({ counters }) => [
+      [counters.bytesFromClients, 'client'],
+      [counters.bytesFromServers, 'server'],
+    ],
+  },
+  undrop_event_loop_delay_seconds: {
+    ...MEASURED,
+    help: 'The longest delay of the event loop in the last second, of the worst process: what the relay adds to a query.',
+    values: ({ counters }) => [[counters.loopDelayMsMax / 1_000]],
+  },
+  undrop_answers_total: {
+    ...COUNTED,
+    help: 'Packets of clients that undrop read itself: drops, and what it answers by itself.',
+    values: ({ counters }) => [[counters.answersTotal]],
+  },
+  undrop_answers_seconds_total: {
+    ...COUNTED,
+    help: 'How long those took, all together.',
+    values: ({ counters }) => [[counters.answersMs / 1_000]],
+  },
+  undrop_held_total: {
+    ...COUNTED,
+    help: 'Tables that were held, by the statement that dropped them.',
+    labels: ['how'],
+    values: (from) => audited(from, 'held'),
+  },
+  undrop_refused_total: {
+    ...COUNTED,
+    help: 'Statements that undrop refused, by the code of their error (docs/errors.md).',
+    labels: ['code'],
+    values: (from) => audited(from, 'refused'),
+  },
+  undrop_refused_by_fault_total: {
+    ...COUNTED,
+    help: 'The same by who has to act.',
+    labels: ['fault'],
+    values: ({ counters }) => [
+      [counters.refusalsForClients, 'client'],
+      [counters.refusalsForServers, 'upstream'],
+      [counters.refusalsForOperators, 'operator'],
+      [counters.refusalsForUs, 'us'],
+    ],
+  },
+  undrop_passed_on_total: {
+    ...COUNTED,
+    help: 'Drops that went to the server: by a rule, by the hint destroy, or as UNDROP_MODE is observe.',
+    labels: ['why'],
+    values: (from) =>
+      ['native', 'destroyed', 'observed'].map((event) => [sumOf(from, event)[0]?.[0] ?? 0, event]),
+  },
+  undrop_restored_total: {
+    ...COUNTED,
+    help: 'Tables that clients of this proxy have brought back.',
+    values: (from) => sumOf(from, 'restored'),
+  },
+  undrop_recovered_total: {
+    ...COUNTED,
+    help: 'Drops that were interrupted, and completed by recovery.',
+    values: (from) => sumOf(from, 'recovered'),
+  },
+  undrop_used_while_held_total: {
+    ...COUNTED,
+    help: 'Statements of clients that failed, because they use a table that is held.',
+    values: (from) => sumOf(from, 'used-while-held'),
+  },
+  undrop_upstream_up: {
+    ...MEASURED,
+    help: 'Whether a server of UNDROP_UPSTREAM answers.',
+    values: ({ isUpstreamReached }) => flag(isUpstreamReached),
+  },
+  undrop_ledger_ready: {
+    ...MEASURED,
+    help: 'Whether the ledger can be used; without it drops are refused.',
+    values: ({ isLedgerReady }) => flag(isLedgerReady),
+  },
+  undrop_draining: {
+    ...MEASURED,
+    help: 'Whether this proxy is about to end.',
+    values: ({ isDraining }) => flag(isDraining),
+  },
+  undrop_collector_leader: {
+    ...MEASURED,
+    help: 'Whether this proxy collects; of all proxies of a server one does. What follows comes from that one alone.',
+    values: ({ collector }) => flag(collector.leads),
+  },
+  undrop_collector_last_look_timestamp_seconds: {
+    ...MEASURED,
+    help: 'When it last read the names of what is held.',
+    values: ({ collector }) =>
+      known(collector.lastLookMs === null ? null : collector.lastLookMs / 1_000),
+  },
+  undrop_collector_resting: {
+    ...MEASURED,
+    help: 'Whether it collects nothing, by the reason; replica, query and window are the throttle.',
+    labels: ['reason'],
+    values: ({ collector, restReasons }) =>
+      collector.leads
+        ? restReasons.map((reason) => [collector.restsFor === reason ? 1 : 0, reason])
+        : [],
+  },
+  undrop_held_tables: {
+    ...MEASURED,
+    help: 'Tables that are held, by state.',
+    labels: ['state'],
+    values: ({ collector }) => byState(collector.held),
+  },
+  undrop_held_bytes: {
+    ...MEASURED,
+    help: 'Their size by the ledger, as far as it is known; intent: drops that are under way.',
+    labels: ['state'],
+    values: ({ collector }) => byState(collector.ledger?.bytes),
+  },
+  undrop_next_expiry_timestamp_seconds: {
+    ...MEASURED,
+    help: 'When the next table leaves HOLD, by the clock of the server.',
+    values: ({ collector }) => known(collector.nextDue && collector.nextDue.getTime() / 1_000),
+  },
+  undrop_unsettled_intents: {
+    ...MEASURED,
+    help: 'Drops that are under way, or were interrupted, at the last full look.',
+    values: ({ collector }) => known(collector.ledger?.intents),
+  },
+  undrop_pending_relocations: {
+    ...MEASURED,
+    help: 'Held tables that are still to be moved into the recycle schema, at the last full look.',
+    values: ({ collector }) => known(collector.ledger?.relocations),
+  },
+  undrop_transitions_total: {
+    ...COUNTED,
+    help: 'Steps of tables from one state to the next.',
+    labels: ['from', 'to'],
+    values: (from) =>
+      audited(from, 'transition').map(([count, ...states]) => [
+        count,
+        ...states.map((state) => state.toLowerCase()),
+      ]),
+  },
+  undrop_removed_total: {
+    ...COUNTED,
+    help: 'Tables that were removed for good.',
+    values: (from) => sumOf(from, 'removal'),
+  },
+  undrop_purged_rows_total: {
+    ...COUNTED,
+    help: 'Rows that were deleted in PURGE.',
+    values: ({ collector }) => [[collector.rowsPurged]],
+  },
+  undrop_purge_chunks_total: {
+    ...COUNTED,
+    help: 'In so many chunks.',
+    values: ({ collector }) => [[collector.chunks]],
+  },
+  undrop_purge_chunks_seconds_total: {
+    ...COUNTED,
+    help: 'Which took so long, all together.',
+    values: ({ collector }) => [[collector.chunksMs / 1_000]],
+  },
+};
+
+/** Makes the text of `/metrics`; the process's own metrics (`process_…`, `nodejs_…`) are in it. */
+export class Exposition {
+  readonly #registry = new Registry();
+  #snapshot: Snapshot | null = null;
+
+  constructor() {
+    collectDefaultMetrics({ register: this.#registry });
+    for (const [name, metric] of Object.entries(METRICS)) this.#declare(name, metric);
+  }
+
+  async text(snapshot: Snapshot): Promise<{ readonly contentType: string; readonly text: string }> {
+    this.#snapshot = snapshot;
+    return { contentType: this.#registry.contentType, text: await this.#registry.metrics() };
+  }
+
+  #declare(name: string, { type, help, labels = [], values }: Metric): void {
+    const fill = (take: (labels: Record<string, string>, value: number) => void) => {
+      if (this.#snapshot === null) return;
+      for (const [value, ...given] of values(this.#snapshot)) {
+        take(Object.fromEntries(labels.map((label, at) => [label, given[at] ?? ''])), value);
+      }
+    };
+    const shared = { name, help, labelNames: [...labels], registers: [this.#registry] };
+    if (type === 'gauge') {
+      const gauge = new Gauge({
+        ...shared,
+        collect: () => {
+          // Without labels a gauge that was reset is 0, and not unknown.
+          if (labels.length === 0) gauge.remove();
+          else gauge.reset();
+          fill((given, value) => gauge.set(given, value));
+        },
+      });
+    } else {
+      const counter = new Counter({
+        ...shared,
+        collect: () => {
+          counter.reset();
+          fill((given, value) => counter.inc(given, value));
+        },
+      });
+    }
+  }
+}

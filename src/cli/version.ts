@@ -1,0 +1,8 @@
+/** Which version this is, by its package. */
+import { readFileSync } from 'node:fs';
+
+export function versionOfPackage(): string {
+  const path = new URL('../../../package.json', import.meta.url);
+  const { version } = JSON.parse(readFileSync(path, 'utf8')) as { version: string };
+  return version;
+}

@@ -1,0 +1,70 @@
+/**
+ * What the collector of a process says of itself to whoever watches it: plain values, changed where
+ * things happen (rounds.ts, purge/purge.ts) and read at any time. Nothing is decided by them.
+ */
+import type { LedgerTotals } from '../ledger/read.js';
+import { isPinned, type TableState } from '../names/names.js';
+
+/** Why nothing is collected, in one word. */
+export const REST_REASONS = [
+  'read_only',
+  'replicates',
+  'pause',
+  'grace',
+  'window',
+  'query',
+  'replica',
+] as const;
+export type RestReason = (typeof REST_REASONS)[number];
+
+export interface CollectorFigures {
+  /** Whether this process collects. */
+  leads: boolean;
+  /** When names were last read, by this machine's clock; null: not yet. */
+  lastLookMs: number | null;
+  restsFor: RestReason | null;
+  /** Null: this process has not looked. */
+  held: Record<TableState, number> | null;
+  /** The next due time of a table in HOLD that is not pinned. */
+  nextDue: Date | null;
+  rowsPurged: number;
+  chunks: number;
+  chunksMs: number;
+  /** What the ledger says, by the last full round. */
+  ledger: LedgerTotals | null;
+}
+
+export function newCollectorFigures(): CollectorFigures {
+  return {
+    leads: false,
+    lastLookMs: null,
+    restsFor: null,
+    held: null,
+    nextDue: null,
+    rowsPurged: 0,
+    chunks: 0,
+    chunksMs: 0,
+    ledger: null,
+  };
+}
+
+/** Another collects now: what this process saw is old. */
+export function forgetLook(figures: CollectorFigures): void {
+  Object.assign(figures, { leads: false, restsFor: null, held: null, nextDue: null, ledger: null });
+}
+
+/** Names were read. */
+export function noteLook(
+  figures: CollectorFigures,
+  tables: readonly { readonly state: TableState; readonly due: Date }[],
+  nowMs: number,
+): void {
+  const held = { HOLD: 0, PURGE: 0, EVAC: 0, DROP: 0 } satisfies Record<TableState, number>;
+  let nextDue: Date | null = null;
+  for (const { state, due } of tables) {
+    held[state]++;
+    const isNext = state === 'HOLD' && !isPinned(due) && (nextDue === null || due < nextDue);
+    if (isNext) nextDue = due;
+  }
+  Object.assign(figures, { lastLookMs: nowMs, held, nextDue } satisfies Partial<CollectorFigures>);
+}

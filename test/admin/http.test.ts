@@ -1,0 +1,96 @@
+/** The admin listener by itself: what it answers, and what it doesn't put up with. */
+
+import { once } from 'node:events';
+import http from 'node:http';
+import net from 'node:net';
+import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
+import { type AdminDoors, type AdminListener, openAdminListener } from '../../src/admin/http.js';
+import { silentLog } from '../../src/log.js';
+
+let listener: AdminListener;
+let problems: readonly string[] = [];
+let fails = false;
+
+const doors: AdminDoors = {
+  problems: async () => problems,
+  metrics: async () => {
+    if (fails) throw new Error('a defect');
+    return { contentType: 'text/plain; version=0.0.4', text: 'a 1\n' };
+  },
+};
+
+function portOf({ address }: AdminListener): number {
+  return 'port' in address ? address.port : 0;
+}
+
+async function ask(path: string, method = 'GET') {
+  const request = http.request({ host: '127.0.0.1', port: portOf(listener), path, method });
+  request.end();
+  const [response] = (await once(request, 'response')) as [http.IncomingMessage];
+  let text = '';
+  for await (const chunk of response) text += String(chunk);
+  return { status: response.statusCode, text, type: response.headers['content-type'] };
+}
+
+beforeEach(async () => {
+  [problems, fails] = [[], false];
+  listener = await openAdminListener({ host: '127.0.0.1', port: 0 }, { doors, log: silentLog });
+});
+afterEach(() => listener.close());
+
+describe('answers', () => {
+  test('that the process is alive', async () => {
+    expect(await ask('/healthz')).toMatchObject({ status: 200, text: 'ok\n' });
+  });
+
+  test('whether clients can come, and why not', async () => {
+    expect(await ask('/readyz')).toMatchObject({ status: 200, text: 'ready\n' });
+    problems = ['no server answers', 'it is about to end'];
+    const text = 'no server answers\nit is about to end\n';
+    expect(await ask('/readyz?full=1')).toMatchObject({ status: 503, text });
+  });
+
+  test('its metrics', async () => {
+    const type = 'text/plain; version=0.0.4';
+    expect(await ask('/metrics')).toEqual({ status: 200, text: 'a 1\n', type });
+  });
+
+  test('HEAD without a body, and nothing but reads', async () => {
+    expect(await ask('/metrics', 'HEAD')).toMatchObject({ status: 200, text: '' });
+    for (const method of ['POST', 'PUT', 'DELETE', 'OPTIONS']) {
+      expect(await ask('/metrics', method)).toMatchObject({ status: 405 });
+    }
+    expect(await ask('/')).toMatchObject({ status: 404 });
+    expect(await ask('/metrics/../etc')).toMatchObject({ status: 404 });
+  });
+
+  test('a defect with 500, and goes on', async () => {
+    fails = true;
+    expect(await ask('/metrics')).toMatchObject({ status: 500 });
+    fails = false;
+    expect(await ask('/metrics')).toMatchObject({ status: 200 });
+  });
+});
+
+test('what is no HTTP, or too much of it, is refused, and the next is served', async () => {
+  const texts = ['\x16\x03\x01\x00garbage\r\n\r\n', `GET / HTTP/1.1\r\nx: ${'y'.repeat(20_000)}`];
+  for (const text of texts) {
+    const socket = net.connect(portOf(listener), '127.0.0.1');
+    socket.on('error', () => undefined);
+    socket.write(text);
+    let answer = '';
+    socket.on('data', (chunk: Buffer) => {
+      answer += chunk.toString();
+    });
+    await once(socket, 'close');
+    expect(answer).toMatch(/^HTTP\/1.1 4\d\d /);
+  }
+  expect(await ask('/healthz')).toMatchObject({ status: 200 });
+});
+
+test('an address that is taken is an error that says so', async () => {
+  const address = { host: '127.0.0.1', port: portOf(listener) };
+  await expect(openAdminListener(address, { doors, log: silentLog })).rejects.toThrow(
+    /Could not listen on 127.0.0.1:\d+ for \/healthz.*EADDRINUSE/,
+  );
+});

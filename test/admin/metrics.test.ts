@@ -1,0 +1,137 @@
+/**
+ * The table of metrics: its page, its names by Prometheus' conventions, and the text that is made
+ * of it, read as a Prometheus reads it.
+ */
+import { describe, expect, test } from '@jest/globals';
+import { Exposition, METRICS, type Snapshot } from '../../src/admin/metrics.js';
+import { newCollectorFigures, REST_REASONS } from '../../src/lifecycle/figures.js';
+import { addCounters, countAudit, newCounters } from '../../src/metrics.js';
+import { expectPage } from '../support/page.js';
+import { parseExposition } from '../support/prometheus-text.js';
+import { readText } from '../support/source-file.js';
+
+function snapshot(change: Partial<Snapshot> = {}): Snapshot {
+  return {
+    version: '1.2.3',
+    counters: newCounters(),
+    collector: newCollectorFigures(),
+    restReasons: REST_REASONS,
+    isUpstreamReached: true,
+    isLedgerReady: true,
+    isDraining: false,
+    ...change,
+  };
+}
+
+async function read(given: Snapshot): Promise<ReadonlyMap<string, number>> {
+  return parseExposition((await new Exposition().text(given)).text);
+}
+
+describe('the table', () => {
+  test.each(Object.entries(METRICS))('%s is named as is usual', (name, { type, help }) => {
+    expect(name).toMatch(/^undrop_[a-z]+(_[a-z]+)*$/);
+    expect(name.endsWith('_total')).toBe(type === 'counter');
+    expect(help).toMatch(/\.$/);
+  });
+
+  test('docs/metrics.md is made of it', () => {
+    const rows = Object.entries(METRICS).map(
+      ([name, { type, help, labels = [] }]) =>
+        `| \`${name}\` | ${type} | ${labels.map((label) => `\`${label}\``).join(', ')} | ${help} |\n`,
+    );
+    expectPage(
+      'docs/metrics.md',
+      '# Metrics\n\n' +
+        'What `/metrics` of `UNDROP_ADMIN_LISTEN` tells a Prometheus. It is one page for a proxy, however many\n' +
+        'processes it has; counters of its workers are at most a second old. Beside these there are\n' +
+        '`process_…` and `nodejs_…`, of the first process alone. Rules for alerts are in\n' +
+        '[prometheus-alerts.yml](prometheus-alerts.yml). Made of `src/admin/metrics.ts` by\n' +
+        '`UPDATE_GOLDEN=1 npm test -- admin/metrics`.\n\n' +
+        'Whoever may connect there may read this; it has no name of a table, no statement and no password.\n' +
+        '`/healthz` says that the process is alive; `/readyz` answers 503, and why, as long as no server answers, the ledger\n' +
+        'can’t be used, or the proxy is about to end.\n\n' +
+        '| metric | type | labels | what it says |\n|---|---|---|---|\n' +
+        rows.join(''),
+    );
+  });
+
+  test('the alert rules name metrics that there are', () => {
+    const names = readText('docs/prometheus-alerts.yml').match(/\bundrop_[a-z_]+/g) ?? [];
+    expect(names.length).toBeGreaterThan(4);
+    for (const name of names) expect(Object.keys(METRICS)).toContain(name);
+  });
+});
+
+describe('the text', () => {
+  test('has every metric that is known, and the process’s own', async () => {
+    const found = await read(snapshot());
+    expect(found.get('undrop_build_info{version="1.2.3"}')).toBe(1);
+    expect(found.get('undrop_upstream_up')).toBe(1);
+    expect([...found.keys()].some((name) => name.startsWith('process_cpu'))).toBe(true);
+  });
+
+  test('says nothing of what is not known', async () => {
+    const names = [...(await read(snapshot())).keys()];
+    for (const name of ['undrop_held_tables', 'undrop_unsettled_intents', 'undrop_next_expiry']) {
+      expect(names.filter((one) => one.startsWith(name))).toEqual([]);
+    }
+  });
+
+  test('says what a collector sees', async () => {
+    const held = { HOLD: 3, PURGE: 1, EVAC: 0, DROP: 0 };
+    const ledger = { bytes: { HOLD: 4096 }, intents: 2, relocations: 1 };
+    const nextDue = new Date('2026-11-25T00:00:00Z');
+    const found = await read(
+      snapshot({
+        collector: {
+          ...newCollectorFigures(),
+          ...{ leads: true, held, ledger, nextDue, restsFor: 'pause', lastLookMs: 1_500 },
+        },
+      }),
+    );
+    expect(Object.fromEntries(found)).toMatchObject({
+      'undrop_held_tables{state="hold"}': 3,
+      'undrop_held_tables{state="evac"}': 0,
+      'undrop_held_bytes{state="hold"}': 4096,
+      undrop_unsettled_intents: 2,
+      undrop_pending_relocations: 1,
+      undrop_collector_last_look_timestamp_seconds: 1.5,
+      'undrop_collector_resting{reason="pause"}': 1,
+      'undrop_collector_resting{reason="grace"}': 0,
+      undrop_next_expiry_timestamp_seconds: nextDue.getTime() / 1_000,
+    });
+  });
+
+  test('counts the lines of the audit, also of several processes', async () => {
+    const [one, other] = [newCounters(), newCounters()];
+    const table = { id: 'a', dropId: 'a', schema: 's', table: 't' };
+    const place = { holdSchema: '_undrop', holdName: 'x' };
+    const moved = { ...table, ...place, because: 'due', until: null };
+    const refused = { event: 'refused', code: 'UNDROP_RULE', statement: '' } as const;
+    for (const counters of [one, other]) {
+      countAudit(counters, { event: 'transition', ...moved, from: 'HOLD', to: 'PURGE' });
+      countAudit(counters, refused);
+    }
+    countAudit(other, refused);
+    countAudit(one, { event: 'used-while-held', ...table, count: 7 });
+    one.loopDelayMsMax = 30;
+    other.loopDelayMsMax = 20;
+    const found = await read(snapshot({ counters: addCounters([one, other]) }));
+    expect(Object.fromEntries(found)).toMatchObject({
+      'undrop_transitions_total{from="hold",to="purge"}': 2,
+      'undrop_refused_total{code="UNDROP_RULE"}': 3,
+      undrop_used_while_held_total: 7,
+      undrop_event_loop_delay_seconds: 0.03,
+    });
+  });
+
+  test('is the same twice, whatever it was in between', async () => {
+    const exposition = new Exposition();
+    const counted = newCounters();
+    counted.commandsTotal = 5;
+    const commandsIn = async (given: Snapshot) =>
+      parseExposition((await exposition.text(given)).text).get('undrop_commands_total');
+    expect(await commandsIn(snapshot({ counters: counted }))).toBe(5);
+    expect(await commandsIn(snapshot({ counters: counted }))).toBe(5);
+  });
+});
