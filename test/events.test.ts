@@ -98,6 +98,11 @@ const LOG_EVENTS: Readonly<
   },
   grace: { levels: 'warn', alert: null, what: 'nothing is collected until then' },
   purge: { levels: 'info, warn', alert: null, what: 'how far the deleting of rows is' },
+  limits: {
+    levels: 'warn',
+    alert: 'yes: tables go before their time above the limits',
+    what: 'what is held comes near its limits',
+  },
   left: { levels: 'warn', alert: 'if it stays so', what: 'a table can not go on' },
   torn: { levels: 'warn', alert: 'yes: what-if.md says how to mend it', what: 'a table in pieces' },
   schema_drop_unchecked: {

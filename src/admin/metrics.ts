@@ -13,6 +13,7 @@ export interface CollectorView {
   readonly restsFor: string | null;
   readonly held: Readonly<Record<string, number>> | null;
   readonly nextDue: Date | null;
+  readonly room: { readonly used: number; readonly freeBytes: number | null } | null;
   readonly rowsPurged: number;
   readonly chunks: number;
   readonly chunksMs: number;
@@ -231,6 +232,16 @@ export const METRICS: Readonly<Record<string, Metric>> = {
     help: 'Their size by the ledger, as far as it is known; intent: drops that are under way.',
     labels: ['state'],
     values: ({ collector }) => byState(collector.ledger?.bytes),
+  },
+  undrop_limits_used_ratio: {
+    ...MEASURED,
+    help: 'What of UNDROP_MAX_BYTES, UNDROP_MAX_TABLES or UNDROP_MIN_FREE is used, by the one that is used most; over 1 tables go early.',
+    values: ({ collector }) => known(collector.room?.used),
+  },
+  undrop_free_bytes: {
+    ...MEASURED,
+    help: 'What is free on the file system of UNDROP_DATADIR.',
+    values: ({ collector }) => known(collector.room?.freeBytes),
   },
   undrop_next_expiry_timestamp_seconds: {
     ...MEASURED,

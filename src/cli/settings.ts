@@ -163,6 +163,12 @@ const LIFECYCLE_KEYS = [
   'fastDrop',
   'ledgerKeep',
   ...THROTTLE_KEYS,
+  'minHold',
+  'maxBytes',
+  'maxTables',
+  'maxShare',
+  'minFree',
+  'datadir',
 ] as const;
 
 export const GC_KEYS = [...ACCOUNT_KEYS, ...LIFECYCLE_KEYS] as const;
@@ -202,7 +208,19 @@ export function lifecycleSettings(
     ledgerKeepMs: settings.ledgerKeep,
     purgeChunkMs: settings.purgeChunkTime,
     throttle: throttleSettings(settings),
+    limits: {
+      bytesMax: nullOf(settings.maxBytes),
+      tablesMax: nullOf(settings.maxTables),
+      share: settings.maxShare,
+      minHoldMs: Math.min(settings.minHold, settings.hold),
+      freeBytesMin: nullOf(settings.minFree),
+      dataFolder: settings.datadir === '' ? null : settings.datadir,
+    },
   };
+}
+
+function nullOf<T>(value: T | 'none'): T | null {
+  return value === 'none' ? null : value;
 }
 
 /** The same for the part that other commands ask for, too. */
@@ -213,7 +231,7 @@ export function throttleSettings({
   maxLag: maxLagMs,
 }: Pick<Settings, (typeof THROTTLE_KEYS)[number]>): ThrottleSettings {
   return {
-    window: window === 'none' ? null : window,
+    window: nullOf(window),
     query: throttleQuery.trim() === '' ? null : throttleQuery,
     replicas,
     maxLagMs,

@@ -3,7 +3,7 @@
  * page docs/settings.md are made of this table; `hold` is UNDROP_HOLD in the environment.
  */
 import { parseDuration, parseWindow, WINDOW_EXPECTED, type Window } from '../duration.js';
-import { parseRules, RULES_EXPECTED, type Rule } from '../policy/rules.js';
+import { parseBytes, parseRules, RULES_EXPECTED, type Rule } from '../policy/rules.js';
 import { type Address, type Network, parseAddress, parseNetwork } from './address.js';
 
 /** A setting, but for its values; `default` is what a person would write. */
@@ -90,6 +90,15 @@ function duration(
       const ms = parseDuration(text);
       return ms !== null && ms >= minMs && ms <= maxMs ? ms : null;
     },
+  };
+}
+
+/** A setting that is a size. */
+function bytes(described: Described): Setting<number> {
+  return {
+    ...described,
+    expected: 'a size like 500M, 64G or 1.5T',
+    parse: (text) => parseBytes(text) || null,
   };
 }
 
@@ -314,6 +323,42 @@ export const SETTINGS = {
   grace: duration({
     default: '1h',
     meaning: 'how long the collector waits on a server that it does not know (a restored backup)',
+  }),
+  maxBytes: noneOr(
+    bytes({
+      default: 'none',
+      meaning:
+        'how much room all held tables may take; above it the least worth keeping go before their time, none before UNDROP_MIN_HOLD, pinned ones never',
+    }),
+  ),
+  maxTables: noneOr(
+    setting<number>({
+      default: '10000',
+      expected: 'a number from 1 to 1000000',
+      meaning: 'how many tables may be held, in the same way',
+      parse: integer(1, 1_000_000),
+    }),
+  ),
+  maxShare: setting<number>({
+    default: '50%',
+    expected: 'a percentage from 1% to 100%',
+    meaning:
+      'of UNDROP_MAX_BYTES, what the tables of one schema may take before they are the first to go',
+    parse: (text) => {
+      const percent = /^\d{1,3}%$/.test(text) ? Number.parseInt(text, 10) : 0;
+      return percent >= 1 && percent <= 100 ? percent / 100 : null;
+    },
+  }),
+  minFree: noneOr(
+    bytes({
+      default: 'none',
+      meaning:
+        'how much has to be free on the file system of UNDROP_DATADIR; with less tables go before their time in the same way',
+    }),
+  ),
+  datadir: anyText({
+    expected: 'the path of a folder',
+    meaning: 'the data folder of the server, where undrop runs on the same machine, or sees it',
   }),
   window: noneOr(
     setting<Window>({

@@ -19,6 +19,8 @@ import { ABSENT_TABLE } from '../wire/server-errors.js';
 export interface Collectable extends HoldTable {
   /** Whether what is done to it is written to the binary log. */
   readonly logged: boolean;
+  /** Why it goes before its time (limits.ts). */
+  readonly early?: string;
 }
 
 /** Which table a line of the log is about. */

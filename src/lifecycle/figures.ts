@@ -4,6 +4,7 @@
  */
 import type { LedgerTotals } from '../ledger/read.js';
 import { isPinned, type TableState } from '../names/names.js';
+import type { Room } from './limits.js';
 
 /** Why nothing is collected, in one word. */
 export const REST_REASONS = [
@@ -30,6 +31,8 @@ export interface CollectorFigures {
   rowsPurged: number;
   chunks: number;
   chunksMs: number;
+  /** Against the limits; null: there are none, or they are far. */
+  room: Room | null;
   /** What the ledger says, by the last full round. */
   ledger: LedgerTotals | null;
 }
@@ -41,6 +44,7 @@ export function newCollectorFigures(): CollectorFigures {
     restsFor: null,
     held: null,
     nextDue: null,
+    room: null,
     rowsPurged: 0,
     chunks: 0,
     chunksMs: 0,
@@ -50,7 +54,8 @@ export function newCollectorFigures(): CollectorFigures {
 
 /** Another collects now: what this process saw is old. */
 export function forgetLook(figures: CollectorFigures): void {
-  Object.assign(figures, { leads: false, restsFor: null, held: null, nextDue: null, ledger: null });
+  const unknown = { restsFor: null, held: null, nextDue: null, room: null, ledger: null };
+  Object.assign(figures, { leads: false, ...unknown });
 }
 
 /** Names were read. */

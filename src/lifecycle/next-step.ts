@@ -3,12 +3,14 @@
  * from its name, the server and the settings. HOLD → PURGE → EVAC → DROP → gone; a state that is
  * not in the lifecycle, or that this server does not need, ignores its due time and ends at once.
  *
- * Invariant: no table leaves HOLD before its due time, save by a lifecycle without HOLD. Nothing
+ * Invariant: no table leaves HOLD before its due time, save by a lifecycle without HOLD, or where
+ * limits have chosen it; that one goes straight to DROP. Nothing
  * that would reach into live rows (a trigger, a foreign key from outside) is ever purged or
  * dropped; what may not be purged is dropped with its rows.
  */
 import { assertNever } from '../assert.js';
 import type { TableState } from '../names/names.js';
+import type { LimitSettings } from './limits.js';
 import type { ThrottleSettings } from './throttle/throttle.js';
 
 /** What the name says, and, once somebody looked, the table itself. */
@@ -18,6 +20,8 @@ export interface StepTable {
   readonly due: Date;
   /** `null`: only the name has been read. */
   readonly facts: TableFacts | null;
+  /** Why it doesn't wait for its due time (limits.ts); default: it does. */
+  readonly early?: string;
 }
 
 /** What has to be read from the server before a table is touched. */
@@ -62,12 +66,16 @@ export function nextStep(
   now: Date,
 ): Step {
   const configured = wayOf(server, settings);
-  if (table.state === 'HOLD' && configured.hold && now < table.due) {
+  const { early } = table;
+  if (table.state === 'HOLD' && configured.hold && now < table.due && early === undefined) {
     return { kind: 'wait', until: table.due, because: 'held until then' };
   }
   if (table.facts === null) return { kind: 'look' };
   if (table.facts.obstacles.length > 0) {
     return { kind: 'blocked', because: table.facts.obstacles.join('; ') };
+  }
+  if (early !== undefined && table.state !== 'DROP') {
+    return { kind: 'move', to: 'DROP', due: now, because: early };
   }
   const way = { ...configured, purge: configured.purge && table.facts.purgeable };
   const move = (because: string) => moveOn(table.state, way, { now, because, ...settings });
@@ -180,6 +188,8 @@ export interface LifecycleSettings {
   readonly fastDrop: 'auto' | 'always' | 'never';
   /** How long ledger rows are kept after the end of their table. */
   readonly ledgerKeepMs: number;
+  /** What of held tables may take how much room. */
+  readonly limits: LimitSettings;
   /** When the collector waits although something is due. */
   readonly throttle: ThrottleSettings;
 }

@@ -14,6 +14,7 @@ import { type CollectorOptions, newThrottle } from './collector.js';
 import { newCollectorFigures } from './figures.js';
 import { peekGrace } from './leader/grace.js';
 import { leadOnce } from './leader/leader.js';
+import { earlyFirst, readRoom } from './limits.js';
 import { type LifecycleSettings, nextStep, type TableFacts } from './next-step.js';
 import { isEmpty } from './purge/purge.js';
 import { pauseText, READ_ONLY, REPLICATES, Rounds, throttleText, Wakeup } from './rounds.js';
@@ -85,7 +86,9 @@ export async function planOnce(
     (await whyResting(pool, server, { settings, throttle })) ??
     (await peekGrace(pool, server, seen, settings));
   const plans: TablePlan[] = [];
-  for (const table of tables) plans.push(await planTable(pool, table, { server, settings }));
+  const room = await readRoom(pool, tables, settings.limits, server.utcNow);
+  for (const table of earlyFirst(tables, room?.early ?? new Map()))
+    plans.push(await planTable(pool, table, { server, settings }));
   return { resting, tables: plans };
 }
 
@@ -118,7 +121,7 @@ async function planTable(
   let { state, due } = table;
   let facts: TableFacts | null = null;
   for (let count = 0; count < STEPS_MAX; count++) {
-    const step = nextStep({ state, due, facts }, server, settings, server.utcNow);
+    const step = nextStep({ ...table, state, due, facts }, server, settings, server.utcNow);
     switch (step.kind) {
       case 'wait':
         return stays(step.because, step.until);
@@ -136,7 +139,7 @@ async function planTable(
         facts = facts === null ? null : { ...(facts as TableFacts), empty: true };
         break;
       case 'move':
-        steps.push(`${state} → ${step.to}`);
+        steps.push(`${state} → ${step.to}${table.early === undefined ? '' : ` (${table.early})`}`);
         [state, due] = [step.to, step.due];
         break;
       case 'drop':

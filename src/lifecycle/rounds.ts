@@ -22,6 +22,7 @@ import type { CollectorOptions } from './collector.js';
 import { noteLook, type RestReason } from './figures.js';
 import { GraceKeeper, graceText } from './leader/grace.js';
 import { IDLE_MS_MAX, type Leadership } from './leader/leader.js';
+import { earlyFirst, readRoom, WARN_FROM } from './limits.js';
 import { nextStep } from './next-step.js';
 import { pruneLedger } from './prune.js';
 import { Sizes } from './sizes.js';
@@ -83,6 +84,9 @@ export class Rounds {
   #orphans: ReadonlySet<string> = new Set();
   /** Wakes by operators (ledger/control.ts) before the last full round. */
   #wakes = 0;
+  /** By limits: ids, with the reason; until the next full round. */
+  #early: ReadonlyMap<string, string> = new Map();
+  #isTight = false;
   #said = '';
   /** Why the last round collected nothing; null: it did. */
   #resting: string | null = null;
@@ -188,7 +192,8 @@ export class Rounds {
     if (isFull) await this.#prune();
     const keys = new Set(tables.map(keyOf));
     for (const known of this.#retries.keys()) if (!keys.has(known)) this.#retries.delete(known);
-    return this.#act(tables, server, readAtMs);
+    if (isFull) await this.#weigh(tables, server);
+    return this.#act(earlyFirst(tables, this.#early), server, readAtMs);
   }
 
   /**
@@ -231,6 +236,28 @@ export class Rounds {
     } catch (error) {
       if (!isServerError(error)) throw error;
       log.debug({ event: 'collector', err: error }, 'sizes of held tables could not be read');
+    }
+  }
+
+  /** Which tables go early. Without an answer none does: what is held is safe. */
+  async #weigh(tables: readonly Collectable[], { utcNow }: ServerFacts): Promise<void> {
+    const { settings, log, figures } = this.#options;
+    this.#early = new Map();
+    try {
+      const room = await readRoom(this.#connection, tables, settings.limits, utcNow);
+      figures.room = room;
+      const isTight = room !== null && room.used >= WARN_FROM;
+      if (isTight && !this.#isTight) {
+        const { bytes, freeBytes } = room;
+        const fields = { event: 'limits', bytes, tables: tables.length, freeBytes };
+        log.warn(fields, 'what is held comes near its limits');
+      }
+      this.#isTight = isTight;
+      this.#early = room?.early ?? this.#early;
+    } catch (error) {
+      const isSystem = error instanceof Error && 'syscall' in error;
+      if (!isServerError(error) && !isSystem) throw error;
+      log.warn({ event: 'limits', err: error }, 'what held tables take is not known');
     }
   }
 

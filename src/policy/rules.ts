@@ -141,7 +141,7 @@ function parseUser(value: string): Condition {
 const UNITS: Readonly<Record<string, number>> = { '': 0, B: 0, K: 1, M: 2, G: 3, T: 4 };
 
 /** `500`, `64K`, `1.5G`: powers of 1,024. */
-function parseBytes(text: string): number | null {
+export function parseBytes(text: string): number | null {
   const [, digits, unit = ''] = /^(\d+(?:\.\d+)?)([BKMGT]?)$/i.exec(text) ?? [];
   if (digits === undefined) return null;
   return Math.round(Number(digits) * 1_024 ** (UNITS[unit.toUpperCase()] ?? 0));

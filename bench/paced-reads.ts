@@ -1,0 +1,133 @@
+/**
+ * Point selects at a steady rate, as a process of its own, over raw connections: a query is due
+ * every so often, whatever became of those before, and its latency counts from when it was due. It
+ * ends when its standard input does, and prints what it measured.
+ */
+import type { Socket } from 'node:net';
+import type { Connection } from 'mysql2/promise';
+import { connect } from '../test/support/servers.js';
+
+const [host = '', port = '', rate = '8000', connections = '16', rows = '100000'] =
+  process.argv.slice(2);
+const EVERY_MS = 1_000 / Number(rate);
+/** Between two looks at the clock it sleeps for so long, so that a core is left to others. */
+const SLEEP_MS = 0.1;
+/** Latencies in steps of 10 µs, up to 10 s. */
+const STEP_MS = 0.01;
+const counts = new Uint32Array(1_000_000);
+const EOF = 0xfe;
+const EOF_PACKETS = 2;
+
+interface Reader {
+  readonly socket: Socket;
+  pending: Buffer;
+  eofs: number;
+  /** When the query under way was due; null: it is idle. */
+  dueMs: number | null;
+}
+
+const readers: Reader[] = [];
+const idle: Reader[] = [];
+/** Due times of queries for which no connection was free. */
+const waiting: number[] = [];
+let [worstMs, done, isOver] = [0, 0, false];
+
+for (let nr = 0; nr < Number(connections); nr++) {
+  const connection = await connect({ host, port: Number(port), user: 'root', password: '' });
+  readers.push(takeOver(connection));
+}
+idle.push(...readers);
+process.stdin.on('end', () => {
+  isOver = true;
+});
+process.stdin.resume();
+const cell = new Int32Array(new SharedArrayBuffer(4));
+let nextMs = performance.now();
+process.stdout.write('ready\n');
+tick();
+
+function tick(): void {
+  if (isOver) return finish();
+  for (const nowMs = performance.now(); nextMs <= nowMs; nextMs += EVERY_MS) {
+    const reader = idle.pop();
+    if (reader === undefined) waiting.push(nextMs);
+    else send(reader, nextMs);
+  }
+  // What has arrived is read, then it sleeps for a moment.
+  setImmediate(() => {
+    if (nextMs - performance.now() > SLEEP_MS / 2) Atomics.wait(cell, 0, 0, SLEEP_MS);
+    setImmediate(tick);
+  });
+}
+
+function takeOver(connection: Connection): Reader {
+  const { stream } = (connection as unknown as { connection: { stream: Socket } }).connection;
+  stream.removeAllListeners('data');
+  const reader: Reader = { socket: stream, pending: Buffer.alloc(0), eofs: 0, dueMs: null };
+  stream.on('data', (chunk: Buffer) => take(reader, chunk));
+  return reader;
+}
+
+function send(reader: Reader, dueMs: number): void {
+  const id = 1 + Math.floor(Math.random() * Number(rows));
+  const text = `\x03SELECT c FROM live.t WHERE id = ${id}`;
+  const packet = Buffer.alloc(4 + text.length);
+  packet.writeUIntLE(text.length, 0, 3);
+  packet.write(text, 4, 'latin1');
+  reader.dueMs = dueMs;
+  reader.socket.write(packet);
+}
+
+function take(reader: Reader, chunk: Buffer): void {
+  let bytes = reader.pending.length === 0 ? chunk : Buffer.concat([reader.pending, chunk]);
+  while (bytes.length >= 4) {
+    const length = bytes.readUIntLE(0, 3);
+    if (bytes.length < 4 + length) break;
+    if (bytes[4] === 0xff) throw new Error(`The server said ${bytes.toString('latin1', 4, 200)}`);
+    if (bytes[4] === EOF && length < 9) reader.eofs++;
+    bytes = bytes.subarray(4 + length);
+  }
+  reader.pending = bytes;
+  if (reader.eofs < EOF_PACKETS) return;
+  reader.eofs = 0;
+  note(performance.now() - (reader.dueMs ?? 0));
+  const dueMs = waiting.shift();
+  if (dueMs === undefined) idle.push(reader);
+  else send(reader, dueMs);
+}
+
+function note(latencyMs: number): void {
+  done++;
+  worstMs = Math.max(worstMs, latencyMs);
+  const step = Math.min(Math.floor(latencyMs / STEP_MS), counts.length - 1);
+  counts[step] = (counts[step] ?? 0) + 1;
+}
+
+function finish(): void {
+  const now = performance.now();
+  // Those that have no answer yet are as late as they are by now.
+  for (const dueMs of [
+    ...waiting,
+    ...readers.flatMap((one) => (idle.includes(one) ? [] : (one.dueMs ?? []))),
+  ]) {
+    note(now - dueMs);
+  }
+  const slow = counts.subarray(30 / STEP_MS).reduce((sum, count) => sum + count, 0);
+  const figures = {
+    queries: done,
+    p50Ms: quantile(0.5),
+    p99Ms: quantile(0.99),
+    worstMs,
+    over30: slow,
+  };
+  process.stdout.write(`${JSON.stringify(figures)}\n`, () => process.exit(0));
+}
+
+function quantile(share: number): number {
+  let left = done * share;
+  for (const [step, count] of counts.entries()) {
+    left -= count;
+    if (left <= 0) return (step + 1) * STEP_MS;
+  }
+  return worstMs;
+}

@@ -1,0 +1,244 @@
+/**
+ * What others feel while a big table goes: point selects at a steady rate beside nothing, beside a
+ * native DROP, beside a loop of `DELETE … LIMIT 50` (as Vitess does it), and beside undrop's whole
+ * way of a dropped table to its end. Each on a table of its own whose pages are in the buffer pool.
+ */
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { copyFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+import { until } from '../test/support/poll.js';
+import { spawnProxy } from '../test/support/proxy.js';
+import { connect, query, startServer } from '../test/support/servers.js';
+import { machineLoad, report, spread } from './report.js';
+
+const ROUNDS = Number(process.env['BENCH_ROUNDS'] ?? '5');
+const ROWS = Number(process.env['BENCH_ROWS'] ?? '8200000');
+const RATE = Number(process.env['BENCH_RATE'] ?? '8000');
+/** A loop that would take longer is cut; its pace is known by then. */
+const LOOP_S = Number(process.env['BENCH_LOOP_S'] ?? '30');
+const QUIET_S = 20;
+const LIVE_ROWS = 100_000;
+const PAUSES_MS = [0, 2, 8];
+const SERVERS: readonly {
+  readonly title: string;
+  readonly name: string;
+  readonly options: readonly string[];
+}[] = [
+  {
+    title: 'MySQL 5.6, the table in the pool',
+    name: 'mysql-5.6',
+    options: ['--innodb-buffer-pool-size=6G', '--innodb-log-file-size=512M'],
+  },
+  {
+    title: 'MySQL 5.6, a pool of half its size',
+    name: 'mysql-5.6',
+    options: ['--innodb-buffer-pool-size=1G', '--innodb-log-file-size=512M'],
+  },
+  {
+    title: 'MySQL 9.7, adaptive hash index on',
+    name: 'mysql-9.7',
+    options: ['--innodb-buffer-pool-size=6G', '--innodb-adaptive-hash-index=ON'],
+  },
+  {
+    title: 'MySQL 9.7, adaptive hash index off',
+    name: 'mysql-9.7',
+    options: ['--innodb-buffer-pool-size=6G', '--innodb-adaptive-hash-index=OFF'],
+  },
+  { title: 'MariaDB 10.11', name: 'mariadb-10.11', options: ['--innodb-buffer-pool-size=6G'] },
+];
+const ONLY = process.env['BENCH_SERVERS']?.split(',').map(Number);
+
+type Server = Awaited<ReturnType<typeof startServer>>;
+
+interface Felt {
+  readonly p50Ms: number;
+  readonly p99Ms: number;
+  readonly worstMs: number;
+  readonly over30: number;
+}
+
+/** Rows that were deleted one by one, and in what time; null: none. */
+type Removed = { readonly rows: number; readonly seconds: number } | null;
+type Remove = (table: string) => Promise<Removed>;
+
+interface Sample extends Felt {
+  readonly seconds: number;
+  readonly rowsPerSecond: number;
+}
+
+const cells: string[][] = [];
+const loadBefore = machineLoad();
+for (const [index, { title, name, options }] of SERVERS.entries()) {
+  if (ONLY !== undefined && !ONLY.includes(index)) continue;
+  const server = await startServer(name, [...options, '--skip-log-bin']);
+  try {
+    await prepare(server);
+    const modes: Readonly<Record<string, Remove>> = {
+      quiet: async () => {
+        await sleep(QUIET_S * 1_000);
+        return null;
+      },
+      'native DROP': async (table) => {
+        await query(server, `DROP TABLE big.${table}`);
+        return null;
+      },
+      ...Object.fromEntries(
+        PAUSES_MS.map((pauseMs) => [
+          `DELETE LIMIT 50, pauses of ${pauseMs} ms`,
+          (table: string) => deleteLoop(server, table, pauseMs),
+        ]),
+      ),
+      undrop: (table) => undrop(server, table),
+    };
+    const samples = new Map<string, Sample[]>();
+    for (let round = 0; round < ROUNDS; round++) {
+      for (const [mode, remove] of Object.entries(modes)) {
+        const sample = await measure(server, mode === 'quiet' ? null : `t${round}`, remove);
+        samples.set(mode, [...(samples.get(mode) ?? []), sample]);
+        process.stdout.write(`${title}, ${mode}: ${JSON.stringify(sample)}\n`);
+      }
+    }
+    for (const [mode, all] of samples) {
+      const median = (of: (sample: Sample) => number) => spread(all.map(of)).median;
+      const rate = median(({ rowsPerSecond }) => rowsPerSecond);
+      cells.push([
+        title,
+        mode,
+        median(({ p50Ms }) => p50Ms).toFixed(2),
+        median(({ p99Ms }) => p99Ms).toFixed(2),
+        median(({ worstMs }) => worstMs).toFixed(1),
+        median(({ over30 }) => over30).toFixed(0),
+        median(({ seconds }) => seconds).toFixed(1),
+        rate === 0 ? '–' : rate.toFixed(0),
+      ]);
+    }
+  } finally {
+    await server.stop();
+  }
+}
+report({
+  title: 'What others feel while a table is removed',
+  how:
+    `${RATE} point selects a second on another table, each counted from when it was due; a table of ${ROWS} rows of ` +
+    `about 250 bytes; ${ROUNDS} rounds, medians. Loops are cut after ${LOOP_S} s. Load before: ${loadBefore}.`,
+  columns: ['server', 'beside', 'p50 ms', 'p99 ms', 'worst ms', 'over 30 ms', 'seconds', 'rows/s'],
+  rows: cells,
+});
+
+/** A small table that is read, and the big one that all others are copies of. */
+async function prepare(server: Server): Promise<void> {
+  const digits =
+    'SELECT 0 d UNION ALL SELECT 1 UNION ALL SELECT 2 UNION ALL SELECT 3 UNION ALL SELECT 4 UNION ALL SELECT 5 UNION ALL SELECT 6 UNION ALL SELECT 7 UNION ALL SELECT 8 UNION ALL SELECT 9';
+  await query(
+    server,
+    'CREATE DATABASE live',
+    'CREATE DATABASE big',
+    'CREATE TABLE live.t (id INT PRIMARY KEY, c CHAR(120) NOT NULL) CHARSET latin1',
+    `INSERT INTO live.t SELECT 1 + a.d + 10 * b.d + 100 * c.d + 1000 * e.d + 10000 * f.d, REPEAT('x', 120)
+     FROM (${digits}) a, (${digits}) b, (${digits}) c, (${digits}) e, (${digits}) f LIMIT ${LIVE_ROWS}`,
+    `CREATE TABLE big.seed (id INT AUTO_INCREMENT PRIMARY KEY, k INT NOT NULL, c CHAR(120) NOT NULL,
+       pad CHAR(80) NOT NULL) CHARSET latin1`,
+  );
+  const fill = await connect(server, { database: 'big' });
+  await fill.query("INSERT INTO seed (k, c, pad) SELECT id, c, REPEAT('y', 80) FROM live.t");
+  for (let rows = LIVE_ROWS; rows < ROWS; rows = Math.min(2 * rows, ROWS)) {
+    await fill.query(
+      `INSERT INTO seed (k, c, pad) SELECT k, c, pad FROM seed LIMIT ${Math.min(rows, ROWS - rows)}`,
+    );
+  }
+  await fill.end();
+}
+
+/** A copy of the big table by its file, which is read once, so that its pages are in the pool. */
+async function copy(server: Server, table: string): Promise<void> {
+  const { dataDir } = server;
+  if (dataDir === null) throw new Error('The benchmark needs the data folder of its server.');
+  const session = await connect(server, { database: 'big' });
+  const file = (name: string) => join(dataDir, 'big', `${name}.ibd`);
+  await session.query(`CREATE TABLE ${table} LIKE seed`);
+  await session.query(`ALTER TABLE ${table} DISCARD TABLESPACE`);
+  await session.query('FLUSH TABLES seed FOR EXPORT');
+  await copyFile(file('seed'), file(table));
+  await copyFile(file('seed').replace(/ibd$/, 'cfg'), file(table).replace(/ibd$/, 'cfg'));
+  await session.query('UNLOCK TABLES');
+  await session.query(`ALTER TABLE ${table} IMPORT TABLESPACE`);
+  await session.query(`SELECT COUNT(*), SUM(LENGTH(c)) FROM ${table}`);
+  await session.end();
+}
+
+async function measure(server: Server, table: string | null, remove: Remove): Promise<Sample> {
+  if (table !== null) {
+    await query(server, `DROP TABLE IF EXISTS big.${table}`);
+    await copy(server, table);
+  }
+  const reads = await startReads(server);
+  await sleep(1_000);
+  const beganMs = performance.now();
+  const removed = await remove(table ?? '');
+  const seconds = (performance.now() - beganMs) / 1_000;
+  const rowsPerSecond = removed === null ? 0 : removed.rows / removed.seconds;
+  return { ...(await reads.end()), seconds, rowsPerSecond };
+}
+
+async function startReads(server: Server): Promise<{ end(): Promise<Felt> }> {
+  const script = fileURLToPath(new URL('paced-reads.js', import.meta.url));
+  const args = [server.host, String(server.port), String(RATE), '16', String(LIVE_ROWS)];
+  const child = spawn(process.execPath, [script, ...args], { stdio: ['pipe', 'pipe', 'inherit'] });
+  const lines = createInterface(child.stdout);
+  await once(lines, 'line');
+  return {
+    end: async () => {
+      const said = once(lines, 'line') as Promise<[string]>;
+      child.stdin.end();
+      return JSON.parse((await said)[0]) as Felt;
+    },
+  };
+}
+
+async function deleteLoop(server: Server, table: string, pauseMs: number): Promise<Removed> {
+  const session = await connect(server, { database: 'big' });
+  let rows = 0;
+  const beganMs = performance.now();
+  for (const endMs = performance.now() + LOOP_S * 1_000; performance.now() < endMs; ) {
+    const [result] = await session.query(`DELETE FROM ${table} LIMIT 50`);
+    const { affectedRows } = result as { readonly affectedRows: number };
+    if (affectedRows === 0) break;
+    rows += affectedRows;
+    if (pauseMs > 0) await sleep(pauseMs);
+  }
+  await session.end();
+  return { rows, seconds: (performance.now() - beganMs) / 1_000 };
+}
+
+/** From the DROP to the end, with as little waiting as can be. */
+async function undrop(server: Server, table: string): Promise<Removed> {
+  const proxy = await spawnProxy(server, {
+    ...{ HOLD: '1s', MIN_HOLD: '0s', EVAC: '10s', CHECK_INTERVAL: '1s', COLLECT: 'on' },
+  });
+  try {
+    await query(proxy, `DROP TABLE big.${table}`);
+    await until(
+      async () => {
+        const left = await query(
+          server,
+          `SELECT 1 FROM information_schema.TABLES
+           WHERE TABLE_SCHEMA = '_undrop' AND TABLE_NAME LIKE '\\_vt\\_%'`,
+        );
+        return left.length === 0;
+      },
+      'the table is gone',
+      1_200_000,
+    );
+    const [began, ended] = proxy.lines.filter(({ event }) => event === 'purge');
+    if (began === undefined || ended === undefined) return null;
+    const atMs = (line: typeof began) => Date.parse(String(line['time']));
+    const seconds = (atMs(ended) - atMs(began)) / 1_000;
+    return { rows: Number(ended['rowsRemoved']), seconds };
+  } finally {
+    await proxy.stop();
+  }
+}

@@ -1,0 +1,204 @@
+/**
+ * Which held tables go before their time, because what is held takes more room than operators give
+ * it, or the disk is nearly full. Pure, but for the reading of what each takes and what is free.
+ *
+ * Invariants: a pinned table never goes early, nor one before UNDROP_MIN_HOLD from its drop, by the
+ * server's clock; where that time isn't known, it stays. No more goes than is needed, by what is
+ * known of the sizes.
+ */
+import { statfs } from 'node:fs/promises';
+import { LIVE_STATES } from '../ledger/entry.js';
+import { LEDGER } from '../ledger/tables.js';
+import { isPinned, type TableState } from '../names/names.js';
+import type { ServiceConnection } from '../service/pool/pools.js';
+import { dateOf, note, numberOrNullOf, sql, textOf, valueList } from '../service/sql.js';
+
+export interface LimitSettings {
+  /** Of all that is held; null: no limit. */
+  readonly bytesMax: number | null;
+  readonly tablesMax: number | null;
+  /** What one schema may take of `bytesMax`, from 0 to 1, before its tables go first. */
+  readonly share: number;
+  /** Nothing goes early sooner after its drop. */
+  readonly minHoldMs: number;
+  /** Of the file system of `dataFolder`; null: no limit. */
+  readonly freeBytesMin: number | null;
+  /** The server's, if this process can see it. */
+  readonly dataFolder: string | null;
+}
+
+/** What the ledger knows of a held table. */
+export interface Weight {
+  readonly schema: string;
+  readonly rows: number | null;
+  readonly bytes: number | null;
+  readonly droppedAt: Date;
+}
+
+interface HeldTable {
+  readonly id: string;
+  readonly state: TableState;
+  readonly due: Date;
+}
+
+export interface Room {
+  readonly bytes: number;
+  readonly tables: number;
+  /** What of the limits is used, by the one that is used most; 1: all. */
+  readonly used: number;
+  /** Null: it isn't known. */
+  readonly freeBytes: number | null;
+  /** Ids of those that go early, in this order, each with the reason. */
+  readonly early: ReadonlyMap<string, string>;
+}
+
+/** From here on somebody should know. */
+export const WARN_FROM = 0.8;
+/** What was dropped so recently, and is so small, is mostly somebody's scratch table. */
+const YOUNG_MS = 86_400_000;
+const SMALL_BYTES = 16 * 2 ** 20;
+
+/** Null: no limit is near. Rejects with the server's error, or the system's. */
+export async function readRoom(
+  connection: ServiceConnection,
+  tables: readonly HeldTable[],
+  limits: LimitSettings,
+  now: Date,
+): Promise<Room | null> {
+  if (!needsWeights(tables.length, limits)) return null;
+  const weights = await readWeights(connection);
+  return chooseEarly(tables, weights, limits, { now, freeBytes: await readFreeBytes(limits) });
+}
+
+/** Those that go early, in their order, after those that are going already. */
+export function earlyFirst<Table extends HeldTable>(
+  tables: readonly Table[],
+  early: Room['early'],
+): readonly (Table & { readonly early?: string })[] {
+  if (early.size === 0) return tables;
+  const byId = new Map(tables.map((table) => [table.id, table]));
+  const first = [...early].flatMap(([id, because]) => {
+    const table = byId.get(id);
+    return table === undefined ? [] : [{ ...table, early: because }];
+  });
+  const going = tables.filter(({ state }) => state === 'DROP');
+  const others = tables.filter(({ id, state }) => state !== 'DROP' && !early.has(id));
+  return [...going, ...first, ...others];
+}
+
+/** Whether the limits can matter, so that sizes have to be read. */
+function needsWeights(count: number, limits: LimitSettings): boolean {
+  const { bytesMax, tablesMax, freeBytesMin } = limits;
+  const isMany = tablesMax !== null && count > WARN_FROM * tablesMax;
+  return count > 0 && (isMany || bytesMax !== null || freeBytesMin !== null);
+}
+
+/** Null if no folder is given. Rejects if it can't be seen. */
+async function readFreeBytes({ dataFolder }: LimitSettings): Promise<number | null> {
+  if (dataFolder === null) return null;
+  const { bavail, bsize } = await statfs(dataFolder);
+  return bavail * bsize;
+}
+
+async function readWeights(connection: ServiceConnection): Promise<ReadonlyMap<string, Weight>> {
+  const [rows = []] = await connection.run(
+    sql`SELECT ${note('limits')} id, schema_name, row_estimate, byte_estimate, dropped_at
+        FROM ${LEDGER} WHERE state IN (${valueList(LIVE_STATES)})`,
+    { deadlineMs: 60_000 },
+  );
+  const entries = rows.map((row): [string, Weight] => [
+    textOf(row, 'id'),
+    {
+      schema: textOf(row, 'schema_name'),
+      rows: numberOrNullOf(row, 'row_estimate'),
+      bytes: numberOrNullOf(row, 'byte_estimate'),
+      droppedAt: dateOf(row, 'dropped_at'),
+    },
+  ]);
+  return new Map(entries);
+}
+
+/** What is in DROP goes anyway; then EVAC, then PURGE, then HOLD, the least worth keeping first. */
+export function chooseEarly(
+  tables: readonly HeldTable[],
+  weights: ReadonlyMap<string, Weight>,
+  limits: LimitSettings,
+  { now, freeBytes }: { readonly now: Date; readonly freeBytes: number | null },
+): Room {
+  const { bytesMax, tablesMax, freeBytesMin } = limits;
+  const bytesOf = ({ id }: HeldTable) => weights.get(id)?.bytes ?? 0;
+  const bytes = tables.reduce((sum, table) => sum + bytesOf(table), 0);
+  const used = Math.max(
+    bytesMax === null ? 0 : bytes / bytesMax,
+    tablesMax === null ? 0 : tables.length / tablesMax,
+    freeBytesMin === null || freeBytes === null ? 0 : freeBytesMin / Math.max(freeBytes, 1),
+  );
+  const missing = freeBytesMin === null || freeBytes === null ? 0 : freeBytesMin - freeBytes;
+  const going = tables.filter(({ state }) => state === 'DROP');
+  let leftBytes = bytes - going.reduce((sum, table) => sum + bytesOf(table), 0);
+  let leftTables = tables.length - going.length;
+  const early = new Map<string, string>();
+  for (const table of inOrder(tables, weights, limits, now)) {
+    const isOverTables = tablesMax !== null && leftTables > tablesMax;
+    const isOverBytes = bytesMax !== null && leftBytes > bytesMax;
+    const isDiskFull = bytes - leftBytes < missing;
+    if (!isOverTables && !isOverBytes && !isDiskFull) break;
+    const frees = bytesOf(table);
+    // It would go for nothing.
+    if (!isOverTables && frees === 0) continue;
+    const which = isDiskFull ? FREE : isOverBytes ? BYTES : TABLES;
+    early.set(table.id, `${which}; its removal frees ${frees} bytes`);
+    leftBytes -= frees;
+    leftTables--;
+  }
+  return { bytes, tables: tables.length, used, freeBytes, early };
+}
+
+const FREE = 'the disk has less than UNDROP_MIN_FREE';
+const BYTES = 'UNDROP_MAX_BYTES is passed';
+const TABLES = 'UNDROP_MAX_TABLES is passed';
+
+const BY_STATE: Readonly<Record<TableState, number>> = { DROP: 0, EVAC: 1, PURGE: 2, HOLD: 3 };
+
+function inOrder(
+  tables: readonly HeldTable[],
+  weights: ReadonlyMap<string, Weight>,
+  limits: LimitSettings,
+  now: Date,
+): readonly HeldTable[] {
+  const { bytesMax, share, minHoldMs } = limits;
+  const bySchema = new Map<string, number>();
+  for (const { schema, bytes } of weights.values()) {
+    bySchema.set(schema, (bySchema.get(schema) ?? 0) + (bytes ?? 0));
+  }
+  const shareMax = bytesMax === null ? Number.POSITIVE_INFINITY : share * bytesMax;
+  const ageMs = (weight: Weight) => now.getTime() - weight.droppedAt.getTime();
+  /** The lowest goes first. */
+  const worth = ({ id, state }: HeldTable): readonly number[] => {
+    const weight = weights.get(id);
+    if (state !== 'HOLD' || weight === undefined) return [BY_STATE[state], 0, 0, 0];
+    const isOverShare = (bySchema.get(weight.schema) ?? 0) > shareMax;
+    const isSmall = (weight.bytes ?? Number.POSITIVE_INFINITY) <= SMALL_BYTES;
+    const isYoung = ageMs(weight) <= YOUNG_MS;
+    const kind = weight.rows === 0 ? 0 : isYoung && isSmall ? 1 : 2;
+    return [BY_STATE[state], isOverShare ? 0 : 1, kind, weight.droppedAt.getTime()];
+  };
+  const canGoEarly = ({ id, state, due }: HeldTable) => {
+    if (state === 'DROP') return false;
+    if (state !== 'HOLD') return true;
+    const weight = weights.get(id);
+    return !isPinned(due) && weight !== undefined && ageMs(weight) >= minHoldMs;
+  };
+  return tables
+    .filter(canGoEarly)
+    .map((table) => ({ table, worth: worth(table) }))
+    .sort(
+      (one, other) => compare(one.worth, other.worth) || (one.table.id < other.table.id ? -1 : 1),
+    )
+    .map(({ table }) => table);
+}
+
+function compare(one: readonly number[], other: readonly number[]): number {
+  const at = one.findIndex((value, index) => value !== other[index]);
+  return at < 0 ? 0 : (one[at] ?? 0) - (other[at] ?? 0);
+}
