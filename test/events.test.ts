@@ -103,6 +103,11 @@ const LOG_EVENTS: Readonly<
     alert: 'yes: tables go before their time above the limits',
     what: 'what is held comes near its limits',
   },
+  file: {
+    levels: 'info, warn',
+    alert: null,
+    what: 'files of removed tables are given back in steps, or can not be',
+  },
   left: { levels: 'warn', alert: 'if it stays so', what: 'a table can not go on' },
   torn: { levels: 'warn', alert: 'yes: what-if.md says how to mend it', what: 'a table in pieces' },
   schema_drop_unchecked: {

@@ -169,6 +169,7 @@ const LIFECYCLE_KEYS = [
   'maxShare',
   'minFree',
   'datadir',
+  'fileStep',
 ] as const;
 
 export const GC_KEYS = [...ACCOUNT_KEYS, ...LIFECYCLE_KEYS] as const;
@@ -208,6 +209,7 @@ export function lifecycleSettings(
     ledgerKeepMs: settings.ledgerKeep,
     purgeChunkMs: settings.purgeChunkTime,
     throttle: throttleSettings(settings),
+    fileStepBytes: settings.fileStep,
     limits: {
       bytesMax: nullOf(settings.maxBytes),
       tablesMax: nullOf(settings.maxTables),

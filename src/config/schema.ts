@@ -358,7 +358,13 @@ export const SETTINGS = {
   ),
   datadir: anyText({
     expected: 'the path of a folder',
-    meaning: 'the data folder of the server, where undrop runs on the same machine, or sees it',
+    meaning:
+      'the data folder of the server, where undrop runs on the same machine and may write to it: for UNDROP_MIN_FREE and UNDROP_FILE_STEP',
+  }),
+  fileStep: bytes({
+    default: '64M',
+    meaning:
+      'with UNDROP_DATADIR: how much of the file of a removed table is given back to the file system at a time',
   }),
   window: noneOr(
     setting<Window>({

@@ -188,6 +188,8 @@ export interface LifecycleSettings {
   readonly fastDrop: 'auto' | 'always' | 'never';
   /** How long ledger rows are kept after the end of their table. */
   readonly ledgerKeepMs: number;
+  /** So much of the file of a removed table is given back at a time. */
+  readonly fileStepBytes: number;
   /** What of held tables may take how much room. */
   readonly limits: LimitSettings;
   /** When the collector waits although something is due. */

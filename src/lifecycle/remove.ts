@@ -25,7 +25,7 @@ export async function removeTable(
   table: Collectable,
   facts: TableFacts,
 ): Promise<void> {
-  const { connection } = context;
+  const { connection, files } = context;
   if (!isRecycleSchema(table.schema)) {
     const rows = await findRows(connection, { by: 'id', prefix: table.id }, { texts: false });
     const isKnown = rows.some(
@@ -36,6 +36,7 @@ export async function removeTable(
   }
   assert(facts.obstacles.length === 0, 'what live rows depend on is not dropped');
   assertRemovable(table);
+  await files.keep(table);
   await connection.run(
     [
       UNLESS_PAUSED,

@@ -20,6 +20,7 @@ import { Actions } from './actions.js';
 import { type Collectable, listCollectable, logFields } from './collectable.js';
 import type { CollectorOptions } from './collector.js';
 import { noteLook, type RestReason } from './figures.js';
+import { FileSteps } from './file-steps.js';
 import { GraceKeeper, graceText } from './leader/grace.js';
 import { IDLE_MS_MAX, type Leadership } from './leader/leader.js';
 import { earlyFirst, readRoom, WARN_FROM } from './limits.js';
@@ -72,6 +73,7 @@ export class Rounds {
   readonly #actions: Actions;
   readonly #grace: GraceKeeper;
   readonly #sizes: Sizes;
+  readonly #files: FileSteps;
   /** Tables that are left alone for a while, and why; if it is lost, they are tried again. */
   readonly #retries = new Map<string, { readonly atMs: number; readonly because: string }>();
   #fullAtMs = Number.NEGATIVE_INFINITY;
@@ -94,7 +96,8 @@ export class Rounds {
   constructor(options: RoundsOptions) {
     this.#options = options;
     this.#connection = options.leadership.connection;
-    const context = { ...options, connection: this.#connection };
+    this.#files = new FileSteps(options);
+    const context = { ...options, connection: this.#connection, files: this.#files };
     this.#actions = new Actions(context);
     this.#grace = new GraceKeeper(context);
     this.#sizes = new Sizes(this.#connection);
@@ -193,6 +196,7 @@ export class Rounds {
     const keys = new Set(tables.map(keyOf));
     for (const known of this.#retries.keys()) if (!keys.has(known)) this.#retries.delete(known);
     if (isFull) await this.#weigh(tables, server);
+    if (isFull) await this.#files.look();
     return this.#act(earlyFirst(tables, this.#early), server, readAtMs);
   }
 
@@ -340,6 +344,11 @@ export class Rounds {
       return 0;
     }
     this.#say(null, '');
+    if (moved) await this.#files.look();
+    if (this.#files.isUnderWay) {
+      await this.#files.work(Math.min(endMs, nextMs));
+      return 0;
+    }
     return moved ? 0 : Math.max(nextMs - monotonicMs(), IDLE_MS_MIN);
   }
 

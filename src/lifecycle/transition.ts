@@ -19,6 +19,7 @@ import { ident, note, sql } from '../service/sql.js';
 import { ABSENT_TO_RENAME } from '../wire/server-errors.js';
 import type { Collectable } from './collectable.js';
 import type { CollectorFigures } from './figures.js';
+import type { FileSteps } from './file-steps.js';
 import type { LifecycleSettings, StateChange } from './next-step.js';
 import type { Throttle, Wait } from './throttle/throttle.js';
 
@@ -29,6 +30,7 @@ export interface ActionContext {
   /** For what is asked beside it. */
   readonly pool: ServicePool;
   readonly figures: CollectorFigures;
+  readonly files: FileSteps;
   /** Asked before each step and each chunk. */
   readonly throttle: Throttle;
   readonly proxyId: string;

@@ -162,6 +162,7 @@ const WRONG: Readonly<Record<SettingKey, readonly string[] | null>> = {
   maxShare: ['', '0%', '101%', '50'],
   minFree: ['', '0', 'all'],
   datadir: null,
+  fileStep: ['', '0', 'none'],
   adminListen: ['a b', ':99999', ','],
   purgeChunkTime: ['', '0', '20', '11s'],
   window: ['', '22:00', '24:00-06:00', '22:00-22:00', '22:00-06:00 CET'],

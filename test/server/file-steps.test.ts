@@ -1,0 +1,107 @@
+/**
+ * Files of removed tables on real servers: each is given back in steps, also where the proxy ended
+ * in between; and never one that a table still has.
+ */
+import { link, mkdir, readdir, rm, stat, truncate, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { expect, jest } from '@jest/globals';
+import {
+  type Collecting,
+  countRows,
+  holdTable,
+  startCollecting,
+  until,
+  whereIs,
+} from '../lifecycle/collecting.js';
+import { freshLedger } from '../support/fresh-ledger.js';
+import { inLanes } from '../support/lanes.js';
+import { testOnOne } from '../support/on-one-server.js';
+import { query, testServers } from '../support/servers.js';
+
+jest.setTimeout(300_000);
+
+const STEP_BYTES = 64 * 1_024;
+
+inLanes(testServers(), 'files on $name', (server, lane) => {
+  const { afterEach, beforeEach } = lane;
+  const test = testOnOne(server, lane);
+  const { dataDir } = server;
+  if (dataDir === null) throw new Error('The test needs the data folder of its server.');
+  const folder = join(dataDir, '_undrop');
+  let collecting: Collecting | null = null;
+
+  beforeEach(() => freshLedger(server));
+  afterEach(async () => {
+    await collecting?.stop();
+    collecting = null;
+  });
+
+  const start = () => {
+    const limits = {
+      bytesMax: null,
+      tablesMax: null,
+      share: 0.5,
+      minHoldMs: 0,
+      freeBytesMin: null,
+    };
+    return startCollecting(server, {
+      fileStepBytes: STEP_BYTES,
+      limits: { ...limits, dataFolder: dataDir },
+    });
+  };
+  const kept = async () => (await readdir(folder)).filter((file) => file.endsWith('.undrop'));
+  const givenBack = ({ said }: Collecting) =>
+    said.filter(({ message }) => message === 'a file was given back').length;
+
+  test('a file goes in steps, after its table', async () => {
+    const definition = '(id INT PRIMARY KEY, note VARCHAR(40)) ENGINE=InnoDB';
+    const held = await holdTable(server, { definition, state: 'DROP', rows: 5_000 });
+    const file = join(folder, `${held.name}.ibd`);
+    expect((await stat(file)).size).toBeGreaterThan(3 * STEP_BYTES);
+    collecting = start();
+    const all = collecting;
+    await until('the file is gone', () => givenBack(all) === 1);
+    expect(await whereIs(server, held.id)).toEqual([]);
+    expect(await kept()).toEqual([]);
+  });
+
+  test('each partition has a file', async () => {
+    const definition =
+      '(id INT PRIMARY KEY, note VARCHAR(40)) ENGINE=InnoDB PARTITION BY HASH (id) PARTITIONS 2';
+    const held = await holdTable(server, { definition, state: 'DROP', rows: 6_000 });
+    collecting = start();
+    const all = collecting;
+    await until('the files are gone', () => givenBack(all) === 2);
+    expect(await whereIs(server, held.id)).toEqual([]);
+    expect(await kept()).toEqual([]);
+  });
+
+  test('what an ended proxy left goes, and a table that is still there loses nothing', async () => {
+    const held = await holdTable(server, { dueInSeconds: 3_600, rows: 5_000 });
+    const dropped = held.name.replace('HOLD', 'DROP');
+    // As it is between the second name and the DROP.
+    await link(join(folder, `${held.name}.ibd`), join(folder, `${dropped}.ibd.undrop`));
+    const size = (await stat(join(folder, `${held.name}.ibd`))).size;
+    const gone = `_vt_DROP_${'a'.repeat(32)}_20200101000000.ibd.undrop`;
+    await writeFile(join(folder, gone), '');
+    await truncate(join(folder, gone), 10 * STEP_BYTES);
+    // Not ours, whatever it ends in.
+    const others = ['orders.ibd.undrop', `_vt_HOLD_${'b'.repeat(32)}_20200101000000.ibd.undrop`];
+    for (const other of others) await writeFile(join(folder, other), 'x'.repeat(10));
+    await mkdir(join(dataDir, 'other_folder'));
+    await writeFile(join(dataDir, 'other_folder', gone), 'x');
+    try {
+      collecting = start();
+      const all = collecting;
+      await until('the file is gone', () => givenBack(all) === 1);
+      await until('the second name is gone', async () => (await kept()).length === others.length);
+      expect((await stat(join(folder, `${held.name}.ibd`))).size).toBe(size);
+      expect(await countRows(server, held.quoted)).toBe(5_000);
+      expect((await stat(join(dataDir, 'other_folder', gone))).size).toBe(1);
+    } finally {
+      for (const other of others) await rm(join(folder, other));
+      await rm(join(dataDir, 'other_folder'), { recursive: true });
+      await query(server, `DROP TABLE ${held.quoted}`);
+    }
+  });
+});
