@@ -12,13 +12,26 @@ import type { Collectable } from './collectable.js';
 import { nextStep, type TableFacts } from './next-step.js';
 import { isEmpty, Purger } from './purge/purge.js';
 import { removeTable } from './remove.js';
-import { type CachedPages, readCachedPages, readTableFacts } from './table-facts.js';
+import {
+  type CachedPages,
+  type PoolReads,
+  readCachedPages,
+  readPoolReads,
+  readTableFacts,
+} from './table-facts.js';
 import { type ActionContext, type ActionOutcome, moveTable, PROGRESS } from './transition.js';
+
+/** So many times the buffer pool. */
+const TURNOVER = 2;
 
 export class Actions {
   readonly #options: ActionContext;
   readonly #purger: Purger;
   #cachedPages: CachedPages | null = null;
+  /** Once for all tables of a round; undefined: not yet. */
+  #poolReads: PoolReads | null | undefined;
+  /** By id, what had been read when a table was first seen in EVAC; if it is lost, it lasts longer. */
+  readonly #readAtEvac = new Map<string, number>();
 
   constructor(options: ActionContext) {
     this.#options = options;
@@ -28,6 +41,7 @@ export class Actions {
   /** What is read once for all tables of a round is read anew. */
   beginRound(): void {
     this.#cachedPages = null;
+    this.#poolReads = undefined;
   }
 
   /** Takes one table as far as it goes at once. `now`: the server's UTC clock. */
@@ -88,7 +102,24 @@ export class Actions {
     // If the account may not read them, an EVAC lasts its time.
     this.#cachedPages ??= await unlessRefused(readCachedPages(connection, server), new Map());
     const cachedPages = this.#cachedPages.get(`${table.schema}/${table.name}`.toLowerCase());
-    return { ...facts, empty, cachedPages: cachedPages ?? null };
+    if (cachedPages !== undefined) return { ...facts, empty, cachedPages };
+    return { ...facts, empty, cachedPages: (await this.#hasTurnedOver(table)) ? 0 : null };
+  }
+
+  /**
+   * Where the server doesn't say which pages are cached: nobody reads this table, so when others
+   * have read twice as many pages as fit in, hardly any of its own is left.
+   */
+  async #hasTurnedOver({ id }: Collectable): Promise<boolean> {
+    this.#poolReads ??= await unlessRefused(readPoolReads(this.#options.connection), null);
+    const { pages = 0, read = 0 } = this.#poolReads ?? {};
+    const before = this.#readAtEvac.get(id) ?? read;
+    // A server that was started anew counts from 0, with an empty pool.
+    const since = read < before ? TURNOVER * pages : read - before;
+    this.#readAtEvac.set(id, before);
+    if (pages === 0 || since < TURNOVER * pages) return false;
+    this.#readAtEvac.delete(id);
+    return true;
   }
 }
 

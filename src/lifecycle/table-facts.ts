@@ -62,6 +62,27 @@ function isOfAnother(row: Row, { schema, name }: HoldTable, server: ServerFacts)
   return !isSame('childSchema', schema) || !isSame('child', name);
 }
 
+/** How far a buffer pool has been read into since the server's start. */
+export interface PoolReads {
+  /** Pages that fit in. */
+  readonly pages: number;
+  /** Pages that came from files. */
+  readonly read: number;
+}
+
+/** Null if the server doesn't say. */
+export async function readPoolReads(connection: ServiceConnection): Promise<PoolReads | null> {
+  const [rows = []] = await connection.run(
+    sql`SHOW GLOBAL STATUS WHERE Variable_name IN ('Innodb_buffer_pool_pages_total',
+      'Innodb_buffer_pool_reads', 'Innodb_buffer_pool_read_ahead')`,
+  );
+  const values = new Map(rows.map((row) => [textOf(row, 'Variable_name'), numberOf(row, 'Value')]));
+  const pages = values.get('Innodb_buffer_pool_pages_total') ?? 0;
+  const reads = values.get('Innodb_buffer_pool_reads') ?? 0;
+  const ahead = values.get('Innodb_buffer_pool_read_ahead') ?? 0;
+  return pages === 0 ? null : { pages, read: reads + ahead };
+}
+
 /** Cached pages by `schema/name` in lower case; a table that isn't in it is not known. */
 export type CachedPages = ReadonlyMap<string, number>;
 

@@ -1,0 +1,211 @@
+/**
+ * Random histories of the lifecycle on real servers: tables in any state and due at any time, among
+ * tables that only look like them; collectors with any settings, two at a time, that break off
+ * amid a step; somebody who brings tables back. Each table ends once, in legal order, never before
+ * its time; what comes back is whole; what isn't ours is never touched.
+ */
+import { expect, jest } from '@jest/globals';
+import type { LifecycleSettings } from '../../src/lifecycle/next-step.js';
+import { newHoldId, parseHoldName, type TableState } from '../../src/names/names.js';
+import type { ServicePool } from '../../src/service/pool/pools.js';
+import {
+  type Collecting,
+  countRows,
+  type Held,
+  holdTable,
+  serverTime,
+  startCollecting,
+  until,
+  whereIs,
+} from '../lifecycle/collecting.js';
+import { Dice, seededRandom } from '../support/dice.js';
+import { freshLedger } from '../support/fresh-ledger.js';
+import { inLanes } from '../support/lanes.js';
+import { rounds, seedFor } from '../support/sample.js';
+import { query, testServers } from '../support/servers.js';
+import { tappedPool } from '../support/tapped-pool.js';
+
+const LONGEST_MS = 3_600_000;
+jest.setTimeout(LONGEST_MS);
+
+const HISTORIES = rounds(75, 3);
+const STATES: readonly TableState[] = ['HOLD', 'PURGE', 'EVAC', 'DROP'];
+const ROWS_MAX = 60;
+const LIVES_MAX = 3;
+
+/** A RENAME or DROP of a held table that the server has done. */
+interface Step {
+  readonly from: string;
+  /** Null: it was removed. */
+  readonly to: string | null;
+  /** The server's time after it. */
+  readonly at: Date;
+  /** Whether its collector holds tables. */
+  readonly holds: boolean;
+}
+
+/** Names that are nearly ours. */
+function decoysOf(dice: Dice): readonly string[] {
+  const random = (bytes: number) =>
+    Buffer.from(Array.from({ length: bytes }, () => dice.below(256)));
+  const id = newHoldId(Date.now(), random);
+  return [
+    `_vt_HOLD_${id}_20260230000000`,
+    `_vt_HOLD_${id.slice(1)}_20200101000000`,
+    `_vt_KEEP_${id}_20200101000000`,
+    `x_vt_DROP_${id}_20200101000000`,
+    `_vt_DROP_${id}_20200101000000_`,
+    'orders',
+  ];
+}
+
+inLanes(
+  testServers(),
+  'histories on $name',
+  (server, { test, beforeEach, afterEach }) => {
+    let running: Collecting[] = [];
+
+    beforeEach(async () => {
+      await freshLedger(server);
+      await query(server, 'DROP DATABASE IF EXISTS histories', 'CREATE DATABASE histories');
+    });
+    afterEach(async () => {
+      for (const one of running) await one.stop();
+      running = [];
+      await query(server, 'DROP DATABASE histories');
+      await freshLedger(server);
+    });
+
+    test.each(Array.from({ length: HISTORIES }, (_, index) => index))(
+      'history %i',
+      async (index) => {
+        const dice = new Dice(seededRandom(seedFor(`${server.name} ${index}`)));
+        const rowsOf = new Map<string, number>();
+        const tables: Held[] = [];
+        for (let count = 2 + dice.below(4); count > 0; count--) {
+          const rows = dice.below(ROWS_MAX);
+          const dueInSeconds = dice.below(8) - 5;
+          const held = await holdTable(server, { state: dice.of(STATES), dueInSeconds, rows });
+          tables.push(held);
+          rowsOf.set(held.id, rows);
+        }
+        const decoys = decoysOf(dice);
+        for (const name of decoys) {
+          await query(
+            server,
+            `CREATE TABLE _undrop.\`${name}\` (id INT)`,
+            `INSERT INTO _undrop.\`${name}\` VALUES (1), (2)`,
+          );
+        }
+        const steps: Step[] = [];
+        let breaksAt = -1;
+        const tap = (holds: boolean) => (pool: ServicePool) =>
+          tappedPool(pool, async (send, texts) => {
+            const step = texts.map(stepOf).find((one) => one !== null) ?? null;
+            if (step === null) return send();
+            if (breaksAt-- === 0) throw new Error('broken off before a step');
+            const answer = await send();
+            steps.push({ ...step, at: await serverTime(server, 0), holds });
+            if (breaksAt-- === 0) throw new Error('broken off behind a step');
+            return answer;
+          });
+        const start = (settings: Partial<LifecycleSettings>) => {
+          const holds = settings.lifecycle?.includes('HOLD') ?? true;
+          running.push(startCollecting(server, settings, tap(holds)));
+        };
+        for (let lives = dice.below(LIVES_MAX + 1); lives > 0; lives--) {
+          breaksAt = dice.below(6);
+          const lifecycle = STATES.filter((state) => state === 'HOLD' || dice.chance(0.6));
+          const fastDrop = dice.of(['auto', 'always', 'never'] as const);
+          const settings = { lifecycle, fastDrop, evacMs: dice.below(3_000) };
+          for (let count = 1 + dice.below(2); count > 0; count--) {
+            start({ ...settings, purgeChunkRows: 1 + dice.below(30) });
+          }
+          const enough = steps.length + dice.below(4);
+          if (dice.chance(0.5)) await restoreOne(tables, dice, steps);
+          await until(
+            'some steps are done, or all',
+            async () => steps.length >= enough || (await left(tables)) === 0,
+          );
+          for (const one of running.splice(0)) await one.stop();
+        }
+        breaksAt = -1;
+        start({ evacMs: 0, fastDrop: dice.of(['auto', 'never'] as const) });
+        await until('none is held any more', async () => (await left(tables)) === 0);
+        for (const held of tables) {
+          assertLegal(
+            held,
+            steps.filter(({ from }) => idOf(from) === held.id),
+          );
+          const restored = await isRestored(held);
+          if (restored) {
+            expect(await countRows(server, `histories.t_${held.id}`)).toBe(rowsOf.get(held.id));
+          }
+        }
+        for (const name of decoys) expect(await countRows(server, `_undrop.\`${name}\``)).toBe(2);
+      },
+    );
+
+    async function left(tables: readonly Held[]): Promise<number> {
+      const found = await Promise.all(tables.map(({ id }) => whereIs(server, id)));
+      return found.flat().length;
+    }
+
+    async function isRestored({ id }: Held): Promise<boolean> {
+      const rows = await query(
+        server,
+        `SELECT 1 FROM information_schema.TABLES
+         WHERE TABLE_SCHEMA = 'histories' AND TABLE_NAME = 't_${id}'`,
+      );
+      return rows.length > 0;
+    }
+
+    /** As a DBA would by hand: one of those that are in HOLD, if it is still there. */
+    async function restoreOne(tables: readonly Held[], dice: Dice, steps: Step[]): Promise<void> {
+      const { id, name, quoted } = dice.of(tables);
+      if (parseHoldName(name)?.state !== 'HOLD') return;
+      try {
+        await query(server, `RENAME TABLE ${quoted} TO histories.t_${id}`);
+      } catch (error) {
+        // A collector was faster.
+        expect([1017, 1146]).toContain((error as { readonly errno?: number }).errno);
+        return;
+      }
+      expect(steps.filter(({ from }) => idOf(from) === id)).toEqual([]);
+    }
+  },
+  LONGEST_MS,
+);
+
+function idOf(name: string): string {
+  return parseHoldName(name)?.id ?? '';
+}
+
+/** What a text of the collector does to a held table; null: nothing. */
+function stepOf(text: string): Pick<Step, 'from' | 'to'> | null {
+  if (!/^(RENAME|DROP) /.test(text)) return null;
+  const [from, to = null] = [...text.matchAll(/`(_vt_[^`]+)`/g)].map(([, name = '']) => name);
+  return from === undefined ? null : { from, to };
+}
+
+function assertLegal(held: Held, steps: readonly Step[]): void {
+  let name = held.name;
+  for (const { from, to, at, holds } of steps) {
+    const [before, after] = [parseHoldName(from), to === null ? null : parseHoldName(to)];
+    // By the time that another collector did it, it is gone: a RENAME of nothing is no step.
+    expect([held.name, from]).toEqual([held.name, name]);
+    if (before?.state === 'HOLD' && holds) {
+      expect(at.getTime()).toBeGreaterThanOrEqual(before.due.getTime());
+    }
+    if (to === null) {
+      expect(before?.state).toBe('DROP');
+      // A DROP may run twice.
+      continue;
+    }
+    expect(STATES.indexOf(after?.state ?? 'HOLD')).toBeGreaterThan(
+      STATES.indexOf(before?.state ?? 'DROP'),
+    );
+    expect(after?.id).toBe(held.id);
+    name = to;
+  }
+}
