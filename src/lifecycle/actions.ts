@@ -30,7 +30,7 @@ export class Actions {
   #cachedPages: CachedPages | null = null;
   /** Once for all tables of a round; undefined: not yet. */
   #poolReads: PoolReads | null | undefined;
-  /** By id, what had been read when a table was first seen in EVAC; if it is lost, it lasts longer. */
+  /** By id: what had been read when it was first seen in EVAC. If it is lost, that lasts longer. */
   readonly #readAtEvac = new Map<string, number>();
 
   constructor(options: ActionContext) {
