@@ -10,6 +10,7 @@
 import { link, open, readdir, stat, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { isRecycleSchema, parseHoldName } from '../names/names.js';
+import { isSystemError } from './limits.js';
 import type { ActionContext } from './transition.js';
 
 /** No server reads such a file, and none minds it in a schema that isn't dropped. */
@@ -103,7 +104,7 @@ export class FileSteps {
     try {
       await work(dataFolder);
     } catch (error) {
-      if (!(error instanceof Error && 'syscall' in error)) throw error;
+      if (!isSystemError(error)) throw error;
       log.warn({ event: 'file', err: error }, 'files can not be given back in steps');
     }
   }

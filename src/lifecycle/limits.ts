@@ -93,6 +93,11 @@ function needsWeights(count: number, limits: LimitSettings): boolean {
   return count > 0 && (isMany || bytesMax !== null || freeBytesMin !== null);
 }
 
+/** Whether the operating system has refused something. */
+export function isSystemError(error: unknown): boolean {
+  return (error as NodeJS.ErrnoException).syscall !== undefined;
+}
+
 /** Null if no folder is given. Rejects if it can't be seen. */
 async function readFreeBytes({ dataFolder }: LimitSettings): Promise<number | null> {
   if (dataFolder === null) return null;

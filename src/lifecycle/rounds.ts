@@ -23,7 +23,7 @@ import { noteLook, type RestReason } from './figures.js';
 import { FileSteps } from './file-steps.js';
 import { GraceKeeper, graceText } from './leader/grace.js';
 import { IDLE_MS_MAX, type Leadership } from './leader/leader.js';
-import { earlyFirst, readRoom, WARN_FROM } from './limits.js';
+import { earlyFirst, isSystemError, readRoom, WARN_FROM } from './limits.js';
 import { nextStep } from './next-step.js';
 import { pruneLedger } from './prune.js';
 import { Sizes } from './sizes.js';
@@ -259,8 +259,7 @@ export class Rounds {
       this.#isTight = isTight;
       this.#early = room?.early ?? this.#early;
     } catch (error) {
-      const isSystem = error instanceof Error && 'syscall' in error;
-      if (!isServerError(error) && !isSystem) throw error;
+      if (!isServerError(error) && !isSystemError(error)) throw error;
       log.warn({ event: 'limits', err: error }, 'what held tables take is not known');
     }
   }

@@ -104,7 +104,7 @@ inLanes(testServers(), 'the admin listener on $name', (server, lane) => {
     expect(await one.ask('/healthz')).toMatchObject({ status: 200 });
     // It lets clients in all the same.
     await query(one.proxy, 'SELECT 1');
-    one.proxy.kill('SIGTERM');
+    one.proxy.kill('SIGKILL');
     await one.proxy.ended;
   });
 

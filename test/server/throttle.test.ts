@@ -30,7 +30,7 @@ import { tappedPool } from '../support/tapped-pool.js';
 jest.setTimeout(600_000);
 
 /** So many rows, in chunks of one, are enough to be seen amid them. */
-const ROWS = 3_000;
+const ROWS = 1_200;
 const ROW_BY_ROW: Partial<LifecycleSettings> = {
   fastDrop: 'never',
   purgeChunkRows: 1,
