@@ -183,7 +183,7 @@ inLanes(
       chunks = 0;
       const { host, port } = pair.replica;
       const throttle = { ...NONE, replicas: [{ host, port }] };
-      const replicas = [{ name: 'the replica', connection: read(replicaPool) }];
+      const replicas = [{ name: 'db2:3306', connection: read(replicaPool) }];
       const counted = (pool: ServicePool) =>
         tappedPool(pool, (send, texts) => {
           chunks += texts.filter((text) => text.startsWith('DELETE /* undrop purge')).length;
@@ -238,14 +238,16 @@ inLanes(
       const locker = await connect(pair.replica);
       await locker.query('FLUSH TABLES WITH READ LOCK');
       await query(pair.source, 'CREATE DATABASE IF NOT EXISTS ops', 'DROP DATABASE ops');
-      await stopsUntil({ held, own }, /the replica lags by more than 2s/, () => locker.end());
+      await stopsUntil({ held, own }, /the replica db2:3306 lags by more than 2s/, () =>
+        locker.end(),
+      );
     });
 
     test('that can not be read', async () => {
       const held = await holdTable(pair.source);
       let refuses = true;
       const own = start((pool) =>
-        tappedPool(pool, (send) => (refuses ? pool.run(sql`SELECT 1 FROM a.b`) : send())),
+        tappedPool(pool, (send) => (refuses ? pool.run(sql`SELECT 1 FROM mysql.nothing`) : send())),
       );
       await until('it says so', () => reasonsOf(own).length > 0);
       await own.looked();
