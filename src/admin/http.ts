@@ -32,7 +32,7 @@ const CONNECTIONS_MAX = 64;
 const REQUEST_WITHIN_MS = 5_000;
 const HEADERS_BYTES_MAX = 8_192;
 
-/** Rejects with UNDROP_LISTEN if it can't listen there. */
+/** Rejects with UNDROP_ADMIN_LISTEN if it can't listen there. */
 export async function openAdminListener(
   address: AdminAddress,
   { doors, log }: { readonly doors: AdminDoors; readonly log: Log },

@@ -3,6 +3,9 @@
  * up, and the end of the proxy from its first moment; under load the metrics are readable, and
  * right.
  */
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { expect, jest } from '@jest/globals';
 import { startKillable } from '../support/killable-server.js';
 import { inLanes } from '../support/lanes.js';
@@ -106,6 +109,21 @@ inLanes(testServers(), 'the admin listener on $name', (server, lane) => {
     await query(one.proxy, 'SELECT 1');
     one.proxy.kill('SIGKILL');
     await one.proxy.ended;
+  });
+
+  test('a socket file that a killed proxy left is in nobody’s way', async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'undrop-admin-'));
+    const variables = { ADMIN_LISTEN: join(folder, 'admin.sock') };
+    try {
+      const first = await spawnProxy(server, variables);
+      first.kill('SIGKILL');
+      await first.ended;
+      proxy = await spawnProxy(server, variables);
+      const line = proxy.lines.find(({ event }) => event === 'admin');
+      expect(line).toMatchObject({ listen: variables.ADMIN_LISTEN });
+    } finally {
+      await rm(folder, { recursive: true });
+    }
   });
 
   test('a proxy is ready when its server is', async () => {

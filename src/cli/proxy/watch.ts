@@ -9,6 +9,7 @@ import { type CollectorFigures, REST_REASONS } from '../../lifecycle/figures.js'
 import type { Log } from '../../log.js';
 import type { Counters } from '../../metrics.js';
 import { describeAddress } from '../../service/errors.js';
+import { removeStaleSockets } from '../../session/listener.js';
 import type { ProxySettings } from '../settings.js';
 import { versionOfPackage } from '../version.js';
 
@@ -25,13 +26,19 @@ interface WatchOptions {
 /** A server that takes longer to answer is not reached; whoever asks has mostly little time. */
 const WITHIN_MS = 2_000;
 
+const NOT_SERVING = {
+  starting: ['it has not begun to take clients'],
+  serving: [],
+  /** From the first moment on. */
+  ending: ['it is about to end'],
+} as const;
+
 export class Watch {
   readonly #options: WatchOptions;
   readonly #exposition = new Exposition();
   readonly #version = versionOfPackage();
   #listeners: readonly AdminListener[] = [];
-  /** Before it serves, and from the first moment of its end. */
-  #notServing: string | null = 'it has not begun to take clients';
+  #phase: 'starting' | 'serving' | 'ending' = 'starting';
 
   private constructor(options: WatchOptions) {
     this.#options = options;
@@ -44,6 +51,7 @@ export class Watch {
     const watch = new Watch(options);
     const doors = { problems: () => watch.#problems(), metrics: () => watch.#metrics() };
     const { log } = options;
+    await removeStaleSockets(adminListen);
     for (const address of adminListen) {
       const listener = await openAdminListener(address, { doors, log });
       watch.#listeners = [...watch.#listeners, listener];
@@ -54,11 +62,11 @@ export class Watch {
   }
 
   serves(): void {
-    this.#notServing = null;
+    this.#phase = 'serving';
   }
 
   drains(): void {
-    this.#notServing = 'it is about to end';
+    this.#phase = 'ending';
   }
 
   async close(): Promise<void> {
@@ -68,7 +76,7 @@ export class Watch {
   async #problems(): Promise<readonly string[]> {
     const { isUpstreamReached, ledgerProblem } = await this.#look();
     return [
-      ...(this.#notServing === null ? [] : [this.#notServing]),
+      ...NOT_SERVING[this.#phase],
       ...(isUpstreamReached ? [] : ['no server of UNDROP_UPSTREAM answers']),
       ...(ledgerProblem === null ? [] : [`the ledger is not ready: ${ledgerProblem}`]),
     ];
@@ -84,7 +92,7 @@ export class Watch {
       restReasons: REST_REASONS,
       isUpstreamReached,
       isLedgerReady: ledgerProblem === null,
-      isDraining: this.#notServing !== null,
+      isDraining: this.#phase === 'ending',
     });
   }
 
