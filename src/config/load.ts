@@ -4,14 +4,8 @@
  */
 import { readFileSync } from 'node:fs';
 import { UndropError } from '../errors.js';
-import {
-  flagOf,
-  SETTINGS,
-  type Setting,
-  type SettingKey,
-  type Settings,
-  variableOf,
-} from './schema.js';
+import { flagOf, SETTINGS, type SettingKey, type Settings, variableOf } from './schema.js';
+import type { Setting } from './setting-kinds.js';
 
 /** Where a value came from, for the message. */
 export interface Sources {

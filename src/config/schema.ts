@@ -2,27 +2,23 @@
  * Every setting, once: its unit, range, default and meaning. The command line, the checks and the
  * page docs/settings.md are made of this table; `hold` is UNDROP_HOLD in the environment.
  */
-import { parseDuration, parseWindow, WINDOW_EXPECTED, type Window } from '../duration.js';
-import { parseBytes, parseRules, RULES_EXPECTED, type Rule } from '../policy/rules.js';
-import { type Address, type Network, parseAddress, parseNetwork } from './address.js';
-
-/** A setting, but for its values; `default` is what a person would write. */
-interface Described {
-  /** Null: it must be given (by commands that need it). */
-  readonly default: string | null;
-  readonly meaning: string;
-  /** What stands between the items of a list in the file; default a comma. */
-  readonly separator?: string;
-}
-
-export interface Setting<T> extends Described {
-  /** What values look like, for messages and docs. */
-  readonly expected: string;
-  /** The value, or null if `text` is none. */
-  parse(text: string): T | null;
-  /** What is wrong with `text`, one by one; default: that it isn't what is expected. */
-  problems?(text: string): readonly string[];
-}
+import { parseWindow, WINDOW_EXPECTED, type Window } from '../duration.js';
+import { parseRules, RULES_EXPECTED, type Rule } from '../policy/rules.js';
+import { type Network, parseNetwork } from './address.js';
+import {
+  addresses,
+  anyText,
+  bytes,
+  choice,
+  duration,
+  integer,
+  listOf,
+  noneOr,
+  oneOf,
+  type Setting,
+  setting,
+  someText,
+} from './setting-kinds.js';
 
 const STATES = ['hold', 'purge', 'evac', 'drop'] as const;
 export type LifecycleState = (typeof STATES)[number];
@@ -30,105 +26,19 @@ export type LifecycleState = (typeof STATES)[number];
 export const PROTECTED = ['drop-table', 'drop-database', 'create-or-replace'] as const;
 const PROTECTIONS = [...PROTECTED, 'truncate', 'drop-partition'] as const;
 
-function oneOf<T extends string>(values: readonly T[]): (text: string) => T | null {
-  return (text) => {
-    const word = text.toLowerCase().replaceAll('_', '-');
-    return values.find((value) => value === word) ?? null;
-  };
-}
-
-function listOf<T>(parse: (text: string) => T | null): (text: string) => readonly T[] | null {
-  return (text) => {
-    const items = text.split(',').map((item) => parse(item.trim()));
-    return items.every((item): item is Exclude<typeof item, null> => item !== null) ? items : null;
-  };
-}
-
-function integer(min: number, max: number): (text: string) => number | null {
-  return (text) => {
-    const value = /^\d+$/.test(text) ? Number(text) : Number.NaN;
-    return value >= min && value <= max ? value : null;
-  };
-}
-
-function parseServer(text: string): Address | null {
-  return parseAddress(text, { host: '127.0.0.1', port: 3306 });
-}
-
-function parseAdmin(text: string): Address | null {
-  return parseAddress(text, { host: '127.0.0.1', port: 9307 });
-}
-
-function setting<T>(entry: Setting<T>): Setting<T> {
-  return entry;
-}
-
-/** Empty if it isn't given. */
-function anyText(described: Pick<Setting<string>, 'expected' | 'meaning'>): Setting<string> {
-  return { ...described, default: '', parse: (text) => text };
-}
-
-function someText(described: Described & { readonly expected: string }): Setting<string> {
-  return { ...described, parse: (text) => text || null };
-}
-
-function choice<const T extends string>(values: readonly T[], described: Described): Setting<T> {
-  return { ...described, expected: values.join(', '), parse: oneOf(values) };
-}
-
-/** A setting that is a length of time; its value is in milliseconds. */
-function duration(
-  described: Described & { readonly min?: string; readonly max?: string },
-): Setting<number> {
-  const { min = '0', max = '3650d', ...others } = described;
-  const [minMs, maxMs] = [parseDuration(min) ?? 0, parseDuration(max) ?? 0];
-  const range = min === '0' ? `up to ${max}` : `from ${min} to ${max}`;
-  return {
-    ...others,
-    expected: `a duration like 500ms, 20s, 1h30m or 7d, ${range}`,
-    parse: (text) => {
-      const ms = parseDuration(text);
-      return ms !== null && ms >= minMs && ms <= maxMs ? ms : null;
-    },
-  };
-}
-
-/** A setting that is a size. */
-function bytes(described: Described): Setting<number> {
-  return {
-    ...described,
-    expected: 'a size like 500M, 64G or 1.5T',
-    parse: (text) => parseBytes(text) || null,
-  };
-}
-
-/** The same, or `none`. */
-function noneOr<T>(one: Setting<T>): Setting<T | 'none'> {
-  const parse = (text: string) => (text.toLowerCase() === 'none' ? 'none' : one.parse(text));
-  return { ...one, expected: `none, or ${one.expected}`, parse };
-}
-
 export const SETTINGS = {
-  listen: setting<readonly Address[]>({
-    default: '127.0.0.1:3307',
-    expected:
-      'host:port (3307 where none is said) or the path of a unix socket; several with commas',
-    meaning: 'where clients connect',
-    parse: listOf((text) => parseAddress(text, { host: '127.0.0.1', port: 3307 })),
-  }),
+  listen: addresses(3307, { default: '127.0.0.1:3307', meaning: 'where clients connect' }),
   listenMode: setting<number>({
     default: '0660',
     expected: 'three or four octal digits',
     meaning: 'who may connect to the unix sockets of UNDROP_LISTEN: the mode of their files',
     parse: (text) => (/^0?[0-7]{3}$/.test(text) ? Number.parseInt(text, 8) : null),
   }),
-  upstream: setting<readonly Address[]>({
+  upstream: addresses(3306, {
     default: null,
-    expected:
-      'host:port (3306 where none is said) or the path of a unix socket; several with commas, tried in order',
+    more: ', tried in order',
     meaning:
       'the MySQL or MariaDB server; over a unix socket accounts by unix_socket or auth_socket are refused (UNDROP_LEND_OS_USER)',
-    parse: listOf(parseServer),
   }),
   user: someText({
     default: null,
@@ -380,13 +290,11 @@ export const SETTINGS = {
     meaning:
       'SQL that the service account runs on the server before each step of the collector and each chunk of a purge: as long as its value is not 0, or it gives none, nothing is collected',
   }),
-  replicas: setting<readonly Address[]>({
+  replicas: addresses(3306, {
     default: '',
-    expected:
-      'host:port (3306 where none is said) or the path of a unix socket; several with commas',
+    isOptional: true,
     meaning:
       'replicas that the collector waits for, asked by the service account, which needs REPLICATION CLIENT there (MariaDB from 10.5.9 on: REPLICA MONITOR); one that has stopped or does not answer counts as one that lags',
-    parse: (text) => (text.trim() === '' ? [] : listOf(parseServer)(text)),
   }),
   maxLag: duration({
     default: '2s',
@@ -404,13 +312,12 @@ export const SETTINGS = {
     meaning:
       'a file that the lines of the audit are appended to (docs/events.md), which the log has as well; it is opened anew at SIGHUP',
   }),
-  adminListen: setting<readonly Address[]>({
+  adminListen: addresses(9307, {
     default: '127.0.0.1:9307',
-    expected:
-      'host:port (9307 where none is said) or the path of a unix socket; several with commas; or nothing',
+    more: '; or nothing',
+    isOptional: true,
     meaning:
       'where /healthz, /readyz and /metrics are told over HTTP, to whoever asks (docs/metrics.md); nothing: nowhere',
-    parse: (text) => (text.trim() === '' ? [] : listOf(parseAdmin)(text)),
   }),
   maxConnections: setting<number>({
     default: '10000',
