@@ -17,7 +17,7 @@ const NONE = {
   loginsOk: 0,
   /** Commands that were read, of whatever kind. */
   commandsTotal: 0,
-  /** Statements that undrop answered, and how long they took together. */
+  /** Packets that undrop read itself, and how long they took together. */
   answersTotal: 0,
   answersMs: 0,
   bytesFromClients: 0,
@@ -48,7 +48,7 @@ export function newCounters(): Counters {
   return { ...NONE, audited: {} };
 }
 
-/** An event, and what tells its lines from each other: how, the code of the error, the states. */
+/** An event, and by bars what tells its lines from each other: how, the error's code, states. */
 export function auditKey(event: AuditEvent): string {
   switch (event.event) {
     case 'held':
@@ -56,9 +56,9 @@ export function auditKey(event: AuditEvent): string {
     case 'refused':
       return `refused|${event.code ?? ''}`;
     case 'transition':
-      return `transition|${event.from} ${event.to}`;
+      return `transition|${event.from}|${event.to}`;
     default:
-      return `${event.event}|`;
+      return event.event;
   }
 }
 

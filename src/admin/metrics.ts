@@ -1,7 +1,7 @@
 /**
  * Every metric, once: its name by Prometheus' conventions, its labels, its meaning, and where its
  * values come from. `/metrics` and the page docs/metrics.md are made of this table
- * (`UPDATE_GOLDEN=1 npm test -- metrics-page`).
+ * (`UPDATE_GOLDEN=1 npm test -- admin/metrics`).
  */
 import { Counter, collectDefaultMetrics, Gauge, Registry } from 'prom-client';
 import type { Counters } from '../metrics.js';
@@ -58,13 +58,13 @@ function flag(value: boolean): readonly Value[] {
 /** Lines of the audit of that event, by what tells them from each other. */
 function audited({ counters }: Snapshot, event: string): readonly Value[] {
   return Object.entries(counters.audited).flatMap(([key, count]): readonly Value[] => {
-    const [name, label = ''] = key.split('|');
-    return name === event ? [[count, ...label.split(event === 'transition' ? ' ' : '|')]] : [];
+    const [name, ...labels] = key.split('|');
+    return name === event ? [[count, ...labels]] : [];
   });
 }
 
-function sumOf(from: Snapshot, event: string): readonly Value[] {
-  return [[audited(from, event).reduce((sum, [count]) => sum + count, 0)]];
+function sumOf(from: Snapshot, event: string): number {
+  return audited(from, event).reduce((sum, [count]) => sum + count, 0);
 }
 
 /** States are lower case in labels, as all that Prometheus' own exporters say. */
@@ -169,22 +169,22 @@ export const METRICS: Readonly<Record<string, Metric>> = {
     help: 'Drops that went to the server: by a rule, by the hint destroy, or as UNDROP_MODE is observe.',
     labels: ['why'],
     values: (from) =>
-      ['native', 'destroyed', 'observed'].map((event) => [sumOf(from, event)[0]?.[0] ?? 0, event]),
+      ['native', 'destroyed', 'observed'].map((event) => [sumOf(from, event), event]),
   },
   undrop_restored_total: {
     ...COUNTED,
     help: 'Tables that clients of this proxy have brought back.',
-    values: (from) => sumOf(from, 'restored'),
+    values: (from) => [[sumOf(from, 'restored')]],
   },
   undrop_recovered_total: {
     ...COUNTED,
     help: 'Drops that were interrupted, and completed by recovery.',
-    values: (from) => sumOf(from, 'recovered'),
+    values: (from) => [[sumOf(from, 'recovered')]],
   },
   undrop_used_while_held_total: {
     ...COUNTED,
     help: 'Statements of clients that failed, because they use a table that is held.',
-    values: (from) => sumOf(from, 'used-while-held'),
+    values: (from) => [[sumOf(from, 'used-while-held')]],
   },
   undrop_upstream_up: {
     ...MEASURED,
@@ -271,7 +271,7 @@ export const METRICS: Readonly<Record<string, Metric>> = {
   undrop_removed_total: {
     ...COUNTED,
     help: 'Tables that were removed for good.',
-    values: (from) => sumOf(from, 'removal'),
+    values: (from) => [[sumOf(from, 'removal')]],
   },
   undrop_purged_rows_total: {
     ...COUNTED,

@@ -14,6 +14,7 @@ import { isEmpty, Purger } from './purge/purge.js';
 import { removeTable } from './remove.js';
 import {
   type CachedPages,
+  POOL_READS_UNKNOWN,
   type PoolReads,
   readCachedPages,
   readPoolReads,
@@ -28,8 +29,7 @@ export class Actions {
   readonly #options: ActionContext;
   readonly #purger: Purger;
   #cachedPages: CachedPages | null = null;
-  /** Once for all tables of a round; undefined: not yet. */
-  #poolReads: PoolReads | null | undefined;
+  #poolReads: PoolReads | null = null;
   /** By id: what had been read when it was first seen in EVAC. If it is lost, that lasts longer. */
   readonly #readAtEvac = new Map<string, number>();
 
@@ -41,7 +41,7 @@ export class Actions {
   /** What is read once for all tables of a round is read anew. */
   beginRound(): void {
     this.#cachedPages = null;
-    this.#poolReads = undefined;
+    this.#poolReads = null;
   }
 
   /** Takes one table as far as it goes at once. `now`: the server's UTC clock. */
@@ -79,6 +79,7 @@ export class Actions {
           await removeTable(this.#options, table, facts);
           return PROGRESS;
         case 'move': {
+          this.#readAtEvac.delete(table.id);
           const moved = await moveTable(this.#options, table, step);
           if (moved === null) return PROGRESS;
           table = moved;
@@ -111,15 +112,14 @@ export class Actions {
    * have read twice as many pages as fit in, hardly any of its own is left.
    */
   async #hasTurnedOver({ id }: Collectable): Promise<boolean> {
-    this.#poolReads ??= await unlessRefused(readPoolReads(this.#options.connection), null);
-    const { pages = 0, read = 0 } = this.#poolReads ?? {};
+    const { connection } = this.#options;
+    this.#poolReads ??= await unlessRefused(readPoolReads(connection), POOL_READS_UNKNOWN);
+    const { pages, read } = this.#poolReads;
     const before = this.#readAtEvac.get(id) ?? read;
     // A server that was started anew counts from 0, with an empty pool.
     const since = read < before ? TURNOVER * pages : read - before;
     this.#readAtEvac.set(id, before);
-    if (pages === 0 || since < TURNOVER * pages) return false;
-    this.#readAtEvac.delete(id);
-    return true;
+    return pages > 0 && since >= TURNOVER * pages;
   }
 }
 

@@ -11,8 +11,9 @@ import type { ServicePool } from '../service/pool/pools.js';
 import { type CollectorFigures, forgetLook, newCollectorFigures } from './figures.js';
 import type { ClocksByServer } from './leader/grace.js';
 import { leadWhenever } from './leader/leader.js';
+import { Wakeup } from './leader/wakeup.js';
 import type { LifecycleSettings } from './next-step.js';
-import { Rounds, Wakeup } from './rounds.js';
+import { Rounds } from './rounds.js';
 import type { Replica } from './throttle/replica-lag.js';
 import { Throttle } from './throttle/throttle.js';
 

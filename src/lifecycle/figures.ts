@@ -1,7 +1,9 @@
 /**
- * What the collector of a process says of itself to whoever watches it: plain values, changed where
- * things happen (rounds.ts, purge/purge.ts) and read at any time. Nothing is decided by them.
+ * What the collector of a process says of itself to whoever watches it: why nothing is collected,
+ * in a word and in a sentence, and plain values, changed where things happen (rounds.ts,
+ * purge/purge.ts) and read at any time. Nothing is decided by them.
  */
+import type { Pause } from '../ledger/control.js';
 import type { LedgerTotals } from '../ledger/read.js';
 import { isPinned, type TableState } from '../names/names.js';
 import type { Room } from './limits.js';
@@ -17,6 +19,19 @@ export const REST_REASONS = [
   'replica',
 ] as const;
 export type RestReason = (typeof REST_REASONS)[number];
+
+export const READ_ONLY = 'the server is read-only: nothing is collected';
+export const REPLICATES =
+  'this server replicates from another: nothing is collected, unless UNDROP_COLLECT is on';
+
+export function pauseText({ until, by }: Pause): string {
+  const end = until === null ? '' : `${until.toISOString()}, or `;
+  return `paused by ${by}: nothing is collected until ${end}\`undrop resume\``;
+}
+
+export function throttleText(because: string): string {
+  return `throttled, nothing is collected: ${because}`;
+}
 
 export interface CollectorFigures {
   /** Whether this process collects. */

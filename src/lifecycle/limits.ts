@@ -10,8 +10,9 @@ import { statfs } from 'node:fs/promises';
 import { LIVE_STATES } from '../ledger/entry.js';
 import { LEDGER } from '../ledger/tables.js';
 import { isPinned, type TableState } from '../names/names.js';
-import type { ServiceConnection } from '../service/pool/pools.js';
+import { isServerError, type ServiceConnection } from '../service/pool/pools.js';
 import { dateOf, note, numberOrNullOf, sql, textOf, valueList } from '../service/sql.js';
+import type { ActionContext } from './transition.js';
 
 export interface LimitSettings {
   /** Of all that is held; null: no limit. */
@@ -53,7 +54,7 @@ export interface Room {
 }
 
 /** From here on somebody should know. */
-export const WARN_FROM = 0.8;
+const WARN_FROM = 0.8;
 /** What was dropped so recently, and is so small, is mostly somebody's scratch table. */
 const YOUNG_MS = 86_400_000;
 const SMALL_BYTES = 16 * 2 ** 20;
@@ -68,6 +69,41 @@ export async function readRoom(
   if (!needsWeights(tables.length, limits)) return null;
   const weights = await readWeights(connection);
   return chooseEarly(tables, weights, limits, { now, freeBytes: await readFreeBytes(limits) });
+}
+
+/** What goes early by the last look; without an answer nothing does: what is held is safe. */
+export class Limits {
+  readonly #options: Pick<ActionContext, 'connection' | 'settings' | 'figures' | 'log'>;
+  #early: Room['early'] = new Map();
+  #isTight = false;
+
+  constructor(options: Pick<ActionContext, 'connection' | 'settings' | 'figures' | 'log'>) {
+    this.#options = options;
+  }
+
+  get early(): Room['early'] {
+    return this.#early;
+  }
+
+  async look(tables: readonly HeldTable[], now: Date): Promise<void> {
+    const { connection, settings, figures, log } = this.#options;
+    this.#early = new Map();
+    try {
+      const room = await readRoom(connection, tables, settings.limits, now);
+      figures.room = room;
+      const isTight = room !== null && room.used >= WARN_FROM;
+      if (isTight && !this.#isTight) {
+        const { bytes, freeBytes } = room;
+        const fields = { event: 'limits', bytes, tables: tables.length, freeBytes };
+        log.warn(fields, 'what is held comes near its limits');
+      }
+      this.#isTight = isTight;
+      this.#early = room?.early ?? this.#early;
+    } catch (error) {
+      if (!isServerError(error) && !isSystemError(error)) throw error;
+      log.warn({ event: 'limits', err: error }, 'what held tables take is not known');
+    }
+  }
 }
 
 /** Those that go early, in their order, after those that are going already. */

@@ -11,13 +11,14 @@ import type { ServicePool } from '../service/pool/pools.js';
 import { readServerFacts, type ServerFacts } from '../service/server-facts.js';
 import { type Collectable, listCollectable } from './collectable.js';
 import { type CollectorOptions, newThrottle } from './collector.js';
-import { newCollectorFigures } from './figures.js';
+import { newCollectorFigures, pauseText, READ_ONLY, REPLICATES, throttleText } from './figures.js';
 import { peekGrace } from './leader/grace.js';
 import { leadOnce } from './leader/leader.js';
+import { Wakeup } from './leader/wakeup.js';
 import { earlyFirst, readRoom } from './limits.js';
 import { type LifecycleSettings, nextStep, type TableFacts } from './next-step.js';
 import { isEmpty } from './purge/purge.js';
-import { pauseText, READ_ONLY, REPLICATES, Rounds, throttleText, Wakeup } from './rounds.js';
+import { Rounds } from './rounds.js';
 import { readTableFacts } from './table-facts.js';
 import type { Throttle } from './throttle/throttle.js';
 

@@ -10,7 +10,6 @@
 import { UndropError } from '../errors.js';
 import { type Pause, readControl, readOrMakeControl } from '../ledger/control.js';
 import { doesReplicate } from '../ledger/owner.js';
-import { readTotals } from '../ledger/read.js';
 import { assertLedgerKnown, ensureLedger } from '../ledger/tables.js';
 import { findOrphans } from '../recovery/live-owners.js';
 import { isServerError, type ServicePool } from '../service/pool/pools.js';
@@ -19,11 +18,19 @@ import { ABSENT_TABLE } from '../wire/server-errors.js';
 import { Actions } from './actions.js';
 import { type Collectable, listCollectable, logFields } from './collectable.js';
 import type { CollectorOptions } from './collector.js';
-import { noteLook, type RestReason } from './figures.js';
+import {
+  noteLook,
+  pauseText,
+  READ_ONLY,
+  REPLICATES,
+  type RestReason,
+  throttleText,
+} from './figures.js';
 import { FileSteps } from './file-steps.js';
 import { GraceKeeper, graceText } from './leader/grace.js';
 import { IDLE_MS_MAX, type Leadership } from './leader/leader.js';
-import { earlyFirst, isSystemError, readRoom, WARN_FROM } from './limits.js';
+import type { Wakeup } from './leader/wakeup.js';
+import { earlyFirst, Limits } from './limits.js';
 import { nextStep } from './next-step.js';
 import { pruneLedger } from './prune.js';
 import { Sizes } from './sizes.js';
@@ -44,9 +51,6 @@ const ROUND_MS_MIN = 1_000;
 const READ_ONLY_CHECK_MS = 60_000;
 /** What is under way for so long isn't checked every few seconds any more. */
 const LONG_OPEN_MS = 600_000;
-export const READ_ONLY = 'the server is read-only: nothing is collected';
-export const REPLICATES =
-  'this server replicates from another: nothing is collected, unless UNDROP_COLLECT is on';
 const LONG_OPEN =
   'under way for long: somebody keeps a drop waiting, or another server began it that this one ' +
   'replicates from; where that is gone for good, STOP REPLICA here lets it be resolved';
@@ -74,6 +78,7 @@ export class Rounds {
   readonly #grace: GraceKeeper;
   readonly #sizes: Sizes;
   readonly #files: FileSteps;
+  readonly #limits: Limits;
   /** Tables that are left alone for a while, and why; if it is lost, they are tried again. */
   readonly #retries = new Map<string, { readonly atMs: number; readonly because: string }>();
   #fullAtMs = Number.NEGATIVE_INFINITY;
@@ -86,9 +91,6 @@ export class Rounds {
   #orphans: ReadonlySet<string> = new Set();
   /** Wakes by operators (ledger/control.ts) before the last full round. */
   #wakes = 0;
-  /** By limits: ids, with the reason; until the next full round. */
-  #early: ReadonlyMap<string, string> = new Map();
-  #isTight = false;
   #said = '';
   /** Why the last round collected nothing; null: it did. */
   #resting: string | null = null;
@@ -100,7 +102,8 @@ export class Rounds {
     const context = { ...options, connection: this.#connection, files: this.#files };
     this.#actions = new Actions(context);
     this.#grace = new GraceKeeper(context);
-    this.#sizes = new Sizes(this.#connection);
+    this.#sizes = new Sizes(context);
+    this.#limits = new Limits(context);
   }
 
   /** One round after another; returns when the signal is aborted, rejects when the lock is lost. */
@@ -183,7 +186,10 @@ export class Rounds {
     const tables = await listCollectable(this.#connection, this.#options.activeIds);
     this.#readingMs = monotonicMs() - beganMs;
     noteLook(this.#options.figures, tables, wallClockMs);
-    if (isFull) await this.#readSizes(tables, server);
+    if (isFull) {
+      const againMs = await this.#sizes.look(tables, server);
+      this.#fullAtMs = Math.min(this.#fullAtMs, monotonicMs() + againMs);
+    }
     const heldCount = tables.length;
     const waitMs = await this.#grace.check(server, { heldCount, readAtMs, wallClockMs });
     if (pause !== null) return this.#restIn(pause, readAtMs, server.utcNow);
@@ -195,9 +201,9 @@ export class Rounds {
     if (isFull) await this.#prune();
     const keys = new Set(tables.map(keyOf));
     for (const known of this.#retries.keys()) if (!keys.has(known)) this.#retries.delete(known);
-    if (isFull) await this.#weigh(tables, server);
+    if (isFull) await this.#limits.look(tables, server.utcNow);
     if (isFull) await this.#files.look();
-    return this.#act(earlyFirst(tables, this.#early), server, readAtMs);
+    return this.#act(earlyFirst(tables, this.#limits.early), server, readAtMs);
   }
 
   /**
@@ -228,40 +234,6 @@ export class Rounds {
       this.#options.log.warn({ event: 'collector', ids: news }, LONG_OPEN);
     }
     return ids.length < untouched.length;
-  }
-
-  /** The lifecycle needs no sizes, nor sums of them. */
-  async #readSizes(tables: readonly Collectable[], server: ServerFacts): Promise<void> {
-    const { log, monotonicMs, figures } = this.#options;
-    try {
-      const againMs = await this.#sizes.look(tables, server);
-      if (againMs !== null) this.#fullAtMs = Math.min(this.#fullAtMs, monotonicMs() + againMs);
-      figures.ledger = await readTotals(this.#connection);
-    } catch (error) {
-      if (!isServerError(error)) throw error;
-      log.debug({ event: 'collector', err: error }, 'sizes of held tables could not be read');
-    }
-  }
-
-  /** Which tables go early. Without an answer none does: what is held is safe. */
-  async #weigh(tables: readonly Collectable[], { utcNow }: ServerFacts): Promise<void> {
-    const { settings, log, figures } = this.#options;
-    this.#early = new Map();
-    try {
-      const room = await readRoom(this.#connection, tables, settings.limits, utcNow);
-      figures.room = room;
-      const isTight = room !== null && room.used >= WARN_FROM;
-      if (isTight && !this.#isTight) {
-        const { bytes, freeBytes } = room;
-        const fields = { event: 'limits', bytes, tables: tables.length, freeBytes };
-        log.warn(fields, 'what is held comes near its limits');
-      }
-      this.#isTight = isTight;
-      this.#early = room?.early ?? this.#early;
-    } catch (error) {
-      if (!isServerError(error) && !isSystemError(error)) throw error;
-      log.warn({ event: 'limits', err: error }, 'what held tables take is not known');
-    }
   }
 
   /** Deletes ended rows whose time is over, by a clock that was found to be right. */
@@ -397,37 +369,6 @@ export class Rounds {
     if (what === this.#said) return;
     this.#said = what;
     if (what !== '') this.#options.log.info({ event: 'collector' }, what);
-  }
-}
-
-export function pauseText({ until, by }: Pause): string {
-  const end = until === null ? '' : `${until.toISOString()}, or `;
-  return `paused by ${by}: nothing is collected until ${end}\`undrop resume\``;
-}
-
-export function throttleText(because: string): string {
-  return `throttled, nothing is collected: ${because}`;
-}
-
-/** A bell for the collector: any number of rings until the next round are one. */
-export class Wakeup {
-  #controller = new AbortController();
-
-  /** Rings. */
-  wake(): void {
-    this.#controller.abort();
-  }
-
-  /** Aborted as soon as somebody rings; a new one after each `take`. */
-  get signal(): AbortSignal {
-    return this.#controller.signal;
-  }
-
-  /** Whether it rang since the last `take`. */
-  take(): boolean {
-    if (!this.#controller.signal.aborted) return false;
-    this.#controller = new AbortController();
-    return true;
   }
 }
 

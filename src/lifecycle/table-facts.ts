@@ -8,7 +8,7 @@ import { foreignKeysOf } from '../ledger/intents/intent-text.js';
 import { foldName, isRecycleSchema } from '../names/names.js';
 import type { HoldTable } from '../service/hold-tables.js';
 import type { Row, ServiceConnection } from '../service/pool/pools.js';
-import type { ServerFacts } from '../service/server-facts.js';
+import { readStatusVariables, type ServerFacts } from '../service/server-facts.js';
 import { note, numberOf, sql, textOf, textOrNullOf } from '../service/sql.js';
 import type { RemovalFacts, TableFacts } from './next-step.js';
 
@@ -64,23 +64,24 @@ function isOfAnother(row: Row, { schema, name }: HoldTable, server: ServerFacts)
 
 /** How far a buffer pool has been read into since the server's start. */
 export interface PoolReads {
-  /** Pages that fit in. */
+  /** Pages that fit in; 0: the server doesn't say. */
   readonly pages: number;
   /** Pages that came from files. */
   readonly read: number;
 }
 
-/** Null if the server doesn't say. */
-export async function readPoolReads(connection: ServiceConnection): Promise<PoolReads | null> {
-  const [rows = []] = await connection.run(
-    sql`SHOW GLOBAL STATUS WHERE Variable_name IN ('Innodb_buffer_pool_pages_total',
-      'Innodb_buffer_pool_reads', 'Innodb_buffer_pool_read_ahead')`,
-  );
-  const values = new Map(rows.map((row) => [textOf(row, 'Variable_name'), numberOf(row, 'Value')]));
-  const pages = values.get('Innodb_buffer_pool_pages_total') ?? 0;
-  const reads = values.get('Innodb_buffer_pool_reads') ?? 0;
-  const ahead = values.get('Innodb_buffer_pool_read_ahead') ?? 0;
-  return pages === 0 ? null : { pages, read: reads + ahead };
+export const POOL_READS_UNKNOWN: PoolReads = { pages: 0, read: 0 };
+
+const POOL = [
+  'Innodb_buffer_pool_pages_total',
+  'Innodb_buffer_pool_reads',
+  'Innodb_buffer_pool_read_ahead',
+] as const;
+
+export async function readPoolReads(connection: ServiceConnection): Promise<PoolReads> {
+  const values = await readStatusVariables(connection, POOL);
+  const [pages = 0, reads = 0, ahead = 0] = POOL.map((name) => values.get(name));
+  return { pages, read: reads + ahead };
 }
 
 /** Cached pages by `schema/name` in lower case; a table that isn't in it is not known. */

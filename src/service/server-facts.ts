@@ -4,8 +4,8 @@
  */
 import { UndropError } from '../errors.js';
 import { parseServerVersion } from '../wire/connection/handshake-v10.js';
-import type { ServiceConnection, ServicePool } from './pool/pools.js';
-import { dateOf, ident, note, numberOf, sql, textOf } from './sql.js';
+import type { RunOptions, ServiceConnection, ServicePool } from './pool/pools.js';
+import { dateOf, ident, note, numberOf, sql, textOf, valueList } from './sql.js';
 
 export interface ServerFacts {
   readonly flavour: 'mysql' | 'mariadb';
@@ -55,6 +55,19 @@ export async function readServerFacts(connection: ServiceConnection): Promise<Se
     utcNow,
     startedAt: new Date(utcNow.getTime() - uptimeS * 1000),
   };
+}
+
+/** Numbers of SHOW GLOBAL STATUS by their names; what a server doesn't tell isn't there. */
+export async function readStatusVariables(
+  connection: ServiceConnection,
+  names: readonly string[],
+  options: RunOptions = {},
+): Promise<ReadonlyMap<string, number>> {
+  const [rows = []] = await connection.run(
+    sql`SHOW GLOBAL STATUS WHERE Variable_name IN (${valueList(names)})`,
+    options,
+  );
+  return new Map(rows.map((row) => [textOf(row, 'Variable_name'), numberOf(row, 'Value')]));
 }
 
 /** 90704 for `9.7.4-2`, 101119 for `10.11.19-MariaDB`. */

@@ -1,6 +1,6 @@
 /** The bell: many rings are one, and none is lost. */
 import { describe, expect, test } from '@jest/globals';
-import { Wakeup } from '../../src/lifecycle/rounds.js';
+import { Wakeup } from '../../src/lifecycle/leader/wakeup.js';
 
 describe('the bell of the collector', () => {
   test('has not rung before anybody rang', () => {

@@ -163,28 +163,31 @@ async function queryOn<Row>(
   connection: Connection,
   statements: readonly string[],
 ): Promise<Row[]> {
-  let rows: unknown = [];
   try {
-    for (const statement of statements) [rows] = await connection.query(statement);
+    const rows = await runAll<Row>(connection, statements);
+    takeIdle(server)?.destroy();
+    const timer = setTimeout(() => takeIdle(server)?.destroy(), IDLE_MS).unref();
+    idles.set(server.port, { connection, timer });
+    return rows;
   } catch (error) {
     connection.destroy();
     throw error;
   }
-  takeIdle(server)?.destroy();
-  const timer = setTimeout(() => takeIdle(server)?.destroy(), IDLE_MS).unref();
-  idles.set(server.port, { connection, timer });
-  return rows as Row[];
 }
 
 async function queryAfresh<Row>(server: Target, statements: readonly string[]): Promise<Row[]> {
   const connection = await connect(server);
   try {
-    let rows: unknown = [];
-    for (const statement of statements) [rows] = await connection.query(statement);
-    return rows as Row[];
+    return await runAll<Row>(connection, statements);
   } finally {
     await connection.end();
   }
+}
+
+async function runAll<Row>(connection: Connection, statements: readonly string[]): Promise<Row[]> {
+  let rows: unknown = [];
+  for (const statement of statements) [rows] = await connection.query(statement);
+  return rows as Row[];
 }
 
 export interface FreshSchema {

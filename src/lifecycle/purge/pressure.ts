@@ -14,8 +14,8 @@ import {
   type ServicePool,
   unlessRefused,
 } from '../../service/pool/pools.js';
-import type { ServerFacts } from '../../service/server-facts.js';
-import { ident, note, numberOf, type SQLQuery, sql, textOf } from '../../service/sql.js';
+import { readStatusVariables, type ServerFacts } from '../../service/server-facts.js';
+import { ident, note, numberOf, sql } from '../../service/sql.js';
 import type { Pressure } from './pace.js';
 
 const READ_EVERY_MS = 50;
@@ -42,9 +42,14 @@ const HISTORY_LENGTH = 1_000_000;
 const POINT_READ = sql`SELECT ${note('probe')} wakes
   FROM ${ident(RECYCLE_SCHEMA, 'control')} WHERE name = 'wake'`;
 
-const STATUS = sql`SHOW GLOBAL STATUS WHERE Variable_name IN ('Threads_running',
-  'Innodb_buffer_pool_pages_dirty', 'Innodb_buffer_pool_pages_total',
-  'Innodb_history_list_length', 'Innodb_checkpoint_age', 'Innodb_checkpoint_max_age')`;
+const GAUGES = [
+  'Threads_running',
+  'Innodb_buffer_pool_pages_dirty',
+  'Innodb_buffer_pool_pages_total',
+  'Innodb_history_list_length',
+  'Innodb_checkpoint_age',
+  'Innodb_checkpoint_max_age',
+] as const;
 
 /** By the names of SHOW GLOBAL STATUS; what a server doesn't tell isn't there. */
 export type Gauges = ReadonlyMap<string, number>;
@@ -182,13 +187,12 @@ export class PressureGauge {
 /** MySQL says the length of its history nowhere but in INNODB_METRICS, which needs PROCESS. */
 async function readGauges(pool: ServicePool, server: ServerFacts): Promise<Gauges> {
   const options = { deadlineMs: DEADLINE_MS };
-  const [rows = []] = await pool.run(STATUS, options);
-  const gauges = new Map(rows.map((row) => [textOf(row, 'Variable_name'), numberOf(row, 'Value')]));
+  const gauges = await readStatusVariables(pool, GAUGES, options);
   if (server.flavour === 'mariadb') return gauges;
   const [history = []] = await unlessRefused(pool.run(HISTORY, options), []);
   const length = history[0] === undefined ? 0 : numberOf(history[0], 'length');
-  return gauges.set('Innodb_history_list_length', length);
+  return new Map([...gauges, ['Innodb_history_list_length', length]]);
 }
 
-const HISTORY: SQLQuery = sql`SELECT ${note('probe')} COUNT AS length
+const HISTORY = sql`SELECT ${note('probe')} COUNT AS length
   FROM information_schema.INNODB_METRICS WHERE NAME = 'trx_rseg_history_len'`;
