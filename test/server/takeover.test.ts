@@ -31,7 +31,7 @@ const SETTINGS = {
   PURGE_CHUNK_ROWS: '10',
   PURGE_CHUNK_TIME: '1ms',
 };
-const BIG_ROWS = 5_000;
+const BIG_ROWS = 2_000;
 const COLLECTS = 'this proxy collects';
 const IDLE = 'another proxy collects on this server';
 

@@ -30,7 +30,7 @@ import { tappedPool } from '../support/tapped-pool.js';
 jest.setTimeout(600_000);
 
 /** So many rows, in chunks of one, are enough to be seen amid them. */
-const ROWS = 1_200;
+const ROWS = 800;
 const ROW_BY_ROW: Partial<LifecycleSettings> = {
   fastDrop: 'never',
   purgeChunkRows: 1,
