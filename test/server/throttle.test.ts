@@ -5,6 +5,7 @@
  */
 import { expect, jest } from '@jest/globals';
 import type { LifecycleSettings } from '../../src/lifecycle/next-step.js';
+import { readReplicaLag } from '../../src/lifecycle/throttle/replica-lag.js';
 import type { ThrottleSettings } from '../../src/lifecycle/throttle/throttle.js';
 import type { ServicePool } from '../../src/service/pool/pools.js';
 import { sql } from '../../src/service/sql.js';
@@ -37,6 +38,35 @@ const ROW_BY_ROW: Partial<LifecycleSettings> = {
   purgeChunkMs: 0,
 };
 const NONE: ThrottleSettings = { window: null, query: null, replicas: [], maxLagMs: 2_000 };
+
+/** Counts the chunks of a purge, and holds them while the test prepares what they are to meet. */
+class Chunks {
+  count = 0;
+  #gate: Promise<void> | null = null;
+  #open: () => void = () => undefined;
+
+  readonly tap = (pool: ServicePool): ServicePool =>
+    tappedPool(pool, async (send, texts) => {
+      const isChunk = texts.some((text) => text.startsWith('DELETE /* undrop purge'));
+      if (!isChunk) return send();
+      await this.#gate;
+      this.count++;
+      return send();
+    });
+
+  /** No chunk begins until `prepare` is done. */
+  async holdDuring(prepare: () => Promise<unknown>): Promise<void> {
+    this.#gate = new Promise((resolve) => {
+      this.#open = resolve;
+    });
+    try {
+      await prepare();
+    } finally {
+      this.#gate = null;
+      this.#open();
+    }
+  }
+}
 
 const isGone = (server: Target, held: Held) => async () =>
   (await whereIs(server, held.id)).length === 0;
@@ -72,9 +102,10 @@ inLanes(testServers(), 'the collector waits, on $name', (server, lane) => {
 
   test('for its query, amid a purge and before each other step', async () => {
     const purged = await holdTable(server, { state: 'PURGE', rows: ROWS });
-    collecting = startCollecting(server, { ...ROW_BY_ROW, throttle: byQuery() });
-    await until('rows are purged', async () => (await countRows(server, purged.quoted)) < ROWS);
-    await query(server, 'INSERT INTO ops.wait VALUES (1)');
+    const chunks = new Chunks();
+    collecting = startCollecting(server, { ...ROW_BY_ROW, throttle: byQuery() }, chunks.tap);
+    await until('rows are purged', () => chunks.count > 5);
+    await chunks.holdDuring(() => query(server, 'INSERT INTO ops.wait VALUES (1)'));
     const all = collecting;
     await until('it says so', () => reasonsOf(all).length > 0);
     const left = await countRows(server, purged.quoted);
@@ -163,7 +194,7 @@ inLanes(
     let pair: ReplicaPair;
     let replicaPool: ServicePool;
     let collecting: Collecting | null = null;
-    let chunks = 0;
+    let chunks = new Chunks();
 
     beforeAll(async () => {
       pair = await startPair({ name, gtid });
@@ -180,19 +211,14 @@ inLanes(
     });
 
     const start = (read: (pool: ServicePool) => ServicePool = (pool) => pool): Collecting => {
-      chunks = 0;
+      chunks = new Chunks();
       const { host, port } = pair.replica;
       const throttle = { ...NONE, replicas: [{ host, port }] };
       const replicas = [{ name: 'db2:3306', connection: read(replicaPool) }];
-      const counted = (pool: ServicePool) =>
-        tappedPool(pool, (send, texts) => {
-          chunks += texts.filter((text) => text.startsWith('DELETE /* undrop purge')).length;
-          return send();
-        });
       collecting = startCollecting(
         pair.source,
         { ...ROW_BY_ROW, throttle },
-        counted,
+        chunks.tap,
         undefined,
         undefined,
         replicas,
@@ -202,7 +228,7 @@ inLanes(
     const purging = async () => {
       const held = await holdTable(pair.source, { state: 'PURGE', rows: ROWS });
       const own = start();
-      await until('rows are purged', () => chunks > 5);
+      await until('rows are purged', () => chunks.count > 5);
       return { held, own };
     };
     const stopsUntil = async (
@@ -211,9 +237,9 @@ inLanes(
       end: () => Promise<unknown>,
     ) => {
       await until('it says so', () => reasonsOf(own).length > 0);
-      const before = chunks;
+      const before = chunks.count;
       await own.looked();
-      expect(chunks).toBe(before);
+      expect(chunks.count).toBe(before);
       expect(await countRows(pair.source, held.quoted)).toBeGreaterThan(0);
       expect(reasonsOf(own)).toEqual([expect.stringMatching(expected)]);
       await end();
@@ -223,11 +249,11 @@ inLanes(
 
     test('that has stopped', async () => {
       const { held, own } = await purging();
-      await query(pair.replica, 'STOP REPLICA SQL_THREAD');
-      const before = chunks;
+      const before = chunks.count;
+      await chunks.holdDuring(() => query(pair.replica, 'STOP REPLICA SQL_THREAD'));
       await until('it says so', () => reasonsOf(own).length > 0);
       // One may have been under way, and one more begun before the replica was asked again.
-      expect(chunks - before).toBeLessThanOrEqual(3);
+      expect(chunks.count - before).toBeLessThanOrEqual(3);
       await stopsUntil({ held, own }, /SQL thread does not run/, () =>
         query(pair.replica, 'START REPLICA SQL_THREAD'),
       );
@@ -237,7 +263,13 @@ inLanes(
       const { held, own } = await purging();
       const locker = await connect(pair.replica);
       await locker.query('FLUSH TABLES WITH READ LOCK');
-      await query(pair.source, 'CREATE DATABASE IF NOT EXISTS ops', 'DROP DATABASE ops');
+      await chunks.holdDuring(async () => {
+        await query(pair.source, 'CREATE DATABASE IF NOT EXISTS ops', 'DROP DATABASE ops');
+        await until('the replica says so', async () => {
+          const lag = await readReplicaLag({ name: 'db2:3306', connection: replicaPool });
+          return 'seconds' in lag && lag.seconds > 2;
+        });
+      });
       await stopsUntil({ held, own }, /the replica db2:3306 lags by more than 2s/, () =>
         locker.end(),
       );
