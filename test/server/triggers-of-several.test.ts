@@ -116,6 +116,8 @@ describe.each(testServers())('on $name', (server) => {
   });
 
   describe('three tables', () => {
+    // With hooks of its own it needs a test on each server.
+    const test = testOnOne(server);
     beforeEach(async () => {
       await two.fill();
       await query(server, `USE ${two.schema.name}`, ...MAKE);
