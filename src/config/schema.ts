@@ -207,7 +207,7 @@ export const SETTINGS = {
     default: '50',
     expected: 'a number of rows from 1 to 20000',
     meaning:
-      'rows that are deleted first from a table; from then on so many at a time that it takes UNDROP_PURGE_CHUNK_TIME (of a table without a usable key, never fewer)',
+      'rows of the first DELETE of a purge; from then on as many as take UNDROP_PURGE_CHUNK_TIME, or beside others less than a millisecond, but not fewer unless even these take too long (of a table without a usable key, never fewer)',
     parse: integer(1, 20_000),
   }),
   purgeChunkTime: duration({
@@ -215,7 +215,7 @@ export const SETTINGS = {
     min: '1ms',
     max: '10s',
     meaning:
-      'how long the deleting of rows at a time should take; the pauses between follow from what others on the server feel of it',
+      'how long a chunk of a purge should take; beside others on the server it is many small DELETEs with rests between them',
   }),
   purgeBinlog: choice(['off', 'on'], {
     default: 'off',

@@ -14,10 +14,11 @@ import { isEmpty, Purger } from './purge/purge.js';
 import { removeTable } from './remove.js';
 import {
   type CachedPages,
-  POOL_READS_UNKNOWN,
-  type PoolReads,
+  isMuchDirty,
+  POOL_UNKNOWN,
+  type PoolFacts,
   readCachedPages,
-  readPoolReads,
+  readPoolFacts,
   readTableFacts,
 } from './table-facts.js';
 import { type ActionContext, type ActionOutcome, moveTable, PROGRESS } from './transition.js';
@@ -29,7 +30,7 @@ export class Actions {
   readonly #options: ActionContext;
   readonly #purger: Purger;
   #cachedPages: CachedPages | null = null;
-  #poolReads: PoolReads | null = null;
+  #pool: PoolFacts | null = null;
   /** By id: what had been read when it was first seen in EVAC. If it is lost, that lasts longer. */
   readonly #readAtEvac = new Map<string, number>();
 
@@ -41,7 +42,7 @@ export class Actions {
   /** What is read once for all tables of a round is read anew. */
   beginRound(): void {
     this.#cachedPages = null;
-    this.#poolReads = null;
+    this.#pool = null;
   }
 
   /** Takes one table as far as it goes at once. `now`: the server's UTC clock. */
@@ -104,17 +105,21 @@ export class Actions {
     this.#cachedPages ??= await unlessRefused(readCachedPages(connection, server), new Map());
     const cachedPages = this.#cachedPages.get(`${table.schema}/${table.name}`.toLowerCase());
     if (cachedPages !== undefined) return { ...facts, empty, cachedPages };
-    return { ...facts, empty, cachedPages: (await this.#hasTurnedOver(table)) ? 0 : null };
+    this.#pool ??= await unlessRefused(readPoolFacts(connection), POOL_UNKNOWN);
+    const isEvacuated = this.#hasTurnedOver(table, this.#pool);
+    return {
+      ...facts,
+      empty,
+      cachedPages: isEvacuated ? 0 : null,
+      isMuchDirty: isMuchDirty(this.#pool),
+    };
   }
 
   /**
    * Where the server doesn't say which pages are cached: nobody reads this table, so when others
    * have read twice as many pages as fit in, hardly any of its own is left.
    */
-  async #hasTurnedOver({ id }: Collectable): Promise<boolean> {
-    const { connection } = this.#options;
-    this.#poolReads ??= await unlessRefused(readPoolReads(connection), POOL_READS_UNKNOWN);
-    const { pages, read } = this.#poolReads;
+  #hasTurnedOver({ id }: Collectable, { pages, read }: PoolFacts): boolean {
     const before = this.#readAtEvac.get(id) ?? read;
     // A server that was started anew counts from 0, with an empty pool.
     const since = read < before ? TURNOVER * pages : read - before;

@@ -31,6 +31,8 @@ export interface TableFacts {
   readonly empty: boolean;
   /** Pages of the table in the buffer pool; `null` if the server does not tell. */
   readonly cachedPages: number | null;
+  /** The buffer pool has much to be written to files; default: no, or the server doesn't tell. */
+  readonly isMuchDirty?: boolean;
   /** Why the table must not be touched: triggers on it, foreign keys to it, not a table at all. */
   readonly obstacles: readonly string[];
 }
@@ -87,8 +89,12 @@ export function nextStep(
       return table.facts.empty ? move('empty') : { kind: 'purge' };
     case 'EVAC':
       if (!way.evac) return move('no EVAC here');
-      if (now >= table.due) return move('due');
       if (table.facts.cachedPages === 0) return move('no page cached');
+      if (table.facts.isMuchDirty && isDropDear(server) && now < writtenBy(table.due, settings)) {
+        const until = new Date(Math.max(table.due.getTime(), now.getTime() + WRITTEN_AGAIN_MS));
+        return { kind: 'wait', until, because: 'what was changed is being written' };
+      }
+      if (now >= table.due) return move('due');
       return { kind: 'wait', until: table.due, because: 'its pages leave the buffer pool' };
     case 'DROP':
       return { kind: 'drop' };
@@ -96,6 +102,19 @@ export function nextStep(
       return assertNever(table.state);
   }
 }
+
+/**
+ * A DROP before MySQL 8.0.23 and MariaDB 10.6 goes through all changed pages of the pool, also those
+ * of rows that were purged a moment ago. So an EVAC waits for them to be written, if that doesn't
+ * take long; one of hours doesn't depend on it.
+ */
+function writtenBy(due: Date, { evacMs }: StepSettings): Date {
+  return new Date(due.getTime() - evacMs + WRITTEN_WITHIN_MS);
+}
+
+const WRITTEN_WITHIN_MS = 3_600_000;
+/** So long between two looks at it. */
+const WRITTEN_AGAIN_MS = 5_000;
 
 interface Way {
   readonly hold: boolean;
@@ -135,6 +154,11 @@ export interface RemovalFacts {
 
 const CHEAP_DROP_SINCE = { mysql: 80023, mariadb: 100600 } as const;
 
+/** Whether a DROP goes through the buffer pool. */
+function isDropDear({ flavour, versionId }: RemovalFacts): boolean {
+  return versionId < CHEAP_DROP_SINCE[flavour];
+}
+
 /**
  * Says which states between HOLD and DROP this server needs. A DROP scans the buffer pool before
  * MySQL 8.0.23 and MariaDB 10.6, so there a table is emptied and its pages are waited for. Later
@@ -151,7 +175,7 @@ export function removalWay(
     case 'never':
       return { purge: true, evac: true };
     case 'auto':
-      return facts.versionId < CHEAP_DROP_SINCE[facts.flavour]
+      return isDropDear(facts)
         ? { purge: true, evac: true }
         : { purge: false, evac: facts.adaptiveHashIndex };
     default:

@@ -62,26 +62,37 @@ function isOfAnother(row: Row, { schema, name }: HoldTable, server: ServerFacts)
   return !isSame('childSchema', schema) || !isSame('child', name);
 }
 
-/** How far a buffer pool has been read into since the server's start. */
-export interface PoolReads {
+/** What a server says of its buffer pool. */
+export interface PoolFacts {
   /** Pages that fit in; 0: the server doesn't say. */
   readonly pages: number;
-  /** Pages that came from files. */
+  /** Pages that are not yet written to their files as they are. */
+  readonly dirty: number;
+  /** Pages that came from files since the server's start. */
   readonly read: number;
 }
 
-export const POOL_READS_UNKNOWN: PoolReads = { pages: 0, read: 0 };
+export const POOL_UNKNOWN: PoolFacts = { pages: 0, dirty: 0, read: 0 };
 
 const POOL = [
   'Innodb_buffer_pool_pages_total',
+  'Innodb_buffer_pool_pages_dirty',
   'Innodb_buffer_pool_reads',
   'Innodb_buffer_pool_read_ahead',
 ] as const;
 
-export async function readPoolReads(connection: ServiceConnection): Promise<PoolReads> {
+export async function readPoolFacts(connection: ServiceConnection): Promise<PoolFacts> {
   const values = await readStatusVariables(connection, POOL);
-  const [pages = 0, reads = 0, ahead = 0] = POOL.map((name) => values.get(name));
-  return { pages, read: reads + ahead };
+  const [pages = 0, dirty = 0, reads = 0, ahead = 0] = POOL.map((name) => values.get(name));
+  return { pages, dirty, read: reads + ahead };
+}
+
+const DIRTY_MIN = 1_000;
+const DIRTY_SHARE = 0.01;
+
+/** Whether a DROP that goes through them would be noticed. */
+export function isMuchDirty({ pages, dirty }: PoolFacts): boolean {
+  return dirty > Math.max(DIRTY_MIN, DIRTY_SHARE * pages);
 }
 
 /** Cached pages by `schema/name` in lower case; a table that isn't in it is not known. */

@@ -1,7 +1,10 @@
 /**
- * How many rows the next chunk of a purge has, and how long the pause before it is. Chunks grow
- * and shrink until each takes about UNDROP_PURGE_CHUNK_TIME; pauses grow at once when the server
- * is busy, and shrink slowly when it is not. Pure.
+ * How the next chunk of a purge is done: in how many DELETEs of how many rows, how long the server
+ * rests after each, and how long the pause after the chunk is. A chunk takes about
+ * UNDROP_PURGE_CHUNK_TIME. Alone on a server that is one DELETE; beside others it is many of a
+ * fraction of a millisecond, each with a rest that is longer: others wait for as long as a DELETE
+ * has a core and the log for itself, however many there are. Rests grow at once when the server is
+ * busy, and come back slowly. Pure.
  */
 
 /** What others on the server feel, as far as it was measured. */
@@ -13,42 +16,63 @@ export type Pressure =
   /** The purge has to stop for a moment. */
   | 'high';
 
+export interface Load {
+  readonly pressure: Pressure;
+  /** Whether others use the server. */
+  readonly isShared: boolean;
+}
+
+/** What is sent in one text. */
+export interface Chunk {
+  /** One transaction each. */
+  readonly deletes: number;
+  /** Of one DELETE. */
+  readonly rows: number;
+  /** After each DELETE, on the server: no timer and no round trip on our side is as short. */
+  readonly restMs: number;
+}
+
 export interface PaceSettings {
-  /** Of the first chunk. */
+  /** Of the first DELETE. */
   readonly chunkRows: number;
-  /** What a chunk should take. */
+  /** What a chunk may take. */
   readonly chunkMs: number;
-  /** However long it takes. */
+  /** Of a DELETE, however long it takes. */
   readonly rowsMin: number;
 }
 
-/** A chunk locks its rows until its end, and what it has deleted is one transaction. */
+/** A DELETE locks its rows until its end. */
 export const CHUNK_ROWS_MAX = 20_000;
-/** So much larger or smaller is one chunk than the one before, at most. */
+export const DELETES_MAX = 32;
+/** So much larger or smaller is one DELETE than the one before, at most. */
 const STEP = 2;
-/** The length of a pause is so many chunks, at least: others have a part of each moment. */
-const PAUSE_MIN = 0.1;
-const PAUSE_MAX = 64;
-/** The first pauses, before anything was measured. */
-const PAUSE_FIRST = 1;
-const PAUSE_MS_MAX = 1_000;
+/** What a DELETE should take beside others, with its commit; bench/removal says what they feel. */
+const SHARED_DELETE_MS = 0.7;
+/** A rest is so many DELETEs long, and so many milliseconds at least. */
+const REST = 1.5;
+const REST_MS_MIN = 1;
+/** So many times as long it becomes under pressure, at most. */
+const BACKOFF_MAX = 64;
 const SLOWER = 1.5;
-const FASTER = 0.95;
+const FASTER = 0.9;
+/** Alone, a pause is such a part of a chunk. */
+const PAUSE_ALONE = 0.1;
+const PAUSE_MS_MAX = 1_000;
 
 export class Pace {
   readonly #settings: PaceSettings;
-  #rows: number;
-  #pauseRatio = PAUSE_FIRST;
+  #chunk: Chunk;
+  #backoff = 1;
   #pauseMs = 0;
 
   constructor(settings: PaceSettings) {
     this.#settings = settings;
-    this.#rows = Math.min(settings.chunkRows, CHUNK_ROWS_MAX);
+    const rows = Math.min(settings.chunkRows, CHUNK_ROWS_MAX);
+    this.#chunk = { deletes: 1, rows, restMs: 0 };
   }
 
-  /** Of the next chunk. */
-  get chunkRows(): number {
-    return this.#rows;
+  get chunk(): Chunk {
+    return this.#chunk;
   }
 
   /** Before the next chunk. */
@@ -56,17 +80,38 @@ export class Pace {
     return this.#pauseMs;
   }
 
-  /**
-   * A chunk of so many rows took so long. `rows` may be what was due before the last change,
-   * because the end of a chunk is looked up with the chunk before.
-   */
-  note(rows: number, tookMs: number, pressure: Pressure): void {
-    const { chunkMs, rowsMin } = this.#settings;
-    const factor = Math.min(Math.max(chunkMs / Math.max(tookMs, 0.1), 1 / STEP), STEP);
-    this.#rows = Math.min(Math.max(Math.round(rows * factor), rowsMin), CHUNK_ROWS_MAX);
+  /** The last chunk took so long. */
+  note(tookMs: number, { pressure, isShared }: Load): void {
+    const { deletes, rows, restMs } = this.#chunk;
+    const { chunkMs } = this.#settings;
     const change = pressure === 'none' ? FASTER : SLOWER;
-    this.#pauseRatio = Math.min(Math.max(this.#pauseRatio * change, PAUSE_MIN), PAUSE_MAX);
-    const pauseMs = pressure === 'high' ? PAUSE_MS_MAX : tookMs * this.#pauseRatio;
-    this.#pauseMs = Math.min(pauseMs, PAUSE_MS_MAX);
+    this.#backoff = Math.min(Math.max(this.#backoff * change, 1), BACKOFF_MAX);
+    const deleteMs = Math.max(tookMs / deletes - restMs, 0.01);
+    if (!isShared && pressure === 'none') {
+      this.#chunk = { deletes: 1, rows: this.#nextRows(deleteMs, chunkMs), restMs: 0 };
+      this.#pauseMs = Math.min(PAUSE_ALONE * tookMs * this.#backoff, PAUSE_MS_MAX);
+      return;
+    }
+    const nextRows = this.#nextRows(deleteMs, Math.min(SHARED_DELETE_MS, chunkMs));
+    const nextMs = (deleteMs * nextRows) / rows;
+    const nextRestMs = Math.max(REST * nextMs, REST_MS_MIN) * this.#backoff;
+    if (pressure === 'high' || nextMs + nextRestMs > chunkMs) {
+      this.#chunk = { deletes: 1, rows: nextRows, restMs: 0 };
+      this.#pauseMs = Math.min(pressure === 'high' ? PAUSE_MS_MAX : nextRestMs, PAUSE_MS_MAX);
+      return;
+    }
+    const fit = Math.floor(chunkMs / (nextMs + nextRestMs));
+    this.#chunk = { deletes: Math.min(fit, DELETES_MAX), rows: nextRows, restMs: nextRestMs };
+    this.#pauseMs = 0;
+  }
+
+  /** `deleteMs`: what one of the last chunk took; `aimMs`: what one should. */
+  #nextRows(deleteMs: number, aimMs: number): number {
+    const { chunkMs, chunkRows, rowsMin } = this.#settings;
+    const { rows } = this.#chunk;
+    const factor = Math.min(Math.max(aimMs / deleteMs, 1 / STEP), STEP);
+    // A commit has its price, however few rows: below the first size only what takes too long goes.
+    const least = deleteMs > chunkMs ? rowsMin : Math.max(Math.min(chunkRows, rows), rowsMin);
+    return Math.min(Math.max(Math.round(rows * factor), least), CHUNK_ROWS_MAX);
   }
 }

@@ -1,7 +1,8 @@
 /**
  * What others feel of a purge: while it runs, a point read is done every 50 ms on a connection of
  * its own. Those that fall into a pause say what is usual; those beside a chunk are compared with
- * them. And once a second the server is asked how much it has to do.
+ * them. And once a second, between two chunks, the server is asked how much it has to do, and how
+ * many statements came in a moment that weren't the purge's.
  *
  * Invariant: it decides about nothing but the pace. Where a read isn't answered, that is pressure,
  * not an error; what the server refuses to tell is not known, and not taken for either.
@@ -16,19 +17,26 @@ import {
 } from '../../service/pool/pools.js';
 import { readStatusVariables, type ServerFacts } from '../../service/server-facts.js';
 import { ident, note, numberOf, sql } from '../../service/sql.js';
-import type { Pressure } from './pace.js';
+import type { Load, Pressure } from './pace.js';
 
 const READ_EVERY_MS = 50;
 const GAUGES_EVERY_MS = 1_000;
 const DEADLINE_MS = 2_000;
 /** So long a read counts: what is usual changes slowly, and an old stall is over. */
 const USUAL_FOR_MS = 60_000;
-const LATEST_FOR_MS = 1_000;
-/** Fewer say nothing of what is usual. */
-const USUAL_MIN = 5;
-/** Slower by that factor, and by that many milliseconds, is pressure. */
-const SLOWER = 1.5;
-const SLOWER_MS = 0.3;
+const LATEST_FOR_MS = 2_000;
+/** Fewer say nothing. */
+const READS_MIN = 5;
+/** Half of them are slower by that factor, and by that many milliseconds. */
+const SLOWER = 2;
+const SLOWER_MS = 0.5;
+
+/** So long statements are counted while the purge is at rest. */
+const COUNT_FOR_MS = 50;
+/** So many are others'. Fewer are ours: a probe, a heartbeat, the counting itself. */
+const OTHERS_MIN = 10;
+/** So long after they were last seen they are taken to be there. */
+const SHARED_FOR_MS = 10_000;
 
 /** Where pt-online-schema-change and gh-ost wait, and stop. */
 const RUNNING_SOME = 25;
@@ -42,7 +50,10 @@ const HISTORY_LENGTH = 1_000_000;
 const POINT_READ = sql`SELECT ${note('probe')} wakes
   FROM ${ident(RECYCLE_SCHEMA, 'control')} WHERE name = 'wake'`;
 
+const STATEMENTS = 'Questions';
+
 const GAUGES = [
+  STATEMENTS,
   'Threads_running',
   'Innodb_buffer_pool_pages_dirty',
   'Innodb_buffer_pool_pages_total',
@@ -68,16 +79,16 @@ export function pressureOf(gauges: Gauges): Pressure {
   return isBusy ? 'some' : 'none';
 }
 
-/** Whether reads beside chunks take clearly longer than usual. Pure. */
+/** Whether reads beside chunks take clearly longer than usual: by the median. Pure. */
 export function isSlower(latestMs: readonly number[], usualMs: readonly number[]): boolean {
-  if (usualMs.length < USUAL_MIN || latestMs.length === 0) return false;
-  const usual = quantile(usualMs, 0.8);
-  return quantile(latestMs, 0.8) > Math.max(usual * SLOWER, usual + SLOWER_MS);
+  if (Math.min(usualMs.length, latestMs.length) < READS_MIN) return false;
+  const usual = median(usualMs);
+  return median(latestMs) > Math.max(usual * SLOWER, usual + SLOWER_MS);
 }
 
-function quantile(values: readonly number[], share: number): number {
+function median(values: readonly number[]): number {
   const sorted = [...values].sort((one, other) => one - other);
-  return sorted[Math.min(Math.floor(sorted.length * share), sorted.length - 1)] ?? 0;
+  return sorted[Math.floor(sorted.length / 2)] ?? 0;
 }
 
 interface Read {
@@ -94,6 +105,7 @@ interface PressureGaugeOptions {
   readonly pool: ServicePool;
   readonly clock: Clock;
   readonly monotonicMs: () => number;
+  readonly signal: AbortSignal;
 }
 
 export class PressureGauge {
@@ -101,25 +113,34 @@ export class PressureGauge {
   #usual: readonly Read[] = [];
   #latest: readonly Read[] = [];
   #gauged: Pressure = 'none';
+  #gaugedAtMs = Number.NEGATIVE_INFINITY;
+  /** Until something is known, others are taken to be there. */
+  #sharedUntilMs: number;
   #isFailing = false;
   /** How many chunks have begun and ended: odd amid one. */
   #edges = 0;
 
   constructor(options: PressureGaugeOptions) {
     this.#options = options;
+    this.#sharedUntilMs = options.monotonicMs() + GAUGES_EVERY_MS;
   }
 
-  get pressure(): Pressure {
+  get load(): Load {
+    const isShared = this.#options.monotonicMs() < this.#sharedUntilMs;
+    return { pressure: this.#pressure(), isShared };
+  }
+
+  #pressure(): Pressure {
     if (this.#isFailing) return 'high';
     if (this.#gauged !== 'none') return this.#gauged;
     this.#latest = this.#youngest(this.#latest, LATEST_FOR_MS);
     return isSlower(this.#latest.map(tookMs), this.#usual.map(tookMs)) ? 'some' : 'none';
   }
 
-  /** Measures for as long as `work` lasts. */
-  async during<T>(server: ServerFacts, work: () => Promise<T>): Promise<T> {
+  /** Reads for as long as `work` lasts. */
+  async during<T>(work: () => Promise<T>): Promise<T> {
     const over = new AbortController();
-    const measuring = Promise.all([this.#read(over.signal), this.#gauge(server, over.signal)]);
+    const measuring = this.#read(over.signal);
     // A defect is thrown at the end; until then nobody awaits it.
     measuring.catch(() => undefined);
     try {
@@ -128,6 +149,22 @@ export class PressureGauge {
       over.abort();
       await measuring;
     }
+  }
+
+  /** Asks the server, once a second. Between two chunks, so that no statement is the purge's. */
+  async look(server: ServerFacts): Promise<void> {
+    const { pool, clock, monotonicMs, signal } = this.#options;
+    if (monotonicMs() - this.#gaugedAtMs < GAUGES_EVERY_MS) return;
+    await this.#isAnswered(async () => {
+      const gauges = await readGauges(pool, server);
+      this.#gauged = pressureOf(gauges);
+      await clock.sleep(COUNT_FOR_MS, signal);
+      const options = { deadlineMs: DEADLINE_MS };
+      const later = await readStatusVariables(pool, [STATEMENTS], options);
+      const count = (later.get(STATEMENTS) ?? 0) - (gauges.get(STATEMENTS) ?? 0);
+      if (count >= OTHERS_MIN) this.#sharedUntilMs = monotonicMs() + SHARED_FOR_MS;
+    });
+    this.#gaugedAtMs = monotonicMs();
   }
 
   /** Others may feel it for as long as `chunk` lasts. */
@@ -144,7 +181,7 @@ export class PressureGauge {
     const { pool, clock, monotonicMs } = this.#options;
     while (!signal.aborted) {
       const [edges, beganMs] = [this.#edges, monotonicMs()];
-      if (await this.#isAnswered(pool.run(POINT_READ, { deadlineMs: DEADLINE_MS }))) {
+      if (await this.#isAnswered(() => pool.run(POINT_READ, { deadlineMs: DEADLINE_MS }))) {
         const read = { atMs: monotonicMs(), tookMs: monotonicMs() - beganMs };
         const isBeside = edges !== this.#edges || edges % 2 === 1;
         if (isBeside) this.#latest = [...this.#latest, read];
@@ -159,21 +196,9 @@ export class PressureGauge {
     return reads.filter(({ atMs }) => atMs >= sinceMs);
   }
 
-  async #gauge(server: ServerFacts, signal: AbortSignal): Promise<void> {
-    const { pool, clock } = this.#options;
-    while (!signal.aborted) {
-      await this.#isAnswered(
-        readGauges(pool, server).then((gauges) => {
-          this.#gauged = pressureOf(gauges);
-        }),
-      );
-      await clock.sleep(GAUGES_EVERY_MS, signal);
-    }
-  }
-
-  async #isAnswered(asked: Promise<unknown>): Promise<boolean> {
+  async #isAnswered(ask: () => Promise<unknown>): Promise<boolean> {
     try {
-      await asked;
+      await ask();
       this.#isFailing = false;
     } catch (error) {
       if (!isServiceError(error)) throw error;

@@ -2,7 +2,8 @@
  * Chooses the key that a purge follows, and makes the statements of its range scan. Pure. `DELETE …
  * LIMIT n` alone reads all rows marked as deleted again and again while a snapshot is open
  * elsewhere; a range scan of a unique key does not. Bounds stay on the server, in session
- * variables, so no value changes on the way (collations, DECIMAL, fractions of a second).
+ * variables, so no value changes on the way (collations, DECIMAL, fractions of a second); nor is
+ * one computed there: a function of two variables may have another type than they.
  *
  * Invariants: every DELETE has a LIMIT. A bound that does not compare as expected makes a chunk
  * smaller, never larger. Only columns whose values compare in a range exactly as the key orders
@@ -10,49 +11,84 @@
  */
 import type { HoldTable } from '../../service/hold-tables.js';
 import { ident, note, type SQLQuery, sql } from '../../service/sql.js';
+import type { Chunk } from './pace.js';
 
 type PurgedTable = Pick<HoldTable, 'schema' | 'name' | 'id'>;
 
-/** `low`: rows up to it are gone. `high`: the last row of the next piece. */
-type Bound = 'low' | 'high';
-
-/** Deletes the rows between the bounds that are set. */
-export function deleteBetween(
-  table: PurgedTable,
-  key: PurgeKey | null,
-  bounds: { readonly low: boolean; readonly high: boolean; readonly chunkRows: number },
-): SQLQuery {
-  const conditions = [
-    ...(key !== null && bounds.low ? [compare(key, 'low', '>')] : []),
-    ...(key !== null && bounds.high ? [compare(key, 'high', '<')] : []),
-  ];
-  return sql`DELETE ${note('purge', table.id)} FROM ${ident(table.schema, table.name)}
-    ${where(conditions)} LIMIT ${bounds.chunkRows}`;
+export interface PurgeStatement {
+  readonly query: SQLQuery;
+  /** What its answer counts are rows that are gone. */
+  readonly isDelete: boolean;
 }
 
+/** 0: rows up to it are gone; from 1 on the last row of each DELETE of a chunk. */
+type Bound = number;
+
+const LOW: Bound = 0;
+
 /**
- * Moves the bounds on: what was high is low, and the row `chunkRows` later is high. The last
- * statement says by `found` whether there is such a row.
+ * One chunk along a key: finds the last row of each DELETE, and deletes up to it. The last answer
+ * says by `found` how many there were; the others are beyond the end, and delete nothing. `from`:
+ * what was found by the chunk before; null: the chunk begins at the start of the table.
  */
-export function nextBounds(
+export function deleteAlong(
   table: PurgedTable,
   key: PurgeKey,
-  bounds: { readonly low: boolean; readonly chunkRows: number },
-): readonly SQLQuery[] {
+  { from, deletes, rows, restMs }: Chunk & { readonly from: number | null },
+): readonly PurgeStatement[] {
+  const bounds = Array.from({ length: deletes }, (_, index) => index + 1);
   const columns = list(key.columns.map((column) => ident(column)));
-  const highs = list(key.columns.map((_, index) => variable('high', index)));
-  const moves = key.columns.flatMap((_, index) => [
-    ...(bounds.low ? [sql`${variable('low', index)} = ${variable('high', index)}`] : []),
-    sql`${variable('high', index)} = NULL`,
-  ]);
-  const from = sql`${ident(table.schema, table.name)} FORCE INDEX (${ident(key.index)})`;
+  const source = sql`${ident(table.schema, table.name)} FORCE INDEX (${ident(key.index)})`;
+  const nulls = bounds.flatMap((bound) => variables(key, bound)).map((name) => sql`${name} = NULL`);
   return [
-    sql`SET ${list(moves)}`,
-    sql`SELECT ${note('purge', table.id)} ${columns} INTO ${highs} FROM ${from}
-      ${where(bounds.low ? [compare(key, 'low', '>')] : [])}
-      ORDER BY ${columns} LIMIT ${bounds.chunkRows - 1}, 1`,
-    sql`SELECT ${variable('high', 0)} IS NOT NULL AS found`,
+    other(sql`SET ${list([...(from === null ? [] : moveBound(key, from)), ...nulls])}`),
+    ...bounds.flatMap((high) => {
+      const low = high > 1 || from !== null ? [compare(key, high - 1, '>')] : [];
+      return [
+        other(sql`SELECT ${note('purge', table.id)} ${columns} INTO ${list(variables(key, high))}
+          FROM ${source} ${where(low)} ORDER BY ${columns} LIMIT ${rows - 1}, 1`),
+        ...deleteWhere(table, [...low, compare(key, high, '<')], { rows, restMs }),
+      ];
+    }),
+    other(
+      sql`SELECT ${sum(bounds.map((bound) => sql`(${variable(bound, 0)} IS NOT NULL)`))} AS found`,
+    ),
   ];
+}
+
+/** What is left: after the last row that a chunk has found, or, without a key, any rows. */
+export function deleteRest(
+  table: PurgedTable,
+  key: PurgeKey | null,
+  { from, deletes, rows, restMs }: Chunk & { readonly from: number | null },
+): readonly PurgeStatement[] {
+  const isBounded = key !== null && from !== null;
+  const deletion = deleteWhere(table, isBounded ? [compare(key, LOW, '>')] : [], { rows, restMs });
+  return [
+    ...(isBounded ? [other(sql`SET ${list(moveBound(key, from))}`)] : []),
+    ...Array.from({ length: deletes }).flatMap(() => deletion),
+  ];
+}
+
+function moveBound(key: PurgeKey, from: Bound): readonly SQLQuery[] {
+  const found = variables(key, from);
+  return variables(key, LOW).map((name, index) => sql`${name} = ${found[index] ?? sql`NULL`}`);
+}
+
+function deleteWhere(
+  { schema, name, id }: PurgedTable,
+  conditions: readonly SQLQuery[],
+  { rows, restMs }: Pick<Chunk, 'rows' | 'restMs'>,
+): readonly PurgeStatement[] {
+  const query = sql`DELETE ${note('purge', id)} FROM ${ident(schema, name)}
+    ${where(conditions)} LIMIT ${rows}`;
+  const seconds = Math.round(restMs * 1_000) / 1_000_000;
+  const rest = seconds > 0 ? [other(sql`DO ${note('purge', id)} SLEEP(${seconds})`)] : [];
+  return [{ query, isDelete: true }, ...rest];
+}
+
+function other(query: SQLQuery): PurgeStatement {
+  return { query, isDelete: false };
 }
 
 /** (a, b) > (x, y) written out, because a row comparison uses no index on the older servers. */
@@ -69,6 +105,10 @@ function compare(key: PurgeKey, bound: Bound, operator: '>' | '<'): SQLQuery {
   return sql`(${sql.join(cases, sql` OR `)})`;
 }
 
+function variables(key: PurgeKey, bound: Bound): readonly SQLQuery[] {
+  return key.columns.map((_, index) => variable(bound, index));
+}
+
 function variable(bound: Bound, index: number): SQLQuery {
   return sql`@${ident(`undrop_${bound}_${index}`)}`;
 }
@@ -79,6 +119,10 @@ function where(conditions: readonly SQLQuery[]): SQLQuery {
 
 function and(conditions: readonly SQLQuery[]): SQLQuery {
   return sql`(${sql.join([...conditions], sql` AND `)})`;
+}
+
+function sum(terms: readonly SQLQuery[]): SQLQuery {
+  return sql.join([...terms], sql` + `);
 }
 
 function list(items: readonly SQLQuery[]): SQLQuery {

@@ -12,7 +12,7 @@ import { UNLESS_PAUSED } from '../../ledger/control.js';
 import { mayUnlog } from '../../ledger/tables.js';
 import { parseHoldName } from '../../names/names.js';
 import type { HoldTable } from '../../service/hold-tables.js';
-import { isServerError, type Rows, type ServiceConnection } from '../../service/pool/pools.js';
+import { isServerError, type ServiceConnection } from '../../service/pool/pools.js';
 import type { ServerFacts } from '../../service/server-facts.js';
 import { ident, note, numberOf, sql, textOf, textOrNullOf } from '../../service/sql.js';
 import {
@@ -27,9 +27,9 @@ import { Pace } from './pace.js';
 import { PressureGauge } from './pressure.js';
 import {
   choosePurgeKey,
-  deleteBetween,
+  deleteAlong,
+  deleteRest,
   type IndexColumn,
-  nextBounds,
   type PurgeKey,
 } from './purge-sql.js';
 
@@ -46,6 +46,11 @@ const OF_ANY_KEY = [
   ER_SPECIFIC_ACCESS_DENIED_ERROR,
   ...ABSENT_TABLE,
   ...GAVE_UP,
+];
+
+const BEFORE_CHUNK = [
+  UNLESS_PAUSED,
+  sql`SET SESSION foreign_key_checks = 0, SESSION sql_safe_updates = 0`,
 ];
 
 /** Whether no row is left. */
@@ -70,12 +75,10 @@ interface PurgeProgress {
   readonly logged: boolean;
   /** Null: any rows, so many at a time. */
   key: PurgeKey | null;
-  /** `start`: no bound is set. `bounded`: the next chunk ends at `high`. `rest`: at the end. */
-  at: 'start' | 'bounded' | 'rest';
-  /** Rows up to `low` are gone. */
-  hasLow: boolean;
-  /** Between `low` and `high`, if it is `bounded`. */
-  boundedRows: number;
+  /** What the chunk before has found, for the bounds of the next; null: it is the first. */
+  found: number | null;
+  /** Whether the key leads on: there may be a whole DELETE's rows still. */
+  isAlongKey: boolean;
   rowsRemoved: number;
   pace: Pace;
 }
@@ -110,24 +113,24 @@ export class Purger {
 
   /** Goes on with `table` until `untilMs`, but for at least one chunk. */
   work(table: Collectable, options: WorkOptions): Promise<ActionOutcome> {
-    return this.#gauge.during(options.server, () => this.#work(table, options));
+    return this.#gauge.during(() => this.#work(table, options));
   }
 
-  async #work(table: Collectable, { now, untilMs }: WorkOptions): Promise<ActionOutcome> {
+  async #work(table: Collectable, { server, now, untilMs }: WorkOptions): Promise<ActionOutcome> {
     const { connection, clock, log, monotonicMs, signal, throttle } = this.#options;
     assertPurgeable(table);
     if (this.#progress === null || !this.isUnderWay(table)) {
       const key = choosePurgeKey(await readIndexColumns(connection, table));
-      const at = key === null ? 'rest' : 'start';
       const logged = table.logged && !(await this.#mayPurgeUnlogged());
-      const start = { at, hasLow: false, boundedRows: 0, rowsRemoved: 0 } as const;
-      this.#progress = { table, logged, key, ...start, pace: this.#newPace(key) };
+      const start = { ...startAlong(key), rowsRemoved: 0, pace: this.#newPace(key) };
+      this.#progress = { table, logged, key, ...start };
       log.info({ event: 'purge', ...logFields(table) }, 'rows are being removed');
     }
     const progress = this.#progress;
     do {
       const wait = await throttle.wait(now());
       if (wait !== null) return { kind: 'throttled', wait };
+      await this.#gauge.look(server);
       const isEnd = await this.#gauge.beside(() => this.#removeNext(progress));
       if (isEnd) {
         this.#progress = null;
@@ -168,12 +171,8 @@ export class Purger {
         throw error;
       }
       // This server can't use the key (it is invisible, or of an unexpected type): go on without.
-      Object.assign(progress, {
-        key: null,
-        at: 'rest',
-        hasLow: false,
-        pace: this.#newPace(null),
-      } satisfies Partial<PurgeProgress>);
+      const anew = { key: null, ...startAlong(null), pace: this.#newPace(null) };
+      Object.assign(progress, anew satisfies Partial<PurgeProgress>);
       return false;
     }
   }
@@ -181,44 +180,37 @@ export class Purger {
   /** True: it was the last chunk. */
   async #removeChunk(progress: PurgeProgress): Promise<boolean> {
     const { connection, monotonicMs, figures } = this.#options;
-    const { table, logged, key, hasLow: low, pace } = progress;
-    const nextRows = pace.chunkRows;
-    const options = { logged, deadlineMs: CHUNK_DEADLINE_MS };
-    if (progress.at === 'start' && key !== null) {
-      const bounds = nextBounds(table, key, { low, chunkRows: nextRows });
-      setBounds(progress, await connection.run(bounds, options), nextRows);
-    }
-    const high = progress.at === 'bounded';
-    const chunkRows = high ? progress.boundedRows : nextRows;
-    const next = { low: true, chunkRows: nextRows };
+    const { table, logged, key, found, isAlongKey, pace } = progress;
+    const { chunk } = pace;
+    const isAlong = key !== null && isAlongKey;
+    const statements = isAlong
+      ? deleteAlong(table, key, { ...chunk, from: found })
+      : deleteRest(table, key, { ...chunk, from: found });
+    const text = [...BEFORE_CHUNK, ...statements.map(({ query }) => query)];
     const beganMs = monotonicMs();
-    const answers = await connection.run(
-      [
-        UNLESS_PAUSED,
-        sql`SET SESSION foreign_key_checks = 0, SESSION sql_safe_updates = 0`,
-        deleteBetween(table, key, { low, high, chunkRows }),
-        ...(high && key !== null ? nextBounds(table, key, next) : []),
-      ],
-      options,
-    );
+    const answers = await connection.run(text, { logged, deadlineMs: CHUNK_DEADLINE_MS });
     const tookMs = monotonicMs() - beganMs;
-    pace.note(chunkRows, tookMs, this.#gauge.pressure);
-    const removed = answers[2]?.affectedRows ?? 0;
+    pace.note(tookMs, this.#gauge.load);
+    const removed = answers
+      .slice(BEFORE_CHUNK.length)
+      .filter((_, index) => statements[index]?.isDelete)
+      .reduce((rows, { affectedRows }) => rows + affectedRows, 0);
     progress.rowsRemoved += removed;
     figures.rowsPurged += removed;
     figures.chunks++;
     figures.chunksMs += tookMs;
-    if (!high) return removed < chunkRows;
-    progress.hasLow = true;
-    setBounds(progress, answers, nextRows);
+    if (!isAlong) return removed < chunk.deletes * chunk.rows;
+    const nowFound = numberOf(answers.at(-1)?.[0] ?? {}, 'found');
+    // None: what was low is in its place, and stays there.
+    progress.found = nowFound === 0 && found !== null ? 0 : nowFound || null;
+    progress.isAlongKey = nowFound === chunk.deletes;
     return false;
   }
 }
 
-/** After `nextBounds`, whose last answer says whether there are so many rows. */
-function setBounds(progress: PurgeProgress, answers: readonly Rows[], rows: number): void {
-  progress.at = numberOf(answers.at(-1)?.[0] ?? {}, 'found') === 1 ? 'bounded' : 'rest';
-  progress.boundedRows = rows;
+/** Where a scan begins. */
+function startAlong(key: PurgeKey | null): Pick<PurgeProgress, 'found' | 'isAlongKey'> {
+  return { found: null, isAlongKey: key !== null };
 }
 
 async function readIndexColumns(
