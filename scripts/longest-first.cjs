@@ -31,6 +31,8 @@ const ROTATING = [
       'packed',
     ],
   },
+  // It needs root, to mount a file system.
+  { take: 0, files: ['full-disk'] },
 ];
 
 module.exports = class LongestFirst {
