@@ -17,7 +17,14 @@ const SECONDS = require('./test-seconds.json');
 const ROTATING = [
   {
     take: 2,
-    files: ['tools-debian', 'tools-debian-dumps', 'tools-npm', 'client-matrix-tools', 'gh-ost'],
+    files: [
+      'tools-debian',
+      'tools-debian-dumps',
+      'tools-npm',
+      'client-matrix-tools',
+      'gh-ost',
+      'tools-prometheus',
+    ],
   },
   {
     take: 3,

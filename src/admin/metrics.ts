@@ -6,6 +6,9 @@
 import { Counter, collectDefaultMetrics, Gauge, Registry } from 'prom-client';
 import type { Counters } from '../metrics.js';
 
+/** Gauges of prom-client with names of counters, which promtool minds; their parts are there. */
+const MISNAMED = ['handles', 'requests', 'resources'].map((what) => `nodejs_active_${what}_total`);
+
 /** What the collector of this process says (lifecycle/figures.ts has the same shape). */
 export interface CollectorView {
   readonly leads: boolean;
@@ -297,6 +300,7 @@ export class Exposition {
 
   constructor() {
     collectDefaultMetrics({ register: this.#registry });
+    for (const name of MISNAMED) this.#registry.removeSingleMetric(name);
     for (const [name, metric] of Object.entries(METRICS)) this.#declare(name, metric);
   }
 

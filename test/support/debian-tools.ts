@@ -1,6 +1,6 @@
 /**
  * Tools of other people that make and drop tables, from Debian's packages in private roots: Django,
- * Alembic, Doctrine, Laravel, mydumper, pt-online-schema-change. The projects that they work on are
+ * Alembic, Doctrine, Laravel, mydumper, pt-online-schema-change; and promtool. The projects that they work on are
  * under test/support/tools. Invariant: nothing of the machine's own Python, PHP or Perl is used.
  */
 import { join } from 'node:path';
@@ -64,6 +64,12 @@ export async function runSchemaChange(
   return { ...result, code: result.code === 0 ? 0 : 1 };
 }
 
+/** `promtool`, which checks what Prometheus would read; `input`: its standard input. */
+export async function runPromtool(args: readonly string[], input = ''): Promise<CommandResult> {
+  const folder = await aptRoot('prometheus', 'bookworm', ['prometheus']);
+  return run(inFolder(folder, 'usr/bin/promtool'), args, input);
+}
+
 async function python(): Promise<Program> {
   // With what PyMySQL needs for caching_sha2_password.
   const packages = ['django', 'alembic', 'pymysql', 'cryptography'];
@@ -113,6 +119,6 @@ function aptRoot(key: string, suite: string, packages: readonly string[]): Promi
   );
 }
 
-function run({ argv, env }: Program, args: readonly string[]): Promise<CommandResult> {
-  return tryCommand([...argv, ...args], { env, deadlineMs: 240_000 });
+function run({ argv, env }: Program, args: readonly string[], input = ''): Promise<CommandResult> {
+  return tryCommand([...argv, ...args], { env, input, deadlineMs: 240_000 });
 }

@@ -1,0 +1,126 @@
+/**
+ * Prometheus' own tool on what we give it: the metrics of a proxy that has done something, and the
+ * alert rules, by what they say of series in which something goes wrong.
+ */
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { describe, expect, jest, test } from '@jest/globals';
+import { runPromtool } from '../support/debian-tools.js';
+import { projectFolder } from '../support/folders.js';
+import { spawnProxy } from '../support/proxy.js';
+import { sample } from '../support/sample.js';
+import { query, testServers } from '../support/servers.js';
+
+jest.setTimeout(300_000);
+
+const RULES = join(projectFolder, 'docs/prometheus-alerts.yml');
+const [server] = sample(testServers(), { name: 'promtool', count: 1 });
+
+interface Alarm {
+  readonly alert: string;
+  /** By series, in the notation of promtool, a value a minute. */
+  readonly series: Readonly<Record<string, string>>;
+  /** Not yet, and then. */
+  readonly silentAt: string;
+  readonly firesAt: string;
+}
+
+const DAY_M = 1_440;
+const ALARMS: readonly Alarm[] = [
+  {
+    alert: 'UndropDown',
+    series: { 'up{job="undrop",instance="a"}': '1 0x10' },
+    silentAt: '1m',
+    firesAt: '3m',
+  },
+  {
+    alert: 'UndropUpstreamDown',
+    series: { 'undrop_upstream_up{instance="a"}': '1 0x10' },
+    silentAt: '1m',
+    firesAt: '3m',
+  },
+  {
+    alert: 'UndropLedgerNotReady',
+    series: {
+      'undrop_upstream_up{instance="a"}': '1x10',
+      'undrop_ledger_ready{instance="a"}': '1 0x10',
+    },
+    silentAt: '1m',
+    firesAt: '3m',
+  },
+  {
+    alert: 'UndropNothingCollected',
+    series: {
+      'undrop_collector_last_look_timestamp_seconds{job="undrop",instance="a"}': `60x${2 * DAY_M}`,
+      'undrop_collector_last_look_timestamp_seconds{job="undrop",instance="b"}': `0x${2 * DAY_M}`,
+    },
+    silentAt: `${DAY_M}m`,
+    firesAt: `${DAY_M + 20}m`,
+  },
+  {
+    alert: 'UndropHeldSpace',
+    series: { 'undrop_limits_used_ratio{instance="a"}': '0.7 0.9x20' },
+    silentAt: '5m',
+    firesAt: '15m',
+  },
+  {
+    alert: 'UndropIntentsUnsettled',
+    series: { 'undrop_unsettled_intents{instance="a"}': '0 1x10' },
+    silentAt: '1m',
+    firesAt: '3m',
+  },
+];
+
+describe('promtool', () => {
+  test('reads the metrics, and has nothing against them', async () => {
+    if (server === undefined) throw new Error('no server');
+    const proxy = await spawnProxy(server, { ADMIN_LISTEN: '127.0.0.1:0', COLLECT: 'on' });
+    try {
+      await query(
+        proxy,
+        'CREATE DATABASE IF NOT EXISTS promtool',
+        'CREATE TABLE promtool.t (id INT)',
+      );
+      await query(proxy, 'DROP TABLE promtool.t', 'DROP DATABASE promtool');
+      const listen = proxy.lines.find(({ event }) => event === 'admin')?.['listen'];
+      const response = await fetch(`http://${listen}/metrics`);
+      const checked = await runPromtool(['check', 'metrics'], await response.text());
+      expect(checked).toEqual({ code: 0, stdout: '', stderr: '' });
+    } finally {
+      await proxy.stop();
+    }
+  });
+
+  test('each alert is silent before its time, and fires then', async () => {
+    const checked = await runPromtool(['check', 'rules', RULES]);
+    expect(checked).toMatchObject({ code: 0, stdout: expect.stringContaining('SUCCESS') });
+    const folder = await mkdtemp(join(tmpdir(), 'undrop-rules-'));
+    try {
+      const file = join(folder, 'alarms.json');
+      // JSON is YAML. Only the time of an alert is of interest, so it is asked for by ALERTS.
+      const tests = ALARMS.map(({ alert, series, silentAt, firesAt }) => ({
+        interval: '1m',
+        input_series: Object.entries(series).map(([name, values]) => ({ series: name, values })),
+        promql_expr_test: [
+          { expr: countOf(alert), eval_time: silentAt, exp_samples: [] },
+          {
+            expr: countOf(alert),
+            eval_time: firesAt,
+            exp_samples: [{ labels: '{}', value: 1 }],
+          },
+        ],
+      }));
+      const all = { rule_files: [RULES], evaluation_interval: '1m', tests };
+      await writeFile(file, JSON.stringify(all));
+      const result = await runPromtool(['test', 'rules', file]);
+      expect(result).toMatchObject({ code: 0, stdout: expect.stringContaining('SUCCESS') });
+    } finally {
+      await rm(folder, { recursive: true });
+    }
+  });
+});
+
+function countOf(alert: string): string {
+  return `count(ALERTS{alertname="${alert}", alertstate="firing"})`;
+}
