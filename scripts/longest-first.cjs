@@ -11,8 +11,9 @@ const { relative } = require('node:path');
 const SECONDS = require('./test-seconds.json');
 
 /**
- * Files of which a run takes some, by its seed: other people's tools, and the demo. They take long,
- * and each of a kind goes through the same code. A run of named files has them all, as a long one.
+ * Files of which a run takes some, by its seed: they take long, and each of a kind goes through the
+ * same code (other people's tools, the demo), or waits for the same. A run of named files has them
+ * all, as a long one.
  */
 const ROTATING = [
   {
@@ -38,6 +39,8 @@ const ROTATING = [
       'packed',
     ],
   },
+  // A collector that is lost is replaced in half a minute, and both wait for that.
+  { take: 1, files: ['takeover', 'three-proxies'] },
   // It needs root, to mount a file system.
   { take: 0, files: ['full-disk'] },
 ];

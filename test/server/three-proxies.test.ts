@@ -1,0 +1,214 @@
+/**
+ * Three proxies on one server, of which one is killed, ended, frozen or cut off every moment, while
+ * clients of all drop and undrop, and what is held is collected. Nobody but the clients of that one
+ * sees an error; what was said to be dropped or brought back is; and nothing is removed twice.
+ */
+import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
+import type { Connection, RowDataPacket } from 'mysql2/promise';
+import { type SilentRelay, silentRelay } from '../lifecycle/silent-relay.js';
+import { Dice, seededRandom } from '../support/dice.js';
+import { freshLedger } from '../support/fresh-ledger.js';
+import { until } from '../support/poll.js';
+import { type ProxyProcess, spawnProxy } from '../support/proxy.js';
+import { isLong, rounds, sample, seedFor } from '../support/sample.js';
+import { connect, freshSchema, type TestServer, testServers } from '../support/servers.js';
+import { intentsSettled } from '../support/settled.js';
+
+// A busy machine is slow, not wrong.
+jest.setTimeout(900_000);
+
+/** On four servers that is ten minutes. */
+const LASTS_MS = rounds(150_000, 0);
+/** At least. */
+const MISHAPS = 4;
+const [PROXIES, CLIENTS, ROWS] = [3, 2, 3];
+/** What the others have done before a mishap is over, and before the next. */
+const [MEANWHILE, BETWEEN] = [20, 10];
+const SETTINGS = { HOLD: '3s', MIN_HOLD: '0s', COLLECT: 'on', CHECK_INTERVAL: '1s' };
+const REFUSED = /UNDROP_(CHANGED_MEANWHILE|NO_SUCH_HELD|NOT_HELD|NOT_RESTORABLE)/;
+
+type Mishap = 'killed' | 'ended' | 'frozen' | 'cut off';
+/** `unknown`: the last word on it was lost. */
+type Fate = 'live' | 'dropped' | 'unknown';
+
+class Place {
+  /** Changes with each mishap: errors across it are expected. */
+  mishaps = 0;
+  isWell = true;
+  relay!: SilentRelay;
+  proxy!: ProxyProcess;
+  readonly lines: ProxyProcess['lines'][] = [];
+
+  async start(server: TestServer): Promise<void> {
+    this.relay = await silentRelay(server);
+    this.proxy = await spawnProxy(this.relay, SETTINGS);
+    this.lines.push(this.proxy.lines);
+    this.isWell = true;
+  }
+
+  async stop(): Promise<void> {
+    this.proxy.kill('SIGKILL');
+    await this.proxy.ended;
+    await this.relay.close();
+  }
+}
+
+const servers = isLong ? testServers() : sample(testServers(), { name: 'three', count: 1 });
+
+describe.each(servers)('three proxies on $name', (server) => {
+  const dice = new Dice(seededRandom(seedFor(server.name)));
+  const places = Array.from({ length: PROXIES }, () => new Place());
+  const fates = new Map<string, Fate>();
+  const errors: string[] = [];
+  let [schema, done, isOver] = ['', 0, false];
+  let root: Connection;
+
+  beforeAll(async () => {
+    await freshLedger(server);
+    root = await connect(server);
+    schema = (await freshSchema(server, 'three')).name;
+    for (const place of places) await place.start(server);
+  });
+
+  afterAll(async () => {
+    await Promise.all(places.map((place) => place.stop()));
+    await root.query(`DROP DATABASE ${schema}`);
+    await root.end();
+    await freshLedger(server);
+  });
+
+  test('one in trouble after another', async () => {
+    const clients = places.flatMap((place, at) =>
+      Array.from({ length: CLIENTS }, (_client, nr) => work(place, `t${at}_${nr}`)),
+    );
+    const endMs = performance.now() + LASTS_MS;
+    const order: readonly Mishap[] = ['killed', 'frozen', 'cut off', 'ended'];
+    for (let nr = 0; nr < MISHAPS || performance.now() < endMs; nr++) {
+      await progress(BETWEEN);
+      await happen(dice.of(places), order[nr % order.length] ?? 'killed');
+    }
+    isOver = true;
+    await Promise.all(clients);
+    expect(errors).toEqual([]);
+    await intentsSettled(root, [schema]);
+    await until(async () => (await countHeld()) === 0, 'all is collected');
+    await expectFates();
+    const ids = places
+      .flatMap(({ lines }) => lines.flat())
+      .filter(({ event }) => event === 'removal')
+      .map(({ id }) => String(id));
+    expect(ids.length).toBeGreaterThan(0);
+    expect(ids.filter((id, at) => ids.indexOf(id) !== at)).toEqual([]);
+  });
+
+  async function happen(place: Place, mishap: Mishap): Promise<void> {
+    place.isWell = false;
+    place.mishaps++;
+    switch (mishap) {
+      case 'killed':
+        await place.stop();
+        break;
+      case 'ended':
+        await place.proxy.stop();
+        await place.relay.close();
+        break;
+      case 'frozen':
+        place.proxy.kill('SIGSTOP');
+        await progress(MEANWHILE);
+        place.mishaps++;
+        place.proxy.kill('SIGCONT');
+        place.isWell = true;
+        return;
+      case 'cut off':
+        place.relay.swallow();
+        await progress(MEANWHILE);
+        await place.stop();
+        break;
+    }
+    place.mishaps++;
+    await place.start(server);
+  }
+
+  function progress(operations: number): Promise<void> {
+    const goal = done + operations;
+    return until(() => done >= goal || errors.length > 0, 'the others go on');
+  }
+
+  /** A client of one place, which comes back after each of its mishaps. */
+  async function work(place: Place, prefix: string): Promise<void> {
+    let session: Connection | null = null;
+    for (let nr = 0; !isOver; nr++) {
+      const name = `${prefix}_${nr}`;
+      const before = place.mishaps;
+      try {
+        await until(() => place.isWell || isOver, 'its proxy is there');
+        session ??= await connect(place.proxy, { database: schema });
+        await live(session, name);
+      } catch (error) {
+        fates.set(name, 'unknown');
+        session?.destroy();
+        session = null;
+        const isExpected = before !== place.mishaps || !place.isWell;
+        if (!isExpected) errors.push(`${name}: ${error}`);
+      }
+    }
+    session?.destroy();
+  }
+
+  async function live(session: Connection, name: string): Promise<void> {
+    const say = async (statement: string, fate: Fate | null) => {
+      fates.set(name, 'unknown');
+      await session.query(statement);
+      if (fate !== null) fates.set(name, fate);
+      done++;
+    };
+    await say(`CREATE TABLE ${name} (id INT PRIMARY KEY) ENGINE=InnoDB`, null);
+    const values = Array.from({ length: ROWS }, (_row, id) => `(${id})`).join(', ');
+    await say(`INSERT INTO ${name} VALUES ${values}`, 'live');
+    await say(`DROP TABLE ${name}`, 'dropped');
+    if (dice.chance(0.5)) return;
+    try {
+      await say(`UNDROP TABLE ${name}`, 'live');
+    } catch (error) {
+      if (!REFUSED.test(String(error))) throw error;
+      fates.set(name, 'dropped');
+      return;
+    }
+    if (dice.chance(0.5)) await say(`DROP TABLE ${name}`, 'dropped');
+  }
+
+  async function expectFates(): Promise<void> {
+    const [tables] = await root.query<RowDataPacket[]>(`SHOW TABLES FROM ${schema}`);
+    const there = new Set(tables.map((row) => String(Object.values(row)[0])));
+    const [rows] = await root.query<RowDataPacket[]>(
+      'SELECT table_name, GROUP_CONCAT(state) AS states FROM _undrop.ledger WHERE schema_name = ? GROUP BY table_name',
+      [schema],
+    );
+    const states = new Map(rows.map((row) => [row['table_name'], String(row['states'])]));
+    for (const [name, fate] of fates) {
+      const isThere = there.has(name);
+      const found = { name, isThere, states: states.get(name) };
+      if (fate === 'live') expect(found).toMatchObject({ isThere: true });
+      if (fate === 'dropped')
+        expect(found).toMatchObject({ isThere: false, states: expect.stringContaining('removed') });
+      if (!isThere || fate === 'unknown') continue;
+      expect(await countRows(name)).toEqual([name, ROWS]);
+    }
+  }
+
+  async function countRows(name: string): Promise<readonly [string, number]> {
+    const [[row]] = await root.query<RowDataPacket[]>(
+      `SELECT COUNT(*) AS n FROM ${schema}.${name}`,
+    );
+    return [name, Number(row?.['n'])];
+  }
+
+  /** By the ledger, which follows what is done. */
+  async function countHeld(): Promise<number> {
+    const [[row]] = await root.query<RowDataPacket[]>(
+      "SELECT COUNT(*) AS n FROM _undrop.ledger WHERE schema_name = ? AND state IN ('HOLD', 'PURGE', 'EVAC', 'DROP')",
+      [schema],
+    );
+    return Number(row?.['n']);
+  }
+});
