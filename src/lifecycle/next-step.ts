@@ -104,9 +104,9 @@ export function nextStep(
 }
 
 /**
- * A DROP before MySQL 8.0.23 and MariaDB 10.6 goes through all changed pages of the pool, also those
- * of rows that were purged a moment ago. So an EVAC waits for them to be written, if that doesn't
- * take long; one of hours doesn't depend on it.
+ * A dear DROP goes through all changed pages of the pool, also those of rows that were purged a
+ * moment ago. So an EVAC waits for them to be written, if that doesn't take long; one of hours
+ * doesn't depend on it.
  */
 function writtenBy(due: Date, { evacMs }: StepSettings): Date {
   return new Date(due.getTime() - evacMs + WRITTEN_WITHIN_MS);

@@ -31,33 +31,33 @@ type Mishap = 'killed' | 'ended' | 'frozen' | 'cut off';
 /** `unknown`: the last word on it was lost. */
 type Fate = 'live' | 'dropped' | 'unknown';
 
-class Place {
+interface Place {
   /** Changes with each mishap: errors across it are expected. */
-  mishaps = 0;
-  isWell = true;
-  relay!: SilentRelay;
-  proxy!: ProxyProcess;
-  readonly lines: ProxyProcess['lines'][] = [];
+  mishaps: number;
+  isWell: boolean;
+  relay: SilentRelay;
+  proxy: ProxyProcess;
+  /** Of all proxies that were there. */
+  readonly lines: ProxyProcess['lines'][];
+}
 
-  async start(server: TestServer): Promise<void> {
-    this.relay = await silentRelay(server);
-    this.proxy = await spawnProxy(this.relay, SETTINGS);
-    this.lines.push(this.proxy.lines);
-    this.isWell = true;
-  }
+async function startPlace(server: TestServer): Promise<Place> {
+  const relay = await silentRelay(server);
+  const proxy = await spawnProxy(relay, SETTINGS);
+  return { mishaps: 0, isWell: true, relay, proxy, lines: [proxy.lines] };
+}
 
-  async stop(): Promise<void> {
-    this.proxy.kill('SIGKILL');
-    await this.proxy.ended;
-    await this.relay.close();
-  }
+async function stopPlace({ proxy, relay }: Place): Promise<void> {
+  proxy.kill('SIGKILL');
+  await proxy.ended;
+  await relay.close();
 }
 
 const servers = isLong ? testServers() : sample(testServers(), { name: 'three', count: 1 });
 
 describe.each(servers)('three proxies on $name', (server) => {
   const dice = new Dice(seededRandom(seedFor(server.name)));
-  const places = Array.from({ length: PROXIES }, () => new Place());
+  const places: Place[] = [];
   const fates = new Map<string, Fate>();
   const errors: string[] = [];
   let [schema, done, isOver] = ['', 0, false];
@@ -67,11 +67,11 @@ describe.each(servers)('three proxies on $name', (server) => {
     await freshLedger(server);
     root = await connect(server);
     schema = (await freshSchema(server, 'three')).name;
-    for (const place of places) await place.start(server);
+    for (let nr = 0; nr < PROXIES; nr++) places.push(await startPlace(server));
   });
 
   afterAll(async () => {
-    await Promise.all(places.map((place) => place.stop()));
+    await Promise.all(places.map(stopPlace));
     await root.query(`DROP DATABASE ${schema}`);
     await root.end();
     await freshLedger(server);
@@ -106,7 +106,7 @@ describe.each(servers)('three proxies on $name', (server) => {
     place.mishaps++;
     switch (mishap) {
       case 'killed':
-        await place.stop();
+        await stopPlace(place);
         break;
       case 'ended':
         await place.proxy.stop();
@@ -122,11 +122,12 @@ describe.each(servers)('three proxies on $name', (server) => {
       case 'cut off':
         place.relay.swallow();
         await progress(MEANWHILE);
-        await place.stop();
+        await stopPlace(place);
         break;
     }
-    place.mishaps++;
-    await place.start(server);
+    const { relay, proxy, lines } = await startPlace(server);
+    place.lines.push(...lines);
+    Object.assign(place, { relay, proxy, mishaps: place.mishaps + 1, isWell: true });
   }
 
   function progress(operations: number): Promise<void> {

@@ -1,7 +1,8 @@
 /**
  * Tools of other people that make and drop tables, from Debian's packages in private roots: Django,
- * Alembic, Doctrine, Laravel, mydumper, pt-online-schema-change; and promtool. The projects that they work on are
- * under test/support/tools. Invariant: nothing of the machine's own Python, PHP or Perl is used.
+ * Alembic, Doctrine, Laravel, mydumper, pt-online-schema-change; and promtool. The projects that
+ * they work on are under test/support/tools. Invariant: nothing of the machine's own Python, PHP or
+ * Perl is used.
  */
 import { join } from 'node:path';
 import { ensureAptRoot, inRoot } from '../../throwaway-servers/apt-root.js';
