@@ -39,6 +39,12 @@ export function residentKb(pid: number): number {
   return Number(/^VmRSS:\s+(\d+)/m.exec(status)?.[1] ?? 0);
 }
 
+/** The most that it ever had. */
+export function peakKb(pid: number): number {
+  const status = readFileSync(`/proc/${pid}/status`, 'utf8');
+  return Number(/^VmHWM:\s+(\d+)/m.exec(status)?.[1] ?? 0);
+}
+
 /** The same of a peer's process; 0 where there is none. */
 export function cpuOf({ pid }: Peer): number {
   return pid === null ? 0 : cpuSeconds(pid);

@@ -13,6 +13,7 @@ const MISNAMED = ['handles', 'requests', 'resources'].map((what) => `nodejs_acti
 export interface CollectorView {
   readonly leads: boolean;
   readonly lastLookMs: number | null;
+  readonly lookMs: number | null;
   readonly restsFor: string | null;
   readonly held: Readonly<Record<string, number>> | null;
   readonly nextDue: Date | null;
@@ -214,6 +215,11 @@ export const METRICS: Readonly<Record<string, Metric>> = {
     help: 'When it last read the names of what is held.',
     values: ({ collector }) =>
       known(collector.lastLookMs === null ? null : collector.lastLookMs / 1_000),
+  },
+  undrop_collector_look_duration_seconds: {
+    ...MEASURED,
+    help: 'How long its last full look at what is held took.',
+    values: ({ collector }) => known(collector.lookMs === null ? null : collector.lookMs / 1_000),
   },
   undrop_collector_resting: {
     ...MEASURED,

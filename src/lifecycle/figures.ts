@@ -38,6 +38,8 @@ export interface CollectorFigures {
   leads: boolean;
   /** When names were last read, by this machine's clock; null: not yet. */
   lastLookMs: number | null;
+  /** How long the last full look took, until something could be done; null: not yet. */
+  lookMs: number | null;
   restsFor: RestReason | null;
   /** Null: this process has not looked. */
   held: Record<TableState, number> | null;
@@ -56,6 +58,7 @@ export function newCollectorFigures(): CollectorFigures {
   return {
     leads: false,
     lastLookMs: null,
+    lookMs: null,
     restsFor: null,
     held: null,
     nextDue: null,
@@ -69,7 +72,14 @@ export function newCollectorFigures(): CollectorFigures {
 
 /** Another collects now: what this process saw is old. */
 export function forgetLook(figures: CollectorFigures): void {
-  const unknown = { restsFor: null, held: null, nextDue: null, room: null, ledger: null };
+  const unknown = {
+    lookMs: null,
+    restsFor: null,
+    held: null,
+    nextDue: null,
+    room: null,
+    ledger: null,
+  };
   Object.assign(figures, { leads: false, ...unknown });
 }
 

@@ -203,6 +203,7 @@ export class Rounds {
     for (const known of this.#retries.keys()) if (!keys.has(known)) this.#retries.delete(known);
     if (isFull) await this.#limits.look(tables, server.utcNow);
     if (isFull) await this.#files.look();
+    if (isFull) this.#options.figures.lookMs = monotonicMs() - beganMs;
     return this.#act(earlyFirst(tables, this.#limits.early), server, readAtMs);
   }
 

@@ -85,7 +85,15 @@ describe('the text', () => {
       snapshot({
         collector: {
           ...newCollectorFigures(),
-          ...{ leads: true, held, ledger, nextDue, restsFor: 'pause', lastLookMs: 1_500 },
+          ...{
+            leads: true,
+            held,
+            ledger,
+            nextDue,
+            restsFor: 'pause',
+            lastLookMs: 1_500,
+            lookMs: 20,
+          },
         },
       }),
     );

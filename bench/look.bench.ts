@@ -1,0 +1,126 @@
+/**
+ * What very many held tables cost: how long a look of the collector takes, and what memory it takes
+ * of the proxy; how long it takes to bring back one among them, by statement and by command, and to
+ * list them.
+ */
+import { randomBytes } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { formatHoldName, newHoldId } from '../src/names/names.js';
+import { until } from '../test/support/poll.js';
+import { parseExposition } from '../test/support/prometheus-text.js';
+import { spawnProxy, spawnUndrop } from '../test/support/proxy.js';
+import { connect, query, startServer, type Target } from '../test/support/servers.js';
+import { peakKb } from './peers.js';
+import { machineLoad, report } from './report.js';
+
+const TABLES = Number(process.env['BENCH_TABLES'] ?? '100000');
+const SERVERS = process.env['BENCH_SERVERS']?.split(',') ?? [
+  'mysql-9.7',
+  'mysql-5.6',
+  'mariadb-10.11',
+];
+/** Looks after the first, whose slowest counts. */
+const LOOKS = 5;
+const AT_ONCE = 200;
+const DAY_MS = 86_400_000;
+
+const rows: string[][] = [];
+const loadBefore = machineLoad();
+for (const name of SERVERS) {
+  // In the system tablespace: files of their own would be 11 GB.
+  const server = await startServer(name, ['--innodb-file-per-table=OFF', '--skip-log-bin']);
+  try {
+    rows.push([name, ...(await measure(server))]);
+  } finally {
+    await server.stop();
+  }
+}
+report({
+  title: `${TABLES.toLocaleString('en')} held tables`,
+  how:
+    `A look: the slowest of ${LOOKS} full ones. MB: the most that the proxy ever had, and what it had before them. A restore: ` +
+    `of one among them, and with the start of its process by the command. Load before: ${loadBefore}.`,
+  columns: ['server', 'look s', 'MB', 'MB with none', 'UNDROP s', '`restore` s', '`list` s'],
+  rows,
+});
+
+async function measure(server: Target): Promise<string[]> {
+  const variables = {
+    ADMIN_LISTEN: '127.0.0.1:0',
+    COLLECT: 'on',
+    CHECK_INTERVAL: '5s',
+    HOLD: '30d',
+  };
+  const empty = await spawnProxy(server, variables);
+  await query(empty, 'CREATE DATABASE held', 'CREATE TABLE held.t (id INT)', 'DROP TABLE held.t');
+  await sleep(5_000);
+  const emptyKb = peakKb(empty.child.pid ?? 0);
+  await empty.stop();
+  await fill(server);
+
+  const proxy = await spawnProxy(server, variables);
+  try {
+    const listen = proxy.lines.find(({ event }) => event === 'admin')?.['listen'];
+    const metric = async (name: string) => {
+      const response = await fetch(`http://${listen}/metrics`);
+      return parseExposition(await response.text()).get(name) ?? 0;
+    };
+    const seen = () => metric('undrop_collector_last_look_timestamp_seconds');
+    let slowest = 0;
+    for (let look = 0; look < LOOKS; look++) {
+      const before = await seen();
+      await until(async () => (await seen()) > before, 'the next look', 600_000);
+      slowest = Math.max(slowest, await metric('undrop_collector_look_duration_seconds'));
+    }
+    const client = await connect(proxy);
+    const undropS = await seconds(() => client.query(`UNDROP TABLE held.t${TABLES >> 1}`));
+    await client.end();
+    const restoreS = await seconds(() => command(server, ['restore', `held.t${TABLES >> 2}`]));
+    const listS = await seconds(() => command(server, ['list', '--json']));
+    const kb = peakKb(proxy.child.pid ?? 0);
+    return [
+      slowest.toFixed(2),
+      ...[kb, emptyKb].map((each) => (each / 1_024).toFixed(0)),
+      ...[undropS, restoreS, listS].map((each) => each.toFixed(2)),
+    ];
+  } finally {
+    await proxy.stop();
+  }
+}
+
+/** Tables with hold names, and their rows in the ledger, all as the one that was dropped. */
+async function fill(server: Target): Promise<void> {
+  const root = await connect(server, { multipleStatements: true });
+  await root.query('CREATE TABLE _undrop.one AS SELECT * FROM _undrop.ledger LIMIT 1');
+  const dueMs = Date.now() + DAY_MS;
+  for (let from = 0; from < TABLES; from += AT_ONCE) {
+    const names = Array.from({ length: AT_ONCE }, (_, index) => {
+      const id = newHoldId(Date.now(), randomBytes);
+      const due = new Date(dueMs + 1_000 * ((from + index) % 86_400));
+      return { id, table: `t${from + index}`, name: formatHoldName({ state: 'HOLD', id, due }) };
+    });
+    const creations = names.map(
+      ({ name }) => `CREATE TABLE _undrop.${name} (id INT) ENGINE=InnoDB`,
+    );
+    await root.query(creations.join(';'));
+    const changes = names.map(
+      ({ id, table, name }) =>
+        `UPDATE _undrop.one SET id = '${id}', group_id = '${id}', table_name = '${table}', hold_name = '${name}';
+         INSERT INTO _undrop.ledger SELECT * FROM _undrop.one`,
+    );
+    await root.query(`START TRANSACTION; ${changes.join(';')}; COMMIT`);
+  }
+  await root.query('DROP TABLE _undrop.one');
+  await root.end();
+}
+
+async function command(server: Target, args: readonly string[]): Promise<void> {
+  const { code, stderr } = await spawnUndrop(server, args);
+  if (code !== 0) throw new Error(`undrop ${args.join(' ')}: ${stderr}`);
+}
+
+async function seconds(work: () => Promise<unknown>): Promise<number> {
+  const beganMs = performance.now();
+  await work();
+  return (performance.now() - beganMs) / 1_000;
+}
