@@ -17,6 +17,7 @@ import { isRowLevelError } from '../service/errors.js';
 import {
   findHoldTables,
   type HoldTable,
+  idsAmong,
   mapHoldTables,
   readRecycleSchemas,
 } from '../service/hold-tables.js';
@@ -31,8 +32,8 @@ export interface ManualChanges {
 
 /** Vanished tables looked after in one go, a few statements each; the others wait for the next. */
 const ENDED_MAX = 1_000;
-/** Rows read in one go. */
-const ROWS_MAX = 100_000;
+/** Rows read in one go: a row of the ledger takes kilobytes, and most have nothing to be seen. */
+const ROWS_MAX = 5_000;
 
 export async function detectManualChanges(
   pool: ServicePool,
@@ -51,7 +52,9 @@ export async function detectManualChanges(
   const rows = live.filter(({ id, state }) => state !== 'intent' && !activeIds.has(id));
   const schemas = rows.flatMap(({ holdSchema }) => holdSchema ?? []);
   const elsewhere = new Set(schemas.filter((schema) => !isRecycleSchema(schema)));
-  const held = rows.length === 0 ? new Map() : await mapHoldTables(pool, elsewhere);
+  // Of a page; else all names are read, in which no id can be wrong.
+  const among = live.length < ROWS_MAX ? null : idsAmong(rows.map(({ id }) => id));
+  const held = rows.length === 0 ? new Map() : await mapHoldTables(pool, elsewhere, among);
   const restoredByHand: string[] = [];
   const gone: string[] = [];
   let ended = 0;

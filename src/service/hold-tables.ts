@@ -4,7 +4,7 @@
  */
 import { type HoldName, isRecycleSchema, parseHoldName } from '../names/names.js';
 import type { ServiceConnection } from './pool/pools.js';
-import { note, sql, textOf } from './sql.js';
+import { note, type SQLQuery, sql, textOf } from './sql.js';
 
 export interface HoldTable extends HoldName {
   readonly schema: string;
@@ -15,21 +15,45 @@ export interface HoldTable extends HoldName {
 /** Names of 100,000 held tables are 6 MB. */
 const LIST_DEADLINE_MS = 60_000;
 
+/** Ids from the first to the last, both included. */
+export interface IdRange {
+  readonly first: string;
+  readonly last: string;
+}
+
+/** More would take longer than all between them. */
+const RANGES_MAX = 20;
+const ID_DIGITS = 32;
+
+/** Those that begin with these hex digits. */
+export function idsWith(prefix: string): IdRange {
+  return { first: prefix.padEnd(ID_DIGITS, '0'), last: prefix.padEnd(ID_DIGITS, 'f') };
+}
+
+/** For the tables of these ids; there may be others between them. */
+export function idsAmong(ids: readonly string[]): readonly IdRange[] {
+  const [first = '', ...others] = [...ids].sort();
+  if (ids.length <= RANGES_MAX) return ids.map(idsWith);
+  return [{ first, last: others.at(-1) ?? first }];
+}
+
 /**
  * Every held table in `schemas`, in their order, then by name; a missing schema has none.
- * `pattern`: of their names, for LIKE.
+ * `among`: only those whose id is in one of these ranges.
  */
 export async function listHoldTables(
   connection: ServiceConnection,
   schemas: readonly string[],
-  pattern = '\\_vt\\_%',
+  among: readonly IdRange[] | null = null,
 ): Promise<readonly HoldTable[]> {
+  if (among?.length === 0) return [];
+  const isMeant = among === null ? sql`TRUE` : isAmong(among);
   if (schemas.length === 0) return [];
   const answers = await connection.run(
     schemas.map(
       (schema) => sql`SELECT ${note('list')} TABLE_SCHEMA AS schemaName, TABLE_NAME AS name
         FROM information_schema.TABLES
-        WHERE TABLE_SCHEMA = ${schema} AND TABLE_NAME LIKE ${pattern}`,
+        WHERE TABLE_SCHEMA = ${schema} AND TABLE_NAME LIKE '\\_vt\\_%' AND ${isMeant}`,
     ),
     { deadlineMs: LIST_DEADLINE_MS },
   );
@@ -58,23 +82,26 @@ export async function readRecycleSchemas(
   return rows.map((row) => textOf(row, 'name')).filter(isRecycleSchema);
 }
 
-/** Every held table in our own schemas. */
+/** Every held table in our own schemas; `among` as for `listHoldTables`. */
 export async function listRecycledHoldTables(
   connection: ServiceConnection,
+  among: readonly IdRange[] | null = null,
 ): Promise<readonly HoldTable[]> {
-  return listHoldTables(connection, await readRecycleSchemas(connection));
+  return listHoldTables(connection, await readRecycleSchemas(connection), among);
 }
 
 /**
  * Those in `schemas` and those in our own schemas, in this order: what is moved there meanwhile is
  * seen in one place or the other. By id; if one was seen in both, our own schema is where it is.
+ * `among` as for `listHoldTables`.
  */
 export async function mapHoldTables(
   connection: ServiceConnection,
   schemas: Iterable<string>,
+  among: readonly IdRange[] | null = null,
 ): Promise<ReadonlyMap<string, HoldTable>> {
-  const inTheirs = await listHoldTables(connection, [...schemas]);
-  const inOurs = await listRecycledHoldTables(connection);
+  const inTheirs = await listHoldTables(connection, [...schemas], among);
+  const inOurs = await listRecycledHoldTables(connection, among);
   return new Map([...inTheirs, ...inOurs].map((table) => [table.id, table]));
 }
 
@@ -84,6 +111,12 @@ export async function findHoldTables(
   schemas: readonly string[],
   id: string,
 ): Promise<readonly HoldTable[]> {
-  const tables = await listHoldTables(connection, schemas, `\\_vt\\_%\\_${id}\\_%`);
-  return tables.filter((table) => table.id === id);
+  return listHoldTables(connection, schemas, [idsWith(id)]);
+}
+
+/** The id is the fourth word, whatever the case and the length of the state before it. */
+function isAmong(ranges: readonly IdRange[]): SQLQuery {
+  const id = sql`LOWER(SUBSTRING_INDEX(SUBSTRING_INDEX(TABLE_NAME, '_', 4), '_', -1))`;
+  const conditions = ranges.map(({ first, last }) => sql`${id} BETWEEN ${first} AND ${last}`);
+  return sql`(${sql.join(conditions, sql` OR `)})`;
 }

@@ -10,7 +10,7 @@ import { inBatches } from '../names/names.js';
 import type { HoldTable } from './hold-tables.js';
 import { type Row, type ServiceConnection, unlessRefused } from './pool/pools.js';
 import type { ServerFacts } from './server-facts.js';
-import { note, numberOrNullOf, type SQLQuery, sql, textOf } from './sql.js';
+import { note, numberOrNullOf, type SQLQuery, sql, textOf, valueList } from './sql.js';
 
 export interface Size {
   readonly rows: number | null;
@@ -32,8 +32,9 @@ export async function readSizes(
   tables: readonly Pick<HoldTable, 'id' | 'schema' | 'name'>[],
 ): Promise<ReadonlyMap<string, Size>> {
   if (tables.length === 0) return new Map();
-  const files = await readByName(connection, filesOf(server));
-  const statistics = await readByName(connection, STATISTICS);
+  const names = tables.length > TABLES_OF_STATEMENT ? null : tables.map(({ name }) => name);
+  const files = await readByName(connection, filesOf(server, names));
+  const statistics = await readByName(connection, statisticsOf(names));
   const sizes = new Map<string, Size>();
   const others: (typeof tables)[number][] = [];
   for (const table of tables) {
@@ -71,23 +72,33 @@ function asSize(row: Row): Size {
   };
 }
 
-/** Partitions are `name#p#…`, in files and in statistics. */
-function filesOf({ flavour, versionId }: Pick<ServerFacts, 'flavour' | 'versionId'>) {
+/** Partitions are `name#p#…`, in files and in statistics. `names`: of tables; null: of all held. */
+function filesOf(
+  { flavour, versionId }: Pick<ServerFacts, 'flavour' | 'versionId'>,
+  names: readonly string[] | null,
+): SQLQuery | null {
   if (flavour === 'mysql' && versionId < 50_700) return null;
   const view =
     flavour === 'mysql' && versionId >= 80_000
       ? sql`information_schema.INNODB_TABLESPACES`
       : sql`information_schema.INNODB_SYS_TABLESPACES`;
-  return sql`SELECT ${note('size')}
-      LOWER(SUBSTRING_INDEX(SUBSTRING_INDEX(NAME, '/', -1), '#', 1)) AS name,
-      NULL AS rowCount, SUM(FILE_SIZE) AS bytes
-    FROM ${view} WHERE NAME LIKE '%/\\_vt\\_%' GROUP BY 1`;
+  const name = sql`LOWER(SUBSTRING_INDEX(SUBSTRING_INDEX(NAME, '/', -1), '#', 1))`;
+  return sql`SELECT ${note('size')} ${name} AS name, NULL AS rowCount, SUM(FILE_SIZE) AS bytes
+    FROM ${view} WHERE NAME LIKE '%/\\_vt\\_%' AND ${isOneOf(name, names)} GROUP BY 1`;
 }
 
-const STATISTICS = sql`SELECT ${note('size')} LOWER(SUBSTRING_INDEX(table_name, '#', 1)) AS name,
-    SUM(n_rows) AS rowCount,
-    SUM(clustered_index_size + sum_of_other_index_sizes) * @@innodb_page_size AS bytes
-  FROM mysql.innodb_table_stats WHERE table_name LIKE '\\_vt\\_%' GROUP BY 1`;
+function statisticsOf(names: readonly string[] | null): SQLQuery {
+  const name = sql`LOWER(SUBSTRING_INDEX(table_name, '#', 1))`;
+  return sql`SELECT ${note('size')} ${name} AS name, SUM(n_rows) AS rowCount,
+      SUM(clustered_index_size + sum_of_other_index_sizes) * @@innodb_page_size AS bytes
+    FROM mysql.innodb_table_stats
+    WHERE table_name LIKE '\\_vt\\_%' AND ${isOneOf(name, names)} GROUP BY 1`;
+}
+
+function isOneOf(name: SQLQuery, names: readonly string[] | null): SQLQuery {
+  if (names === null) return sql`TRUE`;
+  return sql`${name} IN (${valueList(names.map((one) => one.toLowerCase()))})`;
+}
 
 function described({ schema, name }: Pick<HoldTable, 'schema' | 'name'>): SQLQuery {
   return sql`SELECT LOWER(TABLE_NAME) AS name, TABLE_ROWS AS rowCount,

@@ -7,7 +7,7 @@
  * adds to that.
  */
 import { isCertainlyAbsent } from '../held/locate.js';
-import type { LedgerRow } from '../ledger/entry.js';
+import { type LedgerRow, LIVE_STATES } from '../ledger/entry.js';
 import { type HowDropped, howDropped } from '../ledger/how-dropped.js';
 import { findRows } from '../ledger/read.js';
 import {
@@ -19,9 +19,10 @@ import {
   parseHoldName,
   type TableState,
 } from '../names/names.js';
-import { type HoldTable, mapHoldTables } from '../service/hold-tables.js';
+import { type HoldTable, idsAmong, idsWith, mapHoldTables } from '../service/hold-tables.js';
 import { type ServiceConnection, unlessRefused } from '../service/pool/pools.js';
 import { ABSENT_TABLE } from '../wire/server-errors.js';
+import { findTarget, idDigits, isIdPrefix, parseTableName } from './plan-restore.js';
 
 /** A table's qualified name. */
 export interface QualifiedTable {
@@ -80,15 +81,38 @@ export async function listAll(connection: ServiceConnection): Promise<readonly L
   return (await listWithRows(connection)).map(({ table }) => table);
 }
 
-/** The same, each with its row of the ledger, without the long texts. */
+/** What somebody asks for: a name as it was written, or the first digits of an id. */
+export type Wanted =
+  | { readonly schema: string | null; readonly table: string }
+  | { readonly prefix: string };
+
+/**
+ * The same of what `target` may mean (a table, a qualified table, an id or the beginning of one),
+ * without a look at all others: there may be 100,000. Only where nothing fits it looks at all.
+ */
+export async function listFor(
+  connection: ServiceConnection,
+  target: string,
+): Promise<readonly ListedTable[]> {
+  const name = parseTableName(target);
+  const digits = idDigits(target);
+  const wanted = [name ?? [], isIdPrefix(digits) ? { prefix: digits } : []].flat();
+  const found = (await listWithRows(connection, wanted)).map(({ table }) => table);
+  return findTarget(found, target).length > 0 ? found : listAll(connection);
+}
+
+/** All of them, or those that are wanted, each with its row, without the long texts. */
 export async function listWithRows(
   connection: ServiceConnection,
+  wanted: readonly Wanted[] | null = null,
 ): Promise<readonly { readonly table: ListedTable; readonly row: LedgerRow | undefined }[]> {
-  const ledger = findRows(connection, { by: 'live' }, { texts: false });
+  const ledger = readLive(connection, wanted);
   const live = await unlessRefused(ledger, [], ...ABSENT_TABLE);
+  const prefixes = wanted?.flatMap((one) => ('prefix' in one ? [idsWith(one.prefix)] : [])) ?? [];
+  const among = wanted === null ? null : [...idsAmong(live.map(({ id }) => id)), ...prefixes];
   const rows = new Map(live.map((row) => [row.id, row]));
   const elsewhere = new Set(live.map(heldIn).filter(isElsewhere));
-  const found = [...(await mapHoldTables(connection, elsewhere)).values()];
+  const found = [...(await mapHoldTables(connection, elsewhere, among)).values()];
   const isListed = (table: HoldTable) =>
     isElsewhere(table.schema)
       ? heldIn(rows.get(table.id)) === table.schema
@@ -99,6 +123,21 @@ export async function listWithRows(
   const unseen = await findUnseen(connection, others);
   const all = [...tables, ...unseen, ...findTorn(others)].sort(newestFirst);
   return all.map((table) => ({ table, row: rows.get(table.id) }));
+}
+
+async function readLive(
+  connection: ServiceConnection,
+  wanted: readonly Wanted[] | null,
+): Promise<readonly LedgerRow[]> {
+  const how = { texts: false };
+  if (wanted === null) return findRows(connection, { by: 'live' }, how);
+  const rows = new Map<string, LedgerRow>();
+  for (const one of wanted) {
+    const filter =
+      'prefix' in one ? ({ by: 'id', ...one } as const) : ({ by: 'name', ...one } as const);
+    for (const row of await findRows(connection, filter, how)) rows.set(row.id, row);
+  }
+  return [...rows.values()].filter(({ state }) => LIVE_STATES.includes(state));
 }
 
 /** Those that the ledger still knows, and that are held no more; newest first. */

@@ -14,7 +14,7 @@ import { inBatches } from '../names/names.js';
 import { isServiceError, type ServicePool, unlessRefused } from '../service/pool/pools.js';
 import { ABSENT_TABLE } from '../wire/server-errors.js';
 import { type DropFilter, filterDrops } from './filter.js';
-import { type DroppedTable, describeRow, type ListedTable, listAll } from './list.js';
+import { type DroppedTable, describeRow, type ListedTable, listAll, listFor } from './list.js';
 import { parentsFirst } from './parents-first.js';
 import { ambiguousOf, idDigits, isIdPrefix, newestWhole, planRestore } from './plan-restore.js';
 import { isFateUnknown, notSeen, type Plan, planOrResume, resume } from './run-restore.js';
@@ -109,11 +109,10 @@ const IDS_OF_TEXT = 200;
 
 /** Parents first; what can't be restored stands where it was asked for. */
 async function choose(pool: ServicePool, request: ManyRequest): Promise<readonly Choice[]> {
-  const held = await listAll(pool);
   const choices =
     request.by === 'name'
-      ? await chooseByName(pool, held, request)
-      : await chooseByDrop(pool, held, request);
+      ? await chooseByName(pool, request)
+      : await chooseByDrop(pool, await listAll(pool), request);
   if (choices.length < 2) return choices;
   const ids = choices.flatMap((choice) => ('plan' in choice ? [choice.plan.table.id] : []));
   const rows: LedgerRow[] = [];
@@ -133,12 +132,14 @@ async function choose(pool: ServicePool, request: ManyRequest): Promise<readonly
 
 async function chooseByName(
   pool: ServicePool,
-  held: readonly ListedTable[],
   { targets, to }: Extract<ManyRequest, { by: 'name' }>,
 ): Promise<readonly Choice[]> {
   const choices = new Map<string, Choice>();
+  // Of several all at once: a list for each takes longer.
+  const all = targets.length > 1 ? await listAll(pool) : null;
   for (const what of targets) {
     try {
+      const held = all ?? (await listFor(pool, what));
       const plan = await planOrResume(pool, held, { target: what, to });
       choices.set(plan.table.id, { what, plan });
     } catch (error) {

@@ -17,7 +17,7 @@ import { isServerError, type ServicePool, unlessRefused } from '../service/pool/
 import { isKilled, runWithTimeout } from '../service/pool/statement-timeout.js';
 import { dateOf, ident, note, sql } from '../service/sql.js';
 import { ABSENT_TABLE, ABSENT_TO_RENAME } from '../wire/server-errors.js';
-import { type ListedTable, listAll } from './list.js';
+import { type ListedTable, listFor } from './list.js';
 import { findOneHeld, type HoldChange, notChanged, planHold } from './plan-hold.js';
 import { explainAbsent, isReadOnly, notSeen } from './run-restore.js';
 
@@ -32,7 +32,7 @@ export interface HoldReport {
 /** The table that is meant. Rejects with UNDROP_NO_SUCH_HELD or UNDROP_AMBIGUOUS. */
 export async function findHeld(pool: ServicePool, target: string): Promise<ListedTable> {
   try {
-    return findOneHeld(await listAll(pool), target);
+    return findOneHeld(await listFor(pool, target), target);
   } catch (error) {
     throw await explainAbsent(pool, target, error);
   }

@@ -34,7 +34,7 @@ import {
   READ_ONLY_SERVER,
 } from '../wire/server-errors.js';
 import { type BrokenKey, findBrokenRows } from './broken-rows.js';
-import { describeRow, type ListedTable, listAll, type QualifiedTable } from './list.js';
+import { describeRow, type ListedTable, listFor, type QualifiedTable } from './list.js';
 import {
   idDigits,
   isIdPrefix,
@@ -71,7 +71,7 @@ export interface RestoreReport extends ReattachReport {
  * changed. If the connection breaks, the same request goes on from where it was.
  */
 export async function restore(pool: ServicePool, request: RestoreRequest): Promise<RestoreReport> {
-  return restoreTable(pool, await planOrResume(pool, await listAll(pool), request));
+  return restoreTable(pool, await planOrResume(pool, await listFor(pool, request.target), request));
 }
 
 /** The same for a table that was found already, by a list that may be some seconds old. */

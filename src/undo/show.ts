@@ -12,7 +12,7 @@ import { findRows, readRestoreScript } from '../ledger/read.js';
 import { type ServicePool, unlessRefused } from '../service/pool/pools.js';
 import { ident, note, sql, textOf, textOrNullOf } from '../service/sql.js';
 import { ABSENT_TABLE } from '../wire/server-errors.js';
-import { type DroppedTable, describeRow, type ListedTable, listAll, newestFirst } from './list.js';
+import { type DroppedTable, describeRow, type ListedTable, listFor, newestFirst } from './list.js';
 import { ambiguousOf, findTarget, idDigits, newestWhole } from './plan-restore.js';
 import { findHeldOnce } from './run-restore.js';
 
@@ -34,7 +34,7 @@ export interface ShownTable {
 
 /** Rejects with UNDROP_NO_SUCH_HELD or UNDROP_AMBIGUOUS. Of a name the newest that is whole. */
 export async function showTable(pool: ServicePool, target: string): Promise<ShownTable> {
-  const all = await listAll(pool);
+  const all = await listFor(pool, target);
   const found = findTarget(all, target);
   const held = newestWhole(found) ?? null;
   const id = held?.id ?? (await findEnded(pool, target));

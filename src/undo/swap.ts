@@ -27,7 +27,7 @@ import {
 } from '../service/pool/statement-timeout.js';
 import { ident, note, sql } from '../service/sql.js';
 import { ABSENT_TO_RENAME } from '../wire/server-errors.js';
-import { type ListedTable, listAll, type QualifiedTable } from './list.js';
+import { type ListedTable, listFor, type QualifiedTable } from './list.js';
 import { planRestore } from './plan-restore.js';
 import {
   makeWhole,
@@ -57,7 +57,7 @@ export async function swap(
   pool: ServicePool,
   { target, by }: { readonly target: string; readonly by: SwapBy },
 ): Promise<RestoreReport> {
-  const { table, to, others } = planRestore(await listAll(pool), { target });
+  const { table, to, others } = planRestore(await listFor(pool, target), { target });
   const begun = await findBegun(pool, to);
   if (begun !== null) {
     const finished = await restore(pool, { target: begun });

@@ -22,7 +22,7 @@ import {
   previewJson,
 } from '../../undo/format-many.js';
 import { formatHeldRows, formatShown, shownJson } from '../../undo/format-show.js';
-import { listAll, listEnded, type QualifiedTable } from '../../undo/list.js';
+import { listAll, listEnded, listFor, type QualifiedTable } from '../../undo/list.js';
 import {
   type ManyReport,
   type ManyRequest,
@@ -122,7 +122,7 @@ export function runRestore(
     const [target] = targets;
     if (target !== undefined && targets.length === 1) {
       const report = await restoreOne(
-        await planOrResume(pool, await listAll(pool), { target, to }),
+        await planOrResume(pool, await listFor(pool, target), { target, to }),
       );
       if (isJson) writeJson(stdout, restoreReportJson(report));
       else stdout.write(formatRestoreReport(report));

@@ -14,7 +14,7 @@ import { newId } from '../../steps/intents.js';
 import { SET_IF_EXISTS } from '../../steps/refusals/refusals.js';
 import type { UserFacts } from '../../steps/request.js';
 import type { SessionFacts } from '../../steps/session/user-session.js';
-import { listWithRows } from '../../undo/list.js';
+import { listWithRows, type Wanted } from '../../undo/list.js';
 import type { ErrPacket } from '../../wire/response.js';
 import { findSession } from '../drop-database/read-schema.js';
 import type { InterceptOptions } from '../intercepted.js';
@@ -31,13 +31,17 @@ interface AllDropped {
   readonly foldsCase: boolean;
 }
 
-/** Held tables on the very server that the user's session is on, newest first. */
+/**
+ * Held tables on the very server that the user's session is on, newest first: all, or those that
+ * are wanted.
+ */
 export async function readDropped(
   facts: UserFacts,
   options: InterceptOptions,
+  wanted: readonly Wanted[] | null = null,
 ): Promise<AllDropped> {
   const { pool } = options.service;
-  return oneAtATime(reading, pool, () => readAll(facts, options));
+  return oneAtATime(reading, pool, () => readAll(facts, options, wanted));
 }
 
 /**
@@ -57,10 +61,14 @@ const reading: Queue = new WeakMap();
 /** What needs several connections of the pool at once: nothing waits for the others then. */
 export const restoring: Queue = new WeakMap();
 
-async function readAll(facts: UserFacts, options: InterceptOptions): Promise<AllDropped> {
+async function readAll(
+  facts: UserFacts,
+  options: InterceptOptions,
+  wanted: readonly Wanted[] | null,
+): Promise<AllDropped> {
   const { pool } = options.service;
   const server = await findServer(facts, options);
-  const dropped = (await listWithRows(pool)).flatMap(({ table, row }) => {
+  const dropped = (await listWithRows(pool, wanted)).flatMap(({ table, row }) => {
     const { origin } = table;
     return row === undefined || origin === null
       ? []

@@ -19,7 +19,7 @@ import { newId } from '../../steps/intents.js';
 import type { UserFacts } from '../../steps/request.js';
 import type { Signal } from '../../steps/session/user-session-sql.js';
 import { parentsFirst } from '../../undo/parents-first.js';
-import { isIdPrefix, newestWhole } from '../../undo/plan-restore.js';
+import { idDigits, isIdPrefix, newestWhole } from '../../undo/plan-restore.js';
 import { type RestoreReport, restore } from '../../undo/run-restore.js';
 import { swap as swapWithLive } from '../../undo/swap.js';
 import { ER_NONUNIQ_TABLE } from '../../wire/server-errors.js';
@@ -94,7 +94,7 @@ export async function undropTables(
 ): Promise<Interception> {
   const { facts } = run;
   refuseUnder(facts);
-  const { dropped, foldsCase } = await readDropped(facts, options);
+  const { dropped, foldsCase } = await readDropped(facts, options, names);
   const wanted = names.map((name): Wanted => {
     const held = newestOf(dropped, name, foldsCase);
     const origin = held?.origin ?? name;
@@ -114,9 +114,9 @@ export async function undropById(
 ): Promise<Interception> {
   const { facts } = run;
   refuseUnder(facts);
-  const { dropped } = await readDropped(facts, options);
-  const digits = id.replaceAll('-', '').toLowerCase();
-  const begun = isIdPrefix(digits) ? dropped.filter((one) => one.id.startsWith(digits)) : [];
+  const digits = idDigits(id);
+  const wanted = isIdPrefix(digits) ? [{ prefix: digits }] : [];
+  const { dropped: begun } = await readDropped(facts, options, wanted);
   // Who may not see a table isn't told that there is one.
   const found = await seenBy(begun.slice(0, TABLES_MAX), facts, options);
   if ('errno' in found) return answerWith(found);
