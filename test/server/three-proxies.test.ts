@@ -15,13 +15,15 @@ import { connect, freshSchema, type TestServer, testServers } from '../support/s
 import { intentsSettled } from '../support/settled.js';
 
 // A busy machine is slow, not wrong.
-jest.setTimeout(900_000);
+jest.setTimeout(1_200_000);
 
 /** On four servers that is ten minutes. */
 const LASTS_MS = rounds(150_000, 0);
 /** At least. */
 const MISHAPS = 4;
-const [PROXIES, CLIENTS, ROWS] = [3, 2, 3];
+const [PROXIES, CLIENTS, ROWS] = [3, 1, 3];
+/** Whoever led was lost again and again, so all is to be collected in the end. */
+const COLLECTED_WITHIN_MS = 900_000;
 /** What the others have done before a mishap is over, and before the next. */
 const [MEANWHILE, BETWEEN] = [20, 10];
 const SETTINGS = { HOLD: '3s', MIN_HOLD: '0s', COLLECT: 'on', CHECK_INTERVAL: '1s' };
@@ -91,7 +93,7 @@ describe.each(servers)('three proxies on $name', (server) => {
     await Promise.all(clients);
     expect(errors).toEqual([]);
     await intentsSettled(root, [schema]);
-    await until(async () => (await countHeld()) === 0, 'all is collected');
+    await until(async () => (await countHeld()) === 0, 'all is collected', COLLECTED_WITHIN_MS);
     await expectFates();
     const ids = places
       .flatMap(({ lines }) => lines.flat())
