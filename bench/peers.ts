@@ -35,14 +35,17 @@ export function cpuSeconds(pid: number): number {
 
 /** Resident memory in kilobytes. */
 export function residentKb(pid: number): number {
-  const status = readFileSync(`/proc/${pid}/status`, 'utf8');
-  return Number(/^VmRSS:\s+(\d+)/m.exec(status)?.[1] ?? 0);
+  return memoryKb(pid, 'VmRSS');
 }
 
 /** The most that it ever had. */
 export function peakKb(pid: number): number {
+  return memoryKb(pid, 'VmHWM');
+}
+
+function memoryKb(pid: number, field: 'VmRSS' | 'VmHWM'): number {
   const status = readFileSync(`/proc/${pid}/status`, 'utf8');
-  return Number(/^VmHWM:\s+(\d+)/m.exec(status)?.[1] ?? 0);
+  return Number(new RegExp(`^${field}:\\s+(\\d+)`, 'm').exec(status)?.[1] ?? 0);
 }
 
 /** The same of a peer's process; 0 where there is none. */

@@ -114,15 +114,13 @@ export class PressureGauge {
   #latest: readonly Read[] = [];
   #gauged: Pressure = 'none';
   #gaugedAtMs = Number.NEGATIVE_INFINITY;
-  /** Until something is known, others are taken to be there. */
-  #sharedUntilMs: number;
+  #sharedUntilMs = Number.NEGATIVE_INFINITY;
   #isFailing = false;
   /** How many chunks have begun and ended: odd amid one. */
   #edges = 0;
 
   constructor(options: PressureGaugeOptions) {
     this.#options = options;
-    this.#sharedUntilMs = options.monotonicMs() + GAUGES_EVERY_MS;
   }
 
   get load(): Load {

@@ -71,8 +71,7 @@ export function deleteRest(
 }
 
 function moveBound(key: PurgeKey, from: Bound): readonly SQLQuery[] {
-  const found = variables(key, from);
-  return variables(key, LOW).map((name, index) => sql`${name} = ${found[index] ?? sql`NULL`}`);
+  return key.columns.map((_, index) => sql`${variable(LOW, index)} = ${variable(from, index)}`);
 }
 
 function deleteWhere(

@@ -77,11 +77,13 @@ interface PurgeProgress {
   key: PurgeKey | null;
   /** What the chunk before has found, for the bounds of the next; null: it is the first. */
   found: number | null;
-  /** Whether the key leads on: there may be a whole DELETE's rows still. */
+  /** Whether the key, if there is one, leads on: there may be a whole DELETE's rows still. */
   isAlongKey: boolean;
   rowsRemoved: number;
   pace: Pace;
 }
+
+const AT_START = { found: null, isAlongKey: true } as const;
 
 interface WorkOptions {
   readonly server: ServerFacts;
@@ -122,8 +124,8 @@ export class Purger {
     if (this.#progress === null || !this.isUnderWay(table)) {
       const key = choosePurgeKey(await readIndexColumns(connection, table));
       const logged = table.logged && !(await this.#mayPurgeUnlogged());
-      const start = { ...startAlong(key), rowsRemoved: 0, pace: this.#newPace(key) };
-      this.#progress = { table, logged, key, ...start };
+      const pace = this.#newPace(key);
+      this.#progress = { table, logged, key, ...AT_START, rowsRemoved: 0, pace };
       log.info({ event: 'purge', ...logFields(table) }, 'rows are being removed');
     }
     const progress = this.#progress;
@@ -171,7 +173,7 @@ export class Purger {
         throw error;
       }
       // This server can't use the key (it is invisible, or of an unexpected type): go on without.
-      const anew = { key: null, ...startAlong(null), pace: this.#newPace(null) };
+      const anew = { key: null, ...AT_START, pace: this.#newPace(null) };
       Object.assign(progress, anew satisfies Partial<PurgeProgress>);
       return false;
     }
@@ -201,16 +203,11 @@ export class Purger {
     figures.chunksMs += tookMs;
     if (!isAlong) return removed < chunk.deletes * chunk.rows;
     const nowFound = numberOf(answers.at(-1)?.[0] ?? {}, 'found');
-    // None: what was low is in its place, and stays there.
-    progress.found = nowFound === 0 && found !== null ? 0 : nowFound || null;
+    // None: what was low is in its place, and stays there; if nothing was, it is still the start.
+    if (nowFound > 0 || found !== null) progress.found = nowFound;
     progress.isAlongKey = nowFound === chunk.deletes;
     return false;
   }
-}
-
-/** Where a scan begins. */
-function startAlong(key: PurgeKey | null): Pick<PurgeProgress, 'found' | 'isAlongKey'> {
-  return { found: null, isAlongKey: key !== null };
 }
 
 async function readIndexColumns(
