@@ -9,9 +9,15 @@
 import type { LedgerRow } from '../ledger/entry.js';
 import { findRows } from '../ledger/read.js';
 import { openGroupsOf } from '../ledger/schema-drops.js';
-import { isLocalSchema, isRecycleSchema } from '../names/names.js';
+import { isLocalSchema, isRecycleSchema, PINNED_UNTIL } from '../names/names.js';
 import { intentsWithLiveSession } from '../recovery/live-owners.js';
-import { type HoldTable, listHoldTables, listRecycledHoldTables } from '../service/hold-tables.js';
+import {
+  type HoldTable,
+  type Later,
+  listDueTables,
+  listHoldTables,
+  readRecycleSchemas,
+} from '../service/hold-tables.js';
 import { type ServiceConnection, type ServicePool, unlessRefused } from '../service/pool/pools.js';
 import { ABSENT_TABLE } from '../wire/server-errors.js';
 
@@ -28,24 +34,34 @@ export function logFields({ id, schema, name }: Collectable): object {
   return { id, schema, name };
 }
 
+export interface Look {
+  /** Oldest first: by due time, then by id, which has the time of the drop. */
+  readonly tables: readonly Collectable[];
+  /** What is held for longer than was asked for. */
+  readonly later: Later;
+}
+
 /**
- * Everything collectable, oldest first: by due time, then by id, which has the time of the drop.
- * `activeIds`: what this process is in the middle of.
+ * Everything collectable, but for what is held until after `dueBy`; by default all. `activeIds`:
+ * what this process is in the middle of.
  */
 export async function listCollectable(
   connection: ServicePool,
   activeIds: ReadonlySet<string>,
-): Promise<readonly Collectable[]> {
+  dueBy: Date = PINNED_UNTIL,
+): Promise<Look> {
   const active = new Set(activeIds);
-  const recycled = await listRecycledHoldTables(connection);
+  const schemas = await readRecycleSchemas(connection);
+  const { tables: recycled, later } = await listDueTables(connection, schemas, dueBy);
   // After the names: an intent is there before its table is.
   const awaited = await readAwaited(connection, (id) => active.has(id) || activeIds.has(id));
   const tables = recycled
     .filter(({ id }) => !awaited.has(id))
     .map((table) => ({ ...table, logged: !isLocalSchema(table.schema) }));
-  return [...tables, ...(await listElsewhere(connection))].sort(
+  const all = [...tables, ...(await listElsewhere(connection))].sort(
     (a, b) => a.due.getTime() - b.due.getTime() || (a.id < b.id ? -1 : 1),
   );
+  return { tables: all, later };
 }
 
 /**

@@ -6,6 +6,7 @@
 import type { Pause } from '../ledger/control.js';
 import type { LedgerTotals } from '../ledger/read.js';
 import { isPinned, type TableState } from '../names/names.js';
+import type { Look } from './collectable.js';
 import type { Room } from './limits.js';
 
 /** Why nothing is collected, in one word. */
@@ -84,13 +85,9 @@ export function forgetLook(figures: CollectorFigures): void {
 }
 
 /** Names were read. */
-export function noteLook(
-  figures: CollectorFigures,
-  tables: readonly { readonly state: TableState; readonly due: Date }[],
-  nowMs: number,
-): void {
-  const held = { HOLD: 0, PURGE: 0, EVAC: 0, DROP: 0 } satisfies Record<TableState, number>;
-  let nextDue: Date | null = null;
+export function noteLook(figures: CollectorFigures, { tables, later }: Look, nowMs: number): void {
+  const held = { HOLD: later.count, PURGE: 0, EVAC: 0, DROP: 0 };
+  let { nextDue } = later;
   for (const { state, due } of tables) {
     held[state]++;
     const isNext = state === 'HOLD' && !isPinned(due) && (nextDue === null || due < nextDue);

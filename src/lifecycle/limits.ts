@@ -8,6 +8,7 @@
  */
 import { statfs } from 'node:fs/promises';
 import { LIVE_STATES } from '../ledger/entry.js';
+import { readTotals } from '../ledger/read.js';
 import { LEDGER } from '../ledger/tables.js';
 import { isPinned, type TableState } from '../names/names.js';
 import { isServerError, type ServiceConnection } from '../service/pool/pools.js';
@@ -59,16 +60,30 @@ const WARN_FROM = 0.8;
 const YOUNG_MS = 86_400_000;
 const SMALL_BYTES = 16 * 2 ** 20;
 
+/** What is held: how much, and, if it has to be read, what. */
+export interface Held {
+  readonly count: number;
+  readonly list: () => Promise<readonly HeldTable[]>;
+}
+
 /** Null: no limit is near. Rejects with the server's error, or the system's. */
 export async function readRoom(
   connection: ServiceConnection,
-  tables: readonly HeldTable[],
+  { count, list }: Held,
   limits: LimitSettings,
   now: Date,
 ): Promise<Room | null> {
-  if (!needsWeights(tables.length, limits)) return null;
+  if (!canMatter(count, limits)) return null;
+  const { bytes } = await readTotals(connection);
+  const room = {
+    bytes: LIVE_STATES.reduce((sum, state) => sum + (bytes[state] ?? 0), 0),
+    tables: count,
+    freeBytes: await readFreeBytes(limits),
+  };
+  const used = usedOf(room, limits);
+  if (used <= 1) return { ...room, used, early: new Map() };
   const weights = await readWeights(connection);
-  return chooseEarly(tables, weights, limits, { now, freeBytes: await readFreeBytes(limits) });
+  return chooseEarly(await list(), weights, limits, { now, freeBytes: room.freeBytes });
 }
 
 /** What goes early by the last look; without an answer nothing does: what is held is safe. */
@@ -85,16 +100,16 @@ export class Limits {
     return this.#early;
   }
 
-  async look(tables: readonly HeldTable[], now: Date): Promise<void> {
+  async look(held: Held, now: Date): Promise<void> {
     const { connection, settings, figures, log } = this.#options;
     this.#early = new Map();
     try {
-      const room = await readRoom(connection, tables, settings.limits, now);
+      const room = await readRoom(connection, held, settings.limits, now);
       figures.room = room;
       const isTight = room !== null && room.used >= WARN_FROM;
       if (isTight && !this.#isTight) {
         const { bytes, freeBytes } = room;
-        const fields = { event: 'limits', bytes, tables: tables.length, freeBytes };
+        const fields = { event: 'limits', bytes, tables: held.count, freeBytes };
         log.warn(fields, 'what is held comes near its limits');
       }
       this.#isTight = isTight;
@@ -122,8 +137,8 @@ export function earlyFirst<Table extends HeldTable>(
   return [...going, ...first, ...others];
 }
 
-/** Whether the limits can matter, so that sizes have to be read. */
-function needsWeights(count: number, limits: LimitSettings): boolean {
+/** Whether sizes have to be read. */
+function canMatter(count: number, limits: LimitSettings): boolean {
   const { bytesMax, tablesMax, freeBytesMin } = limits;
   const isMany = tablesMax !== null && count > WARN_FROM * tablesMax;
   return count > 0 && (isMany || bytesMax !== null || freeBytesMin !== null);
@@ -159,6 +174,17 @@ async function readWeights(connection: ServiceConnection): Promise<ReadonlyMap<s
   return new Map(entries);
 }
 
+/** 1: all that one of the limits allows. */
+function usedOf(room: Pick<Room, 'bytes' | 'tables' | 'freeBytes'>, limits: LimitSettings): number {
+  const { bytes, tables, freeBytes } = room;
+  const { bytesMax, tablesMax, freeBytesMin } = limits;
+  return Math.max(
+    bytesMax === null ? 0 : bytes / bytesMax,
+    tablesMax === null ? 0 : tables / tablesMax,
+    freeBytesMin === null || freeBytes === null ? 0 : freeBytesMin / Math.max(freeBytes, 1),
+  );
+}
+
 /** What is in DROP goes anyway; then EVAC, then PURGE, then HOLD, the least worth keeping first. */
 export function chooseEarly(
   tables: readonly HeldTable[],
@@ -169,11 +195,7 @@ export function chooseEarly(
   const { bytesMax, tablesMax, freeBytesMin } = limits;
   const bytesOf = ({ id }: HeldTable) => weights.get(id)?.bytes ?? 0;
   const bytes = tables.reduce((sum, table) => sum + bytesOf(table), 0);
-  const used = Math.max(
-    bytesMax === null ? 0 : bytes / bytesMax,
-    tablesMax === null ? 0 : tables.length / tablesMax,
-    freeBytesMin === null || freeBytes === null ? 0 : freeBytesMin / Math.max(freeBytes, 1),
-  );
+  const used = usedOf({ bytes, tables: tables.length, freeBytes }, limits);
   const missing = freeBytesMin === null || freeBytes === null ? 0 : freeBytesMin - freeBytes;
   const going = tables.filter(({ state }) => state === 'DROP');
   let leftBytes = bytes - going.reduce((sum, table) => sum + bytesOf(table), 0);

@@ -81,13 +81,14 @@ export async function planOnce(
   const { pool, settings, clock } = options;
   const throttle = newThrottle(options, () => performance.now());
   const server = await readServerFacts(pool);
-  const tables = await listCollectable(pool, new Set());
+  const { tables } = await listCollectable(pool, new Set());
   const seen = { heldCount: tables.length, wallClockMs: clock.nowMs() };
   const resting =
     (await whyResting(pool, server, { settings, throttle })) ??
     (await peekGrace(pool, server, seen, settings));
   const plans: TablePlan[] = [];
-  const room = await readRoom(pool, tables, settings.limits, server.utcNow);
+  const held = { count: tables.length, list: async () => tables };
+  const room = await readRoom(pool, held, settings.limits, server.utcNow);
   for (const table of earlyFirst(tables, room?.early ?? new Map()))
     plans.push(await planTable(pool, table, { server, settings }));
   return { resting, tables: plans };

@@ -16,7 +16,7 @@ import { isServerError, type ServicePool } from '../service/pool/pools.js';
 import { readServerFacts, type ServerFacts } from '../service/server-facts.js';
 import { ABSENT_TABLE } from '../wire/server-errors.js';
 import { Actions } from './actions.js';
-import { type Collectable, listCollectable, logFields } from './collectable.js';
+import { type Collectable, type Look, listCollectable, logFields } from './collectable.js';
 import type { CollectorOptions } from './collector.js';
 import {
   noteLook,
@@ -46,6 +46,8 @@ const SLICE_MS = 5_000;
 const WAKE_GAP_MS = 1_000;
 const WAKE_GAP_MS_MAX = 5_000;
 const IDLE_MS_MIN = 20;
+/** A look lists what is due by then, so that not each of them needs a look of its own. */
+const DUE_SOON_MS = 60_000;
 /** However short UNDROP_HOLD is, rounds are not more frequent because of it. */
 const ROUND_MS_MIN = 1_000;
 const READ_ONLY_CHECK_MS = 60_000;
@@ -183,14 +185,14 @@ export class Rounds {
     const { pause, wakes } = await readOrMakeControl(this.#connection);
     if (isFull && wakes !== this.#wakes) this.#retries.clear();
     if (isFull) this.#wakes = wakes;
-    const tables = await listCollectable(this.#connection, this.#options.activeIds);
+    const look = await this.#list(new Date(server.utcNow.getTime() + DUE_SOON_MS));
     this.#readingMs = monotonicMs() - beganMs;
-    noteLook(this.#options.figures, tables, wallClockMs);
+    noteLook(this.#options.figures, look, wallClockMs);
     if (isFull) {
-      const againMs = await this.#sizes.look(tables, server);
+      const againMs = await this.#sizes.look(server);
       this.#fullAtMs = Math.min(this.#fullAtMs, monotonicMs() + againMs);
     }
-    const heldCount = tables.length;
+    const heldCount = look.tables.length + look.later.count;
     const waitMs = await this.#grace.check(server, { heldCount, readAtMs, wallClockMs });
     if (pause !== null) return this.#restIn(pause, readAtMs, server.utcNow);
     if (waitMs > 0) {
@@ -199,12 +201,22 @@ export class Rounds {
       return Math.max(Math.min(waitMs, this.#fullAtMs - monotonicMs()), IDLE_MS_MIN);
     }
     if (isFull) await this.#prune();
-    const keys = new Set(tables.map(keyOf));
-    for (const known of this.#retries.keys()) if (!keys.has(known)) this.#retries.delete(known);
-    if (isFull) await this.#limits.look(tables, server.utcNow);
+    const list = async () => (await this.#list()).tables;
+    if (isFull) await this.#limits.look({ count: heldCount, list }, server.utcNow);
     if (isFull) await this.#files.look();
     if (isFull) this.#options.figures.lookMs = monotonicMs() - beganMs;
-    return this.#act(earlyFirst(tables, this.#limits.early), server, readAtMs);
+    const { early } = this.#limits;
+    const tables = early.size === 0 ? look.tables : earlyFirst(await list(), early);
+    const keys = new Set(tables.map(keyOf));
+    for (const known of this.#retries.keys()) if (!keys.has(known)) this.#retries.delete(known);
+    return this.#act({ tables, later: look.later }, server, readAtMs);
+  }
+
+  /** A lifecycle without HOLD doesn't wait for what a name says. */
+  #list(dueBy?: Date): Promise<Look> {
+    const { activeIds, settings } = this.#options;
+    const waits = settings.lifecycle.includes('HOLD');
+    return listCollectable(this.#connection, activeIds, waits ? dueBy : undefined);
   }
 
   /**
@@ -274,16 +286,13 @@ export class Rounds {
   }
 
   /** Everything that is due, oldest first, then one slice of purging. */
-  async #act(
-    tables: readonly Collectable[],
-    server: ServerFacts,
-    readAtMs: number,
-  ): Promise<number> {
+  async #act({ tables, later }: Look, server: ServerFacts, readAtMs: number): Promise<number> {
     const { settings, monotonicMs, signal } = this.#options;
     const toMonotonic = (at: Date) => readAtMs + (at.getTime() - server.utcNow.getTime());
     const now = () => new Date(server.utcNow.getTime() + (monotonicMs() - readAtMs));
     const endMs = monotonicMs() + Math.max(SLICE_MS, 10 * this.#readingMs);
     let nextMs = Math.min(this.#fullAtMs, readAtMs + Math.max(settings.holdMs / 2, ROUND_MS_MIN));
+    if (later.nextDue !== null) nextMs = Math.min(nextMs, toMonotonic(later.nextDue));
     let purging: Collectable | null = null;
     let moved = false;
     this.#actions.beginRound();

@@ -11,9 +11,16 @@ import { LEDGER } from '../ledger/tables.js';
 import type { ServicePool } from '../service/pool/pools.js';
 import { isServerError, unlessRefused } from '../service/pool/pools.js';
 import { hasRows, type ServerFacts } from '../service/server-facts.js';
-import { dateOf, note, numberOf, numberOrNullOf, sql, textOf, valueList } from '../service/sql.js';
+import {
+  dateOf,
+  note,
+  numberOf,
+  numberOrNullOf,
+  type SQLQuery,
+  sql,
+  textOf,
+} from '../service/sql.js';
 import { readSizes, type Size } from '../service/true-sizes.js';
-import type { Collectable } from './collectable.js';
 import type { ActionContext } from './transition.js';
 
 /** InnoDB renews the statistics of one changed table or partition every ten seconds. */
@@ -21,12 +28,17 @@ const SETTLED_MS = 60_000;
 const AGAIN_MS = 20_000;
 /** So many are looked at in a round; the next goes on. */
 const TABLES_MAX = 200;
+/** Ids have hex digits. */
+const AFTER_ALL = 'g';
 
 export class Sizes {
   readonly #connection: ServicePool;
   readonly #options: Pick<ActionContext, 'figures' | 'log'>;
-  /** Ids of those that need no look any more; if it is lost, they have one more. */
-  #settled: ReadonlySet<string> = new Set();
+  /**
+   * Ids between these need no look any more; null: none was yet. If they are lost, all have one
+   * more, those that were dropped last first.
+   */
+  #settled: { readonly first: string; readonly last: string } | null = null;
 
   constructor({ connection, ...options }: Pick<ActionContext, 'connection' | 'figures' | 'log'>) {
     this.#connection = connection;
@@ -37,11 +49,11 @@ export class Sizes {
    * Resolves to after how many milliseconds there is more to be looked at; Infinity: nothing is, or
    * it can't be read. The lifecycle needs no sizes, nor sums of them.
    */
-  async look(tables: readonly Collectable[], server: ServerFacts): Promise<number> {
+  async look(server: ServerFacts): Promise<number> {
     const { figures, log } = this.#options;
     let againMs = Number.POSITIVE_INFINITY;
     try {
-      againMs = await this.#look(tables, server);
+      againMs = await this.#look(server);
       figures.ledger = await readTotals(this.#connection);
     } catch (error) {
       if (!isServerError(error)) throw error;
@@ -50,59 +62,66 @@ export class Sizes {
     return againMs;
   }
 
-  async #look(tables: readonly Collectable[], server: ServerFacts): Promise<number> {
-    const held = tables.filter(({ state }) => state === 'HOLD');
-    const open = held.filter(({ id }) => !this.#settled.has(id));
-    const ids = new Set(held.map(({ id }) => id));
-    const settled = new Set([...this.#settled].filter((id) => ids.has(id)));
-    this.#settled = settled;
-    if (open.length === 0) return Number.POSITIVE_INFINITY;
-    const batch = open.slice(-TABLES_MAX);
-    const sizes = await readSizes(this.#connection, server, batch);
-    const rows = await this.#readRows(batch);
-    for (const table of batch) {
-      const row = rows.get(table.id);
-      const ageMs = server.utcNow.getTime() - (row?.droppedAt.getTime() ?? 0);
-      if (row !== undefined) await this.#write(table, row, sizes.get(table.id));
-      if (ageMs >= SETTLED_MS) settled.add(table.id);
-    }
-    return settled.size < held.length ? AGAIN_MS : Number.POSITIVE_INFINITY;
+  async #look(server: ServerFacts): Promise<number> {
+    const isSettled = ({ droppedAt }: Written) =>
+      server.utcNow.getTime() - droppedAt.getTime() >= SETTLED_MS;
+    const { first, last } = this.#settled ?? { first: AFTER_ALL, last: AFTER_ALL };
+    const news = await this.#readRows(sql`id > ${last} ORDER BY id LIMIT ${TABLES_MAX}`);
+    const left = TABLES_MAX - news.length;
+    const olds = await this.#readRows(sql`id < ${first} ORDER BY id DESC LIMIT ${left}`);
+    const rows = [...news, ...olds];
+    if (rows.length === 0) return Number.POSITIVE_INFINITY;
+    const sizes = await readSizes(this.#connection, server, rows);
+    for (const row of rows) await this.#write(row, sizes.get(row.id));
+    const oldest = olds.at(-1)?.id ?? first;
+    const newest =
+      this.#settled === null
+        ? (olds.find(isSettled)?.id ?? oldest)
+        : (news.findLast(isSettled)?.id ?? last);
+    this.#settled = { first: oldest, last: newest };
+    return rows.some(({ id }) => id > newest) || olds.length === left
+      ? AGAIN_MS
+      : Number.POSITIVE_INFINITY;
   }
 
-  async #readRows(tables: readonly Collectable[]): Promise<ReadonlyMap<string, Written>> {
+  /** Those in HOLD, where they were when the ledger was written. */
+  async #readRows(which: SQLQuery): Promise<readonly Written[]> {
     const [rows = []] = await this.#connection.run(
-      sql`SELECT ${note('size')} id, dropped_at, row_estimate, byte_estimate, row_logged
-          FROM ${LEDGER} WHERE id IN (${valueList(tables.map(({ id }) => id))})`,
+      sql`SELECT ${note('size')} id, hold_schema, hold_name, dropped_at, row_estimate,
+            byte_estimate, row_logged
+          FROM ${LEDGER} WHERE state = 'HOLD' AND hold_name IS NOT NULL AND ${which}`,
     );
-    const entries = rows.map((row): [string, Written] => [
-      textOf(row, 'id'),
-      {
-        droppedAt: dateOf(row, 'dropped_at'),
-        rows: numberOrNullOf(row, 'row_estimate'),
-        bytes: numberOrNullOf(row, 'byte_estimate'),
-        rowLogged: numberOf(row, 'row_logged') !== 0,
-      },
-    ]);
-    return new Map(entries);
+    return rows.map((row) => ({
+      id: textOf(row, 'id'),
+      schema: textOf(row, 'hold_schema'),
+      name: textOf(row, 'hold_name'),
+      droppedAt: dateOf(row, 'dropped_at'),
+      rows: numberOrNullOf(row, 'row_estimate'),
+      bytes: numberOrNullOf(row, 'byte_estimate'),
+      rowLogged: numberOf(row, 'row_logged') !== 0,
+    }));
   }
 
   /** What isn't known any better keeps what the drop has written. */
-  async #write(table: Collectable, before: Written, found: Size | undefined): Promise<void> {
+  async #write(before: Written, found: Size | undefined): Promise<void> {
     const bytes = found?.bytes ?? before.bytes;
     let rows = found?.rows ?? (before.rows || null);
-    if (rows === null && (await unlessRefused(hasRows(this.#connection, table), true)) === false) {
+    if (rows === null && (await unlessRefused(hasRows(this.#connection, before), true)) === false) {
       rows = 0;
     }
     if (rows === before.rows && bytes === before.bytes) return;
     await this.#connection.run(
-      sql`UPDATE ${note('size', table.id)} ${LEDGER}
-          SET row_estimate = ${rows}, byte_estimate = ${bytes} WHERE id = ${table.id}`,
+      sql`UPDATE ${note('size', before.id)} ${LEDGER}
+          SET row_estimate = ${rows}, byte_estimate = ${bytes} WHERE id = ${before.id}`,
       { logged: before.rowLogged },
     );
   }
 }
 
 interface Written extends Size {
+  readonly id: string;
+  readonly schema: string;
+  readonly name: string;
   readonly droppedAt: Date;
   readonly rowLogged: boolean;
 }

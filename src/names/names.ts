@@ -172,10 +172,23 @@ const STATES: Readonly<Record<string, TableState>> = {
 
 /** The name for a table in that state. Fractions of a second in `due` are rounded up. */
 export function formatHoldName({ state, id, due }: HoldName): string {
-  const seconds = new Date(Math.ceil(due.getTime() / 1000) * 1000).toISOString();
-  const name = `_vt_${state}_${id}_${seconds.replaceAll(/\D/g, '').slice(0, 14)}`;
+  const name = `_vt_${state}_${id}_${dueDigits(due)}`;
   assert(parseHoldName(name)?.id === id, `a formatted hold name parses: ${name}`);
   return name;
+}
+
+/** As names say it: later times are greater. Fractions of a second are rounded up. */
+export function dueDigits(due: Date): string {
+  const seconds = new Date(Math.ceil(due.getTime() / 1000) * 1000).toISOString();
+  return seconds.replaceAll(/\D/g, '').slice(0, 14);
+}
+
+/** Null if it is no calendar date. */
+export function parseDueDigits(digits: string): Date | null {
+  const iso = digits.replace(/^(....)(..)(..)(..)(..)(..)$/, '$1-$2-$3T$4:$5:$6.000Z');
+  const due = new Date(iso);
+  // Date rolls 31 April over into May; what doesn't come back the same was no calendar date.
+  return !Number.isNaN(due.getTime()) && due.toISOString() === iso ? due : null;
 }
 
 /** What `name` says, or null if it isn't the name of a held table. */
@@ -184,11 +197,8 @@ export function parseHoldName(name: string): HoldName | null {
   if (match === null) return null;
   const [, word = '', id = '', digits = ''] = match;
   const state = STATES[word.toLowerCase()];
-  const iso = digits.replace(/^(....)(..)(..)(..)(..)(..)$/, '$1-$2-$3T$4:$5:$6.000Z');
-  const due = new Date(iso);
-  // Date rolls 31 April over into May; what doesn't come back the same was no calendar date.
-  const isDate = !Number.isNaN(due.getTime()) && due.toISOString() === iso;
-  return state === undefined || !isDate ? null : { state, id: id.toLowerCase(), due };
+  const due = parseDueDigits(digits);
+  return state === undefined || due === null ? null : { state, id: id.toLowerCase(), due };
 }
 
 /** 32 lower-case hex digits. */

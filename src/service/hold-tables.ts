@@ -2,9 +2,16 @@
  * Lists the tables that have a hold name, by schema. Names only: no table is opened for it, and one
  * schema is a constant in each statement, because 5.6 and MariaDB read every folder otherwise.
  */
-import { type HoldName, isRecycleSchema, parseHoldName } from '../names/names.js';
+import {
+  dueDigits,
+  type HoldName,
+  isRecycleSchema,
+  PINNED_UNTIL,
+  parseDueDigits,
+  parseHoldName,
+} from '../names/names.js';
 import type { ServiceConnection } from './pool/pools.js';
-import { note, type SQLQuery, sql, textOf } from './sql.js';
+import { note, numberOf, type SQLQuery, sql, textOf, textOrNullOf } from './sql.js';
 
 export interface HoldTable extends HoldName {
   readonly schema: string;
@@ -24,6 +31,13 @@ export interface IdRange {
 /** More would take longer than all between them. */
 const RANGES_MAX = 20;
 const ID_DIGITS = 32;
+
+/** Those that are held for longer. */
+export interface Later {
+  readonly count: number;
+  /** When the first is due that isn't pinned; null: none is. */
+  readonly nextDue: Date | null;
+}
 
 /** Those that begin with these hex digits. */
 export function idsWith(prefix: string): IdRange {
@@ -66,6 +80,44 @@ export async function listHoldTables(
       })
       .sort((one, other) => (one.name < other.name ? -1 : 1)),
   );
+}
+
+/**
+ * The same, but those in HOLD that are due after `dueBy` are only counted: what is held may be very
+ * much, and what is due is little.
+ */
+export async function listDueTables(
+  connection: ServiceConnection,
+  schemas: readonly string[],
+  dueBy: Date,
+): Promise<{ readonly tables: readonly HoldTable[]; readonly later: Later }> {
+  if (schemas.length === 0) return { tables: [], later: { count: 0, nextDue: null } };
+  const isLater = sql`TABLE_NAME REGEXP '^_vt_(HOLD|hold)_[0-9a-f]{32}_[0-9]{14}$'
+    AND SUBSTRING_INDEX(TABLE_NAME, '_', -1) > ${dueDigits(dueBy)}`;
+  const answers = await connection.run(
+    schemas.map(
+      (schema) => sql`SELECT ${note('list')} IF(${isLater}, '', TABLE_NAME) AS name,
+          COUNT(*) AS found, MIN(NULLIF(SUBSTRING_INDEX(TABLE_NAME, '_', -1),
+            ${dueDigits(PINNED_UNTIL)})) AS nextDue
+        FROM information_schema.TABLES
+        WHERE TABLE_SCHEMA = ${schema} AND TABLE_NAME LIKE '\\_vt\\_%' GROUP BY 1`,
+    ),
+    { deadlineMs: LIST_DEADLINE_MS },
+  );
+  const tables: HoldTable[] = [];
+  let [count, nextDue]: [number, Date | null] = [0, null];
+  for (const [index, schema] of schemas.entries()) {
+    for (const row of answers[index] ?? []) {
+      const name = textOf(row, 'name');
+      const parsed = parseHoldName(name);
+      if (parsed !== null) tables.push({ ...parsed, schema, name });
+      if (name !== '') continue;
+      count += numberOf(row, 'found');
+      const first = parseDueDigits(textOrNullOf(row, 'nextDue') ?? '');
+      if (first !== null && (nextDue === null || first < nextDue)) nextDue = first;
+    }
+  }
+  return { tables, later: { count, nextDue } };
 }
 
 /**

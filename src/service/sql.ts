@@ -154,6 +154,11 @@ export function renderQuery(query: SQLQuery): string {
   return text;
 }
 
+/** The same statements, written out once: for a text that is sent many times. */
+export function rendered(queries: readonly SQLQuery[]): SQLQuery {
+  return sql.__dangerous__rawValue(queries.map(renderQuery).join(';\n'));
+}
+
 /** A literal. Dates in UTC, to the second. */
 export function renderValue(value: unknown): string {
   switch (typeof value) {

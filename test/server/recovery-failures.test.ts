@@ -144,7 +144,7 @@ describe.each(testServers())('recovery on $name', (server) => {
       await recordOwed(own.pool, drop);
       const crowded = { state: 'HOLD', hold_schema: 'nowhere', hold_name: 'crowd' };
       await crowd('0', crowded, 10 * CROWD);
-      const names = (await listCollectable(own.pool, new Set())).map(({ name }) => name);
+      const names = (await listCollectable(own.pool, new Set())).tables.map(({ name }) => name);
       expect(names).toEqual(drop.holdNames);
     },
   );

@@ -130,7 +130,7 @@ describe.each(testServers())('intents that are taken over on $name', (server) =>
   const TOUCHED = {
     recovery: async (pool: ServicePool) => (await settle(pool)).completed,
     'the collector': async (pool: ServicePool) =>
-      (await listCollectable(pool, new Set())).map(({ id }) => id),
+      (await listCollectable(pool, new Set())).tables.map(({ id }) => id),
   };
 
   type Pair = readonly [way: keyof typeof WAYS, who: keyof typeof TOUCHED];

@@ -47,7 +47,7 @@ class Chunks {
 
   readonly tap = (pool: ServicePool): ServicePool =>
     tappedPool(pool, async (send, texts) => {
-      const isChunk = texts.some((text) => text.startsWith('DELETE /* undrop purge'));
+      const isChunk = texts.some((text) => text.includes('DELETE /* undrop purge'));
       if (!isChunk) return send();
       await this.#gate;
       this.count++;

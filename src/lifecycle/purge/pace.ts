@@ -55,6 +55,8 @@ const REST_MS_MIN = 1;
 const BACKOFF_MAX = 64;
 const SLOWER = 1.5;
 const FASTER = 0.9;
+/** A change by less is none. */
+const NEAR = 0.15;
 /** Alone, a pause is such a part of a chunk. */
 const PAUSE_ALONE = 0.1;
 const PAUSE_MS_MAX = 1_000;
@@ -88,7 +90,7 @@ export class Pace {
     this.#backoff = Math.min(Math.max(this.#backoff * change, 1), BACKOFF_MAX);
     const deleteMs = Math.max(tookMs / deletes - restMs, 0.01);
     if (!isShared && pressure === 'none') {
-      this.#chunk = { deletes: 1, rows: this.#nextRows(deleteMs, chunkMs), restMs: 0 };
+      this.#take({ deletes: 1, rows: this.#nextRows(deleteMs, chunkMs), restMs: 0 });
       this.#pauseMs = Math.min(PAUSE_ALONE * tookMs * this.#backoff, PAUSE_MS_MAX);
       return;
     }
@@ -96,13 +98,22 @@ export class Pace {
     const nextMs = (deleteMs * nextRows) / rows;
     const nextRestMs = Math.max(REST * nextMs, REST_MS_MIN) * this.#backoff;
     if (pressure === 'high' || nextMs + nextRestMs > chunkMs) {
-      this.#chunk = { deletes: 1, rows: nextRows, restMs: 0 };
+      this.#take({ deletes: 1, rows: nextRows, restMs: 0 });
       this.#pauseMs = Math.min(pressure === 'high' ? PAUSE_MS_MAX : nextRestMs, PAUSE_MS_MAX);
       return;
     }
     const fit = Math.floor(chunkMs / (nextMs + nextRestMs));
-    this.#chunk = { deletes: Math.min(fit, DELETES_MAX), rows: nextRows, restMs: nextRestMs };
+    this.#take({ deletes: Math.min(fit, DELETES_MAX), rows: nextRows, restMs: nextRestMs });
     this.#pauseMs = 0;
+  }
+
+  /** What is nearly the same stays, because its text is written already. */
+  #take(next: Chunk): void {
+    const { deletes, rows, restMs } = this.#chunk;
+    const isNear = (one: number, other: number) => Math.abs(one - other) <= NEAR * other;
+    const isSame =
+      isNear(next.deletes, deletes) && isNear(next.rows, rows) && isNear(next.restMs, restMs);
+    if (!isSame) this.#chunk = next;
   }
 
   /** `deleteMs`: what one of the last chunk took; `aimMs`: what one should. */

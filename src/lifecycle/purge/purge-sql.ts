@@ -21,38 +21,38 @@ export interface PurgeStatement {
   readonly isDelete: boolean;
 }
 
-/** 0: rows up to it are gone; from 1 on the last row of each DELETE of a chunk. */
-type Bound = number;
+/** Rows up to `low` are gone; `high` is the last row of one DELETE. */
+type Bound = 'low' | 'high';
 
-const LOW: Bound = 0;
+/** How a chunk is done, and whether `low` has a value: what was before it is gone. */
+type ChunkFrom = Chunk & { readonly isBounded: boolean };
 
 /**
- * One chunk along a key: finds the last row of each DELETE, and deletes up to it. The last answer
- * says by `found` how many there were; the others are beyond the end, and delete nothing. `from`:
- * what was found by the chunk before; null: the chunk begins at the start of the table.
+ * One chunk along a key: finds the last row of each DELETE, and deletes up to it. Where there is
+ * none, beyond the end, nothing is deleted. The same for each chunk but the first, so that it has
+ * to be written once.
  */
 export function deleteAlong(
   table: PurgedTable,
   key: PurgeKey,
-  { from, deletes, rows, restMs }: Chunk & { readonly from: number | null },
+  { isBounded, deletes, rows, restMs }: ChunkFrom,
 ): readonly PurgeStatement[] {
-  const bounds = Array.from({ length: deletes }, (_, index) => index + 1);
   const columns = list(key.columns.map((column) => ident(column)));
   const source = sql`${ident(table.schema, table.name)} FORCE INDEX (${ident(key.index)})`;
-  const nulls = bounds.flatMap((bound) => variables(key, bound)).map((name) => sql`${name} = NULL`);
+  const high = variables(key, 'high');
+  const lows = variables(key, 'low').map((low, index) => sql`${low} = ${high[index] ?? low}`);
+  const next = other(sql`SET ${list([...lows, ...rest(restMs)])}`);
+  const step = (after: readonly SQLQuery[]): readonly PurgeStatement[] => [
+    other(sql`SELECT ${note('purge', table.id)} ${columns} INTO ${list(high)}
+      FROM ${source} ${where(after)} ORDER BY ${columns} LIMIT ${rows - 1}, 1`),
+    deleteWhere(table, [...after, compare(key, 'high', '<')], rows),
+    next,
+  ];
+  const usual = step([compare(key, 'low', '>')]);
+  const nulls = high.map((name) => sql`${name} = NULL`);
   return [
-    other(sql`SET ${list([...(from === null ? [] : moveBound(key, from)), ...nulls])}`),
-    ...bounds.flatMap((high) => {
-      const low = high > 1 || from !== null ? [compare(key, high - 1, '>')] : [];
-      return [
-        other(sql`SELECT ${note('purge', table.id)} ${columns} INTO ${list(variables(key, high))}
-          FROM ${source} ${where(low)} ORDER BY ${columns} LIMIT ${rows - 1}, 1`),
-        ...deleteWhere(table, [...low, compare(key, high, '<')], { rows, restMs }),
-      ];
-    }),
-    other(
-      sql`SELECT ${sum(bounds.map((bound) => sql`(${variable(bound, 0)} IS NOT NULL)`))} AS found`,
-    ),
+    ...(isBounded ? usual : [other(sql`SET ${list(nulls)}`), ...step([])]),
+    ...Array.from({ length: deletes - 1 }).flatMap(() => usual),
   ];
 }
 
@@ -60,30 +60,28 @@ export function deleteAlong(
 export function deleteRest(
   table: PurgedTable,
   key: PurgeKey | null,
-  { from, deletes, rows, restMs }: Chunk & { readonly from: number | null },
+  { isBounded, deletes, rows, restMs }: ChunkFrom,
 ): readonly PurgeStatement[] {
-  const isBounded = key !== null && from !== null;
-  const deletion = deleteWhere(table, isBounded ? [compare(key, LOW, '>')] : [], { rows, restMs });
-  return [
-    ...(isBounded ? [other(sql`SET ${list(moveBound(key, from))}`)] : []),
-    ...Array.from({ length: deletes }).flatMap(() => deletion),
-  ];
-}
-
-function moveBound(key: PurgeKey, from: Bound): readonly SQLQuery[] {
-  return key.columns.map((_, index) => sql`${variable(LOW, index)} = ${variable(from, index)}`);
+  const after = key !== null && isBounded ? [compare(key, 'low', '>')] : [];
+  const rests = rest(restMs).map((assignment) => other(sql`SET ${assignment}`));
+  const step = [deleteWhere(table, after, rows), ...rests];
+  return Array.from({ length: deletes }).flatMap(() => step);
 }
 
 function deleteWhere(
   { schema, name, id }: PurgedTable,
   conditions: readonly SQLQuery[],
-  { rows, restMs }: Pick<Chunk, 'rows' | 'restMs'>,
-): readonly PurgeStatement[] {
+  rows: number,
+): PurgeStatement {
   const query = sql`DELETE ${note('purge', id)} FROM ${ident(schema, name)}
     ${where(conditions)} LIMIT ${rows}`;
+  return { query, isDelete: true };
+}
+
+/** An assignment, because a bound that moves on needs a statement anyway. */
+function rest(restMs: number): readonly SQLQuery[] {
   const seconds = Math.round(restMs * 1_000) / 1_000_000;
-  const rest = seconds > 0 ? [other(sql`DO ${note('purge', id)} SLEEP(${seconds})`)] : [];
-  return [{ query, isDelete: true }, ...rest];
+  return seconds > 0 ? [sql`@undrop_rest = SLEEP(${seconds})`] : [];
 }
 
 function other(query: SQLQuery): PurgeStatement {
@@ -118,10 +116,6 @@ function where(conditions: readonly SQLQuery[]): SQLQuery {
 
 function and(conditions: readonly SQLQuery[]): SQLQuery {
   return sql`(${sql.join([...conditions], sql` AND `)})`;
-}
-
-function sum(terms: readonly SQLQuery[]): SQLQuery {
-  return sql.join([...terms], sql` + `);
 }
 
 function list(items: readonly SQLQuery[]): SQLQuery {

@@ -14,7 +14,16 @@ import { parseHoldName } from '../../names/names.js';
 import type { HoldTable } from '../../service/hold-tables.js';
 import { isServerError, type ServiceConnection } from '../../service/pool/pools.js';
 import type { ServerFacts } from '../../service/server-facts.js';
-import { ident, note, numberOf, sql, textOf, textOrNullOf } from '../../service/sql.js';
+import {
+  ident,
+  note,
+  numberOf,
+  rendered,
+  type SQLQuery,
+  sql,
+  textOf,
+  textOrNullOf,
+} from '../../service/sql.js';
 import {
   ABSENT_TABLE,
   ER_SPECIFIC_ACCESS_DENIED_ERROR,
@@ -23,7 +32,7 @@ import {
 } from '../../wire/server-errors.js';
 import { type Collectable, logFields } from '../collectable.js';
 import { type ActionContext, type ActionOutcome, PROGRESS } from '../transition.js';
-import { Pace } from './pace.js';
+import { type Chunk, Pace } from './pace.js';
 import { PressureGauge } from './pressure.js';
 import {
   choosePurgeKey,
@@ -75,15 +84,24 @@ interface PurgeProgress {
   readonly logged: boolean;
   /** Null: any rows, so many at a time. */
   key: PurgeKey | null;
-  /** What the chunk before has found, for the bounds of the next; null: it is the first. */
-  found: number | null;
+  /** Whether rows were found by the key, and those up to there are gone. */
+  isBounded: boolean;
   /** Whether the key, if there is one, leads on: there may be a whole DELETE's rows still. */
   isAlongKey: boolean;
+  /** Null: what the next chunk is done by isn't written yet, or is another than the last. */
+  text: ChunkText | null;
   rowsRemoved: number;
   pace: Pace;
 }
 
-const AT_START = { found: null, isAlongKey: true } as const;
+const AT_START = { isBounded: false, isAlongKey: true, text: null } as const;
+
+interface ChunkText {
+  readonly chunk: Chunk;
+  readonly query: SQLQuery;
+  /** Which of its answers are those of DELETEs. */
+  readonly deletes: readonly number[];
+}
 
 interface WorkOptions {
   readonly server: ServerFacts;
@@ -182,32 +200,46 @@ export class Purger {
   /** True: it was the last chunk. */
   async #removeChunk(progress: PurgeProgress): Promise<boolean> {
     const { connection, monotonicMs, figures } = this.#options;
-    const { table, logged, key, found, isAlongKey, pace } = progress;
+    const { logged, key, isBounded, isAlongKey, pace } = progress;
     const { chunk } = pace;
-    const isAlong = key !== null && isAlongKey;
-    const statements = isAlong
-      ? deleteAlong(table, key, { ...chunk, from: found })
-      : deleteRest(table, key, { ...chunk, from: found });
-    const text = [...BEFORE_CHUNK, ...statements.map(({ query }) => query)];
+    if (progress.text?.chunk !== chunk) progress.text = chunkText(progress);
+    const { query, deletes } = progress.text;
     const beganMs = monotonicMs();
-    const answers = await connection.run(text, { logged, deadlineMs: CHUNK_DEADLINE_MS });
+    const answers = await connection.run(query, { logged, deadlineMs: CHUNK_DEADLINE_MS });
     const tookMs = monotonicMs() - beganMs;
     pace.note(tookMs, this.#gauge.load);
-    const removed = answers
-      .slice(BEFORE_CHUNK.length)
-      .filter((_, index) => statements[index]?.isDelete)
-      .reduce((rows, { affectedRows }) => rows + affectedRows, 0);
+    const counts = deletes.map((index) => answers[index]?.affectedRows ?? 0);
+    const removed = counts.reduce((rows, count) => rows + count, 0);
     progress.rowsRemoved += removed;
     figures.rowsPurged += removed;
     figures.chunks++;
     figures.chunksMs += tookMs;
-    if (!isAlong) return removed < chunk.deletes * chunk.rows;
-    const nowFound = numberOf(answers.at(-1)?.[0] ?? {}, 'found');
-    // None: what was low is in its place, and stays there; if nothing was, it is still the start.
-    if (nowFound > 0 || found !== null) progress.found = nowFound;
-    progress.isAlongKey = nowFound === chunk.deletes;
+    if (key === null || !isAlongKey) return removed < chunk.deletes * chunk.rows;
+    progress.isBounded = isBounded || removed > 0;
+    progress.isAlongKey = (counts.at(-1) ?? 0) > 0;
+    const isSame = progress.isBounded === isBounded && progress.isAlongKey === isAlongKey;
+    if (!isSame) progress.text = null;
     return false;
   }
+}
+
+function chunkText({
+  table,
+  key,
+  isBounded,
+  isAlongKey,
+  pace: { chunk },
+}: PurgeProgress): ChunkText {
+  const from = { ...chunk, isBounded };
+  const statements =
+    key !== null && isAlongKey ? deleteAlong(table, key, from) : deleteRest(table, key, from);
+  return {
+    chunk,
+    query: rendered([...BEFORE_CHUNK, ...statements.map(({ query }) => query)]),
+    deletes: statements.flatMap(({ isDelete }, index) =>
+      isDelete ? [BEFORE_CHUNK.length + index] : [],
+    ),
+  };
 }
 
 async function readIndexColumns(

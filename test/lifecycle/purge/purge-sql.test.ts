@@ -12,54 +12,44 @@ const key = { index: 'PRIMARY', columns: ['a', 'b'] };
 const texts = (statements: readonly PurgeStatement[]) =>
   statements.map(({ query }) => renderQuery(query).replaceAll(/\s+/g, ' ').trim());
 
-const [AFTER_LOW, AFTER_1] = [0, 1].map(
-  (bound) =>
-    `((\`a\` > @\`undrop_${bound}_0\`) OR (\`a\` = @\`undrop_${bound}_0\` AND \`b\` > @\`undrop_${bound}_1\`))`,
-);
-const [UP_TO_1, UP_TO_2] = [1, 2].map(
-  (bound) =>
-    `((\`a\` < @\`undrop_${bound}_0\`) OR (\`a\` = @\`undrop_${bound}_0\` AND \`b\` <= @\`undrop_${bound}_1\`))`,
-);
-const FIND = (bound: number, where: string) =>
-  `SELECT /* undrop purge 0a */ \`a\`, \`b\` INTO @\`undrop_${bound}_0\`, @\`undrop_${bound}_1\` ` +
+const AFTER_LOW = '((`a` > @`undrop_low_0`) OR (`a` = @`undrop_low_0` AND `b` > @`undrop_low_1`))';
+const UP_TO_HIGH =
+  '((`a` < @`undrop_high_0`) OR (`a` = @`undrop_high_0` AND `b` <= @`undrop_high_1`))';
+const FIND = (where: string) =>
+  'SELECT /* undrop purge 0a */ `a`, `b` INTO @`undrop_high_0`, @`undrop_high_1` ' +
   `FROM \`_undrop\`.\`_vt_PURGE_x\` FORCE INDEX (\`PRIMARY\`) ${where}ORDER BY \`a\`, \`b\` LIMIT 49, 1`;
 const DELETE = 'DELETE /* undrop purge 0a */ FROM `_undrop`.`_vt_PURGE_x`';
-const NULLS =
-  '@`undrop_1_0` = NULL, @`undrop_1_1` = NULL, @`undrop_2_0` = NULL, @`undrop_2_1` = NULL';
-const FOUND = 'SELECT (@`undrop_1_0` IS NOT NULL) + (@`undrop_2_0` IS NOT NULL) AS found';
-const REST = 'DO /* undrop purge 0a */ SLEEP(0.00075)';
+const MOVE = 'SET @`undrop_low_0` = @`undrop_high_0`, @`undrop_low_1` = @`undrop_high_1`';
+const REST = '@undrop_rest = SLEEP(0.00075)';
 const CHUNK = { deletes: 2, rows: 50, restMs: 0.75 };
+const NEXT = [
+  FIND(`WHERE (${AFTER_LOW}) `),
+  `${DELETE} WHERE (${AFTER_LOW} AND ${UP_TO_HIGH}) LIMIT 50`,
+  `${MOVE}, ${REST}`,
+];
 
 describe('the statements of a purge', () => {
   test('delete any rows where there is no key', () => {
-    const statements = deleteRest(table, null, { ...CHUNK, from: null });
-    expect(texts(statements)).toEqual([`${DELETE} LIMIT 50`, REST, `${DELETE} LIMIT 50`, REST]);
+    const statements = deleteRest(table, null, { ...CHUNK, isBounded: false });
+    const one = [`${DELETE} LIMIT 50`, `SET ${REST}`];
+    expect(texts(statements)).toEqual([...one, ...one]);
   });
 
   test('find and delete from the start of a key of two columns, each written out', () => {
-    const statements = deleteAlong(table, key, { ...CHUNK, from: null });
+    const statements = deleteAlong(table, key, { ...CHUNK, isBounded: false });
     expect(texts(statements)).toEqual([
-      `SET ${NULLS}`,
-      FIND(1, ''),
-      `${DELETE} WHERE (${UP_TO_1}) LIMIT 50`,
-      REST,
-      FIND(2, `WHERE (${AFTER_1}) `),
-      `${DELETE} WHERE (${AFTER_1} AND ${UP_TO_2}) LIMIT 50`,
-      REST,
-      FOUND,
+      'SET @`undrop_high_0` = NULL, @`undrop_high_1` = NULL',
+      FIND(''),
+      `${DELETE} WHERE (${UP_TO_HIGH}) LIMIT 50`,
+      `${MOVE}, ${REST}`,
+      ...NEXT,
     ]);
   });
 
   test('go on where the chunk before has ended, all on the server', () => {
-    const low = '@`undrop_0_0` = @`undrop_2_0`, @`undrop_0_1` = @`undrop_2_1`';
-    const statements = deleteAlong(table, key, { ...CHUNK, deletes: 1, restMs: 0, from: 2 });
-    expect(texts(statements)).toEqual([
-      `SET ${low}, @\`undrop_1_0\` = NULL, @\`undrop_1_1\` = NULL`,
-      FIND(1, `WHERE (${AFTER_LOW}) `),
-      `${DELETE} WHERE (${AFTER_LOW} AND ${UP_TO_1}) LIMIT 50`,
-      'SELECT (@`undrop_1_0` IS NOT NULL) AS found',
-    ]);
-    const rest = deleteRest(table, key, { ...CHUNK, deletes: 1, restMs: 0, from: 2 });
-    expect(texts(rest)).toEqual([`SET ${low}`, `${DELETE} WHERE (${AFTER_LOW}) LIMIT 50`]);
+    const statements = deleteAlong(table, key, { ...CHUNK, isBounded: true });
+    expect(texts(statements)).toEqual([...NEXT, ...NEXT]);
+    const rest = deleteRest(table, key, { ...CHUNK, deletes: 1, restMs: 0, isBounded: true });
+    expect(texts(rest)).toEqual([`${DELETE} WHERE (${AFTER_LOW}) LIMIT 50`]);
   });
 });
