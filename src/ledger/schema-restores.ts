@@ -6,12 +6,14 @@
  * Invariants: a restore is marked before anything is renamed or made, and the mark goes only when
  * all of it is back. Only who has the group's lock, on a connection that ends with it, restores.
  */
+import { assert } from '../assert.js';
 import type { ServicePool } from '../service/pool/pools.js';
 import {
   dateOf,
   note,
   numberOf,
   numberOrNullOf,
+  type SQLQuery,
   sql,
   textOf,
   textOrNullOf,
@@ -43,13 +45,15 @@ export interface DroppedSchema extends SchemaDropKey {
 const OF_TABLES = sql`kind NOT IN ('schema', 'view')`;
 const ROWS_MAX = 1_000;
 
-/** Drops of a schema of that name, or the one with that group id; newest first. */
+/**
+ * Drops of a schema of that name, or the one with that group id, or those of which an id, or that
+ * of one of their tables, begins so; newest first.
+ */
 export async function findDroppedSchemas(
   pool: ServicePool,
-  target: { readonly name: string } | { readonly groupId: string },
+  target: { readonly name: string } | { readonly groupId: string } | { readonly idPrefix: string },
 ): Promise<readonly DroppedSchema[]> {
-  const isMeant =
-    'name' in target ? sameName(sql`schema_name`, target.name) : sql`group_id = ${target.groupId}`;
+  const isMeant = isDropOf(target);
   const ofIt = sql`FROM ${LEDGER} AS t WHERE t.group_id = s.group_id AND ${OF_TABLES}`;
   const [rows = []] = await pool.run(
     sql`SELECT ${note('read')} id, group_id, schema_name, dropped_at, user_name, sql_log_bin,
@@ -73,6 +77,15 @@ export async function findDroppedSchemas(
     tables: numberOf(row, 'n'),
     kept: numberOf(row, 'kept'),
   }));
+}
+
+function isDropOf(target: Parameters<typeof findDroppedSchemas>[1]): SQLQuery {
+  if ('name' in target) return sameName(sql`schema_name`, target.name);
+  if ('groupId' in target) return sql`group_id = ${target.groupId}`;
+  const { idPrefix } = target;
+  assert(/^[0-9a-f]{1,32}$/.test(idPrefix), 'an id begins with hex digits');
+  return sql`group_id IN (SELECT found.group_id FROM ${LEDGER} AS found
+    WHERE found.id LIKE ${`${idPrefix}%`} OR found.group_id LIKE ${`${idPrefix}%`})`;
 }
 
 /** What it was beside its tables. */

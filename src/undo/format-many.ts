@@ -33,9 +33,28 @@ export function formatFailures(
   const verb = isDryRun ? 'would not be' : 'were not';
   return [
     `undrop: ${count} of ${count + done.length} ${verb} restored:\n`,
-    ...failed.map(({ what, error }) => `  ${printable(`${what}: ${formatCause(error)}`)}\n`),
+    ...byCause(failed).map(([cause, whats]) => `  ${printable(`${someOf(whats)}: ${cause}`)}\n`),
     ...untried.map((what) => `  ${printable(what)}: not tried, the server did not answer\n`),
   ].join('');
+}
+
+/** Of many the same is to be said, but for the id. */
+function byCause(failed: readonly FailedRestore[]): readonly (readonly [string, string[]])[] {
+  const found = new Map<string, [string, string[]]>();
+  for (const { what, error } of failed) {
+    const cause = formatCause(error);
+    const key = cause.replaceAll(/[0-9a-f]{32}/g, '');
+    const [first, whats] = found.get(key) ?? [cause, []];
+    found.set(key, [first, [...whats, what]]);
+  }
+  return [...found.values()];
+}
+
+const NAMES_MAX = 3;
+
+function someOf(whats: readonly string[]): string {
+  const more = whats.length - NAMES_MAX;
+  return `${whats.slice(0, NAMES_MAX).join(', ')}${more > 0 ? ` and ${more} more` : ''}`;
 }
 
 /** With what to do. */

@@ -188,6 +188,55 @@ describe.each(testServers())('a dropped schema on $name', (server) => {
     expect(await heldOf(schema)).toEqual([]);
   });
 
+  test('that was dropped twice: the older one is named, and comes back by its id', async () => {
+    const schema = await shop();
+    const before = await dumpOf(server, schema);
+    await drop(schema);
+    const tables = (await heldOf(schema)).length;
+    await query(server, `CREATE DATABASE ${schema}`, `CREATE TABLE ${schema}.small (id INT)`);
+    await drop(schema);
+    const client = await connect(proxy);
+    await client.query(`UNDROP DATABASE ${schema}`);
+    await client.query(`UNDROP DATABASE ${schema}`);
+    const [[warning]] = await client.query<RowDataPacket[]>('SHOW WARNINGS');
+    expect(warning?.['Message']).toMatch(new RegExp(`is back already.*${tables} tables are held`));
+    await client.end();
+    const again = await runUndrop(server, ['restore', '--schema', schema]);
+    expect(again.stdout).toContain(`${tables} tables are held: \`undrop restore --schema `);
+    const [, older = ''] = /restore --schema ([0-9a-f]{32})/.exec(again.stdout) ?? [];
+
+    const look = await runUndrop(server, ['restore', '--schema', older.slice(0, 28), '--dry-run']);
+    expect([look.code, look.stderr]).toEqual([0, '']);
+    expect(look.stdout).toMatch(/^ {2}TABLE staff$/m);
+    expect(look.stdout).toMatch(/^ {2}VIEW m_films$/m);
+    expect(look.stdout).toContain('Nothing was done (--dry-run)');
+    expect(await heldOf(schema)).toHaveLength(tables);
+
+    await query(server, `DROP DATABASE ${schema}`);
+    const { code, stdout, stderr } = await runUndrop(server, ['restore', '--drop', older]);
+    expect([code, stderr, stdout]).toEqual([0, '', expect.stringContaining('Restored shop_')]);
+    expect(await dumpOf(server, schema)).toEqual(before);
+  });
+
+  test('of which the newest drop is elsewhere: the older one comes back', async () => {
+    const schema = await shop();
+    const before = await dumpOf(server, schema);
+    await drop(schema);
+    await query(server, `CREATE DATABASE ${schema}`, `CREATE TABLE ${schema}.small (id INT)`);
+    await drop(schema);
+    const to = `${schema}_small`;
+    made.push(to);
+    for (const args of [
+      ['--schema', schema, '--to', to],
+      ['--schema', schema],
+    ]) {
+      const { code, stderr } = await runUndrop(server, ['restore', ...args]);
+      expect([code, stderr]).toEqual([0, '']);
+    }
+    expect(await dumpOf(server, schema)).toEqual(before);
+    expect(await rowsOf(`SHOW TABLES FROM ${to}`)).toHaveLength(1);
+  });
+
   test('is brought back once by two at once', async () => {
     const schema = await shop();
     const before = await dumpOf(server, schema);

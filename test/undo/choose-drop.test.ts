@@ -24,11 +24,13 @@ describe('of several drops of a schema', () => {
       [empty, drop('back', { restoredAs: 'shop' })],
       'empty',
     ],
+    ['an older one, if the newest is elsewhere', [drop('away', { restoredAs: 'x' }), held], 'held'],
+    ['one that is elsewhere, if no other is held', [drop('away', { restoredAs: 'x' })], 'away'],
     ['one that is under way', [drop('open', { isOpen: true }), held], 'open'],
     ['one without tables, if nothing else is left', [removed, empty], 'empty'],
     ['none, if all is removed', [removed], undefined],
   ] as const)('it is %s', (_what, found, id) => {
-    expect(chooseDrop(found)?.id).toBe(id);
+    expect(chooseDrop(found, 'shop')?.id).toBe(id);
   });
 });
 
@@ -36,7 +38,7 @@ describe('the end of a restore', () => {
   const report: SchemaReport = {
     ...{ id: '01', groupId: '02', schema: 'shop', restoredAs: 'shop', user: 'app' },
     ...{ droppedAt: new Date('2026-11-24T20:00:00Z'), wasBack: false, isComplete: true },
-    ...{ tables: [], parts: [], problem: null },
+    ...{ tables: [], parts: [], problem: null, others: [] },
   };
   const table = {
     id: '03',
@@ -55,12 +57,13 @@ describe('the end of a restore', () => {
 
   test('says what is not back, and where its statement is', () => {
     const left = { ...table, outcome: 'left', problems: ['shop.orders exists'] } as const;
-    const parts = [{ ...view, problem: 'you need SUPER' }];
+    const parts = [{ ...view, problem: 'Access denied; you need SUPER' }];
     const text = formatSchemaReport({ ...report, isComplete: false, tables: [left], parts });
     expect(text.split('\n')).toEqual([
       'Restored in part shop (dropped 2026-11-24 20:00:00 by app): 0 of 1 tables, 0 of 1 views and programs.',
       'Table orders is not back: shop.orders exists',
-      'VIEW v?: you need SUPER',
+      'VIEW v?: Access denied; you need SUPER',
+      'Grant the service account what is missing (`undrop doctor` has the statement), and run the same again: the rest follows.',
       "Their statements are printed by: SELECT restore_script FROM _undrop.ledger WHERE id = '01';",
       '',
     ]);

@@ -1,40 +1,51 @@
 /**
  * `undrop restore --schema d [--to d2]` brings a dropped schema back. Exit code 1 if something of
- * it is not back, which is printed; then the same command tries that again.
+ * it is not back, which is printed; then the same command tries that again. With `--dry-run` it
+ * says what would happen.
  */
 
-import { formatSchemaReport, schemaReportJson } from '../../undo/schema/format-schema.js';
-import { restoreSchema } from '../../undo/schema/restore-schema.js';
+import type { ServicePool } from '../../service/pool/pools.js';
+import {
+  formatSchemaPreview,
+  formatSchemaReport,
+  schemaReportJson,
+} from '../../undo/schema/format-schema.js';
+import { previewSchema, restoreSchema } from '../../undo/schema/restore-schema.js';
 import type { Flags } from '../command-line.js';
 import type { AccountSettings } from '../settings.js';
 import { textOf } from '../undo-commands.js';
 import { tellAll } from './tell-history.js';
-import { type Out, withPool } from './with-pool.js';
+import type { Out } from './with-pool.js';
 
-export function runRestoreSchema(
+/** `schema`: its name, or the beginning of an id of its drop. */
+export async function runRestoreSchema(
+  pool: ServicePool,
   settings: AccountSettings,
-  schema: string,
-  { flags, out }: { readonly flags: Flags; readonly out: Out },
+  { schema, flags, out }: { readonly schema: string; readonly flags: Flags; readonly out: Out },
 ): Promise<number> {
   const to = textOf(flags, 'to');
   const isJson = flags['json'] === true;
-  return withPool(settings, async (pool) => {
-    const report = await restoreSchema(pool, {
-      schema,
-      ...(to === null ? {} : { to }),
-      onProgress: (line) => (isJson ? undefined : out.write(`${line}\n`)),
-    });
-    const { groupId: dropId, restoredAs } = report;
-    const restored = report.tables.filter(({ outcome }) => outcome === 'restored');
-    const events = restored.map(({ id, table }) => {
-      const what = { id, dropId, schema: report.schema, table };
-      return { event: 'restored' as const, ...what, restoredAs: `${restoredAs}.${table}` };
-    });
-    await tellAll(pool, settings, events);
-    const text = isJson
-      ? `${JSON.stringify(schemaReportJson(report), null, 2)}\n`
-      : formatSchemaReport(report);
-    out.write(text);
-    return report.isComplete ? 0 : 1;
+  const request = { schema, mayBeId: true, ...(to === null ? {} : { to }) };
+  if (flags['dry-run'] === true) {
+    const preview = await previewSchema(pool, request);
+    const json = () => `${JSON.stringify({ dryRun: true, ...preview }, null, 2)}\n`;
+    out.write(isJson ? json() : formatSchemaPreview(preview));
+    return 0;
+  }
+  const report = await restoreSchema(pool, {
+    ...request,
+    onProgress: (line) => (isJson ? undefined : out.write(`${line}\n`)),
   });
+  const { groupId: dropId, restoredAs } = report;
+  const restored = report.tables.filter(({ outcome }) => outcome === 'restored');
+  const events = restored.map(({ id, table }) => {
+    const what = { id, dropId, schema: report.schema, table };
+    return { event: 'restored' as const, ...what, restoredAs: `${restoredAs}.${table}` };
+  });
+  await tellAll(pool, settings, events);
+  const text = isJson
+    ? `${JSON.stringify(schemaReportJson(report), null, 2)}\n`
+    : formatSchemaReport(report);
+  out.write(text);
+  return report.isComplete ? 0 : 1;
 }

@@ -5,7 +5,8 @@
 
 import { parseTime, TIME_EXPECTED } from '../../duration.js';
 import { readUses } from '../../ledger/history.js';
-import type { ServicePool } from '../../service/pool/pools.js';
+import { findDroppedSchemas } from '../../ledger/schema-restores.js';
+import { type ServicePool, unlessRefused } from '../../service/pool/pools.js';
 import { quoteIdentifier } from '../../service/sql.js';
 import { type DropFilter, filterDrops, SORTS, sortDrops } from '../../undo/filter.js';
 import {
@@ -23,6 +24,7 @@ import {
 } from '../../undo/format-many.js';
 import { formatHeldRows, formatShown, shownJson } from '../../undo/format-show.js';
 import { listAll, listEnded, listFor, type QualifiedTable } from '../../undo/list.js';
+import { idDigits, isIdPrefix } from '../../undo/plan-restore.js';
 import {
   type ManyReport,
   type ManyRequest,
@@ -33,6 +35,7 @@ import { readNow } from '../../undo/run-hold.js';
 import { type Plan, planOrResume, restoreTable } from '../../undo/run-restore.js';
 import { readHeldRows, showTable } from '../../undo/show.js';
 import { type SwapBy, swap } from '../../undo/swap.js';
+import { ABSENT_TABLE } from '../../wire/server-errors.js';
 import type { Flags, Shell } from '../command-line.js';
 import { type AccountSettings, type HoldSettings, holdMsOf } from '../settings.js';
 import { TARGETS, textOf, wrongFlag, wrongUsage } from '../undo-commands.js';
@@ -92,11 +95,14 @@ export function runRestore(
   { stdout, stderr }: Pick<Shell, 'stdout' | 'stderr'>,
 ): Promise<number> {
   const targets = (flags[TARGETS] as readonly string[] | undefined) ?? [];
-  const schema = assertSelection(targets, flags);
-  if (schema !== null) return runRestoreSchema(settings, schema, { flags, out: stdout });
+  const alone = assertSelection(targets, flags);
   const isJson = flags['json'] === true;
   const to = textOf(flags, 'to') ?? undefined;
   return withPool(settings, async (pool) => {
+    const schema = alone?.by === 'drop' ? await droppedSchema(pool, alone.value) : alone?.value;
+    if (schema !== undefined) {
+      return runRestoreSchema(pool, settings, { schema, flags, out: stdout });
+    }
     const request: ManyRequest =
       targets.length > 0 ? { by: 'name', targets, to } : await readSelection(pool, flags);
     if (flags['dry-run'] === true) {
@@ -168,11 +174,24 @@ function endOf(
 
 const SELECTORS = ['drop', 'user', 'since', 'until', 'schema'] as const;
 
-/** Either tables, or what selects some; or a schema alone, which is returned. */
-function assertSelection(targets: readonly string[], flags: Flags): string | null {
+/** Whether that drop was a DROP DATABASE: then all of it comes back, not its tables alone. */
+async function droppedSchema(pool: ServicePool, drop: string): Promise<string | undefined> {
+  const idPrefix = idDigits(drop);
+  if (!isIdPrefix(idPrefix)) return undefined;
+  const found = await unlessRefused(findDroppedSchemas(pool, { idPrefix }), [], ...ABSENT_TABLE);
+  return found.length > 0 ? drop : undefined;
+}
+
+/** Either tables, or what selects some; or a schema or drop alone, which is returned. */
+function assertSelection(
+  targets: readonly string[],
+  flags: Flags,
+): { readonly by: 'schema' | 'drop'; readonly value: string } | null {
   const given = SELECTORS.filter((name) => flags[name] !== undefined);
   const [selector] = given;
-  const schema = targets.length === 0 && given.join() === 'schema' ? textOf(flags, 'schema') : null;
+  const only = targets.length === 0 && given.length === 1 ? selector : undefined;
+  const by = only === 'schema' || only === 'drop' ? only : null;
+  const schema = by === 'schema' ? textOf(flags, 'schema') : null;
   if (targets.length === 0 && selector === undefined) {
     throw wrongUsage(
       'Expected a table, an id, --drop, --schema, or --user and --since; found none of them.',
@@ -191,11 +210,7 @@ function assertSelection(targets: readonly string[], flags: Flags): string | nul
   if (targets.length !== 1 && flags['to'] !== undefined && schema === null) {
     throw wrongUsage(`--to: expected one table or id with it, found ${targets.length}.`);
   }
-  // There is no list of what it would make.
-  if (flags['dry-run'] === true && schema !== null) {
-    throw wrongUsage('--dry-run: expected --drop, tables, or --user and --since; found --schema.');
-  }
-  return schema;
+  return by === null ? null : { by, value: textOf(flags, by) ?? '' };
 }
 
 async function readSelection(pool: ServicePool, flags: Flags): Promise<ManyRequest> {

@@ -8,6 +8,7 @@ import type { AuditEvent } from '../../audit.js';
 import { systemClock } from '../../clock.js';
 import { UndropError } from '../../errors.js';
 import { newId } from '../../steps/intents.js';
+import { formatOthers } from '../../undo/schema/format-schema.js';
 import { restoreSchema, type SchemaReport } from '../../undo/schema/restore-schema.js';
 import { answerWith, type Interception, type InterceptOptions, refused } from '../intercepted.js';
 import { answerOk, inSession } from './answer.js';
@@ -70,7 +71,8 @@ function partly({ tables }: SchemaReport, left: SchemaReport['tables']): UndropE
 }
 
 /** What is not back as it was; null: all is. */
-function schemaNote({ problem, tables, parts, restoredAs }: SchemaReport): string | null {
+function schemaNote(report: SchemaReport): string | null {
+  const { problem, tables, parts, restoredAs, wasBack, others } = report;
   const missing = parts.flatMap((part) =>
     part.problem === null ? [] : [`${part.kind} ${part.name}: ${part.problem}.`],
   );
@@ -78,6 +80,8 @@ function schemaNote({ problem, tables, parts, restoredAs }: SchemaReport): strin
     ...(problem === null ? [] : [`Schema ${restoredAs}: ${problem}.`]),
     ...tables.flatMap(({ table, problems }) => problems.map((one) => `${table}: ${one}`)),
     ...missing,
+    ...(wasBack && others.length > 0 ? [`${restoredAs} is back already.`] : []),
+    ...formatOthers(others),
   ];
   return said.length === 0 ? null : said.join(' ');
 }

@@ -1,7 +1,7 @@
 /** The report of a schema that was brought back, as text and as JSON. Pure. */
 import { utcText } from '../../duration.js';
 import { printable } from '../format.js';
-import type { SchemaReport } from './restore-schema.js';
+import type { OtherDrop, SchemaPreview, SchemaReport } from './restore-schema.js';
 
 /** What was done in one line, then what is not there as it was, each with a line or its SQL. */
 export function formatSchemaReport(report: SchemaReport): string {
@@ -10,8 +10,9 @@ export function formatSchemaReport(report: SchemaReport): string {
   const as = isCopy ? ` as ${restoredAs}` : '';
   const dropped = `${utcText(droppedAt)} by ${user}`;
   const of = `${schema}${as} (dropped ${dropped})`;
+  const others = formatOthers(report.others);
   if (report.wasBack)
-    return printable(`${of} is back already: nothing was to be done.`).concat('\n');
+    return [printable(`${of} is back already: nothing was to be done.`), ...others, ''].join('\n');
   const there = tables.filter(({ outcome }) => outcome !== 'left').length;
   const made = parts.filter(({ problem }) => problem === null).length;
   const counts = [
@@ -33,10 +34,37 @@ export function formatSchemaReport(report: SchemaReport): string {
     const names = missing.map(({ kind, name }) => `${kind} ${name}`).join(', ');
     lines.push(printable(`Not made, because their texts name ${schema}: ${names}.`));
   }
+  if (missing.some(({ problem }) => /denied|privilege/i.test(problem ?? ''))) lines.push(GRANT);
   if (missing.some(({ statement }) => statement !== null)) lines.push(`${WHERE} '${id}';`);
-  return `${lines.join('\n')}\n`;
+  return [...lines, ...others, ''].join('\n');
 }
 
+/** What else of that name is held, which no name says. */
+export function formatOthers(others: readonly OtherDrop[]): readonly string[] {
+  return others.map(
+    ({ groupId, droppedAt, kept }) =>
+      `Of another drop of it, at ${utcText(droppedAt)}, ${kept} tables are held: ` +
+      `\`undrop restore --schema ${groupId}\`, with --to for another schema.`,
+  );
+}
+
+/** What a restore would do, with a line for all that it would make or leave. */
+export function formatSchemaPreview(preview: SchemaPreview): string {
+  const { plan, groupId, tables, parts, others } = preview;
+  return [
+    printable(plan),
+    ...tables.map(({ table, problem }) =>
+      printable(problem === null ? `  TABLE ${table}` : `  TABLE ${table}: not, ${problem}`),
+    ),
+    ...parts.map(({ kind, name }) => printable(`  ${kind} ${name}`)),
+    ...formatOthers(others),
+    `Nothing was done (--dry-run). Drop id: ${groupId}.`,
+    '',
+  ].join('\n');
+}
+
+const GRANT =
+  'Grant the service account what is missing (`undrop doctor` has the statement), and run the same again: the rest follows.';
 const WHERE =
   'Their statements are printed by: SELECT restore_script FROM _undrop.ledger WHERE id =';
 

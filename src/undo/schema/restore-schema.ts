@@ -20,13 +20,16 @@ import { isServerError, type ServicePool, unlessRefused } from '../../service/po
 import { runWithTimeout } from '../../service/pool/statement-timeout.js';
 import { note, quoteIdentifier, sql, textOf } from '../../service/sql.js';
 import { ABSENT_TABLE, ER_DB_CREATE_EXISTS } from '../../wire/server-errors.js';
+import { ambiguousOf, idDigits, isIdPrefix } from '../plan-restore.js';
 import { DENIED, missingRight } from '../run-restore.js';
 import { type RestoredPart, restoreParts } from './restore-parts.js';
-import { type RestoredTable, restoreTables } from './restore-tables.js';
+import { type RestoredTable, restoreTables, sortTables } from './restore-tables.js';
 
 export interface SchemaRequest {
   /** The name that it had. */
   readonly schema: string;
+  /** It may be the beginning of an id of its drop, too: whoever asks has the right to all. */
+  readonly mayBeId?: boolean;
   /** A schema for its tables alone; default: the schema that they came from. */
   readonly to?: string;
   /** Told in words, a line each, what is about to be done and how far it is. */
@@ -50,6 +53,46 @@ export interface SchemaReport {
   readonly parts: readonly RestoredPart[];
   /** Why the schema itself differs from the dropped one; null: it doesn't. */
   readonly problem: string | null;
+  /** Other drops of a schema of that name of which tables are held still. */
+  readonly others: readonly OtherDrop[];
+}
+
+export type OtherDrop = Pick<DroppedSchema, 'groupId' | 'droppedAt' | 'kept'>;
+
+/** What a restore would do. */
+export interface SchemaPreview extends Pick<SchemaReport, 'groupId' | 'schema' | 'restoredAs'> {
+  /** In a sentence. */
+  readonly plan: string;
+  /** Each with why it would not come back; null: it would. */
+  readonly tables: readonly { readonly table: string; readonly problem: string | null }[];
+  readonly parts: readonly Pick<SchemaPart, 'kind' | 'name'>[];
+  readonly others: readonly OtherDrop[];
+}
+
+/** Changes nothing. Rejects as `restoreSchema` does. */
+export async function previewSchema(
+  pool: ServicePool,
+  request: SchemaRequest,
+): Promise<SchemaPreview> {
+  const { drop, others } = await choose(pool, request);
+  const { id, groupId, schema, restoredAs, isRestoring } = drop;
+  const to = request.to ?? schema;
+  const exists = await schemaExists(pool, to);
+  const isBack = restoredAs !== null && !isRestoring;
+  if (isBack && !(restoredAs === to && exists)) throw restoredElsewhere(schema, restoredAs);
+  const { rows, moving, ends } = await sortTables(pool, { groupId, to });
+  const comeBack = new Set(moving.map(({ row }) => row));
+  const { parts } = await readDetails(pool, id);
+  const tables = rows.map((row) => {
+    const { outcome, problems } = ends.get(row.id) ?? { outcome: 'left', problems: [] };
+    if (comeBack.has(row)) return { table: row.table, problem: null };
+    return { table: row.table, problem: outcome === 'back' ? 'it is back' : problems.join('; ') };
+  });
+  const what = isBack
+    ? `${schema} is back already: nothing is to be done.`
+    : plan(drop, { to, exists, parts: parts.length });
+  const made = to === schema ? parts.map(({ kind, name }) => ({ kind, name })) : [];
+  return { groupId, schema, restoredAs: to, plan: what, tables, parts: made, others };
 }
 
 /**
@@ -59,18 +102,20 @@ export interface SchemaReport {
  */
 export async function restoreSchema(
   pool: ServicePool,
-  { schema, to, onProgress = () => undefined }: SchemaRequest,
+  request: SchemaRequest,
 ): Promise<SchemaReport> {
+  const { to, onProgress = () => undefined } = request;
   if (to !== undefined && !(isUserSchema(to) && isName(to))) {
     throw new UndropError('UNDROP_BAD_TARGET', { target: to });
   }
-  const { groupId } = await choose(pool, schema, { name: schema });
+  const { drop: seen, others } = await choose(pool, request);
+  const { groupId, schema } = seen;
   const end = await asRestorer(pool, groupId, async () => {
     // Once more, because somebody else may have brought it back meanwhile.
-    const drop = await choose(pool, schema, { groupId });
-    return bringBack(pool, drop, { to: to ?? drop.schema, onProgress });
+    const drop = chosen(schema, await find(pool, { groupId }), to ?? schema);
+    return bringBack(pool, drop, { to: to ?? schema, onProgress });
   });
-  if ('done' in end) return end.done;
+  if ('done' in end) return { ...end.done, others };
   const why = `connection ${end.owner ?? '?'} of the server is restoring it`;
   throw new UndropError('UNDROP_SCHEMA_BUSY', { schema, why });
 }
@@ -86,11 +131,36 @@ function isName(name: string): boolean {
 
 async function choose(
   pool: ServicePool,
-  schema: string,
+  { schema, to = schema, mayBeId = false }: SchemaRequest,
+): Promise<{ readonly drop: DroppedSchema; readonly others: readonly OtherDrop[] }> {
+  const named = await find(pool, { name: schema });
+  const idPrefix = idDigits(schema);
+  if (named.length === 0 && mayBeId && isIdPrefix(idPrefix)) {
+    const found = await find(pool, { idPrefix });
+    if (found.length > 1) {
+      throw ambiguousOf(
+        schema,
+        found.map(({ groupId }) => groupId),
+      );
+    }
+    return { drop: chosen(schema, found, found[0]?.restoredAs ?? to), others: [] };
+  }
+  const drop = chosen(schema, named, to);
+  const others = named.filter(
+    (other) => other !== drop && !other.isOpen && other.restoredAs === null && other.kept > 0,
+  );
+  return { drop, others };
+}
+
+function find(
+  pool: ServicePool,
   target: Parameters<typeof findDroppedSchemas>[1],
-): Promise<DroppedSchema> {
-  const found = await unlessRefused(findDroppedSchemas(pool, target), [], ...ABSENT_TABLE);
-  const drop = chooseDrop(found);
+): Promise<readonly DroppedSchema[]> {
+  return unlessRefused(findDroppedSchemas(pool, target), [], ...ABSENT_TABLE);
+}
+
+function chosen(schema: string, found: readonly DroppedSchema[], to: string): DroppedSchema {
+  const drop = chooseDrop(found, to);
   if (drop === null) {
     const fate = found.length === 0 ? '' : ' Its tables were removed for good.';
     throw new UndropError('UNDROP_NO_SUCH_SCHEMA', { schema, fate });
@@ -102,15 +172,25 @@ async function choose(
 }
 
 /**
- * The newest of which something can be there again. One without tables comes last, because it is
- * rather one that was made empty and dropped. `found`: newest first. Pure.
+ * The newest of which something can be there again as `to`. One without tables comes last, because
+ * it is rather one that was made empty and dropped; but for one that is elsewhere, for which there
+ * is an error that says so. `found`: newest first. Pure.
  */
-export function chooseDrop(found: readonly DroppedSchema[]): DroppedSchema | null {
+export function chooseDrop(found: readonly DroppedSchema[], to: string): DroppedSchema | null {
   const [newest] = found;
   // One that is back already is meant only if the schema wasn't dropped again since.
+  const isBack = (drop: DroppedSchema) => drop === newest && drop.restoredAs !== null;
   const mayComeBack = (drop: DroppedSchema) =>
-    drop.isOpen || drop.isRestoring || (drop.restoredAs === null ? drop.kept > 0 : drop === newest);
-  return found.find(mayComeBack) ?? found.find(({ tables }) => tables === 0) ?? null;
+    drop.isOpen ||
+    drop.isRestoring ||
+    (drop.restoredAs === null ? drop.kept > 0 : isBack(drop) && drop.restoredAs === to);
+  const isEmpty = ({ tables, restoredAs }: DroppedSchema) => tables === 0 && restoredAs === null;
+  return found.find(mayComeBack) ?? found.find(isEmpty) ?? found.find(isBack) ?? null;
+}
+
+function restoredElsewhere(schema: string, restoredAs: string): UndropError {
+  const fate = ` It was restored as ${restoredAs}.`;
+  return new UndropError('UNDROP_NO_SUCH_SCHEMA', { schema, fate });
 }
 
 interface BringBackOptions {
@@ -122,7 +202,7 @@ async function bringBack(
   pool: ServicePool,
   drop: DroppedSchema,
   { to, onProgress }: BringBackOptions,
-): Promise<SchemaReport> {
+): Promise<Omit<SchemaReport, 'others'>> {
   const { id, groupId, schema, droppedAt, user, sqlLogBin: logged, restoredAs } = drop;
   const known = { id, groupId, schema, restoredAs: to, droppedAt, user };
   const exists = await schemaExists(pool, to);
@@ -130,8 +210,7 @@ async function bringBack(
     if (restoredAs === to && exists) {
       return { ...known, wasBack: true, isComplete: true, tables: [], parts: [], problem: null };
     }
-    const fate = ` It was restored as ${restoredAs}.`;
-    throw new UndropError('UNDROP_NO_SUCH_SCHEMA', { schema, fate });
+    throw restoredElsewhere(schema, restoredAs);
   }
   const details = await readDetails(pool, id);
   const isCopy = to !== schema;

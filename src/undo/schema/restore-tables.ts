@@ -41,8 +41,19 @@ export interface RestoreTablesOptions {
   readonly onProgress: (line: string) => void;
 }
 
+/** What can be done about the tables of a drop, as far as a look tells. */
+export interface SortedTables {
+  readonly rows: readonly LedgerRow[];
+  /** Those that can have their names. */
+  readonly moving: readonly Held[];
+  /** By the id of the row, what became of the others. */
+  readonly ends: ReadonlyMap<string, End>;
+}
+
+type End = Pick<RestoredTable, 'outcome' | 'problems'>;
+
 /** A table with the hold name under which it is. */
-interface Held {
+export interface Held {
   readonly row: LedgerRow;
   readonly held: HoldTable;
 }
@@ -52,24 +63,37 @@ const BATCH = 20;
 /** Another session may have a held table locked for a moment. */
 const TRIES = 5;
 
-/** Rejects if the server can't be asked any more; then the same call goes on. */
-export async function restoreTables(
+/** Changes nothing. */
+export async function sortTables(
   pool: ServicePool,
-  { groupId, to, onProgress }: RestoreTablesOptions,
-): Promise<readonly RestoredTable[]> {
+  { groupId, to }: Pick<RestoreTablesOptions, 'groupId' | 'to'>,
+): Promise<SortedTables> {
   const rows = (await findRows(pool, { by: 'drop', groupId })).toReversed();
   const homes = rows.flatMap(({ holdSchema }) => holdSchema ?? []);
   const elsewhere = homes.filter((schema) => !isRecycleSchema(schema));
   const held = await mapHoldTables(pool, new Set(elsewhere));
   const taken = await tableNames(pool, to);
-  const became = new Map<string, Pick<RestoredTable, 'outcome' | 'problems'>>();
+  const ends = new Map<string, End>();
   const moving: Held[] = [];
   for (const row of rows) {
     const table = held.get(row.id);
-    if (table?.state !== 'HOLD') became.set(row.id, await findEnd(pool, row, { table, to }));
+    if (table?.state !== 'HOLD') ends.set(row.id, await findEnd(pool, row, { table, to }));
     else if (!taken.has(row.table)) moving.push({ row, held: table });
-    else became.set(row.id, left(`${to}.${row.table} exists; it stays held as ${row.id}`));
+    else ends.set(row.id, left(`${to}.${row.table} exists; it stays held as ${row.id}`));
   }
+  return { rows, moving, ends };
+}
+
+/** Rejects if the server can't be asked any more; then the same call goes on. */
+export async function restoreTables(
+  pool: ServicePool,
+  { groupId, to, onProgress }: RestoreTablesOptions,
+): Promise<readonly RestoredTable[]> {
+  const { rows, moving, ends } = await sortTables(pool, { groupId, to });
+  const became = new Map(ends);
+  // A run that broke off after the RENAME, or a person, has given these their names.
+  const named = rows.filter(({ id, state }) => ends.get(id) === BACK && state !== 'restored');
+  for (const row of named) await recordTablesRestored(pool, [row], to);
   for (const batch of inBatches(moving, BATCH)) {
     for (const [id, end] of await renameAll(pool, batch, to)) became.set(id, end);
     if (moving.length > BATCH) {
@@ -94,7 +118,7 @@ export async function restoreTables(
 
 const PROGRESS_EVERY = 100;
 
-function left(problem: string): Pick<RestoredTable, 'outcome' | 'problems'> {
+function left(problem: string): End {
   return { outcome: 'left', problems: [problem] };
 }
 
@@ -111,7 +135,7 @@ async function findEnd(
   pool: ServicePool,
   row: LedgerRow,
   { table: held, to }: { readonly table: HoldTable | undefined; readonly to: string },
-): Promise<Pick<RestoredTable, 'outcome' | 'problems'>> {
+): Promise<End> {
   const { table, state, restoredAs } = row;
   const name = { schema: to, table };
   if (held !== undefined) return left(`its rows are being removed (${held.state})`);
@@ -122,10 +146,7 @@ async function findEnd(
     return left(
       row.failure?.todo === 'torn' ? HOW_TO_MEND : 'it was not settled what became of its drop',
     );
-  // A run that broke off after the RENAME, or a person, has given it its name.
-  if (!(await isRestored(pool, row, name))) return left('it is held no more, not by undrop');
-  await recordTablesRestored(pool, [row], to);
-  return BACK;
+  return (await isRestored(pool, row, name)) ? BACK : left('it is held no more, not by undrop');
 }
 
 const BACK = { outcome: 'back', problems: [] } as const;
@@ -136,7 +157,7 @@ async function renameAll(
   pool: ServicePool,
   tables: readonly Held[],
   to: string,
-): Promise<ReadonlyMap<string, Pick<RestoredTable, 'outcome' | 'problems'>>> {
+): Promise<ReadonlyMap<string, End>> {
   const rows = tables.map(({ row }) => row);
   await markTablesRestoring(pool, rows, to);
   const pairs = tables.map(
@@ -151,7 +172,7 @@ async function renameAll(
   } catch (error) {
     if (!isServerError(error)) throw error;
   }
-  const ends = new Map<string, Pick<RestoredTable, 'outcome' | 'problems'>>();
+  const ends = new Map<string, End>();
   for (const table of tables) {
     const problem = await renameOne(pool, table, to);
     ends.set(table.row.id, problem === null ? RESTORED : left(problem));
