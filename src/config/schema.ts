@@ -138,7 +138,7 @@ export const SETTINGS = {
   mode: choice(['hold', 'observe', 'off', 'replay'], {
     default: 'hold',
     meaning:
-      "hold: what is dropped is held; observe: the log says what would be, and the server drops it; off: everything is passed on; replay: so are writes to undrop's own schemas, and undrop itself writes nothing, for mysqlbinlog | mysql into a server of its own; not to be changed from or to replay while it runs",
+      "hold: what is dropped is held; observe: the log says what would be, and the server drops it; off: everything is passed on; replay: so are writes to undrop's own schemas, and undrop itself writes nothing, for what mysqlbinlog prints, into a server of its own; not to be changed from or to replay while it runs",
   }),
   rules: setting<readonly Rule[]>({
     default: '',
