@@ -228,7 +228,7 @@ export const SETTINGS = {
   collect: choice(['auto', 'on', 'off'], {
     default: 'auto',
     meaning:
-      'whether this proxy collects: on a writable server, one proxy by lock; with auto not where that replicates from another (dual primaries, Galera: on for one of them)',
+      'whether this proxy collects: on a writable server, one proxy by lock; with auto not where that replicates from another (dual primaries: on for one of them); of a Galera cluster one node collects',
   }),
   grace: duration({
     default: '1h',

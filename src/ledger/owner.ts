@@ -31,6 +31,23 @@ export async function writtenElsewhere(
   return new Set(others.map(({ id }) => id));
 }
 
+/**
+ * Whether others than its own cluster write to it: a replica, one of two primaries. A node of a
+ * cluster has threads that apply what the other nodes did.
+ */
+export async function hasSource(
+  connection: ServiceConnection,
+  server: ServerFacts,
+): Promise<boolean> {
+  if (server.cluster === null) return doesReplicate(connection, server);
+  const [answer = []] = await connection.run(
+    sql`SELECT ${note('elsewhere')} EXISTS (SELECT 1 FROM ${processlistOf(server)}
+          WHERE USER = 'system user' AND (COMMAND LIKE 'Slave%'
+            OR STATE LIKE '%source to send event' OR STATE LIKE '%onnecting to source')) AS found`,
+  );
+  return numberOf(answer[0] ?? {}, 'found') !== 0;
+}
+
 /** Whether it takes over what others do: a replica, one of two primaries, a node of a group. */
 export async function doesReplicate(
   connection: ServiceConnection,

@@ -13,6 +13,7 @@ import type { Room } from './limits.js';
 export const REST_REASONS = [
   'read_only',
   'replicates',
+  'cluster',
   'pause',
   'grace',
   'window',
@@ -24,6 +25,8 @@ export type RestReason = (typeof REST_REASONS)[number];
 export const READ_ONLY = 'the server is read-only: nothing is collected';
 export const REPLICATES =
   'this server replicates from another: nothing is collected, unless UNDROP_COLLECT is on';
+
+export const OTHER_NODE = 'another node of this cluster collects';
 
 export function pauseText({ until, by }: Pause): string {
   const end = until === null ? '' : `${until.toISOString()}, or `;

@@ -6,7 +6,7 @@
  */
 import { performance } from 'node:perf_hooks';
 import { readControl, wakeCollectors } from '../ledger/control.js';
-import { doesReplicate } from '../ledger/owner.js';
+import { hasSource } from '../ledger/owner.js';
 import type { ServicePool } from '../service/pool/pools.js';
 import { readServerFacts, type ServerFacts } from '../service/server-facts.js';
 import { type Collectable, listCollectable } from './collectable.js';
@@ -101,7 +101,7 @@ export async function whyResting(
   { settings, throttle }: { settings: Pick<LifecycleSettings, 'collect'>; throttle: Throttle },
 ): Promise<string | null> {
   if (server.readOnly) return READ_ONLY;
-  if (settings.collect === 'auto' && (await doesReplicate(pool, server))) return REPLICATES;
+  if (settings.collect === 'auto' && (await hasSource(pool, server))) return REPLICATES;
   const { pause } = await readControl(pool);
   if (pause !== null) return pauseText(pause);
   const wait = await throttle.wait(server.utcNow);

@@ -9,7 +9,7 @@
  */
 import { UndropError } from '../errors.js';
 import { type Pause, readControl, readOrMakeControl } from '../ledger/control.js';
-import { doesReplicate } from '../ledger/owner.js';
+import { hasSource } from '../ledger/owner.js';
 import { assertLedgerKnown, ensureLedger } from '../ledger/tables.js';
 import { findOrphans } from '../recovery/live-owners.js';
 import { isServerError, type ServicePool } from '../service/pool/pools.js';
@@ -20,6 +20,7 @@ import { type Collectable, type Look, listCollectable, logFields } from './colle
 import type { CollectorOptions } from './collector.js';
 import {
   noteLook,
+  OTHER_NODE,
   pauseText,
   READ_ONLY,
   REPLICATES,
@@ -27,6 +28,7 @@ import {
   throttleText,
 } from './figures.js';
 import { FileSteps } from './file-steps.js';
+import { ClusterLease, LEASE_LOOK_MS } from './leader/cluster-lease.js';
 import { GraceKeeper, graceText } from './leader/grace.js';
 import { IDLE_MS_MAX, type Leadership } from './leader/leader.js';
 import type { Wakeup } from './leader/wakeup.js';
@@ -81,6 +83,7 @@ export class Rounds {
   readonly #sizes: Sizes;
   readonly #files: FileSteps;
   readonly #limits: Limits;
+  readonly #lease: ClusterLease;
   /** Tables that are left alone for a while, and why; if it is lost, they are tried again. */
   readonly #retries = new Map<string, { readonly atMs: number; readonly because: string }>();
   #fullAtMs = Number.NEGATIVE_INFINITY;
@@ -106,6 +109,7 @@ export class Rounds {
     this.#grace = new GraceKeeper(context);
     this.#sizes = new Sizes(context);
     this.#limits = new Limits(context);
+    this.#lease = new ClusterLease(this.#connection, options.monotonicMs);
   }
 
   /** One round after another; returns when the signal is aborted, rejects when the lock is lost. */
@@ -151,6 +155,7 @@ export class Rounds {
     if (nowMs - this.#orphansAtMs < ORPHANS_EVERY_MS) return false;
     this.#orphansAtMs = nowMs;
     try {
+      await this.#lease.keep();
       const found = await findOrphans(this.#connection, activeIds);
       const areNew = found.some((id) => !this.#orphans.has(id));
       this.#orphans = new Set(found);
@@ -179,8 +184,11 @@ export class Rounds {
     // Amid a purge there is no pause.
     const isFull = beganMs >= this.#fullAtMs || (await this.#isCalled());
     if (isFull) await this.#recover(beganMs);
-    if (settings.collect === 'auto' && (await doesReplicate(this.#connection, server))) {
+    if (settings.collect === 'auto' && (await hasSource(this.#connection, server))) {
       return this.#rest('replicates', REPLICATES);
+    }
+    if (!(await this.#lease.isOurs(server))) {
+      return Math.min(this.#rest('cluster', OTHER_NODE), LEASE_LOOK_MS);
     }
     const { pause, wakes } = await readOrMakeControl(this.#connection);
     if (isFull && wakes !== this.#wakes) this.#retries.clear();
@@ -297,7 +305,7 @@ export class Rounds {
     let moved = false;
     this.#actions.beginRound();
     for (const table of tables) {
-      if (signal.aborted || monotonicMs() > endMs) return 0;
+      if (signal.aborted || monotonicMs() > endMs || !this.#lease.isFresh) return 0;
       const step = nextStep({ ...table, facts: null }, server, settings, now());
       const retryMs = this.#retries.get(keyOf(table))?.atMs ?? Number.NEGATIVE_INFINITY;
       if (step.kind === 'wait' || retryMs > monotonicMs()) {

@@ -18,6 +18,8 @@ export interface ServerFacts {
   readonly lowerCaseTableNames: 0 | 1 | 2;
   /** The same as long as it is the same data directory: the uuid, or what comes nearest. */
   readonly serverIdentity: string;
+  /** The same on each node of a Galera cluster, or group; null: it is in none. */
+  readonly cluster: string | null;
   readonly performanceSchema: boolean;
   readonly utcNow: Date;
   /** The start by the server's own uptime, to the second. */
@@ -27,8 +29,9 @@ export interface ServerFacts {
 const FACTS = [
   sql`SHOW GLOBAL VARIABLES WHERE Variable_name IN ('version', 'read_only', 'super_read_only',
     'innodb_read_only', 'innodb_adaptive_hash_index', 'lower_case_table_names', 'server_uuid',
-    'server_uid', 'server_id', 'hostname', 'datadir', 'port', 'performance_schema')`,
-  sql`SHOW GLOBAL STATUS LIKE 'Uptime'`,
+    'server_uid', 'server_id', 'hostname', 'datadir', 'port', 'performance_schema', 'wsrep_on',
+    'group_replication_group_name')`,
+  sql`SHOW GLOBAL STATUS WHERE Variable_name IN ('Uptime', 'wsrep_cluster_state_uuid')`,
   sql`SELECT ${note('facts')} UTC_TIMESTAMP() AS utcNow`,
 ];
 
@@ -39,7 +42,10 @@ export async function readServerFacts(connection: ServiceConnection): Promise<Se
   );
   const variable = (name: string): string => variables.get(name) ?? '';
   const utcNow = dateOf(timeRows[0] ?? {}, 'utcNow');
-  const uptimeS = numberOf(statusRows[0] ?? {}, 'Value');
+  const status = new Map(
+    statusRows.map((row) => [textOf(row, 'Variable_name'), textOf(row, 'Value')]),
+  );
+  const uptimeS = Number(status.get('Uptime'));
   const version = variable('version');
   return {
     flavour: /mariadb/i.test(version) ? 'mariadb' : 'mysql',
@@ -51,6 +57,7 @@ export async function readServerFacts(connection: ServiceConnection): Promise<Se
     adaptiveHashIndex: isOn(variable('innodb_adaptive_hash_index')),
     lowerCaseTableNames: lowerCaseOf(variable('lower_case_table_names')),
     serverIdentity: identityOf(variable),
+    cluster: clusterOf(variable, status.get('wsrep_cluster_state_uuid') ?? ''),
     performanceSchema: isOn(variable('performance_schema')),
     utcNow,
     startedAt: new Date(utcNow.getTime() - uptimeS * 1000),
@@ -82,6 +89,11 @@ export function versionIdOf(version: string): number {
 function identityOf(variable: (name: string) => string): string {
   const own = variable('server_uuid') || variable('server_uid');
   return own || ['hostname', 'port', 'datadir', 'server_id'].map(variable).join('|');
+}
+
+function clusterOf(variable: (name: string) => string, galera: string): string | null {
+  const id = isOn(variable('wsrep_on')) ? galera : variable('group_replication_group_name');
+  return id === '' ? null : `cluster ${id}`;
 }
 
 /** MariaDB 12 has more values for read_only than ON and OFF; all of them refuse writes. */

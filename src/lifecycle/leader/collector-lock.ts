@@ -28,7 +28,7 @@ import {
 } from '../../service/sql.js';
 import { ABSENT_TABLE, ACCESS_DENIED } from '../../wire/server-errors.js';
 
-const TABLE = ident(RECYCLE_SCHEMA, 'leader');
+export const LEADER_TABLE = ident(RECYCLE_SCHEMA, 'leader');
 const IDENTITY_CHARACTERS_MAX = 190;
 /** The server ends a session of ours that has said nothing for so long, and so frees the lock. */
 const SILENCE_SECONDS = 20;
@@ -126,7 +126,7 @@ export async function takeLock(
     await release();
     return null;
   }
-  const isLed = sql`IS_USED_LOCK(${name}) = CONNECTION_ID() AND EXISTS (SELECT 1 FROM ${TABLE}
+  const isLed = sql`IS_USED_LOCK(${name}) = CONNECTION_ID() AND EXISTS (SELECT 1 FROM ${LEADER_TABLE}
     WHERE server_identity = ${identityOf(server)} AND nonce = ${nonce})`;
   return { name, isLed, release };
 }
@@ -139,15 +139,15 @@ async function claim(
   const { row, self } = seen;
   const change =
     row === null
-      ? sql`INSERT IGNORE ${note('lock')} INTO ${TABLE} (server_identity, nonce, holder, since)
+      ? sql`INSERT IGNORE ${note('lock')} INTO ${LEADER_TABLE} (server_identity, nonce, holder, since)
           VALUES (${identityOf(server)}, ${nonce}, ${self}, UTC_TIMESTAMP())`
-      : sql`UPDATE ${note('lock')} ${TABLE}
+      : sql`UPDATE ${note('lock')} ${LEADER_TABLE}
           SET nonce = ${nonce}, holder = ${self}, since = UTC_TIMESTAMP()
           WHERE server_identity = ${identityOf(server)} AND nonce = ${row.nonce}`;
   return (await writeOrCreate(connection, change, CREATION)) === 1;
 }
 
-const CREATION = sql`CREATE TABLE IF NOT EXISTS ${TABLE} (
+const CREATION = sql`CREATE TABLE IF NOT EXISTS ${LEADER_TABLE} (
   server_identity VARCHAR(190) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL PRIMARY KEY,
   nonce CHAR(32) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
   holder VARCHAR(512) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL,
@@ -158,7 +158,7 @@ async function readRow(
   connection: ServiceConnection,
   server: ServerFacts,
 ): Promise<LeaderRow | null> {
-  const query = sql`SELECT ${note('lock')} nonce, holder FROM ${TABLE}
+  const query = sql`SELECT ${note('lock')} nonce, holder FROM ${LEADER_TABLE}
     WHERE server_identity = ${identityOf(server)}`;
   const [[row] = []] = await unlessRefused(connection.run(query), [], ...ABSENT_TABLE);
   if (row === undefined) return null;

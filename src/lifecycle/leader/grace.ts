@@ -103,6 +103,11 @@ export function graceText(until: Date): string {
 
 const TABLE = ident(RECYCLE_SCHEMA, 'collector');
 
+/** Nodes of a cluster collect in turns. */
+function keyOf(server: ServerFacts): string {
+  return server.cluster ?? identityOf(server);
+}
+
 /** Null also if its table is lost. */
 export async function readLastRound(
   connection: ServiceConnection,
@@ -110,7 +115,7 @@ export async function readLastRound(
 ): Promise<LastRound | null> {
   const query = sql`SELECT ${note('look')} last_look, grace_until, proxy_clock,
       (SELECT MAX(last_look) FROM ${TABLE}) AS last_anywhere
-    FROM ${TABLE} WHERE server_identity = ${identityOf(server)}`;
+    FROM ${TABLE} WHERE server_identity = ${keyOf(server)}`;
   const [[row] = []] = await unlessRefused(connection.run(query), [], ...ABSENT_TABLE);
   if (row === undefined) return null;
   return {
@@ -201,7 +206,7 @@ export class GraceKeeper {
     const until = graceUntil === null ? null : text(graceUntil);
     const write = sql`${note('look')} REPLACE INTO ${TABLE}
         (server_identity, last_look, grace_until, proxy_clock)
-      VALUES (${identityOf(server)}, UTC_TIMESTAMP(3), ${until}, ${text(new Date(clock.nowMs()))})`;
+      VALUES (${keyOf(server)}, UTC_TIMESTAMP(3), ${until}, ${text(new Date(clock.nowMs()))})`;
     try {
       await writeOrCreate(connection, write, CREATION);
     } catch (error) {

@@ -1,0 +1,157 @@
+/**
+ * A Galera cluster with a proxy at each node: what is dropped through any is held on all and comes
+ * back through any; one node collects, and another when that is killed.
+ */
+import { afterAll, afterEach, beforeAll, describe, expect, jest, test } from '@jest/globals';
+import type { Connection, RowDataPacket } from 'mysql2/promise';
+import { Dice, seededRandom } from '../support/dice.js';
+import { type GaleraCluster, type GaleraNode, startGalera } from '../support/galera.js';
+import { until } from '../support/poll.js';
+import { type ProxyProcess, spawnProxy, type Variables } from '../support/proxy.js';
+import { isLong, rounds, seedFor } from '../support/sample.js';
+import { connect, query } from '../support/servers.js';
+
+jest.setTimeout(1_200_000);
+
+const TABLES = rounds(200, 9);
+/** Tables after which a node is frozen for a while: the others put it out, and it comes back. */
+const FROZEN_AFTER = isLong ? 50 : Number.POSITIVE_INFINITY;
+const ROWS = 3;
+const SETTINGS = {
+  MIN_HOLD: '0s',
+  GRACE: '0s',
+  CHECK_INTERVAL: '1s',
+  FAST_DROP: 'always',
+  COLLECT: 'auto',
+};
+
+describe('a Galera cluster', () => {
+  const dice = new Dice(seededRandom(seedFor('galera')));
+  let cluster: GaleraCluster;
+  const proxies: ProxyProcess[] = [];
+
+  beforeAll(async () => {
+    cluster = await startGalera();
+    await query(first(cluster.nodes), 'CREATE DATABASE app');
+  });
+  afterEach(async () => {
+    for (const proxy of proxies.splice(0)) await proxy.stop();
+  });
+  afterAll(() => cluster.stop());
+
+  async function startProxies(more: Variables): Promise<void> {
+    for (const node of cluster.nodes)
+      proxies.push(await spawnProxy(node, { ...SETTINGS, ...more }));
+  }
+
+  /** It sees what was done through the other nodes before. */
+  async function session(target: ProxyProcess | GaleraNode): Promise<Connection> {
+    const connection = await connect(target);
+    await connection.query('SET SESSION wsrep_sync_wait = 15');
+    return connection;
+  }
+
+  test('holds on all nodes what is dropped through one, and brings it back through any', async () => {
+    await startProxies({ HOLD: '1h' });
+    const lives = new Map<string, boolean | null>();
+    for (let nr = 0; nr < TABLES; nr++) {
+      const name = `t${nr}`;
+      if (nr % FROZEN_AFTER === FROZEN_AFTER - 1) await freeze(dice.of(cluster.nodes));
+      lives.set(name, await dropAndRestore(name));
+    }
+    for (const node of cluster.nodes) {
+      const connection = await session(node);
+      const [rows] = await connection.query<RowDataPacket[]>('SHOW TABLES FROM app');
+      const live = new Set(rows.map((row) => String(Object.values(row)[0])));
+      const [held] = await connection.query<RowDataPacket[]>(
+        "SELECT table_name AS name FROM _undrop.ledger WHERE state = 'HOLD' AND schema_name = 'app'",
+      );
+      const [names] = await connection.query<RowDataPacket[]>(
+        "SELECT 1 FROM information_schema.TABLES WHERE TABLE_SCHEMA = '_undrop' AND TABLE_NAME LIKE '\\_vt\\_%'",
+      );
+      const heldNames = new Set(held.map(({ name }) => String(name)));
+      expect(names).toHaveLength(heldNames.size);
+      for (const [name, isLive] of lives) {
+        if (isLive === null)
+          expect([name, live.has(name) !== heldNames.has(name)]).toEqual([name, true]);
+        else expect([name, live.has(name), heldNames.has(name)]).toEqual([name, isLive, !isLive]);
+      }
+      await connection.end();
+    }
+  });
+
+  /** Each through another node. Resolves to whether it lives; null: an error hides that. */
+  async function dropAndRestore(name: string): Promise<boolean | null> {
+    const statements = [
+      `CREATE TABLE app.${name} (id INT PRIMARY KEY)`,
+      `INSERT INTO app.${name} VALUES ${Array.from({ length: ROWS }, (_, id) => `(${id})`).join()}`,
+      `DROP TABLE app.${name}`,
+      ...(dice.chance(0.5) ? [`UNDROP TABLE app.${name}`] : []),
+    ];
+    for (const statement of statements) {
+      const connection = await session(dice.of(proxies));
+      await connection.query(statement);
+      await connection.end();
+    }
+    return statements.length === 4;
+  }
+
+  async function freeze(node: GaleraNode): Promise<void> {
+    const others = cluster.nodes.filter((other) => other !== node);
+    node.signal('SIGSTOP');
+    try {
+      for (const other of others)
+        await until(async () => (await sizeSeenBy(other)) === 2, 'it is out');
+    } finally {
+      node.signal('SIGCONT');
+    }
+    await until(async () => (await node.state()) === 'Synced', 'it is back', 120_000);
+    for (const other of others)
+      await until(async () => (await sizeSeenBy(other)) === 3, 'it is in');
+  }
+
+  async function sizeSeenBy(node: GaleraNode): Promise<number> {
+    const [row] = await query<{ Value: string }>(node, "SHOW STATUS LIKE 'wsrep_cluster_size'");
+    return Number(row?.Value);
+  }
+
+  const removalsOf = ({ lines }: ProxyProcess) =>
+    lines.filter(({ event }) => event === 'removal').map(({ id }) => String(id));
+  const restsFor = ({ lines }: ProxyProcess) =>
+    lines.some(({ msg }) => msg === 'another node of this cluster collects');
+
+  test('is collected by one node, and by another when that is killed', async () => {
+    await startProxies({ HOLD: '1s' });
+    const drop = async (name: string) => {
+      const connection = await session(proxies[proxies.length - 1] ?? first(proxies));
+      await connection.query(`CREATE TABLE app.${name} (id INT PRIMARY KEY)`);
+      await connection.query(`DROP TABLE app.${name}`);
+      await connection.end();
+    };
+    await drop('one');
+    const all = () => proxies.flatMap(removalsOf);
+    await until(() => all().length > 0, 'it is removed', 120_000);
+    const leader = proxies.findIndex((proxy) => removalsOf(proxy).length > 0);
+    await until(
+      () => proxies.filter((_, at) => at !== leader).every(restsFor),
+      'the others say who collects',
+    );
+    cluster.nodes[leader]?.signal('SIGKILL');
+    await proxies.splice(leader, 1)[0]?.stop();
+    const before = all().length;
+    await until(async () => (await sizeSeenBy(firstLeft())) === 2, 'it is out');
+    await drop('two');
+    await until(() => all().length > before, 'another collects', 180_000);
+    expect(new Set(all()).size).toBe(all().length);
+
+    function firstLeft(): GaleraNode {
+      return first(cluster.nodes.filter((_, at) => at !== leader));
+    }
+  });
+});
+
+function first<T>(items: readonly T[]): T {
+  const [item] = items;
+  if (item === undefined) throw new Error('there is one');
+  return item;
+}
