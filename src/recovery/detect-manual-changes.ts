@@ -52,8 +52,9 @@ export async function detectManualChanges(
   const rows = live.filter(({ id, state }) => state !== 'intent' && !activeIds.has(id));
   const schemas = rows.flatMap(({ holdSchema }) => holdSchema ?? []);
   const elsewhere = new Set(schemas.filter((schema) => !isRecycleSchema(schema)));
-  // Of a page; else all names are read, in which no id can be wrong.
-  const among = live.length < ROWS_MAX ? null : idsAmong(rows.map(({ id }) => id));
+  // Of a page; where there is one page, all names are read, in which no id can be wrong.
+  const isAll = live.length < ROWS_MAX && how.after === null;
+  const among = isAll ? null : idsAmong(rows.map(({ id }) => id));
   const held = rows.length === 0 ? new Map() : await mapHoldTables(pool, elsewhere, among);
   const restoredByHand: string[] = [];
   const gone: string[] = [];
