@@ -42,7 +42,7 @@ export async function hasSource(
   if (server.cluster === null) return doesReplicate(connection, server);
   const [answer = []] = await connection.run(
     sql`SELECT ${note('elsewhere')} EXISTS (SELECT 1 FROM ${processlistOf(server)}
-          WHERE USER = 'system user' AND (COMMAND LIKE 'Slave%'
+          WHERE USER = 'system user' AND (COMMAND LIKE '%\\_IO'
             OR STATE LIKE '%source to send event' OR STATE LIKE '%onnecting to source')) AS found`,
   );
   return numberOf(answer[0] ?? {}, 'found') !== 0;

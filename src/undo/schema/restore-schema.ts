@@ -81,11 +81,11 @@ export async function previewSchema(
   const isBack = restoredAs !== null && !isRestoring;
   if (isBack && !(restoredAs === to && exists)) throw restoredElsewhere(schema, restoredAs);
   const { rows, moving, ends } = await sortTables(pool, { groupId, to });
-  const comeBack = new Set(moving.map(({ row }) => row));
+  const placed = new Set(moving.map(({ row }) => row));
   const { parts } = await readDetails(pool, id);
   const tables = rows.map((row) => {
     const { outcome, problems } = ends.get(row.id) ?? { outcome: 'left', problems: [] };
-    if (comeBack.has(row)) return { table: row.table, problem: null };
+    if (placed.has(row)) return { table: row.table, problem: null };
     return { table: row.table, problem: outcome === 'back' ? 'it is back' : problems.join('; ') };
   });
   const what = isBack
