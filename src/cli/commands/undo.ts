@@ -99,8 +99,8 @@ export function runRestore(
   const isJson = flags['json'] === true;
   const to = textOf(flags, 'to') ?? undefined;
   return withPool(settings, async (pool) => {
-    const schema = alone?.by === 'drop' ? await droppedSchema(pool, alone.value) : alone?.value;
-    if (schema !== undefined) {
+    const schema = await schemaMeant(pool, flags['swap'] === true ? null : alone);
+    if (schema !== null) {
       return runRestoreSchema(pool, settings, { schema, flags, out: stdout });
     }
     const request: ManyRequest =
@@ -174,19 +174,22 @@ function endOf(
 
 const SELECTORS = ['drop', 'user', 'since', 'until', 'schema'] as const;
 
-/** Whether that drop was a DROP DATABASE: then all of it comes back, not its tables alone. */
-async function droppedSchema(pool: ServicePool, drop: string): Promise<string | undefined> {
-  const idPrefix = idDigits(drop);
-  if (!isIdPrefix(idPrefix)) return undefined;
+interface Alone {
+  readonly by: 'schema' | 'drop';
+  readonly value: string;
+}
+
+/** Of a drop that was a DROP DATABASE all comes back, not its tables alone. Null: tables do. */
+async function schemaMeant(pool: ServicePool, alone: Alone | null): Promise<string | null> {
+  if (alone === null || alone.by === 'schema') return alone?.value ?? null;
+  const idPrefix = idDigits(alone.value);
+  if (!isIdPrefix(idPrefix)) return null;
   const found = await unlessRefused(findDroppedSchemas(pool, { idPrefix }), [], ...ABSENT_TABLE);
-  return found.length > 0 ? drop : undefined;
+  return found.length > 0 ? alone.value : null;
 }
 
 /** Either tables, or what selects some; or a schema or drop alone, which is returned. */
-function assertSelection(
-  targets: readonly string[],
-  flags: Flags,
-): { readonly by: 'schema' | 'drop'; readonly value: string } | null {
+function assertSelection(targets: readonly string[], flags: Flags): Alone | null {
   const given = SELECTORS.filter((name) => flags[name] !== undefined);
   const [selector] = given;
   const only = targets.length === 0 && given.length === 1 ? selector : undefined;
