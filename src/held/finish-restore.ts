@@ -88,17 +88,16 @@ async function say(
 /** Adds to a restored table what was taken off it; may run twice. */
 export async function reattachAll(
   pool: ServicePool,
-  { id, logged, wholeSchema = false }: Pick<ReattachOptions, 'id' | 'logged' | 'wholeSchema'>,
+  how: Pick<ReattachOptions, 'id' | 'logged' | 'wholeSchema' | 'awaited'>,
   restoredAs: LiveName,
 ): Promise<ReattachReport> {
-  const found = await tolerantly(() => findRows(pool, { by: 'id', prefix: id }));
+  const found = await tolerantly(() => findRows(pool, { by: 'id', prefix: how.id }));
   const [row] = found.value;
   if (row === undefined) {
     const problem = found.problem ?? NO_ROW;
     return { ...NOTHING_REATTACHED, foreignKeysProblem: problem, triggersProblem: problem };
   }
   const { schema, table, detached } = row;
-  const how = { id, logged, wholeSchema };
   const options: ReattachOptions = { ...how, origin: { schema, table }, restoredAs, detached };
   const checks = await reattachChecks(pool, options);
   const keys = await tolerantly(() => reattach(pool, options));

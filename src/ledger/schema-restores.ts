@@ -40,6 +40,8 @@ export interface DroppedSchema extends SchemaDropKey {
   /** How many tables it had, and how many of them are held or live again. */
   readonly tables: number;
   readonly kept: number;
+  /** How many are held. */
+  readonly held: number;
 }
 
 const OF_TABLES = sql`kind NOT IN ('schema', 'view')`;
@@ -58,7 +60,8 @@ export async function findDroppedSchemas(
   const [rows = []] = await pool.run(
     sql`SELECT ${note('read')} id, group_id, schema_name, dropped_at, user_name, sql_log_bin,
           row_logged, state, todo, restored_as, (SELECT COUNT(*) ${ofIt}) AS n,
-          (SELECT COUNT(*) ${ofIt} AND t.state IN ('HOLD', 'restored')) AS kept
+          (SELECT COUNT(*) ${ofIt} AND t.state IN ('HOLD', 'restored')) AS kept,
+          (SELECT COUNT(*) ${ofIt} AND t.state = 'HOLD') AS held
         FROM ${LEDGER} AS s WHERE kind = 'schema'
           AND ${isMeant}
         ORDER BY id DESC LIMIT ${ROWS_MAX}`,
@@ -76,6 +79,7 @@ export async function findDroppedSchemas(
     isRestoring: textOrNullOf(row, 'todo') === RESTORING.todo,
     tables: numberOf(row, 'n'),
     kept: numberOf(row, 'kept'),
+    held: numberOf(row, 'held'),
   }));
 }
 

@@ -218,6 +218,52 @@ describe.each(testServers())('a dropped schema on $name', (server) => {
     expect(await dumpOf(server, schema)).toEqual(before);
   });
 
+  async function parentAndChild(): Promise<{ schema: string; stranger: string }> {
+    const schema = await fresh();
+    await query(
+      server,
+      `CREATE TABLE ${schema}.p (id INT PRIMARY KEY) ENGINE=InnoDB`,
+      `CREATE TABLE ${schema}.c (id INT PRIMARY KEY, pid INT,
+         CONSTRAINT fkc FOREIGN KEY (pid) REFERENCES ${schema}.p (id)) ENGINE=InnoDB`,
+    );
+    return { schema, stranger: `CREATE TABLE ${schema}.p (id INT PRIMARY KEY, other INT)` };
+  }
+
+  test('leads no key to a table that only has the name of its parent', async () => {
+    const { schema, stranger } = await parentAndChild();
+    const before = await dumpOf(server, schema);
+    await drop(schema);
+    await query(server, `CREATE DATABASE ${schema} CHARACTER SET utf8mb4`, stranger);
+    const part = await runUndrop(server, ['restore', '--schema', schema]);
+    expect([part.code, part.stdout]).toEqual([1, expect.stringContaining('is held still, and')]);
+    await query(server, `RENAME TABLE ${schema}.p TO ${schema}.p_new`);
+    const { code, stderr } = await runUndrop(server, ['restore', '--schema', schema]);
+    expect([code, stderr]).toEqual([0, '']);
+    await query(server, `DROP TABLE ${schema}.p_new`);
+    expect(await dumpOf(server, schema)).toEqual(before);
+  });
+
+  test('of which a part is held is named for as long as it is', async () => {
+    const { schema, stranger } = await parentAndChild();
+    await drop(schema);
+    await query(server, `CREATE DATABASE ${schema}`, stranger);
+    await drop(schema);
+    const client = await connect(proxy);
+    const said = async () => {
+      await client.query(`UNDROP DATABASE ${schema}`);
+      const [[warning]] = await client.query<RowDataPacket[]>('SHOW WARNINGS');
+      return String(warning?.['Message']);
+    };
+    expect(await said()).toContain('2 tables are held');
+    const [first] = await rowsOf(
+      `SELECT group_id AS groupId FROM _undrop.ledger WHERE schema_name = '${schema}' ORDER BY id LIMIT 1`,
+    );
+    const { code } = await runUndrop(server, ['restore', '--schema', String(first?.['groupId'])]);
+    expect(code).toBe(1);
+    expect(await said()).toContain('1 tables are held');
+    await client.end();
+  });
+
   test('of which the newest drop is elsewhere: the older one comes back', async () => {
     const schema = await shop();
     const before = await dumpOf(server, schema);

@@ -309,7 +309,6 @@ describe.each(testServers())('the operator on $name', (server) => {
       ['restore --user x', /--user: expected --since or --until beside it, or --dry-run/],
       ['restore a --user x', /Expected tables by name or id, or --user; found both/],
       ['restore a b --to c', /--to: expected one table or id with it, found 2/],
-      ['restore --schema x --dry-run', /--dry-run: expected --drop/],
       ['show a --rows 0', /--rows: expected a number from 1 to 1000, found "0"/],
       ['remove a', /Expected --yes, because there is no terminal/],
     ];

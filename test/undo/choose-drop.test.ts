@@ -7,7 +7,7 @@ import { chooseDrop, type SchemaReport } from '../../src/undo/schema/restore-sch
 const drop = (id: string, more: Partial<DroppedSchema>): DroppedSchema => ({
   ...{ id, groupId: id, schema: 'shop', user: 'app', droppedAt: new Date(0) },
   ...{ sqlLogBin: true, rowLogged: true, isOpen: false, isRestoring: false, restoredAs: null },
-  ...{ tables: 2, kept: 0, ...more },
+  ...{ tables: 2, kept: 0, held: 0, ...more },
 });
 
 describe('of several drops of a schema', () => {

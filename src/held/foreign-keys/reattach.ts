@@ -44,6 +44,11 @@ export interface ReattachOptions {
   readonly logged: boolean;
   /** All tables of its schema go into the other one, so that keys among them lead there. */
   readonly wholeSchema?: boolean;
+  /**
+   * Tables, as `schema.table`, that are held still, while another has the name: a key to one isn't
+   * added yet, because it would lead to that other one, and follow it under any name.
+   */
+  readonly awaited?: ReadonlySet<string>;
 }
 
 function isCopy({ origin, restoredAs, wholeSchema = false }: ReattachOptions): boolean {
@@ -64,10 +69,15 @@ export async function reattach(
   const how = { server, logged };
   const table: KeyedTable = { id, ...restoredAs };
   const keys = detached.keysOut.map((key) => renamed(key, options));
-  const problems = await addAll(pool, table, keys, how);
+  const isAwaited = ({ parentSchema, parentTable }: ForeignKey) =>
+    options.awaited?.has(`${parentSchema}.${parentTable}`) === true;
+  const ready = keys.filter((key) => !isAwaited(key));
+  const problems = await addAll(pool, table, ready, how);
+  const problemOf = (key: ForeignKey) =>
+    isAwaited(key) ? IS_AWAITED : (problems[ready.indexOf(key)] ?? null);
   const reports = await Promise.all(
-    keys.map(async (key, index) =>
-      describe(pool, id, { table: restoredAs, key, problem: problems[index] ?? null }),
+    keys.map(async (key) =>
+      describe(pool, id, { table: restoredAs, key, problem: problemOf(key) }),
     ),
   );
   // Live children keep to the name that they know.
@@ -128,10 +138,11 @@ async function addAll(
 /** Problems that pass. */
 const IS_LOCKED = 'another session has a table locked';
 const NO_ANSWER = 'the server gave no answer';
+const IS_AWAITED = 'the table that it leads to is held still, and another has its name';
 
 /** Whether the same may come to an end by another try. */
 export function mayPass(problem: string | null): boolean {
-  return problem === IS_LOCKED || problem === NO_ANSWER;
+  return [IS_LOCKED, NO_ANSWER, IS_AWAITED].some((one) => one === problem);
 }
 
 /** What is in the way, or null. Rejects if it is another proxy's to do by now. */

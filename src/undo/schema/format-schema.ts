@@ -42,8 +42,8 @@ export function formatSchemaReport(report: SchemaReport): string {
 /** What else of that name is held, which no name says. */
 export function formatOthers(others: readonly OtherDrop[]): readonly string[] {
   return others.map(
-    ({ groupId, droppedAt, kept }) =>
-      `Of another drop of it, at ${utcText(droppedAt)}, ${kept} tables are held: ` +
+    ({ groupId, droppedAt, held }) =>
+      `Of another drop of it, at ${utcText(droppedAt)}, ${held} tables are held: ` +
       `\`undrop restore --schema ${groupId}\`, with --to for another schema.`,
   );
 }

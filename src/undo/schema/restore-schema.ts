@@ -57,7 +57,7 @@ export interface SchemaReport {
   readonly others: readonly OtherDrop[];
 }
 
-export type OtherDrop = Pick<DroppedSchema, 'groupId' | 'droppedAt' | 'kept'>;
+export type OtherDrop = Pick<DroppedSchema, 'groupId' | 'droppedAt' | 'held'>;
 
 /** What a restore would do. */
 export interface SchemaPreview extends Pick<SchemaReport, 'groupId' | 'schema' | 'restoredAs'> {
@@ -86,7 +86,10 @@ export async function previewSchema(
   const tables = rows.map((row) => {
     const { outcome, problems } = ends.get(row.id) ?? { outcome: 'left', problems: [] };
     if (placed.has(row)) return { table: row.table, problem: null };
-    return { table: row.table, problem: outcome === 'back' ? 'it is back' : problems.join('; ') };
+    return {
+      table: row.table,
+      problem: outcome === 'back' ? 'it was brought back' : problems.join('; '),
+    };
   });
   const what = isBack
     ? `${schema} is back already: nothing is to be done.`
@@ -146,9 +149,7 @@ async function choose(
     return { drop: chosen(schema, found, found[0]?.restoredAs ?? to), others: [] };
   }
   const drop = chosen(schema, named, to);
-  const others = named.filter(
-    (other) => other !== drop && !other.isOpen && other.restoredAs === null && other.kept > 0,
-  );
+  const others = named.filter((other) => other !== drop && !other.isOpen && other.held > 0);
   return { drop, others };
 }
 

@@ -100,12 +100,15 @@ export async function restoreTables(
       onProgress(`${became.size} of ${rows.length} tables have their names.`);
     }
   }
+  const isLeft = ({ id }: LedgerRow) =>
+    became.get(id)?.outcome !== 'restored' && became.get(id)?.outcome !== 'back';
+  const awaited = new Set(rows.filter(isLeft).map(({ table }) => `${to}.${table}`));
   const reports: RestoredTable[] = [];
   for (const row of rows) {
     const { id, table } = row;
     const { outcome, problems } = became.get(id) ?? left('nobody knows where it is');
     const isKeyed = outcome !== 'left' && hasDetached(row.detached);
-    const more = isKeyed ? await makeWhole(pool, row, to) : [];
+    const more = isKeyed ? await makeWhole(pool, row, { to, awaited }) : [];
     const isCopy = row.schema !== to;
     const triggersLeft = isCopy ? row.detached.triggers.map(({ name }) => name) : [];
     reports.push({ id, table, outcome, problems: [...problems, ...more], triggersLeft });
@@ -209,9 +212,9 @@ async function renameOne(
 async function makeWhole(
   pool: ServicePool,
   { id, schema, table, sqlLogBin: logged }: LedgerRow,
-  to: string,
+  { to, awaited }: { readonly to: string; readonly awaited: ReadonlySet<string> },
 ): Promise<readonly string[]> {
-  const how = { id, logged, wholeSchema: true };
+  const how = { id, logged, wholeSchema: true, awaited };
   const report = await reattachAll(pool, how, { schema: to, table });
   return problemsOf(schema === to ? report : { ...report, triggers: [] });
 }
