@@ -40,7 +40,7 @@ const ROTATING = [
     ],
   },
   // A collector that is lost is replaced in half a minute, and both wait for that.
-  { take: 1, files: ['takeover', 'three-proxies', 'galera'] },
+  { take: 1, files: ['takeover', 'three-proxies', 'galera', 'group'] },
   // It needs root, to mount a file system.
   { take: 0, files: ['full-disk'] },
 ];
