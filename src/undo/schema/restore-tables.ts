@@ -100,9 +100,9 @@ export async function restoreTables(
       onProgress(`${became.size} of ${rows.length} tables have their names.`);
     }
   }
-  const isLeft = ({ id }: LedgerRow) =>
-    became.get(id)?.outcome !== 'restored' && became.get(id)?.outcome !== 'back';
-  const awaited = new Set(rows.filter(isLeft).map(({ table }) => `${to}.${table}`));
+  const isHeld = ({ id, state }: LedgerRow) =>
+    state === 'HOLD' && became.get(id)?.outcome === 'left';
+  const awaited = new Set(rows.filter(isHeld).map(({ table }) => `${to}.${table}`));
   const reports: RestoredTable[] = [];
   for (const row of rows) {
     const { id, table } = row;
