@@ -6,7 +6,14 @@
  */
 import type { ServiceConnection, ServicePool } from '../service/pool/pools.js';
 import { readServerFacts, type ServerFacts } from '../service/server-facts.js';
-import { note, numberOf, processlistOf, serverIdentity, sql } from '../service/sql.js';
+import {
+  note,
+  numberOf,
+  processlistOf,
+  type SQLQuery,
+  serverIdentity,
+  sql,
+} from '../service/sql.js';
 import { AT } from './intents/intent-text.js';
 
 /**
@@ -39,13 +46,7 @@ export async function hasSource(
   connection: ServiceConnection,
   server: ServerFacts,
 ): Promise<boolean> {
-  if (server.cluster === null) return doesReplicate(connection, server);
-  const [answer = []] = await connection.run(
-    sql`SELECT ${note('elsewhere')} EXISTS (SELECT 1 FROM ${processlistOf(server)}
-          WHERE USER = 'system user' AND (COMMAND LIKE '%\\_IO'
-            OR STATE LIKE '%source to send event' OR STATE LIKE '%onnecting to source')) AS found`,
-  );
-  return numberOf(answer[0] ?? {}, 'found') !== 0;
+  return hasThread(connection, server, server.cluster === null ? OF_ANY : OF_SOURCE);
 }
 
 /** Whether it takes over what others do: a replica, one of two primaries, a node of a group. */
@@ -53,10 +54,23 @@ export async function doesReplicate(
   connection: ServiceConnection,
   server: ServerFacts,
 ): Promise<boolean> {
-  // MariaDB's own threads are of the same user.
+  return hasThread(connection, server, OF_ANY);
+}
+
+/** MariaDB's own threads are of the same user. */
+const OF_ANY = sql`COMMAND <> 'Daemon'`;
+/** One that reads from a source outside. */
+const OF_SOURCE = sql`(COMMAND LIKE '%\\_IO' OR STATE LIKE '%source to send event'
+  OR STATE LIKE '%onnecting to source')`;
+
+async function hasThread(
+  connection: ServiceConnection,
+  server: ServerFacts,
+  which: SQLQuery,
+): Promise<boolean> {
   const [answer = []] = await connection.run(
     sql`SELECT ${note('elsewhere')} EXISTS (SELECT 1 FROM ${processlistOf(server)}
-          WHERE USER = 'system user' AND COMMAND <> 'Daemon') AS replicates`,
+          WHERE USER = 'system user' AND ${which}) AS found`,
   );
-  return numberOf(answer[0] ?? {}, 'replicates') !== 0;
+  return numberOf(answer[0] ?? {}, 'found') !== 0;
 }

@@ -5,8 +5,7 @@
 
 import { parseTime, TIME_EXPECTED } from '../../duration.js';
 import { readUses } from '../../ledger/history.js';
-import { findDroppedSchemas } from '../../ledger/schema-restores.js';
-import { type ServicePool, unlessRefused } from '../../service/pool/pools.js';
+import type { ServicePool } from '../../service/pool/pools.js';
 import { quoteIdentifier } from '../../service/sql.js';
 import { type DropFilter, filterDrops, SORTS, sortDrops } from '../../undo/filter.js';
 import {
@@ -24,7 +23,6 @@ import {
 } from '../../undo/format-many.js';
 import { formatHeldRows, formatShown, shownJson } from '../../undo/format-show.js';
 import { listAll, listEnded, listFor, type QualifiedTable } from '../../undo/list.js';
-import { idDigits, isIdPrefix } from '../../undo/plan-restore.js';
 import {
   type ManyReport,
   type ManyRequest,
@@ -33,9 +31,9 @@ import {
 } from '../../undo/restore-many.js';
 import { readNow } from '../../undo/run-hold.js';
 import { type Plan, planOrResume, restoreTable } from '../../undo/run-restore.js';
+import { findSchemaDropsById } from '../../undo/schema/restore-schema.js';
 import { readHeldRows, showTable } from '../../undo/show.js';
 import { type SwapBy, swap } from '../../undo/swap.js';
-import { ABSENT_TABLE } from '../../wire/server-errors.js';
 import type { Flags, Shell } from '../command-line.js';
 import { type AccountSettings, type HoldSettings, holdMsOf } from '../settings.js';
 import { TARGETS, textOf, wrongFlag, wrongUsage } from '../undo-commands.js';
@@ -182,9 +180,7 @@ interface Alone {
 /** Of a drop that was a DROP DATABASE all comes back, not its tables alone. Null: tables do. */
 async function schemaMeant(pool: ServicePool, alone: Alone | null): Promise<string | null> {
   if (alone === null || alone.by === 'schema') return alone?.value ?? null;
-  const idPrefix = idDigits(alone.value);
-  if (!isIdPrefix(idPrefix)) return null;
-  const found = await unlessRefused(findDroppedSchemas(pool, { idPrefix }), [], ...ABSENT_TABLE);
+  const found = await findSchemaDropsById(pool, alone.value);
   return found.length > 0 ? alone.value : null;
 }
 

@@ -75,11 +75,10 @@ export async function previewSchema(
   request: SchemaRequest,
 ): Promise<SchemaPreview> {
   const { drop, others } = await choose(pool, request);
-  const { id, groupId, schema, restoredAs, isRestoring } = drop;
+  const { id, groupId, schema } = drop;
   const to = request.to ?? schema;
   const exists = await schemaExists(pool, to);
-  const isBack = restoredAs !== null && !isRestoring;
-  if (isBack && !(restoredAs === to && exists)) throw restoredElsewhere(schema, restoredAs);
+  const isBack = isBackAs(drop, { to, exists });
   const { rows, moving, ends } = await sortTables(pool, { groupId, to });
   const placed = new Set(moving.map(({ row }) => row));
   const { parts } = await readDetails(pool, id);
@@ -137,9 +136,8 @@ async function choose(
   { schema, to = schema, mayBeId = false }: SchemaRequest,
 ): Promise<{ readonly drop: DroppedSchema; readonly others: readonly OtherDrop[] }> {
   const named = await find(pool, { name: schema });
-  const idPrefix = idDigits(schema);
-  if (named.length === 0 && mayBeId && isIdPrefix(idPrefix)) {
-    const found = await find(pool, { idPrefix });
+  const found = named.length === 0 && mayBeId ? await findSchemaDropsById(pool, schema) : [];
+  if (found.length > 0) {
     if (found.length > 1) {
       throw ambiguousOf(
         schema,
@@ -151,6 +149,15 @@ async function choose(
   const drop = chosen(schema, named, to);
   const others = named.filter((other) => other !== drop && !other.isOpen && other.held > 0);
   return { drop, others };
+}
+
+/** Drops of which an id, or that of one of their tables, begins with `text`, if that can be one. */
+export async function findSchemaDropsById(
+  pool: ServicePool,
+  text: string,
+): Promise<readonly DroppedSchema[]> {
+  const idPrefix = idDigits(text);
+  return isIdPrefix(idPrefix) ? find(pool, { idPrefix }) : [];
 }
 
 function find(
@@ -189,9 +196,15 @@ export function chooseDrop(found: readonly DroppedSchema[], to: string): Dropped
   return found.find(mayComeBack) ?? found.find(isEmpty) ?? found.find(isBack) ?? null;
 }
 
-function restoredElsewhere(schema: string, restoredAs: string): UndropError {
+/** Whether all of it is back as `to`. Throws UNDROP_NO_SUCH_SCHEMA if it is back as another. */
+function isBackAs(
+  { schema, restoredAs, isRestoring }: DroppedSchema,
+  { to, exists }: { readonly to: string; readonly exists: boolean },
+): boolean {
+  if (restoredAs === null || isRestoring) return false;
+  if (restoredAs === to && exists) return true;
   const fate = ` It was restored as ${restoredAs}.`;
-  return new UndropError('UNDROP_NO_SUCH_SCHEMA', { schema, fate });
+  throw new UndropError('UNDROP_NO_SUCH_SCHEMA', { schema, fate });
 }
 
 interface BringBackOptions {
@@ -204,14 +217,11 @@ async function bringBack(
   drop: DroppedSchema,
   { to, onProgress }: BringBackOptions,
 ): Promise<Omit<SchemaReport, 'others'>> {
-  const { id, groupId, schema, droppedAt, user, sqlLogBin: logged, restoredAs } = drop;
+  const { id, groupId, schema, droppedAt, user, sqlLogBin: logged } = drop;
   const known = { id, groupId, schema, restoredAs: to, droppedAt, user };
   const exists = await schemaExists(pool, to);
-  if (restoredAs !== null && !drop.isRestoring) {
-    if (restoredAs === to && exists) {
-      return { ...known, wasBack: true, isComplete: true, tables: [], parts: [], problem: null };
-    }
-    throw restoredElsewhere(schema, restoredAs);
+  if (isBackAs(drop, { to, exists })) {
+    return { ...known, wasBack: true, isComplete: true, tables: [], parts: [], problem: null };
   }
   const details = await readDetails(pool, id);
   const isCopy = to !== schema;
