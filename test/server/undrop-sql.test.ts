@@ -400,18 +400,25 @@ describe.each(testServers())('statements of undrop’s own on $name', (server) =
     ['EXPLAIN DROP TABLE a b', 'b', 1],
     ['FLASHBACK TABLE ä TO AFTER DROP', 'AFTER DROP', 1],
     ['UNDROP TABLE a ö', 'ö', 1],
-  ])('%s is a syntax error in the words of the server', async (sql, near, line) => {
-    const own = await errorOf(client.query('SELECT FROM WHERE'));
-    const words = own.sqlMessage.replace(/near '.*$/s, `near '${near}' at line ${line}`);
-    const expected = { errno: 1064, sqlState: '42000', sqlMessage: words };
-    for (const work of [client.query(sql), client.prepare(sql), client.query(`DO 1; ${sql}`)]) {
-      expect(await errorOf(work)).toEqual(expected);
-    }
-    const [shown] = await client.query('SHOW WARNINGS');
-    const [warning] = shown as { Code: number; Message: string }[];
-    expect(warning?.Code).toBe(1064);
-    expect(words.startsWith(warning?.Message ?? 'none')).toBe(true);
-  });
+  ])(
+    '%s is a syntax error in the words of the server, and says the forms',
+    async (sql, near, line) => {
+      const own = await errorOf(client.query('SELECT FROM WHERE'));
+      const where = `near '${near}' at line ${line}`;
+      const forms =
+        " (undrop's own: UNDROP TABLE name, ... | 'id' [TO name] [SWAP]; UNDROP DATABASE ";
+      const { sqlMessage } = await errorOf(client.query(sql));
+      expect(sqlMessage).toContain(`${own.sqlMessage.replace(/near '.*$/s, where)}${forms}`);
+      const expected = { errno: 1064, sqlState: '42000', sqlMessage };
+      for (const work of [client.prepare(sql), client.query(`DO 1; ${sql}`)]) {
+        expect(await errorOf(work)).toEqual(expected);
+      }
+      const [shown] = await client.query('SHOW WARNINGS');
+      const [warning] = shown as { Code: number; Message: string }[];
+      expect(warning?.Code).toBe(1064);
+      expect(sqlMessage.startsWith(warning?.Message ?? 'none')).toBe(true);
+    },
+  );
 
   test('what is no statement of undrop’s is the server’s own', async () => {
     for (const sql of ['UNDROP VIEW a', 'FLASHBACK DATABASE d', 'DESC DROP TABLE a']) {

@@ -116,6 +116,11 @@ const NO_SCHEMA: Signal = {
   message: 'No database selected',
 };
 
+/** What the manual of the server doesn't have. */
+const FORMS =
+  "undrop's own: UNDROP TABLE name, ... | 'id' [TO name] [SWAP]; UNDROP DATABASE name [TO name]; " +
+  "SHOW DROPPED TABLES [FROM database] [LIKE 'pattern']; " +
+  'FLASHBACK TABLE name, ... TO BEFORE DROP [RENAME TO name]; EXPLAIN DROP TABLE | DATABASE name';
 /** So much of the text is quoted by servers. */
 const NEAR_CHARACTERS_MAX = 80;
 const LINE_FEED = 0x0a;
@@ -130,7 +135,7 @@ function syntaxError(
   const product = server.flavour === 'mariadb' ? 'MariaDB' : 'MySQL';
   const message =
     'You have an error in your SQL syntax; check the manual that corresponds to your ' +
-    `${product} server version for the right syntax to use near '${near}' at line ${line}`;
+    `${product} server version for the right syntax to use near '${near}' at line ${line} (${FORMS})`;
   return { errno: ER_PARSE_ERROR, sqlState: '42000', message };
 }
 
