@@ -12,6 +12,7 @@ import { type Pause, readControl, readOrMakeControl } from '../ledger/control.js
 import { hasSource } from '../ledger/owner.js';
 import { assertLedgerKnown, ensureLedger } from '../ledger/tables.js';
 import { findOrphans } from '../recovery/live-owners.js';
+import { OpenDrops } from '../recovery/open-drops.js';
 import { isServerError, type ServicePool } from '../service/pool/pools.js';
 import { readServerFacts, type ServerFacts } from '../service/server-facts.js';
 import { ABSENT_TABLE } from '../wire/server-errors.js';
@@ -53,11 +54,6 @@ const DUE_SOON_MS = 60_000;
 /** However short UNDROP_HOLD is, rounds are not more frequent because of it. */
 const ROUND_MS_MIN = 1_000;
 const READ_ONLY_CHECK_MS = 60_000;
-/** What is under way for so long isn't checked every few seconds any more. */
-const LONG_OPEN_MS = 600_000;
-const LONG_OPEN =
-  'under way for long: somebody keeps a drop waiting, or another server began it that this one ' +
-  'replicates from; where that is gone for good, STOP REPLICA here lets it be resolved';
 /**
  * How soon recovery tries again what it had to leave, because a live table's foreign key may be
  * waiting for it.
@@ -89,9 +85,7 @@ export class Rounds {
   #fullAtMs = Number.NEGATIVE_INFINITY;
   /** How long the last round took before anything was done. */
   #readingMs = 0;
-  /** Ids that recovery has left because they are under way: since when, and which for long. */
-  #open: ReadonlyMap<string, number> = new Map();
-  #longOpen: ReadonlySet<string> = new Set();
+  readonly #openDrops: OpenDrops;
   #orphansAtMs = Number.NEGATIVE_INFINITY;
   #orphans: ReadonlySet<string> = new Set();
   /** Wakes by operators (ledger/control.ts) before the last full round. */
@@ -110,6 +104,7 @@ export class Rounds {
     this.#sizes = new Sizes(context);
     this.#limits = new Limits(context);
     this.#lease = new ClusterLease(this.#connection, options.monotonicMs);
+    this.#openDrops = new OpenDrops(options.log);
   }
 
   /** One round after another; returns when the signal is aborted, rejects when the lock is lost. */
@@ -237,24 +232,13 @@ export class Rounds {
     try {
       const how = { proxyId, activeIds, log };
       const { pending, untouched } = await reconcile(this.#connection, how);
-      if (pending.length > 0 || this.#areYoung(untouched, nowMs)) this.#retrySoon(nowMs);
+      if (pending.length > 0 || this.#openDrops.areYoung(untouched, nowMs)) {
+        this.#retrySoon(nowMs);
+      }
     } catch (error) {
       log.warn({ event: 'collector', err: error }, 'recovery failed');
       this.#retrySoon(nowMs);
     }
-  }
-
-  /** Whether one of them is under way for a short time only; logs once those that are not. */
-  #areYoung(untouched: readonly string[], nowMs: number): boolean {
-    const before = this.#open;
-    this.#open = new Map(untouched.map((id) => [id, before.get(id) ?? nowMs]));
-    const ids = untouched.filter((id) => nowMs - (this.#open.get(id) ?? nowMs) >= LONG_OPEN_MS);
-    const news = ids.filter((id) => !this.#longOpen.has(id));
-    this.#longOpen = new Set(ids);
-    if (news.length > 0) {
-      this.#options.log.warn({ event: 'collector', ids: news }, LONG_OPEN);
-    }
-    return ids.length < untouched.length;
   }
 
   /** Deletes ended rows whose time is over, by a clock that was found to be right. */
