@@ -208,6 +208,16 @@ inLanes(testServers(), 'the collector on $name', (server, lane) => {
       '(id INT PRIMARY KEY, note VARCHAR(40)) PARTITION BY HASH (id) PARTITIONS 3',
     ],
     [
+      'with partitions, without a key',
+      '(id INT, note VARCHAR(40)) PARTITION BY KEY (id) PARTITIONS 3',
+    ],
+    [
+      'with partitions of partitions',
+      `(id INT PRIMARY KEY, note VARCHAR(40)) PARTITION BY RANGE (id) SUBPARTITION BY HASH (id)
+        SUBPARTITIONS 2 (PARTITION \`p 0\` VALUES LESS THAN (30), PARTITION p1 VALUES LESS THAN (50),
+        PARTITION \`select\` VALUES LESS THAN MAXVALUE)`,
+    ],
+    [
       'with a key of a time',
       "(id INT, note VARCHAR(40), at DATETIME(6) DEFAULT '2020-01-01 00:00:00.5', PRIMARY KEY (at, id))",
     ],

@@ -13,7 +13,10 @@ import type { HoldTable } from '../../service/hold-tables.js';
 import { ident, note, type SQLQuery, sql } from '../../service/sql.js';
 import type { Chunk } from './pace.js';
 
-type PurgedTable = Pick<HoldTable, 'schema' | 'name' | 'id'>;
+interface PurgedTable extends Pick<HoldTable, 'schema' | 'name' | 'id'> {
+  /** Null: the whole table. */
+  readonly partition: string | null;
+}
 
 export interface PurgeStatement {
   readonly query: SQLQuery;
@@ -38,7 +41,7 @@ export function deleteAlong(
   { isBounded, deletes, rows, restMs }: ChunkFrom,
 ): readonly PurgeStatement[] {
   const columns = list(key.columns.map((column) => ident(column)));
-  const source = sql`${ident(table.schema, table.name)} FORCE INDEX (${ident(key.index)})`;
+  const source = sql`${sourceOf(table)} FORCE INDEX (${ident(key.index)})`;
   const high = variables(key, 'high');
   const lows = variables(key, 'low').map((low, index) => sql`${low} = ${high[index] ?? low}`);
   const next = other(sql`SET ${list([...lows, ...rest(restMs)])}`);
@@ -69,13 +72,18 @@ export function deleteRest(
 }
 
 function deleteWhere(
-  { schema, name, id }: PurgedTable,
+  table: PurgedTable,
   conditions: readonly SQLQuery[],
   rows: number,
 ): PurgeStatement {
-  const query = sql`DELETE ${note('purge', id)} FROM ${ident(schema, name)}
+  const query = sql`DELETE ${note('purge', table.id)} FROM ${sourceOf(table)}
     ${where(conditions)} LIMIT ${rows}`;
   return { query, isDelete: true };
+}
+
+function sourceOf({ schema, name, partition }: PurgedTable): SQLQuery {
+  const whole = ident(schema, name);
+  return partition === null ? whole : sql`${whole} PARTITION (${ident(partition)})`;
 }
 
 /** An assignment, because a bound that moves on needs a statement anyway. */

@@ -82,6 +82,8 @@ interface PurgeProgress {
   readonly table: Collectable;
   /** Whether its DELETEs are written to the binary log. */
   readonly logged: boolean;
+  /** What is left of them, one at a time: in a range of all, each is looked into. Null: no such. */
+  partitions: readonly (string | null)[];
   /** Null: any rows, so many at a time. */
   key: PurgeKey | null;
   /** Whether rows were found by the key, and those up to there are gone. */
@@ -143,7 +145,8 @@ export class Purger {
       const key = choosePurgeKey(await readIndexColumns(connection, table));
       const logged = table.logged && !(await this.#mayPurgeUnlogged());
       const pace = this.#newPace(key);
-      this.#progress = { table, logged, key, ...AT_START, rowsRemoved: 0, pace };
+      const partitions = await readPartitions(connection, table);
+      this.#progress = { table, logged, partitions, key, ...AT_START, rowsRemoved: 0, pace };
       log.info({ event: 'purge', ...logFields(table) }, 'rows are being removed');
     }
     const progress = this.#progress;
@@ -152,7 +155,7 @@ export class Purger {
       if (wait !== null) return { kind: 'throttled', wait };
       await this.#gauge.look(server);
       const isEnd = await this.#gauge.beside(() => this.#removeNext(progress));
-      if (isEnd) {
+      if (isEnd && !isNextPartition(progress)) {
         this.#progress = null;
         const { rowsRemoved } = progress;
         const fields = { event: 'purge', ...logFields(table), rowsRemoved };
@@ -223,16 +226,24 @@ export class Purger {
   }
 }
 
+/** Goes on with the next partition, if there is one. */
+function isNextPartition(progress: PurgeProgress): boolean {
+  Object.assign(progress, { ...AT_START, partitions: progress.partitions.slice(1) });
+  return progress.partitions.length > 0;
+}
+
 function chunkText({
   table,
+  partitions: [partition = null],
   key,
   isBounded,
   isAlongKey,
   pace: { chunk },
 }: PurgeProgress): ChunkText {
   const from = { ...chunk, isBounded };
+  const part = { ...table, partition };
   const statements =
-    key !== null && isAlongKey ? deleteAlong(table, key, from) : deleteRest(table, key, from);
+    key !== null && isAlongKey ? deleteAlong(part, key, from) : deleteRest(part, key, from);
   return {
     chunk,
     query: rendered([...BEFORE_CHUNK, ...statements.map(({ query }) => query)]),
@@ -240,6 +251,19 @@ function chunkText({
       isDelete ? [BEFORE_CHUNK.length + index] : [],
     ),
   };
+}
+
+/** One null for a table without partitions. */
+async function readPartitions(
+  connection: ServiceConnection,
+  { schema, name, id }: HoldTable,
+): Promise<readonly (string | null)[]> {
+  const [rows = []] = await connection.run(
+    sql`${note('purge', id)} SELECT PARTITION_NAME AS name FROM information_schema.PARTITIONS
+      WHERE TABLE_SCHEMA = ${schema} AND TABLE_NAME = ${name}
+      GROUP BY PARTITION_NAME ORDER BY MIN(PARTITION_ORDINAL_POSITION)`,
+  );
+  return rows.length === 0 ? [null] : rows.map((row) => textOrNullOf(row, 'name'));
 }
 
 async function readIndexColumns(

@@ -7,7 +7,7 @@ import {
 } from '../../../src/lifecycle/purge/purge-sql.js';
 import { renderQuery } from '../../../src/service/sql.js';
 
-const table = { schema: '_undrop', name: '_vt_PURGE_x', id: '0a' };
+const table = { schema: '_undrop', name: '_vt_PURGE_x', id: '0a', partition: null };
 const key = { index: 'PRIMARY', columns: ['a', 'b'] };
 const texts = (statements: readonly PurgeStatement[]) =>
   statements.map(({ query }) => renderQuery(query).replaceAll(/\s+/g, ' ').trim());
@@ -51,5 +51,19 @@ describe('the statements of a purge', () => {
     expect(texts(statements)).toEqual([...NEXT, ...NEXT]);
     const rest = deleteRest(table, key, { ...CHUNK, deletes: 1, restMs: 0, isBounded: true });
     expect(texts(rest)).toEqual([`${DELETE} WHERE (${AFTER_LOW}) LIMIT 50`]);
+  });
+
+  test('are for one partition, where there are some', () => {
+    const part = { ...table, partition: 'p`1' };
+    const statements = [
+      ...deleteAlong(part, key, { ...CHUNK, deletes: 1, isBounded: true }),
+      ...deleteRest(part, null, { ...CHUNK, deletes: 1, restMs: 0, isBounded: false }),
+    ];
+    const found = texts(statements).filter((text) => text.includes(' FROM '));
+    expect(found).toEqual([
+      expect.stringContaining(' FROM `_undrop`.`_vt_PURGE_x` PARTITION (`p``1`) FORCE INDEX '),
+      expect.stringContaining(' FROM `_undrop`.`_vt_PURGE_x` PARTITION (`p``1`) WHERE '),
+      expect.stringContaining(' FROM `_undrop`.`_vt_PURGE_x` PARTITION (`p``1`) LIMIT 50'),
+    ]);
   });
 });
