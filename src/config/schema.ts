@@ -219,7 +219,8 @@ export const SETTINGS = {
   }),
   purgeBinlog: choice(['off', 'on'], {
     default: 'off',
-    meaning: 'whether the deleting of rows is written to the binary log',
+    meaning:
+      'whether the deleting of rows is written to the binary log; the same for all proxies of a server and its replicas, and not changed while tables are in PURGE',
   }),
   fastDrop: choice(['auto', 'always', 'never'], {
     default: 'auto',

@@ -1,0 +1,233 @@
+/**
+ * A failover of a real pair amid a purge, and back amid the next one, with the DELETEs in the
+ * binary log and without. Where they are not, one server has rows that the other has no more: a
+ * logged DELETE of those would end replication. It never stops, and the table goes on both, once.
+ */
+import { expect, jest } from '@jest/globals';
+import type { LifecycleSettings } from '../../src/lifecycle/next-step.js';
+import { isLocalSchema } from '../../src/names/names.js';
+import type { ServicePool } from '../../src/service/pool/pools.js';
+import {
+  type Collecting,
+  countRows,
+  type Held,
+  holdTable,
+  startCollecting,
+  until,
+  whereIs,
+} from '../lifecycle/collecting.js';
+import { freshLedger } from '../support/fresh-ledger.js';
+import { inLanes } from '../support/lanes.js';
+import { type ReplicaPair, startPair } from '../support/replica-pair.js';
+import { sample } from '../support/sample.js';
+import { differences, stateOf } from '../support/server-state.js';
+import { query, type Target } from '../support/servers.js';
+import { tappedPool } from '../support/tapped-pool.js';
+
+/** A busy machine is slow, not wrong. */
+const LONGEST_MS = 600_000;
+const WITHIN_MS = 120_000;
+
+jest.setTimeout(LONGEST_MS);
+
+/** So many rows, in chunks of one, are enough to be turned around amid them. */
+const ROWS = 800;
+const WHOLE: Partial<LifecycleSettings> = { fastDrop: 'never', collect: 'auto' };
+const ROW_BY_ROW: Partial<LifecycleSettings> = { ...WHOLE, purgeChunkRows: 1, purgeChunkMs: 0 };
+/** A purge is under way when so many chunks are done. */
+const SEEN = 20;
+const AT_END = 'the end of the table is reached';
+
+/** Counts the chunks of a purge, and holds them back as long as it is told to. */
+class Chunks {
+  count = 0;
+  /** How many came while they were held. */
+  waiting = 0;
+  #gate: Promise<void> | null = null;
+
+  readonly tap = (pool: ServicePool): ServicePool =>
+    tappedPool(pool, async (send, texts) => {
+      if (!texts.some((text) => text.includes('DELETE /* undrop purge'))) return send();
+      if (this.#gate !== null) this.waiting++;
+      await this.#gate;
+      const answer = await send();
+      this.count++;
+      return answer;
+    });
+
+  /** Resolves when one waits; hands back what lets it, and all that follow, begin. */
+  async hold(): Promise<() => void> {
+    let open: () => void = () => undefined;
+    this.#gate = new Promise((resolve) => {
+      open = resolve;
+    });
+    await until('a chunk waits', () => this.waiting > 0, WITHIN_MS);
+    return () => {
+      this.#gate = null;
+      open();
+    };
+  }
+}
+
+const PAIRS = [
+  { title: 'MySQL 9.7', name: 'mysql-9.7' },
+  { title: 'MariaDB 11.8', name: 'mariadb-11.8' },
+] as const;
+
+inLanes(
+  sample<(typeof PAIRS)[number]>(PAIRS, { name: 'pairs', count: 1 }),
+  'a failover amid a purge, $title',
+  ({ name }, { test, beforeAll, beforeEach, afterAll, afterEach }) => {
+    let pair: ReplicaPair;
+    let running: Collecting[] = [];
+
+    beforeAll(async () => {
+      pair = await startPair({ name, gtid: true });
+      await query(
+        pair.source,
+        'CREATE DATABASE d',
+        'CREATE TABLE d.live (id INT PRIMARY KEY AUTO_INCREMENT, note VARCHAR(40))',
+      );
+    });
+    beforeEach(() => freshLedger(pair.source));
+    afterEach(async () => {
+      await Promise.all(running.map((one) => one.stop()));
+      running = [];
+    });
+    afterAll(() => pair.stop());
+
+    const start = (settings: Partial<LifecycleSettings>, chunks = new Chunks()): Collecting => {
+      const collecting = startCollecting(pair.source, settings, chunks.tap);
+      running.push(collecting);
+      return collecting;
+    };
+    /** A client's row gets from the source to the replica, which has no error. */
+    const expectFollows = async (note: string) => {
+      await query(pair.source, `INSERT INTO d.live (note) VALUES ('${note}')`);
+      await pair.caughtUp();
+      await until('both threads run', async () => {
+        const status = await replicaStatus(pair.replica);
+        expect(status.errors).toEqual(['0']);
+        return status.running.join() === 'Yes,Yes';
+      });
+      expect(await liveRows(pair.replica)).toEqual(await liveRows(pair.source));
+    };
+
+    /** Which of both is which changes amid it: the first source is `here`, the other `there`. */
+    const turnToAndFro = async (held: Held, purgeBinlog: boolean) => {
+      const here = new Chunks();
+      const first = start({ ...ROW_BY_ROW, purgeBinlog }, here);
+      await until('rows are purged', () => here.count > SEEN, WITHIN_MS);
+      // One chunk comes late: its server is a replica by then.
+      const release = await here.hold();
+      await pair.failOver(() => undefined);
+      const left = await rowsOfBoth(pair, held);
+      release();
+      await rests(first);
+      await expectFollows('there');
+      expect(left.replica).toBeLessThan(ROWS - SEEN);
+      expect(left.source).toBe(purgeBinlog ? left.replica : ROWS);
+      expect(await rowsOfBoth(pair, held)).toEqual(left);
+
+      const there = new Chunks();
+      const next = start({ ...ROW_BY_ROW, purgeBinlog }, there);
+      await until('rows are purged there', () => there.count > SEEN, WITHIN_MS);
+      const before = here.count;
+      // These chunks go on until the server refuses one.
+      await pair.failOver(() => undefined);
+      await rests(next);
+      await expectFollows('here again');
+      expect(next.said.map(({ message }) => message)).not.toContain(AT_END);
+      // The first was never stopped, and its server is the source again.
+      await until('it goes on here', () => here.count > before, WITHIN_MS);
+      // Not row by row to the end: that takes long on a busy machine.
+      await first.stop();
+      start({ ...WHOLE, purgeBinlog });
+      await until('it is gone', () => isGone(pair.source, held), WITHIN_MS);
+      await expectFollows('it is gone');
+    };
+
+    test('begins with read_only, which binds a chunk at once', async () => {
+      const held = await holdTable(pair.source, { rows: ROWS });
+      const chunks = new Chunks();
+      const collecting = start({ ...ROW_BY_ROW, purgeBinlog: true }, chunks);
+      await until('rows are purged', () => chunks.count > SEEN, WITHIN_MS);
+      const release = await chunks.hold();
+      // On MySQL that is without super_read_only, and the account may write all the same.
+      await query(pair.source, 'SET GLOBAL read_only = ON');
+      try {
+        const [place = ''] = await whereIs(pair.source, held.id);
+        const left = await countRows(pair.source, place);
+        release();
+        await rests(collecting);
+        expect(await countRows(pair.source, place)).toBe(left);
+      } finally {
+        await query(pair.source, 'SET GLOBAL read_only = OFF');
+      }
+    });
+
+    test.each(['off', 'on'])('and back, UNDROP_PURGE_BINLOG=%s', async (purgeBinlog) => {
+      // Due: the first collector moves it to PURGE.
+      const held = await holdTable(pair.source, { rows: ROWS });
+      await pair.caughtUp();
+      const before = await liveRows(pair.source);
+      await turnToAndFro(held, purgeBinlog === 'on');
+      for (const server of [pair.source, pair.replica]) {
+        expect(await isGone(server, held)).toBe(true);
+        expect(await removals(server, held)).toBe(1);
+        expect(await liveRows(server)).toEqual([...before, 'there', 'here again', 'it is gone']);
+      }
+      const [here, there] = [await stateOf(pair.source), await stateOf(pair.replica)];
+      expect(differences(here, there, isLocal)).toEqual([]);
+    });
+  },
+  LONGEST_MS,
+);
+
+const isGone = async (server: Target, { id }: Held) => (await whereIs(server, id)).length === 0;
+
+/** The collector of a server that is a replica by now has seen that. */
+function rests({ said, collector }: Collecting): Promise<void> {
+  const doesRest = () => {
+    collector.wake();
+    return said.some(({ message }) => /read-only: nothing|^this server replicates/.test(message));
+  };
+  return until('the old one rests', doesRest, WITHIN_MS);
+}
+
+async function rowsOfBoth({ source, replica }: ReplicaPair, { id }: Held) {
+  const rowsOn = async (server: Target) => {
+    const [place = 'nowhere'] = await whereIs(server, id);
+    return countRows(server, place);
+  };
+  return { source: await rowsOn(source), replica: await rowsOn(replica) };
+}
+
+async function liveRows(server: Target): Promise<readonly string[]> {
+  const rows = await query<{ readonly note: string }>(
+    server,
+    'SELECT note FROM d.live ORDER BY id',
+  );
+  return rows.map(({ note }) => note);
+}
+
+/** By the ledger's history, which is replicated. */
+async function removals(server: Target, { id }: Held): Promise<number> {
+  const [row] = await query<{ readonly n: number }>(
+    server,
+    `SELECT COUNT(*) AS n FROM _undrop.history WHERE event = 'removal' AND id = '${id}'`,
+  );
+  return Number(row?.n);
+}
+
+async function replicaStatus(replica: Target) {
+  const [status = {}] = await query(replica, 'SHOW REPLICA STATUS');
+  const of = (column: RegExp) =>
+    Object.entries(status).flatMap(([name, value]) => (column.test(name) ? [String(value)] : []));
+  return { running: of(/_(IO|SQL)_Running$/), errors: of(/^Last_SQL_Errno$/) };
+}
+
+function isLocal(what: string): boolean {
+  const [, schema = ''] = /^\w+ ([^.]*)/.exec(what) ?? [];
+  return isLocalSchema(schema);
+}
