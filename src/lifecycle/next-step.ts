@@ -4,12 +4,12 @@
  * not in the lifecycle, or that this server does not need, ignores its due time and ends at once.
  *
  * Invariant: no table leaves HOLD before its due time, save by a lifecycle without HOLD, or where
- * limits have chosen it; that one goes straight to DROP. Nothing
- * that would reach into live rows (a trigger, a foreign key from outside) is ever purged or
- * dropped; what may not be purged is dropped with its rows.
+ * limits have chosen it; that one goes straight to DROP. A pinned one never does. Nothing that
+ * would reach into live rows (a trigger, a foreign key from outside) is ever purged or dropped;
+ * what may not be purged is dropped with its rows.
  */
 import { assertNever } from '../assert.js';
-import type { TableState } from '../names/names.js';
+import { isPinned, type TableState } from '../names/names.js';
 import type { LimitSettings } from './limits.js';
 import type { ThrottleSettings } from './throttle/throttle.js';
 
@@ -69,7 +69,9 @@ export function nextStep(
 ): Step {
   const configured = wayOf(server, settings);
   const { early } = table;
-  if (table.state === 'HOLD' && configured.hold && now < table.due && early === undefined) {
+  const isHeld = configured.hold && now < table.due && early === undefined;
+  // However it was chosen: it may have been pinned since.
+  if (table.state === 'HOLD' && (isHeld || isPinned(table.due))) {
     return { kind: 'wait', until: table.due, because: 'held until then' };
   }
   if (table.facts === null) return { kind: 'look' };

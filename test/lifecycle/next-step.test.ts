@@ -8,7 +8,7 @@ import {
   type StepTable,
   type TableFacts,
 } from '../../src/lifecycle/next-step.js';
-import type { TableState } from '../../src/names/names.js';
+import { PINNED_UNTIL, type TableState } from '../../src/names/names.js';
 
 import fc from '../support/properties.js';
 
@@ -68,6 +68,16 @@ describe('whatever the server and the settings', () => {
         const table = { state: 'HOLD', due, facts: known } as const;
         const step = nextStep(table, on, { ...given, lifecycle }, now);
         expect(step).toEqual({ kind: 'wait', until: due, because: 'held until then' });
+      }),
+    );
+  });
+
+  test('a pinned table stays in HOLD, whatever the lifecycle, and if limits have chosen it', () => {
+    const early = fc.constantFrom({}, { early: 'too many' });
+    fc.assert(
+      fc.property(facts, server, settings, early, (known, on, given, chosen) => {
+        const table = { state: 'HOLD', due: PINNED_UNTIL, facts: known, ...chosen } as const;
+        expect(nextStep(table, on, given, now).kind).toBe('wait');
       }),
     );
   });
