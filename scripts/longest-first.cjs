@@ -40,7 +40,11 @@ const ROTATING = [
     ],
   },
   // A collector that is lost is replaced in half a minute, and both wait for that.
-  { take: 1, files: ['takeover', 'three-proxies', 'galera', 'group'] },
+  { take: 1, files: ['takeover', 'three-proxies', 'galera', 'group', 'group-kills'] },
+  // Pairs of a source and its replica.
+  { take: 2, files: ['failover', 'failover-purge', 'replicas', 'writable-replica'] },
+  // Servers that are late, full, or refuse.
+  { take: 2, files: ['retries', 'pool-bounds', 'host-blocking', 'server-comes-late'] },
   // It needs root, to mount a file system.
   { take: 0, files: ['full-disk'] },
 ];

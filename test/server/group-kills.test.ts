@@ -1,0 +1,240 @@
+/**
+ * A group of three members (MySQL's group replication) of which all take writes, with a proxy at
+ * each: tables are made, dropped and brought back through any of them, while one after another is
+ * killed and comes back. Each table is, on every member, where the last answer said, with its rows;
+ * what is collected is removed once.
+ */
+import { setTimeout as sleep } from 'node:timers/promises';
+import { afterAll, afterEach, beforeAll, describe, expect, jest, test } from '@jest/globals';
+import type { Connection, RowDataPacket } from 'mysql2/promise';
+import { Dice, seededRandom } from '../support/dice.js';
+import { type Group, type GroupMember, startGroup } from '../support/group.js';
+import { until } from '../support/poll.js';
+import { type ProxyProcess, spawnProxy } from '../support/proxy.js';
+import { rounds, seedFor } from '../support/sample.js';
+import { connect, query } from '../support/servers.js';
+import { intentsSettled } from '../support/settled.js';
+
+jest.setTimeout(1_800_000);
+
+const TABLES = rounds(200, 20);
+/** Tables from one mishap to the next. */
+const KILLED_EVERY = 20;
+/** So long a statement has been under way at most when a member is killed. */
+const KILLED_WITHIN_MS = 80;
+const ROWS = 3;
+const TAKEN_WITHIN_MS = 120_000;
+const COLLECTED_WITHIN_MS = 600_000;
+const SETTINGS = {
+  MIN_HOLD: '0s',
+  GRACE: '0s',
+  CHECK_INTERVAL: '1s',
+  LIFECYCLE: 'hold,drop',
+  COLLECT: 'auto',
+};
+
+/** `unknown`: the answer to its CREATE, INSERT, DROP or UNDROP was lost. */
+type Fate = 'live' | 'held' | 'unknown';
+
+interface Place {
+  readonly member: GroupMember;
+  readonly proxy: ProxyProcess;
+  /** False from when it is killed until it is back. */
+  isWell: boolean;
+}
+
+describe('a group of which all members take writes', () => {
+  const dice = new Dice(seededRandom(seedFor('group')));
+  const places: Place[] = [];
+  const fates = new Map<string, { readonly fate: Fate; readonly rows: readonly number[] }>();
+  /** What came of the answers that were lost, for whoever reads the output of a failure. */
+  const lost: string[] = [];
+  let group: Group;
+  let lastMishap: Promise<void> = Promise.resolve();
+
+  beforeAll(async () => {
+    group = await startGroup({ isMultiPrimary: true });
+    const [first] = group.members;
+    if (first !== undefined) await query(first, 'CREATE DATABASE app');
+  });
+  afterEach(async () => {
+    await Promise.allSettled([lastMishap]);
+    for (const { proxy } of places.splice(0)) await proxy.stop();
+  });
+  afterAll(() => group?.stop());
+
+  async function startPlaces(hold: string): Promise<void> {
+    for (const member of group.members) {
+      const proxy = await spawnProxy(member, { ...SETTINGS, HOLD: hold });
+      places.push({ member, proxy, isWell: true });
+    }
+  }
+
+  /** It sees what was done through other members before. */
+  async function session(target: ProxyProcess | GroupMember): Promise<Connection> {
+    const connection = await connect(target);
+    try {
+      await connection.query("SET SESSION group_replication_consistency = 'BEFORE'");
+      // It waits until all that was committed before is applied here; undrop reads after that.
+      await connection.query('SELECT COUNT(*) FROM mysql.user');
+      return connection;
+    } catch (error) {
+      connection.destroy();
+      throw error;
+    }
+  }
+
+  /** Where a new client is served: one that is away or read-only is tried, and then another. */
+  async function anyPlace(): Promise<{ readonly place: Place; readonly connection: Connection }> {
+    const found: { place: Place; connection: Connection }[] = [];
+    const isFound = async () => {
+      const place = dice.of(places);
+      try {
+        const connection = await session(place.proxy);
+        found.push({ place, connection });
+      } catch (error) {
+        if (place.isWell) throw error;
+      }
+      return found.length > 0;
+    };
+    await until(isFound, 'a member takes a client', TAKEN_WITHIN_MS);
+    const [one] = found;
+    if (one === undefined) throw new Error('it was found');
+    return one;
+  }
+
+  /** False: its answer was lost. `isKilled`: a member is killed meanwhile, mostly that one. */
+  async function say(statement: string, isKilled: boolean): Promise<boolean> {
+    for (;;) {
+      const { place, connection } = await anyPlace();
+      const answered = connection.query(statement).then(
+        () => null,
+        (error: unknown) => error,
+      );
+      if (isKilled) {
+        await sleep(dice.below(KILLED_WITHIN_MS));
+        startMishap(dice.chance(0.7) ? place : dice.of(places));
+        isKilled = false;
+      }
+      const error = await answered;
+      connection.destroy();
+      if (error === null) return true;
+      if (place.isWell) throw error;
+      if (isReadOnly(error)) continue;
+      lost.push(`${statement}: ${error}`);
+      return false;
+    }
+  }
+
+  function startMishap(place: Place): void {
+    place.isWell = false;
+    lastMishap = (async () => {
+      await place.member.kill();
+      await place.member.rejoin();
+      place.isWell = true;
+    })();
+    // Whoever waits for it gets the error.
+    lastMishap.catch(() => undefined);
+  }
+
+  async function makeAndDrop(nr: number): Promise<void> {
+    const name = `t${nr}`;
+    const isMishap = nr % KILLED_EVERY === KILLED_EVERY - 1;
+    if (isMishap) await lastMishap;
+    const rows = Array.from({ length: ROWS }, (_row, at) => nr * ROWS + at);
+    const statements = [
+      `CREATE TABLE app.${name} (id INT PRIMARY KEY)`,
+      `INSERT INTO app.${name} VALUES ${rows.map((id) => `(${id})`).join()}`,
+      `DROP TABLE app.${name}`,
+      ...(dice.chance(0.5) ? [`UNDROP TABLE app.${name}`] : []),
+    ];
+    // More often in one of the last two than while it is made.
+    const killedAt = isMishap ? Math.min(1 + dice.below(4), statements.length - 1) : -1;
+    for (const [at, statement] of statements.entries()) {
+      if (await say(statement, at === killedAt)) continue;
+      // Its rows may have come or not.
+      fates.set(name, { fate: 'unknown', rows: at < 2 ? [] : rows });
+      return;
+    }
+    fates.set(name, { fate: statements.length === 4 ? 'live' : 'held', rows });
+  }
+
+  test('keeps what is dropped and brought back through any, while they are killed', async () => {
+    await startPlaces('1h');
+    for (let nr = 0; nr < TABLES; nr++) await makeAndDrop(nr);
+    await lastMishap;
+    for (const member of group.members) {
+      const connection = await session(member);
+      await intentsSettled(connection, ['app'], COLLECTED_WITHIN_MS);
+      await connection.end();
+    }
+    for (const member of group.members) await expectFates(member);
+  });
+
+  async function expectFates(member: GroupMember): Promise<void> {
+    const connection = await session(member);
+    const ask = async (text: string) => (await connection.query<RowDataPacket[]>(text))[0];
+    const live = new Set((await ask('SHOW TABLES FROM app')).map((row) => Object.values(row)[0]));
+    const ledger = await ask(
+      "SELECT table_name, hold_schema, hold_name FROM _undrop.ledger WHERE state = 'HOLD'",
+    );
+    const names = await ask(
+      "SELECT 1 FROM information_schema.TABLES WHERE TABLE_SCHEMA = '_undrop' AND TABLE_NAME LIKE '\\_vt\\_%'",
+    );
+    expect([member.name, names.length]).toEqual([member.name, ledger.length]);
+    for (const [name, { fate, rows }] of fates) {
+      const held = ledger.filter((row) => row['table_name'] === name);
+      const copies = [
+        ...(live.has(name) ? [`app.${name}`] : []),
+        ...held.map((row) => `${row['hold_schema']}.${row['hold_name']}`),
+      ];
+      const found = [];
+      for (const copy of copies) {
+        const ids = (await ask(`SELECT id FROM ${copy} ORDER BY id`)).map(({ id }) => Number(id));
+        found.push({ at: copy.startsWith('app.') ? 'live' : 'held', ids });
+      }
+      const what = { name, found, lost: lost.filter((line) => line.includes(`app.${name}`)) };
+      if (fate !== 'unknown') expect(what).toMatchObject({ found: [{ at: fate, ids: rows }] });
+      else if (rows.length > 0) expect(what).toMatchObject({ found: [{ ids: rows }] });
+      else expect(found.length).toBeLessThanOrEqual(1);
+    }
+    await connection.end();
+  }
+
+  const removalsOf = ({ proxy }: Place) =>
+    proxy.lines.filter(({ event }) => event === 'removal').map(({ id }) => String(id));
+
+  test('removes each once, also if the member that collects is killed', async () => {
+    await startPlaces('1s');
+    const left = [...fates].filter(([, { fate }]) => fate === 'live').map(([name]) => name);
+    expect(left.length).toBeGreaterThan(1);
+    const all = () => places.flatMap(removalsOf);
+    for (const [at, name] of left.entries()) {
+      await say(`DROP TABLE app.${name}`, false);
+      if (at !== Math.floor(left.length / 2)) continue;
+      await until(() => all().length > 0, 'one collects', COLLECTED_WITHIN_MS);
+      const leader = places.find((place) => removalsOf(place).length > 0);
+      if (leader !== undefined) startMishap(leader);
+    }
+    await lastMishap;
+    await until(async () => (await countDue()) === 0, 'all is collected', COLLECTED_WITHIN_MS);
+    expect(all().filter((id, at) => all().indexOf(id) !== at)).toEqual([]);
+    for (const [name] of [...fates].filter(([, { fate }]) => fate === 'live')) fates.delete(name);
+    for (const member of group.members) await expectFates(member);
+
+    async function countDue(): Promise<number> {
+      const [member] = group.members;
+      if (member === undefined) throw new Error('it has members');
+      const due = await query(
+        member,
+        `SELECT 1 FROM _undrop.ledger WHERE state <> 'removed' AND state <> 'restored'
+         AND hold_until < UTC_TIMESTAMP() + INTERVAL 1 MINUTE`,
+      );
+      return due.length;
+    }
+  });
+});
+
+function isReadOnly(error: unknown): boolean {
+  return (error as { readonly errno?: number }).errno === 1290;
+}
