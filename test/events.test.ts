@@ -101,7 +101,7 @@ const LOG_EVENTS: Readonly<
   limits: {
     levels: 'warn',
     alert: 'yes: tables go before their time above the limits',
-    what: 'what is held comes near its limits',
+    what: 'what is held comes near its limits, or is over them: then tables go before their time',
   },
   file: {
     levels: 'info, warn',

@@ -42,6 +42,7 @@ export async function openAdminListener(
     headersTimeout: REQUEST_WITHIN_MS,
     requestTimeout: REQUEST_WITHIN_MS,
     keepAliveTimeout: REQUEST_WITHIN_MS,
+    connectionsCheckingInterval: 1_000,
   };
   const server = http.createServer(limits, (request, response) => {
     answer(request, doors).then(
@@ -57,6 +58,8 @@ export async function openAdminListener(
     );
   });
   server.maxConnections = CONNECTIONS_MAX;
+  // Also of who doesn't read the answer.
+  server.timeout = REQUEST_WITHIN_MS;
   // A process that ends doesn't wait for who only watches it.
   server.unref();
   try {

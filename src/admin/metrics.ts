@@ -31,6 +31,8 @@ export interface CollectorView {
 /** All that metrics are made of, at one moment. */
 export interface Snapshot {
   readonly version: string;
+  /** UNDROP_MODE. */
+  readonly mode: string;
   readonly counters: Counters;
   readonly collector: CollectorView;
   /** Why the collector may rest, in words of one each. */
@@ -85,6 +87,12 @@ export const METRICS: Readonly<Record<string, Metric>> = {
     help: 'Always 1; the version is its label.',
     labels: ['version'],
     values: ({ version }) => [[1, version]],
+  },
+  undrop_mode_info: {
+    ...MEASURED,
+    help: 'Always 1; UNDROP_MODE is its label. Only in `hold` nothing is destroyed.',
+    labels: ['mode'],
+    values: ({ mode }) => [[1, mode]],
   },
   undrop_sessions: {
     ...MEASURED,

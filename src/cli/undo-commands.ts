@@ -148,7 +148,7 @@ export function undoCommands(shell: Shell, accountOf: AccountOf): readonly Comma
         yes: { type: 'boolean', default: false, describe: 'do not ask' },
         json: JSON_FLAG,
       },
-      examples: [['$0 remove shop.orders', 'the collector removes it at its next look']],
+      examples: [['$0 remove shop.orders', 'the collector removes it now']],
       run: async (flags) => {
         const { runRemove } = await import('./commands/hold.js');
         return runRemove(await accountOf(flags, ACCOUNT_KEYS), flags, shell);

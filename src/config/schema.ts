@@ -16,6 +16,7 @@ import {
   noneOr,
   oneOf,
   type Setting,
+  select,
   setting,
   someText,
 } from './setting-kinds.js';
@@ -286,8 +287,7 @@ export const SETTINGS = {
       parse: parseWindow,
     }),
   ),
-  throttleQuery: anyText({
-    expected: 'a SELECT of one number',
+  throttleQuery: select({
     meaning:
       'SQL that the service account runs on the server before each step of the collector and each chunk of a purge: as long as its value is not 0, or it gives none, nothing is collected',
   }),

@@ -60,6 +60,13 @@ export function someText(described: Described & { readonly expected: string }): 
   return { ...described, parse: (text) => text || null };
 }
 
+/** The service account may do more than read: anything else would be done again and again. */
+export function select({ meaning }: Pick<Setting<string>, 'meaning'>): Setting<string> {
+  const isSelect = (text: string) => /^\s*(select\b[^;]*)?;?\s*$/i.test(text);
+  const expected = 'one SELECT of one number, without a ; in it';
+  return { meaning, expected, default: '', parse: (text) => (isSelect(text) ? text : null) };
+}
+
 export function choice<const T extends string>(
   values: readonly T[],
   described: Described,

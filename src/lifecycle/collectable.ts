@@ -92,8 +92,12 @@ async function listElsewhere(connection: ServiceConnection): Promise<readonly Co
   const schemas = rows.flatMap(({ holdSchema }) => holdSchema ?? []);
   const own = [...new Set(schemas)].filter((schema) => !isRecycleSchema(schema));
   const found = await listHoldTables(connection, own);
+  const ids = found.map(({ id }) => id);
   return found.flatMap((table) => {
     const row = byId.get(table.id);
-    return row?.holdSchema === table.schema ? [{ ...table, logged: row.sqlLogBin }] : [];
+    if (row?.holdSchema !== table.schema) return [];
+    // Whoever may create tables there may make one of the same id.
+    const isOnly = ids.indexOf(table.id) === ids.lastIndexOf(table.id);
+    return isOnly || row.holdName === table.name ? [{ ...table, logged: row.sqlLogBin }] : [];
   });
 }

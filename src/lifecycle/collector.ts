@@ -47,6 +47,9 @@ export interface Collector {
   stop(): Promise<void>;
 }
 
+/** So that whoever has lowered a limit by mistake can say `undrop pause`. */
+const NOTICE_MS = 60_000;
+
 /** Starts collecting in the background. */
 export function startCollector(options: CollectorOptions): Collector {
   const { settings, log, pool, clock } = options;
@@ -62,7 +65,8 @@ export function startCollector(options: CollectorOptions): Collector {
   const throttle = newThrottle(options, monotonicMs);
   const figures = options.figures ?? newCollectorFigures();
   const running = leadWhenever({ pool, clock, log, signal }, async (leadership) => {
-    const shared = { ...options, lastSeen, monotonicMs, throttle, figures };
+    const noticeMs = Math.min(NOTICE_MS, settings.checkIntervalMs);
+    const shared = { ...options, lastSeen, monotonicMs, throttle, figures, noticeMs };
     figures.leads = true;
     try {
       await new Rounds({ ...shared, leadership, wakeup, signal }).run();

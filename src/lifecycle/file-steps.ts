@@ -24,15 +24,19 @@ type Options = Pick<ActionContext, 'settings' | 'clock' | 'monotonicMs' | 'log' 
 
 export class FileSteps {
   readonly #options: Options;
-  /** Files that are to be given back. */
-  #left: readonly string[] = [];
+  /** Files that are to be given back; those whose last name it is have bytes. */
+  #left: readonly { readonly path: string; readonly bytes: number }[] = [];
 
   constructor(options: Options) {
     this.#options = options;
   }
 
-  /** Before the DROP of that table. Whatever the system says, the table can be dropped. */
+  /**
+   * Before the DROP of that table. Whatever the system says, the table can be dropped. Not in a
+   * user's schema: a DROP DATABASE fails while its folder has a file that the server doesn't know.
+   */
   async keep({ schema, name }: { readonly schema: string; readonly name: string }): Promise<void> {
+    if (!isRecycleSchema(schema)) return;
     await this.#unlessRefused(async (dataFolder) => {
       const folder = join(dataFolder, schema);
       const files = (await readdir(folder)).filter((file) => tableOf(file) === name.toLowerCase());
@@ -49,12 +53,16 @@ export class FileSteps {
   async look(): Promise<void> {
     await this.#unlessRefused(async (dataFolder) => {
       const found: string[] = [];
+      const sizeOf = async (path: string) => {
+        const { nlink, size } = await stat(path);
+        return { path, bytes: nlink === 1 ? size : 0 };
+      };
       for (const schema of (await readdir(dataFolder)).filter(isRecycleSchema)) {
         const files = await readdir(join(dataFolder, schema));
         const kept = files.filter((file) => file.endsWith(SUFFIX) && isOurs(file));
         found.push(...kept.map((file) => join(dataFolder, schema, file)));
       }
-      this.#left = found;
+      this.#left = await Promise.all(found.map(sizeOf));
     });
   }
 
@@ -62,11 +70,16 @@ export class FileSteps {
     return this.#left.length > 0;
   }
 
+  /** What is still to be given back, as it was when they were found. */
+  get bytes(): number {
+    return this.#left.reduce((sum, { bytes }) => sum + bytes, 0);
+  }
+
   /** Goes on until `untilMs` of the monotonic clock, but for at least one step. */
   async work(untilMs: number): Promise<void> {
     const { clock, monotonicMs, signal } = this.#options;
     do {
-      const [path] = this.#left;
+      const path = this.#left[0]?.path;
       if (path === undefined) return;
       const beganMs = monotonicMs();
       let isOver = true;

@@ -2,9 +2,9 @@
  * Which held tables go before their time, because what is held takes more room than operators give
  * it, or the disk is nearly full. Pure, but for the reading of what each takes and what is free.
  *
- * Invariants: a pinned table never goes early, nor one before UNDROP_MIN_HOLD from its drop, by the
- * server's clock; where that time isn't known, it stays. No more goes than is needed, by what is
- * known of the sizes.
+ * Invariants: a pinned table never goes early, and no other goes for it; nor does one before
+ * UNDROP_MIN_HOLD from its drop, by the server's clock; where that time isn't known, it stays. No
+ * more goes than is needed, by what is known of the sizes.
  */
 import { statfs } from 'node:fs/promises';
 import { LIVE_STATES } from '../ledger/entry.js';
@@ -59,17 +59,21 @@ const WARN_FROM = 0.8;
 /** What was dropped so recently, and is so small, is mostly somebody's scratch table. */
 const YOUNG_MS = 86_400_000;
 const SMALL_BYTES = 16 * 2 ** 20;
+/** Some file systems take a while to say what a removal has freed: nothing more goes for that. */
+const SETTLED_MS = 10_000;
 
 /** What is held: how much, and, if it has to be read, what. */
 export interface Held {
   readonly count: number;
   readonly list: () => Promise<readonly HeldTable[]>;
+  /** Files of removed tables have so many bytes that the disk will have free; default: 0. */
+  readonly comingBytes?: number;
 }
 
 /** Null: no limit is near. Rejects with the server's error, or the system's. */
 export async function readRoom(
   connection: ServiceConnection,
-  { count, list }: Held,
+  { count, list, comingBytes = 0 }: Held,
   limits: LimitSettings,
   now: Date,
 ): Promise<Room | null> {
@@ -78,7 +82,7 @@ export async function readRoom(
   const room = {
     bytes: LIVE_STATES.reduce((sum, state) => sum + (bytes[state] ?? 0), 0),
     tables: count,
-    freeBytes: await readFreeBytes(limits),
+    freeBytes: await readFreeBytes(limits, comingBytes),
   };
   const used = usedOf(room, limits);
   if (used <= 1) return { ...room, used, early: new Map() };
@@ -86,13 +90,22 @@ export async function readRoom(
   return chooseEarly(await list(), weights, limits, { now, freeBytes: room.freeBytes });
 }
 
+type LimitsContext = Pick<ActionContext, 'connection' | 'settings' | 'figures' | 'log'> & {
+  readonly monotonicMs: () => number;
+  /** So long it is said that a limit is passed before anything goes for it. */
+  readonly noticeMs: number;
+};
+
 /** What goes early by the last look; without an answer nothing does: what is held is safe. */
 export class Limits {
-  readonly #options: Pick<ActionContext, 'connection' | 'settings' | 'figures' | 'log'>;
+  readonly #options: LimitsContext;
   #early: Room['early'] = new Map();
   #isTight = false;
+  /** Since when a limit is passed, or was and isn't far yet; null: it is far. */
+  #passedAtMs: number | null = null;
+  #wentAtMs = Number.NEGATIVE_INFINITY;
 
-  constructor(options: Pick<ActionContext, 'connection' | 'settings' | 'figures' | 'log'>) {
+  constructor(options: LimitsContext) {
     this.#options = options;
   }
 
@@ -100,24 +113,54 @@ export class Limits {
     return this.#early;
   }
 
-  async look(held: Held, now: Date): Promise<void> {
+  /** One of them has gone. */
+  went(): void {
+    this.#wentAtMs = this.#options.monotonicMs();
+  }
+
+  /** Resolves to after how many milliseconds more may go; Infinity: nothing by now. */
+  async look(held: Held, now: Date): Promise<number> {
     const { connection, settings, figures, log } = this.#options;
     this.#early = new Map();
     try {
       const room = await readRoom(connection, held, settings.limits, now);
       figures.room = room;
-      const isTight = room !== null && room.used >= WARN_FROM;
-      if (isTight && !this.#isTight) {
-        const { bytes, freeBytes } = room;
-        const fields = { event: 'limits', bytes, tables: held.count, freeBytes };
-        log.warn(fields, 'what is held comes near its limits');
-      }
-      this.#isTight = isTight;
-      this.#early = room?.early ?? this.#early;
+      return this.#note(room);
     } catch (error) {
       if (!isServerError(error) && !isSystemError(error)) throw error;
       log.warn({ event: 'limits', err: error }, 'what held tables take is not known');
+      return Number.POSITIVE_INFINITY;
     }
+  }
+
+  #note(room: Room | null): number {
+    const { log, noticeMs, monotonicMs } = this.#options;
+    const isTight = room !== null && room.used >= WARN_FROM;
+    const wasTight = this.#isTight;
+    this.#isTight = isTight;
+    if (!isTight) this.#passedAtMs = null;
+    if (room === null || !isTight) return Number.POSITIVE_INFINITY;
+    const { bytes, tables, freeBytes, early } = room;
+    const used = Math.round(room.used * 100) / 100;
+    const fields = { event: 'limits', bytes, tables, freeBytes, used };
+    if (room.used <= 1) {
+      if (!wasTight) log.warn(fields, 'what is held comes near its limits');
+      return Number.POSITIVE_INFINITY;
+    }
+    if (this.#passedAtMs === null) {
+      this.#passedAtMs = monotonicMs();
+      log.warn(
+        { ...fields, early: early.size, inMs: noticeMs },
+        'what is held is over its limits: tables go before their time',
+      );
+    }
+    const leftMs = this.#passedAtMs + noticeMs - monotonicMs();
+    if (leftMs > 0) return leftMs;
+    const isSettled = monotonicMs() - this.#wentAtMs >= SETTLED_MS;
+    this.#early = isSettled
+      ? early
+      : new Map([...early].filter(([, because]) => !because.startsWith(FREE)));
+    return Number.POSITIVE_INFINITY;
   }
 }
 
@@ -150,10 +193,13 @@ export function isSystemError(error: unknown): boolean {
 }
 
 /** Null if no folder is given. Rejects if it can't be seen. */
-async function readFreeBytes({ dataFolder }: LimitSettings): Promise<number | null> {
+async function readFreeBytes(
+  { dataFolder }: LimitSettings,
+  comingBytes: number,
+): Promise<number | null> {
   if (dataFolder === null) return null;
   const { bavail, bsize } = await statfs(dataFolder);
-  return bavail * bsize;
+  return bavail * bsize + comingBytes;
 }
 
 async function readWeights(connection: ServiceConnection): Promise<ReadonlyMap<string, Weight>> {
@@ -197,20 +243,27 @@ export function chooseEarly(
   const bytes = tables.reduce((sum, table) => sum + bytesOf(table), 0);
   const used = usedOf({ bytes, tables: tables.length, freeBytes }, limits);
   const missing = freeBytesMin === null || freeBytes === null ? 0 : freeBytesMin - freeBytes;
-  const going = tables.filter(({ state }) => state === 'DROP');
-  let leftBytes = bytes - going.reduce((sum, table) => sum + bytesOf(table), 0);
-  let leftTables = tables.length - going.length;
+  // What is going goes anyway; what is pinned may not push out what others hold.
+  const counted = tables.filter(
+    ({ state, due }) => state !== 'DROP' && !(state === 'HOLD' && isPinned(due)),
+  );
+  let leftTables = counted.length;
+  let leftBytes = counted.reduce((sum, table) => sum + bytesOf(table), 0);
+  let freed = tables
+    .filter(({ state }) => state === 'DROP')
+    .reduce((sum, table) => sum + bytesOf(table), 0);
   const early = new Map<string, string>();
   for (const table of inOrder(tables, weights, limits, now)) {
     const isOverTables = tablesMax !== null && leftTables > tablesMax;
     const isOverBytes = bytesMax !== null && leftBytes > bytesMax;
-    const isDiskFull = bytes - leftBytes < missing;
+    const isDiskFull = freed < missing;
     if (!isOverTables && !isOverBytes && !isDiskFull) break;
     const frees = bytesOf(table);
     // It would go for nothing.
     if (!isOverTables && frees === 0) continue;
     const which = isDiskFull ? FREE : isOverBytes ? BYTES : TABLES;
     early.set(table.id, `${which}; its removal frees ${frees} bytes`);
+    freed += frees;
     leftBytes -= frees;
     leftTables--;
   }

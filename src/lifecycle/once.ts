@@ -46,6 +46,8 @@ export async function collectOnce(options: OnceOptions): Promise<string | null> 
       lastSeen: new Map(),
       monotonicMs,
       wakeup: new Wakeup(),
+      // Whoever asks for it knows, or has seen by a dry run.
+      noticeMs: 0,
       signal: new AbortController().signal,
     });
     resting = await rounds.runOnce();
@@ -55,7 +57,9 @@ export async function collectOnce(options: OnceOptions): Promise<string | null> 
   const why = await whyResting(pool, await readServerFacts(pool), { settings, throttle });
   if (why !== null) return why;
   const isWoken = await wakeCollectors(pool);
-  const fate = isWoken ? 'it was woken and does now what is due' : 'it could not be woken';
+  const fate = isWoken
+    ? 'it was woken, and does what is due unless it waits, which its log says'
+    : 'it could not be woken';
   return `a proxy collects on this server (connection ${notLed.who}): ${fate}`;
 }
 

@@ -1,14 +1,23 @@
 /**
- * `pruneLedger` deletes ledger rows long after the end of their table, and then their history.
+ * `pruneLedger` deletes ledger rows long after the end of their table, and then their history;
+ * `keepLedger` is that, and makes a ledger that was lost.
  *
  * Invariants: only rows of ended tables go. A row that is in the binary log is deleted in it, any
  * other outside of it. The row of a dropped schema, which has its views and programs,
  * outlasts all its tables.
  */
-import { HISTORY, LEDGER } from '../ledger/tables.js';
-import { type ServiceConnection, unlessRefused } from '../service/pool/pools.js';
+import { UndropError } from '../errors.js';
+import { ensureLedger, HISTORY, LEDGER } from '../ledger/tables.js';
+import type { Log } from '../log.js';
+import {
+  isServerError,
+  type ServiceConnection,
+  type ServicePool,
+  unlessRefused,
+} from '../service/pool/pools.js';
 import { note, type SQLQuery, sql } from '../service/sql.js';
 import { ABSENT_TABLE, ER_SPECIFIC_ACCESS_DENIED_ERROR } from '../wire/server-errors.js';
+import type { ActionContext } from './transition.js';
 
 /** The most rows, logged or not, that one round deletes; the next goes on. */
 const ROWS_MAX = 1_000;
@@ -17,6 +26,32 @@ const ENDED = sql`state IN ('restored', 'removed', 'gone')`;
 /** Materialized: a server deletes from no table that it reads. */
 const OPEN_GROUPS = sql`SELECT group_id FROM (SELECT DISTINCT group_id FROM ${LEDGER}
   WHERE NOT (${ENDED})) AS open`;
+
+/**
+ * Deletes ended rows whose time is over, by a clock that was found to be right; makes a lost ledger
+ * anew, because without one every drop is refused. The lifecycle needs none.
+ */
+export async function keepLedger(
+  connection: ServicePool,
+  { log, settings }: Pick<ActionContext, 'log' | 'settings'>,
+): Promise<void> {
+  try {
+    await pruneLedger(connection, settings.ledgerKeepMs);
+  } catch (error) {
+    log.warn({ event: 'collector', err: error }, 'old rows of the ledger could not be deleted');
+    if (isServerError(error, ...ABSENT_TABLE)) await makeLedger(connection, log);
+  }
+}
+
+async function makeLedger(connection: ServicePool, log: Log): Promise<void> {
+  try {
+    await ensureLedger(connection);
+    log.warn({ event: 'collector' }, 'the ledger was missing and was made anew, empty');
+  } catch (error) {
+    if (!(error instanceof UndropError) || error.code !== 'UNDROP_LEDGER_UNAVAILABLE') throw error;
+    log.error({ event: 'collector', err: error }, 'the ledger is missing');
+  }
+}
 
 /** Removes rows that ended more than `keepMs` ago, by the server's clock. */
 export async function pruneLedger(connection: ServiceConnection, keepMs: number): Promise<void> {

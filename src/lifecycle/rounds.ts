@@ -7,15 +7,13 @@
  * while the throttle says so. A long purge is cut into slices, and between them everything else
  * that is due has its turn.
  */
-import { UndropError } from '../errors.js';
 import { type Pause, readControl, readOrMakeControl } from '../ledger/control.js';
 import { hasSource } from '../ledger/owner.js';
-import { assertLedgerKnown, ensureLedger } from '../ledger/tables.js';
+import { assertLedgerKnown } from '../ledger/tables.js';
 import { findOrphans } from '../recovery/live-owners.js';
 import { OpenDrops } from '../recovery/open-drops.js';
 import { isServerError, type ServicePool } from '../service/pool/pools.js';
 import { readServerFacts, type ServerFacts } from '../service/server-facts.js';
-import { ABSENT_TABLE } from '../wire/server-errors.js';
 import { Actions } from './actions.js';
 import { type Collectable, type Look, listCollectable, logFields } from './collectable.js';
 import type { CollectorOptions } from './collector.js';
@@ -29,13 +27,13 @@ import {
   throttleText,
 } from './figures.js';
 import { FileSteps } from './file-steps.js';
-import { ClusterLease, LEASE_LOOK_MS } from './leader/cluster-lease.js';
+import { ClusterLease, LEASE_LOOK_MS, LEASE_MS } from './leader/cluster-lease.js';
 import { GraceKeeper, graceText } from './leader/grace.js';
 import { IDLE_MS_MAX, type Leadership } from './leader/leader.js';
 import type { Wakeup } from './leader/wakeup.js';
 import { earlyFirst, Limits } from './limits.js';
 import { nextStep } from './next-step.js';
-import { pruneLedger } from './prune.js';
+import { keepLedger } from './prune.js';
 import { Sizes } from './sizes.js';
 import type { Throttle, Wait } from './throttle/throttle.js';
 import type { ActionOutcome } from './transition.js';
@@ -54,6 +52,8 @@ const DUE_SOON_MS = 60_000;
 /** However short UNDROP_HOLD is, rounds are not more frequent because of it. */
 const ROUND_MS_MIN = 1_000;
 const READ_ONLY_CHECK_MS = 60_000;
+/** How soon it is read anew what is held, after some of it has moved on. */
+const AFTER_MOVE_MS = 10_000;
 /**
  * How soon recovery tries again what it had to leave, because a live table's foreign key may be
  * waiting for it.
@@ -66,6 +66,8 @@ interface RoundsOptions extends Required<Omit<CollectorOptions, 'replicas'>> {
   readonly throttle: Throttle;
   readonly leadership: Leadership;
   readonly wakeup: Wakeup;
+  /** How long it is said that a limit is passed before tables go early. */
+  readonly noticeMs: number;
   /** If it is aborted, the work ends at the next pause. */
   readonly signal: AbortSignal;
 }
@@ -119,6 +121,7 @@ export class Rounds {
         await leadership.idle(gapMs - (monotonicMs() - beganMs), signal);
       }
     }
+    await this.#lease.release();
   }
 
   /**
@@ -126,7 +129,15 @@ export class Rounds {
    * here, or to null.
    */
   async runOnce(): Promise<string | null> {
-    while (!this.#options.signal.aborted && (await this.#round()) === 0);
+    const { leadership, signal, monotonicMs } = this.#options;
+    // Whoever had the lease of the cluster may be gone without a word.
+    const untilMs = monotonicMs() + LEASE_MS + LEASE_LOOK_MS;
+    for (;;) {
+      while (!signal.aborted && (await this.#round()) === 0);
+      if (signal.aborted || this.#resting !== OTHER_NODE || monotonicMs() > untilMs) break;
+      await leadership.idle(LEASE_LOOK_MS, signal);
+    }
+    await this.#lease.release();
     return this.#resting;
   }
 
@@ -196,6 +207,9 @@ export class Rounds {
       this.#fullAtMs = Math.min(this.#fullAtMs, monotonicMs() + againMs);
     }
     const heldCount = look.tables.length + look.later.count;
+    if (isFull) await this.#files.look();
+    // What was chosen may have been for something that is over.
+    if (isFull || this.#limits.early.size > 0) await this.#checkLimits(heldCount, server.utcNow);
     const waitMs = await this.#grace.check(server, { heldCount, readAtMs, wallClockMs });
     if (pause !== null) return this.#restIn(pause, readAtMs, server.utcNow);
     if (waitMs > 0) {
@@ -203,16 +217,21 @@ export class Rounds {
       this.#options.figures.restsFor = 'grace';
       return Math.max(Math.min(waitMs, this.#fullAtMs - monotonicMs()), IDLE_MS_MIN);
     }
-    if (isFull) await this.#prune();
-    const list = async () => (await this.#list()).tables;
-    if (isFull) await this.#limits.look({ count: heldCount, list }, server.utcNow);
-    if (isFull) await this.#files.look();
+    if (isFull) await keepLedger(this.#connection, this.#options);
     if (isFull) this.#options.figures.lookMs = monotonicMs() - beganMs;
     const { early } = this.#limits;
-    const tables = early.size === 0 ? look.tables : earlyFirst(await list(), early);
+    const tables = early.size === 0 ? look.tables : earlyFirst((await this.#list()).tables, early);
     const keys = new Set(tables.map(keyOf));
     for (const known of this.#retries.keys()) if (!keys.has(known)) this.#retries.delete(known);
     return this.#act({ tables, later: look.later }, server, readAtMs);
+  }
+
+  /** Also while nothing is collected, because what is held grows all the same. */
+  async #checkLimits(count: number, utcNow: Date): Promise<void> {
+    const list = async () => (await this.#list()).tables;
+    const held = { count, list, comingBytes: this.#files.bytes };
+    const againMs = await this.#limits.look(held, utcNow);
+    this.#fullAtMs = Math.min(this.#fullAtMs, this.#options.monotonicMs() + againMs);
   }
 
   /** A lifecycle without HOLD doesn't wait for what a name says. */
@@ -241,40 +260,12 @@ export class Rounds {
     }
   }
 
-  /** Deletes ended rows whose time is over, by a clock that was found to be right. */
-  async #prune(): Promise<void> {
-    const { log, settings } = this.#options;
-    try {
-      await pruneLedger(this.#connection, settings.ledgerKeepMs);
-    } catch (error) {
-      log.warn({ event: 'collector', err: error }, 'old rows of the ledger could not be deleted');
-      if (isServerError(error, ...ABSENT_TABLE)) await this.#makeLedger();
-    }
-  }
-
   /**
    * A deferred relocation, an intent whose session is still there, an outcome that could not be
    * written: each is mostly over in a moment.
    */
   #retrySoon(nowMs: number): void {
     this.#fullAtMs = Math.min(this.#fullAtMs, nowMs + OPEN_RETRY_MS);
-  }
-
-  /**
-   * Creates a lost ledger anew, because without one every drop is refused; the lifecycle needs
-   * none.
-   */
-  async #makeLedger(): Promise<void> {
-    const { log } = this.#options;
-    try {
-      await ensureLedger(this.#connection);
-      log.warn({ event: 'collector' }, 'the ledger was missing and was made anew, empty');
-    } catch (error) {
-      if (!(error instanceof UndropError) || error.code !== 'UNDROP_LEDGER_UNAVAILABLE') {
-        throw error;
-      }
-      log.error({ event: 'collector', err: error }, 'the ledger is missing');
-    }
   }
 
   /** Everything that is due, oldest first, then one slice of purging. */
@@ -306,22 +297,26 @@ export class Rounds {
       if (outcome.kind === 'throttled') return this.#throttled(outcome.wait);
       const againMs = this.#leave(table, outcome, toMonotonic);
       if (outcome.kind === 'progress') moved = true;
-      else nextMs = Math.min(nextMs, againMs);
+      if (outcome.kind === 'progress' && table.early !== undefined) this.#limits.went();
+      if (outcome.kind !== 'progress') nextMs = Math.min(nextMs, againMs);
     }
+    if (moved) {
+      await this.#files.look();
+      // What all tables take is read in a full round alone.
+      const againMs = Math.max(AFTER_MOVE_MS, 10 * this.#readingMs);
+      this.#fullAtMs = Math.min(this.#fullAtMs, monotonicMs() + againMs);
+    }
+    // Says nothing to the server, which ends a silent connection: never for long.
+    const isCutting = this.#files.isUnderWay;
+    if (isCutting) await this.#files.work(Math.min(monotonicMs() + SLICE_MS / 2, nextMs));
     if (purging !== null) {
-      const untilMs = Math.min(endMs, nextMs);
+      const untilMs = Math.min(Math.max(endMs, monotonicMs() + SLICE_MS / 2), nextMs);
       const outcome = await this.#actions.purge(purging, { server, now, untilMs });
       if (outcome.kind === 'throttled') return this.#throttled(outcome.wait);
       if (outcome.kind === 'left') this.#leave(purging, outcome, toMonotonic);
-      this.#say(null, '');
-      return 0;
     }
     this.#say(null, '');
-    if (moved) await this.#files.look();
-    if (this.#files.isUnderWay) {
-      await this.#files.work(Math.min(endMs, nextMs));
-      return 0;
-    }
+    if (isCutting || purging !== null) return 0;
     return moved ? 0 : Math.max(nextMs - monotonicMs(), IDLE_MS_MIN);
   }
 

@@ -6,16 +6,18 @@ import net from 'node:net';
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import { type AdminDoors, type AdminListener, openAdminListener } from '../../src/admin/http.js';
 import { silentLog } from '../../src/log.js';
+import { until } from '../support/poll.js';
 
 let listener: AdminListener;
 let problems: readonly string[] = [];
 let fails = false;
+let large = '';
 
 const doors: AdminDoors = {
   problems: async () => problems,
   metrics: async () => {
     if (fails) throw new Error('a defect');
-    return { contentType: 'text/plain; version=0.0.4', text: 'a 1\n' };
+    return { contentType: 'text/plain; version=0.0.4', text: `a 1\n${large}` };
   },
 };
 
@@ -33,7 +35,7 @@ async function ask(path: string, method = 'GET') {
 }
 
 beforeEach(async () => {
-  [problems, fails] = [[], false];
+  [problems, fails, large] = [[], false, ''];
   listener = await openAdminListener({ host: '127.0.0.1', port: 0 }, { doors, log: silentLog });
 });
 afterEach(() => listener.close());
@@ -86,6 +88,28 @@ test('what is no HTTP, or too much of it, is refused, and the next is served', a
     expect(answer).toMatch(/^HTTP\/1.1 4\d\d /);
   }
   expect(await ask('/healthz')).toMatchObject({ status: 200 });
+});
+
+test('who asks and never reads is put out, and the next is served', async () => {
+  large = 'x'.repeat(1_000_000);
+  const sockets = Array.from({ length: 64 }, () => {
+    const socket = net.connect(portOf(listener), '127.0.0.1').pause();
+    socket.on('error', () => undefined);
+    return socket.setNoDelay().on('connect', () => {
+      socket.write('GET /metrics HTTP/1.1\r\nhost: x\r\n\r\n'.repeat(50));
+    });
+  });
+  try {
+    const isServed = () =>
+      ask('/healthz').then(
+        () => true,
+        () => false,
+      );
+    await until(async () => !(await isServed()), 'all connections are taken');
+    await until(isServed, 'one is served');
+  } finally {
+    for (const socket of sockets) socket.destroy();
+  }
 });
 
 test('an address that is taken is an error that says so', async () => {

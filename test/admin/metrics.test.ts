@@ -13,6 +13,7 @@ import { readText } from '../support/source-file.js';
 function snapshot(change: Partial<Snapshot> = {}): Snapshot {
   return {
     version: '1.2.3',
+    mode: 'hold',
     counters: newCounters(),
     collector: newCollectorFigures(),
     restReasons: REST_REASONS,

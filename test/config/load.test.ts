@@ -166,7 +166,15 @@ const WRONG: Readonly<Record<SettingKey, readonly string[] | null>> = {
   adminListen: ['a b', ':99999', ','],
   purgeChunkTime: ['', '0', '20', '11s'],
   window: ['', '22:00', '24:00-06:00', '22:00-22:00', '22:00-06:00 CET'],
-  throttleQuery: null,
+  throttleQuery: [
+    ...[
+      'DELETE FROM t',
+      'select 0; select 1',
+      'WITH a AS (SELECT 1) DELETE FROM t',
+      '0',
+      '-- SELECT 1',
+    ],
+  ],
   replicas: [',', 'db1,,db2', 'mysql://db'],
   maxLag: ['', '0', '5', '25h'],
   checkInterval: ['0', '999ms', '25d', '1'],

@@ -1,8 +1,17 @@
 /** Which tables go early, by what the limits say; in examples, and whatever is held. */
+import { statfs } from 'node:fs/promises';
 import { describe, expect, test } from '@jest/globals';
-import { chooseEarly, type LimitSettings, type Weight } from '../../src/lifecycle/limits.js';
+import { newCollectorFigures } from '../../src/lifecycle/figures.js';
+import {
+  chooseEarly,
+  type LimitSettings,
+  Limits,
+  type Weight,
+} from '../../src/lifecycle/limits.js';
 import { nextStep } from '../../src/lifecycle/next-step.js';
+import { silentLog } from '../../src/log.js';
 import { PINNED_UNTIL, type TableState } from '../../src/names/names.js';
+import { renderQuery, type SQLQuery } from '../../src/service/sql.js';
 import fc from '../support/properties.js';
 
 const NOW = new Date('2026-11-25T12:00:00Z');
@@ -133,6 +142,49 @@ test('with less free than UNDROP_MIN_FREE so much goes as is missing', () => {
   expect(idsOf(choose(given, { freeBytesMin: 200 * MB }, null))).toEqual([]);
 });
 
+test('what is pinned pushes nothing else out', () => {
+  const pinned = Array.from({ length: 10 }, (_, index) => ({ id: `p${index}`, isPinned: true }));
+  const given = [...pinned, { id: 'a' }, { id: 'b' }];
+  expect(idsOf(choose(given, { tablesMax: 2 }))).toEqual([]);
+  expect(idsOf(choose(given, { bytesMax: 200 * MB }))).toEqual([]);
+  expect(idsOf(choose(given, { tablesMax: 1 }))).toEqual(['a']);
+});
+
+test('for a full disk nothing more goes until it is known what that has freed', async () => {
+  const { bavail, bsize } = await statfs('.');
+  const free = bavail * bsize;
+  const rows = ['a', 'b'].map((id) => {
+    const sizes = { row_estimate: 10, byte_estimate: 3 * free };
+    return { id, schema_name: 'shop', ...sizes, dropped_at: new Date(0) };
+  });
+  const run = async (query: SQLQuery) => [
+    renderQuery(query).includes('undrop totals')
+      ? [{ state: 'HOLD', bytes: 6 * free, found: 2, moves: 0 }]
+      : rows,
+  ];
+  let nowMs = 0;
+  const limits = new Limits({
+    connection: { run } as never,
+    settings: { limits: { ...NONE, freeBytesMin: 2 * free, dataFolder: '.' } } as never,
+    figures: newCollectorFigures(),
+    log: silentLog,
+    monotonicMs: () => nowMs,
+    noticeMs: 0,
+  });
+  const list = async () => rows.map(({ id }) => ({ id, state: 'HOLD', due: NOW }) as const);
+  const look = async (comingBytes = 0) => {
+    await limits.look({ count: 2, list, comingBytes }, NOW);
+    return [...limits.early.keys()];
+  };
+  expect(await look()).toEqual(['a']);
+  limits.went();
+  expect(await look()).toEqual([]);
+  nowMs = 10_000;
+  expect(await look()).toEqual(['a']);
+  // Its file is being given back.
+  expect(await look(2 * free)).toEqual([]);
+});
+
 test('whatever is held: enough goes or nobody is left that may, and none that needn’t', () => {
   const table = fc.record({
     state: fc.constantFrom<TableState>('HOLD', 'PURGE', 'EVAC', 'DROP'),
@@ -146,7 +198,8 @@ test('whatever is held: enough goes or nobody is left that may, and none that ne
     fc.property(fc.array(table, { maxLength: 20 }), fc.nat(5_000), (given, bytesMax) => {
       const all = given.map((one, index) => ({ ...one, id: `t${index}` }));
       const { early } = choose(all, { bytesMax });
-      const left = all.filter(({ id, state }) => state !== 'DROP' && !early.has(id));
+      const isKept = (one: Given) => one.state === 'HOLD' && one.isPinned;
+      const left = all.filter((one) => one.state !== 'DROP' && !isKept(one) && !early.has(one.id));
       const sum = left.reduce((bytes, one) => bytes + one.bytes, 0);
       const canGoEarly = left.filter(
         ({ state, isPinned, hours }) => state !== 'HOLD' || (!isPinned && hours >= 1),

@@ -249,6 +249,35 @@ inLanes(testServers(), 'the collector on $name', (server, lane) => {
     expect(collecting.said.some(({ fields }) => fields['event'] === 'purge')).toBe(false);
   });
 
+  test('a table in its own schema is the one that the ledger knows, whoever copies its id', async () => {
+    schema = await freshSchema(server);
+    const held = await holdTable(server);
+    await query(server, `CREATE TABLE ${schema.name}.orders (id INT)`);
+    const pool = poolOn(server);
+    await recordIntent(pool, {
+      ...{ groupId: held.id, proxyId: 'test', threadId: 1, user: 'app', clientAddress: 'x' },
+      ...{ statementText: 'DROP TABLE orders', holdMs: 1 },
+      tables: [{ id: held.id, schema: schema.name, table: 'orders' }],
+    });
+    await pool.dispose();
+    const copied = `_vt_DROP_${held.id}_20200101000000`;
+    await query(
+      server,
+      `RENAME TABLE ${held.quoted} TO ${schema.name}.${held.name}`,
+      `CREATE TABLE ${schema.name}.${copied} (id INT)`,
+      `UPDATE _undrop.ledger SET state = 'HOLD', hold_schema = '${schema.name}',
+         hold_name = '${held.name}', relocated = 0 WHERE id = '${held.id}'`,
+    );
+    collecting = startCollecting(server, slow);
+    const own = schema.name;
+    const names = async () =>
+      (await query(server, `SHOW TABLES FROM ${own}`)).flatMap((row) => Object.values(row));
+    await until('one is gone', async () => (await names()).length < 3);
+    await collecting.looked();
+    expect((await names()).sort()).toEqual([copied, 'orders']);
+    expect(collecting.said.filter(({ fields }) => fields['event'] === 'removal')).toHaveLength(1);
+  });
+
   test('says which table it was, where the ledger knows', async () => {
     const held = await holdTable(server);
     schema = await freshSchema(server);

@@ -5,9 +5,14 @@
 import { link, mkdir, readdir, rm, stat, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, jest } from '@jest/globals';
+import { systemClock } from '../../src/clock.js';
+import { FileSteps } from '../../src/lifecycle/file-steps.js';
+import type { LifecycleSettings } from '../../src/lifecycle/next-step.js';
+import { silentLog } from '../../src/log.js';
 import {
   type Collecting,
   countRows,
+  fastSettings,
   holdTable,
   startCollecting,
   until,
@@ -16,11 +21,12 @@ import {
 import { freshLedger } from '../support/fresh-ledger.js';
 import { inLanes } from '../support/lanes.js';
 import { testOnOne } from '../support/on-one-server.js';
-import { query, testServers } from '../support/servers.js';
+import { freshSchema, query, testServers } from '../support/servers.js';
 
 jest.setTimeout(300_000);
 
 const STEP_BYTES = 64 * 1_024;
+const NONE = { bytesMax: null, tablesMax: null, share: 0.5, minHoldMs: 0, freeBytesMin: null };
 
 inLanes(testServers(), 'files on $name', (server, lane) => {
   const { afterEach, beforeEach } = lane;
@@ -36,19 +42,12 @@ inLanes(testServers(), 'files on $name', (server, lane) => {
     collecting = null;
   });
 
-  const start = () => {
-    const limits = {
-      bytesMax: null,
-      tablesMax: null,
-      share: 0.5,
-      minHoldMs: 0,
-      freeBytesMin: null,
-    };
-    return startCollecting(server, {
+  const start = (settings: Partial<LifecycleSettings> = {}) =>
+    startCollecting(server, {
+      ...settings,
       fileStepBytes: STEP_BYTES,
-      limits: { ...limits, dataFolder: dataDir },
+      limits: { ...NONE, dataFolder: dataDir },
     });
-  };
   const kept = async () => (await readdir(folder)).filter((file) => file.endsWith('.undrop'));
   const givenBack = ({ said }: Collecting) =>
     said.filter(({ message }) => message === 'a file was given back').length;
@@ -74,6 +73,40 @@ inLanes(testServers(), 'files on $name', (server, lane) => {
     await until('the files are gone', () => givenBack(all) === 2);
     expect(await whereIs(server, held.id)).toEqual([]);
     expect(await kept()).toEqual([]);
+  });
+
+  test('a file goes beside a purge, which may take hours', async () => {
+    const held = await holdTable(server, { state: 'PURGE', rows: 5_000 });
+    const gone = `_vt_DROP_${'a'.repeat(32)}_20200101000000.ibd.undrop`;
+    await writeFile(join(folder, gone), '');
+    await truncate(join(folder, gone), 10 * STEP_BYTES);
+    collecting = start({ fastDrop: 'never', purgeChunkRows: 1, purgeChunkMs: 0 });
+    const all = collecting;
+    await until('the file is gone', () => givenBack(all) === 1);
+    expect(await countRows(server, held.quoted)).toBeGreaterThan(0);
+  });
+
+  test('a table in a schema of users has no second name, which DROP DATABASE would mind', async () => {
+    const schema = await freshSchema(server);
+    const name = `_vt_DROP_${'c'.repeat(32)}_20200101000000`;
+    await query(server, `CREATE TABLE ${schema.name}.${name} (note LONGTEXT) ENGINE=InnoDB`);
+    await query(server, `INSERT INTO ${schema.name}.${name} VALUES (REPEAT('x', 1000000))`);
+    const own = join(dataDir, schema.name);
+    expect((await stat(join(own, `${name}.ibd`))).size).toBeGreaterThan(STEP_BYTES);
+    const limits = { ...NONE, dataFolder: dataDir };
+    const settings = { ...fastSettings, fileStepBytes: STEP_BYTES, limits };
+    const { signal } = new AbortController();
+    const monotonicMs = () => performance.now();
+    const steps = new FileSteps({
+      settings,
+      clock: systemClock,
+      monotonicMs,
+      log: silentLog,
+      signal,
+    });
+    await steps.keep({ schema: schema.name, name });
+    expect((await readdir(own)).filter((file) => file.endsWith('.undrop'))).toEqual([]);
+    await query(server, `DROP DATABASE ${schema.name}`);
   });
 
   test('what an ended proxy left goes, and a table that is still there loses nothing', async () => {

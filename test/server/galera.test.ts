@@ -7,9 +7,10 @@ import type { Connection, RowDataPacket } from 'mysql2/promise';
 import { Dice, seededRandom } from '../support/dice.js';
 import { type GaleraCluster, type GaleraNode, startGalera } from '../support/galera.js';
 import { until } from '../support/poll.js';
-import { type ProxyProcess, spawnProxy, type Variables } from '../support/proxy.js';
+import { type ProxyProcess, runUndrop, spawnProxy, type Variables } from '../support/proxy.js';
 import { isLong, rounds, seedFor } from '../support/sample.js';
 import { connect, query } from '../support/servers.js';
+import { intentsSettled } from '../support/settled.js';
 
 jest.setTimeout(1_200_000);
 
@@ -61,6 +62,7 @@ describe('a Galera cluster', () => {
     }
     for (const node of cluster.nodes) {
       const connection = await session(node);
+      await intentsSettled(connection, ['app']);
       const [rows] = await connection.query<RowDataPacket[]>('SHOW TABLES FROM app');
       const live = new Set(rows.map((row) => String(Object.values(row)[0])));
       const [held] = await connection.query<RowDataPacket[]>(
@@ -143,6 +145,12 @@ describe('a Galera cluster', () => {
     await drop('two');
     await until(() => all().length > before, 'another collects', 180_000);
     expect(new Set(all()).size).toBe(all().length);
+    for (const proxy of proxies.splice(0)) await proxy.stop();
+    // Each is a process of its own, and none waits for the one before.
+    for (const _run of [1, 2]) {
+      const { stdout } = await runUndrop(firstLeft(), ['gc', '--once'], { GRACE: '0s' });
+      expect(stdout).not.toContain('another node');
+    }
 
     function firstLeft(): GaleraNode {
       return first(cluster.nodes.filter((_, at) => at !== leader));

@@ -5,7 +5,13 @@
 import { expect, jest } from '@jest/globals';
 import type { LimitSettings } from '../../src/lifecycle/limits.js';
 import { PINNED_UNTIL } from '../../src/names/names.js';
-import { type Collecting, startCollecting, until, whereIs } from '../lifecycle/collecting.js';
+import {
+  type Collecting,
+  holdTable,
+  startCollecting,
+  until,
+  whereIs,
+} from '../lifecycle/collecting.js';
 import { freshLedger } from '../support/fresh-ledger.js';
 import { inLanes } from '../support/lanes.js';
 import { testOnOne } from '../support/on-one-server.js';
@@ -80,7 +86,7 @@ inLanes(testServers(), 'limits on $name', (server, lane) => {
     expect(name).toMatch(/_9999\d{10}$/);
     expect(PINNED_UNTIL.getUTCFullYear()).toBe(9_999);
     const empty = await drop('empty', { rows: 0, hours: 50 });
-    collecting = startCollecting(server, { limits: { ...NONE, tablesMax: 2 } });
+    collecting = startCollecting(server, { limits: { ...NONE, tablesMax: 1 } });
     const { said } = collecting;
     await until('three are gone', async () => {
       const there = await Promise.all([old, older, empty].map(isThere));
@@ -102,6 +108,57 @@ inLanes(testServers(), 'limits on $name', (server, lane) => {
     // Who is left comes back whole.
     expect(await runUndrop(server, ['restore', young])).toMatchObject({ code: 0 });
     expect(await query(server, 'SELECT COUNT(*) AS n FROM room.young')).toEqual([{ n: 5 }]);
+  });
+
+  test('not before it was said for a minute, as somebody may have lowered a limit by mistake', async () => {
+    const id = await drop('kept', { rows: 5, hours: 100 });
+    await drop('more', { rows: 5, hours: 50 });
+    let aheadMs = 0;
+    const clock = () => performance.now() + aheadMs;
+    const settings = { limits: { ...NONE, tablesMax: 1 }, checkIntervalMs: 3_600_000 };
+    collecting = startCollecting(server, settings, undefined, undefined, clock);
+    const { said } = collecting;
+    await until('it says so', () => said.some(({ fields }) => fields['event'] === 'limits'));
+    await collecting.looked();
+    expect(await isThere(id)).toBe(true);
+    expect(said.filter(({ fields }) => fields['event'] === 'limits')).toEqual([
+      {
+        message: 'what is held is over its limits: tables go before their time',
+        fields: expect.objectContaining({ tables: 2, used: 2, early: 1, inMs: 60_000 }),
+      },
+    ]);
+    aheadMs = 60_000;
+    await until('it is gone', async () => !(await isThere(id)));
+  });
+
+  test('not for what is over: somebody brought tables back meanwhile', async () => {
+    const ids = [
+      await drop('a', { rows: 1, hours: 201 }),
+      await drop('b', { rows: 1, hours: 200 }),
+    ];
+    const left = await drop('c', { rows: 1, hours: 300 });
+    await query(server, 'CREATE TABLE room.waits (value INT)', 'INSERT INTO room.waits VALUES (1)');
+    const going = await holdTable(server, { state: 'DROP' });
+    const throttle = { window: null, replicas: [], maxLagMs: 2_000 };
+    let aheadMs = 0;
+    const settings = {
+      limits: { ...NONE, tablesMax: 2 },
+      // The next full look is far.
+      checkIntervalMs: 3_600_000,
+      throttle: { ...throttle, query: 'SELECT value FROM room.waits' },
+    };
+    const clock = () => performance.now() + aheadMs;
+    collecting = startCollecting(server, settings, undefined, undefined, clock);
+    const { said } = collecting;
+    await until('it says so', () => said.some(({ fields }) => fields['event'] === 'limits'));
+    aheadMs = 60_000;
+    await collecting.looked();
+    for (const id of ids)
+      expect(await runUndrop(server, ['restore', id])).toMatchObject({ code: 0 });
+    await query(server, 'UPDATE room.waits SET value = 0');
+    await until('it goes on', async () => !(await isThere(going.id)));
+    await collecting.looked();
+    expect(await isThere(left)).toBe(true);
   });
 
   test('over UNDROP_MAX_BYTES, and what a dry run says of it', async () => {

@@ -59,6 +59,30 @@ const ALARMS: readonly Alarm[] = [
     firesAt: `${DAY_M + 20}m`,
   },
   {
+    // Nobody has since a restart, so nobody has a time.
+    alert: 'UndropNothingCollected',
+    series: {
+      'undrop_collector_leader{job="undrop",instance="a"}': '1 0x60',
+      'undrop_collector_leader{job="undrop",instance="b"}': '0x60',
+    },
+    silentAt: '9m',
+    firesAt: '15m',
+  },
+  {
+    alert: 'UndropRestsForADay',
+    series: {
+      'undrop_collector_resting{job="undrop",instance="a",reason="grace"}': `1x${2 * DAY_M}`,
+    },
+    silentAt: `${DAY_M - 10}m`,
+    firesAt: `${DAY_M + 20}m`,
+  },
+  {
+    alert: 'UndropHoldsNothing',
+    series: { 'undrop_mode_info{instance="a",mode="off"}': '1x120' },
+    silentAt: '50m',
+    firesAt: '70m',
+  },
+  {
     alert: 'UndropHeldSpace',
     series: { 'undrop_limits_used_ratio{instance="a"}': '0.7 0.9x20' },
     silentAt: '5m',

@@ -83,7 +83,7 @@ export function runRemove(
     else {
       stdout.write(
         `The hold of ${formatName(table.origin)} (${table.id}) is over: the collector removes it ` +
-          'at its next look; `undrop gc --once` does so now. Until then `undrop restore` can bring it back.\n',
+          'within seconds, unless it waits (`undrop status`). Until then `undrop restore` can bring it back.\n',
       );
     }
     return 0;

@@ -115,7 +115,7 @@ export async function startProxy(
   };
   try {
     watch = await Watch.open(settings, {
-      ...{ figures, log, counters: () => clients.counters },
+      ...{ figures, log, mode: () => settings.mode, counters: () => clients.counters },
       answers: () => pools.answers(),
       ledgerProblem: () => services.ledgerProblem(),
     });

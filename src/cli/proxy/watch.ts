@@ -16,6 +16,8 @@ import { versionOfPackage } from '../version.js';
 interface WatchOptions {
   readonly figures: CollectorFigures;
   readonly log: Log;
+  /** UNDROP_MODE, which a reload may change. */
+  mode(): string;
   counters(): Counters;
   /** Whether a server answers. */
   answers(): Promise<boolean>;
@@ -83,10 +85,11 @@ export class Watch {
   }
 
   async #metrics(): Promise<{ readonly contentType: string; readonly text: string }> {
-    const { counters, figures } = this.#options;
+    const { mode, counters, figures } = this.#options;
     const { isUpstreamReached, ledgerProblem } = await this.#look();
     return this.#exposition.text({
       version: this.#version,
+      mode: mode(),
       counters: counters(),
       collector: figures,
       restReasons: REST_REASONS,

@@ -13,7 +13,7 @@ import type { ServerFacts } from '../../service/server-facts.js';
 import { note, sql, textOf } from '../../service/sql.js';
 import { LEADER_TABLE } from './collector-lock.js';
 
-const LEASE_MS = 30_000;
+export const LEASE_MS = 30_000;
 /** From its renewal on, its holder may count on it for so long. */
 const HELD_MS = 20_000;
 const RENEW_EVERY_MS = 5_000;
@@ -49,6 +49,14 @@ export class ClusterLease {
   async keep(): Promise<void> {
     const cluster = this.#cluster;
     if (this.#renewedAtMs !== null) await this.isOurs({ cluster });
+  }
+
+  /** So that another needn't wait until it is old. */
+  async release(): Promise<void> {
+    if (this.#cluster === null || this.#renewedAtMs === null) return;
+    this.#renewedAtMs = null;
+    await this.#change(sql`DELETE ${note('lease')} FROM ${LEADER_TABLE}
+      WHERE server_identity = ${this.#cluster} AND nonce = ${this.#nonce}`);
   }
 
   /** Whether it is for certain still ours. */

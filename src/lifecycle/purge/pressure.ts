@@ -182,7 +182,7 @@ export class PressureGauge {
       if (await this.#isAnswered(() => pool.run(POINT_READ, { deadlineMs: DEADLINE_MS }))) {
         const read = { atMs: monotonicMs(), tookMs: monotonicMs() - beganMs };
         const isBeside = edges !== this.#edges || edges % 2 === 1;
-        if (isBeside) this.#latest = [...this.#latest, read];
+        if (isBeside) this.#latest = [...this.#youngest(this.#latest, LATEST_FOR_MS), read];
         else this.#usual = [...this.#youngest(this.#usual, USUAL_FOR_MS), read];
       }
       await clock.sleep(READ_EVERY_MS, signal);

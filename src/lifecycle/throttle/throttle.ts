@@ -117,13 +117,19 @@ async function whyByQuery(connection: ServiceConnection, query: string): Promise
     const answers = await connection.run(asQuery(query), { deadlineMs: QUERY_DEADLINE_MS });
     const value = Object.values(answers.at(-1)?.[0] ?? {})[0];
     if (value === undefined) return 'UNDROP_THROTTLE_QUERY gives no row: expected a number';
-    const number = value === null || value instanceof Date ? Number.NaN : Number(value);
+    const isNumber = ['number', 'bigint'].includes(typeof value) || isText(value);
+    const number = isNumber ? Number(value) : Number.NaN;
     if (Number.isNaN(number)) return 'UNDROP_THROTTLE_QUERY gives no number';
     return number === 0 ? null : 'UNDROP_THROTTLE_QUERY says so: its value is not 0';
   } catch (error) {
     if (!isServiceError(error)) throw error;
     return `UNDROP_THROTTLE_QUERY failed: ${causeText(error)}`;
   }
+}
+
+/** Number('') is 0. */
+function isText(value: unknown): boolean {
+  return typeof value === 'string' && value.trim() !== '';
 }
 
 /** What operators wrote, as they wrote it. */

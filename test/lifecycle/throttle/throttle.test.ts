@@ -80,6 +80,8 @@ test.each([
   [-0.5, expect.stringMatching(/not 0/)],
   [null, expect.stringMatching(/no number/)],
   ['soon', expect.stringMatching(/no number/)],
+  ['', 'UNDROP_THROTTLE_QUERY gives no number'],
+  [' ', 'UNDROP_THROTTLE_QUERY gives no number'],
 ])('a query of %j', async (value, expected) => {
   const { world, because } = start({ query: 'SELECT 1;' });
   world.value = value;
