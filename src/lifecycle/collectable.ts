@@ -92,12 +92,13 @@ async function listElsewhere(connection: ServiceConnection): Promise<readonly Co
   const schemas = rows.flatMap(({ holdSchema }) => holdSchema ?? []);
   const own = [...new Set(schemas)].filter((schema) => !isRecycleSchema(schema));
   const found = await listHoldTables(connection, own);
-  const ids = found.map(({ id }) => id);
+  const counts = new Map<string, number>();
+  for (const { id } of found) counts.set(id, (counts.get(id) ?? 0) + 1);
   return found.flatMap((table) => {
     const row = byId.get(table.id);
     if (row?.holdSchema !== table.schema) return [];
     // Whoever may create tables there may make one of the same id.
-    const isOnly = ids.indexOf(table.id) === ids.lastIndexOf(table.id);
-    return isOnly || row.holdName === table.name ? [{ ...table, logged: row.sqlLogBin }] : [];
+    const isIt = counts.get(table.id) === 1 || row.holdName === table.name;
+    return isIt ? [{ ...table, logged: row.sqlLogBin }] : [];
   });
 }
