@@ -142,6 +142,12 @@ export const CLIENT_ERRORS = {
     text: 'Held table {id} was not swapped with {table}, and nothing was changed: {why}.',
     remedy: 'Restore it under another name (--to), and rename both by hand.',
   },
+  UNDROP_CHECK_TAKEN: {
+    errno: 3822,
+    text: 'Held table {id} was not restored, and nothing was changed: in {schema} a live table has a CHECK of the same name ({cause}).',
+    remedy:
+      "Restore into another schema (--to other.t; TO in SQL), or drop the live table's constraint first (ALTER TABLE … DROP CHECK).",
+  },
   UNDROP_STATISTICS_LEFT: {
     errno: 1022,
     text: 'Held table {id} was not restored: the server keeps index statistics under the name {table}.',
@@ -192,7 +198,7 @@ export const CLIENT_ERRORS = {
     errno: 1049,
     text: 'No schema that was dropped through undrop as "{schema}" can be brought back.{fate}',
     remedy:
-      'Look at `undrop list` for the tables that can; schemas go by their whole name, or by a drop id.',
+      'Look at `undrop list` for the tables that can. UNDROP DATABASE takes the whole name, for its newest drop; `undrop restore --schema` a drop id, too.',
   },
   UNDROP_SCHEMA_BUSY: {
     errno: 1205,

@@ -11,7 +11,12 @@ import { findHoldTables, readRecycleSchemas } from '../service/hold-tables.js';
 import { isServerError, type ServicePool } from '../service/pool/pools.js';
 import { isKilled, runWithTimeout } from '../service/pool/statement-timeout.js';
 import { ident, note, numberOf, sql } from '../service/sql.js';
-import { ABSENT_TO_RENAME, ER_DUP_KEY, ER_TABLE_EXISTS_ERROR } from '../wire/server-errors.js';
+import {
+  ABSENT_TO_RENAME,
+  ER_CHECK_CONSTRAINT_DUP_NAME,
+  ER_DUP_KEY,
+  ER_TABLE_EXISTS_ERROR,
+} from '../wire/server-errors.js';
 import { readTable } from './foreign-keys/read-table.js';
 
 interface RenamedBack {
@@ -27,9 +32,9 @@ interface RenamedBack {
 }
 
 /**
- * Rejects with UNDROP_NAME_TAKEN, UNDROP_STATISTICS_LEFT, UNDROP_SCHEMA_MISSING, UNDROP_NOT_HELD
- * (somebody was faster), UNDROP_NOT_RESTORABLE (its rows may be gone), UNDROP_BUSY (locked by
- * others), or UNDROP_SERVICE_FAILED.
+ * Rejects with UNDROP_NAME_TAKEN, UNDROP_CHECK_TAKEN, UNDROP_STATISTICS_LEFT,
+ * UNDROP_SCHEMA_MISSING, UNDROP_NOT_HELD (somebody was faster), UNDROP_NOT_RESTORABLE (its rows may
+ * be gone), UNDROP_BUSY (locked by others), or UNDROP_SERVICE_FAILED.
  */
 export async function renameBack(pool: ServicePool, what: RenamedBack): Promise<void> {
   const { id, holdSchema, holdName, toSchema, toTable, logged, states = ['HOLD'] } = what;
@@ -81,6 +86,9 @@ async function explain(pool: ServicePool, what: RenamedBack, error: unknown): Pr
       { id, table: `${toSchema}.${toTable}` },
       error,
     );
+  }
+  if (isServerError(error, ER_CHECK_CONSTRAINT_DUP_NAME)) {
+    return new UndropError('UNDROP_CHECK_TAKEN', { id, schema: toSchema, cause }, error);
   }
   // A missing schema is 1049 on MySQL 8 and later, and 1025 or even 1146 elsewhere.
   if (!(await schemaExists(pool, toSchema))) {

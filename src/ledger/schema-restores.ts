@@ -92,6 +92,16 @@ function isDropOf(target: Parameters<typeof findDroppedSchemas>[1]): SQLQuery {
     WHERE found.id LIKE ${`${idPrefix}%`} OR found.group_id LIKE ${`${idPrefix}%`})`;
 }
 
+/** How many tables of that schema are held that were dropped by themselves. */
+export async function countSingles(pool: ServicePool, schema: string): Promise<number> {
+  const [[row = {}] = []] = await pool.run(
+    sql`SELECT ${note('read')} COUNT(*) AS found FROM ${LEDGER} AS t
+        WHERE state = 'HOLD' AND ${sameName(sql`schema_name`, schema)} AND NOT EXISTS (
+          SELECT 1 FROM ${LEDGER} AS s WHERE s.kind = 'schema' AND s.group_id = t.group_id)`,
+  );
+  return numberOf(row, 'found');
+}
+
 /** What it was beside its tables. */
 export async function readDetails(pool: ServicePool, id: string): Promise<SchemaDetails> {
   const [rows = []] = await pool.run(

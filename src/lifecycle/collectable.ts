@@ -98,7 +98,7 @@ async function listElsewhere(connection: ServiceConnection): Promise<readonly Co
     const row = byId.get(table.id);
     if (row?.holdSchema !== table.schema) return [];
     // Whoever may create tables there may make one of the same id.
-    const isIt = counts.get(table.id) === 1 || row.holdName === table.name;
-    return isIt ? [{ ...table, logged: row.sqlLogBin }] : [];
+    const isHeld = counts.get(table.id) === 1 || row.holdName === table.name;
+    return isHeld ? [{ ...table, logged: row.sqlLogBin }] : [];
   });
 }

@@ -27,13 +27,15 @@ import {
 import { forgetIntents, recordState } from '../ledger/write.js';
 import type { Log } from '../log.js';
 import { type HoldTable, mapHoldTables } from '../service/hold-tables.js';
-import { isServerError, type ServicePool } from '../service/pool/pools.js';
+import type { ServicePool } from '../service/pool/pools.js';
 import { ident, note, sql, textOf } from '../service/sql.js';
-import { ER_CHECK_CONSTRAINT_DUP_NAME } from '../wire/server-errors.js';
 import { liveOwners } from './live-owners.js';
 import { hasNotHappened, resolve } from './resolve-intents.js';
 import { listParts } from './schema-parts.js';
 import { isTorn, keepTorn } from './torn.js';
+
+/** MySQL 8.0.16 and later: the name of a CHECK is unique in its schema. */
+const TAKEN: ReadonlySet<string> = new Set(['UNDROP_NAME_TAKEN', 'UNDROP_CHECK_TAKEN']);
 
 type SchemaToPutBack = SchemaDropKey &
   Pick<SchemaDropRow, 'schema' | 'sqlLogBin' | 'details' | 'threadId'>;
@@ -151,11 +153,7 @@ async function renameToOrigin(
     return 'back';
   } catch (error) {
     if (!(error instanceof UndropError)) throw error;
-    // MySQL 8.0.16 and later: the name of a CHECK is unique in its schema.
-    const isTaken =
-      error.code === 'UNDROP_NAME_TAKEN' ||
-      isServerError(error.cause, ER_CHECK_CONSTRAINT_DUP_NAME);
-    return isTaken ? 'held' : 'left';
+    return TAKEN.has(error.code) ? 'held' : 'left';
   }
 }
 

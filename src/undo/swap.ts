@@ -26,7 +26,7 @@ import {
   SHORT_INNODB_WAIT,
 } from '../service/pool/statement-timeout.js';
 import { ident, note, sql } from '../service/sql.js';
-import { ABSENT_TO_RENAME } from '../wire/server-errors.js';
+import { ABSENT_TO_RENAME, ER_CHECK_CONSTRAINT_DUP_NAME } from '../wire/server-errors.js';
 import { type ListedTable, listFor, type QualifiedTable } from './list.js';
 import { planRestore } from './plan-restore.js';
 import {
@@ -171,6 +171,10 @@ function explain({ table, live }: Exchange, error: Error): UndropError {
   if (isServerError(error, ...ABSENT_TO_RENAME)) {
     const held = `${table.holdSchema}.${table.holdName}`;
     return new UndropError('UNDROP_NOT_HELD', { id: table.id, table: held }, error);
+  }
+  if (isServerError(error, ER_CHECK_CONSTRAINT_DUP_NAME)) {
+    const { id } = table;
+    return new UndropError('UNDROP_CHECK_TAKEN', { id, schema: live.schema, cause }, error);
   }
   return notSwapped(table, live, cause, error);
 }

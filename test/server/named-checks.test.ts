@@ -177,6 +177,17 @@ describe.each(testServers())('named CHECKs on $name', (server) => {
     await make(1);
   });
 
+  test('where a live table has the name of its CHECK, that is said, and what to do', async () => {
+    if (!collides) return;
+    await makeAndDrop(2);
+    await make(3);
+    const [{ id = '' } = {}] = await held();
+    const expected = { code: 'UNDROP_CHECK_TAKEN', message: expect.stringMatching(/other\.t/) };
+    await expect(restore(pool, { target: id, to: 'back' })).rejects.toMatchObject(expected);
+    expect(await drop(`UNDROP TABLE '${id}' SWAP`)).toMatch(/^UNDROP_CHECK_TAKEN: /);
+    expect(await countRows(server, `${schema.name}.t`)).toBe(3);
+  });
+
   test('CHECKs that can not come back are said, the table is back', async () => {
     if (!collides) return;
     await closeSpares();

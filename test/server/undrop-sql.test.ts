@@ -126,7 +126,27 @@ describe.each(testServers())('statements of undrop’s own on $name', (server) =
       errno: 1146,
       sqlState: '42S02',
     });
+    expect(await rowsOf('SHOW WARNINGS')).toEqual([
+      { Level: 'Error', Code: 1146, Message: expect.stringMatching(/^UNDROP_NO_SUCH_HELD: /) },
+    ]);
     expect(await errorOf(client.query('UNDROP TABLE b, b'))).toMatchObject({ errno: 1066 });
+  });
+
+  test('of a database, tables that were dropped before it are named', async () => {
+    const { name } = schema;
+    await makeAndDrop('a');
+    await make('b');
+    await client.query(`DROP DATABASE ${name}`);
+    const [answer] = await client.query(`UNDROP DATABASE ${name}`);
+    expect(answer).toMatchObject({ warningStatus: 1 });
+    const said = `Of its tables, 1 that were dropped by themselves are held: SHOW DROPPED TABLES FROM ${name}`;
+    const [warning] = await rowsOf('SHOW WARNINGS');
+    expect(warning?.['Message']).toContain(said.slice(0, 100));
+    const [again] = await client.query(`UNDROP DATABASE ${name}`);
+    expect(again).toMatchObject({ warningStatus: 1 });
+    await client.query(`UNDROP TABLE ${name}.a`);
+    const [last] = await client.query(`UNDROP DATABASE ${name}`);
+    expect(last).toMatchObject({ warningStatus: 0 });
   });
 
   test('a key that can’t come back is a warning', async () => {

@@ -38,7 +38,7 @@ describe('the end of a restore', () => {
   const report: SchemaReport = {
     ...{ id: '01', groupId: '02', schema: 'shop', restoredAs: 'shop', user: 'app' },
     ...{ droppedAt: new Date('2026-11-24T20:00:00Z'), wasBack: false, isComplete: true },
-    ...{ tables: [], parts: [], problem: null, others: [] },
+    ...{ tables: [], parts: [], problem: null, others: [], singles: 0 },
   };
   const table = {
     id: '03',

@@ -24,13 +24,14 @@ import { type RestoreReport, restore } from '../../undo/run-restore.js';
 import { swap as swapWithLive } from '../../undo/swap.js';
 import { ER_NONUNIQ_TABLE } from '../../wire/server-errors.js';
 import {
+  type Answered,
   answerWith,
   type DropService,
   type Interception,
   type InterceptOptions,
   refused,
 } from '../intercepted.js';
-import { type AnswerFormat, answerOk, answerRows, inSession } from './answer.js';
+import { type AnswerFormat, answerOk, answerRows, answerSignal, inSession } from './answer.js';
 import { type BoundName, type BoundUndo, SaidByServer } from './bind.js';
 import { type Dropped, isLike, SHOW_COLUMNS, showRow } from './dropped-rows.js';
 import {
@@ -65,6 +66,17 @@ export async function showDropped(
   const note = isCut ? `Only the newest ${TABLES_MAX} dropped tables were looked at.` : null;
   const set = { columns: SHOW_COLUMNS, rows: seen.map(showRow) };
   return answerRows(set, { ...format, note }, options);
+}
+
+/** A refusal of undrop's, which SHOW WARNINGS says, too, and none of the questions before it. */
+export async function answerRefused(
+  error: UndropError,
+  options: InterceptOptions,
+): Promise<Answered> {
+  const answered = await refused(error, options);
+  const { errno, sqlState } = error.entry;
+  await answerSignal({ errno, sqlState, message: `${error.code}: ${error.message}` }, options);
+  return answered;
 }
 
 // ── UNDROP TABLE ─────────────────────────────────────────────────────────────────────────────────
@@ -170,7 +182,7 @@ async function bringBack(
   const [problem] = problems;
   if (problem === undefined) return { ...(await answerOk(noteOf(reports), options)), restored };
   const error = wanted.length === 1 ? problem : someNot(problems, wanted.length);
-  return { ...(await refused(error, options)), restored };
+  return { ...(await answerRefused(error, options)), restored };
 }
 
 function* askFor({ name, to }: Wanted, swap: boolean, asked: Asked) {

@@ -14,13 +14,12 @@ import {
   type Interception,
   type InterceptOptions,
   readUserFacts,
-  refused,
 } from '../intercepted.js';
 import { answerSignal } from './answer.js';
 import { type BoundUndo, bindUndo, SaidByServer } from './bind.js';
 import { SHOW_COLUMNS } from './dropped-rows.js';
 import { undropErrorOf } from './find-dropped.js';
-import { showDropped, type UndoRun, undropById, undropTables } from './service.js';
+import { answerRefused, showDropped, type UndoRun, undropById, undropTables } from './service.js';
 import { undropDatabase } from './undrop-database.js';
 
 /** One of undrop's statements, as it came. */
@@ -57,7 +56,7 @@ async function orAnswer(
     return await work();
   } catch (error) {
     if (error instanceof SaidByServer) return answerSignal(error.signal, options);
-    return refused(undropErrorOf(error), options);
+    return answerRefused(undropErrorOf(error), options);
   }
 }
 

@@ -10,12 +10,12 @@ import { UndropError } from '../../errors.js';
 import { newId } from '../../steps/intents.js';
 import { formatOthers } from '../../undo/schema/format-schema.js';
 import { restoreSchema, type SchemaReport } from '../../undo/schema/restore-schema.js';
-import { answerWith, type Interception, type InterceptOptions, refused } from '../intercepted.js';
+import { answerWith, type Interception, type InterceptOptions } from '../intercepted.js';
 import { answerOk, inSession } from './answer.js';
 import type { BoundUndo } from './bind.js';
 import { findServer, oneAtATime, refuseUnder, restoring } from './find-dropped.js';
 import { askForSchema } from './rights.js';
-import { type UndoRun, written } from './service.js';
+import { answerRefused, type UndoRun, written } from './service.js';
 
 const [WAIT_MS, PAUSE_MS] = [3_000, 50];
 
@@ -47,7 +47,7 @@ export async function undropDatabase(
       return { event: 'restored', ...who, ...what, restoredAs: written({ schema: as, table }) };
     });
   const left = report.tables.filter(({ outcome }) => outcome === 'left');
-  if (left.length > 0) return { ...(await refused(partly(report, left), options)), restored };
+  if (left.length > 0) return { ...(await answerRefused(partly(report, left), options)), restored };
   return { ...(await answerOk(schemaNote(report), options)), restored };
 }
 
@@ -72,7 +72,7 @@ function partly({ tables }: SchemaReport, left: SchemaReport['tables']): UndropE
 
 /** What is not back as it was; null: all is. */
 function schemaNote(report: SchemaReport): string | null {
-  const { problem, tables, parts, restoredAs, wasBack, others } = report;
+  const { problem, tables, parts, restoredAs, wasBack, others, singles } = report;
   const missing = parts.flatMap((part) =>
     part.problem === null ? [] : [`${part.kind} ${part.name}: ${part.problem}.`],
   );
@@ -80,8 +80,8 @@ function schemaNote(report: SchemaReport): string | null {
     ...(problem === null ? [] : [`Schema ${restoredAs}: ${problem}.`]),
     ...tables.flatMap(({ table, problems }) => problems.map((one) => `${table}: ${one}`)),
     ...missing,
-    ...(wasBack && others.length > 0 ? [`${restoredAs} is back already.`] : []),
-    ...formatOthers(others),
+    ...(wasBack && others.length + singles > 0 ? [`${restoredAs} is back already.`] : []),
+    ...formatOthers(report),
   ];
   return said.length === 0 ? null : said.join(' ');
 }

@@ -1,7 +1,7 @@
 /** The report of a schema that was brought back, as text and as JSON. Pure. */
 import { utcText } from '../../duration.js';
 import { printable } from '../format.js';
-import type { OtherDrop, SchemaPreview, SchemaReport } from './restore-schema.js';
+import type { SchemaPreview, SchemaReport } from './restore-schema.js';
 
 /** What was done in one line, then what is not there as it was, each with a line or its SQL. */
 export function formatSchemaReport(report: SchemaReport): string {
@@ -10,7 +10,7 @@ export function formatSchemaReport(report: SchemaReport): string {
   const as = isCopy ? ` as ${restoredAs}` : '';
   const dropped = `${utcText(droppedAt)} by ${user}`;
   const of = `${schema}${as} (dropped ${dropped})`;
-  const others = formatOthers(report.others);
+  const others = formatOthers(report);
   if (report.wasBack)
     return [printable(`${of} is back already: nothing was to be done.`), ...others, ''].join('\n');
   const there = tables.filter(({ outcome }) => outcome !== 'left').length;
@@ -40,24 +40,33 @@ export function formatSchemaReport(report: SchemaReport): string {
 }
 
 /** What else of that name is held, which no name says. */
-export function formatOthers(others: readonly OtherDrop[]): readonly string[] {
-  return others.map(
+export function formatOthers({
+  schema,
+  others,
+  singles,
+}: Pick<SchemaReport, 'schema' | 'others' | 'singles'>): readonly string[] {
+  const drops = others.map(
     ({ groupId, droppedAt, held }) =>
       `Of another drop of it, at ${utcText(droppedAt)}, ${held} tables are held: ` +
       `\`undrop restore --schema ${groupId}\`, with --to for another schema.`,
   );
+  if (singles === 0) return drops;
+  const single =
+    `Of its tables, ${singles} that were dropped by themselves are held: SHOW DROPPED TABLES ` +
+    `FROM ${schema}, or \`undrop list --schema ${schema}\`.`;
+  return [...drops, single];
 }
 
 /** What a restore would do, with a line for all that it would make or leave. */
 export function formatSchemaPreview(preview: SchemaPreview): string {
-  const { plan, groupId, tables, parts, others } = preview;
+  const { plan, groupId, tables, parts } = preview;
   return [
     printable(plan),
     ...tables.map(({ table, problem }) =>
       printable(problem === null ? `  TABLE ${table}` : `  TABLE ${table}: not, ${problem}`),
     ),
     ...parts.map(({ kind, name }) => printable(`  ${kind} ${name}`)),
-    ...formatOthers(others),
+    ...formatOthers(preview),
     `Nothing was done (--dry-run). Drop id: ${groupId}.`,
     '',
   ].join('\n');

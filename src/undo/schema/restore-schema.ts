@@ -10,6 +10,7 @@ import { schemaExists } from '../../held/rename-back.js';
 import type { SchemaDetails, SchemaPart } from '../../ledger/schema-details.js';
 import {
   asRestorer,
+  countSingles,
   type DroppedSchema,
   findDroppedSchemas,
   markSchemaRestore,
@@ -55,18 +56,20 @@ export interface SchemaReport {
   readonly problem: string | null;
   /** Other drops of a schema of that name of which tables are held still. */
   readonly others: readonly OtherDrop[];
+  /** Tables of a schema of that name that were dropped by themselves, and are held. */
+  readonly singles: number;
 }
 
 export type OtherDrop = Pick<DroppedSchema, 'groupId' | 'droppedAt' | 'held'>;
 
 /** What a restore would do. */
-export interface SchemaPreview extends Pick<SchemaReport, 'groupId' | 'schema' | 'restoredAs'> {
+export interface SchemaPreview
+  extends Pick<SchemaReport, 'groupId' | 'schema' | 'restoredAs' | 'others' | 'singles'> {
   /** In a sentence. */
   readonly plan: string;
   /** Each with why it would not come back; null: it would. */
   readonly tables: readonly { readonly table: string; readonly problem: string | null }[];
   readonly parts: readonly Pick<SchemaPart, 'kind' | 'name'>[];
-  readonly others: readonly OtherDrop[];
 }
 
 /** Changes nothing. Rejects as `restoreSchema` does. */
@@ -76,6 +79,7 @@ export async function previewSchema(
 ): Promise<SchemaPreview> {
   const { drop, others } = await choose(pool, request);
   const { id, groupId, schema } = drop;
+  const singles = await countSingles(pool, schema);
   const to = request.to ?? schema;
   const exists = await schemaExists(pool, to);
   const isBack = isBackAs(drop, { to, exists });
@@ -94,7 +98,7 @@ export async function previewSchema(
     ? `${schema} is back already: nothing is to be done.`
     : plan(drop, { to, exists, parts: parts.length });
   const made = to === schema ? parts.map(({ kind, name }) => ({ kind, name })) : [];
-  return { groupId, schema, restoredAs: to, plan: what, tables, parts: made, others };
+  return { groupId, schema, restoredAs: to, plan: what, tables, parts: made, others, singles };
 }
 
 /**
@@ -117,7 +121,7 @@ export async function restoreSchema(
     const drop = chosen(schema, await find(pool, { groupId }), to ?? schema);
     return bringBack(pool, drop, { to: to ?? schema, onProgress });
   });
-  if ('done' in end) return { ...end.done, others };
+  if ('done' in end) return { ...end.done, others, singles: await countSingles(pool, schema) };
   const why = `connection ${end.owner ?? '?'} of the server is restoring it`;
   throw new UndropError('UNDROP_SCHEMA_BUSY', { schema, why });
 }
@@ -216,7 +220,7 @@ async function bringBack(
   pool: ServicePool,
   drop: DroppedSchema,
   { to, onProgress }: BringBackOptions,
-): Promise<Omit<SchemaReport, 'others'>> {
+): Promise<Omit<SchemaReport, 'others' | 'singles'>> {
   const { id, groupId, schema, droppedAt, user, sqlLogBin: logged } = drop;
   const known = { id, groupId, schema, restoredAs: to, droppedAt, user };
   const exists = await schemaExists(pool, to);
