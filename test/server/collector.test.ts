@@ -249,17 +249,22 @@ inLanes(testServers(), 'the collector on $name', (server, lane) => {
     expect(collecting.said.some(({ fields }) => fields['event'] === 'purge')).toBe(false);
   });
 
+  /** In the ledger it is `orders` of that schema, where a new one has the name. */
+  async function recordDrop({ id }: Held, own: string): Promise<void> {
+    await query(server, `CREATE TABLE ${own}.orders (id INT)`);
+    const pool = poolOn(server);
+    await recordIntent(pool, {
+      ...{ groupId: id, proxyId: 'test', threadId: 1, user: 'app', clientAddress: 'x' },
+      ...{ statementText: 'DROP TABLE orders', holdMs: 1 },
+      tables: [{ id, schema: own, table: 'orders' }],
+    });
+    await pool.dispose();
+  }
+
   test('a table in its own schema is the one that the ledger knows, whoever copies its id', async () => {
     schema = await freshSchema(server);
     const held = await holdTable(server);
-    await query(server, `CREATE TABLE ${schema.name}.orders (id INT)`);
-    const pool = poolOn(server);
-    await recordIntent(pool, {
-      ...{ groupId: held.id, proxyId: 'test', threadId: 1, user: 'app', clientAddress: 'x' },
-      ...{ statementText: 'DROP TABLE orders', holdMs: 1 },
-      tables: [{ id: held.id, schema: schema.name, table: 'orders' }],
-    });
-    await pool.dispose();
+    await recordDrop(held, schema.name);
     const copied = `_vt_DROP_${held.id}_20200101000000`;
     await query(
       server,
@@ -281,14 +286,7 @@ inLanes(testServers(), 'the collector on $name', (server, lane) => {
   test('says which table it was, where the ledger knows', async () => {
     const held = await holdTable(server);
     schema = await freshSchema(server);
-    await query(server, `CREATE TABLE ${schema.name}.orders (id INT)`);
-    const pool = poolOn(server);
-    await recordIntent(pool, {
-      ...{ groupId: held.id, proxyId: 'test', threadId: 1, user: 'app', clientAddress: 'x' },
-      ...{ statementText: 'DROP TABLE orders', holdMs: 1 },
-      tables: [{ id: held.id, schema: schema.name, table: 'orders' }],
-    });
-    await pool.dispose();
+    await recordDrop(held, schema.name);
     collecting = startCollecting(server, { lifecycle: ['HOLD'] });
     const { said: all } = collecting;
     const isRemoval = (line: (typeof all)[number]) => line.fields['event'] === 'removal';

@@ -6,7 +6,6 @@
 import { expect, jest } from '@jest/globals';
 import type { LifecycleSettings } from '../../src/lifecycle/next-step.js';
 import { isLocalSchema } from '../../src/names/names.js';
-import type { ServicePool } from '../../src/service/pool/pools.js';
 import {
   type Collecting,
   countRows,
@@ -16,13 +15,13 @@ import {
   until,
   whereIs,
 } from '../lifecycle/collecting.js';
+import { PurgeChunks } from '../lifecycle/purge-chunks.js';
 import { freshLedger } from '../support/fresh-ledger.js';
 import { inLanes } from '../support/lanes.js';
 import { type ReplicaPair, startPair } from '../support/replica-pair.js';
 import { sample } from '../support/sample.js';
 import { differences, stateOf } from '../support/server-state.js';
 import { query, type Target } from '../support/servers.js';
-import { tappedPool } from '../support/tapped-pool.js';
 
 /** A busy machine is slow, not wrong. */
 const LONGEST_MS = 600_000;
@@ -37,37 +36,6 @@ const ROW_BY_ROW: Partial<LifecycleSettings> = { ...WHOLE, purgeChunkRows: 1, pu
 /** A purge is under way when so many chunks are done. */
 const SEEN = 20;
 const AT_END = 'the end of the table is reached';
-
-/** Counts the chunks of a purge, and holds them back as long as it is told to. */
-class Chunks {
-  count = 0;
-  /** How many came while they were held. */
-  waiting = 0;
-  #gate: Promise<void> | null = null;
-
-  readonly tap = (pool: ServicePool): ServicePool =>
-    tappedPool(pool, async (send, texts) => {
-      if (!texts.some((text) => text.includes('DELETE /* undrop purge'))) return send();
-      if (this.#gate !== null) this.waiting++;
-      await this.#gate;
-      const answer = await send();
-      this.count++;
-      return answer;
-    });
-
-  /** Resolves when one waits; hands back what lets it, and all that follow, begin. */
-  async hold(): Promise<() => void> {
-    let open: () => void = () => undefined;
-    this.#gate = new Promise((resolve) => {
-      open = resolve;
-    });
-    await until('a chunk waits', () => this.waiting > 0, WITHIN_MS);
-    return () => {
-      this.#gate = null;
-      open();
-    };
-  }
-}
 
 const PAIRS = [
   { title: 'MySQL 9.7', name: 'mysql-9.7' },
@@ -96,7 +64,10 @@ inLanes(
     });
     afterAll(() => pair.stop());
 
-    const start = (settings: Partial<LifecycleSettings>, chunks = new Chunks()): Collecting => {
+    const start = (
+      settings: Partial<LifecycleSettings>,
+      chunks = new PurgeChunks(),
+    ): Collecting => {
       const collecting = startCollecting(pair.source, settings, chunks.tap);
       running.push(collecting);
       return collecting;
@@ -115,7 +86,7 @@ inLanes(
 
     /** Which of both is which changes amid it: the first source is `here`, the other `there`. */
     const turnToAndFro = async (held: Held, purgeBinlog: boolean) => {
-      const here = new Chunks();
+      const here = new PurgeChunks();
       const first = start({ ...ROW_BY_ROW, purgeBinlog }, here);
       await until('rows are purged', () => here.count > SEEN, WITHIN_MS);
       // One chunk comes late: its server is a replica by then.
@@ -129,7 +100,7 @@ inLanes(
       expect(left.source).toBe(purgeBinlog ? left.replica : ROWS);
       expect(await rowsOfBoth(pair, held)).toEqual(left);
 
-      const there = new Chunks();
+      const there = new PurgeChunks();
       const next = start({ ...ROW_BY_ROW, purgeBinlog }, there);
       await until('rows are purged there', () => there.count > SEEN, WITHIN_MS);
       const before = here.count;
@@ -149,7 +120,7 @@ inLanes(
 
     test('begins with read_only, which binds a chunk at once', async () => {
       const held = await holdTable(pair.source, { rows: ROWS });
-      const chunks = new Chunks();
+      const chunks = new PurgeChunks();
       const collecting = start({ ...ROW_BY_ROW, purgeBinlog: true }, chunks);
       await until('rows are purged', () => chunks.count > SEEN, WITHIN_MS);
       const release = await chunks.hold();

@@ -18,6 +18,7 @@ import {
   until,
   whereIs,
 } from '../lifecycle/collecting.js';
+import { PurgeChunks } from '../lifecycle/purge-chunks.js';
 import { freshLedger } from '../support/fresh-ledger.js';
 import { inLanes } from '../support/lanes.js';
 import { testOnOne } from '../support/on-one-server.js';
@@ -38,35 +39,6 @@ const ROW_BY_ROW: Partial<LifecycleSettings> = {
   purgeChunkMs: 0,
 };
 const NONE: ThrottleSettings = { window: null, query: null, replicas: [], maxLagMs: 2_000 };
-
-/** Counts the chunks of a purge, and holds them while the test prepares what they are to meet. */
-class Chunks {
-  count = 0;
-  #gate: Promise<void> | null = null;
-  #open: () => void = () => undefined;
-
-  readonly tap = (pool: ServicePool): ServicePool =>
-    tappedPool(pool, async (send, texts) => {
-      const isChunk = texts.some((text) => text.includes('DELETE /* undrop purge'));
-      if (!isChunk) return send();
-      await this.#gate;
-      this.count++;
-      return send();
-    });
-
-  /** No chunk begins until `prepare` is done. */
-  async holdDuring(prepare: () => Promise<unknown>): Promise<void> {
-    this.#gate = new Promise((resolve) => {
-      this.#open = resolve;
-    });
-    try {
-      await prepare();
-    } finally {
-      this.#gate = null;
-      this.#open();
-    }
-  }
-}
 
 const isGone = (server: Target, held: Held) => async () =>
   (await whereIs(server, held.id)).length === 0;
@@ -102,7 +74,7 @@ inLanes(testServers(), 'the collector waits, on $name', (server, lane) => {
 
   test('for its query, amid a purge and before each other step', async () => {
     const purged = await holdTable(server, { state: 'PURGE', rows: ROWS });
-    const chunks = new Chunks();
+    const chunks = new PurgeChunks();
     collecting = startCollecting(server, { ...ROW_BY_ROW, throttle: byQuery() }, chunks.tap);
     await until('rows are purged', () => chunks.count > 5);
     await chunks.holdDuring(() => query(server, 'INSERT INTO ops.wait VALUES (1)'));
@@ -200,7 +172,7 @@ inLanes(
     let pair: ReplicaPair;
     let replicaPool: ServicePool;
     let collecting: Collecting | null = null;
-    let chunks = new Chunks();
+    let chunks = new PurgeChunks();
 
     beforeAll(async () => {
       pair = await startPair({ name, gtid });
@@ -217,7 +189,7 @@ inLanes(
     });
 
     const start = (read: (pool: ServicePool) => ServicePool = (pool) => pool): Collecting => {
-      chunks = new Chunks();
+      chunks = new PurgeChunks();
       const { host, port } = pair.replica;
       const throttle = { ...NONE, replicas: [{ host, port }] };
       const replicas = [{ name: 'db2:3306', connection: read(replicaPool) }];
