@@ -8,7 +8,10 @@ const { statSync } = require('node:fs');
 const { relative } = require('node:path');
 
 /** Seconds on two cores, by the path under build/test; a guess will do. */
-const SECONDS = require('./test-seconds.json');
+const SECONDS = {
+  ...require('./test-seconds.json'),
+  ...(process.env.TEST_LONG === '1' ? require('./test-seconds-long.json') : {}),
+};
 
 /**
  * Files of which a run takes some, by its seed: they take long, and each of a kind goes through the

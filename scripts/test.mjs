@@ -17,6 +17,7 @@ import { endLeftBehind } from './left-behind.mjs';
 
 const POLL_MS = 500;
 const WORKER_BYTES = 3 * 2 ** 30;
+const LONG_PARTS = 3;
 /** From the last test's end: the servers are stopped meanwhile. */
 const END_WITHIN_MS = 90_000;
 
@@ -27,48 +28,23 @@ const seed = readSeed();
 process.stdout.write(isLong ? `everything, seed ${seed}\n` : `a sample, seed ${seed}\n`);
 ensureInstalled();
 ensureBuilt();
-const runId = randomUUID();
 const folder = mkdtempSync(join(tmpdir(), 'undrop-test-run-'));
-const countsFile = join(folder, 'counts.json');
 const serversFile = join(folder, 'servers.txt');
 // The proxies that the tests start would not know it.
 const { UNDROP_TEST_SEED: _seed, ...otherVariables } = process.env;
-const jest = spawn(
-  process.execPath,
-  [
-    // Most of what tests allocate is short-lived: with more room it is collected less often.
-    '--max-semi-space-size=64',
-    '--experimental-vm-modules',
-    '--disable-warning=ExperimentalWarning',
-    'node_modules/jest/bin/jest.js',
-    ...workers(),
-    ...args,
-  ],
-  {
-    cwd: root,
-    stdio: 'inherit',
-    env: {
-      ...otherVariables,
-      // An odd time zone on purpose: due times are UTC, whatever the machine's clock says.
-      TZ: 'Australia/Adelaide',
-      TEST_RUN_ID: runId,
-      TEST_COUNTS_FILE: countsFile,
-      TEST_SERVERS_FILE: serversFile,
-      TEST_SEED: String(seed),
-      TEST_ROTATES: isLong || args.length > 0 ? '0' : '1',
-    },
-  },
-);
 // A Ctrl-C reaches jest by itself; we wait for what it does about it.
-process.on('SIGINT', () => undefined);
-const ended = once(jest, 'exit').then(([code]) => code);
-const exitCode = await Promise.race([ended, isStuck()]);
-const left = await endLeftBehind(`TEST_RUN_ID=${runId}`);
-for (const one of left) process.stdout.write(`left behind by the tests, ended now: ${one}\n`);
-const { passed, failed } = readCounts();
+let isInterrupted = false;
+process.on('SIGINT', () => {
+  isInterrupted = true;
+});
+const parts = [];
+for (const part of partsOfRun()) if (!isInterrupted) parts.push(await runPart(part));
+const sum = (name) => parts.reduce((total, part) => total + part[name], 0);
+const [passed, failed, left] = ['passed', 'failed', 'left'].map(sum);
 tellServers();
 rmSync(folder, { recursive: true, force: true });
-process.exitCode = exitCode === 0 && left.length === 0 ? 0 : 1;
+const isGreen = !isInterrupted && left === 0 && parts.every(({ exitCode }) => exitCode === 0);
+process.exitCode = isGreen ? 0 : 1;
 if (process.exitCode !== 0) {
   const words = args.map((word) => (/^[-\w./=]+$/.test(word) ? word : `'${word}'`));
   const command = [
@@ -80,7 +56,54 @@ if (process.exitCode !== 0) {
 }
 const minutes = ((Date.now() - start) / 60_000).toFixed(1);
 process.stdout.write(`${isLong ? 'everything' : 'a sample'} in ${minutes} minutes\n`);
-process.stdout.write(`${passed} passed, ${failed + left.length} failed\n`);
+process.stdout.write(`${passed} passed, ${failed + left} failed\n`);
+
+/**
+ * Arguments of one jest each. What runs for more than an hour does so with new test processes and
+ * new servers every now and then: both grow with what they have done, to more than the memory.
+ */
+function partsOfRun() {
+  if (!isLong || args.length > 0) return [[]];
+  return Array.from({ length: LONG_PARTS }, (_, index) => [`--shard=${index + 1}/${LONG_PARTS}`]);
+}
+
+/** Runs jest, to its end, and ends what it leaves behind. */
+async function runPart(partArgs) {
+  const runId = randomUUID();
+  const countsFile = join(folder, `${runId}.json`);
+  const jest = spawn(
+    process.execPath,
+    [
+      // Most of what tests allocate is short-lived: with more room it is collected less often.
+      '--max-semi-space-size=64',
+      '--experimental-vm-modules',
+      '--disable-warning=ExperimentalWarning',
+      'node_modules/jest/bin/jest.js',
+      ...workers(),
+      ...partArgs,
+      ...args,
+    ],
+    {
+      cwd: root,
+      stdio: 'inherit',
+      env: {
+        ...otherVariables,
+        // An odd time zone on purpose: due times are UTC, whatever the machine's clock says.
+        TZ: 'Australia/Adelaide',
+        TEST_RUN_ID: runId,
+        TEST_COUNTS_FILE: countsFile,
+        TEST_SERVERS_FILE: serversFile,
+        TEST_SEED: String(seed),
+        TEST_ROTATES: isLong || args.length > 0 ? '0' : '1',
+      },
+    },
+  );
+  const ended = once(jest, 'exit').then(([code]) => code);
+  const exitCode = await Promise.race([ended, isStuck(countsFile)]);
+  const left = await endLeftBehind(`TEST_RUN_ID=${runId}`);
+  for (const one of left) process.stdout.write(`left behind by the tests, ended now: ${one}\n`);
+  return { exitCode, left: left.length, ...readCounts(countsFile, exitCode) };
+}
 
 function readSeed() {
   const given = process.env.UNDROP_TEST_SEED;
@@ -114,14 +137,14 @@ function tellServers() {
 }
 
 /** Resolves, with no exit code, where jest has its results and does not end for all that. */
-async function isStuck() {
+async function isStuck(countsFile) {
   while (!existsSync(countsFile)) await sleep(POLL_MS, undefined, { ref: false });
   await sleep(END_WITHIN_MS, undefined, { ref: false });
   return null;
 }
 
 /** What summary-reporter.cjs wrote; a jest that died before it could is one failure. */
-function readCounts() {
+function readCounts(countsFile, exitCode) {
   try {
     return JSON.parse(readFileSync(countsFile, 'utf8'));
   } catch {
