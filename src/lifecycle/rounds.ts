@@ -31,7 +31,7 @@ import { ClusterLease, LEASE_LOOK_MS, LEASE_MS } from './leader/cluster-lease.js
 import { GraceKeeper, graceText } from './leader/grace.js';
 import { IDLE_MS_MAX, type Leadership } from './leader/leader.js';
 import type { Wakeup } from './leader/wakeup.js';
-import { earlyFirst, Limits } from './limits.js';
+import { earlyFirst, type Held, Limits } from './limits.js';
 import { nextStep } from './next-step.js';
 import { keepLedger } from './prune.js';
 import { Sizes } from './sizes.js';
@@ -199,7 +199,12 @@ export class Rounds {
     const { pause, wakes } = await readOrMakeControl(this.#connection);
     if (isFull && wakes !== this.#wakes) this.#retries.clear();
     if (isFull) this.#wakes = wakes;
-    const look = await this.#list(new Date(server.utcNow.getTime() + DUE_SOON_MS));
+    const dueSoon = new Date(server.utcNow.getTime() + DUE_SOON_MS);
+    // What limits have chosen is listed as well, whenever it would be due.
+    const hasEarly = this.#limits.early.size > 0;
+    const look = await this.#list(hasEarly ? undefined : dueSoon);
+    let whole = hasEarly ? look.tables : null;
+    const all = async () => (whole ??= (await this.#list()).tables);
     this.#readingMs = monotonicMs() - beganMs;
     noteLook(this.#options.figures, look, wallClockMs);
     if (isFull) {
@@ -209,7 +214,7 @@ export class Rounds {
     const heldCount = look.tables.length + look.later.count;
     if (isFull) await this.#files.look();
     // What was chosen may have been for something that is over.
-    if (isFull || this.#limits.early.size > 0) await this.#checkLimits(heldCount, server.utcNow);
+    if (isFull || hasEarly) await this.#checkLimits({ count: heldCount, list: all }, server.utcNow);
     const waitMs = await this.#grace.check(server, { heldCount, readAtMs, wallClockMs });
     if (pause !== null) return this.#restIn(pause, readAtMs, server.utcNow);
     if (waitMs > 0) {
@@ -220,17 +225,15 @@ export class Rounds {
     if (isFull) await keepLedger(this.#connection, this.#options);
     if (isFull) this.#options.figures.lookMs = monotonicMs() - beganMs;
     const { early } = this.#limits;
-    const tables = early.size === 0 ? look.tables : earlyFirst((await this.#list()).tables, early);
+    const tables = early.size === 0 ? look.tables : earlyFirst(await all(), early);
     const keys = new Set(tables.map(keyOf));
     for (const known of this.#retries.keys()) if (!keys.has(known)) this.#retries.delete(known);
     return this.#act({ tables, later: look.later }, server, readAtMs);
   }
 
   /** Also while nothing is collected, because what is held grows all the same. */
-  async #checkLimits(count: number, utcNow: Date): Promise<void> {
-    const list = async () => (await this.#list()).tables;
-    const held = { count, list, comingBytes: this.#files.bytes };
-    const againMs = await this.#limits.look(held, utcNow);
+  async #checkLimits(held: Held, utcNow: Date): Promise<void> {
+    const againMs = await this.#limits.look({ ...held, comingBytes: this.#files.bytes }, utcNow);
     this.#fullAtMs = Math.min(this.#fullAtMs, this.#options.monotonicMs() + againMs);
   }
 
