@@ -146,7 +146,8 @@ export const CLIENT_ERRORS = {
     errno: 3822,
     text: 'Held table {id} was not restored, and nothing was changed: in {schema} a live table has a CHECK of the same name ({cause}).',
     remedy:
-      "Restore into another schema (--to other.t; TO in SQL), or drop the live table's constraint first (ALTER TABLE … DROP CHECK).",
+      'DROP the live table through undrop, which holds it as well; then bring this one back. ' +
+      'Or restore into another schema (--to other.t; TO in SQL), which keeps both.',
   },
   UNDROP_STATISTICS_LEFT: {
     errno: 1022,

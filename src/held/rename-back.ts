@@ -74,9 +74,9 @@ async function explain(pool: ServicePool, what: RenamedBack, error: unknown): Pr
   if (!isServerError(error)) return error;
   const { id, toSchema, toTable } = what;
   const cause = error.sqlMessage;
-  if (isKilled(error)) {
-    return new UndropError('UNDROP_BUSY', { table: `${what.holdSchema}.${what.holdName}`, cause });
-  }
+  const busy = `${what.holdSchema}.${what.holdName}`;
+  const refusal = explainRename(error, { id, schema: toSchema, busy });
+  if (refusal !== null) return refusal;
   if (isServerError(error, ER_TABLE_EXISTS_ERROR)) {
     return new UndropError('UNDROP_NAME_TAKEN', { id, table: `${toSchema}.${toTable}` }, error);
   }
@@ -87,9 +87,6 @@ async function explain(pool: ServicePool, what: RenamedBack, error: unknown): Pr
       error,
     );
   }
-  if (isServerError(error, ER_CHECK_CONSTRAINT_DUP_NAME)) {
-    return new UndropError('UNDROP_CHECK_TAKEN', { id, schema: toSchema, cause }, error);
-  }
   // A missing schema is 1049 on MySQL 8 and later, and 1025 or even 1146 elsewhere.
   if (!(await schemaExists(pool, toSchema))) {
     return new UndropError('UNDROP_SCHEMA_MISSING', { id, schema: toSchema }, error);
@@ -97,6 +94,23 @@ async function explain(pool: ServicePool, what: RenamedBack, error: unknown): Pr
   if (isServerError(error, ...ABSENT_TO_RENAME)) return notHeld(what, error);
   const step = `restore held table ${id}`;
   return new UndropError('UNDROP_SERVICE_FAILED', { step, server: 'the server', cause }, error);
+}
+
+/**
+ * What any RENAME of held table `id` into `schema` may be refused with: a lock on `busy`, or the
+ * name of a CHECK. Null: something else.
+ */
+export function explainRename(
+  error: unknown,
+  { id, schema, busy }: { readonly id: string; readonly schema: string; readonly busy: string },
+): UndropError | null {
+  if (!isServerError(error)) return null;
+  const cause = error.sqlMessage;
+  if (isKilled(error)) return new UndropError('UNDROP_BUSY', { table: busy, cause }, error);
+  if (isServerError(error, ER_CHECK_CONSTRAINT_DUP_NAME)) {
+    return new UndropError('UNDROP_CHECK_TAKEN', { id, schema, cause }, error);
+  }
+  return null;
 }
 
 /** And the account may see it. */

@@ -12,6 +12,7 @@ import type { HistoryEvent } from '../audit.js';
 import { UndropError } from '../errors.js';
 import { findUnfinished, markRestoring, writtenName } from '../held/finish-restore.js';
 import { detachAndRelocate } from '../held/relocate/relocate.js';
+import { explainRename } from '../held/rename-back.js';
 import { recordHistory } from '../ledger/history.js';
 import { findRows } from '../ledger/read.js';
 import { forgetIntents, type IntentTable, recordIntent, recordOutcome } from '../ledger/write.js';
@@ -20,13 +21,9 @@ import { formatHoldName, newHoldId } from '../names/names.js';
 import type { HoldTime } from '../policy/decide.js';
 import { findHoldTables } from '../service/hold-tables.js';
 import { isServerError, type ServicePool, type TaskConnection } from '../service/pool/pools.js';
-import {
-  isKilled,
-  runWithTimeoutOn,
-  SHORT_INNODB_WAIT,
-} from '../service/pool/statement-timeout.js';
+import { runWithTimeoutOn, SHORT_INNODB_WAIT } from '../service/pool/statement-timeout.js';
 import { ident, note, sql } from '../service/sql.js';
-import { ABSENT_TO_RENAME, ER_CHECK_CONSTRAINT_DUP_NAME } from '../wire/server-errors.js';
+import { ABSENT_TO_RENAME } from '../wire/server-errors.js';
 import { type ListedTable, listFor, type QualifiedTable } from './list.js';
 import { planRestore } from './plan-restore.js';
 import {
@@ -164,18 +161,14 @@ async function renameBoth(
 }
 
 function explain({ table, live }: Exchange, error: Error): UndropError {
-  const cause = (isServerError(error) ? error.sqlMessage : error.message).replace(/\.$/, '');
-  if (isKilled(error)) {
-    return new UndropError('UNDROP_BUSY', { table: `${live.schema}.${live.table}`, cause }, error);
-  }
+  const { schema } = live;
+  const refusal = explainRename(error, { id: table.id, schema, busy: `${schema}.${live.table}` });
+  if (refusal !== null) return refusal;
   if (isServerError(error, ...ABSENT_TO_RENAME)) {
     const held = `${table.holdSchema}.${table.holdName}`;
     return new UndropError('UNDROP_NOT_HELD', { id: table.id, table: held }, error);
   }
-  if (isServerError(error, ER_CHECK_CONSTRAINT_DUP_NAME)) {
-    const { id } = table;
-    return new UndropError('UNDROP_CHECK_TAKEN', { id, schema: live.schema, cause }, error);
-  }
+  const cause = (isServerError(error) ? error.sqlMessage : error.message).replace(/\.$/, '');
   return notSwapped(table, live, cause, error);
 }
 

@@ -267,7 +267,8 @@ function plan(
     ? `into ${to}, which exists: what is there stays, and a table whose name is taken stays held`
     : `into ${to}, which is made`;
   const how = isRestoring ? 'Goes on to bring back' : 'Brings back';
-  return `${how} ${schema}: ${tables} tables${beside}, ${place}.`;
+  const what = tables === 1 ? '1 table' : `${tables} tables`;
+  return `${how} ${schema}: ${what}${beside}, ${place}.`;
 }
 
 /** By the words of SHOW CREATE DATABASE, with the name that it gets. */
