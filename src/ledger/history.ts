@@ -67,7 +67,7 @@ async function insert(
   }
 }
 
-/** What a table is used has one row, which counts: its key is the table's id. */
+/** All uses of one held table are one row with a counter, whose key is the table's id. */
 function insertion(events: readonly HistoryEvent[], logged: boolean): SQLQuery {
   const rows = events.map((event) => {
     const { event: name, ...fields } = event;

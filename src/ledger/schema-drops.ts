@@ -131,10 +131,10 @@ export async function markEmptied(
 }
 
 /**
- * The session that dropped it is in the middle of it no more: recovery goes by what it sees, and by
- * those service connections alone that an intent has for an owner since, because their RENAME may
- * wait in the server still. `hasFailed`: the DROP can't happen any more, so whatever is held is put
- * back. May run twice, and late.
+ * The session that dropped it is in the middle of it no more, and its row names none from now on:
+ * recovery goes by what it sees. It waits only for service connections that own an intent by now,
+ * because their RENAME may still wait in the server. `hasFailed`: the DROP can't happen any more,
+ * so whatever is held is put back. May run twice, and late.
  */
 export async function leaveSchemaDrop(
   pool: ServicePool,

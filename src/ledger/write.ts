@@ -221,7 +221,7 @@ function outcomeUpdate(
     WHERE id = ${id} AND (state = 'HOLD' OR state = 'intent' AND NOT todo <=> 'restoring')`;
 }
 
-/** A CHECK that was to be taken off, and then there was a place for the table with it. */
+/** Without CHECKs that were to be taken off, but went with the table after all. */
 function withoutKept(detached: Detached, definition: string | null): Detached {
   const kept = new Set(checksIn(definition ?? '').map(({ name }) => name));
   return { ...detached, checks: detached.checks.filter(({ name }) => !kept.has(name)) };

@@ -30,7 +30,10 @@ export interface PartitionList {
 
 const VERBS = ['DROP', 'TRUNCATE'] as const;
 
-/** The verdict on an ALTER; `tokens` are those after this word. In others a DROP is no drop. */
+/**
+ * The verdict on an ALTER; `tokens` are those after this word. Without a verb of partitions a DROP
+ * in it (of a column, an index) drops no table.
+ */
 export function alterVerdict(tokens: Token[], statement: Statement, source: Source): Verdict {
   if (!hasPartitionVerb(statement.tokens)) return NOT_OURS;
   const parsed = parseAlterPartition(tokens, source);

@@ -95,9 +95,9 @@ export function mayHint(text: Uint8Array): boolean {
 
 /**
  * The hints in order, as they are written; null if nobody can tell how the text is read, or it
- * has very many comments. One in the comment of a line is given back with its dashes, and one
- * without its colon whole, and so they are none: after a `;` the first would count for the next
- * statement.
+ * has very many comments. One in a line's comment is given back with its dashes (after a `;` it
+ * would count for the next statement), and one without its colon whole: in that form both are
+ * refused with an error, so nobody's hint is silently ignored.
  */
 export function hintsIn(
   text: Uint8Array,
