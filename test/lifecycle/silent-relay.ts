@@ -17,8 +17,9 @@ export interface SilentRelay extends Target {
 export async function silentRelay(server: Target): Promise<SilentRelay> {
   const pairs = new Set<{ readonly near: net.Socket; readonly far: net.Socket }>();
   let silent = false;
-  const listener = net.createServer({ allowHalfOpen: true }, (near) => {
-    const far = net.connect({ port: server.port, host: server.host, allowHalfOpen: true });
+  const listener = net.createServer({ allowHalfOpen: true, noDelay: true }, (near) => {
+    const to = { port: server.port, host: server.host };
+    const far = net.connect({ ...to, allowHalfOpen: true, noDelay: true });
     const pair = { near, far };
     pairs.add(pair);
     join(near, far);

@@ -18,8 +18,8 @@ const [server] = testServers();
 
 /** A port that is free, and a server there once it is opened. */
 async function latePort({ host, port }: Target) {
-  const listener = net.createServer((client) => {
-    const upstream = net.connect({ host, port });
+  const listener = net.createServer({ noDelay: true }, (client) => {
+    const upstream = net.connect({ host, port, noDelay: true });
     client.pipe(upstream).pipe(client);
     for (const socket of [client, upstream]) socket.on('error', () => client.destroy());
   });

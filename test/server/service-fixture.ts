@@ -140,8 +140,8 @@ export interface Relay {
 export async function relayTo(target: Target): Promise<Relay> {
   let isSilent = false;
   const pairs = new Set<{ isDeaf: boolean; readonly sockets: readonly Socket[] }>();
-  const server: Server = createServer((client) => {
-    const upstream = new Socket();
+  const server: Server = createServer({ noDelay: true }, (client) => {
+    const upstream = new Socket().setNoDelay();
     upstream.connect(target.port, target.host);
     const pair = { isDeaf: isSilent, sockets: [client, upstream] };
     pairs.add(pair);

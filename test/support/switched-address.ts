@@ -22,12 +22,12 @@ export async function switchedAddress(first: Target | null): Promise<SwitchedAdd
   const cutAll = () => {
     for (const socket of open) socket.destroy();
   };
-  const server = createServer((client) => {
+  const server = createServer({ noDelay: true }, (client) => {
     if (target === null) {
       client.destroy();
       return;
     }
-    const upstream = connect(target.port, target.host);
+    const upstream = connect({ port: target.port, host: target.host, noDelay: true });
     for (const [from, to] of [
       [client, upstream],
       [upstream, client],
