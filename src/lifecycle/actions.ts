@@ -10,7 +10,7 @@ import type { ServerFacts } from '../service/server-facts.js';
 import { ER_SUBQUERY_NO_1_ROW } from '../wire/server-errors.js';
 import type { Collectable } from './collectable.js';
 import { nextStep, type TableFacts } from './next-step.js';
-import { isEmpty, Purger } from './purge/purge.js';
+import { isEmpty, Purger, type WorkOptions } from './purge/purge.js';
 import { removeTable } from './remove.js';
 import {
   type CachedPages,
@@ -50,11 +50,32 @@ export class Actions {
     return tolerant(this.#advance(table, server, now));
   }
 
-  /** Removes rows of a table in PURGE for a while. */
-  async purge(table: Collectable, options: Parameters<Purger['work']>[1]): Promise<ActionOutcome> {
-    const outcome = await tolerant(this.#purger.work(table, options));
+  /**
+   * Removes rows of tables in PURGE, of one after another until `untilMs`; where none is left, a
+   * table goes further. Resolves to what became of those that were reached.
+   */
+  async purge(
+    tables: readonly Collectable[],
+    work: WorkOptions,
+  ): Promise<readonly { readonly table: Collectable; readonly outcome: ActionOutcome }[]> {
+    const { monotonicMs, signal } = this.#options;
+    const reached: { readonly table: Collectable; readonly outcome: ActionOutcome }[] = [];
+    for (const table of tables) {
+      const outcome = await this.#purge(table, work);
+      reached.push({ table, outcome });
+      if (outcome.kind === 'throttled' || outcome.kind === 'paused') break;
+      if (signal.aborted || monotonicMs() >= work.untilMs) break;
+    }
+    return reached;
+  }
+
+  async #purge(table: Collectable, work: WorkOptions): Promise<ActionOutcome> {
+    const before = await this.advance(table, work.server, work.now);
+    if (before.kind !== 'purge') return before;
+    const outcome = await tolerant(this.#purger.work(table, work));
     if (outcome.kind === 'left') this.#purger.forget();
-    return outcome;
+    const isOver = outcome.kind === 'progress' && !this.#purger.isUnderWay(table);
+    return isOver ? this.advance(table, work.server, work.now) : outcome;
   }
 
   async #advance(first: Collectable, server: ServerFacts, now: () => Date): Promise<ActionOutcome> {

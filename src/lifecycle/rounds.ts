@@ -11,7 +11,7 @@ import { type Pause, readControl, readOrMakeControl } from '../ledger/control.js
 import { hasSource } from '../ledger/owner.js';
 import { assertLedgerKnown } from '../ledger/tables.js';
 import { findOrphans } from '../recovery/live-owners.js';
-import { OpenDrops } from '../recovery/open-drops.js';
+import { OPEN_RETRY_MS, OpenDrops } from '../recovery/open-drops.js';
 import { isServerError, type ServicePool } from '../service/pool/pools.js';
 import { readServerFacts, type ServerFacts } from '../service/server-facts.js';
 import { Actions } from './actions.js';
@@ -54,11 +54,6 @@ const ROUND_MS_MIN = 1_000;
 const READ_ONLY_CHECK_MS = 60_000;
 /** How soon it is read anew what is held, after some of it has moved on. */
 const AFTER_MOVE_MS = 10_000;
-/**
- * How soon recovery tries again what it had to leave, because a live table's foreign key may be
- * waiting for it.
- */
-const OPEN_RETRY_MS = 5_000;
 /** How often the collector checks whether a session died amid a drop. */
 const ORPHANS_EVERY_MS = IDLE_MS_MAX;
 
@@ -205,7 +200,6 @@ export class Rounds {
     const look = await this.#list(hasEarly ? undefined : dueSoon);
     let whole = hasEarly ? look.tables : null;
     const all = async () => (whole ??= (await this.#list()).tables);
-    this.#readingMs = monotonicMs() - beganMs;
     noteLook(this.#options.figures, look, wallClockMs);
     if (isFull) {
       const againMs = await this.#sizes.look(server);
@@ -216,6 +210,7 @@ export class Rounds {
     // What was chosen may have been for something that is over.
     if (isFull || hasEarly) await this.#checkLimits({ count: heldCount, list: all }, server.utcNow);
     const waitMs = await this.#grace.check(server, { heldCount, readAtMs, wallClockMs });
+    this.#readingMs = monotonicMs() - beganMs;
     if (pause !== null) return this.#restIn(pause, readAtMs, server.utcNow);
     if (waitMs > 0) {
       this.#resting = graceText(new Date(server.utcNow.getTime() + waitMs));
@@ -271,15 +266,16 @@ export class Rounds {
     this.#fullAtMs = Math.min(this.#fullAtMs, nowMs + OPEN_RETRY_MS);
   }
 
-  /** Everything that is due, oldest first, then one slice of purging. */
+  /** Everything that is due, oldest first, then purging, one table after another, for a while. */
   async #act({ tables, later }: Look, server: ServerFacts, readAtMs: number): Promise<number> {
     const { settings, monotonicMs, signal } = this.#options;
     const toMonotonic = (at: Date) => readAtMs + (at.getTime() - server.utcNow.getTime());
     const now = () => new Date(server.utcNow.getTime() + (monotonicMs() - readAtMs));
-    const endMs = monotonicMs() + Math.max(SLICE_MS, 10 * this.#readingMs);
+    const leastMs = monotonicMs() + 10 * this.#readingMs;
+    const endMs = Math.max(monotonicMs() + SLICE_MS, leastMs);
     let nextMs = Math.min(this.#fullAtMs, readAtMs + Math.max(settings.holdMs / 2, ROUND_MS_MIN));
     if (later.nextDue !== null) nextMs = Math.min(nextMs, toMonotonic(later.nextDue));
-    let purging: Collectable | null = null;
+    const purges: Collectable[] = [];
     let moved = false;
     this.#actions.beginRound();
     for (const table of tables) {
@@ -290,10 +286,13 @@ export class Rounds {
         nextMs = Math.min(nextMs, step.kind === 'wait' ? toMonotonic(step.until) : retryMs);
         continue;
       }
-      if (table.state === 'PURGE' && purging !== null) continue;
+      if (table.state === 'PURGE' && table.early === undefined) {
+        purges.push(table);
+        continue;
+      }
       const outcome = await this.#actions.advance(table, server, now);
       if (outcome.kind === 'purge') {
-        purging ??= outcome.table;
+        purges.push(outcome.table);
         continue;
       }
       if (outcome.kind === 'paused') return 0;
@@ -303,23 +302,26 @@ export class Rounds {
       if (outcome.kind === 'progress' && table.early !== undefined) this.#limits.went();
       if (outcome.kind !== 'progress') nextMs = Math.min(nextMs, againMs);
     }
-    if (moved) {
+    const sliceMs = Math.min(Math.max(endMs, monotonicMs() + SLICE_MS / 2), nextMs);
+    const untilMs = Math.max(sliceMs, leastMs);
+    const purged = await this.#actions.purge(purges, { server, now, untilMs });
+    for (const { table, outcome } of purged) {
+      if (['left', 'wait'].includes(outcome.kind)) this.#leave(table, outcome, toMonotonic);
+    }
+    // All but the last went as far as they go.
+    if (moved || purged.length > 1) {
       await this.#files.look();
       // What all tables take is read in a full round alone.
       const againMs = Math.max(AFTER_MOVE_MS, 10 * this.#readingMs);
       this.#fullAtMs = Math.min(this.#fullAtMs, monotonicMs() + againMs);
     }
+    const last = purged.at(-1)?.outcome;
+    if (last?.kind === 'throttled') return this.#throttled(last.wait);
     // Says nothing to the server, which ends a silent connection: never for long.
     const isCutting = this.#files.isUnderWay;
     if (isCutting) await this.#files.work(Math.min(monotonicMs() + SLICE_MS / 2, nextMs));
-    if (purging !== null) {
-      const untilMs = Math.min(Math.max(endMs, monotonicMs() + SLICE_MS / 2), nextMs);
-      const outcome = await this.#actions.purge(purging, { server, now, untilMs });
-      if (outcome.kind === 'throttled') return this.#throttled(outcome.wait);
-      if (outcome.kind === 'left') this.#leave(purging, outcome, toMonotonic);
-    }
     this.#say(null, '');
-    if (isCutting || purging !== null) return 0;
+    if (isCutting || purges.length > 0) return 0;
     return moved ? 0 : Math.max(nextMs - monotonicMs(), IDLE_MS_MIN);
   }
 

@@ -4,6 +4,8 @@
  */
 import type { Log } from '../log.js';
 
+/** How soon they are tried again: a live table's foreign key may be waiting for it. */
+export const OPEN_RETRY_MS = 5_000;
 /** What is under way for so long isn't checked every few seconds any more. */
 const LONG_MS = 600_000;
 const LONG =

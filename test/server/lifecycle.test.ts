@@ -27,7 +27,7 @@ import {
   testServers,
 } from '../support/servers.js';
 
-jest.setTimeout(240_000);
+jest.setTimeout(300_000);
 
 const WHOLE_WAY = ['HOLD → PURGE', 'PURGE → EVAC', 'EVAC → DROP', 'DROP → gone'];
 
@@ -131,7 +131,7 @@ inLanes(testServers(), 'the lifecycle on $name', (server, lane) => {
     await until(
       'the table is gone',
       async () => (await whereIs(server, held.id)).length === 0,
-      90_000,
+      240_000,
     );
     await collecting.stop();
     const commands = await log.read();
@@ -161,7 +161,7 @@ inLanes(testServers(), 'the lifecycle on $name', (server, lane) => {
       await until(
         'the table is gone',
         async () => (await listHeldNames(server)).length === 0,
-        90_000,
+        240_000,
       );
       await collecting.stop();
       const commands = await log.read();

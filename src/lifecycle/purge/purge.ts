@@ -105,7 +105,7 @@ interface ChunkText {
   readonly deletes: readonly number[];
 }
 
-interface WorkOptions {
+export interface WorkOptions {
   readonly server: ServerFacts;
   /** The server's UTC clock. */
   readonly now: () => Date;
