@@ -38,6 +38,7 @@ const BY_DESIGN = new RegExp(
     'UNDROP_NOT_UNDERSTOOD: .*a temporary table has the name of the table that it replaces',
     'UNDROP_NOT_DONE_YET: .*(under SET STATEMENT|by EXECUTE IMMEDIATE)',
     'UNDROP_NOT_UNDERSTOOD: .*a temporary table has a name that DROP SEQUENCE looks for',
+    'UNDROP_NOT_UNDERSTOOD: .*the text that it executes is an expression',
   ].join('|'),
   's',
 );

@@ -58,10 +58,11 @@ inLanes(
       );
     });
     beforeEach(() => freshLedger(pair.source));
-    afterEach(async () => {
+    const stopAll = async () => {
       await Promise.all(running.map((one) => one.stop()));
       running = [];
-    });
+    };
+    afterEach(stopAll);
     afterAll(() => pair.stop());
 
     const start = (
@@ -148,6 +149,9 @@ inLanes(
         expect(await removals(server, held)).toBe(1);
         expect(await liveRows(server)).toEqual([...before, 'there', 'here again', 'it is gone']);
       }
+      // A collector writes down its looks.
+      await stopAll();
+      await pair.caughtUp();
       const [here, there] = [await stateOf(pair.source), await stateOf(pair.replica)];
       expect(differences(here, there, isLocal)).toEqual([]);
     });
