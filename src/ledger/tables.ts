@@ -102,7 +102,10 @@ export async function ensureLedger(pool: ServicePool): Promise<void> {
     if (version === null || numberOf(found, 'ledgers') === 0) await create(pool);
     if (numberOf(found, 'locals') === 0) await createLocal(pool);
     await assertColumns(pool);
-    if (version === UPGRADED_VERSION) await fillTodo(pool);
+    if (version === UPGRADED_VERSION) {
+      await fillTodo(pool);
+      await pool.run(RAISE_VERSION);
+    }
     await pool.run(WRITES);
   } catch (error) {
     throw ledgerUnavailable(error);
@@ -210,10 +213,13 @@ async function create(connection: ServiceConnection): Promise<void> {
       PRIMARY KEY (version)
     ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin`,
     HISTORY_CREATION,
-    sql`INSERT IGNORE INTO ${VERSION_TABLE} (version, made_at)
-        VALUES (${LEDGER_VERSION}, UTC_TIMESTAMP())`,
+    RAISE_VERSION,
   ]);
 }
+
+/** The last step, because what it says has to be there. */
+const RAISE_VERSION = sql`INSERT IGNORE INTO ${VERSION_TABLE} (version, made_at)
+  VALUES (${LEDGER_VERSION}, UTC_TIMESTAMP())`;
 
 /** It looks at the columns, because somebody may have restored an older table. */
 async function assertColumns(connection: ServiceConnection): Promise<void> {
@@ -249,16 +255,12 @@ async function addTodo(connection: ServiceConnection): Promise<void> {
  */
 async function fillTodo(connection: ServiceConnection): Promise<void> {
   await connection.run(
-    [
-      sql`UPDATE ${note('todo')} ${LEDGER} SET todo = CASE
-          WHEN failure LIKE 'it is being restored: %' THEN 'restoring'
-          WHEN failure LIKE 'UNDROP\\_TORN: %' THEN 'torn'
-          WHEN state <> 'HOLD' THEN NULL
-          WHEN hold_schema LIKE '\\_undrop%' THEN 'detach' ELSE 'relocate' END
-        WHERE todo IS NULL AND failure IS NOT NULL AND row_logged = 1`,
-      sql`INSERT IGNORE INTO ${VERSION_TABLE} (version, made_at)
-        VALUES (${LEDGER_VERSION}, UTC_TIMESTAMP())`,
-    ],
+    sql`UPDATE ${note('todo')} ${LEDGER} SET todo = CASE
+        WHEN failure LIKE 'it is being restored: %' THEN 'restoring'
+        WHEN failure LIKE 'UNDROP\\_TORN: %' THEN 'torn'
+        WHEN state <> 'HOLD' THEN NULL
+        WHEN hold_schema LIKE '\\_undrop%' THEN 'detach' ELSE 'relocate' END
+      WHERE todo IS NULL AND failure IS NOT NULL AND row_logged = 1`,
     { deadlineMs: UPGRADE_DEADLINE_MS },
   );
 }

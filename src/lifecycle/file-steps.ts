@@ -39,8 +39,10 @@ export class FileSteps {
     if (!isRecycleSchema(schema)) return;
     await this.#unlessRefused(async (dataFolder) => {
       const folder = join(dataFolder, schema);
-      const files = (await readdir(folder)).filter((file) => tableOf(file) === name.toLowerCase());
-      for (const file of files) {
+      const there = new Set(await readdir(folder));
+      for (const file of there) {
+        // A DROP that failed may be tried again.
+        if (tableOf(file) !== name.toLowerCase() || there.has(`${file}${SUFFIX}`)) continue;
         const { size } = await stat(join(folder, file));
         // One step would not be noticed.
         if (size <= this.#options.settings.fileStepBytes) continue;

@@ -8,7 +8,7 @@ import { expect, jest } from '@jest/globals';
 import { systemClock } from '../../src/clock.js';
 import { FileSteps } from '../../src/lifecycle/file-steps.js';
 import type { LifecycleSettings } from '../../src/lifecycle/next-step.js';
-import { silentLog } from '../../src/log.js';
+import { type Log, silentLog } from '../../src/log.js';
 import {
   type Collecting,
   countRows,
@@ -52,6 +52,36 @@ inLanes(testServers(), 'files on $name', (server, lane) => {
   const givenBack = ({ said }: Collecting) =>
     said.filter(({ message }) => message === 'a file was given back').length;
 
+  const fileSteps = (log: Log = silentLog) =>
+    new FileSteps({
+      settings: {
+        ...{ ...fastSettings, fileStepBytes: STEP_BYTES },
+        limits: { ...NONE, dataFolder: dataDir },
+      },
+      clock: systemClock,
+      monotonicMs: () => performance.now(),
+      log,
+      signal: new AbortController().signal,
+    });
+
+  test('a DROP that failed is tried again: the second names are there', async () => {
+    const definition =
+      '(id INT PRIMARY KEY, note VARCHAR(40)) ENGINE=InnoDB PARTITION BY HASH (id) PARTITIONS 2';
+    const held = await holdTable(server, { definition, state: 'DROP', rows: 6_000 });
+    const warnings: string[] = [];
+    const warn = (_fields: object, message: string) => warnings.push(message);
+    const steps = fileSteps({ ...silentLog, warn });
+    await steps.keep(held);
+    const names = await kept();
+    const [first = ''] = names;
+    await rm(join(folder, first));
+    await steps.keep(held);
+    expect(names.length).toBe(2);
+    expect((await kept()).sort()).toEqual([...names].sort());
+    expect(warnings).toEqual([]);
+    for (const file of names) await rm(join(folder, file));
+  });
+
   test('a file goes in steps, after its table', async () => {
     const definition = '(id INT PRIMARY KEY, note VARCHAR(40)) ENGINE=InnoDB';
     const held = await holdTable(server, { definition, state: 'DROP', rows: 5_000 });
@@ -93,18 +123,7 @@ inLanes(testServers(), 'files on $name', (server, lane) => {
     await query(server, `INSERT INTO ${schema.name}.${name} VALUES (REPEAT('x', 1000000))`);
     const own = join(dataDir, schema.name);
     expect((await stat(join(own, `${name}.ibd`))).size).toBeGreaterThan(STEP_BYTES);
-    const limits = { ...NONE, dataFolder: dataDir };
-    const settings = { ...fastSettings, fileStepBytes: STEP_BYTES, limits };
-    const { signal } = new AbortController();
-    const monotonicMs = () => performance.now();
-    const steps = new FileSteps({
-      settings,
-      clock: systemClock,
-      monotonicMs,
-      log: silentLog,
-      signal,
-    });
-    await steps.keep({ schema: schema.name, name });
+    await fileSteps().keep({ schema: schema.name, name });
     expect((await readdir(own)).filter((file) => file.endsWith('.undrop'))).toEqual([]);
     await query(server, `DROP DATABASE ${schema.name}`);
   });

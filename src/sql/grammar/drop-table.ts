@@ -5,6 +5,7 @@
  * token, and may destroy a table, is `unclear`; so are MariaDB's WAIT and NOWAIT of a TRUNCATE.
  */
 import type { Token } from '../lex/lexer.js';
+import { DROPPABLE } from '../lex/token-stream.js';
 import type { Statement } from '../next-statement.js';
 import { NAMES_MAX } from '../reading.js';
 import { isRecycleName } from '../trigger-scan.js';
@@ -84,7 +85,7 @@ function otherDropVerdict(tokens: Token[], statement: Statement, source: Source)
       : unclear('this DROP DATABASE is not understood');
   }
   if (DROPPED_ELSE.includes(tokens[0]?.text ?? '')) return NOT_OURS;
-  const mayBeTable = tokens.some(({ text }) => /^(TABLES?|DATABASE|SCHEMA|SEQUENCE)$/.test(text));
+  const mayBeTable = tokens.some(({ text }) => DROPPABLE.includes(text));
   const isUnclear = mayBeTable || statement.isCut;
   return isUnclear ? unclear('this DROP is not understood') : NOT_OURS;
 }
