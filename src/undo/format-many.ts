@@ -73,9 +73,13 @@ function failedJson({ what, error }: FailedRestore): object {
 }
 
 /** What a dry run would do. */
-export function formatPreview({ done }: ManyReport<Plan>): string {
+export function formatPreview(
+  { done }: ManyReport<Plan>,
+  { swaps }: { readonly swaps: boolean },
+): string {
   const lines = done.flatMap(({ table, to, wasBack, others }) => [
     `Would ${wasBack ? 'finish' : 'restore'} ${nameOf(table)} as ${formatName(to)}.`,
+    ...(swaps && !wasBack ? ['  A live table of that name would be held.'] : []),
     ...others.map((other) => `  Also held under that name, and left: ${other.id}`),
   ]);
   return [...lines, 'Nothing was done (--dry-run).', ''].join('\n');

@@ -198,7 +198,8 @@ describe.each(testServers())('the operator on $name', (server) => {
     const both = await runUndrop(server, ['restore', 'a', '--swap', '--to', 'c']);
     expect([both.code, both.stderr]).toEqual([2, expect.stringContaining('found --to')]);
     const args = ['restore', '--schema', schema.name, '--since', '1h', '--swap'];
-    expect((await undrop(...args, '--dry-run')).match(/^Would restore/gm)).toHaveLength(2);
+    const preview = await undrop(...args, '--dry-run');
+    expect(preview.match(/^Would restore.*\n {2}A live table of that name/gm)).toHaveLength(2);
     const said = await undrop(...args);
     expect(said.match(/^The table that had the name is held: [0-9a-f]{32}\.$/gm)).toHaveLength(2);
     expect(await query(server, `SELECT id FROM ${schema.name}.a`)).toEqual([{ id: 1 }]);

@@ -104,10 +104,10 @@ export function runRestore(
     const request: ManyRequest =
       targets.length > 0 ? { by: 'name', targets, to } : await readSelection(pool, flags);
     if (flags['dry-run'] === true) {
-      const look = previewing(pool, { swaps: flags['swap'] === true });
-      const preview = await restoreMany(pool, request, { restoreOne: look });
+      const how = { swaps: flags['swap'] === true };
+      const preview = await restoreMany(pool, request, { restoreOne: previewing(pool, how) });
       if (isJson) writeJson(stdout, previewJson(preview));
-      else stdout.write(formatPreview(preview));
+      else stdout.write(formatPreview(preview, how));
       return endOf(preview, { stderr, isDryRun: true });
     }
     const restoreOne = async (plan: Plan) => {
