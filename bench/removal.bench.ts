@@ -5,6 +5,7 @@
  */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
 import { copyFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -13,6 +14,7 @@ import { fileURLToPath } from 'node:url';
 import { until } from '../test/support/poll.js';
 import { spawnProxy } from '../test/support/proxy.js';
 import { connect, query, startServer } from '../test/support/servers.js';
+import { cpuSeconds } from './peers.js';
 import { machineLoad, report, spread } from './report.js';
 
 const ROUNDS = Number(process.env['BENCH_ROUNDS'] ?? '5');
@@ -69,6 +71,8 @@ type Remove = (table: string) => Promise<Removed>;
 interface Sample extends Felt {
   readonly seconds: number;
   readonly rowsPerSecond: number;
+  /** Processors that the server used, of those there are. */
+  readonly cores: number;
 }
 
 const cells: string[][] = [];
@@ -116,6 +120,7 @@ for (const [index, { title, name, options }] of SERVERS.entries()) {
         median(({ over30 }) => over30).toFixed(0),
         median(({ seconds }) => seconds).toFixed(1),
         rate === 0 ? '–' : rate.toFixed(0),
+        median(({ cores }) => cores).toFixed(2),
       ]);
     }
   } finally {
@@ -127,7 +132,17 @@ report({
   how:
     `${RATE} point selects a second on another table, each counted from when it was due; a table of ${ROWS} rows of ` +
     `about 250 bytes; ${ROUNDS} rounds, medians. Loops are cut after ${LOOP_S} s. Load before: ${loadBefore}.`,
-  columns: ['server', 'beside', 'p50 ms', 'p99 ms', 'worst ms', 'over 30 ms', 'seconds', 'rows/s'],
+  columns: [
+    'server',
+    'beside',
+    'p50 ms',
+    'p99 ms',
+    'worst ms',
+    'over 30 ms',
+    'seconds',
+    'rows/s',
+    'cores of the server',
+  ],
   rows: cells,
 });
 
@@ -179,11 +194,13 @@ async function measure(server: Server, table: string | null, remove: Remove): Pr
   }
   const reads = await startReads(server);
   await sleep(1_000);
-  const beganMs = performance.now();
+  const pid = Number(readFileSync(join(server.folder ?? '', 'server.pid'), 'utf8'));
+  const [beganMs, cpuBefore] = [performance.now(), cpuSeconds(pid)];
   const removed = await remove(table ?? '');
   const seconds = (performance.now() - beganMs) / 1_000;
+  const cores = (cpuSeconds(pid) - cpuBefore) / seconds;
   const rowsPerSecond = removed === null ? 0 : removed.rows / removed.seconds;
-  return { ...(await reads.end()), seconds, rowsPerSecond };
+  return { ...(await reads.end()), seconds, rowsPerSecond, cores };
 }
 
 async function startReads(server: Server): Promise<{ end(): Promise<Felt> }> {
