@@ -51,12 +51,14 @@ export class Actions {
   }
 
   /**
-   * Removes rows of tables in PURGE, of one after another until `untilMs`; where none is left, a
-   * table goes further. Resolves to what became of those that were reached.
+   * Removes rows of tables in PURGE, of one after another until `untilMs` and as long as the lease
+   * is fresh; where none is left, a table goes further. Resolves to what became of those that were
+   * reached.
    */
   async purge(
     tables: readonly Collectable[],
     work: WorkOptions,
+    lease: { readonly isFresh: boolean },
   ): Promise<readonly { readonly table: Collectable; readonly outcome: ActionOutcome }[]> {
     const { monotonicMs, signal } = this.#options;
     const reached: { readonly table: Collectable; readonly outcome: ActionOutcome }[] = [];
@@ -64,7 +66,7 @@ export class Actions {
       const outcome = await this.#purge(table, work);
       reached.push({ table, outcome });
       if (outcome.kind === 'throttled' || outcome.kind === 'paused') break;
-      if (signal.aborted || monotonicMs() >= work.untilMs) break;
+      if (signal.aborted || monotonicMs() >= work.untilMs || !lease.isFresh) break;
     }
     return reached;
   }

@@ -304,7 +304,7 @@ export class Rounds {
     }
     const sliceMs = Math.min(Math.max(endMs, monotonicMs() + SLICE_MS / 2), nextMs);
     const untilMs = Math.max(sliceMs, leastMs);
-    const purged = await this.#actions.purge(purges, { server, now, untilMs });
+    const purged = await this.#actions.purge(purges, { server, now, untilMs }, this.#lease);
     for (const { table, outcome } of purged) {
       if (['left', 'wait'].includes(outcome.kind)) this.#leave(table, outcome, toMonotonic);
     }
