@@ -302,8 +302,7 @@ export class Rounds {
       if (outcome.kind === 'progress' && table.early !== undefined) this.#limits.went();
       if (outcome.kind !== 'progress') nextMs = Math.min(nextMs, againMs);
     }
-    const sliceMs = Math.min(Math.max(endMs, monotonicMs() + SLICE_MS / 2), nextMs);
-    const untilMs = Math.max(sliceMs, leastMs);
+    const untilMs = Math.min(Math.max(nextMs, leastMs), endMs);
     const purged = await this.#actions.purge(purges, { server, now, untilMs }, this.#lease);
     for (const { table, outcome } of purged) {
       if (['left', 'wait'].includes(outcome.kind)) this.#leave(table, outcome, toMonotonic);

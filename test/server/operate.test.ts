@@ -15,6 +15,7 @@ import {
   until,
   whereIs,
 } from '../lifecycle/collecting.js';
+import { PurgeChunks } from '../lifecycle/purge-chunks.js';
 import { freshLedger } from '../support/fresh-ledger.js';
 import { inLanes } from '../support/lanes.js';
 import { testOnOne } from '../support/on-one-server.js';
@@ -75,29 +76,37 @@ inLanes(testServers(), 'the operator on $name', (server, lane) => {
   };
 
   test('a pause stops a purge amid the table, and whoever takes over obeys', async () => {
-    const held = await holdTable(server, { state: 'PURGE', rows: 40 * CHUNK_ROWS });
-    const first = start(slow);
+    const held = await holdTable(server, { state: 'PURGE', rows: 400 * CHUNK_ROWS });
     const all = await countRows(server, held.quoted);
-    await until('rows are purged', async () => (await countRows(server, held.quoted)) < all);
+    const chunks = new PurgeChunks();
+    const first = start(slow, chunks.tap);
+    await until('rows are purged', () => chunks.count > 0);
+    const goOn = await chunks.hold();
+    const before = chunks.count;
     await setPause(pool, { forMs: null, by: 'a test' });
-    const before = await countRows(server, held.quoted);
-    expect(before).toBeGreaterThan(0);
+    goOn();
     await until('the pause is seen', () => hasPaused(first) > 0);
     await first.looked();
-    const left = await countRows(server, held.quoted);
-    expect(before - left).toBeLessThanOrEqual(2 * CHUNK_ROWS);
     expect(hasPaused(first)).toBe(1);
     await stop(first);
-    const second = start(slow);
+    const [left, done] = [await countRows(server, held.quoted), chunks.count];
+    expect(done - before).toBeLessThanOrEqual(1);
+    expect(left).toBeGreaterThan(0);
+    expect(left).toBeLessThan(all);
+    const second = start(slow, chunks.tap);
     await until('the pause is seen', () => hasPaused(second) > 0);
     await second.looked();
+    expect(chunks.count).toBe(done);
     expect(await countRows(server, held.quoted)).toBe(left);
     expect(await readPause(pool)).toMatchObject({ until: null, by: 'a test' });
     expect(await endPause(pool)).not.toBeNull();
     expect(await readPause(pool)).toBeNull();
+    await until('it goes on', () => chunks.count > done);
+    await stop(second);
+    expect(await countRows(server, held.quoted)).toBeLessThan(left);
     // Such small chunks take long to the end, on a busy machine for minutes.
-    const count = () => countRows(server, held.quoted).catch(() => 0);
-    await until('it goes on', async () => (await count()) < left);
+    start({ fastDrop: 'never' });
+    await until('the table is gone', isGone(held));
   });
 
   test.each(['RENAME', 'DROP'] as const)(
