@@ -5,15 +5,7 @@
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import net from 'node:net';
-import {
-  afterAll,
-  afterEach,
-  beforeAll,
-  beforeEach,
-  describe,
-  expect,
-  jest,
-} from '@jest/globals';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, jest } from '@jest/globals';
 import { encodePacket } from '../../src/wire/framing.js';
 import { exchange } from '../support/conversation.js';
 import { testOnOne } from '../support/on-one-server.js';
@@ -70,7 +62,6 @@ describe.each(testServers())('in front of $name', (server) => {
     const status = readFileSync(`/proc/${proxy.child.pid}/status`, 'utf8');
     return Number(new RegExp(`${field}:\\s+(\\d+) kB`).exec(status)?.[1]) * 1024;
   }
-
 
   test('a client that does not read makes the server wait, and gets it all (wire 49)', async () => {
     const { socket, threadId } = await loggedIn(server, proxy);
