@@ -3,7 +3,6 @@
  * they see directly, where they have it. A client that insists says itself that it can't be had.
  */
 import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
-import { createConnection as createMariadb } from 'mariadb';
 import { type CliName, connectionOptions, runCli } from '../support/client-cli.js';
 import { heldRows } from '../support/client-held.js';
 import {
@@ -14,6 +13,7 @@ import {
   THE_END,
 } from '../support/client-script.js';
 import { runClient } from '../support/clients.js';
+import { createMariadb } from '../support/mariadb.js';
 import { testOnOne } from '../support/on-one-server.js';
 import { type ProxyTarget, proxyInFront } from '../support/proxy.js';
 import {

@@ -4,11 +4,11 @@
  */
 import { randomBytes } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, jest } from '@jest/globals';
-import { createConnection as createMariadb } from 'mariadb';
 import type { RowDataPacket } from 'mysql2/promise';
 import type { CliName } from '../support/client-cli.js';
 import { heldRows } from '../support/client-held.js';
 import { openTerminal } from '../support/client-terminal.js';
+import { createMariadb } from '../support/mariadb.js';
 import { testOnOne } from '../support/on-one-server.js';
 import { until } from '../support/poll.js';
 import { type ProxyTarget, proxyInFront } from '../support/proxy.js';

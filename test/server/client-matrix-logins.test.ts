@@ -6,13 +6,13 @@
 import { randomBytes } from 'node:crypto';
 import databases, { sql } from '@databases/mysql';
 import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
-import { createConnection as createMariadb } from 'mariadb';
 import type { ThrowawayServer } from '../../throwaway-servers/throwaway.js';
 import { type CliName, connectionOptions } from '../support/client-cli.js';
 import { ensurePrograms, runPhp, runPymysql } from '../support/client-programs.js';
 import type { ScriptJob } from '../support/client-script.js';
 import { runClient } from '../support/clients.js';
 import { LOGIN_PLUGINS, type LoginPlugin, pluginOptions } from '../support/login-plugins.js';
+import { createMariadb } from '../support/mariadb.js';
 import { type ProxyTarget, proxyInFront } from '../support/proxy.js';
 import { sample } from '../support/sample.js';
 import { connect, query, startServer, type Target, testServerNames } from '../support/servers.js';

@@ -4,10 +4,10 @@
  */
 import net from 'node:net';
 import { afterAll, beforeAll, beforeEach, describe, expect, jest } from '@jest/globals';
-import { createConnection as createMariadb } from 'mariadb';
 import { encodePacket } from '../../src/wire/framing.js';
 import { heldRows } from '../support/client-held.js';
 import { conversations, exchange } from '../support/conversation.js';
+import { createMariadb } from '../support/mariadb.js';
 import { testOnOne } from '../support/on-one-server.js';
 import { type ProxyTarget, proxyInFront } from '../support/proxy.js';
 import {

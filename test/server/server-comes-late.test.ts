@@ -6,8 +6,8 @@
 import { once } from 'node:events';
 import net from 'node:net';
 import { expect, jest, test } from '@jest/globals';
-import { createConnection as createMariadb } from 'mariadb';
 import { runClient } from '../support/clients.js';
+import { createMariadb } from '../support/mariadb.js';
 import { until } from '../support/poll.js';
 import { spawnProxy } from '../support/proxy.js';
 import { connect, type Target, testServers } from '../support/servers.js';

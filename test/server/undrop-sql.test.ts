@@ -1,8 +1,8 @@
 /** The statements of undrop's own through the proxy, as clients send them and see the answers. */
 import { afterAll, beforeAll, beforeEach, describe, expect, jest } from '@jest/globals';
-import { createConnection as createMariadb } from 'mariadb';
 import type { Connection, RowDataPacket } from 'mysql2/promise';
 import { freshLedger } from '../support/fresh-ledger.js';
+import { createMariadb } from '../support/mariadb.js';
 import { testOnOne } from '../support/on-one-server.js';
 import { until } from '../support/poll.js';
 import { type ProxyTarget, proxyInFront } from '../support/proxy.js';

@@ -2,7 +2,6 @@
 import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import databases, { sql } from '@databases/mysql';
-import { createConnection as createMariadb } from 'mariadb';
 import { createConnection as createMysql2 } from 'mysql2/promise';
 import {
   BIG_RESULT,
@@ -12,6 +11,7 @@ import {
   type Transcript,
   UNICODE,
 } from './client-script.js';
+import { createMariadb } from './mariadb.js';
 
 type Step = readonly [title: string, run: () => Promise<unknown>];
 

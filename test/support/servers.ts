@@ -100,7 +100,7 @@ export function startServer(
 /** A mysql2 connection as root, or as `options` say. The caller ends it. */
 export function connect(server: Target, options: ConnectionOptions = {}): Promise<Connection> {
   const { host, port, user, password } = server;
-  return createConnection({ host, port, user, password, connectTimeout: 10_000, ...options });
+  return createConnection({ host, port, user, password, connectTimeout: 60_000, ...options });
 }
 
 /** Runs statements on a connection of their own, one after another; hands back the last's rows. */
