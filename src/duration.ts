@@ -37,6 +37,11 @@ export function utcText(time: Date): string {
   return time.toISOString().slice(0, 19).replace('T', ' ');
 }
 
+/** The same with its zone, as a sentence needs it. */
+export function timeText(time: Date): string {
+  return `${utcText(time)} UTC`;
+}
+
 export const TIME_EXPECTED =
   'a time like 2026-11-24T14:00 or 14:00 (UTC), or a duration like 2h (so long ago)';
 

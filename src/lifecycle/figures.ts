@@ -3,6 +3,7 @@
  * in a word and in a sentence, and plain values, changed where things happen (rounds.ts,
  * purge/purge.ts) and read at any time. Nothing is decided by them.
  */
+import { timeText } from '../duration.js';
 import type { Pause } from '../ledger/control.js';
 import type { LedgerTotals } from '../ledger/read.js';
 import { isPinned, type TableState } from '../names/names.js';
@@ -29,7 +30,7 @@ export const REPLICATES =
 export const OTHER_NODE = 'another node of this cluster collects';
 
 export function pauseText({ until, by }: Pause): string {
-  const end = until === null ? '' : `${until.toISOString()}, or `;
+  const end = until === null ? '' : `${timeText(until)}, or `;
   return `paused by ${by}: nothing is collected until ${end}\`undrop resume\``;
 }
 

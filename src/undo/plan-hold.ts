@@ -5,7 +5,7 @@
  * Invariant: only `end`, which is asked for by name, makes a hold shorter than `holdMsMin` from the
  * drop; what is pinned is not ended before it is unpinned.
  */
-import { formatDuration, utcText } from '../duration.js';
+import { formatDuration, timeText } from '../duration.js';
 import { UndropError } from '../errors.js';
 import { isPinned, PINNED_UNTIL } from '../names/names.js';
 import type { ListedTable } from './list.js';
@@ -51,7 +51,7 @@ export function planHold(table: ListedTable, change: HoldChange, limits: HoldLim
   }
   const next = dueAfter(change, now);
   if (next <= now) {
-    const why = `expected a time that is still to come, found ${utcText(next)} UTC`;
+    const why = `expected a time that is still to come, found ${timeText(next)}`;
     throw notChanged(table, why, 'See `undrop remove` for how to end its hold.');
   }
   if (next >= due) return next;
@@ -62,7 +62,7 @@ export function planHold(table: ListedTable, change: HoldChange, limits: HoldLim
     droppedAt === null
       ? 'when it was dropped is not known, so its hold is not made shorter'
       : `expected a hold of ${formatDuration(holdMsMin)} from its drop or more (UNDROP_MIN_HOLD), ` +
-        `which is until ${utcText(earliest)} UTC, found ${utcText(next)} UTC`;
+        `which is until ${timeText(earliest)}, found ${timeText(next)}`;
   throw notChanged(table, why, 'Give it a longer time; `undrop remove` ends its hold at once.');
 }
 

@@ -105,7 +105,7 @@ inLanes(testServers(), 'the operator on $name', (server, lane) => {
     await stop(second);
     expect(await countRows(server, held.quoted)).toBeLessThan(left);
     // Such small chunks take long to the end, on a busy machine for minutes.
-    start({ fastDrop: 'never' });
+    start({ fastDrop: 'never', purgeChunkRows: 5_000, purgeChunkMs: 1_000 });
     await until('the table is gone', isGone(held));
   });
 

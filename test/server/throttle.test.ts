@@ -99,7 +99,8 @@ inLanes(testServers(), 'the collector waits, on $name', (server, lane) => {
     await until('it goes on to purge', () => chunks.count > before);
     // Row by row it would take long on a server that others keep busy.
     await collecting.stop();
-    collecting = startCollecting(server, { fastDrop: 'never', throttle: byQuery() });
+    const quick = { fastDrop: 'never', purgeChunkRows: ROWS, purgeChunkMs: 1_000 } as const;
+    collecting = startCollecting(server, { ...quick, throttle: byQuery() });
     for (const held of [purged, moved]) await until('the table is gone', isGone(server, held));
   });
 

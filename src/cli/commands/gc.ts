@@ -3,6 +3,7 @@
  * does it; with `--dry-run` what it would do. It exits with 1 if nothing was collected.
  */
 import { systemClock } from '../../clock.js';
+import { timeText } from '../../duration.js';
 import { collectOnce, type Plan, planOnce } from '../../lifecycle/once.js';
 import type { Log } from '../../log.js';
 import { isPinned } from '../../names/names.js';
@@ -10,7 +11,6 @@ import { reconcile } from '../../recovery/reconcile.js';
 import { formatName } from '../../undo/format.js';
 import { type ListedTable, listAll } from '../../undo/list.js';
 import { type GcSettings, lifecycleSettings } from '../settings.js';
-import { timeText } from './operate.js';
 import { whoIs } from './tell-history.js';
 import { type Out, withServers } from './with-pool.js';
 

@@ -3,7 +3,7 @@
  * proxy collects there (ledger/control.ts).
  */
 import { describeWho } from '../../audit.js';
-import { utcText } from '../../duration.js';
+import { timeText } from '../../duration.js';
 import { endPause, type Pause, setPause } from '../../ledger/control.js';
 import type { AccountSettings } from '../settings.js';
 import { tellAll, whoIs } from './tell-history.js';
@@ -45,9 +45,4 @@ export function runResume(
 function describePause({ by, since, until }: Pause): string {
   const end = until === null ? '' : `, which had lasted until ${timeText(until)}`;
   return `the pause of ${by} since ${timeText(since)}${end}`;
-}
-
-/** To the second. */
-export function timeText(time: Date): string {
-  return `${utcText(time)} UTC`;
 }

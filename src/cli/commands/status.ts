@@ -4,6 +4,7 @@
  * attention, each with its reason in words.
  */
 import { systemClock } from '../../clock.js';
+import { timeText } from '../../duration.js';
 import { readUses, type Uses } from '../../ledger/history.js';
 import { readStatus, type Status } from '../../lifecycle/status.js';
 import { isPinned } from '../../names/names.js';
@@ -13,7 +14,6 @@ import { readSizes } from '../../service/true-sizes.js';
 import { formatName } from '../../undo/format.js';
 import { type ListedTable, listAll } from '../../undo/list.js';
 import { type StatusSettings, throttleSettings } from '../settings.js';
-import { timeText } from './operate.js';
 import { type Out, withServers } from './with-pool.js';
 
 export function runStatus(

@@ -6,6 +6,7 @@
  *
  * Invariant: the wait ends; a restart of the proxy neither shortens it nor begins it anew.
  */
+import { timeText } from '../../duration.js';
 import { writeOrCreate } from '../../ledger/tables.js';
 import { RECYCLE_SCHEMA } from '../../names/names.js';
 import { isServerError, type ServiceConnection, unlessRefused } from '../../service/pool/pools.js';
@@ -98,7 +99,7 @@ export async function peekGrace(
 }
 
 export function graceText(until: Date): string {
-  return `UNDROP_GRACE passes first: nothing is collected until ${until.toISOString()}`;
+  return `UNDROP_GRACE passes first: nothing is collected until ${timeText(until)}`;
 }
 
 const TABLE = ident(RECYCLE_SCHEMA, 'collector');

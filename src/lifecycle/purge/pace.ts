@@ -51,8 +51,8 @@ const SHARED_DELETE_MS = 0.7;
 /** A rest is so many DELETEs long, and so many milliseconds at least. */
 const REST = 1.5;
 const REST_MS_MIN = 1;
-/** So many times as long it becomes under pressure, at most. */
-const BACKOFF_MAX = 64;
+/** So many times as long it becomes under pressure, at most: a purge keeps a 25th of the time. */
+const BACKOFF_MAX = 16;
 const SLOWER = 1.5;
 const FASTER = 0.9;
 /** A change by less is none. */
@@ -121,8 +121,10 @@ export class Pace {
     const { chunkMs, chunkRows, rowsMin } = this.#settings;
     const { rows } = this.#chunk;
     const factor = Math.min(Math.max(aimMs / deleteMs, 1 / STEP), STEP);
-    // A commit has its price, however few rows: below the first size only what takes too long goes.
-    const least = deleteMs > chunkMs ? rowsMin : Math.max(Math.min(chunkRows, rows), rowsMin);
+    // A commit has its price, however few rows: below the first size only what takes too long goes,
+    // and what went there in a stall comes back as soon as there is time for twice as many.
+    const back = deleteMs * STEP > chunkMs ? rows : rows * STEP;
+    const least = deleteMs > chunkMs ? rowsMin : Math.max(Math.min(chunkRows, back), rowsMin);
     return Math.min(Math.max(Math.round(rows * factor), least), CHUNK_ROWS_MAX);
   }
 }

@@ -5,9 +5,10 @@
  * Invariant: the name that a drop would give to a table isn't known before, because it has the id
  * of that drop; it is shown with a gap.
  */
+import { timeText } from '../../duration.js';
 import type { IntentTable } from '../../ledger/write.js';
 import { isPinned, recycleSchemaFor } from '../../names/names.js';
-import { lastUse, type Use, utc } from '../../steps/rules/use.js';
+import { lastUse, type Use } from '../../steps/rules/use.js';
 import type { Column, ResultSet, Value } from '../../wire/result-set.js';
 import type { Fate } from './fates.js';
 
@@ -52,7 +53,7 @@ export function explainRows(
       known && seen.kind === 'sequence' ? 'sequence' : KINDS[kind],
       fate.what,
       isHeld ? `${holdSchema}._vt_HOLD_<id>_${digits}` : null,
-      isHeld ? (isPinned(due) ? 'pinned' : utc(due)) : null,
+      isHeld ? (isPinned(due) ? 'pinned' : timeText(due)) : null,
       known ? foreignKeys(seen) : null,
       known ? seen.triggers.length : null,
       known && views !== null ? views.join(', ') : null,

@@ -4,7 +4,7 @@
  *
  * Invariant: what can't be told is no use, and nothing is refused for it.
  */
-import { formatDuration, utcText } from '../../duration.js';
+import { formatDuration, timeText } from '../../duration.js';
 
 export interface Use {
   readonly utcNow: Date;
@@ -28,22 +28,18 @@ export function useWithin(use: Use, idleMs: number): string | null {
   const isWithin = (at: Date | null): at is Date =>
     at !== null && use.utcNow.getTime() - at.getTime() <= idleMs;
   const within = `within ${formatDuration(idleMs)}:`;
-  if (isWithin(writtenAt)) return `${within} it was written at ${utc(writtenAt)}`;
-  if (isWithin(namedAt)) return `${within} a statement that names it ended at ${utc(namedAt)}`;
+  if (isWithin(writtenAt)) return `${within} it was written at ${timeText(writtenAt)}`;
+  if (isWithin(namedAt)) return `${within} a statement that names it ended at ${timeText(namedAt)}`;
   if (!isWithin(startedAt) || countOf(use) === 0) return null;
   const counted = `${reads ?? 0} reads and ${writes ?? 0} writes`;
-  return `${within} ${counted} since the server started at ${utc(startedAt)}`;
+  return `${within} ${counted} since the server started at ${timeText(startedAt)}`;
 }
 
 /** In words; null: nobody can tell. */
 export function lastUse({ writtenAt, namedAt, startedAt, reads, writes }: Use): string | null {
   const [last] = [writtenAt, namedAt].flatMap((at) => at ?? []).sort((a, b) => +b - +a);
-  if (last !== undefined) return utc(last);
+  if (last !== undefined) return timeText(last);
   if (writes === null) return null;
-  if ((reads ?? 0) + writes === 0) return `not since the server started, ${utc(startedAt)}`;
-  return `${reads ?? 0} reads and ${writes} writes since the server started, ${utc(startedAt)}`;
-}
-
-export function utc(at: Date): string {
-  return `${utcText(at)} UTC`;
+  if ((reads ?? 0) + writes === 0) return `not since the server started, ${timeText(startedAt)}`;
+  return `${reads ?? 0} reads and ${writes} writes since the server started, ${timeText(startedAt)}`;
 }

@@ -68,6 +68,19 @@ describe('the size of a chunk', () => {
     expect(noKey.chunk.rows).toBe(50);
   });
 
+  test('comes back to the first after a stall, also where a commit is slower than it should be', () => {
+    const pace = new Pace(SETTINGS);
+    const commits = (rows: number) => 3 + rows * 0.002;
+    run(pace, 20, () => 100, SHARED);
+    expect(pace.chunk.rows).toBe(1);
+    run(pace, 20, commits, SHARED);
+    expect(pace.chunk.rows).toBe(50);
+    // Where rows are what takes long, there are only as many as a chunk has time for.
+    run(pace, 40, each(2), SHARED);
+    expect(pace.chunk.rows).toBeLessThanOrEqual(10);
+    expect(pace.chunk.rows).toBeGreaterThanOrEqual(5);
+  });
+
   test('has bounds, and changes by a factor of two at most', () => {
     const costs = fc.array(fc.double({ min: 0, max: 1_000, noNaN: true }), { maxLength: 200 });
     const load = fc.constantFrom(ALONE, SHARED, PRESSED);
@@ -114,11 +127,19 @@ describe('rests and pauses', () => {
     expect(idle()).toBeGreaterThan(slow / 2);
   });
 
+  test('under pressure that lasts, a purge still has a share of the time', () => {
+    const pace = new Pace(SETTINGS);
+    run(pace, 60, each(0.014), PRESSED);
+    const { deletes, rows, restMs } = pace.chunk;
+    const [busyMs, idleMs] = [deletes * rows * 0.014, deletes * restMs + pace.pauseMs];
+    expect(busyMs / (busyMs + idleMs)).toBeGreaterThan(0.03);
+  });
+
   test('a pause is a second where the purge has to stop, and never more', () => {
     const pace = new Pace(SETTINGS);
     run(pace, 1, each(0.4), { pressure: 'high', isShared: false });
     expect(pace.pauseMs).toBe(1_000);
-    run(pace, 50, each(5), PRESSED);
+    run(pace, 50, each(50), PRESSED);
     expect(pace.pauseMs).toBe(1_000);
   });
 });
