@@ -1,7 +1,8 @@
 /**
  * Point selects at a steady rate, as a process of its own, over raw connections: a query is due
  * every so often, whatever became of those before, and its latency counts from when it was due. It
- * ends when its standard input does, and prints what it measured.
+ * prints what it measured, and begins anew, whenever something comes on its standard input, and
+ * ends when that does.
  */
 import type { Socket } from 'node:net';
 import type { Connection } from 'mysql2/promise';
@@ -40,7 +41,11 @@ idle.push(...readers);
 process.stdin.on('end', () => {
   isOver = true;
 });
-process.stdin.resume();
+process.stdin.on('data', () => {
+  process.stdout.write(`${figures()}\n`);
+  counts.fill(0);
+  [worstMs, done] = [0, 0];
+});
 const cell = new Int32Array(new SharedArrayBuffer(4));
 let nextMs = performance.now();
 process.stdout.write('ready\n');
@@ -112,15 +117,13 @@ function finish(): void {
   ]) {
     note(now - dueMs);
   }
-  const slow = counts.subarray(30 / STEP_MS).reduce((sum, count) => sum + count, 0);
-  const figures = {
-    queries: done,
-    p50Ms: quantile(0.5),
-    p99Ms: quantile(0.99),
-    worstMs,
-    over30: slow,
-  };
-  process.stdout.write(`${JSON.stringify(figures)}\n`, () => process.exit(0));
+  process.stdout.write(`${figures()}\n`, () => process.exit(0));
+}
+
+function figures(): string {
+  const over30 = counts.subarray(30 / STEP_MS).reduce((sum, count) => sum + count, 0);
+  const [p50Ms, p99Ms] = [quantile(0.5), quantile(0.99)];
+  return JSON.stringify({ queries: done, p50Ms, p99Ms, worstMs, over30 });
 }
 
 function quantile(share: number): number {

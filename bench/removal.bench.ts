@@ -3,17 +3,14 @@
  * native DROP, beside a loop of `DELETE … LIMIT 50` (as Vitess does it), and beside undrop's whole
  * way of a dropped table to its end. Each on a table of its own whose pages are in the buffer pool.
  */
-import { spawn } from 'node:child_process';
-import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
-import { copyFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { createInterface } from 'node:readline';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { fileURLToPath } from 'node:url';
 import { until } from '../test/support/poll.js';
 import { spawnProxy } from '../test/support/proxy.js';
-import { connect, query, startServer } from '../test/support/servers.js';
+import { query, startServer } from '../test/support/servers.js';
+import { copyBigTable, deleteLoop, fillBigTable, type Removed, type Server } from './big-table.js';
+import { type Felt, startReads } from './paced.js';
 import { cpuSeconds } from './peers.js';
 import { machineLoad, report, spread } from './report.js';
 
@@ -23,7 +20,6 @@ const RATE = Number(process.env['BENCH_RATE'] ?? '8000');
 /** A loop that would take longer is cut; its pace is known by then. */
 const LOOP_S = Number(process.env['BENCH_LOOP_S'] ?? '30');
 const QUIET_S = 20;
-const LIVE_ROWS = 100_000;
 const PAUSES_MS = [0, 2, 8];
 const SERVERS: readonly {
   readonly title: string;
@@ -55,17 +51,6 @@ const SERVERS: readonly {
 const ONLY = process.env['BENCH_SERVERS']?.split(',').map(Number);
 const MODES = process.env['BENCH_MODES']?.split('|');
 
-type Server = Awaited<ReturnType<typeof startServer>>;
-
-interface Felt {
-  readonly p50Ms: number;
-  readonly p99Ms: number;
-  readonly worstMs: number;
-  readonly over30: number;
-}
-
-/** Rows that were deleted one by one, and in what time; null: none. */
-type Removed = { readonly rows: number; readonly seconds: number } | null;
 type Remove = (table: string) => Promise<Removed>;
 
 interface Sample extends Felt {
@@ -81,7 +66,7 @@ for (const [index, { title, name, options }] of SERVERS.entries()) {
   if (ONLY !== undefined && !ONLY.includes(index)) continue;
   const server = await startServer(name, [...options, '--skip-log-bin']);
   try {
-    await prepare(server);
+    await fillBigTable(server, ROWS);
     const modes: Readonly<Record<string, Remove>> = {
       quiet: async () => {
         await sleep(QUIET_S * 1_000);
@@ -94,7 +79,7 @@ for (const [index, { title, name, options }] of SERVERS.entries()) {
       ...Object.fromEntries(
         PAUSES_MS.map((pauseMs) => [
           `DELETE LIMIT 50, pauses of ${pauseMs} ms`,
-          (table: string) => deleteLoop(server, table, pauseMs),
+          (table: string) => deleteLoop(server, table, { pauseMs, seconds: LOOP_S }),
         ]),
       ),
       undrop: (table) => undrop(server, table),
@@ -146,53 +131,12 @@ report({
   rows: cells,
 });
 
-/** A small table that is read, and the big one that all others are copies of. */
-async function prepare(server: Server): Promise<void> {
-  const digits =
-    'SELECT 0 d UNION ALL SELECT 1 UNION ALL SELECT 2 UNION ALL SELECT 3 UNION ALL SELECT 4 UNION ALL SELECT 5 UNION ALL SELECT 6 UNION ALL SELECT 7 UNION ALL SELECT 8 UNION ALL SELECT 9';
-  await query(
-    server,
-    'CREATE DATABASE live',
-    'CREATE DATABASE big',
-    'CREATE TABLE live.t (id INT PRIMARY KEY, c CHAR(120) NOT NULL) CHARSET latin1',
-    `INSERT INTO live.t SELECT 1 + a.d + 10 * b.d + 100 * c.d + 1000 * e.d + 10000 * f.d, REPEAT('x', 120)
-     FROM (${digits}) a, (${digits}) b, (${digits}) c, (${digits}) e, (${digits}) f LIMIT ${LIVE_ROWS}`,
-    `CREATE TABLE big.seed (id INT AUTO_INCREMENT PRIMARY KEY, k INT NOT NULL, c CHAR(120) NOT NULL,
-       pad CHAR(80) NOT NULL) CHARSET latin1`,
-  );
-  const fill = await connect(server, { database: 'big' });
-  await fill.query("INSERT INTO seed (k, c, pad) SELECT id, c, REPEAT('y', 80) FROM live.t");
-  for (let rows = LIVE_ROWS; rows < ROWS; rows = Math.min(2 * rows, ROWS)) {
-    await fill.query(
-      `INSERT INTO seed (k, c, pad) SELECT k, c, pad FROM seed LIMIT ${Math.min(rows, ROWS - rows)}`,
-    );
-  }
-  await fill.end();
-}
-
-/** A copy of the big table by its file, which is read once, so that its pages are in the pool. */
-async function copy(server: Server, table: string): Promise<void> {
-  const { dataDir } = server;
-  if (dataDir === null) throw new Error('The benchmark needs the data folder of its server.');
-  const session = await connect(server, { database: 'big' });
-  const file = (name: string) => join(dataDir, 'big', `${name}.ibd`);
-  await session.query(`CREATE TABLE ${table} LIKE seed`);
-  await session.query(`ALTER TABLE ${table} DISCARD TABLESPACE`);
-  await session.query('FLUSH TABLES seed FOR EXPORT');
-  await copyFile(file('seed'), file(table));
-  await copyFile(file('seed').replace(/ibd$/, 'cfg'), file(table).replace(/ibd$/, 'cfg'));
-  await session.query('UNLOCK TABLES');
-  await session.query(`ALTER TABLE ${table} IMPORT TABLESPACE`);
-  await session.query(`SELECT COUNT(*), SUM(LENGTH(c)) FROM ${table}`);
-  await session.end();
-}
-
 async function measure(server: Server, table: string | null, remove: Remove): Promise<Sample> {
   if (table !== null) {
     await query(server, `DROP TABLE IF EXISTS big.${table}`);
-    await copy(server, table);
+    await copyBigTable(server, table);
   }
-  const reads = await startReads(server);
+  const reads = await startReads(server, RATE);
   await sleep(1_000);
   const pid = Number(readFileSync(join(server.folder ?? '', 'server.pid'), 'utf8'));
   const [beganMs, cpuBefore] = [performance.now(), cpuSeconds(pid)];
@@ -201,36 +145,6 @@ async function measure(server: Server, table: string | null, remove: Remove): Pr
   const cores = (cpuSeconds(pid) - cpuBefore) / seconds;
   const rowsPerSecond = removed === null ? 0 : removed.rows / removed.seconds;
   return { ...(await reads.end()), seconds, rowsPerSecond, cores };
-}
-
-async function startReads(server: Server): Promise<{ end(): Promise<Felt> }> {
-  const script = fileURLToPath(new URL('paced-reads.js', import.meta.url));
-  const args = [server.host, String(server.port), String(RATE), '16', String(LIVE_ROWS)];
-  const child = spawn(process.execPath, [script, ...args], { stdio: ['pipe', 'pipe', 'inherit'] });
-  const lines = createInterface(child.stdout);
-  await once(lines, 'line');
-  return {
-    end: async () => {
-      const said = once(lines, 'line') as Promise<[string]>;
-      child.stdin.end();
-      return JSON.parse((await said)[0]) as Felt;
-    },
-  };
-}
-
-async function deleteLoop(server: Server, table: string, pauseMs: number): Promise<Removed> {
-  const session = await connect(server, { database: 'big' });
-  let rows = 0;
-  const beganMs = performance.now();
-  for (const endMs = performance.now() + LOOP_S * 1_000; performance.now() < endMs; ) {
-    const [result] = await session.query(`DELETE FROM ${table} LIMIT 50`);
-    const { affectedRows } = result as { readonly affectedRows: number };
-    if (affectedRows === 0) break;
-    rows += affectedRows;
-    if (pauseMs > 0) await sleep(pauseMs);
-  }
-  await session.end();
-  return { rows, seconds: (performance.now() - beganMs) / 1_000 };
 }
 
 /** From the DROP to the end, with as little waiting as can be. */

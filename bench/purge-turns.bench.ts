@@ -1,0 +1,151 @@
+/**
+ * What others feel of rows that are removed, in turns of a few seconds: nothing, a loop of
+ * `DELETE … LIMIT 50` with pauses of several lengths (as Vitess does it), and undrop's purge, which
+ * is paused by `undrop pause` meanwhile. On a machine whose own pace changes from minute to minute,
+ * what is compared has to be done within the same minute.
+ */
+import { setTimeout as sleep } from 'node:timers/promises';
+import { endPause, setPause } from '../src/ledger/control.js';
+import { until } from '../test/support/poll.js';
+import { type ProxyProcess, spawnProxy } from '../test/support/proxy.js';
+import { connect, query, startServer } from '../test/support/servers.js';
+import { poolOn } from '../test/support/service-pool.js';
+import { freePort } from '../throwaway-servers/launch.js';
+import { copyBigTable, deleteLoop, fillBigTable, type Server } from './big-table.js';
+import { type Felt, startReads } from './paced.js';
+import { machineLoad, report, spread } from './report.js';
+
+const TURNS = Number(process.env['BENCH_TURNS'] ?? '20');
+const TURN_S = Number(process.env['BENCH_TURN_S'] ?? '4');
+const ROWS = Number(process.env['BENCH_ROWS'] ?? '8200000');
+const RATE = Number(process.env['BENCH_RATE'] ?? '8000');
+const SERVER = process.env['BENCH_SERVER'] ?? 'mysql-5.6';
+const PAUSES_MS = (process.env['BENCH_PAUSES_MS'] ?? '0,1,2,4').split(',').map(Number);
+/** A snapshot is open all the time: no row that is deleted can be cleaned up. */
+const IS_SNAPSHOT_OPEN = process.env['BENCH_SNAPSHOT'] === '1';
+/** What came just before is over. */
+const CALM_MS = 500;
+
+interface Turn extends Felt {
+  /** Deleted in a second. */
+  readonly rowsPerSecond: number;
+}
+
+interface Purge {
+  /** Goes on, or stays as it is. */
+  goOn(): Promise<void>;
+  pause(): Promise<void>;
+  rows(): Promise<number>;
+  stop(): Promise<void>;
+}
+
+const server = await startServer(SERVER, [
+  '--innodb-buffer-pool-size=6G',
+  '--skip-log-bin',
+  ...(SERVER === 'mysql-9.7' ? [] : ['--innodb-log-file-size=512M']),
+]);
+const loadBefore = machineLoad();
+try {
+  await fillBigTable(server, ROWS);
+  for (const table of ['looped', 'dropped']) await copyBigTable(server, table);
+  const snapshot = await connect(server);
+  if (IS_SNAPSHOT_OPEN) await snapshot.query('START TRANSACTION WITH CONSISTENT SNAPSHOT');
+  const purge = await startPurge(server, 'dropped');
+  const reads = await startReads(server, RATE);
+  const felt = async (remove: () => Promise<number>): Promise<Turn> => {
+    await sleep(CALM_MS);
+    await reads.felt();
+    const rowsPerSecond = await remove();
+    return { ...(await reads.felt()), rowsPerSecond };
+  };
+  const loop = async (pauseMs: number) => {
+    const removed = await deleteLoop(server, 'looped', { pauseMs, seconds: TURN_S });
+    return removed === null ? 0 : removed.rows / removed.seconds;
+  };
+  const modes: readonly (readonly [string, () => Promise<Turn>])[] = [
+    ['nothing', () => felt(async () => sleep(TURN_S * 1_000, 0))],
+    ...PAUSES_MS.map((pauseMs) => {
+      const mode = () => felt(() => loop(pauseMs));
+      return [`DELETE LIMIT 50, pauses of ${pauseMs} ms`, mode] as const;
+    }),
+    [
+      'undrop',
+      async () => {
+        await purge.goOn();
+        const turn = await felt(async () => {
+          const [before, beganMs] = [await purge.rows(), performance.now()];
+          await sleep(TURN_S * 1_000);
+          return (1_000 * ((await purge.rows()) - before)) / (performance.now() - beganMs);
+        });
+        await purge.pause();
+        return turn;
+      },
+    ],
+  ];
+  const turns = modes.map((): Turn[] => []);
+  for (let nr = 0; nr < TURNS; nr++) {
+    for (let step = 0; step < modes.length; step++) {
+      const index = (nr + step) % modes.length;
+      const turn = await modes[index]?.[1]();
+      if (turn !== undefined) turns[index]?.push(turn);
+      process.stdout.write(`${nr} ${modes[index]?.[0]}: ${JSON.stringify(turn)}\n`);
+    }
+  }
+  await reads.end();
+  await purge.stop();
+  await snapshot.end();
+  const [quiet = []] = turns;
+  report({
+    title: `What others feel of a purge, in turns: ${SERVER}${IS_SNAPSHOT_OPEN ? ', a snapshot open' : ''}`,
+    how:
+      `${RATE} point selects a second on another table, each counted from when it was due; tables of ${ROWS} rows of ` +
+      `about 250 bytes; ${TURNS} turns of ${TURN_S} s each, medians. Load before: ${loadBefore}.`,
+    columns: ['beside', 'p50 ms', 'p99 ms', 'p99 above quiet, within a turn', 'worst ms', 'rows/s'],
+    rows: turns.map((all, index) => {
+      const median = (of: (turn: Turn, nr: number) => number) => spread(all.map(of)).median;
+      return [
+        modes[index]?.[0] ?? '',
+        median(({ p50Ms }) => p50Ms).toFixed(2),
+        median(({ p99Ms }) => p99Ms).toFixed(2),
+        median(({ p99Ms }, nr) => p99Ms - (quiet[nr]?.p99Ms ?? 0)).toFixed(2),
+        median(({ worstMs }) => worstMs).toFixed(1),
+        median(({ rowsPerSecond }) => rowsPerSecond).toFixed(0),
+      ];
+    }),
+  });
+} finally {
+  await server.stop();
+}
+
+/** Drops the table through a proxy that purges it; resolves when that is paused. */
+async function startPurge(upstream: Server, table: string): Promise<Purge> {
+  const port = await freePort();
+  const proxy: ProxyProcess = await spawnProxy(upstream, {
+    ...{ HOLD: '1s', MIN_HOLD: '0s', COLLECT: 'on', LIFECYCLE: 'hold,purge,drop' },
+    ...{ FAST_DROP: 'never', ADMIN_LISTEN: `127.0.0.1:${port}` },
+  });
+  const pool = poolOn(upstream);
+  const rows = async () => {
+    const text = await (await fetch(`http://127.0.0.1:${port}/metrics`)).text();
+    return Number(/^undrop_purged_rows_total (\d+)/m.exec(text)?.[1] ?? '0');
+  };
+  const purge: Purge = {
+    rows,
+    goOn: async () => {
+      const before = await rows();
+      await endPause(pool);
+      await until(async () => (await rows()) > before, 'rows are purged', 60_000);
+    },
+    pause: async () => {
+      await setPause(pool, { forMs: null, by: 'a benchmark' });
+    },
+    stop: async () => {
+      await pool.dispose();
+      await proxy.stop();
+    },
+  };
+  await query(proxy, `DROP TABLE big.${table}`);
+  await until(async () => (await rows()) > 0, 'rows are purged', 60_000);
+  await purge.pause();
+  return purge;
+}
