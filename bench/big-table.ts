@@ -7,8 +7,11 @@ import { LIVE_ROWS } from './paced.js';
 
 export type Server = Awaited<ReturnType<typeof startServer>>;
 
-/** Rows that were deleted one by one, and in what time; null: none. */
-export type Removed = { readonly rows: number; readonly seconds: number } | null;
+/** Rows that were deleted one by one, and in what time. */
+export interface Removed {
+  readonly rows: number;
+  readonly seconds: number;
+}
 
 /** A small table that is read, and the big one that all others are copies of. */
 export async function fillBigTable(server: Server, count: number): Promise<void> {

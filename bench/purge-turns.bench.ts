@@ -59,8 +59,8 @@ try {
     return { ...(await reads.felt()), rowsPerSecond };
   };
   const loop = async (pauseMs: number) => {
-    const removed = await deleteLoop(server, 'looped', { pauseMs, seconds: TURN_S });
-    return removed === null ? 0 : removed.rows / removed.seconds;
+    const { rows, seconds } = await deleteLoop(server, 'looped', { pauseMs, seconds: TURN_S });
+    return rows / seconds;
   };
   const modes: readonly (readonly [string, () => Promise<Turn>])[] = [
     ['nothing', () => felt(async () => sleep(TURN_S * 1_000, 0))],

@@ -51,7 +51,8 @@ const SERVERS: readonly {
 const ONLY = process.env['BENCH_SERVERS']?.split(',').map(Number);
 const MODES = process.env['BENCH_MODES']?.split('|');
 
-type Remove = (table: string) => Promise<Removed>;
+/** Null: not row by row. */
+type Remove = (table: string) => Promise<Removed | null>;
 
 interface Sample extends Felt {
   readonly seconds: number;
@@ -148,7 +149,7 @@ async function measure(server: Server, table: string | null, remove: Remove): Pr
 }
 
 /** From the DROP to the end, with as little waiting as can be. */
-async function undrop(server: Server, table: string): Promise<Removed> {
+async function undrop(server: Server, table: string): Promise<Removed | null> {
   const proxy = await spawnProxy(server, {
     ...{ HOLD: '1s', MIN_HOLD: '0s', EVAC: '10s', CHECK_INTERVAL: '1s', COLLECT: 'on' },
   });

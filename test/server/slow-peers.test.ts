@@ -29,7 +29,7 @@ const ROW_BYTES = 1_000_000;
 const TEXTS = 80;
 const TEXT_BYTES = 3_000_000;
 /** While next to nothing moves: the buffers of two directions. */
-const STALLED_GROWTH_BYTES_MAX = 64 * MIB;
+const STALLED_GROWTH_BYTES_MAX = 40 * MIB;
 /** While all of it moves, also the buffers that the garbage collector hasn't freed yet. */
 const MOVING_GROWTH_BYTES_MAX = 160 * MIB;
 
