@@ -128,8 +128,11 @@ async function watch(
 export const CHECK_MS = 25;
 /** So much waiting in all. */
 export const WAIT_MS = 75;
-/** Nothing more is begun after so long; earlier if something is left for later in any case. */
-const WITHIN_MS = 600;
+/**
+ * Nothing more is begun after so long; earlier if something is left for later in any case. Until it
+ * is done, the session's next statements may get other answers than natively.
+ */
+const WITHIN_MS = 3_000;
 const WITHIN_MS_HELD_UP = 125;
 
 /**

@@ -70,7 +70,9 @@ describe('lockWaitBudget', () => {
     expect([free.isOver, heldUp.isOver]).toEqual([false, false]);
     now.mockReturnValue(150);
     expect([free.isOver, heldUp.isOver]).toEqual([false, true]);
-    now.mockReturnValue(601);
+    now.mockReturnValue(600);
+    expect(free.isOver).toBe(false);
+    now.mockReturnValue(3_001);
     expect(free.isOver).toBe(true);
     now.mockRestore();
   });
