@@ -19,9 +19,14 @@ export interface Packet {
   readonly sequenceId: number;
 }
 
+/** In how many packets a payload of that length is sent. */
+export function packetCount(payloadBytes: number): number {
+  return Math.floor(payloadBytes / PAYLOAD_BYTES_MAX) + 1;
+}
+
 /** Frames `payload`, in several packets if it is too long for one. */
 export function encodePacket(payload: Uint8Array, sequenceId: number): Buffer {
-  const parts = Math.floor(payload.length / PAYLOAD_BYTES_MAX) + 1;
+  const parts = packetCount(payload.length);
   const framed = Buffer.allocUnsafe(payload.length + parts * HEADER_BYTES);
   let offset = 0;
   for (let part = 0; part < parts; part++) {

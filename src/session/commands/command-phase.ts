@@ -119,7 +119,7 @@ export class CommandPhase implements GateOwner {
     const state = this.#state;
     if (state.name === 'change-user') return state.run.nextToClient;
     if (state.name === 'multi-statement') return state.run.errorSequenceId;
-    return this.tracker.idle ? 1 : null;
+    return this.tracker.idle ? this.#gate.answerSequenceId : null;
   }
 
   get isIntercepting(): boolean {

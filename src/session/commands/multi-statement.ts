@@ -25,7 +25,7 @@ import { cleanFactsSql, readFacts } from '../../steps/session/facts.js';
 import { inSlices } from '../../steps/session/in-slices.js';
 import { SERVER_MORE_RESULTS_EXISTS } from '../../wire/capabilities.js';
 import { COM_QUERY } from '../../wire/commands.js';
-import { encodePacket } from '../../wire/framing.js';
+import { encodePacket, packetCount } from '../../wire/framing.js';
 import { type ErrPacket, okWithStatus } from '../../wire/response.js';
 import { ER_PARSE_ERROR } from '../../wire/server-errors.js';
 import type { SessionConnections } from '../connections.js';
@@ -223,11 +223,13 @@ export class MultiStatementRun {
     this.#closeSession();
     if (this.#failure !== null) return Promise.reject(this.#failure);
     const { login, tracker, connections } = this.#options;
+    const payload = this.#payload(part);
     return new Promise((resolve, reject) => {
       this.#onRelayFailed = reject;
       const relay = new StatementRelay({
         capabilities: login.capabilities,
         sequenceId: this.#sequenceId,
+        sentPackets: packetCount(payload.length),
         isLast,
         connections,
         onDone: (end) => {
@@ -239,7 +241,7 @@ export class MultiStatementRun {
       });
       this.#relay = relay;
       tracker.expect(COM_QUERY);
-      connections.toServer(encodePacket(this.#payload(part), 0));
+      connections.toServer(encodePacket(payload, 0));
       for (const early of this.#unexpected.splice(0)) this.feed(early);
     });
   }

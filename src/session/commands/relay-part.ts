@@ -25,6 +25,8 @@ export interface StatementRelayOptions {
   readonly capabilities: Capabilities;
   /** Sequence id of the first packet of the answer. */
   readonly sequenceId: number;
+  /** In how many packets the part was sent: the server's sequence ids go on from there. */
+  readonly sentPackets: number;
   readonly isLast: boolean;
   readonly connections: { toClient(bytes: Buffer): void };
   readonly onDone: (end: PartEnd) => void;
@@ -126,8 +128,9 @@ export class StatementRelay {
     this.#tracker.feed(bytes, at, end);
     this.#left = length - head.length;
     this.#isPart = length === PAYLOAD_BYTES_MAX;
-    // The server counts from 1 in each part, the client goes on.
-    this.#sequenceId = ((bytes[at + 3] ?? 0) + this.#options.sequenceId - 1) & 0xff;
+    // The server counts anew in each part, the client goes on.
+    const { sequenceId, sentPackets } = this.#options;
+    this.#sequenceId = ((bytes[at + 3] ?? 0) + sequenceId - sentPackets) & 0xff;
     bytes[at + 3] = this.#sequenceId;
     if (hasStatus && !isLast) {
       sayMore(head, length);

@@ -33,6 +33,7 @@ import {
   PAYLOAD_BYTES_MAX,
   type Packet,
   PacketAssembler,
+  packetCount,
 } from '../../wire/framing.js';
 import { MalformedPacketError } from '../../wire/packet-reader.js';
 import type { PreparedDrops } from '../commands/prepared-drops.js';
@@ -118,6 +119,11 @@ export class CommandGate {
   /** A long text is held that isn't whole yet, or its room wasn't used yet. */
   get holdsLong(): boolean {
     return this.#long !== null || this.#mayHoldLong;
+  }
+
+  /** Sequence id of an answer of ours to what the client sends, in as many packets as came. */
+  get answerSequenceId(): number {
+    return packetCount(this.#long?.length ?? 0);
   }
 
   /** True if no command is half sent: a drain may end the session here. */

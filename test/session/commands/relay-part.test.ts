@@ -17,11 +17,12 @@ interface Relayed {
 function relay(
   name: string,
   chunks: readonly Buffer[],
-  options: { readonly sequenceId: number; readonly isLast: boolean },
+  options: { readonly sequenceId: number; readonly isLast: boolean; readonly sentPackets?: number },
 ): Relayed {
   const said: Buffer[] = [];
   let end: PartEnd | null = null;
   const part = new StatementRelay({
+    sentPackets: 1,
     ...options,
     capabilities: conversation(name).agreed,
     connections: { toClient: (bytes) => said.push(Buffer.from(bytes)) },
@@ -52,6 +53,16 @@ function packetsOf(bytes: Buffer): readonly Buffer[] {
   return packets;
 }
 
+/** The same packets with sequence ids that are higher by so much. */
+function shifted(bytes: Buffer, by: number): Buffer {
+  const packets = packetsOf(bytes).map((packet) => {
+    const moved = Buffer.from(packet);
+    moved[3] = ((packet[3] ?? 0) + by) & 0xff;
+    return moved;
+  });
+  return Buffer.concat(packets);
+}
+
 test('there are answers to look at', () => {
   expect(answers.length).toBeGreaterThan(100);
 });
@@ -65,12 +76,13 @@ describe.each(answers)('$name, $title', ({ name, answer }) => {
 
   test('as the last part only its sequence ids go on', () => {
     const { said } = relay(name, [answer], { sequenceId: 251, isLast: true });
-    const expected = packetsOf(answer).map((packet) => {
-      const shifted = Buffer.from(packet);
-      shifted[3] = ((packet[3] ?? 0) + 250) & 0xff;
-      return shifted;
-    });
-    expect(said.equals(Buffer.concat(expected))).toBe(true);
+    expect(said.equals(shifted(answer, 250))).toBe(true);
+  });
+
+  test('in answer to a part of several packets its sequence ids go on after them', () => {
+    const options = { sequenceId: 3, isLast: true, sentPackets: 2 };
+    const { said } = relay(name, [shifted(answer, 1)], options);
+    expect(said.equals(shifted(answer, 2))).toBe(true);
   });
 
   test('it is the same at every cut', () => {
