@@ -154,6 +154,11 @@ const CASES: Readonly<Record<string, string | Case>> = {
     sql: 'DO 1; BEGIN NOT ATOMIC DROP TABLE a b; END; DO 2; DROP TABLE b',
     ends: 'UNDROP_NOT_DONE_YET',
   },
+  'under SET STATEMENT': {
+    servers: MARIADB,
+    sql: 'DO 1; SET STATEMENT max_statement_time = 9 FOR DO 2; DROP TABLE b',
+    ends: 'UNDROP_NOT_DONE_YET',
+  },
   'a missing schema': { sql: 'DROP DATABASE IF EXISTS d9; DROP TABLE a' },
   'a schema behind': { sql: 'SELECT 1; DROP TABLE a; DROP DATABASE d1' },
 };

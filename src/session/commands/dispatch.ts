@@ -134,7 +134,7 @@ function answerRefusedForm(
   }
   if (replacement !== undefined) return replaceTable(taken, { replacement, facts }, options);
   // The server itself says what it doesn't take.
-  if (form === 'set-statement' || (form === 'create-or-replace' && schema !== null)) {
+  if (form === 'create-or-replace' && schema !== null) {
     return refusedIfValid(taken, notDone(HOW[form], namesIn(verdict)), options);
   }
   return refused(notDone(HOW[form], namesIn(verdict)), options);
