@@ -1,17 +1,22 @@
 /**
- * The order of the test files: those without servers first, because the servers may have to be
- * fetched meanwhile (test/support/global-setup.ts). Among each kind those that take longest first,
- * so that all workers have something to do until the end. Jest knows how long a file takes only
- * where it has run before; here it is written down for the longest. All others go by their size.
+ * Which test files run, and in what order: those without servers first, because the servers may have
+ * to be fetched meanwhile (test/support/global-setup.ts). Among each kind those that take longest
+ * first, so that all workers have something to do until the end. Jest knows how long a file takes
+ * only where it has run before; here it is written down for the longest. All others go by their
+ * size. A run without arguments leaves some out: of ROTATING, and those for which it has no time.
  */
+const { createHash } = require('node:crypto');
 const { statSync } = require('node:fs');
 const { relative } = require('node:path');
 
-/** Seconds on two cores, by the path under build/test; a guess will do. */
+/** Seconds of a worker on two slow cores, by the path under build/test; a guess will do. */
 const SECONDS = {
   ...require('./test-seconds.json'),
   ...(process.env.TEST_LONG === '1' ? require('./test-seconds-long.json') : {}),
 };
+
+/** Of a file that isn't among them. */
+const OTHER_SECONDS = 4;
 
 /**
  * Files of which a run takes some, by its seed: they take long, and each of a kind goes through the
@@ -54,11 +59,17 @@ const ROTATING = [
 
 module.exports = class LongestFirst {
   sort(tests) {
-    const left = leftOut();
-    if (left.size > 0) process.stdout.write(`left out by the seed: ${[...left].join(', ')}\n`);
-    const known = tests.map((test) => ({ test, ...weightOf(test) }));
+    const all = tests.map((test) => ({ test, ...weightOf(test) }));
+    const rotated = leftOut();
+    const known = all.filter(({ name }) => !rotated.has(name));
+    tell(
+      'by the seed',
+      all.filter(({ name }) => rotated.has(name)),
+    );
+    const late = withoutTime(known);
+    tell('for want of time', late);
     return known
-      .filter(({ name }) => !left.has(name))
+      .filter((one) => !late.includes(one))
       .sort((a, b) => a.servers - b.servers || b.seconds - a.seconds || b.size - a.size)
       .map(({ test }) => test);
   }
@@ -80,6 +91,31 @@ function weightOf({ path, context }) {
   const name = relative(`${context.config.rootDir}/build/test`, path).replace(/\.test\.js$/, '');
   const servers = context.config.displayName.name === 'server' ? 1 : 0;
   return { name, servers, seconds: SECONDS[name] ?? 0, size: statSync(path).size };
+}
+
+/**
+ * What doesn't fit into the seconds that scripts/test.mjs gives, in an order by the seed; nothing if
+ * it gives none.
+ */
+function withoutTime(known) {
+  const { TEST_SECONDS, TEST_SEED } = process.env;
+  if (TEST_SECONDS === undefined) return [];
+  const placeOf = ({ name }) => createHash('md5').update(`${TEST_SEED} ${name}`).digest('hex');
+  const inOrder = known.map((one) => ({ one, place: placeOf(one) }));
+  inOrder.sort((a, b) => (a.place < b.place ? -1 : 1));
+  let left = Number(TEST_SECONDS);
+  return inOrder.flatMap(({ one }) => {
+    const seconds = one.seconds || OTHER_SECONDS;
+    if (seconds > left) return [one];
+    left -= seconds;
+    return [];
+  });
+}
+
+function tell(why, files) {
+  if (files.length === 0) return;
+  const names = files.map(({ name }) => name);
+  process.stdout.write(`${files.length} files left out ${why}: ${names.join(', ')}\n`);
 }
 
 function leftOut() {

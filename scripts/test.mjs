@@ -1,9 +1,11 @@
 /**
  * `npm test`: installs and builds what is missing, then runs jest (arguments go on to it). Each run
  * has a seed, by which the tests choose servers and samples: the commit's, unless UNDROP_TEST_SEED
- * gives another. With TEST_LONG=1 (`npm run test:long`) they leave nothing out. The last line of
- * the output is `N passed, N failed`. A process that the tests leave behind is named, ended and
- * counted as a failure: it would hold our output open, and whoever reads that would wait for it.
+ * gives another. Without arguments it ends within eight minutes: the files without servers tell how
+ * fast the machine is, and as many of the others follow as there is time for. With TEST_LONG=1
+ * (`npm run test:long`) nothing is left out. The last line of the output is `N passed, N failed`. A
+ * process that the tests leave behind is named, ended and counted as a failure: it would hold our
+ * output open, and whoever reads that would wait for it.
  */
 import { spawn, spawnSync } from 'node:child_process';
 import { randomInt, randomUUID } from 'node:crypto';
@@ -18,6 +20,14 @@ import { endLeftBehind } from './left-behind.mjs';
 const POLL_MS = 500;
 const WORKER_BYTES = 3 * 2 ** 30;
 const LONG_PARTS = 3;
+/** For a run without arguments, the end of the servers included. */
+const RUN_SECONDS = 450;
+/** Seconds of workers that the files with servers have, however slow the machine: a fifth of all. */
+const SECONDS_MIN = 400;
+/** The files without servers take so long on the machine of test-seconds.json, */
+const UNIT_SECONDS = 66;
+/** and the start and the end of the servers. */
+const SERVERS_SECONDS = 25;
 /** From the last test's end: the servers are stopped meanwhile. */
 const END_WITHIN_MS = 90_000;
 
@@ -38,7 +48,9 @@ process.on('SIGINT', () => {
   isInterrupted = true;
 });
 const parts = [];
-for (const part of partsOfRun()) if (!isInterrupted) parts.push(await runPart(part));
+if (isLong || args.length > 0) {
+  for (const part of partsOfRun()) if (!isInterrupted) parts.push(await runPart(part));
+} else await runInTime();
 const sum = (name) => parts.reduce((total, part) => total + part[name], 0);
 const [passed, failed, left] = ['passed', 'failed', 'left'].map(sum);
 tellServers();
@@ -58,17 +70,37 @@ const minutes = ((Date.now() - start) / 60_000).toFixed(1);
 process.stdout.write(`${isLong ? 'everything' : 'a sample'} in ${minutes} minutes\n`);
 process.stdout.write(`${passed} passed, ${failed + left} failed\n`);
 
+/** First what needs no servers, while they are fetched where they aren't there yet. */
+async function runInTime() {
+  const fetching = once(fetchServers(), 'exit');
+  const startMs = Date.now();
+  parts.push(await runPart(['--selectProjects', 'unit']));
+  const slowness = (Date.now() - startMs) / 1_000 / UNIT_SECONDS;
+  await fetching;
+  if (isInterrupted) return;
+  const leftSeconds = RUN_SECONDS - (Date.now() - start) / 1_000;
+  const seconds = (leftSeconds / slowness - SERVERS_SECONDS) * workerCount();
+  const variables = { TEST_SECONDS: String(Math.max(Math.round(seconds), SECONDS_MIN)) };
+  parts.push(await runPart(['--selectProjects', 'server'], variables));
+}
+
+/** Fails without a word of its own: whoever starts the servers says why they aren't there. */
+function fetchServers() {
+  const program = join(root, 'build/test/support/fetch-servers.js');
+  return spawn(process.execPath, [program], { cwd: root, stdio: ['ignore', 'inherit', 'inherit'] });
+}
+
 /**
  * Arguments of one jest each. What runs for more than an hour does so with new test processes and
  * new servers every now and then: both grow with what they have done, to more than the memory.
  */
 function partsOfRun() {
-  if (!isLong || args.length > 0) return [[]];
+  if (args.length > 0) return [[]];
   return Array.from({ length: LONG_PARTS }, (_, index) => [`--shard=${index + 1}/${LONG_PARTS}`]);
 }
 
 /** Runs jest, to its end, and ends what it leaves behind. */
-async function runPart(partArgs) {
+async function runPart(partArgs, variables = {}) {
   const runId = randomUUID();
   const countsFile = join(folder, `${runId}.json`);
   const jest = spawn(
@@ -95,6 +127,7 @@ async function runPart(partArgs) {
         TEST_SERVERS_FILE: serversFile,
         TEST_SEED: String(seed),
         TEST_ROTATES: isLong || args.length > 0 ? '0' : '1',
+        ...variables,
       },
     },
   );
@@ -158,8 +191,11 @@ function readCounts(countsFile, exitCode) {
  */
 function workers() {
   const isSaid = args.some((word) => /^(-w|-i|--maxWorkers|--runInBand)/.test(word));
-  if (isSaid) return [];
-  if (process.env.UNDROP_TEST_SERVERS) return ['--maxWorkers=1'];
+  return isSaid ? [] : [`--maxWorkers=${workerCount()}`];
+}
+
+function workerCount() {
+  if (process.env.UNDROP_TEST_SERVERS) return 1;
   const byMemory = Math.max(1, Math.floor(totalmem() / WORKER_BYTES));
-  return [`--maxWorkers=${Math.min(3, availableParallelism() + 1, byMemory)}`];
+  return Math.min(3, availableParallelism() + 1, byMemory);
 }
