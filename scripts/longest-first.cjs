@@ -1,9 +1,10 @@
 /**
- * Which test files run, and in what order: those without servers first, because the servers may have
- * to be fetched meanwhile (test/support/global-setup.ts). Among each kind those that take longest
- * first, so that all workers have something to do until the end. Jest knows how long a file takes
- * only where it has run before; here it is written down for the longest. All others go by their
- * size. A run without arguments leaves some out: of ROTATING, and those for which it has no time.
+ * Which test files run, and in what order: those without servers first, because the servers may
+ * have to be fetched meanwhile (test/support/global-setup.ts). Among each kind those that take
+ * longest first, so that all workers have something to do until the end. Jest knows how long a file
+ * takes only where it has run before; here it is written down for the longest. All others go by
+ * their size. A run without arguments leaves some out: of ROTATING, and those for which it has no
+ * time.
  */
 const { createHash } = require('node:crypto');
 const { statSync } = require('node:fs');
@@ -94,8 +95,8 @@ function weightOf({ path, context }) {
 }
 
 /**
- * What doesn't fit into the seconds that scripts/test.mjs gives, in an order by the seed; nothing if
- * it gives none.
+ * What doesn't fit into the seconds that scripts/test.mjs gives, in an order by the seed; nothing
+ * if it gives none.
  */
 function withoutTime(known) {
   const { TEST_SECONDS, TEST_SEED } = process.env;

@@ -22,7 +22,7 @@ const WORKER_BYTES = 3 * 2 ** 30;
 const LONG_PARTS = 3;
 /** For a run without arguments, the end of the servers included. */
 const RUN_SECONDS = 450;
-/** Seconds of workers that the files with servers have, however slow the machine: a fifth of all. */
+/** Seconds of workers for the files with servers, however slow the machine: a fifth of all. */
 const SECONDS_MIN = 400;
 /** The files without servers take so long on the machine of test-seconds.json, */
 const UNIT_SECONDS = 66;

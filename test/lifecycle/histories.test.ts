@@ -10,7 +10,7 @@ import { assertNever } from '../../src/assert.js';
 import { nextStep, type RemovalFacts, type StepSettings } from '../../src/lifecycle/next-step.js';
 import { isPinned, PINNED_UNTIL, parseHoldName, type TableState } from '../../src/names/names.js';
 import fc from '../support/properties.js';
-import { rounds } from '../support/sample.js';
+import { isLong, rounds } from '../support/sample.js';
 import {
   type Act,
   decoysOf,
@@ -276,18 +276,11 @@ function leftOver(model: ModelServer): string[] {
 /** What is rare, and must not be missing in all histories together. */
 const TO_BE_MET = [
   ...['HOLD to PURGE', 'HOLD to EVAC', 'HOLD to DROP', 'PURGE to EVAC', 'PURGE to DROP'],
-  ...[
-    'EVAC to DROP',
-    'early',
-    'early, but pinned',
-    'wait',
-    'blocked',
-    'restored',
-    'pinned',
-    'postponed',
-  ],
+  ...['EVAC to DROP', 'early', 'wait', 'blocked', 'restored', 'pinned', 'postponed'],
   ...['move of nothing', 'purge of nothing', 'drop of nothing', 'somebody came too late'],
   ...['crash at a look', 'crash before a statement', 'crash behind a statement'],
+  // Too rare for a sample.
+  ...(isLong ? ['early, but pinned'] : []),
 ];
 
 test('each table ends once, in legal order, never before its time; no other is touched', () => {
@@ -306,7 +299,7 @@ test('each table ends once, in legal order, never before its time; no other is t
     }),
     { numRuns: HISTORIES },
   );
-  expect([...met]).toEqual(expect.arrayContaining(TO_BE_MET));
+  expect(TO_BE_MET.filter((one) => !met.has(one))).toEqual([]);
 });
 
 /** Not by `expect`, which takes its time, for each moment of each history. */

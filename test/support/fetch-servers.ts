@@ -1,6 +1,6 @@
 /**
- * A program: lays down the servers that the tests run on where they aren't yet, while scripts/test.mjs
- * runs what needs none. Given servers (UNDROP_TEST_SERVERS) are there.
+ * A program: lays down the servers that the tests run on where they aren't yet, while
+ * scripts/test.mjs runs what needs none. Given servers (UNDROP_TEST_SERVERS) are there.
  */
 import { ensureInstalled, SERVER_NAMES } from './server-set.js';
 
