@@ -30,7 +30,11 @@ import type { Capabilities } from '../wire/capabilities.js';
 import type { ServerVersion } from '../wire/connection/handshake-v10.js';
 import type { Packet } from '../wire/framing.js';
 import type { ErrPacket } from '../wire/response.js';
-import { ER_MAX_PREPARED_STMT_COUNT_REACHED, ER_UNSUPPORTED_PS } from '../wire/server-errors.js';
+import {
+  ER_MAX_PREPARED_STMT_COUNT_REACHED,
+  ER_PARSE_ERROR,
+  ER_UNSUPPORTED_PS,
+} from '../wire/server-errors.js';
 import { dropTable as dropTableSteps } from './drop-table/drop-table.js';
 import { alterPartitions } from './partitions/partitions.js';
 import { PARTITION_SERVICE } from './partitions/service.js';
@@ -198,11 +202,15 @@ export function unclear(
   return refusedIfValid(taken, notUnderstood(why), options);
 }
 
-/** The server's own words for what it doesn't take; `error` for what it does. */
+/**
+ * The server's own words for what it doesn't take; `error` for what it does. `mayBeSeveral`: several
+ * statements can't be prepared, so a syntax error may say no more than that.
+ */
 export async function refusedIfValid(
   taken: Intercepted,
   error: UndropError,
   options: InterceptOptions,
+  { mayBeSeveral = false } = {},
 ): Promise<Interception> {
   const { userSession } = options;
   const [prepared] = await userSession.run([{ kind: 'prepare', text: taken.text }]);
@@ -214,7 +222,8 @@ export async function refusedIfValid(
     if (prepared.errno === ER_MAX_PREPARED_STMT_COUNT_REACHED) {
       return refused(new UndropError('UNDROP_SYNTAX_NOT_CHECKED', {}), options);
     }
-    if (prepared.errno !== ER_UNSUPPORTED_PS) return answerWith(prepared);
+    const inVain = [ER_UNSUPPORTED_PS, ...(mayBeSeveral ? [ER_PARSE_ERROR] : [])];
+    if (!inVain.includes(prepared.errno)) return answerWith(prepared);
   }
   return refused(error, options);
 }

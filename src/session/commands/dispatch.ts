@@ -133,10 +133,11 @@ function answerRefusedForm(
     return refused(notDone('by a prepared CREATE OR REPLACE', namesIn(verdict)), options);
   }
   if (replacement !== undefined) return replaceTable(taken, { replacement, facts }, options);
-  // The server itself says what it doesn't take, save of several statements: none can be prepared.
-  const mayBeOne = form === 'set-statement' && !taken.text.includes(';');
-  if (mayBeOne || (form === 'create-or-replace' && schema !== null)) {
-    return refusedIfValid(taken, notDone(HOW[form], namesIn(verdict)), options);
+  // The server itself says what it doesn't take.
+  if (form === 'set-statement' || (form === 'create-or-replace' && schema !== null)) {
+    const mayBeSeveral = form === 'set-statement' && taken.text.includes(';');
+    const error = notDone(HOW[form], namesIn(verdict));
+    return refusedIfValid(taken, error, options, { mayBeSeveral });
   }
   return refused(notDone(HOW[form], namesIn(verdict)), options);
 }
