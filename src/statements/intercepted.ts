@@ -203,8 +203,8 @@ export function unclear(
 }
 
 /**
- * The server's own words for what it doesn't take; `error` for what it does. `mayBeSeveral`: several
- * statements can't be prepared, so a syntax error may say no more than that.
+ * The server's own words for what it doesn't take; `error` for what it does. `mayBeSeveral`: a
+ * syntax error may say no more than that, because several statements can't be prepared.
  */
 export async function refusedIfValid(
   taken: Intercepted,
