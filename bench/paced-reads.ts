@@ -5,7 +5,6 @@
  * ends when that does.
  */
 import type { Socket } from 'node:net';
-import { constants, setPriority } from 'node:os';
 import type { Connection } from 'mysql2/promise';
 import { connect } from '../test/support/servers.js';
 
@@ -47,9 +46,6 @@ process.stdin.on('data', () => {
   counts.fill(0);
   [worstMs, done] = [0, 0];
 });
-// What the server's threads wait for is measured, not what this process waits for: as if it ran on
-// a machine of its own. Only root may.
-if (process.getuid?.() === 0) setPriority(constants.priority.PRIORITY_HIGHEST);
 const cell = new Int32Array(new SharedArrayBuffer(4));
 let nextMs = performance.now();
 process.stdout.write('ready\n');
