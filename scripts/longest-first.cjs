@@ -61,16 +61,7 @@ const ROTATING = [
 module.exports = class LongestFirst {
   sort(tests) {
     const all = tests.map((test) => ({ test, ...weightOf(test) }));
-    const rotated = leftOut();
-    const known = all.filter(({ name }) => !rotated.has(name));
-    tell(
-      'by the seed',
-      all.filter(({ name }) => rotated.has(name)),
-    );
-    const late = withoutTime(known);
-    tell('for want of time', late);
-    return known
-      .filter((one) => !late.includes(one))
+    return inTime(all)
       .sort((a, b) => a.servers - b.servers || b.seconds - a.seconds || b.size - a.size)
       .map(({ test }) => test);
   }
@@ -95,35 +86,42 @@ function weightOf({ path, context }) {
 }
 
 /**
- * What doesn't fit into the seconds that scripts/test.mjs gives, in an order by the seed; nothing
- * if it gives none.
+ * All of them, or those for which scripts/test.mjs gives seconds: without what ROTATING leaves out,
+ * and in an order by the seed as many as fit.
  */
-function withoutTime(known) {
+function inTime(all) {
   const { TEST_SECONDS, TEST_SEED } = process.env;
-  if (TEST_SECONDS === undefined) return [];
+  if (TEST_SECONDS === undefined) return all;
+  const rotated = leftByRotation(Number(TEST_SEED));
   const placeOf = ({ name }) => createHash('md5').update(`${TEST_SEED} ${name}`).digest('hex');
-  const inOrder = known.map((one) => ({ one, place: placeOf(one) }));
+  const inOrder = all.map((one) => ({ one, place: placeOf(one) }));
   inOrder.sort((a, b) => (a.place < b.place ? -1 : 1));
+  const [taken, late] = [[], []];
   let left = Number(TEST_SECONDS);
-  return inOrder.flatMap(({ one }) => {
+  for (const { one } of inOrder) {
+    if (rotated.has(one.name)) continue;
     const seconds = one.seconds || OTHER_SECONDS;
-    if (seconds > left) return [one];
-    left -= seconds;
-    return [];
-  });
+    const fits = seconds <= left;
+    if (fits) left -= seconds;
+    (fits ? taken : late).push(one);
+  }
+  tell('by the seed', [...rotated]);
+  tell(
+    'for want of time',
+    late.map(({ name }) => name),
+  );
+  return taken;
 }
 
-function tell(why, files) {
-  if (files.length === 0) return;
-  const names = files.map(({ name }) => name);
-  process.stdout.write(`${files.length} files left out ${why}: ${names.join(', ')}\n`);
+function tell(why, names) {
+  if (names.length > 0)
+    process.stdout.write(`${names.length} files left out ${why}: ${names.join(', ')}\n`);
 }
 
-function leftOut() {
-  if (process.env.TEST_ROTATES !== '1') return new Set();
+function leftByRotation(seed) {
   return new Set(
     ROTATING.flatMap(({ take, files }) => {
-      const first = Number(process.env.TEST_SEED) % files.length;
+      const first = seed % files.length;
       const inOrder = [...files.slice(first), ...files.slice(0, first)];
       return inOrder.slice(take).map((file) => `server/${file}`);
     }),
