@@ -222,8 +222,8 @@ export async function refusedIfValid(
     if (prepared.errno === ER_MAX_PREPARED_STMT_COUNT_REACHED) {
       return refused(new UndropError('UNDROP_SYNTAX_NOT_CHECKED', {}), options);
     }
-    const inVain = [ER_UNSUPPORTED_PS, ...(mayBeSeveral ? [ER_PARSE_ERROR] : [])];
-    if (!inVain.includes(prepared.errno)) return answerWith(prepared);
+    const isInVain = mayBeSeveral && prepared.errno === ER_PARSE_ERROR;
+    if (!isInVain && prepared.errno !== ER_UNSUPPORTED_PS) return answerWith(prepared);
   }
   return refused(error, options);
 }
