@@ -42,6 +42,8 @@ interface Purge {
 const server = await startServer(SERVER, [
   '--innodb-buffer-pool-size=6G',
   '--skip-log-bin',
+  // A commit waits for the disk, as it does by default.
+  '--innodb-flush-log-at-trx-commit=1',
   ...(SERVER === 'mysql-9.7' ? [] : ['--innodb-log-file-size=512M']),
 ]);
 const loadBefore = machineLoad();

@@ -3,8 +3,9 @@
  * rests after each, and how long the pause after the chunk is. A chunk takes about
  * UNDROP_PURGE_CHUNK_TIME. Alone on a server that is one DELETE; beside others it is many of a
  * fraction of a millisecond, each with a rest that is longer: others wait for as long as a DELETE
- * has a core and the log for itself, however many there are. Rests grow at once when the server is
- * busy, and come back slowly. Pure.
+ * has a core for itself, however many there are. Its commit doesn't count: it mostly waits for the
+ * disk or for other nodes, and is a rest, too. Rests grow at once when the server is busy, and come
+ * back slowly. Pure.
  */
 
 /** What others on the server feel, as far as it was measured. */
@@ -46,11 +47,17 @@ export const CHUNK_ROWS_MAX = 20_000;
 export const DELETES_MAX = 32;
 /** So much larger or smaller is one DELETE than the one before, at most. */
 const STEP = 2;
-/** What a DELETE should take beside others, with its commit; bench/removal says what they feel. */
-const SHARED_DELETE_MS = 0.7;
-/** A rest is so many DELETEs long, and so many milliseconds at least. */
+/** What the rows of a DELETE should take beside others; bench/purge-turns says what they feel. */
+const SHARED_ROWS_MS = 0.7;
+/** A rest and a commit are so many times as long together, and a rest so many milliseconds. */
 const REST = 1.5;
-const REST_MS_MIN = 1;
+const REST_MS_MIN = 0.3;
+/** What a row takes is what it did before, but for this share of what it takes now. */
+const NEWS = 0.2;
+/** Shows what a commit takes, and all else that is the same however many rows there are. */
+export const COMMIT_SAMPLE: Chunk = { deletes: 8, rows: 1, restMs: 0 };
+/** The first of so many chunks. */
+const SAMPLE_EVERY = 64;
 /** So many times as long it becomes under pressure, at most: a purge keeps a 25th of the time. */
 const BACKOFF_MAX = 16;
 const SLOWER = 1.5;
@@ -66,6 +73,13 @@ export class Pace {
   #chunk: Chunk;
   #backoff = 1;
   #pauseMs = 0;
+  /** What is done again after a sample of commits; null: there is none under way. */
+  #afterSample: Chunk | null = null;
+  #sinceSample = 0;
+  #commitMs = 0;
+  /** What a row takes, without a commit; and with its part of one, the last time. */
+  #rowMs: number | null = null;
+  #rowMsAtMost = 0;
 
   constructor(settings: PaceSettings) {
     this.#settings = settings;
@@ -83,7 +97,24 @@ export class Pace {
   }
 
   /** The last chunk took so long. */
-  note(tookMs: number, { pressure, isShared }: Load): void {
+  note(tookMs: number, load: Load): void {
+    if (this.#afterSample !== null) {
+      this.#commitMs = Math.max(tookMs / COMMIT_SAMPLE.deletes - this.#rowMsAtMost, 0);
+      this.#chunk = this.#afterSample;
+      this.#afterSample = null;
+      return;
+    }
+    this.#noteChunk(tookMs, load);
+    // Without a key even a single row may take long.
+    if (!load.isShared || this.#settings.rowsMin > 1) return;
+    if (this.#sinceSample === 0) {
+      this.#afterSample = this.#chunk;
+      this.#chunk = COMMIT_SAMPLE;
+    }
+    this.#sinceSample = (this.#sinceSample + 1) % SAMPLE_EVERY;
+  }
+
+  #noteChunk(tookMs: number, { pressure, isShared }: Load): void {
     const { deletes, rows, restMs } = this.#chunk;
     const { chunkMs } = this.#settings;
     const change = pressure === 'none' ? FASTER : SLOWER;
@@ -94,17 +125,29 @@ export class Pace {
       this.#pauseMs = Math.min(PAUSE_ALONE * tookMs * this.#backoff, PAUSE_MS_MAX);
       return;
     }
-    const nextRows = this.#nextRows(deleteMs, Math.min(SHARED_DELETE_MS, chunkMs));
-    const nextMs = (deleteMs * nextRows) / rows;
-    const nextRestMs = Math.max(REST * nextMs, REST_MS_MIN) * this.#backoff;
-    if (pressure === 'high' || nextMs + nextRestMs > chunkMs) {
+    const rowsMs = rows * this.#noteRow(deleteMs, rows);
+    const nextRows = this.#nextRows(rowsMs, Math.min(SHARED_ROWS_MS, chunkMs));
+    const nextMs = (rowsMs * nextRows) / rows;
+    const nextRestMs = Math.max(REST * nextMs - this.#commitMs, REST_MS_MIN) * this.#backoff;
+    const eachMs = nextMs + this.#commitMs + nextRestMs;
+    if (pressure === 'high' || eachMs > chunkMs) {
       this.#take({ deletes: 1, rows: nextRows, restMs: 0 });
       this.#pauseMs = Math.min(pressure === 'high' ? PAUSE_MS_MAX : nextRestMs, PAUSE_MS_MAX);
       return;
     }
-    const fit = Math.floor(chunkMs / (nextMs + nextRestMs));
+    const fit = Math.floor(chunkMs / eachMs);
     this.#take({ deletes: Math.min(fit, DELETES_MAX), rows: nextRows, restMs: nextRestMs });
     this.#pauseMs = 0;
+  }
+
+  /** What a row takes by all that is known, now that a DELETE of so many took so long. */
+  #noteRow(deleteMs: number, rows: number): number {
+    // A sample may have met a stall, but there is no DELETE without its commit.
+    this.#commitMs = Math.min(this.#commitMs, deleteMs);
+    this.#rowMsAtMost = deleteMs / rows;
+    const nowMs = Math.max(deleteMs - this.#commitMs, 0.01) / rows;
+    this.#rowMs = (1 - NEWS) * (this.#rowMs ?? nowMs) + NEWS * nowMs;
+    return this.#rowMs;
   }
 
   /** What is nearly the same stays, because its text is written already. */
