@@ -1,7 +1,7 @@
 /**
  * Renames the base tables of a drop to their hold names: the user's own session by one atomic
  * RENAME, so that rights, locks and the binary log are the user's. MariaDB takes several if one of
- * them has triggers (steps/rename/take-by-service.ts). If the user may drop a table, but not rename
+ * them has triggers (renameGroups). If the user may drop a table, but not rename
  * it, the service account renames, after the server has said in the user's session that it may be
  * dropped. In a session that holds LOCK TABLES, servers before MySQL 8.0.13 take an ALTER of each.
  *
@@ -136,7 +136,7 @@ function* renameGroup(drop: Drop, moves: Group): Steps<Renamed> {
       return yield* raise(request, LOG_TABLE);
     case ER_TABLEACCESS_DENIED_ERROR:
     case ER_FK_NO_UNIQUE_INDEX_PARENT:
-      return yield* renameByService(drop, moves);
+      return yield* renameForUser(drop, moves);
     default:
       return renameFailed(drop, said);
   }
@@ -168,7 +168,7 @@ function renameFailed({ request }: Drop, error: ErrPacket): Reply {
 const GONE = 'a table was gone when it was to be renamed';
 
 /** Renames for a user who may drop the tables, and not rename them. */
-function* renameByService(drop: Drop, moves: Group): Steps<Renamed> {
+function* renameForUser(drop: Drop, moves: Group): Steps<Renamed> {
   const { request, facts } = drop;
   const own = moves.map(({ name }) => ownLockSql(name, request));
   const locks = yield* perform('user', {
