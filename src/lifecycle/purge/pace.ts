@@ -3,9 +3,9 @@
  * rests after each, and how long the pause after the chunk is. A chunk takes about
  * UNDROP_PURGE_CHUNK_TIME. Alone on a server that is one DELETE; beside others it is many of a
  * fraction of a millisecond, each with a rest that is longer: others wait for as long as a DELETE
- * has a core for itself, however many there are. Its commit doesn't count: it mostly waits for the
- * disk or for other nodes, and is a rest, too. Rests grow at once when the server is busy, and come
- * back slowly. Pure.
+ * has a core for itself, however many there are. Its commit is a part of the rest: it mostly waits
+ * for the disk or for other nodes. Rests grow at once when the server is busy, and come back
+ * slowly. Pure.
  */
 
 /** What others on the server feel, as far as it was measured. */
@@ -70,11 +70,11 @@ const PAUSE_MS_MAX = 1_000;
 
 export class Pace {
   readonly #settings: PaceSettings;
+  /** The next one, but for samples. */
   #chunk: Chunk;
   #backoff = 1;
   #pauseMs = 0;
-  /** What is done again after a sample of commits; null: there is none under way. */
-  #afterSample: Chunk | null = null;
+  #isSample = false;
   #sinceSample = 0;
   #commitMs = 0;
   /** What a row takes, without a commit; and with its part of one, the last time. */
@@ -88,7 +88,7 @@ export class Pace {
   }
 
   get chunk(): Chunk {
-    return this.#chunk;
+    return this.#isSample ? COMMIT_SAMPLE : this.#chunk;
   }
 
   /** Before the next chunk. */
@@ -98,19 +98,15 @@ export class Pace {
 
   /** The last chunk took so long. */
   note(tookMs: number, load: Load): void {
-    if (this.#afterSample !== null) {
+    if (this.#isSample) {
       this.#commitMs = Math.max(tookMs / COMMIT_SAMPLE.deletes - this.#rowMsAtMost, 0);
-      this.#chunk = this.#afterSample;
-      this.#afterSample = null;
+      this.#isSample = false;
       return;
     }
     this.#noteChunk(tookMs, load);
     // Without a key even a single row may take long.
     if (!load.isShared || this.#settings.rowsMin > 1) return;
-    if (this.#sinceSample === 0) {
-      this.#afterSample = this.#chunk;
-      this.#chunk = COMMIT_SAMPLE;
-    }
+    this.#isSample = this.#sinceSample === 0;
     this.#sinceSample = (this.#sinceSample + 1) % SAMPLE_EVERY;
   }
 
@@ -159,15 +155,15 @@ export class Pace {
     if (!isSame) this.#chunk = next;
   }
 
-  /** `deleteMs`: what one of the last chunk took; `aimMs`: what one should. */
-  #nextRows(deleteMs: number, aimMs: number): number {
+  /** `tookMs`: what one of the last chunk took, without its commit if known; `aimMs`: should. */
+  #nextRows(tookMs: number, aimMs: number): number {
     const { chunkMs, chunkRows, rowsMin } = this.#settings;
     const { rows } = this.#chunk;
-    const factor = Math.min(Math.max(aimMs / deleteMs, 1 / STEP), STEP);
+    const factor = Math.min(Math.max(aimMs / tookMs, 1 / STEP), STEP);
     // A commit has its price, however few rows: below the first size only what takes too long goes,
     // and what went there in a stall comes back as soon as there is time for twice as many.
-    const back = deleteMs * STEP > chunkMs ? rows : rows * STEP;
-    const least = deleteMs > chunkMs ? rowsMin : Math.max(Math.min(chunkRows, back), rowsMin);
+    const back = tookMs * STEP > chunkMs ? rows : rows * STEP;
+    const least = tookMs > chunkMs ? rowsMin : Math.max(Math.min(chunkRows, back), rowsMin);
     return Math.min(Math.max(Math.round(rows * factor), least), CHUNK_ROWS_MAX);
   }
 }

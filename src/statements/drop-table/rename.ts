@@ -1,9 +1,9 @@
 /**
  * Renames the base tables of a drop to their hold names: the user's own session by one atomic
  * RENAME, so that rights, locks and the binary log are the user's. MariaDB takes several if one of
- * them has triggers (renameGroups). If the user may drop a table, but not rename
- * it, the service account renames, after the server has said in the user's session that it may be
- * dropped. In a session that holds LOCK TABLES, servers before MySQL 8.0.13 take an ALTER of each.
+ * them has triggers (renameGroups). If the user may drop a table, but not rename it, the service
+ * account renames, after the server has said in the user's session that it may be dropped. In
+ * a session that holds LOCK TABLES, servers before MySQL 8.0.13 take an ALTER of each.
  *
  * Invariant: nobody without the right to drop a table gets it renamed.
  */
