@@ -163,7 +163,9 @@ export class Purger {
         const isGone = rowsRemoved > 0 || (await isEmpty(connection, table));
         return isGone ? PROGRESS : { kind: 'left', because: 'its rows do not go away' };
       }
-      await clock.sleep(progress.pace.pauseMs, signal);
+      const { pauseMs } = progress.pace;
+      // Not even the shortest sleep is less than a millisecond.
+      if (pauseMs > 0) await clock.sleep(pauseMs, signal);
     } while (!signal.aborted && monotonicMs() < untilMs);
     return PROGRESS;
   }
