@@ -23,7 +23,7 @@ interface Reader {
   readonly socket: Socket;
   pending: Buffer;
   eofs: number;
-  /** When the query under way was due; null: it is idle. */
+  /** When the query under way was due; null: it is idle, or what becomes of it doesn't count. */
   dueMs: number | null;
 }
 
@@ -32,8 +32,6 @@ const idle: Reader[] = [];
 /** Due times of queries for which no connection was free. */
 const waiting: number[] = [];
 let [worstMs, done, isOver] = [0, 0, false];
-/** What was due before doesn't count. */
-let sinceMs = 0;
 
 for (let nr = 0; nr < Number(connections); nr++) {
   const connection = await connect({ host, port: Number(port), user: 'root', password: '' });
@@ -46,12 +44,12 @@ process.stdin.on('end', () => {
 const cell = new Int32Array(new SharedArrayBuffer(4));
 let nextMs = performance.now();
 process.stdin.on('data', () => {
+  noteLate();
   process.stdout.write(`${figures()}\n`);
   counts.fill(0);
   [worstMs, done] = [0, 0];
   // What was due during the arithmetic is late because of that.
-  waiting.length = 0;
-  [sinceMs, nextMs] = [performance.now(), performance.now()];
+  nextMs = performance.now();
 });
 process.stdout.write('ready\n');
 tick();
@@ -100,7 +98,8 @@ function take(reader: Reader, chunk: Buffer): void {
   reader.pending = bytes;
   if (reader.eofs < EOF_PACKETS) return;
   reader.eofs = 0;
-  if (reader.dueMs !== null && reader.dueMs >= sinceMs) note(performance.now() - reader.dueMs);
+  if (reader.dueMs !== null) note(performance.now() - reader.dueMs);
+  reader.dueMs = null;
   const dueMs = waiting.shift();
   if (dueMs === undefined) idle.push(reader);
   else send(reader, dueMs);
@@ -113,15 +112,18 @@ function note(latencyMs: number): void {
   counts[step] = (counts[step] ?? 0) + 1;
 }
 
-function finish(): void {
-  const now = performance.now();
-  // Those that have no answer yet are as late as they are by now.
-  for (const dueMs of [
-    ...waiting,
-    ...readers.flatMap((one) => (idle.includes(one) ? [] : (one.dueMs ?? []))),
-  ]) {
-    note(now - dueMs);
+/** Those that have no answer yet are as late as they are by now, and count no more. */
+function noteLate(): void {
+  const nowMs = performance.now();
+  for (const dueMs of [...waiting, ...readers.flatMap((one) => one.dueMs ?? [])]) {
+    note(nowMs - dueMs);
   }
+  waiting.length = 0;
+  for (const reader of readers) reader.dueMs = null;
+}
+
+function finish(): void {
+  noteLate();
   process.stdout.write(`${figures()}\n`, () => process.exit(0));
 }
 

@@ -23,7 +23,7 @@ const SERVER = process.env['BENCH_SERVER'] ?? 'mysql-5.6';
 const PAUSES_MS = (process.env['BENCH_PAUSES_MS'] ?? '0,1,2,4').split(',').map(Number);
 /** A snapshot is open all the time: no row that is deleted can be cleaned up. */
 const IS_SNAPSHOT_OPEN = process.env['BENCH_SNAPSHOT'] === '1';
-/** What came just before is over: InnoDB, too, has cleaned up after it, by two looks in a row. */
+/** What came just before is over. */
 const CALM_MS = 500;
 
 interface Turn extends Felt {
@@ -54,12 +54,6 @@ try {
   if (IS_SNAPSHOT_OPEN) await snapshot.query('START TRANSACTION WITH CONSISTENT SNAPSHOT');
   const purge = await startPurge(server, 'dropped');
   const reads = await startReads(server, RATE);
-  const calm = async () => {
-    for (let [before, now] = [-2, -1]; now !== before; ) {
-      await sleep(CALM_MS);
-      [before, now] = [now, await cleanedUp(server)];
-    }
-  };
   const felt = async (remove: () => Promise<number>): Promise<Turn> => {
     await sleep(CALM_MS);
     await reads.felt();
@@ -94,7 +88,7 @@ try {
   for (let nr = 0; nr < TURNS; nr++) {
     for (let step = 0; step < modes.length; step++) {
       const index = (nr + step) % modes.length;
-      if (!IS_SNAPSHOT_OPEN) await calm();
+      if (!IS_SNAPSHOT_OPEN) await cleanedUp(server);
       const turn = await modes[index]?.[1]();
       if (turn !== undefined) turns[index]?.push(turn);
       process.stdout.write(`${nr} ${modes[index]?.[0]}: ${JSON.stringify(turn)}\n`);
@@ -126,14 +120,17 @@ try {
   await server.stop();
 }
 
-/** How many rows that were marked as deleted are gone, and what is left to be looked into. */
-async function cleanedUp(upstream: Server): Promise<number> {
-  const [row] = await query<{ readonly count: string }>(
-    upstream,
-    `SELECT SUM(COUNT) AS count FROM information_schema.INNODB_METRICS
-     WHERE NAME IN ('trx_rseg_history_len', 'purge_del_mark_records')`,
-  );
-  return Number(row?.count);
+/** Resolves when InnoDB has nothing to do after what came before, by two looks in a row. */
+async function cleanedUp(upstream: Server): Promise<void> {
+  for (let [before, now] = ['', ' ']; now !== before; ) {
+    await sleep(CALM_MS);
+    const [row] = await query<{ readonly count: unknown }>(
+      upstream,
+      `SELECT SUM(COUNT) AS count FROM information_schema.INNODB_METRICS
+       WHERE NAME IN ('trx_rseg_history_len', 'purge_del_mark_records')`,
+    );
+    [before, now] = [now, String(row?.count)];
+  }
 }
 
 /** Drops the table through a proxy that purges it; resolves when that is paused. */
