@@ -60,7 +60,7 @@ describe.each(testServers())('on $name', (server) => {
       const { results } = await client.query(text);
       const measured = meter.stop();
       // The meter may count too many, beside another statement, but never too few.
-      if (measured.roundTrips <= (cost?.roundTrips ?? Infinity)) cost = measured;
+      if (cost === null || isLess(measured, cost)) cost = measured;
       expect(results).toMatchObject([{ kind: 'ok', warnings: 0 }]);
       await intentsSettled(root, [schema.name]);
     }
@@ -68,6 +68,11 @@ describe.each(testServers())('on $name', (server) => {
     if (cost === null) throw new Error('nothing was dropped');
     return cost;
   }
+
+  const isLess = (one: Cost, other: Cost): boolean =>
+    one.roundTrips === other.roundTrips
+      ? one.statements < other.statements
+      : one.roundTrips < other.roundTrips;
 
   const expectPlain = ({ roundTrips, changes, writes }: Cost) => {
     expect(changes.map((text) => text.split(' ')[0])).toEqual(['RENAME', 'RENAME']);

@@ -4,7 +4,7 @@
  * dependency of the project; a tool that can't be had is a failure.
  */
 import { createHash } from 'node:crypto';
-import { copyFile, readFile } from 'node:fs/promises';
+import { copyFile, readFile, realpath } from 'node:fs/promises';
 import { join } from 'node:path';
 import { cacheFolder, ensureCached } from '../../throwaway-servers/cache.js';
 import { runCommand, tryCommand } from '../../throwaway-servers/run-command.js';
@@ -34,7 +34,9 @@ export async function ensureNpmTools(): Promise<string> {
   return ensureCached(cache, `npm-tools-${version}`, async (folder) => {
     process.stderr.write('npm-tools: fetching packages …\n');
     for (const list of LISTS) await copyFile(join(SCRIPTS, list), join(folder, list));
-    const options = ['--ignore-scripts', '--no-audit', '--no-fund', '--prefix', folder];
+    // npm calls a folder that is reached by a symbolic link another project than the lock file's.
+    const prefix = ['--prefix', await realpath(folder)];
+    const options = ['--ignore-scripts', '--no-audit', '--no-fund', ...prefix];
     await runCommand(['npm', 'ci', ...options], { cwd: folder });
   });
 }
