@@ -4,6 +4,8 @@
  * is paused by `undrop pause` meanwhile. On a machine whose own pace changes from minute to minute,
  * what is compared has to be done within the same minute.
  */
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { endPause, setPause } from '../src/ledger/control.js';
 import { until } from '../test/support/poll.js';
@@ -13,6 +15,7 @@ import { poolOn } from '../test/support/service-pool.js';
 import { freePort } from '../throwaway-servers/launch.js';
 import { copyBigTable, deleteLoop, fillBigTable, type Server } from './big-table.js';
 import { type Felt, startReads } from './paced.js';
+import { cpuSeconds } from './peers.js';
 import { machineLoad, report, spread } from './report.js';
 
 const TURNS = Number(process.env['BENCH_TURNS'] ?? '20');
@@ -29,6 +32,15 @@ const CALM_MS = 500;
 interface Turn extends Felt {
   /** Deleted in a second. */
   readonly rowsPerSecond: number;
+}
+
+/** Since the server's start, or between two moments. */
+interface Used {
+  /** Of the server. */
+  readonly cpuMs: number;
+  readonly ms: number;
+  /** Deleted. */
+  readonly rows: number;
 }
 
 interface Purge {
@@ -60,9 +72,17 @@ try {
     const rowsPerSecond = await remove();
     return { ...(await reads.felt()), rowsPerSecond };
   };
+  let looped = 0;
   const loop = async (pauseMs: number) => {
     const { rows, seconds } = await deleteLoop(server, 'looped', { pauseMs, seconds: TURN_S });
+    looped += rows;
     return rows / seconds;
+  };
+  const pid = Number(readFileSync(join(server.folder ?? '', 'server.pid'), 'utf8'));
+  const usedSoFar = async (): Promise<Used> => {
+    if (!IS_SNAPSHOT_OPEN) await cleanedUp(server);
+    const rows = looped + (await purge.rows());
+    return { cpuMs: 1_000 * cpuSeconds(pid), ms: performance.now(), rows };
   };
   const modes: readonly (readonly [string, () => Promise<Turn>])[] = [
     ['nothing', () => felt(async () => sleep(TURN_S * 1_000, 0))],
@@ -85,12 +105,14 @@ try {
     ],
   ];
   const turns = modes.map((): Turn[] => []);
+  const used = modes.map((): Used[] => []);
   for (let nr = 0; nr < TURNS; nr++) {
     for (let step = 0; step < modes.length; step++) {
       const index = (nr + step) % modes.length;
-      if (!IS_SNAPSHOT_OPEN) await cleanedUp(server);
+      const before = await usedSoFar();
       const turn = await modes[index]?.[1]();
       if (turn !== undefined) turns[index]?.push(turn);
+      used[index]?.push(between(before, await usedSoFar()));
       process.stdout.write(`${nr} ${modes[index]?.[0]}: ${JSON.stringify(turn)}\n`);
     }
   }
@@ -98,12 +120,17 @@ try {
   await purge.stop();
   await snapshot.end();
   const [quiet = []] = turns;
+  const [quietUsed = []] = used;
   report({
     title: `What others feel of a purge, in turns: ${SERVER}${IS_SNAPSHOT_OPEN ? ', a snapshot open' : ''}`,
     how:
-      `${RATE} point selects a second on another table, each counted from when it was due; tables of ${ROWS} rows of ` +
-      `about 250 bytes; ${TURNS} turns of ${TURN_S} s each, medians. Load before: ${loadBefore}.`,
-    columns: ['beside', 'p50 ms', 'p99 ms', 'p99 above quiet, within a turn', 'worst ms', 'rows/s'],
+      `${RATE} point selects a second on another table, each counted from when it was due, by a process ` +
+      `that gets a core first; tables of ${ROWS} rows of about 250 bytes; ` +
+      `${TURNS} turns of ${TURN_S} s each, medians. Load before: ${loadBefore}.`,
+    columns: [
+      ...['beside', 'p50 ms', 'p99 ms', 'p99 above quiet, within a turn', 'worst ms', 'rows/s'],
+      "the server's µs of CPU a row",
+    ],
     rows: turns.map((all, index) => {
       const median = (of: (turn: Turn, nr: number) => number) => spread(all.map(of)).median;
       return [
@@ -113,11 +140,30 @@ try {
         median(({ p99Ms }, nr) => p99Ms - (quiet[nr]?.p99Ms ?? 0)).toFixed(2),
         median(({ worstMs }) => worstMs).toFixed(1),
         median(({ rowsPerSecond }) => rowsPerSecond).toFixed(0),
+        usOfRow(used[index] ?? [], quietUsed),
       ];
     }),
   });
 } finally {
   await server.stop();
+}
+
+function between(before: Used, after: Used): Used {
+  return {
+    cpuMs: after.cpuMs - before.cpuMs,
+    ms: after.ms - before.ms,
+    rows: after.rows - before.rows,
+  };
+}
+
+/** Beyond what the server needs for the reads; with InnoDB's cleaning up, unless that can't be. */
+function usOfRow(all: readonly Used[], quiet: readonly Used[]): string {
+  const sum = (used: readonly Used[], of: keyof Used) =>
+    used.reduce((total, one) => total + one[of], 0);
+  const rows = sum(all, 'rows');
+  if (rows === 0) return '–';
+  const quietCpuMs = (sum(all, 'ms') * sum(quiet, 'cpuMs')) / sum(quiet, 'ms');
+  return ((1_000 * (sum(all, 'cpuMs') - quietCpuMs)) / rows).toFixed(1);
 }
 
 /** Resolves when InnoDB has nothing to do after what came before, by two looks in a row. */
