@@ -33,6 +33,11 @@ export function cpuSeconds(pid: number): number {
   return (Number(fields[11]) + Number(fields[12])) / 100;
 }
 
+/** Of a server that was started for a benchmark. */
+export function serverPid({ folder }: { readonly folder?: string | null }): number {
+  return Number(readFileSync(join(folder ?? '', 'server.pid'), 'utf8'));
+}
+
 /** Resident memory in kilobytes. */
 export function residentKb(pid: number): number {
   return memoryKb(pid, 'VmRSS');

@@ -4,8 +4,6 @@
  * is paused by `undrop pause` meanwhile. On a machine whose own pace changes from minute to minute,
  * what is compared has to be done within the same minute.
  */
-import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { endPause, setPause } from '../src/ledger/control.js';
 import { until } from '../test/support/poll.js';
@@ -15,7 +13,7 @@ import { poolOn } from '../test/support/service-pool.js';
 import { freePort } from '../throwaway-servers/launch.js';
 import { copyBigTable, deleteLoop, fillBigTable, type Server } from './big-table.js';
 import { type Felt, startReads } from './paced.js';
-import { cpuSeconds } from './peers.js';
+import { cpuSeconds, serverPid } from './peers.js';
 import { machineLoad, report, spread } from './report.js';
 
 const TURNS = Number(process.env['BENCH_TURNS'] ?? '20');
@@ -34,7 +32,7 @@ interface Turn extends Felt {
   readonly rowsPerSecond: number;
 }
 
-/** Since the server's start, or between two moments. */
+/** Up to a moment, or between two. */
 interface Used {
   /** Of the server. */
   readonly cpuMs: number;
@@ -78,7 +76,7 @@ try {
     looped += rows;
     return rows / seconds;
   };
-  const pid = Number(readFileSync(join(server.folder ?? '', 'server.pid'), 'utf8'));
+  const pid = serverPid(server);
   const usedSoFar = async (): Promise<Used> => {
     if (!IS_SNAPSHOT_OPEN) await cleanedUp(server);
     const rows = looped + (await purge.rows());
@@ -106,13 +104,15 @@ try {
   ];
   const turns = modes.map((): Turn[] => []);
   const used = modes.map((): Used[] => []);
+  let before = await usedSoFar();
   for (let nr = 0; nr < TURNS; nr++) {
     for (let step = 0; step < modes.length; step++) {
       const index = (nr + step) % modes.length;
-      const before = await usedSoFar();
       const turn = await modes[index]?.[1]();
       if (turn !== undefined) turns[index]?.push(turn);
-      used[index]?.push(between(before, await usedSoFar()));
+      const now = await usedSoFar();
+      used[index]?.push(between(before, now));
+      before = now;
       process.stdout.write(`${nr} ${modes[index]?.[0]}: ${JSON.stringify(turn)}\n`);
     }
   }

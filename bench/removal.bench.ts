@@ -3,15 +3,13 @@
  * native DROP, beside a loop of `DELETE … LIMIT 50` (as Vitess does it), and beside undrop's whole
  * way of a dropped table to its end. Each on a table of its own whose pages are in the buffer pool.
  */
-import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { until } from '../test/support/poll.js';
 import { spawnProxy } from '../test/support/proxy.js';
 import { query, startServer } from '../test/support/servers.js';
 import { copyBigTable, deleteLoop, fillBigTable, type Removed, type Server } from './big-table.js';
 import { type Felt, startReads } from './paced.js';
-import { cpuSeconds } from './peers.js';
+import { cpuSeconds, serverPid } from './peers.js';
 import { machineLoad, report, spread } from './report.js';
 
 const ROUNDS = Number(process.env['BENCH_ROUNDS'] ?? '5');
@@ -142,7 +140,7 @@ async function measure(server: Server, table: string | null, remove: Remove): Pr
   }
   const reads = await startReads(server, RATE);
   await sleep(1_000);
-  const pid = Number(readFileSync(join(server.folder ?? '', 'server.pid'), 'utf8'));
+  const pid = serverPid(server);
   const [beganMs, cpuBefore] = [performance.now(), cpuSeconds(pid)];
   const removed = await remove(table ?? '');
   const seconds = (performance.now() - beganMs) / 1_000;
