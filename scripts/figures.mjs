@@ -143,7 +143,7 @@ async function journeys() {
     await direct.end();
     await proxy.stop();
     return [
-      ['a plain `DROP TABLE` runs: files / functions', drops[1], '66 / 310'],
+      ['a plain `DROP TABLE` runs: files / functions', drops[1], '60 / 300'],
       ['`SELECT 1` runs: files / functions', select, '11 / 40'],
     ];
   } finally {

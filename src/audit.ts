@@ -119,11 +119,3 @@ export type AuditEvent<E extends AuditName = AuditName> = {
 
 /** One that the ledger's history has, too. */
 export type HistoryEvent = AuditEvent<KeptName>;
-
-/** By whom, in words. */
-export function describeWho(who: Partial<Who>): string {
-  const { user, client, osUser, host, account, proxyId } = who;
-  if (osUser !== undefined) return `${osUser}@${host ?? '?'} as ${account ?? '?'}`;
-  if (user !== undefined) return `${user} from ${client ?? '?'}`;
-  return proxyId === undefined ? 'undrop' : `undrop ${proxyId}`;
-}

@@ -62,10 +62,12 @@ export function auditKey(event: AuditEvent): string {
   }
 }
 
-/** A statement of a client that failed for a held table stands for several in one line. */
-export function countAudit({ audited }: Counters, event: AuditEvent): void {
-  const key = auditKey(event);
-  audited[key] = (audited[key] ?? 0) + (event.event === 'used-while-held' ? event.count : 1);
+/** Counts each line; one of statements that failed for a held table stands for several. */
+export function countAudit({ audited }: Counters): (event: AuditEvent) => void {
+  return (event) => {
+    const key = auditKey(event);
+    audited[key] = (audited[key] ?? 0) + (event.event === 'used-while-held' ? event.count : 1);
+  };
 }
 
 /** The counter of the statements that were refused with an error of such a fault. */

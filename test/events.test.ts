@@ -1,6 +1,7 @@
 /** The lines that have an `event`: each is in the tables of src/audit.ts, and docs/events.md. */
 import { expect, test } from '@jest/globals';
-import { AUDIT_EVENTS, type AuditField, type AuditName, describeWho } from '../src/audit.js';
+import { AUDIT_EVENTS, type AuditField, type AuditName } from '../src/audit.js';
+import { describeWho } from '../src/ledger/history.js';
 import { expectPage } from './support/page.js';
 import { listFiles, readSource } from './support/source-file.js';
 

@@ -7,7 +7,7 @@
  * second row of a key: each is a time-ordered id, drawn by whoever writes.
  */
 import { randomBytes } from 'node:crypto';
-import { describeWho, type HistoryEvent } from '../audit.js';
+import type { HistoryEvent, Who } from '../audit.js';
 import type { Log } from '../log.js';
 import { inBatches, newHoldId, RECYCLE_SCHEMA } from '../names/names.js';
 import {
@@ -83,6 +83,14 @@ function insertion(events: readonly HistoryEvent[], logged: boolean): SQLQuery {
     VALUES ${sql.join(rows, ', ')}
     ON DUPLICATE KEY UPDATE uses = uses + VALUES(uses), at = VALUES(at), who = VALUES(who),
       details = VALUES(details)`;
+}
+
+/** Who it was, in words. */
+export function describeWho(who: Partial<Who>): string {
+  const { user, client, osUser, host, account, proxyId } = who;
+  if (osUser !== undefined) return `${osUser}@${host ?? '?'} as ${account ?? '?'}`;
+  if (user !== undefined) return `${user} from ${client ?? '?'}`;
+  return proxyId === undefined ? 'undrop' : `undrop ${proxyId}`;
 }
 
 function idOf(event: HistoryEvent): string | null {

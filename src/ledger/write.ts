@@ -85,7 +85,7 @@ export interface IntentFacts extends SessionLocks {
   readonly utcNow: Date;
   /** HOST of the user's session as this server sees it; null if it has no such session. */
   readonly sessionHost: string | null;
-  /** `serverIdentitySql`, asked on the service connection. */
+  /** `SERVER_IDENTITY_SQL`, asked on the service connection. */
   readonly serverIdentity: string;
   readonly lowerCaseTableNames: 0 | 1 | 2;
   /** The tables in the order asked for. */

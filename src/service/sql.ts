@@ -11,7 +11,7 @@
 import type { SQLQuery } from '@databases/mysql';
 import { assert } from '../assert.js';
 import { UndropError } from '../errors.js';
-import { type ServerVersion, serverIdentitySql } from '../wire/connection/handshake-v10.js';
+import { SERVER_IDENTITY_SQL, type ServerVersion } from '../wire/connection/handshake-v10.js';
 import { sql } from './databases.js';
 import type { Row } from './pool/pools.js';
 import type { ServerFacts } from './server-facts.js';
@@ -44,9 +44,9 @@ export function valueList(values: readonly (string | number)[]): SQLQuery {
       );
 }
 
-/** `serverIdentitySql` as a query of ours. */
-export function serverIdentity(server: ServerVersion): SQLQuery {
-  return sql.__dangerous__rawValue(serverIdentitySql(server));
+/** `SERVER_IDENTITY_SQL` as a query of ours. */
+export function serverIdentity({ flavour }: Pick<ServerVersion, 'flavour'>): SQLQuery {
+  return sql.__dangerous__rawValue(SERVER_IDENTITY_SQL[flavour]);
 }
 
 /** The processlist that costs the server least. Others' rows need PROCESS. */

@@ -59,20 +59,22 @@ export class SessionReport {
   /** A statement was answered by undrop. */
   onAnswer({ text }: Intercepted, { refusal, dropped, restored = [] }: Answered): void {
     const who = this.#who();
-    const statement = loggedText(text);
     if (refusal !== null) {
       const fault = faultOf(refusal);
       this.#counters[REFUSALS[fault]]++;
       const { code, message } = refusal;
       const said = { level: LOG_LEVELS[fault], message };
-      audit(this.#log, [{ event: 'refused', ...who, code, statement }], said);
+      audit(this.#log, [{ event: 'refused', ...who, code, statement: loggedText(text) }], said);
     }
     this.#counters.tablesRestored += restored.length;
     audit(this.#log, restored);
     if (dropped === null) return;
     const { hints, audited } = dropped;
     const code = refusal?.code ?? null;
-    if (hints.length > 0) audit(this.#log, [{ event: 'hint', ...who, hints, code, statement }]);
+    if (hints.length > 0) {
+      const statement = loggedText(text);
+      audit(this.#log, [{ event: 'hint', ...who, hints, code, statement }]);
+    }
     this.#counters.dropsHeld += audited.length;
     audit(this.#log, audited);
   }

@@ -195,10 +195,11 @@ export function refusalBeforeInspection(
   }
   for (const [index, seen] of intent.tables.entries()) {
     const kind = kinds[index];
+    const ruling = rulings[index];
     // A rule says nothing about what isn't there, or is no base table.
-    if (kind === undefined || knownKind(kind, seen) !== 'base') continue;
+    if (!ruling || kind === undefined || knownKind(kind, seen) !== 'base') continue;
     const table = `${seen.schema}.${seen.table}`;
-    const refusal = refusalByRuling(rulings[index], { tables: sentenceStart(request), table });
+    const refusal = refusalByRuling(ruling, { tables: sentenceStart(request), table });
     if (refusal !== null) return refusal;
   }
   return null;

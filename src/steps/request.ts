@@ -35,7 +35,7 @@ export interface UserFacts {
   readonly charset: string;
   /** character_set_results; empty if it is NULL. */
   readonly resultsCharset: string;
-  /** `serverIdentitySql`, asked in the user's session. */
+  /** `SERVER_IDENTITY_SQL`, asked in the user's session. */
   readonly serverIdentity: string;
   /** Who the session is now, without the host. */
   readonly user: string;

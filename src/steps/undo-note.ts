@@ -22,12 +22,12 @@ export interface Undoable {
 
 /** `ok`, or the same with one more warning. */
 export function* tellUndo(
-  request: { readonly tellsUndo?: boolean; readonly groupId: string },
+  request: { readonly groupId: string },
   ok: OkPacket,
   undoable: Undoable,
 ): Steps<OkPacket, Effect<'user'>> {
-  const message = undoNote(undoable, request.groupId);
-  if (request.tellsUndo !== true || ok.warnings > 0 || message === null) return ok;
+  const message = ok.warnings > 0 ? null : undoNote(undoable, request.groupId);
+  if (message === null) return ok;
   const [notes] = yield* ask(NOTES_SQL);
   if (notes?.kind === 'rows' && notes.rows[0]?.[0]?.toString() !== '1') return ok;
   const signal = { errno: ER_UNKNOWN_ERROR, sqlState: '01000', message };

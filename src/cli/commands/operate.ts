@@ -2,9 +2,9 @@
  * `undrop pause` and `undrop resume`: an operator lets nothing be collected on a server, whichever
  * proxy collects there (ledger/control.ts).
  */
-import { describeWho } from '../../audit.js';
 import { timeText } from '../../duration.js';
 import { endPause, type Pause, setPause } from '../../ledger/control.js';
+import { describeWho } from '../../ledger/history.js';
 import type { AccountSettings } from '../settings.js';
 import { tellAll, whoIs } from './tell-history.js';
 import { type Out, withPool } from './with-pool.js';

@@ -86,7 +86,7 @@ export async function startProxy(
   let settings = initial;
   const own = newCounters();
   const figures = newCollectorFigures();
-  const log = withAudit(lines, (event) => countAudit(own, event));
+  const log = withAudit(lines, countAudit(own));
   const proxyId = newHoldId(Date.now(), randomBytes);
   const tls = await openProxyTls(settings);
   const connectionsMax = processes === 1 ? SERVICE_CONNECTIONS_MAX : SERVICE_CONNECTIONS_MIN;

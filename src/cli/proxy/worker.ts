@@ -42,7 +42,7 @@ async function serveClients(start: Start): Promise<(order: Order) => void> {
   const base = { worker };
   const counters = newCounters();
   const lines = openLog(settings, { pretty: process.stdout.isTTY, base });
-  const log = withAudit(lines, (event) => countAudit(counters, event));
+  const log = withAudit(lines, countAudit(counters));
   const remoteLimit = new RemoteConnectionLimit({
     max: settings.maxConnections,
     ownMax: sessionsByOpenFiles(),

@@ -134,7 +134,8 @@ function* emptyAndDrop(drop: Drop, names: readonly string[]): SchemaSteps<Schema
   yield* ask(cleanSql(request.groupId));
   const affectedRows = Math.max(0, end.ok.affectedRows - 1) + end.held.length;
   const undoable = { held: end.held, names: [[schema]], what: 'DATABASE' } as const;
-  const payload = okWithAffectedRows(yield* tellUndo(request, end.ok, undoable), affectedRows);
+  const told = request.tellsUndo === true ? yield* tellUndo(request, end.ok, undoable) : end.ok;
+  const payload = okWithAffectedRows(told, affectedRows);
   return { kind: 'answer', payload, held: end.held, refusal: null, isDropped: true };
 }
 

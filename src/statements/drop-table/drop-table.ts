@@ -99,8 +99,9 @@ function* hold(drop: Drop, moved: Moved, unmoved: Unmoved): Steps<Answer> {
   if (failed !== null) return { ...failed, held };
   assert(ok !== null, 'what is held was renamed');
   if (said?.kind === 'answer') return { ...said, held };
-  const names = moves.map(({ seen: { schema, table } }) => [schema, table]);
   const answer = said === null ? ok : okOfBoth(ok, said);
+  if (drop.request.tellsUndo !== true) return { ...answerWith(answer), held };
+  const names = moves.map(({ seen: { schema, table } }) => [schema, table]);
   const told = yield* tellUndo(drop.request, answer, { held, names, what: 'TABLE' });
   return { ...answerWith(told), held };
 }

@@ -5,7 +5,7 @@
  */
 
 import { UndropError } from '../../errors.js';
-import { type ServerVersion, serverIdentitySql } from '../../wire/connection/handshake-v10.js';
+import { SERVER_IDENTITY_SQL, type ServerVersion } from '../../wire/connection/handshake-v10.js';
 import { MalformedPacketError } from '../../wire/packet-reader.js';
 import { decodeErr, type ErrPacket, encodeErr, type Result } from '../../wire/response.js';
 import {
@@ -45,7 +45,7 @@ export function factsSql(server: ServerVersion, from = ''): Buffer {
     // MariaDB's would be ON or OFF as text.
     '@@sql_log_bin + 0',
     gtidNext,
-    serverIdentitySql(server),
+    SERVER_IDENTITY_SQL[server.flavour],
     'USER()',
     '@@foreign_key_checks + 0',
     '@@character_set_results',

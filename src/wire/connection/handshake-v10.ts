@@ -110,13 +110,14 @@ export function bareVersion(serverVersion: string): string {
   return /mariadb/i.test(serverVersion) ? serverVersion.replace(/^5\.5\.5-/, '') : serverVersion;
 }
 
+/** A session of MariaDB may have a server_id of its own, which the text of mariadb-binlog sets. */
+const IDENTITY = '@@hostname, @@port, @@datadir, @@global.server_id';
+
 /**
- * An SQL expression for what the server calls itself: two sessions with the same value are on one
- * server, whatever stands between them and it.
+ * An SQL expression, by the server's flavour, for what the server calls itself: two sessions with
+ * the same value are on one server, whatever stands between them and it.
  */
-export function serverIdentitySql(server: ServerVersion): string {
-  // A session of MariaDB may have a server_id of its own, which the text of mariadb-binlog sets.
-  const names = ['@@hostname', '@@port', '@@datadir', '@@global.server_id'];
-  if (server.flavour === 'mysql' && server.versionId >= 50600) names.push('@@server_uuid');
-  return `CONCAT_WS('|', ${names.join(', ')})`;
-}
+export const SERVER_IDENTITY_SQL = {
+  mysql: `CONCAT_WS('|', ${IDENTITY}, @@server_uuid)`,
+  mariadb: `CONCAT_WS('|', ${IDENTITY})`,
+} as const;
