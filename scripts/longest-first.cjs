@@ -34,6 +34,7 @@ const ROTATING = [
       'client-matrix-tools',
       'gh-ost',
       'tools-prometheus',
+      'tls-programs',
     ],
   },
   {

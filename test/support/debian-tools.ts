@@ -1,13 +1,16 @@
 /**
  * Tools of other people that make and drop tables, from Debian's packages in private roots: Django,
- * Alembic, Doctrine, Laravel, mydumper, pt-online-schema-change; and promtool. The projects that
- * they work on are under test/support/tools. Invariant: nothing of the machine's own Python, PHP or
- * Perl is used.
+ * Alembic, Doctrine, Laravel, mydumper, pt-online-schema-change, programs in Go and Java; and
+ * promtool. The projects that they work on are under test/support/tools. Invariant: nothing of the
+ * machine's own Python, PHP, Perl, Go or Java is used.
  */
+import { rmSync } from 'node:fs';
+import { mkdtemp } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { ensureAptRoot, inRoot } from '../../throwaway-servers/apt-root.js';
 import { cacheFolder } from '../../throwaway-servers/cache.js';
-import { type CommandResult, tryCommand } from '../../throwaway-servers/run-command.js';
+import { type CommandResult, runCommand, tryCommand } from '../../throwaway-servers/run-command.js';
 import { projectFolder } from './folders.js';
 import type { Target } from './servers.js';
 
@@ -69,6 +72,42 @@ export async function runSchemaChange(
 export async function runPromtool(args: readonly string[], input = ''): Promise<CommandResult> {
   const folder = await aptRoot('prometheus', 'bookworm', ['prometheus']);
   return run(inFolder(folder, 'usr/bin/promtool'), args, input);
+}
+
+/** Compiles `test/support/tools/tls/tls.go` with go-sql-driver, once in a process. */
+export async function runGo(args: readonly string[]): Promise<CommandResult> {
+  goProgram ??= compileGo();
+  return run({ argv: [await goProgram], env: {} }, args);
+}
+
+let goProgram: Promise<string> | null = null;
+
+async function compileGo(): Promise<string> {
+  const packages = ['golang-go', 'golang-github-go-sql-driver-mysql-dev'];
+  const root = join(await aptRoot('go-mysql', 'trixie', packages), 'root/usr');
+  const folder = await mkdtemp(join(tmpdir(), 'undrop-go-'));
+  process.once('exit', () => rmSync(folder, { recursive: true, force: true }));
+  const program = join(folder, 'tls');
+  const env = {
+    GOROOT: join(root, 'lib/go-1.24'),
+    GOPATH: join(root, 'share/gocode'),
+    GOCACHE: join(folder, 'cache'),
+    // The packages lie where Go looked for them before it had modules; nothing is downloaded.
+    ...{ GO111MODULE: 'off', GOFLAGS: '', GOTOOLCHAIN: 'local', CGO_ENABLED: '0' },
+  };
+  const source = join(projectFolder, 'test/support/tools/tls/tls.go');
+  await runCommand([join(root, 'lib/go-1.24/bin/go'), 'build', '-o', program, source], { env });
+  return program;
+}
+
+/** `test/support/tools/tls/Tls.java` with MariaDB Connector/J. */
+export async function runJava(args: readonly string[]): Promise<CommandResult> {
+  const packages = ['openjdk-17-jdk-headless', 'libmariadb-java'];
+  const folder = await aptRoot('java-mariadb', 'bookworm', packages);
+  const java = inRoot(folder, 'usr/lib/jvm/java-17-openjdk-amd64/bin/java');
+  const connector = join(folder, 'root/usr/share/java/mariadb-java-client.jar');
+  const source = join(projectFolder, 'test/support/tools/tls/Tls.java');
+  return run({ argv: [...java, '-Xmx256m', '-cp', connector, source], env: {} }, args);
 }
 
 async function python(): Promise<Program> {

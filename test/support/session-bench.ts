@@ -182,6 +182,7 @@ export async function openBench(options: BenchOptions = {}): Promise<Bench> {
   const { port } = server.address() as net.AddressInfo;
   const counters = options.over?.counters ?? newCounters();
   const tls = await openProxyTls({
+    listen: [],
     upstream: [],
     tls: options.tls?.tlsCert === undefined ? 'off' : 'offered',
     tlsCert: '',

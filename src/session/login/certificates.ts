@@ -17,10 +17,13 @@ import {
   X509Certificate,
 } from 'node:crypto';
 import { readFileSync } from 'node:fs';
+import { isIP } from 'node:net';
+import { hostname, networkInterfaces } from 'node:os';
 import tls, { type SecureContext } from 'node:tls';
 import { promisify } from 'node:util';
 import forge from 'node-forge';
 import { type ServerKeySetting, spkiOf } from '../../service/login/server-key.js';
+import type { ServerAddress } from '../../service/pool/pools.js';
 import type { ProxyKey } from './connection-security.js';
 import type { ServiceTlsSettings } from './tls.js';
 
@@ -119,7 +122,8 @@ export interface CertificateAndKey {
 
 /** RSA, because every client knows it, and passwords can be encrypted with it. */
 const KEY_BITS = 2048;
-const NAME = 'undrop_auto_generated_server_certificate';
+/** A PrintableString, which has no underscore: strict parsers refuse others. */
+const NAME = 'undrop auto-generated server certificate';
 const DAY_MS = 86_400_000;
 /** Clocks differ. */
 const VALID_BEFORE_DAYS = 1;
@@ -127,13 +131,14 @@ const VALID_DAYS = 3_650;
 
 let made: Promise<CertificateAndKey> | null = null;
 
-/** The one of this process, made at the first call. */
-export function selfSigned(): Promise<CertificateAndKey> {
-  made ??= make();
+/** The certificate of this process, made at the first call for where the proxy listens. */
+export function selfSigned(listen: readonly ServerAddress[]): Promise<CertificateAndKey> {
+  made ??= makeSelfSigned(listen);
   return made;
 }
 
-async function make(): Promise<CertificateAndKey> {
+/** Makes a certificate for `localhost` and for the addresses in `listen`, and its key. */
+export async function makeSelfSigned(listen: readonly ServerAddress[]): Promise<CertificateAndKey> {
   const { privateKey } = await promisify(generateKeyPair)('rsa', { modulusLength: KEY_BITS });
   const publicPem = createPublicKey(privateKey).export({ type: 'spki', format: 'pem' }).toString();
   const certificate = forge.pki.createCertificate();
@@ -149,10 +154,43 @@ async function make(): Promise<CertificateAndKey> {
     { name: 'basicConstraints', cA: false, critical: true },
     { name: 'keyUsage', digitalSignature: true, keyEncipherment: true, critical: true },
     { name: 'extKeyUsage', serverAuth: true },
+    { name: 'subjectKeyIdentifier' },
+    { name: 'subjectAltName', altNames: altNamesOf(listen) },
   ]);
   signWith(privateKey, certificate);
   const key = privateKey.export({ type: 'pkcs1', format: 'pem' }).toString();
   return { cert: forge.pki.certificateToPem(certificate), key };
+}
+
+const WILDCARDS = ['0.0.0.0', '::'];
+/** RFC 1034: strict parsers refuse other names. */
+const DNS_NAME =
+  /^(?=.{1,253}$)[a-z\d]([a-z\d-]{0,61}[a-z\d])?(\.[a-z\d]([a-z\d-]{0,61}[a-z\d])?)*$/i;
+/** A machine with many containers has an address for each. */
+const ALT_NAMES_MAX = 64;
+
+/** A wildcard stands for the machine's name and its addresses. */
+function altNamesOf(listen: readonly ServerAddress[]): readonly object[] {
+  const hosts = listen.flatMap((address) => ('socketPath' in address ? [] : [address.host]));
+  const given = hosts.flatMap((host) => (WILDCARDS.includes(host) ? ownHosts() : [host]));
+  const all = new Set(['localhost', '127.0.0.1', '::1', ...given]);
+  return [...all]
+    .filter((host) => isIP(host) !== 0 || DNS_NAME.test(host))
+    .slice(0, ALT_NAMES_MAX)
+    .map((host) => {
+      if (isIP(host) !== 0) return { type: SAN_IP, ip: host };
+      return { type: SAN_DNS, value: host };
+    });
+}
+
+/** GeneralName of RFC 5280. */
+const SAN_DNS = 2;
+const SAN_IP = 7;
+
+function ownHosts(): readonly string[] {
+  const addresses = Object.values(networkInterfaces()).flatMap((some) => some ?? []);
+  const routable = addresses.filter(({ scopeid = 0 }) => scopeid === 0);
+  return [hostname(), ...routable.map(({ address }) => address)];
 }
 
 /** Node.js signs, because the arithmetic of node-forge takes a quarter of a second. */

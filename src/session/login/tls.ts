@@ -38,6 +38,8 @@ export type UpstreamTlsMode =
   | 'verify-identity';
 
 export interface TlsSettings {
+  /** The names of a certificate that is made at the start. */
+  readonly listen: readonly ServerAddress[];
   readonly upstream: readonly ServerAddress[];
   /** TLS of clients; those on a unix socket are never required to have it. */
   readonly tls: 'off' | 'offered' | 'required';
@@ -60,7 +62,7 @@ export interface TlsSettings {
 
 export type ServiceTlsSettings = Omit<
   TlsSettings,
-  'upstream' | 'tlsCert' | 'tlsKey' | 'lendOsUser' | 'lendTls'
+  'listen' | 'upstream' | 'tlsCert' | 'tlsKey' | 'lendOsUser' | 'lendTls'
 >;
 
 /** Milliseconds for a TLS handshake. */
@@ -288,10 +290,10 @@ async function readMaterial(
   given: CertificateAndKey | null,
 ): Promise<Material> {
   const problems: string[] = [];
-  const { tlsCert, tlsKey } = settings;
+  const { listen, tlsCert, tlsKey } = settings;
   const hasFiles = tlsCert !== '' || tlsKey !== '';
   const isOff = settings.tls === 'off';
-  const ownCertificate = isOff || hasFiles ? null : (given ?? (await selfSigned()));
+  const ownCertificate = isOff || hasFiles ? null : (given ?? (await selfSigned(listen)));
   const ofFiles = () =>
     isOff ? null : readIdentity({ cert: tlsCert, key: tlsKey, prefix: 'UNDROP_TLS' }, problems);
   const identity = ownCertificate === null ? ofFiles() : identityOf(ownCertificate);
@@ -300,7 +302,7 @@ async function readMaterial(
     throw new UndropError('UNDROP_CONFIG', { problems: problems.join('\n') });
   let key = identity?.key ?? null;
   if (key?.asymmetricKeyType !== 'rsa') {
-    key = needsKey(settings) ? createPrivateKey((await selfSigned()).key) : null;
+    key = needsKey(settings) ? createPrivateKey((await selfSigned(listen)).key) : null;
   }
   return {
     forClients: identity?.context ?? null,

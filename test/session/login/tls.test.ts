@@ -464,6 +464,7 @@ describe.each(WAYS)('by %s', (way) => {
 
 describe('[56] the files', () => {
   const settings = (some: Partial<TlsSettings>): TlsSettings => ({
+    listen: [],
     upstream: [{ host: '127.0.0.1', port: 1 }],
     tls: 'offered',
     tlsCert: '',

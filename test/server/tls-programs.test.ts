@@ -1,0 +1,124 @@
+/**
+ * Programs in Go and Java that log in with TLS, create and drop: at a server and through the proxy
+ * they print the same, with the certificate that undrop makes and with one of an authority. Go
+ * refuses a certificate that is not encoded as the standard requires.
+ */
+import { randomBytes } from 'node:crypto';
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type { TLSSocket } from 'node:tls';
+import { afterAll, beforeAll, describe, expect, jest } from '@jest/globals';
+import type { ThrowawayServer } from '../../throwaway-servers/throwaway.js';
+import { bothWays } from '../support/both-ways.js';
+import { type Certificates, makeCertificates } from '../support/certificates.js';
+import { runGo, runJava } from '../support/debian-tools.js';
+import { SERVERS_WITHOUT_TLS } from '../support/login-plugins.js';
+import { testOnOne } from '../support/on-one-server.js';
+import { type ProxyTarget, proxyInFront } from '../support/proxy.js';
+import { connect, query, startServer, type Target, testServers } from '../support/servers.js';
+
+// A busy machine is slow, not wrong; the programs may have to be downloaded first.
+jest.setTimeout(300_000);
+
+type Proxies = Readonly<Record<'made at the start' | 'of an authority', ProxyTarget>>;
+const CERTIFICATES = ['made at the start', 'of an authority'] as const;
+const GO_MODES = ['preferred', 'skip-verify', 'true'] as const;
+const JAVA_MODES = ['trusts any', 'verifies'] as const;
+
+describe.each(testServers())('on $name', (entry) => {
+  const test = testOnOne(entry);
+  const hasTls = !SERVERS_WITHOUT_TLS.has(entry.name);
+  const prefix = `tls_${randomBytes(4).toString('hex')}`;
+  const account = { user: prefix, password: 'pa55 word' };
+  let files: Certificates;
+  let server: ThrowawayServer;
+  let proxies: Proxies;
+  /** What verifies the certificate of each proxy. */
+  let authorities: Readonly<Record<(typeof CERTIFICATES)[number], string>>;
+
+  beforeAll(async () => {
+    files = makeCertificates();
+    const { ca, cert, key } = files;
+    const options = [`--ssl-ca=${ca}`, `--ssl-cert=${cert}`, `--ssl-key=${key}`];
+    server = await startServer(entry.name, hasTls ? options : []);
+    await query(
+      server,
+      `CREATE USER ${account.user}@'%' IDENTIFIED BY '${account.password}'`,
+      `GRANT ALL ON \`${prefix.replace('_', '\\_')}%\`.* TO ${account.user}@'%'`,
+    );
+    const required = { TLS: 'required' };
+    proxies = {
+      'made at the start': await proxyInFront(server, required),
+      'of an authority': await proxyInFront(server, { ...required, TLS_CERT: cert, TLS_KEY: key }),
+    };
+    const own = join(files.folder, 'self-signed.pem');
+    writeFileSync(own, await certificateAt(proxies['made at the start']));
+    authorities = { 'made at the start': own, 'of an authority': ca };
+  });
+
+  afterAll(async () => {
+    for (const proxy of Object.values(proxies)) await proxy.stop();
+    await server.stop();
+    files.remove();
+  });
+
+  const bothServers = (kind: (typeof CERTIFICATES)[number]) => ({
+    server: { ...entry, ...server },
+    proxy: proxies[kind],
+    account,
+    prefix,
+  });
+  const isDirect = ({ port }: Target) => port === server.port;
+
+  const CELLS = CERTIFICATES.flatMap((kind) => GO_MODES.map((mode) => ({ kind, mode })));
+  test.each(CELLS)('Go: tls=$mode, a certificate $kind', async ({ kind, mode }) => {
+    const { code, said, held } = await bothWays(bothServers(kind), (target, schema) => {
+      const { host, port, user, password } = target;
+      const asked = isDirect(target) && !hasTls ? 'false' : mode;
+      const authority = isDirect(target) ? files.ca : authorities[kind];
+      const pinned = asked === 'true' ? [authority] : [];
+      return runGo([host, String(port), user, password, schema, asked, ...pinned]);
+    });
+    expect({ code, said }).toEqual({ code: 0, said: expect.stringContaining(`secure: ${hasTls}`) });
+    expect(said).toMatch(/^DROP TABLE books, loans - 0$/m);
+    expect(held).toEqual({ books: [2, 0], loans: [0] });
+  });
+
+  const JAVA_CELLS = CERTIFICATES.flatMap((kind) => JAVA_MODES.map((mode) => ({ kind, mode })));
+  test.each(JAVA_CELLS)('Java: $mode, a certificate $kind', async ({ kind, mode }) => {
+    const { code, said, held } = await bothWays(bothServers(kind), (target, schema) => {
+      const { host, port, user, password } = target;
+      const authority = isDirect(target) ? files.ca : authorities[kind];
+      const verification =
+        mode === 'verifies' ? `serverSslCert=${authority}` : 'trustServerCertificate=true';
+      const options = isDirect(target) && !hasTls ? 'useSsl=false' : `useSsl=true&${verification}`;
+      return runJava([host, String(port), user, password, schema, options]);
+    });
+    expect({ code, said }).toEqual({ code: 0, said: expect.stringContaining(`secure: ${hasTls}`) });
+    expect(said).toMatch(/^DROP TABLE books, loans - 0 null$/m);
+    expect(held).toEqual({ books: [2, 0], loans: [0] });
+  });
+
+  test('both refuse a certificate that their authority did not sign', async () => {
+    const { host, port } = proxies['made at the start'];
+    const args = [host, String(port), account.user, account.password, 'mysql'];
+    expect(await runGo([...args, 'true', files.otherCa])).toMatchObject({
+      code: 1,
+      stdout: expect.stringMatching(/^failed: .*certificate/),
+    });
+    expect(await runJava([...args, `useSsl=true&serverSslCert=${files.otherCa}`])).toMatchObject({
+      code: 1,
+      stdout: expect.stringMatching(/^failed: .*[Cc]ertificat/),
+    });
+  });
+});
+
+/** In PEM. */
+async function certificateAt(target: Target): Promise<string> {
+  const connection = await connect(target, { ssl: { rejectUnauthorized: false } });
+  const { stream } = (connection as unknown as { connection: { stream: TLSSocket } }).connection;
+  const { raw } = stream.getPeerCertificate();
+  await connection.end();
+  const lines = raw.toString('base64').match(/.{1,64}/g) ?? [];
+  return ['-----BEGIN CERTIFICATE-----', ...lines, '-----END CERTIFICATE-----', ''].join('\n');
+}
