@@ -148,7 +148,10 @@ class Try {
       case 'record':
         return this.#intents.record(effect.facts, effect.wasStuck);
       case 'locks':
-        return readSessionLocks(this.#options.pool, this.#request.session.threadId);
+        return readSessionLocks(this.#options.pool, {
+          threadId: this.#request.session.threadId,
+          server: this.#request.server,
+        });
       case 'take':
         return this.#take(effect.rename);
       case 'relocate':

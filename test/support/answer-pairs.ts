@@ -71,14 +71,6 @@ export const DIFFERENCES: Readonly<Record<string, Difference>> = {
     reason: "MySQL 8 and later: warnings about a drop's text (1681, 4164) | are not passed on",
     where: ['answer', 'diagnostics'],
   },
-  'stays-locked': {
-    reason: 'a session stays under LOCK TABLES after a drop of its last locked table',
-    where: ['diagnostics', 'probes', 'tables', 'root'],
-  },
-  'stays-locked, and tells': {
-    reason: 'a session stays under LOCK TABLES after a drop of its last locked table',
-    where: ['answer', 'diagnostics', 'probes', 'tables', 'root'],
-  },
   'alias-lock': {
     reason: 'a table that the session has locked under an alias only',
     where: ['answer', 'diagnostics', 'probes', 'tables', 'root'],

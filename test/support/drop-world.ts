@@ -49,12 +49,16 @@ export interface World {
   readonly relocation?: Relocation['outcome'];
   /** Thread id and port are those of another server. */
   readonly isElsewhere?: boolean;
+  /** What others have in use, at each look in turn; default: nothing. */
+  readonly inUse?: readonly (readonly string[])[];
 }
 
 export interface End {
   readonly said: string;
   readonly held: readonly string[];
   readonly there: readonly string[];
+  /** The session was told UNLOCK TABLES. */
+  readonly leavesLocks?: true;
 }
 
 const BUSY = { todo: 'relocate', text: 'busy' } as const;
@@ -71,6 +75,7 @@ export async function dropIn(world: World): Promise<End> {
     said,
     held,
     there: [...memory.names.keys()].filter((name) => parseHoldName(name) === null),
+    ...(memory.leavesLocks ? { leavesLocks: true } : {}),
   };
 }
 
@@ -80,6 +85,8 @@ class Memory {
   readonly #server: ServerVersion;
   readonly #statement: readonly string[];
   #handles = 0;
+  #looks = 0;
+  leavesLocks = false;
 
   constructor(world: World, server: ServerVersion) {
     this.#world = world;
@@ -104,7 +111,7 @@ class Memory {
       case 'record':
         return this.#record();
       case 'locks':
-        return this.#locks();
+        return this.#locks().filter(({ table }) => parseHoldName(table) === null);
       case 'take':
         return this.#take(effect);
       case 'relocate':
@@ -203,8 +210,17 @@ class Memory {
     if (text.startsWith('SHOW /* undrop kind */')) return this.#kind(nameIn(text));
     if (text.includes('/* undrop wait-for-lock ')) return this.#asked(nameIn(text));
     if (/^(RENAME|ALTER) \/\* undrop (hold|probe) /.test(text)) return this.#rename(text);
+    if (text.startsWith('SHOW /* undrop in-use */')) {
+      const locked = this.#locks().filter(({ table }) => parseHoldName(table) === null);
+      const used = [
+        ...locked.map(({ table }) => table),
+        ...(this.#world.inUse?.[this.#looks++] ?? []),
+      ];
+      return rowsResult(['Database', 'Table'], ...used.map((table) => ['shop', table]));
+    }
     if (text.startsWith('SIGNAL')) return signalled(text);
     if (/^DROP \/\* undrop (words|temporary) /.test(text)) return this.#dropTemporary(text);
+    if (text.startsWith('UNLOCK ')) this.leavesLocks = true;
     if (/^(DO|SET|UNLOCK|COMMIT) /.test(text)) return okResult();
     throw new Error(`a statement that nobody expects: ${text}`);
   }

@@ -5,6 +5,7 @@
  */
 import { isServiceError, type Rows, type ServicePool } from '../../service/pool/pools.js';
 import { type SQLQuery, sql, textOf, textOrNullOf } from '../../service/sql.js';
+import type { ServerVersion } from '../../wire/connection/handshake-v10.js';
 
 export interface LockedTable {
   readonly schema: string;
@@ -61,16 +62,27 @@ export function readLocks(rows: Rows): SessionLocks {
   };
 }
 
-/** As it is now; null also if the server or the pool refuses: it is always safe. */
+/**
+ * As it is now; of servers that don't tell, what anybody has in use. Null if the server or the pool
+ * refuses: it is always safe.
+ */
 export async function readSessionLocks(
   pool: ServicePool,
-  threadId: number,
+  { threadId, server }: { readonly threadId: number; readonly server: ServerVersion },
 ): Promise<readonly LockedTable[] | null> {
   try {
+    if (server.flavour === 'mariadb' || server.versionId < 80_000) return await readUsed(pool);
     const [rows] = await pool.run(sessionLocksSql(threadId));
     return rows === undefined ? null : readLocks(rows).lockedTables;
   } catch (error) {
     if (isServiceError(error)) return null;
     throw error;
   }
+}
+
+async function readUsed(pool: ServicePool): Promise<readonly LockedTable[]> {
+  const [rows = []] = await pool.run(sql`SHOW OPEN TABLES WHERE In_use > 0`);
+  return rows.map((row) => {
+    return { schema: textOf(row, 'Database'), table: textOf(row, 'Table'), isWrite: false };
+  });
 }

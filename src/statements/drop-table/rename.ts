@@ -81,7 +81,11 @@ export function* rename(drop: Drop, moves: Group): Steps<Moved | Reply> {
   const moved = yield* renameSequentially(drop, groups, renameGroup);
   if (moved === 'locked') return yield* renameUnderLocks(drop, moves);
   const knowsLocks = moved.kind === 'moved' && (drop.intent.lockedTables ?? []).length > 0;
-  return knowsLocks ? yield* unlockAfterLast(moved) : moved;
+  if (!knowsLocks) return moved;
+  const locks = yield* perform('locks', {});
+  // Under a hold name it is a table that this session has dropped.
+  const isLast = locks?.every(({ table }) => parseHoldName(table) !== null) === true;
+  return isLast ? yield* unlockAfterLast(moved) : { ...moved, keepsLocks: true };
 }
 
 /** As a native drop takes one table after the other: what ends it leaves the first ones dropped. */
@@ -218,8 +222,7 @@ function* renameForUser(drop: Drop, moves: Group): Steps<Renamed> {
 
 /**
  * In a session that holds LOCK TABLES, and can't rename: the server says of each name whether it is
- * locked for writing, and then takes an ALTER of each. These servers tell nobody what is locked, so
- * the session stays under LOCK TABLES until it says UNLOCK TABLES.
+ * locked for writing, and then takes an ALTER of each, which ends the lock of that table.
  */
 function* renameUnderLocks(drop: Drop, moves: Group): Steps<Moved | Reply> {
   const ended = yield* askToDrop(drop.request, namesToAsk(drop));
@@ -227,7 +230,8 @@ function* renameUnderLocks(drop: Drop, moves: Group): Steps<Moved | Reply> {
   const groups = moves.map((move) => [move]);
   const moved = yield* renameSequentially(drop, groups, renameByAlter);
   assert(moved !== 'locked', 'an ALTER is done or fails');
-  return moved;
+  if (moved.kind !== 'moved' || moved.failed !== null || (yield* mayHaveLocks())) return moved;
+  return yield* unlockAfterLast(moved);
 }
 
 function* renameByAlter(drop: Drop, [move]: Group): Steps<OkPacket | Reply> {
@@ -241,15 +245,32 @@ function* renameByAlter(drop: Drop, [move]: Group): Steps<OkPacket | Reply> {
   return refuse(new UndropError('UNDROP_LOCKED_TABLES', { tables }));
 }
 
+const IN_USE_SQL = Buffer.from('SHOW /* undrop in-use */ OPEN TABLES WHERE In_use > 0');
+const LOOKS_MAX = 3;
+
 /**
- * MySQL 8.0.13 and later rename under LOCK TABLES, and tell what else is locked: after its last
- * table the session leaves LOCK TABLES, as after a native drop.
+ * These servers tell only which tables are in use, not by whom. What the session has locked, also
+ * for a view or a trigger, is in use at every look; what others use comes and goes. The service
+ * sees what a view keeps from the user.
  */
+function* mayHaveLocks(): Steps<boolean> {
+  let left: readonly string[] = [];
+  for (let looks = 1; looks <= LOOKS_MAX; looks++) {
+    const [own] = yield* ask(IN_USE_SQL);
+    const theirs = yield* perform('locks', {});
+    if (own?.kind !== 'rows' || theirs === null) return true;
+    const seen = [
+      ...own.rows.map(([schema, table]) => `session ${schema}.${table}`),
+      ...theirs.map(({ schema, table }) => `service ${schema}.${table}`),
+    ];
+    left = looks === 1 ? seen : left.filter((name) => seen.includes(name));
+    if (left.length === 0) return false;
+  }
+  return true;
+}
+
+/** After its last locked table a session leaves LOCK TABLES, as after a native drop. */
 function* unlockAfterLast(moved: Moved): Steps<Moved> {
-  const locks = yield* perform('locks', {});
-  // Under a hold name it is a table that this session has dropped.
-  const isLast = locks?.every(({ table }) => parseHoldName(table) !== null) === true;
-  if (!isLast) return { ...moved, keepsLocks: true };
   const [unlocked] = yield* ask(UNLOCK_SQL);
   if (unlocked?.kind !== 'ok' || moved.ok === null) return moved;
   // That OK reports more of the session's state which says that LOCK TABLES has ended.
