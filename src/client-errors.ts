@@ -186,7 +186,7 @@ export const CLIENT_ERRORS = {
     remedy: 'Name it as schema.table, or by its id, or by more digits of that.',
   },
   UNDROP_NO_ORIGIN: {
-    text: 'Held table {id} has no row in the ledger, so its original name is not known.',
+    text: 'The original name of held table {id} is not in the ledger.',
     remedy: 'Give it a name: --to schema.name.',
   },
   UNDROP_BAD_TARGET: {

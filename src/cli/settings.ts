@@ -159,6 +159,7 @@ const LIFECYCLE_KEYS = [
   'purgeChunkTime',
   'purgeBinlog',
   'collect',
+  'adopt',
   'grace',
   'fastDrop',
   'ledgerKeep',
@@ -197,6 +198,7 @@ export function lifecycleSettings(
 ): LifecycleSettings {
   return {
     collect: settings.mode === 'replay' ? 'off' : settings.collect,
+    adopts: settings.adopt === 'vitess',
     lifecycle: settings.lifecycle.map((state) => state.toUpperCase() as TableState),
     purgeBinlog: settings.purgeBinlog === 'on',
     purgeChunkRows: settings.purgeChunkRows,

@@ -46,10 +46,7 @@ export const SETTINGS = {
     expected: 'a user name',
     meaning: 'the service account: its own connections record, relocate, collect and restore',
   }),
-  password: anyText({
-    expected: 'a password',
-    meaning: 'its password',
-  }),
+  password: anyText({ expected: 'a password', meaning: 'its password' }),
   passwordFile: anyText({
     expected: 'the path of a file',
     meaning:
@@ -231,6 +228,10 @@ export const SETTINGS = {
     default: 'auto',
     meaning:
       'whether this proxy collects: on a writable server, one proxy by lock; with auto not where that replicates from another (dual primaries: on for one of them); of a Galera cluster one node collects',
+  }),
+  adopt: choice(['none', 'vitess'], {
+    default: 'none',
+    meaning: 'whether tables that Vitess left under its hold names are collected and restored, too',
   }),
   grace: duration({
     default: '1h',

@@ -1,5 +1,6 @@
 /** Reads the ledger's rows of tables, page by page; schema-drops.ts reads those of schemas. */
 import { assert } from '../assert.js';
+import { dropIdOf, parseHoldName } from '../names/names.js';
 import type { Row, ServiceConnection } from '../service/pool/pools.js';
 import {
   dateOf,
@@ -79,6 +80,24 @@ export async function findRows(
     { deadlineMs: READ_DEADLINE_MS },
   );
   return rows.map(asLedgerRow);
+}
+
+/** The ledger's rows by the ids of these hold names; that of a ghost has the row of its drop. */
+export async function findByHoldNames(
+  connection: ServiceConnection,
+  names: readonly string[],
+): Promise<ReadonlyMap<string, LedgerRow>> {
+  const ids = names.flatMap((name) => parseHoldName(name)?.id ?? []);
+  if (ids.length === 0) return new Map();
+  const all = { by: 'ids', ids: ids.map(dropIdOf) } as const;
+  const rows = new Map<string, LedgerRow>();
+  for (const row of await findRows(connection, all, { texts: false })) rows.set(row.id, row);
+  return new Map(
+    ids.flatMap((id) => {
+      const row = rows.get(dropIdOf(id));
+      return row === undefined ? [] : [[id, row] as const];
+    }),
+  );
 }
 
 /** What is in the ledger of what is held, in numbers. */

@@ -208,6 +208,8 @@ export interface LifecycleSettings {
    * replicates from another, which may collect, too. `off` never.
    */
   readonly collect: 'auto' | 'on' | 'off';
+  /** Whether tables of Vitess are taken into the ledger. */
+  readonly adopts: boolean;
   /** How long a collector waits that may be looking at a restored backup; 0: not at all. */
   readonly graceMs: number;
   /** `auto` follows `removalWay`, the others force it. */

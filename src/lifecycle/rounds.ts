@@ -10,6 +10,7 @@
 import { type Pause, readControl, readOrMakeControl } from '../ledger/control.js';
 import { hasSource } from '../ledger/owner.js';
 import { assertLedgerKnown } from '../ledger/tables.js';
+import { adoptTables } from '../recovery/adopt.js';
 import { findOrphans } from '../recovery/live-owners.js';
 import { OPEN_RETRY_MS, OpenDrops } from '../recovery/open-drops.js';
 import { isServerError, type ServicePool } from '../service/pool/pools.js';
@@ -247,6 +248,7 @@ export class Rounds {
     const { reconcile, proxyId, activeIds, log, settings } = this.#options;
     this.#fullAtMs = nowMs + settings.checkIntervalMs;
     try {
+      if (settings.adopts) await adoptTables(this.#connection, proxyId);
       const how = { proxyId, activeIds, log };
       const { pending, untouched } = await reconcile(this.#connection, how);
       if (pending.length > 0 || this.#openDrops.areYoung(untouched, nowMs)) {

@@ -233,6 +233,11 @@ export function ghostIdOf(id: string): string {
   return `${id.slice(0, 12)}8${id.slice(13)}`;
 }
 
+/** The id of the drop, also for that of its ghost. */
+export function dropIdOf(id: string): string {
+  return ghostIdOf(id) === id ? `${id.slice(0, 12)}7${id.slice(13)}` : id;
+}
+
 /** Milliseconds since the epoch at which `id` was made; meaningless for an id that isn't ours. */
 export function idTimeMs(id: string): number {
   assert(isHoldId(id), 'a hold id has 32 lower-case hex digits');

@@ -94,17 +94,27 @@ function isMeant(
 
 function chooseName(table: ListedTable, to: string | undefined): QualifiedTable {
   if (to === undefined) {
-    if (table.origin === null) throw new UndropError('UNDROP_NO_ORIGIN', { id: table.id });
+    if (table.origin === null || isAdopted(table)) throw noOrigin(table);
     return table.origin;
   }
   const parsed = parseTableName(to);
   if (parsed === null) throw new UndropError('UNDROP_BAD_TARGET', { target: to });
   const schema = parsed.schema ?? table.origin?.schema;
-  if (schema === undefined) throw new UndropError('UNDROP_NO_ORIGIN', { id: table.id });
-  // A hold name would be collected as one.
-  const isOurs = !isUserSchema(schema) || parseHoldName(parsed.table) !== null;
+  const isOwn = parsed.table === table.origin?.table;
+  if (schema === undefined || (isOwn && isAdopted(table))) throw noOrigin(table);
+  // A hold name may be collected as one, unless the table had it before it was dropped.
+  const isOurs = !isUserSchema(schema) || (parseHoldName(parsed.table) !== null && !isOwn);
   if (isOurs) throw new UndropError('UNDROP_BAD_TARGET', { target: to });
   return { schema, table: parsed.table };
+}
+
+/** A table of Vitess has its hold name in the ledger; its own is lost (recovery/adopt.ts). */
+function isAdopted({ id, origin }: ListedTable): boolean {
+  return origin !== null && parseHoldName(origin.table)?.id === id;
+}
+
+function noOrigin({ id }: ListedTable): UndropError {
+  return new UndropError('UNDROP_NO_ORIGIN', { id });
 }
 
 export function ambiguous(target: string, tables: readonly ListedTable[]): UndropError {

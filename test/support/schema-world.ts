@@ -219,7 +219,8 @@ class Memory {
       ...(this.#hasBarrier ? [this.#barrierTable] : []),
     ];
     const listed = names.map((name) => ({ name, type: 'BASE TABLE' }));
-    return sortListed(listed, this.#barrierTable.slice('!undrop_'.length, -'_logged'.length));
+    const groupId = this.#barrierTable.slice('!undrop_'.length, -'_logged'.length);
+    return sortListed(listed, groupId, new Set(this.#ids.keys()));
   }
 
   #record(schema: string, names: readonly string[]): RecordedIntent {

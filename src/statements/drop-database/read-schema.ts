@@ -6,6 +6,8 @@
  */
 import { systemClock } from '../../clock.js';
 import { takeOut } from '../../held/relocate/pending.js';
+import { LIVE_STATES } from '../../ledger/entry.js';
+import { findByHoldNames } from '../../ledger/read.js';
 import type { SchemaDetails, SchemaPart } from '../../ledger/schema-details.js';
 import type { IntentFacts } from '../../ledger/write.js';
 import { parseBarrierTable, parseHoldName } from '../../names/names.js';
@@ -40,12 +42,19 @@ export interface Found {
   readonly hasOwn: boolean;
 }
 
-/** What is no view counts as a table, whatever the server calls it. */
-export function sortListed(listed: readonly Listed[], groupId: string): Found {
+/**
+ * What is no view counts as a table, whatever the server calls it. `heldIds`: those of the tables
+ * that the ledger knows there; another table with a hold name is a user's.
+ */
+export function sortListed(
+  listed: readonly Listed[],
+  groupId: string,
+  heldIds: ReadonlySet<string>,
+): Found {
   const bases = listed.filter(({ type }) => type !== 'VIEW').map(({ name }) => name);
   const isBarrier = (name: string) => parseBarrierTable(name) !== null;
   const isOwn = (name: string) => parseBarrierTable(name)?.groupId === groupId;
-  const isHeld = (name: string) => parseHoldName(name) !== null;
+  const isHeld = (name: string) => heldIds.has(parseHoldName(name)?.id ?? '');
   return {
     tables: bases.filter((name) => !isBarrier(name) && !isHeld(name)),
     held: bases.filter(isHeld),
@@ -103,7 +112,17 @@ export async function findTables(
     name: textOf(row, 'name'),
     type: textOrNullOf(row, 'type') ?? '',
   }));
-  return sortListed(listed, groupId);
+  return sortListed(listed, groupId, await readHeldIds(connection, listed));
+}
+
+/** Vitess names tables as undrop does, and copies and dumps have such names: the ledger decides. */
+async function readHeldIds(
+  connection: ServiceConnection,
+  listed: readonly Listed[],
+): Promise<ReadonlySet<string>> {
+  const names = listed.map(({ name }) => name);
+  const rows = [...(await findByHoldNames(connection, names))];
+  return new Set(rows.flatMap(([id, { state }]) => (LIVE_STATES.includes(state) ? [id] : [])));
 }
 
 /** A table of an earlier drop is in the schema, under its hold name, mostly for a moment only. */

@@ -1,0 +1,126 @@
+/**
+ * Tables of other people that are named as held ones: Vitess up to 18 names its own so, and old
+ * copies and dumps have such tables.
+ */
+import { afterAll, beforeAll, beforeEach, describe, expect, jest } from '@jest/globals';
+import type { Connection, RowDataPacket } from 'mysql2/promise';
+import { freshLedger } from '../support/fresh-ledger.js';
+import { testOnOne } from '../support/on-one-server.js';
+import { until } from '../support/poll.js';
+import { type ProxyTarget, proxyInFront } from '../support/proxy.js';
+import { connect, type FreshSchema, freshSchema, query, testServers } from '../support/servers.js';
+
+jest.setTimeout(240_000);
+
+const NAMES = [
+  '_vt_HOLD_6ace8bcef73211ea87e9f875a4d24e90_20200915120410',
+  '_vt_PURGE_6ace8bcef73211ea87e9f875a4d24e91_20200915120410',
+  '_vt_EVAC_6ace8bcef73211ea87e9f875a4d24e92_20200915120410',
+  '_vt_DROP_6ace8bcef73211ea87e9f875a4d24e93_20200915120410',
+  '_vt_hld_6ace8bcef73211ea87e9f875a4d24e94_20200915120410_',
+];
+
+describe.each(testServers())('tables named as held ones on $name', (server) => {
+  const test = testOnOne(server);
+  let proxy: ProxyTarget;
+  let schema: FreshSchema;
+  let client: Connection;
+
+  beforeAll(async () => {
+    await freshLedger(server);
+    proxy = await proxyInFront(server);
+  });
+  beforeEach(async () => {
+    if (schema !== undefined) await end();
+    schema = await freshSchema(server);
+    client = await connect(proxy, { database: schema.name });
+    for (const [index, name] of NAMES.entries()) {
+      await client.query(`CREATE TABLE ${name} (id INT PRIMARY KEY)`);
+      await client.query(`INSERT INTO ${name} VALUES (${index})`);
+    }
+  });
+  afterAll(async () => {
+    await end();
+    await proxy.stop();
+    await freshLedger(server);
+  });
+
+  async function end(): Promise<void> {
+    await client.end();
+    await schema.drop();
+  }
+
+  const rowsOf = async (sql: string) => (await client.query<RowDataPacket[]>(sql))[0];
+  const idIn = async (table: string) =>
+    (await rowsOf(`SELECT id FROM ${schema.name}.${table}`)).map(({ id }) => id);
+
+  test('DROP DATABASE holds them, and UNDROP DATABASE brings them back', async () => {
+    await client.query(`CREATE VIEW ${NAMES[0]?.replace('HOLD', 'DROP')} AS SELECT 1 AS one`);
+    await client.query(`DROP DATABASE ${schema.name}`);
+    expect(await rowsOf(`SHOW DATABASES LIKE '${schema.name}'`)).toEqual([]);
+    await client.query(`UNDROP DATABASE ${schema.name}`);
+    for (const [index, name] of NAMES.entries()) expect(await idIn(name)).toEqual([index]);
+  });
+
+  test.each(NAMES)('DROP TABLE holds %s, and UNDROP brings it back to its name', async (name) => {
+    const [id] = await idIn(name);
+    await client.query(`DROP TABLE ${name}`);
+    await client.query(`UNDROP TABLE ${name}`);
+    expect(await idIn(name)).toEqual([id]);
+  });
+});
+
+describe.each(testServers())('UNDROP_ADOPT=vitess on $name', (server) => {
+  const test = testOnOne(server);
+  let proxy: ProxyTarget;
+  let schema: FreshSchema;
+  let client: Connection;
+
+  beforeAll(async () => {
+    await freshLedger(server);
+    schema = await freshSchema(server);
+    client = await connect(server, { database: schema.name });
+  });
+  afterAll(async () => {
+    await client.end();
+    await proxy?.stop();
+    await schema.drop();
+    await freshLedger(server);
+  });
+
+  test('they are listed, collected, and restored under a name that is given', async () => {
+    const [past = '', purging = ''] = NAMES;
+    const id = '6ace8bcef73211ea87e9f875a4d24eff';
+    const later = `_vt_hld_${id}_20990915120410_`;
+    const view = past.replace('HOLD', 'DROP');
+    for (const name of [past, purging, later]) {
+      await client.query(`CREATE TABLE ${name} (id INT PRIMARY KEY)`);
+      await client.query(`INSERT INTO ${name} VALUES (7)`);
+    }
+    await client.query(`CREATE VIEW ${view} AS SELECT 1 AS one`);
+    proxy = await proxyInFront(server, { ADOPT: 'vitess', COLLECT: 'on', EVAC: '0s' });
+    const through = await connect(proxy, { database: schema.name });
+    try {
+      const tables = async () => {
+        const listed = `SELECT TABLE_NAME AS name FROM information_schema.TABLES
+          WHERE TABLE_SCHEMA = '${schema.name}'`;
+        return (await query<{ name: string }>(server, listed)).map(({ name }) => name);
+      };
+      await until(async () => `${await tables()}` === view, 'only the view is left');
+      await until(async () => {
+        const listed = `SELECT state FROM _undrop.ledger
+          WHERE schema_name = '${schema.name}' AND id <> '${id}'`;
+        const rows = await query<{ state: string }>(server, listed);
+        return rows.length === 2 && rows.every(({ state }) => state === 'removed');
+      }, 'both that were due are removed');
+      const shown = await through.query<RowDataPacket[]>('SHOW DROPPED TABLES');
+      expect(shown[0]).toMatchObject([{ Table: later }]);
+      await expect(through.query(`UNDROP TABLE '${id}'`)).rejects.toThrow(/original name/);
+      await through.query(`UNDROP TABLE '${id}' TO back`);
+      const [rows] = await through.query<RowDataPacket[]>('SELECT id FROM back');
+      expect(rows).toEqual([{ id: 7 }]);
+    } finally {
+      await through.end();
+    }
+  });
+});
