@@ -170,10 +170,10 @@ export const SETTINGS = {
         'a DROP TABLE or DROP DATABASE of a table that was read or written within that time is refused, as far as the server can tell, unless it has the hint insist (docs/policy.md)',
     }),
   ),
-  note: choice(['off', 'on'], {
-    default: 'off',
+  note: choice(['info', 'warning', 'off'], {
+    default: 'info',
     meaning:
-      'whether a warning (code 1105 in SHOW WARNINGS) tells the session that drops how what it dropped is brought back, and until when',
+      'how the session that drops learns how it is undone, and until when: by the info text of the OK packet, by a warning (code 1105 in SHOW WARNINGS), or not at all',
   }),
   lifecycle: setting<readonly LifecycleState[]>({
     default: STATES.join(','),

@@ -153,7 +153,6 @@ function demoSettings(env: NodeJS.ProcessEnv, { host, port }: Listen): Record<st
     // Its server is known from its first moment on.
     UNDROP_GRACE: env['UNDROP_GRACE'] ?? '0s',
     UNDROP_PROTECT: env['UNDROP_PROTECT'] ?? 'drop-table,drop-database,create-or-replace,truncate',
-    UNDROP_NOTE: env['UNDROP_NOTE'] ?? 'on',
     UNDROP_LISTEN: `${host}:${port}`,
     // Another proxy may be on this machine.
     UNDROP_ADMIN_LISTEN: env['UNDROP_ADMIN_LISTEN'] ?? '',

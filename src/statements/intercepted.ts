@@ -26,6 +26,7 @@ import { areForDestroying, DestroyHinted, notDestroyed } from '../steps/rules/hi
 import { run } from '../steps/run.js';
 import { factsSql, readFacts } from '../steps/session/facts.js';
 import type { CommandSession, SessionFacts } from '../steps/session/user-session.js';
+import { type Note, withUndoInfo } from '../steps/undo-note.js';
 import type { Capabilities } from '../wire/capabilities.js';
 import type { ServerVersion } from '../wire/connection/handshake-v10.js';
 import type { Packet } from '../wire/framing.js';
@@ -70,8 +71,8 @@ export interface DropService {
   readonly hintMsMin?: number;
   /** UNDROP_REQUIRE_IDLE, in milliseconds; default, and null: a table may be in use. */
   readonly requireIdleMs?: number | null;
-  /** UNDROP_NOTE: a session is told how what it drops comes back; default: it isn't. */
-  readonly tellsUndo?: boolean;
+  /** UNDROP_NOTE: how a session learns how what it drops comes back; default: off. */
+  readonly note?: Note;
   /** What is told of, and passed on; default: nothing. */
   readonly observes?: ReadonlySet<Protection>;
   readonly activeIds: Set<string>;
@@ -178,7 +179,7 @@ export async function dropAndHold(
   if (hints.length > 0 && areForDestroying(hints)) return destroy(null);
   const { service, session, server, userSession, logBinMayBeOff } = options;
   const isPlain = procedure === dropTableSteps;
-  const tellsUndo = isPlain && service.tellsUndo === true;
+  const tellsUndo = isPlain && service.note === 'warning';
   const request = { ...drop, server, session, tellsUndo };
   const requireIdleMs = isPlain ? (service.requireIdleMs ?? null) : null;
   const seen = { guess, logBinMayBeOff, requireIdleMs };
@@ -189,7 +190,12 @@ export async function dropAndHold(
     if (error instanceof DestroyHinted) return destroy(error.facts);
     throw error;
   }
-  const { payload, refusal, facts } = result;
+  const { refusal, facts, audited } = result;
+  const names = audited.map(({ schema, table }) => [schema ?? '', table ?? '']);
+  // What was emptied or replaced has its name again.
+  const swaps = !isPlain && partitions === undefined;
+  const undoable = { held: audited, names, what: 'TABLE', swaps } as const;
+  const payload = withUndoInfo(result.payload, undoable, { note: service.note, facts });
   return { kind: 'answer', payload, refusal, facts, dropped: result };
 }
 

@@ -1,24 +1,97 @@
 /**
- * The note after a drop that says how it is undone, and until when (UNDROP_NOTE): a diagnostic of
- * the user's session, so that SHOW WARNINGS of any client has it. SIGNAL raises it, and no server
- * takes a SIGNAL that is a note, so its level is Warning.
+ * How a drop is undone, and until when, for the session that drops (UNDROP_NOTE): in the info text
+ * of the OK packet, which costs nothing, or as a diagnostic of the user's session, so that SHOW
+ * WARNINGS of any client has it. SIGNAL raises it, and no server takes a SIGNAL that is a note, so
+ * its level is Warning.
  *
- * Invariant: the server's own diagnostics win, because SIGNAL clears them; a session that wants no
- * notes (sql_notes=0) gets none.
+ * Invariants: the info text changes nothing else of the answer. The server's own diagnostics win,
+ * because SIGNAL clears them; a session that wants no notes (sql_notes=0) gets none.
  */
 import { idTimeMs, isPinned, parseHoldName } from '../names/names.js';
-import { type OkPacket, okWithWarnings } from '../wire/response.js';
+import { isUnquotedName } from '../sql/grammar/table-name.js';
+import { clientCharsetOf, isStorable } from '../sql/lex/client-charset.js';
+import { type OkPacket, okWithInfo, okWithWarnings } from '../wire/response.js';
 import { ER_UNKNOWN_ERROR } from '../wire/server-errors.js';
 import { ask, type Effect, type HeldTable, type Steps } from './procedure.js';
+import type { UserFacts } from './request.js';
 import { SIGNAL_CHARACTERS_MAX, signalSql } from './session/user-session-sql.js';
 import { clean } from './session-answers.js';
+
+/** The values of UNDROP_NOTE. */
+export type Note = 'info' | 'warning' | 'off';
 
 export interface Undoable {
   readonly held: readonly Pick<HeldTable, 'id' | 'holdName'>[];
   /** Names of the tables that are held, or of the schema that they were in. */
   readonly names: readonly (readonly string[])[];
   readonly what: 'TABLE' | 'DATABASE';
+  /** Another table has the name; default: none has. */
+  readonly swaps?: boolean;
 }
+
+// ── the info text ────────────────────────────────────────────────────────────────────────────────
+
+/** Its length is one byte then, which clients show that take it for a part of the text. */
+const INFO_BYTES_MAX = 250;
+
+/** The payload of an OK with what undoes it in its info text; any other as it is. */
+export function withUndoInfo(
+  payload: Buffer,
+  undoable: Undoable,
+  { note, facts }: { readonly note: Note | undefined; readonly facts: UserFacts | null },
+): Buffer {
+  if (note !== 'info' || facts === null) return payload;
+  return withInfo(payload, undoInfo(undoable), facts);
+}
+
+/**
+ * The payload of an OK with the first of the texts that fits, after the server's own, or with the
+ * last; any other payload as it is.
+ */
+export function withInfo(
+  payload: Buffer,
+  texts: readonly string[],
+  { resultsCharset }: Pick<UserFacts, 'resultsCharset'>,
+): Buffer {
+  const encoded = texts.flatMap((text) => inCharset(text, resultsCharset) ?? []);
+  const bytes = encoded.find(({ length }) => length <= INFO_BYTES_MAX) ?? encoded.at(-1);
+  if (payload[0] !== 0x00 || bytes === undefined) return payload;
+  return okWithInfo(payload, (info) =>
+    info.length === 0 ? bytes : Buffer.concat([info, Buffer.from('  '), bytes]),
+  );
+}
+
+/** With the name, and without it; empty: there is nothing to undo, or no time. */
+export function undoInfo({ held, names, what, swaps = false }: Undoable): readonly string[] {
+  const [first] = held;
+  const due = first === undefined ? null : firstDue(held, first.id);
+  if (first === undefined || due === null) return [];
+  const until = isPinned(due) ? 'Held, pinned.' : `Held ${untilText(due)}.`;
+  const more = names.length > 1 ? ` (and ${names.length - 1} more)` : '';
+  const undo = (target: string) => `${until} Undo: UNDROP ${target}${swaps ? ' SWAP' : ''}${more}`;
+  const byId =
+    what === 'TABLE' ? undo(`TABLE '${first.id}'`) : `${until} SHOW DROPPED TABLES lists it`;
+  return [undo(`${what} ${writtenPlainly(names[0] ?? [])}`), byId];
+}
+
+/** A name as it can be typed, with quotes only where it needs them. */
+export function writtenPlainly(name: readonly string[]): string {
+  return name.map((part) => (isUnquotedName(part) ? part : quoted(part))).join('.');
+}
+
+/**
+ * In character_set_results; null: the text has characters that aren't ASCII, or aren't the same in
+ * that charset. A session with results in UTF-16 and the like has no answer but a refusal.
+ */
+function inCharset(text: string, charset: string): Buffer | null {
+  const bytes = Buffer.from(text);
+  if (charset === '' || charset === 'binary' || charset.startsWith('utf8')) return bytes;
+  const kind = clientCharsetOf(charset);
+  const isSame = bytes.length === text.length && kind !== null && isStorable(bytes, kind);
+  return isSame ? bytes : null;
+}
+
+// ── the warning ──────────────────────────────────────────────────────────────────────────────────
 
 /** `ok`, or the same with one more warning. */
 export function* tellUndo(
@@ -44,16 +117,11 @@ function withWarnings(ok: OkPacket, warnings: number): Pick<OkPacket, 'warnings'
   return { warnings, payload: okWithWarnings(ok, warnings) };
 }
 
-/** Who has less time than this to undo it isn't told of it. */
-const TIME_MS_MIN = 60_000;
-
 /** At most as long as MySQL takes it; null: there is nothing to undo, or no time. */
 export function undoNote({ held, names, what }: Undoable, groupId: string): string | null {
-  const dues = held.flatMap(({ holdName }) => parseHoldName(holdName)?.due ?? []);
-  const [first] = dues.sort((one, other) => one.getTime() - other.getTime());
-  if (first === undefined || first.getTime() - idTimeMs(groupId) < TIME_MS_MIN) return null;
-  const until = `until ${first.toISOString().slice(0, 16).replace('T', ' ')} UTC`;
-  const undo = `Undo ${isPinned(first) ? 'at any time' : until}:`;
+  const due = firstDue(held, groupId);
+  if (due === null) return null;
+  const undo = `Undo ${isPinned(due) ? 'at any time' : untilText(due)}:`;
   const listed = names.map((name) => name.map(quoted).join('.')).join(', ');
   const [table, another] = held;
   const isOne = what === 'TABLE' && another === undefined;
@@ -63,6 +131,21 @@ export function undoNote({ held, names, what }: Undoable, groupId: string): stri
     `${undo} SHOW DROPPED TABLES has what drop ${groupId} held`,
   ];
   return texts.find((text) => Array.from(text).length <= SIGNAL_CHARACTERS_MAX) ?? null;
+}
+
+/** Who has less time than this to undo it isn't told of it. */
+const TIME_MS_MIN = 60_000;
+
+/** When the first of them goes; null: none is held, or not for long after the drop of `id`. */
+function firstDue(held: Undoable['held'], id: string): Date | null {
+  const dues = held.flatMap(({ holdName }) => parseHoldName(holdName)?.due ?? []);
+  const [first] = dues.sort((one, other) => one.getTime() - other.getTime());
+  if (first === undefined || first.getTime() - idTimeMs(id) < TIME_MS_MIN) return null;
+  return first;
+}
+
+function untilText(due: Date): string {
+  return `until ${due.toISOString().slice(0, 16).replace('T', ' ')} UTC`;
 }
 
 function quoted(name: string): string {

@@ -50,13 +50,16 @@ export function okWithAffectedRows({ payload }: OkPacket, affectedRows: number):
   return Buffer.concat([Buffer.from([head]), lenencInt(affectedRows), rest]);
 }
 
-/** The same packet with other words of the server's on what it did. */
-export function okWithInfo({ payload }: Pick<OkPacket, 'payload'>, info: string): Buffer {
+/**
+ * The same packet with another info text, of the one that it has. It has its length in front on all
+ * servers, also without CLIENT_SESSION_TRACK, where the manual calls it string<EOF>.
+ */
+export function okWithInfo(payload: Buffer, infoOf: (info: Buffer) => Buffer): Buffer {
   const at = statusOffset(payload) + 4;
   const rest = new PacketReader(payload.subarray(at), 'OK_Packet');
-  if (rest.left > 0) rest.lenencBytes('info');
+  const info = rest.left > 0 ? rest.lenencBytes('info') : Buffer.alloc(0);
   const state = payload.subarray(at + rest.offset);
-  return Buffer.concat([payload.subarray(0, at), lenenc(Buffer.from(info)), state]);
+  return Buffer.concat([payload.subarray(0, at), lenenc(infoOf(info)), state]);
 }
 
 /** The same packet with one more flag. */

@@ -1,9 +1,14 @@
-/** The note that says how a drop is undone (UNDROP_NOTE), as any client reads it. */
+/**
+ * How a drop is undone, as any client reads it (UNDROP_NOTE): in the info text of the OK packet, or
+ * in a warning.
+ */
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, jest } from '@jest/globals';
 import type { Connection, ResultSetHeader } from 'mysql2/promise';
 import { testOnOne } from '../support/on-one-server.js';
 import { type ProxyTarget, proxyInFront } from '../support/proxy.js';
+import { CLIENT, MODERN, RawClient } from '../support/raw-client.js';
 import { connect, type FreshSchema, freshSchema, query, testServers } from '../support/servers.js';
+import { infoOf, withoutUndoInfo } from '../support/undo-info.js';
 
 jest.setTimeout(240_000);
 
@@ -13,7 +18,188 @@ interface Diagnostic {
   readonly Message: string;
 }
 
-describe.each(testServers())('on $name', (server) => {
+const PROTECT = 'drop-table,drop-database,create-or-replace,truncate,drop-partition';
+
+describe.each(testServers())('in the info text on $name', (server) => {
+  const test = testOnOne(server);
+  let proxy: ProxyTarget;
+  let off: ProxyTarget;
+  let schema: FreshSchema;
+  let client: RawClient;
+
+  beforeAll(async () => {
+    proxy = await proxyInFront(server, { PROTECT });
+    off = await proxyInFront(server, { PROTECT, NOTE: 'off' });
+  });
+  beforeEach(async () => {
+    schema = await freshSchema(server, 'told');
+    client = await open();
+  });
+  afterEach(async () => {
+    await client.quit();
+    await schema.drop();
+  });
+  afterAll(async () => {
+    await proxy.stop();
+    await off.stop();
+  });
+
+  const open = (flags = MODERN | CLIENT.MULTI_STATEMENTS, target = proxy) =>
+    RawClient.open(target, { schema: schema.name, flags });
+  /** The info texts of its results. */
+  const run = async (sql: string | Uint8Array, on = client): Promise<readonly string[]> =>
+    (await on.query(sql)).results.map((one) => infoOf(one).toString());
+  const UNTIL = String.raw`Held until \d{4}-\d\d-\d\d \d\d:\d\d UTC\. Undo: `;
+  const told = (undo: string) => expect.stringMatching(new RegExp(`^${UNTIL}${undo}$`));
+  /** Runs what the text says. */
+  const undo = (text = '') => client.run([text.replace(/^.* Undo: | \(and .*$/g, '')]);
+  const countOf = async (name: string) =>
+    (await query<{ readonly n: number }>(server, `SELECT COUNT(*) AS n FROM ${name}`))[0]?.n;
+  const create = async (name = 't') => {
+    const table = `${schema.name}.${name}`;
+    await query(server, `CREATE TABLE ${table} (a INT)`, `INSERT INTO ${table} VALUES (1), (2)`);
+    return table;
+  };
+
+  test('a drop says how it is undone, and counts no warning', async () => {
+    const table = await create();
+    const { results } = await client.query('DROP TABLE t');
+    expect(results).toMatchObject([{ kind: 'ok', warnings: 0, affectedRows: 0 }]);
+    const text = results.map((one) => infoOf(one).toString())[0];
+    expect(text).toEqual(told(`UNDROP TABLE ${table}`));
+    expect((await client.query('SHOW WARNINGS')).results).toMatchObject([{ rows: [] }]);
+    await undo(text);
+    expect(await countOf(table)).toBe(2);
+  });
+
+  test('of several the first and a count; a name that needs quotes has them', async () => {
+    await create('`order`');
+    await create('b');
+    await create('c');
+    const { name } = schema;
+    const [text] = await run('DROP TABLE `order`, b, c');
+    expect(text).toEqual(told(`UNDROP TABLE ${name}\\.\`order\` \\(and 2 more\\)`));
+    await undo(text);
+    expect(await countOf(`${name}.\`order\``)).toBe(2);
+  });
+
+  test('TRUNCATE, and a schema', async () => {
+    const table = await create();
+    const [text] = await run('TRUNCATE t');
+    expect(text).toEqual(told(`UNDROP TABLE ${table} SWAP`));
+    await undo(text);
+    expect(await countOf(table)).toBe(2);
+    const [ofSchema] = await run(`DROP DATABASE ${schema.name}`);
+    expect(ofSchema).toEqual(told(`UNDROP DATABASE ${schema.name}`));
+    await undo(ofSchema);
+    expect(await countOf(table)).toBe(2);
+  });
+
+  test('after what the server itself says', async () => {
+    const { name } = schema;
+    await query(
+      server,
+      `CREATE TABLE ${name}.p (a INT) PARTITION BY RANGE (a)
+        (PARTITION p0 VALUES LESS THAN (5), PARTITION p1 VALUES LESS THAN (9))`,
+      `INSERT INTO ${name}.p VALUES (1), (2), (7)`,
+    );
+    const [text] = await run('ALTER TABLE p DROP PARTITION p0');
+    const words = 'Records: 0  Duplicates: 0  Warnings: 0  ';
+    expect(text?.slice(0, words.length)).toBe(words);
+    expect(text?.slice(words.length)).toEqual(told(`UNDROP TABLE ${name}\\.\`p#p0\``));
+    await undo(text);
+    expect(await countOf(`${name}.\`p#p0\``)).toBe(2);
+    if (server.flavour === 'mysql') return;
+    const table = await create();
+    const [replaced] = await run('CREATE OR REPLACE TABLE t SELECT 7 AS a');
+    expect(replaced?.slice(0, words.length)).toBe(words.replace('0', '1'));
+    expect(replaced?.slice(words.length)).toEqual(told(`UNDROP TABLE ${table} SWAP`));
+    await undo(replaced);
+    expect(await countOf(table)).toBe(2);
+  });
+
+  test('prepared, and in a text of several statements', async () => {
+    await create();
+    await create('u');
+    const texts = await run('SELECT 1; DROP TABLE t; DO 1; DROP TABLE IF EXISTS u, missing');
+    expect(texts.map((text) => text.slice(0, 10))).toEqual(['', 'Held until', '', 'Held until']);
+    const table = await create();
+    const { id } = await client.prepare('DROP TABLE t');
+    const { results } = await client.execute(id ?? 0);
+    expect(results.map((one) => infoOf(one).toString())).toEqual([told(`UNDROP TABLE ${table}`)]);
+  });
+
+  test('nothing where nothing is held', async () => {
+    await create();
+    await run('CREATE TEMPORARY TABLE v (a INT)');
+    expect(await run('DROP TABLE v')).toEqual(['']);
+    expect(await run('DROP TABLE IF EXISTS missing')).toEqual(['']);
+    expect(await run('DROP /*undrop: hold=30s */ TABLE t')).not.toEqual([told('.*')]);
+    await create('u');
+    const silent = await open(MODERN, off);
+    expect(await run('DROP TABLE u', silent)).toEqual(['']);
+    await silent.quit();
+  });
+
+  test('a long name is left out, not cut', async () => {
+    const other = await freshSchema(server, 'x'.repeat(50));
+    const table = `${other.name}.\`${'漢'.repeat(48)}\``;
+    await query(server, `CREATE TABLE ${table} (a INT)`);
+    const [text] = await run(`DROP TABLE ${table}`);
+    expect(text).toEqual(told("UNDROP TABLE '[0-9a-f]{32}'"));
+    await undo(text);
+    expect(await countOf(table)).toBe(0);
+    await other.drop();
+  });
+
+  test.each([
+    ['latin1', 'latin1'],
+    ['sjis', 'shift_jis'],
+    ['utf8', 'utf8'],
+    ['NULL', 'utf8'],
+  ])('with character_set_results = %s', async (charset, encoding) => {
+    const table = await create();
+    await create('ü');
+    await client.run([`SET character_set_results = ${charset}`]);
+    for (const name of ['t', 'ü']) {
+      const { results } = await client.query(`DROP TABLE ${name}`);
+      const [text] = results.map((one) => new TextDecoder(encoding).decode(infoOf(one)));
+      const byName = `UNDROP TABLE ${table.slice(0, -1)}\`?${name}\`?`;
+      expect(text).toEqual(told(`(${byName}|UNDROP TABLE '[0-9a-f]{32}')`));
+      if (name === 't') expect(text).toEqual(told(byName));
+      await undo(text);
+      expect(await countOf(`${schema.name}.${name}`)).toBe(2);
+    }
+  });
+
+  test.each([
+    ['neither', 0],
+    ['session tracking', CLIENT.SESSION_TRACK],
+    ['no EOFs', CLIENT.DEPRECATE_EOF],
+    ['both', MODERN],
+  ])('a client with %s has the same packets but for the text', async (_name, flags) => {
+    const beginning = [
+      'SET @@session.autocommit = 0',
+      ...(server.name !== 'mysql-5.6' ? ["SET session_track_transaction_info = 'STATE'"] : []),
+      'START TRANSACTION',
+      'SELECT * FROM t',
+    ];
+    const answers: (readonly Buffer[])[] = [];
+    for (const target of [off, proxy]) {
+      await create();
+      const one = await open(flags, target);
+      await one.run(beginning);
+      const { packets } = await one.query('DROP TABLE t');
+      answers.push(packets.map(({ payload }) => payload));
+      await one.quit();
+    }
+    const [silent = [], told = []] = answers;
+    expect(told).not.toEqual(silent);
+    expect(told.map(withoutUndoInfo)).toEqual(silent);
+  });
+});
+
+describe.each(testServers())('as a warning on $name', (server) => {
   const test = testOnOne(server);
   let proxy: ProxyTarget;
   let off: ProxyTarget;
@@ -22,10 +208,10 @@ describe.each(testServers())('on $name', (server) => {
 
   beforeAll(async () => {
     proxy = await proxyInFront(server, {
-      NOTE: 'on',
+      NOTE: 'warning',
       PROTECT: 'drop-table,drop-database,truncate',
     });
-    off = await proxyInFront(server);
+    off = await proxyInFront(server, { NOTE: 'off' });
   });
   beforeEach(async () => {
     schema = await freshSchema(server);

@@ -59,17 +59,26 @@ export const BIG_ROW = "SELECT REPEAT('y', 2000000) AS txt";
 
 export const UNICODE = 'Grüße, 漢字, Ωμέγα, 😀';
 
+/** The info text of undrop's, as `mysql` prints it and as drivers have it (UNDROP_NOTE). */
+const TOLD =
+  /Held until [\d: -]+ UTC\. Undo: UNDROP TABLE <schema>\.[a-d](?: \(and 1 more\))?(?:\n|(?="))/g;
+
 /**
  * Thread ids, times, ports and the names of schemas differ between any two runs. A port is a number
  * of its own: its digits may stand in the hash of a result too.
  */
 export function masked(text: string, { schema, target, infile }: ScriptJob): string {
-  return text
-    .replaceAll(schema, '<schema>')
-    .replaceAll(infile, '<infile>')
-    .replaceAll(new RegExp(`\\b${target.port}\\b`, 'g'), '<port>')
-    .replaceAll(/[Cc]onnection id(?: is)?:? *\d+/g, 'connection id <id>')
-    .replaceAll(/\(conn:\d+/g, '(conn:<id>')
-    .replaceAll(/\b\d+[.,]\d+ sec\b/g, '<time> sec')
-    .replaceAll(/\b\d+ min \d+\.?\d* sec\b/g, '<time> sec');
+  return (
+    text
+      .replaceAll(schema, '<schema>')
+      .replaceAll(infile, '<infile>')
+      // The info of mysqli is NULL without one.
+      .replaceAll(new RegExp(`,"${TOLD.source}"\\]`, 'g'), ',null]')
+      .replaceAll(TOLD, '')
+      .replaceAll(new RegExp(`\\b${target.port}\\b`, 'g'), '<port>')
+      .replaceAll(/[Cc]onnection id(?: is)?:? *\d+/g, 'connection id <id>')
+      .replaceAll(/\(conn:\d+/g, '(conn:<id>')
+      .replaceAll(/\b\d+[.,]\d+ sec\b/g, '<time> sec')
+      .replaceAll(/\b\d+ min \d+\.?\d* sec\b/g, '<time> sec')
+  );
 }

@@ -9,6 +9,7 @@ import type { Connection } from 'mysql2/promise';
 import { type RawAnswer, RawClient, type RawClientOptions } from './raw-client.js';
 import { connect, type Target } from './servers.js';
 import type { Survival } from './survival.js';
+import { withoutUndoInfo } from './undo-info.js';
 
 export interface NativeCase {
   readonly name: string;
@@ -296,9 +297,14 @@ async function attempt(root: Connection, text: string): Promise<unknown> {
   }
 }
 
-/** Every byte of every packet, those of OK, ERR and text rows in a form that can be read. */
+/**
+ * Every byte of every packet, those of OK, ERR and text rows in a form that can be read; the text
+ * of undrop's in an OK is left out (UNDROP_NOTE).
+ */
 export function describeAnswer({ packets }: RawAnswer): readonly string[] {
-  return packets.map(({ sequenceId, payload }) => `${sequenceId} ${describePayload(payload)}`);
+  return packets.map(
+    ({ sequenceId, payload }) => `${sequenceId} ${describePayload(withoutUndoInfo(payload))}`,
+  );
 }
 
 function describePayload(payload: Buffer): string {

@@ -141,7 +141,7 @@ export class Front implements ClientSide {
       rules,
       allowDestroy,
       requireIdleMs: requireIdle === 'none' ? null : requireIdle,
-      tellsUndo: note === 'on',
+      note,
       holdMs: holdMsOf(this.#settings),
       hintMsMin: hintMsMinOf(this.#settings),
     };

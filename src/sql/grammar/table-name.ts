@@ -117,6 +117,13 @@ function identifierValue(token: Token, source: Source): Uint8Array {
   return Uint8Array.from(value);
 }
 
+/** Whether a name can stand without quotes on every server. */
+export function isUnquotedName(name: string): boolean {
+  const word = name.toUpperCase();
+  const isReserved = RESERVED.has(word) || MAYBE_RESERVED.has(word) || INTRODUCER.test(name);
+  return /^[a-z_][a-z0-9_]*$/i.test(name) && !isReserved;
+}
+
 /** Words that no server takes as an unquoted name, and words that some don't take. */
 const EVERYWHERE = `
 ACCESSIBLE ADD ALL ALTER ANALYZE AND AS ASC ASENSITIVE BEFORE BETWEEN BIGINT BINARY BLOB BOTH BY

@@ -16,6 +16,7 @@ import {
   schemaAndTables,
 } from '../../steps/refusals/refusals.js';
 import { allHints, FORGET_HINT, hintsIn } from '../../steps/rules/hints.js';
+import { withUndoInfo } from '../../steps/undo-note.js';
 import {
   answerWith,
   type Intercepted,
@@ -50,13 +51,15 @@ export async function dropSchema(
     return refused(notUnderstood(`a name in the character set ${facts.charset}`), options);
   }
   if (facts.hint !== null) await userSession.run([FORGET_HINT]);
-  const { tellsUndo = false } = service;
-  const how = { server, session, facts, groupId: newId(), tellsUndo };
+  const { note } = service;
+  const how = { server, session, facts, groupId: newId(), tellsUndo: note === 'warning' };
   const dropped = await runDropDatabase(
     { text, schema, name, ifExists, charset, ...how },
     { ...service, guess, hints: allHints(hints, facts), userSession },
   );
-  const { payload, refusal } = dropped;
+  const { held, refusal } = dropped;
+  const undoable = { held, names: [[name]], what: 'DATABASE' } as const;
+  const payload = withUndoInfo(dropped.payload, undoable, { note, facts });
   return { kind: 'answer', payload, refusal, facts: null, dropped };
 }
 

@@ -289,5 +289,5 @@ function folded(name: string): string {
 }
 
 function withInfo(ok: OkPacket): OkPacket {
-  return { ...ok, payload: okWithInfo(ok, NOTHING_COPIED) };
+  return { ...ok, payload: okWithInfo(ok.payload, () => Buffer.from(NOTHING_COPIED)) };
 }
