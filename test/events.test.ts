@@ -102,7 +102,7 @@ const LOG_EVENTS: Readonly<
   limits: {
     levels: 'warn',
     alert: 'yes: tables go before their time above the limits',
-    what: 'what is held comes near its limits, or is over them: then tables go before their time',
+    what: 'what is held comes near its limits, or is over them, and whether tables go before their time for it',
   },
   file: {
     levels: 'info, warn',

@@ -252,7 +252,7 @@ export const METRICS: Readonly<Record<string, Metric>> = {
   },
   undrop_limits_used_ratio: {
     ...MEASURED,
-    help: 'What of UNDROP_MAX_BYTES, UNDROP_MAX_TABLES or UNDROP_MIN_FREE is used, by the one that is used most; over 1 tables go early.',
+    help: 'What of UNDROP_MAX_BYTES, UNDROP_MAX_TABLES or UNDROP_MIN_FREE is used, by the one that is used most; over 1 tables go early, once UNDROP_MIN_HOLD is over.',
     values: ({ collector }) => known(collector.room?.used),
   },
   undrop_free_bytes: {

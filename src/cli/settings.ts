@@ -4,6 +4,7 @@
  */
 
 import { PROTECTED, SETTINGS, type SettingKey, type Settings } from '../config/schema.js';
+import type { LimitSettings } from '../lifecycle/limits/choose-early.js';
 import type { LifecycleSettings } from '../lifecycle/next-step.js';
 import type { ThrottleSettings } from '../lifecycle/throttle/throttle.js';
 import type { TableState } from '../names/names.js';
@@ -149,6 +150,9 @@ export const DOCTOR_KEYS = [
 /** Settings of what the collector waits for. */
 const THROTTLE_KEYS = ['window', 'throttleQuery', 'replicas', 'maxLag'] as const;
 
+/** Settings of how much may be held. */
+const LIMIT_KEYS = ['minHold', 'maxBytes', 'maxTables', 'minFree', 'datadir'] as const;
+
 /** Settings of the collector. */
 const LIFECYCLE_KEYS = [
   'lifecycle',
@@ -164,12 +168,7 @@ const LIFECYCLE_KEYS = [
   'fastDrop',
   'ledgerKeep',
   ...THROTTLE_KEYS,
-  'minHold',
-  'maxBytes',
-  'maxTables',
-  'maxShare',
-  'minFree',
-  'datadir',
+  ...LIMIT_KEYS,
   'fileStep',
 ] as const;
 
@@ -185,6 +184,7 @@ export const STATUS_KEYS = [
   'collect',
   'grace',
   ...THROTTLE_KEYS,
+  ...LIMIT_KEYS,
 ] as const;
 
 export type StatusSettings = Pick<Settings, (typeof STATUS_KEYS)[number]>;
@@ -212,14 +212,20 @@ export function lifecycleSettings(
     purgeChunkMs: settings.purgeChunkTime,
     throttle: throttleSettings(settings),
     fileStepBytes: settings.fileStep,
-    limits: {
-      bytesMax: nullOf(settings.maxBytes),
-      tablesMax: nullOf(settings.maxTables),
-      share: settings.maxShare,
-      minHoldMs: Math.min(settings.minHold, settings.hold),
-      freeBytesMin: nullOf(settings.minFree),
-      dataFolder: settings.datadir === '' ? null : settings.datadir,
-    },
+    limits: limitSettings(settings),
+  };
+}
+
+/** The same for the part that other commands ask for, too. */
+export function limitSettings(
+  settings: Pick<Settings, 'hold' | (typeof LIMIT_KEYS)[number]>,
+): LimitSettings {
+  return {
+    bytesMax: nullOf(settings.maxBytes),
+    tablesMax: nullOf(settings.maxTables),
+    minHoldMs: Math.min(settings.minHold, settings.hold),
+    freeBytesMin: nullOf(settings.minFree),
+    dataFolder: settings.datadir === '' ? null : settings.datadir,
   };
 }
 

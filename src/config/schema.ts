@@ -241,7 +241,7 @@ export const SETTINGS = {
     bytes({
       default: 'none',
       meaning:
-        'how much room all held tables may take; above it the least worth keeping go before their time, none before UNDROP_MIN_HOLD, pinned ones never',
+        'how much room all held tables may take; above it tables go before their time, of the user and the schema that hold most; none before UNDROP_MIN_HOLD, pinned ones never',
     }),
   ),
   maxTables: noneOr(
@@ -252,16 +252,6 @@ export const SETTINGS = {
       parse: integer(1, 1_000_000),
     }),
   ),
-  maxShare: setting<number>({
-    default: '50%',
-    expected: 'a percentage from 1% to 100%',
-    meaning:
-      'of UNDROP_MAX_BYTES, what the tables of one schema may take before they are the first to go',
-    parse: (text) => {
-      const percent = /^\d{1,3}%$/.test(text) ? Number.parseInt(text, 10) : 0;
-      return percent >= 1 && percent <= 100 ? percent / 100 : null;
-    },
-  }),
   minFree: noneOr(
     bytes({
       default: 'none',

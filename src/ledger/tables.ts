@@ -155,7 +155,15 @@ const COLUMNS: readonly string[] = [
   ...['row_estimate', 'byte_estimate', 'hold_until', 'pinned', 'state', 'state_since'],
   ...['hold_schema', 'hold_name', 'relocated', 'failure', 'definition', 'restore_script'],
   ...['todo', 'detached', 'sql_log_bin', 'row_logged', 'ended_at', 'restored_as'],
+  ...['created_at', 'lengthened'],
 ];
+
+/** Columns that a ledger may lack, because an earlier program made it; added at the start. */
+const ADDED_COLUMNS: ReadonlyMap<string, SQLQuery> = new Map([
+  ['todo', sql`todo VARCHAR(32) CHARACTER SET ascii COLLATE ascii_bin NULL`],
+  ['created_at', sql`created_at DATETIME NULL`],
+  ['lengthened', sql`lengthened TINYINT NOT NULL DEFAULT 0`],
+]);
 
 const COUNT_TABLES = sql`SELECT ${note('look')}
   (SELECT COUNT(*) FROM information_schema.TABLES
@@ -202,6 +210,8 @@ async function create(connection: ServiceConnection): Promise<void> {
       row_logged      TINYINT NOT NULL DEFAULT 1,
       ended_at        DATETIME NULL,
       restored_as     VARCHAR(255) NULL,
+      created_at      DATETIME NULL,
+      lengthened      TINYINT NOT NULL DEFAULT 0,
       PRIMARY KEY (id),
       KEY by_state (state, relocated),
       KEY by_name (schema_name, table_name),
@@ -230,19 +240,18 @@ async function assertColumns(connection: ServiceConnection): Promise<void> {
   const found = new Set(rows.map((row) => textOf(row, 'name')));
   const lost = COLUMNS.filter((name) => !found.has(name));
   if (lost.length === 0) return;
-  if (lost.join() !== 'todo') throw new Error(`it lacks columns: ${lost.join(', ')}`);
-  await addTodo(connection);
+  const missing = lost.filter((name) => !ADDED_COLUMNS.has(name));
+  if (missing.length > 0) throw new Error(`it lacks columns: ${missing.join(', ')}`);
+  for (const name of lost) await addColumn(connection, ADDED_COLUMNS.get(name) ?? sql``);
 }
 
 /**
- * Adds the column of version 4 while others write to the ledger: it waits for a lock for one
+ * Adds a column of a later version while others write to the ledger: it waits for a lock for one
  * second, so that a drop which queues after it waits no longer; no rows are copied under a lock.
  */
-async function addTodo(connection: ServiceConnection): Promise<void> {
+async function addColumn(connection: ServiceConnection, column: SQLQuery): Promise<void> {
   const added = connection.run(
-    sql`ALTER TABLE ${LEDGER}
-        ADD COLUMN todo VARCHAR(32) CHARACTER SET ascii COLLATE ascii_bin NULL,
-        ALGORITHM=INPLACE, LOCK=NONE`,
+    sql`ALTER TABLE ${LEDGER} ADD COLUMN ${column}, ALGORITHM=INPLACE, LOCK=NONE`,
     { deadlineMs: UPGRADE_DEADLINE_MS },
   );
   // Another proxy may have added the column.

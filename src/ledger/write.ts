@@ -155,6 +155,8 @@ interface DropOutcome {
     readonly relocated: boolean;
     /** Why it wasn't relocated; default null. */
     readonly failure?: Failure | null;
+    /** A person has made its hold longer, or shorter; default: as before. */
+    readonly lengthened?: boolean;
   }[];
 }
 
@@ -192,7 +194,7 @@ function outcomeUpdate(
   row: Rows[number],
   definition: string | null,
 ): SQLQuery {
-  const { id, holdSchema, holdName } = table;
+  const { id, holdSchema, holdName, lengthened = null } = table;
   // A foreign key that was made between the drop's look and its RENAME went into the recycle schema
   // with the table.
   const isBound = isRecycleSchema(holdSchema) && FOREIGN_KEY_LINE.test(definition ?? '');
@@ -214,6 +216,7 @@ function outcomeUpdate(
       hold_schema = ${holdSchema}, hold_name = ${holdName},
       relocated = ${table.relocated && !isBound},
       hold_until = COALESCE(${due}, hold_until), pinned = ${due !== null && isPinned(due)},
+      lengthened = COALESCE(${lengthened}, lengthened),
       ${assignFailure(failure)},
       definition = IF(detached IS NULL, COALESCE(${definition}, definition),
         COALESCE(definition, ${definition})),

@@ -8,7 +8,7 @@ import type { Pause } from '../ledger/control.js';
 import type { LedgerTotals } from '../ledger/read.js';
 import { isPinned, type TableState } from '../names/names.js';
 import type { Look } from './collectable.js';
-import type { Room } from './limits.js';
+import type { Room } from './limits/choose-early.js';
 
 /** Why nothing is collected, in one word. */
 export const REST_REASONS = [

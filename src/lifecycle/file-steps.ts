@@ -10,7 +10,7 @@
 import { link, open, readdir, stat, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { isRecycleSchema, parseHoldName } from '../names/names.js';
-import { isSystemError } from './limits.js';
+import { isSystemError } from './limits/limits.js';
 import type { ActionContext } from './transition.js';
 
 /** No server reads such a file, and none minds it in a schema that isn't dropped. */

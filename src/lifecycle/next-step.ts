@@ -10,7 +10,7 @@
  */
 import { assertNever } from '../assert.js';
 import { isPinned, type TableState } from '../names/names.js';
-import type { LimitSettings } from './limits.js';
+import type { LimitSettings } from './limits/choose-early.js';
 import type { ThrottleSettings } from './throttle/throttle.js';
 
 /** What the name says, and, once somebody looked, the table itself. */

@@ -15,7 +15,7 @@ import { newCollectorFigures, pauseText, READ_ONLY, REPLICATES, throttleText } f
 import { peekGrace } from './leader/grace.js';
 import { leadOnce } from './leader/leader.js';
 import { Wakeup } from './leader/wakeup.js';
-import { earlyFirst, readRoom } from './limits.js';
+import { earlyFirst, readRoom } from './limits/limits.js';
 import { type LifecycleSettings, nextStep, type TableFacts } from './next-step.js';
 import { isEmpty } from './purge/purge.js';
 import { Rounds } from './rounds.js';

@@ -32,7 +32,7 @@ import { ClusterLease, LEASE_LOOK_MS, LEASE_MS } from './leader/cluster-lease.js
 import { GraceKeeper, graceText } from './leader/grace.js';
 import { IDLE_MS_MAX, type Leadership } from './leader/leader.js';
 import type { Wakeup } from './leader/wakeup.js';
-import { earlyFirst, type Held, Limits } from './limits.js';
+import { earlyFirst, type Held, Limits } from './limits/limits.js';
 import { nextStep } from './next-step.js';
 import { keepLedger } from './prune.js';
 import { Sizes } from './sizes.js';

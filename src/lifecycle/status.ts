@@ -5,17 +5,20 @@
  * Invariant: it writes nothing. What needs attention is decided by `whatNeedsAttention`, which is
  * pure, by the server's clock.
  */
+import { timeText } from '../duration.js';
 import type { Todo } from '../ledger/entry.js';
 import { findRows } from '../ledger/read.js';
 import { findSchemaDrops } from '../ledger/schema-drops.js';
 import { assertLedgerKnown } from '../ledger/tables.js';
-import { isPinned, type TableState } from '../names/names.js';
+import { isPinned } from '../names/names.js';
 import { isServiceError, type ServicePool } from '../service/pool/pools.js';
 import { readServerFacts } from '../service/server-facts.js';
 import { note, numberOf, processlistOf, sql, textOf } from '../service/sql.js';
 import { newThrottle } from './collector.js';
 import { readLockState } from './leader/collector-lock.js';
 import { peekGrace, readLastRound } from './leader/grace.js';
+import type { HeldTable, LimitSettings, Room } from './limits/choose-early.js';
+import { isSystemError, readRoom } from './limits/limits.js';
 import type { LifecycleSettings } from './next-step.js';
 import { whyResting } from './once.js';
 import type { Replica } from './throttle/replica-lag.js';
@@ -41,8 +44,24 @@ export interface Status {
     readonly relocations: readonly string[];
     readonly schemaDrops: readonly string[];
   };
+  readonly limits: LimitsStatus;
   /** Sentences without their end; empty: all is well. */
   readonly attention: readonly string[];
+}
+
+/** How full the limits are, and what goes early by them. */
+export interface LimitsStatus {
+  readonly tablesMax: number | null;
+  readonly bytesMax: number | null;
+  readonly freeBytesMin: number | null;
+  /** Null: not known, or no limit is near. */
+  readonly freeBytes: number | null;
+  /** Tables in HOLD that UNDROP_MIN_HOLD keeps: they may be more than a limit allows. */
+  readonly young: number;
+  /** Those that go before their time, by now or within UNDROP_MIN_HOLD; the first is first. */
+  readonly early: readonly { readonly id: string; readonly at: Date; readonly because: string }[];
+  /** Why all this isn't known; null: it is. */
+  readonly problem: string | null;
 }
 
 interface Asked {
@@ -50,12 +69,12 @@ interface Asked {
   readonly user: string;
   readonly settings: Pick<
     LifecycleSettings,
-    'collect' | 'holdMs' | 'graceMs' | 'checkIntervalMs' | 'throttle'
+    'collect' | 'holdMs' | 'graceMs' | 'checkIntervalMs' | 'throttle' | 'limits'
   >;
   /** Those of the settings. */
   readonly replicas: readonly Replica[];
   /** What is held. */
-  readonly tables: readonly { readonly state: TableState; readonly due: Date }[];
+  readonly tables: readonly (HeldTable & { readonly droppedAt: Date | null })[];
   readonly wallClockMs: number;
 }
 
@@ -77,7 +96,9 @@ export async function readStatus(pool: ServicePool, asked: Asked): Promise<Statu
   const connections = found.map((row) => [textOf(row, 'host'), numberOf(row, 'count')] as const);
   const { intents, relocations, schemaDrops, problem } = ledger;
   const { version, readOnly, utcNow: now } = server;
-  const facts = { now, lastLook, leader, resting, problem, intents, relocations, tables };
+  const limits = await readLimits(pool, tables, settings.limits, now);
+  const { early } = limits;
+  const facts = { now, lastLook, leader, resting, problem, intents, relocations, tables, early };
   return {
     server: { version, readOnly, now },
     collector: { leader, lastLook, resting },
@@ -90,8 +111,56 @@ export async function readStatus(pool: ServicePool, asked: Asked): Promise<Statu
       relocations: relocations.map(({ id }) => id),
       schemaDrops: schemaDrops.map(({ id }) => id),
     },
+    limits,
     attention: whatNeedsAttention(facts, settings),
   };
+}
+
+async function readLimits(
+  pool: ServicePool,
+  tables: Asked['tables'],
+  limits: LimitSettings,
+  now: Date,
+): Promise<LimitsStatus> {
+  const { tablesMax, bytesMax, freeBytesMin, minHoldMs } = limits;
+  const isYoung = ({ state, droppedAt }: Asked['tables'][number]) =>
+    state === 'HOLD' && droppedAt !== null && droppedAt.getTime() + minHoldMs > now.getTime();
+  const status = { tablesMax, bytesMax, freeBytesMin, young: tables.filter(isYoung).length };
+  const held = { count: tables.length, list: async () => tables };
+  try {
+    const room = await readRoom(pool, held, limits, now);
+    const later = await readRoom(pool, held, limits, new Date(now.getTime() + minHoldMs));
+    const early = whatGoesEarly(tables, { now, room, later });
+    return { ...status, freeBytes: room?.freeBytes ?? null, early, problem: null };
+  } catch (error) {
+    if (!isServiceError(error) && !isSystemError(error)) throw error;
+    const problem = error instanceof Error ? error.message : String(error);
+    return { ...status, freeBytes: null, early: [], problem };
+  }
+}
+
+/** `later`: once all of today's tables are older than UNDROP_MIN_HOLD. */
+function whatGoesEarly(
+  tables: Asked['tables'],
+  {
+    now,
+    room,
+    later,
+  }: { readonly now: Date; readonly room: Room | null; readonly later: Room | null },
+): LimitsStatus['early'] {
+  const byId = new Map(tables.map((table) => [table.id, table]));
+  const whole = new Map([...(later?.early ?? []), ...(room?.early ?? [])]);
+  const isNow = (id: string) => room?.early.has(id) === true;
+  const others = [...whole].filter(([id, { from }]) => !isNow(id) && from > now);
+  // What isn't needed yet goes once the next is old enough.
+  const nextMs = Math.min(...others.map(([, { from }]) => from.getTime()));
+  return [...whole]
+    .map(([id, { because, from }]) => {
+      const at = isNow(id) ? now : new Date(Math.max(from.getTime(), nextMs));
+      return { id, at, because };
+    })
+    .filter(({ id, at }) => byId.get(id)?.state === 'HOLD' && (byId.get(id)?.due ?? at) > at)
+    .sort((one, other) => one.at.getTime() - other.at.getTime());
 }
 
 /** `problem`: why the ledger can't be used. */
@@ -142,7 +211,9 @@ export interface AttentionFacts {
   readonly problem: string | null;
   readonly intents: readonly { readonly droppedAt: Date }[];
   readonly relocations: readonly { readonly droppedAt: Date }[];
-  readonly tables: Asked['tables'];
+  readonly tables: readonly Pick<HeldTable, 'state' | 'due'>[];
+  /** What goes early by limits. */
+  readonly early: readonly { readonly at: Date }[];
 }
 
 /** Why somebody should look here. What an operator has decided (a pause) is no reason. */
@@ -160,6 +231,7 @@ export function whatNeedsAttention(
     older(facts.intents, INTENT_MS),
     older(facts.relocations, RELOCATION_MS),
   ];
+  const [early] = facts.early;
   const noLook = leader === null ? 'no proxy collects' : 'the proxy that collects has not looked';
   return [
     ...(problem === null ? [] : [`the ledger is not ready: ${problem}`]),
@@ -170,5 +242,15 @@ export function whatNeedsAttention(
     ...(relocations === 0
       ? []
       : [`tables in their own schema that are to be moved, for more than an hour: ${relocations}`]),
+    ...(early === undefined
+      ? []
+      : [
+          `tables that go before their time by a limit: ${facts.early.length}, the first ${atText(early.at, now)}`,
+        ]),
   ];
+}
+
+/** A minute after the warning of it in the log. */
+export function atText(at: Date, now: Date): string {
+  return at > now ? `from ${timeText(at)} on` : 'at the next look of the collector';
 }

@@ -18,6 +18,10 @@ export interface Size {
   readonly bytes: number | null;
 }
 
+/** Of a row of information_schema.TABLES. The size of these engines' tables is that of others. */
+export const OWN_BYTES = sql`IF(UPPER(ENGINE) IN ('MRG_MYISAM', 'FEDERATED', 'CONNECT', 'SPIDER',
+  'SPHINX', 'SEQUENCE', 'BLACKHOLE', 'S3'), 0, DATA_LENGTH + INDEX_LENGTH)`;
+
 const DEADLINE_MS = 60_000;
 const TABLES_OF_STATEMENT = 200;
 const UNKNOWN: Size = { rows: null, bytes: null };
@@ -102,6 +106,6 @@ function isOneOf(name: SQLQuery, names: readonly string[] | null): SQLQuery {
 
 function described({ schema, name }: Pick<HoldTable, 'schema' | 'name'>): SQLQuery {
   return sql`SELECT LOWER(TABLE_NAME) AS name, TABLE_ROWS AS rowCount,
-      DATA_LENGTH + INDEX_LENGTH AS bytes
+      ${OWN_BYTES} AS bytes
     FROM information_schema.TABLES WHERE TABLE_SCHEMA = ${schema} AND TABLE_NAME = ${name}`;
 }

@@ -11,7 +11,7 @@ import { wakeCollectors } from '../ledger/control.js';
 import type { LedgerRow } from '../ledger/entry.js';
 import { findRows } from '../ledger/read.js';
 import { recordOutcome } from '../ledger/write.js';
-import { formatHoldName, isSameName } from '../names/names.js';
+import { formatHoldName, isPinned, isSameName } from '../names/names.js';
 import { findHoldTables } from '../service/hold-tables.js';
 import { isServerError, type ServicePool, unlessRefused } from '../service/pool/pools.js';
 import { isKilled, runWithTimeout } from '../service/pool/statement-timeout.js';
@@ -72,7 +72,7 @@ export async function changeHold(
     // A KILL that meets the RENAME at its end is answered with 1317, and it is done.
     if (!isKilled(error) || !(await isNamed(pool, changed))) throw explain(table, error);
   }
-  const recorded = row === undefined ? null : await record(pool, row, changed);
+  const recorded = row === undefined ? null : await record(pool, row, { changed, dueBefore });
   await tolerantly(async () => [await wakeCollectors(pool)]);
   return { table: changed, dueBefore, recorded };
 }
@@ -81,9 +81,11 @@ export async function changeHold(
 async function record(
   pool: ServicePool,
   { id, relocated, failure }: LedgerRow,
-  { holdSchema, holdName }: ListedTable,
+  { changed, dueBefore }: { readonly changed: ListedTable; readonly dueBefore: Date },
 ): Promise<boolean> {
-  const outcome = { id, holdSchema, holdName, relocated, failure };
+  const { holdSchema, holdName, due } = changed;
+  const lengthened = isPinned(dueBefore) || due > dueBefore;
+  const outcome = { id, holdSchema, holdName, relocated, failure, lengthened };
   const { problem } = await tolerantly(async () => {
     await recordOutcome(pool, { tables: [outcome] });
     return [];

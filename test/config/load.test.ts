@@ -159,7 +159,6 @@ const WRONG: Readonly<Record<SettingKey, readonly string[] | null>> = {
   evac: ['', '3', '1y'],
   maxBytes: ['', '0', '5X', '-1G'],
   maxTables: ['', '0', '1e3'],
-  maxShare: ['', '0%', '101%', '50'],
   minFree: ['', '0', 'all'],
   datadir: null,
   fileStep: ['', '0', 'none'],

@@ -32,7 +32,7 @@ export const fastSettings: LifecycleSettings = {
   throttle: { window: null, query: null, replicas: [], maxLagMs: 2_000 },
   fileStepBytes: 64 * 2 ** 20,
   limits: {
-    ...{ bytesMax: null, tablesMax: null, share: 0.5, minHoldMs: 0 },
+    ...{ bytesMax: null, tablesMax: null, minHoldMs: 0 },
     ...{ freeBytesMin: null, dataFolder: null },
   },
   purgeBinlog: false,

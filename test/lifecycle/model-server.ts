@@ -4,7 +4,7 @@
  * `nextStep`. As on a server, a statement is for an exact name, and does nothing if no table has
  * it; names may be folded to lower case; there are tables whose names only look like ours.
  */
-import { earlyFirst } from '../../src/lifecycle/limits.js';
+import { earlyFirst } from '../../src/lifecycle/limits/limits.js';
 import type {
   RemovalFacts,
   StateChange,
@@ -136,7 +136,10 @@ export class ModelServer {
       .sort((a, b) => a.due.getTime() - b.due.getTime() || (a.id < b.id ? -1 : 1));
     // Also one that was pinned after it was chosen.
     const chosen = held.filter(({ id, state }) => this.early.has(id) && state !== 'DROP');
-    return earlyFirst(held, new Map(chosen.map(({ id }) => [id, 'limits'])));
+    return earlyFirst(
+      held,
+      new Map(chosen.map(({ id, due }) => [id, { because: 'limits', from: due }])),
+    );
   }
 
   /** Null: no table has that name any more. */

@@ -26,7 +26,7 @@ import { freshSchema, query, testServers } from '../support/servers.js';
 jest.setTimeout(300_000);
 
 const STEP_BYTES = 64 * 1_024;
-const NONE = { bytesMax: null, tablesMax: null, share: 0.5, minHoldMs: 0, freeBytesMin: null };
+const NONE = { bytesMax: null, tablesMax: null, minHoldMs: 0, freeBytesMin: null };
 
 inLanes(testServers(), 'files on $name', (server, lane) => {
   const { afterEach, beforeEach } = lane;

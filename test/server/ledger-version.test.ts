@@ -133,6 +133,12 @@ inLanes(testServers(), 'a ledger on $name', (server, lane) => {
     await until('it is collected', async () => (await whereIs(server, held.id)).length === 0);
   });
 
+  test('that an older program of this version made is completed by the drop that finds it', async () => {
+    await query(server, 'ALTER TABLE _undrop.ledger DROP COLUMN created_at');
+    expect(await say(proxy, 'DROP TABLE t')).toContain('affectedRows');
+    await until('it is held', async () => (await states()).includes('HOLD'));
+  });
+
   test('that lacks another column refuses drops, and says which', async () => {
     await query(server, 'ALTER TABLE _undrop.ledger DROP COLUMN client_address');
     try {
@@ -144,7 +150,8 @@ inLanes(testServers(), 'a ledger on $name', (server, lane) => {
   });
 
   test('whose version is right and whose columns are not is completed', async () => {
-    await query(server, 'ALTER TABLE _undrop.ledger DROP COLUMN todo');
+    const added = ['todo', 'created_at', 'lengthened'];
+    for (const name of added) await query(server, `ALTER TABLE _undrop.ledger DROP COLUMN ${name}`);
     const pool = poolOn(server);
     await Promise.all([ensureLedger(pool), ensureLedger(pool)]).finally(() => pool.dispose());
     expect(await say(proxy, 'DROP TABLE t')).toContain('affectedRows');

@@ -3,7 +3,7 @@
  * that is said, pinned and young ones never; the warning comes first; a drop and a restore go on.
  */
 import { expect, jest } from '@jest/globals';
-import type { LimitSettings } from '../../src/lifecycle/limits.js';
+import type { LimitSettings } from '../../src/lifecycle/limits/choose-early.js';
 import { PINNED_UNTIL } from '../../src/names/names.js';
 import {
   type Collecting,
@@ -22,7 +22,7 @@ jest.setTimeout(300_000);
 
 const HOUR_MS = 3_600_000;
 const NONE: LimitSettings = {
-  ...{ bytesMax: null, tablesMax: null, share: 0.5, minHoldMs: HOUR_MS },
+  ...{ bytesMax: null, tablesMax: null, minHoldMs: HOUR_MS },
   ...{ freeBytesMin: null, dataFolder: null },
 };
 
@@ -88,15 +88,15 @@ inLanes(testServers(), 'limits on $name', (server, lane) => {
     const empty = await drop('empty', { rows: 0, hours: 50 });
     collecting = startCollecting(server, { limits: { ...NONE, tablesMax: 1 } });
     const { said } = collecting;
-    await until('three are gone', async () => {
-      const there = await Promise.all([old, older, empty].map(isThere));
+    await until('two are gone', async () => {
+      const there = await Promise.all([older, empty].map(isThere));
       return !there.some(Boolean);
     });
     await collecting.looked();
-    expect(await Promise.all([young, pinned].map(isThere))).toEqual([true, true]);
+    expect(await Promise.all([old, young, pinned].map(isThere))).toEqual([true, true, true]);
     const events = said.map(({ fields }) => fields);
     const removed = events.filter(({ event }) => event === 'removal').map(({ id }) => id);
-    expect([...removed].sort()).toEqual([empty, old, older].sort());
+    expect(removed).toEqual([empty, older]);
     const [warning, first] = events.filter(({ event }) =>
       ['limits', 'transition'].includes(String(event)),
     );
@@ -108,6 +108,133 @@ inLanes(testServers(), 'limits on $name', (server, lane) => {
     // Who is left comes back whole.
     expect(await runUndrop(server, ['restore', young])).toMatchObject({ code: 0 });
     expect(await query(server, 'SELECT COUNT(*) AS n FROM room.young')).toEqual([{ n: 5 }]);
+  });
+
+  const greedy = { user: 'room_greedy', password: 'only for tests' };
+  /** So many tables of a user who may create, drop and insert in one schema, dropped just now. */
+  const fill = async (count: number) => {
+    await query(
+      server,
+      'CREATE DATABASE IF NOT EXISTS room_of_greedy',
+      `GRANT CREATE, DROP, INSERT ON room_of_greedy.* TO ${greedy.user}`,
+    );
+    const names = Array.from({ length: count }, (_, index) => `room_of_greedy.t${index}`);
+    await query(
+      { ...proxy, ...greedy },
+      ...names.flatMap((name) => [
+        `CREATE TABLE ${name} (id INT PRIMARY KEY)`,
+        `INSERT INTO ${name} VALUES (1)`,
+        `DROP TABLE ${name}`,
+      ]),
+    );
+  };
+  const heldBy = async (user: string) => {
+    const [row] = await query<{ readonly held: number }>(
+      server,
+      `SELECT COUNT(*) AS held FROM _undrop.ledger WHERE user_name = '${user}' AND state = 'HOLD'`,
+    );
+    return Number(row?.held);
+  };
+
+  test('over UNDROP_MAX_TABLES by one user, who loses his own and nobody else any', async () => {
+    await query(server, `CREATE USER ${greedy.user} IDENTIFIED BY '${greedy.password}'`);
+    try {
+      const others = [];
+      for (const hours of [100, 200, 300, 400]) {
+        others.push(await drop(`of_other_${hours}`, { rows: hours % 200, hours }));
+      }
+      await fill(12);
+      await until('outcomes are in the ledger', async () => (await heldBy(greedy.user)) === 12);
+      const variables = { MAX_TABLES: '10', HOLD: '30d', GRACE: '0s' };
+      collecting = startCollecting(server, { limits: { ...NONE, tablesMax: 10 } });
+      const { said } = collecting;
+      await until('it says so', () => said.some(({ fields }) => fields['event'] === 'limits'));
+      await collecting.looked();
+      // Those that fill it are too young to go: so nothing goes.
+      const warnings = said.filter(({ fields }) => fields['event'] === 'limits');
+      expect(warnings.map(({ message }) => message)).toEqual([
+        'what is held is over its limits; nothing of it may go before its time yet',
+      ]);
+      const soon = await runUndrop(server, ['status'], variables);
+      expect(soon.code).toBe(1);
+      expect(soon.stdout).toMatch(/^limits +tables 16 of 10 \(UNDROP_MAX_TABLES\)/m);
+      expect(soon.stdout).toMatch(/kept by UNDROP_MIN_HOLD, whatever the limits: 12$/m);
+      expect(soon.stdout).toMatch(
+        /tables that go before their time by a limit: 6, the first from /,
+      );
+      await query(
+        server,
+        `UPDATE _undrop.ledger SET dropped_at = dropped_at - INTERVAL 2 HOUR
+         WHERE user_name = '${greedy.user}'`,
+      );
+      await until('enough are gone', async () => (await heldBy(greedy.user)) === 6);
+      await collecting.looked();
+      expect(await heldBy(greedy.user)).toBe(6);
+      expect(await Promise.all(others.map(isThere))).toEqual([true, true, true, true]);
+      expect(await runUndrop(server, ['status'], variables)).toMatchObject({ code: 0 });
+    } finally {
+      await query(server, 'DROP DATABASE IF EXISTS room_of_greedy', `DROP USER ${greedy.user}`);
+    }
+  });
+
+  test('over UNDROP_MAX_TABLES what a person gave a longer hold goes last', async () => {
+    const longer = await drop('longer', { rows: 1, hours: 300 });
+    const longest = await drop('longest', { rows: 1, hours: 200 });
+    const plain = await drop('plain', { rows: 1, hours: 100 });
+    for (const id of [longer, longest]) {
+      expect(await runUndrop(server, ['hold', id, '--for', '60d'])).toMatchObject({ code: 0 });
+    }
+    const variables = { MAX_TABLES: '2', HOLD: '30d', GRACE: '0s' };
+    const status = await runUndrop(server, ['status'], variables);
+    expect(status.code).toBe(1);
+    expect(status.stdout).toMatch(
+      /goes early at the next look of the collector: room\.plain \([0-9a-f]{13}, dropped by \w+\): UNDROP_MAX_TABLES is passed; its removal frees \d+ bytes$/m,
+    );
+    expect(status.stdout).toMatch(/^attention +tables that go before their time by a limit: 1, /m);
+    collecting = startCollecting(server, { limits: { ...NONE, tablesMax: 2 } });
+    await until('it is gone', async () => !(await isThere(plain)));
+    await collecting.looked();
+    expect(await Promise.all([longer, longest].map(isThere))).toEqual([true, true]);
+    expect(await runUndrop(server, ['status'], variables)).toMatchObject({ code: 0 });
+    await collecting.stop();
+    collecting = startCollecting(server, { limits: { ...NONE, tablesMax: 1 } });
+    await until('the older is gone', async () => !(await isThere(longer)));
+    expect(await isThere(longest)).toBe(true);
+  });
+
+  test('over UNDROP_MAX_BYTES tables whose rows are those of others count nothing', async () => {
+    const rows = Array.from({ length: 500 }, () => `('${'x'.repeat(200)}')`).join(',');
+    const definition = '(a CHAR(200))';
+    await query(
+      server,
+      `CREATE TABLE room.child ${definition} ENGINE=MyISAM`,
+      `INSERT INTO room.child VALUES ${rows}`,
+    );
+    const kept = await drop('kept', { rows: 5, hours: 100 });
+    const names = [1, 2, 3, 4].map((number) => `room.merged${number}`);
+    await query(
+      proxy,
+      ...names.flatMap((name) => [
+        `CREATE TABLE ${name} ${definition} ENGINE=MERGE UNION=(room.child)`,
+        `DROP TABLE ${name}`,
+      ]),
+    );
+    collecting = startCollecting(server, { limits: { ...NONE, bytesMax: 300_000 } });
+    await collecting.looked();
+    await collecting.looked();
+    const sizes = await query(
+      server,
+      `SELECT byte_estimate AS bytes FROM _undrop.ledger WHERE engine LIKE 'MRG%'`,
+    );
+    const ages = await query<{ readonly lived: number | null }>(
+      server,
+      `SELECT TIMESTAMPDIFF(HOUR, created_at, state_since) AS lived FROM _undrop.ledger
+       WHERE engine = 'InnoDB'`,
+    );
+    expect(ages).toEqual([{ lived: 0 }]);
+    expect(sizes).toEqual(names.map(() => ({ bytes: 0 })));
+    expect(collecting.said.filter(({ fields }) => fields['event'] === 'limits')).toEqual([]);
+    expect(await isThere(kept)).toBe(true);
   });
 
   test('not before it was said for a minute, as somebody may have lowered a limit by mistake', async () => {

@@ -6,14 +6,14 @@
 import { systemClock } from '../../clock.js';
 import { timeText } from '../../duration.js';
 import { readUses, type Uses } from '../../ledger/history.js';
-import { readStatus, type Status } from '../../lifecycle/status.js';
+import { atText, readStatus, type Status } from '../../lifecycle/status.js';
 import { isPinned } from '../../names/names.js';
 import type { ServicePool } from '../../service/pool/pools.js';
 import { readServerFacts } from '../../service/server-facts.js';
 import { readSizes } from '../../service/true-sizes.js';
 import { formatName } from '../../undo/format.js';
 import { type ListedTable, listAll } from '../../undo/list.js';
-import { type StatusSettings, throttleSettings } from '../settings.js';
+import { limitSettings, type StatusSettings, throttleSettings } from '../settings.js';
 import { type Out, withServers } from './with-pool.js';
 
 export function runStatus(
@@ -32,13 +32,24 @@ export function runStatus(
         graceMs: grace,
         checkIntervalMs,
         throttle: throttleSettings(settings),
+        limits: limitSettings(settings),
       },
       replicas,
       tables: held.tables,
       wallClockMs: systemClock.nowMs(),
     });
     const { tables, ...shown } = held;
-    const report = { ...status, held: { count: tables.length, ...shown } };
+    const byId = new Map(tables.map((table) => [table.id, table]));
+    const early = status.limits.early.map((one) => {
+      const table = byId.get(one.id);
+      return {
+        ...one,
+        table: table === undefined ? one.id : nameOf(table),
+        user: table?.user ?? null,
+      };
+    });
+    const limits = { ...status.limits, early };
+    const report = { ...status, limits, held: { count: tables.length, ...shown } };
     out.write(`${options.json ? JSON.stringify(report, null, 2) : statusText(report)}\n`);
     return status.attention.length === 0 ? 0 : 1;
   });
@@ -87,7 +98,43 @@ function nameOf({ origin, id }: ListedTable): string {
   return origin === null ? id : formatName(origin);
 }
 
-function statusText(report: Status & { readonly held: Held & { readonly count: number } }): string {
+interface Report extends Omit<Status, 'limits'> {
+  readonly held: Held & { readonly count: number };
+  readonly limits: Omit<Status['limits'], 'early'> & { readonly early: readonly EarlyTable[] };
+}
+
+type EarlyTable = Status['limits']['early'][number] & {
+  readonly table: string;
+  readonly user: string | null;
+};
+
+/** So many of those that go early are shown, unless all are asked for by --json. */
+const EARLY_SHOWN = 5;
+
+function limitLines({ limits, held, server }: Report): readonly string[] {
+  const { tablesMax, bytesMax, freeBytesMin, freeBytes, young, early, problem } = limits;
+  if (problem !== null) return [`not known: ${problem}`];
+  const mb = (bytes: number) => `${(bytes / 1e6).toFixed(1)} MB`;
+  const bytes = Object.values(held.byState).reduce((sum, state) => sum + state.bytes, 0);
+  const free = freeBytes === null ? 'not known' : mb(freeBytes);
+  return [
+    [
+      `tables ${held.count} of ${tablesMax ?? 'any number'} (UNDROP_MAX_TABLES)`,
+      `${mb(bytes)} of ${bytesMax === null ? 'any size' : mb(bytesMax)} (UNDROP_MAX_BYTES)`,
+      ...(freeBytesMin === null
+        ? []
+        : [`free on the disk ${free}, at least ${mb(freeBytesMin)} (UNDROP_MIN_FREE)`]),
+    ].join('; '),
+    ...(young === 0 ? [] : [`kept by UNDROP_MIN_HOLD, whatever the limits: ${young}`]),
+    ...early.slice(0, EARLY_SHOWN).map(({ id, table, user, at, because }) => {
+      const by = user === null ? '' : `, dropped by ${user}`;
+      return `goes early ${atText(at, server.now)}: ${table} (${id.slice(0, 13)}${by}): ${because}`;
+    }),
+    ...(early.length > EARLY_SHOWN ? [`and ${early.length - EARLY_SHOWN} more (--json)`] : []),
+  ];
+}
+
+function statusText(report: Report): string {
   const { server, collector, proxies, held, open, attention } = report;
   const { byState, pinned, next, used, count } = held;
   const { lastLook, leader, resting } = collector;
@@ -118,6 +165,7 @@ function statusText(report: Status & { readonly held: Held & { readonly count: n
         return `still used: ${one.table} (${one.id.slice(0, 13)}), statements ${one.count}, ${last}`;
       }),
     ],
+    limits: limitLines(report),
     open: [
       `intents ${open.intents.length}, relocations ${open.relocations.length}, DROP DATABASE ${open.schemaDrops.length}`,
     ],

@@ -24,6 +24,7 @@ import {
   textOrNullOf,
   valueList,
 } from '../../service/sql.js';
+import { OWN_BYTES } from '../../service/true-sizes.js';
 import { STATEMENT_CHARACTERS_MAX, type TableKind } from '../entry.js';
 import { KNOWN_VERSION, LEDGER } from '../tables.js';
 import type { DropIntent, ForeignKeyName, IntentFacts, IntentTable } from '../write.js';
@@ -105,7 +106,7 @@ function holdUntil(hold: HoldTime): SQLQuery {
 }
 
 /** The variables that a look at a table fills; if nothing has the name, `kind` stays NULL. */
-type Variable = 'schema' | 'table' | 'kind' | 'engine' | 'rows' | 'bytes';
+type Variable = 'schema' | 'table' | 'kind' | 'engine' | 'rows' | 'bytes' | 'created';
 
 function found(what: Variable, index: number): SQLQuery {
   return sql`@${ident(`undrop_${what}_${index}`)}`;
@@ -116,9 +117,10 @@ function findTable({ schema, table }: DropIntent['tables'][number], index: numbe
   return sql`SELECT TABLE_SCHEMA, TABLE_NAME,
       CASE TABLE_TYPE WHEN 'SEQUENCE' THEN 'sequence' WHEN 'BASE TABLE' THEN 'base'
         WHEN 'SYSTEM VERSIONED' THEN 'base' ELSE 'view' END,
-      ENGINE, TABLE_ROWS, DATA_LENGTH + INDEX_LENGTH
+      ENGINE, TABLE_ROWS, ${OWN_BYTES}, CREATE_TIME
     INTO ${found('schema', index)}, ${found('table', index)}, ${found('kind', index)},
-      ${found('engine', index)}, ${found('rows', index)}, ${found('bytes', index)}
+      ${found('engine', index)}, ${found('rows', index)}, ${found('bytes', index)},
+      ${found('created', index)}
     FROM information_schema.TABLES WHERE ${named(schema, table)}`;
 }
 
@@ -144,14 +146,15 @@ function insertion(
         IF(@undrop_host LIKE '%:%', SUBSTRING_INDEX(@undrop_host, ':', -1), NULL),
         ${found('schema', index)}, ${what}, ${found('engine', index)}, UTC_TIMESTAMP(), ${user},
         ${clientAddress}, @undrop_text, ${estimates},
-        ${holdUntil(hold)}, 'intent', UTC_TIMESTAMP(), ${sqlLogBin}, ${options.rowLogged}
+        ${holdUntil(hold)}, 'intent', UTC_TIMESTAMP(), ${sqlLogBin}, ${options.rowLogged},
+        ${found('created', index)}
       FROM DUAL WHERE ${found('kind', index)} <> 'view'`;
   });
   const verb = options.again ? sql`INSERT IGNORE` : sql`INSERT`;
   return sql`${verb} ${comment} INTO ${LEDGER} (id, group_id, proxy_id, thread_id, upstream_port,
       schema_name, table_name, kind, engine, dropped_at, user_name, client_address,
       statement_text, row_estimate, byte_estimate, hold_until, state, state_since, sql_log_bin,
-      row_logged)
+      row_logged, created_at)
     ${sql.join(rows, UNION)}`;
 }
 

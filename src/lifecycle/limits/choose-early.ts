@@ -1,0 +1,206 @@
+/**
+ * Which held tables go before their time, because what is held takes more room than operators give
+ * it, or the disk is nearly full: from the user, and of that user from the schema, that holds most.
+ * Pure.
+ *
+ * Invariants: a pinned table never goes early, nor does one before UNDROP_MIN_HOLD from its drop,
+ * by the server's clock, nor one that the ledger doesn't know; none of these is counted against
+ * the others, so nothing goes for them. No table of a user goes who holds no more than the limit
+ * divided by the number of users. No more goes than is needed, by the known sizes.
+ */
+import { isPinned, type TableState } from '../../names/names.js';
+
+export interface LimitSettings {
+  /** Of all that is held; null: no limit. */
+  readonly bytesMax: number | null;
+  readonly tablesMax: number | null;
+  /** Nothing goes early sooner after its drop. */
+  readonly minHoldMs: number;
+  /** Of the file system of `dataFolder`; null: no limit. */
+  readonly freeBytesMin: number | null;
+  /** The server's, if this process can see it. */
+  readonly dataFolder: string | null;
+}
+
+/** What the ledger has of a held table. */
+export interface Weight {
+  /** Who dropped it. */
+  readonly user: string;
+  readonly schema: string;
+  readonly rows: number | null;
+  /** Of files of its own. */
+  readonly bytes: number | null;
+  readonly droppedAt: Date;
+  /** Null: not known. */
+  readonly createdAt: Date | null;
+  /** A person has made its hold longer. */
+  readonly isLengthened: boolean;
+}
+
+export interface HeldTable {
+  readonly id: string;
+  readonly state: TableState;
+  readonly due: Date;
+}
+
+export interface Room {
+  readonly bytes: number;
+  readonly tables: number;
+  /** What of the limits is used, by the one that is used most; 1: all. */
+  readonly used: number;
+  /** Null: it isn't known. */
+  readonly freeBytes: number | null;
+  /** By id, in the order in which they go. */
+  readonly early: ReadonlyMap<string, Early>;
+}
+
+export interface Early {
+  readonly because: string;
+  /** From here on it may go: UNDROP_MIN_HOLD is over. */
+  readonly from: Date;
+}
+
+/** A table that was dropped so soon after its creation is mostly the scratch table of a program. */
+const SCRATCH_MS = 86_400_000;
+
+/**
+ * Tables in DROP, and those whose hold is over, go anyway. Then go those that nobody can bring back
+ * whole any more, then those in HOLD.
+ */
+export function chooseEarly(
+  tables: readonly HeldTable[],
+  weights: ReadonlyMap<string, Weight>,
+  limits: LimitSettings,
+  { now, freeBytes }: { readonly now: Date; readonly freeBytes: number | null },
+): Room {
+  const { bytesMax, tablesMax, freeBytesMin, minHoldMs } = limits;
+  const sizeOf = ({ id }: { readonly id: string }) => weights.get(id)?.bytes ?? 0;
+  const isGoing = ({ state, due }: HeldTable) =>
+    state === 'DROP' || (state === 'HOLD' && due <= now);
+  const over = tables.filter(({ state }) => state === 'EVAC' || state === 'PURGE').sort(byState);
+  const held = tables.flatMap(({ id, state, due }): Candidate[] => {
+    const weight = weights.get(id);
+    const isRestorable = state === 'HOLD' && due > now;
+    if (!isRestorable || isPinned(due) || weight === undefined) return [];
+    const from = new Date(weight.droppedAt.getTime() + minHoldMs);
+    return from > now ? [] : [{ ...weight, id, from }];
+  });
+  const early = new Map<string, Early>();
+  const takeUntil = (most: number, which: string, take: typeof sizeOf) => {
+    const isLeft = (one: { readonly id: string }) => !early.has(one.id) && take(one) > 0;
+    const left = held.filter(isLeft);
+    const gone = over.filter(isLeft).map(({ id }) => ({ id, from: now }));
+    let total = sumOf([...gone, ...left], take);
+    // In this order, or nothing of those that hold no more than their part.
+    for (const { id, from } of [...gone, ...highestFirst(left, most, take)]) {
+      if (total <= most) return;
+      early.set(id, { because: `${which}; its removal frees ${sizeOf({ id })} bytes`, from });
+      total -= take({ id });
+    }
+  };
+  const going = sumOf(tables.filter(isGoing), sizeOf);
+  const missing = freeBytesMin === null || freeBytes === null ? 0 : freeBytesMin - freeBytes;
+  if (missing > going) takeUntil(sumOf([...over, ...held], sizeOf) - missing + going, FREE, sizeOf);
+  if (bytesMax !== null) takeUntil(bytesMax, BYTES, sizeOf);
+  if (tablesMax !== null) takeUntil(tablesMax, TABLES, () => 1);
+  const sums = { bytes: sumOf(tables, sizeOf), tables: tables.length, freeBytes };
+  return { ...sums, used: usedOf(sums, limits), early };
+}
+
+export const FREE = 'the disk has less than UNDROP_MIN_FREE';
+const BYTES = 'UNDROP_MAX_BYTES is passed';
+const TABLES = 'UNDROP_MAX_TABLES is passed';
+
+function sumOf<T>(items: readonly T[], sizeOf: (item: T) => number): number {
+  return items.reduce((sum, item) => sum + sizeOf(item), 0);
+}
+
+const BY_STATE: Readonly<Record<TableState, number>> = { DROP: 0, EVAC: 1, PURGE: 2, HOLD: 3 };
+
+function byState(one: HeldTable, other: HeldTable): number {
+  return BY_STATE[one.state] - BY_STATE[other.state] || one.due.getTime() - other.due.getTime();
+}
+
+/** A table in HOLD that may go early. */
+interface Candidate extends Weight {
+  readonly id: string;
+  readonly from: Date;
+}
+
+/**
+ * The tables of a schema lie in a pile, those most worth keeping below; so do those of a user, by
+ * how high they lie in their schemas. The table that lies highest goes first: it is always one of
+ * the user, and of the schema, that holds most of all. What lies no higher than the part of each
+ * user stays, and tables with a longer hold go after all others.
+ */
+function highestFirst(
+  tables: readonly Candidate[],
+  most: number,
+  sizeOf: (table: Candidate) => number,
+): readonly Candidate[] {
+  const inSchemas = pile([...tables].sort(byWorth), sizeOf, ({ user, schema }) =>
+    JSON.stringify([user, schema]),
+  );
+  const keptFirst = inSchemas
+    .sort((one, other) => byLength(one, other) || one.height - other.height)
+    .map(({ table }) => table);
+  const users = new Set(tables.map(({ user }) => user)).size;
+  return pile(keptFirst, sizeOf, ({ user }) => user)
+    .reverse()
+    .filter(({ height }) => height > Math.max(most, 0) / users)
+    .sort((one, other) => -byLength(one, other) || other.height - one.height)
+    .map(({ table }) => table);
+}
+
+interface Piled {
+  readonly table: Candidate;
+  /** What it takes, and all below it. */
+  readonly height: number;
+}
+
+function pile(
+  tables: readonly Candidate[],
+  sizeOf: (table: Candidate) => number,
+  keyOf: (table: Candidate) => string,
+): Piled[] {
+  const heights = new Map<string, number>();
+  return tables.map((table) => {
+    const height = (heights.get(keyOf(table)) ?? 0) + sizeOf(table);
+    heights.set(keyOf(table), height);
+    return { table, height };
+  });
+}
+
+function byLength({ table: one }: Piled, { table: other }: Piled): number {
+  return Number(other.isLengthened) - Number(one.isLengthened);
+}
+
+/** Most worth keeping first. */
+function byWorth(one: Candidate, other: Candidate): number {
+  const worthOf = (table: Candidate): readonly number[] => [
+    ...[Number(table.isLengthened), Number(!isScratch(table)), Number(table.rows !== 0)],
+    table.droppedAt.getTime(),
+  ];
+  const [ones, others] = [worthOf(one), worthOf(other)];
+  const at = ones.findIndex((value, index) => value !== others[index]);
+  return at < 0 ? (one.id < other.id ? 1 : -1) : (others[at] ?? 0) - (ones[at] ?? 0);
+}
+
+/** Servers don't tell when a MERGE table was created; whoever likes can make many of them. */
+function isScratch({ createdAt, droppedAt }: Candidate): boolean {
+  return createdAt === null || droppedAt.getTime() - createdAt.getTime() < SCRATCH_MS;
+}
+
+/** 1: all that one of the limits allows. */
+export function usedOf(
+  room: Pick<Room, 'bytes' | 'tables' | 'freeBytes'>,
+  limits: LimitSettings,
+): number {
+  const { bytes, tables, freeBytes } = room;
+  const { bytesMax, tablesMax, freeBytesMin } = limits;
+  return Math.max(
+    bytesMax === null ? 0 : bytes / bytesMax,
+    tablesMax === null ? 0 : tables / tablesMax,
+    freeBytesMin === null || freeBytes === null ? 0 : freeBytesMin / Math.max(freeBytes, 1),
+  );
+}

@@ -1,0 +1,74 @@
+/** What is said of limits and when something goes for them, without a server. */
+import { statfs } from 'node:fs/promises';
+import { expect, test } from '@jest/globals';
+import { newCollectorFigures } from '../../../src/lifecycle/figures.js';
+import type { LimitSettings } from '../../../src/lifecycle/limits/choose-early.js';
+import { Limits } from '../../../src/lifecycle/limits/limits.js';
+import { nextStep } from '../../../src/lifecycle/next-step.js';
+import { silentLog } from '../../../src/log.js';
+import { renderQuery, type SQLQuery } from '../../../src/service/sql.js';
+
+const NOW = new Date('2026-11-25T12:00:00Z');
+const HOUR_MS = 3_600_000;
+const NONE: LimitSettings = {
+  ...{ bytesMax: null, tablesMax: null, minHoldMs: HOUR_MS },
+  ...{ freeBytesMin: null, dataFolder: null },
+};
+
+test('for a full disk nothing more goes until it is known what that has freed', async () => {
+  const { bavail, bsize } = await statfs('.');
+  const free = bavail * bsize;
+  const rows = ['a', 'b'].map((id) => {
+    const sizes = { row_estimate: 10, byte_estimate: 3 * free };
+    const who = { user_name: 'app', schema_name: 'shop', created_at: null, lengthened: 0 };
+    return { id, ...who, ...sizes, dropped_at: new Date(0) };
+  });
+  const run = async (query: SQLQuery) => [
+    renderQuery(query).includes('undrop totals')
+      ? [{ state: 'HOLD', bytes: 6 * free, found: 2, moves: 0 }]
+      : rows,
+  ];
+  let nowMs = 0;
+  const limits = new Limits({
+    connection: { run } as never,
+    settings: { limits: { ...NONE, freeBytesMin: 2 * free, dataFolder: '.' } } as never,
+    figures: newCollectorFigures(),
+    log: silentLog,
+    monotonicMs: () => nowMs,
+    noticeMs: 0,
+  });
+  const list = async () =>
+    rows.map(({ id }) => ({ id, state: 'HOLD', due: new Date(NOW.getTime() + HOUR_MS) }) as const);
+  const look = async (comingBytes = 0) => {
+    await limits.look({ count: 2, list, comingBytes }, NOW);
+    return [...limits.early.keys()];
+  };
+  expect(await look()).toEqual(['a']);
+  limits.went();
+  expect(await look()).toEqual([]);
+  nowMs = 10_000;
+  expect(await look()).toEqual(['a']);
+  // Its file is being given back.
+  expect(await look(2 * free)).toEqual([]);
+});
+
+test('who goes early goes straight to DROP, but not past what depends on it', () => {
+  const server = { flavour: 'mysql', versionId: 50_624, adaptiveHashIndex: true } as const;
+  const settings = {
+    lifecycle: ['HOLD', 'PURGE', 'EVAC', 'DROP'] as const,
+    evacMs: 1_000,
+    fastDrop: 'never' as const,
+  };
+  const facts = { purgeable: true, empty: false, cachedPages: 5, obstacles: [] };
+  const due = new Date(NOW.getTime() + HOUR_MS);
+  for (const state of ['HOLD', 'PURGE', 'EVAC'] as const) {
+    const table = { state, due, facts, early: 'full' };
+    expect(nextStep(table, server, settings, NOW)).toEqual({
+      ...{ kind: 'move', to: 'DROP', due: NOW, because: 'full' },
+    });
+    const bound = { ...table, facts: { ...facts, obstacles: ['a key'] } };
+    expect(nextStep(bound, server, settings, NOW)).toMatchObject({ kind: 'blocked' });
+    const unread = { ...table, facts: null };
+    expect(nextStep(unread, server, settings, NOW)).toEqual({ kind: 'look' });
+  }
+});
