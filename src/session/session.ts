@@ -243,8 +243,8 @@ export class Session {
     if (phase.name === 'closed') return;
     if (phase.name === 'dialling') return phase.stopTrying.abort();
     if (phase.name === 'login') return this.#endBoth();
-    // A drop under way is brought to its end; natively the server would do the same.
-    if (phase.name === 'commands' && phase.commands.isIntercepting) return;
+    // A drop under way is brought to its end, as the server would natively.
+    if (phase.name === 'commands' && phase.commands.clientLeft('ended')) return;
     this.#connections.endServer();
   }
 
@@ -259,7 +259,7 @@ export class Session {
     const phase = this.#phase;
     if (phase.name === 'closed') return;
     if (phase.name === 'dialling') return phase.stopTrying.abort();
-    if (phase.name === 'commands' && phase.commands.clientGone()) return;
+    if (phase.name === 'commands' && phase.commands.clientLeft('gone')) return;
     this.#endBoth();
   }
 

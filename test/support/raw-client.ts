@@ -7,6 +7,7 @@
  */
 import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
+import { breakOff } from './break-off.js';
 
 export const CLIENT = {
   LONG_PASSWORD: 1,
@@ -201,9 +202,11 @@ export class RawClient {
     return this.command(payload);
   }
 
-  /** Breaks off, without COM_QUIT. */
-  close(): void {
-    this.#socket.destroy();
+  /** Breaks off, without COM_QUIT: `ended`, it goes on to read; `reset`, as one that crashes. */
+  close(how: 'closed' | 'ended' | 'reset' = 'closed'): void {
+    if (how === 'ended') this.#socket.end();
+    else if (how === 'reset') breakOff(this.#socket);
+    else this.#socket.destroy();
   }
 
   /** COM_QUIT; resolves when the other side has closed. */

@@ -22,7 +22,7 @@ import { inSlices } from '../../steps/session/in-slices.js';
 import type { SessionFacts } from '../../steps/session/user-session.js';
 import { CLIENT_MULTI_STATEMENTS, hasFlag } from '../../wire/capabilities.js';
 import { COM_CHANGE_USER, COM_SET_OPTION } from '../../wire/commands.js';
-import { encodePacket, HEADER_BYTES, type Packet } from '../../wire/framing.js';
+import { encodePacket, GrowingBuffer, HEADER_BYTES, type Packet } from '../../wire/framing.js';
 import type { SessionConnections } from '../connections.js';
 import {
   type ClassifyOptions,
@@ -39,6 +39,7 @@ import type { Login } from '../login/login.js';
 import { newLoginCheck } from '../login/login-check.js';
 import type { Session } from '../session.js';
 import type { SessionReport } from '../session-report.js';
+import { endWaits } from '../user-session/end-waits.js';
 import { WireUserSession } from '../user-session/wire-user-session.js';
 import { answerTo } from './dispatch.js';
 import { MultiStatementRun } from './multi-statement.js';
@@ -64,6 +65,9 @@ type State =
   | { readonly name: 'change-user'; readonly run: ChangeUser }
   | { readonly name: 'ended' };
 
+/** So much is read while the gate has stopped: without reading, the client's end isn't seen. */
+const EARLY_BYTES_MAX = 16 * 1024;
+
 export class CommandPhase implements GateOwner {
   readonly connections: SessionConnections;
   readonly #options: CommandPhaseOptions;
@@ -75,11 +79,14 @@ export class CommandPhase implements GateOwner {
   #state: State = { name: 'relaying' };
   /** What is done now that the gate has stopped; `rest` is what the client sent after that. */
   #onStopped: ((rest: Buffer) => Promise<void>) | null = null;
+  /** The gate has stopped: what the client sends waits. */
+  #isStopped = false;
+  readonly #early = new GrowingBuffer();
   /** The room of a long text that is held, or under way. */
   #place: RoomInUse | null = null;
   /** Aborted: the session has ended. */
   readonly #over = new AbortController();
-  #clientIsGone = false;
+  #clientIs: 'here' | 'ended' | 'gone' = 'here';
   /** Once on, on for good: what might be several statements is several. */
   #multiStatements: boolean;
   #isSureOfMulti = true;
@@ -122,16 +129,23 @@ export class CommandPhase implements GateOwner {
     return this.tracker.idle ? this.#gate.answerSequenceId : null;
   }
 
-  get isIntercepting(): boolean {
-    return this.#state.name === 'user-session' || this.#state.name === 'multi-statement';
-  }
-
-  /** The client's socket is gone. True: what is under way is brought to its end first. */
-  clientGone(): boolean {
-    this.#clientIsGone = true;
+  /**
+   * The client sends no more, or is gone. True: what is under way is brought to its end first,
+   * which is soon if it waits for a lock.
+   */
+  clientLeft(how: 'ended' | 'gone'): boolean {
+    const wasHere = this.#clientIs === 'here';
+    this.#clientIs = how;
     const state = this.#state;
-    if (state.name === 'multi-statement') return !state.run.isRelaying;
-    return state.name === 'user-session';
+    if (how === 'gone' && state.name === 'multi-statement' && state.run.isRelaying) return false;
+    if (this.#isStopped && wasHere) {
+      const { service, session, connections, owner } = this.#options;
+      const isOver = () => !this.#isStopped || this.#over.signal.aborted;
+      endWaits({ session, connections, ...this.#login, service: service(), isOver }).catch(
+        (error: unknown) => owner.onFailure(error),
+      );
+    }
+    return this.#isStopped;
   }
 
   feedServer(chunk: Buffer): void {
@@ -152,13 +166,18 @@ export class CommandPhase implements GateOwner {
 
   feedClient(chunk: Buffer): void {
     const state = this.#state;
+    if (this.#isStopped) {
+      this.#early.push(chunk);
+      if (this.#early.length > EARLY_BYTES_MAX) this.#clientPump.hold();
+      return;
+    }
     if (state.name === 'change-user') return state.run.feedClient(chunk);
     const rest = this.#gate.feed(chunk);
     if (rest !== null) {
       const goOn = this.#onStopped;
       assert(goOn !== null, 'the gate stops only for a reason');
       this.#onStopped = null;
-      this.#clientPump.hold();
+      this.#isStopped = true;
       goOn(rest).catch((error: unknown) => this.#options.owner.onFailure(error));
     } else if (this.#place !== null) {
       this.#leaveRoom(this.#place);
@@ -330,7 +349,7 @@ export class CommandPhase implements GateOwner {
         connections: this.connections,
         onAnswer: (part, answer) => owner.onAnswer(part, answer, service()),
         context: () => this.#context(),
-        isClientGone: () => this.#clientIsGone,
+        isClientGone: () => this.#clientIs === 'gone',
         lastSeen: this.lastSeen,
       },
       rest,
@@ -365,9 +384,11 @@ export class CommandPhase implements GateOwner {
   }
 
   /** The streams go on in that state, beginning with what came meanwhile. */
-  #goOn(state: State, fromServer: Buffer, fromClient: Buffer): void {
+  #goOn(state: State, fromServer: Buffer, rest: Buffer): void {
     this.#enter(state);
     if (this.#over.signal.aborted) return;
+    this.#isStopped = false;
+    const fromClient = Buffer.concat([rest, this.#early.take()]);
     if (this.#place !== null) this.#leaveRoom(this.#place);
     if (fromServer.length > 0) this.feedServer(fromServer);
     this.#clientPump.release();

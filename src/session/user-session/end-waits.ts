@@ -1,0 +1,87 @@
+/**
+ * The end of a client's connection ends what its session waits for while a statement of undrop's is
+ * under way there; otherwise the drop would wait on, everybody behind it, and be carried out later.
+ * MariaDB does the same once a second for a connection that it sees ended; MySQL waits on, so that
+ * only a KILL ends the wait.
+ *
+ * Invariant: only a wait is ended. A statement that waits for nothing is carried out, as natively.
+ */
+import { systemClock } from '../../clock.js';
+import { isServerError, isServiceError, type ServiceConnection } from '../../service/pool/pools.js';
+import { WAITS_FOR_LOCK } from '../../service/pool/statement-timeout.js';
+import { note, sql } from '../../service/sql.js';
+import type { DropService } from '../../statements/intercepted.js';
+import type { SessionFacts } from '../../steps/session/user-session.js';
+import type { ServerVersion } from '../../wire/connection/handshake-v10.js';
+import { ER_KILL_DENIED_ERROR } from '../../wire/server-errors.js';
+import type { SessionConnections } from '../connections.js';
+
+/** A wait that two looks have seen is ended: undrop's own short ones are over by then. */
+const CHECK_EVERY_MS = 250;
+
+export interface EndWaitsOptions {
+  readonly session: SessionFacts;
+  readonly server: ServerVersion;
+  readonly service: Pick<DropService, 'pool' | 'log'>;
+  readonly connections: Pick<SessionConnections, 'endServer'>;
+  /** The statement has its answer, or the session its end. */
+  readonly isOver: () => boolean;
+}
+
+/** Goes on until the statement is over; does not reject for what the server or the service says. */
+export async function endWaits(options: EndWaitsOptions): Promise<void> {
+  const { session, service, isOver } = options;
+  for (let seen = 0; ; ) {
+    await systemClock.sleep(CHECK_EVERY_MS);
+    if (isOver()) return;
+    const looked = await unlessUnreachable(isWaiting(service.pool, session));
+    if (isOver()) return;
+    seen = looked === true ? seen + 1 : 0;
+    if (seen > 1 && (await unlessUnreachable(endWait(options))) === 'denied') return;
+  }
+}
+
+/**
+ * `User sleep`: in the queue of the DROP DATABASE statements. The port or the comment tells that it
+ * is this session, and not one of another server.
+ */
+async function isWaiting(
+  pool: ServiceConnection,
+  { threadId, upstreamLocalPort }: SessionFacts,
+): Promise<boolean> {
+  const [rows = []] = await pool.run(
+    sql`SELECT ${note('waits')} 1 FROM information_schema.PROCESSLIST
+        WHERE ID = ${threadId} AND (${WAITS_FOR_LOCK} OR STATE = 'User sleep')
+          AND (HOST LIKE ${`%:${upstreamLocalPort}`} OR INFO LIKE '%/* undrop %')`,
+  );
+  return rows.length > 0;
+}
+
+async function endWait(options: EndWaitsOptions): Promise<'ended' | 'denied'> {
+  const { server, connections } = options;
+  const { threadId } = options.session;
+  const { pool, log } = options.service;
+  try {
+    await pool.killQuery(threadId);
+    return 'ended';
+  } catch (error) {
+    if (!isServerError(error, ER_KILL_DENIED_ERROR)) throw error;
+    // It notices the end by itself; recovery finishes what the session can't any more.
+    if (server.flavour === 'mariadb') connections.endServer();
+    else log?.warn({ err: error, threadId }, NOT_ENDED);
+    return 'denied';
+  }
+}
+
+const NOT_ENDED =
+  'cannot end the wait of a session whose client has gone; its statement goes on. Grant the service account CONNECTION_ADMIN (SUPER before MySQL 8.0)';
+
+/** Null: the service can't be used at the moment; the next look may. */
+async function unlessUnreachable<T>(work: Promise<T>): Promise<T | null> {
+  try {
+    return await work;
+  } catch (error) {
+    if (!isServiceError(error)) throw error;
+    return null;
+  }
+}

@@ -1,0 +1,210 @@
+/**
+ * A client goes away while its statement waits for somebody's lock: the wait ends, who came later
+ * goes on, and nothing is carried out later. Natively MariaDB does so within a second; MySQL goes
+ * on waiting, and so does undrop there if its account may kill nobody.
+ */
+import { expect, jest } from '@jest/globals';
+import type { Connection, RowDataPacket } from 'mysql2/promise';
+import type { Tier } from '../../src/account/grants.js';
+import { silentLog } from '../../src/log.js';
+import { inLanes } from '../support/lanes.js';
+import { testOnOne } from '../support/on-one-server.js';
+import { until } from '../support/poll.js';
+import { type ProxyTarget, proxyInFront } from '../support/proxy.js';
+import { CLIENT, MODERN, RawClient } from '../support/raw-client.js';
+import { connect, freshSchema, type Target, testServers } from '../support/servers.js';
+import { makeServiceAccount, SERVICE_ACCOUNT } from '../support/service-account.js';
+import { intentsSettled } from '../support/settled.js';
+import { Survival } from '../support/survival.js';
+
+// A busy machine is slow, not wrong.
+jest.setTimeout(240_000);
+
+const FLAGS = MODERN | CLIENT.MULTI_STATEMENTS;
+const ENDS = ['closed', 'ended', 'reset'] as const;
+const TIERS: readonly Tier[] = ['managed', 'full'];
+const runs = testServers().flatMap((server) =>
+  TIERS.map((tier) => ({ name: server.name, server, tier })),
+);
+
+inLanes(runs, 'on $name, the account is $tier', ({ server, tier }, lane) => {
+  const { afterAll, afterEach, beforeAll, beforeEach } = lane;
+  const test = testOnOne(server, lane);
+  const isMariadb = server.name.startsWith('mariadb');
+  const account = `ends_${tier}`;
+  const warnings: string[] = [];
+  let proxy: ProxyTarget;
+  let root: Connection;
+  let schema = '';
+  let user = '';
+  let survival: Survival;
+  const opened: RawClient[] = [];
+
+  beforeAll(async () => {
+    await makeServiceAccount(server, { user: account, tier });
+    const { password } = SERVICE_ACCOUNT;
+    const warn = (_fields: object, message: string) => warnings.push(message);
+    const log = { ...silentLog, info: () => undefined, debug: () => undefined, warn };
+    proxy = await proxyInFront({ ...server, user: account, password }, {}, log);
+    root = await connect(server);
+    schema = (await freshSchema(server, 'ends')).name;
+    user = `u_${schema.slice(-8)}`;
+    await root.query(`USE ${schema}`);
+    await root.query(`CREATE USER ${user}@'%'`);
+    await root.query(`GRANT DROP ON ${schema}.* TO ${user}@'%'`);
+    survival = new Survival(root, [schema]);
+  });
+
+  beforeEach(async () => {
+    for (const table of ['a', 'b']) {
+      await root.query(`DROP TABLE IF EXISTS ${table}`);
+      await root.query(`CREATE TABLE ${table} (id INT PRIMARY KEY)`);
+      await root.query(`INSERT INTO ${table} VALUES (1), (2)`);
+    }
+    await survival.remember();
+  });
+
+  afterEach(() => {
+    for (const client of opened.splice(0)) client.close();
+  });
+
+  afterAll(async () => {
+    await root.query(`DROP DATABASE ${schema}`);
+    await root.query(`DROP USER ${user}@'%', ${account}@'%'`);
+    await root.end();
+    await proxy.stop();
+  });
+
+  async function open(target: Target, as = 'root'): Promise<RawClient> {
+    const client = await RawClient.open({ ...target, user: as }, { schema, flags: FLAGS });
+    opened.push(client);
+    return client;
+  }
+
+  async function live(): Promise<readonly string[]> {
+    const [rows] = await root.query<RowDataPacket[]>({
+      sql: `SHOW TABLES FROM ${schema}`,
+      rowsAsArray: true,
+    });
+    return rows.map((row) => String(row[0]));
+  }
+
+  async function waits(threadId: number): Promise<boolean> {
+    const [rows] = await root.query<RowDataPacket[]>(
+      "SELECT 1 FROM information_schema.PROCESSLIST WHERE ID = ? AND STATE LIKE 'Waiting for % lock'",
+      [threadId],
+    );
+    return rows.length > 0;
+  }
+
+  async function isGone(threadId: number): Promise<boolean> {
+    const [rows] = await root.query<RowDataPacket[]>(
+      'SELECT 1 FROM information_schema.PROCESSLIST WHERE ID = ?',
+      [threadId],
+    );
+    return rows.length === 0;
+  }
+
+  /** A session that has read `a`, and one whose `text` waits for it. */
+  async function begin(text: string, as: string) {
+    const reader = await open(server);
+    await reader.run(['BEGIN', 'SELECT * FROM a']);
+    const client = await open(proxy, as);
+    client.write([client.queryPayload(text)]);
+    await until(() => waits(client.threadId), 'the statement waits for the lock');
+    return { reader, client };
+  }
+
+  async function expectEnded(text: string, as: string, how: (typeof ENDS)[number]): Promise<void> {
+    const { reader, client } = await begin(text, as);
+    const later = await open(server);
+    let went = false;
+    const reading = later.query('SELECT * FROM a').then(() => {
+      went = true;
+    });
+    await until(() => waits(later.threadId), 'who comes later waits behind it');
+    client.close(how);
+    await until(() => went, 'who came later goes on');
+    await until(() => isGone(client.threadId), 'the session of the client ends');
+    await reading;
+    await Promise.all([later.quit(), reader.quit()]);
+    await intentsSettled(root, [schema]);
+    await until(async () => (await live()).length === 2, 'all is back');
+    expect(await live()).toEqual(['a', 'b']);
+    expect(await survival.findLost()).toEqual([]);
+  }
+
+  if (!isMariadb && tier === 'managed') {
+    test('MySQL goes on to wait, as natively, and the log says what is missing', async () => {
+      const { reader, client } = await begin('DROP TABLE a', 'root');
+      client.close();
+      await until(() => warnings.some((one) => one.includes('CONNECTION_ADMIN')), 'a warning');
+      await reader.quit();
+      await until(() => isGone(client.threadId), 'the session of the client ends');
+      await intentsSettled(root, [schema]);
+      expect(await live()).toEqual(['b']);
+      expect(await survival.findLost()).toEqual([]);
+    });
+    return;
+  }
+
+  const cases = [
+    { what: 'DROP TABLE', text: 'DROP TABLE b, a', as: 'root' },
+    { what: 'DROP TABLE by a user with DROP alone', text: 'DROP TABLE b, a', as: '' },
+    { what: 'DROP DATABASE', text: 'DROP DATABASE', as: 'root' },
+    { what: 'DROP DATABASE by a user with DROP alone', text: 'DROP DATABASE', as: '' },
+    { what: 'several statements', text: 'DO 0; DROP TABLE a; DROP TABLE b', as: 'root' },
+    ...(isMariadb
+      ? [{ what: 'CREATE OR REPLACE', text: 'CREATE OR REPLACE TABLE a (id INT)', as: 'root' }]
+      : []),
+  ] as const;
+  for (const [index, { what, text, as }] of cases.entries()) {
+    const how = ENDS[index % ENDS.length] ?? 'closed';
+    test(`a ${what} that waits ends with its client (${how})`, () => {
+      const whole = text === 'DROP DATABASE' ? `${text} ${schema}` : text;
+      return expectEnded(whole, as === '' ? user : as, how);
+    });
+  }
+
+  test('an UNDROP … SWAP that waits ends with its client', async () => {
+    const client = await open(proxy);
+    await client.run(['DROP TABLE a', 'CREATE TABLE a (id INT PRIMARY KEY, x INT)']);
+    await client.quit();
+    await intentsSettled(root, [schema]);
+    await survival.remember();
+    await expectEnded('UNDROP TABLE a SWAP', 'root', 'closed');
+    const [columns] = await root.query<RowDataPacket[]>(`SHOW COLUMNS FROM ${schema}.a`);
+    expect(columns).toHaveLength(2);
+    const [held] = await root.query<RowDataPacket[]>(
+      "SELECT id FROM _undrop.ledger WHERE schema_name = ? AND state = 'HOLD'",
+      [schema],
+    );
+    expect(held).toHaveLength(1);
+  });
+
+  test('what a client sends behind a drop that waits comes after it, however long', async () => {
+    const { reader, client } = await begin('DROP TABLE a', 'root');
+    const text = (index: number) => `SELECT ${index} /* ${'x'.repeat(1_000)} */`;
+    const indices = Array.from({ length: 100 }, (_, index) => index);
+    client.write(indices.map((index) => client.queryPayload(text(index))));
+    await reader.quit();
+    expect((await client.answer()).results).toMatchObject([{ kind: 'ok' }]);
+    const seen: number[] = [];
+    for (const _ of indices) {
+      const [result] = (await client.answer()).results;
+      seen.push(result?.kind === 'rows' ? Number(result.rows[0]?.[0]) : -1);
+    }
+    expect(seen).toEqual(indices);
+    await intentsSettled(root, [schema]);
+  });
+
+  test('a drop that waits for nothing is carried out, although its client is gone', async () => {
+    const client = await open(proxy);
+    client.write([client.queryPayload('DROP TABLE a')]);
+    client.close('ended');
+    await until(async () => !(await live()).includes('a'), 'the table is dropped');
+    await until(() => isGone(client.threadId), 'the session of the client ends');
+    await intentsSettled(root, [schema]);
+    expect(await survival.findLost()).toEqual([]);
+  });
+});
