@@ -14,6 +14,7 @@ ENV NODE_ENV=production UNDROP_LISTEN=0.0.0.0:3307 UNDROP_ADMIN_LISTEN=0.0.0.0:9
 COPY --from=build /app/build/undrop.mjs /app/build/THIRD-PARTY-LICENSES.txt /app/
 USER node
 EXPOSE 3307 9307
+# 9307: /healthz for a liveness probe, /readyz for a readiness probe or a load balancer, /readyz?drops for alerts.
 # Node as process 1 has no default action for signals; undrop has its own for SIGTERM and SIGINT.
 ENTRYPOINT ["node", "/app/undrop.mjs"]
 CMD ["serve"]

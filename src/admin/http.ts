@@ -1,7 +1,7 @@
 /**
- * The admin listener (UNDROP_ADMIN_LISTEN): `/healthz` says that the process is alive, `/readyz`
- * that clients can be sent to it, `/metrics` what a Prometheus reads. It answers reads alone, and
- * tells nothing of rows, statements or passwords.
+ * The admin listener (UNDROP_ADMIN_LISTEN): `/healthz` reports that the process is alive, `/readyz`
+ * that clients can be sent to it, `/readyz?drops` that drops are held as well, `/metrics` what a
+ * Prometheus reads. It answers reads alone, and contains no rows, statements or passwords.
  *
  * Invariant: whoever asks, and however slowly, costs a bounded number of sockets and bytes.
  */
@@ -16,8 +16,8 @@ export type AdminAddress =
 
 /** What is told. */
 export interface AdminDoors {
-  /** What stands in the way of new clients, each in a sentence; empty: nothing. */
-  problems(): Promise<readonly string[]>;
+  /** What keeps clients from being served, and with `drops` drops from being held. */
+  problems(about: { readonly drops: boolean }): Promise<readonly string[]>;
   /** In the text format of Prometheus. */
   metrics(): Promise<{ readonly contentType: string; readonly text: string }>;
 }
@@ -92,12 +92,13 @@ async function answer(request: http.IncomingMessage, doors: AdminDoors): Promise
   if (request.method !== 'GET' && request.method !== 'HEAD') {
     return { status: 405, text: 'Expected GET or HEAD.\n' };
   }
-  const [path] = (request.url ?? '/').split('?');
+  const [path, query] = (request.url ?? '/').split('?');
   switch (path) {
     case '/healthz':
       return { status: 200, text: 'ok\n' };
     case '/readyz': {
-      const problems = await doors.problems();
+      const drops = new URLSearchParams(query).has('drops');
+      const problems = await doors.problems({ drops });
       if (problems.length === 0) return { status: 200, text: 'ready\n' };
       return { status: 503, text: problems.map((problem) => `${problem}\n`).join('') };
     }

@@ -38,7 +38,7 @@ export interface Snapshot {
   /** Why the collector may rest, in words of one each. */
   readonly restReasons: readonly string[];
   readonly isUpstreamReached: boolean;
-  readonly isLedgerReady: boolean;
+  readonly areDropsHeld: boolean;
   readonly isDraining: boolean;
 }
 
@@ -203,10 +203,10 @@ export const METRICS: Readonly<Record<string, Metric>> = {
     help: 'Whether a server of UNDROP_UPSTREAM answers.',
     values: ({ isUpstreamReached }) => flag(isUpstreamReached),
   },
-  undrop_ledger_ready: {
+  undrop_drops_ready: {
     ...MEASURED,
-    help: 'Whether the ledger can be used; without it drops are refused.',
-    values: ({ isLedgerReady }) => flag(isLedgerReady),
+    help: 'Whether a drop is held: the service account logs in, the ledger can be used, and UNDROP_MODE is hold. As `/readyz?drops`.',
+    values: ({ areDropsHeld }) => flag(areDropsHeld),
   },
   undrop_draining: {
     ...MEASURED,

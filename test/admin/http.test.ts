@@ -14,7 +14,7 @@ let fails = false;
 let large = '';
 
 const doors: AdminDoors = {
-  problems: async () => problems,
+  problems: async ({ drops }) => (drops ? [...problems, 'drops are refused'] : problems),
   metrics: async () => {
     if (fails) throw new Error('a defect');
     return { contentType: 'text/plain; version=0.0.4', text: `a 1\n${large}` };
@@ -50,6 +50,14 @@ describe('answers', () => {
     problems = ['no server answers', 'it is about to end'];
     const text = 'no server answers\nit is about to end\n';
     expect(await ask('/readyz?full=1')).toMatchObject({ status: 503, text });
+  });
+
+  test('whether drops are held, where that is asked', async () => {
+    const refused = { status: 503, text: 'drops are refused\n' };
+    for (const query of ['drops', 'drops=', 'full=1&drops=1']) {
+      expect(await ask(`/readyz?${query}`)).toMatchObject(refused);
+    }
+    expect(await ask('/readyz?drop&x=drops')).toMatchObject({ status: 200 });
   });
 
   test('its metrics', async () => {

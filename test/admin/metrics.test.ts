@@ -18,7 +18,7 @@ function snapshot(change: Partial<Snapshot> = {}): Snapshot {
     collector: newCollectorFigures(),
     restReasons: REST_REASONS,
     isUpstreamReached: true,
-    isLedgerReady: true,
+    areDropsHeld: true,
     isDraining: false,
     ...change,
   };
@@ -49,8 +49,9 @@ describe('the table', () => {
         '[prometheus-alerts.yml](prometheus-alerts.yml). Made of `src/admin/metrics.ts` by\n' +
         '`UPDATE_GOLDEN=1 npm test -- admin/metrics`.\n\n' +
         'Whoever may connect there may read this; it has no name of a table, no statement and no password.\n' +
-        '`/healthz` says that the process is alive; `/readyz` answers 503, and why, as long as no server answers, the ledger\n' +
-        'can’t be used, or the proxy is about to end.\n\n' +
+        '`/healthz` reports that the process is alive. `/readyz` answers 200 if clients can be sent here, and 503 with the reason if no\n' +
+        'server answers or the proxy is about to end: it is for load balancers. `/readyz?drops` answers 503 also if a drop would not be held; it is\n' +
+        'for alerts, as `undrop_drops_ready` is.\n\n' +
         '| metric | type | labels | what it says |\n|---|---|---|---|\n' +
         rows.join(''),
     );

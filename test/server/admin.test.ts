@@ -78,7 +78,7 @@ inLanes(testServers(), 'the admin listener on $name', (server, lane) => {
       undrop_restored_total: CLIENTS,
       undrop_sessions: 0,
       undrop_upstream_up: 1,
-      undrop_ledger_ready: 1,
+      undrop_drops_ready: 1,
       undrop_draining: 0,
     };
     // What workers have counted is a second old.
@@ -141,10 +141,12 @@ inLanes(testServers(), 'the admin listener on $name', (server, lane) => {
       await own.restart();
       await until(isReady, 'it is ready again');
       await query(own, 'INSERT INTO _undrop.ledger_version VALUES (99, UTC_TIMESTAMP())');
-      expect(await one.ask('/readyz')).toEqual({
+      expect(await one.ask('/readyz?drops')).toEqual({
         status: 503,
         text: expect.stringMatching(/^the ledger is not ready: .*its version is 99/),
       });
+      expect((await one.metrics()).get('undrop_drops_ready')).toBe(0);
+      expect(await one.ask('/readyz')).toEqual({ status: 200, text: 'ready\n' });
     } finally {
       await proxy?.stop();
       proxy = null;

@@ -41,10 +41,11 @@ const ALARMS: readonly Alarm[] = [
     firesAt: '3m',
   },
   {
-    alert: 'UndropLedgerNotReady',
+    alert: 'UndropDropsRefused',
     series: {
       'undrop_upstream_up{instance="a"}': '1x10',
-      'undrop_ledger_ready{instance="a"}': '1 0x10',
+      'undrop_mode_info{instance="a",mode="hold"}': '1x10',
+      'undrop_drops_ready{instance="a"}': '1 0x10',
     },
     silentAt: '1m',
     firesAt: '3m',

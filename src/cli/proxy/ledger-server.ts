@@ -80,17 +80,25 @@ export class LedgerServerKeeper {
   /** Something was dropped, in whatever process: the collector's next round comes soon. */
   readonly onHeld = (): void => this.#services.collector.wake();
 
-  /** Why the ledger can't be used; null: it can, or nobody here would write to it. */
-  async ledgerProblem(): Promise<string | null> {
+  /**
+   * Why drops are refused; null: they are held, or the server is read-only and refuses them itself.
+   * An account that is refused since its connections were opened is found by the next look of
+   * `#watch`, which logs in.
+   */
+  async dropProblem(): Promise<string | null> {
     const { address = this.#settings.upstream[0] } = this.#at ?? {};
-    if (this.#settings.mode === 'replay' || address === undefined) return null;
+    if (address === undefined) return null;
     const pool = this.#options.pools.at(address);
+    if (pool.loginError !== null) {
+      return `the service account cannot log in: ${causeText(pool.loginError)}`;
+    }
     try {
       if ((await assertLedgerKnown(pool)) !== null) return null;
-      return (await readServerFacts(pool)).readOnly ? null : 'it is not there yet';
+      if ((await readServerFacts(pool)).readOnly) return null;
+      return 'the ledger is not ready: it is not there yet';
     } catch (error) {
       if (!isServiceError(error)) throw error;
-      return causeText(error);
+      return `the ledger is not ready: ${causeText(error)}`;
     }
   }
 

@@ -17,6 +17,7 @@ import type { Rule } from '../../policy/rules.js';
 import { describeAddress } from '../../service/errors.js';
 import { PoolSet } from '../../service/pool/pool-set.js';
 import type { ServerAddress } from '../../service/pool/pools.js';
+import { greets } from '../../session/dial/dial.js';
 import type { DrainOptions } from '../../session/drain.js';
 import { openProxyTls } from '../../session/login/tls.js';
 import {
@@ -116,8 +117,8 @@ export async function startProxy(
   try {
     watch = await Watch.open(settings, {
       ...{ figures, log, mode: () => settings.mode, counters: () => clients.counters },
-      answers: () => pools.answers(),
-      ledgerProblem: () => services.ledgerProblem(),
+      ...{ answers: () => pools.answers(), greets: () => greets(settings.upstream, GREETING) },
+      dropProblem: () => services.dropProblem(),
     });
     const opened = await clients.open();
     watch.serves();
@@ -154,6 +155,8 @@ export async function startProxy(
 }
 
 const UPSTREAM_RETRY_MS = 1_000;
+/** A check gives up sooner. */
+const GREETING = { connectTimeoutMs: 5_000, greetingTimeoutMs: 5_000 };
 
 interface ProxyFacts extends Opened {
   readonly upstream: readonly ServerAddress[];

@@ -1,8 +1,10 @@
 /**
- * What a proxy tells those who watch it (admin/http.ts): whether clients can be sent to it, and its
- * metrics. Each is found out when it is asked for.
+ * What a proxy reports to those who watch it (admin/http.ts): whether clients can be sent to it,
+ * whether drops are held, and its metrics. Each is checked at the request.
+ *
+ * Invariant: a fault of the service account or the ledger costs drops, and keeps no client away.
  */
-import { type AdminListener, openAdminListener } from '../../admin/http.js';
+import { type AdminDoors, type AdminListener, openAdminListener } from '../../admin/http.js';
 import { Exposition } from '../../admin/metrics.js';
 import { withinMs } from '../../clock.js';
 import { type CollectorFigures, REST_REASONS } from '../../lifecycle/figures.js';
@@ -19,13 +21,17 @@ interface WatchOptions {
   /** UNDROP_MODE, which a reload may change. */
   mode(): string;
   counters(): Counters;
-  /** Whether a server answers. */
+  /** Whether a server answers the service account, by a refusal too. */
   answers(): Promise<boolean>;
-  /** Why the ledger can't be used; null: it can. */
-  ledgerProblem(): Promise<string | null>;
+  /** Whether a server greets a client. */
+  greets(): Promise<boolean>;
+  /** Why drops are refused; null: they are held. */
+  dropProblem(): Promise<string | null>;
 }
 
-/** A server that takes longer to answer is not reached; whoever asks has mostly little time. */
+/** The service pool may be full, or its logins delayed; then the server is dialled. */
+const POOL_WITHIN_MS = 500;
+/** A server that takes longer to answer is not reached: checks have mostly little time. */
 const WITHIN_MS = 2_000;
 
 const NOT_SERVING = {
@@ -51,7 +57,10 @@ export class Watch {
     options: WatchOptions,
   ): Promise<Watch> {
     const watch = new Watch(options);
-    const doors = { problems: () => watch.#problems(), metrics: () => watch.#metrics() };
+    const doors: AdminDoors = {
+      problems: (about) => watch.#problems(about),
+      metrics: () => watch.#metrics(),
+    };
     const { log } = options;
     await removeStaleSockets(adminListen);
     for (const address of adminListen) {
@@ -75,18 +84,19 @@ export class Watch {
     await Promise.all(this.#listeners.map((listener) => listener.close()));
   }
 
-  async #problems(): Promise<readonly string[]> {
-    const { isUpstreamReached, ledgerProblem } = await this.#look();
+  async #problems({ drops }: { readonly drops: boolean }): Promise<readonly string[]> {
+    const isReached = await this.#isReached();
+    const dropProblem = drops && isReached ? await this.#dropProblem() : null;
     return [
       ...NOT_SERVING[this.#phase],
-      ...(isUpstreamReached ? [] : ['no server of UNDROP_UPSTREAM answers']),
-      ...(ledgerProblem === null ? [] : [`the ledger is not ready: ${ledgerProblem}`]),
+      ...(isReached ? [] : ['no server of UNDROP_UPSTREAM answers']),
+      ...(dropProblem === null ? [] : [dropProblem]),
     ];
   }
 
   async #metrics(): Promise<{ readonly contentType: string; readonly text: string }> {
     const { mode, counters, figures } = this.#options;
-    const { isUpstreamReached, ledgerProblem } = await this.#look();
+    const isUpstreamReached = await this.#isReached();
     return this.#exposition.text({
       version: this.#version,
       mode: mode(),
@@ -94,23 +104,23 @@ export class Watch {
       collector: figures,
       restReasons: REST_REASONS,
       isUpstreamReached,
-      isLedgerReady: ledgerProblem === null,
+      areDropsHeld: isUpstreamReached && (await this.#dropProblem()) === null,
       isDraining: this.#phase === 'ending',
     });
   }
 
-  async #look(): Promise<{
-    readonly isUpstreamReached: boolean;
-    readonly ledgerProblem: string | null;
-  }> {
-    const { answers, ledgerProblem } = this.#options;
-    const isUpstreamReached = (await withinMs(WITHIN_MS, answers())) ?? false;
-    if (!isUpstreamReached)
-      return { isUpstreamReached, ledgerProblem: 'its server is not reached' };
+  async #isReached(): Promise<boolean> {
+    const { answers, greets } = this.#options;
+    if (await withinMs(POOL_WITHIN_MS, answers())) return true;
+    return (await withinMs(WITHIN_MS - POOL_WITHIN_MS, greets())) ?? false;
+  }
+
+  async #dropProblem(): Promise<string | null> {
+    const { mode, dropProblem } = this.#options;
+    if (mode() !== 'hold') return `UNDROP_MODE is ${mode()}: nothing is held`;
     // Null of its own is an answer.
-    const asked = ledgerProblem().then((problem) => ({ problem }));
-    const late = { problem: `no answer within ${WITHIN_MS / 1_000} s` };
-    const { problem } = (await withinMs(WITHIN_MS, asked)) ?? late;
-    return { isUpstreamReached, ledgerProblem: problem };
+    const asked = dropProblem().then((problem) => ({ problem }));
+    const late = { problem: `the ledger is not ready: no answer within ${WITHIN_MS / 1_000} s` };
+    return ((await withinMs(WITHIN_MS, asked)) ?? late).problem;
   }
 }

@@ -102,6 +102,8 @@ export interface ServicePool extends ServiceConnection {
 
 /** A pool as its owner has it. */
 export interface OwnedPool extends ServicePool {
+  /** Why its last login failed; null: the server let the account in, or it hasn't tried yet. */
+  readonly loginError: Error | null;
   /** For connections that are opened from now on; if it is another, all are replaced. */
   useTls(security: ServiceSecurity): void;
   /** What is done from now on is done on connections that are opened from now on. */
@@ -167,6 +169,7 @@ class Pool implements OwnedPool {
   /** The first that may be used still: those that were begun before are closed when next met. */
   readonly #firstUsed: Record<PoolName, number> = { main: 0, side: 0 };
   #disposed: Promise<void> | null = null;
+  loginError: Error | null = null;
 
   constructor(options: ServicePoolOptions) {
     assert(options.connectionsMax >= 2, 'a service pool has two connections or more');
@@ -354,9 +357,15 @@ class Pool implements OwnedPool {
 
   async #open(options: ConnectionOptions): Promise<DriverConnection> {
     const number = this.#begun++;
-    const connection = await logIn(options, this.#login);
-    this.#numbers.set(connection, number);
-    return connection;
+    try {
+      const connection = await logIn(options, this.#login);
+      this.#numbers.set(connection, number);
+      this.loginError = null;
+      return connection;
+    } catch (error) {
+      this.loginError = connectError(error, this.#server);
+      throw error;
+    }
   }
 
   #newPool(poolSize: number): ConnectionPool {

@@ -86,6 +86,24 @@ export async function dialUpstream(
 }
 
 /**
+ * Whether one of `upstreams` greets. It is dialled as for a client that leaves at once, because
+ * that needs no account.
+ */
+export async function greets(
+  upstreams: readonly ServerAddress[],
+  options: DialOptions,
+): Promise<boolean> {
+  try {
+    const { socket, stream, greeting } = await dialUpstream(upstreams, options);
+    abandonUnanswered({ socket, stream, heard: greeting, onBroken: () => undefined });
+    return true;
+  } catch (error) {
+    if (error instanceof UndropError) return false;
+    throw error;
+  }
+}
+
+/**
  * UNDROP_CONFIG if one of them is this proxy itself, which listens on `bound`. A name that can't be
  * resolved yet is let be.
  */

@@ -1,0 +1,70 @@
+/** What `/readyz` answers while the service account's connections are busy, delayed or refused. */
+import { afterEach, expect, test } from '@jest/globals';
+import { Watch } from '../../../src/cli/proxy/watch.js';
+import { newCollectorFigures } from '../../../src/lifecycle/figures.js';
+import { silentLog } from '../../../src/log.js';
+import { newCounters } from '../../../src/metrics.js';
+
+const never = () => new Promise<never>(() => undefined);
+let watch: Watch | null = null;
+
+afterEach(() => watch?.close());
+
+async function statusesWith(options: {
+  readonly mode?: string;
+  readonly answers: () => Promise<boolean>;
+  readonly greets: () => Promise<boolean>;
+  readonly dropProblem: () => Promise<string | null>;
+}): Promise<readonly string[]> {
+  const { mode = 'hold', ...doors } = options;
+  let listen = '';
+  const log = {
+    ...silentLog,
+    info: (fields: { readonly listen?: string }) => {
+      listen = fields.listen ?? '';
+    },
+  } as unknown as typeof silentLog;
+  const adminListen = [{ host: '127.0.0.1', port: 0 }];
+  const figures = newCollectorFigures();
+  const own = { figures, log, mode: () => mode, counters: newCounters };
+  watch = await Watch.open({ adminListen }, { ...own, ...doors });
+  watch.serves();
+  const ask = async (path: string) => {
+    const response = await fetch(`http://${listen}${path}`);
+    return `${response.status} ${await response.text()}`;
+  };
+  return [await ask('/readyz'), await ask('/readyz?drops')];
+}
+
+test('a server that greets clients is ready for them, whatever the service account meets', async () => {
+  const dropProblem = async () => 'the service account cannot log in: it is locked';
+  const refused = `503 ${await dropProblem()}\n`;
+  for (const answers of [never, async () => false, async () => true]) {
+    const statuses = await statusesWith({ answers, greets: async () => true, dropProblem });
+    expect(statuses).toEqual(['200 ready\n', refused]);
+    await watch?.close();
+  }
+});
+
+test('a ledger that does not answer costs drops', async () => {
+  const answers = async () => true;
+  const statuses = await statusesWith({ answers, greets: never, dropProblem: never });
+  const late = '503 the ledger is not ready: no answer within 2 s\n';
+  expect(statuses).toEqual(['200 ready\n', late]);
+});
+
+test('a server that neither answers nor greets is not ready', async () => {
+  const statuses = await statusesWith({ answers: never, greets: never, dropProblem: never });
+  const none = '503 no server of UNDROP_UPSTREAM answers\n';
+  expect(statuses).toEqual([none, none]);
+});
+
+test('a mode that holds nothing is ready for clients alone', async () => {
+  const dropProblem = async () => null;
+  const answers = async () => true;
+  const options = { mode: 'observe', answers, greets: never, dropProblem };
+  expect(await statusesWith(options)).toEqual([
+    '200 ready\n',
+    '503 UNDROP_MODE is observe: nothing is held\n',
+  ]);
+});

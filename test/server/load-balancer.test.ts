@@ -1,0 +1,167 @@
+/**
+ * Two proxies behind HAProxy, as README configures it, while the service account is locked, its
+ * password changed, and the ledger dropped: clients are served all the time, drops are held again
+ * as soon as the cause is gone, and until then nothing that is dropped is destroyed.
+ */
+import { randomBytes } from 'node:crypto';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { expect, jest } from '@jest/globals';
+import { heldRows } from '../support/client-held.js';
+import { type Haproxy, startHaproxy } from '../support/haproxy.js';
+import { inLanes } from '../support/lanes.js';
+import { until } from '../support/poll.js';
+import { type ProxyProcess, spawnProxy } from '../support/proxy.js';
+import { connect, query, type TestServer, testServers } from '../support/servers.js';
+import { makeServiceAccount, SERVICE_ACCOUNT } from '../support/service-account.js';
+
+jest.setTimeout(300_000);
+
+const { password } = SERVICE_ACCOUNT;
+/** More than the three after which HAProxy takes a proxy out of service. */
+const CHECKS = 6;
+
+/** MySQL 9.7 accepts the old password, from its cache, until the new one has been used. */
+async function setPassword(server: TestServer, user: string, password: string): Promise<void> {
+  const set = `SET PASSWORD FOR '${user}'@'%' = PASSWORD('${password}')`;
+  const alter = `ALTER USER '${user}'@'%' IDENTIFIED BY '${password}'`;
+  await query(server, server.name === 'mysql-5.6' ? set : alter);
+  const tls = server.name === 'mysql-9.7' ? { ssl: { rejectUnauthorized: false } } : {};
+  const session = await connect({ ...server, user, password }, tls);
+  await session.end();
+}
+
+/** MySQL 5.6 locks no account; there it gets another name. */
+async function setLock(server: TestServer, user: string, word: 'LOCK' | 'UNLOCK'): Promise<void> {
+  const names = [`'${user}'@'%'`, `'${user}_no'@'%'`];
+  const [from, to] = word === 'LOCK' ? names : names.reverse();
+  const rename = `RENAME USER ${from} TO ${to}`;
+  const alter = `ALTER USER '${user}'@'%' ACCOUNT ${word}`;
+  await query(server, server.name === 'mysql-5.6' ? rename : alter);
+}
+
+inLanes(testServers(), 'behind HAProxy, on $name', (server, lane) => {
+  const { test, beforeAll, afterAll } = lane;
+  const user = `svc_${randomBytes(4).toString('hex')}`;
+  const schema = `balanced_${user}`;
+  let folder = '';
+  const passwordFile = () => join(folder, 'password');
+  const proxies: ProxyProcess[] = [];
+  let haproxy: Haproxy;
+  const crowd = { served: 0, refused: 0, lastError: '', isOver: false, ended: Promise.resolve() };
+
+  const adminOf = (proxy: ProxyProcess) =>
+    String(proxy.lines.find(({ event }) => event === 'admin')?.['listen']);
+
+  beforeAll(async () => {
+    folder = await mkdtemp(join(tmpdir(), 'undrop-balanced-'));
+    await writeFile(passwordFile(), password);
+    await makeServiceAccount(server, { user });
+    await query(server, `CREATE DATABASE ${schema}`);
+    for (const _ of ['a', 'b']) {
+      const variables = { ADMIN_LISTEN: '127.0.0.1:0', PASSWORD_FILE: passwordFile() };
+      proxies.push(await spawnProxy({ ...server, user, password }, variables));
+    }
+    haproxy = await startHaproxy(proxies.map((proxy) => ({ ...proxy, admin: adminOf(proxy) })));
+    crowd.ended = keepConnecting();
+    await undisturbed('before anything happens');
+  });
+
+  afterAll(async () => {
+    crowd.isOver = true;
+    await crowd.ended;
+    await haproxy.stop();
+    for (const proxy of proxies) await proxy.stop();
+    await query(server, `DROP DATABASE ${schema}`, `DROP USER '${user}'@'%'`);
+    await rm(folder, { recursive: true });
+  });
+
+  const balanced = () => ({ ...server, host: haproxy.host, port: haproxy.port });
+
+  async function keepConnecting(): Promise<void> {
+    while (!crowd.isOver) {
+      try {
+        await query(balanced(), 'SELECT 1');
+        crowd.served++;
+      } catch (error) {
+        crowd.refused++;
+        crowd.lastError = String(error);
+      }
+    }
+  }
+
+  /** HAProxy has checked often enough to take both out of service, and clients are still served. */
+  async function undisturbed(when: string): Promise<void> {
+    const { served } = crowd;
+    const before = haproxy.checks;
+    await until(
+      () =>
+        crowd.served + crowd.refused >= served + 2 * CHECKS &&
+        haproxy.checks.every((count, index) => count >= (before[index] ?? 0) + CHECKS),
+      `HAProxy and clients go on, ${when}`,
+    );
+    expect(crowd).toMatchObject({ refused: 0, lastError: '' });
+  }
+
+  async function statusOf(path: string): Promise<readonly number[]> {
+    const answers = proxies.map((proxy) => fetch(`http://${adminOf(proxy)}${path}`));
+    return (await Promise.all(answers)).map(({ status }) => status);
+  }
+
+  async function dropsAre(status: 200 | 503): Promise<void> {
+    await until(
+      async () => (await statusOf('/readyz?drops')).every((one) => one === status),
+      `/readyz?drops is ${status}`,
+    );
+  }
+
+  async function dropNow(table: string): Promise<'held' | 'there'> {
+    await query(server, `CREATE TABLE ${schema}.${table} (id INT)`);
+    await query(server, `INSERT INTO ${schema}.${table} VALUES (1), (2)`);
+    const session = await connect(balanced());
+    await session.query(`DROP TABLE ${schema}.${table}`).catch(() => undefined);
+    await session.end();
+    if ((await heldRows(server, schema))[table] === 2) return 'held';
+    const [row] = await query<{ n: number }>(
+      server,
+      `SELECT COUNT(*) AS n FROM ${schema}.${table}`,
+    );
+    expect(row).toEqual({ n: 2 });
+    return 'there';
+  }
+
+  test.each(['locked', 'given another password'])('the service account is %s', async (fault) => {
+    const isLock = fault === 'locked';
+    await (isLock ? setLock(server, user, 'LOCK') : setPassword(server, user, 'another'));
+    await dropsAre(503);
+    await undisturbed('while its account is refused');
+    expect(await statusOf('/readyz')).toEqual([200, 200]);
+    await dropNow(`during_${isLock}`);
+    await (isLock ? setLock(server, user, 'UNLOCK') : setPassword(server, user, password));
+    await dropsAre(200);
+    expect(await dropNow(`after_${isLock}`)).toBe('held');
+    await undisturbed('afterwards');
+  });
+
+  test('its password is rotated, and the file follows', async () => {
+    await setPassword(server, user, 'the next');
+    await dropsAre(503);
+    await undisturbed('while the file has the old password');
+    await writeFile(passwordFile(), 'the next');
+    await dropsAre(200);
+    expect(await dropNow('next')).toBe('held');
+    await undisturbed('afterwards');
+  });
+
+  test('the ledger is dropped', async () => {
+    await query(server, 'DROP DATABASE _undrop');
+    await dropsAre(503);
+    await undisturbed('without a ledger');
+    expect(await statusOf('/readyz')).toEqual([200, 200]);
+    // A drop makes it anew.
+    expect(await dropNow('anew')).toBe('held');
+    await dropsAre(200);
+    await undisturbed('with a new one');
+  });
+});
