@@ -18,8 +18,9 @@ import {
   reattach,
 } from './foreign-keys/reattach.js';
 import { reattachChecks } from './relocate/checks.js';
-import { findRestoring, type LiveName } from './restored.js';
-import { reattachTriggers } from './triggers/reattach-triggers.js';
+import { findRestoring, isUnfinished, type LiveName } from './restored.js';
+import { missingScript, withoutTriggers } from './triggers/missing.js';
+import { type ReattachedTrigger, reattachTriggers } from './triggers/reattach-triggers.js';
 
 export interface ReattachReport {
   /** The CHECKs that were taken off it, and what became of them. */
@@ -29,8 +30,12 @@ export interface ReattachReport {
   /** Why nobody knows which it had, or null. */
   readonly foreignKeysProblem: string | null;
   /** The same of its triggers. */
-  readonly triggers: readonly Reattached[];
+  readonly triggers: readonly ReattachedTrigger[];
   readonly triggersProblem: string | null;
+  /** Some of it is still to come, by another try. */
+  readonly isToCome: boolean;
+  /** What makes the triggers that this account may not make, for a plain client; null: none. */
+  readonly triggersToMake: string | null;
 }
 
 export const NOTHING_REATTACHED: ReattachReport = {
@@ -39,13 +44,20 @@ export const NOTHING_REATTACHED: ReattachReport = {
   foreignKeysProblem: null,
   triggers: [],
   triggersProblem: null,
+  isToCome: false,
+  triggersToMake: null,
 };
 
 /** Why something isn't there again, each with its own sentence. */
-export function problemsOf(cameBack: ReattachReport): readonly string[] {
+export function problemsOf(id: string, cameBack: ReattachReport): readonly string[] {
   const { checks, foreignKeys, foreignKeysProblem, triggers, triggersProblem } = cameBack;
-  const each = [...checks, ...foreignKeys, ...triggers].map(({ problem }) => problem);
-  return [foreignKeysProblem, triggersProblem, ...each].flatMap((problem) => problem ?? []);
+  const each = [...checks, ...foreignKeys].map(({ problem }) => problem);
+  const other = triggers.map(({ name, problem, isMissing }) =>
+    problem === null || isMissing ? null : `trigger ${name}: ${problem}`,
+  );
+  const missing = withoutTriggers(id, triggers)?.text ?? null;
+  const problems = [missing, foreignKeysProblem, triggersProblem, ...each, ...other];
+  return problems.flatMap((problem) => problem ?? []);
 }
 
 const NO_ROW = 'the ledger has no row of it';
@@ -95,7 +107,8 @@ export async function reattachAll(
   const [row] = found.value;
   if (row === undefined) {
     const problem = found.problem ?? NO_ROW;
-    return { ...NOTHING_REATTACHED, foreignKeysProblem: problem, triggersProblem: problem };
+    const problems = { foreignKeysProblem: problem, triggersProblem: problem };
+    return { ...NOTHING_REATTACHED, ...problems, isToCome: true };
   }
   const { schema, table, detached } = row;
   const options: ReattachOptions = { ...how, origin: { schema, table }, restoredAs, detached };
@@ -103,19 +116,32 @@ export async function reattachAll(
   const keys = await tolerantly(() => reattach(pool, options));
   // After the keys: what a trigger does with the rows isn't checked before they are there.
   const triggers = await tolerantly(() => reattachTriggers(pool, options));
-  const hasSucceeded = keys.problem === null && triggers.problem === null;
   const all = [...checks, ...keys.value, ...triggers.value];
-  const isToCome = all.some(({ problem }) => mayPass(problem));
+  const isUndone = keys.problem !== null || triggers.problem !== null;
+  const isToCome = isUndone || all.some(({ problem }) => mayPass(problem));
+  const failure = withoutTriggers(row.id, triggers.value);
   // What passes may be tried again.
-  const isDone = row.failure?.todo === 'restoring' && hasSucceeded && !isToCome;
-  if (isDone) await say(pool, row, { failure: null });
+  const isDone = isUnfinished(row) && !isToCome;
+  if (isDone) await say(pool, row, { failure });
   return {
     checks,
     foreignKeys: keys.value,
     foreignKeysProblem: keys.problem,
     triggers: triggers.value,
     triggersProblem: triggers.problem,
+    isToCome,
+    triggersToMake: failure === null ? null : scriptOf(row, restoredAs, triggers.value),
   };
+}
+
+function scriptOf(
+  { detached }: LedgerRow,
+  at: LiveName,
+  found: readonly ReattachedTrigger[],
+): string {
+  const missing = new Set(found.flatMap(({ name, isMissing }) => (isMissing ? [name] : [])));
+  const triggers = detached.triggers.filter(({ name }) => missing.has(name));
+  return missingScript({ at, triggers });
 }
 
 /** Rows whose table may be back, and not whole. */

@@ -14,13 +14,18 @@ export interface LiveName {
   readonly table: string;
 }
 
+/** Its restore broke off, or left triggers out. */
+export function isUnfinished({ failure }: Pick<LedgerRow, 'failure'>): boolean {
+  return failure?.todo === 'restoring' || failure?.todo === 'triggers';
+}
+
 /**
  * The name of the table whose restore broke off; null if none did, or if another table has the name
  * by now. `row`: with its texts.
  */
 export async function findRestoring(pool: ServicePool, row: LedgerRow): Promise<LiveName | null> {
-  const { failure, restoredAs } = row;
-  if (failure?.todo !== 'restoring' || restoredAs === null) return null;
+  const { restoredAs } = row;
+  if (!isUnfinished(row) || restoredAs === null) return null;
   const parts = restoredAs.split('.');
   // A name may have dots.
   for (let at = 1; at < parts.length; at++) {

@@ -76,6 +76,8 @@ export interface LedgerRow {
 export type Todo =
   /** Its restore has begun: what was taken off it is to be reattached at `restoredAs`. */
   | 'restoring'
+  /** It is back, and the account may not make some of its triggers; held/triggers/missing.ts. */
+  | 'triggers'
   /** It is in pieces (recovery/torn.ts); people are to bring it together. */
   | 'torn'
   /** What binds live tables is to be taken off it. */

@@ -36,6 +36,8 @@ type RowFilter =
   | { readonly by: 'ended' }
   /** Its restore has begun, and may have broken off. */
   | { readonly by: 'restoring' }
+  /** It is back without some of its triggers, as far as the last restore saw. */
+  | { readonly by: 'triggers' }
   /** Those that were dropped under that name, in any schema if it is null; also ended ones. */
   | { readonly by: 'name'; readonly schema: string | null; readonly table: string }
   /** `only`: none but those of these ids. */
@@ -149,6 +151,8 @@ function condition(filter: RowFilter): SQLQuery {
       return sql`state IN ('restored', 'removed', 'gone') AND ${OF_TABLE}`;
     case 'restoring':
       return sql`todo = 'restoring' AND ${OF_TABLE}`;
+    case 'triggers':
+      return sql`state = 'restored' AND todo = 'triggers' AND ${OF_TABLE}`;
     case 'name':
       return sql`${OF_TABLE} AND ${hasName(filter)}`;
     case 'id':

@@ -6,6 +6,7 @@
  * pure, by the server's clock.
  */
 import { timeText } from '../duration.js';
+import { findWithoutTriggers } from '../held/triggers/missing.js';
 import type { Todo } from '../ledger/entry.js';
 import { findRows } from '../ledger/read.js';
 import { findSchemaDrops } from '../ledger/schema-drops.js';
@@ -94,11 +95,12 @@ export async function readStatus(pool: ServicePool, asked: Asked): Promise<Statu
         FROM ${processlistOf(server)} WHERE USER = ${user} AND ID <> CONNECTION_ID() GROUP BY 1`,
   );
   const connections = found.map((row) => [textOf(row, 'host'), numberOf(row, 'count')] as const);
-  const { intents, relocations, schemaDrops, problem } = ledger;
+  const { intents, relocations, schemaDrops, withoutTriggers, problem } = ledger;
   const { version, readOnly, utcNow: now } = server;
   const limits = await readLimits(pool, tables, settings.limits, now);
   const { early } = limits;
-  const facts = { now, lastLook, leader, resting, problem, intents, relocations, tables, early };
+  const open = { intents, relocations, withoutTriggers };
+  const facts = { now, lastLook, leader, resting, problem, ...open, tables, early };
   return {
     server: { version, readOnly, now },
     collector: { leader, lastLook, resting },
@@ -174,6 +176,7 @@ async function readLedger(pool: ServicePool) {
       intents: await findRows(pool, { by: 'intent' }, { texts: false }),
       relocations: pending.filter(({ failure }) => !BLOCKED.has(failure?.todo ?? null)),
       schemaDrops: await findSchemaDrops(pool),
+      withoutTriggers: await findWithoutTriggers(pool),
     };
   } catch (error) {
     if (!isServiceError(error)) throw error;
@@ -195,7 +198,11 @@ const BLOCKED: ReadonlySet<Todo | null> = new Set<Todo>([
 ]);
 
 const NO_ROWS: readonly OpenRow[] = [];
-const NO_LEDGER = { intents: NO_ROWS, relocations: NO_ROWS, schemaDrops: NO_ROWS };
+const NO_TABLES: readonly string[] = [];
+const NO_LEDGER = {
+  ...{ intents: NO_ROWS, relocations: NO_ROWS, schemaDrops: NO_ROWS },
+  withoutTriggers: NO_TABLES,
+};
 
 /** What is due may wait so long for its turn, and for the end of a removal that is under way. */
 const LATE_MS = 600_000;
@@ -211,6 +218,8 @@ export interface AttentionFacts {
   readonly problem: string | null;
   readonly intents: readonly { readonly droppedAt: Date }[];
   readonly relocations: readonly { readonly droppedAt: Date }[];
+  /** Restored tables that lack triggers, and which. */
+  readonly withoutTriggers: readonly string[];
   readonly tables: readonly Pick<HeldTable, 'state' | 'due'>[];
   /** What goes early by limits. */
   readonly early: readonly { readonly at: Date }[];
@@ -247,6 +256,7 @@ export function whatNeedsAttention(
       : [
           `tables that go before their time by a limit: ${facts.early.length}, the first ${atText(early.at, now)}`,
         ]),
+    ...facts.withoutTriggers.map((table) => `restored without its triggers: ${table}`),
   ];
 }
 

@@ -11,10 +11,10 @@
 
 import { UndropError } from '../errors.js';
 import { NOTHING_REATTACHED, problemsOf, reattachAll } from '../held/finish-restore.js';
-import { mayPass } from '../held/foreign-keys/reattach.js';
 import { renewHeld } from '../held/relocate/due-times.js';
 import { retireBarrierTable } from '../held/relocate/retire-barrier-table.js';
 import { renameBack } from '../held/rename-back.js';
+import { withoutTriggers } from '../held/triggers/missing.js';
 import { hasDetached } from '../ledger/detached/detached.js';
 import type { LedgerRow } from '../ledger/entry.js';
 import { findRows } from '../ledger/read.js';
@@ -163,16 +163,16 @@ async function makeWhole(pool: ServicePool, row: LedgerRow, log: Log): Promise<b
   const cameBack = hasDetached(detached)
     ? await reattachAll(pool, { id, logged }, { schema, table })
     : NOTHING_REATTACHED;
-  const { foreignKeysProblem, triggersProblem } = cameBack;
-  const problems = problemsOf(cameBack);
-  const isToCome = foreignKeysProblem !== null || triggersProblem !== null;
-  if (isToCome || problems.some(mayPass)) return false;
+  const problems = problemsOf(id, cameBack);
+  if (cameBack.isToCome) return false;
   if (problems.length === 0 && row.state === 'intent') {
     // Unless somebody has taken it over since.
     return (await forgetIntents(pool, [id], { sqlLogBin: rowLogged, ownedBy: threadId })) > 0;
   }
   const name = `${schema}.${table}`;
-  const why = problems.length === 0 ? {} : { failure: { todo: null, text: problems.join('; ') } };
+  const lacks = withoutTriggers(id, cameBack.triggers);
+  const failure = lacks ?? { todo: null, text: problems.join('; ') };
+  const why = problems.length === 0 ? {} : { failure };
   if (problems.length > 0) log.warn({ id, table: name, problems }, 'a table is back, not whole');
   // The row has what could not come back.
   await recordState(pool, { id, state: 'restored', restoredAs: name, rowLogged, ...why });

@@ -131,6 +131,7 @@ export function formatRestoreReport(report: RestoreReport): string {
     ...formatProblem('foreign keys', report.foreignKeysProblem),
     ...report.triggers.flatMap((trigger) => formatPart('Trigger', trigger)),
     ...formatProblem('triggers', report.triggersProblem),
+    ...formatToMake(report),
     ...report.brokenKeys.flatMap(formatBrokenKey),
     ...(others.length === 0 ? [] : ['Also held under that name; restore them by id:']),
     ...others.map(
@@ -138,6 +139,12 @@ export function formatRestoreReport(report: RestoreReport): string {
     ),
   ];
   return `${lines.join('\n')}\n`;
+}
+
+/** For an administrator. */
+function formatToMake({ triggersToMake: script }: RestoreReport): readonly string[] {
+  if (script === null) return [];
+  return [`An account with the privileges for it makes the missing triggers by:\n${script}`];
 }
 
 /** When and by whom it was dropped, and how many rows it has, in parentheses. */
@@ -221,7 +228,7 @@ function endedJson({ endedAt, restoredAs }: EndedTable): object {
 
 /** The report for `--json`. */
 export function restoreReportJson(report: RestoreReport): object {
-  const { id, origin, restoredAs, others, ...rest } = report;
+  const { id, origin, restoredAs, others, isToCome: _now, ...rest } = report;
   return {
     id,
     schema: origin?.schema ?? null,

@@ -6,6 +6,7 @@
  */
 
 import { UndropError } from '../errors.js';
+import { findMissing, missingScript } from '../held/triggers/missing.js';
 import type { LedgerRow } from '../ledger/entry.js';
 import { readUses, type Uses } from '../ledger/history.js';
 import { findRows, readRestoreScript } from '../ledger/read.js';
@@ -22,7 +23,7 @@ export interface ShownTable {
   readonly held: ListedTable | null;
   /** Null: the ledger has no row of it. */
   readonly row: LedgerRow | null;
-  /** The script that brings it back by hand; null: the ledger has none yet. */
+  /** The script that brings it back by hand, or what is missing; null: the ledger has none yet. */
   readonly script: string | null;
   /** Statements that have failed because they use it; null: none. */
   readonly used: Uses | null;
@@ -38,7 +39,11 @@ export async function showTable(pool: ServicePool, target: string): Promise<Show
   const found = findTarget(all, target);
   const held = newestWhole(found) ?? null;
   const id = held?.id ?? (await findEnded(pool, target));
-  const [row = null] = await rowsOf(pool, { by: 'ids', ids: [id] });
+  const [known = null] = await rowsOf(pool, { by: 'ids', ids: [id] });
+  const missing = known === null ? null : await findMissing(pool, known);
+  const isMade = missing === null && known?.failure?.todo === 'triggers';
+  const row = isMade ? { ...known, failure: null } : known;
+  const script = row === null ? null : await readRestoreScript(pool, id);
   const group = row === null ? [] : await rowsOf(pool, { by: 'drop', groupId: row.groupId });
   const kin = group.filter((other) => other.id !== id).map((other) => describeRow(other.id, other));
   return {
@@ -46,7 +51,7 @@ export async function showTable(pool: ServicePool, target: string): Promise<Show
     held,
     row,
     used: (await readUses(pool)).get(id) ?? null,
-    script: row === null ? null : await readRestoreScript(pool, id),
+    script: missing === null ? script : missingScript(missing),
     sameDrop: [...kin].sort(newestFirst),
     others: found.filter((other) => other !== held),
   };

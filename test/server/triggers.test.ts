@@ -183,7 +183,7 @@ inLanes(testServers(), 'triggers on $name', (server, lane) => {
     const report = await back('t');
     const problems = report.triggers.filter(({ problem }) => problem !== null);
     expect(problems.map(({ name }) => name)).toEqual(['tr one']);
-    expect(problems[0]?.problem).toContain('1359');
+    expect(problems[0]).toMatchObject({ problem: 'another trigger has its name' });
     expect(await insert()).toEqual(isOld ? ['x', 'größe'] : ['x02', 'größe']);
     expect((await insert('t2'))[0]).toBe('x9');
   });
@@ -279,13 +279,10 @@ inLanes(testServers(), 'triggers on $name', (server, lane) => {
     });
   });
 
-  test.each([
-    { why: 'make them again', grants: `${BASE}, TRIGGER` },
-    { why: 'see them', grants: BASE },
-  ])('stay on their table in its schema where the account may not $why', async ({ grants }) => {
+  test('stay on their table in its schema where the account may not see them', async () => {
     await makeTriggers();
     const before = await shown('t');
-    await narrowly({ grants }, {}, async (narrow) => {
+    await narrowly({ grants: BASE }, {}, async (narrow) => {
       await drop('DROP TABLE t', [], narrow);
       expect(await select("SHOW TABLES LIKE 't'")).toEqual([]);
       expect(await outcome('t')).toMatchObject({ relocated: 0, hold_schema: schema.name });
@@ -296,13 +293,10 @@ inLanes(testServers(), 'triggers on $name', (server, lane) => {
     });
   });
 
-  test.each([
-    { why: 'make them again', grants: `${BASE}, TRIGGER` },
-    { why: 'see them', grants: BASE },
-  ])('that stayed as the account might not $why are taken off once it may', async ({ grants }) => {
+  test('that stayed as the account might not see them are taken off once it may', async () => {
     await makeTriggers();
     const before = await shown('t');
-    await narrowly({ grants }, {}, (narrow) => drop('DROP TABLE t', [], narrow));
+    await narrowly({ grants: BASE }, {}, (narrow) => drop('DROP TABLE t', [], narrow));
     const held = await outcome('t');
     expect(held).toMatchObject({ relocated: 0 });
     const { relocated } = await retryPending(pool, { activeIds: new Set(), log: silentLog });
@@ -313,27 +307,18 @@ inLanes(testServers(), 'triggers on $name', (server, lane) => {
     expect(await shown('t')).toEqual(before);
   });
 
-  test.each([
-    { why: 'make them again', grants: `${BASE}, TRIGGER` },
-    { why: 'see them', grants: BASE },
-  ])(
-    'don’t fire when a table is removed that has kept them as nobody may $why',
-    async ({ grants }) => {
-      await makeTriggers();
-      const times = { HOLD: '1s', EVAC: '1s', CHECK_INTERVAL: '1s' };
-      await narrowly(
-        { grants },
-        { COLLECT: 'on', FAST_DROP: 'never', ...times },
-        async (narrow) => {
-          await drop('DROP TABLE t', [], narrow);
-          const isRemoved = async () => (await ledgerRow('t'))?.['state'] === 'removed';
-          await until(isRemoved, 'it is removed');
-          expect(await select('SELECT * FROM audit')).toEqual([]);
-          expect(await names()).toEqual([]);
-        },
-      );
-    },
-  );
+  test('don’t fire when a table is removed that has kept them as nobody may see them', async () => {
+    await makeTriggers();
+    const times = { HOLD: '1s', EVAC: '1s', CHECK_INTERVAL: '1s' };
+    const how = { COLLECT: 'on', FAST_DROP: 'never', ...times };
+    await narrowly({ grants: BASE }, how, async (narrow) => {
+      await drop('DROP TABLE t', [], narrow);
+      const isRemoved = async () => (await ledgerRow('t'))?.['state'] === 'removed';
+      await until(isRemoved, 'it is removed');
+      expect(await select('SELECT * FROM audit')).toEqual([]);
+      expect(await names()).toEqual([]);
+    });
+  });
 
   test('of that name on a live table are never dropped for a held one', async () => {
     await makeTriggers();

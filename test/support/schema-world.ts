@@ -211,6 +211,7 @@ class Memory {
       }
       return null;
     },
+    triggersToMake: async () => [],
   };
 
   #find() {

@@ -120,6 +120,8 @@ describe('the report of a restore', () => {
     foreignKeysProblem: null,
     triggers: [],
     triggersProblem: null,
+    isToCome: false,
+    triggersToMake: null,
     brokenKeys: [],
     others: [],
     recorded: true,
@@ -195,6 +197,7 @@ describe('the report of a restore', () => {
       foreignKeysProblem: null,
       triggers: [],
       triggersProblem: null,
+      triggersToMake: null,
       brokenKeys: [],
       others: [],
     });

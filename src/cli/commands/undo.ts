@@ -71,11 +71,13 @@ export function runShow(
   }
   return withPool(settings, async (pool) => {
     const shown = await showTable(pool, String(flags['target']));
-    const { held, script } = shown;
+    const { held, script, row } = shown;
     if (flags['sql'] === true) {
       if (script !== null) out.write(script);
       const why = script === null ? NO_SCRIPT : 'It is held no more';
-      if (script === null || held === null) stderr.write(`undrop: ${why}.\n`);
+      // Of one that lacks triggers they are the script.
+      const isMeant = held !== null || row?.failure?.todo === 'triggers';
+      if (script === null || !isMeant) stderr.write(`undrop: ${why}.\n`);
       return script === null ? 1 : 0;
     }
     const rows = held === null || wanted === null ? null : await readHeldRows(pool, held, rowsMax);

@@ -100,7 +100,7 @@ async function planAndRecord(
   const [look, children, found] = await Promise.all([
     readTable(pool, { id, schema, table: holdName }),
     findChildren(pool, table, context.server),
-    findTriggers(pool, table, context),
+    findTriggers(pool, table, context.server),
   ]);
   // After the reads: what another proxy has taken off before them is in the row.
   const [row] = await findRows(pool, { by: 'id', prefix: id });

@@ -3,9 +3,9 @@
  * schema leaves the link to a DATA DIRECTORY under the old schema, which then can't be dropped
  * (1010), and the server may not find the file when it starts again. MariaDB and MySQL before 8
  * rename a table partition by partition, and a server that is killed amid that leaves the table
- * torn, so partitioned tables are renamed once only. Triggers that this account could not create
- * again stay on their table, and no server renames a table with triggers into another schema.
- * Pure.
+ * torn, so partitioned tables are renamed once only. Triggers whose definition this account can't
+ * read, or which it may not drop, stay on their table, and no server renames a table with triggers
+ * into another schema. Pure.
  */
 import type { Failure } from '../../ledger/entry.js';
 import type { ServerVersion } from '../../wire/connection/handshake-v10.js';
@@ -32,10 +32,9 @@ export const BLOCKED_BY_LOCK: Failure = {
 
 export const NOT_TRIED: Failure = { todo: 'relocate', text: 'it was not tried' };
 
-/** `problem`: which right or setting the service account lacks to make the triggers again. */
+/** `problem`: what keeps the service account from recording the triggers and dropping them. */
 export function blockedByTriggers(problem: string): Failure {
-  const why = 'which the service account could not make again';
-  const text = `it stays in its own schema with its triggers, ${why}: ${problem}`;
+  const text = `it stays in its own schema with its triggers: ${problem}`;
   return { todo: 'blocked_by_triggers', text };
 }
 

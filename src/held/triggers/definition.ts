@@ -14,7 +14,15 @@ import {
 } from '../../ledger/detached/triggers.js';
 import type { ServicePool } from '../../service/pool/pools.js';
 import { runWithTimeout, type TryOptions } from '../../service/pool/statement-timeout.js';
-import { ident, note, numberOf, type SQLQuery, sql, textOf } from '../../service/sql.js';
+import {
+  ident,
+  note,
+  numberOf,
+  quoteIdentifier,
+  type SQLQuery,
+  sql,
+  textOf,
+} from '../../service/sql.js';
 import type { KeyedTable } from '../foreign-keys/add-keys.js';
 
 /** Rejects with the server's error: 1359 if another trigger has its name. */
@@ -31,7 +39,7 @@ export async function createTrigger(
 }
 
 /** One statement, so that none is read under settings that are half changed. */
-function setModes(trigger: HeldTrigger, id: string): SQLQuery {
+export function setModes(trigger: HeldTrigger, id: string): SQLQuery {
   const { characterSetClient, collationConnection, sqlMode } = trigger;
   return sql`SET ${note('trigger', id)} character_set_client = ${characterSetClient},
     collation_connection = ${collationConnection}, sql_mode = ${sqlMode}`;
@@ -46,6 +54,35 @@ export async function statementOf(
   const { head, tail, characterSetClient } = trigger;
   const name = await inCharset(pool, quotedTable(trigger, table), characterSetClient);
   return Buffer.concat([Buffer.from(head, 'base64'), name, Buffer.from(tail, 'base64')]);
+}
+
+/** `CREATE DEFINER=… TRIGGER `, and the name behind it, if no schema stands before it. */
+const NAMED = /^(CREATE .*?DEFINER=.*? TRIGGER (?:IF NOT EXISTS )?)(`[^`]+`|"[^"]+"|\w+)(\.?)/is;
+
+/**
+ * The same for a session whose default schema is another one, or none. Null if the trigger's name
+ * isn't found in the text.
+ */
+export async function qualifiedStatementOf(
+  pool: ServicePool,
+  trigger: HeldTrigger,
+  { schema, table }: Pick<KeyedTable, 'schema' | 'table'>,
+): Promise<Buffer | null> {
+  const head = Buffer.from(trigger.head, 'base64').toString('latin1');
+  const [, before = '', quoted = '', dot = ''] = NAMED.exec(head) ?? [];
+  const isName = quoted.replaceAll(/[`"]/g, '') === trigger.name;
+  if (dot === '' && !isName) return null;
+  const start = dot === '' ? before.length : head.length;
+  const { characterSetClient: charset, tail } = trigger;
+  const prefix = await inCharset(pool, `${quoteIdentifier(schema)}.`, charset);
+  return Buffer.concat([
+    Buffer.from(head.slice(0, start), 'latin1'),
+    ...(dot === '' ? [prefix] : []),
+    Buffer.from(head.slice(start), 'latin1'),
+    prefix,
+    await inCharset(pool, quotedTable(trigger, table), charset),
+    Buffer.from(tail, 'base64'),
+  ]);
 }
 
 /** The text in a charset. Rejects with UNDROP_BAD_NAME if that charset lacks a character. */

@@ -1,36 +1,27 @@
 /**
  * Takes the triggers off a held table: their names are free again, as after a native drop, no row
  * that is purged fires them, and the table may leave its schema, which the server refuses with
- * triggers on it (1435).
+ * triggers on it (1435). No right to make them again is needed for that: the ledger has the
+ * statements, and whoever may runs them (missing.ts).
  *
- * Invariants: a trigger is dropped only if this account has shown that it may make it again as it
- * is, and if it is in the ledger. Only a trigger of the held table is dropped: names are those of
- * the schema, and somebody else's trigger may have that name a moment later.
+ * Invariants: a trigger is dropped only if its whole definition is in the ledger. Only a trigger of
+ * the held table is dropped: names are those of the schema, and another table's trigger may have
+ * that name a moment later.
  */
-import { InvariantError } from '../../assert.js';
 import { UndropError } from '../../errors.js';
 import type { HeldTrigger } from '../../ledger/detached/triggers.js';
 import type { Failure } from '../../ledger/entry.js';
-import { mayUnlog } from '../../ledger/tables.js';
 import { isServerError, type ServicePool } from '../../service/pool/pools.js';
 import { isKilled, runWithTimeout, type TryOptions } from '../../service/pool/statement-timeout.js';
 import type { ServerFacts } from '../../service/server-facts.js';
 import { ident, note, sql } from '../../service/sql.js';
-import {
-  ER_NOT_SUPPORTED_YET,
-  ER_REFERENCED_TRG_DOES_NOT_EXIST,
-  ER_SUBQUERY_NO_1_ROW,
-  ER_TRG_ALREADY_EXISTS,
-  ER_TRG_DOES_NOT_EXIST,
-} from '../../wire/server-errors.js';
-import type { KeyedTable } from '../foreign-keys/add-keys.js';
+import { ER_SUBQUERY_NO_1_ROW, ER_TRG_DOES_NOT_EXIST } from '../../wire/server-errors.js';
 import { blockedByTriggers } from '../relocate/blockers.js';
 import type { RelocateTable } from '../relocate/relocate.js';
-import { createTrigger, type ShownTrigger, showTriggers, statementOf } from './definition.js';
+import { type ShownTrigger, showTriggers, statementOf } from './definition.js';
+import { readTriggerRights } from './rights.js';
 
-interface ProofOptions extends TryOptions {
-  readonly server: Pick<ServerFacts, 'flavour' | 'versionId'>;
-}
+type Server = Pick<ServerFacts, 'flavour' | 'versionId'>;
 
 export interface FoundTriggers {
   /** Those that may be taken off: all, or none. */
@@ -43,19 +34,14 @@ export interface FoundTriggers {
 export async function findTriggers(
   pool: ServicePool,
   table: RelocateTable,
-  how: ProofOptions,
+  server: Server,
 ): Promise<FoundTriggers> {
   try {
     const { id, fromSchema: schema, holdName } = table;
     const shown = await showTriggers(pool, { id, schema, table: holdName });
     if (shown.length === 0) return { triggers: [], problem: null };
     const triggers = shown.flatMap((trigger) => withoutName(trigger, holdName) ?? []);
-    const moved = shown.find((trigger) => trigger.databaseCollation !== trigger.schemaCollation);
-    let problem: string | null;
-    if (triggers.length < shown.length) problem = 'what made them is not understood';
-    else if (moved !== undefined) {
-      problem = `${moved.name}: its schema had another collation when it was made`;
-    } else problem = await whyNotAgain(pool, table, triggers, how);
+    const problem = await whyStay(pool, table, { shown, triggers, server });
     if (problem === null) return { triggers, problem: null };
     return { triggers: [], problem: blockedByTriggers(problem) };
   } catch (error) {
@@ -97,76 +83,32 @@ function withoutName(
   };
 }
 
-/** Null if this account may make all of them again as they are. */
-async function whyNotAgain(
+/** Why they have to stay; or null. */
+async function whyStay(
   pool: ServicePool,
-  { id, fromSchema: schema, holdName, table }: RelocateTable,
-  triggers: readonly HeldTrigger[],
-  how: ProofOptions,
+  { table }: RelocateTable,
+  {
+    shown,
+    triggers,
+    server,
+  }: {
+    readonly shown: readonly ShownTrigger[];
+    readonly triggers: readonly HeldTrigger[];
+    readonly server: Server;
+  },
 ): Promise<string | null> {
-  const held = { id, schema, table: holdName };
-  for (const trigger of triggers) {
-    // Its own name, too, has to be one in the trigger's charset.
-    await statementOf(pool, trigger, table);
-    const refusal = await refusalOf(pool, held, trigger, how);
-    if (refusal !== null) return `${trigger.name}: ${refusal}`;
+  if (triggers.length < shown.length) return 'what made them is not understood';
+  const moved = shown.find((trigger) => trigger.databaseCollation !== trigger.schemaCollation);
+  if (moved !== undefined) {
+    return `${moved.name}: its schema had another collation when it was made`;
   }
-  for (const definer of new Set(triggers.map((trigger) => trigger.definer))) {
-    const refusal = await refusalOfDefiner(pool, held, definer, how);
-    if (refusal !== null) return `the definer ${definer}: ${refusal}`;
-  }
-  return null;
+  // The table's name, too, has to be one in the charset of each.
+  for (const trigger of triggers) await statementOf(pool, trigger, table);
+  return (await readTriggerRights(pool, server)).mayDrop ? null : TAKES_SUPER;
 }
 
-/**
- * Creates a trigger once more while it is there: the server says that it exists after it has
- * checked all else, but for the definer on MySQL. If another session has dropped it a moment ago,
- * it is on the held table again.
- */
-async function refusalOf(
-  pool: ServicePool,
-  held: KeyedTable,
-  trigger: HeldTrigger,
-  how: ProofOptions,
-): Promise<string | null> {
-  try {
-    await createTrigger(pool, held, trigger, how);
-    return null;
-  } catch (error) {
-    if (!isServerError(error) || isKilled(error)) throw error;
-    return EXISTS.includes(error.errno) ? null : error.message;
-  }
-}
-
-/** A trigger of that name; before MySQL 5.7 one for that event, of which there is but one. */
-const EXISTS: readonly number[] = [ER_TRG_ALREADY_EXISTS, ER_NOT_SUPPORTED_YET];
-
-/**
- * MySQL checks the right to name a definer before it looks for the trigger that the new one is to
- * follow. No trigger has that name, so none is made.
- */
-async function refusalOfDefiner(
-  pool: ServicePool,
-  { id, schema, table }: KeyedTable,
-  definer: string,
-  { server, logged, lockWaitBudget }: ProofOptions,
-): Promise<string | null> {
-  if (server.flavour === 'mariadb') return null;
-  // SUPER before MySQL 8, which is what `sql_log_bin` needs there.
-  if (server.versionId < 80_000) return (await mayUnlog(pool)) ? null : 'it takes SUPER';
-  const at = definer.lastIndexOf('@');
-  const [user, host] = [definer.slice(0, at), definer.slice(at + 1)];
-  const create = sql`CREATE ${note('trigger', id)} DEFINER = ${user}@${host}
-    TRIGGER ${ident(schema, `_undrop_${id}`)} BEFORE INSERT ON ${ident(schema, table)}
-    FOR EACH ROW FOLLOWS ${ident(`_undrop_none_${id}`)} SET @undrop = 1`;
-  try {
-    await runWithTimeout(pool, create, { logged, lockWaitBudget });
-  } catch (error) {
-    if (!isServerError(error) || isKilled(error)) throw error;
-    return error.errno === ER_REFERENCED_TRG_DOES_NOT_EXIST ? null : error.message;
-  }
-  throw new InvariantError('a trigger was made that follows a missing one');
-}
+const TAKES_SUPER =
+  'with the binary log on and log_bin_trust_function_creators off DROP TRIGGER takes SUPER';
 
 /**
  * Drops the last made first, so that those that are left after an interruption are the first, and

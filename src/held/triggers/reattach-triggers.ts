@@ -5,15 +5,27 @@
  * Invariant: the table stays where it is and as it is, whatever can't come back; that is said.
  */
 import type { HeldTrigger } from '../../ledger/detached/triggers.js';
-import type { ServicePool } from '../../service/pool/pools.js';
+import { type ServicePool, unlessRefused } from '../../service/pool/pools.js';
+import { ident, note, sql } from '../../service/sql.js';
+import type { KeyedTable } from '../foreign-keys/add-keys.js';
 import { type Reattached, type ReattachOptions, tried } from '../foreign-keys/reattach.js';
 import { createTrigger, type ShownTrigger, showTriggers } from './definition.js';
 
-/** Does not reject with what the server says of one of them. */
+export interface ReattachedTrigger extends Reattached {
+  /** It isn't there, and may be made: nothing else has its name. */
+  readonly isMissing?: boolean;
+}
+
+const TAKEN = 'another trigger has its name';
+
+/**
+ * Does not reject with what the server says of one of them. Behind one that can't be made, the
+ * others of its event aren't either: they would fire in another order for ever.
+ */
 export async function reattachTriggers(
   pool: ServicePool,
   options: ReattachOptions,
-): Promise<readonly Reattached[]> {
+): Promise<readonly ReattachedTrigger[]> {
   const { id, origin, restoredAs, detached, logged } = options;
   const { triggers } = detached;
   const table = `${restoredAs.schema}.${restoredAs.table}`;
@@ -26,24 +38,41 @@ export async function reattachTriggers(
   const to = { id, ...restoredAs };
   const before = new Set((await showTriggers(pool, to)).map(({ name }) => name));
   const problems = new Map<string, string | null>();
+  const stopped = new Map<string, string>();
   for (const trigger of triggers) {
-    const { name } = trigger;
+    const { name, event } = trigger;
     if (before.has(name)) continue;
-    problems.set(name, await tried(() => createTrigger(pool, to, trigger, { logged })));
+    const first = stopped.get(event);
+    let problem: string | null;
+    if (first !== undefined) problem = `it fires after ${first}, which is not there`;
+    else if (await isTaken(pool, to, name)) problem = TAKEN;
+    else problem = await tried(() => createTrigger(pool, to, trigger, { logged }));
+    problems.set(name, problem);
+    if (problem !== null && problem !== TAKEN) stopped.set(event, name);
   }
   const now = await showTriggers(pool, to);
-  return triggers.map((trigger) => {
+  return triggers.map((trigger): ReattachedTrigger => {
     const { name } = trigger;
     const problem = problems.get(name) ?? null;
-    const isOurs = problem === null && !before.has(name);
-    return { name, table, problem: isOurs ? difference(trigger, now) : problem };
+    if (problem !== null) return { name, table, problem, isMissing: problem !== TAKEN };
+    return { name, table, problem: before.has(name) ? null : difference(trigger, now) };
   });
+}
+
+/**
+ * Whether a trigger has that name. Several CREATE TRIGGER that fail for it at once leave files on
+ * MariaDB (`.TRG-`), with which a schema can't be dropped any more.
+ */
+async function isTaken(pool: ServicePool, { id, schema }: KeyedTable, name: string) {
+  const show = sql`SHOW CREATE TRIGGER ${note('look', id)} ${ident(schema, name)}`;
+  const [rows = []] = await unlessRefused(pool.run(show), []);
+  return rows.length > 0;
 }
 
 /** The table's name is left out: MySQL 9.7 keeps it in UTF-8, whatever the charset of the text. */
 function difference(trigger: HeldTrigger, now: readonly ShownTrigger[]): string | null {
   const found = now.find(({ name }) => name === trigger.name);
-  if (found === undefined) return 'another trigger has its name';
+  if (found === undefined) return TAKEN;
   const [head, tail] = [Buffer.from(trigger.head, 'base64'), Buffer.from(trigger.tail, 'base64')];
   const { bytes } = found;
   const isSame =

@@ -11,6 +11,7 @@
 import { assert } from '../../assert.js';
 import { UndropError } from '../../errors.js';
 import { inspectNames, know, syntaxError } from '../../steps/inspect-names.js';
+import { makeTriggers } from '../../steps/make-triggers.js';
 import { type NamedTable, qualify, serviceNames } from '../../steps/names/client-names.js';
 import {
   type Answer,
@@ -33,7 +34,7 @@ import {
   type QualifiedName,
   signalSql,
 } from '../../steps/session/user-session-sql.js';
-import { askToDrop } from '../../steps/session-answers.js';
+import { askToDrop, raise } from '../../steps/session-answers.js';
 import { decodeErr } from '../../wire/response.js';
 import {
   DDL_FORBIDDEN,
@@ -181,6 +182,16 @@ function keepLonger({ held, facts: { logged } }: Replacing) {
   return perform('keepLonger', { held, logged });
 }
 
+/** Triggers that the service account may not make; the session has its error again after that. */
+function* makeMissing({ request, service, facts }: Replacing, failed: Answer): Steps<void> {
+  const drop = { groupId: request.groupId, facts };
+  const triggers = yield* serve((pool) => service.triggersToMake(pool, drop));
+  if (triggers.length === 0) return;
+  yield* makeTriggers(triggers, facts);
+  const said = decodeErr(failed.payload);
+  yield* raise(request, { ...said, message: said.message.toString() });
+}
+
 /**
  * The new table could not be made. The first that had the name gets it back if the server would
  * have left it: who took the name meanwhile would natively have waited.
@@ -196,6 +207,7 @@ function* takeBack(replacing: Replacing, failed: Answer): Steps<Answer> {
   const tables = listTables(request.statement.names);
   const isRenamedBack = yield* serve((pool) => service.putBack(pool, { id: first.id, tables }));
   if (!isRenamedBack) return { ...failed, held };
+  yield* makeMissing(replacing, failed);
   const isOfItself = message.includes(`'${table.schema}.${table.table}'`);
   if (errno !== ER_NO_SUCH_TABLE || !isOfItself) return { ...failed, held: others };
   const words = `Table '${table.table}' is specified twice, both as a target for 'CREATE' and as a separate source for data`;

@@ -9,6 +9,7 @@ import type { Log } from '../../log.js';
 import { resolveEnded } from '../../recovery/resolve-intents.js';
 import { isServiceError, type ServicePool } from '../../service/pool/pools.js';
 import { rootCause } from '../../steps/refusals/refusals.js';
+import { triggersOfDrop } from '../../steps/triggers-to-make.js';
 import { isFateUnknown, restore } from '../../undo/run-restore.js';
 
 /** Between two tries of a CREATE whose name others take. */
@@ -20,6 +21,9 @@ export function replaceService(log: Log | undefined) {
   return {
     pause: () => systemClock.sleep(PAUSE_MS),
 
+    /** Of a table that was put back, those that the account may not make. */
+    triggersToMake: triggersOfDrop,
+
     /**
      * False: it stays held, because another table has its name or the server says why not. Rejects
      * with UNDROP_FATE_UNKNOWN. `tables`: the start of a sentence.
@@ -30,7 +34,7 @@ export function replaceService(log: Log | undefined) {
     ): Promise<boolean> {
       try {
         const report = await restore(pool, { target: id });
-        const problems = problemsOf(report);
+        const problems = problemsOf(id, report);
         const what = { id, table: report.restoredAs, problems };
         if (problems.length === 0) log?.info(what, 'a table that was not replaced is back');
         else log?.warn(what, 'a table that was not replaced is back, not whole');

@@ -11,6 +11,7 @@
 
 import { UndropError } from '../../errors.js';
 import { barrierTableName } from '../../names/names.js';
+import { makeTriggers } from '../../steps/make-triggers.js';
 import { type Answer, answerWith, ask, type HeldTable, refuse } from '../../steps/procedure.js';
 import { rootCause } from '../../steps/refusals/refusals.js';
 import { cleanSql, signalSql, waitForLockSql } from '../../steps/session/user-session-sql.js';
@@ -107,6 +108,7 @@ function* dropAsOwner(drop: Drop): SchemaSteps<SchemaAnswer | Gone> {
   if (end?.kind === 'answer' && end.isDropped === true) return end;
   const why = yield* call('renameBack');
   if (why !== null) throw new UndropError('UNDROP_SCHEMA_IN_BETWEEN', { schema, why }, failure);
+  yield* makeTriggers(yield* call('triggersToMake'), request.facts);
   if (end === null) throw failure;
   return end;
 }

@@ -126,12 +126,18 @@ export function* holdTables(
     else if (taken !== 'gone') return taken;
   }
   const away = renamed.filter(({ holdSchema }) => isRecycleSchema(holdSchema));
-  const moved = yield* relocate(
-    drop.schema,
-    renamed.filter((table) => !away.includes(table)),
-  );
-  if ('kind' in moved) return moved;
-  return [...away.map((table) => ({ ...heldAs(table), relocated: true, failure: null })), ...moved];
+  const held = away.map((table): HeldTable => {
+    return { ...heldAs(table), relocated: true, failure: null };
+  });
+  const left = renamed.filter((table) => !away.includes(table));
+  // Triggers are taken off last: if one of the others has to stay, the schema keeps them.
+  for (const isLast of [false, true]) {
+    const some = left.filter(({ hasTriggers }) => hasTriggers === isLast);
+    const moved = yield* relocate(drop.schema, some);
+    if ('kind' in moved) return moved;
+    held.push(...moved);
+  }
+  return held;
 }
 
 function heldAs({ id, holdSchema, holdName }: Pick<HeldTable, 'id' | 'holdSchema' | 'holdName'>) {
@@ -238,6 +244,10 @@ const MEND =
 const ALONE =
   'Drop that table by itself and wait until it is removed, or restore it elsewhere; then drop the schema.';
 
+const TRIGGERS =
+  'Grant the service account what it lacks (`undrop doctor`), or drop those triggers; then drop the schema.';
+
 function staying(schema: string, table: string, why: Failure): Answer {
-  return refuse(notDropped(schema, `its table ${table} can’t leave it (${why.text})`, ALONE));
+  const instead = why.todo === 'blocked_by_triggers' ? TRIGGERS : ALONE;
+  return refuse(notDropped(schema, `its table ${table} can’t leave it (${why.text})`, instead));
 }

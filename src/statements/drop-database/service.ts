@@ -42,6 +42,7 @@ import { readServerFacts } from '../../service/server-facts.js';
 import type { DropOptions, DropResult } from '../../steps/drop-options.js';
 import { isSameServer } from '../../steps/inspect-names.js';
 import { Intents, newId, type RecordedIntent, retryUntilWritten } from '../../steps/intents.js';
+import type { TriggerToMake } from '../../steps/make-triggers.js';
 import { drive, type HeldTable } from '../../steps/procedure.js';
 import { rootCause } from '../../steps/refusals/refusals.js';
 import {
@@ -50,6 +51,7 @@ import {
   type ServiceRenameOutcome,
 } from '../../steps/rename/rename-by-service.js';
 import type { UserCommand } from '../../steps/session/user-session.js';
+import { triggersOfDrop } from '../../steps/triggers-to-make.js';
 import type { Result } from '../../wire/response.js';
 import { ER_BAD_DB_ERROR } from '../../wire/server-errors.js';
 import { type Barrier, closeBarrier, makeBarrierTable } from './barrier.js';
@@ -329,6 +331,11 @@ class SchemaWork {
     }
     onUnsettled();
     return why;
+  }
+
+  /** Of tables that are back, those that the account may not make. */
+  triggersToMake(): Promise<readonly TriggerToMake[]> {
+    return triggersOfDrop(this.#options.pool, this.#request);
   }
 
   async #runOnSession(commands: readonly UserCommand[]): Promise<readonly Result[]> {

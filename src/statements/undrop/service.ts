@@ -8,7 +8,7 @@
  */
 import type { AuditEvent } from '../../audit.js';
 import { UndropError } from '../../errors.js';
-import { problemsOf } from '../../held/finish-restore.js';
+import { problemsOf, reattachAll } from '../../held/finish-restore.js';
 import { STATEMENT_BYTES_MAX } from '../../ledger/entry.js';
 import { findRows } from '../../ledger/read.js';
 import { isSameName } from '../../names/names.js';
@@ -16,8 +16,10 @@ import { decideTable, type HoldTime, NO_TRAITS } from '../../policy/decide.js';
 import type { ServicePool } from '../../service/pool/pools.js';
 import { quoteIdentifier } from '../../service/sql.js';
 import { newId } from '../../steps/intents.js';
+import { makeTriggers } from '../../steps/make-triggers.js';
 import type { UserFacts } from '../../steps/request.js';
 import type { Signal } from '../../steps/session/user-session-sql.js';
+import { triggersToMake } from '../../steps/triggers-to-make.js';
 import { parentsFirst } from '../../undo/parents-first.js';
 import { idDigits, isIdPrefix, newestWhole } from '../../undo/plan-restore.js';
 import { type RestoreReport, restore } from '../../undo/run-restore.js';
@@ -199,19 +201,42 @@ function* askFor({ name, to }: Wanted, swap: boolean, asked: Asked) {
 async function bringOneBack(
   { name, held, to }: Wanted,
   { run, swap }: How,
-  { service, session }: InterceptOptions,
+  options: InterceptOptions,
 ): Promise<RestoreReport> {
+  const { service, session } = options;
   if (held === null) {
     throw new UndropError('UNDROP_NO_SUCH_HELD', { target: written(name), fate: '' });
   }
   const { pool, proxyId, log } = service;
-  if (!swap) return restore(pool, { target: held.id, to: quoted(to) });
+  if (!swap) {
+    const report = await restore(pool, { target: held.id, to: quoted(to) });
+    return withTriggers(report, run.facts, options);
+  }
   const { user } = run.facts;
   const statementText = run.text.subarray(0, STATEMENT_BYTES_MAX).toString();
   const hold = holdOfLive(to, run.facts, service);
   const who = { proxyId, user, clientAddress: session.clientAddress, statementText, hold };
   const by = log === undefined ? who : { ...who, log };
-  return oneAtATime(restoring, pool, () => swapWithLive(pool, { target: held.id, by }));
+  const report = await oneAtATime(restoring, pool, () =>
+    swapWithLive(pool, { target: held.id, by }),
+  );
+  return withTriggers(report, run.facts, options);
+}
+
+/** What the service account may not make, this user may. */
+async function withTriggers(
+  report: RestoreReport,
+  facts: UserFacts,
+  options: InterceptOptions,
+): Promise<RestoreReport> {
+  if (report.triggersToMake === null) return report;
+  const { pool } = options.service;
+  const [row] = await findRows(pool, { by: 'id', prefix: report.id });
+  if (row === undefined) return report;
+  const triggers = await triggersToMake(pool, [row], facts);
+  if (!(await inSession(makeTriggers(triggers, facts), options))) return report;
+  const how = { id: row.id, logged: row.sqlLogBin };
+  return { ...report, ...(await reattachAll(pool, how, report.restoredAs)) };
 }
 
 /** Never less than UNDROP_HOLD. A rule that refuses the drop of the live table refuses its swap. */
@@ -260,7 +285,7 @@ function noteOf(restored: readonly RestoreReport[]): string | null {
     const seen = brokenKeys.filter(({ isSeen }) => isSeen);
     const broken = seen.map(({ name }) => `rows break foreign key ${name}.`);
     const untold = recorded === false ? ['the ledger could not be told.'] : [];
-    return [...problemsOf(report), ...broken, ...untold].map(
+    return [...problemsOf(report.id, report), ...broken, ...untold].map(
       (one) => `${written(restoredAs)}: ${one}`,
     );
   });

@@ -8,6 +8,9 @@ import type { AuditEvent } from '../../audit.js';
 import { systemClock } from '../../clock.js';
 import { UndropError } from '../../errors.js';
 import { newId } from '../../steps/intents.js';
+import { makeTriggers } from '../../steps/make-triggers.js';
+import type { UserFacts } from '../../steps/request.js';
+import { triggersOfDrop } from '../../steps/triggers-to-make.js';
 import { formatOthers } from '../../undo/schema/format-schema.js';
 import { restoreSchema, type SchemaReport } from '../../undo/schema/restore-schema.js';
 import { answerWith, type Interception, type InterceptOptions } from '../intercepted.js';
@@ -46,9 +49,24 @@ export async function undropDatabase(
       const what = { id, dropId: report.groupId, schema: report.schema, table };
       return { event: 'restored', ...who, ...what, restoredAs: written({ schema: as, table }) };
     });
-  const left = report.tables.filter(({ outcome }) => outcome === 'left');
-  if (left.length > 0) return { ...(await answerRefused(partly(report, left), options)), restored };
-  return { ...(await answerOk(schemaNote(report), options)), restored };
+  // The same goes on with what it has left out: with what this user has made, it is whole.
+  const end = (await makeTriggersOf(report, facts, options))
+    ? await oneAtATime(restoring, pool, () => restoreSchema(pool, request))
+    : report;
+  const left = end.tables.filter(({ outcome }) => outcome === 'left');
+  if (left.length > 0) return { ...(await answerRefused(partly(end, left), options)), restored };
+  return { ...(await answerOk(schemaNote(end), options)), restored };
+}
+
+/** What the service account may not make, this user may. True: some were made. */
+async function makeTriggersOf(
+  { groupId, isComplete }: SchemaReport,
+  facts: UserFacts,
+  options: InterceptOptions,
+): Promise<boolean> {
+  if (isComplete) return false;
+  const triggers = await triggersOfDrop(options.service.pool, { groupId, facts });
+  return inSession(makeTriggers(triggers, facts), options);
 }
 
 /** The end of a DROP DATABASE is written after its answer: who undoes it at once waits for that. */

@@ -216,5 +216,5 @@ async function makeWhole(
 ): Promise<readonly string[]> {
   const how = { id, logged, wholeSchema: true, awaited };
   const report = await reattachAll(pool, how, { schema: to, table });
-  return problemsOf(schema === to ? report : { ...report, triggers: [] });
+  return problemsOf(id, schema === to ? report : { ...report, triggers: [] });
 }

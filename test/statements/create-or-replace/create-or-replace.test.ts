@@ -128,6 +128,7 @@ describe('a CREATE OR REPLACE', () => {
   test.each(cases)('$comment', async ({ isFree, end, ...world }) => {
     const service = {
       pause: async () => undefined,
+      triggersToMake: async () => [],
       putBack: async () => {
         if (isFree === undefined) throw new Error('nobody puts it back');
         return isFree;

@@ -1,0 +1,59 @@
+/**
+ * Has the user's own session make the triggers of a restored table that the service account may
+ * not make: the server decides whether this user may. Pure.
+ *
+ * Invariant: the session has its own settings afterwards, and waits for a lock for a moment only.
+ * What was made is on the server, and the next look finds it there.
+ */
+import { assert } from '../assert.js';
+import { ask, type Effect, type Steps } from './procedure.js';
+import type { UserFacts } from './request.js';
+
+export interface TriggerToMake {
+  readonly event: string;
+  /** The settings under which it was made. */
+  readonly set: Buffer;
+  readonly create: Buffer;
+}
+
+const WAIT_S = 1;
+const SETTINGS = Buffer.from(
+  `SELECT /*+ MAX_EXECUTION_TIME(0) */ /* undrop settings */
+   CAST(@@collation_connection AS BINARY), CAST(@@lock_wait_timeout AS BINARY) LIMIT 1`,
+);
+
+/** True: some were made. What the server refuses is still missing. */
+export function* makeTriggers(
+  triggers: readonly TriggerToMake[],
+  { charset, sqlMode }: UserFacts,
+): Steps<boolean, Effect<'user'>> {
+  if (triggers.length === 0) return false;
+  const [read] = yield* ask(SETTINGS);
+  const [collation, wait] = read?.kind === 'rows' ? (read.rows[0] ?? []) : [];
+  if (!collation || !wait) return false;
+  const words = [charset, sqlMode, `${collation}`];
+  assert(
+    words.every((word) => /^[\w,]*$/.test(word)),
+    'settings of a session are words',
+  );
+  const back = Buffer.from(
+    `SET character_set_client = '${charset}', sql_mode = '${sqlMode}',
+     collation_connection = '${collation}', lock_wait_timeout = ${Number(wait)}`,
+  );
+  const failed = new Set<string>();
+  let hasMade = false;
+  try {
+    yield* ask(Buffer.from(`SET lock_wait_timeout = ${WAIT_S}`));
+    for (const { event, set, create } of triggers) {
+      if (failed.has(event)) continue;
+      const [isSet] = yield* ask(set);
+      const [made] = isSet?.kind === 'ok' ? yield* ask(create) : [];
+      if (made?.kind === 'ok') hasMade = true;
+      else failed.add(event);
+    }
+  } finally {
+    // Twice, because a KILL that came late may hit one.
+    yield* ask(back, back);
+  }
+  return hasMade;
+}

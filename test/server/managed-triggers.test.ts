@@ -1,0 +1,314 @@
+/**
+ * Triggers that a service account of the tier managed may not make again, on real servers: their
+ * tables move as any other, a schema with them can be dropped, and they come back by the session of
+ * a user who may make them, or by the statements that undrop keeps; until then the status says so.
+ */
+import { afterAll, beforeAll, beforeEach, describe, expect, jest } from '@jest/globals';
+import type { Connection, RowDataPacket } from 'mysql2/promise';
+import type { ServicePool } from '../../src/service/pool/pools.js';
+import { restore } from '../../src/undo/run-restore.js';
+import { restoreSchema } from '../../src/undo/schema/restore-schema.js';
+import { type CliName, connectionOptions } from '../support/client-cli.js';
+import { dumpTools, runClient } from '../support/clients.js';
+import { freshLedger } from '../support/fresh-ledger.js';
+import { testOnOne } from '../support/on-one-server.js';
+import { until } from '../support/poll.js';
+import { type ProxyTarget, proxyInFront, runUndrop } from '../support/proxy.js';
+import {
+  connect,
+  type FreshSchema,
+  freshSchema,
+  generalLog,
+  query,
+  type Target,
+  testServers,
+} from '../support/servers.js';
+import { makeServiceAccount, SERVICE_ACCOUNT } from '../support/service-account.js';
+import { poolOn } from '../support/service-pool.js';
+import { ledgerRowOf } from './service-fixture.js';
+
+jest.setTimeout(240_000);
+
+const USER = 'undrop_managed';
+/** Two of one event, in an order that isn't that of their names; one of a definer who is gone. */
+const OTHERS = ['first', 'gone', 'second'];
+
+describe.each(testServers())('on $name', (server) => {
+  const test = testOnOne(server);
+  const isOld = server.name === 'mysql-5.6';
+  /** In the order in which they are made: each event's in its own, as the server sorts events. */
+  const inOrder: string =
+    {
+      'mysql-9.7': 'second, gone, first',
+      'mysql-5.6': 'gone, first, second',
+    }[server.name] ?? 'gone, second, first';
+  const managed: Target = { ...server, user: USER, password: SERVICE_ACCOUNT.password };
+  let proxy: ProxyTarget;
+  let pool: ServicePool;
+  let root: Connection;
+  let schema: FreshSchema;
+  let name = '';
+
+  const run = async (...texts: readonly string[]) => {
+    for (const text of texts) await root.query(text);
+  };
+  const trust = (isTrusted: boolean) =>
+    run(`SET GLOBAL log_bin_trust_function_creators = ${isTrusted ? 1 : 0}`);
+
+  beforeAll(async () => {
+    await makeServiceAccount(server, { user: USER, tier: 'managed' });
+    root = await connect(server);
+    await trust(true);
+    await run(
+      "CREATE USER mt_plain@'%' IDENTIFIED BY 'plain'",
+      "GRANT ALL ON `mt\\_%`.* TO mt_plain@'%'",
+    );
+    proxy = await proxyInFront(managed);
+    pool = poolOn(managed);
+  });
+  afterAll(async () => {
+    await trust(false);
+    await run("DROP USER mt_plain@'%'", `DROP USER ${USER}@'%'`);
+    await proxy.stop();
+    await pool.dispose();
+    await root.end();
+    await freshLedger(server);
+  });
+  beforeEach(async () => {
+    await freshLedger(server);
+    schema = await freshSchema(server, 'mt');
+    ({ name } = schema);
+    const events = isOld ? ['BEFORE UPDATE', 'BEFORE INSERT'] : ['BEFORE INSERT', 'BEFORE INSERT'];
+    await run(
+      `USE ${name}`,
+      "SET sql_mode = 'ANSI_QUOTES'",
+      'CREATE TABLE t (id INT PRIMARY KEY, v VARCHAR(40))',
+      "INSERT INTO t VALUES (1, 'a'), (2, 'b')",
+      `CREATE TRIGGER "second" ${events[0]} ON t FOR EACH ROW SET NEW.v = CONCAT(NEW.v, '1')`,
+      `CREATE TRIGGER ${name}.first ${events[1]} ON t FOR EACH ROW SET NEW.v = CONCAT(NEW.v, '2')`,
+      'CREATE DEFINER=gone@nowhere TRIGGER gone AFTER DELETE ON t FOR EACH ROW SET @x = OLD.id',
+      'CREATE TABLE plain (id INT)',
+      // The server writes the table's name anew when it renames one.
+      'RENAME TABLE t TO t0',
+      'RENAME TABLE t0 TO t',
+      "SET sql_mode = ''",
+    );
+  });
+
+  const select = async (text: string, on = root) => (await on.query<RowDataPacket[]>(text))[0];
+  /** All that the server says of the triggers, but the time. */
+  const shown = async (): Promise<readonly unknown[]> => {
+    const rows = await select(`SHOW TRIGGERS FROM ${name}`);
+    const created: unknown[] = [];
+    for (const { Trigger: trigger } of rows) {
+      const [row = {}] = await select(`SHOW CREATE TRIGGER ${name}.\`${trigger}\``);
+      created.push({ ...row, Created: null });
+    }
+    return [...rows.map((row) => ({ ...row, Created: null })), ...created];
+  };
+  const names = async () => {
+    const rows = await select(`SHOW TRIGGERS FROM ${name}`);
+    return rows.map((row) => String(row['Trigger'])).sort();
+  };
+  const client = (user = server.user, password = server.password, database?: string) =>
+    connect({ ...proxy, user, password }, database === undefined ? {} : { database });
+  const say = async (texts: readonly string[], session?: Connection) => {
+    const talker = session ?? (await client(server.user, server.password, name));
+    for (const text of texts) await talker.query(text);
+    const warnings = await select('SHOW WARNINGS', talker);
+    if (session === undefined) await talker.end();
+    return warnings.map(({ Message: message }) => String(message)).join(' ');
+  };
+  const outcome = async () => {
+    const read = () => ledgerRowOf(root, { schema: name, table: 't' });
+    await until(async () => (await read())?.['restore_script'] != null, 'the outcome');
+    return read();
+  };
+  const status = () => runUndrop(server, ['status']);
+
+  test('a table with them is held as any other, and nothing tries to make them', async () => {
+    const log = await generalLog(server);
+    await say(['DROP TABLE t']);
+    expect(await outcome()).toMatchObject({ relocated: 1, hold_schema: '_undrop', todo: null });
+    expect(await names()).toEqual([]);
+    expect(await select(`SHOW TABLES FROM ${name} LIKE '%hold%'`)).toEqual([]);
+    const sent = (await log.read()).map(({ text }) => text);
+    await log.stop();
+    expect(sent.filter((text) => /^CREATE .*TRIGGER/is.test(text))).toEqual([]);
+  });
+
+  test('a session whose user may makes them as they were, and keeps its settings', async () => {
+    const before = await shown();
+    const session = await client(server.user, server.password, name);
+    const settings = `SELECT @@sql_mode, @@character_set_client, @@collation_connection,
+      @@character_set_results, @@lock_wait_timeout, DATABASE()`;
+    await session.query("SET NAMES latin1 COLLATE latin1_bin, sql_mode = 'ANSI_QUOTES'");
+    const own = await select(settings, session);
+    await session.query('DROP TABLE t');
+    const [ok] = await session.query('UNDROP TABLE t');
+    expect(ok).toMatchObject({ warningStatus: 0 });
+    expect(await select(settings, session)).toEqual(own);
+    await session.end();
+    expect(await shown()).toEqual(before);
+    expect(await ledgerRowOf(root, { schema: name, table: 't' })).toMatchObject({ todo: null });
+    await run(`INSERT INTO ${name}.t VALUES (3, 'x')`);
+    const [row] = await select(`SELECT v FROM ${name}.t WHERE id = 3`);
+    expect(row).toEqual({ v: isOld ? 'x2' : 'x12' });
+    expect((await status()).code).toBe(0);
+  });
+
+  test('so does one without a default schema', async () => {
+    const session = await client();
+    await say([`DROP TABLE ${name}.t`, `UNDROP TABLE ${name}.t TO ${name}.u`], session);
+    const [{ db } = { db: '' }] = await select('SELECT DATABASE() AS db', session);
+    await session.end();
+    expect(db).toBe(null);
+    expect(await names()).toEqual(OTHERS);
+    await run(`INSERT INTO ${name}.u VALUES (3, 'x')`);
+    const [row] = await select(`SELECT v FROM ${name}.u WHERE id = 3`);
+    expect(row).toEqual({ v: isOld ? 'x2' : 'x12' });
+    // And they are taken off again.
+    await say([`DROP TABLE ${name}.u`]);
+    expect(await names()).toEqual([]);
+  });
+
+  test('where the user may not, a warning and the status name them until they are back', async () => {
+    const session = await client('mt_plain', 'plain', name);
+    const warning = await say(['DROP TABLE t', 'UNDROP TABLE t'], session);
+    await session.end();
+    expect(warning).toContain(`${name}.t: without its triggers ${inOrder}`);
+    const id = String((await outcome())?.['id']);
+    expect(warning).toContain(`undrop show --sql ${id}`);
+    expect(await select(`SELECT COUNT(*) AS n FROM ${name}.t`)).toEqual([{ n: 2 }]);
+    const { code, stdout } = await status();
+    expect(code).toBe(1);
+    expect(stdout).toContain(`${name}.t lacks ${inOrder};`);
+    const script = await runUndrop(server, ['show', '--sql', id]);
+    expect(script).toMatchObject({ code: 0, stderr: '' });
+    const plain = dumpTools(server).client as CliName;
+    const how = connectionOptions(plain);
+    const made = await runClient(plain, server, how, { input: script.stdout });
+    expect([made.code, made.stderr]).toEqual([0, '']);
+    expect(await names()).toEqual(OTHERS);
+    expect((await status()).code).toBe(0);
+  });
+
+  test('a restore by an account that may not prints them; one that may finishes it', async () => {
+    const before = await shown();
+    await say(['DROP TABLE t']);
+    const report = await restore(pool, { target: `${name}.t` });
+    expect(report.triggers.map(({ isMissing }) => isMissing)).toEqual([true, true, true]);
+    for (const trigger of OTHERS) expect(report.triggersToMake).toContain(trigger);
+    expect((await status()).code).toBe(1);
+    const full = poolOn({ ...server, ...SERVICE_ACCOUNT });
+    const again = await restore(full, { target: `${name}.t` });
+    await full.dispose();
+    expect(again).toMatchObject({ wasBack: true, triggersToMake: null });
+    expect(await shown()).toEqual(before);
+    expect((await status()).code).toBe(0);
+  });
+
+  test('one whose name another has taken is not asked of the server, and not waited for', async () => {
+    await say(['DROP TABLE t']);
+    await outcome();
+    await run(
+      `CREATE TRIGGER ${name}.first BEFORE INSERT ON ${name}.plain FOR EACH ROW SET @x = 1`,
+    );
+    const log = await generalLog(server);
+    const full = poolOn({ ...server, ...SERVICE_ACCOUNT });
+    const { triggers } = await restore(full, { target: `${name}.t` });
+    await full.dispose();
+    const sent = (await log.read()).map(({ text }) => text);
+    await log.stop();
+    const problems = triggers.flatMap(({ name: trigger, problem }) => (problem ? [trigger] : []));
+    expect(problems).toEqual(['first']);
+    expect(sent.filter((text) => /^CREATE .*TRIGGER.*first/im.test(text))).toEqual([]);
+    expect((await status()).code).toBe(0);
+  });
+
+  test('a schema with them is dropped, and comes back whole', async () => {
+    const before = await shown();
+    const session = await client(server.user, server.password, name);
+    await session.query(`DROP DATABASE ${name}`);
+    expect(await select(`SHOW DATABASES LIKE '${name}'`)).toEqual([]);
+    const [ok] = await session.query(`UNDROP DATABASE ${name}`);
+    expect(ok).toMatchObject({ warningStatus: 0 });
+    await session.end();
+    // The session has no default schema by then, so the names have theirs.
+    const plain = (row: unknown) =>
+      JSON.stringify(row).replaceAll(`\`${name}\`.`, '').replaceAll(`${name}.`, '');
+    expect((await shown()).map(plain)).toEqual(before.map(plain));
+    expect((await status()).code).toBe(0);
+  });
+
+  test('a schema that comes back without them says so', async () => {
+    await say([`DROP DATABASE ${name}`]);
+    // Its end is written after its answer.
+    const isEnded = async () =>
+      (
+        await query(
+          server,
+          `SELECT 1 FROM _undrop.ledger WHERE kind = 'schema' AND state = 'removed'`,
+        )
+      ).length > 0;
+    await until(isEnded, 'its end');
+    const report = await restoreSchema(pool, { schema: name });
+    expect(report.isComplete).toBe(false);
+    const problems = report.tables.flatMap((table) => table.problems).join(' ');
+    expect(problems).toContain(`without its triggers ${inOrder}`);
+    expect(problems).toContain('undrop show --sql');
+    expect((await status()).code).toBe(1);
+    const warning = await say([`UNDROP DATABASE ${name}`]);
+    expect(warning).toBe('');
+    expect(await names()).toEqual(OTHERS);
+    expect((await status()).code).toBe(0);
+  });
+
+  test('a DROP DATABASE that fails at its end puts them back by its own session', async () => {
+    const before = await shown();
+    const reader = await connect(server, { database: name });
+    await run(`CREATE VIEW ${name}.seen AS SELECT 1 AS one`);
+    await reader.query('BEGIN');
+    await reader.query('SELECT * FROM seen');
+    const session = await client(server.user, server.password, name);
+    await session.query('SET lock_wait_timeout = 1');
+    const failed = await session.query(`DROP DATABASE ${name}`).then(
+      () => null,
+      ({ errno }: { errno: number }) => errno,
+    );
+    await reader.end();
+    await session.end();
+    expect(failed).toBe(1205);
+    expect(await shown()).toEqual(before);
+    expect((await status()).code).toBe(0);
+  });
+
+  test('with the binary log they stay where DROP TRIGGER takes SUPER, and the drop says what to do', async () => {
+    await trust(false);
+    try {
+      const isNew = server.name === 'mysql-9.7';
+      await say(['DROP TABLE t']);
+      const held = await outcome();
+      expect(held?.['relocated']).toBe(isNew ? 1 : 0);
+      expect(held?.['todo']).toBe(isNew ? null : 'blocked_by_triggers');
+      await restore(pool, { target: `${name}.t` });
+      const dropped = await say([`DROP DATABASE ${name}`]).catch(({ message }: Error) => message);
+      if (isNew) return;
+      expect(dropped).toMatch(/SUPER.*drop those triggers; then drop the schema/s);
+      expect(await names()).toEqual(OTHERS);
+    } finally {
+      await trust(true);
+    }
+  });
+
+  test('a proxy that dies before its session has made them leaves the status to say so', async () => {
+    await say(['DROP TABLE t']);
+    await restore(pool, { target: `${name}.t` });
+    await query(server, `DROP TRIGGER IF EXISTS ${name}.none`);
+    const { code, stdout } = await status();
+    expect([code, stdout.includes('lacks')]).toEqual([1, true]);
+    // A table that is gone lacks nothing.
+    await say(['DROP TABLE t']);
+    expect((await status()).code).toBe(0);
+  });
+});
