@@ -845,14 +845,21 @@ describe.each(testServers())('on $name', (server) => {
   });
 
   test('a table held there by an earlier drop: refused', async () => {
+    const id = '01a1f8313c3171b7af374deee1b3e638';
+    const hold = `_vt_HOLD_${id}_29991120091218`;
     await fill(name);
-    await root.query(
-      `CREATE TABLE ${name}._vt_HOLD_01a1f8313c3171b7af374deee1b3e638_29991120091218 (id INT)`,
-    );
+    await root.query(`CREATE TABLE ${name}.${hold} (id INT)`);
+    // A table with a DATA DIRECTORY stays in its schema.
+    await root.query(`INSERT INTO _undrop.ledger (id, group_id, proxy_id, thread_id, schema_name,
+        table_name, kind, dropped_at, user_name, client_address, statement_text, hold_until, state,
+        state_since, hold_schema, hold_name, todo, failure)
+      VALUES ('${id}', '${id}', 'p', 1, '${name}', 'far', 'base', NOW(), '', '', '', '2999-11-20',
+        'HOLD', NOW(), '${name}', '${hold}', 'blocked_by_file', 'its file is elsewhere')`);
     expect(words(await say(`DROP DATABASE ${name}`))).toMatch(
       /^1235 UNDROP_SCHEMA_NOT_DROPPED: .* is held there by an earlier drop/,
     );
-    await root.query(`DROP TABLE ${name}._vt_HOLD_01a1f8313c3171b7af374deee1b3e638_29991120091218`);
+    await root.query(`DROP TABLE ${name}.${hold}`);
+    await root.query(`DELETE FROM _undrop.ledger WHERE id = '${id}'`);
     await expectWhole(name);
     await root.query(`DROP DATABASE ${name}`);
   });
