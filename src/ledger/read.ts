@@ -48,6 +48,8 @@ type RowFilter =
   | { readonly by: 'group'; readonly groupId: string }
   /** Held in its own schema: its relocation is still to be done. */
   | { readonly by: 'pending'; readonly only?: readonly string[] }
+  /** Held for a minute, and its definition and restore script aren't written. */
+  | { readonly by: 'unsettled' }
   /** In its own schema, in whatever state: what is collected there stays there to the end. */
   | { readonly by: 'elsewhere' };
 
@@ -131,6 +133,32 @@ export async function readTotals(connection: ServiceConnection): Promise<LedgerT
   };
 }
 
+/** A statement of which not every table is settled, and how many of them are. */
+export interface Settling {
+  readonly groupId: string;
+  readonly schema: string;
+  readonly settled: number;
+  readonly tables: number;
+}
+
+/** Statements of many tables, from the first intent to the last restore script. */
+export async function readSettling(connection: ServiceConnection): Promise<readonly Settling[]> {
+  const [rows = []] = await connection.run(
+    sql`SELECT ${note('read')} group_id, MIN(schema_name) AS schema_name, COUNT(*) AS found,
+          SUM(state <> 'intent' AND NOT (${UNSETTLED})) AS settled
+        FROM ${LEDGER} WHERE ${OF_TABLE} AND group_id IN (SELECT g.group_id FROM ${LEDGER} AS g
+          WHERE g.state = 'intent' OR g.state = 'HOLD' AND g.restore_script IS NULL)
+        GROUP BY group_id HAVING COUNT(*) > 1 ORDER BY group_id`,
+    { deadlineMs: READ_DEADLINE_MS },
+  );
+  return rows.map((row) => ({
+    groupId: textOf(row, 'group_id'),
+    schema: textOf(row, 'schema_name'),
+    settled: numberOf(row, 'settled'),
+    tables: numberOf(row, 'found'),
+  }));
+}
+
 function condition(filter: RowFilter): SQLQuery {
   switch (filter.by) {
     case 'live':
@@ -141,6 +169,8 @@ function condition(filter: RowFilter): SQLQuery {
       return sql`group_id = ${filter.groupId} AND ${LIVE}`;
     case 'pending':
       return sql`state = 'HOLD' AND relocated = 0${among(filter)}`;
+    case 'unsettled':
+      return sql`${UNSETTLED} AND state_since < UTC_TIMESTAMP() - INTERVAL 1 MINUTE`;
     case 'elsewhere':
       return sql`state IN ('HOLD', 'PURGE', 'EVAC', 'DROP') AND relocated = 0`;
     case 'ids':
@@ -165,6 +195,7 @@ function among({ only }: { readonly only?: readonly string[] }): SQLQuery {
   return only === undefined ? sql`` : sql` AND id IN (${valueList(only)})`;
 }
 
+const UNSETTLED = sql`state = 'HOLD' AND restore_script IS NULL`;
 const LIVE = sql`state IN ('intent', 'HOLD', 'PURGE', 'EVAC', 'DROP')`;
 
 const KINDS = ['base', 'sequence', 'partition'] as const;

@@ -13,6 +13,7 @@
  */
 
 import { assert } from '../assert.js';
+import { dueDigits, isPinned, parseHoldName } from '../names/names.js';
 import type { Row, ServiceConnection, ServicePool, TaskConnection } from '../service/pool/pools.js';
 import { readServerFacts } from '../service/server-facts.js';
 import {
@@ -24,6 +25,7 @@ import {
   type SQLQuery,
   sql,
   textOf,
+  valueList,
 } from '../service/sql.js';
 import { type DroppingStatement, STATEMENT_CHARACTERS_MAX } from './entry.js';
 import { proxyAt } from './intents/intent-text.js';
@@ -70,6 +72,8 @@ export interface SchemaDropRow extends SchemaDropKey {
 }
 
 const DEADLINE_MS = 5_000;
+/** The client is waiting; there may be thousands of rows. */
+const SETTLE_DEADLINE_MS = 30_000;
 
 /**
  * Before the first intent. Rejects with UNDROP_LEDGER_UNAVAILABLE; then nothing may be renamed. A
@@ -152,16 +156,47 @@ export async function leaveSchemaDrop(
 }
 
 /** The schema is gone, and the outcome of each of its tables is written. May run twice. */
-export async function endSchemaDrop(
+export async function endSchemaDrop(pool: ServicePool, key: SchemaDropKey): Promise<void> {
+  await pool.run(ending(key), { logged: key.rowLogged });
+}
+
+function ending({ id }: SchemaDropKey): SQLQuery {
+  return sql`UPDATE ${note('schema-gone', id)} ${LEDGER} SET state = 'removed',
+      state_since = UTC_TIMESTAMP(), ended_at = COALESCE(ended_at, UTC_TIMESTAMP())
+    WHERE id = ${id} AND state IN ('emptying', 'emptied')`;
+}
+
+/**
+ * The DROP is done: its tables are held and its row is ended, in one transaction, so that they can
+ * be restored from the answer on. The definition and the restore script of each follow
+ * (`recordOutcome`). May run twice.
+ */
+export async function settleSchemaDrop(
   pool: ServicePool,
-  { id, rowLogged }: SchemaDropKey,
+  key: SchemaDropKey,
+  tables: readonly {
+    readonly id: string;
+    readonly holdSchema: string;
+    readonly holdName: string;
+  }[],
 ): Promise<void> {
-  await pool.run(
-    sql`UPDATE ${note('schema-gone', id)} ${LEDGER} SET state = 'removed',
-          state_since = UTC_TIMESTAMP(), ended_at = COALESCE(ended_at, UTC_TIMESTAMP())
-        WHERE id = ${id} AND state IN ('emptying', 'emptied')`,
-    { logged: rowLogged },
+  const placed = new Map<string, { readonly schema: string; readonly due: Date; ids: string[] }>();
+  for (const { id, holdSchema: schema, holdName } of tables) {
+    const due = parseHoldName(holdName)?.due;
+    assert(due !== undefined, 'it is held');
+    const place = placed.get(`${dueDigits(due)} ${schema}`) ?? { schema, due, ids: [] };
+    placed.set(`${dueDigits(due)} ${schema}`, place);
+    place.ids.push(id);
+  }
+  const settled = [...placed.values()].map(
+    ({ schema, due, ids }) => sql`UPDATE ${note('settle', key.groupId)} ${LEDGER}
+      SET state = 'HOLD', state_since = UTC_TIMESTAMP(), hold_schema = ${schema},
+        hold_name = CONCAT('_vt_HOLD_', id, ${`_${dueDigits(due)}`}), hold_until = ${due},
+        pinned = ${isPinned(due)}, relocated = 1
+      WHERE id IN (${valueList(ids)}) AND state = 'intent'`,
   );
+  const texts = [sql`START TRANSACTION`, ...settled, ending(key), sql`COMMIT`];
+  await pool.run(texts, { deadlineMs: SETTLE_DEADLINE_MS, logged: key.rowLogged });
 }
 
 /** The schema is there as before, with every table that could be put back. May run twice. */

@@ -106,7 +106,7 @@ export async function shapeOf(pool: ServicePool): Promise<ServerFacts> {
 }
 
 /** So many tables are in one text, which has to fit max_allowed_packet and the deadline. */
-const TABLES_OF_PART = 200;
+const TABLES_OF_PART = 50;
 const TRIES_MAX = 2;
 
 /**
@@ -160,30 +160,59 @@ interface DropOutcome {
   }[];
 }
 
+/** Texts of so many tables are read in one round trip, and their rows written in one. */
+const OUTCOMES_OF_PART = 40;
+/** As far as they fit: a definition goes twice into the row's statement. */
+const DEFINITION_CHARACTERS_OF_PART = 100_000;
+
 /**
- * After the answer: state HOLD, the definition, the restore script. May run twice. An intent whose
- * table is announced to be restored stays: who resolves it looks where the table is.
+ * After the answer: state HOLD, the definition, the restore script. May run twice. A row of a table
+ * that is already being restored stays as it is, so that a restore that breaks off is seen.
  */
 export async function recordOutcome(pool: ServicePool, { tables }: DropOutcome): Promise<void> {
-  if (tables.length === 0) return;
+  for (const part of inBatches(tables, OUTCOMES_OF_PART)) await recordOutcomes(pool, part);
+}
+
+async function recordOutcomes(pool: ServicePool, tables: DropOutcome['tables']): Promise<void> {
   const [rows = []] = await pool.run(
     sql`SELECT ${note('outcome')} id, schema_name, table_name, dropped_at, sql_log_bin, row_logged,
           detached
         FROM ${LEDGER} WHERE id IN (${valueList(tables.map(({ id }) => id))})`,
   );
-  for (const table of tables) {
-    const row = rows.find((one) => textOf(one, 'id') === table.id);
-    if (row === undefined) continue;
-    const { id, holdSchema, holdName } = table;
-    const show = sql`SHOW CREATE TABLE ${note('define', id)} ${ident(holdSchema, holdName)}`;
-    // None if the table can't be shown: it has moved on, or its files are broken.
-    const [[shown] = []] = await unlessRefused(pool.run(show), []);
-    const printed = shown === undefined ? null : textOf(shown, 'Create Table');
-    const own = textOf(row, 'table_name');
-    const definition = printed === null ? null : ownDefinition(printed, holdName, own);
-    const logged = numberOf(row, 'row_logged') === 1;
-    await pool.run(outcomeUpdate(table, row, definition), { logged });
+  const shown = await showAll(pool, tables);
+  const sizes = [...shown.values()].map(({ length }) => length);
+  const isLong = sizes.reduce((sum, size) => sum + size, 0) > DEFINITION_CHARACTERS_OF_PART;
+  for (const logged of [true, false]) {
+    const updates = tables.flatMap((table) => {
+      const row = rows.find((one) => textOf(one, 'id') === table.id);
+      if (row === undefined || (numberOf(row, 'row_logged') === 1) !== logged) return [];
+      const printed = shown.get(table.id) ?? null;
+      const own = textOf(row, 'table_name');
+      const definition = printed === null ? null : ownDefinition(printed, table.holdName, own);
+      return [outcomeUpdate(table, row, definition)];
+    });
+    const isOne = updates.length > 1 && !isLong;
+    const texts = isOne ? [[sql`START TRANSACTION`, ...updates, sql`COMMIT`]] : updates;
+    for (const text of texts) await pool.run(text, { logged });
   }
+}
+
+/** SHOW CREATE TABLE by id; none of a table that has moved on, or whose files are broken. */
+async function showAll(
+  pool: ServicePool,
+  tables: DropOutcome['tables'],
+): Promise<ReadonlyMap<string, string>> {
+  const texts = tables.map(({ id, holdSchema, holdName }) => {
+    return sql`SHOW CREATE TABLE ${note('define', id)} ${ident(holdSchema, holdName)}`;
+  });
+  const all = tables.length > 1 ? await unlessRefused(pool.run(texts), null) : null;
+  const shown = new Map<string, string>();
+  for (const [index, { id }] of tables.entries()) {
+    const text = texts[index] ?? [];
+    const [row] = all?.[index] ?? (await unlessRefused(pool.run(text), []))[0] ?? [];
+    if (row !== undefined) shown.set(id, textOf(row, 'Create Table'));
+  }
+  return shown;
 }
 
 const BOUND: Failure = { todo: 'detach', text: 'it has foreign keys still' };
@@ -221,7 +250,8 @@ function outcomeUpdate(
       definition = IF(detached IS NULL, COALESCE(${definition}, definition),
         COALESCE(definition, ${definition})),
       restore_script = ${script}
-    WHERE id = ${id} AND (state = 'HOLD' OR state = 'intent' AND NOT todo <=> 'restoring')`;
+    WHERE id = ${id} AND state IN ('HOLD', 'intent') AND NOT (todo <=> 'restoring'
+      AND (state = 'intent' OR restore_script IS NULL))`;
 }
 
 /** Without CHECKs that were to be taken off, but went with the table after all. */

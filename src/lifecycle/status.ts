@@ -8,8 +8,8 @@
 import { timeText } from '../duration.js';
 import { findWithoutTriggers } from '../held/triggers/missing.js';
 import type { Todo } from '../ledger/entry.js';
-import { findRows } from '../ledger/read.js';
-import { findSchemaDrops } from '../ledger/schema-drops.js';
+import { findRows, readSettling, type Settling } from '../ledger/read.js';
+import { findSchemaDrops, hasOwner } from '../ledger/schema-drops.js';
 import { assertLedgerKnown } from '../ledger/tables.js';
 import { isPinned } from '../names/names.js';
 import { isServiceError, type ServicePool } from '../service/pool/pools.js';
@@ -44,6 +44,8 @@ export interface Status {
     readonly intents: readonly string[];
     readonly relocations: readonly string[];
     readonly schemaDrops: readonly string[];
+    /** Statements whose tables are being recorded. */
+    readonly settling: readonly Settling[];
   };
   readonly limits: LimitsStatus;
   /** Sentences without their end; empty: all is well. */
@@ -95,11 +97,12 @@ export async function readStatus(pool: ServicePool, asked: Asked): Promise<Statu
         FROM ${processlistOf(server)} WHERE USER = ${user} AND ID <> CONNECTION_ID() GROUP BY 1`,
   );
   const connections = found.map((row) => [textOf(row, 'host'), numberOf(row, 'count')] as const);
-  const { intents, relocations, schemaDrops, withoutTriggers, problem } = ledger;
+  const { intents, relocations, schemaDrops, settling, withoutTriggers, problem } = ledger;
   const { version, readOnly, utcNow: now } = server;
   const limits = await readLimits(pool, tables, settings.limits, now);
   const { early } = limits;
-  const open = { intents, relocations, withoutTriggers };
+  const unsettled = intents.filter(({ groupId }) => !ledger.underWay.has(groupId));
+  const open = { intents: unsettled, relocations, withoutTriggers };
   const facts = { now, lastLook, leader, resting, problem, ...open, tables, early };
   return {
     server: { version, readOnly, now },
@@ -112,6 +115,7 @@ export async function readStatus(pool: ServicePool, asked: Asked): Promise<Statu
       intents: intents.map(({ id }) => id),
       relocations: relocations.map(({ id }) => id),
       schemaDrops: schemaDrops.map(({ id }) => id),
+      settling,
     },
     limits,
     attention: whatNeedsAttention(facts, settings),
@@ -171,11 +175,18 @@ async function readLedger(pool: ServicePool) {
     const version = await assertLedgerKnown(pool);
     if (version === null) return { ...NO_LEDGER, problem: 'there is none on this server' };
     const pending = await findRows(pool, { by: 'pending' }, { texts: false });
+    const schemaDrops = await findSchemaDrops(pool);
+    const underWay = new Set<string>();
+    for (const { groupId } of schemaDrops) {
+      if (await hasOwner(pool, groupId)) underWay.add(groupId);
+    }
     return {
       problem: null,
       intents: await findRows(pool, { by: 'intent' }, { texts: false }),
       relocations: pending.filter(({ failure }) => !BLOCKED.has(failure?.todo ?? null)),
-      schemaDrops: await findSchemaDrops(pool),
+      schemaDrops,
+      settling: await readSettling(pool),
+      underWay,
       withoutTriggers: await findWithoutTriggers(pool),
     };
   } catch (error) {
@@ -186,6 +197,7 @@ async function readLedger(pool: ServicePool) {
 
 interface OpenRow {
   readonly id: string;
+  readonly groupId: string;
   readonly proxyId: string;
   readonly droppedAt: Date;
 }
@@ -199,9 +211,10 @@ const BLOCKED: ReadonlySet<Todo | null> = new Set<Todo>([
 
 const NO_ROWS: readonly OpenRow[] = [];
 const NO_TABLES: readonly string[] = [];
+const NO_SETTLING: readonly Settling[] = [];
 const NO_LEDGER = {
   ...{ intents: NO_ROWS, relocations: NO_ROWS, schemaDrops: NO_ROWS },
-  withoutTriggers: NO_TABLES,
+  ...{ settling: NO_SETTLING, underWay: new Set<string>(), withoutTriggers: NO_TABLES },
 };
 
 /** What is due may wait so long for its turn, and for the end of a removal that is under way. */

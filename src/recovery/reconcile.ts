@@ -15,6 +15,7 @@ import type { ServicePool } from '../service/pool/pools.js';
 import { detectManualChanges, type ManualChanges } from './detect-manual-changes.js';
 import { type RecoveredSchemas, recoverSchemas } from './recover-drop-database.js';
 import { type ResolvedIntents, resolveIntents } from './resolve-intents.js';
+import { writeMissingOutcomes } from './write-missing-outcomes.js';
 
 export interface ReconcileOptions {
   readonly proxyId: string;
@@ -30,6 +31,8 @@ export interface ReconcileReport
   extends Omit<RecoveredSchemas, 'open'>,
     ResolvedIntents,
     ManualChanges {
+  /** Held tables whose definition the ledger didn't have. */
+  readonly described: readonly string[];
   /** Held tables that were still in their own schema. */
   readonly relocated: readonly string[];
   /** Those that still are. */
@@ -66,8 +69,10 @@ export async function reconcile(
   const { relocated, left } = await orElse(retrying, NO_PENDING);
   const detecting = detectManualChanges(pool, { ...how, cursor: cursors.changes });
   const changes = await orElse(detecting, NO_CHANGES);
+  const described = await orElse(writeMissingOutcomes(pool, activeIds), []);
   const report = {
     ...schemas,
+    described,
     ...intents,
     untouched: [...open, ...untouched],
     ...changes,

@@ -190,6 +190,7 @@ class Memory {
     },
     take: async (rename) => this.#take(rename),
     relocate: async (tables) => tables.map((table) => this.#relocate(table)),
+    settle: async () => undefined,
     closeBarrier: async () => {
       this.#isBarred = true;
     },
@@ -250,6 +251,14 @@ class Memory {
     const gone = names.filter((name) => this.#live?.get(name)?.vanishes === true);
     for (const name of gone) this.#live?.delete(name);
     if (gone.length > 0) return { kind: 'gone' };
+    const leaving = tables.filter(({ holdSchema }) => holdSchema === '_undrop');
+    if (leaving.some(({ table }) => this.#live?.get(table)?.isStuck === true)) {
+      return { kind: 'failed', cause: 'its CHECK is there', errno: 3822 };
+    }
+    for (const { table, holdName } of leaving) {
+      this.#live?.delete(table);
+      this.held.set(holdName, table);
+    }
     return { kind: 'renamed' };
   }
 

@@ -168,6 +168,9 @@ function statusText(report: Report): string {
     limits: limitLines(report),
     open: [
       `intents ${open.intents.length}, relocations ${open.relocations.length}, DROP DATABASE ${open.schemaDrops.length}`,
+      ...open.settling.map(({ schema, settled, tables }) => {
+        return `settling ${settled} of ${tables} tables of ${schema}`;
+      }),
     ],
     attention: attention.length === 0 ? ['nothing needs attention'] : attention,
   };

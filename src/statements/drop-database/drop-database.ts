@@ -132,6 +132,7 @@ function* emptyAndDrop(drop: Drop, names: readonly string[]): SchemaSteps<Schema
     yield* setLockWait(request, lockWaitS);
   }
   if (end.kind === 'answer') return end;
+  yield* call('settle', end.held);
   // Errors of ours would be shown after the DROP by some servers.
   yield* ask(cleanSql(request.groupId));
   const affectedRows = Math.max(0, end.ok.affectedRows - 1) + end.held.length;

@@ -76,8 +76,10 @@ export function* recordTables(
   for (const [index, table] of tables.entries()) {
     const blocker = blockers[index] ?? null;
     if (blocker?.todo === 'blocked_by_file') return staying(schema, table.table, blocker);
-    // A table with partitions is renamed once only; with triggers none leaves its schema.
-    const leavesAtOnce = blocker !== null && request.facts.logged && table.triggers.length === 0;
+    // With triggers or keys it leaves its schema only after these are off. What has partitions has
+    // no keys, and is renamed once only.
+    const isBound = table.triggers.length > 0 || (blocker === null && hasForeignKeys(table));
+    const leavesAtOnce = request.facts.logged && !isBound;
     const holdSchema = leavesAtOnce ? recycleSchemaFor(request.facts.logged) : schema;
     targets.push(...targetOf(table, { schema, holdSchema }));
   }
@@ -120,10 +122,9 @@ export function* holdTables(
   const groups = renameGroups(tables, ({ hasTriggers }) => isMariadb && hasTriggers);
   const renamed: Recorded[] = [];
   for (const group of groups.flatMap((one) => inBatches(one, BATCH))) {
-    const taken = yield* take(drop, group);
-    if (taken === 'held') renamed.push(...group);
-    // Somebody else has dropped or renamed one of them. The next look finds the others.
-    else if (taken !== 'gone') return taken;
+    const taken = yield* takeGroup(drop, group);
+    if ('kind' in taken) return taken;
+    renamed.push(...taken);
   }
   const away = renamed.filter(({ holdSchema }) => isRecycleSchema(holdSchema));
   const held = away.map((table): HeldTable => {
@@ -144,15 +145,31 @@ function heldAs({ id, holdSchema, holdName }: Pick<HeldTable, 'id' | 'holdSchema
   return { id, holdSchema, holdName };
 }
 
-/** Renames them in one RENAME; `gone` if one of them is gone. */
-function* take(
+/** As they are held; none if one of them is gone: the next look finds the others. */
+function* takeGroup(
   drop: SchemaToEmpty,
-  tables: readonly Recorded[],
-): SchemaSteps<Answer | 'gone' | 'held'> {
+  group: readonly Recorded[],
+): SchemaSteps<readonly Recorded[] | Answer> {
+  const taken = yield* take(drop, group);
+  if (taken === 'held') return group;
+  if (taken === 'gone') return [];
+  if (taken !== 'unmoved') return taken;
+  // The name of a CHECK is taken in the recycle schema, or a file has its own place.
+  return yield* takeGroup(
+    drop,
+    group.map((table) => ({ ...table, holdSchema: drop.schema })),
+  );
+}
+
+/** `gone`: one of them is gone. `unmoved`: one of them can't leave its schema in that RENAME. */
+type Taken = 'held' | 'gone' | 'unmoved';
+
+/** Renames them in one RENAME. */
+function* take(drop: SchemaToEmpty, tables: readonly Recorded[]): SchemaSteps<Answer | Taken> {
   const { schema, request } = drop;
   const { logged, checksForeignKeys } = request.facts;
   let isFirst = true;
-  const taken = yield* takeByService<Answer | 'gone' | 'held', SchemaEffect>(request, {
+  const taken = yield* takeByService<Answer | Taken, SchemaEffect>(request, {
     *wait() {
       const ended = isFirst ? null : yield* waitForLocks(drop, tables);
       isFirst = false;
@@ -170,6 +187,7 @@ function* take(
           return outcome.isTimeout === true ? 'timeout' : 'busy';
         case 'denied':
         case 'failed': {
+          if (tables.some(({ holdSchema }) => isRecycleSchema(holdSchema))) return 'unmoved';
           const why = `the service account of undrop can’t rename ${tables[0]?.table}: ${outcome.cause}`;
           return refuse(notDropped(schema, why, outcome.kind === 'denied' ? GRANT : MEND));
         }

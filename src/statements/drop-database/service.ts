@@ -9,7 +9,7 @@ import { assert } from '../../assert.js';
 import { systemClock } from '../../clock.js';
 import { UndropError } from '../../errors.js';
 import type { LastingBlocker } from '../../held/relocate/blockers.js';
-import { renewHeld } from '../../held/relocate/due-times.js';
+import { isLost, renewHeld } from '../../held/relocate/due-times.js';
 import {
   detachAndRelocate,
   moveToRecycleSchema,
@@ -26,6 +26,7 @@ import {
   markEmptied,
   recordSchemaDrop,
   type SchemaDropKey,
+  settleSchemaDrop,
 } from '../../ledger/schema-drops.js';
 import type { IntentTable } from '../../ledger/write.js';
 import { type Log, silentLog } from '../../log.js';
@@ -33,6 +34,7 @@ import { putSchemaBack } from '../../recovery/put-schema-back.js';
 import type { ServerError } from '../../service/errors.js';
 import {
   isServerError,
+  isServiceError,
   type ServiceConnection,
   type ServicePool,
   unlessRefused,
@@ -135,6 +137,7 @@ class SchemaWork {
     readonly details: SchemaDetails;
   } | null = null;
   #hasBegun = false;
+  #isSettled = false;
   /** The ledger may have rows that name the session, which lives on although the drop is over. */
   #namesSession = false;
 
@@ -168,9 +171,7 @@ class SchemaWork {
       hints: this.#options.hints ?? [],
       refusal,
       facts: null,
-      finish: (onLate) => {
-        return isDropped === true ? this.#finish(held, onLate) : this.#leave(onLate);
-      },
+      finish: (onLate) => (isDropped === true ? this.#finish(held, onLate) : this.#leave(onLate)),
     };
   }
 
@@ -221,8 +222,8 @@ class SchemaWork {
 
   /** What is in the schema. What an earlier drop holds there for its partitions is moved out. */
   find(schema: string): Promise<Found> {
-    const { groupId } = this.#request;
-    return findLiveTables(this.#options.pool, this.#ownerOf(), { schema, groupId });
+    const group = { schema, groupId: this.#request.groupId };
+    return findLiveTables(this.#options.pool, this.#ownerOf(), group);
   }
 
   /** Records the schema in the ledger, with its views and programs. False: it is gone. */
@@ -356,6 +357,20 @@ class SchemaWork {
     return this.#row;
   }
 
+  /** Before the answer, so that all of it can be brought back from then on; else after it. */
+  async settle(held: readonly HeldTable[]): Promise<void> {
+    const tookMs = performance.now() - this.#startMs;
+    const holds = [...this.#intents.holdsOf(held, tookMs > LATE_MS).values()];
+    const areMoved = held.every(({ relocated, failure }) => relocated && failure === null);
+    if (!areMoved || holds.some((hold) => isLost(hold, tookMs))) return;
+    try {
+      await settleSchemaDrop(this.#options.pool, this.#rowOf().key, held);
+      this.#isSettled = true;
+    } catch (error) {
+      if (!isServiceError(error)) throw error;
+    }
+  }
+
   /** The tables are held, for the whole time from now on if it had to wait, and it is over. */
   async #finish(held: readonly HeldTable[], onLate?: (error: Error) => void): Promise<void> {
     const { pool, stopping, onUnsettled } = this.#options;
@@ -363,6 +378,7 @@ class SchemaWork {
     const holds = this.#intents.holdsOf(held, isLate);
     const retry = { stopping, onLate };
     try {
+      if (this.#isSettled) return await this.#intents.finish(held, onLate);
       const names = await retryUntilWritten(() => renewHeld(pool, holds), retry);
       const renewed = held.map((table) => {
         return { ...table, holdName: names.get(table.id) ?? table.holdName };
