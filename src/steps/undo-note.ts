@@ -41,23 +41,25 @@ export function withUndoInfo(
   { note, facts }: { readonly note: Note | undefined; readonly facts: UserFacts | null },
 ): Buffer {
   if (note !== 'info' || facts === null) return payload;
-  return withInfo(payload, undoInfo(undoable), facts);
+  const texts = undoInfo(undoable).flatMap((text) => inCharset(text, facts.resultsCharset) ?? []);
+  return withInfo(payload, texts.find(({ length }) => length <= INFO_BYTES_MAX) ?? null);
 }
 
-/**
- * The payload of an OK with the first of the texts that fits, after the server's own, or with the
- * last; any other payload as it is.
- */
-export function withInfo(
+/** The payload of an OK with what is to be told of an UNDROP; any other as it is. */
+export function withRestoredInfo(
   payload: Buffer,
-  texts: readonly string[],
-  { resultsCharset }: Pick<UserFacts, 'resultsCharset'>,
+  text: string,
+  { note, facts }: { readonly note: Note | undefined; readonly facts: UserFacts },
 ): Buffer {
-  const encoded = texts.flatMap((text) => inCharset(text, resultsCharset) ?? []);
-  const bytes = encoded.find(({ length }) => length <= INFO_BYTES_MAX) ?? encoded.at(-1);
-  if (payload[0] !== 0x00 || bytes === undefined) return payload;
+  if (note === undefined || note === 'off') return payload;
+  const asciiText = text.replaceAll(/[^\0-\x7f]/gu, '?');
+  return withInfo(payload, inCharset(text, facts.resultsCharset) ?? Buffer.from(asciiText));
+}
+
+function withInfo(payload: Buffer, text: Buffer | null): Buffer {
+  if (payload[0] !== 0x00 || text === null) return payload;
   return okWithInfo(payload, (info) =>
-    info.length === 0 ? bytes : Buffer.concat([info, Buffer.from('  '), bytes]),
+    info.length === 0 ? text : Buffer.concat([info, Buffer.from('  '), text]),
   );
 }
 

@@ -6,20 +6,17 @@
  * Invariant: it only reads, after the table is back, and ends after a moment; a key that could not
  * be looked at in that time is reported as that, never as whole.
  */
-import { once } from 'node:events';
 import { assert } from '../assert.js';
-import { systemClock } from '../clock.js';
 import { foreignKeysOf } from '../ledger/intents/intent-text.js';
 import {
   isServerError,
   isServiceError,
   type Rows,
   type ServicePool,
-  type TaskConnection,
 } from '../service/pool/pools.js';
+import { runWithin } from '../service/pool/run-within.js';
 import { readServerFacts } from '../service/server-facts.js';
 import { ident, note, renderQuery, type SQLQuery, sql, textOf } from '../service/sql.js';
-import { ER_QUERY_INTERRUPTED } from '../wire/server-errors.js';
 import type { QualifiedTable } from './list.js';
 
 export interface BrokenKey {
@@ -123,42 +120,18 @@ function queryOf({ child, parent, columns }: Key): SQLQuery {
   return sql`SELECT c.* FROM ${from} AS c LEFT JOIN ${to} AS p ${isKey} AND ${isOrphan}`;
 }
 
-/** The server ends the look by a KILL QUERY from another connection: 5.6 has no time limit. */
 async function searchFor(
   pool: ServicePool,
   key: Key,
   withinMs: number,
 ): Promise<'none' | 'some' | 'unknown'> {
-  if (withinMs <= 0) return 'unknown';
+  const query = sql`SELECT ${note('broken')} 1 FROM (${queryOf(key)} LIMIT 1) AS broken`;
   try {
-    return await pool.task(async (connection) => {
-      const done = new AbortController();
-      const killing = killAfter(pool, connection, { withinMs, signal: done.signal });
-      try {
-        const [rows] = await connection.run(
-          sql`SELECT ${note('broken')} 1 FROM (${queryOf(key)} LIMIT 1) AS broken`,
-        );
-        return rows?.length === 0 ? 'none' : 'some';
-      } finally {
-        done.abort();
-        await killing;
-      }
-    });
+    const rows = await runWithin(pool, query, withinMs);
+    return rows === null ? 'unknown' : rows.length === 0 ? 'none' : 'some';
   } catch (error) {
-    if (isServerError(error) && error.errno !== ER_QUERY_INTERRUPTED) return 'none';
+    if (isServerError(error)) return 'none';
     if (!isServiceError(error)) throw error;
     return 'unknown';
   }
-}
-
-async function killAfter(
-  pool: ServicePool,
-  connection: TaskConnection,
-  { withinMs, signal }: { readonly withinMs: number; readonly signal: AbortSignal },
-): Promise<void> {
-  const ended = once(signal, 'abort').catch(() => undefined);
-  await Promise.race([systemClock.sleep(withinMs, signal), ended]);
-  if (signal.aborted) return;
-  connection.discard();
-  await pool.killQuery(connection.threadId).catch(() => undefined);
 }

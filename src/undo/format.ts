@@ -10,6 +10,7 @@ import { isPinned } from '../names/names.js';
 import type { BrokenKey } from './broken-rows.js';
 import type { DroppedTable, EndedTable, ListedTable, QualifiedTable } from './list.js';
 import type { RestoreReport } from './run-restore.js';
+import type { RowCount } from './versions.js';
 
 const ID_DIGITS_MIN = 13;
 const LIST_TITLES = [
@@ -115,13 +116,9 @@ export const HOW_TO_MEND =
 
 /** What was done, in one or a few lines. */
 export function formatRestoreReport(report: RestoreReport): string {
-  const { origin, restoredAs, others } = report;
-  const what = origin === null ? report.id : formatName(origin);
-  const isSameName = origin?.schema === restoredAs.schema && origin.table === restoredAs.table;
-  const as = isSameName ? '' : ` as ${formatName(restoredAs)}`;
-  const done = report.wasBack ? 'Finished what was begun: restored' : 'Restored';
+  const { others, larger } = report;
   const lines = [
-    `${done} ${what}${as}${formatDetails(report)}.`,
+    formatRestored(report),
     ...(typeof report.swapped === 'string'
       ? [`The table that had the name is held: ${report.swapped}.`]
       : []),
@@ -133,6 +130,9 @@ export function formatRestoreReport(report: RestoreReport): string {
     ...formatProblem('triggers', report.triggersProblem),
     ...formatToMake(report),
     ...report.brokenKeys.flatMap(formatBrokenKey),
+    ...(larger === null
+      ? []
+      : [`${formatLarger(larger)}: undrop restore ${larger.table.id} --swap`]),
     ...(others.length === 0 ? [] : ['Also held under that name; restore them by id:']),
     ...others.map(
       (other) => `  ${other.id}  ${other.state}  dropped ${formatTime(other.droppedAt)}`,
@@ -147,17 +147,37 @@ function formatToMake({ triggersToMake: script }: RestoreReport): readonly strin
   return [`An account with the privileges for it makes the missing triggers by:\n${script}`];
 }
 
-/** When and by whom it was dropped, and how many rows it has, in parentheses. */
-function formatDetails({ origin, droppedAt, user, rowEstimate }: RestoreReport): string {
+/** What came back, in a sentence. */
+export function formatRestored(report: RestoreReport): string {
+  const { origin, restoredAs } = report;
+  const what = origin === null ? report.id : formatName(origin);
+  const isSameName = origin?.schema === restoredAs.schema && origin.table === restoredAs.table;
+  const as = isSameName ? '' : ` as ${formatName(restoredAs)}`;
+  const done = report.wasBack ? 'Finished what was begun: restored' : 'Restored';
+  return `${done} ${what}${as}${formatDetails(report)}.`;
+}
+
+/** When, by whom and how it was dropped, and how many rows it has, in parentheses. */
+function formatDetails({ origin, droppedAt, how, user, count }: RestoreReport): string {
   const details: string[] = [];
   if (droppedAt !== null) {
     const by = user === null ? '' : ` by ${printable(user)}`;
-    details.push(`dropped ${formatTime(droppedAt)}${by}`);
+    details.push(`dropped ${formatTime(droppedAt)} UTC${by}`);
   }
-  const rows = rowEstimate === 1 ? 'row' : 'rows';
-  if (rowEstimate !== null) details.push(`about ${formatCount(rowEstimate)} ${rows}`);
+  if (how !== null) details.push(how);
+  if (count !== null) details.push(formatRowCount(count));
   else if (origin !== null) details.push('rows not counted');
   return details.length === 0 ? '' : ` (${details.join(', ')})`;
+}
+
+/** The beginning of a sentence that goes on with how that one comes back. */
+export function formatLarger({ table, count }: NonNullable<RestoreReport['larger']>): string {
+  return `The one dropped ${formatTime(table.droppedAt)} UTC has ${formatRowCount(count)}`;
+}
+
+function formatRowCount({ rows, precision }: RowCount): string {
+  const words = `${formatCount(rows)} ${rows === 1 ? 'row' : 'rows'}`;
+  return precision === 'exact' ? words : `${precision} ${words}`;
 }
 
 function formatProblem(what: string, problem: string | null): readonly string[] {
@@ -228,7 +248,7 @@ function endedJson({ endedAt, restoredAs }: EndedTable): object {
 
 /** The report for `--json`. */
 export function restoreReportJson(report: RestoreReport): object {
-  const { id, origin, restoredAs, others, isToCome: _now, ...rest } = report;
+  const { id, origin, restoredAs, others, larger, isToCome: _now, ...rest } = report;
   return {
     id,
     schema: origin?.schema ?? null,
@@ -238,6 +258,7 @@ export function restoreReportJson(report: RestoreReport): object {
     ...rest,
     droppedAt: rest.droppedAt?.toISOString() ?? null,
     others: heldListJson(others),
+    larger: larger === null ? null : { id: larger.table.id, ...larger.count },
   };
 }
 

@@ -43,8 +43,9 @@ import {
   type RestorePlan,
   type RestoreRequest,
 } from './plan-restore.js';
+import { readVersions, type Versions } from './versions.js';
 
-export interface RestoreReport extends ReattachReport {
+export interface RestoreReport extends ReattachReport, Versions {
   readonly id: string;
   /** Where it came from; null if the ledger had no row of it. */
   readonly origin: QualifiedTable | null;
@@ -54,8 +55,7 @@ export interface RestoreReport extends ReattachReport {
   readonly rowEstimate: number | null;
   /** It had its name again; an earlier restore broke off before its keys and triggers were back. */
   readonly wasBack: boolean;
-  /** Still held under the same name, newest first. */
-  readonly others: readonly ListedTable[];
+  readonly how: ListedTable['how'];
   /** Foreign keys of the table, and of others to it, that rows break or may break. */
   readonly brokenKeys: readonly BrokenKey[];
   /** After a swap: the id under which the live table is held; null: no table had the name. */
@@ -76,26 +76,27 @@ export async function restore(pool: ServicePool, request: RestoreRequest): Promi
 
 /** The same for a table that was found already, by a list that may be some seconds old. */
 export async function restoreTable(pool: ServicePool, plan: Plan): Promise<RestoreReport> {
-  const { table, to, others, wasBack } = plan;
+  const { table, to, wasBack } = plan;
   const recorded = plan.wasBack
     ? await tellRestored(pool, table, to)
     : await renameAndRecord(pool, plan).catch((error: unknown) => {
         throw explainRefusal(error, plan);
       });
-  return makeWhole(pool, { table, to, others, wasBack, recorded });
+  return makeWhole(pool, { table, to, wasBack, recorded });
 }
 
 /** Its keys and triggers, once it has its name, and the report. */
 export async function makeWhole(
   pool: ServicePool,
-  done: Pick<Plan, 'table' | 'to' | 'others' | 'wasBack'> & Pick<RestoreReport, 'recorded'>,
+  done: Pick<Plan, 'table' | 'to' | 'wasBack'> & Pick<RestoreReport, 'recorded'>,
 ): Promise<RestoreReport> {
-  const { table, to, others, wasBack, recorded } = done;
+  const { table, to, wasBack, recorded } = done;
   const cameBack = await reattachAll(pool, table, to);
   const brokenKeys = await findBrokenRows(pool, to);
-  const { id, origin, droppedAt, user, rowEstimate } = table;
-  const what = { id, origin, restoredAs: to, droppedAt, user, rowEstimate };
-  return { ...cameBack, ...what, brokenKeys, others, recorded, wasBack };
+  const versions = await readVersions(pool, table, to);
+  const { id, origin, droppedAt, how, user, rowEstimate } = table;
+  const what = { id, origin, restoredAs: to, droppedAt, how, user, rowEstimate };
+  return { ...cameBack, ...what, ...versions, brokenKeys, recorded, wasBack };
 }
 
 export type Plan =

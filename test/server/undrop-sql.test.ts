@@ -1,6 +1,6 @@
 /** The statements of undrop's own through the proxy, as clients send them and see the answers. */
 import { afterAll, beforeAll, beforeEach, describe, expect, jest } from '@jest/globals';
-import type { Connection, RowDataPacket } from 'mysql2/promise';
+import type { Connection, ResultSetHeader, RowDataPacket } from 'mysql2/promise';
 import { freshLedger } from '../support/fresh-ledger.js';
 import { createMariadb } from '../support/mariadb.js';
 import { testOnOne } from '../support/on-one-server.js';
@@ -76,6 +76,91 @@ describe.each(testServers())('statements of undrop’s own on $name', (server) =
     expect(await rowsOf('SHOW WARNINGS')).toEqual([]);
     expect(await idsIn('a')).toEqual([5, 6]);
     expect(await show()).toHaveLength(1);
+  });
+
+  /** The info text of its OK. */
+  const infoOf = async (sql: string, on = client) => (await on.query<ResultSetHeader>(sql))[0].info;
+  const fill = async (table: string, rows: number, on = client) => {
+    const values = Array.from({ length: rows }, (_, index) => `(${index})`).join(', ');
+    await on.query(`CREATE TABLE IF NOT EXISTS ${table} (id INT PRIMARY KEY)`);
+    if (rows > 0) await on.query(`INSERT INTO ${table} VALUES ${values}`);
+  };
+  const TIME = String.raw`\d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC`;
+  const came = (table: string, how: string, rest: string) =>
+    expect.stringMatching(
+      new RegExp(`^Restored ${table} \\(dropped ${TIME} by root, ${how}\\)\\.${rest}$`),
+    );
+
+  test('its OK says what came back, and what else is held of that name', async () => {
+    const table = `${schema.name}.a`;
+    for (const rows of [3, 4, 1, 5]) {
+      await fill('a', rows);
+      await client.query('DROP TABLE a');
+    }
+    const others = (count: number) => ` ${count} others are held, the newest dropped ${TIME}\\.`;
+    expect(await infoOf('UNDROP TABLE a')).toEqual(came(table, 'DROP TABLE, 5 rows', others(3)));
+    const other = ` The other is held: UNDROP TABLE ${table} SWAP\\.`;
+    expect(await infoOf('UNDROP TABLE a SWAP')).toEqual(came(table, 'DROP TABLE, 1 row', other));
+    expect(await infoOf('UNDROP TABLE a TO b')).toEqual(
+      came(`${table} as ${schema.name}.b`, 'SWAP, 5 rows', others(2)),
+    );
+    await make('`ä`');
+    await client.query('DROP TABLE a, `ä`');
+    await client.query('SET character_set_results = latin1');
+    const [first] = [await infoOf('UNDROP TABLE `ä`, a')];
+    expect(first).toMatch(/^Restored .*\.(\?|a) \(dropped .*\)\. And 1 more\./);
+    await client.query('SET NAMES utf8mb4');
+    await client.query(`DROP DATABASE ${schema.name}`);
+    expect(await infoOf(`UNDROP DATABASE ${schema.name}`)).toMatch(
+      /^Restored \S+ \(dropped .* UTC by root\): 3 of 3 tables\.$/,
+    );
+  });
+
+  test.each([
+    ['empty', 1, 0],
+    ['a tenth', 20, 2],
+    ['a part of what is counted', 4_000, 100],
+  ])(
+    'if the newest is %s, its OK names the older one that has more rows',
+    async (_name, older, newer) => {
+      for (const rows of [older, newer]) {
+        await fill('a', rows);
+        await client.query('DROP TABLE a');
+      }
+      const id = (await show()).at(-1)?.['Id'];
+      const text = await infoOf('UNDROP TABLE a');
+      expect(await idsIn('a')).toHaveLength(newer);
+      const many = older > 1_000 ? '(at least|about) [\\d,]+' : String(older);
+      const larger = ` The one dropped ${TIME} has ${many} rows?: UNDROP TABLE '${id}' SWAP`;
+      const counted = `DROP TABLE, ${newer} rows`;
+      expect(text).toEqual(came(`${schema.name}.a`, counted, larger));
+      await client.query(text.replace(/^.*(UNDROP )/, '$1'));
+      expect(await idsIn('a')).toHaveLength(older);
+      expect(await infoOf('UNDROP TABLE a SWAP')).not.toBe('');
+      await fill('b', 9);
+      await client.query('DROP TABLE b');
+      await fill('b', 1);
+      await client.query('DROP TABLE b');
+      expect(await infoOf('UNDROP TABLE b')).not.toContain('The one');
+    },
+  );
+
+  test('and so does SWAP after several TRUNCATEs', async () => {
+    const truncating = await proxyInFront(server, { PROTECT: 'truncate' });
+    const session = await connect(truncating, { database: schema.name });
+    await fill('m', 30, session);
+    await session.query('TRUNCATE m');
+    await fill('m', 1, session);
+    await session.query('TRUNCATE m');
+    const text = await infoOf('UNDROP TABLE m SWAP', session);
+    expect(await idsIn('m')).toHaveLength(1);
+    expect(text).toEqual(
+      came(`${schema.name}.m`, 'TRUNCATE, 1 row', `.* has 30 rows: UNDROP TABLE '\\w+' SWAP`),
+    );
+    await session.query(text.replace(/^.*(UNDROP )/, '$1'));
+    expect(await idsIn('m')).toHaveLength(30);
+    await session.end();
+    await truncating.stop();
   });
 
   test('under another name, also of another schema, and by another product’s words', async () => {

@@ -51,7 +51,7 @@ describe('the end of a restore', () => {
 
   test('is a line if all is back', () => {
     expect(formatSchemaReport({ ...report, tables: [table], parts: [view] })).toBe(
-      'Restored shop (dropped 2026-11-24 20:00:00 by app): 1 of 1 tables, 1 of 1 views and programs.\n',
+      'Restored shop (dropped 2026-11-24 20:00:00 UTC by app): 1 of 1 tables, 1 of 1 views and programs.\n',
     );
   });
 
@@ -60,7 +60,7 @@ describe('the end of a restore', () => {
     const parts = [{ ...view, problem: 'Access denied; you need SUPER' }];
     const text = formatSchemaReport({ ...report, isComplete: false, tables: [left], parts });
     expect(text.split('\n')).toEqual([
-      'Restored in part shop (dropped 2026-11-24 20:00:00 by app): 0 of 1 tables, 0 of 1 views and programs.',
+      'Restored in part shop (dropped 2026-11-24 20:00:00 UTC by app): 0 of 1 tables, 0 of 1 views and programs.',
       'Table orders is not back: shop.orders exists',
       'VIEW v?: Access denied; you need SUPER',
       'Grant the service account what is missing (`undrop doctor` has the statement), and run the same again: the rest follows.',

@@ -114,7 +114,9 @@ describe('the report of a restore', () => {
     restoredAs: { schema: 'shop', table: 'orders' },
     droppedAt: new Date('2026-03-01T12:00:01Z'),
     user: 'app',
+    how: 'DROP TABLE',
     rowEstimate: 100_000,
+    count: { rows: 100_000, precision: 'about' },
     checks: [],
     foreignKeys: [],
     foreignKeysProblem: null,
@@ -124,19 +126,20 @@ describe('the report of a restore', () => {
     triggersToMake: null,
     brokenKeys: [],
     others: [],
+    larger: null,
     recorded: true,
     wasBack: false,
   };
 
   test('is one line', () => {
     expect(formatRestoreReport(report)).toBe(
-      'Restored shop.orders (dropped 2026-03-01 12:00:01 by app, about 100,000 rows).\n',
+      'Restored shop.orders (dropped 2026-03-01 12:00:01 UTC by app, DROP TABLE, about 100,000 rows).\n',
     );
   });
 
   test('of one that was begun before says so', () => {
     expect(formatRestoreReport({ ...report, wasBack: true })).toBe(
-      'Finished what was begun: restored shop.orders (dropped 2026-03-01 12:00:01 by app, about 100,000 rows).\n',
+      'Finished what was begun: restored shop.orders (dropped 2026-03-01 12:00:01 UTC by app, DROP TABLE, about 100,000 rows).\n',
     );
   });
 
@@ -145,7 +148,7 @@ describe('the report of a restore', () => {
     const others = [held(2, 'shop.orders')];
     const text = formatRestoreReport({ ...report, restoredAs, others, recorded: false });
     expect(text.split('\n')).toEqual([
-      'Restored shop.orders as crm.old (dropped 2026-03-01 12:00:01 by app, about 100,000 rows).',
+      'Restored shop.orders as crm.old (dropped 2026-03-01 12:00:01 UTC by app, DROP TABLE, about 100,000 rows).',
       'The ledger could not be told; recovery will notice.',
       'Also held under that name; restore them by id:',
       `  ${held(2, 'x.y').id}  HOLD  dropped 2026-03-01 12:00:02`,
@@ -154,14 +157,25 @@ describe('the report of a restore', () => {
   });
 
   test('does without what the ledger does not know', () => {
-    const nothing = { origin: null, droppedAt: null, user: null, rowEstimate: null };
+    const nothing = { origin: null, droppedAt: null, how: null, user: null, count: null };
     const text = formatRestoreReport({ ...report, ...nothing, recorded: null });
     expect(text).toBe(`Restored ${report.id} as shop.orders.\n`);
   });
 
   test('says one row as one, and no number where none is known', () => {
-    expect(formatRestoreReport({ ...report, rowEstimate: 1 })).toContain(', about 1 row)');
-    expect(formatRestoreReport({ ...report, rowEstimate: null })).toContain(', rows not counted)');
+    const of = (count: RestoreReport['count']) => formatRestoreReport({ ...report, count });
+    expect(of({ rows: 1, precision: 'exact' })).toContain(', 1 row)');
+    expect(of({ rows: 1000, precision: 'at least' })).toContain(', at least 1,000 rows)');
+    expect(of(null)).toContain(', rows not counted)');
+  });
+
+  test('names another of that name that has far more rows', () => {
+    const table = held(2, 'shop.orders');
+    const larger = { table, count: { rows: 7_000, precision: 'about' } } as const;
+    const [, line] = formatRestoreReport({ ...report, larger }).split('\n');
+    expect(line).toBe(
+      `The one dropped 2026-03-01 12:00:02 UTC has about 7,000 rows: undrop restore ${table.id} --swap`,
+    );
   });
 
   test('says which triggers did not come back, and nothing of those that did', () => {
@@ -189,7 +203,9 @@ describe('the report of a restore', () => {
       restoredTable: 'orders',
       droppedAt: '2026-03-01T12:00:01.000Z',
       user: 'app',
+      how: 'DROP TABLE',
       rowEstimate: 100_000,
+      count: { rows: 100_000, precision: 'about' },
       recorded: true,
       wasBack: false,
       checks: [],
@@ -200,6 +216,7 @@ describe('the report of a restore', () => {
       triggersToMake: null,
       brokenKeys: [],
       others: [],
+      larger: null,
     });
   });
 });

@@ -20,6 +20,7 @@ import { makeTriggers } from '../../steps/make-triggers.js';
 import type { UserFacts } from '../../steps/request.js';
 import type { Signal } from '../../steps/session/user-session-sql.js';
 import { triggersToMake } from '../../steps/triggers-to-make.js';
+import { withRestoredInfo } from '../../steps/undo-note.js';
 import { parentsFirst } from '../../undo/parents-first.js';
 import { idDigits, isIdPrefix, newestWhole } from '../../undo/plan-restore.js';
 import { type RestoreReport, restore } from '../../undo/run-restore.js';
@@ -44,6 +45,7 @@ import {
   seenBy,
   undropErrorOf,
 } from './find-dropped.js';
+import { restoredText } from './restored-text.js';
 import { type Asked, askToCreate, askToRename, askToSwap, keyOf } from './rights.js';
 
 type Bound<K extends BoundUndo['kind']> = Extract<BoundUndo, { kind: K }>;
@@ -182,7 +184,13 @@ async function bringBack(
     }
   }
   const [problem] = problems;
-  if (problem === undefined) return { ...(await answerOk(noteOf(reports), options)), restored };
+  if (problem === undefined) {
+    const { payload, ...ok } = await answerOk(noteOf(reports), options);
+    const { note } = options.service;
+    const { facts } = how.run;
+    const told = withRestoredInfo(payload, restoredText(reports), { note, facts });
+    return { ...ok, payload: told, restored };
+  }
   const error = wanted.length === 1 ? problem : someNot(problems, wanted.length);
   return { ...(await answerRefused(error, options)), restored };
 }

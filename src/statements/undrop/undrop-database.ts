@@ -11,7 +11,8 @@ import { newId } from '../../steps/intents.js';
 import { makeTriggers } from '../../steps/make-triggers.js';
 import type { UserFacts } from '../../steps/request.js';
 import { triggersOfDrop } from '../../steps/triggers-to-make.js';
-import { formatOthers } from '../../undo/schema/format-schema.js';
+import { withRestoredInfo } from '../../steps/undo-note.js';
+import { formatOthers, formatRestoredSchema } from '../../undo/schema/format-schema.js';
 import { restoreSchema, type SchemaReport } from '../../undo/schema/restore-schema.js';
 import { answerWith, type Interception, type InterceptOptions } from '../intercepted.js';
 import { answerOk, inSession } from './answer.js';
@@ -55,7 +56,10 @@ export async function undropDatabase(
     : report;
   const left = end.tables.filter(({ outcome }) => outcome === 'left');
   if (left.length > 0) return { ...(await answerRefused(partly(end, left), options)), restored };
-  return { ...(await answerOk(schemaNote(end), options)), restored };
+  const { payload, ...ok } = await answerOk(schemaNote(end), options);
+  const { note } = options.service;
+  const told = withRestoredInfo(payload, formatRestoredSchema(end), { note, facts });
+  return { ...ok, payload: told, restored };
 }
 
 /** What the service account may not make, this user may. True: some were made. */

@@ -5,23 +5,13 @@ import type { SchemaPreview, SchemaReport } from './restore-schema.js';
 
 /** What was done in one line, then what is not there as it was, each with a line or its SQL. */
 export function formatSchemaReport(report: SchemaReport): string {
-  const { schema, restoredAs, droppedAt, user, tables, parts, id } = report;
+  const { schema, restoredAs, tables, parts, id } = report;
   const isCopy = restoredAs !== schema;
-  const as = isCopy ? ` as ${restoredAs}` : '';
-  const dropped = `${utcText(droppedAt)} by ${user}`;
-  const of = `${schema}${as} (dropped ${dropped})`;
   const others = formatOthers(report);
-  if (report.wasBack)
-    return [printable(`${of} is back already: nothing was to be done.`), ...others, ''].join('\n');
-  const there = tables.filter(({ outcome }) => outcome !== 'left').length;
-  const made = parts.filter(({ problem }) => problem === null).length;
-  const counts = [
-    `${there} of ${tables.length} tables`,
-    ...(isCopy || parts.length === 0 ? [] : [`${made} of ${parts.length} views and programs`]),
-  ];
+  if (report.wasBack) return [formatRestoredSchema(report), ...others, ''].join('\n');
   const missing = parts.filter(({ problem }) => problem !== null);
   const lines = [
-    `${report.isComplete ? 'Restored' : 'Restored in part'} ${of}: ${counts.join(', ')}.`,
+    formatRestoredSchema(report),
     ...(report.problem === null ? [] : [`Schema ${restoredAs}: ${report.problem}.`]),
     ...tables.flatMap(({ table, outcome, problems }) =>
       problems.map(
@@ -37,6 +27,23 @@ export function formatSchemaReport(report: SchemaReport): string {
   if (missing.some(({ problem }) => /denied|privilege/i.test(problem ?? ''))) lines.push(GRANT);
   if (missing.some(({ statement }) => statement !== null)) lines.push(`${WHERE} '${id}';`);
   return [...lines, ...others, ''].join('\n');
+}
+
+/** What came back, in a sentence. */
+export function formatRestoredSchema(report: SchemaReport): string {
+  const { schema, restoredAs, droppedAt, user, tables, parts } = report;
+  const isCopy = restoredAs !== schema;
+  const as = isCopy ? ` as ${restoredAs}` : '';
+  const of = `${schema}${as} (dropped ${utcText(droppedAt)} UTC by ${user})`;
+  if (report.wasBack) return printable(`${of} is back already: nothing was to be done.`);
+  const there = tables.filter(({ outcome }) => outcome !== 'left').length;
+  const made = parts.filter(({ problem }) => problem === null).length;
+  const counts = [
+    `${there} of ${tables.length} tables`,
+    ...(isCopy || parts.length === 0 ? [] : [`${made} of ${parts.length} views and programs`]),
+  ];
+  const done = report.isComplete ? 'Restored' : 'Restored in part';
+  return printable(`${done} ${of}: ${counts.join(', ')}.`);
 }
 
 /** What else of that name is held, which no name says. */
