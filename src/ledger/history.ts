@@ -109,6 +109,19 @@ async function findUnlogged(
   return new Set(rows.map((row) => textOf(row, 'id')));
 }
 
+/** Who has restored a table, or had it removed, in words; null: nobody knows. */
+export async function readWhoEnded(
+  connection: ServiceConnection,
+  { id, state }: { readonly id: string; readonly state: 'restored' | 'removed' },
+): Promise<string | null> {
+  // Who asked for it, before who did it.
+  const events = state === 'restored' ? ['restored'] : ['remove-asked', 'removal'];
+  const query = sql`SELECT ${note('history')} who FROM ${HISTORY}
+    WHERE id = ${id} AND event IN (${valueList(events)}) ORDER BY event DESC, seq DESC LIMIT 1`;
+  const [[row] = []] = await unlessRefused(connection.run(query), [], ...ABSENT_TABLE);
+  return row === undefined ? null : textOf(row, 'who');
+}
+
 export interface Uses {
   /** Statements that have failed because the table is held. */
   readonly count: number;

@@ -62,9 +62,13 @@ export function findTarget(held: readonly ListedTable[], target: string): readon
   return begun;
 }
 
-/** As it may be the beginning of an id: people copy those of a UUID with its dashes. */
+/**
+ * As it may be the beginning of an id: people copy those of a UUID with its dashes, and a hold name,
+ * with or without its schema, for the id in it.
+ */
 export function idDigits(text: string): string {
-  return text.replaceAll('-', '').toLowerCase();
+  const name = text.replaceAll('`', '').replace(/^.*\./, '');
+  return parseHoldName(name)?.id ?? text.replaceAll('-', '').toLowerCase();
 }
 
 /** Whether that may be the beginning of an id; also a whole one. */

@@ -16,6 +16,7 @@ import {
 } from '../held/finish-restore.js';
 import { isRenamedBack, renameBack, schemaExists } from '../held/rename-back.js';
 import type { LedgerRow } from '../ledger/entry.js';
+import { readWhoEnded } from '../ledger/history.js';
 import { findRows } from '../ledger/read.js';
 import { recordState } from '../ledger/write.js';
 import { isUnanswered } from '../service/errors.js';
@@ -156,7 +157,7 @@ export async function planOrResume(
     const [newest] = found;
     const plan = newest === undefined ? null : await resume(pool, newest);
     if (newest !== undefined && plan !== null && isMeant(request, newest, plan.to)) return plan;
-    throw withFate(request.target, found, error);
+    throw await withFate(pool, request.target, { found, error });
   }
 }
 
@@ -168,7 +169,7 @@ export async function explainAbsent(
 ): Promise<unknown> {
   if (!isAbsent(error)) return error;
   const { value: found } = await tolerantly(() => findHeldOnce(pool, target));
-  return withFate(target, found, error);
+  return withFate(pool, target, { found, error });
 }
 
 function isAbsent(error: unknown): error is UndropError {
@@ -183,9 +184,19 @@ export async function resume(pool: ServicePool, row: LedgerRow): Promise<Plan | 
 }
 
 /** The refusal, with what has become of the last that is held no more. `found`: newest first. */
-function withFate(target: string, found: readonly LedgerRow[], error: UndropError): UndropError {
+export async function withFate(
+  pool: ServicePool,
+  target: string,
+  { found, error }: { readonly found: readonly LedgerRow[]; readonly error: UndropError },
+): Promise<UndropError> {
   const last = found.find(({ endedAt }) => endedAt !== null);
-  return last === undefined ? error : ended(target, last, error);
+  if (last === undefined) return error;
+  const { id, state } = last;
+  const isByUs = state === 'restored' || state === 'removed';
+  const { value } = await tolerantly(async () =>
+    isByUs ? [await readWhoEnded(pool, { id, state })] : [],
+  );
+  return ended(target, { ...last, by: value[0] ?? null }, error);
 }
 
 /** Whether the request has no new name, or the name that the table has by now. */
@@ -215,11 +226,16 @@ export async function findHeldOnce(
   return isIdPrefix(prefix) ? findRows(pool, { by: 'id', prefix }, options) : [];
 }
 
-function ended(target: string, row: LedgerRow, cause: unknown): UndropError {
+function ended(
+  target: string,
+  row: LedgerRow & { readonly by: string | null },
+  cause: unknown,
+): UndropError {
+  const by = row.by === null ? '' : ` by ${row.by}`;
   const time = row.endedAt?.toISOString().slice(0, 19).replace('T', ' ');
   const how = {
-    restored: `was restored at ${time} UTC as ${row.restoredAs ?? 'before'}`,
-    removed: `was removed for good at ${time} UTC`,
+    restored: `was restored at ${time} UTC as ${row.restoredAs ?? 'before'}${by}`,
+    removed: `was removed for good at ${time} UTC${by}`,
     gone: `was seen to be gone, not by undrop, at ${time} UTC`,
   };
   const { state } = row;

@@ -348,7 +348,8 @@ describe.each(testServers())('the operator on $name', (server) => {
     const events = (await readHistory(pool, id)).map(({ event }) => event);
     expect(events).toEqual(expect.arrayContaining(['held', 'remove-asked', 'removal']));
     const gone = await runUndrop(server, ['remove', id, '--yes']);
-    expect([gone.code, gone.stderr]).toEqual([1, expect.stringContaining('removed for good at')]);
+    const who = /removed for good at \S+ \S+ UTC by \S+@\S+ as \S+\.$/m;
+    expect([gone.code, gone.stderr]).toEqual([1, expect.stringMatching(who)]);
   });
 
   test('what commands do is in UNDROP_AUDIT_FILE, too; one that can not be written costs nothing', async () => {

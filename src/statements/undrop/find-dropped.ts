@@ -95,11 +95,11 @@ export async function findServer(
 const OF_SERVER = { schema: 'mysql', table: 'user' };
 
 /** Those that this user may bring back, and what this very connection has dropped. */
-export async function seenBy(
-  dropped: readonly Dropped[],
+export async function seenBy<T extends Pick<Dropped, 'origin' | 'row' | 'statement'>>(
+  dropped: readonly T[],
   facts: UserFacts,
   options: InterceptOptions,
-): Promise<readonly Dropped[] | ErrPacket> {
+): Promise<readonly T[] | ErrPacket> {
   const { session, service } = options;
   const me = { ...session, proxyId: service.proxyId, user: facts.user };
   const asked = { facts, groupId: newId() };
@@ -117,7 +117,7 @@ export async function seenBy(
 
 /** Whether this very connection has dropped it: its user may see the row without any right. */
 function isOwn(
-  { row }: Dropped,
+  { row }: Pick<Dropped, 'row'>,
   session: SessionFacts & { readonly proxyId: string; readonly user: string },
 ): boolean {
   return (

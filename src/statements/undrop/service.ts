@@ -8,10 +8,10 @@
  */
 import type { AuditEvent } from '../../audit.js';
 import { UndropError } from '../../errors.js';
-import { problemsOf, reattachAll } from '../../held/finish-restore.js';
+import { problemsOf, reattachAll, tolerantly } from '../../held/finish-restore.js';
 import { STATEMENT_BYTES_MAX } from '../../ledger/entry.js';
 import { findRows } from '../../ledger/read.js';
-import { isSameName } from '../../names/names.js';
+import { isSameName, parseHoldName } from '../../names/names.js';
 import { decideTable, type HoldTime, NO_TRAITS } from '../../policy/decide.js';
 import type { ServicePool } from '../../service/pool/pools.js';
 import { quoteIdentifier } from '../../service/sql.js';
@@ -23,7 +23,7 @@ import { triggersToMake } from '../../steps/triggers-to-make.js';
 import { withRestoredInfo } from '../../steps/undo-note.js';
 import { parentsFirst } from '../../undo/parents-first.js';
 import { idDigits, isIdPrefix, newestWhole } from '../../undo/plan-restore.js';
-import { type RestoreReport, restore } from '../../undo/run-restore.js';
+import { explainAbsent, type RestoreReport, restore, withFate } from '../../undo/run-restore.js';
 import { swap as swapWithLive } from '../../undo/swap.js';
 import { ER_NONUNIQ_TABLE } from '../../wire/server-errors.js';
 import {
@@ -52,6 +52,8 @@ type Bound<K extends BoundUndo['kind']> = Extract<BoundUndo, { kind: K }>;
 
 /** So many tables are looked at for a result set, or for the beginning of an id. */
 const TABLES_MAX = 10_000;
+/** So many are looked at for what has become of a table. */
+const ENDED_MAX = 20;
 
 export async function showDropped(
   { schema, like }: Bound<'show-dropped'>,
@@ -111,6 +113,11 @@ export async function undropTables(
   const { facts } = run;
   refuseUnder(facts);
   const { dropped, foldsCase } = await readDropped(facts, options, names);
+  const [one] = names;
+  // What has never been dropped under a hold name is meant by the id in it.
+  if (dropped.length === 0 && names.length === 1 && one && parseHoldName(one.table) !== null) {
+    return undropById({ kind: 'undrop-id', id: one.table, to, swap }, run, options);
+  }
   const wanted = names.map((name): Wanted => {
     const held = newestOf(dropped, name, foldsCase);
     const origin = held?.origin ?? name;
@@ -137,7 +144,7 @@ export async function undropById(
   const found = await seenBy(begun.slice(0, TABLES_MAX), facts, options);
   if ('errno' in found) return answerWith(found);
   const [held, ...others] = found;
-  if (held === undefined) throw new UndropError('UNDROP_NO_SUCH_HELD', { target: id, fate: '' });
+  if (held === undefined) return refuseEnded(id, facts, options);
   if (others.length > 0) {
     const shown = found.slice(0, 5).map((one) => `${one.id} (${written(one.origin)})`);
     throw new UndropError('UNDROP_AMBIGUOUS', { target: id, found: shown.join(', ') });
@@ -145,6 +152,25 @@ export async function undropById(
   const name = held.origin;
   const target = to === null ? name : { schema: to.schema ?? name.schema, table: to.table };
   return bringBack([{ name, held, to: target }], { run, swap }, options);
+}
+
+/** Says what has become of a table that is held no more, if this user may know. */
+async function refuseEnded(
+  target: string,
+  facts: UserFacts,
+  options: InterceptOptions,
+): Promise<Interception> {
+  const { pool } = options.service;
+  const prefix = idDigits(target);
+  const how = { texts: false, rowsMax: ENDED_MAX };
+  const { value: rows } = await tolerantly(async () =>
+    isIdPrefix(prefix) ? findRows(pool, { by: 'id', prefix }, how) : [],
+  );
+  const ended = rows.map((row) => ({ row, origin: row, statement: null }));
+  const seen = await seenBy(ended, facts, options);
+  if ('errno' in seen) return answerWith(seen);
+  const error = new UndropError('UNDROP_NO_SUCH_HELD', { target, fate: '' });
+  throw await withFate(pool, target, { found: seen.map(({ row }) => row), error });
 }
 
 /** The newest that is whole, else the newest; null: there is none. */
@@ -212,10 +238,11 @@ async function bringOneBack(
   options: InterceptOptions,
 ): Promise<RestoreReport> {
   const { service, session } = options;
-  if (held === null) {
-    throw new UndropError('UNDROP_NO_SUCH_HELD', { target: written(name), fate: '' });
-  }
   const { pool, proxyId, log } = service;
+  if (held === null) {
+    const error = new UndropError('UNDROP_NO_SUCH_HELD', { target: written(name), fate: '' });
+    throw await explainAbsent(pool, quoted(name), error);
+  }
   if (!swap) {
     const report = await restore(pool, { target: held.id, to: quoted(to) });
     return withTriggers(report, run.facts, options);
