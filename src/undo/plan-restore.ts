@@ -63,8 +63,8 @@ export function findTarget(held: readonly ListedTable[], target: string): readon
 }
 
 /**
- * As it may be the beginning of an id: people copy those of a UUID with its dashes, and a hold name,
- * with or without its schema, for the id in it.
+ * As it may be the beginning of an id: people copy those of a UUID with its dashes, and hold names,
+ * with or without their schema, for the id in them.
  */
 export function idDigits(text: string): string {
   const name = text.replaceAll('`', '').replace(/^.*\./, '');

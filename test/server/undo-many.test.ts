@@ -348,7 +348,7 @@ describe.each(testServers())('the operator on $name', (server) => {
     const events = (await readHistory(pool, id)).map(({ event }) => event);
     expect(events).toEqual(expect.arrayContaining(['held', 'remove-asked', 'removal']));
     const gone = await runUndrop(server, ['remove', id, '--yes']);
-    const who = /removed for good at \S+ \S+ UTC by \S+@\S+ as \S+\.$/m;
+    const who = /removed for good at \S+ \S+ UTC by \S+@\S+ as \S+\. /;
     expect([gone.code, gone.stderr]).toEqual([1, expect.stringMatching(who)]);
   });
 
