@@ -1,6 +1,6 @@
 /** Reads the ledger's rows of tables, page by page; schema-drops.ts reads those of schemas. */
 import { assert } from '../assert.js';
-import { dropIdOf, parseHoldName } from '../names/names.js';
+import { dropIdOf, foldName, parseHoldName } from '../names/names.js';
 import type { Row, ServiceConnection } from '../service/pool/pools.js';
 import {
   dateOf,
@@ -26,8 +26,8 @@ import {
 import { LEDGER } from './tables.js';
 
 type RowFilter =
-  /** Every row whose table is, or may be, held. */
-  | { readonly by: 'live' }
+  /** Every row whose table is, or may be, held; of these, those that fit. */
+  | ({ readonly by: 'live' } & LiveFit)
   /** Those of that id, or whose id begins so (hex digits); also ended ones. */
   | { readonly by: 'id'; readonly prefix: string }
   /** Those of these ids; also ended ones. */
@@ -52,6 +52,19 @@ type RowFilter =
   | { readonly by: 'unsettled' }
   /** In its own schema, in whatever state: what is collected there stays there to the end. */
   | { readonly by: 'elsewhere' };
+
+/** What is left out fits all. */
+export interface LiveFit {
+  /** Hex digits with which the id begins. */
+  readonly prefix?: string;
+  readonly schema?: string;
+  /** A pattern for the table's name, as in the server's own SHOW TABLES LIKE. */
+  readonly like?: string;
+  /** One of these; each by the index. */
+  readonly names?: readonly { readonly schema: string; readonly table: string }[];
+  /** Of the server; default: 0. */
+  readonly lowerCaseTableNames?: 0 | 1 | 2;
+}
 
 const ROWS_MAX = 100_000;
 const READ_DEADLINE_MS = 60_000;
@@ -162,7 +175,7 @@ export async function readSettling(connection: ServiceConnection): Promise<reado
 function condition(filter: RowFilter): SQLQuery {
   switch (filter.by) {
     case 'live':
-      return LIVE;
+      return sql.join([LIVE, ...fitting(filter)], sql` AND `);
     case 'intent':
       return sql`state = 'intent'${among(filter)}`;
     case 'group':
@@ -186,9 +199,30 @@ function condition(filter: RowFilter): SQLQuery {
     case 'name':
       return sql`${OF_TABLE} AND ${hasName(filter)}`;
     case 'id':
-      assert(/^[0-9a-f]{1,32}$/.test(filter.prefix), 'an id begins with hex digits');
-      return sql`id LIKE ${`${filter.prefix}%`} AND ${OF_TABLE}`;
+      return sql`${hasPrefix(filter.prefix)} AND ${OF_TABLE}`;
   }
+}
+
+function hasPrefix(prefix: string): SQLQuery {
+  assert(/^[0-9a-f]{1,32}$/.test(prefix), 'an id begins with hex digits');
+  return sql`id LIKE ${`${prefix}%`}`;
+}
+
+function fitting({ prefix, schema, like, names, lowerCaseTableNames = 0 }: LiveFit): SQLQuery[] {
+  // The server stores folded names under 1; an index can't be used under 2.
+  const is = (column: SQLQuery, name: string) => {
+    if (lowerCaseTableNames === 2) return sql`LOWER(${column}) = LOWER(${name})`;
+    return sql`${column} = ${lowerCaseTableNames === 1 ? foldName(name) : name}`;
+  };
+  const named = names?.map(
+    (name) => sql`(${is(sql`schema_name`, name.schema)} AND ${is(sql`table_name`, name.table)})`,
+  );
+  return [
+    ...(prefix === undefined ? [] : [hasPrefix(prefix)]),
+    ...(schema === undefined ? [] : [is(sql`schema_name`, schema)]),
+    ...(like === undefined ? [] : [sql`table_name COLLATE utf8mb4_general_ci LIKE ${like}`]),
+    ...(named === undefined ? [] : [sql`(${sql.join(named, sql` OR `)})`]),
+  ];
 }
 
 function among({ only }: { readonly only?: readonly string[] }): SQLQuery {

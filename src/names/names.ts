@@ -13,7 +13,7 @@ export function isSameName(one: string, other: string): boolean {
 }
 
 /** https://dev.mysql.com/doc/refman/9.7/en/identifier-length.html */
-const NAME_CHARACTERS_MAX = 64;
+export const NAME_CHARACTERS_MAX = 64;
 
 /** If it would be too long, the table's name is cut, then that of the partition. */
 export function partitionTable(table: string, partition: string): string {

@@ -13,13 +13,20 @@ import { findRows } from '../ledger/read.js';
 import {
   formatHoldName,
   idTimeMs,
+  isHoldId,
   isLocalSchema,
   isRecycleSchema,
   isRetiredBarrier,
   parseHoldName,
   type TableState,
 } from '../names/names.js';
-import { type HoldTable, idsAmong, idsWith, mapHoldTables } from '../service/hold-tables.js';
+import {
+  type HoldTable,
+  type IdRange,
+  idsAmong,
+  idsWith,
+  mapHoldTables,
+} from '../service/hold-tables.js';
 import { type ServiceConnection, unlessRefused } from '../service/pool/pools.js';
 import { ABSENT_TABLE } from '../wire/server-errors.js';
 import { findTarget, idDigits, isIdPrefix, parseTableName } from './plan-restore.js';
@@ -78,11 +85,13 @@ export interface ListedTable extends DroppedTable {
 
 /** All of them, newest first. */
 export async function listAll(connection: ServiceConnection): Promise<readonly ListedTable[]> {
-  return (await listWithRows(connection)).map(({ table }) => table);
+  const ledger = findRows(connection, { by: 'live' }, { texts: false });
+  const live = await unlessRefused(ledger, [], ...ABSENT_TABLE);
+  return (await listRows(connection, live, null)).map(({ table }) => table);
 }
 
 /** What somebody asks for: a name as it was written, or the first digits of an id. */
-export type Wanted =
+type Wanted =
   | { readonly schema: string | null; readonly table: string }
   | { readonly prefix: string };
 
@@ -97,19 +106,40 @@ export async function listFor(
   const name = parseTableName(target);
   const digits = idDigits(target);
   const wanted = [name ?? [], isIdPrefix(digits) ? { prefix: digits } : []].flat();
-  const found = (await listWithRows(connection, wanted)).map(({ table }) => table);
+  // A whole id wins over a name, for which all of the ledger is searched.
+  const whole = isHoldId(digits) ? await listWanted(connection, [{ prefix: digits }]) : [];
+  if (whole.length > 0) return whole;
+  const found = await listWanted(connection, wanted);
   return findTarget(found, target).length > 0 ? found : listAll(connection);
 }
 
-/** All of them, or those that are wanted, each with its row, without the long texts. */
-export async function listWithRows(
+/** Newest first, those of a name whatever their case. */
+export async function listWanted(
   connection: ServiceConnection,
-  wanted: readonly Wanted[] | null = null,
-): Promise<readonly { readonly table: ListedTable; readonly row: LedgerRow | undefined }[]> {
-  const ledger = readLive(connection, wanted);
+  wanted: readonly Wanted[],
+): Promise<readonly ListedTable[]> {
+  const ledger = readWanted(connection, wanted);
   const live = await unlessRefused(ledger, [], ...ABSENT_TABLE);
-  const prefixes = wanted?.flatMap((one) => ('prefix' in one ? [idsWith(one.prefix)] : [])) ?? [];
-  const among = wanted === null ? null : [...idsAmong(live.map(({ id }) => id)), ...prefixes];
+  const prefixes = wanted.flatMap((one) => ('prefix' in one ? [idsWith(one.prefix)] : []));
+  const among = [...idsAmong(live.map(({ id }) => id)), ...prefixes];
+  return (await listRows(connection, live, among)).map(({ table }) => table);
+}
+
+/** A held table, and its row without the long texts. */
+interface WithRow {
+  readonly table: ListedTable;
+  readonly row: LedgerRow | undefined;
+}
+
+/**
+ * Of which of these rows tables are held, newest first; and tables without a row whose id is
+ * `among` these (null: all).
+ */
+export async function listRows(
+  connection: ServiceConnection,
+  live: readonly LedgerRow[],
+  among: readonly IdRange[] | null = idsAmong(live.map(({ id }) => id)),
+): Promise<readonly WithRow[]> {
   const rows = new Map(live.map((row) => [row.id, row]));
   const elsewhere = new Set(live.map(heldIn).filter(isElsewhere));
   const found = [...(await mapHoldTables(connection, elsewhere, among)).values()];
@@ -125,12 +155,11 @@ export async function listWithRows(
   return all.map((table) => ({ table, row: rows.get(table.id) }));
 }
 
-async function readLive(
+async function readWanted(
   connection: ServiceConnection,
-  wanted: readonly Wanted[] | null,
+  wanted: readonly Wanted[],
 ): Promise<readonly LedgerRow[]> {
   const how = { texts: false };
-  if (wanted === null) return findRows(connection, { by: 'live' }, how);
   const rows = new Map<string, LedgerRow>();
   for (const one of wanted) {
     const filter =

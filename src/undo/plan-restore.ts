@@ -44,7 +44,11 @@ export function planRestore(held: readonly ListedTable[], request: RestoreReques
 export function newestWhole<T extends Pick<ListedTable, 'state' | 'torn'>>(
   found: readonly T[],
 ): T | undefined {
-  return found.find(({ state, torn }) => state === 'HOLD' && torn !== true) ?? found[0];
+  return found.find(canComeBack) ?? found[0];
+}
+
+export function canComeBack({ state, torn }: Pick<ListedTable, 'state' | 'torn'>): boolean {
+  return state === 'HOLD' && torn !== true;
 }
 
 /**

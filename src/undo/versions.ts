@@ -9,7 +9,7 @@ import { tolerantly } from '../held/finish-restore.js';
 import type { ServicePool } from '../service/pool/pools.js';
 import { runWithin } from '../service/pool/run-within.js';
 import { ident, note, numberOf, sql } from '../service/sql.js';
-import { type ListedTable, listWithRows, type QualifiedTable } from './list.js';
+import { type ListedTable, listWanted, type QualifiedTable } from './list.js';
 
 export interface RowCount {
   readonly rows: number;
@@ -43,8 +43,8 @@ export async function readVersions(
   const endMs = performance.now() + COUNT_MS;
   const count = await countRows(pool, { ...to, rowEstimate }, endMs);
   const wanted = origin === null ? [] : [origin];
-  const { value: found } = await tolerantly(() => listWithRows(pool, wanted));
-  const others = found.map(({ table }) => table).filter((other) => other.id !== id);
+  const { value: found } = await tolerantly(() => listWanted(pool, wanted));
+  const others = found.filter((other) => other.id !== id);
   const whole = others.filter(({ state, torn, unseen }) => state === 'HOLD' && !torn && !unseen);
   for (const table of count === null ? [] : whole.slice(0, OTHERS_COUNTED)) {
     const { holdSchema, holdName, rowEstimate: estimate } = table;

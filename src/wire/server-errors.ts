@@ -59,6 +59,7 @@ export const ER_UNKNOWN_SYSTEM_VARIABLE = 1193;
 export const ER_CRASHED_ON_USAGE = 1194;
 export const ER_CRASHED_ON_REPAIR = 1195;
 export const ER_LOCK_WAIT_TIMEOUT = 1205;
+export const ER_WRONG_ARGUMENTS = 1210;
 export const ER_LOCK_DEADLOCK = 1213;
 export const ER_ROW_IS_REFERENCED = 1217;
 export const ER_WRONG_USAGE = 1221;

@@ -5,6 +5,7 @@
  * Invariant: a name that can't be decoded is an error, never another name.
  */
 import { UndropError } from '../../errors.js';
+import { NAME_CHARACTERS_MAX } from '../../names/names.js';
 import type { DropTableStatement } from '../../sql/grammar/drop-table.js';
 import type { TableName } from '../../sql/grammar/table-name.js';
 import type { UndoStatement } from '../../sql/grammar/undrop.js';
@@ -13,7 +14,12 @@ import type { UserFacts } from '../../steps/request.js';
 import { hintsIn } from '../../steps/rules/hints.js';
 import type { QualifiedName, Signal } from '../../steps/session/user-session-sql.js';
 import type { ServerVersion } from '../../wire/connection/handshake-v10.js';
-import { ER_NO_DB_ERROR, ER_PARSE_ERROR } from '../../wire/server-errors.js';
+import {
+  ER_NO_DB_ERROR,
+  ER_PARSE_ERROR,
+  ER_TOO_LONG_IDENT,
+  ER_WRONG_ARGUMENTS,
+} from '../../wire/server-errors.js';
 
 /** In UTF-8. */
 export interface BoundName {
@@ -67,7 +73,12 @@ export function bindUndo(
   facts: UserFacts,
   server: ServerVersion,
 ): BoundUndo {
-  const decode = (bytes: Uint8Array) => decodeName(bytes, facts.charset);
+  const decode = (bytes: Uint8Array) => {
+    const isShort = bytes.length <= BYTES_OF_CHARACTER * NAME_CHARACTERS_MAX;
+    const decoded = isShort ? decodeName(bytes, facts.charset) : null;
+    if (decoded !== null && Array.from(decoded).length <= NAME_CHARACTERS_MAX) return decoded;
+    throw new SaidByServer(nameTooLong(readable(bytes, facts)));
+  };
   const name = (one: TableName): BoundName => {
     const schema = one.schema === null ? facts.schema : decode(one.schema);
     if (schema === null) throw new SaidByServer(NO_SCHEMA);
@@ -90,7 +101,8 @@ export function bindUndo(
     }
     case 'show-dropped': {
       const { schema, like } = statement;
-      return { ...statement, schema: schema && decode(schema), like: like && decode(like) };
+      const pattern = like && decodePattern(like, facts);
+      return { ...statement, schema: schema && decode(schema), like: pattern };
     }
     case 'explain-drop-table':
       return { ...statement, names: statement.drop.names.map(name), hints: hints() };
@@ -99,6 +111,13 @@ export function bindUndo(
     case 'syntax-error':
       throw new SaidByServer(syntaxError(text, statement.at, { facts, server }));
   }
+}
+
+function decodePattern(bytes: Uint8Array, { charset }: UserFacts): string {
+  const isShort = bytes.length <= BYTES_OF_CHARACTER * PATTERN_CHARACTERS_MAX;
+  const decoded = isShort ? decodeName(bytes, charset) : null;
+  if (decoded !== null && Array.from(decoded).length <= PATTERN_CHARACTERS_MAX) return decoded;
+  throw new SaidByServer(PATTERN_TOO_LONG);
 }
 
 /** As a statement of ours on the session names it. Throws UNDROP_NAME_CHARSET. */
@@ -116,13 +135,28 @@ const NO_SCHEMA: Signal = {
   message: 'No database selected',
 };
 
+/** In no character set does one take more. */
+const BYTES_OF_CHARACTER = 4;
+const PATTERN_CHARACTERS_MAX = 256;
+
+const PATTERN_TOO_LONG: Signal = {
+  errno: ER_WRONG_ARGUMENTS,
+  sqlState: 'HY000',
+  message: `Incorrect arguments to LIKE: the pattern has more than ${PATTERN_CHARACTERS_MAX} characters`,
+};
+
+function nameTooLong(name: readonly string[]): Signal {
+  const message = `Identifier name '${name.join('')}' is too long`;
+  return { errno: ER_TOO_LONG_IDENT, sqlState: '42000', message };
+}
+
 /** What the manual of the server doesn't have. */
 const FORMS =
   "undrop's own: UNDROP TABLE name, ... | 'id' [TO name] [SWAP]; UNDROP DATABASE name [TO name]; " +
   "SHOW DROPPED TABLES [FROM database] [LIKE 'pattern']; " +
   'FLASHBACK TABLE name, ... TO BEFORE DROP [RENAME TO name]; EXPLAIN DROP TABLE | DATABASE name';
-/** So much of the text is quoted by servers. */
-const NEAR_CHARACTERS_MAX = 80;
+/** So much of a text is quoted by servers. */
+const QUOTED_CHARACTERS_MAX = 80;
 const LINE_FEED = 0x0a;
 
 function syntaxError(
@@ -130,7 +164,7 @@ function syntaxError(
   at: number,
   { facts, server }: { readonly facts: UserFacts; readonly server: ServerVersion },
 ): Signal {
-  const near = readable(text.subarray(at), facts).slice(0, NEAR_CHARACTERS_MAX).join('');
+  const near = readable(text.subarray(at), facts).join('');
   const line = 1 + text.subarray(0, at).filter((byte) => byte === LINE_FEED).length;
   const product = server.flavour === 'mariadb' ? 'MariaDB' : 'MySQL';
   const message =
@@ -139,12 +173,15 @@ function syntaxError(
   return { errno: ER_PARSE_ERROR, sqlState: '42000', message };
 }
 
-/** The characters of a text; ASCII alone if it can't be decoded. */
+/** The first characters of a text; ASCII alone if it can't be decoded. */
 function readable(bytes: Uint8Array, { charset }: UserFacts): readonly string[] {
   try {
-    return Array.from(decodeName(bytes, charset));
+    // A character has two units at most; the whole text may be long.
+    const first = decodeName(bytes, charset).slice(0, 2 * QUOTED_CHARACTERS_MAX);
+    return Array.from(first).slice(0, QUOTED_CHARACTERS_MAX);
   } catch (error) {
     if (!(error instanceof UndropError)) throw error;
-    return Array.from(bytes, (byte) => (byte < 0x80 ? String.fromCharCode(byte) : '?'));
+    const first = bytes.subarray(0, QUOTED_CHARACTERS_MAX);
+    return Array.from(first, (byte) => (byte < 0x80 ? String.fromCharCode(byte) : '?'));
   }
 }

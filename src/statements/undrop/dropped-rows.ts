@@ -1,10 +1,10 @@
 /**
- * What SHOW DROPPED TABLES shows: its columns, its rows, and which names a pattern has. Pure.
+ * What SHOW DROPPED TABLES shows: its columns and its rows. Pure.
  */
 import { utcText } from '../../duration.js';
 import type { LedgerRow } from '../../ledger/entry.js';
 import { howDropped } from '../../ledger/how-dropped.js';
-import { foldName, isPinned } from '../../names/names.js';
+import { isPinned } from '../../names/names.js';
 import type { ListedTable, QualifiedTable } from '../../undo/list.js';
 import type { Column, Value } from '../../wire/result-set.js';
 
@@ -59,32 +59,4 @@ function nextOf({ state, due, torn, unseen }: Dropped): string {
     case 'DROP':
       return 'DROP at the next look';
   }
-}
-
-/**
- * Whether a name has the pattern of a LIKE: `%` stands for any characters, `_` for one, and a
- * backslash takes the next one as it is. Without regard to case.
- */
-export function isLike(name: string, pattern: string): boolean {
-  const tokens = [...foldName(pattern).matchAll(/\\([\s\S])|[\s\S]/gu)].map(([one, escaped]) =>
-    escaped === undefined ? one : { literal: escaped },
-  );
-  const letters = Array.from(foldName(name));
-  // Where the last `%` stands, and how many letters it has taken so far.
-  let [at, token, anyAt, taken] = [0, 0, -1, 0];
-  while (at < letters.length) {
-    const one = tokens[token];
-    const literal = typeof one === 'object' ? one.literal : one;
-    if (one === '%') {
-      anyAt = token++;
-      taken = at;
-    } else if (one !== undefined && (one === '_' || literal === letters[at])) {
-      at++;
-      token++;
-    } else if (anyAt >= 0) {
-      at = ++taken;
-      token = anyAt + 1;
-    } else return false;
-  }
-  return tokens.slice(token).every((one) => one === '%');
 }

@@ -9,9 +9,9 @@
 import type { AuditEvent } from '../../audit.js';
 import { UndropError } from '../../errors.js';
 import { problemsOf, reattachAll, tolerantly } from '../../held/finish-restore.js';
-import { STATEMENT_BYTES_MAX } from '../../ledger/entry.js';
+import { type LedgerRow, STATEMENT_BYTES_MAX } from '../../ledger/entry.js';
 import { findRows } from '../../ledger/read.js';
-import { isSameName, parseHoldName } from '../../names/names.js';
+import { foldName, inBatches, parseHoldName } from '../../names/names.js';
 import { decideTable, type HoldTime, NO_TRAITS } from '../../policy/decide.js';
 import type { ServicePool } from '../../service/pool/pools.js';
 import { quoteIdentifier } from '../../service/sql.js';
@@ -22,7 +22,7 @@ import type { Signal } from '../../steps/session/user-session-sql.js';
 import { triggersToMake } from '../../steps/triggers-to-make.js';
 import { withRestoredInfo } from '../../steps/undo-note.js';
 import { parentsFirst } from '../../undo/parents-first.js';
-import { idDigits, isIdPrefix, newestWhole } from '../../undo/plan-restore.js';
+import { idDigits, isIdPrefix } from '../../undo/plan-restore.js';
 import { explainAbsent, type RestoreReport, restore, withFate } from '../../undo/run-restore.js';
 import { swap as swapWithLive } from '../../undo/swap.js';
 import { ER_NONUNIQ_TABLE } from '../../wire/server-errors.js';
@@ -36,13 +36,17 @@ import {
 } from '../intercepted.js';
 import { type AnswerFormat, answerOk, answerRows, answerSignal, inSession } from './answer.js';
 import { type BoundName, type BoundUndo, SaidByServer } from './bind.js';
-import { type Dropped, isLike, SHOW_COLUMNS, showRow } from './dropped-rows.js';
+import { type Dropped, SHOW_COLUMNS, showRow } from './dropped-rows.js';
 import {
+  findSeen,
+  findServer,
   oneAtATime,
-  readDropped,
+  oneOfUser,
+  readNewest,
   refuseUnder,
   restoring,
   seenBy,
+  TABLES_MAX,
   undropErrorOf,
 } from './find-dropped.js';
 import { restoredText } from './restored-text.js';
@@ -50,25 +54,22 @@ import { type Asked, askToCreate, askToRename, askToSwap, keyOf } from './rights
 
 type Bound<K extends BoundUndo['kind']> = Extract<BoundUndo, { kind: K }>;
 
-/** So many tables are looked at for a result set, or for the beginning of an id. */
-const TABLES_MAX = 10_000;
 /** So many are looked at for what has become of a table. */
 const ENDED_MAX = 20;
+/** Of so many names it is said, each by a query of its own. */
+const FATES_TOLD = 10;
 
 export async function showDropped(
   { schema, like }: Bound<'show-dropped'>,
   format: AnswerFormat,
   options: InterceptOptions,
 ): Promise<Interception> {
-  const { dropped } = await readDropped(format.facts, options);
-  const meant = dropped.filter(
-    ({ origin }) =>
-      (schema === null || isSameName(origin.schema, schema)) &&
-      (like === null || isLike(origin.table, like)),
-  );
-  const seen = await seenBy(meant.slice(0, TABLES_MAX), format.facts, options);
-  if ('errno' in seen) return answerWith(seen);
-  const isCut = meant.length > TABLES_MAX;
+  const { facts } = format;
+  const fit = { ...(schema !== null && { schema }), ...(like !== null && { like }) };
+  const server = await findServer(facts, options);
+  const found = await findSeen(fit, { facts, server }, options);
+  if ('errno' in found) return answerWith(found);
+  const { seen, isCut } = found;
   const note = isCut ? `Only the newest ${TABLES_MAX} dropped tables were looked at.` : null;
   const set = { columns: SHOW_COLUMNS, rows: seen.map(showRow) };
   return answerRows(set, { ...format, note }, options);
@@ -112,23 +113,39 @@ export async function undropTables(
 ): Promise<Interception> {
   const { facts } = run;
   refuseUnder(facts);
-  const { dropped, foldsCase } = await readDropped(facts, options, names);
+  const server = await findServer(facts, options);
+  const isFolded = server.lowerCaseTableNames !== 0;
+  const sameOf = isFolded ? foldedKey : keyOf;
+  const asked = new Map<string, BoundName>();
+  for (const name of names) {
+    if (asked.has(sameOf(name))) throw new SaidByServer(notUnique(name.table));
+    asked.set(sameOf(name), name);
+  }
+  const asker = { facts, server, sameOf };
   const [one] = names;
   // What has never been dropped under a hold name is meant by the id in it.
-  if (dropped.length === 0 && names.length === 1 && one && parseHoldName(one.table) !== null) {
-    return undropById({ kind: 'undrop-id', id: one.table, to, swap }, run, options);
+  if (names.length === 1 && one && parseHoldName(one.table) !== null) {
+    const isName = (await readNewest(asked, asker, options)).size > 0;
+    if (!isName) return undropById({ kind: 'undrop-id', id: one.table, to, swap }, run, options);
   }
+  const refusal = await refusalOf(names, { run, swap, to }, options);
+  if (refusal !== null) return refusal;
+  const newest = await readNewest(asked, asker, options);
   const wanted = names.map((name): Wanted => {
-    const held = newestOf(dropped, name, foldsCase);
+    const held = newest.get(sameOf(name)) ?? null;
     const origin = held?.origin ?? name;
     return { name: origin, held, to: to ?? origin };
   });
-  for (const [index, { name }] of wanted.entries()) {
-    const isTwice = wanted.findIndex((other) => keyOf(other.name) === keyOf(name)) < index;
-    if (isTwice) throw new SaidByServer(notUnique(name.table));
-  }
   return bringBack(wanted, { run, swap }, options);
 }
+
+/** Of names that are one to a server which folds their case. */
+function foldedKey({ schema, table }: BoundName): string {
+  return keyOf({ schema: foldName(schema), table: foldName(table) });
+}
+
+/** So many are shown of those that an id may mean. */
+const AMBIGUOUS_SHOWN = 5;
 
 export async function undropById(
   { id, to, swap }: Bound<'undrop-id'>,
@@ -137,20 +154,24 @@ export async function undropById(
 ): Promise<Interception> {
   const { facts } = run;
   refuseUnder(facts);
-  const digits = idDigits(id);
-  const wanted = isIdPrefix(digits) ? [{ prefix: digits }] : [];
-  const { dropped: begun } = await readDropped(facts, options, wanted);
+  const prefix = idDigits(id);
+  const server = await findServer(facts, options);
   // Who may not see a table isn't told that there is one.
-  const found = await seenBy(begun.slice(0, TABLES_MAX), facts, options);
+  const found = isIdPrefix(prefix)
+    ? await findSeen({ prefix }, { facts, server, enough: AMBIGUOUS_SHOWN }, options)
+    : { seen: [] };
   if ('errno' in found) return answerWith(found);
-  const [held, ...others] = found;
+  const [held, ...others] = found.seen;
   if (held === undefined) return refuseEnded(id, facts, options);
   if (others.length > 0) {
-    const shown = found.slice(0, 5).map((one) => `${one.id} (${written(one.origin)})`);
+    const first = found.seen.slice(0, AMBIGUOUS_SHOWN);
+    const shown = first.map((one) => `${one.id} (${written(one.origin)})`);
     throw new UndropError('UNDROP_AMBIGUOUS', { target: id, found: shown.join(', ') });
   }
   const name = held.origin;
   const target = to === null ? name : { schema: to.schema ?? name.schema, table: to.table };
+  const refusal = await refusalOf([name], { run, swap, to: target }, options);
+  if (refusal !== null) return refusal;
   return bringBack([{ name, held, to: target }], { run, swap }, options);
 }
 
@@ -166,24 +187,36 @@ async function refuseEnded(
   const { value: rows } = await tolerantly(async () =>
     isIdPrefix(prefix) ? findRows(pool, { by: 'id', prefix }, how) : [],
   );
-  const ended = rows.map((row) => ({ row, origin: row, statement: null }));
-  const seen = await seenBy(ended, facts, options);
+  const seen = await seenBy(rows, { facts, granted: new Map() }, options);
   if ('errno' in seen) return answerWith(seen);
   const error = new UndropError('UNDROP_NO_SUCH_HELD', { target, fate: '' });
   throw await withFate(pool, target, { found: seen.map(({ row }) => row), error });
 }
 
-/** The newest that is whole, else the newest; null: there is none. */
-function newestOf(
-  dropped: readonly Dropped[],
-  name: BoundName,
-  foldsCase: boolean,
-): Dropped | null {
-  const isSame = foldsCase ? isSameName : (one: string, other: string) => one === other;
-  const found = dropped.filter(
-    ({ origin }) => isSame(origin.schema, name.schema) && isSame(origin.table, name.table),
-  );
-  return newestWhole(found) ?? null;
+/** All rights are asked, before anything is read or touched. Null: this user has them. */
+async function refusalOf(
+  names: readonly BoundName[],
+  { run, swap, to }: How & { readonly to: BoundName | null },
+  options: InterceptOptions,
+): Promise<Interception | null> {
+  for (const name of names) {
+    const asked = { facts: run.facts, groupId: newId() };
+    const said = await inSession(askFor({ name, to: to ?? name }, swap, asked), options);
+    if (said instanceof UndropError) throw said;
+    if (said !== null) return answerWith(said);
+  }
+  return null;
+}
+
+function* askFor({ name, to }: Pick<Wanted, 'name' | 'to'>, swap: boolean, asked: Asked) {
+  if (swap) {
+    const taken = yield* askToSwap(name, asked);
+    if (taken !== null) return taken;
+  } else if (keyOf(name) !== keyOf(to)) {
+    const renamed = yield* askToRename(name, asked);
+    if (renamed !== null) return renamed;
+  }
+  return yield* askToCreate(to, asked);
 }
 
 async function bringBack(
@@ -191,12 +224,6 @@ async function bringBack(
   how: How,
   options: InterceptOptions,
 ): Promise<Interception> {
-  for (const one of wanted) {
-    const asked = { facts: how.run.facts, groupId: newId() };
-    const said = await inSession(askFor(one, how.swap, asked), options);
-    if (said instanceof UndropError) throw said;
-    if (said !== null) return answerWith(said);
-  }
   const reports: RestoreReport[] = [];
   const restored: AuditEvent<'restored'>[] = [];
   const problems: UndropError[] = [];
@@ -206,7 +233,11 @@ async function bringBack(
       reports.push(report);
       restored.push(restoredEvent(report, one, how.run.facts, options));
     } catch (error) {
-      problems.push(undropErrorOf(error));
+      const isTold = one.held === null && problems.length < FATES_TOLD;
+      const told = isTold
+        ? await explainAbsent(options.service.pool, quoted(one.name), error)
+        : error;
+      problems.push(undropErrorOf(told));
     }
   }
   const [problem] = problems;
@@ -221,17 +252,6 @@ async function bringBack(
   return { ...(await answerRefused(error, options)), restored };
 }
 
-function* askFor({ name, to }: Wanted, swap: boolean, asked: Asked) {
-  if (swap) {
-    const taken = yield* askToSwap(name, asked);
-    if (taken !== null) return taken;
-  } else if (keyOf(name) !== keyOf(to)) {
-    const renamed = yield* askToRename(name, asked);
-    if (renamed !== null) return renamed;
-  }
-  return yield* askToCreate(to, asked);
-}
-
 async function bringOneBack(
   { name, held, to }: Wanted,
   { run, swap }: How,
@@ -240,8 +260,7 @@ async function bringOneBack(
   const { service, session } = options;
   const { pool, proxyId, log } = service;
   if (held === null) {
-    const error = new UndropError('UNDROP_NO_SUCH_HELD', { target: written(name), fate: '' });
-    throw await explainAbsent(pool, quoted(name), error);
+    throw new UndropError('UNDROP_NO_SUCH_HELD', { target: written(name), fate: '' });
   }
   if (!swap) {
     const report = await restore(pool, { target: held.id, to: quoted(to) });
@@ -252,8 +271,8 @@ async function bringOneBack(
   const hold = holdOfLive(to, run.facts, service);
   const who = { proxyId, user, clientAddress: session.clientAddress, statementText, hold };
   const by = log === undefined ? who : { ...who, log };
-  const report = await oneAtATime(restoring, pool, () =>
-    swapWithLive(pool, { target: held.id, by }),
+  const report = await oneOfUser({ user, does: 'restore' }, pool, () =>
+    oneAtATime(restoring, pool, () => swapWithLive(pool, { target: held.id, by })),
   );
   return withTriggers(report, run.facts, options);
 }
@@ -288,16 +307,22 @@ function holdOfLive(
   throw new UndropError('UNDROP_RULE', { tables: `Table ${table} was`, table, rule });
 }
 
+/** With their definitions, which may be long. */
+const ROWS_OF_QUERY = 100;
+
 /** Parents before their children, so that a key finds its parent. */
 async function inOrder(pool: ServicePool, wanted: readonly Wanted[]): Promise<readonly Wanted[]> {
   if (wanted.length === 1) return wanted;
-  const keyed: { one: Wanted; name: BoundName; parents: BoundName[] }[] = [];
-  for (const one of wanted) {
-    const rows = one.held === null ? [] : await findRows(pool, { by: 'id', prefix: one.held.id });
-    const keys = rows.flatMap(({ detached }) => detached.keysOut);
-    const parents = keys.map(({ parentSchema: schema, parentTable: table }) => ({ schema, table }));
-    keyed.push({ one, name: one.name, parents });
+  const byId = new Map<string, LedgerRow>();
+  const all = wanted.flatMap(({ held }) => held?.id ?? []);
+  for (const ids of inBatches(all, ROWS_OF_QUERY)) {
+    for (const row of await findRows(pool, { by: 'ids', ids })) byId.set(row.id, row);
   }
+  const keyed = wanted.map((one) => {
+    const keys = byId.get(one.held?.id ?? '')?.detached.keysOut ?? [];
+    const parents = keys.map(({ parentSchema: schema, parentTable: table }) => ({ schema, table }));
+    return { one, name: one.name, parents };
+  });
   return parentsFirst(keyed).map(({ one }) => one);
 }
 

@@ -17,7 +17,7 @@ import { restoreSchema, type SchemaReport } from '../../undo/schema/restore-sche
 import { answerWith, type Interception, type InterceptOptions } from '../intercepted.js';
 import { answerOk, inSession } from './answer.js';
 import type { BoundUndo } from './bind.js';
-import { findServer, oneAtATime, refuseUnder, restoring } from './find-dropped.js';
+import { findServer, oneAtATime, oneOfUser, refuseUnder, restoring } from './find-dropped.js';
 import { askForSchema } from './rights.js';
 import { answerRefused, type UndoRun, written } from './service.js';
 
@@ -39,9 +39,11 @@ export async function undropDatabase(
   if (said !== null) return answerWith(said);
   const { pool } = options.service;
   const request = { schema, ...(to !== null && { to }) };
-  const report = await oneAtATime(restoring, pool, () =>
-    whenEnded(() => restoreSchema(pool, request)),
-  );
+  const bringBack = () =>
+    oneOfUser({ user: facts.user, does: 'restore' }, pool, () =>
+      oneAtATime(restoring, pool, () => restoreSchema(pool, request)),
+    );
+  const report = await whenEnded(bringBack);
   const { clientAddress: client, threadId } = options.session;
   const restored = report.tables
     .filter(({ outcome }) => outcome === 'restored')
@@ -51,9 +53,7 @@ export async function undropDatabase(
       return { event: 'restored', ...who, ...what, restoredAs: written({ schema: as, table }) };
     });
   // The same goes on with what it has left out: with what this user has made, it is whole.
-  const end = (await makeTriggersOf(report, facts, options))
-    ? await oneAtATime(restoring, pool, () => restoreSchema(pool, request))
-    : report;
+  const end = (await makeTriggersOf(report, facts, options)) ? await bringBack() : report;
   const left = end.tables.filter(({ outcome }) => outcome === 'left');
   if (left.length > 0) return { ...(await answerRefused(partly(end, left), options)), restored };
   const { payload, ...ok } = await answerOk(schemaNote(end), options);

@@ -1,53 +1,11 @@
-/** What a row of SHOW DROPPED TABLES says, and which names a LIKE has. */
+/** What a row of SHOW DROPPED TABLES says. */
 import { describe, expect, test } from '@jest/globals';
-import fc from 'fast-check';
 import { PINNED_UNTIL } from '../../../src/names/names.js';
 import {
   type Dropped,
-  isLike,
   SHOW_COLUMNS,
   showRow,
 } from '../../../src/statements/undrop/dropped-rows.js';
-import { rounds } from '../../support/sample.js';
-
-describe('LIKE', () => {
-  test.each([
-    ['orders', '%', true],
-    ['', '%', true],
-    ['', '_', false],
-    ['orders', 'ord%', true],
-    ['orders', '%ers', true],
-    ['orders', '%rd%r%', true],
-    ['orders', 'o_ders', true],
-    ['orders', 'order', false],
-    ['orders', 'ORDERS', true],
-    ['a_b', 'a\\_b', true],
-    ['axb', 'a\\_b', false],
-    ['100%', '100\\%', true],
-    ['100x', '100\\%', false],
-    ['a\\b', 'a\\\\b', true],
-    ['a\\', 'a\\', true],
-    ['😀', '_', true],
-    ['aaa', '%a%a%a%a', false],
-  ])('%s LIKE %s: %s', (name, pattern, expected) => {
-    expect(isLike(name, pattern)).toBe(expected);
-  });
-
-  test('is what a regular expression says', () => {
-    const letters = fc.string({ unit: fc.constantFrom('a', 'b', '%', '_'), maxLength: 8 });
-    fc.assert(
-      fc.property(letters, letters, (name, pattern) => {
-        const regular = pattern.replaceAll('%', '.*').replaceAll('_', '.');
-        expect(isLike(name, pattern)).toBe(new RegExp(`^${regular}$`, 's').test(name));
-      }),
-      { numRuns: rounds(3_000, 300) },
-    );
-  });
-
-  test('takes no time for a pattern that has many ways', () => {
-    expect(isLike('a'.repeat(64), `${'%a'.repeat(200)}b`)).toBe(false);
-  });
-});
 
 describe('a row', () => {
   const due = new Date('2026-12-01T21:05:36Z');

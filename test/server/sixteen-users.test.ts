@@ -1,0 +1,64 @@
+/**
+ * One greedy user and one hostile one beside fourteen others: nothing that these have dropped goes
+ * before its time, and all that they do goes on.
+ */
+import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
+import { freshLedger } from '../support/fresh-ledger.js';
+import { until } from '../support/poll.js';
+import { type ProxyTarget, proxyInFront } from '../support/proxy.js';
+import { isLong, rounds, sample } from '../support/sample.js';
+import { query, testServers } from '../support/servers.js';
+import {
+  CROWD_TABLES,
+  CROWD_VARIABLES,
+  countKept,
+  dropKept,
+  dropUsers,
+  liveTogether,
+  makeUsers,
+} from '../support/sixteen-users.js';
+
+// A busy machine is slow, not wrong.
+jest.setTimeout(900_000);
+
+/** At least; and until a limit has taken something of the greedy one. */
+const LASTS_MS = rounds(60_000, 0);
+
+const servers = isLong ? testServers() : sample(testServers(), { name: 'sixteen', count: 1 });
+
+describe.each(servers)('on $name', (server) => {
+  let proxy: ProxyTarget;
+
+  beforeAll(async () => {
+    await freshLedger(server);
+    await makeUsers(server);
+    proxy = await proxyInFront(server, CROWD_VARIABLES);
+  });
+  afterAll(async () => {
+    await proxy.stop();
+    await dropUsers(server);
+    await freshLedger(server);
+  });
+
+  test('nobody loses a table by what two of them do', async () => {
+    await dropKept(proxy);
+    const end = new AbortController();
+    const living = liveTogether(proxy, { beside: true, signal: end.signal });
+    const early = async () => {
+      const rows = await query<{ readonly user: string }>(
+        server,
+        `SELECT DISTINCT ledger.user_name AS user FROM _undrop.history AS history
+         JOIN _undrop.ledger AS ledger ON ledger.id = history.id
+         WHERE history.event = 'transition' AND history.details LIKE '%UNDROP\\_MAX\\_TABLES%'`,
+      );
+      return rows.map(({ user }) => user);
+    };
+    const endMs = performance.now() + LASTS_MS;
+    const isOver = async () => performance.now() > endMs && (await early()).length > 0;
+    await Promise.race([living, until(isOver, 'a limit takes something', 600_000)]);
+    end.abort();
+    await living;
+    expect(await early()).toEqual(['crowd_greedy']);
+    expect(await countKept(proxy)).toBe(CROWD_TABLES);
+  });
+});

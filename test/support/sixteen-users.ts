@@ -1,0 +1,162 @@
+/**
+ * Sixteen users of one proxy: most log in, drop a table, bring it back and count its rows, again
+ * and again. One of them is greedy: he makes, fills and drops tables as fast as he can. One has no
+ * right at all and is hostile: he sends the statements of undrop's own with the longest names and
+ * patterns, and with the most names.
+ */
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { RowDataPacket } from 'mysql2/promise';
+import { connect, query, type Target } from './servers.js';
+
+const PASSWORD = 'only for tests';
+const ORDINARY = 14;
+const GREEDY = 'crowd_greedy';
+const HOSTILE = 'crowd_hostile';
+/** Tables that each user has dropped before. */
+const KEPT = 5;
+const ROWS = 10;
+/** Who only waits for the next answer would measure the machine. */
+const PAUSE_MS = 100;
+
+const names = Array.from({ length: ORDINARY }, (_, index) => `crowd_user_${index}`);
+
+export const CROWD_TABLES = ORDINARY * KEPT;
+
+/** With what the proxy has to be started, so that the greedy user fills a limit soon. */
+export const CROWD_VARIABLES = {
+  ...{ MAX_TABLES: '120', MIN_HOLD: '5s', HOLD: '1h', GRACE: '0s' },
+  ...{ CHECK_INTERVAL: '2s', COLLECT: 'auto' },
+};
+
+/** What ordinary users have felt, in milliseconds. */
+export interface Felt {
+  readonly login: number[];
+  readonly drop: number[];
+  readonly undrop: number[];
+}
+
+/** On the server itself. */
+export async function makeUsers(server: Target): Promise<void> {
+  for (const user of [...names, GREEDY, HOSTILE]) {
+    await query(server, `CREATE USER ${user}@'%' IDENTIFIED BY '${PASSWORD}'`);
+    if (user === HOSTILE) continue;
+    const rights = user === GREEDY ? 'CREATE, DROP, INSERT' : 'ALL';
+    await query(server, `CREATE DATABASE ${user}`, `GRANT ${rights} ON ${user}.* TO ${user}@'%'`);
+  }
+}
+
+export async function dropUsers(server: Target): Promise<void> {
+  for (const user of [...names, GREEDY, HOSTILE]) {
+    await query(server, `DROP DATABASE IF EXISTS ${user}`, `DROP USER ${user}@'%'`);
+  }
+}
+
+const values = Array.from({ length: ROWS }, (_, index) => `(${index})`).join(', ');
+
+function making(name: string): readonly string[] {
+  return [`CREATE TABLE ${name} (id INT PRIMARY KEY)`, `INSERT INTO ${name} VALUES ${values}`];
+}
+
+/** Each ordinary user drops tables that nobody has touched for long. */
+export async function dropKept(proxy: Target): Promise<void> {
+  for (const user of names) {
+    for (let index = 0; index < KEPT; index++) {
+      const name = `${user}.kept_${index}`;
+      await query(as(proxy, user), ...making(name), `DROP TABLE ${name}`);
+    }
+  }
+}
+
+/** How many of these come back whole. */
+export async function countKept(proxy: Target): Promise<number> {
+  let whole = 0;
+  for (const user of names) {
+    for (let index = 0; index < KEPT; index++) {
+      const name = `${user}.kept_${index}`;
+      await query(as(proxy, user), `UNDROP TABLE ${name}`);
+      const rows = await query<RowDataPacket>(as(proxy, user), `SELECT * FROM ${name}`);
+      if (rows.length === ROWS) whole++;
+    }
+  }
+  return whole;
+}
+
+/** All of them at once, until the signal; `beside`: with the greedy and the hostile one. */
+export async function liveTogether(
+  proxy: Target,
+  { beside, signal }: { readonly beside: boolean; readonly signal: AbortSignal },
+): Promise<Felt> {
+  const felt: Felt = { login: [], drop: [], undrop: [] };
+  await Promise.all([
+    ...names.map((user) => liveOrdinarily(as(proxy, user), { user, felt, signal })),
+    ...(beside ? [beGreedy(as(proxy, GREEDY), signal), beHostile(as(proxy, HOSTILE), signal)] : []),
+  ]);
+  return felt;
+}
+
+function as(proxy: Target, user: string): Target {
+  return { host: proxy.host, port: proxy.port, user, password: PASSWORD };
+}
+
+interface Life {
+  readonly user: string;
+  readonly felt: Felt;
+  readonly signal: AbortSignal;
+}
+
+async function liveOrdinarily(proxy: Target, { user, felt, signal }: Life): Promise<void> {
+  for (let round = 0; round === 0 || !signal.aborted; round++) {
+    const name = `${user}.own_${round}`;
+    const client = await timed(felt.login, () => connect(proxy));
+    for (const text of making(name)) await client.query(text);
+    await timed(felt.drop, () => client.query(`DROP TABLE ${name}`));
+    await timed(felt.undrop, () => client.query(`UNDROP TABLE ${name}`));
+    const [rows] = await client.query<RowDataPacket[]>(`SELECT * FROM ${name}`);
+    if (rows.length !== ROWS) throw new Error(`${name} came back with ${rows.length} rows`);
+    await client.end();
+    await sleep(PAUSE_MS);
+  }
+}
+
+async function timed<T>(times: number[], work: () => Promise<T>): Promise<T> {
+  const beganMs = performance.now();
+  const result = await work();
+  times.push(performance.now() - beganMs);
+  return result;
+}
+
+async function beGreedy(proxy: Target, signal: AbortSignal): Promise<void> {
+  const client = await connect(proxy);
+  for (let count = 0; !signal.aborted; count++) {
+    const name = `${GREEDY}.t${count}`;
+    for (const text of [...making(name), `DROP TABLE ${name}`]) await client.query(text);
+  }
+  await client.end();
+}
+
+const many = Array.from({ length: 1_000 }, (_, index) => `${GREEDY}.t${index}`).join(', ');
+
+/** All of them are refused, or find nothing. */
+const HOSTILITIES: readonly string[] = [
+  `SHOW DROPPED TABLES LIKE '${'a%'.repeat(12_000)}'`,
+  `SHOW DROPPED TABLES FROM \`${'a'.repeat(250_000)}\``,
+  `SHOW DROPPED TABLES LIKE '${'t%'.repeat(120)}x'`,
+  'SHOW DROPPED TABLES',
+  `UNDROP TABLE ${many}`,
+  "UNDROP TABLE '01'",
+  "UNDROP TABLE '0123'",
+];
+
+async function beHostile(proxy: Target, signal: AbortSignal): Promise<void> {
+  const client = await connect(proxy);
+  while (!signal.aborted) {
+    for (const text of HOSTILITIES) {
+      const found = await client.query<RowDataPacket[]>(text).then(
+        ([rows]) => rows.length,
+        () => 0,
+      );
+      if (found > 0) throw new Error(`a user without rights was shown ${found} tables`);
+    }
+  }
+  await client.end();
+}
