@@ -89,7 +89,7 @@ export const OPERATOR_ERRORS = {
   },
   UNDROP_LOCKED_TABLES: {
     errno: 1235,
-    text: '{tables} not dropped, still there: the session holds LOCK TABLES, under which it can’t be held: that takes the privileges ALTER, CREATE and INSERT on it.',
+    text: '{tables} not dropped, still there: the session holds LOCK TABLES, under which it can’t be held: {why}.',
     remedy: 'UNLOCK TABLES first.',
   },
   UNDROP_PRIVILEGES: {
@@ -208,7 +208,12 @@ export const UPSTREAM_ERRORS = {
   UNDROP_HOLD_FAILED: {
     text: '{tables} not dropped, still there: undrop could not hold it: {cause}.',
     remedy:
-      'Repair what is named (a trigger with an error in its body: DROP TRIGGER; a discarded tablespace: IMPORT TABLESPACE), or drop the table on a direct connection if its rows are not needed.',
+      'Repair what is named (a trigger with an error in its body: DROP TRIGGER; a discarded tablespace: IMPORT TABLESPACE), try again if another session has a table locked, or drop the table on a direct connection if its rows are not needed.',
+  },
+  UNDROP_KEYS_LEFT: {
+    text: '{tables} held, and bound to a live table by a foreign key still, through which it may be changed: {why}.',
+    remedy:
+      'End the session that has one of the tables locked: undrop goes on taking the key off. `undrop restore` brings the table back.',
   },
   UNDROP_SCHEMA_IN_BETWEEN: {
     text: 'Schema {schema} was not dropped, but not all of its tables are back yet: {why}.',

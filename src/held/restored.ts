@@ -3,6 +3,7 @@
  * broke off has given it. Changes nothing.
  */
 
+import { definitionLines } from '../ledger/detached/detached.js';
 import type { LedgerRow } from '../ledger/entry.js';
 import { FOREIGN_KEY_LINE, ownDefinition } from '../ledger/write.js';
 import { isServerError, type ServicePool } from '../service/pool/pools.js';
@@ -76,16 +77,14 @@ export async function isRestored(
  * CHECKs begin with that of the table, also while it is held.
  */
 function comparable(definition: string, off: ReadonlySet<string>): string {
-  return definition
-    .replace(/ AUTO_INCREMENT=\d+/, '')
-    .split('\n')
+  return definitionLines(definition.replace(/ AUTO_INCREMENT=\d+/, ''))
     .filter((line) => !FOREIGN_KEY_LINE.test(line))
     .map((line) => line.replace(/,$/, ''))
     .filter((line) => !off.has(line))
     .map((line) =>
       line
         .replace(/^( {2}KEY )`(?:[^`]|``)*`/, '$1')
-        .replace(/^( {2}CONSTRAINT `).*(_chk_\d+` CHECK )/, '$1$2'),
+        .replace(/^( {2}CONSTRAINT `).*(_chk_\d+` CHECK )/s, '$1$2'),
     )
     .sort()
     .join('\n');

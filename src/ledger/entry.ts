@@ -97,6 +97,11 @@ export interface Failure {
   readonly todo: Todo | null;
   /** The reason, for people. */
   readonly text: string;
+  /**
+   * A foreign key leads from it to a live table, or from one to it; `passing`: another try may take
+   * it off. Not in the ledger.
+   */
+  readonly binds?: 'passing' | 'lasting';
 }
 
 export const RESTORING: Failure = {

@@ -370,13 +370,13 @@ export function restoreScript(facts: ScriptFacts): string {
 
 /** Each in a statement of its own: if one can't come back, the others do. */
 function detachedLines(
-  table: Pick<ScriptFacts, 'schema' | 'table'>,
+  table: Pick<ScriptFacts, 'id' | 'schema' | 'table'>,
   own: string,
   { checks, keysOut, triggers }: Detached,
 ): readonly string[] {
   const keys = [
     'SET @undrop_checks = @@SESSION.foreign_key_checks, SESSION foreign_key_checks = 0;',
-    ...keysOut.map((key) => `ALTER TABLE ${own} ADD ${qualifiedKey(key)};`),
+    ...keysOut.map((key) => `ALTER TABLE ${own} ADD ${qualifiedKey(key, table.id)};`),
     'SET SESSION foreign_key_checks = @undrop_checks;',
   ];
   return [
@@ -387,7 +387,7 @@ function detachedLines(
 }
 
 /** A foreign key in the text of SHOW CREATE TABLE. */
-export const FOREIGN_KEY_LINE = /^ {2}CONSTRAINT .* FOREIGN KEY /m;
+export const FOREIGN_KEY_LINE = /^ {2}CONSTRAINT `(?:[^`]|``)+` FOREIGN KEY /m;
 
 /** A definition as SHOW CREATE TABLE prints it for the held table, under the table's own name. */
 export function ownDefinition(printed: string, holdName: string, table: string): string {

@@ -18,12 +18,26 @@ import type { ServerFacts } from './server-facts.js';
 
 export { type SQLQuery, sql };
 
-const NAME_CHARACTERS_MAX = 64;
+export const NAME_CHARACTERS_MAX = 64;
+/**
+ * A RENAME of a table on MySQL before 8 and MariaDB makes the names of its foreign keys longer than
+ * 64 characters, if they begin with its own: they can be dropped by such a name, and not be added.
+ */
+const KEY_NAME_CHARACTERS_MAX = 127;
 
 /** `name` in backticks. Throws UNDROP_BAD_NAME if no server takes it as a name. */
 export function quoteIdentifier(name: string): string {
+  return quote(name, NAME_CHARACTERS_MAX);
+}
+
+/** The same for a foreign key that is there. */
+export function quoteKeyName(name: string): string {
+  return quote(name, KEY_NAME_CHARACTERS_MAX);
+}
+
+function quote(name: string, charactersMax: number): string {
   const length = Array.from(name).length;
-  if (length === 0 || length > NAME_CHARACTERS_MAX || name.includes('\0')) {
+  if (length === 0 || length > charactersMax || name.includes('\0')) {
     throw new UndropError('UNDROP_BAD_NAME', { name: JSON.stringify(name.slice(0, 80)) });
   }
   return `\`${name.replaceAll('`', '``')}\``;
@@ -32,6 +46,11 @@ export function quoteIdentifier(name: string): string {
 /** A name, or a qualified one: `ident('shop', 'orders')`. */
 export function ident(...names: readonly string[]): SQLQuery {
   return sql.__dangerous__rawValue(names.map(quoteIdentifier).join('.'));
+}
+
+/** A foreign key that is there. */
+export function keyIdent(name: string): SQLQuery {
+  return sql.__dangerous__rawValue(quoteKeyName(name));
 }
 
 /** The values for `IN (…)`; a list may not be empty, so NULL stands for no values. */

@@ -12,6 +12,7 @@ import {
   type Relocation,
   readLastingBlocker,
 } from '../held/relocate/relocate.js';
+import { bindingOf, untilFree } from '../held/relocate/until-free.js';
 import type { Failure } from '../ledger/entry.js';
 import { readSessionLocks } from '../ledger/intents/session-locks.js';
 import type { HoldTime } from '../policy/decide.js';
@@ -30,6 +31,7 @@ import {
   type Steps,
   sentenceStart,
 } from './procedure.js';
+import { putBack } from './put-back.js';
 import { rootCause } from './refusals/refusals.js';
 import {
   renameByService,
@@ -211,7 +213,10 @@ class Try {
     // After a long wait it may have keys and triggers that it had not when it was looked at.
     const mayHaveMore = isLate && renamed.every(({ blocker }) => blocker?.todo !== 'unlock');
     const move = detach || mayHaveMore ? detachAndRelocate : moveToRecycleSchema;
-    return move(pool, tables, { logged, lockWaitBudget: new LockWaitBudget(), server });
+    const how = { logged, lockWaitBudget: new LockWaitBudget(), server };
+    const all = await untilFree(pool, tables, await move(pool, tables, how), { logged });
+    const isBound = all.some((one) => bindingOf(one) !== null);
+    return isBound ? putBack(pool, all, this.#options.log) : all;
   }
 
   async #withBlockers(tables: readonly RelocateTable[]): Promise<readonly RelocateTable[]> {

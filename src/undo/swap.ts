@@ -12,6 +12,7 @@ import type { HistoryEvent } from '../audit.js';
 import { UndropError } from '../errors.js';
 import { findUnfinished, markRestoring, writtenName } from '../held/finish-restore.js';
 import { detachAndRelocate } from '../held/relocate/relocate.js';
+import { untilFree } from '../held/relocate/until-free.js';
 import { explainRename } from '../held/rename-back.js';
 import { recordHistory } from '../ledger/history.js';
 import { findRows } from '../ledger/read.js';
@@ -98,7 +99,13 @@ async function exchange(
     const holdName = formatHoldName({ state: 'HOLD', id, due: live.holdUntil });
     await renameBoth(connection, pool, { table, live, holdName });
     const held = { id, fromSchema: live.schema, holdName, table: live.table };
-    const [relocation] = await detachAndRelocate(pool, [held], { logged: true });
+    const how = { logged: true };
+    const [relocation] = await untilFree(
+      pool,
+      [held],
+      await detachAndRelocate(pool, [held], how),
+      how,
+    );
     const outcome =
       relocation?.outcome === 'moved'
         ? { ...relocation, relocated: true }

@@ -158,7 +158,8 @@ class Cells {
   }
 
   #check(scene: KinScene, outcome: Outcome, struck: TapEvent | null, end: End): void {
-    const isUnknown = outcome.kind === 'error' && /^UNDROP_FATE_UNKNOWN/.test(outcome.message);
+    const isUnknown =
+      outcome.kind === 'error' && /^UNDROP_(FATE_UNKNOWN|KEYS_LEFT)/.test(outcome.message);
     const found = { outcome, end };
     if (struck === null && scene.meanwhile === undefined) expect(outcome.kind).toBe('ok');
     if (outcome.kind === 'ok') expect(found).toEqual({ outcome, end: 'done' });

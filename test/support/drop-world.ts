@@ -47,6 +47,8 @@ export interface World {
   /** Of the RENAME by the service. */
   readonly service?: ServiceRenameOutcome['kind'];
   readonly relocation?: Relocation['outcome'];
+  /** A foreign key stays on what is renamed: it is put back for that, or can't be. */
+  readonly keyLeft?: 'back' | 'held';
   /** Thread id and port are those of another server. */
   readonly isElsewhere?: boolean;
   /** What others have in use, at each look in turn; default: nothing. */
@@ -61,6 +63,7 @@ export interface End {
   readonly leavesLocks?: true;
 }
 
+const KEY_LEFT = { todo: 'detach', text: 'its child c is locked', binds: 'passing' } as const;
 const BUSY = { todo: 'relocate', text: 'busy' } as const;
 const DUE = new Date('2026-03-08T12:00:00Z');
 
@@ -116,10 +119,15 @@ class Memory {
         return this.#take(effect);
       case 'relocate':
         return effect.tables.map(({ id, holdName }): Relocation => {
-          const { relocation: outcome = 'moved' } = this.#world;
+          const { relocation: outcome = 'moved', keyLeft } = this.#world;
+          if (keyLeft === 'back') {
+            this.#move(holdName, this.nameOf(id));
+            return { id, outcome: 'put-back', why: KEY_LEFT.text };
+          }
           if (outcome === 'failed') return { id, outcome, errno: 1205, failure: BUSY };
           if (outcome === 'put-back') return { id, outcome };
-          return { id, outcome, holdSchema: recycleSchemaFor(effect.logged), holdName };
+          const failure = keyLeft === 'held' ? KEY_LEFT : null;
+          return { id, outcome, holdSchema: recycleSchemaFor(effect.logged), holdName, failure };
         });
       case 'recordTargets':
       case 'keepLonger':

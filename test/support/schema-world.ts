@@ -190,6 +190,10 @@ class Memory {
     },
     take: async (rename) => this.#take(rename),
     relocate: async (tables) => tables.map((table) => this.#relocate(table)),
+    freed: async (tables) =>
+      tables.map(({ id, fromSchema: holdSchema, holdName }) => {
+        return { id, outcome: 'moved', holdSchema, holdName };
+      }),
     settle: async () => undefined,
     closeBarrier: async () => {
       this.#isBarred = true;

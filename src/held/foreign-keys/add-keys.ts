@@ -7,11 +7,11 @@
  *
  * May run twice: looks at the table first and goes on from what is there.
  */
-import type { ForeignKey } from '../../ledger/detached/detached.js';
+import { type ForeignKey, nameToAdd } from '../../ledger/detached/detached.js';
 import { isServerError, type ServicePool } from '../../service/pool/pools.js';
 import { runWithTimeout, type TryOptions } from '../../service/pool/statement-timeout.js';
 import type { ServerFacts } from '../../service/server-facts.js';
-import { ident, note, type SQLQuery, sql } from '../../service/sql.js';
+import { ident, keyIdent, note, type SQLQuery, sql } from '../../service/sql.js';
 import { ALGORITHM_NOT_SUPPORTED } from '../../wire/server-errors.js';
 import { type PlainIndex, readIndexes, readTable } from './read-table.js';
 
@@ -46,7 +46,10 @@ export async function addKeys(
   if (typeof look === 'string') return false;
   if (look.keys === null) return true;
   const there = new Set(look.keys.map(({ name }) => name));
-  const missing = keys.filter(({ name }) => !there.has(name));
+  const missing = keys
+    .filter(({ name }) => !there.has(name))
+    .map((key) => ({ ...key, name: nameToAdd(key.name, table.id) }))
+    .filter(({ name }) => !there.has(name));
   if (missing.length === 0) return true;
   if (renamesIndexes(options.server)) {
     await renameIndexes(
@@ -150,5 +153,5 @@ export async function alter(
 }
 
 export function dropKey(name: string): SQLQuery {
-  return sql`DROP FOREIGN KEY ${ident(name)}`;
+  return sql`DROP FOREIGN KEY ${keyIdent(name)}`;
 }

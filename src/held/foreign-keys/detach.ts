@@ -26,10 +26,11 @@ import { foreignKeysOf } from '../../ledger/intents/intent-text.js';
 import { findRows } from '../../ledger/read.js';
 import { ownDefinition } from '../../ledger/write.js';
 import { isSameName, parseHoldName } from '../../names/names.js';
-import type { ServicePool } from '../../service/pool/pools.js';
+import { isServerError, isServiceError, type ServicePool } from '../../service/pool/pools.js';
 import { isKilled, LockWaitBudget, type TryOptions } from '../../service/pool/statement-timeout.js';
 import { readServerFacts, type ServerFacts } from '../../service/server-facts.js';
 import { textOf } from '../../service/sql.js';
+import { ACCESS_DENIED } from '../../wire/server-errors.js';
 import type { RelocateTable } from '../relocate/relocate.js';
 import { dropTriggers, type FoundTriggers, findTriggers } from '../triggers/detach-triggers.js';
 import { alter, dropKey } from './add-keys.js';
@@ -62,11 +63,39 @@ export async function detach(
         plan.found.problem ??
         (await dropTriggers(pool, plan.table, plan.found.triggers, how));
     }
-    return failures;
+    return await withBinding(pool, tables, { server, failures });
   } catch (error) {
     const failure = undone(error instanceof Error ? error.message : String(error));
-    return tables.map((_table, index) => failures[index] ?? failure);
+    return tables.map((_table, index) => ({ ...(failures[index] ?? failure), binds: 'passing' }));
   }
+}
+
+/**
+ * By the server's own dictionary, whatever was done before. A key of its own counts also if its
+ * parent is held, because that may be restored first; the key of a held child is the child's.
+ */
+async function withBinding(
+  pool: ServicePool,
+  tables: readonly RelocateTable[],
+  known: { readonly server: ServerFacts; readonly failures: readonly (Failure | null)[] },
+): Promise<readonly (Failure | null)[]> {
+  const places = tables.map(({ fromSchema: schema, holdName: table }) => ({ schema, table }));
+  const [keys = []] = await pool.run(foreignKeysOf(places, known.server));
+  return tables.map(({ holdName }, index) => {
+    const failure = known.failures[index] ?? null;
+    const key = keys.find((row) => {
+      const [child, parent] = [textOf(row, 'child'), textOf(row, 'parent')];
+      if (isSameName(child, holdName)) return !isSameName(parent, holdName);
+      return isSameName(parent, holdName) && parseHoldName(child) === null;
+    });
+    if (key !== undefined) {
+      const text = `the foreign key ${textOf(key, 'name')} is there still`;
+      return { ...undone(text, 'passing'), ...failure };
+    }
+    if (failure === null) return null;
+    const { binds: _none, ...free } = failure;
+    return free;
+  });
 }
 
 interface Plan {
@@ -83,8 +112,8 @@ function isPlan(plan: Plan | Failure | null): plan is Plan {
   return plan !== null && 'table' in plan;
 }
 
-function undone(text: string): Failure {
-  return { todo: 'detach', text };
+function undone(text: string, binds: 'passing' | 'lasting' = 'lasting'): Failure {
+  return { todo: 'detach', text, binds };
 }
 
 /** Null if nothing is to be taken off; else it is in the ledger by then. */
@@ -224,7 +253,7 @@ async function repointChildren(
   for (const child of detached.keysIn.filter(({ isDone }) => !isDone)) {
     const what = `the foreign key of ${child.childSchema}.${child.childTable}`;
     if (how.isOver()) {
-      failure ??= undone(`${what} was not tried`);
+      failure ??= undone(`${what} was not tried`, 'passing');
       continue;
     }
     const away = { schema: fromSchema, table: holdName };
@@ -252,7 +281,9 @@ async function failureOf(what: string, work: () => Promise<void>): Promise<Failu
     await work();
     return null;
   } catch (error) {
-    if (isKilled(error)) return undone(`${what}: another session has a table locked`);
-    return undone(`${what}: ${error instanceof Error ? error.message : String(error)}`);
+    const isFinal = !isServiceError(error) || isServerError(error, ...ACCESS_DENIED);
+    const binds = isFinal ? 'lasting' : 'passing';
+    if (isKilled(error)) return undone(`${what}: another session has a table locked`, 'passing');
+    return undone(`${what}: ${error instanceof Error ? error.message : String(error)}`, binds);
   }
 }

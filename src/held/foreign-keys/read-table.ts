@@ -1,11 +1,17 @@
 /**
  * Reads the definition of a table, and the foreign keys and plain indexes in the text of SHOW
- * CREATE TABLE, as the four servers print it for a session of ours: one a line, names in backticks.
+ * CREATE TABLE, as the four servers print it for a session of ours: one a line, names in backticks,
+ * in which there may be line breaks.
  * Keys are null if a line isn't understood: then nothing may be taken off.
  */
-import { type ForeignKey, KEY_ACTIONS, type KeyAction } from '../../ledger/detached/detached.js';
+import {
+  definitionLines,
+  type ForeignKey,
+  KEY_ACTIONS,
+  type KeyAction,
+} from '../../ledger/detached/detached.js';
 import { isServerError, type ServiceConnection } from '../../service/pool/pools.js';
-import { ident, note, sql, textOf } from '../../service/sql.js';
+import { ident, NAME_CHARACTERS_MAX, note, sql, textOf } from '../../service/sql.js';
 import { ABSENT_TABLE } from '../../wire/server-errors.js';
 
 interface TableDefinition {
@@ -62,15 +68,15 @@ export function isVersioned(definition: string): boolean {
 }
 
 export function readIndexes(definition: string): readonly PlainIndex[] {
-  return definition.split('\n').flatMap((line) => {
+  return definitionLines(definition).flatMap((line) => {
     const [, name, columns = ''] = INDEX.exec(line) ?? [];
     return name === undefined ? [] : [{ name: unquote(name), columns: split(columns) }];
   });
 }
 
 /**
- * `schema` is the table's own. `names` are those that information_schema has; null if others are
- * read.
+ * `schema` is the table's own. `names` are those that information_schema has, which cuts them; null
+ * if others are read.
  */
 export function readForeignKeys(
   definition: string,
@@ -78,7 +84,7 @@ export function readForeignKeys(
   names: readonly string[],
 ): readonly ForeignKey[] | null {
   const indexes = readIndexes(definition);
-  const keys = definition.split('\n').flatMap((line): ForeignKey[] => {
+  const keys = definitionLines(definition).flatMap((line): ForeignKey[] => {
     const match = FOREIGN_KEY.exec(line);
     if (match === null) return [];
     const [, name, columns, parentSchema, parentTable, parentColumns, onDelete, onUpdate] = match;
@@ -97,7 +103,8 @@ export function readForeignKeys(
       },
     ];
   });
-  const sorted = (list: readonly string[]) => JSON.stringify([...list].sort());
+  const cut = (name: string) => Array.from(name).slice(0, NAME_CHARACTERS_MAX).join('');
+  const sorted = (list: readonly string[]) => JSON.stringify(list.map(cut).sort());
   return sorted(keys.map(({ name }) => name)) === sorted(names) ? keys : null;
 }
 

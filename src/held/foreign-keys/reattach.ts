@@ -10,6 +10,8 @@ import {
   type Detached,
   type ForeignKey,
   hasDetached,
+  isTooLong,
+  nameToAdd,
 } from '../../ledger/detached/detached.js';
 import { isUnanswered } from '../../service/errors.js';
 import type { ServicePool } from '../../service/pool/pools.js';
@@ -74,7 +76,7 @@ export async function reattach(
   const ready = keys.filter((key) => !isAwaited(key));
   const problems = await addAll(pool, table, ready, how);
   const problemOf = (key: ForeignKey) =>
-    isAwaited(key) ? IS_AWAITED : (problems[ready.indexOf(key)] ?? null);
+    isAwaited(key) ? IS_AWAITED : (problems[ready.indexOf(key)] ?? shortened(key, id));
   const reports = await Promise.all(
     keys.map(async (key) =>
       describe(pool, id, { table: restoredAs, key, problem: problemOf(key) }),
@@ -89,6 +91,12 @@ export async function reattach(
     if (problem !== null) reports.push(await describe(pool, id, { table: of, key, problem }));
   }
   return reports;
+}
+
+/** Why it is there under another name, or null. */
+function shortened({ name }: ForeignKey, id: string): string | null {
+  if (!isTooLong(name)) return null;
+  return `it is named ${nameToAdd(name, id)}, because no server adds a key with a name that long`;
 }
 
 /** A lost key is not added, because what has the child's name by now may be another table. */

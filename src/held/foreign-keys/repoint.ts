@@ -4,7 +4,7 @@
  * both in one (1826). It may run twice: a key that is missing was dropped by the first run.
  */
 import { assert } from '../../assert.js';
-import type { ChildKey, ForeignKey } from '../../ledger/detached/detached.js';
+import { type ChildKey, type ForeignKey, isTooLong } from '../../ledger/detached/detached.js';
 import { isSameName } from '../../names/names.js';
 import { isServerError, type ServicePool } from '../../service/pool/pools.js';
 import { isKilled, type TryOptions } from '../../service/pool/statement-timeout.js';
@@ -41,6 +41,7 @@ export async function repointForeignKey(
   if (look === 'view') return true;
   if (look !== 'missing' && look !== null) {
     if (!isAway(look, key, options)) return true;
+    if (isTooLong(key.name)) throw new Error(`no server adds a key with the name ${key.name}`);
     await assertMayAdd(pool, child, key, options);
     if (!(await dropAway(pool, child, key, options))) return true;
   }

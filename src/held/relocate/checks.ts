@@ -35,7 +35,7 @@ export async function detachChecks(
   if (typeof look === 'string') return null;
   const checks = checksIn(look.definition).filter(({ name }) => !isMade(name, holdName));
   if (checks.length === 0) return null;
-  const odd = checks.find((check) => !isPlain(check));
+  const odd = checks.find((check) => !isPlainCheck(check));
   if (odd !== undefined) return `what its CHECK ${odd.name} says is in a charset of its own`;
   const [row] = await findRows(pool, { by: 'id', prefix: id });
   if (row === undefined) return 'the ledger has no row of it';
@@ -71,9 +71,10 @@ function isMade(name: string, holdName: string): boolean {
  * A literal in another charset than UTF-8 means something else when what the server prints is read
  * again, unless it is plain ASCII.
  */
-function isPlain({ clause }: HeldCheck): boolean {
-  const isAscii = /^[\x20-\x7e]*$/.test(clause) && !/[?\\]/.test(clause);
-  const charsets = [...clause.matchAll(/(?<![\w'])_(\w+)'/g)].map(([, name = '']) => name);
+export function isPlainCheck({ clause }: HeldCheck): boolean {
+  const text = clause.replaceAll(/`[^`]*`|('(?:[^'\\]|\\.)*')/gs, '$1');
+  const isAscii = /^[\x20-\x7e]*$/.test(text) && !/[?\\]/.test(text);
+  const charsets = [...text.matchAll(/(?<![\w'])_(\w+)'/g)].map(([, name = '']) => name);
   return charsets.every((name) => /^utf8mb[34]$/.test(name) || (isAscii && !/^u/.test(name)));
 }
 

@@ -55,8 +55,8 @@ export type Relocation =
       /** Why it still binds live tables; default null: it doesn't. */
       readonly failure?: Failure | null;
     }
-  /** It is a view: it has its own name again, and nothing is held. */
-  | { readonly id: string; readonly outcome: 'put-back' }
+  /** It has its own name again, and nothing is held: it is a view, or `why` it can't be held. */
+  | { readonly id: string; readonly outcome: 'put-back'; readonly why?: string }
   /** Held under its hold name in its own schema, as far as is known. */
   | {
       readonly id: string;

@@ -6,7 +6,7 @@
  * Invariant: names of the user's own, never a hold name; so it is true wherever the table is.
  */
 import { assert } from '../../assert.js';
-import { quoteIdentifier } from '../../service/sql.js';
+import { NAME_CHARACTERS_MAX, quoteIdentifier, quoteKeyName } from '../../service/sql.js';
 import { assertTrigger, type HeldTrigger, mergeTriggers } from './triggers.js';
 
 export const KEY_ACTIONS = ['RESTRICT', 'CASCADE', 'SET NULL', 'NO ACTION', 'SET DEFAULT'] as const;
@@ -40,7 +40,7 @@ export interface ChildKey {
 /** A CHECK with a name that the user gave. */
 export interface HeldCheck {
   readonly name: string;
-  /** `CONSTRAINT … CHECK …` as SHOW CREATE TABLE prints it, in one line. */
+  /** `CONSTRAINT … CHECK …` as SHOW CREATE TABLE prints it. */
   readonly clause: string;
 }
 
@@ -119,16 +119,21 @@ function assertKey({ onDelete, onUpdate }: ForeignKey): void {
   }
 }
 
-const CHECK = /^CONSTRAINT `((?:[^`]|``)+)` CHECK \(.*\)(?: \/\*!80016 NOT ENFORCED \*\/)?$/;
+const CHECK = /^CONSTRAINT `((?:[^`]|``)+)` CHECK \(.*\)(?: \/\*!80016 NOT ENFORCED \*\/)?$/s;
 
 /** The name in a CHECK clause; null if it is none. */
 function checkNameOf(clause: string): string | null {
   return CHECK.exec(clause)?.[1]?.replaceAll('``', '`') ?? null;
 }
 
-/** Every CHECK in the text of SHOW CREATE TABLE, a line each. */
+/** The lines of SHOW CREATE TABLE, one for each column, index and key; a name may have breaks. */
+export function definitionLines(definition: string): readonly string[] {
+  return definition.match(/(?:`[^`]*`|'(?:[^'\\]|\\.)*'|[^\n`'])+/gs) ?? [];
+}
+
+/** Every CHECK in the text of SHOW CREATE TABLE. */
 export function checksIn(definition: string): readonly HeldCheck[] {
-  return definition.split('\n').flatMap((line) => {
+  return definitionLines(definition).flatMap((line) => {
     const clause = line.replace(/^ {2}/, '').replace(/,$/, '');
     const name = line.startsWith('  CONSTRAINT ') ? checkNameOf(clause) : null;
     return name === null ? [] : [{ name, clause }];
@@ -144,9 +149,25 @@ export function printedKey(key: ForeignKey, schema: string): string {
   return keyText(key, parent);
 }
 
-/** The key for a statement that anybody may run from anywhere. */
-export function qualifiedKey(key: ForeignKey): string {
-  return keyText(key, `${quoteIdentifier(key.parentSchema)}.${quoteIdentifier(key.parentTable)}`);
+/**
+ * The key for a statement that anybody may run from anywhere. `id`: the drop of the table that it
+ * is added to; default: the key is only shown.
+ */
+export function qualifiedKey(key: ForeignKey, id: string | null = null): string {
+  const named = id === null ? key : { ...key, name: nameToAdd(key.name, id) };
+  return keyText(named, `${quoteIdentifier(key.parentSchema)}.${quoteIdentifier(key.parentTable)}`);
+}
+
+/** A RENAME of its table has made it longer than a server takes it from who adds a key. */
+export function isTooLong(name: string): boolean {
+  return Array.from(name).length > NAME_CHARACTERS_MAX;
+}
+
+/** The name under which a key of the table with that drop is added again. */
+export function nameToAdd(name: string, id: string): string {
+  if (!isTooLong(name)) return name;
+  const suffix = name.slice(name.lastIndexOf('_ibfk_'));
+  return Array.from(`${id}${suffix}`).slice(0, NAME_CHARACTERS_MAX).join('');
 }
 
 function keyText(key: ForeignKey, parent: string): string {
@@ -154,7 +175,7 @@ function keyText(key: ForeignKey, parent: string): string {
   const onDelete = key.onDelete === null ? '' : ` ON DELETE ${key.onDelete}`;
   const onUpdate = key.onUpdate === null ? '' : ` ON UPDATE ${key.onUpdate}`;
   return (
-    `CONSTRAINT ${quoteIdentifier(key.name)} FOREIGN KEY ${list(key.columns)} ` +
+    `CONSTRAINT ${quoteKeyName(key.name)} FOREIGN KEY ${list(key.columns)} ` +
     `REFERENCES ${parent} ${list(key.parentColumns)}${onDelete}${onUpdate}`
   );
 }

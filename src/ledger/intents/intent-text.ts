@@ -291,17 +291,41 @@ export function foreignKeysOf(tables: readonly Name[], server: KeyedServer): SQL
       sql` UNION `,
     );
   }
-  const files = sql.join(
-    tables.map(
-      ({ schema, table }) => sql`CONCAT(${fileNameOf(schema)}, '/', ${fileNameOf(table)})`,
-    ),
-    ', ',
+  const files = sql.join(tables.map(fileOf), ', ');
+  return innodbForeignKeys(
+    sql`CAST(FOR_NAME AS BINARY) IN (${files}) OR CAST(REF_NAME AS BINARY) IN (${files})`,
+    tables,
   );
-  return sql`SELECT ${CHILD_SCHEMA} AS childSchema, ${CHILD} AS child,
-      SUBSTRING(ID, LOCATE('/', ID) + 1) AS name,
-      ${PARENT_SCHEMA} AS parentSchema, ${PARENT} AS parent
-    FROM information_schema.INNODB_SYS_FOREIGN
-    WHERE CAST(FOR_NAME AS BINARY) IN (${files}) OR CAST(REF_NAME AS BINARY) IN (${files})`;
+}
+
+/** The same of all tables in a schema of ours. */
+export function foreignKeysIn(schema: string, server: KeyedServer): SQLQuery {
+  if (server.flavour === 'mysql' && server.versionId >= 80_000) {
+    const into = standardForeignKeys(sql`UNIQUE_CONSTRAINT_SCHEMA = ${schema}`);
+    return sql`${into} UNION ${standardForeignKeys(sql`CONSTRAINT_SCHEMA = ${schema}`)}`;
+  }
+  const files = `${schema.replaceAll('_', '\\_')}/%`;
+  return innodbForeignKeys(sql`FOR_NAME LIKE ${files} OR REF_NAME LIKE ${files}`, []);
+}
+
+function innodbForeignKeys(condition: SQLQuery, tables: readonly Name[]): SQLQuery {
+  const [child, parent] = [sql`FOR_NAME`, sql`REF_NAME`];
+  return sql`SELECT ${part(child, 'schema', tables)} AS childSchema,
+      ${part(child, 'table', tables)} AS child, SUBSTRING(ID, LOCATE('/', ID) + 1) AS name,
+      ${part(parent, 'schema', tables)} AS parentSchema, ${part(parent, 'table', tables)} AS parent
+    FROM information_schema.INNODB_SYS_FOREIGN WHERE ${condition}`;
+}
+
+/** The view cuts what is longer; a character of another alphabet is five of them. */
+const FILE_CHARACTERS_MAX = 193;
+
+function fileOf(name: Name): SQLQuery {
+  const file = sql`CONCAT(${fileNameOf(name.schema)}, '/', ${fileNameOf(name.table)})`;
+  return mayBeCut(name) ? sql`LEFT(${file}, ${FILE_CHARACTERS_MAX})` : file;
+}
+
+function mayBeCut({ schema, table }: Name): boolean {
+  return `${schema}/${table}`.replaceAll(/\W/g, '@0000').length > FILE_CHARACTERS_MAX;
 }
 
 /** As files of MariaDB and of MySQL before 8 are named; folded as the server folds names. */
@@ -317,13 +341,13 @@ function standardForeignKeys(condition: SQLQuery): SQLQuery {
     FROM information_schema.REFERENTIAL_CONSTRAINTS WHERE ${condition}`;
 }
 
-/** Schema (1) or table (-1) of an InnoDB name. */
-function part(column: SQLQuery, index: 1 | -1): SQLQuery {
-  return sql`CONVERT(CONVERT(CAST(SUBSTRING_INDEX(${column}, '/', ${index}) AS BINARY)
+/** Of an InnoDB name. One that was cut can't be read, so it is told from those of `tables`. */
+function part(column: SQLQuery, which: keyof Name, tables: readonly Name[]): SQLQuery {
+  const index = which === 'schema' ? 1 : -1;
+  const read = sql`CONVERT(CONVERT(CAST(SUBSTRING_INDEX(${column}, '/', ${index}) AS BINARY)
     USING filename) USING utf8mb4)`;
+  const cut = tables.filter(mayBeCut);
+  if (cut.length === 0) return read;
+  const cases = cut.map((name) => sql`WHEN ${fileOf(name)} THEN ${name[which]}`);
+  return sql`CASE CAST(${column} AS BINARY) ${sql.join(cases, sql` `)} ELSE ${read} END`;
 }
-
-const CHILD_SCHEMA = part(sql`FOR_NAME`, 1);
-const CHILD = part(sql`FOR_NAME`, -1);
-const PARENT_SCHEMA = part(sql`REF_NAME`, 1);
-const PARENT = part(sql`REF_NAME`, -1);

@@ -20,7 +20,11 @@ import type { ServiceRenameTable } from '../../steps/rename/rename-by-service.js
 import { SERVICE_TRIES_MAX, takeByService } from '../../steps/rename/take-by-service.js';
 import { waitForLockSql } from '../../steps/session/user-session-sql.js';
 import { raise } from '../../steps/session-answers.js';
-import { ABSENT_TO_RENAME, METADATA_LOCK_GRANTED } from '../../wire/server-errors.js';
+import {
+  ABSENT_TO_RENAME,
+  ER_TOO_LONG_IDENT,
+  METADATA_LOCK_GRANTED,
+} from '../../wire/server-errors.js';
 import { blockedParents, hasForeignKeys, parentError } from '../drop-table/decide.js';
 import { renameGroups } from '../drop-table/rename.js';
 import {
@@ -127,9 +131,15 @@ export function* holdTables(
     renamed.push(...taken);
   }
   const away = renamed.filter(({ holdSchema }) => isRecycleSchema(holdSchema));
-  const held = away.map((table): HeldTable => {
-    return { ...heldAs(table), relocated: true, failure: null };
-  });
+  const held: HeldTable[] = [];
+  const places = away.map((table) => ({ ...table, fromSchema: table.holdSchema }));
+  for (const [index, freed] of (yield* call('freed', places)).entries()) {
+    const table = away[index];
+    assert(table !== undefined && freed.outcome === 'moved', 'it is away');
+    const { failure = null } = freed;
+    if (failure?.binds !== undefined) return staying(drop.schema, table.table, failure);
+    held.push({ ...heldAs(table), relocated: failure === null, failure });
+  }
   const left = renamed.filter((table) => !away.includes(table));
   // Triggers are taken off last: if one of the others has to stay, the schema keeps them.
   for (const isLast of [false, true]) {
@@ -153,6 +163,15 @@ function* takeGroup(
   const taken = yield* take(drop, group);
   if (taken === 'held') return group;
   if (taken === 'gone') return [];
+  if (taken === 'alone') {
+    const all: Recorded[] = [];
+    for (const table of group) {
+      const one = yield* takeGroup(drop, [table]);
+      if ('kind' in one) return one;
+      all.push(...one);
+    }
+    return all;
+  }
   if (taken !== 'unmoved') return taken;
   // The name of a CHECK is taken in the recycle schema, or a file has its own place.
   return yield* takeGroup(
@@ -161,8 +180,11 @@ function* takeGroup(
   );
 }
 
-/** `gone`: one of them is gone. `unmoved`: one of them can't leave its schema in that RENAME. */
-type Taken = 'held' | 'gone' | 'unmoved';
+/**
+ * `gone`: one of them is gone. `unmoved`: one of them can't leave its schema in that RENAME.
+ * `alone`: one of them takes a statement of its own.
+ */
+type Taken = 'held' | 'gone' | 'unmoved' | 'alone';
 
 /** Renames them in one RENAME. */
 function* take(drop: SchemaToEmpty, tables: readonly Recorded[]): SchemaSteps<Answer | Taken> {
@@ -187,6 +209,8 @@ function* take(drop: SchemaToEmpty, tables: readonly Recorded[]): SchemaSteps<An
           return outcome.isTimeout === true ? 'timeout' : 'busy';
         case 'denied':
         case 'failed': {
+          const isTooLong = outcome.kind === 'failed' && outcome.errno === ER_TOO_LONG_IDENT;
+          if (isTooLong && tables.length > 1) return 'alone';
           if (tables.some(({ holdSchema }) => isRecycleSchema(holdSchema))) return 'unmoved';
           const why = `the service account of undrop can’t rename ${tables[0]?.table}: ${outcome.cause}`;
           return refuse(notDropped(schema, why, outcome.kind === 'denied' ? GRANT : MEND));
@@ -240,6 +264,7 @@ function* relocate(
           failed.push(table);
         } else if (relocation.outcome === 'moved') {
           const { failure = null } = relocation;
+          if (failure?.binds !== undefined) return staying(schema, table.table, failure);
           held.push({ ...heldAs(relocation), relocated: failure === null, failure });
         }
       }

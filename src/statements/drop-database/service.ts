@@ -17,6 +17,7 @@ import {
   type Relocation,
   readLastingBlocker,
 } from '../../held/relocate/relocate.js';
+import { bindingOf, freeMoved, untilFree } from '../../held/relocate/until-free.js';
 import { STATEMENT_BYTES_MAX } from '../../ledger/entry.js';
 import type { SchemaDetails } from '../../ledger/schema-details.js';
 import {
@@ -285,7 +286,16 @@ class SchemaWork {
     const isLate = performance.now() - this.#intents.beganMs > LATE_MS;
     const move = detach || isLate ? detachAndRelocate : moveToRecycleSchema;
     const server = await readServerFacts(pool);
-    return move(pool, tables, { logged, lockWaitBudget: new LockWaitBudget(), server });
+    const how = { logged, lockWaitBudget: new LockWaitBudget(), server };
+    const all = await move(pool, tables, how);
+    // What is in its schema still is tried again in any case.
+    const isBound = all.some((one) => one.outcome === 'moved' && bindingOf(one) !== null);
+    return isBound ? untilFree(pool, tables, all, { logged }) : all;
+  }
+
+  /** Of keys that were made before their RENAME into the recycle schema. */
+  freed(tables: readonly RelocateTable[]): Promise<readonly Relocation[]> {
+    return freeMoved(this.#options.pool, tables, this.#request.facts);
   }
 
   async closeBarrier(table: string): Promise<void> {

@@ -86,7 +86,8 @@ export function* dropRecorded(seen: Seen, recorded: RecordedIntent): Steps<Reply
 /** The base tables have their hold names: the server says its words for the other names. */
 function* hold(drop: Drop, moved: Moved, unmoved: Unmoved): Steps<Answer> {
   const { ok, moves, failed } = moved;
-  const held = yield* relocate(drop, moved);
+  const { held, why } = yield* relocate(drop, moved);
+  if (why !== null) return { ...refuse(notFree(drop, moved, { held, why })), held };
   const hasUnmoved = failed === null && unmoved.named.length + unmoved.blocked.length > 0;
   const said = hasUnmoved ? yield* say(drop, unmoved) : null;
   const back = moves.filter(({ seen }) => !held.some(({ id }) => id === seen.id));
@@ -106,8 +107,24 @@ function* hold(drop: Drop, moved: Moved, unmoved: Unmoved): Steps<Answer> {
   return { ...answerWith(told), held };
 }
 
-/** What can't be relocated stays under its hold name; what was put back is left out. */
-function* relocate(drop: Drop, { moves, keepsLocks }: Moved): Steps<readonly HeldTable[]> {
+interface Relocated {
+  /** What can't be relocated stays under its hold name; what was put back is left out. */
+  readonly held: readonly HeldTable[];
+  /** Why the drop is refused: a foreign key would bind, or binds, a held table; null: none does. */
+  readonly why: string | null;
+}
+
+/** All tables are back, or some of them could not be put back. */
+function notFree(drop: Drop, { moves }: Moved, { held, why }: Relocated): UndropError {
+  const isLeft = (id: string) => held.length === 0 || held.some((table) => table.id === id);
+  const indices = moves.filter(({ seen }) => isLeft(seen.id)).map(({ index }) => index);
+  const tables = sentenceStart(namingOnly(drop.request, indices));
+  const cause = why?.replace(/\.$/, '') ?? '';
+  if (held.length > 0) return new UndropError('UNDROP_KEYS_LEFT', { tables, why: cause });
+  return new UndropError('UNDROP_HOLD_FAILED', { tables, cause });
+}
+
+function* relocate(drop: Drop, { moves, keepsLocks }: Moved): Steps<Relocated> {
   const { blockers, facts } = drop;
   const isBound = moves.some(({ seen }) => hasForeignKeys(seen) || seen.triggers.length > 0);
   const relocations = yield* perform('relocate', {
@@ -122,6 +139,7 @@ function* relocate(drop: Drop, { moves, keepsLocks }: Moved): Steps<readonly Hel
     detach: !keepsLocks && isBound,
   });
   const held: HeldTable[] = [];
+  let why: string | null = null;
   for (const [index, move] of moves.entries()) {
     const { id, schema } = move.seen;
     const relocation = relocations[index];
@@ -130,10 +148,12 @@ function* relocate(drop: Drop, { moves, keepsLocks }: Moved): Steps<readonly Hel
       // Its name may say another due time by now.
       const { holdSchema, holdName, failure = null } = relocation;
       held.push({ id, holdSchema, holdName, relocated: failure === null, failure });
+      if (failure?.binds !== undefined) why = failure.text;
     } else if (relocation.outcome === 'failed') {
       const { failure } = relocation;
       held.push({ id, holdSchema: schema, holdName: move.holdName, relocated: false, failure });
-    }
+      if (failure.binds !== undefined) why = failure.text;
+    } else why ??= relocation.why ?? null;
   }
-  return held;
+  return { held, why };
 }

@@ -42,6 +42,7 @@ import {
   ER_FK_NO_UNIQUE_INDEX_PARENT,
   ER_TABLE_NOT_LOCKED,
   ER_TABLEACCESS_DENIED_ERROR,
+  ER_TOO_LONG_IDENT,
   UNDER_LOCK_TABLES,
 } from '../../wire/server-errors.js';
 import { type Drop, hasForeignKeys, type Move, namesToAsk } from './decide.js';
@@ -59,13 +60,25 @@ export interface Moved {
 }
 
 type Group = readonly Move[];
-/** `locked`: the session is under LOCK TABLES, and nothing was renamed. */
-type Renamed = OkPacket | Reply | 'locked';
+/**
+ * Nothing was renamed. `locked`: the session is under LOCK TABLES; `alone`: a table takes a
+ * statement of its own (steps/rename/rename-by-alter.ts).
+ */
+type NotRenamed = 'locked' | 'alone';
+type Renamed = OkPacket | Reply | NotRenamed;
 
 const UNLOCK_SQL = Buffer.from('UNLOCK /* undrop locks */ TABLES');
 
 export function* rename(drop: Drop, moves: Group): Steps<Moved | Reply> {
   const { server } = drop.request;
+  const isMoved = (schema: string, table: string) =>
+    moves.some(({ seen }) => seen.schema === schema && seen.table === table);
+  // MySQL 8.0.13 and later; in other sessions under LOCK TABLES the RENAME fails.
+  const keepsLocks = drop.intent.lockedTables?.some((one) => !isMoved(one.schema, one.table));
+  if (keepsLocks && moves.some(({ seen }) => hasForeignKeys(seen))) {
+    const ended = yield* askToDrop(drop.request, namesToAsk(drop));
+    return ended ?? lockedTables(drop, HAS_KEYS);
+  }
   const groups = renameGroups(
     moves,
     ({ seen }) => server.flavour === 'mariadb' && seen.triggers.length > 0,
@@ -80,6 +93,7 @@ export function* rename(drop: Drop, moves: Group): Steps<Moved | Reply> {
   }
   const moved = yield* renameSequentially(drop, groups, renameGroup);
   if (moved === 'locked') return yield* renameUnderLocks(drop, moves);
+  if (moved === 'alone') return yield* renameAlone(drop, moves);
   const knowsLocks = moved.kind === 'moved' && (drop.intent.lockedTables ?? []).length > 0;
   if (!knowsLocks) return moved;
   const locks = yield* perform('locks', {});
@@ -93,15 +107,15 @@ function* renameSequentially(
   drop: Drop,
   groups: readonly Group[],
   renameOne: (drop: Drop, group: Group) => Steps<Renamed>,
-): Steps<Moved | Reply | 'locked'> {
+): Steps<Moved | Reply | NotRenamed> {
   const all = groups.flat();
   const held: Move[] = [];
   let ok: OkPacket | null = null;
   for (const group of groups) {
     const left = held.length === 0 ? drop : namingThose(drop, all.slice(held.length));
     const said = yield* renameOne(left, group);
-    if (said === 'locked') {
-      assert(held.length === 0, 'under LOCK TABLES the first RENAME fails');
+    if (said === 'locked' || said === 'alone') {
+      assert(held.length === 0, 'under LOCK TABLES, or on MySQL, the first RENAME fails');
       return said;
     }
     if (said.kind !== 'ok') return held.length === 0 ? said : endedAfter(held, said, left);
@@ -138,6 +152,8 @@ function* renameGroup(drop: Drop, moves: Group): Steps<Renamed> {
   switch (said.errno) {
     case ER_CANT_RENAME_LOG_TABLE:
       return yield* raise(request, LOG_TABLE);
+    case ER_TOO_LONG_IDENT:
+      return 'alone';
     case ER_TABLEACCESS_DENIED_ERROR:
     case ER_FK_NO_UNIQUE_INDEX_PARENT:
       return yield* renameForUser(drop, moves);
@@ -170,6 +186,15 @@ function renameFailed({ request }: Drop, error: ErrPacket): Reply {
 }
 
 const GONE = 'a table was gone when it was to be renamed';
+
+/** One after the other: what ends it leaves the first ones dropped. */
+function* renameAlone(drop: Drop, moves: Group): Steps<Moved | Reply> {
+  const ended = yield* askToDrop(drop.request, namesToAsk(drop));
+  if (ended !== null) return ended;
+  const groups = moves.map((move) => [move]);
+  const moved = yield* renameSequentially(drop, groups, renameForUser);
+  return moved === 'locked' || moved === 'alone' ? lockedTables(drop, TOO_LONG) : moved;
+}
 
 /** Renames for a user who may drop the tables, and not rename them. */
 function* renameForUser(drop: Drop, moves: Group): Steps<Renamed> {
@@ -229,7 +254,7 @@ function* renameUnderLocks(drop: Drop, moves: Group): Steps<Moved | Reply> {
   if (ended !== null) return ended;
   const groups = moves.map((move) => [move]);
   const moved = yield* renameSequentially(drop, groups, renameByAlter);
-  assert(moved !== 'locked', 'an ALTER is done or fails');
+  assert(moved !== 'locked' && moved !== 'alone', 'an ALTER is done or fails');
   if (moved.kind !== 'moved' || moved.failed !== null || (yield* mayHaveLocks())) return moved;
   return yield* unlockAfterLast(moved);
 }
@@ -241,8 +266,16 @@ function* renameByAlter(drop: Drop, [move]: Group): Steps<OkPacket | Reply> {
   if (said?.kind === 'ok') return said;
   assert(said?.kind === 'err', 'ALTER answers OK or ERR');
   if (said.errno !== ER_TABLEACCESS_DENIED_ERROR) return renameFailed(drop, said);
-  const tables = sentenceStart(drop.request);
-  return refuse(new UndropError('UNDROP_LOCKED_TABLES', { tables }));
+  return lockedTables(drop, 'that takes the privileges ALTER, CREATE and INSERT on it');
+}
+
+/** Nobody else can take a key off a table that the session keeps locked. */
+const TOO_LONG = 'the name of a key or a CHECK, which begins with its own, is too long for that';
+const HAS_KEYS = 'its foreign keys can’t be taken off before UNLOCK TABLES';
+
+function lockedTables({ request }: Drop, why: string): Answer {
+  const tables = sentenceStart(request);
+  return refuse(new UndropError('UNDROP_LOCKED_TABLES', { tables, why }));
 }
 
 const IN_USE_SQL = Buffer.from('SHOW /* undrop in-use */ OPEN TABLES WHERE In_use > 0');

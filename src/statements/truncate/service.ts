@@ -12,7 +12,12 @@ import { assert } from '../../assert.js';
 import { addKeys, alter, dropKey, type KeyedTable } from '../../held/foreign-keys/add-keys.js';
 import { detach, withOriginalNames } from '../../held/foreign-keys/detach.js';
 import { isVersioned, readTable } from '../../held/foreign-keys/read-table.js';
-import { type ForeignKey, NOTHING_DETACHED } from '../../ledger/detached/detached.js';
+import { untilFree } from '../../held/relocate/until-free.js';
+import {
+  definitionLines,
+  type ForeignKey,
+  NOTHING_DETACHED,
+} from '../../ledger/detached/detached.js';
 import { recordDetached } from '../../ledger/detached/record-detached.js';
 import type { Failure } from '../../ledger/entry.js';
 import { findRows } from '../../ledger/read.js';
@@ -215,8 +220,7 @@ const INDEX_NAME = /^ {2}KEY `(?:[^`]|``)+`/;
 
 /** The same for two tables that differ in name, rows and foreign keys only. */
 function fingerprintOf(definition: string, table: string): string {
-  const lines = ownDefinition(definition, table, 'ghost')
-    .split('\n')
+  const lines = definitionLines(ownDefinition(definition, table, 'ghost'))
     .filter((line) => !FOREIGN_KEY_LINE.test(line))
     .map((line) => lineOfCopy(line.replace(/,$/, ''), table));
   // CREATE TABLE … LIKE puts indexes that foreign keys have made in another order.
@@ -264,7 +268,10 @@ async function freeHeld(
   const held = { id: place.id, fromSchema: place.schema, holdName: place.table, table: own.table };
   const lockWaitBudget = new LockWaitBudget();
   const [failure = null] = await detach(pool, [held], { logged, lockWaitBudget });
-  return { now, failure };
+  const at = { id: place.id, holdSchema: place.schema, holdName: place.table };
+  const first = { ...at, outcome: 'moved', failure } as const;
+  const [last = first] = await untilFree(pool, [held], [first], { logged });
+  return { now, failure: last.outcome === 'put-back' ? null : (last.failure ?? null) };
 }
 
 export const SWAP_SERVICE = { makeCopy, freeHeld };

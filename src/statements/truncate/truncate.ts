@@ -223,6 +223,11 @@ function* notSwapped(
 
 function* replyTo({ table, held }: Truncating, end: End): Steps<Answer> {
   const { request, facts } = table;
+  const bound = held.find(({ failure }) => failure?.binds !== undefined)?.failure;
+  if (bound !== undefined && bound !== null) {
+    const tables = `The rows of ${table.schema}.${table.table} are`;
+    return { ...refuse(new UndropError('UNDROP_KEYS_LEFT', { tables, why: bound.text })), held };
+  }
   if (end === 'held') return { ...answerWith(yield* clean(request)), held };
   if (held.length === 0) {
     if (end !== 'changed') return end;

@@ -29,7 +29,9 @@ import {
   ER_LOCK_DEADLOCK,
   ER_LOCK_WAIT_TIMEOUT,
   ER_QUERY_INTERRUPTED,
+  ER_TOO_LONG_IDENT,
 } from '../../wire/server-errors.js';
+import { prepareAlter } from './rename-by-alter.js';
 import { INNODB_WAIT_S } from './take-by-service.js';
 
 export interface ServiceRenameTable {
@@ -75,7 +77,16 @@ export async function renameByService(
   const { tables, logged, killAfterMs } = rename;
   const ids = tables.map(({ id }) => id);
   const outcome = await asOwner(pool, { ids, logged }, async (connection) => {
-    await runWithTimeoutOn(connection, pool, renameText(rename), { killAfterMs, logged });
+    const run = (text: readonly SQLQuery[]) =>
+      runWithTimeoutOn(connection, pool, text, { killAfterMs, logged });
+    const [settings, statement] = renameText(rename);
+    await run([settings, statement]).catch(async (error: unknown) => {
+      const [only] = tables.length === 1 && isServerError(error, ER_TOO_LONG_IDENT) ? tables : [];
+      const isAlone = only !== undefined && only.ghost === undefined;
+      const alter = isAlone ? await prepareAlter(pool, only, { logged }) : null;
+      if (alter === null) throw error;
+      await run([settings, alter]);
+    });
   });
   if (outcome.kind === 'renamed' || !(await areHeld(pool, tables))) return outcome;
   return { kind: 'renamed' };
@@ -141,7 +152,7 @@ async function tryToRelease(
   }
 }
 
-function renameText(rename: ServiceRename): readonly SQLQuery[] {
+function renameText(rename: ServiceRename): readonly [settings: SQLQuery, rename: SQLQuery] {
   const { tables, checksForeignKeys } = rename;
   const pairs = tables.flatMap(({ schema, table, holdName, holdSchema = schema, ghost }) => {
     const name = ident(schema, table);

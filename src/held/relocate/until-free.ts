@@ -1,0 +1,88 @@
+/**
+ * Goes on with held tables that a foreign key still binds to live ones, mostly because others have
+ * a table of the key locked: as long as it is there, a DELETE of live rows may delete held ones.
+ *
+ * Invariant: a table is reported as free only after the server's own dictionary had no such key.
+ */
+import { assert } from '../../assert.js';
+import { systemClock } from '../../clock.js';
+import type { Failure } from '../../ledger/entry.js';
+import { foreignKeysIn } from '../../ledger/intents/intent-text.js';
+import { foldName, recycleSchemaFor } from '../../names/names.js';
+import type { ServicePool } from '../../service/pool/pools.js';
+import { readServerFacts } from '../../service/server-facts.js';
+import { textOf } from '../../service/sql.js';
+import { detach } from '../foreign-keys/detach.js';
+import { detachAndRelocate, type RelocateTable, type Relocation } from './relocate.js';
+
+/** So long others are waited for; a client waits as well. */
+const WAIT_MS = 10_000;
+/** Between two tries, each of which makes others wait for a moment. */
+const PAUSE_MS = 50;
+
+/** The failure of a table that is bound still; null: it is free, or not held. */
+export function bindingOf(relocation: Relocation): Failure | null {
+  const failure = relocation.outcome === 'put-back' ? null : (relocation.failure ?? null);
+  return failure?.binds === undefined ? null : failure;
+}
+
+/** What the first try has left is tried again, for a while. In order; does not reject. */
+export async function untilFree(
+  pool: ServicePool,
+  tables: readonly RelocateTable[],
+  first: readonly Relocation[],
+  how: { readonly logged: boolean },
+): Promise<readonly Relocation[]> {
+  const endMs = performance.now() + WAIT_MS;
+  const all = [...first];
+  const mayBecomeFree = (one: Relocation) => bindingOf(one)?.binds === 'passing';
+  while (all.some(mayBecomeFree) && performance.now() < endMs) {
+    await systemClock.sleep(PAUSE_MS);
+    for (const [index, relocation] of all.entries()) {
+      if (!mayBecomeFree(relocation)) continue;
+      const table = tables[index];
+      assert(table?.id === relocation.id, 'one report for each table, in order');
+      all[index] = await tryAgain(pool, table, relocation, how);
+    }
+  }
+  return all;
+}
+
+const KEY_MADE: Failure = { todo: 'detach', text: 'it has a new foreign key', binds: 'passing' };
+
+/**
+ * The same of tables that one RENAME took into the recycle schema, because they had no foreign keys
+ * when they were looked at: one that was made before the RENAME went with its table.
+ */
+export async function freeMoved(
+  pool: ServicePool,
+  tables: readonly RelocateTable[],
+  { logged }: { readonly logged: boolean },
+): Promise<readonly Relocation[]> {
+  if (tables.length === 0) return [];
+  const server = await readServerFacts(pool);
+  const [rows = []] = await pool.run(foreignKeysIn(recycleSchemaFor(logged), server));
+  const ends = rows.flatMap((row) => [textOf(row, 'child'), textOf(row, 'parent')]);
+  const names = new Set(ends.map(foldName));
+  const first = tables.map(({ id, fromSchema: holdSchema, holdName }) => {
+    const failure = names.has(foldName(holdName)) ? KEY_MADE : null;
+    return { id, outcome: 'moved', holdSchema, holdName, failure } as const;
+  });
+  return untilFree(pool, tables, first, { logged });
+}
+
+async function tryAgain(
+  pool: ServicePool,
+  table: RelocateTable,
+  before: Relocation,
+  how: { readonly logged: boolean },
+): Promise<Relocation> {
+  if (before.outcome === 'moved') {
+    const { holdSchema: fromSchema, holdName } = before;
+    const [failure = null] = await detach(pool, [{ ...table, fromSchema, holdName }], how);
+    return { ...before, failure };
+  }
+  const [relocation] = await detachAndRelocate(pool, [table], how);
+  assert(relocation !== undefined, 'one report for each table');
+  return relocation;
+}
