@@ -6,9 +6,10 @@
  * Invariant: the table stays where it is and as it is, whatever comes of this.
  */
 import { hasDetached } from '../ledger/detached/detached.js';
-import { type Failure, type LedgerRow, RESTORING } from '../ledger/entry.js';
+import type { Failure, LedgerRow } from '../ledger/entry.js';
 import { findRows } from '../ledger/read.js';
-import { recordState } from '../ledger/write.js';
+import { findDroppedSchemas } from '../ledger/schema-restores.js';
+import { leaveRestore, markRestore } from '../ledger/table-restores.js';
 import { isServiceError, type ServicePool } from '../service/pool/pools.js';
 import {
   mayPass,
@@ -48,37 +49,38 @@ export const NOTHING_REATTACHED: ReattachReport = {
   triggersToMake: null,
 };
 
-/** Why something isn't there again, each with its own sentence. */
+/** What isn't there again, and why: a sentence each. */
 export function problemsOf(id: string, cameBack: ReattachReport): readonly string[] {
   const { checks, foreignKeys, foreignKeysProblem, triggers, triggersProblem } = cameBack;
-  const each = [...checks, ...foreignKeys].map(({ problem }) => problem);
-  const other = triggers.map(({ name, problem, isMissing }) =>
-    problem === null || isMissing ? null : `trigger ${name}: ${problem}`,
-  );
+  const named = (kind: string, some: readonly Reattached[]) =>
+    some.map(({ name, problem }) => (problem === null ? null : `${kind} ${name}: ${problem}`));
+  const others = triggers.filter(({ isMissing }) => !isMissing);
   const missing = withoutTriggers(id, triggers)?.text ?? null;
-  const problems = [missing, foreignKeysProblem, triggersProblem, ...each, ...other];
-  return problems.flatMap((problem) => problem ?? []);
+  const each = [...named('CHECK', checks), ...named('foreign key', foreignKeys)];
+  const problems = [missing, foreignKeysProblem, triggersProblem, ...each];
+  return [...problems, ...named('trigger', others)].flatMap((problem) => problem ?? []);
 }
 
 const NO_ROW = 'the ledger has no row of it';
 
 /**
- * Says in the ledger where the table goes, and that keys and triggers are to come, if it had any.
- * Resolves to what takes that back, for a table that stays where it is.
+ * Says in the ledger where the table goes, and that this is not over. Resolves to what takes that
+ * back, for a table that stays where it is.
  */
 export async function markRestoring(
   pool: ServicePool,
   id: string,
-  to: LiveName,
+  { to, owner }: { readonly to: LiveName; readonly owner: number },
 ): Promise<() => Promise<void>> {
   const { value } = await tolerantly(() => findRows(pool, { by: 'id', prefix: id }));
   const [row] = value;
   // An intent: the statement that dropped it has failed, and its session puts it back.
   const isHeld = row?.state === 'HOLD' || row?.state === 'intent';
-  const isToCome = isHeld && hasDetached(row.detached);
-  if (row === undefined || !isToCome) return async () => undefined;
-  await say(pool, row, { failure: RESTORING, restoredAs: writtenName(to) });
-  return () => say(pool, row, { failure: row.failure });
+  const isPutBack = row?.state === 'intent' && !hasDetached(row.detached);
+  if (row === undefined || !isHeld || isPutBack) return async () => undefined;
+  await untold(() => markRestore(pool, row, { restoredAs: writtenName(to), owner }));
+  const failure = row.failure?.todo === 'restoring' ? null : row.failure;
+  return () => untold(() => leaveRestore(pool, row, failure));
 }
 
 /** The name as the ledger has it. */
@@ -86,13 +88,10 @@ export function writtenName({ schema, table }: LiveName): string {
   return `${schema}.${table}`;
 }
 
-async function say(
-  pool: ServicePool,
-  { id, state, rowLogged }: LedgerRow,
-  what: { readonly failure: Failure | null; readonly restoredAs?: string },
-): Promise<void> {
+/** A table is brought back also where the ledger can't be told. */
+async function untold(write: () => Promise<void>): Promise<void> {
   await tolerantly(async () => {
-    await recordState(pool, { id, state, onlyFrom: state, ...what, rowLogged });
+    await write();
     return [];
   });
 }
@@ -120,10 +119,7 @@ export async function reattachAll(
   const isUndone = keys.problem !== null || triggers.problem !== null;
   const isToCome = isUndone || all.some(({ problem }) => mayPass(problem));
   const failure = withoutTriggers(row.id, triggers.value);
-  // What passes may be tried again.
-  const isDone = isUnfinished(row) && !isToCome;
-  if (isDone) await say(pool, row, { failure });
-  return {
+  const cameBack = {
     checks,
     foreignKeys: keys.value,
     foreignKeysProblem: keys.problem,
@@ -132,6 +128,37 @@ export async function reattachAll(
     isToCome,
     triggersToMake: failure === null ? null : scriptOf(row, restoredAs, triggers.value),
   };
+  if (isUnfinished(row)) await leave(pool, row, { cameBack, at: restoredAs });
+  return cameBack;
+}
+
+/** What may come back later is for recovery; of the rest the row says why it did not. */
+async function leave(
+  pool: ServicePool,
+  row: LedgerRow,
+  { cameBack, at }: { readonly cameBack: ReattachReport; readonly at: LiveName },
+): Promise<void> {
+  const problems = problemsOf(row.id, cameBack);
+  const text = problems.join('; ');
+  await untold(async () => {
+    if (problems.length === 0) return leaveRestore(pool, row, null);
+    const isLater = cameBack.isToCome || (await isBeingEmptied(pool, at));
+    const todo = isLater ? 'restoring' : (withoutTriggers(row.id, cameBack.triggers)?.todo ?? null);
+    return leaveRestore(pool, row, { todo, text });
+  });
+}
+
+/**
+ * Whether a table that was dropped there is to be moved out still: until then it may have the name
+ * of a key or trigger, as the other table of a swap.
+ */
+async function isBeingEmptied(pool: ServicePool, { schema }: LiveName): Promise<boolean> {
+  const how = { texts: false };
+  const intents = await findRows(pool, { by: 'intent' }, how);
+  const pending = await findRows(pool, { by: 'pending' }, how);
+  return [...intents, ...pending].some(
+    (row) => (row.holdSchema ?? row.schema) === schema && !row.failure?.todo?.startsWith('blocked'),
+  );
 }
 
 function scriptOf(
@@ -164,9 +191,22 @@ export async function finishRestore(pool: ServicePool, id: string): Promise<bool
   const [row] = await findRows(pool, { by: 'id', prefix: id });
   const at = row === undefined ? null : await findRestoring(pool, row);
   if (row === undefined || at === null) return true;
-  await reattachAll(pool, { id, logged: row.sqlLogBin }, at);
+  const how = await ofItsSchema(pool, row, at);
+  await reattachAll(pool, { id, logged: row.sqlLogBin, ...how }, at);
   const [now] = await findRows(pool, { by: 'id', prefix: id }, { texts: false });
   return now?.failure?.todo !== 'restoring';
+}
+
+/** Where the table came back with its whole schema, perhaps as another, its keys lead there. */
+async function ofItsSchema(
+  pool: ServicePool,
+  { groupId }: LedgerRow,
+  { schema }: LiveName,
+): Promise<Pick<ReattachOptions, 'wholeSchema' | 'awaited'>> {
+  const [drop] = await findDroppedSchemas(pool, { groupId });
+  if (drop?.restoredAs !== schema) return {};
+  const rows = await findRows(pool, { by: 'group', groupId }, { texts: false });
+  return { wholeSchema: true, awaited: new Set(rows.map(({ table }) => `${schema}.${table}`)) };
 }
 
 export async function tolerantly<T>(

@@ -5,10 +5,12 @@
 
 import { definitionLines } from '../ledger/detached/detached.js';
 import type { LedgerRow } from '../ledger/entry.js';
+import { findRows } from '../ledger/read.js';
 import { FOREIGN_KEY_LINE, ownDefinition } from '../ledger/write.js';
 import { isServerError, type ServicePool } from '../service/pool/pools.js';
 import { readServerFacts } from '../service/server-facts.js';
 import { dateOrNullOf, ident, note, sql, textOf } from '../service/sql.js';
+import { isRenamedBack } from './rename-back.js';
 
 export interface LiveName {
   readonly schema: string;
@@ -21,19 +23,34 @@ export function isUnfinished({ failure }: Pick<LedgerRow, 'failure'>): boolean {
 }
 
 /**
- * The name of the table whose restore broke off; null if none did, or if another table has the name
- * by now. `row`: with its texts.
+ * The name that a restore which is not over has given the table: one look finds a table of that
+ * name, and nothing under its hold name. Null: there is no such restore, or it did not get so far.
  */
-export async function findRestoring(pool: ServicePool, row: LedgerRow): Promise<LiveName | null> {
-  const { restoredAs } = row;
+export async function findRenamed(pool: ServicePool, row: LedgerRow): Promise<LiveName | null> {
+  const { id, restoredAs } = row;
   if (!isUnfinished(row) || restoredAs === null) return null;
+  const holdSchema = row.holdSchema ?? row.schema;
   const parts = restoredAs.split('.');
   // A name may have dots.
   for (let at = 1; at < parts.length; at++) {
     const place = { schema: parts.slice(0, at).join('.'), table: parts.slice(at).join('.') };
-    if (await isRestored(pool, row, place)) return place;
+    const { schema: toSchema, table: toTable } = place;
+    if (await isRenamedBack(pool, { id, holdSchema, toSchema, toTable })) return place;
   }
   return null;
+}
+
+/**
+ * The same if it is the table that was dropped still, not another that has its name by now: only
+ * then anything is added to it. `row`: with its texts.
+ */
+export async function findRestoring(pool: ServicePool, row: LedgerRow): Promise<LiveName | null> {
+  const at = await findRenamed(pool, row);
+  if (at === null || !(await isRestored(pool, row, at))) return null;
+  const { id, endedAt } = row;
+  const drops = await findRows(pool, { by: 'name', ...at }, { texts: false });
+  const isNewer = (drop: LedgerRow) => endedAt !== null && drop.droppedAt > endedAt;
+  return drops.some((drop) => drop.id !== id && isNewer(drop)) ? null : at;
 }
 
 /**

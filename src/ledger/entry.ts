@@ -78,6 +78,8 @@ export type Todo =
   | 'restoring'
   /** It is back, and the account may not make some of its triggers; held/triggers/missing.ts. */
   | 'triggers'
+  /** Of a schema: its restore has ended, and not all of it is back; the same request goes on. */
+  | 'partly'
   /** It is in pieces (recovery/torn.ts); people are to bring it together. */
   | 'torn'
   /** What binds live tables is to be taken off it. */
@@ -106,7 +108,7 @@ export interface Failure {
 
 export const RESTORING: Failure = {
   todo: 'restoring',
-  text: 'it is being restored: its foreign keys and triggers are still to come',
+  text: 'it is being restored',
 };
 
 export const TORN: Failure = {

@@ -38,6 +38,8 @@ type RowFilter =
   | { readonly by: 'restoring' }
   /** It is back without some of its triggers, as far as the last restore saw. */
   | { readonly by: 'triggers' }
+  /** The same, but those of a schema that is brought back. */
+  | { readonly by: 'broken-off' }
   /** Those that were dropped under that name, in any schema if it is null; also ended ones. */
   | { readonly by: 'name'; readonly schema: string | null; readonly table: string }
   /** `only`: none but those of these ids. */
@@ -196,6 +198,8 @@ function condition(filter: RowFilter): SQLQuery {
       return sql`todo = 'restoring' AND ${OF_TABLE}`;
     case 'triggers':
       return sql`state = 'restored' AND todo = 'triggers' AND ${OF_TABLE}`;
+    case 'broken-off':
+      return IS_BROKEN_OFF;
     case 'name':
       return sql`${OF_TABLE} AND ${hasName(filter)}`;
     case 'id':
@@ -234,6 +238,11 @@ const LIVE = sql`state IN ('intent', 'HOLD', 'PURGE', 'EVAC', 'DROP')`;
 
 const KINDS = ['base', 'sequence', 'partition'] as const;
 const OF_TABLE = sql`kind NOT IN ('schema', 'view')`;
+
+/** By the key `by_todo`. What it is of may be live again. */
+export const IS_BROKEN_OFF = sql`todo = 'restoring' AND ${OF_TABLE}
+  AND state IN ('HOLD', 'restored') AND group_id NOT IN (
+    SELECT s.group_id FROM ${LEDGER} AS s WHERE s.todo = 'restoring' AND s.kind = 'schema')`;
 
 function hasName({ schema, table }: { schema: string | null; table: string }): SQLQuery {
   const inSchema = schema === null ? sql`` : sql` AND ${sameName(sql`schema_name`, schema)}`;

@@ -19,11 +19,12 @@ import {
   textOrNullOf,
   valueList,
 } from '../service/sql.js';
-import { type LedgerRow, RESTORING } from './entry.js';
+import { type Failure, type LedgerRow, RESTORING } from './entry.js';
 import { sameName } from './read.js';
 import { parseSchemaDetails, type SchemaDetails } from './schema-details.js';
 import type { SchemaDropKey } from './schema-drops.js';
 import { LEDGER } from './tables.js';
+import { assignFailure } from './write.js';
 
 export interface DroppedSchema extends SchemaDropKey {
   readonly schema: string;
@@ -76,7 +77,7 @@ export async function findDroppedSchemas(
     rowLogged: numberOf(row, 'row_logged') !== 0,
     isOpen: textOf(row, 'state') !== 'removed',
     restoredAs: textOrNullOf(row, 'restored_as'),
-    isRestoring: textOrNullOf(row, 'todo') === RESTORING.todo,
+    isRestoring: ['restoring', 'partly'].includes(textOrNullOf(row, 'todo') ?? ''),
     tables: numberOf(row, 'n'),
     kept: numberOf(row, 'kept'),
     held: numberOf(row, 'held'),
@@ -110,21 +111,62 @@ export async function readDetails(pool: ServicePool, id: string): Promise<Schema
   return parseSchemaDetails(textOf(rows[0] ?? {}, 'definition'));
 }
 
-/** `restoredAs`: its restore begins; null: all of it is back. May run twice. */
+/** Its restore begins. May run twice. */
 export async function markSchemaRestore(
   pool: ServicePool,
   { id, rowLogged }: SchemaDropKey,
-  restoredAs: string | null,
+  restoredAs: string,
 ): Promise<void> {
-  const { todo, text } = RESTORING;
-  const mark =
-    restoredAs === null
-      ? sql`todo = NULL, failure = NULL`
-      : sql`todo = ${todo}, failure = ${text}, restored_as = ${restoredAs}`;
-  await pool.run(sql`UPDATE ${note('schema', id)} ${LEDGER} SET ${mark} WHERE id = ${id}`, {
-    logged: rowLogged,
-  });
+  await pool.run(
+    sql`UPDATE ${note('schema', id)} ${LEDGER}
+        SET ${assignFailure(RESTORING)}, restored_as = ${restoredAs} WHERE id = ${id}`,
+    { logged: rowLogged },
+  );
 }
+
+/** It has ended. What is not back then comes back only if somebody asks for it again. */
+export async function endSchemaRestore(
+  pool: ServicePool,
+  { id, rowLogged }: SchemaDropKey,
+  { isComplete }: { readonly isComplete: boolean },
+): Promise<void> {
+  const failure = isComplete ? null : PARTLY;
+  await pool.run(
+    sql`UPDATE ${note('schema', id)} ${LEDGER} SET ${assignFailure(failure)} WHERE id = ${id}`,
+    { logged: rowLogged },
+  );
+}
+
+const PARTLY: Failure = { todo: 'partly', text: 'not all of it is back' };
+
+/** Groups of which a restore broke off: nobody is at it. */
+export async function findBrokenRestores(pool: ServicePool): Promise<readonly SchemaRestore[]> {
+  const [rows = []] = await pool.run(
+    sql`SELECT ${note('read')} id, group_id, proxy_id, schema_name, restored_as FROM ${LEDGER}
+        WHERE ${IS_BROKEN}`,
+  );
+  return rows.map((row) => ({
+    id: textOf(row, 'id'),
+    groupId: textOf(row, 'group_id'),
+    proxyId: textOf(row, 'proxy_id'),
+    schema: textOf(row, 'schema_name'),
+    to: textOf(row, 'restored_as'),
+  }));
+}
+
+export interface SchemaRestore {
+  readonly id: string;
+  readonly groupId: string;
+  readonly proxyId: string;
+  readonly schema: string;
+  readonly to: string;
+}
+
+const LOCK = 'undrop:restore:';
+
+/** A condition on rows of schemas. */
+export const IS_BROKEN = sql`kind = 'schema' AND todo = 'restoring' AND state = 'removed'
+  AND IS_FREE_LOCK(CONCAT(${LOCK}, group_id)) = 1`;
 
 /** One that died a moment ago may have it still; others of this process take their turns. */
 const LOCK_WAIT_S = 1;
@@ -135,7 +177,7 @@ export async function asRestorer<T>(
   groupId: string,
   work: () => Promise<T>,
 ): Promise<{ readonly done: T } | { readonly owner: number | null }> {
-  const lock = sql`${`undrop:restore:${groupId}`}`;
+  const lock = sql`${LOCK + groupId}`;
   return pool.task(async (connection) => {
     connection.discard();
     const [[got = {}] = [], [used = {}] = []] = await connection.run([
@@ -156,11 +198,11 @@ export async function markTablesRestoring(
   rows: readonly LedgerRow[],
   schema: string,
 ): Promise<void> {
-  const { todo, text } = RESTORING;
   await updateRows(pool, rows, (ids) => {
-    return sql`UPDATE ${note('state')} ${LEDGER} SET todo = ${todo}, failure = ${text},
+    return sql`UPDATE ${note('state')} ${LEDGER} SET ${assignFailure(RESTORING)},
+        thread_id = 0, upstream_port = NULL,
         restored_as = LEFT(CONCAT(${schema}, '.', table_name), 255)
-      WHERE id IN (${ids}) AND state = 'HOLD' AND detached IS NOT NULL`;
+      WHERE id IN (${ids}) AND state = 'HOLD'`;
   });
 }
 
@@ -173,7 +215,8 @@ export async function recordTablesRestored(
   await updateRows(pool, rows, (ids) => {
     return sql`UPDATE ${note('state')} ${LEDGER} SET state = 'restored',
         state_since = UTC_TIMESTAMP(), ended_at = COALESCE(ended_at, UTC_TIMESTAMP()),
-        restored_as = LEFT(CONCAT(${schema}, '.', table_name), 255)
+        restored_as = LEFT(CONCAT(${schema}, '.', table_name), 255),
+        failure = IF(detached IS NULL, NULL, failure), todo = IF(detached IS NULL, NULL, todo)
       WHERE id IN (${ids}) AND state <> 'restored'`;
   });
 }

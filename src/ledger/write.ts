@@ -331,7 +331,7 @@ export async function recordState(pool: ServicePool, change: StateChange): Promi
   );
 }
 
-function assignFailure(failure: Failure | null): SQLQuery {
+export function assignFailure(failure: Failure | null): SQLQuery {
   const text = failure?.text.slice(0, 1_024) ?? null;
   return sql`todo = ${failure?.todo ?? null}, failure = ${text}`;
 }

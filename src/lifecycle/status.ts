@@ -12,6 +12,7 @@ import { findRows, readSettling, type Settling } from '../ledger/read.js';
 import { findSchemaDrops, hasOwner } from '../ledger/schema-drops.js';
 import { assertLedgerKnown } from '../ledger/tables.js';
 import { isPinned } from '../names/names.js';
+import { findUnfinished, type Unfinished } from '../recovery/finish-restores.js';
 import { isServiceError, type ServicePool } from '../service/pool/pools.js';
 import { readServerFacts } from '../service/server-facts.js';
 import { note, numberOf, processlistOf, sql, textOf } from '../service/sql.js';
@@ -46,6 +47,8 @@ export interface Status {
     readonly schemaDrops: readonly string[];
     /** Statements whose tables are being recorded. */
     readonly settling: readonly Settling[];
+    /** Tables and schemas whose restore broke off, or left something to be done. */
+    readonly restores: readonly string[];
   };
   readonly limits: LimitsStatus;
   /** Sentences without their end; empty: all is well. */
@@ -97,12 +100,13 @@ export async function readStatus(pool: ServicePool, asked: Asked): Promise<Statu
         FROM ${processlistOf(server)} WHERE USER = ${user} AND ID <> CONNECTION_ID() GROUP BY 1`,
   );
   const connections = found.map((row) => [textOf(row, 'host'), numberOf(row, 'count')] as const);
-  const { intents, relocations, schemaDrops, settling, withoutTriggers, problem } = ledger;
+  const { intents, relocations, schemaDrops, settling, withoutTriggers, restores, problem } =
+    ledger;
   const { version, readOnly, utcNow: now } = server;
   const limits = await readLimits(pool, tables, settings.limits, now);
   const { early } = limits;
   const unsettled = intents.filter(({ groupId }) => !ledger.underWay.has(groupId));
-  const open = { intents: unsettled, relocations, withoutTriggers };
+  const open = { intents: unsettled, relocations, restores, withoutTriggers };
   const facts = { now, lastLook, leader, resting, problem, ...open, tables, early };
   return {
     server: { version, readOnly, now },
@@ -116,6 +120,7 @@ export async function readStatus(pool: ServicePool, asked: Asked): Promise<Statu
       relocations: relocations.map(({ id }) => id),
       schemaDrops: schemaDrops.map(({ id }) => id),
       settling,
+      restores: restores.map(({ id }) => id),
     },
     limits,
     attention: whatNeedsAttention(facts, settings),
@@ -188,6 +193,7 @@ async function readLedger(pool: ServicePool) {
       settling: await readSettling(pool),
       underWay,
       withoutTriggers: await findWithoutTriggers(pool),
+      restores: await findUnfinished(pool),
     };
   } catch (error) {
     if (!isServiceError(error)) throw error;
@@ -212,9 +218,11 @@ const BLOCKED: ReadonlySet<Todo | null> = new Set<Todo>([
 const NO_ROWS: readonly OpenRow[] = [];
 const NO_TABLES: readonly string[] = [];
 const NO_SETTLING: readonly Settling[] = [];
+const NO_RESTORES: readonly Unfinished[] = [];
 const NO_LEDGER = {
   ...{ intents: NO_ROWS, relocations: NO_ROWS, schemaDrops: NO_ROWS },
   ...{ settling: NO_SETTLING, underWay: new Set<string>(), withoutTriggers: NO_TABLES },
+  restores: NO_RESTORES,
 };
 
 /** What is due may wait so long for its turn, and for the end of a removal that is under way. */
@@ -233,6 +241,7 @@ export interface AttentionFacts {
   readonly relocations: readonly { readonly droppedAt: Date }[];
   /** Restored tables that lack triggers, and which. */
   readonly withoutTriggers: readonly string[];
+  readonly restores: readonly Unfinished[];
   readonly tables: readonly Pick<HeldTable, 'state' | 'due'>[];
   /** What goes early by limits. */
   readonly early: readonly { readonly at: Date }[];
@@ -270,6 +279,7 @@ export function whatNeedsAttention(
           `tables that go before their time by a limit: ${facts.early.length}, the first ${atText(early.at, now)}`,
         ]),
     ...facts.withoutTriggers.map((table) => `restored without its triggers: ${table}`),
+    ...facts.restores.map(({ what, missing }) => `${what} is back, not whole: ${missing}`),
   ];
 }
 

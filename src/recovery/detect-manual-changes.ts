@@ -7,7 +7,7 @@
  */
 
 import { isCertainlyAbsent } from '../held/locate.js';
-import { findRestoring, isRestored } from '../held/restored.js';
+import { findRenamed, isRestored } from '../held/restored.js';
 import type { LedgerRow, LedgerState } from '../ledger/entry.js';
 import { findRows, type LedgerCursor, nextPage } from '../ledger/read.js';
 import { recordOutcome, recordState } from '../ledger/write.js';
@@ -119,7 +119,7 @@ async function endStateOf(pool: ServicePool, row: LedgerRow): Promise<LedgerStat
   const isPlaced = holdSchema !== null && holdName !== null;
   if (isPlaced && !(await isCertainlyAbsent(pool, holdSchema, holdName))) return null;
   // A restore that broke off: what is still to come stays so, and is for the next one.
-  if ((await findRestoring(pool, now)) !== null) {
+  if ((await findRenamed(pool, now)) !== null) {
     await recordState(pool, { id, state: 'restored', rowLogged, onlyFrom: now.state });
     return 'restored';
   }

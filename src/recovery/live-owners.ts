@@ -7,7 +7,8 @@
  * the same however many tables are held.
  */
 import { writtenElsewhere } from '../ledger/owner.js';
-import { findRows } from '../ledger/read.js';
+import { findRows, IS_BROKEN_OFF } from '../ledger/read.js';
+import { IS_BROKEN } from '../ledger/schema-restores.js';
 import { LEDGER } from '../ledger/tables.js';
 import type { ServicePool } from '../service/pool/pools.js';
 import { readServerFacts } from '../service/server-facts.js';
@@ -101,11 +102,15 @@ export async function findOrphans(
   return dead.filter(({ id, threadId }) => now.get(id) === threadId).map(({ id }) => id);
 }
 
-/** By the key `by_state`. Mostly there are none. */
+/** By the keys `by_state` and `by_todo`. Mostly there are none. */
 async function readOpen(pool: ServicePool): Promise<readonly Owned[]> {
   const [rows = []] = await pool.run(
     sql`SELECT ${note('orphans')} id, proxy_id, thread_id, upstream_port, dropped_at
         FROM ${LEDGER} WHERE state IN ('intent', 'emptying', 'emptied', 'dropping')
+        UNION ALL SELECT id, proxy_id, thread_id, upstream_port, dropped_at
+        FROM ${LEDGER} WHERE ${IS_BROKEN_OFF}
+        UNION ALL SELECT id, proxy_id, 0, NULL, dropped_at
+        FROM ${LEDGER} WHERE ${IS_BROKEN}
         LIMIT ${ROWS_MAX}`,
   );
   return rows.map((row) => ({

@@ -5,6 +5,7 @@
  * Invariant: whoever loses the race (against the collector, another restore, a DBA) changes
  * nothing.
  */
+import { systemClock } from '../clock.js';
 import { UndropError } from '../errors.js';
 import {
   findUnfinished,
@@ -15,10 +16,13 @@ import {
   writtenName,
 } from '../held/finish-restore.js';
 import { isRenamedBack, renameBack, schemaExists } from '../held/rename-back.js';
+import { asRestorer } from '../held/restorer.js';
 import type { LedgerRow } from '../ledger/entry.js';
 import { readWhoEnded } from '../ledger/history.js';
 import { findRows } from '../ledger/read.js';
+import { takeOverRestore } from '../ledger/table-restores.js';
 import { recordState } from '../ledger/write.js';
+import { liveOwners } from '../recovery/live-owners.js';
 import { isUnanswered } from '../service/errors.js';
 import {
   isServerError,
@@ -76,14 +80,16 @@ export async function restore(pool: ServicePool, request: RestoreRequest): Promi
 }
 
 /** The same for a table that was found already, by a list that may be some seconds old. */
-export async function restoreTable(pool: ServicePool, plan: Plan): Promise<RestoreReport> {
+export function restoreTable(pool: ServicePool, plan: Plan): Promise<RestoreReport> {
   const { table, to, wasBack } = plan;
-  const recorded = plan.wasBack
-    ? await tellRestored(pool, table, to)
-    : await renameAndRecord(pool, plan).catch((error: unknown) => {
-        throw explainRefusal(error, plan);
-      });
-  return makeWhole(pool, { table, to, wasBack, recorded });
+  return asRestorer(pool, async (owner) => {
+    const recorded = plan.wasBack
+      ? await goOn(pool, plan, owner)
+      : await renameAndRecord(pool, plan, owner).catch((error: unknown) => {
+          throw explainRefusal(error, plan);
+        });
+    return makeWhole(pool, { table, to, wasBack, recorded });
+  });
 }
 
 /** Its keys and triggers, once it has its name, and the report. */
@@ -106,20 +112,33 @@ export type Plan =
   | {
       readonly wasBack: true;
       readonly table: Omit<ListedTable, 'holdSchema' | 'holdName' | 'state' | 'due'>;
+      readonly row: LedgerRow;
       readonly to: QualifiedTable;
       readonly others: readonly [];
     };
 
+/** With a restore that nobody is at any more. */
+async function goOn(
+  pool: ServicePool,
+  { table, row, to }: Extract<Plan, { wasBack: true }>,
+  owner: number,
+): Promise<boolean | null> {
+  if (await takeOverRestore(pool, row, owner)) return tellRestored(pool, table, to);
+  const cause = 'its restore is being finished';
+  throw new UndropError('UNDROP_BUSY', { table: writtenName(to), cause });
+}
+
 async function renameAndRecord(
   pool: ServicePool,
   { table, to }: RestorePlan,
+  owner: number,
 ): Promise<boolean | null> {
   if (table.unseen) throw notSeen(table);
   if (!(await schemaExists(pool, to.schema))) {
     throw new UndropError('UNDROP_SCHEMA_MISSING', { id: table.id, schema: to.schema });
   }
   const { id, holdSchema, holdName, logged } = table;
-  const takeBack = await markRestoring(pool, id, to);
+  const takeBack = await markRestoring(pool, id, { to, owner });
   const target = { toSchema: to.schema, toTable: to.table };
   try {
     await renameBack(pool, { id, holdSchema, holdName, ...target, logged });
@@ -143,14 +162,20 @@ export function isFateUnknown(error: unknown): boolean {
   return error instanceof UndropError && isUnanswered(error) && !isServerError(error.cause);
 }
 
-/** Who asks for what is back already, or removed for good, is told so. `held`: by `listAll`. */
+/**
+ * A name means the table whose restore broke off before it means an older one. Who asks for what is
+ * back already, or removed for good, is told so. `held`: by `listAll`.
+ */
 export async function planOrResume(
   pool: ServicePool,
   held: readonly ListedTable[],
   request: RestoreRequest,
 ): Promise<Plan> {
   try {
-    return { ...planRestore(held, request), wasBack: false };
+    const plan = planRestore(held, request);
+    const isNamed = !plan.table.id.startsWith(idDigits(request.target));
+    const begun = isNamed ? await findBegun(pool, plan.to) : null;
+    return begun ?? { ...plan, wasBack: false };
   } catch (error) {
     if (!isAbsent(error)) throw error;
     const { value: found } = await tolerantly(() => findHeldOnce(pool, request.target));
@@ -176,12 +201,33 @@ function isAbsent(error: unknown): error is UndropError {
   return error instanceof UndropError && error.code === 'UNDROP_NO_SUCH_HELD';
 }
 
-/** For a table that is held no more: the rest of a restore that broke off; null if none did. */
+/** The restore that gave a table that name, and broke off before it was whole; null: none did. */
+export async function findBegun(pool: ServicePool, to: QualifiedTable): Promise<Plan | null> {
+  const { value } = await tolerantly(() => findRows(pool, { by: 'restoring' }, { texts: false }));
+  for (const row of value) {
+    const plan = row.restoredAs === writtenName(to) ? await resume(pool, row) : null;
+    if (plan !== null) return plan;
+  }
+  return null;
+}
+
+/**
+ * For a table that is held no more: the rest of a restore that broke off; null if none did, or if
+ * somebody is at it.
+ */
 export async function resume(pool: ServicePool, row: LedgerRow): Promise<Plan | null> {
   const to = await findUnfinished(pool, row);
+  if (to === null) return null;
+  for (let tries = 1; (await liveOwners(pool, [row])).size > 0; tries++) {
+    if (tries === OWNER_TRIES) return null;
+    await systemClock.sleep(OWNER_PAUSE_MS);
+  }
   const table = { ...describeRow(row.id, row), logged: row.sqlLogBin, rowLogged: row.rowLogged };
-  return to === null ? null : { wasBack: true, table, to, others: [] };
+  return { wasBack: true, table, row, to, others: [] };
 }
+
+/** One that died a moment ago may be in the processlist still. */
+const [OWNER_TRIES, OWNER_PAUSE_MS] = [20, 50];
 
 /** The refusal, with what has become of the last that is held no more. `found`: newest first. */
 export async function withFate(

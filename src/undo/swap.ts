@@ -10,12 +10,12 @@
 import { randomBytes } from 'node:crypto';
 import type { HistoryEvent } from '../audit.js';
 import { UndropError } from '../errors.js';
-import { findUnfinished, markRestoring, writtenName } from '../held/finish-restore.js';
+import { markRestoring, writtenName } from '../held/finish-restore.js';
 import { detachAndRelocate } from '../held/relocate/relocate.js';
 import { untilFree } from '../held/relocate/until-free.js';
 import { explainRename } from '../held/rename-back.js';
+import { asRestorer } from '../held/restorer.js';
 import { recordHistory } from '../ledger/history.js';
-import { findRows } from '../ledger/read.js';
 import { forgetIntents, type IntentTable, recordIntent, recordOutcome } from '../ledger/write.js';
 import { audit, type Log, silentLog } from '../log.js';
 import { formatHoldName, newHoldId } from '../names/names.js';
@@ -28,9 +28,9 @@ import { ABSENT_TO_RENAME } from '../wire/server-errors.js';
 import { type ListedTable, listFor, type QualifiedTable } from './list.js';
 import { planRestore } from './plan-restore.js';
 import {
+  findBegun,
   makeWhole,
   type RestoreReport,
-  restore,
   restoreTable,
   tellRestored,
 } from './run-restore.js';
@@ -58,32 +58,26 @@ export async function swap(
   const { table, to, others } = planRestore(await listFor(pool, target), { target });
   const begun = await findBegun(pool, to);
   if (begun !== null) {
-    const finished = await restore(pool, { target: begun });
+    const finished = await restoreTable(pool, begun);
     // The same request again: what is held now is the table that the earlier try has taken away.
     if (table.how === 'SWAP') return { ...finished, swapped: null };
   }
-  const swapped = await exchange(pool, table, { to, by });
-  const plan = { table, to, others, wasBack: false } as const;
-  if (swapped === null) return { ...(await restoreTable(pool, plan)), swapped };
-  const recorded = await tellRestored(pool, table, to);
-  return { ...(await makeWhole(pool, { ...plan, recorded })), swapped };
-}
-
-/** The id of the table that has the name by a restore that broke off before it was whole. */
-async function findBegun(pool: ServicePool, to: QualifiedTable): Promise<string | null> {
-  for (const row of await findRows(pool, { by: 'name', ...to }, { texts: false })) {
-    if (row.failure?.todo !== 'restoring') continue;
-    if ((await findUnfinished(pool, row)) !== null) return row.id;
-  }
-  return null;
+  return asRestorer(pool, async (owner) => {
+    const swapped = await exchange(pool, table, { to, by, owner });
+    const plan = { table, to, others, wasBack: false } as const;
+    if (swapped === null) return { ...(await restoreTable(pool, plan)), swapped };
+    const recorded = await tellRestored(pool, table, to);
+    return { ...(await makeWhole(pool, { ...plan, recorded })), swapped };
+  });
 }
 
 /** The id of the live table, which is held by then; null: there is none. */
 async function exchange(
   pool: ServicePool,
   table: ListedTable,
-  { to, by }: { readonly to: QualifiedTable; readonly by: SwapBy },
+  how: { readonly to: QualifiedTable; readonly by: SwapBy; readonly owner: number },
 ): Promise<string | null> {
+  const { to, by, owner } = how;
   const { hold, log = silentLog, ...who } = by;
   // A RENAME that isn't in the binary log would take the live table from the source alone.
   if (!table.logged) throw notSwapped(table, to, 'it was dropped under sql_log_bin = 0');
@@ -97,7 +91,7 @@ async function exchange(
     if (live === undefined || live.kind === 'missing') return null;
     if (live.holdUntil === null) throw notSwapped(table, to, `${writtenName(to)} is a view`);
     const holdName = formatHoldName({ state: 'HOLD', id, due: live.holdUntil });
-    await renameBoth(connection, pool, { table, live, holdName });
+    await renameBoth(connection, pool, { table, live, holdName, owner });
     const held = { id, fromSchema: live.schema, holdName, table: live.table };
     const how = { logged: true };
     const [relocation] = await untilFree(
@@ -138,6 +132,8 @@ interface Exchange {
   readonly live: IntentTable;
   /** Of the live table. */
   readonly holdName: string;
+  /** Who restores. */
+  readonly owner: number;
 }
 
 /**
@@ -149,9 +145,9 @@ async function renameBoth(
   pool: ServicePool,
   what: Exchange,
 ): Promise<void> {
-  const { table, live, holdName } = what;
+  const { table, live, holdName, owner } = what;
   const { schema, table: name } = live;
-  const takeBack = await markRestoring(pool, table.id, { schema, table: name });
+  const takeBack = await markRestoring(pool, table.id, { to: { schema, table: name }, owner });
   const own = ident(schema, name);
   const rename = sql`RENAME ${note('swap', live.id)} TABLE ${own} TO ${ident(schema, holdName)},
     ${ident(table.holdSchema, table.holdName)} TO ${own}`;

@@ -1,7 +1,7 @@
 /**
  * `undrop doctor` says whether the server is one that undrop knows, which privileges the service
  * account lacks, whether the settings hold what is dropped, which programs drop tables unseen, and
- * which tables are torn. It changes nothing; its exit code is 1 if drops would be refused, or held
+ * which tables are torn, or back and not whole. It changes nothing; its exit code is 1 if drops would be refused, or held
  * in part or not at all.
  */
 import { userInfo } from 'node:os';
@@ -9,10 +9,12 @@ import { type Examination, examine } from '../../account/examine.js';
 import { accountsOf, lentAccountsText } from '../../account/os-user.js';
 import type { Program } from '../../account/programs.js';
 import { findStranger } from '../../lifecycle/leader/collector-lock.js';
+import { findUnfinished, type Unfinished } from '../../recovery/finish-restores.js';
 import { describeAddress } from '../../service/errors.js';
 import { isOnThisMachine } from '../../service/login/server-key.js';
-import type { ServerAddress } from '../../service/pool/pools.js';
+import { type ServerAddress, unlessRefused } from '../../service/pool/pools.js';
 import { HOW_TO_MEND } from '../../undo/format.js';
+import { ABSENT_TABLE } from '../../wire/server-errors.js';
 import { type AccountSettings, type DoctorSettings, whatIsNotHeld } from '../settings.js';
 import { type Out, withPool } from './with-pool.js';
 
@@ -34,7 +36,8 @@ export function runDoctor(
     const { notProtected, sentences } = whatIsNotHeld(settings);
     const ways = upstream.map((one) => `to ${describeAddress(one)} ${wayTo(one, settings)}`);
     const set = { mode, protect, notProtected, allowDestroy, lendTls };
-    const report: Report = { ...found, ...set, ways, lent, lockedBy };
+    const unfinished = await unlessRefused(findUnfinished(pool), [], ...ABSENT_TABLE);
+    const report: Report = { ...found, ...set, ways, lent, lockedBy, unfinished };
     const text = options.json ? JSON.stringify(report, null, 2) : formatReport(report, sentences);
     out.write(`${text}\n`);
     const isPartly = [found.notHeld, notProtected, found.torn, lent].some(
@@ -53,6 +56,8 @@ interface Report
   /** Accounts that are open to the OS user of undrop. */
   readonly lent: readonly string[];
   readonly lockedBy: readonly string[];
+  /** Tables that are back, and not whole. */
+  readonly unfinished: readonly Unfinished[];
 }
 
 const TLS_LENT =
@@ -61,7 +66,7 @@ const STRANGER = 'the lock of collectors, and is none of undrop: nobody waits fo
 
 /** Each part begins with its title. */
 function formatReport(report: Report, notHeld: readonly string[]): string {
-  const { ways, lent, lendTls, protect, notProtected, torn, lockedBy } = report;
+  const { ways, lent, lendTls, protect, notProtected, torn, lockedBy, unfinished } = report;
   const parts: Readonly<Record<string, readonly string[]>> = {
     server: serverLines(report),
     way: [
@@ -76,6 +81,7 @@ function formatReport(report: Report, notHeld: readonly string[]): string {
     ],
     schemas: schemaLines(report),
     torn: torn.length === 0 ? [] : [`${listed(torn)}: ${HOW_TO_MEND}`],
+    restores: unfinished.map(({ what, missing }) => `${what} is not whole: ${missing}`),
     programs: programLines(report),
     collector: lockedBy.map((words) => `${words}, ${STRANGER}`),
   };

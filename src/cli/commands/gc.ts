@@ -10,6 +10,7 @@ import { isPinned } from '../../names/names.js';
 import { reconcile } from '../../recovery/reconcile.js';
 import { formatName } from '../../undo/format.js';
 import { type ListedTable, listAll } from '../../undo/list.js';
+import { finishing } from '../../undo/schema/finish-all.js';
 import { type GcSettings, lifecycleSettings } from '../settings.js';
 import { whoIs } from './tell-history.js';
 import { type Out, withServers } from './with-pool.js';
@@ -45,7 +46,8 @@ export function runGc(settings: GcSettings, options: Options, out: Out): Promise
     const log = logOf(onDone, onWarning);
     const { osUser, host } = whoIs(settings);
     const proxyId = `gc by ${osUser}@${host}`;
-    const resting = await collectOnce({ ...shared, proxyId, log, reconcile });
+    const recover = finishing(pool, reconcile);
+    const resting = await collectOnce({ ...shared, proxyId, log, reconcile: recover });
     const left = await listAll(pool);
     if (options.json) print(JSON.stringify({ resting, done, left: left.map(leftJson) }, null, 2));
     else print(endText({ resting, done, left }));

@@ -167,7 +167,7 @@ function statusText(report: Report): string {
     ],
     limits: limitLines(report),
     open: [
-      `intents ${open.intents.length}, relocations ${open.relocations.length}, DROP DATABASE ${open.schemaDrops.length}`,
+      `intents ${open.intents.length}, relocations ${open.relocations.length}, DROP DATABASE ${open.schemaDrops.length}, restores ${open.restores.length}`,
       ...open.settling.map(({ schema, settled, tables }) => {
         return `settling ${settled} of ${tables} tables of ${schema}`;
       }),

@@ -16,13 +16,14 @@ import type { LifecycleSettings } from '../../lifecycle/next-step.js';
 import type { Log } from '../../log.js';
 import {
   newRecoveryCursors,
-  type ReconcileOptions,
+  type Reconcile,
   reconcile,
   serialize,
 } from '../../recovery/reconcile.js';
 import { describeAddress } from '../../service/errors.js';
 import type { ServerAddress, ServicePool } from '../../service/pool/pools.js';
 import { readServerFacts } from '../../service/server-facts.js';
+import { finishing } from '../../undo/schema/finish-all.js';
 import { lifecycleSettings, type ProxySettings } from '../settings.js';
 
 const LEDGER_RETRY_MS = 5_000;
@@ -55,9 +56,7 @@ export class ProxyServices {
   collector: Collector;
   #lifecycle: LifecycleSettings;
   readonly #cursors = newRecoveryCursors();
-  readonly #reconcile = serialize((pool: ServicePool, options: ReconcileOptions) =>
-    reconcile(pool, { cursors: this.#cursors, ...options }),
-  );
+  readonly #reconcile: Reconcile;
 
   /** Creates the ledger, so that the first drop finds it, and goes on in the background. */
   static async open(
@@ -74,6 +73,8 @@ export class ProxyServices {
 
   private constructor(options: ProxyServicesOptions, settings: ProxySettings) {
     this.#options = options;
+    const recover: Reconcile = (pool, how) => reconcile(pool, { cursors: this.#cursors, ...how });
+    this.#reconcile = serialize(finishing(options.pool, recover));
     this.#lifecycle = lifecycleSettings(settings);
     this.collector = this.#collect();
   }

@@ -150,7 +150,7 @@ const IS_AWAITED = 'the table that it leads to is held still, and another has it
 
 /** Whether the same may come to an end by another try. */
 export function mayPass(problem: string | null): boolean {
-  return [IS_LOCKED, NO_ANSWER, IS_AWAITED].some((one) => one === problem);
+  return [IS_LOCKED, NO_ANSWER].some((one) => one === problem);
 }
 
 /** What is in the way, or null. Rejects if it is another proxy's to do by now. */

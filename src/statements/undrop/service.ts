@@ -23,7 +23,14 @@ import { triggersToMake } from '../../steps/triggers-to-make.js';
 import { withRestoredInfo } from '../../steps/undo-note.js';
 import { parentsFirst } from '../../undo/parents-first.js';
 import { idDigits, isIdPrefix } from '../../undo/plan-restore.js';
-import { explainAbsent, type RestoreReport, restore, withFate } from '../../undo/run-restore.js';
+import {
+  explainAbsent,
+  findBegun,
+  type RestoreReport,
+  restore,
+  restoreTable,
+  withFate,
+} from '../../undo/run-restore.js';
 import { swap as swapWithLive } from '../../undo/swap.js';
 import { ER_NONUNIQ_TABLE } from '../../wire/server-errors.js';
 import {
@@ -104,6 +111,8 @@ interface Wanted {
   /** Null: none of that name is held. */
   readonly held: Dropped | null;
   readonly to: BoundName;
+  /** By its name: it means what was begun before it means an older table. */
+  readonly isNamed: boolean;
 }
 
 export async function undropTables(
@@ -134,7 +143,7 @@ export async function undropTables(
   const wanted = names.map((name): Wanted => {
     const held = newest.get(sameOf(name)) ?? null;
     const origin = held?.origin ?? name;
-    return { name: origin, held, to: to ?? origin };
+    return { name: origin, held, to: to ?? origin, isNamed: true };
   });
   return bringBack(wanted, { run, swap }, options);
 }
@@ -172,7 +181,7 @@ export async function undropById(
   const target = to === null ? name : { schema: to.schema ?? name.schema, table: to.table };
   const refusal = await refusalOf([name], { run, swap, to: target }, options);
   if (refusal !== null) return refusal;
-  return bringBack([{ name, held, to: target }], { run, swap }, options);
+  return bringBack([{ name, held, to: target, isNamed: false }], { run, swap }, options);
 }
 
 /** Says what has become of a table that is held no more, if this user may know. */
@@ -253,17 +262,21 @@ async function bringBack(
 }
 
 async function bringOneBack(
-  { name, held, to }: Wanted,
+  { name, held, to, isNamed }: Wanted,
   { run, swap }: How,
   options: InterceptOptions,
 ): Promise<RestoreReport> {
   const { service, session } = options;
   const { pool, proxyId, log } = service;
-  if (held === null) {
+  // A swap looks for it itself.
+  const begun = isNamed && (held === null || !swap) ? await findBegun(pool, to) : null;
+  if (held === null && begun === null) {
     throw new UndropError('UNDROP_NO_SUCH_HELD', { target: written(name), fate: '' });
   }
-  if (!swap) {
-    const report = await restore(pool, { target: held.id, to: quoted(to) });
+  if (begun !== null || held === null || !swap) {
+    const report = await (begun === null
+      ? restore(pool, { target: held?.id ?? '', to: quoted(to) })
+      : restoreTable(pool, begun));
     return withTriggers(report, run.facts, options);
   }
   const { user } = run.facts;

@@ -12,9 +12,11 @@ import {
   asRestorer,
   countSingles,
   type DroppedSchema,
+  endSchemaRestore,
   findDroppedSchemas,
   markSchemaRestore,
   readDetails,
+  type SchemaRestore,
 } from '../../ledger/schema-restores.js';
 import { isUserSchema } from '../../names/names.js';
 import { isServerError, type ServicePool, unlessRefused } from '../../service/pool/pools.js';
@@ -124,6 +126,18 @@ export async function restoreSchema(
   if ('done' in end) return { ...end.done, others, singles: await countSingles(pool, schema) };
   const why = `connection ${end.owner ?? '?'} of the server is restoring it`;
   throw new UndropError('UNDROP_SCHEMA_BUSY', { schema, why });
+}
+
+/** Goes on with one that broke off, as far as it was asked for. False: somebody else does. */
+export async function finishSchemaRestore(
+  pool: ServicePool,
+  { groupId, schema, to }: SchemaRestore,
+): Promise<SchemaReport['isComplete'] | null> {
+  const end = await asRestorer(pool, groupId, async () => {
+    const drop = chosen(schema, await find(pool, { groupId }), to);
+    return bringBack(pool, drop, { to, onProgress: () => undefined });
+  });
+  return 'done' in end ? end.done.isComplete : null;
 }
 
 function isName(name: string): boolean {
@@ -241,7 +255,7 @@ async function bringBack(
     problem === null &&
     tables.every(({ outcome, problems }) => outcome !== 'left' && problems.length === 0) &&
     (isCopy || parts.every((part) => part.problem === null));
-  if (isComplete) await markSchemaRestore(pool, drop, null);
+  await endSchemaRestore(pool, drop, { isComplete });
   return { ...known, wasBack: false, isComplete, tables, parts, problem };
 }
 

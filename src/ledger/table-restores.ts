@@ -1,0 +1,82 @@
+/**
+ * What the ledger says of a table that is brought back: where it goes (`restored_as`), that this is
+ * not over (`todo`), and which connection is at it, as the owner of an intent.
+ *
+ * Invariants: the mark is made before the RENAME, and goes only when the table is whole, or what is
+ * missing can't come back. Whoever goes on with a restore takes it over from an owner that is gone,
+ * by one statement that changes the row only as it was seen.
+ */
+import type { ServicePool } from '../service/pool/pools.js';
+import { note, processlistOf, type SQLQuery, sql } from '../service/sql.js';
+import { type Detached, hasDetached } from './detached/detached.js';
+import { type Failure, type LedgerRow, RESTORING } from './entry.js';
+import { LEDGER } from './tables.js';
+import { assignFailure, shapeOf } from './write.js';
+
+type Row = Pick<LedgerRow, 'id' | 'rowLogged' | 'state'>;
+
+/** `owner`: the id of its connection. */
+export async function markRestore(
+  pool: ServicePool,
+  row: Row & Pick<LedgerRow, 'detached'>,
+  { restoredAs, owner }: { readonly restoredAs: string; readonly owner: number },
+): Promise<void> {
+  const mark = assignFailure({ ...RESTORING, text: toCome(row.detached) });
+  const sets = sql`${mark}, restored_as = ${restoredAs.slice(0, 255)}`;
+  await change(pool, row, { sets, owner });
+}
+
+/** False: it is over, or somebody else was faster. */
+export async function takeOverRestore(
+  pool: ServicePool,
+  row: Row & Pick<LedgerRow, 'threadId' | 'failure'>,
+  owner: number,
+): Promise<boolean> {
+  const where = sql` AND todo = ${row.failure?.todo ?? null} AND thread_id = ${row.threadId}`;
+  return change(pool, row, { sets: sql`todo = todo`, owner, where });
+}
+
+/** Nobody is at it any more. `failure`: what is missing; null: nothing is. */
+export async function leaveRestore(
+  pool: ServicePool,
+  row: Row,
+  failure: Failure | null,
+): Promise<void> {
+  await change(pool, row, { sets: assignFailure(failure), owner: 0 });
+}
+
+/** The owner of an intent stays who drops the table. */
+async function change(
+  pool: ServicePool,
+  { id, state, rowLogged }: Row,
+  what: { readonly sets: SQLQuery; readonly owner: number; readonly where?: SQLQuery },
+): Promise<boolean> {
+  const { sets, owner, where = sql`` } = what;
+  const own = (value: SQLQuery, kept: SQLQuery) =>
+    state === 'intent' ? sql`${kept} = ${kept}` : sql`${kept} = ${value}`;
+  const port = sql`IF(@undrop_host LIKE '%:%', SUBSTRING_INDEX(@undrop_host, ':', -1), NULL)`;
+  const [, changed] = await pool.run(
+    [
+      sql`SET @undrop_host = (SELECT ${note('owner')} HOST
+            FROM ${processlistOf(await shapeOf(pool))} WHERE ID = ${owner})`,
+      sql`UPDATE ${note('restore', id)} ${LEDGER} SET ${sets},
+            ${own(sql`${owner}`, sql`thread_id`)}, ${own(port, sql`upstream_port`)}
+          WHERE id = ${id} AND state = ${state}${where}`,
+    ],
+    { logged: rowLogged },
+  );
+  return (changed?.affectedRows ?? 0) > 0;
+}
+
+/** What a restore has still to bring, in words. */
+export function toCome(detached: Detached): string {
+  if (!hasDetached(detached)) return RESTORING.text;
+  const { checks, keysOut, keysIn, triggers } = detached;
+  const named = [
+    ...checks.map(({ name }) => `CHECK ${name}`),
+    ...keysOut.map(({ name }) => `foreign key ${name}`),
+    ...keysIn.map(({ key, childTable }) => `foreign key ${key.name} of ${childTable}`),
+    ...triggers.map(({ name }) => `trigger ${name}`),
+  ];
+  return `${RESTORING.text}, still to come: ${named.join(', ')}`;
+}

@@ -1,0 +1,121 @@
+/**
+ * Finishes restores that broke off after their RENAME, or left something that others had locked:
+ * gives each table the keys, triggers and CHECKs that are still to come.
+ *
+ * Invariants: a restore is taken over only from an owner that is gone. A table that is held still
+ * is not touched: its restore did not happen. To another table that has the name by now nothing is
+ * added; that is said once.
+ */
+import { finishRestore } from '../held/finish-restore.js';
+import { findRenamed, findRestoring } from '../held/restored.js';
+import { asRestorer } from '../held/restorer.js';
+import { hasDetached } from '../ledger/detached/detached.js';
+import type { LedgerRow } from '../ledger/entry.js';
+import { findRows } from '../ledger/read.js';
+import { findBrokenRestores } from '../ledger/schema-restores.js';
+import { leaveRestore, takeOverRestore, toCome } from '../ledger/table-restores.js';
+import { recordState } from '../ledger/write.js';
+import type { Log } from '../log.js';
+import { isRowLevelError } from '../service/errors.js';
+import { findHoldTables, readRecycleSchemas } from '../service/hold-tables.js';
+import type { ServicePool } from '../service/pool/pools.js';
+import { readServerFacts } from '../service/server-facts.js';
+import { note, processlistOf, sql } from '../service/sql.js';
+import { liveOwners } from './live-owners.js';
+
+/** Resolves to the ids of those that are to be tried again. The pool needs two connections. */
+export async function finishRestores(pool: ServicePool, log: Log): Promise<readonly string[]> {
+  const rows = await findBrokenOff(pool);
+  if (rows.length === 0 || (await readServerFacts(pool)).readOnly) return [];
+  const left: string[] = [];
+  await asRestorer(pool, async (owner) => {
+    for (const row of rows) {
+      const { id, schema, table } = row;
+      try {
+        if (!(await takeOverRestore(pool, row, owner))) continue;
+        if (!(await finish(pool, row, log))) left.push(id);
+      } catch (error) {
+        if (!isRowLevelError(error)) throw error;
+        left.push(id);
+        log.warn(
+          { id, table: `${schema}.${table}`, err: error },
+          'a restore could not be finished',
+        );
+      }
+    }
+  });
+  return left;
+}
+
+/** Restores of tables that nobody is at, and that are none of an unfinished restore of a schema. */
+export async function findBrokenOff(pool: ServicePool): Promise<readonly LedgerRow[]> {
+  const begun = await findRows(pool, { by: 'broken-off' });
+  const owned = await liveOwners(pool, begun);
+  return begun.filter(({ id }) => !owned.has(id));
+}
+
+export interface Unfinished {
+  readonly id: string;
+  /** The table or schema under its name. */
+  readonly what: string;
+  readonly missing: string;
+}
+
+/** What is back and not whole, and nobody is at it. Changes nothing. */
+export async function findUnfinished(pool: ServicePool): Promise<readonly Unfinished[]> {
+  const schemas = await findBrokenRestores(pool);
+  const tables = await findBrokenOff(pool);
+  const found: Unfinished[] = schemas.map(({ id, to }) => {
+    return { id, what: `schema ${to}`, missing: 'its restore broke off' };
+  });
+  for (const row of tables) {
+    const { id, restoredAs, failure } = row;
+    if (row.state === 'HOLD' && (await findRenamed(pool, row)) === null) continue;
+    found.push({ id, what: restoredAs ?? id, missing: failure?.text ?? '' });
+  }
+  return found;
+}
+
+/** False: it is to be tried again. */
+async function finish(pool: ServicePool, row: LedgerRow, log: Log): Promise<boolean> {
+  const { id, schema, table, rowLogged, detached } = row;
+  const what = { id, table: `${schema}.${table}` };
+  const renamed = await findRenamed(pool, row);
+  if (renamed === null && (await isHeld(pool, row))) {
+    if (await isRenaming(pool, id)) return false;
+    await leaveRestore(pool, row, null);
+    log.info(what, 'a restore that broke off had not happened');
+    return true;
+  }
+  if (renamed !== null && row.state === 'HOLD') {
+    await recordState(pool, { id, state: 'restored', rowLogged, onlyFrom: 'HOLD' });
+  }
+  const [now = row] = await findRows(pool, { by: 'id', prefix: id });
+  if (hasDetached(detached) && (await findRestoring(pool, now)) === null) {
+    const text = `it was dropped or altered meanwhile: ${toCome(detached)}`;
+    await leaveRestore(pool, now, { todo: null, text });
+    log.warn(what, text);
+    return true;
+  }
+  const isDone = await finishRestore(pool, id);
+  const [{ failure } = now] = await findRows(pool, { by: 'id', prefix: id }, { texts: false });
+  if (failure === null) log.info(what, 'a restore that broke off was finished');
+  else log.warn({ ...what, missing: failure.text }, 'a restored table is not whole yet');
+  return isDone;
+}
+
+async function isHeld(pool: ServicePool, { id, schema, holdSchema }: LedgerRow): Promise<boolean> {
+  const away = await findHoldTables(pool, [holdSchema ?? schema], id);
+  return away.length + (await findHoldTables(pool, await readRecycleSchemas(pool), id)).length > 0;
+}
+
+/** The RENAME of who is gone may wait in the server for a second still. */
+async function isRenaming(pool: ServicePool, id: string): Promise<boolean> {
+  // In two parts, because this statement must not find that of another proxy.
+  const isOfIt = sql`CONCAT('%RENAME /*%HOLD\\_', ${id}, '\\_%')`;
+  const [rows = []] = await pool.run(
+    sql`SELECT ${note('look', id)} 1 AS one FROM ${processlistOf(await readServerFacts(pool))}
+        WHERE ID <> CONNECTION_ID() AND INFO LIKE ${isOfIt}`,
+  );
+  return rows.length > 0;
+}

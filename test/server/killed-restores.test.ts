@@ -1,0 +1,162 @@
+/**
+ * A proxy that is killed (SIGKILL) at a random moment of an UNDROP, a SWAP or an UNDROP DATABASE, on
+ * real servers: within a minute all is whole, by the proxy that collects, without a person doing
+ * anything. Either it did not happen, and the same statement does it, or it is finished.
+ */
+import {
+  afterAll,
+  afterEach,
+  beforeAll,
+  beforeEach,
+  describe,
+  expect,
+  jest,
+  test,
+} from '@jest/globals';
+import type { Connection, RowDataPacket } from 'mysql2/promise';
+import { Dice, seededRandom } from '../support/dice.js';
+import { freshLedger } from '../support/fresh-ledger.js';
+import { until } from '../support/poll.js';
+import { type ProxyProcess, type ProxyTarget, proxyInFront, spawnProxy } from '../support/proxy.js';
+import { rounds, seedFor } from '../support/sample.js';
+import { schemaState } from '../support/schema-state.js';
+import { connect, freshSchema, testServers } from '../support/servers.js';
+
+jest.setTimeout(3_600_000);
+
+const KILLS = rounds(13, 2);
+
+const TABLE = `CREATE TABLE c (id INT PRIMARY KEY, pid INT,
+  CONSTRAINT to_p FOREIGN KEY (pid) REFERENCES p (id))`;
+const FAMILY = [
+  'CREATE TABLE p (id INT PRIMARY KEY)',
+  'INSERT INTO p VALUES (1)',
+  TABLE,
+  'CREATE TABLE kid (id INT PRIMARY KEY, CONSTRAINT to_c FOREIGN KEY (id) REFERENCES c (id))',
+  'CREATE TRIGGER on_c BEFORE INSERT ON c FOR EACH ROW SET NEW.pid = NEW.pid',
+  'INSERT INTO c VALUES (1, 1), (2, 1)',
+  'CREATE TABLE plain (id INT PRIMARY KEY)',
+  'CREATE VIEW v AS SELECT id FROM c',
+];
+/** What has the name of a table that was dropped. */
+const NEWER = [
+  TABLE,
+  'CREATE TRIGGER on_c BEFORE INSERT ON c FOR EACH ROW SET NEW.pid = NEW.pid',
+  'INSERT INTO c VALUES (1, 1), (2, 1), (3, NULL)',
+];
+/** Statements, and the last of them is killed. */
+const SCENES: Readonly<Record<string, readonly string[]>> = {
+  UNDROP: ['DROP TABLE c', 'UNDROP TABLE c'],
+  // An older one is held of the same name.
+  'UNDROP of the newest': ['DROP TABLE c', ...NEWER, 'DROP TABLE c', 'UNDROP TABLE c'],
+  SWAP: ['DROP TABLE c', ...NEWER, 'UNDROP TABLE c SWAP'],
+  'UNDROP DATABASE': ['DROP DATABASE $', 'UNDROP DATABASE $'],
+};
+
+describe.each(testServers())('a proxy that is killed on $name', (server) => {
+  const dice = new Dice(seededRandom(seedFor(server.name)));
+  let collecting: ProxyTarget;
+  let victim: ProxyProcess | null = null;
+  let root: Connection;
+  let schema = '';
+
+  beforeAll(async () => {
+    await freshLedger(server);
+    collecting = await proxyInFront(server, { COLLECT: 'auto' });
+    root = await connect(server);
+  });
+  beforeEach(async () => {
+    schema = (await freshSchema(server, 'killed')).name;
+  });
+  afterEach(async () => {
+    victim?.kill('SIGKILL');
+    await victim?.ended;
+    victim = null;
+    await root.query('SET foreign_key_checks = 0');
+    await root.query(`DROP DATABASE IF EXISTS ${schema}`);
+  });
+  afterAll(async () => {
+    await root.end();
+    await collecting.stop();
+    await freshLedger(server);
+  });
+
+  const rowsOf = async (text: string) => (await root.query<RowDataPacket[]>(text))[0];
+  const fill = async () => {
+    await root.query(`CREATE DATABASE IF NOT EXISTS ${schema}`);
+    await root.query(`USE ${schema}`);
+    for (const text of FAMILY) await root.query(text);
+  };
+  const clear = async () => {
+    await root.query('SET foreign_key_checks = 0');
+    await root.query(`DROP DATABASE IF EXISTS ${schema}`);
+    await root.query('SET foreign_key_checks = 1');
+    await freshLedger(server);
+  };
+  const settled = async (client: Connection, texts: readonly string[]) => {
+    for (const text of texts) {
+      const isOpen = `SELECT 1 FROM _undrop.ledger WHERE relocated = 0 AND state = 'HOLD'
+        OR state IN ('intent', 'emptying', 'emptied')`;
+      await until(async () => (await rowsOf(isOpen)).length === 0, 'what came before is settled');
+      await client.query(text.replaceAll('$', schema));
+    }
+  };
+  const state = async () => {
+    const isThere = (await rowsOf(`SHOW DATABASES LIKE '${schema}'`)).length > 0;
+    return isThere ? schemaState(server, schema) : [];
+  };
+  /** Nothing of a restore or a swap is to be done any more. */
+  const isWhole = async () => {
+    const open = `SELECT id FROM _undrop.ledger WHERE todo = 'restoring' OR state = 'intent'
+      OR relocated = 0 AND state = 'HOLD'`;
+    return (await rowsOf(open)).length === 0;
+  };
+
+  test.each(Object.entries(SCENES))(
+    `${KILLS} times amid %s leaves nothing to be done by people`,
+    async (_scene, texts) => {
+      let lastsMs = 0;
+      let wanted: readonly string[] = [];
+      for (let kill = 0; kill <= KILLS; kill++) {
+        await clear();
+        await fill();
+        victim ??= await spawnProxy(server);
+        const client = await connect(victim, { database: schema });
+        await client.query('SET foreign_key_checks = 0');
+        await settled(client, texts.slice(0, -1));
+        const [last = ''] = texts.slice(-1).map((text) => text.replaceAll('$', schema));
+        const startMs = performance.now();
+        const answered = client.query(last).then(
+          () => undefined,
+          (error: Error) => error.message,
+        );
+        if (kill === 0) {
+          expect(await answered).toBeUndefined();
+          lastsMs = performance.now() - startMs;
+          await client.end();
+        } else {
+          const atMs = startMs + dice.roll() * lastsMs * 1.1;
+          await until(() => performance.now() >= atMs, 'the moment has come');
+          victim.kill('SIGKILL');
+          await victim.ended;
+          victim = null;
+          await answered;
+          client.destroy();
+        }
+        await until(isWhole, `${last}: all is whole`);
+        if (kill === 0) {
+          wanted = await state();
+          expect(wanted.join()).toMatch(/CONSTRAINT `to_p`.*CONSTRAINT `to_c`.*TRIGGER on_c/);
+        } else if ((await state()).join() !== wanted.join()) {
+          // It did not happen; whoever says it again is not told that the name is taken.
+          const again = await connect(collecting);
+          await again.query(`USE ${texts[0]?.startsWith('DROP DATABASE') ? 'mysql' : schema}`);
+          await again.query(last);
+          await again.end();
+          await until(isWhole, `${last}: all is whole`);
+        }
+        expect(await state()).toEqual(wanted);
+      }
+    },
+  );
+});
