@@ -1,8 +1,8 @@
 /**
  * `undrop doctor` says whether the server is one that undrop knows, which privileges the service
  * account lacks, whether the settings hold what is dropped, which programs drop tables unseen, and
- * which tables are torn, or back and not whole. It changes nothing; its exit code is 1 if drops would be refused, or held
- * in part or not at all.
+ * which tables are torn, or back and not whole. It changes nothing; its exit code is 1 if drops
+ * would be refused, or held in part or not at all.
  */
 import { userInfo } from 'node:os';
 import { type Examination, examine } from '../../account/examine.js';
