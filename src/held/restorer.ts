@@ -33,7 +33,7 @@ export async function asRestorer<T>(
 }
 
 function newRestorer(pool: ServicePool): Restorer {
-  let end = () => undefined as void;
+  let end: () => void = () => undefined;
   const ended = new Promise<void>((resolve) => {
     end = resolve;
   });
