@@ -260,15 +260,16 @@ function lockOf(groupId: string): SQLQuery {
 }
 
 /**
- * Runs `work` as the owner of the group. The connection is for `work`, too; it takes no other lock
- * on it (MySQL 5.6 has one for each session), and its end is the end of the ownership.
+ * Runs `work` as the owner of the group, on a new connection, which has the privileges of now. The
+ * connection is for `work`, too; it takes no other lock on it (MySQL 5.6 has one for each session),
+ * and its end is the end of the ownership.
  */
 export async function asGroupOwner<T>(
   pool: ServicePool,
   groupId: string,
   work: (connection: TaskConnection) => Promise<T>,
 ): Promise<T> {
-  return pool.task(async (connection) => {
+  const steps = async (connection: TaskConnection) => {
     // Ours for as long as it lives, and nobody's afterwards.
     connection.discard();
     const [rows = []] = await connection.run(
@@ -276,7 +277,8 @@ export async function asGroupOwner<T>(
     );
     assert(numberOrNullOf(rows[0] ?? {}, 'got') === 1, 'a new group has no owner');
     return work(connection);
-  });
+  };
+  return pool.task(steps, { fresh: true });
 }
 
 /** Whether somebody is in the middle of it. */

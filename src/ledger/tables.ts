@@ -332,15 +332,13 @@ async function createLocal(connection: ServiceConnection): Promise<void> {
 // there. Each row says what was done with it, because a logged UPDATE of a row that a replica
 // hasn't got would stop its replication.
 
-const known = new WeakMap<ServicePool, Promise<boolean>>();
+const known = new WeakSet<ServicePool>();
 
-/** Asked of the server once for each pool. */
-export function mayUnlog(pool: ServicePool): Promise<boolean> {
-  const before = known.get(pool);
-  if (before !== undefined) return before;
+/** Asked of the server until it is so: the account may get the right while the proxy runs. */
+export async function mayUnlog(pool: ServicePool): Promise<boolean> {
+  if (known.has(pool)) return true;
   const tried = pool.run(sql`DO ${note('look')} 0`, { logged: false }).then(() => true);
-  const asked = unlessRefused(tried, false, ER_SPECIFIC_ACCESS_DENIED_ERROR);
-  known.set(pool, asked);
-  asked.catch(() => known.delete(pool));
-  return asked;
+  const may = await unlessRefused(tried, false, ER_SPECIFIC_ACCESS_DENIED_ERROR);
+  if (may) known.add(pool);
+  return may;
 }

@@ -9,6 +9,7 @@ import { assert } from '../assert.js';
 import { utcText } from '../duration.js';
 import { inBatches, isPinned, isRecycleSchema, parseHoldName } from '../names/names.js';
 import type { HoldTime } from '../policy/decide.js';
+import { isPrivilegeDenied } from '../service/pool/new-privileges.js';
 import { type Rows, type ServicePool, unlessRefused } from '../service/pool/pools.js';
 import { readServerFacts, type ServerFacts } from '../service/server-facts.js';
 import {
@@ -129,12 +130,13 @@ export async function recordIntent(pool: ServicePool, intent: DropIntent): Promi
 }
 
 async function recordPart(pool: ServicePool, intent: DropIntent): Promise<IntentFacts> {
+  let fresh = false;
   for (let tries = 1; ; tries++) {
     const rowLogged = intent.sqlLogBin !== false || !(await mayUnlog(pool));
     const server = await shapeOf(pool);
     const statements = intentText(intent, server, { rowLogged, again: tries > 1 });
     try {
-      const how = { deadlineMs: INTENT_DEADLINE_MS, logged: rowLogged };
+      const how = { deadlineMs: INTENT_DEADLINE_MS, logged: rowLogged, fresh };
       const facts = readIntentFacts(intent, server, await pool.run(statements, how));
       if (facts !== null) return facts;
       shapes.delete(pool);
@@ -142,7 +144,8 @@ async function recordPart(pool: ServicePool, intent: DropIntent): Promise<Intent
     } catch (error) {
       shapes.delete(pool);
       if (tries === TRIES_MAX) throw error;
-      await beforeNextTry(pool, error);
+      fresh = isPrivilegeDenied(error);
+      if (!fresh) await beforeNextTry(pool, error);
     }
   }
 }

@@ -14,7 +14,13 @@ import { isRecycleSchema, parseHoldName } from '../names/names.js';
 import { ident, note, sql } from '../service/sql.js';
 import type { Collectable } from './collectable.js';
 import type { TableFacts } from './next-step.js';
-import { type ActionContext, auditFields, followInLedger, tellOf } from './transition.js';
+import {
+  type ActionContext,
+  auditFields,
+  followInLedger,
+  isOwnTable,
+  tellOf,
+} from './transition.js';
 
 /** A table of terabytes on an old server takes its time; then other proxies wait for the lock. */
 const DROP_DEADLINE_MS = 600_000;
@@ -47,6 +53,10 @@ export async function removeTable(
   );
   const change = { state: 'removed', holdName: table.name } as const;
   const row = await followInLedger(context, table, change);
+  if (isOwnTable(table, row)) {
+    context.log.debug({ id: table.id }, 'removed a table of undrop itself');
+    return;
+  }
   const event = { event: 'removal', ...auditFields(context, table, row) } as const;
   await tellOf(context, event, row?.rowLogged ?? table.logged);
 }

@@ -13,7 +13,7 @@ import { recordHistory } from '../ledger/history.js';
 import { findRows } from '../ledger/read.js';
 import { recordState } from '../ledger/write.js';
 import { audit, type Log } from '../log.js';
-import { formatHoldName, shownDue } from '../names/names.js';
+import { formatHoldName, ghostIdOf, isRetiredBarrier, shownDue } from '../names/names.js';
 import { isServerError, type ServicePool, unlessRefused } from '../service/pool/pools.js';
 import { ident, note, sql } from '../service/sql.js';
 import { ABSENT_TO_RENAME } from '../wire/server-errors.js';
@@ -79,10 +79,19 @@ export async function moveTable(
   if ((await unlessRefused(renamed, null, ...ABSENT_TO_RENAME)) === null) return null;
   const row = await followInLedger(context, table, { state: to, holdName: name });
   const moved = { ...table, state: to, due, name };
+  if (isOwnTable(moved, row)) return moved;
   const change = { from: table.state, to, because, until: shownDue(name) };
   const event = { event: 'transition', ...auditFields(context, moved, row), ...change } as const;
   await tellOf(context, event, row?.rowLogged ?? table.logged);
   return moved;
+}
+
+/**
+ * Whether the table never was a user's, so that the audit has no line for it: the barrier table of
+ * a DROP DATABASE, or the ghost of a statement that was refused.
+ */
+export function isOwnTable(table: Collectable, row: LedgerRow | null): boolean {
+  return isRetiredBarrier(table) || (row === null && ghostIdOf(table.id) === table.id);
 }
 
 /** What the audit says of a table that is held. */

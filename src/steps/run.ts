@@ -3,7 +3,7 @@
  * pool. It owns the tries, the intents, the handles that are left open, and the end of all of them.
  */
 import { assertNever } from '../assert.js';
-import { UndropError } from '../errors.js';
+import { type ErrorCode, UndropError } from '../errors.js';
 import { keepLonger, renew } from '../held/relocate/due-times.js';
 import {
   detachAndRelocate,
@@ -24,6 +24,7 @@ import { Intents, newId } from './intents.js';
 import {
   type Again,
   type Answer,
+  again,
   drive,
   type Effect,
   type Reply,
@@ -48,6 +49,9 @@ const LOST_MS_MAX = 1_000;
 /** Tables that keep changing are given up after so many tries; 3 were too few for a crowd. */
 const TRIES_MAX = 8;
 
+/** Also errors for a missing privilege, without which a server returns fewer rows. */
+const UNSEEN: readonly ErrorCode[] = ['UNDROP_SESSION_NOT_FOUND', 'UNDROP_NOT_SEEN'];
+
 /** What a procedure begins with in each try. */
 export interface Beginning {
   readonly request: DropRequest;
@@ -70,7 +74,7 @@ export async function run(
     };
     const intents = new Intents(request, options, hints);
     const one = new Try(request, options, intents);
-    const reply = await one.run(procedure({ request, hints }));
+    const reply = await one.run(procedure({ request, hints }), { isFirst: tries === 1 });
     if (reply.kind === 'again' && tries < TRIES_MAX) continue;
     const answer = reply.kind === 'again' ? gaveUp(reply, drop, tries) : reply;
     const { payload, held, refusal } = answer;
@@ -108,10 +112,10 @@ class Try {
     this.#intents = intents;
   }
 
-  async run(steps: Steps<Reply>): Promise<Reply> {
+  async run(steps: Steps<Reply>, { isFirst }: { readonly isFirst: boolean }): Promise<Reply> {
     try {
-      const found = await drive(steps, (effect) => this.#perform(effect));
-      const reply = await this.#unlessKilled(found);
+      const found = await this.#unlessKilled(await drive(steps, (effect) => this.#perform(effect)));
+      const reply = isFirst ? await this.#unlessUnseen(found) : found;
       await this.#runOnSession([]);
       if (reply.kind === 'again') {
         if (!(await this.#intents.tryToForget())) this.#options.onUnsettled();
@@ -133,6 +137,14 @@ class Try {
     if (reply.kind === 'again' || reply.refusal?.code !== 'UNDROP_SESSION_NOT_FOUND') return reply;
     const [said] = await this.#runOnSession([{ kind: 'query', text: Buffer.from('DO 0') }]);
     return said?.kind === 'err' ? { ...reply, payload: said.payload, refusal: null } : reply;
+  }
+
+  /** A privilege to see it may have been granted since the service's connections were opened. */
+  async #unlessUnseen(reply: Reply): Promise<Reply> {
+    const error = reply.kind === 'again' ? reply.otherwise : reply.refusal;
+    if (error === null || !UNSEEN.includes(error.code)) return reply;
+    await this.#options.pool.task(async () => undefined, { fresh: true });
+    return again('a new service connection may see it', error);
   }
 
   async #perform(effect: Effect): Promise<unknown> {

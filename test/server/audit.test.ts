@@ -154,6 +154,36 @@ describe.each(testServers())('the audit on $name', (server) => {
     await pool.dispose();
   });
 
+  test('a refused DROP DATABASE has no line of undrop’s own tables', async () => {
+    const { lines } = await open({
+      AUDIT_FILE: join(folder, 'audit'),
+      COLLECT: 'on',
+      FAST_DROP: 'always',
+      CHECK_INTERVAL: '1s',
+      RULES: '*.a: now',
+    });
+    const client = await clientWith('a', 'busy');
+    const holder = await connect(server, { database: schema.name });
+    await holder.query('LOCK TABLES busy WRITE');
+    await client.query('SET lock_wait_timeout = 1');
+    await expect(client.query(`DROP DATABASE ${schema.name}`)).rejects.toMatchObject({
+      errno: 1205,
+    });
+    await holder.end();
+    const barriers = `SELECT 1 FROM information_schema.TABLES
+      WHERE (TABLE_SCHEMA = '${schema.name}' AND TABLE_NAME LIKE '!undrop%')
+        OR (TABLE_SCHEMA LIKE '\\_undrop%' AND TABLE_NAME LIKE '\\_vt\\_DROP%')`;
+    await until(async () => (await query(server, barriers)).length === 0, 'its barrier is gone');
+    // What is removed after it has a line.
+    await client.query('DROP TABLE a');
+    await client.end();
+    const removals = () => lines.filter(({ event }) => event === 'removal');
+    await until(() => removals().length > 0, 'the removal of a table');
+    expect(removals().map(({ table }) => table)).toEqual(['a']);
+    const kept = await historyOf('event, details');
+    for (const { details } of kept) expect(String(details)).toMatch(/"table":\s*"a"/);
+  });
+
   test('neither a file nor a history that can not be written costs a drop; a reload opens it anew', async () => {
     const path = join(folder, 'later/audit');
     const { lines, kill } = await open({ AUDIT_FILE: path, WORKERS: '2' });

@@ -14,6 +14,7 @@ import type { Clock } from '../../clock.js';
 import { UndropError } from '../../errors.js';
 import { assertLedgerKnown } from '../../ledger/tables.js';
 import type { Log } from '../../log.js';
+import { withNewPrivileges } from '../../service/pool/new-privileges.js';
 import {
   isServerError,
   type ServicePool,
@@ -163,17 +164,20 @@ async function assertLock({ connection, lock }: Held): Promise<void> {
 
 /**
  * The pinned connection for code that takes a pool: all of it runs on the lock's connection, but
- * for what would leave that one another: no statement takes a default schema away again, and
- * servers write it to the binary log with all that follows (`use`, of a schema that may be
- * gone by then), and decide by it what replicas get (replicate-do-db).
+ * for what that one is denied, because the privilege may have been granted since, and for what
+ * would leave it another: no statement takes a default schema away again, and servers write it to
+ * the binary log with all that follows (`use`, of a schema that may be gone by then), and decide by
+ * it what replicas get (replicate-do-db).
  */
 function pinned(pool: ServicePool, connection: TaskConnection, lock: HeldLock): ServicePool {
+  const task: ServicePool['task'] = (fn, { apart = false, fresh = false } = {}) =>
+    apart || fresh
+      ? pool.task((other) => fn(whileLocked({ connection, lock }, other)), { apart, fresh })
+      : fn(connection);
   return {
-    run: (text, options) => connection.run(text, options),
-    task: (fn, { apart = false } = {}) =>
-      apart
-        ? pool.task((other) => fn(whileLocked({ connection, lock }, other)), { apart })
-        : fn(connection),
+    run: (text, options) =>
+      withNewPrivileges((how) => task((other) => other.run(text, options), how)),
+    task,
     killQuery: (threadId) => pool.killQuery(threadId),
     isWaiting: (threadId) => pool.isWaiting(threadId),
     dispose: async () => undefined,

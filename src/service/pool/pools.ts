@@ -22,6 +22,7 @@ import { logIn, loginTls, type ServiceLogin, type ServiceTls } from '../login/dr
 import { isOnThisMachine, type ServerKeySetting } from '../login/server-key.js';
 import { note, type SQLQuery, sql } from '../sql.js';
 import { driverClientOf, Lease } from './lease.js';
+import { withNewPrivileges } from './new-privileges.js';
 import { WAITS_FOR_LOCK } from './statement-timeout.js';
 
 export { isServerError, isServiceError, ServerError, unlessRefused } from '../errors.js';
@@ -56,6 +57,11 @@ export interface RunOptions {
   /** False runs the text with sql_log_bin off; 1227 if the account may not. Default true. */
   readonly logged?: boolean;
   /**
+   * False: a text that may not be run twice is not run again on a new connection, where the server
+   * denies a privilege; true: it is run on such a one. Default: as `withNewPrivileges`.
+   */
+  readonly fresh?: boolean;
+  /**
    * One more statement at the end of the text, as bytes in the charset that the text has set before
    * it; its answer comes last. Nothing can be run after it: the connection is destroyed.
    */
@@ -84,6 +90,8 @@ export interface TaskConnection extends ServiceConnection {
 export interface TaskOptions {
   /** On no connection that the pool goes on with, if it has but one (the collector's). */
   readonly apart?: boolean;
+  /** On a connection that is opened for it, as all that follow: it has the privileges of now. */
+  readonly fresh?: boolean;
 }
 
 export interface ServicePool extends ServiceConnection {
@@ -184,17 +192,16 @@ class Pool implements OwnedPool {
 
   run(
     text: SQLQuery | readonly SQLQuery[],
-    { pool = 'main', ...options }: RunOptions & { readonly pool?: PoolName } = {},
+    { pool = 'main', fresh, ...options }: RunOptions & { readonly pool?: PoolName } = {},
   ): Promise<readonly Rows[]> {
     const { deadlineMs = QUEUE_TIMEOUT_MS } = options;
     const endMs = performance.now() + deadlineMs;
-    return this.task(
-      (lease) => {
-        const leftMs = Math.ceil(endMs - performance.now());
-        return lease.run(text, { ...options, deadlineMs: leftMs });
-      },
-      { pool, acquireWithinMs: deadlineMs },
-    );
+    const leftMs = () => Math.max(0, Math.ceil(endMs - performance.now()));
+    const runOnce = (how: TaskOptions) =>
+      this.task((lease) => lease.run(text, { ...options, deadlineMs: leftMs() }), {
+        ...{ ...how, pool, acquireWithinMs: leftMs() },
+      });
+    return fresh === undefined ? withNewPrivileges(runOnce) : runOnce({ fresh });
   }
 
   /**
@@ -203,8 +210,9 @@ class Pool implements OwnedPool {
    */
   task<T>(
     fn: (lease: Lease) => Promise<T>,
-    { pool = 'main', acquireWithinMs = ACQUIRE_WITHIN_MS }: AcquireOptions = {},
+    { pool = 'main', fresh = false, acquireWithinMs = ACQUIRE_WITHIN_MS }: AcquireOptions = {},
   ): Promise<T> {
+    if (fresh) this.#renew(pool);
     return new Promise((resolve, reject) => {
       let isWaiting = true;
       const timer = setTimeout(() => {
@@ -276,8 +284,7 @@ class Pool implements OwnedPool {
   }
 
   afresh<T>(fn: (connection: ServiceConnection) => Promise<T>): Promise<T> {
-    this.#renew('side');
-    return this.task(fn, { pool: 'side' });
+    return this.task(fn, { pool: 'side', fresh: true });
   }
 
   dispose(): Promise<void> {

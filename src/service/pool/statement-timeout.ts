@@ -16,6 +16,7 @@ import {
   ER_QUERY_INTERRUPTED,
 } from '../../wire/server-errors.js';
 import { type SQLQuery, sql } from '../sql.js';
+import { withNewPrivileges } from './new-privileges.js';
 import {
   isServerError,
   type Rows,
@@ -48,9 +49,9 @@ export async function runWithTimeout(
   options: KillAfterOptions = {},
 ): Promise<readonly Rows[]> {
   const texts = [SHORT_INNODB_WAIT, ...[text].flat()];
-  const [, ...rows] = await pool.task(
-    (connection) => runWithTimeoutOn(connection, pool, texts, options),
-    { apart: options.last !== undefined },
+  const apart = options.last !== undefined;
+  const [, ...rows] = await withNewPrivileges(({ fresh }) =>
+    pool.task((connection) => runWithTimeoutOn(connection, pool, texts, options), { apart, fresh }),
   );
   return rows;
 }

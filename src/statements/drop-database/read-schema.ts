@@ -75,8 +75,11 @@ const PARTS_BYTES_MAX = 4 * 1024 * 1024;
 const PARTS_OF_PACKET = 1 / 6;
 
 /** The name as stored; null: there is no such schema, or the service may not see it. */
-export async function findSchema(pool: ServicePool, name: string): Promise<string | null> {
-  const [rows = []] = await pool.run(
+export async function findSchema(
+  connection: ServiceConnection,
+  name: string,
+): Promise<string | null> {
+  const [rows = []] = await connection.run(
     sql`SELECT ${note('look')} SCHEMA_NAME AS name FROM information_schema.SCHEMATA
         WHERE SCHEMA_NAME = ${name} AND (@@lower_case_table_names <> 0
           OR CAST(SCHEMA_NAME AS BINARY) = CAST(${name} AS BINARY))`,

@@ -201,8 +201,10 @@ class SchemaWork {
   }
 
   /** Null: there is no such schema, or the service account may not see it. */
-  findSchema(name: string): Promise<string | null> {
-    return findSchema(this.#options.pool, name);
+  async findSchema(name: string): Promise<string | null> {
+    const { pool } = this.#options;
+    const seen = await findSchema(pool, name);
+    return seen ?? pool.task((connection) => findSchema(connection, name), { fresh: true });
   }
 
   /** Runs what follows while a service connection owns the group. */

@@ -14,7 +14,12 @@ import { named } from '../../ledger/intents/intent-text.js';
 import { ownDefinition } from '../../ledger/write.js';
 import { formatHoldName } from '../../names/names.js';
 import { findHoldTables } from '../../service/hold-tables.js';
-import { isServerError, isServiceError, type ServicePool } from '../../service/pool/pools.js';
+import {
+  isServerError,
+  isServiceError,
+  type ServicePool,
+  type TaskConnection,
+} from '../../service/pool/pools.js';
 import { runWithTimeout, runWithTimeoutOn } from '../../service/pool/statement-timeout.js';
 import { hasRows } from '../../service/server-facts.js';
 import {
@@ -184,17 +189,22 @@ function emptyTable(definition: string, table: string, name: string): Buffer {
 }
 
 /** Rejects if nobody knows what of it happened. */
-export function swapPartitions(
+export async function swapPartitions(
   pool: ServicePool,
   swap: PartitionSwap,
 ): Promise<ServiceRenameOutcome> {
   const { parts, way, logged, killAfterMs } = swap;
   const ids = parts.map(({ id }) => id);
-  return asOwner(pool, { ids, logged, gone: GONE }, async (connection) => {
+  const owned = { ids, logged, gone: GONE };
+  const swapOn = async (connection: TaskConnection) => {
     const verb = way === 'convert' ? convert : exchange;
     const texts = way === 'locked' ? underLock(swap) : parts.map((part) => verb(swap, part));
     await runWithTimeoutOn(connection, pool, texts, { killAfterMs, logged });
-  });
+  };
+  const outcome = await asOwner(pool, owned, swapOn);
+  // A partition that was exchanged would be exchanged back.
+  if (outcome.kind !== 'denied' || (await findExchanged(pool, swap)).length > 0) return outcome;
+  return asOwner(pool, { ...owned, fresh: true }, swapOn);
 }
 
 /** Those under hold names; an empty one may have been made for an exchange that never was. */

@@ -76,7 +76,7 @@ export async function renameByService(
 ): Promise<ServiceRenameOutcome> {
   const { tables, logged, killAfterMs } = rename;
   const ids = tables.map(({ id }) => id);
-  const outcome = await asOwner(pool, { ids, logged }, async (connection) => {
+  const renameOn = async (connection: TaskConnection) => {
     const run = (text: readonly SQLQuery[]) =>
       runWithTimeoutOn(connection, pool, text, { killAfterMs, logged });
     const [settings, statement] = renameText(rename);
@@ -87,7 +87,12 @@ export async function renameByService(
       if (alter === null) throw error;
       await run([settings, alter]);
     });
-  });
+  };
+  let outcome = await asOwner(pool, { ids, logged }, renameOn);
+  // The account may have been granted the privilege since the connection was opened.
+  if (outcome.kind === 'denied') {
+    outcome = await asOwner(pool, { ids, logged, fresh: true }, renameOn);
+  }
   if (outcome.kind === 'renamed' || !(await areHeld(pool, tables))) return outcome;
   return { kind: 'renamed' };
 }
@@ -108,12 +113,14 @@ export interface OwnedIntents {
   readonly logged: boolean;
   /** Further errors that say that something isn't there. */
   readonly gone?: readonly number[];
+  /** Default false: a connection of the pool does. */
+  readonly fresh?: boolean;
 }
 
 /** `work` has a connection of its own, which is not used again, and which owns the intents. */
 export async function asOwner(
   pool: ServicePool,
-  { ids, logged, gone = [] }: OwnedIntents,
+  { ids, logged, gone = [], fresh = false }: OwnedIntents,
   work: (connection: TaskConnection) => Promise<void>,
 ): Promise<ServiceRenameOutcome> {
   if (!logged && !(await mayUnlog(pool))) {
@@ -122,7 +129,7 @@ export async function asOwner(
   const intents = { ids, rowLogged: logged };
   let owner: Owner | null = null;
   try {
-    return await pool.task(async (connection) => {
+    const own = async (connection: TaskConnection): Promise<ServiceRenameOutcome> => {
       // As long as it lives, the intents are nobody else's.
       connection.discard();
       owner = ids.length === 0 ? null : await takeOver(connection, intents);
@@ -131,7 +138,8 @@ export async function asOwner(
       // The statement goes on, and what it holds is not to be collected before it has ended.
       if (owner !== null) await tryToRelease(connection, intents, owner);
       return { kind: 'renamed' };
-    });
+    };
+    return await pool.task(own, { fresh });
   } catch (error) {
     if (!isServerError(error)) throw error;
     if (owner !== null) await tryToRelease(pool, intents, owner);
