@@ -62,6 +62,11 @@ const LOG_EVENTS: Readonly<
   waiting: { levels: 'warn', alert: 'if `ready` does not follow', what: 'no server answers yet' },
   unprotected: { levels: 'warn', alert: 'if it is not meant', what: 'settings let tables go' },
   ledger: { levels: 'info', alert: null, what: 'the ledger is ready, or left alone' },
+  'broken-rows': {
+    levels: 'info, warn',
+    alert: null,
+    what: 'whether rows break the foreign keys of a restored table, if UNDROP had no time to look',
+  },
   'ledger-server': {
     levels: 'info, warn',
     alert: null,

@@ -110,7 +110,8 @@ export async function reattachAll(
     return { ...NOTHING_REATTACHED, ...problems, isToCome: true };
   }
   const { schema, table, detached } = row;
-  const options: ReattachOptions = { ...how, origin: { schema, table }, restoredAs, detached };
+  const origin = { schema, table };
+  const options: ReattachOptions = { ...how, origin, restoredAs, detached, dropped: row };
   const checks = await reattachChecks(pool, options);
   const keys = await tolerantly(() => reattach(pool, options));
   // After the keys: what a trigger does with the rows isn't checked before they are there.

@@ -80,6 +80,8 @@ export type Todo =
   | 'triggers'
   /** Of a schema: its restore has ended, and not all of it is back; the same request goes on. */
   | 'partly'
+  /** It is restored; rows that break its foreign keys are still to be looked for. */
+  | 'look'
   /** It is in pieces (recovery/torn.ts); people are to bring it together. */
   | 'torn'
   /** What binds live tables is to be taken off it. */
@@ -109,6 +111,11 @@ export interface Failure {
 export const RESTORING: Failure = {
   todo: 'restoring',
   text: 'it is being restored',
+};
+
+export const LOOKING: Failure = {
+  todo: 'look',
+  text: 'it is still looked whether rows break its foreign keys',
 };
 
 export const TORN: Failure = {

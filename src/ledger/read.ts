@@ -40,6 +40,8 @@ type RowFilter =
   | { readonly by: 'triggers' }
   /** The same, but those of a schema that is brought back. */
   | { readonly by: 'broken-off' }
+  /** Restored, and rows that break its foreign keys are still to be looked for. */
+  | { readonly by: 'looking' }
   /** Those that were dropped under that name, in any schema if it is null; also ended ones. */
   | { readonly by: 'name'; readonly schema: string | null; readonly table: string }
   /** `only`: none but those of these ids. */
@@ -200,6 +202,8 @@ function condition(filter: RowFilter): SQLQuery {
       return sql`state = 'restored' AND todo = 'triggers' AND ${OF_TABLE}`;
     case 'broken-off':
       return IS_BROKEN_OFF;
+    case 'looking':
+      return sql`todo = 'look' AND state = 'restored' AND ${OF_TABLE}`;
     case 'name':
       return sql`${OF_TABLE} AND ${hasName(filter)}`;
     case 'id':

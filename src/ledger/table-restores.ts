@@ -80,3 +80,15 @@ export function toCome(detached: Detached): string {
   ];
   return `${RESTORING.text}, still to come: ${named.join(', ')}`;
 }
+
+/** What is known of rows that break the keys of a restored table, if nothing else is to be done. */
+export async function recordLook(
+  pool: ServicePool,
+  { id, failure, rowLogged }: Pick<LedgerRow, 'id' | 'rowLogged'> & { readonly failure: Failure },
+): Promise<void> {
+  await pool.run(
+    sql`UPDATE ${note('look', id)} ${LEDGER} SET ${assignFailure(failure)}
+        WHERE id = ${id} AND state = 'restored' AND (todo IS NULL OR todo = 'look')`,
+    { logged: rowLogged },
+  );
+}

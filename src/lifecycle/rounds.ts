@@ -28,6 +28,7 @@ import {
   throttleText,
 } from './figures.js';
 import { FileSteps } from './file-steps.js';
+import { LateSearches } from './late-searches.js';
 import { ClusterLease, LEASE_LOOK_MS, LEASE_MS } from './leader/cluster-lease.js';
 import { GraceKeeper, graceText } from './leader/grace.js';
 import { IDLE_MS_MAX, type Leadership } from './leader/leader.js';
@@ -78,6 +79,7 @@ export class Rounds {
   readonly #files: FileSteps;
   readonly #limits: Limits;
   readonly #lease: ClusterLease;
+  readonly #searches: LateSearches;
   /** Tables that are left alone for a while, and why; if it is lost, they are tried again. */
   readonly #retries = new Map<string, { readonly atMs: number; readonly because: string }>();
   #fullAtMs = Number.NEGATIVE_INFINITY;
@@ -103,6 +105,7 @@ export class Rounds {
     this.#limits = new Limits(context);
     this.#lease = new ClusterLease(this.#connection, options.monotonicMs);
     this.#openDrops = new OpenDrops(options.log);
+    this.#searches = new LateSearches(context);
   }
 
   /** One round after another; returns when the signal is aborted, rejects when the lock is lost. */
@@ -117,6 +120,7 @@ export class Rounds {
         await leadership.idle(gapMs - (monotonicMs() - beganMs), signal);
       }
     }
+    await this.#searches.ended;
     await this.#lease.release();
   }
 
@@ -192,6 +196,7 @@ export class Rounds {
     if (!(await this.#lease.isOurs(server))) {
       return Math.min(this.#rest('cluster', OTHER_NODE), LEASE_LOOK_MS);
     }
+    if (isFull) this.#searches.begin();
     const { pause, wakes } = await readOrMakeControl(this.#connection);
     if (isFull && wakes !== this.#wakes) this.#retries.clear();
     if (isFull) this.#wakes = wakes;

@@ -42,7 +42,7 @@ export function formatShown({ dropped, held, row, used, sameDrop, others }: Show
     ...(row === null ? [] : formatDetached(row)),
     ['still used', used === null ? null : formatUses(used)],
     ['to do', row?.failure?.todo ?? null],
-    ['because', row?.failure?.text ?? null],
+    [row?.state === 'restored' ? 'noted' : 'because', row?.failure?.text ?? null],
   ];
   const lines = facts.filter((fact): fact is [string, string] => fact[1] !== null);
   const width = Math.max(...lines.map(([title]) => title.length));

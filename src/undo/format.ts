@@ -5,9 +5,9 @@
  * Invariant: what isn't known is said so, in words; it has the sign of nothing else.
  */
 import { utcText } from '../duration.js';
+import type { BrokenKey } from '../held/foreign-keys/broken-rows.js';
 import type { Uses } from '../ledger/history.js';
 import { isPinned } from '../names/names.js';
-import type { BrokenKey } from './broken-rows.js';
 import type { DroppedTable, EndedTable, ListedTable, QualifiedTable } from './list.js';
 import type { RestoreReport } from './run-restore.js';
 import type { RowCount } from './versions.js';
@@ -188,6 +188,9 @@ function formatProblem(what: string, problem: string | null): readonly string[] 
 function formatForeignKey(key: RestoreReport['foreignKeys'][number]): readonly string[] {
   const what = printable(`Foreign key ${key.name} of ${key.table} to ${key.parent}`);
   if (key.problem !== null) return [`${what} is not there: ${printable(key.problem)}`];
+  if (key.oldParent !== null) {
+    return [printable(`${what} leads to another table than before; ${key.oldParent}.`)];
+  }
   return key.isParentMissing
     ? [`${what} is there; no table has that name until it is restored or made.`]
     : [];

@@ -15,12 +15,13 @@ import {
   tolerantly,
   writtenName,
 } from '../held/finish-restore.js';
+import { type BrokenKey, findBrokenRows } from '../held/foreign-keys/broken-rows.js';
 import { isRenamedBack, renameBack, schemaExists } from '../held/rename-back.js';
 import { asRestorer } from '../held/restorer.js';
-import type { LedgerRow } from '../ledger/entry.js';
+import { type LedgerRow, LOOKING } from '../ledger/entry.js';
 import { readWhoEnded } from '../ledger/history.js';
 import { findRows } from '../ledger/read.js';
-import { takeOverRestore } from '../ledger/table-restores.js';
+import { recordLook, takeOverRestore } from '../ledger/table-restores.js';
 import { recordState } from '../ledger/write.js';
 import { liveOwners } from '../recovery/live-owners.js';
 import { isUnanswered } from '../service/errors.js';
@@ -38,7 +39,6 @@ import {
   ER_PROCACCESS_DENIED_ERROR,
   READ_ONLY_SERVER,
 } from '../wire/server-errors.js';
-import { type BrokenKey, findBrokenRows } from './broken-rows.js';
 import { describeRow, type ListedTable, listFor, type QualifiedTable } from './list.js';
 import {
   idDigits,
@@ -100,6 +100,13 @@ export async function makeWhole(
   const { table, to, wasBack, recorded } = done;
   const cameBack = await reattachAll(pool, table, to);
   const brokenKeys = await findBrokenRows(pool, to);
+  const isLooked = brokenKeys.every(({ isSeen }) => isSeen);
+  if (!isLooked && recorded === true) {
+    // The collector goes on (lifecycle/late-searches.ts).
+    const { id, rowLogged } = table;
+    const look = { id, failure: LOOKING, rowLogged: rowLogged !== false };
+    await tolerantly(async () => [await recordLook(pool, look)]);
+  }
   const versions = await readVersions(pool, table, to);
   const { id, origin, droppedAt, how, user, rowEstimate } = table;
   const what = { id, origin, restoredAs: to, droppedAt, how, user, rowEstimate };

@@ -64,7 +64,7 @@ async function countRows(
   const query = sql`SELECT ${note('versions')} COUNT(*) AS found
     FROM (SELECT 1 FROM ${ident(schema, table)} LIMIT ${ROWS_COUNTED_MAX}) AS counted`;
   const { value } = await tolerantly(
-    async () => (await runWithin(pool, query, endMs - performance.now())) ?? [],
+    async () => (await runWithin(pool, [query], { withinMs: endMs - performance.now() })) ?? [],
   );
   const [row] = value;
   const rows = row === undefined ? null : numberOf(row, 'found');

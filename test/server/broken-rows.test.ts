@@ -4,12 +4,15 @@
  */
 import { afterEach, beforeEach, describe, expect, jest } from '@jest/globals';
 import type { Connection, RowDataPacket } from 'mysql2/promise';
+import { findBrokenRows } from '../../src/held/foreign-keys/broken-rows.js';
 import type { ServicePool } from '../../src/service/pool/pools.js';
-import { findBrokenRows } from '../../src/undo/broken-rows.js';
+import { encodeErr } from '../../src/wire/response.js';
 import { testOnOne } from '../support/on-one-server.js';
+import { until } from '../support/poll.js';
 import { type ProxyTarget, proxyInFront, runUndrop } from '../support/proxy.js';
 import { connect, type FreshSchema, freshSchema, testServers } from '../support/servers.js';
 import { poolOn } from '../support/service-pool.js';
+import { wireTap } from '../support/wire-tap.js';
 import { sayTo } from './service-fixture.js';
 
 jest.setTimeout(240_000);
@@ -83,5 +86,73 @@ describe.each(testServers())('rows that break a key on $name', (server) => {
     const broken = await findBrokenRows(pool, place('c'));
     await other.end();
     expect(broken.map(({ isSeen }) => isSeen)).toEqual([false, false]);
+  });
+
+  test.each([
+    ['rows break', 'DELETE FROM p WHERE a = 2', /^noted +rows break foreign key to p of .*SELECT/m],
+    ['no rows break', 'DO 0', /^noted +no rows break its foreign keys$/m],
+  ])('UNDROP says that it did not look, and the collector finds that %s', async (...args) => {
+    const [, change, noted] = args;
+    await sayTo(proxy, { schema: schema.name, texts: ['DROP TABLE c'] });
+    await direct.query(change);
+    // Each look is killed, as if its time were over.
+    const killed = { errno: 1317, sqlState: '70100', message: Buffer.from('interrupted') };
+    const tap = await wireTap(server, ({ moment, command }) => {
+      const isLook = moment === 'before answer' && command.includes('undrop broken');
+      return isLook ? { ends: encodeErr(killed) } : true;
+    });
+    const hasty = await proxyInFront(tap);
+    const client = await connect(hasty, { database: schema.name });
+    await client.query('UNDROP TABLE c');
+    const [warnings] = await client.query<RowDataPacket[]>('SHOW WARNINGS');
+    await client.end();
+    await hasty.stop();
+    await tap.close();
+    expect(warnings.map(({ Message }) => Message).join()).toContain('not looked whether rows');
+    expect((await runUndrop(server, ['show', 'c'])).stdout).toContain('it is still looked whether');
+    const collecting = await proxyInFront(server, { COLLECT: 'on' });
+    const show = async () => (await runUndrop(server, ['show', 'c'])).stdout;
+    await until(async () => noted.test(await show()), 'the collector has looked');
+    await collecting.stop();
+  });
+
+  test('a parent that is another table is named, with where the old one is', async () => {
+    const client = await connect(proxy, { database: schema.name });
+    const warningsOf = async (sql: string) => {
+      await client.query(sql);
+      const [rows] = await client.query<RowDataPacket[]>('SHOW WARNINGS');
+      return rows.map(({ Message }) => String(Message)).join('\n');
+    };
+    const recreate = async () => {
+      await client.query('CREATE TABLE p (a INT, b INT, PRIMARY KEY (a, b))');
+      await client.query('INSERT INTO p VALUES (1, 1), (2, 2)');
+    };
+    await client.query('DROP TABLE c');
+    await client.query('DROP TABLE p');
+    await recreate();
+    const [[held]] = await client.query<RowDataPacket[][]>(
+      `SELECT id FROM _undrop.ledger WHERE table_name = 'p' AND schema_name = '${schema.name}'`,
+    );
+    const another = `foreign key to p leads to another ${schema.name}.p; the old one`;
+    const isHeld = `${another} is held as ${(held as { id?: string })?.id}`;
+    expect(await warningsOf('UNDROP TABLE c')).toContain(isHeld.slice(0, 105));
+    // The key leads to the new one now, and that is what it says of it from now on.
+    await client.query('DROP TABLE c');
+    expect(await warningsOf('UNDROP TABLE c')).toBe('');
+    await client.query('DROP TABLE c');
+    await client.query('DROP TABLE p');
+    await client.query('UNDROP TABLE p TO q');
+    await recreate();
+    expect(await warningsOf('UNDROP TABLE c')).toContain(`${another} is ${schema.name}.q`);
+    // What was away meanwhile and is back is the old one.
+    await client.query('DROP TABLE c');
+    await client.query('DROP TABLE p');
+    await client.query('UNDROP TABLE p');
+    expect(await warningsOf('UNDROP TABLE c')).toBe('');
+    await client.query('DROP TABLE c, p');
+    await client.query('UNDROP TABLE c, p');
+    const [rows] = await client.query<RowDataPacket[]>('SHOW WARNINGS');
+    expect(rows).toEqual([]);
+    await client.end();
   });
 });

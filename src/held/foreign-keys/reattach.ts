@@ -19,6 +19,7 @@ import { isKilled } from '../../service/pool/statement-timeout.js';
 import { readServerFacts } from '../../service/server-facts.js';
 import { note, numberOf, sql } from '../../service/sql.js';
 import { type AddKeysOptions, addKeys, type KeyedTable } from './add-keys.js';
+import { type DropTime, findOldParent } from './old-parent.js';
 import { type RepointOptions, readKey, repointForeignKey } from './repoint.js';
 
 /** A CHECK, trigger or foreign key that is on a table again, or isn't. */
@@ -35,6 +36,8 @@ export interface ReattachedKey extends Reattached {
   readonly parent: string;
   /** No table has that name. */
   readonly isParentMissing: boolean;
+  /** Where the table is that it led to, if another has its name; null: unknown, or it is. */
+  readonly oldParent: string | null;
 }
 
 export interface ReattachOptions {
@@ -43,6 +46,8 @@ export interface ReattachOptions {
   readonly origin: { readonly schema: string; readonly table: string };
   readonly restoredAs: { readonly schema: string; readonly table: string };
   readonly detached: Detached;
+  /** When it was dropped; what had the name of a parent then is its parent. */
+  readonly dropped: DropTime;
   readonly logged: boolean;
   /** All tables of its schema go into the other one, so that keys among them lead there. */
   readonly wholeSchema?: boolean;
@@ -79,7 +84,7 @@ export async function reattach(
     isAwaited(key) ? IS_AWAITED : (problems[ready.indexOf(key)] ?? shortened(key, id));
   const reports = await Promise.all(
     keys.map(async (key) =>
-      describe(pool, id, { table: restoredAs, key, problem: problemOf(key) }),
+      describe(pool, options, { table: restoredAs, key, problem: problemOf(key) }),
     ),
   );
   // Live children keep to the name that they know.
@@ -88,7 +93,7 @@ export async function reattach(
     const problem = await tried(() => repointOrSay(pool, child, { ...how, id, away: restoredAs }));
     const { childSchema: schema, childTable, key } = child;
     const of = { schema, table: childTable };
-    if (problem !== null) reports.push(await describe(pool, id, { table: of, key, problem }));
+    if (problem !== null) reports.push(await describe(pool, options, { table: of, key, problem }));
   }
   return reports;
 }
@@ -171,7 +176,7 @@ export async function tried(work: () => Promise<unknown>): Promise<string | null
 
 async function describe(
   pool: ServicePool,
-  id: string,
+  { id, dropped, restoredAs }: ReattachOptions,
   {
     table,
     key,
@@ -186,11 +191,16 @@ async function describe(
     sql`SELECT ${note('look', id)} COUNT(*) AS n FROM information_schema.TABLES
       WHERE TABLE_SCHEMA = ${key.parentSchema} AND TABLE_NAME = ${key.parentTable}`,
   );
+  const parent = { schema: key.parentSchema, table: key.parentTable };
+  const isParentMissing = numberOf(rows[0] ?? {}, 'n') === 0;
+  const isOwn = parent.schema === restoredAs.schema && parent.table === restoredAs.table;
+  const isAnother = problem === null && !isParentMissing && !isOwn;
   return {
     name: key.name,
     table: `${table.schema}.${table.table}`,
-    parent: `${key.parentSchema}.${key.parentTable}`,
+    parent: `${parent.schema}.${parent.table}`,
     problem,
-    isParentMissing: numberOf(rows[0] ?? {}, 'n') === 0,
+    isParentMissing,
+    oldParent: isAnother ? await findOldParent(pool, parent, dropped) : null,
   };
 }

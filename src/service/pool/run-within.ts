@@ -2,26 +2,35 @@
  * Runs a look that may take long, and ends it by a KILL QUERY from another connection: MySQL 5.6
  * has no time limit for a statement.
  */
-import { once } from 'node:events';
 import { systemClock } from '../../clock.js';
 import { ER_QUERY_INTERRUPTED } from '../../wire/server-errors.js';
 import type { SQLQuery } from '../sql.js';
 import { isServerError, type Rows, type ServicePool, type TaskConnection } from './pools.js';
 
-/** Null: it took longer. Rejects with whatever else the server or the pool says. */
+export interface SearchBound {
+  readonly withinMs: number;
+  /** Asked again and again; true ends it, too. Default: only the time does. */
+  readonly givesWay?: (() => Promise<boolean>) | undefined;
+}
+
+/**
+ * The rows of the last text; null: it took longer, or gave way. Rejects with whatever else the
+ * server or the pool says.
+ */
 export async function runWithin(
   pool: ServicePool,
-  query: SQLQuery,
-  withinMs: number,
+  texts: readonly SQLQuery[],
+  bound: SearchBound,
 ): Promise<Rows | null> {
+  const { withinMs } = bound;
   if (withinMs <= 0) return null;
   try {
     return await pool.task(async (connection) => {
       const done = new AbortController();
-      const killing = killAfter(pool, connection, { withinMs, signal: done.signal });
+      const killing = killAfter(pool, connection, { ...bound, signal: done.signal });
       try {
-        const [rows] = await connection.run(query, { deadlineMs: withinMs + DEADLINE_MS });
-        return rows ?? null;
+        const all = await connection.run(texts, { deadlineMs: withinMs + DEADLINE_MS });
+        return all.at(-1) ?? null;
       } finally {
         done.abort();
         await killing;
@@ -35,14 +44,22 @@ export async function runWithin(
 
 /** A KILL may take so long to be heard. */
 const DEADLINE_MS = 10_000;
+/** How often it is asked whether the look is to give way. */
+const CHECK_MS = 200;
 
 async function killAfter(
   pool: ServicePool,
   connection: TaskConnection,
-  { withinMs, signal }: { readonly withinMs: number; readonly signal: AbortSignal },
+  { withinMs, givesWay, signal }: SearchBound & { readonly signal: AbortSignal },
 ): Promise<void> {
-  const ended = once(signal, 'abort').catch(() => undefined);
-  await Promise.race([systemClock.sleep(withinMs, signal), ended]);
+  const endMs = performance.now() + withinMs;
+  for (let isOver = false; !isOver; ) {
+    const leftMs = Math.max(0, endMs - performance.now());
+    const pauseMs = givesWay === undefined ? leftMs : Math.min(leftMs, CHECK_MS);
+    await systemClock.sleep(pauseMs, signal);
+    if (signal.aborted) return;
+    isOver = performance.now() >= endMs || (await givesWay?.().catch(() => true)) === true;
+  }
   if (signal.aborted) return;
   connection.discard();
   await pool.killQuery(connection.threadId).catch(() => undefined);

@@ -249,6 +249,8 @@ async function bringBack(
       problems.push(undropErrorOf(told));
     }
   }
+  const isToBeLooked = reports.some((one) => one.brokenKeys.some(({ isSeen }) => !isSeen));
+  if (isToBeLooked) options.service.onUnsettled();
   const [problem] = problems;
   if (problem === undefined) {
     const { payload, ...ok } = await answerOk(noteOf(reports), options);
@@ -355,10 +357,15 @@ function restoredEvent(
 function noteOf(restored: readonly RestoreReport[]): string | null {
   const said = restored.flatMap((report) => {
     const { recorded, restoredAs, brokenKeys } = report;
-    const seen = brokenKeys.filter(({ isSeen }) => isSeen);
-    const broken = seen.map(({ name }) => `rows break foreign key ${name}.`);
+    const broken = brokenKeys.map(({ name, isSeen }) => {
+      const what = isSeen ? 'rows break' : 'not looked whether rows break';
+      return `${what} foreign key ${name}.`;
+    });
+    const others = report.foreignKeys.flatMap(({ name, parent, oldParent }) =>
+      oldParent === null ? [] : [`foreign key ${name} leads to another ${parent}; ${oldParent}.`],
+    );
     const untold = recorded === false ? ['the ledger could not be told.'] : [];
-    return [...problemsOf(report.id, report), ...broken, ...untold].map(
+    return [...problemsOf(report.id, report), ...others, ...broken, ...untold].map(
       (one) => `${written(restoredAs)}: ${one}`,
     );
   });

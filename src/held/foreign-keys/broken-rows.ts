@@ -3,21 +3,22 @@
  * swap gave children another parent. A restore adds keys without a check of the rows, because
  * the check would copy the table or lock it; so it says afterwards which rows are to be looked at.
  *
- * Invariant: it only reads, after the table is back, and ends after a moment; a key that could not
- * be looked at in that time is reported as that, never as whole.
+ * Invariant: it only reads, after the table is back, and ends in its time; a key that could not be
+ * looked at by then is reported as that, never as whole.
  */
-import { assert } from '../assert.js';
-import { foreignKeysOf } from '../ledger/intents/intent-text.js';
+import { assert } from '../../assert.js';
+import { foreignKeysOf } from '../../ledger/intents/intent-text.js';
 import {
   isServerError,
   isServiceError,
   type Rows,
   type ServicePool,
-} from '../service/pool/pools.js';
-import { runWithin } from '../service/pool/run-within.js';
-import { readServerFacts } from '../service/server-facts.js';
-import { ident, note, renderQuery, type SQLQuery, sql, textOf } from '../service/sql.js';
-import type { QualifiedTable } from './list.js';
+} from '../../service/pool/pools.js';
+import { runWithin, type SearchBound } from '../../service/pool/run-within.js';
+import { readServerFacts } from '../../service/server-facts.js';
+import { ident, note, renderQuery, type SQLQuery, sql, textOf } from '../../service/sql.js';
+import { ABSENT_TABLE } from '../../wire/server-errors.js';
+import type { LiveName } from '../restored.js';
 
 export interface BrokenKey {
   readonly name: string;
@@ -36,38 +37,50 @@ const KEYS_MAX = 50;
 
 interface Key {
   readonly name: string;
-  readonly child: QualifiedTable;
-  readonly parent: QualifiedTable;
+  readonly child: LiveName;
+  readonly parent: LiveName;
   readonly columns: readonly { readonly own: string; readonly parent: string }[];
 }
 
-/** Keys of the table, and of others to it. Does not reject with what a server or pool says. */
+/**
+ * Keys of the table, and of others to it; looked at for a moment. Does not reject with what a
+ * server or pool says.
+ */
 export async function findBrokenRows(
   pool: ServicePool,
-  table: QualifiedTable,
+  table: LiveName,
 ): Promise<readonly BrokenKey[]> {
   try {
-    const keys = await readKeys(pool, table);
-    const endMs = performance.now() + SEARCH_MS;
-    const broken: BrokenKey[] = [];
-    for (const key of keys) {
-      const found = await searchFor(pool, key, endMs - performance.now());
-      if (found === 'none') continue;
-      const { schema, table: child } = key.child;
-      const query = `${renderQuery(queryOf(key))};`;
-      broken.push({ name: key.name, table: `${schema}.${child}`, query, isSeen: found === 'some' });
-    }
-    return broken;
+    return await searchBrokenRows(pool, table, { withinMs: SEARCH_MS });
   } catch (error) {
     if (!isServiceError(error)) throw error;
     return [];
   }
 }
 
-async function readKeys(pool: ServicePool, table: QualifiedTable): Promise<readonly Key[]> {
+/** The same, within another time; rejects if the keys can't be read. */
+export async function searchBrokenRows(
+  pool: ServicePool,
+  table: LiveName,
+  { withinMs, givesWay }: SearchBound,
+): Promise<readonly BrokenKey[]> {
+  const keys = await readKeys(pool, table);
+  const endMs = performance.now() + withinMs;
+  const broken: BrokenKey[] = [];
+  for (const key of keys) {
+    const found = await searchFor(pool, key, { withinMs: endMs - performance.now(), givesWay });
+    if (found === 'none') continue;
+    const { schema, table: child } = key.child;
+    const query = `${renderQuery(queryOf(key))};`;
+    broken.push({ name: key.name, table: `${schema}.${child}`, query, isSeen: found === 'some' });
+  }
+  return broken;
+}
+
+async function readKeys(pool: ServicePool, table: LiveName): Promise<readonly Key[]> {
   const server = await readServerFacts(pool);
   const [found = []] = await pool.run(foreignKeysOf([table], server));
-  const names = new Map<string, QualifiedTable>();
+  const names = new Map<string, LiveName>();
   for (const row of found) {
     const child = { schema: textOf(row, 'childSchema'), table: textOf(row, 'child') };
     names.set(JSON.stringify(child), child);
@@ -103,7 +116,7 @@ function keysIn(rows: Rows): readonly Key[] {
   return [...keys.values()].map(({ key, columns }) => ({ ...key, columns }));
 }
 
-function isSame(one: QualifiedTable, other: QualifiedTable): boolean {
+function isSame(one: LiveName, other: LiveName): boolean {
   return one.schema === other.schema && one.table === other.table;
 }
 
@@ -120,18 +133,20 @@ function queryOf({ child, parent, columns }: Key): SQLQuery {
   return sql`SELECT c.* FROM ${from} AS c LEFT JOIN ${to} AS p ${isKey} AND ${isOrphan}`;
 }
 
+/** The server need keep no old versions of rows for it, however long it takes. */
+const OLD_ROWS_MAY_GO = sql`SET TRANSACTION ISOLATION LEVEL READ UNCOMMITTED`;
+
 async function searchFor(
   pool: ServicePool,
   key: Key,
-  withinMs: number,
+  bound: SearchBound,
 ): Promise<'none' | 'some' | 'unknown'> {
   const query = sql`SELECT ${note('broken')} 1 FROM (${queryOf(key)} LIMIT 1) AS broken`;
   try {
-    const rows = await runWithin(pool, query, withinMs);
+    const rows = await runWithin(pool, [OLD_ROWS_MAY_GO, query], bound);
     return rows === null ? 'unknown' : rows.length === 0 ? 'none' : 'some';
   } catch (error) {
-    if (isServerError(error)) return 'none';
     if (!isServiceError(error)) throw error;
-    return 'unknown';
+    return isServerError(error, ...ABSENT_TABLE) ? 'none' : 'unknown';
   }
 }

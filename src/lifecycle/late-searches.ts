@@ -1,0 +1,115 @@
+/**
+ * Goes on with the search for rows that break foreign keys where an UNDROP had no time for it: one
+ * table after another, beside the rounds of the collector. What it finds is in the ledger, where
+ * `undrop show` has it, and in the log.
+ *
+ * Invariants: it only reads. It gives way as soon as any session waits for a lock, because such a
+ * session may wait for it; then the next full round begins again.
+ */
+import { type BrokenKey, searchBrokenRows } from '../held/foreign-keys/broken-rows.js';
+import type { LiveName } from '../held/restored.js';
+import type { LedgerRow } from '../ledger/entry.js';
+import { findRows } from '../ledger/read.js';
+import { recordLook } from '../ledger/table-restores.js';
+import type { Log } from '../log.js';
+import { isServiceError, type ServicePool } from '../service/pool/pools.js';
+import { WAITS_FOR_LOCK } from '../service/pool/statement-timeout.js';
+import { note, numberOf, sql } from '../service/sql.js';
+
+const SEARCH_MS_MAX = 3_600_000;
+/** After so many rounds it is left at that. */
+const TRIES_MAX = 10;
+const TABLES_MAX = 100;
+
+interface LateSearchesOptions {
+  readonly connection: ServicePool;
+  readonly log: Log;
+  readonly signal: AbortSignal;
+}
+
+export class LateSearches {
+  readonly #options: LateSearchesOptions;
+  /** By id. */
+  readonly #tries = new Map<string, number>();
+  #running: Promise<void> | null = null;
+
+  constructor(options: LateSearchesOptions) {
+    this.#options = options;
+  }
+
+  /** Resolves when nothing is under way. */
+  get ended(): Promise<void> {
+    return this.#running ?? Promise.resolve();
+  }
+
+  /** Does nothing while it is under way. */
+  begin(): void {
+    this.#running ??= this.#searchAll().then(() => {
+      this.#running = null;
+    });
+  }
+
+  async #searchAll(): Promise<void> {
+    const { connection, log, signal } = this.#options;
+    try {
+      const how = { texts: false, rowsMax: TABLES_MAX };
+      for (const row of await findRows(connection, { by: 'looking' }, how)) {
+        if (!signal.aborted) await this.#search(row);
+      }
+    } catch (error) {
+      if (!isServiceError(error)) throw error;
+      log.warn(
+        { event: 'broken-rows', err: error },
+        'cannot look for rows that break foreign keys',
+      );
+    }
+  }
+
+  async #search(row: LedgerRow): Promise<void> {
+    const { connection, log, signal } = this.#options;
+    const bound = { withinMs: SEARCH_MS_MAX, givesWay: () => this.#givesWay() };
+    const broken: BrokenKey[] = [];
+    for (const place of placesOf(row)) {
+      broken.push(...(await searchBrokenRows(connection, place, bound)));
+    }
+    const tries = (this.#tries.get(row.id) ?? 0) + 1;
+    this.#tries.set(row.id, tries);
+    const isLooked = broken.every(({ isSeen }) => isSeen);
+    if (signal.aborted || (!isLooked && tries < TRIES_MAX)) return;
+    const text = resultOf(broken);
+    const { id, rowLogged, restoredAs: table } = row;
+    await recordLook(connection, { id, failure: { todo: null, text }, rowLogged });
+    const queries = broken.map(({ query }) => query);
+    const level = broken.length === 0 ? 'info' : 'warn';
+    log[level]({ event: 'broken-rows', id, table, queries }, `${table}: ${text}`);
+  }
+
+  async #givesWay(): Promise<boolean> {
+    const { connection, signal } = this.#options;
+    if (signal.aborted) return true;
+    const [[row = {}] = []] = await connection.run(
+      sql`SELECT ${note('look')} COUNT(*) AS n FROM information_schema.PROCESSLIST
+          WHERE ${WAITS_FOR_LOCK}`,
+    );
+    return numberOf(row, 'n') > 0;
+  }
+}
+
+/** A name may have dots. */
+function placesOf({ restoredAs }: LedgerRow): readonly LiveName[] {
+  const parts = (restoredAs ?? '').split('.');
+  return parts.slice(1).map((_part, index) => {
+    const at = index + 1;
+    return { schema: parts.slice(0, at).join('.'), table: parts.slice(at).join('.') };
+  });
+}
+
+function resultOf(broken: readonly BrokenKey[]): string {
+  if (broken.length === 0) return 'no rows break its foreign keys';
+  const said = broken.map(({ name, table, isSeen, query }) =>
+    isSeen
+      ? `rows break foreign key ${name} of ${table}: ${query}`
+      : `not looked whether rows break foreign key ${name} of ${table}`,
+  );
+  return said.join(' ');
+}
