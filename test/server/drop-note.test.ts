@@ -4,6 +4,7 @@
  */
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, jest } from '@jest/globals';
 import type { Connection, ResultSetHeader } from 'mysql2/promise';
+import { runDrops } from '../support/debian-tools.js';
 import { testOnOne } from '../support/on-one-server.js';
 import { type ProxyTarget, proxyInFront } from '../support/proxy.js';
 import { CLIENT, MODERN, RawClient } from '../support/raw-client.js';
@@ -60,6 +61,22 @@ describe.each(testServers())('in the info text on $name', (server) => {
     await query(server, `CREATE TABLE ${table} (a INT)`, `INSERT INTO ${table} VALUES (1), (2)`);
     return table;
   };
+
+  test.each(['Perl', 'Ruby'] as const)(
+    'a program in %s sees the text, and no other difference',
+    async (language) => {
+      const seen: string[] = [];
+      for (const target of [server, proxy]) {
+        const { code, stdout, stderr } = await runDrops(language, target, schema.name);
+        seen.push(`${code} ${stdout}${stderr}`);
+      }
+      const [direct = '', proxied = ''] = seen;
+      expect(direct).toMatch(/^0 [\s\S]*left: 0$/m);
+      const TOLD = new RegExp(`${UNTIL}UNDROP TABLE ${schema.name}\\.books`);
+      expect(proxied).toMatch(TOLD);
+      expect(proxied.replace(TOLD, '')).toBe(direct);
+    },
+  );
 
   test('a drop says how it is undone, and counts no warning', async () => {
     const table = await create();

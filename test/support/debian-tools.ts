@@ -1,8 +1,8 @@
 /**
  * Tools of other people that make and drop tables, from Debian's packages in private roots: Django,
- * Alembic, Doctrine, Laravel, mydumper, pt-online-schema-change, programs in Go and Java; and
- * promtool. The projects that they work on are under test/support/tools. Invariant: nothing of the
- * machine's own Python, PHP, Perl, Go or Java is used.
+ * Alembic, Doctrine, Laravel, mydumper, pt-online-schema-change, programs in Go, Java, Perl and
+ * Ruby; and promtool. The projects that they work on are under test/support/tools. Invariant:
+ * nothing of the machine's own Python, PHP, Perl, Ruby, Go or Java is used.
  */
 import { rmSync } from 'node:fs';
 import { mkdtemp } from 'node:fs/promises';
@@ -52,20 +52,47 @@ export async function runSchemaChange(
   { schema, table }: { readonly schema: string; readonly table: string },
   args: readonly string[],
 ): Promise<CommandResult> {
-  const folder = await aptRoot('percona-toolkit', 'trixie', ['percona-toolkit']);
-  const root = join(folder, 'root');
-  const { argv, env } = inFolder(folder, 'usr/bin/perl');
-  const own = [`usr/lib/${TRIPLET}/perl`, 'usr/share/perl', `usr/lib/${TRIPLET}/perl5`];
-  const libraries = [...own.map((path) => `${path}/5.40`), 'usr/share/perl5'];
-  const PERL5LIB = [...libraries, `usr/lib/${TRIPLET}/perl-base`].map((path) => join(root, path));
-  const script = join(root, 'usr/bin/pt-online-schema-change');
+  const { folder, argv, env } = await perl();
+  const script = join(folder, 'root/usr/bin/pt-online-schema-change');
   const dsn = { h: host, P: port, u: user, p: password, D: schema, t: table };
   const words = Object.entries(dsn).map(([key, value]) => `${key}=${value}`);
-  const program = { argv: [...argv, script], env: { ...env, PERL5LIB: PERL5LIB.join(':') } };
+  const program = { argv: [...argv, script], env };
   const options = ['--execute', '--recursion-method=none', '--no-version-check', ...args];
   const result = await run(program, [...options, words.join(',')]);
   // Where Perl dies it exits with the errno of whatever was last, such as that of its connect.
   return { ...result, code: result.code === 0 ? 0 : 1 };
+}
+
+/** With DBI and DBD::mysql. */
+async function perl(): Promise<Program & { readonly folder: string }> {
+  const folder = await aptRoot('percona-toolkit', 'trixie', ['percona-toolkit']);
+  const { argv, env } = inFolder(folder, 'usr/bin/perl');
+  const own = [`usr/lib/${TRIPLET}/perl`, 'usr/share/perl', `usr/lib/${TRIPLET}/perl5`];
+  const libraries = [...own.map((path) => `${path}/5.40`), 'usr/share/perl5'];
+  const all = [...libraries, `usr/lib/${TRIPLET}/perl-base`];
+  const PERL5LIB = all.map((path) => join(folder, 'root', path)).join(':');
+  return { folder, argv, env: { ...env, PERL5LIB } };
+}
+
+async function ruby(): Promise<Program> {
+  const folder = await aptRoot('ruby-mysql2', 'bookworm', ['ruby', 'ruby-mysql2']);
+  const { argv, env } = inFolder(folder, 'usr/bin/ruby3.1');
+  const own = ['usr/lib/ruby/vendor_ruby', 'usr/lib/ruby/3.1.0', `usr/lib/${TRIPLET}/ruby/3.1.0`];
+  const vendor = `usr/lib/${TRIPLET}/ruby/vendor_ruby/3.1.0`;
+  const RUBYLIB = [...own, vendor].map((path) => join(folder, 'root', path)).join(':');
+  return { argv: [...argv, '--disable-gems'], env: { ...env, RUBYLIB } };
+}
+
+/** `test/support/tools/told/drops.pl` or `drops.rb` on a schema that is there. */
+export async function runDrops(
+  language: 'Perl' | 'Ruby',
+  { host, port, user, password }: Target,
+  schema: string,
+): Promise<CommandResult> {
+  const program = await (language === 'Perl' ? perl() : ruby());
+  const name = language === 'Perl' ? 'drops.pl' : 'drops.rb';
+  const path = join(projectFolder, 'test/support/tools/told', name);
+  return run(program, [path, host, String(port), user, password, schema]);
 }
 
 /** `promtool`, which checks what Prometheus would read; `input`: its standard input. */
