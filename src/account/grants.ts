@@ -105,9 +105,10 @@ function tellsLocks({ flavour, versionId, performanceSchema = true }: GrantingSe
 const UNLOGGED =
   'what is dropped with sql_log_bin=0 stays in its own schema, and purges are in the binary log';
 const OTHER_DEFINERS =
-  'tables with triggers of other definers stay in their own schema, with them; views and programs of other definers don’t come back with a schema that was dropped';
-const WITHOUT_SUPER =
-  'every table with triggers stays in its own schema, with them, as the binary log is on and log_bin_trust_function_creators is off';
+  'triggers of other definers come back with their table only by UNDROP of a user who may create them, or by hand (undrop show --sql); views and programs of other definers don’t come back with a schema that was dropped';
+const BINLOG = 'as the binary log is on and log_bin_trust_function_creators is off';
+const NO_TRIGGER = `no trigger comes back but by UNDROP of a user who may create it, or by hand (undrop show --sql), ${BINLOG}`;
+const WITHOUT_SUPER = `every table with triggers stays in its own schema, with them, and a schema with one isn’t dropped, ${BINLOG}`;
 
 /** What the tier `full` has beyond the others. */
 function extrasOf(server: GrantingServer): readonly Need[] {
@@ -119,7 +120,10 @@ function extrasOf(server: GrantingServer): readonly Need[] {
   add(unlogRight(server), UNLOGGED);
   for (const right of definerRights(server)) {
     const isForAll = right === 'SUPER' && server.triggersTakeSuper === true;
-    add(right, isForAll ? WITHOUT_SUPER : OTHER_DEFINERS);
+    // MySQL 8 and later: DROP TRIGGER takes none.
+    const isDroppable = server.flavour === 'mysql' && server.versionId >= 80_000;
+    const ofAll = isDroppable ? NO_TRIGGER : WITHOUT_SUPER;
+    add(right, isForAll ? ofAll : OTHER_DEFINERS);
   }
   const extra = { on: 'server', isEssential: false, withoutThere: null, refuses: false } as const;
   return [...lost].map(([right, without]) => ({ ...extra, right, without }));

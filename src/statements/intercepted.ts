@@ -2,9 +2,12 @@
  * What each way of a drop needs (dispatch.ts): a statement that was taken out of the client's
  * stream, its surroundings, and the ways to answer it.
  */
+
 import { assert } from '../assert.js';
 import type { AuditEvent } from '../audit.js';
 import { UndropError } from '../errors.js';
+import { tolerantly } from '../held/finish-restore.js';
+import { readTriggerRights, TRIGGERS_LEFT } from '../held/triggers/rights.js';
 import type { UsedBy } from '../held/used-while-held.js';
 import type { Log } from '../log.js';
 import type { Rule } from '../policy/rules.js';
@@ -194,9 +197,20 @@ export async function dropAndHold(
   const names = audited.map(({ schema, table }) => [schema ?? '', table ?? '']);
   // What was emptied or replaced has its name again.
   const swaps = !isPlain && partitions === undefined;
-  const undoable = { held: audited, names, what: 'TABLE', swaps } as const;
+  const remark = await remarkOn(result.held, options);
+  const undoable = { held: audited, names, what: 'TABLE', swaps, remark } as const;
   const payload = withUndoInfo(result.payload, undoable, { note: service.note, facts });
   return { kind: 'answer', payload, refusal, facts, dropped: result };
+}
+
+/** What the info text says of triggers that the service account may not make; null: nothing. */
+export async function remarkOn(
+  held: DropResult['held'],
+  { service: { pool, note }, server }: Pick<InterceptOptions, 'service' | 'server'>,
+): Promise<string | null> {
+  if (note !== 'info' || !held.some(({ hadTriggers }) => hadTriggers)) return null;
+  const { value } = await tolerantly(async () => [await readTriggerRights(pool, server)]);
+  return value[0]?.mayMake === false ? TRIGGERS_LEFT : null;
 }
 
 /** The server checks the syntax, by a PREPARE that executes nothing. */

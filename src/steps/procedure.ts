@@ -127,6 +127,8 @@ export interface HeldTable {
   readonly holdName: string;
   readonly relocated: boolean;
   readonly failure: Failure | null;
+  /** Triggers were taken off it. */
+  readonly hadTriggers?: boolean;
 }
 
 export interface Answer {

@@ -27,6 +27,8 @@ export interface Undoable {
   readonly what: 'TABLE' | 'DATABASE';
   /** Another table has the name; default: none has. */
   readonly swaps?: boolean;
+  /** What is to be said beside it, without its end; default: nothing. */
+  readonly remark?: string | null;
 }
 
 // ── the info text ────────────────────────────────────────────────────────────────────────────────
@@ -64,7 +66,8 @@ function withInfo(payload: Buffer, text: Buffer | null): Buffer {
 }
 
 /** With the name, and without it; empty: there is nothing to undo, or no time. */
-export function undoInfo({ held, names, what, swaps = false }: Undoable): readonly string[] {
+export function undoInfo(undoable: Undoable): readonly string[] {
+  const { held, names, what, swaps = false, remark = null } = undoable;
   const [first] = held;
   const due = first === undefined ? null : firstDue(held, first.id);
   if (first === undefined || due === null) return [];
@@ -73,7 +76,8 @@ export function undoInfo({ held, names, what, swaps = false }: Undoable): readon
   const undo = (target: string) => `${until} Undo: UNDROP ${target}${swaps ? ' SWAP' : ''}${more}`;
   const byId =
     what === 'TABLE' ? undo(`TABLE '${first.id}'`) : `${until} SHOW DROPPED TABLES lists it`;
-  return [undo(`${what} ${writtenPlainly(names[0] ?? [])}`), byId];
+  const byName = undo(`${what} ${writtenPlainly(names[0] ?? [])}`);
+  return [...(remark === null ? [] : [`${byName} (${remark})`]), byName, byId];
 }
 
 /** A name as it can be typed, with quotes only where it needs them. */

@@ -4,7 +4,7 @@
  * a user who may make them, or by the statements that undrop keeps; until then the status says so.
  */
 import { afterAll, beforeAll, beforeEach, describe, expect, jest } from '@jest/globals';
-import type { Connection, RowDataPacket } from 'mysql2/promise';
+import type { Connection, ResultSetHeader, RowDataPacket } from 'mysql2/promise';
 import type { ServicePool } from '../../src/service/pool/pools.js';
 import { restore } from '../../src/undo/run-restore.js';
 import { restoreSchema } from '../../src/undo/schema/restore-schema.js';
@@ -128,7 +128,13 @@ describe.each(testServers())('on $name', (server) => {
 
   test('a table with them is held as any other, and nothing tries to make them', async () => {
     const log = await generalLog(server);
-    await say(['DROP TABLE t']);
+    const session = await client(server.user, server.password, name);
+    const [row] = await select('EXPLAIN DROP TABLE t', session);
+    const [ok] = await session.query<ResultSetHeader>('DROP TABLE t');
+    await session.end();
+    for (const said of [String(row?.['What']), ok.info]) {
+      expect(said).toContain('its triggers come back by UNDROP of a user who may create them');
+    }
     expect(await outcome()).toMatchObject({ relocated: 1, hold_schema: '_undrop', todo: null });
     expect(await names()).toEqual([]);
     expect(await select(`SHOW TABLES FROM ${name} LIKE '%hold%'`)).toEqual([]);
@@ -292,8 +298,12 @@ describe.each(testServers())('on $name', (server) => {
       expect(held?.['relocated']).toBe(isNew ? 1 : 0);
       expect(held?.['todo']).toBe(isNew ? null : 'blocked_by_triggers');
       await restore(pool, { target: `${name}.t` });
+      const session = await client();
+      const [explained] = await select(`EXPLAIN DROP DATABASE ${name}`, session);
+      await session.end();
       const dropped = await say([`DROP DATABASE ${name}`]).catch(({ message }: Error) => message);
       if (isNew) return;
+      expect(explained?.['What']).toMatch(/^not dropped: its table t can’t leave it .*SUPER/);
       expect(dropped).toMatch(/SUPER.*drop those triggers; then drop the schema/s);
       expect(await names()).toEqual(OTHERS);
     } finally {

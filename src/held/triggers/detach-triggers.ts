@@ -18,8 +18,8 @@ import { ident, note, sql } from '../../service/sql.js';
 import { ER_SUBQUERY_NO_1_ROW, ER_TRG_DOES_NOT_EXIST } from '../../wire/server-errors.js';
 import { blockedByTriggers } from '../relocate/blockers.js';
 import type { RelocateTable } from '../relocate/relocate.js';
-import { type ShownTrigger, showTriggers, statementOf } from './definition.js';
-import { readTriggerRights } from './rights.js';
+import { type ShownTrigger, setModes, showTriggers, statementOf } from './definition.js';
+import { readTriggerRights, TRIGGERS_STAY } from './rights.js';
 
 type Server = Pick<ServerFacts, 'flavour' | 'versionId'>;
 
@@ -42,8 +42,9 @@ export async function findTriggers(
     if (shown.length === 0) return { triggers: [], problem: null };
     const triggers = shown.flatMap((trigger) => withoutName(trigger, holdName) ?? []);
     const problem = await whyStay(pool, table, { shown, triggers, server });
-    if (problem === null) return { triggers, problem: null };
-    return { triggers: [], problem: blockedByTriggers(problem) };
+    if (problem !== null) return { triggers: [], problem: blockedByTriggers(problem) };
+    const { mayDrop } = await readTriggerRights(pool, server);
+    return mayDrop ? { triggers, problem: null } : { triggers: [], problem: TRIGGERS_STAY };
   } catch (error) {
     if (isKilled(error)) return { triggers: [], problem: LOCKED };
     if (!isServerError(error) && !isBadName(error)) throw error;
@@ -86,7 +87,7 @@ function withoutName(
 /** Why they have to stay; or null. */
 async function whyStay(
   pool: ServicePool,
-  { table }: RelocateTable,
+  { id, table }: RelocateTable,
   {
     shown,
     triggers,
@@ -102,13 +103,11 @@ async function whyStay(
   if (moved !== undefined) {
     return `${moved.name}: its schema had another collation when it was made`;
   }
-  // The table's name, too, has to be one in the charset of each.
+  // The table's name, too, has to be one in the charset of each; a mode may be one of old.
   for (const trigger of triggers) await statementOf(pool, trigger, table);
-  return (await readTriggerRights(pool, server)).mayDrop ? null : TAKES_SUPER;
+  await pool.run(triggers.map((trigger) => setModes(trigger, id)));
+  return null;
 }
-
-const TAKES_SUPER =
-  'with the binary log on and log_bin_trust_function_creators off DROP TRIGGER takes SUPER';
 
 /**
  * Drops the last made first, so that those that are left after an interruption are the first, and

@@ -265,7 +265,8 @@ function* relocate(
         } else if (relocation.outcome === 'moved') {
           const { failure = null } = relocation;
           if (failure?.binds !== undefined) return staying(schema, table.table, failure);
-          held.push({ ...heldAs(relocation), relocated: failure === null, failure });
+          const { hasTriggers: hadTriggers } = table;
+          held.push({ ...heldAs(relocation), relocated: failure === null, failure, hadTriggers });
         }
       }
     }

@@ -25,6 +25,7 @@ import {
   type NamedSchema,
   readUserFacts,
   refused,
+  remarkOn,
 } from '../intercepted.js';
 import { runDropDatabase } from './service.js';
 
@@ -58,7 +59,8 @@ export async function dropSchema(
     { ...service, guess, hints: allHints(hints, facts), userSession },
   );
   const { held, refusal } = dropped;
-  const undoable = { held, names: [[name]], what: 'DATABASE' } as const;
+  const remark = await remarkOn(held, options);
+  const undoable = { held, names: [[name]], what: 'DATABASE', remark } as const;
   const payload = withUndoInfo(dropped.payload, undoable, { note, facts });
   return { kind: 'answer', payload, refusal, facts: null, dropped };
 }

@@ -141,13 +141,14 @@ function* relocate(drop: Drop, { moves, keepsLocks }: Moved): Steps<Relocated> {
   const held: HeldTable[] = [];
   let why: string | null = null;
   for (const [index, move] of moves.entries()) {
-    const { id, schema } = move.seen;
+    const { id, schema, triggers } = move.seen;
+    const hadTriggers = triggers.length > 0;
     const relocation = relocations[index];
     assert(relocation?.id === id, 'one report for each table, in order');
     if (relocation.outcome === 'moved') {
       // Its name may say another due time by now.
       const { holdSchema, holdName, failure = null } = relocation;
-      held.push({ id, holdSchema, holdName, relocated: failure === null, failure });
+      held.push({ id, holdSchema, holdName, relocated: failure === null, failure, hadTriggers });
       if (failure?.binds !== undefined) why = failure.text;
     } else if (relocation.outcome === 'failed') {
       const { failure } = relocation;

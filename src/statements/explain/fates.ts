@@ -5,7 +5,8 @@
  * Invariant: one fate for each table, in order; what refuses the statement is the fate of all.
  */
 import { UndropError } from '../../errors.js';
-import type { IntentFacts } from '../../ledger/write.js';
+import { TRIGGERS_LEFT, TRIGGERS_STAY, type TriggerRights } from '../../held/triggers/rights.js';
+import type { IntentFacts, IntentTable } from '../../ledger/write.js';
 import type { Ruling } from '../../policy/decide.js';
 import {
   isSameServer,
@@ -37,6 +38,8 @@ interface How {
   readonly service: Service;
   /** Names that other sessions have locked. */
   readonly locked: ReadonlySet<QualifiedName>;
+  /** What the service account may do with triggers; null: no table has one. */
+  readonly triggers: TriggerRights | null;
 }
 
 export function fatesOfTables(drop: Drop, how: How): readonly Fate[] {
@@ -55,7 +58,9 @@ export function fatesOfTables(drop: Drop, how: How): readonly Fate[] {
     if (moves.some((move) => move.index === index)) {
       const name = names[index];
       const isLocked = name !== undefined && how.locked.has(name);
-      return heldFate(rulings[index], { stays: blockers[index]?.text ?? null, isLocked });
+      const blocker = blockers[index] ?? null;
+      const { stays, remark } = ofTriggers(seen, how.triggers);
+      return heldFate(rulings[index], { stays: blocker?.text ?? stays, remark, isLocked });
     }
     const parent = blocked.find(({ table }) => table === seen);
     if (parent !== undefined) return not(parentError(request.server, parent).message);
@@ -75,7 +80,7 @@ export function fatesOfSchema(
     readonly intent: IntentFacts;
     readonly rulings: readonly Ruling[];
   },
-  service: Service,
+  { service, triggers }: Pick<How, 'service' | 'triggers'>,
 ): readonly Fate[] {
   const { request, facts, schema, intent, rulings } = drop;
   const { tables, lowerCaseTableNames } = intent;
@@ -94,7 +99,24 @@ export function fatesOfSchema(
   const rules = { isAtomic: true, foldsCase: lowerCaseTableNames !== 0, schema };
   const [parent] = facts.checksForeignKeys ? blockedParents(tables, rules) : [];
   if (parent !== undefined) return all(not(parentError(request.server, parent).message));
-  return tables.map((_table, index) => heldFate(rulings[index], { stays: null, isLocked: false }));
+  const remarks = tables.map((table) => ofTriggers(table, triggers));
+  const staying = remarks.findIndex(({ stays }) => stays !== null);
+  if (staying >= 0) {
+    return all(not(`its table ${tables[staying]?.table} can’t leave it (${TRIGGERS_STAY.text})`));
+  }
+  return remarks.map(({ remark }, index) =>
+    heldFate(rulings[index], { stays: null, remark, isLocked: false }),
+  );
+}
+
+/** Why they keep the table in its schema, or what becomes of them; null: nothing is to be said. */
+function ofTriggers(
+  { triggers }: IntentTable,
+  rights: TriggerRights | null,
+): Pick<HeldHow, 'stays' | 'remark'> {
+  if (triggers.length === 0 || rights === null) return { stays: null, remark: null };
+  if (!rights.mayDrop) return { stays: TRIGGERS_STAY.text, remark: null };
+  return { stays: null, remark: rights.mayMake ? null : TRIGGERS_LEFT };
 }
 
 /** It is for the server to drop it, or not as it is hinted; null: neither. */
@@ -135,14 +157,19 @@ function fate(what: string): Fate {
   return { what, isHeld: false, stays: false };
 }
 
-function heldFate(
-  ruling: Ruling | undefined,
-  { stays, isLocked }: { readonly stays: string | null; readonly isLocked: boolean },
-): Fate {
+interface HeldHow {
+  /** Why it stays in its own schema; null: it doesn't. */
+  readonly stays: string | null;
+  readonly remark: string | null;
+  readonly isLocked: boolean;
+}
+
+function heldFate(ruling: Ruling | undefined, { stays, remark, isLocked }: HeldHow): Fate {
   const by = ruling?.by ?? null;
   const words = [
     by === null ? 'held' : `held (${by})`,
     ...(stays === null ? [] : [stays]),
+    ...(remark === null ? [] : [remark]),
     ...(isLocked ? ['once other sessions have let go of it'] : []),
   ];
   return { what: words.join('; '), isHeld: true, stays: stays !== null };

@@ -8,7 +8,8 @@
 import { assert } from '../../assert.js';
 import { UndropError } from '../../errors.js';
 import { lastingBlocker } from '../../held/relocate/blockers.js';
-import { type IntentTable, shapeOf } from '../../ledger/write.js';
+import { readTriggerRights, type TriggerRights } from '../../held/triggers/rights.js';
+import { type IntentFacts, type IntentTable, shapeOf } from '../../ledger/write.js';
 import { isInsistence } from '../../policy/rules.js';
 import { clientCharsetOf } from '../../sql/lex/lex-mode.js';
 import { knownKind, refusalOfRecycled, whyUnsupported } from '../../steps/inspect-names.js';
@@ -96,7 +97,8 @@ async function explainTables(
   if (intent === null) return intentError;
   const blockers = asked.shown.map((shown) => lastingBlocker(definitionIn(shown), server));
   const drop = { request, facts, names, kinds: asked.kinds, blockers, intent, rulings };
-  const fates = fatesOfTables(drop, { destroys, service, locked: asked.locked });
+  const triggers = await rightsFor(intent, options);
+  const fates = fatesOfTables(drop, { destroys, service, locked: asked.locked, triggers });
   return rowsOf(intent.tables, { fates, kinds: asked.kinds }, options);
 }
 
@@ -129,8 +131,19 @@ async function explainSchema(
   const request = { ...start, ids: names.map(newId) };
   const known = await inspect({ request, names, hints: allHints(hints ?? [], facts) }, options);
   if (known.intent === null) return known.intentError;
-  const fates = fatesOfSchema({ request, facts, schema, ...known }, service);
+  const triggers = await rightsFor(known.intent, options);
+  const fates = fatesOfSchema({ request, facts, schema, ...known }, { service, triggers });
   return rowsOf(known.intent.tables, { fates, kinds: [] }, options);
+}
+
+/** What the service account may do with their triggers; null: they have none. */
+async function rightsFor(
+  { tables }: IntentFacts,
+  { service: { pool }, server }: Options,
+): Promise<TriggerRights | null> {
+  return tables.some(({ triggers }) => triggers.length > 0)
+    ? readTriggerRights(pool, server)
+    : null;
 }
 
 function requestOf(
