@@ -41,7 +41,7 @@ export async function findTriggers(
     const shown = await showTriggers(pool, { id, schema, table: holdName });
     if (shown.length === 0) return { triggers: [], problem: null };
     const triggers = shown.flatMap((trigger) => withoutName(trigger, holdName) ?? []);
-    const problem = await whyStay(pool, table, { shown, triggers, server });
+    const problem = await whyStay(pool, table, shown, triggers);
     if (problem !== null) return { triggers: [], problem: blockedByTriggers(problem) };
     const { mayDrop } = await readTriggerRights(pool, server);
     return mayDrop ? { triggers, problem: null } : { triggers: [], problem: TRIGGERS_STAY };
@@ -88,15 +88,8 @@ function withoutName(
 async function whyStay(
   pool: ServicePool,
   { id, table }: RelocateTable,
-  {
-    shown,
-    triggers,
-    server,
-  }: {
-    readonly shown: readonly ShownTrigger[];
-    readonly triggers: readonly HeldTrigger[];
-    readonly server: Server;
-  },
+  shown: readonly ShownTrigger[],
+  triggers: readonly HeldTrigger[],
 ): Promise<string | null> {
   if (triggers.length < shown.length) return 'what made them is not understood';
   const moved = shown.find((trigger) => trigger.databaseCollation !== trigger.schemaCollation);
