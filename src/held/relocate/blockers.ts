@@ -38,6 +38,20 @@ export function blockedByTriggers(problem: string): Failure {
   return { todo: 'blocked_by_triggers', text };
 }
 
+/** What the service account may do with triggers that others have made (triggers/rights.ts). */
+export interface TriggerRights {
+  readonly mayDrop: boolean;
+  /** Also those of other definers. */
+  readonly mayMake: boolean;
+}
+
+export const TRIGGERS_STAY: Failure = blockedByTriggers(
+  'with the binary log on and log_bin_trust_function_creators off DROP TRIGGER takes SUPER',
+);
+
+export const TRIGGERS_LEFT =
+  'its triggers come back by UNDROP of a user who may create them, or by hand';
+
 type Server = Pick<ServerVersion, 'flavour' | 'versionId'>;
 
 /** Why a table of this definition stays in its own schema; or null. */

@@ -16,10 +16,10 @@ import { isKilled, runWithTimeout, type TryOptions } from '../../service/pool/st
 import type { ServerFacts } from '../../service/server-facts.js';
 import { ident, note, sql } from '../../service/sql.js';
 import { ER_SUBQUERY_NO_1_ROW, ER_TRG_DOES_NOT_EXIST } from '../../wire/server-errors.js';
-import { blockedByTriggers } from '../relocate/blockers.js';
+import { blockedByTriggers, TRIGGERS_STAY } from '../relocate/blockers.js';
 import type { RelocateTable } from '../relocate/relocate.js';
 import { type ShownTrigger, setModes, showTriggers, statementOf } from './definition.js';
-import { readTriggerRights, TRIGGERS_STAY } from './rights.js';
+import { readTriggerRights } from './rights.js';
 
 type Server = Pick<ServerFacts, 'flavour' | 'versionId'>;
 

@@ -4,24 +4,10 @@
  * binary log on and log_bin_trust_function_creators off both take SUPER, but for DROP TRIGGER of
  * MySQL 8 and later.
  */
-import type { Failure } from '../../ledger/entry.js';
 import type { ServicePool } from '../../service/pool/pools.js';
 import type { ServerFacts } from '../../service/server-facts.js';
 import { sql, textOf } from '../../service/sql.js';
-import { blockedByTriggers } from '../relocate/blockers.js';
-
-export interface TriggerRights {
-  readonly mayDrop: boolean;
-  /** Also those of other definers. */
-  readonly mayMake: boolean;
-}
-
-export const TRIGGERS_STAY: Failure = blockedByTriggers(
-  'with the binary log on and log_bin_trust_function_creators off DROP TRIGGER takes SUPER',
-);
-
-export const TRIGGERS_LEFT =
-  'its triggers come back by UNDROP of a user who may create them, or by hand';
+import type { TriggerRights } from '../relocate/blockers.js';
 
 /** What SHOW GRANTS says of the server as a whole, with active roles. */
 const ON_SERVER = /^GRANT (.+?) ON \*\.\* TO /;

@@ -5,7 +5,7 @@
  * Invariant: one fate for each table, in order; what refuses the statement is the fate of all.
  */
 import { UndropError } from '../../errors.js';
-import { TRIGGERS_LEFT, TRIGGERS_STAY, type TriggerRights } from '../../held/triggers/rights.js';
+import { TRIGGERS_LEFT, TRIGGERS_STAY, type TriggerRights } from '../../held/relocate/blockers.js';
 import type { IntentFacts, IntentTable } from '../../ledger/write.js';
 import type { Ruling } from '../../policy/decide.js';
 import {
@@ -99,12 +99,12 @@ export function fatesOfSchema(
   const rules = { isAtomic: true, foldsCase: lowerCaseTableNames !== 0, schema };
   const [parent] = facts.checksForeignKeys ? blockedParents(tables, rules) : [];
   if (parent !== undefined) return all(not(parentError(request.server, parent).message));
-  const remarks = tables.map((table) => ofTriggers(table, triggers));
-  const staying = remarks.findIndex(({ stays }) => stays !== null);
+  const each = tables.map((table) => ofTriggers(table, triggers));
+  const staying = each.findIndex(({ stays }) => stays !== null);
   if (staying >= 0) {
     return all(not(`its table ${tables[staying]?.table} can’t leave it (${TRIGGERS_STAY.text})`));
   }
-  return remarks.map(({ remark }, index) =>
+  return each.map(({ remark }, index) =>
     heldFate(rulings[index], { stays: null, remark, isLocked: false }),
   );
 }

@@ -7,8 +7,8 @@
  */
 import { assert } from '../../assert.js';
 import { UndropError } from '../../errors.js';
-import { lastingBlocker } from '../../held/relocate/blockers.js';
-import { readTriggerRights, type TriggerRights } from '../../held/triggers/rights.js';
+import { lastingBlocker, type TriggerRights } from '../../held/relocate/blockers.js';
+import { readTriggerRights } from '../../held/triggers/rights.js';
 import { type IntentFacts, type IntentTable, shapeOf } from '../../ledger/write.js';
 import { isInsistence } from '../../policy/rules.js';
 import { clientCharsetOf } from '../../sql/lex/lex-mode.js';
