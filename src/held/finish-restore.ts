@@ -6,7 +6,7 @@
  * Invariant: the table stays where it is and as it is, whatever comes of this.
  */
 import { hasDetached } from '../ledger/detached/detached.js';
-import type { Failure, LedgerRow } from '../ledger/entry.js';
+import type { LedgerRow } from '../ledger/entry.js';
 import { findRows } from '../ledger/read.js';
 import { findDroppedSchemas } from '../ledger/schema-restores.js';
 import { leaveRestore, markRestore } from '../ledger/table-restores.js';

@@ -118,6 +118,9 @@ export const LOOKING: Failure = {
   text: 'it is still looked whether rows break its foreign keys',
 };
 
+/** Of a schema that is back, or was not dropped: what is not there has its definition here. */
+export const PARTLY: Failure = { todo: 'partly', text: 'not all of it is back' };
+
 export const TORN: Failure = {
   todo: 'torn',
   text: 'UNDROP_TORN: the server was killed amid its RENAME; some of its partitions have the hold name',

@@ -27,7 +27,7 @@ import {
   textOf,
   valueList,
 } from '../service/sql.js';
-import { type DroppingStatement, STATEMENT_CHARACTERS_MAX } from './entry.js';
+import { type DroppingStatement, PARTLY, STATEMENT_CHARACTERS_MAX } from './entry.js';
 import { proxyAt } from './intents/intent-text.js';
 import {
   formatSchemaDetails,
@@ -138,7 +138,7 @@ export async function markEmptied(
  * The session that dropped it is in the middle of it no more, and its row names none from now on:
  * recovery goes by what it sees. It waits only for service connections that own an intent by now,
  * because their RENAME may still wait in the server. `hasFailed`: the DROP can't happen any more,
- * so whatever is held is put back. May run twice, and late.
+ * so whatever is held is put back; the row remembers if it was sent. May run twice, and late.
  */
 export async function leaveSchemaDrop(
   pool: ServicePool,
@@ -146,8 +146,10 @@ export async function leaveSchemaDrop(
   { threadId, hasFailed }: { readonly threadId: number; readonly hasFailed: boolean },
 ): Promise<void> {
   const emptied = hasFailed ? sql`'emptying'` : sql`state`;
+  const back = hasFailed ? sql`schema_name` : sql`restored_as`;
   await pool.run(
     sql`UPDATE ${note('leave', groupId)} ${LEDGER} SET thread_id = 0, upstream_port = NULL,
+          restored_as = IF(state = 'emptied', ${back}, restored_as),
           state = IF(state = 'emptied', ${emptied}, state)
         WHERE group_id = ${groupId} AND (state <> 'intent' OR thread_id = ${threadId})
           AND state IN ('intent', 'emptying', 'emptied')`,
@@ -199,16 +201,27 @@ export async function settleSchemaDrop(
   await pool.run(texts, { deadlineMs: SETTLE_DEADLINE_MS, logged: key.rowLogged });
 }
 
-/** The schema is there as before, with every table that could be put back. May run twice. */
-export async function forgetSchemaDrop(
+/**
+ * The schema is there, with every table that could be put back. One whose DROP was sent, and
+ * failed, is the newest of its name still, and counts as one that is back: UNDROP DATABASE means
+ * it, and no older one. Any other is forgotten. May run twice.
+ */
+export async function endSchemaFailure(
   pool: ServicePool,
-  { id, rowLogged }: SchemaDropKey,
+  key: SchemaDropKey,
+  { isAllBack }: { readonly isAllBack: boolean },
 ): Promise<void> {
+  const isOpen = sql`id = ${key.id} AND state IN ('emptying', 'emptied')`;
+  const { todo, text } = PARTLY;
   await pool.run(
-    sql`DELETE ${note('forget', id)} FROM ${LEDGER}
-        WHERE id = ${id} AND state IN ('emptying', 'emptied')`,
-    { logged: rowLogged },
+    isAllBack
+      ? sql`DELETE ${note('forget', key.id)} FROM ${LEDGER}
+            WHERE ${isOpen} AND restored_as IS NULL`
+      : sql`UPDATE ${note('forget', key.id)} ${LEDGER}
+            SET restored_as = schema_name, todo = ${todo}, failure = ${text} WHERE ${isOpen}`,
+    { logged: key.rowLogged },
   );
+  await endSchemaDrop(pool, key);
 }
 
 /** Those that are open: under way, or interrupted; oldest first. `id`: that one alone. */

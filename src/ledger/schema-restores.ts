@@ -19,7 +19,7 @@ import {
   textOrNullOf,
   valueList,
 } from '../service/sql.js';
-import { type Failure, type LedgerRow, RESTORING } from './entry.js';
+import { type LedgerRow, PARTLY, RESTORING } from './entry.js';
 import { sameName } from './read.js';
 import { parseSchemaDetails, type SchemaDetails } from './schema-details.js';
 import type { SchemaDropKey } from './schema-drops.js';
@@ -136,8 +136,6 @@ export async function endSchemaRestore(
     { logged: rowLogged },
   );
 }
-
-const PARTLY: Failure = { todo: 'partly', text: 'not all of it is back' };
 
 /** Groups of which a restore broke off: nobody is at it. */
 export async function findBrokenRestores(pool: ServicePool): Promise<readonly SchemaRestore[]> {

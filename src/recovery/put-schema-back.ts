@@ -1,6 +1,7 @@
 /**
  * Gives the tables of a DROP DATABASE that did not come to its end their own names again, with
- * their keys and triggers. May run twice, and at once with another proxy: what is back is back.
+ * their keys and triggers, and makes the views, routines and events again that some servers drop
+ * before the step that fails. May run twice, and at once with another proxy: what is back is back.
  *
  * Invariants: it runs only when no RENAME and no DROP of the group can happen any more. A table
  * whose name somebody has taken stays held and is never collected, because its DROP failed. If
@@ -19,8 +20,7 @@ import { hasDetached } from '../ledger/detached/detached.js';
 import type { LedgerRow } from '../ledger/entry.js';
 import { findRows } from '../ledger/read.js';
 import {
-  endSchemaDrop,
-  forgetSchemaDrop,
+  endSchemaFailure,
   type SchemaDropKey,
   type SchemaDropRow,
 } from '../ledger/schema-drops.js';
@@ -31,6 +31,7 @@ import type { ServicePool } from '../service/pool/pools.js';
 import { ident, note, sql, textOf } from '../service/sql.js';
 import { liveOwners } from './live-owners.js';
 import { hasNotHappened, resolve } from './resolve-intents.js';
+import { restoreParts } from './restore-parts.js';
 import { listParts } from './schema-parts.js';
 import { isTorn, keepTorn } from './torn.js';
 
@@ -80,7 +81,8 @@ export async function putSchemaBack(
   const resolved = await resolve(pool, stillHeld, log);
   if (left.size + resolved.left.length > 0) return false;
   if (!(await retireBarrierTable(pool, drop))) return false;
-  await endOrForget(pool, drop, log);
+  const parts = await putPartsBack(pool, drop, log);
+  await endSchemaFailure(pool, drop, { isAllBack: parts && stillHeld.length === 0 });
   return true;
 }
 
@@ -88,21 +90,30 @@ const STILL_HELD =
   'a table of a schema that was not dropped stays held: its name, or that of a CHECK, is taken';
 const LEFT = 'a table of a schema that was not dropped could not be put back yet';
 
-/** The only definitions of what is lost are in the schema's row. */
-async function endOrForget(pool: ServicePool, drop: SchemaToPutBack, log: Log): Promise<void> {
-  const { schema, groupId, details } = drop;
+/** False: some of them could not be made; their definitions are in the schema's row. */
+async function putPartsBack(
+  pool: ServicePool,
+  { id, schema, groupId, details, sqlLogBin: logged }: SchemaToPutBack,
+  log: Log,
+): Promise<boolean> {
   const there = details.parts.length === 0 ? [] : await listParts(pool, schema);
-  const lost = details.parts.filter(({ kind, name }) => {
+  const parts = details.parts.filter(({ kind, name }) => {
     return !there.some((part) => part.kind === kind.toUpperCase() && part.name === name);
   });
-  if (lost.length === 0) return forgetSchemaDrop(pool, drop);
-  const names = lost.map(({ kind, name }) => `${kind} ${name}`);
-  log.warn({ groupId, schema, lost: names }, LOST);
-  await endSchemaDrop(pool, drop);
+  if (parts.length === 0) return true;
+  const made = await restoreParts(pool, schema, { id, parts, logged });
+  const named = (some: typeof made) => some.map(({ kind, name }) => `${kind} ${name}`);
+  const lost = made.filter(({ problem }) => problem !== null);
+  log.info({ groupId, schema, parts: named(made) }, 'what a failed DROP DATABASE took is back');
+  if (lost.length === 0) return true;
+  const why = lost.map(({ problem }) => problem);
+  log.warn({ groupId, schema, lost: named(lost), why }, LOST);
+  return false;
 }
 
 const LOST =
-  'a schema that was not dropped lost views or programs on the way: the ledger has their definitions';
+  'a schema that was not dropped lost views or programs on the way: the ledger has their ' +
+  'definitions, and UNDROP DATABASE makes them again once it may';
 
 /**
  * MySQL before 8 and MariaDB lose it with the first files, before the DROP waits for a table; so

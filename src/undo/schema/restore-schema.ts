@@ -19,13 +19,13 @@ import {
   type SchemaRestore,
 } from '../../ledger/schema-restores.js';
 import { isUserSchema } from '../../names/names.js';
+import { type RestoredPart, restoreParts } from '../../recovery/restore-parts.js';
 import { isServerError, type ServicePool, unlessRefused } from '../../service/pool/pools.js';
 import { runWithTimeout } from '../../service/pool/statement-timeout.js';
 import { note, quoteIdentifier, sql, textOf } from '../../service/sql.js';
 import { ABSENT_TABLE, ER_DB_CREATE_EXISTS } from '../../wire/server-errors.js';
 import { ambiguousOf, idDigits, isIdPrefix } from '../plan-restore.js';
 import { DENIED, missingRight } from '../run-restore.js';
-import { type RestoredPart, restoreParts } from './restore-parts.js';
 import { type RestoredTable, restoreTables, sortTables } from './restore-tables.js';
 
 export interface SchemaRequest {

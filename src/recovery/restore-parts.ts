@@ -5,16 +5,10 @@
  *
  * Invariant: nothing that is there is replaced, and what can't be made keeps nothing else back.
  */
-import { UndropError } from '../../errors.js';
-import { inOrder, type SchemaPart } from '../../ledger/schema-details.js';
-import {
-  createPart,
-  differs,
-  listParts,
-  mayCreateRoutines,
-  showPart,
-} from '../../recovery/schema-parts.js';
-import { isServerError, type ServicePool } from '../../service/pool/pools.js';
+import { UndropError } from '../errors.js';
+import { inOrder, type SchemaPart } from '../ledger/schema-details.js';
+import { isServerError, type ServicePool } from '../service/pool/pools.js';
+import { createPart, differs, listParts, mayCreateRoutines, showPart } from './schema-parts.js';
 
 export interface RestoredPart extends Pick<SchemaPart, 'kind' | 'name' | 'statement'> {
   /** Why it is not there as it was; null: it is. */
