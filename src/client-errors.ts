@@ -161,6 +161,17 @@ export const CLIENT_ERRORS = {
     text: 'Expected held table {id} as {table}; it is not there.',
     remedy: 'Look at `undrop list`: it was restored, collected or renamed meanwhile.',
   },
+  UNDROP_TRIGGERS_STAY: {
+    errno: 1435,
+    text: 'Held table {id} was not restored, and nothing was changed: it is held as {held} with its triggers, and the server moves no table with triggers to another schema.',
+    remedy:
+      'Restore it to the schema that it is in, without a new schema (--to, TO); `undrop show` has its triggers, which you can drop there and create again after you have moved the table.',
+  },
+  UNDROP_LEDGER_ROW: {
+    text: 'Row {id} of _undrop.ledger can not be read, so nothing was changed: its column detached, which has the foreign keys, triggers and CHECKs of the table, is not what undrop writes ({cause}).',
+    remedy:
+      'Correct the column by what its column restore_script has; or set it to NULL, then the table comes back without them.',
+  },
   UNDROP_NOT_RESTORABLE: {
     text: 'Held table {id} is in state {state}: rows of it may be gone.',
     remedy: 'Bring it back from a backup, or rename it by hand to see what is left.',

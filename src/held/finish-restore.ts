@@ -5,6 +5,7 @@
  *
  * Invariant: the table stays where it is and as it is, whatever comes of this.
  */
+import { UndropError } from '../errors.js';
 import { hasDetached } from '../ledger/detached/detached.js';
 import type { LedgerRow } from '../ledger/entry.js';
 import { findRows } from '../ledger/read.js';
@@ -72,7 +73,8 @@ export async function markRestoring(
   id: string,
   { to, owner }: { readonly to: LiveName; readonly owner: number },
 ): Promise<() => Promise<void>> {
-  const { value } = await tolerantly(() => findRows(pool, { by: 'id', prefix: id }));
+  const { value, error } = await tolerantly(() => findRows(pool, { by: 'id', prefix: id }));
+  if (error instanceof UndropError && error.code === 'UNDROP_LEDGER_ROW') throw error;
   const [row] = value;
   // An intent: the statement that dropped it has failed, and its session puts it back.
   const isHeld = row?.state === 'HOLD' || row?.state === 'intent';
@@ -210,13 +212,15 @@ async function ofItsSchema(
   return { wholeSchema: true, awaited: new Set(rows.map(({ table }) => `${schema}.${table}`)) };
 }
 
-export async function tolerantly<T>(
-  work: () => Promise<readonly T[]>,
-): Promise<{ readonly value: readonly T[]; readonly problem: string | null }> {
+export async function tolerantly<T>(work: () => Promise<readonly T[]>): Promise<{
+  readonly value: readonly T[];
+  readonly problem: string | null;
+  readonly error?: Error;
+}> {
   try {
     return { value: await work(), problem: null };
   } catch (error) {
     if (!isServiceError(error)) throw error;
-    return { value: [], problem: error.message };
+    return { value: [], problem: error.message, error };
   }
 }

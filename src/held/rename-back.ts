@@ -16,6 +16,7 @@ import {
   ER_CHECK_CONSTRAINT_DUP_NAME,
   ER_DUP_KEY,
   ER_TABLE_EXISTS_ERROR,
+  ER_TRG_IN_WRONG_SCHEMA,
 } from '../wire/server-errors.js';
 import { readTable } from './foreign-keys/read-table.js';
 
@@ -32,7 +33,7 @@ interface RenamedBack {
 }
 
 /**
- * Rejects with UNDROP_NAME_TAKEN, UNDROP_CHECK_TAKEN, UNDROP_STATISTICS_LEFT,
+ * Rejects with UNDROP_NAME_TAKEN, UNDROP_CHECK_TAKEN, UNDROP_TRIGGERS_STAY, UNDROP_STATISTICS_LEFT,
  * UNDROP_SCHEMA_MISSING, UNDROP_NOT_HELD (somebody was faster), UNDROP_NOT_RESTORABLE (its rows may
  * be gone), UNDROP_BUSY (locked by others), or UNDROP_SERVICE_FAILED.
  */
@@ -77,6 +78,9 @@ async function explain(pool: ServicePool, what: RenamedBack, error: unknown): Pr
   const busy = `${what.holdSchema}.${what.holdName}`;
   const refusal = explainRename(error, { id, schema: toSchema, busy });
   if (refusal !== null) return refusal;
+  if (isServerError(error, ER_TRG_IN_WRONG_SCHEMA)) {
+    return new UndropError('UNDROP_TRIGGERS_STAY', { id, held: busy }, error);
+  }
   if (isServerError(error, ER_TABLE_EXISTS_ERROR)) {
     return new UndropError('UNDROP_NAME_TAKEN', { id, table: `${toSchema}.${toTable}` }, error);
   }

@@ -1,6 +1,8 @@
 /** Reads the ledger's rows of tables, page by page; schema-drops.ts reads those of schemas. */
 import { assert } from '../assert.js';
+import { UndropError } from '../errors.js';
 import { dropIdOf, foldName, parseHoldName } from '../names/names.js';
+import { causeText } from '../service/errors.js';
 import type { Row, ServiceConnection } from '../service/pool/pools.js';
 import {
   dateOf,
@@ -14,7 +16,7 @@ import {
   textOrNullOf,
   valueList,
 } from '../service/sql.js';
-import { parseDetached } from './detached/detached.js';
+import { type Detached, parseDetached } from './detached/detached.js';
 import {
   type Failure,
   type LedgerRow,
@@ -263,6 +265,16 @@ function asFailure(row: Row): Failure | null {
   return text === null ? null : { todo: textOrNullOf(row, 'todo') as Todo | null, text };
 }
 
+/** Somebody may have changed the column by hand. */
+function detachedOf(row: Row): Detached {
+  try {
+    return parseDetached(textOrNullOf(row, 'detached'));
+  } catch (error) {
+    const params = { id: textOf(row, 'id'), cause: causeText(error) };
+    throw new UndropError('UNDROP_LEDGER_ROW', params, error);
+  }
+}
+
 function asLedgerRow(row: Row): LedgerRow {
   return {
     id: textOf(row, 'id'),
@@ -287,7 +299,7 @@ function asLedgerRow(row: Row): LedgerRow {
     relocated: numberOf(row, 'relocated') !== 0,
     failure: asFailure(row),
     definition: textOrNullOf(row, 'definition'),
-    detached: parseDetached(textOrNullOf(row, 'detached')),
+    detached: detachedOf(row),
     sqlLogBin: numberOf(row, 'sql_log_bin') !== 0,
     rowLogged: numberOf(row, 'row_logged') !== 0,
     endedAt: dateOrNullOf(row, 'ended_at'),

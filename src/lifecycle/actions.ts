@@ -7,13 +7,14 @@
 import { assertNever } from '../assert.js';
 import { isServerError, unlessRefused } from '../service/pool/pools.js';
 import type { ServerFacts } from '../service/server-facts.js';
-import { ER_SUBQUERY_NO_1_ROW } from '../wire/server-errors.js';
+import { ER_ERROR_ON_RENAME, ER_SUBQUERY_NO_1_ROW } from '../wire/server-errors.js';
 import type { Collectable } from './collectable.js';
-import { nextStep, type TableFacts } from './next-step.js';
+import { nextStep, type StateChange, type TableFacts } from './next-step.js';
 import { isEmpty, Purger, type WorkOptions } from './purge/purge.js';
 import { removeTable } from './remove.js';
 import {
   type CachedPages,
+  isLost,
   isMuchDirty,
   POOL_UNKNOWN,
   type PoolFacts,
@@ -104,7 +105,7 @@ export class Actions {
           return PROGRESS;
         case 'move': {
           this.#readAtEvac.delete(table.id);
-          const moved = await moveTable(this.#options, table, step);
+          const moved = await this.#moveOrRemove(table, server, { facts, step });
           if (moved === null) return PROGRESS;
           table = moved;
           break;
@@ -114,6 +115,22 @@ export class Actions {
       }
     }
     return PROGRESS;
+  }
+
+  /** Null: it isn't there any more. One that is due and can't be renamed may have no rows left. */
+  async #moveOrRemove(
+    table: Collectable,
+    server: ServerFacts,
+    { facts, step }: { readonly facts: TableFacts; readonly step: StateChange },
+  ): Promise<Collectable | null> {
+    try {
+      return await moveTable(this.#options, table, step);
+    } catch (error) {
+      if (!isServerError(error, ER_ERROR_ON_RENAME)) throw error;
+      if (!(await isLost(this.#options.connection, table, server))) throw error;
+      await removeTable(this.#options, table, { ...facts, isLost: true });
+      return null;
+    }
   }
 
   /** Rows and pages are asked for only if the step depends on them; both have a price. */

@@ -33,6 +33,8 @@ export interface TableFacts {
   readonly cachedPages: number | null;
   /** The buffer pool has much to be written to files; default: no, or the server doesn't tell. */
   readonly isMuchDirty?: boolean;
+  /** Its engine has nothing of it (table-facts.ts); default: it has. */
+  readonly isLost?: boolean;
   /** Why the table must not be touched: triggers on it, foreign keys to it, not a table at all. */
   readonly obstacles: readonly string[];
 }

@@ -1,9 +1,10 @@
 /**
  * `removeTable` does the one physical DROP of the whole product.
  *
- * Invariant: what is dropped has a strict hold name in state DROP, in a schema of undrop (or one
- * for which the ledger's live row of that id says so), and a fresh read finds no obstacle: no
- * foreign key of another table, and in a recycle schema no trigger. The server checks foreign keys,
+ * Invariant: what is dropped has a strict hold name in state DROP (or a due one, of a table that its
+ * engine has lost and that can't be renamed), in a schema of undrop (or one for which the ledger's
+ * live row of that id says so), and a fresh read finds no obstacle: no foreign key of another
+ * table, and in a recycle schema no trigger. The server checks foreign keys,
  * too: foreign_key_checks is on.
  */
 import { assert } from '../assert.js';
@@ -41,8 +42,8 @@ export async function removeTable(
     assert(isKnown, 'a table outside our schemas is removed only on the word of the ledger');
   }
   assert(facts.obstacles.length === 0, 'what live rows depend on is not dropped');
-  assertRemovable(table);
-  await files.keep(table);
+  assertRemovable(table, facts);
+  if (facts.isLost !== true) await files.keep(table);
   await connection.run(
     [
       UNLESS_PAUSED,
@@ -61,8 +62,9 @@ export async function removeTable(
   await tellOf(context, event, row?.rowLogged ?? table.logged);
 }
 
-function assertRemovable({ name, id }: Collectable): void {
+function assertRemovable({ name, id }: Collectable, { isLost = false }: TableFacts): void {
   const parsed = parseHoldName(name);
   assert(parsed !== null, `only a hold name is ever dropped, not ${name}`);
-  assert(parsed.state === 'DROP' && parsed.id === id, 'only a table in DROP is dropped');
+  const isOver = parsed.state === 'DROP' || isLost;
+  assert(isOver && parsed.id === id, 'only a table in DROP is dropped, or one that is lost');
 }

@@ -59,6 +59,13 @@ const AFTER_MOVE_MS = 10_000;
 /** How often the collector checks whether a session died amid a drop. */
 const ORPHANS_EVERY_MS = IDLE_MS_MAX;
 
+/** When a table is tried again, and why not before; the pauses grow. */
+interface Retry {
+  readonly atMs: number;
+  readonly because: string;
+  readonly pauseMs: number;
+}
+
 interface RoundsOptions extends Required<Omit<CollectorOptions, 'replicas'>> {
   readonly throttle: Throttle;
   readonly leadership: Leadership;
@@ -81,7 +88,7 @@ export class Rounds {
   readonly #lease: ClusterLease;
   readonly #searches: LateSearches;
   /** Tables that are left alone for a while, and why; if it is lost, they are tried again. */
-  readonly #retries = new Map<string, { readonly atMs: number; readonly because: string }>();
+  readonly #retries = new Map<string, Retry>();
   #fullAtMs = Number.NEGATIVE_INFINITY;
   /** How long the last round took before anything was done. */
   #readingMs = 0;
@@ -339,10 +346,15 @@ export class Rounds {
     const { settings, monotonicMs, log } = this.#options;
     const isWaiting = outcome.kind === 'wait';
     const dueMs = isWaiting ? toMonotonic(outcome.until) : Number.POSITIVE_INFINITY;
-    const againMs = Math.min(monotonicMs() + settings.purgeCheckIntervalMs, dueMs);
     const because = outcome.kind === 'left' ? outcome.because : outcome.kind;
-    const isNews = this.#retries.get(keyOf(table))?.because !== because;
-    this.#retries.set(keyOf(table), { atMs: againMs, because });
+    const before = this.#retries.get(keyOf(table));
+    // A new name for it has the time of the try.
+    const isNews = before === undefined || masked(before.because) !== masked(because);
+    const { checkIntervalMs, purgeCheckIntervalMs } = settings;
+    const isSame = outcome.kind === 'left' && !isNews;
+    const pauseMs = isSame ? Math.min(2 * before.pauseMs, checkIntervalMs) : purgeCheckIntervalMs;
+    const againMs = Math.min(monotonicMs() + pauseMs, dueMs);
+    this.#retries.set(keyOf(table), { atMs: againMs, because, pauseMs });
     if (isNews && outcome.kind === 'left') {
       log.warn({ event: 'left', ...logFields(table), because }, 'table left as it is');
     }
@@ -378,6 +390,11 @@ export class Rounds {
     this.#said = what;
     if (what !== '') this.#options.log.info({ event: 'collector' }, what);
   }
+}
+
+/** Without the hold names in it. */
+function masked(because: string): string {
+  return because.replaceAll(/_vt_[A-Z]+_\w+/g, '');
 }
 
 function keyOf({ schema, name }: Collectable): string {

@@ -256,7 +256,10 @@ export function whatNeedsAttention(
   const agoMs = (time: Date) => now.getTime() - time.getTime();
   const older = (rows: readonly { readonly droppedAt: Date }[], ms: number) =>
     rows.filter(({ droppedAt }) => agoMs(droppedAt) > ms).length;
-  const late = facts.tables.filter(({ due }) => !isPinned(due) && agoMs(due) > LATE_MS).length;
+  const overdue = facts.tables.filter(({ due }) => !isPinned(due) && agoMs(due) > LATE_MS);
+  const late = overdue.length;
+  // A purge takes its time, and so does what waits for pages.
+  const left = overdue.filter(({ state }) => state === 'HOLD' || state === 'DROP').length;
   const isLookOld = lastLook === null || agoMs(lastLook) > checkIntervalMs + LATE_MS;
   const [intents, relocations] = [
     older(facts.intents, INTENT_MS),
@@ -269,6 +272,9 @@ export function whatNeedsAttention(
     ...(late === 0 || resting !== null || !isLookOld
       ? []
       : [`tables that are due, and not collected: ${late}; ${noLook}`]),
+    ...(left === 0 || resting !== null || isLookOld
+      ? []
+      : [`tables that are due, and can’t be removed: ${left}; the log has why (event left)`]),
     ...(intents === 0 ? [] : [`drops that are not settled after more than a minute: ${intents}`]),
     ...(relocations === 0
       ? []

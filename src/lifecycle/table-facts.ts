@@ -7,9 +7,10 @@
 import { foreignKeysOf } from '../ledger/intents/intent-text.js';
 import { foldName, isRecycleSchema } from '../names/names.js';
 import type { HoldTable } from '../service/hold-tables.js';
-import type { Row, ServiceConnection } from '../service/pool/pools.js';
+import { isServerError, type Row, type ServiceConnection } from '../service/pool/pools.js';
 import { readStatusVariables, type ServerFacts } from '../service/server-facts.js';
-import { note, numberOf, sql, textOf, textOrNullOf } from '../service/sql.js';
+import { ident, note, numberOf, sql, textOf, textOrNullOf } from '../service/sql.js';
+import { ER_NO_SUCH_TABLE, ER_NO_SUCH_TABLE_IN_ENGINE } from '../wire/server-errors.js';
 import type { RemovalFacts, TableFacts } from './next-step.js';
 
 const TABLE_TYPES: ReadonlySet<string> = new Set(['BASE TABLE', 'SEQUENCE', 'SYSTEM VERSIONED']);
@@ -43,6 +44,31 @@ export async function readTableFacts(
   // with triggers (1435), also one that this account may not see.
   const purgeable = isRecycled && kind === 'BASE TABLE' && engine === 'InnoDB';
   return { purgeable, obstacles };
+}
+
+/**
+ * Whether nothing of the table is left but its definition: a server that was killed may list a
+ * table that its engine has lost (MariaDB, MySQL before 8.0), and then can't rename it. The rows of
+ * one that is torn are in the engine, under a name with the same id.
+ */
+export async function isLost(
+  connection: ServiceConnection,
+  { id, schema, name }: HoldTable,
+  { flavour, versionId }: ServerFacts,
+): Promise<boolean> {
+  if (flavour === 'mysql' && versionId >= 80_000) return false;
+  try {
+    await connection.run(sql`SELECT ${note('look', id)} 1 FROM ${ident(schema, name)} LIMIT 1`);
+    return false;
+  } catch (error) {
+    if (!isServerError(error)) throw error;
+    if (!isServerError(error, ER_NO_SUCH_TABLE_IN_ENGINE, ER_NO_SUCH_TABLE)) return false;
+  }
+  const [rows = []] = await connection.run(
+    sql`SELECT ${note('look', id)} COUNT(*) AS n FROM information_schema.INNODB_SYS_TABLES
+        WHERE NAME LIKE ${`%${id}%`}`,
+  );
+  return numberOf(rows[0] ?? {}, 'n') === 0;
 }
 
 function list(rows: readonly Row[] | undefined): readonly Row[] {

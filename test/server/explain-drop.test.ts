@@ -1,9 +1,19 @@
 /** EXPLAIN DROP TABLE and EXPLAIN DROP DATABASE: what they say is what the drop then does. */
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, jest } from '@jest/globals';
+import {
+  afterAll,
+  afterEach,
+  beforeAll,
+  beforeEach,
+  describe,
+  expect,
+  jest,
+  test as jestTest,
+} from '@jest/globals';
 import type { Connection, RowDataPacket } from 'mysql2/promise';
 import { testOnOne } from '../support/on-one-server.js';
 import { type ProxyTarget, proxyInFront } from '../support/proxy.js';
 import {
+  allTestServers,
   connect,
   type FreshSchema,
   freshSchema,
@@ -233,5 +243,34 @@ describe.each(testServers())('on $name', (server) => {
     expect((await errorOf('EXPLAIN DROP VIEW t', client))?.errno).toBe(1064);
     expect((await errorOf('EXPLAIN DROP TABLE t nonsense', client))?.errno).toBe(1064);
     expect(await namesIn()).toEqual(['t']);
+  });
+});
+
+// Elsewhere there is no general tablespace.
+describe.each(allTestServers().filter(({ name }) => name === 'mysql-9.7'))('on $name', (server) => {
+  jestTest('says which tablespace a held table keeps', async () => {
+    const proxy = await proxyInFront(server);
+    const schema = await freshSchema(server);
+    const space = `space_${schema.name}`;
+    await query(
+      server,
+      `CREATE TABLESPACE ${space} ADD DATAFILE '${space}.ibd'`,
+      `CREATE TABLE ${schema.name}.t (a INT) TABLESPACE ${space}`,
+      `CREATE TABLE ${schema.name}.u (a INT) COMMENT 'TABLESPACE x '`,
+    );
+    const client = await connect(proxy, { database: schema.name });
+    const [rows] = await client.query<(RowDataPacket & Row)[]>('EXPLAIN DROP TABLE t, u');
+    expect(rows.map(({ What }) => What)).toEqual([
+      `held; tablespace \`${space}\` can’t be dropped until it is removed`,
+      'held',
+    ]);
+    await client.query('DROP TABLE t');
+    const dropping = query(server, `DROP TABLESPACE ${space}`);
+    await expect(dropping).rejects.toMatchObject({ errno: 3120 });
+    await client.query('UNDROP TABLE t');
+    await query(server, `DROP TABLE ${schema.name}.t`, `DROP TABLESPACE ${space}`);
+    await client.end();
+    await schema.drop();
+    await proxy.stop();
   });
 });

@@ -253,6 +253,33 @@ describe.each(testServers())('undo on $name', (server) => {
     expect(await rowsOf('orders')).toBe(3);
   });
 
+  test('says of a table with triggers that no server moves it to another schema', async () => {
+    const other = await freshSchema(server);
+    const { id, quoted } = await drop('orders', { stay: true });
+    const trigger = `${schema.name}.tr BEFORE INSERT ON ${quoted} FOR EACH ROW SET @a = 1`;
+    await query(server, `CREATE TRIGGER ${trigger}`);
+    const elsewhere = restore(pool, { target: id, to: `${other.name}.orders` });
+    await expect(elsewhere).rejects.toMatchObject({ code: 'UNDROP_TRIGGERS_STAY' });
+    await restore(pool, { target: id });
+    expect(await rowsOf('orders')).toBe(3);
+    await other.drop();
+  });
+
+  test('names the row whose foreign keys and triggers can not be read', async () => {
+    const { id, quoted } = await drop('orders');
+    await query(server, `UPDATE _undrop.ledger SET detached = '{"keysOut":' WHERE id = '${id}'`);
+    await expect(restore(pool, { target: 'orders' })).rejects.toMatchObject({
+      code: 'UNDROP_LEDGER_ROW',
+      message: expect.stringContaining(id),
+    });
+    expect(await countRows(server, quoted)).toBe(3);
+    const { code, stderr } = await runUndrop(server, ['show', id]);
+    expect([code, stderr]).toEqual([1, expect.stringMatching(/UNDROP_LEDGER_ROW/)]);
+    await query(server, `UPDATE _undrop.ledger SET detached = NULL WHERE id = '${id}'`);
+    await restore(pool, { target: 'orders' });
+    expect(await rowsOf('orders')).toBe(3);
+  });
+
   test('says it where statistics that were left have the name', async () => {
     await drop('orders');
     const stale = `'${schema.name}', 'orders', NOW(), 0, 1, 0`;

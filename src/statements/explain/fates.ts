@@ -40,6 +40,8 @@ interface How {
   readonly locked: ReadonlySet<QualifiedName>;
   /** What the service account may do with triggers; null: no table has one. */
   readonly triggers: TriggerRights | null;
+  /** The general tablespace of each table; null: it is in none. */
+  readonly tablespaces: readonly (string | null)[];
 }
 
 export function fatesOfTables(drop: Drop, how: How): readonly Fate[] {
@@ -60,7 +62,11 @@ export function fatesOfTables(drop: Drop, how: How): readonly Fate[] {
       const isLocked = name !== undefined && how.locked.has(name);
       const blocker = blockers[index] ?? null;
       const { stays, remark } = ofTriggers(seen, how.triggers);
-      return heldFate(rulings[index], { stays: blocker?.text ?? stays, remark, isLocked });
+      const space = how.tablespaces[index] ?? null;
+      const kept =
+        space === null ? [] : [`tablespace ${space} can’t be dropped until it is removed`];
+      const said = [...(remark === null ? [] : [remark]), ...kept].join('; ') || null;
+      return heldFate(rulings[index], { stays: blocker?.text ?? stays, remark: said, isLocked });
     }
     const parent = blocked.find(({ table }) => table === seen);
     if (parent !== undefined) return not(parentError(request.server, parent).message);

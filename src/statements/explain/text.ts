@@ -98,8 +98,16 @@ async function explainTables(
   const blockers = asked.shown.map((shown) => lastingBlocker(definitionIn(shown), server));
   const drop = { request, facts, names, kinds: asked.kinds, blockers, intent, rulings };
   const triggers = await rightsFor(intent, options);
-  const fates = fatesOfTables(drop, { destroys, service, locked: asked.locked, triggers });
+  const tablespaces = asked.shown.map((shown) => tablespaceIn(definitionIn(shown)));
+  const how = { destroys, service, locked: asked.locked, triggers, tablespaces };
+  const fates = fatesOfTables(drop, how);
   return rowsOf(intent.tables, { fates, kinds: asked.kinds }, options);
+}
+
+/** MySQL's general tablespace, as SHOW CREATE TABLE quotes it. */
+function tablespaceIn(definition: string): string | null {
+  const [, name = ''] = /^\) \/\*!\d+ TABLESPACE (`(?:[^`]|``)+`|\S+) /m.exec(definition) ?? [];
+  return name === '' || /^`?innodb_/.test(name) ? null : Buffer.from(name, 'latin1').toString();
 }
 
 async function explainSchema(

@@ -1,0 +1,80 @@
+/**
+ * Held tables that can't be renamed: one of which the engine has nothing left, as a killed server
+ * may leave it, is dropped when it is due; what has rows, or may have, is left, and is in the log
+ * once.
+ */
+import { copyFile, unlink } from 'node:fs/promises';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
+import { formatHoldName } from '../../src/names/names.js';
+import {
+  beforeEachStep,
+  type Collecting,
+  type Held,
+  holdTable,
+  serverTime,
+  startCollecting,
+  whereIs,
+} from '../lifecycle/collecting.js';
+import { until } from '../support/poll.js';
+import { type ProxyTarget, proxyInFront } from '../support/proxy.js';
+import { query, testServers } from '../support/servers.js';
+
+// A busy machine is slow, not wrong.
+jest.setTimeout(240_000);
+
+describe.each(testServers())('on $name', (server) => {
+  let proxy: ProxyTarget;
+  let folder = '';
+
+  beforeAll(async () => {
+    // It makes undrop's schemas.
+    proxy = await proxyInFront(server);
+    const [row] = await query<{ datadir: string }>(server, 'SELECT @@datadir AS datadir');
+    folder = join(row?.datadir ?? '', '_undrop');
+  });
+  afterAll(() => proxy.stop());
+
+  const linesOf = ({ said }: Collecting, { id }: Held) =>
+    said.filter(({ fields, message }) => fields['id'] === id && message.startsWith('table left'));
+
+  // MySQL 8.0 and later have one dictionary, in the engine.
+  if (server.name !== 'mysql-9.7') {
+    test('a table that its engine has lost is dropped when it is due', async () => {
+      const like = await holdTable(server, { dueInSeconds: 3_600 });
+      const id = like.id.replace(/.{4}$/, 'abcd');
+      const name = formatHoldName({ state: 'HOLD', id, due: await serverTime(server, -5) });
+      await query(server, 'FLUSH TABLES');
+      await copyFile(join(folder, `${like.name}.frm`), join(folder, `${name}.frm`));
+      expect(await whereIs(server, id)).toEqual([`_undrop.${name}`]);
+      const collecting = startCollecting(server);
+      await until(async () => (await whereIs(server, id)).length === 0, 'it is dropped');
+      await until(
+        () => collecting.said.some(({ fields }) => fields['event'] === 'removal'),
+        'said',
+      );
+      await collecting.stop();
+      expect(linesOf(collecting, { ...like, id })).toEqual([]);
+      expect(await whereIs(server, like.id)).toHaveLength(1);
+      await query(server, `DROP TABLE ${like.quoted}`);
+    });
+  }
+
+  test('a table of which a file is missing is left, and is in the log once', async () => {
+    const definition = '(id INT PRIMARY KEY, note VARCHAR(40)) ENGINE=MyISAM';
+    const held = await holdTable(server, { definition, dueInSeconds: 3 });
+    await query(server, 'FLUSH TABLES');
+    await unlink(join(folder, `${held.name}.MYI`));
+    let tries = 0;
+    const collecting = startCollecting(server, { lifecycle: ['HOLD', 'DROP'] }, (pool) =>
+      beforeEachStep(pool, async (quoted) => {
+        if (quoted.includes(held.name)) tries++;
+      }),
+    );
+    await until(() => tries > 3, 'it was tried again');
+    await collecting.stop();
+    expect(linesOf(collecting, held)).toHaveLength(1);
+    expect(await whereIs(server, held.id)).toHaveLength(1);
+    await query(server, `DROP TABLE IF EXISTS ${held.quoted}`);
+  });
+});
