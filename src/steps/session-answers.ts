@@ -2,11 +2,12 @@
  * Has the user session answer as after a statement of the client's: OK, or a server's error.
  */
 import { assert } from '../assert.js';
-import { encodeErr, type OkPacket } from '../wire/response.js';
+import { decodeErr, type ErrPacket, encodeErr, type OkPacket } from '../wire/response.js';
 import {
   DDL_FORBIDDEN,
   ER_BAD_LOG_STATEMENT,
   ER_DBACCESS_DENIED_ERROR,
+  ER_SP_BAD_SQLSTATE,
   ER_TABLE_NOT_LOCKED,
   ER_TABLE_NOT_LOCKED_FOR_WRITE,
   ER_TABLEACCESS_DENIED_ERROR,
@@ -34,6 +35,18 @@ export function* clean({ groupId }: Pick<DropRequest, 'groupId'>): Steps<OkPacke
 }
 
 /**
+ * The answer to a SIGNAL. In a connection of UTF-16 and the like the server can't read SQLSTATE
+ * (1407): then it is the same answer, and SHOW WARNINGS doesn't have it.
+ */
+export function* signal(signal: Signal): Steps<OkPacket | ErrPacket, Effect<'user'>> {
+  const [said] = yield* ask(signalSql(signal));
+  assert(said?.kind === 'ok' || said?.kind === 'err', 'SIGNAL answers OK or ERR');
+  if (said.kind === 'ok' || said.errno !== ER_SP_BAD_SQLSTATE) return said;
+  if (signal.sqlState.startsWith('01')) return yield* clean({ groupId: 'raise' });
+  return decodeErr(encodeErr({ ...signal, message: Buffer.from(signal.message) }));
+}
+
+/**
  * An error of the server's, raised in the session so that SHOW WARNINGS has it too; cut there if
  * MySQL doesn't take so long a text.
  */
@@ -44,8 +57,8 @@ export function* raise(
   const characters = Array.from(message);
   const isCut = server.flavour === 'mysql' && characters.length > SIGNAL_CHARACTERS_MAX;
   const raised = isCut ? characters.slice(0, SIGNAL_CHARACTERS_MAX).join('') : message;
-  const [said] = yield* ask(signalSql({ errno, sqlState, message: raised }));
-  if (said?.kind === 'err' && !(isCut && said.errno === errno)) return answerWith(said);
+  const said = yield* signal({ errno, sqlState, message: raised });
+  if (said.kind === 'err' && !(isCut && said.errno === errno)) return answerWith(said);
   const payload = encodeErr({ errno, sqlState, message: Buffer.from(message) });
   return { kind: 'answer', payload, held: [], refusal: null };
 }

@@ -14,6 +14,7 @@ import { type OkPacket, okWithInfo, okWithWarnings } from '../wire/response.js';
 import { ER_UNKNOWN_ERROR } from '../wire/server-errors.js';
 import { ask, type Effect, type HeldTable, type Steps } from './procedure.js';
 import type { UserFacts } from './request.js';
+import { factText } from './session/facts.js';
 import { SIGNAL_CHARACTERS_MAX, signalSql } from './session/user-session-sql.js';
 import { clean } from './session-answers.js';
 
@@ -108,7 +109,7 @@ export function* tellUndo(
   const message = ok.warnings > 0 ? null : undoNote(undoable, request.groupId);
   if (message === null) return ok;
   const [notes] = yield* ask(NOTES_SQL);
-  if (notes?.kind === 'rows' && notes.rows[0]?.[0]?.toString() !== '1') return ok;
+  if (notes?.kind === 'rows' && factText(notes.rows[0]?.[0]) !== '1') return ok;
   const signal = { errno: ER_UNKNOWN_ERROR, sqlState: '01000', message };
   const [said] = notes?.kind === 'rows' ? yield* ask(signalSql(signal)) : [];
   if (said?.kind === 'ok') return { ...ok, ...withWarnings(ok, said.warnings) };

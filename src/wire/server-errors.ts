@@ -86,6 +86,7 @@ export const ER_CANT_CREATE_USER_WITH_GRANT = 1410;
 export const ER_TOO_BIG_SCALE = 1425;
 export const ER_TOO_BIG_PRECISION = 1426;
 export const ER_M_BIGGER_THAN_D = 1427;
+export const ER_SP_BAD_SQLSTATE = 1407;
 export const ER_TRG_IN_WRONG_SCHEMA = 1435;
 export const ER_TOO_BIG_DISPLAYWIDTH = 1439;
 export const ER_ROW_IS_REFERENCED_2 = 1451;

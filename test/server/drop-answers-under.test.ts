@@ -41,6 +41,15 @@ const SETTINGS: readonly Setting[] = [
     apply: (one) => (says(one, /sql_select_limit/) ? null : before(one, 'SET sql_select_limit=0')),
   },
   {
+    name: 'in a connection of UTF-16',
+    apply: (one) => {
+      const isOfOther = says(one, /SET NAMES|collation_connection/i);
+      // Last: the literals of the session's own statements would be in UTF-16.
+      const session = [...(one.session ?? []), 'SET collation_connection = utf16le_general_ci'];
+      return isOfOther ? null : { ...one, session };
+    },
+  },
+  {
     name: 'in another schema than prepared',
     apply: (one) => {
       // Prepared they are refused.
@@ -72,6 +81,14 @@ interface End {
 
 /** How cases end under a setting otherwise than without it. */
 const ENDS: Readonly<Record<string, readonly End[]>> = {
+  'in a connection of UTF-16': [
+    {
+      cases:
+        /^(b21-|b23|b26-|b33c|f0[13789]|f1[013]-|g14|n2[78]|n60h|n66e|n67g|n69[de]|p15b|p33|p36|s03|s07e|s12b|t20|x07)/,
+      servers: /./,
+      end: 'unraised',
+    },
+  ],
   'in another schema than prepared': [
     // The server's own error of the PREPARE.
     { cases: /^n13/, servers: /./, end: 'equal' },

@@ -40,7 +40,7 @@ import {
 } from '../../steps/refusals/refusals.js';
 import type { UserFacts } from '../../steps/request.js';
 import { hintsIn } from '../../steps/rules/hints.js';
-import { factsSql, readFacts } from '../../steps/session/facts.js';
+import { factsSql, isWide, notReadIn, readFacts } from '../../steps/session/facts.js';
 import type { UserCommand } from '../../steps/session/user-session.js';
 import { ER_PARSE_ERROR, ER_UNKNOWN_STMT_HANDLER } from '../../wire/server-errors.js';
 import { classifyByFacts } from '../gate/classify-packet.js';
@@ -195,7 +195,10 @@ export async function dynamic(
   assert(row !== undefined, 'a SELECT of values has a row');
   const [text = null, bytes = null, connection = null] = row;
   if (text === null && bytes === null) return { kind: 'forward', facts };
-  const charsets = [facts.charset, connection?.toString() ?? ''];
+  const through = connection?.toString() ?? '';
+  // It makes letters of what has none, so that any text may be a drop.
+  if (isWide(through)) return answerWith(notReadIn(through));
+  const charsets = [facts.charset, through];
   if (
     text !== null &&
     bytes?.equals(text) === true &&

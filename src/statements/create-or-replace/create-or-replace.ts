@@ -28,13 +28,8 @@ import {
 import { notDone, notUnderstood } from '../../steps/refusals/refusals.js';
 import type { DropRequest, UserFacts } from '../../steps/request.js';
 import type { Beginning } from '../../steps/run.js';
-import {
-  ownLockSql,
-  probeSql,
-  type QualifiedName,
-  signalSql,
-} from '../../steps/session/user-session-sql.js';
-import { askToDrop, raise } from '../../steps/session-answers.js';
+import { ownLockSql, probeSql, type QualifiedName } from '../../steps/session/user-session-sql.js';
+import { askToDrop, raise, signal } from '../../steps/session-answers.js';
 import { decodeErr } from '../../wire/response.js';
 import {
   DDL_FORBIDDEN,
@@ -211,7 +206,6 @@ function* takeBack(replacing: Replacing, failed: Answer): Steps<Answer> {
   const isOfItself = message.includes(`'${table.schema}.${table.table}'`);
   if (errno !== ER_NO_SUCH_TABLE || !isOfItself) return { ...failed, held: others };
   const words = `Table '${table.table}' is specified twice, both as a target for 'CREATE' and as a separate source for data`;
-  const signal = { errno: ER_UPDATE_TABLE_USED, sqlState: 'HY000', message: words };
-  const [said] = yield* ask(signalSql(signal));
-  return { ...(said?.kind === 'err' ? answerWith(said) : failed), held: others };
+  const said = yield* signal({ errno: ER_UPDATE_TABLE_USED, sqlState: 'HY000', message: words });
+  return { ...(said.kind === 'err' ? answerWith(said) : failed), held: others };
 }

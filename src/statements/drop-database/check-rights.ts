@@ -2,7 +2,7 @@
  * What is asked before a DROP DATABASE touches anything: the user's session, whether there is such
  * a schema, whether it may drop it, and how long it waits for locks; the service, what the schema
  * is called. If there is none, the session says the words of DROP DATABASE for that by SIGNAL, with
- * IF EXISTS as a warning, which becomes a note on its way to the client.
+ * IF EXISTS as a warning, which becomes a note on its way to the client (after-drop-database.ts).
  *
  * Invariant: no DROP DATABASE is sent here. A schema that another session makes meanwhile stays.
  */
@@ -11,7 +11,7 @@ import { UndropError } from '../../errors.js';
 import { SERVER_SCHEMAS } from '../../names/names.js';
 import { isRecycleName } from '../../sql/trigger-scan.js';
 import { answerWith, ask, refuse } from '../../steps/procedure.js';
-import { cleanSql, signalSql } from '../../steps/session/user-session-sql.js';
+import { clean, signal } from '../../steps/session-answers.js';
 import { SERVER_STATUS_DB_DROPPED } from '../../wire/capabilities.js';
 import { okWithStatus } from '../../wire/response.js';
 import {
@@ -81,8 +81,7 @@ export function* checkRights(request: SchemaDropRequest): SchemaSteps<There | Sc
   assert(right?.kind === 'err', 'DROP VIEW of a view that can not exist fails');
   if (SAME_AS_DROP_DATABASE.includes(right.errno)) return answerWith(right);
   if (right.errno === ER_TABLEACCESS_DENIED_ERROR) {
-    const [said] = yield* ask(signalSql(deniedSignal(name, facts.account)));
-    return answerWith(said ?? right);
+    return answerWith(yield* signal(deniedSignal(name, facts.account)));
   }
   if (!ABSENT_TO_DROP_VIEW.includes(right.errno)) {
     const cause = `the right to drop it can’t be asked for: ${right.message.toString()}`;
@@ -125,10 +124,9 @@ function* sayAbsent(
   { hasNotes }: SchemaFacts,
 ): SchemaSteps<SchemaAnswer> {
   const message = `Can't drop database '${name}'; database doesn't exist`;
-  const signal = { errno: ER_DB_DROP_EXISTS, sqlState: ifExists ? '01000' : 'HY000', message };
+  const absent = { errno: ER_DB_DROP_EXISTS, sqlState: ifExists ? '01000' : 'HY000', message };
   const isSilent = ifExists && !hasNotes;
-  const [said] = yield* ask(isSilent ? cleanSql(groupId) : signalSql(signal));
-  assert(said !== undefined, 'a statement has an answer');
+  const said = isSilent ? yield* clean({ groupId }) : yield* signal(absent);
   if (said.kind !== 'ok') return answerWith(said);
   const payload = okWithStatus(said.payload, SERVER_STATUS_DB_DROPPED);
   return { ...answerWith(said), payload };

@@ -6,6 +6,7 @@
  */
 
 import { quoteClientName } from '../../sql/lex/client-charset.js';
+import { factText } from '../../steps/session/facts.js';
 import { qualified, type Signal } from '../../steps/session/user-session-sql.js';
 import { MalformedPacketError } from '../../wire/packet-reader.js';
 import type { ErrPacket, Result } from '../../wire/response.js';
@@ -38,7 +39,7 @@ export function schemaFactsSql(): Buffer {
 export function readSchemaFacts(result: Result | undefined): SchemaFacts | ErrPacket {
   if (result?.kind === 'err') return result;
   const row = result?.kind === 'rows' ? result.rows[0] : undefined;
-  const [wait, account, notes] = (row ?? []).map((value) => value?.toString('utf8') ?? '');
+  const [wait, account, notes] = (row ?? []).map(factText);
   if (wait === undefined || account === undefined || !/^\d+$/.test(wait)) {
     throw new MalformedPacketError('The facts of the session: no row.');
   }

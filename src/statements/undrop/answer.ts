@@ -12,9 +12,8 @@ import {
   cleanSql,
   SIGNAL_CHARACTERS_MAX,
   type Signal,
-  signalSql,
 } from '../../steps/session/user-session-sql.js';
-import { raise } from '../../steps/session-answers.js';
+import { raise, signal } from '../../steps/session-answers.js';
 import { SERVER_MORE_RESULTS_EXISTS } from '../../wire/capabilities.js';
 import type { ErrPacket, OkPacket, PreparedResult } from '../../wire/response.js';
 import {
@@ -93,15 +92,16 @@ const WARNING = { errno: ER_UNKNOWN_ERROR, sqlState: '01000' };
 
 async function sayOk(
   note: string | null,
-  { userSession, server }: InterceptOptions,
+  options: InterceptOptions,
 ): Promise<OkPacket | ErrPacket> {
+  const { userSession, server } = options;
   const characters = Array.from(note ?? '');
   const isCut = server.flavour === 'mysql' && characters.length > SIGNAL_CHARACTERS_MAX;
   const message = isCut
     ? `${characters.slice(0, SIGNAL_CHARACTERS_MAX - 1).join('')}…`
     : characters.join('');
-  const text = note === null ? cleanSql('undo') : signalSql({ ...WARNING, message });
-  const [said] = await userSession.run([{ kind: 'query', text }]);
+  if (note !== null) return inSession(signal({ ...WARNING, message }), options);
+  const [said] = await userSession.run([{ kind: 'query', text: cleanSql('undo') }]);
   assert(said?.kind === 'ok' || said?.kind === 'err', 'a statement without rows answers so');
   return said;
 }

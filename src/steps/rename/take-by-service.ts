@@ -7,12 +7,12 @@
  * long as the session's `innodb_lock_wait_timeout` says: no metadata lock is in the way then, so
  * the session itself can't wait, and the tries of the service are counted.
  */
-import { assert } from '../../assert.js';
 import { MalformedPacketError } from '../../wire/packet-reader.js';
 import { ER_LOCK_WAIT_TIMEOUT } from '../../wire/server-errors.js';
 import { type Answer, answerWith, ask, type Effect, type Steps } from '../procedure.js';
 import type { DropRequest } from '../request.js';
-import { signalSql } from '../session/user-session-sql.js';
+import { factText } from '../session/facts.js';
+import { signal } from '../session-answers.js';
 
 /** The service waits so long for others at its first try, in milliseconds. */
 const FIRST_TRY_MS = 200;
@@ -63,12 +63,10 @@ function* hasWaited(groupId: string, waitedS: number): Steps<Answer | null, Effe
   const limit = `SELECT ${hint} /* undrop innodb-wait ${groupId} */ ${value} LIMIT 1`;
   const [asked] = yield* ask(Buffer.from(limit));
   if (asked?.kind === 'err') return answerWith(asked);
-  const limitS = asked?.kind === 'rows' ? asked.rows[0]?.[0]?.toString() : undefined;
-  if (limitS === undefined || !/^\d+$/.test(limitS)) {
+  const limitS = asked?.kind === 'rows' ? factText(asked.rows[0]?.[0]) : '';
+  if (!/^\d+$/.test(limitS)) {
     throw new MalformedPacketError('The lock wait timeout of the session: no row.');
   }
   if (waitedS < Number(limitS)) return null;
-  const [said] = yield* ask(signalSql(TIMEOUT));
-  assert(said?.kind === 'err', 'SIGNAL answers with an error');
-  return answerWith(said);
+  return answerWith(yield* signal(TIMEOUT));
 }

@@ -51,7 +51,6 @@ export function factsSql(server: ServerVersion, from = ''): Buffer {
     '@@character_set_results',
     '@undrop',
     hasIfExists ? '@@sql_if_exists + 0' : '0',
-    '@@collation_connection',
   ];
   const columns = values.map((value) => `CAST(${value} AS BINARY)`);
   return Buffer.from(`${FACTS}${columns.join(', ')} ${from}LIMIT 1`);
@@ -61,20 +60,27 @@ export function factsSql(server: ServerVersion, from = ''): Buffer {
 const FACTS = 'SELECT /*+ MAX_EXECUTION_TIME(0) */ /* undrop facts */ ';
 
 /**
+ * A fact as text. What the server makes a text of, as numbers, is in character_set_connection,
+ * which may be UTF-16 and the like: then it has NULs in it.
+ */
+export function factText(value: Buffer | null | undefined): string {
+  return Buffer.from(value?.filter((byte) => byte !== 0) ?? []).toString('utf8');
+}
+
+/**
  * Reads the answer to `factsSql` and its like; an error of the server is passed on. A session whose
- * results or collation are of UTF-16 and the like is refused, because errors and definitions have
- * NULs in them there.
+ * results are in UTF-16 and the like is refused, because errors and definitions have NULs in them
+ * there.
  */
 export function readFacts(result: Result): UserFacts | ErrPacket {
   if (result.kind === 'err') return result;
   const row = result.kind === 'rows' ? result.rows[0] : undefined;
   if (row === undefined) throw new MalformedPacketError('The facts of the session: no row.');
-  const values = row.map((value) => value?.toString('utf8') ?? '');
+  const values = row.map(factText);
   const [schema = '', sqlMode = '', charset = '', logged, gtidNext = ''] = values;
   const [serverIdentity = '', account = '', checked, results = '', hint = ''] = values.slice(5);
-  const [addsIfExists, collation = ''] = values.slice(10);
-  const wide = [results, collation].find((name) => WIDE.test(name));
-  if (wide !== undefined) return notReadIn(wide);
+  const [addsIfExists] = values.slice(10);
+  if (isWide(results)) return notReadIn(results);
   return {
     schema: row[0] === null ? null : schema,
     sqlMode,
@@ -92,9 +98,13 @@ export function readFacts(result: Result): UserFacts | ErrPacket {
   };
 }
 
-const WIDE = /^(ucs2|utf16|utf16le|utf32)(_|$)/;
+/** Whether the letters of SQL have NULs in that character set. */
+export function isWide(charset: string): boolean {
+  return /^(ucs2|utf16|utf16le|utf32)$/.test(charset);
+}
 
-function notReadIn(charset: string): ErrPacket {
+/** The refusal of what goes through such a character set. */
+export function notReadIn(charset: string): ErrPacket {
   const error = new UndropError('UNDROP_NAME_CHARSET', { charset });
   const message = Buffer.from(`${error.code}: ${error.message}`);
   return decodeErr(encodeErr({ ...error.entry, message }));

@@ -58,13 +58,17 @@ describe('the facts', () => {
     expect(readFacts(rowsResult(SIX, row))).toMatchObject({ gtidNext: null });
   });
 
-  test.each([
-    ['results', 8, 'utf16'],
-    ['a collation', 11, 'ucs2_general_ci'],
-  ])('with %s of UTF-16 and the like are refused', (_of, index, charset) => {
-    const row = Array.from({ length: 12 }, (_, at) => (at === index ? charset : '1'));
+  test('with results in UTF-16 and the like are refused', () => {
+    const row = Array.from({ length: 11 }, (_, at) => (at === 8 ? 'utf16' : '1'));
     const said = readFacts(rowsResult(row.map(String), row));
     expect(said).toMatchObject({ kind: 'err', errno: 1235 });
+  });
+
+  test('are read in UTF-16 and the like, where the server makes a text of a number', () => {
+    const wide = (text: string) => Buffer.from(text, 'utf16le').toString();
+    const row = ['shop', '', 'utf8mb4', wide('0'), '', 'me', 'a@b', wide('1'), 'utf8mb4', ''];
+    const facts = { logged: false, checksForeignKeys: true, addsIfExists: true };
+    expect(readFacts(rowsResult([...SIX, ...SIX], [...row, wide('1')]))).toMatchObject(facts);
   });
 
   test('that the server denies are its error', () => {
