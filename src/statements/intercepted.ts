@@ -139,6 +139,8 @@ export type Interception =
       readonly dropped: DropResult | null;
       /** The tables that it has brought back, for the log. */
       readonly restored?: readonly AuditEvent<'restored'>[];
+      /** The affected rows of a DROP DATABASE; default: it is another statement, or an error. */
+      readonly schemaRows?: number;
     };
 
 export type Answered = Extract<Interception, { kind: 'answer' }>;

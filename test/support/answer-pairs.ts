@@ -119,6 +119,11 @@ export const DIFFERENCES: Readonly<Record<string, Difference>> = {
     reason: '1701 of a TRUNCATE lacks the columns (MariaDB, before MySQL 8)',
     where: ['answer', 'diagnostics'],
   },
+  unraised: {
+    reason: 'after an error that undrop raises (of a parent, a view, a sequence)',
+    where: ['diagnostics'],
+    mayEnd: true,
+  },
   'own-schema': {
     reason: 'These tables stay in their own schema under their hold name',
     where: ['tables', 'root', 'probes'],
@@ -131,11 +136,6 @@ export const DIFFERENCES_UNDER: Readonly<Record<string, Difference>> = {
   'not-there-and-back': {
     reason: 'a prepared DROP DATABASE that drops the default schema, executed in another one',
     where: ['diagnostics'],
-  },
-  unraised: {
-    reason: 'after an error that undrop raises (of a parent, a view, a sequence)',
-    where: ['diagnostics'],
-    mayEnd: true,
   },
 };
 

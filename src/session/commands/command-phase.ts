@@ -7,7 +7,6 @@
  * begins.
  */
 import { assert } from '../../assert.js';
-import type { UndropError } from '../../errors.js';
 import type { Counters } from '../../metrics.js';
 import type { Pump } from '../../relay/byte-stream.js';
 import { ResponseTracker } from '../../relay/response-tracker.js';
@@ -41,6 +40,7 @@ import type { Session } from '../session.js';
 import type { SessionReport } from '../session-report.js';
 import { endWaits } from '../user-session/end-waits.js';
 import { WireUserSession } from '../user-session/wire-user-session.js';
+import { AfterDropDatabase } from './after-drop-database.js';
 import { answerTo } from './dispatch.js';
 import { MultiStatementRun } from './multi-statement.js';
 import { type DispatchOptions, PreparedDrops } from './prepared-drops.js';
@@ -82,10 +82,12 @@ export class CommandPhase implements GateOwner {
   /** The gate has stopped: what the client sends waits. */
   #isStopped = false;
   readonly #early = new GrowingBuffer();
+  #after: AfterDropDatabase | null = null;
   /** The room of a long text that is held, or under way. */
   #place: RoomInUse | null = null;
   /** Aborted: the session has ended. */
   readonly #over = new AbortController();
+  readonly #onFailure = (error: unknown): void => this.#options.owner.onFailure(error);
   #clientIs: 'here' | 'ended' | 'gone' = 'here';
   /** Once on, on for good: what might be several statements is several. */
   #multiStatements: boolean;
@@ -101,15 +103,13 @@ export class CommandPhase implements GateOwner {
     this.lastSeen = new LastSeen(login);
     this.#multiStatements = hasFlag(login.capabilities, CLIENT_MULTI_STATEMENTS);
     this.#prepared = new PreparedDrops(login.server);
-    const tracker = new ResponseTracker(login.capabilities);
-    this.tracker = tracker;
-    const { service } = options;
-    tracker.onNoSuchTable = (payload) => this.#onNoSuchTable(payload);
+    this.tracker = new ResponseTracker(login.capabilities);
+    this.tracker.onNoSuchTable = (payload) => this.#onNoSuchTable(payload);
     this.#gate = new CommandGate(this, {
       handles: this.#prepared,
       session: this.lastSeen,
-      protect: { has: (kind) => protectedKinds(service()).has(kind) },
-      isAllAnswered: () => tracker.idle,
+      protect: { has: (kind) => protectedKinds(options.service()).has(kind) },
+      isAllAnswered: () => this.tracker.idle,
     });
   }
 
@@ -139,11 +139,10 @@ export class CommandPhase implements GateOwner {
     const state = this.#state;
     if (how === 'gone' && state.name === 'multi-statement' && state.run.isRelaying) return false;
     if (this.#isStopped && wasHere) {
-      const { service, session, connections, owner } = this.#options;
+      const { service, session, connections } = this.#options;
       const isOver = () => !this.#isStopped || this.#over.signal.aborted;
-      endWaits({ session, connections, ...this.#login, service: service(), isOver }).catch(
-        (error: unknown) => owner.onFailure(error),
-      );
+      const how = { session, connections, server: this.#login.server, service: service(), isOver };
+      endWaits(how).catch(this.#onFailure);
     }
     return this.#isStopped;
   }
@@ -155,7 +154,7 @@ export class CommandPhase implements GateOwner {
     }
     if (state.name === 'change-user') return state.run.feedServer(chunk);
     this.tracker.feed(chunk);
-    this.connections.toClient(chunk);
+    this.connections.toClient(this.#after === null ? chunk : this.#after.corrected(chunk));
   }
 
   #onNoSuchTable(payload: Buffer): void {
@@ -172,13 +171,14 @@ export class CommandPhase implements GateOwner {
       return;
     }
     if (state.name === 'change-user') return state.run.feedClient(chunk);
+    this.#after?.onCommand(chunk, this.tracker.idle);
     const rest = this.#gate.feed(chunk);
     if (rest !== null) {
       const goOn = this.#onStopped;
       assert(goOn !== null, 'the gate stops only for a reason');
       this.#onStopped = null;
       this.#isStopped = true;
-      goOn(rest).catch((error: unknown) => this.#options.owner.onFailure(error));
+      goOn(rest).catch(this.#onFailure);
     } else if (this.#place !== null) {
       this.#leaveRoom(this.#place);
     }
@@ -268,8 +268,7 @@ export class CommandPhase implements GateOwner {
   }
 
   async #makeRoom(bytes: number, rest: Buffer): Promise<void> {
-    const onOverdue = (error: UndropError) => this.#options.owner.onFailure(error);
-    this.#place = await textRoom.take(bytes, this.#over.signal, onOverdue);
+    this.#place = await textRoom.take(bytes, this.#over.signal, this.#onFailure);
     if (this.#over.signal.aborted) return;
     this.#gate.holdLong();
     this.#goOn({ name: 'relaying' }, Buffer.alloc(0), rest);
@@ -378,6 +377,8 @@ export class CommandPhase implements GateOwner {
         sequenceId = (sequenceId + 1) & 0xff;
         this.connections.toClient(encodePacket(payload, sequenceId));
       }
+      const { schemaRows } = interception;
+      if (schemaRows !== undefined) this.#after = new AfterDropDatabase(schemaRows);
       owner.onAnswer(taken, interception, service());
     }
     this.#goOn({ name: 'relaying' }, fromServer, rest);

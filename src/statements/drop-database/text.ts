@@ -17,6 +17,7 @@ import {
 } from '../../steps/refusals/refusals.js';
 import { allHints, FORGET_HINT, hintsIn } from '../../steps/rules/hints.js';
 import { withUndoInfo } from '../../steps/undo-note.js';
+import { decodeOk } from '../../wire/response.js';
 import {
   answerWith,
   type Intercepted,
@@ -62,7 +63,8 @@ export async function dropSchema(
   const remark = await remarkOn(held, options);
   const undoable = { held, names: [[name]], what: 'DATABASE', remark } as const;
   const payload = withUndoInfo(dropped.payload, undoable, { note, facts });
-  return { kind: 'answer', payload, refusal, facts: null, dropped };
+  const schemaRows = payload[0] === 0 ? { schemaRows: decodeOk(payload).affectedRows } : {};
+  return { kind: 'answer', payload, refusal, facts: null, dropped, ...schemaRows };
 }
 
 /** The name in UTF-8. */
