@@ -1,10 +1,10 @@
 /**
  * `removeTable` does the one physical DROP of the whole product.
  *
- * Invariant: what is dropped has a strict hold name in state DROP (or a due one, of a table that its
- * engine has lost and that can't be renamed), in a schema of undrop (or one for which the ledger's
- * live row of that id says so), and a fresh read finds no obstacle: no foreign key of another
- * table, and in a recycle schema no trigger. The server checks foreign keys,
+ * Invariant: what is dropped has a strict hold name in state DROP (or a due one, of a table that
+ * its engine has lost and that can't be renamed), in a schema of undrop (or one for which the
+ * ledger's live row of that id says so), and a fresh read finds no obstacle: no foreign key of
+ * another table, and in a recycle schema no trigger. The server checks foreign keys,
  * too: foreign_key_checks is on.
  */
 import { assert } from '../assert.js';

@@ -9,7 +9,7 @@
 import { encodePacket, HEADER_BYTES } from '../../wire/framing.js';
 import { lenenc } from '../../wire/response.js';
 
-/** A whole COM_QUERY with an empty set of query attributes, or with none, from its first word on. */
+/** A COM_QUERY with an empty set of query attributes, or with none, up to its first word. */
 const START = '^\\x03(?:\\x00\\x01)?(?:\\s|/\\*[^!]*?\\*/)*';
 const WARNINGS = new RegExp(`${START}show\\s+warnings\\b`, 'i');
 const COUNT = new RegExp(`${START}select\\s+row_count\\s*\\(\\s*\\)[\\s\\w\`]*;?\\s*$`, 'i');
