@@ -4,6 +4,7 @@
  */
 import { assertNever } from '../assert.js';
 import { type ErrorCode, UndropError } from '../errors.js';
+import { blockerOfDrop } from '../held/relocate/blockers.js';
 import { keepLonger, renew } from '../held/relocate/due-times.js';
 import {
   detachAndRelocate,
@@ -243,7 +244,7 @@ class Try {
   async #readBlocker({ id, fromSchema, holdName }: RelocateTable): Promise<Failure | null> {
     try {
       const held = { id, schema: fromSchema, name: holdName };
-      return await readLastingBlocker(this.#options.pool, held);
+      return blockerOfDrop(await readLastingBlocker(this.#options.pool, held));
     } catch (error) {
       if (!isServiceError(error)) throw error;
       // It is held; a drop that is done must not fail for this. Recovery looks again.

@@ -1,7 +1,7 @@
 /**
  * Scene for the matrix of faults: tables with partitions. MariaDB, and MySQL before 8, rename them
- * one by one, so they hold such a table in its own schema; and a server that is killed amid that
- * may leave it in pieces, which recovery has to say of it then.
+ * one by one; and a server that is killed amid that may leave it in pieces, which recovery has to
+ * say of it then.
  */
 import { expect } from '@jest/globals';
 import type { Connection, RowDataPacket } from 'mysql2/promise';

@@ -1,7 +1,7 @@
 /**
  * What a DROP TABLE costs between proxy and server, counted by a tap on the wire: how many round
  * trips one after another until the client has its answer, and which statements. The same on a
- * server that has many tables with foreign keys.
+ * server that has many tables with foreign keys. MySQL 5.6 has one RENAME, and more round trips.
  *
  * KEYED_TABLES is how many of these; making 2,000 takes minutes.
  */
@@ -74,18 +74,23 @@ describe.each(testServers())('on $name', (server) => {
       ? one.statements < other.statements
       : one.roundTrips < other.roundTrips;
 
-  const expectPlain = ({ roundTrips, changes, writes }: Cost) => {
-    expect(changes.map((text) => text.split(' ')[0])).toEqual(['RENAME', 'RENAME']);
-    expect(writes.map((text) => text.split(' ')[0])).toEqual(['INSERT']);
-    expect(roundTrips).toBeLessThanOrEqual(3);
+  /** The service renames, once, and owns the intents meanwhile. */
+  const isOnce = server.name === 'mysql-5.6';
+  const words = (texts: readonly string[]) => texts.map((text) => text.split(' ')[0]);
+
+  const expectPlain = ({ roundTrips, changes, writes }: Cost, tables: number) => {
+    const asked = Array.from({ length: tables }, () => 'ALTER');
+    expect(words(changes)).toEqual(isOnce ? [...asked, 'RENAME'] : ['RENAME', 'RENAME']);
+    expect(words(writes)).toEqual(isOnce ? ['INSERT', 'UPDATE', 'UPDATE'] : ['INSERT']);
+    expect(roundTrips).toBeLessThanOrEqual(isOnce ? 7 + tables : 3);
   };
 
   test('a drop of one table takes three round trips, two RENAMEs and one commit to its answer', async () => {
-    expectPlain(await costOf('DROP TABLE one', ['one']));
+    expectPlain(await costOf('DROP TABLE one', ['one']), 1);
   });
 
   test('so does one of four tables', async () => {
-    expectPlain(await costOf('DROP TABLE a, b, c, d', ['a', 'b', 'c', 'd']));
+    expectPlain(await costOf('DROP TABLE a, b, c, d', ['a', 'b', 'c', 'd']), 4);
   });
 
   test(`so does one on a server with ${KEYED_TABLES} tables with foreign keys`, async () => {
@@ -100,7 +105,7 @@ describe.each(testServers())('on $name', (server) => {
       await root.query(texts.join('; '));
     }
     const cost = await costOf('DROP TABLE one', ['one']);
-    expectPlain(cost);
+    expectPlain(cost, 1);
     expect(cost.statements).toBe(before.statements);
   });
 });

@@ -187,7 +187,9 @@ inLanes(runs, 'on $name, by $who', ({ server, grants, tables }, lane) => {
        WHERE TABLE_SCHEMA = '_undrop' AND TABLE_NAME = '${row?.['hold_name']}'`,
     );
     const due = parseHoldName(held?.name ?? '')?.due.getTime() ?? 0;
-    expect(due).toBeGreaterThanOrEqual(released.getTime() + HOLD_MS);
+    // A table that is renamed once has no second name for less.
+    const lostMsMax = server.name === 'mysql-5.6' ? HOLD_MS / 100 : 0;
+    expect(due).toBeGreaterThanOrEqual(released.getTime() + HOLD_MS - lostMsMax);
     expect(Number(row?.['until']) * 1000).toBe(due);
   });
 

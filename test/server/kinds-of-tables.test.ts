@@ -453,9 +453,7 @@ describe.each(testServers())('on $name a table with', (server) => {
 
     // A table that names its own file can't be there twice, held or not.
     const hasFile = texts.some((text) => text.includes('$DIRECTORY'));
-    const isMariadb = server.name.startsWith('mariadb');
-    const isInPieces = texts[0]?.includes('PARTITION BY') === true && server.name !== 'mysql-9.7';
-    const stays = isInPieces || (hasFile && isMariadb);
+    const stays = hasFile && server.name.startsWith('mariadb');
     expect(own.holdSchema).toBe(stays ? schema.name : '_undrop');
     if (!hasFile && kind.keeps !== true) {
       await make(texts[0] ?? '');

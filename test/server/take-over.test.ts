@@ -6,7 +6,7 @@
  */
 import { beforeEach, describe, expect } from '@jest/globals';
 import { releaseOwnership, takeOver } from '../../src/ledger/intents/take-over.js';
-import { forgetIntents } from '../../src/ledger/write.js';
+import { forgetIntents, shapeOf } from '../../src/ledger/write.js';
 import { listCollectable } from '../../src/lifecycle/collectable.js';
 import { silentLog } from '../../src/log.js';
 import { resolveIntents } from '../../src/recovery/resolve-intents.js';
@@ -39,7 +39,9 @@ describe.each(testServers())('intents that are taken over on $name', (server) =>
     const ids = intent.tables.map(({ id }) => id);
     const taken = own.pool.task(async (connection) => {
       connection.discard();
-      expect(await takeOver(connection, { ids, rowLogged: true })).toMatchObject({
+      expect(
+        await takeOver(connection, { ids, rowLogged: true }, await shapeOf(own.pool)),
+      ).toMatchObject({
         threadId: intent.threadId,
       });
       await own.die();
@@ -55,7 +57,7 @@ describe.each(testServers())('intents that are taken over on $name', (server) =>
     const intents = { ids: intent.tables.map(({ id }) => id), rowLogged: true };
     const owner = await own.pool.task(async (connection) => {
       connection.discard();
-      return takeOver(connection, intents);
+      return takeOver(connection, intents, await shapeOf(own.pool));
     });
     if (owner === null) throw new Error('there is an intent');
     await releaseOwnership(own.pool, intents, owner);
@@ -69,7 +71,7 @@ describe.each(testServers())('intents that are taken over on $name', (server) =>
     const ids = intent.tables.map(({ id }) => id);
     await own.pool.task(async (connection) => {
       connection.discard();
-      await takeOver(connection, { ids, rowLogged: true });
+      await takeOver(connection, { ids, rowLogged: true }, await shapeOf(own.pool));
     });
     expect(await forgetIntents(own.pool, ids, { ownedBy: intent.threadId })).toBe(0);
     expect(await forgetIntents(own.pool, ids)).toBe(1);
@@ -101,7 +103,7 @@ describe.each(testServers())('intents that are taken over on $name', (server) =>
 
   const take = (pool: ServicePool, ids: readonly string[]) =>
     pool.task(async (connection) => {
-      const owner = await takeOver(connection, { ids, rowLogged: true });
+      const owner = await takeOver(connection, { ids, rowLogged: true }, await shapeOf(own.pool));
       if (owner === null) throw new Error('there is an intent');
       return { owner, threadId: connection.threadId };
     });

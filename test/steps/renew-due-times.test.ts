@@ -87,3 +87,20 @@ test('what a rule of its size lets go sooner is held for long where the RENAME h
   const dues = looked.map(({ newName }) => parseHoldName(newName ?? '')?.due.toISOString());
   expect(dues).toEqual(['2026-03-15T12:00:00.000Z']);
 });
+
+test('what is in the recycle schema by its first RENAME gets another name for a hundredth only', async () => {
+  const at = (due: string) => [
+    { ...TABLES[0], fromSchema: '_undrop', holdName: `_vt_HOLD_${IDS[0]}_${due}` },
+  ];
+  const nameAfter = async (due: string, hold: Ruling['hold'] = WEEK.hold) => {
+    const [table] = await renewDueTimes(serverWith([]), at(due) as typeof TABLES, {
+      isLate: true,
+      holdMs: 168 * HOUR_MS,
+      intents: { rulingOf: () => ({ ...WEEK, hold }) },
+    });
+    return table?.newName;
+  };
+  expect(await nameAfter('20260315110000')).toBe(undefined);
+  expect(await nameAfter('20260315100000')).toBe(`_vt_HOLD_${IDS[0]}_20260315120000`);
+  expect(await nameAfter('20260315110000', 'pinned')).toMatch(/_9999/);
+});

@@ -25,7 +25,7 @@ import type { Failure, LedgerRow } from '../../ledger/entry.js';
 import { foreignKeysOf } from '../../ledger/intents/intent-text.js';
 import { findRows } from '../../ledger/read.js';
 import { ownDefinition } from '../../ledger/write.js';
-import { isSameName, parseHoldName } from '../../names/names.js';
+import { isRecycleSchema, isSameName, parseHoldName } from '../../names/names.js';
 import { isServerError, isServiceError, type ServicePool } from '../../service/pool/pools.js';
 import { isKilled, LockWaitBudget, type TryOptions } from '../../service/pool/statement-timeout.js';
 import { readServerFacts, type ServerFacts } from '../../service/server-facts.js';
@@ -206,7 +206,9 @@ export async function withOriginalNames(
   if (parent.id === table.id) {
     return { ...key, name, parentSchema: schema, parentTable: table.table };
   }
-  const beside = tables.find(({ id }) => id === parent.id);
+  const beside = tables.find(
+    ({ id, fromSchema }) => id === parent.id && !isRecycleSchema(fromSchema),
+  );
   if (beside !== undefined) {
     return { ...key, name, parentSchema: beside.fromSchema, parentTable: beside.table };
   }

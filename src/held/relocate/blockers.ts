@@ -3,9 +3,9 @@
  * schema leaves the link to a DATA DIRECTORY under the old schema, which then can't be dropped
  * (1010), and the server may not find the file when it starts again. MariaDB and MySQL before 8
  * rename a table partition by partition, and a server that is killed amid that leaves the table
- * torn, so partitioned tables are renamed once only. Triggers whose definition this account can't
- * read, or which it may not drop, stay on their table, and no server renames a table with triggers
- * into another schema. Pure.
+ * torn: a drop moves such a table, but once that is over it is renamed no more. Triggers whose
+ * definition this account can't read, or which it may not drop, stay on their table, and no server
+ * renames a table with triggers into another schema. Pure.
  */
 import type { Failure } from '../../ledger/entry.js';
 import type { ServerVersion } from '../../wire/connection/handshake-v10.js';
@@ -64,7 +64,29 @@ export function lastingBlocker(definition: string, server: Server): LastingBlock
   return hasPartitions && renamesInPieces(server) ? BLOCKED_BY_PARTITIONS : null;
 }
 
-/** Whether a RENAME of a table with partitions is left half done if the server is killed. */
+/** What keeps a table in its schema while its drop goes on: then partitions don't. */
+export function blockerOfDrop(blocker: Failure | null): Failure | null {
+  return blocker?.todo === 'blocked_by_partitions' ? null : blocker;
+}
+
+/**
+ * Whether a RENAME of the table is left half done if the server is killed: then a drop is one
+ * RENAME, straight into the recycle schema.
+ */
+export function isRenamedOnce(
+  {
+    blocker,
+    triggers,
+  }: { readonly blocker: Failure | null; readonly triggers: readonly unknown[] },
+  { flavour, versionId }: Server,
+): boolean {
+  // No server renames a table with triggers into another schema.
+  if (triggers.length > 0) return false;
+  if (blocker !== null) return blocker.todo === 'blocked_by_partitions';
+  return versionId < (flavour === 'mariadb' ? 100_600 : 80_000);
+}
+
+/** The same of a table with partitions. */
 export function renamesInPieces({ flavour, versionId }: Server): boolean {
   return flavour === 'mariadb' || versionId < 80_000;
 }

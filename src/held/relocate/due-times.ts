@@ -8,12 +8,19 @@
  * empty tables go sooner.
  */
 import { assert } from '../../assert.js';
-import { formatHoldName, isLocalSchema, PINNED_UNTIL, parseHoldName } from '../../names/names.js';
+import {
+  formatHoldName,
+  isLocalSchema,
+  isRecycleSchema,
+  PINNED_UNTIL,
+  parseHoldName,
+} from '../../names/names.js';
 import type { HoldTime } from '../../policy/decide.js';
 import { type HoldTable, listRecycledHoldTables } from '../../service/hold-tables.js';
 import { isServiceError, type ServicePool } from '../../service/pool/pools.js';
 import { runWithTimeout } from '../../service/pool/statement-timeout.js';
 import { dateOf, ident, note, sql } from '../../service/sql.js';
+import { blockerOfDrop } from './blockers.js';
 import type { RelocateTable } from './relocate.js';
 
 interface RenewOptions {
@@ -37,11 +44,13 @@ export async function renew(
       const due = dueAfter(holdOf(table.id), nowMs);
       const held = parseHoldName(table.holdName);
       const lostMs = held === null ? 0 : due.getTime() - held.due.getTime();
-      const isWorth = lostMs > lostMsMin || (lostMs < 0 && maySooner(table.id));
+      // What is in a recycle schema already need not be renamed once more.
+      const isLater = isRecycleSchema(table.fromSchema)
+        ? isShortened(holdOf(table.id), lostMs)
+        : lostMs > lostMsMin;
+      const isWorth = isLater || (lostMs < 0 && maySooner(table.id));
       if (held === null || !isWorth || held.state !== 'HOLD') return table;
-      // It is renamed once more anyway.
-      const blocker =
-        table.blocker?.todo === 'blocked_by_partitions' ? null : (table.blocker ?? null);
+      const blocker = blockerOfDrop(table.blocker ?? null);
       return { ...table, newName: formatHoldName({ ...held, due }), blocker };
     });
   } catch (error) {
@@ -69,6 +78,10 @@ const BATCH = 40;
 /** Whether a drop that took so long has taken from a hold what is worth another name. */
 export function isLost(hold: HoldTime, elapsedMs: number): boolean {
   return hold !== 'pinned' && hold > 0 && elapsedMs > hold * LOST_PART;
+}
+
+function isShortened(hold: HoldTime, lostMs: number): boolean {
+  return hold === 'pinned' ? lostMs > 0 : isLost(hold, lostMs);
 }
 
 /**
@@ -138,8 +151,7 @@ async function renameLater(
     const hold = holdOf(id);
     const due = dueAfter(hold, nowMs);
     const lostMs = due.getTime() - was.getTime();
-    const isWorth = hold === 'pinned' ? lostMs > 0 : isLost(hold, lostMs);
-    return isWorth
+    return isShortened(hold, lostMs)
       ? [{ id, schema, name, newName: formatHoldName({ state: 'HOLD', id, due }) }]
       : [];
   });

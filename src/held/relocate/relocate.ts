@@ -12,7 +12,7 @@ import type { Failure } from '../../ledger/entry.js';
 import { foreignKeysOf, type KeyedServer } from '../../ledger/intents/intent-text.js';
 import { createSchema } from '../../ledger/tables.js';
 import { shapeOf } from '../../ledger/write.js';
-import { isSameName, parseHoldName, recycleSchemaFor } from '../../names/names.js';
+import { isRecycleSchema, isSameName, parseHoldName, recycleSchemaFor } from '../../names/names.js';
 import { findHoldTables, readRecycleSchemas } from '../../service/hold-tables.js';
 import { isServerError, isServiceError, type ServicePool } from '../../service/pool/pools.js';
 import {
@@ -30,7 +30,7 @@ import {
 import { detach } from '../foreign-keys/detach.js';
 import { readTable } from '../foreign-keys/read-table.js';
 import { locateHoldTable } from '../locate.js';
-import { blockedByTriggers, type LastingBlocker, lastingBlocker, NOT_TRIED } from './blockers.js';
+import { blockedByTriggers, type LastingBlocker, lastingBlocker } from './blockers.js';
 import { detachChecks } from './checks.js';
 import { findSpareSchemas } from './spare-schema.js';
 
@@ -151,12 +151,15 @@ export async function relocate(
     const isHeld = [holdName, newName].every((name) => parseHoldName(name)?.id === id);
     assert(isHeld, 'only a table under its hold name is relocated');
   }
-  const moving = tables.filter(({ blocker = null }) => blocker === null);
+  const moving = tables.filter((table) => (table.blocker ?? null) === null && !isThere(table));
   if (moving.length < tables.length) {
     const relocations = await relocate(pool, moving, how);
-    return tables.map(({ id, blocker }) => {
+    return tables.map(({ id, blocker = null, fromSchema, holdName }) => {
       const found = relocations.find((relocation) => relocation.id === id);
-      return found ?? { id, outcome: 'failed', errno: null, failure: blocker ?? NOT_TRIED };
+      if (found !== undefined) return found;
+      return blocker === null
+        ? { id, outcome: 'moved', holdSchema: fromSchema, holdName }
+        : { id, outcome: 'failed', errno: null, failure: blocker };
     });
   }
   if (tables.length === 0) return [];
@@ -171,6 +174,11 @@ export async function relocate(
     const other = mayBeTaken ? relocateBeside : explain;
     return [await other(pool, only, { ...how, error })];
   }
+}
+
+/** The RENAME of its drop has moved it. */
+function isThere({ fromSchema, holdName, newName = holdName }: RelocateTable): boolean {
+  return isRecycleSchema(fromSchema) && newName === holdName;
 }
 
 type Failing = TryOptions & { readonly error: unknown };

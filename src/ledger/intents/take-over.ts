@@ -15,7 +15,6 @@ import {
   unlessRefused,
 } from '../../service/pool/pools.js';
 import { WAITS_FOR_LOCK } from '../../service/pool/statement-timeout.js';
-import { readServerFacts } from '../../service/server-facts.js';
 import {
   note,
   numberOf,
@@ -43,8 +42,8 @@ export interface IntentSet {
 export async function takeOver(
   connection: TaskConnection,
   { ids, rowLogged }: IntentSet,
+  server: Parameters<typeof processlistOf>[0],
 ): Promise<Owner | null> {
-  const server = await readServerFacts(connection);
   const [, rows = [], changed] = await connection.run(
     [
       sql`SET @undrop_host = (SELECT ${note('owner')} HOST FROM ${processlistOf(server)}

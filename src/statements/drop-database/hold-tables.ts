@@ -8,7 +8,7 @@
  */
 import { assert } from '../../assert.js';
 import { UndropError } from '../../errors.js';
-import { NOT_TRIED, renamesInPieces } from '../../held/relocate/blockers.js';
+import { isRenamedOnce, NOT_TRIED } from '../../held/relocate/blockers.js';
 import type { RelocateTable } from '../../held/relocate/relocate.js';
 import type { Failure } from '../../ledger/entry.js';
 import type { IntentTable } from '../../ledger/write.js';
@@ -75,15 +75,17 @@ export function* recordTables(
   if (parent !== undefined) {
     return yield* raise(request, parentError(request.server, parent));
   }
-  const blockers = renamesInPieces(request.server) ? yield* call('blockersOf', tables) : [];
+  const isMariadb = request.server.flavour === 'mariadb';
+  const blockers = isMariadb ? yield* call('blockersOf', tables) : [];
   const targets: Recorded[] = [];
   for (const [index, table] of tables.entries()) {
     const blocker = blockers[index] ?? null;
     if (blocker?.todo === 'blocked_by_file') return staying(schema, table.table, blocker);
-    // With triggers or keys it leaves its schema only after these are off. What has partitions has
-    // no keys, and is renamed once only.
-    const isBound = table.triggers.length > 0 || (blocker === null && hasForeignKeys(table));
-    const leavesAtOnce = request.facts.logged && !isBound;
+    // With triggers or keys it leaves its schema only after these are off, unless the server may
+    // tear it: then its keys go along.
+    const isBound = table.triggers.length > 0 || hasForeignKeys(table);
+    const isOnce = isRenamedOnce({ ...table, blocker }, request.server);
+    const leavesAtOnce = isOnce || (request.facts.logged && !isBound);
     const holdSchema = leavesAtOnce ? recycleSchemaFor(request.facts.logged) : schema;
     targets.push(...targetOf(table, { schema, holdSchema }));
   }
@@ -130,7 +132,8 @@ export function* holdTables(
     if ('kind' in taken) return taken;
     renamed.push(...taken);
   }
-  const away = renamed.filter(({ holdSchema }) => isRecycleSchema(holdSchema));
+  const isFree = ({ holdSchema, isBound }: Recorded) => isRecycleSchema(holdSchema) && !isBound;
+  const away = renamed.filter(isFree);
   const held: HeldTable[] = [];
   const places = away.map((table) => ({ ...table, fromSchema: table.holdSchema }));
   for (const [index, freed] of (yield* call('freed', places)).entries()) {
@@ -254,7 +257,9 @@ function* relocate(
     let why = NOT_TRIED;
     for (const batch of inBatches(left, batchMax)) {
       const detach = batchMax < BATCH || batch.some(({ isBound }) => isBound);
-      const moving = batch.map((table): RelocateTable => ({ ...table, fromSchema: schema }));
+      const moving = batch.map((table): RelocateTable => {
+        return { ...table, fromSchema: table.holdSchema };
+      });
       const relocations = yield* call('relocate', moving, detach);
       for (const [index, table] of batch.entries()) {
         const relocation = relocations[index];

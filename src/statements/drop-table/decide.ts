@@ -7,12 +7,14 @@
  */
 import { assert } from '../../assert.js';
 import { UndropError } from '../../errors.js';
+import { isRenamedOnce } from '../../held/relocate/blockers.js';
 import type { ForeignKeyName, IntentFacts, IntentTable } from '../../ledger/write.js';
-import { foldName, formatHoldName, parseHoldName } from '../../names/names.js';
+import { foldName, formatHoldName, parseHoldName, recycleSchemaFor } from '../../names/names.js';
 import type { Ruling } from '../../policy/decide.js';
 import { knownKind, type Seen } from '../../steps/inspect-names.js';
 import { type Again, again, sentenceStart } from '../../steps/procedure.js';
 import type { DropRequest } from '../../steps/request.js';
+import { hidesDirectories } from '../../steps/session/facts.js';
 import type { QualifiedName, Signal } from '../../steps/session/user-session-sql.js';
 import type { ServerVersion } from '../../wire/connection/handshake-v10.js';
 import {
@@ -39,6 +41,8 @@ export interface Name {
 
 export interface Move extends Name {
   readonly holdName: string;
+  /** Its own, or that of the recycle schema: where its first RENAME takes it. */
+  readonly holdSchema: string;
 }
 
 export type Decision =
@@ -87,9 +91,20 @@ export function decide(drop: Drop): Decision {
   for (const base of bases.filter(({ seen }) => !blocked.some(({ table }) => table === seen))) {
     const { id, holdUntil: due } = base.seen;
     assert(due !== null, 'a table that is moved has an intent');
-    moves.push({ ...base, holdName: formatHoldName({ state: 'HOLD', id, due }) });
+    const holdName = formatHoldName({ state: 'HOLD', id, due });
+    moves.push({ ...base, holdName, holdSchema: firstPlaceOf(base, drop) });
   }
   return { moves, named: others, blocked };
+}
+
+function firstPlaceOf(
+  { index, seen: { schema, triggers } }: Name,
+  { request: { server }, facts, blockers }: Drop,
+): string {
+  const isOnce =
+    !hidesDirectories(facts, server) &&
+    isRenamedOnce({ blocker: blockers[index] ?? null, triggers }, server);
+  return isOnce ? recycleSchemaFor(facts.logged) : schema;
 }
 
 function unseen(request: DropRequest, { schema, table }: IntentTable): Again {

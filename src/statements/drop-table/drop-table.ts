@@ -8,7 +8,7 @@
  */
 import { assert } from '../../assert.js';
 import { UndropError } from '../../errors.js';
-import { BLOCKED_BY_LOCK } from '../../held/relocate/blockers.js';
+import { BLOCKED_BY_LOCK, blockerOfDrop } from '../../held/relocate/blockers.js';
 import { inspectNames, refusalBeforeInspection, type Seen } from '../../steps/inspect-names.js';
 import type { RecordedIntent } from '../../steps/intents.js';
 import {
@@ -128,12 +128,12 @@ function* relocate(drop: Drop, { moves, keepsLocks }: Moved): Steps<Relocated> {
   const { blockers, facts } = drop;
   const isBound = moves.some(({ seen }) => hasForeignKeys(seen) || seen.triggers.length > 0);
   const relocations = yield* perform('relocate', {
-    tables: moves.map(({ index, seen, holdName }) => ({
+    tables: moves.map(({ index, seen, holdName, holdSchema }) => ({
       id: seen.id,
-      fromSchema: seen.schema,
+      fromSchema: holdSchema,
       holdName,
       table: seen.table,
-      blocker: blockers[index] ?? (keepsLocks ? BLOCKED_BY_LOCK : null),
+      blocker: blockerOfDrop(blockers[index] ?? null) ?? (keepsLocks ? BLOCKED_BY_LOCK : null),
     })),
     logged: facts.logged,
     detach: !keepsLocks && isBound,
@@ -141,7 +141,7 @@ function* relocate(drop: Drop, { moves, keepsLocks }: Moved): Steps<Relocated> {
   const held: HeldTable[] = [];
   let why: string | null = null;
   for (const [index, move] of moves.entries()) {
-    const { id, schema, triggers } = move.seen;
+    const { id, triggers } = move.seen;
     const hadTriggers = triggers.length > 0;
     const relocation = relocations[index];
     assert(relocation?.id === id, 'one report for each table, in order');
@@ -152,7 +152,8 @@ function* relocate(drop: Drop, { moves, keepsLocks }: Moved): Steps<Relocated> {
       if (failure?.binds !== undefined) why = failure.text;
     } else if (relocation.outcome === 'failed') {
       const { failure } = relocation;
-      held.push({ id, holdSchema: schema, holdName: move.holdName, relocated: false, failure });
+      const { holdSchema, holdName } = move;
+      held.push({ id, holdSchema, holdName, relocated: false, failure });
       if (failure.binds !== undefined) why = failure.text;
     } else why ??= relocation.why ?? null;
   }

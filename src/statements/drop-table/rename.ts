@@ -1,9 +1,10 @@
 /**
  * Renames the base tables of a drop to their hold names: the user's own session by one atomic
  * RENAME, so that rights, locks and the binary log are the user's. MariaDB takes several if one of
- * them has triggers (renameGroups). If the user may drop a table, but not rename it, the service
- * account renames, after the server has said in the user's session that it may be dropped. In
- * a session that holds LOCK TABLES, servers before MySQL 8.0.13 take an ALTER of each.
+ * them has triggers (renameGroups). If the user may drop a table, but not rename it, or the server
+ * may leave a RENAME half done, the service account renames, straight into the recycle schema in
+ * the latter case, after the server has said in the user's session that it may be dropped. In a
+ * session that holds LOCK TABLES, servers before MySQL 8.0.13 take an ALTER of each.
  *
  * Invariant: nobody without the right to drop a table gets it renamed.
  */
@@ -15,6 +16,7 @@ import {
   again,
   answerWith,
   ask,
+  type Effect,
   holdFailed,
   namingOnly,
   perform,
@@ -25,10 +27,12 @@ import {
   sentenceStart,
 } from '../../steps/procedure.js';
 import { SERVICE_TRIES_MAX, takeByService } from '../../steps/rename/take-by-service.js';
+import type { DropRequest } from '../../steps/request.js';
 import {
   alterNameSql,
   cleanSql,
   ownLockSql,
+  type QualifiedName,
   renameSql,
   waitText,
 } from '../../steps/session/user-session-sql.js';
@@ -66,6 +70,14 @@ type Group = readonly Move[];
  */
 type NotRenamed = 'locked' | 'alone';
 type Renamed = OkPacket | Reply | NotRenamed;
+/** The service can't rename the tables: for that reason, or because others are always faster. */
+interface LeftThere {
+  readonly kind: 'left there';
+  readonly why: UndropError;
+}
+
+/** Then the user's own session renames. */
+const AWAY_TRIES_MAX = 3;
 
 const UNLOCK_SQL = Buffer.from('UNLOCK /* undrop locks */ TABLES');
 
@@ -82,6 +94,7 @@ export function* rename(drop: Drop, moves: Group): Steps<Moved | Reply> {
   const groups = renameGroups(
     moves,
     ({ seen }) => server.flavour === 'mariadb' && seen.triggers.length > 0,
+    isAway,
   );
   if (groups.length > 1) {
     // The rights on all of them, and their locks, come before the first RENAME.
@@ -113,13 +126,15 @@ function* renameSequentially(
   let ok: OkPacket | null = null;
   for (const group of groups) {
     const left = held.length === 0 ? drop : namingThose(drop, all.slice(held.length));
-    const said = yield* renameOne(left, group);
+    const away = group.some(isAway) ? yield* renameAway(left, group) : null;
+    const taken = away === null ? group.map(inPlace) : group;
+    const said = away ?? (yield* renameOne(left, taken));
     if (said === 'locked' || said === 'alone') {
       assert(held.length === 0, 'under LOCK TABLES, or on MySQL, the first RENAME fails');
       return said;
     }
     if (said.kind !== 'ok') return held.length === 0 ? said : endedAfter(held, said, left);
-    held.push(...group);
+    held.push(...taken);
     ok = said;
   }
   return { kind: 'moved', ok, moves: held, failed: null, keepsLocks: false };
@@ -191,34 +206,54 @@ const GONE = 'a table was gone when it was to be renamed';
 function* renameAlone(drop: Drop, moves: Group): Steps<Moved | Reply> {
   const ended = yield* askToDrop(drop.request, namesToAsk(drop));
   if (ended !== null) return ended;
-  const groups = moves.map((move) => [move]);
+  const groups = moves.map((move) => [inPlace(move)]);
   const moved = yield* renameSequentially(drop, groups, renameForUser);
   return moved === 'locked' || moved === 'alone' ? lockedTables(drop, TOO_LONG) : moved;
 }
 
+function isAway({ holdSchema, seen }: Move): boolean {
+  return holdSchema !== seen.schema;
+}
+
+function inPlace(move: Move): Move {
+  return { ...move, holdSchema: move.seen.schema };
+}
+
+/** Straight into the recycle schema; null: they go there from their own, by another RENAME. */
+function* renameAway(drop: Drop, moves: Group): Steps<Renamed | null> {
+  const taken = yield* takeTables(drop, moves, AWAY_TRIES_MAX);
+  return typeof taken !== 'string' && taken.kind === 'left there' ? null : taken;
+}
+
 /** Renames for a user who may drop the tables, and not rename them. */
 function* renameForUser(drop: Drop, moves: Group): Steps<Renamed> {
-  const { request, facts } = drop;
-  const own = moves.map(({ name }) => ownLockSql(name, request));
-  const locks = yield* perform('user', {
-    commands: own.map((text) => ({ kind: 'prepare', text })),
-  });
-  // The service would never get the lock.
-  if (locks.some((said) => said.kind === 'err' && said.errno === ER_TABLE_NOT_LOCKED)) {
-    return 'locked';
-  }
-  const tables = moves.map(({ seen: { id, schema, table }, holdName }) => {
-    return { id, schema, table, holdName };
+  const taken = yield* takeTables(drop, moves, SERVICE_TRIES_MAX);
+  return typeof taken !== 'string' && taken.kind === 'left there' ? refuse(taken.why) : taken;
+}
+
+/** The service renames what the server would drop for the user. */
+function* takeTables(
+  { request, facts }: Drop,
+  moves: Group,
+  triesMax: number,
+): Steps<Renamed | LeftThere> {
+  const names = moves.map(({ name }) => name);
+  const tables = moves.map(({ seen: { id, schema, table }, holdName, holdSchema }) => {
+    return { id, schema, table, holdName, holdSchema };
   });
   const { logged, checksForeignKeys } = facts;
   const how = { tables, logged, checksForeignKeys };
-  const names = sentenceStart(request);
-  const taken = yield* takeByService<Reply | 'renamed'>(request, {
-    wait: () =>
-      askToDrop(
-        request,
-        moves.map(({ name }) => name),
-      ),
+  const not = (why: UndropError): LeftThere => ({ kind: 'left there', why });
+  const words = { tables: sentenceStart(request) };
+  let ok: OkPacket | null = null;
+  const taken = yield* takeByService<Reply | 'renamed' | 'locked' | LeftThere>(request, {
+    triesMax,
+    *wait() {
+      const ended = yield* askToDrop(request, names);
+      if (ended !== null) return ended;
+      ok = yield* cleanUnlessLocked(request, names);
+      return ok === null ? 'locked' : null;
+    },
     *take(killAfterMs) {
       const outcome = yield* perform('take', { rename: { ...how, killAfterMs } });
       switch (outcome.kind) {
@@ -229,20 +264,32 @@ function* renameForUser(drop: Drop, moves: Group): Steps<Renamed> {
         case 'gone':
           return again(GONE);
         case 'denied':
-          return refuse(
-            new UndropError('UNDROP_PRIVILEGES', { tables: names, cause: outcome.cause }),
-          );
+          return not(new UndropError('UNDROP_PRIVILEGES', { ...words, cause: outcome.cause }));
         case 'failed':
-          return refuse(
-            new UndropError('UNDROP_HOLD_FAILED', { tables: names, cause: outcome.cause }),
-          );
+          return not(new UndropError('UNDROP_HOLD_FAILED', { ...words, cause: outcome.cause }));
       }
     },
   });
-  if (taken === 'renamed') return yield* clean(request);
+  if (taken === 'renamed') return ok ?? (yield* clean(request));
   if (taken !== 'changed') return taken;
-  const params = { tables: names, times: SERVICE_TRIES_MAX };
-  return refuse(new UndropError('UNDROP_CHANGED_MEANWHILE', params));
+  return not(new UndropError('UNDROP_CHANGED_MEANWHILE', { ...words, times: triesMax }));
+}
+
+/**
+ * The answer if the service renames them. Null: the session itself has one locked, and the service
+ * would never get the lock.
+ */
+function* cleanUnlessLocked(
+  request: DropRequest,
+  names: readonly QualifiedName[],
+): Steps<OkPacket | null, Effect<'user'>> {
+  const own = names.map((name) => ({ kind: 'prepare' as const, text: ownLockSql(name, request) }));
+  const last = query(cleanSql(request.groupId));
+  const said = yield* perform('user', { commands: [...own, last] });
+  if (said.some((one) => one.kind === 'err' && one.errno === ER_TABLE_NOT_LOCKED)) return null;
+  const ok = said.at(-1);
+  // A KILL QUERY may have hit it.
+  return ok?.kind === 'ok' ? ok : yield* clean(request);
 }
 
 /**
@@ -252,7 +299,7 @@ function* renameForUser(drop: Drop, moves: Group): Steps<Renamed> {
 function* renameUnderLocks(drop: Drop, moves: Group): Steps<Moved | Reply> {
   const ended = yield* askToDrop(drop.request, namesToAsk(drop));
   if (ended !== null) return ended;
-  const groups = moves.map((move) => [move]);
+  const groups = moves.map((move) => [inPlace(move)]);
   const moved = yield* renameSequentially(drop, groups, renameByAlter);
   assert(moved !== 'locked' && moved !== 'alone', 'an ALTER is done or fails');
   if (moved.kind !== 'moved' || moved.failed !== null || (yield* mayHaveLocks())) return moved;
@@ -316,16 +363,18 @@ function* unlockAfterLast(moved: Moved): Steps<Moved> {
  * group. MariaDB (seen on 10.11 and 11.8): a RENAME of several tables that is killed while InnoDB
  * makes it wait (for a transaction that has written to a child of one of them) takes back what it
  * has done, and empties the .TRG file of a table that it had renamed; nothing can open that table
- * then (error 1343).
+ * then (error 1343). Those that the service takes elsewhere have groups of their own.
  */
 export function renameGroups<T>(
   tables: readonly T[],
   hasTriggers: (table: T) => boolean,
+  isElsewhere: (table: T) => boolean = () => false,
 ): readonly (readonly T[])[] {
   const groups: T[][] = [];
   for (const table of tables) {
     const last = groups.at(-1);
-    if (last === undefined || last.some(hasTriggers)) groups.push([table]);
+    const isOther = last?.some((one) => isElsewhere(one) !== isElsewhere(table));
+    if (last === undefined || isOther === true || last.some(hasTriggers)) groups.push([table]);
     else last.push(table);
   }
   return groups;

@@ -5,7 +5,12 @@
  * Invariant: one fate for each table, in order; what refuses the statement is the fate of all.
  */
 import { UndropError } from '../../errors.js';
-import { TRIGGERS_LEFT, TRIGGERS_STAY, type TriggerRights } from '../../held/relocate/blockers.js';
+import {
+  blockerOfDrop,
+  TRIGGERS_LEFT,
+  TRIGGERS_STAY,
+  type TriggerRights,
+} from '../../held/relocate/blockers.js';
 import type { IntentFacts, IntentTable } from '../../ledger/write.js';
 import type { Ruling } from '../../policy/decide.js';
 import {
@@ -60,7 +65,7 @@ export function fatesOfTables(drop: Drop, how: How): readonly Fate[] {
     if (moves.some((move) => move.index === index)) {
       const name = names[index];
       const isLocked = name !== undefined && how.locked.has(name);
-      const blocker = blockers[index] ?? null;
+      const blocker = blockerOfDrop(blockers[index] ?? null);
       const { stays, remark } = ofTriggers(seen, how.triggers);
       const space = how.tablespaces[index] ?? null;
       const kept =

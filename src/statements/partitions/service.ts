@@ -197,6 +197,8 @@ export async function swapPartitions(
   const ids = parts.map(({ id }) => id);
   const owned = { ids, logged, gone: GONE };
   const swapOn = async (connection: TaskConnection) => {
+    // It may be left under LOCK TABLES.
+    connection.discard();
     const verb = way === 'convert' ? convert : exchange;
     const texts = way === 'locked' ? underLock(swap) : parts.map((part) => verb(swap, part));
     await runWithTimeoutOn(connection, pool, texts, { killAfterMs, logged });

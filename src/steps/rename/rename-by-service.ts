@@ -1,6 +1,7 @@
 /**
- * The RENAME to hold names by the service account, for a user who may drop a table and not rename
- * it, and of every table that is emptied, whose empty ghost takes the name in the same statement.
+ * The RENAME to hold names by the service account: for a user who may drop a table and not rename
+ * it; of a table that the server may tear; and of every table that is emptied, whose empty ghost
+ * takes the name in the same statement.
  * Whether the user may drop it, the server has said in the user's own session before; that session
  * holds no lock of a transaction any more.
  *
@@ -14,6 +15,7 @@ import {
   takeOver,
 } from '../../ledger/intents/take-over.js';
 import { mayUnlog } from '../../ledger/tables.js';
+import { shapeOf } from '../../ledger/write.js';
 import {
   isServerError,
   isServiceError,
@@ -117,7 +119,10 @@ export interface OwnedIntents {
   readonly fresh?: boolean;
 }
 
-/** `work` has a connection of its own, which is not used again, and which owns the intents. */
+/**
+ * The connection of `work` owns the intents meanwhile; it is used again only after it has given
+ * them back. If there is none, or it broke before, nothing was done.
+ */
 export async function asOwner(
   pool: ServicePool,
   { ids, logged, gone = [], fresh = false }: OwnedIntents,
@@ -128,35 +133,43 @@ export async function asOwner(
   }
   const intents = { ids, rowLogged: logged };
   let owner: Owner | null = null;
+  let isWorking = false;
   try {
     const own = async (connection: TaskConnection): Promise<ServiceRenameOutcome> => {
-      // As long as it lives, the intents are nobody else's.
-      connection.discard();
-      owner = ids.length === 0 ? null : await takeOver(connection, intents);
-      if (owner === null && ids.length > 0) return { kind: 'gone' };
+      owner = ids.length === 0 ? null : await takeOver(connection, intents, await shapeOf(pool));
+      if (owner === null && ids.length > 0) {
+        // Some of them may be its own.
+        connection.discard();
+        return { kind: 'gone' };
+      }
+      isWorking = true;
       await work(connection);
       // The statement goes on, and what it holds is not to be collected before it has ended.
-      if (owner !== null) await tryToRelease(connection, intents, owner);
+      const isReleased = owner === null || (await tryToRelease(connection, intents, owner));
+      // As long as it lives, the intents are nobody else's.
+      if (!isReleased) connection.discard();
       return { kind: 'renamed' };
     };
     return await pool.task(own, { fresh });
   } catch (error) {
-    if (!isServerError(error)) throw error;
+    if (!isServerError(error) && (isWorking || !isServiceError(error))) throw error;
     if (owner !== null) await tryToRelease(pool, intents, owner);
     return serviceRenameOutcomeOf(error, gone);
   }
 }
 
-/** If it fails, recovery may resolve the intents: then they are gone at the next try. */
+/** False: recovery may resolve the intents, and then they are gone at the next try. */
 async function tryToRelease(
   pool: ServiceConnection,
   intents: IntentSet,
   owner: Owner,
-): Promise<void> {
+): Promise<boolean> {
   try {
     await releaseOwnership(pool, intents, owner);
+    return true;
   } catch (error) {
     if (!isServiceError(error)) throw error;
+    return false;
   }
 }
 

@@ -28,15 +28,17 @@ export interface ByService<T, E = Effect> {
   readonly wait: () => Steps<T | null, E>;
   /** Others are waited for as long as `killAfterMs`; `timeout`: for a lock of InnoDB, in vain. */
   readonly take: (killAfterMs: number) => Steps<T | 'busy' | 'timeout', E>;
+  /** Default: `SERVICE_TRIES_MAX`. */
+  readonly triesMax?: number;
 }
 
 /** `changed`: given up. */
 export function* takeByService<T, E = Effect>(
   { groupId }: Pick<DropRequest, 'groupId'>,
-  { wait, take }: ByService<T, E>,
+  { wait, take, triesMax = SERVICE_TRIES_MAX }: ByService<T, E>,
 ): Steps<T | Answer | 'changed', E | Effect<'user'>> {
   let waitedS = 0;
-  for (let tries = 1; tries <= SERVICE_TRIES_MAX; ) {
+  for (let tries = 1; tries <= triesMax; ) {
     const ended = yield* wait();
     if (ended !== null) return ended;
     const taken = yield* take(waitedS === 0 && tries === 1 ? FIRST_TRY_MS : NEXT_TRY_MS);
