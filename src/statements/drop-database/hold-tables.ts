@@ -25,7 +25,7 @@ import {
   ER_TOO_LONG_IDENT,
   METADATA_LOCK_GRANTED,
 } from '../../wire/server-errors.js';
-import { blockedParents, hasForeignKeys, parentError } from '../drop-table/decide.js';
+import { blockedParents, isBound, parentError } from '../drop-table/decide.js';
 import { renameGroups } from '../drop-table/rename.js';
 import {
   call,
@@ -81,11 +81,9 @@ export function* recordTables(
   for (const [index, table] of tables.entries()) {
     const blocker = blockers[index] ?? null;
     if (blocker?.todo === 'blocked_by_file') return staying(schema, table.table, blocker);
-    // With triggers or keys it leaves its schema only after these are off, unless the server may
-    // tear it: then its keys go along.
-    const isBound = table.triggers.length > 0 || hasForeignKeys(table);
-    const isOnce = isRenamedOnce({ ...table, blocker }, request.server);
-    const leavesAtOnce = isOnce || (request.facts.logged && !isBound);
+    // With triggers or keys it leaves its schema only after these are off.
+    const isOnce = isRenamedOnce({ blocker, isBound: isBound(table) }, request.server);
+    const leavesAtOnce = isOnce || (request.facts.logged && !isBound(table));
     const holdSchema = leavesAtOnce ? recycleSchemaFor(request.facts.logged) : schema;
     targets.push(...targetOf(table, { schema, holdSchema }));
   }
@@ -114,9 +112,7 @@ function targetOf(
   if (holdUntil === null) return [];
   const holdName = formatHoldName({ state: 'HOLD', id, due: holdUntil });
   const hasTriggers = triggers.length > 0;
-  return [
-    { id, ...place, table, holdName, hasTriggers, isBound: hasTriggers || hasForeignKeys(found) },
-  ];
+  return [{ id, ...place, table, holdName, hasTriggers, isBound: isBound(found) }];
 }
 
 /** All of them into the recycle schema; those that are gone meanwhile are left out. */
@@ -132,8 +128,7 @@ export function* holdTables(
     if ('kind' in taken) return taken;
     renamed.push(...taken);
   }
-  const isFree = ({ holdSchema, isBound }: Recorded) => isRecycleSchema(holdSchema) && !isBound;
-  const away = renamed.filter(isFree);
+  const away = renamed.filter(({ holdSchema }) => isRecycleSchema(holdSchema));
   const held: HeldTable[] = [];
   const places = away.map((table) => ({ ...table, fromSchema: table.holdSchema }));
   for (const [index, freed] of (yield* call('freed', places)).entries()) {
@@ -256,10 +251,8 @@ function* relocate(
     const failed: Recorded[] = [];
     let why = NOT_TRIED;
     for (const batch of inBatches(left, batchMax)) {
-      const detach = batchMax < BATCH || batch.some(({ isBound }) => isBound);
-      const moving = batch.map((table): RelocateTable => {
-        return { ...table, fromSchema: table.holdSchema };
-      });
+      const detach = batchMax < BATCH || batch.some((table) => table.isBound);
+      const moving = batch.map((table): RelocateTable => ({ ...table, fromSchema: schema }));
       const relocations = yield* call('relocate', moving, detach);
       for (const [index, table] of batch.entries()) {
         const relocation = relocations[index];

@@ -98,13 +98,13 @@ export function decide(drop: Drop): Decision {
 }
 
 function firstPlaceOf(
-  { index, seen: { schema, triggers } }: Name,
+  { index, seen }: Name,
   { request: { server }, facts, blockers }: Drop,
 ): string {
   const isOnce =
     !hidesDirectories(facts, server) &&
-    isRenamedOnce({ blocker: blockers[index] ?? null, triggers }, server);
-  return isOnce ? recycleSchemaFor(facts.logged) : schema;
+    isRenamedOnce({ blocker: blockers[index] ?? null, isBound: isBound(seen) }, server);
+  return isOnce ? recycleSchemaFor(facts.logged) : seen.schema;
 }
 
 function unseen(request: DropRequest, { schema, table }: IntentTable): Again {
@@ -165,6 +165,11 @@ export function blockedParents(
 export function hasForeignKeys(table: IntentTable): boolean {
   const { foreignKeysIn, foreignKeysOut, foreignKeysToItself } = table;
   return foreignKeysIn.length + foreignKeysOut + foreignKeysToItself.length > 0;
+}
+
+/** The same of a table with triggers. */
+export function isBound(table: IntentTable): boolean {
+  return table.triggers.length > 0 || hasForeignKeys(table);
 }
 
 const BEFORE_MYSQL_8 = 'Cannot delete or update a parent row: a foreign key constraint fails';

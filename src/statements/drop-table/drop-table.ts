@@ -28,7 +28,7 @@ import type { Beginning } from '../../steps/run.js';
 import { dropOwnTemporarySql } from '../../steps/session/user-session-sql.js';
 import { askToDrop } from '../../steps/session-answers.js';
 import { tellUndo } from '../../steps/undo-note.js';
-import { type Drop, decide, hasForeignKeys, namesToAsk } from './decide.js';
+import { type Drop, decide, isBound, namesToAsk } from './decide.js';
 import { type Moved, rename } from './rename.js';
 import { okOfBoth, say, type Unmoved } from './say.js';
 
@@ -126,7 +126,6 @@ function notFree(drop: Drop, { moves }: Moved, { held, why }: Relocated): Undrop
 
 function* relocate(drop: Drop, { moves, keepsLocks }: Moved): Steps<Relocated> {
   const { blockers, facts } = drop;
-  const isBound = moves.some(({ seen }) => hasForeignKeys(seen) || seen.triggers.length > 0);
   const relocations = yield* perform('relocate', {
     tables: moves.map(({ index, seen, holdName, holdSchema }) => ({
       id: seen.id,
@@ -136,7 +135,7 @@ function* relocate(drop: Drop, { moves, keepsLocks }: Moved): Steps<Relocated> {
       blocker: blockerOfDrop(blockers[index] ?? null) ?? (keepsLocks ? BLOCKED_BY_LOCK : null),
     })),
     logged: facts.logged,
-    detach: !keepsLocks && isBound,
+    detach: !keepsLocks && moves.some(({ seen }) => isBound(seen)),
   });
   const held: HeldTable[] = [];
   let why: string | null = null;
