@@ -181,7 +181,7 @@ export async function planOrResume(
   try {
     const plan = planRestore(held, request);
     const isNamed = !plan.table.id.startsWith(idDigits(request.target));
-    const begun = isNamed ? await findBegun(pool, plan.to) : null;
+    const begun = isNamed ? await findBegun(pool, plan.to, await readBegun(pool)) : null;
     return begun ?? { ...plan, wasBack: false };
   } catch (error) {
     if (!isAbsent(error)) throw error;
@@ -208,10 +208,22 @@ function isAbsent(error: unknown): error is UndropError {
   return error instanceof UndropError && error.code === 'UNDROP_NO_SUCH_HELD';
 }
 
-/** The restore that gave a table that name, and broke off before it was whole; null: none did. */
-export async function findBegun(pool: ServicePool, to: QualifiedTable): Promise<Plan | null> {
+/** Restores that have begun, and may have broken off. */
+export async function readBegun(pool: ServicePool): Promise<readonly LedgerRow[]> {
   const { value } = await tolerantly(() => findRows(pool, { by: 'restoring' }, { texts: false }));
-  for (const row of value) {
+  return value;
+}
+
+/**
+ * The restore, of these that have begun, that gave a table that name and broke off before it was
+ * whole; null: none did.
+ */
+export async function findBegun(
+  pool: ServicePool,
+  to: QualifiedTable,
+  begun: readonly LedgerRow[],
+): Promise<Plan | null> {
+  for (const row of begun) {
     const plan = row.restoredAs === writtenName(to) ? await resume(pool, row) : null;
     if (plan !== null) return plan;
   }

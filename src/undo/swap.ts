@@ -31,6 +31,7 @@ import {
   findBegun,
   makeWhole,
   type RestoreReport,
+  readBegun,
   restoreTable,
   tellRestored,
 } from './run-restore.js';
@@ -56,7 +57,7 @@ export async function swap(
   { target, by }: { readonly target: string; readonly by: SwapBy },
 ): Promise<RestoreReport> {
   const { table, to, others } = planRestore(await listFor(pool, target), { target });
-  const begun = await findBegun(pool, to);
+  const begun = await findBegun(pool, to, await readBegun(pool));
   if (begun !== null) {
     const finished = await restoreTable(pool, begun);
     // The same request again: what is held now is the table that the earlier try has taken away.

@@ -372,9 +372,13 @@ class SchemaWork {
   /** Before the answer, so that all of it can be brought back from then on; else after it. */
   async settle(held: readonly HeldTable[]): Promise<void> {
     const tookMs = performance.now() - this.#startMs;
-    const holds = [...this.#intents.holdsOf(held, tookMs > LATE_MS).values()];
+    const [holds, late] = [false, true].map((isLate) => this.#intents.holdsOf(held, isLate));
+    const isRenewed = ({ id }: HeldTable) => {
+      const hold = holds?.get(id) ?? 0;
+      return isLost(hold, tookMs) || (tookMs > LATE_MS && hold !== late?.get(id));
+    };
     const areMoved = held.every(({ relocated, failure }) => relocated && failure === null);
-    if (!areMoved || holds.some((hold) => isLost(hold, tookMs))) return;
+    if (!areMoved || held.some(isRenewed)) return;
     try {
       await settleSchemaDrop(this.#options.pool, this.#rowOf().key, held);
       this.#isSettled = true;

@@ -27,6 +27,7 @@ import {
   explainAbsent,
   findBegun,
   type RestoreReport,
+  readBegun,
   restore,
   restoreTable,
   withFate,
@@ -100,9 +101,14 @@ export interface UndoRun extends AnswerFormat {
   readonly text: Buffer;
 }
 
-interface How {
+interface Undoing {
   readonly run: UndoRun;
   readonly swap: boolean;
+}
+
+interface How extends Undoing {
+  /** Restores that may have broken off. */
+  readonly begun: readonly LedgerRow[];
 }
 
 /** A table that is wanted back. */
@@ -205,7 +211,7 @@ async function refuseEnded(
 /** All rights are asked, before anything is read or touched. Null: this user has them. */
 async function refusalOf(
   names: readonly BoundName[],
-  { run, swap, to }: How & { readonly to: BoundName | null },
+  { run, swap, to }: Undoing & { readonly to: BoundName | null },
   options: InterceptOptions,
 ): Promise<Interception | null> {
   for (const name of names) {
@@ -230,9 +236,10 @@ function* askFor({ name, to }: Pick<Wanted, 'name' | 'to'>, swap: boolean, asked
 
 async function bringBack(
   wanted: readonly Wanted[],
-  how: How,
+  asked: Undoing,
   options: InterceptOptions,
 ): Promise<Interception> {
+  const how = { ...asked, begun: await readBegun(options.service.pool) };
   const reports: RestoreReport[] = [];
   const restored: AuditEvent<'restored'>[] = [];
   const problems: UndropError[] = [];
@@ -265,13 +272,13 @@ async function bringBack(
 
 async function bringOneBack(
   { name, held, to, isNamed }: Wanted,
-  { run, swap }: How,
+  { run, swap, begun: restores }: How,
   options: InterceptOptions,
 ): Promise<RestoreReport> {
   const { service, session } = options;
   const { pool, proxyId, log } = service;
   // A swap looks for it itself.
-  const begun = isNamed && (held === null || !swap) ? await findBegun(pool, to) : null;
+  const begun = isNamed && (held === null || !swap) ? await findBegun(pool, to, restores) : null;
   if (held === null && begun === null) {
     throw new UndropError('UNDROP_NO_SUCH_HELD', { target: written(name), fate: '' });
   }
