@@ -24,14 +24,19 @@ const FLAGS = MODERN | CLIENT.MULTI_STATEMENTS;
 const ENDS = ['closed', 'ended', 'reset'] as const;
 const TIERS: readonly Tier[] = ['managed', 'full'];
 const runs = testServers().flatMap((server) =>
-  TIERS.map((tier) => ({ name: server.name, server, tier })),
+  TIERS.flatMap((tier) => {
+    // The servers of the set that have a certificate of their own.
+    const hasTls = ['mysql-9.7', 'mariadb-11.8'].includes(server.name);
+    const modes = hasTls ? ['disabled', 'required'] : ['disabled'];
+    return modes.map((tls) => ({ name: server.name, server, tier, tls }));
+  }),
 );
 
-inLanes(runs, 'on $name, the account is $tier', ({ server, tier }, lane) => {
+inLanes(runs, 'on $name, the account is $tier, TLS $tls', ({ server, tier, tls }, lane) => {
   const { afterAll, afterEach, beforeAll, beforeEach } = lane;
   const test = testOnOne(server, lane);
   const isMariadb = server.name.startsWith('mariadb');
-  const account = `ends_${tier}`;
+  const account = `ends_${tier}_${tls}`;
   const warnings: string[] = [];
   let proxy: ProxyTarget;
   let root: Connection;
@@ -45,7 +50,8 @@ inLanes(runs, 'on $name, the account is $tier', ({ server, tier }, lane) => {
     const { password } = SERVICE_ACCOUNT;
     const warn = (_fields: object, message: string) => warnings.push(message);
     const log = { ...silentLog, info: () => undefined, debug: () => undefined, warn };
-    proxy = await proxyInFront({ ...server, user: account, password }, {}, log);
+    const upstream = { ...server, user: account, password };
+    proxy = await proxyInFront(upstream, { UPSTREAM_TLS: tls }, log);
     root = await connect(server);
     schema = (await freshSchema(server, 'ends')).name;
     user = `u_${schema.slice(-8)}`;

@@ -124,6 +124,10 @@ export const DIFFERENCES: Readonly<Record<string, Difference>> = {
     where: ['diagnostics'],
     mayEnd: true,
   },
+  'own-lock': {
+    reason: 'the session’s own lock keeps undrop from taking a key off: UNDROP_KEYS_LEFT',
+    where: ['answer', 'diagnostics', 'tables', 'root', 'probes'],
+  },
   'own-schema': {
     reason: 'These tables stay in their own schema under their hold name',
     where: ['tables', 'root', 'probes'],
