@@ -18,6 +18,8 @@ import type { Session } from './session.js';
 /** The connection to the server. */
 interface Upstream {
   readonly socket: Socket;
+  /** That beneath TLS, or the same. */
+  readonly tcp: Socket;
   readonly stream: ByteStream;
   /** TLS is being set up: nothing can be said on it. */
   readonly isBusy: boolean;
@@ -67,7 +69,7 @@ export class SessionConnections {
 
   /** Begins to read the server. */
   connect({ socket, stream }: Dialled): void {
-    this.#upstream = { socket, stream, isBusy: false };
+    this.#upstream = { socket, tcp: socket, stream, isBusy: false };
     this.#watchUpstream(socket);
     this.#pump(stream);
     this.#readServer(stream);
@@ -113,12 +115,12 @@ export class SessionConnections {
   async secureServer({ socket, stream, address }: Dialled): Promise<void> {
     stream.detach();
     this.#clientStream.pause();
-    this.#upstream = { socket, stream, isBusy: true };
+    this.#upstream = { socket, tcp: socket, stream, isBusy: true };
     for (const event of ['end', 'close', 'error']) socket.off(event, this.#onServerEnd);
     socket.on('error', () => undefined);
     const { socket: secured, distrust } = await this.#tls.connect(socket, address);
     const securedStream = openByteStream(secured);
-    this.#upstream = { socket: secured, stream: securedStream, isBusy: false };
+    this.#upstream = { socket: secured, tcp: socket, stream: securedStream, isBusy: false };
     this.#pump(securedStream);
     if (this.#isOver) return this.leaveServer(this.#left);
     this.#watchUpstream(secured);
@@ -136,6 +138,11 @@ export class SessionConnections {
 
   endServer(): void {
     this.#upstream?.socket.end();
+  }
+
+  /** Without the farewell of TLS: a server that waits for a lock doesn't see the end behind it. */
+  endServerAtOnce(): void {
+    this.#upstream?.tcp.end();
   }
 
   /** The client gets what was sent to it, then `finalPacket`, then its end. */

@@ -19,8 +19,8 @@ import type { DropRequest } from './request.js';
 import {
   cleanSql,
   type QualifiedName,
-  SIGNAL_CHARACTERS_MAX,
   type Signal,
+  signalCharactersMax,
   signalSql,
   waitForLockSql,
 } from './session/user-session-sql.js';
@@ -55,8 +55,9 @@ export function* raise(
   { errno, sqlState, message }: Signal,
 ): Steps<Answer, Effect<'user'>> {
   const characters = Array.from(message);
-  const isCut = server.flavour === 'mysql' && characters.length > SIGNAL_CHARACTERS_MAX;
-  const raised = isCut ? characters.slice(0, SIGNAL_CHARACTERS_MAX).join('') : message;
+  const charactersMax = signalCharactersMax(server);
+  const isCut = characters.length > charactersMax;
+  const raised = isCut ? characters.slice(0, charactersMax).join('') : message;
   const said = yield* signal({ errno, sqlState, message: raised });
   if (said.kind === 'err' && !(isCut && said.errno === errno)) return answerWith(said);
   const payload = encodeErr({ errno, sqlState, message: Buffer.from(message) });

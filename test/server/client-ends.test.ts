@@ -36,7 +36,7 @@ inLanes(runs, 'on $name, the account is $tier, TLS $tls', ({ server, tier, tls }
   const { afterAll, afterEach, beforeAll, beforeEach } = lane;
   const test = testOnOne(server, lane);
   const isMariadb = server.name.startsWith('mariadb');
-  const account = `ends_${tier}_${tls}`;
+  const account = `ends_${tier}${tls === 'required' ? '_s' : ''}`;
   const warnings: string[] = [];
   let proxy: ProxyTarget;
   let root: Connection;

@@ -92,6 +92,15 @@ describe.each(testServers())('statements of undrop’s own on $name', (server) =
       new RegExp(`^Restored ${table} \\(dropped ${TIME} by root, ${how}\\)\\.${rest}$`),
     );
 
+  test('a refusal longer than any server takes for SHOW WARNINGS is said there, cut', async () => {
+    const names = Array.from({ length: 14 }, (_, index) => `no_such_table_of_this_name_${index}`);
+    const { errno, sqlMessage } = await errorOf(client.query(`UNDROP TABLE ${names.join(', ')}`));
+    expect(errno).toBe(1105);
+    const [warning] = await rowsOf('SHOW WARNINGS');
+    expect(warning).toMatchObject({ Code: 1105 });
+    expect(sqlMessage.startsWith(String(warning?.['Message']).slice(0, 100))).toBe(true);
+  });
+
   test('its OK says what came back, and what else is held of that name', async () => {
     const table = `${schema.name}.a`;
     for (const rows of [3, 4, 1, 5]) {

@@ -62,6 +62,24 @@ describe.each(testServers())('tables named as held ones on $name', (server) => {
     for (const [index, name] of NAMES.entries()) expect(await idIn(name)).toEqual([index]);
   });
 
+  test('a copy of a table that is held elsewhere keeps no schema from being dropped', async () => {
+    await client.query('CREATE TABLE a (id INT PRIMARY KEY)');
+    await client.query('DROP TABLE a');
+    const read = 'SELECT hold_name AS name FROM _undrop.ledger WHERE table_name = ? AND state = ?';
+    let name = '';
+    const isHeld = async () => {
+      const [rows] = await client.query<RowDataPacket[]>(read, ['a', 'HOLD']);
+      name = String(rows[0]?.['name'] ?? '');
+      return name !== '';
+    };
+    await until(isHeld, 'the ledger has it');
+    await client.query(`CREATE TABLE ${name} (id INT PRIMARY KEY)`);
+    await client.query(`INSERT INTO ${name} VALUES (9)`);
+    await client.query(`DROP DATABASE ${schema.name}`);
+    await client.query(`UNDROP DATABASE ${schema.name}`);
+    expect(await idIn(name)).toEqual([9]);
+  });
+
   test.each(NAMES)('DROP TABLE holds %s, and UNDROP brings it back to its name', async (name) => {
     const [id] = await idIn(name);
     await client.query(`DROP TABLE ${name}`);

@@ -39,6 +39,7 @@ export async function untilFree(
   while (all.some(mayBecomeFree) && performance.now() < endMs) {
     await systemClock.sleep(PAUSE_MS);
     for (const [index, relocation] of all.entries()) {
+      if (performance.now() >= endMs) break;
       if (!mayBecomeFree(relocation)) continue;
       const table = tables[index];
       assert(table?.id === relocation.id, 'one report for each table, in order');

@@ -23,7 +23,7 @@ export interface EndWaitsOptions {
   readonly session: SessionFacts;
   readonly server: ServerVersion;
   readonly service: Pick<DropService, 'pool' | 'log'>;
-  readonly connections: Pick<SessionConnections, 'endServer'>;
+  readonly connections: Pick<SessionConnections, 'endServerAtOnce'>;
   /** The statement has its answer, or the session its end. */
   readonly isOver: () => boolean;
 }
@@ -67,7 +67,7 @@ async function endWait(options: EndWaitsOptions): Promise<'ended' | 'denied'> {
   } catch (error) {
     if (!isServerError(error, ER_KILL_DENIED_ERROR)) throw error;
     // It notices the end by itself; recovery finishes what the session can't any more.
-    if (server.flavour === 'mariadb') connections.endServer();
+    if (server.flavour === 'mariadb') connections.endServerAtOnce();
     else log?.warn({ err: error, threadId }, NOT_ENDED);
     return 'denied';
   }

@@ -6,11 +6,11 @@
  */
 import { systemClock } from '../../clock.js';
 import { takeOut } from '../../held/relocate/pending.js';
-import { LIVE_STATES } from '../../ledger/entry.js';
+import { type LedgerRow, LIVE_STATES } from '../../ledger/entry.js';
 import { findByHoldNames } from '../../ledger/read.js';
 import type { SchemaDetails, SchemaPart } from '../../ledger/schema-details.js';
 import type { IntentFacts } from '../../ledger/write.js';
-import { parseBarrierTable, parseHoldName } from '../../names/names.js';
+import { isSameName, parseBarrierTable, parseHoldName } from '../../names/names.js';
 import { listParts, showPart } from '../../recovery/schema-parts.js';
 import type { ServiceConnection, ServicePool } from '../../service/pool/pools.js';
 import type { ServerFacts } from '../../service/server-facts.js';
@@ -115,17 +115,21 @@ export async function findTables(
     name: textOf(row, 'name'),
     type: textOrNullOf(row, 'type') ?? '',
   }));
-  return sortListed(listed, groupId, await readHeldIds(connection, listed));
+  return sortListed(listed, groupId, await readHeldIds(connection, schema, listed));
 }
 
 /** Vitess names tables as undrop does, and copies and dumps have such names: the ledger decides. */
 async function readHeldIds(
   connection: ServiceConnection,
+  schema: string,
   listed: readonly Listed[],
 ): Promise<ReadonlySet<string>> {
   const names = listed.map(({ name }) => name);
   const rows = [...(await findByHoldNames(connection, names))];
-  return new Set(rows.flatMap(([id, { state }]) => (LIVE_STATES.includes(state) ? [id] : [])));
+  // A copy of a held table has its id as well, in another schema than the ledger has it in.
+  const isThere = ({ state, schema: from, holdSchema }: LedgerRow) =>
+    LIVE_STATES.includes(state) && isSameName(holdSchema ?? from, schema);
+  return new Set(rows.flatMap(([id, row]) => (isThere(row) ? [id] : [])));
 }
 
 /** A table of an earlier drop is in the schema, under its hold name, mostly for a moment only. */

@@ -10,8 +10,8 @@ import { drive, type Effect, type Steps } from '../../steps/procedure.js';
 import type { UserFacts } from '../../steps/request.js';
 import {
   cleanSql,
-  SIGNAL_CHARACTERS_MAX,
   type Signal,
+  signalCharactersMax,
 } from '../../steps/session/user-session-sql.js';
 import { raise, signal } from '../../steps/session-answers.js';
 import { SERVER_MORE_RESULTS_EXISTS } from '../../wire/capabilities.js';
@@ -96,10 +96,11 @@ async function sayOk(
 ): Promise<OkPacket | ErrPacket> {
   const { userSession, server } = options;
   const characters = Array.from(note ?? '');
-  const isCut = server.flavour === 'mysql' && characters.length > SIGNAL_CHARACTERS_MAX;
-  const message = isCut
-    ? `${characters.slice(0, SIGNAL_CHARACTERS_MAX - 1).join('')}…`
-    : characters.join('');
+  const charactersMax = signalCharactersMax(server);
+  const message =
+    characters.length > charactersMax
+      ? `${characters.slice(0, charactersMax - 1).join('')}…`
+      : characters.join('');
   if (note !== null) return inSession(signal({ ...WARNING, message }), options);
   const [said] = await userSession.run([{ kind: 'query', text: cleanSql('undo') }]);
   assert(said?.kind === 'ok' || said?.kind === 'err', 'a statement without rows answers so');

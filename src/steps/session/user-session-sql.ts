@@ -5,9 +5,11 @@
  * tables come from DROP TEMPORARY TABLE, which touches nothing but temporary tables of this very
  * session and answers with the texts, counts and language of DROP TABLE.
  */
+
 import type { LockWait } from '../../sql/grammar/drop-table.js';
 import { quoteClientName } from '../../sql/lex/client-charset.js';
 import type { ClientCharset } from '../../sql/lex/lex-mode.js';
+import type { ServerVersion } from '../../wire/connection/handshake-v10.js';
 import { ER_IT_IS_A_VIEW, ER_NOT_SEQUENCE2 } from '../../wire/server-errors.js';
 
 /** A name of the statement, ready to be used in a statement of ours. */
@@ -222,12 +224,17 @@ interface StoredName {
 export interface Signal {
   readonly errno: number;
   readonly sqlState: string;
-  /** MySQL takes 128 characters. */
+  /** A server takes so many characters (`signalCharactersMax`). */
   readonly message: string;
 }
 
 /** MESSAGE_TEXT of MySQL. */
 export const SIGNAL_CHARACTERS_MAX = 128;
+
+/** What a server takes as MESSAGE_TEXT; of a longer one it says 1648. */
+export function signalCharactersMax({ flavour }: Pick<ServerVersion, 'flavour'>): number {
+  return flavour === 'mysql' ? SIGNAL_CHARACTERS_MAX : 512;
+}
 
 export function signalSql(signal: Signal): Buffer {
   return Buffer.from(`SIGNAL SQLSTATE '${signal.sqlState}' SET ${signalInformation(signal)}`);
