@@ -11,6 +11,7 @@ import { runCommand, tryCommand } from '../../throwaway-servers/run-command.js';
 import type { Transcript } from './client-script.js';
 import { projectFolder } from './folders.js';
 import type { Target, TestServer } from './servers.js';
+import { withoutUndoTexts } from './undo-info.js';
 
 export const NPM_TOOLS = ['knex', 'sequelize', 'typeorm', 'drizzle'] as const;
 
@@ -53,7 +54,7 @@ export async function runNpmTool(tool: NpmTool, job: ToolJob): Promise<Transcrip
       outputCharsMax: 20_000_000,
     },
   );
-  return { code, text: masked(`${stdout}\n${stderr}`, job) };
+  return { code, text: masked(withoutUndoTexts(`${stdout}\n${stderr}`), job) };
 }
 
 function masked(text: string, { schema, target }: ToolJob): string {
