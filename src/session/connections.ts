@@ -140,7 +140,7 @@ export class SessionConnections {
     this.#upstream?.socket.end();
   }
 
-  /** Without the farewell of TLS: a server that waits for a lock doesn't see the end behind it. */
+  /** Without the close_notify of TLS, behind which a server that waits does not see the end. */
   endServerAtOnce(): void {
     this.#upstream?.tcp.end();
   }
