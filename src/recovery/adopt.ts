@@ -49,7 +49,7 @@ async function adopt(pool: ServicePool, table: Found, proxyId: string): Promise<
     sql`INSERT ${note('adopt', id)} IGNORE INTO ${LEDGER} (id, group_id, proxy_id, thread_id,
           schema_name, table_name, kind, dropped_at, user_name, client_address, statement_text,
           hold_until, state, state_since, hold_schema, hold_name)
-        VALUES (${id}, ${id}, ${proxyId}, 0, ${schema}, ${name}, 'base', UTC_TIMESTAMP(), '', '',
+        VALUES (${id}, ${id}, ${proxyId}, 0, ${schema}, ${name}, 'base', UTC_TIMESTAMP(), 'vitess', '',
           '', ${due}, ${state}, UTC_TIMESTAMP(), ${schema}, ${name})`,
   );
 }

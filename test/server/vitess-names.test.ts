@@ -2,7 +2,15 @@
  * Tables of other people that are named as held ones: Vitess up to 18 names its own so, and old
  * copies and dumps have such tables.
  */
-import { afterAll, beforeAll, beforeEach, describe, expect, jest } from '@jest/globals';
+import {
+  afterAll,
+  beforeAll,
+  beforeEach,
+  describe,
+  expect,
+  jest,
+  test as jestTest,
+} from '@jest/globals';
 import type { Connection, RowDataPacket } from 'mysql2/promise';
 import { freshLedger } from '../support/fresh-ledger.js';
 import { testOnOne } from '../support/on-one-server.js';
@@ -89,7 +97,6 @@ describe.each(testServers())('tables named as held ones on $name', (server) => {
 });
 
 describe.each(testServers())('UNDROP_ADOPT=vitess on $name', (server) => {
-  const test = testOnOne(server);
   let proxy: ProxyTarget;
   let schema: FreshSchema;
   let client: Connection;
@@ -106,7 +113,7 @@ describe.each(testServers())('UNDROP_ADOPT=vitess on $name', (server) => {
     await freshLedger(server);
   });
 
-  test('they are listed, collected, and restored under a name that is given', async () => {
+  jestTest('they are listed, collected, and restored under a name that is given', async () => {
     const [past = '', purging = ''] = NAMES;
     const id = '6ace8bcef73211ea87e9f875a4d24eff';
     const later = `_vt_hld_${id}_20990915120410_`;

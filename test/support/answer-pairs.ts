@@ -125,7 +125,7 @@ export const DIFFERENCES: Readonly<Record<string, Difference>> = {
     mayEnd: true,
   },
   'own-lock': {
-    reason: 'the session’s own lock keeps undrop from taking a key off: UNDROP_KEYS_LEFT',
+    reason: 'own LOCK INSTANCE FOR BACKUP | keeps a key on a held parent: UNDROP_KEYS_LEFT',
     where: ['answer', 'diagnostics', 'tables', 'root', 'probes'],
   },
   'own-schema': {
