@@ -272,7 +272,7 @@ inLanes(
           ? dropParent(family)
           : dropChild(family, how)
         ).catch((error: unknown) => String(error));
-        // A child's key of a name that can't be given again: its parent stays, as the guard says.
+        // A child's key of a name that can't be given again: then its parent stays.
         const isRefused =
           how === 'parent' &&
           problem?.includes('UNDROP_HOLD_FAILED') === true &&

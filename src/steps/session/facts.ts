@@ -77,12 +77,13 @@ export function readFacts(result: Result): UserFacts | ErrPacket {
   const row = result.kind === 'rows' ? result.rows[0] : undefined;
   if (row === undefined) throw new MalformedPacketError('The facts of the session: no row.');
   const values = row.map(factText);
-  const [schema = '', sqlMode = '', charset = '', logged, gtidNext = ''] = values;
+  const [, sqlMode = '', charset = '', logged, gtidNext = ''] = values;
   const [serverIdentity = '', account = '', checked, results = '', hint = ''] = values.slice(5);
   const [addsIfExists] = values.slice(10);
   if (isWide(results)) return notReadIn(results);
   return {
-    schema: row[0] === null ? null : schema,
+    // In the server's own UTF-8; behind a NUL in it MySQL 5.6 reads no further, so that one stays.
+    schema: row[0]?.toString('utf8') ?? null,
     sqlMode,
     charset,
     resultsCharset: results,
