@@ -16,7 +16,7 @@ export type AdminAddress =
 
 /** What is told. */
 export interface AdminDoors {
-  /** What keeps clients from being served, and with `drops` drops from being held. */
+  /** Why clients can't be served; with `drops` also why drops can't be held. */
   problems(about: { readonly drops: boolean }): Promise<readonly string[]>;
   /** In the text format of Prometheus. */
   metrics(): Promise<{ readonly contentType: string; readonly text: string }>;

@@ -165,8 +165,8 @@ export async function readSettling(connection: ServiceConnection): Promise<reado
   const [rows = []] = await connection.run(
     sql`SELECT ${note('read')} group_id, MIN(schema_name) AS schema_name, COUNT(*) AS found,
           SUM(state <> 'intent' AND NOT (${UNSETTLED})) AS settled
-        FROM ${LEDGER} WHERE ${OF_TABLE} AND group_id IN (SELECT g.group_id FROM ${LEDGER} AS g
-          WHERE g.state = 'intent' OR g.state = 'HOLD' AND g.restore_script IS NULL)
+        FROM ${LEDGER} WHERE ${OF_TABLE} AND group_id IN (SELECT group_id FROM ${LEDGER}
+          WHERE state = 'intent' OR ${UNSETTLED})
         GROUP BY group_id HAVING COUNT(*) > 1 ORDER BY group_id`,
     { deadlineMs: READ_DEADLINE_MS },
   );

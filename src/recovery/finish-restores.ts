@@ -48,7 +48,7 @@ export async function finishRestores(pool: ServicePool, log: Log): Promise<reado
 }
 
 /** Restores of tables that nobody is at, and that are none of an unfinished restore of a schema. */
-export async function findBrokenOff(pool: ServicePool): Promise<readonly LedgerRow[]> {
+async function findBrokenOff(pool: ServicePool): Promise<readonly LedgerRow[]> {
   const begun = await findRows(pool, { by: 'broken-off' });
   const owned = await liveOwners(pool, begun);
   return begun.filter(({ id }) => !owned.has(id));

@@ -108,7 +108,7 @@ type EarlyTable = Status['limits']['early'][number] & {
   readonly user: string | null;
 };
 
-/** So many of those that go early are shown, unless all are asked for by --json. */
+/** The number of tables that go early and are shown; --json has all of them. */
 const EARLY_SHOWN = 5;
 
 function limitLines({ limits, held, server }: Report): readonly string[] {

@@ -65,7 +65,7 @@ export function withoutTriggers(
   return { todo: 'triggers', text };
 }
 
-export function howToMake(id: string): string {
+function howToMake(id: string): string {
   return `\`undrop show --sql ${id}\` prints them`;
 }
 
