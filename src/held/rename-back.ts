@@ -52,8 +52,22 @@ export async function renameBack(pool: ServicePool, what: RenamedBack): Promise<
   } catch (error) {
     // A KILL that meets the RENAME at its end is answered with 1317, and it is done.
     if (isKilled(error) && (await isRenamedBack(pool, what))) return;
+    const moved = isServerError(error, ...ABSENT_TO_RENAME) ? await findMoved(pool, what) : null;
+    if (moved !== null) return renameBack(pool, { ...what, ...moved });
     throw await explain(pool, what, error);
   }
+}
+
+/** Where the relocation that follows a drop has taken it since it was found; null: nowhere. */
+async function findMoved(
+  pool: ServicePool,
+  { id, holdSchema }: RenamedBack,
+): Promise<Pick<RenamedBack, 'holdSchema' | 'holdName'> | null> {
+  const schemas = await readRecycleSchemas(pool);
+  // It is taken there once.
+  if (schemas.includes(holdSchema)) return null;
+  const [found] = await findHoldTables(pool, schemas, id);
+  return found === undefined ? null : { holdSchema: found.schema, holdName: found.name };
 }
 
 /** `ER_DUP_KEY` names the table in which the key is. */

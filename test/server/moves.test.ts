@@ -151,6 +151,14 @@ describe.each(testServers())('moves on $name', (server) => {
     expect(await rowsOf('_undrop')).toEqual({});
   });
 
+  test('a table that was relocated since it was found comes back', async () => {
+    const drop = await dropped('a');
+    await move(drop);
+    await renameBack(own.pool, { ...backTo(drop, 'a'), holdSchema: own.schema.name });
+    expect(await rowsOf(own.schema.name)).toEqual({ a: 3 });
+    expect(await rowsOf('_undrop')).toEqual({});
+  });
+
   test('it comes back once: who is second finds nothing', async () => {
     const drop = await dropped('a');
     await move(drop);
