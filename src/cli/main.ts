@@ -4,7 +4,7 @@ import './signals.js';
 import { once } from 'node:events';
 import { createInterface } from 'node:readline/promises';
 import { hideBin } from 'yargs/helpers';
-import { runCommandLine, sayWhy } from './command-line.js';
+import { reportFailure, runCommandLine } from './command-line.js';
 import { leaveSignals } from './signals.js';
 
 const { env, stdout, stderr } = process;
@@ -31,5 +31,5 @@ runCommandLine({ args: hideBin(process.argv), env, stdout, stderr, leaveSignals,
     process.exitCode = code;
   })
   .catch((error: unknown) => {
-    process.exit(sayWhy(error, stderr));
+    process.exit(reportFailure(error, stderr));
   });

@@ -7,7 +7,8 @@ import { once } from 'node:events';
 import { availableParallelism } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { UndropError } from '../errors.js';
-import { changeLog, type LeveledLog, type Log, type LogSettings } from '../log.js';
+import { changeLog, type LeveledLog, type Log, openLog } from '../log.js';
+import { settingsOf } from './command-settings.js';
 import {
   autoWorkers,
   keepYoungGenerationSmall,
@@ -16,27 +17,22 @@ import {
   sessionsByOpenFiles,
 } from './proxy/limits.js';
 import { type RunningProxy, startProxy, warnUnprotected } from './proxy/proxy.js';
-import type { ProxySettings } from './settings.js';
+import { PROXY_KEYS, type ProxySettings } from './settings.js';
+import type { Flags, Shell } from './shell.js';
 import { type HeardSignal, takeSignals } from './signals.js';
 
 /** How long a proxy that was told to end at once may take for its own connections. */
 const HURRY_MS = 1_000;
 
-/** Where the settings come from, and the log that follows them. */
-interface ServeDoors {
-  /** Reads all settings anew; throws UNDROP_CONFIG. */
-  load(): ProxySettings;
-  openLog(settings: LogSettings): LeveledLog;
-}
-
 /**
  * Runs until SIGTERM or SIGINT, and drains; a second signal ends it at once. SIGHUP reads the
  * settings anew. Resolves to the exit code.
  */
-export async function serve({ load, openLog }: ServeDoors): Promise<number> {
+export async function runServe(flags: Flags, shell: Shell): Promise<number> {
   keepYoungGenerationSmall();
+  const load = () => settingsOf(shell, PROXY_KEYS, flags);
   const settings = load();
-  const log = openLog(settings);
+  const log = openLog(settings, { pretty: shell.stdout.isTTY === true });
   const count = workersOf(settings, log);
   const signals = new Signals(log);
   checkOpenFiles(settings, count, log);

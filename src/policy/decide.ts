@@ -28,7 +28,7 @@ export interface Traits {
 export const NO_TRAITS: Traits = { bytes: null, ageMs: null, isEmpty: null };
 
 /** How names compare. */
-export interface Comparing {
+interface Comparing {
   /** lower_case_table_names is not 0. */
   readonly foldsCase: boolean;
 }
@@ -52,8 +52,12 @@ export interface Ruling {
   readonly inUse?: string | null;
 }
 
-export interface Deciding extends Comparing {
+/** The rules, and how names are compared with theirs. */
+interface RuleSet extends Comparing {
   readonly rules: readonly Rule[];
+}
+
+interface Deciding extends RuleSet {
   readonly hint: Hint | null;
   /** UNDROP_HOLD, in milliseconds. */
   readonly holdMs: number;
@@ -62,8 +66,9 @@ export interface Deciding extends Comparing {
 /** `destroy` is no hold time: whoever asks has done with it before. */
 export function decideTable(subject: Subject, traits: Traits, deciding: Deciding): Ruling {
   const { rules, hint, holdMs } = deciding;
-  const rule = firstRule(rules, subject, traits, deciding);
-  const open = openRules(rule, subject, deciding, traits);
+  const rule = firstRule(deciding, subject, traits);
+  const earlier = rule === null ? rules : rules.slice(0, rules.indexOf(rule));
+  const open = openRules({ ...deciding, rules: earlier }, subject, traits);
   const mayRefuse = open.find(refuses)?.text ?? null;
   const held: Ruling = {
     hold: holdMs,
@@ -112,19 +117,15 @@ function timeOf({ action }: Rule, holdMs: number): number {
   return action.do === 'refuse' ? Number.POSITIVE_INFINITY : 0;
 }
 
-/** Those before the first that fits, or all, that would fit but for what isn't known. */
-function openRules(
-  rule: Rule | null,
-  subject: Subject,
-  { rules, foldsCase }: Deciding,
-  traits: Traits,
-): readonly Rule[] {
-  const mayFit = (before: Rule) =>
-    isNamed(before, subject, { foldsCase }) &&
-    before.conditions.every(
-      (condition) => isTrue(condition, subject, traits) || isUnknown(condition, traits),
-    );
-  return rules.slice(0, rule === null ? rules.length : rules.indexOf(rule)).filter(mayFit);
+/** The rules that no known trait of the table contradicts. */
+function openRules(set: RuleSet, subject: Subject, traits: Traits): readonly Rule[] {
+  return set.rules.filter(
+    (rule) =>
+      isNamed(rule, subject, set) &&
+      rule.conditions.every(
+        (condition) => isTrue(condition, subject, traits) || isUnknown(condition, traits),
+      ),
+  );
 }
 
 function refuses({ action }: Rule): boolean {
@@ -138,16 +139,11 @@ function isUnknown({ kind }: Condition, { bytes, ageMs, isEmpty }: Traits): bool
 }
 
 /** The first rule that fits; null: none does. */
-export function firstRule(
-  rules: readonly Rule[],
-  subject: Subject,
-  traits: Traits,
-  comparing: Comparing,
-): Rule | null {
+export function firstRule(set: RuleSet, subject: Subject, traits: Traits): Rule | null {
   const fits = (rule: Rule) =>
-    isNamed(rule, subject, comparing) &&
+    isNamed(rule, subject, set) &&
     rule.conditions.every((condition) => isTrue(condition, subject, traits));
-  return rules.find(fits) ?? null;
+  return set.rules.find(fits) ?? null;
 }
 
 /** What has to be known before it can be said which rule is the first. */

@@ -3,7 +3,7 @@ import { execFile } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { expect, jest, test } from '@jest/globals';
-import { runCommandLine, sayWhy } from '../../src/cli/command-line.js';
+import { reportFailure, runCommandLine } from '../../src/cli/command-line.js';
 
 jest.setTimeout(60_000);
 
@@ -18,7 +18,7 @@ async function undrop(...args: readonly string[]) {
     stderr: { write: (text: string) => (stderr += text) },
     leaveSignals: () => undefined,
   };
-  const code = await runCommandLine(shell).catch((error) => sayWhy(error, shell.stderr));
+  const code = await runCommandLine(shell).catch((error) => reportFailure(error, shell.stderr));
   return { code, stdout, stderr };
 }
 

@@ -101,6 +101,6 @@ describe('what has to be asked', () => {
   test('is what a rule that does not fit may have needed', () => {
     const { rules } = parseRules('*.* size<1: now; *.*: hold=1h');
     const subject = { schema: 'app', table: 't', account: 'me@here' };
-    expect(firstRule(rules, subject, NO_TRAITS, comparing)?.text).toBe('*.*: hold=1h');
+    expect(firstRule({ rules, ...comparing }, subject, NO_TRAITS)?.text).toBe('*.*: hold=1h');
   });
 });

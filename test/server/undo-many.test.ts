@@ -6,7 +6,7 @@ import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { hostname, tmpdir, userInfo } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, jest } from '@jest/globals';
-import { runCommandLine, sayWhy } from '../../src/cli/command-line.js';
+import { reportFailure, runCommandLine } from '../../src/cli/command-line.js';
 import { findRows } from '../../src/ledger/read.js';
 import type { ServicePool } from '../../src/service/pool/pools.js';
 import { type Collecting, holdTable, startCollecting } from '../lifecycle/collecting.js';
@@ -393,7 +393,7 @@ describe.each(testServers())('the operator on $name', (server) => {
         asked.push(question);
         return answer;
       },
-    }).catch((error) => sayWhy(error, out));
+    }).catch((error) => reportFailure(error, out));
     expect([code, asked.length]).toEqual([isOver, 1]);
     const after = await heldOf('a');
     expect(after.holdName === before.holdName).toBe(isOver === 1);

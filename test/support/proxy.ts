@@ -2,7 +2,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
-import { runCommandLine, sayWhy } from '../../src/cli/command-line.js';
+import { reportFailure, runCommandLine } from '../../src/cli/command-line.js';
 import { type RunningProxy, startProxy } from '../../src/cli/proxy/proxy.js';
 import { PROXY_KEYS, type ProxySettings } from '../../src/cli/settings.js';
 import { loadSettings } from '../../src/config/load.js';
@@ -164,7 +164,7 @@ export async function runUndrop(
     stderr: { write: (text: string) => (said.stderr += text) },
     leaveSignals: () => undefined,
   };
-  const code = await runCommandLine(shell).catch((error) => sayWhy(error, shell.stderr));
+  const code = await runCommandLine(shell).catch((error) => reportFailure(error, shell.stderr));
   return { code, ...said };
 }
 

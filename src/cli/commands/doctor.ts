@@ -16,15 +16,16 @@ import { type ServerAddress, unlessRefused } from '../../service/pool/pools.js';
 import { HOW_TO_MEND } from '../../undo/format.js';
 import { ABSENT_TABLE } from '../../wire/server-errors.js';
 import { type AccountSettings, type DoctorSettings, whatIsNotHeld } from '../settings.js';
-import { type Out, withPool } from './with-pool.js';
+import type { Flags, Shell } from '../shell.js';
+import { withPool } from './with-pool.js';
 
 /** More names than this are a list for --json. */
 const NAMES_MAX = 20;
 
 export function runDoctor(
   settings: DoctorSettings,
-  options: { readonly json: boolean },
-  out: Out,
+  flags: Flags,
+  { stdout }: Shell,
 ): Promise<number> {
   return withPool(settings, async (pool) => {
     const { schemas, upstream, mode, protect, allowDestroy, lendTls } = settings;
@@ -38,8 +39,9 @@ export function runDoctor(
     const set = { mode, protect, notProtected, allowDestroy, lendTls };
     const unfinished = await unlessRefused(findUnfinished(pool), [], ...ABSENT_TABLE);
     const report: Report = { ...found, ...set, ways, lent, lockedBy, unfinished };
-    const text = options.json ? JSON.stringify(report, null, 2) : formatReport(report, sentences);
-    out.write(`${text}\n`);
+    const text =
+      flags['json'] === true ? JSON.stringify(report, null, 2) : formatReport(report, sentences);
+    stdout.write(`${text}\n`);
     const isPartly = [found.notHeld, notProtected, found.torn, lent].some(
       ({ length }) => length > 0,
     );

@@ -12,15 +12,12 @@ import { formatName } from '../../undo/format.js';
 import { type ListedTable, listAll } from '../../undo/list.js';
 import { finishing } from '../../undo/schema/finish-all.js';
 import { type GcSettings, lifecycleSettings } from '../settings.js';
+import type { Flags, Shell } from '../shell.js';
 import { whoIs } from './tell-history.js';
-import { type Out, withServers } from './with-pool.js';
+import { withServers } from './with-pool.js';
 
-interface Options {
-  readonly isDryRun: boolean;
-  readonly json: boolean;
-}
-
-export function runGc(settings: GcSettings, options: Options, out: Out): Promise<number> {
+export function runGc(settings: GcSettings, flags: Flags, { stdout }: Shell): Promise<number> {
+  const isJson = flags['json'] === true;
   // Whoever asks for a pass means it.
   const collect = settings.collect === 'off' ? 'auto' : settings.collect;
   const lifecycle = lifecycleSettings({ ...settings, collect, mode: 'hold' });
@@ -29,10 +26,10 @@ export function runGc(settings: GcSettings, options: Options, out: Out): Promise
     const names = new Map(
       (await listAll(pool)).map((table) => [table.id, formatName(table.origin)]),
     );
-    const print = (text: string) => out.write(`${text}\n`);
-    if (options.isDryRun) {
+    const print = (text: string) => stdout.write(`${text}\n`);
+    if (flags['dry-run'] === true) {
       const plan = await planOnce(shared);
-      print(options.json ? JSON.stringify(planJson(plan), null, 2) : planText(plan, names));
+      print(isJson ? JSON.stringify(planJson(plan), null, 2) : planText(plan, names));
       return plan.resting === null ? 0 : 1;
     }
     const done: Done[] = [];
@@ -40,16 +37,16 @@ export function runGc(settings: GcSettings, options: Options, out: Out): Promise
       done.push(one);
       const name = names.get(one.id);
       const which = name === undefined ? one.id : `${name} (${one.id.slice(0, 13)})`;
-      if (!options.json) print(`${which}: ${one.what}`);
+      if (!isJson) print(`${which}: ${one.what}`);
     };
-    const onWarning = (text: string) => options.json || print(`warning: ${text}`);
+    const onWarning = (text: string) => isJson || print(`warning: ${text}`);
     const log = logOf(onDone, onWarning);
     const { osUser, host } = whoIs(settings);
     const proxyId = `gc by ${osUser}@${host}`;
     const recover = finishing(pool, reconcile);
     const resting = await collectOnce({ ...shared, proxyId, log, reconcile: recover });
     const left = await listAll(pool);
-    if (options.json) print(JSON.stringify({ resting, done, left: left.map(leftJson) }, null, 2));
+    if (isJson) print(JSON.stringify({ resting, done, left: left.map(leftJson) }, null, 2));
     else print(endText({ resting, done, left }));
     return resting === null ? 0 : 1;
   });

@@ -10,16 +10,15 @@ import { formatName } from '../../undo/format.js';
 import { formatHold, holdJson } from '../../undo/format-many.js';
 import { type HoldChange, planHold } from '../../undo/plan-hold.js';
 import { changeHold, findHeld, readNow } from '../../undo/run-hold.js';
-import type { Flags, Shell } from '../command-line.js';
 import { type AccountSettings, type HOLD_KEYS, hintMsMinOf } from '../settings.js';
-import { textOf, wrongFlag, wrongUsage } from '../undo-commands.js';
+import { type Flags, flagText, type Shell, wrongFlag, wrongUsage } from '../shell.js';
 import { tellHistory, whatOf } from './tell-history.js';
-import { type Out, withPool } from './with-pool.js';
+import { withPool } from './with-pool.js';
 
 export function runHold(
   settings: Pick<Settings, (typeof HOLD_KEYS)[number]>,
   flags: Flags,
-  out: Out,
+  { stdout }: Shell,
 ): Promise<number> {
   const given = ['for', 'until', 'pin'].filter(
     (name) => flags[name] !== undefined && flags[name] !== false,
@@ -28,7 +27,7 @@ export function runHold(
     const found = given.length === 0 ? 'none' : given.map((name) => `--${name}`).join(', ');
     throw wrongUsage(`Expected one of --for, --until and --pin; found ${found}.`);
   }
-  const holdMs = textOf(flags, 'for') === null ? 0 : parseDuration(textOf(flags, 'for') ?? '');
+  const holdMs = flagText(flags, 'for') === null ? 0 : parseDuration(flagText(flags, 'for') ?? '');
   if (holdMs === null) {
     throw wrongFlag('for', 'a duration like 12h or 30d', JSON.stringify(flags['for']));
   }
@@ -38,14 +37,14 @@ export function runHold(
     const report = await changeHold(pool, table, { change, holdMsMin: hintMsMinOf(settings) });
     const what = { ...whatOf(table), until: shownDue(report.table.holdName) };
     await tellHistory(pool, settings, { table, event: { event: 'hold-changed', ...what } });
-    out.write(flags['json'] === true ? jsonText(holdJson(report)) : formatHold(report));
+    stdout.write(flags['json'] === true ? jsonText(holdJson(report)) : formatHold(report));
     return 0;
   });
 }
 
 function readChange(flags: Flags, holdMs: number, now: Date): HoldChange {
   if (flags['pin'] === true) return { kind: 'pin' };
-  const until = textOf(flags, 'until');
+  const until = flagText(flags, 'until');
   if (until === null) return { kind: 'for', holdMs };
   // A duration would be in the past.
   const due = parseDuration(until) === null ? parseTime(until, now) : null;
@@ -60,7 +59,7 @@ const END = { kind: 'end' } as const satisfies HoldChange;
 export function runRemove(
   settings: AccountSettings,
   flags: Flags,
-  { stdout, ask }: Pick<Shell, 'stdout' | 'ask'>,
+  { stdout, ask }: Shell,
 ): Promise<number> {
   return withPool(settings, async (pool) => {
     const table = await findHeld(pool, String(flags['target']));

@@ -28,16 +28,17 @@ import {
 } from '../../wire/connection/handshake-v10.js';
 import { HEADER_BYTES } from '../../wire/framing.js';
 import type { InitSettings } from '../settings.js';
-import { type Out, withPool } from './with-pool.js';
+import type { Flags, Shell } from '../shell.js';
+import { withPool } from './with-pool.js';
 
 export async function runInit(
   settings: InitSettings,
-  { apply }: { readonly apply: boolean },
-  out: Out,
+  flags: Flags,
+  { stdout }: Shell,
 ): Promise<number> {
   checkSchemas(settings);
-  const text = apply ? await applyIt(settings) : await printIt(settings);
-  out.write(`${text}\n`);
+  const text = flags['apply'] === true ? await applyIt(settings) : await printIt(settings);
+  stdout.write(`${text}\n`);
   return 0;
 }
 

@@ -11,11 +11,9 @@ import {
   schemaReportJson,
 } from '../../undo/schema/format-schema.js';
 import { previewSchema, restoreSchema } from '../../undo/schema/restore-schema.js';
-import type { Flags } from '../command-line.js';
 import type { AccountSettings } from '../settings.js';
-import { textOf } from '../undo-commands.js';
+import { type Flags, flagText, type Out } from '../shell.js';
 import { tellAll } from './tell-history.js';
-import type { Out } from './with-pool.js';
 
 /** `schema`: its name, or the beginning of an id of its drop. */
 export async function runRestoreSchema(
@@ -23,7 +21,7 @@ export async function runRestoreSchema(
   settings: AccountSettings,
   { schema, flags, out }: { readonly schema: string; readonly flags: Flags; readonly out: Out },
 ): Promise<number> {
-  const to = textOf(flags, 'to');
+  const to = flagText(flags, 'to');
   const isJson = flags['json'] === true;
   const request = { schema, mayBeId: true, ...(to === null ? {} : { to }) };
   if (flags['dry-run'] === true) {

@@ -12,15 +12,19 @@ import { runDemo } from '../../demo/run-demo.js';
 import { SHOP_SCHEMA } from '../../demo/shop.js';
 import { findDemo } from '../../demo/state.js';
 import { runTour } from '../../demo/tour.js';
-import { load, openLogOf, type Shell, serveBy, settingsOf } from '../command-line.js';
+import { openLog } from '../../log.js';
+import { settingsOf } from '../command-settings.js';
 import { PROXY_KEYS } from '../settings.js';
-import type { Out } from './with-pool.js';
+import type { Shell } from '../shell.js';
 
 const PROJECT = join(fileURLToPath(import.meta.url), '../../../../..');
 const MAIN = join(PROJECT, 'build/src/cli/main.js');
 
 /** Who sets one of these doesn't mean the demo, whose server lets root in without a password. */
 const OF_PRODUCTION = ['UNDROP_USER', 'UNDROP_PASSWORD', 'UNDROP_PASSWORD_FILE'] as const;
+
+/** The settings are read once more for the proxy, with their warnings. */
+const SILENT = { write: () => undefined };
 
 /** `undrop start`: resolves to the exit code when it was told to end. */
 export async function runStart(shell: Shell): Promise<number> {
@@ -36,7 +40,8 @@ export async function runStart(shell: Shell): Promise<number> {
     return 2;
   }
   stdout.write(`undrop: in front of ${env['UNDROP_UPSTREAM'] ?? 'the upstream given'}\n`);
-  return serveBy(shell, {});
+  const { runServe } = await import('../serve.js');
+  return runServe({}, shell);
 }
 
 /** `undrop demo`. */
@@ -49,12 +54,12 @@ export async function runDemoCommand(shell: Shell): Promise<number> {
     command: commandName(),
     write: (line) => stdout.write(line),
     checkSettings: (variables) => {
-      load(PROXY_KEYS, {}, { ...env, ...variables });
+      settingsOf({ env: { ...env, ...variables }, stderr: SILENT }, PROXY_KEYS, {});
     },
     startProxy: async (variables) => {
       const { startProxy } = await import('../proxy/proxy.js');
       const settings = settingsOf({ env: { ...env, ...variables }, stderr }, PROXY_KEYS, {});
-      return startProxy(settings, openLogOf(shell, settings));
+      return startProxy(settings, openLog(settings, { pretty: stdout.isTTY === true }));
     },
   });
   // Everything has been ended; what still hangs must not keep a terminal that was told to end.
@@ -63,7 +68,7 @@ export async function runDemoCommand(shell: Shell): Promise<number> {
 }
 
 /** `undrop demo --tour`. Only beside a demo of this very account: the tour drops tables. */
-export async function runTourCommand(env: NodeJS.ProcessEnv, out: Out): Promise<number> {
+export async function runTourCommand({ env, stdout: out }: Shell): Promise<number> {
   const demo = await findDemo();
   if (demo === null) {
     out.write(

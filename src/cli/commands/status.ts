@@ -14,12 +14,13 @@ import { readSizes } from '../../service/true-sizes.js';
 import { formatName } from '../../undo/format.js';
 import { type ListedTable, listAll } from '../../undo/list.js';
 import { limitSettings, type StatusSettings, throttleSettings } from '../settings.js';
-import { type Out, withServers } from './with-pool.js';
+import type { Flags, Shell } from '../shell.js';
+import { withServers } from './with-pool.js';
 
 export function runStatus(
   settings: StatusSettings,
-  options: { readonly json: boolean },
-  out: Out,
+  flags: Flags,
+  { stdout }: Shell,
 ): Promise<number> {
   const { collect, hold, grace, checkInterval: checkIntervalMs } = settings;
   return withServers(settings, async (pool, replicas) => {
@@ -50,7 +51,9 @@ export function runStatus(
     });
     const limits = { ...status.limits, early };
     const report = { ...status, limits, held: { count: tables.length, ...shown } };
-    out.write(`${options.json ? JSON.stringify(report, null, 2) : statusText(report)}\n`);
+    stdout.write(
+      `${flags['json'] === true ? JSON.stringify(report, null, 2) : statusText(report)}\n`,
+    );
     return status.attention.length === 0 ? 0 : 1;
   });
 }

@@ -34,14 +34,17 @@ import { type Plan, planOrResume, restoreTable } from '../../undo/run-restore.js
 import { findSchemaDropsById } from '../../undo/schema/restore-schema.js';
 import { readHeldRows, showTable } from '../../undo/show.js';
 import { type SwapBy, swap } from '../../undo/swap.js';
-import type { Flags, Shell } from '../command-line.js';
 import { type AccountSettings, type HoldSettings, holdMsOf } from '../settings.js';
-import { TARGETS, textOf, wrongFlag, wrongUsage } from '../undo-commands.js';
+import { type Flags, flagText, type Out, type Shell, wrongFlag, wrongUsage } from '../shell.js';
 import { runRestoreSchema } from './restore-schema.js';
 import { commandLog, tellHistory, whatOf, whoIs } from './tell-history.js';
-import { type Out, withPool } from './with-pool.js';
+import { withPool } from './with-pool.js';
 
-export function runList(settings: AccountSettings, flags: Flags, out: Out): Promise<number> {
+export function runList(
+  settings: AccountSettings,
+  flags: Flags,
+  { stdout: out }: Shell,
+): Promise<number> {
   const sort = SORTS.find((one) => one === flags['sort']);
   if (sort === undefined) throw wrongFlag('sort', SORTS.join(', '), `"${flags['sort']}"`);
   return withPool(settings, async (pool) => {
@@ -62,9 +65,9 @@ const NO_SCRIPT = 'The ledger has no script of it';
 export function runShow(
   settings: AccountSettings,
   flags: Flags,
-  { stdout: out, stderr }: Pick<Shell, 'stdout' | 'stderr'>,
+  { stdout: out, stderr }: Shell,
 ): Promise<number> {
-  const wanted = textOf(flags, 'rows');
+  const wanted = flagText(flags, 'rows');
   const rowsMax = wanted === null ? 0 : Number(/^\d{1,4}$/.test(wanted) ? wanted : 0);
   if (wanted !== null && (rowsMax < 1 || rowsMax > ROWS_MAX)) {
     throw wrongFlag('rows', `a number from 1 to ${ROWS_MAX}`, `"${wanted}"`);
@@ -92,12 +95,12 @@ export function runShow(
 export function runRestore(
   settings: AccountSettings & HoldSettings,
   flags: Flags,
-  { stdout, stderr }: Pick<Shell, 'stdout' | 'stderr'>,
+  { stdout, stderr }: Shell,
 ): Promise<number> {
-  const targets = (flags[TARGETS] as readonly string[] | undefined) ?? [];
+  const targets = (flags['targets'] as readonly string[] | undefined) ?? [];
   const alone = assertSelection(targets, flags);
   const isJson = flags['json'] === true;
-  const to = textOf(flags, 'to') ?? undefined;
+  const to = flagText(flags, 'to') ?? undefined;
   return withPool(settings, async (pool) => {
     const schema = await schemaMeant(pool, flags['swap'] === true ? null : alone);
     if (schema !== null) {
@@ -192,7 +195,7 @@ function assertSelection(targets: readonly string[], flags: Flags): Alone | null
   const [selector] = given;
   const only = targets.length === 0 && given.length === 1 ? selector : undefined;
   const by = only === 'schema' || only === 'drop' ? only : null;
-  const schema = by === 'schema' ? textOf(flags, 'schema') : null;
+  const schema = by === 'schema' ? flagText(flags, 'schema') : null;
   if (targets.length === 0 && selector === undefined) {
     throw wrongUsage(
       'Expected a table, an id, --drop, --schema, or --user and --since; found none of them.',
@@ -211,16 +214,16 @@ function assertSelection(targets: readonly string[], flags: Flags): Alone | null
   if (targets.length !== 1 && flags['to'] !== undefined && schema === null) {
     throw wrongUsage(`--to: expected one table or id with it, found ${targets.length}.`);
   }
-  return by === null ? null : { by, value: textOf(flags, by) ?? '' };
+  return by === null ? null : { by, value: flagText(flags, by) ?? '' };
 }
 
 async function readSelection(pool: ServicePool, flags: Flags): Promise<ManyRequest> {
   const text = SELECTORS.flatMap((name) => {
-    const value = textOf(flags, name);
+    const value = flagText(flags, name);
     return value === null ? [] : [`--${name} ${value}`];
   }).join(' ');
   const filter = await readFilter(pool, flags);
-  return { by: 'drop', drop: textOf(flags, 'drop'), filter, text };
+  return { by: 'drop', drop: flagText(flags, 'drop'), filter, text };
 }
 
 /** Times are compared with those of the ledger, which are of the server's clock. */
@@ -228,15 +231,15 @@ async function readFilter(pool: ServicePool, flags: Flags): Promise<DropFilter> 
   const isTimed = flags['since'] !== undefined || flags['until'] !== undefined;
   const now = isTimed ? await readNow(pool) : new Date(0);
   return {
-    schema: textOf(flags, 'schema'),
-    user: textOf(flags, 'user'),
+    schema: flagText(flags, 'schema'),
+    user: flagText(flags, 'user'),
     since: readTime(flags, 'since', now),
     until: readTime(flags, 'until', now),
   };
 }
 
 function readTime(flags: Flags, name: string, now: Date): Date | null {
-  const text = textOf(flags, name);
+  const text = flagText(flags, name);
   if (text === null) return null;
   const time = parseTime(text, now);
   if (time === null) throw wrongFlag(name, TIME_EXPECTED, JSON.stringify(text));

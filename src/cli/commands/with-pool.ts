@@ -19,13 +19,6 @@ import { readServiceTls } from '../../session/login/tls.js';
 import { DENIED } from '../../undo/run-restore.js';
 import type { AccountSettings } from '../settings.js';
 
-/** Where a command writes to. */
-export interface Out {
-  write(text: string): unknown;
-  readonly isTTY?: boolean;
-  readonly columns?: number;
-}
-
 const REFUSED_BY_PROXY: ErrorCode = 'UNDROP_RECYCLE_SCHEMA_WRITE';
 
 const INSTEAD = {

@@ -1,0 +1,279 @@
+/**
+ * Every command of undrop, as data: its words, flags, help, and the function that runs it. Each
+ * loads its code when it runs, so that no command waits for the others.
+ */
+import type { Options, PositionalOptions } from 'yargs';
+import type { SettingKey, Settings } from '../config/schema.js';
+import { settingsOf, settingsOrDemoOf } from './command-settings.js';
+import {
+  ACCOUNT_KEYS,
+  DOCTOR_KEYS,
+  GC_KEYS,
+  HOLD_KEYS,
+  INIT_KEYS,
+  PROXY_KEYS,
+  STATUS_KEYS,
+} from './settings.js';
+import type { Flags, Shell } from './shell.js';
+
+interface CommandWords {
+  /** Its name, and what stands after it. */
+  readonly usage: string;
+  readonly describe: string;
+  /** Flags that are no settings. */
+  readonly options?: Readonly<Record<string, Options>>;
+  /** What stands after its name, by the name that `usage` has for it. */
+  readonly positionals?: Readonly<Record<string, PositionalOptions>>;
+  /** Commands as they are typed, each with what it is for. */
+  readonly examples?: [command: string, what: string][];
+}
+
+export interface Command extends CommandWords {
+  /** The settings that it takes. Each is a flag, unless `options` has a flag of that name. */
+  readonly keys?: readonly SettingKey[];
+  /** It gets signals; those of any other command end the process. */
+  readonly takesSignals?: boolean;
+  /** Resolves to the exit code. */
+  run(flags: Flags, shell: Shell): Promise<number>;
+}
+
+interface ServerCommand<K extends SettingKey> extends CommandWords {
+  readonly keys: readonly K[];
+  /** Resolves to the function that runs it. */
+  load(): Promise<(settings: Pick<Settings, K>, flags: Flags, shell: Shell) => Promise<number>>;
+}
+
+const JSON_FLAG = { type: 'boolean', default: false, describe: 'print JSON' } as const;
+
+const WHAT = 'a table, schema.table, an id or its beginning (4 digits or more)';
+const TIME = 'ISO 8601 (UTC), HH:MM of today in UTC, or a duration like 2h, so long ago';
+
+/** Which drops: by whom, where and when. With them, `--user` is not the service account. */
+const FILTERS = {
+  schema: { type: 'string', describe: 'only what was dropped in this schema' },
+  user: { type: 'string', describe: 'only what this user dropped' },
+  since: { type: 'string', describe: `only what was dropped since then: ${TIME}` },
+  until: { type: 'string', describe: `only what was dropped up to then: ${TIME}` },
+  'service-user': {
+    type: 'string',
+    describe: 'the service account [UNDROP_USER]; --user is who dropped',
+  },
+} as const;
+
+export const COMMANDS: readonly Command[] = [
+  {
+    usage: 'serve',
+    describe: 'run the proxy',
+    keys: PROXY_KEYS,
+    examples: [
+      [
+        'UNDROP_UPSTREAM=db:3306 UNDROP_USER=undrop UNDROP_PASSWORD_FILE=/run/secrets/pw $0 serve',
+        'in front of db, on 127.0.0.1:3307',
+      ],
+    ],
+    takesSignals: true,
+    run: async (flags, shell) => (await import('./serve.js')).runServe(flags, shell),
+  },
+  onServer({
+    usage: 'pause',
+    describe: 'let no proxy move on, purge or remove a held table of this server',
+    keys: ACCOUNT_KEYS,
+    options: {
+      for: { type: 'string', describe: 'for so long, like 2h; default: until `undrop resume`' },
+      json: JSON_FLAG,
+    },
+    examples: [['$0 pause --for 2h', 'nothing is removed for two hours']],
+    load: async () => (await import('./commands/operate.js')).runPause,
+  }),
+  onServer({
+    usage: 'resume',
+    describe: 'end the pause of this server',
+    keys: ACCOUNT_KEYS,
+    options: { json: JSON_FLAG },
+    load: async () => (await import('./commands/operate.js')).runResume,
+  }),
+  onServer({
+    usage: 'gc',
+    describe: 'do at once all that is due of held tables, without a proxy',
+    keys: GC_KEYS,
+    options: {
+      once: { type: 'boolean', demandOption: true, describe: 'one pass, to the end of it' },
+      'dry-run': { type: 'boolean', default: false, describe: 'only say what would be done' },
+      json: JSON_FLAG,
+    },
+    examples: [['$0 gc --once --dry-run', 'what is due, and what would become of it']],
+    load: async () => (await import('./commands/gc.js')).runGc,
+  }),
+  onServer({
+    usage: 'status',
+    describe: 'say who collects, what is held, and what needs attention (then it exits with 1)',
+    keys: STATUS_KEYS,
+    options: { json: JSON_FLAG },
+    load: async () => (await import('./commands/status.js')).runStatus,
+  }),
+  onServer({
+    usage: 'list',
+    describe: 'list the tables that are held',
+    keys: ACCOUNT_KEYS,
+    options: {
+      all: { type: 'boolean', default: false, describe: 'also those that are held no more' },
+      sort: {
+        type: 'string',
+        default: 'dropped',
+        describe: 'dropped (newest first), size (biggest first), expires (soonest first)',
+      },
+      ...FILTERS,
+      json: JSON_FLAG,
+    },
+    examples: [
+      ['$0 list', 'what can be brought back, and until when'],
+      ['$0 list --user deploy --since 14:00', 'what deploy dropped since 14:00 UTC'],
+      ['$0 list --sort size', 'what takes the most space'],
+    ],
+    load: async () => (await import('./commands/undo.js')).runList,
+  }),
+  onServer({
+    usage: 'show <target>',
+    describe: 'show all that is known of one table that was dropped',
+    keys: ACCOUNT_KEYS,
+    positionals: { target: { type: 'string', demandOption: true, describe: WHAT } },
+    options: {
+      sql: {
+        type: 'boolean',
+        default: false,
+        describe: 'print the script that restores it by hand',
+      },
+      rows: { type: 'string', describe: 'print so many of its rows, 1 to 1000' },
+      json: JSON_FLAG,
+    },
+    examples: [
+      ['$0 show 0193a1', 'who dropped it, how, and what comes back with it'],
+      ['$0 show shop.orders --rows 10', 'some of its rows'],
+      ['$0 show shop.orders --sql | mysql', 'back without undrop'],
+    ],
+    load: async () => (await import('./commands/undo.js')).runShow,
+  }),
+  onServer({
+    usage: 'restore [targets..]',
+    describe: 'bring held tables back',
+    keys: HOLD_KEYS,
+    positionals: {
+      targets: { type: 'string', array: true, describe: `${WHAT}; of a table the newest drop` },
+    },
+    options: {
+      to: { type: 'string', describe: 'another name, or schema.name, to give to the one table' },
+      swap: {
+        type: 'boolean',
+        default: false,
+        describe: 'where the name is taken, hold the table that has it, in the same RENAME',
+      },
+      drop: {
+        type: 'string',
+        describe: 'all tables of one statement: its drop id, or the id of one of them',
+      },
+      ...FILTERS,
+      schema: {
+        type: 'string',
+        describe: 'alone: all of a dropped schema; else only what was dropped in it',
+      },
+      'dry-run': { type: 'boolean', default: false, describe: 'say what would happen' },
+      json: JSON_FLAG,
+    },
+    examples: [
+      ['$0 restore shop.orders', 'back under its own name'],
+      ['$0 restore 0193a1 --to shop.orders_old', 'by its id, under another name'],
+      ['$0 restore shop.orders --swap', 'in exchange for the table that has the name now'],
+      ['$0 restore --user deploy --since 14:00 --dry-run', 'what would come back'],
+      ['$0 restore --drop 0193a1', 'all that the same statement dropped'],
+      ['$0 restore --schema shop', 'a dropped schema, with views, routines and events'],
+    ],
+    load: async () => (await import('./commands/undo.js')).runRestore,
+  }),
+  onServer({
+    usage: 'hold <target>',
+    describe: 'change how long a table is held',
+    keys: HOLD_KEYS,
+    positionals: { target: { type: 'string', demandOption: true, describe: WHAT } },
+    options: {
+      for: { type: 'string', describe: 'so long from now on, like 30d' },
+      until: { type: 'string', describe: 'until then: ISO 8601 (UTC), or HH:MM of today in UTC' },
+      pin: { type: 'boolean', default: false, describe: 'until somebody changes that' },
+      json: JSON_FLAG,
+    },
+    examples: [
+      ['$0 hold shop.orders --for 30d', '30 days from now on'],
+      ['$0 hold 0193a1 --pin', 'for good; `--for` unpins it'],
+    ],
+    load: async () => (await import('./commands/hold.js')).runHold,
+  }),
+  onServer({
+    usage: 'remove <target>',
+    describe: 'end the hold of a table, so that it is removed for good',
+    keys: ACCOUNT_KEYS,
+    positionals: { target: { type: 'string', demandOption: true, describe: WHAT } },
+    options: {
+      yes: { type: 'boolean', default: false, describe: 'do not ask' },
+      json: JSON_FLAG,
+    },
+    examples: [['$0 remove shop.orders', 'the collector removes it now']],
+    load: async () => (await import('./commands/hold.js')).runRemove,
+  }),
+  {
+    usage: 'start',
+    describe: 'what `npm start` runs: the proxy, on a throwaway server where none is configured',
+    takesSignals: true,
+    run: async (_, shell) => (await import('./commands/start.js')).runStart(shell),
+  },
+  {
+    usage: 'init',
+    describe: 'print the statements that make the service account, or run them',
+    keys: INIT_KEYS,
+    options: {
+      apply: {
+        type: 'boolean',
+        default: false,
+        describe: 'run them by the account of UNDROP_ADMIN_USER, and make the ledger',
+      },
+    },
+    examples: [
+      ['$0 init --upstream db:3306 --user undrop', 'what to run there, to be read'],
+      ['$0 init --tier least --schemas shop --apply', 'rights on one schema alone'],
+    ],
+    run: async (flags, shell) => {
+      const { runInit } = await import('./commands/init.js');
+      return runInit(settingsOf(shell, INIT_KEYS, flags), flags, shell);
+    },
+  },
+  onServer({
+    usage: 'doctor',
+    describe: 'check the server and the privileges of the service account',
+    keys: DOCTOR_KEYS,
+    options: { json: JSON_FLAG },
+    examples: [['$0 doctor', 'what is missing, and what breaks without it']],
+    load: async () => (await import('./commands/doctor.js')).runDoctor,
+  }),
+  {
+    usage: 'demo',
+    describe:
+      'a throwaway server with the proxy in front; with --tour, in a second terminal: show it off',
+    options: { tour: { type: 'boolean', describe: 'show what it does, without any client' } },
+    run: async (flags, shell) => {
+      const { runTourCommand, runDemoCommand } = await import('./commands/start.js');
+      return flags['tour'] === true ? runTourCommand(shell) : runDemoCommand(shell);
+    },
+  },
+];
+
+/** A command that talks to a server: to the one that is set, or to that of a running demo. */
+function onServer<K extends SettingKey>({ load, ...command }: ServerCommand<K>): Command {
+  return {
+    ...command,
+    run: async (flags, shell) => {
+      const run = await load();
+      // Beside --service-user, --user is who dropped.
+      const isBeside = 'service-user' in (command.options ?? {});
+      const account = isBeside ? { ...flags, user: flags['service-user'] } : flags;
+      return run(await settingsOrDemoOf(shell, command.keys, account), flags, shell);
+    },
+  };
+}

@@ -1,0 +1,41 @@
+/**
+ * The port between a command and the shell that runs it: streams, flags, signals. Tests run
+ * commands with a shell of their own.
+ */
+import { UndropError } from '../errors.js';
+
+export interface Shell {
+  /** The command and its arguments. */
+  readonly args: readonly string[];
+  readonly env: NodeJS.ProcessEnv;
+  readonly stdout: Out;
+  readonly stderr: Out;
+  /** Resolves to the line that is typed, empty at the end of the input. Missing without a terminal. */
+  readonly ask?: (question: string) => Promise<string>;
+  /** From this call on a signal ends the process. */
+  leaveSignals(): void;
+}
+
+/** A stream that a command writes to. */
+export interface Out {
+  write(text: string): unknown;
+  readonly isTTY?: boolean;
+  readonly columns?: number;
+}
+
+/** The flags and positionals of a command, by name. */
+export type Flags = Readonly<Record<string, unknown>>;
+
+/** The text of a flag, or null if the flag is missing. */
+export function flagText(flags: Flags, name: string): string | null {
+  const value = flags[name];
+  return typeof value === 'string' ? value : null;
+}
+
+export function wrongFlag(name: string, expected: string, found: string): UndropError {
+  return wrongUsage(`--${name}: expected ${expected}, found ${found}.`);
+}
+
+export function wrongUsage(problems: string): UndropError {
+  return new UndropError('UNDROP_CONFIG', { problems });
+}
