@@ -1,5 +1,6 @@
 /**
- * The command line: finds the command, makes flags of its settings, and turns errors into exit codes.
+ * The command line: finds the command, makes flags of its settings, and turns errors into exit
+ * codes:
  *   0 done · 1 refused or failed, with the reason on standard error · 2 wrong usage or settings
  */
 import yargs, { type Argv } from 'yargs';

@@ -16,7 +16,7 @@ import {
 } from './settings.js';
 import type { Flags, Shell } from './shell.js';
 
-interface CommandWords {
+interface Described {
   /** Its name, and what stands after it. */
   readonly usage: string;
   readonly describe: string;
@@ -28,7 +28,7 @@ interface CommandWords {
   readonly examples?: [command: string, what: string][];
 }
 
-export interface Command extends CommandWords {
+export interface Command extends Described {
   /** The settings that it takes. Each is a flag, unless `options` has a flag of that name. */
   readonly keys?: readonly SettingKey[];
   /** It gets signals; those of any other command end the process. */
@@ -37,7 +37,7 @@ export interface Command extends CommandWords {
   run(flags: Flags, shell: Shell): Promise<number>;
 }
 
-interface ServerCommand<K extends SettingKey> extends CommandWords {
+interface ServerCommand<K extends SettingKey> extends Described {
   readonly keys: readonly K[];
   /** Resolves to the function that runs it. */
   load(): Promise<(settings: Pick<Settings, K>, flags: Flags, shell: Shell) => Promise<number>>;

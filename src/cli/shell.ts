@@ -10,7 +10,7 @@ export interface Shell {
   readonly env: NodeJS.ProcessEnv;
   readonly stdout: Out;
   readonly stderr: Out;
-  /** Resolves to the line that is typed, empty at the end of the input. Missing without a terminal. */
+  /** Resolves to the typed line, or to an empty one. Missing if there is no terminal. */
   readonly ask?: (question: string) => Promise<string>;
   /** From this call on a signal ends the process. */
   leaveSignals(): void;
