@@ -1,5 +1,5 @@
 /**
- * The schemas and tables that undrop keeps on the server: creating, upgrading and checking them.
+ * The schemas and tables that undrop keeps on the server: creating and checking them.
  * It looks first and creates only what is missing, because even `CREATE … IF NOT EXISTS` of what
  * exists is written to the binary log. It may run twice, and from two proxies at once.
  *
@@ -28,7 +28,6 @@ import {
   ACCESS_DENIED,
   ER_BAD_FIELD_ERROR,
   ER_DUP_FIELDNAME,
-  ER_DUP_KEYNAME,
   ER_SPECIFIC_ACCESS_DENIED_ERROR,
   ER_SUBQUERY_NO_1_ROW,
   LOCK_NOT_GRANTED,
@@ -36,13 +35,11 @@ import {
 } from '../wire/server-errors.js';
 
 /**
- * Version of the ledger's tables; two neighbouring versions can run side by side. There is no
- * version 3, because a proxy of version 2 would go on beside it and write `failure` without `todo`.
+ * Version of the ledger's tables. A ledger of the next version is used as well, so that two
+ * neighbouring versions can run side by side (docs/decisions/ledger-changes.md).
  */
 export const LEDGER_VERSION = 4;
 const NEWEST_VERSION = LEDGER_VERSION + 1;
-/** The one older version, which this program upgrades. */
-const UPGRADED_VERSION = 2;
 
 export const LEDGER = ident(RECYCLE_SCHEMA, 'ledger');
 export const HISTORY = ident(RECYCLE_SCHEMA, 'history');
@@ -66,7 +63,7 @@ export const HISTORY_CREATION = sql`CREATE TABLE IF NOT EXISTS ${HISTORY} (
 ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin`;
 
 /** A ledger may have many rows; others read and write it meanwhile. */
-const UPGRADE_DEADLINE_MS = 3_600_000;
+const ADD_COLUMN_DEADLINE_MS = 3_600_000;
 
 /** A column is missing; or `KNOWN_VERSION` found another version. */
 const LEDGER_OTHER = [ER_BAD_FIELD_ERROR, ER_SUBQUERY_NO_1_ROW];
@@ -102,12 +99,7 @@ export async function ensureLedger(pool: ServicePool): Promise<void> {
     const [[found = {}] = []] = await pool.run(COUNT_TABLES);
     if (version === null || numberOf(found, 'ledgers') === 0) await create(pool);
     if (numberOf(found, 'locals') === 0) await createLocal(pool);
-    await assertColumns(pool);
-    if (version !== null && numberOf(found, 'todoKeys') === 0) await addTodoKey(pool);
-    if (version === UPGRADED_VERSION) {
-      await fillTodo(pool);
-      await pool.run(RAISE_VERSION);
-    }
+    await addColumns(pool);
     await pool.run(WRITES);
   } catch (error) {
     throw ledgerUnavailable(error);
@@ -121,10 +113,10 @@ export async function ensureLedger(pool: ServicePool): Promise<void> {
 export async function assertLedgerKnown(connection: ServiceConnection): Promise<number | null> {
   const [[row = {}] = []] = await unlessRefused(connection.run(READ_VERSION), [], ...ABSENT_TABLE);
   const version = 'version' in row ? numberOrNullOf(row, 'version') : null;
-  if (version === null || (version >= UPGRADED_VERSION && version <= NEWEST_VERSION)) {
+  if (version === null || (version >= LEDGER_VERSION && version <= NEWEST_VERSION)) {
     return version;
   }
-  const range = `knows ${UPGRADED_VERSION} to ${NEWEST_VERSION}`;
+  const range = `knows ${LEDGER_VERSION} to ${NEWEST_VERSION}`;
   throw ledgerUnavailable(new Error(`its version is ${version}, this undrop ${range}`));
 }
 
@@ -150,29 +142,56 @@ const WRITES = [
   sql`EXPLAIN ${note('look')} DELETE FROM ${LEDGER} WHERE FALSE`,
 ];
 
-/** Every column that this version reads or writes. */
-const COLUMNS: readonly string[] = [
-  ...['id', 'group_id', 'proxy_id', 'thread_id', 'upstream_port', 'schema_name', 'table_name'],
-  ...['kind', 'engine', 'dropped_at', 'user_name', 'client_address', 'statement_text'],
-  ...['row_estimate', 'byte_estimate', 'hold_until', 'pinned', 'state', 'state_since'],
-  ...['hold_schema', 'hold_name', 'relocated', 'failure', 'definition', 'restore_script'],
-  ...['todo', 'detached', 'sql_log_bin', 'row_logged', 'ended_at', 'restored_as'],
-  ...['created_at', 'lengthened'],
-];
+const ASCII = sql`CHARACTER SET ascii COLLATE ascii_bin`;
 
-/** Columns that a ledger may lack, because an earlier program made it; added at the start. */
-const ADDED_COLUMNS: ReadonlyMap<string, SQLQuery> = new Map([
-  ['todo', sql`todo VARCHAR(32) CHARACTER SET ascii COLLATE ascii_bin NULL`],
-  ['created_at', sql`created_at DATETIME NULL`],
-  ['lengthened', sql`lengthened TINYINT NOT NULL DEFAULT 0`],
+/** Columns without a default: a ledger that lacks one of these is refused. */
+const REQUIRED_COLUMNS: ReadonlyMap<string, SQLQuery> = new Map([
+  ['id', sql`CHAR(32) ${ASCII} NOT NULL`],
+  ['group_id', sql`CHAR(32) ${ASCII} NOT NULL`],
+  ['proxy_id', sql`VARCHAR(64) NOT NULL`],
+  ['thread_id', sql`BIGINT UNSIGNED NOT NULL`],
+  ['schema_name', sql`VARCHAR(64) NOT NULL`],
+  ['table_name', sql`VARCHAR(64) NOT NULL`],
+  ['kind', sql`VARCHAR(16) NOT NULL`],
+  ['dropped_at', sql`DATETIME NOT NULL`],
+  ['user_name', sql`VARCHAR(128) NOT NULL`],
+  ['client_address', sql`VARCHAR(255) NOT NULL`],
+  ['statement_text', sql`MEDIUMTEXT NOT NULL`],
+  ['hold_until', sql`DATETIME NOT NULL`],
+  ['state', sql`VARCHAR(16) ${ASCII} NOT NULL`],
+  ['state_since', sql`DATETIME NOT NULL`],
+]);
+
+/**
+ * Columns that are NULL or have a default: a ledger that lacks one of these gets it at the start of
+ * a proxy. Each column that is new belongs here, because a proxy of the previous commit goes on
+ * writing rows without it.
+ */
+const OPTIONAL_COLUMNS: ReadonlyMap<string, SQLQuery> = new Map([
+  ['upstream_port', sql`INT UNSIGNED NULL`],
+  ['engine', sql`VARCHAR(64) NULL`],
+  ['row_estimate', sql`BIGINT UNSIGNED NULL`],
+  ['byte_estimate', sql`BIGINT UNSIGNED NULL`],
+  ['pinned', sql`TINYINT NOT NULL DEFAULT 0`],
+  ['hold_schema', sql`VARCHAR(64) NULL`],
+  ['hold_name', sql`VARCHAR(64) NULL`],
+  ['relocated', sql`TINYINT NOT NULL DEFAULT 0`],
+  ['todo', sql`VARCHAR(32) ${ASCII} NULL`],
+  ['failure', sql`VARCHAR(1024) NULL`],
+  ['definition', sql`LONGTEXT NULL`],
+  ['restore_script', sql`LONGTEXT NULL`],
+  ['detached', sql`LONGTEXT NULL`],
+  ['sql_log_bin', sql`TINYINT NOT NULL DEFAULT 1`],
+  ['row_logged', sql`TINYINT NOT NULL DEFAULT 1`],
+  ['ended_at', sql`DATETIME NULL`],
+  ['restored_as', sql`VARCHAR(255) NULL`],
+  ['created_at', sql`DATETIME NULL`],
+  ['lengthened', sql`TINYINT NOT NULL DEFAULT 0`],
 ]);
 
 const COUNT_TABLES = sql`SELECT ${note('look')}
   (SELECT COUNT(*) FROM information_schema.TABLES
     WHERE TABLE_SCHEMA = ${RECYCLE_SCHEMA} AND TABLE_NAME = 'ledger') AS ledgers,
-  (SELECT COUNT(*) FROM information_schema.STATISTICS
-    WHERE TABLE_SCHEMA = ${RECYCLE_SCHEMA} AND TABLE_NAME = 'ledger'
-      AND INDEX_NAME = 'by_todo') AS todoKeys,
   (SELECT COUNT(*) FROM information_schema.SCHEMATA
     WHERE SCHEMA_NAME = ${RECYCLE_SCHEMA_LOCAL}) AS locals`;
 
@@ -181,42 +200,11 @@ const COUNT_TABLES = sql`SELECT ${note('look')}
  * binary: what the server says are two tables are two tables.
  */
 async function create(connection: ServiceConnection): Promise<void> {
+  const columns = [...REQUIRED_COLUMNS, ...OPTIONAL_COLUMNS].map(columnText);
   await createSchema(connection, RECYCLE_SCHEMA);
   await connection.run([
     sql`CREATE TABLE IF NOT EXISTS ${LEDGER} (
-      id              CHAR(32) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
-      group_id        CHAR(32) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
-      proxy_id        VARCHAR(64) NOT NULL,
-      thread_id       BIGINT UNSIGNED NOT NULL,
-      upstream_port   INT UNSIGNED NULL,
-      schema_name     VARCHAR(64) NOT NULL,
-      table_name      VARCHAR(64) NOT NULL,
-      kind            VARCHAR(16) NOT NULL,
-      engine          VARCHAR(64) NULL,
-      dropped_at      DATETIME NOT NULL,
-      user_name       VARCHAR(128) NOT NULL,
-      client_address  VARCHAR(255) NOT NULL,
-      statement_text  MEDIUMTEXT NOT NULL,
-      row_estimate    BIGINT UNSIGNED NULL,
-      byte_estimate   BIGINT UNSIGNED NULL,
-      hold_until      DATETIME NOT NULL,
-      pinned          TINYINT NOT NULL DEFAULT 0,
-      state           VARCHAR(16) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
-      state_since     DATETIME NOT NULL,
-      hold_schema     VARCHAR(64) NULL,
-      hold_name       VARCHAR(64) NULL,
-      relocated       TINYINT NOT NULL DEFAULT 0,
-      todo            VARCHAR(32) CHARACTER SET ascii COLLATE ascii_bin NULL,
-      failure         VARCHAR(1024) NULL,
-      definition      LONGTEXT NULL,
-      restore_script  LONGTEXT NULL,
-      detached        LONGTEXT NULL,
-      sql_log_bin     TINYINT NOT NULL DEFAULT 1,
-      row_logged      TINYINT NOT NULL DEFAULT 1,
-      ended_at        DATETIME NULL,
-      restored_as     VARCHAR(255) NULL,
-      created_at      DATETIME NULL,
-      lengthened      TINYINT NOT NULL DEFAULT 0,
+      ${sql.join(columns, ', ')},
       PRIMARY KEY (id),
       KEY by_state (state, relocated),
       KEY by_name (schema_name, table_name),
@@ -229,64 +217,41 @@ async function create(connection: ServiceConnection): Promise<void> {
       PRIMARY KEY (version)
     ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin`,
     HISTORY_CREATION,
-    RAISE_VERSION,
+    // The last step, because the version stands for all tables.
+    sql`INSERT IGNORE INTO ${VERSION_TABLE} (version, made_at)
+      VALUES (${LEDGER_VERSION}, UTC_TIMESTAMP())`,
   ]);
 }
 
-/** The last step, because what it says has to be there. */
-const RAISE_VERSION = sql`INSERT IGNORE INTO ${VERSION_TABLE} (version, made_at)
-  VALUES (${LEDGER_VERSION}, UTC_TIMESTAMP())`;
+function columnText([name, type]: readonly [name: string, type: SQLQuery]): SQLQuery {
+  return sql`${ident(name)} ${type}`;
+}
 
-/** It looks at the columns, because somebody may have restored an older table. */
-async function assertColumns(connection: ServiceConnection): Promise<void> {
+/** Reads the columns, because the table may be older than its version, by a restore for example. */
+async function addColumns(connection: ServiceConnection): Promise<void> {
   const [rows = []] = await connection.run(
     sql`SELECT ${note('look')} COLUMN_NAME AS name FROM information_schema.COLUMNS
         WHERE TABLE_SCHEMA = ${RECYCLE_SCHEMA} AND TABLE_NAME = 'ledger'`,
   );
   const found = new Set(rows.map((row) => textOf(row, 'name')));
-  const lost = COLUMNS.filter((name) => !found.has(name));
-  if (lost.length === 0) return;
-  const missing = lost.filter((name) => !ADDED_COLUMNS.has(name));
+  const missing = [...REQUIRED_COLUMNS.keys()].filter((name) => !found.has(name));
   if (missing.length > 0) throw new Error(`it lacks columns: ${missing.join(', ')}`);
-  for (const name of lost) await addColumn(connection, ADDED_COLUMNS.get(name) ?? sql``);
+  for (const column of OPTIONAL_COLUMNS) {
+    if (!found.has(column[0])) await addColumn(connection, columnText(column));
+  }
 }
 
 /**
- * Adds a column of a later version while others write to the ledger: it waits for a lock for one
- * second, so that a drop which queues after it waits no longer; no rows are copied under a lock.
+ * Adds a column while others write to the ledger: it waits for a lock for one second, so that a
+ * drop which queues after it waits no longer; no rows are copied under a lock.
  */
 async function addColumn(connection: ServiceConnection, column: SQLQuery): Promise<void> {
   const added = connection.run(
     sql`ALTER TABLE ${LEDGER} ADD COLUMN ${column}, ALGORITHM=INPLACE, LOCK=NONE`,
-    { deadlineMs: UPGRADE_DEADLINE_MS },
+    { deadlineMs: ADD_COLUMN_DEADLINE_MS },
   );
   // Another proxy may have added the column.
   await unlessRefused(added, [], ER_DUP_FIELDNAME);
-}
-
-/** The same with its key: without it looks are slower, and it is added another time. */
-async function addTodoKey(connection: ServiceConnection): Promise<void> {
-  const added = connection.run(
-    sql`ALTER TABLE ${LEDGER} ADD KEY by_todo (todo), ALGORITHM=INPLACE, LOCK=NONE`,
-    { deadlineMs: UPGRADE_DEADLINE_MS },
-  );
-  await unlessRefused(added, [], ER_DUP_KEYNAME, ...LOCK_NOT_GRANTED, ...NOT_ALLOWED);
-}
-
-/**
- * Fills `todo` in the rows of version 2, which had it in the text of `failure` alone. Recovery
- * finds out again why a table stays in its own schema. May run twice.
- */
-async function fillTodo(connection: ServiceConnection): Promise<void> {
-  await connection.run(
-    sql`UPDATE ${note('todo')} ${LEDGER} SET todo = CASE
-        WHEN failure LIKE 'it is being restored: %' THEN 'restoring'
-        WHEN failure LIKE 'UNDROP\\_TORN: %' THEN 'torn'
-        WHEN state <> 'HOLD' THEN NULL
-        WHEN hold_schema LIKE '\\_undrop%' THEN 'detach' ELSE 'relocate' END
-      WHERE todo IS NULL AND failure IS NOT NULL AND row_logged = 1`,
-    { deadlineMs: UPGRADE_DEADLINE_MS },
-  );
 }
 
 /** One of our own schemas; a local one is none of the binary log. May run twice. */

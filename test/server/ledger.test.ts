@@ -1,11 +1,11 @@
 /** The ledger on real servers: what an intent records and finds out, outcomes, states, reading. */
 import { describe, expect } from '@jest/globals';
+import { recordIntent } from '../../src/ledger/intents/record-intent.js';
 import { findRows } from '../../src/ledger/read.js';
 import { ensureLedger } from '../../src/ledger/tables.js';
 import {
   forgetIntents,
   type IntentTable,
-  recordIntent,
   recordOutcome,
   recordState,
 } from '../../src/ledger/write.js';
@@ -37,20 +37,6 @@ describe.each(testServers())('the ledger on $name', (server) => {
     await ensureLedger(own.pool);
     expect(await binlogPosition()).toBe(before);
     expect(await findRows(own.pool, { by: 'live' })).toEqual([]);
-  });
-
-  test('of version 2 is upgraded by whoever comes first, and keeps its rows', async () => {
-    await own.session.query('CREATE TABLE t (a INT)');
-    await intend(own.pool, own.session, { schema: own.schema.name, tables: ['t'] });
-    await query(
-      server,
-      'ALTER TABLE _undrop.ledger DROP COLUMN todo',
-      'DELETE FROM _undrop.ledger_version',
-      'INSERT INTO _undrop.ledger_version VALUES (2, NOW())',
-    );
-    await Promise.all([ensureLedger(own.pool), ensureLedger(own.pool)]);
-    const [row] = await findRows(own.pool, { by: 'live' });
-    expect(row).toMatchObject({ table: 't', failure: null });
   });
 
   test('is refused where a proxy that is too new has made it', async () => {
