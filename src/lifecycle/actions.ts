@@ -14,7 +14,7 @@ import { isEmpty, Purger, type WorkOptions } from './purge/purge.js';
 import { removeTable } from './remove.js';
 import {
   type CachedPages,
-  isLost,
+  isLostByEngine,
   isMuchDirty,
   POOL_UNKNOWN,
   type PoolFacts,
@@ -88,7 +88,7 @@ export class Actions {
     for (let steps = 0; steps < 5; steps += 1) {
       const facts = await this.#readFacts(table, server);
       if (facts === null) return PROGRESS;
-      const step = nextStep({ ...table, facts }, server, settings, now());
+      const step = nextStep({ ...table, facts }, { server, settings, now: now() });
       const wait = step.kind === 'move' || step.kind === 'drop' ? await throttle.wait(now()) : null;
       if (wait !== null) return { kind: 'throttled', wait };
       switch (step.kind) {
@@ -127,7 +127,7 @@ export class Actions {
       return await moveTable(this.#options, table, step);
     } catch (error) {
       if (!isServerError(error, ER_ERROR_ON_RENAME)) throw error;
-      if (!(await isLost(this.#options.connection, table, server))) throw error;
+      if (!(await isLostByEngine(this.#options.connection, table, server))) throw error;
       await removeTable(this.#options, table, { ...facts, isLost: true });
       return null;
     }

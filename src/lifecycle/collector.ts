@@ -4,39 +4,10 @@
  * round is due; each round (rounds.ts) reads names and clock from the server.
  */
 import { performance } from 'node:perf_hooks';
-import type { Clock } from '../clock.js';
-import type { Log } from '../log.js';
-import type { Reconcile } from '../recovery/reconcile.js';
-import type { ServicePool } from '../service/pool/pools.js';
-import { type CollectorFigures, forgetLook, newCollectorFigures } from './figures.js';
-import type { ClocksByServer } from './leader/grace.js';
-import { leadWhenever } from './leader/leader.js';
-import { Wakeup } from './leader/wakeup.js';
-import type { LifecycleSettings } from './next-step.js';
-import { Rounds } from './rounds.js';
-import type { Replica } from './throttle/replica-lag.js';
-import { Throttle } from './throttle/throttle.js';
-
-export interface CollectorOptions {
-  /** The pool of the server that is collected; one connection is kept while this proxy collects. */
-  readonly pool: ServicePool;
-  /** Those of the settings; default: none. */
-  readonly replicas?: readonly Replica[];
-  readonly proxyId: string;
-  readonly settings: LifecycleSettings;
-  readonly clock: Clock;
-  readonly log: Log;
-  /** Recovery, run before each full round, on the lock's connection. */
-  readonly reconcile: Reconcile;
-  /** Drops that this proxy is in the middle of. */
-  readonly activeIds: ReadonlySet<string>;
-  /** What an earlier collector of this process saw of the server's clock; default: nothing. */
-  readonly lastSeen?: ClocksByServer;
-  /** What it says of itself is written here; default: nobody reads it. */
-  readonly figures?: CollectorFigures;
-  /** Milliseconds of a clock that nobody sets; default: the process's. */
-  readonly monotonicMs?: () => number;
-}
+import { forgetLook, newCollectorFigures } from './figures.js';
+import { leadWhenever, Wakeup } from './leader/leader.js';
+import { type CollectorOptions, Rounds } from './rounds/rounds.js';
+import { newThrottle } from './throttle/throttle.js';
 
 export interface Collector {
   /** Something was dropped: the next round comes soon. Cheap; may be called for every drop. */
@@ -82,18 +53,4 @@ export function startCollector(options: CollectorOptions): Collector {
       await running;
     },
   };
-}
-
-/** What the collector of that pool waits for, whoever runs it. */
-export function newThrottle(
-  {
-    pool,
-    settings,
-    replicas = [],
-  }: Pick<CollectorOptions, 'pool' | 'replicas'> & {
-    readonly settings: Pick<LifecycleSettings, 'throttle'>;
-  },
-  monotonicMs: () => number,
-): Throttle {
-  return new Throttle({ settings: settings.throttle, replicas, connection: pool, monotonicMs });
 }

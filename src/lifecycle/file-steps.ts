@@ -9,9 +9,11 @@
  */
 import { link, open, readdir, stat, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
+import type { Clock } from '../clock.js';
+import type { Log } from '../log.js';
 import { isRecycleSchema, parseHoldName } from '../names/names.js';
 import { isSystemError } from './limits/limits.js';
-import type { ActionContext } from './transition.js';
+import type { LifecycleSettings } from './next-step.js';
 
 /** No server reads such a file, and none minds it in a schema that isn't dropped. */
 const SUFFIX = '.undrop';
@@ -20,14 +22,20 @@ const FILE = /^(_vt_[a-z]+_[0-9a-f]{32}_[0-9]{14})(#.*)?\.ibd$/i;
 /** Between two steps others have the disk for as long as a step took, and at least so long. */
 const PAUSE_MS_MIN = 20;
 
-type Options = Pick<ActionContext, 'settings' | 'clock' | 'monotonicMs' | 'log' | 'signal'>;
+interface FileStepsOptions {
+  readonly settings: Pick<LifecycleSettings, 'fileStepBytes' | 'limits'>;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly monotonicMs: () => number;
+  readonly signal: AbortSignal;
+}
 
 export class FileSteps {
-  readonly #options: Options;
+  readonly #options: FileStepsOptions;
   /** Files that are to be given back; those whose last name it is have bytes. */
   #left: readonly { readonly path: string; readonly bytes: number }[] = [];
 
-  constructor(options: Options) {
+  constructor(options: FileStepsOptions) {
     this.#options = options;
   }
 

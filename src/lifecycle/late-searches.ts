@@ -15,10 +15,9 @@ import type { Log } from '../log.js';
 import { isServiceError, type ServicePool } from '../service/pool/pools.js';
 import { WAITS_FOR_LOCK } from '../service/pool/statement-timeout.js';
 import { note, numberOf, sql } from '../service/sql.js';
+import { LATE_SEARCH_TRIES } from '../tries.js';
 
 const SEARCH_MS_MAX = 3_600_000;
-/** After so many rounds it is left at that. */
-const TRIES_MAX = 10;
 const TABLES_MAX = 100;
 
 interface LateSearchesOptions {
@@ -75,7 +74,7 @@ export class LateSearches {
     const tries = (this.#tries.get(row.id) ?? 0) + 1;
     this.#tries.set(row.id, tries);
     const isLooked = broken.every(({ isSeen }) => isSeen);
-    if (signal.aborted || (!isLooked && tries < TRIES_MAX)) return;
+    if (signal.aborted || (!isLooked && tries < LATE_SEARCH_TRIES)) return;
     const text = resultOf(broken);
     const { id, rowLogged, restoredAs: table } = row;
     await recordLook(connection, { id, failure: { todo: null, text }, rowLogged });

@@ -62,13 +62,16 @@ export interface StateChange {
 
 export type StepSettings = Pick<LifecycleSettings, 'lifecycle' | 'evacMs' | 'fastDrop'>;
 
-/** What to do with `table` at `now`, which is the server's own UTC time. */
-export function nextStep(
-  table: StepTable,
-  server: RemovalFacts,
-  settings: StepSettings,
-  now: Date,
-): Step {
+/** What a step depends on, beside the table. */
+export interface StepFacts {
+  readonly server: RemovalFacts;
+  readonly settings: StepSettings;
+  /** The server's own UTC time. */
+  readonly now: Date;
+}
+
+/** What to do with `table`. */
+export function nextStep(table: StepTable, { server, settings, now }: StepFacts): Step {
   const configured = wayOf(server, settings);
   const { early } = table;
   const isHeld = configured.hold && now < table.due && early === undefined;

@@ -10,17 +10,15 @@ import { hasSource } from '../ledger/owner.js';
 import type { ServicePool } from '../service/pool/pools.js';
 import { readServerFacts, type ServerFacts } from '../service/server-facts.js';
 import { type Collectable, listCollectable } from './collectable.js';
-import { type CollectorOptions, newThrottle } from './collector.js';
 import { newCollectorFigures, pauseText, READ_ONLY, REPLICATES, throttleText } from './figures.js';
 import { peekGrace } from './leader/grace.js';
-import { leadOnce } from './leader/leader.js';
-import { Wakeup } from './leader/wakeup.js';
+import { leadOnce, Wakeup } from './leader/leader.js';
 import { earlyFirst, readRoom } from './limits/limits.js';
 import { type LifecycleSettings, nextStep, type TableFacts } from './next-step.js';
 import { isEmpty } from './purge/purge.js';
-import { Rounds } from './rounds.js';
+import { type CollectorOptions, Rounds } from './rounds/rounds.js';
 import { readTableFacts } from './table-facts.js';
-import type { Throttle } from './throttle/throttle.js';
+import { newThrottle, type Throttle } from './throttle/throttle.js';
 
 type OnceOptions = Pick<
   CollectorOptions,
@@ -72,7 +70,7 @@ export interface TablePlan {
   readonly left: { readonly until: Date | null; readonly because: string } | null;
 }
 
-export interface Plan {
+export interface CollectPlan {
   /** Why nothing would be done now, whatever is due; null: it would. */
   readonly resting: string | null;
   readonly tables: readonly TablePlan[];
@@ -81,7 +79,7 @@ export interface Plan {
 /** What `collectOnce` would do now. */
 export async function planOnce(
   options: Pick<OnceOptions, 'pool' | 'settings' | 'replicas' | 'clock'>,
-): Promise<Plan> {
+): Promise<CollectPlan> {
   const { pool, settings, clock } = options;
   const throttle = newThrottle(options, () => performance.now());
   const server = await readServerFacts(pool);
@@ -89,10 +87,10 @@ export async function planOnce(
   const seen = { heldCount: tables.length, wallClockMs: clock.nowMs() };
   const resting =
     (await whyResting(pool, server, { settings, throttle })) ??
-    (await peekGrace(pool, server, seen, settings));
+    (await peekGrace(pool, { ...seen, server }, settings));
   const plans: TablePlan[] = [];
   const held = { count: tables.length, list: async () => tables };
-  const room = await readRoom(pool, held, settings.limits, server.utcNow);
+  const room = await readRoom(pool, held, { limits: settings.limits, now: server.utcNow });
   for (const table of earlyFirst(tables, room?.early ?? new Map()))
     plans.push(await planTable(pool, table, { server, settings }));
   return { resting, tables: plans };
@@ -127,7 +125,10 @@ async function planTable(
   let { state, due } = table;
   let facts: TableFacts | null = null;
   for (let count = 0; count < STEPS_MAX; count++) {
-    const step = nextStep({ ...table, state, due, facts }, server, settings, server.utcNow);
+    const step = nextStep(
+      { ...table, state, due, facts },
+      { server, settings, now: server.utcNow },
+    );
     switch (step.kind) {
       case 'wait':
         return stays(step.because, step.until);

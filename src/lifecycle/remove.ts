@@ -10,18 +10,13 @@
 import { assert } from '../assert.js';
 import { UNLESS_PAUSED } from '../ledger/control.js';
 import { LIVE_STATES } from '../ledger/entry.js';
+import { reportAndKeep } from '../ledger/history.js';
 import { findRows } from '../ledger/read.js';
 import { isRecycleSchema, parseHoldName } from '../names/names.js';
 import { ident, note, sql } from '../service/sql.js';
 import type { Collectable } from './collectable.js';
 import type { TableFacts } from './next-step.js';
-import {
-  type ActionContext,
-  auditFields,
-  followInLedger,
-  isOwnTable,
-  tellOf,
-} from './transition.js';
+import { type ActionContext, auditFields, followInLedger, isOwnTable } from './transition.js';
 
 /** A table of terabytes on an old server takes its time; then other proxies wait for the lock. */
 const DROP_DEADLINE_MS = 600_000;
@@ -59,7 +54,7 @@ export async function removeTable(
     return;
   }
   const event = { event: 'removal', ...auditFields(context, table, row) } as const;
-  await tellOf(context, event, row?.rowLogged ?? table.logged);
+  await reportAndKeep(context, [event], { rowLogged: row?.rowLogged ?? table.logged });
 }
 
 function assertRemovable({ name, id }: Collectable, { isLost = false }: TableFacts): void {

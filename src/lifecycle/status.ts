@@ -12,18 +12,18 @@ import { findRows, readSettling, type Settling } from '../ledger/read.js';
 import { findSchemaDrops, hasOwner } from '../ledger/schema-drops.js';
 import { assertLedgerKnown } from '../ledger/tables.js';
 import { isPinned } from '../names/names.js';
-import { findUnfinished, type Unfinished } from '../recovery/finish-restores.js';
+import { findUnfinishedRestores, type Unfinished } from '../recovery/finish-restores.js';
 import { isServiceError, type ServicePool } from '../service/pool/pools.js';
 import { readServerFacts } from '../service/server-facts.js';
 import { note, numberOf, processlistOf, sql, textOf } from '../service/sql.js';
-import { newThrottle } from './collector.js';
 import { readLockState } from './leader/collector-lock.js';
 import { peekGrace, readLastRound } from './leader/grace.js';
-import type { HeldTable, LimitSettings, Room } from './limits/choose-early.js';
+import type { LimitedTable, LimitSettings, Room } from './limits/choose-early.js';
 import { isSystemError, readRoom } from './limits/limits.js';
 import type { LifecycleSettings } from './next-step.js';
 import { whyResting } from './once.js';
 import type { Replica } from './throttle/replica-lag.js';
+import { newThrottle } from './throttle/throttle.js';
 
 export interface Status {
   readonly server: { readonly version: string; readonly readOnly: boolean; readonly now: Date };
@@ -80,7 +80,7 @@ interface Asked {
   /** Those of the settings. */
   readonly replicas: readonly Replica[];
   /** What is held. */
-  readonly tables: readonly (HeldTable & { readonly droppedAt: Date | null })[];
+  readonly tables: readonly (LimitedTable & { readonly droppedAt: Date | null })[];
   readonly wallClockMs: number;
 }
 
@@ -91,7 +91,7 @@ export async function readStatus(pool: ServicePool, asked: Asked): Promise<Statu
   const leader = lock.leader === null ? null : (lock.row?.holder ?? null);
   const lastLook = (await readLastRound(pool, server))?.at ?? null;
   const seen = { heldCount: tables.length, wallClockMs };
-  const grace = leader === null ? null : await peekGrace(pool, server, seen, settings);
+  const grace = leader === null ? null : await peekGrace(pool, { ...seen, server }, settings);
   const throttle = newThrottle({ pool, settings, replicas }, () => performance.now());
   const resting = (await whyResting(pool, server, { settings, throttle })) ?? grace;
   const ledger = await readLedger(pool);
@@ -103,7 +103,7 @@ export async function readStatus(pool: ServicePool, asked: Asked): Promise<Statu
   const { intents, relocations, schemaDrops, settling, withoutTriggers, restores, problem } =
     ledger;
   const { version, readOnly, utcNow: now } = server;
-  const limits = await readLimits(pool, tables, settings.limits, now);
+  const limits = await readLimits(pool, tables, { limits: settings.limits, now });
   const { early } = limits;
   const unsettled = intents.filter(({ groupId }) => !ledger.underWay.has(groupId));
   const open = { intents: unsettled, relocations, restores, withoutTriggers };
@@ -130,8 +130,7 @@ export async function readStatus(pool: ServicePool, asked: Asked): Promise<Statu
 async function readLimits(
   pool: ServicePool,
   tables: Asked['tables'],
-  limits: LimitSettings,
-  now: Date,
+  { limits, now }: { readonly limits: LimitSettings; readonly now: Date },
 ): Promise<LimitsStatus> {
   const { tablesMax, bytesMax, freeBytesMin, minHoldMs } = limits;
   const isYoung = ({ state, droppedAt }: Asked['tables'][number]) =>
@@ -139,8 +138,9 @@ async function readLimits(
   const status = { tablesMax, bytesMax, freeBytesMin, young: tables.filter(isYoung).length };
   const held = { count: tables.length, list: async () => tables };
   try {
-    const room = await readRoom(pool, held, limits, now);
-    const later = await readRoom(pool, held, limits, new Date(now.getTime() + minHoldMs));
+    const room = await readRoom(pool, held, { limits, now });
+    const then = new Date(now.getTime() + minHoldMs);
+    const later = await readRoom(pool, held, { limits, now: then });
     const early = whatGoesEarly(tables, { now, room, later });
     return { ...status, freeBytes: room?.freeBytes ?? null, early, problem: null };
   } catch (error) {
@@ -193,7 +193,7 @@ async function readLedger(pool: ServicePool) {
       settling: await readSettling(pool),
       underWay,
       withoutTriggers: await findWithoutTriggers(pool),
-      restores: await findUnfinished(pool),
+      restores: await findUnfinishedRestores(pool),
     };
   } catch (error) {
     if (!isServiceError(error)) throw error;
@@ -242,7 +242,7 @@ export interface AttentionFacts {
   /** Restored tables that lack triggers, and which. */
   readonly withoutTriggers: readonly string[];
   readonly restores: readonly Unfinished[];
-  readonly tables: readonly Pick<HeldTable, 'state' | 'due'>[];
+  readonly tables: readonly Pick<LimitedTable, 'state' | 'due'>[];
   /** What goes early by limits. */
   readonly early: readonly { readonly at: Date }[];
 }

@@ -51,7 +51,7 @@ export async function readTableFacts(
  * table that its engine has lost (MariaDB, MySQL before 8.0), and then can't rename it. The rows of
  * one that is torn are in the engine, under a name with the same id.
  */
-export async function isLost(
+export async function isLostByEngine(
   connection: ServiceConnection,
   { id, schema, name }: HoldTable,
   { flavour, versionId }: ServerFacts,

@@ -5,14 +5,13 @@
  * Invariant: if a table is not under the expected name any more, somebody else restored it or
  * moved it on; then nothing happens.
  */
-import type { AuditEvent } from '../audit.js';
 import type { Clock } from '../clock.js';
 import { UNLESS_PAUSED } from '../ledger/control.js';
 import type { LedgerRow, LedgerState } from '../ledger/entry.js';
-import { recordHistory } from '../ledger/history.js';
+import { reportAndKeep } from '../ledger/history.js';
 import { findRows } from '../ledger/read.js';
 import { recordState } from '../ledger/write.js';
-import { audit, type Log } from '../log.js';
+import type { Log } from '../log.js';
 import { formatHoldName, ghostIdOf, isRetiredBarrier, shownDue } from '../names/names.js';
 import { isServerError, type ServicePool, unlessRefused } from '../service/pool/pools.js';
 import { ident, note, sql } from '../service/sql.js';
@@ -82,7 +81,7 @@ export async function moveTable(
   if (isOwnTable(moved, row)) return moved;
   const change = { from: table.state, to, because, until: shownDue(name) };
   const event = { event: 'transition', ...auditFields(context, moved, row), ...change } as const;
-  await tellOf(context, event, row?.rowLogged ?? table.logged);
+  await reportAndKeep(context, [event], { rowLogged: row?.rowLogged ?? table.logged });
   return moved;
 }
 
@@ -102,16 +101,6 @@ export function auditFields(
 ) {
   const { groupId: dropId = null, schema = null, table = null } = row ?? {};
   return { proxyId, id, dropId, schema, table, holdSchema, holdName };
-}
-
-/** In the log, and in the ledger's history. */
-export async function tellOf(
-  { connection, log }: ActionContext,
-  event: AuditEvent<'transition' | 'removal'>,
-  rowLogged: boolean,
-): Promise<void> {
-  audit(log, [event]);
-  await recordHistory(connection, log, [event], { rowLogged });
 }
 
 /**

@@ -42,7 +42,7 @@ function* collect(model: ModelServer, settings: StepSettings): Process<void> {
   const tables = model.list();
   let purging: Act | null = null;
   for (const table of tables) {
-    const byName = nextStep({ ...table, facts: null }, server, settings, now());
+    const byName = nextStep({ ...table, facts: null }, { server, settings, now: now() });
     if (byName.kind === 'wait') {
       model.wait(table, byName.until, now());
       continue;
@@ -66,7 +66,7 @@ function* advance(model: ModelServer, first: Held, { now, ...how }: Round): Proc
     if (facts === null) return null;
     yield 'at a look';
     const act: Act = { ...how, table, facts, at: now() };
-    const step = nextStep({ ...table, facts }, how.server, how.settings, act.at);
+    const step = nextStep({ ...table, facts }, { ...how, now: act.at });
     if (step.kind === 'move' || step.kind === 'drop') yield 'before a statement';
     switch (step.kind) {
       case 'wait':

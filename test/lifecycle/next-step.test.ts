@@ -27,7 +27,7 @@ const cases = JSON.parse(readFileSync(file, 'utf8')) as Case[];
 describe('the next step of a held table', () => {
   test.each(cases)('$comment', (one) => {
     const table: StepTable = { ...one.table, due: new Date(one.table.due) };
-    const step = nextStep(table, one.server, one.settings, new Date(one.now));
+    const step = nextStep(table, { ...one, now: new Date(one.now) });
     const plain: unknown = JSON.parse(JSON.stringify(step));
     if (process.env['UPDATE_GOLDEN'] === '1') {
       one.step = plain;
@@ -66,7 +66,7 @@ describe('whatever the server and the settings', () => {
         const due = new Date(now.getTime() + 1 + aheadMs);
         const lifecycle: readonly TableState[] = [...given.lifecycle, 'HOLD'];
         const table = { state: 'HOLD', due, facts: known } as const;
-        const step = nextStep(table, on, { ...given, lifecycle }, now);
+        const step = nextStep(table, { server: on, settings: { ...given, lifecycle }, now });
         expect(step).toEqual({ kind: 'wait', until: due, because: 'held until then' });
       }),
     );
@@ -77,7 +77,7 @@ describe('whatever the server and the settings', () => {
     fc.assert(
       fc.property(facts, server, settings, early, (known, on, given, chosen) => {
         const table = { state: 'HOLD', due: PINNED_UNTIL, facts: known, ...chosen } as const;
-        expect(nextStep(table, on, given, now).kind).toBe('wait');
+        expect(nextStep(table, { server: on, settings: given, now }).kind).toBe('wait');
       }),
     );
   });
@@ -86,7 +86,10 @@ describe('whatever the server and the settings', () => {
     fc.assert(
       fc.property(state, facts, server, settings, fc.boolean(), (at, known, on, given, over) => {
         const due = new Date(now.getTime() + (over ? -1 : 1));
-        const step = nextStep({ state: at, due, facts: known }, on, given, now);
+        const step = nextStep(
+          { state: at, due, facts: known },
+          { server: on, settings: given, now },
+        );
         if (known !== null && known.obstacles.length > 0) {
           expect(['wait', 'blocked']).toContain(step.kind);
         }
@@ -110,7 +113,7 @@ describe('whatever the server and the settings', () => {
         };
         let at = now;
         for (let steps = 0; steps < 10; steps += 1) {
-          const step = nextStep(table, on, given, at);
+          const step = nextStep(table, { server: on, settings: given, now: at });
           if (step.kind === 'drop') return;
           if (step.kind === 'wait') at = step.until;
           if (step.kind === 'move') table = { ...table, state: step.to, due: step.due };

@@ -1,6 +1,6 @@
 /** The bell: many rings are one, and none is lost. */
 import { describe, expect, test } from '@jest/globals';
-import { Wakeup } from '../../src/lifecycle/leader/wakeup.js';
+import { Wakeup } from '../../src/lifecycle/leader/leader.js';
 
 describe('the bell of the collector', () => {
   test('has not rung before anybody rang', () => {

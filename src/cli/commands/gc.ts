@@ -4,7 +4,7 @@
  */
 import { systemClock } from '../../clock.js';
 import { timeText } from '../../duration.js';
-import { collectOnce, type Plan, planOnce } from '../../lifecycle/once.js';
+import { type CollectPlan, collectOnce, planOnce } from '../../lifecycle/once.js';
 import type { Log } from '../../log.js';
 import { isPinned } from '../../names/names.js';
 import { reconcile } from '../../recovery/reconcile.js';
@@ -116,7 +116,7 @@ function soonestFirst(one: ListedTable, other: ListedTable): number {
   return one.due.getTime() - other.due.getTime();
 }
 
-function planText({ resting, tables }: Plan, names: ReadonlyMap<string, string>): string {
+function planText({ resting, tables }: CollectPlan, names: ReadonlyMap<string, string>): string {
   const lines = tables.map(({ table, steps, left }) => {
     const until = left?.until ?? null;
     const end = until === null ? '' : isPinned(until) ? ': pinned' : ` until ${timeText(until)}`;
@@ -135,7 +135,7 @@ function planText({ resting, tables }: Plan, names: ReadonlyMap<string, string>)
   ].join('\n');
 }
 
-function planJson({ resting, tables }: Plan): object {
+function planJson({ resting, tables }: CollectPlan): object {
   return {
     resting,
     tables: tables.map(({ table, steps, left }) => ({ ...leftJson(table), steps, left })),

@@ -127,7 +127,7 @@ export async function takeLock(
     return null;
   }
   const isLed = sql`IS_USED_LOCK(${name}) = CONNECTION_ID() AND EXISTS (SELECT 1 FROM ${LEADER_TABLE}
-    WHERE server_identity = ${identityOf(server)} AND nonce = ${nonce})`;
+    WHERE server_identity = ${leaderIdentity(server)} AND nonce = ${nonce})`;
   return { name, isLed, release };
 }
 
@@ -140,10 +140,10 @@ async function claim(
   const change =
     row === null
       ? sql`INSERT IGNORE ${note('lock')} INTO ${LEADER_TABLE} (server_identity, nonce, holder, since)
-          VALUES (${identityOf(server)}, ${nonce}, ${self}, UTC_TIMESTAMP())`
+          VALUES (${leaderIdentity(server)}, ${nonce}, ${self}, UTC_TIMESTAMP())`
       : sql`UPDATE ${note('lock')} ${LEADER_TABLE}
           SET nonce = ${nonce}, holder = ${self}, since = UTC_TIMESTAMP()
-          WHERE server_identity = ${identityOf(server)} AND nonce = ${row.nonce}`;
+          WHERE server_identity = ${leaderIdentity(server)} AND nonce = ${row.nonce}`;
   return (await writeOrCreate(connection, change, CREATION)) === 1;
 }
 
@@ -159,7 +159,7 @@ async function readRow(
   server: ServerFacts,
 ): Promise<LeaderRow | null> {
   const query = sql`SELECT ${note('lock')} nonce, holder FROM ${LEADER_TABLE}
-    WHERE server_identity = ${identityOf(server)}`;
+    WHERE server_identity = ${leaderIdentity(server)}`;
   const [[row] = []] = await unlessRefused(connection.run(query), [], ...ABSENT_TABLE);
   if (row === undefined) return null;
   return { nonce: textOf(row, 'nonce'), holder: textOf(row, 'holder') };
@@ -170,6 +170,6 @@ function nameOf(nonce: string): string {
 }
 
 /** The key of this server's row in the tables of the collector. */
-export function identityOf({ serverIdentity }: Pick<ServerFacts, 'serverIdentity'>): string {
+export function leaderIdentity({ serverIdentity }: Pick<ServerFacts, 'serverIdentity'>): string {
   return serverIdentity.slice(0, IDENTITY_CHARACTERS_MAX);
 }

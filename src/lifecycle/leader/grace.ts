@@ -14,7 +14,7 @@ import type { ServerFacts } from '../../service/server-facts.js';
 import { dateOf, dateOrNullOf, ident, note, sql } from '../../service/sql.js';
 import { ABSENT_TABLE } from '../../wire/server-errors.js';
 import type { ActionContext } from '../transition.js';
-import { identityOf, readLockState } from './collector-lock.js';
+import { leaderIdentity, readLockState } from './collector-lock.js';
 
 /** What the collector's own table says. */
 export interface LastRound {
@@ -85,8 +85,14 @@ function reason(
 /** Why a collector that begins now would wait, or that of now does; writes nothing. */
 export async function peekGrace(
   connection: ServiceConnection,
-  server: ServerFacts,
-  seen: { readonly heldCount: number; readonly wallClockMs: number },
+  {
+    server,
+    ...seen
+  }: {
+    readonly server: ServerFacts;
+    readonly heldCount: number;
+    readonly wallClockMs: number;
+  },
   settings: { readonly holdMs: number; readonly graceMs: number },
 ): Promise<string | null> {
   const now = server.utcNow;
@@ -106,7 +112,7 @@ const TABLE = ident(RECYCLE_SCHEMA, 'collector');
 
 /** Nodes of a cluster collect in turns. */
 function keyOf(server: ServerFacts): string {
-  return server.cluster ?? identityOf(server);
+  return server.cluster ?? leaderIdentity(server);
 }
 
 /** Null also if its table is lost. */

@@ -37,7 +37,7 @@ export interface Weight {
   readonly isLengthened: boolean;
 }
 
-export interface HeldTable {
+export interface LimitedTable {
   readonly id: string;
   readonly state: TableState;
   readonly due: Date;
@@ -68,14 +68,17 @@ const SCRATCH_MS = 86_400_000;
  * whole any more, then those in HOLD.
  */
 export function chooseEarly(
-  tables: readonly HeldTable[],
+  tables: readonly LimitedTable[],
   weights: ReadonlyMap<string, Weight>,
-  limits: LimitSettings,
-  { now, freeBytes }: { readonly now: Date; readonly freeBytes: number | null },
+  {
+    limits,
+    now,
+    freeBytes,
+  }: { readonly limits: LimitSettings; readonly now: Date; readonly freeBytes: number | null },
 ): Room {
   const { bytesMax, tablesMax, freeBytesMin, minHoldMs } = limits;
   const sizeOf = ({ id }: { readonly id: string }) => weights.get(id)?.bytes ?? 0;
-  const isGoing = ({ state, due }: HeldTable) =>
+  const isGoing = ({ state, due }: LimitedTable) =>
     state === 'DROP' || (state === 'HOLD' && due <= now);
   const over = tables.filter(({ state }) => state === 'EVAC' || state === 'PURGE').sort(byState);
   const held = tables.flatMap(({ id, state, due }): Candidate[] => {
@@ -117,7 +120,7 @@ function sumOf<T>(items: readonly T[], sizeOf: (item: T) => number): number {
 
 const BY_STATE: Readonly<Record<TableState, number>> = { DROP: 0, EVAC: 1, PURGE: 2, HOLD: 3 };
 
-function byState(one: HeldTable, other: HeldTable): number {
+function byState(one: LimitedTable, other: LimitedTable): number {
   return BY_STATE[one.state] - BY_STATE[other.state] || one.due.getTime() - other.due.getTime();
 }
 

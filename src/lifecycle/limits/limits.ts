@@ -6,6 +6,7 @@ import { statfs } from 'node:fs/promises';
 import { LIVE_STATES } from '../../ledger/entry.js';
 import { readTotals } from '../../ledger/read.js';
 import { LEDGER } from '../../ledger/tables.js';
+import type { Log } from '../../log.js';
 import { isServerError, type ServiceConnection } from '../../service/pool/pools.js';
 import {
   dateOf,
@@ -17,11 +18,11 @@ import {
   textOf,
   valueList,
 } from '../../service/sql.js';
-import type { ActionContext } from '../transition.js';
+import type { CollectorFigures } from '../figures.js';
 import {
   chooseEarly,
   FREE,
-  type HeldTable,
+  type LimitedTable,
   type LimitSettings,
   type Room,
   usedOf,
@@ -34,9 +35,9 @@ const WARN_FROM = 0.8;
 const SETTLED_MS = 10_000;
 
 /** What is held: how much, and, if it has to be read, what. */
-export interface Held {
+export interface HeldTables {
   readonly count: number;
-  readonly list: () => Promise<readonly HeldTable[]>;
+  readonly list: () => Promise<readonly LimitedTable[]>;
   /** Files of removed tables have so many bytes that the disk will have free; default: 0. */
   readonly comingBytes?: number;
 }
@@ -44,9 +45,8 @@ export interface Held {
 /** Null: no limit is near. Rejects with the server's error, or the system's. */
 export async function readRoom(
   connection: ServiceConnection,
-  { count, list, comingBytes = 0 }: Held,
-  limits: LimitSettings,
-  now: Date,
+  { count, list, comingBytes = 0 }: HeldTables,
+  { limits, now }: { readonly limits: LimitSettings; readonly now: Date },
 ): Promise<Room | null> {
   if (!canMatter(count, limits)) return null;
   const { bytes } = await readTotals(connection);
@@ -58,18 +58,22 @@ export async function readRoom(
   const used = usedOf(room, limits);
   if (used <= 1) return { ...room, used, early: new Map() };
   const weights = await readWeights(connection);
-  return chooseEarly(await list(), weights, limits, { now, freeBytes: room.freeBytes });
+  return chooseEarly(await list(), weights, { limits, now, freeBytes: room.freeBytes });
 }
 
-type LimitsContext = Pick<ActionContext, 'connection' | 'settings' | 'figures' | 'log'> & {
+interface LimitsOptions {
+  readonly connection: ServiceConnection;
+  readonly settings: { readonly limits: LimitSettings };
+  readonly figures: CollectorFigures;
+  readonly log: Log;
   readonly monotonicMs: () => number;
   /** So long it is said that a limit is passed before anything goes for it. */
   readonly noticeMs: number;
-};
+}
 
 /** What goes early by the last look; without an answer nothing does: what is held is safe. */
 export class Limits {
-  readonly #options: LimitsContext;
+  readonly #options: LimitsOptions;
   #early: Room['early'] = new Map();
   /** The most urgent that was logged since the limits were far. */
   #level: (typeof LEVELS)[number] = 'far';
@@ -77,7 +81,7 @@ export class Limits {
   #passedAtMs: number | null = null;
   #wentAtMs = Number.NEGATIVE_INFINITY;
 
-  constructor(options: LimitsContext) {
+  constructor(options: LimitsOptions) {
     this.#options = options;
   }
 
@@ -91,11 +95,11 @@ export class Limits {
   }
 
   /** Resolves to after how many milliseconds more may go; Infinity: nothing by now. */
-  async look(held: Held, now: Date): Promise<number> {
+  async look(held: HeldTables, now: Date): Promise<number> {
     const { connection, settings, figures, log } = this.#options;
     this.#early = new Map();
     try {
-      const room = await readRoom(connection, held, settings.limits, now);
+      const room = await readRoom(connection, held, { limits: settings.limits, now });
       figures.room = room;
       return this.#note(room);
     } catch (error) {
@@ -149,7 +153,7 @@ function levelOf(room: Room | null): (typeof LEVELS)[number] {
 }
 
 /** Those that go early, in their order, after those that are going already. */
-export function earlyFirst<Table extends HeldTable>(
+export function earlyFirst<Table extends LimitedTable>(
   tables: readonly Table[],
   early: Room['early'],
 ): readonly (Table & { readonly early?: string })[] {

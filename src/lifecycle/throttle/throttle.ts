@@ -44,6 +44,22 @@ const AGAIN_MS = 500;
 const CALM_MS = 2_000;
 const QUERY_DEADLINE_MS = 5_000;
 
+/** What the collector of that pool waits for, whichever process runs it. */
+export function newThrottle(
+  {
+    pool,
+    settings,
+    replicas = [],
+  }: {
+    readonly pool: ServiceConnection;
+    readonly settings: { readonly throttle: ThrottleSettings };
+    readonly replicas?: readonly Replica[];
+  },
+  monotonicMs: () => number,
+): Throttle {
+  return new Throttle({ settings: settings.throttle, replicas, connection: pool, monotonicMs });
+}
+
 export class Throttle {
   readonly #options: ThrottleOptions;
   #askedAtMs = Number.NEGATIVE_INFINITY;

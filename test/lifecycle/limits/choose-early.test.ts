@@ -49,7 +49,7 @@ function choose(
     const weight = { user, schema, rows, bytes, droppedAt, createdAt, isLengthened };
     if (one.isUnknown !== true) weights.set(id, weight);
   }
-  return chooseEarly(tables, weights, { ...NONE, ...limits }, { now: NOW, freeBytes });
+  return chooseEarly(tables, weights, { limits: { ...NONE, ...limits }, now: NOW, freeBytes });
 }
 
 const idsOf = ({ early }: ReturnType<typeof choose>) => [...early.keys()];

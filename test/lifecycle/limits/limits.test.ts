@@ -63,12 +63,12 @@ test('who goes early goes straight to DROP, but not past what depends on it', ()
   const due = new Date(NOW.getTime() + HOUR_MS);
   for (const state of ['HOLD', 'PURGE', 'EVAC'] as const) {
     const table = { state, due, facts, early: 'full' };
-    expect(nextStep(table, server, settings, NOW)).toEqual({
+    expect(nextStep(table, { server, settings, now: NOW })).toEqual({
       ...{ kind: 'move', to: 'DROP', due: NOW, because: 'full' },
     });
     const bound = { ...table, facts: { ...facts, obstacles: ['a key'] } };
-    expect(nextStep(bound, server, settings, NOW)).toMatchObject({ kind: 'blocked' });
+    expect(nextStep(bound, { server, settings, now: NOW })).toMatchObject({ kind: 'blocked' });
     const unread = { ...table, facts: null };
-    expect(nextStep(unread, server, settings, NOW)).toEqual({ kind: 'look' });
+    expect(nextStep(unread, { server, settings, now: NOW })).toEqual({ kind: 'look' });
   }
 });

@@ -1,0 +1,104 @@
+/**
+ * `Acts` does what is due in one round: each table is taken as far as it goes at once, then rows
+ * are purged, one table after another, then files are given back.
+ *
+ * Invariant: a round ends after a slice, so that everything else that is due has its turn between
+ * the slices of a long purge.
+ */
+import type { ServerFacts } from '../../service/server-facts.js';
+import { Actions } from '../actions.js';
+import type { Collectable } from '../collectable.js';
+import type { ClusterLease } from '../leader/cluster-lease.js';
+import type { Limits } from '../limits/limits.js';
+import type { Wait } from '../throttle/throttle.js';
+import type { ActionContext } from '../transition.js';
+import { nextTurn } from './next-turn.js';
+import { Retries } from './retries.js';
+
+/** How long a round may take before facts and names are read again. */
+export const SLICE_MS = 5_000;
+
+interface ActsContext extends ActionContext {
+  readonly limits: Limits;
+  readonly lease: ClusterLease;
+}
+
+/** The round for which something is done. */
+interface ActsRound {
+  readonly server: ServerFacts;
+  /** When the server's clock was read, by the monotonic clock. */
+  readonly readAtMs: number;
+  /** How long reading took: so long, ten times, is worth acting. */
+  readonly readingMs: number;
+  /** When the next round is due if no table is due before, by the monotonic clock. */
+  readonly nextMs: number;
+}
+
+type ActsEnd =
+  /** A slice is over, a pause has begun, or the lease is lost: the next round is due at once. */
+  | { readonly kind: 'cut' }
+  | { readonly kind: 'throttled'; readonly wait: Wait }
+  /** The next round is due then, by the monotonic clock; if `isUnderWay`, at once. */
+  | { readonly kind: 'done'; readonly nextMs: number; readonly isUnderWay: boolean };
+
+export class Acts {
+  readonly #context: ActsContext;
+  readonly #actions: Actions;
+  readonly retries: Retries;
+
+  constructor(context: ActsContext) {
+    this.#context = context;
+    this.#actions = new Actions(context);
+    this.retries = new Retries(context);
+  }
+
+  /** `tables`: in the order in which they go. `onMoved`: what is held is another by now. */
+  async act(
+    tables: readonly Collectable[],
+    round: ActsRound,
+    onMoved: () => void,
+  ): Promise<ActsEnd> {
+    const { settings, monotonicMs, signal, lease, limits, files } = this.#context;
+    const { server, readAtMs } = round;
+    const now = () => new Date(server.utcNow.getTime() + (monotonicMs() - readAtMs));
+    const leastMs = monotonicMs() + 10 * round.readingMs;
+    const endMs = Math.max(monotonicMs() + SLICE_MS, leastMs);
+    this.retries.keepOnly(tables);
+    const retryInMs = (table: Collectable) => this.retries.inMs(table);
+    const turn = nextTurn(tables, { server, settings, now: now(), retryInMs });
+    let nextMs = Math.min(round.nextMs, monotonicMs() + turn.againMs);
+    const purges = [...turn.purge];
+    let hasMoved = false;
+    this.#actions.beginRound();
+    for (const table of turn.advance) {
+      if (signal.aborted || monotonicMs() > endMs || !lease.isFresh) return { kind: 'cut' };
+      const outcome = await this.#actions.advance(table, server, now);
+      if (outcome.kind === 'paused') return { kind: 'cut' };
+      if (outcome.kind === 'throttled') return outcome;
+      if (outcome.kind === 'purge') {
+        purges.push(outcome.table);
+        continue;
+      }
+      const againMs = monotonicMs() + this.retries.leave(table, outcome, now());
+      if (outcome.kind !== 'progress') nextMs = Math.min(nextMs, againMs);
+      else if (table.early !== undefined) limits.went();
+      hasMoved ||= outcome.kind === 'progress';
+    }
+    const untilMs = Math.min(Math.max(nextMs, leastMs), endMs);
+    const purged = await this.#actions.purge(purges, { server, now, untilMs }, lease);
+    for (const { table, outcome } of purged) {
+      if (['left', 'wait'].includes(outcome.kind)) this.retries.leave(table, outcome, now());
+    }
+    // All but the last went as far as they go.
+    if (hasMoved || purged.length > 1) {
+      await files.look();
+      onMoved();
+    }
+    const last = purged.at(-1)?.outcome;
+    if (last?.kind === 'throttled') return last;
+    // Sends nothing to the server, which ends a silent connection: never for long.
+    const isCutting = files.isUnderWay;
+    if (isCutting) await files.work(Math.min(monotonicMs() + SLICE_MS / 2, nextMs));
+    return { kind: 'done', nextMs, isUnderWay: hasMoved || isCutting || purges.length > 0 };
+  }
+}

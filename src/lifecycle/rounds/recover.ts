@@ -1,0 +1,101 @@
+/**
+ * Recovery in the rounds of the collector: before each full round, and soon again while something
+ * is still under way. Between the rounds it looks whether a session died amid a drop, or an
+ * operator woke the collectors.
+ */
+import { readControl } from '../../ledger/control.js';
+import type { Log } from '../../log.js';
+import { adoptTables } from '../../recovery/adopt.js';
+import { findOrphans } from '../../recovery/live-owners.js';
+import type { Reconcile } from '../../recovery/reconcile.js';
+import { isServerError, type ServicePool } from '../../service/pool/pools.js';
+import { OPEN_DROPS, pauseBefore } from '../../tries.js';
+import type { ClusterLease } from '../leader/cluster-lease.js';
+import { IDLE_MS_MAX } from '../leader/leader.js';
+import type { LifecycleSettings } from '../next-step.js';
+
+/** How often the collector checks whether a session died amid a drop. */
+const ORPHANS_EVERY_MS = IDLE_MS_MAX;
+
+const LONG =
+  'under way for long: somebody keeps a drop waiting, or another server began it that this one ' +
+  'replicates from; where that is gone for good, STOP REPLICA here lets it be resolved';
+
+interface RecoveryOptions {
+  readonly connection: ServicePool;
+  readonly lease: ClusterLease;
+  readonly reconcile: Reconcile;
+  readonly proxyId: string;
+  readonly activeIds: ReadonlySet<string>;
+  readonly settings: Pick<LifecycleSettings, 'adopts' | 'checkIntervalMs'>;
+  readonly log: Log;
+  readonly monotonicMs: () => number;
+}
+
+export class RecoveryRounds {
+  readonly #options: RecoveryOptions;
+  #calledAtMs = Number.NEGATIVE_INFINITY;
+  #orphans: ReadonlySet<string> = new Set();
+  /** Drops that recovery has left because they are under way, by id: since when. */
+  #open: ReadonlyMap<string, number> = new Map();
+  #long: ReadonlySet<string> = new Set();
+  /** Wakes by operators (ledger/control.ts) before the last full round. */
+  wakes = 0;
+
+  constructor(options: RecoveryOptions) {
+    this.#options = options;
+  }
+
+  /** Whether since the last check a session died amid a drop, or an operator woke collectors. */
+  async isCalled(): Promise<boolean> {
+    const { connection, lease, activeIds, log, monotonicMs } = this.#options;
+    const nowMs = monotonicMs();
+    if (nowMs - this.#calledAtMs < ORPHANS_EVERY_MS) return false;
+    this.#calledAtMs = nowMs;
+    try {
+      await lease.keep();
+      const found = await findOrphans(connection, activeIds);
+      const areNew = found.some((id) => !this.#orphans.has(id));
+      this.#orphans = new Set(found);
+      return areNew || (await readControl(connection)).wakes !== this.wakes;
+    } catch (error) {
+      if (!isServerError(error)) throw error;
+      log.debug({ event: 'collector', err: error }, 'interrupted drops and wakes are not seen');
+      return false;
+    }
+  }
+
+  /**
+   * Recovers, and gives nothing up; returns when to recover again, by the monotonic clock. The
+   * lifecycle doesn't need recovery, so the round goes on whatever it rejects with: if the
+   * connection broke, the next statement fails.
+   */
+  async recover(nowMs: number): Promise<number> {
+    const { connection, reconcile, proxyId, activeIds, log, settings } = this.#options;
+    const usualMs = nowMs + settings.checkIntervalMs;
+    // A deferred relocation, an intent whose session is still there, an outcome that could not be
+    // written: each is mostly over in a moment.
+    const soonMs = Math.min(usualMs, nowMs + pauseBefore(OPEN_DROPS, 0));
+    try {
+      if (settings.adopts) await adoptTables(connection, proxyId);
+      const how = { proxyId, activeIds, log };
+      const { pending, untouched } = await reconcile(connection, how);
+      return this.#areYoung(untouched, nowMs) || pending.length > 0 ? soonMs : usualMs;
+    } catch (error) {
+      log.warn({ event: 'collector', err: error }, 'recovery failed');
+      return soonMs;
+    }
+  }
+
+  /** Whether one of those that recovery left is under way for a short time only. */
+  #areYoung(ids: readonly string[], nowMs: number): boolean {
+    const before = this.#open;
+    this.#open = new Map(ids.map((id) => [id, before.get(id) ?? nowMs]));
+    const isLong = (id: string) => nowMs - (this.#open.get(id) ?? nowMs) >= OPEN_DROPS.givenUpMs;
+    const long = ids.filter(isLong);
+    const news = long.filter((id) => !this.#long.has(id));
+    this.#long = new Set(long);
+    if (news.length > 0) this.#options.log.warn({ event: 'collector', ids: news }, LONG);
+    return long.length < ids.length;
+  }
+}

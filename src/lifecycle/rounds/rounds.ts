@@ -1,0 +1,285 @@
+/**
+ * `Rounds` is what a collector does while it has the lock: it reads the server's facts and the
+ * names, acts, waits, and does so again. What is kept between rounds (the scan of a purge, when to
+ * try a failed table again) may be lost at any time.
+ *
+ * Invariant: nothing is done on a read-only server, within a wait of UNDROP_GRACE or a pause, or
+ * while the throttle says so. A long purge is cut into slices, and between them everything else
+ * that is due has its turn.
+ */
+import type { Clock } from '../../clock.js';
+import { type Pause, readOrMakeControl } from '../../ledger/control.js';
+import { hasSource } from '../../ledger/owner.js';
+import { assertLedgerKnown } from '../../ledger/tables.js';
+import type { Log } from '../../log.js';
+import type { Reconcile } from '../../recovery/reconcile.js';
+import type { ServicePool } from '../../service/pool/pools.js';
+import { readServerFacts } from '../../service/server-facts.js';
+import { type Look, listCollectable } from '../collectable.js';
+import {
+  type CollectorFigures,
+  noteLook,
+  OTHER_NODE,
+  pauseText,
+  READ_ONLY,
+  REPLICATES,
+  type RestReason,
+  throttleText,
+} from '../figures.js';
+import { FileSteps } from '../file-steps.js';
+import { LateSearches } from '../late-searches.js';
+import { ClusterLease, LEASE_LOOK_MS, LEASE_MS } from '../leader/cluster-lease.js';
+import { type ClocksByServer, GraceKeeper, graceText } from '../leader/grace.js';
+import type { Leadership, Wakeup } from '../leader/leader.js';
+import { earlyFirst, type HeldTables, Limits } from '../limits/limits.js';
+import type { LifecycleSettings } from '../next-step.js';
+import { keepLedger } from '../prune.js';
+import { Sizes } from '../sizes.js';
+import type { Replica } from '../throttle/replica-lag.js';
+import type { Throttle, Wait } from '../throttle/throttle.js';
+import { Acts } from './act.js';
+import { RecoveryRounds } from './recover.js';
+
+/**
+ * Rounds after a wake are at least so far apart that reading takes a tenth of the time; at most
+ * WAKE_GAP_MS_MAX, because a round may have been slow by what it waited for.
+ */
+const WAKE_GAP_MS = 1_000;
+const WAKE_GAP_MS_MAX = 5_000;
+const IDLE_MS_MIN = 20;
+/** A look lists what is due by then, so that not each of them needs a look of its own. */
+const DUE_SOON_MS = 60_000;
+/** However short UNDROP_HOLD is, rounds are not more frequent because of it. */
+const ROUND_MS_MIN = 1_000;
+const READ_ONLY_CHECK_MS = 60_000;
+/** How soon it is read anew what is held, after some of it has moved on. */
+const AFTER_MOVE_MS = 10_000;
+
+export interface CollectorOptions {
+  /** The pool of the server that is collected; one connection is kept while this proxy collects. */
+  readonly pool: ServicePool;
+  /** Those of the settings; default: none. */
+  readonly replicas?: readonly Replica[];
+  readonly proxyId: string;
+  readonly settings: LifecycleSettings;
+  readonly clock: Clock;
+  readonly log: Log;
+  /** Recovery, run before each full round, on the lock's connection. */
+  readonly reconcile: Reconcile;
+  /** Drops that this proxy is in the middle of. */
+  readonly activeIds: ReadonlySet<string>;
+  /** What an earlier collector of this process saw of the server's clock; default: nothing. */
+  readonly lastSeen?: ClocksByServer;
+  /** What it says of itself is written here; default: nobody reads it. */
+  readonly figures?: CollectorFigures;
+  /** Milliseconds of a clock that nobody sets; default: the process's. */
+  readonly monotonicMs?: () => number;
+}
+
+interface RoundsOptions extends Required<Omit<CollectorOptions, 'replicas'>> {
+  readonly throttle: Throttle;
+  readonly leadership: Leadership;
+  readonly wakeup: Wakeup;
+  /** How long it is said that a limit is passed before tables go early. */
+  readonly noticeMs: number;
+  /** If it is aborted, the work ends at the next pause. */
+  readonly signal: AbortSignal;
+}
+
+/** One leadership. */
+export class Rounds {
+  readonly #options: RoundsOptions;
+  readonly #connection: ServicePool;
+  readonly #acts: Acts;
+  readonly #grace: GraceKeeper;
+  readonly #sizes: Sizes;
+  readonly #files: FileSteps;
+  readonly #limits: Limits;
+  readonly #lease: ClusterLease;
+  readonly #searches: LateSearches;
+  readonly #recovery: RecoveryRounds;
+  #fullAtMs = Number.NEGATIVE_INFINITY;
+  /** How long the last round took before anything was done. */
+  #readingMs = 0;
+  #said = '';
+  /** Why the last round collected nothing; null: it did. */
+  #resting: string | null = null;
+
+  constructor(options: RoundsOptions) {
+    this.#options = options;
+    this.#connection = options.leadership.connection;
+    this.#files = new FileSteps(options);
+    const context = { ...options, connection: this.#connection, files: this.#files };
+    this.#grace = new GraceKeeper(context);
+    this.#sizes = new Sizes(context);
+    this.#limits = new Limits(context);
+    this.#lease = new ClusterLease(this.#connection, options.monotonicMs);
+    this.#searches = new LateSearches(context);
+    this.#recovery = new RecoveryRounds({ ...context, lease: this.#lease });
+    this.#acts = new Acts({ ...context, lease: this.#lease, limits: this.#limits });
+  }
+
+  /** One round after another; returns when the signal is aborted, rejects when the lock is lost. */
+  async run(): Promise<void> {
+    const { leadership, wakeup, signal, monotonicMs } = this.#options;
+    while (!signal.aborted) {
+      const beganMs = monotonicMs();
+      const delayMs = await this.#round();
+      if (delayMs > 0) await this.#idle(delayMs);
+      if (wakeup.signal.aborted && !signal.aborted) {
+        const gapMs = Math.min(Math.max(WAKE_GAP_MS, 10 * this.#readingMs), WAKE_GAP_MS_MAX);
+        await leadership.idle(gapMs - (monotonicMs() - beganMs), signal);
+      }
+    }
+    await this.#searches.ended;
+    await this.#lease.release();
+  }
+
+  /**
+   * Rounds until nothing more is due, or it can't be done now. Resolves to why nothing is collected
+   * here, or to null.
+   */
+  async runOnce(): Promise<string | null> {
+    const { leadership, signal, monotonicMs } = this.#options;
+    // Whoever had the lease of the cluster may be gone without a word.
+    const untilMs = monotonicMs() + LEASE_MS + LEASE_LOOK_MS;
+    for (;;) {
+      while (!signal.aborted && (await this.#round()) === 0);
+      if (signal.aborted || this.#resting !== OTHER_NODE || monotonicMs() > untilMs) break;
+      await leadership.idle(LEASE_LOOK_MS, signal);
+    }
+    await this.#lease.release();
+    return this.#resting;
+  }
+
+  /** Waits until the next round, until a wake, or until there is something to be recovered. */
+  async #idle(delayMs: number): Promise<void> {
+    const { leadership, wakeup, monotonicMs } = this.#options;
+    const untilMs = monotonicMs() + delayMs;
+    for (let leftMs = delayMs; leftMs > 0; leftMs = untilMs - monotonicMs()) {
+      await leadership.idle(leftMs, wakeup.signal);
+      if (wakeup.signal.aborted || (await this.#isCalled())) return;
+    }
+  }
+
+  /** Whether the next round has to be a full one. */
+  async #isCalled(): Promise<boolean> {
+    const isCalled = await this.#recovery.isCalled();
+    if (isCalled) this.#fullAtMs = this.#options.monotonicMs();
+    return isCalled;
+  }
+
+  /** One round; resolves to how many milliseconds there are until the next. */
+  async #round(): Promise<number> {
+    const { settings, monotonicMs, clock, wakeup } = this.#options;
+    const beganMs = monotonicMs();
+    if (wakeup.take()) this.#fullAtMs = beganMs;
+    // A newer proxy may have begun: it is the one to collect, once this one lets go of the lock.
+    await assertLedgerKnown(this.#connection);
+    const server = await readServerFacts(this.#connection);
+    // Not the time of the question: on a slow way the server's clock would seem to be ahead, and
+    // tables would leave HOLD before their time.
+    const [readAtMs, wallClockMs] = [monotonicMs(), clock.nowMs()];
+    if (server.readOnly) return this.#rest('read_only', READ_ONLY);
+    // Amid a purge there is no pause.
+    const isFull = beganMs >= this.#fullAtMs || (await this.#isCalled());
+    if (isFull) this.#fullAtMs = await this.#recovery.recover(beganMs);
+    if (settings.collect === 'auto' && (await hasSource(this.#connection, server))) {
+      return this.#rest('replicates', REPLICATES);
+    }
+    if (!(await this.#lease.isOurs(server))) {
+      return Math.min(this.#rest('cluster', OTHER_NODE), LEASE_LOOK_MS);
+    }
+    if (isFull) this.#searches.begin();
+    const { pause, wakes } = await readOrMakeControl(this.#connection);
+    if (isFull && wakes !== this.#recovery.wakes) this.#acts.retries.clear();
+    if (isFull) this.#recovery.wakes = wakes;
+    const dueSoon = new Date(server.utcNow.getTime() + DUE_SOON_MS);
+    // What limits have chosen is listed as well, whenever it would be due.
+    const hasEarly = this.#limits.early.size > 0;
+    const look = await this.#list(hasEarly ? undefined : dueSoon);
+    let whole = hasEarly ? look.tables : null;
+    const all = async () => (whole ??= (await this.#list()).tables);
+    noteLook(this.#options.figures, look, wallClockMs);
+    if (isFull) this.#fullWithin(await this.#sizes.look(server));
+    const heldCount = look.tables.length + look.later.count;
+    if (isFull) await this.#files.look();
+    // What was chosen may have been for something that is over.
+    if (isFull || hasEarly) await this.#checkLimits({ count: heldCount, list: all }, server.utcNow);
+    const waitMs = await this.#grace.check(server, { heldCount, readAtMs, wallClockMs });
+    this.#readingMs = monotonicMs() - beganMs;
+    if (pause !== null) return this.#restIn(pause, readAtMs, server.utcNow);
+    if (waitMs > 0) {
+      this.#resting = graceText(new Date(server.utcNow.getTime() + waitMs));
+      this.#options.figures.restsFor = 'grace';
+      return Math.max(Math.min(waitMs, this.#fullAtMs - monotonicMs()), IDLE_MS_MIN);
+    }
+    if (isFull) await keepLedger(this.#connection, this.#options);
+    if (isFull) this.#options.figures.lookMs = monotonicMs() - beganMs;
+    const { early } = this.#limits;
+    const tables = early.size === 0 ? look.tables : earlyFirst(await all(), early);
+    const readingMs = this.#readingMs;
+    const nextMs = Math.min(
+      this.#fullAtMs,
+      readAtMs + Math.max(settings.holdMs / 2, ROUND_MS_MIN),
+      readAtMs + msUntil(look.later.nextDue, server.utcNow),
+    );
+    // What all tables take is read in a full round alone.
+    const end = await this.#acts.act(tables, { server, readAtMs, readingMs, nextMs }, () =>
+      this.#fullWithin(Math.max(AFTER_MOVE_MS, 10 * readingMs)),
+    );
+    if (end.kind === 'cut') return 0;
+    if (end.kind === 'throttled') return this.#throttled(end.wait);
+    this.#say(null, '');
+    return end.isUnderWay ? 0 : Math.max(end.nextMs - monotonicMs(), IDLE_MS_MIN);
+  }
+
+  /** Also while nothing is collected, because what is held grows all the same. */
+  async #checkLimits(held: HeldTables, utcNow: Date): Promise<void> {
+    this.#fullWithin(await this.#limits.look({ ...held, comingBytes: this.#files.bytes }, utcNow));
+  }
+
+  /** A lifecycle without HOLD doesn't wait for what a name says. */
+  #list(dueBy?: Date): Promise<Look> {
+    const { activeIds, settings } = this.#options;
+    const waits = settings.lifecycle.includes('HOLD');
+    return listCollectable(this.#connection, activeIds, waits ? dueBy : undefined);
+  }
+
+  #fullWithin(ms: number): void {
+    this.#fullAtMs = Math.min(this.#fullAtMs, this.#options.monotonicMs() + ms);
+  }
+
+  /** Says why nothing is collected; returns how long that is taken for granted. */
+  #rest(reason: RestReason, why: string): number {
+    this.#say(reason, why);
+    return Math.min(this.#options.settings.checkIntervalMs, READ_ONLY_CHECK_MS);
+  }
+
+  /** The same in a pause, which ends by itself, or by a wake. */
+  #restIn(pause: Pause, readAtMs: number, utcNow: Date): number {
+    this.#say('pause', pauseText(pause));
+    const untilMs = Math.min(readAtMs + msUntil(pause.until, utcNow), this.#fullAtMs);
+    return Math.max(untilMs - this.#options.monotonicMs(), IDLE_MS_MIN);
+  }
+
+  /** So that reading takes a tenth of the time, however often it is worth to ask again. */
+  #throttled({ for: reason, because, forMs }: Wait): number {
+    this.#say(reason, throttleText(because));
+    const atMs = this.#options.monotonicMs() + Math.max(forMs, 10 * this.#readingMs);
+    return Math.max(Math.min(atMs, this.#fullAtMs) - this.#options.monotonicMs(), IDLE_MS_MIN);
+  }
+
+  #say(reason: RestReason | null, what: string): void {
+    this.#options.figures.restsFor = reason;
+    this.#resting = what === '' ? null : what;
+    if (what === this.#said) return;
+    this.#said = what;
+    if (what !== '') this.#options.log.info({ event: 'collector' }, what);
+  }
+}
+
+/** Infinity if there is no such time. */
+function msUntil(time: Date | null, now: Date): number {
+  return time === null ? Number.POSITIVE_INFINITY : time.getTime() - now.getTime();
+}
