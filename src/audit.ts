@@ -17,6 +17,9 @@ export interface Who {
   readonly proxyId: string;
 }
 
+/** A client of the proxy. */
+export type ClientWho = Pick<Who, 'user' | 'client' | 'threadId'>;
+
 /** What happened to which table; times are texts in ISO 8601, UTC. */
 interface What {
   readonly id: string;

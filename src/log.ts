@@ -43,16 +43,16 @@ export function changeLog(log: LeveledLog, { logLevel, auditFile }: LogSettings)
 }
 
 /**
- * Writes lines of the audit, each to the log and to the audit file; ledger/history.ts writes the
- * same to the ledger. Default: the level and the message of the event.
+ * Reports events to the log, the audit file and the counters; `reportAndKeep` in ledger/history.ts
+ * to the ledger's history as well. Default: the level and the message of the event.
  */
-export function audit(
+export function report(
   log: Log,
   events: readonly AuditEvent[],
-  said: { readonly level?: 'warn' | 'error'; readonly message?: string } = {},
+  how: { readonly level?: 'warn' | 'error'; readonly message?: string } = {},
 ): void {
   for (const event of events) {
-    const { level, message } = { ...AUDIT_EVENTS[event.event], ...said };
+    const { level, message } = { ...AUDIT_EVENTS[event.event], ...how };
     const line = { at: new Date().toISOString(), ...event };
     log[level](line, message);
     log.auditFile?.write({ ...line, message });

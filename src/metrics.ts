@@ -4,7 +4,6 @@
  * are counted by their event and what tells one from another.
  */
 import type { AuditEvent } from './audit.js';
-import type { Fault } from './errors.js';
 
 const NONE = {
   sessionsTotal: 0,
@@ -22,16 +21,6 @@ const NONE = {
   answersMs: 0,
   bytesFromClients: 0,
   bytesFromServers: 0,
-  dropsHeld: 0,
-  /** Held tables that clients have brought back. */
-  tablesRestored: 0,
-  /** Statements that were passed on, and would have been held or refused. */
-  dropsObserved: 0,
-  /** Statements that undrop refused, by who has to act. */
-  refusalsForClients: 0,
-  refusalsForServers: 0,
-  refusalsForOperators: 0,
-  refusalsForUs: 0,
   sessionsUntracked: 0,
   /** The longest delay of the event loop in the last second; of several processes the worst. */
   loopDelayMsMax: 0,
@@ -69,14 +58,6 @@ export function countAudit({ audited }: Counters): (event: AuditEvent) => void {
     audited[key] = (audited[key] ?? 0) + (event.event === 'used-while-held' ? event.count : 1);
   };
 }
-
-/** The counter of the statements that were refused with an error of such a fault. */
-export const REFUSALS = {
-  client: 'refusalsForClients',
-  upstream: 'refusalsForServers',
-  operator: 'refusalsForOperators',
-  us: 'refusalsForUs',
-} as const satisfies Record<Fault, keyof Counters>;
 
 /** Counters of several processes as those of one. */
 export function addCounters(all: readonly Counters[]): Counters {

@@ -4,6 +4,7 @@
  * (`UPDATE_GOLDEN=1 npm test -- admin/metrics`).
  */
 import { Counter, collectDefaultMetrics, Gauge, Registry } from 'prom-client';
+import { ERRORS, type ErrorEntry } from '../errors.js';
 import type { Counters } from '../metrics.js';
 
 /** Gauges of prom-client with names of counters, which promtool minds; their parts are there. */
@@ -71,6 +72,14 @@ function audited({ counters }: Snapshot, event: string): readonly Value[] {
 
 function sumOf(from: Snapshot, event: string): number {
   return audited(from, event).reduce((sum, [count]) => sum + count, 0);
+}
+
+/** Refusals by errors of that fault; an error that isn't in the registry is undrop's. */
+function refused(from: Snapshot, fault: string): number {
+  const errors: Readonly<Record<string, ErrorEntry>> = ERRORS;
+  return audited(from, 'refused').reduce((sum, [count, code = '']) => {
+    return (errors[code]?.fault ?? 'us') === fault ? sum + count : sum;
+  }, 0);
 }
 
 /** States are lower case in labels, as all that Prometheus' own exporters say. */
@@ -169,12 +178,8 @@ export const METRICS: Readonly<Record<string, Metric>> = {
     ...COUNTED,
     help: 'The same by who has to act.',
     labels: ['fault'],
-    values: ({ counters }) => [
-      [counters.refusalsForClients, 'client'],
-      [counters.refusalsForServers, 'upstream'],
-      [counters.refusalsForOperators, 'operator'],
-      [counters.refusalsForUs, 'us'],
-    ],
+    values: (from) =>
+      ['client', 'upstream', 'operator', 'us'].map((fault) => [refused(from, fault), fault]),
   },
   undrop_passed_on_total: {
     ...COUNTED,

@@ -5,12 +5,12 @@
  *
  * Invariant: names, and looks at the ledger, are bounded, whatever clients ask for.
  */
-import type { AuditEvent, Who } from '../audit.js';
+import type { AuditEvent, ClientWho } from '../audit.js';
 import type { Clock } from '../clock.js';
 import { recordHistory } from '../ledger/history.js';
 import { doesReplicate } from '../ledger/owner.js';
 import { LEDGER } from '../ledger/tables.js';
-import { audit, type Log } from '../log.js';
+import { type Log, report } from '../log.js';
 import { isServiceError, type Row, type ServicePool } from '../service/pool/pools.js';
 import { readServerFacts } from '../service/server-facts.js';
 import { note, sql, textOf } from '../service/sql.js';
@@ -23,12 +23,9 @@ const EVERY_MS = 60_000;
 const NAMES_MAX = 200;
 const DOTS_MAX = 3;
 
-/** Whose statement it was. */
-export type UsedBy = Pick<Who, 'user' | 'client' | 'threadId'>;
-
 interface Missed {
   count: number;
-  by: UsedBy;
+  by: ClientWho;
 }
 
 type Use = AuditEvent<'used-while-held'>;
@@ -55,7 +52,7 @@ export class UsedWhileHeld {
   }
 
   /** Takes the payload of an ERR 1146. */
-  add(payload: Buffer, by: UsedBy): void {
+  add(payload: Buffer, by: ClientWho): void {
     const name = quotedName(payload);
     if (name === null) return;
     const known = this.#missed.get(name);
@@ -87,11 +84,11 @@ export class UsedWhileHeld {
     try {
       const used = await findUsed(pool, missed);
       if (used.length === 0) return;
-      audit(log, used);
+      report(log, used);
       // A row that is written on a replica is none of its source's.
       const server = await readServerFacts(pool);
       if (server.readOnly || (await doesReplicate(pool, server))) return;
-      await recordHistory(pool, log, used);
+      await recordHistory({ connection: pool, log }, used);
     } catch (error) {
       if (!isServiceError(error)) throw error;
       log.debug(

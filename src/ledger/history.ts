@@ -8,7 +8,7 @@
  */
 import { randomBytes } from 'node:crypto';
 import type { HistoryEvent, Who } from '../audit.js';
-import type { Log } from '../log.js';
+import { type Log, report } from '../log.js';
 import { inBatches, newHoldId, RECYCLE_SCHEMA } from '../names/names.js';
 import {
   isServerError,
@@ -24,15 +24,33 @@ const WHO_CHARACTERS_MAX = 512;
 /** So many rows are in one text. */
 const ROWS_OF_PART = 100;
 
-/**
- * Writes what has happened. `rowLogged`: whether the ledger's rows of these tables are in the
- * binary log; default: the ledger is asked. What the server says against it is in `log` alone.
- */
-export async function recordHistory(
-  connection: ServiceConnection,
-  log: Log,
+/** Where an event is reported to. */
+interface Reported {
+  readonly log: Log;
+  /** On the server with the ledger. */
+  readonly connection: ServiceConnection;
+}
+
+interface Kept {
+  /** Whether the ledger's rows of these tables are in the binary log; default: it is looked up. */
+  readonly rowLogged?: boolean | Promise<boolean>;
+}
+
+/** Reports events to the log, the audit file and the counters, and records them in the history. */
+export async function reportAndKeep(
+  to: Reported,
   events: readonly HistoryEvent[],
-  how: { readonly rowLogged?: boolean | Promise<boolean> } = {},
+  how: Kept = {},
+): Promise<void> {
+  report(to.log, events);
+  await recordHistory(to, events, how);
+}
+
+/** Records events that were reported before. An error of the server is in `log` alone. */
+export async function recordHistory(
+  { connection, log }: Reported,
+  events: readonly HistoryEvent[],
+  how: Kept = {},
 ): Promise<void> {
   try {
     const rowLogged = await how.rowLogged;

@@ -1,13 +1,12 @@
 /**
- * What the log and the counters have of one session: who it is, which state it enters, what was
- * held, refused or only observed, and the error on which it ends. The fault of an error picks the
- * level of its line and the counter of a refusal.
+ * Reports what happens in one session: which state it enters, what was held, refused or only
+ * observed, and the error on which it ends. The fault of an error picks the level of its line.
  *
  * Invariant: no password and no whole statement gets to the log; a text is cut and cleaned before.
  */
+import type { ClientWho } from '../audit.js';
 import { type ClientError, faultOf, LOG_LEVELS, UndropError } from '../errors.js';
-import { audit, type Log } from '../log.js';
-import { type Counters, REFUSALS } from '../metrics.js';
+import { type Log, report } from '../log.js';
 import type { Answered, Intercepted } from '../statements/intercepted.js';
 import { loggedText } from '../steps/refusals/refusals.js';
 import { encodePacket } from '../wire/framing.js';
@@ -15,21 +14,13 @@ import { encodeErr } from '../wire/response.js';
 import type { Observed } from './gate/classify-packet.js';
 import type { Phase } from './session.js';
 
-/** Whose session it is; the user as it was last seen. */
-export interface Who {
-  readonly client: string;
-  readonly user: string;
-  readonly threadId: number | null;
-}
-
 export class SessionReport {
   readonly #log: Log;
-  readonly #counters: Counters;
-  readonly #who: () => Who;
+  /** The user as it was last seen. */
+  readonly #who: () => ClientWho;
 
-  constructor({ log, counters }: { log: Log; counters: Counters }, who: () => Who) {
+  constructor(log: Log, who: () => ClientWho) {
     this.#log = log;
-    this.#counters = counters;
     this.#who = who;
   }
 
@@ -57,26 +48,22 @@ export class SessionReport {
   }
 
   /** A statement was answered by undrop. */
-  onAnswer({ text }: Intercepted, { refusal, dropped, restored = [] }: Answered): void {
+  onAnswer({ text }: Intercepted, { refusal, dropped }: Answered): void {
     const who = this.#who();
     if (refusal !== null) {
       const fault = faultOf(refusal);
-      this.#counters[REFUSALS[fault]]++;
       const { code, message } = refusal;
-      const said = { level: LOG_LEVELS[fault], message };
-      audit(this.#log, [{ event: 'refused', ...who, code, statement: loggedText(text) }], said);
+      const how = { level: LOG_LEVELS[fault], message };
+      report(this.#log, [{ event: 'refused', ...who, code, statement: loggedText(text) }], how);
     }
-    this.#counters.tablesRestored += restored.length;
-    audit(this.#log, restored);
     if (dropped === null) return;
     const { hints, audited } = dropped;
     const code = refusal?.code ?? null;
     if (hints.length > 0) {
       const statement = loggedText(text);
-      audit(this.#log, [{ event: 'hint', ...who, hints, code, statement }]);
+      report(this.#log, [{ event: 'hint', ...who, hints, code, statement }]);
     }
-    this.#counters.dropsHeld += audited.length;
-    audit(this.#log, audited);
+    report(this.#log, audited);
   }
 
   /** The ledger doesn't have the outcome of a drop; recovery will write it. */
@@ -88,10 +75,9 @@ export class SessionReport {
 
   /** A statement went through that would have been held or refused (UNDROP_MODE=observe). */
   onObserved({ text, isClear, tables }: Observed): void {
-    this.#counters.dropsObserved++;
     const fields = { event: 'observed', ...this.#who(), tables } as const;
-    const said = isClear ? {} : { message: 'not held, if it is a drop at all' };
-    audit(this.#log, [{ ...fields, statement: loggedText(text) }], said);
+    const how = isClear ? {} : { message: 'not held, if it is a drop at all' };
+    report(this.#log, [{ ...fields, statement: loggedText(text) }], how);
   }
 }
 

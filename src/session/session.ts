@@ -9,8 +9,9 @@
 import { randomBytes } from 'node:crypto';
 import type { Socket } from 'node:net';
 import { InvariantError } from '../assert.js';
+import type { ClientWho } from '../audit.js';
 import { toClientError, UndropError } from '../errors.js';
-import { recordHistory } from '../ledger/history.js';
+import { reportAndKeep } from '../ledger/history.js';
 import type { ByteStream } from '../relay/byte-stream.js';
 import { behindDoor } from '../relay/sockets.js';
 import type { Answered, DropService, Intercepted } from '../statements/intercepted.js';
@@ -21,7 +22,7 @@ import { abandonUnanswered, reportBrokenLogin } from './dial/abandon-login.js';
 import type { Dialled } from './dial/dial.js';
 import type { SessionSurroundings } from './listener.js';
 import { type Login, LoginRelay } from './login/login.js';
-import { finalError, SessionReport, type Who } from './session-report.js';
+import { finalError, SessionReport } from './session-report.js';
 
 /** What a session is given by the listener that let its client in. */
 export interface SessionOptions extends SessionSurroundings {
@@ -65,7 +66,7 @@ export class Session {
 
   constructor(options: SessionOptions) {
     this.#options = options;
-    this.#report = new SessionReport(options, () => this.#who());
+    this.#report = new SessionReport(options.log, () => this.#who());
     const { client, clientStream, tls } = options;
     this.#connections = new SessionConnections(client, clientStream, tls, this);
   }
@@ -223,7 +224,7 @@ export class Session {
     const { background, onHeld, log } = this.#options;
     const { dropped, restored = [] } = answer;
     this.#report.onAnswer(taken, answer);
-    if (restored.length > 0) background(recordHistory(service.pool, log, restored));
+    if (restored.length > 0) background(reportAndKeep({ connection: service.pool, log }, restored));
     if (dropped === null) return;
     const isHeld = dropped.held.length > 0;
     const onUnfinished = (error: unknown) => this.#report.onUnfinished(error, { isHeld });
@@ -366,7 +367,7 @@ export class Session {
     this.#report.onState('session', from, phase.name);
   }
 
-  #who(): Who {
+  #who(): ClientWho {
     const phase = this.#phase;
     const client = this.#options.clientAddress;
     if (phase.name !== 'commands') return { client, user: '', threadId: null };

@@ -4,12 +4,11 @@
  */
 
 import { assert } from '../assert.js';
-import type { AuditEvent } from '../audit.js';
+import type { AuditEvent, ClientWho } from '../audit.js';
 import { UndropError } from '../errors.js';
 import { tolerantly } from '../held/finish-restore.js';
 import { TRIGGERS_LEFT } from '../held/relocate/blockers.js';
 import { readTriggerRights } from '../held/triggers/rights.js';
-import type { UsedBy } from '../held/used-while-held.js';
 import type { Log } from '../log.js';
 import type { Rule } from '../policy/rules.js';
 import type { ServicePool } from '../service/pool/pools.js';
@@ -85,7 +84,7 @@ export interface DropService {
   /** Held tables that are still in their own schema, by id; default: left to whoever collects. */
   relocateLater?(ids: readonly string[]): void;
   /** A statement of a client's own has failed with ERR 1146; default: nobody counts them. */
-  onNoSuchTable?(payload: Buffer, by: UsedBy): void;
+  onNoSuchTable?(payload: Buffer, by: ClientWho): void;
   /** Aborted: this process is about to end. */
   readonly stopping: AbortSignal;
   /** Default: nobody is told. */

@@ -16,9 +16,10 @@ import { UndropError } from '../errors.js';
 import { finishRestore } from '../held/finish-restore.js';
 import { STATEMENT_BYTES_MAX } from '../ledger/entry.js';
 import { recordHistory } from '../ledger/history.js';
+import { recordIntent } from '../ledger/intents/record-intent.js';
 import { forgetUnanswered, isIntentWaiting } from '../ledger/intents/take-over.js';
 import { mayUnlog } from '../ledger/tables.js';
-import { forgetIntents, type IntentFacts, recordIntent, recordOutcome } from '../ledger/write.js';
+import { forgetIntents, type IntentFacts, recordOutcome } from '../ledger/write.js';
 import { silentLog } from '../log.js';
 import { newHoldId, shownDue } from '../names/names.js';
 import { asksForHosts, type HoldTime, type Ruling } from '../policy/decide.js';
@@ -267,7 +268,7 @@ export class Intents {
     const { pool, log = silentLog } = this.#options;
     // As the ledger's rows of them.
     const rowLogged = this.#logged || mayUnlog(pool).then((may) => !may);
-    await recordHistory(pool, log, this.audited(held), { rowLogged });
+    await recordHistory({ connection: pool, log }, this.audited(held), { rowLogged });
   }
 
   async #write(held: readonly HeldTable[]): Promise<void> {

@@ -14,10 +14,11 @@ import { markRestoring, writtenName } from '../held/finish-restore.js';
 import { detachAndRelocate } from '../held/relocate/relocate.js';
 import { untilFree } from '../held/relocate/until-free.js';
 import { explainRename } from '../held/rename-back.js';
-import { asRestorer } from '../held/restorer.js';
-import { recordHistory } from '../ledger/history.js';
-import { forgetIntents, type IntentTable, recordIntent, recordOutcome } from '../ledger/write.js';
-import { audit, type Log, silentLog } from '../log.js';
+import { reportAndKeep } from '../ledger/history.js';
+import { recordIntent } from '../ledger/intents/record-intent.js';
+import { asRestorer } from '../ledger/table-restores.js';
+import { forgetIntents, type IntentTable, recordOutcome } from '../ledger/write.js';
+import { type Log, silentLog } from '../log.js';
 import { formatHoldName, newHoldId } from '../names/names.js';
 import type { HoldTime } from '../policy/decide.js';
 import { findHoldTables } from '../service/hold-tables.js';
@@ -95,12 +96,8 @@ async function exchange(
     await renameBoth(connection, pool, { table, live, holdName, owner });
     const held = { id, fromSchema: live.schema, holdName, table: live.table };
     const how = { logged: true };
-    const [relocation] = await untilFree(
-      pool,
-      [held],
-      await detachAndRelocate(pool, [held], how),
-      how,
-    );
+    const first = await detachAndRelocate(pool, [held], how);
+    const [relocation] = await untilFree(pool, [held], { ...how, first });
     const outcome =
       relocation?.outcome === 'moved'
         ? { ...relocation, relocated: true }
@@ -108,8 +105,7 @@ async function exchange(
     const failure = relocation?.outcome === 'put-back' ? null : (relocation?.failure ?? null);
     await recordOutcome(pool, { tables: [{ ...outcome, failure }] });
     const event = heldEvent(live, { ...outcome, by });
-    audit(log, [event]);
-    await recordHistory(pool, log, [event]);
+    await reportAndKeep({ connection: pool, log }, [event]);
     return id;
   });
 }

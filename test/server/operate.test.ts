@@ -271,7 +271,9 @@ inLanes(testServers(), 'the operator on $name', (server, lane) => {
     const held = await holdTable(server, { dueInSeconds: 4_000 });
     const what = { id: held.id, dropId: null, schema: 'shop', table: 'orders', count: 3 };
     const by = { user: 'app', client: '10.0.0.1:5', threadId: 7 };
-    await recordHistory(pool, silentLog, [{ event: 'used-while-held', ...by, ...what }]);
+    await recordHistory({ connection: pool, log: silentLog }, [
+      { event: 'used-while-held', ...by, ...what },
+    ]);
     const { stdout } = await runUndrop(server, ['status']);
     expect(stdout).toMatch(
       /still used: \S+ \(\w{13}\), statements 3, the last at 2.* by app from 10/,

@@ -99,7 +99,7 @@ describe('workers', () => {
         event: 'stopped',
         sessionsTotal: connections.length,
         sessionsOpen: 0,
-        dropsHeld: connections.length,
+        audited: { 'held|DROP TABLE': connections.length },
       });
       await schema.drop();
     });

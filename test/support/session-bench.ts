@@ -6,8 +6,8 @@ import { once } from 'node:events';
 import net from 'node:net';
 import { TLSSocket } from 'node:tls';
 import { systemClock } from '../../src/clock.js';
-import { silentLog } from '../../src/log.js';
-import { type Counters, newCounters } from '../../src/metrics.js';
+import { silentLog, withAudit } from '../../src/log.js';
+import { type Counters, countAudit, newCounters } from '../../src/metrics.js';
 import type { ServerAddress, ServicePool } from '../../src/service/pool/pools.js';
 import { LocalConnectionLimit } from '../../src/session/connection-limit.js';
 import { drain } from '../../src/session/drain.js';
@@ -215,7 +215,7 @@ export async function openBench(options: BenchOptions = {}): Promise<Bench> {
       isAnnounced: () => options.isAnnounced ?? false,
       announceUpstream: options.announceUpstream ?? false,
     }),
-    log: silentLog,
+    log: withAudit(silentLog, countAudit(counters)),
     counters,
     serviceFor: () => () => ({
       pool: noPool,

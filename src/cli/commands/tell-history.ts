@@ -5,8 +5,8 @@
 import { hostname, userInfo } from 'node:os';
 import type { HistoryEvent } from '../../audit.js';
 import { AuditFile } from '../../audit-file.js';
-import { recordHistory } from '../../ledger/history.js';
-import { audit, type Log } from '../../log.js';
+import { reportAndKeep } from '../../ledger/history.js';
+import type { Log } from '../../log.js';
 import type { ServicePool } from '../../service/pool/pools.js';
 import type { DroppedTable } from '../../undo/list.js';
 import type { AccountSettings } from '../settings.js';
@@ -40,9 +40,8 @@ export async function tellAll(
   const lines = events.map((event) => ({ ...event, ...whoIs(settings) }));
   if (lines.length === 0) return;
   const log = commandLog(settings);
-  audit(log, lines);
+  await reportAndKeep({ connection: pool, log }, lines, how);
   log.auditFile?.reopen('');
-  await recordHistory(pool, log, lines, how);
 }
 
 /** What a command has for a log: warnings on standard error, and UNDROP_AUDIT_FILE. */

@@ -9,7 +9,7 @@
  */
 import { assert } from '../../assert.js';
 import { UndropError } from '../../errors.js';
-import { audit, silentLog } from '../../log.js';
+import { report, silentLog } from '../../log.js';
 import { mayBeNative, type Ruling } from '../../policy/decide.js';
 import { isInsistence } from '../../policy/rules.js';
 import type { DropTableStatement } from '../../sql/grammar/drop-table.js';
@@ -164,6 +164,6 @@ function pass(
     tables: tables.map(({ schema, table }) => `${schema}.${table}`),
     statement: loggedText(taken.text),
   };
-  audit(service.log ?? silentLog, [passed]);
+  report(service.log ?? silentLog, [passed]);
   return { kind: 'forward', facts };
 }
