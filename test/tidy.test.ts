@@ -146,7 +146,7 @@ const OLD_WORDS: readonly (readonly [words: string, instead: string])[] = [
   ['whyItStays staysForGood readLastingStay STAYS stays_\\w+', 'relocation blockers'],
   ['lookAt\\w* lookAgain firstLook LastLook lookError logUnlooked LOOK\\w*_MS', 'inspect, check'],
   ['first-look look-at recycle-guard', 'inspect-names, recycle-schema-writes'],
-  ['turnPage', 'nextPage'],
+  ['turnPage', 'findPage'],
   ['inTurn turnSql waitForTurn renameInTurn nextTurn takeTurn', 'wait for the metadata lock'],
   ['NotTaken findTaken TakenLock', 'held, exchanged'],
   ['\\w+Words', 'Sql, Text, Refusals, Options'],

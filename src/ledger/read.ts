@@ -105,6 +105,26 @@ export async function findRows(
   return rows.map(asLedgerRow);
 }
 
+export interface LedgerCursor {
+  /** The id after which the next page begins; null: at the beginning. */
+  after: string | null;
+}
+
+/**
+ * Up to `rowsMax` rows after the cursor, newest first, without the long columns. The cursor then
+ * stands after them; at the beginning again if these were the last.
+ */
+export async function findPage(
+  connection: ServiceConnection,
+  filter: RowFilter,
+  { cursor, rowsMax }: { readonly cursor: LedgerCursor; readonly rowsMax: number },
+): Promise<readonly LedgerRow[]> {
+  const page = { rowsMax, after: cursor.after, texts: false };
+  const rows = await findRows(connection, filter, page);
+  cursor.after = rows.length < rowsMax ? null : (rows.at(-1)?.id ?? null);
+  return rows;
+}
+
 /** The ledger's rows by the ids of these hold names; that of a ghost has the row of its drop. */
 export async function findByHoldNames(
   connection: ServiceConnection,
@@ -316,19 +336,4 @@ export async function readRestoreScript(
     sql`SELECT ${note('read', id)} restore_script AS script FROM ${LEDGER} WHERE id = ${id}`,
   );
   return row === undefined ? null : textOrNullOf(row, 'script');
-}
-
-export interface LedgerCursor {
-  /** The id after which the next page begins; null: at the beginning. */
-  after: string | null;
-}
-
-/** `page` was read, with room for `rowsMax`. True: there may be another. */
-export function nextPage(
-  cursor: LedgerCursor,
-  page: readonly { readonly id: string }[],
-  rowsMax: number,
-): boolean {
-  cursor.after = page.length < rowsMax ? null : (page.at(-1)?.id ?? null);
-  return cursor.after !== null;
 }

@@ -170,7 +170,7 @@ export const IS_BROKEN = sql`kind = 'schema' AND todo = 'restoring' AND state = 
 const LOCK_WAIT_S = 1;
 
 /** `owner`: nothing is done, because that connection of the server restores it. */
-export async function asRestorer<T>(
+export async function asSchemaRestorer<T>(
   pool: ServicePool,
   groupId: string,
   work: () => Promise<T>,

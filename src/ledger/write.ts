@@ -1,15 +1,12 @@
 /**
- * Writes to the ledger. The intent is written while the client waits: one text, one INSERT, so the
- * rows of one statement (of hundreds of tables: of each part) are one transaction, and a missing
- * table costs no row.
+ * Writes to the ledger: outcomes, states, what is forgotten; intents/record-intent.ts writes the
+ * intent before all of them.
  *
  * Invariant: a row is in the binary log with all its changes, or with none (`rowLogged`).
  */
-import { assert } from '../assert.js';
 import { utcText } from '../duration.js';
 import { inBatches, isPinned, isRecycleSchema, parseHoldName } from '../names/names.js';
 import type { HoldTime } from '../policy/decide.js';
-import { isPrivilegeDenied } from '../service/pool/new-privileges.js';
 import { type Rows, type ServicePool, unlessRefused } from '../service/pool/pools.js';
 import { readServerFacts, type ServerFacts } from '../service/server-facts.js';
 import {
@@ -27,9 +24,8 @@ import {
 import { checksIn, type Detached, parseDetached, qualifiedKey } from './detached/detached.js';
 import { triggerLines } from './detached/triggers.js';
 import type { DroppingStatement, Failure, LedgerState, TableKind } from './entry.js';
-import { intentText, readIntentFacts } from './intents/intent-text.js';
 import type { SessionLocks } from './intents/session-locks.js';
-import { beforeNextTry, LEDGER, ledgerUnavailable, mayUnlog } from './tables.js';
+import { LEDGER, mayUnlog } from './tables.js';
 
 export interface DropIntent extends DroppingStatement {
   /** How long tables are held that say nothing else, in milliseconds. */
@@ -93,9 +89,6 @@ export interface IntentFacts extends SessionLocks {
   readonly tables: readonly IntentTable[];
 }
 
-/** The client is waiting. */
-const INTENT_DEADLINE_MS = 5_000;
-
 /** What the text of an intent depends on: asked once for each pool, and again if it was wrong. */
 const shapes = new WeakMap<ServicePool, ServerFacts>();
 
@@ -106,48 +99,9 @@ export async function shapeOf(pool: ServicePool): Promise<ServerFacts> {
   return shape;
 }
 
-/** So many tables are in one text, which has to fit max_allowed_packet and the deadline. */
-const TABLES_OF_PART = 50;
-const TRIES_MAX = 2;
-
-/**
- * Rejects with UNDROP_LEDGER_UNAVAILABLE; then no RENAME may follow. Rows that were written all the
- * same, because the answer was lost, are intents whose RENAME didn't happen: recovery forgets them.
- */
-export async function recordIntent(pool: ServicePool, intent: DropIntent): Promise<IntentFacts> {
-  try {
-    const [first, ...more] = inBatches(intent.tables, TABLES_OF_PART);
-    assert(first !== undefined, 'an intent has a table');
-    const facts = await recordPart(pool, { ...intent, tables: first });
-    const tables = [...facts.tables];
-    for (const part of more) {
-      tables.push(...(await recordPart(pool, { ...intent, tables: part })).tables);
-    }
-    return { ...facts, tables };
-  } catch (error) {
-    throw ledgerUnavailable(error);
-  }
-}
-
-async function recordPart(pool: ServicePool, intent: DropIntent): Promise<IntentFacts> {
-  let fresh = false;
-  for (let tries = 1; ; tries++) {
-    const rowLogged = intent.sqlLogBin !== false || !(await mayUnlog(pool));
-    const server = await shapeOf(pool);
-    const statements = intentText(intent, server, { rowLogged, again: tries > 1 });
-    try {
-      const how = { deadlineMs: INTENT_DEADLINE_MS, logged: rowLogged, fresh };
-      const facts = readIntentFacts(intent, server, await pool.run(statements, how));
-      if (facts !== null) return facts;
-      shapes.delete(pool);
-      if (tries === TRIES_MAX) throw new Error('the server keeps changing its version');
-    } catch (error) {
-      shapes.delete(pool);
-      if (tries === TRIES_MAX) throw error;
-      fresh = isPrivilegeDenied(error);
-      if (!fresh) await beforeNextTry(pool, error);
-    }
-  }
+/** They were wrong, or may have been. */
+export function forgetShape(pool: ServicePool): void {
+  shapes.delete(pool);
 }
 
 interface DropOutcome {
@@ -274,23 +228,23 @@ export async function forgetIntents(
 ): Promise<number> {
   const { sqlLogBin = true, ownedBy } = options;
   if (ids.length === 0) return 0;
-  const which = ownedBy === undefined ? sql`` : sql` AND thread_id = ${ownedBy}`;
+  const isOwned = ownedBy === undefined ? sql`` : sql` AND thread_id = ${ownedBy}`;
+  const isMeant = sql`id IN (${valueList(ids)})${isOwned}`;
   const isLogged = sqlLogBin || !(await mayUnlog(pool));
-  const forgotten = isLogged ? 0 : await deleteIntents(pool, ids, which, { rowLogged: false });
+  const forgotten = isLogged ? 0 : await deleteIntents(pool, isMeant, { rowLogged: false });
   // A statement that finds nothing may be written to the binary log, too.
   if (forgotten === ids.length) return forgotten;
-  return forgotten + (await deleteIntents(pool, ids, which, { rowLogged: true }));
+  return forgotten + (await deleteIntents(pool, isMeant, { rowLogged: true }));
 }
 
 async function deleteIntents(
   pool: ServicePool,
-  ids: readonly string[],
-  which: SQLQuery,
+  isMeant: SQLQuery,
   { rowLogged }: { readonly rowLogged: boolean },
 ): Promise<number> {
   const [rows] = await pool.run(
     sql`DELETE ${note('forget')} FROM ${LEDGER}
-        WHERE state = 'intent' AND row_logged = ${rowLogged} AND id IN (${valueList(ids)})${which}`,
+        WHERE state = 'intent' AND row_logged = ${rowLogged} AND ${isMeant}`,
     { logged: rowLogged },
   );
   return rows?.affectedRows ?? 0;

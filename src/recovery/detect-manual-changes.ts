@@ -9,7 +9,7 @@
 import { isCertainlyAbsent } from '../held/locate.js';
 import { findRenamed, isRestored } from '../held/restored.js';
 import type { LedgerRow, LedgerState } from '../ledger/entry.js';
-import { findRows, type LedgerCursor, nextPage } from '../ledger/read.js';
+import { findPage, findRows, type LedgerCursor } from '../ledger/read.js';
 import { recordOutcome, recordState } from '../ledger/write.js';
 import type { Log } from '../log.js';
 import { isRecycleSchema } from '../names/names.js';
@@ -46,14 +46,13 @@ export async function detectManualChanges(
 ): Promise<ManualChanges> {
   const { activeIds, log, cursor = { after: null } } = options;
   // The rows before the names: a drop that ends meanwhile is then not yet among the rows.
-  const how = { rowsMax: ROWS_MAX, after: cursor.after, texts: false };
-  const live = await findRows(pool, { by: 'live' }, how);
-  nextPage(cursor, live, ROWS_MAX);
+  const isFirstPage = cursor.after === null;
+  const live = await findPage(pool, { by: 'live' }, { cursor, rowsMax: ROWS_MAX });
   const rows = live.filter(({ id, state }) => state !== 'intent' && !activeIds.has(id));
   const schemas = rows.flatMap(({ holdSchema }) => holdSchema ?? []);
   const elsewhere = new Set(schemas.filter((schema) => !isRecycleSchema(schema)));
   // Of a page; where there is one page, all names are read, in which no id can be wrong.
-  const isAll = live.length < ROWS_MAX && how.after === null;
+  const isAll = isFirstPage && cursor.after === null;
   const among = isAll ? null : idsAmong(rows.map(({ id }) => id));
   const held = rows.length === 0 ? new Map() : await mapHoldTables(pool, elsewhere, among);
   const restoredByHand: string[] = [];

@@ -8,12 +8,11 @@
  */
 import { finishRestore } from '../held/finish-restore.js';
 import { findRenamed, findRestoring } from '../held/restored.js';
-import { asRestorer } from '../held/restorer.js';
 import { hasDetached } from '../ledger/detached/detached.js';
 import type { LedgerRow } from '../ledger/entry.js';
 import { findRows } from '../ledger/read.js';
 import { findBrokenRestores } from '../ledger/schema-restores.js';
-import { leaveRestore, takeOverRestore, toCome } from '../ledger/table-restores.js';
+import { asRestorer, leaveRestore, takeOverRestore, toCome } from '../ledger/table-restores.js';
 import { recordState } from '../ledger/write.js';
 import type { Log } from '../log.js';
 import { isRowLevelError } from '../service/errors.js';
@@ -62,7 +61,7 @@ export interface Unfinished {
 }
 
 /** What is back and not whole, and nobody is at it. Changes nothing. */
-export async function findUnfinished(pool: ServicePool): Promise<readonly Unfinished[]> {
+export async function findUnfinishedRestores(pool: ServicePool): Promise<readonly Unfinished[]> {
   const schemas = await findBrokenRestores(pool);
   const tables = await findBrokenOff(pool);
   const found: Unfinished[] = schemas.map(({ id, to }) => {

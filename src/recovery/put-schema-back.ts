@@ -78,7 +78,7 @@ export async function putSchemaBack(
   for (const row of back) if (!(await makeWhole(pool, row, log))) left.add(row.table);
   if (stillHeld.length > 0)
     await renewHeld(pool, new Map(stillHeld.map(({ id }) => [id, 'pinned'])));
-  const resolved = await resolve(pool, stillHeld, log);
+  const resolved = await resolve(pool, stillHeld, { log });
   if (left.size + resolved.left.length > 0) return false;
   if (!(await retireBarrierTable(pool, drop))) return false;
   const parts = await putPartsBack(pool, drop, log);

@@ -8,14 +8,14 @@
  * Invariant: never renames a live table; touches an intent only when its owner is gone.
  */
 import { retryPending } from '../held/relocate/pending.js';
-import type { LedgerCursor } from '../ledger/read.js';
+import { findRows, type LedgerCursor } from '../ledger/read.js';
+import { recordOutcome } from '../ledger/write.js';
 import type { Log } from '../log.js';
 import { isRowLevelError } from '../service/errors.js';
 import type { ServicePool } from '../service/pool/pools.js';
 import { detectManualChanges, type ManualChanges } from './detect-manual-changes.js';
 import { type RecoveredSchemas, recoverSchemas } from './recover-drop-database.js';
 import { type ResolvedIntents, resolveIntents } from './resolve-intents.js';
-import { writeMissingOutcomes } from './write-missing-outcomes.js';
 
 export interface ReconcileOptions {
   readonly proxyId: string;
@@ -92,6 +92,27 @@ const NO_SCHEMAS = { schemasBack: [], schemasGone: [], open: [] };
 const NO_INTENTS = { completed: [], forgotten: [], untouched: [] };
 const NO_PENDING = { relocated: [], left: [] };
 const NO_CHANGES = { restoredByHand: [], gone: [] };
+
+/** Held tables that one round describes; the others wait for the next. */
+const DESCRIBED_MAX = 1_000;
+
+/**
+ * Writes the definition and the restore script of held tables that the ledger doesn't have, because
+ * the proxy ended between the answer to a DROP DATABASE and the last of them, or the table was
+ * taken over from Vitess. Resolves to their ids.
+ */
+async function writeMissingOutcomes(
+  pool: ServicePool,
+  activeIds: ReadonlySet<string>,
+): Promise<readonly string[]> {
+  const rows = await findRows(pool, { by: 'unsettled' }, { rowsMax: DESCRIBED_MAX, texts: false });
+  const tables = rows.flatMap(({ id, holdSchema, holdName, relocated, failure }) => {
+    if (activeIds.has(id) || holdSchema === null || holdName === null) return [];
+    return [{ id, holdSchema, holdName, relocated, failure }];
+  });
+  await recordOutcome(pool, { tables });
+  return tables.map(({ id }) => id);
+}
 
 /**
  * Where the rounds of recovery are in the ledger, for each kind of rows: one round takes so many

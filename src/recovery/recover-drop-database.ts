@@ -88,7 +88,7 @@ async function recover(
       return [id, holdUntil.getTime() - droppedAt.getTime()] as const;
     });
     if (holds.length > 0) await renewHeld(pool, new Map(holds));
-    const { left } = await resolve(pool, intents, log);
+    const { left } = await resolve(pool, intents, { log });
     if (left.length > 0) return null;
     await endSchemaDrop(pool, drop);
     log.info({ groupId, schema }, 'an interrupted DROP DATABASE was done: its tables are held');

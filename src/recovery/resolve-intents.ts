@@ -14,11 +14,11 @@ import { NOT_TRIED } from '../held/relocate/blockers.js';
 import { renew } from '../held/relocate/due-times.js';
 import { detachAndRelocate, readLastingBlocker } from '../held/relocate/relocate.js';
 import type { LedgerRow } from '../ledger/entry.js';
-import { recordHistory } from '../ledger/history.js';
-import { findRows, type LedgerCursor, nextPage } from '../ledger/read.js';
+import { reportAndKeep } from '../ledger/history.js';
+import { findPage, findRows, type LedgerCursor } from '../ledger/read.js';
 import { openGroupsOf } from '../ledger/schema-drops.js';
 import { forgetIntents, recordOutcome, recordState } from '../ledger/write.js';
-import { audit, type Log, silentLog } from '../log.js';
+import { type Log, silentLog } from '../log.js';
 import { formatHoldName, isRecycleSchema, recycleSchemaFor } from '../names/names.js';
 import { isRowLevelError } from '../service/errors.js';
 import { type HoldTable, mapHoldTables, readRecycleSchemas } from '../service/hold-tables.js';
@@ -57,12 +57,10 @@ export async function resolveIntents(
   const { activeIds, log, cursor = { after: null } } = options;
   const all = { completed: [] as string[], forgotten: [] as string[], untouched: [] as string[] };
   let tries = 0;
-  for (let isMore = true; isMore && tries < INTENTS_MAX; ) {
+  do {
     // Before the intents: one that ends meanwhile is among them still.
     const before = new Set(activeIds);
-    const how = { rowsMax: INTENTS_MAX, after: cursor.after, texts: false };
-    const intents = await findRows(pool, { by: 'intent' }, how);
-    isMore = nextPage(cursor, intents, INTENTS_MAX);
+    const intents = await findPage(pool, { by: 'intent' }, { cursor, rowsMax: INTENTS_MAX });
     if (intents.length === 0) break;
     const alive = await intentsWithLiveSession(pool, intents);
     // After the intents: those of a DROP DATABASE that is read have its row until it is over.
@@ -73,11 +71,11 @@ export async function resolveIntents(
     const ours = intents.filter(isOurs);
     tries += ours.length;
     all.untouched.push(...intents.filter((row) => !isOurs(row)).map(({ id }) => id));
-    const { completed, forgotten, left } = await resolve(pool, ours, log, { isTolerant: true });
+    const { completed, forgotten, left } = await resolve(pool, ours, { log, isTolerant: true });
     all.completed.push(...completed);
     all.forgotten.push(...forgotten);
     all.untouched.push(...left);
-  }
+  } while (cursor.after !== null && tries < INTENTS_MAX);
   return all;
 }
 
@@ -86,11 +84,8 @@ export async function resolveIntents(
  * can happen any more.
  */
 export async function resolveEnded(pool: ServicePool, ids: readonly string[]): Promise<void> {
-  await resolve(
-    pool,
-    await findRows(pool, { by: 'intent', only: ids }, { texts: false }),
-    silentLog,
-  );
+  const intents = await findRows(pool, { by: 'intent', only: ids }, { texts: false });
+  await resolve(pool, intents, { log: silentLog });
 }
 
 const UNSEEN =
@@ -110,8 +105,7 @@ type Fate = 'completed' | 'forgotten' | 'left' | 'torn';
 export async function resolve(
   pool: ServicePool,
   orphans: readonly LedgerRow[],
-  log: Log,
-  { isTolerant = false }: { readonly isTolerant?: boolean } = {},
+  { log, isTolerant = false }: { readonly log: Log; readonly isTolerant?: boolean },
 ): Promise<Readonly<Record<Fate, readonly string[]>>> {
   const result: Record<Fate, string[]> = { completed: [], forgotten: [], left: [], torn: [] };
   if (orphans.length === 0) return result;
@@ -119,7 +113,7 @@ export async function resolve(
   for (const row of orphans) {
     const { id, schema, table } = row;
     try {
-      result[await resolveOne(pool, row, held, log)].push(id);
+      result[await resolveOne(pool, row, { table: held.get(id), log })].push(id);
     } catch (error) {
       if (!isTolerant || !isRowLevelError(error)) throw error;
       result.left.push(id);
@@ -132,11 +126,9 @@ export async function resolve(
 async function resolveOne(
   pool: ServicePool,
   row: LedgerRow,
-  held: ReadonlyMap<string, HoldTable>,
-  log: Log,
+  { table, log }: { readonly table: HoldTable | undefined; readonly log: Log },
 ): Promise<Fate> {
   const { id, schema, table: name, rowLogged, threadId } = row;
-  const table = held.get(id);
   if (table === undefined && (await isTorn(pool, row))) {
     await keepTorn(pool, row, log);
     return 'torn';
@@ -166,8 +158,7 @@ async function resolveOne(
   const who = { user, client, threadId };
   const what = { id, dropId, schema, table: name, holdSchema, holdName };
   const event = { event: 'recovered', ...who, ...what } as const;
-  audit(log, [event]);
-  await recordHistory(pool, log, [event], { rowLogged });
+  await reportAndKeep({ connection: pool, log }, [event], { rowLogged });
   return 'completed';
 }
 

@@ -6,7 +6,8 @@
 
 import { assert } from '../assert.js';
 import { UndropError } from '../errors.js';
-import type { RelocateTable, Relocation } from '../held/relocate/relocate.js';
+import type { RelocateTable } from '../held/relocate/blockers.js';
+import type { Relocation } from '../held/relocate/relocate.js';
 import type { Failure } from '../ledger/entry.js';
 import type { LockedTable } from '../ledger/intents/session-locks.js';
 import type { ServicePool } from '../service/pool/pools.js';

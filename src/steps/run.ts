@@ -4,12 +4,11 @@
  */
 import { assertNever } from '../assert.js';
 import { type ErrorCode, UndropError } from '../errors.js';
-import { blockerOfDrop } from '../held/relocate/blockers.js';
+import { blockerOfDrop, type RelocateTable } from '../held/relocate/blockers.js';
 import { keepLonger, renew } from '../held/relocate/due-times.js';
 import {
   detachAndRelocate,
   moveToRecycleSchema,
-  type RelocateTable,
   type Relocation,
   readLastingBlocker,
 } from '../held/relocate/relocate.js';
@@ -227,7 +226,7 @@ class Try {
     const mayHaveMore = isLate && renamed.every(({ blocker }) => blocker?.todo !== 'unlock');
     const move = detach || mayHaveMore ? detachAndRelocate : moveToRecycleSchema;
     const how = { logged, lockWaitBudget: new LockWaitBudget(), server };
-    const all = await untilFree(pool, tables, await move(pool, tables, how), { logged });
+    const all = await untilFree(pool, tables, { logged, first: await move(pool, tables, how) });
     const isBound = all.some((one) => bindingOf(one) !== null);
     return isBound ? putBack(pool, all, this.#options.log) : all;
   }

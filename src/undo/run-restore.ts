@@ -17,11 +17,10 @@ import {
 } from '../held/finish-restore.js';
 import { type BrokenKey, findBrokenRows } from '../held/foreign-keys/broken-rows.js';
 import { isRenamedBack, renameBack, schemaExists } from '../held/rename-back.js';
-import { asRestorer } from '../held/restorer.js';
 import { type LedgerRow, LOOKING } from '../ledger/entry.js';
 import { readWhoEnded } from '../ledger/history.js';
 import { findRows } from '../ledger/read.js';
-import { recordLook, takeOverRestore } from '../ledger/table-restores.js';
+import { asRestorer, recordLook, takeOverRestore } from '../ledger/table-restores.js';
 import { recordState } from '../ledger/write.js';
 import { liveOwners } from '../recovery/live-owners.js';
 import { isUnanswered } from '../service/errors.js';

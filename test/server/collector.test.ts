@@ -1,7 +1,7 @@
 /** What the collector may touch, must not touch, and when it keeps still, on real servers. */
 import { expect, jest } from '@jest/globals';
 import type { Connection } from 'mysql2/promise';
-import { recordIntent } from '../../src/ledger/write.js';
+import { recordIntent } from '../../src/ledger/intents/record-intent.js';
 import type { LifecycleSettings } from '../../src/lifecycle/next-step.js';
 import type { ServicePool } from '../../src/service/pool/pools.js';
 import {

@@ -55,7 +55,7 @@ inLanes(testServers(), 'a collector’s session on $name', (server, lane) => {
     const { to, trigger } = await aTrigger('one');
     const seen: unknown[] = [];
     await lead(pool, async (connection) => {
-      await createTrigger(connection, to, trigger, { logged: true });
+      await createTrigger(connection, to, { trigger, logged: true });
       const [rows] = await connection.run(sql`SELECT DATABASE() AS at`);
       seen.push(rows?.[0]?.['at'], (await showTriggers(connection, to)).length);
     });
@@ -76,7 +76,7 @@ inLanes(testServers(), 'a collector’s session on $name', (server, lane) => {
           (SELECT CONCAT('undrop:collector:', nonce) FROM _undrop.leader))`;
         unlock = async () => void (await connection.run(release));
         if (when === 'before it looks') await unlock();
-        const making = createTrigger(connection, to, trigger, { logged: true });
+        const making = createTrigger(connection, to, { trigger, logged: true });
         seen.push(await making.catch((error: { readonly code?: string }) => error.code));
       });
       expect(seen).toEqual(['UNDROP_NOT_COLLECTOR']);

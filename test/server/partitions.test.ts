@@ -5,7 +5,7 @@
  */
 import { afterAll, beforeAll, describe, expect, jest } from '@jest/globals';
 import type { Connection, RowDataPacket } from 'mysql2/promise';
-import { recordIntent } from '../../src/ledger/write.js';
+import { recordIntent } from '../../src/ledger/intents/record-intent.js';
 import { silentLog } from '../../src/log.js';
 import { formatHoldName } from '../../src/names/names.js';
 import { reconcile } from '../../src/recovery/reconcile.js';

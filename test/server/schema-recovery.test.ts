@@ -5,6 +5,7 @@
 import { expect, jest } from '@jest/globals';
 import type { Connection } from 'mysql2/promise';
 import { detachAndRelocate } from '../../src/held/relocate/relocate.js';
+import { recordIntent } from '../../src/ledger/intents/record-intent.js';
 import { findRows } from '../../src/ledger/read.js';
 import {
   asGroupOwner,
@@ -15,7 +16,6 @@ import {
   type SchemaDrop,
   type SchemaDropKey,
 } from '../../src/ledger/schema-drops.js';
-import { recordIntent } from '../../src/ledger/write.js';
 import { silentLog } from '../../src/log.js';
 import { barrierTableName, formatHoldName, PINNED_UNTIL } from '../../src/names/names.js';
 import { putSchemaBack } from '../../src/recovery/put-schema-back.js';

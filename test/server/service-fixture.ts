@@ -5,12 +5,8 @@
 import { randomBytes } from 'node:crypto';
 import { type AddressInfo, createServer, type Server, Socket } from 'node:net';
 import type { Connection, RowDataPacket } from 'mysql2/promise';
-import {
-  type DropIntent,
-  type IntentFacts,
-  recordIntent,
-  recordOutcome,
-} from '../../src/ledger/write.js';
+import { recordIntent } from '../../src/ledger/intents/record-intent.js';
+import { type DropIntent, type IntentFacts, recordOutcome } from '../../src/ledger/write.js';
 import { formatHoldName, newHoldId } from '../../src/names/names.js';
 import type { ServicePool, TaskConnection } from '../../src/service/pool/pools.js';
 import { quoteIdentifier } from '../../src/service/sql.js';

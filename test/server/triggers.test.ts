@@ -335,7 +335,7 @@ inLanes(testServers(), 'triggers on $name', (server, lane) => {
       quote: '`',
       ...{ databaseCollation: 'utf8mb4_bin', shownHead: '', shownTail: '' },
     };
-    expect(await dropTriggers(pool, held, [recorded], { logged: true })).toBe(null);
+    expect(await dropTriggers(pool, held, { triggers: [recorded], logged: true })).toBe(null);
     expect(await shown('t')).toEqual(before);
   });
 

@@ -5,7 +5,8 @@
  */
 
 import { UndropError } from '../../src/errors.js';
-import type { RelocateTable, Relocation } from '../../src/held/relocate/relocate.js';
+import type { RelocateTable } from '../../src/held/relocate/blockers.js';
+import type { Relocation } from '../../src/held/relocate/relocate.js';
 import { barrierTableName } from '../../src/names/names.js';
 import { dropDatabase } from '../../src/statements/drop-database/drop-database.js';
 import {

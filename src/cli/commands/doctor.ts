@@ -9,7 +9,7 @@ import { type Examination, examine } from '../../account/examine.js';
 import { accountsOf, lentAccountsText } from '../../account/os-user.js';
 import type { Program } from '../../account/programs.js';
 import { findStranger } from '../../lifecycle/leader/collector-lock.js';
-import { findUnfinished, type Unfinished } from '../../recovery/finish-restores.js';
+import { findUnfinishedRestores, type Unfinished } from '../../recovery/finish-restores.js';
 import { describeAddress } from '../../service/errors.js';
 import { isOnThisMachine } from '../../service/login/server-key.js';
 import { type ServerAddress, unlessRefused } from '../../service/pool/pools.js';
@@ -37,7 +37,7 @@ export function runDoctor(
     const { notProtected, sentences } = whatIsNotHeld(settings);
     const ways = upstream.map((one) => `to ${describeAddress(one)} ${wayTo(one, settings)}`);
     const set = { mode, protect, notProtected, allowDestroy, lendTls };
-    const unfinished = await unlessRefused(findUnfinished(pool), [], ...ABSENT_TABLE);
+    const unfinished = await unlessRefused(findUnfinishedRestores(pool), [], ...ABSENT_TABLE);
     const report: Report = { ...found, ...set, ways, lent, lockedBy, unfinished };
     const text =
       flags['json'] === true ? JSON.stringify(report, null, 2) : formatReport(report, sentences);

@@ -21,6 +21,11 @@ export interface KeyedTable {
   readonly table: string;
 }
 
+/** Keys of one table. */
+interface TableKeys extends KeyedTable {
+  readonly keys: readonly ForeignKey[];
+}
+
 export interface AddKeysOptions extends TryOptions {
   readonly server: ServerFacts;
 }
@@ -38,8 +43,7 @@ const UNCHECKED = sql`SET SESSION foreign_key_checks = 0`;
  */
 export async function addKeys(
   pool: ServicePool,
-  table: KeyedTable,
-  keys: readonly ForeignKey[],
+  { keys, ...table }: TableKeys,
   options: AddKeysOptions,
 ): Promise<boolean> {
   const look = await readTable(pool, table);
@@ -52,20 +56,16 @@ export async function addKeys(
     .filter(({ name }) => !there.has(name));
   if (missing.length === 0) return true;
   if (renamesIndexes(options.server)) {
-    await renameIndexes(
-      pool,
-      table,
-      { keys: missing, indexes: readIndexes(look.definition) },
-      options,
-    );
-    await alter(pool, table, missing.map(plainKey), options);
+    const indexes = readIndexes(look.definition);
+    await renameIndexes(pool, { ...table, keys: missing, indexes }, options);
+    await alter(pool, table, { ...options, changes: missing.map(plainKey) });
     return true;
   }
   try {
-    await alter(pool, table, missing.map(keyWithIndexName), options);
+    await alter(pool, table, { ...options, changes: missing.map(keyWithIndexName) });
   } catch (error) {
     if (!isServerError(error, ...ALGORITHM_NOT_SUPPORTED)) throw error;
-    await alter(pool, table, missing.map(plainKey), options);
+    await alter(pool, table, { ...options, changes: missing.map(plainKey) });
   }
   return true;
 }
@@ -73,11 +73,7 @@ export async function addKeys(
 /** Renames the indexes of the keys to another case, and back. */
 async function renameIndexes(
   pool: ServicePool,
-  table: KeyedTable,
-  {
-    keys,
-    indexes,
-  }: { readonly keys: readonly ForeignKey[]; readonly indexes: readonly PlainIndex[] },
+  { keys, indexes, ...table }: TableKeys & { readonly indexes: readonly PlainIndex[] },
   options: AddKeysOptions,
 ): Promise<void> {
   const first: SQLQuery[] = [];
@@ -90,8 +86,8 @@ async function renameIndexes(
     if (there === name) first.push(sql`RENAME INDEX ${ident(name)} TO ${ident(away)}`);
     back.push(sql`RENAME INDEX ${ident(away)} TO ${ident(name)}`);
   }
-  await alter(pool, table, first, options);
-  await alter(pool, table, back, options);
+  await alter(pool, table, { ...options, changes: first });
+  await alter(pool, table, { ...options, changes: back });
 }
 
 /** The same name to every statement, because the names of indexes have no case. */
@@ -135,15 +131,17 @@ const ACTIONS = {
   'SET DEFAULT': sql`SET DEFAULT`,
 } as const;
 
-/**
- * One ALTER TABLE, for a moment only; none if there is nothing to change. `unless`: a statement
- * before it in the same text, which fails if it is not to be done.
- */
+interface AlterOptions extends TryOptions {
+  readonly changes: readonly SQLQuery[];
+  /** A statement before it in the same text, which fails if it is not to be done. */
+  readonly unless?: SQLQuery;
+}
+
+/** One ALTER TABLE, for a moment only; none if there is nothing to change. */
 export async function alter(
   pool: ServicePool,
   { id, schema, table }: KeyedTable,
-  changes: readonly SQLQuery[],
-  { logged, lockWaitBudget, unless }: TryOptions & { readonly unless?: SQLQuery },
+  { changes, logged, lockWaitBudget, unless }: AlterOptions,
 ): Promise<void> {
   if (changes.length === 0) return;
   const name = ident(schema, table);

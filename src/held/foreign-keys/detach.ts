@@ -31,7 +31,7 @@ import { isKilled, LockWaitBudget, type TryOptions } from '../../service/pool/st
 import { readServerFacts, type ServerFacts } from '../../service/server-facts.js';
 import { textOf } from '../../service/sql.js';
 import { ACCESS_DENIED } from '../../wire/server-errors.js';
-import type { RelocateTable } from '../relocate/relocate.js';
+import type { RelocateTable } from '../relocate/blockers.js';
 import { dropTriggers, type FoundTriggers, findTriggers } from '../triggers/detach-triggers.js';
 import { alter, dropKey } from './add-keys.js';
 import { readTable } from './read-table.js';
@@ -61,7 +61,7 @@ export async function detach(
       failures[index] =
         (await repointChildren(pool, plan, { ...how, server, isOver })) ??
         plan.found.problem ??
-        (await dropTriggers(pool, plan.table, plan.found.triggers, how));
+        (await dropTriggers(pool, plan.table, { ...how, triggers: plan.found.triggers }));
     }
     return await withBinding(pool, tables, { server, failures });
   } catch (error) {
@@ -240,7 +240,7 @@ function withKeys(
 async function dropOwn(pool: ServicePool, plan: Plan, how: TryOptions): Promise<Failure | null> {
   const { id, fromSchema: schema, holdName } = plan.table;
   return failureOf('its foreign keys', () =>
-    alter(pool, { id, schema, table: holdName }, plan.ownKeys.map(dropKey), how),
+    alter(pool, { id, schema, table: holdName }, { ...how, changes: plan.ownKeys.map(dropKey) }),
   );
 }
 

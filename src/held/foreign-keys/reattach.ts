@@ -13,13 +13,16 @@ import {
   isTooLong,
   nameToAdd,
 } from '../../ledger/detached/detached.js';
+import type { LedgerRow } from '../../ledger/entry.js';
+import { findRows } from '../../ledger/read.js';
 import { isUnanswered } from '../../service/errors.js';
 import type { ServicePool } from '../../service/pool/pools.js';
 import { isKilled } from '../../service/pool/statement-timeout.js';
 import { readServerFacts } from '../../service/server-facts.js';
 import { note, numberOf, sql } from '../../service/sql.js';
+import { REATTACH_TRIES } from '../../tries.js';
+import type { LiveName } from '../restored.js';
 import { type AddKeysOptions, addKeys, type KeyedTable } from './add-keys.js';
-import { type DropTime, findOldParent } from './old-parent.js';
 import { type RepointOptions, readKey, repointForeignKey } from './repoint.js';
 
 /** A CHECK, trigger or foreign key that is on a table again, or isn't. */
@@ -47,7 +50,7 @@ export interface ReattachOptions {
   readonly restoredAs: { readonly schema: string; readonly table: string };
   readonly detached: Detached;
   /** When it was dropped; what had the name of a parent then is its parent. */
-  readonly dropped: DropTime;
+  readonly dropped: Pick<LedgerRow, 'id' | 'groupId'>;
   readonly logged: boolean;
   /** All tables of its schema go into the other one, so that keys among them lead there. */
   readonly wholeSchema?: boolean;
@@ -61,9 +64,6 @@ export interface ReattachOptions {
 function isCopy({ origin, restoredAs, wholeSchema = false }: ReattachOptions): boolean {
   return wholeSchema && restoredAs.schema !== origin.schema;
 }
-
-/** A table that somebody has locked is tried again. */
-const TRIES = 5;
 
 /** Does not reject with what the server says of a key. */
 export async function reattach(
@@ -79,7 +79,7 @@ export async function reattach(
   const isAwaited = ({ parentSchema, parentTable }: ForeignKey) =>
     options.awaited?.has(`${parentSchema}.${parentTable}`) === true;
   const ready = keys.filter((key) => !isAwaited(key));
-  const problems = await addAll(pool, table, ready, how);
+  const problems = await addAll(pool, { ...table, keys: ready }, how);
   const problemOf = (key: ForeignKey) =>
     isAwaited(key) ? IS_AWAITED : (problems[ready.indexOf(key)] ?? shortened(key, id));
   const reports = await Promise.all(
@@ -134,12 +134,11 @@ function renamed(key: ForeignKey, options: ReattachOptions): ForeignKey {
 /** All at once, or if that fails each for itself; what is in the way of each, or null. */
 async function addAll(
   pool: ServicePool,
-  table: KeyedTable,
-  keys: readonly ForeignKey[],
+  { keys, ...table }: KeyedTable & { readonly keys: readonly ForeignKey[] },
   options: AddKeysOptions,
 ): Promise<readonly (string | null)[]> {
   const add = async (some: readonly ForeignKey[]) => {
-    if (!(await addKeys(pool, table, some, options)))
+    if (!(await addKeys(pool, { ...table, keys: some }, options)))
       throw new Error('the table was dropped again');
   };
   if ((await tried(() => add(keys))) === null) return keys.map(() => null);
@@ -165,7 +164,7 @@ export async function tried(work: () => Promise<unknown>): Promise<string | null
       await work();
       return null;
     } catch (error) {
-      if (isKilled(error) && tries < TRIES) continue;
+      if (isKilled(error) && tries < REATTACH_TRIES) continue;
       if (isKilled(error)) return IS_LOCKED;
       if (isUnanswered(error)) return NO_ANSWER;
       if (error instanceof UndropError && error.code === 'UNDROP_NOT_COLLECTOR') throw error;
@@ -203,4 +202,44 @@ async function describe(
     isParentMissing,
     oldParent: isAnother ? await findOldParent(pool, parent, dropped) : null,
   };
+}
+
+/** Drops of one name that are looked at, from the newest on. */
+const DROPS_MAX = 1_000;
+
+/**
+ * Where the table is to which a key led when its own table was dropped, as a clause. The ledger has
+ * only tables that were dropped since, not what was renamed or dropped past undrop; null: the table
+ * of that name is the old parent, as far as it has.
+ */
+async function findOldParent(
+  pool: ServicePool,
+  { schema, table }: LiveName,
+  { id, groupId }: ReattachOptions['dropped'],
+): Promise<string | null> {
+  const how = { texts: false, rowsMax: DROPS_MAX };
+  const rows = await findRows(pool, { by: 'name', schema, table }, how);
+  // Ids are in the order of the drops, and those of one statement are of one moment.
+  const later = rows.filter((row) => row.id > id || row.groupId === groupId).toReversed();
+  let backAt: Date | null = null;
+  for (const row of later) {
+    // In between another table had the name.
+    if (backAt !== null && row.droppedAt <= backAt) continue;
+    const isBack = row.state === 'restored' && row.restoredAs === `${schema}.${table}`;
+    if (!isBack) return placeOf(row);
+    backAt = row.endedAt;
+  }
+  return null;
+}
+
+function placeOf({ id, state, restoredAs }: LedgerRow): string {
+  switch (state) {
+    case 'restored':
+      return `the old one is ${restoredAs}`;
+    case 'removed':
+    case 'gone':
+      return 'the old one is gone';
+    default:
+      return `the old one is held as ${id}`;
+  }
 }

@@ -10,6 +10,7 @@ import { isServerError, type ServicePool } from '../../service/pool/pools.js';
 import { isKilled, type TryOptions } from '../../service/pool/statement-timeout.js';
 import type { ServerFacts } from '../../service/server-facts.js';
 import { note, sql } from '../../service/sql.js';
+import { REPOINT_TRIES, REPOINT_TRIES_BESIDE_CLIENT } from '../../tries.js';
 import { ER_FK_DUP_NAME, ER_SUBQUERY_NO_1_ROW } from '../../wire/server-errors.js';
 import { addKeys, alter, dropKey, type KeyedTable, plainKey } from './add-keys.js';
 import { readTable } from './read-table.js';
@@ -20,11 +21,6 @@ export interface RepointOptions extends TryOptions {
   readonly away: { readonly schema: string; readonly table: string };
   readonly server: ServerFacts;
 }
-
-/** Between the two statements the child has no key at all, so the second is tried more often. */
-const ADD_TRIES = 3;
-/** While a client waits, it is tried once. */
-const ADD_TRIES_BESIDE_CLIENT = 1;
 
 /**
  * False: there is no such child any more, and the key may be lost with it. Rejects with the
@@ -42,18 +38,23 @@ export async function repointForeignKey(
   if (look !== 'missing' && look !== null) {
     if (!isAway(look, key, options)) return true;
     if (isTooLong(key.name)) throw new Error(`no server adds a key with the name ${key.name}`);
-    await assertMayAdd(pool, child, key, options);
-    if (!(await dropAway(pool, child, key, options))) return true;
+    await assertMayAdd(pool, { child, key }, options);
+    if (!(await dropAway(pool, { child, key }, options))) return true;
   }
   const { lockWaitBudget, ...how } = options;
-  const triesMax = lockWaitBudget === undefined ? ADD_TRIES : ADD_TRIES_BESIDE_CLIENT;
+  const triesMax = lockWaitBudget === undefined ? REPOINT_TRIES : REPOINT_TRIES_BESIDE_CLIENT;
   for (let tries = 1; ; tries++) {
     try {
-      return await addKeys(pool, child, [key], how);
+      return await addKeys(pool, { ...child, keys: [key] }, how);
     } catch (error) {
       if (tries === triesMax || !isKilled(error)) throw error;
     }
   }
+}
+
+interface KeyOfChild {
+  readonly child: KeyedTable;
+  readonly key: ForeignKey;
 }
 
 /** Null if it has no such key. */
@@ -80,8 +81,7 @@ function isAway(now: ForeignKey, key: ForeignKey, { away }: RepointOptions): boo
  */
 async function dropAway(
   pool: ServicePool,
-  child: KeyedTable,
-  key: ForeignKey,
+  { child, key }: KeyOfChild,
   options: RepointOptions,
 ): Promise<boolean> {
   const unless = sql`SELECT ${note('keys', child.id)} IF(COUNT(*) = 1, 1, (SELECT 1 UNION SELECT 2))
@@ -89,7 +89,7 @@ async function dropAway(
     WHERE CONSTRAINT_SCHEMA = ${child.schema} AND TABLE_NAME = ${child.table}
       AND CONSTRAINT_NAME = ${key.name} AND REFERENCED_TABLE_NAME = ${options.away.table}`;
   try {
-    await alter(pool, child, [dropKey(key.name)], { ...options, unless });
+    await alter(pool, child, { ...options, unless, changes: [dropKey(key.name)] });
     return true;
   } catch (error) {
     if (!isServerError(error, ER_SUBQUERY_NO_1_ROW)) throw error;
@@ -107,15 +107,14 @@ async function dropAway(
  */
 async function assertMayAdd(
   pool: ServicePool,
-  child: KeyedTable,
-  key: ForeignKey,
+  { child, key }: KeyOfChild,
   options: RepointOptions,
 ): Promise<void> {
   const { flavour, versionId } = options.server;
   // Other servers don't ask for REFERENCES.
   if (flavour === 'mariadb' || versionId < 50_700) return;
   try {
-    await alter(pool, child, [plainKey(key), plainKey(key)], options);
+    await alter(pool, child, { ...options, changes: [plainKey(key), plainKey(key)] });
   } catch (error) {
     if (isServerError(error, ER_FK_DUP_NAME)) return;
     throw error;

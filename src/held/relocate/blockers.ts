@@ -10,6 +10,18 @@
 import type { Failure } from '../../ledger/entry.js';
 import type { ServerVersion } from '../../wire/connection/handshake-v10.js';
 
+export interface RelocateTable {
+  readonly id: string;
+  readonly fromSchema: string;
+  readonly holdName: string;
+  /** Its hold name from then on (due-times.ts); default: the same. */
+  readonly newName?: string;
+  /** Its own name, under which a view that was renamed by mistake is put back. */
+  readonly table: string;
+  /** Why it is to stay in its own schema; default null: it is to be moved. */
+  readonly blocker?: Failure | null;
+}
+
 /** A reason that lasts as long as the table is held. */
 export interface LastingBlocker extends Failure {
   readonly todo: 'blocked_by_file' | 'blocked_by_partitions';

@@ -22,7 +22,7 @@ import {
 import { alter, type KeyedTable } from '../foreign-keys/add-keys.js';
 import { readTable } from '../foreign-keys/read-table.js';
 import { type Reattached, type ReattachOptions, tried } from '../foreign-keys/reattach.js';
-import type { RelocateTable } from './relocate.js';
+import type { RelocateTable } from './blockers.js';
 
 /** Null, or why the table keeps them. Rejects with other errors of the server. */
 export async function detachChecks(
@@ -52,7 +52,7 @@ export async function detachChecks(
   if (!isThere) return 'the ledger did not take down its CHECKs';
   const drops = checks.map(({ name }) => sql`DROP CHECK ${ident(name)}`);
   try {
-    await alter(pool, held, [...drops, sql`ALGORITHM=INSTANT`], how);
+    await alter(pool, held, { ...how, changes: [...drops, sql`ALGORITHM=INSTANT`] });
   } catch (error) {
     // The engine is not InnoDB.
     if (isServerError(error, ...ALGORITHM_NOT_SUPPORTED)) return `its CHECKs: ${error.message}`;

@@ -20,8 +20,7 @@ import { type HoldTable, listRecycledHoldTables } from '../../service/hold-table
 import { isServiceError, type ServicePool } from '../../service/pool/pools.js';
 import { runWithTimeout } from '../../service/pool/statement-timeout.js';
 import { dateOf, ident, note, sql } from '../../service/sql.js';
-import { blockerOfDrop } from './blockers.js';
-import type { RelocateTable } from './relocate.js';
+import { blockerOfDrop, type RelocateTable } from './blockers.js';
 
 interface RenewOptions {
   /** How long the table of that id is to be held from now on. */

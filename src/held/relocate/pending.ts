@@ -9,12 +9,13 @@
 import type { Clock } from '../../clock.js';
 import type { Failure, LedgerRow } from '../../ledger/entry.js';
 import { writtenElsewhere } from '../../ledger/owner.js';
-import { findRows, type LedgerCursor, nextPage } from '../../ledger/read.js';
+import { findPage, findRows, type LedgerCursor } from '../../ledger/read.js';
 import { recordOutcome, recordState } from '../../ledger/write.js';
 import { type Log, silentLog } from '../../log.js';
 import { parseHoldName } from '../../names/names.js';
 import { isServerError, type ServicePool } from '../../service/pool/pools.js';
 import { readServerFacts } from '../../service/server-facts.js';
+import { PENDING_RELOCATION, pauseBefore } from '../../tries.js';
 import { NOT_TRIED } from './blockers.js';
 import { detachAndRelocate, readLastingBlocker } from './relocate.js';
 
@@ -42,10 +43,8 @@ export async function retryPending(
   const left: { readonly id: string; readonly failure: string }[] = [];
   const filter = { by: 'pending', ...(only === undefined ? {} : { only: [...only] }) } as const;
   let tries = 0;
-  for (let isMore = true; isMore && tries < ROWS_MAX; ) {
-    const how = { rowsMax: ROWS_MAX, after: cursor.after, texts: false };
-    const rows = await findRows(pool, filter, how);
-    isMore = nextPage(cursor, rows, ROWS_MAX);
+  do {
+    const rows = await findPage(pool, filter, { cursor, rowsMax: ROWS_MAX });
     // On a source that has become a replica they are the new source's to do.
     if (rows.length > 0 && (await readServerFacts(pool)).readOnly) break;
     const elsewhere = await writtenElsewhere(pool, rows);
@@ -59,7 +58,7 @@ export async function retryPending(
       else if (failure.todo !== 'blocked_by_triggers')
         left.push({ id: row.id, failure: failure.text });
     }
-  }
+  } while (cursor.after !== null && tries < ROWS_MAX);
   if (left.length > 0) log.warn({ left }, 'held tables that are still in their own schema');
   return { relocated, left };
 }
@@ -124,10 +123,6 @@ async function relocateRow(
   return failure;
 }
 
-/** Before each try; from then on the last. */
-const PAUSES_MS: readonly number[] = [50, 100, 200, 400, 1_000, 2_000];
-const LAST_PAUSE_MS = 5_000;
-const GIVEN_UP_MS = 600_000;
 /** What is more is left to whoever collects. */
 const IDS_MAX = 1_000;
 
@@ -154,7 +149,7 @@ export class PendingRelocator {
 
   /** Held tables that are in the ledger as such. Resolves when none of them is pending any more. */
   add(ids: readonly string[]): Promise<void> {
-    const givenUpMs = this.#options.clock.nowMs() + GIVEN_UP_MS;
+    const givenUpMs = this.#options.clock.nowMs() + PENDING_RELOCATION.givenUpMs;
     for (const id of ids) if (this.#givenUpMs.size < IDS_MAX) this.#givenUpMs.set(id, givenUpMs);
     this.#running ??= this.#run().finally(() => {
       this.#running = null;
@@ -166,7 +161,7 @@ export class PendingRelocator {
   async #run(): Promise<void> {
     const { pool, activeIds, clock, log, signal } = this.#options;
     for (let tries = 0; this.#givenUpMs.size > 0; tries++) {
-      await clock.sleep(PAUSES_MS[tries] ?? LAST_PAUSE_MS, signal);
+      await clock.sleep(pauseBefore(PENDING_RELOCATION, tries), signal);
       if (signal.aborted) return;
       const only = new Set(this.#givenUpMs.keys());
       try {

@@ -30,21 +30,14 @@ import {
 import { detach } from '../foreign-keys/detach.js';
 import { readTable } from '../foreign-keys/read-table.js';
 import { locateHoldTable } from '../locate.js';
-import { blockedByTriggers, type LastingBlocker, lastingBlocker } from './blockers.js';
+import {
+  blockedByTriggers,
+  type LastingBlocker,
+  lastingBlocker,
+  type RelocateTable,
+} from './blockers.js';
 import { detachChecks } from './checks.js';
 import { findSpareSchemas } from './spare-schema.js';
-
-export interface RelocateTable {
-  readonly id: string;
-  readonly fromSchema: string;
-  readonly holdName: string;
-  /** Its hold name from then on (due-times.ts); default: the same. */
-  readonly newName?: string;
-  /** Its own name, under which a view that was renamed by mistake is put back. */
-  readonly table: string;
-  /** Why it is to stay in its own schema; default null: it is to be moved. */
-  readonly blocker?: Failure | null;
-}
 
 export type Relocation =
   | {
@@ -164,7 +157,7 @@ export async function relocate(
   }
   if (tables.length === 0) return [];
   try {
-    return await rename(pool, tables, holdSchema, how);
+    return await rename(pool, tables, { ...how, holdSchema });
   } catch (error) {
     const [only] = tables;
     // The connection is broken, or all of them together can't be moved.
@@ -217,7 +210,7 @@ async function relocateBeside(
     for (const { schema, exists } of isKilled(first) ? spares.slice(1) : spares) {
       try {
         if (!exists) await createSchema(pool, schema);
-        const [moved] = await rename(pool, [table], schema, how);
+        const [moved] = await rename(pool, [table], { ...how, holdSchema: schema });
         assert(moved !== undefined, 'one report for each table');
         return moved;
       } catch (spareError) {
@@ -230,7 +223,7 @@ async function relocateBeside(
     if (isLocked) return failed(table, error);
     const problem = await detachChecks(pool, table, how);
     if (problem !== null) throw new Error(problem);
-    const [moved] = await rename(pool, [table], recycleSchemaFor(logged), how);
+    const [moved] = await rename(pool, [table], { ...how, holdSchema: recycleSchemaFor(logged) });
     assert(moved !== undefined, 'one report for each table');
     return moved;
   } catch (otherError) {
@@ -241,8 +234,7 @@ async function relocateBeside(
 async function rename(
   pool: ServicePool,
   tables: readonly RelocateTable[],
-  holdSchema: string,
-  { logged, lockWaitBudget }: TryOptions,
+  { holdSchema, logged, lockWaitBudget }: TryOptions & { readonly holdSchema: string },
 ): Promise<readonly Relocation[]> {
   const pairs = tables.map(
     ({ fromSchema, holdName, newName = holdName }) =>

@@ -12,13 +12,10 @@ import { foldName, recycleSchemaFor } from '../../names/names.js';
 import type { ServicePool } from '../../service/pool/pools.js';
 import { readServerFacts } from '../../service/server-facts.js';
 import { textOf } from '../../service/sql.js';
+import { FREEING, pauseBefore } from '../../tries.js';
 import { detach } from '../foreign-keys/detach.js';
-import { detachAndRelocate, type RelocateTable, type Relocation } from './relocate.js';
-
-/** So long others are waited for; a client waits as well. */
-const WAIT_MS = 10_000;
-/** Between two tries, each of which makes others wait for a moment. */
-const PAUSE_MS = 50;
+import type { RelocateTable } from './blockers.js';
+import { detachAndRelocate, type Relocation } from './relocate.js';
 
 /** The failure of a table that is bound still; null: it is free, or not held. */
 export function bindingOf(relocation: Relocation): Failure | null {
@@ -26,24 +23,23 @@ export function bindingOf(relocation: Relocation): Failure | null {
   return failure?.binds === undefined ? null : failure;
 }
 
-/** What the first try has left is tried again, for a while. In order; does not reject. */
+/** Tries again, for a while, what the `first` try has left. In order; does not reject. */
 export async function untilFree(
   pool: ServicePool,
   tables: readonly RelocateTable[],
-  first: readonly Relocation[],
-  how: { readonly logged: boolean },
+  { first, logged }: { readonly first: readonly Relocation[]; readonly logged: boolean },
 ): Promise<readonly Relocation[]> {
-  const endMs = performance.now() + WAIT_MS;
+  const endMs = performance.now() + FREEING.givenUpMs;
   const all = [...first];
   const mayBecomeFree = (one: Relocation) => bindingOf(one)?.binds === 'passing';
   while (all.some(mayBecomeFree) && performance.now() < endMs) {
-    await systemClock.sleep(PAUSE_MS);
+    await systemClock.sleep(pauseBefore(FREEING, 0));
     for (const [index, relocation] of all.entries()) {
       if (performance.now() >= endMs) break;
       if (!mayBecomeFree(relocation)) continue;
       const table = tables[index];
       assert(table?.id === relocation.id, 'one report for each table, in order');
-      all[index] = await tryAgain(pool, table, relocation, how);
+      all[index] = await tryAgain(pool, { table, before: relocation }, { logged });
     }
   }
   return all;
@@ -69,13 +65,12 @@ export async function freeMoved(
     const failure = names.has(foldName(holdName)) ? KEY_MADE : null;
     return { id, outcome: 'moved', holdSchema, holdName, failure } as const;
   });
-  return untilFree(pool, tables, first, { logged });
+  return untilFree(pool, tables, { first, logged });
 }
 
 async function tryAgain(
   pool: ServicePool,
-  table: RelocateTable,
-  before: Relocation,
+  { table, before }: { readonly table: RelocateTable; readonly before: Relocation },
   how: { readonly logged: boolean },
 ): Promise<Relocation> {
   if (before.outcome === 'moved') {

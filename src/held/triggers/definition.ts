@@ -29,8 +29,7 @@ import type { KeyedTable } from '../foreign-keys/add-keys.js';
 export async function createTrigger(
   pool: ServicePool,
   { id, schema, table }: KeyedTable,
-  trigger: HeldTrigger,
-  { logged, lockWaitBudget }: TryOptions,
+  { trigger, logged, lockWaitBudget }: TryOptions & { readonly trigger: HeldTrigger },
 ): Promise<void> {
   const last = await statementOf(pool, trigger, table);
   // Without a schema in the text all names in it are of the default one.

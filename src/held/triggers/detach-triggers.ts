@@ -16,8 +16,7 @@ import { isKilled, runWithTimeout, type TryOptions } from '../../service/pool/st
 import type { ServerFacts } from '../../service/server-facts.js';
 import { ident, note, sql } from '../../service/sql.js';
 import { ER_SUBQUERY_NO_1_ROW, ER_TRG_DOES_NOT_EXIST } from '../../wire/server-errors.js';
-import { blockedByTriggers, TRIGGERS_STAY } from '../relocate/blockers.js';
-import type { RelocateTable } from '../relocate/relocate.js';
+import { blockedByTriggers, type RelocateTable, TRIGGERS_STAY } from '../relocate/blockers.js';
 import { type ShownTrigger, setModes, showTriggers, statementOf } from './definition.js';
 import { readTriggerRights } from './rights.js';
 
@@ -41,7 +40,7 @@ export async function findTriggers(
     const shown = await showTriggers(pool, { id, schema, table: holdName });
     if (shown.length === 0) return { triggers: [], problem: null };
     const triggers = shown.flatMap((trigger) => withoutName(trigger, holdName) ?? []);
-    const problem = await whyStay(pool, table, shown, triggers);
+    const problem = await whyStay(pool, table, { shown, triggers });
     if (problem !== null) return { triggers: [], problem: blockedByTriggers(problem) };
     const { mayDrop } = await readTriggerRights(pool, server);
     return mayDrop ? { triggers, problem: null } : { triggers: [], problem: TRIGGERS_STAY };
@@ -88,8 +87,10 @@ function withoutName(
 async function whyStay(
   pool: ServicePool,
   { id, table }: RelocateTable,
-  shown: readonly ShownTrigger[],
-  triggers: readonly HeldTrigger[],
+  {
+    shown,
+    triggers,
+  }: { readonly shown: readonly ShownTrigger[]; readonly triggers: readonly HeldTrigger[] },
 ): Promise<string | null> {
   if (triggers.length < shown.length) return 'what made them is not understood';
   const moved = shown.find((trigger) => trigger.databaseCollation !== trigger.schemaCollation);
@@ -109,8 +110,7 @@ async function whyStay(
 export async function dropTriggers(
   pool: ServicePool,
   { id, fromSchema: schema, holdName }: RelocateTable,
-  triggers: readonly HeldTrigger[],
-  { logged, lockWaitBudget }: TryOptions,
+  { triggers, logged, lockWaitBudget }: TryOptions & { readonly triggers: readonly HeldTrigger[] },
 ): Promise<Failure | null> {
   for (const { name } of triggers.toReversed()) {
     const there = sql`SELECT ${note('trigger', id)} IF(COUNT(*) = 1, 1, (SELECT 1 UNION SELECT 2))

@@ -46,7 +46,7 @@ export async function reattachTriggers(
     let problem: string | null;
     if (first !== undefined) problem = `it fires after ${first}, which is not there`;
     else if (await isTaken(pool, to, name)) problem = TAKEN;
-    else problem = await tried(() => createTrigger(pool, to, trigger, { logged }));
+    else problem = await tried(() => createTrigger(pool, to, { trigger, logged }));
     problems.set(name, problem);
     if (problem !== null && problem !== TAKEN) stopped.set(event, name);
   }

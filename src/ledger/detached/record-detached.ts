@@ -5,6 +5,7 @@
  */
 import type { ServicePool } from '../../service/pool/pools.js';
 import { note, sql, textOrNullOf } from '../../service/sql.js';
+import { DETACHED_RECORD_TRIES } from '../../tries.js';
 import { LEDGER } from '../tables.js';
 import { type Detached, formatDetached, mergeDetached, parseDetached } from './detached.js';
 
@@ -17,9 +18,6 @@ interface DetachedRecord {
   readonly rowLogged: boolean;
 }
 
-/** Another proxy writes once before it takes off, and once after that. */
-const TRIES_MAX = 8;
-
 /**
  * Before anything is taken off, and when a child's key leads to the name again. False if the row
  * is of no held table any more, or keeps changing: then nothing may be taken off.
@@ -28,7 +26,7 @@ export async function recordDetached(
   pool: ServicePool,
   { id, detached, definition, rowLogged }: DetachedRecord,
 ): Promise<boolean> {
-  for (let tries = 1; tries <= TRIES_MAX; tries++) {
+  for (let tries = 1; tries <= DETACHED_RECORD_TRIES; tries++) {
     const [[row] = []] = await pool.run(
       sql`SELECT ${note('detach', id)} detached FROM ${LEDGER} WHERE id = ${id} AND ${HELD}`,
     );

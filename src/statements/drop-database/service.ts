@@ -8,12 +8,11 @@
 import { assert } from '../../assert.js';
 import { systemClock } from '../../clock.js';
 import { UndropError } from '../../errors.js';
-import type { LastingBlocker } from '../../held/relocate/blockers.js';
+import type { LastingBlocker, RelocateTable } from '../../held/relocate/blockers.js';
 import { isLost, renewHeld } from '../../held/relocate/due-times.js';
 import {
   detachAndRelocate,
   moveToRecycleSchema,
-  type RelocateTable,
   type Relocation,
   readLastingBlocker,
 } from '../../held/relocate/relocate.js';
@@ -292,7 +291,7 @@ class SchemaWork {
     const all = await move(pool, tables, how);
     // What is in its schema still is tried again in any case.
     const isBound = all.some((one) => one.outcome === 'moved' && bindingOf(one) !== null);
-    return isBound ? untilFree(pool, tables, all, { logged }) : all;
+    return isBound ? untilFree(pool, tables, { logged, first: all }) : all;
   }
 
   /** Of keys that were made before their RENAME into the recycle schema. */

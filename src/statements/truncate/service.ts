@@ -180,9 +180,9 @@ async function tryKeys(
   { keys, logged }: { readonly keys: readonly ForeignKey[]; readonly logged: boolean },
 ): Promise<void> {
   const tried = keys.map((key, n) => ({ ...key, name: `${copy.table}_ibfk_${n + 1}` }));
-  await addKeys(pool, copy, tried, { logged, server: await readServerFacts(pool) });
+  await addKeys(pool, { ...copy, keys: tried }, { logged, server: await readServerFacts(pool) });
   const dropped = tried.map(({ name }) => dropKey(name));
-  await alter(pool, copy, dropped, { logged });
+  await alter(pool, copy, { logged, changes: dropped });
 }
 
 /**
@@ -270,7 +270,7 @@ async function freeHeld(
   const [failure = null] = await detach(pool, [held], { logged, lockWaitBudget });
   const at = { id: place.id, holdSchema: place.schema, holdName: place.table };
   const first = { ...at, outcome: 'moved', failure } as const;
-  const [last = first] = await untilFree(pool, [held], [first], { logged });
+  const [last = first] = await untilFree(pool, [held], { logged, first: [first] });
   return { now, failure: last.outcome === 'put-back' ? null : (last.failure ?? null) };
 }
 

@@ -9,7 +9,7 @@ import { UndropError } from '../../errors.js';
 import { schemaExists } from '../../held/rename-back.js';
 import type { SchemaDetails, SchemaPart } from '../../ledger/schema-details.js';
 import {
-  asRestorer,
+  asSchemaRestorer,
   countSingles,
   type DroppedSchema,
   endSchemaRestore,
@@ -118,7 +118,7 @@ export async function restoreSchema(
   }
   const { drop: seen, others } = await choose(pool, request);
   const { groupId, schema } = seen;
-  const end = await asRestorer(pool, groupId, async () => {
+  const end = await asSchemaRestorer(pool, groupId, async () => {
     // Once more, because somebody else may have brought it back meanwhile.
     const drop = chosen(schema, await find(pool, { groupId }), to ?? schema);
     return bringBack(pool, drop, { to: to ?? schema, onProgress });
@@ -133,7 +133,7 @@ export async function finishSchemaRestore(
   pool: ServicePool,
   { groupId, schema, to }: SchemaRestore,
 ): Promise<SchemaReport['isComplete'] | null> {
-  const end = await asRestorer(pool, groupId, async () => {
+  const end = await asSchemaRestorer(pool, groupId, async () => {
     const drop = chosen(schema, await find(pool, { groupId }), to);
     return bringBack(pool, drop, { to, onProgress: () => undefined });
   });
