@@ -8,6 +8,7 @@ import { assertNever } from '../assert.js';
 import { isServerError, unlessRefused } from '../service/pool/pools.js';
 import type { ServerFacts } from '../service/server-facts.js';
 import { ER_ERROR_ON_RENAME, ER_SUBQUERY_NO_1_ROW } from '../wire/server-errors.js';
+import { type ActionContext, type ActionOutcome, PROGRESS } from './action-context.js';
 import type { Collectable } from './collectable.js';
 import { nextStep, type StateChange, type TableFacts } from './next-step.js';
 import { isEmpty, Purger, type WorkOptions } from './purge/purge.js';
@@ -22,7 +23,7 @@ import {
   readPoolFacts,
   readTableFacts,
 } from './table-facts.js';
-import { type ActionContext, type ActionOutcome, moveTable, PROGRESS } from './transition.js';
+import { moveTable } from './transition.js';
 
 /** So many times the buffer pool. */
 const TURNOVER = 2;

@@ -17,7 +17,7 @@ import {
 } from '../service/pool/pools.js';
 import { note, type SQLQuery, sql } from '../service/sql.js';
 import { ABSENT_TABLE, ER_SPECIFIC_ACCESS_DENIED_ERROR } from '../wire/server-errors.js';
-import type { ActionContext } from './transition.js';
+import type { ActionContext } from './action-context.js';
 
 /** The most rows, logged or not, that one round deletes; the next goes on. */
 const ROWS_MAX = 1_000;

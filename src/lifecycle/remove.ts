@@ -14,9 +14,10 @@ import { reportAndKeep } from '../ledger/history.js';
 import { findRows } from '../ledger/read.js';
 import { isRecycleSchema, parseHoldName } from '../names/names.js';
 import { ident, note, sql } from '../service/sql.js';
+import type { ActionContext } from './action-context.js';
 import type { Collectable } from './collectable.js';
 import type { TableFacts } from './next-step.js';
-import { type ActionContext, auditFields, followInLedger, isOwnTable } from './transition.js';
+import { auditFields, followInLedger, isOwnTable } from './transition.js';
 
 /** A table of terabytes on an old server takes its time; then other proxies wait for the lock. */
 const DROP_DEADLINE_MS = 600_000;

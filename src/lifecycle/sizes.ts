@@ -21,7 +21,7 @@ import {
   textOf,
 } from '../service/sql.js';
 import { readSizes, type Size } from '../service/true-sizes.js';
-import type { ActionContext } from './transition.js';
+import type { ActionContext } from './action-context.js';
 
 /** InnoDB renews the statistics of one changed table or partition every ten seconds. */
 const SETTLED_MS = 60_000;

@@ -5,58 +5,18 @@
  * Invariant: if a table is not under the expected name any more, somebody else restored it or
  * moved it on; then nothing happens.
  */
-import type { Clock } from '../clock.js';
 import { UNLESS_PAUSED } from '../ledger/control.js';
 import type { LedgerRow, LedgerState } from '../ledger/entry.js';
 import { reportAndKeep } from '../ledger/history.js';
 import { findRows } from '../ledger/read.js';
 import { recordState } from '../ledger/write.js';
-import type { Log } from '../log.js';
 import { formatHoldName, ghostIdOf, isRetiredBarrier, shownDue } from '../names/names.js';
-import { isServerError, type ServicePool, unlessRefused } from '../service/pool/pools.js';
+import { isServerError, unlessRefused } from '../service/pool/pools.js';
 import { ident, note, sql } from '../service/sql.js';
 import { ABSENT_TO_RENAME } from '../wire/server-errors.js';
+import type { ActionContext } from './action-context.js';
 import type { Collectable } from './collectable.js';
-import type { CollectorFigures } from './figures.js';
-import type { FileSteps } from './file-steps.js';
-import type { LifecycleSettings, StateChange } from './next-step.js';
-import type { Throttle, Wait } from './throttle/throttle.js';
-
-/** What every action of the collector works with. */
-export interface ActionContext {
-  /** The lock's own connection. */
-  readonly connection: ServicePool;
-  /** For what is asked beside it. */
-  readonly pool: ServicePool;
-  readonly figures: CollectorFigures;
-  readonly files: FileSteps;
-  /** Asked before each step and each chunk. */
-  readonly throttle: Throttle;
-  readonly proxyId: string;
-  readonly settings: LifecycleSettings;
-  readonly clock: Clock;
-  readonly log: Log;
-  /** Milliseconds of a clock that nobody sets. */
-  readonly monotonicMs: () => number;
-  /** If it is aborted, the work ends at the next pause. */
-  readonly signal: AbortSignal;
-}
-
-/** How far a table has come. */
-export type ActionOutcome =
-  /** Moved on, removed, or found gone; or some of its rows are deleted. */
-  | { readonly kind: 'progress' }
-  /** Its rows are to be removed. */
-  | { readonly kind: 'purge'; readonly table: Collectable }
-  | { readonly kind: 'wait'; readonly until: Date }
-  /** A pause has begun (ledger/control.ts), and nothing was done. */
-  | { readonly kind: 'paused' }
-  /** Nothing more is done for now. */
-  | { readonly kind: 'throttled'; readonly wait: Wait }
-  /** It can't go on until somebody changes something, or the server does. */
-  | { readonly kind: 'left'; readonly because: string };
-
-export const PROGRESS: ActionOutcome = { kind: 'progress' };
+import type { StateChange } from './next-step.js';
 
 const RENAME_DEADLINE_MS = 30_000;
 

@@ -1,7 +1,7 @@
 /**
  * A ledger of another version, on real servers: what a newer undrop made is neither written to nor
- * collected by, that of the next version is; one that lacks a column with a default gets it, and one
- * that lacks any other column is refused.
+ * collected by, that of the next version is; one that lacks a column with a default gets it, and
+ * one that lacks any other column is refused.
  */
 import { expect, jest } from '@jest/globals';
 import { ProxyServices } from '../../src/cli/proxy/proxy-services.js';

@@ -12,7 +12,13 @@ import type { Failure } from '../../ledger/entry.js';
 import { foreignKeysOf, type KeyedServer } from '../../ledger/intents/intent-text.js';
 import { createSchema } from '../../ledger/tables.js';
 import { shapeOf } from '../../ledger/write.js';
-import { isRecycleSchema, isSameName, parseHoldName, recycleSchemaFor } from '../../names/names.js';
+import {
+  isRecycleSchema,
+  isSameName,
+  parseHoldName,
+  recycleSchemaFor,
+  spareSchemasFor,
+} from '../../names/names.js';
 import { findHoldTables, readRecycleSchemas } from '../../service/hold-tables.js';
 import { isServerError, isServiceError, type ServicePool } from '../../service/pool/pools.js';
 import {
@@ -37,7 +43,6 @@ import {
   type RelocateTable,
 } from './blockers.js';
 import { detachChecks } from './checks.js';
-import { findSpareSchemas } from './spare-schema.js';
 
 export type Relocation =
   | {
@@ -302,4 +307,55 @@ export async function readLastingBlocker(
     if (isServerError(error)) return null;
     throw error;
   }
+}
+
+// ── spare schemas ────────────────────────────────────────────────────────────────────────────────
+// For a table of which the name of a CHECK is taken in the recycle schema. A schema with tables that
+// aren't held ones belongs to others, whatever its name: it is passed over, so that a DROP of it
+// never takes our tables along.
+
+/** MySQL 8.0.16. */
+const NAMED_BY_SCHEMA = 80_016;
+
+/** Another session may create a schema, or move a CHECK of that name into it, at the same time. */
+const SPARES_MAX = 3;
+
+/**
+ * Some to be tried in this order: the first that is free, then others that sessions at once don't
+ * all have in common. Other sessions move tables too, so only a RENAME tells whether one takes the
+ * table. Null if the table has no CHECK whose name is unique in its schema.
+ */
+async function findSpareSchemas(
+  pool: ServicePool,
+  table: RelocateTable,
+  { logged }: { readonly logged: boolean },
+): Promise<readonly { readonly schema: string; readonly exists: boolean }[] | null> {
+  const { flavour, versionId } = await shapeOf(pool);
+  if (flavour !== 'mysql' || versionId < NAMED_BY_SCHEMA) return null;
+  const schemas = spareSchemasFor(logged);
+  const ours = sql.join(
+    schemas.map((schema) => sql`${schema}`),
+    ', ',
+  );
+  const own = sql`SELECT CONSTRAINT_NAME FROM information_schema.TABLE_CONSTRAINTS
+    WHERE TABLE_SCHEMA = ${table.fromSchema} AND TABLE_NAME = ${table.holdName}
+      AND CONSTRAINT_TYPE = 'CHECK'
+      AND CONSTRAINT_NAME NOT LIKE ${`${table.holdName.replaceAll('_', '\\_')}\\_chk\\_%`}`;
+  const [existing = [], foreign = [], taken = [], named = []] = await pool.run([
+    sql`SELECT ${note('spare', table.id)} SCHEMA_NAME AS name FROM information_schema.SCHEMATA
+        WHERE SCHEMA_NAME IN (${ours})`,
+    sql`SELECT DISTINCT TABLE_SCHEMA AS name FROM information_schema.TABLES
+        WHERE TABLE_SCHEMA IN (${ours}) AND TABLE_NAME NOT LIKE '\\_vt\\_%'`,
+    sql`SELECT DISTINCT CONSTRAINT_SCHEMA AS name FROM information_schema.CHECK_CONSTRAINTS
+        WHERE CONSTRAINT_SCHEMA IN (${ours}) AND CONSTRAINT_NAME IN (${own})`,
+    sql`${own} LIMIT 1`,
+  ]);
+  if (named.length === 0) return null;
+  const there = new Set(existing.map((row) => textOf(row, 'name')));
+  const closed = new Set([...foreign, ...taken].map((row) => textOf(row, 'name')));
+  const [first, ...others] = schemas.filter((schema) => !closed.has(schema));
+  if (first === undefined) return [];
+  const at = others.length === 0 ? 0 : Number.parseInt(table.id.slice(-6), 16) % others.length;
+  const inOrder = [first, ...others.slice(at), ...others.slice(0, at)].slice(0, SPARES_MAX + 1);
+  return inOrder.map((schema) => ({ schema, exists: there.has(schema) }));
 }

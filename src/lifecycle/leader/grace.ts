@@ -13,7 +13,7 @@ import { isServerError, type ServiceConnection, unlessRefused } from '../../serv
 import type { ServerFacts } from '../../service/server-facts.js';
 import { dateOf, dateOrNullOf, ident, note, sql } from '../../service/sql.js';
 import { ABSENT_TABLE } from '../../wire/server-errors.js';
-import type { ActionContext } from '../transition.js';
+import type { ActionContext } from '../action-context.js';
 import { leaderIdentity, readLockState } from './collector-lock.js';
 
 /** What the collector's own table says. */

@@ -30,8 +30,8 @@ import {
   ER_SUBQUERY_NO_1_ROW,
   GAVE_UP,
 } from '../../wire/server-errors.js';
+import { type ActionContext, type ActionOutcome, PROGRESS } from '../action-context.js';
 import { type Collectable, logFields } from '../collectable.js';
-import { type ActionContext, type ActionOutcome, PROGRESS } from '../transition.js';
 import { type Chunk, Pace } from './pace.js';
 import { PressureGauge } from './pressure.js';
 import {

@@ -6,13 +6,13 @@
  * the slices of a long purge.
  */
 import type { ServerFacts } from '../../service/server-facts.js';
+import type { ActionContext } from '../action-context.js';
 import { Actions } from '../actions.js';
 import type { Collectable } from '../collectable.js';
 import type { ClusterLease } from '../leader/cluster-lease.js';
 import type { Limits } from '../limits/limits.js';
 import type { Wait } from '../throttle/throttle.js';
-import type { ActionContext } from '../transition.js';
-import { nextTurn } from './next-turn.js';
+import { nextDueTables } from './next-due-tables.js';
 import { Retries } from './retries.js';
 
 /** How long a round may take before facts and names are read again. */
@@ -65,12 +65,12 @@ export class Acts {
     const endMs = Math.max(monotonicMs() + SLICE_MS, leastMs);
     this.retries.keepOnly(tables);
     const retryInMs = (table: Collectable) => this.retries.inMs(table);
-    const turn = nextTurn(tables, { server, settings, now: now(), retryInMs });
-    let nextMs = Math.min(round.nextMs, monotonicMs() + turn.againMs);
-    const purges = [...turn.purge];
+    const due = nextDueTables(tables, { server, settings, now: now(), retryInMs });
+    let nextMs = Math.min(round.nextMs, monotonicMs() + due.againMs);
+    const purges = [...due.purge];
     let hasMoved = false;
     this.#actions.beginRound();
-    for (const table of turn.advance) {
+    for (const table of due.advance) {
       if (signal.aborted || monotonicMs() > endMs || !lease.isFresh) return { kind: 'cut' };
       const outcome = await this.#actions.advance(table, server, now);
       if (outcome.kind === 'paused') return { kind: 'cut' };

@@ -3,9 +3,9 @@
  * memory only: if it is lost, they are tried again.
  */
 import type { Log } from '../../log.js';
+import type { ActionOutcome } from '../action-context.js';
 import { type Collectable, logFields } from '../collectable.js';
 import type { LifecycleSettings } from '../next-step.js';
-import type { ActionOutcome } from '../transition.js';
 
 /** When a table is tried again, and why not before; the pauses grow. */
 interface Retry {

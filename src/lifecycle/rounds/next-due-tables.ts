@@ -1,18 +1,18 @@
 /**
- * `nextTurn` picks the tables that have their turn in a round, by their names and by the tries that
- * failed before. Pure.
+ * `nextDueTables` picks the tables that have their turn in a round, by their names and by the tries
+ * that failed before. Pure.
  *
  * Invariant: a table that waits, by its name or after a try, is not picked.
  */
 import type { Collectable } from '../collectable.js';
 import { nextStep, type StepFacts } from '../next-step.js';
 
-interface TurnFacts extends StepFacts {
+interface DueFacts extends StepFacts {
   /** Milliseconds until a table is tried again after a try that failed; 0: it may be tried. */
   retryInMs(table: Collectable): number;
 }
 
-export interface Turn {
+export interface DueTables {
   /** Taken as far as they go at once, in this order. */
   readonly advance: readonly Collectable[];
   /** Already in PURGE: rows of one after another are deleted, after all of the others. */
@@ -22,7 +22,7 @@ export interface Turn {
 }
 
 /** `tables`: in the order in which they go. */
-export function nextTurn(tables: readonly Collectable[], facts: TurnFacts): Turn {
+export function nextDueTables(tables: readonly Collectable[], facts: DueFacts): DueTables {
   const { now, retryInMs } = facts;
   const [advance, purge]: [Collectable[], Collectable[]] = [[], []];
   let againMs = Number.POSITIVE_INFINITY;

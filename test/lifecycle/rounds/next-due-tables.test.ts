@@ -1,7 +1,7 @@
 /** Which tables have their turn in a round, and when those are tried again that were left. */
 import { describe, expect, test } from '@jest/globals';
 import type { Collectable } from '../../../src/lifecycle/collectable.js';
-import { nextTurn } from '../../../src/lifecycle/rounds/next-turn.js';
+import { nextDueTables } from '../../../src/lifecycle/rounds/next-due-tables.js';
 import { Retries } from '../../../src/lifecycle/rounds/retries.js';
 import { silentLog } from '../../../src/log.js';
 import type { TableState } from '../../../src/names/names.js';
@@ -15,17 +15,18 @@ function tableOf(id: string, state: TableState, dueInMs: number, early?: string)
   return { id, state, due, schema: '_undrop', name: `of_${id}`, logged: true, ...hasEarly };
 }
 
-describe('a turn', () => {
+describe('the tables of a round', () => {
   const server = { flavour: 'mysql', versionId: 50_624, adaptiveHashIndex: true } as const;
   const lifecycle = ['HOLD', 'PURGE', 'EVAC', 'DROP'] as const;
   const settings = { lifecycle, evacMs: SECOND_MS, fastDrop: 'never' as const };
 
-  const turn = (tables: readonly Collectable[], retryInMs = (_table: Collectable) => 0) => {
-    const { advance, purge, againMs } = nextTurn(tables, { server, settings, now: NOW, retryInMs });
+  const pick = (tables: readonly Collectable[], retryInMs = (_table: Collectable) => 0) => {
+    const facts = { server, settings, now: NOW, retryInMs };
+    const { advance, purge, againMs } = nextDueTables(tables, facts);
     return { advance: advance.map(({ id }) => id), purge: purge.map(({ id }) => id), againMs };
   };
 
-  test('is that of tables whose hold is over, in their order; then rows are purged', () => {
+  test('tables whose hold is over have their turn in their order; then rows are purged', () => {
     const tables = [
       tableOf('purged', 'PURGE', -3 * SECOND_MS),
       tableOf('over', 'HOLD', -2 * SECOND_MS),
@@ -34,19 +35,19 @@ describe('a turn', () => {
       tableOf('later', 'HOLD', 9 * SECOND_MS),
     ];
     const advance = ['over', 'removed'];
-    expect(turn(tables)).toEqual({ advance, purge: ['purged'], againMs: 2 * SECOND_MS });
+    expect(pick(tables)).toEqual({ advance, purge: ['purged'], againMs: 2 * SECOND_MS });
   });
 
-  test('of a table that was left comes after its pause, and of no other later', () => {
+  test('a table that was left has its turn after its pause, and keeps no other back', () => {
     const tables = [tableOf('left', 'HOLD', -SECOND_MS), tableOf('over', 'HOLD', -SECOND_MS)];
     const retryInMs = ({ id }: Collectable) => (id === 'left' ? 7 : 0);
-    expect(turn(tables, retryInMs)).toEqual({ advance: ['over'], purge: [], againMs: 7 });
+    expect(pick(tables, retryInMs)).toEqual({ advance: ['over'], purge: [], againMs: 7 });
   });
 
-  test('of a table that goes early is not that of its rows', () => {
+  test('a table in PURGE that goes early is advanced, and not purged', () => {
     const early = tableOf('early', 'PURGE', 0, 'full');
     const none = Number.POSITIVE_INFINITY;
-    expect(turn([early])).toEqual({ advance: ['early'], purge: [], againMs: none });
+    expect(pick([early])).toEqual({ advance: ['early'], purge: [], againMs: none });
   });
 });
 

@@ -1,0 +1,48 @@
+/**
+ * What the actions of the collector have in common: what each works with, and how far a table has
+ * come by it.
+ */
+import type { Clock } from '../clock.js';
+import type { Log } from '../log.js';
+import type { ServicePool } from '../service/pool/pools.js';
+import type { Collectable } from './collectable.js';
+import type { CollectorFigures } from './figures.js';
+import type { FileSteps } from './file-steps.js';
+import type { LifecycleSettings } from './next-step.js';
+import type { Throttle, Wait } from './throttle/throttle.js';
+
+/** What every action of the collector works with. */
+export interface ActionContext {
+  /** The lock's own connection. */
+  readonly connection: ServicePool;
+  /** For what is asked beside it. */
+  readonly pool: ServicePool;
+  readonly figures: CollectorFigures;
+  readonly files: FileSteps;
+  /** Asked before each step and each chunk. */
+  readonly throttle: Throttle;
+  readonly proxyId: string;
+  readonly settings: LifecycleSettings;
+  readonly clock: Clock;
+  readonly log: Log;
+  /** Milliseconds of a clock that nobody sets. */
+  readonly monotonicMs: () => number;
+  /** If it is aborted, the work ends at the next pause. */
+  readonly signal: AbortSignal;
+}
+
+/** How far a table has come. */
+export type ActionOutcome =
+  /** Moved on, removed, or found gone; or some of its rows are deleted. */
+  | { readonly kind: 'progress' }
+  /** Its rows are to be removed. */
+  | { readonly kind: 'purge'; readonly table: Collectable }
+  | { readonly kind: 'wait'; readonly until: Date }
+  /** A pause has begun (ledger/control.ts), and nothing was done. */
+  | { readonly kind: 'paused' }
+  /** Nothing more is done for now. */
+  | { readonly kind: 'throttled'; readonly wait: Wait }
+  /** It can't go on until somebody changes something, or the server does. */
+  | { readonly kind: 'left'; readonly because: string };
+
+export const PROGRESS: ActionOutcome = { kind: 'progress' };
