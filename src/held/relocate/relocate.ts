@@ -310,9 +310,9 @@ export async function readLastingBlocker(
 }
 
 // ── spare schemas ────────────────────────────────────────────────────────────────────────────────
-// For a table of which the name of a CHECK is taken in the recycle schema. A schema with tables that
-// aren't held ones belongs to others, whatever its name: it is passed over, so that a DROP of it
-// never takes our tables along.
+// For a table of which the name of a CHECK is taken in the recycle schema. A schema with tables
+// that aren't held ones belongs to others, whatever its name: it is passed over, so that a DROP of
+// it never takes our tables along.
 
 /** MySQL 8.0.16. */
 const NAMED_BY_SCHEMA = 80_016;
