@@ -45,8 +45,6 @@ export interface ReadOptions {
   readonly protect?: Protected | undefined;
   /** CLIENT_MULTI_STATEMENTS is on: after a `;` another statement may come. */
   readonly multiStatements: boolean;
-  /** It is not executed now, but by another command, which isn't looked at. */
-  readonly isPrepared?: boolean;
   /** `tokens` of a statement are all that it has. */
   readonly keepsAll?: boolean;
 }

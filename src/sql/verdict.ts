@@ -95,8 +95,8 @@ export type TooMany = 'names' | 'statements' | 'partitions';
 /** Might write where held tables are: it is refused, whatever else it does. */
 export interface RecycleSchemaWrite {
   readonly kind: 'recycle-schema-write';
-  /** It names a recycle schema; one is the default schema; or one of them, as far as is seen. */
-  readonly how: 'named' | 'default' | 'unclear';
+  /** It names a recycle schema; makes one the default schema; or may do so, as far as is seen. */
+  readonly how: 'named' | 'use' | 'unclear';
 }
 
 /** A statement of undrop's own, which no server knows: it destroys nothing. */

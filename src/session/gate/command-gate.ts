@@ -37,7 +37,6 @@ import {
 } from '../../wire/framing.js';
 import { MalformedPacketError } from '../../wire/packet-reader.js';
 import type { PreparedDrops } from '../commands/prepared-drops.js';
-import type { LastSeen } from './classify-packet.js';
 import { TEXT_BYTES_MAX } from './text-room.js';
 
 /** A statement of so many bytes is held until it is whole; a longer one needs room first. */
@@ -66,8 +65,6 @@ export interface GateOwner {
 export interface GateOptions {
   /** Prepared drops: commands on them, or texts that may name them, are shown whole. */
   readonly handles: Pick<PreparedDrops, 'isWatching' | 'watchesNames' | 'takes'>;
-  /** Every text of it is shown if its default schema may be a recycle schema. */
-  readonly session: Pick<LastSeen, 'mayBeInRecycle'>;
   /** May change while the session lives. */
   readonly protect: Protected;
   /** True: every command has its whole answer, so no upload is under way. */
@@ -81,7 +78,6 @@ export interface GateOptions {
 export class CommandGate {
   readonly #owner: GateOwner;
   readonly #handles: GateOptions['handles'];
-  readonly #session: GateOptions['session'];
   readonly #protect: Protected;
   readonly #isAllAnswered: () => boolean;
   readonly #nowMs: () => number;
@@ -104,7 +100,6 @@ export class CommandGate {
   constructor(owner: GateOwner, options: GateOptions) {
     this.#owner = owner;
     this.#handles = options.handles;
-    this.#session = options.session;
     this.#protect = options.protect;
     this.#isAllAnswered = options.isAllAnswered;
     this.#nowMs = options.nowMs ?? (() => performance.now());
@@ -210,7 +205,6 @@ export class CommandGate {
     const hasText = command === COM_QUERY || command === COM_STMT_PREPARE;
     if (!hasText && (command !== COM_STMT_EXECUTE || this.#handles.isWatching)) return false;
     if (command === COM_QUERY && this.#handles.watchesNames) return false;
-    if (hasText && this.#session.mayBeInRecycle) return false;
     if (hasText && mayBeOurs(chunk, HEADER_BYTES + 1, length, this.#protect)) return false;
     this.#lastDataId = 0;
     this.#owner.onCommand(command);
@@ -297,11 +291,9 @@ export class CommandGate {
     this.#lastDataId = 0;
     const { length } = framed;
     const command = length > HEADER_BYTES ? (framed[HEADER_BYTES] ?? COM_SLEEP) : COM_SLEEP;
-    const isShown =
-      (command === COM_QUERY && this.#handles.watchesNames) || this.#session.mayBeInRecycle;
     const isInnocent =
       TEXTS.includes(command) &&
-      !isShown &&
+      !(command === COM_QUERY && this.#handles.watchesNames) &&
       !mayBeOurs(framed, HEADER_BYTES + 1, length, this.#protect);
     if (length > HEADER_BYTES && !isInnocent) {
       const payload = Buffer.from(framed.subarray(HEADER_BYTES));

@@ -26,15 +26,11 @@ export const HOW: Readonly<Record<StatementForm, string>> = {
 
 /** The sentence "The statement was not executed: …" goes on so, and what helps. */
 const RECYCLE_SCHEMA_WRITES: Readonly<
-  Record<RecycleSchemaWrite['how'], readonly [why: string, instead: string]>
+  Record<Exclude<RecycleSchemaWrite['how'], 'use'>, readonly [why: string, instead: string]>
 > = {
   named: [
     'it is not a read, and names a schema of undrop itself',
     'Only reads are let through there.',
-  ],
-  default: [
-    'it is not a read, and the default schema is one of undrop itself',
-    'USE another schema for what is to be changed in that.',
   ],
   unclear: [
     'it may write to a schema of undrop itself, as far as is understood',
@@ -43,6 +39,7 @@ const RECYCLE_SCHEMA_WRITES: Readonly<
 };
 
 export function recycleSchemaRefusal({ how }: RecycleSchemaWrite): UndropError {
+  if (how === 'use') return new UndropError('UNDROP_RECYCLE_SCHEMA_USE');
   const [why, instead] = RECYCLE_SCHEMA_WRITES[how];
   return new UndropError('UNDROP_RECYCLE_SCHEMA_WRITE', { why, instead });
 }
