@@ -1,6 +1,6 @@
 /**
- * The errors that somebody who sends statements can do something about: what is refused, and what
- * was wrong with it. errors.ts says what the fields are.
+ * The errors that a client can act on: statements that are refused, and what is wrong with them.
+ * errors.ts describes the fields.
  */
 import type { Described } from './errors.js';
 
@@ -21,7 +21,7 @@ export const CLIENT_ERRORS = {
     remedy: 'Use a direct connection to the server for this command.',
   },
   UNDROP_TLS_NOT_OFFERED: {
-    text: 'The client asked for TLS, which this proxy does not offer.',
+    text: 'The client requested TLS, but this proxy does not offer it.',
     remedy:
       'Set UNDROP_TLS to offered, or connect without TLS (--ssl-mode=PREFERRED or DISABLED; --skip-ssl for mariadb).',
   },
@@ -32,14 +32,15 @@ export const CLIENT_ERRORS = {
   },
   UNDROP_NO_TLS_BEHIND_REQUEST: {
     errno: 1043,
-    text: 'The client asked for TLS, and sent something else after its request, which was not read.',
-    remedy: 'Look for what put bytes between the client and this proxy: an attack, or a bad relay.',
+    text: 'The client requested TLS and sent more bytes before the TLS handshake; undrop read none of them.',
+    remedy:
+      'Find what inserts bytes between the client and this proxy: an attack, or a faulty relay.',
   },
   UNDROP_ACCOUNT_REQUIRES: {
     errno: 1045,
     text: 'Access denied: {why}.',
     remedy:
-      'Connect with TLS (--ssl-mode=REQUIRED; --ssl for mariadb); with a certificate of your own, to the server directly.',
+      'Connect with TLS (--ssl-mode=REQUIRED; --ssl for mariadb); to log in by a client certificate, connect to the server directly.',
   },
   UNDROP_SECURE_TRANSPORT: {
     errno: 3159,
@@ -50,7 +51,7 @@ export const CLIENT_ERRORS = {
     errno: 1045,
     text: 'Access denied: the password was encrypted with a key other than that of this proxy.',
     remedy:
-      'Let the client ask for the key (--get-server-public-key) instead of reading the key of the server from a file, or connect with TLS.',
+      'Let the client request the key (--get-server-public-key) instead of reading the key of the server from a file, or connect with TLS.',
   },
   UNDROP_OLD_CLIENT: {
     errno: 1043,
@@ -59,12 +60,12 @@ export const CLIENT_ERRORS = {
   },
   UNDROP_LOGIN_TIMEOUT: {
     errno: 1159,
-    text: 'Got timeout reading communication packets: the login waited {loginTimeoutMs} ms for the client.',
+    text: 'Got timeout reading communication packets: the client did not answer within {loginTimeoutMs} ms during the login.',
     remedy: 'Answer sooner, or raise UNDROP_LOGIN_TIMEOUT and connect_timeout of the server.',
   },
   UNDROP_LONG_TEXT: {
     errno: 1235,
-    text: 'Nothing of this query was executed, and the connection ends here: a query above 256 KiB that might drop a table must be held in memory, and {why} in time.',
+    text: 'The query was not executed, and the connection is closed: undrop must hold a query above 256 KiB that might drop a table in memory, and {why} in time.',
     remedy:
       'Send its statements one by one, try again later, or use a direct connection to the server.',
   },
@@ -82,7 +83,7 @@ export const CLIENT_ERRORS = {
   UNDROP_TOO_MANY_PREPARED: {
     errno: 1461,
     text: '{tables} not prepared: the prepared drops of {whose} have used up the memory for them.',
-    remedy: 'Close prepared drops that are not needed any more, or send this one as a query.',
+    remedy: 'Close prepared drops that are no longer needed, or send this one as a query.',
   },
   UNDROP_NOT_UNDONE: {
     errno: 1235,
@@ -90,12 +91,12 @@ export const CLIENT_ERRORS = {
     remedy: '{instead}',
   },
   UNDROP_PARTLY: {
-    text: '{failed} of {count} tables were not brought back; the others are there. {why}',
-    remedy: 'Undo what is left when the causes are gone.',
+    text: '{failed} of {count} tables were not restored; the others were. {why}',
+    remedy: 'Fix the causes, then restore the tables that are left.',
   },
   UNDROP_HINT: {
     errno: 1235,
-    text: '{tables} not dropped: expected as a hint {expected}, found {found}.',
+    text: '{tables} not dropped: expected the hint {expected}, found {found}.',
     remedy:
       'Write /* undrop: pin */ into the statement, or SET @undrop before it; SET @undrop = NULL cancels it.',
   },
@@ -103,7 +104,7 @@ export const CLIENT_ERRORS = {
     errno: 1142,
     text: '{tables} not dropped, still there: {table} was in use {seen}.',
     remedy:
-      "Find out who uses it; if it is to go all the same, write /* undrop: insist */ into the statement, or SET @undrop = 'insist' before it.",
+      "Find the sessions that use it; to drop it nevertheless, write /* undrop: insist */ into the statement, or SET @undrop = 'insist' before it.",
   },
   UNDROP_RECYCLE_SCHEMA: {
     errno: 1142,
@@ -115,12 +116,6 @@ export const CLIENT_ERRORS = {
     text: 'The statement was not executed: {why}.',
     remedy:
       '{instead} `undrop list` shows what is held and `undrop restore` brings it back; for anything else use a direct connection to the server.',
-  },
-  UNDROP_RECYCLE_SCHEMA_USE: {
-    errno: 1044,
-    text: 'A schema of undrop itself cannot be the default schema.',
-    remedy:
-      'Name it in each statement (SHOW TABLES FROM _undrop, SELECT * FROM _undrop.name) with another default schema, or none; leave it out of dumps.',
   },
   UNDROP_CHANGED_MEANWHILE: {
     errno: 1205,
@@ -135,7 +130,7 @@ export const CLIENT_ERRORS = {
   UNDROP_BAD_NAME: {
     errno: 1103,
     text: 'Expected a name of 1 to 64 characters without NUL, found {name}.',
-    remedy: 'Use a name that the server takes.',
+    remedy: 'Use a name that the server accepts.',
   },
   UNDROP_NAME_TAKEN: {
     errno: 1050,
@@ -152,35 +147,36 @@ export const CLIENT_ERRORS = {
     errno: 3822,
     text: 'Held table {id} was not restored, and nothing was changed: in {schema} a live table has a CHECK of the same name ({cause}).',
     remedy:
-      'DROP the live table through undrop, which holds it as well; then bring this one back. ' +
-      'Or restore into another schema (--to other.t; TO in SQL), which keeps both.',
+      'Drop the live table through undrop, which holds it too; then restore this one. ' +
+      'Or restore it into another schema (--to other.t; TO in SQL), which keeps both.',
   },
   UNDROP_STATISTICS_LEFT: {
     errno: 1022,
     text: 'Held table {id} was not restored: the server keeps index statistics under the name {table}.',
     remedy:
-      'Restore under another name (--to). They belong to a partition, or to a table that is gone: ' +
-      'mysql.innodb_table_stats and innodb_index_stats show which.',
+      'Restore under another name (--to). mysql.innodb_table_stats and innodb_index_stats show ' +
+      'whether they belong to a partition, or to a table that is gone.',
   },
   UNDROP_NOT_HELD: {
     errno: 1146,
     text: 'Expected held table {id} as {table}; it is not there.',
-    remedy: 'Look at `undrop list`: it was restored, collected or renamed meanwhile.',
+    remedy:
+      'It was restored, collected or renamed meanwhile: `undrop list` shows which tables are held.',
   },
   UNDROP_TRIGGERS_STAY: {
     errno: 1435,
-    text: 'Held table {id} was not restored, and nothing was changed: it is held as {held} with its triggers, and the server moves no table with triggers to another schema.',
+    text: 'Held table {id} was not restored, and nothing was changed: it is held as {held} with its triggers, and the server cannot move a table with triggers to another schema.',
     remedy:
-      'Restore it to the schema that it is in, without a new schema (--to, TO); `undrop show` has its triggers, which you can drop there and create again after you have moved the table.',
+      'Restore it within its present schema: leave the schema out of --to or TO. To move it later, drop its triggers, move it, and create them again; `undrop show` has their definitions.',
   },
   UNDROP_LEDGER_ROW: {
-    text: 'Row {id} of _undrop.ledger can not be read, so nothing was changed: its column detached, which has the foreign keys, triggers and CHECKs of the table, is not what undrop writes ({cause}).',
+    text: 'Row {id} of _undrop.ledger cannot be read, so nothing was changed: its column detached, for the foreign keys, triggers and CHECKs of the table, holds a text that undrop did not write ({cause}).',
     remedy:
-      'Correct the column by what its column restore_script has; or set it to NULL, then the table comes back without them.',
+      'Correct the column by means of the column restore_script; or set it to NULL, and the table comes back without them.',
   },
   UNDROP_NOT_RESTORABLE: {
-    text: 'Held table {id} is in state {state}: rows of it may be gone.',
-    remedy: 'Bring it back from a backup, or rename it by hand to see what is left.',
+    text: 'Held table {id} is in state {state}: some of its rows may be gone.',
+    remedy: 'Restore it from a backup, or rename it by hand to see which rows are left.',
   },
   UNDROP_BUSY: {
     errno: 1205,
@@ -193,14 +189,14 @@ export const CLIENT_ERRORS = {
   },
   UNDROP_NO_SUCH_HELD: {
     errno: 1146,
-    text: 'No table that is held fits "{target}".{fate}',
+    text: 'No held table matches "{target}".{fate}',
     remedy:
-      'Look at `undrop list`, or SHOW DROPPED TABLES, for what can be brought back; of an id at least the first ' +
-      '4 digits are needed, and a name with a dot in it stands in backticks.',
+      '`undrop list` and SHOW DROPPED TABLES show what can be restored. Give at least the first 4 ' +
+      'digits of an id, and put a name that contains a dot in backticks.',
   },
   UNDROP_AMBIGUOUS: {
-    text: 'Expected {target} to name one of what was dropped, found {found}.',
-    remedy: 'Name it as schema.table, or by its id, or by more digits of that.',
+    text: 'Expected {target} to match one drop, found {found}.',
+    remedy: 'Give schema.table, the id, or more digits of the id.',
   },
   UNDROP_NO_ORIGIN: {
     text: 'The original name of held table {id} is not in the ledger.',
@@ -214,19 +210,19 @@ export const CLIENT_ERRORS = {
   },
   UNDROP_NO_SUCH_SCHEMA: {
     errno: 1049,
-    text: 'No schema that was dropped through undrop as "{schema}" can be brought back.{fate}',
+    text: 'No dropped schema "{schema}" can be restored.{fate}',
     remedy:
-      'Look at `undrop list` for the tables that can. UNDROP DATABASE takes the whole name, for its newest drop; `undrop restore --schema` a drop id, too.',
+      '`undrop list` shows the tables that can be restored. UNDROP DATABASE takes the whole name and restores its newest drop; `undrop restore --schema` also takes a drop id.',
   },
   UNDROP_SCHEMA_BUSY: {
     errno: 1205,
     text: 'Schema {schema} was not restored, and nothing was changed: {why}.',
-    remedy: 'Run the same again in a moment.',
+    remedy: 'Try again in a moment.',
   },
   UNDROP_SCHEMA_MISSING: {
     errno: 1049,
     text: 'Held table {id} was not restored: there is no schema {schema}, or the service account has no privilege on it.',
     remedy:
-      'If it was dropped through undrop, bring all of it back (UNDROP DATABASE, or `undrop restore --schema`); otherwise create it, or restore into another one (--to schema.name; TO in SQL). `undrop doctor` lists the schemas that the account has privileges on.',
+      'If the schema was dropped through undrop, restore all of it (UNDROP DATABASE, or `undrop restore --schema`); otherwise create it, or restore the table into another one (--to schema.name; TO in SQL). `undrop doctor` lists the schemas on which the account has privileges.',
   },
 } as const satisfies Record<string, Described>;

@@ -1,20 +1,20 @@
 /**
- * The errors that undrop itself answers with: what one is made of, and what a client sees of it.
- * The registry is in two files, client-errors.ts and operation-errors.ts; docs/errors.md is made of
- * them (`UPDATE_GOLDEN=1 npm test -- errors`).
+ * The errors of undrop: their fields, and how a client sees them. The registry is in two files,
+ * client-errors.ts and operation-errors.ts; docs/errors.md is made of them
+ * (`UPDATE_GOLDEN=1 npm test -- errors`).
  *
- * Invariant: a client sees of undrop's own errors exactly what stands in the registry; anything
- * else reaches it as UNDROP_INTERNAL with a reference to the log (`toClientError`).
- * errno and SQLSTATE are of the server's ranges (1000–1999 and from 3000 on; 2000–2999 belongs to
+ * Invariant: a client gets the text of the registry for an `UndropError`, and UNDROP_INTERNAL with
+ * a reference to the log for anything else (`toClientError`).
+ * errno and SQLSTATE are in the server's ranges (1000–1999 and from 3000 on; 2000–2999 belongs to
  * client libraries).
  */
 import { CLIENT_ERRORS } from './client-errors.js';
 import { OPERATOR_ERRORS, OUR_ERRORS, UPSTREAM_ERRORS } from './operation-errors.js';
 
-/** Who has to act: the one who sent it, the server, who runs undrop, or its developers. */
+/** Which side has to act: the client, the server, the operator of undrop, or its developers. */
 export type Fault = 'client' | 'upstream' | 'operator' | 'us';
 
-/** The level at which the log has an error, by its fault; `metrics.ts` counts refusals by it. */
+/** The log level of an error, by its fault; `metrics.ts` counts refusals by fault. */
 export const LOG_LEVELS = {
   client: 'warn',
   upstream: 'warn',
@@ -22,15 +22,15 @@ export const LOG_LEVELS = {
   us: 'error',
 } as const satisfies Record<Fault, 'warn' | 'error'>;
 
-/** What the registry says of an error; its SQLSTATE follows from its errno. */
+/** An error as the registry describes it; its SQLSTATE follows from its errno. */
 export interface Described {
   /** Error number of the ERR packet; default: ER_UNKNOWN_ERROR. */
   readonly errno?: number;
-  /** What was expected and what came; `{name}` is replaced by a parameter. */
+  /** Expected and found; `{name}` is replaced by a parameter. */
   readonly text: string;
-  /** What a client gets instead, who may be anybody: no address, no cause, but a `{reference}`. */
+  /** The text for a client that may be unknown: no address, no cause, but a `{reference}`. */
   readonly forClients?: string;
-  /** One sentence on what to do. */
+  /** Instructions, in a sentence or two. */
   readonly remedy: string;
 }
 
@@ -48,7 +48,6 @@ const SQL_STATES: Readonly<Record<number, string>> = {
   1022: '23000',
   1040: '08004',
   1043: '08S01',
-  1044: '42000',
   1045: '28000',
   1047: '08S01',
   1049: '42000',
@@ -68,7 +67,6 @@ function entriesOf<C extends string>(fault: Fault, described: Readonly<Record<C,
     const { errno = ER_UNKNOWN_ERROR } = one;
     return [code, { ...one, fault, errno, sqlState: SQL_STATES[errno] ?? 'HY000' }];
   });
-  // An entry for each code of `described`.
   return Object.fromEntries(entries) as Readonly<Record<C, ErrorEntry>>;
 }
 
@@ -97,12 +95,12 @@ export class UndropError extends Error {
   }
 }
 
-/** Whose fault an error is; whatever isn't in the registry is ours. */
+/** An error that isn't in the registry is a fault of undrop. */
 export function faultOf(error: unknown): Fault {
   return error instanceof UndropError ? error.entry.fault : 'us';
 }
 
-/** What an ERR packet needs. */
+/** The fields of an ERR packet. */
 export interface ClientError {
   readonly errno: number;
   readonly sqlState: string;
@@ -110,7 +108,7 @@ export interface ClientError {
 }
 
 /**
- * The white-list: an `UndropError` is shown as it is, after its code; anything else becomes
+ * The allow-list: an `UndropError` is shown as it is, after its code; anything else becomes
  * UNDROP_INTERNAL with `reference`, under which the caller logs it.
  */
 export function toClientError(error: unknown, reference: string): ClientError {

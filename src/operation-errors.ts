@@ -1,10 +1,10 @@
 /**
- * The errors for who runs undrop or looks after the server: settings, privileges, the ledger, TLS,
- * and failures of undrop itself. errors.ts says what the fields are.
+ * The errors that operators and administrators can act on: settings, privileges, the ledger, TLS,
+ * and failures of undrop itself. errors.ts describes the fields.
  */
 import type { Described } from './errors.js';
 
-/** Who runs undrop can do something about these. */
+/** For the operator of undrop. */
 export const OPERATOR_ERRORS = {
   UNDROP_CONFIG: {
     text: '{problems}',
@@ -17,7 +17,7 @@ export const OPERATOR_ERRORS = {
   },
   UNDROP_SERVER_KEY: {
     errno: 1045,
-    text: 'Access denied: the server has no such user, or the password was not sent to it, because others on the way could read it: {problem}.',
+    text: 'Access denied: the server has no such user, or undrop did not send the password, because others could read it on the way: {problem}.',
     remedy:
       'Check the name of the user, or set UNDROP_UPSTREAM_TLS to verify-identity or verify-ca, or UNDROP_UPSTREAM_PUBLIC_KEY to the public_key.pem of the server.',
   },
@@ -25,16 +25,16 @@ export const OPERATOR_ERRORS = {
     errno: 1045,
     text: 'Access denied for this account over the unix socket through which undrop reaches the server: {why}.',
     remedy:
-      'Set UNDROP_UPSTREAM to host:port, or let the account log in by a password only; on a direct connection it works.',
+      'Set UNDROP_UPSTREAM to host:port, let the account log in by password only, or use a direct connection.',
   },
   UNDROP_TOO_MANY_CONNECTIONS: {
     errno: 1040,
-    text: 'Too many connections: undrop takes {connectionsMax} at a time.',
+    text: 'Too many connections: undrop accepts {connectionsMax} at a time.',
     remedy: 'Close some, or raise UNDROP_MAX_CONNECTIONS.',
   },
   UNDROP_OPEN_FILES: {
     errno: 1040,
-    text: 'Too many connections: undrop may open no more files ({cause}).',
+    text: 'Too many connections: undrop cannot open more files ({cause}).',
     forClients: 'Too many connections; the log of undrop says why (reference {reference}).',
     remedy: 'Raise its limit of open files (ulimit -n), or lower UNDROP_MAX_CONNECTIONS.',
   },
@@ -55,23 +55,24 @@ export const OPERATOR_ERRORS = {
   },
   UNDROP_SYNTAX_NOT_CHECKED: {
     errno: 1461,
-    text: 'Nothing was dropped: undrop has the server check each drop by preparing it, and the server can prepare no more statements.',
+    text: 'Nothing was dropped: undrop prepares each drop so that the server checks it, and the server cannot prepare more statements.',
     remedy:
-      'Raise max_prepared_stmt_count, or close prepared statements that are not needed any more.',
+      'Raise max_prepared_stmt_count, or close prepared statements that are no longer needed.',
   },
   UNDROP_RULE: {
     errno: 1142,
-    text: '{tables} not dropped: UNDROP_RULES says of {table}: {rule}.',
-    remedy: 'Ask who runs undrop to change the rule, or to drop the table on a direct connection.',
+    text: '{tables} not dropped: a rule of UNDROP_RULES refuses {table}: {rule}.',
+    remedy:
+      'Ask the operator of undrop to change the rule, or to drop the table on a direct connection.',
   },
   UNDROP_RULE_NOT_EVALUATED: {
     errno: 1142,
     text:
-      '{tables} not dropped, still there: the hint destroy is not allowed if a rule of ' +
-      'UNDROP_RULES may refuse it, and the service account does not see enough to tell: {rule}.',
+      '{tables} not dropped, still there: the hint destroy is not allowed where a rule of ' +
+      'UNDROP_RULES may refuse it, and undrop cannot read enough to evaluate the rule: {rule}.',
     remedy:
-      'Drop it without the hint; or grant the service account what `undrop doctor` says it lacks. ' +
-      'Only MySQL 8 and later know the age of a table.',
+      'Drop it without the hint; or grant the service account the privileges that `undrop doctor` ' +
+      'lists as missing. Only MySQL 8 and later report the age of a table.',
   },
   UNDROP_DESTROY: {
     errno: 1142,
@@ -89,8 +90,8 @@ export const OPERATOR_ERRORS = {
   },
   UNDROP_LOCKED_TABLES: {
     errno: 1235,
-    text: '{tables} not dropped, still there: the session holds LOCK TABLES, under which it can’t be held: {why}.',
-    remedy: 'UNLOCK TABLES first.',
+    text: '{tables} not dropped, still there: the session has LOCK TABLES, under which undrop cannot hold it: {why}.',
+    remedy: 'Run UNLOCK TABLES first.',
   },
   UNDROP_PRIVILEGES: {
     errno: 1142,
@@ -104,59 +105,60 @@ export const OPERATOR_ERRORS = {
     remedy: '{instead}',
   },
   UNDROP_PARTITIONS_LEFT: {
-    text: 'Not all partitions of {table} were done: the rows of {names} are held, all others are where they were ({cause}).',
-    remedy: 'Run the statement again for the others; `undrop list` shows what is held.',
+    text: 'The statement was executed in part on {table}: the rows of {names} are held, the other partitions are unchanged ({cause}).',
+    remedy: 'Run the statement again for the other partitions; `undrop list` shows what is held.',
   },
   UNDROP_NOT_RECORDED: {
-    text: '{tables} not dropped, nothing was changed: the way back could not be recorded ({cause}).',
+    text: '{tables} not dropped, nothing was changed: undrop could not record the drop in its ledger ({cause}).',
     remedy: 'Check that the service account can write to the schema _undrop of this server.',
   },
   UNDROP_NOT_SEEN: {
-    text: '{tables} not dropped, still there: the service account does not see {table}.',
+    text: '{tables} not dropped, still there: the service account cannot see {table}.',
     remedy:
-      'Check that its grants cover the schema (UNDROP_SCHEMAS with the tier least; `undrop doctor` lists them), or run the statement again if another session has changed the table.',
+      'Check that its grants cover the schema (with the tier least: UNDROP_SCHEMAS; `undrop doctor` lists them); if another session has changed the table, run the statement again.',
   },
   UNDROP_SESSION_NOT_FOUND: {
-    text: '{tables} not dropped, still there: the service account does not see your session {threadId} on its server.',
+    text: '{tables} not dropped, still there: the service account cannot find your session {threadId} on its server.',
     remedy:
       'Check that UNDROP_UPSTREAM leads to one server, and grant PROCESS to the service account.',
   },
   UNDROP_ACCOUNT: {
     errno: 1045,
     text: 'The server at {server} refuses the service account: {cause}.',
-    remedy: 'Check UNDROP_USER and UNDROP_PASSWORD, and from where the account may connect.',
+    remedy:
+      'Check UNDROP_USER and UNDROP_PASSWORD, and the hosts from which the account may connect.',
   },
   UNDROP_ADMIN_ACCOUNT: {
     errno: 1045,
     text: 'The server at {server} refuses the account of the administrator: {cause}.',
     remedy:
-      'Check UNDROP_ADMIN_USER and UNDROP_ADMIN_PASSWORD, and from where that account may connect.',
+      'Check UNDROP_ADMIN_USER and UNDROP_ADMIN_PASSWORD, and the hosts from which that account may connect.',
   },
   UNDROP_MISSING_RIGHT: {
     errno: 1142,
-    text: 'The server denies {account} a privilege that this needs: {cause}.',
+    text: 'The server denies {account} a privilege that is needed: {cause}.',
     remedy: '{instead}',
   },
   UNDROP_READ_ONLY: {
     errno: 1290,
-    text: 'Held table {id} was left as it is: this server is read-only ({cause}).',
+    text: 'Held table {id} was not changed: this server is read-only ({cause}).',
     remedy:
-      'Run the command on the source of this replica, which follows; or make the server writable.',
+      'Run the command on the source of this replica, which follows it; or make this server writable.',
   },
   UNDROP_SERVER_READ_ONLY: {
     errno: 1290,
-    text: 'Nothing was changed: this server is read-only, and nothing is collected here.',
+    text: 'Nothing was changed: this server is read-only, so undrop collects nothing here.',
     remedy: 'Run the command on the server that takes writes; replicas follow it.',
   },
   UNDROP_ACCOUNT_UNFINISHED: {
-    text: 'The account {account} was made, {what}: {cause}.',
+    text: 'The account {account} was created, {what}: {cause}.',
     remedy: '{instead}',
   },
   UNDROP_OTHER_PASSWORD: {
     errno: 1045,
-    text: 'The account {account} was there already: it has the privileges of the tier {tier} now, its password was not changed, and the server at {server} refuses UNDROP_PASSWORD: {cause}.',
+    text: 'The account {account} existed already: it now has the privileges of the tier {tier}, its password was not changed, and the server at {server} refuses UNDROP_PASSWORD: {cause}.',
     remedy:
-      'Set UNDROP_PASSWORD to the password that the account has, or give it this one: ALTER USER … IDENTIFIED BY (MySQL 5.6: SET PASSWORD).',
+      'Set UNDROP_PASSWORD to the password of the account, or change the password of the account: ALTER USER … IDENTIFIED BY (MySQL 5.6: SET PASSWORD).',
   },
   UNDROP_LISTEN: {
     text: 'Could not listen on {address}: {cause}.',
@@ -165,7 +167,7 @@ export const OPERATOR_ERRORS = {
   UNDROP_ADMIN_LISTEN: {
     text: 'Could not listen on {address} for /healthz, /readyz and /metrics: {cause}.',
     remedy:
-      'Choose a free address with UNDROP_ADMIN_LISTEN, another one for each proxy of a machine, or leave it empty to have none.',
+      'Choose a free address with UNDROP_ADMIN_LISTEN, a different one for each proxy of a machine, or leave it empty to serve none of them.',
   },
   UNDROP_WORKER: {
     text: 'A worker process could not serve: {cause}',
@@ -176,17 +178,17 @@ export const OPERATOR_ERRORS = {
     remedy: 'Check the grants of the service account on _undrop and the free disk space.',
   },
   UNDROP_TORN: {
-    text: 'Table {table} is torn: the server was killed during its RENAME, and some of its partitions have the hold name. Nothing was changed.',
-    remedy: 'Repair it as docs/what-if.md says, "A partitioned table is torn".',
+    text: 'Nothing was changed: table {table} is torn, because the server was killed during its RENAME, and only some of its partitions have the hold name.',
+    remedy: 'Repair it as described in docs/what-if.md, "A partitioned table is torn".',
   },
   UNDROP_DEMO_NO_SERVER: {
     text: 'No throwaway server could be started here: {problems}.',
     remedy:
-      'Set UNDROP_UPSTREAM to a server you have, or install mysqld or mariadbd, or start docker or podman.',
+      'Set UNDROP_UPSTREAM to a server of your own, or install mysqld or mariadbd, or start docker or podman.',
   },
   UNDROP_DEMO_STEP: {
-    text: 'The throwaway server could not be made ready; `{step}` failed: {cause}.',
-    remedy: 'Try again, or set UNDROP_UPSTREAM to a server you have.',
+    text: 'The throwaway server could not be prepared; `{step}` failed: {cause}.',
+    remedy: 'Try again, or set UNDROP_UPSTREAM to a server of your own.',
   },
 } as const satisfies Record<string, Described>;
 
@@ -208,33 +210,34 @@ export const UPSTREAM_ERRORS = {
   UNDROP_HOLD_FAILED: {
     text: '{tables} not dropped, still there: undrop could not hold it: {cause}.',
     remedy:
-      'Repair what is named (a trigger with an error in its body: DROP TRIGGER; a discarded tablespace: IMPORT TABLESPACE), try again if another session has a table locked, or drop the table on a direct connection if its rows are not needed.',
+      'Repair the cause (a trigger with an error in its body: DROP TRIGGER; a discarded tablespace: IMPORT TABLESPACE); if another session has a table locked, try again; if the rows are not needed, drop the table on a direct connection.',
   },
   UNDROP_KEYS_LEFT: {
-    text: '{tables} held, and bound to a live table by a foreign key still, through which it may be changed: {why}.',
+    text: '{tables} held, but a foreign key still binds it to a live table and may change its rows: {why}.',
     remedy:
-      'End the session that has one of the tables locked: undrop goes on taking the key off. `undrop restore` brings the table back.',
+      'End the session that has one of the tables locked: undrop keeps trying to detach the foreign key. `undrop restore` brings the table back.',
   },
   UNDROP_SCHEMA_IN_BETWEEN: {
-    text: 'Schema {schema} was not dropped, but not all of its tables are back yet: {why}.',
+    text: 'Schema {schema} was not dropped, but some of its tables are still held: {why}.',
     remedy:
-      'Nothing is lost, and undrop goes on with it; `undrop list` shows what is held, and `undrop restore` brings it back.',
+      'Nothing is lost, and undrop keeps trying to put them back; `undrop list` shows what is held, and `undrop restore` brings it back.',
   },
   UNDROP_FATE_UNKNOWN: {
-    text: '{tables} dropped, or not: the connection to the server broke meanwhile ({cause}).',
-    remedy: 'Check whether they are there; what was dropped is held, and `undrop list` shows it.',
+    text: '{tables} dropped, or not: the connection to the server broke during the statement ({cause}).',
+    remedy: 'Check which tables are there; dropped ones are held, and `undrop list` shows them.',
   },
   UNDROP_SERVICE_FAILED: {
     text: 'The service account could not {step} on {server}: {cause}.',
     remedy: 'Check UNDROP_USER, its password and its grants, and that the server is reachable.',
   },
   UNDROP_DEADLINE: {
-    text: 'The server {server} gave the service connection no answer within {deadlineMs} ms.',
-    remedy: 'Look at the load of the server and at the network between it and undrop.',
+    text: 'The server {server} did not answer the service connection within {deadlineMs} ms.',
+    remedy: 'Check the load of the server and the network between it and undrop.',
   },
   UNDROP_NOT_COLLECTOR: {
-    text: 'This proxy does not have the collector lock of the server any more.',
-    remedy: 'Nothing: another proxy collects, or this one as soon as it gets the lock again.',
+    text: 'This proxy no longer has the collector lock of the server.',
+    remedy:
+      'No action needed: another proxy collects, or this one will when it gets the lock again.',
   },
 } as const satisfies Record<string, Described>;
 

@@ -40,9 +40,9 @@ describe('what a client sees', () => {
 });
 
 const ACTORS: Readonly<Record<Fault, string>> = {
-  client: 'who sent the statement',
-  upstream: 'who looks after the server',
-  operator: 'who runs undrop',
+  client: 'the client',
+  upstream: 'the administrator of the server',
+  operator: 'the operator of undrop',
   us: 'the developers of undrop',
 };
 
@@ -59,9 +59,9 @@ test('docs/errors.md is made of the registry', () => {
   expectPage(
     'docs/errors.md',
     '# Errors\n\n' +
-      'What undrop itself answers with. Every other error that a client sees is the server’s own,\n' +
-      'passed on as it came. In a client the text starts with the code; `{…}` stands for what was\n' +
-      'found. Made of `src/client-errors.ts` and `src/operation-errors.ts` by `UPDATE_GOLDEN=1 npm test -- errors`.\n\n' +
+      'The errors of undrop itself. All other errors that a client gets are those of the server,\n' +
+      'unchanged. A client sees the code at the start of the text; `{…}` stands for a value.\n' +
+      'Made of `src/client-errors.ts` and `src/operation-errors.ts` by `UPDATE_GOLDEN=1 npm test -- errors`.\n\n' +
       sections.join('\n'),
   );
 });

@@ -4,7 +4,7 @@
  */
 import net from 'node:net';
 
-/** Same shape as the service's own; config imports nothing of the rest. */
+/** The same shape as `ServerAddress` of `service/`, which `config` doesn't import. */
 export type Address =
   | { readonly host: string; readonly port: number }
   | { readonly socketPath: string };
@@ -26,7 +26,7 @@ export function parseAddress(
 
 export type Network =
   | { readonly address: string; readonly prefixBits: number; readonly family: 'ipv4' | 'ipv6' }
-  /** Every client of a unix socket. */
+  /** All clients of a unix socket. */
   | 'unix';
 
 /** Null if `text` is no network. */

@@ -1,13 +1,13 @@
 /**
- * Settings out of flags, environment and file: flag over environment over file over default. Every
- * wrong value is listed at once, with what was expected and what came.
+ * Loads settings from flags, environment and file: flag over environment over file over default.
+ * All wrong values are reported at once, each with the expected and the found value.
  */
 import { readFileSync } from 'node:fs';
 import { UndropError } from '../errors.js';
 import { flagOf, SETTINGS, type SettingKey, type Settings, variableOf } from './schema.js';
 import type { Setting } from './setting-kinds.js';
 
-/** Where a value came from, for the message. */
+/** The places that settings come from. */
 export interface Sources {
   /** The values by the schema's keys. */
   readonly flags: Readonly<Record<string, unknown>>;
@@ -20,11 +20,11 @@ export interface Sources {
 
 export interface Loaded<K extends SettingKey> {
   readonly settings: Pick<Settings, K>;
-  /** Unknown UNDROP_* variables are a warning: Kubernetes injects UNDROP_SERVICE_HOST and more. */
+  /** These only cause a warning, because Kubernetes injects UNDROP_SERVICE_HOST and others. */
   readonly unknownVariables: readonly string[];
 }
 
-/** Variables that are no settings of a proxy: the file, and those of the demo and the tests. */
+/** Variables that aren't settings of a proxy: the file, and those of the demo and the tests. */
 const OTHER_VARIABLES: ReadonlySet<string> = new Set([
   'UNDROP_CONFIG',
   'UNDROP_SERVER_CACHE',
@@ -32,7 +32,7 @@ const OTHER_VARIABLES: ReadonlySet<string> = new Set([
   'UNDROP_TEST_SETS',
 ]);
 
-/** Loads the settings `keys`; UNDROP_CONFIG lists everything that is wrong. */
+/** Loads the settings `keys`; throws UNDROP_CONFIG with all problems. */
 export function loadSettings<K extends SettingKey>(
   keys: readonly K[],
   sources: Sources,
@@ -52,16 +52,16 @@ export function loadSettings<K extends SettingKey>(
     (name) => name.startsWith('UNDROP_') && !known.has(name) && !OTHER_VARIABLES.has(name),
   );
   if (problems.length > 0) {
-    // What is not set may be misspelled.
-    const others = unknownVariables.map((name) => `${name} is no setting of undrop.`);
+    // A setting that is missing may be misspelled.
+    const others = unknownVariables.map((name) => `${name} is not a setting of undrop.`);
     throw new UndropError('UNDROP_CONFIG', { problems: [...problems, ...others].join('\n') });
   }
-  // Every key has a value or a problem by now.
+  // Every key has a value, because there are no problems.
   return { settings: values as unknown as Pick<Settings, K>, unknownVariables };
 }
 
 interface Given {
-  /** Null: nothing is given, and there is no default. */
+  /** Null: not given, and without a default. */
   readonly text: string | null;
   readonly from: string;
 }
@@ -92,7 +92,7 @@ function wrongIn(
   return (problems?.(text) ?? found()).map((problem) => `${from}: ${problem}.`);
 }
 
-/** No password gets into a message. */
+/** Keeps passwords out of messages. */
 function shown(key: string, value: unknown): string {
   return /password/i.test(key) ? 'something else' : JSON.stringify(value);
 }
@@ -103,11 +103,11 @@ function asText(value: unknown, separator: string): string {
   return String(value);
 }
 
-/** Keys that are no settings, and values that are none of any. */
+/** Keys that aren't settings, and values that no setting can have. */
 function wrongInFile({ file }: Sources): string[] {
   if (file === null) return [];
   return Object.entries(file.values).flatMap(([key, value]) => {
-    if (!(key in SETTINGS)) return [`${key} in ${file.path} is no setting.`];
+    if (!(key in SETTINGS)) return [`${key} in ${file.path} is not a setting.`];
     if (isText(value)) return [];
     const found = shown(key, value);
     return [`${key} in ${file.path}: expected a text, a number or a list, found ${found}.`];
@@ -119,7 +119,7 @@ function isText(value: unknown): boolean {
   return isPlain(value) || (Array.isArray(value) && value.every(isPlain));
 }
 
-/** The password in a file wins over the other. */
+/** Reads the password from its file, which wins over the password itself. */
 function takePassword(
   key: 'password' | 'adminPassword',
   values: Record<string, unknown>,

@@ -1,26 +1,26 @@
 /**
- * What kinds of settings there are: texts, numbers, words, lists, lengths of time, sizes and
- * addresses. Each knows what its values look like, and reads them.
+ * The kinds of settings: texts, numbers, words, lists, durations, sizes and addresses. Each
+ * describes its values and parses them.
  */
 import { parseDuration } from '../duration.js';
 import { parseBytes } from '../policy/rules.js';
 import { type Address, parseAddress } from './address.js';
 
-/** A setting, but for its values; `default` is what a person would write. */
+/** A setting without its values; `default` is written as a user would write it. */
 interface Described {
-  /** Null: it must be given (by commands that need it). */
+  /** Null: required, for the commands that use it. */
   readonly default: string | null;
   readonly meaning: string;
-  /** What stands between the items of a list in the file; default a comma. */
+  /** Separates the items of a list in the file; default: a comma. */
   readonly separator?: string;
 }
 
 export interface Setting<T> extends Described {
-  /** What values look like, for messages and docs. */
+  /** Describes the values, for messages and docs. */
   readonly expected: string;
-  /** The value, or null if `text` is none. */
+  /** The value, or null if `text` isn't one. */
   parse(text: string): T | null;
-  /** What is wrong with `text`, one by one; default: that it isn't what is expected. */
+  /** The problems of `text`; default: one, that it isn't as `expected`. */
   problems?(text: string): readonly string[];
 }
 
@@ -51,7 +51,7 @@ export function setting<T>(entry: Setting<T>): Setting<T> {
   return entry;
 }
 
-/** Empty if it isn't given. */
+/** Empty if it isn't set. */
 export function anyText(described: Pick<Setting<string>, 'expected' | 'meaning'>): Setting<string> {
   return { ...described, default: '', parse: (text) => text };
 }
@@ -60,7 +60,7 @@ export function someText(described: Described & { readonly expected: string }): 
   return { ...described, parse: (text) => text || null };
 }
 
-/** The service account may do more than read: anything else would be done again and again. */
+/** Only a SELECT, because the service account may write, and the query runs again and again. */
 export function select({ meaning }: Pick<Setting<string>, 'meaning'>): Setting<string> {
   const isSelect = (text: string) => /^\s*(select\b[^;]*)?;?\s*$/i.test(text);
   const expected = 'one SELECT of one number, without a ; in it';
@@ -74,7 +74,7 @@ export function choice<const T extends string>(
   return { ...described, expected: values.join(', '), parse: oneOf(values) };
 }
 
-/** A setting that is a length of time; its value is in milliseconds. */
+/** A duration; its value is in milliseconds. */
 export function duration(
   described: Described & { readonly min?: string; readonly max?: string },
 ): Setting<number> {
@@ -91,7 +91,7 @@ export function duration(
   };
 }
 
-/** A setting that is a size. */
+/** A size; its value is in bytes. */
 export function bytes(described: Described): Setting<number> {
   return {
     ...described,
@@ -100,7 +100,7 @@ export function bytes(described: Described): Setting<number> {
   };
 }
 
-/** Where servers are, or where something listens; `port` where none is said. */
+/** Addresses of servers or listeners; `port` is the default port. */
 export function addresses(
   port: number,
   { more = '', isOptional = false, ...described }: Described & AddressOptions,
@@ -108,19 +108,19 @@ export function addresses(
   const parseAll = listOf((text) => parseAddress(text, { host: '127.0.0.1', port }));
   return {
     ...described,
-    expected: `host:port (${port} where none is said) or the path of a unix socket; several with commas${more}`,
+    expected: `host:port (default port ${port}) or the path of a unix socket; several separated by commas${more}`,
     parse: (text) => (isOptional && text.trim() === '' ? [] : parseAll(text)),
   };
 }
 
 interface AddressOptions {
-  /** What else is to be said of the values. */
+  /** Continues the description of the values. */
   readonly more?: string;
-  /** There may be none. */
+  /** The list may be empty. */
   readonly isOptional?: boolean;
 }
 
-/** Another one, or `none`. */
+/** The setting `one`, with `none` as a further value. */
 export function noneOr<T>(one: Setting<T>): Setting<T | 'none'> {
   const parse = (text: string) => (text.toLowerCase() === 'none' ? 'none' : one.parse(text));
   return { ...one, expected: `none, or ${one.expected}`, parse };

@@ -61,8 +61,8 @@ describe('the defaults', () => {
 
   test('leave out what must be given', () => {
     expect(problemsOf(() => loadSettings(KEYS, sources({})))).toEqual([
-      'UNDROP_UPSTREAM is not set: expected host:port (3306 where none is said) or the path of a ' +
-        'unix socket; several with commas, tried in order.',
+      'UNDROP_UPSTREAM is not set: expected host:port (default port 3306) or the path of a ' +
+        'unix socket; several separated by commas, tried in order.',
       'UNDROP_USER is not set: expected a user name.',
     ]);
   });
@@ -115,8 +115,8 @@ describe('a value in the file', () => {
 
   test('under a name that is no setting stops the start', () => {
     expect(problemsOf(() => withFile({ hodl: '7d', UNDROP_HOLD: '7d' }))).toEqual([
-      'hodl in undrop.json is no setting.',
-      'UNDROP_HOLD in undrop.json is no setting.',
+      'hodl in undrop.json is not a setting.',
+      'UNDROP_HOLD in undrop.json is not a setting.',
     ]);
   });
 });
@@ -284,7 +284,7 @@ describe('a variable that is no setting', () => {
     const env = { UNDROP_UPSTREM: 'db:3306', UNDROP_USER: 'undrop' };
     const load = () => loadSettings(KEYS, sources({ env }));
     expect(load).toThrow(
-      /UNDROP_UPSTREAM is not set: .*\nUNDROP_UPSTREM is no setting of undrop\./,
+      /UNDROP_UPSTREAM is not set: .*\nUNDROP_UPSTREM is not a setting of undrop\./,
     );
   });
 
