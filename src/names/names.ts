@@ -1,12 +1,12 @@
 /**
- * The rules of names: how servers fold their case, which name stands for a partition, the barrier
+ * The rules of names: how servers fold case, the name that stands for a partition, the barrier
  * table of a DROP DATABASE, the schemas of undrop, and the name of a held table. Pure.
  */
 import { assert } from '../assert.js';
 
 /**
- * Whether two names may be one: servers that fold the case of schemas and tables do so wherever
- * they compare them.
+ * Whether two names may be the same: servers that fold the case of schemas and tables do so
+ * wherever they compare them.
  */
 export function isSameName(one: string, other: string): boolean {
   return foldName(one) === foldName(other);
@@ -15,11 +15,11 @@ export function isSameName(one: string, other: string): boolean {
 /** https://dev.mysql.com/doc/refman/9.7/en/identifier-length.html */
 export const NAME_CHARACTERS_MAX = 64;
 
-/** If it would be too long, the table's name is cut, then that of the partition. */
+/** If the result would be too long, the table's name is cut, then that of the partition. */
 export function partitionTable(table: string, partition: string): string {
   const suffix = Array.from(`#${partition}`).slice(0, NAME_CHARACTERS_MAX - 1);
   const prefix = Array.from(table).slice(0, NAME_CHARACTERS_MAX - suffix.length);
-  // No name of a table may end in a blank.
+  // A table name can't end in a blank.
   return [...prefix, ...suffix].join('').trimEnd();
 }
 
@@ -29,24 +29,24 @@ export const BARRIER_TABLE_COMMENT = 'undrop: a DROP DATABASE is under way';
 export interface BarrierTable {
   /** The id of the DROP DATABASE. */
   readonly groupId: string;
-  /** It was made with sql_log_bin on. */
+  /** Created with sql_log_bin on. */
   readonly logged: boolean;
 }
 
-/** The name sorts before others, because the server has to come to this table first. */
+/** The name sorts before others, because the server has to reach this table first. */
 export function barrierTableName({ groupId, logged }: BarrierTable): string {
   return `!undrop_${groupId}${logged ? '_logged' : ''}`;
 }
 
-/** When it is due as a held table, once its drop is over: no user's table is. */
+/** The due time of a barrier table that is held after its drop; a user's table never has it. */
 export const RETIRED_BARRIER_DUE = new Date(0);
 
-/** Whether a held table is such a barrier on its way out, and no user's. */
+/** Whether a held table is a retired barrier, and not a user's table. */
 export function isRetiredBarrier({ state, due }: Pick<HoldName, 'state' | 'due'>): boolean {
   return state === 'DROP' && due.getTime() === RETIRED_BARRIER_DUE.getTime();
 }
 
-/** Null if it is no such name. */
+/** Null if `name` isn't that of a barrier table. */
 export function parseBarrierTable(name: string): BarrierTable | null {
   const match = /^!undrop_([0-9a-f]{32})(_logged)?$/i.exec(name);
   const groupId = match?.[1]?.toLowerCase();
@@ -55,15 +55,15 @@ export function parseBarrierTable(name: string): BarrierTable | null {
 }
 
 /**
- * A schema's or table's name in lower case, as servers fold it if lower_case_table_names isn't 0:
- * letter by letter, by utf8_general_ci. JavaScript's `toLowerCase` has a sigma of its own for the
+ * The name of a schema or table in lower case, as servers fold it if lower_case_table_names isn't
+ * 0: letter by letter, by utf8_general_ci. JavaScript's `toLowerCase` has a separate sigma for the
  * end of a word, and two characters for a capital I with a dot.
  */
 export function foldName(name: string): string {
   return Array.from(name, (letter) => (letter === 'İ' ? 'i' : letter.toLowerCase())).join('');
 }
 
-/** `items` in their order, in parts of `size`; the last part may be smaller. */
+/** `items` in order, in parts of `size`; the last part may be smaller. */
 export function inBatches<T>(items: readonly T[], size: number): readonly (readonly T[])[] {
   return Array.from({ length: Math.ceil(items.length / size) }, (_, index) =>
     items.slice(index * size, (index + 1) * size),
@@ -72,22 +72,24 @@ export function inBatches<T>(items: readonly T[], size: number): readonly (reado
 
 // ── schemas of undrop ────────────────────────────────────────────────────────────────────────────
 // The schemas that undrop owns. The first holds the dropped tables and the ledger; the local one
-// what was dropped with sql_log_bin off, as replicas don't have it and a logged statement that
-// names it would stop their replication. Beside each are spare ones: the name of a CHECK is unique
-// in its schema on MySQL, so two tables with a CHECK of one name need two schemas.
+// holds tables dropped with sql_log_bin off, because replicas don't have it, and a logged statement
+// that names it would stop their replication. Beside each are spare ones: on MySQL the name of a
+// CHECK is unique in its schema, so two tables with a CHECK of one name need two schemas.
 
 export const RECYCLE_SCHEMA = '_undrop';
 export const RECYCLE_SCHEMA_LOCAL = '_undrop_local';
 
-/** How many tables can be held with a CHECK of one name; the next are held without theirs. */
+/**
+ * The number of tables that can be held with a CHECK of one name; further ones are held without it.
+ */
 const SCHEMAS_MAX = 32;
 
-/** Where a dropped table goes: `logged` is whether the user's session wrote to the binary log. */
+/** The schema for a dropped table; `logged`: whether the user's session wrote to the binary log. */
 export function recycleSchemaFor(logged: boolean): string {
   return logged ? RECYCLE_SCHEMA : RECYCLE_SCHEMA_LOCAL;
 }
 
-/** Where a table goes if the first can't take it: `_undrop_2`, `_undrop_3` …, in this order. */
+/** The schemas for a table that the first can't take: `_undrop_2`, `_undrop_3` …, in this order. */
 export function spareSchemasFor(logged: boolean): readonly string[] {
   const first = recycleSchemaFor(logged);
   return Array.from({ length: SCHEMAS_MAX - 1 }, (_, index) => `${first}_${index + 2}`);
@@ -96,7 +98,7 @@ export function spareSchemasFor(logged: boolean): readonly string[] {
 const LOGGED: ReadonlySet<string> = new Set([RECYCLE_SCHEMA, ...spareSchemasFor(true)]);
 const LOCAL: ReadonlySet<string> = new Set([RECYCLE_SCHEMA_LOCAL, ...spareSchemasFor(false)]);
 
-/** Whether held tables are moved to it; the name as the server stores it. */
+/** Whether held tables are moved to `schema`, in the spelling of the server. */
 export function isRecycleSchema(schema: string): boolean {
   return LOGGED.has(schema) || LOCAL.has(schema);
 }
@@ -104,33 +106,32 @@ export function isRecycleSchema(schema: string): boolean {
 /** The server's own schemas. */
 export const SERVER_SCHEMAS = ['mysql', 'sys', 'information_schema', 'performance_schema'];
 
-/** Neither the server's own, nor undrop's. */
+/** Neither a schema of the server nor of undrop. */
 export function isUserSchema(schema: string): boolean {
   const name = schema.toLowerCase();
   return !SERVER_SCHEMAS.includes(name) && !name.startsWith('_undrop');
 }
 
-/** Whether replicas don't have it. */
+/** Whether replicas lack the schema. */
 export function isLocalSchema(schema: string): boolean {
   return LOCAL.has(schema);
 }
 
 // ── hold names ───────────────────────────────────────────────────────────────────────────────────
-// The name of a held table, `_vt_<STATE>_<id>_<due>`, is all that the lifecycle needs to know of
-// it. The id is a UUIDv7 without dashes: ids sort by the time of the drop, and name the ledger
-// row.
-// https://vitess.io/docs/reference/vreplication/table-lifecycle/ has the words.
+// The name of a held table, `_vt_<STATE>_<id>_<due>`, is all that the lifecycle needs. The id is a
+// UUIDv7 without dashes: ids sort by the time of the drop, and identify the ledger row.
+// https://vitess.io/docs/reference/vreplication/table-lifecycle/ defines the states.
 //
-// Invariant: only a name that matches the strict pattern is ever collected; a user's table is
-// never mistaken for one of ours, so a due time that is no calendar date does not match.
+// Invariant: only a name that matches the strict pattern is ever collected. A user's table must
+// never match, so a due time that isn't a calendar date does not match.
 
 /**
- * HOLD: renamed away, untouched, restorable. PURGE: rows are being removed. EVAC: waits for its
- * pages to leave the buffer pool. DROP: to be removed at the next look.
+ * HOLD: renamed, unchanged, restorable. PURGE: rows are being deleted. EVAC: waits for its pages to
+ * leave the buffer pool. DROP: removed at the next check.
  */
 export type TableState = 'HOLD' | 'PURGE' | 'EVAC' | 'DROP';
 
-/** What a hold name says. */
+/** The fields of a hold name. */
 export interface HoldName {
   readonly state: TableState;
   /** 32 lower-case hex digits. */
@@ -139,15 +140,15 @@ export interface HoldName {
   readonly due: Date;
 }
 
-/** The due time of what is pinned: the last that a name can say. */
+/** The due time of pinned tables: the last that a name can have. */
 export const PINNED_UNTIL = new Date('9999-12-31T23:59:59Z');
 
-/** Whether a table that is due then is held for good. */
+/** Whether a table with this due time is pinned. */
 export function isPinned(due: Date): boolean {
   return due.getTime() >= PINNED_UNTIL.getTime();
 }
 
-/** Until when a hold name says that its state lasts, for the audit; null: it isn't one. */
+/** The due time in a hold name, for the audit; null: it isn't a hold name. */
 export function shownDue(name: string): string | null {
   const due = parseHoldName(name)?.due ?? null;
   if (due === null) return null;
@@ -156,7 +157,7 @@ export function shownDue(name: string): string | null {
 
 /** Without regard to case: lower_case_table_names=1 stores lower case. */
 const LONG = /^_vt_(hold|purge|evac|drop)_([0-9a-f]{32})_([0-9]{14})$/i;
-/** The newer form of vitess. */
+/** The newer form of Vitess. */
 const SHORT = /^_vt_(hld|prg|evc|drp)_([0-9a-f]{32})_([0-9]{14})_$/i;
 
 const STATES: Readonly<Record<string, TableState>> = {
@@ -170,28 +171,28 @@ const STATES: Readonly<Record<string, TableState>> = {
   drp: 'DROP',
 };
 
-/** The name for a table in that state. Fractions of a second in `due` are rounded up. */
+/** The name of a table in that state. Fractions of a second in `due` are rounded up. */
 export function formatHoldName({ state, id, due }: HoldName): string {
   const name = `_vt_${state}_${id}_${dueDigits(due)}`;
   assert(parseHoldName(name)?.id === id, `a formatted hold name parses: ${name}`);
   return name;
 }
 
-/** As names say it: later times are greater. Fractions of a second are rounded up. */
+/** The form of hold names: later times are greater. Fractions of a second are rounded up. */
 export function dueDigits(due: Date): string {
   const seconds = new Date(Math.ceil(due.getTime() / 1000) * 1000).toISOString();
   return seconds.replaceAll(/\D/g, '').slice(0, 14);
 }
 
-/** Null if it is no calendar date. */
+/** Null if `digits` aren't a calendar date. */
 export function parseDueDigits(digits: string): Date | null {
   const iso = digits.replace(/^(....)(..)(..)(..)(..)(..)$/, '$1-$2-$3T$4:$5:$6.000Z');
   const due = new Date(iso);
-  // Date rolls 31 April over into May; what doesn't come back the same was no calendar date.
+  // Date turns 31 April into 1 May; a date that comes back changed wasn't a calendar date.
   return !Number.isNaN(due.getTime()) && due.toISOString() === iso ? due : null;
 }
 
-/** What `name` says, or null if it isn't the name of a held table. */
+/** Null if `name` isn't the name of a held table. */
 export function parseHoldName(name: string): HoldName | null {
   const match = LONG.exec(name) ?? SHORT.exec(name);
   if (match === null) return null;
@@ -206,7 +207,7 @@ const ID = /^[0-9a-f]{32}$/;
 const TIME_MS_MAX = 2 ** 48 - 1;
 
 /**
- * A new id. `nowMs`: milliseconds since the epoch; `random(n)` gives n random bytes
+ * A new id. `nowMs`: milliseconds since the epoch; `random(n)` returns n random bytes
  * (`crypto.randomBytes`).
  */
 export function newHoldId(nowMs: number, random: (bytes: number) => Uint8Array): string {
@@ -225,20 +226,20 @@ export function isHoldId(text: string): boolean {
 }
 
 /**
- * The id of the empty ghost of a table that is emptied: that of its drop, but for the version in
- * it, so that nobody takes the one for the other, and recovery finds it.
+ * The id of the ghost table of a TRUNCATE: that of its drop but for the UUID version, so that
+ * neither can be taken for the other, and recovery finds it.
  */
 export function ghostIdOf(id: string): string {
   assert(isHoldId(id), 'a hold id has 32 lower-case hex digits');
   return `${id.slice(0, 12)}8${id.slice(13)}`;
 }
 
-/** The id of the drop, also for that of its ghost. */
+/** The id of the drop, given that or the id of its ghost table. */
 export function dropIdOf(id: string): string {
   return ghostIdOf(id) === id ? `${id.slice(0, 12)}7${id.slice(13)}` : id;
 }
 
-/** Milliseconds since the epoch at which `id` was made; meaningless for an id that isn't ours. */
+/** The milliseconds since the epoch in `id`; meaningless for an id that undrop didn't create. */
 export function idTimeMs(id: string): number {
   assert(isHoldId(id), 'a hold id has 32 lower-case hex digits');
   return Number.parseInt(id.slice(0, 12), 16);

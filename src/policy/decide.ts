@@ -1,9 +1,10 @@
 /**
- * What becomes of one table that is dropped: the first rule that fits it, the hint of whoever
- * drops it, and what is configured otherwise. Pure.
+ * Decides about one dropped table: by the first rule that matches, the hint, and the settings.
+ * Pure.
  *
- * Invariant: what isn't known of a table fits no condition; a rule that refuses wins over a hint,
- * and one that might refuse, if more were known, over all that lets the table go sooner.
+ * Invariant: an unknown trait of a table matches no condition; a rule that refuses wins over a
+ * hint, and a rule that might refuse, if more were known, wins over everything that shortens the
+ * hold.
  */
 import { foldName } from '../names/names.js';
 import type { Condition, Glob, Hint, HoldTime, Rule } from './rules.js';
@@ -14,11 +15,13 @@ export type { HoldTime } from './rules.js';
 export interface Subject {
   readonly schema: string;
   readonly table: string;
-  /** The user of the session, `name@host` by USER(), or `name@` if the host isn't known. */
+  /**
+   * The user of the session, `name@host` as USER() returns it, or `name@` if the host isn't known.
+   */
   readonly account: string;
 }
 
-/** What has to be asked for; null: not known. */
+/** Properties that have to be read from the server; null: not known. */
 export interface Traits {
   readonly bytes: number | null;
   readonly ageMs: number | null;
@@ -33,22 +36,22 @@ interface Comparing {
   readonly foldsCase: boolean;
 }
 
-/** What is done with one table, and who says so. */
+/** The decision about one table, and its source. */
 export interface Ruling {
   readonly hold: HoldTime;
   /** The rule that refuses the drop. */
   readonly refusedBy: string | null;
-  /** The first rule that would refuse it, perhaps: for that too little is known of the table. */
+  /** The first rule that may refuse it; too little is known of the table to evaluate the rule. */
   readonly mayRefuse: string | null;
-  /** The server itself is to drop it. */
+  /** The server itself drops the table. */
   readonly isNative: boolean;
-  /** How long, if it is still empty when nobody can write to it any more; null: as `hold`. */
+  /** The hold if the table is still empty once it can't be written to; null: as `hold`. */
   readonly holdIfEmpty: number | null;
-  /** How long, if its RENAME had to wait: its size is that of before; null: as `hold`. */
+  /** The hold if the RENAME had to wait, because the size is that of before; null: as `hold`. */
   readonly holdIfLate: number | null;
-  /** `rule app.*: now`, `hint pin`; null: nothing but UNDROP_HOLD. */
+  /** `rule app.*: now`, `hint pin`; null: only UNDROP_HOLD. */
   readonly by: string | null;
-  /** How it was seen in use within the time of UNDROP_REQUIRE_IDLE, in words. */
+  /** A description of its use within UNDROP_REQUIRE_IDLE. */
   readonly inUse?: string | null;
 }
 
@@ -63,7 +66,7 @@ interface Deciding extends RuleSet {
   readonly holdMs: number;
 }
 
-/** `destroy` is no hold time: whoever asks has done with it before. */
+/** The caller has handled `destroy` before; it isn't a hold time. */
 export function decideTable(subject: Subject, traits: Traits, deciding: Deciding): Ruling {
   const { rules, hint, holdMs } = deciding;
   const rule = firstRule(deciding, subject, traits);
@@ -83,7 +86,7 @@ export function decideTable(subject: Subject, traits: Traits, deciding: Deciding
     const { hold, text } = hint;
     const by = `hint ${text}`;
     if (mayRefuse === null || hold === 'pinned' || hold >= holdMs) return { ...held, hold, by };
-    return { ...held, by: `${by}, under a rule that could not be evaluated` };
+    return { ...held, by: `${by}, not applied, because a rule could not be evaluated` };
   }
   if (rule === null) return held;
   const { text, action, conditions } = rule;
@@ -91,19 +94,19 @@ export function decideTable(subject: Subject, traits: Traits, deciding: Deciding
   if (refuses(rule)) return { ...held, refusedBy: text, by };
   const ms = timeOf(rule, holdMs);
   const isSooner = ms < holdMs;
-  // A rule before it that holds for longer would fit, but for what isn't known of the table.
+  // An earlier rule that holds for longer might match, but depends on an unknown trait.
   const isUnderOpen = isSooner && open.some((before) => timeOf(before, holdMs) > ms);
   const isNative = action.do === 'native';
   if (isUnderOpen || (isNative && mayRefuse !== null)) {
-    return { ...held, by: `${by}, after one that could not be evaluated` };
+    return { ...held, by: `${by}, not applied, because a rule before it could not be evaluated` };
   }
   const asksFor = (kind: Condition['kind']) => conditions.some((one) => one.kind === kind);
-  // A table that is held for less because it is empty may have a row by the time it is renamed.
+  // A table that is held for less because it is empty may have a row when it is renamed.
   const isByRows = isSooner && asksFor('empty');
   return {
     ...held,
     hold: isByRows ? holdMs : ms,
-    // Nobody checks again whether a table is empty that the server itself drops.
+    // Emptiness isn't checked again if the server itself drops the table.
     isNative: isNative && !asksFor('empty'),
     holdIfEmpty: isByRows ? ms : null,
     holdIfLate: isSooner && asksFor('size') ? holdMs : null,
@@ -111,7 +114,7 @@ export function decideTable(subject: Subject, traits: Traits, deciding: Deciding
   };
 }
 
-/** How long it holds; a rule that refuses holds for good. */
+/** The hold of a rule; a rule that refuses counts as forever. */
 function timeOf({ action }: Rule, holdMs: number): number {
   if (action.do === 'hold') return action.ms ?? holdMs;
   return action.do === 'refuse' ? Number.POSITIVE_INFINITY : 0;
@@ -138,7 +141,7 @@ function isUnknown({ kind }: Condition, { bytes, ageMs, isEmpty }: Traits): bool
   return kind === 'empty' && isEmpty === null;
 }
 
-/** The first rule that fits; null: none does. */
+/** The first rule that matches; null: none. */
 export function firstRule(set: RuleSet, subject: Subject, traits: Traits): Rule | null {
   const fits = (rule: Rule) =>
     isNamed(rule, subject, set) &&
@@ -146,7 +149,7 @@ export function firstRule(set: RuleSet, subject: Subject, traits: Traits): Rule 
   return set.rules.find(fits) ?? null;
 }
 
-/** What has to be known before it can be said which rule is the first. */
+/** The traits that are needed to find the first rule that matches. */
 export function traitsAsked(
   rules: readonly Rule[],
   subject: Subject,
@@ -168,7 +171,7 @@ export function traitsAsked(
   return asked;
 }
 
-/** Whether a table could be dropped by the server itself, whatever else is found of it. */
+/** Whether the server itself might drop the table, whatever its traits are. */
 export function mayBeNative(
   rules: readonly Rule[],
   subject: Subject,
@@ -177,7 +180,7 @@ export function mayBeNative(
   return rules.some((rule) => rule.action.do === 'native' && isNamed(rule, subject, comparing));
 }
 
-/** Whether it matters from where somebody has logged in. */
+/** Whether a rule depends on the host of the user. */
 export function asksForHosts(rules: readonly Rule[]): boolean {
   return rules.some(({ conditions }) =>
     conditions.some((condition) => condition.kind === 'user' && condition.host !== null),
@@ -194,7 +197,7 @@ function isTrue(condition: Condition, { account }: Subject, traits: Traits): boo
       const at = account.lastIndexOf('@');
       const name = at < 0 ? account : account.slice(0, at);
       if (!isLike(name, condition.name, false)) return false;
-      // Hosts are names of DNS, or addresses.
+      // Hosts are DNS names, or addresses.
       return (
         condition.host === null ||
         (at >= 0 && at < account.length - 1 && isLike(account.slice(at + 1), condition.host, true))
@@ -217,7 +220,7 @@ function isBeyond(
   return is === 'above' ? value > limit : value < limit;
 }
 
-/** Steps back to the last `*` alone, so that it takes no longer than the lengths multiplied. */
+/** Backtracks only to the last `*`, so that the time is bounded by the product of the lengths. */
 function isLike(name: string, { text, isExact }: Glob, foldsCase: boolean): boolean {
   const [value, glob] = foldsCase ? [foldName(name), foldName(text)] : [name, text];
   if (isExact) return value === glob;

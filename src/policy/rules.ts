@@ -1,9 +1,9 @@
 /**
- * UNDROP_RULES as people write them, `app.tmp_*: now; etl.* user=dbt size<1G: hold=1d`, and the
- * hint for one drop in a comment or in `@undrop`, `hold=7d`, `pin`, `now`, `destroy`, `insist`;
- * read into plain records. Pure.
+ * Parses UNDROP_RULES, `app.tmp_*: now; etl.* user=dbt size<1G: hold=1d`, and the hint for one drop
+ * in a comment or in `@undrop`, `hold=7d`, `pin`, `now`, `destroy`, `insist`, into plain records.
+ * Pure.
  *
- * Invariant: a rule that isn't understood is a mistake with a message, and none of them counts.
+ * Invariant: a rule that can't be parsed is an error with a message, and then no rule applies.
  */
 import { parseDuration } from '../duration.js';
 
@@ -12,25 +12,25 @@ export interface Rule {
   readonly text: string;
   readonly schema: Glob;
   readonly table: Glob;
-  /** All of them have to be true. */
+  /** All of them must match. */
   readonly conditions: readonly Condition[];
   readonly action: RuleAction;
 }
 
-/** `*` stands for any letters, `?` for one; in backticks there are neither. */
+/** `*` matches any characters, `?` one; in backticks both are ordinary characters. */
 export interface Glob {
   readonly text: string;
   readonly isExact: boolean;
 }
 
 export type Condition =
-  /** The user as the session logged in: `name` or `name@host`; both with `*` and `?`. */
+  /** The user as the session logged in: `name` or `name@host`; both may have `*` and `?`. */
   | { readonly kind: 'user'; readonly name: Glob; readonly host: Glob | null }
-  /** Bytes, milliseconds: what isn't known is neither above nor below. */
+  /** Bytes or milliseconds. An unknown value is neither above nor below. */
   | { readonly kind: 'size' | 'age'; readonly is: 'above' | 'below'; readonly limit: number }
   | { readonly kind: 'empty' };
 
-/** `ms` null: as long as UNDROP_HOLD says. `native` drops at once, by the server itself. */
+/** `ms` null: UNDROP_HOLD. `native`: the server itself drops the table at once. */
 export type RuleAction =
   | { readonly do: 'hold'; readonly ms: number | null }
   | { readonly do: 'native' }
@@ -43,7 +43,7 @@ const ACTIONS: ReadonlyMap<string, RuleAction> = new Map([
   ['refuse', { do: 'refuse' }],
 ]);
 
-/** What values of UNDROP_RULES look like. */
+/** Describes the values of UNDROP_RULES. */
 export const RULES_EXPECTED =
   'rules like `app.tmp_*: now; etl.* user=dbt size<1G: hold=1d`, separated by ;';
 
@@ -51,23 +51,23 @@ const RULES_MAX = 500;
 
 const ACTION = 'hold, hold=30d (up to 3650d), now, native or refuse';
 const CONDITION = 'user=name, user=name@host, size<1G, size>1G, age<1h, age>1h or empty';
-const PATTERN = 'a pattern schema.table, where * and ? are any letters';
+const PATTERN = 'a pattern schema.table, where * matches any characters and ? matches one';
 
-/** A name of a pattern, in backticks or not. */
+/** A name in a pattern, with or without backticks. */
 const NAME = '(?:`(?:[^`]|``)+`|[^`.\\s]+)';
 const PATTERN_PARTS = new RegExp(`^(${NAME})\\.(${NAME})$`);
 const WORDS = /(?:`(?:[^`]|``)*`|[^`\s])+/g;
 
 export function parseRules(text: string): {
   readonly rules: readonly Rule[];
-  /** What was expected, and found, for each mistake. */
+  /** An entry for each error: expected and found. */
   readonly problems: readonly string[];
 } {
   const texts = splitAt(text, ';').map((one) => one.trim());
   const rules: Rule[] = [];
   const problems: string[] = [];
   for (const [index, one] of texts.entries()) {
-    // There may be nothing after the last `;`, nor between two of them.
+    // Empty after the last `;`, and between two of them.
     if (one === '') continue;
     const rule = parseRule(one);
     if (typeof rule === 'string') problems.push(`rule ${index + 1}, \`${one}\`: ${rule}`);
@@ -79,10 +79,10 @@ export function parseRules(text: string): {
   return { rules, problems };
 }
 
-/** The rule, or what is wrong with it. */
+/** The rule, or the error. */
 function parseRule(text: string): Rule | string {
   if ((text.split('`').length - 1) % 2 === 1) {
-    return 'expected a backtick that ends the name; in backticks a backtick is written twice';
+    return 'expected a backtick at the end of the name; a backtick within the name is doubled';
   }
   const parts = splitAt(text, ':');
   const last = parts.pop() ?? '';
@@ -152,7 +152,7 @@ function globOf(name: string): Glob {
   return { text: name.slice(1, -1).replaceAll('``', '`'), isExact: true };
 }
 
-/** Splits at each `separator` outside of backticks. */
+/** Splits at each `separator` outside backticks. */
 function splitAt(text: string, separator: string): string[] {
   const parts: string[] = [];
   let isQuoted = false;
@@ -170,27 +170,27 @@ function quote(text: string): string {
   return text === '' ? 'nothing' : JSON.stringify(text);
 }
 
-/** Milliseconds in HOLD; `pinned`: until somebody restores it or unpins it. */
+/** Milliseconds in HOLD; `pinned`: until it is restored or unpinned. */
 export type HoldTime = number | 'pinned';
 
 export interface Hint {
-  /** The hint as it was understood: `hold=7d`. */
+  /** The normalized hint: `hold=7d`. */
   readonly text: string;
   readonly hold: HoldTime;
-  /** Not even for the collector: dropped at once, by the server itself. */
+  /** The server itself drops the table at once. */
   readonly destroys: boolean;
 }
 
-/** What a hint may be, for messages. */
+/** Describes hints, for messages. */
 export const HINT_EXPECTED =
   'hold=7d (up to 3650d), pin, now, destroy or insist, in /* undrop: … */ or in @undrop';
 
-/** Whether a table is to be dropped although it is in use; says nothing on how long it is held. */
+/** Whether a table is dropped although it is in use; independent of how long it is held. */
 export function isInsistence(hint: string): boolean {
   return hint.trim().toLowerCase() === 'insist';
 }
 
-/** Null if it is none. */
+/** Null if `text` isn't a hint. */
 export function parseHint(text: string): Hint | null {
   const word = text.trim().toLowerCase();
   if (word === 'pin') return { text: word, hold: 'pinned', destroys: false };
@@ -201,8 +201,8 @@ export function parseHint(text: string): Hint | null {
 }
 
 /**
- * The hint on the hold that all of them say; a text that isn't one, or two that differ, is given
- * back. Null: there is none.
+ * The hint on the hold that all texts agree on; `odd`: a text that isn't a hint, or that differs.
+ * Null: no hint.
  */
 export function oneHint(texts: readonly string[]): Hint | { readonly odd: string } | null {
   let found: Hint | null = null;
@@ -219,7 +219,7 @@ export function oneHint(texts: readonly string[]): Hint | { readonly odd: string
 
 const HOLD_MS_MAX = 3_650 * 86_400_000;
 
-/** The length as written, and in milliseconds; null if it is none, or too long. */
+/** The duration as written, and in milliseconds; null if it isn't one, or is too long. */
 function parseHold(text: string): { readonly length: string; readonly ms: number } | null {
   const [, length] = /^hold\s*=\s*(\S+)$/i.exec(text) ?? [];
   const ms = length === undefined ? null : parseDuration(length);

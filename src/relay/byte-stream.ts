@@ -1,7 +1,7 @@
 /**
- * One side of a session as chunks that come and go with back-pressure, and the pump that carries
- * one direction of a session from one side to the other. A side is a raw handle (raw-handle.ts), or
- * the stream of a socket that has no such handle. The hot path, nothing else.
+ * A side of a session as chunks with back-pressure, and the pump that carries one direction of a
+ * session from one side to the other. A side is a raw handle (raw-handle.ts), or the stream of a
+ * socket without one. The hot path, nothing else.
  *
  * Invariant: a pump keeps no bytes, and while its sink is full, its source is not read.
  */
@@ -10,19 +10,19 @@ import { hasRawHandle, RawStream } from './raw-handle.js';
 import { behindDoor, endByThrown } from './sockets.js';
 
 export interface ByteStream {
-  /** Called when what could not be written at once has been. */
+  /** Called when the sink has taken a write that it couldn't take at once. */
   onDrain: () => void;
   /**
-   * Begins to read; called again, the chunks go to another reader from then on. A chunk is the
-   * stream's own memory: it is valid during the call, and for bytes given to another stream's
-   * `write` until that stream drained. Who keeps bytes copies them.
+   * Begins to read; a second call replaces the reader. A chunk is the stream's own memory: it is
+   * valid during the call, and for bytes passed to another stream's `write`, until that stream has
+   * drained. A reader that keeps bytes must copy them.
    */
   start(onChunk: (chunk: Buffer) => void): void;
   /** False: the bytes are on their way; pause their source until `onDrain`. */
   write(bytes: Buffer): boolean;
   pause(): void;
   resume(): void;
-  /** Leaves the socket to somebody else (TLS): nothing is read, written or heard of any more. */
+  /** Hands the socket over (to TLS): this stream no longer reads, writes or gets events. */
   detach(): void;
 }
 
@@ -49,7 +49,7 @@ export class SocketStream implements ByteStream {
   write(bytes: Buffer): boolean {
     const socket = this.#socket;
     if (!socket.writable) return true;
-    // What waits for a write under way is kept by reference, and it may say "go on" all the same.
+    // The stream keeps a queued write by reference, yet may return true.
     return socket.write(socket.writableLength > 0 ? Buffer.from(bytes) : bytes);
   }
 
@@ -68,7 +68,7 @@ export class SocketStream implements ByteStream {
   }
 }
 
-/** What a raw stream reads into while little comes; more is borrowed while much does. */
+/** The buffer of a raw stream with little traffic; with more traffic it borrows a bigger one. */
 const OWN_BYTES = 4 * 1024;
 
 export function openByteStream(socket: Socket): ByteStream {
@@ -101,7 +101,7 @@ export class Pump {
     this.#source.pause();
   }
 
-  /** Calls back, at once or later, when the sink has taken all that was written. One at a time. */
+  /** Calls back, now or later, when the sink has taken all bytes. One callback at a time. */
   whenEmpty(run: () => void): void {
     if (this.#sinkFull) this.#onEmpty = run;
     else run();
@@ -113,7 +113,10 @@ export class Pump {
     this.#source.pause();
   }
 
-  /** Reads on as soon as the sink has room: what it still has to send is the source's memory. */
+  /**
+   * Resumes reading once the sink has room, because bytes that it still has to send are in the
+   * source's memory.
+   */
   release(): void {
     this.#held = false;
     if (!this.#sinkFull) this.#source.resume();

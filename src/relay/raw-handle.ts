@@ -1,11 +1,11 @@
 /**
  * Uses a socket's handle without its stream: reads go into one buffer, writes have one request
- * object, and a chunk allocates nothing. The only file that touches undocumented Node
- * (`_handle`, and what `process.binding('stream_wrap')` has); `chooseRelay` tries all of it once,
- * and if it fails sockets are used as streams (relay/byte-stream.ts).
+ * object, and a chunk allocates nothing. The only file that touches undocumented Node (`_handle`,
+ * and `process.binding('stream_wrap')`); `chooseRelay` tries all of it once, and if it fails,
+ * sockets are used as streams (relay/byte-stream.ts).
  *
  * Invariants: the socket stays the owner: its end, error and close events, `end()` and `destroy()`
- * work as ever. A buffer that the kernel has not taken whole belongs to libuv until `onDrain`; its
+ * work as usual. A buffer that the kernel has not taken whole belongs to libuv until `onDrain`; its
  * source is not read meanwhile.
  */
 import { once } from 'node:events';
@@ -26,7 +26,7 @@ interface Handle {
   readStop(): number;
   useUserBuffer(buffer: Uint8Array): void;
   writeBuffer(request: WriteRequest, buffer: Uint8Array): number;
-  /** Bytes that libuv has and the kernel hasn't. */
+  /** Bytes that libuv has and the kernel doesn't have yet. */
   readonly writeQueueSize: number;
 }
 
@@ -37,30 +37,30 @@ interface StreamWrap {
   readonly streamBaseState: Int32Array;
 }
 
-/** Bytes of the buffer that a stream borrows while it reads a lot. */
+/** Bytes of the buffer that a stream borrows while it reads much. */
 const BIG_BYTES = 128 * 1024;
 /**
- * So many streams at a time have one; who comes later reads into its own meanwhile. Buffers that
- * come and go in hundreds leave holes in malloc's heap, which stay with the process.
+ * The number of borrowed buffers at a time; other streams read into their own. Hundreds of buffers
+ * that come and go leave holes in malloc's heap, which stay with the process.
  */
 const BIG_MAX = 32;
 /**
- * A stream changes its buffer at most so often, because Node keeps a small record (some 50 bytes)
- * of each change until the socket closes; from then on it has a bigger one of its own.
+ * The number of times that a stream changes its buffer, because Node keeps a small record (some 50
+ * bytes) of each change until the socket closes; after that it keeps a bigger one of its own.
  */
 const CHANGES_MAX = 1_000;
 const SETTLED_BYTES = 64 * 1024;
 
-/** A stream that has read nothing for so long gives its big buffer back. */
+/** A stream that has read nothing for this long returns its big buffer. */
 const REST_MS = 250;
 
 const free: Buffer[] = [];
-/** Streams with a big buffer. Looked through while there are any. */
+/** Streams with a big buffer, checked while there are any. */
 const borrowers = new Set<RawStream>();
 let sweeper: NodeJS.Timeout | null = null;
 let wrap: StreamWrap | null = null;
 
-/** Reads into `ownBytes` of its own; a bigger buffer is borrowed while reads fill it. */
+/** Reads into `ownBytes` of its own; it borrows a bigger buffer while reads fill it. */
 export class RawStream implements ByteStream {
   onDrain: () => void = () => undefined;
   readonly #socket: Socket;
@@ -68,20 +68,21 @@ export class RawStream implements ByteStream {
   readonly #wrap: StreamWrap;
   #own: Buffer;
   #buffer: Buffer;
-  /** Of `#buffer`, what was read last. */
+  /** The part of `#buffer` with the last read. */
   #lastView: Buffer;
   #changes = 0;
-  /** Something was read into the big buffer since the last look. */
+  /** Read into the big buffer since the last check. */
   #isBusy = false;
   #onChunk: ((chunk: Buffer) => void) | null = null;
   #reading = false;
-  /** Writes that libuv still has. */
+  /** Writes that libuv has not finished. */
   #pending = 0;
   #request: WriteRequest;
 
   constructor(socket: Socket, options: { readonly ownBytes: number }) {
     const handle = handleOf(socket);
-    if (handle === null || wrap === null) throw new Error('No raw handle; ask chooseRelay.');
+    if (handle === null || wrap === null)
+      throw new Error('The socket has no raw handle; chooseRelay decides that.');
     this.#socket = socket;
     this.#handle = handle;
     this.#wrap = wrap;
@@ -111,7 +112,7 @@ export class RawStream implements ByteStream {
   }
 
   write(bytes: Buffer): boolean {
-    // `writable` asks five more things for each chunk; of those the handle knows by itself.
+    // `writable` checks five more conditions for each chunk; the handle detects those itself.
     if (this.#socket.writableEnded) return true;
     const request = this.#request;
     const error = this.#handle.writeBuffer(request, bytes);
@@ -128,7 +129,7 @@ export class RawStream implements ByteStream {
     return false;
   }
 
-  /** TLS lays its own reader over the handle's, and its writes queue up after ours. */
+  /** TLS puts its own reader on the handle, and its writes are queued after these. */
   detach(): void {
     this.pause();
     this.onDrain = () => undefined;
@@ -141,7 +142,7 @@ export class RawStream implements ByteStream {
     handle.useUserBuffer(this.#buffer);
     handle.onread = (arrayBuffer) => {
       const count = streamBaseState[kReadBytesOrError] ?? 0;
-      // 0 is EAGAIN; below are the end and errors, which are the socket's own to handle.
+      // 0 is EAGAIN; negative values are the end and errors, which the socket handles.
       try {
         if (count > 0) this.#onRead(count);
         else if (count < 0) onEnd.call(handle, arrayBuffer);
@@ -154,14 +155,14 @@ export class RawStream implements ByteStream {
   #onRead(count: number): void {
     const buffer = this.#buffer;
     this.#isBusy = true;
-    // The same bytes of the same buffer as last time, mostly: then no new object is needed.
+    // Mostly the same range as last time, which needs no new object.
     if (this.#lastView.length !== count) this.#lastView = buffer.subarray(0, count);
     this.#onChunk?.(this.#lastView);
     if (count === buffer.length) this.#borrow();
     else if (buffer !== this.#own && count < this.#own.length) this.#returnBuffer();
   }
 
-  /** Not while it is paused: what was just read may still be on its way to the kernel. */
+  /** Not while paused: the last read may still be on its way to the kernel. */
   #borrow(): void {
     if (this.#buffer !== this.#own || !this.#reading) return;
     if (this.#changes >= CHANGES_MAX) return this.#settle();
@@ -184,7 +185,7 @@ export class RawStream implements ByteStream {
     borrowers.delete(this);
   }
 
-  /** The end of a big answer is seldom a short read; after it there is none. */
+  /** The end of a big response is seldom a short read, and no read follows it. */
   rest(): void {
     try {
       if (this.#socket.destroyed) borrowers.delete(this);
@@ -231,17 +232,16 @@ function sweep(): void {
   sweeper = null;
 }
 
-/** True for a plain TCP or unix socket, after `chooseRelay` said raw. */
+/** True for a plain TCP or unix socket, if `chooseRelay` chose raw handles. */
 export function hasRawHandle(socket: Socket): boolean {
   return wrap !== null && handleOf(socket) !== null;
 }
 
 /**
- * Makes raw handles the way of all sockets from here on, or not, and says which. `auto` tries
- * everything that this file relies on, on a connection of its own over loopback: a chunk there,
- * more than the kernel takes at once back, and the end; and once more if that fails, because a busy
- * machine may break any connection. If anything is missing or answers otherwise twice, or with
- * `stream`, no raw handle is used.
+ * Switches all later sockets to raw handles, or not, and returns which. `auto` tries everything
+ * that this file relies on, on a loopback connection of its own: a chunk there, more than the
+ * kernel takes at once back, and the end; and once more if that fails, because a busy machine may
+ * break any connection. If both fail, or with `stream`, no raw handle is used.
  */
 export async function chooseRelay(setting: 'auto' | 'stream'): Promise<'raw' | 'stream'> {
   wrap = null;
@@ -251,7 +251,7 @@ export async function chooseRelay(setting: 'auto' | 'stream'): Promise<'raw' | '
       wrap = loadStreamWrap();
       if (wrap !== null && (await tryTraffic())) return 'raw';
     } catch {
-      // Whatever is missing: the documented way works everywhere.
+      // Any failure: the documented way works everywhere.
     }
   }
   wrap = null;
@@ -277,23 +277,23 @@ function handleOf(socket: Socket): Handle | null {
     typeof handle.useUserBuffer === 'function' &&
     typeof handle.writeBuffer === 'function' &&
     typeof handle.onread === 'function';
-  // A TLS socket has a handle too, but its own ideas of what a write is.
+  // A TLS socket has a handle too, but encrypts what is written.
   return isUsable && !('encrypted' in socket) ? (handle as Handle) : null;
 }
 
 const TRIALS = 2;
 const TRY_MS = 10_000;
-/** So many chunks are written until the kernel leaves some of it to libuv. */
+/** The trial writes such chunks until the kernel leaves some bytes to libuv. */
 const TRY_CHUNK_BYTES = 2 ** 20;
 const TRY_CHUNKS_MAX = 64;
 
 async function tryTraffic(): Promise<boolean> {
-  // Each byte tells where it stands; twice, so that whatever is read is one slice of it.
+  // Each byte shows its position; twice, so that every range read is one slice of it.
   const sent = Buffer.alloc(2 * TRY_CHUNK_BYTES, Buffer.from('undrop tries its sockets '));
   sent.copyWithin(TRY_CHUNK_BYTES, 0);
   const sockets: Socket[] = [];
   const signal = AbortSignal.timeout(TRY_MS);
-  // This process alone has the port, also if it is one of several that share theirs.
+  // Exclusive to this process, also in a cluster.
   const server = net.createServer({ pauseOnConnect: true });
   server.listen({ port: 0, host: '127.0.0.1', exclusive: true });
   try {
@@ -315,7 +315,7 @@ async function tryTraffic(): Promise<boolean> {
       isTrue &&= chunk.equals(sent.subarray(from, from + chunk.length));
       received += chunk.length;
     });
-    // Until the other side could not write on.
+    // Until the other side had to wait.
     reader.pause();
     const ended = once(connecting, 'end', { signal });
     ended.catch(() => undefined);

@@ -1,13 +1,12 @@
 /**
  * Follows the server's bytes by their packet headers, so that we know whether a session is idle
  * (drain) and in a transaction, and can count. It never decides where an answer of ours goes: that
- * is the marker's business (session/user-session/wire-user-session.ts). So a wrong guess here costs
- * a late drain, the bounds of the parts of one answer (session/commands/relay-part.ts), or that
- * data of an upload is taken for a command (session/gate/command-gate.ts), no more.
+ * is the marker's business (session/user-session/wire-user-session.ts). A wrong guess here costs a
+ * late drain, the bounds of the parts of one answer (session/commands/relay-part.ts), or that data
+ * of an upload is taken for a command (session/gate/command-gate.ts), no more.
  *
  * Hot path: one call for a chunk, integers, no object per packet. At most 24 bytes of a packet are
- * looked at; of an ERR its text, too, because it may name a table that is held, and of an OK that
- * reports a change of the session, because that may be its default schema. Grammar: protocol
+ * looked at; of an ERR its text, too, because it may name a table that is held. Grammar: protocol
  * pages of the manual for each command.
  * https://dev.mysql.com/doc/dev/mysql-server/latest/page_protocol_command_phase.html
  */
@@ -19,7 +18,6 @@ import {
   MARIADB_CLIENT_CACHE_METADATA,
   SERVER_MORE_RESULTS_EXISTS,
   SERVER_PS_OUT_PARAMS,
-  SERVER_SESSION_STATE_CHANGED,
   SERVER_STATUS_CURSOR_EXISTS,
   SERVER_STATUS_IN_TRANS,
 } from '../wire/capabilities.js';
@@ -42,7 +40,7 @@ import {
 import { HEADER_BYTES, PAYLOAD_BYTES_MAX } from '../wire/framing.js';
 import { ER_NO_SUCH_TABLE } from '../wire/server-errors.js';
 
-/** Grammar of one response. */
+/** The grammars of responses. */
 const NO_PACKET = 0;
 const ONE_PACKET = 1;
 const RESULT_SETS = 2;
@@ -52,7 +50,7 @@ const AUTHENTICATION = 5;
 const STREAM = 6;
 const FETCH = 7;
 
-/** The grammar of the answer to each command. */
+/** The grammar of the response to each command. */
 const GRAMMARS = new Uint8Array(256).fill(ONE_PACKET);
 for (const command of [COM_QUIT, COM_STMT_CLOSE, COM_STMT_SEND_LONG_DATA, SEMI_SYNC_ACK]) {
   GRAMMARS[command] = NO_PACKET;
@@ -67,7 +65,7 @@ GRAMMARS[COM_BINLOG_DUMP] = STREAM;
 GRAMMARS[COM_BINLOG_DUMP_GTID] = STREAM;
 GRAMMARS[COM_STMT_FETCH] = FETCH;
 
-/** Where in a response we are. */
+/** The position in a response. */
 const AT_START = 0;
 const IN_COLUMNS = 1;
 const AT_METADATA_EOF = 2;
@@ -76,16 +74,18 @@ const IN_DEFINITIONS = 4;
 
 /** header + two lenenc integers + status + warnings of an OK packet, rounded up. */
 const HEAD_BYTES_MAX = 24;
-/** ERR: header + errno + SQLSTATE + 512 bytes of text, rounded up; as much of an OK. */
-const LONG_HEAD_BYTES_MAX = 536;
+/** header + errno + SQLSTATE + 512 bytes of text, rounded up. */
+const ERR_BYTES_MAX = 536;
 /** errno of MariaDB's reports of progress. */
 const PROGRESS = 0xffff;
 const OUT_PARAMETERS_AND_MORE = SERVER_PS_OUT_PARAMS | SERVER_MORE_RESULTS_EXISTS;
-/** Commands of one session that may be under way; a client that pipelines more isn't followed. */
+/**
+ * The maximum of commands in flight in one session; a client that pipelines more isn't followed.
+ */
 const PIPELINE_MAX = 100_000;
-/** So many that are answered are forgotten at once. */
+/** The number of answered commands that are removed from the list together. */
 const ANSWERED_MAX = 10_000;
-/** The list of a client that pipelined more is given back once all is answered. */
+/** A list that has grown longer is released once all commands are answered. */
 const KEPT_MAX = 64;
 
 export class ResponseTracker {
@@ -94,8 +94,8 @@ export class ResponseTracker {
   readonly #optionalMetadata: boolean;
 
   /**
-   * Grammars of the responses that are to come, oldest first, from `#first` up to `#end`. Counted
-   * beside the array, because a change of its length for each command costs more than all else.
+   * Grammars of the outstanding responses, oldest first, from `#first` up to `#end`. Counted beside
+   * the array, because changing its length for each command would cost more than all else.
    */
   #expected: number[] = [];
   #first = 0;
@@ -106,24 +106,24 @@ export class ResponseTracker {
   #remaining = 0;
   #length = 0;
   #continuation = false;
-  /** Longer from the first ERR on. */
+  /** Replaced by a longer buffer at the first ERR. */
   #head = Buffer.alloc(HEAD_BYTES_MAX);
   #headBytes = 0;
-  /** How much of the packet under way is kept. */
+  /** The number of bytes of the current packet that are kept. */
   #headMax = HEAD_BYTES_MAX;
 
   #place = AT_START;
   #packetsLeft = 0;
   #hasMoreAnyway = false;
   #status = 0;
-  /** True once a packet came that no grammar allows: idle is not known any more. */
+  /**
+   * True once a packet came that no grammar allows: whether the session is idle is no longer known.
+   */
   untracked = false;
-  /** Responses that were complete so far. */
+  /** Complete responses so far. */
   responses = 0;
-  /** Called for each ERR 1146 with its payload, which is the callee's only while that runs. */
+  /** Called for each ERR 1146 with its payload, which is valid during the call only. */
   onNoSuchTable: ((payload: Buffer) => void) | null = null;
-  /** The same for each OK with SERVER_SESSION_STATE_CHANGED; what is longer is cut. */
-  onStateChanged: ((payload: Buffer) => void) | null = null;
 
   constructor(capabilities: Capabilities) {
     this.#deprecateEof = hasFlag(capabilities, CLIENT_DEPRECATE_EOF);
@@ -132,11 +132,11 @@ export class ResponseTracker {
       this.#optionalMetadata || (capabilities.mariadb & MARIADB_CLIENT_CACHE_METADATA) !== 0;
   }
 
-  /** A command was sent on: its response is to come. */
+  /** Registers a command that was sent to the server. */
   expect(command: number): void {
     const grammar = GRAMMARS[command] ?? ONE_PACKET;
     if (grammar === NO_PACKET) return;
-    // A client that always has something under way never empties the list by itself.
+    // A client that always has commands in flight never empties the list by itself.
     if (this.#first >= ANSWERED_MAX) {
       this.#expected = this.#expected.slice(this.#first, this.#end);
       this.#end -= this.#first;
@@ -146,33 +146,33 @@ export class ResponseTracker {
     else this.#expected[this.#end++] = grammar;
   }
 
-  /** True if every response is complete and the stream stands at a packet's edge. */
+  /** True if every response is complete and the stream is at a packet boundary. */
   get idle(): boolean {
     return !this.untracked && this.#first === this.#end && this.atPacketEdge;
   }
 
-  /** True if no packet is cut: the next byte is a header's first. */
+  /** True at a packet boundary: the next byte begins a header. */
   get atPacketEdge(): boolean {
     return this.#remaining === 0 && this.#headerBytes === 0 && !this.#continuation;
   }
 
   /**
-   * How many of the next `count` bytes surely belong to the packet under way; 0 at an edge.
-   * In the middle of a header it is one byte at a time.
+   * How many of the next `count` bytes certainly belong to the current packet; 0 at a boundary.
+   * Within a header it is one byte at a time.
    */
   bytesToPacketEnd(count: number): number {
     if (this.atPacketEdge) return 0;
     return this.#remaining > 0 ? Math.min(this.#remaining, count) : Math.min(1, count);
   }
 
-  /** Where in the answer to a COM_QUERY the next packet stands. */
+  /** The position of the next packet in the response to a COM_QUERY. */
   get place(): 'start' | 'columns' | 'metadata-eof' | 'rows' {
     if (this.#place === AT_START) return 'start';
     if (this.#place === IN_COLUMNS) return 'columns';
     return this.#place === AT_METADATA_EOF ? 'metadata-eof' : 'rows';
   }
 
-  /** SERVER_STATUS_IN_TRANS as the server last said. */
+  /** SERVER_STATUS_IN_TRANS in the last status flags of the server. */
   get inTransaction(): boolean {
     return (this.#status & SERVER_STATUS_IN_TRANS) !== 0;
   }
@@ -210,7 +210,7 @@ export class ResponseTracker {
     }
   }
 
-  /** The first byte of a row or a column definition says all, unless it may be neither. */
+  /** The first byte of a row or a column definition is enough, unless it is ambiguous. */
   #keepHead(chunk: Buffer, at: number, taken: number): void {
     if (this.#headBytes === 0) {
       const first = chunk[at] ?? 0;
@@ -220,9 +220,9 @@ export class ResponseTracker {
         this.#headBytes = HEAD_BYTES_MAX;
         return;
       }
-      if (first === 0xff || (first === 0x00 && this.#length > HEAD_BYTES_MAX)) {
-        this.#headMax = LONG_HEAD_BYTES_MAX;
-        if (this.#head.length < this.#headMax) this.#head = Buffer.alloc(this.#headMax);
+      if (first === 0xff) {
+        this.#headMax = ERR_BYTES_MAX;
+        if (this.#head.length < ERR_BYTES_MAX) this.#head = Buffer.alloc(ERR_BYTES_MAX);
       }
     }
     const count = Math.min(taken, this.#headMax - this.#headBytes);
@@ -232,14 +232,14 @@ export class ResponseTracker {
     this.#headBytes += count;
   }
 
-  /** A part of full length is continued; only the last part ends a logical packet. */
+  /** A packet of maximum length is continued; only the last part ends a logical packet. */
   #packetEnds(): void {
     const isPart = this.#length === PAYLOAD_BYTES_MAX;
     const isShort = !this.#continuation;
     this.#continuation = isPart;
     if (isPart) return;
     if (this.#first === this.#end) {
-      // Unsolicited: a server that says goodbye (4031 at wait_timeout, shutdown) sends an ERR.
+      // Unsolicited: a server that closes a session (4031 at wait_timeout, shutdown) sends an ERR.
       if (this.#head[0] !== 0xff) this.untracked = true;
       return;
     }
@@ -247,8 +247,8 @@ export class ResponseTracker {
   }
 
   #packet(grammar: number, first: number, isShort: boolean): void {
-    // MariaDB's report of how far a statement is: an ERR with errno 0xFFFF, before the answer of an
-    // ALTER TABLE, and among the rows of an OPTIMIZE (https://mariadb.com/kb/en/progress-reporting/).
+    // MariaDB's progress report: an ERR with errno 0xFFFF before the response of an ALTER TABLE,
+    // and among the rows of an OPTIMIZE (https://mariadb.com/kb/en/progress-reporting/).
     if (first === 0xff && this.#headBytes > 2) {
       const errno = this.#head.readUInt16LE(1);
       if (errno === PROGRESS) return;
@@ -290,12 +290,13 @@ export class ResponseTracker {
         if (this.#packetsLeft === 0) this.#place = this.#deprecateEof ? IN_ROWS : AT_METADATA_EOF;
         return;
       case AT_METADATA_EOF:
-        // Opening a cursor may fail when the columns are already out.
+        // Opening a cursor may fail after the columns were sent.
         if (first === 0xff) return this.#responseEnds();
         this.#readStatus(first);
-        // OUT parameters: MySQL says that more follows here, and not in the EOF after the rows.
+        // OUT parameters: MySQL sets the flag for more results here, and not in the EOF after the
+        // rows.
         this.#hasMoreAnyway = (this.#status & OUT_PARAMETERS_AND_MORE) === OUT_PARAMETERS_AND_MORE;
-        // Without CLIENT_DEPRECATE_EOF this packet is all that follows if a cursor was opened.
+        // Without CLIENT_DEPRECATE_EOF this packet ends the response if a cursor was opened.
         if ((this.#status & SERVER_STATUS_CURSOR_EXISTS) !== 0) return this.#responseEnds();
         this.#place = IN_ROWS;
         return;
@@ -313,7 +314,7 @@ export class ResponseTracker {
     } else if (first !== 0xfb) {
       this.#columnsStart();
     }
-    // 0xFB asks for a file: the client's packets follow, then an OK or ERR at this same place.
+    // 0xFB requests a file: the client's packets follow, then an OK or ERR at this same position.
   }
 
   #columnsStart(): void {
@@ -378,10 +379,8 @@ export class ResponseTracker {
       at += lenencBytes(this.#head[at] ?? 0);
     }
     if (this.#headBytes < at + 2) return;
-    // Not by `readUInt16LE`, which calls two functions to check where it reads.
+    // Without `readUInt16LE`, which calls two functions to check the offset.
     this.#status = (this.#head[at] ?? 0) | ((this.#head[at + 1] ?? 0) << 8);
-    if ((this.#status & SERVER_SESSION_STATE_CHANGED) === 0 || first !== 0x00) return;
-    this.onStateChanged?.(this.#head.subarray(0, this.#headBytes));
   }
 }
 

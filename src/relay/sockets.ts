@@ -1,15 +1,15 @@
 /**
- * What all sockets of clients and servers have in common: how they are kept alive, how they end,
- * and what becomes of an error that is thrown in one of their events. Node.js calls a session by
- * an event of a socket, by a timer or by a socket's handle; nothing above that call would catch the
- * error, and it would end the process with all its sessions.
+ * Shared by all sockets of clients and servers: how they are kept alive, how they end, and where an
+ * error goes that is thrown in one of their events. Node.js calls a session by an event of a
+ * socket, by a timer or by a socket's handle; no caller would catch the error, and it would end the
+ * process with all its sessions.
  *
- * Invariant: what one connection throws ends that connection, with a line of the log, and no other.
+ * Invariant: an error in one connection ends that connection, with a line in the log, and no other.
  */
 import type { Socket } from 'node:net';
 import { InvariantError } from '../assert.js';
 
-/** `run`, with `onThrown` for what it throws: nobody above it would catch that. */
+/** `run`, with `onThrown` as the handler of its errors, because no caller catches them. */
 export function behindDoor<A extends readonly unknown[]>(
   run: (...args: A) => void,
   onThrown: (thrown: unknown) => void,
@@ -23,20 +23,20 @@ export function behindDoor<A extends readonly unknown[]>(
   };
 }
 
-/** Its owner hears of it by the event 'error', and can tell it from trouble with the network. */
+/** Ends the socket with an 'error' event that its owner can tell from a network error. */
 export function endByThrown(socket: Socket, thrown: unknown): void {
   socket.destroy(
     new InvariantError('nothing is thrown at the door of a socket', { cause: thrown }),
   );
 }
 
-/** How long a socket may take to send what is left after its other side has gone. */
+/** The time that a socket has to send its remaining bytes after its other side has gone. */
 export const LAME_DUCK_MS = 5_000;
 
 /**
- * Options of the TCP sockets to clients and servers. A peer that vanished without a word (a
- * firewall that forgot the connection, a machine without power) is found out by the kernel; after
- * its first silent minute the intervals are the system's.
+ * Options of the TCP sockets to clients and servers. The kernel detects a peer that vanished
+ * silently (a firewall that forgot the connection, a machine without power); after a first silent
+ * minute the intervals are the system's.
  */
 export const KEEP_ALIVE = {
   noDelay: true,
@@ -44,7 +44,10 @@ export const KEEP_ALIVE = {
   keepAliveInitialDelay: 60_000,
 } as const;
 
-/** Sends what is left and the end; after a moment the socket is gone, whatever the peer does. */
+/**
+ * Sends the remaining bytes and the end; destroys the socket after a moment, whatever the peer
+ * does.
+ */
 export function endSoon(socket: Socket): void {
   if (socket.destroyed) return;
   socket.end();

@@ -1,5 +1,5 @@
 /**
- * Capability flags, and which of them a byte relay may let through: those whose grammar we follow.
+ * Capability flags, and the ones that a byte relay may pass on: those whose grammar undrop follows.
  * All others are cleared in the greeting, and again in the client's response.
  * https://dev.mysql.com/doc/dev/mysql-server/latest/group__group__cs__capabilities__flags.html
  * https://mariadb.com/kb/en/connection/#capabilities (the upper 32 bits)
@@ -49,13 +49,13 @@ export const MARIADB_CLIENT_BULK_UNIT_RESULTS = 1 << 5;
 const CLIENT_CAPABILITY_EXTENSION = 1 << 29;
 
 /**
- * All 32 bits of the first word have a meaning, so these are all that is cleared: with COMPRESS or
- * ZSTD we would be blind, and each connection has SSL or not by itself (session/login/login.ts).
+ * The only bits of the first word that are cleared, because all 32 have a meaning: undrop can't
+ * read compressed packets, and each connection has TLS or not on its own (session/login/login.ts).
  */
 const NOT_RELAYED_FLAGS =
   CLIENT_COMPRESS | CLIENT_SSL | CLIENT_ZSTD_COMPRESSION_ALGORITHM | CLIENT_CAPABILITY_EXTENSION;
 
-/** Others, as MariaDB's COM_MULTI (several commands in one packet), are cleared. */
+/** Other bits, such as MariaDB's COM_MULTI (several commands in one packet), are cleared. */
 const RELAYED_MARIADB =
   MARIADB_CLIENT_PROGRESS |
   MARIADB_CLIENT_STMT_BULK_OPERATIONS |
@@ -63,7 +63,7 @@ const RELAYED_MARIADB =
   MARIADB_CLIENT_CACHE_METADATA |
   MARIADB_CLIENT_BULK_UNIT_RESULTS;
 
-/** What of a peer's capabilities may go on to the other peer. */
+/** The capabilities of a peer that may go on to the other peer. */
 export function relayedCapabilities(offered: Capabilities): Capabilities {
   return {
     flags: (offered.flags & ~NOT_RELAYED_FLAGS) >>> 0,
@@ -71,7 +71,7 @@ export function relayedCapabilities(offered: Capabilities): Capabilities {
   };
 }
 
-/** What both sides have: the grammar of everything that follows. */
+/** The capabilities of both sides, which set the grammar of everything that follows. */
 export function agreedCapabilities(server: Capabilities, client: Capabilities): Capabilities {
   return {
     flags: (server.flags & client.flags) >>> 0,
@@ -86,8 +86,8 @@ export function hasFlag(capabilities: Capabilities, flag: number): boolean {
 export const SERVER_STATUS_IN_TRANS = 0x0001;
 export const SERVER_MORE_RESULTS_EXISTS = 0x0008;
 export const SERVER_STATUS_CURSOR_EXISTS = 0x0040;
-/** After DROP DATABASE, also if there was none. */
+/** Set after DROP DATABASE, even if the session had no default schema. */
 export const SERVER_STATUS_DB_DROPPED = 0x0100;
 export const SERVER_PS_OUT_PARAMS = 0x1000;
-/** The OK goes on with what has changed in the session. */
+/** Changes of the session state follow in the OK packet. */
 export const SERVER_SESSION_STATE_CHANGED = 0x4000;

@@ -1,6 +1,6 @@
 /**
- * Commands of a client: the first byte of a packet with sequence id 0 in the command phase, which
- * commands are relayed, and where the statement text of a COM_QUERY begins.
+ * Commands of a client (the first byte of a packet with sequence id 0 in the command phase), the
+ * commands that are relayed, and the offset of the statement text in a COM_QUERY.
  * https://dev.mysql.com/doc/dev/mysql-server/latest/my__command_8h.html
  * https://dev.mysql.com/doc/dev/mysql-server/latest/page_protocol_com_query.html
  * https://mariadb.com/kb/en/2-text-protocol/ and 3-binary-protocol-prepared-statements/ for 0xFA
@@ -36,14 +36,14 @@ export const COM_BINLOG_DUMP_GTID = 0x1e;
 export const COM_RESET_CONNECTION = 0x1f;
 export const COM_STMT_BULK_EXECUTE = 0xfa;
 
-/** What a semi-synchronous replica acknowledges with; it has no answer. */
+/** The acknowledgement of a semi-synchronous replica; the server doesn't answer it. */
 export const SEMI_SYNC_ACK = 0xef;
 
 /**
- * These of the commands up to COM_RESET_CONNECTION are not relayed, and answered 1047 by us:
- * COM_DROP_DB, what a server alone uses (COM_CONNECT,
- * COM_TIME, COM_DELAYED_INSERT), and what changes the protocol (COM_TABLE_DUMP, COM_CONNECT_OUT,
- * COM_DAEMON). Later ones do that too, or are unknown.
+ * Commands up to COM_RESET_CONNECTION that undrop answers with error 1047 instead of relaying them:
+ * COM_DROP_DB, those that only servers use (COM_CONNECT, COM_TIME, COM_DELAYED_INSERT), and those
+ * that change the protocol (COM_TABLE_DUMP, COM_CONNECT_OUT, COM_DAEMON). Later commands change the
+ * protocol too, or are unknown.
  */
 const NOT_RELAYED: readonly number[] = [COM_DROP_DB, 0x0b, 0x0f, 0x10, 0x13, 0x14, 0x1d];
 
@@ -56,7 +56,7 @@ export function isRelayedCommand(command: number): boolean {
 }
 
 /**
- * Offset of the statement text in the payload of a COM_QUERY. It stands after the query
+ * Offset of the statement text in the payload of a COM_QUERY. The text follows the query
  * attributes: `mysql` since 8.0.23 sends `03 00 01 <text>`.
  */
 export function queryTextOffset(payload: Buffer, capabilities: Capabilities): number {
@@ -88,8 +88,8 @@ function skipParameters(reader: PacketReader, count: number): void {
 
 /**
  * Skips a value as the server does, not as a row is written: all but six types have a length in
- * front, dates, INT24, YEAR and NULL too. Whoever knew another place where the text begins could
- * hide a statement from us in a value.
+ * front, dates, INT24, YEAR and NULL too. A different idea of where the text begins would let a
+ * client hide a statement in a value.
  */
 function skipBinaryValue(reader: PacketReader, type: number): void {
   const fixed = FIXED_BYTES[type];
@@ -98,7 +98,7 @@ function skipBinaryValue(reader: PacketReader, type: number): void {
   else throw malformed(`unknown parameter type ${type}`);
 }
 
-/** In the type's upper byte; what else may stand there is a part of the type. */
+/** In the upper byte of the type; the other bits there are a part of the type. */
 const UNSIGNED = 0x8000;
 
 /** TINY, SHORT, LONG, FLOAT, DOUBLE, LONGLONG. */
@@ -115,7 +115,7 @@ function malformed(problem: string): MalformedPacketError {
   return new MalformedPacketError(`COM_QUERY: ${problem}.`);
 }
 
-/** A COM_QUERY of ours on a session with these capabilities (no attributes). */
+/** A COM_QUERY without attributes, for a session with these capabilities. */
 export function encodeComQuery(text: Uint8Array, capabilities: Capabilities): Buffer {
   const head = hasFlag(capabilities, CLIENT_QUERY_ATTRIBUTES)
     ? [COM_QUERY, 0x00, 0x01]

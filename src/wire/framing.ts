@@ -3,8 +3,8 @@
  * 0xFFFFFF bytes is continued by the next packet, which may be empty.
  * https://dev.mysql.com/doc/dev/mysql-server/latest/page_protocol_basic_packets.html
  *
- * Invariant: lengths that come from a peer meet a maximum before anything is allocated for them; a
- * buffer that grows holds at most about twice its bytes.
+ * Invariant: a length from a peer is compared with a maximum before anything is allocated for it; a
+ * growing buffer holds at most about twice its bytes.
  */
 import { UndropError } from '../errors.js';
 
@@ -13,13 +13,13 @@ export const HEADER_BYTES = 4;
 /** The longest payload of one packet; a packet of this length is continued by the next one. */
 export const PAYLOAD_BYTES_MAX = 0xffffff;
 
-/** One logical packet: the payloads of all its parts, and the sequence id of the last part. */
+/** A logical packet: the payloads of all its parts, and the sequence id of the last part. */
 export interface Packet {
   readonly payload: Buffer;
   readonly sequenceId: number;
 }
 
-/** In how many packets a payload of that length is sent. */
+/** The number of packets for a payload of that length. */
 export function packetCount(payloadBytes: number): number {
   return Math.floor(payloadBytes / PAYLOAD_BYTES_MAX) + 1;
 }
@@ -42,14 +42,14 @@ export function encodePacket(payload: Uint8Array, sequenceId: number): Buffer {
 
 const NOTHING = Buffer.alloc(0);
 
-/** Bytes that were pushed and not yet taken. */
+/** A buffer of bytes that were pushed and not yet taken. */
 export class GrowingBuffer {
   readonly #usefulBytes: number;
   #memory = NOTHING;
   #from = 0;
   #to = 0;
 
-  /** `usefulBytes`: more than is ever waited for, so that it doesn't grow beyond on a guess. */
+  /** `usefulBytes`: the buffer isn't enlarged beyond this on a guess. */
   constructor({ usefulBytes = Number.MAX_SAFE_INTEGER } = {}) {
     this.#usefulBytes = usefulBytes;
   }
@@ -63,13 +63,13 @@ export class GrowingBuffer {
     return this.#memory.subarray(this.#from, this.#to);
   }
 
-  /** Copies the chunk: one of the relay is valid during the call only. */
+  /** Copies the chunk, because a chunk of the relay is valid during the call only. */
   push(chunk: Buffer): void {
     if (chunk.length === 0) return;
     const { length } = this;
     const needed = length + chunk.length;
     if (this.#memory.length - this.#to < chunk.length) {
-      // What comes in one chunk mostly is whole.
+      // Most chunks contain whole packets.
       const guess = length === 0 ? needed : Math.min(2 * needed, this.#usefulBytes);
       const memory = Buffer.allocUnsafe(Math.max(needed, guess));
       this.#memory.copy(memory, 0, this.#from, this.#to);
@@ -95,19 +95,19 @@ export class GrowingBuffer {
 }
 
 /**
- * Assembles logical packets out of chunks, for the parts of a conversation that are ours to read:
- * the connection phase, and the answers to our own statements. What is relayed never comes here.
+ * Assembles logical packets from chunks, for the parts of a conversation that undrop reads itself:
+ * the connection phase, and the responses to its own statements. Relayed bytes never come here.
  */
 export class PacketAssembler extends GrowingBuffer {
   readonly #payloadBytesMax: number;
 
-  /** `payloadBytesMax`: a longer packet ends in UNDROP_PACKET_TOO_LARGE before it is buffered. */
+  /** `payloadBytesMax`: a longer packet causes UNDROP_PACKET_TOO_LARGE before it is buffered. */
   constructor(payloadBytesMax: number) {
     super({ usefulBytes: HEADER_BYTES + payloadBytesMax });
     this.#payloadBytesMax = payloadBytesMax;
   }
 
-  /** The next whole packet, or null while it isn't there yet. */
+  /** The next whole packet; null if it hasn't arrived yet. */
   next(): Packet | null {
     const { bytes } = this;
     let size = 0;

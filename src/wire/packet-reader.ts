@@ -2,11 +2,11 @@
  * The one way to read a payload: bounded, field by field, in the manual's basic types.
  * https://dev.mysql.com/doc/dev/mysql-server/latest/page_protocol_basic_data_types.html
  *
- * Invariant: no read goes past the payload; what is too short is a `MalformedPacketError` that
- * names packet, field, offset, wanted and left.
+ * Invariant: no read goes past the payload; a payload that is too short causes a
+ * `MalformedPacketError` with packet, field, offset, and the wanted and remaining bytes.
  */
 
-/** A payload that is not what the protocol says it should be. */
+/** A payload that violates the protocol. */
 export class MalformedPacketError extends Error {
   override readonly name = 'MalformedPacketError';
 }
@@ -36,8 +36,8 @@ export class PacketReader {
   }
 
   /**
-   * `int<lenenc>`, as a number: counts and lengths beyond 2^53 don't occur on a real wire, and are
-   * malformed here. 0xFB (NULL) and 0xFF are no lengths.
+   * `int<lenenc>`, as a number. Counts and lengths beyond 2^53 count as malformed, because they
+   * don't occur. 0xFB (NULL) and 0xFF aren't lengths.
    */
   lenencInt(field: string): number {
     const first = this.int(1, field);
@@ -79,7 +79,7 @@ export class PacketReader {
     return bytes;
   }
 
-  /** `string<EOF>`: all that is left. */
+  /** `string<EOF>`: all remaining bytes. */
   rest(): Buffer {
     return this.bytes(this.left, 'rest');
   }

@@ -1,6 +1,6 @@
 /**
- * OK_Packet, ERR_Packet and result sets. Only the fields that we need are read; what follows them
- * in an OK (info, session state) is kept as it came.
+ * OK_Packet, ERR_Packet and result sets. Undrop reads only the fields that it needs; the rest of an
+ * OK (info, session state) is kept unchanged.
  * https://dev.mysql.com/doc/dev/mysql-server/latest/page_protocol_basic_ok_packet.html
  * https://dev.mysql.com/doc/dev/mysql-server/latest/page_protocol_basic_err_packet.html
  */
@@ -34,14 +34,14 @@ export function decodeOk(payload: Buffer): OkPacket {
   return { kind: 'ok', payload, affectedRows, statusFlags, warnings };
 }
 
-/** The same packet with another count of warnings. */
+/** The packet with another count of warnings. */
 export function okWithWarnings({ payload }: OkPacket, warnings: number): Buffer {
   const changed = Buffer.from(payload);
   changed.writeUInt16LE(warnings, statusOffset(payload) + 2);
   return changed;
 }
 
-/** The same packet with another count of rows. */
+/** The packet with another count of rows. */
 export function okWithAffectedRows({ payload }: OkPacket, affectedRows: number): Buffer {
   const reader = new PacketReader(payload, 'OK_Packet');
   const head = reader.int(1, 'header');
@@ -51,7 +51,7 @@ export function okWithAffectedRows({ payload }: OkPacket, affectedRows: number):
 }
 
 /**
- * The same packet with another info text, of the one that it has. It has its length in front on all
+ * The packet with an info text made from its present one. The text has its length in front on all
  * servers, also without CLIENT_SESSION_TRACK, where the manual calls it string<EOF>.
  */
 export function okWithInfo(payload: Buffer, infoOf: (info: Buffer) => Buffer): Buffer {
@@ -62,24 +62,7 @@ export function okWithInfo(payload: Buffer, infoOf: (info: Buffer) => Buffer): B
   return Buffer.concat([payload.subarray(0, at), lenenc(infoOf(info)), state]);
 }
 
-/** The default schema that session tracking reports in an OK; null: it reports none. */
-export function trackedSchema(payload: Buffer): Buffer | null {
-  const reader = new PacketReader(payload, 'OK_Packet');
-  reader.bytes(statusOffset(payload) + 4, 'head');
-  reader.lenencBytes('info'); //                              string<lenenc>
-  reader.lenencInt('session_state_changes'); //               int<lenenc>
-  while (reader.left > 0) {
-    const type = reader.int(1, 'type'); //                    int<1>
-    const data = reader.lenencBytes('data'); //               string<lenenc>
-    if (type !== SESSION_TRACK_SCHEMA) continue;
-    return new PacketReader(data, 'OK_Packet').lenencBytes('schema');
-  }
-  return null;
-}
-
-const SESSION_TRACK_SCHEMA = 1;
-
-/** The same packet with one more flag. */
+/** The packet with one more status flag. */
 export function okWithStatus(payload: Buffer, flag: number): Buffer {
   const at = statusOffset(payload);
   const changed = Buffer.from(payload);
@@ -87,7 +70,7 @@ export function okWithStatus(payload: Buffer, flag: number): Buffer {
   return changed;
 }
 
-/** The bytes with their length in front. */
+/** `bytes` with their length in front. */
 export function lenenc(bytes: Buffer): Buffer {
   return Buffer.concat([lenencInt(bytes.length), bytes]);
 }
@@ -118,7 +101,7 @@ export interface ErrPacket {
   readonly errno: number;
   /** Empty before the capabilities are agreed. */
   readonly sqlState: string;
-  /** The text as bytes: it is in the session's character_set_results. */
+  /** In the session's character_set_results. */
   readonly message: Buffer;
 }
 
@@ -138,7 +121,7 @@ export function decodeErr(payload: Buffer): ErrPacket {
   };
 }
 
-/** An ERR of our own. Without `sqlState` it has the shape of an error before the greeting. */
+/** An ERR of undrop. Without `sqlState` it has the form of an error before the greeting. */
 export function encodeErr(error: {
   readonly errno: number;
   readonly sqlState: string | null;
@@ -182,14 +165,14 @@ export interface ErrResult extends ErrPacket {
 
 export type Result = OkPacket | ErrResult | RowsResult | PreparedResult;
 
-/** Rows that our own statements may return; more is a mistake of ours or of the server. */
+/** The maximum for statements of undrop; more rows are a defect of undrop or of the server. */
 const ROWS_MAX = 10_000;
-/** An EOF packet is no longer than this; what begins like one is a row. */
+/** The longest EOF packet; a longer packet with this first byte is a row. */
 const EOF_BYTES_MAX = 5;
-/** The same of an OK packet in the place of an EOF. */
+/** The longest OK packet in the place of an EOF. */
 const OK_BYTES_MAX = PAYLOAD_BYTES_MAX - 1;
 
-/** Takes the packets of one response in their order, and returns the result at the last of them. */
+/** Reads the packets of one response in order, and returns the result at the last one. */
 export type ResultReader = Generator<undefined, Result, Buffer>;
 
 /** Reads the response to a COM_QUERY. */
@@ -249,7 +232,7 @@ export function* readingPrepareResult(capabilities: Capabilities): ResultReader 
     !hasFlag(capabilities, CLIENT_OPTIONAL_RESULTSET_METADATA) ||
     reader.left === 0 ||
     reader.int(1, 'metadata_follows') === 1; //               int<1>
-  // A group of definitions ends with an EOF unless that is deprecated, also if they are left out.
+  // A group of definitions ends with an EOF unless that is deprecated, also if it is left out.
   const eofs = hasFlag(capabilities, CLIENT_DEPRECATE_EOF) ? 0 : 1;
   for (const count of [columns, params]) {
     const packets = count === 0 ? 0 : (isDescribed ? count : 0) + eofs;
@@ -258,7 +241,10 @@ export function* readingPrepareResult(capabilities: Capabilities): ResultReader 
   return { kind: 'prepared', statementId, payload, definitions: columns + params };
 }
 
-/** MariaDB's report of progress, which ends nothing (https://mariadb.com/kb/en/progress-reporting/). */
+/**
+ * MariaDB's progress report, which doesn't end a response
+ * (https://mariadb.com/kb/en/progress-reporting/).
+ */
 function isProgress(payload: Buffer): boolean {
   return payload[0] === 0xff && payload[1] === 0xff && payload[2] === 0xff;
 }

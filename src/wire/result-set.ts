@@ -1,11 +1,11 @@
 /**
- * Encodes result sets of undrop's own: columns of text and of whole numbers, rows for the text and
- * for the binary protocol, and the answer to a COM_STMT_PREPARE of such a statement.
+ * Encodes the result sets of undrop: columns of text and of integers, rows for the text and for the
+ * binary protocol, and the response to a COM_STMT_PREPARE of such a statement.
  * https://dev.mysql.com/doc/dev/mysql-server/latest/page_protocol_com_query_response_text_resultset.html
  * https://dev.mysql.com/doc/dev/mysql-server/latest/page_protocol_binary_resultset.html
- * https://mariadb.com/kb/en/result-set-packets/ for the capabilities that MariaDB alone has
+ * https://mariadb.com/kb/en/result-set-packets/ for the capabilities of MariaDB alone
  *
- * Invariant: what is encoded here is read by `wire/response.ts` under the same capabilities.
+ * Invariant: `wire/response.ts` reads these result sets under the same capabilities.
  */
 import { assert } from '../assert.js';
 import {
@@ -24,7 +24,7 @@ export interface Column {
   readonly type: 'text' | 'number';
 }
 
-/** A number is a whole one, 0 or more, that JavaScript holds exactly. */
+/** A number is an integer from 0 to 2^53. */
 export type Value = string | number | null;
 
 export interface ResultSet {
@@ -35,20 +35,20 @@ export interface ResultSet {
 
 export interface ResultSetOptions {
   readonly capabilities: Capabilities;
-  /** As the session's last OK has them, and SERVER_MORE_RESULTS_EXISTS where more follow. */
+  /** The flags of the session's last OK, with SERVER_MORE_RESULTS_EXISTS if more results follow. */
   readonly statusFlags: number;
   readonly warnings: number;
-  /** The answer to a COM_STMT_EXECUTE. */
+  /** For the response to a COM_STMT_EXECUTE. */
   readonly isBinary: boolean;
-  /** character_set_results; empty: the client gets texts as they are. */
+  /** character_set_results; empty: texts are sent unconverted. */
   readonly charset: string;
 }
 
 const [TYPE_LONGLONG, TYPE_VAR_STRING] = [0x08, 0xfd];
-/** Collations: utf8mb4_general_ci, and `binary` for what is no text. */
+/** Collations: utf8mb4_general_ci for texts, `binary` for others. */
 const [TEXT_COLLATION, BINARY_COLLATION] = [45, 63];
 const [UNSIGNED_FLAG, BINARY_FLAG] = [32, 128];
-/** What is said to be the longest value. */
+/** The declared maximum lengths of values. */
 const [TEXT_BYTES_MAX, NUMBER_DIGITS_MAX] = [65_535, 20];
 const CODE_POINT_BYTES_MAX = 3;
 
@@ -71,8 +71,8 @@ export function encodeResultSet(
 }
 
 /**
- * The answer to a COM_STMT_PREPARE, of the server's answer to that of a statement without columns
- * and parameters, whose id it takes.
+ * The response to a COM_STMT_PREPARE, made from the server's response for a statement without
+ * columns and parameters, whose id it takes.
  */
 export function encodePrepareOk(
   ofServer: Buffer,
@@ -150,7 +150,7 @@ function int8(value: number): Buffer {
   return bytes;
 }
 
-/** In UTF-8; a session with other results gets a question mark for all that isn't ASCII. */
+/** In UTF-8; in a session with other results, characters outside ASCII become question marks. */
 function text(value: string, { charset }: ResultSetOptions): Buffer {
   return lenenc(Buffer.from(isReadAsUtf8(charset) ? inCharset(value, charset) : ascii(value)));
 }
@@ -159,7 +159,7 @@ function isReadAsUtf8(charset: string): boolean {
   return charset === '' || charset === 'binary' || charset.startsWith('utf8');
 }
 
-/** utf8 and utf8mb3 have nothing beyond the BMP. */
+/** utf8 and utf8mb3 have no characters beyond the BMP. */
 function inCharset(value: string, charset: string): string {
   return charset === 'utf8' || charset === 'utf8mb3' ? ascii(value, CODE_POINT_BYTES_MAX) : value;
 }
@@ -176,7 +176,7 @@ function eof({ statusFlags, warnings }: ResultSetOptions): Buffer {
   return bytes;
 }
 
-/** The OK in the place of the EOF. */
+/** The OK in place of the EOF. */
 function okAtTheEnd({ statusFlags, warnings }: ResultSetOptions): Buffer {
   const bytes = Buffer.alloc(7);
   bytes[0] = 0xfe; //                                          int<1>, no rows, no id
@@ -185,7 +185,7 @@ function okAtTheEnd({ statusFlags, warnings }: ResultSetOptions): Buffer {
   return bytes;
 }
 
-/** Nothing is told of the session's state here. */
+/** The flags without a change of the session state. */
 function flagsOf(statusFlags: number): number {
   return statusFlags & ~SERVER_SESSION_STATE_CHANGED;
 }

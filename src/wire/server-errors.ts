@@ -1,15 +1,14 @@
 /**
- * The errors of the server by the names of its manual, and the few sets of them that more than one
- * place asks for. No other file writes such a number.
+ * The errors of the server by their names in its manual, and the sets of them that more than one
+ * place uses. No other file has such a number.
  *
  * The names are those of the MySQL 9 error reference
  * (https://dev.mysql.com/doc/mysql-errors/en/server-error-reference.html). An error that only
  * MariaDB has, or that has another meaning there, has MariaDB's name
- * (https://mariadb.com/kb/en/mariadb-error-code-reference/) and stands in the second part: from
- * 1900 to 1999 and from 4000 on the two products give one number to different errors.
+ * (https://mariadb.com/kb/en/mariadb-error-code-reference/) and is in the second part: from 1900 to
+ * 1999 and from 4000 on the two products give one number to different errors.
  *
- * Invariant: no set takes a table that is there, but can't be opened or can't be seen, for one that
- * is absent.
+ * Invariant: no set counts a table as absent that exists but can't be opened or seen.
  */
 
 // ── MySQL, and MariaDB where it has the same error ──────────────────────────────────────────────
@@ -137,20 +136,20 @@ export const ER_UNKNOWN_DATA_TYPE = 4161;
 // ── sets ────────────────────────────────────────────────────────────────────────────────────────
 
 /**
- * The server says that there is no such table, or no such schema. `ER_FILE_NOT_FOUND` is not among
- * them: all four servers say that of a MyISAM table that has lost one of its files, and has its
- * rows in the other. Only a RENAME of MySQL 5.6 says it of a table that is absent.
+ * There is no such table, or no such schema. `ER_FILE_NOT_FOUND` is not included: all four servers
+ * return it for a MyISAM table that has lost one of its files and has its rows in the other. Only a
+ * RENAME of MySQL 5.6 returns it for a table that is absent.
  */
 export const ABSENT_TABLE: readonly number[] = [ER_NO_SUCH_TABLE, ER_BAD_DB_ERROR];
 
 /**
- * A RENAME didn't find the table. `ER_BAD_DB_ERROR` is not among them: MySQL 8 and later say that
- * of the schema that the table is renamed into, too. A table that has lost a file is renamed, or
- * ends with other errors.
+ * A RENAME didn't find the table. `ER_BAD_DB_ERROR` is not included, because MySQL 8 and later also
+ * return it for the target schema. A RENAME of a table that has lost a file succeeds, or fails with
+ * other errors.
  */
 export const ABSENT_TO_RENAME: readonly number[] = [ER_NO_SUCH_TABLE, ER_FILE_NOT_FOUND];
 
-/** A table can't be opened because a part of it is missing or damaged; it may have rows. */
+/** The table can't be opened because a part of it is missing or damaged; it may have rows. */
 export const CANT_BE_OPENED: readonly number[] = [
   ER_CANT_OPEN_FILE,
   ER_FILE_NOT_FOUND,
@@ -159,10 +158,10 @@ export const CANT_BE_OPENED: readonly number[] = [
   ER_NO_SUCH_TABLE_IN_ENGINE,
 ];
 
-/** InnoDB or a metadata lock made the statement give up; it has changed nothing. */
+/** The statement gave up waiting for InnoDB or a metadata lock; it changed nothing. */
 export const LOCK_NOT_GRANTED: readonly number[] = [ER_LOCK_WAIT_TIMEOUT, ER_LOCK_DEADLOCK];
 
-/** A KILL QUERY, or a time limit of the statement, has ended it. */
+/** A KILL QUERY or a time limit ended the statement. */
 export const INTERRUPTED: readonly number[] = [
   ER_QUERY_INTERRUPTED,
   ER_STATEMENT_TIMEOUT,
@@ -172,7 +171,7 @@ export const INTERRUPTED: readonly number[] = [
 /** The same statement may succeed a moment later. */
 export const GAVE_UP: readonly number[] = [...LOCK_NOT_GRANTED, ...INTERRUPTED];
 
-/** A right on the schema, the table, a column of it, or a global one is missing. */
+/** A privilege on the schema, the table or a column, or a global one, is missing. */
 export const ACCESS_DENIED: readonly number[] = [
   ER_DBACCESS_DENIED_ERROR,
   ER_TABLEACCESS_DENIED_ERROR,
@@ -180,13 +179,13 @@ export const ACCESS_DENIED: readonly number[] = [
   ER_SPECIFIC_ACCESS_DENIED_ERROR,
 ];
 
-/** `read_only`, `super_read_only`, `innodb_read_only` and their like. */
+/** `read_only`, `super_read_only`, `innodb_read_only` and the like. */
 export const READ_ONLY_SERVER: readonly number[] = [
   ER_OPTION_PREVENTS_STATEMENT,
   ER_READ_ONLY_MODE,
 ];
 
-/** The name of a schema or a table is too long, of wrong characters or not in its charset. */
+/** The name of a schema or table is too long, has invalid characters, or isn't in its charset. */
 export const BAD_NAME: readonly number[] = [
   ER_TOO_LONG_IDENT,
   ER_WRONG_DB_NAME,
@@ -200,7 +199,7 @@ export const ALGORITHM_NOT_SUPPORTED: readonly number[] = [
   ER_ALTER_OPERATION_NOT_SUPPORTED_REASON,
 ];
 
-/** A DROP VIEW found no such view, or no such schema: the session has the right to drop it. */
+/** A DROP VIEW found no such view or schema, so the session has the privilege to drop it. */
 export const ABSENT_TO_DROP_VIEW: readonly number[] = [
   ER_BAD_DB_ERROR,
   ER_BAD_TABLE_ERROR,
@@ -208,7 +207,7 @@ export const ABSENT_TO_DROP_VIEW: readonly number[] = [
 ];
 
 /**
- * An ALTER TABLE names a partition that doesn't exist: it got the metadata lock, and has changed
+ * An ALTER TABLE named a partition that doesn't exist: it got the metadata lock, and changed
  * nothing.
  */
 export const METADATA_LOCK_GRANTED: readonly number[] = [
@@ -216,7 +215,7 @@ export const METADATA_LOCK_GRANTED: readonly number[] = [
   ER_UNKNOWN_PARTITION,
 ];
 
-/** An ALTER TABLE got as far as the partition that it was to drop, and there is none. */
+/** An ALTER TABLE found that the partition to drop doesn't exist. */
 export const NO_PARTITION_TO_DROP: readonly number[] = [
   ...METADATA_LOCK_GRANTED,
   ER_DROP_PARTITION_NON_EXISTENT,
@@ -230,7 +229,7 @@ export const OWN_GLOBAL_LOCK: readonly number[] = [
   ER_BACKUP_LOCK_IS_ACTIVE,
 ];
 
-/** The session itself has LOCK TABLES, which don't allow this statement. */
+/** The session itself has LOCK TABLES, which forbids this statement. */
 export const UNDER_LOCK_TABLES: readonly number[] = [
   ER_TABLE_NOT_LOCKED_FOR_WRITE,
   ER_TABLE_NOT_LOCKED,
@@ -238,8 +237,8 @@ export const UNDER_LOCK_TABLES: readonly number[] = [
 ];
 
 /**
- * The state of the session or the server forbids every DDL statement, whatever it names: read-only,
- * an XA transaction, SET TRANSACTION before its transaction, an expired password.
+ * The state of the session or the server forbids every DDL statement: read-only, an XA transaction,
+ * SET TRANSACTION before its transaction, an expired password.
  */
 export const DDL_FORBIDDEN: readonly number[] = [
   ...READ_ONLY_SERVER,
@@ -250,8 +249,8 @@ export const DDL_FORBIDDEN: readonly number[] = [
 ];
 
 /**
- * MariaDB's parser says these of a CREATE TABLE or CREATE SEQUENCE, of a schema, name, byte, type,
- * length, charset, collation, sequence or variable. They leave the transaction open.
+ * MariaDB's parser returns these for a schema, name, byte, type, length, charset, collation,
+ * sequence or variable in a CREATE TABLE or CREATE SEQUENCE. They leave the transaction open.
  */
 export const SAID_BY_PARSER: readonly number[] = [
   ...BAD_NAME,

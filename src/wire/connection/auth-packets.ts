@@ -1,6 +1,6 @@
 /**
- * The packets of an authentication, as far as a bridge between a secure and an insecure connection
- * must read them: who asks (which plugin), with which nonce.
+ * The authentication packets that a bridge between a secure and an insecure connection must read:
+ * the plugin and the nonce of each request.
  * https://dev.mysql.com/doc/dev/mysql-server/latest/page_protocol_connection_phase_packets_protocol_auth_switch_request.html
  */
 import { PacketReader } from '../packet-reader.js';
@@ -13,7 +13,7 @@ const AUTH_SWITCH_REQUEST = 0xfe;
 /** Bytes of the nonce that challenge-response plugins and RSA use; a NUL follows it. */
 export const NONCE_BYTES = 20;
 
-/** What a server asks of a client: to authenticate by a plugin, with a nonce. */
+/** A request of the server to authenticate by a plugin, with a nonce. */
 export interface AuthChallenge {
   /** Empty if the server named none. */
   readonly plugin: string;
@@ -21,8 +21,8 @@ export interface AuthChallenge {
 }
 
 /**
- * The challenge in an AuthSwitchRequest or an AuthNextFactor; null in any other packet, the old
- * switch of one byte too.
+ * The challenge in an AuthSwitchRequest or an AuthNextFactor; null in all other packets, including
+ * the old switch of one byte.
  */
 export function challengeIn(payload: Buffer): AuthChallenge | null {
   const isOne = payload[0] === AUTH_SWITCH_REQUEST || payload[0] === AUTH_NEXT_FACTOR;
@@ -34,9 +34,9 @@ export function challengeIn(payload: Buffer): AuthChallenge | null {
   return { plugin, nonce };
 }
 
-/** COM_CHANGE_USER, as far as a bridge reads it. */
+/** The fields of COM_CHANGE_USER that a bridge reads. */
 export interface ComChangeUser {
-  /** The client's first answer. */
+  /** The first response of the client. */
   readonly authResponse: Buffer;
   /** Empty if the client named none. */
   readonly plugin: string;

@@ -1,8 +1,8 @@
 /**
- * Protocol::HandshakeResponse41, the client's answer to the greeting, and Protocol::SSLRequest, its
- * head alone, which TLS follows. The response is relayed as it came, with its capability words cut
- * in place, because clients send bits that weren't offered. The auth response is read by
- * session/login/auth-bridge.ts alone, if one connection is secure and the other isn't.
+ * Protocol::HandshakeResponse41, the client's response to the greeting, and Protocol::SSLRequest,
+ * its head alone, which TLS follows. Undrop relays the response with its capability words cut in
+ * place, because clients send bits that weren't offered. Only session/login/auth-bridge.ts reads
+ * the auth response, if one connection is secure and the other isn't.
  * https://dev.mysql.com/doc/dev/mysql-server/latest/page_protocol_connection_phase_packets_protocol_handshake_response.html
  * https://dev.mysql.com/doc/dev/mysql-server/latest/page_protocol_connection_phase_packets_protocol_ssl_request.html
  */
@@ -27,7 +27,7 @@ export interface HandshakeResponse41 {
   readonly schema: Buffer | null;
   /** The plugin that the client begins with; empty if it names none. */
   readonly plugin: string;
-  /** The client's first answer. */
+  /** The first response of the client. */
   readonly authResponse: Buffer;
 }
 
@@ -68,7 +68,7 @@ function readAuthResponse(reader: PacketReader, flags: number): Buffer {
 
 /**
  * The response for the server: the client's bytes with the capability words cut, and CLIENT_SSL as
- * this connection has it. A new buffer.
+ * on this connection. A new buffer.
  */
 export function relayResponse(
   payload: Buffer,
@@ -85,9 +85,10 @@ export function relayResponse(
 }
 
 /**
- * A response of nobody. Sent if a client leaves before its own (a load balancer's health check):
- * the server then counts a refused login instead of a broken handshake, which after
- * max_connect_errors would lock out the proxy's address (error 1129, MDEV-21456).
+ * A response without a user. Undrop sends it if a client leaves before its own response (such as a
+ * health check of a load balancer): the server then counts a refused login instead of a broken
+ * handshake, which after max_connect_errors would lock out the proxy's address (error 1129,
+ * MDEV-21456).
  */
 export function anonymousResponse(): Buffer {
   const payload = Buffer.alloc(SSL_REQUEST_BYTES + 2);
@@ -106,7 +107,7 @@ export const SSL_REQUEST_BYTES = 32;
 /** First byte of every TLS handshake: a record of content type 22. */
 const TLS_HANDSHAKE = 0x16;
 
-/** True for a client that goes on in TLS after this packet, whatever was offered. */
+/** True for a client that continues with TLS after this packet, whatever was offered. */
 export function isSslRequest(payload: Buffer): boolean {
   return payload.length === SSL_REQUEST_BYTES && (payload.readUInt32LE(0) & CLIENT_SSL) !== 0;
 }
@@ -118,14 +119,14 @@ export function sslRequestFor(response: Buffer): Buffer {
 
 /**
  * The response with the head of the request in front of it. Servers read capabilities, packet size
- * and character set from the request and skip them in the response (some drivers change them
- * there), so whoever reads the response must do the same.
+ * and character set from the request and skip them in the response, where some drivers change them;
+ * a reader of the response must do the same.
  */
 export function withHeadOf(request: Buffer, response: Buffer): Buffer {
   return Buffer.concat([request, response.subarray(SSL_REQUEST_BYTES)]);
 }
 
-/** True if `bytes` are none, or may be the beginning of a ClientHello. */
+/** True if `bytes` is empty or may be the beginning of a ClientHello. */
 export function mayBeClientHello(bytes: Buffer): boolean {
   return bytes.length === 0 || bytes[0] === TLS_HANDSHAKE;
 }

@@ -1,7 +1,7 @@
 /**
- * Protocol::HandshakeV10, the server's greeting, and the product and version that it names. It is
- * relayed as it came (thread id, scramble, version), save for its capability bits, which are cut in
- * place: the packet keeps its length.
+ * Protocol::HandshakeV10, the server's greeting, and the product and version in it. Undrop relays
+ * it unchanged (thread id, scramble, version) but for its capability bits, which are cut in place,
+ * so the packet keeps its length.
  * https://dev.mysql.com/doc/dev/mysql-server/latest/page_protocol_connection_phase_packets_protocol_handshake_v10.html
  * https://mariadb.com/kb/en/connection/#initial-handshake-packet
  */
@@ -16,7 +16,7 @@ import { MalformedPacketError, PacketReader } from '../packet-reader.js';
 import { type AuthChallenge, NONCE_BYTES, upToNul } from './auth-packets.js';
 
 export interface HandshakeV10 {
-  /** As the server prints it; MariaDB before 11 puts `5.5.5-` in front. */
+  /** The server's own text; MariaDB before 11 puts `5.5.5-` in front. */
   readonly serverVersion: string;
   readonly threadId: number;
   readonly capabilities: Capabilities;
@@ -70,8 +70,8 @@ export function decodeHandshakeV10(payload: Buffer): HandshakeV10 {
 }
 
 /**
- * The greeting for the client: the server's bytes with the capability words cut, and CLIENT_SSL
- * if we offer TLS, whatever the server does. A new buffer.
+ * The greeting for the client: the server's bytes with the capability words cut, and CLIENT_SSL if
+ * undrop offers TLS, whatever the server does. A new buffer.
  */
 export function relayGreeting(
   payload: Buffer,
@@ -105,17 +105,20 @@ export function parseServerVersion(serverVersion: string): ServerVersion {
   };
 }
 
-/** As the server says it in SQL, `10.11.19-MariaDB-log`. */
+/** The version as SQL reports it: `10.11.19-MariaDB-log`. */
 export function bareVersion(serverVersion: string): string {
   return /mariadb/i.test(serverVersion) ? serverVersion.replace(/^5\.5\.5-/, '') : serverVersion;
 }
 
-/** A session of MariaDB may have a server_id of its own, which the text of mariadb-binlog sets. */
+/**
+ * MariaDB's sessions have a server_id of their own, which the text of mariadb-binlog sets; the
+ * global one identifies the server.
+ */
 const IDENTITY = '@@hostname, @@port, @@datadir, @@global.server_id';
 
 /**
- * An SQL expression, by the server's flavour, for what the server calls itself: two sessions with
- * the same value are on one server, whatever stands between them and it.
+ * An SQL expression, by flavour, for the identity of the server: two sessions with the same value
+ * are on one server, whatever proxies are in between.
  */
 export const SERVER_IDENTITY_SQL = {
   mysql: `CONCAT_WS('|', ${IDENTITY}, @@server_uuid)`,

@@ -1,27 +1,27 @@
 /**
- * The header of the PROXY protocol, which a proxy sends ahead of everything else to say for whom it
- * connects: version 1 (a line of text) and version 2 (bytes) are read, version 2 is written.
+ * The header of the PROXY protocol, by which a proxy announces the client before all other bytes:
+ * version 1 (a line of text) and version 2 (bytes) are read, version 2 is written.
  * https://www.haproxy.org/download/3.0/doc/proxy-protocol.txt
  */
 import { MalformedPacketError, PacketReader } from '../packet-reader.js';
 
-/** One end of a connection. */
+/** An end of a connection. */
 export interface Endpoint {
   readonly host: string;
   readonly port: number;
 }
 
-/** For whom the connection is; null: for the proxy itself (a health check), or it doesn't say. */
+/** The client of the connection; null: the proxy itself (a health check), or unknown. */
 export interface ProxyHeader {
   readonly client: Endpoint | null;
-  /** What the header takes of the bytes. */
+  /** Length of the header. */
   readonly bytes: number;
 }
 
 const SIGNATURE_V1 = Buffer.from('PROXY ');
 const SIGNATURE_V2 = Buffer.from('0d0a0d0a000d0a515549540a', 'hex');
 const V1_BYTES_MAX = 107;
-/** Addresses, and what others add after them: no more than this is read. */
+/** Room for addresses and for extensions after them; a longer header is refused. */
 const V2_REST_BYTES_MAX = 4096;
 
 const LOCAL = 0x20;
@@ -71,7 +71,7 @@ function decodeV2(bytes: Buffer): ProxyHeader | null {
   reader.bytes(SIGNATURE_V2.length, 'signature'); //                         string[12]
   const command = reader.int(1, 'version and command'); //                    int<1>
   const family = reader.int(1, 'family and transport'); //                    int<1>
-  // In network order, other than everything that MySQL says.
+  // In network byte order, unlike all integers of MySQL.
   const length = reader.bytes(2, 'length').readUInt16BE(); //                int<2>
   if (command !== LOCAL && command !== PROXY) {
     throw new MalformedPacketError(`PROXY v2: unknown command 0x${command.toString(16)}`);
@@ -83,7 +83,7 @@ function decodeV2(bytes: Buffer): ProxyHeader | null {
   const rest = new PacketReader(reader.bytes(length, 'addresses'), 'PROXY v2 addresses');
   const end = SIGNATURE_V2.length + 4 + length;
   const size = family === TCP4 ? 4 : family === TCP6 ? 16 : 0;
-  // For other families (unix sockets, datagrams) the connection's own address is taken.
+  // For other families (unix sockets, datagrams) the address of the connection itself counts.
   if (command === LOCAL || size === 0) return { client: null, bytes: end };
   const client = rest.bytes(size, 'source address'); //                      string[4 or 16]
   rest.bytes(size, 'destination address'); //                                string[4 or 16]
@@ -93,8 +93,8 @@ function decodeV2(bytes: Buffer): ProxyHeader | null {
 }
 
 /**
- * A header of version 2 for a client that came `from` there `to` us; without addresses (a unix
- * socket), or with ones that are none, it says that the connection is our own.
+ * A header of version 2 for a client that connected `from` there `to` us. Without addresses (a unix
+ * socket), or with invalid ones, it declares the connection as undrop's own.
  */
 export function encodeProxyHeader(from: Endpoint | null, to: Endpoint | null): Buffer {
   const client = from && parseIpAddress(from.host);
@@ -115,12 +115,12 @@ function headerV2(command: number, family: number, addresses: Buffer): Buffer {
   return Buffer.concat([SIGNATURE_V2, Buffer.of(command, family), length, addresses]);
 }
 
-/** 4 or 16 bytes, or null if `text` is no address. A zone (`%eth0`) is not part of one. */
+/** 4 or 16 bytes, or null if `text` isn't an address. A zone (`%eth0`) is not part of one. */
 export function parseIpAddress(text: string): Buffer | null {
   return text.includes(':') ? parseIpv6(text) : parseIpv4(text);
 }
 
-/** IPv4 dotted, IPv6 as RFC 5952 writes it (`2001:db8::1`), of IPv4 in IPv6 the IPv4 address. */
+/** IPv4 in dots, IPv6 as RFC 5952 writes it (`2001:db8::1`); IPv4 in IPv6 as IPv4. */
 export function formatIpAddress(bytes: Buffer): string {
   const four = toIpv4(bytes);
   if (four !== null) return four.join('.');
@@ -128,12 +128,12 @@ export function formatIpAddress(bytes: Buffer): string {
   return shortIpv6(groups.map((group) => group.toString(16)).join(':'));
 }
 
-/** The 16 bytes by which IPv6 writes an IPv4 address; those of an IPv6 address are its own. */
+/** 16 bytes: an IPv4 address as IPv6 writes it; an IPv6 address unchanged. */
 export function toIpv6(bytes: Buffer): Buffer {
   return bytes.length === 16 ? bytes : Buffer.concat([MAPPED, bytes]);
 }
 
-/** Four bytes if it is an IPv4 address, written in whatever way. */
+/** Four bytes of an IPv4 address in either notation; null for others. */
 export function toIpv4(bytes: Buffer): Buffer | null {
   if (bytes.length === 4) return bytes;
   return isMapped(bytes) ? bytes.subarray(12) : null;
