@@ -1,7 +1,6 @@
 /**
- * `applyAccount` creates the service account by the account of an administrator, or brings it up
- * to date. It may run twice: privileges are only ever added, and the password of an account that
- * exists is left alone.
+ * `applyAccount` creates the service account with an administrator's account, or updates it. It may
+ * run twice: it only adds privileges, and keeps the password of an existing account.
  */
 import { UndropError } from '../errors.js';
 import { isServerError, type ServicePool } from '../service/pool/pools.js';
@@ -21,14 +20,14 @@ import {
 const NO_PASSWORD = 'UNDROP_PASSWORD is not set: expected the password of the new account.';
 
 const GRANT_ALL =
-  'Run `undrop init --apply` again with UNDROP_ADMIN_USER set to an account that has all of them WITH GRANT OPTION, or have somebody run the GRANTs that `undrop init` prints.';
+  'Run `undrop init --apply` again with UNDROP_ADMIN_USER set to an account that has all of them WITH GRANT OPTION, or let an administrator run the GRANTs that `undrop init` prints.';
 
 interface ApplyOptions {
-  /** Without a host: the one that the server sees the administrator come from. */
+  /** Without a host: the host from which the server sees the administrator. */
   readonly account: Pick<Account, 'user'> & { readonly host: string | null };
-  /** It may log in with TLS only; for an account that doesn't exist yet. Default: false. */
+  /** Login requires TLS; for a new account only. Default: false. */
   readonly requiresTls?: boolean;
-  /** The password of an account that doesn't exist yet. */
+  /** The password of a new account. */
   readonly password: string;
   readonly tier: Tier;
   readonly schemas: readonly string[];
@@ -38,11 +37,11 @@ interface Applied {
   readonly account: Account;
   readonly isNew: boolean;
   readonly grants: readonly Grant[];
-  /** Schemas that it is for and that don't exist yet. */
+  /** Schemas among the grants that don't exist yet. */
   readonly absent: readonly string[];
 }
 
-/** `admin`: may create users and grant what is to be granted. Rejects with the server's errors. */
+/** `admin` may create users and grant all needed privileges. Rejects with the server's errors. */
 export async function applyAccount(admin: ServicePool, options: ApplyOptions): Promise<Applied> {
   const { password, tier, schemas, requiresTls = false } = options;
   const account = { ...options.account, host: options.account.host ?? (await hostOf(admin)) };
@@ -62,7 +61,7 @@ export async function applyAccount(admin: ServicePool, options: ApplyOptions): P
     if (!isNew || !isServerError(error)) throw error;
     const params = {
       account: `${account.user}@${account.host}`,
-      what: `but has not all rights of the tier ${tier}`,
+      what: `but lacks privileges of the tier ${tier}`,
       cause: error.message,
       instead: GRANT_ALL,
     };
@@ -72,7 +71,7 @@ export async function applyAccount(admin: ServicePool, options: ApplyOptions): P
   return { account, isNew, grants, absent };
 }
 
-/** An address, or the name that the server has for it. */
+/** An address, or the host name in the server. */
 async function hostOf(connection: ServicePool): Promise<string> {
   const [rows = []] = await connection.run(
     sql`SELECT ${note('look')} SUBSTRING_INDEX(USER(), '@', -1) AS host`,
@@ -90,7 +89,7 @@ async function exists(admin: ServicePool, { user, host }: Account): Promise<bool
   } catch (error) {
     if (!isServerError(error, ...ACCESS_DENIED)) throw error;
     const instead =
-      '`undrop init --apply` looks there whether the account exists: GRANT SELECT ON mysql.user to the administrator, or have somebody run what `undrop init` prints.';
+      '`undrop init --apply` checks there whether the account exists: GRANT SELECT ON mysql.user to the account of the administrator, or run the statements that `undrop init` prints.';
     const params = { account: 'the administrator', cause: error.message, instead };
     throw new UndropError('UNDROP_MISSING_RIGHT', params, error);
   }

@@ -1,7 +1,7 @@
 /**
- * `examine` reads what `undrop doctor` reports: the server, the privileges of the service account
- * and what is lost without the missing ones, the tier that results, and stored programs that drop
- * tables. It changes nothing.
+ * `examine` reads the facts for `undrop doctor`: the server, the privileges of the service account
+ * and the effects of missing ones, the resulting tier, and stored programs that drop tables. It
+ * changes nothing.
  */
 import { findRows } from '../ledger/read.js';
 import { foldName, isUserSchema, RECYCLE_SCHEMA } from '../names/names.js';
@@ -14,11 +14,11 @@ import { findPrograms, type Program } from './programs.js';
 
 interface MissingRight {
   readonly right: string;
-  /** The schemas on which it is missing; null: on the server as a whole. */
+  /** The schemas on which it is missing; null: on the whole server. */
   readonly schemas: readonly string[] | null;
   readonly isEssential: boolean;
   readonly without: string;
-  /** No drop is held anywhere. */
+  /** Without it, undrop holds no drop at all. */
   readonly refuses: boolean;
 }
 
@@ -26,25 +26,25 @@ export interface Examination {
   readonly account: string;
   readonly server: { readonly name: string; readonly version: string; readonly isTested: boolean };
   readonly readOnly: boolean;
-  /** Null: something essential is missing. */
+  /** Null: an essential privilege is missing. */
   readonly tier: Tier | null;
-  /** Schemas whose tables are held, if not in every respect: `missing` says what is less. */
+  /** Schemas whose tables are held, perhaps with the limits in `missing`. */
   readonly held: readonly string[];
-  /** Those whose tables are held where they are, because the account may not take them away. */
+  /** Schemas whose tables stay there while held, because the account may not move them. */
   readonly heldInPlace: readonly string[];
-  /** Schemas on which the account has no rights: a drop there is refused. */
+  /** Schemas without any privileges of the account: a drop there is refused. */
   readonly refused: readonly string[];
-  /** Schemas that were asked for, and are absent or none of the account's. */
+  /** Wanted schemas that don't exist, or that the account has no privileges on. */
   readonly notHeld: readonly string[];
   readonly missing: readonly MissingRight[];
-  /** Tables with partitions that are in pieces, as `schema.table`; by recovery, in the ledger. */
+  /** Torn tables as `schema.table`, as recovery found them. */
   readonly torn: readonly string[];
   readonly programs: readonly Program[];
-  /** False: there may be procedures and functions that this account can't even see. */
+  /** False: there may be procedures and functions that this account can't see. */
   readonly seesAllPrograms: boolean;
 }
 
-/** The versions that every test runs on; major and minor. */
+/** The versions that the tests run on; major and minor. */
 const TESTED: ReadonlySet<string> = new Set([
   'mysql 9.7',
   'mysql 5.6',
@@ -52,7 +52,7 @@ const TESTED: ReadonlySet<string> = new Set([
   'mariadb 11.8',
 ]);
 
-/** `wanted`: schemas whose tables are to be held. */
+/** `wanted`: schemas whose tables must be held. */
 export async function examine(
   pool: ServicePool,
   { wanted = [] }: { readonly wanted?: readonly string[] } = {},
@@ -76,7 +76,7 @@ export async function examine(
   };
 }
 
-/** None if the ledger is absent or can't be read, which is said elsewhere. */
+/** Empty if the ledger is absent or can't be read, which is reported elsewhere. */
 async function findTorn(pool: ServicePool): Promise<readonly string[]> {
   const intents = findRows(pool, { by: 'intent' }, { texts: false });
   const rows = await unlessRefused(intents, [], ...ABSENT_TABLE, ...ACCESS_DENIED);
@@ -84,7 +84,7 @@ async function findTorn(pool: ServicePool): Promise<readonly string[]> {
   return torn.map(({ schema, table }) => `${schema}.${table}`);
 }
 
-/** The tier that the account has; null: something essential is missing. */
+/** The tier of the account; null: an essential privilege is missing. */
 export async function readTier(pool: ServicePool): Promise<Tier | null> {
   const { rights, missing } = await readLacks(pool);
   return tierOf(rights, missing);
@@ -113,10 +113,10 @@ async function doTriggersTakeSuper(pool: ServicePool): Promise<boolean> {
   return isOn('log_bin') && !isOn('log_bin_trust_function_creators');
 }
 
-/** The privileges that take a table out of a schema. */
+/** The privileges that move a table out of a schema. */
 const RENAMING = ['ALTER', 'DROP'];
 
-/** On the server as a whole; the second since MySQL 8.0.20. */
+/** On the whole server; the second since MySQL 8.0.20. */
 const SEES_PROGRAMS = ['SELECT', 'SHOW_ROUTINE'];
 
 function describe({ flavour, version, versionId }: ServerFacts): Examination['server'] {
@@ -125,7 +125,7 @@ function describe({ flavour, version, versionId }: ServerFacts): Examination['se
   return { name, version, isTested: TESTED.has(`${flavour} ${major}.${minor}`) };
 }
 
-/** By what is lost without it: where the ledger is, and on schemas of users. */
+/** Separates the schema of the ledger from schemas of users, because the effects differ. */
 function missingOf(need: Need, rights: Rights, seen: readonly string[]): readonly MissingRight[] {
   const { right, on, isEssential, without, withoutThere, refuses } = need;
   const isMissing = (schema: string | null) => !hasRight(rights, right, schema);
@@ -141,29 +141,29 @@ function missingOf(need: Need, rights: Rights, seen: readonly string[]): readonl
 
 function tierOf(rights: Rights, missing: readonly MissingRight[]): Tier | null {
   if (missing.some(({ isEssential }) => isEssential)) return null;
-  // Each essential right is on the server as a whole, or on the schemas one by one.
+  // Each essential privilege is on the whole server, or on the schemas one by one.
   if (RENAMING.some((right) => !hasRight(rights, right, null))) return 'least';
   return missing.length === 0 ? 'full' : 'managed';
 }
 
-/** What an account may do. */
+/** The privileges of an account. */
 export interface Rights {
   /** `undrop@%` */
   readonly account: string;
   readonly granted: readonly RightsOn[];
-  /** What a grant on the whole server doesn't give on a schema: partial revokes. */
+  /** Privileges that a grant on the whole server doesn't give on a schema: partial revokes. */
   readonly revoked: readonly RightsOn[];
-  /** Names are no patterns. */
+  /** Schema names in grants aren't patterns. */
   readonly isLiteral: boolean;
 }
 
 interface RightsOn {
   readonly rights: readonly string[];
-  /** A schema's name, or the pattern of names; null: the whole server. */
+  /** A schema's name, or a pattern; null: the whole server. */
   readonly schema: string | null;
 }
 
-/** Reads the account's rights, with those of its active roles. */
+/** Reads the privileges of the account and of its active roles. */
 export async function readRights(pool: ServicePool): Promise<Rights> {
   const [current = []] = await pool.run(sql`SELECT ${note('look')} CURRENT_USER() AS account`);
   const [grants = []] = await pool.run(sql`SHOW GRANTS`);
@@ -176,7 +176,7 @@ export async function readRights(pool: ServicePool): Promise<Rights> {
 
 const GRANT = /^(GRANT|REVOKE) (.+?) ON (?:\*|`((?:[^`]|``)+)`)\.\* (?:TO|FROM) /;
 
-/** What SHOW GRANTS says of schemas and of the server; what is said of tables is left out. */
+/** Parses SHOW GRANTS for schemas and the server; grants on tables are left out. */
 export function parseGrants(texts: readonly string[]): Pick<Rights, 'granted' | 'revoked'> {
   const read = (verb: string) =>
     texts.flatMap((text) => {
@@ -187,7 +187,7 @@ export function parseGrants(texts: readonly string[]): Pick<Rights, 'granted' | 
   return { granted: read('GRANT'), revoked: read('REVOKE') };
 }
 
-/** Whether the account has that right on a schema of that name; null: on the whole server. */
+/** Whether the account has the privilege on a schema; null: on the whole server. */
 export function hasRight(rights: Rights, right: string, schema: string | null): boolean {
   const isIn = (on: RightsOn) => on.rights.some((one) => [right, 'ALL PRIVILEGES'].includes(one));
   return rights.granted.filter(isIn).some((on) => {
@@ -206,7 +206,7 @@ function isMeant(pattern: string, schema: string, { isLiteral }: Rights): boolea
   return new RegExp(`^${parts}$`, 's').test(schema);
 }
 
-/** Those of users that the account sees: if it has no privileges, it may see none. */
+/** The schemas of users that the account can see; without privileges that may be none. */
 export async function readSchemas(pool: ServicePool): Promise<readonly string[]> {
   const [rows = []] = await pool.run(
     sql`SELECT ${note('look')} SCHEMA_NAME AS name FROM information_schema.SCHEMATA
@@ -215,7 +215,7 @@ export async function readSchemas(pool: ServicePool): Promise<readonly string[]>
   return rows.map((row) => textOf(row, 'name')).filter(isUserSchema);
 }
 
-/** Those of `wanted` that aren't in `found`, by the server's rules on upper and lower case. */
+/** The schemas of `wanted` that aren't in `found`, by the server's rules on case. */
 export async function missingSchemas(
   pool: ServicePool,
   wanted: readonly string[],
@@ -228,7 +228,7 @@ export async function missingSchemas(
   return wanted.filter((name) => !there.has(keyOf(name)));
 }
 
-/** MySQL 8.0.16 and later: names of schemas in grants are no patterns then. */
+/** MySQL 8.0.16 and later: names of schemas in grants aren't patterns then. */
 export async function hasPartialRevokes(connection: ServicePool): Promise<boolean> {
   const [rows = []] = await connection.run(sql`SHOW VARIABLES LIKE 'partial_revokes'`);
   const [row] = rows;

@@ -1,10 +1,11 @@
 /**
- * One table says which privileges the service account needs, for what, and on which server;
- * `undrop init` makes its statements of it and `undrop doctor` its questions. Pure.
+ * A table of the privileges that the service account needs, for which purpose, and on which
+ * server; `undrop init` makes its statements of it and `undrop doctor` its checks. Pure.
  *
- *   full      everything, exactly: also triggers of other definers, and what no replica sees
- *   managed   without what a managed server keeps for itself: what needs it is held in place
- *   least     as `managed`, on named schemas only
+ * full      everything, including triggers of other definers and unlogged purges
+ * managed   without the privileges that managed servers keep for themselves; tables that need them
+ * stay in their own schema
+ * least     as `managed`, on named schemas only
  */
 import { RECYCLE_SCHEMA, RECYCLE_SCHEMA_LOCAL, spareSchemasFor } from '../names/names.js';
 import { grantClause, renderQuery, type SQLQuery, sql } from '../service/sql.js';
@@ -15,19 +16,19 @@ export type Tier = (typeof TIERS)[number];
 
 export interface Need {
   readonly right: string;
-  /** On every schema whose tables are to be held and on our own; or on the server as a whole. */
+  /** On undrop's schemas and on every schema whose tables are held; or on the whole server. */
   readonly on: 'schemas' | 'server' | 'performance_schema';
-  /** Without it the product doesn't do its work; or one thing less exactly. */
+  /** False: without it, undrop works with a restriction. */
   readonly isEssential: boolean;
-  /** What happens without it on the server, or on undrop's own schemas. */
+  /** The effect of its absence on the server, or on undrop's own schemas. */
   readonly without: string;
-  /** What happens without it on a schema of users; null: nothing there needs it. */
+  /** The effect of its absence on a schema of users; null: not needed there. */
   readonly withoutThere: string | null;
-  /** Without it on the server or on undrop's own schema, no drop is held anywhere. */
+  /** Without it on the server or on undrop's own schema, undrop holds no drop at all. */
   readonly refuses: boolean;
 }
 
-/** A server, and what else decides which rights it takes. */
+/** A server, and the settings that decide which privileges it needs. */
 interface GrantingServer extends ServerVersion {
   /** Default true. */
   readonly performanceSchema?: boolean;
@@ -49,10 +50,10 @@ const NO_VIEWS = 'views don’t come back with a schema that was dropped';
 const NO_ROUTINES = 'procedures and functions don’t come back with a schema that was dropped';
 const NO_EVENTS =
   'events are not recorded, and don’t come back with a schema that was dropped; the doctor doesn’t see those that drop tables';
-/** One thing less exactly. */
+/** Effects that only restrict undrop. */
 const OPTIONAL: readonly string[] = [WITHOUT_LOCKS, NO_VIEWS, NO_ROUTINES, NO_EVENTS];
 
-/** `there`: on a schema of users, if that is something else. */
+/** `there`: the effect on a schema of users, if it differs. */
 const ON_SCHEMAS: readonly (readonly [right: string, without: string, there?: string | null])[] = [
   ['SELECT', NO_LEDGER, NO_SIGHT],
   ['INSERT', NO_LEDGER, NO_RESTORE],
@@ -62,20 +63,21 @@ const ON_SCHEMAS: readonly (readonly [right: string, without: string, there?: st
   ['DROP', IN_PLACE],
   ['ALTER', IN_PLACE],
   ['REFERENCES', 'foreign keys don’t come back with a restored table (MySQL 5.7 and later)'],
-  ['TRIGGER', 'triggers are not seen: they stay on the held table, in its own schema'],
+  ['TRIGGER', 'undrop cannot see triggers: they stay on the held table, in its own schema'],
   ['SHOW VIEW', 'definitions of views are not recorded when their schema is dropped'],
   ['LOCK TABLES', WITHOUT_LOCKS],
   ['CREATE VIEW', NO_VIEWS],
   ['CREATE ROUTINE', NO_ROUTINES],
-  // With these two the server grants nothing on a routine to who creates it; schema-parts.ts.
+  // With these two the server doesn't grant privileges on a new routine to its creator;
+  // schema-parts.ts.
   ['ALTER ROUTINE', NO_ROUTINES],
   ['EXECUTE', NO_ROUTINES],
   ['EVENT', NO_EVENTS],
 ];
 
-/** The needs in the order in which they are granted. */
+/** The needs in the order of their grants. */
 export function needsOf(server: GrantingServer): readonly Need[] {
-  // MariaDB has a way to drop a partition that needs no lock.
+  // MariaDB can drop a partition without a lock.
   const onSchemas = ON_SCHEMAS.filter(
     ([, without]) => without !== WITHOUT_LOCKS || server.flavour === 'mysql',
   );
@@ -84,8 +86,8 @@ export function needsOf(server: GrantingServer): readonly Need[] {
     const isEssential = !OPTIONAL.includes(without);
     return { right, on: 'schemas', isEssential, without, withoutThere: there, refuses };
   });
-  const seen = 'undrop can’t see that the user’s session is on its server: every drop is refused';
-  const locks = 'undrop can’t see what the user’s session has locked: every drop is refused';
+  const seen = "undrop cannot find the user's session on its server: every drop is refused";
+  const locks = "undrop cannot see the locks of the user's session: every drop is refused";
   const refusing = { isEssential: true, withoutThere: null, refuses: true };
   return [
     ...base,
@@ -97,20 +99,20 @@ export function needsOf(server: GrantingServer): readonly Need[] {
   ];
 }
 
-/** Whether a session can see the locks of others; undrop asks before each drop. */
+/** Whether a session can see the locks of others, which undrop checks before each drop. */
 function tellsLocks({ flavour, versionId, performanceSchema = true }: GrantingServer): boolean {
   return flavour === 'mysql' && versionId >= 80_000 && performanceSchema;
 }
 
 const UNLOGGED =
-  'what is dropped with sql_log_bin=0 stays in its own schema, and purges are in the binary log';
+  'tables dropped with sql_log_bin=0 stay in their own schema, and purges are in the binary log';
 const OTHER_DEFINERS =
-  'triggers of other definers come back with their table only by UNDROP of a user who may create them, or by hand (undrop show --sql); views and programs of other definers don’t come back with a schema that was dropped';
+  'triggers of other definers come back with their table only by UNDROP of a user who may create them, or by hand (undrop show --sql); views and programs of other definers do not come back with a dropped schema';
 const BINLOG = 'as the binary log is on and log_bin_trust_function_creators is off';
-const NO_TRIGGER = `no trigger comes back but by UNDROP of a user who may create it, or by hand (undrop show --sql), ${BINLOG}`;
-const WITHOUT_SUPER = `every table with triggers stays in its own schema, with them, and a schema with one isn’t dropped, ${BINLOG}`;
+const NO_TRIGGER = `triggers come back only by UNDROP of a user who may create them, or by hand (undrop show --sql), ${BINLOG}`;
+const WITHOUT_SUPER = `tables with triggers stay in their own schema, with their triggers, and a schema with such a table cannot be dropped, ${BINLOG}`;
 
-/** What the tier `full` has beyond the others. */
+/** The privileges that only the tier `full` has. */
 function extrasOf(server: GrantingServer): readonly Need[] {
   const lost = new Map<string, string>();
   const add = (right: string, without: string) => {
@@ -120,7 +122,7 @@ function extrasOf(server: GrantingServer): readonly Need[] {
   add(unlogRight(server), UNLOGGED);
   for (const right of definerRights(server)) {
     const isForAll = right === 'SUPER' && server.triggersTakeSuper === true;
-    // MySQL 8 and later: DROP TRIGGER takes none.
+    // MySQL 8 and later: DROP TRIGGER doesn't need SUPER.
     const isDroppable = server.flavour === 'mysql' && server.versionId >= 80_000;
     const ofAll = isDroppable ? NO_TRIGGER : WITHOUT_SUPER;
     add(right, isForAll ? ofAll : OTHER_DEFINERS);
@@ -136,8 +138,8 @@ function unlogRight({ flavour, versionId }: ServerVersion): string {
 }
 
 /**
- * The privileges for `CREATE DEFINER=… TRIGGER` as it was. With the binary log on every server
- * wants SUPER for any trigger, unless log_bin_trust_function_creators is on.
+ * The privileges for `CREATE DEFINER=… TRIGGER` with the original definer. With the binary log on,
+ * every server requires SUPER for any trigger, unless log_bin_trust_function_creators is on.
  */
 function definerRights({ flavour, versionId }: ServerVersion): readonly string[] {
   if (flavour === 'mariadb') return versionId >= 100_502 ? ['SET USER', 'SUPER'] : ['SUPER'];
@@ -154,7 +156,7 @@ export interface Account {
 
 export interface Grant {
   readonly rights: readonly string[];
-  /** A schema, as a pattern if the server takes it for one; null: the server as a whole. */
+  /** A schema, as a pattern where the server reads it as one; null: the whole server. */
   readonly schema: string | null;
   readonly why: string;
 }
@@ -163,11 +165,11 @@ interface GrantOptions {
   readonly tier: Tier;
   /** The schemas of the tier `least`. */
   readonly schemas: readonly string[];
-  /** A `_` in a schema's name is itself: with partial_revokes there are no patterns. */
+  /** A `_` in a schema's name is literal, because with partial_revokes names aren't patterns. */
   readonly isLiteral: boolean;
 }
 
-/** What the account needs on such a server. */
+/** The grants that the account needs on such a server. */
 export function grantsFor(server: ServerVersion, options: GrantOptions): readonly Grant[] {
   const needs = needsOf(server);
   const onSchemas = needs.filter(({ on }) => on === 'schemas').map(({ right }) => right);
@@ -218,7 +220,7 @@ function escapePattern(schema: string): string {
   return schema.replaceAll(/[_%\\]/g, '\\$&');
 }
 
-/** `requiresTls`: it may log in with TLS only. */
+/** `requiresTls`: login requires TLS. */
 export function createUserSql(
   { user, host }: Account,
   password: string,
@@ -232,19 +234,19 @@ export function createUserSql(
     : [sql`${made} REQUIRE SSL`];
 }
 
-/** MySQL: before, CREATE USER has no such clause; MySQL 8 has none in GRANT. */
+/** MySQL: earlier versions lack the clause in CREATE USER; MySQL 8 lacks it in GRANT. */
 const REQUIRE_SINCE = 50_706;
 
 export function grantSql({ rights, schema }: Grant, { user, host }: Account): SQLQuery {
   return sql`GRANT ${grantClause(rights, schema)} TO ${user}@${host}`;
 }
 
-/** A text for a client, of the statement that leaves an account nothing but its login. */
+/** The statement, for a client, that leaves an account only its login. */
 export function takeAwayAll({ user, host }: Account): string {
   return renderQuery(sql`REVOKE ALL PRIVILEGES, GRANT OPTION FROM ${user}@${host}`);
 }
 
-/** A text for a client, to be run as it is. */
+/** Statements for a client, to run unchanged. */
 export function printStatements(
   account: Account,
   made: ReturnType<typeof createUserSql>,

@@ -23,7 +23,9 @@ interface Way {
   readonly authentication_string?: string;
 }
 
-/** MariaDB 10.4 and later, where an account may have several ways in. Null: another server. */
+/**
+ * MariaDB 10.4 and later, where an account may have several login methods. Null: another server.
+ */
 async function ofMariadb(osUser: string, pool: ServicePool): Promise<string[] | null> {
   const query = sql`SELECT ${note('os-user')} User AS name, Host AS host, CAST(Priv AS CHAR) AS priv
     FROM mysql.global_priv WHERE LOWER(CONVERT(Priv USING utf8)) LIKE '%unix_socket%'`;
@@ -51,8 +53,8 @@ async function ofMysql(osUser: string, pool: ServicePool): Promise<string[]> {
 }
 
 /**
- * Throws UNDROP_CONFIG if a server opens accounts to the OS user of this process over the unix
- * socket that it is reached by. If that can't be read now, each login is still checked.
+ * Throws UNDROP_CONFIG if a server reached over a unix socket opens accounts to the OS user of this
+ * process. If the accounts can't be read now, each login is still checked.
  */
 export async function assertNotLent(
   pools: PoolSet,
@@ -65,17 +67,20 @@ export async function assertNotLent(
     if (!('socketPath' in address)) continue;
     const server = describeAddress(address);
     const accounts = await accountsOf(osUser, pools.at(address)).catch((error: unknown) => {
-      log.debug({ server, err: error }, 'the accounts of the server can not be read');
+      log.debug(
+        { server, err: error },
+        'cannot read the accounts of the server; each login is checked instead',
+      );
       return null;
     });
     if (accounts === null || accounts.length === 0) continue;
-    const problems = `UNDROP_UPSTREAM ${server}: expected no account that is open to undrop itself, found ${lentAccountsText(osUser, accounts)}`;
+    const problems = `UNDROP_UPSTREAM ${server}: expected no account that is open to the OS user of undrop, found ${lentAccountsText(osUser, accounts)}`;
     await pools.dispose();
     throw new UndropError('UNDROP_CONFIG', { problems });
   }
 }
 
-/** A sentence for people. */
+/** A sentence for messages. */
 export function lentAccountsText(osUser: string, accounts: readonly string[]): string {
   return `${accounts.join(', ')}, by unix_socket or auth_socket for the OS user ${osUser}. Run undrop as an OS user of its own, reach the server by host:port, or set UNDROP_LEND_OS_USER=on, which lets every client in as them.`;
 }

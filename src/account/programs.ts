@@ -1,7 +1,7 @@
 /**
  * `findPrograms` finds stored programs that drop tables: they run inside the server, where undrop
- * doesn't see their statements. Their bodies are read by the lexer that reads statements, under
- * the sql_mode that they were created with.
+ * doesn't see their statements. The lexer for statements reads their bodies, under the sql_mode
+ * that they were created with.
  */
 import { assert } from '../assert.js';
 import { SERVER_SCHEMAS } from '../names/names.js';
@@ -18,13 +18,13 @@ export interface Program {
   /** `procedure`, `function`, `event` … */
   readonly kind: string;
   /**
-   * `drops`: it drops tables or schemas. `may drop`: it makes statements of texts, which may be
-   * anything. `unread`: this account may not see its body.
+   * `drops`: it drops tables or schemas. `may drop`: it runs dynamic SQL. `unread`: this account
+   * may not see its body.
    */
   readonly does: 'drops' | 'may drop' | 'unread';
 }
 
-/** Those that drop, or of which nobody can say; by schema and name. */
+/** Programs that drop or may drop tables; by schema and name. */
 export async function findPrograms(
   pool: ServicePool,
   server: ServerVersion,
@@ -49,7 +49,7 @@ export async function findPrograms(
   return programs.sort((one, other) => (keyOf(one) < keyOf(other) ? -1 : 1));
 }
 
-/** Null: nothing of it concerns tables that are dropped. */
+/** Null: it doesn't drop tables. */
 export function whatItDoes(
   body: string,
   server: ServerVersion,
@@ -72,7 +72,7 @@ function whatItSays(lexer: Lexer): 'drops' | 'may drop' | null {
   for (let kind = lexer.next(); kind !== 'end' && kind !== 'error'; kind = lexer.next()) {
     const word = kind === 'word' ? lexer.token().text : '';
     if (before === 'DROP' && DROPPED.has(word)) return 'drops';
-    // CREATE OR REPLACE: the statement REPLACE has no TABLE after it.
+    // CREATE OR REPLACE: the statement REPLACE is never followed by TABLE.
     if (before === 'REPLACE' && word === 'TABLE') return 'drops';
     isDynamic ||= word === 'PREPARE' && before !== 'DROP' && before !== 'DEALLOCATE';
     isDynamic ||= before === 'EXECUTE' && word === 'IMMEDIATE';

@@ -1,9 +1,9 @@
 /**
  * The admin listener (UNDROP_ADMIN_LISTEN): `/healthz` reports that the process is alive, `/readyz`
- * that clients can be sent to it, `/readyz?drops` that drops are held as well, `/metrics` what a
- * Prometheus reads. It answers reads alone, and contains no rows, statements or passwords.
+ * that it can serve clients, `/readyz?drops` that drops are held as well, `/metrics` the metrics
+ * for Prometheus. It serves GET and HEAD only, and exposes no rows, statements or passwords.
  *
- * Invariant: whoever asks, and however slowly, costs a bounded number of sockets and bytes.
+ * Invariant: requests cost a bounded number of sockets and bytes, however slow the client is.
  */
 import { once } from 'node:events';
 import http from 'node:http';
@@ -14,7 +14,7 @@ export type AdminAddress =
   | { readonly host: string; readonly port: number }
   | { readonly socketPath: string };
 
-/** What is told. */
+/** The sources of the pages. */
 export interface AdminDoors {
   /** Why clients can't be served; with `drops` also why drops can't be held. */
   problems(about: { readonly drops: boolean }): Promise<readonly string[]>;
@@ -23,7 +23,7 @@ export interface AdminDoors {
 }
 
 export interface AdminListener {
-  /** As it is bound. */
+  /** The bound address. */
   readonly address: AdminAddress;
   close(): Promise<void>;
 }
@@ -51,16 +51,16 @@ export async function openAdminListener(
         response.end(request.method === 'HEAD' ? '' : text);
       },
       (error: unknown) => {
-        log.error({ event: 'admin', err: error }, 'an admin request failed');
+        log.error({ event: 'admin', err: error }, 'cannot answer an admin request');
         response.writeHead(500, { 'content-type': 'text/plain' });
-        response.end('It failed; the log says why.\n');
+        response.end('The request failed; see the log of undrop.\n');
       },
     );
   });
   server.maxConnections = CONNECTIONS_MAX;
-  // Also of who doesn't read the answer.
+  // Also ends clients that don't read the response.
   server.timeout = REQUEST_WITHIN_MS;
-  // A process that ends doesn't wait for who only watches it.
+  // A process that ends doesn't wait for monitoring.
   server.unref();
   try {
     if ('socketPath' in address) server.listen(address.socketPath);

@@ -1,16 +1,18 @@
 /**
- * Every metric, once: its name by Prometheus' conventions, its labels, its meaning, and where its
- * values come from. `/metrics` and the page docs/metrics.md are made of this table
- * (`UPDATE_GOLDEN=1 npm test -- admin/metrics`).
+ * Every metric, once: its name by Prometheus' conventions, its labels, its meaning, and the source
+ * of its values. `/metrics` and the page docs/metrics.md are made of this table (`UPDATE_GOLDEN=1
+ * npm test -- admin/metrics`).
  */
 import { Counter, collectDefaultMetrics, Gauge, Registry } from 'prom-client';
 import { ERRORS, type ErrorEntry } from '../errors.js';
 import type { Counters } from '../metrics.js';
 
-/** Gauges of prom-client with names of counters, which promtool minds; their parts are there. */
+/**
+ * Gauges of prom-client with names of counters, which promtool rejects; their parts are exported.
+ */
 const MISNAMED = ['handles', 'requests', 'resources'].map((what) => `nodejs_active_${what}_total`);
 
-/** What the collector of this process says (lifecycle/figures.ts has the same shape). */
+/** The figures of this process's collector (lifecycle/figures.ts has the same shape). */
 export interface CollectorView {
   readonly leads: boolean;
   readonly lastLookMs: number | null;
@@ -29,28 +31,28 @@ export interface CollectorView {
   } | null;
 }
 
-/** All that metrics are made of, at one moment. */
+/** The values of all metrics at one moment. */
 export interface Snapshot {
   readonly version: string;
   /** UNDROP_MODE. */
   readonly mode: string;
   readonly counters: Counters;
   readonly collector: CollectorView;
-  /** Why the collector may rest, in words of one each. */
+  /** The reasons for which the collector may wait, as single words. */
   readonly restReasons: readonly string[];
   readonly isUpstreamReached: boolean;
   readonly areDropsHeld: boolean;
   readonly isDraining: boolean;
 }
 
-/** A value with those of its labels, in their order. */
+/** A value with the values of its labels, in order. */
 type Value = readonly [value: number, ...labels: string[]];
 
 interface Metric {
   readonly type: 'counter' | 'gauge';
   readonly help: string;
   readonly labels?: readonly string[];
-  /** None: it isn't known here. */
+  /** Empty: not known here. */
   values(from: Snapshot): readonly Value[];
 }
 
@@ -62,7 +64,7 @@ function flag(value: boolean): readonly Value[] {
   return [[value ? 1 : 0]];
 }
 
-/** Lines of the audit of that event, by what tells them from each other. */
+/** The audit lines of that event, by variant. */
 function audited({ counters }: Snapshot, event: string): readonly Value[] {
   return Object.entries(counters.audited).flatMap(([key, count]): readonly Value[] => {
     const [name, ...labels] = key.split('|');
@@ -82,7 +84,7 @@ function refused(from: Snapshot, fault: string): number {
   }, 0);
 }
 
-/** States are lower case in labels, as all that Prometheus' own exporters say. */
+/** States are lower case in labels, as in Prometheus' own exporters. */
 function byState(record: Readonly<Record<string, number>> | undefined | null): readonly Value[] {
   return Object.entries(record ?? {}).map(([state, value]) => [value, state.toLowerCase()]);
 }
@@ -99,33 +101,33 @@ export const METRICS: Readonly<Record<string, Metric>> = {
   },
   undrop_mode_info: {
     ...MEASURED,
-    help: 'Always 1; UNDROP_MODE is its label. Only in `hold` nothing is destroyed.',
+    help: 'Always 1; UNDROP_MODE is its label. Only the mode `hold` protects tables.',
     labels: ['mode'],
     values: ({ mode }) => [[1, mode]],
   },
   undrop_sessions: {
     ...MEASURED,
-    help: 'Sessions of clients that are open.',
+    help: 'Open sessions of clients.',
     values: ({ counters }) => [[counters.sessionsOpen]],
   },
   undrop_sessions_total: {
     ...COUNTED,
-    help: 'Sessions of clients that were begun.',
+    help: 'Sessions of clients that were started.',
     values: ({ counters }) => [[counters.sessionsTotal]],
   },
   undrop_sessions_refused_total: {
     ...COUNTED,
-    help: 'Clients that were turned away by UNDROP_MAX_CONNECTIONS.',
+    help: 'Clients that were refused because of UNDROP_MAX_CONNECTIONS.',
     values: ({ counters }) => [[counters.sessionsRefused]],
   },
   undrop_sessions_untracked_total: {
     ...COUNTED,
-    help: 'Sessions in which undrop lost track of the answers: they were relayed, and their drops refused.',
+    help: 'Sessions in which undrop could not follow the responses: it relays them, and refuses their drops.',
     values: ({ counters }) => [[counters.sessionsUntracked]],
   },
   undrop_logins_total: {
     ...COUNTED,
-    help: 'Logins by their end: ok; failed, in the login itself; unreached, before a server had answered.',
+    help: 'Logins by result: ok; failed, during the login; unreached, because no server answered.',
     labels: ['outcome'],
     values: ({ counters }) => [
       [counters.loginsOk, 'ok'],
@@ -135,12 +137,12 @@ export const METRICS: Readonly<Record<string, Metric>> = {
   },
   undrop_commands_total: {
     ...COUNTED,
-    help: 'Commands of clients, of any kind.',
+    help: 'Commands of clients of all kinds.',
     values: ({ counters }) => [[counters.commandsTotal]],
   },
   undrop_relayed_bytes_total: {
     ...COUNTED,
-    help: 'Bytes that came from clients and from servers.',
+    help: 'Bytes received from clients and from servers.',
     labels: ['from'],
     values: ({ counters }) => [
       [counters.bytesFromClients, 'client'],
@@ -149,22 +151,22 @@ export const METRICS: Readonly<Record<string, Metric>> = {
   },
   undrop_event_loop_delay_seconds: {
     ...MEASURED,
-    help: 'The longest delay of the event loop in the last second, of the worst process: what the relay adds to a query.',
+    help: 'The longest delay of the event loop in the last second, of the worst process: the time that the relay adds to a query.',
     values: ({ counters }) => [[counters.loopDelayMsMax / 1_000]],
   },
   undrop_answers_total: {
     ...COUNTED,
-    help: 'Packets of clients that undrop read itself: drops, and what it answers by itself.',
+    help: 'Packets of clients that undrop handled itself: drops, and statements that it answers.',
     values: ({ counters }) => [[counters.answersTotal]],
   },
   undrop_answers_seconds_total: {
     ...COUNTED,
-    help: 'How long those took, all together.',
+    help: 'The time that undrop took for them, in total.',
     values: ({ counters }) => [[counters.answersMs / 1_000]],
   },
   undrop_held_total: {
     ...COUNTED,
-    help: 'Tables that were held, by the statement that dropped them.',
+    help: 'Tables that undrop held, by the statement that dropped them.',
     labels: ['how'],
     values: (from) => audited(from, 'held'),
   },
@@ -176,31 +178,31 @@ export const METRICS: Readonly<Record<string, Metric>> = {
   },
   undrop_refused_by_fault_total: {
     ...COUNTED,
-    help: 'The same by who has to act.',
+    help: 'The same statements, by the side that has to act.',
     labels: ['fault'],
     values: (from) =>
       ['client', 'upstream', 'operator', 'us'].map((fault) => [refused(from, fault), fault]),
   },
   undrop_passed_on_total: {
     ...COUNTED,
-    help: 'Drops that went to the server: by a rule, by the hint destroy, or as UNDROP_MODE is observe.',
+    help: 'Drops that undrop passed to the server: by a rule, by the hint destroy, or by UNDROP_MODE=observe.',
     labels: ['why'],
     values: (from) =>
       ['native', 'destroyed', 'observed'].map((event) => [sumOf(from, event), event]),
   },
   undrop_restored_total: {
     ...COUNTED,
-    help: 'Tables that clients of this proxy have brought back.',
+    help: 'Tables that clients of this proxy have restored.',
     values: (from) => [[sumOf(from, 'restored')]],
   },
   undrop_recovered_total: {
     ...COUNTED,
-    help: 'Drops that were interrupted, and completed by recovery.',
+    help: 'Interrupted drops that recovery completed.',
     values: (from) => [[sumOf(from, 'recovered')]],
   },
   undrop_used_while_held_total: {
     ...COUNTED,
-    help: 'Statements of clients that failed, because they use a table that is held.',
+    help: 'Statements of clients that failed because they use a held table.',
     values: (from) => [[sumOf(from, 'used-while-held')]],
   },
   undrop_upstream_up: {
@@ -210,33 +212,33 @@ export const METRICS: Readonly<Record<string, Metric>> = {
   },
   undrop_drops_ready: {
     ...MEASURED,
-    help: 'Whether a drop is held: the service account logs in, the ledger can be used, and UNDROP_MODE is hold. As `/readyz?drops`.',
+    help: 'Whether undrop holds drops: the service account logs in, the ledger is ready, and UNDROP_MODE is hold. The same as `/readyz?drops`.',
     values: ({ areDropsHeld }) => flag(areDropsHeld),
   },
   undrop_draining: {
     ...MEASURED,
-    help: 'Whether this proxy is about to end.',
+    help: 'Whether this proxy is shutting down.',
     values: ({ isDraining }) => flag(isDraining),
   },
   undrop_collector_leader: {
     ...MEASURED,
-    help: 'Whether this proxy collects; of all proxies of a server one does. What follows comes from that one alone.',
+    help: 'Whether this proxy is the collector; of all proxies of a server one is. Only that one reports the metrics below.',
     values: ({ collector }) => flag(collector.leads),
   },
   undrop_collector_last_look_timestamp_seconds: {
     ...MEASURED,
-    help: 'When it last read the names of what is held.',
+    help: 'When it last read the names of the held tables.',
     values: ({ collector }) =>
       known(collector.lastLookMs === null ? null : collector.lastLookMs / 1_000),
   },
   undrop_collector_look_duration_seconds: {
     ...MEASURED,
-    help: 'How long its last full look at what is held took.',
+    help: 'How long its last full check of the held tables took.',
     values: ({ collector }) => known(collector.lookMs === null ? null : collector.lookMs / 1_000),
   },
   undrop_collector_resting: {
     ...MEASURED,
-    help: 'Whether it collects nothing, by the reason; replica, query and window are the throttle.',
+    help: 'Whether the collector waits, by reason; replica, query and window are the throttle.',
     labels: ['reason'],
     values: ({ collector, restReasons }) =>
       collector.leads
@@ -245,24 +247,24 @@ export const METRICS: Readonly<Record<string, Metric>> = {
   },
   undrop_held_tables: {
     ...MEASURED,
-    help: 'Tables that are held, by state.',
+    help: 'Held tables, by state.',
     labels: ['state'],
     values: ({ collector }) => byState(collector.held),
   },
   undrop_held_bytes: {
     ...MEASURED,
-    help: 'Their size by the ledger, as far as it is known; intent: drops that are under way.',
+    help: 'Size of the held tables in the ledger, as far as it is known; intent: drops in progress.',
     labels: ['state'],
     values: ({ collector }) => byState(collector.ledger?.bytes),
   },
   undrop_limits_used_ratio: {
     ...MEASURED,
-    help: 'What of UNDROP_MAX_BYTES, UNDROP_MAX_TABLES or UNDROP_MIN_FREE is used, by the one that is used most; over 1 tables go early, once UNDROP_MIN_HOLD is over.',
+    help: 'The used share of UNDROP_MAX_BYTES, UNDROP_MAX_TABLES or UNDROP_MIN_FREE, whichever is the highest; above 1, tables are removed early, once UNDROP_MIN_HOLD is over.',
     values: ({ collector }) => known(collector.room?.used),
   },
   undrop_free_bytes: {
     ...MEASURED,
-    help: 'What is free on the file system of UNDROP_DATADIR.',
+    help: 'Free space on the file system of UNDROP_DATADIR.',
     values: ({ collector }) => known(collector.room?.freeBytes),
   },
   undrop_next_expiry_timestamp_seconds: {
@@ -272,17 +274,17 @@ export const METRICS: Readonly<Record<string, Metric>> = {
   },
   undrop_unsettled_intents: {
     ...MEASURED,
-    help: 'Drops that are under way, or were interrupted, at the last full look.',
+    help: 'Drops in progress or interrupted, at the last full check.',
     values: ({ collector }) => known(collector.ledger?.intents),
   },
   undrop_pending_relocations: {
     ...MEASURED,
-    help: 'Held tables that are still to be moved into the recycle schema, at the last full look.',
+    help: 'Held tables that still have to move into the recycle schema, at the last full check.',
     values: ({ collector }) => known(collector.ledger?.relocations),
   },
   undrop_transitions_total: {
     ...COUNTED,
-    help: 'Steps of tables from one state to the next.',
+    help: 'Transitions of tables from one state to the next.',
     labels: ['from', 'to'],
     values: (from) =>
       audited(from, 'transition').map(([count, ...states]) => [
@@ -297,22 +299,24 @@ export const METRICS: Readonly<Record<string, Metric>> = {
   },
   undrop_purged_rows_total: {
     ...COUNTED,
-    help: 'Rows that were deleted in PURGE.',
+    help: 'Rows deleted in PURGE.',
     values: ({ collector }) => [[collector.rowsPurged]],
   },
   undrop_purge_chunks_total: {
     ...COUNTED,
-    help: 'In so many chunks.',
+    help: 'Chunks in which rows were deleted in PURGE.',
     values: ({ collector }) => [[collector.chunks]],
   },
   undrop_purge_chunks_seconds_total: {
     ...COUNTED,
-    help: 'Which took so long, all together.',
+    help: 'The time that these chunks took, in total.',
     values: ({ collector }) => [[collector.chunksMs / 1_000]],
   },
 };
 
-/** Makes the text of `/metrics`; the process's own metrics (`process_…`, `nodejs_…`) are in it. */
+/**
+ * Writes the text of `/metrics`, with the metrics of the process itself (`process_…`, `nodejs_…`).
+ */
 export class Exposition {
   readonly #registry = new Registry();
   #snapshot: Snapshot | null = null;
@@ -340,7 +344,7 @@ export class Exposition {
       const gauge = new Gauge({
         ...shared,
         collect: () => {
-          // Without labels a gauge that was reset is 0, and not unknown.
+          // Without labels a reset gauge is 0 instead of unknown.
           if (labels.length === 0) gauge.remove();
           else gauge.reset();
           fill((given, value) => gauge.set(given, value));

@@ -1,9 +1,9 @@
 /**
- * `runDemo` runs a throwaway server, the shop in it, the proxy in front, and prints what to try:
- * `npm start` with nothing configured.
+ * `runDemo` runs a throwaway server with the shop in it and the proxy in front, and prints what to
+ * try: `npm start` without configuration.
  *
- * Invariant: it ends by a signal, by the server's death or by an error, and in each case neither
- * process, port nor folder of it is left.
+ * Invariant: it ends by a signal, by the server's death or by an error, and in each case leaves no
+ * process, port or folder behind.
  */
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
@@ -26,7 +26,7 @@ import { writeDemoState } from './state.js';
 const PREFERRED_PORT = 3307;
 const PROXY_STOP_MS = 10_000;
 const SERVICE_USER = 'undrop';
-/** These stand for what is known only when the server runs. */
+/** Placeholders for values that are known only when the server runs. */
 const UPSTREAM_TO_BE = { UNDROP_UPSTREAM: '127.0.0.1:3306', UNDROP_USER: SERVICE_USER };
 const ENDING_SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
 
@@ -38,14 +38,14 @@ export interface DemoProxy {
 interface DemoParts {
   readonly env: NodeJS.ProcessEnv;
   readonly cache: string;
-  /** How a person types a command of undrop. */
+  /** The command line of undrop as the user types it. */
   readonly command: string;
   readonly write: (text: string) => void;
   /** Throws UNDROP_CONFIG if the proxy could not start with these UNDROP_* variables. */
   readonly checkSettings: (variables: Readonly<Record<string, string>>) => void;
-  /** Starts the proxy with these UNDROP_* variables; it listens when this resolves. */
+  /** Starts the proxy with these UNDROP_* variables; resolves once it listens. */
   readonly startProxy: (variables: Readonly<Record<string, string>>) => Promise<DemoProxy>;
-  /** How a server is had; the provider's order if it is missing. */
+  /** Provides the server; default: `provideServer`. */
   readonly provide?: typeof provideServer;
 }
 
@@ -54,7 +54,7 @@ export async function runDemo(parts: DemoParts): Promise<number> {
   const ending = new AbortController();
   const end = (): void => ending.abort();
   for (const signal of ENDING_SIGNALS) process.on(signal, end);
-  // A terminal that was closed fails every write; the signal that comes with it ends us.
+  // A closed terminal fails every write; the signal that comes with it ends the demo.
   process.stdout.on('error', end);
   try {
     return await runUntil(ending.signal, parts);
@@ -91,21 +91,21 @@ async function runUntil(signal: AbortSignal, parts: DemoParts): Promise<number> 
       parts.write(text);
       if (!signal.aborted) await Promise.race([once(signal, 'abort'), server.ended]);
       if (signal.aborted) return 0;
-      progress.say('the throwaway server ended by itself');
+      progress.say('the throwaway server ended unexpectedly');
       return 1;
     } finally {
       progress.step('ending the proxy');
-      // What hangs must not keep the server alive.
+      // A proxy that hangs must not keep the server alive.
       await Promise.race([proxy.stop(), sleep(PROXY_STOP_MS, undefined, { ref: false })]);
     }
   } finally {
     progress.step('ending the server');
     await server.stop();
-    progress.say('gone, with all its data');
+    progress.say('removed, with all its data');
   }
 }
 
-/** The shop, and an account for the proxy; hands back its password. */
+/** Creates the shop and an account for the proxy; returns its password. */
 async function prepare(server: ThrowawayServer): Promise<string> {
   const connection: Connection = await connectAsRoot({ host: server.host, port: server.port });
   try {
@@ -122,7 +122,7 @@ async function prepare(server: ThrowawayServer): Promise<string> {
 interface Listen {
   readonly host: string;
   readonly port: number;
-  /** The port that we would rather have had. */
+  /** The preferred port, if it was taken. */
   readonly takenPort: number | null;
 }
 
@@ -143,23 +143,23 @@ async function chooseListen(env: NodeJS.ProcessEnv): Promise<Listen> {
   }
 }
 
-/** Short times, so that a newcomer sees the whole lifecycle; what the environment says wins. */
+/** Short times, so that a newcomer sees the whole lifecycle; the environment takes precedence. */
 function demoSettings(env: NodeJS.ProcessEnv, { host, port }: Listen): Record<string, string> {
   return {
     UNDROP_MODE: env['UNDROP_MODE'] ?? 'hold',
     UNDROP_HOLD: env['UNDROP_HOLD'] ?? '10m',
     UNDROP_EVAC: env['UNDROP_EVAC'] ?? '1m',
     UNDROP_CHECK_INTERVAL: env['UNDROP_CHECK_INTERVAL'] ?? '5s',
-    // Its server is known from its first moment on.
+    // The server is new, so there is nothing to wait for.
     UNDROP_GRACE: env['UNDROP_GRACE'] ?? '0s',
     UNDROP_PROTECT: env['UNDROP_PROTECT'] ?? 'drop-table,drop-database,create-or-replace,truncate',
     UNDROP_LISTEN: `${host}:${port}`,
-    // Another proxy may be on this machine.
+    // Another proxy may run on this machine.
     UNDROP_ADMIN_LISTEN: env['UNDROP_ADMIN_LISTEN'] ?? '',
   };
 }
 
-/** Tells commands in other terminals where the demo is; returns what to tell its user. */
+/** Publishes the address of the demo for commands in other terminals; returns what to print. */
 async function announce(
   server: ThrowawayServer,
   { env, command }: DemoParts,
@@ -178,8 +178,8 @@ async function announce(
 }
 
 /**
- * Names of command-line clients on `searchPath` that can log in to the server: those of MySQL 9 no
- * longer have the one login plugin that MySQL 5.6 and MariaDB ask for.
+ * Names of command-line clients on `searchPath` that can log in to the server: those of MySQL 9
+ * lack the one login plugin that MySQL 5.6 and MariaDB use.
  */
 export async function findClients(
   searchPath: string,
@@ -194,7 +194,7 @@ export async function findClients(
   return (await Promise.all(usable)).flat();
 }
 
-/** What it says of its version; null if it isn't there. */
+/** Its version text; null if it isn't installed. */
 async function askClient(name: string, searchPath: string): Promise<string | null> {
   try {
     const options = { env: { PATH: searchPath }, deadlineMs: 5_000 };

@@ -1,4 +1,6 @@
-/** `screen` makes the text that `npm start` ends with: what to try next. Pure. */
+/**
+ * `screen` makes the text that `npm start` prints once it is ready: what to try next. Pure.
+ */
 import { SHOP_ROWS, SHOP_SCHEMA } from './shop.js';
 
 export interface ScreenFacts {
@@ -6,16 +8,16 @@ export interface ScreenFacts {
   readonly server: string;
   readonly host: string;
   readonly port: number;
-  /** What was wanted and taken by somebody else; null if that didn't happen. */
+  /** The wanted port, if another program had it; else null. */
   readonly takenPort: number | null;
   readonly user: string;
   /** Command-line clients on the PATH which can log in to the server. */
   readonly clients: readonly string[];
-  /** How a person types a command of undrop: `npx undrop` in a clone. */
+  /** The command line of undrop as the user types it: `npx undrop` in a clone. */
   readonly command: string;
   /** The hold time as configured: `10m`. */
   readonly hold: string;
-  /** The mode as configured; nothing is held in any but `hold`. */
+  /** The mode as configured; only `hold` holds tables. */
   readonly mode: string;
 }
 
@@ -31,7 +33,7 @@ export function screen(facts: ScreenFacts): string {
     ...(takenPort === null
       ? []
       : [`(Port ${takenPort} is taken by another program, or another demo.)`]),
-    `The schema ${SHOP_SCHEMA} is for you to drop. Its rows:`,
+    `Drop what you like in the schema ${SHOP_SCHEMA}. Its rows:`,
     `  ${rows.join(', ')}.`,
     '',
     'Try in a second terminal, in this folder:',
@@ -47,7 +49,7 @@ export function screen(facts: ScreenFacts): string {
   return `${lines.join('\n')}\n`;
 }
 
-/** `10m` as a person says it; what is no plain duration stays as it is. */
+/** `10m` in words; other texts unchanged. */
 function spell(duration: string): string {
   const [, count, unit = ''] = /^(\d+)([smhd])$/.exec(duration) ?? [];
   if (count === undefined) return duration;
@@ -66,7 +68,7 @@ function withClient({ clients, host, port, user, command }: ScreenFacts): readon
     `  ${command} list`,
     `  ${command} restore ${SHOP_SCHEMA}.order_items`,
     '',
-    'Or all of it by itself, without a client:',
+    'Or watch all of it, without a client:',
     '',
     `  ${command} demo --tour`,
   ];
@@ -76,8 +78,8 @@ function withoutClient(command: string): readonly string[] {
   return [
     `  ${command} demo --tour`,
     '',
-    'No MySQL client is installed here; this needs none: it drops tables, lists',
-    'what is held and brings a table back. By hand, for what you drop yourself:',
+    'No MySQL client is installed here. This tour needs none: it drops two tables,',
+    'lists them and restores one. For tables that you drop yourself:',
     '',
     `  ${command} list`,
     `  ${command} restore ${SHOP_SCHEMA}.order_items`,

@@ -23,8 +23,8 @@ const CITIES = ['München', 'Kraków', 'Αθήνα', '東京', 'Reykjavík', 'S�
 const THINGS = ['čaj 🍵', 'café', 'sūp', '面包 🍞', 'smörgås', 'jalapeño', 'crème brûlée'];
 
 /**
- * Creates the schema `name` with the tables of the shop and fills them; `connection` stays without
- * a default schema. Takes what is there away first.
+ * Creates the schema `name` with the tables of the shop and fills them; drops an existing schema
+ * first. `connection` stays without a default schema.
  */
 export async function fillShop(connection: Connection, name: string = SHOP_SCHEMA): Promise<void> {
   const schema = `\`${name.replaceAll('`', '``')}\``;
@@ -71,7 +71,7 @@ function shopStatements(schema: string): readonly string[] {
       ...[`1 + MOD(n * 104729, ${SHOP_ROWS.products})`, '1 + MOD(n, 5)'],
       ...['1 + MOD(n * 31, 9000) / 100', `CONCAT('für ', ${pick('n', FIRST_NAMES)})`],
     ]),
-    // So that sizes in lists are those of now.
+    // For current sizes in lists.
     `ANALYZE TABLE ${Object.keys(SHOP_ROWS)
       .map((table) => `${schema}.${table}`)
       .join(', ')}`,

@@ -1,8 +1,8 @@
 /**
- * A small file in the throwaway server's folder says where a running demo is, for commands in a
- * second terminal; it vanishes with the server.
+ * A small file in the throwaway server's folder with the address of a running demo, for commands in
+ * a second terminal; it vanishes with the server.
  *
- * Invariant: only files of one's own account are believed.
+ * Invariant: only files of the same OS account are trusted.
  */
 import { readdir, readFile, rename, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -15,13 +15,13 @@ export interface DemoState {
   readonly pid: number;
   readonly server: string;
   readonly proxy: { readonly host: string; readonly port: number };
-  /** The account for people; no password. */
+  /** The account for users; without a password. */
   readonly user: string;
   /** UNDROP_* variables with which the commands of undrop reach the server. */
   readonly variables: Readonly<Record<string, string>>;
 }
 
-/** Writes the state into `folder`, which is nobody else's to read. */
+/** Writes the state into `folder`, which only this account may read. */
 export async function writeDemoState(folder: string, state: DemoState): Promise<void> {
   const file = join(folder, NAME);
   await writeFile(`${file}.new`, JSON.stringify(state), { mode: 0o600 });
@@ -45,7 +45,7 @@ async function readState(
     const state = JSON.parse(await readFile(file, 'utf8')) as DemoState;
     return isAlive(state.pid) ? { state, writtenMs: mtimeMs } : null;
   } catch (error) {
-    // A server's folder without a demo, of another account, or gone while we looked.
+    // A server's folder without a demo, of another account, or removed meanwhile.
     if (['ENOENT', 'EACCES', 'ENOTDIR'].includes((error as NodeJS.ErrnoException).code ?? '')) {
       return null;
     }

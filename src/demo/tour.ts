@@ -1,14 +1,13 @@
 /**
  * The tour types what a newcomer would type. It drops two tables in one statement through the
- * running proxy, shows both held, brings one back with every row counted before and after, and
- * follows the other until it is gone. It needs no client, and prints each statement and each
- * answer.
+ * running proxy, shows both held, restores one with its rows counted before and after, and follows
+ * the other until it is gone. It needs no client, and prints each statement and each response.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Connection, ResultSetHeader, RowDataPacket } from 'mysql2/promise';
 import { SHOP_ROWS } from './shop.js';
 
-/** A due time further away than this is told, not waited for, and so is one that is past. */
+/** A due time further away than this, or past, is printed instead of awaited. */
 const WATCH_MS = 180_000;
 const POLL_MS = 1_000;
 
@@ -19,7 +18,7 @@ interface TourParts {
   readonly write: (text: string) => void;
   /** Runs a command of undrop as in a terminal. */
   readonly command: (args: readonly string[]) => Promise<CommandAnswer>;
-  /** How a person types it. */
+  /** The command as the user types it. */
   readonly commandName: string;
   readonly signal?: AbortSignal | undefined;
 }
@@ -30,7 +29,7 @@ interface CommandAnswer {
   readonly stderr: string;
 }
 
-/** Resolves to the exit code: 0 if everything went as promised. */
+/** Resolves to the exit code: 0 if everything went as expected. */
 export async function runTour(parts: TourParts): Promise<number> {
   const tour = new Tour(parts);
   const tables = await tour.chooseTables();
@@ -45,7 +44,7 @@ class Tour {
     this.#parts = parts;
   }
 
-  /** The demo's two tables with the most rows: one to bring back, one to let go. */
+  /** The demo's two tables with the most rows: one to restore, one to let go. */
   async chooseTables(): Promise<readonly [string, string] | null> {
     const { connection, schema } = this.#parts;
     const [rows] = await connection.query<RowDataPacket[]>(`SHOW TABLES FROM ${schema}`);
@@ -54,8 +53,8 @@ class Tour {
       .filter((name) => names.includes(name))
       .slice(-2);
     if (gone !== undefined && kept !== undefined) return [kept, gone];
-    this.#say(`The tour needs two tables in the schema ${schema}. The others were dropped before:`);
-    this.#say(`bring them back (${this.#parts.commandName} list), or start the demo again.`);
+    this.#say(`The tour needs two tables in the schema ${schema}. The others were dropped before;`);
+    this.#say(`restore them (${this.#parts.commandName} list), or start the demo again.`);
     return null;
   }
 
@@ -68,15 +67,15 @@ class Tour {
     await this.#count(gone);
 
     const heldBefore = new Set((await this.#readHeld()).map(({ id }) => id));
-    this.#title('Two tables dropped in one statement: the answer is the one of a MySQL server');
+    this.#title('Two tables dropped in one statement: the response is that of a MySQL server');
     if (!(await this.#statement(`DROP TABLE ${kept}, ${gone}`))) return 1;
     await this.#statement('SHOW TABLES');
     await this.#count(kept);
 
     const held = (await this.#readHeld()).filter(({ id }) => !heldBefore.has(id));
     if (held.length < 2) {
-      this.#say('Neither is held: UNDROP_MODE, UNDROP_PROTECT or UNDROP_RULES say so.');
-      this.#say('The terminal of the demo says which.');
+      this.#say('Neither is held, because of UNDROP_MODE, UNDROP_PROTECT or UNDROP_RULES.');
+      this.#say('The terminal of the demo shows which.');
       return 1;
     }
     this.#title('Both are held, not gone');
@@ -91,11 +90,11 @@ class Tour {
     }
     this.#say(`${before} rows before the drop, ${after} after it came back.`);
 
-    this.#title(`${gone} goes on its way`);
+    this.#title(`${gone} stays dropped`);
     return this.#follow(gone, heldBefore);
   }
 
-  /** Runs a statement, prints it with its answer; false if the server refused it. */
+  /** Runs a statement and prints it with its response; false if the server refused it. */
   async #statement(sql: string): Promise<boolean> {
     return (await this.#answer(sql)) !== null;
   }
@@ -135,7 +134,7 @@ class Tour {
     return code === 0;
   }
 
-  /** Prints each name that the table takes until it is gone, if that is soon. */
+  /** Prints each name of the table until it is gone, if that is soon. */
   async #follow(table: string, heldBefore: ReadonlySet<string>): Promise<number> {
     const { signal } = this.#parts;
     let last = '';
@@ -150,8 +149,8 @@ class Tour {
       last = holdName;
       const inMs = Date.parse(until) - Date.now();
       if (inMs < -WATCH_MS) {
-        this.#say(`${table} is due since ${until}, and still there.`);
-        this.#say('The terminal of the demo says why.');
+        this.#say(`${table} has been due since ${until}, and is still there.`);
+        this.#say('The terminal of the demo shows why.');
         return 1;
       }
       if (state === 'HOLD' && inMs > WATCH_MS) {
@@ -167,8 +166,10 @@ class Tour {
     const when = `${until.slice(0, 19).replace('T', ' ')} UTC`;
     const minutes = Math.round(inMs / 60_000);
     this.#say(`${table} can be brought back until ${when}, for ${minutes} minutes more.`);
-    this.#say('Then it is removed, in small steps where one big one would hurt the server.');
-    this.#say('To see that happen: UNDROP_HOLD=20s npm start, and this tour once more.\n');
+    this.#say(
+      'Then the collector removes it, in small steps where one big step would slow the server down.',
+    );
+    this.#say('To watch that: UNDROP_HOLD=20s npm start, then this tour again.\n');
   }
 
   async #readHeld(): Promise<readonly Held[]> {

@@ -1,7 +1,7 @@
 /**
  * @databases/mysql, loaded without its search for a configuration: it looks from the working folder
- * upwards, and would run a `mysql.config.js` that somebody put where a DBA happens to stand. It
- * also knows no way to log in but its driver's: the door for ours (driver-login.ts) is here.
+ * upwards, and would run any `mysql.config.js` there. It also supports only its driver's logins:
+ * this file opens connections by undrop's own (driver-login.ts).
  *
  * Invariant: the only file that loads the library. The search begins and ends at the package.json
  * of this package, which has an empty configuration under "mysql".
@@ -13,7 +13,7 @@ import type { Connection, ConnectionOptions } from 'mysql2/promise';
 type Databases = typeof import('@databases/mysql');
 type Options = Omit<Parameters<Databases['default']>[0] & object, 'connectionString'>;
 
-/** Opens one connection; `options` are those that the library needs. */
+/** Opens one connection; `options` are those that the library sets. */
 export type Open = (options: ConnectionOptions) => Promise<Connection>;
 
 const PACKAGE = fileURLToPath(new URL('../../..', import.meta.url));
@@ -22,13 +22,13 @@ const { default: createPool, sql } = load();
 
 export { sql };
 
-/** Each by the address that stands for it in the library, which takes nothing but an address. */
+/** Keyed by a fake address, because the library passes nothing but an address. */
 const opens = new Map<string, WeakRef<Open>>();
 let ways = 0;
 
 /**
- * A way to open connections, for pools; `forget` when the last of them is gone. Whoever has the way
- * keeps `open`: nobody is kept by it.
+ * A way to open connections, for pools; call `forget` when the last of them is gone. The caller
+ * must keep `open`: the map refers to it weakly.
  */
 export function newWay(open: Open): {
   pool(options: Options): ReturnType<Databases['default']>;
@@ -46,7 +46,7 @@ export function newWay(open: Open): {
 
 function load(): Databases {
   const { cwd } = process;
-  // No chdir(): there may be no way back into a folder that another account may not enter.
+  // Not by chdir(), because another account's folder may not be entered again.
   process.cwd = () => PACKAGE;
   try {
     letUsOpen(createRequire(import.meta.url)('mysql2/promise') as Driver);
@@ -58,7 +58,10 @@ function load(): Databases {
 
 type Driver = { createConnection: (options: ConnectionOptions) => Promise<Connection> };
 
-/** The library opens connections by this function of the driver's; all others have it as it is. */
+/**
+ * Replaces the driver's function by which the library opens connections; other callers get the
+ * original.
+ */
 function letUsOpen(driver: Driver): void {
   const { createConnection } = driver;
   driver.createConnection = ({ uri = '', ...options }) => {

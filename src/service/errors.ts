@@ -1,17 +1,16 @@
 /**
- * Errors of the service: what the server answers, and what keeps a connection from being opened,
- * by the driver's error (the way to the server, TLS, or the login); and how they are printed.
- * Pure.
+ * Errors of the service: those that the server returns, those that keep a connection from being
+ * opened (network, TLS or login, by the driver's error), and how they are printed. Pure.
  */
 import { type ErrorCode, UndropError } from '../errors.js';
 import type { ServerAddress } from './pool/pools.js';
 
-/** Errors of the system (`ECONNREFUSED`, `ENOENT` …), or of a server that hung up: no `ER_…`. */
+/** Errors of the system (`ECONNREFUSED`, `ENOENT` …), or a server that hung up: no `ER_…`. */
 const NO_WAY = /^(?:E(?!R_|PROTO$)[A-Z_]+|PROTOCOL_CONNECTION_LOST)$/;
 /** Errors of the driver, OpenSSL or Node. */
 const TLS = /^(?:HANDSHAKE_(?:NO_)?SSL_|EPROTO$|ERR_(?:SSL|TLS)_|CERT_|UNABLE_TO_|.*SELF_SIGNED)/;
 
-/** `server`: its address, as it is printed. */
+/** `server`: its address for the text. */
 export function connectError(error: unknown, server: string): UndropError {
   const answer = serverErrorOf(error);
   const cause = causeText(error);
@@ -22,12 +21,12 @@ export function connectError(error: unknown, server: string): UndropError {
   return new UndropError(code, { step: 'connect', server, upstream: server, cause }, error);
 }
 
-/** Whether there was no connection, or it broke. */
+/** Whether the connection failed or broke. */
 export function isConnectionLost(error: unknown): boolean {
   return error instanceof UndropError && LOST.includes(error.code);
 }
 
-/** Whether there is no answer of the server to what was to be run: it may be run all the same. */
+/** Whether the server's response is missing: the statement may have run nevertheless. */
 export function isUnanswered(error: unknown): boolean {
   const isLate = error instanceof UndropError && error.code === 'UNDROP_DEADLINE';
   return isLate || isConnectionLost(error);
@@ -46,7 +45,7 @@ function codeOf(error: unknown): ErrorCode {
   return NO_WAY.test(code) ? 'UNDROP_UPSTREAM_UNREACHABLE' : 'UNDROP_SERVICE_FAILED';
 }
 
-/** An error that the server itself answered with. The driver's own has statements in its text. */
+/** An error that the server returned. The driver's own error would have statements in its text. */
 export class ServerError extends Error {
   override readonly name = 'ServerError';
   readonly errno: number;
@@ -61,22 +60,22 @@ export class ServerError extends Error {
   }
 }
 
-/** Whether the server answered with an error (one of `errnos`, if given). */
+/** Whether the server returned an error (one of `errnos`, if given). */
 export function isServerError(error: unknown, ...errnos: readonly number[]): error is ServerError {
   return error instanceof ServerError && (errnos.length === 0 || errnos.includes(error.errno));
 }
 
 /**
- * Whether it is what a service connection rejects with: the server's error, or undrop's. Anything
- * else is a defect.
+ * Whether `error` is the server's or undrop's, as service connections reject with. Anything else is
+ * a defect.
  */
 export function isServiceError(error: unknown): error is ServerError | UndropError {
   return isServerError(error) || error instanceof UndropError;
 }
 
 /**
- * What `work` resolves to; `instead` if the server refuses it with one of `errnos`, or with any
- * error if there are none.
+ * The result of `work`; `instead` if the server refuses it with one of `errnos`, or with any error
+ * if none are given.
  */
 export async function unlessRefused<T>(
   work: Promise<T>,
@@ -91,7 +90,7 @@ export async function unlessRefused<T>(
   }
 }
 
-/** The server's answer in an error of the driver; null if the server has not answered. */
+/** The server's error within an error of the driver; null if the server has not answered. */
 export function serverErrorOf(error: unknown): ServerError | null {
   if (!(error instanceof Error)) return null;
   const { errno, sqlState, sqlMessage } = error as Partial<ServerError>;
@@ -100,20 +99,20 @@ export function serverErrorOf(error: unknown): ServerError | null {
 }
 
 /**
- * Whether an error concerns one row or table alone, so that the others can be gone on with. If the
- * connection broke, also by a deadline, the next statement would meet the same.
+ * Whether an error concerns one row or table alone, so that others can continue. If the connection
+ * broke, also by a deadline, the next statement would fail likewise.
  */
 export function isRowLevelError(error: unknown): error is Error {
   if (isServerError(error)) return true;
   return error instanceof UndropError && !isUnanswered(error);
 }
 
-/** As in `80EC42:error:0A000102:SSL routines:ssl_choose_client_version:unsupported protocol:…`. */
+/** An example: `80EC42:error:0A000102:SSL routines:ssl_choose_client_version:unsupported …`. */
 const OPENSSL_REASON = /:error:[0-9A-F]+:[^:]+:[^:]*:([^:]+):/;
 
 /**
- * The words of somebody else's error, to stand within a sentence of ours: without a stop at the
- * end, and of OpenSSL's, which name its source files on several lines, only what is wrong.
+ * The text of a foreign error within a sentence: without a final period, and for OpenSSL, whose
+ * texts name source files on several lines, only the reason.
  */
 export function causeText(error: unknown): string {
   const words = error instanceof Error ? error.message : String(error);

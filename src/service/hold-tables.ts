@@ -1,6 +1,6 @@
 /**
- * Lists the tables that have a hold name, by schema. Names only: no table is opened for it, and one
- * schema is a constant in each statement, because 5.6 and MariaDB read every folder otherwise.
+ * Lists the tables that have a hold name, by schema. Names only: no table is opened, and each
+ * statement has one constant schema, because 5.6 and MariaDB read every folder otherwise.
  */
 import {
   dueDigits,
@@ -28,23 +28,23 @@ export interface IdRange {
   readonly last: string;
 }
 
-/** More would take longer than all between them. */
+/** More ranges would take longer than reading everything between them. */
 const RANGES_MAX = 20;
 const ID_DIGITS = 32;
 
-/** Those that are held for longer. */
+/** The tables that are due later. */
 export interface Later {
   readonly count: number;
-  /** When the first is due that isn't pinned; null: none is. */
+  /** The first due time among the unpinned; null: none. */
   readonly nextDue: Date | null;
 }
 
-/** Those that begin with these hex digits. */
+/** The ids that begin with these hex digits. */
 export function idsWith(prefix: string): IdRange {
   return { first: prefix.padEnd(ID_DIGITS, '0'), last: prefix.padEnd(ID_DIGITS, 'f') };
 }
 
-/** For the tables of these ids; there may be others between them. */
+/** Ranges for the tables of these ids; other tables may lie between them. */
 export function idsAmong(ids: readonly string[]): readonly IdRange[] {
   const [first = '', ...others] = [...ids].sort();
   if (ids.length <= RANGES_MAX) return ids.map(idsWith);
@@ -52,8 +52,8 @@ export function idsAmong(ids: readonly string[]): readonly IdRange[] {
 }
 
 /**
- * Every held table in `schemas`, in their order, then by name; a missing schema has none.
- * `among`: only those whose id is in one of these ranges.
+ * All held tables in `schemas`, in that order, then by name; a missing schema has none. `among`:
+ * only tables with an id in one of these ranges.
  */
 export async function listHoldTables(
   connection: ServiceConnection,
@@ -83,8 +83,8 @@ export async function listHoldTables(
 }
 
 /**
- * The same, but those in HOLD that are due after `dueBy` are only counted: what is held may be very
- * much, and what is due is little.
+ * The same, but tables in HOLD that are due after `dueBy` are only counted: many tables may be
+ * held, but few are due.
  */
 export async function listDueTables(
   connection: ServiceConnection,
@@ -121,8 +121,9 @@ export async function listDueTables(
 }
 
 /**
- * Those of our own schemas that exist and that this account may see. If a table may be on its way
- * into one of them, look where it comes from first: the schema may have been made for it.
+ * The schemas of undrop that exist and are visible to this account. If a table may be moving into
+ * one of them, read the schema it comes from first, because the target may have been created for
+ * it.
  */
 export async function readRecycleSchemas(
   connection: ServiceConnection,
@@ -134,7 +135,7 @@ export async function readRecycleSchemas(
   return rows.map((row) => textOf(row, 'name')).filter(isRecycleSchema);
 }
 
-/** Every held table in our own schemas; `among` as for `listHoldTables`. */
+/** All held tables in the schemas of undrop; `among` as for `listHoldTables`. */
 export async function listRecycledHoldTables(
   connection: ServiceConnection,
   among: readonly IdRange[] | null = null,
@@ -143,9 +144,9 @@ export async function listRecycledHoldTables(
 }
 
 /**
- * Those in `schemas` and those in our own schemas, in this order: what is moved there meanwhile is
- * seen in one place or the other. By id; if one was seen in both, our own schema is where it is.
- * `among` as for `listHoldTables`.
+ * The held tables in `schemas`, then in the schemas of undrop: in this order a table that is moved
+ * meanwhile is seen in one place or the other. By id; a table that was seen in both is in the
+ * schema of undrop. `among` as for `listHoldTables`.
  */
 export async function mapHoldTables(
   connection: ServiceConnection,
@@ -157,7 +158,7 @@ export async function mapHoldTables(
   return new Map([...inTheirs, ...inOurs].map((table) => [table.id, table]));
 }
 
-/** The same as `listHoldTables`, but only what has that id, in whatever state. */
+/** The held tables with that id, in any state. */
 export async function findHoldTables(
   connection: ServiceConnection,
   schemas: readonly string[],

@@ -1,6 +1,6 @@
 /**
- * What kind of server this is and in what state. SHOW VARIABLES, because it answers on every server
- * without an error for the variables that it hasn't got. Read anew by whoever decides by it.
+ * The kind of the server and its state. By SHOW VARIABLES, because it works on every server without
+ * an error for missing variables. Read again for each decision.
  */
 import { UndropError } from '../errors.js';
 import { parseServerVersion } from '../wire/connection/handshake-v10.js';
@@ -9,20 +9,20 @@ import { dateOf, ident, note, numberOf, sql, textOf, valueList } from './sql.js'
 
 export interface ServerFacts {
   readonly flavour: 'mysql' | 'mariadb';
-  /** As the server says it: `10.11.19-MariaDB-log`. */
+  /** The server's own text: `10.11.19-MariaDB-log`. */
   readonly version: string;
   /** 90704 for 9.7.4, 50624, 101119. */
   readonly versionId: number;
   readonly readOnly: boolean;
   readonly adaptiveHashIndex: boolean;
   readonly lowerCaseTableNames: 0 | 1 | 2;
-  /** The same as long as it is the same data directory: the uuid, or what comes nearest. */
+  /** Identifies the data directory: the uuid, or the nearest to it. */
   readonly serverIdentity: string;
-  /** The same on each node of a Galera cluster, or group; null: it is in none. */
+  /** Identifies a Galera cluster or a group; null: the server is in none. */
   readonly cluster: string | null;
   readonly performanceSchema: boolean;
   readonly utcNow: Date;
-  /** The start by the server's own uptime, to the second. */
+  /** By the server's uptime, to the second. */
   readonly startedAt: Date;
 }
 
@@ -64,7 +64,9 @@ export async function readServerFacts(connection: ServiceConnection): Promise<Se
   };
 }
 
-/** Numbers of SHOW GLOBAL STATUS by their names; what a server doesn't tell isn't there. */
+/**
+ * Numbers of SHOW GLOBAL STATUS by their names; values that a server doesn't report are missing.
+ */
 export async function readStatusVariables(
   connection: ServiceConnection,
   names: readonly string[],
@@ -105,7 +107,7 @@ function lowerCaseOf(value: string): 0 | 1 | 2 {
   return value === '1' ? 1 : value === '2' ? 2 : 0;
 }
 
-/** Whether a table has any row that this account sees. Rejects with the server's error. */
+/** Whether a table has rows that this account can see. Rejects with the server's error. */
 export async function hasRows(
   pool: ServicePool,
   { id, schema, name }: { readonly id: string; readonly schema: string; readonly name: string },

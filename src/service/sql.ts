@@ -1,10 +1,10 @@
 /**
- * How our own SQL is written: the `sql` tag of @databases for texts and values; our own
- * identifiers, because the tag's `ident` refuses what is legal in MySQL (any name outside ASCII);
- * and the text that goes over the wire. The values are put in here, not by the driver: it would
- * look for `?` in the whole text, names and comments included.
+ * The SQL of undrop: the `sql` tag of @databases for texts and values; identifiers by undrop's own
+ * function, because the tag's `ident` refuses names that are legal in MySQL (all names outside
+ * ASCII); and the text that goes over the wire. Values are rendered here, not by the driver, which
+ * would look for `?` in the whole text, names and comments included.
  *
- * Invariants: a name gets into a text by `quoteIdentifier` alone. What is rendered is right for a
+ * Invariants: only `quoteIdentifier` puts a name into a text. A rendered text is correct for a
  * session with sql_mode '' and utf8mb4, which the prefix of each text sets in the same round trip,
  * before the server reads the rest of it.
  */
@@ -21,16 +21,16 @@ export { type SQLQuery, sql };
 export const NAME_CHARACTERS_MAX = 64;
 /**
  * A RENAME of a table on MySQL before 8 and MariaDB makes the names of its foreign keys longer than
- * 64 characters, if they begin with its own: they can be dropped by such a name, and not be added.
+ * 64 characters, if they begin with its own: such a name works in a DROP, but not in an ADD.
  */
 const KEY_NAME_CHARACTERS_MAX = 127;
 
-/** `name` in backticks. Throws UNDROP_BAD_NAME if no server takes it as a name. */
+/** `name` in backticks. Throws UNDROP_BAD_NAME if no server accepts the name. */
 export function quoteIdentifier(name: string): string {
   return quote(name, NAME_CHARACTERS_MAX);
 }
 
-/** The same for a foreign key that is there. */
+/** The same for an existing foreign key. */
 export function quoteKeyName(name: string): string {
   return quote(name, KEY_NAME_CHARACTERS_MAX);
 }
@@ -48,7 +48,7 @@ export function ident(...names: readonly string[]): SQLQuery {
   return sql.__dangerous__rawValue(names.map(quoteIdentifier).join('.'));
 }
 
-/** A foreign key that is there. */
+/** An existing foreign key. */
 export function keyIdent(name: string): SQLQuery {
   return sql.__dangerous__rawValue(quoteKeyName(name));
 }
@@ -63,12 +63,12 @@ export function valueList(values: readonly (string | number)[]): SQLQuery {
       );
 }
 
-/** `SERVER_IDENTITY_SQL` as a query of ours. */
+/** `SERVER_IDENTITY_SQL` as a query. */
 export function serverIdentity({ flavour }: Pick<ServerVersion, 'flavour'>): SQLQuery {
   return sql.__dangerous__rawValue(SERVER_IDENTITY_SQL[flavour]);
 }
 
-/** The processlist that costs the server least. Others' rows need PROCESS. */
+/** The processlist in its cheapest form. Rows of other users need PROCESS. */
 export function processlistOf(
   server: Pick<ServerFacts, 'flavour' | 'versionId' | 'performanceSchema'>,
 ): SQLQuery {
@@ -78,7 +78,7 @@ export function processlistOf(
     : sql`information_schema.PROCESSLIST`;
 }
 
-/** `SELECT, INSERT ON schema.*`, on the whole server if it is null. */
+/** `SELECT, INSERT ON schema.*`; on the whole server if it is null. */
 export function grantClause(rights: readonly string[], schema: string | null): SQLQuery {
   assert(
     rights.every((right) => /^[A-Z_ ]+$/.test(right)),
@@ -88,7 +88,7 @@ export function grantClause(rights: readonly string[], schema: string | null): S
   return sql.__dangerous__rawValue(`${rights.join(', ')} ON ${on}.*`);
 }
 
-/** The comment that every statement of ours carries: step and ledger id. */
+/** The comment in every statement of undrop: step and ledger id. */
 export function note(step: string, id = ''): SQLQuery {
   assert(/^[a-z][a-z-]*$/.test(step) && /^[0-9a-f]*$/.test(id), 'a note is a word and an id');
   return sql.__dangerous__rawValue(`/* undrop ${step}${id === '' ? '' : ` ${id}`} */`);
@@ -97,8 +97,8 @@ export function note(step: string, id = ''): SQLQuery {
 // ── texts ──────────────────────────────────────────────────────────────────────────────────────
 
 /**
- * The settings that every text of ours starts from, whatever ran before on its connection. Each
- * lock is waited for one second at most; statement-timeout.ts has what is shorter.
+ * The settings at the start of every text, whatever ran before on its connection. A lock is waited
+ * for one second at most; statement-timeout.ts has shorter waits.
  */
 const SETTINGS = [
   'NAMES utf8mb4',
@@ -108,7 +108,7 @@ const SETTINGS = [
   'lock_wait_timeout=1',
   'innodb_lock_wait_timeout=3',
   'sql_safe_updates=0',
-  // DEFAULT would be the server's.
+  // DEFAULT would be the global value.
   'sql_select_limit=18446744073709551615',
   'sql_big_selects=1',
   'sql_quote_show_create=1',
@@ -118,9 +118,9 @@ const SETTINGS = [
 ];
 
 /**
- * Row estimates as they are now, and none written to the dictionary by our reading them; and no
- * limit of the server's on how long a statement takes, because ours have their own (MariaDB skips
- * what is for MySQL 5.7 and later); nor does anything pass by what isn't there.
+ * Fresh row estimates, which undrop's reads don't write to the dictionary; and no time limit of the
+ * server on statements, because undrop has its own (MariaDB skips comments for MySQL 5.7 and
+ * later); and no missing object is passed over silently.
  */
 const SETTINGS_OF_SOME = [
   ' /*!50708 , max_execution_time=0 */',
@@ -129,12 +129,12 @@ const SETTINGS_OF_SOME = [
   ' /*M!100502 , sql_if_exists=0 */',
 ].join('');
 
-/** A statement of its own, because the setting has another name on some servers. */
+/** A separate statement, because the setting has another name on some servers. */
 const WRITES = 'SET SESSION TRANSACTION READ WRITE';
-/** How many statements stand before those asked for. */
+/** The number of statements before the requested ones. */
 const BEFORE = 2;
 
-/** How many answers to leave out before and after those of the statements asked for. */
+/** The number of results to skip before and after those of the requested statements. */
 export interface RenderedText {
   readonly text: string;
   readonly answersBefore: number;
@@ -142,8 +142,8 @@ export interface RenderedText {
 }
 
 /**
- * One text for one round trip. `last`: one more statement, in another charset; then each character
- * of the text is a byte. Nothing may follow it, because MySQL 5.6 would keep that as part of a
+ * A text for one round trip. `last`: one more statement, in another charset; then each character of
+ * the text is a byte. Nothing may follow it, because MySQL 5.6 would keep that as part of a
  * trigger.
  */
 export function renderText(
@@ -162,7 +162,7 @@ export function renderText(
   return { text: `${text};\nSET sql_log_bin=1`, answersBefore: BEFORE, answersAfter: 1 };
 }
 
-/** One statement with its values in place. */
+/** A statement with its values. */
 export function renderQuery(query: SQLQuery): string {
   const { text } = query.format({
     escapeIdentifier: (name) => {
@@ -173,7 +173,7 @@ export function renderQuery(query: SQLQuery): string {
   return text;
 }
 
-/** The same statements, written out once: for a text that is sent many times. */
+/** The statements, rendered once: for a text that is sent many times. */
 export function rendered(queries: readonly SQLQuery[]): SQLQuery {
   return sql.__dangerous__rawValue(queries.map(renderQuery).join(';\n'));
 }
@@ -199,8 +199,8 @@ export function renderValue(value: unknown): string {
 }
 
 // ── values of a row ──────────────────────────────────────────────────────────────────────────────
-// Reads typed values out of a row. Servers differ in the type they give the same expression (a
-// literal 1 is a BIGINT on MySQL and an INT on MariaDB), so each reader takes what means the same.
+// Reads typed values from a row. Servers differ in the type of the same expression (a literal 1 is
+// a BIGINT on MySQL and an INT on MariaDB), so each reader accepts all equivalent types.
 
 export function textOf(row: Row, column: string): string {
   const value = row[column];
@@ -213,7 +213,7 @@ export function textOrNullOf(row: Row, column: string): string | null {
   return row[column] === null ? null : textOf(row, column);
 }
 
-/** A number, also if it comes as BIGINT or DECIMAL; exact up to 2^53. */
+/** A number, also from BIGINT or DECIMAL; exact up to 2^53. */
 export function numberOf(row: Row, column: string): number {
   const value = row[column] ?? Number.NaN;
   const number = Number(value);
@@ -225,7 +225,7 @@ export function numberOrNullOf(row: Row, column: string): number | null {
   return row[column] === null ? null : numberOf(row, column);
 }
 
-/** A DATETIME; sessions of ours run in UTC. */
+/** A DATETIME; service sessions run in UTC. */
 export function dateOf(row: Row, column: string): Date {
   const value = row[column];
   assert(value instanceof Date, `column ${column} is a date`);

@@ -1,10 +1,10 @@
 /**
- * Reads how big held tables are where the server tells the truth: the size of InnoDB's files, and
- * its own statistics. information_schema.TABLES has it from these statistics, too, which may be
- * many rows behind; its word is taken for what has no file or no statistics of its own.
+ * Reads the sizes of held tables from the most accurate source: InnoDB's files, and InnoDB's own
+ * statistics. information_schema.TABLES uses these statistics too, but may lag many rows behind; it
+ * serves for tables without files or statistics of their own.
  *
- * Invariant: 0 rows is never said, because statistics also say 0 of a table that was filled a
- * moment ago; what isn't known is null.
+ * Invariant: never reports 0 rows, because statistics also have 0 for a table that was filled a
+ * moment ago; an unknown value is null.
  */
 import { inBatches } from '../names/names.js';
 import type { HoldTable } from './hold-tables.js';
@@ -14,11 +14,13 @@ import { note, numberOrNullOf, type SQLQuery, sql, textOf, valueList } from './s
 
 export interface Size {
   readonly rows: number | null;
-  /** MySQL 5.6 doesn't tell the size of a file: there it is by the statistics. */
+  /** MySQL 5.6 doesn't report file sizes: there it is from the statistics. */
   readonly bytes: number | null;
 }
 
-/** Of a row of information_schema.TABLES. The size of these engines' tables is that of others. */
+/**
+ * For a row of information_schema.TABLES. Tables of these engines report the size of other tables.
+ */
 export const OWN_BYTES = sql`IF(UPPER(ENGINE) IN ('MRG_MYISAM', 'FEDERATED', 'CONNECT', 'SPIDER',
   'SPHINX', 'SEQUENCE', 'BLACKHOLE', 'S3'), 0, DATA_LENGTH + INDEX_LENGTH)`;
 
@@ -27,8 +29,8 @@ const TABLES_OF_STATEMENT = 200;
 const UNKNOWN: Size = { rows: null, bytes: null };
 
 /**
- * By id. Two statements, however many tables there are, and one more for each 200 of which these
- * know nothing. A hold name is unique, so it is looked for in all schemas.
+ * By id. Two statements for any number of tables, and one more for each 200 without a result. A
+ * hold name is unique, so it is looked for in all schemas.
  */
 export async function readSizes(
   connection: ServiceConnection,
@@ -58,7 +60,7 @@ export async function readSizes(
   return sizes;
 }
 
-/** Empty if this account may not ask. */
+/** Empty if this account may not read them. */
 async function readByName(
   connection: ServiceConnection,
   query: SQLQuery | null,
@@ -76,7 +78,9 @@ function asSize(row: Row): Size {
   };
 }
 
-/** Partitions are `name#p#…`, in files and in statistics. `names`: of tables; null: of all held. */
+/**
+ * Partitions are `name#p#…`, in files and in statistics. `names`: the tables; null: all held ones.
+ */
 function filesOf(
   { flavour, versionId }: Pick<ServerFacts, 'flavour' | 'versionId'>,
   names: readonly string[] | null,

@@ -43,16 +43,16 @@ describe('the table', () => {
     expectPage(
       'docs/metrics.md',
       '# Metrics\n\n' +
-        'What `/metrics` of `UNDROP_ADMIN_LISTEN` tells a Prometheus. It is one page for a proxy, however many\n' +
-        'processes it has; counters of its workers are at most a second old. Beside these there are\n' +
+        'The metrics that `/metrics` of `UNDROP_ADMIN_LISTEN` serves to Prometheus. A proxy has one page, however many\n' +
+        'processes it has; counters of its workers are at most a second old. The page also has\n' +
         '`process_…` and `nodejs_…`, of the first process alone. Rules for alerts are in\n' +
         '[prometheus-alerts.yml](prometheus-alerts.yml). Made of `src/admin/metrics.ts` by\n' +
         '`UPDATE_GOLDEN=1 npm test -- admin/metrics`.\n\n' +
-        'Whoever may connect there may read this; it has no name of a table, no statement and no password.\n' +
+        'The page needs no login; it has no names of tables, no statements and no passwords.\n' +
         '`/healthz` reports that the process is alive. `/readyz` answers 200 if clients can be sent here, and 503 with the reason if no\n' +
         'server answers or the proxy is about to end: it is for load balancers. `/readyz?drops` answers 503 also if a drop would not be held; it is\n' +
         'for alerts, as `undrop_drops_ready` is.\n\n' +
-        '| metric | type | labels | what it says |\n|---|---|---|---|\n' +
+        '| metric | type | labels | meaning |\n|---|---|---|---|\n' +
         rows.join(''),
     );
   });

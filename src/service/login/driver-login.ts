@@ -1,12 +1,12 @@
 /**
- * How the driver opens one service connection: TLS or none by what the server offers this time, the
- * password as it is now, and the plugins that would give the password itself away. The driver's own
- * believe whatever key comes.
+ * Opens one service connection with the driver: TLS or none by the server's offer, the present
+ * password, and replacements for the plugins that would reveal the password. The driver's own
+ * plugins trust any key.
  *
- * Invariant: the password itself goes to the server in TLS that was asked for or checked, over a
- * unix socket, or by a key that UNDROP_UPSTREAM_PUBLIC_KEY allows. If a server asks for it
- * otherwise, it is answered with nothing, so that it refuses by itself: a login that breaks off
- * would count against our address.
+ * Invariant: the plain password goes to the server only by TLS that was required or verified, over
+ * a unix socket, or encrypted with a key that UNDROP_UPSTREAM_PUBLIC_KEY allows. If a server
+ * requests it otherwise, undrop sends an empty response, so that the server refuses the login: an
+ * aborted login would count against the proxy's address.
  */
 import { TLSSocket } from 'node:tls';
 import {
@@ -33,14 +33,14 @@ import {
 
 /** TLS of service connections. */
 export interface ServiceTls {
-  /** If the server offers none, go on without. */
+  /** If the server doesn't offer TLS, continue without. */
   readonly isOptional: boolean;
-  /** Whether its certificate is checked, and the name in it. */
+  /** Whether the certificate is checked, and the name in it. */
   readonly verifies: boolean;
   readonly verifiesName: boolean;
-  /** Authorities in PEM; null for those that Node knows. */
+  /** Authorities in PEM; null for those of Node.js. */
   readonly ca: string | null;
-  /** What the server may know us by, in PEM; null for nothing. */
+  /** The client certificate, in PEM; null for none. */
   readonly identity: { readonly cert: string; readonly key: string } | null;
 }
 
@@ -51,17 +51,17 @@ export interface ServiceLogin {
   readonly tls: { readonly wanted: ServiceTls; readonly ssl: SslOptions } | null;
   readonly serverKey: ServerKeySetting;
   readonly connectTimeoutMs: number;
-  /** Asked for each connection. */
+  /** Called for each connection. */
   password(): string;
-  /** Whether the server offers TLS that isn't insisted on; if it doesn't, there is none. */
+  /** Whether the server offers optional TLS; if it doesn't, the connection goes without. */
   onOffer(offersTls: boolean): void;
 }
 
-/** Bytes of a greeting; what is longer is for the driver to refuse. */
+/** The longest greeting; the driver refuses longer ones. */
 const GREETING_BYTES_MAX = 64 * 1024;
 const KEEP_ALIVE_MS = 30_000;
 
-/** Resolves when the server has let us in. `options`: what else the driver is to do. */
+/** Resolves after the login. `options`: further options for the driver. */
 export async function logIn(options: ConnectionOptions, login: ServiceLogin): Promise<Connection> {
   const { address, tls } = login;
   const password = login.password();
@@ -99,7 +99,7 @@ export async function logIn(options: ConnectionOptions, login: ServiceLogin): Pr
   }
 }
 
-/** None on a unix socket if it is optional: nobody listens there (as with ssl-mode=PREFERRED). */
+/** Optional TLS isn't used on a unix socket (as with ssl-mode=PREFERRED). */
 export function loginTls(tls: ServiceTls | null, address: ServerAddress): ServiceLogin['tls'] {
   if (tls === null || (tls.isOptional && 'socketPath' in address)) return null;
   const { verifies, verifiesName, ca, identity } = tls;
@@ -112,12 +112,12 @@ export function loginTls(tls: ServiceTls | null, address: ServerAddress): Servic
   return { wanted: tls, ssl };
 }
 
-/** The driver looks for the name that it dials in the certificate. */
+/** The driver compares the certificate with the name that it dials. */
 function hostOf(address: Exclude<ServerAddress, { socketPath: string }>, tls: ServiceTls | null) {
   return tls?.verifiesName === true ? (address.name ?? address.host) : address.host;
 }
 
-/** Told before the driver reads the greeting, and not if there is none. */
+/** Called before the driver reads the greeting; not called without one. */
 function onGreeting(core: CoreConnection, tell: (offersTls: boolean) => void): void {
   const stream = driverStreamOf(core);
   const packets = new PacketAssembler(GREETING_BYTES_MAX);
@@ -128,19 +128,19 @@ function onGreeting(core: CoreConnection, tell: (offersTls: boolean) => void): v
       if (packet === null) return;
       tell(hasFlag(decodeHandshakeV10(packet.payload).capabilities, CLIENT_SSL));
     } catch {
-      // No greeting: the driver says what it is.
+      // Not a greeting: the driver reports the error.
     }
     stream.off('data', onData);
   };
   stream.prependListener('data', onData);
 }
 
-/** caching_sha2_password: the server asks for the password itself; it is asked for its key. */
+/** caching_sha2_password: the server requests the password, and undrop requests its key. */
 const PERFORM_FULL_AUTHENTICATION = Buffer.of(0x04);
 const KEY_REQUEST = Buffer.of(0x02);
 const NONCE_BYTES = 20;
 
-/** The plugins of one login, and why the password was not sent. */
+/** The plugins of one login, and the reason if the password was not sent. */
 class PasswordGate {
   readonly #password: string;
   readonly #login: ServiceLogin;
@@ -157,13 +157,14 @@ class PasswordGate {
   get plugins(): Record<string, AuthPlugin> {
     return {
       caching_sha2_password: (context) => this.#cachingSha2(context),
-      // MySQL asks an unknown user by any plugin, so that nobody learns which users it has.
-      sha256_password: () => () => this.#refuse('it asked for it by sha256_password'),
-      mysql_clear_password: () => () => this.#refuse('it asked for the password in clear'),
+      // For an unknown user MySQL picks any plugin, so that clients can't find out which users
+      // exist.
+      sha256_password: () => () => this.#refuse('it requested the password by sha256_password'),
+      mysql_clear_password: () => () => this.#refuse('it requested the password in clear'),
     };
   }
 
-  /** The driver's plugin until the password itself is asked for. */
+  /** The driver's plugin until the server requests the password itself. */
   #cachingSha2(context: Parameters<AuthPlugin>[0]): ReturnType<AuthPlugin> {
     const scramble = authPlugins.caching_sha2_password({})(context);
     let nonce: Buffer | null = null;
@@ -182,16 +183,17 @@ class PasswordGate {
     };
   }
 
-  /** The password if it may go as it is, nothing if it may not go, else what asks for the key. */
+  /**
+   * The password if it may be sent plainly, nothing if it may not be sent, else the request for the
+   * key.
+   */
   #inFull(): Buffer {
     if (this.#password === '') return Buffer.of(0);
     const { address, tls } = this.#login;
     if (this.connection !== null && driverStreamOf(this.connection) instanceof TLSSocket) {
       const isAskedFor = tls !== null && (tls.wanted.verifies || !tls.wanted.isOptional);
       if (isAskedFor || this.#policy === 'ask') return this.#inClear();
-      return this.#refuse(
-        'UNDROP_UPSTREAM_TLS neither asks for TLS nor has its certificate checked',
-      );
+      return this.#refuse('UNDROP_UPSTREAM_TLS neither requires TLS nor checks the certificate');
     }
     if ('socketPath' in address) return this.#inClear();
     return this.#policy === 'refuse' ? this.#refuse(KEY_AS_IT_COMES) : KEY_REQUEST;

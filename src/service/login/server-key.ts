@@ -1,8 +1,8 @@
 /**
- * Passwords by the server's RSA key: caching_sha2_password sends them so if its connection isn't
- * secure. Who stands in between may send a key of their own, so whether the key that comes is
- * believed is a policy, the same for the sessions of users
- * (session/login/auth-bridge.ts) and for the service's own logins (driver-login.ts).
+ * Passwords encrypted with the server's RSA key: caching_sha2_password does that on insecure
+ * connections. An attacker in between may send a key of their own, so a policy decides which key is
+ * trusted, alike for the sessions of users (session/login/auth-bridge.ts) and for the service's own
+ * logins (driver-login.ts).
  *
  * Invariant: a password is encrypted for a key that the policy allows, or not at all.
  */
@@ -10,13 +10,16 @@ import { constants, createPublicKey, type KeyObject, publicEncrypt } from 'node:
 import { UndropError } from '../../errors.js';
 import type { ServerAddress } from '../pool/pools.js';
 
-/** As it is set: `auto` asks a server on this machine for it, `ask` any; or a certain one. */
+/**
+ * The setting: `auto` requests the key from a server on this machine, `ask` from any; or a pinned
+ * key.
+ */
 export type ServerKeySetting = 'auto' | 'ask' | { readonly pinned: Buffer };
 
-/** For one server: never, as it comes, or if it is a certain one (SPKI, DER). */
+/** For one server: never, any key, or a pinned one (SPKI, DER). */
 export type ServerKeyPolicy = 'refuse' | 'ask' | { readonly pinned: Buffer };
 
-/** With `auto`: nobody stands between two programs of one machine. */
+/** With `auto`: traffic within one machine can't be intercepted. */
 export function keyPolicyFor(setting: ServerKeySetting, upstream: ServerAddress): ServerKeyPolicy {
   if (setting !== 'auto') return setting;
   return isOnThisMachine(upstream) ? 'ask' : 'refuse';
@@ -29,10 +32,10 @@ export function isOnThisMachine(upstream: ServerAddress): boolean {
 }
 
 export const OAEP = { padding: constants.RSA_PKCS1_OAEP_PADDING, oaepHash: 'sha1' } as const;
-/** What the padding takes of a block. */
+/** Bytes of padding in a block. */
 const OAEP_BYTES = 42;
 
-/** What the server said, and what is thought of it. */
+/** The server's key and nonce, with the policy for them. */
 export interface SentKey {
   /** The key in PEM, as it came. */
   readonly sent: Buffer;
@@ -40,7 +43,7 @@ export interface SentKey {
   readonly policy: ServerKeyPolicy;
 }
 
-/** `password` with its NUL; it is overwritten. UNDROP_SERVER_KEY if it can't be encrypted. */
+/** Encrypts `password` with its NUL, which is overwritten. UNDROP_SERVER_KEY if it can't. */
 export function encryptPassword(password: Buffer, { sent, nonce, policy }: SentKey): Buffer {
   const key = trusted(sent, policy);
   const modulusBits = key.asymmetricKeyDetails?.modulusLength ?? 0;
@@ -50,8 +53,8 @@ export function encryptPassword(password: Buffer, { sent, nonce, policy }: SentK
   return publicEncrypt({ key, ...OAEP }, xor(password, nonce));
 }
 
-/** No key of the server would do, whichever it sends. */
-export const KEY_AS_IT_COMES = 'its key would have to be believed as it comes';
+/** The policy allows no key that the server may send. */
+export const KEY_AS_IT_COMES = 'its key could not be verified';
 
 function trusted(sent: Buffer, policy: ServerKeyPolicy): KeyObject {
   if (policy === 'refuse') throw refusal(KEY_AS_IT_COMES);
@@ -65,21 +68,21 @@ function publicKeyOf(pem: Buffer): KeyObject {
     const key = createPublicKey(pem);
     if (key.asymmetricKeyType === 'rsa') return key;
   } catch {
-    // Whatever it is, it is no key.
+    // Any error: it isn't a key.
   }
-  throw refusal('what it sent is no RSA key');
+  throw refusal('it sent something other than an RSA key');
 }
 
 function refusal(problem: string): UndropError {
   return new UndropError('UNDROP_SERVER_KEY', { problem });
 }
 
-/** A public key in the form in which keys are compared. */
+/** A public key in a comparable form. */
 export function spkiOf(key: KeyObject): Buffer {
   return key.export({ type: 'spki', format: 'der' });
 }
 
-/** In place. The nonce is repeated as often as it takes. */
+/** In place; the nonce is repeated. */
 export function xor(bytes: Buffer, nonce: Buffer): Buffer {
   for (let index = 0; index < bytes.length; index++) {
     bytes[index] = (bytes[index] ?? 0) ^ (nonce[index % nonce.length] ?? 0);

@@ -1,6 +1,6 @@
 /**
- * One connection of the pool for as long as a task has it: runs texts one after another, each with
- * a deadline, and knows afterwards whether the connection may be used again.
+ * A connection of the pool for the duration of a task: runs texts one after another, each with a
+ * deadline, and decides whether the connection may be used again.
  */
 
 import { Socket } from 'node:net';
@@ -23,7 +23,7 @@ const UTF8MB4 = 45;
 export interface LeaseOptions {
   /** For error texts: where the server is. */
   readonly server: string;
-  /** Told when a text had no answer by its deadline. */
+  /** Called if a text had no response by its deadline. */
   readonly onDeadline: (threadId: number) => void;
 }
 
@@ -34,7 +34,7 @@ export class Lease implements TaskConnection {
   readonly threadId: number;
   /** Why nothing more can be run here. */
   #broken: Error | null = null;
-  /** The connection must not be used by anybody else. */
+  /** The connection must not be used again. */
   isSpoilt = false;
   #isOver = false;
   #tail: Promise<unknown> = Promise.resolve();
@@ -53,7 +53,7 @@ export class Lease implements TaskConnection {
     this.isSpoilt = true;
   }
 
-  /** Ends the lease. A connection that isn't to be used again keeps its listener to its end. */
+  /** Ends the lease. A connection that isn't used again keeps its listener to its end. */
   close(): void {
     if (!this.isSpoilt) this.#client.removeListener('error', this.#onError);
     this.#isOver = true;
@@ -69,9 +69,9 @@ export class Lease implements TaskConnection {
     if (this.#isOver) throw this.#end('its task is over');
     if (this.#broken !== null) throw this.#broken;
     const { deadlineMs = DEADLINE_MS, logged = true, last } = options;
-    // Nobody speaks on this connection after a statement in another charset.
+    // The connection isn't used again after a statement in another charset.
     if (last !== undefined) this.isSpoilt = true;
-    // The driver follows the session's charset, which a text that failed may have left as another.
+    // The driver follows the session's charset, which a failed text may have changed.
     const { config } = this.#client.connection;
     config.charsetNumber = last === undefined ? UTF8MB4 : BINARY;
     let isLogged = logged;
@@ -99,7 +99,7 @@ export class Lease implements TaskConnection {
       assert(Array.isArray(answers), 'a text of several statements has several answers');
       return answers.slice(answersBefore, answers.length - answersAfter).map(asRows);
     } catch (error) {
-      // What arrives after the deadline has nobody waiting for it.
+      // The result after the deadline is ignored.
       answered.catch(() => undefined);
       if (error instanceof UndropError) throw error;
       throw serverErrorOf(error) ?? this.#break(error);
@@ -109,8 +109,8 @@ export class Lease implements TaskConnection {
   }
 
   /**
-   * An error amid an unlogged text leaves sql_log_bin off: the next text of a task, which a leader
-   * has for hours, must not inherit it.
+   * An error within an unlogged text leaves sql_log_bin off; the next text of a task, which for a
+   * leader lasts hours, must not inherit it.
    */
   async #logAgain(): Promise<void> {
     if (this.#broken !== null || this.#isOver) return;
@@ -135,7 +135,7 @@ export class Lease implements TaskConnection {
     return this.#end(causeText(cause), cause);
   }
 
-  /** Nothing can be run here from now on; what the first reason says is said each time. */
+  /** Nothing more can be run here; later calls fail with the first reason. */
   #end(reason: string, cause?: unknown): Error {
     const { server } = this.#options;
     const facts = { step: 'run a statement', server, cause: reason };
@@ -144,7 +144,7 @@ export class Lease implements TaskConnection {
   }
 }
 
-/** An OK comes as a record with its counts, a result set as an array of rows. */
+/** An OK is a record with its counts, a result set an array of rows. */
 function asRows(answer: unknown): Rows {
   if (Array.isArray(answer)) return Object.assign(answer as Row[], { affectedRows: 0 });
   const { affectedRows } = answer as { readonly affectedRows: number };
@@ -152,18 +152,18 @@ function asRows(answer: unknown): Rows {
 }
 
 // ── the client of the driver ─────────────────────────────────────────────────────────────────────
-// The one place that uses what @databases/mysql hides: for the thread id, to listen for the
-// breaking of a connection that is taken but idle, which mysql2 would throw at the process, to send
-// a text that isn't in UTF-8, to log in with TLS by what the server offers, and to take leave.
-// Checked on every connection, so that another version of the library can't fail silently.
+// The one place that uses internals of @databases/mysql: for the thread id, to listen for errors of
+// a connection that is taken but idle, which mysql2 would throw at the process, to send a text that
+// isn't in UTF-8, to log in with TLS if the server offers it, and to send COM_QUIT. Checked on
+// every connection, so that another version of the library can't fail silently.
 
-/** The mysql2 connection of a task, as far as it is used. */
+/** The used part of a mysql2 connection. */
 export interface DriverClient {
   readonly threadId: number;
   readonly connection: { readonly stream: Socket; readonly config: { charsetNumber: number } };
   on(event: 'error', listener: (error: Error) => void): void;
   removeListener(event: 'error', listener: (error: Error) => void): void;
-  /** Resolves when the goodbye is on its way. */
+  /** Resolves when COM_QUIT is on its way. */
   end(): Promise<void>;
 }
 
@@ -172,10 +172,10 @@ interface Driver {
   dispose(): Promise<void>;
 }
 
-/** Those that take leave before the library closes them, whenever and why ever it does. */
+/** Connections that send COM_QUIT before the library closes them. */
 const polite = new WeakSet<Driver>();
 
-/** The same object for each task of a connection. It takes leave of the server at its end. */
+/** The same object for each task of a connection. Makes it send COM_QUIT at its end. */
 export function driverClientOf(connection: Connection): DriverClient {
   const { _driver: driver } = connection as unknown as { readonly _driver?: Driver };
   const isKnown =
@@ -195,13 +195,13 @@ export function driverClientOf(connection: Connection): DriverClient {
   return driver.client;
 }
 
-/** A server that is there answers sooner; a way that swallows bytes takes so long. */
+/** A reachable server answers sooner; a dead network takes this long. */
 const QUIT_WITHIN_MS = 1_000;
 
 /**
- * Takes leave: servers count and log a connection that just ends. Resolves when the server has
- * ended it, or had its time for that, and it is closed; a statement that is running is waited for
- * as long.
+ * Sends COM_QUIT, because servers count and log connections that just end. Resolves when the server
+ * has closed the connection, or the time is over, and it is closed; waits as long for a running
+ * statement.
  */
 async function quit(client: DriverClient): Promise<void> {
   const { stream: socket } = client.connection;
@@ -219,7 +219,7 @@ async function quit(client: DriverClient): Promise<void> {
   socket.destroy();
 }
 
-/** What the driver reads and writes: a TLSSocket once it is in TLS. */
+/** The stream of the driver: a TLSSocket with TLS. */
 export function driverStreamOf(connection: CoreConnection): Duplex {
   const { stream } = connection as unknown as { readonly stream?: Duplex };
   assert(
@@ -229,7 +229,7 @@ export function driverStreamOf(connection: CoreConnection): Duplex {
   return stream;
 }
 
-/** To be called before the driver reads the greeting. */
+/** Call it before the driver reads the greeting. */
 export function goOnWithoutTls(connection: CoreConnection): void {
   const { config } = connection as unknown as { readonly config?: { ssl?: object | false } };
   assert(typeof config?.ssl === 'object', 'the locked version of mysql2 has connection.config.ssl');

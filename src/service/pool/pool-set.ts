@@ -1,6 +1,6 @@
 /**
- * One service pool for each address that sessions were dialled to: what is done for a session is
- * done on the very server that it is on.
+ * A service pool for each address that sessions were dialled to, so that undrop works for a
+ * session on the very server of that session.
  */
 import { type ErrorCode, UndropError } from '../../errors.js';
 import type { Log } from '../../log.js';
@@ -35,10 +35,10 @@ export interface PoolSetOptions extends Partial<ServiceSecurity> {
   readonly log: Log;
 }
 
-/** A server, and where it was found. */
+/** A server and its address. */
 export interface FoundServer {
   readonly address: ServerAddress;
-  /** The same as long as it is the same server. */
+  /** Stays the same for the same server. */
   readonly identity: string;
   readonly readOnly: boolean;
   /** Its max_connections. */
@@ -49,8 +49,8 @@ export class PoolSet {
   readonly #options: PoolSetOptions;
   #security: ServiceSecurity;
   /**
-   * By address, of which a name may have new ones all the time. A pool is held by its sessions and
-   * by its connections, whose idle ones are closed after 30 s; without either it is forgotten.
+   * By address, because a name may get new ones at any time. Sessions keep a pool, and so do its
+   * connections, whose idle ones are closed after 30 s; without either it is forgotten.
    */
   readonly #pools = new Map<string, WeakRef<OwnedPool>>();
   readonly #forgotten = new FinalizationRegistry<string>((key) => {
@@ -63,7 +63,7 @@ export class PoolSet {
     this.#security = { tls, serverKey };
   }
 
-  /** How many addresses are remembered. */
+  /** The number of remembered addresses. */
   get size(): number {
     return this.#pools.size;
   }
@@ -80,9 +80,9 @@ export class PoolSet {
   }
 
   /**
-   * Asks the server at that address on a connection that is new, which leads to whoever has the
-   * address by now. Rejects with UNDROP_ACCOUNT if it refuses the account, and with
-   * UNDROP_SERVER_KEY if the password may not go there.
+   * Queries the server at that address on a new connection, because another server may have the
+   * address now. Rejects with UNDROP_ACCOUNT if it refuses the account, and with UNDROP_SERVER_KEY
+   * if the password may not be sent there.
    */
   async look(address: ServerAddress): Promise<FoundServer> {
     try {
@@ -102,7 +102,7 @@ export class PoolSet {
     }
   }
 
-  /** Whether one of the upstreams answers, be it that it refuses the account. Does not reject. */
+  /** Whether one of the upstreams answers, even by refusing the account. Does not reject. */
   async answers(): Promise<boolean> {
     for (const address of this.#options.upstream) {
       try {
@@ -116,17 +116,17 @@ export class PoolSet {
     return false;
   }
 
-  /** Logs in at that address on a connection that is new. */
+  /** Logs in at that address on a new connection. */
   async visit(address: ServerAddress): Promise<void> {
     await this.at(address).afresh((connection) => connection.run(sql`DO ${note('hello')} 1`));
   }
 
-  /** Another server has that address: no connection to the old one is used again. */
+  /** Another server has that address: connections to the old one aren't used again. */
   renew(address: ServerAddress): void {
     this.#pools.get(describeAddress(address))?.deref()?.renew();
   }
 
-  /** For connections that are opened from now on; the open ones are replaced. */
+  /** Applies to new connections; open ones are replaced. */
   useTls(security: ServiceSecurity): void {
     this.#security = security;
     for (const pool of this.#pools.values()) pool.deref()?.useTls(security);
@@ -137,14 +137,14 @@ export class PoolSet {
   }
 }
 
-/** Waiting wouldn't help. */
+/** Whether waiting can't help. */
 export function isForGood(error: unknown): boolean {
   return error instanceof UndropError && FOR_GOOD.includes(error.code);
 }
 
 const FOR_GOOD: readonly ErrorCode[] = ['UNDROP_ACCOUNT', 'UNDROP_SERVER_KEY'];
 
-/** Access denied, with or without a password; by host; an authentication that we can't do. */
+/** Access denied, with or without a password; by host; an unsupported authentication. */
 const ACCOUNT_REFUSED = [
   ER_DBACCESS_DENIED_ERROR,
   ER_ACCESS_DENIED_ERROR,
@@ -157,9 +157,8 @@ const ACCOUNT_REFUSED = [
 type RefusedAs = 'UNDROP_ACCOUNT' | 'UNDROP_ADMIN_ACCOUNT';
 
 /**
- * Connects; UNDROP_ACCOUNT if the server refuses the account (or what an account that isn't the
- * service's is told by), UNDROP_SERVER_KEY if its password was not sent, the pool's own error
- * otherwise.
+ * Connects. Rejects with UNDROP_ACCOUNT (or the code of another account) if the server refuses the
+ * account, with UNDROP_SERVER_KEY if its password was not sent, and else with the pool's error.
  */
 export async function greet(
   pool: ServicePool,
@@ -179,7 +178,7 @@ function finalError(
   address: ServerAddress,
   refusedAs: RefusedAs,
 ): UndropError | null {
-  // A login that is refused comes as the cause of a connection that could not be had.
+  // A refused login is the cause of a connection that failed.
   const cause = error instanceof UndropError ? error.cause : error;
   if (cause instanceof UndropError && cause.code === 'UNDROP_SERVER_KEY') return cause;
   if (!isServerError(cause, ...ACCOUNT_REFUSED)) return null;

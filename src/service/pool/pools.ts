@@ -1,8 +1,8 @@
 /**
- * The door to the server: the pool of service connections, by @databases/mysql over mysql2.
- * One pool for each (process, dialled address), shared by interceptor and collector.
+ * The access to the server: the pool of service connections, by @databases/mysql over mysql2. A
+ * pool for each (process, dialled address), shared by interceptor and collector.
  *
- * Invariants: every text runs under our own session settings (above all sql_mode '', for which
+ * Invariants: every text runs under undrop's own session settings (above all sql_mode '', for which
  * values are escaped on this side), in one round trip, and ends by its deadline: the driver has
  * none. There are never more than `connectionsMax` connections and the one for KILL QUERY: the
  * library counts each until it is closed.
@@ -32,12 +32,12 @@ export type ServerAddress =
   | {
       readonly host: string;
       readonly port: number;
-      /** The configured name, if `host` is an address of it; certificates have it. */
+      /** The configured name, if `host` is an address of it; certificates are compared with it. */
       readonly name?: string;
     }
   | { readonly socketPath: string };
 
-/** How the password of a service connection is kept from others on the way. */
+/** How the password of a service connection is protected. */
 export interface ServiceSecurity {
   /** Null: none. */
   readonly tls: ServiceTls | null;
@@ -48,7 +48,7 @@ export interface ServiceSecurity {
 export type Value = string | number | bigint | Date | Buffer | null;
 export type Row = Readonly<Record<string, Value>>;
 
-/** The answer to one statement: its rows (none for an OK), and the OK's count. */
+/** The response to one statement: its rows (none for an OK), and the OK's count. */
 export type Rows = readonly Row[] & { readonly affectedRows: number };
 
 export interface RunOptions {
@@ -57,24 +57,24 @@ export interface RunOptions {
   /** False runs the text with sql_log_bin off; 1227 if the account may not. Default true. */
   readonly logged?: boolean;
   /**
-   * False: a text that may not be run twice is not run again on a new connection, where the server
-   * denies a privilege; true: it is run on such a one. Default: as `withNewPrivileges`.
+   * False: don't run the text again on a new connection if the server denies a privilege, because
+   * it may not run twice; true: run it on a new connection. Default: as `withNewPrivileges`.
    */
   readonly fresh?: boolean;
   /**
-   * One more statement at the end of the text, as bytes in the charset that the text has set before
-   * it; its answer comes last. Nothing can be run after it: the connection is destroyed.
+   * A further statement at the end of the text, as bytes in the charset that the text has set
+   * before it; its response comes last. The connection is destroyed after it.
    */
   readonly last?: Buffer;
 }
 
 export interface ServiceConnection {
   /**
-   * Runs one text (an array is joined by `;`): one round trip, one `Rows` a statement. Stops at the
-   * first error and rejects with the server's own (`isServerError`), or with UNDROP_DEADLINE, or
-   * with UNDROP_SERVICE_FAILED if the connection broke (UNDROP_UPSTREAM_UNREACHABLE
-   * or UNDROP_UPSTREAM_TLS if there was none). Outside a task an error costs the
-   * connection, so nothing half open is ever given to the next one.
+   * Runs one text (an array is joined by `;`): one round trip, one `Rows` for each statement. Stops
+   * at the first error and rejects with the server's own (`isServerError`), or with
+   * UNDROP_DEADLINE, or with UNDROP_SERVICE_FAILED if the connection broke
+   * (UNDROP_UPSTREAM_UNREACHABLE or UNDROP_UPSTREAM_TLS if there was none). Outside a task an error
+   * costs the connection, so an open transaction never reaches the next user.
    */
   run(text: SQLQuery | readonly SQLQuery[], options?: RunOptions): Promise<readonly Rows[]>;
 }
@@ -88,38 +88,35 @@ export interface TaskConnection extends ServiceConnection {
 }
 
 export interface TaskOptions {
-  /** On no connection that the pool goes on with, if it has but one (the collector's). */
+  /** Not on the only connection of a pool that has but one (the collector's). */
   readonly apart?: boolean;
-  /** On a connection that is opened for it, as all that follow: it has the privileges of now. */
+  /** On a new connection, as all later ones: it has the present privileges. */
   readonly fresh?: boolean;
 }
 
 export interface ServicePool extends ServiceConnection {
   /**
-   * Gives `fn` one connection for itself: GET_LOCK and session variables last through server errors
-   * in it, not through a deadline. If `fn` throws, the connection is destroyed.
+   * Gives `fn` a connection of its own: GET_LOCK and session variables survive server errors in it,
+   * but not a deadline. If `fn` throws, the connection is destroyed.
    */
   task<T>(fn: (connection: TaskConnection) => Promise<T>, options?: TaskOptions): Promise<T>;
-  /** KILL QUERY, on a connection kept apart, so that a full pool can't delay it. */
+  /** KILL QUERY, on a separate connection, so that a full pool can't delay it. */
   killQuery(threadId: number): Promise<void>;
-  /** Whether a statement of ours waits for somebody's lock there; asked on the same connection. */
+  /** Whether a statement of undrop waits for a lock there; read on the same connection. */
   isWaiting(threadId: number): Promise<boolean>;
-  /** Closes what is idle, waits (bounded) for what is running. May be called twice. */
+  /** Closes idle connections, waits (bounded) for running ones. May be called twice. */
   dispose(): Promise<void>;
 }
 
-/** A pool as its owner has it. */
+/** The pool with the methods of its owner. */
 export interface OwnedPool extends ServicePool {
-  /** Why its last login failed; null: the server let the account in, or it hasn't tried yet. */
+  /** The error of the last login; null: it succeeded, or none was tried yet. */
   readonly loginError: Error | null;
-  /** For connections that are opened from now on; if it is another, all are replaced. */
+  /** Applies to new connections; if it differs, all open ones are replaced. */
   useTls(security: ServiceSecurity): void;
-  /** What is done from now on is done on connections that are opened from now on. */
+  /** Later work uses new connections only. */
   renew(): void;
-  /**
-   * Gives `fn` a connection that is opened for it, in the place of the one for KILL QUERY, which
-   * waits meanwhile.
-   */
+  /** Gives `fn` a new connection in place of the one for KILL QUERY, which waits meanwhile. */
   afresh<T>(fn: (connection: ServiceConnection) => Promise<T>): Promise<T>;
 }
 
@@ -128,9 +125,9 @@ export interface ServicePoolOptions extends Partial<ServiceSecurity> {
   readonly address: ServerAddress;
   readonly user: string;
   readonly password: string;
-  /** Read for each connection, in the place of `password`; empty for none. */
+  /** Read for each connection instead of `password`; empty for none. */
   readonly passwordFile?: string;
-  /** At least 2; there is one more for KILL QUERY. */
+  /** At least 2; KILL QUERY has one more. */
   readonly connectionsMax: number;
   readonly log: Log;
 }
@@ -146,12 +143,12 @@ const ACQUIRE_WITHIN_MS = CONNECT_TIMEOUT_MS + QUEUE_TIMEOUT_MS;
 const KILL_DEADLINE_MS = 2_000;
 const DISPOSE_WITHIN_MS = 2_000;
 
-/** Thrown out of a task of the library, so that it destroys the connection. */
-const DISCARD = new Error('This service connection is not to be used again.');
+/** Thrown from a task of the library to make it destroy the connection. */
+const DISCARD = new Error('This service connection must not be used again.');
 
 type PoolName = 'main' | 'side';
 
-/** What can't wait is run on the other pool. */
+/** Runs on the other pool, because it can't wait. */
 const AT_ONCE = { pool: 'side', deadlineMs: KILL_DEADLINE_MS } as const;
 
 interface AcquireOptions extends TaskOptions {
@@ -165,16 +162,16 @@ class Pool implements OwnedPool {
   readonly #way = newWay((options) => this.#open(options));
   #security: ServiceSecurity;
   #login: ServiceLogin;
-  /** What the password file said last. */
+  /** The last contents of the password file. */
   #password: string;
-  /** The last connection could have no TLS, and that was said. */
+  /** The last connection was without TLS, and that was logged. */
   #isPlain = false;
-  /** Pools of the library; `side` has one connection, for what can't wait. */
+  /** Pools of the library; `side` has one connection, for work that can't wait. */
   readonly #pools: Readonly<Record<PoolName, ConnectionPool>>;
   /** Connections in the order in which they were begun. */
   readonly #numbers = new WeakMap<object, number>();
   #begun = 0;
-  /** The first that may be used still: those that were begun before are closed when next met. */
+  /** The first usable connection: older ones are closed when they are taken next. */
   readonly #firstUsed: Record<PoolName, number> = { main: 0, side: 0 };
   #disposed: Promise<void> | null = null;
   loginError: Error | null = null;
@@ -205,8 +202,8 @@ class Pool implements OwnedPool {
   }
 
   /**
-   * Rejects as soon as `fn` does, while the library is still busy with getting rid of the
-   * connection; resolves only when the connection is back.
+   * Rejects as soon as `fn` does, while the library still closes the connection; resolves only when
+   * the connection is back.
    */
   task<T>(
     fn: (lease: Lease) => Promise<T>,
@@ -230,7 +227,7 @@ class Pool implements OwnedPool {
       };
       const use = async (connection: Connection): Promise<T | null> => {
         const client = driverClientOf(connection);
-        // Nobody takes the null, and the connection goes back.
+        // The null is ignored, and the connection goes back.
         if (!isWaiting) return null;
         const number = this.#numbers.get(client);
         assert(number !== undefined, 'a service connection was opened by its pool');
@@ -306,44 +303,42 @@ class Pool implements OwnedPool {
     };
   }
 
-  /** Anew for each connection, so that a rotation takes no restart. */
+  /** Read for each connection, so that a new password needs no restart. */
   #readPassword(): string {
     const { passwordFile = '', log } = this.#options;
     if (passwordFile === '') return this.#password;
     try {
       this.#password = readFileSync(passwordFile, 'utf8').replace(/\r?\n$/, '');
     } catch (error) {
-      log.warn({ err: error }, 'UNDROP_PASSWORD_FILE can not be read; what it said last is taken');
+      log.warn({ err: error }, 'cannot read UNDROP_PASSWORD_FILE; using the previous password');
     }
     return this.#password;
   }
 
-  /** A server without TLS is said once, until one with it has been seen there. */
+  /** A server without TLS is logged once, until a server with TLS was seen there. */
   #onOffer(offersTls: boolean): void {
     if (!offersTls && !this.#isPlain) {
       const fields = { event: 'upstream-plain', server: this.#server };
-      // On this machine nobody stands in between.
+      // Traffic within this machine can't be intercepted.
       const level = isOnThisMachine(this.#options.address) ? 'debug' : 'warn';
-      const said = 'the server offers no TLS: the service account logs in without';
+      const said = 'the server does not offer TLS; the service account logs in without it';
       this.#options.log[level](fields, said);
     }
     this.#isPlain = !offersTls;
   }
 
-  /** Those that are open are closed when they are next met, or have been idle for a while. */
+  /** Open connections are closed when they are taken next, or after an idle time. */
   #renew(pool: PoolName): void {
     this.#firstUsed[pool] = this.#begun;
   }
 
-  /**
-   * No answer by the deadline: the way to the server may be dead, and the statement may still run.
-   */
+  /** No response by the deadline: the network may be dead, and the statement may still run. */
   #abandon(pool: PoolName, threadId: number): void {
     if (pool === 'side' || this.#disposed !== null) return;
-    // Idle connections over a dead way would cost a deadline each: all are replaced.
+    // Idle connections over a dead network would cost a deadline each: all are replaced.
     this.#renew('main');
     this.#kill(sql`KILL ${threadId}`).catch((error: unknown) => {
-      this.#options.log.debug({ err: error, threadId }, 'could not kill an abandoned statement');
+      this.#options.log.debug({ err: error, threadId }, 'cannot kill an abandoned statement');
     });
   }
 
@@ -351,7 +346,7 @@ class Pool implements OwnedPool {
     try {
       await this.run(text, AT_ONCE);
     } catch (error) {
-      // It is gone already.
+      // It has ended already.
       if (!isServerError(error, ER_NO_SUCH_THREAD)) throw error;
     }
   }
@@ -380,13 +375,13 @@ class Pool implements OwnedPool {
       poolSize,
       bigIntMode: 'bigint',
       timeZone: { client: 'utc' },
-      // We have deadlines of our own.
+      // Undrop has its own deadlines.
       queueTimeoutMilliseconds: Infinity,
-      // Only ever waited for by the library's own closing of a connection that has no answer.
+      // The library waits for it only when it closes a connection without a response.
       acquireLockTimeoutMilliseconds: 100,
-      // By `this` a pool is kept for as long as it has a connection.
+      // A `this` here would keep a pool alive for as long as it has a connection.
       onError: (error) => {
-        this.#options.log.debug({ err: error }, 'an idle service connection was closed');
+        this.#options.log.debug({ err: error }, 'lost an idle service connection');
       },
     });
   }

@@ -1,6 +1,6 @@
 /**
- * Runs a look that may take long, and ends it by a KILL QUERY from another connection: MySQL 5.6
- * has no time limit for a statement.
+ * Runs a query that may take long, and ends it by a KILL QUERY from another connection, because
+ * MySQL 5.6 has no time limit for a statement.
  */
 import { systemClock } from '../../clock.js';
 import { ER_QUERY_INTERRUPTED } from '../../wire/server-errors.js';
@@ -9,13 +9,13 @@ import { isServerError, type Rows, type ServicePool, type TaskConnection } from 
 
 export interface SearchBound {
   readonly withinMs: number;
-  /** Asked again and again; true ends it, too. Default: only the time does. */
+  /** Called repeatedly; true ends the query, too. Default: only the time does. */
   readonly givesWay?: (() => Promise<boolean>) | undefined;
 }
 
 /**
- * The rows of the last text; null: it took longer, or gave way. Rejects with whatever else the
- * server or the pool says.
+ * The rows of the last text; null: it took too long, or gave way. Rejects with all other errors of
+ * the server or the pool.
  */
 export async function runWithin(
   pool: ServicePool,
@@ -42,9 +42,9 @@ export async function runWithin(
   }
 }
 
-/** A KILL may take so long to be heard. */
+/** The time that a KILL may need. */
 const DEADLINE_MS = 10_000;
-/** How often it is asked whether the look is to give way. */
+/** How often `givesWay` is called. */
 const CHECK_MS = 200;
 
 async function killAfter(

@@ -1,12 +1,12 @@
 /**
  * Runs a text that may wait for a metadata lock, and ends the wait after a moment by KILL QUERY
- * from a second connection: no server of the set has a lock timeout below one second.
+ * from a second connection, because no supported server has a lock timeout below one second.
  *
- * Invariants: because of us nobody waits for a metadata lock for longer than `killAfterMs`, or than
- * the lockWaitBudget that is left. A KILL never hits another text, nor one that does not wait for
- * such a lock: MariaDB (10.11, 11.8) goes on with a RENAME that is killed while InnoDB makes it
- * wait, and takes it back with no end while others' DDL waits, too. There the wait ends by its own
- * timeout.
+ * Invariants: undrop makes other sessions wait for a metadata lock no longer than `killAfterMs`, or
+ * than the rest of the lockWaitBudget. A KILL never hits another text, nor one that does not wait
+ * for such a lock: MariaDB (10.11, 11.8) continues with a RENAME that is killed while it waits in
+ * InnoDB, and never finishes rolling it back while other DDL waits, too. There the wait ends by its
+ * own timeout.
  */
 import { once } from 'node:events';
 import { systemClock } from '../../clock.js';
@@ -29,16 +29,16 @@ export const KILL_AFTER_MS = 200;
 
 export interface KillAfterOptions extends Pick<RunOptions, 'logged' | 'last' | 'deadlineMs'> {
   readonly killAfterMs?: number;
-  /** A client waits: a try that is seen waiting is given up before, when this is used up. */
+  /** A client waits: a try that is seen waiting ends early when this is used up. */
   readonly lockWaitBudget?: LockWaitBudget | undefined;
 }
 
-/** What a text that may wait for a lock is run with. */
+/** The options of a text that may wait for a lock. */
 export type TryOptions = Pick<KillAfterOptions, 'lockWaitBudget'> & { readonly logged: boolean };
 
 /**
- * If no KILL helps. MariaDB takes 0 as well, and fails then beside other DDL, because each locks
- * the tables of InnoDB's statistics for a moment.
+ * For waits that a KILL can't end. MariaDB also accepts 0, but then fails beside other DDL, because
+ * each DDL locks InnoDB's tables of statistics for a moment.
  */
 export const SHORT_INNODB_WAIT = sql`SET SESSION innodb_lock_wait_timeout = 1`;
 
@@ -57,15 +57,15 @@ export async function runWithTimeout(
 }
 
 /**
- * Since 8.4 MySQL makes no key to columns that aren't unique, nor does it rename the parent of one,
- * save in a session that says so. Older ones stay. Not in every text, because it leaves a warning
- * and the variable may go.
+ * Since 8.4 MySQL neither creates a foreign key to columns that aren't unique, nor renames its
+ * parent table, unless the session allows it. Existing keys stay. Not in every text, because it
+ * causes a warning, and the variable may disappear.
  */
 const MAY_KEEP_SUCH_KEYS = sql`SET /*!80400 SESSION restrict_fk_on_non_standard_key = 0, */ @undrop = NULL`;
 
 /**
- * The same on a connection that the caller has already; the last text that it runs there. What
- * fails for a key to columns that aren't unique has changed nothing, and is run once more.
+ * The same on a connection of the caller; the last text that it runs there. A text that failed
+ * because of a key to columns that aren't unique has changed nothing, and is run once more.
  */
 export async function runWithTimeoutOn(
   connection: TaskConnection,
@@ -119,40 +119,39 @@ async function watch(
     if (!isWaiting) continue;
     isOver = lockWaitBudget?.seenWaiting() === true || performance.now() >= endMs;
   }
-  // The answer may already be on its way here; what the KILL hits then must not be the next
-  // text of somebody else. If the KILL itself fails, lock_wait_timeout ends the wait.
+  // The response may already be on its way; a late KILL must not hit another user's text on this
+  // connection. If the KILL itself fails, lock_wait_timeout ends the wait.
   connection.discard();
   await pool.killQuery(connection.threadId).catch(() => undefined);
 }
 
-/** How often a try is looked at. */
+/** Interval between two checks of a try. */
 export const CHECK_MS = 25;
-/** So much waiting in all. */
+/** The total of all waits. */
 export const WAIT_MS = 75;
 /**
- * Nothing more is begun after so long; earlier if something is left for later in any case. Until it
- * is done, the session's next statements may get other answers than natively.
+ * No new work begins after this time, or earlier if some is left for later anyway. Until all is
+ * done, the session's next statements may get other results than natively.
  */
 const WITHIN_MS = 3_000;
 const WITHIN_MS_HELD_UP = 125;
 
 /**
- * How long the service lets a client wait for other sessions' locks: one budget over everything
- * that it tries between a RENAME and its answer. Only the time counts in which a try was seen
- * waiting. Once that is used up nothing waits any more, and hardly anything more is begun; the
- * rest is done later.
+ * How long the service lets a client wait for other sessions' locks: one budget for all tries
+ * between a RENAME and its response. Only time in which a try was seen waiting counts. Once it is
+ * used up, nothing waits, and hardly anything new begins; the rest is done later.
  */
 export class LockWaitBudget {
   readonly #startMs = performance.now();
   #leftMs = WAIT_MS;
 
-  /** A try was seen waiting for the last `CHECK_MS`. True: it is to be given up. */
+  /** Counts `CHECK_MS` of waiting. True: the try must end. */
   seenWaiting(): boolean {
     this.#leftMs = Math.max(0, this.#leftMs - CHECK_MS);
     return this.#leftMs === 0;
   }
 
-  /** Whether what isn't begun yet is left for later. */
+  /** Whether work that has not begun is left for later. */
   get isOver(): boolean {
     const withinMs = this.#leftMs === 0 ? WITHIN_MS_HELD_UP : WITHIN_MS;
     return performance.now() - this.#startMs > withinMs;
@@ -160,9 +159,9 @@ export class LockWaitBudget {
 }
 
 /**
- * A condition on `STATE` of the process list: the session waits for another's lock. Not all that
- * begins with `Waiting for` is that: a commit (`waiting for handler commit`, MySQL 8 and later) and
- * what a replica reports (`Waiting for semi-sync ACK …`) end by themselves.
+ * A condition on `STATE` of the process list: the session waits for another's lock. Not every state
+ * that begins with `Waiting for` is one: a commit (`waiting for handler commit`, MySQL 8 and later)
+ * and the states of replicas (`Waiting for semi-sync ACK …`) end by themselves.
  * https://dev.mysql.com/doc/refman/8.4/en/general-thread-states.html
  */
 export const WAITS_FOR_LOCK = sql`(STATE LIKE 'Waiting for % lock'
