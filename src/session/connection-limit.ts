@@ -1,23 +1,23 @@
 /**
- * How many sessions may be open at a time. A client above the limit gets the server's own error
- * (1040), and the server hears nothing of it.
+ * The maximum of open sessions. A client above the limit gets the server's own error (1040), and no
+ * connection to the server is opened for it.
  *
- * Invariant: every place that was taken is given back once.
+ * Invariant: every place that was taken is returned once.
  */
 import { assert } from '../assert.js';
 
 /** Counts the sessions; with several processes, one of them counts for all. */
 export interface ConnectionLimit {
-  /** So many may be open at a time. */
+  /** The maximum at a time. */
   readonly max: number;
   /** False: all places are taken. */
   take(): boolean | Promise<boolean>;
   release(): void;
 }
 
-/** ConnectionLimit of one process. */
+/** The limit of one process. */
 export class LocalConnectionLimit implements ConnectionLimit {
-  /** Holds for the next who comes; nobody who is in is sent away. */
+  /** Applies to new clients; open sessions stay. */
   max: number;
   #taken = 0;
 

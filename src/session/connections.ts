@@ -1,9 +1,9 @@
 /**
- * The two connections of one session: the sockets to the client and to the server, the streams
- * that read and write them, the pumps between, and TLS laid over either in the middle of a login.
+ * The two connections of one session: the sockets to the client and to the server, the streams that
+ * read and write them, the pumps in between, and TLS that is added to either within a login.
  *
- * Invariant: while TLS is being set up on one connection, nothing is read from the other, and
- * nothing that came outside of TLS is handed on.
+ * Invariant: while TLS is being set up on one connection, nothing is read from the other, and no
+ * bytes from outside TLS are passed on.
  */
 import type { Socket } from 'node:net';
 import { assert } from '../assert.js';
@@ -18,10 +18,10 @@ import type { Session } from './session.js';
 /** The connection to the server. */
 interface Upstream {
   readonly socket: Socket;
-  /** That beneath TLS, or the same. */
+  /** The socket beneath TLS, or the same. */
   readonly tcp: Socket;
   readonly stream: ByteStream;
-  /** TLS is being set up: nothing can be said on it. */
+  /** TLS is being set up: nothing can be sent. */
   readonly isBusy: boolean;
 }
 
@@ -34,12 +34,12 @@ export class SessionConnections {
   #toServer: Pump | null = null;
   #toClient: Pump | null = null;
   #isOver = false;
-  /** A login that is to be left when its TLS is there. */
+  /** A login to abandon once its TLS is there. */
   #left: LoginRelay | null = null;
   readonly #onClientEnd: () => void;
   readonly #onClientGone: () => void;
   readonly #onClientError: (error: Error) => void;
-  /** Called for 'end', 'error' and 'close', whose argument is no error. */
+  /** Called for 'end', 'error' and 'close', whose argument isn't an error. */
   readonly #onServerEnd: (cause?: unknown) => void;
 
   constructor(client: Socket, stream: ByteStream, tls: ProxyTls, owner: Session) {
@@ -57,7 +57,7 @@ export class SessionConnections {
     this.#watchClient();
   }
 
-  /** Whether the client came by a unix socket. */
+  /** Whether the client uses a unix socket. */
   get clientIsLocal(): boolean {
     return this.#client.remoteAddress === undefined;
   }
@@ -83,15 +83,15 @@ export class SessionConnections {
     this.#toServer?.write(bytes);
   }
 
-  /** What carries the bytes of the client; another one after TLS. */
+  /** The pump of the client's bytes; TLS replaces it. */
   get clientPump(): Pump {
     assert(this.#toServer !== null, 'nothing is held before the server is dialled');
     return this.#toServer;
   }
 
   /**
-   * TLS with the client. Resolves when it is there, or the session is over; rejects if the
-   * client won't have it.
+   * TLS with the client. Resolves when it is set up, or the session is over; rejects if the client
+   * refuses it.
    */
   async secureClient(clientHello: Buffer): Promise<void> {
     const plain = this.#client;
@@ -109,8 +109,8 @@ export class SessionConnections {
   }
 
   /**
-   * The same with the server that was dialled; rejects with UNDROP_UPSTREAM_TLS. If the session
-   * is over meanwhile, the login is left as soon as anything can be said on it.
+   * The same with the server; rejects with UNDROP_UPSTREAM_TLS. If the session ends meanwhile, the
+   * login is abandoned as soon as anything can be sent.
    */
   async secureServer({ socket, stream, address }: Dialled): Promise<void> {
     stream.detach();
@@ -129,7 +129,7 @@ export class SessionConnections {
     this.#clientStream.resume();
   }
 
-  /** The session is over: both sides are read to their end, and nothing is held any more. */
+  /** The session is over: both sides are read to their end, and nothing is held back. */
   letGo(): void {
     this.#isOver = true;
     this.#toServer?.release();
@@ -140,18 +140,18 @@ export class SessionConnections {
     this.#upstream?.socket.end();
   }
 
-  /** Without the close_notify of TLS, behind which a server that waits does not see the end. */
+  /** Without the close_notify of TLS, because a waiting server would not see the end after it. */
   endServerAtOnce(): void {
     this.#upstream?.tcp.end();
   }
 
-  /** The client gets what was sent to it, then `finalPacket`, then its end. */
+  /** The client gets all bytes sent so far, then `finalPacket`, then the end. */
   endClient(finalPacket: Buffer | null = null): void {
     if (finalPacket !== null && this.#client.writable) this.#client.write(finalPacket);
     endSoon(this.#client);
   }
 
-  /** The server gets what was sent to it, then its end; in a login by its own refusal. */
+  /** The server gets all bytes sent so far, then the end; in a login it ends by its own refusal. */
   leaveServer(relay: LoginRelay | null): void {
     const upstream = this.#upstream;
     if (upstream === null) return;

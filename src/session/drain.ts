@@ -1,8 +1,8 @@
 /**
- * The end of a listener, in two steps. First clients are still let in for a while: a load balancer
- * needs a moment to hear that this proxy is going. Then nobody is let in any more; sessions that
- * are idle and in no transaction end at once, between two packets; the others end as soon as they
- * are. What is left after its time is cut.
+ * The shutdown of a listener, in two steps. First undrop still accepts clients for a while, because
+ * a load balancer needs a moment to notice. Then it accepts no more; sessions that are idle and in
+ * no transaction end at once, between two packets; the others end as soon as they are idle. The
+ * rest is cut off when the time is over.
  *
  * Invariant: it ends in a bounded time, whatever clients and servers do.
  */
@@ -11,15 +11,15 @@ import type { Log } from '../log.js';
 import type { Listener } from './listener.js';
 
 export interface DrainOptions {
-  /** Milliseconds for which clients are still let in. */
+  /** Milliseconds during which clients are still accepted. */
   readonly waitMs: number;
-  /** Milliseconds that sessions then have to come to an end. */
+  /** Milliseconds that sessions then have to end. */
   readonly timeoutMs: number;
   /** Aborted: everything ends at once. */
   readonly signal: AbortSignal;
 }
 
-/** What is drained. */
+/** The listener, as far as a drain uses it. */
 export type Drainable = Pick<Listener, 'openSessions' | 'stopAccepting' | 'endWhenIdle' | 'cut'>;
 
 export async function drain(
@@ -31,11 +31,11 @@ export async function drain(
     log.info({ event: 'draining', step, sessions: listener.openSessions }, message);
   };
   if (waitMs > 0) {
-    say('wait', 'ending soon; clients are still let in');
+    say('wait', 'will shut down; still accepting clients');
     await clock.sleep(waitMs, signal);
   }
   listener.stopAccepting();
-  say('close', 'no client is let in any more; sessions end when they are idle');
+  say('close', 'stopped accepting clients; sessions end when they are idle');
   const over = new AbortController();
   const end = () => over.abort();
   signal.addEventListener('abort', end, { once: true });
@@ -43,6 +43,6 @@ export async function drain(
   listener.endWhenIdle(end);
   await clock.sleep(timeoutMs, over.signal);
   signal.removeEventListener('abort', end);
-  if (listener.openSessions > 0) say('cut', 'sessions that are left are cut off');
+  if (listener.openSessions > 0) say('cut', 'cutting off the sessions that are left');
   listener.cut();
 }

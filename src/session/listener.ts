@@ -1,7 +1,7 @@
 /**
  * Listens for clients on TCP and unix sockets and keeps the open sessions.
  *
- * Invariant: one session's trouble is its own; a listener goes on until it is closed. A stale
+ * Invariant: a failure of one session affects no other; a listener runs until it is closed. A stale
  * socket file is removed only if nothing listens on it.
  */
 import { randomBytes } from 'node:crypto';
@@ -25,33 +25,33 @@ import { readProxyHeader } from './dial/proxy-protocol.js';
 import type { ProxyTls } from './login/tls.js';
 import { Session } from './session.js';
 
-/** What may change while sessions are open; each new one takes what holds then. */
+/** Settings that may change while sessions are open; each new session uses the present ones. */
 export interface SessionSettings {
   /** Milliseconds for connecting to one upstream, and for its greeting. */
   readonly connectTimeoutMs: number;
   readonly greetingTimeoutMs: number;
-  /** Milliseconds that a client may take for each answer of its login. */
+  /** Milliseconds that a client may take for each packet of its login. */
   readonly loginTimeoutMs: number;
   /** Whether a connection begins with a header of the PROXY protocol. */
   isAnnounced(client: net.Socket): boolean;
   /** Milliseconds until that header is there. */
   readonly headerTimeoutMs: number;
-  /** Whether the server is sent one. */
+  /** Whether undrop sends one to the server. */
   readonly announceUpstream: boolean;
 }
 
-/** What all sessions of a process have. */
+/** Shared by all sessions of a process. */
 export interface SessionSurroundings {
   readonly tls: ProxyTls;
   readonly log: Log;
   readonly counters: Counters;
-  /** The service for the address that was dialled, as the settings are when it is asked for. */
+  /** The service for the dialled address, with the settings at the time of the call. */
   serviceFor(dialled: Dialled): () => DropService;
-  /** Work that goes on after the answer; a shutdown waits for it. */
+  /** Registers work after the response; a shutdown waits for it. */
   background(work: Promise<void>): void;
   /** The login there ended in a way that the server may count (reset-host-errors.ts). */
   onBrokenLogin(address: ServerAddress): void;
-  /** Tables were held, and the ledger has it. */
+  /** Tables were held, and the ledger has them. */
   onHeld(): void;
 }
 
@@ -61,7 +61,7 @@ export interface ListenerOptions extends SessionSurroundings {
   readonly connectionLimit: ConnectionLimit;
   /** The mode of the files of unix sockets. */
   readonly listenMode: number;
-  /** The addresses are shared with other processes. */
+  /** Other processes share the addresses. */
   readonly isWorker: boolean;
   settings(): SessionSettings;
 }
@@ -74,13 +74,17 @@ export class Listener {
   readonly #sessions = new Set<Session>();
   #isEnding = false;
   #onEmpty: (() => void) | null = null;
-  /** Connections that have yet to say for whom they come. */
+  /** Connections that still have to send their header. */
   #asked = 0;
-  /** `performance.now()` of the next line on a refusal: a flood of clients is no flood of lines. */
+  /**
+   * `performance.now()` of the next log line on a refusal, so that a flood of clients doesn't flood
+   * the log.
+   */
   #nextLineMs = 0;
 
   constructor(options: ListenerOptions) {
-    const onThrown = (error: unknown) => options.log.error({ err: error }, 'a login ended badly');
+    const onThrown = (error: unknown) =>
+      options.log.error({ err: error }, 'cannot complete a login; closing the connection');
     const onBrokenLogin = behindDoor(options.onBrokenLogin, onThrown);
     this.#options = { ...options, onBrokenLogin };
   }
@@ -89,7 +93,7 @@ export class Listener {
     return this.#sessions.size;
   }
 
-  /** Opens every address; if one fails, none stays open. Returns them as they are bound. */
+  /** Opens every address; if one fails, none stays open. Returns the bound addresses. */
   async open(): Promise<readonly ServerAddress[]> {
     const bound: ServerAddress[] = [];
     if (!this.#options.isWorker) await removeStaleSockets(this.#options.listen);
@@ -109,7 +113,7 @@ export class Listener {
     this.#servers.length = 0;
   }
 
-  /** Each session ends as soon as it is idle; `onEmpty` is called when none is open any more. */
+  /** Each session ends as soon as it is idle; `onEmpty` is called when none is left. */
   endWhenIdle(onEmpty: () => void): void {
     this.#isEnding = true;
     this.#onEmpty = onEmpty;
@@ -137,7 +141,7 @@ export class Listener {
       throw new UndropError('UNDROP_LISTEN', details, error);
     }
     server.on('error', (error) => {
-      this.#options.log.error({ err: error }, 'a client could not be accepted');
+      this.#options.log.error({ err: error }, 'cannot accept a client');
     });
     this.#servers.push(server);
     if ('socketPath' in address) {
@@ -150,7 +154,7 @@ export class Listener {
   }
 
   #accept(socket: net.Socket): void {
-    // While it waits for its place, nobody else listens.
+    // No other listener is attached while it waits for its place.
     socket.on('error', () => undefined);
     try {
       const { isAnnounced, headerTimeoutMs } = this.#options.settings();
@@ -162,7 +166,7 @@ export class Listener {
     }
   }
 
-  /** Until it has said for whom it comes, a connection isn't counted as a session. */
+  /** A connection counts as a session once it has announced its client. */
   #askWho(arrived: Arrived, timeoutMs: number): void {
     const { socket, stream } = arrived;
     if (this.#asked >= this.#options.connectionLimit.max) return this.#refuse(arrived);
@@ -212,9 +216,9 @@ export class Listener {
     });
     this.#sessions.add(session);
     session.start().catch((error: unknown) => {
-      this.#options.log.error({ err: error }, 'a session could not start');
+      this.#options.log.error({ err: error }, 'cannot start a session; closing the connection');
     });
-    // It was on its way in.
+    // It was accepted before.
     if (this.#isEnding) session.drain();
   }
 
@@ -226,11 +230,11 @@ export class Listener {
   }
 
   #cutOff(socket: net.Socket, error: unknown): void {
-    this.#options.log.error({ err: error }, 'a client is cut off because it could not be served');
+    this.#options.log.error({ err: error }, 'cannot serve a client; closing the connection');
     socket.destroy();
   }
 
-  /** The error has the shape of one before the greeting: it is without SQLSTATE. */
+  /** The error has the form of one before the greeting: it has no SQLSTATE. */
   #turnAway({ socket, stream, client }: Arrived, error: unknown): void {
     const { log, counters } = this.#options;
     try {
@@ -239,7 +243,7 @@ export class Listener {
       if (performance.now() >= this.#nextLineMs) {
         this.#nextLineMs = performance.now() + REFUSALS_LOGGED_EVERY_MS;
         const fields = { client: nameOf(client), refused: counters.sessionsRefused, reference };
-        log[LOG_LEVELS[faultOf(error)]]({ ...fields, err: error }, 'a client was turned away');
+        log[LOG_LEVELS[faultOf(error)]]({ ...fields, err: error }, 'refused a client');
       }
       const payload = encodeErr({ errno, sqlState: null, message: Buffer.from(message) });
       socket.on('error', () => socket.destroy());
@@ -252,7 +256,7 @@ export class Listener {
   }
 }
 
-/** A connection that came in. */
+/** An accepted connection. */
 interface Arrived {
   readonly socket: net.Socket;
   readonly stream: ByteStream;
@@ -279,7 +283,7 @@ function dialOptions(
   return { ...settings, announcement: { header: encodeProxyHeader(client, to), client } };
 }
 
-/** Socket files of `listen` on which nothing listens: what a killed process left. */
+/** Removes socket files of `listen` on which nothing listens: those of a killed process. */
 export async function removeStaleSockets(listen: readonly ServerAddress[]): Promise<void> {
   for (const address of listen) {
     if ('socketPath' in address) await removeStaleSocket(address.socketPath);
@@ -298,7 +302,7 @@ async function removeStaleSocket(path: string): Promise<void> {
     await once(probe, 'connect');
     probe.destroy();
   } catch (error) {
-    // After any other error somebody may well listen there, and listening fails (EADDRINUSE).
+    // After any other error a process may listen there, and listening fails (EADDRINUSE).
     if ((error as NodeJS.ErrnoException).code === 'ECONNREFUSED') unlinkSync(path);
   }
 }

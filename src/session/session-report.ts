@@ -24,30 +24,30 @@ export class SessionReport {
     this.#who = who;
   }
 
-  /** A state machine of the session (itself, or its command phase) has another state. */
+  /** A state machine of the session (itself, or its command phase) changed its state. */
   onState(machine: 'session' | 'commands', from: string, to: string): void {
-    this.#log.debug({ ...this.#who(), machine, from, to }, 'the state has changed');
+    this.#log.debug({ ...this.#who(), machine, from, to }, 'changed the state of a session');
   }
 
-  /** An event that nobody has to act on. */
+  /** An event that needs no action. */
   note(level: 'debug' | 'info', error: unknown, message: string): void {
     this.#log[level]({ ...this.#who(), err: error }, message);
   }
 
-  /** The session ends on `error`; `reference` is what the client is told instead of details. */
+  /** The session ends on `error`; `reference` is what the client gets instead of details. */
   onFailure(error: unknown, fields: { readonly phase: string; readonly reference: string }): void {
     const message =
-      error instanceof UndropError ? error.message : 'a session ends on an error of undrop';
+      error instanceof UndropError ? error.message : 'ending a session after an internal error';
     const level = LOG_LEVELS[faultOf(error)];
     this.#log[level]({ ...this.#who(), ...fields, err: error }, message);
   }
 
-  /** The session could not be ended as it should, and is cut off. */
+  /** The session could not be ended properly, and is cut off. */
   onBroken(error: unknown, message: string): void {
     this.#log.error({ ...this.#who(), err: error }, message);
   }
 
-  /** A statement was answered by undrop. */
+  /** Undrop answered a statement. */
   onAnswer({ text }: Intercepted, { refusal, dropped }: Answered): void {
     const who = this.#who();
     if (refusal !== null) {
@@ -69,22 +69,24 @@ export class SessionReport {
   /** The ledger doesn't have the outcome of a drop; recovery will write it. */
   onUnfinished(error: unknown, { isHeld }: { readonly isHeld: boolean }): void {
     const fields = { ...this.#who(), err: error };
-    if (isHeld) this.#log.warn(fields, 'the outcome of a drop is not in the ledger yet');
-    else this.#log.debug(fields, 'what a drop that failed has left in the ledger is there still');
+    if (isHeld)
+      this.#log.warn(fields, 'cannot record the outcome of a drop in the ledger; recovery will');
+    else this.#log.debug(fields, 'cannot delete the ledger rows of a failed drop; recovery will');
   }
 
-  /** A statement went through that would have been held or refused (UNDROP_MODE=observe). */
+  /** A statement passed that would have been held or refused (UNDROP_MODE=observe). */
   onObserved({ text, isClear, tables }: Observed): void {
     const fields = { event: 'observed', ...this.#who(), tables } as const;
-    const how = isClear ? {} : { message: 'not held, if it is a drop at all' };
+    const how = isClear
+      ? {}
+      : { message: 'passed a statement that may be a drop to the server; its tables are not held' };
     report(this.#log, [{ ...fields, statement: loggedText(text) }], how);
   }
 }
 
 /**
- * The packet with the error that ends a session; null in the middle of a response, because no
- * client would read it as an error there. Before the greeting it has no SQLSTATE, because the
- * capabilities aren't known.
+ * The packet with the error that ends a session; null within a response, where no client would read
+ * it as an error. Before the greeting it has no SQLSTATE, because the capabilities aren't known.
  */
 export function finalError(phase: Phase, error: ClientError): Buffer | null {
   const message = Buffer.from(error.message);

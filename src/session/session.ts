@@ -1,9 +1,9 @@
 /**
- * One client and its one connection to the server, from accept to close. The sockets are in
+ * A client and its one connection to the server, from accept to close. The sockets are in
  * connections.ts, the connection phase in login.ts, the command phase in command-phase.ts.
  *
  * Invariants: one client session has one server session of its own. When either side ends, the
- * other gets what was sent to it and then its end, in bounded time. What one session throws ends
+ * other gets all bytes sent to it and then the end, in bounded time. An error in one session ends
  * that session and no other.
  */
 import { randomBytes } from 'node:crypto';
@@ -24,13 +24,13 @@ import type { SessionSurroundings } from './listener.js';
 import { type Login, LoginRelay } from './login/login.js';
 import { finalError, SessionReport } from './session-report.js';
 
-/** What a session is given by the listener that let its client in. */
+/** The options that the listener passes to a session. */
 export interface SessionOptions extends SessionSurroundings {
   readonly client: Socket;
-  /** Its bytes; not read yet. */
+  /** The stream of the client; not read yet. */
   readonly clientStream: ByteStream;
   readonly clientAddress: string;
-  /** Milliseconds that the client may take for each answer of its login. */
+  /** Milliseconds that the client may take for each packet of its login. */
   readonly loginTimeoutMs: number;
   /** Stops trying further addresses when `signal` is aborted. */
   dial(signal: AbortSignal): Promise<Dialled>;
@@ -38,7 +38,7 @@ export interface SessionOptions extends SessionSurroundings {
   onClose(): void;
 }
 
-/** What a session is in. */
+/** The phase of a session. */
 export type Phase =
   | { readonly name: 'dialling'; readonly stopTrying: AbortController }
   | { readonly name: 'login'; readonly relay: LoginRelay; readonly dialled: Dialled }
@@ -57,10 +57,10 @@ export class Session {
   readonly #connections: SessionConnections;
   readonly #report: SessionReport;
   #phase: Phase = { name: 'dialling', stopTrying: new AbortController() };
-  /** `ended`: it sends no more, and reads on. */
+  /** `ended`: it sends no more, but still reads. */
   #clientIs: 'here' | 'ended' | 'gone' = 'here';
   #draining = false;
-  /** What the client sent before the greeting. */
+  /** Bytes of the client before the greeting. */
   #early: Buffer = Buffer.alloc(0);
   #loginTimer: NodeJS.Timeout | null = null;
 
@@ -83,7 +83,7 @@ export class Session {
     }
   }
 
-  /** Ends the session as soon as nothing is under way; at once if it is idle. */
+  /** Ends the session as soon as it is idle. */
   drain(): void {
     this.#draining = true;
     this.#endOnError(() => this.#drainIfIdle());
@@ -108,7 +108,6 @@ export class Session {
         connections.clientIsLocal ? 'socket' : 'plain',
         address,
       ),
-      protectsRecycleSchema: this.#options.serviceFor(dialled)().protectsRecycleSchema ?? true,
       toClient: (bytes) => connections.toClient(bytes),
       toServer: (bytes) => connections.toServer(bytes),
       secureClient: (clientHello) => this.#secureClient(relay, clientHello),
@@ -124,7 +123,7 @@ export class Session {
     this.onServerBytes(greeting);
     const early = this.#early;
     this.#early = Buffer.alloc(0);
-    // An error in the place of the greeting ends it.
+    // An error in place of the greeting ends it.
     if (early.length > 0 && relay.state !== 'greeting')
       this.#inLogin(() => relay.feedClient(early));
   }
@@ -133,7 +132,7 @@ export class Session {
     this.#connections.secureClient(clientHello).then(
       () => this.#inLogin(() => relay.clientIsSecure()),
       (error: unknown) => {
-        this.#report.note('info', error, 'no TLS with a client');
+        this.#report.note('info', error, 'the TLS handshake with a client failed');
         this.#clientIs = 'gone';
         this.#endOnError(() => this.#endBoth());
       },
@@ -213,14 +212,14 @@ export class Session {
     }
   }
 
-  /** An interception is over; nothing of it is under way any more. */
+  /** An interception is over. */
   onSettled(): void {
     if (this.#clientIs === 'gone') this.#endBoth();
     else if (this.#clientIs === 'ended') this.#connections.endServer();
     else if (this.#draining) this.#drainIfIdle();
   }
 
-  /** A statement was answered by us. */
+  /** Undrop answered a statement. */
   onAnswer(taken: Intercepted, answer: Answered, service: DropService): void {
     const { background, onHeld, log } = this.#options;
     const { dropped, restored = [] } = answer;
@@ -238,24 +237,26 @@ export class Session {
 
   // ── ends ───────────────────────────────────────────────────────────────────────────────────
 
-  /** The client will send no more; what it has asked for is still answered, as the server would. */
+  /**
+   * The client will send no more; its outstanding commands are still answered, as by the server.
+   */
   onClientEnd(): void {
     this.#clientIs = 'ended';
     const phase = this.#phase;
     if (phase.name === 'closed') return;
     if (phase.name === 'dialling') return phase.stopTrying.abort();
     if (phase.name === 'login') return this.#endBoth();
-    // A drop under way is brought to its end, as the server would natively.
+    // A running drop is completed, as the server would natively.
     if (phase.name === 'commands' && phase.commands.clientLeft('ended')) return;
     this.#connections.endServer();
   }
 
   onClientError(error: Error): void {
     if (error instanceof InvariantError) this.onFailure(error);
-    this.#report.note('debug', error, 'the client broke off');
+    this.#report.note('debug', error, 'the client closed the connection during the login');
   }
 
-  /** The client's socket is gone. */
+  /** The client's socket is closed. */
   onClientGone(): void {
     this.#clientIs = 'gone';
     const phase = this.#phase;
@@ -265,7 +266,7 @@ export class Session {
     this.#endBoth();
   }
 
-  /** The client has its time for each answer of its login; the server takes what it needs. */
+  /** Bounds the client's time for each packet of its login; the server's time isn't bounded. */
   #watchLogin(): void {
     const phase = this.#phase;
     if (phase.name !== 'login' || !phase.relay.waitsForClient) return this.#clearLoginTimer();
@@ -282,12 +283,12 @@ export class Session {
     this.#connections.endClient();
   }
 
-  /** The server ended the connection, or broke it off. May be told several times. */
+  /** The server closed or broke the connection. May be called several times. */
   onServerEnd(error: Error | null): void {
     const phase = this.#phase;
     if (phase.name === 'closed') return;
     if (error instanceof InvariantError) return this.onFailure(error);
-    if (error !== null) this.#report.note('info', error, 'server broke off');
+    if (error !== null) this.#report.note('info', error, 'the server closed the connection');
     this.#close(error ?? new Error('The server closed the connection.'));
     this.#connections.endClient();
     this.#connections.destroyServer();
@@ -297,19 +298,19 @@ export class Session {
     behindDoor(run, (thrown) => this.onThrown(thrown))();
   }
 
-  /** Something that nobody awaits has thrown: an event, a timer. */
+  /** An error that no caller catches: of an event, a timer. */
   onThrown(thrown: unknown): void {
     if (this.#phase.name !== 'closed') return this.onFailure(thrown);
-    this.#report.onBroken(thrown, 'a session that was over has failed');
+    this.#report.onBroken(thrown, 'an error occurred after the end of a session');
     this.#connections.destroy();
   }
 
-  /** Something went wrong: the client gets an error if one can be said, and both sides end. */
+  /** Ends both sides after an error; the client gets an error if one can be sent. */
   onFailure(thrown: unknown): void {
     try {
       this.#endWith(thrown);
     } catch (error) {
-      this.#report.onBroken(error, 'a session is cut off because it could not be ended');
+      this.#report.onBroken(error, 'cannot end a session; cutting it off');
       this.#connections.destroy();
     }
   }
@@ -330,7 +331,7 @@ export class Session {
     else this.#connections.destroyServer();
   }
 
-  /** Leaves every phase; whoever waits on the user session gets `error`. May run twice. */
+  /** Leaves every phase; rejects what waits on the user session with `error`. May run twice. */
   #close(error: Error | null): void {
     const phase = this.#phase;
     if (phase.name === 'closed') return;

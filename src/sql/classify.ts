@@ -1,10 +1,10 @@
 /**
- * Recognition: bytes in, verdict out; pure. It reads a text statement by statement (next-statement)
- * and puts the small grammars to those that begin like one of ours.
+ * Recognition: bytes in, verdict out; pure. Reads a text statement by statement (next-statement)
+ * and passes statements that begin like one of undrop's to the small grammars.
  *
  * Invariant: a statement that could destroy a base table, or write where held tables are, is never
- * `not-ours`. The word DROP directly before TABLE or DATABASE has to be explained, as the body of a
- * stored program or the like; what isn't explained is `unclear`.
+ * `not-ours`. The word DROP directly before TABLE or DATABASE must be explained, as the body of a
+ * stored program or the like; if it isn't, the verdict is `unclear`.
  */
 import { isDeepStrictEqual } from 'node:util';
 import { alterVerdict } from './grammar/alter-partition.js';
@@ -48,22 +48,22 @@ import {
   type Verdict,
 } from './verdict.js';
 
-/** Statements that run none of the others, whatever words they hold. */
+/** Statements that never run another statement, whatever words they contain. */
 const NEVER_OURS = new Set(['DESCRIBE', 'DESC']);
-/** A text above this is read once, in the mode that the server names, and not guessed at. */
+/** A longer text is read once, in the mode that the server reports, without hypotheses. */
 export const GUESSED_BYTES_MAX = 65536;
 
-/** So many bytes are read at most, in all modes together. */
+/** The maximum of bytes that are read, in all modes together. */
 const WORK_BYTES_MAX = 524_288;
-/** What a statement costs beside its bytes. */
+/** The cost of a statement beside its bytes. */
 const STATEMENT_BYTES = 48;
 
 /** `disagree`: it depends on the mode. */
 export type VerdictUnderAll = Verdict | { readonly kind: 'disagree' };
 
 /**
- * Classifies under all modes that `known` leaves open. `disagree`: it depends on the mode; ask the
- * server for it, and classify again with what it says.
+ * Classifies under all modes that `known` leaves open. `disagree`: it depends on the mode; query
+ * the server for it, and classify again.
  */
 export function* classifying(
   bytes: Uint8Array,
@@ -80,8 +80,8 @@ export function* classifying(
 }
 
 /**
- * What `read` finds in each mode that `known` leaves open. Null if that isn't the same, or can't be
- * read.
+ * The result of `read` in each mode that `known` leaves open. Null if the results differ, or the
+ * text can't be read.
  */
 export function* underAllModes<T>(
   bytes: Uint8Array,
@@ -106,7 +106,7 @@ export function* underAllModes<T>(
   }
 }
 
-/** What has been read of a text, over all ways in which it can be read. */
+/** The amount of text read so far, over all hypotheses. */
 export class Work {
   #bytes = 0;
   #sliceBytes = 0;
@@ -117,7 +117,7 @@ export class Work {
     this.#isBounded = true;
   }
 
-  /** `bytes` were read as one statement; false: others are to have their turn. */
+  /** Adds `bytes` of one statement; false: other readings should have their turn. */
   add(bytes: number): boolean {
     this.#bytes += bytes + STATEMENT_BYTES;
     if (this.#isBounded && this.#bytes > WORK_BYTES_MAX) throw new Unreadable();
@@ -128,9 +128,9 @@ export class Work {
   }
 }
 
-/** What statements within one another have in common. */
+/** Shared by statements nested in one another. */
 interface Context {
-  /** How many texts are around this one. */
+  /** The number of texts around this one. */
   readonly nested: number;
   readonly options: ReadOptions;
   readonly work: Work;
@@ -141,7 +141,7 @@ function* classifyText(bytes: Uint8Array, mode: LexMode, context: Context): Read
   // A long text was searched for the words before.
   const mayBe =
     bytes.length > LONG_SLICE_BYTES || mayBeOurs(bytes, 0, bytes.length, options.protect);
-  if (!mayBe) return NOT_OURS;
+  if (!mayBe && mode.inRecycle !== true) return NOT_OURS;
   const all = yield* classifyingStatements(bytes, mode, context);
   const [first] = all;
   if (first === undefined || all.every(({ verdict }) => verdict.kind === 'not-ours')) {
@@ -149,10 +149,10 @@ function* classifyText(bytes: Uint8Array, mode: LexMode, context: Context): Read
   }
   if (all.length === 1) return first.verdict;
   if (options.multiStatements) return refusedVerdict('multi-statement', all);
-  return unclearOf('there are several statements in a text that may hold one', all);
+  return unclearOf('a text that may contain one statement contains several', all);
 }
 
-/** A verdict on all of them, if it can't be said of each. */
+/** A verdict on all of them, if the single ones can't be judged. */
 function unclearOf(why: string, found: readonly StatementPart[]): Verdict {
   const writesRecycleSchema = found.some(({ verdict }) => recycleSchemaWriteIn(verdict) !== null);
   return writesRecycleSchema ? { kind: 'recycle-schema-write', how: 'unclear' } : unclear(why);
@@ -161,7 +161,7 @@ function unclearOf(why: string, found: readonly StatementPart[]): Verdict {
 /**
  * The statements of a text, each with its verdict, up to the one at which the server stops with a
  * syntax error; or up to the first that `isWanted`. If a statement may change how the rest is read,
- * and only the server knows how, the rest is one part. It may throw `Unreadable`.
+ * and only the server can tell how, the rest is one part. May throw `Unreadable`.
  */
 export function* classifyingStatements(
   bytes: Uint8Array,
@@ -171,7 +171,7 @@ export function* classifyingStatements(
 ): Reading<readonly StatementPart[]> {
   const { options, work } = context;
   let mode = startMode;
-  const keepsAll = mentionsRecycle(bytes);
+  const keepsAll = mode.inRecycle === true || mentionsRecycle(bytes);
   const ends = new Map<LexMode['charset'], number>();
   const found: StatementPart[] = [];
   let stopAt: number | null = null;
@@ -190,7 +190,7 @@ export function* classifyingStatements(
     isOurs ||= verdict.kind !== 'not-ours';
     names += tablesOf(verdict).length;
     if (names > NAMES_MAX) return [wholeOf(bytes, tooMany('names'))];
-    // A text with nothing of ours may have any number, up to a syntax error.
+    // A text without a statement of undrop may have any number, up to a syntax error.
     const isBounded = isOurs || stopAt !== null;
     if (isBounded && found.length > STATEMENTS_MAX) return [wholeOf(bytes, tooMany('statements'))];
     if (next === null) break;
@@ -204,7 +204,7 @@ export function* classifyingStatements(
         start: next,
         end: bytes.length,
         next: null,
-        verdict: openVerdict(rest, options.protect),
+        verdict: openVerdict(rest, known, options.protect),
       });
       break;
     }
@@ -218,15 +218,20 @@ function wholeOf(bytes: Uint8Array, verdict: Verdict): StatementPart {
   return { start: 0, end: bytes.length, next: null, verdict };
 }
 
-/** The verdict on a rest, if a statement before it may have changed how it is read. */
-function openVerdict(rest: Uint8Array, protect: Protected | undefined): Verdict {
+/** The verdict on a rest that a statement before it may have changed. */
+function openVerdict(
+  rest: Uint8Array,
+  { inRecycle = false }: KnownMode,
+  protect: Protected | undefined,
+): Verdict {
+  if (inRecycle !== false) return { kind: 'recycle-schema-write', how: 'unclear' };
   if (!mayBeOurs(rest, 0, rest.length, protect)) return NOT_OURS;
-  return unread(rest, 'a statement before it may change how it is read');
+  return unread(rest, 'a statement before it may change how the server reads it');
 }
 
 /**
- * The server stops at the part `stopAt` with a syntax error, as far as can be seen: what follows
- * it isn't run. But that is for the server to say if what follows, or the part, might be ours.
+ * The server probably stops at the part `stopAt` with a syntax error, so it doesn't run the rest.
+ * If the rest or the part might be undrop's, only the server can decide that.
  */
 function cutShort(
   found: readonly StatementPart[],
@@ -240,7 +245,7 @@ function cutShort(
   return [...found.slice(0, stopAt), whole];
 }
 
-/** Drops of tables and of a schema have an error of their own for what undrop keeps. */
+/** Drops of tables and of a schema have an error of their own for undrop's tables. */
 function* recycleSchemaVerdict(
   statement: Statement,
   source: Source,
@@ -253,7 +258,7 @@ function* recycleSchemaVerdict(
     const inside = verdict.source === undefined ? recycleSchemaWriteIn(verdict) : null;
     if (inside !== null) return inside;
   }
-  return recycleSchemaWriteOf(statement, source) ?? verdict;
+  return recycleSchemaWriteOf(statement, source, context.options) ?? verdict;
 }
 
 function* statementVerdict(
@@ -314,7 +319,8 @@ function* executeVerdict(
 ): Reading<Verdict> {
   if (!takeTexts(tokens, 'IMMEDIATE')) return NOT_OURS;
   const isMySql = source.mode.flavour === 'mysql';
-  // MySQL runs what was prepared under the name `immediate`, and knows no text after it.
+  // MySQL runs the statement that was prepared under the name `immediate`, and accepts no text
+  // after it.
   if (isMySql && (tokens.length === 0 || tokens[0]?.text === 'USING')) return NOT_OURS;
   const text = isMySql || statement.isCut ? null : parseExecuteImmediate(tokens, source);
   if (text === null) return unclear('this EXECUTE IMMEDIATE is not understood');
@@ -335,13 +341,13 @@ function* dynamicVerdict(
   }
   const { bytes, mode } = source;
   const inner = unescapeLiteral(bytes, text, mode);
-  // The server converts the literal between charsets before it reads it, and what runs before may
-  // change the mode: however it is read, it must be innocent.
-  const { flavour, versionId } = mode;
-  const open = { flavour, versionId };
+  // The server converts the literal between charsets before it reads it, and earlier statements may
+  // change the mode: it must be harmless in every reading.
+  const { flavour, versionId, inRecycle = false } = mode;
+  const open = { flavour, versionId, inRecycle };
   const modes = [mode, ...(inner.length > GUESSED_BYTES_MAX ? [] : hypotheses(open, inner))];
   const { protect } = around;
-  const options = { multiStatements: false, protect };
+  const options = { multiStatements: false, isPrepared: true, protect };
   for (const one of modes) {
     if (one !== mode) work.readAgain();
     const verdict = yield* classifyText(inner, one, { options, work, nested: nested + 1 });
@@ -354,12 +360,12 @@ function* dynamicVerdict(
   if (inner.length > GUESSED_BYTES_MAX && mayBeOurs(inner, 0, inner.length, protect)) {
     return unclear('the text that it prepares is too long');
   }
-  // MySQL 5.6 reads `D@0052OP` as DROP if the client says that it speaks in `filename`.
+  // MySQL 5.6 reads `D@0052OP` as DROP if the client's charset is `filename`.
   const latin1 = Buffer.from(inner).toString('latin1');
   const decoded = latin1.replaceAll(/@([0-9a-f]{4})/gi, (_all, digits: string) =>
     String.fromCharCode(Number.parseInt(digits, 16)),
   );
-  // What isn't ASCII may become other bytes, which break a line or a word.
+  // Bytes outside ASCII may become others, which end a line or a word.
   const isConverted = mode.charset !== 'utf8' && inner.some((byte) => byte >= 0x80);
   const mayDiffer = isConverted || decoded !== latin1;
   return mayDiffer && mayBeOurs(Buffer.from(decoded, 'latin1'), 0, decoded.length, protect)

@@ -1,7 +1,7 @@
 /**
- * A second opinion on what a DROP TABLE names, by node-sql-parser: its one door. It reads the
- * client's own text if that is of a kind that the library reads as the servers do; most are. See
- * docs/decisions/node-sql-parser.md.
+ * A second opinion on the names in a DROP TABLE, by node-sql-parser; no other file uses it. It
+ * reads the client's own text if the library reads such texts as the servers do; most are of that
+ * kind. See docs/decisions/node-sql-parser.md.
  *
  * Invariant: a disagreement is a refusal, never a vote.
  */
@@ -20,22 +20,22 @@ export function warmCrossCheck(): void {
   parser ??= loadParser();
 }
 
-/** So much of a client's text is given to the library: it takes some microseconds for each name. */
+/** The longest text for the library, which takes some microseconds for each name. */
 const OWN_TEXT_BYTES_MAX = 8_192;
 /**
  * Texts of these bytes alone mean the same in every charset and sql_mode: no comment, no string, no
- * backslash, no `$`, of which the library makes something else than a server does.
+ * backslash, no `$`, which the library reads differently than servers do.
  */
 const OWN_TEXT = /^[\t\n\r ]*DROP[\t\n\r ]+TABLE[\t\n\r ][\w\t\n\r .,;`-]*$/i;
 /**
- * It takes a doubled backtick for two, `--` for a comment, the beginning of the name `ifexistsa`
- * for IF EXISTS, and these words for aliases.
+ * The library reads a doubled backtick as two, `--` as a comment, the beginning of the name
+ * `ifexistsa` as IF EXISTS, and these words as aliases.
  */
 const READ_OTHERWISE = /``|--|IF\s*EXISTS\w|IFEXISTS|\b(?:WAIT|NOWAIT|RESTRICT|CASCADE)\b/i;
 
 /**
- * What the library reads in another way than the statement has it, for a message. Null: it reads
- * the same tables and IF EXISTS, or `text`, out of which the statement was read, isn't for it.
+ * The difference between the library's reading and the statement, for a message. Null: it reads the
+ * same tables and IF EXISTS, or `text` isn't suitable for it.
  */
 export function crossCheck(
   { ifExists, names }: DropTableStatement,
@@ -49,7 +49,7 @@ export function crossCheck(
     parser ??= loadParser();
     tree = parser.astify(sql.replace(/[;\s]+$/, ''));
   } catch {
-    // Its grammar lacks names that servers take: words that it reserves, digits after a dot.
+    // Its grammar lacks names that servers accept: words that it reserves, digits after a dot.
     return null;
   }
   const expected = {

@@ -1,20 +1,22 @@
 /**
- * Whether a long text can't be ours by its first words, so that the rest of it is relayed unread.
+ * Whether the first words of a long text show that it isn't undrop's, so that the rest of it is
+ * relayed unread.
  *
- * Invariant: a text that is free holds one statement, which is a query of MySQL, or inserts into a
- * table that isn't in a recycle schema, in every mode that is possible.
+ * Invariant: a text that is free contains one statement, which is a query of MySQL, or inserts into
+ * a table that isn't in a recycle schema, in every possible mode.
  */
 import { hypotheses, type KnownMode, type LexMode } from './lex/lex-mode.js';
 import { Lexer } from './lex/lexer.js';
 import { Unreadable } from './reading.js';
 
-/** Nothing follows them in their statement that writes, on MySQL. */
+/** On MySQL no statement that begins with these can write. */
 const QUERIES = ['SELECT', 'VALUES'];
 const INSERTS = ['INSERT', 'REPLACE'];
 const BEFORE_THE_NAME = ['LOW_PRIORITY', 'DELAYED', 'HIGH_PRIORITY', 'IGNORE', 'INTO'];
 
-/** `head`: the beginning of the text of a session that takes one statement in a text. */
+/** `head`: the beginning of the text, in a session that accepts one statement in a text. */
 export function isFreeByHead(head: Uint8Array, known: KnownMode): boolean {
+  if ((known.inRecycle ?? false) !== false) return false;
   try {
     return hypotheses(known, head).every((mode) => isFree(head, mode));
   } catch (error) {
@@ -37,6 +39,6 @@ function isFree(head: Uint8Array, mode: LexMode): boolean {
     if (!lexer.isSymbol('.')) break;
     lexer.next();
   }
-  // What follows the name shows that all of the name is there.
+  // The next token shows that the name is complete.
   return lexer.kind === 'word' || lexer.isSymbol('(');
 }

@@ -1,9 +1,9 @@
 /**
- * What a text does to the statements that are prepared under a name. Asked only while a session has
- * a drop among them.
+ * The effect of a text on the statements that are prepared under a name. Called only while a
+ * session has a drop among them.
  *
- * Invariant: whatever might prepare, execute or deallocate one, and isn't exactly one of these
- * statements, is `unknown`; `other` certainly does not.
+ * Invariant: a statement that might prepare, execute or deallocate one, and isn't exactly one of
+ * these statements, is `unknown`; `other` certainly does not.
  */
 import { GUESSED_BYTES_MAX, underAllModes, type Work } from './classify.js';
 import { takeIdentifier, takeTexts } from './grammar/table-name.js';
@@ -17,16 +17,16 @@ export type NamedStatement =
   | { readonly kind: 'deallocate'; readonly name: string | null }
   | { readonly kind: 'execute'; readonly name: string | null; readonly hasUsing: boolean }
   | { readonly kind: 'other' }
-  /** One or the other, by modes that aren't known; asked again with those, it is never this. */
+  /** Depends on modes that aren't known; never the result once they are. */
   | { readonly kind: 'disagree' }
   | { readonly kind: 'unknown' };
 
-/** An EXECUTE or DEALLOCATE of what was prepared under a name. */
+/** An EXECUTE or DEALLOCATE of a statement that was prepared under a name. */
 export type CommandOnName = Extract<NamedStatement, { kind: 'execute' | 'deallocate' }>;
 
 const WORDS = /prepare|execute|call/i;
 
-/** The quick look: false if the text can't concern a name. */
+/** A quick check: false if the text can't concern a name. */
 export function mayConcernName(text: Uint8Array, start: number, end: number): boolean {
   const bytes = Buffer.from(text.buffer, text.byteOffset, text.length);
   return WORDS.test(bytes.toString('latin1', start, end));
@@ -76,8 +76,8 @@ function* read(
 }
 
 /**
- * A name as the server compares it; null if that takes more than ASCII: all servers compare
- * without regard to case, some without regard to accents.
+ * A name as the server compares it; null if that takes more than ASCII: all servers compare without
+ * regard to case, some without regard to accents.
  */
 export function plainNameOf(value: Uint8Array | null): string | null {
   const name = Buffer.from(value ?? []).toString('latin1');

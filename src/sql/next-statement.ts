@@ -1,10 +1,10 @@
 /**
- * One statement at a time: where it begins and ends in a text that may hold several, and as many of
- * its tokens as its kind needs. A `;` in the body of a stored program doesn't end it, so programs
- * are read by their structure (program.ts).
+ * Reads one statement at a time: its beginning and end in a text that may contain several, and as
+ * many of its tokens as its kind needs. A `;` in the body of a stored program doesn't end it, so
+ * programs are read by their structure (program.ts).
  *
- * Invariant: a text can't be split up front. What a statement does to sql_mode changes how the rest
- * is read; so this takes an offset and a mode, and keeps nothing between two calls.
+ * Invariant: a text can't be split up front, because a statement may change the sql_mode by which
+ * the rest is read; so this takes an offset and a mode, and keeps nothing between two calls.
  */
 import { CHARSET_TABLES } from './lex/client-charset.js';
 import type { LexMode } from './lex/lex-mode.js';
@@ -15,9 +15,9 @@ import { NAMES_MAX, type Reading } from './reading.js';
 import type { Protected } from './verdict.js';
 
 /**
- * `program`: creates or alters a stored program; what is in its body doesn't run now. `compound`
- * and `set-statement`, of MariaDB: run the statements in them, and are the last of their text,
- * because nobody looks for the `;` that ends them.
+ * `program`: creates or alters a stored program; its body doesn't run now. `compound` and
+ * `set-statement`, of MariaDB: run the statements in them, and count as the last of their text,
+ * because the `;` that ends them isn't searched for.
  */
 export type StatementShape = 'plain' | 'program' | 'compound' | 'set-statement';
 
@@ -26,38 +26,40 @@ export interface Statement {
   readonly start: number;
   /** The offset after the last token before the `;`, which is not part of it. */
   readonly end: number;
-  /** The tokens that a grammar may want to see; only one is kept if the statement can't be ours. */
+  /** The tokens that a grammar may need; only one is kept if the statement can't be undrop's. */
   readonly tokens: readonly Token[];
-  /** DROP stands directly before TABLE, TABLES, DATABASE, SCHEMA or SEQUENCE, somewhere. */
+  /** DROP is directly before TABLE, TABLES, DATABASE, SCHEMA or SEQUENCE, anywhere. */
   readonly hasDrop: boolean;
-  /** It has the name of a recycle schema. */
+  /** It contains the name of a recycle schema. */
   readonly namesRecycle: boolean;
   /** Read to its end without surprise: no broken literal, no block that doesn't close. */
   readonly isComplete: boolean;
-  /** It has more tokens than a grammar may want to see. */
+  /** It has more tokens than a grammar may need. */
   readonly isCut: boolean;
-  /** Where the following one begins; null: nothing but blanks and comments is left. */
+  /** The beginning of the next one; null: only blanks and comments are left. */
   readonly next: number | null;
 }
 
 export interface ReadOptions {
   /** Default: none. */
   readonly protect?: Protected | undefined;
-  /** CLIENT_MULTI_STATEMENTS is on: after a `;` another statement may come. */
+  /** CLIENT_MULTI_STATEMENTS is on: after a `;` another statement may follow. */
   readonly multiStatements: boolean;
-  /** `tokens` of a statement are all that it has. */
+  /** Another command, which isn't classified, executes it later. */
+  readonly isPrepared?: boolean;
+  /** Keep all tokens of a statement. */
   readonly keepsAll?: boolean;
 }
 
 /** A list of names, each with its schema, a dot and a comma, and the words around it. */
 const LISTED_TOKENS_MAX = 4 * NAMES_MAX + 32;
-/** What begins with these is read by a grammar of its own. */
+/** Statements that begin with these have a grammar of their own. */
 const READ_WHOLE = [
   ...['DROP', 'CREATE', 'TRUNCATE', 'PREPARE', 'EXECUTE', 'DEALLOCATE'],
   ...['UNDROP', 'FLASHBACK', 'SHOW', 'EXPLAIN'],
 ];
 
-/** Returns where the text ends for the server, which cuts off `;` and blanks before it reads. */
+/** Returns the end of the text for the server, which cuts off `;` and blanks before it reads. */
 export function endOfText(bytes: Uint8Array, mode: LexMode): number {
   const table = CHARSET_TABLES[mode.charset];
   let end = bytes.length;
@@ -78,8 +80,8 @@ export function* readingStatement(
   const isBody = statement.shape === 'compound' || statement.shape === 'set-statement';
   if (isBody || !stream.isSymbol(';')) return statement;
   // A `;` without a statement before it is an error; so is, for all but old MySQL, one within a
-  // version comment before which the client said that several statements may come. And so is a NUL
-  // before it, which stands for the end only if it is the last byte.
+  // version comment in a session with CLIENT_MULTI_STATEMENTS. And so is a NUL before it, which
+  // means the end only as the last byte.
   const isOld = mode.flavour === 'mysql' && mode.versionId < 50700;
   const isInComment = options.multiStatements && stream.isInComment && !isOld;
   const isError =

@@ -1,17 +1,17 @@
 /**
- * Where a stored program ends: its head, up to the first token of its body, and the body by its
- * structure: BEGIN … END, IF … END IF and their like hold statements with a `;` each.
+ * Finds the end of a stored program: its head, up to the first token of its body, and the body by
+ * its structure: BEGIN … END, IF … END IF and the like contain statements with a `;` each.
  *
- * Invariant: if the head or the structure isn't what was expected, the stream is marked broken and
- * stands at the next `;`: nothing after it is taken for a part of the program. That is so for all
- * that only sql_mode ORACLE has.
+ * Invariant: if the head or the structure isn't as expected, the stream is marked broken and is at
+ * the next `;`: nothing after it is taken for a part of the program. That includes everything that
+ * only sql_mode ORACLE has.
  */
 import type { TokenStream } from './lex/token-stream.js';
 
 const DEPTH_MAX = 100;
 const PROGRAMS = ['PROCEDURE', 'FUNCTION', 'TRIGGER', 'EVENT', 'PACKAGE'] as const;
 
-/** What may stand between the parameters of a routine and its body, the words of types included. */
+/** Words between the parameters of a routine and its body, those of types included. */
 const CHARACTERISTICS = [
   ...['COMMENT', 'LANGUAGE', 'SQL', 'NOT', 'DETERMINISTIC', 'CONTAINS', 'NO', 'READS', 'MODIFIES'],
   ...['DATA', 'SECURITY', 'DEFINER', 'INVOKER', 'CURRENT_USER', 'UNSIGNED', 'SIGNED', 'ZEROFILL'],
@@ -25,8 +25,8 @@ export const OPENERS = ['BEGIN', 'IF', 'CASE', 'LOOP', 'WHILE', 'REPEAT', 'FOR']
 type Opener = (typeof OPENERS)[number];
 
 /**
- * Reads what follows CREATE or ALTER. True: it is a stored program and the stream stands on its
- * body, or at its end. False: it is something else, and the stream stands somewhere in it.
+ * Reads the tokens after CREATE or ALTER. True: it is a stored program and the stream is at its
+ * body, or at its end. False: it is something else, and the stream is somewhere in it.
  */
 export function readProgramHead(stream: TokenStream): boolean {
   if (stream.isWord('OR')) {
@@ -74,7 +74,7 @@ function readTriggerHead(stream: TokenStream): void {
   readName(stream);
 }
 
-/** A name, with its schema or without. */
+/** A name, with or without its schema. */
 function readName(stream: TokenStream): void {
   stream.advance();
   while (stream.isSymbol('.')) {
@@ -143,7 +143,7 @@ function readHandler(stream: TokenStream, depth: number): void {
   if (!stream.isAtStop) readBodyStatement(stream, depth);
 }
 
-/** Reads a block; the stream stands after the word that opens it. */
+/** Reads a block; the stream is after the word that opens it. */
 function readStructure(stream: TokenStream, opener: Opener, depth: number): void {
   switch (opener) {
     case 'BEGIN':

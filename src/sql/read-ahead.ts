@@ -1,8 +1,8 @@
 /**
- * The next statement of ours in a text of several, and where the text is cut before and after it:
- * for what is executed part by part, each part looked at when its turn comes.
+ * The next statement of undrop in a text of several, and where the text is cut before and after it:
+ * for execution part by part, each part classified when its turn comes.
  *
- * Invariant: a cut is where all modes that are left open see the end of a statement.
+ * Invariant: a cut is where all open modes see the end of a statement.
  */
 import { classifyingStatements, underAllModes, type Work } from './classify.js';
 import type { KnownMode, LexMode } from './lex/lex-mode.js';
@@ -19,19 +19,19 @@ export interface OwnPart {
 }
 
 export interface Ahead {
-  /** The next statement of ours; null: there is none. */
+  /** The next statement of undrop; null: there is none. */
   readonly ours: OwnPart | null;
 }
 
-/** Which statements are looked at by themselves. */
+/** The statements to classify separately. */
 export interface Wanted {
   readonly protect?: Protected | undefined;
   readonly isOurs: (verdict: Verdict) => boolean;
-  /** What is none of ours, but may prepare, execute or deallocate a drop by its name, too. */
+  /** Also statements that may prepare, execute or deallocate a drop by its name. */
   readonly names: boolean;
 }
 
-/** Null if it depends on what `known` leaves open, or can't be read. */
+/** Null if it depends on a property that `known` leaves open, or can't be read. */
 export function* readingAhead(
   bytes: Uint8Array,
   known: KnownMode,

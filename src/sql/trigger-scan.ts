@@ -1,14 +1,14 @@
 /**
- * The hot path's one look at a statement: could these bytes be ours at all? It exists so that
- * nearly all traffic is never lexed; it allocates nothing and reads each byte once.
+ * The hot path's one check of a statement: whether these bytes could be undrop's at all. It exists
+ * so that nearly all traffic is never lexed; it allocates nothing and reads each byte once.
  *
  * Invariant: a superset. Keywords are unbroken ASCII on the wire (a comment or an escape ends a
- * word), so where `classify` finds something, these bytes hold `drop` and one of `table`,
+ * word), so where `classify` finds something, these bytes have `drop` and one of `table`,
  * `database`, `schema`, `sequence`; or `prepare` or `immediate`, whose text may be spelled in any
- * way; or `create` and `replace`; or the beginning of a name of undrop's own schemas; if they
- * are protected, `truncate`, or `alter`, `truncate` and `partition` (an ALTER
- * TABLE … DROP PARTITION has `drop` and `table`). SQL_LOG_BIN is shown as well, because a drop
- * under it is recorded differently.
+ * way; or `create` and `replace`; or the beginning of a name of undrop's own schemas; if they are
+ * protected, `truncate`, or `alter`, `truncate` and `partition` (an ALTER TABLE … DROP PARTITION
+ * has `drop` and `table`). SQL_LOG_BIN matches as well, because a drop under it is recorded
+ * differently.
  */
 import { LONG_SLICE_BYTES, type Reading } from './reading.js';
 import type { Protected } from './verdict.js';
@@ -40,7 +40,7 @@ const SQL_LOG_BIN = wordOf('sql_log_bin');
 
 const NOTHING_MORE: Protected = new Set();
 
-/** Whether `bytes[start, end)`, the text of one statement packet, has to be classified. */
+/** Whether `bytes[start, end)`, the text of one statement packet, must be classified. */
 export function mayBeOurs(
   bytes: Uint8Array,
   start: number,
@@ -86,9 +86,9 @@ export function mayBeOurs(
   );
 }
 
-/** Whether a text has the beginning of a recycle schema's name, wherever in it. */
+/** Whether a text contains the beginning of a recycle schema's name. */
 export function mentionsRecycle(bytes: Uint8Array): boolean {
-  // Not letter by letter: a long text may be full of one, and to stop at each takes seconds.
+  // Not letter by letter: a long text may be full of one, and stopping at each takes seconds.
   for (let at = 0; at < bytes.length; at += LONG_SLICE_BYTES) {
     const slice = bytes.subarray(Math.max(0, at - RECYCLE.length + 1), at + LONG_SLICE_BYTES);
     if (/_undrop/i.test(Buffer.from(slice).toString('latin1'))) return true;
@@ -101,10 +101,10 @@ const WORDS = new RegExp(
     'truncate|alter|partition',
   'gi',
 );
-/** One less than the longest word's letters: a slice may cut one. */
+/** The letters of the longest word but one: a slice may cut one. */
 const CARRIED_BYTES = 8;
 
-/** The same look at a long text, slice by slice; variables don't count. */
+/** The same check of a long text, slice by slice; variables don't count. */
 export function* readingMayBeOurs(bytes: Uint8Array, protect: Protected): Reading<boolean> {
   const seen = new Set<string>();
   for (let at = 0; at < bytes.length; at += LONG_SLICE_BYTES) {
@@ -160,7 +160,7 @@ function wordOf(text: string): Uint8Array {
  * `#mysql50#` servers take the name of a directory. Case never counts.
  */
 const OWN = /^(?:#mysql50#)?_undrop(?:_local)?(?:_\d+)?(?:[^ -~]|$)/i;
-/** If a word is longer than a name can be, its beginning says all. */
+/** The beginning of a word that is longer than any name is enough. */
 const NAME_BYTES_MAX = 64;
 const NAME_BYTES_MIN = 7;
 
@@ -176,6 +176,6 @@ export function isRecycleToken(bytes: Uint8Array, start: number, end: number): b
   const from = isQuoted ? start + 1 : start;
   if (!'_#\\'.includes(String.fromCharCode(bytes[from] ?? 0))) return false;
   const name = bytes.subarray(from, Math.min(isQuoted ? end - 1 : end, from + NAME_BYTES_MAX));
-  // A GRANT names it with backslashes, because an underscore alone stands there for any character.
+  // A GRANT names it with backslashes, because a plain underscore matches any character there.
   return isRecycleName(Buffer.from(name).toString('latin1').replaceAll('\\', ''));
 }

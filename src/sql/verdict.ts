@@ -1,7 +1,8 @@
 /**
- * What a statement is to us, and whether UNDROP_PROTECT names its kind. Invariant: nothing that
- * could destroy a base table, or write where held tables are, is `not-ours`; what isn't understood
- * and might do so is `unclear` or `recycle-schema-write`; what may be any kind counts for all.
+ * The verdict on a statement, and whether UNDROP_PROTECT names its kind. Invariant: a statement
+ * that could destroy a base table, or write where held tables are, is never `not-ours`; if it isn't
+ * understood and might do so, it is `unclear` or `recycle-schema-write`; one of unknown kind counts
+ * for all kinds.
  */
 
 import { assertNever } from '../assert.js';
@@ -20,14 +21,14 @@ export type StatementForm =
   | 'compound'
   | 'set-statement';
 
-/** Goes through untouched. */
+/** Passes unchanged. */
 export interface NotOurs {
   readonly kind: 'not-ours';
 }
 
 /**
- * One DROP TABLE, TRUNCATE, or ALTER TABLE of partitions, and nothing else but blanks, comments and
- * a last `;`.
+ * A DROP TABLE, TRUNCATE, or ALTER TABLE of partitions, and nothing else but blanks, comments and a
+ * last `;`.
  */
 export interface DropTable {
   readonly kind: 'drop-table';
@@ -36,13 +37,13 @@ export interface DropTable {
   readonly isRecycled?: boolean;
 }
 
-/** Recognised, and not done by this version. */
+/** Recognised, but not supported by this version. */
 export interface Refused {
   readonly kind: 'refused';
   readonly form: StatementForm;
   /** The tables of all statements inside, if they are known. */
   readonly tables: readonly TableName[];
-  /** Unescaped bytes of the schema's name, of DROP DATABASE and CREATE OR REPLACE DATABASE. */
+  /** Unescaped bytes of the schema's name, for DROP DATABASE and CREATE OR REPLACE DATABASE. */
   readonly schema: Uint8Array | null;
   /** DROP DATABASE has IF EXISTS. */
   readonly ifExists?: boolean;
@@ -50,26 +51,26 @@ export interface Refused {
   readonly replacement?: Replacement;
   /** The statements of a multi-statement text, or the one that is prepared. */
   readonly statements: readonly StatementPart[];
-  /** What the server makes the text of that PREPARE or EXECUTE IMMEDIATE executes. */
+  /** The source of the text of that PREPARE or EXECUTE IMMEDIATE. */
   readonly source?: DynamicSource;
 }
 
 /** CREATE OR REPLACE of a table, or of a sequence. */
 export interface Replacement {
-  /** What goes, and comes. */
+  /** The table that is replaced. */
   readonly table: TableName;
-  /** Where OR and REPLACE stand, as the offsets of a `StatementPart`. */
+  /** The positions of OR and REPLACE, as the offsets of a `StatementPart`. */
   readonly words: readonly { readonly start: number; readonly end: number }[];
 }
 
-/** The text is known to the server only: it is asked for the value of a variable. */
+/** Only the server has the text: the value of the variable must be read. */
 export interface Dynamic {
   readonly kind: 'dynamic';
   readonly form: 'prepare' | 'execute-immediate';
   readonly source: DynamicSource;
 }
 
-/** Where a text that is executed comes from. */
+/** The source of a text that is executed. */
 export interface DynamicSource {
   readonly kind: 'literal' | 'variable' | 'expression';
   /** SQL of the text, in the client's charset. */
@@ -80,26 +81,26 @@ export interface DynamicSource {
   readonly hasUsing: boolean;
 }
 
-/** Might be ours, and the grammar doesn't take it: the server's PREPARE checks its syntax. */
+/** Might be undrop's, but the grammar doesn't accept it: the server's PREPARE checks its syntax. */
 export interface Unclear {
   readonly kind: 'unclear';
   /** The reason, for the log and the text of the refusal. */
   readonly why: string;
-  /** There is more of it than is read: it is refused so if the server takes its syntax. */
+  /** It exceeds a maximum: it is refused with this reason if the server accepts its syntax. */
   readonly tooMany?: TooMany;
 }
 
-/** What there is more of in a text than `sql/reading.ts` allows. */
+/** The maxima of `sql/reading.ts` that a text can exceed. */
 export type TooMany = 'names' | 'statements' | 'partitions';
 
 /** Might write where held tables are: it is refused, whatever else it does. */
 export interface RecycleSchemaWrite {
   readonly kind: 'recycle-schema-write';
-  /** It names a recycle schema; makes one the default schema; or may do so, as far as is seen. */
-  readonly how: 'named' | 'use' | 'unclear';
+  /** It names a recycle schema; one is the default schema; or either is possible. */
+  readonly how: 'named' | 'default' | 'unclear';
 }
 
-/** A statement of undrop's own, which no server knows: it destroys nothing. */
+/** A statement of undrop itself, which no server knows: it destroys nothing. */
 export interface Undo {
   readonly kind: 'undo';
   readonly statement: UndoStatement;
@@ -107,9 +108,9 @@ export interface Undo {
 
 export type Verdict = NotOurs | DropTable | Refused | Dynamic | Unclear | RecycleSchemaWrite | Undo;
 
-/** One statement of several. */
+/** A statement of several. */
 export interface StatementPart {
-  /** Offsets into the text that was classified; of a literal's statements, into the literal. */
+  /** Offsets into the text that was classified; for a literal's statements, into the literal. */
   readonly start: number;
   readonly end: number;
   /** The offset of the next part, after the `;`. Null: this is the last one. */
@@ -127,9 +128,9 @@ export function tooMany(what: TooMany): Unclear {
   return { kind: 'unclear', why: `too many ${what}`, tooMany: what };
 }
 
-/** The verdict on a statement that begins like none of ours. */
+/** The verdict on a statement that begins like none of undrop's. */
 export function unexplained({ hasDrop }: { readonly hasDrop: boolean }): Verdict {
-  return hasDrop ? unclear('there is a DROP where none is expected') : NOT_OURS;
+  return hasDrop ? unclear('it contains a DROP where none is expected') : NOT_OURS;
 }
 
 /** The first part of it that writes to a recycle schema. */
@@ -143,7 +144,7 @@ export function recycleSchemaWriteIn(verdict: Verdict): RecycleSchemaWrite | nul
   return null;
 }
 
-/** A refusal of what wraps `statements`; their tables are its own. */
+/** A refusal of a statement around `statements`; their tables are its own. */
 export function refusedVerdict(form: StatementForm, statements: readonly StatementPart[]): Refused {
   const verdicts = statements.map((part) => part.verdict);
   const schema = verdicts.find((verdict) => verdict.kind === 'refused')?.schema ?? null;
@@ -156,7 +157,7 @@ export function tablesOf(verdict: Verdict): readonly TableName[] {
   return verdict.kind === 'refused' ? verdict.tables : [];
 }
 
-/** What undrop protects; a statement of a kind that is left out goes to the server as it is. */
+/** The kinds that undrop protects; statements of other kinds go to the server unchanged. */
 export type Protection =
   | 'drop-table'
   | 'drop-database'
@@ -164,10 +165,10 @@ export type Protection =
   | 'truncate'
   | 'drop-partition';
 
-/** TRUNCATE and DROP PARTITION are ours only if these have them. */
+/** TRUNCATE and DROP PARTITION are undrop's only if they are in it. */
 export type Protected = Pick<ReadonlySet<Protection>, 'has'>;
 
-/** Whether `verdict` has a part of a kind that UNDROP_PROTECT names, or that is never let go. */
+/** Whether a part of `verdict` is of a kind that UNDROP_PROTECT names, or that never passes. */
 export function isProtected(verdict: Verdict, protect: ReadonlySet<Protection>): boolean {
   switch (verdict.kind) {
     case 'not-ours':
@@ -186,7 +187,7 @@ export function isProtected(verdict: Verdict, protect: ReadonlySet<Protection>):
         const isRecycled = verdict.schema !== null && isRecycleName(verdict.schema);
         return isRecycled || protect.has(verdict.form);
       }
-      // What is in a block, or under SET STATEMENT, isn't read.
+      // The statements in a block, or under SET STATEMENT, aren't parsed.
       if (verdict.statements.length === 0) return protect.size > 0;
       return verdict.statements.some((part) => isProtected(part.verdict, protect));
     default:
@@ -194,13 +195,13 @@ export function isProtected(verdict: Verdict, protect: ReadonlySet<Protection>):
   }
 }
 
-/** Whether one of undrop's own statements is in it, by itself or among several. */
+/** Whether a statement of undrop itself is in it, alone or among several. */
 export function hasUndo(verdict: Verdict): boolean {
   if (verdict.kind === 'undo') return true;
   return verdict.kind === 'refused' && verdict.statements.some((part) => hasUndo(part.verdict));
 }
 
-/** What of UNDROP_PROTECT it is. */
+/** Its kind in UNDROP_PROTECT. */
 export function kindOf({ statement }: DropTable): Protection {
   if (statement.partitions !== undefined) return 'drop-partition';
   return statement.empties === true ? 'truncate' : 'drop-table';

@@ -1,10 +1,10 @@
 /**
- * Corrects what a client reads about its DROP DATABASE with its next statement, where the session
- * itself can't be made to answer as after a native one: the note 1008 of IF EXISTS, which SIGNAL
- * can raise only as a warning, and ROW_COUNT(), after undrop's own statements.
+ * Corrects the response to the statement after a DROP DATABASE, where undrop can't make the session
+ * itself respond as after a native one: the note 1008 of IF EXISTS, which SIGNAL can raise only as
+ * a warning, and ROW_COUNT(), after undrop's own statements.
  *
- * Invariant: only a row of SHOW WARNINGS or of SELECT ROW_COUNT() is changed, and only if it is the
- * one that undrop's statements have caused.
+ * Invariant: only a row of SHOW WARNINGS or of SELECT ROW_COUNT() is changed, and only if undrop's
+ * statements have caused it.
  */
 import { encodePacket, HEADER_BYTES } from '../../wire/framing.js';
 import { lenenc } from '../../wire/response.js';
@@ -17,10 +17,10 @@ const COUNT = new RegExp(`${START}select\\s+row_count\\s*\\(\\s*\\)[\\s\\w\`]*;?
 /** A row of SHOW WARNINGS up to its message: each value with its length before it. */
 const RAISED = Buffer.from('\x07Warning\x041008');
 const MEANT = Buffer.from('\x04Note\x041008');
-/** ROW_COUNT() after a statement of undrop's. */
+/** ROW_COUNT() after a statement of undrop. */
 const NO_ROWS = ['\x010', '\x02-1'];
 
-/** Warnings are read at once, if at all; the count by the first statement only. */
+/** Clients read warnings at once, if at all; only the next statement can read the count. */
 const COMMANDS_MAX = 4;
 
 export class AfterDropDatabase {
@@ -28,16 +28,16 @@ export class AfterDropDatabase {
   #commands = 0;
   #correct: ((payload: Buffer) => Buffer) | null = null;
 
-  /** `affectedRows`: of the answer to the DROP DATABASE. */
+  /** `affectedRows`: from the response to the DROP DATABASE. */
   constructor(affectedRows: number) {
     this.#affectedRows = affectedRows;
   }
 
-  /** What the client has sent; `isNext`: its answer is the next. */
+  /** Takes what the client sent; `isNext`: its response is the next. */
   onCommand(chunk: Buffer, isNext: boolean): void {
     this.#correct = null;
     if (++this.#commands > COMMANDS_MAX || !isNext || chunk.length <= HEADER_BYTES) return;
-    // Sequence id 0, and nothing behind it.
+    // Sequence id 0, and a single packet.
     const isOne = chunk.readUInt32LE(0) + HEADER_BYTES === chunk.length;
     const text = isOne ? chunk.toString('latin1', HEADER_BYTES) : '';
     if (WARNINGS.test(text)) this.#correct = asNote;
@@ -47,7 +47,7 @@ export class AfterDropDatabase {
     }
   }
 
-  /** What goes to the client. An answer that comes in several chunks stays as it is. */
+  /** The bytes for the client. A response in several chunks stays unchanged. */
   corrected(chunk: Buffer): Buffer {
     const correct = this.#correct;
     if (correct === null) return chunk;

@@ -1,9 +1,9 @@
 /**
- * The command phase of one session: commands go through the gate, responses past the tracker, and a
- * statement that is ours is intercepted: the client's stream waits, the user session is ours from
- * the marker on, the answer is written, and the stream goes on.
+ * The command phase of one session: commands go through the gate, responses past the tracker, and
+ * undrop intercepts its statements: the client's stream waits, the user session belongs to undrop
+ * from the marker on, undrop writes the response, and the stream goes on.
  *
- * Invariant: one thing at a time has the two streams, and `State` says which; after `ended` nothing
+ * Invariant: the two streams have one owner at a time, which `State` names; after `ended` nothing
  * begins.
  */
 import { assert } from '../../assert.js';
@@ -25,7 +25,6 @@ import { encodePacket, GrowingBuffer, HEADER_BYTES, type Packet } from '../../wi
 import type { SessionConnections } from '../connections.js';
 import {
   type ClassifyOptions,
-  checkTrackedSchema,
   classifyPacket,
   isFree,
   isMultiStatement,
@@ -47,7 +46,7 @@ import { MultiStatementRun } from './multi-statement.js';
 import { type DispatchOptions, PreparedDrops } from './prepared-drops.js';
 
 export interface CommandPhaseOptions {
-  /** The service by the settings of now. */
+  /** The service with the present settings. */
   readonly service: () => DropService;
   readonly session: SessionFacts;
   readonly connections: SessionConnections;
@@ -56,17 +55,17 @@ export interface CommandPhaseOptions {
   readonly owner: Pick<Session, 'onAnswer' | 'onSettled' | 'onFailure'>;
 }
 
-/** What has the streams of the client and of the server. */
+/** The owner of the streams of the client and of the server. */
 type State =
   | { readonly name: 'relaying' }
-  /** A text is read that takes long; its packet waits. */
+  /** A long text is being read; its packet waits. */
   | { readonly name: 'reading' }
   | { readonly name: 'user-session'; readonly run: WireUserSession }
   | { readonly name: 'multi-statement'; readonly run: MultiStatementRun }
   | { readonly name: 'change-user'; readonly run: ChangeUser }
   | { readonly name: 'ended' };
 
-/** So much is read while the gate has stopped: without reading, the client's end isn't seen. */
+/** Bytes that are read while the gate has stopped; without reading, the client's end isn't seen. */
 const EARLY_BYTES_MAX = 16 * 1024;
 
 export class CommandPhase implements GateOwner {
@@ -78,22 +77,22 @@ export class CommandPhase implements GateOwner {
   readonly tracker: ResponseTracker;
   readonly #prepared: PreparedDrops;
   #state: State = { name: 'relaying' };
-  /** What is done now that the gate has stopped; `rest` is what the client sent after that. */
+  /** Runs when the gate has stopped; `rest` is what the client sent after that packet. */
   #onStopped: ((rest: Buffer) => Promise<void>) | null = null;
-  /** The gate has stopped: what the client sends waits. */
+  /** The gate has stopped: bytes from the client wait. */
   #isStopped = false;
   readonly #early = new GrowingBuffer();
   #after: AfterDropDatabase | null = null;
-  /** The room of a long text that is held, or under way. */
+  /** The memory of a long text that is held, or being read. */
   #place: RoomInUse | null = null;
-  /** Aborted: the session has ended. */
+  /** Aborted when the session has ended. */
   readonly #over = new AbortController();
   readonly #onFailure = (error: unknown): void => this.#options.owner.onFailure(error);
   #clientIs: 'here' | 'ended' | 'gone' = 'here';
-  /** Once on, on for good: what might be several statements is several. */
+  /** Stays on once set, because a text that might be several statements counts as several. */
   #multiStatements: boolean;
   #isSureOfMulti = true;
-  /** Who the session is, and what it was in, at the login or at a drop. */
+  /** The user and state of the session as of the login or the last drop. */
   readonly lastSeen: LastSeen;
 
   constructor(login: Login, options: CommandPhaseOptions) {
@@ -106,22 +105,22 @@ export class CommandPhase implements GateOwner {
     this.#prepared = new PreparedDrops(login.server);
     this.tracker = new ResponseTracker(login.capabilities);
     this.tracker.onNoSuchTable = (payload) => this.#onNoSuchTable(payload);
-    this.tracker.onStateChanged = (payload) => checkTrackedSchema(payload, options.service());
     this.#gate = new CommandGate(this, {
       handles: this.#prepared,
+      session: this.lastSeen,
       protect: { has: (kind) => protectedKinds(options.service()).has(kind) },
       isAllAnswered: () => this.tracker.idle,
     });
   }
 
-  /** Nothing is under way: no response to come, no command half sent, no statement of ours. */
+  /** No response outstanding, no command half sent, no statement of undrop running. */
   get isIdle(): boolean {
     return this.#state.name === 'relaying' && this.tracker.idle && this.#gate.atCommandEdge;
   }
 
   /**
-   * Sequence id of an error of ours; null in the middle of a response, because nobody would read it
-   * as an error there.
+   * Sequence id for an error of undrop; null within a response, where no client would read it as an
+   * error.
    */
   get errorSequenceId(): number | null {
     const state = this.#state;
@@ -131,8 +130,8 @@ export class CommandPhase implements GateOwner {
   }
 
   /**
-   * The client sends no more, or is gone. True: what is under way is brought to its end first,
-   * which is soon if it waits for a lock.
+   * The client sends no more, or has disconnected. True: the running statement is completed first,
+   * soon if it waits for a lock.
    */
   clientLeft(how: 'ended' | 'gone'): boolean {
     const wasHere = this.#clientIs === 'here';
@@ -185,7 +184,7 @@ export class CommandPhase implements GateOwner {
     }
   }
 
-  /** The one place where the state changes; a session that has ended stays so. */
+  /** The one place where the state changes; `ended` is final. */
   #enter(state: State): void {
     const from = this.#state.name;
     if (from === 'ended') return;
@@ -193,7 +192,7 @@ export class CommandPhase implements GateOwner {
     this.#options.report.onState('commands', from, state.name);
   }
 
-  /** The session ended: whoever waits on the user session is told, and nothing new begins. */
+  /** The session ended: rejects what waits on the user session; nothing new begins. */
   fail(error: Error): void {
     const state = this.#state;
     this.#enter({ name: 'ended' });
@@ -203,7 +202,7 @@ export class CommandPhase implements GateOwner {
     if (state.name === 'user-session' || state.name === 'multi-statement') state.run.fail(error);
   }
 
-  // ── what the gate asks ─────────────────────────────────────────────────────────────────────
+  // ── for the gate ───────────────────────────────────────────────────────────────────────────
 
   onCommand(command: number): void {
     this.#options.counters.commandsTotal++;
@@ -215,14 +214,14 @@ export class CommandPhase implements GateOwner {
   }
 
   letThrough(packet: Packet): boolean {
-    this.#place?.arrived();
-    const reading = this.#classify(packet);
-    const { done, value } = reading.next();
-    if (done === true && value === null) {
-      if (packet.payload[0] !== COM_CHANGE_USER || this.#login.bridge === null) return true;
+    if (packet.payload[0] === COM_CHANGE_USER && this.#login.bridge !== null) {
       this.#onStopped = (rest) => this.#changeUser(packet, rest);
       return false;
     }
+    this.#place?.arrived();
+    const reading = this.#classify(packet);
+    const { done, value } = reading.next();
+    if (done === true && value === null) return true;
     this.#onStopped =
       done === true && value !== null
         ? (rest) => this.#intercept(value, rest)
@@ -230,7 +229,7 @@ export class CommandPhase implements GateOwner {
     return false;
   }
 
-  /** True: a long text that isn't ours. Otherwise it is held as soon as there is room. */
+  /** True: a long text passes unread. Otherwise it is held as soon as there is memory for it. */
   letLongPass(head: Buffer): boolean {
     if (isFree(head.subarray(HEADER_BYTES), this.#classifyOptions)) return true;
     const bytes = longBytesMax(head.readUIntLE(0, 3));
@@ -257,7 +256,7 @@ export class CommandPhase implements GateOwner {
 
   // ── while the gate has stopped ─────────────────────────────────────────────────────────────
 
-  /** A text that takes long to read: what came after it waits, and what is not ours goes on. */
+  /** A text that takes long to read: later bytes wait; if it may pass, it goes on. */
   async #readOn(packet: Packet, reading: Reading<Intercepted | null>, rest: Buffer): Promise<void> {
     this.#enter({ name: 'reading' });
     const taken = await inSlices(reading);
@@ -275,7 +274,7 @@ export class CommandPhase implements GateOwner {
     this.#goOn({ name: 'relaying' }, Buffer.alloc(0), rest);
   }
 
-  /** Gives back the room of a long text that is done with. */
+  /** Releases the memory of a long text. */
   #leaveRoom(place: RoomInUse): void {
     if (this.#gate.holdsLong) return;
     this.#place = null;
@@ -306,7 +305,7 @@ export class CommandPhase implements GateOwner {
     this.#goOn({ name: 'change-user', run }, userSession.end(), rest);
   }
 
-  /** The session as ours, after whatever is under way. */
+  /** The session for undrop's statements, after all outstanding responses. */
   #openUserSession(failsPrepare: boolean): WireUserSession {
     const { capabilities } = this.#login;
     const { connections, tracker } = this;
@@ -363,7 +362,7 @@ export class CommandPhase implements GateOwner {
   }
 
   /**
-   * The statement is settled: its answer, or the statement itself, goes out; the stream goes on.
+   * The statement is settled: its response, or the statement itself, goes out; the stream goes on.
    */
   #settle(taken: Intercepted, interception: Interception, fromServer: Buffer, rest: Buffer): void {
     const { packet } = taken;
@@ -385,7 +384,7 @@ export class CommandPhase implements GateOwner {
     this.#goOn({ name: 'relaying' }, fromServer, rest);
   }
 
-  /** The streams go on in that state, beginning with what came meanwhile. */
+  /** The streams go on in that state, beginning with the bytes that came meanwhile. */
   #goOn(state: State, fromServer: Buffer, rest: Buffer): void {
     this.#enter(state);
     if (this.#over.signal.aborted) return;
@@ -395,7 +394,7 @@ export class CommandPhase implements GateOwner {
     if (fromServer.length > 0) this.feedServer(fromServer);
     this.#clientPump.release();
     if (fromClient.length > 0) this.feedClient(fromClient);
-    // What came after it may be ours as well; then that comes first.
+    // The bytes after it may be intercepted as well; then that comes first.
     if (this.#state === state) this.#options.owner.onSettled();
   }
 }

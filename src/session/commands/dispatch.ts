@@ -1,9 +1,9 @@
 /**
- * Handles a statement that was taken out of the client's stream: it is understood (by questions to
- * the server, if only the server knows), then dropped and held, refused, or sent on after all.
+ * Handles a statement that was taken out of the client's stream: undrop classifies it (by queries
+ * to the server, if only the server can), then drops and holds, refuses, or passes it on after all.
  *
- * Invariant: a statement that would destroy a base table never goes to the server; what can't be
- * understood and might be one is refused, and the table is still there.
+ * Invariant: a statement that would destroy a base table never goes to the server; one that can't
+ * be understood and might be such a statement is refused, and the table is still there.
  */
 import { assert, assertNever } from '../../assert.js';
 import { UndropError } from '../../errors.js';
@@ -44,7 +44,7 @@ import {
   runPrepared,
 } from './prepared-statements.js';
 
-/** Handles whatever was intercepted to its answer. Rejects if the user session broke. */
+/** Runs an intercepted statement to its response. Rejects if the user session broke. */
 export async function answerTo(
   taken: Intercepted,
   options: DispatchOptions,
@@ -55,7 +55,7 @@ export async function answerTo(
     case 'query':
       return answerToText(taken, options);
     case 'prepare':
-      // Whatever becomes of this one, it is the last that was prepared.
+      // With any result, it is now the last one prepared.
       prepared.onCommand(COM_STMT_PREPARE);
       return answerToText(taken, options);
     case 'named':
@@ -79,7 +79,8 @@ async function answerToText(taken: Intercepted, options: DispatchOptions): Promi
     const asked = await readUserFacts(options);
     if ('errno' in asked) return answerWith(asked);
     facts = asked;
-    verdict = await classifyByFacts(taken.text, facts, options);
+    const isPrepared = taken.packetKind === 'prepare';
+    verdict = await classifyByFacts(taken.text, facts, { ...options, isPrepared }, options);
   }
   if (verdict.kind === 'disagree') {
     return refused(notUnderstood(`the character set ${facts?.charset}`), options);
@@ -132,7 +133,7 @@ function answerRefusedForm(
     return refused(notDone('by a prepared CREATE OR REPLACE', namesIn(verdict)), options);
   }
   if (replacement !== undefined) return replaceTable(taken, { replacement, facts }, options);
-  // The server itself says what it doesn't take.
+  // The server itself reports forms that it doesn't support.
   if (form === 'set-statement' || (form === 'create-or-replace' && schema !== null)) {
     const mayBeSeveral = form === 'set-statement' && taken.text.includes(';');
     const error = notDone(HOW[form], namesIn(verdict));

@@ -1,11 +1,11 @@
 /**
- * Executes a text of several statements with one of ours among them in parts: what stands before
- * ours goes to the server as one packet, ours is taken like a text of its own, and the rest is read
- * when its turn comes, because the sql_mode may be another then. The client gets one answer with
- * several results, which ends at the first error.
+ * Executes a text of several statements, one of which is for undrop, in parts: the statements
+ * before it go to the server as one packet, undrop handles its statement like a text of its own,
+ * and the rest is read when its turn comes, because the sql_mode may have changed. The client gets
+ * one response with several results, which ends at the first error.
  *
- * Invariant: a part goes to the server only if everything in it was seen to be none of ours, in
- * every mode that was possible then.
+ * Invariant: a part goes to the server only if no statement in it can be undrop's, in every mode
+ * that was possible then.
  */
 import { assert } from '../../assert.js';
 import type { ResponseTracker } from '../../relay/response-tracker.js';
@@ -39,27 +39,29 @@ import { type PartEnd, StatementRelay } from './relay-part.js';
 export interface MultiStatementOptions {
   readonly taken: Intercepted;
   readonly login: Login;
-  /** Follows the session, as ever. */
+  /** Follows the session as always. */
   readonly tracker: ResponseTracker;
   /** Whether the server is known to take several statements in a text. */
   readonly isSure: boolean;
   readonly connections: SessionConnections;
-  /** A statement was answered by us. */
+  /** Called when undrop has answered a statement. */
   readonly onAnswer: (taken: Intercepted, answer: Answered) => void;
-  /** What the interception of one statement needs. */
+  /** The context for the interception of one statement. */
   readonly context: () => Omit<DispatchOptions, 'userSession' | 'multiStatements'>;
   readonly isClientGone: () => boolean;
   readonly lastSeen: LastSeen;
 }
 
-/** The file comes amid the answers, and its sequence ids would have to be changed on their way. */
+/**
+ * The file comes within the responses, and its sequence ids would have to be changed on the way.
+ */
 const NO_FILE = notDone(
   'in one query with LOAD DATA LOCAL INFILE',
   'A table that it may name was',
   'Send LOAD DATA LOCAL INFILE as a query of its own.',
 );
 
-/** Whether a text has the words of LOAD DATA LOCAL INFILE, wherever they are. */
+/** Whether a text has the words of LOAD DATA LOCAL INFILE anywhere. */
 function mayAskForFile(text: Buffer): boolean {
   const words = text.toString('latin1');
   return [/\bload\b/i, /\blocal\b/i, /\binfile\b/i].every((word) => word.test(words));
@@ -69,13 +71,13 @@ export class MultiStatementRun {
   readonly #options: MultiStatementOptions;
   /** The text after the query attributes. */
   readonly #text: Buffer;
-  /** What the client sent after its text. */
+  /** The bytes after the text. */
   readonly #rest: Buffer;
   #sequenceId: number;
   #userSession: WireUserSession | null = null;
   #relay: StatementRelay | null = null;
   #onRelayFailed: (error: Error) => void = () => undefined;
-  /** What came from the server while nobody waited for it. */
+  /** Bytes that the server sent while no statement was outstanding. */
   #unexpected: Buffer[] = [];
   #failure: Error | null = null;
 
@@ -87,26 +89,26 @@ export class MultiStatementRun {
     this.#sequenceId = (taken.packet.sequenceId + 1) & 0xff;
   }
 
-  /** A response of the server's is on its way to the client. */
+  /** A response of the server is on its way to the client. */
   get isRelaying(): boolean {
     return this.#relay !== null;
   }
 
-  /** Sequence id of an error of ours; null in the middle of a response. */
+  /** Sequence id for an error of undrop; null within a response. */
   get errorSequenceId(): number | null {
     return this.#relay === null ? this.#sequenceId : null;
   }
 
   /**
-   * Runs the text to its end, its first error, or the end of the client. Resolves with how its only
-   * statement is settled, if nothing of it was answered here; rejects if the session broke.
+   * Runs the text to its end, its first error, or the end of the client. Resolves with the outcome
+   * of its only statement, if undrop sent no response to any of it; rejects if the session broke.
    */
   async run(): Promise<Interception | null> {
     const { tracker, isSure } = this.#options;
     if (!isSure && !(await this.#isSeveral())) {
       return answerTo({ ...this.#options.taken, verdict: null }, this.#one());
     }
-    // The answer to the first part begins after all that is still to come.
+    // The response to the first part begins after all outstanding ones.
     if (!tracker.idle) await this.#session().run([]);
     let known = this.#options.lastSeen.known(null);
     let isAsked = false;
@@ -115,8 +117,8 @@ export class MultiStatementRun {
       const ahead = await inSlices(readingAhead(rest, known, this.#wanted));
       if (ahead === null) {
         if (isAsked) {
-          // It is open even with the mode, so it isn't executed.
-          const verdict = unread(rest, 'how it is read differs');
+          // Still ambiguous although the mode is known, so it isn't executed.
+          const verdict = unread(rest, 'the server may read it in different ways');
           await this.#take(rest, { at: 0, next: null, verdict }, known);
           return null;
         }
@@ -156,14 +158,14 @@ export class MultiStatementRun {
     this.#relay.feed(chunk);
   }
 
-  /** The connection ended: whoever waits gets `error`. */
+  /** The connection ended: rejects what waits with `error`. */
   fail(error: Error): void {
     this.#failure = error;
     this.#userSession?.fail(error);
     this.#onRelayFailed(error);
   }
 
-  /** Gives the streams back: what came after the text, and after its answer. */
+  /** Returns the streams: the bytes after the text, and after its response. */
   end(): { readonly fromServer: Buffer; readonly fromClient: Buffer } {
     this.#closeSession();
     return { fromServer: Buffer.concat(this.#unexpected), fromClient: this.#rest };
@@ -178,7 +180,7 @@ export class MultiStatementRun {
 
   // ── parts ─────────────────────────────────────────────────────────────────────────────────
 
-  /** One of ours: dropped and held, refused, or executed after all. */
+  /** A statement of undrop: dropped and held, refused, or executed after all. */
   async #take(
     rest: Buffer,
     { next, verdict }: OwnPart,
@@ -207,7 +209,7 @@ export class MultiStatementRun {
     return isError ? 'over' : interception.facts;
   }
 
-  /** It is none of ours, but may prepare, execute or deallocate a drop by its name. */
+  /** Not a statement of undrop, but it may prepare, execute or deallocate a drop by name. */
   async #followNames(
     part: Intercepted,
     known: KnownMode,
@@ -218,7 +220,7 @@ export class MultiStatementRun {
     return answerTo({ ...part, packetKind: 'named', command }, one);
   }
 
-  /** A part as a packet of its own; resolves when its response is with the client. */
+  /** Sends a part as a packet of its own; resolves when the client has its response. */
   #send(part: Buffer, isLast: boolean): Promise<PartEnd> {
     this.#closeSession();
     if (this.#failure !== null) return Promise.reject(this.#failure);
@@ -251,16 +253,19 @@ export class MultiStatementRun {
     return Buffer.concat([payload.subarray(0, payload.length - this.#text.length), text]);
   }
 
-  /** Writes an answer of one packet in its place. */
+  /** Writes a response of one packet in its place. */
   #say(payload: Buffer): null {
     this.#options.connections.toClient(encodePacket(payload, this.#sequenceId));
     this.#sequenceId = (this.#sequenceId + 1) & 0xff;
     return null;
   }
 
-  // ── questions to the server ────────────────────────────────────────────────────────────────
+  // ── queries to the server ──────────────────────────────────────────────────────────────────
 
-  /** A COM_SET_OPTION that the server refused, or one that took it back: then it is a 1064. */
+  /**
+   * False after a COM_SET_OPTION that the server refused, or one that switched it off: then the
+   * text is a 1064.
+   */
   async #isSeveral(): Promise<boolean> {
     const text = Buffer.from("SIGNAL /* undrop several */ SQLSTATE '45000'; DO 0");
     const [answer] = await this.#session().run([{ kind: 'query', text }]);
@@ -282,7 +287,7 @@ export class MultiStatementRun {
     return facts;
   }
 
-  /** The session as ours, after all that is still to come for the client. */
+  /** The session for undrop's statements, after all outstanding responses. */
   #session(): WireUserSession {
     if (this.#userSession !== null) return this.#userSession;
     const { login, tracker, connections } = this.#options;

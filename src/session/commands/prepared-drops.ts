@@ -1,9 +1,10 @@
 /**
- * The drops that a session has prepared, by the ids that the server gave them, or by the names that
- * the client gave them. The server's own handle of each is closed at once, so that an EXECUTE that
- * isn't intercepted finds none; an intercepted EXECUTE runs the drop that is remembered here.
+ * The drops that a session has prepared, by the ids of the server, or by the names of the client.
+ * The server's own handle of each is closed at once, so that an EXECUTE that isn't intercepted
+ * finds none; an intercepted EXECUTE runs the drop in this list.
  *
- * Invariant: bounded; what is forgotten is refused by the server (1243), never executed.
+ * Invariant: bounded; the server refuses an EXECUTE of a forgotten drop (1243), and never executes
+ * it.
  */
 import type { DropTableStatement } from '../../sql/grammar/drop-table.js';
 import type { CommandOnName, NamedStatement } from '../../sql/named-statement.js';
@@ -19,16 +20,18 @@ import {
 } from '../../wire/commands.js';
 import type { ServerVersion } from '../../wire/connection/handshake-v10.js';
 
-/** Bytes of the drops of one session, and of all sessions of this process. */
+/**
+ * The maximum of bytes for the drops of one session, and for those of all sessions of this process.
+ */
 export const PREPARED_BYTES_MAX = 16 * 1024 * 1024;
 export const ALL_PREPARED_BYTES_MAX = 64 * 1024 * 1024;
-/** What a drop, and each name in it, takes beside its text: objects, and places in tables. */
+/** Memory for a drop, and for each name in it, beside its text. */
 const DROP_BYTES = 1_024;
 const NAME_BYTES = 512;
 /** MariaDB: the statement that was prepared last. */
 const LAST_PREPARED = 0xffff_ffff;
 
-/** What the statements of a session are handled with: also the drops that it has prepared. */
+/** The context of a session's statements, with the drops that it has prepared. */
 export interface DispatchOptions extends InterceptOptions {
   readonly prepared: PreparedDrops;
 }
@@ -36,24 +39,24 @@ export interface DispatchOptions extends InterceptOptions {
 /** A DROP DATABASE. */
 type PreparedSchema = Omit<NamedSchema, 'facts'>;
 
-/** One of undrop's own statements, with its names as they were bound at the PREPARE. */
+/** A statement of undrop itself, with its names as they were bound at the PREPARE. */
 interface PreparedUndo {
   readonly undo: BoundUndo;
 }
 
-/** A DROP TABLE or DROP DATABASE that the server accepted at its PREPARE, or what undoes one. */
+/** A DROP TABLE or DROP DATABASE that the server accepted at its PREPARE, or an undo statement. */
 export interface PreparedDrop {
   readonly text: Buffer;
   readonly statement: DropTableStatement | PreparedSchema | PreparedUndo;
   /** Default schema and charset of the session at the PREPARE. */
   readonly context: NameContext;
-  /** What it hints in its comments. */
+  /** The hints in its comments. */
   readonly hints: readonly string[];
 }
 
 interface Kept extends PreparedDrop {
   readonly bytes: number;
-  /** Something that can't be read may have prepared another statement under its name. */
+  /** A statement that can't be read may have prepared another one under its name. */
   isDoubtful: boolean;
 }
 
@@ -61,9 +64,9 @@ interface Kept extends PreparedDrop {
 let allBytes = 0;
 
 export class PreparedDrops {
-  /** Whether commands that name a handle have to be looked at. */
+  /** Whether commands with a handle must be checked. */
   isWatching = false;
-  /** Whether texts have to be looked at for names. */
+  /** Whether texts must be checked for names. */
   watchesNames = false;
   readonly #isMariadb: boolean;
   /** False: a COM_RESET_CONNECTION is an error there, and changes nothing. */
@@ -79,15 +82,15 @@ export class PreparedDrops {
     this.#knowsReset = versionId >= (flavour === 'mysql' ? 50_703 : 100_204);
   }
 
-  /** Whose drops leave no room for one more; null: there is room. */
+  /** Which drops have used up the memory; null: there is room for another one. */
   get full(): 'this session' | 'all sessions' | null {
     if (this.#bytes >= PREPARED_BYTES_MAX) return 'this session';
     return allBytes >= ALL_PREPARED_BYTES_MAX ? 'all sessions' : null;
   }
 
   /**
-   * Whether it is an EXECUTE of a drop. All other commands go on: the server doesn't know these
-   * ids, and says so (1243), or nothing.
+   * Whether it is an EXECUTE of a drop. All other commands pass: the server doesn't know these ids,
+   * and returns 1243 or nothing.
    */
   takes(command: number, id: number): boolean {
     if (command === COM_STMT_CLOSE) this.forget(this.#idOf(id));
@@ -100,7 +103,7 @@ export class PreparedDrops {
     return this.#byId.get(this.#idOf(key)) ?? null;
   }
 
-  /** `key`: the id that the server gave for exactly this text, or its plain name. */
+  /** `key`: the server's id for exactly this text, or its plain name. */
   remember(key: number | string, drop: PreparedDrop): void {
     this.forget(key);
     const { text, statement } = drop;
@@ -118,14 +121,14 @@ export class PreparedDrops {
     this.#count(-drop.bytes);
   }
 
-  /** Something ran that may have prepared anything. */
+  /** A statement ran that may have prepared anything. */
   doubtNames(): void {
     for (const drop of this.#byName.values()) drop.isDoubtful = true;
   }
 
   /**
-   * Follows what a text does to the names. Returns an EXECUTE or DEALLOCATE of one of these drops,
-   * which the server must not get; null: the text may go on.
+   * Applies the effect of a text on the names. Returns an EXECUTE or DEALLOCATE of one of these
+   * drops, which must not reach the server; null: the text may pass.
    */
   follow(named: NamedStatement): CommandOnName | null {
     if (named.kind === 'other') return null;
@@ -133,12 +136,12 @@ export class PreparedDrops {
       this.doubtNames();
       return null;
     }
-    // Whatever becomes of a PREPARE, what had its name before is gone.
+    // A PREPARE, even if it fails, removes the statement that had its name.
     if (named.kind === 'prepare') this.forget(named.name);
     return named.kind !== 'prepare' && this.find(named.name) !== null ? named : null;
   }
 
-  /** A command went on to the server. */
+  /** A command was sent to the server. */
   onCommand(command: number): void {
     if (command === COM_STMT_PREPARE) this.#lastId = null;
     const isReset = command === COM_RESET_CONNECTION && this.#knowsReset;
@@ -174,7 +177,7 @@ function countNames(statement: PreparedDrop['statement']): number {
   return 'names' in named ? named.names.length : 1;
 }
 
-/** Whether it is one of undrop's own statements. */
+/** Whether it is a statement of undrop itself. */
 export function isUndo(statement: PreparedDrop['statement']): statement is PreparedUndo {
   return 'undo' in statement;
 }

@@ -1,18 +1,18 @@
 /**
- * Handles the drops that a session prepares, by COM_STMT_PREPARE or by PREPARE … FROM a text, which
- * is asked for and classified like any other. The PREPARE is the server's own, so that the server
- * checks the text; then its handle is closed. An EXECUTE runs the drop here, with the names as they
- * were bound at the PREPARE. An EXECUTE IMMEDIATE is refused.
+ * Handles drops that a session prepares, by COM_STMT_PREPARE or by PREPARE … FROM a text, which
+ * undrop reads from the server and classifies like any other. The server runs the PREPARE, so that
+ * it checks the text; then undrop closes its handle. An EXECUTE runs the drop here, with the names
+ * as they were bound at the PREPARE. An EXECUTE IMMEDIATE is refused.
  *
- * Invariant: when the client has its answer, the server has no handle, and no name, with which the
- * text of a drop could be executed.
+ * Invariant: when the client has its response, the server has no handle, and no name, with which
+ * the text of a drop could be executed.
  */
 import { assert } from '../../assert.js';
 import { UndropError } from '../../errors.js';
 import { isStorable } from '../../sql/lex/client-charset.js';
 import { clientCharsetOf } from '../../sql/lex/lex-mode.js';
 import { plainNameOf } from '../../sql/named-statement.js';
-import { mayBeOurs } from '../../sql/trigger-scan.js';
+import { isRecycleName, mayBeOurs } from '../../sql/trigger-scan.js';
 import { isProtected } from '../../sql/verdict.js';
 import { dropSchema } from '../../statements/drop-database/text.js';
 import {
@@ -53,7 +53,7 @@ import {
 
 // ── COM_STMT_PREPARE and COM_STMT_EXECUTE ────────────────────────────────────────────────────
 
-/** The server prepares the client's text; what it says is the answer. */
+/** The server prepares the client's text; its response is the client's. */
 export async function prepareDrop(
   text: Buffer,
   statement: PreparedDrop['statement'],
@@ -79,7 +79,7 @@ export async function prepareDrop(
   return { ...answerWith(answer), facts };
 }
 
-/** What is remembered of a drop; null: its hints can't be read. */
+/** The record of a drop; null: its hints can't be read. */
 function boundDrop(
   text: Buffer,
   statement: PreparedDrop['statement'],
@@ -92,8 +92,8 @@ function boundDrop(
 }
 
 /**
- * A statement of undrop's own, which the server doesn't know: it gets the id of one that the server
- * prepared and forgot.
+ * A statement of undrop itself, which the server doesn't know: it gets the id of another one that
+ * the server prepared and closed.
  */
 export function prepareUndo(undoing: Undoing, options: DispatchOptions): Promise<Interception> {
   const { prepared, userSession } = options;
@@ -126,14 +126,14 @@ function noRoom(statement: PreparedDrop['statement'], whose: string): UndropErro
   return new UndropError('UNDROP_TOO_MANY_PREPARED', { tables: tablesIn(statement), whose });
 }
 
-/** The tables for the text of a refusal. */
+/** The start of a refusal, with the tables. */
 function tablesIn(statement: PreparedDrop['statement']): string {
   if (isUndo(statement)) return 'The statement was';
   if (isDropDatabase(statement)) return schemaAndTables(statement.schema);
   return listTables(statement.names);
 }
 
-/** Runs a drop, or what undoes one, that was prepared earlier. */
+/** Runs a drop, or an undo statement, that was prepared earlier. */
 export async function runPrepared(
   { text, statement, context, hints }: PreparedDrop,
   options: DispatchOptions,
@@ -171,9 +171,10 @@ export async function dynamic(
   const { source, form } = verdict;
   const name = form === 'prepare' ? plainNameOf(source.name) : null;
   if (form === 'prepare') options.prepared.follow({ kind: 'prepare', name });
-  // In a COM_STMT_PREPARE it is nothing that can be prepared; the server says so.
+  // COM_STMT_PREPARE can't prepare it; the server returns that error.
   if (taken.packetKind === 'prepare') return unclear(taken, 'it prepares another text', options);
-  // A PREPARE that fails has deallocated what had its name; this one may not get to the server.
+  // A PREPARE that fails deallocates the statement of that name; this PREPARE doesn't reach the
+  // server.
   if (name !== null) await options.userSession.run([deallocate(name)]);
   if (source.kind === 'expression') {
     const why = 'the text that it executes is an expression, not a literal or a variable';
@@ -187,7 +188,7 @@ export async function dynamic(
   const facts = readFacts(said);
   if ('errno' in facts) return answerWith(facts);
   if (value.kind === 'err') {
-    // The words of a syntax error quote what is of ours around the expression.
+    // A syntax error would quote the part that undrop put around the expression.
     if (value.errno === ER_PARSE_ERROR) return unclear(taken, 'no expression', options);
     return answerWith(value);
   }
@@ -196,7 +197,7 @@ export async function dynamic(
   const [text = null, bytes = null, connection = null] = row;
   if (text === null && bytes === null) return { kind: 'forward', facts };
   const through = connection?.toString() ?? '';
-  // It makes letters of what has none, so that any text may be a drop.
+  // It interprets arbitrary bytes as letters, so that any text may be a drop.
   if (isWide(through)) return answerWith(notReadIn(through));
   const charsets = [facts.charset, through];
   if (
@@ -206,15 +207,17 @@ export async function dynamic(
   ) {
     return prepareText(taken, { verdict, text, facts }, options);
   }
-  const isOpen = text === null || bytes === null;
-  if (isOpen || !isInnocent(text, options) || !isInnocent(bytes, options)) {
+  const isOpen = text === null || (facts.schema !== null && isRecycleName(facts.schema));
+  if (isOpen || bytes === null || !isInnocent(text, options) || !isInnocent(bytes, options)) {
     const why = `its text goes through the character sets ${charsets.join(' and ')}`;
     return refused(notUnderstood(why), options);
   }
   return { kind: 'forward', facts };
 }
 
-/** The value of `expression` in UTF-8, its bytes, and a charset through which a text goes. */
+/**
+ * Selects the value of `expression` in UTF-8, its bytes, and a charset through which the text goes.
+ */
 function valueSql(expression: Uint8Array): Buffer {
   return Buffer.concat([
     Buffer.from('SELECT /* undrop text */ CAST(CONVERT('),
@@ -226,9 +229,9 @@ function valueSql(expression: Uint8Array): Buffer {
 }
 
 /**
- * Whether `text` is the same bytes in `charset`, and is read in the same way. What isn't ASCII (a
+ * Whether `text` is the same bytes in `charset`, and is read in the same way. Text outside ASCII (a
  * backslash in Japanese, a backtick in Swedish) goes through two charsets before the server reads
- * it; only in UTF-8 nothing happens to it.
+ * it; only in UTF-8 it stays unchanged.
  */
 function isReadTheSame(text: Buffer, charset: string): boolean {
   if (charset.startsWith('utf8')) return true;
@@ -238,16 +241,16 @@ function isReadTheSame(text: Buffer, charset: string): boolean {
 }
 
 /**
- * Whether no charset makes a drop of `text`. A conversion may cut a text off at what is no
- * character (MySQL 5.6), or put a question mark there (MariaDB); the server takes the bytes as they
- * are.
+ * Whether no charset turns `text` into a drop. A conversion may cut a text off at an invalid
+ * character (MySQL 5.6), or put a question mark there (MariaDB); the server uses the bytes
+ * unchanged.
  */
 function isInnocent(text: Buffer, { service }: DispatchOptions): boolean {
   const letters = text.filter((byte) => byte !== 0);
   return !mayBeOurs(letters, 0, letters.length, service.protect);
 }
 
-/** What the server makes a statement of, and of which text. */
+/** The source of a statement that the server makes of a text. */
 interface Made {
   readonly verdict: DynamicVerdict;
   /** The text in UTF-8. */
@@ -260,10 +263,10 @@ async function prepareText(
   made: Made,
   options: DispatchOptions,
 ): Promise<Interception> {
-  // Its own memory: a drop is remembered, and what it came in may be much larger.
+  // A copy, because the drop is kept, and its packet may be much larger.
   const text = Buffer.from(made.text);
   const facts = { ...made.facts, charset: 'utf8mb4' };
-  const inner = await classifyByFacts(text, facts, { ...options, multiStatements: false });
+  const inner = await classifyByFacts(text, facts, { isPrepared: true }, options);
   if (inner.kind === 'disagree' || inner.kind === 'dynamic' || inner.kind === 'unclear') {
     return unclear({ ...taken, text }, 'the text that it executes', options);
   }
@@ -282,11 +285,13 @@ async function prepareText(
 }
 
 const NOT_BY_NAME = new UndropError('UNDROP_NOT_UNDONE', {
-  why: 'the server, which knows no such statement, was to prepare it of a text',
+  why: 'a text PREPARE cannot prepare a statement of undrop itself',
   instead: 'Send it as a statement of its own, or prepare it by the protocol (COM_STMT_PREPARE).',
 });
 
-/** The text is a drop: the client's PREPARE is run as it is, then the server's handle is freed. */
+/**
+ * The text is a drop: undrop runs the client's PREPARE unchanged, then frees the server's handle.
+ */
 async function prepareByName(
   { packet }: Intercepted,
   { verdict, text, facts }: Made,
@@ -311,7 +316,7 @@ async function prepareByName(
   const [freed] = await userSession.run([deallocate(name)]);
   const isGone =
     freed?.kind === 'ok' || (freed?.kind === 'err' && freed.errno === ER_UNKNOWN_STMT_HANDLER);
-  // The session ends: only then the server surely knows it no more (a KILL QUERY hit this).
+  // Ending the session is the only certain way to free the handle (a KILL QUERY hit the statement).
   if (!isGone) throw new Error('a prepared drop cannot be deallocated');
   prepared.remember(name, drop);
   return answerWith(answer);
@@ -339,7 +344,7 @@ export async function commandOnName(
     return answerWith(answer);
   }
   if (drop.isDoubtful) {
-    const why = 'something that ran since its PREPARE may have prepared another under its name';
+    const why = 'a statement after its PREPARE may have prepared another one under its name';
     return refused(notUnderstood(why), options);
   }
   if (command.hasUsing)

@@ -1,7 +1,7 @@
 /**
- * Relays the response to one part of a text as a part of the answer to the whole text: the
- * sequence ids go on from where the part before ended, and unless it is the last part, every OK
- * and EOF says that more results follow. All else goes to the client as it came, as it comes.
+ * Relays the response to one part of a text as a part of the response to the whole text: the
+ * sequence ids continue from the previous part, and unless it is the last part, every OK and EOF
+ * gets the flag for more results. All else goes to the client unchanged, as it comes.
  *
  * Invariant: no more is kept of a response than the head of a packet.
  */
@@ -23,9 +23,12 @@ const ERRNO_BYTES = 3;
 
 export interface StatementRelayOptions {
   readonly capabilities: Capabilities;
-  /** Sequence id of the first packet of the answer. */
+  /** Sequence id of the first packet of the response. */
   readonly sequenceId: number;
-  /** In how many packets the part was sent: the server's sequence ids go on from there. */
+  /**
+   * The number of packets in which the part was sent: the server's sequence ids continue from
+   * there.
+   */
   readonly sentPackets: number;
   readonly isLast: boolean;
   readonly connections: { toClient(bytes: Buffer): void };
@@ -35,7 +38,7 @@ export interface StatementRelayOptions {
 export interface PartEnd {
   /** It ended with an ERR. */
   readonly hasFailed: boolean;
-  /** Sequence id of what comes after the response. */
+  /** Sequence id after the response. */
   readonly sequenceId: number;
   /** Bytes after the response. */
   readonly rest: Buffer;
@@ -46,9 +49,9 @@ export class StatementRelay {
   readonly #tracker: ResponseTracker;
   readonly #deprecateEof: boolean;
   #withheld: Buffer = Buffer.alloc(0);
-  /** Payload bytes of the packet under way that are still to come. */
+  /** Payload bytes of the current packet that are still to come. */
   #left = 0;
-  /** The next packet continues the one before. */
+  /** The next packet continues this one. */
   #isPart = false;
   #sequenceId: number;
   #hasFailed = false;
@@ -61,7 +64,7 @@ export class StatementRelay {
     this.#tracker.expect(COM_QUERY);
   }
 
-  /** The server's next bytes. They are changed where they are. */
+  /** The server's next bytes. Changes them in place. */
   feed(chunk: Buffer): void {
     const bytes = this.#withheld.length === 0 ? chunk : Buffer.concat([this.#withheld, chunk]);
     this.#withheld = Buffer.alloc(0);
@@ -90,7 +93,7 @@ export class StatementRelay {
     this.#options.onDone({ hasFailed: this.#hasFailed, sequenceId, rest });
   }
 
-  /** How many bytes of the packet at `at` have to be there before any of it goes on. */
+  /** How many bytes of the packet at `at` must be there before any of it goes on. */
   #wanted(bytes: Buffer, at: number): number {
     const there = bytes.length - at;
     if (there < HEADER_BYTES) return HEADER_BYTES;
@@ -99,7 +102,7 @@ export class StatementRelay {
     if (there === HEADER_BYTES) return HEADER_BYTES + 1;
     const first = bytes[at + HEADER_BYTES] ?? 0;
     if (this.#hasStatus(first, length)) return HEADER_BYTES + Math.min(length, OK_HEAD_BYTES);
-    // MariaDB's reports of progress look like errors, and end nothing.
+    // MariaDB's progress reports look like errors, and end nothing.
     return HEADER_BYTES + (first === 0xff ? Math.min(length, ERRNO_BYTES) : 1);
   }
 
@@ -117,7 +120,7 @@ export class StatementRelay {
     }
   }
 
-  /** `end`: as far as was wanted. */
+  /** `end`: the end of the wanted bytes. */
   #take(bytes: Buffer, at: number, end: number): void {
     const { place } = this.#tracker;
     const { isLast } = this.#options;
@@ -128,7 +131,7 @@ export class StatementRelay {
     this.#tracker.feed(bytes, at, end);
     this.#left = length - head.length;
     this.#isPart = length === PAYLOAD_BYTES_MAX;
-    // The server counts anew in each part, the client goes on.
+    // The server starts counting with each part, the client continues.
     const { sequenceId, sentPackets } = this.#options;
     this.#sequenceId = ((bytes[at + 3] ?? 0) + sequenceId - sentPackets) & 0xff;
     bytes[at + 3] = this.#sequenceId;
@@ -137,7 +140,9 @@ export class StatementRelay {
     } else if (first === 0xff) {
       this.#hasFailed = head[1] !== 0xff || head[2] !== 0xff;
     } else if (first === 0xfb && place === 'start') {
-      throw new MalformedPacketError('a file is asked for between the results of other statements');
+      throw new MalformedPacketError(
+        'LOCAL INFILE requested between the results of other statements',
+      );
     }
   }
 }

@@ -1,9 +1,10 @@
 /**
- * Leaves a login whose client has gone (a load balancer's health check, a client that can't do the
- * plugin that the server asks for, one that is too slow). To a server, a connection that breaks off
- * in its login is a broken handshake, and max_connect_errors of them lock out the address they came
- * from (error 1129): here that of all clients. A refused login is none. So the server is answered,
- * with nothing, until it refuses; MySQL 8 and later asks back even a user that it doesn't know.
+ * Abandons a login whose client has gone (a load balancer's health check, a client without the
+ * plugin that the server requests, one that is too slow). For a server, a connection that breaks in
+ * its login is a broken handshake, and max_connect_errors of them lock out the source address
+ * (error 1129): here that of all clients. A refused login doesn't count. Therefore undrop sends
+ * empty responses to the server until it refuses; MySQL 8 and later ask even a user that they don't
+ * know.
  *
  * Invariant: it takes a bounded time, and no client waits for it.
  */
@@ -27,7 +28,7 @@ export function abandonLogin(login: {
   if (socket.destroyed) return;
   const timer = setTimeout(() => socket.destroy(), LAME_DUCK_MS);
   timer.unref();
-  // Whatever it ends by: nobody waits for an answer any more.
+  // Any end will do, because no response is awaited.
   socket.on('error', () => socket.destroy());
   socket.on('end', () => socket.destroy());
   socket.once('close', () => clearTimeout(timer));
@@ -35,7 +36,7 @@ export function abandonLogin(login: {
     try {
       step();
     } catch (error) {
-      // It is no server that we know how to leave.
+      // The server's packets aren't understood.
       socket.destroy(error instanceof Error ? error : new Error(String(error)));
     }
   };
@@ -44,12 +45,12 @@ export function abandonLogin(login: {
   stream.start((chunk) => feed(() => relay.feedServer(chunk)));
 }
 
-/** The same for a connection on which we have said nothing yet. */
+/** The same for a connection on which undrop has sent nothing yet. */
 export function abandonUnanswered(login: {
   readonly socket: Socket;
   readonly stream: ByteStream;
   readonly heard?: Buffer;
-  /** Told if it ends before the server has refused. */
+  /** Called if it ends before the server has refused. */
   readonly onBroken: () => void;
 }): void {
   const { socket, stream, onBroken } = login;
@@ -66,8 +67,8 @@ export function abandonUnanswered(login: {
 }
 
 /**
- * Calls `onBroken` if `socket` closes before the server has let in or refused whom it had.
- * Returns how not to.
+ * Calls `onBroken` if `socket` closes before the server has accepted or refused the login. Returns
+ * a function that cancels it.
  */
 export function reportBrokenLogin(
   socket: Socket,

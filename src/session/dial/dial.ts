@@ -1,11 +1,11 @@
 /**
- * Dials the server for one client: each configured upstream in its order, a name resolved anew at
- * every dial (a failover is followed) and each of its addresses tried. A server is reached when it
- * has greeted; until then the client has seen no byte, and the next may be tried. An upstream that
- * is this very proxy is refused at the start: a client would be dialled on to us for ever.
+ * Dials the server for one client: each configured upstream in its order, its name resolved again
+ * at every dial (to follow a failover) and each of its addresses tried. A server counts as reached
+ * when it has greeted; until then the client has seen no byte, and the next may be tried. The start
+ * refuses an upstream that is this very proxy, because it would dial itself for ever.
  *
- * Invariant: every wait is bounded. A server that did accept us is never just left, not even a slow
- * one: it would count that against our address (abandon-login.ts).
+ * Invariant: every wait is bounded. A server that accepted the connection is never just left, not
+ * even a slow one: it would count that against the proxy's address (abandon-login.ts).
  */
 
 import { lookup } from 'node:dns/promises';
@@ -29,13 +29,13 @@ const OUT_OF_FILES = ['EMFILE', 'ENFILE'];
 
 export interface Dialled {
   readonly socket: net.Socket;
-  /** Its bytes; paused, after those of `greeting`. */
+  /** The stream after `greeting`, paused. */
   readonly stream: ByteStream;
-  /** The first packet of the server, its greeting or an error in its place, and what came along. */
+  /** The server's first packet, its greeting or an error, and the bytes after it. */
   readonly greeting: Buffer;
-  /** The very address that was reached: the service connections of this session go there. */
+  /** The address that was reached; the service connections of this session go there, too. */
   readonly address: ServerAddress;
-  /** The port from which the server sees us come; null over a unix socket. */
+  /** The local port as the server sees it; null over a unix socket. */
   readonly localPort: number | null;
 }
 
@@ -44,10 +44,10 @@ export interface DialOptions {
   readonly connectTimeoutMs: number;
   /** Milliseconds that a server may take for its greeting. */
   readonly greetingTimeoutMs: number;
-  /** Said ahead of everything else, to tell the server for whom we connect. */
+  /** Sent before everything else, to announce the client to the server. */
   readonly announcement?: { readonly header: Buffer; readonly client: Endpoint | null };
   /**
-   * Told if an accepted connection ended unanswered all the same
+   * Called if an accepted connection ended without a response nevertheless
    * (session/dial/reset-host-errors.ts).
    */
   readonly onBrokenLogin?: (address: ServerAddress) => void;
@@ -56,8 +56,8 @@ export interface DialOptions {
 }
 
 /**
- * Dials in order until one greets, or `signal` is aborted; UNDROP_UPSTREAM_UNREACHABLE names every
- * address that failed, and why.
+ * Dials in order until a server greets, or `signal` is aborted; UNDROP_UPSTREAM_UNREACHABLE names
+ * every failed address with its cause.
  */
 export async function dialUpstream(
   upstreams: readonly ServerAddress[],
@@ -75,7 +75,7 @@ export async function dialUpstream(
         return await dial(target, { ...options, connectTimeoutMs: Math.ceil(leftMs) });
       } catch (error) {
         const cause = causeOf(error);
-        // No other address would do better.
+        // Another address would fail likewise.
         if (OUT_OF_FILES.includes(cause))
           throw new UndropError('UNDROP_OPEN_FILES', { cause }, error);
         failures.push({ where: describeAddress(target), cause });
@@ -86,8 +86,8 @@ export async function dialUpstream(
 }
 
 /**
- * Whether one of `upstreams` greets. It is dialled as for a client that leaves at once, because
- * that needs no account.
+ * Whether one of `upstreams` greets. Dials as for a client that leaves at once, because that needs
+ * no account.
  */
 export async function greets(
   upstreams: readonly ServerAddress[],
@@ -105,7 +105,7 @@ export async function greets(
 
 /**
  * UNDROP_CONFIG if one of them is this proxy itself, which listens on `bound`. A name that can't be
- * resolved yet is let be.
+ * resolved yet is skipped.
  */
 export async function assertNotOwn(
   upstreams: readonly ServerAddress[],
@@ -125,7 +125,7 @@ interface Failure {
   readonly cause: string;
 }
 
-/** Names each address with its cause; a single address is not said twice. */
+/** Names each address with its cause; a single address only once. */
 function unreachable(
   upstreams: readonly ServerAddress[],
   failures: readonly Failure[],
@@ -134,11 +134,13 @@ function unreachable(
   const causes = failures.map(({ where, cause }) =>
     where === upstream ? cause : `${where} ${cause}`,
   );
-  const cause = causes.length === 0 ? 'the client has gone' : causes.join('; ');
+  const cause = causes.length === 0 ? 'the client disconnected' : causes.join('; ');
   return new UndropError('UNDROP_UPSTREAM_UNREACHABLE', { upstream, cause });
 }
 
-/** The addresses of `upstream` by now; UNDROP_UPSTREAM_UNREACHABLE if nobody knows one. */
+/**
+ * The present addresses of `upstream`; UNDROP_UPSTREAM_UNREACHABLE if its name can't be resolved.
+ */
 export async function resolveUpstream(
   upstream: ServerAddress,
   options: Pick<DialOptions, 'connectTimeoutMs' | 'resolve'>,
@@ -161,7 +163,7 @@ async function addressesOf(
     const { connectTimeoutMs, resolve = resolveAll } = options;
     const hosts = await withinMs(connectTimeoutMs, resolve(host));
     if (hosts === null) throw new Error(`no answer within ${connectTimeoutMs} ms`);
-    if (hosts.length === 0) failures.push({ where: host, cause: 'it has no address' });
+    if (hosts.length === 0) failures.push({ where: host, cause: 'its name has no address' });
     return hosts.map((address) => ({ host: address, port, name: host }));
   } catch (error) {
     failures.push({ where: host, cause: causeOf(error) });
@@ -193,7 +195,7 @@ async function connect(target: ServerAddress, timeoutMs: number): Promise<net.So
       ? { path: target.socketPath }
       : { host: target.host, port: target.port, ...KEEP_ALIVE };
   const socket = net.connect({ ...where, allowHalfOpen: true });
-  // Nothing is read before its stream is opened.
+  // Reading begins when its stream is opened.
   socket.pause();
   const timer = setTimeout(() => {
     socket.destroy(new Error(`no connection within ${timeoutMs} ms`));
@@ -203,14 +205,14 @@ async function connect(target: ServerAddress, timeoutMs: number): Promise<net.So
   } finally {
     clearTimeout(timer);
   }
-  // Between its owners it may break as well.
+  // It may also break between two owners.
   socket.on('error', () => undefined);
   return socket;
 }
 
 /**
- * Resolves with what the server says first, a whole packet and what came with it; the stream is
- * paused after it. What is too long for a greeting is left to the login to refuse.
+ * Resolves with the server's first bytes, a whole packet and the bytes after it; the stream is
+ * paused then. The login refuses a greeting that is too long.
  */
 function wholeGreeting(
   socket: net.Socket,
@@ -254,7 +256,7 @@ function causeOf(error: unknown): string {
   return code ?? message;
 }
 
-/** Whether who dials `target` comes to `bound`, which is listened on on this machine. */
+/** Whether dialling `target` leads to `bound`, a listener on this machine. */
 export function leadsTo(target: ServerAddress, bound: ServerAddress): boolean {
   if ('socketPath' in target || 'socketPath' in bound) {
     if (!('socketPath' in target && 'socketPath' in bound)) return false;

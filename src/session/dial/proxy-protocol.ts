@@ -1,10 +1,9 @@
 /**
- * Reads the header of the PROXY protocol, which says whose connection it is: a proxy in front of
- * ours (a load balancer) sends it first. It is expected from the networks that are trusted for it,
- * and from nowhere else.
+ * Reads the header of the PROXY protocol, by which a proxy in front of undrop (a load balancer)
+ * announces the client of a connection.
  *
- * Invariant: the header is asked for if the address of the connection is trusted, and read
- * nowhere else, so no client can give itself another address.
+ * Invariant: the header is read if the address of the connection is trusted, and only then, so no
+ * client can give itself another address.
  */
 import net from 'node:net';
 import { UndropError } from '../../errors.js';
@@ -12,12 +11,12 @@ import type { ByteStream } from '../../relay/byte-stream.js';
 import { decodeProxyHeader, type ProxyHeader } from '../../wire/connection/proxy-header.js';
 import { MalformedPacketError } from '../../wire/packet-reader.js';
 
-/** Addresses from which a header is asked for. */
+/** Addresses whose connections begin with a header. */
 export type TrustedNetwork =
   | { readonly address: string; readonly prefixBits: number; readonly family: 'ipv4' | 'ipv6' }
   | 'unix';
 
-/** Answers whether a connection from there begins with a header. */
+/** Returns a predicate: whether a connection from there begins with a header. */
 export function trustedBy(networks: readonly TrustedNetwork[]): (socket: net.Socket) => boolean {
   const list = new net.BlockList();
   for (const network of networks) {
@@ -31,9 +30,9 @@ export function trustedBy(networks: readonly TrustedNetwork[]): (socket: net.Soc
 }
 
 /**
- * Reads the header off `stream`, and nothing after it; the stream is paused then. Null: the client
- * has gone without a word, like a health check that only connects. Rejects with UNDROP_PROXY_HEADER
- * if there is none in time.
+ * Reads the header from `stream`, and nothing after it; the stream is paused then. Null: the client
+ * disconnected without a byte, like a health check that only connects. Rejects with
+ * UNDROP_PROXY_HEADER if no header comes in time.
  */
 export function readProxyHeader(
   socket: net.Socket,
@@ -52,18 +51,18 @@ export function readProxyHeader(
       reject(new UndropError('UNDROP_PROXY_HEADER', { problem }, cause));
     };
     const onEnd = () => {
-      if (bytes.length > 0) return fail('the connection ended in the middle of it');
+      if (bytes.length > 0) return fail('the connection ended within it');
       settle();
       resolve(null);
     };
-    const timer = setTimeout(() => fail(`there was none within ${timeoutMs} ms`), timeoutMs);
+    const timer = setTimeout(() => fail(`none came within ${timeoutMs} ms`), timeoutMs);
     socket.on('end', onEnd).on('close', onEnd).on('error', onEnd);
     stream.start((chunk) => {
       bytes = Buffer.concat([bytes, chunk]);
       try {
         const header = decodeProxyHeader(bytes);
         if (header === null) return;
-        if (header.bytes < bytes.length) return fail('bytes follow it before the greeting');
+        if (header.bytes < bytes.length) return fail('more bytes followed before the greeting');
         settle();
         resolve(header);
       } catch (error) {

@@ -1,11 +1,12 @@
 /**
- * Keeps the server from blocking our address (error 1129). It counts broken handshakes by address,
- * those of all our clients together, and there are some that nobody can answer for a client: a
- * charset that no client may have, attributes that end too early, TLS that fails. A login that
- * succeeds sets that count back, so after such an end the service account logs in once.
+ * Keeps the server from blocking the proxy's address (error 1129). It counts broken handshakes by
+ * address, those of all clients together, and some can't be prevented: a charset that no client may
+ * have, attributes that end too early, TLS that fails. A successful login resets the count, so
+ * after such an end the service account logs in once.
  *
- * Invariant: one such login at a time for each address, and one for all that go wrong meanwhile.
- * There is no pause between two in a flood, because some servers block after 20 broken ones.
+ * Invariant: one such login at a time for each address, and one for all broken handshakes
+ * meanwhile. There is no pause between two in a flood, because some servers block after 20 broken
+ * ones.
  */
 import type { Log } from '../../log.js';
 import { describeAddress } from '../../service/errors.js';
@@ -19,23 +20,23 @@ import {
   ER_HOST_IS_BLOCKED,
 } from '../../wire/server-errors.js';
 
-/** What is remembered of an address. */
+/** The state of one address. */
 interface Count {
   readonly address: ServerAddress;
-  /** A login ended badly since the last one of ours began. */
+  /** A login broke since the last login of the service account began. */
   isDue: boolean;
   isVisiting: boolean;
-  /** `performance.now()` before which no login of ours begins. */
+  /** `performance.now()` before which no such login begins. */
   notBeforeMs: number;
 }
 
-/** An account that isn't let in has nothing to set back. */
+/** An account that can't log in can't reset the count. */
 const AFTER_FAILURE_MS = 60_000;
 
 export interface HostErrorResetOptions {
-  /** The service account logs in at that address on a new connection, and leaves. */
+  /** The service account logs in at that address on a new connection, and disconnects. */
   visit(address: ServerAddress): Promise<void>;
-  /** Work that goes on; a shutdown waits for it. */
+  /** Registers work that a shutdown waits for. */
   background(work: Promise<void>): void;
   readonly log: Log;
 }
@@ -90,7 +91,7 @@ export class HostErrorReset {
 
 /**
  * The usual refusals of a login: the server doesn't count them as broken handshakes. Any other end
- * costs one login of ours.
+ * costs one login of the service account.
  */
 const UNCOUNTED: readonly number[] = [
   ER_CON_COUNT_ERROR,
@@ -102,8 +103,8 @@ const UNCOUNTED: readonly number[] = [
 ];
 
 /**
- * True if this packet of the server ends a login, and not in a way that it may count: by an OK, or
- * by such an ERR. In the place of its greeting any error comes before the handshake.
+ * True if this packet of the server ends a login in a way that it doesn't count: by an OK, or by
+ * such an ERR. An error in place of the greeting precedes the handshake.
  */
 export function isUncounted(
   payload: Buffer,

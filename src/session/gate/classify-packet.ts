@@ -1,17 +1,15 @@
 /**
- * The first classification of a packet that may be ours: what it is, by all that is known without
- * asking the server. With UNDROP_MODE=observe what would be held is reported, and goes through.
+ * The first classification of a packet that may be undrop's, without queries to the server. With
+ * UNDROP_MODE=observe a statement that would be held is reported, and passes.
  *
- * Invariant: what goes through from here is none of ours in any mode that is possible.
+ * Invariant: what passes here is not undrop's in any possible mode.
  */
-import { UndropError } from '../../errors.js';
 import { classifying, type VerdictUnderAll } from '../../sql/classify.js';
 import { isFreeByHead } from '../../sql/free-text.js';
 import { dotted } from '../../sql/grammar/table-name.js';
-import { type KnownMode, modeFromSqlMode } from '../../sql/lex/lex-mode.js';
+import { type KnownMode, modeOfSession } from '../../sql/lex/lex-mode.js';
 import { readNamedStatement } from '../../sql/named-statement.js';
 import { LONG_SLICE_BYTES, type Reading } from '../../sql/reading.js';
-import { USE_OF_RECYCLE } from '../../sql/recycle-schema-write.js';
 import { isRecycleName, mentionsRecycle, readingMayBeOurs } from '../../sql/trigger-scan.js';
 import {
   type DropTable,
@@ -35,16 +33,14 @@ import {
   COM_STMT_PREPARE,
   queryTextOffset,
 } from '../../wire/commands.js';
-import { decodeComChangeUser } from '../../wire/connection/auth-packets.js';
 import type { Packet } from '../../wire/framing.js';
 import { MalformedPacketError } from '../../wire/packet-reader.js';
-import { trackedSchema } from '../../wire/response.js';
 import type { PreparedDrops } from '../commands/prepared-drops.js';
 import type { Login } from '../login/login.js';
 
 export interface ClassifyOptions {
   readonly capabilities: Capabilities;
-  /** The server, and what is known of the session. */
+  /** The server, and the known part of the session's mode. */
   readonly server: KnownMode;
   readonly service: DropService;
   /** Whether the server may take several statements in one text. */
@@ -53,27 +49,29 @@ export interface ClassifyOptions {
   onObserved(observed: Observed): void;
 }
 
-/** A statement that UNDROP_MODE=observe lets through: it would have been held or refused. */
+/** A statement that UNDROP_MODE=observe passes on: it would have been held or refused. */
 export interface Observed {
   readonly text: Buffer;
-  /** False: it may drop something, and only the server knows. */
+  /** False: it may drop something, but only the server could tell. */
   readonly isClear: boolean;
-  /** What it names, as far as it can be read; `schema.*` for all tables of a schema. */
+  /** The tables that it names, as far as it can be read; `schema.*` for all tables of a schema. */
   readonly tables: readonly string[];
 }
 
-/** What is looked for: what is held, or only observed. May change while the session lives. */
+/**
+ * The kinds to look for: those that are held, or only observed. May change while the session lives.
+ */
 export function protectedKinds({ protect, observes }: DropService): ReadonlySet<Protection> {
   return observes !== undefined && observes.size > 0 ? observes : protect;
 }
 
-/** Whether it is handled here; all else goes to the server, or was only observed. */
+/** Whether undrop handles it; all else goes to the server, or is only observed. */
 export function isTaken(verdict: Verdict, service: DropService): boolean {
   const { protect } = service;
   return isProtected(verdict, hasUndo(verdict) ? protectedKinds(service) : protect);
 }
 
-/** Null: the packet may go through. It yields while a long text is read. */
+/** Null: the packet may pass. Yields while a long text is read. */
 export function* classifyPacket(
   packet: Packet,
   options: ClassifyOptions,
@@ -86,11 +84,9 @@ export function* classifyPacket(
     case COM_STMT_PREPARE:
       return yield* classifyText(packet, 'prepare', payload.subarray(1), options);
     case COM_INIT_DB:
-    case COM_CHANGE_USER: {
-      const text = schemaIn(payload);
-      if (options.service.protectsRecycleSchema === false || !isRecycleName(text)) return null;
-      return { packet, packetKind: 'query', text, verdict: USE_OF_RECYCLE };
-    }
+    case COM_CHANGE_USER:
+      // Taken only because they change the default schema.
+      return null;
     case COM_STMT_EXECUTE:
       return { ...other, packetKind: 'handle' };
     default:
@@ -101,7 +97,7 @@ export function* classifyPacket(
   const { prepared, server, multiStatements } = options;
   if (!prepared.watchesNames || isMultiStatement(taken, options)) return taken;
   const named = readNamedStatement(text, server, options);
-  // Its statements are read one by one, because each may change what the next one means.
+  // Its statements are read one by one, because each may change the meaning of the next.
   if (taken === null && multiStatements && named.kind === 'unknown' && text.includes(';')) {
     return { packet, packetKind: 'query', text, verdict: { kind: 'disagree' } };
   }
@@ -110,30 +106,15 @@ export function* classifyPacket(
   return { packet, packetKind: 'named', text, verdict: null, command };
 }
 
-/** The default schema that a command asks for; empty: it asks for none of undrop's own. */
-function schemaIn(payload: Buffer): Buffer {
-  if (payload[0] === COM_INIT_DB) return payload.subarray(1);
-  return mentionsRecycle(payload) ? decodeComChangeUser(payload).schema : Buffer.alloc(0);
-}
-
-/**
- * `ok` reports a change of the session. A stored program of MariaDB can lead to a schema of
- * undrop's own by a text that it puts together; there the session ends.
- */
-export function checkTrackedSchema(ok: Buffer, { protectsRecycleSchema }: DropService): void {
-  if (protectsRecycleSchema === false || !mentionsRecycle(ok)) return;
-  if (isRecycleName(trackedSchema(ok) ?? '')) throw new UndropError('UNDROP_RECYCLE_SCHEMA_USE');
-}
-
-/** Classifies one statement by what the session has said of itself; it takes turns with others. */
+/** Classifies one statement by the facts of the session; takes turns with other readings. */
 export function classifyByFacts(
   text: Buffer,
-  { sqlMode, charset }: UserFacts,
-  options: Pick<InterceptOptions, 'server' | 'service' | 'multiStatements'>,
+  facts: UserFacts,
+  { isPrepared, multiStatements = false }: { isPrepared: boolean; multiStatements?: boolean },
+  { server, service }: Pick<InterceptOptions, 'server' | 'service'>,
 ): Promise<VerdictUnderAll> {
-  const { server, service, multiStatements } = options;
-  const read = { multiStatements, protect: service.protect };
-  return inSlices(classifying(text, modeFromSqlMode(server, sqlMode, charset), read));
+  const read = { multiStatements, isPrepared, protect: service.protect };
+  return inSlices(classifying(text, modeOfSession(server, facts), read));
 }
 
 function* classifyText(
@@ -143,16 +124,20 @@ function* classifyText(
   { server, service, multiStatements, onObserved }: ClassifyOptions,
 ): Reading<Intercepted | null> {
   const kinds = protectedKinds(service);
-  if (text.length > LONG_SLICE_BYTES && !(yield* readingMayBeOurs(text, kinds))) return null;
+  const isInRecycle = (server.inRecycle ?? false) !== false;
+  if (text.length > LONG_SLICE_BYTES && !isInRecycle) {
+    if (!(yield* readingMayBeOurs(text, kinds))) return null;
+  }
   const { protectsRecycleSchema = true } = service;
-  const mayWriteRecycleSchema = protectsRecycleSchema && mentionsRecycle(text);
+  const mayWriteRecycleSchema = protectsRecycleSchema && (isInRecycle || mentionsRecycle(text));
   if (kinds.size === 0 && !mayWriteRecycleSchema) return null;
-  // A PREPARE takes no second statement.
+  // PREPARE accepts one statement only.
   const isSeveral = multiStatements && packetKind === 'query';
-  const read = { multiStatements: isSeveral, protect: kinds };
+  const isPrepared = packetKind === 'prepare';
+  const read = { multiStatements: isSeveral, isPrepared, protect: kinds };
   const verdict = yield* classifying(text, server, read);
   if (verdict.kind !== 'disagree' && !isProtected(verdict, kinds)) return null;
-  // What is undrop's own is refused in the mode observe, too.
+  // The schemas of undrop are protected in the mode observe, too.
   const isOwn = verdict.kind === 'disagree' ? mayWriteRecycleSchema : isProtected(verdict, NOTHING);
   const isUndo = verdict.kind !== 'disagree' && hasUndo(verdict);
   if (kinds === service.protect || isOwn || isUndo) return { packet, packetKind, text, verdict };
@@ -163,7 +148,7 @@ function* classifyText(
 
 const NOTHING: ReadonlySet<Protection> = new Set();
 
-/** Whether the first bytes of a command show that its text isn't ours, however it goes on. */
+/** Whether the first bytes of a command show that its text isn't undrop's, whatever follows. */
 export function isFree(
   head: Buffer,
   { capabilities, server, multiStatements }: ClassifyOptions,
@@ -179,7 +164,7 @@ export function isFree(
   }
 }
 
-/** Whether it holds several statements, or may do so: they are executed one by one. */
+/** Whether it contains several statements, or may do so: they are executed one by one. */
 export function isMultiStatement(
   taken: Intercepted | null,
   { multiStatements }: { readonly multiStatements: boolean },
@@ -197,50 +182,68 @@ function namesOf(verdict: DropTable | Refused): readonly string[] {
   return tablesOf(verdict).map(dotted);
 }
 
-// ── what a session was last seen in ──────────────────────────────────────────────────────────────
-// What a session was last seen in, without asking the server: guesses that save round trips, and
-// are checked against the session's own facts before anything depends on them.
+// ── the last known state of a session ────────────────────────────────────────────────────────────
+// The state of a session without a query to the server: guesses that save round trips, and are
+// compared with the session's own facts before anything depends on them.
 
-/** The longest name that is looked for, which a slice may cut. */
+/** The longest name that is searched for, which a slice may cut. */
 const NAME_BYTES_MAX = 'sql_log_bin'.length;
 
 export class LastSeen {
   readonly #server: Login['server'];
   /** Default schema, charset and user. */
   guess: SessionGuess;
-  /** A text that names SQL_LOG_BIN went by; from then on for good, it may be off at any time. */
+  /** A text named SQL_LOG_BIN; from then on it may be off at any time. */
   logBinMayBeOff = false;
+  /**
+   * The default schema may be a recycle schema, because a text named one. Every way there contains
+   * the name; a statement that is prepared and executed later never leads there.
+   */
+  mayBeInRecycle: boolean;
+  /** The last command contained such a name, and may lead there. */
+  #mentionsRecycle = false;
 
   constructor({ schema, user, server }: Pick<Login, 'schema' | 'user' | 'server'>) {
     this.guess = { schema: schema?.toString() ?? null, charset: 'utf8mb4', user };
     this.#server = server;
+    this.mayBeInRecycle = schema !== null && mentionsRecycle(schema);
   }
 
-  /** How its texts are read by these facts; null: how they may be, without asking. */
+  /** How its texts are read by these facts; null: the modes that are possible without a query. */
   known(facts: UserFacts | null): KnownMode {
-    if (facts === null) return this.#server;
-    return modeFromSqlMode(this.#server, facts.sqlMode, facts.charset);
+    if (facts !== null) return modeOfSession(this.#server, facts);
+    return this.mayBeInRecycle ? { ...this.#server, inRecycle: 'perhaps' } : this.#server;
   }
 
-  /** The client asks for another default schema; the server, or undrop, may refuse it. */
+  /** The client requests another default schema; the server may refuse it. */
   inSchema(schema: Uint8Array): void {
-    if (isRecycleName(schema)) return;
     this.guess = { ...this.guess, schema: Buffer.from(schema).toString() };
+    this.mayBeInRecycle ||= mentionsRecycle(schema);
   }
 
-  /** A command that is looked at before it goes on. */
+  /** Reads a command before it goes on. */
   *readingCommand(payload: Uint8Array): Reading<void> {
     if (payload[0] === COM_INIT_DB) this.inSchema(payload.subarray(1));
+    let mentions = false;
+    let mayLead = payload[0] !== COM_QUERY && payload[0] !== COM_STMT_PREPARE;
     for (let at = 0; at < payload.length; at += LONG_SLICE_BYTES) {
       if (at > 0) yield;
       const slice = payload.subarray(Math.max(0, at - NAME_BYTES_MAX), at + LONG_SLICE_BYTES);
-      this.logBinMayBeOff ||= /sql_log_bin/i.test(Buffer.from(slice).toString('latin1'));
+      const text = Buffer.from(slice).toString('latin1');
+      this.logBinMayBeOff ||= /sql_log_bin/i.test(text);
+      mentions ||= mentionsRecycle(slice);
+      // In a text, only the word USE changes the schema.
+      mayLead ||= /use/i.test(text);
     }
+    this.#mentionsRecycle = mentions && mayLead;
+    this.mayBeInRecycle ||= this.#mentionsRecycle;
   }
 
-  /** As it was before the command that was looked at last. */
+  /** The facts as of before the last command. */
   inFacts({ schema, charset, user, account, logged }: UserFacts): void {
     this.guess = { schema, charset, user, account };
     this.logBinMayBeOff ||= !logged;
+    const isInRecycle = schema !== null && isRecycleName(schema);
+    this.mayBeInRecycle = isInRecycle || this.#mentionsRecycle;
   }
 }

@@ -1,15 +1,15 @@
 /**
- * Stands in the client's stream of the command phase: what can't be ours goes on as the bytes that
- * came, in the chunk they came in; what may be ours is shown whole to the session, which lets it
- * through or takes it.
+ * The filter in the client's stream of the command phase: packets that can't be undrop's pass as
+ * the bytes that came, in their chunk; a packet that may be undrop's is shown whole to the session,
+ * which passes or takes it.
  *
- * Invariant: no byte of a packet that may be ours goes on before the session has seen all of it;
- * a text above HELD_BYTES_MAX is held as well, if there is room for it (text-room.ts), unless its
- * first words show that it isn't ours.
+ * Invariant: no byte of a packet that may be undrop's passes before the session has seen all of it;
+ * a text above HELD_BYTES_MAX is held as well, if there is memory for it (text-room.ts), unless its
+ * first words show that it isn't undrop's.
  * A packet with a sequence id other than 0 is never a command (the data of LOCAL INFILE, replies of
- * an authentication); the server enforces that with error 1156. One with 0 is no command if an
- * upload has counted to 255 and is still under way. After a silence the server may have ended that
- * upload in this very moment; then data that begins like a command that can drop ends the session.
+ * an authentication); the server enforces that with error 1156. A packet with id 0 isn't a command
+ * if an upload has counted to 255 and still runs. After a pause the server may have ended that
+ * upload at this very moment; then data that begins like a command that can drop ends the session.
  */
 import { UndropError } from '../../errors.js';
 import { mayBeOurs } from '../../sql/trigger-scan.js';
@@ -37,86 +37,95 @@ import {
 } from '../../wire/framing.js';
 import { MalformedPacketError } from '../../wire/packet-reader.js';
 import type { PreparedDrops } from '../commands/prepared-drops.js';
+import type { LastSeen } from './classify-packet.js';
 import { TEXT_BYTES_MAX } from './text-room.js';
 
-/** A statement of so many bytes is held until it is whole; a longer one needs room first. */
+/**
+ * A statement up to this size is held until it is whole; a longer one must reserve memory first.
+ */
 export const HELD_BYTES_MAX = 256 * 1024;
 
-/** The beginning of a longer one that may show that it isn't ours. */
+/** The beginning of a longer text that may show that it isn't undrop's. */
 const LONG_HEAD_BYTES = 1_024;
 
-/** Commands up to so many payload bytes are the common case; above, a chunk is cut anyway. */
+/**
+ * Most commands have at most this many payload bytes; longer ones come in several chunks anyway.
+ */
 const COMMON_BYTES_MAX = 0xffff;
 
 export interface GateOwner {
-  /** Where the bytes go. */
+  /** The sink of the bytes. */
   readonly connections: { toServer(bytes: Buffer): void };
-  /** A command went on; the server will answer it. */
+  /** A command was sent to the server, which will respond. */
   onCommand(command: number): void;
-  /** True: the packet goes on. False: it was intercepted, and the gate stops after it. */
+  /** True: the packet passes. False: it was intercepted, and the gate stops after it. */
   letThrough(packet: Packet): boolean;
   /**
-   * A text is longer than is held without room; `head` is the beginning of its first part, framed.
-   * True: it goes on unread. False: the gate stops before it, and goes on with `holdLong`.
+   * A text is longer than HELD_BYTES_MAX; `head` is the beginning of its first part, framed. True:
+   * it passes unread. False: the gate stops before it, and goes on with `holdLong`.
    */
   letLongPass(head: Buffer): boolean;
 }
 
 export interface GateOptions {
-  /** Prepared drops: commands on them, or texts that may name them, are shown whole. */
+  /** Prepared drops: commands on them, and texts that may name them, are shown whole. */
   readonly handles: Pick<PreparedDrops, 'isWatching' | 'watchesNames' | 'takes'>;
+  /** If its default schema may be a recycle schema, every text is shown. */
+  readonly session: Pick<LastSeen, 'mayBeInRecycle'>;
   /** May change while the session lives. */
   readonly protect: Protected;
-  /** True: every command has its whole answer, so no upload is under way. */
+  /** True: every command has its whole response, so no upload is running. */
   readonly isAllAnswered: () => boolean;
-  /** Milliseconds of a clock that nobody sets; default: the process's. */
+  /** Milliseconds of a monotonic clock; default: the process's. */
   readonly nowMs?: () => number;
-  /** A longer text needs room; below 16 MiB. */
+  /** A longer text must reserve memory; below 16 MiB. */
   readonly heldBytesMax?: number;
 }
 
 export class CommandGate {
   readonly #owner: GateOwner;
   readonly #handles: GateOptions['handles'];
+  readonly #session: GateOptions['session'];
   readonly #protect: Protected;
   readonly #isAllAnswered: () => boolean;
   readonly #nowMs: () => number;
-  /** Bytes of the current packet that pass without a look. */
+  /** Bytes of the current packet that pass unread. */
   #passing = 0;
   #isPartOfCommand = false;
   #isPart = false;
   /** Sequence id of the last packet if that was data of an upload; else 0. */
   #lastDataId = 0;
-  /** When an upload counted to 255. */
+  /** The time at which an upload's sequence id reached 255. */
   #wrappedAtMs = 0;
-  /** The start of a packet that has to be whole first, and how many bytes that takes. */
+  /** The start of a packet that must be complete first, and the number of bytes needed. */
   readonly #held = new GrowingBuffer();
   #wantedBytes = 0;
   readonly #heldBytesMax: number;
-  /** A long text that isn't whole yet. */
+  /** A long text that isn't complete yet. */
   #long: PacketAssembler | null = null;
   #mayHoldLong = false;
 
   constructor(owner: GateOwner, options: GateOptions) {
     this.#owner = owner;
     this.#handles = options.handles;
+    this.#session = options.session;
     this.#protect = options.protect;
     this.#isAllAnswered = options.isAllAnswered;
     this.#nowMs = options.nowMs ?? (() => performance.now());
     this.#heldBytesMax = options.heldBytesMax ?? HELD_BYTES_MAX;
   }
 
-  /** There is room for the text before which the gate stopped, and which comes next. */
+  /** There is memory for the text before which the gate stopped, and which comes next. */
   holdLong(): void {
     this.#mayHoldLong = true;
   }
 
-  /** A long text is held that isn't whole yet, or its room wasn't used yet. */
+  /** A held long text isn't complete yet, or its memory isn't used yet. */
   get holdsLong(): boolean {
     return this.#long !== null || this.#mayHoldLong;
   }
 
-  /** Sequence id of an answer of ours to what the client sends, in as many packets as came. */
+  /** Sequence id for undrop's response to the client's packets. */
   get answerSequenceId(): number {
     return packetCount(this.#long?.length ?? 0);
   }
@@ -127,8 +136,8 @@ export class CommandGate {
   }
 
   /**
-   * Takes the client's next bytes. Returns null when all of them went their way, or, if the gate
-   * stopped before or after a packet, what is to be fed again when it may go on.
+   * Takes the client's next bytes. Returns null when all have passed, or, if the gate stopped
+   * before or after a packet, the bytes to feed again when it goes on.
    */
   feed(arrived: Buffer): Buffer | null {
     if (this.#isOneInnocent(arrived)) {
@@ -193,18 +202,22 @@ export class CommandGate {
     return null;
   }
 
-  /** The common case: one whole command in the chunk that can't be ours. One scan, no object. */
+  /**
+   * The common case: one whole command in the chunk that can't be undrop's. A single scan, no
+   * object.
+   */
   #isOneInnocent(chunk: Buffer): boolean {
     const { length } = chunk;
     if (length <= HEADER_BYTES || length > HEADER_BYTES + COMMON_BYTES_MAX) return false;
     if (((chunk[0] ?? 0) | ((chunk[1] ?? 0) << 8)) !== length - HEADER_BYTES) return false;
-    // A third length byte, a sequence id, or something under way: not the common case.
+    // A third length byte, a sequence id, or a packet in progress: not the common case.
     if (chunk[2] !== 0 || chunk[3] !== 0 || !this.atCommandEdge) return false;
     if (this.#lastDataId === 255) return false;
     const command = chunk[HEADER_BYTES] ?? 0;
     const hasText = command === COM_QUERY || command === COM_STMT_PREPARE;
     if (!hasText && (command !== COM_STMT_EXECUTE || this.#handles.isWatching)) return false;
     if (command === COM_QUERY && this.#handles.watchesNames) return false;
+    if (hasText && this.#session.mayBeInRecycle) return false;
     if (hasText && mayBeOurs(chunk, HEADER_BYTES + 1, length, this.#protect)) return false;
     this.#lastDataId = 0;
     this.#owner.onCommand(command);
@@ -212,9 +225,9 @@ export class CommandGate {
   }
 
   /**
-   * How many bytes of the packet at `at` have to be there before it can be classified: 0 if it goes
-   * through unseen, otherwise those of the whole packet, of the head of a long text, or of the
-   * header, if the length isn't known yet.
+   * How many bytes of the packet at `at` are needed to classify it: 0 if it passes unseen,
+   * otherwise the size of the whole packet, of the head of a long text, or of the header, if the
+   * length isn't known yet.
    */
   #sizeOfNext(chunk: Buffer, at: number): number {
     const left = chunk.length - at;
@@ -228,7 +241,7 @@ export class CommandGate {
     if (length === 0) return HEADER_BYTES;
     if (left < HEADER_BYTES + 1) return HEADER_BYTES + 1;
     const command = chunk[at + HEADER_BYTES] ?? 0;
-    // The server answers these with an error, and nothing else of their kind with anything.
+    // The server returns an error for such a packet, but nothing for a complete one.
     if (length < (UNANSWERED_BYTES_MIN.get(command) ?? 0)) {
       throw new MalformedPacketError(`Command ${command}: cut short at ${length} bytes.`);
     }
@@ -238,7 +251,7 @@ export class CommandGate {
       const isComplete = length >= EXECUTE_BYTES && length <= this.#heldBytesMax;
       return isTaken && isComplete ? HEADER_BYTES + length : 0;
     }
-    // Texts, what leads to a schema, and whatever isn't relayed are looked at whole.
+    // Texts, schema changes, and commands that aren't relayed are read whole.
     const isText = TEXTS.includes(command);
     const leadsToSchema = command === COM_INIT_DB || command === COM_CHANGE_USER;
     if (!isText && !leadsToSchema && isRelayedCommand(command)) return 0;
@@ -258,8 +271,8 @@ export class CommandGate {
   }
 
   /**
-   * Servers end an upload before its end only after a silence of net_read_timeout, a second or more
-   * (MariaDB, if it was killed meanwhile; others close the connection).
+   * Servers end an upload early only after a pause of net_read_timeout, a second or more (MariaDB,
+   * if it was killed meanwhile; others close the connection).
    */
   #sizeOfWrapped(chunk: Buffer, at: number): number {
     if (this.#nowMs() - this.#wrappedAtMs < SILENCE_MS) return 0;
@@ -270,7 +283,7 @@ export class CommandGate {
     return 0;
   }
 
-  /** Lets the packet at `at` go through; its header is here, the rest may not be. */
+  /** Passes the packet at `at`; its header is here, the rest may not be. */
   #pass(chunk: Buffer, at: number): void {
     const length = chunk.readUIntLE(at, 3);
     const sequenceId = chunk[at + 3] ?? 0;
@@ -286,14 +299,16 @@ export class CommandGate {
     this.#isPart = length === PAYLOAD_BYTES_MAX;
   }
 
-  /** One whole packet: true if it goes through. */
+  /** Classifies one whole packet: true if it passes. */
   #inspect(framed: Buffer): boolean {
     this.#lastDataId = 0;
     const { length } = framed;
     const command = length > HEADER_BYTES ? (framed[HEADER_BYTES] ?? COM_SLEEP) : COM_SLEEP;
+    const isShown =
+      (command === COM_QUERY && this.#handles.watchesNames) || this.#session.mayBeInRecycle;
     const isInnocent =
       TEXTS.includes(command) &&
-      !(command === COM_QUERY && this.#handles.watchesNames) &&
+      !isShown &&
       !mayBeOurs(framed, HEADER_BYTES + 1, length, this.#protect);
     if (length > HEADER_BYTES && !isInnocent) {
       const payload = Buffer.from(framed.subarray(HEADER_BYTES));
@@ -304,26 +319,26 @@ export class CommandGate {
   }
 }
 
-/** How long a text may become of which this is the length of the first part. */
+/** The longest text whose first part has that length. */
 export function longBytesMax(firstPart: number): number {
   return firstPart < PAYLOAD_BYTES_MAX ? firstPart : TEXT_BYTES_MAX;
 }
 
-const IN_AN_UPLOAD = 'LOCAL INFILE: data after a silence that may be a command that drops.';
+const IN_AN_UPLOAD = 'LOCAL INFILE: the data after a pause may be a command that drops tables.';
 /** Commands whose payload is the text of a statement. */
 const TEXTS: readonly number[] = [COM_QUERY, COM_STMT_PREPARE];
-/** What can drop, or leads to a schema of undrop's own. */
+/** Commands that can drop, or lead to a schema of undrop. */
 const CAN_DROP: readonly number[] = [COM_INIT_DB, COM_QUERY, COM_DROP_DB, COM_STMT_PREPARE];
 /** Commands with the id of a prepared statement that matter if it is a drop. */
 const ON_HANDLES: readonly number[] = [COM_STMT_EXECUTE, COM_STMT_CLOSE];
 /** The command and the id after it. */
 const HANDLE_BYTES = 5;
-/** The same, flags and an iteration count: a shorter one is left to the server's error. */
+/** The same, with flags and an iteration count: the server returns an error for a shorter one. */
 const EXECUTE_BYTES = 10;
-/** Well below the least net_read_timeout, which counts whole seconds. */
+/** Well below the shortest net_read_timeout, which counts whole seconds. */
 const SILENCE_MS = 250;
 
-/** Commands without an answer, and the fewest bytes that they have. */
+/** Commands without a response, and their shortest length. */
 const UNANSWERED_BYTES_MIN: ReadonlyMap<number, number> = new Map([
   [COM_STMT_CLOSE, 5],
   [COM_STMT_SEND_LONG_DATA, 7],

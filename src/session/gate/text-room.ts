@@ -1,25 +1,25 @@
 /**
- * The memory of this process for long texts: each text above HELD_BYTES_MAX that has to be seen
- * whole takes room before the rest of it is read, and gives it back when it is answered, or has
- * gone to the server.
+ * The memory of this process for long texts: each text above HELD_BYTES_MAX that must be seen whole
+ * reserves memory before the rest of it is read, and releases it when it is answered, or has gone
+ * to the server.
  *
- * Invariant: all such texts together take at most `bytesMax`. Whoever waits does so in order and
- * for a bounded time, and room isn't kept for a text that doesn't come.
+ * Invariant: all such texts together take at most `bytesMax`. Texts wait in order and for a bounded
+ * time, and the memory of a text that doesn't arrive is released.
  */
 import { UndropError } from '../../errors.js';
 
 /** The longest text that is held; also the default max_allowed_packet of MySQL 8. */
 export const TEXT_BYTES_MAX = 64 * 1024 * 1024;
-/** A text, and the copy of it that goes to the server. */
+/** A text, and its copy for the server. */
 const COPIES = 2;
 const ROOM_BYTES = 2 * COPIES * TEXT_BYTES_MAX;
 const WAIT_MS_MAX = 60_000;
-/** 64 MiB in this time take 2 Mbit/s. */
+/** 64 MiB in this time need 2 Mbit/s. */
 const ARRIVAL_MS_MAX = 300_000;
 
-/** Room that was taken. */
+/** Reserved memory. */
 export interface RoomInUse {
-  /** The text is whole. */
+  /** The text has arrived completely. */
   arrived(): void;
   /** May be called twice. */
   leave(): void;
@@ -41,8 +41,9 @@ export class TextRoom {
   }
 
   /**
-   * Waits for room for a text of `textBytes`. Rejects after a minute, or when the session is over;
-   * room that was taken is left then, too. `onOverdue` is called if the text isn't whole in time.
+   * Waits for memory for a text of `textBytes`. Rejects after a minute, or when the session is
+   * over, which releases reserved memory, too. `onOverdue` is called if the text isn't complete in
+   * time.
    */
   async take(
     textBytes: number,
@@ -52,7 +53,7 @@ export class TextRoom {
     const bytes = COPIES * textBytes;
     if (this.#waiting.length === 0 && bytes <= this.#freeBytes) this.#freeBytes -= bytes;
     else await this.#wait(bytes, over);
-    const timer = setTimeout(() => onOverdue(tooLate('it was not whole')), ARRIVAL_MS_MAX);
+    const timer = setTimeout(() => onOverdue(tooLate('it did not arrive')), ARRIVAL_MS_MAX);
     let isThere = true;
     const leave = () => {
       clearTimeout(timer);
@@ -73,7 +74,7 @@ export class TextRoom {
         done();
         this.#waiting.splice(this.#waiting.indexOf(waiting), 1);
         this.#callNext();
-        reject(tooLate('there was no room for it'));
+        reject(tooLate('there was no memory for it'));
       };
       const timer = setTimeout(giveUp, this.#waitMsMax);
       const done = () => {
@@ -101,7 +102,7 @@ export class TextRoom {
   }
 }
 
-/** The room of this process. */
+/** The memory of this process. */
 export const textRoom = new TextRoom();
 
 function tooLate(why: string): UndropError {

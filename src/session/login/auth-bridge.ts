@@ -1,15 +1,15 @@
 /**
- * Takes passwords from a secure connection to an insecure one, and back. caching_sha2_password
- * sends the password in clear if its own connection is secure, and encrypted with the other side's
- * RSA key if it isn't. A proxy has two connections; if one is secure and the other is not, each
- * side would speak another language than its peer, so this translates: it takes the password out of
- * the one form and puts it into the other. Everything else goes through unread. The old
- * sha256_password does the same with rules of its own: it is refused between such connections.
+ * Translates passwords between a secure connection and an insecure one. caching_sha2_password sends
+ * the password in clear if its own connection is secure, and encrypted with the other side's RSA
+ * key if it isn't. If one connection of a proxy is secure and the other is not, the two sides
+ * expect different forms, so the bridge takes the password out of the one form and puts it into the
+ * other. Everything else passes unread. The old sha256_password does the same with rules of its
+ * own: it is refused between such connections.
  * https://dev.mysql.com/doc/dev/mysql-server/latest/page_caching_sha2_authentication_exchanges.html
  *
- * Invariants: a password stands in memory between two packets of one exchange and is wiped then; it
- * is in no error and no log. One that the client gave to a secure connection never goes over an
- * insecure one in clear.
+ * Invariants: a password is in memory between two packets of one exchange and is wiped then; it is
+ * in no error and no log. A password from a secure connection never goes over an insecure one in
+ * clear.
  */
 import { privateDecrypt } from 'node:crypto';
 import { assert } from '../../assert.js';
@@ -22,7 +22,7 @@ import {
 } from '../../wire/connection/auth-packets.js';
 import type { BridgeKeys, ConnectionPair, ProxyKey } from './connection-security.js';
 
-/** What becomes of a packet: it goes on to the other side, or its sender gets an answer. */
+/** The handling of a packet: it goes on to the other side, or its sender gets a response. */
 export interface BridgeStep {
   readonly to: 'peer' | 'sender';
   readonly payload: Buffer;
@@ -30,32 +30,32 @@ export interface BridgeStep {
 
 type State =
   | { readonly name: 'relaying' }
-  /** The client's next packet is about its password. */
+  /** The client's next packet contains its password. */
   | { readonly name: 'password' }
-  /** The server was asked for its key. */
+  /** Undrop has requested the server's key. */
   | { readonly name: 'server-key'; readonly password: Buffer }
-  /** The client has our key. */
+  /** The client has undrop's key. */
   | { readonly name: 'own-key' };
 
 const CACHING_SHA2 = 'caching_sha2_password';
 const SHA256 = 'sha256_password';
-/** Plugins whose client sends a secret as it is. */
+/** Plugins whose client sends a secret in clear. */
 const CLEARTEXT: ReadonlySet<string> = new Set([
   'mysql_clear_password',
   'dialog',
   'authentication_openid_connect_client',
 ]);
 
-/** caching_sha2_password: "send the password", and what asks for a key. */
+/** caching_sha2_password: the request for the password, and the requests for a key. */
 const PERFORM_FULL_AUTHENTICATION = 0x04;
 const KEY_REQUEST = 0x02;
 
 const IN_CLEAR =
-  'would send the password in clear over the connection to the server, which is not encrypted, although yours is';
+  'would send the password in clear to the server, because the connection to the server is not encrypted, although yours is';
 const NOT_ALIKE =
-  'works only if your connection and that to the server are alike: both in TLS, both by TCP without, or both by a unix socket';
+  'works only if your connection and that to the server are alike: both with TLS, both by TCP without TLS, or both by a unix socket';
 
-/** True if a bridge has anything to do between these connections. */
+/** True if these connections need a bridge. */
 export function needsBridge({ client, upstream }: ConnectionPair): boolean {
   return client !== upstream;
 }
@@ -73,13 +73,13 @@ export class AuthBridge {
     this.#challenge = challenge;
   }
 
-  /** COM_CHANGE_USER begins anew: with a plugin of the client's choice, and the last nonce. */
+  /** COM_CHANGE_USER starts over: with a plugin of the client's choice, and the last nonce. */
   restart(plugin: string): void {
     this.#challenge = { plugin, nonce: this.#challenge.nonce };
     this.#state = { name: 'relaying' };
   }
 
-  /** The client's first answer, which comes inside of its response or of COM_CHANGE_USER. */
+  /** The client's first response, which is inside its HandshakeResponse or COM_CHANGE_USER. */
   fromClientFirst(answer: Buffer): void {
     if (answer.length > 0) this.#refusePlugin();
   }
@@ -119,7 +119,7 @@ export class AuthBridge {
     return onward(payload);
   }
 
-  /** The session ended: nothing of a password is left. */
+  /** The session ended: no part of a password is left. */
   wipe(): void {
     if (this.#state.name === 'server-key') this.#state.password.fill(0);
     this.#state = { name: 'relaying' };
@@ -129,14 +129,14 @@ export class AuthBridge {
     return (
       this.#challenge.plugin === CACHING_SHA2 &&
       this.#isBridged &&
-      // Longer than it should be, a client may take it for the same.
+      // A client may accept a longer packet, too.
       payload.length >= 2 &&
       payload[0] === AUTH_MORE_DATA &&
       payload[1] === PERFORM_FULL_AUTHENTICATION
     );
   }
 
-  /** One of the two connections is secure, and the other is not. */
+  /** Exactly one of the two connections is secure. */
   get #isBridged(): boolean {
     const { client, upstream } = this.#connections;
     return (client === 'plain') !== (upstream === 'plain');
@@ -149,15 +149,19 @@ export class AuthBridge {
       throw new UndropError('UNDROP_CLEARTEXT_PASSWORD', { why: `${plugin} ${IN_CLEAR}` });
     }
     if (plugin === SHA256 && client !== upstream) {
-      // MySQL asks an unknown user by any plugin, so that nobody learns which users it has.
+      // For an unknown user MySQL picks any plugin, so that clients can't find out which users
+      // exist.
       const why = `the user is unknown, or has a plugin that cannot be used here (${plugin} ${NOT_ALIKE})`;
       throw new UndropError('UNDROP_CLEARTEXT_PASSWORD', { why });
     }
   }
 
-  /** From a secure client to an insecure connection: by the server's key, which is asked for. */
+  /**
+   * From a secure client to an insecure connection: encrypted with the server's key, which is
+   * requested.
+   */
   #passwordForInsecure(payload: Buffer): BridgeStep {
-    // No password, or a client that takes its connection for insecure (a relay before us): as is.
+    // No password, or a client whose connection is insecure (a relay before us): passes unchanged.
     const isPassword = payload.length > 1 && payload.at(-1) === 0;
     if (!isPassword) return onward(payload);
     this.#state = { name: 'server-key', password: Buffer.from(payload) };
@@ -165,14 +169,14 @@ export class AuthBridge {
     return onward(Buffer.of(KEY_REQUEST));
   }
 
-  /** From an insecure client to a secure connection: by our key, then in clear. */
+  /** From an insecure client to a secure connection: encrypted with undrop's key, then in clear. */
   #passwordForSecure(payload: Buffer): BridgeStep {
     if (payload.length === 1 && payload[0] === KEY_REQUEST) {
       this.#state = { name: 'own-key' };
       const more = Buffer.from([AUTH_MORE_DATA]);
       return { to: 'sender', payload: Buffer.concat([more, this.#ownKey().publicPem]) };
     }
-    // Encrypted without asking, with a key that the client has in a file. It may be ours.
+    // Encrypted without a request, with a key from a file of the client. It may be undrop's.
     if (payload.length !== this.#keys.own?.modulusBytes) return onward(payload);
     const password = this.#decrypt(payload);
     if (password !== null) return onward(password);
@@ -185,14 +189,14 @@ export class AuthBridge {
     return own;
   }
 
-  /** The password with its NUL; null if it wasn't encrypted with our key. */
+  /** The password with its NUL; null if it wasn't encrypted with undrop's key. */
   #decrypt(payload: Buffer): Buffer | null {
     this.#state = { name: 'relaying' };
     const key = this.#ownKey().privateKey;
     try {
       return xor(privateDecrypt({ key, ...OAEP }, payload), this.#challenge.nonce);
     } catch {
-      // OpenSSL says no more than that it failed, on purpose.
+      // OpenSSL reports no more than a failure, on purpose.
       return null;
     }
   }
@@ -202,7 +206,7 @@ export class AuthBridge {
   }
 }
 
-/** It goes on as it is. */
+/** Passes the packet unchanged. */
 export function onward(payload: Buffer): BridgeStep {
   return { to: 'peer', payload };
 }

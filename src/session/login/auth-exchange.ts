@@ -1,12 +1,12 @@
 /**
- * One authentication, at login or by COM_CHANGE_USER: packets go to and fro until the server says
+ * An authentication, at login or by COM_CHANGE_USER: packets go to and fro until the server sends
  * OK or ERR. Any plugin with any number of rounds works, empty packets too. Only a bridge
- * (session/login/auth-bridge.ts) ever changes one; without a bridge a COM_CHANGE_USER goes through
+ * (session/login/auth-bridge.ts) ever changes one; without a bridge a COM_CHANGE_USER passes
  * unread, like any command.
  * https://dev.mysql.com/doc/dev/mysql-server/latest/page_protocol_com_change_user.html
  *
  * Invariants: each connection counts its own sequence ids. A command that the client sends ahead of
- * the OK waits for it; an answer ahead of its question is refused.
+ * the OK waits for it; a response ahead of its request is refused.
  */
 import { UndropError } from '../../errors.js';
 import { COM_QUIT } from '../../wire/commands.js';
@@ -16,8 +16,8 @@ import { type AuthBridge, onward } from './auth-bridge.js';
 import type { LoginCheck } from './login-check.js';
 
 /**
- * Bytes of one packet before an authentication is done: who isn't known yet costs at most 128 KiB,
- * and a packet may be held twice.
+ * Bytes of one packet before an authentication is complete: a client that isn't authenticated costs
+ * at most 128 KiB, and a packet may be held twice.
  */
 export const AUTH_BYTES_MAX = 48 * 1024;
 /** Bytes that the client may send ahead of the OK. */
@@ -26,9 +26,9 @@ const AHEAD_BYTES_MAX = 32 * 1024;
 export interface AuthExchangeOptions {
   /** Null if both connections are equally secure. */
   readonly bridge: AuthBridge | null;
-  /** What comes before the server's OK goes on; null for nothing. */
+  /** Runs before the server's OK goes on; null for nothing. */
   readonly check: LoginCheck | null;
-  /** Sequence ids that come next on either connection; the server's turn is first. */
+  /** The next sequence ids on both connections; the server's turn is first. */
   readonly nextToClient: number;
   readonly nextToServer: number;
   toClient(bytes: Buffer): void;
@@ -40,7 +40,7 @@ export class AuthExchange {
   readonly #parked = new GrowingBuffer({ usefulBytes: AHEAD_BYTES_MAX });
   /** The server's OK, which waits for the check. */
   #ok: Packet | null = null;
-  /** The server has asked, and was not answered yet. */
+  /** The server has sent a request without a response yet. */
   waitsForClient = false;
   /** The server's OK or ERR, once it has come. */
   last: Buffer = Buffer.alloc(0);
@@ -56,7 +56,7 @@ export class AuthExchange {
     this.#offset = options.nextToServer - options.nextToClient;
   }
 
-  /** Sequence id of an error of ours in the place of what would come next. */
+  /** Sequence id of an error of undrop in place of the next packet. */
   get nextToClient(): number {
     return this.#nextToClient & 0xff;
   }
@@ -88,7 +88,7 @@ export class AuthExchange {
       this.#offset += 2;
       return false;
     }
-    // 0 is that of an ERR for which the server counts anew (a shutdown).
+    // 0 is an ERR for which the server starts counting over (a shutdown).
     const sequenceId = packet.sequenceId === 0 ? 0 : packet.sequenceId - this.#offset;
     toClient(encodePacket(step.payload, sequenceId));
     this.#nextToClient = sequenceId + 1;
@@ -102,7 +102,7 @@ export class AuthExchange {
     if (packet.sequenceId === 0) return this.#park(packet);
     if (!this.waitsForClient) {
       // In every plugin the two sides take turns.
-      const problem = 'the client sent an answer in the login before the server has asked';
+      const problem = 'the client sent a login packet before the server requested one';
       throw new UndropError('UNDROP_MALFORMED_PACKET', { problem });
     }
     const { bridge, toClient } = this.#options;
@@ -116,14 +116,14 @@ export class AuthExchange {
     this.#offset -= 2;
   }
 
-  /** The client has gone: if the server waits for it, it is answered with nothing. */
+  /** The client has gone: if the server waits for a response, it gets an empty one. */
   leave(): void {
     this.#options.bridge?.wipe();
     if (this.#ok !== null) this.#options.toServer(encodePacket(Buffer.of(COM_QUIT), 0));
     else if (this.waitsForClient) this.#send(Buffer.alloc(0), this.#nextToServer);
   }
 
-  /** What goes to the server may be a password: it is wiped where it was read. */
+  /** A packet for the server may contain a password: it is wiped where it was read. */
   #send(payload: Buffer, sequenceId: number): void {
     const framed = encodePacket(payload, sequenceId);
     payload.fill(0);
@@ -142,14 +142,16 @@ export class AuthExchange {
   }
 }
 
-/** What the server would refuse as a broken handshake (abandon-login.ts) doesn't get to it. */
+/**
+ * A packet that the server would count as a broken handshake (abandon-login.ts) doesn't reach it.
+ */
 export function checkOrder({ sequenceId }: Packet, expected: number): void {
   if (sequenceId === expected) return;
   const problem = `expected sequence id ${expected} in the login, got ${sequenceId}`;
   throw new UndropError('UNDROP_MALFORMED_PACKET', { problem });
 }
 
-/** caching_sha2_password: the hash was right, and the OK follows without an answer. */
+/** caching_sha2_password: the hash was right, and the OK follows without a response. */
 export function isFastAuthOk(payload: Buffer): boolean {
   return payload.length === 2 && payload[0] === 0x01 && payload[1] === 0x03;
 }
@@ -161,7 +163,7 @@ export interface ChangeUserOptions {
   readonly check: LoginCheck | null;
   toClient(bytes: Buffer): void;
   toServer(bytes: Buffer): void;
-  /** The server's OK or ERR went to the client. What either side sent beyond is handed over. */
+  /** The client got the server's OK or ERR. Bytes of either side after it are handed over. */
   onDone(done: {
     readonly last: Buffer;
     readonly fromServer: Buffer;
@@ -182,12 +184,12 @@ export class ChangeUser {
     this.#command = decodeComChangeUser(options.packet.payload);
   }
 
-  /** Default schema that the client asks for, in its charset. */
+  /** The default schema that the client requests, in its charset. */
   get schema(): Buffer {
     return this.#command.schema;
   }
 
-  /** Sequence id of an error of ours in the place of what would come next. */
+  /** Sequence id of an error of undrop in place of the next packet. */
   get nextToClient(): number {
     return this.#exchange?.nextToClient ?? 1;
   }

@@ -1,10 +1,10 @@
 /**
  * The certificates and keys of a proxy: those in files, which are read whole and tried, so that a
- * list of problems names the variable of each wrong one; and those that are made at the start if
- * nobody gave any. The self-signed certificate hides what is said from whoever listens; a client
- * that checks certificates does not take it, because it proves nothing of who shows it.
+ * list of problems names the variable of each wrong one; and those that are created at the start if
+ * none are configured. The self-signed certificate protects against eavesdropping; a client that
+ * checks certificates refuses it, because it proves no identity.
  *
- * Invariant: what was made is never written to disk, and a process makes one certificate only.
+ * Invariant: what was created is never written to disk, and a process creates one certificate only.
  */
 
 import {
@@ -131,13 +131,13 @@ const VALID_DAYS = 3_650;
 
 let made: Promise<CertificateAndKey> | null = null;
 
-/** The certificate of this process, made at the first call for where the proxy listens. */
+/** The certificate of this process, created at the first call for the addresses of the proxy. */
 export function selfSigned(listen: readonly ServerAddress[]): Promise<CertificateAndKey> {
   made ??= makeSelfSigned(listen);
   return made;
 }
 
-/** Makes a certificate for `localhost` and for the addresses in `listen`, and its key. */
+/** Creates a certificate for `localhost` and for the addresses in `listen`, and its key. */
 export async function makeSelfSigned(listen: readonly ServerAddress[]): Promise<CertificateAndKey> {
   const { privateKey } = await promisify(generateKeyPair)('rsa', { modulusLength: KEY_BITS });
   const publicPem = createPublicKey(privateKey).export({ type: 'spki', format: 'pem' }).toString();
@@ -199,7 +199,7 @@ function signWith(privateKey: KeyObject, certificate: forge.pki.Certificate): vo
     const bytes = forge.asn1.toDer(certificate.tbsCertificate).getBytes();
     return sign('sha256', Buffer.from(bytes, 'binary'), privateKey).toString('binary');
   };
-  // It asks nothing else of a key.
+  // The library uses nothing else of a key.
   const key: Partial<forge.pki.rsa.PrivateKey> = { sign: signature };
   certificate.sign(key as forge.pki.rsa.PrivateKey, forge.md.sha256.create());
 }

@@ -1,10 +1,11 @@
 /**
- * How the two connections of a session are protected, and with which keys a password crosses over.
+ * The protection of the two connections of a session, and the keys with which a password crosses
+ * over.
  */
 import type { KeyObject } from 'node:crypto';
 import type { ServerKeyPolicy } from '../../service/login/server-key.js';
 
-/** Over a unix socket nobody else listens either. */
+/** Traffic over a unix socket can't be intercepted. */
 export type ConnectionSecurity = 'plain' | 'socket' | 'tls';
 
 export interface ConnectionPair {
@@ -12,7 +13,7 @@ export interface ConnectionPair {
   readonly upstream: ConnectionSecurity;
 }
 
-/** The key that clients without TLS encrypt their passwords with. */
+/** The key with which clients without TLS encrypt their passwords. */
 export interface ProxyKey {
   readonly privateKey: KeyObject;
   /** The public half as the protocol sends it. */
@@ -26,25 +27,25 @@ export interface BridgeKeys {
   readonly server: ServerKeyPolicy;
 }
 
-/** How the connections of one session may be protected. */
+/** The allowed protection of the connections of one session. */
 export interface LoginSecurity {
-  /** What the sockets are before any TLS. */
+  /** The sockets before any TLS. */
   readonly sockets: ConnectionPair;
   /** Whether clients are offered TLS. */
   readonly offersTls: boolean;
-  /** Whether those that come neither in TLS nor by a unix socket are refused. */
+  /** Whether clients without TLS and without a unix socket are refused. */
   readonly requiresTls: boolean;
   readonly keys: BridgeKeys;
-  /** Whether the OS user of this process is not to be lent to clients (login-check.ts). */
+  /** Whether clients must not log in as the OS user of this process (login-check.ts). */
   readonly checksOsUser: boolean;
-  /** Nor its TLS with the server, with the certificate that it may show there. */
+  /** Nor by its TLS with the server, or by its client certificate. */
   readonly checksTls: boolean;
   readonly showsCertificate: boolean;
-  /** Whether the upstream connection is to be in TLS; throws if it has to be and can't. */
+  /** Whether the upstream connection uses TLS; throws if it must and can't. */
   wantsTls(about: { readonly client: ConnectionSecurity; readonly isOffered: boolean }): boolean;
 }
 
-/** Neither connection has TLS, nor may it. */
+/** Neither connection has TLS, or may have it. */
 export const PLAIN: LoginSecurity = {
   sockets: { client: 'plain', upstream: 'plain' },
   offersTls: false,

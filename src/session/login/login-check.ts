@@ -1,11 +1,12 @@
 /**
- * Asks the server what has let a client in, before the client hears that it is in: what undrop is
- * to the server, its clients are not. Over a unix socket the server sees undrop's process, and the
- * plugins unix_socket and auth_socket let it in as the account of its OS user. In TLS it sees
- * undrop's connection, and undrop's certificate, which an account may require of its client.
+ * Checks how the server has authenticated a client, before the client gets the OK, because the
+ * server sees undrop instead of the client. Over a unix socket the server sees undrop's process,
+ * and the plugins unix_socket and auth_socket let it log in as the account of its OS user. With TLS
+ * it sees undrop's connection, and undrop's certificate, which an account may require of its
+ * client.
  *
- * Invariant: no client hears the OK of a login by what only undrop has, or of which that isn't
- * known, unless the settings lend it.
+ * Invariant: no client gets the OK of a login that succeeded, or may have succeeded, only by what
+ * undrop has, unless the settings allow it.
  */
 import { UndropError } from '../../errors.js';
 import type { Capabilities } from '../../wire/capabilities.js';
@@ -16,17 +17,17 @@ import { type Result, type ResultReader, readingQueryResult } from '../../wire/r
 import { ER_PARSE_ERROR, ER_UNKNOWN_SYSTEM_VARIABLE } from '../../wire/server-errors.js';
 import type { ConnectionPair, LoginSecurity } from './connection-security.js';
 
-/** What of undrop's own a client could log in by. */
+/** Properties of undrop by which a client could log in. */
 export interface LoginChecks {
   readonly osUser: boolean;
-  /** Its TLS with the server, if the client has none. */
+  /** Undrop's TLS with the server, if the client has none. */
   readonly tls: boolean;
   readonly certificate: boolean;
-  /** Its TLS or its unix socket, if the client comes by TCP without TLS. */
+  /** Undrop's TLS or unix socket, if the client uses TCP without TLS. */
   readonly transport: boolean;
 }
 
-/** Null for nothing: the server sees no more of us than we of the client. */
+/** Null for none: the server sees nothing of undrop that the client doesn't have. */
 export function checksOf(connections: ConnectionPair, security: LoginSecurity): LoginChecks | null {
   const { checksOsUser: osUser, checksTls, showsCertificate } = security;
   const inTls = checksTls && connections.upstream === 'tls';
@@ -41,11 +42,11 @@ export function checksOf(connections: ConnectionPair, security: LoginSecurity): 
 
 interface Question {
   readonly text: string;
-  /** Throws if the client may not come in. */
+  /** Throws if the client must not log in. */
   readonly verify: (answer: Result) => void;
 }
 
-/** What is asked before this client hears that it is in; null for nothing. */
+/** The queries before this client gets its OK; null for none. */
 export function newLoginCheck(login: {
   readonly checks: LoginChecks | null;
   readonly server: ServerVersion;
@@ -58,7 +59,7 @@ export function newLoginCheck(login: {
 export class LoginCheck {
   /** Commands for the server, framed. */
   readonly question: Buffer;
-  /** Those whose answers haven't come to their end. */
+  /** The queries whose responses aren't complete. */
   readonly #asked: { readonly verify: Question['verify']; readonly reader: ResultReader }[];
 
   constructor(questions: readonly Question[], capabilities: Capabilities) {
@@ -72,8 +73,8 @@ export class LoginCheck {
   }
 
   /**
-   * Takes the packets of the answers; true at their end, if the client may have the OK. Throws
-   * if it may not.
+   * Takes the packets of the responses; true at their end, if the client may have the OK. Throws if
+   * it may not.
    */
   passes(payload: Buffer): boolean {
     const [next] = this.#asked;
@@ -93,12 +94,13 @@ function questionsOf(checks: LoginChecks, server: ServerVersion): readonly Quest
 
 // ── the OS user ────────────────────────────────────────────────────────────────────────────────
 
-/** Servers know a plugin by its name in any case, and say it as it was typed. */
+/** Servers know a plugin by its name in any case, and print it as it was typed. */
 const BY_OS_USER = /\b(?:VIA|OR|WITH) ['"`]?(?:unix|auth)_socket\b/i;
 
 /**
- * The account as it was made, and what MySQL's plugin and MariaDB's later ones set when they look
- * at an OS user. MySQL before 5.7 doesn't know the first; MariaDB 10.11 doesn't set the second.
+ * The definition of the account, and the variables that MySQL's plugin and MariaDB's later ones set
+ * when they check an OS user. MySQL before 5.7 doesn't support the first; MariaDB 10.11 doesn't set
+ * the second.
  */
 const OS_USER: readonly Question[] = [
   {
@@ -119,13 +121,13 @@ const OS_USER: readonly Question[] = [
   },
 ];
 
-/** `unclear`: what the server answers instead. */
+/** `unclear`: the unexpected response of the server. */
 function ofOsUser(unclear?: Result): UndropError {
   const open = 'open to the OS user of undrop';
   const why =
     unclear === undefined
       ? `it is ${open}, by unix_socket or auth_socket`
-      : `the server does not say whether it is ${open}${causeIn(unclear)}`;
+      : `the server does not report whether it is ${open}${causeIn(unclear)}`;
   return new UndropError('UNDROP_OS_USER', { why });
 }
 
@@ -137,7 +139,7 @@ const CLAUSE = / REQUIRE (NONE|SSL|X509|CIPHER|ISSUER|SUBJECT)\b/;
 /** `tls`: the client has none. */
 function requirements(server: ServerVersion, { tls }: { readonly tls: boolean }): Question {
   const { flavour, versionId } = server;
-  // What came later than SHOW CREATE USER took the clause out of SHOW GRANTS.
+  // The versions that introduced SHOW CREATE USER removed the clause from SHOW GRANTS.
   const isOld = versionId < (flavour === 'mysql' ? 50_706 : 100_200);
   const what = isOld ? 'GRANTS' : 'CREATE USER CURRENT_USER()';
   return {
@@ -146,7 +148,7 @@ function requirements(server: ServerVersion, { tls }: { readonly tls: boolean })
       const text = textIn(made);
       const account = ACCOUNT.exec(text)?.[1];
       if (account === undefined) {
-        const why = `the server does not say whether the account requires TLS${causeIn(made)}`;
+        const why = `the server does not report whether the account requires TLS${causeIn(made)}`;
         throw new UndropError('UNDROP_ACCOUNT_REQUIRES', { why });
       }
       const clause = CLAUSE.exec(text)?.[1] ?? 'NONE';
@@ -154,25 +156,27 @@ function requirements(server: ServerVersion, { tls }: { readonly tls: boolean })
       const has = tls
         ? 'the client has no TLS'
         : 'the certificate and the cipher that the server sees are those of undrop';
-      const why = `${account} is made with REQUIRE ${clause}, and ${has}`;
+      const why = `${account} has REQUIRE ${clause}, but ${has}`;
       throw new UndropError('UNDROP_ACCOUNT_REQUIRES', { why });
     },
   };
 }
 
-/** Clients on a unix socket aren't asked: there servers want no TLS either. */
+/** Clients on a unix socket aren't checked: servers don't require TLS there either. */
 const TRANSPORT: Question = {
   text: 'SELECT /* undrop login */ @@require_secure_transport',
   verify: (answer) => {
-    // Before MySQL 5.7.8 and MariaDB 10.5 there is none.
+    // Before MySQL 5.7.8 and MariaDB 10.5 the variable doesn't exist.
     if (textIn(answer) === '0' || isError(answer, ER_UNKNOWN_SYSTEM_VARIABLE)) return;
     const isUnknown = textIn(answer) !== '1';
-    const why = isUnknown ? `, and the server does not say that it is off${causeIn(answer)}` : '';
+    const why = isUnknown
+      ? `, and the server does not report that it is off${causeIn(answer)}`
+      : '';
     throw new UndropError('UNDROP_SECURE_TRANSPORT', { why });
   },
 };
 
-// ── answers ────────────────────────────────────────────────────────────────────────────────────
+// ── responses ──────────────────────────────────────────────────────────────────────────────────
 
 function isError(result: Result, errno: number): boolean {
   return result.kind === 'err' && result.errno === errno;
@@ -182,7 +186,7 @@ function causeIn(result: Result): string {
   return result.kind === 'err' ? `: ${result.message} (${result.errno})` : '';
 }
 
-/** Whatever the charset, which an init_connect may have set. */
+/** In any charset, because an init_connect may have changed it. */
 function textIn(result: Result): string {
   if (result.kind !== 'rows') return '';
   const value = result.rows[0]?.[0] ?? Buffer.alloc(0);

@@ -1,7 +1,7 @@
 /**
  * The connection phase of one session: the server's greeting and the client's response go on with
- * their capabilities cut, each connection in TLS if it is to be, then the authentication goes to
- * and fro until the server says OK or ERR (session/login/auth-exchange.ts).
+ * their capabilities cut, each connection in TLS as configured, then the authentication goes to and
+ * fro until the server sends OK or ERR (session/login/auth-exchange.ts).
  * https://dev.mysql.com/doc/dev/mysql-server/latest/page_protocol_connection_phase.html
  *
  * Invariants: the authentication is the server's; no payload of it is kept or logged. After an
@@ -10,7 +10,6 @@
  */
 import { assert } from '../../assert.js';
 import { UndropError } from '../../errors.js';
-import { isRecycleName } from '../../sql/trigger-scan.js';
 import {
   agreedCapabilities,
   type Capabilities,
@@ -43,53 +42,51 @@ import { AUTH_BYTES_MAX, AuthExchange, checkOrder, isFastAuthOk } from './auth-e
 import type { ConnectionPair, LoginSecurity } from './connection-security.js';
 import { checksOf, type LoginChecks, newLoginCheck } from './login-check.js';
 
-/** What the connection phase settled. */
+/** The results of the connection phase. */
 export interface Login {
   readonly server: ServerVersion;
   readonly threadId: number;
   readonly user: string;
   /** Default schema, in the client's charset. */
   readonly schema: Buffer | null;
-  /** What both sides have. */
+  /** The capabilities of both sides. */
   readonly capabilities: Capabilities;
-  /** The bridge for later changes of user; null if they can go through unread. */
+  /** The bridge for later changes of user; null if they can pass unread. */
   readonly bridge: AuthBridge | null;
-  /** What of this process must not be what lets the client in. */
+  /** Properties of this process by which the client must not log in. */
   readonly checks: LoginChecks | null;
 }
 
 export interface LoginOwner {
   readonly security: LoginSecurity;
-  /** False: a schema of undrop's own may be the default schema; default: it is refused. */
-  readonly protectsRecycleSchema?: boolean;
   toClient(bytes: Buffer): void;
   toServer(bytes: Buffer): void;
   /**
-   * The client begins with TLS, of which `clientHello` came already: nothing of it is fed before
+   * The client begins TLS; `clientHello` has arrived already. Nothing more is fed before
    * `clientIsSecure` was called, and nothing is sent to it.
    */
   secureClient(clientHello: Buffer): void;
-  /** The same with the server, with which we begin. */
+  /** The same with the server, where undrop begins TLS. */
   secureServer(): void;
-  /** The server said OK. What either side sent beyond it is handed over. */
+  /** The server sent OK. Bytes of either side after it are handed over. */
   onDone(login: Login, rest: { readonly fromServer: Buffer; readonly fromClient: Buffer }): void;
 }
 
-/** The greeting, and of a client in TLS its SSLRequest. */
+/** The greeting, and the SSLRequest of a client with TLS. */
 interface Greeted {
   readonly greeting: HandshakeV10;
   readonly request: Buffer | null;
-  /** Sequence id that comes next on the client's connection. */
+  /** The next sequence id on the client's connection. */
   readonly nextToClient: number;
 }
 
 /** The client's response before it goes on. */
 interface Answered {
   readonly login: Login;
-  /** The response to the server, as it is to go on the wire. */
+  /** The response for the server, framed. */
   readonly response: Buffer;
   readonly tls: boolean;
-  /** Sequence id that comes next on the client's connection. */
+  /** The next sequence id on the client's connection. */
   readonly nextToClient: number;
 }
 
@@ -111,7 +108,7 @@ export class LoginRelay {
   readonly #fromClient = new PacketAssembler(AUTH_BYTES_MAX);
   #state: State = { name: 'greeting' };
   /**
-   * The server let in whom it had, or refused in a way that it doesn't count
+   * The server accepted the login, or refused it in a way that it doesn't count
    * (reset-host-errors.ts).
    */
   isSettled = false;
@@ -125,14 +122,14 @@ export class LoginRelay {
     return this.#state.name;
   }
 
-  /** The server has asked, and the client not yet answered. */
+  /** The server has sent a request, and the client hasn't responded yet. */
   get waitsForClient(): boolean {
     const state = this.#state;
     if (state.name === 'authentication') return state.exchange.waitsForClient;
     return state.name === 'response' || state.name === 'client-tls';
   }
 
-  /** Sequence id of an error of ours; null while the client waits for TLS. */
+  /** Sequence id of an error of undrop; null while the client waits for TLS. */
   get nextToClient(): number | null {
     const state = this.#state;
     switch (state.name) {
@@ -150,8 +147,9 @@ export class LoginRelay {
   }
 
   /**
-   * The client has gone: the server is answered with nothing until it refuses, and then `onLeft` is
-   * called. Nothing is for the client any more. If TLS with the server was begun, it is there.
+   * The client has gone: the server gets empty responses until it refuses, and then `onLeft` is
+   * called. Nothing goes to the client after that. If TLS with the server was begun, it is
+   * complete.
    */
   leave(onLeft: () => void): void {
     const state = this.#state;
@@ -185,7 +183,7 @@ export class LoginRelay {
     this.#readClient();
   }
 
-  /** What is fed and sent on the client's connection from now on goes through TLS. */
+  /** From now on the client's connection uses TLS. */
   clientIsSecure(): void {
     const state = this.#state;
     if (state.name !== 'client-tls') return;
@@ -228,12 +226,12 @@ export class LoginRelay {
     if (state.name === 'leaving') return this.#excuse(packet, state.onLeft);
     const isErr = packet.payload[0] === 0xff;
     if (state.name === 'greeting' && !isErr) return this.#onGreeting(packet);
-    // An ERR at any point ("Too many connections", 1130, 1045): its own words, and then its end.
+    // An ERR at any point ("Too many connections", 1130, 1045): its own text, and then the end.
     if (state.name !== 'authentication') {
       return this.#owner.toClient(encodePacket(packet.payload, packet.sequenceId));
     }
     const isOver = state.exchange.fromServer(packet);
-    // The last answer to a check may be an ERR; what ends the login is the OK that has waited.
+    // The last response to a check may be an ERR; the OK that has waited ends the login.
     if (!isOver || state.exchange.last[0] === 0xff) return;
     this.#state = { name: 'done' };
     this.#owner.onDone(state.login, {
@@ -242,7 +240,7 @@ export class LoginRelay {
     });
   }
 
-  /** One more step towards the server's refusal. */
+  /** A further step towards the server's refusal. */
   #excuse({ payload, sequenceId }: Packet, onLeft: () => void): void {
     if (payload[0] === 0x00) this.#owner.toServer(encodePacket(Buffer.of(COM_QUIT), 0));
     if (payload[0] === 0x00 || payload[0] === 0xff) return onLeft();
@@ -292,10 +290,6 @@ export class LoginRelay {
     const payload = request === null ? packet.payload : withHeadOf(request, packet.payload);
     if (!isProtocol41(payload)) throw new UndropError('UNDROP_OLD_CLIENT');
     const response = decodeHandshakeResponse41(payload);
-    const { protectsRecycleSchema = true } = this.#owner;
-    if (protectsRecycleSchema && isRecycleName(response.schema ?? '')) {
-      throw new UndropError('UNDROP_RECYCLE_SCHEMA_USE');
-    }
     const connections = this.#decideSecurity(greeted);
     if (connections.client === 'plain' && security.requiresTls) {
       throw new UndropError('UNDROP_TLS_REQUIRED');
@@ -308,7 +302,7 @@ export class LoginRelay {
     const login = {
       server: parseServerVersion(greeting.serverVersion),
       user: response.user,
-      // A copy: the rest of the packet is not to stay with the session.
+      // A copy, so that the session doesn't keep the rest of the packet.
       schema: response.schema === null ? null : Buffer.from(response.schema),
       threadId: greeting.threadId,
       capabilities: agreedCapabilities(
@@ -333,9 +327,9 @@ export class LoginRelay {
 
   #sendResponse(answered: Answered): void {
     if (!answered.tls) return this.#authenticate(answered, FIRST_TO_SERVER);
-    // What came unasked, and not through TLS, must not be read as if it had.
+    // Bytes that came unrequested, and not through TLS, must not be read as if they had.
     if (this.#fromServer.length > 0) {
-      const problem = 'the server sent bytes before it was asked for TLS';
+      const problem = 'the server sent bytes before TLS was requested';
       throw new UndropError('UNDROP_MALFORMED_PACKET', { problem });
     }
     this.#state = { name: 'server-tls', answered };

@@ -1,10 +1,10 @@
 /**
- * TLS of a proxy: its certificate for clients, how it goes on to the server, and the keys with
- * which passwords cross from one connection to the other (session/login/auth-bridge.ts). Files are
- * read at the start and at a reload; a reload that fails leaves everything as it was.
+ * TLS of a proxy: its certificate for clients, TLS with the server, and the keys with which
+ * passwords cross from one connection to the other (session/login/auth-bridge.ts). Files are read
+ * at the start and at a reload; a reload that fails changes nothing.
  *
- * Invariant: the modes are those of MySQL's ssl-mode, and no mode ever falls back to less than what
- * its name says.
+ * Invariant: the modes are those of MySQL's ssl-mode, and no mode ever falls back to less than its
+ * name promises.
  */
 import { createPrivateKey } from 'node:crypto';
 import net, { type Socket } from 'node:net';
@@ -26,8 +26,8 @@ import {
 import type { ConnectionSecurity, LoginSecurity, ProxyKey } from './connection-security.js';
 
 /**
- * The upstream connection: never; for clients in TLS if the server offers it; whenever it offers
- * it; always; and then with its certificate checked, its name too.
+ * The upstream connection: never; for clients with TLS if the server offers it; whenever it offers
+ * it; always; and also with its certificate checked, and its name too.
  */
 export type UpstreamTlsMode =
   | 'disabled'
@@ -38,25 +38,27 @@ export type UpstreamTlsMode =
   | 'verify-identity';
 
 export interface TlsSettings {
-  /** The names of a certificate that is made at the start. */
+  /** The names in a certificate that is created at the start. */
   readonly listen: readonly ServerAddress[];
   readonly upstream: readonly ServerAddress[];
   /** TLS of clients; those on a unix socket are never required to have it. */
   readonly tls: 'off' | 'offered' | 'required';
-  /** Paths of PEM files; empty for a certificate that is made at the start. */
+  /** Paths of PEM files; empty for a certificate that is created at the start. */
   readonly tlsCert: string;
   readonly tlsKey: string;
   readonly upstreamTls: UpstreamTlsMode;
-  /** Path of a PEM file; empty for the authorities that Node knows. */
+  /** Path of a PEM file; empty for the authorities of Node.js. */
   readonly upstreamCa: string;
-  /** Paths of PEM files: what servers may know us by; empty for nothing. */
+  /** Paths of PEM files of the client certificate; empty for none. */
   readonly upstreamCert: string;
   readonly upstreamKey: string;
-  /** `auto`: asked of a server on this machine; `ask`: of any; or the path of a PEM file. */
+  /**
+   * `auto`: requested from a server on this machine; `ask`: from any; or the path of a PEM file.
+   */
   readonly upstreamPublicKey: string;
-  /** Over a unix socket: whether clients may be let in as what the OS user of undrop may be. */
+  /** For a unix socket: whether clients may log in by the OS user of undrop. */
   readonly lendOsUser: 'off' | 'on';
-  /** Whether clients may be let in by what only the upstream connection has of TLS. */
+  /** Whether clients may log in by the TLS of the upstream connection alone. */
   readonly lendTls: 'off' | 'on';
 }
 
@@ -68,19 +70,19 @@ export type ServiceTlsSettings = Omit<
 /** Milliseconds for a TLS handshake. */
 const HANDSHAKE_MS = 10_000;
 
-/** What was read from the files, or made. */
+/** The contents of the files, or created ones. */
 interface Material {
   /** Null if clients are offered no TLS. */
   readonly forClients: SecureContext | null;
-  /** What it was made of, if no files were given. */
+  /** The source of it, if no files were given. */
   readonly ownCertificate: CertificateAndKey | null;
   readonly forServers: SecureContext;
   readonly service: ServiceSecurity;
-  /** That of the certificate, if it is an RSA key; else one that was made, if one is needed. */
+  /** The key of the certificate, if it is an RSA key; else a created one, if one is needed. */
   readonly passwordKey: ProxyKey | null;
 }
 
-/** TLS with the server, and why nobody may log in there; null if it is trusted. */
+/** TLS with the server, and the reason why logins there are refused; null if it is trusted. */
 export interface UpstreamTls {
   readonly socket: TLSSocket;
   readonly distrust: UndropError | null;
@@ -90,23 +92,23 @@ export class ProxyTls {
   #settings: TlsSettings;
   #material: Material;
 
-  /** `openProxyTls` makes one. */
+  /** Created by `openProxyTls`. */
   constructor(settings: TlsSettings, material: Material) {
     this.#settings = settings;
     this.#material = material;
   }
 
   /**
-   * Reads the files again, also if the settings are the same: handshakes from now on have the
-   * new certificate and trust the new authorities. UNDROP_CONFIG lists what is wrong, and nothing
-   * has changed. `given`: as for `openProxyTls`.
+   * Reads the files again, also if the settings are the same: later handshakes use the new
+   * certificate and trust the new authorities. UNDROP_CONFIG lists all problems, and nothing has
+   * changed. `given`: as for `openProxyTls`.
    */
   async change(settings: TlsSettings, given: CertificateAndKey | null = null): Promise<void> {
     this.#material = await readMaterial(settings, given);
     this.#settings = settings;
   }
 
-  /** What clients see, if no files were given: for the other processes of this proxy. */
+  /** The certificate for clients, if no files were given: for the other processes of this proxy. */
   get ownCertificate(): CertificateAndKey | null {
     return this.#material.ownCertificate;
   }
@@ -116,7 +118,7 @@ export class ProxyTls {
     return this.#material.service;
   }
 
-  /** What a session may do, by its two sockets. */
+  /** The allowed protection of a session, by its two sockets. */
   securityFor(client: ConnectionSecurity, upstream: ServerAddress): LoginSecurity {
     const { forClients, passwordKey, service } = this.#material;
     const isSocket = 'socketPath' in upstream;
@@ -139,8 +141,8 @@ export class ProxyTls {
   }
 
   /**
-   * TLS with a client. `clientHello`: what of it was read already. Rejects if the client gives
-   * up or has no TLS to speak of.
+   * TLS with a client. `clientHello`: the bytes that were read already. Rejects if the client gives
+   * up, or doesn't use TLS.
    */
   accept(socket: Socket, clientHello: Buffer): Promise<TLSSocket> {
     const { forClients } = this.#material;
@@ -153,7 +155,7 @@ export class ProxyTls {
 
   /**
    * TLS with the server; UNDROP_UPSTREAM_TLS if that fails. A certificate that isn't trusted is
-   * `distrust`: a handshake that breaks off on it would count against us
+   * reported in `distrust`: a handshake that breaks would count against the proxy's address
    * (session/dial/abandon-login.ts).
    */
   async connect(socket: Socket, upstream: ServerAddress): Promise<UpstreamTls> {
@@ -187,8 +189,8 @@ function distrustOf(secured: TLSSocket, mode: UpstreamTlsMode, name: string): st
 }
 
 /**
- * Reads the files of `settings`; UNDROP_CONFIG lists all that is wrong. `given`: the certificate
- * that another process of this proxy made.
+ * Reads the files of `settings`; UNDROP_CONFIG lists all problems. `given`: the certificate that
+ * another process of this proxy created.
  */
 export async function openProxyTls(
   settings: TlsSettings,
@@ -212,7 +214,7 @@ export function readServiceTls(settings: ServiceTlsSettings): ServiceSecurity {
   return service;
 }
 
-/** If clients have no TLS, `as-client` means that nobody has. */
+/** If clients have no TLS, `as-client` means none for the service either. */
 function serviceTlsOf(
   { upstreamTls: mode, tls: ofClients }: ServiceTlsSettings,
   { ca, identity }: Pick<ServiceTls, 'ca' | 'identity'>,
@@ -244,11 +246,11 @@ function wantsTls(
       return about.isOffered && !('socketPath' in about.upstream);
     default:
       if (about.isOffered) return true;
-      throw upstreamTlsError(about.upstream, 'it offers none');
+      throw upstreamTlsError(about.upstream, 'it does not offer TLS');
   }
 }
 
-/** The name as it was configured, before it was resolved. */
+/** The configured name, before it was resolved. */
 function nameOf(upstream: ServerAddress): string {
   if ('socketPath' in upstream) return 'localhost';
   return upstream.name ?? upstream.host;
@@ -259,7 +261,7 @@ function upstreamTlsError(upstream: ServerAddress, cause: string): UndropError {
   return new UndropError('UNDROP_UPSTREAM_TLS', params);
 }
 
-/** Resolves with the socket when it is secure; destroys it if that doesn't come about. */
+/** Resolves with the socket when it is secure; destroys it if the handshake fails. */
 function handshake(socket: TLSSocket, event: 'secure' | 'secureConnect'): Promise<TLSSocket> {
   return new Promise((resolve, reject) => {
     const onFailure = (error?: Error) => {
@@ -324,7 +326,7 @@ function readTowardsServers(
   const identity = hasFiles ? (ofFiles()?.pem ?? null) : null;
   if (hasFiles && upstreamTls === 'disabled') {
     problems.push(
-      'UNDROP_UPSTREAM_CERT: expected UNDROP_UPSTREAM_TLS to be another with it, found disabled.',
+      'UNDROP_UPSTREAM_CERT: expected UNDROP_UPSTREAM_TLS other than disabled with it, found disabled.',
     );
   }
   return {

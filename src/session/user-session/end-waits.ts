@@ -1,10 +1,10 @@
 /**
- * The end of a client's connection ends what its session waits for while a statement of undrop's is
- * under way there; otherwise the drop would wait on, everybody behind it, and be carried out later.
- * MariaDB does the same once a second for a connection that it sees ended; MySQL waits on, so that
- * only a KILL ends the wait.
+ * When a client's connection ends while a statement of undrop runs on its session, ends a wait of
+ * that statement; otherwise the drop would go on waiting, with all sessions queued after it, and be
+ * carried out later. MariaDB does the same once a second for a connection that it sees ended; MySQL
+ * keeps waiting, so that only a KILL ends the wait.
  *
- * Invariant: only a wait is ended. A statement that waits for nothing is carried out, as natively.
+ * Invariant: only a wait is ended. A statement that doesn't wait is carried out, as natively.
  */
 import { systemClock } from '../../clock.js';
 import { isServerError, isServiceError, type ServiceConnection } from '../../service/pool/pools.js';
@@ -16,7 +16,7 @@ import type { ServerVersion } from '../../wire/connection/handshake-v10.js';
 import { ER_KILL_DENIED_ERROR } from '../../wire/server-errors.js';
 import type { SessionConnections } from '../connections.js';
 
-/** A wait that two looks have seen is ended: undrop's own short ones are over by then. */
+/** A wait that two checks have seen is ended: undrop's own short waits are over before that. */
 const CHECK_EVERY_MS = 250;
 
 export interface EndWaitsOptions {
@@ -24,11 +24,11 @@ export interface EndWaitsOptions {
   readonly server: ServerVersion;
   readonly service: Pick<DropService, 'pool' | 'log'>;
   readonly connections: Pick<SessionConnections, 'endServerAtOnce'>;
-  /** The statement has its answer, or the session its end. */
+  /** The statement has its response, or the session has ended. */
   readonly isOver: () => boolean;
 }
 
-/** Goes on until the statement is over; does not reject for what the server or the service says. */
+/** Runs until the statement is over; does not reject for errors of the server or the service. */
 export async function endWaits(options: EndWaitsOptions): Promise<void> {
   const { session, service, isOver } = options;
   for (let seen = 0; ; ) {
@@ -42,7 +42,7 @@ export async function endWaits(options: EndWaitsOptions): Promise<void> {
 }
 
 /**
- * `User sleep`: in the queue of the DROP DATABASE statements. The port or the comment tells that it
+ * `User sleep`: in the queue of the DROP DATABASE statements. The port or the comment shows that it
  * is this session, and not one of another server.
  */
 async function isWaiting(
@@ -66,7 +66,7 @@ async function endWait(options: EndWaitsOptions): Promise<'ended' | 'denied'> {
     return 'ended';
   } catch (error) {
     if (!isServerError(error, ER_KILL_DENIED_ERROR)) throw error;
-    // It notices the end by itself; recovery finishes what the session can't any more.
+    // It notices the end itself; recovery finishes what the session can't.
     if (server.flavour === 'mariadb') connections.endServerAtOnce();
     else log?.warn({ err: error, threadId }, NOT_ENDED);
     return 'denied';
@@ -74,9 +74,9 @@ async function endWait(options: EndWaitsOptions): Promise<'ended' | 'denied'> {
 }
 
 const NOT_ENDED =
-  'cannot end the wait of a session whose client has gone; its statement goes on. Grant the service account CONNECTION_ADMIN (SUPER before MySQL 8.0)';
+  'cannot end the wait of a session whose client has disconnected; its statement goes on. Grant the service account CONNECTION_ADMIN (SUPER before MySQL 8.0)';
 
-/** Null: the service can't be used at the moment; the next look may. */
+/** Null: the service can't be used at the moment; a later check may. */
 async function unlessUnreachable<T>(work: Promise<T>): Promise<T | null> {
   try {
     return await work;

@@ -1,9 +1,10 @@
 /**
- * Runs statements of ours on the user's own session, on the wire: the marker and the first ones go
- * out in one write after whatever is under way; from the marker's answer on the stream is ours.
+ * Runs undrop's statements on the user's own session, on the wire: the marker and the first of them
+ * go out in one write after all outstanding commands; from the response to the marker on, the
+ * stream belongs to undrop.
  *
- * Invariant: what belongs to the client reaches it untouched, before the marker's answer and after
- * `end`; nothing of our own answers does.
+ * Invariant: responses for the client reach it unchanged, before the marker's response and after
+ * `end`; responses to undrop never do.
  */
 import { randomBytes } from 'node:crypto';
 import { assert } from '../../assert.js';
@@ -22,7 +23,7 @@ import {
 import { ER_QUERY_INTERRUPTED, ER_STATEMENT_TIMEOUT } from '../../wire/server-errors.js';
 import type { SessionConnections } from '../connections.js';
 
-/** An answer to a statement of ours (a SHOW CREATE TABLE, mostly) may have so many bytes. */
+/** The longest response to a statement of undrop (a SHOW CREATE TABLE, mostly). */
 const ANSWER_BYTES_MAX = 64 * 1024 * 1024;
 
 export interface WireUserSessionOptions {
@@ -30,7 +31,7 @@ export interface WireUserSessionOptions {
   readonly tracker: ResponseTracker;
   readonly connections: Pick<SessionConnections, 'toServer' | 'toClient'>;
   /**
-   * Default: false. A PREPARE of the client may be refused: one of ours fails right after the
+   * Default: false. A PREPARE of the client may be refused: one of undrop's fails right after the
    * marker, so that a pipelined EXECUTE of "the last prepared" (MariaDB) finds none and gets its
    * 1243. It can't be the marker: its error is not always the parser's (1461 if there are too many
    * prepared statements, 1820 if the password has expired), and then quotes no nonce.
@@ -50,7 +51,7 @@ export class WireUserSession implements CommandSession {
   readonly #assembler = new PacketAssembler(ANSWER_BYTES_MAX);
   #seeker: MarkerSeeker | null = null;
   #markerSent = false;
-  /** Reads the answer to the PREPARE that fails, which is nobody's. */
+  /** Reads and discards the response to the PREPARE that fails. */
   #failing: ResultReader | null = null;
   #run: Run | null = null;
   #failure: Error | null = null;
@@ -73,7 +74,7 @@ export class WireUserSession implements CommandSession {
     });
   }
 
-  /** The server's next bytes. Throws if they are no answers to our statements. */
+  /** The server's next bytes. Throws if they aren't responses to undrop's statements. */
   feed(chunk: Buffer): void {
     let own: Buffer | null = chunk;
     if (this.#seeker !== null) {
@@ -87,14 +88,17 @@ export class WireUserSession implements CommandSession {
     this.#settle();
   }
 
-  /** The connection ended: whoever waits for an answer gets `error`. */
+  /** The connection ended: rejects pending responses with `error`. */
   fail(error: Error): void {
     this.#failure = error;
     this.#run?.reject(error);
     this.#run = null;
   }
 
-  /** Gives the stream back; returns what came after our last answer, which is the client's. */
+  /**
+   * Gives the stream back; returns the bytes after the last response to undrop, which are the
+   * client's.
+   */
   end(): Buffer {
     assert(this.#run === null, 'the stream goes back when our statements are answered');
     return this.#assembler.take();
@@ -131,7 +135,7 @@ export class WireUserSession implements CommandSession {
   }
 }
 
-/** Its packet, and what reads its answer; null: it has none. */
+/** The packet and the reader of its response; null: it has none. */
 function coded(
   command: SessionCommand,
   capabilities: Capabilities,
@@ -160,7 +164,7 @@ const NOTHING: Buffer = Buffer.alloc(0);
 const ERR_BYTES_MAX = 4096;
 
 /**
- * Finds the answer to the marker. Invariant: every byte before it goes to the client, and none of
+ * Finds the response to the marker. Invariant: every byte before it goes to the client, and none of
  * it does.
  */
 export class MarkerSeeker {
@@ -175,12 +179,12 @@ export class MarkerSeeker {
   readonly text: Buffer;
   readonly #nonce: Buffer;
   readonly #tracker: ResponseTracker;
-  /** Bytes from a packet's edge on that can't be told yet. */
+  /** Bytes from a packet boundary on that can't be attributed yet. */
   #withheld = NOTHING;
 
   /**
-   * `tracker`: has followed the stream up to here, so it knows where a packet starts. `nonce`: what
-   * the answer is known by, `undrop_` and 24 hex digits, never used twice.
+   * `tracker`: has followed the stream up to here, so it knows the packet boundaries. `nonce`:
+   * identifies the response, `undrop_` and 24 hex digits, never used twice.
    */
   constructor(tracker: ResponseTracker, nonce = `undrop_${randomBytes(12).toString('hex')}`) {
     this.text = Buffer.from(`)${nonce}`);
@@ -190,7 +194,7 @@ export class MarkerSeeker {
 
   /**
    * Takes the server's next bytes. `foreign` go to the client; `own` are those after the marker's
-   * answer, null while it hasn't come.
+   * response, null while it hasn't come.
    */
   feed(chunk: Buffer): { readonly foreign: Buffer; readonly own: Buffer | null } {
     const bytes = this.#withheld.length === 0 ? chunk : Buffer.concat([this.#withheld, chunk]);
@@ -218,7 +222,7 @@ export class MarkerSeeker {
     return { foreign: bytes, own: null };
   }
 
-  /** Bytes from `at` that are surely foreign; 0 if it has to be seen whole first. */
+  /** Bytes from `at` that are certainly foreign; 0 if the packet must be complete first. */
   #foreignBytes(bytes: Buffer, at: number): number {
     if (!this.#tracker.atPacketEdge) return this.#tracker.bytesToPacketEnd(bytes.length - at);
     const left = bytes.length - at;
@@ -232,9 +236,9 @@ export class MarkerSeeker {
 
   /**
    * Under character_set_results=utf16 and the like an error text ends at its first NUL, which is
-   * its first or second byte; and on MariaDB the marker may be what a KILL QUERY hits. Then, and
-   * only then, the tracker has to know that no response is to come. Throws if it doesn't follow:
-   * waiting for another would be for ever.
+   * its first or second byte; and on MariaDB a KILL QUERY may hit the marker. Then, and only then,
+   * the tracker must have no outstanding response. Throws if it has lost track, because waiting for
+   * another response would take for ever.
    */
   #isMarker(payload: Buffer): boolean {
     // The nonce comes in character_set_results, which may have put NULs between the letters.
@@ -258,5 +262,5 @@ function isInterrupted(payload: Buffer): boolean {
   return errno === ER_QUERY_INTERRUPTED || errno === ER_STATEMENT_TIMEOUT;
 }
 
-/** A syntax error whose text is cut off before its second letter begins so. */
+/** The beginning of a syntax error whose text is cut off before its second letter. */
 const WORDLESS = Buffer.from('\xff\x28\x04#42000', 'latin1');

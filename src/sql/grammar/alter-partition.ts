@@ -1,7 +1,7 @@
 /**
  * `ALTER TABLE name DROP PARTITION p, …` and `… TRUNCATE PARTITION {p, … | ALL}`, which destroy the
- * rows of partitions and leave the table. Invariant: what isn't exactly this, to the last token, is
- * `unclear`; so is one that says how it is to be done (IGNORE, ALGORITHM, …).
+ * rows of partitions and keep the table. Invariant: a statement that isn't exactly this, to the
+ * last token, is `unclear`; so is one with options (IGNORE, ALGORITHM, …).
  */
 import type { Token } from '../lex/lexer.js';
 import type { Statement } from '../next-statement.js';
@@ -14,15 +14,15 @@ import { type Source, takeIdentifier, takeTableName, takeTexts } from './table-n
 export interface PartitionName {
   /** Unescaped bytes in the client's charset. */
   readonly partition: Uint8Array;
-  /** Where it stands in the text, quotes included. */
+  /** Its position in the text, quotes included. */
   readonly start: number;
   readonly end: number;
 }
 
-/** What such a statement says of the partitions. */
+/** The partitions in such a statement. */
 export interface PartitionList {
   readonly verb: 'drop' | 'truncate';
-  /** At least one, in the client's order, the same may come twice; of TRUNCATE also ALL. */
+  /** At least one, in the client's order, with possible repetitions; for TRUNCATE also ALL. */
   readonly names: readonly PartitionName[] | 'all';
   /** MariaDB's DROP PARTITION IF EXISTS. */
   readonly ifExists: boolean;
@@ -31,8 +31,8 @@ export interface PartitionList {
 const VERBS = ['DROP', 'TRUNCATE'] as const;
 
 /**
- * The verdict on an ALTER; `tokens` are those after this word. Without a verb of partitions a DROP
- * in it (of a column, an index) drops no table.
+ * The verdict on an ALTER; `tokens` are those after this word. Without a partition verb, a DROP in
+ * it (of a column, an index) drops no table.
  */
 export function alterVerdict(tokens: Token[], statement: Statement, source: Source): Verdict {
   if (!hasPartitionVerb(statement.tokens)) return NOT_OURS;
@@ -46,7 +46,7 @@ export function alterVerdict(tokens: Token[], statement: Statement, source: Sour
 
 function parseAlterPartition(tokens: Token[], source: Source): DropTableStatement | null {
   const isMariaDb = source.mode.flavour === 'mariadb';
-  // What else an ALTER can be told (ONLINE, ALGORITHM) is for the server that carries it out.
+  // Other options of ALTER (ONLINE, ALGORITHM) only the server can interpret.
   if (!takeTexts(tokens, 'TABLE')) return null;
   const ifExists = isMariaDb && takeTexts(tokens, 'IF', 'EXISTS');
   const table = takeTableName(tokens, source);
@@ -68,7 +68,7 @@ function parseAlterPartition(tokens: Token[], source: Source): DropTableStatemen
   };
 }
 
-/** Whether an ALTER has these words anywhere: no other than that of a table does. */
+/** Whether an ALTER has these words anywhere, which only that of a table has. */
 function hasPartitionVerb(tokens: readonly Token[]): boolean {
   return tokens.some(
     ({ text }, index) =>
@@ -76,7 +76,7 @@ function hasPartitionVerb(tokens: readonly Token[]): boolean {
   );
 }
 
-/** One or more, with commas between them; null if one of them is none. */
+/** At least one name, separated by commas; null if one of them isn't a name. */
 function takeNames(
   tokens: Token[],
   source: Source,

@@ -1,6 +1,7 @@
 /**
  * MariaDB's compound statements and SET STATEMENT … FOR, which run the statements in them.
- * Invariant: none that might run one of ours is let through; where it ends isn't looked for.
+ * Invariant: none that might run a statement of undrop passes; the end of the compound isn't
+ * determined.
  */
 import type { Token } from '../lex/lexer.js';
 import { DROPPABLE } from '../lex/token-stream.js';
@@ -11,7 +12,8 @@ import type { Source } from './table-name.js';
 
 /**
  * The verdict on a compound statement, or on SET STATEMENT … FOR, and on the whole text after it:
- * it is refused if it may hold one of ours. Up to the first `;` that is read word by word.
+ * it is refused if it may contain a statement of undrop. Up to the first `;` it is read word by
+ * word.
  */
 export function bodyVerdict(
   form: 'compound' | 'set-statement',
@@ -28,7 +30,7 @@ export function bodyVerdict(
     : refusedVerdict(form, []);
 }
 
-/** Whether a statement of ours, or one that may run such a text, may begin at a token. */
+/** Whether a statement of undrop, or one that may run such a text, may begin at a token. */
 function isOpening(tokens: readonly Token[], at: number, protect: Protected | undefined): boolean {
   const wordAt = (index: number) => (tokens[index]?.kind === 'word' ? tokens[index].text : '');
   const next = wordAt(at + 1);
@@ -44,7 +46,7 @@ function isOpening(tokens: readonly Token[], at: number, protect: Protected | un
     case 'OR':
       return next === 'REPLACE' && wordAt(at - 1) === 'CREATE';
     case 'PREPARE':
-      // After SELECT it is a column.
+      // After SELECT the word is a column.
       return wordAt(at + 2) === 'FROM' && wordAt(at - 1) !== 'SELECT';
     default:
       return false;

@@ -1,6 +1,6 @@
 /**
- * `CREATE OR REPLACE` of a table, a sequence or a database, of MariaDB. Invariant: it is only
- * ignored if it certainly replaces no table and no database.
+ * MariaDB's `CREATE OR REPLACE` of a table, a sequence or a database. Invariant: it is only ignored
+ * if it certainly replaces no table and no database.
  */
 import type { Token } from '../lex/lexer.js';
 import type { Statement } from '../next-statement.js';
@@ -11,7 +11,7 @@ import { type Source, takeIdentifier, takeTableName, takeTexts } from './table-n
 export function createVerdict(tokens: Token[], statement: Statement, source: Source): Verdict {
   const words = tokens.slice(0, 2).map(({ start, end }) => ({ start, end }));
   if (!takeTexts(tokens, 'OR', 'REPLACE')) return unexplained(statement);
-  // A temporary one replaces a temporary one; the base table of its name stays.
+  // A temporary table replaces only a temporary one; the base table of that name stays.
   const isTemporary = takeTexts(tokens, 'TEMPORARY');
   const isSchema = takeTexts(tokens, 'DATABASE') || takeTexts(tokens, 'SCHEMA');
   const isTable = !isSchema && (takeTexts(tokens, 'TABLE') || takeTexts(tokens, 'SEQUENCE'));

@@ -1,7 +1,7 @@
 /**
  * `DROP TABLE[S] [IF EXISTS] name, … [WAIT n | NOWAIT] [RESTRICT | CASCADE]`, MariaDB's `DROP
  * SEQUENCE [IF EXISTS] name, …` (a sequence is a table of one row), `TRUNCATE [TABLE] name`, and
- * what else a DROP may drop. Invariant: a statement that isn't exactly one of these, to the last
+ * the other objects of DROP. Invariant: a statement that isn't exactly one of these, to the last
  * token, and may destroy a table, is `unclear`; so are MariaDB's WAIT and NOWAIT of a TRUNCATE.
  */
 import type { Token } from '../lex/lexer.js';
@@ -25,21 +25,21 @@ export type LockWait =
   | { readonly kind: 'nowait' };
 
 export interface DropTableStatement {
-  /** What it calls the tables; DROP SEQUENCE drops no other table than a sequence. */
+  /** The word for the tables; DROP SEQUENCE drops sequences only. */
   readonly object: 'table' | 'sequence';
   readonly ifExists: boolean;
   /** At least one, in the client's order; the same name may come twice. */
   readonly names: readonly TableName[];
   readonly wait: LockWait | null;
-  /** Only the server can say whether it takes this text; without its word, refuse. */
+  /** Only the server can tell whether it accepts this text; unless it does, refuse. */
   readonly isDoubtful: boolean;
-  /** It is a TRUNCATE: the one table is there afterwards, and empty. */
+  /** A TRUNCATE: the one table exists afterwards, and is empty. */
   readonly empties?: boolean;
-  /** It is an ALTER TABLE … DROP PARTITION, or TRUNCATE PARTITION: the table stays. */
+  /** An ALTER TABLE … DROP PARTITION, or TRUNCATE PARTITION: the table stays. */
   readonly partitions?: PartitionList;
 }
 
-/** What stands after DROP if no base table goes with it. */
+/** Words after DROP that mean no base table. */
 const DROPPED_ELSE = [
   ...['TEMPORARY', 'VIEW', 'INDEX', 'TRIGGER', 'PROCEDURE', 'FUNCTION', 'EVENT', 'USER', 'ROLE'],
   ...['SERVER', 'TABLESPACE', 'UNDO', 'LOGFILE', 'RESOURCE', 'SPATIAL', 'PREPARE', 'PACKAGE'],
@@ -51,7 +51,7 @@ export function dropVerdict(tokens: Token[], statement: Statement, source: Sourc
   const isTable = takeTexts(tokens, 'TABLE') || takeTexts(tokens, 'TABLES');
   const isSequence = !isTable && takeTexts(tokens, 'SEQUENCE');
   if (!isTable && !isSequence) return otherDropVerdict(tokens, statement, source);
-  // MySQL knows no sequences.
+  // MySQL has no sequences.
   if (isSequence && source.mode.flavour === 'mysql') return NOT_OURS;
   const object = isTable ? 'table' : 'sequence';
   const ifExists = takeTexts(tokens, 'IF', 'EXISTS');
@@ -63,12 +63,14 @@ export function dropVerdict(tokens: Token[], statement: Statement, source: Sourc
   } while (name !== null && takeTexts(tokens, ','));
   if (statement.isCut || names.length > NAMES_MAX) return tooMany('names');
   const wait = isTable ? takeWait(tokens, source) : null;
-  // Both are without meaning to all servers.
+  // Both have no effect on any server.
   if (isTable && !takeTexts(tokens, 'RESTRICT')) takeTexts(tokens, 'CASCADE');
   if (name === null || tokens.length > 0 || !statement.isComplete) {
     return unclear(`this DROP ${object.toUpperCase()} is not understood`);
   }
-  const isRecycled = names.some(({ schema }) => schema !== null && isRecycleName(schema));
+  const isRecycled = names.some(({ schema }) =>
+    schema === null ? source.mode.inRecycle === true : isRecycleName(schema),
+  );
   const isDoubtful = names.some((one) => one.isDoubtful);
   const parsed = { object, ifExists, names, wait, isDoubtful } as const;
   return { kind: 'drop-table', statement: parsed, ...(isRecycled && { isRecycled }) };

@@ -1,8 +1,7 @@
 /**
- * `PREPARE name FROM text` and MariaDB's `EXECUTE IMMEDIATE text [USING …]`: where the text comes
- * from, and the bytes of a literal. Invariant: only a literal whose bytes stand in the statement,
- * as one literal without a prefix, is a literal here; everything else is for the server to
- * evaluate.
+ * `PREPARE name FROM text` and MariaDB's `EXECUTE IMMEDIATE text [USING …]`: the source of the
+ * text, and the bytes of a literal. Invariant: only a literal whose bytes are in the statement, as
+ * one literal without a prefix, counts as a literal here; all else the server must evaluate.
  */
 
 import { CHARSET_TABLES } from '../lex/client-charset.js';
@@ -21,7 +20,7 @@ type TextSource =
   | { readonly kind: 'literal'; readonly start: number; readonly end: number }
   | { readonly kind: 'variable' | 'expression'; readonly sql: Uint8Array };
 
-/** Reads what follows the word PREPARE; null if it isn't this statement. */
+/** Parses the tokens after PREPARE; null if it isn't this statement. */
 export function parsePrepare(tokens: Token[], source: Source): DynamicText | null {
   const name = takeIdentifier(tokens, source);
   if (name === null || !takeTexts(tokens, 'FROM')) return null;
@@ -29,7 +28,7 @@ export function parsePrepare(tokens: Token[], source: Source): DynamicText | nul
   return text === null ? null : { ...text, name: name.value, hasUsing: false };
 }
 
-/** Reads what follows the words EXECUTE IMMEDIATE. */
+/** Parses the tokens after EXECUTE IMMEDIATE. */
 export function parseExecuteImmediate(
   tokens: readonly Token[],
   source: Source,
@@ -60,7 +59,7 @@ function dynamicText(tokens: readonly Token[], source: Source): TextSource | nul
   return { kind: isVariable ? 'variable' : 'expression', sql };
 }
 
-/** The text of the tokens; a space where anything stood between two of them. */
+/** The text of the tokens; a space where anything was between two of them. */
 function withoutComments(tokens: readonly Token[], bytes: Uint8Array): Uint8Array {
   let before = tokens[0]?.start;
   const parts = tokens.flatMap((token) => {

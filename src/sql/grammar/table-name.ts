@@ -1,16 +1,15 @@
 /**
- * Names as the grammar takes them: `t`, `d.t`, quoted or not; MariaDB and old MySQL also `.t`.
- * Invariant: a name that comes out of here means the same when it is quoted in the client's
- * charset (client-charset.ts), and is that of the table that the server would drop; any other is
- * no name here, and the statement becomes unclear. Words that some server reserves are doubtful
- * names.
+ * Names as the grammar accepts them: `t`, `d.t`, quoted or not; MariaDB and old MySQL also `.t`.
+ * Invariant: a parsed name means the same when it is quoted in the client's charset
+ * (client-charset.ts), and is that of the table that the server would drop; any other is not a name
+ * here, and the statement becomes unclear. Words that some server reserves are doubtful names.
  */
 import { isUtf8 } from 'node:buffer';
 import { CHARSET_TABLES, isStorable } from '../lex/client-charset.js';
 import type { LexMode } from '../lex/lex-mode.js';
 import type { Token } from '../lex/lexer.js';
 
-/** What a grammar reads from. */
+/** The input of a grammar. */
 export interface Source {
   readonly bytes: Uint8Array;
   readonly mode: LexMode;
@@ -18,7 +17,7 @@ export interface Source {
 
 /**
  * Takes these words or symbols from the front of `tokens` if they are all there. A quoted name has
- * no text, so it is never one of them.
+ * no text, so it never matches.
  */
 export function takeTexts(tokens: Token[], ...texts: readonly string[]): boolean {
   if (!texts.every((text, index) => tokens[index]?.text === text)) return false;
@@ -31,14 +30,14 @@ export interface TableName {
   /** Unescaped bytes in the client's charset; null: the default schema. */
   readonly schema: Uint8Array | null;
   readonly table: Uint8Array;
-  /** Where it stands in the text, quotes and schema included. */
+  /** Its position in the text, quotes and schema included. */
   readonly start: number;
   readonly end: number;
-  /** Only the server can say whether it takes this name: a word that may be reserved, or odd. */
+  /** Only the server can tell whether it accepts this name: a word that may be reserved, or odd. */
   readonly isDoubtful: boolean;
 }
 
-/** The name as it stands in texts that people read. */
+/** The name for messages. */
 export function dotted({ schema, table }: Pick<TableName, 'schema' | 'table'>): string {
   const parts = schema === null ? [table] : [schema, table];
   return parts.map((part) => Buffer.from(part)).join('.');
@@ -89,8 +88,8 @@ export function takeIdentifier(
 }
 
 /**
- * The same as a part of a table's name, of which MySQL takes what is beyond the BMP for question
- * marks (steps/names/client-names.ts).
+ * The same as a part of a table's name, in which MySQL turns characters beyond the BMP into
+ * question marks (steps/names/client-names.ts).
  */
 function takePart(tokens: Token[], source: Source): Identifier | null {
   const { flavour, charset } = source.mode;
@@ -100,7 +99,7 @@ function takePart(tokens: Token[], source: Source): Identifier | null {
   return astral === null ? null : { ...astral, isDoubtful: true };
 }
 
-/** The bytes that a name stands for: without its quotes, doubled ones taken once. */
+/** The bytes of a name: without its quotes, doubled ones taken once. */
 function identifierValue(token: Token, source: Source): Uint8Array {
   if (token.quote === 0) return source.bytes.slice(token.start, token.end);
   const table = CHARSET_TABLES[source.mode.charset];
@@ -124,7 +123,7 @@ export function isUnquotedName(name: string): boolean {
   return /^[a-z_][a-z0-9_]*$/i.test(name) && !isReserved;
 }
 
-/** Words that no server takes as an unquoted name, and words that some don't take. */
+/** Words that no server accepts as an unquoted name, and words that some don't accept. */
 const EVERYWHERE = `
 ACCESSIBLE ADD ALL ALTER ANALYZE AND AS ASC ASENSITIVE BEFORE BETWEEN BIGINT BINARY BLOB BOTH BY
 CALL CASCADE CASE CHANGE CHAR CHARACTER CHECK COLLATE COLUMN CONDITION CONSTRAINT CONTINUE CONVERT

@@ -1,8 +1,8 @@
 /**
- * The statements that undrop has of its own: UNDROP TABLE and DATABASE, FLASHBACK TABLE … TO BEFORE
- * DROP, SHOW DROPPED TABLES, and EXPLAIN of a drop. Invariant: no server knows any of them, so what
- * begins like one and goes on otherwise is a syntax error at the word that can't be there, whatever
- * it was meant to be; none of them destroys anything.
+ * The statements of undrop itself: UNDROP TABLE and DATABASE, FLASHBACK TABLE … TO BEFORE DROP,
+ * SHOW DROPPED TABLES, and EXPLAIN of a drop. Invariant: no server has any of them, so a statement
+ * that begins like one and continues otherwise is a syntax error at the first wrong word; none of
+ * them destroys anything.
  */
 import type { Token } from '../lex/lexer.js';
 import type { Statement } from '../next-statement.js';
@@ -24,12 +24,12 @@ export type UndoStatement =
       readonly kind: 'undrop-table';
       /** At least one. */
       readonly names: readonly TableName[];
-      /** Under another name: then `names` is one. */
+      /** The new name: then `names` is one. */
       readonly to: TableName | null;
       /** The live tables of these names go into HOLD. */
       readonly swap: boolean;
     }
-  /** The id of a held table, or its beginning, as it was written. */
+  /** The id of a held table, or its beginning, as written. */
   | {
       readonly kind: 'undrop-id';
       readonly id: string;
@@ -41,7 +41,7 @@ export type UndoStatement =
       readonly schema: Uint8Array;
       readonly to: Uint8Array | null;
     }
-  /** `schema` null: of all schemas. `like` null: all names; its backslashes are still there. */
+  /** `schema` null: all schemas. `like` null: all names; its backslashes are still there. */
   | {
       readonly kind: 'show-dropped';
       readonly schema: Uint8Array | null;
@@ -53,7 +53,7 @@ export type UndoStatement =
       readonly schema: Uint8Array;
       readonly ifExists: boolean;
     }
-  /** The offset of what can't be there, into the text that was read. */
+  /** The offset of the error in the text. */
   | { readonly kind: 'syntax-error'; readonly at: number };
 
 /** The verdict on UNDROP; `tokens` are those after this word. */
@@ -127,7 +127,7 @@ export function explainVerdict(tokens: Token[], statement: Statement, source: So
   return verdict.kind === 'unclear' ? wrong(tokens, statement) : NOT_OURS;
 }
 
-/** Null: the next token, if any is left, is none. */
+/** Null: the next token, if any is left, isn't a name. */
 function takeNames(tokens: Token[], source: Source): readonly TableName[] | null {
   const names: TableName[] = [];
   do {
@@ -151,7 +151,7 @@ function ended(tokens: Token[], statement: Statement, undo: UndoStatement): Verd
   return isEnded ? { kind: 'undo', statement: undo } : wrong(tokens, statement);
 }
 
-/** The first token that is left can't be there; if none is, another was expected. */
+/** The error is at the first token that is left, or at the end. */
 function wrong([token]: readonly Token[], { end }: Statement): Verdict {
   return { kind: 'undo', statement: { kind: 'syntax-error', at: token?.start ?? end } };
 }

@@ -1,10 +1,10 @@
 /**
- * What the server's lexer wants to know of a client's charset: which bytes above 0x7E are blank,
- * which of them turn `--` into a comment, and where a character's second byte may look like a quote
- * or a backslash. All other differences between charsets don't matter to where a token ends.
+ * The properties of a client's charset that the server's lexer depends on: which bytes above 0x7E
+ * are blank, which of them turn `--` into a comment, and where a character's second byte may look
+ * like a quote or a backslash. No other difference between charsets affects where a token ends.
  *
- * Taken from the four servers of the test set, byte by byte (`test/server/recognition.test.ts`
- * compares them again); they agree. ucs2 and utf16 to utf32 are never a client's charset.
+ * Taken from the four tested servers, byte by byte (`test/server/recognition.test.ts` compares them
+ * again); they agree. ucs2 and utf16 to utf32 are never a client's charset.
  */
 import { isUtf8 } from 'node:buffer';
 import { assert } from '../../assert.js';
@@ -68,7 +68,7 @@ const PLAIN = new Set(
 
 /**
  * The kind of a charset by the server's name for it, as in `@@character_set_client`; null for a
- * name that no server is known to have.
+ * name that no known server has.
  */
 export function clientCharsetOf(mysqlName: string): ClientCharset | null {
   const name = mysqlName.toLowerCase();
@@ -80,7 +80,7 @@ export function isTwoByte(charset: ClientCharset): boolean {
   return ['sjis', 'gbk', 'big5', 'gb18030'].includes(charset);
 }
 
-/** What a charset makes of each byte, which is the index, and the length of its characters. */
+/** The properties of each byte, which is the index, and the length of the charset's characters. */
 export interface CharsetTable {
   readonly isBlank: readonly boolean[];
   /** Whether `--` before this byte begins a comment; 0 stands for the end of the text too. */
@@ -95,9 +95,9 @@ export interface CharsetTable {
 }
 
 /**
- * Whether a name in `charset` reaches the server's dictionary as it is, as far as bytes can tell.
- * MySQL cuts a name at a broken character and turns one beyond the BMP into `?`: what it would drop
- * then is another table than the one that is written there.
+ * Whether a name in `charset` reaches the server's dictionary unchanged, as far as bytes can tell.
+ * MySQL cuts a name at a broken character and turns one beyond the BMP into `?`: it would then drop
+ * another table than the one in the text.
  */
 export function isStorable(name: Uint8Array, charset: ClientCharset): boolean {
   // Seven-bit Swedish has letters for these, Japanese a Yen sign and an overline for two of them.
@@ -200,7 +200,7 @@ export const CHARSET_TABLES = Object.fromEntries(
 
 const BACKTICK = 0x60;
 
-/** `value` in backticks, those within it doubled unless they are a part of a character. */
+/** `value` in backticks, with backticks doubled unless they are a part of a character. */
 export function quoteClientName(value: Uint8Array, charset: ClientCharset): Uint8Array {
   const table = CHARSET_TABLES[charset];
   const quoted = [BACKTICK];

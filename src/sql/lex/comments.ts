@@ -2,14 +2,14 @@
  * Blanks and comments, as the servers' lexers skip them; the text of a version comment that the
  * server executes is read as code.
  *
- * Invariant: comments end where they end for that server. `Unreadable` is thrown for a comment that
- * the version of the server isn't enough to read, and for one that goes on after `limit`.
+ * Invariant: comments end where they end for that server. Throws `Unreadable` for a comment whose
+ * reading the version of the server doesn't determine, and for one that goes on after `limit`.
  */
 import { Unreadable } from '../reading.js';
 import { CHARSET_TABLES, type CharsetTable } from './client-charset.js';
 import type { LexMode } from './lex-mode.js';
 
-/** What is inside an ordinary comment. */
+/** The contents of an ordinary comment. */
 export interface Comment {
   readonly body: Uint8Array;
   /** It goes to the end of its line. */
@@ -19,10 +19,13 @@ export interface Comment {
 const LEGACY_VERSION_MIN = 50700;
 const LEGACY_VERSION_MAX = 99999;
 const GALERA_CHECK_VERSION = 99997;
-/** MySQL from this version on, and before the next: the version doesn't say what its lexer does. */
+/**
+ * MySQL from this version on, and before the next: the version doesn't determine its lexer's
+ * behaviour.
+ */
 const IN_DOUBT_SINCE = 50700;
 const IN_DOUBT_UNTIL = 80100;
-/** A text with more comments is not read on, if somebody asks for them. */
+/** A text with more comments is not read on, if they are collected. */
 const COMMENTS_MAX = 1_000;
 
 const [LF, BANG, HASH, STAR, DASH, SLASH, UPPER_M] = [0x0a, 0x21, 0x23, 0x2a, 0x2d, 0x2f, 0x4d];
@@ -33,11 +36,11 @@ export class CommentReader {
   protected readonly textEnd: number;
   protected readonly mode: LexMode;
   protected readonly table: CharsetTable;
-  /** What is read next. */
+  /** The next offset to read. */
   protected at: number;
-  /** A token, and what stands before it, has to be over here, because others wait meanwhile. */
+  /** A token, and the blanks before it, must end here, so that other readings get their turn. */
   protected limit: number;
-  /** Inside of a version comment that is read as code. */
+  /** Inside a version comment that is read as code. */
   isInComment = false;
   readonly #comments: Comment[] | null;
 
@@ -65,7 +68,7 @@ export class CommentReader {
     return 0;
   }
 
-  /** Goes to where the next token begins, or the text ends. False: a comment has no end. */
+  /** Moves to the next token, or to the end of the text. False: a comment has no end. */
   protected skipGap(): boolean {
     for (;;) {
       while (this.table.isBlank[this.byte(this.at)]) this.at++;
@@ -85,7 +88,7 @@ export class CommentReader {
     }
   }
 
-  /** Whether MySQL reads by the rules of 8.1 and later; what lies between is in doubt. */
+  /** Whether MySQL reads by the rules of 8.1 and later; versions in between are in doubt. */
   protected isSince8(): boolean {
     const { flavour, versionId } = this.mode;
     if (flavour === 'mariadb' || versionId < IN_DOUBT_SINCE) return false;
@@ -99,7 +102,7 @@ export class CommentReader {
     if (this.#comments.length > COMMENTS_MAX) throw new Unreadable();
   }
 
-  /** A line comment ends at a line feed or at a NUL, which is looked at again. */
+  /** A line comment ends at a line feed or at a NUL, which is read again. */
   #endOfLine(at: number): number {
     let end = at;
     while (this.byte(end) !== LF && this.byte(end) !== 0) end++;
@@ -148,7 +151,7 @@ export class CommentReader {
     return version <= versionId && (isMariaDbOnly || !isOfMySql);
   }
 
-  /** One level of ordinary comment may stand inside of a version comment that is skipped. */
+  /** A version comment that is skipped may contain one level of ordinary comments. */
   #skipComment(from: number, mayNest: boolean): boolean {
     for (let at = from; at < this.textEnd; at++) {
       const byte = this.byte(at);

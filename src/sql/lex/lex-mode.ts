@@ -1,10 +1,13 @@
 /**
- * How a server reads the bytes of a statement: flavour, version, sql_mode and the client's charset.
- * Either all of that is known, or there is a set of hypotheses, each of them one fully known mode.
+ * How a server reads the bytes of a statement: flavour, version, sql_mode and the client's charset;
+ * and whether a name without a schema is in a recycle schema. Either all of that is known, or there
+ * is a set of hypotheses, each of them one fully known mode.
  *
- * Invariant: the true mode is among the hypotheses. A question that the bytes don't raise (no
- * backslash, no double quote, no byte that a charset reads in its own way) is not asked.
+ * Invariant: the true mode is among the hypotheses. A property that these bytes don't depend on (no
+ * backslash, no double quote, no byte that a charset reads in its own way) adds no hypothesis.
  */
+
+import { isRecycleName } from '../trigger-scan.js';
 import {
   CHARSET_TABLES,
   CLIENT_CHARSETS,
@@ -17,7 +20,7 @@ export { clientCharsetOf } from './client-charset.js';
 
 export type Flavour = 'mysql' | 'mariadb';
 
-/** One fully known way of reading. */
+/** A fully known way of reading. */
 export interface LexMode {
   readonly flavour: Flavour;
   /** The version as the server counts: 90704, 50624, 101119. */
@@ -29,14 +32,17 @@ export interface LexMode {
   /** sql_mode MSSQL of MariaDB: `[` quotes a name. */
   readonly squareBrackets: boolean;
   readonly charset: ClientCharset;
+  /** The default schema is a recycle schema. */
+  readonly inRecycle?: boolean;
 }
 
-/** What is known of a session. Absent = not known. */
-export type KnownMode = Pick<LexMode, 'flavour' | 'versionId'> & Partial<LexMode>;
+/** The known part of a session's mode. Absent = not known, but for `inRecycle`: no. */
+export type KnownMode = Pick<LexMode, 'flavour' | 'versionId'> &
+  Partial<Omit<LexMode, 'inRecycle'>> & { readonly inRecycle?: boolean | 'perhaps' };
 
 /**
- * The mode of a session whose `@@sql_mode` and `@@character_set_client` were asked for. All is
- * known then, except the charset if its name is one that no server is known to have.
+ * The mode of a session with known `@@sql_mode` and `@@character_set_client`. All is known then,
+ * except the charset if no known server has its name.
  */
 export function modeFromSqlMode(
   base: { readonly flavour: Flavour; readonly versionId: number },
@@ -55,13 +61,24 @@ export function modeFromSqlMode(
   };
 }
 
-/** Whether nothing is open. */
+/** The mode of a session with a known default schema, too (null: it has none). */
+export function modeOfSession(
+  base: { readonly flavour: Flavour; readonly versionId: number },
+  session: { readonly sqlMode: string; readonly charset: string; readonly schema: string | null },
+): KnownMode {
+  const { sqlMode, charset, schema } = session;
+  const inRecycle = schema !== null && isRecycleName(schema);
+  return { ...modeFromSqlMode(base, sqlMode, charset), inRecycle };
+}
+
+/** Whether no property is open. */
 export function isFullyKnown(known: KnownMode): known is LexMode {
   return (
     known.ansiQuotes !== undefined &&
     known.noBackslashEscapes !== undefined &&
     known.squareBrackets !== undefined &&
-    known.charset !== undefined
+    known.charset !== undefined &&
+    known.inRecycle !== 'perhaps'
   );
 }
 
@@ -74,13 +91,15 @@ export function hypotheses(known: KnownMode, bytes: Uint8Array): readonly LexMod
     ansiQuotes: known.ansiQuotes ?? false,
     noBackslashEscapes: known.noBackslashEscapes ?? false,
     squareBrackets: squareBrackets ?? false,
+    inRecycle: known.inRecycle === true,
   }));
-  // What may be so as well, if it isn't known and the bytes have what it reads in another way.
+  // Alternatives for unknown properties on which the reading of these bytes depends.
   const open: Partial<LexMode>[] = [];
   if (known.ansiQuotes === undefined && bytes.includes(0x22)) open.push({ ansiQuotes: true });
   if (known.noBackslashEscapes === undefined && bytes.includes(0x5c)) {
     open.push({ noBackslashEscapes: true });
   }
+  if (known.inRecycle === 'perhaps') open.push({ inRecycle: true });
   if (squareBrackets === undefined && bytes.includes(0x5b)) open.push({ squareBrackets: true });
   for (const other of open) modes = modes.flatMap((mode) => [mode, { ...mode, ...other }]);
   return modes;
@@ -94,7 +113,7 @@ function charsetsFor(
   if (known !== undefined) return [known];
   const isAscii = !bytes.some((byte) => byte >= 0x7f);
   const { plain, swe7: swedish } = CHARSET_TABLES;
-  // Told from ASCII by letters alone, at the codes that are brackets in ASCII.
+  // It differs from ASCII by letters alone, at the codes that are brackets in ASCII.
   const isSwedish = bytes.some(
     (byte) => byte < 0x7f && swedish.isNamePart[byte] && !plain.isNamePart[byte],
   );

@@ -2,11 +2,11 @@
  * The server's lexer over bytes: MySQL's and MariaDB's `lex_one_token`, state by state, as far as
  * it decides where a token begins and ends and whether a word may be a keyword.
  *
- * Invariant: what the server would read as a word, a quoted name or a `;` is read as such here,
- * under the same mode. Comments are skipped as that server skips them and version comments are read
- * as code if it does. What ends in the middle of a literal is one `error` token that reaches to
- * the end, because the server stops there, too. It throws `Unreadable` if a token has more than
- * 16 MiB, and for a few forms that hardly anybody writes and that servers read in different ways.
+ * Invariant: a word, a quoted name or a `;` for the server is the same here, under the same mode.
+ * Comments are skipped as that server skips them and version comments are read as code if it does.
+ * A text that ends within a literal is one `error` token that reaches to the end, because the
+ * server stops there, too. Throws `Unreadable` if a token has more than 16 MiB, and for a few rare
+ * forms that servers read in different ways.
  */
 
 import { Unreadable } from '../reading.js';
@@ -36,7 +36,7 @@ export interface Token {
 type NextState = 'start' | 'dot' | 'after-dot' | 'host';
 
 const WORD_BYTES_MAX = 64;
-/** How far a token may reach from the end of the one before it. */
+/** How far a token may reach from the end of the previous one. */
 const LEAP_BYTES_MAX = 16 * 1024 * 1024;
 
 const [QUOTE2, DOLLAR, QUOTE, PLUS, DASH, DOT, ZERO] = [0x22, 0x24, 0x27, 0x2b, 0x2d, 0x2e, 0x30];
@@ -45,13 +45,13 @@ const [LOWER_B, LOWER_E, LOWER_X] = [0x62, 0x65, 0x78];
 
 export class Lexer extends CommentReader {
   kind: TokenKind = 'end';
-  /** The current token, and where it stands. */
+  /** The current token, and its position. */
   start = 0;
   end = 0;
   quote = 0;
   #nextState: NextState = 'start';
 
-  /** Goes on to the next token. At the last one it stays at `end`. */
+  /** Moves to the next token. At the last one it stays at `end`. */
   next(): TokenKind {
     this.quote = 0;
     this.limit = Math.min(this.textEnd, this.at + LEAP_BYTES_MAX);
@@ -145,11 +145,11 @@ export class Lexer extends CommentReader {
     return this.#set(hasDot ? 'name' : kind, start, end);
   }
 
-  /** What follows `@` or `@@`: also nothing at all. */
+  /** The rest after `@` or `@@`, which may be empty. */
   #host(): TokenKind {
     let end = this.at;
     while (this.byte(end) === DOT || this.table.isNamePart[this.byte(end)]) {
-      // Servers go on byte by byte here, and by tables of letters that differ.
+      // Servers read byte by byte here, and by tables of letters that differ.
       if (this.byte(end) >= 0x80 && isTwoByte(this.mode.charset)) throw new Unreadable();
       end++;
     }
@@ -212,7 +212,7 @@ export class Lexer extends CommentReader {
     const second = this.byte(at + 1);
     if (this.byte(at) === ZERO && (second === LOWER_X || second === LOWER_B)) {
       const isOne = second === LOWER_X ? isHexDigit : isBinaryDigit;
-      // A dump has a BLOB of any size as one such number.
+      // In a dump a BLOB of any size is one such number.
       this.limit = this.textEnd;
       let end = at + 2;
       while (isOne(this.byte(end))) end++;
@@ -235,7 +235,7 @@ export class Lexer extends CommentReader {
       if (isDigit(this.byte(digitAt))) return this.#set('number', at, this.#digits(digitAt));
       return this.#name(at, end + 1, 'name');
     }
-    // MySQL takes the byte after the digits for a character of its own, whatever the charset.
+    // MySQL takes the byte after the digits as a character of its own, whatever the charset.
     return this.#name(at, this.mode.flavour === 'mysql' ? end + 1 : end, 'name');
   }
 
@@ -246,7 +246,7 @@ export class Lexer extends CommentReader {
     const sign = this.byte(end + 1);
     const digitAt = sign === PLUS || sign === DASH ? end + 2 : end + 1;
     if (isDigit(this.byte(digitAt))) return this.#set('number', start, this.#digits(digitAt));
-    // `1.e` without an exponent: servers make an error of it, each in its own way.
+    // `1.e` without an exponent: an error on each server, but in different ways.
     throw new Unreadable();
   }
 

@@ -1,7 +1,7 @@
 /**
- * The tokens of one statement: one token ahead, and a copy of those that a grammar wants to see.
+ * The tokens of one statement: one token ahead, and a copy of those that a grammar needs.
  * Invariant: it stops at a `;`, at the end, and at a literal that doesn't end; only the reader of a
- * stored program, which knows what the `;` means, goes on.
+ * stored program, which knows the meaning of the `;`, goes on.
  */
 
 import {
@@ -14,10 +14,10 @@ import {
 import type { LexMode } from './lex-mode.js';
 import { Lexer, type Token } from './lexer.js';
 
-/** What stands after DROP if base tables go with it. */
+/** Words after DROP that mean base tables. */
 export const DROPPABLE = ['TABLE', 'TABLES', 'DATABASE', 'SCHEMA', 'SEQUENCE'];
 
-/** An operand has to follow: `END` and `DO` are the names of columns or variables there. */
+/** An operand must follow: `END` and `DO` are the names of columns or variables there. */
 const BEFORE_OPERANDS = [
   ...['CASE', 'WHEN', 'THEN', 'ELSE', 'ELSEIF', 'ELSIF', 'IF', 'WHILE', 'UNTIL'],
   ...['AND', 'OR', 'XOR'],
@@ -29,20 +29,20 @@ const OPERATORS = '(,=<>+-*/%!|&^~:@.';
 export class TokenStream extends Lexer {
   /** The offset after the last token that was taken. */
   takenEnd: number;
-  /** DROP stood directly before one of `DROPPABLE`. */
+  /** DROP was directly before one of `DROPPABLE`. */
   hasDrop = false;
-  /** One of the tokens names a recycle schema. */
+  /** A token names a recycle schema. */
   namesRecycle = false;
-  /** A structure wasn't what was expected. */
+  /** A structure wasn't as expected. */
   isBroken = false;
   /** Copies of the first tokens. */
   readonly tokens: Token[] = [];
-  /** So many tokens are copied. */
+  /** The number of tokens to copy. */
   keptMax = 1;
-  /** Where the beginning of a statement, or its structure, has to be over. */
+  /** The latest end of the beginning of a statement, or of its structure. */
   #boundAt: number;
 
-  /** Reads the statement that begins somewhere after `start`; stands on its first token. */
+  /** Reads the statement that begins somewhere after `start`; stops at its first token. */
   constructor(bytes: Uint8Array, start: number, end: number, mode: LexMode) {
     super(bytes, start, end, mode);
     this.next();
@@ -56,22 +56,22 @@ export class TokenStream extends Lexer {
     return this.kind === 'end' || this.kind === 'error' || this.isSymbol(';');
   }
 
-  /** Goes on by one token, not beyond a stop. */
+  /** Moves on by one token, not beyond a stop. */
   advance(): void {
     if (!this.isAtStop) this.step();
   }
 
-  /** Goes on by one token, also over a `;`. */
+  /** Moves on by one token, also over a `;`. */
   step(): void {
     const isDrop = this.isWord('DROP');
     this.namesRecycle ||= this.isRecycleName;
     this.takenEnd = this.end;
-    // Others wait while a structure is read.
+    // Other readings wait while a structure is read.
     if (this.takenEnd > this.#boundAt) throw new Unreadable();
     this.next();
     this.hasDrop ||= isDrop && this.isWord(...DROPPABLE);
     if (this.tokens.length >= this.keptMax) return;
-    // A broken literal is kept, so that no grammar takes what stands before it for the whole.
+    // A broken literal is kept, so that no grammar takes the tokens before it for the whole.
     if (!this.isAtStop || this.kind === 'error') this.tokens.push(this.token());
     if (this.tokens.length >= KEPT_MAX) throw new Unreadable();
   }
@@ -81,7 +81,7 @@ export class TokenStream extends Lexer {
     if (this.kind === 'error') this.takenEnd = this.end;
   }
 
-  /** The same; yields where others may have their turn. */
+  /** The same; yields so that other readings get their turn. */
   *skippingToStop(): Reading<void> {
     let from = this.takenEnd;
     this.#boundAt = Number.POSITIVE_INFINITY;
@@ -94,21 +94,21 @@ export class TokenStream extends Lexer {
     if (this.kind === 'error') this.takenEnd = this.end;
   }
 
-  /** The rest up to the next stop is no structure any more. */
+  /** Skips to the next stop without regard to structure. */
   giveUp(): void {
     this.isBroken = true;
     this.skipToStop();
   }
 
   /**
-   * Over an expression, up to one of `words`; those in CASE … END or parentheses don't count.
-   * If it isn't there, or a name makes it look like another, the structure is broken.
+   * Skips an expression, up to one of `words`; those in CASE … END or parentheses don't count. If
+   * it isn't there, or a name makes it look like another, the structure is broken.
    */
   expectWord(...words: readonly string[]): void {
     let cases = 0;
     let isOperandDue = true;
     while (!this.isAtStop) {
-      // Within braces an operand stands after any word.
+      // Within braces an operand follows any word.
       if (this.isSymbol('{') || (isOperandDue && this.isWord('END', 'DO'))) return this.giveUp();
       isOperandDue = this.#isBeforeOperand;
       if (cases === 0 && this.isWord(...words)) return;
@@ -129,7 +129,7 @@ export class TokenStream extends Lexer {
     return this.kind === 'symbol' && OPERATORS.includes(this.token().text);
   }
 
-  /** Skips all from `(` to after its `)`. */
+  /** Skips from `(` to after its `)`. */
   skipParentheses(): void {
     let depth = 0;
     while (!this.isAtStop) {
