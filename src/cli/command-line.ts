@@ -24,7 +24,7 @@ export async function runCommandLine(shell: Shell): Promise<number> {
   let exitCode = 0;
   const commandLine = yargs([...shell.args])
     .scriptName('undrop')
-    .usage('$0 <command>\n\nDROP TABLE that can be taken back, for MySQL and MariaDB.');
+    .usage('$0 <command>\n\nDROP TABLE that can be undone, for MySQL and MariaDB.');
   for (const command of COMMANDS) {
     const run = async (flags: Flags) => {
       hideSettings(commandLine);
@@ -35,7 +35,7 @@ export async function runCommandLine(shell: Shell): Promise<number> {
     commandLine.command(command.usage, command.describe, (built) => flagsOf(built, command), run);
   }
   commandLine
-    .completion('completion', 'print what makes bash or zsh complete these commands')
+    .completion('completion', 'print the completion script for bash or zsh')
     .strict()
     .version(versionOfPackage())
     .help()
@@ -49,7 +49,7 @@ export async function runCommandLine(shell: Shell): Promise<number> {
   return exitCode;
 }
 
-/** A flag for each setting takes any text, because config/load.ts checks it. */
+/** A flag for each setting accepts any text, because config/load.ts checks it. */
 function flagsOf(command: Argv, described: Command): Argv {
   const { keys = [], options = {}, positionals = {}, examples = [] } = described;
   command.options(options);
@@ -66,7 +66,10 @@ function flagsOf(command: Argv, described: Command): Argv {
 
 const CONFIG = 'a JSON file of settings';
 
-/** Yargs composes the help of a command that runs: with all flags, a third of a proxy's start. */
+/**
+ * Yargs composes the help even for a command that runs: with all flags, that takes a third of a
+ * proxy's start.
+ */
 function hideSettings(commandLine: Argv): void {
   for (const key of Object.keys(SETTINGS)) commandLine.hide(flagOf(key));
 }
@@ -93,10 +96,10 @@ function rephrase(message: string, [first = '']: readonly string[]): string {
 
 const NO_TARGET = 'Expected a table or an id, found none.';
 
-/** A driver's error says enough by its message; what nobody foresaw needs its stack. */
+/** A driver's error needs only its message; an unexpected one needs its stack. */
 function describeFailure(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
-  if (error.name === 'ServerError') return `the server says: ${error.message}`;
+  if (error.name === 'ServerError') return `the server returned: ${error.message}`;
   const { code } = error as NodeJS.ErrnoException;
   return typeof code === 'string' ? error.message : (error.stack ?? error.message);
 }

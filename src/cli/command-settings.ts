@@ -16,11 +16,11 @@ export function settingsOf<K extends SettingKey>(
   const file = typeof path === 'string' ? { path, values: readConfigFile(path) } : null;
   const loaded = loadSettings(keys, { flags, env, file });
   for (const name of loaded.unknownVariables) {
-    stderr.write(`undrop: warning: ${name} is no setting of undrop\n`);
+    stderr.write(`undrop: warning: ${name} is not a setting of undrop\n`);
   }
   for (const key of ['password', 'admin-password'].filter((flag) => flags[flag] !== undefined)) {
-    const instead = `give --${key}-file a file instead`;
-    stderr.write(`undrop: warning: all on this machine can see --${key}; ${instead}\n`);
+    const instead = `use --${key}-file instead`;
+    stderr.write(`undrop: warning: all users of this machine can see --${key}; ${instead}\n`);
   }
   return loaded.settings;
 }

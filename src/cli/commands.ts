@@ -17,14 +17,14 @@ import {
 import type { Flags, Shell } from './shell.js';
 
 interface Described {
-  /** Its name, and what stands after it. */
+  /** Its name and arguments. */
   readonly usage: string;
   readonly describe: string;
-  /** Flags that are no settings. */
+  /** Flags that aren't settings. */
   readonly options?: Readonly<Record<string, Options>>;
-  /** What stands after its name, by the name that `usage` has for it. */
+  /** Arguments after its name, by their names in `usage`. */
   readonly positionals?: Readonly<Record<string, PositionalOptions>>;
-  /** Commands as they are typed, each with what it is for. */
+  /** Example command lines, each with its purpose. */
   readonly examples?: [command: string, what: string][];
 }
 
@@ -45,18 +45,18 @@ interface ServerCommand<K extends SettingKey> extends Described {
 
 const JSON_FLAG = { type: 'boolean', default: false, describe: 'print JSON' } as const;
 
-const WHAT = 'a table, schema.table, an id or its beginning (4 digits or more)';
-const TIME = 'ISO 8601 (UTC), HH:MM of today in UTC, or a duration like 2h, so long ago';
+const WHAT = 'a table, schema.table, an id or the first 4 or more digits of one';
+const TIME = 'ISO 8601 (UTC), HH:MM of today in UTC, or a duration like 2h for two hours ago';
 
 /** Which drops: by whom, where and when. With them, `--user` is not the service account. */
 const FILTERS = {
-  schema: { type: 'string', describe: 'only what was dropped in this schema' },
-  user: { type: 'string', describe: 'only what this user dropped' },
-  since: { type: 'string', describe: `only what was dropped since then: ${TIME}` },
-  until: { type: 'string', describe: `only what was dropped up to then: ${TIME}` },
+  schema: { type: 'string', describe: 'only tables dropped from this schema' },
+  user: { type: 'string', describe: 'only tables dropped by this user' },
+  since: { type: 'string', describe: `only tables dropped since this time: ${TIME}` },
+  until: { type: 'string', describe: `only tables dropped up to this time: ${TIME}` },
   'service-user': {
     type: 'string',
-    describe: 'the service account [UNDROP_USER]; --user is who dropped',
+    describe: 'the service account [UNDROP_USER]; --user is the user that dropped',
   },
 } as const;
 
@@ -76,13 +76,17 @@ export const COMMANDS: readonly Command[] = [
   },
   onServer({
     usage: 'pause',
-    describe: 'let no proxy move on, purge or remove a held table of this server',
+    describe:
+      'pause all collectors of this server: held tables are not moved on, purged or removed',
     keys: ACCOUNT_KEYS,
     options: {
-      for: { type: 'string', describe: 'for so long, like 2h; default: until `undrop resume`' },
+      for: {
+        type: 'string',
+        describe: 'length of the pause, like 2h; default: until `undrop resume`',
+      },
       json: JSON_FLAG,
     },
-    examples: [['$0 pause --for 2h', 'nothing is removed for two hours']],
+    examples: [['$0 pause --for 2h', 'keep all held tables for two hours']],
     load: async () => (await import('./commands/operate.js')).runPause,
   }),
   onServer({
@@ -94,29 +98,34 @@ export const COMMANDS: readonly Command[] = [
   }),
   onServer({
     usage: 'gc',
-    describe: 'do at once all that is due of held tables, without a proxy',
+    describe: 'process all held tables that are due, without a proxy',
     keys: GC_KEYS,
     options: {
-      once: { type: 'boolean', demandOption: true, describe: 'one pass, to the end of it' },
-      'dry-run': { type: 'boolean', default: false, describe: 'only say what would be done' },
+      once: { type: 'boolean', demandOption: true, describe: 'run one full pass' },
+      'dry-run': { type: 'boolean', default: false, describe: 'only print what would be done' },
       json: JSON_FLAG,
     },
-    examples: [['$0 gc --once --dry-run', 'what is due, and what would become of it']],
+    examples: [['$0 gc --once --dry-run', 'list the tables that are due, and their next states']],
     load: async () => (await import('./commands/gc.js')).runGc,
   }),
   onServer({
     usage: 'status',
-    describe: 'say who collects, what is held, and what needs attention (then it exits with 1)',
+    describe:
+      'show the collector, the held tables, and problems that need attention (then exits with 1)',
     keys: STATUS_KEYS,
     options: { json: JSON_FLAG },
     load: async () => (await import('./commands/status.js')).runStatus,
   }),
   onServer({
     usage: 'list',
-    describe: 'list the tables that are held',
+    describe: 'list held tables',
     keys: ACCOUNT_KEYS,
     options: {
-      all: { type: 'boolean', default: false, describe: 'also those that are held no more' },
+      all: {
+        type: 'boolean',
+        default: false,
+        describe: 'include tables that are no longer held',
+      },
       sort: {
         type: 'string',
         default: 'dropped',
@@ -126,28 +135,28 @@ export const COMMANDS: readonly Command[] = [
       json: JSON_FLAG,
     },
     examples: [
-      ['$0 list', 'what can be brought back, and until when'],
-      ['$0 list --user deploy --since 14:00', 'what deploy dropped since 14:00 UTC'],
-      ['$0 list --sort size', 'what takes the most space'],
+      ['$0 list', 'the tables that can be restored, and until when'],
+      ['$0 list --user deploy --since 14:00', 'tables that deploy dropped since 14:00 UTC'],
+      ['$0 list --sort size', 'largest tables first'],
     ],
     load: async () => (await import('./commands/undo.js')).runList,
   }),
   onServer({
     usage: 'show <target>',
-    describe: 'show all that is known of one table that was dropped',
+    describe: 'show the details of one dropped table',
     keys: ACCOUNT_KEYS,
     positionals: { target: { type: 'string', demandOption: true, describe: WHAT } },
     options: {
       sql: {
         type: 'boolean',
         default: false,
-        describe: 'print the script that restores it by hand',
+        describe: 'print the script that restores it without undrop',
       },
-      rows: { type: 'string', describe: 'print so many of its rows, 1 to 1000' },
+      rows: { type: 'string', describe: 'print this many of its rows, 1 to 1000' },
       json: JSON_FLAG,
     },
     examples: [
-      ['$0 show 0193a1', 'who dropped it, how, and what comes back with it'],
+      ['$0 show 0193a1', 'who dropped it, how, and what is restored with it'],
       ['$0 show shop.orders --rows 10', 'some of its rows'],
       ['$0 show shop.orders --sql | mysql', 'back without undrop'],
     ],
@@ -155,36 +164,36 @@ export const COMMANDS: readonly Command[] = [
   }),
   onServer({
     usage: 'restore [targets..]',
-    describe: 'bring held tables back',
+    describe: 'restore held tables',
     keys: HOLD_KEYS,
     positionals: {
-      targets: { type: 'string', array: true, describe: `${WHAT}; of a table the newest drop` },
+      targets: { type: 'string', array: true, describe: `${WHAT}; for a name, its newest drop` },
     },
     options: {
-      to: { type: 'string', describe: 'another name, or schema.name, to give to the one table' },
+      to: { type: 'string', describe: 'a new name, or schema.name, for the one table' },
       swap: {
         type: 'boolean',
         default: false,
-        describe: 'where the name is taken, hold the table that has it, in the same RENAME',
+        describe: 'if the name is taken, hold the table that has it, in the same RENAME',
       },
       drop: {
         type: 'string',
-        describe: 'all tables of one statement: its drop id, or the id of one of them',
+        describe: 'all tables of one statement: its drop id, or the id of one of its tables',
       },
       ...FILTERS,
       schema: {
         type: 'string',
-        describe: 'alone: all of a dropped schema; else only what was dropped in it',
+        describe: 'alone: a whole dropped schema; with other flags: only tables dropped from it',
       },
-      'dry-run': { type: 'boolean', default: false, describe: 'say what would happen' },
+      'dry-run': { type: 'boolean', default: false, describe: 'only print what would be done' },
       json: JSON_FLAG,
     },
     examples: [
-      ['$0 restore shop.orders', 'back under its own name'],
+      ['$0 restore shop.orders', 'under its own name'],
       ['$0 restore 0193a1 --to shop.orders_old', 'by its id, under another name'],
       ['$0 restore shop.orders --swap', 'in exchange for the table that has the name now'],
-      ['$0 restore --user deploy --since 14:00 --dry-run', 'what would come back'],
-      ['$0 restore --drop 0193a1', 'all that the same statement dropped'],
+      ['$0 restore --user deploy --since 14:00 --dry-run', 'print what would be restored'],
+      ['$0 restore --drop 0193a1', 'all tables of one statement'],
       ['$0 restore --schema shop', 'a dropped schema, with views, routines and events'],
     ],
     load: async () => (await import('./commands/undo.js')).runRestore,
@@ -195,24 +204,27 @@ export const COMMANDS: readonly Command[] = [
     keys: HOLD_KEYS,
     positionals: { target: { type: 'string', demandOption: true, describe: WHAT } },
     options: {
-      for: { type: 'string', describe: 'so long from now on, like 30d' },
-      until: { type: 'string', describe: 'until then: ISO 8601 (UTC), or HH:MM of today in UTC' },
-      pin: { type: 'boolean', default: false, describe: 'until somebody changes that' },
+      for: { type: 'string', describe: 'this long from now on, like 30d' },
+      until: {
+        type: 'string',
+        describe: 'until this time: ISO 8601 (UTC), or HH:MM of today in UTC',
+      },
+      pin: { type: 'boolean', default: false, describe: 'until its hold is changed' },
       json: JSON_FLAG,
     },
     examples: [
       ['$0 hold shop.orders --for 30d', '30 days from now on'],
-      ['$0 hold 0193a1 --pin', 'for good; `--for` unpins it'],
+      ['$0 hold 0193a1 --pin', 'without an end; `--for` unpins it'],
     ],
     load: async () => (await import('./commands/hold.js')).runHold,
   }),
   onServer({
     usage: 'remove <target>',
-    describe: 'end the hold of a table, so that it is removed for good',
+    describe: 'end the hold of a table; the collector then removes it for good',
     keys: ACCOUNT_KEYS,
     positionals: { target: { type: 'string', demandOption: true, describe: WHAT } },
     options: {
-      yes: { type: 'boolean', default: false, describe: 'do not ask' },
+      yes: { type: 'boolean', default: false, describe: 'do not ask for confirmation' },
       json: JSON_FLAG,
     },
     examples: [['$0 remove shop.orders', 'the collector removes it now']],
@@ -220,24 +232,25 @@ export const COMMANDS: readonly Command[] = [
   }),
   {
     usage: 'start',
-    describe: 'what `npm start` runs: the proxy, on a throwaway server where none is configured',
+    describe:
+      'run the proxy as `npm start` does: in front of a throwaway server if none is configured',
     takesSignals: true,
     run: async (_, shell) => (await import('./commands/start.js')).runStart(shell),
   },
   {
     usage: 'init',
-    describe: 'print the statements that make the service account, or run them',
+    describe: 'print the statements that create the service account, or run them',
     keys: INIT_KEYS,
     options: {
       apply: {
         type: 'boolean',
         default: false,
-        describe: 'run them by the account of UNDROP_ADMIN_USER, and make the ledger',
+        describe: 'run them with the account UNDROP_ADMIN_USER, and create the ledger',
       },
     },
     examples: [
-      ['$0 init --upstream db:3306 --user undrop', 'what to run there, to be read'],
-      ['$0 init --tier least --schemas shop --apply', 'rights on one schema alone'],
+      ['$0 init --upstream db:3306 --user undrop', 'print the statements for db'],
+      ['$0 init --tier least --schemas shop --apply', 'privileges on one schema alone'],
     ],
     run: async (flags, shell) => {
       const { runInit } = await import('./commands/init.js');
@@ -249,14 +262,14 @@ export const COMMANDS: readonly Command[] = [
     describe: 'check the server and the privileges of the service account',
     keys: DOCTOR_KEYS,
     options: { json: JSON_FLAG },
-    examples: [['$0 doctor', 'what is missing, and what breaks without it']],
+    examples: [['$0 doctor', 'list missing privileges, and the effect of each']],
     load: async () => (await import('./commands/doctor.js')).runDoctor,
   }),
   {
     usage: 'demo',
     describe:
-      'a throwaway server with the proxy in front; with --tour, in a second terminal: show it off',
-    options: { tour: { type: 'boolean', describe: 'show what it does, without any client' } },
+      'run a throwaway server with the proxy in front; with --tour, in a second terminal: show what it does',
+    options: { tour: { type: 'boolean', describe: 'show what undrop does, without a client' } },
     run: async (flags, shell) => {
       const { runTourCommand, runDemoCommand } = await import('./commands/start.js');
       return flags['tour'] === true ? runTourCommand(shell) : runDemoCommand(shell);

@@ -9,7 +9,7 @@ import { leaveSignals } from './signals.js';
 
 const { env, stdout, stderr } = process;
 
-// Whoever reads what is printed may go, as `head` does; what was begun is done to its end.
+// The reader of the output may close it, as `head` does; the command still runs to its end.
 stdout.on('error', (error: NodeJS.ErrnoException) => {
   if (error.code !== 'EPIPE') throw error;
 });
@@ -17,7 +17,7 @@ stdout.on('error', (error: NodeJS.ErrnoException) => {
 async function ask(question: string): Promise<string> {
   const lines = createInterface({ input: process.stdin, output: stderr });
   try {
-    // Ctrl-D closes it without an answer.
+    // Ctrl-D closes it without input.
     return await Promise.race([lines.question(question), once(lines, 'close').then(() => '')]);
   } finally {
     lines.close();

@@ -1,7 +1,7 @@
 /**
- * `undrop serve` runs a proxy until a signal ends it; SIGHUP reads the settings anew.
+ * `undrop serve` runs a proxy until a signal ends it; SIGHUP reloads the settings.
  *
- * Invariant: wrong settings stop the start; if they come later, they change nothing.
+ * Invariant: wrong settings stop the start; at a reload they change nothing.
  */
 import { once } from 'node:events';
 import { availableParallelism } from 'node:os';
@@ -21,12 +21,12 @@ import { PROXY_KEYS, type ProxySettings } from './settings.js';
 import type { Flags, Shell } from './shell.js';
 import { type HeardSignal, takeSignals } from './signals.js';
 
-/** How long a proxy that was told to end at once may take for its own connections. */
+/** The time that a proxy has for its own connections when it must end at once. */
 const HURRY_MS = 1_000;
 
 /**
- * Runs until SIGTERM or SIGINT, and drains; a second signal ends it at once. SIGHUP reads the
- * settings anew. Resolves to the exit code.
+ * Runs until SIGTERM or SIGINT, then drains; a second signal ends it at once. SIGHUP reloads the
+ * settings. Resolves to the exit code.
  */
 export async function runServe(flags: Flags, shell: Shell): Promise<number> {
   keepYoungGenerationSmall();
@@ -40,7 +40,7 @@ export async function runServe(flags: Flags, shell: Shell): Promise<number> {
     startProxy(settings, log, count),
     signals.ending.then(() => null),
   ]);
-  // Nobody was served, and a start that is broken off leaves no more than one that is killed.
+  // No client was served, and a cancelled start leaves no more behind than a killed one.
   if (proxy === null) process.exit(0);
   let reloading = Promise.resolve();
   signals.serve(() => {
@@ -48,13 +48,13 @@ export async function runServe(flags: Flags, shell: Shell): Promise<number> {
   });
   const hurry = await Promise.race([signals.ending, proxy.failed]);
   if (hurry instanceof UndropError) {
-    log.error({ event: 'worker', err: hurry }, 'workers die again and again: the proxy ends');
+    log.error({ event: 'worker', err: hurry }, 'worker processes keep dying; ending the proxy');
     await Promise.race([proxy.stop(), signals.ending]);
     process.exit(1);
   }
   const late = once(hurry, 'abort').then(() => sleep(HURRY_MS, undefined, { ref: false }));
   await Promise.race([proxy.stop({ signal: hurry }), late]);
-  // What has not closed by then, a killed proxy would leave as well.
+  // Open connections end with the process, as for a killed proxy.
   if (hurry.aborted) process.exit(0);
   return 0;
 }
@@ -65,7 +65,7 @@ function workersOf({ workers }: ProxySettings, log: Log): number {
   if (workers === 'auto') return auto;
   if (workers < auto) {
     const fields = { event: 'workers', cores, workers, auto };
-    log.info(fields, 'UNDROP_WORKERS leaves cores unused: auto would serve with more processes');
+    log.info(fields, 'UNDROP_WORKERS leaves cores unused; auto would use more processes');
   }
   return workers;
 }
@@ -80,31 +80,37 @@ function checkOpenFiles({ maxConnections }: ProxySettings, processes: number, lo
     openFilesNeeded: openFilesFor(Math.ceil(maxConnections / processes)),
     connectionsMax: fitting,
   };
-  log.warn(fields, 'fewer clients than UNDROP_MAX_CONNECTIONS: raise the limit of open files');
+  log.warn(
+    fields,
+    'open files limit clients to fewer than UNDROP_MAX_CONNECTIONS; raise the limit of open files',
+  );
 }
 
-/** Never rejects: with wrong settings everything stays as it is. */
+/** Never rejects: wrong settings change nothing. */
 async function reload(proxy: RunningProxy, load: () => ProxySettings, log: LeveledLog) {
   try {
     const next = load();
     const { settings, changed, fixed } = await proxy.change(next);
     changeLog(log, next);
     warnUnprotected(log, settings);
-    log.info({ event: 'reload', changed }, 'the settings were read anew');
+    log.info({ event: 'reload', changed }, 'reloaded the settings');
     if (fixed.length > 0) {
-      log.warn({ event: 'reload', settings: fixed }, 'changed settings that take a restart');
+      log.warn({ event: 'reload', settings: fixed }, 'ignored settings that take a restart');
     }
   } catch (error) {
-    log.error({ event: 'reload', err: error }, 'the settings stay as they were');
+    log.error(
+      { event: 'reload', err: error },
+      'cannot reload the settings; keeping the previous ones',
+    );
   }
 }
 
-/** Signals so close together are one: nobody types or schedules two. */
+/** Signals this close together are one, because they can't be two intended ones. */
 const ECHO_MS = 500;
 
-/** What a proxy does on signals, before it serves and after. */
+/** Handles signals, before the proxy serves and after. */
 class Signals {
-  /** Resolves at the first signal that ends it; what it resolves to is aborted by the second. */
+  /** Resolves at the first ending signal, to an `AbortSignal` that the second one aborts. */
   readonly ending: Promise<AbortSignal>;
   readonly #log: Log;
   readonly #hurry = new AbortController();
@@ -122,7 +128,7 @@ class Signals {
     takeSignals((signal) => this.#hear(signal));
   }
 
-  /** Clients are served: `onHangup` is called for each SIGHUP, also for one that came before. */
+  /** The proxy serves: `onHangup` is called for each SIGHUP, also for an earlier one. */
   serve(onHangup: () => void): void {
     this.#onHangup = onHangup;
     if (this.#hungUp) onHangup();
@@ -131,14 +137,14 @@ class Signals {
   #hear(signal: HeardSignal): void {
     const fields = { event: 'signal', signal };
     if (signal === 'SIGTERM' || signal === 'SIGINT') return this.#onEnding(fields);
-    if (signal !== 'SIGHUP') return this.#log.info(fields, 'not a signal that undrop knows');
+    if (signal !== 'SIGHUP') return this.#log.info(fields, 'ignored a signal');
     if (this.#onHangup !== null) return this.#onHangup();
     this.#hungUp = true;
-    this.#log.info(fields, 'the settings are read anew as soon as clients are served');
+    this.#log.info(fields, 'will reload the settings once clients are served');
   }
 
   #onEnding(fields: { readonly event: string; readonly signal: HeardSignal }): void {
-    // npm passes on what the process group got already: one signal, twice within a moment.
+    // npm forwards a signal that the process group got already: one signal, received twice.
     const isEcho = performance.now() - this.#lastAt < ECHO_MS;
     this.#lastAt = performance.now();
     if (isEcho) return;

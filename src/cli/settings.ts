@@ -1,6 +1,6 @@
 /**
- * Lists which settings a proxy and the other commands take, and which of them may change while a
- * proxy runs.
+ * The settings of a proxy and of the other commands, and which of them may change while a proxy
+ * runs.
  */
 
 import { PROTECTED, SETTINGS, type SettingKey, type Settings } from '../config/schema.js';
@@ -9,7 +9,7 @@ import type { LifecycleSettings } from '../lifecycle/next-step.js';
 import type { ThrottleSettings } from '../lifecycle/throttle/throttle.js';
 import type { TableState } from '../names/names.js';
 
-/** Settings of the service account that `undrop init` makes, and of who makes it. */
+/** Settings for creating the service account by `undrop init`, and of its administrator. */
 const MAKING_KEYS = [
   'tier',
   'schemas',
@@ -23,24 +23,21 @@ const IN_MAKING: ReadonlySet<string> = new Set(MAKING_KEYS);
 
 export type ProxySettingKey = Exclude<SettingKey, (typeof MAKING_KEYS)[number]>;
 
-/** Settings that a proxy needs: all but those that make its account. */
+/** Settings of a proxy: all but those for creating its account. */
 export const PROXY_KEYS = (Object.keys(SETTINGS) as SettingKey[]).filter(
   (key): key is ProxySettingKey => !IN_MAKING.has(key),
 );
 
 export type ProxySettings = Pick<Settings, ProxySettingKey>;
 
-/** How long a dropped table can be brought back, in milliseconds. */
+/** How long a dropped table can be restored, in milliseconds. */
 export function holdMsOf({ lifecycle, hold }: Pick<ProxySettings, 'lifecycle' | 'hold'>): number {
   return lifecycle.includes('hold') ? hold : 0;
 }
 
 export type HoldSettings = Pick<ProxySettings, 'lifecycle' | 'hold' | 'minHold' | 'allowDestroy'>;
 
-/**
- * The shortest hold, in milliseconds, that whoever drops may hint for, and to which an operator may
- * shorten one.
- */
+/** The shortest hold, in milliseconds, that a hint or an operator may set. */
 export function hintMsMinOf(settings: HoldSettings): number {
   return settings.allowDestroy === 'users' ? 0 : Math.min(settings.minHold, holdMsOf(settings));
 }
@@ -48,13 +45,16 @@ export function hintMsMinOf(settings: HoldSettings): number {
 /** Why nothing is held, by mode. */
 const WHY_NOT_HELD = {
   observe:
-    'UNDROP_MODE is observe: nothing is held, a DROP destroys its tables at once, and the log says which',
-  off: 'UNDROP_MODE is off: nothing is held, a DROP destroys its tables at once, and nobody is told',
+    'UNDROP_MODE is observe: nothing is held, a DROP destroys its tables at once, and the log names them',
+  off: 'UNDROP_MODE is off: nothing is held, a DROP destroys its tables at once, and nothing is logged',
   replay:
     'UNDROP_MODE is replay: nothing is held or collected, and undrop’s own schemas may be written to',
 } as const satisfies Record<Exclude<ProxySettings['mode'], 'hold'>, string>;
 
-/** What of UNDROP_PROTECT's default isn't held, and sentences on what these settings let go. */
+/**
+ * The part of UNDROP_PROTECT's default that isn't held, and sentences on what these settings let
+ * users destroy.
+ */
 export function whatIsNotHeld(
   settings: Pick<ProxySettings, 'mode' | 'protect' | 'allowDestroy' | 'lifecycle' | 'hold'>,
 ): { readonly notProtected: readonly string[]; readonly sentences: readonly string[] } {
@@ -64,20 +64,20 @@ export function whatIsNotHeld(
   const sentences: string[] = [];
   if (notProtected.length > 0) {
     const left = notProtected.join(', ');
-    sentences.push(`UNDROP_PROTECT leaves ${left} out: those destroy tables at once`);
+    sentences.push(`UNDROP_PROTECT leaves out ${left}: these statements destroy tables at once`);
   }
   if (holdMsOf(settings) === 0) {
-    const all = 'what is dropped is removed at once';
+    const all = 'dropped tables are removed at once';
     sentences.push(`UNDROP_HOLD or UNDROP_LIFECYCLE gives tables no time in HOLD: ${all}`);
   }
   if (allowDestroy === 'users') {
     const hints = 'by the hints now and destroy';
-    sentences.push(`UNDROP_ALLOW_DESTROY lets users have their tables gone at once, ${hints}`);
+    sentences.push(`UNDROP_ALLOW_DESTROY lets users destroy their tables at once, ${hints}`);
   }
   return { notProtected, sentences };
 }
 
-/** What is bound or opened with these stays until the process ends. */
+/** Fixed until the process ends, because listeners or pools use them. */
 const FIXED_KEYS: readonly ProxySettingKey[] = [
   'listen',
   'listenMode',
@@ -90,9 +90,9 @@ const FIXED_KEYS: readonly ProxySettingKey[] = [
   'adminListen',
 ];
 
-/** What a change of settings asks for. */
+/** The effect of a change of settings. */
 export interface SettingsChange {
-  /** The new settings, with the old value of what can't change. */
+  /** The new settings, with the old values of fixed ones. */
   readonly settings: ProxySettings;
   /** Keys that changed and take effect. */
   readonly changed: readonly ProxySettingKey[];
@@ -102,7 +102,7 @@ export interface SettingsChange {
 
 export function compareSettings(old: ProxySettings, next: ProxySettings): SettingsChange {
   const different = PROXY_KEYS.filter((key) => {
-    // What is in the file is read for each connection.
+    // The password file is read for each connection.
     const isInFile = next.passwordFile !== '' && next.passwordFile === old.passwordFile;
     if (key === 'password' && isInFile) return false;
     // Settings are texts, numbers, and lists and records of them.
@@ -117,7 +117,7 @@ export function compareSettings(old: ProxySettings, next: ProxySettings): Settin
   return { settings: { ...next, ...kept }, changed, fixed };
 }
 
-/** Settings of commands that only talk to the server, by their keys in config/schema.ts. */
+/** Settings of commands that only use the server, by their keys in config/schema.ts. */
 export const ACCOUNT_KEYS = [
   'upstream',
   'user',
@@ -132,10 +132,10 @@ export const ACCOUNT_KEYS = [
   'auditFile',
 ] as const;
 
-/** Settings of `hold`, which keeps the shortest hold. */
+/** Settings of `hold`, which enforces the shortest hold. */
 export const HOLD_KEYS = [...ACCOUNT_KEYS, 'hold', 'minHold', 'lifecycle', 'allowDestroy'] as const;
 
-/** Settings of `doctor`, which checks whether given schemas are held, and by which settings. */
+/** Settings of `doctor`, which checks whether and how the given schemas are protected. */
 export const DOCTOR_KEYS = [
   ...ACCOUNT_KEYS,
   'lendTls',
@@ -147,10 +147,10 @@ export const DOCTOR_KEYS = [
   'allowDestroy',
 ] as const;
 
-/** Settings of what the collector waits for. */
+/** Settings of the throttle. */
 const THROTTLE_KEYS = ['window', 'throttleQuery', 'replicas', 'maxLag'] as const;
 
-/** Settings of how much may be held. */
+/** Settings of the limits. */
 const LIMIT_KEYS = ['minHold', 'maxBytes', 'maxTables', 'minFree', 'datadir'] as const;
 
 /** Settings of the collector. */
@@ -189,10 +189,10 @@ export const STATUS_KEYS = [
 
 export type StatusSettings = Pick<Settings, (typeof STATUS_KEYS)[number]>;
 
-/** A table that the collector could not go on with is tried again after this, at the latest. */
+/** The longest time until the collector tries a table again that it could not move on. */
 const PURGE_CHECK_INTERVAL_MAX_MS = 60_000;
 
-/** The same as the collector takes them. */
+/** The settings in the collector's form. */
 export function lifecycleSettings(
   settings: Pick<Settings, 'mode' | (typeof LIFECYCLE_KEYS)[number]>,
 ): LifecycleSettings {
@@ -216,7 +216,7 @@ export function lifecycleSettings(
   };
 }
 
-/** The same for the part that other commands ask for, too. */
+/** The limits, which other commands use, too. */
 export function limitSettings(
   settings: Pick<Settings, 'hold' | (typeof LIMIT_KEYS)[number]>,
 ): LimitSettings {
@@ -233,7 +233,7 @@ function nullOf<T>(value: T | 'none'): T | null {
   return value === 'none' ? null : value;
 }
 
-/** The same for the part that other commands ask for, too. */
+/** The throttle, which other commands use, too. */
 export function throttleSettings({
   window,
   throttleQuery,

@@ -1,9 +1,9 @@
 /**
- * Receives signals from the first moment of a process: it is imported before anything else, so
- * that no signal ends the process or opens a debugger while the rest is still being loaded.
- * Signals wait until somebody takes them.
+ * Receives signals from the first moment of a process: it is imported before anything else, so that
+ * no signal ends the process or opens a debugger while the rest is still being loaded. Signals wait
+ * until they are taken.
  *
- * Invariant: SIGUSR1 never opens Node's inspector, with which anybody on the machine could run
+ * Invariant: SIGUSR1 never opens Node's inspector, with which any user of the machine could run
  * code here, and SIGUSR2 doesn't end the process.
  */
 import { assert } from '../assert.js';
@@ -24,13 +24,15 @@ function hear(signal: NodeJS.Signals): void {
 
 for (const signal of SIGNALS) process.on(signal, hear);
 
-/** `on` hears those that wait, and all from now on. */
+/** Calls `on` for waiting signals, and for all later ones. */
 export function takeSignals(on: (signal: HeardSignal) => void): void {
   heed = on;
   for (const signal of waiting.splice(0)) on(signal);
 }
 
-/** For commands that a signal may end: from now on it does, and so does one that waits. */
+/**
+ * For commands that a signal may end: from now on signals end the process, including waiting ones.
+ */
 export function leaveSignals(): void {
   for (const signal of ENDING) process.off(signal, hear);
   const [first] = waiting.splice(0).filter((signal) => !signal.startsWith('SIGUSR'));

@@ -1,4 +1,6 @@
-/** Which version this is, by its package. */
+/**
+ * The version of undrop, from its package.json.
+ */
 import { readFileSync } from 'node:fs';
 
 export function versionOfPackage(): string {

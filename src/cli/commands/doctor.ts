@@ -1,8 +1,8 @@
 /**
- * `undrop doctor` says whether the server is one that undrop knows, which privileges the service
- * account lacks, whether the settings hold what is dropped, which programs drop tables unseen, and
- * which tables are torn, or back and not whole. It changes nothing; its exit code is 1 if drops
- * would be refused, or held in part or not at all.
+ * `undrop doctor` reports whether undrop supports the server, which privileges the service account
+ * lacks, whether the settings protect all drops, which programs drop tables unseen, and which
+ * tables are torn or not completely restored. It changes nothing; its exit code is 1 if drops would
+ * be refused, or held in part or not at all.
  */
 import { userInfo } from 'node:os';
 import { type Examination, examine } from '../../account/examine.js';
@@ -19,7 +19,7 @@ import { type AccountSettings, type DoctorSettings, whatIsNotHeld } from '../set
 import type { Flags, Shell } from '../shell.js';
 import { withPool } from './with-pool.js';
 
-/** More names than this are a list for --json. */
+/** Longer lists are only in --json. */
 const NAMES_MAX = 20;
 
 export function runDoctor(
@@ -52,19 +52,19 @@ export function runDoctor(
 interface Report
   extends Examination,
     Pick<DoctorSettings, 'mode' | 'protect' | 'allowDestroy' | 'lendTls'> {
-  /** How the server is reached, by each of its addresses; sentences without their end. */
+  /** The protection of the connection to each address of the server; without final periods. */
   readonly ways: readonly string[];
   readonly notProtected: readonly string[];
   /** Accounts that are open to the OS user of undrop. */
   readonly lent: readonly string[];
   readonly lockedBy: readonly string[];
-  /** Tables that are back, and not whole. */
+  /** Tables that are not completely restored. */
   readonly unfinished: readonly Unfinished[];
 }
 
 const TLS_LENT =
-  'UNDROP_LEND_TLS=on: what undrop has of TLS there counts for its clients, whatever they have';
-const STRANGER = 'the lock of collectors, and is none of undrop: nobody waits for it';
+  'UNDROP_LEND_TLS=on: all clients count as clients with the TLS that undrop has with the server';
+const STRANGER = 'the collector lock, but is not a connection of undrop; undrop ignores that lock';
 
 /** Each part begins with its title. */
 function formatReport(report: Report, notHeld: readonly string[]): string {
@@ -78,12 +78,12 @@ function formatReport(report: Report, notHeld: readonly string[]): string {
     ],
     account: accountLines(report),
     settings: [
-      ...(notProtected.length === 0 ? [`held is what ${protect.join(', ')} would destroy`] : []),
+      ...(notProtected.length === 0 ? [`tables are held on ${protect.join(', ')}`] : []),
       ...notHeld,
     ],
     schemas: schemaLines(report),
     torn: torn.length === 0 ? [] : [`${listed(torn)}: ${HOW_TO_MEND}`],
-    restores: unfinished.map(({ what, missing }) => `${what} is not whole: ${missing}`),
+    restores: unfinished.map(({ what, missing }) => `${what} is not restored whole: ${missing}`),
     programs: programLines(report),
     collector: lockedBy.map((words) => `${words}, ${STRANGER}`),
   };
@@ -95,16 +95,16 @@ function formatReport(report: Report, notHeld: readonly string[]): string {
 }
 
 function serverLines({ server, readOnly }: Report): readonly string[] {
-  const tested = server.isTested ? 'every test runs on this version' : 'not a version of the tests';
+  const tested = server.isTested ? 'a tested version' : 'not a tested version';
   return [
     `${server.name} ${server.version}: ${tested}`,
-    ...(readOnly ? ['It is read-only: nothing is collected there.'] : []),
+    ...(readOnly ? ['The server is read-only: undrop collects nothing there.'] : []),
   ];
 }
 
 function accountLines({ account, tier, missing }: Report): readonly string[] {
   return [
-    `${account}: ${tier === null ? 'rights are missing' : `tier ${tier}`}`,
+    `${account}: ${tier === null ? 'privileges are missing' : `tier ${tier}`}`,
     ...missing.map(({ right, schemas, isEssential, without }) => {
       const where = schemas === null ? '' : ` on ${listed(schemas)}`;
       return `${isEssential ? 'missing' : 'without'} ${right}${where}: ${without}`;
@@ -114,9 +114,9 @@ function accountLines({ account, tier, missing }: Report): readonly string[] {
 
 function schemaLines({ held, heldInPlace, refused, notHeld }: Report): readonly string[] {
   const others = {
-    'held where they are, under their hold names': heldInPlace,
-    'no rights, drops are refused': refused,
-    'in UNDROP_SCHEMAS and not held: not there, or no rights': notHeld,
+    'tables are held in their own schema, under their hold names': heldInPlace,
+    'no privileges, drops are refused': refused,
+    'in UNDROP_SCHEMAS but not protected: missing, or no privileges': notHeld,
   };
   return [`held: ${held.length === 0 ? 'none' : listed(held)}`, ...linesOf(others)];
 }
@@ -127,18 +127,19 @@ function programLines({ programs, seesAllPrograms }: Report): readonly string[] 
       .filter((program) => program.does === does)
       .map(({ schema, name, kind }) => `${schema}.${name} (${kind})`);
   const found = linesOf({
-    'drop tables inside of the server, which undrop does not see': namesOf('drops'),
-    'run texts that may drop tables, which undrop does not see': namesOf('may drop'),
-    'can’t be read by this account': namesOf('unread'),
+    'drop tables inside the server, where undrop cannot hold them': namesOf('drops'),
+    'run dynamic SQL that may drop tables inside the server, where undrop cannot hold them':
+      namesOf('may drop'),
+    'cannot be read by this account': namesOf('unread'),
   });
-  if (seesAllPrograms) return found.length > 0 ? found : ['none drops tables'];
-  return [...(found.length > 0 ? found : ['none of those that are seen drops tables']), UNSEEN];
+  if (seesAllPrograms) return found.length > 0 ? found : ['none of them drops tables'];
+  return [...(found.length > 0 ? found : ['none of the visible ones drops tables']), UNSEEN];
 }
 
 const UNSEEN =
-  'This account may not see all procedures and functions: that takes SELECT on the whole server.';
+  'This account may not see all procedures and functions; for that it needs SELECT on the whole server.';
 
-/** `names` by what is said of them; what is said of nothing is left out. */
+/** A line for each non-empty list of names. */
 function linesOf(names: Readonly<Record<string, readonly string[]>>): readonly string[] {
   return Object.entries(names)
     .filter(([, some]) => some.length > 0)
@@ -153,17 +154,18 @@ function listed(names: readonly string[]): string {
 function wayTo(upstream: ServerAddress, settings: AccountSettings): string {
   const { upstreamTls, upstreamPublicKey } = settings;
   if ('socketPath' in upstream) return 'over a unix socket';
-  if (upstreamTls === 'verify-identity') return 'in TLS; its certificate and name are checked';
-  if (upstreamTls === 'verify-ca') return 'in TLS; its certificate is checked';
+  if (upstreamTls === 'verify-identity')
+    return 'by TLS; undrop checks its certificate and its name';
+  if (upstreamTls === 'verify-ca') return 'by TLS; undrop checks its certificate';
   if (isOnThisMachine(upstream)) return 'on this machine';
   if (upstreamTls === 'required') {
-    return 'in TLS; its certificate is not checked, so whoever answers in its place gets the password: set UNDROP_UPSTREAM_TLS to verify-identity or verify-ca';
+    return 'by TLS; undrop does not check its certificate, so an impostor would get the password: set UNDROP_UPSTREAM_TLS to verify-identity or verify-ca';
   }
   if (upstreamPublicKey === 'ask') {
-    return 'with any key that comes, so whoever answers in its place gets the password: set UNDROP_UPSTREAM_TLS to verify-identity or verify-ca';
+    return 'with any key that it sends, so an impostor would get the password: set UNDROP_UPSTREAM_TLS to verify-identity or verify-ca';
   }
   if (upstreamPublicKey !== 'auto') {
-    return 'perhaps without TLS; the password goes by the key in UNDROP_UPSTREAM_PUBLIC_KEY alone, all else can be read on the way';
+    return 'possibly without TLS; the password is encrypted with the key in UNDROP_UPSTREAM_PUBLIC_KEY, all else can be read on the way';
   }
-  return 'with nothing that shows who it is: logins by caching_sha2_password that take the password itself are refused, as each first one after a start of the server does; set UNDROP_UPSTREAM_TLS to verify-identity or verify-ca';
+  return 'without proof of its identity; undrop refuses logins by caching_sha2_password that send the password itself, as each first login after a start of the server does: set UNDROP_UPSTREAM_TLS to verify-identity or verify-ca';
 }

@@ -1,6 +1,6 @@
 /**
- * `undrop gc --once` takes the part of the collector for one pass, and prints what it does as it
- * does it; with `--dry-run` what it would do. It exits with 1 if nothing was collected.
+ * `undrop gc --once` acts as the collector for one pass, and prints each step; with `--dry-run`,
+ * only prints what it would do. It exits with 1 if nothing was collected.
  */
 import { systemClock } from '../../clock.js';
 import { timeText } from '../../duration.js';
@@ -18,7 +18,7 @@ import { withServers } from './with-pool.js';
 
 export function runGc(settings: GcSettings, flags: Flags, { stdout }: Shell): Promise<number> {
   const isJson = flags['json'] === true;
-  // Whoever asks for a pass means it.
+  // The command is an explicit request.
   const collect = settings.collect === 'off' ? 'auto' : settings.collect;
   const lifecycle = lifecycleSettings({ ...settings, collect, mode: 'hold' });
   return withServers(settings, async (pool, replicas) => {
@@ -58,7 +58,7 @@ interface Done {
   readonly what: string;
 }
 
-/** What the collector logs of tables is what this command prints. */
+/** Prints the collector's log lines on tables. */
 function logOf(onDone: (one: Done) => void, onWarning: (text: string) => void): Log {
   const take = (fields: object): boolean => {
     const { event, id, from, to, because, rowsRemoved } = fields as Readonly<
@@ -70,7 +70,7 @@ function logOf(onDone: (one: Done) => void, onWarning: (text: string) => void): 
     };
     if (event === 'transition') return say(`${from} → ${to} (${because})`, event);
     if (event === 'removal') return say('removed for good', event);
-    if (event === 'left') return say(`left as it is: ${because}`, event);
+    if (event === 'left') return say(`left unchanged: ${because}`, event);
     if (event === 'purge' && rowsRemoved !== undefined) {
       return say(`${rowsRemoved} rows purged`, event);
     }
@@ -94,11 +94,11 @@ function endText(ended: {
   const what =
     resting === null
       ? `Done: transitions ${count('transition')}, removals ${count('removal')}.`
-      : `Nothing was collected: ${resting}.`;
+      : `Collected nothing: ${resting}.`;
   return `${what}\n${leftText(left)}`;
 }
 
-/** How many are held still, and what is the next that comes to its end. */
+/** The number of held tables, and the next that is due. */
 function leftText(left: readonly ListedTable[]): string {
   if (left.length === 0) return 'No table is held.';
   const pinned = left.filter(({ due }) => isPinned(due)).length;
@@ -130,7 +130,7 @@ function planText({ resting, tables }: CollectPlan, names: ReadonlyMap<string, s
   });
   const would = lines.length === 0 ? ['No table is held.'] : lines;
   return [
-    ...(resting === null ? [] : [`Nothing would be collected now: ${resting}.`, 'Then:']),
+    ...(resting === null ? [] : [`Would collect nothing now: ${resting}.`, 'After that:']),
     ...would,
   ].join('\n');
 }

@@ -1,6 +1,6 @@
 /**
  * `undrop hold` lengthens, shortens or pins the hold of a table; `undrop remove` ends it, and the
- * collector removes the table then, as any that is due.
+ * collector then removes the table like any that is due.
  */
 
 import type { Settings } from '../../config/schema.js';
@@ -46,7 +46,7 @@ function readChange(flags: Flags, holdMs: number, now: Date): HoldChange {
   if (flags['pin'] === true) return { kind: 'pin' };
   const until = flagText(flags, 'until');
   if (until === null) return { kind: 'for', holdMs };
-  // A duration would be in the past.
+  // A duration would mean a time in the past.
   const due = parseDuration(until) === null ? parseTime(until, now) : null;
   if (due !== null) return { kind: 'until', due };
   const expected = 'a time like 2026-12-24T14:00 or 14:00 (UTC); --for takes a duration';
@@ -55,7 +55,7 @@ function readChange(flags: Flags, holdMs: number, now: Date): HoldChange {
 
 const END = { kind: 'end' } as const satisfies HoldChange;
 
-/** Nobody is asked about what would be refused anyway. */
+/** Asks for confirmation only if the removal wouldn't be refused anyway. */
 export function runRemove(
   settings: AccountSettings,
   flags: Flags,
@@ -66,12 +66,14 @@ export function runRemove(
     planHold(table, END, { now: await readNow(pool), holdMsMin: 0 });
     if (flags['yes'] !== true) {
       if (ask === undefined)
-        throw wrongUsage('Expected --yes, because there is no terminal to ask on; found none.');
+        throw wrongUsage(
+          'Expected --yes, because there is no terminal for a confirmation; found none.',
+        );
       const name = table.origin?.table ?? table.id;
       const what = `${formatName(table.origin)} (${table.id})`;
       const answer = await ask(`${what}\nType the table's name to remove it for good: `);
       if (answer !== name && answer !== `${table.origin?.schema}.${name}`) {
-        stdout.write('Nothing was removed: that is not its name.\n');
+        stdout.write('Removed nothing: that is not the name of the table.\n');
         return 1;
       }
     }
@@ -82,7 +84,7 @@ export function runRemove(
     else {
       stdout.write(
         `The hold of ${formatName(table.origin)} (${table.id}) is over: the collector removes it ` +
-          'within seconds, unless it waits (`undrop status`). Until then `undrop restore` can bring it back.\n',
+          'within seconds, unless it waits (see `undrop status`). Until then, `undrop restore` brings it back.\n',
       );
     }
     return 0;

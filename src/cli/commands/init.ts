@@ -1,6 +1,6 @@
 /**
  * `undrop init` prints the statements that create the service account for this very server; with
- * --apply it runs them by the account of an administrator, and creates the ledger.
+ * --apply it runs them with an administrator's account, and creates the ledger.
  */
 import { randomBytes } from 'node:crypto';
 import { applyAccount } from '../../account/apply.js';
@@ -45,10 +45,10 @@ export async function runInit(
 function checkSchemas({ tier, schemas }: InitSettings): void {
   const problems: string[] = [];
   if (tier === 'least' && schemas.length === 0) {
-    problems.push('UNDROP_SCHEMAS is not set: expected the schemas of the tier least.');
+    problems.push('UNDROP_SCHEMAS is not set: expected the schemas for the tier least.');
   }
   if (tier !== 'least' && schemas.length > 0) {
-    const why = `expected none, because UNDROP_TIER is ${tier}`;
+    const why = `expected no schemas, because UNDROP_TIER is ${tier}`;
     problems.push(`UNDROP_SCHEMAS is for the tier least: ${why}.`);
   }
   const others = schemas.filter((schema) => !isUserSchema(schema));
@@ -65,7 +65,7 @@ async function printIt(settings: InitSettings): Promise<string> {
   const { version, server, seenFrom } = await greetingOf(settings);
   const host = accountHost === '' ? seenFrom : accountHost;
   const grants = grantsFor(server, { tier, schemas, isLiteral: false });
-  // Strong, and of all kinds of characters that a server may want; in no need of quoting.
+  // Strong, with all kinds of characters that a server may require; without need of quotes.
   const password = settings.password || `${randomBytes(24).toString('hex')}-Aa1`;
   const made = createUserSql({ user, host }, password, {
     requiresTls: requiresTls(settings),
@@ -75,18 +75,19 @@ async function printIt(settings: InitSettings): Promise<string> {
   const mayBeLiteral = server.flavour === 'mysql' && server.versionId >= 80_016;
   return [
     `-- The service account of undrop (tier ${tier}) on ${version}.`,
-    ...(accountHost === '' ? [`-- It may log in from here, ${host}: --account-host ${ELSE}.`] : []),
+    ...(accountHost === '' ? [`-- It may log in from this host, ${host}. ${ELSE}`] : []),
     ...(settings.password === '' ? [NEW_PASSWORD] : []),
     ...(tier === 'least' && mayBeLiteral ? [IF_LITERAL] : []),
     statements,
   ].join('\n');
 }
 
-const ELSE = 'is for where undrop runs elsewhere, or an address is translated on the way';
+const ELSE =
+  'Use --account-host if undrop runs elsewhere, or if an address is translated on the way.';
 const NEW_PASSWORD =
-  '-- The password was made just now, for this account alone: give it to undrop in UNDROP_PASSWORD_FILE.';
+  '-- The password was generated for this account: give it to undrop in UNDROP_PASSWORD_FILE.';
 
-/** The account is never used without TLS by these settings, so nobody else may. */
+/** These settings never use the account without TLS, so its login requires TLS. */
 function requiresTls({ upstreamTls }: InitSettings): boolean {
   return ['required', 'verify-ca', 'verify-identity'].includes(upstreamTls);
 }
@@ -108,26 +109,26 @@ async function applyIt(settings: InitSettings): Promise<string> {
   const { host } = account;
   const has = await logIn({ ...settings, accountHost: host }, isNew);
   const stillHas = has !== null && TIERS.indexOf(has) < TIERS.indexOf(tier) ? has : null;
-  const what = isNew ? 'was made' : 'was there, with its password';
+  const what = isNew ? 'was created' : 'existed, and keeps its password';
   return [
-    `The account ${user}@${host} ${what}; it has the rights of the tier ${tier}:`,
+    `The account ${user}@${host} ${what}; it has the privileges of the tier ${tier}:`,
     ...grants.map(
       ({ rights, schema, why }) => `  ${rights.join(', ')} on ${schema ?? '*'}: ${why}`,
     ),
-    ...absent.map((schema) => `There is no schema ${schema} yet.`),
+    ...absent.map((schema) => `The schema ${schema} does not exist yet.`),
     ...(stillHas === null
       ? []
       : [
-          `Nothing was taken away: it still has the tier ${stillHas}. To take that away (drops are`,
-          `refused meanwhile): ${takeAwayAll(account)}; then run this again.`,
+          `The account keeps the tier ${stillHas}. To take privileges away (drops are`,
+          `refused until the end): ${takeAwayAll(account)}; then run this again.`,
         ]),
     'The ledger is ready. `undrop doctor` checks it again at any time.',
   ].join('\n');
 }
 
 /**
- * Logs in as the account itself, which shows that it can and that its privileges are enough.
- * Returns the tier that it has.
+ * Logs in as the account itself, which proves that it can and that its privileges are enough.
+ * Returns its tier.
  */
 async function logIn(settings: InitSettings, isNew: boolean): Promise<Tier | null> {
   try {
@@ -139,31 +140,31 @@ async function logIn(settings: InitSettings, isNew: boolean): Promise<Tier | nul
     if (!(error instanceof UndropError)) throw error;
     const { user, accountHost, tier, upstream } = settings;
     const [account, cause] = [`${user}@${accountHost}`, rootCause(error)];
-    // MySQL asks a user whom it doesn't know by any plugin.
+    // For an unknown user MySQL picks any plugin.
     const isUnknown = isNew && error.code === 'UNDROP_SERVER_KEY';
     const isOut = isUnknown || error.code === 'UNDROP_ACCOUNT';
     if (isNew) {
-      const lacks = isOut ? 'can’t log in from here' : 'not the ledger';
-      const what = `with the rights of the tier ${tier}, but ${lacks}`;
+      const lacks = isOut ? 'cannot log in from here' : 'without the ledger';
+      const what = `with the privileges of the tier ${tier}, but ${lacks}`;
       const instead = isOut ? LOGIN_ELSEWHERE : RUN_AGAIN;
       throw new UndropError('UNDROP_ACCOUNT_UNFINISHED', { account, what, cause, instead }, error);
     }
     if (!isOut) throw error;
-    // It was there before, and nobody's password is changed.
+    // The account existed before, and its password isn't changed.
     const server = upstream.map(describeAddress).join(', ');
     throw new UndropError('UNDROP_OTHER_PASSWORD', { account, tier, server, cause }, error);
   }
 }
 
 const LOGIN_ELSEWHERE =
-  'Where undrop is to run elsewhere, run `undrop doctor` there; otherwise DROP USER, and run this again with UNDROP_ACCOUNT_HOST as the server sees this host.';
-const RUN_AGAIN = 'Run this again when that is mended; what is done already stays.';
+  'If undrop runs on another host, run `undrop doctor` there; otherwise DROP USER, and run this again with UNDROP_ACCOUNT_HOST set to this host as the server sees it.';
+const RUN_AGAIN = 'Fix the cause, then run this again; the completed steps stay.';
 
-/** What the server says of itself to whoever knocks. */
+/** The server's greeting, which needs no login. */
 async function greetingOf(settings: InitSettings): Promise<{
   readonly version: string;
   readonly server: ServerVersion;
-  /** Our address on that connection. */
+  /** The address of this host on that connection. */
   readonly seenFrom: string;
 }> {
   const { upstream, connectTimeout } = settings;

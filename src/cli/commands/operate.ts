@@ -1,6 +1,6 @@
 /**
- * `undrop pause` and `undrop resume`: an operator lets nothing be collected on a server, whichever
- * proxy collects there (ledger/control.ts).
+ * `undrop pause` and `undrop resume`: stops and restarts all collectors of a server
+ * (ledger/control.ts).
  */
 import { parseDuration, timeText } from '../../duration.js';
 import { endPause, type Pause, setPause } from '../../ledger/control.js';
@@ -23,8 +23,8 @@ export function runPause(
     await tellAll(pool, settings, [{ event: 'paused', until }]);
     const end = pause.until === null ? '' : `${timeText(pause.until)}, or `;
     const text =
-      `Paused until ${end}\`undrop resume\`: no held table of this server is moved on, purged or ` +
-      'removed. Drops are held, and restores work, as ever.';
+      `Paused until ${end}\`undrop resume\`: held tables of this server are not moved on, purged or ` +
+      'removed. Drops are still held, and restores still work.';
     stdout.write(`${flags['json'] === true ? JSON.stringify({ pause }, null, 2) : text}\n`);
     return 0;
   });

@@ -1,7 +1,7 @@
 /**
- * `undrop restore --schema d [--to d2]` brings a dropped schema back. Exit code 1 if something of
- * it is not back, which is printed; then the same command tries that again. With `--dry-run` it
- * says what would happen.
+ * `undrop restore --schema d [--to d2]` restores a dropped schema. Exit code 1 if something is
+ * missing, which is printed; then the same command tries that again. With `--dry-run` it only
+ * prints what it would do.
  */
 
 import type { ServicePool } from '../../service/pool/pools.js';

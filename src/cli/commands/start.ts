@@ -1,6 +1,6 @@
 /**
- * `undrop start`, which `npm start` runs, is `serve` if UNDROP_UPSTREAM or a file of settings is
- * given, and else the demo on a throwaway server. `undrop demo --tour` shows a running demo off.
+ * `undrop start`, which `npm start` runs, is `serve` if UNDROP_UPSTREAM or a settings file is
+ * given, and else the demo on a throwaway server. `undrop demo --tour` demonstrates a running demo.
  */
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
@@ -20,22 +20,24 @@ import type { Shell } from '../shell.js';
 const PROJECT = join(fileURLToPath(import.meta.url), '../../../../..');
 const MAIN = join(PROJECT, 'build/src/cli/main.js');
 
-/** Who sets one of these doesn't mean the demo, whose server lets root in without a password. */
+/**
+ * These settings indicate a real server, unlike the demo's, which accepts root without a password.
+ */
 const OF_PRODUCTION = ['UNDROP_USER', 'UNDROP_PASSWORD', 'UNDROP_PASSWORD_FILE'] as const;
 
 /** The settings are read once more for the proxy, with their warnings. */
 const SILENT = { write: () => undefined };
 
-/** `undrop start`: resolves to the exit code when it was told to end. */
+/** `undrop start`: resolves to the exit code when it ends. */
 export async function runStart(shell: Shell): Promise<number> {
   const { env, stdout } = shell;
-  // A file of settings has the upstream in it, or `serve` says that it hasn't.
+  // A settings file has the upstream, or `serve` reports that it is missing.
   if (!env['UNDROP_UPSTREAM'] && !env['UNDROP_CONFIG']) {
     const meant = OF_PRODUCTION.find((name) => env[name]);
     if (meant === undefined) return runDemoCommand(shell);
     stdout.write(
-      `undrop: ${meant} is set, and UNDROP_UPSTREAM, the address of the server, is not.\n` +
-        'Set it to be in front of that server, or unset both for a demo with its own server.\n',
+      `undrop: ${meant} is set, but UNDROP_UPSTREAM, the address of the server, is not.\n` +
+        'Set it to run in front of that server, or unset both for a demo with a server of its own.\n',
     );
     return 2;
   }
@@ -62,12 +64,14 @@ export async function runDemoCommand(shell: Shell): Promise<number> {
       return startProxy(settings, openLog(settings, { pretty: stdout.isTTY === true }));
     },
   });
-  // Everything has been ended; what still hangs must not keep a terminal that was told to end.
+  // Everything has ended; a hanging rest must not keep the terminal.
   setTimeout(() => process.exit(code), 1_000).unref();
   return code;
 }
 
-/** `undrop demo --tour`. Only beside a demo of this very account: the tour drops tables. */
+/**
+ * `undrop demo --tour`. Only beside a demo of this very OS account, because the tour drops tables.
+ */
 export async function runTourCommand({ env, stdout: out }: Shell): Promise<number> {
   const demo = await findDemo();
   if (demo === null) {
@@ -79,7 +83,7 @@ export async function runTourCommand({ env, stdout: out }: Shell): Promise<numbe
   const mode = demo.variables['UNDROP_MODE'];
   if (mode !== 'hold') {
     out.write(
-      `UNDROP_MODE of the demo is ${mode}: nothing would be held, so nothing is dropped.\n`,
+      `UNDROP_MODE of the demo is ${mode}: undrop would hold no table, so the tour drops none.\n`,
     );
     return 1;
   }
@@ -103,7 +107,7 @@ export async function runTourCommand({ env, stdout: out }: Shell): Promise<numbe
   }
 }
 
-/** How the command is typed: in a clone of the project npx finds it, elsewhere it was installed. */
+/** The command line of undrop: npx in a clone of the project, the installed command elsewhere. */
 function commandName(): string {
   return existsSync(join(PROJECT, 'src')) ? 'npx undrop' : 'undrop';
 }

@@ -1,7 +1,7 @@
 /**
- * `undrop status` says on one screen who collects on a server, what is held there, and what needs
- * attention. It changes nothing. Its exit code is for monitoring: 0, or 1 if something needs
- * attention, each with its reason in words.
+ * `undrop status` shows on one screen the collector of a server, the held tables, and problems that
+ * need attention. It changes nothing. Its exit code is for monitoring: 0, or 1 if something needs
+ * attention, each problem with its reason.
  */
 import { systemClock } from '../../clock.js';
 import { timeText } from '../../duration.js';
@@ -61,9 +61,9 @@ export function runStatus(
 interface Held {
   readonly byState: Readonly<Record<string, { count: number; bytes: number; unknown: number }>>;
   readonly pinned: number;
-  /** What comes to its end next. */
+  /** The next table that is due. */
   readonly next: { readonly id: string; readonly table: string; readonly due: Date } | null;
-  /** Statements have failed, because they use these. */
+  /** Held tables that statements failed on. */
   readonly used: readonly (Uses & { readonly id: string; readonly table: string })[];
 }
 
@@ -111,7 +111,7 @@ type EarlyTable = Status['limits']['early'][number] & {
   readonly user: string | null;
 };
 
-/** The number of tables that go early and are shown; --json has all of them. */
+/** The maximum of early removals that are shown; --json has all of them. */
 const EARLY_SHOWN = 5;
 
 function limitLines({ limits, held, server }: Report): readonly string[] {
@@ -128,10 +128,10 @@ function limitLines({ limits, held, server }: Report): readonly string[] {
         ? []
         : [`free on the disk ${free}, at least ${mb(freeBytesMin)} (UNDROP_MIN_FREE)`]),
     ].join('; '),
-    ...(young === 0 ? [] : [`kept by UNDROP_MIN_HOLD, whatever the limits: ${young}`]),
+    ...(young === 0 ? [] : [`kept by UNDROP_MIN_HOLD, despite the limits: ${young}`]),
     ...early.slice(0, EARLY_SHOWN).map(({ id, table, user, at, because }) => {
       const by = user === null ? '' : `, dropped by ${user}`;
-      return `goes early ${atText(at, server.now)}: ${table} (${id.slice(0, 13)}${by}): ${because}`;
+      return `removed early ${atText(at, server.now)}: ${table} (${id.slice(0, 13)}${by}): ${because}`;
     }),
     ...(early.length > EARLY_SHOWN ? [`and ${early.length - EARLY_SHOWN} more (--json)`] : []),
   ];
@@ -142,7 +142,7 @@ function statusText(report: Report): string {
   const { byState, pinned, next, used, count } = held;
   const { lastLook, leader, resting } = collector;
   const states = Object.entries(byState).map(([state, sum]) => {
-    const unknown = sum.unknown === 0 ? '' : ` and ${sum.unknown} of a size that is not known`;
+    const unknown = sum.unknown === 0 ? '' : ` and ${sum.unknown} of unknown size`;
     return `${state} ${sum.count} (${(sum.bytes / 1e6).toFixed(1)} MB${unknown})`;
   });
   const seen = Object.entries(proxies.connections).map(([host, many]) => `${host} (${many})`);
@@ -150,12 +150,12 @@ function statusText(report: Report): string {
     server: [`${server.version}${server.readOnly ? ', read-only' : ''}, ${timeText(server.now)}`],
     collector: [
       leader === null ? 'no proxy collects' : `connection ${leader} collects`,
-      lastLook === null ? 'nothing has looked yet' : `last look ${timeText(lastLook)}`,
+      lastLook === null ? 'no check yet' : `last check ${timeText(lastLook)}`,
       ...(resting === null ? [] : [resting]),
     ],
     proxies: [
       seen.length === 0
-        ? 'no connection of the service account but this'
+        ? 'no other connections of the service account'
         : `connections of the service account: ${seen.join(', ')}`,
     ],
     held: [
@@ -165,7 +165,7 @@ function statusText(report: Report): string {
         : [`next ${next.table} (${next.id.slice(0, 13)}): ${timeText(next.due)}`]),
       ...used.map((one) => {
         const last = `the last at ${timeText(one.lastAt)} by ${one.who}`;
-        return `still used: ${one.table} (${one.id.slice(0, 13)}), statements ${one.count}, ${last}`;
+        return `statements use the held table ${one.table} (${one.id.slice(0, 13)}), statements ${one.count}, ${last}`;
       }),
     ],
     limits: limitLines(report),

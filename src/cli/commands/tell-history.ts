@@ -1,6 +1,6 @@
 /**
- * Writes what a command has done, and who ran the command, to UNDROP_AUDIT_FILE and into the
- * ledger's history. What was done stays so; what can't be written is a warning.
+ * Writes the changes of a command, and its user, to UNDROP_AUDIT_FILE and into the ledger's
+ * history. A failure here causes a warning; the changes stay.
  */
 import { hostname, userInfo } from 'node:os';
 import type { HistoryEvent } from '../../audit.js';
@@ -16,12 +16,12 @@ type Told = Pick<DroppedTable, 'id' | 'groupId' | 'origin'> & {
   readonly rowLogged: boolean | null;
 };
 
-/** Which table an event is about. */
+/** The table of an event. */
 export function whatOf({ id, groupId: dropId, origin }: Told) {
   return { id, dropId, schema: origin?.schema ?? null, table: origin?.table ?? null };
 }
 
-/** Of one table. */
+/** For one table. */
 export async function tellHistory(
   pool: ServicePool,
   settings: AccountSettings,
@@ -30,7 +30,7 @@ export async function tellHistory(
   await tellAll(pool, settings, [event], rowLogged === null ? {} : { rowLogged });
 }
 
-/** Of none, or of several in one go. */
+/** For no table, or for several at once. */
 export async function tellAll(
   pool: ServicePool,
   settings: AccountSettings,
@@ -44,9 +44,9 @@ export async function tellAll(
   log.auditFile?.reopen('');
 }
 
-/** What a command has for a log: warnings on standard error, and UNDROP_AUDIT_FILE. */
+/** The log of a command: warnings on standard error, and UNDROP_AUDIT_FILE. */
 export function commandLog({ auditFile: path }: AccountSettings): Log {
-  const auditFile = new AuditFile((err) => warn({ err }, 'UNDROP_AUDIT_FILE can not be written'));
+  const auditFile = new AuditFile((err) => warn({ err }, 'cannot write UNDROP_AUDIT_FILE'));
   auditFile.reopen(path);
   return { debug: nobody, info: nobody, warn, error: warn, auditFile };
 }
@@ -58,7 +58,7 @@ function warn(fields: object, what: string): void {
   process.stderr.write(`undrop: warning: ${what}: ${err instanceof Error ? err.message : err}\n`);
 }
 
-/** Who runs the command, where, and by which database account. */
+/** The OS user of the command, its host, and its database account. */
 export function whoIs({ user: account }: AccountSettings) {
   return { osUser: osUser(), host: hostname(), account };
 }

@@ -1,6 +1,6 @@
 /**
- * `undrop list`, `show` and `restore`: what is held and until when, all that is known of one table,
- * and the way back of one or of many, each by one RENAME.
+ * `undrop list`, `show` and `restore`: lists held tables, shows the details of one table, and
+ * restores one or many, each by one RENAME.
  */
 
 import { parseTime, TIME_EXPECTED } from '../../duration.js';
@@ -54,13 +54,13 @@ export function runList(
     const uses = await readUses(pool);
     if (flags['json'] === true) writeJson(out, heldListJson(shown, uses));
     else if (shown.length > 0 || all.length === 0) out.write(formatHeldList(shown, uses));
-    else out.write(`None fits, of ${all.length} in the list without these flags.\n`);
+    else out.write(`0 of ${all.length} tables match these flags.\n`);
     return 0;
   });
 }
 
 const ROWS_MAX = 1_000;
-const NO_SCRIPT = 'The ledger has no script of it';
+const NO_SCRIPT = 'The ledger has no restore script for it';
 
 export function runShow(
   settings: AccountSettings,
@@ -77,8 +77,8 @@ export function runShow(
     const { held, script, row } = shown;
     if (flags['sql'] === true) {
       if (script !== null) out.write(script);
-      const why = script === null ? NO_SCRIPT : 'It is held no more';
-      // Of one that lacks triggers they are the script.
+      const why = script === null ? NO_SCRIPT : 'The table is no longer held';
+      // For a table that lacks triggers, the script contains them.
       const isMeant = held !== null || row?.failure?.todo === 'triggers';
       if (script === null || !isMeant) stderr.write(`undrop: ${why}.\n`);
       return script === null ? 1 : 0;
@@ -86,12 +86,12 @@ export function runShow(
     const rows = held === null || wanted === null ? null : await readHeldRows(pool, held, rowsMax);
     if (flags['json'] === true) writeJson(out, shownJson(shown, rows));
     else if (wanted === null) out.write(formatShown(shown));
-    else out.write(rows === null ? 'It is held no more.\n' : formatHeldRows(rows));
+    else out.write(rows === null ? 'The table is no longer held.\n' : formatHeldRows(rows));
     return 0;
   });
 }
 
-/** One that is named is told of as ever; several, or those of a selection, with a summary. */
+/** A single named table gets its usual report; several, or a selection, get a summary. */
 export function runRestore(
   settings: AccountSettings & HoldSettings,
   flags: Flags,
@@ -149,7 +149,7 @@ export function runRestore(
   });
 }
 
-/** By whom the live table was dropped, for the ledger. */
+/** The actor that drops the live table, for the ledger. */
 function swapBy(
   settings: AccountSettings & HoldSettings,
   { schema, table }: QualifiedTable,
@@ -165,7 +165,7 @@ function swapBy(
   };
 }
 
-/** Says what has failed; the exit code. */
+/** Prints the failures; returns the exit code. */
 function endOf(
   report: ManyReport<unknown>,
   { stderr, isDryRun }: { readonly stderr: Out; readonly isDryRun: boolean },
@@ -182,14 +182,14 @@ interface Alone {
   readonly value: string;
 }
 
-/** Of a drop that was a DROP DATABASE all comes back, not its tables alone. Null: tables do. */
+/** The schema to restore if a drop was a DROP DATABASE. Null: tables are restored. */
 async function schemaMeant(pool: ServicePool, alone: Alone | null): Promise<string | null> {
   if (alone === null || alone.by === 'schema') return alone?.value ?? null;
   const found = await findSchemaDropsById(pool, alone.value);
   return found.length > 0 ? alone.value : null;
 }
 
-/** Either tables, or what selects some; or a schema or drop alone, which is returned. */
+/** Accepts either tables, or a selection; a schema or drop alone is returned. */
 function assertSelection(targets: readonly string[], flags: Flags): Alone | null {
   const given = SELECTORS.filter((name) => flags[name] !== undefined);
   const [selector] = given;
@@ -198,7 +198,7 @@ function assertSelection(targets: readonly string[], flags: Flags): Alone | null
   const schema = by === 'schema' ? flagText(flags, 'schema') : null;
   if (targets.length === 0 && selector === undefined) {
     throw wrongUsage(
-      'Expected a table, an id, --drop, --schema, or --user and --since; found none of them.',
+      'Expected a table, an id, --drop, --schema, or --user with --since; found none of them.',
     );
   }
   if (targets.length > 0 && selector !== undefined) {
@@ -226,7 +226,7 @@ async function readSelection(pool: ServicePool, flags: Flags): Promise<ManyReque
   return { by: 'drop', drop: flagText(flags, 'drop'), filter, text };
 }
 
-/** Times are compared with those of the ledger, which are of the server's clock. */
+/** Times are compared with those in the ledger, which are of the server's clock. */
 async function readFilter(pool: ServicePool, flags: Flags): Promise<DropFilter> {
   const isTimed = flags['since'] !== undefined || flags['until'] !== undefined;
   const now = isTimed ? await readNow(pool) : new Date(0);

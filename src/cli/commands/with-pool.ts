@@ -1,6 +1,6 @@
 /**
- * `withPool` gives a command that only talks to the server a pool of four connections for as long
- * as it runs; `withServers` one for each replica as well.
+ * `withPool` gives a command that only uses the server a pool of four connections for its duration;
+ * `withServers` one for each replica as well.
  */
 import { type ErrorCode, UndropError } from '../../errors.js';
 import type { Replica } from '../../lifecycle/throttle/replica-lag.js';
@@ -22,15 +22,15 @@ import type { AccountSettings } from '../settings.js';
 const REFUSED_BY_PROXY: ErrorCode = 'UNDROP_RECYCLE_SCHEMA_WRITE';
 
 const INSTEAD = {
-  UNDROP_ACCOUNT: 'See `undrop doctor` for what is missing and `undrop init` for how to grant it.',
+  UNDROP_ACCOUNT: '`undrop doctor` lists what is missing, and `undrop init` prints the grants.',
   UNDROP_ADMIN_ACCOUNT:
-    'Set UNDROP_ADMIN_USER to an account that may create users and grant all of this, or have somebody run what `undrop init` prints.',
+    'Set UNDROP_ADMIN_USER to an account that may create users and grant all of this, or let an administrator run the statements that `undrop init` prints.',
 } as const;
 
 /**
- * Gives `work` a pool on the first upstream that answers; the error of the last if none does,
- * `refusedAs` (default: UNDROP_ACCOUNT) if one refuses the account, UNDROP_MISSING_RIGHT if
- * it refuses what `work` does.
+ * Gives `work` a pool on the first upstream that answers. Rejects with the error of the last if
+ * none does, with `refusedAs` (default: UNDROP_ACCOUNT) if one refuses the account, and with
+ * UNDROP_MISSING_RIGHT if it denies a privilege in `work`.
  */
 export async function withPool<T>(
   settings: AccountSettings,
@@ -68,7 +68,7 @@ export async function withPool<T>(
   throw failure;
 }
 
-/** The same with the replicas that the collector waits for; each is connected to when asked. */
+/** The same with the collector's replicas; each is connected on demand. */
 export async function withServers<T>(
   settings: AccountSettings & { readonly replicas: readonly ServerAddress[] },
   work: (pool: ServicePool, replicas: readonly Replica[]) => Promise<T>,
@@ -87,15 +87,15 @@ export async function withServers<T>(
 }
 
 /**
- * Through a proxy that holds, nothing but a read may name a schema of undrop; a server minds this
- * not at all. A proxy that lets everything pass is as good as the server.
+ * A proxy that holds refuses all but reads of undrop's schemas; a server doesn't. A proxy that
+ * passes everything on works like the server.
  */
 async function assertNoProxy(pool: ServicePool, address: ServerAddress): Promise<void> {
   try {
     await pool.run(sql`DO ${note('hello')} (SELECT 1 AS ${ident(RECYCLE_SCHEMA)})`);
   } catch (error) {
     if (!isServerError(error)) throw error;
-    // Whatever else is said to it, nobody but a proxy of undrop says that.
+    // Only a proxy of undrop returns this text.
     if (!error.sqlMessage.startsWith(REFUSED_BY_PROXY)) return;
     const problems = `UNDROP_UPSTREAM ${describeAddress(address)} is a proxy of undrop: expected the address of the server behind it.`;
     throw new UndropError('UNDROP_CONFIG', { problems }, error);
