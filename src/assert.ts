@@ -1,10 +1,10 @@
 /**
- * Invariants. An assertion is against our own mistakes; what the world does wrong is an
+ * Invariants. An assertion catches defects of undrop; errors from outside are an
  * `UndropError` (errors.ts). Invariant: a failed assertion never leaves a statement half done
  * silently; it ends the session it happened in.
  */
 
-/** Thrown if our own code broke one of its invariants. */
+/** Thrown if code of undrop broke one of its invariants. */
 export class InvariantError extends Error {
   override readonly name = 'InvariantError';
 }

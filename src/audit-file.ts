@@ -1,15 +1,15 @@
 /**
- * The file of UNDROP_AUDIT_FILE: lines are appended to it, one by one and at once, so that several
- * processes may share it and nothing is left to be flushed at the end of one.
+ * The file of UNDROP_AUDIT_FILE: undrop appends lines to it, one by one and at once, so that
+ * several processes may share it and nothing needs to be flushed at the end.
  *
- * Invariant: nothing that is wrong with the file is thrown at whoever writes. It is said once, and
- * tried again with the next line.
+ * Invariant: an error of the file never reaches the caller. It is reported once, and the next line
+ * tries again.
  */
 import { closeSync, constants, openSync, writeSync } from 'node:fs';
 
-/** Without NONBLOCK a pipe that nobody reads would stop the process. */
+/** Without NONBLOCK a pipe without a reader would stop the process. */
 const APPEND = constants.O_WRONLY | constants.O_APPEND | constants.O_CREAT | constants.O_NONBLOCK;
-/** Nobody but its owner and the group reads who did what. */
+/** Readable by its owner and group only. */
 const MODE = 0o640;
 const NEWLINE = 0x0a;
 
@@ -18,14 +18,14 @@ export class AuditFile {
   #path = '';
   #fd: number | null = null;
   #isBroken = false;
-  /** The last line is there in part. */
+  /** The last line is incomplete. */
   #isCut = false;
 
   constructor(onBroken: (error: unknown) => void) {
     this.#onBroken = onBroken;
   }
 
-  /** From now on that file (empty: none), which may be another one by the same name. */
+  /** Switches to that file (empty: none), which may be a new file of the same name. */
   reopen(path: string): void {
     this.#close();
     this.#path = path;
@@ -47,7 +47,7 @@ export class AuditFile {
     });
   }
 
-  /** Null: there is to be none. */
+  /** Null: no file is configured. */
   #open(): number | null {
     if (this.#path === '') return null;
     this.#fd ??= openSync(this.#path, APPEND, MODE);

@@ -1,12 +1,12 @@
 /**
  * The events of the audit, each with its fields: who did what to which table. docs/events.md is
- * made of this table, and of what test/events.test.ts says of them to people
- * (`UPDATE_GOLDEN=1 npm test -- events`). Pure.
+ * made of this table and of the descriptions in test/events.test.ts (`UPDATE_GOLDEN=1 npm test --
+ * events`). Pure.
  *
- * Invariant: an audit line has every field of its event, null if it isn't known, and who it was.
+ * Invariant: an audit line has every field of its event, null if it isn't known, and its actor.
  */
 
-/** Who it was: a client of the proxy, somebody at a command line, or a proxy by itself. */
+/** The actor: a client of the proxy, the user of a command, or the proxy itself. */
 export interface Who {
   readonly user: string;
   readonly client: string;
@@ -20,7 +20,7 @@ export interface Who {
 /** A client of the proxy. */
 export type ClientWho = Pick<Who, 'user' | 'client' | 'threadId'>;
 
-/** What happened to which table; times are texts in ISO 8601, UTC. */
+/** The table and its change; times are in ISO 8601, UTC. */
 interface What {
   readonly id: string;
   readonly dropId: string | null;
@@ -46,7 +46,7 @@ export type AuditField = keyof Who | keyof What;
 
 interface Described<F extends keyof What> {
   readonly level: 'info' | 'warn';
-  /** The sentence of the line, if nothing more is said. */
+  /** The default sentence of the line. */
   readonly message: string;
   readonly fields: readonly F[];
 }
@@ -56,7 +56,7 @@ function kept<const F extends keyof What>(event: Described<F>) {
   return { ...event, isKept: true } as const;
 }
 
-/** In the log and UNDROP_AUDIT_FILE alone: any client could write as many as it likes. */
+/** In the log and UNDROP_AUDIT_FILE alone, because any client could cause any number of these. */
 function told<const F extends keyof What>(event: Described<F>) {
   return { ...event, isKept: false } as const;
 }
@@ -65,38 +65,38 @@ const TABLE = ['id', 'dropId', 'schema', 'table'] as const;
 const HELD = [...TABLE, 'holdSchema', 'holdName'] as const;
 const PASSED = ['tables', 'by', 'statement'] as const;
 
-const NATIVE = 'not held: the server is to drop it';
-const OBSERVED = 'not held: the server drops it';
-const RECOVERED = 'an interrupted drop was completed';
-const HOLD = 'the hold of a table was changed';
-const USED = 'statements fail, because they use a table that is held';
+const NATIVE = 'passed a drop to the server; the table is not held';
+const OBSERVED = 'observed a drop; the server drops the table, and it is not held';
+const RECOVERED = 'completed an interrupted drop; the table is held';
+const HOLD = 'changed the hold of a table';
+const USED = 'statements failed, because they use a held table';
 
 export const AUDIT_EVENTS = {
   held: kept({
     level: 'info',
-    message: 'a table is held',
+    message: 'held a dropped table',
     fields: [...HELD, 'how', 'until', 'because'],
   }),
   recovered: kept({ level: 'info', message: RECOVERED, fields: HELD }),
   transition: kept({
     level: 'info',
-    message: 'table moved on',
+    message: 'moved a held table to its next state',
     fields: [...HELD, 'from', 'to', 'because', 'until'],
   }),
-  removal: kept({ level: 'info', message: 'table removed for good', fields: HELD }),
+  removal: kept({ level: 'info', message: 'removed a held table for good', fields: HELD }),
   restored: kept({
     level: 'info',
-    message: 'a table was restored',
+    message: 'restored a table',
     fields: [...TABLE, 'restoredAs'],
   }),
   'hold-changed': kept({ level: 'info', message: HOLD, fields: [...TABLE, 'until'] }),
-  'remove-asked': kept({ level: 'info', message: 'the hold of a table was ended', fields: TABLE }),
-  paused: kept({ level: 'info', message: 'nothing is collected', fields: ['until'] }),
-  resumed: kept({ level: 'info', message: 'the pause was ended', fields: [] }),
+  'remove-asked': kept({ level: 'info', message: 'ended the hold of a table', fields: TABLE }),
+  paused: kept({ level: 'info', message: 'paused the collector', fields: ['until'] }),
+  resumed: kept({ level: 'info', message: 'ended the pause of the collector', fields: [] }),
   'used-while-held': kept({ level: 'warn', message: USED, fields: [...TABLE, 'count'] }),
   hint: told({
     level: 'info',
-    message: 'a drop came with a hint',
+    message: 'received a drop with a hint',
     fields: ['hints', 'code', 'statement'],
   }),
   native: told({ level: 'warn', message: NATIVE, fields: PASSED }),
@@ -104,7 +104,7 @@ export const AUDIT_EVENTS = {
   observed: told({ level: 'warn', message: OBSERVED, fields: ['tables', 'statement'] }),
   refused: told({
     level: 'warn',
-    message: 'a statement was refused',
+    message: 'refused a statement',
     fields: ['code', 'statement'],
   }),
 } as const;
@@ -114,11 +114,11 @@ type KeptName = {
   [E in AuditName]: (typeof AUDIT_EVENTS)[E]['isKept'] extends true ? E : never;
 }[AuditName];
 
-/** One line, without its time and level. */
+/** A line without its time and level. */
 export type AuditEvent<E extends AuditName = AuditName> = {
   [N in E]: { readonly event: N } & Pick<What, (typeof AUDIT_EVENTS)[N]['fields'][number]> &
     Partial<Who>;
 }[E];
 
-/** One that the ledger's history has, too. */
+/** An event that the ledger's history has, too. */
 export type HistoryEvent = AuditEvent<KeptName>;

@@ -1,6 +1,6 @@
 /**
- * Time as an argument: what waits or measures takes a `Clock`, so that a test can move it. Due
- * times are never taken from here but from the server's own UTC clock.
+ * Time as an argument: code that waits or measures takes a `Clock`, so that a test can move it. Due
+ * times always come from the server's own UTC clock.
  */
 
 import { setMaxListeners } from 'node:events';
@@ -14,18 +14,18 @@ export interface Clock {
   sleep(delayMs: number, signal?: AbortSignal): Promise<void>;
 }
 
-/** The real clock. A sleep keeps no process alive that has nothing else to do. */
+/** The real clock. A sleep does not keep the process alive. */
 export const systemClock: Clock = {
   nowMs: () => Date.now(),
   sleep: async (delayMs, signal) => {
     if (signal === undefined) return setTimeout(delayMs, undefined);
-    // Any number may sleep until one end; Node takes more than ten for a leak, and says so.
+    // Node warns of more than ten listeners; here any number may sleep until one signal.
     setMaxListeners(0, signal);
     await setTimeout(delayMs, undefined, { signal }).catch(() => undefined);
   },
 };
 
-/** What `work` resolves to; null if it takes longer, also if it rejects after that. */
+/** The result of `work`; null if it takes longer, even if it rejects after that. */
 export async function withinMs<T>(limitMs: number, work: Promise<T>): Promise<T | null> {
   const over = new AbortController();
   const late = setTimeout(limitMs, null, { signal: over.signal }).catch(() => null);

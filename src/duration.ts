@@ -1,4 +1,6 @@
-/** Durations, times and hours as people write them: `1h30m`, `14:00`, `2026-11-24`. */
+/**
+ * Durations, times and hours as users write them: `1h30m`, `14:00`, `2026-11-24`.
+ */
 
 const UNIT_MS: Readonly<Record<string, number>> = {
   ms: 1,
@@ -9,7 +11,7 @@ const UNIT_MS: Readonly<Record<string, number>> = {
   w: 604_800_000,
 };
 
-/** The same the other way round, by whole units: `1h30m`. */
+/** `1h30m`, in whole units. */
 export function formatDuration(ms: number): string {
   let [rest, text] = [ms, ''];
   for (const unit of ['d', 'h', 'm', 's', 'ms']) {
@@ -21,7 +23,7 @@ export function formatDuration(ms: number): string {
   return text === '' ? '0' : text;
 }
 
-/** Milliseconds, or null if `text` is no duration. A bare number but 0 has no unit: null. */
+/** Milliseconds, or null if `text` isn't a duration. A number other than 0 needs a unit. */
 export function parseDuration(text: string): number | null {
   if (text === '0') return 0;
   if (!/^(\d+(\.\d+)?(ms|s|m|h|d|w))+$/.test(text)) return null;
@@ -37,17 +39,17 @@ export function utcText(time: Date): string {
   return time.toISOString().slice(0, 19).replace('T', ' ');
 }
 
-/** The same with its zone, as a sentence needs it. */
+/** The same with its zone, for sentences. */
 export function timeText(time: Date): string {
   return `${utcText(time)} UTC`;
 }
 
 export const TIME_EXPECTED =
-  'a time like 2026-11-24T14:00 or 14:00 (UTC), or a duration like 2h (so long ago)';
+  'a time like 2026-11-24T14:00 or 14:00 (UTC), or a duration like 2h (two hours ago)';
 
 /**
- * ISO 8601 (UTC if it names no zone), `HH:MM` of today in UTC, or a duration, which is so long
- * before `now`; null if it is none of them.
+ * ISO 8601 (UTC if it has no zone), `HH:MM` of today in UTC, or a duration before `now`; null for
+ * all else.
  */
 export function parseTime(text: string, now: Date): Date | null {
   const agoMs = parseDuration(text);
@@ -72,7 +74,7 @@ export interface Window {
 
 export const WINDOW_EXPECTED = 'hours of each day like 22:00-06:00 UTC';
 
-/** Null if it is none. */
+/** Null if `text` isn't a window. */
 export function parseWindow(text: string): Window | null {
   const found = /^([01]\d|2[0-3]):([0-5]\d) ?[-–] ?([01]\d|2[0-3]):([0-5]\d)( ?UTC)?$/i.exec(text);
   if (found === null) return null;
@@ -92,7 +94,7 @@ export function formatWindow({ fromMinute, toMinute }: Window): string {
 
 const DAY_MS = 86_400_000;
 
-/** How long it is until the window opens, in milliseconds; 0: it is open. */
+/** Milliseconds until the window opens; 0: it is open. */
 export function untilWindowMs({ fromMinute, toMinute }: Window, now: Date): number {
   const nowMs = now.getTime() % DAY_MS;
   const [fromMs, toMs] = [fromMinute * 60_000, toMinute * 60_000];

@@ -1,7 +1,7 @@
 /**
  * The log: JSON lines on standard output by pino, or a readable line for each event on a terminal.
- * Invariant: no password, no auth payload and no row of a user ever gets here; statement texts are
- * bounded by whoever logs them.
+ * Invariant: no password, no auth payload and no row of a user ever gets here; the caller bounds
+ * statement texts.
  */
 import { createRequire } from 'node:module';
 import { pino } from 'pino';
@@ -11,32 +11,32 @@ import { AuditFile } from './audit-file.js';
 
 export type LogLevel = 'debug' | 'info' | 'warn' | 'error' | 'silent';
 
-/** What the other modules see of the log: an event with its fields, then a sentence. */
+/** The log as other modules use it: an event with its fields, then a sentence. */
 export interface Log {
   debug(fields: object, message: string): void;
   info(fields: object, message: string): void;
   warn(fields: object, message: string): void;
   error(fields: object, message: string): void;
-  /** What has the lines of the audit as well; default: nothing. */
+  /** A second destination for audit lines; default: none. */
   readonly auditFile?: AuditFile;
-  /** Told of each line of the audit; default: nobody. */
+  /** Called for each audit line. */
   onAudit?(event: AuditEvent): void;
 }
 
-/** What of a log may change while it is open. */
+/** The settings that may change while the log is open. */
 export interface LogSettings {
   readonly logLevel: LogLevel;
   /** A path; empty: none. */
   readonly auditFile: string;
 }
 
-/** One that is open. */
+/** An open log whose settings can change. */
 export interface LeveledLog extends Log {
   level: string;
   readonly auditFile: AuditFile;
 }
 
-/** Takes the settings that it has from now on; the audit file is opened anew. */
+/** Applies new settings, and opens the audit file again. */
 export function changeLog(log: LeveledLog, { logLevel, auditFile }: LogSettings): void {
   log.level = logLevel;
   log.auditFile.reopen(auditFile);
@@ -60,7 +60,7 @@ export function report(
   }
 }
 
-/** The same log; `onAudit` is told of each line of the audit as well. */
+/** The same log; calls `onAudit` for each audit line as well. */
 export function withAudit(log: Log, onAudit: (event: AuditEvent) => void): Log {
   return {
     debug: (fields, message) => log.debug(fields, message),
@@ -72,14 +72,14 @@ export function withAudit(log: Log, onAudit: (event: AuditEvent) => void): Log {
   };
 }
 
-/** A log that says nothing; for tests and for commands whose output is their answer. */
+/** Discards all lines; for tests and for commands whose output is their result. */
 export const silentLog: Log = pino<never>({ enabled: false });
 
 const STDOUT = 1;
 
 /**
  * Opens the log. `pretty` prints one readable line an event; otherwise JSON with ISO times. Errors
- * are written by name, code and message alone: drivers put whole statements into theirs.
+ * are written by name, code and message alone, because drivers put whole statements into theirs.
  */
 export function openLog(
   settings: LogSettings,
@@ -91,7 +91,10 @@ export function openLog(
 ): LeveledLog {
   const lines = openLines(settings, options);
   const auditFile = new AuditFile((err) => {
-    lines.error({ event: 'audit-file', err }, 'UNDROP_AUDIT_FILE can not be written');
+    lines.error(
+      { event: 'audit-file', err },
+      'cannot write UNDROP_AUDIT_FILE; the log still has the lines',
+    );
   });
   auditFile.reopen(settings.auditFile);
   return Object.assign(lines, { auditFile });
@@ -120,7 +123,7 @@ function openLines(
   return pino(settings, lines);
 }
 
-/** Most logs aren't on a terminal: they need not wait for it. */
+/** Loaded on demand, because most logs aren't on a terminal. */
 function loadPretty(): typeof PinoPretty {
   return createRequire(import.meta.url)('pino-pretty') as typeof PinoPretty;
 }
@@ -134,13 +137,13 @@ function describeError(error: unknown): object {
 
 type LogRecord = Readonly<Record<string, unknown>>;
 
-/** What a line begins with, or what tells a person nothing. */
+/** Fields at the start of a line, and fields without meaning for people. */
 const NOT_SHOWN = new Set([
   ...['level', 'time', 'msg', 'event', 'proxyId', 'threadId', 'relay', 'worker', 'pid'],
   ...['groupId', 'dropId', 'client', 'user', 'statement', 'at'],
 ]);
 
-/** The sentence of a record: for a drop what was held, by whom and until when. */
+/** The sentence of a record: for a drop the table, the user and the due time. */
 export function readableLine(record: LogRecord): string {
   const { event, msg } = record;
   if (event === 'held') {
@@ -160,7 +163,7 @@ function by({ user, client }: LogRecord): string {
   return typeof client === 'string' ? `from ${client}` : '';
 }
 
-/** Counters that are 0 and what is not there say nothing. */
+/** Empty for counters that are 0 and for missing values. */
 function shown(value: unknown): string {
   if (value === null || value === undefined || value === 0 || value === '') return '';
   if (Array.isArray(value)) return listed(value);
@@ -173,7 +176,7 @@ function listed(value: unknown): string {
   return Array.isArray(value) ? value.map(String).join(', ') : '';
 }
 
-/** A time as this machine's clock shows it; what is none stays as it is. */
+/** A time by this machine's clock; other values unchanged. */
 function localTime(iso: unknown): string {
   const time = new Date(String(iso));
   if (Number.isNaN(time.getTime())) return String(iso);

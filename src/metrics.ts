@@ -1,22 +1,24 @@
 /**
- * Counters of the process: plain numbers, added to on the hot path and read by whoever reports them
- * (admin/metrics.ts). No labels for each query, no objects; the lines of the audit, which are few,
- * are counted by their event and what tells one from another.
+ * Counters of the process: plain numbers, incremented on the hot path and read by reporters
+ * (admin/metrics.ts). No labels for each query, no objects; audit lines, which are few, are counted
+ * by event and variant.
  */
 import type { AuditEvent } from './audit.js';
 
 const NONE = {
   sessionsTotal: 0,
   sessionsOpen: 0,
-  /** Turned away, because too many were open. */
+  /** Refused, because too many were open. */
   sessionsRefused: 0,
-  /** Sessions that reached no server, those that ended in their login, and those that came in. */
+  /**
+   * Sessions that reached no server, those that failed in their login, and those that logged in.
+   */
   loginsUnreached: 0,
   loginsFailed: 0,
   loginsOk: 0,
-  /** Commands that were read, of whatever kind. */
+  /** Commands of all kinds. */
   commandsTotal: 0,
-  /** Packets that undrop read itself, and how long they took together. */
+  /** Packets that undrop read itself, and the time for them in total. */
   answersTotal: 0,
   answersMs: 0,
   bytesFromClients: 0,
@@ -37,7 +39,7 @@ export function newCounters(): Counters {
   return { ...NONE, audited: {} };
 }
 
-/** An event, and by bars what tells its lines from each other: how, the error's code, states. */
+/** The event and its variant, separated by bars: how, the error's code, states. */
 export function auditKey(event: AuditEvent): string {
   switch (event.event) {
     case 'held':
@@ -51,7 +53,7 @@ export function auditKey(event: AuditEvent): string {
   }
 }
 
-/** Counts each line; one of statements that failed for a held table stands for several. */
+/** Counts each line; a line about several failed statements counts as several. */
 export function countAudit({ audited }: Counters): (event: AuditEvent) => void {
   return (event) => {
     const key = auditKey(event);
@@ -59,7 +61,7 @@ export function countAudit({ audited }: Counters): (event: AuditEvent) => void {
   };
 }
 
-/** Counters of several processes as those of one. */
+/** The counters of several processes as one. */
 export function addCounters(all: readonly Counters[]): Counters {
   const sum = newCounters();
   for (const counters of all) {

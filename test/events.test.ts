@@ -20,7 +20,7 @@ const PEOPLE: Readonly<Record<AuditName, { readonly by: string; readonly alert: 
     'used-while-held': { by: 'a client', alert: 'yes: the application still uses a dropped table' },
     hint: { by: 'a client', alert: null },
     native: { by: 'a client', alert: 'if no rule `native` is meant' },
-    destroyed: { by: 'a client', alert: 'yes: it can not be taken back' },
+    destroyed: { by: 'a client', alert: 'yes: it cannot be undone' },
     observed: { by: 'a client', alert: 'if `UNDROP_MODE=observe` is not meant' },
     refused: { by: 'a client', alert: 'at level error, and for many of one code' },
   };
@@ -30,60 +30,72 @@ const FIELDS: Readonly<Record<AuditField, string>> = {
   user: 'the user of the client’s session, without the host',
   client: 'the client’s address, as `host:port`',
   threadId: 'the session on the server, as in `SHOW PROCESSLIST`',
-  osUser: 'who ran the command, by the system’s name',
+  osUser: 'the OS user that ran the command',
   host: 'the machine on which the command ran',
   account: 'the database account (`UNDROP_USER`) of the command',
-  proxyId: 'the process of undrop, which has another id after each start',
+  proxyId: 'the process of undrop; it has a new id after each start',
   id: 'the id of the held table, in its hold name and in the ledger',
   dropId: 'the id that all tables of one statement have in common (`group_id` in the ledger)',
   schema: 'the schema that the table was dropped from',
-  table: 'its name there; `t#p1` are the rows of a partition',
-  holdSchema: 'where it is held',
+  table: 'the name of the table there; `t#p1` for the rows of a partition',
+  holdSchema: 'the schema in which it is held',
   holdName: 'its hold name there',
   how: '`DROP TABLE`, `DROP DATABASE`, `TRUNCATE`, `PARTITION`, `REPLACE` or `SWAP`',
-  until: 'when its state ends, or `pinned`; of a pause: its end, null if it has none',
-  because: 'the rule or the hint that decided; of a step: why now',
-  from: 'the state before',
-  to: 'the state now',
-  restoredAs: 'the name that it has now, `schema.table`',
-  hints: 'what the statement and the session hinted at',
+  until: 'the end of its state, or `pinned`; for a pause its end, or null for no end',
+  because: 'the rule or the hint that decided; for a transition its reason',
+  from: 'the previous state',
+  to: 'the new state',
+  restoredAs: 'its new name, `schema.table`',
+  hints: 'the hints of the statement and the session',
   code: 'the error that the client got (errors.md)',
   statement: 'the beginning of the statement, without literals',
-  tables: 'what it names, as far as it was read; `schema.*`: all of a schema',
+  tables: 'the tables that it names, as far as it was read; `schema.*` for all tables of a schema',
   by: 'the rule or the hint for each of `tables`',
-  count: 'how many statements have failed, since the line before',
+  count: 'the number of statements that have failed since the previous line',
 };
 
 /** Lines of the log alone. Their fields may change; their names don't. */
 const LOG_EVENTS: Readonly<
   Record<string, { readonly levels: string; readonly alert: string | null; readonly what: string }>
 > = {
-  ready: { levels: 'info', alert: null, what: 'clients are served' },
-  waiting: { levels: 'warn', alert: 'if `ready` does not follow', what: 'no server answers yet' },
-  unprotected: { levels: 'warn', alert: 'if it is not meant', what: 'settings let tables go' },
-  ledger: { levels: 'info', alert: null, what: 'the ledger is ready, or left alone' },
+  ready: { levels: 'info', alert: null, what: 'the proxy serves clients' },
+  waiting: {
+    levels: 'warn',
+    alert: 'if `ready` does not follow',
+    what: 'waits, because no server answers yet',
+  },
+  unprotected: {
+    levels: 'warn',
+    alert: 'if it is not meant',
+    what: 'settings that let tables be destroyed',
+  },
+  ledger: { levels: 'info', alert: null, what: 'the ledger is ready, or was not touched' },
   'broken-rows': {
     levels: 'info, warn',
     alert: null,
-    what: 'whether rows break the foreign keys of a restored table, if UNDROP had no time to look',
+    what: 'whether rows break the foreign keys of a restored table, if UNDROP had no time to check',
   },
   'ledger-server': {
     levels: 'info, warn',
     alert: null,
-    what: 'which server has the ledger, after a failover',
+    what: 'the server that has the ledger, after a failover',
   },
   'upstream-plain': {
     levels: 'warn',
     alert: 'if TLS is meant',
-    what: 'the service connects without TLS',
+    what: 'the service account connects without TLS',
   },
-  workers: { levels: 'info', alert: null, what: 'how many processes serve' },
+  workers: { levels: 'info', alert: null, what: 'the number of processes that serve clients' },
   admin: {
     levels: 'info, error',
     alert: 'at level error',
-    what: 'where /healthz, /readyz and /metrics are, or a request failed',
+    what: 'the address of /healthz, /readyz and /metrics, or a failed request',
   },
-  worker: { levels: 'info, error', alert: 'at level error', what: 'a process serves, or died' },
+  worker: {
+    levels: 'info, error',
+    alert: 'at level error',
+    what: 'a process started to serve, or died',
+  },
   'open-files': {
     levels: 'warn',
     alert: 'yes: fewer clients than are allowed',
@@ -92,44 +104,44 @@ const LOG_EVENTS: Readonly<
   reload: {
     levels: 'info, warn, error',
     alert: 'at level error',
-    what: 'the settings were read anew, or not',
+    what: 'reloaded the settings, or could not',
   },
-  signal: { levels: 'info', alert: null, what: 'a signal came' },
-  draining: { levels: 'info', alert: null, what: 'how far the end of a proxy is' },
-  stopped: { levels: 'info', alert: null, what: 'the end, with all counters' },
+  signal: { levels: 'info', alert: null, what: 'received a signal' },
+  draining: { levels: 'info', alert: null, what: 'progress of a shutdown' },
+  stopped: { levels: 'info', alert: null, what: 'the end of the proxy, with all counters' },
   collector: {
     levels: 'debug, info, warn, error',
     alert: 'at level error',
-    what: 'who collects, and why nothing is collected',
+    what: 'which proxy is the collector, and why the collector waits',
   },
-  grace: { levels: 'warn', alert: null, what: 'nothing is collected until then' },
-  purge: { levels: 'info, warn', alert: null, what: 'how far the deleting of rows is' },
+  grace: { levels: 'warn', alert: null, what: 'waiting for UNDROP_GRACE before the first removal' },
+  purge: { levels: 'info, warn', alert: null, what: 'progress of the deletion of rows' },
   limits: {
     levels: 'warn',
-    alert: 'yes: tables go before their time above the limits',
-    what: 'what is held comes near its limits, or is over them, and whether tables go before their time for it',
+    alert: 'yes: tables are removed early above the limits',
+    what: 'held tables come near their limits, or are over them, and whether tables are removed early',
   },
   file: {
     levels: 'info, warn',
     alert: null,
-    what: 'files of removed tables are given back in steps, or can not be',
+    what: 'frees files of removed tables in steps, or cannot',
   },
-  left: { levels: 'warn', alert: 'if it stays so', what: 'a table can not go on' },
-  torn: { levels: 'warn', alert: 'yes: what-if.md says how to mend it', what: 'a table in pieces' },
+  left: { levels: 'warn', alert: 'if it stays so', what: 'cannot move a table on' },
+  torn: { levels: 'warn', alert: 'yes: what-if.md describes the repair', what: 'a torn table' },
   schema_drop_unchecked: {
     levels: 'error',
     alert: 'yes',
-    what: 'a schema was dropped, and its last look has failed',
+    what: 'a schema was dropped, but the last check of it failed',
   },
   'audit-file': {
     levels: 'error',
     alert: 'yes: the log still has the lines',
-    what: 'UNDROP_AUDIT_FILE can not be written',
+    what: 'cannot write UNDROP_AUDIT_FILE',
   },
   history: {
     levels: 'warn',
     alert: null,
-    what: 'lines that the ledger’s history lacks; the log has them',
+    what: 'lines that the history in the ledger lacks; the log has them',
   },
 };
 
@@ -151,18 +163,18 @@ test('docs/events.md is made of the tables', () => {
   expectPage(
     'docs/events.md',
     `${OPENING}${audit.join('')}
-A refusal is of level error if undrop is at fault. Who it was: \`user\`, \`client\` and \`threadId\` of a client;
-\`osUser\`, \`host\` and \`account\` of a command, which has no log; \`proxyId\` of a proxy.
+A refusal has the level error if undrop is at fault. The actor is in \`user\`, \`client\` and \`threadId\` for a client;
+in \`osUser\`, \`host\` and \`account\` for a command, which has no log; in \`proxyId\` for a proxy.
 
-| field | what it is |
+| field | meaning |
 |---|---|
 ${fields.join('')}
 ${HISTORY}
 ## The log alone
 
-How undrop is. The names stay; the other fields may change from version to version.
+These lines report the state of undrop. The names stay; the other fields may change from version to version.
 
-| event | level | what it says | alert |
+| event | level | meaning | alert |
 |---|---|---|---|
 ${log.join('')}`,
   );
@@ -193,21 +205,21 @@ Lines of the log that have a field \`event\`. Made of \`src/audit.ts\` and \`tes
 
 ## The audit
 
-Who did what to which table. One JSON object a line, in the log, in the file of \`UNDROP_AUDIT_FILE\` if it is set, and,
-of what changed something, in the ledger's history. \`event\` and \`at\` (UTC, by the clock of undrop's machine) are in each;
-the file has \`message\`, what the log calls \`msg\`. The file gets every line, whatever \`UNDROP_LOG_LEVEL\` is.
+The audit records who did what to which table. Each line is a JSON object in the log, and in the file of \`UNDROP_AUDIT_FILE\`
+if it is set; lines about changes are also in the ledger's history. All have \`event\` and \`at\` (UTC, by the clock of undrop's machine);
+the \`msg\` of the log is \`message\` in the file. The file gets every line, whatever \`UNDROP_LOG_LEVEL\` is.
 
-The file is opened once, with the mode 0640 if it is new, and again at SIGHUP, as \`logrotate\` wants it. Several processes
-append to it, each line in one write. If it can't be written, an \`audit-file\` line in the log says so once, nothing is refused,
-and the next line tries again.
+Undrop opens the file once, with the mode 0640 if it is new, and again at SIGHUP, for \`logrotate\`. Several processes
+append to it, each line in one write. If undrop can't write it, the log gets one \`audit-file\` line, no statement is refused,
+and undrop tries again with the next line.
 
-| event | level | what it says | who | fields | where | alert |
+| event | level | meaning | actor | fields | where | alert |
 |---|---|---|---|---|---|---|
 `;
 
 const HISTORY = `The history is the table \`_undrop.history\`: \`at\` (by the server's clock), \`event\`, \`id\`, \`drop_id\`, \`who\` in words, and
-\`details\`, the fields as JSON. It is written after the client has its answer, and made anew if somebody drops it; what can't be
-written to it is left out, and a \`history\` line in the log says so. Refusals and hints are not in it, because any client could
-fill it with them. \`used-while-held\` has one row for a table, with the sum in \`uses\`. Rows older than \`UNDROP_LEDGER_KEEP\` are deleted once
-the ledger has no row of their table any more. Rows about a drop under \`sql_log_bin=0\` are not in the binary log.
+\`details\`, the fields as JSON. Undrop writes it after the client has its response, and creates it again if it was dropped; an event that
+can't be written is left out, and the log gets a \`history\` line. Refusals and hints are not in it, because any client could
+fill it with them. \`used-while-held\` has one row for each table, with the sum in \`uses\`. Rows older than \`UNDROP_LEDGER_KEEP\` are deleted once
+the ledger has no row of their table. Rows about a drop under \`sql_log_bin=0\` are not in the binary log.
 `;

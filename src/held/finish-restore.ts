@@ -1,9 +1,9 @@
 /**
- * What follows the RENAME of a restore: the table's CHECKs, foreign keys and triggers, so far as
- * they were taken off. The ledger says before that they are still to come, so that a restore that
- * broke off between can be finished.
+ * The steps after the RENAME of a restore: the table's CHECKs, foreign keys and triggers, so far as
+ * they were detached. The ledger marks the restore before, so that an interrupted one can be
+ * finished.
  *
- * Invariant: the table stays where it is and as it is, whatever comes of this.
+ * Invariant: the table keeps its name and its rows, whatever fails here.
  */
 import { UndropError } from '../errors.js';
 import { hasDetached } from '../ledger/detached/detached.js';
@@ -25,18 +25,20 @@ import { missingScript, withoutTriggers } from './triggers/missing.js';
 import { type ReattachedTrigger, reattachTriggers } from './triggers/reattach-triggers.js';
 
 export interface ReattachReport {
-  /** The CHECKs that were taken off it, and what became of them. */
+  /** The detached CHECKs, each with its result. */
   readonly checks: readonly Reattached[];
-  /** The foreign keys that were its own, and what became of them. */
+  /** Its own detached foreign keys, each with its result. */
   readonly foreignKeys: readonly ReattachedKey[];
-  /** Why nobody knows which it had, or null. */
+  /** Why its foreign keys aren't known, or null. */
   readonly foreignKeysProblem: string | null;
-  /** The same of its triggers. */
+  /** The same for its triggers. */
   readonly triggers: readonly ReattachedTrigger[];
   readonly triggersProblem: string | null;
-  /** Some of it is still to come, by another try. */
+  /** Some of it is left for a later try. */
   readonly isToCome: boolean;
-  /** What makes the triggers that this account may not make, for a plain client; null: none. */
+  /**
+   * The script of the triggers that this account may not create, for a plain client; null: none.
+   */
   readonly triggersToMake: string | null;
 }
 
@@ -50,7 +52,7 @@ export const NOTHING_REATTACHED: ReattachReport = {
   triggersToMake: null,
 };
 
-/** What isn't there again, and why: a sentence each. */
+/** A sentence for each part that could not be reattached. */
 export function problemsOf(id: string, cameBack: ReattachReport): readonly string[] {
   const { checks, foreignKeys, foreignKeysProblem, triggers, triggersProblem } = cameBack;
   const named = (kind: string, some: readonly Reattached[]) =>
@@ -62,11 +64,11 @@ export function problemsOf(id: string, cameBack: ReattachReport): readonly strin
   return [...problems, ...named('trigger', others)].flatMap((problem) => problem ?? []);
 }
 
-const NO_ROW = 'the ledger has no row of it';
+const NO_ROW = 'the ledger has no row for it';
 
 /**
- * Says in the ledger where the table goes, and that this is not over. Resolves to what takes that
- * back, for a table that stays where it is.
+ * Records the target and the start of the restore in the ledger. Resolves to a function that takes
+ * this back, for a table that stays held.
  */
 export async function markRestoring(
   pool: ServicePool,
@@ -85,12 +87,12 @@ export async function markRestoring(
   return () => untold(() => leaveRestore(pool, row, failure));
 }
 
-/** The name as the ledger has it. */
+/** The name in the form of the ledger. */
 export function writtenName({ schema, table }: LiveName): string {
   return `${schema}.${table}`;
 }
 
-/** A table is brought back also where the ledger can't be told. */
+/** A table is restored even if the ledger can't be written. */
 async function untold(write: () => Promise<void>): Promise<void> {
   await tolerantly(async () => {
     await write();
@@ -98,7 +100,7 @@ async function untold(write: () => Promise<void>): Promise<void> {
   });
 }
 
-/** Adds to a restored table what was taken off it; may run twice. */
+/** Reattaches the detached parts to a restored table; may run twice. */
 export async function reattachAll(
   pool: ServicePool,
   how: Pick<ReattachOptions, 'id' | 'logged' | 'wholeSchema' | 'awaited'>,
@@ -116,7 +118,7 @@ export async function reattachAll(
   const options: ReattachOptions = { ...how, origin, restoredAs, detached, dropped: row };
   const checks = await reattachChecks(pool, options);
   const keys = await tolerantly(() => reattach(pool, options));
-  // After the keys: what a trigger does with the rows isn't checked before they are there.
+  // After the keys, because the effect of a trigger on rows can't be checked before they are there.
   const triggers = await tolerantly(() => reattachTriggers(pool, options));
   const all = [...checks, ...keys.value, ...triggers.value];
   const isUndone = keys.problem !== null || triggers.problem !== null;
@@ -135,7 +137,7 @@ export async function reattachAll(
   return cameBack;
 }
 
-/** What may come back later is for recovery; of the rest the row says why it did not. */
+/** Leaves to recovery what may succeed later; for the rest, records the reason in the row. */
 async function leave(
   pool: ServicePool,
   row: LedgerRow,
@@ -152,7 +154,7 @@ async function leave(
 }
 
 /**
- * Whether a table that was dropped there is to be moved out still: until then it may have the name
+ * Whether a table that was dropped there has still to be moved out: until then it may have the name
  * of a key or trigger, as the other table of a swap.
  */
 async function isBeingEmptied(pool: ServicePool, { schema }: LiveName): Promise<boolean> {
@@ -174,12 +176,10 @@ function scriptOf(
   return missingScript({ at, triggers });
 }
 
-/** Rows whose table may be back, and not whole. */
+/** Rows whose table may be restored but incomplete. */
 const MAY_BE_BACK: readonly LedgerRow['state'][] = ['HOLD', 'restored', 'gone'];
 
-/**
- * The name of a table that is held no more, if its restore broke off before all of it was back.
- */
+/** The name of a table that is no longer held, if its restore was interrupted. */
 export async function findUnfinished(
   pool: ServicePool,
   { id, state }: LedgerRow,
@@ -189,7 +189,7 @@ export async function findUnfinished(
   return row === undefined ? null : findRestoring(pool, row);
 }
 
-/** Goes on with a restore that broke off. False: some of it is still to come, by another try. */
+/** Continues an interrupted restore. False: some of it is left for a later try. */
 export async function finishRestore(pool: ServicePool, id: string): Promise<boolean> {
   const [row] = await findRows(pool, { by: 'id', prefix: id });
   const at = row === undefined ? null : await findRestoring(pool, row);
@@ -200,7 +200,9 @@ export async function finishRestore(pool: ServicePool, id: string): Promise<bool
   return now?.failure?.todo !== 'restoring';
 }
 
-/** Where the table came back with its whole schema, perhaps as another, its keys lead there. */
+/**
+ * If the table came back with its whole schema, perhaps under another name, its keys lead there.
+ */
 async function ofItsSchema(
   pool: ServicePool,
   { groupId }: LedgerRow,

@@ -1,7 +1,7 @@
 /**
- * Locates a table, or asserts that it is not there. What information_schema doesn't list may only
- * be invisible to this account, if rights were taken from it; a ledger row that is given up then is
- * the way back of a table that still exists.
+ * Locates a table, or asserts that it is absent. A table that information_schema doesn't list may
+ * only be invisible to this account, if privileges were revoked; giving up its ledger row would
+ * lose the way back of a table that still exists.
  */
 import { fileNameOf } from '../ledger/intents/intent-text.js';
 import { isServerError, type ServiceConnection } from '../service/pool/pools.js';
@@ -35,7 +35,7 @@ export async function locateHoldTable(
   }));
 }
 
-/** True only if the server itself says so; a missing right (1142) tells nothing. */
+/** True only if the server itself reports that; a missing privilege (1142) proves nothing. */
 export async function isCertainlyAbsent(
   connection: ServiceConnection,
   schema: string,
@@ -53,9 +53,8 @@ export async function isCertainlyAbsent(
 }
 
 /**
- * MySQL before 8 has two dictionaries. If it was killed in the middle of a RENAME, InnoDB has the
- * new name and the table's .frm file the old one; nothing can open the table, and its rows are
- * there.
+ * MySQL before 8 has two dictionaries. If it was killed during a RENAME, InnoDB has the new name
+ * and the table's .frm file the old one; nothing can open the table, and its rows are there.
  */
 async function isHalfRenamed(
   connection: ServiceConnection,

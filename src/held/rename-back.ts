@@ -1,9 +1,9 @@
 /**
  * Gives a held table a name of its own again: one atomic RENAME. A collection at the same time is a
- * RENAME as well: one wins, the other finds nothing.
+ * RENAME as well: one succeeds, the other finds no table.
  *
- * Invariant: if the server says why not, the table has the name that it had before; if the
- * connection breaks, nobody knows yet.
+ * Invariant: if the server returns an error, the table has its previous name; if the connection
+ * breaks, the result is unknown.
  */
 import { UndropError } from '../errors.js';
 import { parseHoldName, type TableState } from '../names/names.js';
@@ -28,14 +28,15 @@ interface RenamedBack {
   readonly toTable: string;
   /** sql_log_bin of the drop. */
   readonly logged: boolean;
-  /** States in which the rows are still all there; default HOLD alone. */
+  /** States in which all rows are still there; default HOLD alone. */
   readonly states?: readonly TableState[];
 }
 
 /**
  * Rejects with UNDROP_NAME_TAKEN, UNDROP_CHECK_TAKEN, UNDROP_TRIGGERS_STAY, UNDROP_STATISTICS_LEFT,
- * UNDROP_SCHEMA_MISSING, UNDROP_NOT_HELD (somebody was faster), UNDROP_NOT_RESTORABLE (its rows may
- * be gone), UNDROP_BUSY (locked by others), or UNDROP_SERVICE_FAILED.
+ * UNDROP_SCHEMA_MISSING, UNDROP_NOT_HELD (another proxy or session was faster),
+ * UNDROP_NOT_RESTORABLE (its rows may be gone), UNDROP_BUSY (locked by others), or
+ * UNDROP_SERVICE_FAILED.
  */
 export async function renameBack(pool: ServicePool, what: RenamedBack): Promise<void> {
   const { id, holdSchema, holdName, toSchema, toTable, logged, states = ['HOLD'] } = what;
@@ -50,7 +51,7 @@ export async function renameBack(pool: ServicePool, what: RenamedBack): Promise<
   try {
     await runWithTimeout(pool, rename, { logged });
   } catch (error) {
-    // A KILL that meets the RENAME at its end is answered with 1317, and it is done.
+    // A KILL that hits the RENAME at its end returns 1317 although it is done.
     if (isKilled(error) && (await isRenamedBack(pool, what))) return;
     const moved = isServerError(error, ...ABSENT_TO_RENAME) ? await findMoved(pool, what) : null;
     if (moved !== null) return renameBack(pool, { ...what, ...moved });
@@ -73,7 +74,7 @@ async function findMoved(
 /** `ER_DUP_KEY` names the table in which the key is. */
 const STATISTICS = /innodb_(table|index)_stats/;
 
-/** Whether it has the name, and is held nowhere. A pending relocation may move it meanwhile. */
+/** Whether it has the name, and is no longer held. A pending relocation may move it meanwhile. */
 export async function isRenamedBack(
   pool: ServicePool,
   { id, holdSchema, ...to }: Pick<RenamedBack, 'id' | 'holdSchema' | 'toSchema' | 'toTable'>,
@@ -115,8 +116,8 @@ async function explain(pool: ServicePool, what: RenamedBack, error: unknown): Pr
 }
 
 /**
- * What any RENAME of held table `id` into `schema` may be refused with: a lock on `busy`, or the
- * name of a CHECK. Null: something else.
+ * The usual errors of a RENAME of held table `id` into `schema`: a lock on `busy`, or the name of a
+ * CHECK. Null: another error.
  */
 export function explainRename(
   error: unknown,
@@ -131,7 +132,7 @@ export function explainRename(
   return null;
 }
 
-/** And the account may see it. */
+/** True if it exists and is visible to the account. */
 export async function schemaExists(pool: ServicePool, schema: string): Promise<boolean> {
   const [rows = []] = await pool.run(
     sql`SELECT ${note('look')} COUNT(*) AS n FROM information_schema.SCHEMATA

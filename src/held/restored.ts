@@ -1,6 +1,6 @@
 /**
- * Tells whether a table that was held has a name of its own again, and which name a restore that
- * broke off has given it. Changes nothing.
+ * Finds out whether a held table has a name of its own again, and which name an interrupted restore
+ * has given it. Changes nothing.
  */
 
 import { definitionLines } from '../ledger/detached/detached.js';
@@ -17,21 +17,21 @@ export interface LiveName {
   readonly table: string;
 }
 
-/** Its restore broke off, or left triggers out. */
+/** Its restore was interrupted, or left triggers out. */
 export function isUnfinished({ failure }: Pick<LedgerRow, 'failure'>): boolean {
   return failure?.todo === 'restoring' || failure?.todo === 'triggers';
 }
 
 /**
- * The name that a restore which is not over has given the table: one look finds a table of that
- * name, and nothing under its hold name. Null: there is no such restore, or it did not get so far.
+ * The name that an unfinished restore has given the table: one check finds a table of that name,
+ * and none under its hold name. Null: there is no such restore, or it did not get that far.
  */
 export async function findRenamed(pool: ServicePool, row: LedgerRow): Promise<LiveName | null> {
   const { id, restoredAs } = row;
   if (!isUnfinished(row) || restoredAs === null) return null;
   const holdSchema = row.holdSchema ?? row.schema;
   const parts = restoredAs.split('.');
-  // A name may have dots.
+  // A name may contain dots.
   for (let at = 1; at < parts.length; at++) {
     const place = { schema: parts.slice(0, at).join('.'), table: parts.slice(at).join('.') };
     const { schema: toSchema, table: toTable } = place;
@@ -41,8 +41,8 @@ export async function findRenamed(pool: ServicePool, row: LedgerRow): Promise<Li
 }
 
 /**
- * The same if it is the table that was dropped still, not another that has its name by now: only
- * then anything is added to it. `row`: with its texts.
+ * The same if it still is the table that was dropped, not another one with that name: only then
+ * anything is added to it. `row`: with its texts.
  */
 export async function findRestoring(pool: ServicePool, row: LedgerRow): Promise<LiveName | null> {
   const at = await findRenamed(pool, row);
@@ -82,7 +82,7 @@ export async function isRestored(
     const off = new Set(checks.map(({ clause }) => `  ${clause}`));
     return comparable(definition, off) === comparable(row.definition, off);
   } catch (error) {
-    // No such table, or a view: either way, not the one that was dropped.
+    // No such table, or a view: in both cases not the dropped one.
     if (isServerError(error)) return false;
     throw error;
   }
@@ -90,7 +90,7 @@ export async function isRestored(
 
 /**
  * A table that is restored by hand may lack its foreign keys, and the CHECKs `off`; with keys the
- * server orders their indexes anew, and names them after the keys. The names that MySQL gives to
+ * server reorders their indexes, and names them after the keys. The names that MySQL gives to
  * CHECKs begin with that of the table, also while it is held.
  */
 function comparable(definition: string, off: ReadonlySet<string>): string {

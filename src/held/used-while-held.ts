@@ -1,9 +1,9 @@
 /**
- * Counts statements that fail because the table they name is held: the application still uses it.
- * A failure costs an entry in a map; once a minute, if there were any, the ledger is asked which of
- * the names are held, and what is found is said, and kept in the history.
+ * Counts statements that fail because the table they name is held: the application still uses it. A
+ * failure costs an entry in a map; once a minute, if there were any, undrop reads from the ledger
+ * which of the names are held, and writes the result to the log and the history.
  *
- * Invariant: names, and looks at the ledger, are bounded, whatever clients ask for.
+ * Invariant: names, and reads of the ledger, are bounded, whatever clients send.
  */
 import type { AuditEvent, ClientWho } from '../audit.js';
 import type { Clock } from '../clock.js';
@@ -16,7 +16,7 @@ import { readServerFacts } from '../service/server-facts.js';
 import { note, sql, textOf } from '../service/sql.js';
 import { decodeErr } from '../wire/response.js';
 
-/** The first line comes so soon, and others of the same table so often. */
+/** The delay of the first line, and the interval of further lines on the same table. */
 const FIRST_MS = 1_000;
 const EVERY_MS = 60_000;
 /** More names of one minute are not counted, nor are names with more dots. */
@@ -34,9 +34,9 @@ interface UsedWhileHeldOptions {
   readonly pool: ServicePool;
   readonly clock: Clock;
   readonly log: Log;
-  /** Aborted: what was counted is reported, and it ends. */
+  /** Aborted: reports the counts, and ends. */
   readonly signal: AbortSignal;
-  /** Has what goes on until all is reported. */
+  /** Registers work until all is reported. */
   readonly background: (work: Promise<void>) => void;
 }
 
@@ -85,7 +85,7 @@ export class UsedWhileHeld {
       const used = await findUsed(pool, missed);
       if (used.length === 0) return;
       report(log, used);
-      // A row that is written on a replica is none of its source's.
+      // A row that is written on a replica is missing on its source.
       const server = await readServerFacts(pool);
       if (server.readOnly || (await doesReplicate(pool, server))) return;
       await recordHistory({ connection: pool, log }, used);
@@ -93,21 +93,21 @@ export class UsedWhileHeld {
       if (!isServiceError(error)) throw error;
       log.debug(
         { err: error },
-        'which of the missing tables are held is not known, or not recorded',
+        'cannot check or record whether the missing tables are held; the statements are not counted',
       );
     }
   }
 }
 
 /**
- * The first quoted `schema.table` of an error's text, which is so in all languages of the server;
- * null if there is none. A name with a quote in it is cut, and found nowhere.
+ * The first quoted `schema.table` of an error's text, which all languages of the server have; null
+ * if there is none. A name with a quote in it is cut, and found nowhere.
  */
 function quotedName(payload: Buffer): string | null {
   return /'([^']+\.[^']+)'/.exec(decodeErr(payload).message.toString())?.[1] ?? null;
 }
 
-/** Those that are held; of several drops of one name the newest. */
+/** The names that are held; for several drops of one name the newest. */
 async function findUsed(
   pool: ServicePool,
   missed: ReadonlyMap<string, Missed>,
@@ -140,7 +140,7 @@ function useOf(row: Row, { count, by }: Missed): Use {
   };
 }
 
-/** Which schema and table a name may be: either may have dots in it. */
+/** The possible schemas and tables of a name: either may contain dots. */
 function splits(name: string): readonly { readonly schema: string; readonly table: string }[] {
   return [...name.matchAll(/\./g)].slice(0, DOTS_MAX).map(({ index }) => {
     return { schema: name.slice(0, index), table: name.slice(index + 1) };

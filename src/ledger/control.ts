@@ -1,10 +1,10 @@
 /**
- * What operators tell every collector of a server, in a table beside the ledger: a pause, and a
- * wake. Whoever collects reads it each round, and each text of a transition, of a purge chunk and
+ * The operators' commands to every collector of a server, in a table beside the ledger: a pause,
+ * and a wake. A collector reads it each round, and each text of a transition, of a purge chunk and
  * of a removal begins with a check of it (`UNLESS_PAUSED`).
  *
  * Invariant: while a pause lasts, by the server's clock, none of these begins, whichever proxy
- * collects. What can't be read is taken for a pause; only an absent table is none.
+ * collects. A table that can't be read counts as a pause; an absent table doesn't.
  */
 import { UndropError } from '../errors.js';
 import { RECYCLE_SCHEMA } from '../names/names.js';
@@ -15,9 +15,9 @@ import { ABSENT_TABLE } from '../wire/server-errors.js';
 import { createSchema, writeOrCreate } from './tables.js';
 
 export interface Pause {
-  /** By the server's clock; null: until somebody ends it. */
+  /** By the server's clock; null: until it is ended. */
   readonly until: Date | null;
-  /** Who set it, for people. */
+  /** Its author, in words. */
   readonly by: string;
   readonly since: Date;
 }
@@ -25,7 +25,7 @@ export interface Pause {
 export interface Control {
   /** Null: none lasts. */
   readonly pause: Pause | null;
-  /** How often collectors were woken; another number than before is a wake. */
+  /** The number of wakes so far; a changed number is a wake. */
   readonly wakes: number;
 }
 
@@ -47,16 +47,16 @@ const IS_READ_ONLY = sql`CAST(@@GLOBAL.read_only AS CHAR) NOT IN ('0', 'OFF')`;
 
 /**
  * Ends a text with ER_SUBQUERY_NO_1_ROW while a pause lasts, and where the server has become
- * read-only: a right that purges need (SUPER) writes there all the same, and what it logged would
- * end replication once the server is a replica. It needs the table, which `readOrMakeControl`
- * makes. No DO: that hides errors on three of the four servers.
+ * read-only: a privilege that purges need (SUPER) writes there nevertheless, and logged changes
+ * would end replication once the server is a replica. It needs the table, which `readOrMakeControl`
+ * creates. No DO: that hides errors on three of the four servers.
  */
 export const UNLESS_PAUSED = sql`SELECT ${note('pause')} IF(${IS_READ_ONLY}
   OR EXISTS (SELECT 1 FROM ${TABLE} WHERE ${LASTS}), (SELECT 1 UNION SELECT 2), 1) AS one`;
 
 /**
- * From now on nothing is collected on this server for `forMs` (null: until `endPause`), whoever
- * collects; it takes the place of a pause before. A chunk or a step that is under way ends.
+ * Stops all collectors of this server for `forMs` (null: until `endPause`); replaces an earlier
+ * pause. A running chunk or step is completed.
  */
 export async function setPause(
   connection: ServiceConnection,
@@ -75,7 +75,9 @@ export async function setPause(
   return asPause(rows[0] ?? {});
 }
 
-/** Resolves to the pause that lasted, or null; collectors go on within seconds. May run twice. */
+/**
+ * Resolves to the pause that lasted, or null; collectors continue within seconds. May run twice.
+ */
 export async function endPause(connection: ServiceConnection): Promise<Pause | null> {
   await assertWritable(connection);
   const pause = await readPause(connection);
@@ -91,8 +93,8 @@ export async function readPause(connection: ServiceConnection): Promise<Pause | 
 }
 
 /**
- * Whoever collects begins a full round within a few seconds. Resolves to false if the server
- * refuses to write it down: then that comes with the next check.
+ * Makes the collector begin a full round within a few seconds. Resolves to false if the server
+ * refuses the write: then the round comes with the next check.
  */
 export async function wakeCollectors(connection: ServiceConnection): Promise<boolean> {
   const write = sql`INSERT ${note('wake')} INTO ${TABLE} (name, set_by, since, wakes)
@@ -109,7 +111,7 @@ export function readControl(connection: ServiceConnection): Promise<Control> {
   return unlessRefused(read(connection), NOTHING, ...ABSENT_TABLE);
 }
 
-/** The same for whoever uses `UNLESS_PAUSED`: makes the table if it is absent. */
+/** The same for users of `UNLESS_PAUSED`: creates the table if it is absent. */
 export async function readOrMakeControl(connection: ServiceConnection): Promise<Control> {
   const found = await unlessRefused(read(connection), null, ...ABSENT_TABLE);
   if (found !== null) return found;

@@ -1,13 +1,13 @@
 /**
- * What is read of one row of the ledger: a dropped table and its way back. The lifecycle needs none
- * of it, because the hold name says enough; people, restores and recovery do.
+ * The contents of one row of the ledger: a dropped table and its way back. The lifecycle needs none
+ * of it, because the hold name is enough; users, restores and recovery do.
  */
 import type { TableState } from '../names/names.js';
 import type { Detached } from './detached/detached.js';
 
 /**
  * intent: the RENAME may or may not have happened. restored: under a name of its own again.
- * removed: physically, by us. gone: by somebody else.
+ * removed: physically, by undrop. gone: removed past undrop.
  */
 export type LedgerState = 'intent' | TableState | 'restored' | 'removed' | 'gone';
 
@@ -16,7 +16,7 @@ export const LIVE_STATES: readonly LedgerState[] = ['intent', 'HOLD', 'PURGE', '
 
 export type TableKind = 'base' | 'view' | 'sequence' | 'missing';
 
-/** What is recorded of a statement that drops, whatever it drops. */
+/** Recorded for each statement that drops, whatever it drops. */
 export interface DroppingStatement {
   readonly groupId: string;
   readonly proxyId: string;
@@ -30,63 +30,65 @@ export interface DroppingStatement {
 
 export interface LedgerRow {
   readonly id: string;
-  /** One for each statement. */
+  /** Shared by the tables of one statement. */
   readonly groupId: string;
   readonly proxyId: string;
   /** The user session's id on the server. */
   readonly threadId: number;
-  /** The port from which the server sees the session come; null over a socket. */
+  /** The port from which the server sees the session; null over a socket. */
   readonly upstreamPort: number | null;
   /** The name as stored by the server. */
   readonly schema: string;
   readonly table: string;
-  /** partition: its rows only; `table` is `partitionTable` (names/) of what they were of. */
+  /** partition: its rows only; `table` is the `partitionTable` (names/) of its table. */
   readonly kind: 'base' | 'sequence' | 'partition';
   readonly engine: string | null;
   /** All times in UTC by the server's clock. */
   readonly droppedAt: Date;
   readonly user: string;
   readonly clientAddress: string;
-  /** Its beginning alone if it was read without texts. */
+  /** Cut to its beginning if it was read without texts. */
   readonly statementText: string;
   readonly rowEstimate: number | null;
   readonly byteEstimate: number | null;
   readonly holdUntil: Date;
   readonly state: LedgerState;
-  /** Where it was last known to be held; null while an intent. */
+  /** Its last known schema while held; null while an intent. */
   readonly holdSchema: string | null;
   readonly holdName: string | null;
   /** False: still in its own schema. */
   readonly relocated: boolean;
-  /** Columns `todo` and `failure`; null: nothing is to be said. */
+  /** Columns `todo` and `failure`; null: none. */
   readonly failure: Failure | null;
   readonly definition: string | null;
-  /** What was taken off the table, and comes back with it. */
+  /** The parts that were detached from the table, and are reattached on a restore. */
   readonly detached: Detached;
   /** sql_log_bin of the user's session. */
   readonly sqlLogBin: boolean;
   /** Whether this very row is in the binary log; its updates must do the same. */
   readonly rowLogged: boolean;
   readonly endedAt: Date | null;
-  /** Under which name it came back, `schema.table`. */
+  /** Its name after the restore, `schema.table`. */
   readonly restoredAs: string | null;
 }
 
-/** What is still to be done about the table of a row. */
+/** The work that is left on the table of a row. */
 export type Todo =
-  /** Its restore has begun: what was taken off it is to be reattached at `restoredAs`. */
+  /** Its restore has begun: detached parts have to be reattached at `restoredAs`. */
   | 'restoring'
-  /** It is back, and the account may not make some of its triggers; held/triggers/missing.ts. */
+  /**
+   * It is restored, but the account may not create some of its triggers; held/triggers/missing.ts.
+   */
   | 'triggers'
-  /** Of a schema: its restore has ended, and not all of it is back; the same request goes on. */
+  /** For a schema: its restore has ended incomplete; the same request continues it. */
   | 'partly'
-  /** It is restored; rows that break its foreign keys are still to be looked for. */
+  /** It is restored; the check for rows that break its foreign keys has to be done. */
   | 'look'
-  /** It is in pieces (recovery/torn.ts); people are to bring it together. */
+  /** It is torn (recovery/torn.ts); an operator has to repair it. */
   | 'torn'
-  /** What binds live tables is to be taken off it. */
+  /** The parts that bind live tables have to be detached. */
   | 'detach'
-  /** It is to be moved into the recycle schema. */
+  /** It has to be moved into the recycle schema. */
   | 'relocate'
   /** The same, once its session has unlocked its tables. */
   | 'unlock'
@@ -95,15 +97,15 @@ export type Todo =
   | 'blocked_by_partitions'
   | 'blocked_by_triggers';
 
-/** Why something was not done, and what is to be done about it. */
+/** Why something was not done, and the work that is left. */
 export interface Failure {
-  /** The work that is left, for programs; null: nothing more is done. */
+  /** The work that is left, for programs; null: none. */
   readonly todo: Todo | null;
   /** The reason, for people. */
   readonly text: string;
   /**
-   * A foreign key leads from it to a live table, or from one to it; `passing`: another try may take
-   * it off. Not in the ledger.
+   * A foreign key leads from it to a live table, or from one to it; `passing`: another try may
+   * detach it. Not in the ledger.
    */
   readonly binds?: 'passing' | 'lasting';
 }
@@ -115,20 +117,23 @@ export const RESTORING: Failure = {
 
 export const LOOKING: Failure = {
   todo: 'look',
-  text: 'it is still looked whether rows break its foreign keys',
+  text: 'the check for rows that break its foreign keys is not finished',
 };
 
-/** Of a schema that is back, or was not dropped: what is not there has its definition here. */
-export const PARTLY: Failure = { todo: 'partly', text: 'not all of it is back' };
+/**
+ * For a schema that was restored, or not dropped: this row has the definitions of its missing
+ * parts.
+ */
+export const PARTLY: Failure = { todo: 'partly', text: 'it is not completely restored' };
 
 export const TORN: Failure = {
   todo: 'torn',
-  text: 'UNDROP_TORN: the server was killed amid its RENAME; some of its partitions have the hold name',
+  text: 'UNDROP_TORN: the server was killed during its RENAME; some of its partitions have the hold name',
 };
 
-/** A row of the ledger has so much of a statement. */
+/** The maximum of a statement's text in a row. */
 export const STATEMENT_CHARACTERS_MAX = 4_096;
-/** So much of it says what kind of statement it is (how-dropped.ts). */
+/** The part of it that shows the kind of statement (how-dropped.ts). */
 export const STATEMENT_HEAD_CHARACTERS = 256;
-/** Of a longer text the rest isn't decoded; a character is four bytes at most. */
+/** The rest of a longer text isn't decoded; a character has at most four bytes. */
 export const STATEMENT_BYTES_MAX = 4 * STATEMENT_CHARACTERS_MAX;

@@ -1,10 +1,10 @@
 /**
- * The ledger's history: a row for each event of the audit that changed something, and one for each
- * held table that is still used. It is written after the client has its answer, and never needed.
+ * The ledger's history: a row for each audit event that changed something, and one for each held
+ * table that is still used. It is written after the client has its response, and never needed.
  *
- * Invariants: a row is in the binary log if the ledger's row of its table is, and is deleted so.
- * Nobody counts the keys, because two servers would count alike, and a replica would stop at the
- * second row of a key: each is a time-ordered id, drawn by whoever writes.
+ * Invariants: a row is in the binary log if the ledger's row of its table is, and is deleted
+ * likewise. Keys aren't counters, because two servers would use the same numbers, and a replica
+ * would stop at the second row of a key: each is a time-ordered id, drawn by the writer.
  */
 import { randomBytes } from 'node:crypto';
 import type { HistoryEvent, Who } from '../audit.js';
@@ -21,7 +21,7 @@ import { ABSENT_TABLE } from '../wire/server-errors.js';
 import { createSchema, HISTORY, HISTORY_CREATION, LEDGER } from './tables.js';
 
 const WHO_CHARACTERS_MAX = 512;
-/** So many rows are in one text. */
+/** The number of rows in one text. */
 const ROWS_OF_PART = 100;
 
 /** Where an event is reported to. */
@@ -65,11 +65,11 @@ export async function recordHistory(
   } catch (error) {
     if (!isServiceError(error)) throw error;
     const fields = { event: 'history', ids: events.map(idOf), err: error };
-    log.warn(fields, 'the history of the ledger could not be written');
+    log.warn(fields, 'cannot write the history of the ledger; its events are in the log only');
   }
 }
 
-/** Replicas get the table in any case: rows that they hear of may come later. */
+/** Replicas get the table in any case, because replicated rows may come later. */
 async function insert(
   connection: ServiceConnection,
   rows: SQLQuery,
@@ -103,7 +103,7 @@ function insertion(events: readonly HistoryEvent[], logged: boolean): SQLQuery {
       details = VALUES(details)`;
 }
 
-/** Who it was, in words. */
+/** The actor, in words. */
 export function describeWho(who: Partial<Who>): string {
   const { user, client, osUser, host, account, proxyId } = who;
   if (osUser !== undefined) return `${osUser}@${host ?? '?'} as ${account ?? '?'}`;
@@ -127,12 +127,12 @@ async function findUnlogged(
   return new Set(rows.map((row) => textOf(row, 'id')));
 }
 
-/** Who has restored a table, or had it removed, in words; null: nobody knows. */
+/** The actor that restored or removed a table, in words; null: unknown. */
 export async function readWhoEnded(
   connection: ServiceConnection,
   { id, state }: { readonly id: string; readonly state: 'restored' | 'removed' },
 ): Promise<string | null> {
-  // Who asked for it, before who did it.
+  // The request comes before the removal itself.
   const events = state === 'restored' ? ['restored'] : ['remove-asked', 'removal'];
   const query = sql`SELECT ${note('history')} who FROM ${HISTORY}
     WHERE id = ${id} AND event IN (${valueList(events)}) ORDER BY event DESC, seq DESC LIMIT 1`;
@@ -145,11 +145,11 @@ export interface Uses {
   readonly count: number;
   /** UTC by the server's clock, to the minute. */
   readonly lastAt: Date;
-  /** Who the last of them was, in words. */
+  /** The actor of the last of them, in words. */
   readonly who: string;
 }
 
-/** The tables, by id, that were used while they were held; also those that are held no more. */
+/** The tables, by id, that were used while they were held, including those that no longer are. */
 export async function readUses(connection: ServiceConnection): Promise<ReadonlyMap<string, Uses>> {
   const query = sql`SELECT ${note('history')} id, uses, at, who FROM ${HISTORY}
     WHERE event = 'used-while-held'`;

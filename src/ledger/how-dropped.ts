@@ -1,8 +1,8 @@
 /**
- * `howDropped` says by which kind of statement a table was dropped: by the first words of the
- * statement that the ledger has, comments left out. Pure.
+ * `howDropped` returns the kind of statement that dropped a table, from the first words of the
+ * statement in the ledger, without comments. Pure.
  *
- * Invariant: a statement that isn't understood is not guessed at; nobody decides about rows by it.
+ * Invariant: an unknown statement is not guessed at; no decision about rows depends on it.
  */
 import type { LedgerRow } from './entry.js';
 
@@ -23,14 +23,14 @@ const FORMS: readonly (readonly [RegExp, HowDropped])[] = [
   [/^UNDROP\b/, 'SWAP'],
 ];
 
-/** Null: the beginning of the text doesn't tell. */
+/** Null: the beginning of the text isn't enough. */
 export function howDropped({
   kind,
   statementText,
 }: Pick<LedgerRow, 'kind' | 'statementText'>): HowDropped | null {
   if (kind === 'partition') return 'PARTITION';
   const words = statementText
-    // What only some versions of the server run is a part of the statement.
+    // A version comment is a part of the statement.
     .replaceAll(/\/\*M?!\d*/gi, ' ')
     .replaceAll(/\/\*[\s\S]*?\*\//g, ' ')
     .replaceAll(/(?:--\s|#).*|\*\//g, ' ')

@@ -1,8 +1,8 @@
 /**
- * Who owns an intent: a user session, by its id in the processlist and the port from which the
- * server sees it come (not the one that we dialled from: there may be an address translation or a
- * relay between). Ids start again from 1 when the server does; id and port together don't come
- * back, so an owner is never taken for gone because of a clock.
+ * The owner of an intent: a user session, by its id in the processlist and the port from which the
+ * server sees it (not the local port: there may be an address translation or a relay in between).
+ * Ids start again from 1 when the server does; id and port together don't recur, so an owner never
+ * counts as gone because of a clock.
  */
 import type { ServiceConnection, ServicePool } from '../service/pool/pools.js';
 import { readServerFacts, type ServerFacts } from '../service/server-facts.js';
@@ -17,10 +17,10 @@ import {
 import { AT } from './intents/intent-text.js';
 
 /**
- * Ids of the rows that replication has brought, on a server that may be written to: they are about
- * drops on the source, whose sessions are there. What was done about them here would stop the
- * replica, or come back to the source. Invariant: if nothing is replicated any more (a replica that
- * was promoted), all rows are this server's.
+ * Ids of rows that replication has brought, on a writable server: they are about drops on the
+ * source, whose sessions are there. Changes to them here would stop the replica, or come back to
+ * the source. Invariant: if nothing is replicated any longer (a replica that was promoted), all
+ * rows are this server's.
  */
 export async function writtenElsewhere(
   pool: ServicePool,
@@ -39,8 +39,8 @@ export async function writtenElsewhere(
 }
 
 /**
- * Whether others than its own cluster write to it: a replica, one of two primaries. A node of a
- * cluster has threads that apply what the other nodes did.
+ * Whether servers outside its own cluster write to it: a replica, one of two primaries. A node of a
+ * cluster has threads that apply the changes of the other nodes.
  */
 export async function hasSource(
   connection: ServiceConnection,
@@ -49,7 +49,9 @@ export async function hasSource(
   return hasThread(connection, server, server.cluster === null ? OF_ANY : OF_SOURCE);
 }
 
-/** Whether it takes over what others do: a replica, one of two primaries, a node of a group. */
+/**
+ * Whether it applies changes of other servers: a replica, one of two primaries, a node of a group.
+ */
 export async function doesReplicate(
   connection: ServiceConnection,
   server: ServerFacts,
@@ -57,9 +59,9 @@ export async function doesReplicate(
   return hasThread(connection, server, OF_ANY);
 }
 
-/** MariaDB's own threads are of the same user. */
+/** MariaDB's own threads have the same user. */
 const OF_ANY = sql`COMMAND <> 'Daemon'`;
-/** One that reads from a source outside. */
+/** A thread that reads from a source outside. */
 const OF_SOURCE = sql`(COMMAND LIKE '%\\_IO' OR STATE LIKE '%source to send event'
   OR STATE LIKE '%onnecting to source')`;
 

@@ -28,47 +28,47 @@ import {
 import { LEDGER } from './tables.js';
 
 type RowFilter =
-  /** Every row whose table is, or may be, held; of these, those that fit. */
+  /** Every row whose table is, or may be, held and matches `LiveFit`. */
   | ({ readonly by: 'live' } & LiveFit)
-  /** Those of that id, or whose id begins so (hex digits); also ended ones. */
+  /** The row of that id, or rows whose id begins so (hex digits); also ended ones. */
   | { readonly by: 'id'; readonly prefix: string }
-  /** Those of these ids; also ended ones. */
+  /** The rows of these ids; also ended ones. */
   | { readonly by: 'ids'; readonly ids: readonly string[] }
   /** Restored, removed, or gone. */
   | { readonly by: 'ended' }
-  /** Its restore has begun, and may have broken off. */
+  /** Its restore has begun, and may have been interrupted. */
   | { readonly by: 'restoring' }
-  /** It is back without some of its triggers, as far as the last restore saw. */
+  /** It was restored without some of its triggers, as far as the last restore found. */
   | { readonly by: 'triggers' }
-  /** The same, but those of a schema that is brought back. */
+  /** The same as `restoring`, without tables of a schema that is being restored. */
   | { readonly by: 'broken-off' }
-  /** Restored, and rows that break its foreign keys are still to be looked for. */
+  /** Restored; the check for rows that break its foreign keys has to be done. */
   | { readonly by: 'looking' }
-  /** Those that were dropped under that name, in any schema if it is null; also ended ones. */
+  /** Tables that were dropped under that name, in any schema if it is null; also ended ones. */
   | { readonly by: 'name'; readonly schema: string | null; readonly table: string }
-  /** `only`: none but those of these ids. */
+  /** `only`: limits them to these ids. */
   | { readonly by: 'intent'; readonly only?: readonly string[] }
   /** All tables of one statement; also ended ones. */
   | { readonly by: 'drop'; readonly groupId: string }
   /** Live ones of one statement. */
   | { readonly by: 'group'; readonly groupId: string }
-  /** Held in its own schema: its relocation is still to be done. */
+  /** Held in its own schema: its relocation has to be done. */
   | { readonly by: 'pending'; readonly only?: readonly string[] }
-  /** Held for a minute, and its definition and restore script aren't written. */
+  /** Held for a minute, without a definition and restore script in its row. */
   | { readonly by: 'unsettled' }
-  /** In its own schema, in whatever state: what is collected there stays there to the end. */
+  /** In its own schema, in any state: a table that is collected there stays there to the end. */
   | { readonly by: 'elsewhere' };
 
-/** What is left out fits all. */
+/** A missing condition matches all. */
 export interface LiveFit {
   /** Hex digits with which the id begins. */
   readonly prefix?: string;
   readonly schema?: string;
   /** A pattern for the table's name, as in the server's own SHOW TABLES LIKE. */
   readonly like?: string;
-  /** One of these; each by the index. */
+  /** Any of these; each by the index. */
   readonly names?: readonly { readonly schema: string; readonly table: string }[];
-  /** Of the server; default: 0. */
+  /** The server's; default: 0. */
   readonly lowerCaseTableNames?: 0 | 1 | 2;
 }
 
@@ -76,9 +76,9 @@ const ROWS_MAX = 100_000;
 const READ_DEADLINE_MS = 60_000;
 
 /**
- * Newest first; at most `rowsMax` (default 100,000), and only those after `after`. Without
- * `texts` the long columns (definition, what was taken off) are left empty, and the statement is
- * cut; default with them.
+ * Newest first; at most `rowsMax` (default 100,000), and only those after `after`. Without `texts`
+ * the long columns (definition, detached) are left empty, and the statement is cut; default with
+ * them.
  */
 export async function findRows(
   connection: ServiceConnection,
@@ -125,7 +125,7 @@ export async function findPage(
   return rows;
 }
 
-/** The ledger's rows by the ids of these hold names; that of a ghost has the row of its drop. */
+/** The ledger's rows by the ids of these hold names; a ghost table has the row of its drop. */
 export async function findByHoldNames(
   connection: ServiceConnection,
   names: readonly string[],
@@ -143,13 +143,13 @@ export async function findByHoldNames(
   );
 }
 
-/** What is in the ledger of what is held, in numbers. */
+/** Totals of the held tables in the ledger. */
 export interface LedgerTotals {
   /** Bytes of tables by state, as far as they are known. */
   readonly bytes: Readonly<Record<string, number>>;
   /** Drops that are not settled. */
   readonly intents: number;
-  /** Tables that are to be moved into the recycle schema. */
+  /** Tables that have to be moved into the recycle schema. */
   readonly relocations: number;
 }
 
@@ -172,7 +172,7 @@ export async function readTotals(connection: ServiceConnection): Promise<LedgerT
   };
 }
 
-/** A statement of which not every table is settled, and how many of them are. */
+/** A statement with unsettled tables, and the number of settled ones. */
 export interface Settling {
   readonly groupId: string;
   readonly schema: string;
@@ -265,7 +265,7 @@ const LIVE = sql`state IN ('intent', 'HOLD', 'PURGE', 'EVAC', 'DROP')`;
 const KINDS = ['base', 'sequence', 'partition'] as const;
 const OF_TABLE = sql`kind NOT IN ('schema', 'view')`;
 
-/** By the key `by_todo`. What it is of may be live again. */
+/** By the key `by_todo`. Its table may be live again. */
 export const IS_BROKEN_OFF = sql`todo = 'restoring' AND ${OF_TABLE}
   AND state IN ('HOLD', 'restored') AND group_id NOT IN (
     SELECT s.group_id FROM ${LEDGER} AS s WHERE s.todo = 'restoring' AND s.kind = 'schema')`;
@@ -275,7 +275,7 @@ function hasName({ schema, table }: { schema: string | null; table: string }): S
   return sql`${sameName(sql`table_name`, table)}${inSchema}`;
 }
 
-/** What is one table for the server is one here. */
+/** Compares names as the server does. */
 export function sameName(column: SQLQuery, name: string): SQLQuery {
   return sql`(${column} = ${name} OR @@lower_case_table_names <> 0 AND LOWER(${column}) = LOWER(${name}))`;
 }
@@ -285,7 +285,7 @@ function asFailure(row: Row): Failure | null {
   return text === null ? null : { todo: textOrNullOf(row, 'todo') as Todo | null, text };
 }
 
-/** Somebody may have changed the column by hand. */
+/** The column may have been changed by hand. */
 function detachedOf(row: Row): Detached {
   try {
     return parseDetached(textOrNullOf(row, 'detached'));
@@ -327,7 +327,7 @@ function asLedgerRow(row: Row): LedgerRow {
   };
 }
 
-/** What brings the table back by hand; null if the ledger has no script of it yet. */
+/** The script that restores the table by hand; null if the ledger doesn't have it yet. */
 export async function readRestoreScript(
   connection: ServiceConnection,
   id: string,

@@ -1,6 +1,6 @@
 /**
- * What the ledger keeps of a schema that is being dropped, beside its tables: what it takes to make
- * it anew. Read by programs (where a failed drop took its charset) and, as SQL, by people. Pure.
+ * The properties of a dropped schema that the ledger keeps beside its tables, to create it again.
+ * Read by programs (a failed drop takes its charset from here) and, as SQL, by people. Pure.
  */
 import { assert } from '../assert.js';
 import { quoteIdentifier } from '../service/sql.js';
@@ -11,11 +11,11 @@ export interface SchemaPart {
   /** `VIEW`, `PROCEDURE`, `FUNCTION`, `EVENT`, `PACKAGE`, `PACKAGE BODY`. */
   readonly kind: string;
   readonly name: string;
-  /** Null if the service account may not see it. */
+  /** Null if the service account may not read it. */
   readonly statement: string | null;
-  /** sql_mode under which it was made, if the server says. */
+  /** sql_mode under which it was created, if the server reports it. */
   readonly sqlMode?: string;
-  /** What else the server keeps of its making; rows of older versions lack these. */
+  /** Further properties of its creation; rows of older versions lack these. */
   readonly characterSetClient?: string;
   readonly collationConnection?: string;
   readonly databaseCollation?: string;
@@ -68,7 +68,7 @@ function oneLine(name: string): string {
   return quoteIdentifier(name).replaceAll(/[\r\n]/g, ' ');
 }
 
-/** SQL that makes it anew by hand, with a plain client; its tables are restored in between. */
+/** SQL that creates it again by hand, with a plain client; its tables are restored in between. */
 export function schemaScript(schema: string, { statement, parts }: SchemaDetails): string {
   // A view has no mode of its own: it is read as the server shows it.
   const texts = inOrder(parts).flatMap(({ statement: text, sqlMode = '', timeZone }) => {
@@ -81,11 +81,11 @@ export function schemaScript(schema: string, { statement, parts }: SchemaDetails
   return [
     ...unread.map(
       ({ kind, name }) =>
-        `-- Not kept, as it was not to be read, or too many: ${kind} ${oneLine(name)}.`,
+        `-- Not recorded, because it could not be read, or there were too many: ${kind} ${oneLine(name)}.`,
     ),
     `${statement.replaceAll(/\s*\n\s*/g, ' ')};`,
     `USE ${quoteIdentifier(schema)};`,
-    ...(texts.length === 0 ? [] : ['-- Restore its tables here (undrop list), then go on.']),
+    ...(texts.length === 0 ? [] : ['-- Restore its tables now (undrop list), then continue.']),
     ...(texts.length === 0 ? [] : [`DELIMITER ${end}`]),
     ...texts.map((text) => `${text}\n${end}`),
     ...(texts.length === 0 ? [] : ['DELIMITER ;']),

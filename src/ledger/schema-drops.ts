@@ -1,15 +1,16 @@
 /**
- * The ledger's row of a DROP DATABASE: that it is under way, how far it is, and what it takes to
- * create the schema again. The rows of its tables have the same group id. While the row is open its
- * state is none of theirs, so that whatever looks for tables doesn't see it.
+ * The ledger's row of a DROP DATABASE: its progress, and the details for creating the schema again.
+ * The rows of its tables have the same group id. While the row is open its state is none of theirs,
+ * so that queries for tables skip it.
  *
  * The owner of a DROP DATABASE is the process that has the group's lock, on a connection that ends
  * with it. It is not the user's session, which stays in the server, in its DROP, if the proxy is
  * killed.
  *
- * Invariants: the row is written before the first intent of its group and ended after the last. So
- * an intent that is read has its open row, or the drop is over. The lock is taken before the row is
- * written, and never again for that group; so a row without a lock is an interrupted drop.
+ * Invariants: the row is written before the first intent of its group and ended after the last.
+ * Therefore an intent that is read has its open row, or the drop is over. The lock is taken before
+ * the row is written, and never again for that group; so a row without a lock is an interrupted
+ * drop.
  */
 
 import { assert } from '../assert.js';
@@ -37,9 +38,7 @@ import {
 } from './schema-details.js';
 import { beforeNextTry, KNOWN_VERSION, LEDGER, ledgerUnavailable, mayUnlog } from './tables.js';
 
-/**
- * emptying: tables are being renamed away. emptied: none was left, and the DROP may have been sent.
- */
+/** emptying: tables are being renamed. emptied: none was left, and the DROP may have been sent. */
 type SchemaDropState = 'emptying' | 'emptied';
 
 export interface SchemaDrop extends DroppingStatement {
@@ -52,14 +51,14 @@ export interface SchemaDrop extends DroppingStatement {
   readonly details: SchemaDetails;
 }
 
-/** What identifies a row of this kind when it is changed. */
+/** Identifies such a row for changes. */
 export interface SchemaDropKey {
   readonly id: string;
   readonly groupId: string;
   readonly rowLogged: boolean;
 }
 
-/** One that is open. */
+/** An open row. */
 export interface SchemaDropRow extends SchemaDropKey {
   readonly proxyId: string;
   readonly threadId: number;
@@ -76,8 +75,8 @@ const DEADLINE_MS = 5_000;
 const SETTLE_DEADLINE_MS = 30_000;
 
 /**
- * Before the first intent. Rejects with UNDROP_LEDGER_UNAVAILABLE; then nothing may be renamed. A
- * row that was written all the same, because the answer was lost, is forgotten by recovery once the
+ * Before the first intent. Rejects with UNDROP_LEDGER_UNAVAILABLE; then nothing may be renamed. If
+ * a row was written nevertheless, because the response was lost, recovery forgets it once the
  * session has left it (`leaveSchemaDrop`).
  */
 export async function recordSchemaDrop(
@@ -135,10 +134,10 @@ export async function markEmptied(
 }
 
 /**
- * The session that dropped it is in the middle of it no more, and its row names none from now on:
- * recovery goes by what it sees. It waits only for service connections that own an intent by now,
- * because their RENAME may still wait in the server. `hasFailed`: the DROP can't happen any more,
- * so whatever is held is put back; the row remembers if it was sent. May run twice, and late.
+ * The session that dropped it has left the drop, and the row names none from now on: recovery goes
+ * by the state of the server. It waits only for service connections that own an intent, because
+ * their RENAME may still wait in the server. `hasFailed`: the DROP can't happen, so held tables are
+ * put back; the row records whether the DROP was sent. May run twice, and late.
  */
 export async function leaveSchemaDrop(
   pool: ServicePool,
@@ -170,7 +169,7 @@ function ending({ id }: SchemaDropKey): SQLQuery {
 
 /**
  * The DROP is done: its tables are held and its row is ended, in one transaction, so that they can
- * be restored from the answer on. The definition and the restore script of each follow
+ * be restored from the response on. The definition and the restore script of each follow
  * (`recordOutcome`). May run twice.
  */
 export async function settleSchemaDrop(
@@ -202,9 +201,9 @@ export async function settleSchemaDrop(
 }
 
 /**
- * The schema is there, with every table that could be put back. One whose DROP was sent, and
- * failed, is the newest of its name still, and counts as one that is back: UNDROP DATABASE means
- * it, and no older one. Any other is forgotten. May run twice.
+ * The schema exists, with every table that could be put back. A drop whose DROP DATABASE was sent,
+ * and failed, is still the newest of its name, and counts as restored: UNDROP DATABASE means it,
+ * and no older one. Any other is forgotten. May run twice.
  */
 export async function endSchemaFailure(
   pool: ServicePool,
@@ -224,7 +223,7 @@ export async function endSchemaFailure(
   await endSchemaDrop(pool, key);
 }
 
-/** Those that are open: under way, or interrupted; oldest first. `id`: that one alone. */
+/** The open rows, in progress or interrupted; oldest first. `id`: that one alone. */
 export async function findSchemaDrops(
   connection: ServiceConnection,
   id?: string,
@@ -238,7 +237,7 @@ export async function findSchemaDrops(
   return rows.map(asSchemaDropRow);
 }
 
-/** Which of these groups are those of a DROP DATABASE that is open. */
+/** Which of these groups belong to an open DROP DATABASE. */
 export async function openGroupsOf(
   connection: ServiceConnection,
   groupIds: Iterable<string>,
@@ -273,7 +272,7 @@ function lockOf(groupId: string): SQLQuery {
 }
 
 /**
- * Runs `work` as the owner of the group, on a new connection, which has the privileges of now. The
+ * Runs `work` as the owner of the group, on a new connection, which has the present privileges. The
  * connection is for `work`, too; it takes no other lock on it (MySQL 5.6 has one for each session),
  * and its end is the end of the ownership.
  */
@@ -283,7 +282,7 @@ export async function asGroupOwner<T>(
   work: (connection: TaskConnection) => Promise<T>,
 ): Promise<T> {
   const steps = async (connection: TaskConnection) => {
-    // Ours for as long as it lives, and nobody's afterwards.
+    // The lock ends with it.
     connection.discard();
     const [rows = []] = await connection.run(
       sql`SELECT ${note('owner', groupId)} GET_LOCK(${lockOf(groupId)}, 0) AS got`,
@@ -294,7 +293,7 @@ export async function asGroupOwner<T>(
   return pool.task(steps, { fresh: true });
 }
 
-/** Whether somebody is in the middle of it. */
+/** Whether a process is running it. */
 export async function hasOwner(connection: ServiceConnection, groupId: string): Promise<boolean> {
   const [rows = []] = await connection.run(
     sql`SELECT ${note('owner', groupId)} IS_FREE_LOCK(${lockOf(groupId)}) AS isFree`,

@@ -1,10 +1,10 @@
 /**
- * What the ledger says of a dropped schema that is brought back. Its row says by `todo` and
- * `restored_as` that a restore has begun, and as which schema; the rows of its tables say how far
- * each of them is.
+ * The ledger's record of restoring a dropped schema. Its row records by `todo` and `restored_as`
+ * that a restore has begun, and the new name; the rows of its tables record the progress of each.
  *
- * Invariants: a restore is marked before anything is renamed or made, and the mark goes only when
- * all of it is back. Only who has the group's lock, on a connection that ends with it, restores.
+ * Invariants: a restore is marked before anything is renamed or created, and the mark is removed
+ * only when all of it is restored. Only the holder of the group's lock, on a connection that ends
+ * with it, restores.
  */
 import { assert } from '../assert.js';
 import type { ServicePool } from '../service/pool/pools.js';
@@ -34,14 +34,14 @@ export interface DroppedSchema extends SchemaDropKey {
   readonly sqlLogBin: boolean;
   /** The DROP DATABASE has not ended yet. */
   readonly isOpen: boolean;
-  /** As which schema it was brought back, or is to be; null: no restore has begun. */
+  /** The name of the restored schema; null: no restore has begun. */
   readonly restoredAs: string | null;
-  /** Its restore has begun, and not all of it is back. */
+  /** Its restore has begun, and isn't complete. */
   readonly isRestoring: boolean;
-  /** How many tables it had, and how many of them are held or live again. */
+  /** The number of its tables, and of those that are held or live again. */
   readonly tables: number;
   readonly kept: number;
-  /** How many are held. */
+  /** The number of held ones. */
   readonly held: number;
 }
 
@@ -49,8 +49,8 @@ const OF_TABLES = sql`kind NOT IN ('schema', 'view')`;
 const ROWS_MAX = 1_000;
 
 /**
- * Drops of a schema of that name, or the one with that group id, or those of which an id, or that
- * of one of their tables, begins so; newest first.
+ * Drops of a schema of that name, or the one with that group id, or those with an id, or a table's
+ * id, that begins so; newest first.
  */
 export async function findDroppedSchemas(
   pool: ServicePool,
@@ -93,7 +93,7 @@ function isDropOf(target: Parameters<typeof findDroppedSchemas>[1]): SQLQuery {
     WHERE found.id LIKE ${`${idPrefix}%`} OR found.group_id LIKE ${`${idPrefix}%`})`;
 }
 
-/** How many tables of that schema are held that were dropped by themselves. */
+/** The number of held tables of that schema that were dropped individually. */
 export async function countSingles(pool: ServicePool, schema: string): Promise<number> {
   const [[row = {}] = []] = await pool.run(
     sql`SELECT ${note('read')} COUNT(*) AS found FROM ${LEDGER} AS t
@@ -103,7 +103,7 @@ export async function countSingles(pool: ServicePool, schema: string): Promise<n
   return numberOf(row, 'found');
 }
 
-/** What it was beside its tables. */
+/** Its properties beside its tables. */
 export async function readDetails(pool: ServicePool, id: string): Promise<SchemaDetails> {
   const [rows = []] = await pool.run(
     sql`SELECT ${note('read', id)} definition FROM ${LEDGER} WHERE id = ${id}`,
@@ -124,7 +124,7 @@ export async function markSchemaRestore(
   );
 }
 
-/** It has ended. What is not back then comes back only if somebody asks for it again. */
+/** It has ended. Missing parts are restored only if the request is repeated. */
 export async function endSchemaRestore(
   pool: ServicePool,
   { id, rowLogged }: SchemaDropKey,
@@ -137,7 +137,7 @@ export async function endSchemaRestore(
   );
 }
 
-/** Groups of which a restore broke off: nobody is at it. */
+/** Groups whose restore was interrupted. */
 export async function findBrokenRestores(pool: ServicePool): Promise<readonly SchemaRestore[]> {
   const [rows = []] = await pool.run(
     sql`SELECT ${note('read')} id, group_id, proxy_id, schema_name, restored_as FROM ${LEDGER}
@@ -166,7 +166,7 @@ const LOCK = 'undrop:restore:';
 export const IS_BROKEN = sql`kind = 'schema' AND todo = 'restoring' AND state = 'removed'
   AND IS_FREE_LOCK(CONCAT(${LOCK}, group_id)) = 1`;
 
-/** One that died a moment ago may have it still; others of this process take their turns. */
+/** A connection that died a moment ago may still have it; others of this process take turns. */
 const LOCK_WAIT_S = 1;
 
 /** `owner`: nothing is done, because that connection of the server restores it. */
@@ -188,7 +188,7 @@ export async function asSchemaRestorer<T>(
 }
 
 /**
- * Of tables of one drop: that they are about to get their names in that schema, keys and triggers
+ * Marks tables of one drop that are about to get their names in that schema, with keys and triggers
  * to follow; before their RENAME. May run twice.
  */
 export async function markTablesRestoring(

@@ -1,10 +1,10 @@
 /**
- * What the ledger says of a table that is brought back: where it goes (`restored_as`), that this is
- * not over (`todo`), and which connection is at it, as the owner of an intent.
+ * The ledger's record of restoring a table: its target (`restored_as`), that it isn't complete
+ * (`todo`), and the connection that restores it, as the owner of an intent.
  *
- * Invariants: the mark is made before the RENAME, and goes only when the table is whole, or what is
- * missing can't come back. Whoever goes on with a restore takes it over from an owner that is gone,
- * by one statement that changes the row only as it was seen.
+ * Invariants: the mark is written before the RENAME, and removed only when the table is complete,
+ * or the missing parts can't be reattached. A restore is taken over only from an owner that is
+ * gone, by one statement that changes the row only as it was read.
  */
 import type { ServicePool } from '../service/pool/pools.js';
 import { note, processlistOf, type SQLQuery, sql } from '../service/sql.js';
@@ -26,7 +26,7 @@ export async function markRestore(
   await change(pool, row, { sets, owner });
 }
 
-/** False: it is over, or somebody else was faster. */
+/** False: it is over, or another proxy was faster. */
 export async function takeOverRestore(
   pool: ServicePool,
   row: Row & Pick<LedgerRow, 'threadId' | 'failure'>,
@@ -36,7 +36,7 @@ export async function takeOverRestore(
   return change(pool, row, { sets: sql`todo = todo`, owner, where });
 }
 
-/** Nobody is at it any more. `failure`: what is missing; null: nothing is. */
+/** The owner leaves it. `failure`: the missing parts; null: none. */
 export async function leaveRestore(
   pool: ServicePool,
   row: Row,
@@ -45,7 +45,7 @@ export async function leaveRestore(
   await change(pool, row, { sets: assignFailure(failure), owner: 0 });
 }
 
-/** The owner of an intent stays who drops the table. */
+/** The owner of an intent stays the session that drops the table. */
 async function change(
   pool: ServicePool,
   { id, state, rowLogged }: Row,
@@ -68,7 +68,7 @@ async function change(
   return (changed?.affectedRows ?? 0) > 0;
 }
 
-/** What a restore has still to bring, in words. */
+/** The parts that a restore has still to reattach, in words. */
 export function toCome(detached: Detached): string {
   if (!hasDetached(detached)) return RESTORING.text;
   const { checks, keysOut, keysIn, triggers } = detached;
@@ -81,7 +81,10 @@ export function toCome(detached: Detached): string {
   return `${RESTORING.text}, still to come: ${named.join(', ')}`;
 }
 
-/** What is known of rows that break the keys of a restored table, if nothing else is to be done. */
+/**
+ * Records the result of the check for rows that break the keys of a restored table, if no other
+ * work is left on it.
+ */
 export async function recordLook(
   pool: ServicePool,
   { id, failure, rowLogged }: Pick<LedgerRow, 'id' | 'rowLogged'> & { readonly failure: Failure },

@@ -45,7 +45,7 @@ export const LEDGER = ident(RECYCLE_SCHEMA, 'ledger');
 export const HISTORY = ident(RECYCLE_SCHEMA, 'history');
 const VERSION_TABLE = ident(RECYCLE_SCHEMA, 'ledger_version');
 
-/** With the ledger; again by whoever writes where somebody has dropped it. */
+/** Created with the ledger; again by a writer, if it was dropped. */
 export const HISTORY_CREATION = sql`CREATE TABLE IF NOT EXISTS ${HISTORY} (
   seq         CHAR(32) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
   at          DATETIME(6) NOT NULL,
@@ -68,12 +68,12 @@ const ADD_COLUMN_DEADLINE_MS = 3_600_000;
 /** A column is missing; or `KNOWN_VERSION` found another version. */
 const LEDGER_OTHER = [ER_BAD_FIELD_ERROR, ER_SUBQUERY_NO_1_ROW];
 
-/** The account lacks a right, or the server is read-only. */
+/** The account lacks a privilege, or the server is read-only. */
 const NOT_ALLOWED = [...ACCESS_DENIED, ...READ_ONLY_SERVER];
 
 /**
- * After a write that failed: resolves if it is worth one more try. If somebody has dropped
- * the ledger, it is made again, empty, as at the start of a proxy. Rejects with `error` otherwise.
+ * After a write that failed: resolves if one more try is worthwhile. If the ledger was dropped, it
+ * is created again, empty, as at the start of a proxy. Rejects with `error` otherwise.
  */
 export async function beforeNextTry(pool: ServicePool, error: unknown): Promise<void> {
   if (isServerError(error, ...ABSENT_TABLE, ...LEDGER_OTHER)) await ensureLedger(pool);
@@ -89,9 +89,8 @@ export const KNOWN_VERSION = sql`@undrop_version = (SELECT
     (SELECT 1 UNION SELECT 2)) FROM ${VERSION_TABLE})`;
 
 /**
- * Rejects with UNDROP_LEDGER_UNAVAILABLE if the account may not, the server is read-only and has
- * no ledger yet, or the ledger is of a version that this program doesn't know; as the pool does if
- * there is no server.
+ * Rejects with UNDROP_LEDGER_UNAVAILABLE if the account may not, the server is read-only and has no
+ * ledger yet, or the ledger is of an unknown version; with the pool's error if there is no server.
  */
 export async function ensureLedger(pool: ServicePool): Promise<void> {
   const version = await assertLedgerKnown(pool);
@@ -107,8 +106,8 @@ export async function ensureLedger(pool: ServicePool): Promise<void> {
 }
 
 /**
- * Rejects with UNDROP_LEDGER_UNAVAILABLE if the ledger is of a version that this program doesn't
- * know: then nothing is written to it, and nothing collected by it. Null: there is none.
+ * Rejects with UNDROP_LEDGER_UNAVAILABLE if the ledger is of an unknown version: then nothing is
+ * written to it, and nothing collected by it. Null: there is none.
  */
 export async function assertLedgerKnown(connection: ServiceConnection): Promise<number | null> {
   const [[row = {}] = []] = await unlessRefused(connection.run(READ_VERSION), [], ...ABSENT_TABLE);
@@ -122,7 +121,7 @@ export async function assertLedgerKnown(connection: ServiceConnection): Promise<
 
 const READ_VERSION = sql`SELECT ${note('look')} MAX(version) AS version FROM ${VERSION_TABLE}`;
 
-/** The error for what kept a write from the ledger; one that says enough stays as it is. */
+/** The error for a failed write to the ledger; a more specific one stays. */
 export function ledgerUnavailable(cause: unknown): UndropError {
   if (cause instanceof UndropError && SAYS_ENOUGH.includes(cause.code)) return cause;
   const text = cause instanceof Error ? cause.message : String(cause);
@@ -135,7 +134,7 @@ const SAYS_ENOUGH: readonly ErrorCode[] = [
   'UNDROP_UPSTREAM_TLS',
 ];
 
-/** What is said of rows, checked by the server against the account's rights, and not executed. */
+/** The server checks these against the account's privileges, without executing them. */
 const WRITES = [
   sql`EXPLAIN ${note('look')} INSERT INTO ${LEDGER} SELECT * FROM ${LEDGER} WHERE FALSE`,
   sql`EXPLAIN ${note('look')} UPDATE ${LEDGER} SET state = '' WHERE FALSE`,
@@ -197,7 +196,7 @@ const COUNT_TABLES = sql`SELECT ${note('look')}
 
 /**
  * An index of 5.6 takes 767 bytes, so 64 + 64 characters of utf8mb4 and no more. Names compare
- * binary: what the server says are two tables are two tables.
+ * binary: two tables for the server are two tables here.
  */
 async function create(connection: ServiceConnection): Promise<void> {
   const columns = [...REQUIRED_COLUMNS, ...OPTIONAL_COLUMNS].map(columnText);
@@ -254,7 +253,7 @@ async function addColumn(connection: ServiceConnection, column: SQLQuery): Promi
   await unlessRefused(added, [], ER_DUP_FIELDNAME);
 }
 
-/** One of our own schemas; a local one is none of the binary log. May run twice. */
+/** Creates a schema of undrop; a local one is not in the binary log. May run twice. */
 export async function createSchema(connection: ServiceConnection, schema: string): Promise<void> {
   await connection.run(
     sql`CREATE DATABASE IF NOT EXISTS ${ident(schema)}
@@ -264,8 +263,8 @@ export async function createSchema(connection: ServiceConnection, schema: string
 }
 
 /**
- * Writes to a table beside the ledger, which is created if it is absent; resolves to how many rows
- * were changed.
+ * Writes to a table beside the ledger, which is created if it is absent; resolves to the number of
+ * changed rows.
  */
 export async function writeOrCreate(
   connection: ServiceConnection,
@@ -292,14 +291,14 @@ async function createLocal(connection: ServiceConnection): Promise<void> {
 }
 
 // ── rows that replicas do not see ────────────────────────────────────────────────────────────────
-// Whether this account may switch sql_log_bin off. If it may, the ledger rows of drops that
-// replicas don't see are not seen by them either: a logged one would be an errant transaction
-// there. Each row says what was done with it, because a logged UPDATE of a row that a replica
-// hasn't got would stop its replication.
+// Whether this account may switch sql_log_bin off. If it may, replicas don't get the ledger rows of
+// drops that they don't get: a logged row would be an errant transaction there. Each row records
+// whether it is logged, because a logged UPDATE of a row that a replica lacks would stop its
+// replication.
 
 const known = new WeakSet<ServicePool>();
 
-/** Asked of the server until it is so: the account may get the right while the proxy runs. */
+/** Queried until it is true, because the account may get the privilege while the proxy runs. */
 export async function mayUnlog(pool: ServicePool): Promise<boolean> {
   if (known.has(pool)) return true;
   const tried = pool.run(sql`DO ${note('look')} 0`, { logged: false }).then(() => true);

@@ -28,11 +28,11 @@ import type { SessionLocks } from './intents/session-locks.js';
 import { LEDGER, mayUnlog } from './tables.js';
 
 export interface DropIntent extends DroppingStatement {
-  /** How long tables are held that say nothing else, in milliseconds. */
+  /** The default hold of the tables, in milliseconds. */
   readonly holdMs: number;
   /** sql_log_bin of the user's session; default true. */
   readonly sqlLogBin?: boolean;
-  /** Nothing is written: the facts are those that a drop of now would be decided by. */
+  /** Writes nothing: returns the facts for a drop at this moment. */
   readonly isDryRun?: boolean;
   readonly tables: readonly {
     readonly id: string;
@@ -61,18 +61,18 @@ export interface ForeignKeyName {
 
 export interface IntentTable {
   readonly id: string;
-  /** The name as stored, or as asked for if it is missing. */
+  /** The name as stored, or as requested if it is missing. */
   readonly schema: string;
   readonly table: string;
   readonly kind: TableKind;
   readonly engine: string | null;
   readonly rowEstimate: number | null;
   readonly byteEstimate: number | null;
-  /** What the ledger has and the hold name must say; null if there is no ledger row. */
+  /** The due time for ledger and hold name; null if there is no ledger row. */
   readonly holdUntil: Date | null;
-  /** Keys to other tables; those in are of other tables, too. */
+  /** The number of keys to other tables; `foreignKeysIn` are keys of other tables, too. */
   readonly foreignKeysOut: number;
-  /** The keys; on MySQL 8 and later in the order in which they were made. */
+  /** The keys; on MySQL 8 and later in the order of creation. */
   readonly foreignKeysIn: readonly ForeignKeyName[];
   readonly foreignKeysToItself: readonly ForeignKeyName[];
   readonly triggers: readonly string[];
@@ -82,14 +82,17 @@ export interface IntentFacts extends SessionLocks {
   readonly utcNow: Date;
   /** HOST of the user's session as this server sees it; null if it has no such session. */
   readonly sessionHost: string | null;
-  /** `SERVER_IDENTITY_SQL`, asked on the service connection. */
+  /** `SERVER_IDENTITY_SQL`, from the service connection. */
   readonly serverIdentity: string;
   readonly lowerCaseTableNames: 0 | 1 | 2;
-  /** The tables in the order asked for. */
+  /** The tables in the requested order. */
   readonly tables: readonly IntentTable[];
 }
 
-/** What the text of an intent depends on: asked once for each pool, and again if it was wrong. */
+/**
+ * The facts that the text of an intent depends on: read once for each pool, and again if they were
+ * wrong.
+ */
 const shapes = new WeakMap<ServicePool, ServerFacts>();
 
 /** The facts of the server that don't change while it runs; they may be an hour old. */
@@ -112,19 +115,21 @@ interface DropOutcome {
     readonly relocated: boolean;
     /** Why it wasn't relocated; default null. */
     readonly failure?: Failure | null;
-    /** A person has made its hold longer, or shorter; default: as before. */
+    /** An operator has changed its hold; default: as before. */
     readonly lengthened?: boolean;
   }[];
 }
 
-/** Texts of so many tables are read in one round trip, and their rows written in one. */
+/**
+ * The number of tables whose texts are read in one round trip, and whose rows are written in one.
+ */
 const OUTCOMES_OF_PART = 40;
-/** As far as they fit: a definition goes twice into the row's statement. */
+/** At most, because a definition goes twice into the row's statement. */
 const DEFINITION_CHARACTERS_OF_PART = 100_000;
 
 /**
- * After the answer: state HOLD, the definition, the restore script. May run twice. A row of a table
- * that is already being restored stays as it is, so that a restore that breaks off is seen.
+ * After the response: state HOLD, the definition, the restore script. May run twice. A row of a
+ * table that is already being restored stays unchanged, so that an interrupted restore is seen.
  */
 export async function recordOutcome(pool: ServicePool, { tables }: DropOutcome): Promise<void> {
   for (const part of inBatches(tables, OUTCOMES_OF_PART)) await recordOutcomes(pool, part);
@@ -154,7 +159,7 @@ async function recordOutcomes(pool: ServicePool, tables: DropOutcome['tables']):
   }
 }
 
-/** SHOW CREATE TABLE by id; none of a table that has moved on, or whose files are broken. */
+/** SHOW CREATE TABLE by id; none for a table that has moved on, or whose files are broken. */
 async function showAll(
   pool: ServicePool,
   tables: DropOutcome['tables'],
@@ -172,17 +177,17 @@ async function showAll(
   return shown;
 }
 
-const BOUND: Failure = { todo: 'detach', text: 'it has foreign keys still' };
+const BOUND: Failure = { todo: 'detach', text: 'it still has foreign keys' };
 
-/** A held table that has moved on meanwhile keeps what the ledger says of it. */
+/** The row of a held table that has moved on meanwhile stays unchanged. */
 function outcomeUpdate(
   table: DropOutcome['tables'][number],
   row: Rows[number],
   definition: string | null,
 ): SQLQuery {
   const { id, holdSchema, holdName, lengthened = null } = table;
-  // A foreign key that was made between the drop's look and its RENAME went into the recycle schema
-  // with the table.
+  // A foreign key that was created between the drop's check and its RENAME went into the recycle
+  // schema with the table.
   const isBound = isRecycleSchema(holdSchema) && FOREIGN_KEY_LINE.test(definition ?? '');
   const failure = isBound ? BOUND : (table.failure ?? null);
   const due = parseHoldName(holdName)?.due ?? null;
@@ -211,15 +216,15 @@ function outcomeUpdate(
       AND (state = 'intent' OR restore_script IS NULL))`;
 }
 
-/** Without CHECKs that were to be taken off, but went with the table after all. */
+/** Without CHECKs that should have been detached, but went with the table. */
 function withoutKept(detached: Detached, definition: string | null): Detached {
   const kept = new Set(checksIn(definition ?? '').map(({ name }) => name));
   return { ...detached, checks: detached.checks.filter(({ name }) => !kept.has(name)) };
 }
 
 /**
- * Deletes intents (and only intents), and says how many. May run twice. With `ownedBy` only what is
- * still owned by that session.
+ * Deletes intents (and only intents), and returns their number. May run twice. With `ownedBy` only
+ * those that the session still owns.
  */
 export async function forgetIntents(
   pool: ServicePool,
@@ -262,13 +267,13 @@ interface StateChange {
   readonly restoredAs?: string;
   /** Whether the row is in the binary log. */
   readonly rowLogged: boolean;
-  /** Changes nothing if the row is in another state by now. */
+  /** Changes nothing if the row has another state. */
   readonly onlyFrom?: LedgerState;
 }
 
 const ENDED: readonly LedgerState[] = ['restored', 'removed', 'gone'];
 
-/** A transition of the lifecycle, a restore, an end. It does nothing if the id has no row. */
+/** Records a transition of the lifecycle, a restore, an end. Does nothing if the id has no row. */
 export async function recordState(pool: ServicePool, change: StateChange): Promise<void> {
   const { id, state, holdSchema, holdName, relocated, failure, restoredAs, onlyFrom } = change;
   const sets = [
@@ -294,8 +299,8 @@ export function assignFailure(failure: Failure | null): SQLQuery {
 }
 
 // ── the restore script ───────────────────────────────────────────────────────────────────────────
-// The restore script in a ledger row: what brings the table back by hand, with a plain client and
-// without undrop. Pure. Names stand in quotes only, never in a comment that they could end.
+// The restore script in a ledger row: it restores the table by hand, with a plain client and
+// without undrop. Pure. Names are in quotes only, never in a comment that they could end.
 
 interface ScriptFacts {
   readonly id: string;
@@ -306,7 +311,7 @@ interface ScriptFacts {
   readonly holdName: string;
   /** sql_log_bin of the drop. */
   readonly sqlLogBin: boolean;
-  /** What was taken off it; null: nothing. */
+  /** The detached parts; null: none. */
   readonly detached: Detached | null;
 }
 
@@ -315,7 +320,8 @@ export function restoreScript(facts: ScriptFacts): string {
   const held = `${quoteIdentifier(facts.holdSchema)}.${quoteIdentifier(facts.holdName)}`;
   const own = `${quoteIdentifier(facts.schema)}.${quoteIdentifier(facts.table)}`;
   return [
-    // No `--` comments: a client that prints newlines as `\\n` would make one comment of it all.
+    // No `--` comments, because a client that prints newlines as `\ ` would make all of it one
+    // comment.
     `/* undrop ${facts.id}: dropped ${dropped} UTC. */`,
     '/* If the name is taken, move the table that has it out of the way first. */',
     ...(facts.sqlLogBin ? [] : ['SET SESSION sql_log_bin = 0;']),
@@ -325,7 +331,7 @@ export function restoreScript(facts: ScriptFacts): string {
   ].join('\n');
 }
 
-/** Each in a statement of its own: if one can't come back, the others do. */
+/** Each in a statement of its own: if one fails, the others still succeed. */
 function detachedLines(
   table: Pick<ScriptFacts, 'id' | 'schema' | 'table'>,
   own: string,
@@ -350,7 +356,7 @@ export const FOREIGN_KEY_LINE = /^ {2}CONSTRAINT `(?:[^`]|``)+` FOREIGN KEY /m;
 export function ownDefinition(printed: string, holdName: string, table: string): string {
   const held = quoteIdentifier(holdName);
   const index = printed.toLowerCase().indexOf(held.toLowerCase());
-  // Only the first name is the table's; further ones are constraints', which follow its name.
+  // Only the first name is the table's; further ones are of constraints that follow its name.
   if (index === -1) return printed;
   return printed.slice(0, index) + quoteIdentifier(table) + printed.slice(index + held.length);
 }

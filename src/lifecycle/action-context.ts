@@ -11,38 +11,38 @@ import type { FileSteps } from './file-steps.js';
 import type { LifecycleSettings } from './next-step.js';
 import type { Throttle, Wait } from './throttle/throttle.js';
 
-/** What every action of the collector works with. */
+/** The context of every action of the collector. */
 export interface ActionContext {
   /** The lock's own connection. */
   readonly connection: ServicePool;
-  /** For what is asked beside it. */
+  /** For queries beside it. */
   readonly pool: ServicePool;
   readonly figures: CollectorFigures;
   readonly files: FileSteps;
-  /** Asked before each step and each chunk. */
+  /** Checked before each step and each chunk. */
   readonly throttle: Throttle;
   readonly proxyId: string;
   readonly settings: LifecycleSettings;
   readonly clock: Clock;
   readonly log: Log;
-  /** Milliseconds of a clock that nobody sets. */
+  /** Milliseconds of a monotonic clock. */
   readonly monotonicMs: () => number;
   /** If it is aborted, the work ends at the next pause. */
   readonly signal: AbortSignal;
 }
 
-/** How far a table has come. */
+/** The progress of a table. */
 export type ActionOutcome =
   /** Moved on, removed, or found gone; or some of its rows are deleted. */
   | { readonly kind: 'progress' }
-  /** Its rows are to be removed. */
+  /** Its rows have to be deleted. */
   | { readonly kind: 'purge'; readonly table: Collectable }
   | { readonly kind: 'wait'; readonly until: Date }
   /** A pause has begun (ledger/control.ts), and nothing was done. */
   | { readonly kind: 'paused' }
   /** Nothing more is done for now. */
   | { readonly kind: 'throttled'; readonly wait: Wait }
-  /** It can't go on until somebody changes something, or the server does. */
+  /** It can't go on until something changes, on the server or by an operator. */
   | { readonly kind: 'left'; readonly because: string };
 
 export const PROGRESS: ActionOutcome = { kind: 'progress' };

@@ -1,8 +1,8 @@
 /**
- * `Actions` does what `nextStep` says for one table, on the lock's connection.
+ * `Actions` performs the next step of one table, on the lock's connection.
  *
- * Invariant: every action follows a fresh read of the table it is for. What the server refuses for
- * one table is logged and tried again later; it never stops the others.
+ * Invariant: every action follows a fresh read of its table. If the server refuses an action for
+ * one table, that is logged and tried again later; it never stops the others.
  */
 import { assertNever } from '../assert.js';
 import { isServerError, unlessRefused } from '../service/pool/pools.js';
@@ -25,7 +25,7 @@ import {
 } from './table-facts.js';
 import { moveTable } from './transition.js';
 
-/** So many times the buffer pool. */
+/** Multiples of the buffer pool. */
 const TURNOVER = 2;
 
 export class Actions {
@@ -33,7 +33,7 @@ export class Actions {
   readonly #purger: Purger;
   #cachedPages: CachedPages | null = null;
   #pool: PoolFacts | null = null;
-  /** By id: what had been read when it was first seen in EVAC. If it is lost, that lasts longer. */
+  /** By id: pages read when it was first seen in EVAC. If it is lost, EVAC lasts longer. */
   readonly #readAtEvac = new Map<string, number>();
 
   constructor(options: ActionContext) {
@@ -41,21 +41,20 @@ export class Actions {
     this.#purger = new Purger(options);
   }
 
-  /** What is read once for all tables of a round is read anew. */
+  /** Forgets the facts that are read once for all tables of a round. */
   beginRound(): void {
     this.#cachedPages = null;
     this.#pool = null;
   }
 
-  /** Takes one table as far as it goes at once. `now`: the server's UTC clock. */
+  /** Moves one table as far as it can go at once. `now`: the server's UTC clock. */
   advance(table: Collectable, server: ServerFacts, now: () => Date): Promise<ActionOutcome> {
     return tolerant(this.#advance(table, server, now));
   }
 
   /**
-   * Removes rows of tables in PURGE, of one after another until `untilMs` and as long as the lease
-   * is fresh; where none is left, a table goes further. Resolves to what became of those that were
-   * reached.
+   * Deletes rows of tables in PURGE, one after another until `untilMs` and while the lease is
+   * fresh; a table without rows moves on. Resolves to the outcomes of the tables that were reached.
    */
   async purge(
     tables: readonly Collectable[],
@@ -118,7 +117,7 @@ export class Actions {
     return PROGRESS;
   }
 
-  /** Null: it isn't there any more. One that is due and can't be renamed may have no rows left. */
+  /** Null: it no longer exists. A due table that can't be renamed may have no rows left. */
   async #moveOrRemove(
     table: Collectable,
     server: ServerFacts,
@@ -134,7 +133,7 @@ export class Actions {
     }
   }
 
-  /** Rows and pages are asked for only if the step depends on them; both have a price. */
+  /** Rows and pages are read only if the step depends on them, because both are costly. */
   async #readFacts(table: Collectable, server: ServerFacts): Promise<TableFacts | null> {
     const { connection } = this.#options;
     const facts = await readTableFacts(connection, table, server);
@@ -142,7 +141,7 @@ export class Actions {
     const mayPurge = table.state === 'PURGE' && facts.purgeable && facts.obstacles.length === 0;
     const empty = mayPurge && !this.#purger.isUnderWay(table) && (await isEmpty(connection, table));
     if (table.state !== 'EVAC') return { ...facts, empty, cachedPages: null };
-    // If the account may not read them, an EVAC lasts its time.
+    // If the account may not read them, an EVAC lasts its full time.
     this.#cachedPages ??= await unlessRefused(readCachedPages(connection, server), new Map());
     const cachedPages = this.#cachedPages.get(`${table.schema}/${table.name}`.toLowerCase());
     if (cachedPages !== undefined) return { ...facts, empty, cachedPages };
@@ -157,12 +156,12 @@ export class Actions {
   }
 
   /**
-   * Where the server doesn't say which pages are cached: nobody reads this table, so when others
-   * have read twice as many pages as fit in, hardly any of its own is left.
+   * For servers that don't report cached pages: this table isn't read, so after others have read
+   * twice the pages of the buffer pool, hardly any of its own is left.
    */
   #hasTurnedOver({ id }: Collectable, { pages, read }: PoolFacts): boolean {
     const before = this.#readAtEvac.get(id) ?? read;
-    // A server that was started anew counts from 0, with an empty pool.
+    // A restarted server counts from 0, with an empty pool.
     const since = read < before ? TURNOVER * pages : read - before;
     this.#readAtEvac.set(id, before);
     return pages > 0 && since >= TURNOVER * pages;

@@ -1,10 +1,10 @@
 /**
  * `listCollectable` finds the tables that the collector may act on.
  *
- * Invariant: it takes only names of the strict pattern; in undrop's schemas by the name alone,
- * elsewhere only with a live ledger row of that id that knows the table in that schema. A user's
- * table is never mistaken for a held one. The tables of a statement that has not ended are left,
- * because they may be put back.
+ * Invariant: it returns only names of the strict pattern; in undrop's schemas by the name alone,
+ * elsewhere only with a live ledger row of that id for that schema. A user's table is never
+ * mistaken for a held one. Tables of a statement that has not ended are left out, because they may
+ * be put back.
  */
 import type { LedgerRow } from '../ledger/entry.js';
 import { findRows } from '../ledger/read.js';
@@ -21,15 +21,15 @@ import {
 import { type ServiceConnection, type ServicePool, unlessRefused } from '../service/pool/pools.js';
 import { ABSENT_TABLE } from '../wire/server-errors.js';
 
-/** A table that the lifecycle has in its hands. */
+/** A table that the collector may act on. */
 export interface Collectable extends HoldTable {
-  /** Whether what is done to it is written to the binary log. */
+  /** Whether changes to it are written to the binary log. */
   readonly logged: boolean;
-  /** Why it goes before its time (limits.ts). */
+  /** The reason for its early removal (limits.ts). */
   readonly early?: string;
 }
 
-/** Which table a line of the log is about. */
+/** Identifies the table in a log line. */
 export function logFields({ id, schema, name }: Collectable): object {
   return { id, schema, name };
 }
@@ -37,13 +37,13 @@ export function logFields({ id, schema, name }: Collectable): object {
 export interface Look {
   /** Oldest first: by due time, then by id, which has the time of the drop. */
   readonly tables: readonly Collectable[];
-  /** What is held for longer than was asked for. */
+  /** The tables with a later due time. */
   readonly later: Later;
 }
 
 /**
- * Everything collectable, but for what is held until after `dueBy`; by default all. `activeIds`:
- * what this process is in the middle of.
+ * All collectable tables, but for those that are held until after `dueBy`; by default all.
+ * `activeIds`: drops in progress in this process.
  */
 export async function listCollectable(
   connection: ServicePool,
@@ -53,7 +53,7 @@ export async function listCollectable(
   const active = new Set(activeIds);
   const schemas = await readRecycleSchemas(connection);
   const { tables: recycled, later } = await listDueTables(connection, schemas, dueBy);
-  // After the names: an intent is there before its table is.
+  // After the names, because an intent is written before its table is renamed.
   const awaited = await readAwaited(connection, (id) => active.has(id) || activeIds.has(id));
   const tables = recycled
     .filter(({ id }) => !awaited.has(id))
@@ -65,9 +65,9 @@ export async function listCollectable(
 }
 
 /**
- * Ids of tables that are away for a statement which isn't over: while it waits for locks, for
- * longer than the hold perhaps, nobody knows whether they come back. A DROP DATABASE is over when
- * recovery has ended it; any other when its session is gone.
+ * Ids of tables of a statement that hasn't ended: while it waits for locks, perhaps for longer than
+ * the hold, they may still be put back. A DROP DATABASE has ended when recovery has resolved it;
+ * any other drop when its session is gone.
  */
 async function readAwaited(
   connection: ServicePool,
@@ -97,7 +97,7 @@ async function listElsewhere(connection: ServiceConnection): Promise<readonly Co
   return found.flatMap((table) => {
     const row = byId.get(table.id);
     if (row?.holdSchema !== table.schema) return [];
-    // Whoever may create tables there may make one of the same id.
+    // A user who may create tables there could create one with the same id.
     const isHeld = counts.get(table.id) === 1 || row.holdName === table.name;
     return isHeld ? [{ ...table, logged: row.sqlLogBin }] : [];
   });

@@ -1,7 +1,7 @@
 /**
- * The collector of one proxy takes held tables through their lifecycle while this proxy has the
- * server's lock, and waits for the lock otherwise (leader.ts). A timer or a wake only says that a
- * round is due; each round (rounds.ts) reads names and clock from the server.
+ * The collector of one proxy moves held tables through their lifecycle while this proxy has the
+ * server's lock, and waits for the lock otherwise (leader.ts). A timer or a wake only starts a
+ * round; each round (rounds.ts) reads names and clock from the server.
  */
 import { performance } from 'node:perf_hooks';
 import { forgetLook, newCollectorFigures } from './figures.js';
@@ -10,22 +10,23 @@ import { type CollectorOptions, Rounds } from './rounds/rounds.js';
 import { newThrottle } from './throttle/throttle.js';
 
 export interface Collector {
-  /** Something was dropped: the next round comes soon. Cheap; may be called for every drop. */
+  /** A table was dropped: the next round comes soon. Cheap; may be called for every drop. */
   wake(): void;
   /**
-   * Ends at the next pause (a statement under way is finished), and frees the lock. Twice is fine.
+   * Ends at the next pause (a running statement is completed), and frees the lock. May be called
+   * twice.
    */
   stop(): Promise<void>;
 }
 
-/** So that whoever has lowered a limit by mistake can say `undrop pause`. */
+/** Time to run `undrop pause` after a limit was lowered by mistake. */
 const NOTICE_MS = 60_000;
 
 /** Starts collecting in the background. */
 export function startCollector(options: CollectorOptions): Collector {
   const { settings, log, pool, clock } = options;
   if (settings.collect === 'off') {
-    log.info({ event: 'collector' }, 'this proxy does not collect (UNDROP_COLLECT=off)');
+    log.info({ event: 'collector' }, 'started without a collector; UNDROP_COLLECT is off');
     return { wake: () => undefined, stop: async () => undefined };
   }
   const stopping = new AbortController();

@@ -1,7 +1,7 @@
 /**
- * What the collector of a process says of itself to whoever watches it: why nothing is collected,
- * in a word and in a sentence, and plain values, changed where things happen (rounds.ts,
- * purge/purge.ts) and read at any time. Nothing is decided by them.
+ * The figures of a process's collector for monitoring: why it waits, in a word and in a sentence,
+ * and plain values, updated by rounds.ts and purge/purge.ts and read at any time. No decision
+ * depends on them.
  */
 import { timeText } from '../duration.js';
 import type { Pause } from '../ledger/control.js';
@@ -10,7 +10,7 @@ import { isPinned, type TableState } from '../names/names.js';
 import type { Look } from './collectable.js';
 import type { Room } from './limits/choose-early.js';
 
-/** Why nothing is collected, in one word. */
+/** The reasons for which the collector waits, as single words. */
 export const REST_REASONS = [
   'read_only',
   'replicates',
@@ -23,19 +23,19 @@ export const REST_REASONS = [
 ] as const;
 export type RestReason = (typeof REST_REASONS)[number];
 
-export const READ_ONLY = 'the server is read-only: nothing is collected';
+export const READ_ONLY = 'the server is read-only: the collector waits';
 export const REPLICATES =
-  'this server replicates from another: nothing is collected, unless UNDROP_COLLECT is on';
+  'this server replicates from another: the collector waits, unless UNDROP_COLLECT is on';
 
 export const OTHER_NODE = 'another node of this cluster collects';
 
 export function pauseText({ until, by }: Pause): string {
   const end = until === null ? '' : `${timeText(until)}, or `;
-  return `paused by ${by}: nothing is collected until ${end}\`undrop resume\``;
+  return `paused by ${by}: the collector waits until ${end}\`undrop resume\``;
 }
 
 export function throttleText(because: string): string {
-  return `throttled, nothing is collected: ${because}`;
+  return `throttled, the collector waits: ${because}`;
 }
 
 export interface CollectorFigures {
@@ -43,19 +43,19 @@ export interface CollectorFigures {
   leads: boolean;
   /** When names were last read, by this machine's clock; null: not yet. */
   lastLookMs: number | null;
-  /** How long the last full look took, until something could be done; null: not yet. */
+  /** Duration of the last full check, until the first action; null: not yet. */
   lookMs: number | null;
   restsFor: RestReason | null;
-  /** Null: this process has not looked. */
+  /** Null: this process has not checked yet. */
   held: Record<TableState, number> | null;
   /** The next due time of a table in HOLD that is not pinned. */
   nextDue: Date | null;
   rowsPurged: number;
   chunks: number;
   chunksMs: number;
-  /** Against the limits; null: there are none, or they are far. */
+  /** Relative to the limits; null: there are none, or they are far. */
   room: Room | null;
-  /** What the ledger says, by the last full round. */
+  /** From the ledger, at the last full round. */
   ledger: LedgerTotals | null;
 }
 
@@ -75,7 +75,7 @@ export function newCollectorFigures(): CollectorFigures {
   };
 }
 
-/** Another collects now: what this process saw is old. */
+/** Another proxy collects now: the figures of this one are outdated. */
 export function forgetLook(figures: CollectorFigures): void {
   const unknown = {
     lookMs: null,
@@ -88,7 +88,7 @@ export function forgetLook(figures: CollectorFigures): void {
   Object.assign(figures, { leads: false, ...unknown });
 }
 
-/** Names were read. */
+/** Records that names were read. */
 export function noteLook(figures: CollectorFigures, { tables, later }: Look, nowMs: number): void {
   const held = { HOLD: later.count, PURGE: 0, EVAC: 0, DROP: 0 };
   let { nextDue } = later;

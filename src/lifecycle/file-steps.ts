@@ -1,10 +1,10 @@
 /**
- * Gives the files of removed tables back to the file system in small steps, where undrop sees the
- * server's data folder (UNDROP_DATADIR): to unlink a file of a terabyte at once stalls some file
- * systems for seconds. Before a DROP each file gets a second name in its folder; the DROP then
- * takes away a name alone, and the rest is cut off here, piece by piece.
+ * Frees the files of removed tables in small steps, if undrop can access the server's data folder
+ * (UNDROP_DATADIR), because unlinking a file of a terabyte at once stalls some file systems for
+ * seconds. Before a DROP each file gets a second name in its folder; the DROP then removes one
+ * name, and this class truncates the rest, piece by piece.
  *
- * Invariant: a file is cut only when its second name is its last. So what a crash left between both
+ * Invariant: a file is truncated only when its second name is its last. A crash between the two
  * steps, or a DROP that failed, costs no table a byte.
  */
 import { link, open, readdir, stat, unlink } from 'node:fs/promises';
@@ -15,11 +15,14 @@ import { isRecycleSchema, parseHoldName } from '../names/names.js';
 import { isSystemError } from './limits/limits.js';
 import type { LifecycleSettings } from './next-step.js';
 
-/** No server reads such a file, and none minds it in a schema that isn't dropped. */
+/** No server reads such a file, or fails because of it in a schema that isn't dropped. */
 const SUFFIX = '.undrop';
-/** `name.ibd`, and of partitions `name#P#p0.ibd`; what other engines keep is small or rare. */
+/** `name.ibd`, and for partitions `name#P#p0.ibd`; files of other engines are small or rare. */
 const FILE = /^(_vt_[a-z]+_[0-9a-f]{32}_[0-9]{14})(#.*)?\.ibd$/i;
-/** Between two steps others have the disk for as long as a step took, and at least so long. */
+/**
+ * Between two steps other processes have the disk for as long as a step took, and at least this
+ * long.
+ */
 const PAUSE_MS_MIN = 20;
 
 interface FileStepsOptions {
@@ -32,7 +35,7 @@ interface FileStepsOptions {
 
 export class FileSteps {
   readonly #options: FileStepsOptions;
-  /** Files that are to be given back; those whose last name it is have bytes. */
+  /** Files to free; those whose second name is their last have `bytes`. */
   #left: readonly { readonly path: string; readonly bytes: number }[] = [];
 
   constructor(options: FileStepsOptions) {
@@ -40,8 +43,9 @@ export class FileSteps {
   }
 
   /**
-   * Before the DROP of that table. Whatever the system says, the table can be dropped. Not in a
-   * user's schema: a DROP DATABASE fails while its folder has a file that the server doesn't know.
+   * Call it before the DROP of that table. After any error of the system, the table can still be
+   * dropped. Not in a user's schema: a DROP DATABASE fails while its folder has a file that the
+   * server doesn't know.
    */
   async keep({ schema, name }: { readonly schema: string; readonly name: string }): Promise<void> {
     if (!isRecycleSchema(schema)) return;
@@ -52,14 +56,14 @@ export class FileSteps {
         // A DROP that failed may be tried again.
         if (tableOf(file) !== name.toLowerCase() || there.has(`${file}${SUFFIX}`)) continue;
         const { size } = await stat(join(folder, file));
-        // One step would not be noticed.
+        // A single step is enough.
         if (size <= this.#options.settings.fileStepBytes) continue;
         await link(join(folder, file), join(folder, `${file}${SUFFIX}`));
       }
     });
   }
 
-  /** Finds what is to be given back, also what an ended process has left. */
+  /** Finds files to free, including those that an ended process has left. */
   async look(): Promise<void> {
     await this.#unlessRefused(async (dataFolder) => {
       const found: string[] = [];
@@ -80,12 +84,12 @@ export class FileSteps {
     return this.#left.length > 0;
   }
 
-  /** What is still to be given back, as it was when they were found. */
+  /** The bytes still to be freed, as of the last search. */
   get bytes(): number {
     return this.#left.reduce((sum, { bytes }) => sum + bytes, 0);
   }
 
-  /** Goes on until `untilMs` of the monotonic clock, but for at least one step. */
+  /** Works until `untilMs` of the monotonic clock, but for at least one step. */
   async work(untilMs: number): Promise<void> {
     const { clock, monotonicMs, signal } = this.#options;
     do {
@@ -101,7 +105,7 @@ export class FileSteps {
     } while (!signal.aborted && monotonicMs() < untilMs);
   }
 
-  /** One step; true: nothing is left of it. */
+  /** A single step; true: the file is gone. */
   async #cut(path: string): Promise<boolean> {
     const { settings, log } = this.#options;
     const file = await open(path, 'r+');
@@ -113,7 +117,7 @@ export class FileSteps {
         return false;
       }
       await unlink(path);
-      if (nlink === 1) log.info({ event: 'file', path }, 'a file was given back');
+      if (nlink === 1) log.info({ event: 'file', path }, 'freed the file of a removed table');
       return true;
     } finally {
       await file.close();
@@ -128,7 +132,10 @@ export class FileSteps {
       await work(dataFolder);
     } catch (error) {
       if (!isSystemError(error)) throw error;
-      log.warn({ event: 'file', err: error }, 'files can not be given back in steps');
+      log.warn(
+        { event: 'file', err: error },
+        'cannot free files of removed tables in steps; the server deletes them at once',
+      );
     }
   }
 }

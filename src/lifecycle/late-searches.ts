@@ -1,10 +1,10 @@
 /**
- * Goes on with the search for rows that break foreign keys where an UNDROP had no time for it: one
- * table after another, beside the rounds of the collector. What it finds is in the ledger, where
- * `undrop show` has it, and in the log.
+ * Continues the check for rows that break foreign keys where an UNDROP had no time for it: one
+ * table after another, beside the rounds of the collector. The result is in the ledger, where
+ * `undrop show` reads it, and in the log.
  *
- * Invariants: it only reads. It gives way as soon as any session waits for a lock, because such a
- * session may wait for it; then the next full round begins again.
+ * Invariants: it only reads. It gives way as soon as any session waits for a lock, because that
+ * session may wait for it; then the next full round starts over.
  */
 import { type BrokenKey, searchBrokenRows } from '../held/foreign-keys/broken-rows.js';
 import type { LiveName } from '../held/restored.js';
@@ -36,12 +36,12 @@ export class LateSearches {
     this.#options = options;
   }
 
-  /** Resolves when nothing is under way. */
+  /** Resolves when no check is running. */
   get ended(): Promise<void> {
     return this.#running ?? Promise.resolve();
   }
 
-  /** Does nothing while it is under way. */
+  /** Does nothing while a check is running. */
   begin(): void {
     this.#running ??= this.#searchAll().then(() => {
       this.#running = null;
@@ -59,7 +59,7 @@ export class LateSearches {
       if (!isServiceError(error)) throw error;
       log.warn(
         { event: 'broken-rows', err: error },
-        'cannot look for rows that break foreign keys',
+        'cannot check for rows that break foreign keys; will try again',
       );
     }
   }
@@ -94,7 +94,7 @@ export class LateSearches {
   }
 }
 
-/** A name may have dots. */
+/** A name may contain dots. */
 function placesOf({ restoredAs }: LedgerRow): readonly LiveName[] {
   const parts = (restoredAs ?? '').split('.');
   return parts.slice(1).map((_part, index) => {
@@ -108,7 +108,7 @@ function resultOf(broken: readonly BrokenKey[]): string {
   const said = broken.map(({ name, table, isSeen, query }) =>
     isSeen
       ? `rows break foreign key ${name} of ${table}: ${query}`
-      : `not looked whether rows break foreign key ${name} of ${table}`,
+      : `did not check whether rows break foreign key ${name} of ${table}`,
   );
   return said.join(' ');
 }

@@ -1,39 +1,39 @@
 /**
- * `nextStep` is the lifecycle as one pure function: it says what happens next to a held table,
- * from its name, the server and the settings. HOLD → PURGE → EVAC → DROP → gone; a state that is
- * not in the lifecycle, or that this server does not need, ignores its due time and ends at once.
+ * `nextStep` is the lifecycle as one pure function: the next step of a held table, from its name,
+ * the server and the settings. HOLD → PURGE → EVAC → DROP → gone; a state that is not in the
+ * lifecycle, or that this server does not need, ignores its due time and ends at once.
  *
  * Invariant: no table leaves HOLD before its due time, save by a lifecycle without HOLD, or where
- * limits have chosen it; that one goes straight to DROP. A pinned one never does. Nothing that
- * would reach into live rows (a trigger, a foreign key from outside) is ever purged or dropped;
- * what may not be purged is dropped with its rows.
+ * limits have chosen it; that one goes straight to DROP. A pinned one never does. A table whose
+ * removal would reach into live rows (by a trigger, a foreign key from outside) is never purged or
+ * dropped; a table that may not be purged is dropped with its rows.
  */
 import { assertNever } from '../assert.js';
 import { isPinned, type TableState } from '../names/names.js';
 import type { LimitSettings } from './limits/choose-early.js';
 import type { ThrottleSettings } from './throttle/throttle.js';
 
-/** What the name says, and, once somebody looked, the table itself. */
+/** The fields of the name, and, once read, the table itself. */
 export interface StepTable {
   readonly state: TableState;
   /** The time before which the state does not end, by the server's clock. */
   readonly due: Date;
   /** `null`: only the name has been read. */
   readonly facts: TableFacts | null;
-  /** Why it doesn't wait for its due time (limits.ts); default: it does. */
+  /** The reason for an early removal (limits.ts); default: none. */
   readonly early?: string;
 }
 
-/** What has to be read from the server before a table is touched. */
+/** Facts that must be read from the server before a table is touched. */
 export interface TableFacts {
   /** Rows can be deleted one by one without touching anything else: a plain InnoDB table. */
   readonly purgeable: boolean;
   readonly empty: boolean;
-  /** Pages of the table in the buffer pool; `null` if the server does not tell. */
+  /** Pages of the table in the buffer pool; `null` if the server does not report them. */
   readonly cachedPages: number | null;
-  /** The buffer pool has much to be written to files; default: no, or the server doesn't tell. */
+  /** The buffer pool has many pages to be written; default: no, or not reported. */
   readonly isMuchDirty?: boolean;
-  /** Its engine has nothing of it (table-facts.ts); default: it has. */
+  /** Its engine has lost it (table-facts.ts); default: it hasn't. */
   readonly isLost?: boolean;
   /** Why the table must not be touched: triggers on it, foreign keys to it, not a table at all. */
   readonly obstacles: readonly string[];
@@ -42,14 +42,14 @@ export interface TableFacts {
 export type Step =
   /** Nothing before `until`. */
   | { readonly kind: 'wait'; readonly until: Date; readonly because: string }
-  /** Read the table's facts and ask again. */
+  /** Read the table's facts, then call `nextStep` again. */
   | { readonly kind: 'look' }
   | StateChange
-  /** Remove rows. */
+  /** Delete rows. */
   | { readonly kind: 'purge' }
   /** Remove the table. */
   | { readonly kind: 'drop' }
-  /** Leave it to a human. */
+  /** Only an operator can solve it. */
   | { readonly kind: 'blocked'; readonly because: string };
 
 /** Rename to the same id in another state. */
@@ -75,7 +75,7 @@ export function nextStep(table: StepTable, { server, settings, now }: StepFacts)
   const configured = wayOf(server, settings);
   const { early } = table;
   const isHeld = configured.hold && now < table.due && early === undefined;
-  // However it was chosen: it may have been pinned since.
+  // Also for a table that limits have chosen, because it may have been pinned since.
   if (table.state === 'HOLD' && (isHeld || isPinned(table.due))) {
     return { kind: 'wait', until: table.due, because: 'held until then' };
   }
@@ -99,10 +99,10 @@ export function nextStep(table: StepTable, { server, settings, now }: StepFacts)
       if (table.facts.cachedPages === 0) return move('no page cached');
       if (table.facts.isMuchDirty && isDropDear(server) && now < writtenBy(table.due, settings)) {
         const until = new Date(Math.max(table.due.getTime(), now.getTime() + WRITTEN_AGAIN_MS));
-        return { kind: 'wait', until, because: 'what was changed is being written' };
+        return { kind: 'wait', until, because: 'changed pages are being written' };
       }
       if (now >= table.due) return move('due');
-      return { kind: 'wait', until: table.due, because: 'its pages leave the buffer pool' };
+      return { kind: 'wait', until: table.due, because: 'its pages are leaving the buffer pool' };
     case 'DROP':
       return { kind: 'drop' };
     default:
@@ -111,16 +111,16 @@ export function nextStep(table: StepTable, { server, settings, now }: StepFacts)
 }
 
 /**
- * A dear DROP goes through all changed pages of the pool, also those of rows that were purged a
- * moment ago. So an EVAC waits for them to be written, if that doesn't take long; one of hours
- * doesn't depend on it.
+ * A costly DROP scans all changed pages of the pool, including those of rows that were purged a
+ * moment ago. An EVAC waits for them to be written, if that doesn't take long; one of hours doesn't
+ * depend on it.
  */
 function writtenBy(due: Date, { evacMs }: StepSettings): Date {
   return new Date(due.getTime() - evacMs + WRITTEN_WITHIN_MS);
 }
 
 const WRITTEN_WITHIN_MS = 3_600_000;
-/** So long between two looks at it. */
+/** Minimum time between two checks of a table. */
 const WRITTEN_AGAIN_MS = 5_000;
 
 interface Way {
@@ -129,7 +129,7 @@ interface Way {
   readonly evac: boolean;
 }
 
-/** The configured lifecycle, less what this server does not need. */
+/** The configured lifecycle without the states that this server does not need. */
 function wayOf(server: RemovalFacts, settings: StepSettings): Way {
   const needed = removalWay(server, settings.fastDrop);
   return {
@@ -139,7 +139,7 @@ function wayOf(server: RemovalFacts, settings: StepSettings): Way {
   };
 }
 
-/** PURGE and DROP wait for nothing: their due time is the time of the transition. */
+/** PURGE and DROP have no waiting time: their due time is the time of the transition. */
 function moveOn(
   from: TableState,
   way: Way,
@@ -151,7 +151,7 @@ function moveOn(
   return { kind: 'move', to: 'EVAC', due: new Date(now.getTime() + evacMs), because };
 }
 
-/** What `removalWay` depends on. */
+/** The facts that `removalWay` depends on. */
 export interface RemovalFacts {
   readonly flavour: 'mysql' | 'mariadb';
   /** 90704 for 9.7.4, 101119 for 10.11.19. */
@@ -161,16 +161,16 @@ export interface RemovalFacts {
 
 const CHEAP_DROP_SINCE = { mysql: 80023, mariadb: 100600 } as const;
 
-/** Whether a DROP goes through the buffer pool. */
+/** Whether a DROP scans the buffer pool. */
 function isDropDear({ flavour, versionId }: RemovalFacts): boolean {
   return versionId < CHEAP_DROP_SINCE[flavour];
 }
 
 /**
- * Says which states between HOLD and DROP this server needs. A DROP scans the buffer pool before
+ * The states between HOLD and DROP that this server needs. A DROP scans the buffer pool before
  * MySQL 8.0.23 and MariaDB 10.6, so there a table is emptied and its pages are waited for. Later
- * servers drop at once, but if the adaptive hash index is on they still stall while they clear
- * it (MySQL bug 113312), so there EVAC stays, without a purge.
+ * servers drop at once, but with the adaptive hash index on they still stall while they clear it
+ * (MySQL bug 113312), so there EVAC stays, without a purge.
  */
 export function removalWay(
   facts: RemovalFacts,
@@ -190,13 +190,13 @@ export function removalWay(
   }
 }
 
-/** What operators can set of the lifecycle, as the collector takes it. */
+/** The operator's settings of the lifecycle, in the collector's form. */
 export interface LifecycleSettings {
   /** Any subset of the states; DROP is always implied, the order is fixed. */
   readonly lifecycle: readonly TableState[];
-  /** How long a table can be brought back whole. Its due time is already in its name. */
+  /** How long a table can be restored whole. Its due time is already in its name. */
   readonly holdMs: number;
-  /** How long an emptied table waits for its pages to leave the buffer pool, at most. */
+  /** The longest time that an emptied table waits for its pages to leave the buffer pool. */
   readonly evacMs: number;
   /** The longest time between two rounds. */
   readonly checkIntervalMs: number;
@@ -204,27 +204,27 @@ export interface LifecycleSettings {
   readonly purgeCheckIntervalMs: number;
   /** Rows of the first DELETE in a table. */
   readonly purgeChunkRows: number;
-  /** What each DELETE should take. */
+  /** The intended duration of a DELETE. */
   readonly purgeChunkMs: number;
-  /** Whether the removal of rows is written to the binary log. */
+  /** Whether the deletion of rows is written to the binary log. */
   readonly purgeBinlog: boolean;
   /**
-   * `auto` and `on` collect if the server is writable, one proxy at a time; `auto` not if it
-   * replicates from another, which may collect, too. `off` never.
+   * `auto` and `on` collect if the server is writable, one proxy at a time; `auto` doesn't if the
+   * server replicates from another, which may collect, too. `off` never does.
    */
   readonly collect: 'auto' | 'on' | 'off';
   /** Whether tables of Vitess are taken into the ledger. */
   readonly adopts: boolean;
-  /** How long a collector waits that may be looking at a restored backup; 0: not at all. */
+  /** How long a collector waits if the server may be a restored backup; 0: no wait. */
   readonly graceMs: number;
   /** `auto` follows `removalWay`, the others force it. */
   readonly fastDrop: 'auto' | 'always' | 'never';
   /** How long ledger rows are kept after the end of their table. */
   readonly ledgerKeepMs: number;
-  /** So much of the file of a removed table is given back at a time. */
+  /** How much of the file of a removed table is freed at a time. */
   readonly fileStepBytes: number;
-  /** What of held tables may take how much room. */
+  /** The room that held tables may take. */
   readonly limits: LimitSettings;
-  /** When the collector waits although something is due. */
+  /** When the collector waits although a table is due. */
   readonly throttle: ThrottleSettings;
 }

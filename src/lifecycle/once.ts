@@ -1,8 +1,9 @@
 /**
- * One full pass of the collector by a command, without a proxy: `collectOnce` does by the same
- * rounds, under the same lock, what a proxy would do by and by; `planOnce` says what that would be.
+ * A full pass of the collector by a command, without a proxy: `collectOnce` runs the same rounds,
+ * under the same lock, as a proxy; `planOnce` returns what they would do.
  *
- * Invariant: `planOnce` writes nothing, and takes no lock. It decides by `nextStep`, as the rounds.
+ * Invariant: `planOnce` writes nothing, and takes no lock. It decides by `nextStep`, as the rounds
+ * do.
  */
 import { performance } from 'node:perf_hooks';
 import { readControl, wakeCollectors } from '../ledger/control.js';
@@ -26,8 +27,8 @@ type OnceOptions = Pick<
 >;
 
 /**
- * Resolves to why it did nothing, or to null. If a proxy collects, that one is woken and does the
- * same within seconds.
+ * Resolves to the reason if it did nothing, else to null. If a proxy collects, that proxy is woken
+ * and does the same within seconds.
  */
 export async function collectOnce(options: OnceOptions): Promise<string | null> {
   const { pool, settings } = options;
@@ -44,7 +45,7 @@ export async function collectOnce(options: OnceOptions): Promise<string | null> 
       lastSeen: new Map(),
       monotonicMs,
       wakeup: new Wakeup(),
-      // Whoever asks for it knows, or has seen by a dry run.
+      // The operator requested it, perhaps after a dry run.
       noticeMs: 0,
       signal: new AbortController().signal,
     });
@@ -56,27 +57,27 @@ export async function collectOnce(options: OnceOptions): Promise<string | null> 
   if (why !== null) return why;
   const isWoken = await wakeCollectors(pool);
   const fate = isWoken
-    ? 'it was woken, and does what is due unless it waits, which its log says'
+    ? 'it was woken, and processes what is due unless it waits; see its log'
     : 'it could not be woken';
   return `a proxy collects on this server (connection ${notLed.who}): ${fate}`;
 }
 
-/** What would become of one table at once. */
+/** The steps that one table would take at once. */
 export interface TablePlan {
   readonly table: Collectable;
-  /** What would be done, in this order, each in a few words; empty: nothing. */
+  /** The steps in order, each in a few words; empty: none. */
   readonly steps: readonly string[];
-  /** What it would wait for then; null: it would be gone. */
+  /** The next wait; null: the table would be gone. */
   readonly left: { readonly until: Date | null; readonly because: string } | null;
 }
 
 export interface CollectPlan {
-  /** Why nothing would be done now, whatever is due; null: it would. */
+  /** Why nothing would be done now; null: it would. */
   readonly resting: string | null;
   readonly tables: readonly TablePlan[];
 }
 
-/** What `collectOnce` would do now. */
+/** The steps that `collectOnce` would take now. */
 export async function planOnce(
   options: Pick<OnceOptions, 'pool' | 'settings' | 'replicas' | 'clock'>,
 ): Promise<CollectPlan> {
@@ -96,7 +97,7 @@ export async function planOnce(
   return { resting, tables: plans };
 }
 
-/** Why nobody collects on this server now, but for UNDROP_GRACE; null: nothing keeps it. */
+/** Why the collector waits on this server now, apart from UNDROP_GRACE; null: it doesn't. */
 export async function whyResting(
   pool: ServicePool,
   server: ServerFacts,
@@ -153,5 +154,5 @@ async function planTable(
         return { table, steps: [...steps, 'removed for good'], left: null };
     }
   }
-  return stays('it takes more steps');
+  return stays('it needs more steps');
 }

@@ -1,9 +1,9 @@
 /**
  * `pruneLedger` deletes ledger rows long after the end of their table, and then their history;
- * `keepLedger` is that, and makes a ledger that was lost.
+ * `keepLedger` also creates a ledger that was lost.
  *
- * Invariants: only rows of ended tables go. A row that is in the binary log is deleted in it, any
- * other outside of it. The row of a dropped schema, which has its views and programs,
+ * Invariants: only rows of ended tables go. A row that is in the binary log is deleted in
+ * it, any other outside of it. The row of a dropped schema, which has its views and programs,
  * outlasts all its tables.
  */
 import { UndropError } from '../errors.js';
@@ -19,17 +19,17 @@ import { note, type SQLQuery, sql } from '../service/sql.js';
 import { ABSENT_TABLE, ER_SPECIFIC_ACCESS_DENIED_ERROR } from '../wire/server-errors.js';
 import type { ActionContext } from './action-context.js';
 
-/** The most rows, logged or not, that one round deletes; the next goes on. */
+/** The maximum of rows, logged or not, that one round deletes; the next continues. */
 const ROWS_MAX = 1_000;
 
 const ENDED = sql`state IN ('restored', 'removed', 'gone')`;
-/** Materialized: a server deletes from no table that it reads. */
+/** Materialized: a server can't delete from a table that it reads. */
 const OPEN_GROUPS = sql`SELECT group_id FROM (SELECT DISTINCT group_id FROM ${LEDGER}
   WHERE NOT (${ENDED})) AS open`;
 
 /**
- * Deletes ended rows whose time is over, by a clock that was found to be right; makes a lost ledger
- * anew, because without one every drop is refused. The lifecycle needs none.
+ * Deletes ended rows whose time is over, by a clock that was found to be right; creates a lost
+ * ledger again, because without one every drop is refused. The lifecycle itself needs no ledger.
  */
 export async function keepLedger(
   connection: ServicePool,
@@ -38,7 +38,10 @@ export async function keepLedger(
   try {
     await pruneLedger(connection, settings.ledgerKeepMs);
   } catch (error) {
-    log.warn({ event: 'collector', err: error }, 'old rows of the ledger could not be deleted');
+    log.warn(
+      { event: 'collector', err: error },
+      'cannot delete old rows of the ledger; will try again',
+    );
     if (isServerError(error, ...ABSENT_TABLE)) await makeLedger(connection, log);
   }
 }
@@ -46,14 +49,14 @@ export async function keepLedger(
 async function makeLedger(connection: ServicePool, log: Log): Promise<void> {
   try {
     await ensureLedger(connection);
-    log.warn({ event: 'collector' }, 'the ledger was missing and was made anew, empty');
+    log.warn({ event: 'collector' }, 'created an empty ledger, because it was missing');
   } catch (error) {
     if (!(error instanceof UndropError) || error.code !== 'UNDROP_LEDGER_UNAVAILABLE') throw error;
-    log.error({ event: 'collector', err: error }, 'the ledger is missing');
+    log.error({ event: 'collector', err: error }, 'cannot create the missing ledger');
   }
 }
 
-/** Removes rows that ended more than `keepMs` ago, by the server's clock. */
+/** Deletes rows that ended more than `keepMs` ago, by the server's clock. */
 export async function pruneLedger(connection: ServiceConnection, keepMs: number): Promise<void> {
   const since = sql`UTC_TIMESTAMP() - INTERVAL ${Math.ceil(keepMs / 1000)} SECOND`;
   for (const logged of [true, false]) {
@@ -62,7 +65,7 @@ export async function pruneLedger(connection: ServiceConnection, keepMs: number)
     await prune(connection, { from: LEDGER, isOld, order: sql`id`, logged });
   }
   for (const logged of [true, false]) {
-    // What the ledger still has a row of keeps its history.
+    // History stays as long as the ledger has a row of its table.
     const isOld = sql`row_logged = ${logged} AND at < ${since}
       AND NOT EXISTS (SELECT 1 FROM ${LEDGER} WHERE ${LEDGER}.id = ${HISTORY}.id)`;
     const pruned = prune(connection, { from: HISTORY, isOld, order: sql`seq`, logged });
@@ -78,7 +81,7 @@ interface Old {
   readonly logged: boolean;
 }
 
-/** Looks first, because also a DELETE that finds nothing may be written to the binary log. */
+/** Reads first, because also a DELETE that finds nothing may be written to the binary log. */
 async function prune(
   connection: ServiceConnection,
   { from, isOld, order, logged }: Old,
@@ -91,6 +94,6 @@ async function prune(
     sql`DELETE ${note('prune')} FROM ${from} WHERE ${isOld} ORDER BY ${order} LIMIT ${ROWS_MAX}`,
     { logged },
   );
-  // The account was allowed once, when an unlogged row was written, and is not any more.
+  // The account had the privilege when an unlogged row was written, but may have lost it.
   await (logged ? pruned : unlessRefused(pruned, [], ER_SPECIFIC_ACCESS_DENIED_ERROR));
 }

@@ -1,11 +1,11 @@
 /**
- * `removeTable` does the one physical DROP of the whole product.
+ * `removeTable` runs the one physical DROP of the whole product.
  *
- * Invariant: what is dropped has a strict hold name in state DROP (or a due one, of a table that
- * its engine has lost and that can't be renamed), in a schema of undrop (or one for which the
- * ledger's live row of that id says so), and a fresh read finds no obstacle: no foreign key of
- * another table, and in a recycle schema no trigger. The server checks foreign keys,
- * too: foreign_key_checks is on.
+ * Invariant: the dropped table has a strict hold name in state DROP (or a due one, of a table that
+ * its engine has lost and that can't be renamed), is in a schema of undrop (or in the schema that
+ * the ledger's live row of that id has), and a fresh read finds no obstacle: no foreign key of
+ * another table, and in a recycle schema no trigger. The server checks foreign keys, too:
+ * foreign_key_checks is on.
  */
 import { assert } from '../assert.js';
 import { UNLESS_PAUSED } from '../ledger/control.js';
@@ -19,7 +19,7 @@ import type { Collectable } from './collectable.js';
 import type { TableFacts } from './next-step.js';
 import { auditFields, followInLedger, isOwnTable } from './transition.js';
 
-/** A table of terabytes on an old server takes its time; then other proxies wait for the lock. */
+/** A table of terabytes on an old server takes long; other proxies then wait for the lock. */
 const DROP_DEADLINE_MS = 600_000;
 
 /** Drops the table for good. `facts`: read just now. May run twice. */

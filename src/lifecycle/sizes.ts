@@ -1,10 +1,10 @@
 /**
- * Keeps the true size of held tables in the ledger: what the drop wrote there is what the server's
- * statistics said at that moment. Each is looked at soon after its drop, and a few times more while
- * the server renews its statistics.
+ * Updates the sizes of held tables in the ledger: the drop recorded them from the server's
+ * statistics at that moment. Each table is read soon after its drop, and a few times more while the
+ * server renews its statistics.
  *
- * Invariant: only tables in HOLD are looked at, because a purge makes others smaller. 0 rows is
- * written only of a table that was seen empty.
+ * Invariant: only tables in HOLD are read, because a purge makes others smaller. 0 rows is written
+ * only for a table that was seen empty.
  */
 import { readTotals } from '../ledger/read.js';
 import { LEDGER } from '../ledger/tables.js';
@@ -26,7 +26,7 @@ import type { ActionContext } from './action-context.js';
 /** InnoDB renews the statistics of one changed table or partition every ten seconds. */
 const SETTLED_MS = 60_000;
 const AGAIN_MS = 20_000;
-/** So many are looked at in a round; the next goes on. */
+/** The maximum of tables in a round; the next continues. */
 const TABLES_MAX = 200;
 /** Ids have hex digits. */
 const AFTER_ALL = 'g';
@@ -35,8 +35,8 @@ export class Sizes {
   readonly #connection: ServicePool;
   readonly #options: Pick<ActionContext, 'figures' | 'log'>;
   /**
-   * Ids between these need no look any more; null: none was yet. If they are lost, all have one
-   * more, those that were dropped last first.
+   * Ids between these are up to date; null: none yet. If this is lost, all are read once more,
+   * those dropped last first.
    */
   #settled: { readonly first: string; readonly last: string } | null = null;
 
@@ -46,8 +46,8 @@ export class Sizes {
   }
 
   /**
-   * Resolves to after how many milliseconds there is more to be looked at; Infinity: nothing is, or
-   * it can't be read. The lifecycle needs no sizes, nor sums of them.
+   * Resolves to the milliseconds until more is to be read; Infinity: nothing is, or it can't be
+   * read. The lifecycle needs neither sizes nor their sums.
    */
   async look(server: ServerFacts): Promise<number> {
     const { figures, log } = this.#options;
@@ -57,7 +57,10 @@ export class Sizes {
       figures.ledger = await readTotals(this.#connection);
     } catch (error) {
       if (!isServerError(error)) throw error;
-      log.debug({ event: 'collector', err: error }, 'sizes of held tables could not be read');
+      log.debug(
+        { event: 'collector', err: error },
+        'cannot read the sizes of held tables; will try again',
+      );
     }
     return againMs;
   }
@@ -84,7 +87,7 @@ export class Sizes {
       : Number.POSITIVE_INFINITY;
   }
 
-  /** Those in HOLD, where they were when the ledger was written. */
+  /** The tables in HOLD, in the schemas that the ledger has for them. */
   async #readRows(which: SQLQuery): Promise<readonly Written[]> {
     const [rows = []] = await this.#connection.run(
       sql`SELECT ${note('size')} id, hold_schema, hold_name, dropped_at, row_estimate,
@@ -102,7 +105,7 @@ export class Sizes {
     }));
   }
 
-  /** What isn't known any better keeps what the drop has written. */
+  /** Unknown values keep those that the drop recorded. */
   async #write(before: Written, found: Size | undefined): Promise<void> {
     const bytes = found?.bytes ?? before.bytes;
     let rows = found?.rows ?? (before.rows || null);

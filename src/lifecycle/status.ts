@@ -1,9 +1,8 @@
 /**
- * `readStatus` reads what an operator asks of a server: who collects and when it last looked, why
- * it waits, what is open in the ledger, and what of all that needs attention.
+ * `readStatus` reads the state of a server for its operator: the collector and its last check, why
+ * it waits, open work in the ledger, and which of all that needs attention.
  *
- * Invariant: it writes nothing. What needs attention is decided by `whatNeedsAttention`, which is
- * pure, by the server's clock.
+ * Invariant: it writes nothing. `whatNeedsAttention`, which is pure, decides by the server's clock.
  */
 import { timeText } from '../duration.js';
 import { findWithoutTriggers } from '../held/triggers/missing.js';
@@ -31,13 +30,13 @@ export interface Status {
     /** Id, user and address of the connection of the proxy that collects; null: none does. */
     readonly leader: string | null;
     readonly lastLook: Date | null;
-    /** Why nothing is collected now; null: what is due is. */
+    /** Why the collector waits; null: it doesn't. */
     readonly resting: string | null;
   };
   readonly proxies: {
-    /** How many connections of the service account there are from each address. */
+    /** The number of connections of the service account from each address. */
     readonly connections: Readonly<Record<string, number>>;
-    /** Those that have open intents. */
+    /** Addresses with open intents. */
     readonly withIntents: readonly string[];
   };
   readonly open: {
@@ -47,15 +46,15 @@ export interface Status {
     readonly schemaDrops: readonly string[];
     /** Statements whose tables are being recorded. */
     readonly settling: readonly Settling[];
-    /** Tables and schemas whose restore broke off, or left something to be done. */
+    /** Tables and schemas whose restore was interrupted or is incomplete. */
     readonly restores: readonly string[];
   };
   readonly limits: LimitsStatus;
-  /** Sentences without their end; empty: all is well. */
+  /** Sentences without final periods; empty: all is well. */
   readonly attention: readonly string[];
 }
 
-/** How full the limits are, and what goes early by them. */
+/** The used share of the limits, and the tables that are removed early. */
 export interface LimitsStatus {
   readonly tablesMax: number | null;
   readonly bytesMax: number | null;
@@ -64,22 +63,22 @@ export interface LimitsStatus {
   readonly freeBytes: number | null;
   /** Tables in HOLD that UNDROP_MIN_HOLD keeps: they may be more than a limit allows. */
   readonly young: number;
-  /** Those that go before their time, by now or within UNDROP_MIN_HOLD; the first is first. */
+  /** Tables that are removed early, now or within UNDROP_MIN_HOLD; soonest first. */
   readonly early: readonly { readonly id: string; readonly at: Date; readonly because: string }[];
   /** Why all this isn't known; null: it is. */
   readonly problem: string | null;
 }
 
 interface Asked {
-  /** The service account's. */
+  /** The service account's name. */
   readonly user: string;
   readonly settings: Pick<
     LifecycleSettings,
     'collect' | 'holdMs' | 'graceMs' | 'checkIntervalMs' | 'throttle' | 'limits'
   >;
-  /** Those of the settings. */
+  /** The configured replicas. */
   readonly replicas: readonly Replica[];
-  /** What is held. */
+  /** The held tables. */
   readonly tables: readonly (LimitedTable & { readonly droppedAt: Date | null })[];
   readonly wallClockMs: number;
 }
@@ -163,7 +162,7 @@ function whatGoesEarly(
   const whole = new Map([...(later?.early ?? []), ...(room?.early ?? [])]);
   const isNow = (id: string) => room?.early.has(id) === true;
   const others = [...whole].filter(([id, { from }]) => !isNow(id) && from > now);
-  // What isn't needed yet goes once the next is old enough.
+  // Further removals become possible when the next table is old enough.
   const nextMs = Math.min(...others.map(([, { from }]) => from.getTime()));
   return [...whole]
     .map(([id, { because, from }]) => {
@@ -208,7 +207,7 @@ interface OpenRow {
   readonly droppedAt: Date;
 }
 
-/** Nothing is to be done about these. */
+/** These need no action. */
 const BLOCKED: ReadonlySet<Todo | null> = new Set<Todo>([
   'blocked_by_file',
   'blocked_by_partitions',
@@ -225,7 +224,7 @@ const NO_LEDGER = {
   restores: NO_RESTORES,
 };
 
-/** What is due may wait so long for its turn, and for the end of a removal that is under way. */
+/** How long a due table may wait for its turn, and for the end of a running removal. */
 const LATE_MS = 600_000;
 const INTENT_MS = 60_000;
 const RELOCATION_MS = 3_600_000;
@@ -239,15 +238,15 @@ export interface AttentionFacts {
   readonly problem: string | null;
   readonly intents: readonly { readonly droppedAt: Date }[];
   readonly relocations: readonly { readonly droppedAt: Date }[];
-  /** Restored tables that lack triggers, and which. */
+  /** Restored tables that lack triggers, with their names. */
   readonly withoutTriggers: readonly string[];
   readonly restores: readonly Unfinished[];
   readonly tables: readonly Pick<LimitedTable, 'state' | 'due'>[];
-  /** What goes early by limits. */
+  /** Tables that are removed early because of limits. */
   readonly early: readonly { readonly at: Date }[];
 }
 
-/** Why somebody should look here. What an operator has decided (a pause) is no reason. */
+/** The problems that need attention. A decision of an operator (a pause) isn't one. */
 export function whatNeedsAttention(
   facts: AttentionFacts,
   { checkIntervalMs }: { readonly checkIntervalMs: number },
@@ -258,7 +257,7 @@ export function whatNeedsAttention(
     rows.filter(({ droppedAt }) => agoMs(droppedAt) > ms).length;
   const overdue = facts.tables.filter(({ due }) => !isPinned(due) && agoMs(due) > LATE_MS);
   const late = overdue.length;
-  // A purge takes its time, and so does what waits for pages.
+  // A purge takes its time, and so does an EVAC.
   const left = overdue.filter(({ state }) => state === 'HOLD' || state === 'DROP').length;
   const isLookOld = lastLook === null || agoMs(lastLook) > checkIntervalMs + LATE_MS;
   const [intents, relocations] = [
@@ -266,30 +265,32 @@ export function whatNeedsAttention(
     older(facts.relocations, RELOCATION_MS),
   ];
   const [early] = facts.early;
-  const noLook = leader === null ? 'no proxy collects' : 'the proxy that collects has not looked';
+  const noLook = leader === null ? 'no proxy collects' : 'the collector has not checked them';
   return [
     ...(problem === null ? [] : [`the ledger is not ready: ${problem}`]),
     ...(late === 0 || resting !== null || !isLookOld
       ? []
-      : [`tables that are due, and not collected: ${late}; ${noLook}`]),
+      : [`tables that are due, but not collected: ${late}; ${noLook}`]),
     ...(left === 0 || resting !== null || isLookOld
       ? []
-      : [`tables that are due, and can’t be removed: ${left}; the log has why (event left)`]),
+      : [
+          `tables that are due, but cannot be removed: ${left}; the log has the reasons (event left)`,
+        ]),
     ...(intents === 0 ? [] : [`drops that are not settled after more than a minute: ${intents}`]),
     ...(relocations === 0
       ? []
-      : [`tables in their own schema that are to be moved, for more than an hour: ${relocations}`]),
+      : [`tables that could not move to the recycle schema for more than an hour: ${relocations}`]),
     ...(early === undefined
       ? []
       : [
-          `tables that go before their time by a limit: ${facts.early.length}, the first ${atText(early.at, now)}`,
+          `tables that are removed early because of a limit: ${facts.early.length}, the first ${atText(early.at, now)}`,
         ]),
     ...facts.withoutTriggers.map((table) => `restored without its triggers: ${table}`),
-    ...facts.restores.map(({ what, missing }) => `${what} is back, not whole: ${missing}`),
+    ...facts.restores.map(({ what, missing }) => `${what} is not restored whole: ${missing}`),
   ];
 }
 
-/** A minute after the warning of it in the log. */
+/** A minute after the warning about it in the log. */
 export function atText(at: Date, now: Date): string {
-  return at > now ? `from ${timeText(at)} on` : 'at the next look of the collector';
+  return at > now ? `from ${timeText(at)} on` : 'at the next check of the collector';
 }

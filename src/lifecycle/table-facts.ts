@@ -1,8 +1,8 @@
 /**
- * Reads what has to be known of a held table before the collector acts on it: whether it is a
- * table, has triggers, is referenced by foreign keys of other tables, and has pages in the buffer
- * pool. A DELETE in it would fire the triggers and follow the foreign keys into live rows. In its
- * own schema its own triggers may still be on it: no row is deleted there, and a DROP fires none.
+ * Reads the facts of a held table before the collector acts on it: whether it is a table, has
+ * triggers, is referenced by foreign keys of other tables, and has pages in the buffer pool. A
+ * DELETE in it would fire the triggers and follow the foreign keys into live rows. In its own
+ * schema it may still have its triggers: no row is deleted there, and a DROP fires none.
  */
 import { foreignKeysOf } from '../ledger/intents/intent-text.js';
 import { foldName, isRecycleSchema } from '../names/names.js';
@@ -36,20 +36,20 @@ export async function readTableFacts(
   const isRecycled = isRecycleSchema(schema);
   const obstacles = [
     ...(TABLE_TYPES.has(kind) ? [] : [`it is a ${kind}`]),
-    ...(isRecycled ? list(triggers) : []).map((row) => `trigger ${textOf(row, 'name')} is on it`),
+    ...(isRecycled ? list(triggers) : []).map((row) => `it has the trigger ${textOf(row, 'name')}`),
     ...list(foreignKeys?.filter((row) => isOfAnother(row, table, server))).map(formatKey),
   ];
   const engine = textOrNullOf(found, 'engine');
-  // Moving it into undrop's schema proved that it has no trigger: the server refuses to move one
-  // with triggers (1435), also one that this account may not see.
+  // Moving it into undrop's schema proved that it has no trigger, not even one that this account
+  // can't see: the server refuses to move a table with triggers (1435).
   const purgeable = isRecycled && kind === 'BASE TABLE' && engine === 'InnoDB';
   return { purgeable, obstacles };
 }
 
 /**
- * Whether nothing of the table is left but its definition: a server that was killed may list a
- * table that its engine has lost (MariaDB, MySQL before 8.0), and then can't rename it. The rows of
- * one that is torn are in the engine, under a name with the same id.
+ * Whether only the definition of the table is left: a server that was killed may list a table that
+ * its engine has lost (MariaDB, MySQL before 8.0), and then can't rename it. The rows of a torn
+ * table are in the engine, under a name with the same id.
  */
 export async function isLostByEngine(
   connection: ServiceConnection,
@@ -82,19 +82,19 @@ function formatKey(row: Row): string {
 
 /** Whether a foreign key from or to this table is another table's. */
 function isOfAnother(row: Row, { schema, name }: HoldTable, server: ServerFacts): boolean {
-  // InnoDB has its names in lower case wherever the server compares them without regard to it.
+  // InnoDB has its names in lower case wherever the server compares names without regard to case.
   const fold = (text: string) => (server.lowerCaseTableNames === 0 ? text : foldName(text));
   const isSame = (column: string, text: string) => fold(textOf(row, column)) === fold(text);
   return !isSame('childSchema', schema) || !isSame('child', name);
 }
 
-/** What a server says of its buffer pool. */
+/** The server's figures of its buffer pool. */
 export interface PoolFacts {
-  /** Pages that fit in; 0: the server doesn't say. */
+  /** Its capacity in pages; 0: not reported. */
   readonly pages: number;
-  /** Pages that are not yet written to their files as they are. */
+  /** Changed pages that are not yet written to their files. */
   readonly dirty: number;
-  /** Pages that came from files since the server's start. */
+  /** Pages read from files since the server's start. */
   readonly read: number;
 }
 
@@ -116,18 +116,18 @@ export async function readPoolFacts(connection: ServiceConnection): Promise<Pool
 const DIRTY_MIN = 1_000;
 const DIRTY_SHARE = 0.01;
 
-/** Whether a DROP that goes through them would be noticed. */
+/** Whether a DROP that scans them would be noticeable. */
 export function isMuchDirty({ pages, dirty }: PoolFacts): boolean {
   return dirty > Math.max(DIRTY_MIN, DIRTY_SHARE * pages);
 }
 
-/** Cached pages by `schema/name` in lower case; a table that isn't in it is not known. */
+/** Cached pages by `schema/name` in lower case; missing: not known. */
 export type CachedPages = ReadonlyMap<string, number>;
 
 /**
- * One query for all held tables, because the server goes through all its tables for one as well. In
- * partitioned tables the partitions are added up. One page of each index does not count: MySQL 9.7
- * goes on counting the root of an index that was ever split, long after it has left the pool.
+ * A single query for all held tables, because the server scans all its tables even for one. The
+ * pages of partitions are added up. The first page of each index does not count: MySQL 9.7 keeps
+ * counting the root of an index that was ever split, long after it has left the pool.
  */
 export async function readCachedPages(
   connection: ServiceConnection,

@@ -1,9 +1,9 @@
 /**
- * `moveTable` does one transition of the lifecycle: it renames a held table to the same id in
+ * `moveTable` performs one transition of the lifecycle: it renames a held table to the same id in
  * another state, in the same schema, by one atomic RENAME. The ledger follows; it is never needed.
  *
- * Invariant: if a table is not under the expected name any more, somebody else restored it or
- * moved it on; then nothing happens.
+ * Invariant: if a table no longer has the expected name, it was restored or moved on meanwhile;
+ * then nothing happens.
  */
 import { UNLESS_PAUSED } from '../ledger/control.js';
 import type { LedgerRow, LedgerState } from '../ledger/entry.js';
@@ -20,7 +20,7 @@ import type { StateChange } from './next-step.js';
 
 const RENAME_DEADLINE_MS = 30_000;
 
-/** Resolves to the table under its new name, or to `null` if it wasn't there any more. */
+/** Resolves to the table under its new name, or to `null` if it no longer existed. */
 export async function moveTable(
   context: ActionContext,
   table: Collectable,
@@ -47,13 +47,13 @@ export async function moveTable(
 
 /**
  * Whether the table never was a user's, so that the audit has no line for it: the barrier table of
- * a DROP DATABASE, or the ghost of a statement that was refused.
+ * a DROP DATABASE, or the ghost table of a refused statement.
  */
 export function isOwnTable(table: Collectable, row: LedgerRow | null): boolean {
   return isRetiredBarrier(table) || (row === null && ghostIdOf(table.id) === table.id);
 }
 
-/** What the audit says of a table that is held. */
+/** The audit fields of a held table. */
 export function auditFields(
   { proxyId }: Pick<ActionContext, 'proxyId'>,
   { id, schema: holdSchema, name: holdName }: Collectable,
@@ -64,8 +64,8 @@ export function auditFields(
 }
 
 /**
- * Tells the ledger, if there is one; its row of the table, if it has one. A ledger that fails does
- * not stop the lifecycle.
+ * Records the change in the row of the table, if there is one. An error of the ledger does not stop
+ * the lifecycle.
  */
 export async function followInLedger(
   { connection, log }: ActionContext,
@@ -79,7 +79,10 @@ export async function followInLedger(
     await recordState(connection, { id, holdSchema: schema, rowLogged: row.rowLogged, ...change });
   } catch (error) {
     if (!isServerError(error)) throw error;
-    log.warn({ event: 'collector', id, err: error }, 'the ledger could not follow the lifecycle');
+    log.warn(
+      { event: 'collector', id, err: error },
+      'cannot record the new state of a held table; recovery will',
+    );
   }
   return row ?? null;
 }

@@ -1,5 +1,5 @@
 /**
- * Takes tables into the ledger that Vitess left in users' schemas under its own hold names
+ * Adds tables to the ledger that Vitess left in users' schemas under its own hold names
  * (UNDROP_ADOPT=vitess): from then on they are listed, collected and restored as tables that undrop
  * holds. https://vitess.io/docs/reference/vreplication/table-lifecycle/
  *
@@ -20,7 +20,7 @@ interface Found extends HoldName {
 /** Reads the name of every table of the server. */
 const READ_DEADLINE_MS = 60_000;
 
-/** Ids of the tables that the ledger has from now on. May run twice, and in two proxies at once. */
+/** Ids of the tables that the ledger has now. May run twice, and in two proxies at once. */
 export async function adoptTables(pool: ServicePool, proxyId: string): Promise<readonly string[]> {
   const [rows = []] = await pool.run(
     sql`SELECT ${note('adopt')} TABLE_SCHEMA AS schemaName, TABLE_NAME AS name
@@ -42,7 +42,7 @@ export async function adoptTables(pool: ServicePool, proxyId: string): Promise<r
   return unknown.map(({ id }) => id);
 }
 
-/** Its own name is lost, so the ledger has the one under which it was found. */
+/** Its own name is lost, so the ledger gets the present one. */
 async function adopt(pool: ServicePool, table: Found, proxyId: string): Promise<void> {
   const { id, state, due, schema, name } = table;
   await pool.run(

@@ -1,9 +1,10 @@
 /**
- * What others did with held tables: a DBA renamed one back on a direct connection, or removed it;
- * or a proxy died between a RENAME and its ledger row. Changes the ledger only, never a table.
+ * Detects changes to held tables past undrop: a DBA renamed one back on a direct connection, or
+ * removed it; or a proxy died between a RENAME and its ledger row. Changes the ledger only, never a
+ * table.
  *
  * Invariant: a row is changed only from the state in which it was read, and ended only after a
- * second look at that one table, which has to say that there is none.
+ * second check of that one table, which must confirm that it is absent.
  */
 
 import { isCertainlyAbsent } from '../held/locate.js';
@@ -24,15 +25,17 @@ import {
 import type { ServicePool } from '../service/pool/pools.js';
 
 export interface ManualChanges {
-  /** Ids of tables that somebody has renamed back. */
+  /** Ids of tables that were renamed back. */
   readonly restoredByHand: readonly string[];
-  /** Ids of tables that are nowhere any more. */
+  /** Ids of tables that no longer exist. */
   readonly gone: readonly string[];
 }
 
-/** Vanished tables looked after in one go, a few statements each; the others wait for the next. */
+/** The maximum of vanished tables in one round, with a few statements each; the others wait. */
 const ENDED_MAX = 1_000;
-/** Rows read in one go: a row of the ledger takes kilobytes, and most have nothing to be seen. */
+/**
+ * The maximum of rows in one round: a row of the ledger takes kilobytes, and most are unchanged.
+ */
 const ROWS_MAX = 5_000;
 
 export async function detectManualChanges(
@@ -40,7 +43,7 @@ export async function detectManualChanges(
   options: {
     readonly activeIds: ReadonlySet<string>;
     readonly log: Log;
-    /** Where the last round has stopped; default: from the newest on. */
+    /** Where the last round stopped; default: from the newest on. */
     readonly cursor?: LedgerCursor;
   },
 ): Promise<ManualChanges> {
@@ -51,7 +54,7 @@ export async function detectManualChanges(
   const rows = live.filter(({ id, state }) => state !== 'intent' && !activeIds.has(id));
   const schemas = rows.flatMap(({ holdSchema }) => holdSchema ?? []);
   const elsewhere = new Set(schemas.filter((schema) => !isRecycleSchema(schema)));
-  // Of a page; where there is one page, all names are read, in which no id can be wrong.
+  // For one page of several; if there is one page, all names are read.
   const isAll = isFirstPage && cursor.after === null;
   const among = isAll ? null : idsAmong(rows.map(({ id }) => id));
   const held = rows.length === 0 ? new Map() : await mapHoldTables(pool, elsewhere, among);
@@ -73,10 +76,16 @@ export async function detectManualChanges(
       if (state === null) continue;
       if (state === 'restored') restoredByHand.push(id);
       if (state === 'gone') gone.push(id);
-      log.info({ id, table: `${schema}.${table}`, state }, 'a held table has gone');
+      log.info(
+        { id, table: `${schema}.${table}`, state },
+        'found a held table that was restored or removed by hand',
+      );
     } catch (error) {
       if (!isRowLevelError(error)) throw error;
-      log.warn({ id, table: `${schema}.${table}`, err: error }, 'a row could not be followed');
+      log.warn(
+        { id, table: `${schema}.${table}`, err: error },
+        'cannot compare a row of the ledger with the server; will try again',
+      );
     }
   }
   return { restoredByHand, gone };
@@ -106,7 +115,7 @@ export async function follow(pool: ServicePool, row: LedgerRow, table: HoldTable
   });
 }
 
-/** How a row has ended whose table wasn't found; null if it has not. */
+/** The end state of a row whose table wasn't found; null if it hasn't ended. */
 async function endStateOf(pool: ServicePool, row: LedgerRow): Promise<LedgerState | null> {
   const [now] = await findRows(pool, { by: 'id', prefix: row.id });
   if (now === undefined || now.state !== row.state || now.holdName !== row.holdName) return null;
@@ -117,12 +126,12 @@ async function endStateOf(pool: ServicePool, row: LedgerRow): Promise<LedgerStat
   const { id, schema, table, rowLogged, holdSchema, holdName } = now;
   const isPlaced = holdSchema !== null && holdName !== null;
   if (isPlaced && !(await isCertainlyAbsent(pool, holdSchema, holdName))) return null;
-  // A restore that broke off: what is still to come stays so, and is for the next one.
+  // An interrupted restore: its remaining parts are left for the next step.
   if ((await findRenamed(pool, now)) !== null) {
     await recordState(pool, { id, state: 'restored', rowLogged, onlyFrom: now.state });
     return 'restored';
   }
-  // A table that was to be dropped next was removed by us, before the ledger could say so.
+  // A table that was about to be dropped was removed by undrop, before the ledger could record it.
   const isRemoved = now.state === 'DROP';
   const wasRestored = !isRemoved && (await isRestored(pool, now));
   const unseen = isRemoved ? 'removed' : 'gone';

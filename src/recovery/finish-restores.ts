@@ -1,10 +1,10 @@
 /**
- * Finishes restores that broke off after their RENAME, or left something that others had locked:
- * gives each table the keys, triggers and CHECKs that are still to come.
+ * Finishes restores that were interrupted after their RENAME, or left parts that others had locked:
+ * reattaches the remaining keys, triggers and CHECKs of each table.
  *
- * Invariants: a restore is taken over only from an owner that is gone. A table that is held still
- * is not touched: its restore did not happen. To another table that has the name by now nothing is
- * added; that is said once.
+ * Invariants: a restore is taken over only from an owner that is gone. A table that is still held
+ * is not touched: its restore did not happen. Nothing is added to another table that has the name
+ * now; that is logged once.
  */
 import { finishRestore } from '../held/finish-restore.js';
 import { findRenamed, findRestoring } from '../held/restored.js';
@@ -22,7 +22,7 @@ import { readServerFacts } from '../service/server-facts.js';
 import { note, processlistOf, sql } from '../service/sql.js';
 import { liveOwners } from './live-owners.js';
 
-/** Resolves to the ids of those that are to be tried again. The pool needs two connections. */
+/** Resolves to the ids of those to try again. The pool needs two connections. */
 export async function finishRestores(pool: ServicePool, log: Log): Promise<readonly string[]> {
   const rows = await findBrokenOff(pool);
   if (rows.length === 0 || (await readServerFacts(pool)).readOnly) return [];
@@ -38,7 +38,7 @@ export async function finishRestores(pool: ServicePool, log: Log): Promise<reado
         left.push(id);
         log.warn(
           { id, table: `${schema}.${table}`, err: error },
-          'a restore could not be finished',
+          'cannot finish an interrupted restore; will try again',
         );
       }
     }
@@ -46,7 +46,7 @@ export async function finishRestores(pool: ServicePool, log: Log): Promise<reado
   return left;
 }
 
-/** Restores of tables that nobody is at, and that are none of an unfinished restore of a schema. */
+/** Restores of tables without an owner that don't belong to an unfinished restore of a schema. */
 async function findBrokenOff(pool: ServicePool): Promise<readonly LedgerRow[]> {
   const begun = await findRows(pool, { by: 'broken-off' });
   const owned = await liveOwners(pool, begun);
@@ -55,17 +55,17 @@ async function findBrokenOff(pool: ServicePool): Promise<readonly LedgerRow[]> {
 
 export interface Unfinished {
   readonly id: string;
-  /** The table or schema under its name. */
+  /** The name of the table or schema. */
   readonly what: string;
   readonly missing: string;
 }
 
-/** What is back and not whole, and nobody is at it. Changes nothing. */
+/** Incomplete restores without an owner. Changes nothing. */
 export async function findUnfinishedRestores(pool: ServicePool): Promise<readonly Unfinished[]> {
   const schemas = await findBrokenRestores(pool);
   const tables = await findBrokenOff(pool);
   const found: Unfinished[] = schemas.map(({ id, to }) => {
-    return { id, what: `schema ${to}`, missing: 'its restore broke off' };
+    return { id, what: `schema ${to}`, missing: 'its restore was interrupted' };
   });
   for (const row of tables) {
     const { id, restoredAs, failure } = row;
@@ -75,7 +75,7 @@ export async function findUnfinishedRestores(pool: ServicePool): Promise<readonl
   return found;
 }
 
-/** False: it is to be tried again. */
+/** False: try again later. */
 async function finish(pool: ServicePool, row: LedgerRow, log: Log): Promise<boolean> {
   const { id, schema, table, rowLogged, detached } = row;
   const what = { id, table: `${schema}.${table}` };
@@ -83,7 +83,7 @@ async function finish(pool: ServicePool, row: LedgerRow, log: Log): Promise<bool
   if (renamed === null && (await isHeld(pool, row))) {
     if (await isRenaming(pool, id)) return false;
     await leaveRestore(pool, row, null);
-    log.info(what, 'a restore that broke off had not happened');
+    log.info(what, 'discarded an interrupted restore; the table was not renamed');
     return true;
   }
   if (renamed !== null && row.state === 'HOLD') {
@@ -98,8 +98,12 @@ async function finish(pool: ServicePool, row: LedgerRow, log: Log): Promise<bool
   }
   const isDone = await finishRestore(pool, id);
   const [{ failure } = now] = await findRows(pool, { by: 'id', prefix: id }, { texts: false });
-  if (failure === null) log.info(what, 'a restore that broke off was finished');
-  else log.warn({ ...what, missing: failure.text }, 'a restored table is not whole yet');
+  if (failure === null) log.info(what, 'finished an interrupted restore');
+  else
+    log.warn(
+      { ...what, missing: failure.text },
+      'finished an interrupted restore in part; will try again',
+    );
   return isDone;
 }
 
@@ -108,9 +112,9 @@ async function isHeld(pool: ServicePool, { id, schema, holdSchema }: LedgerRow):
   return away.length + (await findHoldTables(pool, await readRecycleSchemas(pool), id)).length > 0;
 }
 
-/** The RENAME of who is gone may wait in the server for a second still. */
+/** The RENAME of an owner that is gone may still wait in the server for a second. */
 async function isRenaming(pool: ServicePool, id: string): Promise<boolean> {
-  // In two parts, because this statement must not find that of another proxy.
+  // In two parts, so that this statement doesn't find that of another proxy.
   const isOfIt = sql`CONCAT('%RENAME /*%HOLD\\_', ${id}, '\\_%')`;
   const [rows = []] = await pool.run(
     sql`SELECT ${note('look', id)} 1 AS one FROM ${processlistOf(await readServerFacts(pool))}

@@ -1,10 +1,10 @@
 /**
- * Finds out which sessions that ledger rows name are still connected: by the thread's id and the
- * port from which the server sees it come. Rows that replication brings have theirs on the source.
- * Rows without one are orphans, because their process was killed, or their client has gone while a
- * DROP DATABASE goes on, which recovery leaves alone. Orphans are looked for every few seconds,
- * because a live table's foreign key may lead to a held one until recovery comes; so the look costs
- * the same however many tables are held.
+ * Finds out which owners of ledger rows are still connected: by the thread's id and the port from
+ * which the server sees the session. Rows from replication have theirs on the source. Rows without
+ * one are orphans, because their process was killed, or their client disconnected while a DROP
+ * DATABASE goes on, which recovery skips. Recovery looks for orphans every few seconds, because a
+ * live table's foreign key may lead to a held one until then; so the check costs the same however
+ * many tables are held.
  */
 import { writtenElsewhere } from '../ledger/owner.js';
 import { findRows, IS_BROKEN_OFF } from '../ledger/read.js';
@@ -31,12 +31,12 @@ interface Owned {
   readonly droppedAt: Date;
 }
 
-/** How far the server's clock may have been set back and a live owner still be taken for alive. */
+/** How far the server's clock may have been set back while a live owner still counts as alive. */
 const RESTART_MARGIN_MS = 60_000;
 
 /**
- * The intents whose statement isn't over: somebody may have taken one over, or given it back,
- * between the look at the ledger and that at the sessions. Then it has another owner by now.
+ * The intents whose statement isn't over. An intent may have been taken over, or given back,
+ * between the read of the ledger and that of the sessions; then it has another owner now.
  */
 export async function intentsWithLiveSession(
   pool: ServicePool,
@@ -82,12 +82,12 @@ export async function liveOwners(
   return new Set([...alive.map(({ id }) => id), ...elsewhere]);
 }
 
-/** Enough to see that there is one; recovery looks for all of them. */
+/** Enough to see that there is one; recovery reads all of them. */
 const ROWS_MAX = 1_000;
 
 /**
- * Ids of such rows. `activeIds`: drops that this process is in the middle of. What has just changed
- * hands, or come to its end, is none.
+ * Ids of orphans. `activeIds`: drops in progress in this process. A row that has just changed its
+ * owner, or ended, isn't one.
  */
 export async function findOrphans(
   pool: ServicePool,

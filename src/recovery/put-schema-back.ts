@@ -1,13 +1,12 @@
 /**
- * Gives the tables of a DROP DATABASE that did not come to its end their own names again, with
- * their keys and triggers, and makes the views, routines and events again that some servers drop
- * before the step that fails. May run twice, and at once with another proxy: what is back is back.
+ * Gives the tables of a failed DROP DATABASE their own names again, with their keys and triggers,
+ * and creates the views, routines and events again that some servers drop before the step that
+ * fails. May run twice, and at once with another proxy: finished parts are skipped.
  *
- * Invariants: it runs only when no RENAME and no DROP of the group can happen any more. A table
- * whose name somebody has taken stays held and is never collected, because its DROP failed. If
- * several had one name (one was made while the DROP waited), the first gets it again. A row is
- * forgotten only when its table is live and whole, or was never renamed and nobody could rename it
- * yet.
+ * Invariants: it runs only when no RENAME and no DROP of the group can happen. A table whose name
+ * is taken stays held and is never collected, because its DROP failed. If several had one name (one
+ * was created while the DROP waited), the first gets it again. A row is forgotten only when its
+ * table is live and complete, or was never renamed and can't be renamed any longer.
  */
 
 import { UndropError } from '../errors.js';
@@ -42,8 +41,8 @@ type SchemaToPutBack = SchemaDropKey &
   Pick<SchemaDropRow, 'schema' | 'sqlLogBin' | 'details' | 'threadId'>;
 
 /**
- * False: something is to be tried again, and the schema's row stays for whoever does. Rejects with
- * the server's errors; then, too.
+ * False: some work is left for a later try, and the schema's row stays for that. Rejects with the
+ * server's errors, which also leaves the row.
  */
 export async function putSchemaBack(
   pool: ServicePool,
@@ -54,14 +53,14 @@ export async function putSchemaBack(
   await restoreCharset(pool, drop);
   const rows = await findRows(pool, { by: 'group', groupId });
   const intents = rows.filter(({ state }) => state === 'intent');
-  // By a service connection, because the user's session renames nothing, and has given up. What is
-  // looked for after this and isn't held never will be.
+  // Renamed by a service connection, because the user's session renames nothing, and has given up.
+  // A table that isn't held at this point never will be.
   const others = intents.filter((row) => row.threadId !== threadId);
   const mayBeRenamed = await liveOwners(pool, others);
   const held = await mapHoldTables(pool, [schema]);
   const back: LedgerRow[] = [];
   const stillHeld: LedgerRow[] = [];
-  /** Names of tables that are to be tried again. */
+  /** Names of tables to try again. */
   const left = new Set<string>();
   // The oldest first.
   for (const row of rows.toReversed()) {
@@ -87,10 +86,10 @@ export async function putSchemaBack(
 }
 
 const STILL_HELD =
-  'a table of a schema that was not dropped stays held: its name, or that of a CHECK, is taken';
-const LEFT = 'a table of a schema that was not dropped could not be put back yet';
+  'cannot put back a table of a schema that was not dropped; its name, or that of a CHECK, is taken';
+const LEFT = 'cannot put back a table of a schema that was not dropped; will try again';
 
-/** False: some of them could not be made; their definitions are in the schema's row. */
+/** False: some of them could not be created; their definitions are in the schema's row. */
 async function putPartsBack(
   pool: ServicePool,
   { id, schema, groupId, details, sqlLogBin: logged }: SchemaToPutBack,
@@ -104,7 +103,10 @@ async function putPartsBack(
   const made = await restoreParts(pool, schema, { id, parts, logged });
   const named = (some: typeof made) => some.map(({ kind, name }) => `${kind} ${name}`);
   const lost = made.filter(({ problem }) => problem !== null);
-  log.info({ groupId, schema, parts: named(made) }, 'what a failed DROP DATABASE took is back');
+  log.info(
+    { groupId, schema, parts: named(made) },
+    'put back the tables of a failed DROP DATABASE',
+  );
   if (lost.length === 0) return true;
   const why = lost.map(({ problem }) => problem);
   log.warn({ groupId, schema, lost: named(lost), why }, LOST);
@@ -112,19 +114,19 @@ async function putPartsBack(
 }
 
 const LOST =
-  'a schema that was not dropped lost views or programs on the way: the ledger has their ' +
-  'definitions, and UNDROP DATABASE makes them again once it may';
+  'a failed DROP DATABASE dropped views or programs; UNDROP DATABASE creates them again from the ' +
+  'ledger, once the service account may';
 
 /**
- * MySQL before 8 and MariaDB lose it with the first files, before the DROP waits for a table; so
- * also if the DROP does nothing more (find_db_tables_and_rm_known_files).
+ * MySQL before 8 and MariaDB lose it with the first files, before the DROP waits for a table, even
+ * if the DROP does nothing more (find_db_tables_and_rm_known_files).
  */
 async function restoreCharset(
   pool: ServicePool,
   { groupId, schema, details, sqlLogBin: logged }: SchemaToPutBack,
 ): Promise<void> {
   const { charset, collation, comment } = details;
-  // A server without comments has no such column.
+  // A server without schema comments has no such column.
   const [rows = []] = await pool.run(
     sql`SELECT ${note('look', groupId)} * FROM information_schema.SCHEMATA
         WHERE SCHEMA_NAME = ${schema}`,
@@ -142,9 +144,9 @@ async function restoreCharset(
 }
 
 /**
- * `back`: it is live under its own name. `held`: it is held, because the name is another's by now,
- * or that of a CHECK, or its rows were being removed. `left`: to be tried again. `torn`: in pieces,
- * for people to bring together; its intent stays when the schema's row goes.
+ * `back`: live under its own name. `held`: still held, because its name, or that of a CHECK, is
+ * taken, or its rows were being deleted. `left`: to try again. `torn`: an operator has to repair
+ * it; its intent stays when the schema's row goes.
  */
 async function renameToOrigin(
   pool: ServicePool,
@@ -168,7 +170,7 @@ async function renameToOrigin(
   }
 }
 
-/** False: something of it is to be tried again. */
+/** False: some of it has to be tried again. */
 async function makeWhole(pool: ServicePool, row: LedgerRow, log: Log): Promise<boolean> {
   const { id, schema, table, detached, sqlLogBin: logged, rowLogged, threadId } = row;
   const cameBack = hasDetached(detached)
@@ -177,15 +179,16 @@ async function makeWhole(pool: ServicePool, row: LedgerRow, log: Log): Promise<b
   const problems = problemsOf(id, cameBack);
   if (cameBack.isToCome) return false;
   if (problems.length === 0 && row.state === 'intent') {
-    // Unless somebody has taken it over since.
+    // Unless it has been taken over since.
     return (await forgetIntents(pool, [id], { sqlLogBin: rowLogged, ownedBy: threadId })) > 0;
   }
   const name = `${schema}.${table}`;
   const lacks = withoutTriggers(id, cameBack.triggers);
   const failure = lacks ?? { todo: null, text: problems.join('; ') };
   const why = problems.length === 0 ? {} : { failure };
-  if (problems.length > 0) log.warn({ id, table: name, problems }, 'a table is back, not whole');
-  // The row has what could not come back.
+  if (problems.length > 0)
+    log.warn({ id, table: name, problems }, 'put back a table, but not completely');
+  // The row keeps the parts that could not be reattached.
   await recordState(pool, { id, state: 'restored', restoredAs: name, rowLogged, ...why });
   return true;
 }

@@ -1,9 +1,9 @@
 /**
- * Ledger against server. Completes what follows a RENAME that has happened, forgets the intent
- * whose RENAME did not, tries pending relocations, notices what others did with held tables. May
- * run twice, in two proxies at once, and may be killed at any statement: every step looks again and
- * is safe to repeat. What fails keeps nothing else from being done: neither a row the other rows,
- * nor one kind of them the other kinds.
+ * Compares the ledger with the server. Completes the steps after a RENAME that happened, forgets
+ * the intent whose RENAME did not, tries pending relocations, detects changes to held tables past
+ * undrop. May run twice, in two proxies at once, and may be killed at any statement: every step
+ * checks first and is safe to repeat. A failure affects nothing else: neither other rows, nor other
+ * kinds of rows.
  *
  * Invariant: never renames a live table; touches an intent only when its owner is gone.
  */
@@ -19,10 +19,10 @@ import { type ResolvedIntents, resolveIntents } from './resolve-intents.js';
 
 export interface ReconcileOptions {
   readonly proxyId: string;
-  /** Ids of the drops that this proxy is in the middle of. */
+  /** Ids of drops in progress in this proxy. */
   readonly activeIds: ReadonlySet<string>;
   readonly log: Log;
-  /** Where its last round has stopped; default: at the beginning. */
+  /** Where its last round stopped; default: at the beginning. */
   readonly cursors?: ReturnType<typeof newRecoveryCursors>;
 }
 
@@ -31,21 +31,21 @@ export interface ReconcileReport
   extends Omit<RecoveredSchemas, 'open'>,
     ResolvedIntents,
     ManualChanges {
-  /** Held tables whose definition the ledger didn't have. */
+  /** Held tables whose definition the ledger lacked. */
   readonly described: readonly string[];
-  /** Held tables that were still in their own schema. */
+  /** Held tables that were still in their own schema, and were moved. */
   readonly relocated: readonly string[];
-  /** Those that still are. */
+  /** Tables that still are. */
   readonly pending: readonly string[];
 }
 
-/** `reconcile`, as those see it who only need to know whether something is left to be done. */
+/** `reconcile`, for callers that only need to know whether work is left. */
 export type Reconcile = (
   pool: ServicePool,
   options: ReconcileOptions,
 ) => Promise<Pick<ReconcileReport, 'pending' | 'untouched'>>;
 
-/** Rejects if the server can't be asked; then the next run goes on. */
+/** Rejects if the server can't be reached; then the next run continues. */
 export async function reconcile(
   pool: ServicePool,
   options: ReconcileOptions,
@@ -115,9 +115,9 @@ async function writeMissingOutcomes(
 }
 
 /**
- * Where the rounds of recovery are in the ledger, for each kind of rows: one round takes so many
- * rows in hand, and the next goes on after them, so that what can't be helped keeps nothing from
- * its turn. In memory only: a cursor that is lost begins again.
+ * The positions of recovery's rounds in the ledger, for each kind of rows: one round handles a
+ * number of rows, and the next continues after them, so that hopeless rows don't block others. In
+ * memory only: a lost cursor starts over.
  */
 export function newRecoveryCursors() {
   const cursor = (): LedgerCursor => ({ after: null });
@@ -127,7 +127,7 @@ export function newRecoveryCursors() {
 /**
  * Runs the recoveries of one process one after another, because its start recovers, and so does its
  * collector. Two at once are safe for the tables, but each may drop the key of a child that the
- * other has just led back to its parent's name, and if the server is busy neither adds it again.
+ * other has just repointed, and if the server is busy neither adds it again.
  */
 export function serialize<Args extends readonly unknown[], Result>(
   work: (...args: Args) => Promise<Result>,

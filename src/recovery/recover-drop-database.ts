@@ -2,9 +2,9 @@
  * Brings an interrupted DROP DATABASE to its end. It has left a row of the schema in the ledger,
  * tables that are held, or not yet, and perhaps a DROP that still waits for the barrier table.
  *
- * Invariants: looks first whether somebody is in the middle of it, then at the rows, then whether
- * their sessions are gone; from then on nothing of it can happen any more, and only then is the
- * barrier opened. Drops nothing, and puts tables back only into a schema that it can tell was not
+ * Invariants: it first checks whether a process is running it, then reads the rows, then checks
+ * whether their sessions are gone; from then on nothing of it can happen, and only then is the
+ * barrier opened. Drops nothing, and puts tables back only into a schema that was certainly not
  * dropped.
  */
 import { renewHeld } from '../held/relocate/due-times.js';
@@ -27,11 +27,11 @@ import { putSchemaBack } from './put-schema-back.js';
 import { resolve } from './resolve-intents.js';
 
 export interface RecoveredSchemas {
-  /** Names of schemas that are there as before. */
+  /** Names of schemas that exist as before. */
   readonly schemasBack: readonly string[];
-  /** Names of schemas that are gone; their tables are held. */
+  /** Names of dropped schemas; their tables are held. */
   readonly schemasGone: readonly string[];
-  /** Ids of groups that somebody is in the middle of, or that could not be brought to an end. */
+  /** Ids of groups that a process is running, or that could not be brought to an end. */
   readonly open: readonly string[];
 }
 
@@ -44,7 +44,7 @@ export async function recoverSchemas(pool: ServicePool, log: Log): Promise<Recov
       open.push(groupId);
       continue;
     }
-    // After the look at its owner, because what an owner has changed last is seen now.
+    // After the check for an owner, so that the owner's last changes are seen.
     const [drop] = await findSchemaDrops(pool, id);
     if (drop === undefined) continue;
     const ended = await tryToRecover(pool, drop, log);
@@ -55,7 +55,7 @@ export async function recoverSchemas(pool: ServicePool, log: Log): Promise<Recov
   return { schemasBack, schemasGone, open };
 }
 
-/** If one can't be brought to an end the others are. */
+/** A failure for one doesn't affect the others. */
 async function tryToRecover(
   pool: ServicePool,
   drop: SchemaDropRow,
@@ -66,12 +66,15 @@ async function tryToRecover(
   } catch (error) {
     if (!isRowLevelError(error)) throw error;
     const { groupId, schema } = drop;
-    log.warn({ groupId, schema, err: error }, 'an interrupted DROP DATABASE could not be ended');
+    log.warn(
+      { groupId, schema, err: error },
+      'cannot resolve an interrupted DROP DATABASE; will try again',
+    );
     return null;
   }
 }
 
-/** Null: somebody is in the middle of it, or it is to be tried again. */
+/** Null: a process is running it, or it has to be tried again. */
 async function recover(
   pool: ServicePool,
   drop: SchemaDropRow,
@@ -80,10 +83,10 @@ async function recover(
   const { groupId, schema } = drop;
   const rows = await findRows(pool, { by: 'group', groupId }, { texts: false });
   const intents = rows.filter(({ state }) => state === 'intent');
-  // Its session, or a connection that renames for it, is there still.
+  // Its session, or a connection that renames for it, is still there.
   if ((await liveOwners(pool, [drop, ...intents])).size > 0) return null;
   if (await isGone(pool, drop)) {
-    // Nobody knows when the DROP was done: they are held from now on.
+    // The time of the DROP is unknown, so their hold starts now.
     const holds = intents.map(({ id, holdUntil, droppedAt }) => {
       return [id, holdUntil.getTime() - droppedAt.getTime()] as const;
     });
@@ -91,19 +94,19 @@ async function recover(
     const { left } = await resolve(pool, intents, { log });
     if (left.length > 0) return null;
     await endSchemaDrop(pool, drop);
-    log.info({ groupId, schema }, 'an interrupted DROP DATABASE was done: its tables are held');
+    log.info({ groupId, schema }, 'completed an interrupted DROP DATABASE; its tables are held');
     return 'gone';
   }
   // From here on a missing barrier table doesn't mean that the schema is another one.
   await leaveSchemaDrop(pool, drop, { ...drop, hasFailed: true });
   if (!(await putSchemaBack(pool, drop, log))) return null;
-  log.info({ groupId, schema }, 'an interrupted DROP DATABASE was not done: its tables are back');
+  log.info({ groupId, schema }, 'rolled back an interrupted DROP DATABASE; its tables are back');
   return 'back';
 }
 
 /**
- * Whether the DROP has happened. A schema of that name without our barrier table was made anew by
- * others: what is held is none of its tables.
+ * Whether the DROP has happened. A schema of that name without undrop's barrier table was created
+ * by others later: the held tables aren't of it.
  */
 async function isGone(connection: ServiceConnection, drop: SchemaDropRow): Promise<boolean> {
   if (!(await isThere(connection, drop.schema))) return true;

@@ -1,11 +1,11 @@
 /**
- * What an interrupted drop left: an intent in the ledger, and a table that is either still under
- * its own name or under a hold name with the intent's id.
+ * Resolves interrupted drops: an intent in the ledger, and a table that is either still under its
+ * own name or under a hold name with the intent's id.
  *
- * Invariant: the order of the looks. First the intents, then which of their owners are gone (from
- * then on no RENAME of theirs can happen), then the names; so what is not found as held never will
- * be. An intent is forgotten only if the server says that there is no such held table, and only
- * if no service connection has taken it over since (take-over.ts).
+ * Invariant: the order of the reads. First the intents, then which of their owners are gone (from
+ * then on no RENAME of theirs can happen), then the names; so a table that isn't found as held
+ * never will be. An intent is forgotten only if the server reports that there is no such held
+ * table, and only if no service connection has taken it over since (take-over.ts).
  */
 import { finishRestore } from '../held/finish-restore.js';
 import { detach } from '../held/foreign-keys/detach.js';
@@ -31,18 +31,18 @@ import { isTorn, keepTorn } from './torn.js';
 export interface ResolvedIntents {
   /** Intents whose RENAME had happened. */
   readonly completed: readonly string[];
-  /** Those of which it had not happened. */
+  /** Intents whose RENAME had not happened. */
   readonly forgotten: readonly string[];
-  /** Those whose owner is still there. */
+  /** Intents whose owner is still there. */
   readonly untouched: readonly string[];
 }
 
 /**
- * Nobody knows when the RENAME of an interrupted drop was done. If recovery comes later than
- * this after its intent, the table is held from then on.
+ * The time of an interrupted drop's RENAME is unknown. If recovery comes later than this after its
+ * intent, the hold of the table starts then.
  */
 const LOST_MS_MIN = 60_000;
-/** So many are read at once, and after so many tries the others wait for the next round. */
+/** The maximum read at once, and the maximum of tries in a round; the others wait for the next. */
 const INTENTS_MAX = 1_000;
 
 export async function resolveIntents(
@@ -50,7 +50,7 @@ export async function resolveIntents(
   options: {
     readonly activeIds: ReadonlySet<string>;
     readonly log: Log;
-    /** Where the last round has stopped; default: from the newest on. */
+    /** Where the last round stopped; default: from the newest on. */
     readonly cursor?: LedgerCursor;
   },
 ): Promise<ResolvedIntents> {
@@ -58,12 +58,12 @@ export async function resolveIntents(
   const all = { completed: [] as string[], forgotten: [] as string[], untouched: [] as string[] };
   let tries = 0;
   do {
-    // Before the intents: one that ends meanwhile is among them still.
+    // Before the intents, so that a drop that ends meanwhile is still included.
     const before = new Set(activeIds);
     const intents = await findPage(pool, { by: 'intent' }, { cursor, rowsMax: INTENTS_MAX });
     if (intents.length === 0) break;
     const alive = await intentsWithLiveSession(pool, intents);
-    // After the intents: those of a DROP DATABASE that is read have its row until it is over.
+    // After the intents: a DROP DATABASE has its row until its intents are over.
     const groupIds = intents.map(({ groupId }) => groupId);
     const groups = await openGroupsOf(pool, groupIds);
     const isOurs = ({ id, groupId }: LedgerRow) =>
@@ -79,28 +79,25 @@ export async function resolveIntents(
   return all;
 }
 
-/**
- * The same for a statement that its session knows to have ended, so that no RENAME of its intents
- * can happen any more.
- */
+/** The same for a statement that has ended, so that no RENAME of its intents can happen. */
 export async function resolveEnded(pool: ServicePool, ids: readonly string[]): Promise<void> {
   const intents = await findRows(pool, { by: 'intent', only: ids }, { texts: false });
   await resolve(pool, intents, { log: silentLog });
 }
 
 const UNSEEN =
-  'nobody can see what became of a drop: this account lacks a right, or a server without atomic ' +
-  'DDL was killed amid its RENAME';
+  'cannot find the table of an interrupted drop: this account lacks a privilege, or a server ' +
+  'without atomic DDL was killed during its RENAME';
 
 /**
- * What became of an intent. `left`: nobody can see it, or it has another owner by now. `torn`: its
- * table is in pieces, and nothing can be done but by people.
+ * The result for an intent. `left`: it can't be seen, or has another owner now. `torn`: an operator
+ * has to repair its table.
  */
 type Fate = 'completed' | 'forgotten' | 'left' | 'torn';
 
 /**
- * Completes or forgets intents that nobody is in the middle of. If one fails it rejects; if it
- * is tolerant, that one is left and the others are gone on with.
+ * Completes or forgets intents without an owner. Rejects if one fails; if it is tolerant, that one
+ * is skipped and the others continue.
  */
 export async function resolve(
   pool: ServicePool,
@@ -117,7 +114,10 @@ export async function resolve(
     } catch (error) {
       if (!isTolerant || !isRowLevelError(error)) throw error;
       result.left.push(id);
-      log.warn({ id, table: `${schema}.${table}`, err: error }, 'an intent could not be resolved');
+      log.warn(
+        { id, table: `${schema}.${table}`, err: error },
+        'cannot resolve the intent of an interrupted drop; will try again',
+      );
     }
   }
   return result;
@@ -141,16 +141,22 @@ async function resolveOne(
     // Its session had begun to put it back.
     if (!(await finishRestore(pool, id))) return 'left';
     await recordIntentAs(pool, row, { state: 'restored' });
-    log.info({ id, table: `${schema}.${name}` }, 'an interrupted drop was taken back');
+    log.info(
+      { id, table: `${schema}.${name}` },
+      'took back an interrupted drop; the table has its own name',
+    );
     return 'completed';
   }
   if (row.failure?.todo === 'restoring') await recordIntentAs(pool, row, { failure: null });
   const isHeld = table !== undefined && (await complete(pool, row, table));
   const how = { sqlLogBin: rowLogged, ownedBy: threadId };
-  // Its drop goes on by another connection, or somebody else has forgotten it.
+  // Its drop goes on by another connection, or another proxy has forgotten it.
   if (!isHeld && (await forgetIntents(pool, [id], how)) === 0) return 'left';
   if (!isHeld) {
-    log.info({ id, table: `${schema}.${name}` }, 'an interrupted drop had not happened');
+    log.info(
+      { id, table: `${schema}.${name}` },
+      'discarded the intent of an interrupted drop; nothing was renamed',
+    );
     return 'forgotten';
   }
   const { user, clientAddress: client, groupId: dropId } = row;
@@ -170,7 +176,7 @@ async function recordIntentAs(
   await recordState(pool, { id, state: 'intent', ...what, rowLogged, onlyFrom: 'intent' });
 }
 
-/** Nothing is under the intent's hold name, neither where it would be nor where it would go. */
+/** Nothing has the intent's hold name, neither in its own schema nor in the target schema. */
 export async function hasNotHappened(pool: ServicePool, row: LedgerRow): Promise<boolean> {
   const name = formatHoldName({ state: 'HOLD', id: row.id, due: row.holdUntil });
   if (!(await isCertainlyAbsent(pool, row.schema, name))) return false;
@@ -179,7 +185,9 @@ export async function hasNotHappened(pool: ServicePool, row: LedgerRow): Promise
   return true;
 }
 
-/** False: nothing is held; what is under the hold name was a view, and has its own name again. */
+/**
+ * False: nothing is held; the object under the hold name was a view, and has its own name again.
+ */
 async function complete(pool: ServicePool, row: LedgerRow, held: HoldTable): Promise<boolean> {
   const { id, sqlLogBin } = row;
   if (held.state !== 'HOLD') {
@@ -188,11 +196,11 @@ async function complete(pool: ServicePool, row: LedgerRow, held: HoldTable): Pro
   }
   const isRelocated = isRecycleSchema(held.schema.toLowerCase());
   const place = { id, holdSchema: held.schema, holdName: held.name };
-  // It was made for an exchange that did not happen, or that gave it nothing. (One that is in its
-  // own schema was a partition.)
+  // It was created for an exchange that did not happen, or gave it no rows. (One that is in its own
+  // schema was a partition.)
   if (row.kind === 'partition' && isRelocated && !(await hasRows(pool, held))) return false;
   if (isRelocated) {
-    // A table that was emptied goes there with what binds it, in the RENAME itself.
+    // A table of a TRUNCATE goes there with its foreign keys and triggers, in the RENAME itself.
     const there = { id, fromSchema: held.schema, holdName: held.name, table: row.table };
     const [failure = null] = await detach(pool, [there], { logged: sqlLogBin });
     await recordOutcome(pool, { tables: [{ ...place, relocated: failure === null, failure }] });

@@ -1,9 +1,9 @@
 /**
- * Views, routines, events and packages of a dropped schema, made again in an order in which each
- * finds what it names; what fails is tried once more after the others. May run twice: what is there
- * is compared with what was recorded, and left as it is.
+ * Creates views, routines, events and packages of a dropped schema again, in an order in which each
+ * finds the objects that it names; failed ones are tried once more after the others. May run twice:
+ * an existing part is compared with the recorded one, and left unchanged.
  *
- * Invariant: nothing that is there is replaced, and what can't be made keeps nothing else back.
+ * Invariant: an existing part is never replaced, and a failed one doesn't affect the others.
  */
 import { UndropError } from '../errors.js';
 import { inOrder, type SchemaPart } from '../ledger/schema-details.js';
@@ -11,7 +11,7 @@ import { isServerError, type ServicePool } from '../service/pool/pools.js';
 import { createPart, differs, listParts, mayCreateRoutines, showPart } from './schema-parts.js';
 
 export interface RestoredPart extends Pick<SchemaPart, 'kind' | 'name' | 'statement'> {
-  /** Why it is not there as it was; null: it is. */
+  /** Why it is missing or differs; null: it doesn't. */
   readonly problem: string | null;
 }
 
@@ -23,7 +23,7 @@ interface SchemaParts {
   readonly logged: boolean;
 }
 
-/** Rejects if the server can't be asked any more. */
+/** Rejects if the server can't be reached. */
 export async function restoreParts(
   pool: ServicePool,
   schema: string,
@@ -63,7 +63,7 @@ function isRoutine({ kind }: SchemaPart): boolean {
 }
 
 const NO_RIGHTS =
-  'the service account lacks ALTER ROUTINE or EXECUTE, and the server would grant them by itself; `undrop init` has the statement';
+  'the service account lacks ALTER ROUTINE or EXECUTE, and the server would grant them to it; `undrop init` prints the GRANT';
 
 /** Names of some kinds differ in case only, as those of views do. */
 function keyOf({ kind, name }: Pick<SchemaPart, 'kind' | 'name'>): string {
@@ -93,8 +93,11 @@ async function difference(
   const wasThere = there.has(keyOf(part));
   const now = await showPart(pool, schema, part);
   if (part.statement === null) {
-    return wasThere ? null : 'its definition was not recorded: not to be read, or too many';
+    return wasThere
+      ? null
+      : 'its definition was not recorded: it could not be read, or there were too many';
   }
-  if (now === null) return 'it was made, and is not there: the time of such an event is over';
-  return differs(part, now) ? 'it is there, but not as it was' : null;
+  if (now === null)
+    return 'it was created, but no longer exists: the time of this event has passed';
+  return differs(part, now) ? 'it exists, but differs' : null;
 }

@@ -1,8 +1,8 @@
 /**
- * The views, routines, events and packages of a schema: which are there, what the server keeps of
- * each, and made again of that, under the same sql_mode, charsets and time zone.
+ * The views, routines, events and packages of a schema: lists them, reads their properties, and
+ * creates them again from these, under the same sql_mode, charsets and time zone.
  *
- * Invariant: nothing that is there is replaced.
+ * Invariant: an existing part is never replaced.
  */
 import { assert } from '../assert.js';
 import { inCharset } from '../held/triggers/definition.js';
@@ -18,7 +18,7 @@ import {
 
 type PartName = Pick<SchemaPart, 'name' | 'kind'>;
 
-/** The names of all views and programs that are there. */
+/** The names of all existing views and programs. */
 export async function listParts(pool: ServicePool, schema: string): Promise<readonly PartName[]> {
   const [rows = []] = await pool.run(
     sql`SELECT ${note('look')} TABLE_NAME AS name, 'VIEW' AS kind FROM information_schema.TABLES
@@ -33,7 +33,7 @@ export async function listParts(pool: ServicePool, schema: string): Promise<read
   });
 }
 
-/** SHOW CREATE of each kind, and the column of its answer that has the text. */
+/** SHOW CREATE of each kind, and the column of its result that has the text. */
 const SHOWN: Readonly<Record<string, readonly [SQLQuery, string]>> = {
   VIEW: [sql`VIEW`, 'Create View'],
   PROCEDURE: [sql`PROCEDURE`, 'Create Procedure'],
@@ -43,7 +43,7 @@ const SHOWN: Readonly<Record<string, readonly [SQLQuery, string]>> = {
   'PACKAGE BODY': [sql`PACKAGE BODY`, 'Create Package Body'],
 };
 
-/** Columns of these answers that say how it was made. */
+/** Columns of these results with the settings of its creation. */
 const MAKING = [
   ['sqlMode', 'sql_mode'],
   ['characterSetClient', 'character_set_client'],
@@ -70,16 +70,17 @@ export async function showPart(
     });
     return { statement, ...Object.fromEntries(making) };
   } catch (error) {
-    // The drop fails because of a lock, and can be said again.
+    // The drop fails because of a lock, and can be repeated.
     if (isServerError(error) && !isServerError(error, ...LOCK_NOT_GRANTED)) return null;
     throw error;
   }
 }
 
 /**
- * Whether this account has the rights on a routine that the server would grant it for creating one
- * (automatic_sp_privileges). MySQL 5.6 makes another account of its name for that, without a
- * password, unless the routine's sql_mode has NO_AUTO_CREATE_USER. `id`: for a name that none has.
+ * Whether this account has the privileges on a routine that the server would grant to its creator
+ * (automatic_sp_privileges). MySQL 5.6 creates another account of its name for that, without a
+ * password, unless the routine's sql_mode has NO_AUTO_CREATE_USER. `id`: for a name that isn't in
+ * use.
  */
 export async function mayCreateRoutines(
   pool: ServicePool,
@@ -128,7 +129,7 @@ export async function createPart(
   await runWithTimeout(pool, [sql`USE ${ident(schema)}`, set], { logged, last });
 }
 
-/** Whether what is there differs from what was recorded. */
+/** Whether the present part differs from the recorded one. */
 export function differs(part: SchemaPart, now: Omit<SchemaPart, 'name' | 'kind'>): boolean {
   const keys = ['statement', ...MAKING.map(([key]) => key)] as const;
   return keys.some((key) => part[key] !== undefined && part[key] !== now[key]);

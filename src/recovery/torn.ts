@@ -1,8 +1,8 @@
 /**
- * Tables with partitions that a RENAME has left in pieces. MariaDB, and MySQL before 8, rename them
- * one by one; if the server is killed amid that, some have the hold name and the others their
- * own, and nothing can open the table. Its rows are all there, so its intent is kept, and says so,
- * until people have brought it together (docs/what-if.md). Changes the ledger only.
+ * Partitioned tables that a RENAME has left torn. MariaDB, and MySQL before 8, rename partitions
+ * one by one; if the server is killed meanwhile, some have the hold name and the others their own,
+ * and nothing can open the table. Its rows are all there, so its intent is kept, with a note, until
+ * an operator has repaired it (docs/what-if.md). Changes the ledger only.
  */
 
 import { locateHoldTable } from '../held/locate.js';
@@ -22,8 +22,8 @@ import {
 } from '../wire/server-errors.js';
 
 /**
- * Asked for an intent whose owner is gone and whose table is not held. Rejects if the account may
- * not look (PROCESS).
+ * For an intent whose owner is gone and whose table is not held. Rejects if the account may not
+ * read that (PROCESS).
  */
 export async function isTorn(pool: ServicePool, row: LedgerRow): Promise<boolean> {
   const { id, schema, table, engine, droppedAt } = row;
@@ -37,12 +37,13 @@ export async function isTorn(pool: ServicePool, row: LedgerRow): Promise<boolean
   );
   const [found = {}] = rows;
   if (numberOf(found, 'moved') > 0) return true;
-  // The file of the first may have moved alone (MySQL 5.6); those of other engines aren't here.
+  // The file of the first may have moved alone (MySQL 5.6); files of other engines aren't listed
+  // here.
   const mayBeMissed = numberOf(found, 'own') > 0 || (engine !== null && engine !== 'InnoDB');
   return mayBeMissed && droppedAt <= server.startedAt && (await isBroken(pool, row));
 }
 
-/** Says so in its row, and the first time in the log. */
+/** Records it in its row, and logs it the first time. */
 export async function keepTorn(pool: ServicePool, row: LedgerRow, log: Log): Promise<void> {
   const { id, schema, table, failure, rowLogged } = row;
   if (failure?.todo === 'torn' || failure?.todo === 'restoring') return;
@@ -51,8 +52,8 @@ export async function keepTorn(pool: ServicePool, row: LedgerRow, log: Log): Pro
 }
 
 const SAID =
-  'a table with partitions is in pieces, as the server was killed amid its RENAME: its rows are ' +
-  'all there; how to bring it together stands in docs/what-if.md';
+  'a partitioned table is torn, because the server was killed during its RENAME; it has all its ' +
+  'rows, and docs/what-if.md describes how to repair it';
 
 /** A part of it is missing; the server lists it. */
 const BROKEN = [...CANT_BE_OPENED, ER_GET_ERRNO, ER_NO_SUCH_TABLE, ER_FAILED_READ_FROM_PAR_FILE];

@@ -1,11 +1,11 @@
 /**
- * Adds foreign keys to a table as they were, by nothing but metadata. If the server itself made the
- * index of a key, it would build another one under the key's name in its place. So the index is
- * renamed before, to another case and back, and counts as the user's own then. MySQL 5.6 can't
- * rename one; there `CONSTRAINT index FOREIGN KEY key` names the new index like the old one, and
- * the server puts it after all others.
+ * Adds foreign keys to a table as they were, by changes of metadata only. If the server itself
+ * created the index of a key, it would build another one under the key's name in its place.
+ * Therefore the index is renamed before, to another case and back, and then counts as the user's
+ * own. MySQL 5.6 can't rename one; there `CONSTRAINT index FOREIGN KEY key` names the new index
+ * like the old one, and the server puts it after all others.
  *
- * May run twice: looks at the table first and goes on from what is there.
+ * May run twice: reads the table first and continues from its present state.
  */
 import { type ForeignKey, nameToAdd } from '../../ledger/detached/detached.js';
 import { isServerError, type ServicePool } from '../../service/pool/pools.js';
@@ -34,12 +34,12 @@ function renamesIndexes({ flavour, versionId }: ServerFacts): boolean {
   return flavour === 'mariadb' || versionId >= 50_700;
 }
 
-/** foreign_key_checks is off: the rows were right, or as wrong as they are now, before. */
+/** foreign_key_checks is off: the rows match the key as well as they did before. */
 const UNCHECKED = sql`SET SESSION foreign_key_checks = 0`;
 
 /**
- * Adds those that are missing. Rejects with the server's error; then none of them was added. False
- * if the table isn't there.
+ * Adds the missing keys. Rejects with the server's error; then none of them was added. False if the
+ * table doesn't exist.
  */
 export async function addKeys(
   pool: ServicePool,
@@ -82,7 +82,7 @@ async function renameIndexes(
     const away = inOtherCase(name);
     const there = indexes.find((index) => index.name.toLowerCase() === name.toLowerCase())?.name;
     if (there === undefined || away === name) continue;
-    // A run that broke off has left it under the other name.
+    // An interrupted run has left it under the other name.
     if (there === name) first.push(sql`RENAME INDEX ${ident(name)} TO ${ident(away)}`);
     back.push(sql`RENAME INDEX ${ident(away)} TO ${ident(name)}`);
   }
@@ -90,14 +90,14 @@ async function renameIndexes(
   await alter(pool, table, { ...options, changes: back });
 }
 
-/** The same name to every statement, because the names of indexes have no case. */
+/** The same name for every statement, because index names are case-insensitive. */
 function inOtherCase(name: string): string {
   return name.replace(/[a-z]/i, (letter) =>
     letter === letter.toLowerCase() ? letter.toUpperCase() : letter.toLowerCase(),
   );
 }
 
-/** INPLACE: a copy would read the statement otherwise, and take the first name for the key's. */
+/** INPLACE: a copy would read the statement differently, and take the first name for the key's. */
 function keyWithIndexName(key: ForeignKey): SQLQuery {
   return sql`ADD CONSTRAINT ${ident(key.index ?? key.name)}
     FOREIGN KEY ${ident(key.name)} ${reference(key)}, ALGORITHM=INPLACE`;

@@ -1,10 +1,10 @@
 /**
- * Finds foreign keys that rows break since the table was away: a parent was deleted meanwhile, or a
- * swap gave children another parent. A restore adds keys without a check of the rows, because
- * the check would copy the table or lock it; so it says afterwards which rows are to be looked at.
+ * Finds foreign keys that rows break since the table was dropped: a parent was deleted meanwhile,
+ * or a swap gave children another parent. A restore adds keys without a check of the rows, because
+ * the check would copy the table or lock it; so it reports afterwards which rows to examine.
  *
- * Invariant: it only reads, after the table is back, and ends in its time; a key that could not be
- * looked at by then is reported as that, never as whole.
+ * Invariant: it only reads, after the table is restored, and ends in its time; a key that was not
+ * checked in time is reported as unchecked, never as correct.
  */
 import { assert } from '../../assert.js';
 import { foreignKeysOf } from '../../ledger/intents/intent-text.js';
@@ -24,15 +24,15 @@ export interface BrokenKey {
   readonly name: string;
   /** The table that has it, `schema.table`. */
   readonly table: string;
-  /** Lists the rows that have no parent, for people. */
+  /** Lists the rows that have no parent, for an operator. */
   readonly query: string;
-  /** False: nobody knows, because the look took too long or was refused. */
+  /** False: unknown, because the check took too long or was refused. */
   readonly isSeen: boolean;
 }
 
 /** For all keys of one table together. */
 const SEARCH_MS = 500;
-/** Keys of one table that are looked at. */
+/** The maximum of keys checked for one table. */
 const KEYS_MAX = 50;
 
 interface Key {
@@ -43,8 +43,8 @@ interface Key {
 }
 
 /**
- * Keys of the table, and of others to it; looked at for a moment. Does not reject with what a
- * server or pool says.
+ * Checks the keys of the table, and keys of others to it, for a moment. Does not reject for errors
+ * of the server or the pool.
  */
 export async function findBrokenRows(
   pool: ServicePool,
@@ -58,7 +58,7 @@ export async function findBrokenRows(
   }
 }
 
-/** The same, within another time; rejects if the keys can't be read. */
+/** The same, with another time limit; rejects if the keys can't be read. */
 export async function searchBrokenRows(
   pool: ServicePool,
   table: LiveName,
@@ -86,7 +86,7 @@ async function readKeys(pool: ServicePool, table: LiveName): Promise<readonly Ke
     names.set(JSON.stringify(child), child);
   }
   if (names.size === 0) return [];
-  // One statement for each child, with its name as constants: 5.6 would open all tables otherwise.
+  // A statement for each child, with its name as constants: 5.6 would open all tables otherwise.
   const answers = await pool.run(
     [...names.values()].slice(0, KEYS_MAX).map(
       ({ schema, table: child }) => sql`SELECT ${note('look')} TABLE_SCHEMA AS childSchema,
@@ -120,7 +120,7 @@ function isSame(one: LiveName, other: LiveName): boolean {
   return one.schema === other.schema && one.table === other.table;
 }
 
-/** In MATCH SIMPLE, which is what servers do, a NULL in one column is a key to nothing. */
+/** In MATCH SIMPLE, which all servers implement, a key with a NULL refers to nothing. */
 function queryOf({ child, parent, columns }: Key): SQLQuery {
   const pairs = columns.map((pair) => sql`c.${ident(pair.own)} = p.${ident(pair.parent)}`);
   const given = columns.map(({ own }) => sql`c.${ident(own)} IS NOT NULL`);
@@ -133,7 +133,7 @@ function queryOf({ child, parent, columns }: Key): SQLQuery {
   return sql`SELECT c.* FROM ${from} AS c LEFT JOIN ${to} AS p ${isKey} AND ${isOrphan}`;
 }
 
-/** The server need keep no old versions of rows for it, however long it takes. */
+/** The server need not keep old versions of rows for it, however long the query takes. */
 const OLD_ROWS_MAY_GO = sql`SET TRANSACTION ISOLATION LEVEL READ UNCOMMITTED`;
 
 async function searchFor(

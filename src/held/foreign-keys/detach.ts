@@ -1,13 +1,13 @@
 /**
- * Takes off a held table what would affect live tables: its own foreign keys, which would block or
- * cascade changes of a live parent's rows; its triggers; and the foreign keys of live children,
- * which followed the table to its hold name and get its original name again, as after a native
- * drop. After a TRUNCATE the table that has taken the name is such a child, by the ledger: it gets
- * the keys that were the held table's.
+ * Detaches from a held table everything that would affect live tables: its own foreign keys, which
+ * would block or cascade changes of a live parent's rows; its triggers; and the foreign keys of
+ * live children, which followed the table to its hold name and get its original name again, as
+ * after a native drop. After a TRUNCATE the table that has taken the name is such a child, by the
+ * ledger: it gets the keys that were the held table's.
  *
- * Invariants: whatever is taken off is in the ledger before, by its original names. Each step waits
- * for locks for a moment only; what can't be done at once is reported, and done later with the
- * pending relocations. It may run twice, and continues from what is there.
+ * Invariants: all that is detached is in the ledger before, by its original names. Each step waits
+ * for locks for a moment only; a step that fails is reported, and done later with the pending
+ * relocations. It may run twice, and continues from the present state.
  */
 import { assert } from '../../assert.js';
 import {
@@ -37,7 +37,7 @@ import { alter, dropKey } from './add-keys.js';
 import { readTable } from './read-table.js';
 import { repointForeignKey } from './repoint.js';
 
-/** For each table what is in the way, or null. Does not reject. */
+/** The failure of each table, or null. Does not reject. */
 export async function detach(
   pool: ServicePool,
   tables: readonly RelocateTable[],
@@ -89,7 +89,7 @@ async function withBinding(
       return isSameName(parent, holdName) && parseHoldName(child) === null;
     });
     if (key !== undefined) {
-      const text = `the foreign key ${textOf(key, 'name')} is there still`;
+      const text = `the foreign key ${textOf(key, 'name')} is still on it`;
       return { ...undone(text, 'passing'), ...failure };
     }
     if (failure === null) return null;
@@ -102,9 +102,9 @@ interface Plan {
   readonly table: RelocateTable;
   readonly row: LedgerRow;
   readonly detached: Detached;
-  /** Their names now. */
+  /** Their present names. */
   readonly ownKeys: readonly string[];
-  /** Its triggers now. */
+  /** Its present triggers. */
   readonly found: FoundTriggers;
 }
 
@@ -116,7 +116,7 @@ function undone(text: string, binds: 'passing' | 'lasting' = 'lasting'): Failure
   return { todo: 'detach', text, binds };
 }
 
-/** Null if nothing is to be taken off; else it is in the ledger by then. */
+/** Null if there is nothing to detach; else all of it is in the ledger now. */
 async function planAndRecord(
   pool: ServicePool,
   table: RelocateTable,
@@ -131,21 +131,21 @@ async function planAndRecord(
     findChildren(pool, table, context.server),
     findTriggers(pool, table, context.server),
   ]);
-  // After the reads: what another proxy has taken off before them is in the row.
+  // After the reads: the row has what another proxy has detached before them.
   const [row] = await findRows(pool, { by: 'id', prefix: id });
-  // A view is renamed back by whoever relocates it.
+  // The relocation renames a view back.
   if (typeof look === 'string') return null;
-  if (look.keys === null) return undone('its foreign keys are not understood');
+  if (look.keys === null) return undone('undrop cannot parse its foreign keys');
   if (typeof children === 'string') return undone(children);
   const { triggers } = found;
   const before = row?.detached ?? NOTHING_DETACHED;
   const hasSome = look.keys.length + children.length + triggers.length > 0 || hasDetached(before);
   if (!hasSome) return found.problem;
-  if (row === undefined) return undone('the ledger has no row of it');
+  if (row === undefined) return undone('the ledger has no row for it');
   const keysOut = await Promise.all(
     look.keys.map((key) => withOriginalNames(pool, key, { ...context, table, schema: row.schema })),
   );
-  // Not the schema that it is in, which may be ours already.
+  // Not the present schema, which may be undrop's already.
   const own = { parentSchema: row.schema, parentTable: table.table };
   const keysIn = children.map((child) => ({ ...child, key: { ...child.key, ...own } }));
   const detached = mergeDetached(before, { keysOut, keysIn, triggers, checks: [] });
@@ -154,12 +154,12 @@ async function planAndRecord(
   const definition = isKnown ? null : withKeys(look.definition, table, all);
   const { rowLogged } = row;
   if (!(await recordDetached(pool, { id, detached, definition, rowLogged }))) {
-    return undone('the ledger did not take down what is on it');
+    return undone('its foreign keys and triggers could not be recorded in the ledger');
   }
   return { table, row, detached, ownKeys: look.keys.map(({ name }) => name), found };
 }
 
-/** Foreign keys of live tables to it. Other held ones lose theirs for themselves. */
+/** Foreign keys of live tables to it. Other held tables lose theirs on their own. */
 async function findChildren(
   pool: ServicePool,
   { id, fromSchema, holdName }: RelocateTable,
@@ -179,14 +179,14 @@ async function findChildren(
     const name = textOf(row, 'name');
     const key = look.keys?.find((candidate) => candidate.name === name);
     if (key === undefined) {
-      return `the foreign key ${name} of ${childSchema}.${childTable} is not understood`;
+      return `undrop cannot parse the foreign key ${name} of ${childSchema}.${childTable}`;
     }
     found.push({ childSchema, childTable, key, isDone: false });
   }
   return found;
 }
 
-/** Names that the server made of the hold name, and parents that are held as well. */
+/** Replaces names that the server derived from the hold name, and parents that are held as well. */
 export async function withOriginalNames(
   pool: ServicePool,
   key: ForeignKey,
@@ -218,7 +218,7 @@ export async function withOriginalNames(
     : { ...key, name, parentSchema: row.schema, parentTable: row.table };
 }
 
-/** The definition as it was, for people and for whoever compares. */
+/** The original definition, for people and for comparisons. */
 function withKeys(
   printed: string,
   { holdName, table, fromSchema }: RelocateTable,

@@ -1,8 +1,8 @@
 /**
  * Reads the definition of a table, and the foreign keys and plain indexes in the text of SHOW
- * CREATE TABLE, as the four servers print it for a session of ours: one a line, names in backticks,
- * in which there may be line breaks.
- * Keys are null if a line isn't understood: then nothing may be taken off.
+ * CREATE TABLE, as the four servers print it for a service session: one a line, names in backticks,
+ * which may contain line breaks. Keys are null if a line can't be parsed: then nothing may be
+ * detached.
  */
 import {
   definitionLines,
@@ -16,11 +16,11 @@ import { ABSENT_TABLE } from '../../wire/server-errors.js';
 
 interface TableDefinition {
   readonly definition: string;
-  /** Null: the definition has some in a form that isn't understood. */
+  /** Null: the definition has keys in an unknown form. */
   readonly keys: readonly ForeignKey[] | null;
 }
 
-/** `missing` only if the server itself says so; `view` for whatever is no table. */
+/** `missing` only if the server itself reports that; `view` for all that isn't a table. */
 export async function readTable(
   pool: ServiceConnection,
   { id, schema, table }: { readonly id: string; readonly schema: string; readonly table: string },
@@ -55,14 +55,14 @@ const INDEX = new RegExp(`^ {2}KEY (${NAME}) (?:${NAMES})?`);
 /** No line of a definition ends within a literal. */
 const VERSIONED = /\n\) ENGINE=.* WITH SYSTEM VERSIONING$/m;
 
-/** An index that may hold a value more than once; a foreign key never makes a unique one. */
+/** An index that may have duplicate values; a foreign key never creates a unique one. */
 export interface PlainIndex {
   readonly name: string;
-  /** Empty if it has more than names of columns: a prefix, an order, an expression. */
+  /** Empty if it has more than column names: a prefix, an order, an expression. */
   readonly columns: readonly string[];
 }
 
-/** Whether it is one of MariaDB's tables that keep the rows of other times. */
+/** Whether it is one of MariaDB's system-versioned tables. */
 export function isVersioned(definition: string): boolean {
   return VERSIONED.test(definition);
 }
@@ -75,8 +75,8 @@ export function readIndexes(definition: string): readonly PlainIndex[] {
 }
 
 /**
- * `schema` is the table's own. `names` are those that information_schema has, which cuts them; null
- * if others are read.
+ * `schema` is the table's own. `names` are those of information_schema, which cuts them; null if
+ * the names in the text are used.
  */
 export function readForeignKeys(
   definition: string,

@@ -1,8 +1,8 @@
 /**
- * Adds the foreign keys again that were taken off a table while it was held, and those of its
+ * Adds the foreign keys again that were detached from a table while it was held, and those of its
  * children.
  *
- * Invariant: the table stays where it is and as it is, whatever can't come back; that is said.
+ * Invariant: the table keeps its name and its rows, whatever can't be reattached; that is reported.
  */
 import { UndropError } from '../../errors.js';
 import {
@@ -25,38 +25,43 @@ import type { LiveName } from '../restored.js';
 import { type AddKeysOptions, addKeys, type KeyedTable } from './add-keys.js';
 import { type RepointOptions, readKey, repointForeignKey } from './repoint.js';
 
-/** A CHECK, trigger or foreign key that is on a table again, or isn't. */
+/** The result for a CHECK, trigger or foreign key. */
 export interface Reattached {
   readonly name: string;
   /** The table that has it, `schema.table`. */
   readonly table: string;
-  /** Why it is not there, or not as it was; null: it is. */
+  /** Why it is missing, or differs; null: it is reattached. */
   readonly problem: string | null;
 }
 
 export interface ReattachedKey extends Reattached {
-  /** The table that it leads to, `schema.table`. */
+  /** Its parent table, `schema.table`. */
   readonly parent: string;
   /** No table has that name. */
   readonly isParentMissing: boolean;
-  /** Where the table is that it led to, if another has its name; null: unknown, or it is. */
+  /**
+   * The present place of its original parent, if another table has that name; null: unknown, or the
+   * same.
+   */
   readonly oldParent: string | null;
 }
 
 export interface ReattachOptions {
   readonly id: string;
-  /** The name that it had, and the one that it has now. */
+  /** Its original name, and its present one. */
   readonly origin: { readonly schema: string; readonly table: string };
   readonly restoredAs: { readonly schema: string; readonly table: string };
   readonly detached: Detached;
-  /** When it was dropped; what had the name of a parent then is its parent. */
+  /** When it was dropped; the table that had a parent's name then is the parent. */
   readonly dropped: Pick<LedgerRow, 'id' | 'groupId'>;
   readonly logged: boolean;
-  /** All tables of its schema go into the other one, so that keys among them lead there. */
+  /**
+   * All tables of its schema are restored into the other one, so that keys among them lead there.
+   */
   readonly wholeSchema?: boolean;
   /**
-   * Tables, as `schema.table`, that are held still, while another has the name: a key to one isn't
-   * added yet, because it would lead to that other one, and follow it under any name.
+   * Tables, as `schema.table`, that are still held while another table has the name: a key to one
+   * isn't added yet, because it would lead to that other table, and follow it to any name.
    */
   readonly awaited?: ReadonlySet<string>;
 }
@@ -65,7 +70,7 @@ function isCopy({ origin, restoredAs, wholeSchema = false }: ReattachOptions): b
   return wholeSchema && restoredAs.schema !== origin.schema;
 }
 
-/** Does not reject with what the server says of a key. */
+/** Does not reject for the server's errors on a key. */
 export async function reattach(
   pool: ServicePool,
   options: ReattachOptions,
@@ -87,7 +92,7 @@ export async function reattach(
       describe(pool, options, { table: restoredAs, key, problem: problemOf(key) }),
     ),
   );
-  // Live children keep to the name that they know.
+  // Live children keep referring to the name that they know.
   const children = isCopy(options) ? [] : detached.keysIn;
   for (const child of children.filter(({ isDone, isLost }) => !isDone || isLost)) {
     const problem = await tried(() => repointOrSay(pool, child, { ...how, id, away: restoredAs }));
@@ -98,13 +103,13 @@ export async function reattach(
   return reports;
 }
 
-/** Why it is there under another name, or null. */
+/** Why it has another name, or null. */
 function shortened({ name }: ForeignKey, id: string): string | null {
   if (!isTooLong(name)) return null;
   return `it is named ${nameToAdd(name, id)}, because no server adds a key with a name that long`;
 }
 
-/** A lost key is not added, because what has the child's name by now may be another table. */
+/** A lost key is not added, because another table may have the child's name now. */
 async function repointOrSay(
   pool: ServicePool,
   child: ChildKey,
@@ -118,7 +123,7 @@ async function repointOrSay(
   if (!isThere) throw new Error('its table was dropped meanwhile');
 }
 
-/** Renames as the server itself does what it named after the table. */
+/** Renames keys that the server named after the table, as the server itself does. */
 function renamed(key: ForeignKey, options: ReattachOptions): ForeignKey {
   const { origin, restoredAs } = options;
   const made = `${origin.table}_ibfk_`;
@@ -131,7 +136,7 @@ function renamed(key: ForeignKey, options: ReattachOptions): ForeignKey {
   return { ...key, name, parentSchema: restoredAs.schema, parentTable: restoredAs.table };
 }
 
-/** All at once, or if that fails each for itself; what is in the way of each, or null. */
+/** Adds all at once, or if that fails one by one; the problem of each, or null. */
 async function addAll(
   pool: ServicePool,
   { keys, ...table }: KeyedTable & { readonly keys: readonly ForeignKey[] },
@@ -147,17 +152,17 @@ async function addAll(
   return problems;
 }
 
-/** Problems that pass. */
+/** Temporary problems. */
 const IS_LOCKED = 'another session has a table locked';
-const NO_ANSWER = 'the server gave no answer';
-const IS_AWAITED = 'the table that it leads to is held still, and another has its name';
+const NO_ANSWER = 'the server did not answer';
+const IS_AWAITED = 'its parent table is still held, and another table has the name of the parent';
 
-/** Whether the same may come to an end by another try. */
+/** Whether another try may succeed. */
 export function mayPass(problem: string | null): boolean {
   return [IS_LOCKED, NO_ANSWER].some((one) => one === problem);
 }
 
-/** What is in the way, or null. Rejects if it is another proxy's to do by now. */
+/** The problem, or null. Rejects if another proxy is the collector now. */
 export async function tried(work: () => Promise<unknown>): Promise<string | null> {
   for (let tries = 1; ; tries++) {
     try {
@@ -204,7 +209,7 @@ async function describe(
   };
 }
 
-/** Drops of one name that are looked at, from the newest on. */
+/** The maximum of drops of one name, from the newest on. */
 const DROPS_MAX = 1_000;
 
 /**
@@ -223,7 +228,7 @@ async function findOldParent(
   const later = rows.filter((row) => row.id > id || row.groupId === groupId).toReversed();
   let backAt: Date | null = null;
   for (const row of later) {
-    // In between another table had the name.
+    // Another table had the name in between.
     if (backAt !== null && row.droppedAt <= backAt) continue;
     const isBack = row.state === 'restored' && row.restoredAs === `${schema}.${table}`;
     if (!isBack) return placeOf(row);

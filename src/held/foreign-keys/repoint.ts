@@ -1,7 +1,7 @@
 /**
- * Gives a foreign key of a live table the original name of its parent again, after the parent went
- * to its hold name: the key is dropped, and added by a second statement, because no server does
- * both in one (1826). It may run twice: a key that is missing was dropped by the first run.
+ * Gives a foreign key of a live table the original name of its parent again, after the parent was
+ * renamed to its hold name: the key is dropped, and added by a second statement, because no server
+ * does both in one (1826). It may run twice: a key that is missing was dropped by the first run.
  */
 import { assert } from '../../assert.js';
 import { type ChildKey, type ForeignKey, isTooLong } from '../../ledger/detached/detached.js';
@@ -23,8 +23,8 @@ export interface RepointOptions extends TryOptions {
 }
 
 /**
- * False: there is no such child any more, and the key may be lost with it. Rejects with the
- * server's error if the child is locked or can't be altered.
+ * False: the child no longer exists, and the key may be lost with it. Rejects with the server's
+ * error if the child is locked or can't be altered.
  */
 export async function repointForeignKey(
   pool: ServicePool,
@@ -76,8 +76,7 @@ function isAway(now: ForeignKey, key: ForeignKey, { away }: RepointOptions): boo
 
 /**
  * Another proxy may have repointed the key since it was read, and would lose it; so a statement
- * that fails if the key doesn't lead away stands before the ALTER in the same text. False: the key
- * has been repointed.
+ * that fails in that case precedes the ALTER in the same text. False: the key has been repointed.
  */
 async function dropAway(
   pool: ServicePool,
@@ -101,9 +100,9 @@ async function dropAway(
 }
 
 /**
- * Before the key is dropped: an account without REFERENCES could not add it again. Added twice in
- * one statement it is refused as a second one of its name, also if another proxy has just taken
- * it off; a missing right is said before that.
+ * Before the key is dropped, because an account without REFERENCES could not add it again. A
+ * statement that adds it twice is refused for the duplicate name, also if another proxy has just
+ * dropped it; a missing privilege is reported before that.
  */
 async function assertMayAdd(
   pool: ServicePool,
@@ -111,7 +110,7 @@ async function assertMayAdd(
   options: RepointOptions,
 ): Promise<void> {
   const { flavour, versionId } = options.server;
-  // Other servers don't ask for REFERENCES.
+  // Other servers don't require REFERENCES.
   if (flavour === 'mariadb' || versionId < 50_700) return;
   try {
     await alter(pool, child, { ...options, changes: [plainKey(key), plainKey(key)] });

@@ -2,10 +2,10 @@
  * The reasons for which a held table stays in its own schema. On MariaDB a RENAME into another
  * schema leaves the link to a DATA DIRECTORY under the old schema, which then can't be dropped
  * (1010), and the server may not find the file when it starts again. MariaDB and MySQL before 8
- * rename a table partition by partition, and a server that is killed amid that leaves the table
- * torn: a drop moves such a table, but once that is over it is renamed no more. Triggers whose
- * definition this account can't read, or which it may not drop, stay on their table, and no server
- * renames a table with triggers into another schema. Pure.
+ * rename a table partition by partition, and a server that is killed meanwhile leaves the table
+ * torn: a drop moves such a table, but after that it isn't renamed. Triggers whose definition this
+ * account can't read, or which it may not drop, stay on their table, and no server renames a table
+ * with triggers into another schema. Pure.
  */
 import type { Failure } from '../../ledger/entry.js';
 import type { ServerVersion } from '../../wire/connection/handshake-v10.js';
@@ -14,11 +14,11 @@ export interface RelocateTable {
   readonly id: string;
   readonly fromSchema: string;
   readonly holdName: string;
-  /** Its hold name from then on (due-times.ts); default: the same. */
+  /** Its next hold name (due-times.ts); default: the same. */
   readonly newName?: string;
   /** Its own name, under which a view that was renamed by mistake is put back. */
   readonly table: string;
-  /** Why it is to stay in its own schema; default null: it is to be moved. */
+  /** Why it must stay in its own schema; default null: it is moved. */
   readonly blocker?: Failure | null;
 }
 
@@ -42,18 +42,18 @@ export const BLOCKED_BY_LOCK: Failure = {
   text: 'the session that dropped it holds LOCK TABLES',
 };
 
-export const NOT_TRIED: Failure = { todo: 'relocate', text: 'it was not tried' };
+export const NOT_TRIED: Failure = { todo: 'relocate', text: 'undrop has not tried yet' };
 
-/** `problem`: what keeps the service account from recording the triggers and dropping them. */
+/** `problem`: why the service account can't record or drop the triggers. */
 export function blockedByTriggers(problem: string): Failure {
   const text = `it stays in its own schema with its triggers: ${problem}`;
   return { todo: 'blocked_by_triggers', text };
 }
 
-/** What the service account may do with triggers that others have made (triggers/rights.ts). */
+/** The privileges of the service account on triggers of others (triggers/rights.ts). */
 export interface TriggerRights {
   readonly mayDrop: boolean;
-  /** Also those of other definers. */
+  /** Including those of other definers. */
   readonly mayMake: boolean;
 }
 
@@ -66,26 +66,26 @@ export const TRIGGERS_LEFT =
 
 type Server = Pick<ServerVersion, 'flavour' | 'versionId'>;
 
-/** Why a table of this definition stays in its own schema; or null. */
+/** Why a table with this definition stays in its own schema; or null. */
 export function lastingBlocker(definition: string, server: Server): LastingBlocker | null {
-  // Also if only a partition has one, or a comment says so.
+  // Also if only a partition or a comment contains it.
   const hasFile = server.flavour === 'mariadb' && definition.includes('DATA DIRECTORY');
   if (hasFile) return BLOCKED_BY_DATA_DIRECTORY;
-  // No line of a definition ends within a literal. MySQL 5.6 has it in a comment with a version.
+  // No line of a definition ends within a literal. MySQL 5.6 prints it in a version comment.
   const hasPartitions = /\n(?: |\/\*!50[0-9]{3} )PARTITION BY /.test(definition);
   return hasPartitions && renamesInPieces(server) ? BLOCKED_BY_PARTITIONS : null;
 }
 
-/** What keeps a table in its schema while its drop goes on: then partitions don't. */
+/** The blocker during the drop itself, which moves tables with partitions. */
 export function blockerOfDrop(blocker: Failure | null): Failure | null {
   return blocker?.todo === 'blocked_by_partitions' ? null : blocker;
 }
 
 /**
  * Whether a RENAME of the table is left half done if the server is killed: then a drop is one
- * RENAME, straight into the recycle schema. Not of one that has triggers or foreign keys: with the
- * former it goes to no other schema, and odd names of the latter lose their schema there on MySQL
- * 5.6, whose next look at them ends the server (an assertion in dict0dict.cc).
+ * RENAME, straight into the recycle schema. Not for a table with triggers or foreign keys: with the
+ * former it can't move to another schema, and odd names of the latter lose their schema there on
+ * MySQL 5.6, which then ends with an assertion (in dict0dict.cc).
  */
 export function isRenamedOnce(
   { blocker, isBound }: { readonly blocker: Failure | null; readonly isBound: boolean },
@@ -96,7 +96,7 @@ export function isRenamedOnce(
   return versionId < (flavour === 'mariadb' ? 100_600 : 80_000);
 }
 
-/** The same of a table with partitions. */
+/** The same for a table with partitions. */
 export function renamesInPieces({ flavour, versionId }: Server): boolean {
   return flavour === 'mariadb' || versionId < 80_000;
 }

@@ -1,12 +1,12 @@
 /**
- * Takes CHECKs with names of the user's own off a held table, and adds them to a restored one
+ * Detaches CHECKs with names of the user's own from a held table, and adds them to a restored one
  * again. On MySQL 8.0.16 and later such a name is unique in its schema: if it is taken in every
- * schema of ours, the table could not leave its own, and the next table with that CHECK could not
- * be created there. The server looks at every row to add a CHECK, and copies the table; one that is
+ * recycle schema, the table could not leave its own, and the next table with that CHECK could not
+ * be created there. The server checks every row to add a CHECK, and copies the table; one that is
  * NOT ENFORCED costs nothing.
  *
- * Invariants: a CHECK is in the ledger before it is taken off, which copies no row. A restored
- * table stays as it is if one can't be added, and the report says so. Both may run twice.
+ * Invariants: a CHECK is in the ledger before it is detached, which copies no row. If one can't be
+ * added, the restored table stays as it is, and the report names the CHECK. Both may run twice.
  */
 import { checksIn, type HeldCheck, NOTHING_DETACHED } from '../../ledger/detached/detached.js';
 import { recordDetached } from '../../ledger/detached/record-detached.js';
@@ -36,9 +36,10 @@ export async function detachChecks(
   const checks = checksIn(look.definition).filter(({ name }) => !isMade(name, holdName));
   if (checks.length === 0) return null;
   const odd = checks.find((check) => !isPlainCheck(check));
-  if (odd !== undefined) return `what its CHECK ${odd.name} says is in a charset of its own`;
+  if (odd !== undefined)
+    return `its CHECK ${odd.name} contains a text with a character set of its own`;
   const [row] = await findRows(pool, { by: 'id', prefix: id });
-  if (row === undefined) return 'the ledger has no row of it';
+  if (row === undefined) return 'the ledger has no row for it';
   const { keysOut, checks: before } = row.detached;
   const isKnown = keysOut.length + before.length > 0 && row.definition !== null;
   const definition = isKnown ? null : ownDefinition(look.definition, holdName, table);
@@ -49,7 +50,7 @@ export async function detachChecks(
     definition,
     rowLogged: row.rowLogged,
   });
-  if (!isThere) return 'the ledger did not take down its CHECKs';
+  if (!isThere) return 'its CHECKs could not be recorded in the ledger';
   const drops = checks.map(({ name }) => sql`DROP CHECK ${ident(name)}`);
   try {
     await alter(pool, held, { ...how, changes: [...drops, sql`ALGORITHM=INSTANT`] });
@@ -62,13 +63,13 @@ export async function detachChecks(
   return null;
 }
 
-/** The server made it of the table's name, and makes it anew with every RENAME. */
+/** The server derived it from the table's name, and renews it with every RENAME. */
 function isMade(name: string, holdName: string): boolean {
   return name.toLowerCase().startsWith(`${holdName.toLowerCase()}_chk_`);
 }
 
 /**
- * A literal in another charset than UTF-8 means something else when what the server prints is read
+ * A literal in another charset than UTF-8 would change its meaning when the printed text is read
  * again, unless it is plain ASCII.
  */
 export function isPlainCheck({ clause }: HeldCheck): boolean {
@@ -81,7 +82,7 @@ export function isPlainCheck({ clause }: HeldCheck): boolean {
 /** Rows are copied. */
 const DEADLINE_MS = 3_600_000;
 
-/** Does not reject with what the server says of one of them. */
+/** Does not reject for the server's errors on one of them. */
 export async function reattachChecks(
   pool: ServicePool,
   { id, restoredAs, detached, logged }: ReattachOptions,
@@ -91,7 +92,7 @@ export async function reattachChecks(
   const at = { id, ...restoredAs };
   const table = `${restoredAs.schema}.${restoredAs.table}`;
   const add = (some: readonly HeldCheck[]) => tried(() => addMissing(pool, at, { some, logged }));
-  // All in one copy, or if that fails each for itself.
+  // All in one copy, or if that fails one by one.
   const failure = await add(checks);
   const reports: Reattached[] = [];
   for (const check of checks) {
@@ -118,7 +119,7 @@ async function addMissing(
   }
   const now = await checksOf(pool, table);
   const other = some.find(({ name: check, clause }) => now.get(check) !== clause);
-  if (other !== undefined) throw new Error(`${other.name} is there, but not as it was`);
+  if (other !== undefined) throw new Error(`${other.name} exists, but differs`);
 }
 
 /** The clause of each, by its name. */
@@ -127,6 +128,6 @@ async function checksOf(
   table: KeyedTable,
 ): Promise<ReadonlyMap<string, string>> {
   const look = await readTable(pool, table);
-  if (typeof look === 'string') throw new Error('the table is not there any more');
+  if (typeof look === 'string') throw new Error('the table no longer exists');
   return new Map(checksIn(look.definition).map(({ name, clause }) => [name, clause]));
 }

@@ -4,8 +4,8 @@
  * stays, and a held table is always found by it; the ledger follows the name.
  *
  * Invariant: the due time of a table with rows is only ever moved into the future, save by an
- * operator (undo/run-hold.ts). A table that was seen empty may get an earlier one, if a rule lets
- * empty tables go sooner.
+ * operator (undo/run-hold.ts). A table that was seen empty may get an earlier one, if a rule
+ * shortens the hold of empty tables.
  */
 import { assert } from '../../assert.js';
 import {
@@ -23,15 +23,18 @@ import { dateOf, ident, note, sql } from '../../service/sql.js';
 import { blockerOfDrop, type RelocateTable } from './blockers.js';
 
 interface RenewOptions {
-  /** How long the table of that id is to be held from now on. */
+  /** The hold of the table with that id from now on. */
   readonly holdOf: (id: string) => HoldTime;
-  /** What is less than this is not worth another name; default 0. */
+  /** A smaller difference isn't worth another name; default 0. */
   readonly lostMsMin?: number;
   /** Tables that may also get an earlier time; default: none. */
   readonly maySooner?: (id: string) => boolean;
 }
 
-/** The tables, to be held from now on. If the server doesn't tell the time, as they were. */
+/**
+ * The tables with holds that start now. If the server doesn't report its time, the tables
+ * unchanged.
+ */
 export async function renew(
   pool: ServicePool,
   tables: readonly RelocateTable[],
@@ -43,7 +46,7 @@ export async function renew(
       const due = dueAfter(holdOf(table.id), nowMs);
       const held = parseHoldName(table.holdName);
       const lostMs = held === null ? 0 : due.getTime() - held.due.getTime();
-      // What is in a recycle schema already need not be renamed once more.
+      // A table that is in a recycle schema already needs no other RENAME.
       const isLater = isRecycleSchema(table.fromSchema)
         ? isShortened(holdOf(table.id), lostMs)
         : lostMs > lostMsMin;
@@ -53,7 +56,7 @@ export async function renew(
       return { ...table, newName: formatHoldName({ ...held, due }), blocker };
     });
   } catch (error) {
-    // They are held, if for less time; a drop that is done must not fail for this.
+    // They are held, though for less time; a completed drop must not fail because of this.
     if (isServiceError(error)) return tables;
     throw error;
   }
@@ -69,12 +72,12 @@ function dueAfter(hold: HoldTime, nowMs: number): Date {
   return new Date(Math.min(dueMs, PINNED_UNTIL.getTime()));
 }
 
-/** What a hold may lose before its tables get other names for it: a hundredth. */
+/** The part of a hold that may pass before its tables get new names: a hundredth. */
 const LOST_PART = 0.01;
 /** Names in one RENAME. */
 const BATCH = 40;
 
-/** Whether a drop that took so long has taken from a hold what is worth another name. */
+/** Whether a drop took so long that the lost part of the hold is worth a new name. */
 export function isLost(hold: HoldTime, elapsedMs: number): boolean {
   return hold !== 'pinned' && hold > 0 && elapsedMs > hold * LOST_PART;
 }
@@ -84,10 +87,10 @@ function isShortened(hold: HoldTime, lostMs: number): boolean {
 }
 
 /**
- * Held tables in the recycle schemas, each to be held from now on for its time in `holds` (by id),
- * if more than a hundredth of that has gone by, or for good. Names by id, of those in HOLD. Rejects
- * if one of them can't be renamed, or the server can't be asked; may run again then, and twice at
- * once: who finds a table under another name rejects, too.
+ * Renews the hold of tables in the recycle schemas for their times in `holds` (by id), if more than
+ * a hundredth of that has passed, or if it is for good. Returns names by id, of those in HOLD.
+ * Rejects if one of them can't be renamed, or the server can't be read; it may run again then, and
+ * twice at once: a run that finds a table under another name rejects, too.
  */
 export async function renewHeld(
   pool: ServicePool,
@@ -108,8 +111,8 @@ export async function renewHeld(
 }
 
 /**
- * Held tables, where they are, none of them to go sooner than in `holdMs`, because the statement
- * that dropped them has failed. One that can't be renamed stays as it was.
+ * Held tables in their present schemas, none of them due before `holdMs` have passed, because the
+ * statement that dropped them has failed. A table that can't be renamed stays unchanged.
  */
 export async function keepLonger<T extends { readonly id: string } & HeldAt>(
   pool: ServicePool,

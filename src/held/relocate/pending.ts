@@ -1,10 +1,10 @@
 /**
- * Pending relocations: held tables that could not be moved out of their own schema at once. Each is
- * tried again for a moment by recovery, once in UNDROP_CHECK_INTERVAL, and by the process that
- * dropped it from a moment later on, because most of them wait for the next statement of the
+ * Pending relocations: held tables that could not be moved out of their own schema at once.
+ * Recovery tries each again for a moment, once in UNDROP_CHECK_INTERVAL; so does the process that
+ * dropped it, from a moment later on, because most of them wait for the next statement of the
  * session, an UNLOCK TABLES or a COMMIT. It may run twice, and at once with another proxy.
  *
- * Invariant: one try at a time; what isn't done in time is left to whoever collects.
+ * Invariant: one try at a time; the collector takes over what isn't done in time.
  */
 import type { Clock } from '../../clock.js';
 import type { Failure, LedgerRow } from '../../ledger/entry.js';
@@ -24,7 +24,7 @@ interface PendingReport {
   readonly left: readonly { readonly id: string; readonly failure: string }[];
 }
 
-/** So many are read at once, and after so many tries the others wait for the next round. */
+/** The maximum read at once, and the maximum of tries in a round; the others wait for the next. */
 const ROWS_MAX = 1_000;
 
 export async function retryPending(
@@ -34,7 +34,7 @@ export async function retryPending(
     readonly log: Log;
     /** Ids; default: all. */
     readonly only?: ReadonlySet<string>;
-    /** The place at which the last round stopped; default: from the newest on. */
+    /** Where the last round stopped; default: from the newest on. */
     readonly cursor?: LedgerCursor;
   },
 ): Promise<PendingReport> {
@@ -45,7 +45,7 @@ export async function retryPending(
   let tries = 0;
   do {
     const rows = await findPage(pool, filter, { cursor, rowsMax: ROWS_MAX });
-    // On a source that has become a replica they are the new source's to do.
+    // On a source that has become a replica, the new source has to move them.
     if (rows.length > 0 && (await readServerFacts(pool)).readOnly) break;
     const elsewhere = await writtenElsewhere(pool, rows);
     for (const row of rows) {
@@ -54,12 +54,13 @@ export async function retryPending(
       tries++;
       const failure = await retry(pool, row);
       if (failure === null) relocated.push(row.id);
-      // It helps once the account has another right: there is no hurry, and it was said before.
+      // It needs a new privilege first, so there is no hurry, and it was reported before.
       else if (failure.todo !== 'blocked_by_triggers')
         left.push({ id: row.id, failure: failure.text });
     }
   } while (cursor.after !== null && tries < ROWS_MAX);
-  if (left.length > 0) log.warn({ left }, 'held tables that are still in their own schema');
+  if (left.length > 0)
+    log.warn({ left }, 'cannot move held tables to the recycle schema; will try again');
   return { relocated, left };
 }
 
@@ -69,7 +70,7 @@ function isNeverRetried({ failure }: LedgerRow): boolean {
 
 /**
  * Moves tables that stay in a schema because of their partitions out of it by another RENAME,
- * because the schema is about to be dropped. What can't be moved is still there. May run twice.
+ * because the schema is about to be dropped. A table that can't be moved stays. May run twice.
  */
 export async function takeOut(pool: ServicePool, schema: string): Promise<void> {
   const rows = await findRows(pool, { by: 'pending' }, { texts: false });
@@ -79,7 +80,7 @@ export async function takeOut(pool: ServicePool, schema: string): Promise<void> 
   }
 }
 
-/** Null if it is done, else why not: one that fails keeps the others from nothing. */
+/** Null if it is done, else the failure, which doesn't affect other tables. */
 async function retry(
   pool: ServicePool,
   row: LedgerRow,
@@ -99,7 +100,7 @@ async function relocateRow(
   { leavesForGood = false }: { readonly leavesForGood?: boolean },
 ): Promise<Failure | null> {
   if (holdSchema === null || holdName === null || parseHoldName(holdName)?.id !== id) {
-    return { todo: 'relocate', text: 'the ledger has no hold name of it' };
+    return { todo: 'relocate', text: 'the ledger has no hold name for it' };
   }
   const lasting = await readLastingBlocker(pool, { id, schema: holdSchema, name: holdName });
   const blocker = leavesForGood && lasting?.todo === 'blocked_by_partitions' ? null : lasting;
@@ -123,23 +124,23 @@ async function relocateRow(
   return failure;
 }
 
-/** What is more is left to whoever collects. */
+/** Further ids are left to the collector. */
 const IDS_MAX = 1_000;
 
 interface PendingRelocatorOptions {
   readonly pool: ServicePool;
-  /** Drops that this process is in the middle of. */
+  /** Drops in progress in this process. */
   readonly activeIds: ReadonlySet<string>;
   readonly clock: Clock;
   readonly log: Log;
-  /** Aborted: nothing more is tried. */
+  /** Aborted: no more tries. */
   readonly signal: AbortSignal;
 }
 
-/** Tries again what this process has dropped, for one server. */
+/** Tries again for tables that this process has dropped, on one server. */
 export class PendingRelocator {
   readonly #options: PendingRelocatorOptions;
-  /** When each is given up, in milliseconds since the epoch, by id. */
+  /** By id, when to give up, in milliseconds since the epoch. */
   readonly #givenUpMs = new Map<string, number>();
   #running: Promise<void> | null = null;
 
@@ -147,7 +148,7 @@ export class PendingRelocator {
     this.#options = options;
   }
 
-  /** Held tables that are in the ledger as such. Resolves when none of them is pending any more. */
+  /** Adds held tables with ledger rows. Resolves when none of them is pending. */
   add(ids: readonly string[]): Promise<void> {
     const givenUpMs = this.#options.clock.nowMs() + PENDING_RELOCATION.givenUpMs;
     for (const id of ids) if (this.#givenUpMs.size < IDS_MAX) this.#givenUpMs.set(id, givenUpMs);
@@ -165,14 +166,17 @@ export class PendingRelocator {
       if (signal.aborted) return;
       const only = new Set(this.#givenUpMs.keys());
       try {
-        // What stays for good is not among `left`.
+        // Tables that stay for good are not among `left`.
         const { relocated, left } = await retryPending(pool, { activeIds, log: silentLog, only });
         const isLeft = new Set(left.map(({ id }) => id));
         for (const id of only) if (!isLeft.has(id)) this.#givenUpMs.delete(id);
         if (relocated.length > 0)
-          log.debug({ relocated }, 'held tables were taken into the recycle schema');
+          log.debug({ relocated }, 'moved held tables to the recycle schema');
       } catch (error) {
-        log.debug({ err: error }, 'what is still in its own schema could not be looked at');
+        log.debug(
+          { err: error },
+          'cannot check the held tables outside the recycle schema; will try again',
+        );
       }
       for (const [id, givenUpMs] of this.#givenUpMs) {
         if (clock.nowMs() > givenUpMs) this.#givenUpMs.delete(id);

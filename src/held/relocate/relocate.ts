@@ -1,8 +1,9 @@
 /**
  * Moves held tables from their own schema into the recycle schema, by a RENAME that is tried for a
  * moment only. If the name of a CHECK is taken there, a table goes to a spare schema, or leaves its
- * CHECKs behind. What can't be moved stays where it is, held, and is tried again (pending.ts). May
- * run twice, and at once with another proxy's recovery: what that has moved counts as moved.
+ * CHECKs behind. A table that can't be moved stays held in its schema, and is tried again
+ * (pending.ts). May run twice, and at once with another proxy's recovery: tables which that has
+ * moved count as moved.
  *
  * Invariant: renames hold names only. A view that was renamed by mistake, which the server refuses
  * to move, gets its own name back.
@@ -53,7 +54,10 @@ export type Relocation =
       /** Why it still binds live tables; default null: it doesn't. */
       readonly failure?: Failure | null;
     }
-  /** It has its own name again, and nothing is held: it is a view, or `why` it can't be held. */
+  /**
+   * It has its own name again, and nothing is held: it is a view, or can't be held because of
+   * `why`.
+   */
   | { readonly id: string; readonly outcome: 'put-back'; readonly why?: string }
   /** Held under its hold name in its own schema, as far as is known. */
   | {
@@ -64,7 +68,7 @@ export type Relocation =
     };
 
 /**
- * Takes off the tables what would bind live ones, and moves those that are free of it. One
+ * Detaches what would bind live tables, and moves the tables that are free of it. Returns a
  * `Relocation` for each table, in order. Does not reject.
  */
 export async function detachAndRelocate(
@@ -80,9 +84,9 @@ export async function detachAndRelocate(
 }
 
 /**
- * The same for tables that had no foreign keys and no triggers when they were looked at. They are
- * moved at once, and looked at again meanwhile, because another session may have made foreign keys
- * up to their RENAME, which followed it; after that nothing has the name that a key would need.
+ * The same for tables without foreign keys and triggers at the last check. They are moved at once,
+ * and checked again meanwhile, because another session may have created foreign keys up to their
+ * RENAME, which followed it; after that the name that a key would need doesn't exist.
  */
 export async function moveToRecycleSchema(
   pool: ServicePool,
@@ -103,7 +107,7 @@ export async function moveToRecycleSchema(
   for (const [index, relocation] of relocations.entries()) {
     const table = tables[index];
     assert(table !== undefined, 'one report for each table');
-    // In a spare schema nothing has looked for keys yet.
+    // A spare schema was not checked for keys yet.
     const isBound =
       relocation.outcome === 'moved' &&
       (relocation.holdSchema !== recycleSchema ||
@@ -118,7 +122,9 @@ export async function moveToRecycleSchema(
   return all;
 }
 
-/** Which have foreign keys, or are the parents of some; all of them if the server can't tell. */
+/**
+ * Tables with foreign keys, or that are parents in some; all of them if the server can't report it.
+ */
 async function findKeyed(
   pool: ServicePool,
   places: readonly { readonly schema: string; readonly table: string }[],
@@ -136,8 +142,8 @@ async function findKeyed(
 }
 
 /**
- * One `Relocation` for each table, in order. Does not reject: what can't be reached or moved is
- * reported as failed, and is found by recovery.
+ * A `Relocation` for each table, in order. Does not reject: a table that can't be reached or moved
+ * is reported as failed, and recovery finds it.
  */
 export async function relocate(
   pool: ServicePool,
@@ -197,9 +203,9 @@ async function oneByOne(
 }
 
 /**
- * Moves a table to a spare schema that takes it, because a restore copies no rows from there; else
- * without its CHECKs. A RENAME also waits while another one takes the name of a CHECK in the same
- * schema, so one that was given up says little of the table itself.
+ * Moves a table to a spare schema that can take it, because a restore copies no rows from there;
+ * else without its CHECKs. A RENAME also waits while another one takes the name of a CHECK in the
+ * same schema, so a wait that was given up proves little about the table itself.
  */
 async function relocateBeside(
   pool: ServicePool,
@@ -211,7 +217,7 @@ async function relocateBeside(
   try {
     const spares = await findSpareSchemas(pool, table, { logged });
     if (spares === null) return explain(pool, table, { ...how, error });
-    // The first is the one that all others go for as well.
+    // Skips the first, which other sessions try as well.
     for (const { schema, exists } of isKilled(first) ? spares.slice(1) : spares) {
       try {
         if (!exists) await createSchema(pool, schema);
@@ -223,7 +229,7 @@ async function relocateBeside(
         error = spareError;
       }
     }
-    // It is the table that others have locked.
+    // Others have the table itself locked.
     const isLocked = isKilled(first) && isKilled(error) && error !== first;
     if (isLocked) return failed(table, error);
     const problem = await detachChecks(pool, table, how);
@@ -253,7 +259,7 @@ async function rename(
   });
 }
 
-/** What became of one table that the RENAME did not move. */
+/** Explains the result for one table that the RENAME did not move. */
 async function explain(
   pool: ServicePool,
   table: RelocateTable,
@@ -288,13 +294,13 @@ function failed({ id }: RelocateTable, error: unknown): Relocation {
   }
   const errno = isServerError(error) ? error.errno : null;
   const text = error instanceof Error ? error.message : String(error);
-  // The server says so of triggers that this account doesn't see, too.
+  // The server returns that also for triggers that this account can't see.
   const hasTriggers = errno === ER_TRG_IN_WRONG_SCHEMA;
   const failure = hasTriggers ? blockedByTriggers(text) : ({ todo: 'relocate', text } as const);
   return { id, outcome: 'failed', errno, failure };
 }
 
-/** Why the table, under whatever name, stays in its own schema as long as it is held; or null. */
+/** Why the table, under any name, stays in its own schema as long as it is held; or null. */
 export async function readLastingBlocker(
   pool: ServicePool,
   { id, schema, name }: { readonly id: string; readonly schema: string; readonly name: string },
@@ -303,7 +309,7 @@ export async function readLastingBlocker(
     const look = await readTable(pool, { id, schema, table: name });
     return typeof look === 'string' ? null : lastingBlocker(look.definition, await shapeOf(pool));
   } catch (error) {
-    // The server can't show it: relocating it will say why.
+    // The server can't show it: relocating it will give the reason.
     if (isServerError(error)) return null;
     throw error;
   }
@@ -321,9 +327,9 @@ const NAMED_BY_SCHEMA = 80_016;
 const SPARES_MAX = 3;
 
 /**
- * Some to be tried in this order: the first that is free, then others that sessions at once don't
- * all have in common. Other sessions move tables too, so only a RENAME tells whether one takes the
- * table. Null if the table has no CHECK whose name is unique in its schema.
+ * Schemas to try in this order: the first free one, then others, which differ between concurrent
+ * sessions. Other sessions move tables too, so only a RENAME shows whether one can take the table.
+ * Null if the table has no CHECK whose name is unique in its schema.
  */
 async function findSpareSchemas(
   pool: ServicePool,

@@ -1,7 +1,7 @@
 /**
- * Takes the barrier table of a DROP DATABASE (statements/drop-database/barrier.ts) out of the
- * schema, once no DROP can be waiting for it any more: into a schema of ours, where the collector
- * removes it. May run twice.
+ * Moves the barrier table of a DROP DATABASE (statements/drop-database/barrier.ts) out of the
+ * schema, once no DROP can be waiting for it: into a schema of undrop, where the collector removes
+ * it. May run twice.
  *
  * Invariant: ends statements of the group's own barrier only, and renames its own table only.
  */
@@ -27,11 +27,11 @@ import {
   ER_KILL_DENIED_ERROR,
 } from '../../wire/server-errors.js';
 
-/** Another proxy was faster, or the schema is gone; or the schema that it is renamed into. */
+/** Another proxy was faster; or the schema, or the target schema, is gone. */
 const NOT_RENAMED = [
   ...ABSENT_TO_RENAME,
   ER_BAD_DB_ERROR,
-  // MariaDB and MySQL before 8 say so if the schema that it is renamed into is missing.
+  // MariaDB and MySQL before 8 return it if the target schema is missing.
   ER_ERROR_ON_RENAME,
 ];
 
@@ -40,17 +40,18 @@ interface BarredSchema {
   readonly groupId: string;
 }
 
-/** False: somebody has it locked, or is about to make it; to be tried again. */
+/** False: a session has it locked, or is about to create it; try again. */
 export async function retireBarrierTable(
   pool: ServicePool,
   { schema, groupId }: BarredSchema,
 ): Promise<boolean> {
-  // That of a proxy that was killed waits on, if not for long; the barrier table comes after it.
+  // The statement of a killed proxy may still wait, though not for long; the barrier table comes
+  // after it.
   if ((await findStatements(pool, 'barrier-table', groupId)).length > 0) return false;
   for (const name of await findBarrierTables(pool, { schema, groupId })) {
     await openBarrier(pool, groupId);
     const logged = parseBarrierTable(name)?.logged === true;
-    // In DROP nothing is waited for.
+    // DROP has no waiting time.
     const away = formatHoldName({ state: 'DROP', id: groupId, due: RETIRED_BARRIER_DUE });
     try {
       await runWithTimeout(
@@ -64,7 +65,7 @@ export async function retireBarrierTable(
       if (!isServerError(error, ...NOT_RENAMED)) throw error;
       const isThere = (await findBarrierTables(pool, { schema, groupId })).includes(name);
       if (!isThere) continue;
-      // A server that was a replica has no local schema until a proxy makes it.
+      // A server that was a replica has no local schema until a proxy creates it.
       await ensureLedger(pool);
       return false;
     }
@@ -85,26 +86,26 @@ export async function findBarrierTables(
   return names.filter((name) => parseBarrierTable(name)?.groupId === groupId);
 }
 
-/** The statement of a proxy that was killed goes on, and keeps the barrier table open. */
+/** The statement of a killed proxy goes on, and keeps the barrier table open. */
 async function openBarrier(pool: ServicePool, groupId: string): Promise<void> {
   for (const threadId of await findStatements(pool, 'barrier', groupId)) {
     try {
       await pool.killQuery(threadId);
     } catch (error) {
-      // Another account's: then the barrier table stays for as long as that statement lasts.
+      // Another account's: then the barrier table stays until that statement ends.
       if (!isServerError(error, ER_KILL_DENIED_ERROR)) throw error;
     }
   }
 }
 
-/** Connections that are in the middle of making the barrier table, or of holding it. */
+/** Connections that are creating the barrier table, or hold it. */
 async function findStatements(
   pool: ServicePool,
   step: 'barrier-table' | 'barrier',
   groupId: string,
 ): Promise<readonly number[]> {
   const server = await readServerFacts(pool);
-  // In two parts, because this statement must not find itself, nor that of another proxy.
+  // In two parts, so that this statement finds neither itself nor that of another proxy.
   const comment = sql`CONCAT('%/* undrop schema-', ${step}, ' ', ${groupId}, ' */%')`;
   const [rows = []] = await pool.run(
     sql`SELECT ${note('look', groupId)} ID AS id FROM ${processlistOf(server)}

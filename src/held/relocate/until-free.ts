@@ -1,6 +1,7 @@
 /**
- * Goes on with held tables that a foreign key still binds to live ones, mostly because others have
- * a table of the key locked: as long as it is there, a DELETE of live rows may delete held ones.
+ * Keeps trying on held tables that a foreign key still binds to live ones, mostly because another
+ * session has a table of the key locked: as long as the key exists, a DELETE of live rows may
+ * delete held ones.
  *
  * Invariant: a table is reported as free only after the server's own dictionary had no such key.
  */
@@ -17,7 +18,7 @@ import { detach } from '../foreign-keys/detach.js';
 import type { RelocateTable } from './blockers.js';
 import { detachAndRelocate, type Relocation } from './relocate.js';
 
-/** The failure of a table that is bound still; null: it is free, or not held. */
+/** The failure of a table that is still bound; null: it is free, or not held. */
 export function bindingOf(relocation: Relocation): Failure | null {
   const failure = relocation.outcome === 'put-back' ? null : (relocation.failure ?? null);
   return failure?.binds === undefined ? null : failure;
@@ -48,8 +49,8 @@ export async function untilFree(
 const KEY_MADE: Failure = { todo: 'detach', text: 'it has a new foreign key', binds: 'passing' };
 
 /**
- * The same of tables that one RENAME took into the recycle schema, because they had no foreign keys
- * when they were looked at: one that was made before the RENAME went with its table.
+ * The same for tables that one RENAME took into the recycle schema, because they had no foreign
+ * keys at the last check: a key that was created before the RENAME went with its table.
  */
 export async function freeMoved(
   pool: ServicePool,

@@ -1,7 +1,7 @@
 /**
  * The definition of a trigger: read in the bytes of its own charset and in UTF-8, and executed
- * again as it was the first time: the same bytes, under the same sql_mode and charsets, from which
- * the server takes what it keeps with the trigger.
+ * again as the first time: the same bytes, under the same sql_mode and charsets, which the server
+ * stores with the trigger.
  */
 
 import { assert } from '../../assert.js';
@@ -32,12 +32,12 @@ export async function createTrigger(
   { trigger, logged, lockWaitBudget }: TryOptions & { readonly trigger: HeldTrigger },
 ): Promise<void> {
   const last = await statementOf(pool, trigger, table);
-  // Without a schema in the text all names in it are of the default one.
+  // Names without a schema in the text refer to the default one.
   const use = sql`USE ${ident(schema)}`;
   await runWithTimeout(pool, [use, setModes(trigger, id)], { logged, lockWaitBudget, last });
 }
 
-/** One statement, so that none is read under settings that are half changed. */
+/** A single statement, so that none is read under settings that are half changed. */
 export function setModes(trigger: HeldTrigger, id: string): SQLQuery {
   const { characterSetClient, collationConnection, sqlMode } = trigger;
   return sql`SET ${note('trigger', id)} character_set_client = ${characterSetClient},
@@ -55,12 +55,12 @@ export async function statementOf(
   return Buffer.concat([Buffer.from(head, 'base64'), name, Buffer.from(tail, 'base64')]);
 }
 
-/** `CREATE DEFINER=… TRIGGER `, and the name behind it, if no schema stands before it. */
+/** `CREATE DEFINER=… TRIGGER `, and the name after it, if it has no schema. */
 const NAMED = /^(CREATE .*?DEFINER=.*? TRIGGER (?:IF NOT EXISTS )?)(`[^`]+`|"[^"]+"|\w+)(\.?)/is;
 
 /**
- * The same for a session whose default schema is another one, or none. Null if the trigger's name
- * isn't found in the text.
+ * The same for a session with another default schema, or none. Null if the trigger's name isn't
+ * found in the text.
  */
 export async function qualifiedStatementOf(
   pool: ServicePool,
@@ -100,7 +100,7 @@ export async function inCharset(pool: ServicePool, text: string, charset: string
 }
 
 export interface ShownTrigger extends TriggerFacts {
-  /** The default collation of its schema now. */
+  /** The present default collation of its schema. */
   readonly schemaCollation: string;
   readonly bytes: Buffer;
   readonly text: string;

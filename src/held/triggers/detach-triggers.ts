@@ -1,8 +1,8 @@
 /**
- * Takes the triggers off a held table: their names are free again, as after a native drop, no row
- * that is purged fires them, and the table may leave its schema, which the server refuses with
- * triggers on it (1435). No right to make them again is needed for that: the ledger has the
- * statements, and whoever may runs them (missing.ts).
+ * Detaches the triggers of a held table: their names are free again, as after a native drop, no
+ * purged row fires them, and the table may leave its schema, which the server refuses with triggers
+ * on it (1435). That needs no privilege to create them again: the ledger has the statements, and
+ * another account may run them (missing.ts).
  *
  * Invariants: a trigger is dropped only if its whole definition is in the ledger. Only a trigger of
  * the held table is dropped: names are those of the schema, and another table's trigger may have
@@ -23,13 +23,13 @@ import { readTriggerRights } from './rights.js';
 type Server = Pick<ServerFacts, 'flavour' | 'versionId'>;
 
 export interface FoundTriggers {
-  /** Those that may be taken off: all, or none. */
+  /** The triggers that may be detached: all, or none. */
   readonly triggers: readonly HeldTrigger[];
-  /** Why they are to stay, or null. */
+  /** Why they must stay, or null. */
   readonly problem: Failure | null;
 }
 
-/** Rejects if the server can't be asked at all. */
+/** Rejects if the server can't be reached. */
 export async function findTriggers(
   pool: ServicePool,
   table: RelocateTable,
@@ -83,7 +83,7 @@ function withoutName(
   };
 }
 
-/** Why they have to stay; or null. */
+/** Why they must stay; or null. */
 async function whyStay(
   pool: ServicePool,
   { id, table }: RelocateTable,
@@ -92,20 +92,20 @@ async function whyStay(
     triggers,
   }: { readonly shown: readonly ShownTrigger[]; readonly triggers: readonly HeldTrigger[] },
 ): Promise<string | null> {
-  if (triggers.length < shown.length) return 'what made them is not understood';
+  if (triggers.length < shown.length) return 'undrop cannot parse their definitions';
   const moved = shown.find((trigger) => trigger.databaseCollation !== trigger.schemaCollation);
   if (moved !== undefined) {
-    return `${moved.name}: its schema had another collation when it was made`;
+    return `${moved.name}: its schema had another collation when it was created`;
   }
-  // The table's name, too, has to be one in the charset of each; a mode may be one of old.
+  // The table's name must be valid in the charset of each, too; a mode may be obsolete.
   for (const trigger of triggers) await statementOf(pool, trigger, table);
   await pool.run(triggers.map((trigger) => setModes(trigger, id)));
   return null;
 }
 
 /**
- * Drops the last made first, so that those that are left after an interruption are the first, and
- * the others follow them when they are made again. Null when none is left, else what is in the way.
+ * Drops the last first, so that after an interruption the first ones are left, and the others
+ * follow them when they are created again. Null when none is left, else the failure.
  */
 export async function dropTriggers(
   pool: ServicePool,
@@ -128,5 +128,5 @@ export async function dropTriggers(
   return null;
 }
 
-/** More than one row, with which the SELECT fails if it isn't there; and no such trigger. */
+/** The SELECT returns more than one row if the trigger doesn't exist; and no such trigger. */
 const NOT_THERE = [ER_SUBQUERY_NO_1_ROW, ER_TRG_DOES_NOT_EXIST] as const;

@@ -1,7 +1,7 @@
 /**
- * The triggers that a restored table lacks because the service account may not make them. The
- * ledger has their definitions, and says by `todo` that some were missing after the last try;
- * whether they still are, the server says: anybody may have made them.
+ * The triggers that a restored table lacks because the service account may not create them. The
+ * ledger has their definitions, and records by `todo` that some were missing after the last try;
+ * only the server shows whether they still are, because another account may have created them.
  */
 import { type HeldTrigger, triggerLines } from '../../ledger/detached/triggers.js';
 import type { Failure, LedgerRow } from '../../ledger/entry.js';
@@ -11,13 +11,13 @@ import { note, sql, textOf, valueList } from '../../service/sql.js';
 import type { ReattachedTrigger } from './reattach-triggers.js';
 
 export interface MissingTriggers {
-  /** The table, in the schema that it came from: in another no trigger is made. */
+  /** The table, in its original schema: no trigger is created in another. */
   readonly at: { readonly schema: string; readonly table: string };
-  /** In the order in which they are to be made. */
+  /** In the order of creation. */
   readonly triggers: readonly HeldTrigger[];
 }
 
-/** Null: none is missing, or the table is there no more. `row`: with its texts. */
+/** Null: none is missing, or the table no longer exists. `row`: with its texts. */
 export async function findMissing(
   pool: ServicePool,
   { id, schema, restoredAs, failure, detached }: LedgerRow,
@@ -28,7 +28,7 @@ export async function findMissing(
   const [tables = [], found = []] = await pool.run([
     sql`SELECT ${note('look', id)} 1 FROM information_schema.TABLES
         WHERE TABLE_SCHEMA = ${schema} AND TABLE_NAME = ${at.table}`,
-    // Also on another table: it was said that the name is taken, and is not to be said for ever.
+    // Also on another table: that the name is taken was reported before.
     sql`SELECT TRIGGER_NAME AS name FROM information_schema.TRIGGERS
         WHERE EVENT_OBJECT_SCHEMA = ${schema} AND TRIGGER_NAME IN (${names})`,
   ]);
@@ -38,7 +38,7 @@ export async function findMissing(
   return triggers.length === 0 ? null : { at, triggers };
 }
 
-/** Restored tables that lack some, each with which. */
+/** Restored tables that lack triggers, with their names. */
 export async function findWithoutTriggers(pool: ServicePool): Promise<readonly string[]> {
   const found: string[] = [];
   for (const row of await findRows(pool, { by: 'triggers' })) {
@@ -51,7 +51,7 @@ export async function findWithoutTriggers(pool: ServicePool): Promise<readonly s
   return found;
 }
 
-/** What the ledger says of a restored table that lacks some of them; null: it lacks none. */
+/** The ledger's failure for a restored table that lacks some of them; null: it lacks none. */
 export function withoutTriggers(
   id: string,
   triggers: readonly ReattachedTrigger[],
@@ -69,7 +69,7 @@ function howToMake(id: string): string {
   return `\`undrop show --sql ${id}\` prints them`;
 }
 
-/** What makes them, for a plain client. */
+/** The statements that create them, for a plain client. */
 export function missingScript({ at, triggers }: MissingTriggers): string {
   return `${triggerLines(at, triggers).join('\n')}\n`;
 }

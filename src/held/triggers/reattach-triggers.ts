@@ -1,8 +1,8 @@
 /**
- * Gives a table that is back under a name of its own the triggers that were taken off it, in their
- * order. May run twice: those that are there are left as they are. In another schema none is made.
+ * Gives a table that has a name of its own again the triggers that were detached from it, in their
+ * order. May run twice: existing ones stay unchanged. In another schema none is created.
  *
- * Invariant: the table stays where it is and as it is, whatever can't come back; that is said.
+ * Invariant: the table keeps its name and its rows, whatever can't be reattached; that is reported.
  */
 import type { HeldTrigger } from '../../ledger/detached/triggers.js';
 import { type ServicePool, unlessRefused } from '../../service/pool/pools.js';
@@ -12,15 +12,15 @@ import { type Reattached, type ReattachOptions, tried } from '../foreign-keys/re
 import { createTrigger, type ShownTrigger, showTriggers } from './definition.js';
 
 export interface ReattachedTrigger extends Reattached {
-  /** It isn't there, and may be made: nothing else has its name. */
+  /** It doesn't exist, and its name is free. */
   readonly isMissing?: boolean;
 }
 
 const TAKEN = 'another trigger has its name';
 
 /**
- * Does not reject with what the server says of one of them. Behind one that can't be made, the
- * others of its event aren't either: they would fire in another order for ever.
+ * Does not reject for the server's errors on one of them. After one that can't be created, the
+ * others of its event are skipped: they would fire in another order for ever.
  */
 export async function reattachTriggers(
   pool: ServicePool,
@@ -30,7 +30,7 @@ export async function reattachTriggers(
   const { triggers } = detached;
   const table = `${restoredAs.schema}.${restoredAs.table}`;
   if (triggers.length === 0) return [];
-  // It runs with the rights of its definer, and calls what has a name in its own schema.
+  // It runs with the privileges of its definer, and refers to names in its own schema.
   if (restoredAs.schema !== origin.schema) {
     const problem = `it belongs to the schema ${origin.schema}`;
     return triggers.map(({ name }) => ({ name, table, problem }));
@@ -44,7 +44,7 @@ export async function reattachTriggers(
     if (before.has(name)) continue;
     const first = stopped.get(event);
     let problem: string | null;
-    if (first !== undefined) problem = `it fires after ${first}, which is not there`;
+    if (first !== undefined) problem = `it follows ${first}, which does not exist`;
     else if (await isTaken(pool, to, name)) problem = TAKEN;
     else problem = await tried(() => createTrigger(pool, to, { trigger, logged }));
     problems.set(name, problem);
@@ -60,8 +60,8 @@ export async function reattachTriggers(
 }
 
 /**
- * Whether a trigger has that name. Several CREATE TRIGGER that fail for it at once leave files on
- * MariaDB (`.TRG-`), with which a schema can't be dropped any more.
+ * Whether a trigger has that name. Several failing CREATE TRIGGER at once leave files on MariaDB
+ * (`.TRG-`) that keep a schema from being dropped.
  */
 async function isTaken(pool: ServicePool, { id, schema }: KeyedTable, name: string) {
   const show = sql`SHOW CREATE TRIGGER ${note('look', id)} ${ident(schema, name)}`;
@@ -82,5 +82,5 @@ function difference(trigger: HeldTrigger, now: readonly ShownTrigger[]): string 
     found.characterSetClient === trigger.characterSetClient &&
     found.collationConnection === trigger.collationConnection &&
     found.databaseCollation === trigger.databaseCollation;
-  return isSame ? null : 'it is there, but not as it was';
+  return isSame ? null : 'it exists, but differs';
 }

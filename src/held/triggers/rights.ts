@@ -1,7 +1,7 @@
 /**
- * What the service account may do with triggers that others have made, by SHOW GRANTS: to drop one
- * takes TRIGGER on its table; to make it again takes the right to name another definer. With the
- * binary log on and log_bin_trust_function_creators off both take SUPER, but for DROP TRIGGER of
+ * The privileges of the service account on triggers of others, by SHOW GRANTS: to drop one it needs
+ * TRIGGER on its table; to create it again it needs the privilege to name another definer. With the
+ * binary log on and log_bin_trust_function_creators off both need SUPER, but for DROP TRIGGER of
  * MySQL 8 and later.
  */
 import type { ServicePool } from '../../service/pool/pools.js';
@@ -9,9 +9,9 @@ import type { ServerFacts } from '../../service/server-facts.js';
 import { sql, textOf } from '../../service/sql.js';
 import type { TriggerRights } from '../relocate/blockers.js';
 
-/** What SHOW GRANTS says of the server as a whole, with active roles. */
+/** The lines of SHOW GRANTS for the whole server, with active roles. */
 const ON_SERVER = /^GRANT (.+?) ON \*\.\* TO /;
-/** SUPER, or on MariaDB the right to decide about the binary log. */
+/** SUPER, or on MariaDB the privilege for the binary log. */
 const TRUSTED = /\b(?:ALL PRIVILEGES|SUPER|BINLOG ADMIN)\b/;
 const DEFINERS = /\b(?:ALL PRIVILEGES|SUPER|SET USER|SET_USER_ID|SET_ANY_DEFINER)\b/;
 

@@ -1,9 +1,9 @@
 /**
- * What was taken off a dropped table so that it keeps nothing and nobody waiting while it is held,
- * as the ledger has it: its foreign keys, those of live tables that led to it, its triggers, and
- * CHECKs whose names are taken wherever it could go. Pure.
+ * The parts that were detached from a dropped table so that it neither waits nor makes others wait
+ * while it is held, as the ledger stores them: its foreign keys, those of live tables that led to
+ * it, its triggers, and CHECKs whose names are taken wherever it could go. Pure.
  *
- * Invariant: names of the user's own, never a hold name; so it is true wherever the table is.
+ * Invariant: names of the user's own, never a hold name; so it is valid wherever the table is.
  */
 import { assert } from '../../assert.js';
 import { NAME_CHARACTERS_MAX, quoteIdentifier, quoteKeyName } from '../../service/sql.js';
@@ -19,10 +19,10 @@ export interface ForeignKey {
   readonly parentSchema: string;
   readonly parentTable: string;
   readonly parentColumns: readonly string[];
-  /** Null: the definition says nothing. */
+  /** Null: not in the definition. */
   readonly onDelete: KeyAction | null;
   readonly onUpdate: KeyAction | null;
-  /** The plain index of exactly these columns; the server would make one of its own name. */
+  /** The plain index of exactly these columns; the server would create one with its own name. */
   readonly index: string | null;
 }
 
@@ -31,9 +31,9 @@ export interface ChildKey {
   readonly childSchema: string;
   readonly childTable: string;
   readonly key: ForeignKey;
-  /** It refers to the name again, as after a native drop; or it is lost. */
+  /** It refers to the original name again, as after a native drop; or it is lost. */
   readonly isDone: boolean;
-  /** The child was dropped while the key was off it, so that its own row may lack the key. */
+  /** The child was dropped while the key was detached, so that its own row may lack the key. */
   readonly isLost?: true;
 }
 
@@ -47,7 +47,7 @@ export interface HeldCheck {
 export interface Detached {
   readonly keysOut: readonly ForeignKey[];
   readonly keysIn: readonly ChildKey[];
-  /** The triggers in the order in which they are to be made. */
+  /** The triggers in the order of creation. */
   readonly triggers: readonly HeldTrigger[];
   readonly checks: readonly HeldCheck[];
 }
@@ -59,8 +59,8 @@ export function hasDetached({ keysOut, keysIn, triggers, checks }: Detached): bo
 }
 
 /**
- * Keys recorded before win, because a later look no longer finds what was taken off meanwhile. A
- * child's key that one of two proxies has repointed is repointed.
+ * Keys recorded before win, because a later read no longer finds keys that were detached meanwhile.
+ * A child's key that one of two proxies has repointed is repointed.
  */
 export function mergeDetached(before: Detached, found: Detached): Detached {
   const repointed = before.keysIn.map((child) => {
@@ -96,14 +96,14 @@ export function isSameChildKey(one: ChildKey, other: ChildKey): boolean {
   );
 }
 
-/** Null if nothing was taken off. */
+/** Null if nothing was detached. */
 export function formatDetached(detached: Detached): string | null {
   return hasDetached(detached) ? JSON.stringify(detached) : null;
 }
 
 export function parseDetached(text: string | null): Detached {
   if (text === null) return NOTHING_DETACHED;
-  // A row from before triggers or CHECKs were taken off has none.
+  // Rows from before triggers or CHECKs were detached lack them.
   const parsed = JSON.parse(text) as Partial<Detached>;
   const { keysOut = [], keysIn = [], triggers = [], checks = [] } = parsed;
   for (const key of [...keysOut, ...keysIn.map((child) => child.key)]) assertKey(key);
@@ -112,7 +112,7 @@ export function parseDetached(text: string | null): Detached {
   return { keysOut, keysIn, triggers, checks };
 }
 
-/** What goes into a statement without quotes must be one of ours. */
+/** A text that goes into a statement without quotes must be a known one. */
 function assertKey({ onDelete, onUpdate }: ForeignKey): void {
   for (const action of [onDelete, onUpdate]) {
     assert(action === null || KEY_ACTIONS.includes(action), 'an action of a foreign key');
@@ -121,12 +121,15 @@ function assertKey({ onDelete, onUpdate }: ForeignKey): void {
 
 const CHECK = /^CONSTRAINT `((?:[^`]|``)+)` CHECK \(.*\)(?: \/\*!80016 NOT ENFORCED \*\/)?$/s;
 
-/** The name in a CHECK clause; null if it is none. */
+/** The name in a CHECK clause; null if it isn't one. */
 function checkNameOf(clause: string): string | null {
   return CHECK.exec(clause)?.[1]?.replaceAll('``', '`') ?? null;
 }
 
-/** The lines of SHOW CREATE TABLE, one for each column, index and key; a name may have breaks. */
+/**
+ * The lines of SHOW CREATE TABLE, one for each column, index and key; a name may contain line
+ * breaks.
+ */
 export function definitionLines(definition: string): readonly string[] {
   return definition.match(/(?:`[^`]*`|'(?:[^'\\]|\\.)*'|[^\n`'])+/gs) ?? [];
 }
@@ -150,15 +153,15 @@ export function printedKey(key: ForeignKey, schema: string): string {
 }
 
 /**
- * The key for a statement that anybody may run from anywhere. `id`: the drop of the table that it
- * is added to; default: the key is only shown.
+ * The key for a statement that works in any session. `id`: the drop of the table that it is added
+ * to; default: the key is only shown.
  */
 export function qualifiedKey(key: ForeignKey, id: string | null = null): string {
   const named = id === null ? key : { ...key, name: nameToAdd(key.name, id) };
   return keyText(named, `${quoteIdentifier(key.parentSchema)}.${quoteIdentifier(key.parentTable)}`);
 }
 
-/** A RENAME of its table has made it longer than a server takes it from who adds a key. */
+/** A RENAME of its table has made it longer than a server accepts in an ADD. */
 export function isTooLong(name: string): boolean {
   return Array.from(name).length > NAME_CHARACTERS_MAX;
 }

@@ -1,7 +1,7 @@
 /**
- * Writes down what is taken off a held table. Two proxies may do so at once, each of what it found;
- * so nothing is written over: what is there is joined with what is new, and if it has changed
- * meanwhile, once more.
+ * Records the detached parts of a held table. Two proxies may do so at once, each with the parts
+ * that it found; so nothing is overwritten: old and new parts are merged, and if the row has
+ * changed meanwhile, merged again.
  */
 import type { ServicePool } from '../../service/pool/pools.js';
 import { note, sql, textOrNullOf } from '../../service/sql.js';
@@ -12,15 +12,16 @@ import { type Detached, formatDetached, mergeDetached, parseDetached } from './d
 interface DetachedRecord {
   readonly id: string;
   readonly detached: Detached;
-  /** The one with everything; null leaves what is there. */
+  /** The complete definition; null keeps the present one. */
   readonly definition: string | null;
   /** Whether the row is in the binary log. */
   readonly rowLogged: boolean;
 }
 
 /**
- * Before anything is taken off, and when a child's key leads to the name again. False if the row
- * is of no held table any more, or keeps changing: then nothing may be taken off.
+ * Call it before anything is detached, and when a child's key leads to the original name again.
+ * False if the row's table is no longer held, or the row keeps changing: then nothing may be
+ * detached.
  */
 export async function recordDetached(
   pool: ServicePool,

@@ -1,19 +1,19 @@
 /**
- * A trigger that was taken off a dropped table, as the ledger has it, and what makes it again by
- * hand. Pure.
+ * A trigger that was detached from a dropped table, as the ledger stores it, and the script that
+ * creates it again by hand. Pure.
  *
- * Invariant: what made it is kept byte for byte in its own charset, without the table's name, which
- * is another one while the table is held.
+ * Invariant: its statement is kept byte for byte in its own charset, without the table's name,
+ * which differs while the table is held.
  */
 import { assert } from '../../assert.js';
 import { quoteIdentifier } from '../../service/sql.js';
 
-/** What a trigger has beside what made it. */
+/** The properties of a trigger beside its statement. */
 export interface TriggerFacts {
   readonly name: string;
   /** `BEFORE INSERT` and the like. */
   readonly event: string;
-  /** Its place among those of the same event; 0 before MySQL 5.7, which has only one. */
+  /** Its position among those of the same event; 0 before MySQL 5.7, which has only one. */
   readonly order: number;
   /** `user@host`, without quotes. */
   readonly definer: string;
@@ -41,9 +41,9 @@ export function quotedTable({ quote }: Pick<HeldTrigger, 'quote'>, table: string
 }
 
 /**
- * In the order in which they are to be made. What is found now wins: somebody changed it. One that
- * is as it was keeps its place: two recoveries at once may make it again (detach-triggers.ts), and
- * then it stands after those that are still there.
+ * In the order of creation. A trigger that is found now replaces the recorded one, because it may
+ * have been changed. An unchanged one keeps its position: two concurrent recoveries may create it
+ * again (detach-triggers.ts), and then it follows those that are still there.
  */
 export function mergeTriggers(
   before: readonly HeldTrigger[],
@@ -68,7 +68,7 @@ function isSameTrigger(one: HeldTrigger, other: HeldTrigger): boolean {
   );
 }
 
-/** What stands in a script without being a name must be a plain word. */
+/** A part of a script that isn't a name must be a plain word. */
 export function assertTrigger({ sqlMode, ...trigger }: HeldTrigger): void {
   const words = [trigger.characterSetClient, trigger.collationConnection];
   assert(trigger.quote === '`' || trigger.quote === '"', 'a quote is one of two');
@@ -80,8 +80,8 @@ export function assertTrigger({ sqlMode, ...trigger }: HeldTrigger): void {
 }
 
 /**
- * Lines of a script for a plain client that speaks UTF-8. In one of another charset the texts mean
- * the same as before, if the trigger is shown with the client's charset from then on.
+ * Lines of a script for a plain client with UTF-8. In a client with another charset the texts keep
+ * their meaning, though the trigger is then shown in that charset.
  */
 export function triggerLines(
   { schema, table }: { readonly schema: string; readonly table: string },
@@ -114,7 +114,7 @@ export function isAscii(text: string): boolean {
   return Buffer.byteLength(text) === text.length;
 }
 
-/** What ends a statement in the `mysql` client, and stands nowhere in the text. */
+/** A statement delimiter for the `mysql` client that doesn't occur in the text. */
 export function delimiterFor(text: string): string {
   let delimiter = '$$';
   while (text.includes(delimiter)) delimiter += '$';

@@ -1,10 +1,10 @@
 /**
- * The one text that runs while the client waits: records the intent and asks for everything that
- * the plan of the drop needs. Pure: intent and server in, statements out; answers in, facts out.
+ * The one text that runs while the client waits: it records the intent and reads everything that
+ * the plan of the drop needs. Pure: intent and server in, statements out; results in, facts out.
  *
- * Invariant: every look into information_schema has schema and table as constants; 5.6 and MariaDB
- * would open every table of the server otherwise. What writes reads no table, because a replica
- * that is sent statements would read its own, with other estimates.
+ * Invariant: every query on information_schema has schema and table as constants; 5.6 and MariaDB
+ * would open every table of the server otherwise. A statement that writes reads no table, because a
+ * replica with statement-based replication would read its own, with other estimates.
  */
 import { assert } from '../../assert.js';
 import { foldName, PINNED_UNTIL } from '../../names/names.js';
@@ -30,7 +30,7 @@ import { KNOWN_VERSION, LEDGER } from '../tables.js';
 import type { DropIntent, ForeignKeyName, IntentFacts, IntentTable } from '../write.js';
 import { NO_LOCKS, readLocks, sessionLocksSql } from './session-locks.js';
 
-/** What of the server the text depends on; all else is asked by the text itself. */
+/** The facts of the server that the text depends on; it reads all others itself. */
 export type ServerShape = Pick<
   ServerFacts,
   'flavour' | 'versionId' | 'version' | 'lowerCaseTableNames' | 'performanceSchema'
@@ -105,14 +105,14 @@ function holdUntil(hold: HoldTime): SQLQuery {
     : sql`UTC_TIMESTAMP() + INTERVAL ${Math.ceil(hold / 1000)} SECOND`;
 }
 
-/** The variables that a look at a table fills; if nothing has the name, `kind` stays NULL. */
+/** The variables that a query on a table fills; if the name doesn't exist, `kind` stays NULL. */
 type Variable = 'schema' | 'table' | 'kind' | 'engine' | 'rows' | 'bytes' | 'created';
 
 function found(what: Variable, index: number): SQLQuery {
   return sql`@${ident(`undrop_${what}_${index}`)}`;
 }
 
-/** What is no base table (VIEW, SYSTEM VIEW, and what a later server has) is called a view. */
+/** All that isn't a base table (VIEW, SYSTEM VIEW, and kinds of later servers) counts as a view. */
 function findTable({ schema, table }: DropIntent['tables'][number], index: number): SQLQuery {
   return sql`SELECT TABLE_SCHEMA, TABLE_NAME,
       CASE TABLE_TYPE WHEN 'SEQUENCE' THEN 'sequence' WHEN 'BASE TABLE' THEN 'base'
@@ -124,7 +124,7 @@ function findTable({ schema, table }: DropIntent['tables'][number], index: numbe
     FROM information_schema.TABLES WHERE ${named(schema, table)}`;
 }
 
-/** One INSERT, so one transaction. What isn't there costs no row, and no sync of the log. */
+/** A single INSERT, so one transaction. A missing table costs no row, and no sync of the log. */
 function insertion(
   intent: DropIntent,
   options: { readonly rowLogged: boolean; readonly again: boolean },
@@ -159,8 +159,8 @@ function insertion(
 }
 
 /**
- * For a row's `proxy_id`: which proxy, and on which server it wrote the row; by the server's own
- * words, because a pool may lead to another one behind the same name by now.
+ * For a row's `proxy_id`: the proxy, and the server on which it wrote the row; by the server's own
+ * variables, because a pool may lead to another server behind the same name now.
  */
 export function proxyAt(
   proxyId: string,
@@ -169,7 +169,7 @@ export function proxyAt(
   return sql`CONCAT(${proxyId}, ${AT}, CRC32(${serverIdentity(server)}))`;
 }
 
-/** Between the proxy and its server, in `proxy_id`. */
+/** Separates the proxy and its server in `proxy_id`. */
 export const AT = '@';
 
 /** Under lower_case_table_names=0 two names that differ in case are two tables. */
@@ -178,13 +178,13 @@ export function named(schema: string, table: string): SQLQuery {
     AND (@@lower_case_table_names <> 0 OR CAST(TABLE_NAME AS BINARY) = CAST(${table} AS BINARY))`;
 }
 
-/** Reads the answers, one for each statement; null if the server is another one by now. */
+/** Reads the results, one for each statement; null if the server is another one now. */
 export function readIntentFacts(
   intent: DropIntent,
   server: ServerShape,
   answers: readonly Rows[],
 ): IntentFacts | null {
-  // Before: the variables, a look at each table, the INSERT.
+  // Before: the variables, a query on each table, the INSERT.
   const asked = answers.slice(intent.tables.length + 2);
   const [general = [], seen = [], holds = [], keys = [], triggers = [], lockRows] = asked;
   const [facts] = general;
@@ -262,22 +262,22 @@ function readKeyName(row: Rows[number]): ForeignKeyName {
 }
 
 // ── foreign keys ─────────────────────────────────────────────────────────────────────────────────
-// Asks which foreign keys refer from and to tables, by the view that is fast: INNODB_SYS_FOREIGN
-// takes 1–3 ms on 5.6 and MariaDB, and the standard view takes hundreds; on MySQL 8 and later it
-// is the other way round. The former has its names as files are named; the servers that have it
-// also have that encoding as a character set. Pure.
+// Queries the foreign keys from and to tables, by the view that is fast: INNODB_SYS_FOREIGN takes
+// 1–3 ms on 5.6 and MariaDB, and the standard view takes hundreds; on MySQL 8 and later it is the
+// other way round. The former has its names as files are named; the servers that have it also have
+// that encoding as a character set. Pure.
 
 interface Name {
   readonly schema: string;
   readonly table: string;
 }
 
-/** What of the server the question depends on. */
+/** The facts of the server that the query depends on. */
 export type KeyedServer = Pick<ServerFacts, 'flavour' | 'versionId'>;
 
 /**
  * Columns childSchema, child, name, parentSchema, parent. On MySQL 8 and later those into one table
- * come in the order in which they were made, in which the server names them.
+ * come in the order of creation, in which the server names them.
  */
 export function foreignKeysOf(tables: readonly Name[], server: KeyedServer): SQLQuery {
   if (server.flavour === 'mysql' && server.versionId >= 80_000) {
@@ -298,7 +298,7 @@ export function foreignKeysOf(tables: readonly Name[], server: KeyedServer): SQL
   );
 }
 
-/** The same of all tables in a schema of ours. */
+/** The same for all tables in a schema of undrop. */
 export function foreignKeysIn(schema: string, server: KeyedServer): SQLQuery {
   if (server.flavour === 'mysql' && server.versionId >= 80_000) {
     const into = standardForeignKeys(sql`UNIQUE_CONSTRAINT_SCHEMA = ${schema}`);
@@ -316,7 +316,7 @@ function innodbForeignKeys(condition: SQLQuery, tables: readonly Name[]): SQLQue
     FROM information_schema.INNODB_SYS_FOREIGN WHERE ${condition}`;
 }
 
-/** The view cuts what is longer; a character of another alphabet is five of them. */
+/** The view cuts longer names; a character of another alphabet counts as five. */
 const FILE_CHARACTERS_MAX = 193;
 
 function fileOf(name: Name): SQLQuery {
@@ -328,7 +328,7 @@ function mayBeCut({ schema, table }: Name): boolean {
   return `${schema}/${table}`.replaceAll(/\W/g, '@0000').length > FILE_CHARACTERS_MAX;
 }
 
-/** As files of MariaDB and of MySQL before 8 are named; folded as the server folds names. */
+/** Like file names of MariaDB and of MySQL before 8; folded as the server folds names. */
 export function fileNameOf(name: string): SQLQuery {
   const known = sql`CONVERT(${name} USING utf8)`;
   return sql`CAST(CONVERT(IF(@@lower_case_table_names = 0, ${known},
@@ -341,7 +341,10 @@ function standardForeignKeys(condition: SQLQuery): SQLQuery {
     FROM information_schema.REFERENTIAL_CONSTRAINTS WHERE ${condition}`;
 }
 
-/** Of an InnoDB name. One that was cut can't be read, so it is told from those of `tables`. */
+/**
+ * A part of an InnoDB name. A name that was cut can't be decoded, so it is compared with those of
+ * `tables`.
+ */
 function part(column: SQLQuery, which: keyof Name, tables: readonly Name[]): SQLQuery {
   const index = which === 'schema' ? 1 : -1;
   const read = sql`CONVERT(CONVERT(CAST(SUBSTRING_INDEX(${column}, '/', ${index}) AS BINARY)

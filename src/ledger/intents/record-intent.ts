@@ -16,12 +16,13 @@ import { intentText, readIntentFacts } from './intent-text.js';
 
 /** The client is waiting. */
 const INTENT_DEADLINE_MS = 5_000;
-/** So many tables are in one text, which has to fit max_allowed_packet and the deadline. */
+/** The number of tables in one text, which has to fit max_allowed_packet and the deadline. */
 const TABLES_OF_PART = 50;
 
 /**
- * Rejects with UNDROP_LEDGER_UNAVAILABLE; then no RENAME may follow. Rows that were written all the
- * same, because the answer was lost, are intents whose RENAME didn't happen: recovery forgets them.
+ * Rejects with UNDROP_LEDGER_UNAVAILABLE; then no RENAME may follow. Rows that were written
+ * nevertheless, because the response was lost, are intents whose RENAME didn't happen: recovery
+ * forgets them.
  */
 export async function recordIntent(pool: ServicePool, intent: DropIntent): Promise<IntentFacts> {
   try {

@@ -1,6 +1,6 @@
 /**
- * What a session has locked by LOCK TABLES, as far as servers tell others: MySQL 8 and later table
- * by table; older ones and MariaDB only which tables anybody has in use.
+ * The locks of a session's LOCK TABLES, as far as servers report them to others: MySQL 8 and later
+ * table by table; older ones and MariaDB only which tables are in use by any session.
  * https://dev.mysql.com/doc/refman/9.0/en/performance-schema-metadata-locks-table.html
  */
 import { isServiceError, type Rows, type ServicePool } from '../../service/pool/pools.js';
@@ -16,8 +16,8 @@ export interface LockedTable {
 
 /**
  * LOCK TABLES takes kinds of metadata lock that nothing else keeps between two statements; so does
- * LOCK INSTANCE FOR BACKUP, beside which all others may change rows only. A view that
- * is locked doesn't keep LOCK TABLES from ending with the last table.
+ * LOCK INSTANCE FOR BACKUP, beside which all others may change rows only. A view that is locked
+ * doesn't keep LOCK TABLES from ending with the last table.
  */
 export function sessionLocksSql(threadId: number): SQLQuery {
   return sql`SELECT
@@ -40,9 +40,11 @@ export function sessionLocksSql(threadId: number): SQLQuery {
 }
 
 export interface SessionLocks {
-  /** The tables that LOCK TABLES of the session has locked; null: the server doesn't say. */
+  /**
+   * The tables that the session has locked by LOCK TABLES; null: the server doesn't report them.
+   */
   readonly lockedTables: readonly LockedTable[] | null;
-  /** The session has said LOCK INSTANCE FOR BACKUP: nobody else may rename anything. */
+  /** The session has run LOCK INSTANCE FOR BACKUP: no other session may rename anything. */
   readonly hasBackupLock: boolean;
 }
 
@@ -63,8 +65,8 @@ export function readLocks(rows: Rows): SessionLocks {
 }
 
 /**
- * As it is now; of servers that don't tell, what anybody has in use. Null if the server or the pool
- * refuses: it is always safe.
+ * The present locks; on servers that don't report them, the tables in use by any session. Null if
+ * the server or the pool refuses, which is always safe.
  */
 export async function readSessionLocks(
   pool: ServicePool,

@@ -1,10 +1,10 @@
 /**
- * Makes a service connection the owner of intents for as long as it renames for a user: then
- * recovery leaves them alone while that connection is in the processlist, even if the session of
- * the user, or this process, is gone before.
+ * Makes a service connection the owner of intents while it renames for a user: then recovery skips
+ * them while that connection is in the processlist, even if the session of the user, or this
+ * process, has ended.
  *
  * Invariant: an intent is taken over, or forgotten by recovery, never both: each is one statement
- * that changes the row only as it was seen.
+ * that changes the row only as it was read.
  */
 
 import { systemClock } from '../../clock.js';
@@ -27,7 +27,7 @@ import {
 import { LEDGER } from '../tables.js';
 import { forgetIntents } from '../write.js';
 
-/** The user's session, as it stands in the intents. */
+/** The user's session, as recorded in the intents. */
 export interface Owner {
   readonly threadId: number;
   readonly upstreamPort: number | null;
@@ -38,7 +38,7 @@ export interface IntentSet {
   readonly rowLogged: boolean;
 }
 
-/** Null if one of the intents isn't there any more: then nothing may be renamed. */
+/** Null if one of the intents no longer exists: then nothing may be renamed. */
 export async function takeOver(
   connection: TaskConnection,
   { ids, rowLogged }: IntentSet,
@@ -64,7 +64,7 @@ export async function takeOver(
   };
 }
 
-/** The RENAME will not happen any more, or is done; and the user's session goes on. */
+/** Call it when the RENAME is done, or can't happen; the user's session goes on. */
 export async function releaseOwnership(
   connection: ServiceConnection,
   { ids, rowLogged }: IntentSet,
@@ -82,22 +82,22 @@ function areIntents(ids: readonly string[]) {
 }
 
 // ── intents that wait ────────────────────────────────────────────────────────────────────────────
-// An intent that has no answer. It may wait for somebody's lock (FLUSH TABLES WITH READ LOCK, a
-// backup): the server is asked, because a slow statement need not wait for a lock. And it may have
-// been given up: its statement goes on until the KILL arrives, and what it writes then is there.
+// An intent without a response. It may wait for a lock (FLUSH TABLES WITH READ LOCK, a backup),
+// which only the server shows, because a slow statement need not wait for one. And it may have been
+// given up: its statement runs until the KILL arrives, and may still write rows.
 
 /** Longer than a lock of the service lasts, and its KILL. */
 const LOOKS_MAX = 50;
 const CHECK_EVERY_MS = 100;
 
-/** `id`: the first of its tables. False if the server can't say. */
+/** `id`: the first of its tables. False if the server can't report it. */
 export function isIntentWaiting(pool: ServicePool, id: string): Promise<boolean> {
   return unlessRefused(isIntentRunning(pool, id, sql` AND ${WAITS_FOR_LOCK}`), false);
 }
 
 /**
- * Deletes intents that nobody has seen being written, after the end of what writes them. Rejects
- * if that has no end within some seconds either: then recovery forgets them.
+ * Deletes intents without a confirmed write, after the statement that writes them has ended.
+ * Rejects if that doesn't end within some seconds either: then recovery forgets them.
  */
 export async function forgetUnanswered(
   pool: ServicePool,

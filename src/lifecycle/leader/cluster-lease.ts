@@ -1,11 +1,12 @@
 /**
- * One collector for each cluster (Galera, group replication): a lock of the server is local to a
- * node, so whoever has it needs this lease too, which is a row that the cluster replicates.
+ * Keeps one collector for each cluster (Galera, group replication): a lock of the server is local
+ * to a node, so its holder also needs this lease, which is a row that the cluster replicates.
  *
- * Invariants: the row is changed from what was read, by one statement, so of several nodes one gets
- * it. It is taken from another only after it was seen unchanged for LEASE_MS by this machine's own
- * clock; its holder gives up sooner by its own, so no two clocks are compared. Two collectors at
- * once would do no harm: a step that one has done fails for the other by the table's name.
+ * Invariants: the row is changed by one statement that compares it with the last read, so one of
+ * several nodes gets it. It is taken from another holder only after it was unchanged for LEASE_MS
+ * by this machine's own clock; its holder gives it up sooner by its own, so no two clocks are
+ * compared. Two collectors at once would do no harm: a step that one has done fails for the other
+ * by the table's name.
  */
 import { randomBytes } from 'node:crypto';
 import { type ServiceConnection, unlessRefused } from '../../service/pool/pools.js';
@@ -14,10 +15,10 @@ import { note, sql, textOf } from '../../service/sql.js';
 import { LEADER_TABLE } from './collector-lock.js';
 
 export const LEASE_MS = 30_000;
-/** From its renewal on, its holder may count on it for so long. */
+/** How long the holder may rely on it after its renewal. */
 const HELD_MS = 20_000;
 const RENEW_EVERY_MS = 5_000;
-/** So often those without it look at it. */
+/** How often proxies without it check it. */
 export const LEASE_LOOK_MS = 10_000;
 
 export class ClusterLease {
@@ -25,9 +26,9 @@ export class ClusterLease {
   readonly #monotonicMs: () => number;
   readonly #nonce = randomBytes(16).toString('hex');
   #cluster: string | null = null;
-  /** Null: it isn't ours. */
+  /** Null: this proxy doesn't hold it. */
   #renewedAtMs: number | null = null;
-  /** What the row said, and since when it has said the same. */
+  /** The contents of the row, and the time since which they are unchanged. */
   #seen = { words: '', sinceMs: Number.POSITIVE_INFINITY };
 
   constructor(connection: ServiceConnection, monotonicMs: () => number) {
@@ -35,7 +36,7 @@ export class ClusterLease {
     this.#monotonicMs = monotonicMs;
   }
 
-  /** Takes or renews it if it is time; true where the server is in no cluster. */
+  /** Takes or renews it if necessary; true if the server is in no cluster. */
   async isOurs({ cluster }: Pick<ServerFacts, 'cluster'>): Promise<boolean> {
     this.#cluster = cluster;
     if (cluster === null || this.#isYoungerThan(RENEW_EVERY_MS)) return true;
@@ -45,13 +46,13 @@ export class ClusterLease {
     return isHeld && this.isFresh;
   }
 
-  /** Renews it, if it is ours, while nothing is to be done. */
+  /** Renews it, if held, while there is no work. */
   async keep(): Promise<void> {
     const cluster = this.#cluster;
     if (this.#renewedAtMs !== null) await this.isOurs({ cluster });
   }
 
-  /** So that another needn't wait until it is old. */
+  /** Another proxy then needn't wait until it expires. */
   async release(): Promise<void> {
     if (this.#cluster === null || this.#renewedAtMs === null) return;
     this.#renewedAtMs = null;
@@ -59,7 +60,7 @@ export class ClusterLease {
       WHERE server_identity = ${this.#cluster} AND nonce = ${this.#nonce}`);
   }
 
-  /** Whether it is for certain still ours. */
+  /** Whether this proxy certainly still holds it. */
   get isFresh(): boolean {
     return this.#cluster === null || this.#isYoungerThan(HELD_MS);
   }

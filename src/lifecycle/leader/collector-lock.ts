@@ -1,11 +1,11 @@
 /**
- * The collector's lock is a lock of the server under a name that nobody can guess, and a row
- * beside the ledger that says the name and who has it. GET_LOCK takes no privilege, so anybody
- * could take a name that everybody knows; only the service account can write the row.
+ * The collector's lock is a lock of the server under a secret name, and a row beside the ledger
+ * with the name and the holder. GET_LOCK takes no privilege, so any user could take a well-known
+ * name; only the service account can write the row.
  *
- * Invariant: the name is new for each leadership. Its lock is taken first, and then the row is
- * changed from what was read, by one statement: of several proxies that try, one gets it. So a
- * session that has the lock of the row leads if the row names it; any other holder is a stranger.
+ * Invariant: the name is new for each leadership. Its lock is taken first, and then one statement
+ * changes the row if it is as it was read: of several proxies that try, one succeeds. Therefore a
+ * session that has the lock in the row leads if the row names it; any other holder is a stranger.
  */
 import { writeOrCreate } from '../../ledger/tables.js';
 import { RECYCLE_SCHEMA } from '../../names/names.js';
@@ -30,14 +30,14 @@ import { ABSENT_TABLE, ACCESS_DENIED } from '../../wire/server-errors.js';
 
 export const LEADER_TABLE = ident(RECYCLE_SCHEMA, 'leader');
 const IDENTITY_CHARACTERS_MAX = 190;
-/** The server ends a session of ours that has said nothing for so long, and so frees the lock. */
+/** The server ends a session of undrop that is silent for this long, and so frees the lock. */
 const SILENCE_SECONDS = 20;
 const DEADLINE_MS = 10_000;
 
-/** What the row says of a server. */
+/** The row of a server. */
 interface LeaderRow {
   readonly nonce: string;
-  /** Id, user and address of the leader's connection: these together don't come back. */
+  /** Id, user and address of the leader's connection, which together are unique. */
   readonly holder: string;
 }
 
@@ -45,17 +45,16 @@ export interface LockState {
   /** The connection of the proxy that collects; null: none does. */
   readonly leader: number | null;
   /**
-   * Who has the lock and is no proxy of ours, as a sentence for people; nobody waits for them.
-   * Null: nobody.
+   * A holder of the lock that isn't a proxy of undrop, as a sentence; it is ignored. Null: none.
    */
   readonly stranger: string | null;
-  /** Null: nothing yet. */
+  /** Null: not written yet. */
   readonly row: LeaderRow | null;
   /** Id, user and address of this connection. */
   readonly self: string;
 }
 
-/** Who collects on this server, and who pretends to. Changes nothing. */
+/** The collector of this server, and strangers that have its lock. Changes nothing. */
 export async function readLockState(
   connection: ServiceConnection,
   server: ServerFacts,
@@ -80,7 +79,9 @@ export async function readLockState(
     : { leader: null, stranger: `${words} has ${nameOf(row.nonce)}`, row, self };
 }
 
-/** Whoever has the lock and is no proxy of ours. Null also if the account may not ask. */
+/**
+ * A holder of the lock that isn't a proxy of undrop. Null also if the account may not read that.
+ */
 export async function findStranger(pool: ServicePool): Promise<string | null> {
   const read = async () => (await readLockState(pool, await readServerFacts(pool))).stranger;
   return unlessRefused(read(), null, ...ACCESS_DENIED);
@@ -90,24 +91,24 @@ export async function findStranger(pool: ServicePool): Promise<string | null> {
 export interface HeldLock {
   readonly name: string;
   /**
-   * As SQL: 1 while this very connection has it and the row says so. Fails with 1146 or 1049 if the
-   * row is lost with its table.
+   * SQL: 1 while this very connection has it and the row confirms that. Fails with 1146 or 1049
+   * if the row is lost with its table.
    */
   readonly isLed: SQLQuery;
   release(): Promise<void>;
 }
 
-/** `seen`: just now. Null if somebody was faster. `nonce`: 32 hex digits that nobody knows. */
+/** `seen`: read just now. Null if another proxy was faster. `nonce`: 32 secret hex digits. */
 export async function takeLock(
   connection: TaskConnection,
   server: ServerFacts,
   { seen, nonce }: { readonly seen: LockState; readonly nonce: string },
 ): Promise<HeldLock | null> {
   const name = nameOf(nonce);
-  // Its session settings are not the pool's.
+  // Its session settings differ from the pool's.
   connection.discard();
-  // One text, so that there is no moment with the lock but without the timeouts, wherever this
-  // process may be stopped.
+  // A single text, so that the lock is never held without the timeouts, wherever this process may
+  // be stopped.
   await connection.run(
     [
       sql`${note('lock')} SELECT GET_LOCK(${name}, 0) AS got`,

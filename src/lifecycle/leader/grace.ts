@@ -1,10 +1,10 @@
 /**
  * Decides when a collector must wait before it acts on any table, and keeps the record of the last
- * round that this is decided by. A server that was restored from a backup, or whose clock jumped,
- * shows held tables as long overdue that somebody may just be about to bring back; so UNDROP_GRACE
- * passes first, and the log says so.
+ * round for this decision. After a restore from a backup, or a jump of the server's clock, held
+ * tables seem long overdue that an operator may want to restore; so UNDROP_GRACE passes first, and
+ * that is logged.
  *
- * Invariant: the wait ends; a restart of the proxy neither shortens it nor begins it anew.
+ * Invariant: the wait ends; a restart of the proxy neither shortens nor restarts it.
  */
 import { timeText } from '../../duration.js';
 import { writeOrCreate } from '../../ledger/tables.js';
@@ -16,11 +16,11 @@ import { ABSENT_TABLE } from '../../wire/server-errors.js';
 import type { ActionContext } from '../action-context.js';
 import { leaderIdentity, readLockState } from './collector-lock.js';
 
-/** What the collector's own table says. */
+/** A row of the collector's own table. */
 export interface LastRound {
   /** When the last round was, on this server or any other that had these tables. */
   readonly at: Date;
-  /** A wait that was decided before. */
+  /** The end of a wait that was decided before. */
   readonly graceUntil: Date | null;
   /** How far this server's clock was ahead of the proxy's. */
   readonly aheadMs: number;
@@ -31,22 +31,22 @@ export interface GraceFacts {
   readonly last: LastRound | null;
   /** How far this server's clock is ahead of the proxy's now. */
   readonly aheadNowMs: number;
-  /** Held tables. */
+  /** The number of held tables. */
   readonly heldCount: number;
   /** The server's UTC clock. */
   readonly now: Date;
   /** How much that clock moved against the proxy's since the last round of this proxy. */
   readonly clockDriftMs: number;
-  /** This proxy has done rounds all the while, so an old last round means nothing. */
+  /** This proxy has run rounds all the while, so an old last round means nothing. */
   readonly continuing: boolean;
 }
 
-/** `until: null`: nothing to wait for. */
+/** `until: null`: no wait. */
 type Grace =
   | { readonly until: null }
   | { readonly until: Date; readonly because: string; readonly isNew: boolean };
 
-/** A clock that is corrected by less than this did not jump. */
+/** A smaller correction of a clock isn't a jump. */
 const CLOCK_DRIFT_MS_MAX = 60_000;
 
 /** Whether to wait, until when by the server's clock, and why. */
@@ -82,7 +82,7 @@ function reason(
   return null;
 }
 
-/** Why a collector that begins now would wait, or that of now does; writes nothing. */
+/** Why a collector that started now would wait, or the present one does; writes nothing. */
 export async function peekGrace(
   connection: ServiceConnection,
   {
@@ -105,12 +105,12 @@ export async function peekGrace(
 }
 
 export function graceText(until: Date): string {
-  return `UNDROP_GRACE passes first: nothing is collected until ${timeText(until)}`;
+  return `the collector waits for UNDROP_GRACE, until ${timeText(until)}`;
 }
 
 const TABLE = ident(RECYCLE_SCHEMA, 'collector');
 
-/** Nodes of a cluster collect in turns. */
+/** Nodes of a cluster share one row. */
 function keyOf(server: ServerFacts): string {
   return server.cluster ?? leaderIdentity(server);
 }
@@ -156,7 +156,7 @@ interface GraceKeeperOptions extends ActionContext {
   readonly lastSeen: ClocksByServer;
 }
 
-/** Checks the server's identity and clock for one leadership, and writes down each round. */
+/** Checks the server's identity and clock for one leadership, and records each round. */
 export class GraceKeeper {
   readonly #options: GraceKeeperOptions;
   /** Null before the first round of this leadership. */
@@ -193,7 +193,10 @@ export class GraceKeeper {
     const isNews = grace.until !== null && (grace.isNew || !continuing);
     if (isNews) {
       const { until, because } = grace;
-      log.warn({ event: 'grace', until, because, heldCount }, 'nothing is collected until then');
+      log.warn(
+        { event: 'grace', until, because, heldCount },
+        'waiting for UNDROP_GRACE before the first removal',
+      );
     }
     const graceUntil = grace.until;
     this.#last = { at: now, graceUntil, aheadMs: aheadNowMs };
@@ -206,7 +209,7 @@ export class GraceKeeper {
     return graceUntil === null ? 0 : graceUntil.getTime() - utcMs;
   }
 
-  /** Writes that a round was just now. */
+  /** Records a round at this moment. */
   async #write(server: ServerFacts, graceUntil: Date | null): Promise<void> {
     const { connection, clock, log } = this.#options;
     const text = (time: Date) => time.toISOString().slice(0, 23).replace('T', ' ');
@@ -218,7 +221,7 @@ export class GraceKeeper {
       await writeOrCreate(connection, write, CREATION);
     } catch (error) {
       if (!isServerError(error)) throw error;
-      log.warn({ event: 'grace', err: error }, 'the round could not be recorded');
+      log.warn({ event: 'grace', err: error }, 'cannot record the time of a round');
     }
   }
 }

@@ -1,13 +1,13 @@
 /**
- * One collector for each server: the proxy that has the server's own lock (collector-lock.ts), on
- * one connection that it keeps and on which also everything it does as a collector runs.
+ * Keeps one collector for each server: the proxy that has the server's own lock
+ * (collector-lock.ts), on one connection that it keeps and on which all its work as a collector
+ * runs.
  *
  * Invariant (fencing): a proxy that lost the lock can't act. The lock lives and ends with the
- * connection, and the connection is the only one it acts on, but for texts that begin with a
- * check of the lock (`apart`): when a stopped proxy wakes, or a network comes back, its next
- * statement finds the connection gone. So that the server ends the connection of a proxy that is
- * not heard of any more, its session has short timeouts, and a proxy that waits says something now
- * and then.
+ * connection, and the connection is the only one it acts on, but for texts that begin with a check
+ * of the lock (`apart`): when a stopped proxy wakes, or a network comes back, its next statement
+ * finds the connection gone. Its session has short timeouts, so that the server ends the connection
+ * of a proxy that has vanished, and a proxy that waits sends a statement now and then.
  */
 import { randomBytes } from 'node:crypto';
 import type { Clock } from '../../clock.js';
@@ -26,20 +26,20 @@ import { note, numberOrNullOf, sql } from '../../service/sql.js';
 import { ABSENT_TABLE, ER_SUBQUERY_NO_1_ROW } from '../../wire/server-errors.js';
 import { type HeldLock, readLockState, takeLock } from './collector-lock.js';
 
-/** The server ends the session of a leader that says nothing for four times as long. */
+/** The server ends the session of a leader that is silent for four times as long. */
 export const IDLE_MS_MAX = 5_000;
-/** How often those without the lock try to get it. */
+/** How often proxies without the lock try to get it. */
 const TRY_EVERY_MS = 5_000;
 /**
- * After a connection broke, the lock is tried again sooner, and after twice as long each time until
- * one has lasted longer than that: a live table's foreign key may be waiting for what was left.
+ * After a connection broke, the lock is tried again sooner, with doubled pauses until one has
+ * lasted longer than that: a live table's foreign key may wait for the interrupted work.
  */
 const AFTER_BREAK_MS = 250;
 const DEADLINE_MS = 10_000;
 
 /** The lock, for as long as the work on it lasts. */
 export interface Leadership {
-  /** Everything the leader does runs here: one pinned connection in the shape of a pool. */
+  /** All work of the leader runs here: one pinned connection with the interface of a pool. */
   readonly connection: ServicePool;
   /**
    * Waits `delayMs` (IDLE_MS_MAX at most), or until `signal` is aborted, and keeps the lock.
@@ -57,8 +57,8 @@ interface LeaderOptions {
 }
 
 /**
- * Tries for the lock until `signal` is aborted; each time it is ours, runs `work`, which returns
- * when the signal is aborted. What `work` or the connection throws ends that leadership only.
+ * Tries for the lock until `signal` is aborted; each time it gets it, runs `work`, which returns
+ * when the signal is aborted. An error of `work` or the connection ends that leadership only.
  */
 export async function leadWhenever(
   options: LeaderOptions,
@@ -84,14 +84,14 @@ export async function leadWhenever(
       pauseMs = brokenMs;
       const why = String(error);
       if (isNews(attempt, why)) {
-        log.warn({ event: 'collector', err: error }, `collecting ended, will try again: ${why}`);
+        log.warn({ event: 'collector', err: error }, `stopped collecting; will try again: ${why}`);
       }
     }
     await clock.sleep(pauseMs, signal);
   }
 }
 
-/** What was last said of the lock, so that it isn't said every few seconds. */
+/** The last log line about the lock, so that it isn't repeated every few seconds. */
 interface Attempt {
   said: string;
 }
@@ -107,11 +107,11 @@ export interface NotLed {
   readonly what: string;
   /** The connection of the proxy that has it. */
   readonly holder?: number;
-  /** The same with its user and address, for people. */
+  /** The same with its user and address. */
   readonly who?: string;
 }
 
-/** Runs `work` if the lock is free; else resolves to the reason, and not to null. */
+/** Runs `work` if the lock is free; else resolves to the reason. */
 export async function leadOnce(
   { pool, clock, log }: Omit<LeaderOptions, 'signal'>,
   work: (leadership: Leadership) => Promise<void>,
@@ -119,10 +119,10 @@ export async function leadOnce(
   return pool.task(async (connection) => {
     await assertLedgerKnown(connection);
     const server = await readServerFacts(connection);
-    if (server.readOnly) return { what: 'the server is read-only: nothing is collected' };
+    if (server.readOnly) return { what: 'the server is read-only: the collector waits' };
     const seen = await readLockState(connection, server);
     if (seen.stranger !== null) {
-      const what = 'somebody else has the lock of collectors: not waited for';
+      const what = 'ignored the collector lock of a connection that is not undrop';
       log.warn({ event: 'collector', who: seen.stranger }, what);
     }
     const nonce = randomBytes(16).toString('hex');
@@ -132,7 +132,10 @@ export async function leadOnce(
       if (seen.leader === null || seen.row === null) return { what };
       return { what, holder: seen.leader, who: seen.row.holder };
     }
-    log.info({ event: 'collector', threadId: connection.threadId }, 'this proxy collects');
+    log.info(
+      { event: 'collector', threadId: connection.threadId },
+      'became the collector of this server',
+    );
     await work({
       connection: pinned(pool, connection, lock),
       idle: async (delayMs, wake) => {
@@ -163,11 +166,11 @@ async function assertLock({ connection, lock }: Held): Promise<void> {
 }
 
 /**
- * The pinned connection for code that takes a pool: all of it runs on the lock's connection, but
- * for what that one is denied, because the privilege may have been granted since, and for what
- * would leave it another: no statement takes a default schema away again, and servers write it to
- * the binary log with all that follows (`use`, of a schema that may be gone by then), and decide by
- * it what replicas get (replicate-do-db).
+ * The pinned connection for code that takes a pool: all of it runs on the lock's connection, with
+ * two exceptions. A statement that is denied there runs elsewhere, because the privilege may be
+ * new. A statement that would set a default schema does, too: no statement can unset it, and
+ * servers write it to the binary log with all that follows (`use`, of a schema that may have been
+ * dropped), and decide by it what replicas get (replicate-do-db).
  */
 function pinned(pool: ServicePool, connection: TaskConnection, lock: HeldLock): ServicePool {
   const task: ServicePool['task'] = (fn, { apart = false, fresh = false } = {}) =>
@@ -185,7 +188,7 @@ function pinned(pool: ServicePool, connection: TaskConnection, lock: HeldLock): 
 }
 
 /**
- * The other connection, for as long as this one has the lock: else its texts reject with
+ * Another connection, usable while this one has the lock: else its texts reject with
  * UNDROP_NOT_COLLECTOR. They are tried again for longer than this one may be silent.
  */
 function whileLocked({ connection, lock }: Held, other: TaskConnection): TaskConnection {
@@ -209,7 +212,7 @@ function whileLocked({ connection, lock }: Held, other: TaskConnection): TaskCon
   };
 }
 
-/** A bell for the collector: any number of rings until the next round are one. */
+/** A bell for the collector: any number of rings until the next round count as one. */
 export class Wakeup {
   #controller = new AbortController();
 
@@ -218,7 +221,7 @@ export class Wakeup {
     this.#controller.abort();
   }
 
-  /** Aborted as soon as somebody rings; a new one after each `take`. */
+  /** Aborted at the next ring; a new signal after each `take`. */
   get signal(): AbortSignal {
     return this.#controller.signal;
   }

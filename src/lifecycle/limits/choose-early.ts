@@ -1,39 +1,39 @@
 /**
- * Which held tables go before their time, because what is held takes more room than operators give
- * it, or the disk is nearly full: from the user, and of that user from the schema, that holds most.
- * Pure.
+ * Chooses the held tables that are removed early, because held tables take more room than the
+ * limits allow, or the disk is nearly full: from the user that holds most, and of that user from
+ * the schema that holds most. Pure.
  *
- * Invariants: a pinned table never goes early, nor does one before UNDROP_MIN_HOLD from its drop,
- * by the server's clock, nor one that the ledger doesn't know; none of these is counted against
- * the others, so nothing goes for them. No table of a user goes who holds no more than the limit
- * divided by the number of users. No more goes than is needed, by the known sizes.
+ * Invariants: a pinned table is never removed early, nor is one before UNDROP_MIN_HOLD from its
+ * drop, by the server's clock, nor one without a ledger row; none of these counts against the
+ * others, so no table is removed because of them. A user who holds no more than the limit divided
+ * by the number of users loses no table. No more is removed than is needed, by the known sizes.
  */
 import { isPinned, type TableState } from '../../names/names.js';
 
 export interface LimitSettings {
-  /** Of all that is held; null: no limit. */
+  /** For all held tables; null: no limit. */
   readonly bytesMax: number | null;
   readonly tablesMax: number | null;
-  /** Nothing goes early sooner after its drop. */
+  /** No early removal sooner after the drop. */
   readonly minHoldMs: number;
-  /** Of the file system of `dataFolder`; null: no limit. */
+  /** For the file system of `dataFolder`; null: no limit. */
   readonly freeBytesMin: number | null;
-  /** The server's, if this process can see it. */
+  /** The server's, if this process can access it. */
   readonly dataFolder: string | null;
 }
 
-/** What the ledger has of a held table. */
+/** Facts of a held table from the ledger. */
 export interface Weight {
-  /** Who dropped it. */
+  /** The user that dropped it. */
   readonly user: string;
   readonly schema: string;
   readonly rows: number | null;
-  /** Of files of its own. */
+  /** For files of its own. */
   readonly bytes: number | null;
   readonly droppedAt: Date;
   /** Null: not known. */
   readonly createdAt: Date | null;
-  /** A person has made its hold longer. */
+  /** An operator has lengthened its hold. */
   readonly isLengthened: boolean;
 }
 
@@ -46,26 +46,28 @@ export interface LimitedTable {
 export interface Room {
   readonly bytes: number;
   readonly tables: number;
-  /** What of the limits is used, by the one that is used most; 1: all. */
+  /** The used share of the limits, the highest of them; 1: all. */
   readonly used: number;
   /** Null: it isn't known. */
   readonly freeBytes: number | null;
-  /** By id, in the order in which they go. */
+  /** By id, in the order of their removal. */
   readonly early: ReadonlyMap<string, Early>;
 }
 
 export interface Early {
   readonly because: string;
-  /** From here on it may go: UNDROP_MIN_HOLD is over. */
+  /** The end of its UNDROP_MIN_HOLD. */
   readonly from: Date;
 }
 
-/** A table that was dropped so soon after its creation is mostly the scratch table of a program. */
+/**
+ * A table that was dropped this soon after its creation is mostly the scratch table of a program.
+ */
 const SCRATCH_MS = 86_400_000;
 
 /**
- * Tables in DROP, and those whose hold is over, go anyway. Then go those that nobody can bring back
- * whole any more, then those in HOLD.
+ * Tables in DROP, and those whose hold is over, are removed anyway. Next come those that can no
+ * longer be restored whole, then those in HOLD.
  */
 export function chooseEarly(
   tables: readonly LimitedTable[],
@@ -94,7 +96,7 @@ export function chooseEarly(
     const left = held.filter(isLeft);
     const gone = over.filter(isLeft).map(({ id }) => ({ id, from: now }));
     let total = sumOf([...gone, ...left], take);
-    // In this order, or nothing of those that hold no more than their part.
+    // In this order, skipping tables of users within their share.
     for (const { id, from } of [...gone, ...highestFirst(left, most, take)]) {
       if (total <= most) return;
       early.set(id, { because: `${which}; its removal frees ${sizeOf({ id })} bytes`, from });
@@ -124,17 +126,17 @@ function byState(one: LimitedTable, other: LimitedTable): number {
   return BY_STATE[one.state] - BY_STATE[other.state] || one.due.getTime() - other.due.getTime();
 }
 
-/** A table in HOLD that may go early. */
+/** A table in HOLD that may be removed early. */
 interface Candidate extends Weight {
   readonly id: string;
   readonly from: Date;
 }
 
 /**
- * The tables of a schema lie in a pile, those most worth keeping below; so do those of a user, by
- * how high they lie in their schemas. The table that lies highest goes first: it is always one of
- * the user, and of the schema, that holds most of all. What lies no higher than the part of each
- * user stays, and tables with a longer hold go after all others.
+ * The tables of a schema form a pile, with those most worth keeping at the bottom; so do those of a
+ * user, by their heights in their schemas. The highest table goes first: it always belongs to the
+ * user, and to the schema, that holds most. Tables within the share of each user stay, and tables
+ * with a lengthened hold go after all others.
  */
 function highestFirst(
   tables: readonly Candidate[],
@@ -157,7 +159,7 @@ function highestFirst(
 
 interface Piled {
   readonly table: Candidate;
-  /** What it takes, and all below it. */
+  /** Its share of the limit plus those of all below it. */
   readonly height: number;
 }
 
@@ -189,7 +191,7 @@ function byWorth(one: Candidate, other: Candidate): number {
   return at < 0 ? (one.id < other.id ? 1 : -1) : (others[at] ?? 0) - (ones[at] ?? 0);
 }
 
-/** Servers don't tell when a MERGE table was created; whoever likes can make many of them. */
+/** Servers don't report when a MERGE table was created, and any number of them can be created. */
 function isScratch({ createdAt, droppedAt }: Candidate): boolean {
   return createdAt === null || droppedAt.getTime() - createdAt.getTime() < SCRATCH_MS;
 }

@@ -1,6 +1,6 @@
 /**
- * What held tables take of the limits that operators give them, and what goes early by the last
- * look (choose-early.ts); who fills a limit is warned of it first.
+ * The room that held tables take of the limits, and the tables that are removed early as of the
+ * last check (choose-early.ts); the log warns before a limit is reached.
  */
 import { statfs } from 'node:fs/promises';
 import { LIVE_STATES } from '../../ledger/entry.js';
@@ -29,16 +29,16 @@ import {
   type Weight,
 } from './choose-early.js';
 
-/** From here on somebody should know. */
+/** Warn from this share of a limit. */
 const WARN_FROM = 0.8;
-/** Some file systems take a while to say what a removal has freed: nothing more goes for that. */
+/** Some file systems report freed space late: no further table is removed in this time. */
 const SETTLED_MS = 10_000;
 
-/** What is held: how much, and, if it has to be read, what. */
+/** The number of held tables, and a way to list them. */
 export interface HeldTables {
   readonly count: number;
   readonly list: () => Promise<readonly LimitedTable[]>;
-  /** Files of removed tables have so many bytes that the disk will have free; default: 0. */
+  /** Bytes that the disk will have free once the files of removed tables are freed; default: 0. */
   readonly comingBytes?: number;
 }
 
@@ -67,17 +67,20 @@ interface LimitsOptions {
   readonly figures: CollectorFigures;
   readonly log: Log;
   readonly monotonicMs: () => number;
-  /** So long it is said that a limit is passed before anything goes for it. */
+  /** How long the log announces an exceeded limit before a table is removed for it. */
   readonly noticeMs: number;
 }
 
-/** What goes early by the last look; without an answer nothing does: what is held is safe. */
+/**
+ * The early removals as of the last check. Without a result nothing is removed early, which is
+ * safe.
+ */
 export class Limits {
   readonly #options: LimitsOptions;
   #early: Room['early'] = new Map();
-  /** The most urgent that was logged since the limits were far. */
+  /** The most urgent level that was logged since the limits were far. */
   #level: (typeof LEVELS)[number] = 'far';
-  /** Since when something is to go early; null: nothing was since the limits were far. */
+  /** When a removal first became necessary; null: not since the limits were far. */
   #passedAtMs: number | null = null;
   #wentAtMs = Number.NEGATIVE_INFINITY;
 
@@ -89,12 +92,12 @@ export class Limits {
     return this.#early;
   }
 
-  /** One of them has gone. */
+  /** A table was removed. */
   went(): void {
     this.#wentAtMs = this.#options.monotonicMs();
   }
 
-  /** Resolves to after how many milliseconds more may go; Infinity: nothing by now. */
+  /** Resolves to the milliseconds until more may be removed; Infinity: none is to. */
   async look(held: HeldTables, now: Date): Promise<number> {
     const { connection, settings, figures, log } = this.#options;
     this.#early = new Map();
@@ -104,7 +107,7 @@ export class Limits {
       return this.#note(room);
     } catch (error) {
       if (!isServerError(error) && !isSystemError(error)) throw error;
-      log.warn({ event: 'limits', err: error }, 'what held tables take is not known');
+      log.warn({ event: 'limits', err: error }, 'cannot read how much room held tables take');
       return Number.POSITIVE_INFINITY;
     }
   }
@@ -141,9 +144,9 @@ export class Limits {
 const LEVELS = ['far', 'near', 'over', 'early'] as const;
 
 const NEWS = {
-  near: 'what is held comes near its limits',
-  over: 'what is held is over its limits; nothing of it may go before its time yet',
-  early: 'what is held is over its limits: tables go before their time',
+  near: 'held tables come near their limits',
+  over: 'held tables are over their limits; none may be removed early yet',
+  early: 'held tables are over their limits; removing tables early',
 };
 
 function levelOf(room: Room | null): (typeof LEVELS)[number] {
@@ -152,7 +155,7 @@ function levelOf(room: Room | null): (typeof LEVELS)[number] {
   return room.early.size === 0 ? 'over' : 'early';
 }
 
-/** Those that go early, in their order, after those that are going already. */
+/** Tables to remove early, in order, after those whose removal has begun. */
 export function earlyFirst<Table extends LimitedTable>(
   tables: readonly Table[],
   early: Room['early'],
@@ -168,19 +171,19 @@ export function earlyFirst<Table extends LimitedTable>(
   return [...going, ...first, ...others];
 }
 
-/** Whether sizes have to be read. */
+/** Whether sizes must be read. */
 function canMatter(count: number, limits: LimitSettings): boolean {
   const { bytesMax, tablesMax, freeBytesMin } = limits;
   const isMany = tablesMax !== null && count > WARN_FROM * tablesMax;
   return count > 0 && (isMany || bytesMax !== null || freeBytesMin !== null);
 }
 
-/** Whether the operating system has refused something. */
+/** Whether it is an error of the operating system. */
 export function isSystemError(error: unknown): boolean {
   return (error as NodeJS.ErrnoException).syscall !== undefined;
 }
 
-/** Null if no folder is given. Rejects if it can't be seen. */
+/** Null if no folder is configured. Rejects if it can't be read. */
 async function readFreeBytes(
   { dataFolder }: LimitSettings,
   comingBytes: number,

@@ -1,83 +1,89 @@
 /**
- * How the next chunk of a purge is done: in how many DELETEs of how many rows, how long the server
- * rests after each, and how long the pause after the chunk is. A chunk takes about
- * UNDROP_PURGE_CHUNK_TIME. Alone on a server that is one DELETE; beside others it is many of a
- * fraction of a millisecond, each with a rest that is longer: others wait for as long as a DELETE
- * has a core for itself, however many there are. Its commit is a part of the rest: it mostly waits
- * for the disk or for other nodes. Rests grow at once when the server is busy, and come back
- * slowly. Pure.
+ * The pace of a purge: the number and size of the next chunk's DELETEs, the rest of the server
+ * after each, and the pause after the chunk. A chunk takes about UNDROP_PURGE_CHUNK_TIME. Alone on
+ * a server it is one DELETE; beside other sessions it is many DELETEs of a fraction of a
+ * millisecond, each with a longer rest: other sessions wait for as long as a DELETE has a core for
+ * itself, however many cores there are. Its commit is a part of the rest, because it mostly waits
+ * for the disk or for other nodes. Rests grow at once when the server is busy, and shrink slowly.
+ * Pure.
  */
 
-/** What others on the server feel, as far as it was measured. */
+/** The measured effect on other sessions. */
 export type Pressure =
-  /** As if there was no purge. */
+  /** The same as without a purge. */
   | 'none'
-  /** Something waits a little: the purge has to give way. */
+  /** A slight wait: the purge must give way. */
   | 'some'
-  /** The purge has to stop for a moment. */
+  /** The purge must stop for a moment. */
   | 'high';
 
 export interface Load {
   readonly pressure: Pressure;
-  /** Whether others use the server. */
+  /** Whether other sessions use the server. */
   readonly isShared: boolean;
 }
 
-/** What is sent in one text. */
+/** The contents of one text. */
 export interface Chunk {
-  /** One transaction each. */
+  /** Each is one transaction. */
   readonly deletes: number;
-  /** Of one DELETE. */
+  /** For one DELETE. */
   readonly rows: number;
-  /** After each DELETE, on the server: no timer and no round trip on our side is as short. */
+  /** After each DELETE, on the server, because no timer and no round trip of undrop is as short. */
   readonly restMs: number;
 }
 
 export interface PaceSettings {
-  /** Of the first DELETE. */
+  /** For the first DELETE. */
   readonly chunkRows: number;
-  /** What a chunk may take. */
+  /** The intended duration of a chunk. */
   readonly chunkMs: number;
-  /** Of a DELETE, however long it takes. */
+  /** For a DELETE, however long it takes. */
   readonly rowsMin: number;
 }
 
 /** A DELETE locks its rows until its end. */
 export const CHUNK_ROWS_MAX = 20_000;
 export const DELETES_MAX = 32;
-/** So much larger or smaller is one DELETE than the one before, at most. */
+/** The maximum ratio of the sizes of two successive DELETEs. */
 const STEP = 2;
-/** What the rows of a DELETE should take beside others; bench/purge-turns says what they feel. */
+/**
+ * The intended duration of the rows of a DELETE beside other sessions; bench/purge-turns measures
+ * the effect on them.
+ */
 const SHARED_ROWS_MS = 0.7;
-/** A rest and a commit are so many times as long together, and a rest so many milliseconds. */
+/**
+ * A rest and a commit together take this multiple of the DELETE, and a rest at least these
+ * milliseconds.
+ */
 const REST = 1.5;
 const REST_MS_MIN = 0.3;
-/** What a row takes is what it did before, but for this share of what it takes now. */
+/** The weight of the newest measurement in the average duration of a row. */
 const NEWS = 0.2;
-/** Shows what a commit takes, and all else that is the same however many rows there are. */
+/** Measures the duration of a commit and other costs that don't depend on the rows. */
 export const COMMIT_SAMPLE: Chunk = { deletes: 8, rows: 1, restMs: 0 };
-/** The first of so many chunks. */
+/** A sample in this many chunks. */
 const SAMPLE_EVERY = 64;
-/** So many times as long it becomes under pressure, at most: a purge keeps a 25th of the time. */
+/** The maximum factor by which pressure lengthens the rest: a purge keeps a 25th of the time. */
 const BACKOFF_MAX = 16;
 const SLOWER = 1.5;
 const FASTER = 0.9;
-/** A change by less is none. */
+/** Smaller changes are ignored. */
 const NEAR = 0.15;
-/** Alone, a pause is such a part of a chunk. */
+/** Alone, a pause is this part of a chunk. */
 const PAUSE_ALONE = 0.1;
 const PAUSE_MS_MAX = 1_000;
 
 export class Pace {
   readonly #settings: PaceSettings;
-  /** The next one, but for samples. */
+  /** The next chunk, apart from samples. */
   #chunk: Chunk;
   #backoff = 1;
   #pauseMs = 0;
   #isSample = false;
   #sinceSample = 0;
   #commitMs = 0;
-  /** What a row takes, without a commit; and with its part of one, the last time. */
+  /** Duration of a row without its commit; and with its part of one, the last time. */
   #rowMs: number | null = null;
   #rowMsAtMost = 0;
 
@@ -96,7 +102,7 @@ export class Pace {
     return this.#pauseMs;
   }
 
-  /** The last chunk took so long. */
+  /** Records the duration of the last chunk. */
   note(tookMs: number, load: Load): void {
     if (this.#isSample) {
       this.#commitMs = Math.max(tookMs / COMMIT_SAMPLE.deletes - this.#rowMsAtMost, 0);
@@ -136,9 +142,9 @@ export class Pace {
     this.#pauseMs = 0;
   }
 
-  /** What a row takes by all that is known, now that a DELETE of so many took so long. */
+  /** Updates the duration of a row from the duration of a DELETE of `rows`. */
   #noteRow(deleteMs: number, rows: number): number {
-    // A sample may have met a stall, but there is no DELETE without its commit.
+    // A sample may have met a stall, but no DELETE is shorter than its commit.
     this.#commitMs = Math.min(this.#commitMs, deleteMs);
     this.#rowMsAtMost = deleteMs / rows;
     const nowMs = Math.max(deleteMs - this.#commitMs, 0.01) / rows;
@@ -146,7 +152,7 @@ export class Pace {
     return this.#rowMs;
   }
 
-  /** What is nearly the same stays, because its text is written already. */
+  /** A nearly equal chunk keeps the old size, because its text exists already. */
   #take(next: Chunk): void {
     const { deletes, rows, restMs } = this.#chunk;
     const isNear = (one: number, other: number) => Math.abs(one - other) <= NEAR * other;
@@ -155,13 +161,17 @@ export class Pace {
     if (!isSame) this.#chunk = next;
   }
 
-  /** `tookMs`: what one of the last chunk took, without its commit if known; `aimMs`: should. */
+  /**
+   * `tookMs`: the actual duration of one DELETE of the last chunk, without its commit if known;
+   * `aimMs`: the intended one.
+   */
   #nextRows(tookMs: number, aimMs: number): number {
     const { chunkMs, chunkRows, rowsMin } = this.#settings;
     const { rows } = this.#chunk;
     const factor = Math.min(Math.max(aimMs / tookMs, 1 / STEP), STEP);
-    // A commit has its price, however few rows: below the first size only what takes too long goes,
-    // and what went there in a stall comes back as soon as there is time for twice as many.
+    // A commit has its price, however few rows: below the first size only a DELETE that takes too
+    // long shrinks, and one that shrank in a stall grows as soon as there is time for twice as many
+    // rows.
     const back = tookMs * STEP > chunkMs ? rows : rows * STEP;
     const least = tookMs > chunkMs ? rowsMin : Math.max(Math.min(chunkRows, back), rowsMin);
     return Math.min(Math.max(Math.round(rows * factor), least), CHUNK_ROWS_MAX);

@@ -1,11 +1,11 @@
 /**
- * What others feel of a purge: while it runs, a point read is done every 50 ms on a connection of
- * its own. Those that fall into a pause say what is usual; those beside a chunk are compared with
- * them. And once a second, between two chunks, the server is asked how much it has to do, and how
- * many statements came in a moment that weren't the purge's.
+ * Measures the effect of a purge on other sessions: while it runs, a connection of its own does a
+ * point read every 50 ms. Reads during pauses set the usual duration; reads beside a chunk are
+ * compared with it. And once a second, between two chunks, it reads the load of the server, and the
+ * number of statements in a moment that weren't the purge's.
  *
- * Invariant: it decides about nothing but the pace. Where a read isn't answered, that is pressure,
- * not an error; what the server refuses to tell is not known, and not taken for either.
+ * Invariant: it decides about nothing but the pace. A read without a response counts as pressure,
+ * not as an error. A value the server refuses to report counts as neither pressure nor calm.
  */
 import type { Clock } from '../../clock.js';
 import { RECYCLE_SCHEMA } from '../../names/names.js';
@@ -22,29 +22,32 @@ import type { Load, Pressure } from './pace.js';
 const READ_EVERY_MS = 50;
 const GAUGES_EVERY_MS = 1_000;
 const DEADLINE_MS = 2_000;
-/** So long a read counts: what is usual changes slowly, and an old stall is over. */
+/** How long a read counts, because the usual duration changes slowly, and an old stall is over. */
 const USUAL_FOR_MS = 60_000;
 const LATEST_FOR_MS = 2_000;
-/** Fewer say nothing. */
+/** Fewer reads are not significant. */
 const READS_MIN = 5;
-/** Half of them are slower by that factor, and by that many milliseconds. */
+/** Half of them must be slower by that factor, and by that many milliseconds. */
 const SLOWER = 2;
 const SLOWER_MS = 0.5;
 
-/** So long statements are counted while the purge is at rest. */
+/** How long statements are counted while the purge rests. */
 const COUNT_FOR_MS = 50;
-/** So many are others'. Fewer are ours: a probe, a heartbeat, the counting itself. */
+/**
+ * Above this number, other sessions are active. Fewer are undrop's own: a probe, a heartbeat, the
+ * counting itself.
+ */
 const OTHERS_MIN = 10;
-/** So long after they were last seen they are taken to be there. */
+/** How long other sessions count as present after they were last seen. */
 const SHARED_FOR_MS = 10_000;
 
-/** Where pt-online-schema-change and gh-ost wait, and stop. */
+/** The values at which pt-online-schema-change and gh-ost wait, and stop. */
 const RUNNING_SOME = 25;
 const RUNNING_HIGH = 50;
-/** Of the buffer pool, and of the redo log: above, the server flushes as fast as it can. */
+/** For the buffer pool, and for the redo log: above it, the server flushes as fast as it can. */
 const DIRTY_SHARE = 0.75;
 const CHECKPOINT_SHARE = 0.75;
-/** Transactions that InnoDB has still to clean up after. */
+/** Transactions that InnoDB still has to purge. */
 const HISTORY_LENGTH = 1_000_000;
 
 const POINT_READ = sql`SELECT ${note('probe')} wakes
@@ -62,10 +65,10 @@ const GAUGES = [
   'Innodb_checkpoint_max_age',
 ] as const;
 
-/** By the names of SHOW GLOBAL STATUS; what a server doesn't tell isn't there. */
+/** By the names of SHOW GLOBAL STATUS; values that a server doesn't report are missing. */
 export type Gauges = ReadonlyMap<string, number>;
 
-/** How busy a server is by what it says of itself. Pure. */
+/** The load of a server by its own figures. Pure. */
 export function pressureOf(gauges: Gauges): Pressure {
   const of = (name: string) => gauges.get(name) ?? 0;
   const share = (part: string, whole: string) => of(part) / Math.max(of(whole), 1);
@@ -101,7 +104,7 @@ function tookMs(read: Read): number {
 }
 
 interface PressureGaugeOptions {
-  /** Not the one that the purge runs on. */
+  /** Must not be the connection of the purge. */
   readonly pool: ServicePool;
   readonly clock: Clock;
   readonly monotonicMs: () => number;
@@ -116,7 +119,7 @@ export class PressureGauge {
   #gaugedAtMs = Number.NEGATIVE_INFINITY;
   #sharedUntilMs = Number.NEGATIVE_INFINITY;
   #isFailing = false;
-  /** How many chunks have begun and ended: odd amid one. */
+  /** The number of chunk starts and ends: odd within one. */
   #edges = 0;
 
   constructor(options: PressureGaugeOptions) {
@@ -135,11 +138,11 @@ export class PressureGauge {
     return isSlower(this.#latest.map(tookMs), this.#usual.map(tookMs)) ? 'some' : 'none';
   }
 
-  /** Reads for as long as `work` lasts. */
+  /** Reads while `work` runs. */
   async during<T>(work: () => Promise<T>): Promise<T> {
     const over = new AbortController();
     const measuring = this.#read(over.signal);
-    // A defect is thrown at the end; until then nobody awaits it.
+    // A defect is thrown at the end; until then it has no handler.
     measuring.catch(() => undefined);
     try {
       return await work();
@@ -149,7 +152,10 @@ export class PressureGauge {
     }
   }
 
-  /** Asks the server, once a second. Between two chunks, so that no statement is the purge's. */
+  /**
+   * Reads the load once a second. Call it between two chunks, so that no counted statement is the
+   * purge's.
+   */
   async look(server: ServerFacts): Promise<void> {
     const { pool, clock, monotonicMs, signal } = this.#options;
     if (monotonicMs() - this.#gaugedAtMs < GAUGES_EVERY_MS) return;
@@ -165,7 +171,7 @@ export class PressureGauge {
     this.#gaugedAtMs = monotonicMs();
   }
 
-  /** Others may feel it for as long as `chunk` lasts. */
+  /** Reads during `chunk` measure its effect. */
   async beside<T>(chunk: () => Promise<T>): Promise<T> {
     this.#edges++;
     try {
@@ -207,7 +213,7 @@ export class PressureGauge {
   }
 }
 
-/** MySQL says the length of its history nowhere but in INNODB_METRICS, which needs PROCESS. */
+/** MySQL reports the length of its history only in INNODB_METRICS, which needs PROCESS. */
 async function readGauges(pool: ServicePool, server: ServerFacts): Promise<Gauges> {
   const options = { deadlineMs: DEADLINE_MS };
   const gauges = await readStatusVariables(pool, GAUGES, options);

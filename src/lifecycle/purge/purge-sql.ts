@@ -20,20 +20,20 @@ interface PurgedTable extends Pick<HoldTable, 'schema' | 'name' | 'id'> {
 
 export interface PurgeStatement {
   readonly query: SQLQuery;
-  /** What its answer counts are rows that are gone. */
+  /** Its result counts deleted rows. */
   readonly isDelete: boolean;
 }
 
-/** Rows up to `low` are gone; `high` is the last row of one DELETE. */
+/** Rows up to `low` are deleted; `high` is the last row of one DELETE. */
 type Bound = 'low' | 'high';
 
-/** How a chunk is done, and whether `low` has a value: what was before it is gone. */
+/** The chunk, and whether `low` has a value: rows before it are deleted. */
 type ChunkFrom = Chunk & { readonly isBounded: boolean };
 
 /**
- * One chunk along a key: finds the last row of each DELETE, and deletes up to it. Where there is
- * none, beyond the end, nothing is deleted. The same for each chunk but the first, so that it has
- * to be written once.
+ * A chunk along a key: finds the last row of each DELETE, and deletes up to it. Beyond the end,
+ * where there is none, it deletes nothing. The same text for each chunk but the first, so that it
+ * is rendered once.
  */
 export function deleteAlong(
   table: PurgedTable,
@@ -59,7 +59,7 @@ export function deleteAlong(
   ];
 }
 
-/** What is left: after the last row that a chunk has found, or, without a key, any rows. */
+/** Deletes the rest: after the last row that a chunk has found, or, without a key, any rows. */
 export function deleteRest(
   table: PurgedTable,
   key: PurgeKey | null,
@@ -86,7 +86,7 @@ function sourceOf({ schema, name, partition }: PurgedTable): SQLQuery {
   return partition === null ? whole : sql`${whole} PARTITION (${ident(partition)})`;
 }
 
-/** An assignment, because a bound that moves on needs a statement anyway. */
+/** An assignment, because advancing the bound needs a statement anyway. */
 function rest(restMs: number): readonly SQLQuery[] {
   const seconds = Math.round(restMs * 1_000) / 1_000_000;
   return seconds > 0 ? [sql`@undrop_rest = SLEEP(${seconds})`] : [];
@@ -96,7 +96,7 @@ function other(query: SQLQuery): PurgeStatement {
   return { query, isDelete: false };
 }
 
-/** (a, b) > (x, y) written out, because a row comparison uses no index on the older servers. */
+/** (a, b) > (x, y) spelled out, because a row comparison uses no index on the older servers. */
 function compare(key: PurgeKey, bound: Bound, operator: '>' | '<'): SQLQuery {
   const beyond = operator === '>' ? sql`>` : sql`<`;
   const last = key.columns.length - 1;
@@ -130,7 +130,7 @@ function list(items: readonly SQLQuery[]): SQLQuery {
   return sql.join([...items], sql`, `);
 }
 
-/** One column of one index, as information_schema.STATISTICS and COLUMNS tell. */
+/** A column of one index, from information_schema.STATISTICS and COLUMNS. */
 export interface IndexColumn {
   readonly index: string;
   readonly unique: boolean;

@@ -1,11 +1,11 @@
 /**
- * Deletes the rows of one table at a time in small chunks, along its key if it has one. How large
- * they are, and how long it pauses after each, follows from how long they take and what others feel
- * of it (pace.ts, pressure.ts).
+ * Deletes the rows of one table at a time in small chunks, along its key if it has one. Their size,
+ * and the pause after each, depend on how long they take and on their effect on other sessions
+ * (pace.ts, pressure.ts).
  *
- * Invariant: every DELETE is for a table whose name says PURGE; its session has foreign_key_checks
- * off, so that nothing follows a foreign key into live rows even if one appears after the check. It
- * may be given up after any chunk and begun anew.
+ * Invariant: every DELETE is for a table whose name has the state PURGE; its session has
+ * foreign_key_checks off, so that it follows no foreign key into live rows even if one appears
+ * after the check. A purge may be interrupted after any chunk and restarted.
  */
 import { assert } from '../../assert.js';
 import { UNLESS_PAUSED } from '../../ledger/control.js';
@@ -43,12 +43,12 @@ import {
 } from './purge-sql.js';
 
 /**
- * Finding the next row may have to pass all that are marked as deleted while a snapshot is open.
+ * Finding the next row may have to skip all rows that are marked as deleted while a snapshot is
+ * open.
  */
 const CHUNK_DEADLINE_MS = 120_000;
 /**
- * Another key would not help: there is a pause, the table is absent or in use, or a right is
- * missing.
+ * Errors that another key would not prevent: a pause, an absent or used table, a missing privilege.
  */
 const OF_ANY_KEY = [
   ER_SUBQUERY_NO_1_ROW,
@@ -82,15 +82,18 @@ interface PurgeProgress {
   readonly table: Collectable;
   /** Whether its DELETEs are written to the binary log. */
   readonly logged: boolean;
-  /** What is left of them, one at a time: in a range of all, each is looked into. Null: no such. */
+  /**
+   * The remaining partitions, one at a time, because a range over all would read each. Null: no
+   * partitions.
+   */
   partitions: readonly (string | null)[];
-  /** Null: any rows, so many at a time. */
+  /** Null: any rows, a number at a time. */
   key: PurgeKey | null;
-  /** Whether rows were found by the key, and those up to there are gone. */
+  /** Whether rows were found by the key, and those up to there are deleted. */
   isBounded: boolean;
-  /** Whether the key, if there is one, leads on: there may be a whole DELETE's rows still. */
+  /** Whether the key, if there is one, leads on: another whole DELETE may follow. */
   isAlongKey: boolean;
-  /** Null: what the next chunk is done by isn't written yet, or is another than the last. */
+  /** Null: the text of the next chunk isn't rendered yet, or differs from the last. */
   text: ChunkText | null;
   rowsRemoved: number;
   pace: Pace;
@@ -101,7 +104,7 @@ const AT_START = { isBounded: false, isAlongKey: true, text: null } as const;
 interface ChunkText {
   readonly chunk: Chunk;
   readonly query: SQLQuery;
-  /** Which of its answers are those of DELETEs. */
+  /** The positions of DELETEs among its results. */
   readonly deletes: readonly number[];
 }
 
@@ -123,17 +126,17 @@ export class Purger {
     this.#gauge = new PressureGauge(options);
   }
 
-  /** Whether a scan of this table is under way: it has rows, or had a moment ago. */
+  /** Whether a scan of this table is running: it has rows, or had a moment ago. */
   isUnderWay({ schema, name }: Collectable): boolean {
     return this.#progress?.table.name === name && this.#progress.table.schema === schema;
   }
 
-  /** Gives up the scan; the next begins at the start. */
+  /** Ends the scan; the next begins at the start. */
   forget(): void {
     this.#progress = null;
   }
 
-  /** Goes on with `table` until `untilMs`, but for at least one chunk. */
+  /** Works on `table` until `untilMs`, but for at least one chunk. */
   work(table: Collectable, options: WorkOptions): Promise<ActionOutcome> {
     return this.#gauge.during(() => this.#work(table, options));
   }
@@ -147,7 +150,10 @@ export class Purger {
       const pace = this.#newPace(key);
       const partitions = await readPartitions(connection, table);
       this.#progress = { table, logged, partitions, key, ...AT_START, rowsRemoved: 0, pace };
-      log.info({ event: 'purge', ...logFields(table) }, 'rows are being removed');
+      log.info(
+        { event: 'purge', ...logFields(table) },
+        'started to delete the rows of a held table',
+      );
     }
     const progress = this.#progress;
     do {
@@ -159,35 +165,35 @@ export class Purger {
         this.#progress = null;
         const { rowsRemoved } = progress;
         const fields = { event: 'purge', ...logFields(table), rowsRemoved };
-        log.info(fields, 'the end of the table is reached');
+        log.info(fields, 'reached the end of a held table');
         const isGone = rowsRemoved > 0 || (await isEmpty(connection, table));
-        return isGone ? PROGRESS : { kind: 'left', because: 'its rows do not go away' };
+        return isGone ? PROGRESS : { kind: 'left', because: 'its rows cannot be deleted' };
       }
       const { pauseMs } = progress.pace;
-      // Not even the shortest sleep is less than a millisecond.
+      // Even the shortest sleep takes a millisecond.
       if (pauseMs > 0) await clock.sleep(pauseMs, signal);
     } while (!signal.aborted && monotonicMs() < untilMs);
     return PROGRESS;
   }
 
   /**
-   * Without a key each DELETE has to pass what others have deleted before it, for as long as some
-   * snapshot is open: smaller chunks would do that more often.
+   * Without a key each DELETE must skip all rows deleted before it, for as long as some snapshot is
+   * open: smaller chunks would do that more often.
    */
   #newPace(key: PurgeKey | null): Pace {
     const { purgeChunkRows: chunkRows, purgeChunkMs: chunkMs } = this.#options.settings;
     return new Pace({ chunkRows, chunkMs, rowsMin: key === null ? chunkRows : 1 });
   }
 
-  /** Whether the DELETEs are to stay out of the binary log, and the account may do that. */
+  /** Whether the DELETEs must stay out of the binary log, and the account may do that. */
   async #mayPurgeUnlogged(): Promise<boolean> {
     const { connection, settings, log } = this.#options;
     if (settings.purgeBinlog || (await mayUnlog(connection))) return !settings.purgeBinlog;
-    log.warn({ event: 'purge' }, 'may not switch sql_log_bin off: purge is logged');
+    log.warn({ event: 'purge' }, 'cannot switch sql_log_bin off; the purge is in the binary log');
     return false;
   }
 
-  /** Deletes the next chunk. True: the scan has come to the end of the table. */
+  /** Deletes the next chunk. True: the scan has reached the end of the table. */
   async #removeNext(progress: PurgeProgress): Promise<boolean> {
     try {
       return await this.#removeChunk(progress);
@@ -195,7 +201,8 @@ export class Purger {
       if (progress.key === null || !isServerError(error) || isServerError(error, ...OF_ANY_KEY)) {
         throw error;
       }
-      // This server can't use the key (it is invisible, or of an unexpected type): go on without.
+      // This server can't use the key (it is invisible, or of an unexpected type): continue
+      // without.
       const anew = { key: null, ...AT_START, pace: this.#newPace(null) };
       Object.assign(progress, anew satisfies Partial<PurgeProgress>);
       return false;
@@ -228,7 +235,7 @@ export class Purger {
   }
 }
 
-/** Goes on with the next partition, if there is one. */
+/** Moves on to the next partition, if there is one. */
 function isNextPartition(progress: PurgeProgress): boolean {
   Object.assign(progress, { ...AT_START, partitions: progress.partitions.slice(1) });
   return progress.partitions.length > 0;
@@ -255,7 +262,7 @@ function chunkText({
   };
 }
 
-/** One null for a table without partitions. */
+/** A single null for a table without partitions. */
 async function readPartitions(
   connection: ServiceConnection,
   { schema, name, id }: HoldTable,

@@ -15,7 +15,7 @@ import type { Wait } from '../throttle/throttle.js';
 import { nextDueTables } from './next-due-tables.js';
 import { Retries } from './retries.js';
 
-/** How long a round may take before facts and names are read again. */
+/** The longest time of a round before facts and names are read again. */
 export const SLICE_MS = 5_000;
 
 interface ActsContext extends ActionContext {
@@ -89,7 +89,7 @@ export class Acts {
     for (const { table, outcome } of purged) {
       if (['left', 'wait'].includes(outcome.kind)) this.retries.leave(table, outcome, now());
     }
-    // All but the last went as far as they go.
+    // All but the last went as far as they can go.
     if (hasMoved || purged.length > 1) {
       await files.look();
       onMoved();

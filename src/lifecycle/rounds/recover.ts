@@ -14,12 +14,12 @@ import type { ClusterLease } from '../leader/cluster-lease.js';
 import { IDLE_MS_MAX } from '../leader/leader.js';
 import type { LifecycleSettings } from '../next-step.js';
 
-/** How often the collector checks whether a session died amid a drop. */
+/** How often the collector checks whether a session died within a drop. */
 const ORPHANS_EVERY_MS = IDLE_MS_MAX;
 
 const LONG =
-  'under way for long: somebody keeps a drop waiting, or another server began it that this one ' +
-  'replicates from; where that is gone for good, STOP REPLICA here lets it be resolved';
+  'a drop is in progress for long: a session keeps it waiting, or it began on the server that ' +
+  'this one replicates from; if that server is gone for good, STOP REPLICA lets recovery resolve it';
 
 interface RecoveryOptions {
   readonly connection: ServicePool;
@@ -60,7 +60,10 @@ export class RecoveryRounds {
       return areNew || (await readControl(connection)).wakes !== this.wakes;
     } catch (error) {
       if (!isServerError(error)) throw error;
-      log.debug({ event: 'collector', err: error }, 'interrupted drops and wakes are not seen');
+      log.debug(
+        { event: 'collector', err: error },
+        'cannot read interrupted drops and wakes; will try again',
+      );
       return false;
     }
   }
@@ -73,8 +76,8 @@ export class RecoveryRounds {
   async recover(nowMs: number): Promise<number> {
     const { connection, reconcile, proxyId, activeIds, log, settings } = this.#options;
     const usualMs = nowMs + settings.checkIntervalMs;
-    // A deferred relocation, an intent whose session is still there, an outcome that could not be
-    // written: each is mostly over in a moment.
+    // Deferred relocations, intents of running sessions, outcomes that could not be written: mostly
+    // these are resolved a moment later.
     const soonMs = Math.min(usualMs, nowMs + pauseBefore(OPEN_DROPS, 0));
     try {
       if (settings.adopts) await adoptTables(connection, proxyId);
@@ -82,7 +85,7 @@ export class RecoveryRounds {
       const { pending, untouched } = await reconcile(connection, how);
       return this.#areYoung(untouched, nowMs) || pending.length > 0 ? soonMs : usualMs;
     } catch (error) {
-      log.warn({ event: 'collector', err: error }, 'recovery failed');
+      log.warn({ event: 'collector', err: error }, 'recovery failed; will try again');
       return soonMs;
     }
   }

@@ -7,7 +7,7 @@ import type { ActionOutcome } from '../action-context.js';
 import { type Collectable, logFields } from '../collectable.js';
 import type { LifecycleSettings } from '../next-step.js';
 
-/** When a table is tried again, and why not before; the pauses grow. */
+/** When to try a table again, and the reason for the delay; the pauses grow. */
 interface Retry {
   readonly atMs: number;
   readonly because: string;
@@ -53,7 +53,7 @@ export class Retries {
     const { settings, monotonicMs, log } = this.#options;
     const because = outcome.kind === 'left' ? outcome.because : outcome.kind;
     const before = this.#byName.get(keyOf(table));
-    // A new name for it has the time of the try.
+    // Its new name contains the time of the try.
     const isNews = before === undefined || masked(before.because) !== masked(because);
     const { checkIntervalMs, purgeCheckIntervalMs } = settings;
     const isSame = outcome.kind === 'left' && !isNews;
@@ -62,7 +62,7 @@ export class Retries {
     const inMs = Math.min(pauseMs, dueInMs);
     this.#byName.set(keyOf(table), { atMs: monotonicMs() + inMs, because, pauseMs });
     if (isNews && outcome.kind === 'left') {
-      log.warn({ event: 'left', ...logFields(table), because }, 'table left as it is');
+      log.warn({ event: 'left', ...logFields(table), because }, 'left a held table unchanged');
     }
     return inMs;
   }

@@ -1,11 +1,11 @@
 /**
- * `Rounds` is what a collector does while it has the lock: it reads the server's facts and the
- * names, acts, waits, and does so again. What is kept between rounds (the scan of a purge, when to
- * try a failed table again) may be lost at any time.
+ * `Rounds` is the work of a collector while it has the lock: it reads the server's facts and the
+ * names, acts, waits, and starts over. Its state between rounds (the scan of a purge, when to try a
+ * failed table again) may be lost at any time.
  *
- * Invariant: nothing is done on a read-only server, within a wait of UNDROP_GRACE or a pause, or
- * while the throttle says so. A long purge is cut into slices, and between them everything else
- * that is due has its turn.
+ * Invariant: nothing is done on a read-only server, during UNDROP_GRACE or a pause, or while the
+ * throttle waits. A long purge is cut into slices, and between them all other due tables have their
+ * turn.
  */
 import type { Clock } from '../../clock.js';
 import { type Pause, readOrMakeControl } from '../../ledger/control.js';
@@ -41,24 +41,24 @@ import { Acts } from './act.js';
 import { RecoveryRounds } from './recover.js';
 
 /**
- * Rounds after a wake are at least so far apart that reading takes a tenth of the time; at most
- * WAKE_GAP_MS_MAX, because a round may have been slow by what it waited for.
+ * Rounds after a wake are far enough apart for reading to take a tenth of the time; at most
+ * WAKE_GAP_MS_MAX, because a round may have been slow for other reasons.
  */
 const WAKE_GAP_MS = 1_000;
 const WAKE_GAP_MS_MAX = 5_000;
 const IDLE_MS_MIN = 20;
-/** A look lists what is due by then, so that not each of them needs a look of its own. */
+/** A check also lists tables that are due this soon, so that they need no checks of their own. */
 const DUE_SOON_MS = 60_000;
-/** However short UNDROP_HOLD is, rounds are not more frequent because of it. */
+/** However short UNDROP_HOLD is, rounds aren't more frequent because of it. */
 const ROUND_MS_MIN = 1_000;
 const READ_ONLY_CHECK_MS = 60_000;
-/** How soon it is read anew what is held, after some of it has moved on. */
+/** How soon the held tables are listed again after some of them have moved on. */
 const AFTER_MOVE_MS = 10_000;
 
 export interface CollectorOptions {
-  /** The pool of the server that is collected; one connection is kept while this proxy collects. */
+  /** The pool of the collected server; one connection is kept while this proxy collects. */
   readonly pool: ServicePool;
-  /** Those of the settings; default: none. */
+  /** The configured replicas; default: none. */
   readonly replicas?: readonly Replica[];
   readonly proxyId: string;
   readonly settings: LifecycleSettings;
@@ -66,13 +66,13 @@ export interface CollectorOptions {
   readonly log: Log;
   /** Recovery, run before each full round, on the lock's connection. */
   readonly reconcile: Reconcile;
-  /** Drops that this proxy is in the middle of. */
+  /** Drops in progress in this proxy. */
   readonly activeIds: ReadonlySet<string>;
-  /** What an earlier collector of this process saw of the server's clock; default: nothing. */
+  /** The server's clock as an earlier collector of this process saw it; default: none. */
   readonly lastSeen?: ClocksByServer;
-  /** What it says of itself is written here; default: nobody reads it. */
+  /** Receives the collector's figures; default: discarded. */
   readonly figures?: CollectorFigures;
-  /** Milliseconds of a clock that nobody sets; default: the process's. */
+  /** Milliseconds of a monotonic clock; default: the process's. */
   readonly monotonicMs?: () => number;
 }
 
@@ -80,13 +80,13 @@ interface RoundsOptions extends Required<Omit<CollectorOptions, 'replicas'>> {
   readonly throttle: Throttle;
   readonly leadership: Leadership;
   readonly wakeup: Wakeup;
-  /** How long it is said that a limit is passed before tables go early. */
+  /** How long the log announces an exceeded limit before tables are removed early. */
   readonly noticeMs: number;
   /** If it is aborted, the work ends at the next pause. */
   readonly signal: AbortSignal;
 }
 
-/** One leadership. */
+/** A leadership. */
 export class Rounds {
   readonly #options: RoundsOptions;
   readonly #connection: ServicePool;
@@ -99,10 +99,10 @@ export class Rounds {
   readonly #searches: LateSearches;
   readonly #recovery: RecoveryRounds;
   #fullAtMs = Number.NEGATIVE_INFINITY;
-  /** How long the last round took before anything was done. */
+  /** Duration of the last round's reads. */
   #readingMs = 0;
   #said = '';
-  /** Why the last round collected nothing; null: it did. */
+  /** Why the last round collected nothing; null: it collected. */
   #resting: string | null = null;
 
   constructor(options: RoundsOptions) {
@@ -119,7 +119,7 @@ export class Rounds {
     this.#acts = new Acts({ ...context, lease: this.#lease, limits: this.#limits });
   }
 
-  /** One round after another; returns when the signal is aborted, rejects when the lock is lost. */
+  /** Runs rounds; returns when the signal is aborted, rejects when the lock is lost. */
   async run(): Promise<void> {
     const { leadership, wakeup, signal, monotonicMs } = this.#options;
     while (!signal.aborted) {
@@ -136,12 +136,12 @@ export class Rounds {
   }
 
   /**
-   * Rounds until nothing more is due, or it can't be done now. Resolves to why nothing is collected
-   * here, or to null.
+   * Runs rounds until nothing more is due, or it can't be done now. Resolves to the reason if
+   * nothing is collected here, else to null.
    */
   async runOnce(): Promise<string | null> {
     const { leadership, signal, monotonicMs } = this.#options;
-    // Whoever had the lease of the cluster may be gone without a word.
+    // The holder of the cluster's lease may have vanished.
     const untilMs = monotonicMs() + LEASE_MS + LEASE_LOOK_MS;
     for (;;) {
       while (!signal.aborted && (await this.#round()) === 0);
@@ -152,7 +152,7 @@ export class Rounds {
     return this.#resting;
   }
 
-  /** Waits until the next round, until a wake, or until there is something to be recovered. */
+  /** Waits until the next round, until a wake, or until recovery is needed. */
   async #idle(delayMs: number): Promise<void> {
     const { leadership, wakeup, monotonicMs } = this.#options;
     const untilMs = monotonicMs() + delayMs;
@@ -169,19 +169,19 @@ export class Rounds {
     return isCalled;
   }
 
-  /** One round; resolves to how many milliseconds there are until the next. */
+  /** Runs a round; resolves to the milliseconds until the next. */
   async #round(): Promise<number> {
     const { settings, monotonicMs, clock, wakeup } = this.#options;
     const beganMs = monotonicMs();
     if (wakeup.take()) this.#fullAtMs = beganMs;
-    // A newer proxy may have begun: it is the one to collect, once this one lets go of the lock.
+    // A newer proxy may have started: it collects once this one frees the lock.
     await assertLedgerKnown(this.#connection);
     const server = await readServerFacts(this.#connection);
-    // Not the time of the question: on a slow way the server's clock would seem to be ahead, and
-    // tables would leave HOLD before their time.
+    // The time after the response, not before the query: on a slow network the server's clock would
+    // seem to be ahead, and tables would leave HOLD before their time.
     const [readAtMs, wallClockMs] = [monotonicMs(), clock.nowMs()];
     if (server.readOnly) return this.#rest('read_only', READ_ONLY);
-    // Amid a purge there is no pause.
+    // During a purge there is no pause.
     const isFull = beganMs >= this.#fullAtMs || (await this.#isCalled());
     if (isFull) this.#fullAtMs = await this.#recovery.recover(beganMs);
     if (settings.collect === 'auto' && (await hasSource(this.#connection, server))) {
@@ -195,7 +195,7 @@ export class Rounds {
     if (isFull && wakes !== this.#recovery.wakes) this.#acts.retries.clear();
     if (isFull) this.#recovery.wakes = wakes;
     const dueSoon = new Date(server.utcNow.getTime() + DUE_SOON_MS);
-    // What limits have chosen is listed as well, whenever it would be due.
+    // Tables that limits have chosen are listed as well, whenever they are due.
     const hasEarly = this.#limits.early.size > 0;
     const look = await this.#list(hasEarly ? undefined : dueSoon);
     let whole = hasEarly ? look.tables : null;
@@ -204,7 +204,7 @@ export class Rounds {
     if (isFull) this.#fullWithin(await this.#sizes.look(server));
     const heldCount = look.tables.length + look.later.count;
     if (isFull) await this.#files.look();
-    // What was chosen may have been for something that is over.
+    // The choice may be outdated.
     if (isFull || hasEarly) await this.#checkLimits({ count: heldCount, list: all }, server.utcNow);
     const waitMs = await this.#grace.check(server, { heldCount, readAtMs, wallClockMs });
     this.#readingMs = monotonicMs() - beganMs;
@@ -224,7 +224,7 @@ export class Rounds {
       readAtMs + Math.max(settings.holdMs / 2, ROUND_MS_MIN),
       readAtMs + msUntil(look.later.nextDue, server.utcNow),
     );
-    // What all tables take is read in a full round alone.
+    // The room of all tables is read in a full round only.
     const end = await this.#acts.act(tables, { server, readAtMs, readingMs, nextMs }, () =>
       this.#fullWithin(Math.max(AFTER_MOVE_MS, 10 * readingMs)),
     );
@@ -234,12 +234,12 @@ export class Rounds {
     return end.isUnderWay ? 0 : Math.max(end.nextMs - monotonicMs(), IDLE_MS_MIN);
   }
 
-  /** Also while nothing is collected, because what is held grows all the same. */
+  /** Also while the collector waits, because held tables accumulate nevertheless. */
   async #checkLimits(held: HeldTables, utcNow: Date): Promise<void> {
     this.#fullWithin(await this.#limits.look({ ...held, comingBytes: this.#files.bytes }, utcNow));
   }
 
-  /** A lifecycle without HOLD doesn't wait for what a name says. */
+  /** A lifecycle without HOLD ignores due times in names. */
   #list(dueBy?: Date): Promise<Look> {
     const { activeIds, settings } = this.#options;
     const waits = settings.lifecycle.includes('HOLD');
@@ -250,20 +250,20 @@ export class Rounds {
     this.#fullAtMs = Math.min(this.#fullAtMs, this.#options.monotonicMs() + ms);
   }
 
-  /** Says why nothing is collected; returns how long that is taken for granted. */
+  /** Logs why the collector waits; returns for how long to rely on that. */
   #rest(reason: RestReason, why: string): number {
     this.#say(reason, why);
     return Math.min(this.#options.settings.checkIntervalMs, READ_ONLY_CHECK_MS);
   }
 
-  /** The same in a pause, which ends by itself, or by a wake. */
+  /** The same for a pause, which ends by itself, or by a wake. */
   #restIn(pause: Pause, readAtMs: number, utcNow: Date): number {
     this.#say('pause', pauseText(pause));
     const untilMs = Math.min(readAtMs + msUntil(pause.until, utcNow), this.#fullAtMs);
     return Math.max(untilMs - this.#options.monotonicMs(), IDLE_MS_MIN);
   }
 
-  /** So that reading takes a tenth of the time, however often it is worth to ask again. */
+  /** Reading takes at most a tenth of the time, however often a check is worthwhile. */
   #throttled({ for: reason, because, forMs }: Wait): number {
     this.#say(reason, throttleText(because));
     const atMs = this.#options.monotonicMs() + Math.max(forMs, 10 * this.#readingMs);

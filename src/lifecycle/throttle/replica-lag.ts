@@ -1,6 +1,6 @@
 /**
- * How far a replica is behind, read on the replica itself. What can't be said for certain (it has
- * stopped, it is connecting, it doesn't answer, it replicates from nobody) counts as too far.
+ * The lag of a replica, read on the replica itself. Any uncertainty (it has stopped, is connecting,
+ * doesn't answer, doesn't replicate) counts as too much lag.
  */
 import { causeText, isServiceError } from '../../service/errors.js';
 import type { Row, ServiceConnection } from '../../service/pool/pools.js';
@@ -8,7 +8,7 @@ import { note, type SQLQuery, sql, textOf } from '../../service/sql.js';
 import { parseServerVersion } from '../../wire/connection/handshake-v10.js';
 
 export interface Replica {
-  /** Its address, for people. */
+  /** Its address, for messages. */
   readonly name: string;
   readonly connection: ServiceConnection;
 }
@@ -16,10 +16,10 @@ export interface Replica {
 /** Seconds by the replica's own count, of the slowest of its channels; else why it isn't known. */
 export type ReplicaLag = { readonly seconds: number } | { readonly unknown: string };
 
-/** A replica that takes longer to say it is not asked further: it counts as one that lags. */
+/** A replica that takes longer to answer counts as lagging. */
 const DEADLINE_MS = 3_000;
 
-/** Rejects with nothing that a connection rejects with. */
+/** Does not reject for errors of the connection. */
 export async function readReplicaLag({ connection }: Replica): Promise<ReplicaLag> {
   try {
     const [answer = []] = await connection.run(sql`SELECT ${note('lag')} VERSION() AS version`, {
@@ -34,7 +34,7 @@ export async function readReplicaLag({ connection }: Replica): Promise<ReplicaLa
   }
 }
 
-/** One row for each channel. */
+/** A row for each channel. */
 function statusOf(version: string): SQLQuery {
   const { flavour, versionId } = parseServerVersion(version);
   if (flavour === 'mariadb') return sql`SHOW ALL SLAVES STATUS`;
@@ -43,7 +43,7 @@ function statusOf(version: string): SQLQuery {
 
 /** The columns have other names in the middle: `Slave_IO_Running`, `Replica_IO_Running`. */
 export function lagOf(channels: readonly Row[]): ReplicaLag {
-  if (channels.length === 0) return { unknown: 'it replicates from no server' };
+  if (channels.length === 0) return { unknown: 'it does not replicate' };
   let slowest = 0;
   for (const channel of channels) {
     const of = (column: RegExp) => {
@@ -52,10 +52,10 @@ export function lagOf(channels: readonly Row[]): ReplicaLag {
     };
     for (const thread of ['IO', 'SQL']) {
       const state = of(new RegExp(`_${thread}_Running$`));
-      if (state !== 'Yes') return { unknown: `its ${thread} thread does not run (${state})` };
+      if (state !== 'Yes') return { unknown: `its ${thread} thread is not running (${state})` };
     }
     const seconds = of(/^Seconds_Behind_/);
-    if (seconds === null) return { unknown: 'it does not know how far it is behind (NULL)' };
+    if (seconds === null) return { unknown: 'it does not report how far it lags (NULL)' };
     slowest = Math.max(slowest, Number(seconds));
   }
   return { seconds: slowest };

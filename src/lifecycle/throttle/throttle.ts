@@ -1,9 +1,10 @@
 /**
- * Why the collector waits although something is due: UNDROP_WINDOW, UNDROP_THROTTLE_QUERY,
- * UNDROP_REPLICAS. It is asked before each transition, removal and chunk of a purge.
+ * The reasons for which the collector waits although a table is due: UNDROP_WINDOW,
+ * UNDROP_THROTTLE_QUERY, UNDROP_REPLICAS. Checked before each transition, removal and chunk of a
+ * purge.
  *
- * Invariants: what can't be found out is a reason to wait. Once there was a reason, there has to be
- * none for a while, and replicas have to be well within their limit, before it goes on.
+ * Invariants: an unknown state is a reason to wait. After a reason, there must be none for a while,
+ * and replicas must be well within their limit, before the collector continues.
  */
 import { formatDuration, formatWindow, untilWindowMs, type Window } from '../../duration.js';
 import { causeText, isServiceError } from '../../service/errors.js';
@@ -13,7 +14,7 @@ import { type Replica, readReplicaLag } from './replica-lag.js';
 
 export interface ThrottleSettings {
   readonly window: Window | null;
-  /** SQL whose first value has to be 0; null: none. */
+  /** SQL whose first value must be 0; null: none. */
   readonly query: string | null;
   readonly replicas: readonly ServerAddress[];
   readonly maxLagMs: number;
@@ -21,26 +22,26 @@ export interface ThrottleSettings {
 
 interface ThrottleOptions {
   readonly settings: ThrottleSettings;
-  /** Those of the settings. */
+  /** The configured replicas. */
   readonly replicas: readonly Replica[];
   /** For the query. */
   readonly connection: ServiceConnection;
-  /** Milliseconds of a clock that nobody sets. */
+  /** Milliseconds of a monotonic clock. */
   readonly monotonicMs: () => number;
 }
 
 export interface Wait {
   readonly for: 'window' | 'query' | 'replica';
-  /** The same words as long as it is the same reason. */
+  /** The same text for the same reason. */
   readonly because: string;
-  /** When it is worth to ask again. */
+  /** When a new check is worthwhile. */
   readonly forMs: number;
 }
 
-/** What was found out before one chunk holds for the next, if that begins within so long. */
+/** How long the result of a check holds. */
 const FRESH_MS = 50;
 const AGAIN_MS = 500;
-/** So long there has to be no reason. */
+/** How long there must be no reason. */
 const CALM_MS = 2_000;
 const QUERY_DEADLINE_MS = 5_000;
 
@@ -65,7 +66,7 @@ export class Throttle {
   #askedAtMs = Number.NEGATIVE_INFINITY;
   #answer: Wait | null = null;
   #isUsedAgain = false;
-  /** The reason that there was; null: it is over. */
+  /** The last reason; null: it is over. */
   #last: Wait | null = null;
   #calmSinceMs: number | null = null;
 
@@ -73,7 +74,7 @@ export class Throttle {
     this.#options = options;
   }
 
-  /** Null: nothing is in the way. `now`: the server's UTC clock. */
+  /** Null: no reason to wait. `now`: the server's UTC clock. */
   async wait(now: Date): Promise<Wait | null> {
     const { monotonicMs } = this.#options;
     this.#isUsedAgain = !this.#isUsedAgain && monotonicMs() - this.#askedAtMs < FRESH_MS;
@@ -86,7 +87,7 @@ export class Throttle {
     return this.#answer;
   }
 
-  /** The reason before goes on for a while. */
+  /** The last reason holds for a while. */
   #rest(): Wait | null {
     if (this.#last === null) return null;
     this.#calmSinceMs ??= this.#askedAtMs;
@@ -122,7 +123,7 @@ async function whyByReplica(
 ): Promise<string | null> {
   const lag = await readReplicaLag(replica);
   if ('unknown' in lag)
-    return `how far the replica ${replica.name} lags is not known: ${lag.unknown}`;
+    return `the lag of the replica ${replica.name} is not known: ${lag.unknown}`;
   if (lag.seconds * 1_000 <= limitMs) return null;
   const limit = `${formatDuration(maxLagMs)} (UNDROP_MAX_LAG)`;
   return `the replica ${replica.name} lags by more than ${limit}`;
@@ -132,11 +133,11 @@ async function whyByQuery(connection: ServiceConnection, query: string): Promise
   try {
     const answers = await connection.run(asQuery(query), { deadlineMs: QUERY_DEADLINE_MS });
     const value = Object.values(answers.at(-1)?.[0] ?? {})[0];
-    if (value === undefined) return 'UNDROP_THROTTLE_QUERY gives no row: expected a number';
+    if (value === undefined) return 'UNDROP_THROTTLE_QUERY returned no row: expected a number';
     const isNumber = ['number', 'bigint'].includes(typeof value) || isText(value);
     const number = isNumber ? Number(value) : Number.NaN;
-    if (Number.isNaN(number)) return 'UNDROP_THROTTLE_QUERY gives no number';
-    return number === 0 ? null : 'UNDROP_THROTTLE_QUERY says so: its value is not 0';
+    if (Number.isNaN(number)) return 'UNDROP_THROTTLE_QUERY did not return a number';
+    return number === 0 ? null : 'UNDROP_THROTTLE_QUERY returned a value other than 0';
   } catch (error) {
     if (!isServiceError(error)) throw error;
     return `UNDROP_THROTTLE_QUERY failed: ${causeText(error)}`;
@@ -148,7 +149,7 @@ function isText(value: unknown): boolean {
   return typeof value === 'string' && value.trim() !== '';
 }
 
-/** What operators wrote, as they wrote it. */
+/** The operator's text, unchanged. */
 function asQuery(text: string): SQLQuery {
   return sql.__dangerous__rawValue(text.trim().replace(/;+$/, ''));
 }
