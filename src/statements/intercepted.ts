@@ -1,6 +1,6 @@
 /**
- * What each way of a drop needs (dispatch.ts): a statement that was taken out of the client's
- * stream, its surroundings, and the ways to answer it.
+ * Shared by all kinds of drops (dispatch.ts): a statement that was taken out of the client's
+ * stream, its context, and the ways to answer it.
  */
 
 import { assert } from '../assert.js';
@@ -51,15 +51,15 @@ export interface Intercepted {
   readonly packetKind: 'query' | 'prepare' | 'unknown' | 'handle' | 'named';
   /** The statement text; empty if a packet of the kind has none. */
   readonly text: Buffer;
-  /** Null if there is no text to be understood. */
+  /** Null if there is no text to classify. */
   readonly verdict: Verdict | { readonly kind: 'disagree' } | null;
-  /** For the packet kind `named`: what is to be done with the drop of that name. */
+  /** For the packet kind `named`: the command on the drop of that name. */
   readonly command?: CommandOnName;
 }
 
-/** What the interception needs of its surroundings. */
+/** The context of the interception. */
 export interface DropService {
-  /** The service pool for the address that the session was dialled to. */
+  /** The service pool for the address of the session's server. */
   readonly pool: ServicePool;
   readonly proxyId: string;
   readonly holdMs: number;
@@ -74,16 +74,19 @@ export interface DropService {
   readonly hintMsMin?: number;
   /** UNDROP_REQUIRE_IDLE, in milliseconds; default, and null: a table may be in use. */
   readonly requireIdleMs?: number | null;
-  /** UNDROP_NOTE: how a session learns how what it drops comes back; default: off. */
+  /** UNDROP_NOTE: how a session gets the note on its drop; default: off. */
   readonly note?: Note;
-  /** What is told of, and passed on; default: nothing. */
+  /** Kinds that are reported, and passed on; default: none. */
   readonly observes?: ReadonlySet<Protection>;
   readonly activeIds: Set<string>;
-  /** A drop left something for recovery. */
+  /** A drop left work for recovery. */
   onUnsettled(): void;
-  /** Held tables that are still in their own schema, by id; default: left to whoever collects. */
+  /**
+   * Relocates held tables that are still in their own schema, by id; default: left to the
+   * collector.
+   */
   relocateLater?(ids: readonly string[]): void;
-  /** A statement of a client's own has failed with ERR 1146; default: nobody counts them. */
+  /** A statement of the client itself failed with ERR 1146; default: not counted. */
   onNoSuchTable?(payload: Buffer, by: ClientWho): void;
   /** Aborted: this process is about to end. */
   readonly stopping: AbortSignal;
@@ -91,22 +94,22 @@ export interface DropService {
   readonly log?: Log;
 }
 
-/** What a DROP DATABASE names. */
+/** The schema of a DROP DATABASE. */
 export interface NamedSchema {
   /** Unescaped bytes in the client's charset. */
   readonly schema: Uint8Array;
   readonly ifExists: boolean;
-  /** If they were asked for already. */
+  /** If they were read already. */
   readonly facts: UserFacts | null;
 }
 
-/** A CREATE OR REPLACE, with the session's facts if they were asked for already. */
+/** A CREATE OR REPLACE, with the session's facts if they were read already. */
 export interface Replacing {
   readonly replacement: Replacement;
   readonly facts: UserFacts | null;
 }
 
-/** A text that the server makes of something else. */
+/** A text that the server computes from an expression. */
 export type DynamicVerdict = (Refused | Dynamic) & { readonly source: DynamicSource };
 
 export interface InterceptOptions {
@@ -116,27 +119,27 @@ export interface InterceptOptions {
   readonly service: DropService;
   /** Whether the server takes several statements in one text of this session. */
   readonly multiStatements: boolean;
-  /** What the session was last seen in. */
+  /** The last known state of the session. */
   readonly guess: SessionGuess;
   readonly logBinMayBeOff: boolean;
-  /** How the client reads answers. */
+  /** The format in which the client reads responses. */
   readonly capabilities: Capabilities;
   /** Another statement of the same text follows; default: false. */
   readonly moreResults?: boolean;
 }
 
 export type Interception =
-  /** It is none of ours: send the client's packet on. */
+  /** Not a statement of undrop: send the client's packet. */
   | { readonly kind: 'forward'; readonly facts: UserFacts | null }
   | {
       readonly kind: 'answer';
       readonly payload: Buffer;
-      /** The packets after it, of a result set. */
+      /** The packets after it, for a result set. */
       readonly more?: readonly Buffer[];
       readonly refusal: UndropError | null;
       readonly facts: UserFacts | null;
       readonly dropped: DropResult | null;
-      /** The tables that it has brought back, for the log. */
+      /** The restored tables, for the log. */
       readonly restored?: readonly AuditEvent<'restored'>[];
       /** The affected rows of a DROP DATABASE; default: it is another statement, or an error. */
       readonly schemaRows?: number;
@@ -144,12 +147,12 @@ export type Interception =
 
 export type Answered = Extract<Interception, { kind: 'answer' }>;
 
-/** All packets of an answer, in their order. */
+/** All packets of a response, in their order. */
 export function payloadsOf({ payload, more = [] }: Answered): readonly Buffer[] {
   return [payload, ...more];
 }
 
-/** sql_mode, charset and default schema, asked for at the moment of need. */
+/** sql_mode, charset and default schema, read when they are needed. */
 export async function readUserFacts(options: InterceptOptions): Promise<UserFacts | ErrPacket> {
   const [result] = await options.userSession.run([
     { kind: 'query', text: factsSql(options.server) },
@@ -159,9 +162,9 @@ export async function readUserFacts(options: InterceptOptions): Promise<UserFact
 }
 
 interface DropHow {
-  /** What the statement says in its comments. */
+  /** The hints in its comments. */
   readonly hints: readonly string[];
-  /** What is done if that is `destroy`; `facts`: of a session that hints it; default: a refusal. */
+  /** Runs for the hint `destroy`; `facts`: of a session that hints it; default: a refusal. */
   readonly destroy?: (facts: UserFacts | null) => Promise<Interception>;
   /** Default: the one for the statement. */
   readonly procedure?: Procedure;
@@ -169,7 +172,7 @@ interface DropHow {
 
 type Procedure = Parameters<typeof run>[0];
 
-/** Runs a drop that was understood. */
+/** Runs a parsed drop. */
 export async function dropAndHold(
   drop: Omit<DropStatement, 'server' | 'session'>,
   guess: SessionGuess,
@@ -197,7 +200,7 @@ export async function dropAndHold(
   }
   const { refusal, facts, audited } = result;
   const names = audited.map(({ schema, table }) => [schema ?? '', table ?? '']);
-  // What was emptied or replaced has its name again.
+  // A table that was emptied or replaced has its name again.
   const swaps = !isPlain && partitions === undefined;
   const remark = await remarkOn(result.held, options);
   const undoable = { held: audited, names, what: 'TABLE', swaps, remark } as const;
@@ -205,7 +208,7 @@ export async function dropAndHold(
   return { kind: 'answer', payload, refusal, facts, dropped: result };
 }
 
-/** What the info text says of triggers that the service account may not make; null: nothing. */
+/** The info text on triggers that the service account may not create; null: none. */
 export async function remarkOn(
   held: DropResult['held'],
   { service: { pool, note }, server }: Pick<InterceptOptions, 'service' | 'server'>,
@@ -225,8 +228,8 @@ export function unclear(
 }
 
 /**
- * The server's own words for what it doesn't take; `error` for what it does. `mayBeSeveral`: a
- * syntax error may say no more than that, because several statements can't be prepared.
+ * The server's own error for a text that it doesn't accept; `error` for one that it does.
+ * `mayBeSeveral`: a syntax error may only mean that several statements can't be prepared.
  */
 export async function refusedIfValid(
   taken: Intercepted,
@@ -239,7 +242,7 @@ export async function refusedIfValid(
   if (prepared?.kind === 'prepared') {
     await userSession.run([{ kind: 'close', statementId: prepared.statementId }]);
   } else if (prepared?.kind === 'err') {
-    // For a PREPARE it is the whole answer: nothing was prepared.
+    // For a PREPARE this is the whole response: nothing was prepared.
     if (taken.packetKind === 'prepare') return answerWith(prepared);
     if (prepared.errno === ER_MAX_PREPARED_STMT_COUNT_REACHED) {
       return refused(new UndropError('UNDROP_SYNTAX_NOT_CHECKED', {}), options);
@@ -250,7 +253,7 @@ export async function refusedIfValid(
   return refused(error, options);
 }
 
-/** The place of the refusal is found by the marker, which is all that is run. */
+/** The marker finds the position of the refusal; nothing else is run. */
 export async function refused(error: UndropError, options: InterceptOptions): Promise<Answered> {
   await options.userSession.run([]);
   const { payload } = refuse(error);

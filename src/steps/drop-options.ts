@@ -1,4 +1,6 @@
-/** What a drop is run with, and what comes of it. */
+/**
+ * The options and the result of a drop.
+ */
 import type { AuditEvent } from '../audit.js';
 import type { UndropError } from '../errors.js';
 import type { Log } from '../log.js';
@@ -12,7 +14,7 @@ export interface DropOptions {
   readonly userSession: UserSession;
   readonly pool: ServicePool;
   readonly proxyId: string;
-  /** How long the tables can be brought back, in milliseconds. */
+  /** How long the tables can be restored, in milliseconds. */
   readonly holdMs: number;
   /** The shortest hold that a hint may ask for; default: `holdMs`. */
   readonly hintMsMin?: number;
@@ -20,23 +22,23 @@ export interface DropOptions {
   readonly rules?: readonly Rule[];
   /** How long a table must have been idle (UNDROP_REQUIRE_IDLE), in ms; null: not at all. */
   readonly requireIdleMs?: number | null;
-  /** What the statement hints in its comments; default: nothing. */
+  /** The hints in the statement's comments; default: none. */
   readonly hints?: readonly string[];
-  /** Ids that this process is in the middle of: recovery leaves them alone. */
+  /** Ids in progress in this process: recovery skips them. */
   readonly activeIds: Set<string>;
-  /** A drop broke off, or its outcome could not be written: recovery has something to look at. */
+  /** A drop was interrupted, or its outcome could not be written: recovery has work to do. */
   onUnsettled(): void;
-  /** Aborted: this process is about to end, and what it has not written is left to recovery. */
+  /** Aborted: this process is about to end, and unwritten outcomes are left to recovery. */
   readonly stopping: AbortSignal;
-  /** What the session is believed to be in; checked against the session's own facts. */
+  /** The assumed state of the session; compared with the session's own facts. */
   readonly guess: SessionGuess;
-  /** The session has spoken of SQL_LOG_BIN. */
+  /** The session has named SQL_LOG_BIN. */
   readonly logBinMayBeOff?: boolean;
   /** Default: nobody is told. */
   readonly log?: Log;
 }
 
-/** What a session was last seen in: default schema, charset, and who it is. */
+/** The last known state of a session: default schema, charset, and user. */
 export interface SessionGuess {
   readonly schema: string | null;
   readonly charset: string;
@@ -49,14 +51,14 @@ export interface DropResult {
   /** Payload of the OK or ERR packet for the client. */
   readonly payload: Buffer;
   readonly held: readonly HeldTable[];
-  /** A line of the audit for each of them, in the same order. */
+  /** An audit line for each of them, in the same order. */
   readonly audited: readonly AuditEvent<'held'>[];
-  /** Of the statement and of the session. */
+  /** The hints of the statement and of the session. */
   readonly hints: readonly string[];
   readonly refusal: UndropError | null;
   /** The session's facts; null if they were never read. */
   readonly facts: UserFacts | null;
-  /** Writes the outcome into the ledger, after the answer; `onLate`: if it takes longer. */
+  /** Writes the outcome into the ledger, after the response; `onLate`: if it takes longer. */
   finish(onLate?: (error: Error) => void): Promise<void>;
 }
 

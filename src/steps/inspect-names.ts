@@ -1,6 +1,6 @@
 /**
- * Begins a statement in the user session: the server checks its syntax, the session tells what its
- * names are and how it is set, and a hint of the session is used up.
+ * Begins a statement in the user session: the server checks its syntax, the session reports the
+ * kinds of its names and its settings, and a hint of the session is used up.
  */
 import { assert } from '../assert.js';
 import { UndropError } from '../errors.js';
@@ -42,19 +42,19 @@ import { definitionIn, factsSql, type NameKind, readFacts, readKind } from './se
 import type { UserCommand } from './session/user-session.js';
 import { probeSql, type QualifiedName, showCreateSql } from './session/user-session-sql.js';
 
-/** What is known once the session was asked. */
+/** The facts once the session was queried. */
 export interface Seen {
   readonly request: DropRequest;
   readonly facts: UserFacts;
-  /** The names as they go into statements of ours, in order. */
+  /** The names for statements of undrop, in order. */
   readonly names: readonly QualifiedName[];
-  /** What the session sees under each name. */
+  /** The kind of each name in the session. */
   readonly kinds: readonly NameKind[];
   /** For each name: why it must be held in its own schema, or null. */
   readonly blockers: readonly (LastingBlocker | null)[];
 }
 
-/** The table of a statement that names one and leaves it there. */
+/** The table of a statement that names one and keeps it. */
 export interface OneTable {
   readonly request: DropRequest;
   readonly facts: UserFacts;
@@ -62,11 +62,11 @@ export interface OneTable {
   /** The name in UTF-8. */
   readonly schema: string;
   readonly table: string;
-  /** What the session sees under the name. */
+  /** The kind of the name in the session. */
   readonly seenAs: NameKind;
 }
 
-/** errno of the operating system, which MariaDB gives if a table's file is missing. */
+/** errno of the operating system, which MariaDB returns if a table's file is missing. */
 const EE_FILENOTFOUND = 29;
 
 /** `both`: the service begins to record meanwhile. */
@@ -89,7 +89,7 @@ export function* inspectNames(
   const wrong = prepared?.kind === 'err' ? yield* syntaxError(request, prepared) : null;
   if (wrong !== null) return wrong;
   if ('errno' in facts) return yield* serversError(request, facts);
-  // A RENAME under a GTID of the session's would use that up, and so would any error of ours.
+  // A RENAME under a GTID of the session would use that up, and so would any error of undrop.
   if (facts.gtidNext !== null) {
     const how = 'under a GTID of its session';
     return refuse(notDone(how, sentenceStart(request), REPLAY_DIRECTLY));
@@ -133,7 +133,7 @@ export function* know(facts: UserFacts, hints: Set<string>): Steps<void> {
   if (areForDestroying(hints)) throw new DestroyHinted(facts);
 }
 
-/** The server refuses the text: asked once more, so that its words are the session's last. */
+/** The server refuses the text: prepared once more, so that its error is the session's last. */
 export function* syntaxError(
   request: DropRequest,
   prepared: Result | undefined,
@@ -150,9 +150,9 @@ export function* syntaxError(
 }
 
 /**
- * An error that says nothing about the names. In an XA transaction a DROP gets 1399, which MariaDB
- * shows twice for a SELECT; so it is asked for by a RENAME that can't succeed. So is 1046, if
- * nobody has checked the text: its words are the session's last then.
+ * An error that shows nothing about the names. In an XA transaction a DROP gets 1399, which MariaDB
+ * shows twice for a SELECT; so a RENAME that can't succeed causes it. The same for 1046, if the
+ * text wasn't checked: its error is the session's last then.
  */
 function* serversError(request: DropRequest, error: ErrPacket): Steps<Answer> {
   const [name] = request.statement.names;
@@ -171,7 +171,7 @@ const REPLAY_DIRECTLY = 'SET gtid_next = AUTOMATIC, or replay a binary log on a 
 
 const LEDGER = ['ledger', 'ledger_version'];
 
-/** A statement, what the session sees under each of its names, and what rules make of each. */
+/** A statement, the kind of each of its names in the session, and the ruling on each. */
 interface Drop {
   readonly request: DropRequest;
   readonly facts: UserFacts;
@@ -179,7 +179,7 @@ interface Drop {
   readonly rulings: readonly Ruling[];
 }
 
-/** What speaks against a drop, whatever its tables are; null: nothing does. */
+/** The refusal, whatever its tables are; null: none. */
 export function refusalBeforeInspection(
   { request, facts, kinds, rulings }: Drop,
   intent: IntentFacts,
@@ -196,7 +196,7 @@ export function refusalBeforeInspection(
   for (const [index, seen] of intent.tables.entries()) {
     const kind = kinds[index];
     const ruling = rulings[index];
-    // A rule says nothing about what isn't there, or is no base table.
+    // A rule doesn't apply to a name that doesn't exist, or isn't a base table.
     if (!ruling || kind === undefined || knownKind(kind, seen) !== 'base') continue;
     const table = `${seen.schema}.${seen.table}`;
     const refusal = refusalByRuling(ruling, { tables: sentenceStart(request), table });
@@ -215,7 +215,7 @@ export function refusalByRuling(
   return inUse === null ? null : new UndropError('UNDROP_IN_USE', { ...words, seen: inUse });
 }
 
-/** What speaks against the hint destroy: a rule that refuses or may refuse, or a table in use. */
+/** The refusal of the hint destroy: a rule that refuses or may refuse, or a table in use. */
 export function refusalOfDestroying(drop: Naming, rulings: readonly Ruling[]): UndropError | null {
   const tables = sentenceStart(drop);
   for (const ruling of rulings) {
@@ -228,9 +228,9 @@ export function refusalOfDestroying(drop: Naming, rulings: readonly Ruling[]): U
 }
 
 /**
- * The service is on the server of the user's session: it sees the session's thread id come from the
- * port that we dialled from; or, if something between us and the server changes ports, a session
- * of that id on a server that calls itself the same.
+ * Whether the service is on the server of the user's session: it sees the session's thread id with
+ * the local port of undrop's connection; or, if ports are translated in between, a session of that
+ * id on a server with the same identity.
  */
 export function isSameServer(
   request: Pick<DropRequest, 'session'>,
@@ -244,10 +244,10 @@ export function isSameServer(
 }
 
 /**
- * A RENAME of a table of MariaDB's whose tablespace is discarded (ALTER TABLE … DISCARD TABLESPACE)
- * leaves the .ibd file where it is that somebody has put beside the table for an IMPORT, and then
- * neither CREATE TABLE of that name (1005) nor DROP DATABASE (1010) works. No statement tells
- * whether there is such a file.
+ * On MariaDB a RENAME of a table whose tablespace is discarded (ALTER TABLE … DISCARD TABLESPACE)
+ * leaves behind an .ibd file that was put beside the table for an IMPORT, and then neither CREATE
+ * TABLE of that name (1005) nor DROP DATABASE (1010) works. No statement shows whether there is
+ * such a file.
  */
 export function refusalOfDiscarded(
   request: Pick<DropRequest, 'server' | 'statement' | 'subject'>,
@@ -258,13 +258,13 @@ export function refusalOfDiscarded(
     ({ engine, byteEstimate }) => engine === 'InnoDB' && byteEstimate === 0,
   );
   if (request.server.flavour !== 'mariadb' || found === undefined) return null;
-  const cause = `the tablespace of ${found.schema}.${found.table} is discarded, and a RENAME on this server leaves a file behind that is there for its IMPORT`;
+  const cause = `the tablespace of ${found.schema}.${found.table} is discarded, and a RENAME on this server would leave behind the file for its IMPORT TABLESPACE`;
   return new UndropError('UNDROP_HOLD_FAILED', { tables: sentenceStart(request), cause });
 }
 
 /**
- * What a name stands for. The session can't tell without any right on it, or a lock of it: then the
- * service has seen it, and the RENAME will say who may what.
+ * The kind of a name. The session can't report it without any privilege, or under a lock: then the
+ * service has seen it, and the RENAME checks the privileges.
  */
 export function knownKind(
   kind: NameKind,
@@ -288,17 +288,17 @@ interface RecycledName {
 }
 
 /**
- * Goes on after "it is": a table in one of undrop's own schemas. That it is removed is said of held
- * ones only. `schema`: one of ours, in whatever case.
+ * Continues "it is": a table in one of undrop's own schemas. Only for held tables it mentions their
+ * removal. `schema`: one of undrop's, in any case.
  */
 export function whatIsRecycled(name: RecycledName): string {
   const schema = name.schema.toLowerCase();
   if (schema === RECYCLE_SCHEMA && LEDGER.includes(name.table.toLowerCase())) {
-    return 'the ledger of undrop, which stays';
+    return 'the ledger of undrop, which cannot be dropped';
   }
   const where = 'in the recycle schema of undrop';
-  if (parseHoldName(name.table) === null) return `${where}, where no client drops anything`;
-  return `${where}, which removes it in its time`;
+  if (parseHoldName(name.table) === null) return `${where}, where clients cannot drop tables`;
+  return `${where}, and the collector removes it when it is due`;
 }
 
 // ── names of files, and a second parser ──────────────────────────────────────────────────────────
@@ -306,8 +306,8 @@ export function whatIsRecycled(name: RecycledName): string {
 // that reads another list.
 
 /**
- * Why a DROP TABLE isn't run although its grammar is clear; null: nothing speaks against it.
- * `text`: that of the statement alone; null for a second parser to be left out.
+ * Why a DROP TABLE isn't run although its grammar is clear; null: no reason. `text`: that of the
+ * statement alone; null skips the second parser.
  */
 export function whyUnsupported(
   statement: DropTableStatement,
@@ -322,11 +322,11 @@ export function whyUnsupported(
 }
 
 /**
- * What follows is no name but that of a file: `#mysql50#a` is the table a without its locks. Not
- * even SHOW CREATE may use such a name: on MySQL 5.6 the schema can't be dropped any more then.
+ * The rest of such a name is that of a file: `#mysql50#a` is the table a without its locks. Not
+ * even SHOW CREATE may use such a name: on MySQL 5.6 the schema can't be dropped after that.
  */
 export const FILE_NAME_PREFIX = '#mysql50#';
-/** From here on MySQL finds its tables in a dictionary: there it is a name like any other. */
+/** From this version on MySQL finds its tables in a dictionary: the name is ordinary there. */
 const FILE_NAMES_UNTIL = 80_000;
 
 export function isFileName(name: Uint8Array | null, server: ServerVersion): boolean {

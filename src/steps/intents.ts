@@ -1,12 +1,12 @@
 /**
- * The ledger intents of one try. Those of the statement's tables are recorded early, by what is
- * guessed of the session while the session itself is asked, and recorded again if the guess was
- * wrong; those of partitions, or of the same table once more, are recorded when they are known. At
- * the end each intent becomes a held table, or is forgotten.
+ * The ledger intents of one try. The statement's own are recorded early, by a guess of the
+ * session's state while the session itself is queried, and recorded again if the guess was wrong;
+ * those of partitions, or of the same table once more, are recorded when they are known. At the end
+ * each intent becomes a held table, or is forgotten.
  *
  * Invariants: an intent is in the ledger before its RENAME is sent. Once a RENAME was sent, an
- * intent is forgotten only after a look: a KILL that meets a RENAME at its end is answered with an
- * error, and it is done. What was sent into a connection that broke is left to recovery.
+ * intent is forgotten only after a check: a KILL that hits a RENAME at its end returns an error
+ * although it is done. A RENAME in a connection that broke is left to recovery.
  */
 
 import { randomBytes } from 'node:crypto';
@@ -34,12 +34,15 @@ import type { DropRequest, UserFacts } from './request.js';
 import { notDestroyed, readHints } from './rules/hints.js';
 import { ruleTables } from './rules/rules.js';
 
-/** How long to wait before it is tried once more. */
+/** The pauses before the first tries. */
 const RETRIES_MS = [0, 1_000, 5_000];
 /** After those, for as long as it takes. */
 const RETRY_MS_MAX = 10_000;
 
-/** What recovery would do as well is tried so often: at once, a second later, six seconds later. */
+/**
+ * The maximum of tries for work that recovery would do as well: at once, a second later, six
+ * seconds later.
+ */
 const FORGET_TRIES_MAX = 3;
 
 /** The id of a drop, or of a statement. */
@@ -47,14 +50,14 @@ export function newId(): string {
   return newHoldId(Date.now(), randomBytes);
 }
 
-/** How often it is looked whether an intent waits. */
+/** How often it is checked whether an intent waits. */
 const CHECK_EVERY_MS = 100;
 
 export type RecordedIntent =
   | {
       readonly intent: IntentFacts;
       readonly intentError: null;
-      /** One for each table; empty if there are neither rules nor hints. */
+      /** A ruling for each table; empty if there are neither rules nor hints. */
       readonly rulings: readonly Ruling[];
     }
   | { readonly intent: null; readonly intentError: UndropError; readonly rulings: readonly [] };
@@ -63,7 +66,7 @@ function notRecorded(intentError: UndropError): RecordedIntent {
   return { intent: null, intentError, rulings: [] };
 }
 
-/** Who drops; `account` if it is known already. */
+/** The user that drops; `account` if it is known already. */
 type Dropper = Pick<UserFacts, 'logged' | 'user'> &
   Partial<Pick<UserFacts, 'account'>> & { readonly isDryRun?: boolean };
 
@@ -71,7 +74,7 @@ interface Target {
   readonly schema: string;
   readonly table: string;
   readonly ruling: Ruling | undefined;
-  /** False: nobody knows whether its intent was written. */
+  /** False: it is unknown whether its intent was written. */
   readonly isAnswered: boolean;
 }
 
@@ -80,18 +83,18 @@ export class Intents {
   readonly #options: DropOptions;
   readonly #hints: ReadonlySet<string>;
   #guessed: ServiceNames = { tables: [] };
-  /** An intent that is on its way; null: none was begun. */
+  /** An intent that is being written; null: none was begun. */
   #recording: Promise<RecordedIntent> | null = null;
   /** Targets whose intents are in the ledger, or may be, by their ids. */
   readonly #targets = new Map<string, Target>();
   #recorded: RecordedIntent | null = null;
   /** Whether the last intent went into the binary log. */
   #logged = true;
-  /** Who it says that drops. */
+  /** The user in it. */
   #user = '';
   /** When the due time was fixed, or a moment before; by `performance.now`. */
   beganMs = 0;
-  /** A RENAME was sent, or work of the service that may send one, whatever came of it. */
+  /** A RENAME was sent, or work of the service that may send one, whatever its result. */
   mayBeRenamed = false;
 
   constructor(request: DropRequest, options: DropOptions, hints: ReadonlySet<string>) {
@@ -101,7 +104,7 @@ export class Intents {
     for (const id of request.ids) options.activeIds.add(id);
   }
 
-  /** What the audit says of them; the names as they are in the ledger. */
+  /** Their audit lines; the names as they are in the ledger. */
   audited(held: readonly HeldTable[]): readonly AuditEvent<'held'>[] {
     const { session, groupId: dropId, statement, how } = this.#request;
     const { threadId, clientAddress: client } = session;
@@ -121,7 +124,7 @@ export class Intents {
     });
   }
 
-  /** How long each is to be held; `isLate`: the client had to wait for its answer. */
+  /** How long each is held; `isLate`: the client had to wait for its response. */
   holdsOf(held: readonly HeldTable[], isLate: boolean): ReadonlyMap<string, HoldTime> {
     const holds = held.map(({ id }) => {
       const ruling = this.rulingOf(id);
@@ -163,7 +166,7 @@ export class Intents {
     }
   }
 
-  /** The intents as the session's own facts want them. */
+  /** The intents by the session's own facts. */
   async record(facts: UserFacts, wasStuck: boolean): Promise<RecordedIntent> {
     const { guess } = this.#options;
     const { ids } = this.#request;
@@ -174,13 +177,13 @@ export class Intents {
     this.#recorded = first;
     const names = serviceNames(this.#request, facts);
     const isSame = facts.logged === this.#logged && facts.user === guess.user;
-    // What was decided by the guess would be decided so again.
+    // A decision by the guess would be the same.
     const isSameAccount = guess.account === facts.account;
     const isRuledAlike =
       facts.hint === null && (isSameAccount || !asksForHosts(this.#options.rules ?? []));
     if (isSame && isRuledAlike && JSON.stringify(names) === JSON.stringify(this.#guessed))
       return first;
-    // What the server refused once it would refuse again, with words about the second try.
+    // A refusal of the server would be repeated, with an error about the second try.
     if (first.intent === null && !('error' in this.#guessed)) return first;
     // A row that stays is in the way of the new one, and then nothing is dropped.
     if (first.intent !== null) await this.tryToForget();
@@ -206,12 +209,12 @@ export class Intents {
     return recorded;
   }
 
-  /** What the same statement would be decided by; nothing is written. */
+  /** The facts for a decision about the same statement; nothing is written. */
   inspect(facts: UserFacts, tables: readonly NamedTable[]): Promise<RecordedIntent> {
     return this.#record({ tables }, this.#request.ids, { ...facts, isDryRun: true });
   }
 
-  /** Does not reject with what the ledger says: then there is no intent. */
+  /** Does not reject for errors of the ledger: then there is no intent. */
   async #record(
     names: ServiceNames,
     ids: readonly string[],
@@ -248,7 +251,7 @@ export class Intents {
     }
   }
 
-  /** Writes the outcome until it is written, after the answer; tells recovery if it can't. */
+  /** Writes the outcome until it is written, after the response; notifies recovery if it can't. */
   async finish(held: readonly HeldTable[], onLate?: (error: Error) => void): Promise<void> {
     const { stopping } = this.#options;
     const triesMax = held.length === 0 ? FORGET_TRIES_MAX : Number.POSITIVE_INFINITY;
@@ -266,7 +269,7 @@ export class Intents {
   async #recordHistory(held: readonly HeldTable[]): Promise<void> {
     if (held.length === 0) return;
     const { pool, log = silentLog } = this.#options;
-    // As the ledger's rows of them.
+    // The same as for the ledger's rows of them.
     const rowLogged = this.#logged || mayUnlog(pool).then((may) => !may);
     await recordHistory({ connection: pool, log }, this.audited(held), { rowLogged });
   }
@@ -278,7 +281,7 @@ export class Intents {
     await this.#forget(this.#request.ids.filter((id) => !heldIds.has(id)));
     for (const [id, { isAnswered }] of this.#targets) {
       if (heldIds.has(id)) continue;
-      // A target of which nothing is held may have left something beside its intent.
+      // A target without a held table may have left something beside its intent.
       if (isAnswered) await this.#resolveTarget(id);
       else await forgetUnanswered(pool, [id], { sqlLogBin: this.#logged });
       this.#targets.delete(id);
@@ -311,7 +314,7 @@ export class Intents {
   /** Nothing was recorded for a name that doesn't exist, so mostly there is nothing to forget. */
   async #forget(ids: readonly string[]): Promise<void> {
     if (this.#recording === null) return;
-    // What is still on its way could not be forgotten.
+    // An intent that is still being written could not be forgotten.
     const first = await this.#recording;
     const tables = (this.#recorded ?? first).intent?.tables;
     const recorded = ids.filter(
@@ -320,7 +323,7 @@ export class Intents {
     if (recorded.length === 0) return;
     if (this.mayBeRenamed) {
       await resolveEnded(this.#options.pool, recorded);
-      // Recovery has what could not be resolved.
+      // Recovery resolves the rest.
       return this.#options.onUnsettled();
     }
     const forget = first.intent === null ? forgetUnanswered : forgetIntents;
@@ -335,18 +338,18 @@ export class Intents {
 }
 
 interface RetryOptions {
-  /** Aborted: this process is about to end, and what is not written is left to recovery. */
+  /** Aborted: this process is about to end, and unwritten outcomes are left to recovery. */
   readonly stopping: AbortSignal;
-  /** Told once if it takes longer. */
+  /** Called once if it takes longer. */
   readonly onLate?: ((error: Error) => void) | undefined;
   /** The number of tries, from 1; default: no limit. */
   readonly triesMax?: number;
 }
 
 /**
- * Writes the outcome of a drop until it is written: nobody else resolves an intent while the user's
- * session is there, which may be for days, and the service account may be refused for hours.
- * Rejects with what `write` does, if it is time to stop, or at its last try.
+ * Writes the outcome of a drop until it is written: no other process resolves an intent while the
+ * user's session is there, which may be for days, and the service account may be refused for hours.
+ * Rejects with the error of `write`, if it is time to stop, or at its last try.
  */
 export async function retryUntilWritten<T>(
   write: () => Promise<T>,

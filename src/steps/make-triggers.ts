@@ -1,9 +1,9 @@
 /**
- * Has the user's own session make the triggers of a restored table that the service account may
- * not make: the server decides whether this user may. Pure.
+ * Makes the user's own session create the triggers of a restored table that the service account may
+ * not create: the server decides whether this user may. Pure.
  *
  * Invariant: the session has its own settings afterwards, and waits for a lock for a moment only.
- * What was made is on the server, and the next look finds it there.
+ * Created triggers are on the server, and the next check finds them there.
  */
 import { assert } from '../assert.js';
 import { ask, type Effect, type Steps } from './procedure.js';
@@ -11,7 +11,7 @@ import type { UserFacts } from './request.js';
 
 export interface TriggerToMake {
   readonly event: string;
-  /** The settings under which it was made. */
+  /** The settings under which it was created. */
   readonly set: Buffer;
   readonly create: Buffer;
 }
@@ -22,7 +22,7 @@ const SETTINGS = Buffer.from(
    CAST(@@collation_connection AS BINARY), CAST(@@lock_wait_timeout AS BINARY) LIMIT 1`,
 );
 
-/** True: some were made. What the server refuses is still missing. */
+/** True: some were created. Triggers that the server refuses are still missing. */
 export function* makeTriggers(
   triggers: readonly TriggerToMake[],
   { charset, sqlMode }: UserFacts,
@@ -52,7 +52,7 @@ export function* makeTriggers(
       else failed.add(event);
     }
   } finally {
-    // Twice, because a KILL that came late may hit one.
+    // Twice, because a late KILL may hit one.
     yield* ask(back, back);
   }
   return hasMade;

@@ -1,7 +1,7 @@
 /**
- * What a statement that takes tables away is made of. A procedure is a generator: it yields
- * effects, gets their answers, and reads from top to bottom; `yield*` calls another procedure. It
- * is pure: `run.ts` performs the effects on a session and the service pool, a test in memory.
+ * The parts of a statement that takes tables away. A procedure is a generator: it yields effects,
+ * gets their results, and reads from top to bottom; `yield*` calls another procedure. It is pure:
+ * `run.ts` performs the effects on a session and the service pool, a test in memory.
  */
 
 import { assert } from '../assert.js';
@@ -19,32 +19,32 @@ import type { ServiceRename, ServiceRenameOutcome } from './rename/rename-by-ser
 import type { DropRequest, UserFacts } from './request.js';
 import type { UserCommand } from './session/user-session.js';
 
-/** Each effect, and what its answer is. */
+/** Each effect, and its result. */
 interface Effects {
   /** Runs commands on the user's session. `renames`: the last may move tables. */
   user: {
     readonly in: { readonly commands: readonly UserCommand[]; readonly renames?: true };
     readonly out: readonly Result[];
   };
-  /** The same, while the service begins to record the intents under what is guessed. */
+  /** The same, while the service begins to record the intents by a guess. */
   both: {
     readonly in: { readonly commands: readonly UserCommand[] };
     readonly out: readonly Result[];
   };
   /** From here on the settings of the session are known. */
   know: { readonly in: { readonly facts: UserFacts }; readonly out: undefined };
-  /** Whether the intents wait for a lock of somebody's; false: they are written, or failed. */
+  /** Whether the intents wait for a lock; false: they are written, or failed. */
   isRecordingStuck: { readonly in: object; readonly out: boolean };
-  /** The intents, recorded anew if a guess was wrong, or if `wasStuck` and they failed. */
+  /** The intents, recorded again if a guess was wrong, or if `wasStuck` and they failed. */
   record: {
     readonly in: { readonly facts: UserFacts; readonly wasStuck: boolean };
     readonly out: RecordedIntent;
   };
-  /** The service looks what the session has locked; null: the server can't tell. */
+  /** The service reads the locks of the session; null: the server can't report them. */
   locks: { readonly in: object; readonly out: readonly LockedTable[] | null };
   /** The service renames to hold names. */
   take: { readonly in: { readonly rename: ServiceRename }; readonly out: ServiceRenameOutcome };
-  /** The service takes keys and triggers off, if `detach`, and moves into the recycle schema. */
+  /** The service detaches keys and triggers, if `detach`, and relocates. */
   relocate: {
     readonly in: {
       readonly tables: readonly RelocateTable[];
@@ -53,17 +53,20 @@ interface Effects {
     };
     readonly out: readonly Relocation[];
   };
-  /** New intents, of partitions or of the table; what isn't held is forgotten after the answer. */
+  /**
+   * New intents, of partitions or of the table; those without a held table are forgotten after the
+   * response.
+   */
   recordTargets: {
     readonly in: { readonly facts: UserFacts; readonly targets: readonly NamedTable[] };
     readonly out: RecordedIntent;
   };
-  /** The statement fails: what is held of it is held for the whole time from now on. */
+  /** The statement fails: its held tables are held for their whole time from now on. */
   keepLonger: {
     readonly in: { readonly held: readonly HeldTable[]; readonly logged: boolean };
     readonly out: readonly HeldTable[];
   };
-  /** Work of the service account that only one statement has. If it throws, recovery looks. */
+  /** Work of the service account for one kind of statement. If it throws, recovery checks. */
   serve: {
     readonly in: { readonly work: (pool: ServicePool) => Promise<unknown> };
     readonly out: unknown;
@@ -79,7 +82,7 @@ export type EffectResult<K extends EffectName> = Effects[K]['out'];
 /** A pure procedure with the result `T`; `E`: the effects that it asks for. */
 export type Steps<T, E = Effect> = Generator<E, T, unknown>;
 
-/** Yields one effect; its answer has the type that belongs to it. */
+/** Yields one effect; its result has the type that belongs to it. */
 export function* perform<K extends EffectName>(
   name: K,
   what: Effects[K]['in'],
@@ -87,12 +90,12 @@ export function* perform<K extends EffectName>(
   return (yield { do: name, ...what } as Effect<K>) as EffectResult<K>;
 }
 
-/** Runs texts on the user's session in one write; one answer for each. */
+/** Runs texts on the user's session in one write; one result for each. */
 export function* ask(...texts: readonly Uint8Array[]): Steps<readonly Result[], Effect<'user'>> {
   return yield* perform('user', { commands: texts.map(query) });
 }
 
-/** What `work` resolves with; its result is its own, and the effect's only while it runs. */
+/** Resolves with the result of `work`. */
 export function* serve<T>(work: (pool: ServicePool) => Promise<T>): Steps<T> {
   return (yield* perform('serve', { work })) as T;
 }
@@ -101,7 +104,7 @@ export function query(text: Uint8Array): UserCommand {
   return { kind: 'query', text };
 }
 
-/** Drives a procedure, which may catch what an effect fails with; `world` performs each effect. */
+/** Drives a procedure, which may catch an error of an effect; `world` performs each effect. */
 export async function drive<T, E>(
   steps: Steps<T, E>,
   world: (effect: E) => Promise<unknown>,
@@ -121,7 +124,7 @@ export async function drive<T, E>(
 // The replies that a procedure ends with: the server's own answer, a refusal of undrop's, or "the
 // tables changed, try again". Pure.
 
-/** A table that is under its hold name, as the ledger is to have it. */
+/** A table that is under its hold name, as the ledger must have it. */
 export interface HeldTable {
   readonly id: string;
   readonly holdSchema: string;
@@ -141,26 +144,26 @@ export interface Answer {
   readonly refusal: UndropError | null;
 }
 
-/** The tables changed between two looks: the intents are forgotten, and it is tried again. */
+/** The tables changed between two reads: the intents are forgotten, and it is tried again. */
 export interface Again {
   readonly kind: 'again';
   readonly because: string;
-  /** The answer after the last try; null: that they keep changing. */
+  /** The response after the last try; null: the error that they keep changing. */
   readonly otherwise: UndropError | null;
 }
 
 export type Reply = Answer | Again;
 
-/** The part of a request that says which tables are meant. */
+/** The part of a request that names the tables. */
 export type Naming = Pick<DropRequest, 'statement' | 'subject'>;
 
-/** The answer of the server, as it came. */
+/** The response of the server, unchanged. */
 export function answerWith(result: Result): Answer {
   assert(result.kind === 'ok' || result.kind === 'err', 'a DROP answers OK or ERR');
   return { kind: 'answer', payload: result.payload, held: [], refusal: null };
 }
 
-/** A refusal of undrop's: an ERR with the error's code in front, nothing held. */
+/** A refusal of undrop: an ERR with the error's code in front, nothing held. */
 export function refuse(error: UndropError): Answer {
   const { errno, sqlState } = error.entry;
   const message = Buffer.from(`${error.code}: ${error.message}`);
@@ -191,7 +194,7 @@ export function listTables(names: readonly Pick<TableName, 'schema' | 'table'>[]
   return names.length === 1 ? `Table ${shown} was` : `Tables ${shown} were`;
 }
 
-/** Only those names of the statement that stand at `indices`. */
+/** Only the names of the statement at `indices`. */
 export function namingOnly({ statement }: Naming, indices: readonly number[]): Naming {
   const names = statement.names.filter((_name, index) => indices.includes(index));
   return { statement: { ...statement, names } };

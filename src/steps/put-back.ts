@@ -1,9 +1,9 @@
 /**
  * Undoes the RENAME of a drop whose tables a foreign key would bind to live ones while they are
- * held: all of them get their own names again, with what was taken off them. The intents are
- * forgotten with the answer, which is a refusal.
+ * held: all of them get their own names again, with their detached parts. The intents are forgotten
+ * with the response, which is a refusal.
  *
- * Invariant: what can't be put back stays held, and the answer says so.
+ * Invariant: a table that can't be put back stays held, and the response names it.
  */
 import { systemClock } from '../clock.js';
 import { UndropError } from '../errors.js';
@@ -14,11 +14,11 @@ import { type Log, silentLog } from '../log.js';
 import { isServiceError, type ServicePool } from '../service/pool/pools.js';
 import { restore } from '../undo/run-restore.js';
 
-/** Others that have a table locked are waited for so long. */
+/** How long others that have a table locked are waited for. */
 const WAIT_MS = 5_000;
 const PAUSE_MS = 100;
 
-/** `put-back` in place of what is held. In order; does not reject. */
+/** `put-back` in place of held tables. In order; does not reject. */
 export async function putBack(
   pool: ServicePool,
   relocations: readonly Relocation[],
@@ -27,7 +27,7 @@ export async function putBack(
   const why = relocations.flatMap((one) => bindingOf(one)?.text ?? [])[0] ?? '';
   const endMs = performance.now() + WAIT_MS;
   const all = [...relocations];
-  // Parents mostly stand behind their children.
+  // Parents mostly come after their children.
   for (let index = all.length - 1; index >= 0; index--) {
     const relocation = all[index];
     if (relocation === undefined || relocation.outcome === 'put-back') continue;
@@ -48,14 +48,14 @@ async function tryToRestore(
       const report = await restore(pool, { target: id });
       const problems = problemsOf(id, report);
       const what = { id, table: report.restoredAs, problems };
-      if (problems.length === 0) log.info(what, 'a table that could not be held is back');
-      else log.warn(what, 'a table that could not be held is back, not whole');
+      if (problems.length === 0) log.info(what, 'put back a table that could not be held');
+      else log.warn(what, 'put back a table that could not be held, but not completely');
       return true;
     } catch (error) {
       if (!isServiceError(error)) throw error;
       const isBusy = error instanceof UndropError && error.code === 'UNDROP_BUSY';
       if (!isBusy || performance.now() > endMs) {
-        log.warn({ id, err: error }, 'a table that should be put back stays held');
+        log.warn({ id, err: error }, 'cannot put back a table; it stays held');
         return false;
       }
       await systemClock.sleep(PAUSE_MS);

@@ -1,6 +1,6 @@
 /**
  * Runs a procedure: the one place that performs effects, on the user's session and on the service
- * pool. It owns the tries, the intents, the handles that are left open, and the end of all of them.
+ * pool. It owns the tries, the intents, the open handles, and the end of all of them.
  */
 import { assertNever } from '../assert.js';
 import { type ErrorCode, UndropError } from '../errors.js';
@@ -44,22 +44,22 @@ import { isEmptyTable } from './rules/rules.js';
 import { hidesDirectories } from './session/facts.js';
 import type { UserCommand } from './session/user-session.js';
 
-/** A drop that took longer than this before its RENAME was done gets a due time from then on. */
+/** A drop that took longer than this before its RENAME gets a new due time. */
 const LOST_MS_MAX = 1_000;
-/** Tables that keep changing are given up after so many tries; 3 were too few for a crowd. */
+/** The maximum of tries for tables that keep changing; 3 were too few for a crowd. */
 const TRIES_MAX = 8;
 
 /** Also errors for a missing privilege, without which a server returns fewer rows. */
 const UNSEEN: readonly ErrorCode[] = ['UNDROP_SESSION_NOT_FOUND', 'UNDROP_NOT_SEEN'];
 
-/** What a procedure begins with in each try. */
+/** The start of a procedure in each try. */
 export interface Beginning {
   readonly request: DropRequest;
-  /** A hint of the session is used up by the first try, and counts for those that follow. */
+  /** The first try uses up a hint of the session, which counts for later tries. */
   readonly hints: Set<string>;
 }
 
-/** Rejects if the user's session broke, or with what the procedure throws. */
+/** Rejects if the user's session broke, or with an error of the procedure. */
 export async function run(
   procedure: (beginning: Beginning) => Steps<Reply>,
   drop: DropStatement,
@@ -101,8 +101,8 @@ class Try {
   readonly #intents: Intents;
   facts: UserFacts | null = null;
   /**
-   * Handles of the client's text, prepared to check its syntax: a DROP that is ready to be
-   * executed by whoever knows its number. None outlives the try.
+   * Handles of the client's text, prepared to check its syntax: a DROP that any statement with its
+   * number could execute. None outlives the try.
    */
   readonly #handles = new Set<number>();
 
@@ -123,7 +123,7 @@ class Try {
       }
       return reply;
     } catch (error) {
-      // What is thrown by a session that is there, as DestroyHinted.
+      // An error of the procedure in a living session, as DestroyHinted.
       await this.#runOnSession([]).catch(() => undefined);
       const isForgotten = !this.#intents.mayBeRenamed && (await this.#intents.tryToForget());
       this.#intents.release();
@@ -132,7 +132,7 @@ class Try {
     }
   }
 
-  /** A session that the service doesn't see may have been killed: then that is what is heard. */
+  /** A session that the service can't find may have been killed: then that is the error. */
   async #unlessKilled(reply: Reply): Promise<Reply> {
     if (reply.kind === 'again' || reply.refusal?.code !== 'UNDROP_SESSION_NOT_FOUND') return reply;
     const [said] = await this.#runOnSession([{ kind: 'query', text: Buffer.from('DO 0') }]);
@@ -184,7 +184,7 @@ class Try {
     }
   }
 
-  /** Closes the handles as well, so it has something to do without a command, too. */
+  /** Closes the handles as well, so it has work to do without a command, too. */
   async #runOnSession(
     commands: readonly UserCommand[],
     renames = false,
@@ -222,7 +222,7 @@ class Try {
     const isHidden = this.facts !== null && hidesDirectories(this.facts, server);
     const inspected = isHidden ? await this.#withBlockers(renamed) : renamed;
     const tables = await renewDueTimes(pool, inspected, { isLate, holdMs, intents: this.#intents });
-    // After a long wait it may have keys and triggers that it had not when it was looked at.
+    // After a long wait it may have new keys and triggers.
     const mayHaveMore = isLate && renamed.every(({ blocker }) => blocker?.todo !== 'unlock');
     const move = detach || mayHaveMore ? detachAndRelocate : moveToRecycleSchema;
     const how = { logged, lockWaitBudget: new LockWaitBudget(), server };
@@ -239,14 +239,14 @@ class Try {
     return all;
   }
 
-  /** Why it has to stay in its own schema, which the session's SHOW CREATE didn't say. */
+  /** Why it has to stay in its own schema, which the session's SHOW CREATE didn't show. */
   async #readBlocker({ id, fromSchema, holdName }: RelocateTable): Promise<Failure | null> {
     try {
       const held = { id, schema: fromSchema, name: holdName };
       return blockerOfDrop(await readLastingBlocker(this.#options.pool, held));
     } catch (error) {
       if (!isServiceError(error)) throw error;
-      // It is held; a drop that is done must not fail for this. Recovery looks again.
+      // It is held; a completed drop must not fail because of this. Recovery checks again.
       return { todo: 'relocate', text: rootCause(error) };
     }
   }
@@ -261,10 +261,9 @@ interface RenewOptions {
 }
 
 /**
- * New due times for tables that were renamed to their hold names a moment ago: later ones if time
- * was lost meanwhile, earlier ones if a rule says so of empty tables, and they are. Under its hold
- * name nobody writes to a table; what isn't seen empty there, or can't be looked at, keeps its
- * time.
+ * New due times for tables that were just renamed to their hold names: later ones if time was lost
+ * meanwhile, earlier ones for empty tables if a rule sets that. No session can write to a table
+ * under its hold name; a table that isn't empty there, or can't be read, keeps its time.
  */
 export async function renewDueTimes(
   pool: ServicePool,

@@ -1,5 +1,5 @@
 /**
- * Has the user session answer as after a statement of the client's: OK, or a server's error.
+ * Makes the user session respond as after a statement of the client: OK, or a server's error.
  */
 import { assert } from '../assert.js';
 import { decodeErr, type ErrPacket, encodeErr, type OkPacket } from '../wire/response.js';
@@ -27,7 +27,7 @@ import {
 
 /** OK and no diagnostics, as after a statement without rows. */
 export function* clean({ groupId }: Pick<DropRequest, 'groupId'>): Steps<OkPacket, Effect<'user'>> {
-  // A KILL QUERY hits one of them, and what was taken is held.
+  // A KILL QUERY hits one of them, and the taken tables are held.
   const text = cleanSql(groupId);
   const said = (yield* ask(text, text)).find(({ kind }) => kind === 'ok');
   assert(said?.kind === 'ok', 'DO answers OK');
@@ -35,8 +35,8 @@ export function* clean({ groupId }: Pick<DropRequest, 'groupId'>): Steps<OkPacke
 }
 
 /**
- * The answer to a SIGNAL. In a connection of UTF-16 and the like the server can't read SQLSTATE
- * (1407): then it is the same answer, and SHOW WARNINGS doesn't have it.
+ * The response to a SIGNAL. In a connection of UTF-16 and the like the server can't read SQLSTATE
+ * (1407): then it is the same response, and SHOW WARNINGS doesn't have it.
  */
 export function* signal(signal: Signal): Steps<OkPacket | ErrPacket, Effect<'user'>> {
   const [said] = yield* ask(signalSql(signal));
@@ -47,8 +47,8 @@ export function* signal(signal: Signal): Steps<OkPacket | ErrPacket, Effect<'use
 }
 
 /**
- * An error of the server's, raised in the session so that SHOW WARNINGS has it too; cut there if
- * MySQL doesn't take so long a text.
+ * An error of the server, raised in the session so that SHOW WARNINGS has it too; cut there if it
+ * is too long for MySQL.
  */
 export function* raise(
   { server }: Pick<DropRequest, 'server'>,
@@ -74,7 +74,7 @@ export function* raise(
 //
 // Invariant: it can't succeed, so nothing is destroyed.
 
-/** Errors of a statement of ours that the DROP would have given too, word for word. */
+/** Errors of a statement of undrop that the DROP would have returned too, word for word. */
 export const SAME_AS_DROP: readonly number[] = [
   ...GAVE_UP,
   ...OWN_GLOBAL_LOCK,
@@ -82,7 +82,7 @@ export const SAME_AS_DROP: readonly number[] = [
   ER_BAD_LOG_STATEMENT,
 ];
 
-/** What the question says about the table, in the words of DROP TABLE. */
+/** Errors of the check about the table, with the texts of DROP TABLE. */
 const NOT_TO_BE_DROPPED: readonly number[] = [
   ER_DBACCESS_DENIED_ERROR,
   ER_TABLEACCESS_DENIED_ERROR,
@@ -90,14 +90,14 @@ const NOT_TO_BE_DROPPED: readonly number[] = [
   ER_TABLE_NOT_LOCKED,
 ];
 
-/** Null: the server would drop all of them, or hasn't got them. */
+/** Null: the server would drop all of them, or they don't exist. */
 export function* askToDrop(
   request: DropRequest,
   names: readonly QualifiedName[],
 ): Steps<Answer | null, Effect<'user'>> {
   const { wait } = request.statement;
   const seconds = wait?.kind === 'nowait' ? '0' : (wait?.text ?? null);
-  // One after the other, as the next one is not waited for once a wait has ended.
+  // In turn, because after one wait has ended the next must not begin.
   for (const name of names) {
     const [said] = yield* ask(waitForLockSql(name, { ...request, wait: seconds }));
     assert(said?.kind === 'err', 'there is no such partition');

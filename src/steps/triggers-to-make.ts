@@ -1,7 +1,7 @@
 /**
- * Reads which triggers of restored tables are missing, as statements for a session that may make
- * them (make-triggers.ts): in the bytes of their own charset, and with the names of their schema
- * if the session has another one.
+ * Reads which triggers of restored tables are missing, as statements for a session that may create
+ * them (make-triggers.ts): in the bytes of their own charset, and with the names of their schema if
+ * the session has another one.
  */
 import { tolerantly } from '../held/finish-restore.js';
 import { qualifiedStatementOf, setModes, statementOf } from '../held/triggers/definition.js';
@@ -29,7 +29,7 @@ export async function triggersToMake(
       const create = isNear
         ? await statementOf(pool, trigger, at.table)
         : await qualifiedStatementOf(pool, trigger, at);
-      // Those behind it would fire before it.
+      // Triggers after it would fire before it.
       if (create === null) break;
       const set = Buffer.from(renderQuery(setModes(trigger, row.id)));
       all.push({ event: `${row.id} ${trigger.event}`, set, create });
@@ -38,7 +38,9 @@ export async function triggersToMake(
   return all;
 }
 
-/** Of tables that a failed drop has put back, or a restore of its schema; none if it can't look. */
+/**
+ * For tables that a failed drop has put back, or a restore of its schema; none if it can't be read.
+ */
 export async function triggersOfDrop(
   pool: ServicePool,
   { groupId, facts }: { readonly groupId: string; readonly facts: UserFacts },

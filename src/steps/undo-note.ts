@@ -28,16 +28,16 @@ export interface Undoable {
   readonly what: 'TABLE' | 'DATABASE';
   /** Another table has the name; default: none has. */
   readonly swaps?: boolean;
-  /** What is to be said beside it, without its end; default: nothing. */
+  /** An addition to the text, without its final period; default: none. */
   readonly remark?: string | null;
 }
 
 // ── the info text ────────────────────────────────────────────────────────────────────────────────
 
-/** Its length is one byte then, which clients show that take it for a part of the text. */
+/** With a length of one byte; some clients show it as a part of the text. */
 const INFO_BYTES_MAX = 250;
 
-/** The payload of an OK with what undoes it in its info text; any other as it is. */
+/** The payload of an OK with the note on the undo in its info text; others unchanged. */
 export function withUndoInfo(
   payload: Buffer,
   undoable: Undoable,
@@ -48,7 +48,7 @@ export function withUndoInfo(
   return withInfo(payload, texts.find(({ length }) => length <= INFO_BYTES_MAX) ?? null);
 }
 
-/** The payload of an OK with what is to be told of an UNDROP; any other as it is. */
+/** The payload of an OK with the info text of an UNDROP; others unchanged. */
 export function withRestoredInfo(
   payload: Buffer,
   text: string,
@@ -66,7 +66,7 @@ function withInfo(payload: Buffer, text: Buffer | null): Buffer {
   );
 }
 
-/** With the name, and without it; empty: there is nothing to undo, or no time. */
+/** With the name, and without it; empty: nothing to undo, or no time. */
 export function undoInfo(undoable: Undoable): readonly string[] {
   const { held, names, what, swaps = false, remark = null } = undoable;
   const [first] = held;
@@ -124,7 +124,7 @@ function withWarnings(ok: OkPacket, warnings: number): Pick<OkPacket, 'warnings'
   return { warnings, payload: okWithWarnings(ok, warnings) };
 }
 
-/** At most as long as MySQL takes it; null: there is nothing to undo, or no time. */
+/** At most as long as MySQL accepts; null: nothing to undo, or no time. */
 export function undoNote({ held, names, what }: Undoable, groupId: string): string | null {
   const due = firstDue(held, groupId);
   if (due === null) return null;
@@ -135,15 +135,15 @@ export function undoNote({ held, names, what }: Undoable, groupId: string): stri
   const texts = [
     `${undo} UNDROP ${what} ${listed} (${isOne ? `id ${table?.id}` : `drop ${groupId}`})`,
     isOne ? `${undo} UNDROP TABLE '${table?.id}'` : `${undo} UNDROP ${what} ${listed}`,
-    `${undo} SHOW DROPPED TABLES has what drop ${groupId} held`,
+    `${undo} SHOW DROPPED TABLES lists the tables of drop ${groupId}`,
   ];
   return texts.find((text) => Array.from(text).length <= SIGNAL_CHARACTERS_MAX) ?? null;
 }
 
-/** Who has less time than this to undo it isn't told of it. */
+/** The note is left out if less time than this is left to undo the drop. */
 const TIME_MS_MIN = 60_000;
 
-/** When the first of them goes; null: none is held, or not for long after the drop of `id`. */
+/** The first due time; null: none is held, or not for long after the drop of `id`. */
 function firstDue(held: Undoable['held'], id: string): Date | null {
   const dues = held.flatMap(({ holdName }) => parseHoldName(holdName)?.due ?? []);
   const [first] = dues.sort((one, other) => one.getTime() - other.getTime());

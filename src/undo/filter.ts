@@ -1,8 +1,7 @@
 /**
- * Which of the dropped tables are meant by who, when and where, and in which order they are shown.
- * Pure.
+ * Filters dropped tables by user, schema and time, and sorts them. Pure.
  *
- * Invariant: a table of which something isn't known fits no filter that asks for it.
+ * Invariant: a table with an unknown property matches no filter on it.
  */
 import { isSameName } from '../names/names.js';
 import { type DroppedTable, type EndedTable, type ListedTable, newestFirst } from './list.js';
@@ -26,7 +25,7 @@ export function filterDrops<T extends DroppedTable>(
     return isBy && isSince && (until === null || (at !== null && at <= until));
   });
   if (schema === null) return found;
-  // As it is written, else without regard to case.
+  // The exact name, else without regard to case.
   const same = found.filter(({ origin }) => origin?.schema === schema);
   if (same.length > 0) return same;
   return found.filter(({ origin }) => origin !== null && isSameName(origin.schema, schema));
@@ -35,7 +34,7 @@ export function filterDrops<T extends DroppedTable>(
 export const SORTS = ['dropped', 'size', 'expires'] as const;
 export type Sort = (typeof SORTS)[number];
 
-/** dropped: newest first; size: biggest first; expires: what goes first. Unknown sizes are last. */
+/** dropped: newest first; size: biggest first; expires: soonest first. Unknown sizes are last. */
 export function sortDrops<T extends ListedTable | EndedTable>(
   tables: readonly T[],
   sort: Sort,

@@ -13,7 +13,7 @@ import type { FailedRestore, ManyReport } from './restore-many.js';
 import type { HoldReport } from './run-hold.js';
 import type { Plan, RestoreReport } from './run-restore.js';
 
-/** One table of several, as soon as it is done. */
+/** A table of several, printed as soon as it is done. */
 export function formatResult(
   result: RestoreReport | FailedRestore,
   { done, of }: { readonly done: number; readonly of: number },
@@ -23,7 +23,7 @@ export function formatResult(
   return `[${done}/${of}] ${text}`;
 }
 
-/** What has failed and why, and what was not tried; empty if all is well. */
+/** The failures with their causes, and the tables that were not tried; empty if there are none. */
 export function formatFailures(
   { done, failed, untried }: ManyReport<unknown>,
   { isDryRun }: { readonly isDryRun: boolean },
@@ -38,7 +38,7 @@ export function formatFailures(
   ].join('');
 }
 
-/** Of many the same is to be said, but for the id. */
+/** Groups failures by their texts, apart from the id. */
 function byCause(failed: readonly FailedRestore[]): readonly (readonly [string, string[]])[] {
   const found = new Map<string, [string, string[]]>();
   for (const { what, error } of failed) {
@@ -57,10 +57,10 @@ function someOf(whats: readonly string[]): string {
   return `${whats.slice(0, NAMES_MAX).join(', ')}${more > 0 ? ` and ${more} more` : ''}`;
 }
 
-/** With what to do. */
+/** With its remedy. */
 function formatCause(error: unknown): string {
   if (error instanceof UndropError) return `${error.code}: ${error.message}`;
-  return `the server says: ${error instanceof Error ? error.message : String(error)}`;
+  return `the server returned: ${error instanceof Error ? error.message : String(error)}`;
 }
 
 export function manyJson({ done, failed, untried }: ManyReport<RestoreReport>): object {
@@ -72,7 +72,7 @@ function failedJson({ what, error }: FailedRestore): object {
   return { what, code, message: error instanceof Error ? error.message : String(error) };
 }
 
-/** What a dry run would do. */
+/** The plan of a dry run. */
 export function formatPreview(
   { done }: ManyReport<Plan>,
   { swaps }: { readonly swaps: boolean },
@@ -80,7 +80,7 @@ export function formatPreview(
   const lines = done.flatMap(({ table, to, wasBack, others }) => [
     `Would ${wasBack ? 'finish' : 'restore'} ${nameOf(table)} as ${formatName(to)}.`,
     ...(swaps && !wasBack ? ['  A live table of that name would be held.'] : []),
-    ...others.map((other) => `  Also held under that name, and left: ${other.id}`),
+    ...others.map((other) => `  Also held under that name, and not restored: ${other.id}`),
   ]);
   return [...lines, 'Nothing was done (--dry-run).', ''].join('\n');
 }
@@ -93,12 +93,12 @@ export function previewJson({ done, failed }: ManyReport<Plan>): object {
   return { dryRun: true, wouldRestore, failed: failed.map(failedJson) };
 }
 
-/** Until when it is held now, and was before. */
+/** Its due time now, and before. */
 export function formatHold({ table, dueBefore, recorded }: HoldReport): string {
   const [now, before] = [table.due, dueBefore].map((due) => formatUntil({ ...table, due }));
   return [
     `${nameOf(table)} is held until (UTC): ${now}; before: ${before}.\n`,
-    ...(recorded === false ? ['The ledger could not be told; recovery will notice.\n'] : []),
+    ...(recorded === false ? ['The ledger could not be updated; recovery will do that.\n'] : []),
   ].join('');
 }
 

@@ -18,7 +18,7 @@ import {
 import { describeEnded } from './list.js';
 import type { HeldRows, ShownTable } from './show.js';
 
-/** A line for each thing that is known of it. */
+/** A line for each known property. */
 export function formatShown({ dropped, held, row, used, sameDrop, others }: ShownTable): string {
   const { rowEstimate: rows } = dropped;
   const now = held ?? (row === null ? null : describeEnded(row));
@@ -95,7 +95,7 @@ export function shownJson(shown: ShownTable, rows: HeldRows | null): object {
   };
 }
 
-/** A text that is cut ends in `…`; NULL is `NULL`. */
+/** A cut text ends in `…`; NULL is `NULL`. */
 export function formatHeldRows({ columns, rows }: HeldRows): string {
   if (rows.length === 0) return 'It has no rows.\n';
   const lines = [columns, ...rows.map((row) => row.map((text) => text ?? 'NULL'))];

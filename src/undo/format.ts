@@ -19,10 +19,10 @@ const LIST_TITLES = [
 ];
 export const NOT_KNOWN = 'not known';
 
-/** By id: statements that have failed because they use a table that is held. */
+/** By id: statements that have failed because they use a held table. */
 export type AllUses = ReadonlyMap<string, Uses>;
 
-/** An aligned table, the totals, and what is to be said of single ones. */
+/** An aligned table, the totals, and notes on single tables. */
 export function formatHeldList(
   rows: readonly (ListedTable | EndedTable)[],
   uses: AllUses = new Map(),
@@ -68,7 +68,7 @@ function formatCells(row: ListedTable | EndedTable, digits: number): readonly st
   ];
 }
 
-/** How many there are and how big, in all and by state. */
+/** Their number and size, in total and by state. */
 function formatTotals(rows: readonly (ListedTable | EndedTable)[]): string {
   const states = [...new Set(rows.map(formatState))];
   const parts = states.map((state) => {
@@ -83,26 +83,26 @@ function formatSize(rows: readonly DroppedTable[]): string {
   const known = rows.flatMap(({ byteEstimate }) => byteEstimate ?? []);
   const tables = rows.length === 1 ? '1 table' : `${formatCount(rows.length)} tables`;
   const unknown = rows.length - known.length;
-  if (known.length === 0) return `${tables} of a size that is not known`;
+  if (known.length === 0) return `${tables} of unknown size`;
   const bytes = formatBytes(known.reduce((sum, one) => sum + one, 0));
   return unknown === 0
     ? `${tables}, ${bytes}`
-    : `${tables}, ${bytes} without ${formatCount(unknown)} of a size that is not known`;
+    : `${tables}, ${bytes} without ${formatCount(unknown)} of unknown size`;
 }
 
 export function formatState(row: ListedTable | EndedTable): string {
   return 'torn' in row ? 'TORN' : row.state;
 }
 
-/** What a line of the list can't say; empty for nearly all tables. */
+/** A note that doesn't fit in the list; empty for nearly all tables. */
 function formatNote(row: ListedTable, uses: AllUses): string {
   const name = formatName(row.origin);
   const used = uses.get(row.id);
   if (used !== undefined) return `${name} is still used: ${formatUses(used)}.\n`;
-  if (row.torn) return `${name} is in pieces: ${HOW_TO_MEND}.\n`;
+  if (row.torn) return `${name} is torn: ${HOW_TO_MEND}.\n`;
   if (!row.unseen) return '';
   const held = printable(`${row.holdSchema}.${row.holdName}`);
-  return `${name} is held as ${held}, which this account can't see.\n`;
+  return `${name} is held as ${held}, which this account cannot see.\n`;
 }
 
 export function formatUses({ count, lastAt, who }: Uses): string {
@@ -110,11 +110,11 @@ export function formatUses({ count, lastAt, who }: Uses): string {
   return `${statements} failed, the last at ${formatTime(lastAt)} UTC by ${printable(who)}`;
 }
 
-/** Tells people what to do about a table if the server was killed amid its RENAME. */
+/** How to repair a table if the server was killed during its RENAME. */
 export const HOW_TO_MEND =
-  'some of its partitions have the hold name; docs/what-if.md says how to bring it together';
+  'some of its partitions have the hold name; docs/what-if.md describes the repair';
 
-/** What was done, in one or a few lines. */
+/** The result, in one or a few lines. */
 export function formatRestoreReport(report: RestoreReport): string {
   const { others, larger } = report;
   const lines = [
@@ -122,7 +122,9 @@ export function formatRestoreReport(report: RestoreReport): string {
     ...(typeof report.swapped === 'string'
       ? [`The table that had the name is held: ${report.swapped}.`]
       : []),
-    ...(report.recorded !== false ? [] : ['The ledger could not be told; recovery will notice.']),
+    ...(report.recorded !== false
+      ? []
+      : ['The ledger could not be updated; recovery will do that.']),
     ...report.checks.flatMap((check) => formatPart('CHECK', check)),
     ...report.foreignKeys.flatMap(formatForeignKey),
     ...formatProblem('foreign keys', report.foreignKeysProblem),
@@ -144,20 +146,20 @@ export function formatRestoreReport(report: RestoreReport): string {
 /** For an administrator. */
 function formatToMake({ triggersToMake: script }: RestoreReport): readonly string[] {
   if (script === null) return [];
-  return [`An account with the privileges for it makes the missing triggers by:\n${script}`];
+  return [`An account with the privileges can create the missing triggers:\n${script}`];
 }
 
-/** What came back, in a sentence. */
+/** The restored table, in a sentence. */
 export function formatRestored(report: RestoreReport): string {
   const { origin, restoredAs } = report;
   const what = origin === null ? report.id : formatName(origin);
   const isSameName = origin?.schema === restoredAs.schema && origin.table === restoredAs.table;
   const as = isSameName ? '' : ` as ${formatName(restoredAs)}`;
-  const done = report.wasBack ? 'Finished what was begun: restored' : 'Restored';
+  const done = report.wasBack ? 'Finished an interrupted restore: restored' : 'Restored';
   return `${done} ${what}${as}${formatDetails(report)}.`;
 }
 
-/** When, by whom and how it was dropped, and how many rows it has, in parentheses. */
+/** When, by whom and how it was dropped, and its number of rows, in parentheses. */
 function formatDetails({ origin, droppedAt, how, user, count }: RestoreReport): string {
   const details: string[] = [];
   if (droppedAt !== null) {
@@ -170,7 +172,7 @@ function formatDetails({ origin, droppedAt, how, user, count }: RestoreReport): 
   return details.length === 0 ? '' : ` (${details.join(', ')})`;
 }
 
-/** The beginning of a sentence that goes on with how that one comes back. */
+/** The start of a sentence that goes on with how to restore that table. */
 export function formatLarger({ table, count }: NonNullable<RestoreReport['larger']>): string {
   return `The one dropped ${formatTime(table.droppedAt)} UTC has ${formatRowCount(count)}`;
 }
@@ -184,33 +186,33 @@ function formatProblem(what: string, problem: string | null): readonly string[] 
   return problem === null ? [] : [`Its ${what} could not be restored: ${printable(problem)}`];
 }
 
-/** Nothing if all is as it was. */
+/** Nothing if the key is unchanged. */
 function formatForeignKey(key: RestoreReport['foreignKeys'][number]): readonly string[] {
   const what = printable(`Foreign key ${key.name} of ${key.table} to ${key.parent}`);
-  if (key.problem !== null) return [`${what} is not there: ${printable(key.problem)}`];
+  if (key.problem !== null) return [`${what} was not restored: ${printable(key.problem)}`];
   if (key.oldParent !== null) {
-    return [printable(`${what} leads to another table than before; ${key.oldParent}.`)];
+    return [printable(`${what} refers to another table than before; ${key.oldParent}.`)];
   }
   return key.isParentMissing
-    ? [`${what} is there; no table has that name until it is restored or made.`]
+    ? [`${what} was restored; its parent table is missing until it is restored or created.`]
     : [];
 }
 
 function formatBrokenKey({ name, table, query, isSeen }: BrokenKey): readonly string[] {
-  const what = isSeen ? 'Rows break' : 'It was not looked whether rows break';
+  const what = isSeen ? 'Rows break' : 'Undrop did not check whether rows break';
   return [
     printable(`${what} foreign key ${name} of ${table}; this lists them:`),
     `  ${printable(query)}`,
   ];
 }
 
-/** A CHECK or a trigger; nothing if it is as it was. */
+/** A CHECK or a trigger; nothing if it is unchanged. */
 function formatPart(
   kind: 'CHECK' | 'Trigger',
   { name, table, problem }: RestoreReport['checks' | 'triggers'][number],
 ): readonly string[] {
   if (problem === null) return [];
-  return [printable(`${kind} ${name} of ${table} is not back as it was: ${problem}`)];
+  return [printable(`${kind} ${name} of ${table} was not restored as it was: ${problem}`)];
 }
 
 /** The list for `--json`; times are in ISO 8601, UTC. */
@@ -265,7 +267,7 @@ export function restoreReportJson(report: RestoreReport): object {
   };
 }
 
-/** Counts the digits that tell all ids apart, so that what is shown can be typed. */
+/** The number of digits that distinguishes all ids, so that users can type what is shown. */
 function uniqueDigits(ids: readonly string[]): number {
   for (let digits = ID_DIGITS_MIN; digits < 32; digits += 1) {
     if (new Set(ids.map((id) => id.slice(0, digits))).size === ids.length) return digits;
@@ -282,7 +284,7 @@ export function formatTime(time: Date | null): string {
   return time === null ? NOT_KNOWN : utcText(time);
 }
 
-/** PURGE and DROP wait for nothing. */
+/** PURGE and DROP have no waiting time. */
 export function formatUntil(row: ListedTable | EndedTable): string {
   if ('endedAt' in row) return formatTime(row.endedAt);
   const { state, due } = row;

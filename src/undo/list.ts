@@ -1,10 +1,9 @@
 /**
- * `listAll` lists everything that is held: the names on the server, joined with what the ledger
- * knows of them. A table without a ledger row is listed too, and so is a table that is still held
- * in its own schema.
+ * `listAll` lists all held tables: the names on the server, joined with the rows of the ledger. A
+ * table without a ledger row is listed too, and so is a table that is still held in its own schema.
  *
- * Invariant: the names on the server say which tables are held and in which state; the ledger only
- * adds to that.
+ * Invariant: the names on the server determine which tables are held and in which state; the ledger
+ * only adds details.
  */
 import { isCertainlyAbsent } from '../held/locate.js';
 import { type LedgerRow, LIVE_STATES } from '../ledger/entry.js';
@@ -37,26 +36,26 @@ export interface QualifiedTable {
   readonly table: string;
 }
 
-/** What is known of a table that was dropped, whatever has become of it. */
+/** The known properties of a dropped table, in any state. */
 export interface DroppedTable {
   /** 32 hex digits. */
   readonly id: string;
-  /** Where it came from; null if the ledger has no row of it. */
+  /** Its original name; null if the ledger has no row for it. */
   readonly origin: QualifiedTable | null;
-  /** The time from the ledger, else from the id; null if neither tells. */
+  /** The time from the ledger, else from the id; null if neither has it. */
   readonly droppedAt: Date | null;
   /** Null: not known. */
   readonly how: HowDropped | null;
   readonly user: string | null;
   readonly clientAddress: string | null;
-  /** The statement it was part of. */
+  /** The statement that dropped it. */
   readonly groupId: string | null;
   /** 1 or more, by the server's statistics; null: not known. */
   readonly rowEstimate: number | null;
   readonly byteEstimate: number | null;
 }
 
-/** One that is held no more. */
+/** A table that is no longer held. */
 export interface EndedTable extends DroppedTable {
   readonly state: 'restored' | 'removed' | 'gone';
   readonly endedAt: Date | null;
@@ -67,17 +66,17 @@ export interface EndedTable extends DroppedTable {
 export interface ListedTable extends DroppedTable {
   readonly holdSchema: string;
   readonly holdName: string;
-  /** Only the ledger knows it: the server lets this account see no table there. */
+  /** Only the ledger has it: this account can't see a table there. */
   readonly unseen?: true;
   /**
-   * Only the ledger knows it: its partitions are under two names, so it is no table until they are
-   * together.
+   * Only the ledger has it: its partitions have two names, so it isn't a table until it is
+   * repaired.
    */
   readonly torn?: true;
   readonly state: TableState;
   /** UTC, by the server's clock: the state does not end before. */
   readonly due: Date;
-  /** Whether steps on it are written to the binary log. */
+  /** Whether changes to it are written to the binary log. */
   readonly logged: boolean;
   /** Whether its ledger row is in the binary log; null: no row. */
   readonly rowLogged: boolean | null;
@@ -90,14 +89,14 @@ export async function listAll(connection: ServiceConnection): Promise<readonly L
   return (await listRows(connection, live, null)).map(({ table }) => table);
 }
 
-/** What somebody asks for: a name as it was written, or the first digits of an id. */
+/** A requested table: a name as written, or the first digits of an id. */
 type Wanted =
   | { readonly schema: string | null; readonly table: string }
   | { readonly prefix: string };
 
 /**
- * The same of what `target` may mean (a table, a qualified table, an id or the beginning of one),
- * without a look at all others: there may be 100,000. Only where nothing fits it looks at all.
+ * The tables that match `target` (a table, a qualified table, an id or the beginning of one),
+ * without reading all others: there may be 100,000. Only if nothing matches, all are read.
  */
 export async function listFor(
   connection: ServiceConnection,
@@ -106,14 +105,14 @@ export async function listFor(
   const name = parseTableName(target);
   const digits = idDigits(target);
   const wanted = [name ?? [], isIdPrefix(digits) ? { prefix: digits } : []].flat();
-  // A whole id wins over a name, for which all of the ledger is searched.
+  // A whole id wins over a name, for which the whole ledger is searched.
   const whole = isHoldId(digits) ? await listWanted(connection, [{ prefix: digits }]) : [];
   if (whole.length > 0) return whole;
   const found = await listWanted(connection, wanted);
   return findTarget(found, target).length > 0 ? found : listAll(connection);
 }
 
-/** Newest first, those of a name whatever their case. */
+/** Newest first; names match in any case. */
 export async function listWanted(
   connection: ServiceConnection,
   wanted: readonly Wanted[],
@@ -132,8 +131,8 @@ interface WithRow {
 }
 
 /**
- * Of which of these rows tables are held, newest first; and tables without a row whose id is
- * `among` these (null: all).
+ * The held tables of these rows, newest first; and tables without a row whose id is `among` these
+ * (null: all).
  */
 export async function listRows(
   connection: ServiceConnection,
@@ -169,7 +168,7 @@ async function readWanted(
   return [...rows.values()].filter(({ state }) => LIVE_STATES.includes(state));
 }
 
-/** Those that the ledger still knows, and that are held no more; newest first. */
+/** Tables with a ledger row that are no longer held; newest first. */
 export async function listEnded(connection: ServiceConnection): Promise<readonly EndedTable[]> {
   const ledger = findRows(connection, { by: 'ended' }, { texts: false });
   const rows = await unlessRefused(ledger, [], ...ABSENT_TABLE);
@@ -183,7 +182,7 @@ export function describeEnded(row: LedgerRow): EndedTable | null {
   return isEnded ? { ...describeRow(id, row), state, endedAt, restoredAs } : null;
 }
 
-/** Tables held in their own schema, on which this account has no right. */
+/** Tables held in their own schema, on which this account has no privilege. */
 async function findUnseen(
   connection: ServiceConnection,
   rows: readonly LedgerRow[],
@@ -193,7 +192,7 @@ async function findUnseen(
     const { holdSchema: schema, holdName: name } = row;
     const held = name === null ? null : parseHoldName(name);
     if (!isElsewhere(schema) || name === null || held === null) continue;
-    // Only a server that would show the table to this account says that it is absent.
+    // Only a server that would show the table to this account can report it absent.
     if (await unlessRefused(isCertainlyAbsent(connection, schema, name), false)) continue;
     found.push({ ...describe({ ...held, schema, name }, row), unseen: true });
   }
@@ -235,13 +234,13 @@ export function describeRow(id: string, row: LedgerRow | undefined): DroppedTabl
   return {
     id,
     origin: row === undefined ? null : { schema: row.schema, table: row.table },
-    // Only a UUIDv7 has a time in it.
+    // Only a UUIDv7 contains a time.
     droppedAt: row?.droppedAt ?? (id[12] === '7' ? new Date(idTimeMs(id)) : null),
     how: row === undefined ? null : howDropped(row),
     user: row?.user ?? null,
     clientAddress: row?.clientAddress ?? null,
     groupId: row?.groupId ?? null,
-    // The server also says 0 of a table that was filled a moment ago.
+    // Statistics have 0 also for a table that was filled a moment ago.
     rowEstimate: row?.rowEstimate || null,
     byteEstimate: row?.byteEstimate ?? null,
   };

@@ -1,18 +1,18 @@
 /**
- * `parentsFirst` orders tables so that each comes after those that its foreign keys lead to, as far
- * as that is possible: a key is then added to a table whose parent is there. Pure.
+ * `parentsFirst` orders tables so that each comes after its parents, as far as that is possible: a
+ * key is then added to a table whose parent exists. Pure.
  */
 import { foldName } from '../names/names.js';
 import type { QualifiedTable } from './list.js';
 
 interface KeyedItem {
-  /** Null: nothing leads to it. */
+  /** Null: no key leads to it. */
   readonly name: QualifiedTable | null;
   /** The tables that its foreign keys lead to. */
   readonly parents: readonly QualifiedTable[];
 }
 
-/** Those that don't depend on each other keep their order; a cycle begins where it is first met. */
+/** Independent items keep their order; a cycle begins where it is first met. */
 export function parentsFirst<T extends KeyedItem>(items: readonly T[]): readonly T[] {
   const byName = new Map(items.map((item) => [item.name && keyOf(item.name), item]));
   const met = new Set<T>();

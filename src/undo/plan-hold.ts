@@ -1,9 +1,9 @@
 /**
- * `planHold` decides until when a held table is held from now on, if an operator changes that.
- * Pure; the refusals are UndropErrors.
+ * `planHold` decides the new due time of a held table after a request of an operator. Pure; the
+ * refusals are UndropErrors.
  *
- * Invariant: only `end`, which is asked for by name, makes a hold shorter than `holdMsMin` from the
- * drop; what is pinned is not ended before it is unpinned.
+ * Invariant: only an explicit `end` makes a hold shorter than `holdMsMin` from the drop; a pinned
+ * table can't be ended before it is unpinned.
  */
 import { formatDuration, timeText } from '../duration.js';
 import { UndropError } from '../errors.js';
@@ -12,7 +12,7 @@ import type { ListedTable } from './list.js';
 import { ambiguous, findTarget } from './plan-restore.js';
 
 export type HoldChange =
-  /** So long from now on, in milliseconds. */
+  /** This long from now on, in milliseconds. */
   | { readonly kind: 'for'; readonly holdMs: number }
   | { readonly kind: 'until'; readonly due: Date }
   | { readonly kind: 'pin' }
@@ -22,11 +22,11 @@ export type HoldChange =
 export interface HoldLimits {
   /** By the server's clock. */
   readonly now: Date;
-  /** The shortest hold, from the drop on, to which one may be shortened. */
+  /** The shortest hold, counted from the drop. */
   readonly holdMsMin: number;
 }
 
-/** The one table in HOLD that is meant; if several have the name, none is. */
+/** The one table in HOLD that matches; none if several have the name. */
 export function findOneHeld(held: readonly ListedTable[], target: string): ListedTable {
   const found = findTarget(held, target);
   const whole = found.filter(({ state, torn }) => state === 'HOLD' && !torn);
@@ -36,14 +36,14 @@ export function findOneHeld(held: readonly ListedTable[], target: string): Liste
   return table;
 }
 
-/** The new due time; the same as before if it is to end and is due already. */
+/** The new due time; unchanged if it is to end and is due already. */
 export function planHold(table: ListedTable, change: HoldChange, limits: HoldLimits): Date {
   const { state, due } = table;
   const { now, holdMsMin } = limits;
   if (table.torn) throw new UndropError('UNDROP_TORN', { table: nameOf(table) });
   if (state !== 'HOLD') {
-    const why = `it is in state ${state}, so its hold is over and rows of it may be gone`;
-    throw notChanged(table, why, 'See `undrop list --all` for what has become of it.');
+    const why = `it is in state ${state}, so its hold is over and some of its rows may be gone`;
+    throw notChanged(table, why, '`undrop list --all` shows its state.');
   }
   if (change.kind === 'end') {
     if (isPinned(due)) throw notChanged(table, 'it is pinned', UNPIN);
@@ -51,8 +51,8 @@ export function planHold(table: ListedTable, change: HoldChange, limits: HoldLim
   }
   const next = dueAfter(change, now);
   if (next <= now) {
-    const why = `expected a time that is still to come, found ${timeText(next)}`;
-    throw notChanged(table, why, 'See `undrop remove` for how to end its hold.');
+    const why = `expected a time in the future, found ${timeText(next)}`;
+    throw notChanged(table, why, 'To end its hold, use `undrop remove`.');
   }
   if (next >= due) return next;
   const { droppedAt } = table;
@@ -60,7 +60,7 @@ export function planHold(table: ListedTable, change: HoldChange, limits: HoldLim
   if (next >= earliest) return next;
   const why =
     droppedAt === null
-      ? 'when it was dropped is not known, so its hold is not made shorter'
+      ? 'the time of its drop is not known, so its hold cannot be shortened'
       : `expected a hold of ${formatDuration(holdMsMin)} from its drop or more (UNDROP_MIN_HOLD), ` +
         `which is until ${timeText(earliest)}, found ${timeText(next)}`;
   throw notChanged(table, why, 'Give it a longer time; `undrop remove` ends its hold at once.');

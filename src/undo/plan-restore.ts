@@ -1,9 +1,9 @@
 /**
- * `planRestore` decides which held table somebody means, and which name it gets. Pure; the
- * refusals are UndropErrors.
+ * `planRestore` decides which held table a request means, and its new name. Pure; the refusals are
+ * UndropErrors.
  *
- * Invariant: of several tables of one name the newest that is whole is taken. If tables of that
- * name are held from several schemas, none is taken, because nobody could know which was meant.
+ * Invariant: for several tables of one name the newest complete one is taken. If tables of that
+ * name are held from several schemas, none is taken, because the request is ambiguous.
  */
 import { UndropError } from '../errors.js';
 import { isSameName, isUserSchema, parseHoldName } from '../names/names.js';
@@ -12,20 +12,20 @@ import type { ListedTable, QualifiedTable } from './list.js';
 export interface RestoreRequest {
   /** A table, a qualified table, an id or a unique beginning of one (4 digits or more). */
   readonly target: string;
-  /** `[schema.]name` to restore as; default: where it came from. */
+  /** `[schema.]name` to restore as; default: the original name. */
   readonly to?: string | undefined;
 }
 
 export interface RestorePlan {
   readonly table: ListedTable;
   readonly to: QualifiedTable;
-  /** Further tables that are held under the same name, newest first. */
+  /** Further held tables of the same name, newest first. */
   readonly others: readonly ListedTable[];
 }
 
 const SHOWN_MAX = 5;
 
-/** What to rename to what. `held`: newest first. */
+/** The source and target of the RENAME. `held`: newest first. */
 export function planRestore(held: readonly ListedTable[], request: RestoreRequest): RestorePlan {
   const found = findTarget(held, request.target);
   const table = newestWhole(found);
@@ -40,7 +40,7 @@ export function planRestore(held: readonly ListedTable[], request: RestoreReques
   return { table, to, others: found.filter((other) => other !== table) };
 }
 
-/** Of `found`, newest first: the first that can come back, else the first. */
+/** The first of `found` that can be restored, else the first; `found`: newest first. */
 export function newestWhole<T extends Pick<ListedTable, 'state' | 'torn'>>(
   found: readonly T[],
 ): T | undefined {
@@ -51,9 +51,7 @@ export function canComeBack({ state, torn }: Pick<ListedTable, 'state' | 'torn'>
   return state === 'HOLD' && torn !== true;
 }
 
-/**
- * All that are meant; of one name only. A whole id wins, then a name, then the beginning of an id.
- */
+/** All matches; for one name only. A whole id wins, then a name, then the beginning of an id. */
 export function findTarget(held: readonly ListedTable[], target: string): readonly ListedTable[] {
   const digits = idDigits(target);
   const whole = held.filter(({ id }) => id === digits);
@@ -67,20 +65,20 @@ export function findTarget(held: readonly ListedTable[], target: string): readon
 }
 
 /**
- * As it may be the beginning of an id: people copy those of a UUID with its dashes, and hold names,
- * with or without their schema, for the id in them.
+ * Normalizes a possible beginning of an id: users copy a UUID with its dashes, or a hold name, with
+ * or without its schema.
  */
 export function idDigits(text: string): string {
   const name = text.replaceAll('`', '').replace(/^.*\./, '');
   return parseHoldName(name)?.id ?? text.replaceAll('-', '').toLowerCase();
 }
 
-/** Whether that may be the beginning of an id; also a whole one. */
+/** Whether `digits` may be the beginning of an id, or a whole one. */
 export function isIdPrefix(digits: string): boolean {
   return /^[0-9a-f]{4,32}$/.test(digits);
 }
 
-/** Names as they are written, else without regard to case. */
+/** The exact name, else without regard to case. */
 function findByName(held: readonly ListedTable[], target: string): readonly ListedTable[] {
   const name = parseTableName(target);
   if (name === null) return [];
@@ -110,7 +108,7 @@ function chooseName(table: ListedTable, to: string | undefined): QualifiedTable 
   const schema = parsed.schema ?? table.origin?.schema;
   const isOwn = parsed.table === table.origin?.table;
   if (schema === undefined || (isOwn && isAdopted(table))) throw noOrigin(table);
-  // A hold name may be collected as one, unless the table had it before it was dropped.
+  // A hold name may be collected as one, unless it is the table's original name.
   const isOurs = !isUserSchema(schema) || (parseHoldName(parsed.table) !== null && !isOwn);
   if (isOurs) throw new UndropError('UNDROP_BAD_TARGET', { target: to });
   return { schema, table: parsed.table };
@@ -140,7 +138,7 @@ function qualified({ origin }: ListedTable): string | null {
   return origin === null ? null : `${origin.schema}.${origin.table}`;
 }
 
-/** A name as people type it: `[schema.]name`; one with a dot in it stands in backticks. */
+/** A name as users type it: `[schema.]name`; a name with a dot in it must be in backticks. */
 interface WrittenName {
   readonly schema: string | null;
   readonly table: string;
@@ -149,7 +147,7 @@ interface WrittenName {
 const PART = '`(?:[^`]|``)+`|[^`.]+';
 const WRITTEN = new RegExp(`^(?:(${PART})\\.)?(${PART})$`);
 
-/** Beyond U+FFFF: MySQL takes a question mark instead, and doesn't say so. */
+/** Beyond U+FFFF: MySQL silently replaces these by a question mark. */
 const UNNAMEABLE = /[\0\u{10000}-\u{10ffff}]/u;
 
 /** `null` if it isn't a name: empty parts, a quote left open, more than two parts. */

@@ -1,9 +1,10 @@
 /**
- * `restoreMany` brings back several held tables, named one by one or chosen by drop, user and time:
- * each by a RENAME of its own, parents before children. It looks once for all of them.
+ * `restoreMany` restores several held tables, named one by one or selected by drop, user and time:
+ * each by a RENAME of its own, parents before children. It reads the held tables once for all of
+ * them.
  *
- * Invariant: one that can't come back keeps none of the others from it, and is reported; when the
- * server doesn't answer any more, nothing further is tried, and the same request goes on later.
+ * Invariant: a failure for one table is reported and affects no other; if the server stops
+ * answering, nothing further is tried, and the same request continues later.
  */
 import { UndropError } from '../errors.js';
 import { readTable } from '../held/foreign-keys/read-table.js';
@@ -26,17 +27,17 @@ export type ManyRequest =
       /** The beginning of a group id, or of the id of one of its tables; null: any. */
       readonly drop: string | null;
       readonly filter: DropFilter;
-      /** The same, as somebody has typed it. */
+      /** The same, as the user typed it. */
       readonly text: string;
     };
 
-/** What to do about one table, or why nothing can be done. */
+/** The plan for one table, or its refusal. */
 type Choice =
   | { readonly what: string; readonly plan: Plan }
   | { readonly what: string; readonly error: unknown };
 
 export interface FailedRestore {
-  /** As it was asked for, or `schema.table` with its id. */
+  /** The requested name, or `schema.table` with its id. */
   readonly what: string;
   readonly error: unknown;
 }
@@ -44,18 +45,18 @@ export interface FailedRestore {
 export interface ManyReport<T> {
   readonly done: readonly T[];
   readonly failed: readonly FailedRestore[];
-  /** Those that were not tried, because the server gave no answer. */
+  /** Tables that were not tried, because the server didn't answer. */
   readonly untried: readonly string[];
 }
 
 export interface ManyOptions<T> {
-  /** `restoreTable`, or what only looks. */
+  /** `restoreTable`, or a dry run. */
   readonly restoreOne: (plan: Plan) => Promise<T>;
-  /** Called after each, with its place among all that were chosen. */
+  /** Called after each, with its position among all selected tables. */
   readonly onResult?: (result: T | FailedRestore, at: { done: number; of: number }) => void;
 }
 
-/** Rejects with UNDROP_NO_SUCH_HELD if the request is for nothing that is held. */
+/** Rejects with UNDROP_NO_SUCH_HELD if the request matches no held table. */
 export async function restoreMany<T>(
   pool: ServicePool,
   request: ManyRequest,
@@ -83,7 +84,7 @@ export async function restoreMany<T>(
   return { done, failed, untried: [] };
 }
 
-/** In the place of `restoreTable`: the plan, or its refusal, so far as a look can tell. */
+/** In place of `restoreTable`: the plan, or its refusal, as far as a read can tell. */
 export function previewing(
   pool: ServicePool,
   { swaps }: { readonly swaps: boolean },
@@ -107,7 +108,7 @@ export function previewing(
 
 const IDS_OF_TEXT = 200;
 
-/** Parents first; what can't be restored stands where it was asked for. */
+/** Parents first; refused tables stay in the requested position. */
 async function choose(pool: ServicePool, request: ManyRequest): Promise<readonly Choice[]> {
   const choices =
     request.by === 'name'
@@ -135,7 +136,7 @@ async function chooseByName(
   { targets, to }: Extract<ManyRequest, { by: 'name' }>,
 ): Promise<readonly Choice[]> {
   const choices = new Map<string, Choice>();
-  // Of several all at once: a list for each takes longer.
+  // For several targets one list of all, because a list for each would take longer.
   const all = targets.length > 1 ? await listAll(pool) : null;
   for (const what of targets) {
     try {
@@ -156,7 +157,7 @@ async function chooseByDrop(
   { drop, filter, text }: Extract<ManyRequest, { by: 'drop' }>,
 ): Promise<readonly Choice[]> {
   const ids = new Set(held.map(({ id }) => id));
-  // Those whose restore broke off have their names again, and not all that was taken off them.
+  // Tables whose restore was interrupted have their names, but not all their detached parts.
   const begin = findRows(pool, { by: 'restoring' }, { texts: false });
   const begun = await unlessRefused(begin, [], ...ABSENT_TABLE);
   const unfinished = begun.filter(({ id }) => !ids.has(id));
@@ -175,7 +176,7 @@ async function chooseByDrop(
   throw new UndropError('UNDROP_NO_SUCH_HELD', { target: text, fate: '' });
 }
 
-/** The one group that is meant. */
+/** The one group that matches. */
 function findDrop(tables: readonly DroppedTable[], drop: string, text: string): string {
   const digits = idDigits(drop);
   const begins = (id: string | null) => id?.startsWith(digits) === true;
@@ -189,7 +190,7 @@ function findDrop(tables: readonly DroppedTable[], drop: string, text: string): 
   return only;
 }
 
-/** Tables of one name together; without a name each for itself. */
+/** Tables of one name together; tables without a name separately. */
 function groupByName(tables: readonly ListedTable[]): readonly (readonly ListedTable[])[] {
   const groups = new Map<string, ListedTable[]>();
   for (const table of tables) {
@@ -199,7 +200,7 @@ function groupByName(tables: readonly ListedTable[]): readonly (readonly ListedT
   return [...groups.values()];
 }
 
-/** Of tables of one name, newest first. */
+/** For tables of one name, newest first. */
 function chooseNewest(same: readonly ListedTable[]): Choice {
   const table = newestWhole(same);
   const others = same.filter((other) => other !== table);

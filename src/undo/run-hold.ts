@@ -1,8 +1,8 @@
 /**
  * `changeHold` gives a held table another due time, by a RENAME to another hold name; the ledger
- * follows, its restore script included. It is how an operator lengthens, pins and ends a hold.
+ * follows, with its restore script. An operator lengthens, pins and ends a hold by it.
  *
- * Invariant: renames a hold name to a hold name of the same id, in the same schema. Whoever loses a
+ * Invariant: renames a hold name to a hold name of the same id, in the same schema. The loser of a
  * race (against the collector, a restore, another change) changes nothing.
  */
 import { UndropError } from '../errors.js';
@@ -23,13 +23,16 @@ import { explainAbsent, isReadOnly, notSeen } from './run-restore.js';
 
 export interface HoldReport {
   readonly table: ListedTable;
-  /** Until when it was held before; `table.due` is the new time. */
+  /** The due time before; `table.due` is the new one. */
   readonly dueBefore: Date;
-  /** False: the ledger could not be told, recovery will notice; null: it never knew the table. */
+  /**
+   * False: the ledger could not be updated, recovery will do that; null: it has no row for the
+   * table.
+   */
   readonly recorded: boolean | null;
 }
 
-/** The table that is meant. Rejects with UNDROP_NO_SUCH_HELD or UNDROP_AMBIGUOUS. */
+/** The table that matches. Rejects with UNDROP_NO_SUCH_HELD or UNDROP_AMBIGUOUS. */
 export async function findHeld(pool: ServicePool, target: string): Promise<ListedTable> {
   try {
     return findOneHeld(await listFor(pool, target), target);
@@ -69,7 +72,7 @@ export async function changeHold(
   try {
     await runWithTimeout(pool, rename, { logged: table.logged });
   } catch (error) {
-    // A KILL that meets the RENAME at its end is answered with 1317, and it is done.
+    // A KILL that hits the RENAME at its end returns 1317 although it is done.
     if (!isKilled(error) || !(await isNamed(pool, changed))) throw explain(table, error);
   }
   const recorded = row === undefined ? null : await record(pool, row, { changed, dueBefore });
@@ -77,7 +80,7 @@ export async function changeHold(
   return { table: changed, dueBefore, recorded };
 }
 
-/** The table is held until then whatever comes of this. */
+/** The new due time stays even if this fails. */
 async function record(
   pool: ServicePool,
   { id, relocated, failure }: LedgerRow,
@@ -98,7 +101,7 @@ async function isNamed(pool: ServicePool, table: ListedTable): Promise<boolean> 
   return found.some(({ name }) => isSameName(name, table.holdName));
 }
 
-/** What an operator can act on if the server refuses; else `error` itself. */
+/** An error that an operator can act on if the server refuses; else `error` itself. */
 function explain({ id, holdSchema, holdName }: ListedTable, error: unknown): unknown {
   if (!isServerError(error)) return error;
   const table = `${holdSchema}.${holdName}`;

@@ -1,9 +1,8 @@
 /**
- * `restore` brings one held table back: it finds the table, gives it its name by one atomic
- * RENAME, tells the ledger, and puts foreign keys and triggers back.
+ * `restore` restores one held table: it finds the table, gives it its name by one atomic RENAME,
+ * updates the ledger, and reattaches foreign keys and triggers.
  *
- * Invariant: whoever loses the race (against the collector, another restore, a DBA) changes
- * nothing.
+ * Invariant: the loser of a race (against the collector, another restore, a DBA) changes nothing.
  */
 import { systemClock } from '../clock.js';
 import { UndropError } from '../errors.js';
@@ -51,20 +50,26 @@ import { readVersions, type Versions } from './versions.js';
 
 export interface RestoreReport extends ReattachReport, Versions {
   readonly id: string;
-  /** Where it came from; null if the ledger had no row of it. */
+  /** Its original name; null if the ledger had no row for it. */
   readonly origin: QualifiedTable | null;
   readonly restoredAs: QualifiedTable;
   readonly droppedAt: Date | null;
   readonly user: string | null;
   readonly rowEstimate: number | null;
-  /** It had its name again; an earlier restore broke off before its keys and triggers were back. */
+  /**
+   * It had its name already; an earlier restore was interrupted before its keys and triggers were
+   * reattached.
+   */
   readonly wasBack: boolean;
   readonly how: ListedTable['how'];
   /** Foreign keys of the table, and of others to it, that rows break or may break. */
   readonly brokenKeys: readonly BrokenKey[];
   /** After a swap: the id under which the live table is held; null: no table had the name. */
   readonly swapped?: string | null;
-  /** False: the ledger could not be told, recovery will notice; null: it never knew the table. */
+  /**
+   * False: the ledger could not be updated, recovery will do that; null: it has no row for the
+   * table.
+   */
   readonly recorded: boolean | null;
 }
 
@@ -72,13 +77,13 @@ export interface RestoreReport extends ReattachReport, Versions {
  * Rejects with UNDROP_NO_SUCH_HELD, UNDROP_AMBIGUOUS, UNDROP_NOT_RESTORABLE, UNDROP_TORN,
  * UNDROP_NO_ORIGIN, UNDROP_BAD_TARGET, UNDROP_SCHEMA_MISSING, UNDROP_NAME_TAKEN,
  * UNDROP_STATISTICS_LEFT, UNDROP_NOT_HELD, UNDROP_BUSY or UNDROP_MISSING_RIGHT; then nothing was
- * changed. If the connection breaks, the same request goes on from where it was.
+ * changed. If the connection breaks, the same request continues.
  */
 export async function restore(pool: ServicePool, request: RestoreRequest): Promise<RestoreReport> {
   return restoreTable(pool, await planOrResume(pool, await listFor(pool, request.target), request));
 }
 
-/** The same for a table that was found already, by a list that may be some seconds old. */
+/** The same for a table from a list that may be some seconds old. */
 export function restoreTable(pool: ServicePool, plan: Plan): Promise<RestoreReport> {
   const { table, to, wasBack } = plan;
   return asRestorer(pool, async (owner) => {
@@ -91,7 +96,7 @@ export function restoreTable(pool: ServicePool, plan: Plan): Promise<RestoreRepo
   });
 }
 
-/** Its keys and triggers, once it has its name, and the report. */
+/** Reattaches its keys and triggers, once it has its name, and makes the report. */
 export async function makeWhole(
   pool: ServicePool,
   done: Pick<Plan, 'table' | 'to' | 'wasBack'> & Pick<RestoreReport, 'recorded'>,
@@ -101,7 +106,7 @@ export async function makeWhole(
   const brokenKeys = await findBrokenRows(pool, to);
   const isLooked = brokenKeys.every(({ isSeen }) => isSeen);
   if (!isLooked && recorded === true) {
-    // The collector goes on (lifecycle/late-searches.ts).
+    // The collector continues (lifecycle/late-searches.ts).
     const { id, rowLogged } = table;
     const look = { id, failure: LOOKING, rowLogged: rowLogged !== false };
     await tolerantly(async () => [await recordLook(pool, look)]);
@@ -114,7 +119,7 @@ export async function makeWhole(
 
 export type Plan =
   | (RestorePlan & { readonly wasBack: false })
-  /** The table is back, but not yet with its keys and triggers. */
+  /** The table has its name, but not yet its keys and triggers. */
   | {
       readonly wasBack: true;
       readonly table: Omit<ListedTable, 'holdSchema' | 'holdName' | 'state' | 'due'>;
@@ -123,7 +128,7 @@ export type Plan =
       readonly others: readonly [];
     };
 
-/** With a restore that nobody is at any more. */
+/** Continues a restore without an owner. */
 async function goOn(
   pool: ServicePool,
   { table, row, to }: Extract<Plan, { wasBack: true }>,
@@ -161,16 +166,16 @@ async function renameAndRecord(
 }
 
 /**
- * Whether the table may be back after this error of `restore`: the connection broke, or there was
- * no answer in time.
+ * Whether the table may be restored despite this error of `restore`: the connection broke, or the
+ * response came too late.
  */
 export function isFateUnknown(error: unknown): boolean {
   return error instanceof UndropError && isUnanswered(error) && !isServerError(error.cause);
 }
 
 /**
- * A name means the table whose restore broke off before it means an older one. Who asks for what is
- * back already, or removed for good, is told so. `held`: by `listAll`.
+ * A name means a table with an interrupted restore before an older one. The error for a table that
+ * is restored already, or removed for good, says so. `held`: from `listAll`.
  */
 export async function planOrResume(
   pool: ServicePool,
@@ -192,7 +197,7 @@ export async function planOrResume(
   }
 }
 
-/** The error, with what has become of the table if nothing of that name or id is held. */
+/** The error, with the fate of the table if nothing of that name or id is held. */
 export async function explainAbsent(
   pool: ServicePool,
   target: string,
@@ -207,16 +212,13 @@ function isAbsent(error: unknown): error is UndropError {
   return error instanceof UndropError && error.code === 'UNDROP_NO_SUCH_HELD';
 }
 
-/** Restores that have begun, and may have broken off. */
+/** Restores that have begun, and may have been interrupted. */
 export async function readBegun(pool: ServicePool): Promise<readonly LedgerRow[]> {
   const { value } = await tolerantly(() => findRows(pool, { by: 'restoring' }, { texts: false }));
   return value;
 }
 
-/**
- * The restore, of these that have begun, that gave a table that name and broke off before it was
- * whole; null: none did.
- */
+/** The interrupted restore among `begun` that gave a table that name; null: none. */
 export async function findBegun(
   pool: ServicePool,
   to: QualifiedTable,
@@ -230,8 +232,8 @@ export async function findBegun(
 }
 
 /**
- * For a table that is held no more: the rest of a restore that broke off; null if none did, or if
- * somebody is at it.
+ * For a table that is no longer held: the rest of an interrupted restore; null if there is none, or
+ * if it has an owner.
  */
 export async function resume(pool: ServicePool, row: LedgerRow): Promise<Plan | null> {
   const to = await findUnfinished(pool, row);
@@ -244,10 +246,10 @@ export async function resume(pool: ServicePool, row: LedgerRow): Promise<Plan | 
   return { wasBack: true, table, row, to, others: [] };
 }
 
-/** One that died a moment ago may be in the processlist still. */
+/** An owner that died a moment ago may still be in the processlist. */
 const [OWNER_TRIES, OWNER_PAUSE_MS] = [20, 50];
 
-/** The refusal, with what has become of the last that is held no more. `found`: newest first. */
+/** The refusal, with the fate of the last table that is no longer held. `found`: newest first. */
 export async function withFate(
   pool: ServicePool,
   target: string,
@@ -263,7 +265,7 @@ export async function withFate(
   return ended(target, { ...last, by: value[0] ?? null }, error);
 }
 
-/** Whether the request has no new name, or the name that the table has by now. */
+/** Whether the request has no new name, or the present name of the table. */
 function isMeant(
   { to }: RestoreRequest,
   { schema }: LedgerRow,
@@ -275,8 +277,8 @@ function isMeant(
 }
 
 /**
- * Ledger rows of tables that are not held any more, by the name that they were dropped under, else
- * by their id or the beginning of it; newest first.
+ * Ledger rows of tables that are no longer held, by their original name, else by their id or the
+ * beginning of it; newest first.
  */
 export async function findHeldOnce(
   pool: ServicePool,
@@ -300,14 +302,14 @@ function ended(
   const how = {
     restored: `was restored at ${time} UTC as ${row.restoredAs ?? 'before'}${by}`,
     removed: `was removed for good at ${time} UTC${by}`,
-    gone: `was seen to be gone, not by undrop, at ${time} UTC`,
+    gone: `was found to be removed past undrop, at ${time} UTC`,
   };
   const { state } = row;
   const fate = ` It ${how[state === 'restored' || state === 'removed' ? state : 'gone']}.`;
   return new UndropError('UNDROP_NO_SUCH_HELD', { target, fate }, cause);
 }
 
-/** Tells the ledger; the table is back whatever comes of this. */
+/** Updates the ledger; the table stays restored even if this fails. */
 export async function tellRestored(
   pool: ServicePool,
   table: Pick<ListedTable, 'id' | 'rowLogged'>,
@@ -325,7 +327,7 @@ export async function tellRestored(
   }
 }
 
-/** Beside the rights on tables: to log in, to make a routine, to grant. */
+/** Beside the privileges on tables: to log in, to create a routine, to grant. */
 export const DENIED = [
   ...ACCESS_DENIED,
   ER_ACCESS_DENIED_ERROR,
@@ -334,17 +336,17 @@ export const DENIED = [
 ];
 
 const SEE_DOCTOR =
-  'See `undrop doctor` for what is missing and `undrop init` for how to grant it; or restore by ' +
+  '`undrop doctor` lists what is missing, and `undrop init` prints the grants; or restore with ' +
   'another account (UNDROP_USER).';
 
-/** The refusal for a table that only the ledger knows to be there. */
+/** The refusal for a table that only the ledger has. */
 export function notSeen({ origin, id, holdSchema, holdName }: ListedTable): UndropError {
   const what = origin === null ? id : `${origin.schema}.${origin.table}`;
-  const cause = `it does not see ${holdSchema}.${holdName}, as which ${what} is held`;
+  const cause = `it cannot see ${holdSchema}.${holdName}, as which ${what} is held`;
   return missingRight(cause);
 }
 
-/** What somebody who restores can act on if the server refuses; else `error` itself. */
+/** An error that the user can act on if the server refuses; else `error` itself. */
 function explainRefusal(error: unknown, { table, to }: Pick<RestorePlan, 'table' | 'to'>): unknown {
   if (!(error instanceof UndropError) || error.code !== 'UNDROP_SERVICE_FAILED') return error;
   const { cause } = error;
@@ -358,12 +360,12 @@ function explainRefusal(error: unknown, { table, to }: Pick<RestorePlan, 'table'
   return isServerError(cause, ...DENIED) ? missingRight(cause.sqlMessage, error) : error;
 }
 
-/** These errors have other causes, too, which their texts tell. */
+/** These errors have other causes, too, which their texts show. */
 export function isReadOnly(error: unknown): error is ServerError {
   return isServerError(error, ...READ_ONLY_SERVER) && /read[-_ ]only/i.test(error.sqlMessage);
 }
 
-/** What the server says of a privilege that the service account lacks. */
+/** For an error of the server about a privilege that the service account lacks. */
 export function missingRight(cause: string, error?: unknown): UndropError {
   const params = { account: 'the service account', cause, instead: SEE_DOCTOR };
   return new UndropError('UNDROP_MISSING_RIGHT', params, error);

@@ -1,8 +1,8 @@
 /**
- * `showTable` reads all that the ledger and the server know of one table that was dropped, and
- * `readHeldRows` some rows of one that is held. Changes nothing.
+ * `showTable` reads everything that the ledger and the server have about one dropped table, and
+ * `readHeldRows` some rows of a held one. Changes nothing.
  *
- * Invariant: so little of each value is read that no row is too big for whoever asked.
+ * Invariant: only a part of each value is read, so that no row is too big for the caller.
  */
 
 import { UndropError } from '../errors.js';
@@ -19,21 +19,21 @@ import { findHeldOnce } from './run-restore.js';
 
 export interface ShownTable {
   readonly dropped: DroppedTable;
-  /** Null: it is held no more. */
+  /** Null: it is no longer held. */
   readonly held: ListedTable | null;
-  /** Null: the ledger has no row of it. */
+  /** Null: the ledger has no row for it. */
   readonly row: LedgerRow | null;
-  /** The script that brings it back by hand, or what is missing; null: the ledger has none yet. */
+  /** The script that restores it by hand, or its missing parts; null: the ledger has none yet. */
   readonly script: string | null;
   /** Statements that have failed because they use it; null: none. */
   readonly used: Uses | null;
-  /** The others that the same statement dropped. */
+  /** The other tables of the same statement. */
   readonly sameDrop: readonly DroppedTable[];
-  /** Others that are held under its name, newest first. */
+  /** Other held tables of its name, newest first. */
   readonly others: readonly ListedTable[];
 }
 
-/** Rejects with UNDROP_NO_SUCH_HELD or UNDROP_AMBIGUOUS. Of a name the newest that is whole. */
+/** Rejects with UNDROP_NO_SUCH_HELD or UNDROP_AMBIGUOUS. A name means the newest complete one. */
 export async function showTable(pool: ServicePool, target: string): Promise<ShownTable> {
   const all = await listFor(pool, target);
   const found = findTarget(all, target);
@@ -64,7 +64,7 @@ function rowsOf(
   return unlessRefused(findRows(pool, filter, { texts: filter.by === 'ids' }), [], ...ABSENT_TABLE);
 }
 
-/** The id of a table that is held no more: by a name the last, by digits the only one. */
+/** The id of a table that is no longer held: for a name the last, for digits the only one. */
 async function findEnded(pool: ServicePool, target: string): Promise<string> {
   const found = await unlessRefused(findHeldOnce(pool, target), [], ...ABSENT_TABLE);
   const [last] = found;
@@ -86,11 +86,11 @@ export interface HeldRows {
 }
 
 export const VALUE_CHARACTERS_MAX = 60;
-/** Shown by their bytes, because they are no texts. */
+/** Shown as bytes, because they aren't texts. */
 const IN_BYTES =
   /^(?:bit|.*binary|.*blob|vector|geometry.*|.*point|.*linestring|.*polygon|.*collection)$/i;
 
-/** At most `rowsMax`, in the order in which the server comes to them. */
+/** At most `rowsMax`, in the server's order. */
 export async function readHeldRows(
   pool: ServicePool,
   { id, holdSchema, holdName }: ListedTable,
@@ -105,7 +105,7 @@ export async function readHeldRows(
   if (columns.length === 0) return { columns, rows: [] };
   const values = found.map((row, index) => {
     const column = ident(textOf(row, 'name'));
-    // One more than is shown, so that one sees where a value was cut.
+    // A character more than is shown, to see whether a value was cut.
     const text = IN_BYTES.test(textOf(row, 'type'))
       ? sql`CONCAT('0x', HEX(LEFT(${column}, ${VALUE_CHARACTERS_MAX / 2})))`
       : sql`LEFT(CAST(${column} AS CHAR), ${VALUE_CHARACTERS_MAX + 1})`;

@@ -4,7 +4,7 @@
  * TRUNCATE and a CREATE OR REPLACE.
  *
  * Invariants: the RENAME follows the live table's intent in the ledger, which the connection of the
- * RENAME owns. So whatever breaks off, recovery finds both tables: an intent whose RENAME did not
+ * RENAME owns. After any interruption, recovery finds both tables: an intent whose RENAME did not
  * happen is forgotten, and what follows one that did is completed.
  */
 import { randomBytes } from 'node:crypto';
@@ -37,7 +37,7 @@ import {
   tellRestored,
 } from './run-restore.js';
 
-/** Who swaps, as the ledger's row of the live table has it. */
+/** The actor of a swap, for the ledger's row of the live table. */
 export interface SwapBy {
   readonly proxyId: string;
   readonly user: string;
@@ -45,7 +45,7 @@ export interface SwapBy {
   readonly statementText: string;
   /** How long the live table is held. */
   readonly hold: HoldTime;
-  /** Has the line of the audit for the live table; default: nobody has. */
+  /** Gets the audit line for the live table; default: none. */
   readonly log?: Log;
 }
 
@@ -61,7 +61,7 @@ export async function swap(
   const begun = await findBegun(pool, to, await readBegun(pool));
   if (begun !== null) {
     const finished = await restoreTable(pool, begun);
-    // The same request again: what is held now is the table that the earlier try has taken away.
+    // The same request again: the held table is now the one that the earlier try has moved away.
     if (table.how === 'SWAP') return { ...finished, swapped: null };
   }
   return asRestorer(pool, async (owner) => {
@@ -73,7 +73,7 @@ export async function swap(
   });
 }
 
-/** The id of the live table, which is held by then; null: there is none. */
+/** The id of the live table, which is held then; null: there is none. */
 async function exchange(
   pool: ServicePool,
   table: ListedTable,
@@ -81,10 +81,10 @@ async function exchange(
 ): Promise<string | null> {
   const { to, by, owner } = how;
   const { hold, log = silentLog, ...who } = by;
-  // A RENAME that isn't in the binary log would take the live table from the source alone.
+  // A RENAME that isn't in the binary log would remove the live table on the source alone.
   if (!table.logged) throw notSwapped(table, to, 'it was dropped under sql_log_bin = 0');
   return pool.task(async (connection) => {
-    // Its end is the end of the intent's owner.
+    // Its end ends the ownership of the intent.
     connection.discard();
     const id = newHoldId(Date.now(), randomBytes);
     const intent = { ...who, groupId: id, threadId: connection.threadId, holdMs: 0 };
@@ -127,15 +127,15 @@ function heldEvent(
 interface Exchange {
   readonly table: ListedTable;
   readonly live: IntentTable;
-  /** Of the live table. */
+  /** The id of the live table. */
   readonly holdName: string;
-  /** Who restores. */
+  /** The owner of the restore. */
   readonly owner: number;
 }
 
 /**
- * On the intent's own connection, so that recovery leaves the intent while the RENAME may happen.
- * Rejects with the server's refusal as an error for people; then both tables are where they were.
+ * On the intent's own connection, so that recovery skips the intent while the RENAME may happen.
+ * Rejects with the server's refusal as an `UndropError`; then both tables are unchanged.
  */
 async function renameBoth(
   connection: TaskConnection,
@@ -152,7 +152,7 @@ async function renameBoth(
     await runWithTimeoutOn(connection, pool, [SHORT_INNODB_WAIT, rename], { logged: true });
   } catch (error) {
     if (!isServerError(error)) throw error;
-    // A KILL that meets the RENAME at its end is answered with 1317, and it is done.
+    // A KILL that hits the RENAME at its end returns 1317 although it is done.
     if ((await findHoldTables(pool, [schema], live.id)).length > 0) return;
     await takeBack();
     await forgetIntents(pool, [live.id]);

@@ -1,9 +1,9 @@
 /**
- * What a table that came back is among those of its name: how many rows it has, what else is held,
- * and which of these has far more rows, because the newest may not be the one that was meant: an
- * empty table that was made and dropped in its place, or the second TRUNCATE of two.
+ * How a restored table compares with those of its name: its number of rows, the other held tables,
+ * and which of these has far more rows, because the newest may not be the intended one: an empty
+ * table that was created and dropped in its place, or the second TRUNCATE of two.
  *
- * Invariant: it only reads, some rows of a few tables for a moment, after the table is back.
+ * Invariant: it only reads, some rows of a few tables for a moment, after the table is restored.
  */
 import { tolerantly } from '../held/finish-restore.js';
 import type { ServicePool } from '../service/pool/pools.js';
@@ -18,15 +18,15 @@ export interface RowCount {
 }
 
 export interface Versions {
-  /** Null: they could not be counted, and nobody has estimated them. */
+  /** Null: not counted, and no estimate. */
   readonly count: RowCount | null;
   /** Still held under the same name, newest first. */
   readonly others: readonly ListedTable[];
-  /** The newest of these with rows, ten times as many at least; null: there is none. */
+  /** The newest of these with rows, at least ten times as many; null: none. */
   readonly larger: { readonly table: ListedTable; readonly count: RowCount } | null;
 }
 
-/** So many rows are counted; of more the server's estimate is taken. */
+/** The maximum of rows that are counted; above it the server's estimate is used. */
 const ROWS_COUNTED_MAX = 1_000;
 /** For all counts of one table together. */
 const COUNT_MS = 300;
@@ -34,7 +34,7 @@ const COUNT_MS = 300;
 const OTHERS_COUNTED = 5;
 const TIMES_MORE = 10;
 
-/** `to`: where the table is now. Does not reject with what a server or pool says. */
+/** `to`: the present name. Does not reject for errors of the server or the pool. */
 export async function readVersions(
   pool: ServicePool,
   { id, origin, rowEstimate }: Pick<ListedTable, 'id' | 'origin' | 'rowEstimate'>,

@@ -1,10 +1,11 @@
 /**
  * A CREATE OR REPLACE of a table or a sequence (MariaDB), from top to bottom: the server checks the
- * client's own text by a PREPARE; the text runs without the words OR REPLACE, and says 1050 if
- * anything has the name; that is held like a dropped table, and the text runs again. Its answer is
- * the client's. If another session was faster to take the name, what it has made is held as well.
+ * client's own text by a PREPARE; the text runs without the words OR REPLACE, and fails with 1050
+ * if the name is taken; the table of that name is then held like a dropped one, and the text runs
+ * again. Its response is the client's. If another session was faster to take the name, its table is
+ * held as well.
  *
- * Invariants: the text that runs replaces nothing. If the statement fails, what it took is back
+ * Invariants: the text that runs replaces nothing. If the statement fails, its old table is back
  * under its name, or held for UNDROP_HOLD at least; until it ends, the intents stay intents, so
  * that the collector leaves their tables, however soon they are due.
  */
@@ -46,10 +47,12 @@ import {
 import { dropRecorded } from '../drop-table/drop-table.js';
 import type { ReplaceService } from './service.js';
 
-/** The text runs so often; tables of others that take the name meanwhile are held as well. */
+/**
+ * The maximum of runs of the text; tables of others that take the name meanwhile are held as well.
+ */
 export const TRIES_MAX = 32;
 
-/** Names there are tables for CREATE, and none for DROP. */
+/** In performance_schema, CREATE finds these tables and DROP does not. */
 const SERVERS_OWN = 'performance_schema';
 
 const OF_PARSER: ReadonlySet<number> = new Set([
@@ -64,7 +67,7 @@ const OF_PARSER: ReadonlySet<number> = new Set([
  */
 const KEEPS_THE_OLD: readonly number[] = [...GAVE_UP, ER_NO_SUCH_TABLE, ER_VIEW_INVALID];
 
-/** What is known once the server has taken the text. */
+/** The state once the server has accepted the text. */
 interface Replacing {
   readonly request: DropRequest;
   readonly facts: UserFacts;
@@ -74,7 +77,7 @@ interface Replacing {
   /** The client's text without OR REPLACE. */
   readonly create: Buffer;
   readonly service: ReplaceService;
-  /** What had the name, in order. */
+  /** The tables that had the name, in order. */
   readonly held: HeldTable[];
 }
 
@@ -100,12 +103,12 @@ export function createOrReplace(
   };
 }
 
-/** The server's error for the text; null: it takes it. */
+/** The server's error for the text; null: it accepts it. */
 function* checkSyntax(request: DropRequest, name: QualifiedName): Steps<Reply | null> {
   const [prepared] = yield* prepare(request.text);
   if (prepared?.kind !== 'err') return null;
   if (!OF_PARSER.has(prepared.errno)) {
-    // The server looks at tables after it has ended the transaction, and so does this.
+    // The server reads tables after it has ended the transaction, and so does this.
     const [ended] = yield* ask(probeSql(name, request));
     if (ended?.kind === 'err' && DDL_FORBIDDEN.includes(ended.errno)) return answerWith(ended);
   }
@@ -116,7 +119,7 @@ function prepare(text: Uint8Array) {
   return perform('user', { commands: [{ kind: 'prepare', text }] });
 }
 
-/** If the session breaks meanwhile, nothing of what is held goes sooner than by UNDROP_HOLD. */
+/** If the session breaks meanwhile, no held table is removed sooner than after UNDROP_HOLD. */
 function* createAtLast(replacing: Replacing): Steps<Answer> {
   const { create, request, service, table, held } = replacing;
   let refusal: UndropError | null = null;
@@ -141,12 +144,12 @@ function* createAtLast(replacing: Replacing): Steps<Answer> {
   return refuse(refusal ?? new UndropError('UNDROP_CHANGED_MEANWHILE', params));
 }
 
-/** What has the name is held, unless it is gone by then. */
+/** Holds the table that has the name, unless it is gone. */
 function* hold({ request, facts, name, table }: Replacing): Steps<Reply> {
   const [own] = yield* prepare(ownLockSql(name, request));
   if (own?.kind === 'err' && own.errno === ER_TABLE_NOT_LOCKED) {
     const how = 'by CREATE OR REPLACE under LOCK TABLES';
-    return refuse(notDone(how, listTables(request.statement.names), 'UNLOCK TABLES first.'));
+    return refuse(notDone(how, listTables(request.statement.names), 'Run UNLOCK TABLES first.'));
   }
   const checked = { ...request, isSyntaxChecked: true };
   const seen = yield* inspectNames({ request: checked, hints: new Set() }, 'user');
@@ -157,7 +160,7 @@ function* hold({ request, facts, name, table }: Replacing): Steps<Reply> {
   const targets = [table];
   const recorded = yield* perform('recordTargets', { facts, targets });
   if (recorded.intent !== null) return yield* dropRecorded(seen, recorded);
-  // A lock that the service doesn't wait for is waited for by the session.
+  // The session waits for a lock that the service doesn't wait for.
   const ended = yield* askToDrop(request, [name]);
   if (ended !== null) return ended;
   return yield* dropRecorded(seen, yield* perform('recordTargets', { facts, targets }));
@@ -167,7 +170,7 @@ function isOk({ payload }: Answer): boolean {
   return payload[0] === 0x00;
 }
 
-/** What had the name is gone, or changes: what has it now is for CREATE to say. */
+/** The old table is gone or has changed. CREATE reports what has the name now. */
 function isInPassing({ payload, refusal }: Answer): boolean {
   if (refusal !== null) return refusal.code === 'UNDROP_CHANGED_MEANWHILE';
   return decodeErr(payload).errno === ER_BAD_TABLE_ERROR;
@@ -177,7 +180,10 @@ function keepLonger({ held, facts: { logged } }: Replacing) {
   return perform('keepLonger', { held, logged });
 }
 
-/** Triggers that the service account may not make; the session has its error again after that. */
+/**
+ * Creates triggers that the service account may not create; the session gets its error again after
+ * that.
+ */
 function* makeMissing({ request, service, facts }: Replacing, failed: Answer): Steps<void> {
   const drop = { groupId: request.groupId, facts };
   const triggers = yield* serve((pool) => service.triggersToMake(pool, drop));
@@ -188,12 +194,12 @@ function* makeMissing({ request, service, facts }: Replacing, failed: Answer): S
 }
 
 /**
- * The new table could not be made. The first that had the name gets it back if the server would
- * have left it: who took the name meanwhile would natively have waited.
+ * The new table could not be created. The first table of that name gets it back if the server would
+ * have kept it: a session that took the name meanwhile would natively have waited.
  */
 function* takeBack(replacing: Replacing, failed: Answer): Steps<Answer> {
   const { request, service, table } = replacing;
-  // First of all, because only this statement's life keeps it from being collected.
+  // First of all, because only the running statement keeps it from being collected.
   const held = yield* keepLonger(replacing);
   const [first, ...others] = held;
   const { errno, message } = decodeErr(failed.payload);

@@ -1,6 +1,6 @@
 /**
- * What the service account does for a CREATE OR REPLACE that fails: it gives the table that was to
- * be replaced its name back.
+ * The service account's work for a CREATE OR REPLACE that fails: it gives the old table its name
+ * back.
  */
 import { systemClock } from '../../clock.js';
 import { UndropError } from '../../errors.js';
@@ -21,12 +21,12 @@ export function replaceService(log: Log | undefined) {
   return {
     pause: () => systemClock.sleep(PAUSE_MS),
 
-    /** Of a table that was put back, those that the account may not make. */
+    /** Triggers of a table that was put back that the account may not create. */
     triggersToMake: triggersOfDrop,
 
     /**
-     * False: it stays held, because another table has its name or the server says why not. Rejects
-     * with UNDROP_FATE_UNKNOWN. `tables`: the start of a sentence.
+     * False: it stays held, because another table has its name or the server refuses. Rejects with
+     * UNDROP_FATE_UNKNOWN. `tables`: the start of a sentence.
      */
     async putBack(
       pool: ServicePool,
@@ -36,8 +36,8 @@ export function replaceService(log: Log | undefined) {
         const report = await restore(pool, { target: id });
         const problems = problemsOf(id, report);
         const what = { id, table: report.restoredAs, problems };
-        if (problems.length === 0) log?.info(what, 'a table that was not replaced is back');
-        else log?.warn(what, 'a table that was not replaced is back, not whole');
+        if (problems.length === 0) log?.info(what, 'put back a table that was not replaced');
+        else log?.warn(what, 'put back a table that was not replaced, but not completely');
         return true;
       } catch (error) {
         if (!isServiceError(error)) throw error;
@@ -45,8 +45,11 @@ export function replaceService(log: Log | undefined) {
           const cause = rootCause(error);
           throw new UndropError('UNDROP_FATE_UNKNOWN', { tables, cause }, error);
         }
-        log?.warn({ id, err: error }, 'a table that was not replaced stays held');
-        // The ledger may say that it is on its way back.
+        log?.warn(
+          { id, err: error },
+          'cannot put back a table that was not replaced; it stays held',
+        );
+        // The ledger may still have it as being restored.
         await resolveEnded(pool, [id]);
         return false;
       }

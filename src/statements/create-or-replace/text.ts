@@ -1,8 +1,8 @@
 /**
- * A CREATE OR REPLACE as a text (MariaDB): it is read once more by the session's own settings, and
+ * A CREATE OR REPLACE as a text (MariaDB): it is parsed again with the session's own settings, and
  * its words OR REPLACE become blanks.
  *
- * Invariant: without these words CREATE fails if anything has the name.
+ * Invariant: without these words CREATE fails if the name is taken.
  */
 import { classifying } from '../../sql/classify.js';
 import type { DropTableStatement } from '../../sql/grammar/drop-table.js';
@@ -27,7 +27,7 @@ import {
 import { createOrReplace } from './create-or-replace.js';
 import { replaceService } from './service.js';
 
-/** Statements of ours come between. */
+/** Statements of undrop come in between. */
 const ASKS_FOR_COUNTS = /row_count|found_rows|warning_count|error_count/i;
 
 export async function replaceTable(
@@ -64,7 +64,7 @@ export async function replaceTable(
   return dropAndHold(drop, facts, options, { hints, procedure });
 }
 
-/** What is dropped; the server checks the name with the rest of the text. */
+/** The drop; the server checks the name with the rest of the text. */
 function dropOf({ table }: Replacement): DropTableStatement {
   return {
     object: 'table',

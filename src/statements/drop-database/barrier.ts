@@ -1,12 +1,13 @@
 /**
  * The barrier of a DROP DATABASE: an empty table of undrop's in the schema, which two service
  * connections keep open, so that the DROP waits until the service has looked for other tables. If
- * somebody kills one of the two connections, the other still holds it.
+ * one of the two connections is killed, the other still holds it.
  *
- * Invariants: the statements outlast the DROP (DROP_WAITS_S for each of its locks), so that if
- * nobody says "go on", because this process was killed, the DROP fails and has dropped nothing.
- * SLEEP(4) doesn't look whether its client is there; a longer one does. A connection begins no
- * statement but its last, because a HANDLER that somebody waits for is closed by the next one.
+ * Invariants: the statements outlast the DROP (DROP_WAITS_S for each of its locks), so that if the
+ * barrier is never opened, because this process was killed, the DROP fails and has dropped nothing.
+ * SLEEP(4) doesn't check whether its client is there; a longer one does. A connection begins no
+ * statement but its last, because a HANDLER that another session waits for is closed by the next
+ * one.
  */
 import { systemClock } from '../../clock.js';
 import { UndropError } from '../../errors.js';
@@ -35,7 +36,7 @@ const CHECK_EVERY_MS = 2;
 const KILL_TRIES = 5;
 const KILL_EVERY_MS = 100;
 
-/** Makes the table that the DROP comes to first. Null: it is there, and a HANDLER can open it. */
+/** Creates the table that the DROP comes to first. Null: it exists, and a HANDLER can open it. */
 export async function makeBarrierTable(
   pool: ServicePool,
   { schema, table, groupId, logged }: Omit<BarrierOptions, 'server'> & { readonly logged: boolean },
@@ -70,11 +71,13 @@ export class Barrier {
   readonly #options: BarrierOptions;
   readonly #opened = new AbortController();
   readonly #holders: readonly Holder[];
-  /** False: a connection that holds it was killed, or its statement; the other alone is too few. */
+  /**
+   * False: a connection that holds it was killed, or its statement; the other alone isn't enough.
+   */
   isIntact = true;
   /** Why a connection could not begin to hold it. */
   #failure: unknown = null;
-  /** When the table was seen to be held, by `performance.now()`, or a moment before. */
+  /** When the table was last seen to be held, by `performance.now()`, or a moment before. */
   seenAtMs = 0;
 
   constructor(pool: ServicePool, options: BarrierOptions) {
@@ -83,15 +86,15 @@ export class Barrier {
     this.#holders = Array.from({ length: HOLDERS }, () => this.#begin());
   }
 
-  /** The DROP goes on. Resolves when the table is free. */
+  /** Lets the DROP go on. Resolves when the table is free. */
   async open(): Promise<void> {
     this.leave();
     await Promise.all(this.#holders.map((holder) => this.#end(holder)));
   }
 
   /**
-   * Nobody here will say "go on" any more: the table is free when the statements that hold it end,
-   * by themselves or by recovery. Once the barrier is open this does nothing.
+   * Gives up the barrier without opening it: the table is free when the statements that hold it
+   * end, by themselves or by recovery. Does nothing once the barrier is open.
    */
   leave(): void {
     this.#opened.abort();
@@ -120,7 +123,7 @@ export class Barrier {
     });
     holder.over = holding.catch((error: unknown) => {
       this.isIntact = false;
-      // A connection that was killed is another's doing.
+      // A connection that was killed isn't a failure of this process.
       if (holder.threadId === null || isServerError(error)) this.#failure = error;
     });
     return holder;
@@ -142,7 +145,7 @@ export class Barrier {
         { deadlineMs: DEADLINE_MS },
       );
     } catch (error) {
-      // The KILL that opens it, or a person's.
+      // The KILL that opens it, or an operator's.
       if (!isServerError(error, ER_QUERY_INTERRUPTED, ER_CONNECTION_KILLED)) throw error;
     }
     this.isIntact = false;
@@ -153,7 +156,7 @@ export class Barrier {
     await connection.run(sql`HANDLER ${alias} CLOSE`);
   }
 
-  /** If its connection broke the server goes on with its statement: that is ended as well. */
+  /** If its connection broke, the server goes on with its statement: that is ended as well. */
   async #end({ threadId, over: ending }: Holder): Promise<void> {
     const over = ending.then(() => true);
     let failures = 0;
@@ -163,13 +166,13 @@ export class Barrier {
       } catch (error) {
         if (!(error instanceof Error) || ++failures === KILL_TRIES) throw error;
       }
-      // One that was about to begin may have begun after it.
+      // A statement that was about to begin may have begun after the KILL.
       isOver = await Promise.race([over, systemClock.sleep(KILL_EVERY_MS).then(() => false)]);
     }
   }
 }
 
-/** Resolves when the table is held, or `isIntact` says that it is not; rejects if it can't be. */
+/** Resolves when the table is held, or `isIntact` is false; rejects if it can't be held. */
 export async function closeBarrier(pool: ServicePool, options: BarrierOptions): Promise<Barrier> {
   const barrier = new Barrier(pool, options);
   try {
@@ -209,5 +212,5 @@ async function areAsleep(pool: ServicePool, threadIds: readonly number[]): Promi
 const NOT_HELD = {
   step: 'hold the barrier table of a schema',
   server: 'the server',
-  cause: 'nobody sees the table being held',
+  cause: 'its connections did not get the lock in time',
 };

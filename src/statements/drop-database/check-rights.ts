@@ -1,10 +1,11 @@
 /**
- * What is asked before a DROP DATABASE touches anything: the user's session, whether there is such
- * a schema, whether it may drop it, and how long it waits for locks; the service, what the schema
- * is called. If there is none, the session says the words of DROP DATABASE for that by SIGNAL, with
- * IF EXISTS as a warning, which becomes a note on its way to the client (after-drop-database.ts).
+ * The checks before a DROP DATABASE touches anything: in the user's session, whether there is such
+ * a schema, whether the user may drop it, and its lock wait timeout; by the service, the stored
+ * name of the schema. If there is none, the session raises the error of DROP DATABASE for that by
+ * SIGNAL, with IF EXISTS as a warning, which becomes a note on its way to the client
+ * (after-drop-database.ts).
  *
- * Invariant: no DROP DATABASE is sent here. A schema that another session makes meanwhile stays.
+ * Invariant: no DROP DATABASE is sent here. A schema that another session creates meanwhile stays.
  */
 import { assert } from '../../assert.js';
 import { UndropError } from '../../errors.js';
@@ -57,7 +58,7 @@ const SAME_AS_DROP_DATABASE: readonly number[] = [
   ER_LOCK_OR_ACTIVE_TRANSACTION,
 ];
 
-/** Nobody drops it, and nobody has a transaction ended by a statement that names it. */
+/** No session can drop it, or have a transaction ended by a statement that names it. */
 const CLOSED_SCHEMA = 'information_schema';
 
 export interface There {
@@ -67,7 +68,7 @@ export interface There {
   readonly lockWaitS: number;
 }
 
-/** An answer: it ends here, and nothing was changed. */
+/** An answer: the statement ends here, and nothing was changed. */
 export function* checkRights(request: SchemaDropRequest): SchemaSteps<There | SchemaAnswer | Gone> {
   const { name } = request;
   const [asked, shown] = yield* ask(schemaFactsSql(), showSchemaSql(request));
@@ -84,14 +85,14 @@ export function* checkRights(request: SchemaDropRequest): SchemaSteps<There | Sc
     return answerWith(yield* signal(deniedSignal(name, facts.account)));
   }
   if (!ABSENT_TO_DROP_VIEW.includes(right.errno)) {
-    const cause = `the right to drop it can’t be asked for: ${right.message.toString()}`;
+    const cause = `undrop cannot check the privilege to drop it: ${right.message.toString()}`;
     return refuse(notDropped(name, cause, 'Use a direct connection.'));
   }
   if (isAbsent) return yield* sayAbsent(request, facts);
   return right.errno === ER_BAD_DB_ERROR ? { kind: 'gone' } : yield* findSchema(request, facts);
 }
 
-/** What speaks against a drop of the schema, whoever may drop it; null: nothing. */
+/** The refusal, whatever the user's privileges are; null: none. */
 function refusalOf({ name, facts }: SchemaDropRequest): UndropError | null {
   if (isRecycleName(name)) {
     const instead = 'See `undrop list` for what is held.';
@@ -112,13 +113,13 @@ function* findSchema(
   }
   // The name as stored, because MYSQL is a user's under lower_case_table_names=0.
   if (SERVER_SCHEMAS.includes(schema)) {
-    const instead = 'Use a direct connection if it has to go.';
-    return refuse(notDropped(name, 'it is one of the server itself', instead));
+    const instead = 'Use a direct connection to drop it.';
+    return refuse(notDropped(name, 'it is a schema of the server itself', instead));
   }
   return { kind: 'there', schema, lockWaitS };
 }
 
-/** The last words in the session, which SHOW WARNINGS is about. */
+/** The last statement in the session, so that SHOW WARNINGS is about it. */
 function* sayAbsent(
   { name, ifExists, groupId }: SchemaDropRequest,
   { hasNotes }: SchemaFacts,

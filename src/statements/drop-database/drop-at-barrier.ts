@@ -1,10 +1,10 @@
 /**
- * One try of the DROP DATABASE in the user's session: it waits for the barrier table with its
- * schema locked and its list of tables made; the service looks, and lets it go only if there is no
- * other table.
+ * A try of the DROP DATABASE in the user's session: it waits for the barrier table with its schema
+ * locked and its list of tables complete; the service checks the schema, and lets the DROP go on
+ * only if there is no other table.
  *
- * Invariant: the look is made by the connection that owns the group, after the DROP was seen to
- * wait for a table; so a process that was taken for dead lets nothing go.
+ * Invariant: the connection that owns the group runs the check, after the DROP was seen to wait for
+ * a table; so a process that was taken for dead lets nothing go.
  */
 import { assert } from '../../assert.js';
 import { systemClock } from '../../clock.js';
@@ -39,12 +39,12 @@ export interface DropAtBarrierOptions {
   /** The connection that owns the group. */
   readonly owner: ServiceConnection;
   readonly rounds: number;
-  /** It is open afterwards, unless the try rejects. */
+  /** Open afterwards, unless the try rejects. */
   readonly barrier: Barrier;
   run(commands: readonly UserCommand[]): Promise<readonly Result[]>;
 }
 
-/** How soon it is looked whether the DROP waits, and how often while it waits for others. */
+/** How soon it is checked whether the DROP waits, and how often while it waits for others. */
 const CHECK_EVERY_MS = 3;
 const CHECK_SELDOM_MS = 50;
 const SOON_MS = 500;
@@ -55,7 +55,7 @@ const BARRIER_AGE_MS_MAX = 10_000;
 export async function dropAtBarrier(options: DropAtBarrierOptions): Promise<TryEnd> {
   const { request, pool, run, barrier } = options;
   if (performance.now() - barrier.seenAtMs > BARRIER_AGE_MS_MAX || !barrier.isIntact) {
-    // This process was held up, or what had come before took long; or somebody has killed a part.
+    // This process was suspended, or earlier work took long; or a part of the barrier was killed.
     await barrier.open();
     return { kind: 'again' };
   }
@@ -73,10 +73,10 @@ export async function dropAtBarrier(options: DropAtBarrierOptions): Promise<TryE
   } catch (error) {
     failure = error;
   }
-  // Whatever failed: the session is ours again only when its DROP has ended.
+  // After any failure, the session belongs to undrop again only when its DROP has ended.
   const [said] = await dropping;
   if (mayDrop === false) {
-    // A KILL that came late hits one of these.
+    // A late KILL hits one of these.
     const nothing = query(cleanSql(request.groupId));
     await run([nothing, nothing]);
   }
@@ -86,17 +86,17 @@ export async function dropAtBarrier(options: DropAtBarrierOptions): Promise<TryE
   }
   assert(said?.kind === 'err', 'DROP DATABASE answers OK or ERR');
   if (failure !== null) throw failure;
-  // It is in the way of whoever takes the barrier table away.
+  // It would block the removal of the barrier table.
   await barrier.open();
   const isStopped = said.errno === ER_QUERY_INTERRUPTED || said.errno === ER_LOCK_WAIT_TIMEOUT;
   return mayDrop === false && isStopped ? { kind: 'again' } : { kind: 'failed', error: said };
 }
 
-/** Both connections that held it up were killed: nobody can tell what the DROP has dropped. */
+/** Both connections that held the barrier were killed: what the DROP has dropped is unknown. */
 function logUnchecked({ log, schema, request: { groupId } }: DropAtBarrierOptions): void {
   const what =
-    'a DROP DATABASE went on before undrop had looked, because both its connections were killed: ' +
-    'a table that was made in the last moment may be lost';
+    'the server ran a DROP DATABASE before the last check, because both connections of undrop ' +
+    'were killed; a table that was created in the last moment may be lost';
   log.error({ event: 'schema_drop_unchecked', schema, groupId }, what);
 }
 
@@ -113,10 +113,10 @@ async function decide(
     const everyMs = performance.now() - startMs < SOON_MS ? CHECK_EVERY_MS : CHECK_SELDOM_MS;
     await Promise.race([ending, systemClock.sleep(everyMs)]);
     if (hasEnded()) break;
-    // One connection holds it still, and might be killed as well.
+    // The other connection still holds it, and might be killed as well.
     if (!barrier.isIntact) return false;
     if (!(await isWaitingForTable(options))) continue;
-    // So that the DROP and who creates in a loop don't go in step.
+    // Keeps the DROP from running in step with a session that creates tables in a loop.
     const pauseMs = Math.min(rounds * 4, 40) * Math.random();
     await Promise.race([ending, systemClock.sleep(pauseMs)]);
     if (hasEnded()) break;
@@ -125,7 +125,7 @@ async function decide(
   return null;
 }
 
-/** Then its schema is locked, and its list is made. */
+/** Then its schema is locked, and its list is complete. */
 async function isWaitingForTable({ owner, request }: DropAtBarrierOptions): Promise<boolean> {
   const says = `%${schemaComment(request.groupId)}%`;
   const [rows = []] = await owner.run(
@@ -136,7 +136,7 @@ async function isWaitingForTable({ owner, request }: DropAtBarrierOptions): Prom
   return rows.length > 0;
 }
 
-/** Without the right to it the DROP ends by its own timeout. */
+/** Without the privilege for it the DROP ends by its own timeout. */
 async function stop(pool: ServicePool, threadId: number): Promise<void> {
   try {
     await pool.killQuery(threadId);

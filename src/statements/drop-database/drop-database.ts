@@ -1,12 +1,12 @@
 /**
- * A DROP DATABASE, from top to bottom: the session says whether it may drop the schema; its tables
- * are renamed away by the service, all of them; then the user's own session drops what is left,
- * held up by a barrier until the service has looked once more under the locks of that DROP
+ * A DROP DATABASE, from top to bottom: the session checks whether the user may drop the schema; the
+ * service renames all its tables to hold names; then the user's own session drops the rest, held up
+ * by a barrier until the service has checked the schema again under the locks of that DROP
  * (docs/decisions/drop-database.md).
  *
  * Invariants: before the first RENAME the ledger has the schema and the table, and the barrier
- * table is there. Whatever ends it before the schema is dropped puts everything back; what can't be
- * put back stays held, and is left to recovery.
+ * table exists. An end before the schema is dropped puts everything back; a table that can't be put
+ * back stays held, and is left to recovery.
  */
 
 import { UndropError } from '../../errors.js';
@@ -37,7 +37,7 @@ import {
 import { holdTables, recordTables } from './hold-tables.js';
 import { DROP_WAITS_S, lockWaitSql, QUEUE_WAITS_S, queueSql } from './sql.js';
 
-/** The request, and what the session has said of the schema. */
+/** The request, and the session's facts of the schema. */
 type Drop = There & { readonly request: SchemaDropRequest };
 
 export function* dropDatabase(request: SchemaDropRequest): SchemaSteps<SchemaAnswer> {
@@ -45,7 +45,7 @@ export function* dropDatabase(request: SchemaDropRequest): SchemaSteps<SchemaAns
   try {
     end = yield* checkRights(request);
     if (end.kind === 'there') end = yield* dropAfterQueue({ ...end, request });
-    // Another session was faster: now there is none, and that is said, or it was made anew.
+    // Another session was faster: the schema is gone, which is an error, or was created again.
     if (end.kind === 'gone') end = yield* checkRights(request);
   } catch (error) {
     if (!(error instanceof UndropError)) throw error;
@@ -55,7 +55,7 @@ export function* dropDatabase(request: SchemaDropRequest): SchemaSteps<SchemaAns
   return end.isDropped === true || end.refusal !== null ? end : yield* sayAgain(request, end);
 }
 
-/** The session's diagnostics have the server's own error then, and none of ours. */
+/** The session's diagnostics then have the server's own error, and none of undrop's. */
 function* sayAgain({ groupId }: SchemaDropRequest, end: SchemaAnswer): SchemaSteps<SchemaAnswer> {
   if (end.payload[0] !== 0xff) return end;
   const { errno, sqlState, message } = decodeErr(end.payload);
@@ -65,19 +65,19 @@ function* sayAgain({ groupId }: SchemaDropRequest, end: SchemaAnswer): SchemaSte
   return end;
 }
 
-/** The one before may wait for others' locks for as long as its own session says. */
+/** The previous one may wait for others' locks for as long as its own session allows. */
 const QUEUE_S_MAX = 120;
 
 /**
- * One DROP DATABASE at a time for each pool of service connections, because each has three of them
- * for itself, and others are needed to go on. The next waits in the user's session, as for a lock:
+ * Runs one DROP DATABASE at a time for each pool of service connections, because each has three of
+ * them for itself, and needs others to go on. The next waits in the user's session, as for a lock:
  * so a KILL finds it, as do the limits of the session's statements.
  */
 function* dropAfterQueue(drop: Drop): SchemaSteps<SchemaAnswer | Gone> {
   const { schema, lockWaitS, request } = drop;
   for (let waitedS = 0; !(yield* call('tryBegin')); waitedS += QUEUE_WAITS_S) {
     if (waitedS >= Math.min(lockWaitS, QUEUE_S_MAX)) {
-      const why = 'another DROP DATABASE is under way in this proxy';
+      const why = 'another DROP DATABASE is running in this proxy';
       return refuse(notDropped(schema, why, 'Run the statement again when that has ended.'));
     }
     const [said] = yield* ask(queueSql(request.groupId));
@@ -103,7 +103,7 @@ function* dropAsOwner(drop: Drop): SchemaSteps<SchemaAnswer | Gone> {
   } catch (error) {
     failure = error;
   }
-  // A session that broke may be in its DROP still: recovery waits for that.
+  // A session that broke may still be in its DROP: recovery waits for that.
   if (failure instanceof SessionBroken) throw failure;
   if (end?.kind === 'answer' && end.isDropped === true) return end;
   const why = yield* call('renameBack');
@@ -121,7 +121,7 @@ function* emptyAndDrop(drop: Drop, names: readonly string[]): SchemaSteps<Schema
   if (typeof barrierTable !== 'string') return barrierTable;
   const held = yield* holdTables(drop, recorded);
   if ('kind' in held) return held;
-  // MariaDB takes 0 from a session, by which the DROP would not wait for the barrier either.
+  // MariaDB accepts 0 from a session, with which the DROP would not wait for the barrier either.
   const waitS = Math.min(Math.max(1, lockWaitS), DROP_WAITS_S);
   const unset = yield* setLockWait(request, waitS);
   if (unset !== null) return unset;
@@ -133,7 +133,7 @@ function* emptyAndDrop(drop: Drop, names: readonly string[]): SchemaSteps<Schema
   }
   if (end.kind === 'answer') return end;
   yield* call('settle', end.held);
-  // Errors of ours would be shown after the DROP by some servers.
+  // Some servers would show errors of undrop after the DROP.
   yield* ask(cleanSql(request.groupId));
   const affectedRows = Math.max(0, end.ok.affectedRows - 1) + end.held.length;
   const undoable = { held: end.held, names: [[schema]], what: 'DATABASE' } as const;
@@ -143,50 +143,50 @@ function* emptyAndDrop(drop: Drop, names: readonly string[]): SchemaSteps<Schema
 }
 
 /**
- * The tables that are to be held. An answer: the schema has tables of an earlier drop, which would
- * go with it, or the barrier table of another DROP DATABASE, which is under way or was interrupted.
+ * The tables to hold. An answer: the schema has tables of an earlier drop, which would be dropped
+ * with it, or the barrier table of another DROP DATABASE, which is running or was interrupted.
  */
 function* findAlone(schema: string): SchemaSteps<readonly string[] | Answer> {
   const { tables, held, barriers } = yield* call('find', schema);
   const [table] = held;
   if (table !== undefined) {
     const why = `its table ${table} is held there by an earlier drop`;
-    const instead = 'Wait until it is removed, or restore it elsewhere; `undrop list` has it.';
+    const instead = 'Wait until it is removed, or restore it elsewhere; `undrop list` shows it.';
     return refuse(notDropped(schema, why, instead));
   }
   const [barrier] = barriers;
   if (barrier === undefined) return tables;
-  const why = `another session is dropping it, or was: it has a table ${barrier}`;
+  const why = `another session is dropping it, or was dropping it: it has the table ${barrier}`;
   const instead =
-    'Run the statement again in a moment. If that table stays, drop it by itself, then the schema.';
+    'Run the statement again in a moment. If that table stays, drop first that table, then the schema.';
   return refuse(notDropped(schema, why, instead));
 }
 
 const WAIT_FOR_LOCK =
-  'Run the statement again when whoever has it locked is done: your own LOCK INSTANCE FOR BACKUP, perhaps.';
+  'Run the statement again when the session that has it locked is done; that may be your own (LOCK INSTANCE FOR BACKUP).';
 const GRANT_ALL =
-  'Grant it ALL on the schema (and where your session has switched sql_log_bin off the tier full), or use a direct connection.';
+  'Grant it ALL on the schema (and the tier full if your session has switched sql_log_bin off), or use a direct connection.';
 
-/** Its name; an answer: it can't be made, or the session doesn't see it. */
+/** Its name; an answer: it can't be created, or the session can't see it. */
 function* makeBarrierTable(
   schema: string,
   { facts: { logged }, groupId, charset, schema: bytes }: SchemaDropRequest,
 ): SchemaSteps<string | Answer | Gone> {
-  // Replicas need not have a schema whose drop they don't hear of. All others have the table too,
-  // so that after a failover recovery can tell whether the DROP has come to them.
+  // Replicas need not have a schema whose drop they don't get. All others have the table too, so
+  // that after a failover recovery can tell whether the DROP has reached them.
   const table = barrierTableName({ groupId, logged });
   const failed = yield* call('makeTable', schema, table);
   if (failed?.errno === ER_BAD_DB_ERROR) return { kind: 'gone' };
   if (failed !== null) {
-    const why = `the service account of undrop can’t make a table in it: ${rootCause(failed)}`;
+    const why = `the service account of undrop cannot create a table in it: ${rootCause(failed)}`;
     const isLocked = failed.errno === ER_LOCK_WAIT_TIMEOUT;
     return refuse(notDropped(schema, why, isLocked ? WAIT_FOR_LOCK : GRANT_ALL));
   }
   const name = { schema: bytes, table: Buffer.from(table) };
   const [said] = yield* ask(waitForLockSql(name, { groupId, charset, wait: null }));
   if (said?.kind !== 'err' || !METADATA_LOCK_GRANTED.includes(said.errno)) {
-    const cause = said?.kind === 'err' ? said.message.toString() : 'it says nothing of it';
-    const why = `your session does not see the table that undrop has made in it: ${cause}`;
+    const cause = said?.kind === 'err' ? said.message.toString() : 'the server returned no error';
+    const why = `your session cannot see the table that undrop created in it: ${cause}`;
     return refuse(notDropped(schema, why, 'Check that UNDROP_UPSTREAM leads to one server.'));
   }
   // If two drops run at once, each sees the other's table.
@@ -194,14 +194,14 @@ function* makeBarrierTable(
   return 'kind' in found ? found : table;
 }
 
-/** Said twice, because a KILL that came late may hit one. */
+/** Sent twice, because a late KILL may hit one. */
 function* setLockWait({ groupId }: SchemaDropRequest, seconds: number): SchemaSteps<Answer | null> {
   const text = lockWaitSql(seconds, groupId);
   const [first, second] = yield* ask(text, text);
   return first?.kind === 'err' && second?.kind !== 'ok' ? answerWith(first) : null;
 }
 
-/** So often what others make meanwhile is held as well. */
+/** The maximum of rounds in which tables that others create meanwhile are held as well. */
 const ROUNDS_MAX = 64;
 
 interface Dropped {
@@ -218,7 +218,7 @@ function* dropEmptied(
   const held = [...first.held];
   let waitedS = 0;
   for (let rounds = 0; rounds < ROUNDS_MAX; ) {
-    // Before the last look, so that the DROP follows that at once.
+    // Before the last check, so that the DROP follows it at once.
     yield* call('closeBarrier', barrierTable);
     const came = yield* holdWhatCame(drop);
     if ('kind' in came) return came;
@@ -229,7 +229,7 @@ function* dropEmptied(
       rounds++;
       continue;
     }
-    // The DROP was given less time than the session gives it.
+    // The DROP had less time than the session allows.
     waitedS += first.waitS;
     const isOver = waitedS >= drop.lockWaitS;
     if (end.error.errno !== ER_LOCK_WAIT_TIMEOUT || isOver) return answerWith(end.error);
@@ -237,7 +237,7 @@ function* dropEmptied(
   return crowded(drop.schema, ROUNDS_MAX);
 }
 
-/** The look under the locks of the DROP has the last word. */
+/** The check under the locks of the DROP decides. */
 function* holdWhatCame(drop: Drop): SchemaSteps<readonly HeldTable[] | Answer> {
   const names = yield* findAlone(drop.schema);
   if ('kind' in names) return names;

@@ -1,6 +1,6 @@
 /**
- * What a DROP DATABASE is made of: its request, the calls that its procedures make to the service,
- * and what they end with. Pure.
+ * The parts of a DROP DATABASE: its request, the calls that its procedures make to the service, and
+ * their results. Pure.
  */
 
 import { UndropError } from '../../errors.js';
@@ -25,14 +25,14 @@ export interface SchemaDropRequest {
   readonly session: SessionFacts;
   readonly facts: UserFacts;
   readonly groupId: string;
-  /** The session is told how the schema comes back (UNDROP_NOTE); default: it isn’t. */
+  /** Adds a note on how to restore the schema (UNDROP_NOTE); default: none. */
   readonly tellsUndo?: boolean;
 }
 
 /** How one try of the DROP ended. */
 export type TryEnd =
   | { readonly kind: 'dropped'; readonly ok: OkPacket }
-  /** It was stopped, because there is something that it would destroy, or not even sent. */
+  /** It was stopped, because it would destroy a table, or not even sent. */
   | { readonly kind: 'again' }
   | { readonly kind: 'failed'; readonly error: ErrPacket };
 
@@ -68,7 +68,7 @@ export interface Gone {
   readonly kind: 'gone';
 }
 
-/** The connection of the user's session ended: nobody hears an answer. */
+/** The connection of the user's session ended: no response can be sent. */
 export class SessionBroken extends Error {}
 
 export function notDropped(schema: string, why: string, instead: string): UndropError {
@@ -80,7 +80,7 @@ export function tablesOf(schema: string): string {
   return schemaAndTables(Buffer.from(schema));
 }
 
-/** Others keep making tables in it. */
+/** Other sessions keep creating tables in it. */
 export function crowded(schema: string, times: number): Answer {
   const params = { tables: tablesOf(schema), times };
   return refuse(new UndropError('UNDROP_CHANGED_MEANWHILE', params));

@@ -1,10 +1,10 @@
 /**
  * Holds the tables of a schema that is being dropped: their intents, their RENAMEs to hold names by
- * the service account, and their way into the recycle schema. Each step may be begun again with
- * tables that have come meanwhile.
+ * the service account, and their relocation. Each step may be repeated with tables that have come
+ * meanwhile.
  *
- * Invariant: a table is renamed only after its intent, and counted as away only if it is in the
- * recycle schema: what stays in its schema would be dropped with it.
+ * Invariant: a table is renamed only after its intent, and counts as moved only if it is in the
+ * recycle schema, because a table that stays in its schema would be dropped with it.
  */
 import { assert } from '../../assert.js';
 import { UndropError } from '../../errors.js';
@@ -47,15 +47,15 @@ export interface SchemaToEmpty {
 interface Recorded extends ServiceRenameTable {
   readonly holdSchema: string;
   readonly hasTriggers: boolean;
-  /** Keys or triggers are taken off it before it leaves its schema. */
+  /** Keys or triggers are detached before it leaves its schema. */
   readonly isBound: boolean;
 }
 
-/** Names in one text of ours. */
+/** The number of names in one text. */
 const BATCH = 40;
-/** Tables that are freed and moved in one go, with a budget of their own for locks. */
+/** Tables that are freed and moved together, with a lock-wait budget of their own. */
 const FREED_BATCH = 8;
-/** So many tries may move no further table. */
+/** The maximum of tries that move no further table. */
 const RELOCATE_TRIES_MAX = 40;
 const RELOCATE_PAUSE_MS = 50;
 
@@ -81,7 +81,7 @@ export function* recordTables(
   for (const [index, table] of tables.entries()) {
     const blocker = blockers[index] ?? null;
     if (blocker?.todo === 'blocked_by_file') return staying(schema, table.table, blocker);
-    // With triggers or keys it leaves its schema only after these are off.
+    // A table with triggers or keys leaves its schema only after these are detached.
     const isOnce = isRenamedOnce({ blocker, isBound: isBound(table) }, request.server);
     const leavesAtOnce = isOnce || (request.facts.logged && !isBound(table));
     const holdSchema = leavesAtOnce ? recycleSchemaFor(request.facts.logged) : schema;
@@ -103,7 +103,7 @@ function refusalByRule(
   return null;
 }
 
-/** None if it is gone meanwhile. */
+/** None if it is gone. */
 function targetOf(
   found: IntentTable,
   place: { readonly schema: string; readonly holdSchema: string },
@@ -115,7 +115,7 @@ function targetOf(
   return [{ id, ...place, table, holdName, hasTriggers, isBound: isBound(found) }];
 }
 
-/** All of them into the recycle schema; those that are gone meanwhile are left out. */
+/** Moves all of them into the recycle schema; those that are gone are left out. */
 export function* holdTables(
   drop: SchemaToEmpty,
   tables: readonly Recorded[],
@@ -139,7 +139,7 @@ export function* holdTables(
     held.push({ ...heldAs(table), relocated: failure === null, failure });
   }
   const left = renamed.filter((table) => !away.includes(table));
-  // Triggers are taken off last: if one of the others has to stay, the schema keeps them.
+  // Triggers are detached last: if another table has to stay, the schema keeps them.
   for (const isLast of [false, true]) {
     const some = left.filter(({ hasTriggers }) => hasTriggers === isLast);
     const moved = yield* relocate(drop.schema, some);
@@ -153,7 +153,7 @@ function heldAs({ id, holdSchema, holdName }: Pick<HeldTable, 'id' | 'holdSchema
   return { id, holdSchema, holdName };
 }
 
-/** As they are held; none if one of them is gone: the next look finds the others. */
+/** The held tables; none if one of them is gone: the next check finds the others. */
 function* takeGroup(
   drop: SchemaToEmpty,
   group: readonly Recorded[],
@@ -180,7 +180,7 @@ function* takeGroup(
 
 /**
  * `gone`: one of them is gone. `unmoved`: one of them can't leave its schema in that RENAME.
- * `alone`: one of them takes a statement of its own.
+ * `alone`: one of them needs a statement of its own.
  */
 type Taken = 'held' | 'gone' | 'unmoved' | 'alone';
 
@@ -210,7 +210,7 @@ function* take(drop: SchemaToEmpty, tables: readonly Recorded[]): SchemaSteps<An
           const isTooLong = outcome.kind === 'failed' && outcome.errno === ER_TOO_LONG_IDENT;
           if (isTooLong && tables.length > 1) return 'alone';
           if (tables.some(({ holdSchema }) => isRecycleSchema(holdSchema))) return 'unmoved';
-          const why = `the service account of undrop can’t rename ${tables[0]?.table}: ${outcome.cause}`;
+          const why = `the service account of undrop cannot rename ${tables[0]?.table}: ${outcome.cause}`;
           return refuse(notDropped(schema, why, outcome.kind === 'denied' ? GRANT : MEND));
         }
       }
@@ -219,13 +219,13 @@ function* take(drop: SchemaToEmpty, tables: readonly Recorded[]): SchemaSteps<An
   return taken === 'changed' ? crowded(schema, SERVICE_TRIES_MAX) : taken;
 }
 
-/** The session waits for the others' locks, as its DROP would. */
+/** The session waits for others' locks, as its DROP would. */
 function* waitForLocks(
   { request: { groupId, charset, schema, facts } }: SchemaToEmpty,
   tables: readonly ServiceRenameTable[],
 ): SchemaSteps<Answer | null> {
   for (const { table } of tables) {
-    // What else the client's charset makes of these bytes would be another name.
+    // Other charsets may turn these bytes into another name.
     if (!facts.charset.startsWith('utf8') && !/^\w*$/.test(table)) {
       return refuse(new UndropError('UNDROP_NAME_CHARSET', { charset: facts.charset }));
     }
@@ -239,7 +239,7 @@ function* waitForLocks(
   return null;
 }
 
-/** Into the recycle schema; what others have locked is tried again, in small batches. */
+/** Relocates them; locked tables are tried again, in small batches. */
 function* relocate(
   schema: string,
   tables: readonly Recorded[],
@@ -282,14 +282,16 @@ function* relocate(
 
 const GRANT = 'Grant ALTER, DROP, CREATE and INSERT on the schema to the service account.';
 const MEND =
-  'Mend what the server says of that table, or drop it on a direct connection; then drop the schema.';
+  'Fix the error of that table, or drop it on a direct connection; then drop the schema.';
 const ALONE =
   'Drop that table by itself and wait until it is removed, or restore it elsewhere; then drop the schema.';
 
 const TRIGGERS =
-  'Grant the service account what it lacks (`undrop doctor`), or drop those triggers; then drop the schema.';
+  'Grant the service account the missing privileges (`undrop doctor`), or drop those triggers; then drop the schema.';
 
 function staying(schema: string, table: string, why: Failure): Answer {
   const instead = why.todo === 'blocked_by_triggers' ? TRIGGERS : ALONE;
-  return refuse(notDropped(schema, `its table ${table} can’t leave it (${why.text})`, instead));
+  return refuse(
+    notDropped(schema, `its table ${table} cannot be moved out of it (${why.text})`, instead),
+  );
 }

@@ -1,6 +1,6 @@
 /**
- * Reads a schema that is being dropped: its tables, and for the ledger what it is beside them,
- * because a DROP DATABASE that fails half way takes views and programs along on some servers.
+ * Reads a schema that is being dropped: its tables, and for the ledger its other properties,
+ * because a DROP DATABASE that fails half way drops views and programs on some servers.
  *
  * Invariant: a table that isn't this drop's own barrier table is never left to the DROP.
  */
@@ -25,26 +25,26 @@ import {
   textOrNullOf,
 } from '../../service/sql.js';
 
-/** One row of information_schema.TABLES. */
+/** A row of information_schema.TABLES. */
 export interface Listed {
   readonly name: string;
   readonly type: string;
 }
 
 export interface Found {
-  /** Live tables and sequences, which are to be held. */
+  /** Live tables and sequences, which have to be held. */
   readonly tables: readonly string[];
   /** Tables of an earlier drop, which are held in their own schema. */
   readonly held: readonly string[];
   /** Barrier tables of other drops of this schema. */
   readonly barriers: readonly string[];
-  /** This drop's own barrier table is there. */
+  /** This drop's own barrier table exists. */
   readonly hasOwn: boolean;
 }
 
 /**
- * What is no view counts as a table, whatever the server calls it. `heldIds`: those of the tables
- * that the ledger knows there; another table with a hold name is a user's.
+ * Everything but a view counts as a table. `heldIds`: those of the tables in the ledger; another
+ * table with a hold name is a user's.
  */
 export function sortListed(
   listed: readonly Listed[],
@@ -63,12 +63,15 @@ export function sortListed(
   };
 }
 
-/** Whether the DROP that waits would destroy nothing but the barrier table. */
+/** Whether the waiting DROP would destroy nothing but the barrier table. */
 export function isEmptied({ tables, held, barriers, hasOwn }: Found): boolean {
   return hasOwn && tables.length + held.length + barriers.length === 0;
 }
 
-/** Views and programs whose definition is kept, and bytes of these; of more only the names. */
+/**
+ * The maximum of views and programs whose definition is kept, and of its bytes; beyond that only
+ * names.
+ */
 const PARTS_MAX = 1_000;
 const PARTS_BYTES_MAX = 4 * 1024 * 1024;
 /** Their share of max_allowed_packet: they go twice into one, with each quote in them escaped. */
@@ -118,7 +121,7 @@ export async function findTables(
   return sortListed(listed, groupId, await readHeldIds(connection, schema, listed));
 }
 
-/** Vitess names tables as undrop does, and copies and dumps have such names: the ledger decides. */
+/** Vitess uses the same names, and copies and dumps contain them: the ledger decides. */
 async function readHeldIds(
   connection: ServiceConnection,
   schema: string,
@@ -126,7 +129,7 @@ async function readHeldIds(
 ): Promise<ReadonlySet<string>> {
   const names = listed.map(({ name }) => name);
   const rows = [...(await findByHoldNames(connection, names))];
-  // A copy of a held table has its id as well, in another schema than the ledger has it in.
+  // A copy of a held table has its id as well, but in another schema than in the ledger.
   const isThere = ({ state, schema: from, holdSchema }: LedgerRow) =>
     LIVE_STATES.includes(state) && isSameName(holdSchema ?? from, schema);
   return new Set(rows.flatMap(([id, row]) => (isThere(row) ? [id] : [])));
@@ -136,7 +139,7 @@ async function readHeldIds(
 const LOOKS_MAX = 20;
 const CHECK_PAUSE_MS = 50;
 
-/** The same, once what earlier drops hold there was moved out, if that is possible. */
+/** The same, after tables of earlier drops were moved out, if possible. */
 export async function findLiveTables(
   pool: ServicePool,
   connection: ServiceConnection,

@@ -84,7 +84,7 @@ export type SchemaDropOptions = Omit<DropOptions, 'hints'> & {
   readonly log?: Log;
 };
 
-/** Rejects if the user session broke; recovery has the rest then. */
+/** Rejects if the user session broke; recovery then completes the rest. */
 export async function runDropDatabase(
   request: SchemaDropRequest,
   options: SchemaDropOptions,
@@ -102,17 +102,17 @@ export async function runDropDatabase(
   }
 }
 
-/** What a procedure may call. */
+/** The methods for procedures. */
 export type SchemaService = Omit<SchemaWork, 'run' | 'resultOf' | 'release' | 'end'>;
 
-/** Pools on which a DROP DATABASE is under way. */
+/** Pools with a running DROP DATABASE. */
 const underWay = new WeakSet<ServicePool>();
 
-/** Tables that were recorded longer ago may have keys and triggers by now that they had not. */
+/** After this time recorded tables may have new keys and triggers. */
 const LATE_MS = 1_000;
 /** mysql.proc, mysql.event or the like may be missing, or have another shape. */
 const INSTEAD =
-  'Run the statement again. Upgrade the server’s own tables (mariadb-upgrade, mysql_upgrade) if that is about one of them.';
+  'Run the statement again. If the error names a table of the server itself, upgrade these (mariadb-upgrade, mysql_upgrade).';
 
 /** The names of the tables are those of the schema. */
 const NO_NAMES = {
@@ -138,7 +138,7 @@ class SchemaWork {
   } | null = null;
   #hasBegun = false;
   #isSettled = false;
-  /** The ledger may have rows that name the session, which lives on although the drop is over. */
+  /** The ledger may have rows that name the session, which stays connected after the drop. */
   #namesSession = false;
 
   constructor(request: SchemaDropRequest, options: SchemaDropOptions) {
@@ -156,7 +156,7 @@ class SchemaWork {
       if (effect.do === 'user') return this.#runOnSession(effect.commands);
       return perform(this, effect).catch((error: unknown) => {
         if (!isServerError(error)) throw error;
-        // What the server says to the service is no answer for the client.
+        // The server's error for the service isn't a response for the client.
         throw notDropped(this.#request.name, `the service failed: ${rootCause(error)}`, INSTEAD);
       });
     });
@@ -182,7 +182,7 @@ class SchemaWork {
 
   end(): void {
     if (this.#hasBegun) underWay.delete(this.#options.pool);
-    // A DROP whose session broke may be waiting still: it is not for us to let it go.
+    // A DROP whose session broke may still be waiting: it must not go on.
     this.#barrier?.leave();
   }
 
@@ -190,7 +190,7 @@ class SchemaWork {
     return systemClock.sleep(ms);
   }
 
-  /** False: another DROP DATABASE of this pool is under way. */
+  /** False: another DROP DATABASE of this pool is running. */
   async tryBegin(): Promise<boolean> {
     const { pool } = this.#options;
     if (underWay.has(pool)) return false;
@@ -206,7 +206,7 @@ class SchemaWork {
     return seen ?? pool.task((connection) => findSchema(connection, name), { fresh: true });
   }
 
-  /** Runs what follows while a service connection owns the group. */
+  /** Runs `steps` while a service connection owns the group. */
   asOwner(steps: SchemaSteps<SchemaAnswer | Gone>): Promise<SchemaAnswer | Gone> {
     return asGroupOwner(this.#options.pool, this.#request.groupId, (owner) => {
       this.#owner = owner;
@@ -222,7 +222,7 @@ class SchemaWork {
     return isSameServer({ session }, seen, facts);
   }
 
-  /** What is in the schema. What an earlier drop holds there for its partitions is moved out. */
+  /** The contents of the schema. Partitioned tables of an earlier drop are moved out. */
   find(schema: string): Promise<Found> {
     const group = { schema, groupId: this.#request.groupId };
     return findLiveTables(this.#options.pool, this.#ownerOf(), group);
@@ -245,7 +245,7 @@ class SchemaWork {
       this.#row = { schema, key, details };
       return true;
     } catch (error) {
-      // It may be written, and its answer lost.
+      // The row may be written although its response is lost.
       this.#namesSession = true;
       const params = { tables: tablesOf(schema), cause: rootCause(error) };
       throw new UndropError('UNDROP_NOT_RECORDED', params, error);
@@ -257,7 +257,7 @@ class SchemaWork {
     return this.#intents.recordTargets(this.#request.facts, tables);
   }
 
-  /** Why a table has to stay in its schema; one for each. */
+  /** Why each table has to stay in its schema. */
   async blockersOf(tables: readonly IntentTable[]): Promise<readonly (LastingBlocker | null)[]> {
     const all: (LastingBlocker | null)[] = [];
     for (const { id, schema, table: name } of tables) {
@@ -277,7 +277,7 @@ class SchemaWork {
     return renameByService(this.#options.pool, rename);
   }
 
-  /** Into the recycle schema; `detach`: keys and triggers are taken off first. */
+  /** Relocates tables; `detach`: keys and triggers are detached first. */
   async relocate(
     tables: readonly RelocateTable[],
     detach: boolean,
@@ -289,12 +289,12 @@ class SchemaWork {
     const server = await readServerFacts(pool);
     const how = { logged, lockWaitBudget: new LockWaitBudget(), server };
     const all = await move(pool, tables, how);
-    // What is in its schema still is tried again in any case.
+    // A table that is still in its schema is tried again in any case.
     const isBound = all.some((one) => one.outcome === 'moved' && bindingOf(one) !== null);
     return isBound ? untilFree(pool, tables, { logged, first: all }) : all;
   }
 
-  /** Of keys that were made before their RENAME into the recycle schema. */
+  /** For keys that were created before their RENAME into the recycle schema. */
   freed(tables: readonly RelocateTable[]): Promise<readonly Relocation[]> {
     return freeMoved(this.#options.pool, tables, this.#request.facts);
   }
@@ -307,7 +307,7 @@ class SchemaWork {
     this.#barrier = await closeBarrier(pool, { schema, table, groupId, server });
   }
 
-  /** Sends the DROP, which waits at the barrier until a look has found no other table. */
+  /** Sends the DROP, which waits at the barrier until a check has found no other table. */
   async drop(rounds: number): Promise<TryEnd> {
     const { pool, log = silentLog } = this.#options;
     const { schema, key } = this.#rowOf();
@@ -325,12 +325,12 @@ class SchemaWork {
     return end;
   }
 
-  /** Null: everything is as before; or why recovery has to go on. */
+  /** Null: everything is as before; or why recovery has to continue. */
   async renameBack(): Promise<string | null> {
     const { pool, onUnsettled, log = silentLog } = this.#options;
     const { session, facts } = this.#request;
     const { schema, key, details } = this.#rowOf();
-    let why = 'something of it is locked by others';
+    let why = 'other sessions have locked some of its tables';
     try {
       this.#namesSession = true;
       await this.#barrier?.open();
@@ -345,7 +345,7 @@ class SchemaWork {
     return why;
   }
 
-  /** Of tables that are back, those that the account may not make. */
+  /** Triggers of restored tables that the account may not create. */
   triggersToMake(): Promise<readonly TriggerToMake[]> {
     return triggersOfDrop(this.#options.pool, this.#request);
   }
@@ -368,7 +368,7 @@ class SchemaWork {
     return this.#row;
   }
 
-  /** Before the answer, so that all of it can be brought back from then on; else after it. */
+  /** Before the response, so that all of it can be restored from then on; else after it. */
   async settle(held: readonly HeldTable[]): Promise<void> {
     const tookMs = performance.now() - this.#startMs;
     const [holds, late] = [false, true].map((isLate) => this.#intents.holdsOf(held, isLate));
@@ -386,7 +386,7 @@ class SchemaWork {
     }
   }
 
-  /** The tables are held, for the whole time from now on if it had to wait, and it is over. */
+  /** Ends the drop: the tables are held, for their whole time from now on if it had to wait. */
   async #finish(held: readonly HeldTable[], onLate?: (error: Error) => void): Promise<void> {
     const { pool, stopping, onUnsettled } = this.#options;
     const isLate = performance.now() - this.#startMs > LATE_MS;
@@ -399,7 +399,7 @@ class SchemaWork {
         return { ...table, holdName: names.get(table.id) ?? table.holdName };
       });
       await this.#intents.finish(renewed, onLate);
-      // Nobody collects any of them before.
+      // None of them is collected before.
       await retryUntilWritten(() => endSchemaDrop(pool, this.#rowOf().key), retry);
     } catch (error) {
       onUnsettled();
@@ -409,7 +409,7 @@ class SchemaWork {
     }
   }
 
-  /** By now everything is back, or the answer says that it is not. */
+  /** Everything is back at this point, or the answer reports what isn't. */
   async #leave(onLate?: (error: Error) => void): Promise<void> {
     const { pool, stopping, onUnsettled } = this.#options;
     const { groupId, session, facts } = this.#request;

@@ -1,8 +1,9 @@
 /**
- * Statements of a DROP DATABASE on the user's session, its name in the client's own bytes. Pure.
+ * Statements of a DROP DATABASE on the user's session, with its name in the client's own bytes.
+ * Pure.
  *
  * Invariant: the DROP is sent only while the barrier in that very schema holds it up (barrier.ts),
- * and goes on only after a look under its locks found no other table.
+ * and goes on only after a check under its locks found no other table.
  */
 
 import { quoteClientName } from '../../sql/lex/client-charset.js';
@@ -15,7 +16,7 @@ import type { SchemaDropRequest } from './effects.js';
 
 type Named = Pick<SchemaDropRequest, 'schema' | 'charset' | 'groupId'>;
 
-/** What the drop needs of the session, beside `factsSql`. */
+/** Facts of the session for the drop, beside `factsSql`. */
 export interface SchemaFacts {
   /** lock_wait_timeout, in seconds. */
   readonly lockWaitS: number;
@@ -25,7 +26,7 @@ export interface SchemaFacts {
   readonly hasNotes: boolean;
 }
 
-/** Each lock is waited for so long by the DROP; a proxy that dies leaves it no longer. */
+/** The lock wait timeout of the DROP; if the proxy dies, it waits no longer than that. */
 export const DROP_WAITS_S = 2;
 
 export function schemaFactsSql(): Buffer {
@@ -52,8 +53,8 @@ export function showSchemaSql({ schema, charset }: Named): Buffer {
 }
 
 /**
- * Drops a view that can't exist, because its name is made for this statement. It asks for the right
- * to drop the schema, ends the transaction as the DROP does, and fails in any case.
+ * Drops a view that can't exist, because its name is made for this statement. It needs the
+ * privilege to drop the schema, ends the transaction as the DROP does, and always fails.
  */
 export function maySchemaSql({ schema, charset, groupId }: Named): Buffer {
   const table = Buffer.from(`_undrop_none_${groupId}`);
@@ -61,7 +62,7 @@ export function maySchemaSql({ schema, charset, groupId }: Named): Buffer {
   return Buffer.concat([verb, qualified({ schema, table }, charset)]);
 }
 
-/** Ends the transaction as a drop does, and fails: nothing has such a name. */
+/** Ends the transaction as a drop does, and fails, because the name doesn't exist. */
 export const ENDING_SQL = Buffer.from('DROP /* undrop end */ VIEW `_undrop_none`.`_undrop`');
 
 export function dropSchemaSql({ schema, charset, groupId }: Named): Buffer {
@@ -69,7 +70,7 @@ export function dropSchemaSql({ schema, charset, groupId }: Named): Buffer {
   return Buffer.concat([verb, quoteClientName(schema, charset)]);
 }
 
-/** The comment by which others know the statement. */
+/** The comment by which other connections find the statement. */
 export function schemaComment(groupId: string): string {
   return `/* undrop schema ${groupId} */`;
 }
@@ -90,7 +91,7 @@ export function queueSql(groupId: string): Buffer {
   return Buffer.from(`${start} ${row} AND SLEEP(${QUEUE_WAITS_S})`);
 }
 
-/** What DROP DATABASE says to those without the right; the account is CURRENT_USER(). */
+/** The error of DROP DATABASE without the privilege; the account is CURRENT_USER(). */
 export function deniedSignal(name: string, account: string): Signal {
   const at = account.lastIndexOf('@');
   const quoted = `'${account.slice(0, Math.max(at, 0))}'@'${account.slice(at + 1)}'`;

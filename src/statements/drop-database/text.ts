@@ -1,7 +1,8 @@
 /**
- * DROP DATABASE as a text: read here, done by statements/drop-database.
+ * DROP DATABASE as a text: parsed here, run by statements/drop-database.
  *
- * Invariant: a name that can't be read, or that is one of a directory, is in no statement of ours.
+ * Invariant: a name that can't be decoded, or that is one of a directory, is in no statement of
+ * undrop.
  */
 
 import { UndropError } from '../../errors.js';

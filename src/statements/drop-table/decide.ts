@@ -1,6 +1,6 @@
 /**
- * Decides what becomes of each name of a DROP TABLE: held, said to be something else, or blocked by
- * a foreign key. Pure: facts in, decision out.
+ * Decides about each name of a DROP TABLE: held, reported as something else, or blocked by a
+ * foreign key. Pure: facts in, decision out.
  *
  * Invariant: a table is moved only if both the session and the service saw it as a base table and
  * its intent is in the ledger.
@@ -23,14 +23,14 @@ import {
   ER_ROW_IS_REFERENCED_2,
 } from '../../wire/server-errors.js';
 
-/** Everything that is known of a drop once its intents are in the ledger. */
+/** All facts of a drop once its intents are in the ledger. */
 export interface Drop extends Seen {
   readonly intent: IntentFacts;
-  /** What rules and hints make of each name. */
+  /** The ruling on each name. */
   readonly rulings: readonly Ruling[];
 }
 
-/** One name of the statement and all that is known of it. */
+/** A name of the statement with its facts. */
 export interface Name {
   readonly index: number;
   /** `table`: a base table, in a DROP SEQUENCE, which doesn't drop it. */
@@ -41,7 +41,7 @@ export interface Name {
 
 export interface Move extends Name {
   readonly holdName: string;
-  /** Its own, or that of the recycle schema: where its first RENAME takes it. */
+  /** Its own schema, or the recycle schema: the target of its first RENAME. */
   readonly holdSchema: string;
 }
 
@@ -50,7 +50,7 @@ export type Decision =
   | {
       /** Base tables that are held. */
       readonly moves: readonly Move[];
-      /** Names that the server says something about. */
+      /** Names that the server reports something about. */
       readonly named: readonly Name[];
       /** Parents that stay, because the server would not drop them. */
       readonly blocked: readonly BlockedParent[];
@@ -64,7 +64,7 @@ export function decide(drop: Drop): Decision {
     const name = drop.names[index];
     assert(kind !== undefined && name !== undefined, 'each name was looked at');
     const known = knownKind(kind, seen);
-    // Nobody recorded it: another session drops it, or the service account may not see it.
+    // No intent: another session drops it, or the service account may not see it.
     if (known === 'base' && seen.holdUntil === null) return unseen(request, seen);
     const isOther = request.statement.object === 'sequence' && seen.kind !== 'sequence';
     names.push({ index, kind: known === 'base' && isOther ? 'table' : known, name, seen });
@@ -75,7 +75,7 @@ export function decide(drop: Drop): Decision {
   // MySQL 8 and later: if one name can't be dropped, nothing is.
   const isAtomic = request.server.flavour === 'mysql' && request.server.versionId >= 80_000;
   if (isAtomic && !request.statement.ifExists && absent.length > 0) {
-    // They are looked at one by one, and natively all of them go at once.
+    // The session reads them one by one, while natively all of them are dropped at once.
     const isSeenByServiceOnly = absent.some(
       ({ kind, seen }) => kind === 'missing' && seen.holdUntil !== null,
     );
@@ -85,7 +85,7 @@ export function decide(drop: Drop): Decision {
   const tables = bases.map(({ seen }) => seen);
   const rules = { isAtomic, foldsCase: intent.lowerCaseTableNames !== 0 };
   const blocked = facts.checksForeignKeys ? blockedParents(tables, rules) : [];
-  // Nor is a temporary table beside it dropped there.
+  // A temporary table beside it isn't dropped there either.
   if (isAtomic && blocked.length > 0) return { moves: [], named: [], blocked };
   const moves: Move[] = [];
   for (const base of bases.filter(({ seen }) => !blocked.some(({ table }) => table === seen))) {
@@ -112,7 +112,7 @@ function unseen(request: DropRequest, { schema, table }: IntentTable): Again {
   return again('only the session sees a table', new UndropError('UNDROP_NOT_SEEN', params));
 }
 
-/** Names that DROP needs a right on, and a lock. */
+/** Names for which DROP needs a privilege, and a lock. */
 export function namesToAsk({ names, kinds }: Pick<Seen, 'names' | 'kinds'>) {
   return names.filter((_name, index) => kinds[index] !== 'temporary');
 }
@@ -124,7 +124,7 @@ export function namesToAsk({ names, kinds }: Pick<Seen, 'names' | 'kinds'>) {
 
 export interface BlockedParent {
   readonly table: IntentTable;
-  /** The first that is in the way. */
+  /** The first one in the way. */
   readonly key: ForeignKeyName;
 }
 
@@ -133,11 +133,13 @@ export interface DropRules {
   readonly isAtomic: boolean;
   /** Names that differ in case are one. */
   readonly foldsCase: boolean;
-  /** It goes with all that is in it, also with what the statement's list has not; default: none. */
+  /**
+   * It is dropped with all tables in it, also with others than those in the list; default: none.
+   */
   readonly schema?: string;
 }
 
-/** Servers that aren't atomic drop one table after the other: children have to come first. */
+/** Servers that aren't atomic drop one table after the other: children must come first. */
 export function blockedParents(
   tables: readonly IntentTable[],
   { isAtomic, foldsCase, schema: whole }: DropRules,
@@ -151,7 +153,7 @@ export function blockedParents(
   const gone = new Set(isAtomic ? tables.map(keyOf) : []);
   const blocked: BlockedParent[] = [];
   for (const table of tables) {
-    // A held child is one that was dropped before, and is about to lose its key.
+    // A held child was dropped before, and is about to lose its key.
     const key = table.foreignKeysIn.find(
       (child) => !gone.has(keyOf(child)) && !isWithin(child) && parseHoldName(child.table) === null,
     );
@@ -161,7 +163,7 @@ export function blockedParents(
   return blocked;
 }
 
-/** Whether something is to be taken off before it is moved away. */
+/** Whether keys have to be detached before it is moved. */
 export function hasForeignKeys(table: IntentTable): boolean {
   const { foreignKeysIn, foreignKeysOut, foreignKeysToItself } = table;
   return foreignKeysIn.length + foreignKeysOut + foreignKeysToItself.length > 0;

@@ -1,10 +1,10 @@
 /**
- * A DROP TABLE, from top to bottom: the server checks the text and the session tells what each name
- * is, while the service records the intents; base tables are renamed to their hold names, the
- * service moves them into the recycle schema, and the server says its words for all other names.
+ * A DROP TABLE, from top to bottom: the server checks the text and the session reports the kind of
+ * each name, while the service records the intents; base tables are renamed to their hold names,
+ * the service moves them into the recycle schema, and the server reports on all other names.
  *
- * Invariants: no step destroys a base table. An answer that says "dropped" is given only after the
- * RENAME was done.
+ * Invariants: no step destroys a base table. A "dropped" response is given only after the RENAME
+ * was done.
  */
 import { assert } from '../../assert.js';
 import { UndropError } from '../../errors.js';
@@ -36,32 +36,33 @@ export function* dropTable(beginning: Beginning): Steps<Reply> {
   const seen = yield* inspectNames(beginning, 'both');
   if ('kind' in seen) return seen;
   const { request, kinds } = seen;
-  // DROP SEQUENCE looks past a temporary table for a sequence of that name; no RENAME does.
+  // DROP SEQUENCE skips a temporary table to find a sequence of that name; a RENAME doesn't.
   if (request.statement.object === 'sequence' && kinds.includes('temporary')) {
     return refuse(notUnderstood('a temporary table has a name that DROP SEQUENCE looks for'));
   }
   if (kinds.every((kind) => kind === 'temporary')) return yield* dropTemporary(seen);
-  // While the intents wait for somebody's lock, the session asks what the lock means for the drop
-  // itself: its own FLUSH TABLES WITH READ LOCK ends it at once, and for anybody else's it waits.
+  // While the intents wait for a lock, the session checks the effect of the lock on the drop
+  // itself: its own FLUSH TABLES WITH READ LOCK ends it at once, and for another session's it
+  // waits.
   const wasStuck = yield* perform('isRecordingStuck', {});
   const ended = wasStuck ? yield* askToDrop(request, namesToAsk(seen)) : null;
   if (ended !== null) return ended;
   return yield* dropRecorded(seen, yield* perform('record', { facts: seen.facts, wasStuck }));
 }
 
-/** Every name is a temporary table of this session: what it asked for, of exactly those names. */
+/** Every name is a temporary table of this session: exactly those are dropped. */
 function* dropTemporary({ request, names }: Seen): Steps<Answer> {
   const [said] = yield* ask(dropOwnTemporarySql(names, { ...request, ...request.statement }));
   assert(said !== undefined, 'DROP has an answer');
   return answerWith(said);
 }
 
-/** The names are looked at, and their intents are in the ledger, unless that failed. */
+/** The names are known, and their intents are in the ledger, unless that failed. */
 export function* dropRecorded(seen: Seen, recorded: RecordedIntent): Steps<Reply> {
   const { request } = seen;
   const { intent, intentError, rulings } = recorded;
   if (intent === null) {
-    // Perhaps because the server is read-only, and then its own words are the answer.
+    // The server may be read-only, and then its own error is the response.
     return (yield* askToDrop(request, namesToAsk(seen))) ?? refuse(intentError);
   }
   const drop = { ...seen, intent, rulings };
@@ -71,7 +72,8 @@ export function* dropRecorded(seen: Seen, recorded: RecordedIntent): Steps<Reply
   if ('kind' in decision) return decision;
   const { moves, named, blocked } = decision;
   if (named.length + blocked.length > 0) {
-    // The RENAME asks for the rights on what it moves; on the other names they are needed as well.
+    // The RENAME checks the privileges on the tables that it moves; the other names need them as
+    // well.
     const ended = yield* askToDrop(request, namesToAsk(seen));
     if (ended !== null) return ended;
   }
@@ -83,7 +85,7 @@ export function* dropRecorded(seen: Seen, recorded: RecordedIntent): Steps<Reply
   return moved.kind === 'moved' ? yield* hold(drop, moved, decision) : moved;
 }
 
-/** The base tables have their hold names: the server says its words for the other names. */
+/** The base tables have their hold names: the server reports on the other names. */
 function* hold(drop: Drop, moved: Moved, unmoved: Unmoved): Steps<Answer> {
   const { ok, moves, failed } = moved;
   const { held, why } = yield* relocate(drop, moved);
@@ -92,7 +94,7 @@ function* hold(drop: Drop, moved: Moved, unmoved: Unmoved): Steps<Answer> {
   const said = hasUnmoved ? yield* say(drop, unmoved) : null;
   const back = moves.filter(({ seen }) => !held.some(({ id }) => id === seen.id));
   if (back.length > 0) {
-    // What was put back is named; the others are dropped.
+    // Tables that were put back are named; the others are dropped.
     const indices = back.map(({ index }) => index);
     const tables = sentenceStart(namingOnly(drop.request, indices));
     return { ...refuse(new UndropError('UNDROP_CHANGED_MEANWHILE', { tables, times: 1 })), held };
@@ -108,7 +110,10 @@ function* hold(drop: Drop, moved: Moved, unmoved: Unmoved): Steps<Answer> {
 }
 
 interface Relocated {
-  /** What can't be relocated stays under its hold name; what was put back is left out. */
+  /**
+   * Tables that can't be relocated stay under their hold names; those that were put back are left
+   * out.
+   */
   readonly held: readonly HeldTable[];
   /** Why the drop is refused: a foreign key would bind, or binds, a held table; null: none does. */
   readonly why: string | null;
@@ -145,7 +150,7 @@ function* relocate(drop: Drop, { moves, keepsLocks }: Moved): Steps<Relocated> {
     const relocation = relocations[index];
     assert(relocation?.id === id, 'one report for each table, in order');
     if (relocation.outcome === 'moved') {
-      // Its name may say another due time by now.
+      // Its name may have another due time now.
       const { holdSchema, holdName, failure = null } = relocation;
       held.push({ id, holdSchema, holdName, relocated: failure === null, failure, hadTriggers });
       if (failure?.binds !== undefined) why = failure.text;

@@ -1,11 +1,11 @@
 /**
- * Chooses what becomes of a DROP TABLE, a TRUNCATE or a drop of partitions that came as a query: it
- * is held, unless ops wrote down that it may pass to the server (a rule `native` for all its
- * tables) or its user hints `destroy` and may.
+ * Decides about a DROP TABLE, a TRUNCATE or a drop of partitions that came as a query: it is held,
+ * unless an operator allows it to pass to the server (a rule `native` for all its tables) or its
+ * user hints `destroy` and may.
  *
- * Invariant: what is passed on was decided by the facts of the session at that moment, not by a
- * guess, and the log has a line for it before it goes. A rule that refuses wins over any hint, and
- * one that may refuse over this one.
+ * Invariant: a statement passes only by the facts of the session at that moment, not by a guess,
+ * and the log has a line for it before it goes. A rule that refuses wins over any hint, and one
+ * that may refuse wins over `destroy`.
  */
 import { assert } from '../../assert.js';
 import { UndropError } from '../../errors.js';
@@ -39,7 +39,7 @@ import {
   refused,
 } from '../intercepted.js';
 
-/** `known`: the facts of the session, if they were asked for. */
+/** `known`: the facts of the session, if they were read already. */
 export async function dropOrPass(
   taken: Intercepted,
   statement: DropTableStatement,
@@ -78,7 +78,7 @@ interface Drop {
   readonly statement: DropTableStatement;
 }
 
-/** Whether a look is worth it: what the session is in may be another than the guess. */
+/** Whether a check is worthwhile: the session's state may differ from the guess. */
 function mayBePassed(
   statement: DropTableStatement,
   guess: SessionGuess,
@@ -93,7 +93,7 @@ function mayBePassed(
   );
 }
 
-/** Null: it is to be held. */
+/** Null: it is held. */
 async function passByRule(
   drop: Drop,
   facts: UserFacts,
@@ -126,7 +126,7 @@ async function destroy(
   return pass(drop, facts, { event: 'destroyed', by: ['hint destroy'] }, options);
 }
 
-/** What the rules alone say; an error if the tables can't be named, or are ours. */
+/** The rulings by rules alone; an error if the tables can't be named, or are undrop's. */
 async function rulingsOf(
   { statement }: Drop,
   facts: UserFacts,
@@ -147,7 +147,7 @@ async function rulingsOf(
   }
 }
 
-/** The client's packet goes on; the server checks the rights of the user, and answers. */
+/** Sends the client's packet; the server checks the privileges of the user, and responds. */
 function pass(
   { taken, statement }: Drop,
   facts: UserFacts,

@@ -51,7 +51,7 @@ import {
 } from '../../wire/server-errors.js';
 import { type Drop, hasForeignKeys, type Move, namesToAsk } from './decide.js';
 
-/** What was renamed. */
+/** The renamed tables. */
 export interface Moved {
   readonly kind: 'moved';
   /** Null: the answer is `failed`. */
@@ -65,7 +65,7 @@ export interface Moved {
 
 type Group = readonly Move[];
 /**
- * Nothing was renamed. `locked`: the session is under LOCK TABLES; `alone`: a table takes a
+ * Nothing was renamed. `locked`: the session is under LOCK TABLES; `alone`: a table needs a
  * statement of its own (steps/rename/rename-by-alter.ts).
  */
 type NotRenamed = 'locked' | 'alone';
@@ -97,7 +97,7 @@ export function* rename(drop: Drop, moves: Group): Steps<Moved | Reply> {
     isAway,
   );
   if (groups.length > 1) {
-    // The rights on all of them, and their locks, come before the first RENAME.
+    // The privileges on all of them, and their locks, come before the first RENAME.
     const ended = yield* askToDrop(
       drop.request,
       moves.map(({ name }) => name),
@@ -115,7 +115,7 @@ export function* rename(drop: Drop, moves: Group): Steps<Moved | Reply> {
   return isLast ? yield* unlockAfterLast(moved) : { ...moved, keepsLocks: true };
 }
 
-/** As a native drop takes one table after the other: what ends it leaves the first ones dropped. */
+/** A native drop takes one table after the other: an error leaves the first ones dropped. */
 function* renameSequentially(
   drop: Drop,
   groups: readonly Group[],
@@ -145,7 +145,7 @@ function namingThose(drop: Drop, moves: Group): Drop {
   return { ...drop, request: { ...drop.request, ...namingOnly(drop.request, indices) } };
 }
 
-/** The first ones are held by then, and stay so. */
+/** The first ones are held, and stay so. */
 function endedAfter(held: Group, ended: Reply, { request }: Drop): Moved {
   const tables = sentenceStart(request);
   const failed =
@@ -177,7 +177,7 @@ function* renameGroup(drop: Drop, moves: Group): Steps<Renamed> {
   }
 }
 
-/** A log table while it is written can't be renamed alone (1581), and not be dropped. */
+/** A log table that is being written can be neither renamed alone (1581) nor dropped. */
 const LOG_TABLE = {
   errno: ER_BAD_LOG_STATEMENT,
   sqlState: 'HY000',
@@ -200,9 +200,9 @@ function renameFailed({ request }: Drop, error: ErrPacket): Reply {
   return holdFailed(request, error);
 }
 
-const GONE = 'a table was gone when it was to be renamed';
+const GONE = 'a table disappeared before its RENAME';
 
-/** One after the other: what ends it leaves the first ones dropped. */
+/** In turn: an error leaves the first ones dropped. */
 function* renameAlone(drop: Drop, moves: Group): Steps<Moved | Reply> {
   const ended = yield* askToDrop(drop.request, namesToAsk(drop));
   if (ended !== null) return ended;
@@ -225,7 +225,7 @@ function* renameAway(drop: Drop, moves: Group): Steps<Renamed | null> {
   return typeof taken !== 'string' && taken.kind === 'left there' ? null : taken;
 }
 
-/** Renames for a user who may drop the tables, and not rename them. */
+/** Renames for a user who may drop the tables, but not rename them. */
 function* renameForUser(drop: Drop, moves: Group): Steps<Renamed> {
   const taken = yield* takeTables(drop, moves, SERVICE_TRIES_MAX);
   return typeof taken !== 'string' && taken.kind === 'left there' ? refuse(taken.why) : taken;
@@ -276,8 +276,8 @@ function* takeTables(
 }
 
 /**
- * The answer if the service renames them. Null: the session itself has one locked, and the service
- * would never get the lock.
+ * The response if the service renames them. Null: the session itself has one locked, and the
+ * service would never get the lock.
  */
 function* cleanUnlessLocked(
   request: DropRequest,
@@ -293,8 +293,8 @@ function* cleanUnlessLocked(
 }
 
 /**
- * In a session that holds LOCK TABLES, and can't rename: the server says of each name whether it is
- * locked for writing, and then takes an ALTER of each, which ends the lock of that table.
+ * In a session that has LOCK TABLES, and can't rename: the server reports for each name whether it
+ * is locked for writing, and then accepts an ALTER of each, which ends the lock of that table.
  */
 function* renameUnderLocks(drop: Drop, moves: Group): Steps<Moved | Reply> {
   const ended = yield* askToDrop(drop.request, namesToAsk(drop));
@@ -313,12 +313,13 @@ function* renameByAlter(drop: Drop, [move]: Group): Steps<OkPacket | Reply> {
   if (said?.kind === 'ok') return said;
   assert(said?.kind === 'err', 'ALTER answers OK or ERR');
   if (said.errno !== ER_TABLEACCESS_DENIED_ERROR) return renameFailed(drop, said);
-  return lockedTables(drop, 'that takes the privileges ALTER, CREATE and INSERT on it');
+  return lockedTables(drop, 'that needs the privileges ALTER, CREATE and INSERT on it');
 }
 
 /** Nobody else can take a key off a table that the session keeps locked. */
-const TOO_LONG = 'the name of a key or a CHECK, which begins with its own, is too long for that';
-const HAS_KEYS = 'its foreign keys can’t be taken off before UNLOCK TABLES';
+const TOO_LONG =
+  'the name of a key or a CHECK, which begins with the name of the table, would become too long';
+const HAS_KEYS = 'its foreign keys cannot be detached before UNLOCK TABLES';
 
 function lockedTables({ request }: Drop, why: string): Answer {
   const tables = sentenceStart(request);
@@ -329,9 +330,9 @@ const IN_USE_SQL = Buffer.from('SHOW /* undrop in-use */ OPEN TABLES WHERE In_us
 const LOOKS_MAX = 3;
 
 /**
- * These servers tell only which tables are in use, not by whom. What the session has locked, also
- * for a view or a trigger, is in use at every look; what others use comes and goes. The service
- * sees what a view keeps from the user.
+ * These servers report only which tables are in use, not by whom. A table that the session has
+ * locked, also for a view or a trigger, is in use at every check; others come and go. The service
+ * can see tables that a view hides from the user.
  */
 function* mayHaveLocks(): Steps<boolean> {
   let left: readonly string[] = [];
@@ -353,17 +354,17 @@ function* mayHaveLocks(): Steps<boolean> {
 function* unlockAfterLast(moved: Moved): Steps<Moved> {
   const [unlocked] = yield* ask(UNLOCK_SQL);
   if (unlocked?.kind !== 'ok' || moved.ok === null) return moved;
-  // That OK reports more of the session's state which says that LOCK TABLES has ended.
+  // That OK has an additional session state change for the end of LOCK TABLES.
   const hasMore = unlocked.payload.length > moved.ok.payload.length;
   return { ...moved, ok: hasMore ? unlocked : moved.ok };
 }
 
 /**
- * Which tables one RENAME takes, in their order: after one that has triggers there is none in its
- * group. MariaDB (seen on 10.11 and 11.8): a RENAME of several tables that is killed while InnoDB
- * makes it wait (for a transaction that has written to a child of one of them) takes back what it
- * has done, and empties the .TRG file of a table that it had renamed; nothing can open that table
- * then (error 1343). Those that the service takes elsewhere have groups of their own.
+ * The groups of tables for one RENAME each, in their order: none follows a table with triggers in
+ * its group. MariaDB (seen on 10.11 and 11.8): a RENAME of several tables that is killed while it
+ * waits in InnoDB (for a transaction that has written to a child of one of them) is rolled back,
+ * and empties the .TRG file of a table that it had renamed; nothing can open that table then (error
+ * 1343). Tables that the service moves elsewhere have groups of their own.
  */
 export function renameGroups<T>(
   tables: readonly T[],

@@ -1,6 +1,6 @@
 /**
- * Has the server say its words for the names of a DROP TABLE that are no base tables, and for
- * parents that it would not drop. Temporary tables among them are dropped.
+ * Makes the server report on the names of a DROP TABLE that aren't base tables, and on parents that
+ * it would not drop. Temporary tables among them are dropped.
  *
  * Invariant: no statement here can destroy a base table.
  */
@@ -30,14 +30,14 @@ export function* say({ request }: Drop, { named, blocked }: Unmoved): Steps<OkPa
   return yield* raise(request, error);
 }
 
-/** Null: the names alone bring the server to say its words. */
+/** Null: the names alone make the server report the error. */
 function errorOf(
   { server, statement }: DropRequest,
   names: readonly Name[],
   [parent]: readonly BlockedParent[],
 ): Signal | null {
   if (parent !== undefined) return parentError(server, parent);
-  // MariaDB's words for what is no table are errors of their own; under IF EXISTS they are notes.
+  // MariaDB's texts for other objects are errors of their own; under IF EXISTS they are notes.
   if (statement.ifExists) return null;
   for (const { kind, seen } of names) {
     if (kind === 'view' && server.flavour === 'mariadb') return viewSignal(seen);
@@ -46,7 +46,7 @@ function errorOf(
   return null;
 }
 
-/** For a name that isn't a temporary table the server says that it is unknown. */
+/** The server reports a name that isn't a temporary table as unknown. */
 function* dropTemporary(request: DropRequest, names: readonly Name[]): Steps<OkPacket | Answer> {
   const { object, ifExists } = request.statement;
   const text = dropTemporarySql(
@@ -58,7 +58,7 @@ function* dropTemporary(request: DropRequest, names: readonly Name[]): Steps<OkP
   return said.kind === 'ok' ? said : answerWith(said);
 }
 
-/** The first ended the transaction and says so; the notes are those of the second. */
+/** The first ended the transaction, which its flags show; the notes are those of the second. */
 export function okOfBoth(first: OkPacket, { warnings }: OkPacket): OkPacket {
   return { ...first, warnings, payload: okWithWarnings(first, warnings) };
 }

@@ -1,10 +1,10 @@
 /**
- * What EXPLAIN of a drop asks in the user's session: what the names are, whether the user may drop
- * them, and which views name them.
+ * The queries of EXPLAIN of a drop in the user's session: the kinds of the names, whether the user
+ * may drop them, and which views name them.
  *
- * Invariants: the server says who may, in the words of DROP, before anything else is told. No
- * statement here can destroy anything; the question ends the transaction, as the drop does, and
- * waits for others' locks for a second at most.
+ * Invariants: the server checks the privileges, with the errors of DROP, before anything else is
+ * shown. No statement here can destroy anything; the check ends the transaction, as the drop does,
+ * and waits for others' locks for a second at most.
  */
 import { type Answer, answerWith, ask, type Effect, type Steps } from '../../steps/procedure.js';
 import type { DropRequest } from '../../steps/request.js';
@@ -57,7 +57,7 @@ export function* askRights(
     if (ended !== null) break;
     locked.add(name);
   }
-  // Twice, because a KILL that came late may hit one.
+  // Twice, because a late KILL may hit one.
   if (isMysql) yield* ask(wait(facts.lockWaitS), wait(facts.lockWaitS));
   return ended ?? { kind: 'asked', kinds, shown, locked };
 }
@@ -70,8 +70,8 @@ interface StoredName {
 const VIEWS_MAX = 1_000;
 
 /**
- * For each table the views that name it, of those that the user sees; null: it took too long.
- * Servers that read files for it are asked about the schemas of the tables only.
+ * For each table the views that name it, among those visible to the user; null: it took too long.
+ * On servers that read files for it, only the schemas of the tables are searched.
  */
 export function* askViews(
   tables: readonly StoredName[],
@@ -97,7 +97,7 @@ export function* askViews(
   );
 }
 
-/** Where a definition names it; behind a dot it is a table and a column of that. */
+/** Where a definition names it; after a dot it is a table and a column of that. */
 function namesIn({ schema, table }: StoredName): string {
   const name = `\`${schema.replaceAll('`', '``')}\`.\`${table.replaceAll('`', '``')}\``;
   const definition = `REPLACE(CAST(VIEW_DEFINITION AS BINARY), ${hex(`.${name}`)}, '')`;

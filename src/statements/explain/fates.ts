@@ -1,8 +1,7 @@
 /**
- * What would become of each table of a drop that is explained, in words, by the decisions of the
- * drop itself. Pure.
+ * The fate of each table of an explained drop, in words, by the decisions of the drop itself. Pure.
  *
- * Invariant: one fate for each table, in order; what refuses the statement is the fate of all.
+ * Invariant: one fate for each table, in order; a refusal of the statement is the fate of all.
  */
 import { UndropError } from '../../errors.js';
 import {
@@ -26,7 +25,7 @@ import type { QualifiedName } from '../../steps/session/user-session-sql.js';
 import { blockedParents, type Drop, decide, type Name, parentError } from '../drop-table/decide.js';
 import type { DropService } from '../intercepted.js';
 
-/** What would become of one table. */
+/** The fate of one table. */
 export interface Fate {
   /** `held`, `refused: …`, `not dropped: …`. */
   readonly what: string;
@@ -43,7 +42,7 @@ interface How {
   readonly service: Service;
   /** Names that other sessions have locked. */
   readonly locked: ReadonlySet<QualifiedName>;
-  /** What the service account may do with triggers; null: no table has one. */
+  /** The privileges of the service account on triggers; null: no table has one. */
   readonly triggers: TriggerRights | null;
   /** The general tablespace of each table; null: it is in none. */
   readonly tablespaces: readonly (string | null)[];
@@ -69,20 +68,20 @@ export function fatesOfTables(drop: Drop, how: How): readonly Fate[] {
       const { stays, remark } = ofTriggers(seen, how.triggers);
       const space = how.tablespaces[index] ?? null;
       const kept =
-        space === null ? [] : [`tablespace ${space} can’t be dropped until it is removed`];
+        space === null ? [] : [`tablespace ${space} cannot be dropped until the table is removed`];
       const said = [...(remark === null ? [] : [remark]), ...kept].join('; ') || null;
       return heldFate(rulings[index], { stays: blocker?.text ?? stays, remark: said, isLocked });
     }
     const parent = blocked.find(({ table }) => table === seen);
     if (parent !== undefined) return not(parentError(request.server, parent).message);
     const other = named.find((name) => name.index === index);
-    if (other === undefined) return not('another name of the statement can’t be dropped');
+    if (other === undefined) return not('another name in the statement cannot be dropped');
     const isSilent = other.kind === 'missing' && request.statement.ifExists;
     return isSilent ? fate('nothing: there is no such table') : NAMED[other.kind];
   });
 }
 
-/** Without its views, routines and events, which go with it. */
+/** Without its views, routines and events, which are dropped with it. */
 export function fatesOfSchema(
   drop: {
     readonly request: DropRequest;
@@ -113,14 +112,16 @@ export function fatesOfSchema(
   const each = tables.map((table) => ofTriggers(table, triggers));
   const staying = each.findIndex(({ stays }) => stays !== null);
   if (staying >= 0) {
-    return all(not(`its table ${tables[staying]?.table} can’t leave it (${TRIGGERS_STAY.text})`));
+    return all(
+      not(`its table ${tables[staying]?.table} cannot be moved out of it (${TRIGGERS_STAY.text})`),
+    );
   }
   return each.map(({ remark }, index) =>
     heldFate(rulings[index], { stays: null, remark, isLocked: false }),
   );
 }
 
-/** Why they keep the table in its schema, or what becomes of them; null: nothing is to be said. */
+/** Why they keep the table in its schema, or what happens to them; null: nothing to report. */
 function ofTriggers(
   { triggers }: IntentTable,
   rights: TriggerRights | null,
@@ -130,7 +131,7 @@ function ofTriggers(
   return { stays: null, remark: rights.mayMake ? null : TRIGGERS_LEFT };
 }
 
-/** It is for the server to drop it, or not as it is hinted; null: neither. */
+/** The server drops it, or the hint isn't allowed; null: neither. */
 function passedFate({ request, rulings }: Drop, { destroys, service }: How): Fate | null {
   if (!service.protect.has('drop-table')) return passed(LEFT_OUT);
   if (destroys) {
@@ -142,7 +143,7 @@ function passedFate({ request, rulings }: Drop, { destroys, service }: How): Fat
   return isNative && !request.statement.isDoubtful ? passed(rulings[0]?.by ?? '') : null;
 }
 
-const LEFT_OUT = 'UNDROP_PROTECT or UNDROP_MODE leaves it out';
+const LEFT_OUT = 'UNDROP_PROTECT or UNDROP_MODE does not protect it';
 
 function passed(why: string): Fate {
   return fate(`dropped by the server, at once and for good (${why})`);
@@ -160,8 +161,8 @@ const NAMED: Readonly<Record<Name['kind'], Fate>> = {
   temporary: fate('dropped at once: it is a temporary table of this session'),
   view: not('it is a view'),
   missing: not('there is no such table'),
-  table: not('it is no sequence'),
-  base: not('it can’t be dropped'),
+  table: not('it is not a sequence'),
+  base: not('it cannot be dropped'),
 };
 
 function fate(what: string): Fate {
@@ -181,7 +182,7 @@ function heldFate(ruling: Ruling | undefined, { stays, remark, isLocked }: HeldH
     by === null ? 'held' : `held (${by})`,
     ...(stays === null ? [] : [stays]),
     ...(remark === null ? [] : [remark]),
-    ...(isLocked ? ['once other sessions have let go of it'] : []),
+    ...(isLocked ? ['once other sessions have unlocked it'] : []),
   ];
   return { what: words.join('; '), isHeld: true, stays: stays !== null };
 }

@@ -1,9 +1,9 @@
 /**
- * The rows of EXPLAIN DROP TABLE and EXPLAIN DROP DATABASE: what would become of each table, in
- * words, and what is known of it. Pure.
+ * The rows of EXPLAIN DROP TABLE and EXPLAIN DROP DATABASE: the fate of each table, in words, and
+ * its facts. Pure.
  *
- * Invariant: the name that a drop would give to a table isn't known before, because it has the id
- * of that drop; it is shown with a gap.
+ * Invariant: the hold name of a table isn't known before the drop, because it has the id of that
+ * drop; it is shown with a gap.
  */
 import { timeText } from '../../duration.js';
 import type { IntentTable } from '../../ledger/write.js';
@@ -31,9 +31,9 @@ export interface Explained {
   readonly seen: IntentTable;
   readonly kind: 'temporary' | 'view' | 'base' | 'missing';
   readonly fate: Fate;
-  /** Null: nobody looked. */
+  /** Null: not read. */
   readonly use: Use | null;
-  /** `schema.view` of those that name it; null: nobody can tell. */
+  /** `schema.view` of the views that name it; null: not known. */
   readonly views: readonly string[] | null;
 }
 
@@ -72,7 +72,7 @@ const KINDS = {
   missing: 'missing',
 } as const;
 
-/** Counts only: who may drop a table need not see the others. */
+/** Counts only: a user who may drop a table need not see the others. */
 function foreignKeys({ foreignKeysOut, foreignKeysIn, foreignKeysToItself }: IntentTable): string {
   return [
     [foreignKeysOut, 'of its own'],

@@ -1,9 +1,9 @@
 /**
- * EXPLAIN of a DROP TABLE or a DROP DATABASE: says what the drop would do, by the questions and the
- * decisions of the drop itself, and does none of it.
+ * EXPLAIN of a DROP TABLE or a DROP DATABASE: reports what the drop would do, by the queries and
+ * the decisions of the drop itself, and does none of it.
  *
- * Invariant: nothing is told of a table before the server has said in the user's session that the
- * user may drop it. No intent, no RENAME; the hint of the session is still there.
+ * Invariant: nothing about a table is shown before the server has confirmed in the user's session
+ * that the user may drop it. No intent, no RENAME; the hint of the session stays.
  */
 import { assert } from '../../assert.js';
 import { UndropError } from '../../errors.js';
@@ -39,7 +39,7 @@ type ExplainSchema = Extract<Explain, { readonly kind: 'explain-drop-database' }
 type ExplainTables = Exclude<Explain, ExplainSchema>;
 type Options = InterceptOptions & Pick<AnswerFormat, 'facts'>;
 
-/** What the drop would end with, or the rows. */
+/** The error of the drop, or the rows. */
 type Explanation = ResultSet | Answer | UndropError;
 
 export async function explainDrop(
@@ -53,7 +53,7 @@ export async function explainDrop(
   if (!('payload' in end)) return answerRows(end, { ...format, note: null }, options);
   const { payload, refusal } = end;
   if (refusal === null) {
-    // For SHOW WARNINGS, because the session was asked more after it.
+    // For SHOW WARNINGS, because the session ran more queries after it.
     const said = decodeErr(payload);
     await inSession(raise(options, { ...said, message: said.message.toString() }), options);
   }
@@ -65,7 +65,7 @@ function explain(undo: Explain, options: Options): Promise<Explanation> {
   return isSchema ? explainSchema(undo, options) : explainTables(undo, options);
 }
 
-/** What the drop would be refused for before anything is asked; null: nothing. */
+/** The refusal of the drop before any query; null: none. */
 function refusalBefore(
   { hints, ...undo }: Explain,
   { gtidNext, addsIfExists }: Options['facts'],
@@ -144,7 +144,7 @@ async function explainSchema(
   return rowsOf(known.intent.tables, { fates, kinds: [] }, options);
 }
 
-/** What the service account may do with their triggers; null: they have none. */
+/** The privileges of the service account on their triggers; null: they have none. */
 async function rightsFor(
   { tables }: IntentFacts,
   { service: { pool }, server }: Options,
@@ -180,10 +180,10 @@ async function inspect(
   }
 }
 
-/** So many tables are looked at for their use, and for views. */
+/** The maximum of tables whose use, and views, are read. */
 const FACTS_MAX = 50;
 
-/** `kinds`: what the session sees under each name; default: what the service sees. */
+/** `kinds`: as the session sees each name; default: as the service does. */
 async function rowsOf(
   tables: readonly IntentTable[],
   { fates, kinds }: { readonly fates: readonly Fate[]; readonly kinds: readonly NameKind[] },

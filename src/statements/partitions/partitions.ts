@@ -1,11 +1,11 @@
 /**
- * Runs an ALTER TABLE … DROP or TRUNCATE PARTITION, from top to bottom. The user session is asked
- * by the same statement of a partition that isn't there, which needs the same rights, waits for the
- * same locks and ends the same transaction; then the service account makes a held table of the rows
- * of each partition (service.ts).
+ * Runs an ALTER TABLE … DROP or TRUNCATE PARTITION, from top to bottom. The user session runs the
+ * same statement for a partition that doesn't exist, which needs the same privileges, waits for the
+ * same locks and ends the same transaction; then the service account moves the rows of each
+ * partition into a held table (service.ts).
  *
- * Invariant: nothing that goes to the user session destroys a row. A partition is taken only if
- * its intent is in the ledger; OK is said only after all of them were.
+ * Invariant: no statement on the user session destroys a row. A partition is taken only if its
+ * intent is in the ledger; OK is sent only after all of them were taken.
  */
 import { assert } from '../../assert.js';
 import { UndropError } from '../../errors.js';
@@ -47,14 +47,14 @@ import type {
 } from './service.js';
 import { alterPartitionSql, NONE, notExchanged, notHeld, partitionsOf } from './sql.js';
 
-/** It got the metadata lock. If the table isn't partitioned any more, the client gets the error. */
+/** It got the metadata lock. If the table is no longer partitioned, the client gets the error. */
 const FREE: Readonly<Record<PartitionList['verb'], readonly number[]>> = {
   drop: [ER_DROP_PARTITION_NON_EXISTENT, ER_DROP_LAST_PARTITION],
   truncate: [ER_UNKNOWN_PARTITION],
 };
-/** One statement takes so many; others wait for its lock meanwhile. */
+/** The maximum in one statement, because other sessions wait for its lock. */
 const PARTS_MAX = 16;
-/** What the server says of an ALTER TABLE that copies nothing. */
+/** The server's text for an ALTER TABLE that copies nothing. */
 const NOTHING_COPIED = 'Records: 0  Duplicates: 0  Warnings: 0';
 
 /** The procedure, with what the service account does for it. */
@@ -76,9 +76,9 @@ class Altering {
   readonly #service: PartitionService;
   readonly #way: PartitionSwap['way'];
   #held: readonly HeldTable[] = [];
-  /** What the held partitions are called in the ledger. */
+  /** The names of the held partitions in the ledger. */
   readonly #recorded = new Set<string>();
-  /** Partitions, by `folded` name, whose rows are held; more rows may have come since. */
+  /** Partitions, by `folded` name, whose rows are held; they may have new rows since. */
   readonly #taken = new Set<string>();
 
   constructor(table: OneTable, list: PartitionList, service: PartitionService) {
@@ -104,11 +104,11 @@ class Altering {
     return this.#held.length === 0 ? answer : yield* this.#leave(answer);
   }
 
-  /** What hardly anybody writes, as it follows "by ALTER TABLE … PARTITION"; null: nothing. */
+  /** Rare forms, as a continuation of "by ALTER TABLE … PARTITION"; null: none. */
   #unsupported(): string | null {
     const names = this.#names() ?? [];
     if (this.#list.ifExists || this.#table.request.statement.ifExists) return 'with IF EXISTS';
-    // How a server folds the case of other letters is its own: ß and ẞ are two names, or one.
+    // Each server folds the case of other letters in its own way: ß and ẞ are two names, or one.
     if (names.some((name) => /[^\0-\x7f]/.test(name))) return 'of names that are not ASCII';
     return new Set(names.map(folded)).size < names.length ? 'of one partition twice' : null;
   }
@@ -120,7 +120,7 @@ class Altering {
     return names.map(({ partition }) => Buffer.from(partition).toString('latin1'));
   }
 
-  /** What was taken before it failed is held, and the client is told. */
+  /** Partitions taken before a failure are held, and the client gets an error for that. */
   *#leave({ refusal, payload }: Answer): Steps<Answer> {
     const { schema, table, facts } = this.#table;
     const { logged } = facts;
@@ -132,8 +132,9 @@ class Altering {
   }
 
   /**
-   * The rights of the statement; then the table is waited for as long as the session's own settings
-   * say, which DROP PARTITION does after its look at the names, TRUNCATE PARTITION before it.
+   * Checks the privileges of the statement; then waits for the table as long as the session's own
+   * settings allow, which DROP PARTITION does after its check of the names, TRUNCATE PARTITION
+   * before it.
    */
   *#waitForMetadataLock(): Steps<Answer | null> {
     const { name, request } = this.#table;
@@ -149,7 +150,7 @@ class Altering {
       if (!FREE[verb].includes(turn.errno)) return answerWith(turn);
     }
     const isLocked = locks?.kind === 'err' && locks.errno === ER_TABLE_NOT_LOCKED;
-    return isLocked ? this.#refuse('under LOCK TABLES', 'UNLOCK TABLES first.') : null;
+    return isLocked ? this.#refuse('under LOCK TABLES', 'Run UNLOCK TABLES first.') : null;
   }
 
   *#findAndTake(killAfterMs: number): Steps<End | 'busy'> {
@@ -175,17 +176,20 @@ class Altering {
     );
   }
 
-  /** The server's error for what isn't there, or would be the last; `busy`: it is there again. */
+  /**
+   * The server's error for a partition that doesn't exist, or is the last one; `busy`: it exists
+   * again.
+   */
   *#fail(): Steps<Answer | 'busy'> {
     const names = this.#names() ?? [];
-    // DROP counts the names first, whatever they are; TRUNCATE says which one is missing.
+    // DROP counts the names first, whatever they are; TRUNCATE reports which one is missing.
     const isDrop = this.#list.verb === 'drop';
     const words = isDrop ? { missing: names.length } : { missing: 1, names };
     const answer = answerWith(yield* this.#ask(words));
     return !isDrop && answer.payload.includes(NONE) ? 'busy' : answer;
   }
 
-  /** The answer to what takes no row. */
+  /** The response to the statement that takes no row. */
   *#ask(words: {
     readonly missing: number;
     readonly verb?: PartitionList['verb'];
@@ -227,7 +231,7 @@ class Altering {
     return this.#whyNot(outcome);
   }
 
-  /** Their intents, with the table's name as the server stores it; `busy`: it went meanwhile. */
+  /** Their intents, with the table's name as the server stores it; `busy`: it is gone. */
   *#record(
     parts: readonly Partition[],
   ): Steps<Pick<PartitionSwap, 'schema' | 'table' | 'utcNow' | 'parts'> | Answer | 'busy'> {
@@ -276,7 +280,7 @@ class Altering {
     }
   }
 
-  /** The answer to the statement itself. */
+  /** The response to the statement itself. */
   *#done(): Steps<Answer> {
     const said = yield* clean(this.#table.request);
     return answerWith(this.#list.verb === 'drop' ? withInfo(said) : said);

@@ -1,10 +1,10 @@
 /**
- * Takes rows of partitions under hold names, by the service account. A partition is exchanged with
- * an empty table, which is atomic. To drop it, MySQL does that under LOCK TABLES, so that nobody
- * writes to it between; MariaDB, which fails at an exchange under such a lock while others wait
- * (10.11: 1205, 11.8: for ever), makes a table of it by one atomic CONVERT PARTITION.
+ * Moves rows of partitions under hold names, by the service account. A partition is exchanged with
+ * an empty table, which is atomic. To drop it, MySQL does that under LOCK TABLES, so that no other
+ * session writes to it in between; MariaDB, which fails at an exchange under such a lock while
+ * others wait (10.11: 1205, 11.8: for ever), makes a table of it by one atomic CONVERT PARTITION.
  *
- * Invariants: a partition is dropped only after a look under the same lock has found it empty, or
+ * Invariants: a partition is dropped only after a check under the same lock has found it empty, or
  * as the very table that is held. A table takes part in one exchange only: a second one would give
  * the rows back.
  */
@@ -81,12 +81,12 @@ export interface PartitionSwap extends Table {
   readonly utcNow: Date;
 }
 
-/** `versioned`: no exchange and no plain look has rows of other times. */
+/** `versioned`: neither an exchange nor a plain query has the rows of other times. */
 export type NotExchanged =
   | Exclude<ServiceRenameOutcome, { kind: 'renamed' }>
   | { readonly kind: 'versioned' };
 
-/** In their order; none of a table that isn't partitioned. */
+/** In their order; none for a table that isn't partitioned. */
 async function readPartitions(
   pool: ServicePool,
   { schema, table }: Table,
@@ -113,8 +113,8 @@ async function readPartitions(
 }
 
 /**
- * Takes the rows of partitions. Rejects with UNDROP_FATE_UNKNOWN if nobody knows what of it
- * happened: the connection broke. `held`: also after a failure, what was taken all the same.
+ * Takes the rows of partitions. Rejects with UNDROP_FATE_UNKNOWN if the result is unknown: the
+ * connection broke. `held`: also after a failure, the partitions taken before.
  */
 async function takePartitions(
   pool: ServicePool,
@@ -133,13 +133,16 @@ async function takePartitions(
     const at = { holdSchema, relocated: true, failure: null };
     return { held: held.map(({ id, holdName }) => ({ id, holdName, ...at })), outcome };
   } catch (error) {
-    // What nobody can say of rows is never said to be otherwise.
-    const params = { tables: 'Some partitions were perhaps', cause: rootCause(error) };
+    // An unknown state of rows is never reported as known.
+    const params = { tables: 'Some partitions were', cause: rootCause(error) };
     throw new UndropError('UNDROP_FATE_UNKNOWN', params, error);
   }
 }
 
-/** A partition isn't there, is the last, or isn't empty (see `underLock`); or no schema is. */
+/**
+ * A partition doesn't exist, is the last, or isn't empty (see `underLock`); or the schema doesn't
+ * exist.
+ */
 const GONE = [
   ...METADATA_LOCK_GRANTED,
   ER_DROP_PARTITION_NON_EXISTENT,
@@ -150,7 +153,7 @@ const GONE = [
 /** An hour. */
 const LEFT_MS = 3_600_000;
 
-/** The tables that the exchanges need. Null: they are there. */
+/** The tables for the exchanges. Null: they exist. */
 async function makeEmptyTables(
   pool: ServicePool,
   { schema, table, way, parts, holdSchema, logged }: PartitionSwap,
@@ -173,13 +176,13 @@ async function makeEmptyTables(
 }
 
 /**
- * As SHOW CREATE TABLE prints it, without PARTITION BY, and the names of CHECKs, which are the
- * schema's. If that isn't what the partitions are, the exchange says so.
+ * The output of SHOW CREATE TABLE, without PARTITION BY, and without the names of CHECKs, which are
+ * unique in the schema. If the partitions differ from that, the exchange fails.
  */
 function emptyTable(definition: string, table: string, name: string): Buffer {
   const own = ownDefinition(definition, table, 'own');
   const columns = own.slice(own.indexOf('\n'));
-  // The last: a column may be named so.
+  // The last one, because a column may have that name.
   const [clause = ''] = [...columns.matchAll(/\n(?:\/\*!\d+)? PARTITION BY /g)].at(-1) ?? [];
   const end = clause === '' ? columns.length : columns.lastIndexOf(clause);
   const plain = columns
@@ -188,7 +191,7 @@ function emptyTable(definition: string, table: string, name: string): Buffer {
   return Buffer.from(`CREATE TABLE ${name} (${plain}`);
 }
 
-/** Rejects if nobody knows what of it happened. */
+/** Rejects if the result is unknown. */
 export async function swapPartitions(
   pool: ServicePool,
   swap: PartitionSwap,
@@ -204,12 +207,15 @@ export async function swapPartitions(
     await runWithTimeoutOn(connection, pool, texts, { killAfterMs, logged });
   };
   const outcome = await asOwner(pool, owned, swapOn);
-  // A partition that was exchanged would be exchanged back.
+  // Exchanging a partition again would undo the exchange.
   if (outcome.kind !== 'denied' || (await findExchanged(pool, swap)).length > 0) return outcome;
   return asOwner(pool, { ...owned, fresh: true }, swapOn);
 }
 
-/** Those under hold names; an empty one may have been made for an exchange that never was. */
+/**
+ * Tables with rows under hold names; an empty one may have been created for an exchange that didn't
+ * happen.
+ */
 async function findExchanged(
   pool: ServicePool,
   { parts, holdSchema, way }: PartitionSwap,
@@ -223,7 +229,7 @@ async function findExchanged(
   return taken;
 }
 
-/** Empty ones that were made for nothing: the collector has them in an hour. */
+/** Empty tables of no use: the collector removes them after an hour. */
 async function leaveEmptyTables(
   pool: ServicePool,
   { parts, holdSchema, logged, utcNow }: PartitionSwap,
@@ -236,21 +242,20 @@ async function leaveEmptyTables(
     try {
       await runWithTimeout(pool, rename, { logged });
     } catch (error) {
-      // It was never made, or goes in its time.
+      // It was never created, or the collector removes it.
       if (!isServiceError(error)) throw error;
     }
   }
 }
 
-/** Seconds. Should this machine vanish, the server has the lock back then. */
+/** In seconds. If this machine vanishes, the server gets the lock back then. */
 const SILENCE_SECONDS = 10;
 const SHORT_SILENCE = sql`SET SESSION wait_timeout = ${SILENCE_SECONDS},
   SESSION net_read_timeout = ${SILENCE_SECONDS}, SESSION net_write_timeout = ${SILENCE_SECONDS}`;
 
 /**
- * One text: the lock ends with the connection, whatever comes of it. What came into a partition
- * since it was exchanged, or has another place in it since it was looked at, is found by a look
- * that fails then (1242).
+ * A single text: the lock ends with the connection in any case. New rows in a partition since its
+ * exchange, or a changed position since the last read, make a query in it fail (1242).
  */
 function underLock(swap: PartitionSwap): readonly SQLQuery[] {
   const { schema, table, parts, drops, holdSchema } = swap;

@@ -9,7 +9,7 @@ import { quoteClientName } from '../../sql/lex/client-charset.js';
 import type { ClientCharset } from '../../sql/lex/lex-mode.js';
 import { type QualifiedName, qualified } from '../../steps/session/user-session-sql.js';
 
-/** How the name of a partition begins that no table has. */
+/** The beginning of a partition name that no table has. */
 export const NONE = '_undrop_none_';
 
 export type Verb = 'drop' | 'truncate';
@@ -48,7 +48,7 @@ export function partitionsOf({ schema, table }: Table): string {
   return `Partitions of ${schema}.${table} were`;
 }
 
-/** `how`: the sentence "a table that is dropped by ALTER TABLE … DROP PARTITION …" goes on so. */
+/** `how`: continues the sentence "a table that is dropped by ALTER TABLE … DROP PARTITION …". */
 export function notHeld(
   table: Table,
   verb: Verb,
@@ -63,7 +63,7 @@ export function notHeld(
 /** `cause`: the server's error. */
 export function notExchanged(table: Table, verb: Verb, cause: string): UndropError {
   const instead = cause.includes('INSTANT')
-    ? 'ALTER TABLE … FORCE first, as columns of it were added instantly; or use a direct connection.'
+    ? 'Run ALTER TABLE … FORCE first, because columns of the table were added instantly; or use a direct connection.'
     : undefined;
   return notHeld(table, verb, `and the server says: ${cause}`, instead);
 }

@@ -1,6 +1,6 @@
 /**
- * Why a table isn't truncated, by what the service has seen of it: the server's own error if it
- * would not empty the table either, else a refusal of undrop's. Pure.
+ * Why a table isn't truncated, by the facts of the service: the server's own error if it would not
+ * empty the table either, else a refusal of undrop. Pure.
  */
 import { UndropError } from '../../errors.js';
 import type { ForeignKeyName, IntentTable } from '../../ledger/write.js';
@@ -25,7 +25,7 @@ interface Context {
   readonly isLocked: boolean;
 }
 
-/** A signal: the server's own error. Null: nothing is in the way. */
+/** A signal: the server's own error. Null: no reason. */
 export function whyNotTruncated(
   seen: IntentTable,
   { checksForeignKeys, hasBackupLock, isLocked }: Context,
@@ -35,7 +35,7 @@ export function whyNotTruncated(
     const message = `Storage engine SEQUENCE of the table ${inFull(seen)} doesn't have this option`;
     return { errno: ER_ILLEGAL_HA, sqlState: 'HY000', message };
   }
-  // A held child is one that was dropped before, and is about to lose its key.
+  // A held child was dropped before, and is about to lose its key.
   const child = seen.foreignKeysIn.find(({ table }) => parseHoldName(table) === null);
   if (child !== undefined && checksForeignKeys) return parentSignal(child);
   if (engine?.toLowerCase() !== 'innodb') {
@@ -44,25 +44,25 @@ export function whyNotTruncated(
   }
   if (triggers.length > 0) return notTruncated(seen, 'with triggers');
   if (hasBackupLock) return notTruncated(seen, 'beside LOCK INSTANCE FOR BACKUP');
-  return isLocked ? notTruncated(seen, 'under LOCK TABLES', 'UNLOCK TABLES first.') : null;
+  return isLocked ? notTruncated(seen, 'under LOCK TABLES', 'Run UNLOCK TABLES first.') : null;
 }
 
-/** `how`: the sentence "a table that is dropped by TRUNCATE …" goes on so. */
+/** `how`: continues the sentence "a table that is dropped by TRUNCATE …". */
 export function notTruncated({ schema, table }: Name, how: string, instead = INSTEAD): UndropError {
   const tables = `Table ${schema}.${table} was not emptied and`;
   return new UndropError('UNDROP_NOT_DONE_YET', { tables, how: `by TRUNCATE ${how}`, instead });
 }
 
-/** The table is as it was. */
+/** The table is unchanged. */
 export function notServed({ schema, table }: Name, why: string): UndropError {
   const step = `truncate ${schema}.${table}`;
-  const cause = `${why}; the table is as it was: run it again`;
+  const cause = `${why}; the table is unchanged: run the statement again`;
   return new UndropError('UNDROP_SERVICE_FAILED', { step, server: 'the server', cause });
 }
 
-const INSTEAD = 'Use DELETE, or a direct connection: both keep no rows.';
+const INSTEAD = 'Use DELETE, or a direct connection; neither of them holds the rows.';
 
-/** The server takes no DELETE of its own logs (1556). */
+/** The server accepts no DELETE from its own logs (1556). */
 const INSTEAD_OF_LOG = 'Use a direct connection.';
 
 function isLog({ schema, table }: Name): boolean {

@@ -1,12 +1,12 @@
 /**
- * What the service account does for a TRUNCATE besides its RENAME. Before it: an empty copy of the
+ * The service account's work for a TRUNCATE besides its RENAME. Before it: an empty copy of the
  * table, which waits in the recycle schema for the RENAME that gives it the table's name. After it:
  * the held table is compared with the copy, and freed of what binds other tables; its foreign keys
- * are added to the copy, which has the table's name by then.
+ * are added to the copy, which has the table's name then.
  *
- * Invariants: the copy has a hold name and no row in the ledger, so that the collector removes one
- * that isn't used; a copy that isn't printed like its source is never used. The keys are in the
- * intent before the RENAME, so that recovery adds them if nobody else does.
+ * Invariants: the copy has a hold name and no row in the ledger, so that the collector removes an
+ * unused one; a copy whose definition differs from its source's is never used. The keys are in the
+ * intent before the RENAME, so that recovery adds them if necessary.
  */
 import { assert } from '../../assert.js';
 import { addKeys, alter, dropKey, type KeyedTable } from '../../held/foreign-keys/add-keys.js';
@@ -35,7 +35,7 @@ export type NotMade =
   /** Another session has the table locked, or changed or dropped it meanwhile. */
   | { readonly kind: 'busy'; readonly isTimeout?: true }
   | { readonly kind: 'versioned' }
-  /** Why the table can't have a copy, as it follows "by TRUNCATE". */
+  /** Why the table can't have a copy, as a continuation of "by TRUNCATE". */
   | { readonly kind: 'none'; readonly why: string }
   /** `failed`: by an error of the server; `unserved`: the service connection broke. */
   | { readonly kind: 'failed' | 'unserved'; readonly cause: string };
@@ -49,9 +49,9 @@ interface CopyRequest {
   /** The id of the table's drop. */
   readonly id: string;
   readonly source: TableName;
-  /** The name that the copy is to get. */
+  /** The future name of the copy. */
   readonly own: TableName;
-  /** Foreign keys that were taken off the source; null: nothing was. */
+  /** Foreign keys that were detached from the source; null: none were. */
   readonly keys: readonly ForeignKey[] | null;
   /** sql_log_bin of the session. */
   readonly logged: boolean;
@@ -63,16 +63,16 @@ interface Copy {
   readonly kind: 'copy';
   readonly schema: string;
   readonly table: string;
-  /** What the source was when the copy was made, without its foreign keys. */
+  /** The definition of the source when the copy was created, without its foreign keys. */
   readonly fingerprint: string;
-  /** The foreign keys that are to be added once it has the table's name. */
+  /** The foreign keys to add once it has the table's name. */
   readonly keys: readonly ForeignKey[];
 }
 
 /** A copy that isn't used is collected after an hour. */
 const UNUSED_MS = 3_600_000;
 
-/** So many TRUNCATEs of one table may be under way. */
+/** The maximum of pending TRUNCATEs of one table. */
 const PENDING_ROWS_MAX = 20;
 
 async function makeCopy(pool: ServicePool, request: CopyRequest): Promise<Copy | NotMade> {
@@ -104,7 +104,7 @@ async function makeCopy(pool: ServicePool, request: CopyRequest): Promise<Copy |
     const isSame =
       typeof now !== 'string' && fingerprintOf(now.definition, source.table) === fingerprint;
     if (!isSame) return { kind: 'busy' };
-    const why = 'and has a CHECK with a name, or a file of its own, which no copy of it gets';
+    const why = 'and has a CHECK with a name, or a file of its own, which a copy of it would lack';
     return { kind: 'none', why };
   } catch (error) {
     if (!isServiceError(error)) throw error;
@@ -131,7 +131,7 @@ async function createLike(
   }
 }
 
-/** By the names that they have once the table has its `own`; `now`: the name that it has. */
+/** With the names that they have once the table has its `own`; `now`: its present name. */
 async function keysByOwnNames(
   pool: ServicePool,
   own: TableName,
@@ -145,8 +145,8 @@ async function keysByOwnNames(
 }
 
 /**
- * Those that another TRUNCATE of the table is about to add to it. They are read before the table:
- * so each is found there or here.
+ * Keys that another TRUNCATE of the table is about to add to it. They are read before the table, so
+ * that each is found there or here.
  */
 async function readPendingKeys(pool: ServicePool, own: TableName): Promise<readonly ForeignKey[]> {
   const rows = await findRows(pool, { by: 'name', ...own }, { rowsMax: PENDING_ROWS_MAX });
@@ -157,7 +157,7 @@ async function readPendingKeys(pool: ServicePool, own: TableName): Promise<reado
     .map(({ key }) => key);
 }
 
-/** Those of `more` that aren't among `keys`. */
+/** The keys of `more` that aren't among `keys`. */
 function keysBesides(
   keys: readonly ForeignKey[],
   more: readonly ForeignKey[],
@@ -171,8 +171,8 @@ function keysBesides(
 }
 
 /**
- * Adds the keys to the copy under names that no other key has, and takes them off: what the server
- * refuses, and who locks a parent, is known before the table has lost its own.
+ * Adds the keys to the copy under unused names, and drops them: a refusal of the server, or a
+ * locked parent, shows before the table has lost its own.
  */
 async function tryKeys(
   pool: ServicePool,
@@ -186,8 +186,8 @@ async function tryKeys(
 }
 
 /**
- * As those of a child that are off it, which is what they are after the RENAME (detach.ts). False:
- * the intent is gone.
+ * Records them as keys of a child that are detached, which they are after the RENAME (detach.ts).
+ * False: the intent is gone.
  */
 async function recordKeys(
   pool: ServicePool,
@@ -204,7 +204,7 @@ async function recordKeys(
 
 export interface SeenTable {
   readonly fingerprint: string;
-  /** Its foreign keys that the copy isn't to get. */
+  /** Its foreign keys that the copy doesn't get. */
   readonly added: readonly ForeignKey[];
 }
 
@@ -218,12 +218,12 @@ async function readHeld(pool: ServicePool, { place, own, keys }: Held): Promise<
 
 const INDEX_NAME = /^ {2}KEY `(?:[^`]|``)+`/;
 
-/** The same for two tables that differ in name, rows and foreign keys only. */
+/** Equal for two tables that differ in name, rows and foreign keys only. */
 function fingerprintOf(definition: string, table: string): string {
   const lines = definitionLines(ownDefinition(definition, table, 'ghost'))
     .filter((line) => !FOREIGN_KEY_LINE.test(line))
     .map((line) => lineOfCopy(line.replace(/,$/, ''), table));
-  // CREATE TABLE … LIKE puts indexes that foreign keys have made in another order.
+  // CREATE TABLE … LIKE reorders indexes that foreign keys have created.
   const isIndex = (line: string) => line.startsWith('  KEY ');
   // While a key is added, the name of its index is in another case for a moment (add-keys.ts).
   const inOneCase = (line: string) => line.replace(INDEX_NAME, (name) => name.toLowerCase());
@@ -231,7 +231,7 @@ function fingerprintOf(definition: string, table: string): string {
   return [...lines.filter((line) => !isIndex(line)), ...indexes].join('\n');
 }
 
-/** Removes the counter; a CHECK that the server named has the table's name in its own. */
+/** Removes the counter; a CHECK that the server named contains the table's name. */
 function lineOfCopy(line: string, table: string): string {
   if (line.startsWith(') ')) return line.replace(/ AUTO_INCREMENT=\d+/, '');
   const check = `  CONSTRAINT \`${table.replaceAll('`', '``')}_chk_`.toLowerCase();
@@ -240,19 +240,19 @@ function lineOfCopy(line: string, table: string): string {
 }
 
 interface Held {
-  /** The name under which it is held. */
+  /** Its hold name. */
   readonly place: KeyedTable;
-  /** The name that it had. */
+  /** Its original name. */
   readonly own: TableName;
-  /** Those of the copy. */
+  /** The keys of the copy. */
   readonly keys: readonly ForeignKey[];
   readonly logged: boolean;
 }
 
 /**
- * Reads the held table, then takes off it what binds other tables, and adds the keys that are in
- * the ledger to the table that has its name. `now` is null if the server or the service fails;
- * `failure`: why the rest is left to the pending relocations.
+ * Reads the held table, then detaches what binds other tables, and adds the keys in the ledger to
+ * the table that has its name. `now` is null if the server or the service fails; `failure`: why the
+ * rest is left to the pending relocations.
  */
 async function freeHeld(
   pool: ServicePool,

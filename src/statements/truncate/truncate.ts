@@ -1,13 +1,12 @@
 /**
- * Runs a TRUNCATE, from top to bottom. The user session says whether it may drop the table and
- * waits for the metadata lock; the service account records an intent, makes an empty copy, and
- * renames: the table goes to its hold name, and the copy takes its name in the same atomic
- * statement.
+ * Runs a TRUNCATE, from top to bottom. The user session checks the DROP privilege and waits for the
+ * metadata lock; the service account records an intent, creates an empty copy, and renames: the
+ * table gets its hold name, and the copy its name in the same atomic statement.
  *
- * Invariants: nothing that goes to the user session empties a base table. A table is renamed only
- * if its intent is in the ledger and a copy is there for it; OK is said only after that. If another
- * session altered the table between the copy and the RENAME, the next copy is made like the table
- * that is held, and the first copy is held, too; so no row is lost, nor one ALTER.
+ * Invariants: no statement on the user session empties a base table. A table is renamed only if its
+ * intent is in the ledger and a copy exists for it; OK is sent only after that. If another session
+ * altered the table between the copy and the RENAME, the next copy is made like the table that is
+ * held, and the first copy is held, too; so neither a row nor an ALTER is lost.
  */
 import { assert } from '../../assert.js';
 import { UndropError } from '../../errors.js';
@@ -55,30 +54,30 @@ import { notServed, notTruncated, sayMissing, VERSIONED, whyNotTruncated } from 
 import type { NotMade, SwapService } from './service.js';
 
 /**
- * The table got a trigger since it was looked at, which can't go to another schema with it. Or a
- * held table still has a foreign key of the same name, which is about to be taken off: MariaDB and
- * MySQL 5.6 say that a table exists then, but hold names are never there twice.
+ * The table got a trigger since the last read, which can't go to another schema with it. Or a held
+ * table still has a foreign key of the same name, which is about to be detached: MariaDB and MySQL
+ * 5.6 report that as an existing table, but hold names are unique.
  */
 const PASSING: readonly number[] = [ER_TRG_IN_WRONG_SCHEMA, ER_FK_DUP_NAME, ER_TABLE_EXISTS_ERROR];
 
 type End = Answer | 'held' | 'changed';
 type Tried = End | 'busy' | 'timeout';
 
-/** One TRUNCATE, over all its tries. */
+/** A TRUNCATE, over all its tries. */
 interface Truncating {
   readonly table: OneTable;
   readonly service: SwapService;
-  /** What came under hold names, the oldest first. */
+  /** The tables that got hold names, the oldest first. */
   readonly held: HeldTable[];
   /** The fingerprint of the copy that has the table's name; null: none has. */
   liveFingerprint: string | null;
-  /** The foreign keys that the next copy is to get; null: those of the table. */
+  /** The foreign keys for the next copy; null: those of the table. */
   keys: readonly ForeignKey[] | null;
   /** The session has locked the table by LOCK TABLES. */
   isLocked: boolean;
 }
 
-/** In these schemas the server empties what it counts itself, or nothing. */
+/** In these schemas the server empties its own counters, or nothing. */
 const OF_THE_SERVER: readonly string[] = ['performance_schema', 'information_schema'];
 
 /** The procedure, with what the service account does for it. */
@@ -105,14 +104,14 @@ export function truncate(service: SwapService): (beginning: Beginning) => Steps<
   };
 }
 
-/** What is emptied is no base table of a user. */
+/** The object isn't a base table of a user. */
 function* truncateNatively({ name, request }: OneTable): Steps<Answer> {
   const [said] = yield* ask(truncateOwnSql(name, request));
   assert(said !== undefined, 'TRUNCATE has an answer');
   return answerWith(said);
 }
 
-/** Waits for the table as long as the session's own settings say. Null: it had its turn. */
+/** Waits for the table as long as the session's own settings allow. Null: it had its turn. */
 function* waitForMetadataLock(it: Truncating): Steps<Answer | null> {
   const { name, request, seenAs } = it.table;
   const [own, turn] = yield* perform('user', {
@@ -129,7 +128,7 @@ function* waitForMetadataLock(it: Truncating): Steps<Answer | null> {
   return null;
 }
 
-/** One look by the service, and after it one RENAME. */
+/** A read by the service, and after it one RENAME. */
 function* tryToSwap(it: Truncating, killAfterMs: number): Steps<Tried> {
   const { table, isLocked } = it;
   const { request, facts } = table;
@@ -141,7 +140,7 @@ function* tryToSwap(it: Truncating, killAfterMs: number): Steps<Tried> {
   if (refusal !== null) return refuse(refusal);
   const [seen] = intent.tables;
   if (seen?.kind === 'view') return yield* raise(request, sayMissing(table));
-  // It went while it was looked at.
+  // It disappeared meanwhile.
   if (seen === undefined || seen.holdUntil === null || seen.engine === null) return 'busy';
   const { hasBackupLock, utcNow } = intent;
   const { checksForeignKeys } = facts;
@@ -153,7 +152,7 @@ function* tryToSwap(it: Truncating, killAfterMs: number): Steps<Tried> {
   return yield* swap(it, { seen, held, utcNow, killAfterMs });
 }
 
-/** The copy is made like what is held, if there is anything. */
+/** The copy is made like the held table, if there is one. */
 function* swap(
   it: Truncating,
   how: {
@@ -186,8 +185,8 @@ function* swap(
   const { now, failure } = freed;
   held.push({ id, holdSchema, holdName, relocated: failure === null, failure });
   if (now === null) return 'held';
-  // One that isn't there any more is kept: it is off for a moment while its parent is being held,
-  // or while another TRUNCATE adds it.
+  // Keep keys that have disappeared: they are detached briefly while their parent is being held, or
+  // while another TRUNCATE adds them.
   const wasAltered =
     now.added.length > 0 || now.fingerprint !== (it.liveFingerprint ?? copy.fingerprint);
   it.liveFingerprint = copy.fingerprint;
@@ -234,11 +233,11 @@ function* replyTo({ table, held }: Truncating, end: End): Steps<Answer> {
     const params = { tables: sentenceStart(request), times: SERVICE_TRIES_MAX };
     return refuse(new UndropError('UNDROP_CHANGED_MEANWHILE', params));
   }
-  // What was emptied has been dropped since, with the ALTER that it lacked.
+  // The emptied table has been dropped since, with the ALTER that it lacked.
   if (end !== 'changed' && saysGone(end)) return { ...answerWith(yield* clean(request)), held };
   const kept = yield* perform('keepLonger', { held, logged: facts.logged });
   const places = kept.map(({ holdSchema, holdName }) => `${holdSchema}.${holdName}`).join(', ');
-  const tables = `Table ${table.schema}.${table.table} was emptied and lacks an ALTER TABLE of another session, which is held with the rows as ${places}; what came since was`;
+  const tables = `Table ${table.schema}.${table.table} was emptied and lacks an ALTER TABLE of another session, which is held with the rows as ${places}; rows that were inserted since were`;
   const params = { tables, times: kept.length };
   return { ...refuse(new UndropError('UNDROP_CHANGED_MEANWHILE', params)), held: kept };
 }

@@ -1,9 +1,8 @@
 /**
- * The answers to the statements that undrop has of its own: a result set, an OK, an error of the
- * server's.
+ * The responses to the statements of undrop itself: a result set, an OK, an error of the server.
  *
- * Invariant: the session's diagnostics afterwards are those of this answer, so that SHOW WARNINGS
- * says what was answered, and nothing of the questions before it.
+ * Invariant: the session's diagnostics afterwards are those of this response, so that SHOW WARNINGS
+ * is about it, and not about the queries before it.
  */
 import { assert } from '../../assert.js';
 import { drive, type Effect, type Steps } from '../../steps/procedure.js';
@@ -26,7 +25,7 @@ import {
 import { ER_UNKNOWN_ERROR } from '../../wire/server-errors.js';
 import type { Answered, InterceptOptions } from '../intercepted.js';
 
-/** How the answer is to be encoded. */
+/** The encoding of the response. */
 export interface AnswerFormat {
   readonly facts: UserFacts;
   /** It answers a COM_STMT_EXECUTE. */
@@ -49,7 +48,7 @@ function answerOf([payload, ...more]: readonly Buffer[]): Answered {
   return { kind: 'answer', payload, more, refusal: null, facts: null, dropped: null };
 }
 
-/** The answer to its COM_STMT_PREPARE; `ofServer`: that to a statement without columns. */
+/** The response to its COM_STMT_PREPARE; `ofServer`: that to a statement without columns. */
 export function answerPrepared(
   { payload: ofServer }: PreparedResult,
   columns: readonly Column[],
@@ -75,12 +74,12 @@ export async function answerOk(note: string | null, options: InterceptOptions): 
   return answerOf([(await sayOk(note, options)).payload]);
 }
 
-/** An error of the server's, in words that no statement of ours brings it to say. */
+/** An error of the server with a text that no statement of undrop would cause. */
 export async function answerSignal(signal: Signal, options: InterceptOptions): Promise<Answered> {
   return answerOf([(await inSession(raise(options, signal), options)).payload]);
 }
 
-/** Runs a procedure that has nothing but questions to the user's session. */
+/** Runs a procedure with queries to the user's session only. */
 export function inSession<T>(
   steps: Steps<T, Effect<'user'>>,
   { userSession }: Pick<InterceptOptions, 'userSession'>,

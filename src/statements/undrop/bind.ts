@@ -1,6 +1,6 @@
 /**
- * Binds what a statement of undrop's own names: in UTF-8, with the default schema of this moment,
- * so that a prepared one means later what it meant at its PREPARE.
+ * Binds the names in a statement of undrop itself: in UTF-8, with the present default schema, so
+ * that a prepared one keeps the meaning that it had at its PREPARE.
  *
  * Invariant: a name that can't be decoded is an error, never another name.
  */
@@ -57,7 +57,7 @@ export type BoundUndo =
       readonly hints: readonly string[] | null;
     };
 
-/** What is thrown where the server would say an error; it is to be raised in the session. */
+/** Thrown where the server would return an error; it is raised in the session. */
 export class SaidByServer extends Error {
   readonly signal: Signal;
 
@@ -120,7 +120,7 @@ function decodePattern(bytes: Uint8Array, { charset }: UserFacts): string {
   throw new SaidByServer(PATTERN_TOO_LONG);
 }
 
-/** As a statement of ours on the session names it. Throws UNDROP_NAME_CHARSET. */
+/** The name for a statement of undrop on the session. Throws UNDROP_NAME_CHARSET. */
 export function onSession({ schema, table }: BoundName, { charset }: UserFacts): QualifiedName {
   const bytes = { schema: encodeName(schema, charset), table: encodeName(table, charset) };
   if (bytes.schema === null || bytes.table === null) {
@@ -135,7 +135,7 @@ const NO_SCHEMA: Signal = {
   message: 'No database selected',
 };
 
-/** In no character set does one take more. */
+/** The maximum in any character set. */
 const BYTES_OF_CHARACTER = 4;
 const PATTERN_CHARACTERS_MAX = 256;
 
@@ -150,12 +150,12 @@ function nameTooLong(name: readonly string[]): Signal {
   return { errno: ER_TOO_LONG_IDENT, sqlState: '42000', message };
 }
 
-/** What the manual of the server doesn't have. */
+/** The forms, which the server's manual doesn't have. */
 const FORMS =
   "undrop's own: UNDROP TABLE name, ... | 'id' [TO name] [SWAP]; UNDROP DATABASE name [TO name]; " +
   "SHOW DROPPED TABLES [FROM database] [LIKE 'pattern']; " +
   'FLASHBACK TABLE name, ... TO BEFORE DROP [RENAME TO name]; EXPLAIN DROP TABLE | DATABASE name';
-/** So much of a text is quoted by servers. */
+/** The length of the text that servers quote. */
 const QUOTED_CHARACTERS_MAX = 80;
 const LINE_FEED = 0x0a;
 

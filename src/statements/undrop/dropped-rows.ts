@@ -8,11 +8,11 @@ import { isPinned } from '../../names/names.js';
 import type { ListedTable, QualifiedTable } from '../../undo/list.js';
 import type { Column, Value } from '../../wire/result-set.js';
 
-/** A held table of which the ledger knows where it came from. */
+/** A held table whose original name is in the ledger. */
 export interface Dropped extends ListedTable {
   readonly origin: QualifiedTable;
   readonly row: LedgerRow;
-  /** Null: it isn't for this user. */
+  /** Null: this user may not see it. */
   readonly statement: string | null;
 }
 
@@ -47,7 +47,7 @@ export function showRow(dropped: Dropped): readonly Value[] {
 }
 
 function nextOf({ state, due, torn, unseen }: Dropped): string {
-  if (torn === true) return 'a person is to bring its partitions together';
+  if (torn === true) return 'torn: an operator has to repair it';
   if (unseen === true) return 'a privilege is missing, see undrop doctor';
   switch (state) {
     case 'HOLD':
@@ -57,6 +57,6 @@ function nextOf({ state, due, torn, unseen }: Dropped): string {
     case 'EVAC':
       return `DROP at ${utcText(due)}`;
     case 'DROP':
-      return 'DROP at the next look';
+      return 'DROP at the next check';
   }
 }

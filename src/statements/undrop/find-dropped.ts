@@ -1,9 +1,9 @@
 /**
- * What is held, as the statements of undrop's own see it: on the very server of the user's session,
- * and only what that user may see.
+ * The held tables for the statements of undrop itself: on the very server of the user's session,
+ * and only tables that this user may see.
  *
- * Invariant: a table whose origin the ledger doesn't know is seen by nobody here, and who may not
- * bring a table back sees it only if this very connection has dropped it.
+ * Invariant: a table without an original name in the ledger is never shown here, and a user who may
+ * not restore a table sees it only if this very connection has dropped it.
  */
 import { UndropError } from '../../errors.js';
 import type { LedgerRow } from '../../ledger/entry.js';
@@ -27,7 +27,7 @@ import type { BoundName } from './bind.js';
 import type { Dropped } from './dropped-rows.js';
 import { askWhichMayBeSeen, keyOf } from './rights.js';
 
-/** The last of those that wait, by pool. */
+/** The last of the waiting ones, by pool. */
 type Queue = WeakMap<ServicePool, Promise<unknown>>;
 
 export function oneAtATime<T>(queue: Queue, pool: ServicePool, work: () => Promise<T>): Promise<T> {
@@ -38,14 +38,15 @@ export function oneAtATime<T>(queue: Queue, pool: ServicePool, work: () => Promi
   return done;
 }
 
-/** What needs several connections of the pool at once: nothing waits for the others then. */
+/** Work that needs several connections of the pool at once: these never wait for each other. */
 export const restoring: Queue = new WeakMap();
 
 const ofUsers = new WeakMap<ServicePool, Map<string, Promise<unknown>>>();
 
 /**
- * Anybody may ask what is held, as often as he likes: a user has one connection of the pool at a
- * time for it. Nothing in here waits for a client's session, and who reads waits for nobody else.
+ * Any user may list held tables any number of times, so a user gets one connection of the pool at a
+ * time for it. Nothing in here waits for a client's session, and a reader waits only for other
+ * reads.
  */
 export function oneOfUser<T>(
   { user, does }: { readonly user: string; readonly does: 'read' | 'restore' },
@@ -65,8 +66,8 @@ export function oneOfUser<T>(
 }
 
 /**
- * By `keyOf` each name: of the held tables of that name the newest that is whole, else the newest.
- * What this user may do with them was asked before. There may be thousands of one name.
+ * By `keyOf` each name: the newest complete held table of that name, else the newest. The
+ * privileges were checked before. There may be thousands of one name.
  */
 export async function readNewest(
   names: ReadonlyMap<string, BoundName>,
@@ -95,14 +96,16 @@ export async function readNewest(
   return found;
 }
 
-/** So many are looked at for a result set, or for the beginning of an id, in pages of so many. */
+/**
+ * The maximum of tables that are read for a result set, or for the beginning of an id, in pages.
+ */
 export const TABLES_MAX = 10_000;
 const PAGE_ROWS = 500;
 
 /**
- * Held tables that fit, newest first, as far as this user may see them: at least `enough`, if so
- * many of the newest `TABLES_MAX` are. Rights are asked page by page, and where the table is held
- * is looked up of those alone that may be seen.
+ * Matching held tables, newest first, that this user may see: at least `enough`, if there are as
+ * many among the newest `TABLES_MAX`. Privileges are checked page by page, and only visible tables
+ * are located.
  */
 export async function findSeen(
   fit: LiveFit,
@@ -129,7 +132,7 @@ export async function findSeen(
   return { seen: found.sort(newestFirst), isCut: true };
 }
 
-/** Who asks, and where. */
+/** The user and its server. */
 export interface Asker {
   readonly facts: UserFacts;
   /** By `findServer`. */
@@ -163,7 +166,7 @@ async function listDropped(pool: ServicePool, seen: readonly Seen[]): Promise<re
   });
 }
 
-/** The server of the service; rejects if the user's session is on another, or can't be seen. */
+/** The server of the service; rejects if the user's session is on another, or can't be found. */
 export async function findServer(
   facts: UserFacts,
   { service: { pool }, session }: InterceptOptions,
@@ -171,19 +174,22 @@ export async function findServer(
   const server = await readServerFacts(pool);
   const seen = await findSession(pool, session.threadId, server);
   if (!isSameServer({ session }, seen, facts)) {
-    const why = 'the service account does not see this session on its server';
-    throw notUndone(why, 'Connect anew; `undrop doctor` tells what the account lacks.');
+    const why = 'the service account cannot find this session on its server';
+    throw notUndone(
+      why,
+      'Connect again; `undrop doctor` lists the privileges that the account lacks.',
+    );
   }
   return server;
 }
 
-/** Who may fill this may do anything. */
+/** INSERT on mysql.user implies every other privilege. */
 const OF_SERVER = { schema: 'mysql', table: 'user' };
 
-/** What was asked before in the same statement, by `keyOf` the name. */
+/** Results of earlier checks in the same statement, by `keyOf` the name. */
 type Granted = Map<string, boolean>;
 
-/** Those that this user may bring back, and what this very connection has dropped. */
+/** Tables that this user may restore, and those that this very connection has dropped. */
 export async function seenBy(
   rows: readonly LedgerRow[],
   { facts, granted }: { readonly facts: UserFacts; readonly granted: Granted },
@@ -199,20 +205,20 @@ export async function seenBy(
   for (const name of news) granted.set(keyOf(name), said.has(keyOf(name)));
   return rows.flatMap((row) => {
     if (isOwn(row, me)) return [whole(row)];
-    // A statement may name, or read, what this user may not see.
+    // A statement may name, or read, objects that this user may not see.
     const statement = granted.get(keyOf(OF_SERVER)) === true ? row.statementText : null;
     return granted.get(keyOf(row)) === true ? [{ row, statement }] : [];
   });
 }
 
-/** Whether this very connection has dropped it: its user may see the row without any right. */
+/** Whether this very connection has dropped it: its user may see the row without any privilege. */
 function isOwn(
   row: LedgerRow,
   session: SessionFacts & { readonly proxyId: string; readonly user: string },
 ): boolean {
   return (
     row.threadId === session.threadId &&
-    // The ledger's row says on which server, too.
+    // The ledger's row also has the server.
     row.proxyId.startsWith(`${session.proxyId}${AT}`) &&
     row.upstreamPort === session.upstreamLocalPort &&
     row.clientAddress === session.clientAddress &&
@@ -220,7 +226,7 @@ function isOwn(
   );
 }
 
-/** The service restores by itself, whatever the session has set for its own statements. */
+/** The service restores on its own, whatever the session has set for its own statements. */
 export function refuseUnder({ gtidNext, addsIfExists }: UserFacts): void {
   if (gtidNext !== null) {
     throw notUndone('the session has set GTID_NEXT', "SET SESSION gtid_next = 'AUTOMATIC' first.");
@@ -228,11 +234,11 @@ export function refuseUnder({ gtidNext, addsIfExists }: UserFacts): void {
   if (addsIfExists) throw notUndone('sql_if_exists is set', SET_IF_EXISTS);
 }
 
-/** What the service failed with, for the client; anything else is a defect, and thrown. */
+/** A failure of the service, for the client; anything else is a defect, and thrown. */
 export function undropErrorOf(error: unknown): UndropError {
   if (!isServiceError(error)) throw error;
   if (error instanceof UndropError) return error;
-  return notUndone(`the service account was answered: ${error.message}`, 'Try again.');
+  return notUndone(`the server returned to the service account: ${error.message}`, 'Try again.');
 }
 
 function notUndone(why: string, instead: string): UndropError {

@@ -1,10 +1,14 @@
-/** What UNDROP has brought back, for the info text of its OK. Pure. */
+/**
+ * The info text of UNDROP's OK, on the restored tables. Pure.
+ */
 import { utcText } from '../../duration.js';
 import { writtenPlainly } from '../../steps/undo-note.js';
 import { formatLarger, formatRestored } from '../../undo/format.js';
 import type { RestoreReport } from '../../undo/run-restore.js';
 
-/** Of several the first and a count; of all the first that has a larger one of its name. */
+/**
+ * For several tables the first and a count; for all the first that has a larger one of its name.
+ */
 export function restoredText(reports: readonly RestoreReport[]): string {
   const [first, ...more] = reports;
   if (first === undefined) return '';
@@ -16,7 +20,8 @@ export function restoredText(reports: readonly RestoreReport[]): string {
 function othersOf({ swapped, restoredAs, others, larger }: RestoreReport): readonly string[] {
   const { schema, table } = restoredAs;
   const name = writtenPlainly([schema, table]);
-  if (typeof swapped === 'string') return [`The other is held: UNDROP TABLE ${name} SWAP.`];
+  if (typeof swapped === 'string')
+    return [`The replaced table is held: UNDROP TABLE ${name} SWAP.`];
   const [newest] = others;
   if (newest === undefined || (others.length === 1 && larger !== null)) return [];
   const dropped = newest.droppedAt === null ? '' : ` dropped ${utcText(newest.droppedAt)} UTC`;

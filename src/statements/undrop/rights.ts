@@ -1,11 +1,12 @@
 /**
- * Asks the server, in the user's session, what it would let this user do: it is never read out of
- * grants. To bring a table back to its name is to create and fill it (CREATE, INSERT); to bring it
- * back under another is to rename it (ALTER and DROP on the old name as well); to swap it with the
- * live table is to drop that. Every question is a statement that can't succeed.
+ * Checks in the user's session what the server would allow this user; grants are never parsed. To
+ * restore a table under its name is to create and fill it (CREATE, INSERT); under another name it
+ * is to rename it (ALTER and DROP on the old name as well); to swap it with the live table is to
+ * drop that. Every check is a statement that can't succeed.
  *
- * Invariant: only an error that the server says to who has the right, is a yes (tried on all four
- * servers, on tables, views and missing names); every other one is the answer to the client.
+ * Invariant: only an error that the server returns to users with the privilege counts as a yes
+ * (tried on all four servers, on tables, views and missing names); every other one is the client's
+ * response.
  */
 import { assert } from '../../assert.js';
 import { UndropError } from '../../errors.js';
@@ -42,10 +43,10 @@ import { type BoundName, onSession } from './bind.js';
 
 type Asking<T> = Steps<T, Effect<'user'>>;
 
-/** What the questions are asked with. */
+/** The context of the checks. */
 export interface Asked {
   readonly facts: UserFacts;
-  /** Hex digits that no other question has. */
+  /** Hex digits that are unique to the check. */
   readonly groupId: string;
 }
 
@@ -57,7 +58,7 @@ const MAY_ALTER: readonly number[] = [ER_CANT_DROP_FIELD_OR_KEY, ...ABSENT_TABLE
 const MAY_TAKE: readonly number[] = [...METADATA_LOCK_GRANTED, ...ABSENT_TABLE];
 const NOT_TO_BE_SEEN: readonly number[] = [...ACCESS_DENIED, ...BAD_NAME];
 
-/** So many names are asked for in one write. */
+/** The number of names that are checked in one write. */
 const NAMES_IN_A_WRITE = 500;
 
 /** Null: CREATE and INSERT are granted, and a table may be created now; the transaction is over. */
@@ -66,7 +67,7 @@ export function* askToCreate(name: BoundName, asked: Asked): Asking<ErrPacket | 
   const how = optionsOf(asked);
   const created = yield* askOne(query(mayCreateSql(own, how)), MAY_CREATE);
   if (created !== null && !ACCESS_DENIED.includes(created.errno)) return created;
-  // Last, because its words name both rights.
+  // Last, because its error names both privileges.
   const filled = yield* askOne({ kind: 'prepare', text: mayFillSql(own, how) }, MAY_FILL);
   return filled ?? created;
 }
@@ -80,12 +81,12 @@ export function* askToRename(
   const how = optionsOf(asked);
   const dropped = yield* askOne(query(mayRenameSql(own, 'PARTITION', how)), MAY_DROP);
   if (dropped !== null) return dropped;
-  // MariaDB 11.8 asks for DROP alone above.
+  // MariaDB 11.8 checks only DROP above.
   const altered = yield* askOne(query(mayRenameSql(own, 'COLUMN', how)), MAY_ALTER);
   return altered ?? (yield* refuseHidden(name, own, asked));
 }
 
-/** Null: the live table could be dropped; nobody else has it locked. */
+/** Null: the live table could be dropped, and isn't locked by another session. */
 export function* askToSwap(name: BoundName, asked: Asked): Asking<ErrPacket | UndropError | null> {
   const own = onSession(name, asked.facts);
   const text = waitForLockSql(own, { ...optionsOf(asked), wait: null });
@@ -100,7 +101,7 @@ export function* askForSchema(
   { schema, to }: { readonly schema: string; readonly to: string },
   asked: Asked,
 ): Asking<ErrPacket | UndropError | null> {
-  // No table has that name, so only rights on the schema, or on all, are a yes.
+  // No table has that name, so only privileges on the schema, or on all, are a yes.
   const table = noneOf(asked);
   const created = yield* askToCreate({ schema: to, table }, asked);
   if (created !== null) return created;
@@ -109,7 +110,7 @@ export function* askForSchema(
   return yield* askOne({ kind: 'prepare', text }, MAY_FILL);
 }
 
-/** A temporary table answers for the name, or a view: then it was no question about a table. */
+/** A temporary table or a view has the name: then the check wasn't about a table. */
 function* refuseHidden(
   { schema, table }: BoundName,
   own: QualifiedName,
@@ -124,17 +125,17 @@ function* refuseHidden(
   const what = kind === 'view' ? 'a view' : 'a temporary table of this session';
   return new UndropError('UNDROP_NOT_UNDONE', {
     why: `${schema}.${table} is ${what}`,
-    instead: `Drop or rename ${kind === 'view' ? 'the view' : 'that'} first, or undo it elsewhere.`,
+    instead: `Drop or rename ${kind === 'view' ? 'the view' : 'that'} first, or restore it under another name.`,
   });
 }
 
-/** Which of the names this user may create and fill, in whatever order; no transaction ends. */
+/** The names that this user may create and fill, in any order; no transaction ends. */
 export function* askWhichMayBeSeen(
   names: readonly BoundName[],
   asked: Asked,
 ): Asking<ReadonlySet<string> | ErrPacket> {
   const schemas = [...new Set(names.map(({ schema }) => schema))];
-  // As in `askForSchema`.
+  // The same as in `askForSchema`.
   const none = noneOf(asked);
   const ofSchemas = yield* askAll(
     schemas.map((schema) => ({ schema, table: none })),
@@ -151,7 +152,7 @@ export function* askWhichMayBeSeen(
   return new Set([...names.filter(isInGrantedSchema).map(keyOf), ...single]);
 }
 
-/** A name in a set of them. */
+/** A key for sets of names. */
 export function keyOf({ schema, table }: BoundName): string {
   return JSON.stringify([schema, table]);
 }
@@ -186,7 +187,7 @@ function isSayable(name: BoundName, facts: UserFacts): boolean {
   }
 }
 
-/** Null: the answer is a yes. */
+/** Null: the response is a yes. */
 function* askOne(command: UserCommand, yes: readonly number[]): Asking<ErrPacket | null> {
   const [said] = yield* perform('user', { commands: [command] });
   assert(said?.kind === 'err', 'a question can not succeed');

@@ -1,10 +1,10 @@
 /**
- * What the service account does for UNDROP and SHOW DROPPED TABLES: it reads what is held, and
- * brings back what the server has said on the user's session that this user may bring back.
+ * The service account's work for UNDROP and SHOW DROPPED TABLES: it reads the held tables, and
+ * restores those that the server allows this user, on the user's session.
  *
- * Invariant: all rights are asked before the first table is touched. What was asked about is what
- * comes back: the held table is named by its whole id, and the name that it gets is the one that
- * was asked for.
+ * Invariant: all privileges are checked before the first table is touched. The checked table is the
+ * one that is restored: the held table is identified by its whole id, and its new name is the
+ * checked name.
  */
 import type { AuditEvent } from '../../audit.js';
 import { UndropError } from '../../errors.js';
@@ -62,9 +62,9 @@ import { type Asked, askToCreate, askToRename, askToSwap, keyOf } from './rights
 
 type Bound<K extends BoundUndo['kind']> = Extract<BoundUndo, { kind: K }>;
 
-/** So many are looked at for what has become of a table. */
+/** The maximum of rows that are read for the fate of a table. */
 const ENDED_MAX = 20;
-/** Of so many names it is said, each by a query of its own. */
+/** The maximum of names whose fate is reported, each by a query of its own. */
 const FATES_TOLD = 10;
 
 export async function showDropped(
@@ -78,12 +78,12 @@ export async function showDropped(
   const found = await findSeen(fit, { facts, server }, options);
   if ('errno' in found) return answerWith(found);
   const { seen, isCut } = found;
-  const note = isCut ? `Only the newest ${TABLES_MAX} dropped tables were looked at.` : null;
+  const note = isCut ? `Only the newest ${TABLES_MAX} dropped tables were read.` : null;
   const set = { columns: SHOW_COLUMNS, rows: seen.map(showRow) };
   return answerRows(set, { ...format, note }, options);
 }
 
-/** A refusal of undrop's, which SHOW WARNINGS says, too, and none of the questions before it. */
+/** A refusal of undrop, so that SHOW WARNINGS is about it, and not about the queries before it. */
 export async function answerRefused(
   error: UndropError,
   options: InterceptOptions,
@@ -96,7 +96,7 @@ export async function answerRefused(
 
 // ── UNDROP TABLE ─────────────────────────────────────────────────────────────────────────────────
 
-/** How a statement came. */
+/** The form of the statement. */
 export interface UndoRun extends AnswerFormat {
   readonly text: Buffer;
 }
@@ -107,17 +107,17 @@ interface Undoing {
 }
 
 interface How extends Undoing {
-  /** Restores that may have broken off. */
+  /** Restores that may have been interrupted. */
   readonly begun: readonly LedgerRow[];
 }
 
-/** A table that is wanted back. */
+/** A requested table. */
 interface Wanted {
   readonly name: BoundName;
-  /** Null: none of that name is held. */
+  /** Null: no table of that name is held. */
   readonly held: Dropped | null;
   readonly to: BoundName;
-  /** By its name: it means what was begun before it means an older table. */
+  /** Requested by its name, which means an interrupted restore before an older table. */
   readonly isNamed: boolean;
 }
 
@@ -138,7 +138,7 @@ export async function undropTables(
   }
   const asker = { facts, server, sameOf };
   const [one] = names;
-  // What has never been dropped under a hold name is meant by the id in it.
+  // A hold name that isn't a table's original name means the id in it.
   if (names.length === 1 && one && parseHoldName(one.table) !== null) {
     const isName = (await readNewest(asked, asker, options)).size > 0;
     if (!isName) return undropById({ kind: 'undrop-id', id: one.table, to, swap }, run, options);
@@ -154,12 +154,12 @@ export async function undropTables(
   return bringBack(wanted, { run, swap }, options);
 }
 
-/** Of names that are one to a server which folds their case. */
+/** Equal for names that are the same on a server that folds their case. */
 function foldedKey({ schema, table }: BoundName): string {
   return keyOf({ schema: foldName(schema), table: foldName(table) });
 }
 
-/** So many are shown of those that an id may mean. */
+/** The maximum of matches of an id in an error. */
 const AMBIGUOUS_SHOWN = 5;
 
 export async function undropById(
@@ -171,7 +171,7 @@ export async function undropById(
   refuseUnder(facts);
   const prefix = idDigits(id);
   const server = await findServer(facts, options);
-  // Who may not see a table isn't told that there is one.
+  // A user who may not see a table must not learn that it exists.
   const found = isIdPrefix(prefix)
     ? await findSeen({ prefix }, { facts, server, enough: AMBIGUOUS_SHOWN }, options)
     : { seen: [] };
@@ -190,7 +190,7 @@ export async function undropById(
   return bringBack([{ name, held, to: target, isNamed: false }], { run, swap }, options);
 }
 
-/** Says what has become of a table that is held no more, if this user may know. */
+/** Reports the fate of a table that is no longer held, if this user may see it. */
 async function refuseEnded(
   target: string,
   facts: UserFacts,
@@ -208,7 +208,7 @@ async function refuseEnded(
   throw await withFate(pool, target, { found: seen.map(({ row }) => row), error });
 }
 
-/** All rights are asked, before anything is read or touched. Null: this user has them. */
+/** Checks all privileges, before anything is read or touched. Null: this user has them. */
 async function refusalOf(
   names: readonly BoundName[],
   { run, swap, to }: Undoing & { readonly to: BoundName | null },
@@ -277,7 +277,7 @@ async function bringOneBack(
 ): Promise<RestoreReport> {
   const { service, session } = options;
   const { pool, proxyId, log } = service;
-  // A swap looks for it itself.
+  // A swap checks for it itself.
   const begun = isNamed && (held === null || !swap) ? await findBegun(pool, to, restores) : null;
   if (held === null && begun === null) {
     throw new UndropError('UNDROP_NO_SUCH_HELD', { target: written(name), fate: '' });
@@ -299,7 +299,7 @@ async function bringOneBack(
   return withTriggers(report, run.facts, options);
 }
 
-/** What the service account may not make, this user may. */
+/** Creates triggers that the service account may not create, but this user may. */
 async function withTriggers(
   report: RestoreReport,
   facts: UserFacts,
@@ -360,18 +360,18 @@ function restoredEvent(
   return { event: 'restored', user, client, threadId, ...table, ...as };
 }
 
-/** What is not back as it was; null: all is. */
+/** The parts that are missing or differ; null: none. */
 function noteOf(restored: readonly RestoreReport[]): string | null {
   const said = restored.flatMap((report) => {
     const { recorded, restoredAs, brokenKeys } = report;
     const broken = brokenKeys.map(({ name, isSeen }) => {
-      const what = isSeen ? 'rows break' : 'not looked whether rows break';
+      const what = isSeen ? 'rows break' : 'did not check whether rows break';
       return `${what} foreign key ${name}.`;
     });
     const others = report.foreignKeys.flatMap(({ name, parent, oldParent }) =>
-      oldParent === null ? [] : [`foreign key ${name} leads to another ${parent}; ${oldParent}.`],
+      oldParent === null ? [] : [`foreign key ${name} refers to another ${parent}; ${oldParent}.`],
     );
-    const untold = recorded === false ? ['the ledger could not be told.'] : [];
+    const untold = recorded === false ? ['the ledger could not be updated.'] : [];
     return [...problemsOf(report.id, report), ...others, ...broken, ...untold].map(
       (one) => `${written(restoredAs)}: ${one}`,
     );
@@ -389,7 +389,7 @@ function notUnique(table: string): Signal {
   return { errno: ER_NONUNIQ_TABLE, sqlState: '42000', message };
 }
 
-/** As a name is typed: what has a dot or a backtick in it as well. */
+/** A name as users type it, with quotes for a dot or a backtick in it. */
 function quoted({ schema, table }: BoundName): string {
   return [schema, table].map(quoteIdentifier).join('.');
 }

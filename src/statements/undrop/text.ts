@@ -1,8 +1,8 @@
 /**
- * The statements that undrop has of its own, from their text or their EXECUTE to their answer.
+ * The statements of undrop itself, from their text or their EXECUTE to their response.
  *
- * Invariant: none of them destroys anything, and nothing is changed before the server has said on
- * the user's own session that this user may.
+ * Invariant: none of them destroys anything, and nothing is changed before the server has confirmed
+ * on the user's own session that this user may.
  */
 import type { UndoStatement } from '../../sql/grammar/undrop.js';
 import type { UserFacts } from '../../steps/request.js';
@@ -22,15 +22,15 @@ import { undropErrorOf } from './find-dropped.js';
 import { answerRefused, showDropped, type UndoRun, undropById, undropTables } from './service.js';
 import { undropDatabase } from './undrop-database.js';
 
-/** One of undrop's statements, as it came. */
+/** A statement of undrop, as received. */
 export interface Undoing {
   readonly text: Buffer;
   readonly statement: UndoStatement;
-  /** If the session was asked for them. */
+  /** The facts, if they were read already. */
   readonly facts: UserFacts | null;
 }
 
-/** What is done with it once its names are bound: now, or at its EXECUTE. */
+/** Runs once the names are bound: now, or at the EXECUTE. */
 export type WhenBound = (bound: BoundUndo, facts: UserFacts) => Promise<Interception>;
 
 /** Reads the facts and binds the names; errors of either are the answer. */
@@ -47,7 +47,7 @@ export async function withBound(
   );
 }
 
-/** What is thrown as an answer becomes it. */
+/** A thrown error becomes the response. */
 async function orAnswer(
   work: () => Promise<Interception>,
   options: InterceptOptions,
@@ -60,13 +60,13 @@ async function orAnswer(
   }
 }
 
-/** The columns of its result set; none if it answers OK. Null: it is for the server to answer. */
+/** The columns of its result set; none for an OK. Null: the server has to answer it. */
 export function columnsOf({ kind }: BoundUndo): readonly Column[] | null {
   if (kind === 'show-dropped') return SHOW_COLUMNS;
   return kind.startsWith('undrop-') ? [] : EXPLAIN_COLUMNS;
 }
 
-/** Throws the errors that are its answer. */
+/** Throws the errors that are its response. */
 async function answerTo(
   undo: BoundUndo,
   run: UndoRun,

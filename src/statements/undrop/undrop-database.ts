@@ -1,8 +1,8 @@
 /**
- * UNDROP DATABASE: asks the server whether this user may make and fill any table of the schema,
- * then has the service bring back all of it (undo/schema/restore-schema.ts).
+ * UNDROP DATABASE: checks with the server whether this user may create and fill any table of the
+ * schema, then makes the service restore all of it (undo/schema/restore-schema.ts).
  *
- * Invariant: what comes back is the schema of the name that was asked about.
+ * Invariant: the restored schema is the one whose name was checked.
  */
 import type { AuditEvent } from '../../audit.js';
 import { systemClock } from '../../clock.js';
@@ -52,7 +52,8 @@ export async function undropDatabase(
       const what = { id, dropId: report.groupId, schema: report.schema, table };
       return { event: 'restored', ...who, ...what, restoredAs: written({ schema: as, table }) };
     });
-  // The same goes on with what it has left out: with what this user has made, it is whole.
+  // The same call continues with the parts that were left out, after this user has created the
+  // triggers.
   const end = (await makeTriggersOf(report, facts, options)) ? await bringBack() : report;
   const left = end.tables.filter(({ outcome }) => outcome === 'left');
   if (left.length > 0) return { ...(await answerRefused(partly(end, left), options)), restored };
@@ -62,7 +63,7 @@ export async function undropDatabase(
   return { ...ok, payload: told, restored };
 }
 
-/** What the service account may not make, this user may. True: some were made. */
+/** Creates triggers that only this user may create. True: some were created. */
 async function makeTriggersOf(
   { groupId, isComplete }: SchemaReport,
   facts: UserFacts,
@@ -73,7 +74,10 @@ async function makeTriggersOf(
   return inSession(makeTriggers(triggers, facts), options);
 }
 
-/** The end of a DROP DATABASE is written after its answer: who undoes it at once waits for that. */
+/**
+ * The end of a DROP DATABASE is written after its response, so an UNDROP that follows at once waits
+ * for that.
+ */
 async function whenEnded<T>(work: () => Promise<T>): Promise<T> {
   for (const endMs = performance.now() + WAIT_MS; ; ) {
     try {
@@ -86,13 +90,13 @@ async function whenEnded<T>(work: () => Promise<T>): Promise<T> {
   }
 }
 
-/** Some tables are held still, because their names are taken, or their rows are being removed. */
+/** Some tables are still held, because their names are taken, or their rows are being deleted. */
 function partly({ tables }: SchemaReport, left: SchemaReport['tables']): UndropError {
   const why = left.map(({ table, problems }) => `${table}: ${problems.join('; ')}.`).join(' ');
   return new UndropError('UNDROP_PARTLY', { failed: left.length, count: tables.length, why });
 }
 
-/** What is not back as it was; null: all is. */
+/** The parts that are missing or differ; null: none. */
 function schemaNote(report: SchemaReport): string | null {
   const { problem, tables, parts, restoredAs, wasBack, others, singles } = report;
   const missing = parts.flatMap((part) =>
@@ -102,7 +106,7 @@ function schemaNote(report: SchemaReport): string | null {
     ...(problem === null ? [] : [`Schema ${restoredAs}: ${problem}.`]),
     ...tables.flatMap(({ table, problems }) => problems.map((one) => `${table}: ${one}`)),
     ...missing,
-    ...(wasBack && others.length + singles > 0 ? [`${restoredAs} is back already.`] : []),
+    ...(wasBack && others.length + singles > 0 ? [`${restoredAs} is restored already.`] : []),
     ...formatOthers(report),
   ];
   return said.length === 0 ? null : said.join(' ');

@@ -1,5 +1,5 @@
 /**
- * Names between the client's charset and UTF-8, which the service connection speaks, and the schema
+ * Names between the client's charset and UTF-8, which the service connection uses, and the schema
  * of each. On the user session a name goes back as the client's own bytes.
  */
 
@@ -42,8 +42,8 @@ export function serviceNames(
 }
 
 /**
- * Every name of a RENAME is qualified, so that the binary log says where the table was. If the
- * default schema can't be written in the client's charset by us, the name stays as it is: it means
+ * Every name of a RENAME is qualified, so that the binary log shows the schema of the table. If
+ * undrop can't write the default schema in the client's charset, the name stays as it is: it means
  * the session's default schema, which the binary log names beside it.
  */
 export function qualify(name: QualifiedName, facts: UserFacts): QualifiedName {
@@ -67,8 +67,8 @@ export function isAsciiIn(bytes: Uint8Array, charset: string): boolean {
 }
 
 /**
- * MySQL's character_set_client → a label of the WHATWG encoding standard that says the same of
- * every character that both have. In others a name is refused.
+ * MySQL's character_set_client → a label of the WHATWG encoding standard that agrees on every
+ * character that both have. In others a name is refused.
  */
 const LABELS: Readonly<Record<string, string>> = {
   utf8: 'utf-8',
@@ -87,7 +87,7 @@ const LABELS: Readonly<Record<string, string>> = {
 };
 
 /**
- * Decodes a name. Throws UNDROP_NAME_CHARSET if its bytes are none of that character set, or the
+ * Decodes a name. Throws UNDROP_NAME_CHARSET if its bytes are invalid in that character set, or the
  * character set has no label.
  */
 export function decodeName(name: Uint8Array, charset: string): string {
@@ -110,18 +110,18 @@ export function decodeName(name: Uint8Array, charset: string): string {
 /** 0x80 to 0x9F of Windows' code page 1252, which MySQL's latin1 is. */
 const CP1252 = '€\x81‚ƒ„…†‡ˆ‰Š‹Œ\x8dŽ\x8f\x90‘’“”•–—˜™š›œ\x9džŸ';
 
-/** Not by TextDecoder: that of Node 20 takes windows-1252 for ISO 8859-1. */
+/** Without TextDecoder: that of Node 20 takes windows-1252 for ISO 8859-1. */
 function decodeLatin1(byte: number): string {
   return CP1252[byte - 0x80] ?? String.fromCharCode(byte);
 }
 
 /**
- * Beyond the BMP: MySQL, whose names have nothing there, takes a question mark for each; its utf8
- * and utf8mb3 have nothing there either.
+ * Beyond the BMP: MySQL, whose names have no such characters, takes a question mark for each; its
+ * utf8 and utf8mb3 have none either.
  */
 const ASTRAL = /[\u{10000}-\u{10ffff}]/gu;
 
-/** What the standard makes of bytes that a character set has no character for; the server: `?`. */
+/** The standard's result for bytes without a character; the server uses `?`. */
 const UNASSIGNED = /[\u0080-\u009f]/;
 
 // ── names of a prepared drop ─────────────────────────────────────────────────────────────────────
@@ -142,7 +142,7 @@ export interface BoundNames {
   readonly charset: ClientCharset;
 }
 
-/** UNDROP_NAME_CHARSET if a name can't be said in the charset of now. */
+/** UNDROP_NAME_CHARSET if a name can't be written in the present charset. */
 export function bindNames(
   statement: DropTableStatement,
   before: NameContext,
@@ -157,20 +157,20 @@ export function bindNames(
       schema === null
         ? defaultSchema(before.schema, now)
         : recode(schema, before.charset, now.charset),
-    // The server took the text when it was prepared.
+    // The server accepted the text when it was prepared.
     isDoubtful: false,
   }));
   return { statement: { ...statement, isDoubtful: false, names }, charset };
 }
 
-/** UNDROP_NAME_CHARSET if it can't be said in the charset of now. */
+/** UNDROP_NAME_CHARSET if it can't be written in the present charset. */
 export function bindSchema(schema: Uint8Array, before: NameContext, now: NameContext): Uint8Array {
   return recode(schema, before.charset, now.charset);
 }
 
 function recode(name: Uint8Array, from: string, to: string): Uint8Array {
   const kind = clientCharsetOf(from);
-  // A question mark in it was put there by the PREPARE, which has warned of it.
+  // The PREPARE put a question mark into it, and has warned of it.
   const isSame = from === to && kind !== null && isStorable(name, kind);
   if (isSame || [from, to].every((charset) => isAsciiIn(name, charset))) return name;
   const encoded = encodeName(decodeName(name, from), to);
@@ -178,7 +178,7 @@ function recode(name: Uint8Array, from: string, to: string): Uint8Array {
   return encoded;
 }
 
-/** Null stands for the default schema of now, if that is the same and can't be written. */
+/** Null stands for the present default schema, if that is the same and can't be written. */
 function defaultSchema(schema: string | null, now: NameContext): Uint8Array | null {
   assert(schema !== null, 'the server prepares no DROP of a name without a schema');
   const encoded = encodeName(schema, now.charset);

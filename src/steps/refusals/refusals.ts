@@ -1,6 +1,6 @@
 /**
- * Why a statement is refused, in words: how the drop came, and what is still there. Invariant: an
- * error says which tables it is about, wherever they are known.
+ * The texts of refusals: the form of the statement, and the tables that stay. Invariant: an error
+ * names its tables, wherever they are known.
  */
 import { type ErrorCode, UndropError } from '../../errors.js';
 import { NAMES_MAX, PARTITIONS_MAX, STATEMENTS_MAX } from '../../sql/reading.js';
@@ -13,38 +13,37 @@ const TEXT_BYTES_MAX = 200;
 const BEGINNING = /['"]|\$\w*\$/;
 const NUMBER = /(?<![\w$@.])\.?\d[\w.]*/g;
 
-/** The sentence "cannot hold what is dropped …" ends so. */
+/** Continues the sentence "cannot hold what is dropped …". */
 export const HOW: Readonly<Record<StatementForm, string>> = {
-  'multi-statement': 'in a text of several statements',
+  'multi-statement': 'in a query of several statements',
   'drop-database': 'with its schema (DROP DATABASE)',
   'create-or-replace': 'by CREATE OR REPLACE',
-  prepare: 'by what a text PREPARE says',
+  prepare: 'by a text PREPARE',
   'execute-immediate': 'by EXECUTE IMMEDIATE',
   compound: 'in a compound statement',
   'set-statement': 'under SET STATEMENT',
 };
 
-/** The sentence "The statement was not executed: …" goes on so, and what helps. */
+/** Continues the sentence "The statement was not executed: …", with its remedy. */
 const RECYCLE_SCHEMA_WRITES: Readonly<
-  Record<Exclude<RecycleSchemaWrite['how'], 'use'>, readonly [why: string, instead: string]>
+  Record<RecycleSchemaWrite['how'], readonly [why: string, instead: string]>
 > = {
-  named: [
-    'it is not a read, and names a schema of undrop itself',
-    'Only reads are let through there.',
+  named: ['it is not a read, and names a schema of undrop itself', 'Only reads are allowed there.'],
+  default: [
+    'it is not a read, and the default schema is one of undrop itself',
+    'USE another schema to change its tables.',
   ],
-  unclear: [
-    'it may write to a schema of undrop itself, as far as is understood',
-    'Only reads are let through there.',
-  ],
+  unclear: ['it may write to a schema of undrop itself', 'Only reads are allowed there.'],
 };
 
 export function recycleSchemaRefusal({ how }: RecycleSchemaWrite): UndropError {
-  if (how === 'use') return new UndropError('UNDROP_RECYCLE_SCHEMA_USE');
   const [why, instead] = RECYCLE_SCHEMA_WRITES[how];
   return new UndropError('UNDROP_RECYCLE_SCHEMA_WRITE', { why, instead });
 }
 
-/** The tables of a refused statement, or the schema that would have gone with all of them. */
+/**
+ * The tables of a refused statement, or the schema that would have been dropped with all of them.
+ */
 export function namesIn(verdict: Refused): string {
   const { tables, schema } = verdict;
   if (schema === null || tables.length > 0) return listTables(tables);
@@ -64,7 +63,7 @@ export function notDone(how: string, tables: string, instead = SEND_PLAIN): Undr
   return new UndropError('UNDROP_NOT_DONE_YET' satisfies ErrorCode, { tables, how, instead });
 }
 
-/** A text that names, or holds, more than one may. */
+/** A text with more names or statements than allowed. */
 export function tooManyOf(what: TooMany): UndropError {
   const max = { names: NAMES_MAX, statements: STATEMENTS_MAX, partitions: PARTITIONS_MAX }[what];
   return new UndropError('UNDROP_TOO_MANY', { what, max });
@@ -75,10 +74,10 @@ export function notUnderstood(why: string): UndropError {
 }
 
 /**
- * What the log shows of a statement: its words and names, up to its first string. Where a string
- * ends depends on how the session reads backslashes and quotes, so nothing after its beginning is
- * shown. No literal of a user gets into the log, be it a password or a row. One line, with a ?
- * for each number; it ends with … if something is left out.
+ * The logged form of a statement: its words and names, up to its first string. Where a string ends
+ * depends on how the session reads backslashes and quotes, so nothing after its beginning is shown.
+ * No literal of a user gets into the log, be it a password or a row. A single line, with a ? for
+ * each number; it ends with … if something is left out.
  */
 export function loggedText(text: Buffer): string {
   const whole = text.subarray(0, TEXT_BYTES_MAX).toString().trimStart();
@@ -87,7 +86,7 @@ export function loggedText(text: Buffer): string {
   return at === -1 && text.length <= TEXT_BYTES_MAX ? shown : `${shown}…`;
 }
 
-/** The first cause, which is what the server said; what is around it says the same again. */
+/** The first cause, which is the server's error; the errors around it repeat it. */
 export function rootCause(error: unknown): string {
   const found = firstCause(error);
   return (found instanceof Error ? found.message : String(found)).replace(/\.$/, '');

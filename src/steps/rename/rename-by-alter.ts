@@ -1,11 +1,11 @@
 /**
  * The RENAME of one table to its hold name where the server refuses that (MySQL 8 and later, 1059):
  * it gives foreign keys and CHECKs whose names begin with the table's the new name as well, and one
- * of them would have more than 64 characters. One ALTER TABLE, which copies no row and is atomic
- * there, takes them off and renames the table.
+ * of them would have more than 64 characters. A single ALTER TABLE, which copies no row and is
+ * atomic there, drops them and renames the table.
  *
- * Invariant: what is taken off is in the ledger before. Killed before the ALTER, the table is as it
- * was and its intent is forgotten; killed after it, the table is held as any other.
+ * Invariant: the dropped parts are in the ledger before. Killed before the ALTER, the table is
+ * unchanged and its intent is forgotten; killed after it, the table is held as any other.
  */
 import { dropKey } from '../../held/foreign-keys/add-keys.js';
 import { withOriginalNames } from '../../held/foreign-keys/detach.js';
@@ -17,7 +17,7 @@ import type { ServicePool } from '../../service/pool/pools.js';
 import { ident, NAME_CHARACTERS_MAX, note, type SQLQuery, sql } from '../../service/sql.js';
 import type { ServiceRenameTable } from './rename-by-service.js';
 
-/** The ALTER; null: nothing of the table has such a name, or it can't be taken off. */
+/** The ALTER; null: no part of the table has such a name, or it can't be dropped. */
 export async function prepareAlter(
   pool: ServicePool,
   renamed: ServiceRenameTable,
@@ -42,7 +42,7 @@ export async function prepareAlter(
     ${sql.join(changes, ', ')}, ALGORITHM=INPLACE`;
 }
 
-/** An ALTER reads what follows `_chk_` in such a name as a number, and makes 0 of a word. */
+/** An ALTER reads the rest after `_chk_` in such a name as a number, and turns a word into 0. */
 function isKept({ name }: HeldCheck, { table, holdName }: ServiceRenameTable): boolean {
   const made = `${table}_chk_`;
   if (!name.startsWith(made)) return true;

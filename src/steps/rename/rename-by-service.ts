@@ -1,12 +1,11 @@
 /**
- * The RENAME to hold names by the service account: for a user who may drop a table and not rename
- * it; of a table that the server may tear; and of every table that is emptied, whose empty ghost
- * takes the name in the same statement.
- * Whether the user may drop it, the server has said in the user's own session before; that session
- * holds no lock of a transaction any more.
+ * The RENAME to hold names by the service account: for a user who may drop a table but not rename
+ * it; for a table that the server may tear; and for every TRUNCATE, whose empty ghost table takes
+ * the name in the same statement. The server has confirmed in the user's own session before that
+ * the user may drop it; that session holds no lock of a transaction now.
  *
- * Invariant: while it may happen the intents are its own connection's, so that recovery doesn't
- * give them up: neither the end of the user's session nor that of this process ends the statement.
+ * Invariant: meanwhile the intents belong to its own connection, so that recovery doesn't give them
+ * up: neither the end of the user's session nor that of this process ends the statement.
  */
 import {
   type IntentSet,
@@ -43,7 +42,7 @@ export interface ServiceRenameTable {
   readonly holdName: string;
   /** Default: its own schema. */
   readonly holdSchema?: string;
-  /** What takes its name; default: nothing. */
+  /** The table that takes its name; default: none. */
   readonly ghost?: { readonly schema: string; readonly table: string };
 }
 
@@ -58,19 +57,19 @@ export interface ServiceRename {
 }
 
 export type ServiceRenameOutcome =
-  /** Done, whatever it was. */
+  /** Done. */
   | { readonly kind: 'renamed' }
-  /** Somebody has one of the tables locked; `isTimeout`: no KILL has ended the wait. */
+  /** Another session has one of the tables locked; `isTimeout`: no KILL has ended the wait. */
   | { readonly kind: 'busy'; readonly isTimeout?: true }
-  /** A table, or its intent, isn't there any more. */
+  /** A table, or its intent, no longer exists. */
   | { readonly kind: 'gone' }
   /** The service account may not either. */
   | { readonly kind: 'denied'; readonly cause: string }
   | { readonly kind: 'failed'; readonly cause: string; readonly errno?: number };
 
 /**
- * Rejects if nobody knows whether it happened: the connection broke. An error of the server says
- * little of that: a KILL that meets a RENAME at its end is answered with 1317, and it is done.
+ * Rejects if the result is unknown: the connection broke. An error of the server isn't proof: a
+ * KILL that hits a RENAME at its end returns 1317 although it is done.
  */
 export async function renameByService(
   pool: ServicePool,
@@ -113,15 +112,15 @@ async function areHeld(pool: ServicePool, tables: ServiceRename['tables']): Prom
 export interface OwnedIntents {
   readonly ids: readonly string[];
   readonly logged: boolean;
-  /** Further errors that say that something isn't there. */
+  /** Further errors for missing objects. */
   readonly gone?: readonly number[];
   /** Default false: a connection of the pool does. */
   readonly fresh?: boolean;
 }
 
 /**
- * The connection of `work` owns the intents meanwhile; it is used again only after it has given
- * them back. If there is none, or it broke before, nothing was done.
+ * The connection of `work` owns the intents meanwhile; it is used again only after it has released
+ * them. If there is none, or it broke before, nothing was done.
  */
 export async function asOwner(
   pool: ServicePool,
@@ -144,9 +143,9 @@ export async function asOwner(
       }
       isWorking = true;
       await work(connection);
-      // The statement goes on, and what it holds is not to be collected before it has ended.
+      // The statement goes on, and its tables must not be collected before it has ended.
       const isReleased = owner === null || (await tryToRelease(connection, intents, owner));
-      // As long as it lives, the intents are nobody else's.
+      // While it lives, the intents have no other owner.
       if (!isReleased) connection.discard();
       return { kind: 'renamed' };
     };
@@ -190,7 +189,7 @@ function renameText(rename: ServiceRename): readonly [settings: SQLQuery, rename
   ];
 }
 
-/** What an error of the server's says of what was to be done for the user. */
+/** The outcome for the user, from an error of the server. */
 export function serviceRenameOutcomeOf(
   error: Error,
   gone: readonly number[] = [],

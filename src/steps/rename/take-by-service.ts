@@ -1,11 +1,11 @@
 /**
- * The service account takes rows away for a user: the user's session says whether it may and waits
- * for the metadata locks, as long as its own settings and KILL say, and then the service has a
- * moment to be faster than others. Each time it isn't, both begin again.
+ * The service account takes rows away for a user: the user's session checks the privileges and
+ * waits for the metadata locks, as long as its own settings and KILL allow, and then the service
+ * has a moment to be faster than others. If it isn't, both begin again.
  *
  * Invariant: a lock of InnoDB, for which MariaDB makes a RENAME of a parent wait, is waited for as
- * long as the session's `innodb_lock_wait_timeout` says: no metadata lock is in the way then, so
- * the session itself can't wait, and the tries of the service are counted.
+ * long as the session's `innodb_lock_wait_timeout`: no metadata lock is in the way then, so the
+ * session itself can't wait, and the tries of the service are counted.
  */
 import { MalformedPacketError } from '../../wire/packet-reader.js';
 import { ER_LOCK_WAIT_TIMEOUT } from '../../wire/server-errors.js';
@@ -14,19 +14,19 @@ import type { DropRequest } from '../request.js';
 import { factText } from '../session/facts.js';
 import { signal } from '../session-answers.js';
 
-/** The service waits so long for others at its first try, in milliseconds. */
+/** The wait of the service at its first try, in milliseconds. */
 const FIRST_TRY_MS = 200;
-/** The session had its turn before, so only those who came between are in the way. */
+/** The session had its turn before, so only later sessions are in the way. */
 const NEXT_TRY_MS = 900;
 /** Tables that keep changing, or that others are always faster to lock, are given up. */
 export const SERVICE_TRIES_MAX = 12;
-/** One try of the service waits so long for locks of InnoDB; no KILL ends that wait. */
+/** The wait of one try of the service for locks of InnoDB; no KILL ends it. */
 export const INNODB_WAIT_S = 1;
 
 export interface ByService<T, E = Effect> {
-  /** In the user's session: its rights, and its turn at the locks. Null: it has had that. */
+  /** In the user's session: its privileges, and its turn at the locks. Null: it has had that. */
   readonly wait: () => Steps<T | null, E>;
-  /** Others are waited for as long as `killAfterMs`; `timeout`: for a lock of InnoDB, in vain. */
+  /** Waits for others as long as `killAfterMs`; `timeout`: for a lock of InnoDB, in vain. */
   readonly take: (killAfterMs: number) => Steps<T | 'busy' | 'timeout', E>;
   /** Default: `SERVICE_TRIES_MAX`. */
   readonly triesMax?: number;

@@ -1,9 +1,9 @@
 /**
- * The hints for one drop: what its statement says in comments like `undrop: pin`, and `@undrop` of
- * its session, which the drop that sees it uses up, whatever becomes of it.
+ * The hints for one drop: in its statement's comments like `undrop: pin`, and in `@undrop` of its
+ * session, which the next drop uses up, whatever its result.
  *
- * Invariant: a text that may say something is read by the session's own way of reading; if that
- * isn't known, nobody guesses.
+ * Invariant: a text that may contain a hint is read by the session's own mode; if that isn't known,
+ * no guess is made.
  */
 import { formatDuration } from '../../duration.js';
 import { UndropError } from '../../errors.js';
@@ -15,7 +15,7 @@ import { type Naming, sentenceStart } from '../procedure.js';
 import type { DropRequest, UserFacts } from '../request.js';
 import type { UserCommand } from '../session/user-session.js';
 
-/** The session hinted for `destroy` in `@undrop`; everything is as it was, but that is used up. */
+/** The session hinted `destroy` in `@undrop`; nothing has changed but that this is used up. */
 export class DestroyHinted extends Error {
   readonly facts: UserFacts;
 
@@ -25,14 +25,14 @@ export class DestroyHinted extends Error {
   }
 }
 
-/** How short a hold may be hinted for, in milliseconds. */
+/** The shortest hold that a hint may set, in milliseconds. */
 export interface HintLimits {
   readonly holdMs: number;
   /** Default: `holdMs`, so that a hint can't shorten. */
   readonly hintMsMin?: number;
 }
 
-/** What all of them say, or why nothing is dropped. */
+/** The common hint, or the refusal. */
 export function readHints(
   hints: Iterable<string>,
   drop: Naming,
@@ -42,8 +42,8 @@ export function readHints(
   const hint = all.length === 0 ? null : oneHint(all);
   if (hint === null) return null;
   if ('hold' in hint) {
-    // A hint that isn't followed is an error: whoever hints reads that the table is still there.
-    // `destroy` is allowed or not by itself.
+    // A hint that isn't followed is an error, so that its user reads that the table is still there.
+    // `destroy` is allowed or not on its own.
     const isAllowed = hint.destroys || hint.hold === 'pinned' || hint.hold >= hintMsMin;
     if (isAllowed) return hint;
     const params = { tables: sentenceStart(drop), hint: hint.text, min: formatDuration(hintMsMin) };
@@ -54,24 +54,24 @@ export function readHints(
   return new UndropError('UNDROP_HINT', { tables, expected: HINT_EXPECTED, found });
 }
 
-/** Those of a statement, and that of its session. */
+/** The hints of a statement, and that of its session. */
 export function allHints(hints: readonly string[], { hint }: UserFacts): readonly string[] {
   return hint === null ? hints : [...hints, hint];
 }
 
-/** Whether all of them are understood, and say so. */
+/** Whether all of them are understood, and are `destroy`. */
 export function areForDestroying(hints: Iterable<string>): boolean {
   const all = [...hints];
   const hint = all.length === 0 ? null : oneHint(all);
   return hint !== null && 'hold' in hint && hint.destroys;
 }
 
-/** It can't be done by the statement that hints it. */
+/** The statement with this hint can't do it. */
 export function notDestroyed(drop: Pick<DropRequest, 'statement'>): UndropError {
   return new UndropError('UNDROP_DESTROY', {
     tables: sentenceStart(drop),
-    why: 'of a drop that is not a text of its own',
-    instead: 'Send it as a DROP TABLE, with nothing around it.',
+    why: 'in a drop that is not a query of its own',
+    instead: 'Send the DROP TABLE as a query of its own.',
   });
 }
 
@@ -88,16 +88,16 @@ export const FORGET_HINT: UserCommand = {
   text: Buffer.from('SET /* undrop hint */ @undrop = NULL'),
 };
 
-/** Whether `hintsIn` has to be asked. */
+/** Whether `hintsIn` has to be called. */
 export function mayHint(text: Uint8Array): boolean {
   return MENTION.test(Buffer.from(text).toString('latin1'));
 }
 
 /**
- * The hints in order, as they are written; null if nobody can tell how the text is read, or it
- * has very many comments. One in a line's comment is given back with its dashes (after a `;` it
- * would count for the next statement), and one without its colon whole: in that form both are
- * refused with an error, so nobody's hint is silently ignored.
+ * The hints in order, as they are written; null if the reading of the text is unknown, or it has
+ * very many comments. A hint in a line's comment is returned with its dashes (after a `;` it would
+ * count for the next statement), and one without its colon whole: in that form both are refused
+ * with an error, so that no hint is silently ignored.
  */
 export function hintsIn(
   text: Uint8Array,
@@ -120,5 +120,5 @@ export function hintsIn(
 const NEAR = 'undrop[\\s=]+(?:pin|now|destroy|insist|hold\\s*=\\s*[^\\s*]{1,64}(?![^\\s*]))\\s*';
 const MENTION = new RegExp(`\\bundrop\\s*:|(?:/\\*|--|#)\\s*${NEAR}(?:\\*/|\\n|$)`, 'i');
 const HINT = /^\s*undrop\s*:([\s\S]*)$/i;
-/** Nothing else may stand there: `undrop now holds this` is a comment like any. */
+/** Nothing else may be there: `undrop now holds this` is an ordinary comment. */
 const NEAR_MISS = new RegExp(`^\\s*${NEAR}$`, 'i');

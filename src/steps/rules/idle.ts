@@ -1,9 +1,10 @@
 /**
- * Reads when a table was last used, as far as the server knows: its last write
+ * Reads when a table was last used, as far as the server reports it: its last write
  * (information_schema), the last statement that names it, and how often it was read and written
- * since the server's start (performance_schema). UNDROP_REQUIRE_IDLE and EXPLAIN ask for it.
+ * since the server's start (performance_schema). For UNDROP_REQUIRE_IDLE and EXPLAIN.
  *
- * Invariant: nothing of the table is read for it, and what a drop asks of the server is no use.
+ * Invariant: it reads nothing of the table, and undrop's own queries for a drop don't count as a
+ * use.
  */
 import { named } from '../../ledger/intents/intent-text.js';
 import { foldName } from '../../names/names.js';
@@ -23,7 +24,7 @@ import { countOf, type Use } from './use.js';
 interface UseOptions {
   /** lower_case_table_names is not 0. */
   readonly foldsCase: boolean;
-  /** A rule has us look for rows, which is counted as a read of somebody's. */
+  /** A rule makes undrop look for rows, which counts as a read. */
   readonly ignoresReads: boolean;
   /** Whether statements matter; default: always. */
   readonly asksStatements?: (use: Use) => boolean;
@@ -57,13 +58,13 @@ export async function readUse(
     reads: counts === undefined || ignoresReads ? null : numberOrNullOf(counts, 'readCount'),
     writes: counts === undefined ? null : numberOrNullOf(counts, 'writeCount'),
   };
-  // A statement that names it and was none of it may be of another table, or of a column.
+  // A statement that names it but wasn't counted may be about another table, or a column.
   if (countOf(use) === 0 || !asksStatements(use)) return use;
   const [last] = await told(pool, statementsSql(stored));
   return { ...use, namedAt: last === undefined ? null : dateOrNullOf(last, 'namedAt') };
 }
 
-/** No rows if this server or its grants don't let us ask. */
+/** No rows if this server or its grants don't allow the query. */
 async function told(pool: ServicePool, text: SQLQuery): Promise<Rows[number][]> {
   const [rows = []] = await unlessRefused(pool.run(text), []);
   return [...rows];
@@ -88,5 +89,5 @@ function statementsSql({ schema, table }: { readonly schema: string; readonly ta
         OR SCHEMA_NAME = ${schema} AND (${isAfterWord(plain)}))`;
 }
 
-/** What rules.ts asks to see whether a table is empty. */
+/** The query of rules.ts for an empty table. */
 const OUR_LOOK = 'SELECT ? AS `one` FROM %';

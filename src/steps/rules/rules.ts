@@ -1,9 +1,9 @@
 /**
- * What rules and hints make of each table of a drop. If a rule asks for more than names, the
- * service looks: the size and age of the table, and whether it has a row.
+ * The rulings of rules and hints on each table of a drop. If a rule needs more than names, the
+ * service reads the size and age of the table, and whether it has a row.
  *
- * Invariants: without rules nothing is asked. What can't be told at once, for a lock or a right, is
- * not known, and fits no rule. Nothing but a base table is ever read.
+ * Invariants: without rules nothing is read. A trait that can't be read at once, because of a lock
+ * or a privilege, is unknown, and matches no rule. Nothing but a base table is ever read.
  */
 
 import { named } from '../../ledger/intents/intent-text.js';
@@ -38,7 +38,7 @@ export interface Ruled {
   readonly requireIdleMs: number | null;
 }
 
-/** One `Ruling` for each table, in order. Rejects if the service can't be asked at all. */
+/** A `Ruling` for each table, in order. Rejects if the service can't be used. */
 export async function ruleTables(
   pool: ServicePool,
   tables: readonly RuledName[],
@@ -58,7 +58,7 @@ export async function ruleTables(
     const how = { empty: asked.empty, knowsAge };
     const traits = isAsked ? await readTraits(pool, name, how) : NO_TRAITS;
     const ruling = decideTable(subject, traits, { ...ruled, ...comparing });
-    // What ops let pass is not asked for.
+    // Tables that operators let pass aren't checked.
     if (requireIdleMs === null || ruling.isNative) rulings.push(ruling);
     else {
       const asksStatements = (use: Use) => useWithin(use, requireIdleMs) === null;
@@ -70,7 +70,7 @@ export async function ruleTables(
   return rulings;
 }
 
-/** What the server knows of a table without reading it, and whether it is empty. */
+/** The server's facts of a table without reading it, and whether it is empty. */
 async function readTraits(
   pool: ServicePool,
   { schema, table }: RuledName,
@@ -94,17 +94,17 @@ async function readTraits(
 
 /** Its rows are on this server, and reading them has no other effect. */
 function isReadable(row: Row): boolean {
-  // A SELECT sees nothing of the history of a SYSTEM VERSIONED one.
+  // A SELECT doesn't see the history of a SYSTEM VERSIONED one.
   return (
     textOf(row, 'type') === 'BASE TABLE' &&
     ['InnoDB', 'MyISAM', 'Aria'].includes(textOrNullOf(row, 'engine') ?? '')
   );
 }
 
-/** Many rows that were deleted and not purged yet take long to be passed over. */
+/** Many rows that were deleted and not purged yet take long to be skipped. */
 const CHECK_DEADLINE_MS = 1_000;
 
-/** Rows that others have not committed count. Null: nobody can tell at once. */
+/** Uncommitted rows of others count. Null: it can't be determined at once. */
 export async function isEmptyTable(
   pool: ServicePool,
   schema: string,

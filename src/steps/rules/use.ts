@@ -1,15 +1,15 @@
 /**
- * What is known of the last use of a table, and how it is said. UNDROP_REQUIRE_IDLE refuses by it,
- * EXPLAIN of a drop shows it. Pure.
+ * The known last use of a table, and its text. UNDROP_REQUIRE_IDLE refuses by it, EXPLAIN of a drop
+ * shows it. Pure.
  *
- * Invariant: what can't be told is no use, and nothing is refused for it.
+ * Invariant: an unknown use counts as none, and never causes a refusal.
  */
 import { formatDuration, timeText } from '../../duration.js';
 
 export interface Use {
   readonly utcNow: Date;
   readonly startedAt: Date;
-  /** Null: not since the server's start, or it doesn't know. */
+  /** Null: not since the server's start, or not reported. */
   readonly writtenAt: Date | null;
   /** The last statement that names it; null: none is known. */
   readonly namedAt: Date | null;
@@ -22,7 +22,7 @@ export function countOf({ reads, writes }: Use): number {
   return (reads ?? 0) + (writes ?? 0);
 }
 
-/** Goes on after "was in use"; null: it wasn't within that time, or nobody can tell. */
+/** Continues "was in use"; null: it wasn't within that time, or that isn't known. */
 export function useWithin(use: Use, idleMs: number): string | null {
   const { writtenAt, namedAt, startedAt, reads, writes } = use;
   const isWithin = (at: Date | null): at is Date =>
@@ -35,7 +35,7 @@ export function useWithin(use: Use, idleMs: number): string | null {
   return `${within} ${counted} since the server started at ${timeText(startedAt)}`;
 }
 
-/** In words; null: nobody can tell. */
+/** In words; null: not known. */
 export function lastUse({ writtenAt, namedAt, startedAt, reads, writes }: Use): string | null {
   const [last] = [writtenAt, namedAt].flatMap((at) => at ?? []).sort((a, b) => +b - +a);
   if (last !== undefined) return timeText(last);

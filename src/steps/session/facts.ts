@@ -1,11 +1,10 @@
 /**
- * Facts that are read in the user's session, and how their answers are to be understood. Everything
- * is cast to BINARY, as character_set_results may be anything; LIMIT, as sql_select_limit may be
- * 0.
+ * Facts that are read in the user's session, and the decoding of the results. Everything is cast to
+ * BINARY, because character_set_results may be anything; with LIMIT, because sql_select_limit may
+ * be 0.
  */
 
 import { UndropError } from '../../errors.js';
-import { isRecycleName } from '../../sql/trigger-scan.js';
 import { SERVER_IDENTITY_SQL, type ServerVersion } from '../../wire/connection/handshake-v10.js';
 import { MalformedPacketError } from '../../wire/packet-reader.js';
 import { decodeErr, type ErrPacket, encodeErr, type Result } from '../../wire/response.js';
@@ -26,8 +25,8 @@ import {
 import type { UserFacts } from '../request.js';
 
 /**
- * The same for what the client's own statements follow: the server forgets the marker's error.
- * After a SELECT without a table MySQL 5.6 and MariaDB keep the diagnostics of the one before it.
+ * The same before the client's own statements: the server forgets the marker's error. After a
+ * SELECT without a table MySQL 5.6 and MariaDB keep the diagnostics of the one before it.
  */
 export function cleanFactsSql(server: ServerVersion): Buffer {
   return factsSql(server, 'FROM (SELECT 1 AS one) AS one ');
@@ -35,7 +34,7 @@ export function cleanFactsSql(server: ServerVersion): Buffer {
 
 /** The statement that reads `UserFacts`. */
 export function factsSql(server: ServerVersion, from = ''): Buffer {
-  // MariaDB has no GTID_NEXT; its gtid_seq_no survives everything that we send.
+  // MariaDB has no GTID_NEXT; its gtid_seq_no survives all statements of undrop.
   const gtidNext = server.flavour === 'mysql' && server.versionId >= 50605 ? '@@gtid_next' : "''";
   // Since MariaDB 10.5.2.
   const hasIfExists = server.flavour === 'mariadb' && server.versionId >= 100_502;
@@ -57,19 +56,19 @@ export function factsSql(server: ServerVersion, from = ''): Buffer {
   return Buffer.from(`${FACTS}${columns.join(', ')} ${from}LIMIT 1`);
 }
 
-/** No time limit of the session's (MySQL 5.7.8 and later): a DROP has none. */
+/** Without the session's time limit (MySQL 5.7.8 and later), because a DROP has none. */
 const FACTS = 'SELECT /*+ MAX_EXECUTION_TIME(0) */ /* undrop facts */ ';
 
 /**
- * A fact as text. What the server makes a text of, as numbers, is in character_set_connection,
- * which may be UTF-16 and the like: then it has NULs in it.
+ * A fact as text. Numbers that the server converts to text are in character_set_connection, which
+ * may be UTF-16 and the like: then it has NULs in it.
  */
 export function factText(value: Buffer | null | undefined): string {
   return Buffer.from(value?.filter((byte) => byte !== 0) ?? []).toString('utf8');
 }
 
 /**
- * Reads the answer to `factsSql` and its like; an error of the server is passed on. A session whose
+ * Reads the result of `factsSql` and the like; an error of the server is passed on. A session whose
  * results are in UTF-16 and the like is refused, because errors and definitions have NULs in them
  * there.
  */
@@ -82,17 +81,14 @@ export function readFacts(result: Result): UserFacts | ErrPacket {
   const [serverIdentity = '', account = '', checked, results = '', hint = ''] = values.slice(5);
   const [addsIfExists] = values.slice(10);
   if (isWide(results)) return notReadIn(results);
-  // In the server's own UTF-8; behind a NUL in it MySQL 5.6 reads no further, so that one stays.
-  const schema = row[0]?.toString('utf8') ?? null;
-  // Each way there is refused; what is done from there in a way that is not known is, too.
-  if (isRecycleName(schema ?? '')) return asErr(new UndropError('UNDROP_RECYCLE_SCHEMA_USE'));
   return {
-    schema,
+    // In the server's own UTF-8; MySQL 5.6 reads no further than a NUL in it, so such a name stays.
+    schema: row[0]?.toString('utf8') ?? null,
     sqlMode,
     charset,
     resultsCharset: results,
     serverIdentity,
-    // The name in `name@host`; after COM_CHANGE_USER it isn't the one that logged in.
+    // The name in `name@host`; after COM_CHANGE_USER it differs from the one that logged in.
     user: account.replace(/@[^@]*$/s, ''),
     account,
     logged: logged !== '0',
@@ -108,20 +104,18 @@ export function isWide(charset: string): boolean {
   return /^(ucs2|utf16|utf16le|utf32)$/.test(charset);
 }
 
-/** The refusal of what goes through such a character set. */
+/** The refusal of a text in such a character set. */
 export function notReadIn(charset: string): ErrPacket {
-  return asErr(new UndropError('UNDROP_NAME_CHARSET', { charset }));
+  const error = new UndropError('UNDROP_NAME_CHARSET', { charset });
+  const message = Buffer.from(`${error.code}: ${error.message}`);
+  return decodeErr(encodeErr({ ...error.entry, message }));
 }
 
-function asErr({ code, message, entry }: UndropError): ErrPacket {
-  return decodeErr(encodeErr({ ...entry, message: Buffer.from(`${code}: ${message}`) }));
-}
-
-/** What answers to a name in the user's session. */
+/** The kind of a name in the user's session. */
 export type NameKind = 'temporary' | 'view' | 'base' | 'missing' | 'unlocked' | 'denied';
 
 /**
- * Reads the answer to SHOW CREATE TABLE. An error that says nothing on the kind (a lock wait, a
+ * Reads the result of SHOW CREATE TABLE. An error that shows nothing about the kind (a lock wait, a
  * kill) is passed on.
  */
 export function readKind(result: Result): NameKind | ErrPacket {
@@ -132,8 +126,8 @@ export function readKind(result: Result): NameKind | ErrPacket {
 }
 
 /**
- * Whether the session's SHOW CREATE TABLE leaves out where files are: then the service is asked. A
- * SET STATEMENT around it would be reported to a client that tracks sql_mode.
+ * Whether the session's SHOW CREATE TABLE leaves out the places of files: then the service reads
+ * them. A SET STATEMENT around it would be reported to a client that tracks sql_mode.
  * https://mariadb.com/docs/server/server-management/variables-and-modes/sql_mode
  */
 export function hidesDirectories({ sqlMode }: UserFacts, { flavour }: ServerVersion): boolean {
@@ -145,7 +139,7 @@ const HIDING: ReadonlySet<string> = new Set([
   ...['ANSI', 'DB2', 'MAXDB', 'MSSQL', 'ORACLE', 'POSTGRESQL'],
 ]);
 
-/** What SHOW CREATE TABLE prints, its words in ASCII; empty if it answers with an error. */
+/** The definition in SHOW CREATE TABLE, its words in ASCII; empty for an error. */
 export function definitionIn(result: Result): string {
   return (result.kind === 'rows' && result.rows[0]?.[1]?.toString('latin1')) || '';
 }
@@ -167,7 +161,7 @@ function kindOfError(error: ErrPacket): NameKind | ErrPacket {
   }
 }
 
-/** The table is there, but can't be opened: RENAME will say what it thinks of it. */
+/** The table exists, but can't be opened: the RENAME reports the error. */
 const BROKEN_TABLE: readonly number[] = [
   ...CANT_BE_OPENED,
   ER_WRONG_MRG_TABLE,

@@ -1,15 +1,15 @@
 /**
  * Reads long texts beside everything else that this process does: one slice for each turn of the
- * event loop, and one long text at a time, whatever the number of sessions that send some. So
- * others wait for one slice, and what is over with its first slice waits for nobody.
+ * event loop, and one long text at a time, whatever the number of sessions that send some. Others
+ * wait for one slice at most, and a text of one slice doesn't wait at all.
  *
- * Invariant: who waits here holds its client's stream; nothing of it goes on meanwhile.
+ * Invariant: a reading that waits here holds its client's stream; nothing of it goes on meanwhile.
  */
 import type { Reading } from '../../sql/reading.js';
 
 let last: Promise<unknown> = Promise.resolve();
 
-/** To its end. Rejects with what the reading throws. */
+/** Reads to its end. Rejects with the error of the reading. */
 export async function inSlices<T>(reading: Reading<T>): Promise<T> {
   const { done, value } = reading.next();
   return done === true ? value : inLine(reading);
@@ -21,7 +21,7 @@ function inLine<T>(reading: Reading<T>): Promise<T> {
     await before;
     return readOn(reading);
   })();
-  // Whoever is next waits for the end of this one, not for how it ended.
+  // The next reading waits for the end of this one, whatever its result.
   last = done.then(noMatter, noMatter);
   return done;
 }

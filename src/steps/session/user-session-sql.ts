@@ -1,9 +1,9 @@
 /**
- * Statements of ours on the user's session, built of names as the client's own bytes.
+ * Statements of undrop on the user's session, built with names as the client's own bytes.
  *
- * Invariant: no statement built here can destroy a base table. The words for names that are no base
- * tables come from DROP TEMPORARY TABLE, which touches nothing but temporary tables of this very
- * session and answers with the texts, counts and language of DROP TABLE.
+ * Invariant: no statement built here can destroy a base table. The reports on names that aren't
+ * base tables come from DROP TEMPORARY TABLE, which touches nothing but temporary tables of this
+ * very session and returns the texts, counts and language of DROP TABLE.
  */
 
 import type { LockWait } from '../../sql/grammar/drop-table.js';
@@ -12,7 +12,7 @@ import type { ClientCharset } from '../../sql/lex/lex-mode.js';
 import type { ServerVersion } from '../../wire/connection/handshake-v10.js';
 import { ER_IT_IS_A_VIEW, ER_NOT_SEQUENCE2 } from '../../wire/server-errors.js';
 
-/** A name of the statement, ready to be used in a statement of ours. */
+/** A name of the statement, for statements of undrop. */
 export interface QualifiedName {
   /** Null: the session's default schema, if it can't be written in the client's charset. */
   readonly schema: Uint8Array | null;
@@ -48,13 +48,13 @@ export function showCreateSql(name: QualifiedName, charset: ClientCharset): Buff
   return textOf(charset, 'SHOW /* undrop kind */ CREATE TABLE ', name);
 }
 
-/** MariaDB's WAIT n or NOWAIT, as it stands in a statement; null: there is none. */
+/** MariaDB's WAIT n or NOWAIT, as in a statement; null: none. */
 export function waitText({ wait }: { readonly wait: LockWait | null }): string | null {
   if (wait === null) return null;
   return wait.kind === 'nowait' ? 'NOWAIT' : `WAIT ${wait.text}`;
 }
 
-/** One atomic RENAME; `wait` is MariaDB's WAIT n or NOWAIT, in RENAME's own place. */
+/** A single atomic RENAME; `wait` is MariaDB's WAIT n or NOWAIT, in RENAME's own place. */
 export function renameSql(
   moves: readonly Moved[],
   { groupId, charset, wait }: StatementOptions & { readonly wait: string | null },
@@ -69,7 +69,7 @@ export function renameSql(
 
 /**
  * A RENAME that never succeeds, because its target schema doesn't exist: it ends the transaction as
- * the DROP would, and says what read-only, XA and missing rights would say.
+ * the DROP would, and returns the errors for read-only, XA and missing privileges.
  */
 export function probeSql(name: QualifiedName, { groupId, charset }: StatementOptions): Buffer {
   const to = ` TO \`_undrop_none_${groupId}\`.\`t\``;
@@ -86,7 +86,7 @@ export function alterNameSql(
 }
 
 interface DropTemporaryOptions extends StatementOptions {
-  /** What the statement calls the tables; a temporary sequence is a temporary table. */
+  /** The word for the tables; a temporary sequence is a temporary table. */
   readonly object: 'table' | 'sequence';
   readonly ifExists: boolean;
 }
@@ -101,9 +101,9 @@ export function dropTemporarySql(
 }
 
 /**
- * Without the word TEMPORARY, as the client said it: that commits, and works in a read-only
- * transaction. Only for names that are temporary tables of this very session, each of them seen as
- * such there; nobody else can change that.
+ * Without the word TEMPORARY, as in the client's statement: that commits, and works in a read-only
+ * transaction. Only for names that are temporary tables of this very session, each of them checked
+ * there; no other session can change that.
  */
 export function dropOwnTemporarySql(
   names: readonly QualifiedName[],
@@ -124,8 +124,8 @@ function dropNames(
 }
 
 /**
- * For a temporary table of this very session, seen as such there; or for what the server counts
- * itself (performance_schema).
+ * For a temporary table of this very session, checked there; or for counters of the server itself
+ * (performance_schema).
  */
 export function truncateOwnSql(
   name: QualifiedName,
@@ -135,9 +135,9 @@ export function truncateOwnSql(
 }
 
 /**
- * Waits until nobody else has the table locked, as DROP TABLE would, and fails then: it has no such
- * partition. The right that it needs is DROP alone. `wait` is MariaDB's WAIT n or NOWAIT, in
- * seconds.
+ * Waits until no other session has the table locked, as DROP TABLE would, and fails then, because
+ * the partition doesn't exist. It needs the privilege DROP alone. `wait` is MariaDB's WAIT n or
+ * NOWAIT, in seconds.
  */
 export function waitForLockSql(
   name: QualifiedName,
@@ -149,8 +149,8 @@ export function waitForLockSql(
 }
 
 /**
- * Says what CREATE TABLE would say of the right CREATE, of the session's state and the server's,
- * and commits as it would; two columns of one name make nothing.
+ * Returns the errors of CREATE TABLE for the privilege CREATE, for the state of the session and the
+ * server, and commits as it would; two columns of one name keep it from creating anything.
  */
 export function mayCreateSql(name: QualifiedName, { groupId, charset }: StatementOptions): Buffer {
   const column = `\`_undrop_none_${groupId}\` INT`;
@@ -159,21 +159,21 @@ export function mayCreateSql(name: QualifiedName, { groupId, charset }: Statemen
 }
 
 /**
- * To be prepared, which commits nothing: says whether CREATE or INSERT is denied; there is no such
- * column.
+ * To be prepared, which commits nothing: returns an error if CREATE or INSERT is denied, else one
+ * for the missing column.
  */
 export function mayFillSql(name: QualifiedName, { groupId, charset }: StatementOptions): Buffer {
   const verb = `CREATE /* undrop may-fill ${groupId} */ TABLE `;
   return textOf(charset, verb, name, ` SELECT \`_undrop_none_${groupId}\``);
 }
 
-/** To be prepared, as `mayFillSql` is: says whether CREATE VIEW is denied. */
+/** To be prepared, as `mayFillSql` is: returns an error if CREATE VIEW is denied. */
 export function mayViewSql(name: QualifiedName, { groupId, charset }: StatementOptions): Buffer {
   const verb = `CREATE /* undrop may-view ${groupId} */ VIEW `;
   return textOf(charset, verb, name, ` AS SELECT \`_undrop_none_${groupId}\``);
 }
 
-/** What DROP and ALTER are asked for in a RENAME, each by itself, without its lock. */
+/** A RENAME checks DROP and ALTER; this checks each of them separately, without its lock. */
 export function mayRenameSql(
   name: QualifiedName,
   what: 'PARTITION' | 'COLUMN',
@@ -184,8 +184,8 @@ export function mayRenameSql(
 }
 
 /**
- * To be prepared: under LOCK TABLES of the table it says 1100, because nobody has locked it by this
- * alias. Who could lock it may select from it.
+ * To be prepared: under LOCK TABLES of the table it returns 1100, because no session has locked it
+ * by this alias. A user who could lock it may select from it.
  */
 export function ownLockSql(name: QualifiedName, { groupId, charset }: StatementOptions): Buffer {
   const alias = ` AS \`_undrop_none_${groupId}\` LIMIT 0`;
@@ -193,7 +193,7 @@ export function ownLockSql(name: QualifiedName, { groupId, charset }: StatementO
 }
 
 /**
- * Resets the session's diagnostics after errors that statements of ours have raised: no warnings,
+ * Resets the session's diagnostics after errors that statements of undrop have raised: no warnings,
  * no row count, and the OK of a statement that changed nothing. It is one statement, because
  * session tracking reports all changes in the first OK; and it reads a table, because MySQL 5.6 and
  * MariaDB keep the old diagnostics otherwise.
@@ -203,7 +203,7 @@ export function cleanSql(groupId: string): Buffer {
   return Buffer.from(`DO /* undrop clean ${groupId} */ (${read})`);
 }
 
-/** MariaDB's words for a view in DROP TABLE, which no harmless statement of its own gives. */
+/** MariaDB's error for a view in DROP TABLE, which no harmless statement causes. */
 export function viewSignal({ schema, table }: StoredName): Signal {
   return { errno: ER_IT_IS_A_VIEW, sqlState: '42S02', message: `'${schema}.${table}' is a view` };
 }
@@ -224,14 +224,14 @@ interface StoredName {
 export interface Signal {
   readonly errno: number;
   readonly sqlState: string;
-  /** A server takes so many characters (`signalCharactersMax`). */
+  /** Limited to `signalCharactersMax`. */
   readonly message: string;
 }
 
 /** MESSAGE_TEXT of MySQL. */
 export const SIGNAL_CHARACTERS_MAX = 128;
 
-/** What a server takes as MESSAGE_TEXT; of a longer one it says 1648. */
+/** The maximum length of MESSAGE_TEXT; a longer one causes 1648. */
 export function signalCharactersMax({ flavour }: Pick<ServerVersion, 'flavour'>): number {
   return flavour === 'mysql' ? SIGNAL_CHARACTERS_MAX : 512;
 }
@@ -240,7 +240,7 @@ export function signalSql(signal: Signal): Buffer {
   return Buffer.from(`SIGNAL SQLSTATE '${signal.sqlState}' SET ${signalInformation(signal)}`);
 }
 
-/** The text in hex, as the session's charset and sql_mode may be anything. */
+/** The text in hex, because the session's charset and sql_mode may be anything. */
 export function signalInformation({ errno, message }: Omit<Signal, 'sqlState'>): string {
   const hex = Buffer.from(message).toString('hex');
   return `MYSQL_ERRNO = ${errno}, MESSAGE_TEXT = _utf8mb4 X'${hex}'`;

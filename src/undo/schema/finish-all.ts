@@ -1,9 +1,8 @@
 /**
- * What a collecting proxy does beside its recovery: it finishes the restores of schemas and tables
- * that broke off.
+ * Finishes interrupted restores of schemas and tables, in a collecting proxy beside its recovery.
  *
- * Invariant: on connections of the pool, not on the collector's, which must not be silent for as
- * long as rows are copied; so its round goes on while a restore lasts.
+ * Invariant: runs on connections of the pool, not on the collector's, which must not be silent
+ * while rows are copied; so the collector's round goes on during a restore.
  */
 import { withinMs } from '../../clock.js';
 import { writtenElsewhere } from '../../ledger/owner.js';
@@ -18,10 +17,10 @@ import { ABSENT_TABLE } from '../../wire/server-errors.js';
 import { finishSchemaRestore } from './restore-schema.js';
 
 const ROUND_WAITS_MS = 5_000;
-/** In the place of ids: they are not over. */
+/** Stands for ids: restores are in progress. */
 const UNDER_WAY = ['restores'];
 
-/** `recover`, and then this; what is left is pending. The pool needs four connections. */
+/** `recover`, and then this; unfinished work counts as pending. The pool needs four connections. */
 export function finishing(pool: ServicePool, recover: Reconcile): Reconcile {
   let running: Promise<readonly string[]> | null = null;
   return async (connection, options) => {
@@ -34,7 +33,7 @@ export function finishing(pool: ServicePool, recover: Reconcile): Reconcile {
   };
 }
 
-/** Ids of what is to be tried again. Rejects if the server can't be asked. */
+/** Ids of restores to try again. Rejects if the server can't be reached. */
 export async function finishAll(pool: ServicePool, log: Log): Promise<readonly string[]> {
   const found = await unlessRefused(findBrokenRestores(pool), [], ...ABSENT_TABLE);
   const elsewhere = await writtenElsewhere(pool, found);
@@ -45,12 +44,16 @@ export async function finishAll(pool: ServicePool, log: Log): Promise<readonly s
     try {
       const isComplete = await finishSchemaRestore(pool, restore);
       const what = { groupId, schema, restoredAs: to };
-      if (isComplete === true) log.info(what, 'a restore of a schema that broke off was finished');
-      if (isComplete === false) log.warn(what, 'a restore of a schema ended: not all is back');
+      if (isComplete === true) log.info(what, 'finished an interrupted restore of a schema');
+      if (isComplete === false)
+        log.warn(what, 'ended an interrupted restore of a schema; some parts are missing');
     } catch (error) {
       if (!isRowLevelError(error)) throw error;
       left.push(id);
-      log.warn({ groupId, schema, err: error }, 'a restore of a schema could not be finished');
+      log.warn(
+        { groupId, schema, err: error },
+        'cannot finish an interrupted restore of a schema; will try again',
+      );
     }
   }
   return [...left, ...(await finishRestores(pool, log))];

@@ -3,7 +3,9 @@ import { utcText } from '../../duration.js';
 import { printable } from '../format.js';
 import type { SchemaPreview, SchemaReport } from './restore-schema.js';
 
-/** What was done in one line, then what is not there as it was, each with a line or its SQL. */
+/**
+ * The result in one line, then the parts that are missing or differ, each with a line or its SQL.
+ */
 export function formatSchemaReport(report: SchemaReport): string {
   const { schema, restoredAs, tables, parts, id } = report;
   const isCopy = restoredAs !== schema;
@@ -15,27 +17,27 @@ export function formatSchemaReport(report: SchemaReport): string {
     ...(report.problem === null ? [] : [`Schema ${restoredAs}: ${report.problem}.`]),
     ...tables.flatMap(({ table, outcome, problems }) =>
       problems.map(
-        (problem) => `Table ${table}${outcome === 'left' ? ' is not back' : ''}: ${problem}`,
+        (problem) => `Table ${table}${outcome === 'left' ? ' was not restored' : ''}: ${problem}`,
       ),
     ),
     ...(isCopy ? [] : missing).map(({ kind, name, problem }) => `${kind} ${name}: ${problem}`),
   ].map(printable);
   if (isCopy && missing.length > 0) {
     const names = missing.map(({ kind, name }) => `${kind} ${name}`).join(', ');
-    lines.push(printable(`Not made, because their texts name ${schema}: ${names}.`));
+    lines.push(printable(`Not created, because their texts name ${schema}: ${names}.`));
   }
   if (missing.some(({ problem }) => /denied|privilege/i.test(problem ?? ''))) lines.push(GRANT);
   if (missing.some(({ statement }) => statement !== null)) lines.push(`${WHERE} '${id}';`);
   return [...lines, ...others, ''].join('\n');
 }
 
-/** What came back, in a sentence. */
+/** The restored schema, in a sentence. */
 export function formatRestoredSchema(report: SchemaReport): string {
   const { schema, restoredAs, droppedAt, user, tables, parts } = report;
   const isCopy = restoredAs !== schema;
   const as = isCopy ? ` as ${restoredAs}` : '';
   const of = `${schema}${as} (dropped ${utcText(droppedAt)} UTC by ${user})`;
-  if (report.wasBack) return printable(`${of} is back already: nothing was to be done.`);
+  if (report.wasBack) return printable(`${of} is restored already: nothing to do.`);
   const there = tables.filter(({ outcome }) => outcome !== 'left').length;
   const made = parts.filter(({ problem }) => problem === null).length;
   const counts = [
@@ -46,7 +48,7 @@ export function formatRestoredSchema(report: SchemaReport): string {
   return printable(`${done} ${of}: ${counts.join(', ')}.`);
 }
 
-/** What else of that name is held, which no name says. */
+/** Other held tables of that name, which the report would not show otherwise. */
 export function formatOthers({
   schema,
   others,
@@ -54,17 +56,17 @@ export function formatOthers({
 }: Pick<SchemaReport, 'schema' | 'others' | 'singles'>): readonly string[] {
   const drops = others.map(
     ({ groupId, droppedAt, held }) =>
-      `Of another drop of it, at ${utcText(droppedAt)}, ${held} tables are held: ` +
+      `From another drop of it, at ${utcText(droppedAt)}, ${held} tables are held: ` +
       `\`undrop restore --schema ${groupId}\`, with --to for another schema.`,
   );
   if (singles === 0) return drops;
   const single =
-    `Of its tables, ${singles} that were dropped by themselves are held: SHOW DROPPED TABLES ` +
+    `${singles} of its tables that were dropped individually are held: SHOW DROPPED TABLES ` +
     `FROM ${schema}, or \`undrop list --schema ${schema}\`.`;
   return [...drops, single];
 }
 
-/** What a restore would do, with a line for all that it would make or leave. */
+/** The plan of a restore, with a line for each part that it would create or leave. */
 export function formatSchemaPreview(preview: SchemaPreview): string {
   const { plan, groupId, tables, parts } = preview;
   return [
@@ -80,7 +82,7 @@ export function formatSchemaPreview(preview: SchemaPreview): string {
 }
 
 const GRANT =
-  'Grant the service account what is missing (`undrop doctor` has the statement), and run the same again: the rest follows.';
+  'Grant the service account what is missing (`undrop doctor`), and run the same command again to restore the rest.';
 const WHERE =
   'Their statements are printed by: SELECT restore_script FROM _undrop.ledger WHERE id =';
 

@@ -1,9 +1,9 @@
 /**
- * `restoreSchema` brings a dropped schema back: the schema, its tables with their keys and
- * triggers, then its views, routines and events. Killed at any moment, the same request goes on.
+ * `restoreSchema` restores a dropped schema: the schema, its tables with their keys and triggers,
+ * then its views, routines and events. If it is killed at any moment, the same request continues.
  *
- * Invariants: how far it is stands in the ledger and in the names of the tables, nowhere else. What
- * is live stays as it is: a table whose name is taken stays held. One at a time restores a schema.
+ * Invariants: its progress is only in the ledger and in the names of the tables. A live table stays
+ * as it is: a table whose name is taken stays held. Only one process at a time restores a schema.
  */
 import { UndropError } from '../../errors.js';
 import { schemaExists } from '../../held/rename-back.js';
@@ -29,13 +29,13 @@ import { DENIED, missingRight } from '../run-restore.js';
 import { type RestoredTable, restoreTables, sortTables } from './restore-tables.js';
 
 export interface SchemaRequest {
-  /** The name that it had. */
+  /** Its original name. */
   readonly schema: string;
-  /** It may be the beginning of an id of its drop, too: whoever asks has the right to all. */
+  /** It may also be the beginning of an id of its drop, because the caller has all privileges. */
   readonly mayBeId?: boolean;
-  /** A schema for its tables alone; default: the schema that they came from. */
+  /** Another schema, for its tables alone; default: the original schema. */
   readonly to?: string;
-  /** Told in words, a line each, what is about to be done and how far it is. */
+  /** Called with a line of text for each step that is about to begin, and for progress. */
   readonly onProgress?: (line: string) => void;
 }
 
@@ -47,29 +47,29 @@ export interface SchemaReport {
   readonly restoredAs: string;
   readonly droppedAt: Date;
   readonly user: string;
-  /** It was back before, all of it, and nothing was looked at. */
+  /** It was restored completely before, and nothing was checked. */
   readonly wasBack: boolean;
-  /** All that was asked for is there as it was. */
+  /** Everything requested exists unchanged. */
   readonly isComplete: boolean;
   readonly tables: readonly RestoredTable[];
-  /** Views, routines, events, packages; with `to` none is made. */
+  /** Views, routines, events, packages; with `to` none is created. */
   readonly parts: readonly RestoredPart[];
   /** Why the schema itself differs from the dropped one; null: it doesn't. */
   readonly problem: string | null;
-  /** Other drops of a schema of that name of which tables are held still. */
+  /** Other drops of a schema of that name with tables that are still held. */
   readonly others: readonly OtherDrop[];
-  /** Tables of a schema of that name that were dropped by themselves, and are held. */
+  /** Held tables of a schema of that name that were dropped individually. */
   readonly singles: number;
 }
 
 export type OtherDrop = Pick<DroppedSchema, 'groupId' | 'droppedAt' | 'held'>;
 
-/** What a restore would do. */
+/** The plan of a restore. */
 export interface SchemaPreview
   extends Pick<SchemaReport, 'groupId' | 'schema' | 'restoredAs' | 'others' | 'singles'> {
   /** In a sentence. */
   readonly plan: string;
-  /** Each with why it would not come back; null: it would. */
+  /** Each with the reason if it would not be restored; null: it would. */
   readonly tables: readonly { readonly table: string; readonly problem: string | null }[];
   readonly parts: readonly Pick<SchemaPart, 'kind' | 'name'>[];
 }
@@ -93,11 +93,11 @@ export async function previewSchema(
     if (placed.has(row)) return { table: row.table, problem: null };
     return {
       table: row.table,
-      problem: outcome === 'back' ? 'it was brought back' : problems.join('; '),
+      problem: outcome === 'back' ? 'it was restored' : problems.join('; '),
     };
   });
   const what = isBack
-    ? `${schema} is back already: nothing is to be done.`
+    ? `${schema} is restored already: nothing to do.`
     : plan(drop, { to, exists, parts: parts.length });
   const made = to === schema ? parts.map(({ kind, name }) => ({ kind, name })) : [];
   return { groupId, schema, restoredAs: to, plan: what, tables, parts: made, others, singles };
@@ -105,8 +105,8 @@ export async function previewSchema(
 
 /**
  * Rejects with UNDROP_NO_SUCH_SCHEMA, UNDROP_SCHEMA_BUSY, UNDROP_BAD_TARGET, or with
- * UNDROP_MISSING_RIGHT if the account may not make the schema; with UNDROP_SERVICE_FAILED or the
- * like if the server can't be asked any more: then the same request goes on from where it was.
+ * UNDROP_MISSING_RIGHT if the account may not create the schema; with UNDROP_SERVICE_FAILED or the
+ * like if the server can't be reached: then the same request continues.
  */
 export async function restoreSchema(
   pool: ServicePool,
@@ -119,7 +119,7 @@ export async function restoreSchema(
   const { drop: seen, others } = await choose(pool, request);
   const { groupId, schema } = seen;
   const end = await asSchemaRestorer(pool, groupId, async () => {
-    // Once more, because somebody else may have brought it back meanwhile.
+    // Read again, because another process may have restored it meanwhile.
     const drop = chosen(schema, await find(pool, { groupId }), to ?? schema);
     return bringBack(pool, drop, { to: to ?? schema, onProgress });
   });
@@ -128,7 +128,7 @@ export async function restoreSchema(
   throw new UndropError('UNDROP_SCHEMA_BUSY', { schema, why });
 }
 
-/** Goes on with one that broke off, as far as it was asked for. False: somebody else does. */
+/** Continues an interrupted restore, as it was requested. False: another process does. */
 export async function finishSchemaRestore(
   pool: ServicePool,
   { groupId, schema, to }: SchemaRestore,
@@ -169,7 +169,7 @@ async function choose(
   return { drop, others };
 }
 
-/** Drops of which an id, or that of one of their tables, begins with `text`, if that can be one. */
+/** Drops with an id, or a table's id, that begins with `text`, if that can be one. */
 export async function findSchemaDropsById(
   pool: ServicePool,
   text: string,
@@ -198,13 +198,13 @@ function chosen(schema: string, found: readonly DroppedSchema[], to: string): Dr
 }
 
 /**
- * The newest of which something can be there again as `to`. One without tables comes last, because
- * it is rather one that was made empty and dropped; but for one that is elsewhere, for which there
- * is an error that says so. `found`: newest first. Pure.
+ * The newest drop that can be restored as `to`. A drop without tables comes last, because it was
+ * probably created empty and dropped; but not after one that is restored elsewhere, for which there
+ * is a specific error. `found`: newest first. Pure.
  */
 export function chooseDrop(found: readonly DroppedSchema[], to: string): DroppedSchema | null {
   const [newest] = found;
-  // One that is back already is meant only if the schema wasn't dropped again since.
+  // A drop that is restored already is meant only if the schema wasn't dropped again since.
   const isBack = (drop: DroppedSchema) => drop === newest && drop.restoredAs !== null;
   const mayComeBack = (drop: DroppedSchema) =>
     drop.isOpen ||
@@ -214,7 +214,10 @@ export function chooseDrop(found: readonly DroppedSchema[], to: string): Dropped
   return found.find(mayComeBack) ?? found.find(isEmpty) ?? found.find(isBack) ?? null;
 }
 
-/** Whether all of it is back as `to`. Throws UNDROP_NO_SUCH_SCHEMA if it is back as another. */
+/**
+ * Whether it is restored completely as `to`. Throws UNDROP_NO_SUCH_SCHEMA if it is restored under
+ * another name.
+ */
 function isBackAs(
   { schema, restoredAs, isRestoring }: DroppedSchema,
   { to, exists }: { readonly to: string; readonly exists: boolean },
@@ -259,7 +262,7 @@ async function bringBack(
   return { ...known, wasBack: false, isComplete, tables, parts, problem };
 }
 
-/** In another schema the tables are alone, because what has a text may name the old one. */
+/** Another schema gets the tables alone, because a definition may name the old one. */
 function partsLeft(
   parts: readonly SchemaPart[],
   tables: readonly RestoredTable[],
@@ -267,25 +270,25 @@ function partsLeft(
 ): readonly RestoredPart[] {
   const names = tables.flatMap(({ triggersLeft }) => triggersLeft);
   const triggers = names.map((name) => ({ kind: 'TRIGGER', name, statement: null }));
-  const problem = `not made in another schema, because its text may name ${schema}`;
+  const problem = `not created in another schema, because its text may name ${schema}`;
   return [...parts, ...triggers].map((part) => ({ ...part, problem }));
 }
 
-/** What is about to be done, before anything is. */
+/** The plan in words, before it begins. */
 function plan(
   { schema, tables, isRestoring }: DroppedSchema,
   { to, exists, parts }: { readonly to: string; readonly exists: boolean; readonly parts: number },
 ): string {
   const beside = to === schema ? ` and ${parts} views and programs` : ' alone';
   const place = exists
-    ? `into ${to}, which exists: what is there stays, and a table whose name is taken stays held`
-    : `into ${to}, which is made`;
-  const how = isRestoring ? 'Goes on to bring back' : 'Brings back';
+    ? `into ${to}, which exists: its objects stay, and a table whose name is taken stays held`
+    : `into ${to}, which is created`;
+  const how = isRestoring ? 'Continues to restore' : 'Restores';
   const what = tables === 1 ? '1 table' : `${tables} tables`;
   return `${how} ${schema}: ${what}${beside}, ${place}.`;
 }
 
-/** By the words of SHOW CREATE DATABASE, with the name that it gets. */
+/** By the statement of SHOW CREATE DATABASE, with the new name. */
 async function create(
   pool: ServicePool,
   to: string,
@@ -302,14 +305,14 @@ async function create(
     if (isServerError(error, ER_DB_CREATE_EXISTS)) return;
     if (isServerError(error, ...DENIED)) throw missingRight(error.sqlMessage, error);
     if (!isServerError(error)) throw error;
-    const what = { step: `make schema ${to}`, server: 'the server', cause: error.sqlMessage };
+    const what = { step: `create schema ${to}`, server: 'the server', cause: error.sqlMessage };
     throw new UndropError('UNDROP_SERVICE_FAILED', what, error);
   }
 }
 
 const NAMED = /^CREATE DATABASE `(?:[^`]|``)+`/;
 
-/** A schema that was there, or was altered, may have another default. */
+/** An existing or altered schema may have another default. */
 async function differenceOf(
   pool: ServicePool,
   to: string,

@@ -1,10 +1,10 @@
 /**
  * The tables of a dropped schema: all get their names first, in a few RENAMEs, then each its keys
- * and triggers, because the parent of a key may be another of them. May run twice, and goes on from
- * where it was.
+ * and triggers, because the parent of a key may be another of them. May run twice, and continues
+ * from the present state.
  *
- * Invariants: the ledger knows before a RENAME where the tables go. What can't have its name stays
- * held, and says why.
+ * Invariants: the ledger has the target names before a RENAME. A table that can't get its name
+ * stays held, with the reason.
  */
 import { UndropError } from '../../errors.js';
 import { problemsOf, reattachAll, writtenName } from '../../held/finish-restore.js';
@@ -26,39 +26,39 @@ import { isFateUnknown } from '../run-restore.js';
 export interface RestoredTable {
   readonly id: string;
   readonly table: string;
-  /** restored: by this run. back: by one before. left: not in the schema. */
+  /** restored: by this run. back: by an earlier one. left: not in the schema. */
   readonly outcome: 'restored' | 'back' | 'left';
-  /** Why it is not there, or what of it is not. */
+  /** Why it is missing, or which parts of it are. */
   readonly problems: readonly string[];
-  /** Names of its triggers if it is in another schema, where none is made. */
+  /** Names of its triggers if it is in another schema, where none is created. */
   readonly triggersLeft: readonly string[];
 }
 
 export interface RestoreTablesOptions {
   readonly groupId: string;
-  /** The schema that the tables go to. */
+  /** The target schema. */
   readonly to: string;
   readonly onProgress: (line: string) => void;
 }
 
-/** What can be done about the tables of a drop, as far as a look tells. */
+/** The possible moves of the tables of a drop, as far as a read can tell. */
 export interface SortedTables {
   readonly rows: readonly LedgerRow[];
-  /** Those that can have their names. */
+  /** Tables that can get their names. */
   readonly moving: readonly Held[];
-  /** By the id of the row, what became of the others. */
+  /** The results of the others, by the id of the row. */
   readonly ends: ReadonlyMap<string, End>;
 }
 
 type End = Pick<RestoredTable, 'outcome' | 'problems'>;
 
-/** A table with the hold name under which it is. */
+/** A table with its hold name. */
 export interface Held {
   readonly row: LedgerRow;
   readonly held: HoldTable;
 }
 
-/** A RENAME of so many locks them for milliseconds. */
+/** A RENAME of this many tables locks them for milliseconds. */
 const BATCH = 20;
 /** Another session may have a held table locked for a moment. */
 const TRIES = 5;
@@ -84,14 +84,14 @@ export async function sortTables(
   return { rows, moving, ends };
 }
 
-/** Rejects if the server can't be asked any more; then the same call goes on. */
+/** Rejects if the server can't be reached; then the same call continues. */
 export async function restoreTables(
   pool: ServicePool,
   { groupId, to, onProgress }: RestoreTablesOptions,
 ): Promise<readonly RestoredTable[]> {
   const { rows, moving, ends } = await sortTables(pool, { groupId, to });
   const became = new Map(ends);
-  // A run that broke off after the RENAME, or a person, has given these their names.
+  // An interrupted run, or an operator, has given these their names.
   const named = rows.filter(({ id, state }) => ends.get(id) === BACK && state !== 'restored');
   for (const row of named) await recordTablesRestored(pool, [row], to);
   for (const batch of inBatches(moving, BATCH)) {
@@ -106,7 +106,7 @@ export async function restoreTables(
   const reports: RestoredTable[] = [];
   for (const row of rows) {
     const { id, table } = row;
-    const { outcome, problems } = became.get(id) ?? left('nobody knows where it is');
+    const { outcome, problems } = became.get(id) ?? left('it was not found');
     const isKeyed = outcome !== 'left' && hasDetached(row.detached);
     const more = isKeyed ? await makeWhole(pool, row, { to, awaited }) : [];
     const isCopy = row.schema !== to;
@@ -133,7 +133,7 @@ async function tableNames(pool: ServicePool, schema: string): Promise<ReadonlySe
   return new Set(rows.map((row) => textOf(row, 'name')));
 }
 
-/** What became of a table that is not in HOLD. */
+/** The result for a table that is not in HOLD. */
 async function findEnd(
   pool: ServicePool,
   row: LedgerRow,
@@ -141,21 +141,21 @@ async function findEnd(
 ): Promise<End> {
   const { table, state, restoredAs } = row;
   const name = { schema: to, table };
-  if (held !== undefined) return left(`its rows are being removed (${held.state})`);
+  if (held !== undefined) return left(`its rows are being deleted (${held.state})`);
   if (state === 'restored' && restoredAs === writtenName(name)) return BACK;
   if (state === 'restored') return left(`it was restored as ${restoredAs ?? 'something else'}`);
   if (state === 'removed') return left('it was removed for good');
   if (state === 'intent')
-    return left(
-      row.failure?.todo === 'torn' ? HOW_TO_MEND : 'it was not settled what became of its drop',
-    );
-  return (await isRestored(pool, row, name)) ? BACK : left('it is held no more, not by undrop');
+    return left(row.failure?.todo === 'torn' ? HOW_TO_MEND : 'its drop is not resolved yet');
+  return (await isRestored(pool, row, name))
+    ? BACK
+    : left('it is no longer held; it was renamed or removed past undrop');
 }
 
 const BACK = { outcome: 'back', problems: [] } as const;
 const RESTORED = { outcome: 'restored', problems: [] } as const;
 
-/** All in one RENAME, or if that fails each for itself. */
+/** All in one RENAME, or if that fails one by one. */
 async function renameAll(
   pool: ServicePool,
   tables: readonly Held[],
@@ -168,7 +168,7 @@ async function renameAll(
   );
   const rename = sql`RENAME ${note('put-back', rows[0]?.id)} TABLE ${sql.join(pairs, ', ')}`;
   try {
-    // The rows of one statement agree in this.
+    // The same for all rows of one statement.
     await runWithTimeout(pool, rename, { logged: rows[0]?.sqlLogBin !== false });
     await recordTablesRestored(pool, rows, to);
     return new Map(rows.map(({ id }) => [id, RESTORED]));
@@ -208,7 +208,7 @@ async function renameOne(
   return null;
 }
 
-/** Adds its keys and triggers; what of them is not there. */
+/** Adds its keys and triggers; returns the problems. */
 async function makeWhole(
   pool: ServicePool,
   { id, schema, table, sqlLogBin: logged }: LedgerRow,
