@@ -6,7 +6,13 @@ test.each([
   [
     'a drop',
     {
-      ...{ level: 30, event: 'held', msg: 'a table is held', client: '127.0.0.1:5', user: 'root' },
+      ...{
+        level: 30,
+        event: 'held',
+        msg: 'held a dropped table',
+        client: '127.0.0.1:5',
+        user: 'root',
+      },
       ...{ schema: 'shop', table: 'orders', until: '2026-11-20T09:12:18.000Z' },
     },
     // Jest runs by Adelaide's clock.

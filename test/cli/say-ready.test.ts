@@ -23,8 +23,8 @@ describe('a proxy that is ready', () => {
   });
 
   test.each([
-    [{ UNDROP_PROTECT: 'none' }, /leaves drop-table, drop-database, create-or-replace out/],
-    [{ UNDROP_PROTECT: 'drop-database' }, /leaves drop-table, create-or-replace out/],
+    [{ UNDROP_PROTECT: 'none' }, /leaves out drop-table, drop-database, create-or-replace:/],
+    [{ UNDROP_PROTECT: 'drop-database' }, /leaves out drop-table, create-or-replace:/],
     [{ UNDROP_HOLD: '0s' }, /no time in HOLD/],
     [{ UNDROP_LIFECYCLE: 'drop' }, /no time in HOLD/],
     [{ UNDROP_RULES: 'a.*: hold; *.*: now' }, /UNDROP_RULES gives some tables no time in HOLD/],

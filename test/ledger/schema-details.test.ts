@@ -41,10 +41,10 @@ describe('what the ledger keeps of a schema', () => {
       { kind: 'EVENT', name: 'e', statement: null },
     ];
     expect(schemaScript('shop', { ...DETAILS, parts }).split('\n')).toEqual([
-      '-- Not kept, as it was not to be read, or too many: EVENT `e`.',
+      '-- Not recorded, because it could not be read, or there were too many: EVENT `e`.',
       'CREATE DATABASE `shop` /*!40100 DEFAULT CHARACTER SET utf8mb4 */;',
       'USE `shop`;',
-      '-- Restore its tables here (undrop list), then go on.',
+      '-- Restore its tables now (undrop list), then continue.',
       'DELIMITER $$$',
       "SET SESSION sql_mode = ''",
       '$$$',

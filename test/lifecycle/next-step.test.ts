@@ -44,7 +44,7 @@ describe('whatever the server and the settings', () => {
       purgeable: fc.boolean(),
       empty: fc.boolean(),
       cachedPages: fc.option(fc.nat(3)),
-      obstacles: fc.constantFrom<readonly string[]>([], ['trigger t is on it']),
+      obstacles: fc.constantFrom<readonly string[]>([], ['it has the trigger t']),
     }),
   );
   const server = fc.record<RemovalFacts>({

@@ -130,7 +130,7 @@ inLanes(testServers(), 'on a slow way to $name', (server, lane) => {
     await until('it is told of', () => {
       collecting?.collector.wake();
       return (collecting?.said ?? []).some(({ message }) =>
-        message.startsWith('under way for long'),
+        message.startsWith('a drop is in progress for long'),
       );
     });
     // The bell may have rung once more before the line was seen.

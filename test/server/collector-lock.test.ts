@@ -20,7 +20,7 @@ import { connect, query, testServers } from '../support/servers.js';
 jest.setTimeout(240_000);
 
 const KNOWN = 'undrop:collector';
-const COLLECTS = 'this proxy collects';
+const COLLECTS = 'became the collector of this server';
 
 inLanes(testServers(), 'the collector’s lock on $name', (server, lane) => {
   const test = testOnOne(server, lane);
@@ -74,7 +74,9 @@ inLanes(testServers(), 'the collector’s lock on $name', (server, lane) => {
     const held = await holdTable(server);
     const next = collect();
     await until('the table is gone', () => isGone(held.id));
-    const warning = next.said.find(({ message }) => message.startsWith('somebody else has'));
+    const warning = next.said.find(({ message }) =>
+      message.startsWith('ignored the collector lock'),
+    );
     expect(warning?.fields['who']).toMatch(new RegExp(`^${threadId} lock_it@\\S+ has ${name}$`));
     expect(await secretName()).not.toBe(name);
     await stopAll();

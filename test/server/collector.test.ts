@@ -131,7 +131,7 @@ inLanes(testServers(), 'the collector on $name', (server, lane) => {
     await stays(held);
     expect(await countRows(server, `${schema.name}.live`)).toBe(1);
     const said = collecting.said.map(({ fields }) => fields['because']);
-    expect(said.filter((because) => because === 'trigger tr is on it')).toHaveLength(1);
+    expect(said.filter((because) => because === 'it has the trigger tr')).toHaveLength(1);
     await query(server, 'DROP TRIGGER _undrop.tr');
     await until('the table is gone', gone(held));
   });
@@ -413,7 +413,9 @@ inLanes(testServers(), 'the collector on $name', (server, lane) => {
       collecting = null;
       const next = await holdTable(server);
       await until('the second has taken over', gone(next));
-      expect(second.said.some(({ message }) => message === 'this proxy collects')).toBe(true);
+      expect(
+        second.said.some(({ message }) => message === 'became the collector of this server'),
+      ).toBe(true);
     } finally {
       await second.stop();
     }
@@ -426,7 +428,7 @@ inLanes(testServers(), 'the collector on $name', (server, lane) => {
     await until('another proxy collects', gone(held));
     await off.stop();
     expect(off.said.map(({ message }) => message)).toEqual([
-      'this proxy does not collect (UNDROP_COLLECT=off)',
+      'started without a collector; UNDROP_COLLECT is off',
     ]);
   });
 
@@ -476,7 +478,7 @@ inLanes(testServers(), 'the collector on $name', (server, lane) => {
       await collecting.looked();
       await stays(local);
       expect(collecting.said.map(({ message }) => message)).toContain(
-        'may not switch sql_log_bin off: purge is logged',
+        'cannot switch sql_log_bin off; the purge is in the binary log',
       );
     } finally {
       await collecting?.stop();

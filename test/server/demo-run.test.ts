@@ -63,7 +63,7 @@ test('says which server and why, gives the tour, and ends without a trace', asyn
 
   demo.child.kill('SIGINT');
   expect(await demo.exitCode).toBe(0);
-  expect(demo.text()).toMatch(/gone, with all its data\n$/);
+  expect(demo.text()).toMatch(/removed, with all its data\n$/);
   await expectNoTrace();
 });
 
@@ -99,7 +99,7 @@ testOf('server dies')('the death of the server ends it, with a word and a failur
   const pid = await tryCommand(['cat', row?.file ?? '']);
   process.kill(Number(pid.stdout), 'SIGKILL');
   expect(await demo.exitCode).toBe(1);
-  expect(demo.text()).toContain('the throwaway server ended by itself');
+  expect(demo.text()).toContain('the throwaway server ended unexpectedly');
   await expectNoTrace();
 });
 
@@ -119,7 +119,7 @@ testOf('taken port')('a taken port is no obstacle, but is told', async () => {
 test('an account without a server to log in to is no hint for a demo', async () => {
   const { exitCode, text } = spawnDemo({ UNDROP_USER: 'undrop', UNDROP_UPSTREM: 'db:3306' });
   expect(await exitCode).toBe(2);
-  expect(text()).toContain('UNDROP_USER is set, and UNDROP_UPSTREAM');
+  expect(text()).toContain('UNDROP_USER is set, but UNDROP_UPSTREAM');
 });
 
 test('nor is a file of settings, though no server is in it', async () => {

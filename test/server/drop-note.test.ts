@@ -135,7 +135,7 @@ describe.each(testServers())('in the info text on $name', (server) => {
     expect(await countOf(table)).toBe(2);
   });
 
-  test('prepared, and in a text of several statements', async () => {
+  test('prepared, and in a query of several statements', async () => {
     await create();
     await create('u');
     const texts = await run('SELECT 1; DROP TABLE t; DO 1; DROP TABLE IF EXISTS u, missing');
@@ -316,7 +316,7 @@ describe.each(testServers())('as a warning on $name', (server) => {
     expect(await diagnostics()).toMatchObject([{ Code: 1008 }]);
   });
 
-  test('prepared, in a text of several statements, and in a transaction', async () => {
+  test('prepared, in a query of several statements, and in a transaction', async () => {
     await create('p', 'q', 'r');
     const [prepared] = await client.execute<ResultSetHeader>('DROP TABLE p');
     expect(prepared.warningStatus).toBe(1);

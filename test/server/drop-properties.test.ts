@@ -44,8 +44,7 @@ const BY_DESIGN = new RegExp(
 );
 
 /** The same of a CREATE OR REPLACE; a DROP in the same place is held. */
-const REPLACE_BY_DESIGN =
-  /UNDROP_NOT_DONE_YET: .*(by what a text PREPARE says|by EXECUTE IMMEDIATE)\./s;
+const REPLACE_BY_DESIGN = /UNDROP_NOT_DONE_YET: .*(by a text PREPARE|by EXECUTE IMMEDIATE)\./s;
 
 interface Report {
   readonly said: number;

@@ -213,7 +213,7 @@ describe.each(testServers())('on $name', (server) => {
     await other.query('SELECT * FROM t');
     await client.query('SET lock_wait_timeout = 77');
     const [row] = await rowsOf('EXPLAIN DROP TABLE t /* undrop: insist */');
-    expect(row?.What).toBe('held (hint insist); once other sessions have let go of it');
+    expect(row?.What).toBe('held (hint insist); once other sessions have unlocked it');
     const [[own]] = await client.query<RowDataPacket[]>('SELECT @@lock_wait_timeout AS s');
     expect(own).toEqual({ s: 77 });
     await other.end();
@@ -261,7 +261,7 @@ describe.each(allTestServers().filter(({ name }) => name === 'mysql-9.7'))('on $
     const client = await connect(proxy, { database: schema.name });
     const [rows] = await client.query<(RowDataPacket & Row)[]>('EXPLAIN DROP TABLE t, u');
     expect(rows.map(({ What }) => What)).toEqual([
-      `held; tablespace \`${space}\` can’t be dropped until it is removed`,
+      `held; tablespace \`${space}\` cannot be dropped until the table is removed`,
       'held',
     ]);
     await client.query('DROP TABLE t');

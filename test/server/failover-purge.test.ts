@@ -35,7 +35,7 @@ const WHOLE: Partial<LifecycleSettings> = { fastDrop: 'never', collect: 'auto' }
 const ROW_BY_ROW: Partial<LifecycleSettings> = { ...WHOLE, purgeChunkRows: 1, purgeChunkMs: 0 };
 /** A purge is under way when so many chunks are done. */
 const SEEN = 20;
-const AT_END = 'the end of the table is reached';
+const AT_END = 'reached the end of a held table';
 
 const PAIRS = [
   { title: 'MySQL 9.7', name: 'mysql-9.7' },
@@ -165,7 +165,9 @@ const isGone = async (server: Target, { id }: Held) => (await whereIs(server, id
 function rests({ said, collector }: Collecting): Promise<void> {
   const doesRest = () => {
     collector.wake();
-    return said.some(({ message }) => /read-only: nothing|^this server replicates/.test(message));
+    return said.some(({ message }) =>
+      /read-only: the collector waits|^this server replicates/.test(message),
+    );
   };
   return until('the old one rests', doesRest, WITHIN_MS);
 }

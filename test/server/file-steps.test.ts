@@ -50,7 +50,7 @@ inLanes(testServers(), 'files on $name', (server, lane) => {
     });
   const kept = async () => (await readdir(folder)).filter((file) => file.endsWith('.undrop'));
   const givenBack = ({ said }: Collecting) =>
-    said.filter(({ message }) => message === 'a file was given back').length;
+    said.filter(({ message }) => message === 'freed the file of a removed table').length;
 
   const fileSteps = (log: Log = silentLog) =>
     new FileSteps({

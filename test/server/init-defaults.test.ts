@@ -56,8 +56,8 @@ describe.each(testServers())('on $name', (server) => {
     const { code, stdout } = await init([]);
     expect(code).toBe(0);
     expect(stdout).toContain('(tier managed)');
-    expect(stdout).toContain('-- It may log in from here, 127.0.0.1: --account-host is for');
-    expect(stdout).toContain('-- The password was made just now');
+    expect(stdout).toContain('-- It may log in from this host, 127.0.0.1. Use --account-host if');
+    expect(stdout).toContain('-- The password was generated');
     await runPrinted(stdout);
     expect(await accounts()).toEqual([{ Host: '127.0.0.1', ssl_type: '' }]);
     const [, password = ''] = /IDENTIFIED BY '([^']{40,})';/.exec(stdout) ?? [];
@@ -71,7 +71,7 @@ describe.each(testServers())('on $name', (server) => {
     const { code, stdout, stderr } = await init(['--apply'], more);
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
     expect(stdout).toContain(
-      `The account ${user}@${seenAs} was made; it has the rights of the tier`,
+      `The account ${user}@${seenAs} was created; it has the privileges of the tier`,
     );
     expect(await accounts()).toEqual([{ Host: seenAs, ssl_type: '' }]);
     const made = await grantsAt(seenAs);
@@ -90,8 +90,8 @@ describe.each(testServers())('on $name', (server) => {
     expect(code).toBe(0);
     expect(stderr).toBe(
       [
-        'undrop: warning: all on this machine can see --password; give --password-file a file instead',
-        'undrop: warning: all on this machine can see --admin-password; give --admin-password-file a file instead',
+        'undrop: warning: all users of this machine can see --password; use --password-file instead',
+        'undrop: warning: all users of this machine can see --admin-password; use --admin-password-file instead',
         '',
       ].join('\n'),
     );

@@ -117,7 +117,9 @@ describe.each(testServers())('on $name', (server) => {
         ]);
         const text = (await doctor()).stdout;
         expect(text).toContain(`missing DROP on ${schema.name}: held tables stay in their own`);
-        expect(text).toContain(`held where they are, under their hold names: ${schema.name}`);
+        expect(text).toContain(
+          `tables are held in their own schema, under their hold names: ${schema.name}`,
+        );
       });
     });
 
@@ -178,23 +180,23 @@ describe.each(testServers())('on $name', (server) => {
   test('a schema that is not there yet is said, by init and by the doctor', async () => {
     const SCHEMAS = `${schema.name},odd_shpo`;
     const said = await make('least', { SCHEMAS });
-    expect(said).toMatch(/^There is no schema odd_shpo yet\.$/m);
-    expect(said).not.toContain(`no schema ${schema.name}`);
+    expect(said).toMatch(/^The schema odd_shpo does not exist yet\.$/m);
+    expect(said).not.toContain(`schema ${schema.name} does not exist`);
     const { code, stdout } = await doctor({ TIER: 'least', SCHEMAS });
     expect(code).toBe(1);
-    expect(stdout).toMatch(/in UNDROP_SCHEMAS and not held: .*: odd_shpo$/m);
+    expect(stdout).toMatch(/in UNDROP_SCHEMAS but not protected: .*: odd_shpo$/m);
     expect(await doctor({ SCHEMAS: schema.name })).toMatchObject({ code: 0 });
   });
 
   test('a lower tier takes nothing away, and says how that is done', async () => {
     await make('full');
-    expect(await make('full')).not.toContain('Nothing was taken away');
+    expect(await make('full')).not.toContain('The account keeps the tier');
     const said = await make('least');
     const [, tier, text = ''] =
-      /it still has the tier (\w+)\..*\nrefused meanwhile\): (.*); then run/.exec(said) ?? [];
+      /keeps the tier (\w+)\..*\nrefused until the end\): (.*); then run/.exec(said) ?? [];
     expect(tier).toBe('full');
     await root.query(text);
-    expect(await make('least')).not.toContain('Nothing was taken away');
+    expect(await make('least')).not.toContain('The account keeps the tier');
     expect((await doctor()).stdout).toContain('tier least');
   });
 
@@ -203,7 +205,7 @@ describe.each(testServers())('on $name', (server) => {
     const { code, stdout, stderr } = await init(['--apply'], { ACCOUNT_HOST: '10.9.9.9' });
     expect({ code, stdout }).toEqual({ code: 1, stdout: '' });
     expect(stderr).toMatch(
-      /UNDROP_ACCOUNT_UNFINISHED: .*@10\.9\.9\.9 was made.*can’t log in from here: .*denied.*UNDROP_ACCOUNT_HOST/,
+      /UNDROP_ACCOUNT_UNFINISHED: .*@10\.9\.9\.9 was created.*cannot log in from here: .*denied.*UNDROP_ACCOUNT_HOST/,
     );
   });
 
@@ -213,7 +215,7 @@ describe.each(testServers())('on $name', (server) => {
     const { code, stderr } = await init(['--apply'], { TIER: 'managed', ...admin });
     expect(code).toBe(1);
     expect(stderr).toMatch(
-      /UNDROP_ACCOUNT_UNFINISHED: .* was made, but has not all rights .*denied.*WITH GRANT OPTION/,
+      /UNDROP_ACCOUNT_UNFINISHED: .* was created, but lacks privileges .*denied.*WITH GRANT OPTION/,
     );
   });
 
@@ -237,7 +239,7 @@ describe.each(testServers())('on $name', (server) => {
     // To drop one takes no SUPER there.
     const isNew = server.name === 'mysql-9.7';
     expect(await lineOf()).toContain(
-      isNew ? 'no trigger comes back but' : 'every table with triggers stays',
+      isNew ? 'triggers come back only by' : 'tables with triggers stay in',
     );
     await root.query('SET GLOBAL log_bin_trust_function_creators = ON');
     try {

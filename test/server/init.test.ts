@@ -146,9 +146,9 @@ describe.each(testServers())('on $name', (server) => {
 
   test('it may run twice, and leaves the password alone', async () => {
     const first = await make('managed');
-    expect(first.stdout).toContain('was made');
+    expect(first.stdout).toContain('was created');
     const again = await make('managed');
-    expect(again.stdout).toContain('was there');
+    expect(again.stdout).toContain('existed, and keeps its password');
     const doctor = await runUndrop(server, ['doctor'], first.variables);
     expect(doctor).toMatchObject({ code: 0, stderr: '' });
     expect(doctor.stdout).toContain('tier managed');
@@ -161,7 +161,7 @@ describe.each(testServers())('on $name', (server) => {
     expect({ code, stderr }).toEqual({
       code: 1,
       stderr: expect.stringMatching(
-        /UNDROP_OTHER_PASSWORD: .* was there already: .*its password was not changed.*ALTER USER/,
+        /UNDROP_OTHER_PASSWORD: .* existed already: .*its password was not changed.*ALTER USER/,
       ),
     });
     expect((await grantsOf(user)).join()).toContain('TRIGGER');
@@ -235,9 +235,9 @@ describe.each(testServers())('on $name', (server) => {
     });
 
     test.each([
-      [{}, 0, 'held is what drop-table, drop-database, create-or-replace would destroy', []],
+      [{}, 0, 'tables are held on drop-table, drop-database, create-or-replace', []],
       [{ MODE: 'observe' }, 1, 'UNDROP_MODE is observe: nothing is held', DEFAULTS],
-      [{ PROTECT: 'truncate' }, 1, `UNDROP_PROTECT leaves ${DEFAULTS.join(', ')} out`, DEFAULTS],
+      [{ PROTECT: 'truncate' }, 1, `UNDROP_PROTECT leaves out ${DEFAULTS.join(', ')}:`, DEFAULTS],
     ])('says what the settings %j hold', async (settings, code, words, notProtected) => {
       const { variables } = await made('managed');
       const said = await runUndrop(server, ['doctor'], { ...variables, ...settings });
@@ -252,9 +252,7 @@ describe.each(testServers())('on $name', (server) => {
       const { stdout } = await runUndrop(server, ['doctor'], variables);
       expect(stdout).not.toContain('UNDROP_ALLOW_DESTROY');
       const open = await runUndrop(server, ['doctor'], { ...variables, ALLOW_DESTROY: 'users' });
-      expect(open.stdout).toContain(
-        'UNDROP_ALLOW_DESTROY lets users have their tables gone at once',
-      );
+      expect(open.stdout).toContain('UNDROP_ALLOW_DESTROY lets users destroy their tables at once');
     });
 
     test('says what breaks without a right that is missing', async () => {
@@ -262,7 +260,7 @@ describe.each(testServers())('on $name', (server) => {
       await root.query(`REVOKE TRIGGER ON *.* FROM ${user}@'%'`);
       const { code, stdout } = await runUndrop(server, ['doctor'], variables);
       expect(code).toBe(1);
-      expect(stdout).toMatch(/missing TRIGGER on .*: triggers are not seen/);
+      expect(stdout).toMatch(/missing TRIGGER on .*: undrop cannot see triggers/);
       await make('managed');
     });
 
@@ -321,7 +319,7 @@ describe.each(testServers())('on $name', (server) => {
       const { variables } = await made('least');
       const { stdout } = await runUndrop(server, ['doctor'], variables);
       expect(stdout).toContain('may not see all procedures');
-      expect(stdout).not.toContain('programs  none drops tables');
+      expect(stdout).not.toContain('programs  none of them drops tables');
     });
   });
 });

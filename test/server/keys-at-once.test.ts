@@ -152,7 +152,7 @@ describe.each(testServers())('at once on $name', (server) => {
     const parent = await back('p');
     const { name: at } = schema;
     expect(formatRestoreReport(parent)).toContain(
-      `Foreign key fa of ${at}.c to ${at}.p is not there: its table was dropped meanwhile`,
+      `Foreign key fa of ${at}.c to ${at}.p was not restored: its table was dropped meanwhile`,
     );
     await direct.query(
       'ALTER TABLE c ADD CONSTRAINT fa FOREIGN KEY (a) REFERENCES p (id) ON DELETE CASCADE',
@@ -271,9 +271,9 @@ describe.each(testServers())('at once on $name', (server) => {
     const said = formatRestoreReport(first);
     const { name: at } = schema;
     expect(said).toContain(
-      `Foreign key fa of ${at}.c to ${at}.p is not there: the table was dropped again`,
+      `Foreign key fa of ${at}.c to ${at}.p was not restored: the table was dropped again`,
     );
-    expect(said).toContain(`Trigger tr of ${at}.c is not back as it was: `);
+    expect(said).toContain(`Trigger tr of ${at}.c was not restored as it was: `);
     await back('c');
     const [rows] = await direct.query<RowDataPacket[]>('SELECT * FROM c');
     expect(rows.length).toBe(2);

@@ -110,7 +110,7 @@ describe.each(WITH_TLS)('in TLS to $name', ({ name }) => {
       'none tcp': 'in',
       'none tls': 'in',
       'none socket': 'in',
-      'ssl tcp': denied('`ssl`@`%` is made with REQUIRE SSL, and the client has no TLS'),
+      'ssl tcp': denied('`ssl`@`%` has REQUIRE SSL, but the client has no TLS'),
       'ssl tls': 'in',
       'ssl socket': denied('REQUIRE SSL'),
       'x509 tcp': byServer,
@@ -127,7 +127,7 @@ describe.each(WITH_TLS)('in TLS to $name', ({ name }) => {
       'ssl tcp': denied('REQUIRE SSL'),
       'ssl tls': 'in',
       'x509 tcp': denied('REQUIRE X509'),
-      'x509 tls': denied('REQUIRE X509, and the certificate .* of undrop'),
+      'x509 tls': denied('REQUIRE X509, but the certificate .* of undrop'),
       'issuer tcp': expect.stringMatching(/^1045 28000 .*Access denied/),
       'issuer tls': expect.stringMatching(/^1045 28000 .*Access denied/),
     });
@@ -138,7 +138,7 @@ describe.each(WITH_TLS)('in TLS to $name', ({ name }) => {
     const { told } = await outcomes(lent, ['tcp', 'tls'], ['none', 'ssl', 'x509']);
     expect(new Set(Object.values(told))).toEqual(new Set(['in']));
     const { stdout } = await runUndrop(server, ['doctor'], lent);
-    expect(stdout).toContain('UNDROP_LEND_TLS=on: what undrop has of TLS there counts');
+    expect(stdout).toContain('UNDROP_LEND_TLS=on: all clients count as');
   });
 
   test('nor by a change of user', async () => {
@@ -178,7 +178,7 @@ describe.each(WITH_TLS)('in TLS to $name', ({ name }) => {
     await query(server, "CREATE USER twice@'%' IDENTIFIED BY 'pw' WITH MAX_QUERIES_PER_HOUR 1");
     const { proxy } = await outcomes(inTls(), []);
     await expect(connect({ ...proxy, user: 'twice', password: 'pw' })).rejects.toMatchObject({
-      message: expect.stringMatching(/^UNDROP_.*the server does not say/),
+      message: expect.stringMatching(/^UNDROP_.*the server does not report/),
     });
   });
 });
@@ -220,7 +220,7 @@ test.each(OLD)('$name says in SHOW GRANTS what an account requires', async (serv
   };
   try {
     expect(await judged('NONE')).toBe(true);
-    await expect(judged('SSL')).rejects.toThrow(/REQUIRE'@'%' is made with REQUIRE SSL, and/);
+    await expect(judged('SSL')).rejects.toThrow(/REQUIRE'@'%' has REQUIRE SSL, but/);
   } finally {
     client.close();
   }

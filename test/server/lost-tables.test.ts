@@ -36,7 +36,9 @@ describe.each(testServers())('on $name', (server) => {
   afterAll(() => proxy.stop());
 
   const linesOf = ({ said }: Collecting, { id }: Held) =>
-    said.filter(({ fields, message }) => fields['id'] === id && message.startsWith('table left'));
+    said.filter(
+      ({ fields, message }) => fields['id'] === id && message.startsWith('left a held table'),
+    );
 
   // MySQL 8.0 and later have one dictionary, in the engine.
   if (server.name !== 'mysql-9.7') {

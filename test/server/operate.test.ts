@@ -224,7 +224,10 @@ inLanes(testServers(), 'the operator on $name', (server, lane) => {
       ['gc', '--once'],
     ]) {
       const { code, stdout } = await runUndrop(server, args, { GRACE: '1h' });
-      expect([code, stdout]).toEqual([1, expect.stringContaining('UNDROP_GRACE passes first')]);
+      expect([code, stdout]).toEqual([
+        1,
+        expect.stringContaining('the collector waits for UNDROP_GRACE'),
+      ]);
     }
     expect(await countRows(server, held.quoted)).toBe(10);
   });
@@ -246,9 +249,9 @@ inLanes(testServers(), 'the operator on $name', (server, lane) => {
     expect([code, status.attention]).toEqual([
       1,
       [
-        'tables that are due, and not collected: 1; no proxy collects',
+        'tables that are due, but not collected: 1; no proxy collects',
         'drops that are not settled after more than a minute: 1',
-        'tables in their own schema that are to be moved, for more than an hour: 1',
+        'tables that could not move to the recycle schema for more than an hour: 1',
       ],
     ]);
     expect(status).toMatchObject({
@@ -276,7 +279,7 @@ inLanes(testServers(), 'the operator on $name', (server, lane) => {
     ]);
     const { stdout } = await runUndrop(server, ['status']);
     expect(stdout).toMatch(
-      /still used: \S+ \(\w{13}\), statements 3, the last at 2.* by app from 10/,
+      /statements use the held table \S+ \(\w{13}\), statements 3, the last at 2.* by app from 10/,
     );
   });
 
@@ -285,7 +288,7 @@ inLanes(testServers(), 'the operator on $name', (server, lane) => {
     await collecting.looked();
     const { code, stdout } = await runUndrop(server, ['status']);
     expect([code, stdout]).toEqual([0, expect.stringMatching(/connection \d+ .* collects/)]);
-    expect(stdout).toMatch(/last look 2/);
+    expect(stdout).toMatch(/last check 2/);
   });
 
   test('where nothing was ever written there is no pause', async () => {

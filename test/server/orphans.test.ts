@@ -43,7 +43,8 @@ inLanes(testServers(), 'a killed drop on $name', (server, lane) => {
     try {
       const variables = { WORKERS: '2', COLLECT: 'auto', CHECK_INTERVAL: '1d', TLS: 'off' };
       proxy = await spawnProxy(tap, variables);
-      const collects = () => proxy?.lines.some(({ msg }) => msg === 'this proxy collects');
+      const collects = () =>
+        proxy?.lines.some(({ msg }) => msg === 'became the collector of this server');
       await until(() => collects() === true, 'it collects');
       const client = await connect(proxy, { database: schema.name });
       client.on('error', () => undefined);

@@ -229,7 +229,7 @@ const CASES: readonly Case[] = [
     name: 'a hint that is none',
     tables: { t: 1 },
     sql: 'DROP TABLE t /* undrop: keep */',
-    error: /UNDROP_HINT: Table t was not dropped: expected as a hint hold=7d .*found "keep"/,
+    error: /UNDROP_HINT: Table t was not dropped: expected the hint hold=7d .*found "keep"/,
     fates: { t: 'live' },
   },
   {
@@ -237,7 +237,7 @@ const CASES: readonly Case[] = [
     tables: { t: 1 },
     sql: 'DROP TABLE t /* undrop pin */',
     error:
-      /UNDROP_HINT.*expected as a hint hold=7d .*, in \/\* undrop: … \*\/ or in @undrop, found "undrop pin"/,
+      /UNDROP_HINT.*expected the hint hold=7d .*, in \/\* undrop: … \*\/ or in @undrop, found "undrop pin"/,
     fates: { t: 'live' },
   },
   {
@@ -384,7 +384,7 @@ const CASES: readonly Case[] = [
     fates: { t: 'pinned' },
   },
   {
-    name: 'hints in a text of several statements',
+    name: 'hints in a query of several statements',
     tables: { t: 1, u: 1, native_a: 1 },
     sql: 'SELECT 1; /* undrop: pin */ DROP TABLE t; DROP TABLE native_a; DROP TABLE u',
     fates: { t: 'pinned', u: WEEK, native_a: 'gone' },

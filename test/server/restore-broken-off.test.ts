@@ -181,7 +181,7 @@ describe.each(testServers())('a restore that breaks off on $name', (server) => {
     });
     const report = await restore(taken, { target: `${schema.name}.c` });
     const missing = problemsOf(report.id, report).join('; ');
-    const why = `${schema.name}.c is back, not whole: ${missing}`;
+    const why = `${schema.name}.c is not restored whole: ${missing}`;
     const told = await runUndrop(server, ['status']);
     const { stdout: doctor } = await runUndrop(server, ['doctor']);
     await finishAll(pool, silentLog);
@@ -239,8 +239,7 @@ describe.each(testServers())('a restore that breaks off on $name', (server) => {
       await recover();
       const wanted = { ...request, to: `${schema.name}.elsewhere` };
       const isRestored = (await rowsOf("SHOW TABLES LIKE 'old'")).length > 0;
-      if (isRestored)
-        await expect(restore(pool, wanted)).rejects.toThrow('No table that is held fits');
+      if (isRestored) await expect(restore(pool, wanted)).rejects.toThrow('No held table matches');
       const { restoredAs } = await restore(pool, request).catch(() => ({ restoredAs: null }));
       if (restoredAs !== null) finished.push(restoredAs.table);
       expect(await rowsOf('SHOW CREATE TABLE c')).toEqual([definition]);
@@ -304,7 +303,7 @@ describe.each(testServers())('a restore that breaks off on $name', (server) => {
     await run(`DELETE FROM _undrop.ledger WHERE id = '${row?.['id']}'`);
     const request = { target: String(row?.['id']), to: `${schema.name}.c` };
     const report = await restore(pool, request);
-    expect(report.foreignKeysProblem).toBe('the ledger has no row of it');
-    expect(report.triggersProblem).toBe('the ledger has no row of it');
+    expect(report.foreignKeysProblem).toBe('the ledger has no row for it');
+    expect(report.triggersProblem).toBe('the ledger has no row for it');
   });
 });

@@ -128,7 +128,7 @@ describe.each(testServers())('a dropped schema on $name', (server) => {
     if (dumps) expect(await dumpByTool(schema)).toBe(file);
     expect(await heldOf(schema)).toEqual([]);
     const again = await runUndrop(server, ['restore', '--schema', schema]);
-    expect([again.code, again.stdout]).toEqual([0, expect.stringContaining('is back already')]);
+    expect([again.code, again.stdout]).toEqual([0, expect.stringContaining('is restored already')]);
     expect(await dumpOf(server, schema)).toEqual(before);
   });
 
@@ -168,9 +168,9 @@ describe.each(testServers())('a dropped schema on $name', (server) => {
     );
     const { code, stdout } = await runUndrop(server, ['restore', '--schema', schema]);
     expect(code).toBe(1);
-    expect(stdout).toMatch(/which exists: what is there stays/);
-    expect(stdout).toMatch(/Table staff is not back: .*\.staff exists/);
-    expect(stdout).toMatch(/VIEW m_films: it is there, but not as it was/);
+    expect(stdout).toMatch(/which exists: its objects stay/);
+    expect(stdout).toMatch(/Table staff was not restored: .*\.staff exists/);
+    expect(stdout).toMatch(/VIEW m_films: it exists, but differs/);
     expect(await rowsOf(`SELECT * FROM ${schema}.staff`)).toEqual([{ id: 9, mine: 9 }]);
     expect(await heldOf(schema)).toHaveLength(1);
     await query(
@@ -199,7 +199,9 @@ describe.each(testServers())('a dropped schema on $name', (server) => {
     await client.query(`UNDROP DATABASE ${schema}`);
     await client.query(`UNDROP DATABASE ${schema}`);
     const [[warning]] = await client.query<RowDataPacket[]>('SHOW WARNINGS');
-    expect(warning?.['Message']).toMatch(new RegExp(`is back already.*${tables} tables are held`));
+    expect(warning?.['Message']).toMatch(
+      new RegExp(`is restored already.*${tables} tables are held`),
+    );
     await client.end();
     const again = await runUndrop(server, ['restore', '--schema', schema]);
     expect(again.stdout).toContain(`${tables} tables are held: \`undrop restore --schema `);
@@ -235,7 +237,7 @@ describe.each(testServers())('a dropped schema on $name', (server) => {
     await drop(schema);
     await query(server, `CREATE DATABASE ${schema} CHARACTER SET utf8mb4`, stranger);
     const part = await runUndrop(server, ['restore', '--schema', schema]);
-    expect([part.code, part.stdout]).toEqual([1, expect.stringContaining('is held still, and')]);
+    expect([part.code, part.stdout]).toEqual([1, expect.stringContaining('is still held, and')]);
     await query(server, `RENAME TABLE ${schema}.p TO ${schema}.p_new`);
     const { code, stderr } = await runUndrop(server, ['restore', '--schema', schema]);
     expect([code, stderr]).toEqual([0, '']);

@@ -112,7 +112,7 @@ inLanes(testServers(), 'on $name', (server, lane) => {
     await reader.query('BEGIN');
     await reader.query(`SELECT * FROM ${holdName}`);
     collecting = collect();
-    await said('held tables that are still in their own schema');
+    await said('cannot move held tables to the recycle schema; will try again');
     expect((await rowOf())?.relocated).toBe(false);
     await reader.end();
     await isHome();
@@ -133,7 +133,7 @@ inLanes(testServers(), 'on $name', (server, lane) => {
     await own.die();
     await refuseOutcomes();
     collecting = collect();
-    await said('an intent could not be resolved');
+    await said('cannot resolve the intent of an interrupted drop; will try again');
     await outcomeWasRefused();
     await query(server, 'DROP TRIGGER _undrop.obstacle');
     await isHome();

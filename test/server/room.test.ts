@@ -153,14 +153,14 @@ inLanes(testServers(), 'limits on $name', (server, lane) => {
       // Those that fill it are too young to go: so nothing goes.
       const warnings = said.filter(({ fields }) => fields['event'] === 'limits');
       expect(warnings.map(({ message }) => message)).toEqual([
-        'what is held is over its limits; nothing of it may go before its time yet',
+        'held tables are over their limits; none may be removed early yet',
       ]);
       const soon = await runUndrop(server, ['status'], variables);
       expect(soon.code).toBe(1);
       expect(soon.stdout).toMatch(/^limits +tables 16 of 10 \(UNDROP_MAX_TABLES\)/m);
-      expect(soon.stdout).toMatch(/kept by UNDROP_MIN_HOLD, whatever the limits: 12$/m);
+      expect(soon.stdout).toMatch(/kept by UNDROP_MIN_HOLD, despite the limits: 12$/m);
       expect(soon.stdout).toMatch(
-        /tables that go before their time by a limit: 6, the first from /,
+        /tables that are removed early because of a limit: 6, the first from /,
       );
       await query(
         server,
@@ -188,9 +188,11 @@ inLanes(testServers(), 'limits on $name', (server, lane) => {
     const status = await runUndrop(server, ['status'], variables);
     expect(status.code).toBe(1);
     expect(status.stdout).toMatch(
-      /goes early at the next look of the collector: room\.plain \([0-9a-f]{13}, dropped by \w+\): UNDROP_MAX_TABLES is passed; its removal frees \d+ bytes$/m,
+      /removed early at the next check of the collector: room\.plain \([0-9a-f]{13}, dropped by \w+\): UNDROP_MAX_TABLES is passed; its removal frees \d+ bytes$/m,
     );
-    expect(status.stdout).toMatch(/^attention +tables that go before their time by a limit: 1, /m);
+    expect(status.stdout).toMatch(
+      /^attention +tables that are removed early because of a limit: 1, /m,
+    );
     collecting = startCollecting(server, { limits: { ...NONE, tablesMax: 2 } });
     await until('it is gone', async () => !(await isThere(plain)));
     await collecting.looked();
@@ -250,7 +252,7 @@ inLanes(testServers(), 'limits on $name', (server, lane) => {
     expect(await isThere(id)).toBe(true);
     expect(said.filter(({ fields }) => fields['event'] === 'limits')).toEqual([
       {
-        message: 'what is held is over its limits: tables go before their time',
+        message: 'held tables are over their limits; removing tables early',
         fields: expect.objectContaining({ tables: 2, used: 2, early: 1, inMs: 60_000 }),
       },
     ]);
@@ -308,7 +310,7 @@ inLanes(testServers(), 'limits on $name', (server, lane) => {
     collecting = startCollecting(server, { limits });
     const { said } = collecting;
     await until('it says so', () =>
-      said.some(({ message }) => message === 'what held tables take is not known'),
+      said.some(({ message }) => message === 'cannot read how much room held tables take'),
     );
     await collecting.looked();
     expect(await isThere(id)).toBe(true);

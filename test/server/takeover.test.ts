@@ -34,7 +34,7 @@ const SETTINGS = {
 /** Who takes over needs no more than two chunks, however busy the machine is. */
 const QUICK = { ...SETTINGS, PURGE_CHUNK_ROWS: '2000', PURGE_CHUNK_TIME: '1s' };
 const BIG_ROWS = 2_000;
-const COLLECTS = 'this proxy collects';
+const COLLECTS = 'became the collector of this server';
 const IDLE = 'another proxy collects on this server';
 
 /** Takes the collecting proxy away; `wake` brings it back, where that can be done. */
@@ -99,7 +99,7 @@ async function takeOver(
     const big = await holdTable(server, { state: 'PURGE', rows: BIG_ROWS });
     const small = await holdTable(server);
     await until(
-      `${server.name}: rows are being removed`,
+      `${server.name}: started to delete the rows of a held table`,
       async () => (await countRows(server, big.quoted)) < BIG_ROWS,
     );
     loss.lose(first);

@@ -90,7 +90,7 @@ inLanes(testServers(), 'the collector waits, on $name', (server, lane) => {
     expect(await whereIs(server, moved.id)).toEqual([`_undrop.${moved.name}`]);
     expect(await whereIs(server, removed.id)).toEqual([`_undrop.${removed.name}`]);
     expect(reasonsOf(collecting)).toEqual([
-      'throttled, nothing is collected: UNDROP_THROTTLE_QUERY says so: its value is not 0',
+      'throttled, the collector waits: UNDROP_THROTTLE_QUERY returned a value other than 0',
     ]);
     await query(server, 'DELETE FROM ops.wait');
     await until('it goes on to remove', isGone(server, removed));
@@ -143,21 +143,25 @@ inLanes(testServers(), 'the collector waits, on $name', (server, lane) => {
     const held = await holdTable(server);
     const variables = { THROTTLE_QUERY: 'SELECT 1', GRACE: '0s' };
     const status = await runUndrop(server, ['status'], variables);
-    expect(status.stdout).toMatch(/throttled, nothing is collected: UNDROP_THROTTLE_QUERY says so/);
+    expect(status.stdout).toMatch(
+      /throttled, the collector waits: UNDROP_THROTTLE_QUERY returned a value/,
+    );
     const plan = await runUndrop(server, ['gc', '--once', '--dry-run'], variables);
     expect(plan).toMatchObject({
       code: 1,
-      stdout: expect.stringMatching(/^Nothing would be collected now: throttled/),
+      stdout: expect.stringMatching(/^Would collect nothing now: throttled/),
     });
     const pass = await runUndrop(server, ['gc', '--once'], variables);
     expect(pass).toMatchObject({
       code: 1,
-      stdout: expect.stringMatching(/^Nothing was collected: throttled/),
+      stdout: expect.stringMatching(/^Collected nothing: throttled/),
     });
     expect(await whereIs(server, held.id)).toEqual([`_undrop.${held.name}`]);
     const absent = { REPLICAS: '127.0.0.1:1', GRACE: '0s' };
     const unread = await runUndrop(server, ['status'], absent);
-    expect(unread.stdout).toMatch(/the replica 127\.0\.0\.1:1 lags is not known: .*ECONNREFUSED/);
+    expect(unread.stdout).toMatch(
+      /the lag of the replica 127\.0\.0\.1:1 is not known: .*ECONNREFUSED/,
+    );
   });
 });
 
@@ -235,7 +239,7 @@ inLanes(
       await until('it says so', () => reasonsOf(own).length > 0);
       // One may have been under way, and one more begun before the replica was asked again.
       expect(chunks.count - before).toBeLessThanOrEqual(3);
-      await stopsUntil({ held, own }, /SQL thread does not run/, () =>
+      await stopsUntil({ held, own }, /SQL thread is not running/, () =>
         query(pair.replica, 'START REPLICA SQL_THREAD'),
       );
     });

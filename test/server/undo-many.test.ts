@@ -223,7 +223,7 @@ describe.each(testServers())('the operator on $name', (server) => {
       `RENAME TABLE _undrop.${holdName} TO ${schema.name}.child`,
     );
     const said = await undrop('restore', '--user', OTHER.user, '--since', '1h');
-    expect(said).toContain('Finished what was begun: restored');
+    expect(said).toContain('Finished an interrupted restore: restored');
     expect(said).toMatch(/Restored: 4\.\n$/);
     const sorted = (all: readonly unknown[]) => JSON.stringify(all).replaceAll(/KEY `\w+`/g, 'KEY');
     expect(sorted(await look(NAMES))).toBe(sorted(before));
@@ -252,7 +252,7 @@ describe.each(testServers())('the operator on $name', (server) => {
     ]);
     const text = await undrop('list', '--sort', 'size');
     expect(text).toMatch(/\.a +DROP TABLE .* not known +not known\n/);
-    expect(text).toContain('3 tables, 2.0 MB without 1 of a size that is not known, in state HOLD');
+    expect(text).toContain('3 tables, 2.0 MB without 1 of unknown size, in state HOLD');
     await undrop('hold', 'b', '--pin');
     await undrop('hold', 'a', '--for', '30d');
     expect((await list('--sort', 'expires')).map(({ table }) => table)).toEqual(['c', 'a', 'b']);
@@ -306,7 +306,7 @@ describe.each(testServers())('the operator on $name', (server) => {
         /--until: expected a time like .*; --for takes a duration, found "30d"/,
       ],
       ['list --since yesterday', /--since: expected a time like .*, found "yesterday"/],
-      ['restore', /Expected a table, an id, --drop, --schema, or --user and --since; found none/],
+      ['restore', /Expected a table, an id, --drop, --schema, or --user with --since; found none/],
       ['restore --user x', /--user: expected --since or --until beside it, or --dry-run/],
       ['restore a --user x', /Expected tables by name or id, or --user; found both/],
       ['restore a b --to c', /--to: expected one table or id with it, found 2/],
@@ -318,7 +318,7 @@ describe.each(testServers())('the operator on $name', (server) => {
       expect([args, code, stdout, stderr]).toEqual([args, 2, '', expect.stringMatching(said)]);
     }
     const past = await runUndrop(server, ['hold', 'a', '--until', '2020-01-01T00:00']);
-    expect([past.code, past.stderr]).toEqual([1, expect.stringContaining('still to come')]);
+    expect([past.code, past.stderr]).toEqual([1, expect.stringContaining('in the future')]);
     const none = await runUndrop(server, ['restore', '--user', 'nobody', '--since', '1h']);
     expect([none.code, none.stderr]).toEqual([1, expect.stringContaining('--user nobody')]);
     expect(await tablesOf()).toEqual(['a']);
@@ -398,7 +398,7 @@ describe.each(testServers())('the operator on $name', (server) => {
     const after = await heldOf('a');
     expect(after.holdName === before.holdName).toBe(isOver === 1);
     // Until the collector comes it can be had back.
-    expect(said).toContain(isOver === 0 ? 'The hold of' : 'Nothing was removed');
+    expect(said).toContain(isOver === 0 ? 'The hold of' : 'Removed nothing');
     await undrop('restore', 'a');
   });
 

@@ -135,7 +135,7 @@ describe.each(testServers())('undo on $name', (server) => {
       for (const target of ['orders', id]) {
         await expect(restore(own, { target })).rejects.toMatchObject({
           code: 'UNDROP_MISSING_RIGHT',
-          message: expect.stringContaining(`does not see ${schema.name}.${holdName}`),
+          message: expect.stringContaining(`cannot see ${schema.name}.${holdName}`),
         });
       }
       const [seen] = await listAll(pool);

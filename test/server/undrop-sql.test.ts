@@ -109,7 +109,7 @@ describe.each(testServers())('statements of undrop’s own on $name', (server) =
     }
     const others = (count: number) => ` ${count} others are held, the newest dropped ${TIME}\\.`;
     expect(await infoOf('UNDROP TABLE a')).toEqual(came(table, 'DROP TABLE, 5 rows', others(3)));
-    const other = ` The other is held: UNDROP TABLE ${table} SWAP\\.`;
+    const other = ` The replaced table is held: UNDROP TABLE ${table} SWAP\\.`;
     expect(await infoOf('UNDROP TABLE a SWAP')).toEqual(came(table, 'DROP TABLE, 1 row', other));
     expect(await infoOf('UNDROP TABLE a TO b')).toEqual(
       came(`${table} as ${schema.name}.b`, 'SWAP, 5 rows', others(2)),
@@ -234,7 +234,7 @@ describe.each(testServers())('statements of undrop’s own on $name', (server) =
     await client.query(`DROP DATABASE ${name}`);
     const [answer] = await client.query(`UNDROP DATABASE ${name}`);
     expect(answer).toMatchObject({ warningStatus: 1 });
-    const said = `Of its tables, 1 that were dropped by themselves are held: SHOW DROPPED TABLES FROM ${name}`;
+    const said = `1 of its tables that were dropped individually are held: SHOW DROPPED TABLES FROM ${name}`;
     const [warning] = await rowsOf('SHOW WARNINGS');
     expect(warning?.['Message']).toContain(said.slice(0, 100));
     const [again] = await client.query(`UNDROP DATABASE ${name}`);

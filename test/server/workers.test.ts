@@ -76,7 +76,10 @@ describe('workers', () => {
       await interrupts(killer, victim);
 
       // The one collector hears of drops in every worker: it would look again tomorrow.
-      await until(() => count(proxy, { msg: 'this proxy collects' }) === 1, 'a collector');
+      await until(
+        () => count(proxy, { msg: 'became the collector of this server' }) === 1,
+        'a collector',
+      );
       for (const [index, connection] of connections.entries()) {
         await connection.query(`CREATE TABLE t${index} (a INT)`);
         await connection.query(`DROP TABLE t${index}`);
@@ -160,7 +163,7 @@ describe('workers', () => {
       await until(isOver, 'the end of the proxy', 100_000);
       expect(proxy.child.exitCode).toBe(1);
       expect(killed.size).toBe(5);
-      const said = proxy.lines.filter(({ msg }) => String(msg).includes('again and again'));
+      const said = proxy.lines.filter(({ msg }) => String(msg).includes('keep dying'));
       expect(said).toMatchObject([{ event: 'worker', err: { code: 'UNDROP_WORKER' } }]);
     });
   });

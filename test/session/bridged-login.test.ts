@@ -207,7 +207,7 @@ describe('[21] a client in TLS over an upstream leg without', () => {
 
   test.each<[string, ServerKeyPolicy, string]>([
     ['a key that is not the pinned one', { pinned: Buffer.from('another') }, 'its key is not the'],
-    ['a key that nobody vouches for', 'refuse', 'its key would have to be believed'],
+    ['a key that nobody vouches for', 'refuse', 'its key could not be verified'],
   ])('is refused for %s', (_what, serverKey, words) => {
     const play = new Play({ ...cell, serverKey }).logIn();
     expect(play.failure?.code).toBe('UNDROP_SERVER_KEY');

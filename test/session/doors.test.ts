@@ -140,7 +140,7 @@ describe.each(WAYS)('by %s, a fault', (way) => {
       if (counted === 'bytesFromClients') ailing.client.send(PING);
       else ailing.server.send(OK);
       await ailing.client.ended();
-      expect(log.errors).toEqual(['a session ends on an error of undrop']);
+      expect(log.errors).toEqual(['ending a session after an internal error']);
       await isServed(other);
     },
   );
@@ -150,7 +150,7 @@ describe.each(WAYS)('by %s, a fault', (way) => {
     const [other, ailing] = [await logIn(opened), await logIn(opened)];
     fault.arm();
     ailing[which].destroy();
-    await isLogged(other.client, /^a session that was over has failed$/);
+    await isLogged(other.client, /^an error occurred after the end of a session$/);
     await isServed(other);
   });
 
@@ -160,7 +160,7 @@ describe.each(WAYS)('by %s, a fault', (way) => {
     const late = await opened.client();
     fault.arm();
     (await opened.accepted()).send(GREETING);
-    await isLogged(other.client, /^a session is cut off because it could not be ended$/);
+    await isLogged(other.client, /^cannot end a session; cutting it off$/);
     await late.ended();
     await isServed(other);
   });
@@ -180,7 +180,7 @@ describe.each(WAYS)('by %s, a fault', (way) => {
     fault.arm();
     const late = await opened.client();
     await late.ended();
-    expect(log.errors).toEqual(['a client is cut off because it could not be served']);
+    expect(log.errors).toEqual(['cannot serve a client; closing the connection']);
     await isServed(other);
   });
 
@@ -195,7 +195,7 @@ describe.each(WAYS)('by %s, a fault', (way) => {
     await ailing.take(GREETING.length);
     server.destroy();
     await ailing.ended();
-    await isLogged(other.client, /^a login ended badly$/);
+    await isLogged(other.client, /^cannot complete a login; closing the connection$/);
     await isServed(other);
   });
 
@@ -207,6 +207,6 @@ describe.each(WAYS)('by %s, a fault', (way) => {
     await endListener(opened.listener, { timeoutMs: 60_000 });
     await first.client.ended();
     await second.client.ended();
-    expect(log.errors).toEqual(['a session that was over has failed']);
+    expect(log.errors).toEqual(['an error occurred after the end of a session']);
   });
 });

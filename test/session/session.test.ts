@@ -275,7 +275,7 @@ describe.each(WAYS)('sessions by %s', (way) => {
       const error = await errorTo(client);
       expect(error).toMatchObject({ errno: 1040, sqlState: '', sequenceId: 0 });
       expect(error.text).toMatch(
-        /^UNDROP_TOO_MANY_CONNECTIONS: Too many connections: undrop takes 1 at a time\./,
+        /^UNDROP_TOO_MANY_CONNECTIONS: Too many connections: undrop accepts 1 at a time\./,
       );
       await client.ended();
       client.end();
@@ -356,7 +356,7 @@ describe.each(WAYS)('sessions by %s', (way) => {
       const connected = await greeted({ loginTimeoutMs: 50 });
       const error = await errorTo(connected.client);
       expect(error).toMatchObject({ errno: 1159, sqlState: '08S01', sequenceId: 1 });
-      expect(error.text).toMatch(/^UNDROP_LOGIN_TIMEOUT: .* waited 50 ms for the client/);
+      expect(error.text).toMatch(/^UNDROP_LOGIN_TIMEOUT: .* did not answer within 50 ms/);
       connected.client.end();
       await serverIsExcused(connected.server);
       await bothEnd(connected);

@@ -27,4 +27,5 @@ test.each([
 ])('%s', (_name, text, onMysql, onMariadb) => {
   expect(isFreeByHead(Buffer.from(text), MYSQL)).toBe(onMysql);
   expect(isFreeByHead(Buffer.from(text), MARIADB)).toBe(onMariadb);
+  expect(isFreeByHead(Buffer.from(text), { ...MYSQL, inRecycle: 'perhaps' })).toBe(false);
 });

@@ -38,7 +38,7 @@ describe('the note', () => {
     [
       'many tables',
       Array.from({ length: 40 }, (_, index) => ['d', `table_${index}`]),
-      `SHOW DROPPED TABLES has what drop ${GROUP} held`,
+      `SHOW DROPPED TABLES lists the tables of drop ${GROUP}`,
     ],
   ])('of %s', (_name, names, expected) => {
     const text = note(names);

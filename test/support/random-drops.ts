@@ -285,7 +285,7 @@ class Maker {
   }
 }
 
-/** What stands beside drops in a text of several statements. */
+/** What stands beside drops in a query of several statements. */
 const BESIDE = [
   ...['SELECT 1', 'DO 1', "SELECT '; DROP TABLE t1'", 'SELECT `id` FROM `keep`', 'SELECT 1/0'],
   ...['CREATE TABLE IF NOT EXISTS t1 (id INT)', 'BEGIN', 'COMMIT', 'SELEC 1', 'SET @a = "x"'],

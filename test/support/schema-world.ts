@@ -210,7 +210,7 @@ class Memory {
       return { kind: 'dropped', ok: okResult() };
     },
     renameBack: async () => {
-      if (this.#world.hasLocked === true) return 'something of it is locked by others';
+      if (this.#world.hasLocked === true) return 'other sessions have locked some of its tables';
       for (const [holdName, name] of this.held) {
         this.held.delete(holdName);
         this.#live?.set(name, {});

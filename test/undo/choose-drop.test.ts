@@ -61,9 +61,9 @@ describe('the end of a restore', () => {
     const text = formatSchemaReport({ ...report, isComplete: false, tables: [left], parts });
     expect(text.split('\n')).toEqual([
       'Restored in part shop (dropped 2026-11-24 20:00:00 UTC by app): 0 of 1 tables, 0 of 1 views and programs.',
-      'Table orders is not back: shop.orders exists',
+      'Table orders was not restored: shop.orders exists',
       'VIEW v?: Access denied; you need SUPER',
-      'Grant the service account what is missing (`undrop doctor` has the statement), and run the same again: the rest follows.',
+      'Grant the service account what is missing (`undrop doctor`), and run the same command again to restore the rest.',
       "Their statements are printed by: SELECT restore_script FROM _undrop.ledger WHERE id = '01';",
       '',
     ]);
@@ -72,6 +72,8 @@ describe('the end of a restore', () => {
   test('names what is not made in another schema', () => {
     const parts = [{ ...view, problem: 'its text names shop' }];
     const copy = { ...report, restoredAs: 'old', tables: [table], parts };
-    expect(formatSchemaReport(copy)).toContain('Not made, because their texts name shop: VIEW v?.');
+    expect(formatSchemaReport(copy)).toContain(
+      'Not created, because their texts name shop: VIEW v?.',
+    );
   });
 });

@@ -26,8 +26,8 @@ describe('the list of held tables', () => {
         '0195a1b2c3d27  shop.表               DROP TABLE  2026-03-01 12:00:02  deploy     HOLD   2026-03-08 12:00:00    100,000     1.0 GB',
         '0195a1b2c3d17  shop.orders          DROP TABLE  2026-03-01 12:00:01  app        PURGE  -                        1,000      16 kB',
         '0195a1b2c3d37  (not in the ledger)  not known   not known            not known  HOLD   2026-03-08 12:00:00  not known  not known',
-        'Total: 3 tables, 1.0 GB without 1 of a size that is not known.',
-        '  HOLD: 2 tables, 1.0 GB without 1 of a size that is not known',
+        'Total: 3 tables, 1.0 GB without 1 of unknown size.',
+        '  HOLD: 2 tables, 1.0 GB without 1 of unknown size',
         '  PURGE: 1 table, 16 kB',
         '',
       ].join('\n'),
@@ -54,7 +54,7 @@ describe('the list of held tables', () => {
     const [, line, , said] = formatHeldList([unseen]).split('\n');
     expect(line).toContain('shop.orders');
     expect(said).toBe(
-      `shop.orders is held as shop.${unseen.holdName}, which this account can't see.`,
+      `shop.orders is held as shop.${unseen.holdName}, which this account cannot see.`,
     );
     expect(heldListJson([unseen])[0]).toMatchObject({ seen: false });
   });
@@ -65,7 +65,7 @@ describe('the list of held tables', () => {
     const ended = { ...known, state: 'restored', endedAt, restoredAs: 'shop.b' } as const;
     const [, line, total] = formatHeldList([ended]).split('\n');
     expect(line).toMatch(/ restored +2026-03-02 12:00:00 +not known +not known$/);
-    expect(total).toBe('Total: 1 table of a size that is not known, in state restored.');
+    expect(total).toBe('Total: 1 table of unknown size, in state restored.');
     expect(heldListJson([ended])[0]).toMatchObject({ restoredAs: 'shop.b', state: 'restored' });
   });
 
@@ -139,7 +139,7 @@ describe('the report of a restore', () => {
 
   test('of one that was begun before says so', () => {
     expect(formatRestoreReport({ ...report, wasBack: true })).toBe(
-      'Finished what was begun: restored shop.orders (dropped 2026-03-01 12:00:01 UTC by app, DROP TABLE, about 100,000 rows).\n',
+      'Finished an interrupted restore: restored shop.orders (dropped 2026-03-01 12:00:01 UTC by app, DROP TABLE, about 100,000 rows).\n',
     );
   });
 
@@ -149,7 +149,7 @@ describe('the report of a restore', () => {
     const text = formatRestoreReport({ ...report, restoredAs, others, recorded: false });
     expect(text.split('\n')).toEqual([
       'Restored shop.orders as crm.old (dropped 2026-03-01 12:00:01 UTC by app, DROP TABLE, about 100,000 rows).',
-      'The ledger could not be told; recovery will notice.',
+      'The ledger could not be updated; recovery will do that.',
       'Also held under that name; restore them by id:',
       `  ${held(2, 'x.y').id}  HOLD  dropped 2026-03-01 12:00:02`,
       '',
@@ -189,7 +189,7 @@ describe('the report of a restore', () => {
         .split('\n')
         .slice(1),
     ).toEqual([
-      'Trigger b of shop.orders is not back as it was: Trigger already exists (1359)',
+      'Trigger b of shop.orders was not restored as it was: Trigger already exists (1359)',
       '',
     ]);
   });

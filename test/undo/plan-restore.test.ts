@@ -76,9 +76,9 @@ describe('which held table is meant', () => {
     const error = refusal(all, target);
     expect(error.code).toBe('UNDROP_NO_SUCH_HELD');
     expect(error.message).toBe(
-      `No table that is held fits "${target}". ` +
-        'Look at `undrop list`, or SHOW DROPPED TABLES, for what can be brought back; of an id at ' +
-        'least the first 4 digits are needed, and a name with a dot in it stands in backticks.',
+      `No held table matches "${target}". ` +
+        '`undrop list` and SHOW DROPPED TABLES show what can be restored. Give at least the first 4 ' +
+        'digits of an id, and put a name that contains a dot in backticks.',
     );
   });
 

@@ -76,12 +76,12 @@ test('outside its window it waits until that opens', async () => {
 test.each([
   ['0', null],
   [0, null],
-  [1, expect.stringMatching(/not 0/)],
-  [-0.5, expect.stringMatching(/not 0/)],
-  [null, expect.stringMatching(/no number/)],
-  ['soon', expect.stringMatching(/no number/)],
-  ['', 'UNDROP_THROTTLE_QUERY gives no number'],
-  [' ', 'UNDROP_THROTTLE_QUERY gives no number'],
+  [1, expect.stringMatching(/other than 0/)],
+  [-0.5, expect.stringMatching(/other than 0/)],
+  [null, expect.stringMatching(/not return a number/)],
+  ['soon', expect.stringMatching(/not return a number/)],
+  ['', 'UNDROP_THROTTLE_QUERY did not return a number'],
+  [' ', 'UNDROP_THROTTLE_QUERY did not return a number'],
 ])('a query of %j', async (value, expected) => {
   const { world, because } = start({ query: 'SELECT 1;' });
   world.value = value;
@@ -147,14 +147,14 @@ describe('the lag of a replica', () => {
     [
       'not known: stopped',
       [channel('Yes', 'Yes', 0), channel('Yes', 'No', 0)],
-      { unknown: expect.stringMatching(/SQL thread does not run \(No\)/) },
+      { unknown: expect.stringMatching(/SQL thread is not running \(No\)/) },
     ],
     [
       'not known: connecting',
       [channel('Connecting', 'Yes', 0)],
-      { unknown: expect.stringMatching(/IO thread does not run \(Connecting\)/) },
+      { unknown: expect.stringMatching(/IO thread is not running \(Connecting\)/) },
     ],
-    ['not known: no replica', [], { unknown: expect.stringMatching(/no server/) }],
+    ['not known: no replica', [], { unknown: expect.stringMatching(/does not replicate/) }],
   ])('%s', (_what, channels, expected) => {
     expect(lagOf(channels)).toEqual(expected);
   });

@@ -84,7 +84,7 @@ describe('a peer that asks for the password by caching_sha2_password', () => {
     const { loot, code, said } = await robbed({ asks, certificate: null }, {});
     expect(loot).toEqual({ ...KEPT, inTls: false });
     expect(code).toBe('UNDROP_SERVER_KEY');
-    expect(said).toContain('its key would have to be believed as it comes');
+    expect(said).toContain('its key could not be verified');
   });
 
   test('does not get it in the place of a server whose key is known', async () => {
@@ -106,7 +106,7 @@ describe('a peer that asks for the password by caching_sha2_password', () => {
       const { loot, code, said } = await robbed({ asks, certificate: files }, way);
       expect(loot).toEqual({ ...KEPT, inTls: true });
       expect(code).toBe('UNDROP_SERVER_KEY');
-      expect(said).toContain('UNDROP_UPSTREAM_TLS neither asks for TLS nor');
+      expect(said).toContain('UNDROP_UPSTREAM_TLS neither requires TLS nor');
     },
   );
 
@@ -137,7 +137,7 @@ test.each(['plain', 'tls'])('one that asks for it in clear (%s) gets nothing', a
   const tls = leg === 'tls' ? REQUIRED : null;
   const { loot, said } = await robbed(trick, { tls, serverKey: 'ask' });
   expect(loot).toEqual({ ...KEPT, inTls: leg === 'tls' });
-  expect(said).toContain('it asked for the password in clear');
+  expect(said).toContain('it requested the password in clear');
 });
 
 test('a connection that can have no TLS is warned of, and the next one has it again', async () => {
@@ -153,6 +153,6 @@ test('a connection that can have no TLS is warned of, and the next one has it ag
     seen.push((await thief.loot()).inTls);
   }
   expect(seen).toEqual([false, false, true, false]);
-  const said = 'the server offers no TLS: the service account logs in without';
+  const said = 'the server does not offer TLS; the service account logs in without it';
   expect(warned).toEqual([said, said]);
 });

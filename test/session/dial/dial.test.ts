@@ -145,7 +145,7 @@ describe('the next upstream is tried', () => {
     const port = await serve('127.0.0.2', 0, greets);
     const gone = AbortSignal.abort();
     await expect(dialled([{ host: '127.0.0.2', port }], QUICK, gone)).rejects.toThrow(
-      /the client has gone/,
+      /the client disconnected/,
     );
   });
 });

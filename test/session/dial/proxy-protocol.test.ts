@@ -69,7 +69,7 @@ describe.each(['streams', 'raw handles'])('a client that is announced, by %s (wi
 
   test.each([
     ['by something else', Buffer.from('0a352e37'), /expected a header of the PROXY protocol/],
-    ['with bytes behind', Buffer.concat([HEADER, Buffer.of(1)]), /bytes follow it/],
+    ['with bytes behind', Buffer.concat([HEADER, Buffer.of(1)]), /more bytes followed/],
   ])('%s is told so, and the server hears nothing of it', async (_name, bytes, problem) => {
     bench = await openBench({ isAnnounced: true });
     const client = await bench.client();
@@ -85,7 +85,7 @@ describe.each(['streams', 'raw handles'])('a client that is announced, by %s (wi
   test('that says nothing is told what was missing', async () => {
     bench = await openBench({ isAnnounced: true, headerTimeoutMs: 30 });
     const client = await bench.client();
-    expect(await errorTo(client)).toMatch(/there was none within 30 ms/);
+    expect(await errorTo(client)).toMatch(/none came within 30 ms/);
     await client.ended();
   });
 
@@ -103,7 +103,7 @@ describe.each(['streams', 'raw handles'])('a client that is announced, by %s (wi
     const client = await bench.client();
     client.send(HEADER.subarray(0, 20));
     client.end();
-    expect(await errorTo(client)).toMatch(/the connection ended in the middle of it/);
+    expect(await errorTo(client)).toMatch(/the connection ended within it/);
     await client.ended();
   });
 });

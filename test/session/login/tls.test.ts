@@ -524,7 +524,7 @@ describe('[56] the files', () => {
       /^UNDROP_UPSTREAM_KEY: expected the key of the certificate in .*cert\.pem, found another\./,
     );
     expect(await problemsOf({ ...identity, upstreamKey: key, upstreamTls: 'disabled' })).toMatch(
-      /^UNDROP_UPSTREAM_CERT: expected UNDROP_UPSTREAM_TLS to be another with it, found disabled/,
+      /^UNDROP_UPSTREAM_CERT: expected UNDROP_UPSTREAM_TLS other than disabled with it, found disabled/,
     );
     expect(await problemsOf({ upstreamPublicKey: missing })).toMatch(
       /^UNDROP_UPSTREAM_PUBLIC_KEY: expected a readable file/,

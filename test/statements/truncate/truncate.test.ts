@@ -77,7 +77,7 @@ const cases: readonly Case[] = [
   {
     comment: 'whose service is lost',
     copy: { kind: 'unserved', cause: 'it is away' },
-    end: [/UNDROP_SERVICE_FAILED.*run it again/, 0, 1],
+    end: [/UNDROP_SERVICE_FAILED.*run the statement again/, 0, 1],
   },
   {
     comment: 'once others let it',

@@ -56,7 +56,7 @@ describe('a row', () => {
     [{ due: PINNED_UNTIL }, null, 'nothing, it is pinned'],
     [{ state: 'PURGE' as const }, null, 'its rows are being deleted'],
     [{ state: 'EVAC' as const }, null, 'DROP at 2026-12-01 21:05:36'],
-    [{ state: 'DROP' as const }, null, 'DROP at the next look'],
+    [{ state: 'DROP' as const }, null, 'DROP at the next check'],
   ])('says what comes next: %#', (more, expires, next) => {
     expect(said(more)).toMatchObject({ Expires_at: expires, Next: next });
   });
