@@ -1,11 +1,14 @@
 /**
- * `npm run figures`: how large src/ is. With `-- --coverage` it also starts a MariaDB 10.11 and a
- * proxy whose collector is off, and counts by V8's coverage what runs for two statements. With
- * `-- --write` it does so, too, and writes the table into docs/ARCHITECTURE.md.
+ * `npm run figures`: how large src/ is. `-- --list` also lists the places that each row counts.
+ * With `-- --coverage` it starts a MariaDB 10.11 and a proxy whose collector is off, and counts by
+ * V8's coverage what runs for two statements. With `-- --write` it does so, too, and writes the
+ * table into docs/ARCHITECTURE.md.
  *
  * It counts lines of code without comments and blanks; functions with a name (declared, of a class,
- * or the value of a variable or a property), not callbacks in arguments; numbers of four digits
- * that a server error could have, outside the files that name them.
+ * or the value of a variable or a property), not callbacks in arguments; groups of files that
+ * import each other, by imports that exist at run time and by all; modules that a file imports,
+ * packages and parts of Node included; numbers of four digits that a server error could have,
+ * outside the files that name them.
  */
 import { readFileSync, writeFileSync } from 'node:fs';
 import { Session } from 'node:inspector/promises';
@@ -23,18 +26,25 @@ const NAMED = [
 /** Not errors. A count has an underscore (1_000), and isn't looked at. */
 const NO_ERRORS = ['1000', '1024', '2048', '4096', '3306', '3307'];
 const WITHIN_MS = 60_000;
+const IMPORTS_MOST = 13;
 
 ensureInstalled();
 ensureBuilt();
 const { listFiles, readSource } = await import('../build/test/support/source-file.js');
+const house = await import('../build/test/support/house.js');
 const options = process.argv.slice(2);
 const isWritten = options.includes('--write');
 const isMeasured = isWritten || options.includes('--coverage');
 const rows = [...(await sizes()), ...(isMeasured ? await journeys() : [])];
+if (options.includes('--list')) {
+  for (const [title, , , places = []] of rows) {
+    if (places.length > 0) process.stdout.write(`${title}\n  ${places.join('\n  ')}\n\n`);
+  }
+}
 const table = [
   '| | now | at most |',
   '|---|--:|--:|',
-  ...rows.map((row) => `| ${row.join(' | ')} |`),
+  ...rows.map((row) => `| ${row.slice(0, 3).join(' | ')} |`),
 ];
 process.stdout.write(`${table.join('\n')}\n`);
 if (isWritten) {
@@ -46,8 +56,10 @@ if (isWritten) {
 }
 process.exit(0);
 
+/** Each row: what is counted, how many, at most how many, and for `--list` where. */
 async function sizes() {
   const files = listFiles('src', ['.ts']).map(readSource);
+  const tests = listFiles('test', ['.ts']).map(readSource);
   const lines = files.map(({ path, text }) => ({ path, lines: text.split('\n').length - 1 }));
   const largest = lines.reduce((one, other) => (other.lines > one.lines ? other : one));
   const folders = new Map();
@@ -55,18 +67,41 @@ async function sizes() {
     folders.set(dirname(path), (folders.get(dirname(path)) ?? 0) + 1);
   }
   const [folder, most] = [...folders].reduce((one, other) => (other[1] > one[1] ? other : one));
-  const code = files.reduce((sum, file) => sum + codeLines(file), 0);
-  const crowd = lines.filter((file) => file.lines >= 380 && file.lines <= 400).length;
+  const crowd = lines.filter((file) => file.lines >= 380 && file.lines <= 400);
   const bare = files.filter(({ path }) => !NAMED.includes(path)).flatMap(bareErrors);
+  const functions = await namedFunctions();
+  const wideFunctions = functions.filter(({ parameters }) => parameters >= 4);
+  const wideFiles = house.wideImports(files, IMPORTS_MOST).map(({ text }) => text);
+  const share = ((100 * wideFiles.length) / files.length).toFixed(1);
+  const twice = house.exportedTwice(files);
+  const names = new Set(twice.map(({ key }) => key)).size;
+  const [atRun, withTypes] = [false, true].map((types) =>
+    house.circlesOf(files, { withTypes: types }).map((paths) => paths.join(' ')),
+  );
   return [
-    ['files in `src`', count(files.length), '285'],
-    ['lines of code in `src`, without comments and blanks', count(code), '34,500'],
-    ['functions with a name', count(await countFunctions()), '2,580'],
+    ['files in `src`', count(files.length), '265'],
+    ['lines of code in `src`, without comments and blanks', count(linesOf(files)), '33,000'],
+    ['circles of imports at run time', count(atRun.length), '0', atRun],
+    ['circles of imports with types', count(withTypes.length), '4', withTypes],
+    ['names that two files export', count(names), '0', twice.map(({ text }) => text)],
+    [
+      'functions with four or more parameters',
+      count(wideFunctions.length),
+      '25',
+      wideFunctions.map(({ place, parameters }) => `${place} has ${parameters}`),
+    ],
+    [`files with more than ${IMPORTS_MOST} imports`, `${share} %`, '10 %', wideFiles],
+    ['lines of code in `test`', count(linesOf(tests)), '50,000'],
+    ['functions with a name', count(functions.length), '2,580'],
     [`most files in one folder (\`${folder}\`)`, count(most), '15'],
     [`lines of the largest file (\`${largest.path}\`)`, count(largest.lines), '400'],
-    ['files of 380 to 400 lines', count(crowd), '3'],
-    ['server errors as bare numbers', count(bare.length), '60'],
+    ['files of 380 to 400 lines', count(crowd.length), '3', crowd.map(({ path }) => path)],
+    ['server errors as bare numbers', count(bare.length), '60', bare],
   ];
+}
+
+function linesOf(files) {
+  return files.reduce((sum, file) => sum + codeLines(file), 0);
 }
 
 function codeLines({ text, comments }) {
@@ -79,31 +114,34 @@ function codeLines({ text, comments }) {
     .filter((line) => line.trim() !== '').length;
 }
 
-function bareErrors({ code }) {
+function bareErrors({ path, code }) {
   const found = code.match(/(?<![\w.])(1\d{3}|3\d{3}|4[01]\d{2}|6\d{3})(?![\w.])/g) ?? [];
-  return found.filter((number) => !NO_ERRORS.includes(number));
+  return found.filter((number) => !NO_ERRORS.includes(number)).map((one) => `${path}: ${one}`);
 }
 
-async function countFunctions() {
+async function namedFunctions() {
   const { API } = await import('typescript/unstable/sync');
   const is = await import('typescript/unstable/ast/is');
   const api = new API({ cwd: root });
   const snapshot = api.updateSnapshot({ openProjects: [join(root, 'tsconfig.json')] });
   const [{ program }] = snapshot.getProjects();
-  let functions = 0;
+  const functions = [];
   const isValue = (node) =>
     is.isVariableDeclaration(node) ||
     is.isPropertyAssignment(node) ||
     is.isPropertyDeclaration(node);
-  const look = (node, parent) => {
+  const look = (node, parent, path) => {
     if (is.isFunctionLikeDeclaration(node) && node.body !== undefined) {
       const isAnonymous = is.isArrowFunction(node) || is.isFunctionExpression(node);
-      if (!isAnonymous || isValue(parent)) functions++;
+      const name = (isAnonymous ? parent : node).name?.text ?? 'constructor';
+      const found = { place: `${path}: ${name}`, parameters: node.parameters.length };
+      if (!isAnonymous || isValue(parent)) functions.push(found);
     }
-    node.forEachChild((child) => look(child, node));
+    node.forEachChild((child) => look(child, node, path));
   };
-  for (const path of program.getSourceFileNames()) {
-    if (path.startsWith(join(root, 'src/'))) look(program.getSourceFile(path), null);
+  for (const path of program.getSourceFileNames().toSorted()) {
+    if (!path.startsWith(join(root, 'src/'))) continue;
+    look(program.getSourceFile(path), null, path.slice(root.length + 1));
   }
   api.close();
   return functions;

@@ -7,6 +7,8 @@ import { posix } from 'node:path';
 import { describe, expect, test } from '@jest/globals';
 import { SETTINGS, variableOf } from '../src/config/schema.js';
 import { ERRORS, type ErrorEntry } from '../src/errors.js';
+import { expectWithinAllowance } from './support/allowance.js';
+import { circlePlaces, exportedTwice, logTexts, openings } from './support/house.js';
 import {
   listFiles,
   readSource,
@@ -190,6 +192,15 @@ describe('modules', () => {
     expect([...folders].filter((folder) => !(folder in MAY_IMPORT))).toEqual([]);
   });
 
+  test('no files import each other in a circle, at run time', () => {
+    const places = circlePlaces(product, { withTypes: false });
+    expectWithinAllowance('circles-at-run-time', places);
+  });
+
+  test('no files import each other in a circle, types counted', () => {
+    expectWithinAllowance('circles', circlePlaces(product, { withTypes: true }));
+  });
+
   test('throwaway-servers imports root files alone, and of src only the demo imports it', () => {
     const outward = servers.flatMap((file) =>
       targetsOf(file)
@@ -286,6 +297,10 @@ describe('the shape of files', () => {
     const defaults = sources.flatMap((file) => finds(file, file.code, /\bexport\s+default\b/g));
     const stars = sources.flatMap((file) => finds(file, file.code, /\bexport\s+\*/g));
     expect([...barrels, ...defaults, ...stars]).toEqual([]);
+  });
+
+  test('a name is exported by one file of src', () => {
+    expectWithinAllowance('exported-twice', exportedTwice(product));
   });
 
   test('a folder of src has at most 15 files', () => {
@@ -419,6 +434,14 @@ describe('errors', () => {
 });
 
 describe('words', () => {
+  test('no sentence opens with What, Who, One, So, Of, As or Those', () => {
+    expectWithinAllowance('openings', sources.flatMap(openings));
+  });
+
+  test('a text of the log is "verb object; consequence"', () => {
+    expectWithinAllowance('log-texts', sources.flatMap(logTexts));
+  });
+
   const old = OLD_WORDS.map(([words, instead]) => {
     return {
       word: words,

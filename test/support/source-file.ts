@@ -23,6 +23,8 @@ export interface SourceFile {
   readonly bare: string;
   /** What is between quotes. */
   readonly strings: readonly string[];
+  /** Those that open with a quote or a backtick, each with the offset of its first character. */
+  readonly literals: readonly { readonly text: string; readonly at: number }[];
   readonly imports: readonly Import[];
 }
 
@@ -60,6 +62,14 @@ export function scanSource(path: string, text: string): SourceFile {
   const code = pieces.map((piece) => (piece.kind === 'code' ? piece.text : blank(piece)));
   const comments = pieces.map((piece) => (piece.kind === 'comment' ? piece.text : gap(piece.text)));
   const strings = pieces.filter(({ kind }) => kind === 'literal').map((piece) => inside(piece));
+  let end = 0;
+  const placed = pieces.map((piece) => {
+    end += piece.text.length;
+    return { ...piece, at: end - piece.text.length + 1 };
+  });
+  const literals = placed
+    .filter((piece) => piece.kind === 'literal' && /^['"`]/.test(piece.text))
+    .map((piece) => ({ text: inside(piece), at: piece.at }));
   return {
     path,
     text,
@@ -67,6 +77,7 @@ export function scanSource(path: string, text: string): SourceFile {
     comments: comments.join(''),
     bare: pieces.map(shorten).join(''),
     strings,
+    literals,
     imports: importsOf(path, code.join(''), text),
   };
 }

@@ -1,0 +1,158 @@
+/**
+ * The figures of the house that are lists of places: circles of imports, names that two files
+ * export, sentences that open as docs/STYLE.md forbids. test/tidy.test.ts bounds them, and
+ * `npm run figures` counts and lists them, so that both count the same.
+ */
+import type { SourceFile } from './source-file.js';
+
+export interface Place {
+  /** What the allowance counts by: a path, or a name. */
+  readonly key: string;
+  /** For people: where it is, and what it says. */
+  readonly text: string;
+}
+
+/** Files that import each other, directly or by others; each group sorted, none of one file. */
+export function circlesOf(
+  files: readonly SourceFile[],
+  { withTypes }: { readonly withTypes: boolean },
+): readonly (readonly string[])[] {
+  const targets = new Map(files.map((file) => [file.path, targetsOf(file, withTypes)]));
+  const reached = new Map([...targets.keys()].map((path) => [path, reachedFrom(path, targets)]));
+  const groups = new Map<string, readonly string[]>();
+  for (const [path, own] of reached) {
+    const group = [...own].filter((other) => reached.get(other)?.has(path) === true).sort();
+    if (group.length > 1) groups.set(group[0] ?? path, group);
+  }
+  return [...groups.values()];
+}
+
+/** The imports that make the circles: each leads from a file of a circle to another of the same. */
+export function circlePlaces(
+  files: readonly SourceFile[],
+  options: { readonly withTypes: boolean },
+): readonly Place[] {
+  const circles = circlesOf(files, options);
+  return files.flatMap((file) => {
+    const circle = circles.find((paths) => paths.includes(file.path)) ?? [];
+    const inside = targetsOf(file, options.withTypes).filter((path) => circle.includes(path));
+    return inside.map((target) => ({ key: file.path, text: `${file.path} imports ${target}` }));
+  });
+}
+
+function targetsOf({ imports }: SourceFile, withTypes: boolean): readonly string[] {
+  const targets = imports.flatMap(({ target, isTypeOnly }) =>
+    target === null || (isTypeOnly && !withTypes) ? [] : target,
+  );
+  return [...new Set(targets)];
+}
+
+/** By imports; `from` itself only if it is in a circle. */
+function reachedFrom(from: string, targets: ReadonlyMap<string, readonly string[]>): Set<string> {
+  const seen = new Set<string>();
+  const open = [...(targets.get(from) ?? [])];
+  for (let path = open.pop(); path !== undefined; path = open.pop()) {
+    if (seen.has(path)) continue;
+    seen.add(path);
+    open.push(...(targets.get(path) ?? []));
+  }
+  return seen;
+}
+
+/** One place for each file that exports a name that another file exports, too. */
+export function exportedTwice(files: readonly SourceFile[]): readonly Place[] {
+  const byName = new Map<string, string[]>();
+  for (const file of files) {
+    for (const name of new Set(exportsOf(file))) {
+      byName.set(name, [...(byName.get(name) ?? []), file.path]);
+    }
+  }
+  return [...byName]
+    .filter(([, paths]) => paths.length > 1)
+    .sort(([one], [other]) => (one < other ? -1 : 1))
+    .flatMap(([key, paths]) => paths.map((path) => ({ key, text: `${key}: ${path}` })));
+}
+
+function exportsOf({ code }: SourceFile): readonly string[] {
+  const declared = code.matchAll(
+    /^export\s+(?:declare\s+)?(?:abstract\s+)?(?:async\s+)?(?:function\s*\*?|class|const|let|interface|type)\s+(\w+)/gm,
+  );
+  const unpacked = code.matchAll(/^export\s+const\s+[[{]([^\]}]*)[\]}]\s*=/gm);
+  const listed = code.matchAll(/^export\s+(?:type\s+)?\{([^}]*)\}/gm);
+  const lists = [...unpacked, ...listed].flatMap(([, names = '']) => names.split(','));
+  const names = lists.map((item) => /(\w+)\s*$/.exec(item)?.[1] ?? '');
+  return [...[...declared].map(([, name = '']) => name), ...names].filter((name) => name !== '');
+}
+
+/** Files that import from more than `most` others, packages and parts of Node counted. */
+export function wideImports(files: readonly SourceFile[], most: number): readonly Place[] {
+  return files.flatMap(({ path, imports }) => {
+    const count = new Set(imports.map(({ specifier }) => specifier)).size;
+    return count > most ? [{ key: path, text: `${path} imports from ${count}` }] : [];
+  });
+}
+
+const OPENINGS = 'What|Who|Whoever|Whatever|One|So|Of|As|Those';
+const OPENING = new RegExp(`(?<=^|[.!?]["')]?\\s|\\bInvariant: )(?:${OPENINGS})\\b`, 'g');
+/** In lower case it opens a sentence only where a text begins. */
+const TEXT_OPENING = new RegExp(`^(?:${OPENINGS})\\b`, 'i');
+/** Fields whose value is a text for people: of settings, errors, options, the audit. */
+const TEXT_FIELD = /\b(?:meaning|text|remedy|describe|description|message|expected):\s*$/;
+const LOG_OPENING = new RegExp(
+  `^(?:${OPENINGS}|an?|the|this|that|these|which|its?|some|somebody|nobody|nothing|none|neither|everything|there|not)\\b`,
+  'i',
+);
+
+/** Sentences of comments and of literals whose first word makes the reader decode. */
+export function openings(file: SourceFile): readonly Place[] {
+  const comments = commentsOf(file);
+  const literals = file.literals.filter(({ text }) => /\s\S/.test(text));
+  return [...comments, ...literals].flatMap(({ text, at }) => {
+    const found = [...text.matchAll(OPENING)].map(({ index }) => index);
+    const isText = TEXT_FIELD.test(file.code.slice(Math.max(0, at - 40), at - 1));
+    if (isText && !found.includes(0) && TEXT_OPENING.test(text)) found.unshift(0);
+    return found.map((index) => placeOf(file, at, text.slice(index)));
+  });
+}
+
+/** Texts of the log that aren't "verb object; consequence". */
+export function logTexts(file: SourceFile): readonly Place[] {
+  const { code, literals } = file;
+  const calls = [...code.matchAll(/\b\w*(?:[lL]og|lines)\??\.(?:debug|info|warn|error)\(/g)];
+  const spans = calls.map(({ index, 0: head }) => [index, closing(code, index + head.length)]);
+  return literals
+    .filter(({ text, at }) => /\S\s/.test(text) && isLogged(at, text))
+    .filter(({ text }) => LOG_OPENING.test(text) || /\.$|\bcan not\b/.test(text))
+    .map(({ text, at }) => placeOf(file, at, text));
+
+  function isLogged(at: number, text: string): boolean {
+    if (file.path === 'src/audit.ts') return /^[A-Za-z]/.test(text);
+    return spans.some(([start = 0, end = 0]) => start <= at && at < end);
+  }
+}
+
+/** Where the bracket closes that is open at `from`. */
+function closing(code: string, from: number): number {
+  let depth = 1;
+  let at = from;
+  for (; depth > 0 && at < code.length; at++) {
+    if (/[([{]/.test(code.charAt(at))) depth++;
+    if (/[)\]}]/.test(code.charAt(at))) depth--;
+  }
+  return at;
+}
+
+/** Comments as running text; neighbouring line comments are one. */
+function commentsOf({ comments }: SourceFile): readonly { text: string; at: number }[] {
+  const blocks = comments.matchAll(/\/\*[\s\S]*?\*\/|\/\/.*(?:\n[ \t]*\/\/.*)*/g);
+  return [...blocks].map(({ index, 0: block }) => {
+    const bare = block.replace(/\*\/$/, '').replaceAll(/^[ \t]*(?:\/\*+|\*|\/\/+)[ \t]?/gm, '');
+    return { text: bare.replaceAll(/\s+/g, ' ').trim(), at: index };
+  });
+}
+
+/** By the line where the comment or literal begins. */
+function placeOf({ path, text }: SourceFile, at: number, said: string): Place {
+  const line = text.slice(0, at).split('\n').length;
+  return { key: path, text: `${path}:${line}: ${said.slice(0, 80)}` };
+}
