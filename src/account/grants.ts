@@ -36,20 +36,20 @@ interface GrantingServer extends ServerVersion {
   readonly triggersTakeSuper?: boolean;
 }
 
-const NO_LEDGER = 'the ledger can’t be read or written: every drop is refused';
+const NO_LEDGER = 'undrop cannot read or write the ledger: every drop is refused';
 const IN_PLACE =
-  'held tables stay in their own schema under their hold name; no restore, no removal';
+  'held tables stay in their own schema under their hold name: no restore, no removal';
 
 const NO_RESTORE =
-  'held tables can’t be given back to it; DROP DATABASE is refused, and TRUNCATE and DROP PARTITION where UNDROP_PROTECT has them';
+  'held tables cannot be restored into it; DROP DATABASE is refused, and TRUNCATE and DROP PARTITION where UNDROP_PROTECT has them';
 const NO_SIGHT =
-  'DROP DATABASE is refused, and TRUNCATE and DROP PARTITION where UNDROP_PROTECT has them; rules can’t see that a table is empty';
+  'DROP DATABASE is refused, and TRUNCATE and DROP PARTITION where UNDROP_PROTECT has them; rules cannot see whether a table is empty';
 
 const WITHOUT_LOCKS = 'ALTER TABLE … DROP PARTITION is refused where UNDROP_PROTECT has it';
-const NO_VIEWS = 'views don’t come back with a schema that was dropped';
-const NO_ROUTINES = 'procedures and functions don’t come back with a schema that was dropped';
+const NO_VIEWS = 'a restored schema lacks its views';
+const NO_ROUTINES = 'a restored schema lacks its procedures and functions';
 const NO_EVENTS =
-  'events are not recorded, and don’t come back with a schema that was dropped; the doctor doesn’t see those that drop tables';
+  'events are not recorded: a restored schema lacks them; the doctor does not see events that drop tables';
 /** Effects that only restrict undrop. */
 const OPTIONAL: readonly string[] = [WITHOUT_LOCKS, NO_VIEWS, NO_ROUTINES, NO_EVENTS];
 
@@ -59,10 +59,10 @@ const ON_SCHEMAS: readonly (readonly [right: string, without: string, there?: st
   ['INSERT', NO_LEDGER, NO_RESTORE],
   ['UPDATE', 'drops stay intents in the ledger, without a definition and a restore script', null],
   ['DELETE', 'rows are not purged, and refused drops leave intents behind', null],
-  ['CREATE', `a ledger that is not there can’t be made; ${IN_PLACE}`, NO_RESTORE],
+  ['CREATE', `undrop cannot create a missing ledger; ${IN_PLACE}`, NO_RESTORE],
   ['DROP', IN_PLACE],
   ['ALTER', IN_PLACE],
-  ['REFERENCES', 'foreign keys don’t come back with a restored table (MySQL 5.7 and later)'],
+  ['REFERENCES', 'a restored table lacks its foreign keys (MySQL 5.7 and later)'],
   ['TRIGGER', 'undrop cannot see triggers: they stay on the held table, in its own schema'],
   ['SHOW VIEW', 'definitions of views are not recorded when their schema is dropped'],
   ['LOCK TABLES', WITHOUT_LOCKS],

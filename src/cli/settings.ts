@@ -48,7 +48,7 @@ const WHY_NOT_HELD = {
     'UNDROP_MODE is observe: nothing is held, a DROP destroys its tables at once, and the log names them',
   off: 'UNDROP_MODE is off: nothing is held, a DROP destroys its tables at once, and nothing is logged',
   replay:
-    'UNDROP_MODE is replay: nothing is held or collected, and undrop’s own schemas may be written to',
+    "UNDROP_MODE is replay: nothing is held or removed, and clients may write to undrop's own schemas",
 } as const satisfies Record<Exclude<ProxySettings['mode'], 'hold'>, string>;
 
 /**

@@ -135,8 +135,8 @@ describe.each(testServers())('on $name', (server) => {
   }
 
   test.each([
-    ['INSERT', 'held tables can’t be given back to it'],
-    ['CREATE', 'held tables can’t be given back to it'],
+    ['INSERT', 'held tables cannot be restored into it'],
+    ['CREATE', 'held tables cannot be restored into it'],
     ['SELECT', 'DROP DATABASE is refused, and TRUNCATE and DROP PARTITION where'],
   ])(
     '%s that is missing on a schema of users costs what it costs there',

@@ -48,10 +48,10 @@ export async function tellAll(
 export function commandLog({ auditFile: path }: AccountSettings): Log {
   const auditFile = new AuditFile((err) => warn({ err }, 'cannot write UNDROP_AUDIT_FILE'));
   auditFile.reopen(path);
-  return { debug: nobody, info: nobody, warn, error: warn, auditFile };
+  return { debug: ignore, info: ignore, warn, error: warn, auditFile };
 }
 
-function nobody(): void {}
+function ignore(): void {}
 
 function warn(fields: object, what: string): void {
   const { err } = fields as { readonly err?: unknown };
