@@ -12,7 +12,7 @@ import { type Row, type ServiceConnection, unlessRefused } from '../service/pool
 import { readServerFacts } from '../service/server-facts.js';
 import { dateOf, dateOrNullOf, ident, note, numberOf, sql, textOf } from '../service/sql.js';
 import { ABSENT_TABLE } from '../wire/server-errors.js';
-import { createSchema, writeOrCreate } from './tables.js';
+import { createBeside, writeOrCreate } from './tables.js';
 
 export interface Pause {
   /** By the server's clock; null: until it is ended. */
@@ -69,7 +69,7 @@ export async function setPause(
       : sql`UTC_TIMESTAMP() + INTERVAL ${Math.max(Math.ceil(forMs / 1000), 1)} SECOND`;
   const write = sql`REPLACE ${note('pause')} INTO ${TABLE} (name, until_at, set_by, since)
     VALUES ('pause', ${until}, ${by.slice(0, BY_CHARACTERS_MAX)}, UTC_TIMESTAMP())`;
-  await writeOrCreate(connection, write, CREATION);
+  await writeOrCreate(connection, { write, creation: CREATION });
   const [rows = []] = await connection.run(sql`SELECT ${note('pause')} until_at, set_by, since
     FROM ${TABLE} WHERE name = 'pause'`);
   return asPause(rows[0] ?? {});
@@ -101,7 +101,7 @@ export async function wakeCollectors(connection: ServiceConnection): Promise<boo
     VALUES ('wake', '', UTC_TIMESTAMP(), 1)
     ON DUPLICATE KEY UPDATE wakes = wakes + 1, since = VALUES(since)`;
   return unlessRefused(
-    writeOrCreate(connection, write, CREATION).then(() => true),
+    writeOrCreate(connection, { write, creation: CREATION }).then(() => true),
     false,
   );
 }
@@ -115,8 +115,7 @@ export function readControl(connection: ServiceConnection): Promise<Control> {
 export async function readOrMakeControl(connection: ServiceConnection): Promise<Control> {
   const found = await unlessRefused(read(connection), null, ...ABSENT_TABLE);
   if (found !== null) return found;
-  await createSchema(connection, RECYCLE_SCHEMA);
-  await connection.run(CREATION);
+  await createBeside(connection, CREATION);
   return NOTHING;
 }
 

@@ -9,16 +9,11 @@
 import { randomBytes } from 'node:crypto';
 import type { HistoryEvent, Who } from '../audit.js';
 import { type Log, report } from '../log.js';
-import { inBatches, newHoldId, RECYCLE_SCHEMA } from '../names/names.js';
-import {
-  isServerError,
-  isServiceError,
-  type ServiceConnection,
-  unlessRefused,
-} from '../service/pool/pools.js';
+import { inBatches, newHoldId } from '../names/names.js';
+import { isServiceError, type ServiceConnection, unlessRefused } from '../service/pool/pools.js';
 import { dateOf, note, numberOf, type SQLQuery, sql, textOf, valueList } from '../service/sql.js';
 import { ABSENT_TABLE } from '../wire/server-errors.js';
-import { createSchema, HISTORY, HISTORY_CREATION, LEDGER } from './tables.js';
+import { HISTORY, HISTORY_CREATION, LEDGER, writeOrCreate } from './tables.js';
 
 const WHO_CHARACTERS_MAX = 512;
 /** The number of rows in one text. */
@@ -59,29 +54,14 @@ export async function recordHistory(
     for (const logged of [true, false]) {
       const rows = events.filter((event) => isLogged(event) === logged);
       for (const part of inBatches(rows, ROWS_OF_PART)) {
-        await insert(connection, insertion(part, logged), logged);
+        const write = insertion(part, logged);
+        await writeOrCreate(connection, { write, creation: HISTORY_CREATION, logged });
       }
     }
   } catch (error) {
     if (!isServiceError(error)) throw error;
     const fields = { event: 'history', ids: events.map(idOf), err: error };
     log.warn(fields, 'cannot write the history of the ledger; its events are in the log only');
-  }
-}
-
-/** Replicas get the table in any case, because replicated rows may come later. */
-async function insert(
-  connection: ServiceConnection,
-  rows: SQLQuery,
-  logged: boolean,
-): Promise<void> {
-  try {
-    await connection.run(rows, { logged });
-  } catch (error) {
-    if (!isServerError(error, ...ABSENT_TABLE)) throw error;
-    await createSchema(connection, RECYCLE_SCHEMA);
-    await connection.run(HISTORY_CREATION);
-    await connection.run(rows, { logged });
   }
 }
 

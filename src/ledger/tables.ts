@@ -262,24 +262,38 @@ export async function createSchema(connection: ServiceConnection, schema: string
   );
 }
 
+interface WriteBeside {
+  readonly write: SQLQuery;
+  /** CREATE TABLE IF NOT EXISTS. Replicas get the table, because rows that they get may follow. */
+  readonly creation: SQLQuery;
+  /** Default: true. */
+  readonly logged?: boolean;
+}
+
 /**
  * Writes to a table beside the ledger, which is created if it is absent; resolves to the number of
  * changed rows.
  */
 export async function writeOrCreate(
   connection: ServiceConnection,
-  write: SQLQuery,
-  creation: SQLQuery,
+  { write, creation, logged = true }: WriteBeside,
 ): Promise<number> {
+  const run = async () => (await connection.run(write, { logged }))[0]?.affectedRows ?? 0;
   try {
-    const [changed] = await connection.run(write);
-    return changed?.affectedRows ?? 0;
+    return await run();
   } catch (error) {
     if (!isServerError(error, ...ABSENT_TABLE)) throw error;
-    await createSchema(connection, RECYCLE_SCHEMA);
-    const [, changed] = await connection.run([creation, write]);
-    return changed?.affectedRows ?? 0;
+    await createBeside(connection, creation);
+    return run();
   }
+}
+
+export async function createBeside(
+  connection: ServiceConnection,
+  creation: SQLQuery,
+): Promise<void> {
+  await createSchema(connection, RECYCLE_SCHEMA);
+  await connection.run(creation);
 }
 
 /**

@@ -4,10 +4,38 @@
  * round; each round (rounds.ts) reads names and clock from the server.
  */
 import { performance } from 'node:perf_hooks';
-import { forgetLook, newCollectorFigures } from './figures.js';
+import type { Clock } from '../clock.js';
+import type { Log } from '../log.js';
+import type { Reconcile } from '../recovery/reconcile.js';
+import type { ServicePool } from '../service/pool/pools.js';
+import { type CollectorFigures, forgetLook, newCollectorFigures } from './figures.js';
+import type { ClocksByServer } from './leader/grace.js';
 import { leadWhenever, Wakeup } from './leader/leader.js';
-import { type CollectorOptions, Rounds } from './rounds/rounds.js';
+import type { LifecycleSettings } from './next-step.js';
+import { Rounds } from './rounds/rounds.js';
+import type { Replica } from './throttle/replica-lag.js';
 import { newThrottle } from './throttle/throttle.js';
+
+export interface CollectorOptions {
+  /** The pool of the collected server; one connection is kept while this proxy collects. */
+  readonly pool: ServicePool;
+  /** The configured replicas; default: none. */
+  readonly replicas?: readonly Replica[];
+  readonly proxyId: string;
+  readonly settings: LifecycleSettings;
+  readonly clock: Clock;
+  readonly log: Log;
+  /** Recovery, run before each full round, on the lock's connection. */
+  readonly reconcile: Reconcile;
+  /** Drops in progress in this proxy. */
+  readonly activeIds: ReadonlySet<string>;
+  /** The server's clock as an earlier collector of this process saw it; default: none. */
+  readonly lastSeen?: ClocksByServer;
+  /** Receives the collector's figures; default: discarded. */
+  readonly figures?: CollectorFigures;
+  /** Milliseconds of a monotonic clock; default: the process's. */
+  readonly monotonicMs?: () => number;
+}
 
 export interface Collector {
   /** A table was dropped: the next round comes soon. Cheap; may be called for every drop. */

@@ -11,13 +11,14 @@ import { hasSource } from '../ledger/owner.js';
 import type { ServicePool } from '../service/pool/pools.js';
 import { readServerFacts, type ServerFacts } from '../service/server-facts.js';
 import { type Collectable, listCollectable } from './collectable.js';
+import type { CollectorOptions } from './collector.js';
 import { newCollectorFigures, pauseText, READ_ONLY, REPLICATES, throttleText } from './figures.js';
 import { peekGrace } from './leader/grace.js';
 import { leadOnce, Wakeup } from './leader/leader.js';
 import { earlyFirst, readRoom } from './limits/limits.js';
 import { type LifecycleSettings, nextStep, type TableFacts } from './next-step.js';
 import { isEmpty } from './purge/purge.js';
-import { type CollectorOptions, Rounds } from './rounds/rounds.js';
+import { Rounds } from './rounds/rounds.js';
 import { readTableFacts } from './table-facts.js';
 import { newThrottle, type Throttle } from './throttle/throttle.js';
 

@@ -145,7 +145,7 @@ async function claim(
       : sql`UPDATE ${note('lock')} ${LEADER_TABLE}
           SET nonce = ${nonce}, holder = ${self}, since = UTC_TIMESTAMP()
           WHERE server_identity = ${leaderIdentity(server)} AND nonce = ${row.nonce}`;
-  return (await writeOrCreate(connection, change, CREATION)) === 1;
+  return (await writeOrCreate(connection, { write: change, creation: CREATION })) === 1;
 }
 
 const CREATION = sql`CREATE TABLE IF NOT EXISTS ${LEADER_TABLE} (

@@ -218,7 +218,7 @@ export class GraceKeeper {
         (server_identity, last_look, grace_until, proxy_clock)
       VALUES (${keyOf(server)}, UTC_TIMESTAMP(3), ${until}, ${text(new Date(clock.nowMs()))})`;
     try {
-      await writeOrCreate(connection, write, CREATION);
+      await writeOrCreate(connection, { write, creation: CREATION });
     } catch (error) {
       if (!isServerError(error)) throw error;
       log.warn({ event: 'grace', err: error }, 'cannot record the time of a round');

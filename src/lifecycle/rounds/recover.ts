@@ -21,7 +21,7 @@ const LONG =
   'a drop is in progress for long: a session keeps it waiting, or it began on the server that ' +
   'this one replicates from; if that server is gone for good, STOP REPLICA lets recovery resolve it';
 
-interface RecoveryOptions {
+export interface RecoveryOptions {
   readonly connection: ServicePool;
   readonly lease: ClusterLease;
   readonly reconcile: Reconcile;

@@ -7,18 +7,12 @@
  * throttle waits. A long purge is cut into slices, and between them all other due tables have their
  * turn.
  */
-import type { Clock } from '../../clock.js';
 import { type Pause, readOrMakeControl } from '../../ledger/control.js';
 import { hasSource } from '../../ledger/owner.js';
 import { assertLedgerKnown } from '../../ledger/tables.js';
-import type { Log } from '../../log.js';
-import type { Reconcile } from '../../recovery/reconcile.js';
-import type { ServicePool } from '../../service/pool/pools.js';
 import { readServerFacts } from '../../service/server-facts.js';
-import { type Look, listCollectable } from '../collectable.js';
+import type { ActionContext } from '../action-context.js';
 import {
-  type CollectorFigures,
-  noteLook,
   OTHER_NODE,
   pauseText,
   READ_ONLY,
@@ -26,19 +20,13 @@ import {
   type RestReason,
   throttleText,
 } from '../figures.js';
-import { FileSteps } from '../file-steps.js';
-import { LateSearches } from '../late-searches.js';
 import { ClusterLease, LEASE_LOOK_MS, LEASE_MS } from '../leader/cluster-lease.js';
 import { type ClocksByServer, GraceKeeper, graceText } from '../leader/grace.js';
 import type { Leadership, Wakeup } from '../leader/leader.js';
-import { earlyFirst, type HeldTables, Limits } from '../limits/limits.js';
-import type { LifecycleSettings } from '../next-step.js';
 import { keepLedger } from '../prune.js';
-import { Sizes } from '../sizes.js';
-import type { Replica } from '../throttle/replica-lag.js';
-import type { Throttle, Wait } from '../throttle/throttle.js';
-import { Acts } from './act.js';
-import { RecoveryRounds } from './recover.js';
+import { Acts, type ActsEnd } from './act.js';
+import { Looks } from './looks.js';
+import { type RecoveryOptions, RecoveryRounds } from './recover.js';
 
 /**
  * Rounds after a wake are far enough apart for reading to take a tenth of the time; at most
@@ -47,57 +35,31 @@ import { RecoveryRounds } from './recover.js';
 const WAKE_GAP_MS = 1_000;
 const WAKE_GAP_MS_MAX = 5_000;
 const IDLE_MS_MIN = 20;
-/** A check also lists tables that are due this soon, so that they need no checks of their own. */
-const DUE_SOON_MS = 60_000;
 /** However short UNDROP_HOLD is, rounds aren't more frequent because of it. */
 const ROUND_MS_MIN = 1_000;
 const READ_ONLY_CHECK_MS = 60_000;
 /** How soon the held tables are listed again after some of them have moved on. */
 const AFTER_MOVE_MS = 10_000;
 
-export interface CollectorOptions {
-  /** The pool of the collected server; one connection is kept while this proxy collects. */
-  readonly pool: ServicePool;
-  /** The configured replicas; default: none. */
-  readonly replicas?: readonly Replica[];
-  readonly proxyId: string;
-  readonly settings: LifecycleSettings;
-  readonly clock: Clock;
-  readonly log: Log;
-  /** Recovery, run before each full round, on the lock's connection. */
-  readonly reconcile: Reconcile;
-  /** Drops in progress in this proxy. */
-  readonly activeIds: ReadonlySet<string>;
-  /** The server's clock as an earlier collector of this process saw it; default: none. */
-  readonly lastSeen?: ClocksByServer;
-  /** Receives the collector's figures; default: discarded. */
-  readonly figures?: CollectorFigures;
-  /** Milliseconds of a monotonic clock; default: the process's. */
-  readonly monotonicMs?: () => number;
-}
-
-interface RoundsOptions extends Required<Omit<CollectorOptions, 'replicas'>> {
-  readonly throttle: Throttle;
+interface RoundsOptions
+  extends Omit<ActionContext, 'connection' | 'files'>,
+    Pick<RecoveryOptions, 'reconcile' | 'activeIds'> {
+  readonly lastSeen: ClocksByServer;
   readonly leadership: Leadership;
   readonly wakeup: Wakeup;
   /** How long the log announces an exceeded limit before tables are removed early. */
   readonly noticeMs: number;
-  /** If it is aborted, the work ends at the next pause. */
-  readonly signal: AbortSignal;
 }
 
 /** A leadership. */
 export class Rounds {
   readonly #options: RoundsOptions;
-  readonly #connection: ServicePool;
-  readonly #acts: Acts;
-  readonly #grace: GraceKeeper;
-  readonly #sizes: Sizes;
-  readonly #files: FileSteps;
-  readonly #limits: Limits;
+  readonly #connection: Leadership['connection'];
   readonly #lease: ClusterLease;
-  readonly #searches: LateSearches;
   readonly #recovery: RecoveryRounds;
+  readonly #looks: Looks;
+  readonly #grace: GraceKeeper;
+  readonly #acts: Acts;
   #fullAtMs = Number.NEGATIVE_INFINITY;
   /** Duration of the last round's reads. */
   #readingMs = 0;
@@ -108,15 +70,13 @@ export class Rounds {
   constructor(options: RoundsOptions) {
     this.#options = options;
     this.#connection = options.leadership.connection;
-    this.#files = new FileSteps(options);
-    const context = { ...options, connection: this.#connection, files: this.#files };
-    this.#grace = new GraceKeeper(context);
-    this.#sizes = new Sizes(context);
-    this.#limits = new Limits(context);
     this.#lease = new ClusterLease(this.#connection, options.monotonicMs);
-    this.#searches = new LateSearches(context);
-    this.#recovery = new RecoveryRounds({ ...context, lease: this.#lease });
-    this.#acts = new Acts({ ...context, lease: this.#lease, limits: this.#limits });
+    this.#looks = new Looks({ ...options, connection: this.#connection });
+    const { files, limits } = this.#looks;
+    const context = { ...options, connection: this.#connection, lease: this.#lease, files, limits };
+    this.#recovery = new RecoveryRounds(context);
+    this.#grace = new GraceKeeper(context);
+    this.#acts = new Acts(context);
   }
 
   /** Runs rounds; returns when the signal is aborted, rejects when the lock is lost. */
@@ -131,7 +91,7 @@ export class Rounds {
         await leadership.idle(gapMs - (monotonicMs() - beganMs), signal);
       }
     }
-    await this.#searches.ended;
+    await this.#looks.ended;
     await this.#lease.release();
   }
 
@@ -190,22 +150,12 @@ export class Rounds {
     if (!(await this.#lease.isOurs(server))) {
       return Math.min(this.#rest('cluster', OTHER_NODE), LEASE_LOOK_MS);
     }
-    if (isFull) this.#searches.begin();
     const { pause, wakes } = await readOrMakeControl(this.#connection);
     if (isFull && wakes !== this.#recovery.wakes) this.#acts.retries.clear();
     if (isFull) this.#recovery.wakes = wakes;
-    const dueSoon = new Date(server.utcNow.getTime() + DUE_SOON_MS);
-    // Tables that limits have chosen are listed as well, whenever they are due.
-    const hasEarly = this.#limits.early.size > 0;
-    const look = await this.#list(hasEarly ? undefined : dueSoon);
-    let whole = hasEarly ? look.tables : null;
-    const all = async () => (whole ??= (await this.#list()).tables);
-    noteLook(this.#options.figures, look, wallClockMs);
-    if (isFull) this.#fullWithin(await this.#sizes.look(server));
-    const heldCount = look.tables.length + look.later.count;
-    if (isFull) await this.#files.look();
-    // The choice may be outdated.
-    if (isFull || hasEarly) await this.#checkLimits({ count: heldCount, list: all }, server.utcNow);
+    const held = await this.#looks.look(server, { isFull, wallClockMs });
+    this.#fullWithin(held.againMs);
+    const heldCount = held.count;
     const waitMs = await this.#grace.check(server, { heldCount, readAtMs, wallClockMs });
     this.#readingMs = monotonicMs() - beganMs;
     if (pause !== null) return this.#restIn(pause, readAtMs, server.utcNow);
@@ -216,34 +166,21 @@ export class Rounds {
     }
     if (isFull) await keepLedger(this.#connection, this.#options);
     if (isFull) this.#options.figures.lookMs = monotonicMs() - beganMs;
-    const { early } = this.#limits;
-    const tables = early.size === 0 ? look.tables : earlyFirst(await all(), early);
+    const tables = await held.tables();
     const readingMs = this.#readingMs;
     const nextMs = Math.min(
       this.#fullAtMs,
       readAtMs + Math.max(settings.holdMs / 2, ROUND_MS_MIN),
-      readAtMs + msUntil(look.later.nextDue, server.utcNow),
+      readAtMs + msUntil(held.nextDue, server.utcNow),
     );
     // The room of all tables is read in a full round only.
     const end = await this.#acts.act(tables, { server, readAtMs, readingMs, nextMs }, () =>
       this.#fullWithin(Math.max(AFTER_MOVE_MS, 10 * readingMs)),
     );
     if (end.kind === 'cut') return 0;
-    if (end.kind === 'throttled') return this.#throttled(end.wait);
+    if (end.kind === 'throttled') return this.#throttled(end);
     this.#say(null, '');
     return end.isUnderWay ? 0 : Math.max(end.nextMs - monotonicMs(), IDLE_MS_MIN);
-  }
-
-  /** Also while the collector waits, because held tables accumulate nevertheless. */
-  async #checkLimits(held: HeldTables, utcNow: Date): Promise<void> {
-    this.#fullWithin(await this.#limits.look({ ...held, comingBytes: this.#files.bytes }, utcNow));
-  }
-
-  /** A lifecycle without HOLD ignores due times in names. */
-  #list(dueBy?: Date): Promise<Look> {
-    const { activeIds, settings } = this.#options;
-    const waits = settings.lifecycle.includes('HOLD');
-    return listCollectable(this.#connection, activeIds, waits ? dueBy : undefined);
   }
 
   #fullWithin(ms: number): void {
@@ -264,7 +201,8 @@ export class Rounds {
   }
 
   /** Reading takes at most a tenth of the time, however often a check is worthwhile. */
-  #throttled({ for: reason, because, forMs }: Wait): number {
+  #throttled({ wait }: ActsEnd & { readonly kind: 'throttled' }): number {
+    const { for: reason, because, forMs } = wait;
     this.#say(reason, throttleText(because));
     const atMs = this.#options.monotonicMs() + Math.max(forMs, 10 * this.#readingMs);
     return Math.max(Math.min(atMs, this.#fullAtMs) - this.#options.monotonicMs(), IDLE_MS_MIN);
