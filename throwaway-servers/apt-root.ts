@@ -1,10 +1,10 @@
 /**
- * Unpacks Debian packages of any suite into a folder of their own without touching the system. A
- * private apt state with an empty list of installed packages makes the whole closure come along,
- * the C library too, and programs run under their own loader. It works as a plain user.
+ * Unpacks Debian packages of any suite into a separate folder without changing the system. A
+ * private apt state with an empty list of installed packages makes apt download the whole closure,
+ * with the C library, and programs run under their own loader. Works as a plain user.
  *
- * Invariant: no mirror is written down in this project; the one that the machine's own apt uses is
- * read when it is needed, in both forms that apt knows.
+ * Invariant: the project names no mirror; it reads the one that the machine's own apt uses when
+ * needed, in both formats of apt.
  */
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { mkdir, readdir, rm, writeFile } from 'node:fs/promises';
@@ -15,10 +15,10 @@ import { makeDataFolder } from './data-folder.js';
 import { askVersion, type Flavour, type Installation } from './installation.js';
 import { runCommand } from './run-command.js';
 
-/** Raised whenever what is in a cached folder changes its form. */
+/** Raised whenever the layout of a cached folder changes. */
 const FORMAT = 1;
 
-/** What can be laid down. `suite` null: the suite of this machine's own distribution. */
+/** A set of packages. `suite` null: the suite of this machine's own distribution. */
 interface AptSet {
   readonly key: string;
   readonly suite: string | null;
@@ -27,7 +27,7 @@ interface AptSet {
 
 interface AptOptions {
   readonly cache: string;
-  /** Told what takes its time. */
+  /** Receives a line before each slow step. */
   readonly say: (line: string) => void;
   readonly signal?: AbortSignal | undefined;
 }
@@ -37,7 +37,7 @@ const TRIPLETS: Partial<Record<NodeJS.Architecture, readonly [string, string]>> 
   arm64: ['aarch64-linux-gnu', 'ld-linux-aarch64.so.1'],
 };
 
-/** Why this machine can't lay down packages of `suite`; null where it can. */
+/** The reason why this machine can't unpack packages of `suite`; null if it can. */
 export function whyNoApt(suite: string | null): string | null {
   const distribution = readDistribution();
   if (distribution === null || !['debian', 'ubuntu'].includes(distribution.id)) {
@@ -50,14 +50,14 @@ export function whyNoApt(suite: string | null): string | null {
   return null;
 }
 
-/** Downloads and unpacks a set, or finds it in the cache; hands back its folder. */
+/** Downloads and unpacks a set, or finds it in the cache; returns its folder. */
 export function ensureAptRoot(set: AptSet, options: AptOptions): Promise<string> {
   return ensureCached(options.cache, `${set.key}.v${FORMAT}`, (folder) =>
     layDown(set, folder, options),
   );
 }
 
-/** The same with a server in it: also makes the data folder which each start copies. */
+/** Like ensureAptRoot for a server; also creates the data folder that each start copies. */
 export function ensureAptServer(
   set: AptSet & { readonly flavour: Flavour },
   options: AptOptions,
@@ -73,7 +73,7 @@ export function ensureAptServer(
   }));
 }
 
-/** How a program of the root is run: its own loader and libraries, whatever the machine has. */
+/** The command that runs a program of the root with its own loader and libraries. */
 export function inRoot(folder: string, program: string): readonly string[] {
   const [triplet, loader] = TRIPLETS[process.arch] ?? ['', ''];
   const root = join(folder, 'root');
@@ -134,10 +134,10 @@ async function layDown(set: AptSet, folder: string, options: AptOptions): Promis
   }
   await writeFile(join(state, 'status'), '');
   await writeFile(join(state, 'sources.list'), sourceLine(set));
-  options.say(`${set.key}: asking the package mirror …`);
+  options.say(`${set.key}: reading the package lists …`);
   const { signal } = options;
   await runCommand(aptGet(state, ['update']), { signal });
-  options.say(`${set.key}: fetching packages …`);
+  options.say(`${set.key}: downloading packages …`);
   await runCommand(aptGet(state, ['install', '--yes', '--download-only', ...set.packages]), {
     signal,
   });
@@ -169,7 +169,7 @@ function aptGet(state: string, args: readonly string[]): readonly string[] {
     'Dir::Etc::preferences=/dev/null',
     'Dir::Etc::preferencesparts=/dev/null',
     'APT::Install-Recommends=false',
-    // As root apt would hand the download to an account that can't reach this folder.
+    // When root runs apt, it would hand the download to an account that can't write to this folder.
     'APT::Sandbox::User=root',
     'Acquire::Retries=3',
     'Debug::NoLocking=1',
@@ -177,7 +177,7 @@ function aptGet(state: string, args: readonly string[]): readonly string[] {
   return ['apt-get', '--quiet', ...settings.flatMap((setting) => ['-o', setting]), ...args];
 }
 
-/** Two at a time; without manuals and translations, which are a third of it. */
+/** Unpacks two at a time, without manuals and translations, which are a third of the bytes. */
 async function unpack(
   archives: string,
   root: string,
@@ -196,16 +196,16 @@ async function unpack(
   }
 }
 
-/** One archive with what it offers. */
+/** An archive and its components. */
 interface AptSource {
   readonly uri: string;
   readonly suites: readonly string[];
   readonly components: readonly string[];
-  /** Path of the keyring, or none: then apt's trusted keys decide. */
+  /** Path of the keyring; null: apt's trusted keys decide. */
   readonly signedBy: string | null;
 }
 
-/** What /etc/os-release says. */
+/** The facts of /etc/os-release. */
 interface Distribution {
   /** `debian`, `ubuntu` … */
   readonly id: string;
@@ -222,7 +222,7 @@ export function readDistribution(file = '/etc/os-release'): Distribution | null 
   return { id: value('ID'), codename: value('VERSION_CODENAME') };
 }
 
-/** The archive which the distribution itself comes from; null if apt has none. */
+/** The archive of the distribution itself; null if apt has none. */
 export function findMainSource(distribution: Distribution, folder = '/etc/apt'): AptSource | null {
   const { codename } = distribution;
   const isMain = ({ suites, components }: AptSource): boolean =>

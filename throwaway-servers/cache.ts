@@ -1,8 +1,9 @@
 /**
- * The cache of server programs and initialised data folders. Invariant: a folder under its final
- * name is complete. It is built under another name, marked, and renamed into place, so that a build
- * which was killed in the middle leaves only a leftover, which the next builder removes. A lock
- * that the kernel gives back keeps two processes from building the same.
+ * The cache of server programs and initialised data folders.
+ *
+ * Invariant: a folder under its final name is complete. It is built under another name, marked, and
+ * renamed into place, so that an interrupted build leaves only a leftover, which the next builder
+ * removes. A lock that the kernel releases keeps two processes from building the same.
  */
 import { spawn } from 'node:child_process';
 import { accessSync, constants, existsSync } from 'node:fs';
@@ -13,8 +14,8 @@ import { basename, join } from 'node:path';
 const MARKER = 'complete.json';
 
 /**
- * Where the cache is: UNDROP_SERVER_CACHE; else `.cache` in a clone of the project that we may
- * write to; else the account's own cache folder.
+ * The folder of the cache: UNDROP_SERVER_CACHE; else `.cache` in a clone of the project, if it is
+ * writable; else the account's own cache folder.
  */
 export function cacheFolder(env: NodeJS.ProcessEnv, projectFolder: string): string {
   const given = env['UNDROP_SERVER_CACHE'];
@@ -36,8 +37,8 @@ function mayWrite(folder: string): boolean {
 }
 
 /**
- * Hands back the folder `key` of the cache; calls `build` with an empty folder to fill if there is
- * none. May be called by several processes at once.
+ * Returns the folder `key` of the cache; calls `build` with an empty folder to fill if there is
+ * none. Several processes may call it at once.
  */
 export async function ensureCached(
   cache: string,
@@ -74,9 +75,9 @@ async function removeLeftovers(cache: string, key: string): Promise<void> {
 }
 
 /**
- * Waits for an exclusive lock on `path` and hands back what releases it. flock(1) holds it until
- * its standard input ends, so a killed holder frees it at once. Without flock there is no lock:
- * then two builders would disturb each other, which a person sees and starts again.
+ * Waits for an exclusive lock on `path` and returns its release. flock(1) holds it until its
+ * standard input ends, so a killed holder frees it at once. Without flock there is no lock: then
+ * two builders could disturb each other, which fails visibly and needs another start.
  */
 async function lockFile(path: string): Promise<() => void> {
   const child = spawn('flock', ['--exclusive', path, 'sh', '-c', 'echo locked; exec cat'], {

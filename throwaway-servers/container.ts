@@ -1,7 +1,8 @@
 /**
- * A throwaway server in a container of docker or podman, if such an engine answers. Invariant:
- * the supervisor removes the container by its name, as the death of `docker run` alone would not
- * end it.
+ * A throwaway server in a container of docker or podman, if such an engine responds.
+ *
+ * Invariant: the supervisor removes the container by its name, because the death of `docker run`
+ * alone would not end it.
  */
 import { randomBytes } from 'node:crypto';
 import { mkdtemp, rm } from 'node:fs/promises';
@@ -21,17 +22,17 @@ const POLL_MS = 200;
 
 type Engine = 'docker' | 'podman';
 
-/** An engine that answers, or why none does. */
+/** An engine that responds, or the reasons why none does. */
 type EngineProbe =
   | { readonly engine: Engine; readonly why: string }
   | { readonly engine: null; readonly why: string };
 
-/** Asks docker, then podman, for the version of their servers. */
+/** Checks docker, then podman, for the version of their servers. */
 export async function findEngine(): Promise<EngineProbe> {
   const reasons: string[] = [];
   for (const engine of ['docker', 'podman'] as const) {
     const why = await whyNot(engine);
-    if (why === null) return { engine, why: `${engine} answers` };
+    if (why === null) return { engine, why: `${engine} responds` };
     reasons.push(why);
   }
   return { engine: null, why: reasons.join(', ') };
@@ -49,7 +50,10 @@ interface ContainerOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
-/** Pulls the image if it is missing, and starts a server that answers when this resolves. */
+/**
+ * Pulls the image if it is missing, and starts a server; resolves when the server accepts
+ * connections.
+ */
 export async function startContainer(options: ContainerOptions): Promise<ThrowawayServer> {
   const { engine, image, signal } = options;
   const present = await tryCommand([engine, 'image', 'inspect', image], { deadlineMs: PROBE_MS });
@@ -135,14 +139,14 @@ async function publishedPort(running: Running, options: ContainerOptions): Promi
   throw new UndropError('UNDROP_DEMO_STEP', { step: `run ${options.image}`, cause });
 }
 
-/** Why an engine can't be used; null if it answers. */
+/** The reason why an engine can't be used; null if it responds. */
 async function whyNot(engine: Engine): Promise<string | null> {
-  // docker's own program answers without its engine; only the part on the server tells.
+  // The docker client succeeds without its engine; only a query of the server part shows it.
   const argv =
     engine === 'docker' ? ['docker', 'version', '-f', '{{.Server.Version}}'] : ['podman', 'info'];
   try {
     const { code } = await tryCommand(argv, { deadlineMs: PROBE_MS });
-    return code === 0 ? null : `${engine} does not answer`;
+    return code === 0 ? null : `${engine} does not respond`;
   } catch (error) {
     if (error instanceof UndropError) return `no ${engine}`;
     throw error;

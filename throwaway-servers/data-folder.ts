@@ -1,7 +1,8 @@
 /**
- * Initialised data folders: made once for an installation, copied for each start. Invariant: a
- * template was filled by a server that started, answered and was shut down in order, so a copy of
- * it starts without recovery.
+ * Initialised data folders: created once for an installation, copied for each start.
+ *
+ * Invariant: a template was filled by a server that started, answered and was shut down in order,
+ * so a copy of it starts without recovery.
  */
 import { constants } from 'node:fs';
 import { cp, mkdir, readFile, rm } from 'node:fs/promises';
@@ -28,12 +29,12 @@ export async function makeDataFolder(
   });
   try {
     const connection = await server.connect();
-    // A server that is asked to end may wait for its clients, so leave it in any case.
+    // A server that shuts down may wait for its clients, so the connection is closed in any case.
     await openToEverybody(connection).finally(() => connection.destroy());
   } finally {
     await server.stop();
   }
-  // What each copy must have of its own: the server's UUID, its log, its temporary files.
+  // Files that each copy must create itself: the server's UUID, its log, its temporary files.
   for (const name of ['data/auto.cnf', 'server.log', 'tmp']) {
     await rm(join(folder, name), { recursive: true, force: true });
   }
@@ -62,14 +63,14 @@ async function initialise(
   await mkdir(join(data, 'mysql'));
   await mkdir(join(data, 'test'));
   const files = installation.initialise.files.map((file) => readFile(file, 'utf8'));
-  // The second line is for MariaDB, whose root would otherwise only come in by the socket.
+  // The second line is for MariaDB, whose root could otherwise log in only through the socket.
   const head = 'use mysql;\nSET @auth_root_socket=NULL;\n';
   const input = head + (await Promise.all(files)).join('\n');
   await runCommand([...common, '--bootstrap', `--tmpdir=${folder}`], { env, input, signal });
 }
 
 async function openToEverybody(connection: Connection): Promise<void> {
-  // Nameless accounts of an old bootstrap would win over a test's own 'user'@'%'.
+  // Anonymous accounts of an old bootstrap would win over a test's own 'user'@'%'.
   const [rows] = await connection.query<RowDataPacket[]>(
     "SELECT user AS user, host AS host FROM mysql.user WHERE user = '' AND host <> '' OR user = 'root' AND host <> 'localhost'",
   );

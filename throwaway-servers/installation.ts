@@ -1,14 +1,15 @@
 /**
- * The programs of one database server on this machine, wherever they came from. Invariant: nothing
- * here depends on what is configured elsewhere on the machine: configuration files are never read
- * (--no-defaults), and what a private copy needs is given by path.
+ * The programs of a database server on this machine, from any source.
+ *
+ * Invariant: nothing here depends on the machine's configuration: configuration files are never
+ * read (--no-defaults), and a private copy gets all its paths as options.
  */
 import { UndropError } from '../src/errors.js';
 import { runCommand } from './run-command.js';
 
 export type Flavour = 'mysql' | 'mariadb';
 
-/** How a server of this installation gets its system tables. */
+/** The way in which a server of this installation gets its system tables. */
 export type Initialise =
   | { readonly by: 'initialize-insecure' }
   /** SQL files piped into `--bootstrap`: the way of MySQL 5.6 and MariaDB. */
@@ -16,12 +17,12 @@ export type Initialise =
 
 export interface Installation {
   readonly flavour: Flavour;
-  /** As the program itself says: `9.7.4`, `10.11.11-MariaDB`. */
+  /** From `--version`: `9.7.4`, `10.11.11-MariaDB`. */
   readonly version: string;
-  /** The server program, with its loader before it and without any option. */
+  /** The server program, after its loader and without options. */
   readonly server: readonly string[];
   readonly env: Readonly<Record<string, string>>;
-  /** Options which tell the program where its own files are. */
+  /** Options with the paths of the program's own files. */
   readonly options: readonly string[];
   readonly initialise: Initialise;
 }
@@ -38,7 +39,7 @@ export function serverCommand(installation: Installation): readonly string[] {
   return [...installation.server, '--no-defaults', ...user, ...installation.options];
 }
 
-/** Asks a server program for its version: the first line of `--version`. */
+/** Reads the version of a server program: the first line of `--version`. */
 export async function askVersion(
   server: readonly string[],
   env: Readonly<Record<string, string>> = {},

@@ -1,7 +1,8 @@
 /**
- * Starts one server on a data folder: a free port, its own socket and temporary folder, a
- * supervisor that outlives us just long enough to clean up. Invariant: a launch that fails leaves
- * no process.
+ * Starts a server on a data folder: a free port, its own socket and temporary folder, and a
+ * supervisor that outlives this process just long enough to clean up.
+ *
+ * Invariant: a launch that fails leaves no process.
  */
 import { mkdir } from 'node:fs/promises';
 import { createServer } from 'node:net';
@@ -14,9 +15,9 @@ const READY_WITHIN_MS = 90_000;
 const GRACE_MS = 60_000;
 
 interface LaunchOptions {
-  /** Holds `data`; the socket, the log and temporary files go beside it. */
+  /** The folder with `data`; the socket, the log and temporary files are beside it. */
   readonly folder: string;
-  /** The folder outlives the server, which is shut down in order; else both vanish at once. */
+  /** True: the folder is kept and the server is shut down in order; false: both end at once. */
   readonly keepFolder: boolean;
   readonly extraOptions?: readonly string[];
   readonly connectOver?: 'tcp' | 'socket';
@@ -28,13 +29,16 @@ export interface Launched {
   readonly socketPath: string;
   /** As root. */
   connect(): Promise<Connection>;
-  /** Resolves when the server is gone, for whatever reason. */
+  /** Resolves when the server has ended, for whatever reason. */
   readonly ended: Promise<void>;
   /** Ends the server; may be called twice. Resolves when the process and its folder are gone. */
   stop(): Promise<void>;
 }
 
-/** Resolves when the server answers; rejects with UNDROP_DEMO_STEP and the end of its log. */
+/**
+ * Resolves when the server accepts connections; rejects with UNDROP_DEMO_STEP and the end of its
+ * log.
+ */
 export async function launch(
   installation: Installation,
   options: LaunchOptions,
@@ -66,7 +70,7 @@ export async function launch(
   return { port, socketPath, connect, ended: supervised.ended, stop: () => supervised.stop() };
 }
 
-/** A port of 127.0.0.1 that nobody listens on now. */
+/** A port of 127.0.0.1 without a listener. */
 export function freePort(wanted = 0): Promise<number> {
   return new Promise((resolve, reject) => {
     const listener = createServer();
@@ -79,14 +83,14 @@ export function freePort(wanted = 0): Promise<number> {
   });
 }
 
-/** A later option wins, but for one that has no value: `--no-<option>` takes it out of ours. */
+/** A later option wins, except for an option without a value: `--no-<option>` removes it. */
 function mergeOptions(ours: readonly string[], extra: readonly string[]): readonly string[] {
   const kept = ours.filter((option) => !extra.includes(option.replace(/^--/, '--no-')));
   return [...kept, ...extra.filter((option) => !option.startsWith('--no-'))];
 }
 
 /**
- * A kill of the server process loses nothing with these; only a crash of the machine would, and
+ * With these, a kill of the server process loses nothing; only a crash of the machine would, and
  * then the folder is worthless anyway.
  */
 function serverOptions(where: {
@@ -107,7 +111,7 @@ function serverOptions(where: {
     '--secure-file-priv=',
     '--local-infile=1',
     '--max-connections=500',
-    // Distinct for servers of one machine, so that they could replicate from each other.
+    // Different for each server of a machine, so that they could replicate from each other.
     `--server-id=${port}`,
     `--log-bin=${join(folder, 'data', 'binlog')}`,
     '--binlog-format=ROW',

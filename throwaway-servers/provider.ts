@@ -1,9 +1,9 @@
 /**
- * `provideServer` chooses a throwaway server if nobody named one, in a fixed order: what is
- * installed, a container, packages unpacked into a private folder, MySQL 5.6 from npm.
+ * `provideServer` chooses a throwaway server if none is configured, in a fixed order: an installed
+ * server, a container, packages unpacked into a private folder, MySQL 5.6 from npm.
  *
- * Invariant: the choice is said before the work begins, together with why the ways before it were
- * no good; a way that fails is followed by the next one, never by silence.
+ * Invariant: the choice is reported before the work begins, with the reasons against the ways
+ * before it; a way that fails is followed by the next one, never by silence.
  */
 import { UndropError } from '../src/errors.js';
 import { ensureAptServer, readDistribution, whyNoApt } from './apt-root.js';
@@ -15,7 +15,7 @@ import { startThrowaway, type ThrowawayServer } from './throwaway.js';
 
 export type { ThrowawayServer } from './throwaway.js';
 
-/** One way to a server on this machine. */
+/** A way to a server on this machine. */
 export interface Way {
   /** For a sentence: `MySQL 9 in a container of docker`. */
   readonly what: string;
@@ -23,7 +23,7 @@ export interface Way {
   start(): Promise<ThrowawayServer>;
 }
 
-/** What a look at the machine gives: a way, or one clause on why there is none. */
+/** The result of a check of the machine: ways, or a clause on why there is none. */
 export type Look = { readonly ways: readonly Way[]; readonly whyNot: readonly string[] };
 
 interface ProviderOptions {
@@ -34,12 +34,12 @@ interface ProviderOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
-/** Starts the first server that can be had; rejects with UNDROP_DEMO_NO_SERVER if none can. */
+/** Starts the first available server; rejects with UNDROP_DEMO_NO_SERVER if there is none. */
 export async function provideServer(options: ProviderOptions): Promise<ThrowawayServer> {
   return startFirst(looks(options), options);
 }
 
-/** Goes through the looks in their order; each only when those before it led to nothing. */
+/** Runs the checks in their order, each only if those before it led to no server. */
 export async function startFirst(
   looks: readonly (() => Promise<Look>)[],
   { progress, signal }: Pick<ProviderOptions, 'progress' | 'signal'>,
@@ -55,7 +55,7 @@ export async function startFirst(
         return await way.start();
       } catch (error) {
         if (!(error instanceof UndropError) || signal?.aborted) throw error;
-        progress.say(`that did not work: ${error.message}`);
+        progress.say(`this server failed: ${error.message}`);
         reasons.push(`${way.what} failed (${firstLine(error)})`);
       }
     }
@@ -76,7 +76,7 @@ async function lookOnPath(options: ProviderOptions): Promise<Look> {
   const { found, rejected } = await findPathServers(options.env['PATH'] ?? '');
   const ways = found.map(({ program, installation }) => {
     const what = `${productOf(installation)} (${program})`;
-    const why = 'as it is installed here';
+    const why = 'installed on this machine';
     return {
       what,
       why,
@@ -107,7 +107,7 @@ async function lookForEngine(options: ProviderOptions): Promise<Look> {
       image: 'mysql:9',
       name: 'mysql-9',
       flavour: 'mysql',
-      why: `${what}, as ${why}`,
+      why: `${what} (${why})`,
       step,
       signal: options.signal,
     });
@@ -159,13 +159,13 @@ const FIRST_MS = 2_000;
 const EVERY_MS = 5_000;
 
 /**
- * Progress for a person: each step says that it began, and one that takes more than two seconds
- * says again and again that it is still at it, so that silence always means the end.
+ * Progress for a person: reports the beginning of each step, and repeats it while a step takes more
+ * than two seconds, so that silence always means the end.
  */
 export interface Progress {
-  /** A line, and the end of the step before. */
+  /** Writes a line, and ends the current step. */
   say(line: string): void;
-  /** Begins a step: it goes on until the next one, `say` or `done`. */
+  /** Begins a step; the next one, `say` or `done` ends it. */
   step(line: string): void;
   /** Ends the last step. */
   done(): void;
@@ -183,7 +183,7 @@ export function openProgress(write: (text: string) => void): Progress {
     say(`${line} …`);
     const began = Date.now();
     const still = (): void => {
-      write(`undrop:   still at it, ${Math.round((Date.now() - began) / 1000)} s\n`);
+      write(`undrop:   still running, ${Math.round((Date.now() - began) / 1000)} s\n`);
       timer = setTimeout(still, EVERY_MS);
       timer.unref();
     };

@@ -1,12 +1,13 @@
 /**
- * Runs one helper program (apt-get, dpkg, npm, tar, a bootstrapping server) to its end. Invariant:
- * it ends by itself, by its deadline or by the abort signal; nothing is left running when the
+ * Runs a helper program (apt-get, dpkg, npm, tar, a bootstrapping server) to its end.
+ *
+ * Invariant: it ends by itself, by its deadline or by the abort signal; no process is left when the
  * promise settles.
  */
 import { spawn } from 'node:child_process';
 import { UndropError } from '../src/errors.js';
 
-/** The most of each output that is kept; what is longer loses its beginning. */
+/** The maximum of each output that is kept; a longer one loses its beginning. */
 const OUTPUT_CHARS_MAX = 1_000_000;
 
 interface CommandOptions {
@@ -42,7 +43,7 @@ export async function runCommand(
   throw stepError(argv, said === '' ? how : `${how}: ${said}`);
 }
 
-/** Runs `argv` and hands back how it ended; rejects only if it can't be started. */
+/** Runs `argv` and returns its exit; rejects only if it can't be started. */
 export function tryCommand(
   argv: readonly string[],
   options: CommandOptions = {},
@@ -66,7 +67,7 @@ export function tryCommand(
     child.stderr.setEncoding('utf8').on('data', (text: string) => {
       stderr = (stderr + text).slice(-outputCharsMax);
     });
-    // A program that ends without reading its input breaks the pipe; its exit code tells enough.
+    // A program that ends without reading its input breaks the pipe; its exit code suffices.
     child.stdin.on('error', () => undefined);
     child.stdin.end(options.input ?? '');
     child.on('error', (error) => reject(stepError(argv, error.message, error)));

@@ -1,6 +1,6 @@
 /**
  * `Supervised` is the parent's side of supervisor.ts: it starts the supervisor, notices its end,
- * and makes it end.
+ * and stops it.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -20,7 +20,7 @@ export class Supervised {
   #hasEnded = false;
 
   constructor(order: SupervisorOrder) {
-    // A session of its own: a Ctrl-C in the terminal reaches us, and we decide.
+    // In a session of its own, so that a Ctrl-C in the terminal reaches only this process.
     this.#child = spawn(process.execPath, [PROGRAM], {
       env: { ...process.env, UNDROP_SUPERVISOR_ORDER: JSON.stringify(order) },
       detached: true,
@@ -38,17 +38,17 @@ export class Supervised {
       this.#child.on('close', end);
       this.#child.on('error', end);
     });
-    // Who forgets to stop a server must still be able to end.
+    // A caller that forgets to stop the server must still be able to exit.
     this.#child.unref();
     for (const stream of [this.#child.stdin, this.#child.stdout]) unref(stream);
   }
 
-  /** Resolves when the server and its supervisor are gone, for whatever reason. */
+  /** Resolves when the server and its supervisor have ended, for whatever reason. */
   get ended(): Promise<void> {
     return this.#ended;
   }
 
-  /** What the server said last; empty while it runs. */
+  /** The server's last output; empty while it runs. */
   get finalError(): string {
     return this.#said.trim();
   }

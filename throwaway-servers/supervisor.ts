@@ -1,7 +1,8 @@
 /**
- * A small process of its own between a throwaway server and whoever started it: it runs the server,
+ * A small process between a throwaway server and the process that started it: it runs the server,
  * waits for its standard input to end, then stops the server and removes the folder. The parent
  * holds the other end of that pipe, so this happens however the parent dies, by SIGKILL too.
+ *
  * Invariant: when this process is gone, so are its server and, unless it is to be kept, the folder.
  */
 import { spawn, spawnSync } from 'node:child_process';
@@ -13,17 +14,17 @@ export interface SupervisorOrder {
   readonly command: readonly string[];
   readonly env: Readonly<Record<string, string>>;
   readonly folder: string;
-  /** The folder stays, and the server is asked to end in order. */
+  /** True: the folder is kept, and the server is shut down in order. */
   readonly keepFolder: boolean;
-  /** Run at the end: where the command's own death does not end the server (a container). */
+  /** Runs at the end, where the command's own death does not end the server (a container). */
   readonly cleanUp: readonly string[] | null;
-  /** How long a server that was asked to end may take. */
+  /** The maximum time of a server's shutdown. */
   readonly graceMs: number;
 }
 
 const LOG_LINES_MAX = 5;
 
-// A closed terminal or a Ctrl-C is the parent's business: its end of the pipe says what to do.
+// The parent handles a closed terminal or a Ctrl-C, and ends the pipe if it stops.
 for (const signal of ['SIGINT', 'SIGHUP', 'SIGTERM', 'SIGPIPE'] as const) {
   process.on(signal, () => undefined);
 }

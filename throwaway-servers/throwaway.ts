@@ -1,6 +1,8 @@
 /**
- * A throwaway server: one that nobody misses. Invariant: after `stop`, or after the death of the
- * process that started it in whatever way, neither the server nor its folder is left.
+ * A throwaway server, for the demo and tests.
+ *
+ * Invariant: after `stop`, or after the death of the process that started it, neither the server
+ * nor its folder is left.
  */
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -13,21 +15,21 @@ export interface ThrowawayServer {
   /** `mysql-9.7`, `mariadb-10.11` …; for people and for test names. */
   readonly name: string;
   readonly flavour: Flavour;
-  /** As the server says: `9.7.4`, `10.11.11-MariaDB`. */
+  /** By the server's own report: `9.7.4`, `10.11.11-MariaDB`. */
   readonly version: string;
   readonly host: string;
   readonly port: number;
-  /** null if it can't be reached by one from here. */
+  /** Null if no socket is reachable from here. */
   readonly socketPath: string | null;
   readonly user: string;
   readonly password: string;
   /** The server's data folder; null if it isn't on this machine. */
   readonly dataDir: string | null;
-  /** A folder of this server alone which vanishes with it; null for a server that was given. */
+  /** A folder of this server alone that is removed with it; null for a server that was given. */
   readonly folder: string | null;
-  /** Resolves when the server is gone, for whatever reason. */
+  /** Resolves when the server has ended, for whatever reason. */
   readonly ended: Promise<void>;
-  /** One sentence: why this one was taken. */
+  /** A sentence with the reason of the choice. */
   readonly why: string;
   /** May be called twice. */
   stop(): Promise<void>;
@@ -39,9 +41,9 @@ interface StartOptions {
   /** Folder with an initialised `data`, which is copied; null: it is initialised now. */
   readonly template: string | null;
   readonly why: string;
-  /** Where its folder is made; default: where the system has temporary files. */
+  /** The parent of its folder; default: the system's folder for temporary files. */
   readonly parent?: string;
-  /** Server options that follow ours and so win. */
+  /** Server options after undrop's, so that they win. */
   readonly extraOptions?: readonly string[];
   readonly signal?: AbortSignal | undefined;
 }

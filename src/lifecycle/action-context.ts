@@ -1,6 +1,5 @@
 /**
- * What the actions of the collector have in common: what each works with, and how far a table has
- * come by it.
+ * The parts that all actions of the collector use, and the result of an action on a table.
  */
 import type { Clock } from '../clock.js';
 import type { Log } from '../log.js';

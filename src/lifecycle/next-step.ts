@@ -62,7 +62,7 @@ export interface StateChange {
 
 export type StepSettings = Pick<LifecycleSettings, 'lifecycle' | 'evacMs' | 'fastDrop'>;
 
-/** What a step depends on, beside the table. */
+/** The inputs of a step, beside the table. */
 export interface StepFacts {
   readonly server: RemovalFacts;
   readonly settings: StepSettings;
@@ -70,7 +70,7 @@ export interface StepFacts {
   readonly now: Date;
 }
 
-/** What to do with `table`. */
+/** Returns the next action on `table`. */
 export function nextStep(table: StepTable, { server, settings, now }: StepFacts): Step {
   const configured = wayOf(server, settings);
   const { early } = table;

@@ -101,7 +101,7 @@ export class Pump {
     this.#source.pause();
   }
 
-  /** Calls back, now or later, when the sink has taken all bytes. One callback at a time. */
+  /** Calls back, now or later, when the sink has taken all bytes; one callback at a time. */
   whenEmpty(run: () => void): void {
     if (this.#sinkFull) this.#onEmpty = run;
     else run();

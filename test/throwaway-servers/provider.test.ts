@@ -107,7 +107,7 @@ describe('installed programs', () => {
     program('mysqld', 'cannot be run here', 126);
     const { found, rejected } = await findPathServers(folder, []);
     expect(found).toEqual([]);
-    expect(rejected).toEqual([expect.stringContaining(`${folder}/mysqld is of no use (`)]);
+    expect(rejected).toEqual([expect.stringContaining(`${folder}/mysqld cannot be used (`)]);
   });
 
   test('clients of MySQL 9 are not offered for servers that they cannot log in to', async () => {

@@ -137,7 +137,9 @@ interface AlterOptions extends TryOptions {
   readonly unless?: SQLQuery;
 }
 
-/** One ALTER TABLE, for a moment only; none if there is nothing to change. */
+/**
+ * Runs a single ALTER TABLE, with a short wait for its lock; none if there is nothing to change.
+ */
 export async function alter(
   pool: ServicePool,
   { id, schema, table }: KeyedTable,

@@ -45,7 +45,7 @@ const AGAIN_MS = 500;
 const CALM_MS = 2_000;
 const QUERY_DEADLINE_MS = 5_000;
 
-/** What the collector of that pool waits for, whichever process runs it. */
+/** The reasons to wait for the collector of that pool, in any process. */
 export function newThrottle(
   {
     pool,

@@ -1,5 +1,5 @@
 /**
- * What SHOW DROPPED TABLES shows: its columns and its rows. Pure.
+ * The columns and rows of SHOW DROPPED TABLES. Pure.
  */
 import { utcText } from '../../duration.js';
 import type { LedgerRow } from '../../ledger/entry.js';
@@ -25,7 +25,7 @@ export const SHOW_COLUMNS: readonly Column[] = [
   ...[text('State'), text('Expires_at'), text('Next'), text('Statement')],
 ];
 
-/** One value for each of `SHOW_COLUMNS`; times are in UTC. */
+/** The values of a row in the order of `SHOW_COLUMNS`; times are in UTC. */
 export function showRow(dropped: Dropped): readonly Value[] {
   const { id, origin, row, state, due, droppedAt, rowEstimate, byteEstimate, torn } = dropped;
   return [
