@@ -164,7 +164,7 @@ interface RightsOn {
 }
 
 /** Reads the privileges of the account and of its active roles. */
-export async function readRights(pool: ServicePool): Promise<Rights> {
+async function readRights(pool: ServicePool): Promise<Rights> {
   const [current = []] = await pool.run(sql`SELECT ${note('look')} CURRENT_USER() AS account`);
   const [grants = []] = await pool.run(sql`SHOW GRANTS`);
   return {

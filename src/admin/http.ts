@@ -10,7 +10,7 @@ import http from 'node:http';
 import { UndropError } from '../errors.js';
 import type { Log } from '../log.js';
 
-export type AdminAddress =
+type AdminAddress =
   | { readonly host: string; readonly port: number }
   | { readonly socketPath: string };
 

@@ -13,7 +13,7 @@ import type { Counters } from '../metrics.js';
 const MISNAMED = ['handles', 'requests', 'resources'].map((what) => `nodejs_active_${what}_total`);
 
 /** The figures of this process's collector (lifecycle/figures.ts has the same shape). */
-export interface CollectorView {
+interface CollectorView {
   readonly leads: boolean;
   readonly lastLookMs: number | null;
   readonly lookMs: number | null;

@@ -4,6 +4,7 @@
  */
 import { loadSettings, readConfigFile } from '../config/load.js';
 import type { SettingKey, Settings } from '../config/schema.js';
+import { PROXY_KEYS, type ProxySettings } from './settings.js';
 import type { Flags, Shell } from './shell.js';
 
 /** The settings `keys`, with warnings on standard error. */
@@ -25,7 +26,15 @@ export function settingsOf<K extends SettingKey>(
   return loaded.settings;
 }
 
-/** The same; without an upstream, the settings of a running demo. */
+/** The settings of a proxy. */
+export function proxySettingsOf(
+  shell: Pick<Shell, 'env' | 'stderr'>,
+  flags: Flags = {},
+): ProxySettings {
+  return settingsOf(shell, PROXY_KEYS, flags);
+}
+
+/** The settings `keys`; without an upstream, those of a running demo. */
 export async function settingsOrDemoOf<K extends SettingKey>(
   { env, stderr }: Pick<Shell, 'env' | 'stderr'>,
   keys: readonly K[],

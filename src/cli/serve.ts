@@ -8,7 +8,7 @@ import { availableParallelism } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { UndropError } from '../errors.js';
 import { changeLog, type LeveledLog, type Log, openLog } from '../log.js';
-import { settingsOf } from './command-settings.js';
+import { proxySettingsOf } from './command-settings.js';
 import {
   autoWorkers,
   keepYoungGenerationSmall,
@@ -17,7 +17,7 @@ import {
   sessionsByOpenFiles,
 } from './proxy/limits.js';
 import { type RunningProxy, startProxy, warnUnprotected } from './proxy/proxy.js';
-import { PROXY_KEYS, type ProxySettings } from './settings.js';
+import type { ProxySettings } from './settings.js';
 import type { Flags, Shell } from './shell.js';
 import { type HeardSignal, takeSignals } from './signals.js';
 
@@ -30,7 +30,7 @@ const HURRY_MS = 1_000;
  */
 export async function runServe(flags: Flags, shell: Shell): Promise<number> {
   keepYoungGenerationSmall();
-  const load = () => settingsOf(shell, PROXY_KEYS, flags);
+  const load = () => proxySettingsOf(shell, flags);
   const settings = load();
   const log = openLog(settings, { pretty: shell.stdout.isTTY === true });
   const count = workersOf(settings, log);

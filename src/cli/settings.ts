@@ -21,7 +21,7 @@ const MAKING_KEYS = [
 
 const IN_MAKING: ReadonlySet<string> = new Set(MAKING_KEYS);
 
-export type ProxySettingKey = Exclude<SettingKey, (typeof MAKING_KEYS)[number]>;
+type ProxySettingKey = Exclude<SettingKey, (typeof MAKING_KEYS)[number]>;
 
 /** Settings of a proxy: all but those for creating its account. */
 export const PROXY_KEYS = (Object.keys(SETTINGS) as SettingKey[]).filter(

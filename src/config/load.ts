@@ -18,7 +18,7 @@ export interface Sources {
   } | null;
 }
 
-export interface Loaded<K extends SettingKey> {
+interface Loaded<K extends SettingKey> {
   readonly settings: Pick<Settings, K>;
   /** These only cause a warning, because Kubernetes injects UNDROP_SERVICE_HOST and others. */
   readonly unknownVariables: readonly string[];

@@ -22,7 +22,7 @@ import {
 } from './setting-kinds.js';
 
 const STATES = ['hold', 'purge', 'evac', 'drop'] as const;
-export type LifecycleState = (typeof STATES)[number];
+type LifecycleState = (typeof STATES)[number];
 /** The default of `protect`. */
 export const PROTECTED = ['drop-table', 'drop-database', 'create-or-replace'] as const;
 const PROTECTIONS = [...PROTECTED, 'truncate', 'drop-partition'] as const;

@@ -31,7 +31,7 @@ const UPSTREAM_TO_BE = { UNDROP_UPSTREAM: '127.0.0.1:3306', UNDROP_USER: SERVICE
 const ENDING_SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
 
 /** The proxy as the demo sees it. */
-export interface DemoProxy {
+interface DemoProxy {
   stop(): Promise<void>;
 }
 

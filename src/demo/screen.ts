@@ -3,7 +3,7 @@
  */
 import { SHOP_ROWS, SHOP_SCHEMA } from './shop.js';
 
-export interface ScreenFacts {
+interface ScreenFacts {
   /** `MySQL 9.7.4` … */
   readonly server: string;
   readonly host: string;

@@ -31,7 +31,7 @@ export type Condition =
   | { readonly kind: 'empty' };
 
 /** `ms` null: UNDROP_HOLD. `native`: the server itself drops the table at once. */
-export type RuleAction =
+type RuleAction =
   | { readonly do: 'hold'; readonly ms: number | null }
   | { readonly do: 'native' }
   | { readonly do: 'refuse' };

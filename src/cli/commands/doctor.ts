@@ -7,7 +7,6 @@
 import { userInfo } from 'node:os';
 import { type Examination, examine } from '../../account/examine.js';
 import { accountsOf, lentAccountsText } from '../../account/os-user.js';
-import type { Program } from '../../account/programs.js';
 import { findStranger } from '../../lifecycle/leader/collector-lock.js';
 import { findUnfinishedRestores, type Unfinished } from '../../recovery/finish-restores.js';
 import { describeAddress } from '../../service/errors.js';
@@ -122,7 +121,7 @@ function schemaLines({ held, heldInPlace, refused, notHeld }: Report): readonly 
 }
 
 function programLines({ programs, seesAllPrograms }: Report): readonly string[] {
-  const namesOf = (does: Program['does']) =>
+  const namesOf = (does: Report['programs'][number]['does']) =>
     programs
       .filter((program) => program.does === does)
       .map(({ schema, name, kind }) => `${schema}.${name} (${kind})`);

@@ -17,16 +17,8 @@ import { UndropError } from '../../errors.js';
 import { ensureLedger } from '../../ledger/tables.js';
 import { isUserSchema } from '../../names/names.js';
 import { describeAddress } from '../../service/errors.js';
-import { abandonUnanswered } from '../../session/dial/abandon-login.js';
-import { dialUpstream } from '../../session/dial/dial.js';
+import { readGreeting } from '../../session/dial/read-greeting.js';
 import { rootCause } from '../../steps/refusals/refusals.js';
-import type { ServerVersion } from '../../wire/connection/handshake-v10.js';
-import {
-  bareVersion,
-  decodeHandshakeV10,
-  parseServerVersion,
-} from '../../wire/connection/handshake-v10.js';
-import { HEADER_BYTES } from '../../wire/framing.js';
 import type { InitSettings } from '../settings.js';
 import type { Flags, Shell } from '../shell.js';
 import { withPool } from './with-pool.js';
@@ -61,8 +53,8 @@ function checkSchemas({ tier, schemas }: InitSettings): void {
 }
 
 async function printIt(settings: InitSettings): Promise<string> {
-  const { user, accountHost, tier, schemas } = settings;
-  const { version, server, seenFrom } = await greetingOf(settings);
+  const { user, accountHost, tier, schemas, upstream, connectTimeout: timeoutMs } = settings;
+  const { version, server, seenFrom } = await readGreeting(upstream, { timeoutMs });
   const host = accountHost === '' ? seenFrom : accountHost;
   const grants = grantsFor(server, { tier, schemas, isLiteral: false });
   // Strong, with all kinds of characters that a server may require; without need of quotes.
@@ -159,22 +151,3 @@ async function logIn(settings: InitSettings, isNew: boolean): Promise<Tier | nul
 const LOGIN_ELSEWHERE =
   'If undrop runs on another host, run `undrop doctor` there; otherwise DROP USER, and run this again with UNDROP_ACCOUNT_HOST set to this host as the server sees it.';
 const RUN_AGAIN = 'Fix the cause, then run this again; the completed steps stay.';
-
-/** The server's greeting, which needs no login. */
-async function greetingOf(settings: InitSettings): Promise<{
-  readonly version: string;
-  readonly server: ServerVersion;
-  /** The address of this host on that connection. */
-  readonly seenFrom: string;
-}> {
-  const { upstream, connectTimeout } = settings;
-  const dialled = await dialUpstream(upstream, {
-    connectTimeoutMs: connectTimeout,
-    greetingTimeoutMs: connectTimeout,
-  });
-  const { serverVersion } = decodeHandshakeV10(dialled.greeting.subarray(HEADER_BYTES));
-  const seenFrom = dialled.socket.localAddress ?? 'localhost';
-  abandonUnanswered({ ...dialled, heard: dialled.greeting, onBroken: () => undefined });
-  const server = parseServerVersion(serverVersion);
-  return { version: bareVersion(serverVersion), server, seenFrom };
-}

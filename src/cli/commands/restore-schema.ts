@@ -40,7 +40,7 @@ export async function runRestoreSchema(
     const what = { id, dropId, schema: report.schema, table };
     return { event: 'restored' as const, ...what, restoredAs: `${restoredAs}.${table}` };
   });
-  await tellAll(pool, settings, events);
+  await tellAll({ pool, settings }, events);
   const text = isJson
     ? `${JSON.stringify(schemaReportJson(report), null, 2)}\n`
     : formatSchemaReport(report);

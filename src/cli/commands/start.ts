@@ -13,8 +13,7 @@ import { SHOP_SCHEMA } from '../../demo/shop.js';
 import { findDemo } from '../../demo/state.js';
 import { runTour } from '../../demo/tour.js';
 import { openLog } from '../../log.js';
-import { settingsOf } from '../command-settings.js';
-import { PROXY_KEYS } from '../settings.js';
+import { proxySettingsOf } from '../command-settings.js';
 import type { Shell } from '../shell.js';
 
 const PROJECT = join(fileURLToPath(import.meta.url), '../../../../..');
@@ -56,11 +55,11 @@ export async function runDemoCommand(shell: Shell): Promise<number> {
     command: commandName(),
     write: (line) => stdout.write(line),
     checkSettings: (variables) => {
-      settingsOf({ env: { ...env, ...variables }, stderr: SILENT }, PROXY_KEYS, {});
+      proxySettingsOf({ env: { ...env, ...variables }, stderr: SILENT });
     },
     startProxy: async (variables) => {
       const { startProxy } = await import('../proxy/proxy.js');
-      const settings = settingsOf({ env: { ...env, ...variables }, stderr }, PROXY_KEYS, {});
+      const settings = proxySettingsOf({ env: { ...env, ...variables }, stderr });
       return startProxy(settings, openLog(settings, { pretty: stdout.isTTY === true }));
     },
   });

@@ -27,13 +27,12 @@ export async function tellHistory(
   settings: AccountSettings,
   { table: { rowLogged }, event }: { readonly table: Told; readonly event: HistoryEvent },
 ): Promise<void> {
-  await tellAll(pool, settings, [event], rowLogged === null ? {} : { rowLogged });
+  await tellAll({ pool, settings }, [event], rowLogged === null ? {} : { rowLogged });
 }
 
 /** For no table, or for several at once. */
 export async function tellAll(
-  pool: ServicePool,
-  settings: AccountSettings,
+  { pool, settings }: { readonly pool: ServicePool; readonly settings: AccountSettings },
   events: readonly HistoryEvent[],
   how: { readonly rowLogged?: boolean } = {},
 ): Promise<void> {
