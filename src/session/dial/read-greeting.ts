@@ -1,6 +1,6 @@
 /**
- * Reads which server answers at an address, by its greeting, without an account. It logs in to
- * none, and leaves the login as a client that goes does (abandon-login.ts).
+ * Reads the version of a server from its greeting, without an account. The login that follows is
+ * abandoned as that of a client that has gone (abandon-login.ts).
  */
 import type { ServerAddress } from '../../service/pool/pools.js';
 import {
