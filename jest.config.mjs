@@ -9,7 +9,7 @@ const common = {
 };
 export default {
   // A machine may be slow for a moment; who hangs is found all the same.
-  testTimeout: 120_000,
+  testTimeout: 300_000,
   testSequencer: '<rootDir>/scripts/longest-first.cjs',
   reporters: ['default', '<rootDir>/scripts/summary-reporter.cjs'],
   projects: [

@@ -48,13 +48,13 @@ export interface Said {
   readonly fields: Readonly<Record<string, unknown>>;
 }
 
-export interface Collecting {
+export interface Collecting extends AsyncDisposable {
   readonly collector: Collector;
   /** What it logged so far, debug left out. */
   readonly said: readonly Said[];
   /** Resolves when a look that began after this call is over. */
   looked(): Promise<void>;
-  /** Stops it and closes its pool. */
+  /** Stops it and closes its pool; may be called twice. */
   stop(): Promise<void>;
 }
 
@@ -92,6 +92,15 @@ export function startCollecting(
     },
     activeIds: new Set(),
   });
+  const end = async () => {
+    await collector.stop();
+    await pool.dispose();
+  };
+  let ended: Promise<void> | null = null;
+  const stop = () => {
+    ended ??= end();
+    return ended;
+  };
   return {
     collector,
     said,
@@ -102,10 +111,8 @@ export function startCollecting(
         return looks >= enough;
       });
     },
-    stop: async () => {
-      await collector.stop();
-      await pool.dispose();
-    },
+    stop,
+    [Symbol.asyncDispose]: stop,
   };
 }
 

@@ -6,9 +6,7 @@ import { once } from 'node:events';
 import net from 'node:net';
 import type { Target } from '../support/servers.js';
 
-export interface HeldBackRelay extends Target {
-  close(): Promise<void>;
-}
+export type HeldBackRelay = Target & AsyncDisposable;
 
 /** `holdBack` sees each chunk as it comes from a client; null: at once. */
 export async function heldBackRelay(
@@ -43,7 +41,7 @@ export async function heldBackRelay(
     port,
     user,
     password,
-    close: async () => {
+    [Symbol.asyncDispose]: async () => {
       for (const socket of sockets) socket.destroy();
       listener.close();
       await once(listener, 'close');

@@ -8,7 +8,7 @@ import { once } from 'node:events';
 import net from 'node:net';
 import type { Target } from '../support/servers.js';
 
-export interface SilentRelay extends Target {
+export interface SilentRelay extends Target, AsyncDisposable {
   swallow(): void;
   resume(): void;
   close(): Promise<void>;
@@ -38,6 +38,14 @@ export async function silentRelay(server: Target): Promise<SilentRelay> {
 
   listener.listen(0, '127.0.0.1');
   await once(listener, 'listening');
+  const close = async () => {
+    for (const { near, far } of pairs) {
+      near.destroy();
+      far.destroy();
+    }
+    listener.close();
+    await once(listener, 'close');
+  };
   return {
     host: '127.0.0.1',
     port: (listener.address() as net.AddressInfo).port,
@@ -53,13 +61,7 @@ export async function silentRelay(server: Target): Promise<SilentRelay> {
         if (near.readableEnded || near.destroyed) far.destroy();
       }
     },
-    close: async () => {
-      for (const { near, far } of pairs) {
-        near.destroy();
-        far.destroy();
-      }
-      listener.close();
-      await once(listener, 'close');
-    },
+    close,
+    [Symbol.asyncDispose]: close,
   };
 }

@@ -4,7 +4,6 @@
  */
 import { readFileSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
-import type { Connection } from 'mysql2/promise';
 import {
   type CaseRun,
   connectRoot,
@@ -16,7 +15,7 @@ import {
 } from './native-case.js';
 import { until } from './poll.js';
 import { type ProxyTarget, proxyInFront } from './proxy.js';
-import { type TestServer, testServers } from './servers.js';
+import { type Session, type TestServer, testServers } from './servers.js';
 import { Survival } from './survival.js';
 
 export interface Difference {
@@ -171,10 +170,10 @@ const PROTECT = 'drop-table,drop-database,create-or-replace,truncate,drop-partit
 export class AnswerPairs {
   readonly #server: TestServer;
   readonly #proxy: ProxyTarget;
-  readonly #root: Connection;
+  readonly #root: Session;
   readonly #survival: Survival;
 
-  private constructor(server: TestServer, proxy: ProxyTarget, root: Connection) {
+  private constructor(server: TestServer, proxy: ProxyTarget, root: Session) {
     this.#server = server;
     this.#proxy = proxy;
     this.#root = root;

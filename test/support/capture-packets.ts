@@ -17,8 +17,8 @@ import * as caps from '../../src/wire/capabilities.js';
 import * as com from '../../src/wire/commands.js';
 import { encodePacket } from '../../src/wire/framing.js';
 import { projectFolder } from './folders.js';
-import { SERVER_NAMES, startFromSet } from './server-set.js';
-import { query, type Target } from './servers.js';
+import { SERVER_NAMES } from './server-set.js';
+import { query, startServer, type Target } from './servers.js';
 
 /** A server that has said nothing for so long has said all; far more than it needs here. */
 const SILENCE_MS = 120;
@@ -629,10 +629,6 @@ async function refused(server: Target, title: string): Promise<Recorder> {
 const wanted = process.argv.slice(2);
 for (const name of SERVER_NAMES) {
   if (wanted.length > 0 && !wanted.includes(name)) continue;
-  const server = await startFromSet(name);
-  try {
-    await capture(name, server, server.version);
-  } finally {
-    await server.stop();
-  }
+  await using server = await startServer(name);
+  await capture(name, server, server.version);
 }

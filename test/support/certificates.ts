@@ -7,7 +7,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
-export interface Certificates {
+export interface Certificates extends AsyncDisposable {
   readonly folder: string;
   readonly ca: string;
   /** Of the authority, for localhost, 127.0.0.1 and 127.0.0.2, with an RSA key of 2048 bits. */
@@ -73,6 +73,7 @@ export function makeCertificates(): Certificates {
   sign('other-name-cert.pem', 'key.pem', 'DNS:elsewhere.example');
   openssl('rsa', '-in', 'key.pem', '-aes128', '-passout', 'pass:secret', '-out', 'locked-key.pem');
   openssl('rsa', '-in', 'key.pem', '-pubout', '-out', 'public-key.pem');
+  const remove = () => rmSync(folder, { recursive: true, force: true });
   return {
     folder,
     ca: at('ca.pem'),
@@ -86,6 +87,7 @@ export function makeCertificates(): Certificates {
     otherCa: at('other-ca.pem'),
     lockedKey: at('locked-key.pem'),
     publicKey: at('public-key.pem'),
-    remove: () => rmSync(folder, { recursive: true, force: true }),
+    remove,
+    [Symbol.asyncDispose]: async () => remove(),
   };
 }

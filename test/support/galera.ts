@@ -20,9 +20,8 @@ export interface GaleraNode extends Target {
   readonly state: () => Promise<string | null>;
 }
 
-export interface GaleraCluster {
+export interface GaleraCluster extends AsyncDisposable {
   readonly nodes: readonly GaleraNode[];
-  stop(): Promise<void>;
 }
 
 /** Tells the joining server, by a file in its data folder, from where on it gets what it missed. */
@@ -120,7 +119,7 @@ export async function startGalera(): Promise<GaleraCluster> {
     }
     const [first] = nodes;
     if (first !== undefined) await makeServiceAccount(first);
-    return { nodes, stop: () => end(nodes, started, root) };
+    return { nodes, [Symbol.asyncDispose]: () => end(nodes, started, root) };
   } catch (error) {
     for (const one of started) await one.stop();
     await rm(root, { recursive: true, force: true });

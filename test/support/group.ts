@@ -24,9 +24,8 @@ export interface GroupMember extends Target {
   rejoin(): Promise<void>;
 }
 
-export interface Group {
+export interface Group extends AsyncDisposable {
   readonly members: readonly GroupMember[];
-  stop(): Promise<void>;
 }
 
 const NAME = 'mysql-9.7';
@@ -75,7 +74,7 @@ export async function startGroup({
       members.push(member);
       await member.join({ isFirst: members.length === 1 });
     }
-    return { members, stop };
+    return { members, [Symbol.asyncDispose]: stop };
   } catch (error) {
     await stop();
     throw error;

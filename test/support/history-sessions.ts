@@ -2,8 +2,7 @@
  * The schemas that a random history plays in, and the sessions that it has: through the proxy, of
  * several kinds, and one past it.
  */
-import type { Connection } from 'mysql2/promise';
-import { connect, query, type Target } from './servers.js';
+import { connect, query, type Session, type Target } from './servers.js';
 
 /** Each has its charset for good: MariaDB takes a session's default schema for what it was. */
 const CHARSETS = { shop: 'utf8mb4', ware: 'latin1', 'odd-name': 'utf8mb4' } as const;
@@ -17,16 +16,16 @@ const DROPPER = 'dropper';
 
 export interface Sessions {
   /** Past the proxy. */
-  readonly direct: Connection;
+  readonly direct: Session;
   /**
    * They may do everything; the second speaks latin1. It makes no temporary tables and none of a
    * SELECT: MariaDB writes their names to its log in utf8, and says that they are latin1.
    */
-  readonly able: readonly [Connection, Connection];
+  readonly able: readonly [Session, Session];
   /** It may drop, and not rename. */
-  readonly limited: Connection;
+  readonly limited: Session;
   /** Under sql_log_bin=0. */
-  readonly unlogged: Connection;
+  readonly unlogged: Session;
 }
 
 /** Schemas that are missing are made. */

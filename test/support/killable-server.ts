@@ -12,7 +12,7 @@ import { ensureInstalled, type ServerName } from './server-set.js';
 import { type Target, testServer } from './servers.js';
 import { makeServiceAccount } from './service-account.js';
 
-export interface KillableServer extends Target {
+export interface KillableServer extends Target, AsyncDisposable {
   readonly name: string;
   readonly dataFolder: string;
   /** SIGKILL, at once. */
@@ -57,6 +57,11 @@ export async function startKillable(name: string): Promise<KillableServer> {
     kill();
     throw error;
   }
+  const stop = async () => {
+    kill();
+    await running.launched.ended;
+    await rm(folder, { recursive: true, force: true });
+  };
   return {
     ...target,
     name,
@@ -67,10 +72,7 @@ export async function startKillable(name: string): Promise<KillableServer> {
       await running.launched.ended;
       running = await start(alone ? ['--skip-networking'] : []);
     },
-    stop: async () => {
-      kill();
-      await running.launched.ended;
-      await rm(folder, { recursive: true, force: true });
-    },
+    stop,
+    [Symbol.asyncDispose]: stop,
   };
 }

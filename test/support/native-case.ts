@@ -5,9 +5,8 @@
  */
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { Connection } from 'mysql2/promise';
 import { type RawAnswer, RawClient, type RawClientOptions } from './raw-client.js';
-import { connect, type Target } from './servers.js';
+import { connect, type Session, type Target } from './servers.js';
 import type { Survival } from './survival.js';
 import { withoutUndoInfo } from './undo-info.js';
 
@@ -106,7 +105,7 @@ export interface CaseRun extends Seen {
 }
 
 /** For `CaseOptions.root`: it says several statements in a text, and waits a minute for a lock. */
-export async function connectRoot(server: Target): Promise<Connection> {
+export async function connectRoot(server: Target): Promise<Session> {
   const root = await connect(server, { multipleStatements: true });
   await root.query('SET lock_wait_timeout = 60');
   return root;
@@ -115,7 +114,7 @@ export async function connectRoot(server: Target): Promise<Connection> {
 export interface CaseOptions {
   readonly target: Target;
   /** On the server itself; see `connectRoot`. */
-  readonly root: Connection;
+  readonly root: Session;
   readonly client?: RawClientOptions;
   /** Null: nobody looks for held tables. */
   readonly survival: Survival | null;
@@ -182,11 +181,7 @@ export async function runCase(one: NativeCase, options: CaseOptions): Promise<Ca
 }
 
 /** The session may have a held table locked, which is counted after its end. */
-async function findLostNow(
-  survival: Survival,
-  one: NativeCase,
-  root: Connection,
-): Promise<string[]> {
+async function findLostNow(survival: Survival, one: NativeCase, root: Session): Promise<string[]> {
   await root.query('SET lock_wait_timeout = 1');
   const lost = await survival.findLost(one);
   await root.query('SET lock_wait_timeout = 60');
@@ -220,7 +215,7 @@ function withoutId({ packets, results }: RawAnswer): RawAnswer {
   return { packets: [{ ...first, payload }, ...more], results };
 }
 
-async function reset(root: Connection, one: NativeCase): Promise<void> {
+async function reset(root: Session, one: NativeCase): Promise<void> {
   await clear(root);
   const texts: string[] = [];
   for (const text of expand(one.setup)) texts.push(await withDirectory(root, text));
@@ -236,7 +231,7 @@ async function reset(root: Connection, one: NativeCase): Promise<void> {
 }
 
 /** Beside the server's data, and gone with it: a held table has its file there. */
-async function withDirectory(root: Connection, text: string): Promise<string> {
+async function withDirectory(root: Session, text: string): Promise<string> {
   if (!text.includes('$DIRECTORY')) return text;
   const [rows] = await root.query('SELECT @@datadir AS folder');
   const folder = (rows as { readonly folder: string }[])[0]?.folder ?? '';
@@ -249,7 +244,7 @@ async function withDirectory(root: Connection, text: string): Promise<string> {
  * Empties d1 and d2, which is cheaper than to make them anew; d3 is of the cases that make it. What
  * was held in its own schema may be on its way out of it.
  */
-export async function clear(root: Connection): Promise<void> {
+export async function clear(root: Session): Promise<void> {
   const [schemas] = await root.query(
     `SELECT schema_name AS name FROM information_schema.schemata
      WHERE schema_name IN ${USER_SCHEMAS}`,
@@ -271,14 +266,14 @@ export async function clear(root: Connection): Promise<void> {
 }
 
 /** In one text, because each round trip costs as much as a small statement. */
-async function sayAll(root: Connection, texts: readonly string[]): Promise<void> {
+async function sayAll(root: Session, texts: readonly string[]): Promise<void> {
   if (texts.length > 0) await root.query(texts.join(';\n'));
 }
 
 const ACCOUNT = "u1@'127.0.0.1'";
 const USER_SCHEMAS = "('d1','d2','d3')";
 
-export async function listTables(root: Connection): Promise<readonly string[]> {
+export async function listTables(root: Session): Promise<readonly string[]> {
   const [rows] = await root.query(
     `SELECT CONCAT(table_schema, '.', table_name, ' ', table_type) AS name
      FROM information_schema.tables WHERE table_schema IN ${USER_SCHEMAS} ORDER BY 1`,
@@ -287,7 +282,7 @@ export async function listTables(root: Connection): Promise<readonly string[]> {
 }
 
 /** The rows, or the error, of a statement that may fail. */
-async function attempt(root: Connection, text: string): Promise<unknown> {
+async function attempt(root: Session, text: string): Promise<unknown> {
   try {
     const [rows] = await root.query({ sql: text, rowsAsArray: true });
     return rows;

@@ -41,7 +41,7 @@ export function environment(upstream: Target, variables: Variables): Record<stri
 }
 
 /** Where clients of a proxy connect, with the accounts of the server behind it. */
-export interface ProxyTarget extends Target {
+export interface ProxyTarget extends Target, AsyncDisposable {
   stop(): Promise<void>;
 }
 
@@ -55,14 +55,9 @@ export async function proxyInFront(
   const { settings } = loadSettings(PROXY_KEYS, { flags: {}, env, file: null });
   const running = await startProxy(settings, log);
   const { user, password } = upstream;
-  return {
-    ...addressOf(running.addresses[0]),
-    user,
-    password,
-    running,
-    settings,
-    stop: () => running.stop({ timeoutMs: 1_000 }),
-  };
+  const address = addressOf(running.addresses[0]);
+  const stop = () => running.stop({ timeoutMs: 1_000 });
+  return { ...address, user, password, running, settings, stop, [Symbol.asyncDispose]: stop };
 }
 
 export interface ProxyProcess extends ProxyTarget {
@@ -120,6 +115,10 @@ export async function spawnProxy(
     const [first = ''] = listen as string[];
     const [host = '', port = ''] = first.split(':');
     const { user, password } = upstream;
+    const stop = async () => {
+      if (child.exitCode === null && child.signalCode === null) child.kill('SIGTERM');
+      await ended;
+    };
     return {
       host,
       port: Number(port),
@@ -129,10 +128,8 @@ export async function spawnProxy(
       lines,
       ended,
       kill: (signal) => child.kill(signal),
-      stop: async () => {
-        if (child.exitCode === null && child.signalCode === null) child.kill('SIGTERM');
-        await ended;
-      },
+      stop,
+      [Symbol.asyncDispose]: stop,
     };
   } catch (error) {
     child.kill('SIGKILL');

@@ -149,13 +149,17 @@ export class RawClient {
 
   /** The cells of the only result set, as UTF-8; rejects where the server says an error. */
   async rows(text: Text): Promise<readonly (readonly (string | null)[])[]> {
-    const { results } = await this.query(text);
-    const [result] = results;
+    const [result] = (await this.query(text)).results;
     if (result === undefined || result.kind === 'err') {
       throw new Error(`${Buffer.from(text as string)}: ${result?.message}`);
     }
     if (result.kind === 'ok') return [];
     return result.rows.map((row) => row.map((cell) => cell?.toString() ?? null));
+  }
+
+  /** The first result in words: `OK 3` (rows), `1146 Table … doesn't exist`, or `rows`. */
+  async words(text: Text): Promise<string> {
+    return inWords((await this.query(text)).results[0]);
   }
 
   /** Runs texts that have to succeed. */
@@ -215,6 +219,10 @@ export class RawClient {
     const closed = once(this.#socket, 'close');
     this.write([Buffer.from([0x01])]);
     await closed;
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.quit();
   }
 
   // ── reading ────────────────────────────────────────────────────────────────────────────────
@@ -355,6 +363,12 @@ export function frame(payload: Uint8Array, sequenceId: number): Buffer {
   header.writeUIntLE(payload.length, 0, 3);
   header[3] = sequenceId;
   return Buffer.concat([header, payload]);
+}
+
+/** `OK 3`, an error by number and text, or `rows`. */
+export function inWords(result: RawResult | undefined): string {
+  if (result?.kind === 'err') return `${result.errno} ${result.message}`;
+  return result?.kind === 'ok' ? `OK ${result.affectedRows}` : 'rows';
 }
 
 function isPlain(payload: Buffer): boolean {

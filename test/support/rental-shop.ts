@@ -4,8 +4,8 @@
  * under modes, charsets and time zones of their own, odd names. And a dump of a whole schema:
  * everything that the server shows of it, and a checksum of the rows of each table.
  */
-import type { Connection, RowDataPacket } from 'mysql2/promise';
-import { connect, type Target, type TestServer } from './servers.js';
+import type { RowDataPacket } from 'mysql2/promise';
+import { connect, type Session, type Target, type TestServer } from './servers.js';
 
 const ODD = 'o`d.d "тест" 100%';
 
@@ -15,12 +15,8 @@ export async function fillRentalShop(
   schema: string,
   other: string,
 ): Promise<void> {
-  const session = await connect(server, { database: schema });
-  try {
-    for (const text of texts(server, schema, other)) await session.query(text);
-  } finally {
-    await session.end();
-  }
+  await using session = await connect(server, { database: schema });
+  await session.run(...texts(server, schema, other));
 }
 
 /** Long: one statement after the other. */
@@ -125,15 +121,11 @@ function texts({ name, flavour }: TestServer, schema: string, other: string): re
 
 /** Everything that the server shows of a schema, and a checksum of the rows of each table. */
 export async function dumpOf(server: Target, schema: string): Promise<readonly string[]> {
-  const session = await connect(server, { charset: 'utf8mb4', dateStrings: true });
-  try {
-    return await dump(session, schema);
-  } finally {
-    await session.end();
-  }
+  await using session = await connect(server, { charset: 'utf8mb4', dateStrings: true });
+  return await dump(session, schema);
 }
 
-async function dump(session: Connection, schema: string): Promise<readonly string[]> {
+async function dump(session: Session, schema: string): Promise<readonly string[]> {
   const rowsOf = async (text: string) => (await session.query<RowDataPacket[]>(text))[0];
   const namesOf = async (what: string, from: string) => {
     const [name, type] = [`${what}_NAME`, what === 'TABLE' ? 'TABLE_TYPE' : `${what}_TYPE`];

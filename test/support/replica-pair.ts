@@ -2,12 +2,11 @@
  * A source and a replica of it: two throwaway servers of one kind, of which one follows the other's
  * binary log. Invariant: whoever waits for the replica fails as soon as one of its threads stops.
  */
-import type { RowDataPacket } from 'mysql2/promise';
 import type { ThrowawayServer } from '../../throwaway-servers/throwaway.js';
 import { until } from './poll.js';
 import { connect, query, startServer } from './servers.js';
 
-export interface ReplicaPair {
+export interface ReplicaPair extends AsyncDisposable {
   /** Who is who changes by a failover. */
   readonly source: ThrowawayServer;
   readonly replica: ThrowawayServer;
@@ -63,6 +62,7 @@ export async function startPair({ name, gtid }: PairOptions): Promise<ReplicaPai
     };
     await until(isThere, `the replica is at ${end?.File}:${end?.Position}`, 120_000);
   };
+  const stop = async () => void (await Promise.all([source.stop(), replica.stop()]));
   const pair: ReplicaPair = {
     get source() {
       return roles.source;
@@ -88,9 +88,8 @@ export async function startPair({ name, gtid }: PairOptions): Promise<ReplicaPai
     },
     assertFollows: () => statusOf(roles.replica, isMysql).then(() => undefined),
     caughtUp,
-    stop: async () => {
-      await Promise.all([source.stop(), replica.stop()]);
-    },
+    stop,
+    [Symbol.asyncDispose]: stop,
   };
   // Each has made its own service account.
   for (const server of [source, replica]) {
@@ -111,7 +110,7 @@ async function lockOut(server: ThrowawayServer): Promise<() => Promise<void>> {
   const connection = await connect(server);
   await connection.query('FLUSH TABLES WITH READ LOCK');
   return async () => {
-    const [others] = await connection.query<RowDataPacket[]>(
+    const others = await connection.rows(
       `SELECT ID AS id FROM information_schema.PROCESSLIST
        WHERE ID <> CONNECTION_ID() AND USER <> 'system user' AND COMMAND <> 'Binlog Dump'`,
     );

@@ -2,35 +2,31 @@
  * Everything that a schema consists of, to be compared with another that should be equal: how the
  * server would create it, and its rows. And what is held of it.
  */
-import type { Connection, RowDataPacket } from 'mysql2/promise';
+import type { RowDataPacket } from 'mysql2/promise';
 import { listAll } from '../../src/undo/list.js';
-import { connect, type TestServer } from './servers.js';
+import { connect, type Session, type TestServer } from './servers.js';
 import { poolOn } from './service-pool.js';
 
 /** A line for each table, view, trigger, routine and event; its own name is `<schema>` in them. */
 export async function schemaState(server: TestServer, schema: string): Promise<readonly string[]> {
-  const root = await connect(server, { database: schema, dateStrings: true });
-  try {
-    const lines: string[] = [];
-    for (const { kind, name } of await objectsOf(root, schema)) {
-      const [[created]] = await root.query<RowDataPacket[]>(`SHOW CREATE ${kind} \`${name}\``);
-      // Only when it was made differs.
-      lines.push(JSON.stringify({ ...created, Created: null }));
-      if (kind !== 'TABLE') continue;
-      const [rows] = await root.query<RowDataPacket[]>(`SELECT * FROM \`${name}\` ORDER BY 1`);
-      lines.push(`${name}: ${JSON.stringify(rows)}`);
-    }
-    return lines.map((line) => line.replaceAll(schema, '<schema>'));
-  } finally {
-    await root.end();
+  await using root = await connect(server, { database: schema, dateStrings: true });
+  const lines: string[] = [];
+  for (const { kind, name } of await objectsOf(root, schema)) {
+    const [created] = await root.rows(`SHOW CREATE ${kind} \`${name}\``);
+    // Only when it was made differs.
+    lines.push(JSON.stringify({ ...created, Created: null }));
+    if (kind !== 'TABLE') continue;
+    const rows = await root.rows(`SELECT * FROM \`${name}\` ORDER BY 1`);
+    lines.push(`${name}: ${JSON.stringify(rows)}`);
   }
+  return lines.map((line) => line.replaceAll(schema, '<schema>'));
 }
 
 async function objectsOf(
-  root: Connection,
+  root: Session,
   schema: string,
 ): Promise<readonly { readonly kind: string; readonly name: string }[]> {
-  const [rows] = await root.query<RowDataPacket[]>(
+  const rows = await root.rows(
     `SELECT IF(table_type = 'VIEW', 'VIEW', 'TABLE') AS kind, table_name AS name
      FROM information_schema.tables WHERE table_schema = ? UNION ALL
      SELECT 'TRIGGER', trigger_name FROM information_schema.triggers
@@ -55,23 +51,19 @@ export async function heldDrops(
 ): Promise<Readonly<Record<string, readonly (number | string)[]>>> {
   const pool = poolOn(server, 2);
   const held = await listAll(pool).finally(() => pool.dispose());
-  const root = await connect(server);
-  try {
-    const drops: Record<string, (number | string)[]> = {};
-    for (const { origin, holdSchema, holdName } of [...held].sort(byTheirIds)) {
-      if (origin?.schema?.startsWith(schema) !== true) continue;
-      const text = `SELECT COUNT(*) AS n FROM \`${holdSchema}\`.\`${holdName}\``;
-      const [[row]] = await root.query<RowDataPacket[]>(text);
-      const name = `${origin.schema}.${origin.table}`.replace(`${schema}.`, '');
-      const rows = Number(row?.['n']);
-      drops[name.replace(schema, '')] ??= [];
-      const isHome = holdSchema.startsWith('_undrop');
-      drops[name.replace(schema, '')]?.push(isHome ? rows : `${holdSchema}: ${rows}`);
-    }
-    return drops;
-  } finally {
-    await root.end();
+  await using root = await connect(server);
+  const drops: Record<string, (number | string)[]> = {};
+  for (const { origin, holdSchema, holdName } of [...held].sort(byTheirIds)) {
+    if (origin?.schema?.startsWith(schema) !== true) continue;
+    const text = `SELECT COUNT(*) AS n FROM \`${holdSchema}\`.\`${holdName}\``;
+    const [row] = await root.rows(text);
+    const name = `${origin.schema}.${origin.table}`.replace(`${schema}.`, '');
+    const rows = Number(row?.['n']);
+    drops[name.replace(schema, '')] ??= [];
+    const isHome = holdSchema.startsWith('_undrop');
+    drops[name.replace(schema, '')]?.push(isHome ? rows : `${holdSchema}: ${rows}`);
   }
+  return drops;
 }
 
 /** Ids begin with the time of the drop. */

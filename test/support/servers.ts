@@ -90,17 +90,80 @@ function tellWhich(names: readonly string[]): void {
 }
 
 /** A server of the set for one test alone, with more options; the test stops it. */
-export function startServer(
+export async function startServer(
   name: string,
   extraOptions: readonly string[] = [],
-): Promise<ThrowawayServer> {
-  return startFromSet(name as ServerName, extraOptions);
+): Promise<ThrowawayServer & AsyncDisposable> {
+  const server = await startFromSet(name as ServerName, extraOptions);
+  return Object.assign(server, { [Symbol.asyncDispose]: () => server.stop() });
 }
 
-/** A mysql2 connection as root, or as `options` say. The caller ends it. */
-export function connect(server: Target, options: ConnectionOptions = {}): Promise<Connection> {
+/** A mysql2 connection with the words that most tests need. */
+export interface Session extends Connection {
+  /** Runs texts one after another. */
+  run(...texts: readonly string[]): Promise<void>;
+  /** The rows of one text. */
+  rows<Row = RowDataPacket>(text: string, values?: readonly unknown[]): Promise<Row[]>;
+  /** The values of the first column. */
+  column<Value = string>(text: string, values?: readonly unknown[]): Promise<Value[]>;
+  /** The names in a schema, in order; by default in its own. */
+  tables(schema?: string): Promise<string[]>;
+  /** How many rows a table has. */
+  count(table: string): Promise<number>;
+  /** SHOW CREATE TABLE. */
+  show(table: string): Promise<string>;
+  /** The error of a text; null where it succeeds. */
+  errorOf(text: string): Promise<SessionError | null>;
+  errnoOf(text: string): Promise<number | null>;
+}
+
+interface SessionError {
+  readonly errno: number;
+  readonly sqlState: string;
+  readonly message: string;
+}
+
+/** A session as root, or as `options` say. The caller ends it. */
+export async function connect(server: Target, options: ConnectionOptions = {}): Promise<Session> {
   const { host, port, user, password } = server;
-  return createConnection({ host, port, user, password, connectTimeout: 60_000, ...options });
+  const login = { host, port, user, password, connectTimeout: 60_000, ...options };
+  return withWords(await createConnection(login));
+}
+
+function withWords(connection: Connection): Session {
+  const rows = async <Row>(text: string, values: readonly unknown[] = []): Promise<Row[]> => {
+    const [found] = await connection.query<RowDataPacket[]>(text, [...values]);
+    return found as unknown as Row[];
+  };
+  const column = async <Value>(text: string, values?: readonly unknown[]): Promise<Value[]> => {
+    const found = await rows<Record<string, Value>>(text, values);
+    return found.flatMap((row) => Object.values(row).slice(0, 1));
+  };
+  const errorOf = (text: string): Promise<SessionError | null> =>
+    connection.query(text).then(
+      () => null,
+      ({ errno, sqlState, message }: SessionError) => ({ errno, sqlState, message }),
+    );
+  return Object.assign(connection, {
+    rows,
+    column,
+    errorOf,
+    run: async (...texts: readonly string[]) => {
+      for (const text of texts) await connection.query(text);
+    },
+    tables: (schema?: string) =>
+      column<string>(
+        `SELECT TABLE_NAME AS name FROM information_schema.TABLES
+         WHERE TABLE_SCHEMA = COALESCE(?, DATABASE()) ORDER BY TABLE_NAME`,
+        [schema ?? null],
+      ),
+    count: async (table: string) => Number((await column(`SELECT COUNT(*) AS n FROM ${table}`))[0]),
+    show: async (table: string) => {
+      const [row] = await rows<Record<string, string>>(`SHOW CREATE TABLE ${table}`);
+      return String(row?.['Create Table']);
+    },
+    errnoOf: async (text: string) => (await errorOf(text))?.errno ?? null,
+  });
 }
 
 /** Runs statements on a connection of their own, one after another; hands back the last's rows. */
@@ -176,12 +239,8 @@ async function queryOn<Row>(
 }
 
 async function queryAfresh<Row>(server: Target, statements: readonly string[]): Promise<Row[]> {
-  const connection = await connect(server);
-  try {
-    return await runAll<Row>(connection, statements);
-  } finally {
-    await connection.end();
-  }
+  await using connection = await connect(server);
+  return await runAll<Row>(connection, statements);
 }
 
 async function runAll<Row>(connection: Connection, statements: readonly string[]): Promise<Row[]> {
@@ -190,21 +249,30 @@ async function runAll<Row>(connection: Connection, statements: readonly string[]
   return rows as Row[];
 }
 
-export interface FreshSchema {
+export interface FreshSchema extends AsyncDisposable {
   readonly name: string;
   drop(): Promise<void>;
 }
 
 /** A new empty schema with a name that no other test has. */
-export async function freshSchema(server: Target, prefix = 'test'): Promise<FreshSchema> {
-  const name = `${prefix}_${randomBytes(5).toString('hex')}`;
+export async function freshSchema(server: Target, prefix?: string): Promise<FreshSchema> {
+  const name = newSchemaName(prefix);
+  await makeSchema(server, name);
+  const drop = () => dropSchema(server, name);
+  return { name, drop, [Symbol.asyncDispose]: drop };
+}
+
+export function newSchemaName(prefix = 'test'): string {
+  return `${prefix}_${randomBytes(5).toString('hex')}`;
+}
+
+export async function makeSchema(server: Target, name: string): Promise<void> {
   await query(server, `CREATE DATABASE ${name} CHARACTER SET utf8mb4`);
-  return {
-    name,
-    drop: async () => {
-      await query(server, `DROP DATABASE IF EXISTS ${name}`);
-    },
-  };
+}
+
+/** Where it is there, and whatever keys from other schemas lead there. */
+export async function dropSchema(server: Target, name: string): Promise<void> {
+  await query(server, 'SET foreign_key_checks = 0', `DROP DATABASE IF EXISTS ${name}`);
 }
 
 export interface LoggedCommand {
@@ -220,29 +288,30 @@ export interface GeneralLog {
   read(): Promise<readonly LoggedCommand[]>;
   /** Switches it off again and closes its connection. */
   stop(): Promise<void>;
+  [Symbol.asyncDispose](): Promise<void>;
 }
 
 /** Empties the general log and switches it on; everything that the server is sent gets there. */
 export async function generalLog(server: Target): Promise<GeneralLog> {
   const connection = await connect(server);
   const own = connection.threadId;
-  await connection.query("SET GLOBAL log_output = 'TABLE'");
-  await connection.query('TRUNCATE TABLE mysql.general_log');
+  await connection.run("SET GLOBAL log_output = 'TABLE'", 'TRUNCATE TABLE mysql.general_log');
   await connection.query('SET GLOBAL general_log = ON');
+  const stop = async () => {
+    await connection.run('SET GLOBAL general_log = OFF', "SET GLOBAL log_output = 'FILE'");
+    await connection.end();
+  };
   return {
     read: async () => {
-      const [rows] = await connection.query<RowDataPacket[]>(
+      const rows = await connection.rows(
         `SELECT thread_id AS threadId, command_type AS command,
                 CONVERT(argument USING utf8mb4) AS text FROM mysql.general_log`,
       );
       const commands = rows as unknown as LoggedCommand[];
       return commands.filter(({ threadId }) => threadId !== own);
     },
-    stop: async () => {
-      await connection.query('SET GLOBAL general_log = OFF');
-      await connection.query("SET GLOBAL log_output = 'FILE'");
-      await connection.end();
-    },
+    stop,
+    [Symbol.asyncDispose]: stop,
   };
 }
 

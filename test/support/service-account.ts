@@ -15,12 +15,8 @@ export async function makeServiceAccount(
   more: { readonly user?: string; readonly tier?: Tier; readonly schemas?: readonly string[] } = {},
 ): Promise<void> {
   const { tier = 'full', schemas = [] } = more;
-  const admin = poolOn(target, 2);
-  try {
-    const account = { user: more.user ?? SERVICE_ACCOUNT.user, host: '%' };
-    const { password: own } = SERVICE_ACCOUNT;
-    await applyAccount(admin, { account, password: own, tier, schemas });
-  } finally {
-    await admin.dispose();
-  }
+  await using admin = poolOn(target, 2);
+  const account = { user: more.user ?? SERVICE_ACCOUNT.user, host: '%' };
+  const { password: own } = SERVICE_ACCOUNT;
+  await applyAccount(admin, { account, password: own, tier, schemas });
 }

@@ -4,8 +4,9 @@ import { openServicePool, type ServicePool } from '../../src/service/pool/pools.
 import type { Target } from './servers.js';
 
 /** The caller disposes of it. */
-export function poolOn(target: Target, connectionsMax = 4): ServicePool {
+export function poolOn(target: Target, connectionsMax = 4): ServicePool & AsyncDisposable {
   const { host, port, user, password } = target;
   const address = { host, port };
-  return openServicePool({ address, user, password, connectionsMax, log: silentLog });
+  const pool = openServicePool({ address, user, password, connectionsMax, log: silentLog });
+  return Object.assign(pool, { [Symbol.asyncDispose]: () => pool.dispose() });
 }

@@ -2,9 +2,11 @@
  * Sessions on real sockets: a fake client, the real listener and sessions, a fake server.
  * Everything that either fake does is the test's; waiting has a deadline and no pauses.
  */
+
 import { once } from 'node:events';
 import net from 'node:net';
 import { TLSSocket } from 'node:tls';
+import { expect } from '@jest/globals';
 import { systemClock } from '../../src/clock.js';
 import { silentLog, withAudit } from '../../src/log.js';
 import { type Counters, countAudit, newCounters } from '../../src/metrics.js';
@@ -13,8 +15,9 @@ import { LocalConnectionLimit } from '../../src/session/connection-limit.js';
 import { drain } from '../../src/session/drain.js';
 import { Listener, type ListenerOptions } from '../../src/session/listener.js';
 import { openProxyTls, type ProxyTls, type TlsSettings } from '../../src/session/login/tls.js';
+import { decodeHandshakeResponse41 } from '../../src/wire/connection/handshake-response41.js';
 import { encodePacket, HEADER_BYTES } from '../../src/wire/framing.js';
-import { encodeErr } from '../../src/wire/response.js';
+import { decodeErr, encodeErr } from '../../src/wire/response.js';
 import { breakOff } from './break-off.js';
 import { exchange, payload } from './conversation.js';
 
@@ -129,7 +132,7 @@ export class Peer {
   }
 }
 
-export interface Bench {
+export interface Bench extends AsyncDisposable {
   readonly counters: Counters;
   readonly listener: Listener;
   readonly tls: ProxyTls;
@@ -238,6 +241,12 @@ export async function openBench(options: BenchOptions = {}): Promise<Bench> {
     server.close();
     throw error;
   }
+  const close = async () => {
+    for (const socket of sockets) socket.destroy();
+    await endListener(listener, { timeoutMs: 0 });
+    server.close();
+    await once(server, 'close');
+  };
   return {
     counters,
     listener,
@@ -256,12 +265,8 @@ export async function openBench(options: BenchOptions = {}): Promise<Bench> {
       if (peer !== undefined) return Promise.resolve(peer);
       return new Promise((resolve) => waiting.push(resolve));
     },
-    close: async () => {
-      for (const socket of sockets) socket.destroy();
-      await endListener(listener, { timeoutMs: 0 });
-      server.close();
-      await once(server, 'close');
-    },
+    close,
+    [Symbol.asyncDispose]: close,
   };
 }
 
@@ -297,6 +302,41 @@ export async function logIn(bench: Bench, name = 'mysql-9.7/deprecate-eof'): Pro
     await to.take(packet.length);
   }
   return { client, server };
+}
+
+/** What one end sends arrives at the other as it is. */
+export async function passes(from: Peer, to: Peer, ...bytes: readonly Buffer[]): Promise<void> {
+  const sent = Buffer.concat(bytes);
+  from.send(sent);
+  const arrived = await to.take(sent.length);
+  if (!arrived.equals(sent)) expect(arrived.toString('hex')).toBe(sent.toString('hex'));
+}
+
+/** The next packet, which is an error. */
+export async function errorTo(client: Peer): Promise<{
+  readonly errno: number;
+  readonly sqlState: string;
+  readonly text: string;
+  readonly sequenceId: number | undefined;
+}> {
+  const packet = await client.packet();
+  const { errno, sqlState, message } = decodeErr(payload(packet));
+  return { errno, sqlState, text: message.toString(), sequenceId: packet[3] };
+}
+
+/** The server gets a login of nobody, which it refuses, instead of a broken handshake. */
+export async function serverIsExcused(server: Peer, sequenceId = 1): Promise<void> {
+  const polite = await server.packet();
+  expect(polite[3]).toBe(sequenceId);
+  expect(decodeHandshakeResponse41(payload(polite)).user).toBe('');
+  await serverRefuses(server, sequenceId + 1);
+}
+
+export async function serverRefuses(server: Peer, sequenceId: number): Promise<void> {
+  const message = Buffer.from('Access denied');
+  server.send(encodePacket(encodeErr({ errno: 1045, sqlState: '28000', message }), sequenceId));
+  await server.ended();
+  server.end();
 }
 
 /** Answers the marker that the proxy sends next, as a server does. */

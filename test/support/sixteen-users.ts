@@ -5,8 +5,8 @@
  * patterns, and with the most names.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Connection, RowDataPacket } from 'mysql2/promise';
-import { connect, query, type Target } from './servers.js';
+import type { RowDataPacket } from 'mysql2/promise';
+import { connect, query, type Session, type Target } from './servers.js';
 
 const PASSWORD = 'only for tests';
 const ORDINARY = 14;
@@ -112,10 +112,10 @@ async function liveOrdinarily(proxy: Target, { user, felt, signal }: Life): Prom
   for (let round = 0; round === 0 || !signal.aborted; round++) {
     const name = `${user}.own_${tables++}`;
     const client = await timed(felt.login, () => connect(proxy));
-    for (const text of making(name)) await client.query(text);
+    await client.run(...making(name));
     await timed(felt.drop, () => client.query(`DROP TABLE ${name}`));
     await timed(felt.undrop, () => undrop(client, name));
-    const [rows] = await client.query<RowDataPacket[]>(`SELECT * FROM ${name}`);
+    const rows = await client.rows(`SELECT * FROM ${name}`);
     if (rows.length !== ROWS) throw new Error(`${name} came back with ${rows.length} rows`);
     await client.end();
     await sleep(PAUSE_MS);
@@ -123,7 +123,7 @@ async function liveOrdinarily(proxy: Target, { user, felt, signal }: Life): Prom
 }
 
 /** Whoever is told that the table is locked tries again: the service may be looking at it. */
-async function undrop(client: Connection, name: string): Promise<void> {
+async function undrop(client: Session, name: string): Promise<void> {
   for (;;) {
     const error = await client.query(`UNDROP TABLE ${name}`).then(
       () => null,
@@ -142,12 +142,11 @@ async function timed<T>(times: number[], work: () => Promise<T>): Promise<T> {
 }
 
 async function beGreedy(proxy: Target, signal: AbortSignal): Promise<void> {
-  const client = await connect(proxy);
+  await using client = await connect(proxy);
   for (let count = 0; !signal.aborted; count++) {
     const name = `${GREEDY}.t${count}`;
-    for (const text of [...making(name), `DROP TABLE ${name}`]) await client.query(text);
+    await client.run(...making(name), `DROP TABLE ${name}`);
   }
-  await client.end();
 }
 
 const many = Array.from({ length: 1_000 }, (_, index) => `${GREEDY}.t${index}`).join(', ');
@@ -164,7 +163,7 @@ const HOSTILITIES: readonly string[] = [
 ];
 
 async function beHostile(proxy: Target, signal: AbortSignal): Promise<void> {
-  const client = await connect(proxy);
+  await using client = await connect(proxy);
   while (!signal.aborted) {
     for (const text of HOSTILITIES) {
       const found = await client.query<RowDataPacket[]>(text).then(
@@ -174,5 +173,4 @@ async function beHostile(proxy: Target, signal: AbortSignal): Promise<void> {
       if (found > 0) throw new Error(`a user without rights was shown ${found} tables`);
     }
   }
-  await client.end();
 }

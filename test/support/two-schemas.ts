@@ -4,13 +4,13 @@
  * base table is lost.
  */
 import { expect } from '@jest/globals';
-import type { Connection } from 'mysql2/promise';
 import { type ProxyTarget, proxyInFront } from './proxy.js';
 import {
   connect,
   type FreshSchema,
   freshSchema,
   query,
+  type Session,
   type Target,
   type TestServer,
 } from './servers.js';
@@ -21,7 +21,7 @@ export class TwoSchemas {
   readonly schema: FreshSchema;
   readonly other: FreshSchema;
   readonly proxy: ProxyTarget;
-  readonly root: Connection;
+  readonly root: Session;
 
   private constructor(
     server: TestServer,
@@ -43,7 +43,7 @@ export class TwoSchemas {
     });
   }
 
-  async close(): Promise<void> {
+  async [Symbol.asyncDispose](): Promise<void> {
     await this.root.end();
     await this.proxy.stop();
     await this.schema.drop();

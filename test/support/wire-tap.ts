@@ -37,7 +37,7 @@ export interface TapEvent {
  */
 export type TapVerdict = boolean | 'cut' | { readonly ends: Buffer };
 
-export interface WireTap extends Target {
+export interface WireTap extends Target, AsyncDisposable {
   /** Events so far. */
   readonly count: number;
   /** From now on nothing is passed on and everything is cut. */
@@ -87,11 +87,14 @@ export async function wireTap(
   listener.listen(0, '127.0.0.1');
   await once(listener, 'listening');
   const { port } = listener.address() as net.AddressInfo;
+  const close = async () => {
+    for (const connection of tapped) connection.destroy();
+    listener.close();
+    await once(listener, 'close');
+  };
+  const { user, password } = server;
   return {
-    host: '127.0.0.1',
-    port,
-    user: server.user,
-    password: server.password,
+    ...{ host: '127.0.0.1', port, user, password },
     get count() {
       return count;
     },
@@ -102,11 +105,8 @@ export async function wireTap(
     sever: (isMeant = () => true) => {
       for (const connection of tapped) if (isMeant(connection.user)) connection.destroy();
     },
-    close: async () => {
-      for (const connection of tapped) connection.destroy();
-      listener.close();
-      await once(listener, 'close');
-    },
+    close,
+    [Symbol.asyncDispose]: close,
   };
 }
 
