@@ -8,14 +8,13 @@
  * killed by its tap: nothing goes through any more, which is all that a server sees of SIGKILL. The
  * first proxy of a rig, and each tenth after it, is a process, and gets the signal.
  */
-import type { Connection } from 'mysql2/promise';
 import { ensureLedger } from '../../src/ledger/tables.js';
 import { type Log, silentLog } from '../../src/log.js';
 import type { ServicePool } from '../../src/service/pool/pools.js';
 import { type KillableServer, startKillable } from '../support/killable-server.js';
 import { until } from '../support/poll.js';
 import { proxyInFront, spawnProxy, type Variables } from '../support/proxy.js';
-import { connect, freshSchema, type Target } from '../support/servers.js';
+import { connect, freshSchema, type Session, type Target } from '../support/servers.js';
 import { SERVICE_ACCOUNT } from '../support/service-account.js';
 import { poolOn } from '../support/service-pool.js';
 import { type TapEvent, type TapVerdict, type WireTap, wireTap } from '../support/wire-tap.js';
@@ -46,7 +45,7 @@ export interface FaultRig {
   /** Clients go here; another one where the proxy was killed. */
   readonly proxy: RigProxy;
   /** As root, around the proxy, in the schema; another one where the server was killed. */
-  readonly direct: Connection;
+  readonly direct: Session;
   /** Around the proxy as well. */
   readonly pool: ServicePool;
   /** From now on events count. */
@@ -80,7 +79,7 @@ class Rig implements FaultRig {
   readonly pool: ServicePool;
   readonly #variables: Variables;
   #schema = '';
-  #direct: Connection | null = null;
+  #direct: Session | null = null;
   #proxy: KillableProxy | null = null;
   #starts = 0;
   #armed: { readonly fault: Fault | null; readonly isAt: IsAt } | null = null;
@@ -105,7 +104,7 @@ class Rig implements FaultRig {
     return there(this.#proxy);
   }
 
-  get direct(): Connection {
+  get direct(): Session {
     return there(this.#direct);
   }
 

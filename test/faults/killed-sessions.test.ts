@@ -4,20 +4,16 @@
  * that it was done, interrupted, or the end of its connection, and never an error of ours. What it
  * heard is true, each table is live or held with all its rows, and no intent is left.
  */
-import { expect, jest } from '@jest/globals';
-import type { Connection, RowDataPacket } from 'mysql2/promise';
+import { expect } from '@jest/globals';
+import type { RowDataPacket } from 'mysql2/promise';
 import { Dice, seededRandom } from '../support/dice.js';
-import { inLanes } from '../support/lanes.js';
+import { onServersAtOnce } from '../support/on-servers.js';
 import { type ProxyTarget, proxyInFront } from '../support/proxy.js';
 import { RawClient } from '../support/raw-client.js';
 import { rounds, seedFor } from '../support/sample.js';
-import { connect, freshSchema, testServers } from '../support/servers.js';
 import { intentsSettled } from '../support/settled.js';
 import { Survival } from '../support/survival.js';
 import { type TapEvent, type WireTap, wireTap } from '../support/wire-tap.js';
-
-// A busy machine is slow, not wrong.
-jest.setTimeout(300_000);
 
 /** More events than a drop has: reaching it means that the run never came to its end. */
 const EVENTS_MAX = 400;
@@ -44,41 +40,34 @@ const SCENES = [
 type Scene = (typeof SCENES)[number];
 type Kill = 'QUERY' | 'CONNECTION';
 
-inLanes(testServers(), 'on $name', (server, { afterAll, beforeAll, test }) => {
+onServersAtOnce('sessions that are killed on $name', (server, on) => {
+  const { afterAll, beforeAll, testOnEach: test } = on;
   let tap: WireTap;
   let proxy: ProxyTarget;
-  let root: Connection;
-  let schema = '';
   let user = '';
-  let survival: Survival;
   let onEvent: (event: TapEvent) => Promise<void> = async () => undefined;
 
+  const schema = on.schema('killed').name;
+  const root = on.session({ schema });
+  const survival = new Survival(root, [schema]);
   beforeAll(async () => {
     tap = await wireTap(server, async (event) => {
       await onEvent(event);
       return true;
     });
     proxy = await proxyInFront(tap, { COLLECT: 'on' });
-    root = await connect(server);
-    schema = (await freshSchema(server, 'killed')).name;
-    await root.query(`USE ${schema}`);
-    survival = new Survival(root, [schema]);
     user = `u_${schema.slice(-8)}`;
-    await root.query(`CREATE USER ${user}@'%'`);
-    await root.query(`GRANT DROP ON ${schema}.* TO ${user}@'%'`);
+    await root.run(`CREATE USER ${user}@'%'`, `GRANT DROP ON ${schema}.* TO ${user}@'%'`);
   });
 
   afterAll(async () => {
     await root.query(`DROP USER ${user}@'%'`);
-    await root.query(`DROP DATABASE ${schema}`);
-    await root.end();
     await proxy.stop();
     await tap.close();
   });
 
   async function make({ child }: Scene): Promise<void> {
-    await root.query('SET foreign_key_checks = 0');
-    await root.query('DROP TABLE IF EXISTS a, b, c');
+    await root.run('SET foreign_key_checks = 0', 'DROP TABLE IF EXISTS a, b, c');
     await root.query('CREATE TABLE a (id INT PRIMARY KEY)');
     const key = child === '' ? '' : `, FOREIGN KEY (id) ${child}`;
     for (const table of ['b', 'c']) await root.query(`CREATE TABLE ${table} (id INT ${key})`);

@@ -135,9 +135,8 @@ class Cells {
       // What lives is renamed by no proxy that comes.
       if (live !== null) expect(await scene.live?.(this.#place)).toBe(live);
       this.#check(scene, said.outcome, struck, await scene.end(this.#place));
-      const next = await connect(rig.proxy, { database: rig.schema });
+      await using next = await connect(rig.proxy, { database: rig.schema });
       await next.query('SELECT 1');
-      await next.end();
     } catch (error) {
       const where = `${rig.struck?.moment} of ${rig.struck?.command.toString('latin1', 0, 400)}`;
       const why = error instanceof Error ? (error.stack ?? error.message) : String(error);

@@ -1,6 +1,6 @@
 /** A client that says something, and what it is told: an answer, or the end of its connection. */
-import type { Connection, ConnectionOptions } from 'mysql2/promise';
-import { connect } from '../support/servers.js';
+import type { ConnectionOptions } from 'mysql2/promise';
+import { connect, type Session } from '../support/servers.js';
 import type { FaultRig } from './fault-rig.js';
 
 export type Outcome =
@@ -25,7 +25,7 @@ export async function say(
   texts: readonly string[],
   as: ConnectionOptions = {},
 ): Promise<Said> {
-  let client: Connection | null = null;
+  let client: Session | null = null;
   const talk = async (): Promise<Outcome> => {
     client = await connect(proxy, { database: schema, ...as });
     client.on('error', () => undefined);

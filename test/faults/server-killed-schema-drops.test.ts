@@ -5,14 +5,13 @@
  * while the DROP waits, under a proxy that lives on.
  */
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
-import type { Connection, RowDataPacket } from 'mysql2/promise';
 import { silentLog } from '../../src/log.js';
 import { reconcile } from '../../src/recovery/reconcile.js';
 import { restore } from '../../src/undo/run-restore.js';
 import { Dice, seededRandom } from '../support/dice.js';
 import { until } from '../support/poll.js';
 import { rounds, seedFor } from '../support/sample.js';
-import { connect, testServerNames } from '../support/servers.js';
+import { connect, type Session, testServerNames } from '../support/servers.js';
 import { nth } from './cells.js';
 import { type FaultRig, openFaultRig } from './fault-rig.js';
 
@@ -96,7 +95,7 @@ describe.each(testServerNames())('a DROP DATABASE on %s', (name) => {
 });
 
 async function openRows({ direct }: FaultRig): Promise<number> {
-  const [rows] = await direct.query<RowDataPacket[]>(
+  const rows = await direct.rows(
     `SELECT id FROM _undrop.ledger
      WHERE schema_name = ? AND state IN ('intent', 'emptying', 'emptied')
        AND COALESCE(todo, '') <> 'torn'`,
@@ -111,13 +110,13 @@ function isRename(command: Buffer): boolean {
 
 /** As recovery says of the one with partitions; then all pieces and all other rows are there. */
 async function isInPieces({ direct }: FaultRig): Promise<boolean> {
-  const [rows] = await direct.query<RowDataPacket[]>(
+  const rows = await direct.rows(
     "SELECT id, table_name AS name FROM _undrop.ledger WHERE schema_name = ? AND todo = 'torn'",
     [SCHEMA],
   );
   if (rows.length === 0) return false;
   expect(rows).toMatchObject([{ name: 'parts' }]);
-  const [pieces] = await direct.query<RowDataPacket[]>(
+  const pieces = await direct.rows(
     `SELECT NAME FROM information_schema.INNODB_SYS_TABLES
      WHERE NAME LIKE '${SCHEMA}/parts#p#%' OR NAME LIKE '%${rows[0]?.['id']}%#p#%'`,
   );
@@ -128,15 +127,13 @@ async function isInPieces({ direct }: FaultRig): Promise<boolean> {
   return true;
 }
 
-async function countOf(direct: Connection, table: string): Promise<number> {
-  const [rows] = await direct.query<RowDataPacket[]>(
-    `SELECT COUNT(*) AS n FROM ${SCHEMA}.\`${table}\``,
-  );
+async function countOf(direct: Session, table: string): Promise<number> {
+  const rows = await direct.rows(`SELECT COUNT(*) AS n FROM ${SCHEMA}.\`${table}\``);
   return Number(rows[0]?.['n']);
 }
 
 async function make({ direct }: FaultRig): Promise<void> {
-  for (const text of [
+  await direct.run(
     `DROP DATABASE IF EXISTS ${SCHEMA}`,
     `CREATE DATABASE ${SCHEMA}`,
     `CREATE TABLE ${SCHEMA}.parent (a INT PRIMARY KEY) ENGINE=InnoDB`,
@@ -150,9 +147,7 @@ async function make({ direct }: FaultRig): Promise<void> {
       PARTITION BY HASH (a) PARTITIONS ${PARTITIONS}`,
     `INSERT INTO ${SCHEMA}.parts VALUES (1), (2), (3), (4)`,
     `CREATE VIEW ${SCHEMA}.seen AS SELECT a FROM ${SCHEMA}.plain`,
-  ]) {
-    await direct.query(text);
-  }
+  );
 }
 
 /** Whatever the answer is. */
@@ -161,8 +156,7 @@ async function drop({ proxy }: FaultRig): Promise<void> {
     const client = await connect(proxy);
     client.on('error', () => undefined);
     try {
-      await client.query('SET lock_wait_timeout = 1');
-      await client.query(`DROP DATABASE ${SCHEMA}`);
+      await client.run('SET lock_wait_timeout = 1', `DROP DATABASE ${SCHEMA}`);
     } finally {
       client.destroy();
     }
@@ -183,18 +177,18 @@ async function settled(rig: FaultRig): Promise<void> {
 }
 
 async function look({ pool, direct }: FaultRig): Promise<string> {
-  const [there] = await direct.query<RowDataPacket[]>(
+  const there = await direct.rows(
     'SELECT 1 FROM information_schema.SCHEMATA WHERE SCHEMA_NAME = ?',
     [SCHEMA],
   );
   if (there.length === 0) await direct.query(`CREATE DATABASE ${SCHEMA}`);
-  const [held] = await direct.query<RowDataPacket[]>(
+  const held = await direct.rows(
     "SELECT id FROM _undrop.ledger WHERE schema_name = ? AND state = 'HOLD'",
     [SCHEMA],
   );
   for (const { id } of held) await restore(pool, { target: String(id) });
   const counts: Record<string, number> = {};
-  const [tables] = await direct.query<RowDataPacket[]>(
+  const tables = await direct.rows(
     `SELECT TABLE_NAME AS name FROM information_schema.TABLES
      WHERE TABLE_SCHEMA = ? AND TABLE_TYPE = 'BASE TABLE'`,
     [SCHEMA],

@@ -12,7 +12,7 @@ import { readdir, readFile, rename } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
-import type { Connection, RowDataPacket } from 'mysql2/promise';
+import type { RowDataPacket } from 'mysql2/promise';
 import { examine } from '../../src/account/examine.js';
 import { silentLog } from '../../src/log.js';
 import { type ReconcileReport, reconcile } from '../../src/recovery/reconcile.js';
@@ -23,7 +23,7 @@ import { projectFolder } from '../support/folders.js';
 import { until } from '../support/poll.js';
 import { sample } from '../support/sample.js';
 import { SERVER_NAMES } from '../support/server-set.js';
-import { connect } from '../support/servers.js';
+import { connect, type Session } from '../support/servers.js';
 import { type FaultRig, openFaultRig } from './fault-rig.js';
 
 const PARTITIONS = 64;
@@ -55,7 +55,7 @@ describe.each(SERVERS)('a server killed amid the RENAME of partitions, %s', (nam
   const isAtomic = name === 'mysql-9.7';
   const isRun = (by: string) => CHOSEN.some((cell) => cell.server === name && cell.by === by);
   let rig: FaultRig;
-  let root: Connection;
+  let root: Session;
   let count = 0;
   /** Of warnings. */
   const events: string[] = [];
@@ -114,7 +114,7 @@ describe.each(SERVERS)('a server killed amid the RENAME of partitions, %s', (nam
 
   async function rowsOf(at: string): Promise<number | null> {
     try {
-      const [rows] = await root.query<RowDataPacket[]>(`SELECT COUNT(*) AS n FROM ${at}`);
+      const rows = await root.rows(`SELECT COUNT(*) AS n FROM ${at}`);
       return Number(rows[0]?.['n']);
     } catch (error) {
       expect([1146, 1017, 1696, 1932]).toContain((error as { readonly errno?: number }).errno);
@@ -123,7 +123,7 @@ describe.each(SERVERS)('a server killed amid the RENAME of partitions, %s', (nam
   }
 
   async function stateOf(schema: string): Promise<RowDataPacket | null> {
-    const [rows] = await root.query<RowDataPacket[]>(
+    const rows = await root.rows(
       `SELECT id, state, todo FROM _undrop.ledger
        WHERE schema_name = ? AND table_name = 'parts' AND state IN ('intent', 'HOLD')`,
       [schema],
@@ -219,7 +219,7 @@ describe.each(SERVERS)('a server killed amid the RENAME of partitions, %s', (nam
         continue;
       }
       for (const statement of meant.split(/;\n/).filter((one) => one.trim() !== '')) {
-        const [rows] = await root.query<RowDataPacket[]>(statement);
+        const rows = await root.rows(statement);
         const printed = Array.isArray(rows) ? rows[0]?.['statement'] : undefined;
         if (printed !== undefined) await root.query(String(printed));
         if (/^CHECK/.test(statement)) expect(rows).toMatchObject([{ Msg_text: 'OK' }]);
@@ -247,7 +247,7 @@ describe.each(SERVERS)('a server killed amid the RENAME of partitions, %s', (nam
     how: { readonly isBackwards: boolean },
   ): Promise<readonly (readonly [string, string])[]> {
     const { from, to } = directions(names, how);
-    const [rows] = await root.query<RowDataPacket[]>(
+    const rows = await root.rows(
       'SELECT NAME AS name FROM information_schema.INNODB_SYS_TABLES WHERE NAME LIKE ?',
       [`${from.place}/%#p#%`],
     );
@@ -297,9 +297,7 @@ describe.each(SERVERS)('a server killed amid the RENAME of partitions, %s', (nam
       await until(async () => (await rowsOf(`${schema}.plain`)) === 2, 'the other is back');
       // The schema is open to others.
       await until(async () => {
-        const [barriers] = await root.query<RowDataPacket[]>(
-          `SHOW TABLES IN ${schema} LIKE '!undrop%'`,
-        );
+        const barriers = await root.rows(`SHOW TABLES IN ${schema} LIKE '!undrop%'`);
         return barriers.length === 0;
       }, 'the barrier is gone');
       await expectTorn(names);

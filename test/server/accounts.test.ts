@@ -1,9 +1,7 @@
 /** Who is who: the service account at the start, and the user that a drop is recorded for. */
-import { describe, expect, jest, test } from '@jest/globals';
+import { describe, expect, test } from '@jest/globals';
 import { proxyInFront } from '../support/proxy.js';
 import { connect, freshSchema, query, testServers } from '../support/servers.js';
-
-jest.setTimeout(180_000);
 
 describe.each(testServers())('accounts on $name', (server) => {
   test('a service account that the server refuses stops the start', async () => {
@@ -21,7 +19,7 @@ describe.each(testServers())('accounts on $name', (server) => {
   const canChange = server.name !== 'mysql-5.6';
   const who = canChange ? 'the session has changed to' : 'has logged in';
   test(`a drop is recorded for the user that ${who}`, async () => {
-    const schema = await freshSchema(server, 'who');
+    await using schema = await freshSchema(server, 'who');
     const user = `u_${schema.name.slice(-8)}`;
     await query(
       server,
@@ -29,9 +27,9 @@ describe.each(testServers())('accounts on $name', (server) => {
       `GRANT ALL ON ${schema.name}.* TO ${user}@'%'`,
       `CREATE TABLE ${schema.name}.t (id INT)`,
     );
-    const proxy = await proxyInFront(server);
+    await using proxy = await proxyInFront(server);
     const login = canChange ? {} : { user, database: schema.name };
-    const client = await connect(proxy, login);
+    await using client = await connect(proxy, login);
     try {
       if (canChange) await client.changeUser({ user, password: '', database: schema.name });
       await client.query('DROP TABLE t');
@@ -41,10 +39,7 @@ describe.each(testServers())('accounts on $name', (server) => {
       );
       expect(rows).toEqual([{ user_name: user, table_name: 't' }]);
     } finally {
-      await client.end();
-      await proxy.stop();
       await query(server, `DROP USER ${user}@'%'`);
-      await schema.drop();
     }
   });
 });

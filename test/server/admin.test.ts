@@ -1,21 +1,12 @@
-/**
- * `/healthz`, `/readyz` and `/metrics` of a proxy on a real server: they follow the server down and
- * up, and the end of the proxy from its first moment; under load the metrics are readable, and
- * right.
- */
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { expect, jest } from '@jest/globals';
+import { expect } from '@jest/globals';
+import { temporaryFolder } from '../support/folders.js';
 import { startKillable } from '../support/killable-server.js';
-import { inLanes } from '../support/lanes.js';
-import { testOnOne } from '../support/on-one-server.js';
+import { onServersAtOnce } from '../support/on-servers.js';
 import { until } from '../support/poll.js';
 import { parseExposition } from '../support/prometheus-text.js';
 import { type ProxyProcess, spawnProxy, type Variables } from '../support/proxy.js';
-import { connect, query, type Target, testServers } from '../support/servers.js';
-
-jest.setTimeout(300_000);
+import { connect, query, type Target } from '../support/servers.js';
 
 interface Watched {
   readonly proxy: ProxyProcess;
@@ -34,20 +25,17 @@ async function watched(server: Target, variables: Variables = {}): Promise<Watch
   return { proxy, ask, metrics };
 }
 
-inLanes(testServers(), 'the admin listener on $name', (server, lane) => {
-  const { afterEach } = lane;
-  const test = testOnOne(server, lane);
-  let proxy: ProxyProcess | null = null;
-
-  afterEach(async () => {
-    await proxy?.stop();
-    proxy = null;
-    await query(server, 'DROP DATABASE IF EXISTS watched');
-  });
+onServersAtOnce('the admin listener on $name', (server, on) => {
+  const { afterEach, test } = on;
+  afterEach(() => query(server, 'DROP DATABASE IF EXISTS watched'));
+  const watch = async (to: Target, variables?: Variables) => {
+    const one = await watched(to, variables);
+    on.each.keep(one.proxy);
+    return one;
+  };
 
   test.each(['1', '2'])('metrics under load, %s workers', async (WORKERS) => {
-    const one = await watched(server, { WORKERS, COLLECT: 'on', MODE: 'hold' });
-    proxy = one.proxy;
+    const one = await watch(server, { WORKERS, COLLECT: 'on', MODE: 'hold' });
     await query(server, 'CREATE DATABASE watched');
     const CLIENTS = 4;
     const TABLES = 3;
@@ -59,15 +47,13 @@ inLanes(testServers(), 'the admin listener on $name', (server, lane) => {
     })();
     await Promise.all(
       Array.from({ length: CLIENTS }, async (_, client) => {
-        const session = await connect(one.proxy);
+        await using session = await connect(one.proxy);
         for (let table = 0; table < TABLES; table++) {
           const name = `watched.t_${client}_${table}`;
-          await session.query(`CREATE TABLE ${name} (id INT)`);
-          await session.query(`DROP TABLE ${name}`);
+          await session.run(`CREATE TABLE ${name} (id INT)`, `DROP TABLE ${name}`);
         }
         await session.query(`UNDROP TABLE watched.t_${client}_0`);
         await session.query('DROP TABLE _undrop.x').catch(() => undefined);
-        await session.end();
       }),
     );
     isOver = true;
@@ -98,8 +84,7 @@ inLanes(testServers(), 'the admin listener on $name', (server, lane) => {
   });
 
   test('a proxy is ready until the first moment of its end', async () => {
-    const one = await watched(server, { DRAIN_WAIT: '1h' });
-    proxy = one.proxy;
+    const one = await watch(server, { DRAIN_WAIT: '1h' });
     expect(await one.ask('/readyz')).toEqual({ status: 200, text: 'ready\n' });
     one.proxy.kill('SIGTERM');
     await until(async () => (await one.ask('/readyz')).status === 503, 'it is not ready any more');
@@ -112,25 +97,20 @@ inLanes(testServers(), 'the admin listener on $name', (server, lane) => {
   });
 
   test('a socket file that a killed proxy left is in nobody’s way', async () => {
-    const folder = await mkdtemp(join(tmpdir(), 'undrop-admin-'));
-    const variables = { ADMIN_LISTEN: join(folder, 'admin.sock') };
-    try {
-      const first = await spawnProxy(server, variables);
-      first.kill('SIGKILL');
-      await first.ended;
-      proxy = await spawnProxy(server, variables);
-      const line = proxy.lines.find(({ event }) => event === 'admin');
-      expect(line).toMatchObject({ listen: variables.ADMIN_LISTEN });
-    } finally {
-      await rm(folder, { recursive: true });
-    }
+    await using folder = await temporaryFolder('admin');
+    const variables = { ADMIN_LISTEN: join(folder.path, 'admin.sock') };
+    const first = await spawnProxy(server, variables);
+    first.kill('SIGKILL');
+    await first.ended;
+    await using proxy = await spawnProxy(server, variables);
+    const line = proxy.lines.find(({ event }) => event === 'admin');
+    expect(line).toMatchObject({ listen: variables.ADMIN_LISTEN });
   });
 
   test('a proxy is ready when its server is', async () => {
     const own = await startKillable(server.name);
     try {
-      const one = await watched(own);
-      proxy = one.proxy;
+      const one = await watch(own);
       const isReady = async () => (await one.ask('/readyz')).status === 200;
       await until(isReady, 'it is ready');
       own.kill();
@@ -148,8 +128,6 @@ inLanes(testServers(), 'the admin listener on $name', (server, lane) => {
       expect((await one.metrics()).get('undrop_drops_ready')).toBe(0);
       expect(await one.ask('/readyz')).toEqual({ status: 200, text: 'ready\n' });
     } finally {
-      await proxy?.stop();
-      proxy = null;
       await own.stop();
     }
   });

@@ -1,45 +1,37 @@
 /** The audit: each event once, in the log, in UNDROP_AUDIT_FILE and in the ledger's history. */
-import { appendFile, mkdir, mkdtemp, readFile, rename, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+
+import { appendFile, mkdir, readFile, rename } from 'node:fs/promises';
 import { join } from 'node:path';
-import { afterAll, afterEach, beforeEach, describe, expect, jest } from '@jest/globals';
+import { expect } from '@jest/globals';
 import { AUDIT_EVENTS, type AuditName } from '../../src/audit.js';
 import { pruneLedger } from '../../src/lifecycle/prune.js';
+import { temporaryFolder } from '../support/folders.js';
 import { freshLedger } from '../support/fresh-ledger.js';
 import { readHistory } from '../support/history.js';
-import { testOnOne } from '../support/on-one-server.js';
+import { onServers } from '../support/on-servers.js';
 import { until } from '../support/poll.js';
 import { type ProxyProcess, spawnProxy, type Variables } from '../support/proxy.js';
-import { connect, type FreshSchema, freshSchema, query, testServers } from '../support/servers.js';
+import { connect, query } from '../support/servers.js';
 import { poolOn } from '../support/service-pool.js';
-
-jest.setTimeout(240_000);
 
 type Line = Readonly<Record<string, unknown>>;
 
 /** Beside the fields of its event. */
 const OF_ALL = ['event', 'at', 'message', 'user', 'client', 'threadId', 'proxyId'];
 
-describe.each(testServers())('the audit on $name', (server) => {
-  const test = testOnOne(server);
-  let schema: FreshSchema;
-  let folder: string;
+onServers('the audit on $name', (server, on) => {
+  const { afterAll, beforeEach, test } = on;
+  let folder = '';
   let proxy: ProxyProcess | null = null;
-
-  beforeEach(async () => {
-    await freshLedger(server);
-    schema = await freshSchema(server, 'audit');
-    folder = await mkdtemp(join(tmpdir(), 'undrop-audit-'));
-  });
-  afterEach(async () => {
-    await proxy?.stop();
-    await schema.drop();
-    await rm(folder, { recursive: true });
-  });
+  beforeEach(() => freshLedger(server));
   afterAll(() => freshLedger(server));
+  const schema = on.each.schema('audit');
+  beforeEach(async () => {
+    folder = on.each.keep(await temporaryFolder('audit')).path;
+  });
 
   async function open(variables: Variables): Promise<ProxyProcess> {
-    proxy = await spawnProxy(server, variables);
+    proxy = on.each.keep(await spawnProxy(server, variables));
     return proxy;
   }
 
@@ -73,13 +65,10 @@ describe.each(testServers())('the audit on $name', (server) => {
       FAST_DROP: 'always',
     });
     const client = await clientWith('a', 'b', 'emptied', 'now_t', 'native_t', 'hinted');
-    await client.query('DROP TABLE a, b');
-    await client.query('TRUNCATE emptied');
-    await client.query('DROP TABLE /*undrop: hold=2d */ hinted');
-    await client.query('DROP TABLE native_t');
+    await client.run('DROP TABLE a, b', 'TRUNCATE emptied');
+    await client.run('DROP TABLE /*undrop: hold=2d */ hinted', 'DROP TABLE native_t');
     await expect(client.query('DROP TABLE _undrop.ledger')).rejects.toThrow(/UNDROP_RECYCLE/);
-    await client.query('DROP TABLE now_t');
-    await client.query(`DROP DATABASE ${schema.name}`);
+    await client.run('DROP TABLE now_t', `DROP DATABASE ${schema.name}`);
     const id = client.threadId;
     await client.end();
     const wanted = [
@@ -130,7 +119,7 @@ describe.each(testServers())('the audit on $name', (server) => {
         ...('until' in fields ? { until: expect.any(String) } : {}),
       });
     }
-    const pool = poolOn(server);
+    await using pool = poolOn(server);
     const nowT = String(file.find(({ table }) => table === 'now_t')?.['id']);
     const history = await readHistory(pool, nowT);
     expect(history.map(({ event, who }) => [event, who.replace(/ .*/, '')])).toEqual([
@@ -151,7 +140,6 @@ describe.each(testServers())('the audit on $name', (server) => {
     await pruneLedger(pool, 3_600_000);
     expect(await readHistory(pool, nowT)).toEqual([]);
     expect(await count()).toBe(kept.length - 3);
-    await pool.dispose();
   });
 
   test('a refused DROP DATABASE has no line of undrop’s own tables', async () => {
@@ -191,7 +179,7 @@ describe.each(testServers())('the audit on $name', (server) => {
     // One for each process.
     await until(() => of('audit-file').length === 3, 'what is wrong with the file');
     expect(of('audit-file')[0]).toMatchObject({ level: 50, err: { code: 'ENOENT' } });
-    const client = await clientWith('a', 'b', 'c', 'd');
+    await using client = await clientWith('a', 'b', 'c', 'd');
     const isInHistory = async (table: string) => {
       // Somebody drops it below.
       const rows = await historyOf('details').catch(() => []);
@@ -229,6 +217,5 @@ describe.each(testServers())('the audit on $name', (server) => {
     await until(async () => (await named('later/audit')).length > 0, 'the line of d');
     expect(await named('later/audit')).toEqual(['d']);
     expect(await named('later/audit.1')).toEqual(['of another process']);
-    await client.end();
   });
 });

@@ -2,14 +2,10 @@
  * Texts that are short for the network and take long to read: there are bounds on what one of them
  * may hold, and what is none of ours passes, whatever it holds.
  */
-import { afterAll, beforeAll, describe, expect, jest } from '@jest/globals';
-import { testOnOne } from '../support/on-one-server.js';
-import { type ProxyTarget, proxyInFront } from '../support/proxy.js';
-import { CLIENT, MODERN, type RawAnswer, RawClient } from '../support/raw-client.js';
-import { freshSchema, query, testServers } from '../support/servers.js';
-
-// A busy machine is slow, not wrong.
-jest.setTimeout(240_000);
+import { expect } from '@jest/globals';
+import { onServers } from '../support/on-servers.js';
+import { CLIENT, MODERN, type RawAnswer } from '../support/raw-client.js';
+import { query } from '../support/servers.js';
 
 const FLAGS = { flags: MODERN | CLIENT.MULTI_STATEMENTS };
 
@@ -23,29 +19,16 @@ function errorOf({ results }: RawAnswer): string {
   return last?.kind === 'err' ? `${last.errno} ${last.message}` : (last?.kind ?? 'prepared');
 }
 
-describe.each(testServers())('on $name', (server) => {
-  const test = testOnOne(server);
+onServers('big texts on $name', (server, on) => {
+  const { beforeAll, test } = on;
   const user = 'undrop_nobody';
-  let proxy: ProxyTarget;
-  let root: RawClient;
-  let nobody: RawClient;
-  let schema: Awaited<ReturnType<typeof freshSchema>>;
-
+  on.account(user);
+  const schema = on.schema();
+  const proxy = on.proxy();
+  const root = on.client({ to: proxy, ...FLAGS, schema });
+  const nobody = on.client({ to: proxy, ...FLAGS, user });
   beforeAll(async () => {
-    schema = await freshSchema(server);
-    await query(server, `GRANT USAGE ON *.* TO ${user}`).catch(() => undefined);
-    await query(server, `CREATE USER ${user}`).catch(() => undefined);
     await query(server, `CREATE TABLE ${schema.name}.t (i INT)`);
-    proxy = await proxyInFront(server);
-    root = await RawClient.open(proxy, { ...FLAGS, schema: schema.name });
-    nobody = await RawClient.open(proxy, { ...FLAGS, user });
-  });
-
-  afterAll(async () => {
-    await Promise.all([root.quit(), nobody.quit()]);
-    await proxy.stop();
-    await query(server, `DROP USER ${user}`);
-    await schema.drop();
   });
 
   test('a statement may name a thousand tables', async () => {

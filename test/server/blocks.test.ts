@@ -2,14 +2,13 @@
  * MariaDB's compound statements outside of stored programs: one with a drop in it is refused, and
  * then nothing of it runs; one without is the server's, to the byte.
  */
-import { afterAll, beforeAll, beforeEach, describe, expect, jest, test } from '@jest/globals';
+
+import { describe, expect, test } from '@jest/globals';
 import { describeAnswer } from '../support/native-case.js';
+import { inHooks } from '../support/on-servers.js';
 import { CLIENT, MODERN, RawClient } from '../support/raw-client.js';
 import { query, testServers } from '../support/servers.js';
 import { TwoSchemas } from '../support/two-schemas.js';
-
-// A busy machine is slow, not wrong.
-jest.setTimeout(240_000);
 
 const END = ['SELECT ROW_COUNT()', 'SHOW WARNINGS', 'SHOW TABLES'];
 
@@ -50,23 +49,18 @@ const REFUSED: readonly (readonly [string, string, RegExp])[] = [
 ];
 
 describe.each(testServers().filter(({ flavour }) => flavour === 'mariadb'))(
-  'on $name',
+  'drops in blocks on $name',
   (server) => {
-    let two: TwoSchemas;
-
-    beforeAll(async () => {
-      two = await TwoSchemas.open(server);
-    });
-    afterAll(() => two.close());
+    const { beforeEach, open } = inHooks();
+    const two = open(() => TwoSchemas.open(server));
     beforeEach(() => two.fill());
 
     test.each(TALKS)('%s: the same bytes', async (_name, texts) => {
       for (const flags of [MODERN, 0, MODERN | CLIENT.MULTI_STATEMENTS]) {
         await two.compare(async (target) => {
-          const client = await RawClient.open(target, { schema: two.schema.name, flags });
+          await using client = await RawClient.open(target, { schema: two.schema.name, flags });
           const heard: string[] = [];
           for (const text of texts) heard.push(...describeAnswer(await client.query(text)));
-          await client.quit();
           return heard;
         });
       }
@@ -80,15 +74,13 @@ describe.each(testServers().filter(({ flavour }) => flavour === 'mariadb'))(
       ];
       const before = await tables();
       for (const flags of [MODERN, MODERN | CLIENT.MULTI_STATEMENTS]) {
-        const client = await RawClient.open(two.proxy, { schema: name, flags });
-        const { results } = await client.query(text.replaceAll('OTHER', two.other.name));
-        const [result] = results;
+        await using client = await RawClient.open(two.proxy, { schema: name, flags });
+        const [result] = (await client.query(text.replaceAll('OTHER', two.other.name))).results;
         if (result?.kind !== 'err') throw new Error('it ran');
         expect(result.message.toString()).toMatch(/^UNDROP_NOT_DONE_YET: /);
         expect(result.message.toString()).toMatch(why);
         expect(await tables()).toEqual(before);
         expect(await client.rows('SELECT 1')).toEqual([['1']]);
-        await client.quit();
       }
       expect(await query(server, "SELECT id FROM _undrop.ledger WHERE state = 'intent'")).toEqual(
         [],

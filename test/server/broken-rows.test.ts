@@ -2,20 +2,16 @@
  * Rows that break a foreign key since their table was away, on real servers: the restore says so
  * when the table is back, with a query that lists them.
  */
-import { afterEach, beforeEach, describe, expect, jest } from '@jest/globals';
-import type { Connection, RowDataPacket } from 'mysql2/promise';
+import { expect } from '@jest/globals';
+import type { RowDataPacket } from 'mysql2/promise';
 import { findBrokenRows } from '../../src/held/foreign-keys/broken-rows.js';
-import type { ServicePool } from '../../src/service/pool/pools.js';
 import { encodeErr } from '../../src/wire/response.js';
-import { testOnOne } from '../support/on-one-server.js';
+import { onServers } from '../support/on-servers.js';
 import { until } from '../support/poll.js';
-import { type ProxyTarget, proxyInFront, runUndrop } from '../support/proxy.js';
-import { connect, type FreshSchema, freshSchema, testServers } from '../support/servers.js';
-import { poolOn } from '../support/service-pool.js';
+import { proxyInFront, runUndrop } from '../support/proxy.js';
+import { connect } from '../support/servers.js';
 import { wireTap } from '../support/wire-tap.js';
 import { sayTo } from './service-fixture.js';
-
-jest.setTimeout(240_000);
 
 const FAMILY = [
   'CREATE TABLE p (a INT, b INT, PRIMARY KEY (a, b))',
@@ -26,26 +22,14 @@ const FAMILY = [
   'INSERT INTO c VALUES (1, 1, 1, NULL), (2, 2, 2, 1), (3, NULL, 9, NULL)',
 ];
 
-describe.each(testServers())('rows that break a key on $name', (server) => {
-  const test = testOnOne(server);
-  let proxy: ProxyTarget;
-  let pool: ServicePool;
-  let schema: FreshSchema;
-  let direct: Connection;
+onServers('rows that break a key on $name', (server, on) => {
+  const { beforeEach, test } = on;
 
-  beforeEach(async () => {
-    proxy = await proxyInFront(server);
-    pool = poolOn(server);
-    schema = await freshSchema(server, 'broken');
-    direct = await connect(server, { database: schema.name });
-    for (const text of FAMILY) await direct.query(text);
-  });
-  afterEach(async () => {
-    await direct.end();
-    await proxy.stop();
-    await pool.dispose();
-    await schema.drop();
-  });
+  const proxy = on.each.proxy();
+  const pool = on.each.pool();
+  const schema = on.each.schema('broken');
+  const direct = on.each.session({ schema });
+  beforeEach(() => direct.run(...FAMILY));
 
   const place = (table: string) => ({ schema: schema.name, table });
 
@@ -71,20 +55,18 @@ describe.each(testServers())('rows that break a key on $name', (server) => {
   test('are a warning of UNDROP', async () => {
     await sayTo(proxy, { schema: schema.name, texts: ['DROP TABLE c'] });
     await direct.query('DELETE FROM p WHERE a = 2');
-    const client = await connect(proxy, { database: schema.name });
+    await using client = await connect(proxy, { database: schema.name });
     await client.query('UNDROP TABLE c');
-    const [warnings] = await client.query<RowDataPacket[]>('SHOW WARNINGS');
-    await client.end();
+    const warnings = await client.rows('SHOW WARNINGS');
     expect(warnings.map(({ Message }) => Message)).toEqual([
       `${schema.name}.c: rows break foreign key to p.`,
     ]);
   });
 
   test('are not looked for longer than for a moment', async () => {
-    const other = await connect(server, { database: schema.name });
+    await using other = await connect(server, { database: schema.name });
     await other.query('LOCK TABLES p WRITE, c WRITE');
     const broken = await findBrokenRows(pool, place('c'));
-    await other.end();
     expect(broken.map(({ isSeen }) => isSeen)).toEqual([false, false]);
   });
 
@@ -104,13 +86,13 @@ describe.each(testServers())('rows that break a key on $name', (server) => {
     const hasty = await proxyInFront(tap);
     const client = await connect(hasty, { database: schema.name });
     await client.query('UNDROP TABLE c');
-    const [warnings] = await client.query<RowDataPacket[]>('SHOW WARNINGS');
+    const warnings = await client.rows('SHOW WARNINGS');
     await client.end();
     await hasty.stop();
     await tap.close();
     expect(warnings.map(({ Message }) => Message).join()).toContain('did not check whether rows');
     // Others of that name may be held.
-    const [[row]] = await direct.query<RowDataPacket[]>(
+    const [row] = await direct.rows(
       `SELECT id FROM _undrop.ledger WHERE table_name = 'c' AND state = 'restored'
        ORDER BY id DESC LIMIT 1`,
     );
@@ -118,24 +100,22 @@ describe.each(testServers())('rows that break a key on $name', (server) => {
     expect(await show()).toContain(
       'the check for rows that break its foreign keys is not finished',
     );
-    const collecting = await proxyInFront(server, { COLLECT: 'on' });
+    await using _collecting = await proxyInFront(server, { COLLECT: 'on' });
     await until(async () => noted.test(await show()), 'the collector has looked');
-    await collecting.stop();
   });
 
   test('a parent that is another table is named, with where the old one is', async () => {
-    const client = await connect(proxy, { database: schema.name });
+    await using client = await connect(proxy, { database: schema.name });
     const warningsOf = async (sql: string) => {
       await client.query(sql);
-      const [rows] = await client.query<RowDataPacket[]>('SHOW WARNINGS');
+      const rows = await client.rows('SHOW WARNINGS');
       return rows.map(({ Message }) => String(Message)).join('\n');
     };
     const recreate = async () => {
       await client.query('CREATE TABLE p (a INT, b INT, PRIMARY KEY (a, b))');
       await client.query('INSERT INTO p VALUES (1, 1), (2, 2)');
     };
-    await client.query('DROP TABLE c');
-    await client.query('DROP TABLE p');
+    await client.run('DROP TABLE c', 'DROP TABLE p');
     await recreate();
     const [[held]] = await client.query<RowDataPacket[][]>(
       `SELECT id FROM _undrop.ledger WHERE table_name = 'p' AND schema_name = '${schema.name}'`,
@@ -146,20 +126,14 @@ describe.each(testServers())('rows that break a key on $name', (server) => {
     // The key leads to the new one now, and that is what it says of it from now on.
     await client.query('DROP TABLE c');
     expect(await warningsOf('UNDROP TABLE c')).toBe('');
-    await client.query('DROP TABLE c');
-    await client.query('DROP TABLE p');
-    await client.query('UNDROP TABLE p TO q');
+    await client.run('DROP TABLE c', 'DROP TABLE p', 'UNDROP TABLE p TO q');
     await recreate();
     expect(await warningsOf('UNDROP TABLE c')).toContain(`${another} is ${schema.name}.q`);
     // What was away meanwhile and is back is the old one.
-    await client.query('DROP TABLE c');
-    await client.query('DROP TABLE p');
-    await client.query('UNDROP TABLE p');
+    await client.run('DROP TABLE c', 'DROP TABLE p', 'UNDROP TABLE p');
     expect(await warningsOf('UNDROP TABLE c')).toBe('');
-    await client.query('DROP TABLE c, p');
-    await client.query('UNDROP TABLE c, p');
-    const [rows] = await client.query<RowDataPacket[]>('SHOW WARNINGS');
+    await client.run('DROP TABLE c, p', 'UNDROP TABLE c, p');
+    const rows = await client.rows('SHOW WARNINGS');
     expect(rows).toEqual([]);
-    await client.end();
   });
 });

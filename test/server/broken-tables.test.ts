@@ -4,29 +4,14 @@
  */
 import { readdir, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
-import { type ProxyTarget, proxyInFront } from '../support/proxy.js';
-import { RawClient } from '../support/raw-client.js';
-import { type FreshSchema, freshSchema, query, testServers } from '../support/servers.js';
+import { expect, test } from '@jest/globals';
+import { onServers } from '../support/on-servers.js';
+import { query } from '../support/servers.js';
 
-// A busy machine is slow, not wrong.
-jest.setTimeout(240_000);
-
-describe.each(testServers())('on $name', (server) => {
-  let schema: FreshSchema;
-  let proxy: ProxyTarget;
-  let client: RawClient;
-
-  beforeAll(async () => {
-    schema = await freshSchema(server, 'broken');
-    proxy = await proxyInFront(server);
-    client = await RawClient.open(proxy, { schema: schema.name });
-  });
-  afterAll(async () => {
-    await client.quit();
-    await proxy.stop();
-    await schema.drop();
-  });
+onServers('broken tables on $name', (server, on) => {
+  const schema = on.schema('broken');
+  const proxy = on.proxy();
+  const client = on.client({ to: proxy, schema });
 
   async function folder(): Promise<string> {
     const [row] = await query<{ datadir: string }>(server, 'SELECT @@datadir AS datadir');
@@ -56,8 +41,7 @@ describe.each(testServers())('on $name', (server) => {
       const before = await filesOf(table);
 
       for (const sql of [`DROP TABLE ${table}`, `DROP TABLE IF EXISTS ${table}`]) {
-        const { results } = await client.query(sql);
-        const [result] = results;
+        const [result] = (await client.query(sql)).results;
         if (result?.kind !== 'err') throw new Error('it was dropped');
         expect(result.message.toString()).toMatch(/^UNDROP_HOLD_FAILED: .*direct connection/);
         expect(await filesOf(table)).toEqual(before);

@@ -2,8 +2,8 @@
  * A key of a live child that is led back to its parent's own name: its index keeps its name where
  * two proxies do it at once, and the binary log has of it what it has of the parent's drop.
  */
-import { afterAll, beforeAll, describe, expect, jest } from '@jest/globals';
-import type { Connection, RowDataPacket } from 'mysql2/promise';
+import { expect, jest } from '@jest/globals';
+import type { RowDataPacket } from 'mysql2/promise';
 import { detach } from '../../src/held/foreign-keys/detach.js';
 import { repointForeignKey } from '../../src/held/foreign-keys/repoint.js';
 import { ensureLedger } from '../../src/ledger/tables.js';
@@ -11,38 +11,19 @@ import { recordOutcome } from '../../src/ledger/write.js';
 import type { ServicePool, TaskConnection } from '../../src/service/pool/pools.js';
 import { readServerFacts } from '../../src/service/server-facts.js';
 import { newId } from '../../src/steps/intents.js';
-import { testOnOne } from '../support/on-one-server.js';
+import { onServers } from '../support/on-servers.js';
 import { until } from '../support/poll.js';
-import { connect, freshSchema, testServers } from '../support/servers.js';
-import { poolOn } from '../support/service-pool.js';
 import { tappedPool } from '../support/tapped-pool.js';
 import { intend, renameAway } from './service-fixture.js';
 
-describe.each(testServers())('the key of a child on $name', (server) => {
-  const test = testOnOne(server);
-  let root: Connection;
-  let schema: string;
-  let dropSchema: () => Promise<void>;
-  let pool: ServicePool;
+onServers('the key of a child on $name', (server, on) => {
+  const { beforeAll, test } = on;
 
-  beforeAll(async () => {
-    root = await connect(server);
-    ({ name: schema, drop: dropSchema } = await freshSchema(server, 'child'));
-    await root.query(`USE ${schema}`);
-    pool = poolOn(server, 2);
-    await ensureLedger(pool);
-  });
-
-  afterAll(async () => {
-    await pool.dispose();
-    await dropSchema();
-    await root.end();
-  });
-
-  const show = async (table = 'kid'): Promise<string> => {
-    const [[row]] = await root.query<RowDataPacket[]>(`SHOW CREATE TABLE ${table}`);
-    return String(row?.['Create Table']);
-  };
+  const schema = on.schema('child').name;
+  const root = on.session({ schema });
+  const pool = on.pool(2);
+  beforeAll(() => ensureLedger(pool));
+  const show = (table = 'kid') => root.show(table);
 
   test('is led back as it was where another takes it off right before', async () => {
     await root.query('CREATE TABLE b (id INT PRIMARY KEY)');
@@ -83,9 +64,7 @@ describe.each(testServers())('the key of a child on $name', (server) => {
     const place = await binlogPlace();
     expect(place.file).toBe(from.file);
     if (place.position === from.position) return [];
-    const [rows] = await root.query<RowDataPacket[]>(
-      `SHOW BINLOG EVENTS IN '${from.file}' FROM ${from.position}`,
-    );
+    const rows = await root.rows(`SHOW BINLOG EVENTS IN '${from.file}' FROM ${from.position}`);
     return rows.map((row) => String(row['Info']));
   }
 
@@ -111,8 +90,7 @@ describe.each(testServers())('the key of a child on $name', (server) => {
       const { facts, holdNames } = await intend(pool, root, drop);
       const [[{ id } = { id: '' }], [holdName = '']] = [facts.tables, holdNames];
       await root.query(`SET sql_log_bin = ${sqlLogBin}`);
-      await root.query(`RENAME TABLE ${parent} TO ${holdSchema}.${holdName}`);
-      await root.query('SET sql_log_bin = 1');
+      await root.run(`RENAME TABLE ${parent} TO ${holdSchema}.${holdName}`, 'SET sql_log_bin = 1');
       const held = { id, holdSchema, holdName, relocated: true };
       await recordOutcome(pool, { tables: [held] });
       expect(await show(child)).toContain(`REFERENCES \`${holdSchema}\`.\`${holdName}\``);

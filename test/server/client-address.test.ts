@@ -2,26 +2,25 @@
  * Where a client is, told by a load balancer in front and told to the server behind: MariaDB takes
  * that (proxy_protocol_networks), and its accounts, its processlist and our ledger go by it.
  */
+
 import { once } from 'node:events';
 import net from 'node:net';
-import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
-import type { Connection } from 'mysql2/promise';
+import { describe, expect, test } from '@jest/globals';
 import { type Endpoint, encodeProxyHeader } from '../../src/wire/connection/proxy-header.js';
 import { decodeErr } from '../../src/wire/response.js';
-import type { ThrowawayServer } from '../../throwaway-servers/throwaway.js';
 import { payload } from '../support/conversation.js';
-import { type ProxyTarget, proxyInFront } from '../support/proxy.js';
+import { inHooks } from '../support/on-servers.js';
+import { proxyInFront } from '../support/proxy.js';
 import {
   connect,
   freshSchema,
   query,
+  type Session,
   startServer,
   type Target,
   testServers,
 } from '../support/servers.js';
 import { Peer } from '../support/session-bench.js';
-
-jest.setTimeout(240_000);
 
 /** What a header is to a server that doesn't know it, and to one that isn't told to take it. */
 const REFUSALS = { mysql: 1156, mariadb: 1130 };
@@ -31,27 +30,14 @@ const CLIENTS: readonly Endpoint[] = [
 ];
 
 describe.each(['mariadb-10.11', 'mariadb-11.8'])('%s that takes addresses (wire 58)', (name) => {
-  let server: ThrowawayServer;
-  let proxy: ProxyTarget;
-
+  const { beforeAll, open } = inHooks();
+  const server = open(() => startServer(name, ['--proxy-protocol-networks=*']));
+  const BOTH = { PROXY_PROTOCOL: '127.0.0.0/8', UPSTREAM_PROXY_PROTOCOL: 'v2' };
+  const proxy = open(() => proxyInFront(server, BOTH));
   beforeAll(async () => {
-    server = await startServer(name, ['--proxy-protocol-networks=*']);
-    await query(
-      server,
-      ...[...CLIENTS.map(({ host }) => host), '127.0.0.1'].flatMap((host) => [
-        `CREATE USER life@'${host}'`,
-        `GRANT ALL ON *.* TO life@'${host}'`,
-      ]),
-    );
-    proxy = await proxyInFront(server, {
-      PROXY_PROTOCOL: '127.0.0.0/8',
-      UPSTREAM_PROXY_PROTOCOL: 'v2',
-    });
-  });
-
-  afterAll(async () => {
-    await proxy.stop();
-    await server.stop();
+    for (const host of [...CLIENTS.map((client) => client.host), '127.0.0.1']) {
+      await query(server, `CREATE USER life@'${host}'`, `GRANT ALL ON *.* TO life@'${host}'`);
+    }
   });
 
   test.each(CLIENTS)('sees a client come from $host, and the ledger has it', async (client) => {
@@ -86,25 +72,22 @@ describe.each(['mariadb-10.11', 'mariadb-11.8'])('%s that takes addresses (wire 
   });
 
   test('takes a health check of the load balancer as the proxy itself', async () => {
-    const connection = await connectAs(null, { ...proxy, user: 'life' });
+    await using connection = await connectAs(null, { ...proxy, user: 'life' });
     const [rows] = await connection.query('SELECT CURRENT_USER() AS account');
     expect(rows).toEqual([{ account: 'life@127.0.0.1' }]);
-    await connection.end();
   });
 });
 
 describe.each(testServers())('$name that does not take addresses (wire 58)', (server) => {
   test('is not told any where nobody asks for it', async () => {
-    const proxy = await proxyInFront(server, { PROXY_PROTOCOL: '127.0.0.1' });
-    const connection = await connectAs({ host: '10.11.12.13', port: 40_001 }, proxy);
+    await using proxy = await proxyInFront(server, { PROXY_PROTOCOL: '127.0.0.1' });
+    await using connection = await connectAs({ host: '10.11.12.13', port: 40_001 }, proxy);
     const [rows] = await connection.query('SELECT USER() AS user');
     expect(JSON.stringify(rows)).toMatch(/root@(localhost|127\.0\.0\.1)/);
-    await connection.end();
-    await proxy.stop();
   });
 
   test('refuses a client at once where it is told one', async () => {
-    const proxy = await proxyInFront(server, { UPSTREAM_PROXY_PROTOCOL: 'v2' });
+    await using proxy = await proxyInFront(server, { UPSTREAM_PROXY_PROTOCOL: 'v2' });
     const socket = net.connect({ host: proxy.host, port: proxy.port, allowHalfOpen: true });
     const client = new Peer(socket);
     const greeting = await client.packet();
@@ -114,7 +97,6 @@ describe.each(testServers())('$name that does not take addresses (wire 58)', (se
     expect(decodeErr(payload(refusal)).errno).toBe(REFUSALS[server.flavour]);
     await client.ended();
     client.end();
-    await proxy.stop();
   });
 });
 
@@ -123,7 +105,7 @@ async function connectAs(
   client: Endpoint | null,
   target: Target,
   database?: string,
-): Promise<Connection> {
+): Promise<Session> {
   const socket = net.connect({ host: target.host, port: target.port });
   await once(socket, 'connect');
   socket.write(encodeProxyHeader(client, { host: '10.0.0.1', port: 3307 }));

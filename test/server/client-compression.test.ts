@@ -2,7 +2,7 @@
  * Clients that ask for compression: the proxy doesn't offer it, so they go without, and see what
  * they see directly, where they have it. A client that insists says itself that it can't be had.
  */
-import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
+import { expect, test } from '@jest/globals';
 import { type CliName, connectionOptions, runCli } from '../support/client-cli.js';
 import { heldRows } from '../support/client-held.js';
 import {
@@ -14,8 +14,8 @@ import {
 } from '../support/client-script.js';
 import { runClient } from '../support/clients.js';
 import { createMariadb } from '../support/mariadb.js';
-import { testOnOne } from '../support/on-one-server.js';
-import { type ProxyTarget, proxyInFront } from '../support/proxy.js';
+import { onServers } from '../support/on-servers.js';
+import { proxyInFront } from '../support/proxy.js';
 import {
   allTestServers,
   connect,
@@ -23,11 +23,7 @@ import {
   query,
   type Target,
   type TestServer,
-  testServers,
 } from '../support/servers.js';
-
-// A busy machine is slow, not wrong.
-jest.setTimeout(240_000);
 
 const STATUS = "SHOW SESSION STATUS LIKE 'Compression'";
 
@@ -38,16 +34,10 @@ const CLIS: readonly (readonly [cli: CliName, options: readonly string[]])[] = [
   ['mariadb-11.8', ['--compress']],
 ];
 
-describe.each(testServers())('[48] $name (wire 48)', (server) => {
-  const test = testOnOne(server);
-  let proxy: ProxyTarget;
+onServers('[48] $name (wire 48)', (server, on) => {
+  const { test } = on;
 
-  beforeAll(async () => {
-    proxy = await proxyInFront(server);
-  });
-  afterAll(async () => {
-    await proxy.stop();
-  });
+  const proxy = on.proxy();
 
   test.each(clisOf(server))('%s with %j goes without', async (cli, options) => {
     const runs = await Promise.all([server, proxy].map((target) => runOn(target, cli, options)));
@@ -66,7 +56,7 @@ describe.each(testServers())('[48] $name (wire 48)', (server) => {
     cli: CliName,
     options: readonly string[],
   ): Promise<{ code: number | null; text: string; compression: string; held: object }> {
-    const schema = await freshSchema(server, 'zip');
+    await using schema = await freshSchema(server, 'zip');
     const { user, password } = server;
     await query(server, `USE ${schema.name}`, ...preparationOf(schema.name));
     const target = { host, port, user, password };
@@ -75,12 +65,11 @@ describe.each(testServers())('[48] $name (wire 48)', (server) => {
     const args = [...connectionOptions(cli), ...options, '--batch', '-N', '-e', STATUS];
     const { stdout } = await runClient(cli, target, args);
     const held = await heldRows(server, schema.name);
-    await schema.drop();
     return { code, text: masked(text, job), compression: stdout, held };
   }
 
   test('mysql2 and mariadb that ask for it go without', async () => {
-    const schema = await freshSchema(server, 'zip');
+    await using schema = await freshSchema(server, 'zip');
     await query(server, `USE ${schema.name}`, ...preparationOf(schema.name));
     const seen: unknown[] = [];
     for (const { host, port } of [server, proxy]) {
@@ -101,17 +90,15 @@ describe.each(testServers())('[48] $name (wire 48)', (server) => {
     const [direct, through] = seen;
     expect(direct).toMatchObject({ compression: [state('ON'), state('ON')] });
     expect(through).toEqual({ ...(direct as object), compression: [state('OFF'), state('OFF')] });
-    await schema.drop();
   });
 });
 
 test('[48] a mysql 9.7 that insists on compression says that there is none (wire 48)', async () => {
   const server = allTestServers().find(({ name }) => name === 'mysql-9.7');
   if (server === undefined) throw new Error('There is no MySQL 9.7.');
-  const proxy = await proxyInFront(server);
+  await using proxy = await proxyInFront(server);
   const options = [...connectionOptions('mysql-9.7'), '--compression-algorithms=zlib'];
   const result = await runClient('mysql-9.7', proxy, [...options, '-e', 'SELECT 1']);
-  await proxy.stop();
   expect(result.code).toBe(1);
   expect(result.stderr).toContain('ERROR 2066 (HY000)');
 });

@@ -3,22 +3,18 @@
  * goes on, and nothing is carried out later. Natively MariaDB does so within a second; MySQL goes
  * on waiting, and so does undrop there if its account may kill nobody.
  */
-import { expect, jest } from '@jest/globals';
-import type { Connection, RowDataPacket } from 'mysql2/promise';
+
+import { expect } from '@jest/globals';
 import type { Tier } from '../../src/account/grants.js';
 import { silentLog } from '../../src/log.js';
 import { inLanes } from '../support/lanes.js';
-import { testOnOne } from '../support/on-one-server.js';
+import { onServer } from '../support/on-servers.js';
 import { until } from '../support/poll.js';
-import { type ProxyTarget, proxyInFront } from '../support/proxy.js';
 import { CLIENT, MODERN, RawClient } from '../support/raw-client.js';
-import { connect, freshSchema, type Target, testServers } from '../support/servers.js';
+import { query, type Target, testServers } from '../support/servers.js';
 import { makeServiceAccount, SERVICE_ACCOUNT } from '../support/service-account.js';
 import { intentsSettled } from '../support/settled.js';
 import { Survival } from '../support/survival.js';
-
-// A busy machine is slow, not wrong.
-jest.setTimeout(240_000);
 
 const FLAGS = MODERN | CLIENT.MULTI_STATEMENTS;
 const ENDS = ['closed', 'ended', 'reset'] as const;
@@ -33,83 +29,42 @@ const runs = testServers().flatMap((server) =>
 );
 
 inLanes(runs, 'on $name, the account is $tier, TLS $tls', ({ server, tier, tls }, lane) => {
-  const { afterAll, afterEach, beforeAll, beforeEach } = lane;
-  const test = testOnOne(server, lane);
+  const on = onServer(server, lane);
+  const { afterAll, beforeAll, beforeEach, test } = on;
   const isMariadb = server.name.startsWith('mariadb');
   const account = `ends_${tier}${tls === 'required' ? '_s' : ''}`;
   const warnings: string[] = [];
-  let proxy: ProxyTarget;
-  let root: Connection;
-  let schema = '';
-  let user = '';
-  let survival: Survival;
-  const opened: RawClient[] = [];
-
-  beforeAll(async () => {
-    await makeServiceAccount(server, { user: account, tier });
-    const { password } = SERVICE_ACCOUNT;
-    const warn = (_fields: object, message: string) => warnings.push(message);
-    const log = { ...silentLog, info: () => undefined, debug: () => undefined, warn };
-    const upstream = { ...server, user: account, password };
-    proxy = await proxyInFront(upstream, { UPSTREAM_TLS: tls }, log);
-    root = await connect(server);
-    schema = (await freshSchema(server, 'ends')).name;
-    user = `u_${schema.slice(-8)}`;
-    await root.query(`USE ${schema}`);
-    await root.query(`CREATE USER ${user}@'%'`);
-    await root.query(`GRANT DROP ON ${schema}.* TO ${user}@'%'`);
-    survival = new Survival(root, [schema]);
-  });
+  const warn = (_fields: object, message: string) => warnings.push(message);
+  const log = { ...silentLog, warn };
+  beforeAll(() => makeServiceAccount(server, { user: account, tier }));
+  afterAll(() => query(server, `DROP USER ${account}@'%'`));
+  const upstream = { ...server, user: account, password: SERVICE_ACCOUNT.password };
+  const proxy = on.proxy({ UPSTREAM_TLS: tls }, { upstream, log });
+  const schema = on.schema('ends').name;
+  const root = on.session({ schema });
+  const user = `u_${schema.slice(-8)}`;
+  on.account(user, { grants: [`DROP ON ${schema}.*`] });
+  const survival = new Survival(root, [schema]);
 
   beforeEach(async () => {
     for (const table of ['a', 'b']) {
-      await root.query(`DROP TABLE IF EXISTS ${table}`);
-      await root.query(`CREATE TABLE ${table} (id INT PRIMARY KEY)`);
+      await root.run(`DROP TABLE IF EXISTS ${table}`, `CREATE TABLE ${table} (id INT PRIMARY KEY)`);
       await root.query(`INSERT INTO ${table} VALUES (1), (2)`);
     }
     await survival.remember();
   });
 
-  afterEach(() => {
-    for (const client of opened.splice(0)) client.close();
-  });
-
-  afterAll(async () => {
-    await root.query(`DROP DATABASE ${schema}`);
-    await root.query(`DROP USER ${user}@'%', ${account}@'%'`);
-    await root.end();
-    await proxy.stop();
-  });
-
-  async function open(target: Target, as = 'root'): Promise<RawClient> {
-    const client = await RawClient.open({ ...target, user: as }, { schema, flags: FLAGS });
-    opened.push(client);
+  async function open(target: Target, user = 'root'): Promise<RawClient> {
+    const client = await RawClient.open(target, { user, schema, flags: FLAGS });
+    on.each.keep({ [Symbol.asyncDispose]: async () => client.close() });
     return client;
   }
 
-  async function live(): Promise<readonly string[]> {
-    const [rows] = await root.query<RowDataPacket[]>({
-      sql: `SHOW TABLES FROM ${schema}`,
-      rowsAsArray: true,
-    });
-    return rows.map((row) => String(row[0]));
-  }
-
-  async function waits(threadId: number): Promise<boolean> {
-    const [rows] = await root.query<RowDataPacket[]>(
-      "SELECT 1 FROM information_schema.PROCESSLIST WHERE ID = ? AND STATE LIKE 'Waiting for % lock'",
-      [threadId],
-    );
-    return rows.length > 0;
-  }
-
-  async function isGone(threadId: number): Promise<boolean> {
-    const [rows] = await root.query<RowDataPacket[]>(
-      'SELECT 1 FROM information_schema.PROCESSLIST WHERE ID = ?',
-      [threadId],
-    );
-    return rows.length === 0;
-  }
+  const live = () => root.tables();
+  const sessions = (which: string) => root.count(`information_schema.PROCESSLIST WHERE ${which}`);
+  const waits = async (threadId: number) =>
+    (await sessions(`ID = ${threadId} AND STATE LIKE 'Waiting for % lock'`)) > 0;
+  const isGone = async (threadId: number) => (await sessions(`ID = ${threadId}`)) === 0;
 
   /** A session that has read `a`, and one whose `text` waits for it. */
   async function begin(text: string, as: string) {
@@ -179,9 +134,9 @@ inLanes(runs, 'on $name, the account is $tier, TLS $tls', ({ server, tier, tls }
     await intentsSettled(root, [schema]);
     await survival.remember();
     await expectEnded('UNDROP TABLE a SWAP', 'root', 'closed');
-    const [columns] = await root.query<RowDataPacket[]>(`SHOW COLUMNS FROM ${schema}.a`);
+    const columns = await root.rows(`SHOW COLUMNS FROM ${schema}.a`);
     expect(columns).toHaveLength(2);
-    const [held] = await root.query<RowDataPacket[]>(
+    const held = await root.rows(
       "SELECT id FROM _undrop.ledger WHERE schema_name = ? AND state = 'HOLD'",
       [schema],
     );

@@ -3,48 +3,25 @@
  * second session. Both work through the proxy as the thread id of the greeting is the server's.
  */
 import { randomBytes } from 'node:crypto';
-import { afterAll, beforeAll, describe, expect, jest } from '@jest/globals';
+import { expect } from '@jest/globals';
 import type { RowDataPacket } from 'mysql2/promise';
 import type { CliName } from '../support/client-cli.js';
 import { heldRows } from '../support/client-held.js';
 import { openTerminal } from '../support/client-terminal.js';
 import { createMariadb } from '../support/mariadb.js';
-import { testOnOne } from '../support/on-one-server.js';
+import { onServers } from '../support/on-servers.js';
 import { until } from '../support/poll.js';
-import { type ProxyTarget, proxyInFront } from '../support/proxy.js';
-import {
-  connect,
-  freshSchema,
-  query,
-  type Target,
-  type TestServer,
-  testServers,
-} from '../support/servers.js';
-
-// A busy machine is slow, not wrong.
-jest.setTimeout(300_000);
+import { connect, freshSchema, query, type Target, type TestServer } from '../support/servers.js';
 
 const CLIS = ['mysql-9.7', 'mariadb-10.11', 'mariadb-11.8'] as const;
 
-describe.each(testServers())('[57] $name (wire 57)', (server) => {
-  const test = testOnOne(server);
+onServers('[57] $name (wire 57)', (server, on) => {
+  const { test } = on;
   const user = `kill_${randomBytes(4).toString('hex')}`;
   const account = { user, password: 'pa$$ word;' };
-  let proxy: ProxyTarget;
 
-  beforeAll(async () => {
-    await query(
-      server,
-      `CREATE USER ${user}@'%' IDENTIFIED BY '${account.password}'`,
-      `GRANT ALL ON *.* TO ${user}@'%'`,
-    );
-    proxy = await proxyInFront(server);
-  });
-
-  afterAll(async () => {
-    await proxy.stop();
-    await query(server, `DROP USER ${user}@'%'`);
-  });
+  on.account(user, { password: account.password, grants: ['ALL ON *.*'] });
+  const proxy = on.proxy();
 
   test.each(clisOf(server))('Ctrl-C in %s ends the query and returns the prompt', async (cli) => {
     const screens: string[] = [];
@@ -71,15 +48,14 @@ describe.each(testServers())('[57] $name (wire 57)', (server) => {
 
   test.each(clisOf(server))('Ctrl-C in %s of a DROP that waits leaves the table', async (cli) => {
     const screens: string[] = [];
-    const schema = await freshSchema(server, 'kill');
+    await using schema = await freshSchema(server, 'kill');
     await query(
       server,
       `CREATE TABLE ${schema.name}.t (id INT PRIMARY KEY)`,
       `INSERT INTO ${schema.name}.t VALUES (1), (2)`,
     );
     const reader = await connect(server);
-    await reader.query('START TRANSACTION');
-    await reader.query(`SELECT * FROM ${schema.name}.t`);
+    await reader.run('START TRANSACTION', `SELECT * FROM ${schema.name}.t`);
     for (const { host, port } of [server, proxy]) {
       const terminal = await openTerminal(cli, { host, port, ...account });
       try {
@@ -101,7 +77,6 @@ describe.each(testServers())('[57] $name (wire 57)', (server) => {
     expect(through).toBe(direct);
     expect(through).toContain('ERROR 1317 (70100): Query execution was interrupted');
     expect(await heldRows(server, schema.name)).toEqual({});
-    await schema.drop();
   });
 
   test.each(clisOf(server))('KILL typed in %s ends a query, and then a session', async (cli) => {

@@ -3,22 +3,20 @@
  * server has, first with a cold cache of the server and then with a warm one, without TLS, directly
  * and through the proxy. Cells that fail are a closed list, with the words of client or server.
  */
+
 import { randomBytes } from 'node:crypto';
 import databases, { sql } from '@databases/mysql';
-import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
-import type { ThrowawayServer } from '../../throwaway-servers/throwaway.js';
+import { describe, expect, test } from '@jest/globals';
 import { type CliName, connectionOptions } from '../support/client-cli.js';
 import { ensurePrograms, runPhp, runPymysql } from '../support/client-programs.js';
 import type { ScriptJob } from '../support/client-script.js';
 import { runClient } from '../support/clients.js';
 import { LOGIN_PLUGINS, type LoginPlugin, pluginOptions } from '../support/login-plugins.js';
 import { createMariadb } from '../support/mariadb.js';
-import { type ProxyTarget, proxyInFront } from '../support/proxy.js';
+import { inHooks } from '../support/on-servers.js';
+import { proxyInFront } from '../support/proxy.js';
 import { sample } from '../support/sample.js';
 import { connect, query, startServer, type Target, testServerNames } from '../support/servers.js';
-
-// A busy machine is slow, not wrong.
-jest.setTimeout(300_000);
 
 const PASSWORD = 'pa$$ word;';
 
@@ -68,19 +66,10 @@ function failureOf({ client }: Client, { plugin }: LoginPlugin): string | null {
 
 describe.each(testServerNames())('[24] %s (wire 24)', (name) => {
   const plugins = LOGIN_PLUGINS[name] ?? [];
-  let server: ThrowawayServer;
-  let proxy: ProxyTarget;
-
-  beforeAll(async () => {
-    await ensurePrograms();
-    server = await startServer(name, pluginOptions(name));
-    proxy = await proxyInFront(server);
-  });
-
-  afterAll(async () => {
-    await proxy.stop();
-    await server.stop();
-  });
+  const { beforeAll, open } = inHooks();
+  beforeAll(ensurePrograms);
+  const server = open(() => startServer(name, pluginOptions(name)));
+  const proxy = open(() => proxyInFront(server));
 
   const cells = sample(
     plugins.flatMap((plugin) => CLIENTS.map((client) => ({ client, plugin }))),
@@ -125,9 +114,8 @@ async function whoByCli(cli: CliName, target: Target): Promise<string> {
 
 async function whoByMysql2(target: Target): Promise<string> {
   return orError(async () => {
-    const connection = await connect(target);
+    await using connection = await connect(target);
     const [rows] = await connection.query('SELECT CURRENT_USER() AS who');
-    await connection.end();
     return rows;
   });
 }

@@ -2,22 +2,20 @@
  * Tools of the matrix of clients, directly and through the proxy: dumps and their reload, mysqlslap
  * and sysbench. What they make of the same data is the same, and what they drop is held.
  */
+
 import { randomBytes } from 'node:crypto';
 import { copyFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
+import { describe, expect, test } from '@jest/globals';
 import { tryCommand } from '../../throwaway-servers/run-command.js';
-import { type Certificates, makeCertificates } from '../support/certificates.js';
+import { makeCertificates } from '../support/certificates.js';
 import { connectionOptions } from '../support/client-cli.js';
 import { heldRows } from '../support/client-held.js';
 import { UNICODE } from '../support/client-script.js';
 import { type ClientName, runClient, sysbenchCommand } from '../support/clients.js';
-import { type ProxyTarget, proxyInFront } from '../support/proxy.js';
+import { onServer } from '../support/on-servers.js';
 import { sample } from '../support/sample.js';
 import { query, type Target, type TestServer, testServers } from '../support/servers.js';
-
-// A busy machine is slow, not wrong.
-jest.setTimeout(300_000);
 
 const DUMPS = [
   { dump: 'mysqldump-9.7', client: 'mysql-9.7', options: ['--set-gtid-purged=OFF'] },
@@ -64,11 +62,11 @@ describe.each(CELLS)('[64] $cell (wire 64)', ({ server, tls, cell }) => {
   const user = `tools_${randomBytes(4).toString('hex')}`;
   const password = 'pa$$ word;';
   const account = { user, password };
-  let certificates: Certificates;
-  let proxy: ProxyTarget;
-
-  beforeAll(async () => {
-    certificates = makeCertificates();
+  const on = onServer(server);
+  on.account(user, { password, grants: ['ALL ON *.*'] });
+  const certificates = on.open(makeCertificates);
+  const proxy = on.proxy(() => ({ TLS_CERT: certificates.cert, TLS_KEY: certificates.key }));
+  on.beforeAll(() => {
     // The names that sysbench looks for in the folder where it runs.
     for (const [from, to] of [
       [certificates.ca, 'cacert.pem'],
@@ -77,19 +75,6 @@ describe.each(CELLS)('[64] $cell (wire 64)', ({ server, tls, cell }) => {
     ] as const) {
       copyFileSync(from, join(certificates.folder, to));
     }
-    await query(
-      server,
-      `CREATE USER ${user}@'%' IDENTIFIED BY '${password}'`,
-      `GRANT ALL ON *.* TO ${user}@'%'`,
-    );
-    const { cert, key } = certificates;
-    proxy = await proxyInFront(server, { TLS_CERT: cert, TLS_KEY: key });
-  });
-
-  afterAll(async () => {
-    await proxy.stop();
-    certificates.remove();
-    await query(server, `DROP USER ${user}@'%'`);
   });
 
   /** Runs something on the server and through the proxy, with a schema of its own each. */

@@ -3,11 +3,11 @@
  * the proxy, and sees the same. What it dropped through the proxy is held, with its rows. Cells
  * where a client can't log in are a closed list, with the words of the client.
  */
+
 import { randomBytes } from 'node:crypto';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
+import { describe, expect, test } from '@jest/globals';
 import { watchBeginnings } from '../support/client-beginnings.js';
 import { runCli } from '../support/client-cli.js';
 import { heldRows } from '../support/client-held.js';
@@ -22,13 +22,12 @@ import {
   THE_END,
   type Transcript,
 } from '../support/client-script.js';
-import { type ProxyTarget, proxyInFront } from '../support/proxy.js';
+import { temporaryFolder } from '../support/folders.js';
+import { onServer } from '../support/on-servers.js';
+import { proxyInFront } from '../support/proxy.js';
 import { sample } from '../support/sample.js';
 import { ensureInstalled } from '../support/server-set.js';
 import { query, type Target, type TestServer, testServers } from '../support/servers.js';
-
-// A busy machine is slow, not wrong.
-jest.setTimeout(300_000);
 
 interface Client {
   readonly client: string;
@@ -78,32 +77,22 @@ const CELLS = sample(
 describe.each(SERVERS)('[64] $name (wire 64)', (server) => {
   const user = `matrix_${randomBytes(4).toString('hex')}`;
   const password = 'pa$$ word;';
-  let proxy: ProxyTarget;
-  let folder = '';
+  const on = onServer(server);
   let infile = '';
-
-  beforeAll(async () => {
-    await ensurePrograms();
-    folder = await mkdtemp(join(tmpdir(), 'undrop-matrix-'));
-    infile = join(folder, 'rows.csv');
-    await writeFile(infile, INFILE_TEXT);
-    await query(
-      server,
-      `CREATE USER ${user}@'%' IDENTIFIED BY '${password}'`,
-      `GRANT ALL ON \`matrix\\_%\`.* TO ${user}@'%'`,
-    );
+  on.account(user, { password, grants: ['ALL ON `matrix\\_%`.*'] });
+  const folder = on.open(() => temporaryFolder('matrix'));
+  const proxy = on.open(async () => {
     // Made by MySQL for itself; it does for a proxy.
     const { template } = await ensureInstalled('mysql-9.7');
-    proxy = await proxyInFront(server, {
-      TLS_CERT: join(template, 'data/server-cert.pem'),
-      TLS_KEY: join(template, 'data/server-key.pem'),
+    const [cert, key] = ['server-cert.pem', 'server-key.pem'].map((file) => {
+      return join(template, 'data', file);
     });
+    return proxyInFront(server, { TLS_CERT: cert ?? '', TLS_KEY: key ?? '' });
   });
-
-  afterAll(async () => {
-    await proxy.stop();
-    await query(server, `DROP USER ${user}@'%'`);
-    await rm(folder, { recursive: true });
+  on.beforeAll(async () => {
+    await ensurePrograms();
+    infile = join(folder.path, 'rows.csv');
+    await writeFile(infile, INFILE_TEXT);
   });
 
   async function runOn(target: Target, client: Client, tls: boolean): Promise<Cell> {

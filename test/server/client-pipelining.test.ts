@@ -3,13 +3,12 @@
  * and behind the login. What a client receives is, byte for byte, what the server would have sent.
  */
 import net from 'node:net';
-import { afterAll, beforeAll, beforeEach, describe, expect, jest } from '@jest/globals';
+import { expect } from '@jest/globals';
 import { encodePacket } from '../../src/wire/framing.js';
 import { heldRows } from '../support/client-held.js';
 import { conversations, exchange } from '../support/conversation.js';
 import { createMariadb } from '../support/mariadb.js';
-import { testOnOne } from '../support/on-one-server.js';
-import { type ProxyTarget, proxyInFront } from '../support/proxy.js';
+import { onServers } from '../support/on-servers.js';
 import {
   connect,
   freshSchema,
@@ -17,12 +16,8 @@ import {
   query,
   type Target,
   type TestServer,
-  testServers,
 } from '../support/servers.js';
 import { Peer } from '../support/session-bench.js';
-
-// A busy machine is slow, not wrong.
-jest.setTimeout(240_000);
 
 const COM_QUIT = 0x01;
 const COM_INIT_DB = 0x02;
@@ -34,25 +29,12 @@ const COM_STMT_EXECUTE = 0x17;
 /** Capabilities of the captured logins that are tried, where a server has them. */
 const VARIANTS = ['eof', 'deprecate-eof', 'track', 'attributes', 'optional', 'cached'];
 
-describe.each(testServers())('$name', (server) => {
-  const test = testOnOne(server);
-  let proxy: ProxyTarget;
+onServers('clients that pipeline, on $name', (server, on) => {
+  const { beforeEach, test } = on;
   let schema = '';
-  let drop: (() => Promise<void>) | null = null;
-
-  beforeAll(async () => {
-    // What is compared is every byte but that text.
-    proxy = await proxyInFront(server, { NOTE: 'off' });
-  });
-  afterAll(async () => {
-    await drop?.();
-    await proxy.stop();
-  });
+  const proxy = on.proxy({ NOTE: 'off' });
   beforeEach(async () => {
-    await drop?.();
-    const fresh = await freshSchema(server, 'pipe');
-    schema = fresh.name;
-    drop = fresh.drop;
+    schema = on.each.keep(await freshSchema(server, 'pipe')).name;
     await fill();
   });
 
@@ -152,11 +134,10 @@ describe.each(testServers())('$name', (server) => {
       );
       await mariadb.end();
       await fill();
-      const mysql2 = await connect(target, { database: schema });
+      await using mysql2 = await connect(target, { database: schema });
       const second = await Promise.allSettled(
         statements.map(async (one): Promise<unknown> => (await mysql2.query(one))[0]),
       );
-      await mysql2.end();
       return [first, second].map((settled) => settled.map(described));
     });
     expect(through).toEqual(direct);

@@ -2,38 +2,17 @@
  * The collector's idea of the server's clock. The question for it may take long to get there; then
  * the answer is younger than the question, and a table must not leave HOLD because of it.
  */
-import { expect, jest } from '@jest/globals';
+import { expect } from '@jest/globals';
 import type { ServicePool } from '../../src/service/pool/pools.js';
-import {
-  type Collecting,
-  holdTable,
-  serverTime,
-  startCollecting,
-  until,
-  whereIs,
-} from '../lifecycle/collecting.js';
-import { type HeldBackRelay, heldBackRelay } from '../lifecycle/held-back-relay.js';
+import { holdTable, serverTime, startCollecting, until, whereIs } from '../lifecycle/collecting.js';
+import { heldBackRelay } from '../lifecycle/held-back-relay.js';
 import { freshLedger } from '../support/fresh-ledger.js';
-import { inLanes } from '../support/lanes.js';
-import { testOnOne } from '../support/on-one-server.js';
-import { type GeneralLog, generalLog, query, testServers } from '../support/servers.js';
+import { onServersAtOnce } from '../support/on-servers.js';
+import { generalLog, query } from '../support/servers.js';
 
-jest.setTimeout(240_000);
-
-inLanes(testServers(), 'on a slow way to $name', (server, lane) => {
-  const { afterEach, beforeEach } = lane;
-  const test = testOnOne(server, lane);
-  let collecting: Collecting | null = null;
-  let relay: HeldBackRelay | null = null;
-  let log: GeneralLog | null = null;
-
+onServersAtOnce('on a slow way to $name', (server, on) => {
+  const { beforeEach, test } = on;
   beforeEach(() => freshLedger(server));
-  afterEach(async () => {
-    await collecting?.stop();
-    await relay?.close();
-    await log?.stop();
-    collecting = relay = log = null;
-  });
 
   /** When the server was told to rename that table, by the server's own clock, in whole seconds. */
   async function movedAt(id: string): Promise<readonly string[]> {
@@ -48,17 +27,17 @@ inLanes(testServers(), 'on a slow way to $name', (server, lane) => {
   }
 
   test('no table leaves HOLD before its due time by the clock of the server', async () => {
-    log = await generalLog(server);
+    on.each.keep(await generalLog(server));
     const held = await holdTable(server, { dueInSeconds: 6 });
     // The question for the clock arrives two seconds before the due time; it was asked four before.
     const arrival = await serverTime(server, 4);
     let heldBack = 0;
-    relay = await heldBackRelay(server, (chunk) => {
+    await using relay = await heldBackRelay(server, (chunk) => {
       if (heldBack > 0 || !chunk.includes('UTC_TIMESTAMP() AS utcNow')) return null;
       heldBack += 1;
       return until('the clock is there', async () => (await serverTime(server, 0)) >= arrival);
     });
-    collecting = startCollecting(relay, { lifecycle: ['HOLD'], holdMs: 3_600_000 });
+    on.each.keep(startCollecting(relay, { lifecycle: ['HOLD'], holdMs: 3_600_000 }));
     await until('the table is gone', async () => (await whereIs(server, held.id)).length === 0);
     expect(heldBack).toBe(1);
     const [due] = /\d{14}$/.exec(held.name) ?? [];
@@ -84,7 +63,7 @@ inLanes(testServers(), 'on a slow way to $name', (server, lane) => {
     });
     const settings = { graceMs: 1_000, holdMs: 3_600_000 };
     const clock = () => performance.now() + aheadMs;
-    collecting = startCollecting(server, settings, onLock, undefined, clock);
+    const collecting = on.each.keep(startCollecting(server, settings, onLock, undefined, clock));
     await collecting.looked();
     const [lock] = await query<{ id: number }>(
       server,
@@ -92,44 +71,44 @@ inLanes(testServers(), 'on a slow way to $name', (server, lane) => {
     );
     await query(server, `KILL ${lock?.id}`);
     await until('it is said', () =>
-      (collecting?.said ?? []).some(
-        ({ fields }) => fields['because'] === "the server's clock jumped",
-      ),
+      collecting.said.some(({ fields }) => fields['because'] === "the server's clock jumped"),
     );
     expect(leaderships).toBe(2);
   });
 
   test('a clock that jumps while no proxy runs is seen by the next, by its own clock', async () => {
     const settings = { graceMs: 3_600_000, holdMs: 36_000_000 };
-    collecting = startCollecting(server, settings);
+    const collecting = on.each.keep(startCollecting(server, settings));
     await collecting.looked();
     await collecting.stop();
     // As if the server's clock had gone ten minutes ahead since.
     await query(server, 'UPDATE _undrop.collector SET last_look = last_look - INTERVAL 10 MINUTE');
     const held = await holdTable(server);
-    collecting = startCollecting(server, settings);
-    await collecting.looked();
+    const again = on.each.keep(startCollecting(server, settings));
+    await again.looked();
     expect(await whereIs(server, held.id)).toHaveLength(1);
-    const said = collecting.said.map(({ fields }) => fields['because']);
+    const said = again.said.map(({ fields }) => fields['because']);
     expect(said).toContain("the server's clock, or the proxy's, jumped since the last round");
   });
 
   test('what is under way for long is told of, and not looked at every few seconds', async () => {
     let [aheadMs, looks] = [0, 0];
-    collecting = startCollecting(
-      server,
-      { checkIntervalMs: 3_600_000 },
-      (pool) => pool,
-      async () => {
-        looks += 1;
-        aheadMs += 300_000;
-        return { pending: [], untouched: ['a'] };
-      },
-      () => performance.now() + aheadMs,
+    const collecting = on.each.keep(
+      startCollecting(
+        server,
+        { checkIntervalMs: 3_600_000 },
+        (pool) => pool,
+        async () => {
+          looks += 1;
+          aheadMs += 300_000;
+          return { pending: [], untouched: ['a'] };
+        },
+        () => performance.now() + aheadMs,
+      ),
     );
     await until('it is told of', () => {
-      collecting?.collector.wake();
-      return (collecting?.said ?? []).some(({ message }) =>
+      collecting.collector.wake();
+      return collecting.said.some(({ message }) =>
         message.startsWith('a drop is in progress for long'),
       );
     });
@@ -140,20 +119,22 @@ inLanes(testServers(), 'on a slow way to $name', (server, lane) => {
   test('a look that had to wait does not keep the next one away for minutes', async () => {
     let aheadMs = 0;
     let looks = 0;
-    collecting = startCollecting(
-      server,
-      { checkIntervalMs: 3_600_000 },
-      (pool) => pool,
-      async () => {
-        looks += 1;
-        if (looks === 1) aheadMs = 60_000;
-        return { pending: [], untouched: [] };
-      },
-      () => performance.now() + aheadMs,
+    const collecting = on.each.keep(
+      startCollecting(
+        server,
+        { checkIntervalMs: 3_600_000 },
+        (pool) => pool,
+        async () => {
+          looks += 1;
+          if (looks === 1) aheadMs = 60_000;
+          return { pending: [], untouched: [] };
+        },
+        () => performance.now() + aheadMs,
+      ),
     );
     await until('it looks', () => looks === 1);
     await until('it looks again', () => {
-      collecting?.collector.wake();
+      collecting.collector.wake();
       return looks > 1;
     });
     expect(looks).toBeGreaterThan(1);

@@ -2,8 +2,7 @@
  * Who else may have the collector's lock, on real servers: GET_LOCK takes no right. Nobody who is
  * no proxy of ours keeps tables from being collected, and whoever tries is named.
  */
-import { expect, jest } from '@jest/globals';
-import type { Connection } from 'mysql2/promise';
+import { expect } from '@jest/globals';
 import {
   type Collecting,
   holdTable,
@@ -12,32 +11,23 @@ import {
   whereIs,
 } from '../lifecycle/collecting.js';
 import { dropRecycleSchemas, freshLedger } from '../support/fresh-ledger.js';
-import { inLanes } from '../support/lanes.js';
-import { testOnOne } from '../support/on-one-server.js';
+import { onServersAtOnce } from '../support/on-servers.js';
 import { runUndrop } from '../support/proxy.js';
-import { connect, query, testServers } from '../support/servers.js';
-
-jest.setTimeout(240_000);
+import { connect, query, type Session } from '../support/servers.js';
 
 const KNOWN = 'undrop:collector';
 const COLLECTS = 'became the collector of this server';
 
-inLanes(testServers(), 'the collector’s lock on $name', (server, lane) => {
-  const test = testOnOne(server, lane);
+onServersAtOnce('the collector’s lock on $name', (server, on) => {
+  const { afterAll, afterEach, beforeEach, test } = on;
   const running: Collecting[] = [];
-  const intruders: Connection[] = [];
-
-  lane.beforeAll(async () => {
-    await query(server, "CREATE USER lock_it@'%' IDENTIFIED BY 'l0ck'");
-  });
-  lane.beforeEach(() => freshLedger(server));
-  lane.afterEach(async () => {
+  const intruders: Session[] = [];
+  afterAll(() => dropRecycleSchemas(server));
+  on.account('lock_it', { password: 'l0ck' });
+  beforeEach(() => freshLedger(server));
+  afterEach(async () => {
     await Promise.all(intruders.splice(0).map((intruder) => intruder.end()));
-    await Promise.all(running.splice(0).map((one) => one.stop()));
-  });
-  lane.afterAll(async () => {
-    await query(server, "DROP USER lock_it@'%'");
-    await dropRecycleSchemas(server);
+    await stopAll();
   });
 
   const collect = () => {

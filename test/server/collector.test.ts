@@ -1,6 +1,5 @@
 /** What the collector may touch, must not touch, and when it keeps still, on real servers. */
-import { expect, jest } from '@jest/globals';
-import type { Connection } from 'mysql2/promise';
+import { expect } from '@jest/globals';
 import { recordIntent } from '../../src/ledger/intents/record-intent.js';
 import type { LifecycleSettings } from '../../src/lifecycle/next-step.js';
 import type { ServicePool } from '../../src/service/pool/pools.js';
@@ -15,13 +14,10 @@ import {
   whereIs,
 } from '../lifecycle/collecting.js';
 import { freshLedger } from '../support/fresh-ledger.js';
-import { inLanes } from '../support/lanes.js';
-import { testOnOne } from '../support/on-one-server.js';
-import { connect, type FreshSchema, freshSchema, query, testServers } from '../support/servers.js';
+import { onServersAtOnce } from '../support/on-servers.js';
+import { connect, freshSchema, query, type Session } from '../support/servers.js';
 import { poolOn } from '../support/service-pool.js';
 import { type PoolTap, tappedPool } from '../support/tapped-pool.js';
-
-jest.setTimeout(240_000);
 
 const ID = '0195a1b2c3d4700080000000000000ff';
 const NEAR_MISSES: readonly string[] = [
@@ -52,21 +48,12 @@ const NEAR_MISSES: readonly string[] = [
   '_vt_DROP',
 ];
 
-inLanes(testServers(), 'the collector on $name', (server, lane) => {
-  const { afterAll, afterEach, beforeEach } = lane;
-  const test = testOnOne(server, lane);
+onServersAtOnce('the collector on $name', (server, on) => {
+  const { afterAll, afterEach, beforeEach, test } = on;
   const slow: Partial<LifecycleSettings> = { fastDrop: 'never' };
-  let collecting: Collecting | null = null;
-  let schema: FreshSchema | null = null;
 
   beforeEach(() => freshLedger(server));
-  afterEach(async () => {
-    await collecting?.stop();
-    collecting = null;
-    await query(server, 'SET GLOBAL read_only = OFF');
-    await schema?.drop();
-    schema = null;
-  });
+  afterEach(() => query(server, 'SET GLOBAL read_only = OFF'));
   afterAll(() => freshLedger(server));
 
   const gone = (held: Held) => async () => (await whereIs(server, held.id)).length === 0;
@@ -76,7 +63,7 @@ inLanes(testServers(), 'the collector on $name', (server, lane) => {
   };
 
   test('never touches what merely looks like a held table', async () => {
-    schema = await freshSchema(server);
+    await using schema = await freshSchema(server);
     const mine = schema.name;
     const names = [
       ...NEAR_MISSES.map((name) => `\`_undrop\`.\`${name}\``),
@@ -90,24 +77,24 @@ inLanes(testServers(), 'the collector on $name', (server, lane) => {
     }
     const held = await holdTable(server);
     const settings = { ...slow, lifecycle: ['PURGE', 'EVAC', 'DROP'] as const };
-    collecting = startCollecting(server, settings);
+    const collecting = on.each.keep(startCollecting(server, settings));
     await until('the held table is gone', gone(held));
     await collecting.looked();
     for (const name of names) expect([name, await countRows(server, name)]).toEqual([name, 2]);
   });
 
   test('leaves a view alone that has the name of a held table', async () => {
-    schema = await freshSchema(server);
+    await using schema = await freshSchema(server);
     await query(
       server,
       `CREATE TABLE ${schema.name}.live (id INT PRIMARY KEY)`,
       `INSERT INTO ${schema.name}.live VALUES (1), (2)`,
       ...['PURGE', 'DROP'].map(
         (state) =>
-          `CREATE VIEW _undrop._vt_${state}_${ID}_20200101000000 AS SELECT * FROM ${schema?.name}.live`,
+          `CREATE VIEW _undrop._vt_${state}_${ID}_20200101000000 AS SELECT * FROM ${schema.name}.live`,
       ),
     );
-    collecting = startCollecting(server, slow);
+    const collecting = on.each.keep(startCollecting(server, slow));
     await collecting.looked();
     expect(await whereIs(server, ID)).toHaveLength(2);
     expect(await countRows(server, `${schema.name}.live`)).toBe(2);
@@ -116,7 +103,7 @@ inLanes(testServers(), 'the collector on $name', (server, lane) => {
   });
 
   test('never fires a trigger: a table with one is left, and said once', async () => {
-    schema = await freshSchema(server);
+    await using schema = await freshSchema(server);
     const held = await holdTable(server, { state: 'PURGE' });
     await query(
       server,
@@ -125,7 +112,7 @@ inLanes(testServers(), 'the collector on $name', (server, lane) => {
       `CREATE TRIGGER _undrop.tr BEFORE DELETE ON ${held.quoted} FOR EACH ROW
        DELETE FROM ${schema.name}.live`,
     );
-    collecting = startCollecting(server, { ...slow, purgeCheckIntervalMs: 10 });
+    const collecting = on.each.keep(startCollecting(server, { ...slow, purgeCheckIntervalMs: 10 }));
     await collecting.looked();
     await collecting.looked();
     await stays(held);
@@ -139,7 +126,7 @@ inLanes(testServers(), 'the collector on $name', (server, lane) => {
   test.each(['PURGE', 'DROP'] as const)(
     'never follows a foreign key into live rows: a parent in %s is left',
     async (state) => {
-      schema = await freshSchema(server);
+      await using schema = await freshSchema(server);
       const held = await holdTable(server, { state });
       const child = `${schema.name}.child`;
       await query(
@@ -148,7 +135,9 @@ inLanes(testServers(), 'the collector on $name', (server, lane) => {
          CONSTRAINT fk FOREIGN KEY (parent) REFERENCES ${held.quoted} (id) ON DELETE CASCADE)`,
         `INSERT INTO ${child} VALUES (1, 1), (2, 2)`,
       );
-      collecting = startCollecting(server, { ...slow, purgeCheckIntervalMs: 10 });
+      const collecting = on.each.keep(
+        startCollecting(server, { ...slow, purgeCheckIntervalMs: 10 }),
+      );
       await collecting.looked();
       await stays(held);
       expect(await countRows(server, child)).toBe(2);
@@ -161,7 +150,7 @@ inLanes(testServers(), 'the collector on $name', (server, lane) => {
   );
 
   test('purges a table that refers to itself, and one that refers to a live one', async () => {
-    schema = await freshSchema(server);
+    await using schema = await freshSchema(server);
     const parent = `${schema.name}.parent`;
     await query(server, `CREATE TABLE ${parent} (id INT PRIMARY KEY)`);
     const definition = `(id INT PRIMARY KEY, note VARCHAR(40), up INT, other INT,
@@ -174,13 +163,13 @@ inLanes(testServers(), 'the collector on $name', (server, lane) => {
       `INSERT INTO ${parent} VALUES (1)`,
       `UPDATE ${held.quoted} SET up = 1, other = 1`,
     );
-    collecting = startCollecting(server, slow);
+    on.each.keep(startCollecting(server, slow));
     await until('the table is gone', gone(held));
     expect(await countRows(server, parent)).toBe(1);
   });
 
   test('does not empty what a MERGE table merely stands for', async () => {
-    schema = await freshSchema(server);
+    await using schema = await freshSchema(server);
     await query(
       server,
       `CREATE TABLE ${schema.name}.live (id INT, note VARCHAR(40)) ENGINE=MyISAM`,
@@ -189,7 +178,7 @@ inLanes(testServers(), 'the collector on $name', (server, lane) => {
       ENGINE=MERGE UNION=(${schema.name}.live) INSERT_METHOD=LAST`;
     const held = await holdTable(server, { definition, state: 'PURGE' });
     expect(await countRows(server, `${schema.name}.live`)).toBe(10);
-    collecting = startCollecting(server, slow);
+    on.each.keep(startCollecting(server, slow));
     await until('the table is gone', gone(held));
     expect(await countRows(server, `${schema.name}.live`)).toBe(10);
   });
@@ -226,7 +215,7 @@ inLanes(testServers(), 'the collector on $name', (server, lane) => {
   ];
   test.each(shapes)('removes all rows of a table %s', async (_name, definition) => {
     const held = await holdTable(server, { definition, rows: 237 });
-    collecting = startCollecting(server, { ...slow, purgeChunkRows: 20 });
+    const collecting = on.each.keep(startCollecting(server, { ...slow, purgeChunkRows: 20 }));
     await until('the table is gone', gone(held));
     const removed = collecting.said.find(({ fields }) => 'rowsRemoved' in fields);
     expect(removed?.fields).toMatchObject({ id: held.id, rowsRemoved: 237 });
@@ -246,7 +235,7 @@ inLanes(testServers(), 'the collector on $name', (server, lane) => {
   test.each(kinds)('removes what is not purged: %s', async (_name, creation) => {
     const name = `_vt_HOLD_${ID}_20200101000000`;
     await query(server, creation.replace(' x', ` _undrop.${name}`));
-    collecting = startCollecting(server, slow);
+    const collecting = on.each.keep(startCollecting(server, slow));
     await until('the table is gone', async () => (await whereIs(server, ID)).length === 0);
     expect(collecting.said.some(({ fields }) => fields['event'] === 'purge')).toBe(false);
   });
@@ -254,17 +243,16 @@ inLanes(testServers(), 'the collector on $name', (server, lane) => {
   /** In the ledger it is `orders` of that schema, where a new one has the name. */
   async function recordDrop({ id }: Held, own: string): Promise<void> {
     await query(server, `CREATE TABLE ${own}.orders (id INT)`);
-    const pool = poolOn(server);
+    await using pool = poolOn(server);
     await recordIntent(pool, {
       ...{ groupId: id, proxyId: 'test', threadId: 1, user: 'app', clientAddress: 'x' },
       ...{ statementText: 'DROP TABLE orders', holdMs: 1 },
       tables: [{ id, schema: own, table: 'orders' }],
     });
-    await pool.dispose();
   }
 
   test('a table in its own schema is the one that the ledger knows, whoever copies its id', async () => {
-    schema = await freshSchema(server);
+    await using schema = await freshSchema(server);
     const held = await holdTable(server);
     await recordDrop(held, schema.name);
     const copied = `_vt_DROP_${held.id}_20200101000000`;
@@ -275,7 +263,7 @@ inLanes(testServers(), 'the collector on $name', (server, lane) => {
       `UPDATE _undrop.ledger SET state = 'HOLD', hold_schema = '${schema.name}',
          hold_name = '${held.name}', relocated = 0 WHERE id = '${held.id}'`,
     );
-    collecting = startCollecting(server, slow);
+    const collecting = on.each.keep(startCollecting(server, slow));
     const own = schema.name;
     const names = async () =>
       (await query(server, `SHOW TABLES FROM ${own}`)).flatMap((row) => Object.values(row));
@@ -287,9 +275,9 @@ inLanes(testServers(), 'the collector on $name', (server, lane) => {
 
   test('says which table it was, where the ledger knows', async () => {
     const held = await holdTable(server);
-    schema = await freshSchema(server);
+    await using schema = await freshSchema(server);
     await recordDrop(held, schema.name);
-    collecting = startCollecting(server, { lifecycle: ['HOLD'] });
+    const collecting = on.each.keep(startCollecting(server, { lifecycle: ['HOLD'] }));
     const { said: all } = collecting;
     const isRemoval = (line: (typeof all)[number]) => line.fields['event'] === 'removal';
     await until('it says so', () => all.some(isRemoval));
@@ -306,16 +294,16 @@ inLanes(testServers(), 'the collector on $name', (server, lane) => {
     const old = await holdTable(server, { state: 'PURGE', dueInSeconds: -20, rows: 1_500 });
     const passing = await holdTable(server, { dueInSeconds: 1 });
     const rowByRow = startCollecting(server, { ...slow, purgeChunkRows: 1, purgeChunkMs: 0 });
-    collecting = rowByRow;
+    const _collecting = rowByRow;
     const eventsOf = ({ said }: Collecting) =>
       said.map(({ fields }) => `${fields['event']} ${fields['id']}`);
     const hasPassed = () => eventsOf(rowByRow).includes(`transition ${passing.id}`);
     await until('one lets another pass', hasPassed);
     // Row by row the rest would take long on a busy machine.
     await rowByRow.stop();
-    collecting = startCollecting(server, slow);
+    const again = on.each.keep(startCollecting(server, slow));
     for (const held of [young, old, passing]) await until('it is gone', gone(held));
-    const events = [...eventsOf(rowByRow), ...eventsOf(collecting)];
+    const events = [...eventsOf(rowByRow), ...eventsOf(again)];
     const first = (event: string, held: Held) => events.indexOf(`${event} ${held.id}`);
     expect(first('purge', old)).toBeGreaterThanOrEqual(0);
     expect(first('removal', old)).toBeLessThan(first('purge', young));
@@ -332,7 +320,7 @@ inLanes(testServers(), 'the collector on $name', (server, lane) => {
     };
     const tap = (pool: ServicePool) => tappedPool(pool, count);
     // A busy machine doesn't take longer by this clock.
-    collecting = startCollecting(server, slow, tap, undefined, () => performance.now() / 20);
+    on.each.keep(startCollecting(server, slow, tap, undefined, () => performance.now() / 20));
     for (const one of held) await until('it is gone', gone(one));
     expect(looks).toBeGreaterThan(0);
     expect(looks).toBeLessThan(held.length / 2);
@@ -340,11 +328,10 @@ inLanes(testServers(), 'the collector on $name', (server, lane) => {
 
   test('waits for a table that somebody reads, and goes on when it is free', async () => {
     const held = await holdTable(server);
-    const reader: Connection = await connect(server);
-    await reader.query('BEGIN');
-    await reader.query(`SELECT * FROM ${held.quoted}`);
+    const reader: Session = await connect(server);
+    await reader.run('BEGIN', `SELECT * FROM ${held.quoted}`);
     const other = await holdTable(server);
-    collecting = startCollecting(server, { purgeCheckIntervalMs: 200 });
+    on.each.keep(startCollecting(server, { purgeCheckIntervalMs: 200 }));
     await until('the other is gone all the same', gone(other));
     await stays(held);
     await reader.end();
@@ -354,9 +341,9 @@ inLanes(testServers(), 'the collector on $name', (server, lane) => {
   test('does nothing on a read-only server, says so, and goes on when it is writable', async () => {
     const held = await holdTable(server);
     await query(server, 'SET GLOBAL read_only = ON');
-    collecting = startCollecting(server);
+    const collecting = on.each.keep(startCollecting(server));
     await until('it says so', () =>
-      (collecting?.said ?? []).some(({ message }) => message.startsWith('the server is read-only')),
+      collecting.said.some(({ message }) => message.startsWith('the server is read-only')),
     );
     collecting.collector.wake();
     await stays(held);
@@ -366,65 +353,63 @@ inLanes(testServers(), 'the collector on $name', (server, lane) => {
 
   test('waits UNDROP_GRACE on a server that is new to the ledger, over a restart too', async () => {
     const held = await holdTable(server);
-    collecting = startCollecting(server, { graceMs: 10_000 });
+    const collecting = on.each.keep(startCollecting(server, { graceMs: 10_000 }));
     await collecting.looked();
     await stays(held);
     const [first] = collecting.said.filter(({ fields }) => fields['event'] === 'grace');
     expect(first?.fields['because']).toBe('this server is new to the ledger');
     await collecting.stop();
-    collecting = startCollecting(server, { graceMs: 10_000, holdMs: 3_600_000 });
-    await collecting.looked();
+    const again = on.each.keep(startCollecting(server, { graceMs: 10_000, holdMs: 3_600_000 }));
+    await again.looked();
     await stays(held);
-    const [second] = collecting.said.filter(({ fields }) => fields['event'] === 'grace');
+    const [second] = again.said.filter(({ fields }) => fields['event'] === 'grace');
     expect(second?.fields['because']).toBe('a wait that began earlier');
     expect(second?.fields['until']).toEqual(first?.fields['until']);
     await until('the table is gone', gone(held));
   });
 
   test('needs no wait where this server was looked at lately', async () => {
-    collecting = startCollecting(server, { graceMs: 3_600_000, holdMs: 3_600_000 });
+    const collecting = on.each.keep(
+      startCollecting(server, { graceMs: 3_600_000, holdMs: 3_600_000 }),
+    );
     await collecting.looked();
     await collecting.stop();
     const held = await holdTable(server);
-    collecting = startCollecting(server, { graceMs: 3_600_000, holdMs: 3_600_000 });
+    on.each.keep(startCollecting(server, { graceMs: 3_600_000, holdMs: 3_600_000 }));
     await until('the table is gone', gone(held));
   });
 
   test('goes on with the ledger lost, and makes it anew', async () => {
     const held = await holdTable(server);
     await query(server, 'DROP TABLE _undrop.ledger');
-    collecting = startCollecting(server, slow);
+    on.each.keep(startCollecting(server, slow));
     await until('the table is gone', gone(held));
     await until('there is a ledger', async () => (await whereIs(server, 'ledger')).length === 2);
     expect(await countRows(server, '_undrop.ledger')).toBe(0);
   });
 
   test('is one for each server: the second keeps still, and takes over from the first', async () => {
-    collecting = startCollecting(server);
+    const collecting = on.each.keep(startCollecting(server));
     await collecting.looked();
-    const second = startCollecting(server);
-    try {
-      await until('the second says that another collects', () =>
-        second.said.some(({ message }) => message === 'another proxy collects on this server'),
-      );
-      const held = await holdTable(server);
-      await until('the table is gone', gone(held));
-      await collecting.stop();
-      collecting = null;
-      const next = await holdTable(server);
-      await until('the second has taken over', gone(next));
-      expect(
-        second.said.some(({ message }) => message === 'became the collector of this server'),
-      ).toBe(true);
-    } finally {
-      await second.stop();
-    }
+    await using second = startCollecting(server);
+
+    await until('the second says that another collects', () =>
+      second.said.some(({ message }) => message === 'another proxy collects on this server'),
+    );
+    const held = await holdTable(server);
+    await until('the table is gone', gone(held));
+    await collecting.stop();
+    const next = await holdTable(server);
+    await until('the second has taken over', gone(next));
+    expect(
+      second.said.some(({ message }) => message === 'became the collector of this server'),
+    ).toBe(true);
   });
 
   test('does nothing with UNDROP_COLLECT=off', async () => {
     const held = await holdTable(server);
     const off = startCollecting(server, { collect: 'off' });
-    collecting = startCollecting(server, { lifecycle: ['HOLD'], collect: 'auto' });
+    on.each.keep(startCollecting(server, { lifecycle: ['HOLD'], collect: 'auto' }));
     await until('another proxy collects', gone(held));
     await off.stop();
     expect(off.said.map(({ message }) => message)).toEqual([
@@ -435,7 +420,7 @@ inLanes(testServers(), 'the collector on $name', (server, lane) => {
   test('writes nothing of a local table to the binary log', async () => {
     const local = await unlogged({ schema: '_undrop_local', rows: 30 });
     const logged = await holdTable(server, { rows: 30 });
-    collecting = startCollecting(server, slow);
+    on.each.keep(startCollecting(server, slow));
     await until('both are gone', async () => (await gone(local)()) && (await gone(logged)()));
     const binlog = await readBinlog();
     expect(binlog.filter((info) => info.includes(local.id))).toEqual([]);
@@ -453,7 +438,7 @@ inLanes(testServers(), 'the collector on $name', (server, lane) => {
     'the rows of a purge are in the binary log: %s, with UNDROP_PURGE_BINLOG=%s',
     async (purgeBinlog) => {
       const held = await holdTable(server, { rows: 30 });
-      collecting = startCollecting(server, { ...slow, purgeBinlog });
+      on.each.keep(startCollecting(server, { ...slow, purgeBinlog }));
       await until('the table is gone', gone(held));
       const tables = (await readBinlog()).filter((info) =>
         info.includes(`_undrop._vt_PURGE_${held.id}`),
@@ -473,7 +458,7 @@ inLanes(testServers(), 'the collector on $name', (server, lane) => {
     try {
       const held = await holdTable(server, { rows: 30 });
       const local = await holdTable(server, { schema: '_undrop_local' });
-      collecting = startCollecting(user, slow);
+      const collecting = on.each.keep(startCollecting(user, slow));
       await until('the table is gone', gone(held));
       await collecting.looked();
       await stays(local);
@@ -481,8 +466,6 @@ inLanes(testServers(), 'the collector on $name', (server, lane) => {
         'cannot switch sql_log_bin off; the purge is in the binary log',
       );
     } finally {
-      await collecting?.stop();
-      collecting = null;
       await query(server, "DROP USER 'collect'@'%'");
     }
   });

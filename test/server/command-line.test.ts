@@ -4,14 +4,11 @@ import { once } from 'node:events';
 import { cpSync, existsSync, mkdtempSync, readFileSync, rmSync, symlinkSync } from 'node:fs';
 import { constants, tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { projectFolder } from '../support/folders.js';
 import { until } from '../support/poll.js';
 import { environment, MAIN, proxyInFront, spawnUndrop } from '../support/proxy.js';
 import { testServers } from '../support/servers.js';
-
-// A busy machine is slow, not wrong.
-jest.setTimeout(180_000);
 
 const { SIGHUP, SIGTERM } = constants.signals;
 
@@ -101,13 +98,9 @@ describe.each(testServers())('before $name', (server) => {
     ['restore', ['restore', 'nothing']],
     ['doctor', ['doctor']],
   ])('%s tells a proxy from a server', async (_command, args) => {
-    const proxy = await proxyInFront(server);
-    try {
-      const { code, stdout, stderr } = await spawnUndrop({ ...proxy, user: 'root' }, args);
-      expect([code, stdout]).toEqual([2, '']);
-      expect(stderr).toMatch(/UNDROP_UPSTREAM 127\.0\.0\.1:\d+ is a proxy of undrop/);
-    } finally {
-      await proxy.stop();
-    }
+    await using proxy = await proxyInFront(server);
+    const { code, stdout, stderr } = await spawnUndrop({ ...proxy, user: 'root' }, args);
+    expect([code, stdout]).toEqual([2, '']);
+    expect(stderr).toMatch(/UNDROP_UPSTREAM 127\.0\.0\.1:\d+ is a proxy of undrop/);
   });
 });

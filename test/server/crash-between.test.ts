@@ -26,7 +26,7 @@ beforeAll(async () => {
 afterAll(() => pool.dispose());
 
 test('an intent is kept while its table is between two names, and completed behind that', async () => {
-  const schema = await freshSchema(server);
+  await using schema = await freshSchema(server);
   await query(server, `CREATE TABLE ${schema.name}.a (id INT) ENGINE=InnoDB`);
   await query(server, `INSERT INTO ${schema.name}.a VALUES (1), (2)`);
   const session = await connect(server, { database: schema.name });
@@ -49,5 +49,4 @@ test('an intent is kept while its table is between two names, and completed behi
   await query(server, 'FLUSH TABLES');
   expect(await recover()).toMatchObject({ untouched: [], forgotten: [], completed: [id] });
   expect(await rowCounts(server, '_undrop')).toMatchObject({ [holdName]: 2 });
-  await schema.drop();
 });

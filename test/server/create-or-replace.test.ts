@@ -2,13 +2,15 @@
  * CREATE OR REPLACE of tables and sequences on MariaDB, beside what native_cases.json has of it:
  * what is held, in every way to say it; two sessions at once; what is put back.
  */
+
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
-import type { Connection, RowDataPacket } from 'mysql2/promise';
+import { NumberTables } from '../support/number-tables.js';
+import { onServer } from '../support/on-servers.js';
 import { until } from '../support/poll.js';
 import { type ProxyTarget, proxyInFront } from '../support/proxy.js';
-import { CLIENT, MODERN, RawClient } from '../support/raw-client.js';
+import { CLIENT, inWords, MODERN, RawClient } from '../support/raw-client.js';
 import { rounds } from '../support/sample.js';
-import { connect, freshSchema, testServers } from '../support/servers.js';
+import { type Target, testServers } from '../support/servers.js';
 import { intentsSettled } from '../support/settled.js';
 import { wireTap } from '../support/wire-tap.js';
 
@@ -18,63 +20,19 @@ const ROUNDS = rounds(20, 6);
 const servers = testServers().filter(({ flavour }) => flavour === 'mariadb');
 
 describe.each(servers)('CREATE OR REPLACE on $name', (server) => {
-  let proxy: ProxyTarget;
-  let other: ProxyTarget;
-  let root: Connection;
-  let schema: string;
-  let dropSchema: () => Promise<void>;
-  const opened: RawClient[] = [];
+  const on = onServer(server);
+  const proxy = on.proxy();
+  const other = on.proxy();
+  const schema = on.schema('replace').name;
+  const root = on.session({ schema });
 
-  beforeAll(async () => {
-    [proxy, other] = [await proxyInFront(server), await proxyInFront(server)];
-    root = await connect(server);
-    ({ name: schema, drop: dropSchema } = await freshSchema(server, 'replace'));
-    await root.query(`USE ${schema}`);
-  });
+  const session = async (at: Target = proxy) =>
+    on.keep(await RawClient.open(at, { schema, flags: MODERN | CLIENT.MULTI_STATEMENTS }));
 
-  afterAll(async () => {
-    for (const client of opened) await client.quit();
-    await dropSchema();
-    await root.end();
-    await proxy.stop();
-    await other.stop();
-  });
-
-  async function session(at: ProxyTarget = proxy): Promise<RawClient> {
-    const client = await RawClient.open(at, {
-      schema,
-      flags: MODERN | CLIENT.MULTI_STATEMENTS,
-    });
-    opened.push(client);
-    return client;
-  }
-
-  /** What is held of a table of this name, by its rows. */
-  async function heldRows(table: string): Promise<readonly (readonly number[])[]> {
-    const [held] = await root.query<RowDataPacket[]>(
-      `SELECT ledger.table_name, tables.TABLE_SCHEMA AS place, tables.TABLE_NAME AS name
-       FROM _undrop.ledger AS ledger JOIN information_schema.TABLES AS tables
-         ON tables.TABLE_NAME LIKE CONCAT('\\_vt\\_HOLD\\_', ledger.id, '%')
-       WHERE ledger.schema_name = ? AND ledger.table_name = ? ORDER BY ledger.id`,
-      [schema, table],
-    );
-    const found: (readonly number[])[] = [];
-    for (const { place, name } of held) {
-      const [rows] = await root.query<RowDataPacket[]>(`SELECT v FROM ${place}.${name} ORDER BY v`);
-      found.push(rows.map(({ v }) => Number(v)));
-    }
-    return found;
-  }
-
-  async function rowsOf(table: string): Promise<readonly number[]> {
-    const [rows] = await root.query<RowDataPacket[]>(`SELECT v FROM ${table} ORDER BY v`);
-    return rows.map(({ v }) => Number(v));
-  }
-
-  async function make(table: string, ...values: readonly number[]): Promise<void> {
-    await root.query(`CREATE TABLE ${table} (v INT)`);
-    await root.query(`INSERT INTO ${table} VALUES ${values.map((v) => `(${v})`).join(', ')}`);
-  }
+  const numbers = new NumberTables(root, schema);
+  const make = (table: string, ...values: readonly number[]) => numbers.make(table, ...values);
+  const rowsOf = (table: string) => numbers.valuesOf(table);
+  const heldRows = (table: string) => numbers.held(table);
 
   test('in each way to say it: the old table is held, the new one is there', async () => {
     const client = await session();
@@ -134,33 +92,29 @@ describe.each(servers)('CREATE OR REPLACE on $name', (server) => {
     const { results } = await client.query(
       'CREATE /* undrop: destroy */ OR REPLACE TABLE kept SELECT 2 AS v',
     );
-    const said = results.map((one) => (one.kind === 'err' ? String(one.message) : one.kind));
-    expect(said).toEqual([expect.stringMatching(/^UNDROP_DESTROY: /)]);
+    const said = results.map(inWords);
+    expect(said).toEqual([expect.stringMatching(/^\d+ UNDROP_DESTROY: /)]);
     expect(await rowsOf('kept')).toEqual([1]);
   });
 
   test('that UNDROP_PROTECT leaves out goes to the server as it is', async () => {
-    const without = await proxyInFront(server, { PROTECT: 'drop-table,drop-database' });
-    const client = await RawClient.open(without, { schema });
+    await using without = await proxyInFront(server, { PROTECT: 'drop-table,drop-database' });
+    await using client = await RawClient.open(without, { schema });
     await make('native', 1);
     await client.run(['CREATE OR REPLACE TABLE native SELECT 2 AS v']);
     expect(await rowsOf('native')).toEqual([2]);
     expect(await heldRows('native')).toEqual([]);
-    await client.quit();
-    await without.stop();
   });
 
   test('of a kind that can only be protected with another is protected', async () => {
-    const alone = await proxyInFront(server, { PROTECT: 'create-or-replace' });
-    const client = await RawClient.open(alone, { schema });
+    await using alone = await proxyInFront(server, { PROTECT: 'create-or-replace' });
+    await using client = await RawClient.open(alone, { schema });
     await make('dynamic', 1);
     const said = await client.query('CREATE OR REPLACE TABLE dynamic SELECT 2 AS v');
     const there = [await rowsOf('dynamic'), ...(await heldRows('dynamic'))];
     expect([said.results.map(({ kind }) => kind), there]).toEqual([['ok'], [[2], [1]]]);
     await client.run(["SET @drop = 'DROP TABLE dynamic'", 'PREPARE s FROM @drop', 'EXECUTE s']);
     expect(await heldRows('dynamic')).toEqual([[1]]);
-    await client.quit();
-    await alone.stop();
   });
 
   test('uses up a hint of the session also where nothing is there', async () => {
@@ -173,8 +127,8 @@ describe.each(servers)('CREATE OR REPLACE on $name', (server) => {
     const client = await session();
     await make('counts', 1);
     const { results } = await client.query('CREATE OR REPLACE TABLE counts SELECT ROW_COUNT() v');
-    const said = results.map((one) => (one.kind === 'err' ? String(one.message) : one.kind));
-    expect(said).toEqual([expect.stringMatching(/^UNDROP_NOT_DONE_YET: /)]);
+    const said = results.map(inWords);
+    expect(said).toEqual([expect.stringMatching(/^\d+ UNDROP_NOT_DONE_YET: /)]);
     expect(await rowsOf('counts')).toEqual([1]);
   });
 
@@ -183,31 +137,26 @@ describe.each(servers)('CREATE OR REPLACE on $name', (server) => {
     await make('within', 1);
     const text = `/*M!100100 CREATE OR REPLACE DATABASE ${schema} */`;
     const { results } = await client.query(text);
-    const said = results.map((one) => (one.kind === 'err' ? String(one.message) : one.kind));
-    expect(said).toEqual([expect.stringMatching(/^UNDROP_NOT_DONE_YET: /)]);
+    const said = results.map(inWords);
+    expect(said).toEqual([expect.stringMatching(/^\d+ UNDROP_NOT_DONE_YET: /)]);
     expect(await rowsOf('within')).toEqual([1]);
   });
 
   test('that fails puts back the first that had the name, and keeps what came meanwhile', async () => {
     let creates = 0;
-    const tap = await wireTap(server, async ({ moment, text }) => {
+    await using tap = await wireTap(server, async ({ moment, text }) => {
       if (moment !== 'before statement' || !/CREATE\s+TABLE own /i.test(text)) return true;
       creates += 1;
       if (creates === 2) await make('own', 7);
       return true;
     });
-    const tapped = await proxyInFront(tap);
-    try {
-      await make('own', 1, 2);
-      const client = await session(tapped);
-      const text = 'CREATE OR REPLACE TABLE own AS SELECT * FROM own';
-      expect((await client.query(text)).results).toMatchObject([{ kind: 'err', errno: 1093 }]);
-      expect([creates > 2, await rowsOf('own')]).toEqual([true, [1, 2]]);
-      expect(await heldRows('own')).toEqual([[7]]);
-    } finally {
-      await tapped.stop();
-      await tap.close();
-    }
+    await using tapped = await proxyInFront(tap);
+    await make('own', 1, 2);
+    const client = await session(tapped);
+    const text = 'CREATE OR REPLACE TABLE own AS SELECT * FROM own';
+    expect((await client.query(text)).results).toMatchObject([{ kind: 'err', errno: 1093 }]);
+    expect([creates > 2, await rowsOf('own')]).toEqual([true, [1, 2]]);
+    expect(await heldRows('own')).toEqual([[7]]);
   });
 
   describe('that fails, of a table that is due at once', () => {
@@ -218,8 +167,7 @@ describe.each(servers)('CREATE OR REPLACE on $name', (server) => {
     beforeAll(async () => {
       const often = { COLLECT: 'on', CHECK_INTERVAL: '1s', LIFECYCLE: 'hold,drop' };
       collecting = await proxyInFront(server, { ...often, RULES: '*.canary*: now' });
-      await root.query('DROP USER IF EXISTS replacer');
-      await root.query('CREATE USER replacer');
+      await root.run('DROP USER IF EXISTS replacer', 'CREATE USER replacer');
       await root.query(`GRANT SELECT, INSERT, CREATE, DROP ON ${schema}.* TO replacer`);
     });
 
@@ -235,7 +183,7 @@ describe.each(servers)('CREATE OR REPLACE on $name', (server) => {
       const client = await session(collecting);
       await client.run([`DROP TABLE ${canary}`]);
       await until(async () => {
-        const [rows] = await root.query<RowDataPacket[]>(
+        const rows = await root.rows(
           `SELECT 1 FROM _undrop.ledger
            WHERE schema_name = ? AND table_name = ? AND state = 'removed'`,
           [schema, canary],
@@ -251,24 +199,18 @@ describe.each(servers)('CREATE OR REPLACE on $name', (server) => {
       meanwhile: () => Promise<void>,
     ): Promise<void> {
       let count = 0;
-      const tap = await wireTap(server, async ({ moment, command }) => {
+      await using tap = await wireTap(server, async ({ moment, command }) => {
         if (moment !== 'before statement' || !at.test(command.toString('latin1'))) return true;
         count += 1;
         if (count === nth) await meanwhile();
         return true;
       });
-      const tapped = await proxyInFront(tap, { RULES: '*.soon*: now' });
-      try {
-        const flags = MODERN | CLIENT.MULTI_STATEMENTS;
-        const client = await RawClient.open(tapped, { user, schema, flags });
-        const { results } = await client.query(FAILS(table));
-        await client.quit();
-        expect(results).toMatchObject([{ kind: 'err' }]);
-        expect(count).toBeGreaterThanOrEqual(nth);
-      } finally {
-        await tapped.stop();
-        await tap.close();
-      }
+      await using tapped = await proxyInFront(tap, { RULES: '*.soon*: now' });
+      const flags = MODERN | CLIENT.MULTI_STATEMENTS;
+      await using client = await RawClient.open(tapped, { user, schema, flags });
+      const { results } = await client.query(FAILS(table));
+      expect(results).toMatchObject([{ kind: 'err' }]);
+      expect(count).toBeGreaterThanOrEqual(nth);
     }
 
     const CREATES = { at: /CREATE\s+TABLE soon/i, nth: 2 };

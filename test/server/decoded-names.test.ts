@@ -1,9 +1,9 @@
 /** Names out of the charsets of clients are to us what they are to the server. */
-import { describe, expect } from '@jest/globals';
+import { expect } from '@jest/globals';
 import { UndropError } from '../../src/errors.js';
 import { decodeName } from '../../src/steps/names/client-names.js';
-import { testOnOne } from '../support/on-one-server.js';
-import { query, type TestServer, testServers } from '../support/servers.js';
+import { onServers } from '../support/on-servers.js';
+import { query, type TestServer } from '../support/servers.js';
 
 const AT_ONCE = 2_000;
 const TWO_BYTES = ['cp932', 'gbk', 'euckr'];
@@ -45,8 +45,8 @@ function decoded(name: Buffer, charset: string): string | null {
   }
 }
 
-describe.each(testServers())('on $name', (server) => {
-  const test = testOnOne(server);
+onServers('names in other charsets on $name', (server, on) => {
+  const { test } = on;
   test.each(CHARSETS)('%s is decoded alike, or not at all', async (charset) => {
     const characters = charactersOf(charset);
     const wrong: string[] = [];

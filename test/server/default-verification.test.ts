@@ -4,34 +4,24 @@
  */
 
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
-import type { ThrowawayServer } from '../../throwaway-servers/throwaway.js';
-import { type Certificates, makeCertificates } from '../support/certificates.js';
+import { describe, expect, test } from '@jest/globals';
+import { makeCertificates } from '../support/certificates.js';
 import { runClient } from '../support/clients.js';
-import { type ProxyTarget, proxyInFront } from '../support/proxy.js';
+import { inHooks } from '../support/on-servers.js';
+import { proxyInFront } from '../support/proxy.js';
 import { query, startServer } from '../support/servers.js';
-
-jest.setTimeout(180_000);
 
 const PASSWORD = 'pa55 word';
 const CLIENT = 'mariadb-11.8';
 
 describe('mariadb-11.8 at a proxy with a certificate', () => {
-  let files: Certificates;
-  let server: ThrowawayServer;
-  const proxies: ProxyTarget[] = [];
-
-  beforeAll(async () => {
-    files = makeCertificates();
+  const { beforeAll, open } = inHooks();
+  const files = open(makeCertificates);
+  const server = open(() => {
     const { cert, key } = selfSigned();
-    server = await startServer('mariadb-11.8', [`--ssl-cert=${cert}`, `--ssl-key=${key}`]);
-    await query(server, `CREATE USER app@'%' IDENTIFIED BY '${PASSWORD}'`);
+    return startServer('mariadb-11.8', [`--ssl-cert=${cert}`, `--ssl-key=${key}`]);
   });
-  afterAll(async () => {
-    for (const proxy of proxies) await proxy.stop();
-    await server.stop();
-    files.remove();
-  });
+  beforeAll(() => query(server, `CREATE USER app@'%' IDENTIFIED BY '${PASSWORD}'`));
 
   /** Of nobody but themselves: that of the server, and another one. */
   const selfSigned = () => ({
@@ -45,12 +35,8 @@ describe('mariadb-11.8 at a proxy with a certificate', () => {
     own: { readonly cert: string; readonly key: string },
     options: readonly string[] = [],
   ): Promise<string> {
-    const proxy = await proxyInFront(server, {
-      LISTEN: '127.0.0.2:0',
-      TLS_CERT: own.cert,
-      TLS_KEY: own.key,
-    });
-    proxies.push(proxy);
+    const at = { LISTEN: '127.0.0.2:0', TLS_CERT: own.cert, TLS_KEY: own.key };
+    await using proxy = await proxyInFront(server, at);
     const args = ['--ssl', ...options, '-N', '-e', 'SELECT 42'];
     const target = { ...proxy, user: 'app', password: PASSWORD };
     const { stdout, stderr } = await runClient(CLIENT, target, args);

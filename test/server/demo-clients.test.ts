@@ -1,16 +1,13 @@
 /** The command-line clients of the tests: which of them gets into which server. */
-import { describe, expect, jest, test } from '@jest/globals';
+import { describe, expect, test } from '@jest/globals';
 import { tryCommand } from '../../throwaway-servers/run-command.js';
 import { type ClientName, dumpTools, runClient, sysbenchCommand } from '../support/clients.js';
 import { freshSchema, testServers } from '../support/servers.js';
 
-// A busy machine is slow, not wrong.
-jest.setTimeout(240_000);
-
 /** MySQL 9's own clients lack the only login plugin that the others offer. */
 const EVERYWHERE = ['mariadb-10.11', 'mariadb-11.8'] as const satisfies readonly ClientName[];
 
-describe.each(testServers())('$name', (server) => {
+describe.each(testServers())('the clients of the tests on $name', (server) => {
   test.each(EVERYWHERE)('%s logs in and shows names in any script', async (client) => {
     const result = await runClient(client, server, ['--batch', '-e', "SELECT 'čaj 茶 🍵' AS tea"]);
     expect(result).toMatchObject({ code: 0, stdout: 'tea\nčaj 茶 🍵\n' });
@@ -27,7 +24,7 @@ describe.each(testServers())('$name', (server) => {
   });
 
   test('what a dump writes, a client reads; MySQL 5.6 is too old for the dumps of today', async () => {
-    const schema = await freshSchema(server, 'dump');
+    await using schema = await freshSchema(server, 'dump');
     const { client, dump, options } = dumpTools(server);
     const input = "CREATE TABLE t (a INT, b TEXT); INSERT INTO t VALUES (1, 'ž'), (2, '茶')";
     expect(await runClient(client, server, [schema.name], { input })).toMatchObject({ code: 0 });
@@ -39,7 +36,6 @@ describe.each(testServers())('$name', (server) => {
       const reloaded = await runClient(client, server, [schema.name], { input: dumped.stdout });
       expect(reloaded).toMatchObject({ code: 0, stderr: '' });
     }
-    await schema.drop();
   });
 });
 

@@ -8,16 +8,13 @@ import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, beforeEach, expect, jest, test } from '@jest/globals';
+import { afterEach, beforeEach, expect, test } from '@jest/globals';
 import { type DemoState, findDemo } from '../../src/demo/state.js';
 import { type CommandResult, tryCommand } from '../../throwaway-servers/run-command.js';
 import { projectFolder } from '../support/folders.js';
 import { until } from '../support/poll.js';
 import { sample } from '../support/sample.js';
 import { query } from '../support/servers.js';
-
-// A busy machine is slow, not wrong.
-jest.setTimeout(180_000);
 
 const MAIN = join(projectFolder, 'build/src/cli/main.js');
 

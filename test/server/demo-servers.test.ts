@@ -1,16 +1,13 @@
 /** The test servers themselves: what the other tests take for granted about them. */
-import { describe, expect, jest, test } from '@jest/globals';
+import { describe, expect, test } from '@jest/globals';
 import { SERVER_NAMES } from '../support/server-set.js';
 import { allTestServers, connect, freshSchema, generalLog, query } from '../support/servers.js';
-
-// A busy machine is slow, not wrong.
-jest.setTimeout(240_000);
 
 test('all four servers are there', () => {
   expect(allTestServers().map((server) => server.name)).toEqual(SERVER_NAMES);
 });
 
-describe.each(allTestServers())('$name', (server) => {
+describe.each(allTestServers())('the server $name of the set', (server) => {
   test('is the product and version that its name says, with binlog and a server id', async () => {
     const rows = await query(
       server,
@@ -38,10 +35,9 @@ describe.each(allTestServers())('$name', (server) => {
 
   test('gives a fresh schema, and tells by its general log what it was sent', async () => {
     const schema = await freshSchema(server, 'named');
-    const log = await generalLog(server);
+    await using log = await generalLog(server);
     await query(server, `CREATE TABLE ${schema.name}.t (a INT)`, `DROP TABLE ${schema.name}.t`);
     const said = (await log.read()).map((entry) => entry.text);
-    await log.stop();
     await schema.drop();
     expect(said).toContain(`DROP TABLE ${schema.name}.t`);
     expect(schema.name).toMatch(/^named_[0-9a-f]{10}$/);

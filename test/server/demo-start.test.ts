@@ -3,7 +3,7 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import { describe, expect, jest, test } from '@jest/globals';
+import { describe, expect, test } from '@jest/globals';
 import { fillShop, SHOP_ROWS } from '../../src/demo/shop.js';
 import { projectFolder } from '../support/folders.js';
 import { testOnOne } from '../support/on-one-server.js';
@@ -17,9 +17,6 @@ import {
   testServerNames,
   testServers,
 } from '../support/servers.js';
-
-// A busy machine is slow, not wrong.
-jest.setTimeout(240_000);
 
 const START_ONE = join(projectFolder, 'build/test/support/start-one.js');
 
@@ -58,7 +55,7 @@ describe.each(testServerNames())('%s', (name) => {
 
 describe.each(testServers())('$name', (server) => {
   test('takes the shop with all its rows and names', async () => {
-    const schema = await freshSchema(server, 'shop');
+    await using schema = await freshSchema(server, 'shop');
     const connection = await connect(server);
     await fillShop(connection, schema.name);
     await connection.end();
@@ -72,6 +69,5 @@ describe.each(testServers())('$name', (server) => {
       `SELECT name FROM ${schema.name}.customers WHERE id = 4`,
     );
     expect(customer).toEqual({ name: '明美 Nováková' });
-    await schema.drop();
   });
 });

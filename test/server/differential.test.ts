@@ -2,12 +2,12 @@
  * Random sequences of commands, said to the server directly and through the proxy: what the client
  * receives is the same to the byte, thread ids, times and the text of COM_STATISTICS aside.
  */
-import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
+import { expect, jest, test } from '@jest/globals';
 import { type Random, seededRandom } from '../support/dice.js';
-import { type ProxyTarget, proxyInFront } from '../support/proxy.js';
+import { onServers } from '../support/on-servers.js';
 import { CommandMaker, FUZZ_SETUP, randomLogin, type Step } from '../support/random-commands.js';
 import { sample, seedFor } from '../support/sample.js';
-import { query, type TestServer, testServers } from '../support/servers.js';
+import { query, type TestServer } from '../support/servers.js';
 import { type Heard, WireTalk } from '../support/wire-talk.js';
 
 /** For each server, 25 sequences in each. */
@@ -22,18 +22,10 @@ const AT_ONCE = 4;
 
 jest.setTimeout(120_000 + BATCHES.length * 10_000);
 
-describe.each(testServers())('[fuzz] $name (wire 1, 64)', (server) => {
-  let proxy: ProxyTarget;
-
-  beforeAll(async () => {
-    await query(server, ...FUZZ_SETUP);
-    proxy = await proxyInFront(server);
-  });
-
-  afterAll(async () => {
-    await proxy.stop();
-    await query(server, "DROP USER fuzz@'%'", 'DROP DATABASE fuzz');
-  });
+onServers('[fuzz] $name (wire 1, 64)', (server, on) => {
+  const proxy = on.proxy();
+  on.beforeAll(() => query(server, ...FUZZ_SETUP));
+  on.afterAll(() => query(server, "DROP USER fuzz@'%'", 'DROP DATABASE fuzz'));
 
   test('sequences of commands have the same answers', async () => {
     const seed = seedOf(server);

@@ -5,63 +5,45 @@
  */
 import { copyFile, readdir, rename } from 'node:fs/promises';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, jest } from '@jest/globals';
-import { testOnOne } from '../support/on-one-server.js';
-import { type ProxyTarget, proxyInFront } from '../support/proxy.js';
+import { expect } from '@jest/globals';
+import { onServers } from '../support/on-servers.js';
 import { RawClient } from '../support/raw-client.js';
-import { type FreshSchema, freshSchema, query, testServers } from '../support/servers.js';
+import { query } from '../support/servers.js';
 
-// A busy machine is slow, not wrong.
-jest.setTimeout(240_000);
-
-describe.each(testServers())('on $name', (server) => {
-  const test = testOnOne(server);
+onServers('tables without their tablespace on $name', (server, on) => {
+  const { beforeAll, test } = on;
   const isMariaDb = server.name.startsWith('mariadb');
   const user = 'undrop_discards';
-  let schema: FreshSchema;
   let folder: string;
-  let proxy: ProxyTarget;
 
+  const schema = on.schema('discarded');
+  const proxy = on.proxy({ PROTECT: 'drop-table,drop-database,create-or-replace,truncate' });
+  on.account(user, { grants: [`SELECT ON ${schema.name}.*`] });
   beforeAll(async () => {
-    schema = await freshSchema(server, 'discarded');
     const [row] = await query<{ datadir: string }>(server, 'SELECT @@datadir AS datadir');
     folder = join(row?.datadir ?? '', schema.name);
-    proxy = await proxyInFront(server, {
-      PROTECT: 'drop-table,drop-database,create-or-replace,truncate',
-    });
-    await query(server, `CREATE USER ${user}`, `GRANT SELECT ON ${schema.name}.* TO ${user}`);
-  });
-  afterAll(async () => {
-    await proxy.stop();
-    await query(server, `DROP USER ${user}`);
-    await schema.drop().catch(() => undefined);
   });
 
   /** With one row in the file that is there for the IMPORT. */
   async function makeDiscarded(table: string): Promise<void> {
-    const client = await RawClient.open(server, { schema: schema.name });
-    try {
-      const before = await readdir(folder);
-      await client.run([
-        `CREATE TABLE \`${table}\` (i INT PRIMARY KEY) ENGINE=InnoDB`,
-        `INSERT INTO \`${table}\` VALUES (7)`,
-        `FLUSH TABLES \`${table}\` FOR EXPORT`,
-      ]);
-      // The server has its own letters for those of the name.
-      const isItsFile = (file: string) => file.endsWith('.ibd') && !before.includes(file);
-      const own = join(folder, (await readdir(folder)).find(isItsFile) ?? '');
-      await copyFile(own, `${own}.away`);
-      await client.run(['UNLOCK TABLES', `ALTER TABLE \`${table}\` DISCARD TABLESPACE`]);
-      await rename(`${own}.away`, own);
-    } finally {
-      await client.quit();
-    }
+    await using client = await RawClient.open(server, { schema: schema.name });
+    const before = await readdir(folder);
+    await client.run([
+      `CREATE TABLE \`${table}\` (i INT PRIMARY KEY) ENGINE=InnoDB`,
+      `INSERT INTO \`${table}\` VALUES (7)`,
+      `FLUSH TABLES \`${table}\` FOR EXPORT`,
+    ]);
+    // The server has its own letters for those of the name.
+    const isItsFile = (file: string) => file.endsWith('.ibd') && !before.includes(file);
+    const own = join(folder, (await readdir(folder)).find(isItsFile) ?? '');
+    await copyFile(own, `${own}.away`);
+    await client.run(['UNLOCK TABLES', `ALTER TABLE \`${table}\` DISCARD TABLESPACE`]);
+    await rename(`${own}.away`, own);
   }
 
   async function answer(text: string, as: { readonly user?: string } = {}): Promise<string> {
-    const client = await RawClient.open(proxy, { schema: schema.name, ...as });
+    await using client = await RawClient.open(proxy, { schema: schema.name, ...as });
     const { results } = await client.query(text);
-    await client.quit();
     const last = results.at(-1);
     return last?.kind === 'err' ? `${last.errno} ${last.message}` : (last?.kind ?? 'nothing');
   }

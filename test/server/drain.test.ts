@@ -3,7 +3,7 @@
  * on all servers at once.
  */
 import { type EventEmitter, once } from 'node:events';
-import { describe, expect, jest, test } from '@jest/globals';
+import { describe, expect, test } from '@jest/globals';
 import type { Connection } from 'mysql2/promise';
 import { until } from '../support/poll.js';
 import { type ProxyProcess, spawnProxy, type Variables } from '../support/proxy.js';
@@ -16,8 +16,6 @@ import {
   type TestServer,
   testServers,
 } from '../support/servers.js';
-
-jest.setTimeout(240_000);
 
 /** Signals that are no further apart are taken for one. */
 const ECHO_MS = 600;

@@ -3,7 +3,7 @@
  * way of what undrop asks there.
  */
 import { readFileSync } from 'node:fs';
-import { expect, jest, test } from '@jest/globals';
+import { expect, test } from '@jest/globals';
 import {
   compareDrops,
   DIFFERENCES_UNDER,
@@ -14,9 +14,6 @@ import {
 import type { NativeCase } from '../support/native-case.js';
 import { sample } from '../support/sample.js';
 import { allTestServers, type TestServer } from '../support/servers.js';
-
-// A busy machine is slow, not wrong.
-jest.setTimeout(240_000);
 
 interface Setting {
   readonly name: string;

@@ -4,14 +4,11 @@
  * stands in the closed list. Whatever it is, no table is lost.
  */
 import { readFileSync } from 'node:fs';
-import { expect, jest, test } from '@jest/globals';
+import { expect, test } from '@jest/globals';
 import { compareDrops, DIFFERENCES, endOf, isOf, nativeCases } from '../support/answer-pairs.js';
 import type { NativeCase } from '../support/native-case.js';
 import { sample } from '../support/sample.js';
 import { allTestServers, type TestServer } from '../support/servers.js';
-
-// A busy machine is slow, not wrong.
-jest.setTimeout(240_000);
 
 /** How many of the cases a run that is not long takes, for each server. */
 const SHARE = 0.1;

@@ -3,18 +3,15 @@
  * tables: the same results, the same names left, what is gone is held. Nothing is refused that the
  * server does, but what is said to be refused by its kind.
  */
-import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
-import type { Connection, RowDataPacket } from 'mysql2/promise';
+import { expect, test } from '@jest/globals';
 import { type CorpusCase, corpusCases } from '../sql/corpus.js';
 import type { ServerKey } from '../sql/describe-verdict.js';
+import { onServers } from '../support/on-servers.js';
 import { type ProxyTarget, proxyInFront } from '../support/proxy.js';
 import { CLIENT, MODERN, RawClient } from '../support/raw-client.js';
 import { sample } from '../support/sample.js';
-import { connect, type Target, type TestServer, testServers } from '../support/servers.js';
+import { connect, type Session, type Target, type TestServer } from '../support/servers.js';
 import { Survival } from '../support/survival.js';
-
-// A busy machine is slow, not wrong.
-jest.setTimeout(240_000);
 
 /** How many of the statements a run that is not long takes, for each server. */
 const SHARE = 0.12;
@@ -41,7 +38,7 @@ interface Run {
 interface Bench {
   readonly server: TestServer;
   readonly proxy: ProxyTarget;
-  readonly root: Connection;
+  readonly root: Session;
   readonly made: Set<string>;
 }
 
@@ -56,7 +53,8 @@ function casesOf({ name }: TestServer) {
   return sample(cases, { name, share: SHARE, kind: ({ one }) => one.kind });
 }
 
-describe.each(testServers())('on $name', (server) => {
+onServers('drops of the corpus on $name', (server, on) => {
+  const { afterAll, beforeAll } = on;
   let bench: Bench;
 
   beforeAll(async () => {
@@ -117,10 +115,9 @@ async function runCase(one: CorpusCase, { server, proxy, root, made }: Bench): P
 
 async function say(one: CorpusCase, target: Target): Promise<readonly string[]> {
   const flags = MODERN | (one.multiStatements === true ? CLIENT.MULTI_STATEMENTS : 0);
-  const client = await RawClient.open(target, { schema: SCHEMA, flags });
+  await using client = await RawClient.open(target, { schema: SCHEMA, flags });
   await client.run(['SET NAMES utf8mb4', `SET sql_mode = '${one.sqlMode ?? ''}'`]);
   const { results } = await client.query(one.sql);
-  await client.quit();
   return results.map((result) => {
     if (result.kind !== 'err') return result.kind;
     const isOurs = result.message.toString().startsWith('UNDROP_');
@@ -128,8 +125,8 @@ async function say(one: CorpusCase, target: Target): Promise<readonly string[]> 
   });
 }
 
-async function list(root: Connection, schemas: readonly string[]): Promise<readonly string[]> {
-  const [rows] = await root.query<RowDataPacket[]>(
+async function list(root: Session, schemas: readonly string[]): Promise<readonly string[]> {
+  const rows = await root.rows(
     `SELECT CONCAT(table_schema, '.', table_name, ' ', table_type) AS name
      FROM information_schema.tables WHERE table_schema IN (?)`,
     [schemas],
@@ -137,10 +134,7 @@ async function list(root: Connection, schemas: readonly string[]): Promise<reado
   return rows.map(({ name }) => String(name)).sort();
 }
 
-async function make(
-  root: Connection,
-  tables: readonly (readonly [string, string])[],
-): Promise<void> {
+async function make(root: Session, tables: readonly (readonly [string, string])[]): Promise<void> {
   for (const schema of new Set(tables.map(([name]) => name))) {
     await root.query(`CREATE DATABASE IF NOT EXISTS ${quote(schema)} CHARACTER SET utf8`);
   }
@@ -156,7 +150,7 @@ async function make(
   }
 }
 
-async function clear(root: Connection, schemas: readonly string[]): Promise<void> {
+async function clear(root: Session, schemas: readonly string[]): Promise<void> {
   for (const schema of schemas) await root.query(`DROP DATABASE IF EXISTS ${quote(schema)}`);
 }
 

@@ -2,16 +2,13 @@
  * Sessions create, fill and drop the same few tables at once. Every row whose INSERT was
  * answered OK is afterwards in a live table or in a held one: none is lost, none is there twice.
  */
-import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
-import type { Connection, RowDataPacket } from 'mysql2/promise';
-import { type ProxyTarget, proxyInFront } from '../support/proxy.js';
+
+import { describe, expect, test } from '@jest/globals';
+import { onServer } from '../support/on-servers.js';
 import { RawClient } from '../support/raw-client.js';
 import { rounds, sample } from '../support/sample.js';
-import { connect, freshSchema, testServers } from '../support/servers.js';
+import { testServers } from '../support/servers.js';
 import { intentsSettled } from '../support/settled.js';
-
-// A busy machine is slow, not wrong.
-jest.setTimeout(180_000);
 
 const SESSIONS = rounds(50, 20);
 const TABLES = 4;
@@ -24,21 +21,10 @@ const EXPECTED = new Set([1050, 1051, 1146, 1213]);
 const REFUSED = /^UNDROP_(CHANGED_MEANWHILE|NOT_SEEN) ?/;
 
 describe.each(sample(testServers(), { name: 'crowd', count: 1 }))('on $name', (server) => {
-  let proxy: ProxyTarget;
-  let root: Connection;
-  let schema = '';
-
-  beforeAll(async () => {
-    proxy = await proxyInFront(server);
-    root = await connect(server);
-    schema = (await freshSchema(server, 'crowd')).name;
-  });
-
-  afterAll(async () => {
-    await proxy.stop();
-    await root.query(`DROP DATABASE ${schema}`);
-    await root.end();
-  });
+  const on = onServer(server);
+  const proxy = on.proxy();
+  const root = on.session();
+  const schema = on.schema('crowd').name;
 
   test('no row is lost in a crowd', async () => {
     const surprises: string[] = [];
@@ -46,8 +32,7 @@ describe.each(sample(testServers(), { name: 'crowd', count: 1 }))('on $name', (s
     let dropped = 0;
 
     async function send(client: RawClient, sql: string): Promise<boolean> {
-      const { results } = await client.query(sql);
-      const [result] = results;
+      const [result] = (await client.query(sql)).results;
       if (result?.kind !== 'err') return true;
       const isRefusal = REFUSED.test(result.message.toString());
       if (!EXPECTED.has(result.errno) && !isRefusal) surprises.push(`${sql}: ${result.message}`);
@@ -55,7 +40,7 @@ describe.each(sample(testServers(), { name: 'crowd', count: 1 }))('on $name', (s
     }
 
     async function live(session: number): Promise<void> {
-      const client = await RawClient.open(proxy, { schema });
+      await using client = await RawClient.open(proxy, { schema });
       for (let round = 0; round < ROUNDS; round++) {
         const table = `t${(session + round) % TABLES}`;
         await send(client, `CREATE TABLE IF NOT EXISTS ${table} (session INT, round INT)`);
@@ -66,18 +51,17 @@ describe.each(sample(testServers(), { name: 'crowd', count: 1 }))('on $name', (s
         const ifExists = round % 2 === 0 ? 'IF EXISTS ' : '';
         if (await send(client, `DROP TABLE ${ifExists}${table}`)) dropped++;
       }
-      await client.quit();
     }
 
     await Promise.all(Array.from({ length: SESSIONS }, (_session, index) => live(index)));
     expect(surprises).toEqual([]);
     expect(dropped).toBeGreaterThan(SESSIONS);
     await intentsSettled(root, [schema]);
-    const [held] = await root.query<RowDataPacket[]>(
+    const held = await root.rows(
       'SELECT hold_schema AS place, hold_name AS name FROM _undrop.ledger WHERE schema_name = ?',
       [schema],
     );
-    const [there] = await root.query<RowDataPacket[]>(
+    const there = await root.rows(
       `SELECT table_schema AS place, table_name AS name FROM information_schema.tables
      WHERE table_schema = ? AND table_name NOT LIKE '\\_vt\\_%'`,
       [schema],
@@ -85,9 +69,7 @@ describe.each(sample(testServers(), { name: 'crowd', count: 1 }))('on $name', (s
     expect(held.length).toBeGreaterThan(TABLES);
     let counted = 0;
     for (const { place, name } of [...held, ...there]) {
-      const [rows] = await root.query<RowDataPacket[]>(
-        `SELECT COUNT(*) AS n FROM ${place}.${name}`,
-      );
+      const rows = await root.rows(`SELECT COUNT(*) AS n FROM ${place}.${name}`);
       counted += Number(rows[0]?.['n']);
     }
     expect(counted).toBe(inserted);

@@ -1,16 +1,12 @@
 /** A DROP DATABASE of many tables: all of it comes back from the answer on, whatever ends then. */
-import { expect, jest } from '@jest/globals';
+import { expect } from '@jest/globals';
 import { silentLog } from '../../src/log.js';
 import { reconcile } from '../../src/recovery/reconcile.js';
 import { freshLedger } from '../support/fresh-ledger.js';
-import { inLanes } from '../support/lanes.js';
-import { testOnOne } from '../support/on-one-server.js';
+import { onServersAtOnce } from '../support/on-servers.js';
 import { runUndrop, spawnProxy } from '../support/proxy.js';
-import { connect, query, testServers } from '../support/servers.js';
+import { connect, query } from '../support/servers.js';
 import { poolOn } from '../support/service-pool.js';
-
-// A busy machine is slow, not wrong.
-jest.setTimeout(300_000);
 
 const TABLES = 150;
 const SCHEMA = 'many_tables';
@@ -18,44 +14,36 @@ const THERE = `SELECT COUNT(*) AS n FROM information_schema.TABLES WHERE TABLE_S
 const DESCRIBED = `SELECT COUNT(*) AS n, COUNT(definition) AS defined, COUNT(restore_script) AS scripts
   FROM _undrop.ledger WHERE schema_name = '${SCHEMA}' AND kind = 'base' AND state = 'HOLD'`;
 
-inLanes(testServers(), 'a DROP DATABASE of many tables on $name', (server, lane) => {
-  const test = testOnOne(server, lane);
+onServersAtOnce('a DROP DATABASE of many tables on $name', (server, on) => {
+  const { afterEach, beforeEach, test } = on;
 
-  lane.beforeEach(async () => {
+  beforeEach(async () => {
     await freshLedger(server);
-    const root = await connect(server);
+    await using root = await connect(server);
     await root.query(`CREATE DATABASE ${SCHEMA}`);
     for (let nr = 0; nr < TABLES; nr++) {
       await root.query(`CREATE TABLE ${SCHEMA}.t${nr} (id INT PRIMARY KEY) ENGINE=InnoDB`);
     }
-    await root.end();
   });
-  lane.afterEach(async () => {
+  afterEach(async () => {
     await query(server, `DROP DATABASE IF EXISTS ${SCHEMA}`);
     await freshLedger(server);
   });
 
   test('UNDROP DATABASE right after the answer brings all of it back', async () => {
-    const proxy = await spawnProxy(server);
-    const client = await connect(proxy);
-    try {
-      await client.query(`DROP DATABASE ${SCHEMA}`);
-      await client.query(`UNDROP DATABASE ${SCHEMA}`);
-      expect(await query(server, THERE)).toEqual([{ n: TABLES }]);
-    } finally {
-      await client.end();
-      await proxy.stop();
-    }
+    await using proxy = await spawnProxy(server);
+    await using client = await connect(proxy);
+    await client.run(`DROP DATABASE ${SCHEMA}`, `UNDROP DATABASE ${SCHEMA}`);
+    expect(await query(server, THERE)).toEqual([{ n: TABLES }]);
   });
 
   /** Drops the schema through a proxy that is killed as soon as the client has its answer. */
   async function dropAndKill(): Promise<void> {
-    const proxy = await spawnProxy(server);
+    await using proxy = await spawnProxy(server);
     const client = await connect(proxy);
     client.on('error', () => undefined);
     await client.query(`DROP DATABASE ${SCHEMA}`);
     proxy.child.kill('SIGKILL');
-    await proxy.stop();
     client.destroy();
   }
 

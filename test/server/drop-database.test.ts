@@ -3,116 +3,59 @@
  * whatever others do meanwhile; where it fails all of it is as before. Answers as such are
  * compared in drop-answers.
  */
+
 import { randomBytes } from 'node:crypto';
 import { rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, jest } from '@jest/globals';
-import type { Connection, RowDataPacket } from 'mysql2/promise';
+import { expect } from '@jest/globals';
 import { parseSchemaDetails } from '../../src/ledger/schema-details.js';
 import { silentLog } from '../../src/log.js';
 import { BARRIER_TABLE_COMMENT, barrierTableName, newHoldId } from '../../src/names/names.js';
 import { recoverSchemas } from '../../src/recovery/recover-drop-database.js';
-import { restore } from '../../src/undo/run-restore.js';
-import { testOnOne } from '../support/on-one-server.js';
+import { onServers } from '../support/on-servers.js';
 import { until } from '../support/poll.js';
-import { type ProxyTarget, proxyInFront } from '../support/proxy.js';
-import { RawClient, type RawResult } from '../support/raw-client.js';
+import { proxyInFront } from '../support/proxy.js';
+import { inWords, RawClient } from '../support/raw-client.js';
 import { schemaState } from '../support/schema-state.js';
-import { connect, freshSchema, query, testServers } from '../support/servers.js';
+import { connect, freshSchema, query } from '../support/servers.js';
 import { SERVICE_ACCOUNT } from '../support/service-account.js';
 import { poolOn } from '../support/service-pool.js';
 import { Survival } from '../support/survival.js';
+import { restored } from '../support/undrop-cli.js';
 import { wireTap } from '../support/wire-tap.js';
 
-// A busy machine is slow, not wrong.
-jest.setTimeout(180_000);
-
-describe.each(testServers())('on $name', (server) => {
-  const test = testOnOne(server);
-  let proxy: ProxyTarget;
-  let root: Connection;
+onServers('a DROP DATABASE on $name', (server, on) => {
+  const { beforeEach, test } = on;
   let client: RawClient;
-  /** Where what isn't dropped stands. */
-  let beside = '';
   let name = '';
-
-  beforeAll(async () => {
-    root = await connect(server);
-    proxy = await proxyInFront(server);
-    beside = (await freshSchema(server, 'beside')).name;
-  });
-
-  afterAll(async () => {
-    await proxy.stop();
-    await root.query('SET foreign_key_checks=0');
-    await root.query(`DROP DATABASE ${beside}`);
-    await root.end();
-  });
+  const root = on.session();
+  const proxy = on.proxy();
+  /** Where what isn't dropped stands. */
+  const beside = on.schema('beside').name;
 
   beforeEach(async () => {
     name = (await freshSchema(server, 'dropped')).name;
-    client = await RawClient.open({ ...proxy, user: server.user }, { schema: name });
+    client = on.each.keep(await RawClient.open(proxy, { schema: name }));
   });
 
-  afterEach(() => client.quit());
-
-  async function count(table: string): Promise<number> {
-    const [rows] = await root.query<RowDataPacket[]>(`SELECT COUNT(*) AS n FROM ${table}`);
-    return Number(rows[0]?.['n']);
-  }
-
-  async function tablesOf(schema: string): Promise<readonly string[]> {
-    const [rows] = await root.query<RowDataPacket[]>(
-      `SELECT TABLE_NAME AS name FROM information_schema.TABLES WHERE TABLE_SCHEMA = ?
-       ORDER BY TABLE_NAME`,
-      [schema],
-    );
-    return rows.map((row) => String(row['name']));
-  }
-
-  async function isThere(schema: string): Promise<boolean> {
-    const [rows] = await root.query<RowDataPacket[]>(
-      'SELECT 1 FROM information_schema.SCHEMATA WHERE SCHEMA_NAME = ?',
-      [schema],
-    );
-    return rows.length > 0;
-  }
-
-  async function say(text: string, session = client): Promise<RawResult> {
-    const { results } = await session.query(text);
-    const [result] = results;
-    if (result === undefined) throw new Error('an answer has a result');
-    return result;
-  }
-
-  function untilItWaits({ threadId }: RawClient): Promise<void> {
-    return until(async () => {
-      const [rows] = await root.query<RowDataPacket[]>(
-        `SELECT 1 FROM information_schema.PROCESSLIST WHERE ID = ? AND STATE LIKE 'Waiting for %'`,
-        [threadId],
-      );
-      return rows.length > 0;
-    }, 'the session waits');
-  }
+  const count = (table: string) => root.count(table);
+  const tablesOf = (schema: string) => root.tables(schema);
+  const isThere = async (schema: string) =>
+    (await root.rows(`SHOW DATABASES LIKE '${schema}'`)).length > 0;
+  const say = (text: string, session = client) => session.words(text);
+  const untilItWaits = (session: RawClient) =>
+    until(async () => (await idOfWaiting(session)) > 0, 'the session waits');
 
   /** Or 0, if it doesn't wait. */
   async function idOfWaiting({ threadId }: RawClient): Promise<number> {
-    const [rows] = await root.query<RowDataPacket[]>(
-      `SELECT 1 FROM information_schema.PROCESSLIST WHERE ID = ? AND STATE LIKE 'Waiting for %'`,
-      [threadId],
-    );
-    return rows.length > 0 ? threadId : 0;
-  }
-
-  function words(result: RawResult): string {
-    if (result.kind === 'err') return `${result.errno} ${result.message}`;
-    return result.kind === 'ok' ? `OK ${result.affectedRows}` : 'rows';
+    const waiting = `ID = ${threadId} AND STATE LIKE 'Waiting for %'`;
+    return (await root.count(`information_schema.PROCESSLIST WHERE ${waiting}`)) > 0 ? threadId : 0;
   }
 
   /** Two tables with keys, a trigger, a view, a function; 3 and 2 rows. */
   async function fill(schema: string): Promise<void> {
-    const at = await connect(server, { database: schema });
-    for (const text of [
+    await using at = await connect(server, { database: schema });
+    await at.run(
       'CREATE TABLE parent (id INT PRIMARY KEY)',
       'CREATE TABLE child (id INT PRIMARY KEY, p INT, CONSTRAINT ck FOREIGN KEY (p) REFERENCES parent (id))',
       'INSERT INTO parent VALUES (1), (2), (3)',
@@ -120,56 +63,44 @@ describe.each(testServers())('on $name', (server) => {
       'CREATE TRIGGER tr BEFORE INSERT ON child FOR EACH ROW SET NEW.id = NEW.id + 100',
       'CREATE VIEW seen AS SELECT * FROM parent',
       'CREATE FUNCTION one() RETURNS INT DETERMINISTIC NO SQL RETURN 1',
-    ]) {
-      await at.query(text);
-    }
-    await at.end();
+    );
   }
 
   async function expectWhole(schema: string): Promise<void> {
     expect(await tablesOf(schema)).toEqual(['child', 'parent', 'seen']);
     expect(await count(`${schema}.parent`)).toBe(3);
     expect(await count(`${schema}.child`)).toBe(2);
-    const [shown] = await root.query<RowDataPacket[]>(`SHOW CREATE TABLE ${schema}.child`);
-    expect(String(shown[0]?.['Create Table'])).toMatch(
+    expect(await root.show(`${schema}.child`)).toMatch(
       /CONSTRAINT `ck` FOREIGN KEY \(`p`\) REFERENCES `parent`/,
     );
-    const [triggers] = await root.query<RowDataPacket[]>(`SHOW TRIGGERS FROM ${schema}`);
+    const triggers = await root.rows(`SHOW TRIGGERS FROM ${schema}`);
     expect(triggers.map((row) => row['Trigger'])).toEqual(['tr']);
     expect(await open(schema)).toBe(0);
   }
 
   /** Rows of the ledger that somebody would have to go on with. */
-  async function open(schema: string): Promise<number> {
-    const [rows] = await root.query<RowDataPacket[]>(
-      `SELECT COUNT(*) AS n FROM _undrop.ledger WHERE schema_name = ?
-         AND state IN ('intent', 'emptying', 'emptied', 'HOLD')`,
-      [schema],
-    );
-    return Number(rows[0]?.['n']);
-  }
+  const open = (schema: string) =>
+    root.count(`_undrop.ledger WHERE schema_name = '${schema}'
+      AND state IN ('intent', 'emptying', 'emptied', 'HOLD')`);
 
   test('tables with keys and triggers are held and come back whole', async () => {
     await fill(name);
     const survival = new Survival(root, [name]);
     await survival.remember();
-    expect(words(await say(`DROP DATABASE ${name}`))).toBe('OK 3');
+    expect(await say(`DROP DATABASE ${name}`)).toBe('OK 3');
     expect(await isThere(name)).toBe(false);
     expect(await survival.findLost()).toEqual([]);
     expect(await client.rows('SELECT DATABASE()')).toEqual([[null]]);
     expect(await client.rows('SHOW WARNINGS')).toEqual([]);
     await until(async () => {
-      const [rows] = await root.query<RowDataPacket[]>(
+      const rows = await root.rows(
         'SELECT state FROM _undrop.ledger WHERE schema_name = ? ORDER BY table_name',
         [name],
       );
       return rows.map((row) => row['state']).join() === 'removed,HOLD,HOLD';
     }, 'the outcome is in the ledger');
     await root.query(`CREATE DATABASE ${name}`);
-    const pool = poolOn(server);
-    await restore(pool, { target: `${name}.parent` });
-    await restore(pool, { target: `${name}.child` });
-    await pool.dispose();
+    for (const table of ['parent', 'child']) await restored(server, `${name}.${table}`);
     await root.query(`CREATE VIEW ${name}.seen AS SELECT 1 AS one`);
     await expectWhole(name);
     await root.query(`DROP DATABASE ${name}`);
@@ -183,14 +114,14 @@ describe.each(testServers())('on $name', (server) => {
     await at.end();
     const survival = new Survival(root, [name]);
     await survival.remember();
-    expect(words(await say(`DROP SCHEMA IF EXISTS ${name}`))).toBe('OK 100');
+    expect(await say(`DROP SCHEMA IF EXISTS ${name}`)).toBe('OK 100');
     expect(await isThere(name)).toBe(false);
     expect(await survival.findLost()).toEqual([]);
   });
 
   test('of a schema of views only nothing is held, and its views are counted', async () => {
     await root.query(`CREATE VIEW ${name}.v AS SELECT 1 AS one`);
-    expect(words(await say(`DROP DATABASE ${name}`))).toBe('OK 1');
+    expect(await say(`DROP DATABASE ${name}`)).toBe('OK 1');
     expect(await isThere(name)).toBe(false);
   });
 
@@ -202,7 +133,7 @@ describe.each(testServers())('on $name', (server) => {
     await client.run([`INSERT INTO ${quoted}.\`tä\` VALUES (1)`]);
     const survival = new Survival(root, [odd]);
     await survival.remember();
-    expect(words(await say(`DROP DATABASE ${quoted}`))).toBe('OK 1');
+    expect(await say(`DROP DATABASE ${quoted}`)).toBe('OK 1');
     expect(await isThere(odd)).toBe(false);
     expect(await survival.findLost()).toEqual([]);
     await root.query(`DROP DATABASE ${name}`);
@@ -225,7 +156,7 @@ describe.each(testServers())('on $name', (server) => {
       }
     })();
     await until(() => created.length > 3, 'tables come');
-    const said = words(await say(`DROP DATABASE ${name}`));
+    const said = await say(`DROP DATABASE ${name}`);
     isOver = true;
     await creating;
     await other.end();
@@ -242,14 +173,13 @@ describe.each(testServers())('on $name', (server) => {
   test('a KILL of a connection that holds it up: what came in the last moment is held', async () => {
     await fill(name);
     let step: 'to create' | 'to kill' | 'busy' | 'done' = 'to create';
-    const tap = await wireTap(server, async ({ moment, command }) => {
+    await using tap = await wireTap(server, async ({ moment, command }) => {
       const text = command.toString('latin1');
       if (moment !== 'before statement' || !text.includes('/* undrop schema ')) return true;
       if (step === 'to create') {
         step = 'busy';
         // Behind the last look before the DROP.
-        await root.query(`CREATE TABLE ${name}.late (id INT)`);
-        await root.query(`INSERT INTO ${name}.late VALUES (1)`);
+        await root.run(`CREATE TABLE ${name}.late (id INT)`, `INSERT INTO ${name}.late VALUES (1)`);
         step = 'to kill';
       } else if (step === 'to kill' && text.includes('INFO LIKE')) {
         step = 'busy';
@@ -259,45 +189,38 @@ describe.each(testServers())('on $name', (server) => {
       }
       return true;
     });
-    const tapped = await proxyInFront(tap);
-    const session = await RawClient.open({ ...tapped, user: server.user });
-    try {
-      expect(words(await say(`DROP DATABASE ${name}`, session))).toBe('OK 4');
-      expect(step).toBe('done');
-      expect(await isThere(name)).toBe(false);
-      expect(await heldRows(name, 'late')).toBe(1);
-    } finally {
-      await session.quit();
-      await tapped.stop();
-      await tap.close();
-    }
+    await using tapped = await proxyInFront(tap);
+    await using session = await RawClient.open({ ...tapped, user: server.user });
+    expect(await say(`DROP DATABASE ${name}`, session)).toBe('OK 4');
+    expect(step).toBe('done');
+    expect(await isThere(name)).toBe(false);
+    expect(await heldRows(name, 'late')).toBe(1);
   });
 
   /** The connection, not its statement. */
   async function killOne(info: string): Promise<void> {
-    const [[found]] = await root.query<RowDataPacket[]>(
+    const [found] = await root.rows(
       `SELECT ID AS id FROM information_schema.PROCESSLIST
        WHERE INFO LIKE ? AND ID <> CONNECTION_ID() LIMIT 1`,
       [info],
     );
     await root.query(`KILL ${found?.['id']}`);
     await until(async () => {
-      const [rows] = await root.query<RowDataPacket[]>(
-        'SELECT 1 FROM information_schema.PROCESSLIST WHERE ID = ?',
-        [found?.['id']],
-      );
+      const rows = await root.rows('SELECT 1 FROM information_schema.PROCESSLIST WHERE ID = ?', [
+        found?.['id'],
+      ]);
       return rows.length === 0;
     }, 'it is gone');
   }
 
   async function heldRows(schema: string, table: string): Promise<number> {
-    const [rows] = await root.query<RowDataPacket[]>(
+    const rows = await root.rows(
       'SELECT id FROM _undrop.ledger WHERE schema_name = ? AND table_name = ?',
       [schema, table],
     );
     let most = -1;
     for (const row of rows) {
-      const [held] = await root.query<RowDataPacket[]>(
+      const held = await root.rows(
         `SELECT TABLE_SCHEMA AS s, TABLE_NAME AS t FROM information_schema.TABLES
          WHERE TABLE_SCHEMA LIKE '\\_undrop%' AND TABLE_NAME LIKE ?`,
         [`%${row['id']}%`],
@@ -313,11 +236,11 @@ describe.each(testServers())('on $name', (server) => {
         ? ['CREATE SEQUENCE s', 'CREATE TABLE h (id INT) WITH SYSTEM VERSIONING']
         : ['CREATE TABLE s (id INT)', 'CREATE TABLE h (id INT) PARTITION BY KEY (id) PARTITIONS 2'];
     const at = await connect(server, { database: name });
-    for (const text of texts) await at.query(text);
+    await at.run(...texts);
     await at.end();
     const survival = new Survival(root, [name]);
     await survival.remember();
-    expect(words(await say(`DROP DATABASE ${name}`))).toBe('OK 2');
+    expect(await say(`DROP DATABASE ${name}`)).toBe('OK 2');
     expect(await isThere(name)).toBe(false);
     expect(await survival.findLost()).toEqual([]);
   });
@@ -325,8 +248,7 @@ describe.each(testServers())('on $name', (server) => {
   test('a client that goes away meanwhile: recovery puts all of it back', async () => {
     await fill(name);
     const other = await connect(server);
-    await other.query('BEGIN');
-    await other.query(`SELECT * FROM ${name}.child`);
+    await other.run('BEGIN', `SELECT * FROM ${name}.child`);
     const leaving = await RawClient.open({ ...proxy, user: server.user });
     const { threadId } = leaving;
     const saying = say(`DROP DATABASE ${name}`, leaving).catch(() => null);
@@ -350,11 +272,11 @@ describe.each(testServers())('on $name', (server) => {
     await root.query(
       `CREATE TABLE ${beside}.kid_${name} (p INT, FOREIGN KEY (p) REFERENCES ${name}.parent (id))`,
     );
-    const said = words(await say(`DROP DATABASE ${name}`));
+    const said = await say(`DROP DATABASE ${name}`);
     expect(said).toMatch(/^(3730|1217|1451) /);
     await expectWhole(name);
     await client.run(['SET foreign_key_checks=0']);
-    expect(words(await say(`DROP DATABASE ${name}`))).toBe('OK 3');
+    expect(await say(`DROP DATABASE ${name}`)).toBe('OK 3');
     expect(await isThere(name)).toBe(false);
     await root.query(`DROP TABLE ${beside}.kid_${name}`);
   });
@@ -376,7 +298,7 @@ describe.each(testServers())('on $name', (server) => {
     const tapped = await proxyInFront(tap);
     const session = await RawClient.open({ ...tapped, user: server.user });
     try {
-      expect(words(await say(`DROP DATABASE ${name}`, session))).toBe('OK 2');
+      expect(await say(`DROP DATABASE ${name}`, session)).toBe('OK 2');
       expect(isMade).toBe(true);
       expect(await isThere(name)).toBe(false);
     } finally {
@@ -385,14 +307,9 @@ describe.each(testServers())('on $name', (server) => {
       await tap.close();
     }
     await root.query(`CREATE DATABASE ${name}`);
-    const pool = await poolOn(server);
-    try {
-      for (const table of ['par', 'ch']) await restore(pool, { target: `${name}.${table}` });
-    } finally {
-      await pool.dispose();
-    }
+    for (const table of ['par', 'ch']) await restored(server, `${name}.${table}`);
     expect([await count(`${name}.par`), await count(`${name}.ch`)]).toEqual([1, 1]);
-    const [shown] = await root.query<RowDataPacket[]>(`SHOW CREATE TABLE ${name}.ch`);
+    const shown = await root.rows(`SHOW CREATE TABLE ${name}.ch`);
     expect(String(shown[0]?.['Create Table'])).toContain('REFERENCES `par` (`id`)');
     await root.query(`DROP DATABASE ${name}`);
   });
@@ -402,7 +319,7 @@ describe.each(testServers())('on $name', (server) => {
     await root.query(
       `CREATE TABLE ${name}.kid (p INT, FOREIGN KEY (p) REFERENCES ${beside}.mum_${name} (id))`,
     );
-    expect(words(await say(`DROP DATABASE ${name}`))).toBe('OK 1');
+    expect(await say(`DROP DATABASE ${name}`)).toBe('OK 1');
     expect(await isThere(name)).toBe(false);
     await root.query(`DROP TABLE ${beside}.mum_${name}`);
   });
@@ -412,17 +329,16 @@ describe.each(testServers())('on $name', (server) => {
     const user = `u_${name.slice(-8)}`;
     await root.query(`CREATE USER ${user}@'%' IDENTIFIED BY ''`);
     await root.query(`GRANT DROP ON ${name}.parent TO ${user}@'%'`);
-    await root.query("DELETE FROM mysql.user WHERE user = ''");
-    await root.query('FLUSH PRIVILEGES');
+    await root.run("DELETE FROM mysql.user WHERE user = ''", 'FLUSH PRIVILEGES');
     const few = await RawClient.open({ ...proxy, user });
-    expect(words(await say(`DROP DATABASE ${name}`, few))).toBe(
+    expect(await say(`DROP DATABASE ${name}`, few)).toBe(
       `1044 Access denied for user '${user}'@'%' to database '${name}'`,
     );
     await few.quit();
     await expectWhole(name);
     await root.query(`GRANT DROP ON ${name}.* TO ${user}@'%'`);
     const more = await RawClient.open({ ...proxy, user });
-    expect(words(await say(`DROP DATABASE ${name}`, more))).toBe('OK 3');
+    expect(await say(`DROP DATABASE ${name}`, more)).toBe('OK 3');
     await more.quit();
     expect(await isThere(name)).toBe(false);
     await root.query(`DROP USER ${user}@'%'`);
@@ -431,15 +347,14 @@ describe.each(testServers())('on $name', (server) => {
   test('a table in use: 1205 after the session’s own time, and all is as before', async () => {
     await fill(name);
     const other = await connect(server);
-    await other.query('BEGIN');
-    await other.query(`SELECT * FROM ${name}.child`);
+    await other.run('BEGIN', `SELECT * FROM ${name}.child`);
     await client.run(['SET lock_wait_timeout=1']);
-    expect(words(await say(`DROP DATABASE ${name}`))).toMatch(/^1205 /);
+    expect(await say(`DROP DATABASE ${name}`)).toMatch(/^1205 /);
     await expectWhole(name);
     expect(await client.rows('SELECT @@lock_wait_timeout')).toEqual([['1']]);
     await other.query('COMMIT');
     await other.end();
-    expect(words(await say(`DROP DATABASE ${name}`))).toBe('OK 3');
+    expect(await say(`DROP DATABASE ${name}`)).toBe('OK 3');
     expect(await client.rows('SELECT @@lock_wait_timeout')).toEqual([['1']]);
   });
 
@@ -450,12 +365,10 @@ describe.each(testServers())('on $name', (server) => {
     await root.query(`CREATE TABLE ${beside}.down (id INT PRIMARY KEY,
       CONSTRAINT led_up FOREIGN KEY (id) REFERENCES ${name}.up (id)) ENGINE=InnoDB`);
     const other = await connect(server);
-    await other.query('SET foreign_key_checks=0');
-    await other.query('BEGIN');
-    await other.query(`INSERT INTO ${beside}.down VALUES (1)`);
+    await other.run('SET foreign_key_checks=0', 'BEGIN', `INSERT INTO ${beside}.down VALUES (1)`);
     try {
       await client.run(['SET foreign_key_checks=0, innodb_lock_wait_timeout=1']);
-      expect(words(await say(`DROP DATABASE ${name}`))).toBe(
+      expect(await say(`DROP DATABASE ${name}`)).toBe(
         '1205 Lock wait timeout exceeded; try restarting transaction',
       );
     } finally {
@@ -463,7 +376,7 @@ describe.each(testServers())('on $name', (server) => {
     }
     expect(await tablesOf(name)).toEqual(['up']);
     expect(await open(name)).toBe(0);
-    expect(words(await say(`DROP DATABASE ${name}`))).toBe('OK 1');
+    expect(await say(`DROP DATABASE ${name}`)).toBe('OK 1');
     await root.query(`DROP TABLE ${beside}.down`);
   });
 
@@ -478,10 +391,9 @@ describe.each(testServers())('on $name', (server) => {
       await root.query(`CREATE TABLE ${quoted} (a INT) ENGINE=InnoDB`);
       const other = await connect(server);
       try {
-        await other.query('BEGIN');
-        await other.query(`SELECT * FROM ${quoted}`);
+        await other.run('BEGIN', `SELECT * FROM ${quoted}`);
         await client.query(`SET NAMES ${charset}`);
-        expect(words(await say(`DROP DATABASE ${name}`))).toMatch(
+        expect(await say(`DROP DATABASE ${name}`)).toMatch(
           new RegExp(`^1235 UNDROP_NAME_CHARSET: .* character set ${charset}\\.`),
         );
       } finally {
@@ -489,7 +401,7 @@ describe.each(testServers())('on $name', (server) => {
       }
       expect(await tablesOf(name)).toEqual([table]);
       expect(await open(name)).toBe(0);
-      expect(words(await say(`DROP DATABASE ${name}`))).toBe('OK 1');
+      expect(await say(`DROP DATABASE ${name}`)).toBe('OK 1');
       expect(await heldRows(name, table)).toBe(0);
     },
   );
@@ -497,19 +409,14 @@ describe.each(testServers())('on $name', (server) => {
   test('in utf8mb4, a table tä in use: the DROP waits and is done', async () => {
     await root.query(`CREATE TABLE ${name}.tä (a INT) ENGINE=InnoDB`);
     await root.query(`INSERT INTO ${name}.tä VALUES (1), (2)`);
-    const other = await connect(server);
-    try {
-      await other.query('BEGIN');
-      await other.query(`SELECT * FROM ${name}.tä`);
-      await client.query('SET NAMES utf8mb4');
-      const said = say(`DROP DATABASE ${name}`).then(words);
-      await Promise.race([untilItWaits(client), said]);
-      await other.query('COMMIT');
-      expect(await said).toBe('OK 1');
-      expect(await heldRows(name, 'tä')).toBe(2);
-    } finally {
-      await other.end();
-    }
+    await using other = await connect(server);
+    await other.run('BEGIN', `SELECT * FROM ${name}.tä`);
+    await client.query('SET NAMES utf8mb4');
+    const said = say(`DROP DATABASE ${name}`);
+    await Promise.race([untilItWaits(client), said]);
+    await other.query('COMMIT');
+    expect(await said).toBe('OK 1');
+    expect(await heldRows(name, 'tä')).toBe(2);
   });
 
   test('in a session that waits for no lock: it is dropped, as directly', async () => {
@@ -525,152 +432,122 @@ describe.each(testServers())('on $name', (server) => {
     await fill(name);
     const { name: next } = await freshSchema(server, 'next');
     await root.query(`CREATE TABLE ${next}.t (id INT)`);
-    const session = await RawClient.open({ ...proxy, user: server.user });
-    const other = await connect(server);
+    await using session = await RawClient.open({ ...proxy, user: server.user });
+    await using other = await connect(server);
     const drop = `DROP DATABASE ${next}`;
-    try {
-      await other.query('BEGIN');
-      await other.query(`SELECT * FROM ${name}.parent`);
-      const first = say(`DROP DATABASE ${name}`);
-      await untilItWaits(client);
-      let isOver = false;
-      const killed = say(drop, session).finally(() => {
-        isOver = true;
-      });
-      await until(async () => {
-        if (await isQueued(session)) await root.query(`KILL QUERY ${session.threadId}`);
-        return isOver;
-      }, 'the KILL has hit it');
-      expect(words(await killed)).toMatch(/^1317 /);
-      await session.query('SET lock_wait_timeout = 1');
-      expect(words(await say(drop, session))).toMatch(/UNDROP_SCHEMA_NOT_DROPPED/);
-      expect(await tablesOf(next)).toEqual(['t']);
-      await session.query('SET lock_wait_timeout = 60');
-      const last = say(drop, session);
-      await until(() => isQueued(session), 'it waits');
-      await other.query('COMMIT');
-      expect(words(await first)).toBe('OK 3');
-      expect(words(await last)).toBe('OK 1');
-      expect(await heldRows(next, 't')).toBe(0);
-    } finally {
-      await other.end();
-      await session.quit();
-    }
+
+    await other.run('BEGIN', `SELECT * FROM ${name}.parent`);
+    const first = say(`DROP DATABASE ${name}`);
+    await untilItWaits(client);
+    let isOver = false;
+    const killed = say(drop, session).finally(() => {
+      isOver = true;
+    });
+    await until(async () => {
+      if (await isQueued(session)) await root.query(`KILL QUERY ${session.threadId}`);
+      return isOver;
+    }, 'the KILL has hit it');
+    expect(await killed).toMatch(/^1317 /);
+    await session.query('SET lock_wait_timeout = 1');
+    expect(await say(drop, session)).toMatch(/UNDROP_SCHEMA_NOT_DROPPED/);
+    expect(await tablesOf(next)).toEqual(['t']);
+    await session.query('SET lock_wait_timeout = 60');
+    const last = say(drop, session);
+    await until(() => isQueued(session), 'it waits');
+    await other.query('COMMIT');
+    expect(await first).toBe('OK 3');
+    expect(await last).toBe('OK 1');
+    expect(await heldRows(next, 't')).toBe(0);
   });
 
   async function isQueued({ threadId }: RawClient): Promise<boolean> {
-    const [rows] = await root.query<RowDataPacket[]>(
-      `SELECT 1 FROM information_schema.PROCESSLIST WHERE ID = ? AND INFO LIKE '%undrop queue%'`,
-      [threadId],
-    );
-    return rows.length > 0;
+    const queued = `ID = ${threadId} AND INFO LIKE '%undrop queue%'`;
+    return (await root.count(`information_schema.PROCESSLIST WHERE ${queued}`)) > 0;
   }
 
   test('a view in use: the DROP waits, is killed, and all is as before', async () => {
     await fill(name);
     const other = await connect(server);
-    await other.query('BEGIN');
-    await other.query(`SELECT * FROM ${name}.seen`);
+    await other.run('BEGIN', `SELECT * FROM ${name}.seen`);
     await root.query(`CREATE TABLE ${name}.more (id INT)`);
     await root.query(`CREATE VIEW ${name}.only AS SELECT 1 AS one`);
     await other.query(`SELECT * FROM ${name}.only`);
     const saying = say(`DROP DATABASE ${name}`);
     await untilItWaits(client);
     await root.query(`KILL QUERY ${client.threadId}`);
-    expect(words(await saying)).toMatch(/^1317 /);
+    expect(await saying).toMatch(/^1317 /);
     await other.end();
-    await root.query(`DROP TABLE ${name}.more`);
-    await root.query(`DROP VIEW ${name}.only`);
+    await root.run(`DROP TABLE ${name}.more`, `DROP VIEW ${name}.only`);
     await expectWhole(name);
     await root.query(`DROP DATABASE ${name}`);
   });
 
   test('that waits for longer than the hold: nothing is collected before it has ended', async () => {
     await fill(name);
-    const collecting = await proxyInFront(server, {
+    await using collecting = await proxyInFront(server, {
       ...{ COLLECT: 'on', HOLD: '2s', CHECK_INTERVAL: '1s', LIFECYCLE: 'hold,drop' },
     });
-    const session = await RawClient.open({ ...collecting, user: server.user });
-    const canary = await RawClient.open({ ...collecting, user: server.user });
-    const other = await connect(server);
-    try {
-      await root.query(`CREATE TABLE ${beside}.canary (id INT)`);
-      await root.query(`CREATE VIEW ${name}.only AS SELECT 1 AS one`);
-      await other.query('BEGIN');
-      await other.query(`SELECT * FROM ${name}.only`);
-      const saying = say(`DROP DATABASE ${name}`, session);
-      await untilItWaits(session);
-      // It is held later than the others, and the collector goes by due times.
-      expect(words(await say(`DROP TABLE ${beside}.canary`, canary))).toBe('OK 0');
-      await until(async () => {
-        const [rows] = await root.query<RowDataPacket[]>(
-          `SELECT 1 FROM _undrop.ledger WHERE table_name = 'canary' AND state = 'removed'`,
-        );
-        return rows.length > 0;
-      }, 'the canary is removed');
-      // Every two seconds it begins to wait anew, and a KILL between the two is lost.
-      let isOver = false;
-      const said = saying.finally(() => {
-        isOver = true;
-      });
-      await until(async () => {
-        if (isOver) return true;
-        const id = await idOfWaiting(session);
-        if (id !== 0) await root.query(`KILL QUERY ${id}`);
-        return isOver;
-      }, 'the KILL has hit it');
-      expect(words(await said)).toMatch(/^1317 /);
-      await other.query('COMMIT');
-      await root.query(`DROP VIEW ${name}.only`);
-      await expectWhole(name);
-    } finally {
-      await other.end();
-      await session.quit();
-      await canary.quit();
-      await collecting.stop();
-    }
+    await using session = await RawClient.open({ ...collecting, user: server.user });
+    await using canary = await RawClient.open({ ...collecting, user: server.user });
+    await using other = await connect(server);
+    await root.query(`CREATE TABLE ${beside}.canary (id INT)`);
+    await root.query(`CREATE VIEW ${name}.only AS SELECT 1 AS one`);
+    await other.run('BEGIN', `SELECT * FROM ${name}.only`);
+    const saying = say(`DROP DATABASE ${name}`, session);
+    await untilItWaits(session);
+    // It is held later than the others, and the collector goes by due times.
+    expect(await say(`DROP TABLE ${beside}.canary`, canary)).toBe('OK 0');
+    const removed =
+      "SELECT 1 FROM _undrop.ledger WHERE table_name = 'canary' AND state = 'removed'";
+    await until(async () => (await rowsOf(removed)).length > 0, 'the canary is removed');
+    // Every two seconds it begins to wait anew, and a KILL between the two is lost.
+    let isOver = false;
+    const said = saying.finally(() => {
+      isOver = true;
+    });
+    await until(async () => {
+      if (isOver) return true;
+      const id = await idOfWaiting(session);
+      if (id !== 0) await root.query(`KILL QUERY ${id}`);
+      return isOver;
+    }, 'the KILL has hit it');
+    expect(await said).toMatch(/^1317 /);
+    await other.query('COMMIT');
+    await root.query(`DROP VIEW ${name}.only`);
+    await expectWhole(name);
   });
 
   test('that waits and succeeds: the hold is counted from its end', async () => {
     await fill(name);
-    const holding = await proxyInFront(server, { HOLD: '1m' });
-    const session = await RawClient.open({ ...holding, user: server.user });
-    const other = await connect(server);
+    await using holding = await proxyInFront(server, { HOLD: '1m' });
+    await using session = await RawClient.open({ ...holding, user: server.user });
+    await using other = await connect(server);
     const survival = new Survival(root, [name]);
     await survival.remember();
-    try {
-      await root.query(`CREATE VIEW ${name}.only AS SELECT 1 AS one`);
-      await other.query('BEGIN');
-      await other.query(`SELECT * FROM ${name}.only`);
-      const saying = say(`DROP DATABASE ${name}`, session);
-      await untilItWaits(session);
-      const away = `SELECT 1 FROM _undrop.ledger WHERE schema_name = '${name}'
+
+    await root.query(`CREATE VIEW ${name}.only AS SELECT 1 AS one`);
+    await other.run('BEGIN', `SELECT * FROM ${name}.only`);
+    const saying = say(`DROP DATABASE ${name}`, session);
+    await untilItWaits(session);
+    const away = `SELECT 1 FROM _undrop.ledger WHERE schema_name = '${name}'
         AND table_name = 'child' AND dropped_at < UTC_TIMESTAMP() - INTERVAL 2 SECOND`;
-      await until(async () => (await rowsOf(away)).length > 0, 'two seconds are lost');
-      const [[before]] = await root.query<RowDataPacket[]>('SELECT UTC_TIMESTAMP() AS at');
-      await other.query('COMMIT');
-      expect(words(await saying)).toBe('OK 4');
-      await until(async () => (await open(name)) === 2, 'the outcome is in the ledger');
-      const [rows] = await root.query<RowDataPacket[]>(
-        `SELECT hold_until >= ? + INTERVAL 1 MINUTE AS isComplete, hold_name FROM _undrop.ledger
+    await until(async () => (await rowsOf(away)).length > 0, 'two seconds are lost');
+    const [before] = await root.rows('SELECT UTC_TIMESTAMP() AS at');
+    await other.query('COMMIT');
+    expect(await saying).toBe('OK 4');
+    await until(async () => (await open(name)) === 2, 'the outcome is in the ledger');
+    const rows = await root.rows(
+      `SELECT hold_until >= ? + INTERVAL 1 MINUTE AS isComplete, hold_name FROM _undrop.ledger
          WHERE schema_name = ? AND state = 'HOLD'`,
-        [before?.['at'], name],
-      );
-      expect(rows.map((row) => Number(row['isComplete']))).toEqual([1, 1]);
-      const held = await tablesOf('_undrop');
-      for (const row of rows) expect(held).toContain(row['hold_name']);
-      expect(await survival.findLost()).toEqual([]);
-    } finally {
-      await other.end();
-      await session.quit();
-      await holding.stop();
-    }
+      [before?.['at'], name],
+    );
+    expect(rows.map((row) => Number(row['isComplete']))).toEqual([1, 1]);
+    const held = await tablesOf('_undrop');
+    for (const row of rows) expect(held).toContain(row['hold_name']);
+    expect(await survival.findLost()).toEqual([]);
   });
 
-  async function rowsOf(text: string): Promise<readonly RowDataPacket[]> {
-    const [rows] = await root.query<RowDataPacket[]>(text);
-    return rows;
-  }
+  const rowsOf = (text: string) => root.rows(text);
 
   test('a barrier table of another DROP DATABASE, or of somebody’s own: refused until it is gone', async () => {
     await fill(name);
@@ -680,13 +557,13 @@ describe.each(testServers())('on $name', (server) => {
       `CREATE TABLE ${barrier} (id INT NOT NULL PRIMARY KEY) COMMENT='${BARRIER_TABLE_COMMENT}'`,
     );
     await root.query(`INSERT INTO ${barrier} VALUES (1)`);
-    expect(words(await say(`DROP DATABASE ${name}`))).toMatch(
+    expect(await say(`DROP DATABASE ${name}`)).toMatch(
       /^1235 UNDROP_SCHEMA_NOT_DROPPED: .* it has a table !undrop_/,
     );
     expect(await count(barrier)).toBe(1);
     await root.query(`DROP TABLE ${barrier}`);
     await expectWhole(name);
-    expect(words(await say(`DROP DATABASE ${name}`))).toBe('OK 3');
+    expect(await say(`DROP DATABASE ${name}`)).toBe('OK 3');
     expect(await isThere(name)).toBe(false);
   });
 
@@ -702,15 +579,15 @@ describe.each(testServers())('on $name', (server) => {
     await client.run([`PREPARE p FROM 'DROP SCHEMA IF EXISTS ${name}_2'`]);
     expect(await isThere(name)).toBe(true);
     const { results } = await client.execute(id ?? 0);
-    expect(results.map(words)).toEqual(['OK 3']);
-    expect(words(await say('EXECUTE p'))).toBe('OK 3');
-    expect(words(await say('EXECUTE p'))).toBe('OK 0');
+    expect(results.map(inWords)).toEqual(['OK 3']);
+    expect(await say('EXECUTE p')).toBe('OK 3');
+    expect(await say('EXECUTE p')).toBe('OK 0');
     for (const schema of schemas) expect(await isThere(schema)).toBe(false);
     expect(await survival.findLost()).toEqual([]);
     if (server.flavour !== 'mariadb') return;
     await root.query(`CREATE DATABASE ${name}`);
     await fill(name);
-    expect(words(await say(`EXECUTE IMMEDIATE 'DROP DATABASE ${name}'`))).toMatch(/^1235 /);
+    expect(await say(`EXECUTE IMMEDIATE 'DROP DATABASE ${name}'`)).toMatch(/^1235 /);
     expect(await isThere(name)).toBe(true);
   });
 
@@ -719,7 +596,7 @@ describe.each(testServers())('on $name', (server) => {
     // An older drop of that name, whose texts are none of the newer one's.
     await root.query(`CREATE TABLE ${name}.old (id INT)`);
     await root.query(`CREATE VIEW ${name}.older AS SELECT 1 AS one`);
-    expect(words(await say(`DROP DATABASE ${name}`))).toBe('OK 2');
+    expect(await say(`DROP DATABASE ${name}`)).toBe('OK 2');
     await root.query(`CREATE DATABASE ${name}`);
     await fill(name);
     await said([
@@ -732,16 +609,16 @@ describe.each(testServers())('on $name', (server) => {
     const state = async () =>
       (await schemaState(server, name)).map((line) => line.replace(/ON `?child`? /, 'ON child '));
     const before = await state();
-    const [[variable]] = await root.query<RowDataPacket[]>('SELECT @@datadir AS folder');
+    const [variable] = await root.rows('SELECT @@datadir AS folder');
     const file = join(String(variable?.['folder']), name, 'stray.txt');
     await writeFile(file, 'x');
-    expect(words(await say(`DROP DATABASE ${name}`))).toMatch(/^1010 /);
+    expect(await say(`DROP DATABASE ${name}`)).toMatch(/^1010 /);
     await rm(file);
     // The older table.
     expect(await open(name)).toBe(1);
     expect(await state()).toEqual(before);
     const undone = await RawClient.open({ ...proxy, user: server.user });
-    expect(words(await say(`UNDROP DATABASE ${name}`, undone))).toMatch(/^OK /);
+    expect(await say(`UNDROP DATABASE ${name}`, undone)).toMatch(/^OK /);
     await undone.quit();
     expect(await state()).toEqual(before);
     await root.query(`DROP DATABASE ${name}`);
@@ -752,7 +629,7 @@ describe.each(testServers())('on $name', (server) => {
     await client.run(['SET sql_log_bin=0']);
     const survival = new Survival(root, [name]);
     await survival.remember();
-    expect(words(await say(`DROP DATABASE ${name}`))).toBe('OK 3');
+    expect(await say(`DROP DATABASE ${name}`)).toBe('OK 3');
     expect(await survival.findLost()).toEqual([]);
     expect((await tablesOf('_undrop_local')).length).toBeGreaterThan(0);
   });
@@ -768,15 +645,14 @@ describe.each(testServers())('on $name', (server) => {
     ]);
     await second.quit();
     const gone = `1008 Can't drop database '${name}'; database doesn't exist`;
-    expect(said.map(words).sort()).toEqual([gone, 'OK 3']);
+    expect([...said].sort()).toEqual([gone, 'OK 3']);
     expect(await isThere(name)).toBe(false);
     expect(await survival.findLost()).toEqual([]);
   });
 
   test('of a schema with megabytes of programs: it goes, and all of them are named', async () => {
     const at = await connect(server, { database: name });
-    await at.query('CREATE TABLE t (id INT)');
-    await at.query('INSERT INTO t VALUES (1)');
+    await at.run('CREATE TABLE t (id INT)', 'INSERT INTO t VALUES (1)');
     const procedures = Array.from({ length: 12 }, (_, index) => `p${10 + index}`);
     for (const procedure of procedures) {
       await at.query(`CREATE PROCEDURE ${procedure}() SELECT '${'x'.repeat(400_000)}'`);
@@ -784,7 +660,7 @@ describe.each(testServers())('on $name', (server) => {
     await at.end();
     const survival = new Survival(root, [name]);
     await survival.remember();
-    expect(words(await say(`DROP DATABASE ${name}`))).toBe('OK 1');
+    expect(await say(`DROP DATABASE ${name}`)).toBe('OK 1');
     expect(await survival.findLost()).toEqual([]);
     const [row] = await rowsOf(
       `SELECT definition FROM _undrop.ledger WHERE kind = 'schema' AND schema_name = '${name}'`,
@@ -801,9 +677,8 @@ describe.each(testServers())('on $name', (server) => {
     try {
       const said = await Promise.all(
         [server, proxy].map(async ({ host, port }) => {
-          const session = await RawClient.open({ host, port, user });
-          const result = words(await say(`DROP DATABASE ${name}`, session));
-          await session.quit();
+          await using session = await RawClient.open({ host, port, user });
+          const result = await say(`DROP DATABASE ${name}`, session);
           return result;
         }),
       );
@@ -841,8 +716,8 @@ describe.each(testServers())('on $name', (server) => {
     try {
       const dropping = say(`DROP TABLE ${name}.away`, other);
       await until(async () => isStopped, 'it is under its hold name');
-      expect(words(await say(`DROP DATABASE ${name}`, session))).toBe('OK 0');
-      expect(words(await dropping)).toBe('OK 0');
+      expect(await say(`DROP DATABASE ${name}`, session)).toBe('OK 0');
+      expect(await dropping).toBe('OK 0');
       expect(await heldRows(name, 'away')).toBe(0);
     } finally {
       letGo();
@@ -863,17 +738,16 @@ describe.each(testServers())('on $name', (server) => {
         state_since, hold_schema, hold_name, todo, failure)
       VALUES ('${id}', '${id}', 'p', 1, '${name}', 'far', 'base', NOW(), '', '', '', '2999-11-20',
         'HOLD', NOW(), '${name}', '${hold}', 'blocked_by_file', 'its file is elsewhere')`);
-    expect(words(await say(`DROP DATABASE ${name}`))).toMatch(
+    expect(await say(`DROP DATABASE ${name}`)).toMatch(
       /^1235 UNDROP_SCHEMA_NOT_DROPPED: .* is held there by an earlier drop/,
     );
-    await root.query(`DROP TABLE ${name}.${hold}`);
-    await root.query(`DELETE FROM _undrop.ledger WHERE id = '${id}'`);
+    await root.run(`DROP TABLE ${name}.${hold}`, `DELETE FROM _undrop.ledger WHERE id = '${id}'`);
     await expectWhole(name);
     await root.query(`DROP DATABASE ${name}`);
   });
 
   test.each(['mysql', '_undrop', '_UNDROP_LOCAL'])('%s stays', async (schema) => {
-    const said = words(await say(`DROP DATABASE ${schema}`));
+    const said = await say(`DROP DATABASE ${schema}`);
     expect(said).toMatch(/^(1235 UNDROP_|1008 |3552 )/);
     expect(await isThere('mysql')).toBe(true);
     expect(await isThere('_undrop')).toBe(true);
@@ -907,7 +781,7 @@ describe.each(testServers())('on $name', (server) => {
     );
     const other = await proxyInFront({ ...server, user, password: SERVICE_ACCOUNT.password });
     const session = await RawClient.open({ ...other, user: server.user });
-    expect(words(await say(`DROP DATABASE ${name}`, session))).toMatch(
+    expect(await say(`DROP DATABASE ${name}`, session)).toMatch(
       /^(1235 UNDROP_SCHEMA_NOT_DROPPED|1105 UNDROP_NOT_RECORDED): /,
     );
     await session.quit();

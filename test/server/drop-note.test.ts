@@ -2,16 +2,15 @@
  * How a drop is undone, as any client reads it (UNDROP_NOTE): in the info text of the OK packet, or
  * in a warning.
  */
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, jest } from '@jest/globals';
-import type { Connection, ResultSetHeader } from 'mysql2/promise';
-import { runDrops } from '../support/debian-tools.js';
-import { testOnOne } from '../support/on-one-server.js';
-import { type ProxyTarget, proxyInFront } from '../support/proxy.js';
-import { CLIENT, MODERN, RawClient } from '../support/raw-client.js';
-import { connect, type FreshSchema, freshSchema, query, testServers } from '../support/servers.js';
-import { infoOf, withoutUndoInfo } from '../support/undo-info.js';
 
-jest.setTimeout(240_000);
+import { expect } from '@jest/globals';
+import type { ResultSetHeader } from 'mysql2/promise';
+import { countRows } from '../lifecycle/collecting.js';
+import { runDrops } from '../support/debian-tools.js';
+import { onServers } from '../support/on-servers.js';
+import { CLIENT, MODERN, RawClient } from '../support/raw-client.js';
+import { connect, freshSchema, query, type Session } from '../support/servers.js';
+import { infoOf, withoutUndoInfo } from '../support/undo-info.js';
 
 interface Diagnostic {
   readonly Level: string;
@@ -21,29 +20,12 @@ interface Diagnostic {
 
 const PROTECT = 'drop-table,drop-database,create-or-replace,truncate,drop-partition';
 
-describe.each(testServers())('in the info text on $name', (server) => {
-  const test = testOnOne(server);
-  let proxy: ProxyTarget;
-  let off: ProxyTarget;
-  let schema: FreshSchema;
-  let client: RawClient;
-
-  beforeAll(async () => {
-    proxy = await proxyInFront(server, { PROTECT });
-    off = await proxyInFront(server, { PROTECT, NOTE: 'off' });
-  });
-  beforeEach(async () => {
-    schema = await freshSchema(server, 'told');
-    client = await open();
-  });
-  afterEach(async () => {
-    await client.quit();
-    await schema.drop();
-  });
-  afterAll(async () => {
-    await proxy.stop();
-    await off.stop();
-  });
+onServers('in the info text on $name', (server, on) => {
+  const { test } = on;
+  const proxy = on.proxy({ PROTECT });
+  const off = on.proxy({ PROTECT, NOTE: 'off' });
+  const schema = on.each.schema('told');
+  const client = on.each.open(() => open());
 
   const open = (flags = MODERN | CLIENT.MULTI_STATEMENTS, target = proxy) =>
     RawClient.open(target, { schema: schema.name, flags });
@@ -54,8 +36,7 @@ describe.each(testServers())('in the info text on $name', (server) => {
   const told = (undo: string) => expect.stringMatching(new RegExp(`^${UNTIL}${undo}$`));
   /** Runs what the text says. */
   const undo = (text = '') => client.run([text.replace(/^.* Undo: | \(and .*$/g, '')]);
-  const countOf = async (name: string) =>
-    (await query<{ readonly n: number }>(server, `SELECT COUNT(*) AS n FROM ${name}`))[0]?.n;
+  const countOf = (name: string) => countRows(server, name);
   const create = async (name = 't') => {
     const table = `${schema.name}.${name}`;
     await query(server, `CREATE TABLE ${table} (a INT)`, `INSERT INTO ${table} VALUES (1), (2)`);
@@ -153,20 +134,18 @@ describe.each(testServers())('in the info text on $name', (server) => {
     expect(await run('DROP TABLE IF EXISTS missing')).toEqual(['']);
     expect(await run('DROP /*undrop: hold=30s */ TABLE t')).not.toEqual([told('.*')]);
     await create('u');
-    const silent = await open(MODERN, off);
+    await using silent = await open(MODERN, off);
     expect(await run('DROP TABLE u', silent)).toEqual(['']);
-    await silent.quit();
   });
 
   test('a long name is left out, not cut', async () => {
-    const other = await freshSchema(server, 'x'.repeat(50));
+    await using other = await freshSchema(server, 'x'.repeat(50));
     const table = `${other.name}.\`${'漢'.repeat(48)}\``;
     await query(server, `CREATE TABLE ${table} (a INT)`);
     const [text] = await run(`DROP TABLE ${table}`);
     expect(text).toEqual(told("UNDROP TABLE '[0-9a-f]{32}'"));
     await undo(text);
     expect(await countOf(table)).toBe(0);
-    await other.drop();
   });
 
   test.each([
@@ -204,11 +183,10 @@ describe.each(testServers())('in the info text on $name', (server) => {
     const answers: (readonly Buffer[])[] = [];
     for (const target of [off, proxy]) {
       await create();
-      const one = await open(flags, target);
+      await using one = await open(flags, target);
       await one.run(beginning);
       const { packets } = await one.query('DROP TABLE t');
       answers.push(packets.map(({ payload }) => payload));
-      await one.quit();
     }
     const [silent = [], told = []] = answers;
     expect(told).not.toEqual(silent);
@@ -216,38 +194,22 @@ describe.each(testServers())('in the info text on $name', (server) => {
   });
 });
 
-describe.each(testServers())('as a warning on $name', (server) => {
-  const test = testOnOne(server);
-  let proxy: ProxyTarget;
-  let off: ProxyTarget;
-  let schema: FreshSchema;
-  let client: Connection;
+onServers('as a warning on $name', (server, on) => {
+  const { test } = on;
 
-  beforeAll(async () => {
-    proxy = await proxyInFront(server, {
-      NOTE: 'warning',
-      PROTECT: 'drop-table,drop-database,truncate',
-    });
-    off = await proxyInFront(server, { NOTE: 'off' });
+  const proxy = on.proxy({
+    NOTE: 'warning',
+    PROTECT: 'drop-table,drop-database,truncate',
   });
-  beforeEach(async () => {
-    schema = await freshSchema(server);
-    client = await connect(proxy, { database: schema.name, multipleStatements: true });
-  });
-  afterEach(async () => {
-    await client.end();
-    await schema.drop();
-  });
-  afterAll(async () => {
-    await proxy.stop();
-    await off.stop();
-  });
+  const off = on.proxy({ NOTE: 'off' });
+  const schema = on.each.schema();
+  const client = on.each.session({ to: proxy, schema, multipleStatements: true });
 
   const create = (...tables: readonly string[]) =>
     query(server, ...tables.map((name) => `CREATE TABLE ${schema.name}.\`${name}\` (a INT)`));
-  const run = async (sql: string, on: Connection = client) =>
+  const run = async (sql: string, on: Session = client) =>
     (await on.query<ResultSetHeader>(sql))[0];
-  const diagnostics = async (on: Connection = client) =>
+  const diagnostics = async (on: Session = client) =>
     (await on.query('SHOW WARNINGS'))[0] as unknown as readonly Diagnostic[];
   const heldAs = async (column: 'id' | 'group_id', table: string) => {
     const [row] = await query<{ readonly value: string }>(
@@ -339,9 +301,8 @@ describe.each(testServers())('as a warning on $name', (server) => {
 
   test('off, nothing is said', async () => {
     await create('t');
-    const plain = await connect(off, { database: schema.name });
+    await using plain = await connect(off, { database: schema.name });
     expect((await run('DROP TABLE t', plain)).warningStatus).toBe(0);
     expect(await diagnostics(plain)).toEqual([]);
-    await plain.end();
   });
 });

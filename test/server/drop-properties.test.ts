@@ -82,7 +82,7 @@ afterAll(async () => {
   for (const proxy of proxies) await proxy.stop();
 });
 
-describe.each(testServers())('on $name', (server) => {
+describe.each(testServers())('random drops on $name', (server) => {
   const reportOf = async (kind: keyof Running): Promise<Report> => {
     const report = await running.get(server.name)?.[kind];
     if (report === undefined) throw new Error('it was not run');

@@ -3,12 +3,18 @@
  * say, one of which comes first; each table has one row in the ledger and is held whole.
  */
 import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
-import type { Connection, RowDataPacket } from 'mysql2/promise';
+import type { RowDataPacket } from 'mysql2/promise';
 import { until } from '../support/poll.js';
 import { type ProxyTarget, proxyInFront } from '../support/proxy.js';
 import { RawClient } from '../support/raw-client.js';
 import { rounds } from '../support/sample.js';
-import { connect, freshSchema, type TestServer, testServers } from '../support/servers.js';
+import {
+  connect,
+  freshSchema,
+  type Session,
+  type TestServer,
+  testServers,
+} from '../support/servers.js';
 
 /** For each server. */
 const ROUNDS = rounds(50, 8);
@@ -53,14 +59,14 @@ afterAll(async () => {
   for (const end of ends) await end();
 });
 
-describe.each(testServers())('on $name', (server) => {
+describe.each(testServers())('rivals for a table on $name', (server) => {
   test(`${ROUNDS} times two proxies drop the same tables at once: one does, the other is told`, async () => {
     expect(await running.get(server.name)).toEqual([]);
   });
 });
 
 interface Place {
-  readonly root: Connection;
+  readonly root: Session;
   readonly schema: string;
 }
 
@@ -129,8 +135,7 @@ async function make({ root, schema }: Place, round: number | ''): Promise<void> 
 
 /** Without the name of the schema. */
 async function outcomeOf(client: RawClient, text: string, schema: string): Promise<string> {
-  const { results } = await client.query(text);
-  const [result] = results;
+  const [result] = (await client.query(text)).results;
   if (result === undefined || result.kind === 'rows') return 'rows';
   if (result.kind === 'ok') return `OK ${result.warnings}`;
   return `${result.errno} ${result.message}`.replaceAll(`${schema}.`, '');
@@ -154,7 +159,7 @@ async function notHeldOnce({ root, schema }: Place, round: number): Promise<read
   }
   const problems: string[] = [];
   for (const [index, { state, place, held }] of found.entries()) {
-    const [rows] = await root.query<RowDataPacket[]>(`SELECT COUNT(*) AS n FROM ${place}.${held}`);
+    const rows = await root.rows(`SELECT COUNT(*) AS n FROM ${place}.${held}`);
     const count = Number(rows[0]?.['n']);
     if (state === 'HOLD' && count === ROWS[index]) continue;
     problems.push(`round ${round}: ${tables[index]} is in state ${state} with ${count} rows`);

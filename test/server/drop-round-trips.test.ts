@@ -5,51 +5,32 @@
  *
  * KEYED_TABLES is how many of these; making 2,000 takes minutes.
  */
-import { afterAll, beforeAll, describe, expect, jest } from '@jest/globals';
-import type { Connection } from 'mysql2/promise';
+import { expect } from '@jest/globals';
 import { type Cost, DropMeter } from '../support/drop-meter.js';
 import { freshLedger } from '../support/fresh-ledger.js';
-import { testOnOne } from '../support/on-one-server.js';
-import { type ProxyTarget, proxyInFront } from '../support/proxy.js';
+import { onServers } from '../support/on-servers.js';
 import { RawClient } from '../support/raw-client.js';
-import { connect, type FreshSchema, freshSchema, testServers } from '../support/servers.js';
 import { intentsSettled } from '../support/settled.js';
-import { type WireTap, wireTap } from '../support/wire-tap.js';
+import { wireTap } from '../support/wire-tap.js';
 
 const KEYED_TABLES = Number(process.env['KEYED_TABLES'] ?? '200');
 
 /** Children of one parent: natively each one more takes longer to make. */
 const FAMILY = 20;
 
-jest.setTimeout(300_000);
-
-describe.each(testServers())('on $name', (server) => {
-  const test = testOnOne(server);
+onServers('round trips of a drop on $name', (server, on) => {
+  const { beforeAll, test } = on;
   const meter = new DropMeter();
-  let tap: WireTap;
-  let proxy: ProxyTarget;
-  let root: Connection;
-  let schema: FreshSchema;
-
-  beforeAll(async () => {
-    // A proxy's start is busy with what others have left.
-    await freshLedger(server);
-    tap = await wireTap(server, (event) => meter.see(event));
-    proxy = await proxyInFront(tap);
-    root = await connect(server, { multipleStatements: true });
-    schema = await freshSchema(server, 'trips');
-  });
-
-  afterAll(async () => {
-    await proxy.stop();
-    await tap.close();
-    await root.end();
-    await schema.drop();
-  });
+  // A proxy's start is busy with what others have left.
+  beforeAll(() => freshLedger(server));
+  const root = on.session({ multipleStatements: true });
+  const schema = on.schema('trips');
+  const tap = on.open(() => wireTap(server, (event) => meter.see(event)));
+  const proxy = on.proxy({}, { upstream: tap });
 
   /** Of a drop on connections that are open already: the first ones asked what doesn't change. */
   async function costOf(text: string, tables: readonly string[]): Promise<Cost> {
-    const client = await RawClient.open(proxy, { schema: schema.name });
+    await using client = await RawClient.open(proxy, { schema: schema.name });
     const make = async () => {
       for (const table of tables) await root.query(`CREATE TABLE ${schema.name}.${table} (id INT)`);
     };
@@ -64,7 +45,6 @@ describe.each(testServers())('on $name', (server) => {
       expect(results).toMatchObject([{ kind: 'ok', warnings: 0 }]);
       await intentsSettled(root, [schema.name]);
     }
-    await client.quit();
     if (cost === null) throw new Error('nothing was dropped');
     return cost;
   }

@@ -2,52 +2,27 @@
  * What a drop does while the service account or the ledger fails: it is refused in clear words, the
  * table is still there and the session goes on; when the reason has gone, drops are held again.
  */
-import { afterAll, beforeAll, beforeEach, describe, expect, jest } from '@jest/globals';
-import type { Connection, RowDataPacket } from 'mysql2/promise';
-import { testOnOne } from '../support/on-one-server.js';
+import { expect } from '@jest/globals';
+import { onServers } from '../support/on-servers.js';
 import { until } from '../support/poll.js';
-import { type ProxyTarget, proxyInFront } from '../support/proxy.js';
-import { RawClient } from '../support/raw-client.js';
-import { connect, freshSchema, testServers } from '../support/servers.js';
 import { Survival } from '../support/survival.js';
-
-// A busy machine is slow, not wrong.
-jest.setTimeout(240_000);
 
 const ACCOUNT = 'undrop_svc';
 const PASSWORD = 'a password';
 
 const NO_SUCH_THREAD = 1094;
 
-describe.each(testServers())('on $name', (server) => {
-  const test = testOnOne(server);
-  let proxy: ProxyTarget;
-  let root: Connection;
-  let schema = '';
-  let survival: Survival;
-  let client: RawClient;
-
-  beforeAll(async () => {
-    root = await connect(server);
-    await root.query(`CREATE USER ${ACCOUNT}@'%' IDENTIFIED BY '${PASSWORD}'`);
-    await root.query(`GRANT ALL ON *.* TO ${ACCOUNT}@'%'`);
-    // MariaDB's and 5.6's own anonymous accounts of localhost would come before '%'.
-    await root.query("DELETE FROM mysql.user WHERE user = ''");
-    await root.query('FLUSH PRIVILEGES');
-    proxy = await proxyInFront({ ...server, user: ACCOUNT, password: PASSWORD });
-    schema = (await freshSchema(server, 'service')).name;
-    await root.query(`USE ${schema}`);
-    survival = new Survival(root, [schema]);
-    client = await RawClient.open({ ...proxy, user: server.user }, { schema });
-  });
-
-  afterAll(async () => {
-    await client.quit();
-    await proxy.stop();
-    await root.query(`DROP USER ${ACCOUNT}@'%'`);
-    await root.query(`DROP DATABASE ${schema}`);
-    await root.end();
-  });
+onServers('a drop whose service connections break, on $name', (server, on) => {
+  const { beforeAll, beforeEach, test } = on;
+  const schema = on.schema('service').name;
+  const root = on.session({ schema });
+  const survival = new Survival(root, [schema]);
+  on.account(ACCOUNT, { password: PASSWORD, grants: ['ALL ON *.*'] });
+  // MariaDB's and 5.6's own anonymous accounts of localhost would come before '%'.
+  beforeAll(() => root.run("DELETE FROM mysql.user WHERE user = ''", 'FLUSH PRIVILEGES'));
+  const upstream = { ...server, user: ACCOUNT, password: PASSWORD };
+  const proxy = on.proxy({}, { upstream });
+  const client = on.client({ to: proxy, user: server.user, schema });
 
   beforeEach(async () => {
     await root.query('CREATE TABLE IF NOT EXISTS a (id INT PRIMARY KEY)');
@@ -55,11 +30,8 @@ describe.each(testServers())('on $name', (server) => {
   });
 
   async function serviceConnections(): Promise<readonly number[]> {
-    const [rows] = await root.query<RowDataPacket[]>(
-      'SELECT id AS id FROM information_schema.processlist WHERE user = ?',
-      [ACCOUNT],
-    );
-    return rows.map((row) => Number(row['id']));
+    const text = 'SELECT id FROM information_schema.processlist WHERE user = ?';
+    return (await root.column(text, [ACCOUNT])).map(Number);
   }
 
   async function endServiceConnections(): Promise<void> {
@@ -76,17 +48,13 @@ describe.each(testServers())('on $name', (server) => {
     }, 'the service connections have ended');
   }
 
-  async function drop(): Promise<string> {
-    const { results } = await client.query('DROP TABLE a');
-    const [result] = results;
-    return result?.kind === 'err' ? result.message.toString() : 'OK';
-  }
+  const drop = async (): Promise<string> =>
+    (await client.words('DROP TABLE a')).replace(/^\d+ /, '');
 
   async function expectHeld(): Promise<void> {
     await survival.remember();
-    expect(await drop()).toBe('OK');
-    const [rows] = await root.query<RowDataPacket[]>("SHOW TABLES LIKE 'a'");
-    expect(rows).toEqual([]);
+    expect(await drop()).toBe('OK 0');
+    expect(await root.rows("SHOW TABLES LIKE 'a'")).toEqual([]);
     expect(await survival.findLost()).toEqual([]);
   }
 
@@ -112,8 +80,7 @@ describe.each(testServers())('on $name', (server) => {
 
   test('a ledger that is gone is made again by the next drop', async () => {
     await expectHeld();
-    await root.query('CREATE TABLE a (id INT PRIMARY KEY)');
-    await root.query('DROP TABLE _undrop.ledger');
+    await root.run('CREATE TABLE a (id INT PRIMARY KEY)', 'DROP TABLE _undrop.ledger');
     await expectHeldAnew();
   });
 
@@ -125,14 +92,11 @@ describe.each(testServers())('on $name', (server) => {
   /** Before the drop there is no ledger to be looked at. */
   async function expectHeldAnew(): Promise<void> {
     expect(await drop()).toBe('OK');
-    const [rows] = await root.query<RowDataPacket[]>(
-      'SELECT id, hold_name FROM _undrop.ledger WHERE schema_name = ?',
-      [schema],
-    );
+    const rows = await root.rows('SELECT id, hold_name FROM _undrop.ledger WHERE schema_name = ?', [
+      schema,
+    ]);
     expect(rows).toHaveLength(1);
-    const [held] = await root.query<RowDataPacket[]>(
-      `SHOW TABLES FROM _undrop LIKE '%${rows[0]?.['id']}%'`,
-    );
+    const held = await root.rows(`SHOW TABLES FROM _undrop LIKE '%${rows[0]?.['id']}%'`);
     expect(held).toHaveLength(1);
   }
 });

@@ -3,8 +3,7 @@
  * case of names. What comes over the wire is what comes without the proxy.
  */
 import { readFileSync } from 'node:fs';
-import { afterAll, beforeAll, describe, expect, jest, test as jestTest } from '@jest/globals';
-import type { Connection } from 'mysql2/promise';
+import { describe, expect, test as jestTest } from '@jest/globals';
 import {
   clear,
   connectRoot,
@@ -13,21 +12,17 @@ import {
   runCase,
   seenIn,
 } from '../support/native-case.js';
-import { testOnOne } from '../support/on-one-server.js';
+import { inHooks, onServers } from '../support/on-servers.js';
 import { type ProxyTarget, proxyInFront } from '../support/proxy.js';
 import { CLIENT, MARIADB_CLIENT, RawClient, type RawClientOptions } from '../support/raw-client.js';
 import { sample } from '../support/sample.js';
-import { startServer, type Target, type TestServer, testServers } from '../support/servers.js';
+import { type Session, startServer, type Target } from '../support/servers.js';
 import { Survival } from '../support/survival.js';
 
-// A busy machine is slow, not wrong.
-jest.setTimeout(180_000);
-
-interface Bench {
+interface Bench extends AsyncDisposable {
   readonly proxy: ProxyTarget;
-  readonly root: Connection;
+  readonly root: Session;
   readonly survival: Survival;
-  close(): Promise<void>;
 }
 
 async function openBench(server: Target): Promise<Bench> {
@@ -38,7 +33,7 @@ async function openBench(server: Target): Promise<Bench> {
     await proxy.stop();
     await root.end();
   };
-  return { proxy, root, survival, close };
+  return { proxy, root, survival, [Symbol.asyncDispose]: close };
 }
 
 const EXTENDED =
@@ -75,24 +70,19 @@ const CONVERSATION = [
   'SELECT 2, NULL',
 ];
 
-describe.each(testServers())('on $name', (server) => {
-  const test = testOnOne(server);
-  let bench: Bench;
-  beforeAll(async () => {
-    bench = await openBench(server);
-  });
-  afterAll(() => bench.close());
+onServers('drops of sessions of every shape on $name', (server, on) => {
+  const { test } = on;
+  const bench = on.open(() => openBench(server));
 
   async function converse(target: Target, shape: RawClientOptions): Promise<readonly string[]> {
     const { root, survival } = bench;
     await clear(root);
     for (const table of ['a', 'b']) await root.query(`CREATE TABLE ${table} (i INT)`);
     if (target === bench.proxy) await survival.remember();
-    const client = await RawClient.open(target, { ...shape, schema: 'd1' });
+    await using client = await RawClient.open(target, { ...shape, schema: 'd1' });
     await client.run(['CREATE TEMPORARY TABLE tt (i INT)']);
     const told: string[] = [];
     for (const text of CONVERSATION) told.push(text, ...describeAnswer(await client.query(text)));
-    await client.quit();
     return told;
   }
 
@@ -137,17 +127,9 @@ describe.each(FOLDING)('names without case on %s', (name) => {
   const some = golden.filter((one) => {
     return /^(b0|b15|t0|n06|n10c|n11|n12)/.test(one.name) && one.ends === undefined;
   });
-  let server: TestServer & { stop(): Promise<void> };
-  let bench: Bench;
-
-  beforeAll(async () => {
-    server = await startServer(name, ['--lower-case-table-names=1']);
-    bench = await openBench(server);
-  });
-  afterAll(async () => {
-    await bench.close();
-    await server.stop();
-  });
+  const { open } = inHooks();
+  const server = open(() => startServer(name, ['--lower-case-table-names=1']));
+  const bench = open(() => openBench(server));
 
   const isHere = ({ servers }: NativeCase) => servers?.includes(name) ?? true;
   const cases = [...FOLDED, ...sample(some, { name, count: 8 })].filter(isHere);

@@ -3,22 +3,18 @@
  * the answer is the server's own, and afterwards each table is live, or held with its row in the
  * ledger; no intent is left over. By an account with every right, and by one that may drop alone.
  */
-import { expect, jest } from '@jest/globals';
-import type { Connection, RowDataPacket } from 'mysql2/promise';
+
+import { expect } from '@jest/globals';
 import { parseHoldName } from '../../src/names/names.js';
 import { serverTime } from '../lifecycle/collecting.js';
 import { inLanes } from '../support/lanes.js';
 import { describeAnswer } from '../support/native-case.js';
-import { testOnOne } from '../support/on-one-server.js';
+import { onServer } from '../support/on-servers.js';
 import { until } from '../support/poll.js';
-import { type ProxyTarget, proxyInFront } from '../support/proxy.js';
 import { type RawAnswer, RawClient } from '../support/raw-client.js';
-import { connect, freshSchema, query, type Target, testServers } from '../support/servers.js';
+import { freshSchema, query, type Target, testServers } from '../support/servers.js';
 import { intentsSettled } from '../support/settled.js';
 import { Survival } from '../support/survival.js';
-
-// A busy machine is slow, not wrong.
-jest.setTimeout(240_000);
 
 const HOLD_MS = 3_600_000;
 
@@ -33,33 +29,17 @@ const runs = testServers().flatMap((server) =>
 );
 
 inLanes(runs, 'on $name, by $who', ({ server, grants, tables }, lane) => {
-  const { afterAll, beforeAll } = lane;
-  const test = testOnOne(server, lane);
-  let proxy: ProxyTarget;
-  let root: Connection;
-  let schema = '';
-  let user = 'root';
-  let survival: Survival;
-
+  const on = onServer(server, lane);
+  const { beforeAll, test } = on;
+  const proxy = on.proxy({ HOLD: `${HOLD_MS}ms` });
+  const schema = on.schema('waits').name;
+  const root = on.session({ schema });
+  const user = grants === null ? 'root' : `u_${schema.slice(-8)}`;
+  if (grants !== null) on.account(user);
+  const survival = new Survival(root, [schema]);
   beforeAll(async () => {
-    proxy = await proxyInFront(server, { HOLD: `${HOLD_MS}ms` });
-    root = await connect(server);
-    schema = (await freshSchema(server, 'waits')).name;
-    await root.query(`USE ${schema}`);
-    if (grants !== null) {
-      user = `u_${schema.slice(-8)}`;
-      await root.query(`CREATE USER ${user}@'%'`);
-    }
-    survival = new Survival(root, [schema]);
     await make('a', 'b');
     await grant(schema);
-  });
-
-  afterAll(async () => {
-    await root.query(`DROP DATABASE ${schema}`);
-    if (grants !== null) await root.query(`DROP USER ${user}@'%'`);
-    await root.end();
-    await proxy.stop();
   });
 
   async function make(...tables: readonly string[]): Promise<void> {
@@ -72,16 +52,14 @@ inLanes(runs, 'on $name, by $who', ({ server, grants, tables }, lane) => {
 
   /** On the tables of a schema, which are there. */
   async function grant(on: string): Promise<void> {
-    const [rows] = await root.query<RowDataPacket[]>(`SHOW TABLES FROM ${on}`);
-    const there = rows.flatMap((row) => Object.values(row).map(String));
+    const there = await root.tables(on);
     for (const table of tables.filter((name) => name === '*' || there.includes(name))) {
       await root.query(`GRANT ${grants} ON ${on}.${table} TO ${user}@'%'`);
     }
   }
 
-  async function open(target: Target = proxy): Promise<RawClient> {
-    return RawClient.open(target, { schema, user });
-  }
+  const open = async (target: Target = proxy): Promise<RawClient> =>
+    RawClient.open(target, { schema, user });
 
   /** A session that keeps `table` from being dropped until it is closed. */
   async function reader(table: string): Promise<RawClient> {
@@ -90,10 +68,7 @@ inLanes(runs, 'on $name, by $who', ({ server, grants, tables }, lane) => {
     return client;
   }
 
-  async function live(): Promise<readonly string[]> {
-    const [rows] = await root.query<RowDataPacket[]>({ sql: 'SHOW TABLES', rowsAsArray: true });
-    return rows.map((row) => String(row[0]));
-  }
+  const live = () => root.tables();
 
   async function settled(): Promise<void> {
     await intentsSettled(root, [schema]);
@@ -101,7 +76,7 @@ inLanes(runs, 'on $name, by $who', ({ server, grants, tables }, lane) => {
   }
 
   async function isWaiting(threadId: number): Promise<boolean> {
-    const [rows] = await root.query<RowDataPacket[]>(
+    const rows = await root.rows(
       `SELECT state AS state FROM information_schema.processlist
        WHERE id = ? AND command = 'Query'`,
       [threadId],
@@ -117,7 +92,7 @@ inLanes(runs, 'on $name, by $who', ({ server, grants, tables }, lane) => {
   ): Promise<readonly string[]> {
     await make('a', 'b');
     const other = await reader('a');
-    const client = await open(target);
+    await using client = await open(target);
     await client.run(before);
     const answering = client.query('DROP TABLE b, a');
     await until(() => isWaiting(client.threadId), 'the drop waits for the lock');
@@ -125,7 +100,6 @@ inLanes(runs, 'on $name, by $who', ({ server, grants, tables }, lane) => {
     const answer = describeAnswer(await answering);
     const warnings = describeAnswer(await client.query('SHOW WARNINGS'));
     expect(await live()).toEqual(['a', 'b']);
-    await client.quit();
     await other.quit();
     return [...answer, ...warnings];
   }
@@ -176,7 +150,7 @@ inLanes(runs, 'on $name, by $who', ({ server, grants, tables }, lane) => {
     expect((await answering).results).toMatchObject([{ kind: 'ok' }]);
     await client.quit();
     await settled();
-    const [[row]] = await root.query<RowDataPacket[]>(
+    const [row] = await root.rows(
       `SELECT hold_name, UNIX_TIMESTAMP(CONVERT_TZ(hold_until, '+00:00', @@time_zone)) AS until
        FROM _undrop.ledger WHERE schema_name = ? ORDER BY id DESC LIMIT 1`,
       [schema],
@@ -215,10 +189,9 @@ inLanes(runs, 'on $name, by $who', ({ server, grants, tables }, lane) => {
       for (let moment = 0; moment < turn; moment++) await root.query('SELECT 1');
       client.close();
       await until(async () => {
-        const [rows] = await root.query<RowDataPacket[]>(
-          'SELECT 1 FROM information_schema.processlist WHERE id = ?',
-          [client.threadId],
-        );
+        const rows = await root.rows('SELECT 1 FROM information_schema.processlist WHERE id = ?', [
+          client.threadId,
+        ]);
         return rows.length === 0;
       }, 'its session has ended');
       await settled();
@@ -271,7 +244,7 @@ inLanes(runs, 'on $name, by $who', ({ server, grants, tables }, lane) => {
   });
 
   test('the default schema is the one of the moment, however it was chosen', async () => {
-    const second = await freshSchema(server, 'waits');
+    await using second = await freshSchema(server, 'waits');
     await root.query(`CREATE TABLE ${second.name}.a (id INT PRIMARY KEY)`);
     await grant(second.name);
     await make('a', 'b');
@@ -284,11 +257,10 @@ inLanes(runs, 'on $name, by $who', ({ server, grants, tables }, lane) => {
     for (let count = 0; count < 5; count++) answers.push(await client.answer());
     expect(answers.map(outcomeOf)).toEqual(['OK 0', 'OK 0', 'OK 0', 'OK 0', schema]);
     expect(await live()).toEqual(['a']);
-    const [left] = await root.query<RowDataPacket[]>(`SHOW TABLES FROM ${second.name}`);
+    const left = await root.rows(`SHOW TABLES FROM ${second.name}`);
     expect(left).toEqual([]);
     await client.quit();
     await settled();
-    await second.drop();
   });
 });
 

@@ -5,13 +5,10 @@
  */
 import { once } from 'node:events';
 import net from 'node:net';
-import { afterAll, beforeAll, describe, expect, jest } from '@jest/globals';
+import { expect } from '@jest/globals';
 import { encodePacket, PacketAssembler } from '../../src/wire/framing.js';
-import { testOnOne } from '../support/on-one-server.js';
-import { type ProxyTarget, proxyInFront } from '../support/proxy.js';
-import { query, type Target, testServers } from '../support/servers.js';
-
-jest.setTimeout(180_000);
+import { onServers } from '../support/on-servers.js';
+import type { Target } from '../support/servers.js';
 
 const QUIT = encodePacket(Buffer.of(0x01), 0);
 
@@ -49,21 +46,13 @@ async function heard({ host, port }: Target, bytes: Buffer): Promise<readonly st
   return packets;
 }
 
-describe.each(testServers())('a login that comes before the greeting, on $name', (server) => {
-  const test = testOnOne(server);
+onServers('a login that comes before the greeting, on $name', (server, on) => {
+  const { test } = on;
   const user = 'haproxy_check';
   const isModern = server.name === 'mysql-9.7';
-  let proxy: ProxyTarget;
 
-  beforeAll(async () => {
-    await query(server, `CREATE USER ${user}@'%'`);
-    proxy = await proxyInFront(server);
-  });
-
-  afterAll(async () => {
-    await proxy.stop();
-    await query(server, `DROP USER ${user}@'%'`);
-  });
+  on.account(user);
+  const proxy = on.proxy();
 
   test('is answered as by the server', async () => {
     const whole = checkOf(user, 'post-41');

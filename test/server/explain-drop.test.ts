@@ -1,29 +1,17 @@
 /** EXPLAIN DROP TABLE and EXPLAIN DROP DATABASE: what they say is what the drop then does. */
-import {
-  afterAll,
-  afterEach,
-  beforeAll,
-  beforeEach,
-  describe,
-  expect,
-  jest,
-  test as jestTest,
-} from '@jest/globals';
-import type { Connection, RowDataPacket } from 'mysql2/promise';
-import { testOnOne } from '../support/on-one-server.js';
-import { type ProxyTarget, proxyInFront } from '../support/proxy.js';
+import { describe, expect, test as jestTest } from '@jest/globals';
+import type { RowDataPacket } from 'mysql2/promise';
+import { onServers } from '../support/on-servers.js';
+import { proxyInFront } from '../support/proxy.js';
 import {
   allTestServers,
   connect,
-  type FreshSchema,
   freshSchema,
   query,
+  type Session,
   type Target,
-  testServers,
 } from '../support/servers.js';
 import { intentsSettled } from '../support/settled.js';
-
-jest.setTimeout(240_000);
 
 const RULES = '*.keep_*: refuse; *.native_*: native; *.long_*: hold=30d; *.short_*: hold=1h';
 const USER = 'explainer';
@@ -34,41 +22,20 @@ interface Row {
   readonly [column: string]: unknown;
 }
 
-describe.each(testServers())('on $name', (server) => {
-  const test = testOnOne(server);
-  let proxy: ProxyTarget;
-  let schema: FreshSchema;
-  let client: Connection;
-
-  beforeAll(async () => {
-    proxy = await proxyInFront(server, { RULES, REQUIRE_IDLE: '365d' });
-    await query(server, `CREATE USER ${USER}@'%' IDENTIFIED BY 'only for tests'`);
-  });
-  beforeEach(async () => {
-    schema = await freshSchema(server);
-    client = await connect(proxy, { database: schema.name });
-  });
-  afterEach(async () => {
-    await client.end();
-    await schema.drop();
-  });
-  afterAll(async () => {
-    await query(server, `DROP USER ${USER}@'%'`);
-    await proxy.stop();
-  });
+onServers('EXPLAIN of a drop on $name', (server, on) => {
+  const { test } = on;
+  on.account(USER, { password: 'only for tests' });
+  const proxy = on.proxy({ RULES, REQUIRE_IDLE: '365d' });
+  const schema = on.each.schema();
+  const client = on.each.session({ to: proxy, schema });
 
   const create = (...tables: readonly string[]) =>
     query(
       server,
       ...tables.map((name) => `CREATE TABLE ${schema.name}.${name} (a INT PRIMARY KEY)`),
     );
-  const rowsOf = async (sql: string, on: Connection = client) =>
-    (await on.query<(RowDataPacket & Row)[]>(sql))[0];
-  const errorOf = (sql: string, on: Connection) =>
-    on.query(sql).then(
-      () => null,
-      ({ errno, sqlState, message }) => ({ errno, sqlState, message }),
-    );
+  const rowsOf = (sql: string, on: Session = client) => on.rows<Row>(sql);
+  const errorOf = (sql: string, on: Session) => on.errorOf(sql);
   const namesIn = async () =>
     (await query(server, `SHOW TABLES FROM ${schema.name}`)).map((row) => Object.values(row)[0]);
   const heldIn = async () => {
@@ -106,7 +73,7 @@ describe.each(testServers())('on $name', (server) => {
       Rows: 0,
       Bytes: 16_384,
     });
-    const [[left]] = await client.query<RowDataPacket[]>('SELECT @undrop AS hint');
+    const [left] = await client.rows('SELECT @undrop AS hint');
     expect(left).toEqual({ hint: 'hold=9d' });
     expect((await namesIn()).sort()).toEqual(['child', 'other', 't', 'v']);
     expect(await heldIn()).toEqual([]);
@@ -208,15 +175,13 @@ describe.each(testServers())('on $name', (server) => {
 
   test('a table that others have locked is told so, soon', async () => {
     await create('t');
-    const other = await connect(server, { database: schema.name });
-    await other.query('BEGIN');
-    await other.query('SELECT * FROM t');
+    await using other = await connect(server, { database: schema.name });
+    await other.run('BEGIN', 'SELECT * FROM t');
     await client.query('SET lock_wait_timeout = 77');
     const [row] = await rowsOf('EXPLAIN DROP TABLE t /* undrop: insist */');
     expect(row?.What).toBe('held (hint insist); once other sessions have unlocked it');
-    const [[own]] = await client.query<RowDataPacket[]>('SELECT @@lock_wait_timeout AS s');
+    const [own] = await client.rows('SELECT @@lock_wait_timeout AS s');
     expect(own).toEqual({ s: 77 });
-    await other.end();
   });
 
   test('a schema: a row for each table, none for one that is not there', async () => {
@@ -249,8 +214,8 @@ describe.each(testServers())('on $name', (server) => {
 // Elsewhere there is no general tablespace.
 describe.each(allTestServers().filter(({ name }) => name === 'mysql-9.7'))('on $name', (server) => {
   jestTest('says which tablespace a held table keeps', async () => {
-    const proxy = await proxyInFront(server);
-    const schema = await freshSchema(server);
+    await using proxy = await proxyInFront(server);
+    await using schema = await freshSchema(server);
     const space = `space_${schema.name}`;
     await query(
       server,
@@ -258,7 +223,7 @@ describe.each(allTestServers().filter(({ name }) => name === 'mysql-9.7'))('on $
       `CREATE TABLE ${schema.name}.t (a INT) TABLESPACE ${space}`,
       `CREATE TABLE ${schema.name}.u (a INT) COMMENT 'TABLESPACE x '`,
     );
-    const client = await connect(proxy, { database: schema.name });
+    await using client = await connect(proxy, { database: schema.name });
     const [rows] = await client.query<(RowDataPacket & Row)[]>('EXPLAIN DROP TABLE t, u');
     expect(rows.map(({ What }) => What)).toEqual([
       `held; tablespace \`${space}\` cannot be dropped until the table is removed`,
@@ -269,8 +234,5 @@ describe.each(allTestServers().filter(({ name }) => name === 'mysql-9.7'))('on $
     await expect(dropping).rejects.toMatchObject({ errno: 3120 });
     await client.query('UNDROP TABLE t');
     await query(server, `DROP TABLE ${schema.name}.t`, `DROP TABLESPACE ${space}`);
-    await client.end();
-    await schema.drop();
-    await proxy.stop();
   });
 });

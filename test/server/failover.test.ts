@@ -3,15 +3,16 @@
  * lost, and the running proxy goes on collecting on the new primary. By one address that moves, and
  * by a list; FAILOVERS says how many.
  */
+
 import { setTimeout as sleep } from 'node:timers/promises';
 import { expect, jest } from '@jest/globals';
-import type { Connection } from 'mysql2/promise';
 import { inLanes } from '../support/lanes.js';
+import { inHooks } from '../support/on-servers.js';
 import { until } from '../support/poll.js';
 import { proxyInFront, spawnProxy, type Variables } from '../support/proxy.js';
-import { type ReplicaPair, startPair } from '../support/replica-pair.js';
+import { startPair } from '../support/replica-pair.js';
 import { sample } from '../support/sample.js';
-import { connect, query, type Target } from '../support/servers.js';
+import { connect, query, type Session, type Target } from '../support/servers.js';
 import { type SwitchedAddress, switchedAddress } from '../support/switched-address.js';
 
 const FAILOVERS = Number(process.env['FAILOVERS'] ?? '2');
@@ -48,12 +49,12 @@ const PAIRS = [
 inLanes(
   sample(PAIRS, { name: 'pairs', count: 1 }),
   '$title',
-  ({ title, name, by }, { test, beforeAll, afterAll }) => {
-    let pair: ReplicaPair;
+  ({ title, name, by }, lane) => {
+    const { afterAll, beforeAll, open } = inHooks(lane);
+    const { test } = lane;
+    const pair = open(() => startPair({ name, gtid: true }));
     let addresses: readonly SwitchedAddress[];
-
     beforeAll(async () => {
-      pair = await startPair({ name, gtid: true });
       const { source, replica } = pair;
       const targets = by === 'address' ? [source] : [source, null];
       addresses = await Promise.all(targets.map(switchedAddress));
@@ -69,10 +70,7 @@ inLanes(
       expect(replica.port).not.toBe(source.port);
     });
 
-    afterAll(async () => {
-      await Promise.all(addresses.map((address) => address.close()));
-      await pair.stop();
-    });
+    afterAll(() => Promise.all(addresses.map((address) => address.close())));
 
     /** The address moves, or the old one of the list is taken out of it and the new one comes. */
     function move(round: number): void {
@@ -136,7 +134,7 @@ async function dropOnAndOn(
   how: { readonly prefix: string; readonly made: Made[]; readonly signal: AbortSignal },
 ): Promise<void> {
   const { prefix, made, signal } = how;
-  let connection: Connection | null = null;
+  let connection: Session | null = null;
   for (let count = 0; !signal.aborted; count++) {
     const one: Made = { table: `${prefix}_${count}`, hasRows: false, isDropped: false };
     made.push(one);
@@ -157,7 +155,7 @@ async function dropOnAndOn(
   connection?.destroy();
 }
 
-async function connectTo(proxy: Target): Promise<Connection> {
+async function connectTo(proxy: Target): Promise<Session> {
   const connection = await connect(proxy, { connectTimeout: 5_000 });
   connection.on('error', () => undefined);
   return connection;
@@ -212,7 +210,7 @@ async function findRows(
   server: Target,
   made: readonly Made[],
 ): Promise<ReadonlyMap<string, Found>> {
-  const connection = await connect(server);
+  await using connection = await connect(server);
   const rowsOf = async (text: string) => (await connection.query(text))[0] as unknown[];
   const live = (await rowsOf(
     "SELECT TABLE_NAME AS name FROM information_schema.TABLES WHERE TABLE_SCHEMA = 'd'",
@@ -231,6 +229,5 @@ async function findRows(
     const [row] = (await rowsOf(`SELECT COUNT(*) AS n FROM ${place}`)) as { readonly n: number }[];
     found.set(name, { where, rows: Number(row?.n) });
   }
-  await connection.end();
   return found;
 }

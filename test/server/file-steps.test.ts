@@ -4,7 +4,7 @@
  */
 import { link, mkdir, readdir, rm, stat, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { expect, jest } from '@jest/globals';
+import { expect } from '@jest/globals';
 import { systemClock } from '../../src/clock.js';
 import { FileSteps } from '../../src/lifecycle/file-steps.js';
 import type { LifecycleSettings } from '../../src/lifecycle/next-step.js';
@@ -19,45 +19,28 @@ import {
   whereIs,
 } from '../lifecycle/collecting.js';
 import { freshLedger } from '../support/fresh-ledger.js';
-import { inLanes } from '../support/lanes.js';
-import { testOnOne } from '../support/on-one-server.js';
-import { freshSchema, query, testServers } from '../support/servers.js';
-
-jest.setTimeout(300_000);
+import { onServersAtOnce } from '../support/on-servers.js';
+import { freshSchema, query } from '../support/servers.js';
 
 const STEP_BYTES = 64 * 1_024;
 const NONE = { bytesMax: null, tablesMax: null, minHoldMs: 0, freeBytesMin: null };
 
-inLanes(testServers(), 'files on $name', (server, lane) => {
-  const { afterEach, beforeEach } = lane;
-  const test = testOnOne(server, lane);
+onServersAtOnce('files on $name', (server, on) => {
+  const { beforeEach, test } = on;
   const { dataDir } = server;
   if (dataDir === null) throw new Error('The test needs the data folder of its server.');
   const folder = join(dataDir, '_undrop');
-  let collecting: Collecting | null = null;
-
   beforeEach(() => freshLedger(server));
-  afterEach(async () => {
-    await collecting?.stop();
-    collecting = null;
-  });
-
+  const own = { fileStepBytes: STEP_BYTES, limits: { ...NONE, dataFolder: dataDir } };
   const start = (settings: Partial<LifecycleSettings> = {}) =>
-    startCollecting(server, {
-      ...settings,
-      fileStepBytes: STEP_BYTES,
-      limits: { ...NONE, dataFolder: dataDir },
-    });
+    on.each.keep(startCollecting(server, { ...settings, ...own }));
   const kept = async () => (await readdir(folder)).filter((file) => file.endsWith('.undrop'));
   const givenBack = ({ said }: Collecting) =>
     said.filter(({ message }) => message === 'freed the file of a removed table').length;
 
   const fileSteps = (log: Log = silentLog) =>
     new FileSteps({
-      settings: {
-        ...{ ...fastSettings, fileStepBytes: STEP_BYTES },
-        limits: { ...NONE, dataFolder: dataDir },
-      },
+      settings: { ...fastSettings, ...own },
       clock: systemClock,
       monotonicMs: () => performance.now(),
       log,
@@ -87,7 +70,7 @@ inLanes(testServers(), 'files on $name', (server, lane) => {
     const held = await holdTable(server, { definition, state: 'DROP', rows: 5_000 });
     const file = join(folder, `${held.name}.ibd`);
     expect((await stat(file)).size).toBeGreaterThan(3 * STEP_BYTES);
-    collecting = start();
+    const collecting = start();
     const all = collecting;
     await until('the file is gone', () => givenBack(all) === 1);
     expect(await whereIs(server, held.id)).toEqual([]);
@@ -98,7 +81,7 @@ inLanes(testServers(), 'files on $name', (server, lane) => {
     const definition =
       '(id INT PRIMARY KEY, note VARCHAR(40)) ENGINE=InnoDB PARTITION BY HASH (id) PARTITIONS 2';
     const held = await holdTable(server, { definition, state: 'DROP', rows: 6_000 });
-    collecting = start();
+    const collecting = start();
     const all = collecting;
     await until('the files are gone', () => givenBack(all) === 2);
     expect(await whereIs(server, held.id)).toEqual([]);
@@ -110,7 +93,7 @@ inLanes(testServers(), 'files on $name', (server, lane) => {
     const gone = `_vt_DROP_${'a'.repeat(32)}_20200101000000.ibd.undrop`;
     await writeFile(join(folder, gone), '');
     await truncate(join(folder, gone), 10 * STEP_BYTES);
-    collecting = start({ fastDrop: 'never', purgeChunkRows: 1, purgeChunkMs: 0 });
+    const collecting = start({ fastDrop: 'never', purgeChunkRows: 1, purgeChunkMs: 0 });
     const all = collecting;
     await until('the file is gone', () => givenBack(all) === 1);
     expect(await countRows(server, held.quoted)).toBeGreaterThan(0);
@@ -143,7 +126,7 @@ inLanes(testServers(), 'files on $name', (server, lane) => {
     await mkdir(join(dataDir, 'other_folder'));
     await writeFile(join(dataDir, 'other_folder', gone), 'x');
     try {
-      collecting = start();
+      const collecting = start();
       const all = collecting;
       await until('the file is gone', () => givenBack(all) === 1);
       await until('the second name is gone', async () => (await kept()).length === others.length);

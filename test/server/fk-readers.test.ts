@@ -4,23 +4,12 @@
  * drop is answered when the native one is, but for that of a parent whose child is read: it waits
  * for seconds, and is refused.
  */
-import { expect, jest } from '@jest/globals';
-import type { Connection, RowDataPacket } from 'mysql2/promise';
-import { inLanes } from '../support/lanes.js';
-import { testOnOne } from '../support/on-one-server.js';
+import { expect } from '@jest/globals';
+import type { RowDataPacket } from 'mysql2/promise';
+import { onServersAtOnce } from '../support/on-servers.js';
 import { until } from '../support/poll.js';
-import { type ProxyTarget, proxyInFront } from '../support/proxy.js';
 import { RawClient } from '../support/raw-client.js';
-import {
-  connect,
-  type FreshSchema,
-  freshSchema,
-  type Target,
-  testServers,
-} from '../support/servers.js';
-
-// A busy machine is slow, not wrong.
-jest.setTimeout(240_000);
+import type { Target } from '../support/servers.js';
 
 const ROWS = 3;
 /** UNDROP_HOLD_FAILED: the table has its own name again. */
@@ -37,28 +26,16 @@ interface Outcome {
   readonly others: readonly string[];
 }
 
-inLanes(testServers(), 'on $name', (server, lane) => {
-  const { afterAll, beforeAll } = lane;
-  const test = testOnOne(server, lane);
-  let proxy: ProxyTarget;
-  let root: Connection;
-  let schema: FreshSchema;
+onServersAtOnce('a parent dropped beside readers on $name', (server, on) => {
+  const { test } = on;
 
-  beforeAll(async () => {
-    proxy = await proxyInFront(server, { COLLECT: 'on', HOLD: '1h' });
-    schema = await freshSchema(server, 'readers');
-    root = await connect(server, { database: schema.name });
-  });
-
-  afterAll(async () => {
-    await proxy.stop();
-    await root.end();
-    await schema.drop();
-  });
+  const proxy = on.proxy({ COLLECT: 'on', HOLD: '1h' });
+  const schema = on.schema('readers');
+  const root = on.session({ schema });
 
   async function make(): Promise<void> {
     const values = (count: number) => Array.from({ length: count }, (_, id) => `(${id}, 1)`);
-    for (const text of [
+    await root.run(
       'SET foreign_key_checks = 0',
       'DROP TABLE IF EXISTS c, p, beside',
       'SET foreign_key_checks = 1',
@@ -68,9 +45,7 @@ inLanes(testServers(), 'on $name', (server, lane) => {
       'CREATE TABLE beside (id INT PRIMARY KEY, n INT)',
       `INSERT INTO p VALUES ${values(ROWS)}`,
       `INSERT INTO c VALUES ${values(ROWS)}`,
-    ]) {
-      await root.query(text);
-    }
+    );
   }
 
   async function open(target: Target, before: readonly string[]): Promise<RawClient> {
@@ -80,7 +55,7 @@ inLanes(testServers(), 'on $name', (server, lane) => {
   }
 
   async function isWaiting({ threadId }: RawClient): Promise<boolean> {
-    const [rows] = await root.query<RowDataPacket[]>(
+    const rows = await root.rows(
       `SELECT state AS state FROM information_schema.processlist
        WHERE id = ? AND command = 'Query'`,
       [threadId],
@@ -90,9 +65,9 @@ inLanes(testServers(), 'on $name', (server, lane) => {
 
   async function dropBeside(target: Target, drop: string, read: string): Promise<Outcome> {
     await make();
-    const reader = await open(server, ['BEGIN', `SELECT * FROM ${read}`]);
-    const dropper = await open(target, ['SET foreign_key_checks = 0']);
-    const other = await open(server, ['SET lock_wait_timeout = 1']);
+    await using reader = await open(server, ['BEGIN', `SELECT * FROM ${read}`]);
+    await using dropper = await open(target, ['SET foreign_key_checks = 0']);
+    await using other = await open(server, ['SET lock_wait_timeout = 1']);
     let isAnswered = false;
     const answering = outcomeOf(dropper, drop).finally(() => {
       isAnswered = true;
@@ -109,10 +84,7 @@ inLanes(testServers(), 'on $name', (server, lane) => {
       await reader.run([`SELECT * FROM ${read}`, 'COMMIT']);
       return { isBeforeTheEnd, answer: await answering, others: [...others].sort() };
     } finally {
-      await reader.quit();
       await answering;
-      await dropper.quit();
-      await other.quit();
     }
   }
 
@@ -136,7 +108,7 @@ inLanes(testServers(), 'on $name', (server, lane) => {
     const waits = (told: string) => told.endsWith(LOCK_WAIT);
     expect(direct.others).toEqual(expect.arrayContaining(proxied.others.filter(waits)));
     if (!isRefused) return expectPaid(drop.slice(-1));
-    const [counts] = await root.query<RowDataPacket[]>('SELECT COUNT(*) AS n FROM p');
+    const counts = await root.rows('SELECT COUNT(*) AS n FROM p');
     expect(counts[0]?.['n']).toBe(ROWS);
   });
 
@@ -144,7 +116,7 @@ inLanes(testServers(), 'on $name', (server, lane) => {
   async function expectPaid(table: string): Promise<void> {
     let row: RowDataPacket | undefined;
     const isPaid = async () => {
-      const [rows] = await root.query<RowDataPacket[]>(
+      const rows = await root.rows(
         `SELECT state AS state, relocated AS relocated, hold_schema AS place, hold_name AS held
          FROM _undrop.ledger WHERE schema_name = ? AND table_name = ? ORDER BY id DESC LIMIT 1`,
         [schema.name, table],
@@ -154,11 +126,9 @@ inLanes(testServers(), 'on $name', (server, lane) => {
     };
     await until(isPaid, 'the debt is paid', 15_000);
     const name = `${row?.['place']}.${row?.['held']}`;
-    const [counts] = await root.query<RowDataPacket[]>(`SELECT COUNT(*) AS n FROM ${name}`);
+    const counts = await root.rows(`SELECT COUNT(*) AS n FROM ${name}`);
     expect(counts[0]?.['n']).toBe(ROWS);
-    const [shown] = await root.query<RowDataPacket[]>(
-      `SHOW CREATE TABLE ${table === 'p' ? 'c' : name}`,
-    );
+    const shown = await root.rows(`SHOW CREATE TABLE ${table === 'p' ? 'c' : name}`);
     const definition = String(shown[0]?.['Create Table']);
     if (table === 'p') expect(definition).toContain('REFERENCES `p` (`id`)');
     else expect(definition).not.toContain('FOREIGN KEY');
@@ -168,7 +138,6 @@ inLanes(testServers(), 'on $name', (server, lane) => {
 const LOCK_WAIT = '1205';
 
 async function outcomeOf(client: RawClient, text: string): Promise<string> {
-  const { results } = await client.query(text);
-  const [result] = results;
+  const [result] = (await client.query(text)).results;
   return result?.kind === 'err' ? String(result.errno) : 'OK';
 }

@@ -3,21 +3,19 @@
  * case, hold names as well: the same conversations directly and through the proxy, a restore and a
  * collection.
  */
-import { afterAll, beforeAll, beforeEach, describe, expect, jest, test } from '@jest/globals';
+
+import { describe, expect, test } from '@jest/globals';
 import { listAll } from '../../src/undo/list.js';
 import { restore } from '../../src/undo/run-restore.js';
-import type { ThrowawayServer } from '../../throwaway-servers/throwaway.js';
 import { startCollecting, until, whereIs } from '../lifecycle/collecting.js';
 import { describeAnswer } from '../support/native-case.js';
+import { inHooks } from '../support/on-servers.js';
 import { proxyInFront } from '../support/proxy.js';
 import { RawClient } from '../support/raw-client.js';
 import { query, startServer } from '../support/servers.js';
 import { poolOn } from '../support/service-pool.js';
 import { intentsSettled } from '../support/settled.js';
 import { TwoSchemas } from '../support/two-schemas.js';
-
-// A server of its own is laid down and started first.
-jest.setTimeout(240_000);
 
 const FAMILY = [
   'CREATE TABLE P (id INT PRIMARY KEY) ENGINE=InnoDB',
@@ -56,28 +54,19 @@ const TALKS: readonly (readonly [string, readonly string[]])[] = [
 ];
 
 describe.each(['mysql-5.6', 'mariadb-11.8'])('on %s', (name) => {
-  let server: ThrowawayServer;
-  let two: TwoSchemas;
-
-  beforeAll(async () => {
-    server = await startServer(name, ['--lower-case-table-names=1']);
-    two = await TwoSchemas.open(server);
-  });
-  afterAll(async () => {
-    await two.close();
-    await server.stop();
-  });
+  const { beforeEach, open } = inHooks();
+  const server = open(() => startServer(name, ['--lower-case-table-names=1']));
+  const two = open(() => TwoSchemas.open(server));
   beforeEach(() => two.fill());
 
   test.each(TALKS)('%s: the same bytes, and nothing is lost', async (_name, texts) => {
     await two.compare(async (target) => {
-      const client = await RawClient.open(target, { schema: two.schema.name });
+      await using client = await RawClient.open(target, { schema: two.schema.name });
       const heard: string[] = [];
       for (const text of texts) {
         const said = text.replaceAll('OTHER', two.other.name.toUpperCase());
         heard.push(`${text}: ${describeAnswer(await client.query(said)).join(' ')}`);
       }
-      await client.quit();
       return heard;
     });
   });
@@ -101,9 +90,8 @@ describe.each(['mysql-5.6', 'mariadb-11.8'])('on %s', (name) => {
        FROM information_schema.REFERENTIAL_CONSTRAINTS WHERE CONSTRAINT_SCHEMA = '${schema}'`,
     );
     expect(keys).toEqual([{ name: 'home_ibfk_1', parent: 'home' }]);
-    const pool = poolOn(server);
+    await using pool = poolOn(server);
     const held = await listAll(pool);
-    await pool.dispose();
     expect(held.filter(({ origin }) => origin?.table === 'home')).toHaveLength(1);
   });
 
@@ -111,7 +99,7 @@ describe.each(['mysql-5.6', 'mariadb-11.8'])('on %s', (name) => {
     const client = await RawClient.open(two.proxy, { schema: two.schema.name });
     await client.run(['CREATE TABLE Orders (id INT)', 'INSERT INTO ORDERS VALUES (1), (2)']);
     await client.run(['DROP TABLE ORDERS']);
-    const pool = poolOn(server);
+    await using pool = poolOn(server);
     await restore(pool, { target: `${two.schema.name}.orders` });
     expect(await client.rows('SELECT * FROM oRDERS')).toEqual([['1'], ['2']]);
 
@@ -124,9 +112,7 @@ describe.each(['mysql-5.6', 'mariadb-11.8'])('on %s', (name) => {
       `RENAME TABLE ${held.holdSchema}.${held.holdName}
        TO ${held.holdSchema}._vt_HOLD_${held.id}_20200101000000`,
     );
-    const collecting = startCollecting(server);
+    await using _collecting = startCollecting(server);
     await until('the table is gone', async () => (await whereIs(server, held.id)).length === 0);
-    await collecting.stop();
-    await pool.dispose();
   });
 });

@@ -3,26 +3,16 @@
  * still there is bound no more than behind a native drop, no row is lost, and what comes back is as
  * it was, by the server's own words.
  */
-import { afterAll, beforeAll, describe, expect, jest } from '@jest/globals';
-import type { Connection, RowDataPacket } from 'mysql2/promise';
+
+import { expect } from '@jest/globals';
 import { silentLog } from '../../src/log.js';
 import { reconcile } from '../../src/recovery/reconcile.js';
-import type { ServicePool } from '../../src/service/pool/pools.js';
-import { restore } from '../../src/undo/run-restore.js';
-import { testOnOne } from '../support/on-one-server.js';
+import { onServers } from '../support/on-servers.js';
 import { until } from '../support/poll.js';
-import { type ProxyTarget, proxyInFront } from '../support/proxy.js';
-import {
-  connect,
-  type FreshSchema,
-  freshSchema,
-  type Target,
-  testServers,
-} from '../support/servers.js';
-import { poolOn } from '../support/service-pool.js';
+import { proxyInFront } from '../support/proxy.js';
+import { connect, type Target } from '../support/servers.js';
+import { restored } from '../support/undrop-cli.js';
 import { ledgerRowOf, sayTo } from './service-fixture.js';
-
-jest.setTimeout(240_000);
 
 /** Keys of every kind: named, named by the server, of two columns, to itself, to another schema. */
 const CHILD = (far: string) => `CREATE TABLE c (
@@ -34,60 +24,34 @@ const CHILD = (far: string) => `CREATE TABLE c (
   CONSTRAINT \`a key\` FOREIGN KEY (oid) REFERENCES ${far}.o (id),
   KEY behind (a))`;
 
-describe.each(testServers())('foreign keys on $name', (server) => {
-  const test = testOnOne(server);
-  let proxy: ProxyTarget;
-  let pool: ServicePool;
-  let schema: FreshSchema;
-  let far: FreshSchema;
-  let direct: Connection;
+onServers('foreign keys on $name', (server, on) => {
+  const { test } = on;
 
-  beforeAll(async () => {
-    proxy = await proxyInFront(server);
-    pool = poolOn(server);
-    schema = await freshSchema(server, 'fk');
-    far = await freshSchema(server, 'far');
-    direct = await connect(server, { database: schema.name });
-  });
-  afterAll(async () => {
-    await direct.end();
-    await proxy.stop();
-    await pool.dispose();
-    await schema.drop();
-    await far.drop();
-  });
+  const proxy = on.proxy();
+  const pool = on.pool();
+  const schema = on.schema('fk');
+  const far = on.schema('far');
+  const direct = on.session({ schema });
 
-  const run = async (...texts: readonly string[]) => {
-    for (const text of texts) await direct.query(text);
-  };
-  const errnoOf = async (text: string): Promise<number | null> =>
-    direct.query(text).then(
-      () => null,
-      (error: { readonly errno: number }) => error.errno,
-    );
+  const run = (...texts: readonly string[]) => direct.run(...texts);
+  const errnoOf = (text: string) => direct.errnoOf(text);
   /** MySQL 5.6 puts the index of a key that comes back behind the others: sorted there. */
   const show = async (table: string): Promise<string> => {
-    const [rows] = await direct.query<RowDataPacket[]>(`SHOW CREATE TABLE ${table}`);
-    const shown = String(rows[0]?.['Create Table']);
+    const shown = await direct.show(table);
     return server.name === 'mysql-5.6' ? byLines(shown).join('\n') : shown;
   };
-  const count = async (table: string): Promise<number> => {
-    const [rows] = await direct.query<RowDataPacket[]>(`SELECT COUNT(*) AS n FROM ${table}`);
-    return Number(rows[0]?.['n']);
-  };
+  const count = (table: string) => direct.count(table);
   const drop = (text: string, before: readonly string[] = [], through: Target = proxy) =>
     sayTo(through, { schema: schema.name, texts: [...before, text] });
-  const back = (table: string, to?: string) =>
-    restore(pool, { target: `${schema.name}.${table}`, ...(to === undefined ? {} : { to }) });
+  const back = (table: string, to?: string) => restored(server, `${schema.name}.${table}`, to);
   const row = (table: string) => ledgerRowOf(direct, { schema: schema.name, table });
   /** It may be so only after the answer: others, such as the server's purge, have locks as well. */
   const relocated = (table: string) =>
     until(async () => (await row(table))?.['relocated'] === 1, `${table} is relocated`);
   const clear = async () => {
-    const [rows] = await direct.query<RowDataPacket[]>('SHOW TABLES');
-    await run('SET foreign_key_checks = 0');
-    for (const found of rows) await run(`DROP TABLE \`${Object.values(found)[0]}\``);
-    await run(`DROP TABLE IF EXISTS ${far.name}.o`, 'SET foreign_key_checks = 1');
+    const drops = (await direct.tables()).map((table) => `DROP TABLE \`${table}\``);
+    await run('SET foreign_key_checks = 0', ...drops, `DROP TABLE IF EXISTS ${far.name}.o`);
+    await run('SET foreign_key_checks = 1');
   };
   const makeFamily = async () => {
     await clear();
@@ -157,9 +121,8 @@ describe.each(testServers())('foreign keys on $name', (server) => {
     const script = String((await row('c'))?.['restore_script']);
     const client = await connect(server, { multipleStatements: true });
     // Later than the drop, as a DBA would: MySQL's ALTER TABLE makes the table's birth its own.
-    await client.query('SET timestamp = UNIX_TIMESTAMP() + 10');
-    await client.query(script);
-    const [[checks]] = await client.query<RowDataPacket[]>('SELECT @@foreign_key_checks AS n');
+    await client.run('SET timestamp = UNIX_TIMESTAMP() + 10', script);
+    const [checks] = await client.rows('SELECT @@foreign_key_checks AS n');
     await client.end();
     expect(checks?.['n']).toBe(1);
     expect(await count('c')).toBe(3);
@@ -250,35 +213,28 @@ describe.each(testServers())('foreign keys on $name', (server) => {
 
   test('of a child that somebody reads are led back when the reader is done', async () => {
     await makeFamily();
-    const collecting = await proxyInFront(server, { COLLECT: 'on', HOLD: '1h' });
-    const reader = await connect(server, { database: schema.name });
-    try {
-      const before = byLines(await show('c'));
-      await reader.query('BEGIN');
-      await reader.query('SELECT * FROM c');
-      const checks = 'SET foreign_key_checks = 0';
-      const native = server.name === 'mysql-9.7' ? ['SET lock_wait_timeout = 1'] : [];
-      const dropped = drop('DROP TABLE p', [checks, ...native], collecting);
-      if (server.name === 'mysql-9.7') {
-        // There a drop of the parent waits for whoever reads a child, natively as well.
-        await expect(dropped).rejects.toMatchObject({ errno: 1205 });
-        await reader.query('COMMIT');
-        await drop('DROP TABLE p', [checks], collecting);
-      } else {
-        await until(async () => (await errnoOf('SELECT * FROM p')) === 1146, 'it is renamed');
-        await reader.query('SELECT * FROM c');
-        await reader.query('COMMIT');
-        await dropped;
-      }
-      await relocated('p');
-      expect(byLines(await show('c'))).toEqual(before);
-      await back('p');
-      expect(await errnoOf('INSERT INTO c (id, pid) VALUES (9, 9)')).toBe(1452);
-      expect([await count('p'), await count('c')]).toEqual([2, 3]);
-    } finally {
-      await reader.end();
-      await collecting.stop();
+    await using collecting = await proxyInFront(server, { COLLECT: 'on', HOLD: '1h' });
+    await using reader = await connect(server, { database: schema.name });
+    const before = byLines(await show('c'));
+    await reader.run('BEGIN', 'SELECT * FROM c');
+    const checks = 'SET foreign_key_checks = 0';
+    const native = server.name === 'mysql-9.7' ? ['SET lock_wait_timeout = 1'] : [];
+    const dropped = drop('DROP TABLE p', [checks, ...native], collecting);
+    if (server.name === 'mysql-9.7') {
+      // There a drop of the parent waits for whoever reads a child, natively as well.
+      await expect(dropped).rejects.toMatchObject({ errno: 1205 });
+      await reader.query('COMMIT');
+      await drop('DROP TABLE p', [checks], collecting);
+    } else {
+      await until(async () => (await errnoOf('SELECT * FROM p')) === 1146, 'it is renamed');
+      await reader.run('SELECT * FROM c', 'COMMIT');
+      await dropped;
     }
+    await relocated('p');
+    expect(byLines(await show('c'))).toEqual(before);
+    await back('p');
+    expect(await errnoOf('INSERT INTO c (id, pid) VALUES (9, 9)')).toBe(1452);
+    expect([await count('p'), await count('c')]).toEqual([2, 3]);
   });
 
   test('of a child are not taken off by an account that could not add them again', async () => {
@@ -289,7 +245,7 @@ describe.each(testServers())('foreign keys on $name', (server) => {
       `CREATE USER ${account} IDENTIFIED BY 'narrow'`,
       `GRANT SELECT, INSERT, UPDATE, DELETE, CREATE, DROP, ALTER, TRIGGER, PROCESS ON *.* TO ${account}`,
     );
-    const narrow = await proxyInFront({
+    await using narrow = await proxyInFront({
       ...server,
       user: `fk_${server.flavour}`,
       password: 'narrow',
@@ -309,7 +265,6 @@ describe.each(testServers())('foreign keys on $name', (server) => {
       expect(byLines(await show('c'))).toEqual(before);
       expect([await count('p'), await count('c')]).toEqual([2, 3]);
     } finally {
-      await narrow.stop();
       await run(`DROP USER ${account}`);
     }
   });
@@ -322,9 +277,11 @@ describe.each(testServers())('foreign keys on $name', (server) => {
     );
     const said: unknown[] = [];
     for (const target of [server, proxy]) {
-      const client = await connect(target, { database: schema.name, charset: 'LATIN1_SWEDISH_CI' });
+      await using client = await connect(target, {
+        database: schema.name,
+        charset: 'LATIN1_SWEDISH_CI',
+      });
       said.push(await client.query('DROP TABLE p').catch(({ message }) => message));
-      await client.end();
     }
     expect(said[1]).toBe(said[0]);
     expect(said[0]).toContain('foreign key constraint');
@@ -334,7 +291,7 @@ describe.each(testServers())('foreign keys on $name', (server) => {
     await makeFamily();
     const client = await connect(proxy, { database: schema.name });
     for (let times = 0; times < 3; times++) {
-      for (const text of [
+      await client.run(
         'SET foreign_key_checks = 0',
         'DROP TABLE IF EXISTS c',
         CHILD(far.name),
@@ -343,14 +300,12 @@ describe.each(testServers())('foreign keys on $name', (server) => {
         'CREATE TABLE p (id INT PRIMARY KEY)',
         'INSERT INTO p VALUES (1)',
         'SET foreign_key_checks = 1',
-      ]) {
-        await client.query(text);
-      }
+      );
     }
     await client.end();
     expect(await errnoOf('INSERT INTO c (id, pid) VALUES (9, 9)')).toBe(1452);
     expect(await errnoOf('INSERT INTO c (id, pid) VALUES (9, 1)')).toBe(null);
-    const [held] = await direct.query<RowDataPacket[]>(
+    const held = await direct.rows(
       `SELECT table_name AS name FROM _undrop.ledger
        WHERE schema_name = ? AND state = 'HOLD' AND relocated = 0`,
       [schema.name],
@@ -360,21 +315,17 @@ describe.each(testServers())('foreign keys on $name', (server) => {
 
   test('are nothing that keeps held tables from being removed in their time', async () => {
     await makeFamily();
-    const collecting = await proxyInFront(server, {
+    await using collecting = await proxyInFront(server, {
       COLLECT: 'on',
       HOLD: '1s',
       EVAC: '1s',
       CHECK_INTERVAL: '1s',
     });
-    try {
-      await drop('DROP TABLE p', ['SET foreign_key_checks = 0'], collecting);
-      await drop('DROP TABLE c', [], collecting);
-      for (const table of ['p', 'c']) {
-        const isRemoved = async () => (await row(table))?.['state'] === 'removed';
-        await until(isRemoved, `${table} is removed`);
-      }
-    } finally {
-      await collecting.stop();
+    await drop('DROP TABLE p', ['SET foreign_key_checks = 0'], collecting);
+    await drop('DROP TABLE c', [], collecting);
+    for (const table of ['p', 'c']) {
+      const isRemoved = async () => (await row(table))?.['state'] === 'removed';
+      await until(isRemoved, `${table} is removed`);
     }
   });
 });

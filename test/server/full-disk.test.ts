@@ -8,7 +8,7 @@ import { mkdtemp, open, rm, statfs } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import { afterEach, beforeEach, describe, expect, jest, test } from '@jest/globals';
+import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import type { Connection } from 'mysql2/promise';
 import { copyDataFolder } from '../../throwaway-servers/data-folder.js';
 import { freePort, type Launched, launch } from '../../throwaway-servers/launch.js';
@@ -17,8 +17,6 @@ import { type ProxyProcess, spawnProxy } from '../support/proxy.js';
 import { ensureInstalled, type ServerName } from '../support/server-set.js';
 import { query, type Target, testServers } from '../support/servers.js';
 import { makeServiceAccount } from '../support/service-account.js';
-
-jest.setTimeout(300_000);
 
 const run = promisify(execFile);
 const DISK_MB = 300;
@@ -143,15 +141,11 @@ describe.each(testServers())('a full disk under $name', ({ name }) => {
 
 /** Until the file system has no block left. */
 async function fill(path: string): Promise<void> {
-  const file = await open(path, 'w');
-  try {
-    for (let bytes = 2 ** 20; bytes >= 512; ) {
-      await file.write(Buffer.alloc(bytes)).catch((error: NodeJS.ErrnoException) => {
-        if (error.code !== 'ENOSPC') throw error;
-        bytes /= 2;
-      });
-    }
-  } finally {
-    await file.close();
+  await using file = await open(path, 'w');
+  for (let bytes = 2 ** 20; bytes >= 512; ) {
+    await file.write(Buffer.alloc(bytes)).catch((error: NodeJS.ErrnoException) => {
+      if (error.code !== 'ENOSPC') throw error;
+      bytes /= 2;
+    });
   }
 }

@@ -2,14 +2,15 @@
  * A Galera cluster with a proxy at each node: what is dropped through any is held on all and comes
  * back through any; one node collects, and another when that is killed.
  */
-import { afterAll, afterEach, beforeAll, describe, expect, jest, test } from '@jest/globals';
-import type { Connection, RowDataPacket } from 'mysql2/promise';
+
+import { describe, expect, jest, test } from '@jest/globals';
 import { Dice, seededRandom } from '../support/dice.js';
-import { type GaleraCluster, type GaleraNode, startGalera } from '../support/galera.js';
+import { type GaleraNode, startGalera } from '../support/galera.js';
+import { inHooks } from '../support/on-servers.js';
 import { until } from '../support/poll.js';
 import { type ProxyProcess, runUndrop, spawnProxy, type Variables } from '../support/proxy.js';
 import { isLong, rounds, seedFor } from '../support/sample.js';
-import { connect, query } from '../support/servers.js';
+import { connect, query, type Session } from '../support/servers.js';
 import { intentsSettled } from '../support/settled.js';
 
 jest.setTimeout(1_200_000);
@@ -28,25 +29,20 @@ const SETTINGS = {
 
 describe('a Galera cluster', () => {
   const dice = new Dice(seededRandom(seedFor('galera')));
-  let cluster: GaleraCluster;
+  const { beforeAll, each, open } = inHooks();
+  const cluster = open(startGalera);
   const proxies: ProxyProcess[] = [];
-
-  beforeAll(async () => {
-    cluster = await startGalera();
-    await query(first(cluster.nodes), 'CREATE DATABASE app');
-  });
-  afterEach(async () => {
-    for (const proxy of proxies.splice(0)) await proxy.stop();
-  });
-  afterAll(() => cluster.stop());
+  beforeAll(() => query(first(cluster.nodes), 'CREATE DATABASE app'));
 
   async function startProxies(more: Variables): Promise<void> {
-    for (const node of cluster.nodes)
-      proxies.push(await spawnProxy(node, { ...SETTINGS, ...more }));
+    proxies.length = 0;
+    for (const node of cluster.nodes) {
+      proxies.push(each.keep(await spawnProxy(node, { ...SETTINGS, ...more })));
+    }
   }
 
   /** It sees what was done through the other nodes before. */
-  async function session(target: ProxyProcess | GaleraNode): Promise<Connection> {
+  async function session(target: ProxyProcess | GaleraNode): Promise<Session> {
     const connection = await connect(target);
     await connection.query('SET SESSION wsrep_sync_wait = 15');
     return connection;
@@ -61,14 +57,14 @@ describe('a Galera cluster', () => {
       lives.set(name, await dropAndRestore(name));
     }
     for (const node of cluster.nodes) {
-      const connection = await session(node);
+      await using connection = await session(node);
       await intentsSettled(connection, ['app']);
-      const [rows] = await connection.query<RowDataPacket[]>('SHOW TABLES FROM app');
+      const rows = await connection.rows('SHOW TABLES FROM app');
       const live = new Set(rows.map((row) => String(Object.values(row)[0])));
-      const [held] = await connection.query<RowDataPacket[]>(
+      const held = await connection.rows(
         "SELECT table_name AS name FROM _undrop.ledger WHERE state = 'HOLD' AND schema_name = 'app'",
       );
-      const [names] = await connection.query<RowDataPacket[]>(
+      const names = await connection.rows(
         "SELECT 1 FROM information_schema.TABLES WHERE TABLE_SCHEMA = '_undrop' AND TABLE_NAME LIKE '\\_vt\\_%'",
       );
       const heldNames = new Set(held.map(({ name }) => String(name)));
@@ -78,7 +74,6 @@ describe('a Galera cluster', () => {
           expect([name, live.has(name) !== heldNames.has(name)]).toEqual([name, true]);
         else expect([name, live.has(name), heldNames.has(name)]).toEqual([name, isLive, !isLive]);
       }
-      await connection.end();
     }
   });
 
@@ -91,9 +86,8 @@ describe('a Galera cluster', () => {
       ...(dice.chance(0.5) ? [`UNDROP TABLE app.${name}`] : []),
     ];
     for (const statement of statements) {
-      const connection = await session(dice.of(proxies));
+      await using connection = await session(dice.of(proxies));
       await connection.query(statement);
-      await connection.end();
     }
     return statements.length === 4;
   }
@@ -125,10 +119,9 @@ describe('a Galera cluster', () => {
   test('is collected by one node, and by another when that is killed', async () => {
     await startProxies({ HOLD: '1s' });
     const drop = async (name: string) => {
-      const connection = await session(proxies[proxies.length - 1] ?? first(proxies));
+      await using connection = await session(proxies[proxies.length - 1] ?? first(proxies));
       await connection.query(`CREATE TABLE app.${name} (id INT PRIMARY KEY)`);
       await connection.query(`DROP TABLE app.${name}`);
-      await connection.end();
     };
     await drop('one');
     const all = () => proxies.flatMap(removalsOf);

@@ -5,18 +5,13 @@
  * same, nobody finds the table missing meanwhile, and what was dropped is held.
  */
 import { randomBytes } from 'node:crypto';
-import { expect, jest } from '@jest/globals';
+import { expect } from '@jest/globals';
 import type { Connection, RowDataPacket } from 'mysql2/promise';
 import { heldTables } from '../support/client-held.js';
-import { inLanes } from '../support/lanes.js';
-import { testOnOne } from '../support/on-one-server.js';
+import { onServersAtOnce } from '../support/on-servers.js';
 import { until } from '../support/poll.js';
-import { type ProxyTarget, proxyInFront } from '../support/proxy.js';
-import { connect, query, type Target, type TestServer, testServers } from '../support/servers.js';
+import { connect, query, type Target } from '../support/servers.js';
 import { withoutUndoTexts } from '../support/undo-info.js';
-
-// A busy machine is slow, not wrong.
-jest.setTimeout(300_000);
 
 /** What gh-ost's own documentation asks for, on the schema. */
 const GRANTS = 'ALTER, CREATE, DELETE, DROP, INDEX, INSERT, LOCK TABLES, SELECT, TRIGGER, UPDATE';
@@ -41,16 +36,9 @@ interface Seen {
 /** Ends it. */
 type Onlooker = () => Promise<Seen>;
 
-inLanes(testServers(), '$name', (server: TestServer, lane) => {
-  const { beforeAll, afterAll } = lane;
-  const test = testOnOne(server, lane);
-  let proxy: ProxyTarget;
-
-  beforeAll(async () => {
-    proxy = await proxyInFront(server, { COLLECT: 'off' });
-  });
-
-  afterAll(() => proxy.stop());
+onServersAtOnce('gh-ost on $name', (server, on) => {
+  const { test } = on;
+  const proxy = on.proxy({ COLLECT: 'off' });
 
   test('the cut-over puts the new table in its place, and nobody finds none there', async () => {
     const held = await onBoth(async (migration) => {
@@ -85,8 +73,8 @@ inLanes(testServers(), '$name', (server: TestServer, lane) => {
       migration.lock.destroy();
       await renaming;
       await dropMagic(migration);
-      await say(migration, 'other', 'drop /* gh-ost */ table if exists `_t_gho`');
-      await say(migration, 'other', 'drop /* gh-ost */ table if exists `_t_ghc`');
+      const drop = 'drop /* gh-ost */ table if exists';
+      await say(migration, 'other', `${drop} \`_t_gho\``, `${drop} \`_t_ghc\``);
     });
     expect(held).toEqual({ _t_del: [0], _t_gho: [ROWS], _t_ghc: [1] });
   });
@@ -128,10 +116,9 @@ inLanes(testServers(), '$name', (server: TestServer, lane) => {
       await look({ host, port, ...account }, schema),
     ]);
     await run(migration);
-    await until(async () => {
-      const tables = await query(server, `SHOW TABLES FROM ${schema} LIKE '\\_vt\\_%'`);
-      return tables.length === 0;
-    }, 'what the session had locked has been taken home');
+    const held = `SHOW TABLES FROM ${schema} LIKE '\\_vt\\_%'`;
+    const isHome = async () => (await query(server, held)).length === 0;
+    await until(isHome, 'what the session had locked has been taken home');
     await say(migration, 'other', 'SHOW TABLES');
     const seen = await end(migration);
     const [made] = await query(server, `SHOW CREATE TABLE ${schema}.t`);
@@ -155,11 +142,8 @@ async function begin(
   database: string,
   onlookers: readonly Onlooker[],
 ): Promise<Migration> {
-  const [lock, rename, other] = [
-    await connect(target, { database }),
-    await connect(target, { database }),
-    await connect(target, { database }),
-  ];
+  const open = () => connect(target, { database });
+  const [lock, rename, other] = [await open(), await open(), await open()];
   return { lock, rename, other, onlookers, answers: { lock: [], rename: [], other: [] } };
 }
 
@@ -171,15 +155,15 @@ async function end({ lock, rename, other, onlookers }: Migration): Promise<reado
 
 /** The table as it is to be, filled, and gh-ost's own notes. */
 async function makeGhost(migration: Migration, generation: number): Promise<void> {
-  for (const text of [
+  await say(
+    migration,
+    'other',
     'create /* gh-ost */ table `_t_ghc` (id int primary key)',
     'insert into `_t_ghc` values (1)',
     'create /* gh-ost */ table `_t_gho` like `t`',
     `alter /* gh-ost */ table \`_t_gho\` add column c${generation} int`,
     `insert /* gh-ost */ into \`_t_gho\` (id, generation) select id, ${generation} from \`t\``,
-  ]) {
-    await say(migration, 'other', text);
-  }
+  );
 }
 
 async function cutOver(migration: Migration): Promise<void> {
@@ -198,13 +182,8 @@ async function lockTables(migration: Migration): Promise<void> {
   await lock.query('select get_lock(?, 0)', [name]);
   await say(migration, 'lock', 'set session lock_wait_timeout:=60');
   await dropMagic(migration);
-  await say(
-    migration,
-    'other',
-    `create /* gh-ost */ table \`_t_del\` (
-      id int auto_increment primary key
-    ) engine=InnoDB comment='${MAGIC}'`,
-  );
+  const magic = `(id int auto_increment primary key) engine=InnoDB comment='${MAGIC}'`;
+  await say(migration, 'other', `create /* gh-ost */ table \`_t_del\` ${magic}`);
   await say(migration, 'lock', 'lock /* gh-ost */ tables `t` write, `_t_del` write');
   const [[used]] = await other.query<RowDataPacket[]>('select is_used_lock(?) as id', [name]);
   expect(Number(used?.['id'])).toBe(lock.threadId);
@@ -221,11 +200,9 @@ async function dropMagic(migration: Migration): Promise<void> {
 
 /** Resolves when all has been answered. */
 async function startRename(migration: Migration, seconds: number): Promise<void> {
-  await say(migration, 'rename', 'START TRANSACTION');
-  await say(migration, 'rename', `set session lock_wait_timeout:=${seconds}`);
+  const set = `set session lock_wait_timeout:=${seconds}`;
   const text = 'rename /* gh-ost */ table `t` to `_t_del`, `_t_gho` to `t`';
-  await say(migration, 'rename', text);
-  await say(migration, 'rename', 'ROLLBACK');
+  await say(migration, 'rename', 'START TRANSACTION', set, text, 'ROLLBACK');
 }
 
 async function renameWaits({ other, rename }: Migration): Promise<void> {
@@ -242,22 +219,25 @@ async function renameWaits({ other, rename }: Migration): Promise<void> {
 
 /** The magic table first, whatever becomes of that. */
 async function unlock(migration: Migration): Promise<void> {
-  await say(migration, 'lock', 'drop /* gh-ost */ table if exists `_t_del`');
-  await say(migration, 'lock', 'unlock tables');
-  await say(migration, 'lock', 'ROLLBACK');
+  const drop = 'drop /* gh-ost */ table if exists `_t_del`';
+  await say(migration, 'lock', drop, 'unlock tables', 'ROLLBACK');
 }
 
 /** As with --ok-to-drop-table. */
 async function cleanUp(migration: Migration): Promise<void> {
-  await say(migration, 'other', "SHOW TABLES LIKE '\\_t\\_%'");
-  await say(migration, 'other', 'drop /* gh-ost */ table if exists `_t_ghc`');
-  await say(migration, 'other', 'drop /* gh-ost */ table if exists `_t_del`');
-  await say(migration, 'other', "SHOW TABLES LIKE '\\_t\\_%'");
+  const [show, drop] = ["SHOW TABLES LIKE '\\_t\\_%'", 'drop /* gh-ost */ table if exists'];
+  await say(migration, 'other', show, `${drop} \`_t_ghc\``, `${drop} \`_t_del\``, show);
 }
 
-async function say(migration: Migration, session: Session, text: string): Promise<void> {
-  const came = await answerTo(migration[session], text);
-  migration.answers[session].push(`${text}: ${JSON.stringify(came)}`);
+async function say(
+  migration: Migration,
+  session: Session,
+  ...texts: readonly string[]
+): Promise<void> {
+  for (const text of texts) {
+    const came = await answerTo(migration[session], text);
+    migration.answers[session].push(`${text}: ${JSON.stringify(came)}`);
+  }
 }
 
 async function answerTo(connection: Connection, text: string): Promise<unknown> {

@@ -4,15 +4,17 @@
  * killed and comes back. Each table is, on every member, where the last answer said, with its rows;
  * what is collected is removed once.
  */
+
 import { setTimeout as sleep } from 'node:timers/promises';
-import { afterAll, afterEach, beforeAll, describe, expect, jest, test } from '@jest/globals';
-import type { Connection, RowDataPacket } from 'mysql2/promise';
+import { describe, expect, jest, test } from '@jest/globals';
+import type { RowDataPacket } from 'mysql2/promise';
 import { Dice, seededRandom } from '../support/dice.js';
-import { type Group, type GroupMember, startGroup } from '../support/group.js';
+import { type GroupMember, startGroup } from '../support/group.js';
+import { inHooks } from '../support/on-servers.js';
 import { until } from '../support/poll.js';
 import { type ProxyProcess, spawnProxy } from '../support/proxy.js';
 import { rounds, seedFor } from '../support/sample.js';
-import { connect, query } from '../support/servers.js';
+import { connect, query, type Session } from '../support/servers.js';
 import { intentsSettled } from '../support/settled.js';
 
 jest.setTimeout(1_800_000);
@@ -49,11 +51,11 @@ describe('a group of which all members take writes', () => {
   const fates = new Map<string, { readonly fate: Fate; readonly rows: readonly number[] }>();
   /** What came of the answers that were lost, for whoever reads the output of a failure. */
   const lost: string[] = [];
-  let group: Group;
+  const { afterEach, beforeAll, open } = inHooks();
+  const group = open(() => startGroup({ isMultiPrimary: true }));
   let lastMishap: Promise<void> = Promise.resolve();
 
   beforeAll(async () => {
-    group = await startGroup({ isMultiPrimary: true });
     const [first] = group.members;
     if (first !== undefined) await query(first, 'CREATE DATABASE app');
   });
@@ -61,7 +63,6 @@ describe('a group of which all members take writes', () => {
     await Promise.allSettled([lastMishap]);
     for (const { proxy } of places.splice(0)) await proxy.stop();
   });
-  afterAll(() => group?.stop());
 
   async function startPlaces(hold: string): Promise<void> {
     for (const member of group.members) {
@@ -71,7 +72,7 @@ describe('a group of which all members take writes', () => {
   }
 
   /** It sees what was done through other members before. */
-  async function session(target: ProxyProcess | GroupMember): Promise<Connection> {
+  async function session(target: ProxyProcess | GroupMember): Promise<Session> {
     const connection = await connect(target);
     try {
       await connection.query("SET SESSION group_replication_consistency = 'BEFORE'");
@@ -85,8 +86,8 @@ describe('a group of which all members take writes', () => {
   }
 
   /** Where a new client is served: one that is away or read-only is tried, and then another. */
-  async function anyPlace(): Promise<{ readonly place: Place; readonly connection: Connection }> {
-    const found: { place: Place; connection: Connection }[] = [];
+  async function anyPlace(): Promise<{ readonly place: Place; readonly connection: Session }> {
+    const found: { place: Place; connection: Session }[] = [];
     const isFound = async () => {
       const place = dice.of(places);
       try {
@@ -164,15 +165,14 @@ describe('a group of which all members take writes', () => {
     for (let nr = 0; nr < TABLES; nr++) await makeAndDrop(nr);
     await lastMishap;
     for (const member of group.members) {
-      const connection = await session(member);
+      await using connection = await session(member);
       await intentsSettled(connection, ['app'], COLLECTED_WITHIN_MS);
-      await connection.end();
     }
     for (const member of group.members) await expectFates(member);
   });
 
   async function expectFates(member: GroupMember): Promise<void> {
-    const connection = await session(member);
+    await using connection = await session(member);
     const ask = async (text: string) => (await connection.query<RowDataPacket[]>(text))[0];
     const live = new Set((await ask('SHOW TABLES FROM app')).map((row) => Object.values(row)[0]));
     const ledger = await ask(
@@ -198,7 +198,6 @@ describe('a group of which all members take writes', () => {
       else if (rows.length > 0) expect(what).toMatchObject({ found: [{ ids: rows }] });
       else expect(found.length).toBeLessThanOrEqual(1);
     }
-    await connection.end();
   }
 
   const removalsOf = ({ proxy }: Place) =>

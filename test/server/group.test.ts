@@ -3,10 +3,12 @@
  * apply what others did, and is no replica; what is dropped on it is collected there, and on the
  * next primary after it.
  */
-import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
-import { type Group, type GroupMember, startGroup } from '../support/group.js';
+
+import { describe, expect, jest, test } from '@jest/globals';
+import { type GroupMember, startGroup } from '../support/group.js';
+import { inHooks } from '../support/on-servers.js';
 import { until } from '../support/poll.js';
-import { type ProxyProcess, spawnProxy } from '../support/proxy.js';
+import { spawnProxy } from '../support/proxy.js';
 import { query } from '../support/servers.js';
 
 jest.setTimeout(600_000);
@@ -16,16 +18,8 @@ const SETTINGS = {
 };
 
 describe('a group', () => {
-  let group: Group;
-  const proxies: ProxyProcess[] = [];
-
-  beforeAll(async () => {
-    group = await startGroup({ isMultiPrimary: false });
-  });
-  afterAll(async () => {
-    for (const proxy of proxies) await proxy.stop();
-    await group?.stop();
-  });
+  const { keep, open } = inHooks();
+  const group = open(() => startGroup({ isMultiPrimary: false }));
 
   /** The one that may be written to; null: none, for the moment. */
   async function primaryOf(live: readonly GroupMember[]): Promise<GroupMember | null> {
@@ -39,14 +33,10 @@ describe('a group', () => {
 
   /** Dropped through a proxy in front of that member, which collects it. */
   async function isCollected(member: GroupMember, table: string): Promise<void> {
-    const proxy = await spawnProxy(member, SETTINGS);
-    proxies.push(proxy);
+    const proxy = keep(await spawnProxy(member, SETTINGS));
     await query(proxy, `CREATE TABLE app.${table} (id INT PRIMARY KEY)`, `DROP TABLE app.${table}`);
-    await until(
-      () => proxy.lines.some(({ event }) => event === 'removal'),
-      'it is removed',
-      120_000,
-    );
+    const isRemoved = () => proxy.lines.some(({ event }) => event === 'removal');
+    await until(isRemoved, 'it is removed', 120_000);
   }
 
   test('is collected on its primary, and on the next when that is gone', async () => {

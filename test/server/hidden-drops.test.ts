@@ -5,9 +5,10 @@
  */
 import { once } from 'node:events';
 import net from 'node:net';
-import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { CLIENT_QUERY_ATTRIBUTES } from '../../src/wire/capabilities.js';
 import { encodePacket } from '../../src/wire/framing.js';
+import { onServers } from '../support/on-servers.js';
 import { type ProxyTarget, proxyInFront } from '../support/proxy.js';
 import {
   type FreshSchema,
@@ -15,11 +16,8 @@ import {
   query,
   type Target,
   testServer,
-  testServers,
 } from '../support/servers.js';
 import { Peer } from '../support/session-bench.js';
-
-jest.setTimeout(180_000);
 
 /** LONG_PASSWORD, PROTOCOL_41, TRANSACTIONS, SECURE_CONNECTION, MULTI_RESULTS, PLUGIN_AUTH. */
 const FLAGS = 0x1 | 0x200 | 0x2000 | 0x8000 | 0x20000 | 0x80000;
@@ -82,18 +80,10 @@ async function whereIs(server: Target, schema: string, table: string): Promise<s
   return rows.some(({ id }) => held.some(({ name }) => name.includes(id))) ? 'held' : 'destroyed';
 }
 
-describe.each(testServers())('$name: behind a DROP that was refused', (server) => {
-  let proxy: ProxyTarget;
-
-  beforeAll(async () => {
-    proxy = await proxyInFront(server);
-    await query(server, 'CREATE TABLE _undrop.kept (id INT) ENGINE=InnoDB');
-  });
-
-  afterAll(async () => {
-    await query(server, 'DROP TABLE _undrop.kept');
-    await proxy.stop();
-  });
+onServers('$name: behind a DROP that was refused', (server, on) => {
+  const proxy = on.proxy();
+  on.beforeAll(() => query(server, 'CREATE TABLE _undrop.kept (id INT) ENGINE=InnoDB'));
+  on.afterAll(() => query(server, 'DROP TABLE _undrop.kept'));
 
   test('no handle is left with which its text could be executed', async () => {
     const peer = await logIn(proxy);

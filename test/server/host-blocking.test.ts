@@ -3,20 +3,19 @@
  * the server asks): on a direct connection the server blocks their address after max_connect_errors
  * of them; through the proxy they must not get the address of all clients blocked.
  */
+
 import { once } from 'node:events';
 import net from 'node:net';
-import { afterAll, beforeAll, describe, expect, jest } from '@jest/globals';
+import { describe, expect } from '@jest/globals';
 import { encodePacket } from '../../src/wire/framing.js';
-import type { ThrowawayServer } from '../../throwaway-servers/throwaway.js';
 import { makeCertificates } from '../support/certificates.js';
 import { testOnOne } from '../support/on-one-server.js';
+import { inHooks } from '../support/on-servers.js';
 import { ownAddress } from '../support/own-address.js';
 import { until } from '../support/poll.js';
 import { type ProxyTarget, proxyInFront } from '../support/proxy.js';
 import { connect, query, startServer, type Target, testServerNames } from '../support/servers.js';
 import { Peer } from '../support/session-bench.js';
-
-jest.setTimeout(240_000);
 
 /** A server blocks after so many, but never loopback; each way of leaving is tried more often. */
 const ERRORS_MAX = 3;
@@ -120,16 +119,15 @@ describe.each(testServerNames())('%s with max_connect_errors', (name) => {
   const test = testOnOne({ name });
   /** The legs to the server: plain, and in TLS where the server has that. */
   const LEGS = ['disabled', 'preferred'] as const;
-  let server: ThrowawayServer;
+  const { beforeAll, keep, open } = inHooks();
   let proxies: readonly ProxyTarget[] = [];
-
+  const server = open(() =>
+    startServer(name, [
+      ...['--no-skip-name-resolve', '--bind-address=0.0.0.0'],
+      ...[`--max-connect-errors=${ERRORS_MAX}`, '--performance-schema=ON'],
+    ]),
+  );
   beforeAll(async () => {
-    server = await startServer(name, [
-      '--no-skip-name-resolve',
-      '--bind-address=0.0.0.0',
-      `--max-connect-errors=${ERRORS_MAX}`,
-      '--performance-schema=ON',
-    ]);
     await query(
       server,
       "CREATE USER life@'%' IDENTIFIED BY 'pw'",
@@ -138,16 +136,12 @@ describe.each(testServerNames())('%s with max_connect_errors', (name) => {
     );
     const upstream = { host: ownAddress(), port: server.port, user: 'life', password: 'pw' };
     proxies = await Promise.all(
-      LEGS.map((mode) => {
+      LEGS.map(async (mode) => {
         const key = { UPSTREAM_PUBLIC_KEY: 'ask' };
-        return proxyInFront(upstream, { LOGIN_TIMEOUT: '50ms', UPSTREAM_TLS: mode, ...key });
+        const settings = { LOGIN_TIMEOUT: '50ms', UPSTREAM_TLS: mode, ...key };
+        return keep(await proxyInFront(upstream, settings));
       }),
     );
-  });
-
-  afterAll(async () => {
-    await Promise.all(proxies.map((proxy) => proxy.stop()));
-    await server.stop();
   });
 
   test('blocks an address whose clients go like that directly', async () => {
@@ -173,8 +167,7 @@ describe.each(testServerNames())('%s with max_connect_errors', (name) => {
           await client.ended();
         }
         await until(async () => (await sessions(server)) === 0, 'the end of these sessions');
-        const connection = await connect(proxy);
-        await connection.end();
+        await using _connection = await connect(proxy);
       }
       expect(await broken(server, 'COUNT_HANDSHAKE_ERRORS')).toBe(0);
     },
@@ -184,7 +177,7 @@ describe.each(testServerNames())('%s with max_connect_errors', (name) => {
     const files = makeCertificates();
     const upstream = { host: ownAddress(), port: server.port, user: 'life', password: 'pw' };
     const variables = { UPSTREAM_TLS: 'verify-ca', UPSTREAM_CA: files.otherCa };
-    const proxy = await proxyInFront(upstream, variables);
+    await using proxy = await proxyInFront(upstream, variables);
     try {
       await query(server, 'TRUNCATE TABLE performance_schema.host_cache');
       for (let time = 0; time < BROKEN_TIMES; time++) await sendResponse(proxy, RESPONSE);
@@ -192,7 +185,6 @@ describe.each(testServerNames())('%s with max_connect_errors', (name) => {
       // A service connection that tries again meanwhile is counted, as its TLS does break off.
       expect(await broken(server, 'COUNT_HANDSHAKE_ERRORS')).toBeLessThan(BROKEN_TIMES / 2);
     } finally {
-      await proxy.stop();
       files.remove();
     }
   });

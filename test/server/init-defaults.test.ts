@@ -2,22 +2,18 @@
  * What `undrop init` does without being told: an account of the tier managed, from where the server
  * sees it come, with a password that nobody else has, and what it prints can be run as it is.
  */
-import { afterAll, afterEach, beforeAll, describe, expect, jest } from '@jest/globals';
-import type { Connection } from 'mysql2/promise';
-import { testOnOne } from '../support/on-one-server.js';
+import { expect } from '@jest/globals';
+import { onServers } from '../support/on-servers.js';
 import { runUndrop, type Variables } from '../support/proxy.js';
-import { connect, query, testServers } from '../support/servers.js';
+import { connect, query } from '../support/servers.js';
 
-jest.setTimeout(240_000);
-
-describe.each(testServers())('on $name', (server) => {
-  const test = testOnOne(server);
+onServers('undrop init without settings on $name', (server, on) => {
+  const { afterEach, beforeAll, test } = on;
   const user = `d_${process.pid % 100_000}`;
-  let root: Connection;
   let seenAs: string;
 
+  const root = on.session();
   beforeAll(async () => {
-    root = await connect(server);
     const text = "SELECT SUBSTRING_INDEX(USER(), '@', -1) AS host";
     seenAs = (await query<{ readonly host: string }>(server, text))[0]?.host ?? '';
   });
@@ -25,8 +21,6 @@ describe.each(testServers())('on $name', (server) => {
   afterEach(async () => {
     for (const { Host } of await accounts()) await root.query(`DROP USER ${user}@'${Host}'`);
   });
-
-  afterAll(() => root.end());
 
   const accounts = () =>
     query<{ readonly Host: string; readonly ssl_type: string }>(
@@ -38,11 +32,8 @@ describe.each(testServers())('on $name', (server) => {
     runUndrop(server, ['init', ...args], { USER: user, PASSWORD: '', ...more });
 
   async function grantsAt(host: string): Promise<readonly string[]> {
-    const [rows] = await root.query({
-      sql: `SHOW GRANTS FOR ${user}@'${host}'`,
-      rowsAsArray: true,
-    });
-    return (rows as string[][]).map(([text]) => String(text).replace(/ IDENTIFIED BY .*/, ''));
+    const grants = await root.column(`SHOW GRANTS FOR ${user}@'${host}'`);
+    return grants.map((text) => text.replace(/ IDENTIFIED BY .*/, ''));
   }
 
   async function runPrinted(stdout: string): Promise<void> {

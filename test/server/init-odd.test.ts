@@ -1,41 +1,28 @@
 /** `undrop init` and `undrop doctor` where something is unusual: each says so. */
-import { afterAll, afterEach, beforeAll, describe, expect, jest } from '@jest/globals';
-import type { Connection } from 'mysql2/promise';
+
+import { describe, expect } from '@jest/globals';
 import type { Tier } from '../../src/account/grants.js';
 import { initVariables } from '../support/init-variables.js';
-import { testOnOne } from '../support/on-one-server.js';
+import { ledgerRows } from '../support/ledger-rows.js';
+import { onServers } from '../support/on-servers.js';
 import { proxyInFront, runUndrop, type Variables } from '../support/proxy.js';
-import { connect, type FreshSchema, freshSchema, query, testServers } from '../support/servers.js';
-
-jest.setTimeout(240_000);
+import { connect, query } from '../support/servers.js';
 
 const PASSWORD = 'a secret';
 
-describe.each(testServers())('on $name', (server) => {
-  const test = testOnOne(server);
+onServers('odd accounts of undrop init on $name', (server, on) => {
+  const { afterEach, beforeAll, test } = on;
   const isMysql8 = !server.name.startsWith('mariadb') && server.name !== 'mysql-5.6';
-  let schema: FreshSchema;
-  let root: Connection;
-  let user = '';
   let users: string[] = [];
-
-  beforeAll(async () => {
-    schema = await freshSchema(server, 'odd');
-    root = await connect(server);
-    await root.query("DELETE FROM mysql.user WHERE user = ''");
-    await root.query('FLUSH PRIVILEGES');
-    user = `o_${schema.name.slice(-6)}`;
-  });
+  const schema = on.schema('odd');
+  const root = on.session();
+  const user = `o_${schema.name.slice(-6)}`;
+  beforeAll(() => root.run("DELETE FROM mysql.user WHERE user = ''", 'FLUSH PRIVILEGES'));
 
   afterEach(async () => {
     for (const account of users) await root.query(`DROP USER ${account}`);
     users = [];
     if (isMysql8) await root.query('SET GLOBAL partial_revokes = OFF');
-  });
-
-  afterAll(async () => {
-    await schema.drop();
-    await root.end();
   });
 
   /** Of the tier least where nothing else is said, on the schema; `args`: without `init`. */
@@ -61,31 +48,19 @@ describe.each(testServers())('on $name', (server) => {
     return { ADMIN_USER: admin, ADMIN_PASSWORD: 'x' };
   }
 
-  function doctor(more: Variables = {}, ...args: readonly string[]) {
-    return runUndrop(server, ['doctor', ...args], { USER: user, PASSWORD, ...more });
-  }
+  const doctor = (more: Variables = {}, ...args: readonly string[]) =>
+    runUndrop(server, ['doctor', ...args], { USER: user, PASSWORD, ...more });
 
   const escaped = () => schema.name.replaceAll('_', '\\_');
 
   /** DROP TABLE t by a proxy with the account; where it is held, or the error. */
   async function drop(): Promise<string> {
     await root.query(`CREATE TABLE IF NOT EXISTS ${schema.name}.t (a INT)`);
-    const proxy = await proxyInFront(server, { USER: user, PASSWORD });
-    const client = await connect(proxy, { database: schema.name });
-    try {
-      await client.query('DROP TABLE t');
-    } catch (error) {
-      return String(error);
-    } finally {
-      await client.end();
-      await proxy.stop();
-    }
-    const [row] = await query<{ readonly s: string }>(
-      server,
-      `SELECT hold_schema AS s FROM _undrop.ledger WHERE schema_name = '${schema.name}'
-       ORDER BY id DESC LIMIT 1`,
-    );
-    return row?.s ?? '';
+    await using proxy = await proxyInFront(server, { USER: user, PASSWORD });
+    await using client = await connect(proxy, { database: schema.name });
+    const error = await client.errorOf('DROP TABLE t');
+    if (error !== null) return `Error: ${error.message}`;
+    return (await ledgerRows(root, { schema: schema.name })).at(-1)?.['hold_schema'] ?? '';
   }
 
   if (isMysql8) {

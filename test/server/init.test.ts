@@ -2,16 +2,15 @@
  * `undrop init` and `undrop doctor` as a person types them, on each server: the account is made
  * once, has what its tier says, and what each tier can do is done by a proxy with that account.
  */
-import { afterAll, beforeAll, describe, expect, jest } from '@jest/globals';
-import type { Connection } from 'mysql2/promise';
+
+import { describe, expect } from '@jest/globals';
 import type { Tier } from '../../src/account/grants.js';
 import { initVariables } from '../support/init-variables.js';
-import { testOnOne } from '../support/on-one-server.js';
+import { ledgerRows } from '../support/ledger-rows.js';
+import { onServers } from '../support/on-servers.js';
 import { until } from '../support/poll.js';
 import { proxyInFront, runUndrop, type Variables } from '../support/proxy.js';
-import { connect, type FreshSchema, freshSchema, query, testServers } from '../support/servers.js';
-
-jest.setTimeout(240_000);
+import { connect, type FreshSchema, query } from '../support/servers.js';
 
 const PASSWORD = 'it’s \\ a secret';
 
@@ -24,24 +23,16 @@ interface Account {
 /** Of UNDROP_PROTECT. */
 const DEFAULTS = ['drop-table', 'drop-database', 'create-or-replace'];
 
-describe.each(testServers())('on $name', (server) => {
-  const test = testOnOne(server);
-  let schema: FreshSchema;
-  let other: FreshSchema;
-  let root: Connection;
+onServers('undrop init on $name', (server, on) => {
+  const { afterAll, test } = on;
   const accounts = new Map<Tier, Account>();
 
-  beforeAll(async () => {
-    schema = await freshSchema(server, 'in_it');
-    other = await freshSchema(server, 'in_it');
-    root = await connect(server);
-  });
+  const schema = on.schema('in_it');
+  const other = on.schema('in_it');
+  const root = on.session();
 
   afterAll(async () => {
     for (const tier of accounts.keys()) await forget(tier);
-    await schema.drop();
-    await other.drop();
-    await root.end();
   });
 
   /** Runs init for an account of that tier. */
@@ -61,9 +52,7 @@ describe.each(testServers())('on $name', (server) => {
   }
 
   /** As it was made; once, as it costs a process. */
-  async function made(tier: Tier): Promise<Account> {
-    return accounts.get(tier) ?? make(tier);
-  }
+  const made = async (tier: Tier) => accounts.get(tier) ?? make(tier);
 
   async function forget(tier: Tier): Promise<void> {
     await root.query(`DROP USER ${accounts.get(tier)?.user}@'%'`);
@@ -71,44 +60,29 @@ describe.each(testServers())('on $name', (server) => {
   }
 
   async function grantsOf(user: string): Promise<readonly string[]> {
-    const [rows] = await root.query({ sql: `SHOW GRANTS FOR ${user}@'%'`, rowsAsArray: true });
-    return (rows as string[][]).map(([text]) => String(text).replace(/ IDENTIFIED BY .*/, ''));
+    const grants = await root.column(`SHOW GRANTS FOR ${user}@'%'`);
+    return grants.map((text) => text.replace(/ IDENTIFIED BY .*/, ''));
   }
 
   /** Where the newest drop of a table of that name went. */
   async function heldIn(at: FreshSchema, table: string): Promise<string> {
-    let found = '';
-    await until(async () => {
-      const [row] = await query<{ readonly s: string }>(
-        server,
-        `SELECT hold_schema AS s FROM _undrop.ledger WHERE schema_name = '${at.name}'
-           AND table_name = '${table}' AND state = 'HOLD' ORDER BY id DESC LIMIT 1`,
-      );
-      found = row?.s ?? '';
-      return found !== '';
-    }, 'the table is held');
-    return found;
+    const held = () => ledgerRows(root, { schema: at.name, table, state: 'HOLD' });
+    await until(async () => (await held()).length > 0, 'the table is held');
+    return String((await held()).at(-1)?.['hold_schema']);
   }
 
   /** DROP TABLE t in that schema, by a proxy with that account. */
   async function dropBy(tier: Tier, at: FreshSchema, session: readonly string[] = []) {
     const { variables } = await made(tier);
     await root.query(`CREATE TABLE IF NOT EXISTS ${at.name}.t (a INT)`);
-    const proxy = await proxyInFront(server, variables);
-    const client = await connect(proxy, { database: at.name });
-    try {
-      for (const text of session) await client.query(text);
-      await client.query('DROP TABLE t');
-    } finally {
-      await client.end();
-      await proxy.stop();
-    }
+    await using proxy = await proxyInFront(server, variables);
+    await using client = await connect(proxy, { database: at.name });
+    await client.run(...session, 'DROP TABLE t');
   }
 
   test('who has no right to it is told so in one line, by init, list and restore', async () => {
     const nobody = `nobody_${schema.name.slice(-4)}`;
-    await root.query(`CREATE USER ${nobody}@'%'`);
-    await root.query("DELETE FROM mysql.user WHERE user = ''");
+    await root.run(`CREATE USER ${nobody}@'%'`, "DELETE FROM mysql.user WHERE user = ''");
     await root.query('FLUSH PRIVILEGES');
     try {
       const variables = { USER: nobody, PASSWORD: '' };

@@ -4,23 +4,21 @@
  * nothing that is done to live tables changes them, and they come back equal. A table from which a
  * key can't be taken off is not dropped.
  */
+
 import { expect, jest } from '@jest/globals';
-import type { Connection, RowDataPacket } from 'mysql2/promise';
 import { definitionLines } from '../../src/ledger/detached/detached.js';
 import { silentLog } from '../../src/log.js';
 import { reconcile } from '../../src/recovery/reconcile.js';
-import type { ServicePool } from '../../src/service/pool/pools.js';
 import { prepareAlter } from '../../src/steps/rename/rename-by-alter.js';
-import { restore } from '../../src/undo/run-restore.js';
 import { Dice, seededRandom } from '../support/dice.js';
 import { inLanes } from '../support/lanes.js';
-import { testOnOne } from '../support/on-one-server.js';
-import { type ProxyTarget, proxyInFront } from '../support/proxy.js';
+import { ledgerRows } from '../support/ledger-rows.js';
+import { onServer } from '../support/on-servers.js';
 import { type Family, quoted, randomFamily } from '../support/random-keys.js';
 import { rounds, seedFor } from '../support/sample.js';
-import { connect, type FreshSchema, freshSchema, testServers } from '../support/servers.js';
-import { poolOn } from '../support/service-pool.js';
+import { connect, testServers } from '../support/servers.js';
 import { intentsSettled } from '../support/settled.js';
+import { restored } from '../support/undrop-cli.js';
 import { endSession, intend, PROXY_ID, renameAway } from './service-fixture.js';
 
 /** Drops on each server. */
@@ -50,63 +48,35 @@ const ACTIONS = ['ON DELETE CASCADE', 'ON DELETE SET NULL ON UPDATE CASCADE', ''
 
 inLanes(
   testServers(),
-  'on $name',
+  'names of foreign keys on $name',
   (server, lane) => {
-    const test = testOnOne(server, lane);
-    let proxy: ProxyTarget;
-    let pool: ServicePool;
-    let schema: FreshSchema;
-    let root: Connection;
-    let client: Connection;
-
-    lane.beforeAll(async () => {
-      proxy = await proxyInFront(server);
-      pool = poolOn(server);
-      schema = await freshSchema(server, 'key_names');
-      root = await connect(server, { database: schema.name });
-      client = await connect(proxy, { database: schema.name });
-    });
-    lane.afterAll(async () => {
-      await client.end();
-      await root.end();
-      await proxy.stop();
-      await pool.dispose();
-      await schema.drop();
-    });
-    lane.beforeEach(() => clear());
+    const on = onServer(server, lane);
+    const { test } = on;
+    const proxy = on.proxy();
+    const pool = on.pool();
+    const schema = on.schema('key_names');
+    const root = on.session({ schema });
+    const client = on.session({ to: proxy, schema });
+    on.beforeEach(() => clear());
 
     const isOld = server.name === 'mysql-5.6';
-    const run = async (...texts: readonly string[]) => {
-      for (const text of texts) await root.query(text);
-    };
-    const rowsOf = async (text: string): Promise<RowDataPacket[]> => {
-      const [rows] = await root.query<RowDataPacket[]>(text);
-      return rows;
-    };
-    const show = async (table: string) => {
-      const [row] = await rowsOf(`SHOW CREATE TABLE ${quoted(table)}`);
-      return comparable(String(row?.['Create Table']));
-    };
+    const run = (...texts: readonly string[]) => root.run(...texts);
+    const rowsOf = (text: string) => root.rows(text);
+    const show = async (table: string) => comparable(await root.show(quoted(table)));
     const clear = async () => {
       await run(`DROP DATABASE IF EXISTS ${schema.name}`, `CREATE DATABASE ${schema.name}`);
       await run(`USE ${schema.name}`);
       await client.query(`USE ${schema.name}`);
     };
     const drop = async (text: string, checks = 1) => {
-      await client.query(`SET foreign_key_checks = ${checks}`);
-      await client.query(text);
+      await client.run(`SET foreign_key_checks = ${checks}`, text);
       await intentsSettled(root, [schema.name]);
     };
     /** Where the newest table that was dropped under that name is. */
     const heldOf = async (table: string) => {
-      const [rows] = await root.query<RowDataPacket[]>(
-        `SELECT id, hold_schema AS holdSchema, hold_name AS holdName FROM _undrop.ledger
-         WHERE schema_name = ? AND table_name = ? AND state = 'HOLD' ORDER BY id DESC LIMIT 1`,
-        [schema.name, table],
-      );
-      const [row] = rows;
+      const row = (await ledgerRows(root, { schema: schema.name, table, state: 'HOLD' })).at(-1);
       if (row === undefined) throw new Error(`${JSON.stringify(table)} is not held`);
-      const place = `${row['holdSchema']}.${row['holdName']}`;
+      const place = `${row['hold_schema']}.${row['hold_name']}`;
       return { id: String(row['id']), rows: () => rowsOf(`SELECT * FROM ${place}`) };
     };
     /** By the server's own dictionary, which cuts no name. */
@@ -138,7 +108,7 @@ inLanes(
         const held = await heldOf(table);
         await run('UPDATE p SET id = id + 10', 'DELETE FROM p');
         expect(await held.rows()).toEqual(rows);
-        await restore(pool, { target: held.id });
+        await restored(server, held.id);
         expect(await show(table)).toBe(before);
         expect(await rowsOf(`SELECT * FROM ${table}`)).toEqual(rows);
         await clear();
@@ -157,7 +127,7 @@ inLanes(
         await drop(text);
         await run(`CREATE DATABASE IF NOT EXISTS ${schema.name}`, `USE ${schema.name}`);
         for (const table of ['p', 't', 'u']) {
-          await restore(pool, { target: (await heldOf(table)).id });
+          await restored(server, (await heldOf(table)).id);
         }
         expect(await Promise.all(['t', 'u'].map(show))).toEqual(before);
         await clear();
@@ -182,7 +152,7 @@ inLanes(
       await endSession(server, session);
       await reconcile(pool, { proxyId: PROXY_ID, activeIds: new Set(), log: silentLog });
       expect(await keysOfHeld()).toEqual([]);
-      if (is) await restore(pool, { target: (await heldOf('t')).id });
+      if (is) await restored(server, (await heldOf('t')).id);
       else await expect(heldOf('t')).rejects.toThrow('is not held');
       expect(await show('t')).toBe(before);
     });
@@ -195,8 +165,7 @@ inLanes(
       );
       const before = [await show('p'), await show('c')];
       const reader = await connect(server, { database: schema.name });
-      await reader.query('BEGIN');
-      await reader.query('SELECT * FROM c');
+      await reader.run('BEGIN', 'SELECT * FROM c');
       await client.query('SET lock_wait_timeout = 3, foreign_key_checks = 0');
       // MySQL 9.7 waits for the child itself, natively as well.
       const errno = server.name === 'mysql-9.7' ? 1205 : 1105;
@@ -223,7 +192,7 @@ inLanes(
       } else {
         await dropped;
         expect(await keysOfHeld()).toEqual([]);
-        await restore(pool, { target: (await heldOf('t')).id });
+        await restored(server, (await heldOf('t')).id);
       }
       expect(await show('t')).toBe(before);
       expect(await rowsOf('SELECT * FROM t')).toHaveLength(1);
@@ -241,8 +210,7 @@ inLanes(
         await expect(client.query('DROP TABLE c')).rejects.toThrow(/UNDROP_LOCKED_TABLES/);
         await client.query('UNLOCK TABLES');
       }
-      await client.query('DROP TABLE c');
-      await client.query('UNLOCK TABLES');
+      await client.run('DROP TABLE c', 'UNLOCK TABLES');
       expect(await keysOfHeld()).toEqual([]);
     });
 
@@ -261,7 +229,7 @@ inLanes(
         // MySQL before 8.0).
         if (isOld && !family.texts.every(hasPlainNames)) continue;
         try {
-          for (const text of family.texts) await root.query(text);
+          await root.run(...family.texts);
         } catch {
           // Some are too long, or their names are taken.
           await clear();
@@ -288,10 +256,10 @@ inLanes(
     });
 
     async function areLive({ parent, child }: Family): Promise<boolean> {
-      const rows = await rowsOf(
-        `SELECT 1 FROM ${quoted(parent)} UNION ALL SELECT 1 FROM ${quoted(child)}`,
+      return (
+        (await rowsOf(`SELECT 1 FROM ${quoted(parent)} UNION ALL SELECT 1 FROM ${quoted(child)}`))
+          .length === 6
       );
-      return rows.length === 6;
     }
 
     /** What is wrong, or null. */
@@ -314,8 +282,7 @@ inLanes(
       if (how === 'child') await run(`UPDATE ${all[2]} SET ${all[0]} = ${all[1]} + 10`);
       if (how === 'child') await run(`DELETE FROM ${all[2]} WHERE ${all[0]} > 11`);
       if (!isEqual(await held.rows(), rows)) return 'the rows were changed';
-      for (const name of names.toReversed())
-        await restore(pool, { target: (await heldOf(name)).id });
+      for (const name of names.toReversed()) await restored(server, (await heldOf(name)).id);
       const after = await show(child);
       if (after !== before) return `it came back as ${after}, and was ${before}`;
       return isEqual(await rowsOf(`SELECT * FROM ${quoted(child)}`), rows) ? null : 'rows are gone';
@@ -328,7 +295,7 @@ inLanes(
       const now = await show(child);
       if (now !== before) return `its child became ${now}, and was ${before}`;
       if (refusal !== undefined) return isTooLong(refusal, before) ? null : refusal;
-      await restore(pool, { target: (await heldOf(parent)).id });
+      await restored(server, (await heldOf(parent)).id);
       return (await show(child)) === before ? null : 'its child is another one afterwards';
     }
 

@@ -3,8 +3,7 @@
  * the recoveries of two proxies), one of which may die in the middle: what the one has written down
  * or led back the other leaves, and everything comes back.
  */
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, jest } from '@jest/globals';
-import type { Connection, RowDataPacket } from 'mysql2/promise';
+import { expect } from '@jest/globals';
 import { detachAndRelocate, relocate } from '../../src/held/relocate/relocate.js';
 import { findRows } from '../../src/ledger/read.js';
 import { recordOutcome } from '../../src/ledger/write.js';
@@ -14,14 +13,10 @@ import type { ServicePool } from '../../src/service/pool/pools.js';
 import { renderText } from '../../src/service/sql.js';
 import { formatRestoreReport } from '../../src/undo/format.js';
 import { restore } from '../../src/undo/run-restore.js';
-import { testOnOne } from '../support/on-one-server.js';
+import { onServers } from '../support/on-servers.js';
 import { until } from '../support/poll.js';
-import { type ProxyTarget, proxyInFront } from '../support/proxy.js';
-import { connect, type FreshSchema, freshSchema, testServers } from '../support/servers.js';
-import { poolOn } from '../support/service-pool.js';
+import { connect, type Session } from '../support/servers.js';
 import { endSession, intend, PROXY_ID, renameAway, sayTo } from './service-fixture.js';
-
-jest.setTimeout(240_000);
 
 /** What a drop waits for longer than is looked at again. */
 const LATE_SECONDS = 2;
@@ -72,47 +67,30 @@ function dies(): Promise<never> {
   return Promise.reject(new Error('The process has died here.'));
 }
 
-describe.each(testServers())('at once on $name', (server) => {
-  const test = testOnOne(server);
-  let proxy: ProxyTarget;
-  let pool: ServicePool;
-  let schema: FreshSchema;
-  let direct: Connection;
+onServers('at once on $name', (server, on) => {
+  const { beforeEach, test } = on;
   let family: readonly string[];
 
-  beforeAll(async () => {
-    proxy = await proxyInFront(server);
-    pool = poolOn(server, 6);
-  });
-  afterAll(async () => {
-    await pool.dispose();
-    await proxy.stop();
-  });
+  const proxy = on.proxy();
+  const pool = on.pool(6);
+  const schema = on.each.schema('once');
+  const direct = on.each.session({ schema });
   beforeEach(async () => {
-    schema = await freshSchema(server, 'once');
-    direct = await connect(server, { database: schema.name });
-    for (const text of [
+    await direct.run(
       'CREATE TABLE p (id INT PRIMARY KEY)',
       'CREATE TABLE c (id INT PRIMARY KEY, a INT, b INT, KEY a (a), KEY b (b))',
       'ALTER TABLE c ADD CONSTRAINT fa FOREIGN KEY (a) REFERENCES p (id) ON DELETE CASCADE',
       'CREATE TRIGGER tr AFTER INSERT ON c FOR EACH ROW SET @n = 1',
       'INSERT INTO p VALUES (1), (2)',
       'INSERT INTO c VALUES (1, 1, 1), (2, 2, 2)',
-    ]) {
-      await direct.query(text);
-    }
+    );
     family = await show();
   });
-  afterEach(async () => {
-    await direct.end();
-    await schema.drop();
-  });
 
-  async function show(): Promise<readonly string[]> {
-    const [rows] = await direct.query<RowDataPacket[]>('SHOW CREATE TABLE c');
-    const [triggers] = await direct.query<RowDataPacket[]>('SHOW TRIGGERS');
-    return [String(rows[0]?.['Create Table']), ...triggers.map((row) => String(row['Trigger']))];
-  }
+  const show = async (): Promise<readonly string[]> => [
+    await direct.show('c'),
+    ...(await direct.column('SHOW TRIGGERS')),
+  ];
 
   /** The table under its hold name, an intent in the ledger, and nobody in the middle of it. */
   async function interrupted(table: string) {
@@ -128,8 +106,8 @@ describe.each(testServers())('at once on $name', (server) => {
   }
 
   /** For its turn, for so long at least. */
-  async function isWaiting({ threadId }: Connection, seconds: number): Promise<boolean> {
-    const [rows] = await direct.query<RowDataPacket[]>(
+  async function isWaiting({ threadId }: Session, seconds: number): Promise<boolean> {
+    const rows = await direct.rows(
       `SELECT 1 FROM information_schema.processlist WHERE id = ? AND time >= ?
          AND state LIKE '%lock%'`,
       [threadId, seconds],
@@ -158,7 +136,7 @@ describe.each(testServers())('at once on $name', (server) => {
       'ALTER TABLE c ADD CONSTRAINT fa FOREIGN KEY (a) REFERENCES p (id) ON DELETE CASCADE',
     );
     expect(await show()).toEqual(family);
-    const [rows] = await direct.query<RowDataPacket[]>('SELECT * FROM c');
+    const rows = await direct.rows('SELECT * FROM c');
     expect(rows.length).toBe(2);
   });
 
@@ -211,8 +189,7 @@ describe.each(testServers())('at once on $name', (server) => {
       await direct.query('CREATE TABLE o (id INT PRIMARY KEY)');
       await direct.query('CREATE TABLE n (id INT PRIMARY KEY, FOREIGN KEY (id) REFERENCES p (id))');
       await direct.query('ALTER TABLE n DROP FOREIGN KEY n_ibfk_1');
-      await reader.query('BEGIN');
-      await reader.query('SELECT * FROM n');
+      await reader.run('BEGIN', 'SELECT * FROM n');
       await maker.query('SET foreign_key_checks = 0');
       await dropper.query('SET foreign_key_checks = 0');
       const making = maker.query(
@@ -223,10 +200,9 @@ describe.each(testServers())('at once on $name', (server) => {
       await until(() => isWaiting(dropper, LATE_SECONDS), 'the drop waits');
       await reader.query('COMMIT');
       await Promise.all([making, dropping]);
-      await direct.query('INSERT INTO o VALUES (1)');
-      await direct.query('DROP TABLE o');
+      await direct.run('INSERT INTO o VALUES (1)', 'DROP TABLE o');
       await back('n');
-      const [rows] = await direct.query<RowDataPacket[]>('SHOW CREATE TABLE n');
+      const rows = await direct.rows('SHOW CREATE TABLE n');
       expect(String(rows[0]?.['Create Table'])).toContain('CONSTRAINT `fn` FOREIGN KEY');
     } finally {
       for (const client of [reader, maker, dropper]) client.destroy();
@@ -234,14 +210,13 @@ describe.each(testServers())('at once on $name', (server) => {
   });
 
   test('a key that was made before the RENAME and not seen is off within seconds', async () => {
-    await direct.query('CREATE TABLE n (id INT PRIMARY KEY)');
-    await direct.query('INSERT INTO n VALUES (1), (2)');
+    await direct.run('CREATE TABLE n (id INT PRIMARY KEY)', 'INSERT INTO n VALUES (1), (2)');
     const session = await connect(server, { database: schema.name });
     const drop = await intend(pool, session, { schema: schema.name, tables: ['n'] });
     await direct.query(
       'ALTER TABLE n ADD CONSTRAINT fn FOREIGN KEY (id) REFERENCES p (id) ON DELETE CASCADE',
     );
-    const [made] = await direct.query<RowDataPacket[]>('SHOW CREATE TABLE n');
+    const made = await direct.rows('SHOW CREATE TABLE n');
     await renameAway(session, drop);
     await endSession(server, session);
     const [{ id } = { id: '' }] = drop.facts.tables;
@@ -256,8 +231,8 @@ describe.each(testServers())('at once on $name', (server) => {
     await direct.query('DELETE FROM p');
     const report = await back('n');
     expect(report.foreignKeys.map(({ problem }) => problem)).toEqual([null]);
-    const [shown] = await direct.query<RowDataPacket[]>('SHOW CREATE TABLE n');
-    const [rows] = await direct.query<RowDataPacket[]>('SELECT * FROM n');
+    const shown = await direct.rows('SHOW CREATE TABLE n');
+    const rows = await direct.rows('SELECT * FROM n');
     expect([shown, rows.length]).toEqual([made, 2]);
   });
 
@@ -275,7 +250,7 @@ describe.each(testServers())('at once on $name', (server) => {
     );
     expect(said).toContain(`Trigger tr of ${at}.c was not restored as it was: `);
     await back('c');
-    const [rows] = await direct.query<RowDataPacket[]>('SELECT * FROM c');
+    const rows = await direct.rows('SELECT * FROM c');
     expect(rows.length).toBe(2);
   });
 });

@@ -3,24 +3,15 @@
  * on real servers: within a minute all is whole, by the proxy that collects, without a person doing
  * anything. Either it did not happen, and the same statement does it, or it is finished.
  */
-import {
-  afterAll,
-  afterEach,
-  beforeAll,
-  beforeEach,
-  describe,
-  expect,
-  jest,
-  test,
-} from '@jest/globals';
-import type { Connection, RowDataPacket } from 'mysql2/promise';
+import { expect, jest, test } from '@jest/globals';
 import { Dice, seededRandom } from '../support/dice.js';
 import { freshLedger } from '../support/fresh-ledger.js';
+import { onServers } from '../support/on-servers.js';
 import { until } from '../support/poll.js';
-import { type ProxyProcess, type ProxyTarget, proxyInFront, spawnProxy } from '../support/proxy.js';
+import { type ProxyProcess, spawnProxy } from '../support/proxy.js';
 import { rounds, seedFor } from '../support/sample.js';
 import { schemaState } from '../support/schema-state.js';
-import { connect, freshSchema, testServers } from '../support/servers.js';
+import { connect, freshSchema, type Session } from '../support/servers.js';
 
 jest.setTimeout(3_600_000);
 
@@ -53,18 +44,16 @@ const SCENES: Readonly<Record<string, readonly string[]>> = {
   'UNDROP DATABASE': ['DROP DATABASE $', 'UNDROP DATABASE $'],
 };
 
-describe.each(testServers())('a proxy that is killed on $name', (server) => {
+onServers('a proxy that is killed on $name', (server, on) => {
+  const { afterEach, beforeEach } = on;
   const dice = new Dice(seededRandom(seedFor(server.name)));
-  let collecting: ProxyTarget;
   let victim: ProxyProcess | null = null;
-  let root: Connection;
   let schema = '';
 
-  beforeAll(async () => {
-    await freshLedger(server);
-    collecting = await proxyInFront(server, { COLLECT: 'auto' });
-    root = await connect(server);
-  });
+  on.freshLedger();
+  const collecting = on.proxy({ COLLECT: 'auto' });
+  const root = on.session();
+
   beforeEach(async () => {
     schema = (await freshSchema(server, 'killed')).name;
   });
@@ -72,28 +61,19 @@ describe.each(testServers())('a proxy that is killed on $name', (server) => {
     victim?.kill('SIGKILL');
     await victim?.ended;
     victim = null;
-    await root.query('SET foreign_key_checks = 0');
-    await root.query(`DROP DATABASE IF EXISTS ${schema}`);
-  });
-  afterAll(async () => {
-    await root.end();
-    await collecting.stop();
-    await freshLedger(server);
+    await root.run('SET foreign_key_checks = 0', `DROP DATABASE IF EXISTS ${schema}`);
   });
 
-  const rowsOf = async (text: string) => (await root.query<RowDataPacket[]>(text))[0];
+  const rowsOf = (text: string) => root.rows(text);
   const fill = async () => {
-    await root.query(`CREATE DATABASE IF NOT EXISTS ${schema}`);
-    await root.query(`USE ${schema}`);
-    for (const text of FAMILY) await root.query(text);
+    await root.run(`CREATE DATABASE IF NOT EXISTS ${schema}`, `USE ${schema}`, ...FAMILY);
   };
   const clear = async () => {
-    await root.query('SET foreign_key_checks = 0');
-    await root.query(`DROP DATABASE IF EXISTS ${schema}`);
+    await root.run('SET foreign_key_checks = 0', `DROP DATABASE IF EXISTS ${schema}`);
     await root.query('SET foreign_key_checks = 1');
     await freshLedger(server);
   };
-  const settled = async (client: Connection, texts: readonly string[]) => {
+  const settled = async (client: Session, texts: readonly string[]) => {
     for (const text of texts) {
       const isOpen = `SELECT 1 FROM _undrop.ledger WHERE relocated = 0 AND state = 'HOLD'
         OR state IN ('intent', 'emptying', 'emptied')`;
@@ -150,8 +130,7 @@ describe.each(testServers())('a proxy that is killed on $name', (server) => {
         } else if ((await state()).join() !== wanted.join()) {
           // It did not happen; whoever says it again is not told that the name is taken.
           const again = await connect(collecting);
-          await again.query(`USE ${texts[0]?.startsWith('DROP DATABASE') ? 'mysql' : schema}`);
-          await again.query(last);
+          await again.run(`USE ${texts[0]?.startsWith('DROP DATABASE') ? 'mysql' : schema}`, last);
           await again.end();
           await until(isAllDone, `${last}: all is whole`);
         }

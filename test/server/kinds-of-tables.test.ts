@@ -3,22 +3,15 @@
  * rows, its name and those of what belongs to it are free at once, and when it is restored, by a
  * command and by SQL, it is as it was before, to its definition.
  */
+
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { afterAll, beforeAll, beforeEach, describe, expect, jest } from '@jest/globals';
-import type { Connection } from 'mysql2/promise';
-import type { ServicePool } from '../../src/service/pool/pools.js';
-import { listAll } from '../../src/undo/list.js';
-import { testOnOne } from '../support/on-one-server.js';
-import { type ProxyTarget, proxyInFront, runUndrop } from '../support/proxy.js';
-import { RawClient } from '../support/raw-client.js';
+import { expect } from '@jest/globals';
+import { onServers } from '../support/on-servers.js';
+import { runUndrop } from '../support/proxy.js';
 import { sample } from '../support/sample.js';
-import { connect, type FreshSchema, freshSchema, testServers } from '../support/servers.js';
-import { poolOn } from '../support/service-pool.js';
 import { Survival } from '../support/survival.js';
-
-// A busy machine is slow, not wrong.
-jest.setTimeout(240_000);
+import { listed } from '../support/undrop-cli.js';
 
 interface Kind {
   readonly name: string;
@@ -42,121 +35,104 @@ const NOT_56 = /9\.7|mariadb/;
 const MARIADB = /mariadb/;
 const POLYGON = "ST_GeomFromText('POLYGON((0 0,0 9,9 9,9 0,0 0))')";
 
+type Make = Kind['make'];
+type More = Omit<Kind, 'name' | 'make'>;
+
+function kind(name: string, ...parts: readonly [Make] | readonly [More, Make]): Kind {
+  const [more, make] = parts.length === 1 ? [{}, parts[0]] : parts;
+  return { name, make, ...more };
+}
+
 const KINDS: readonly Kind[] = [
-  {
-    name: 'partitions',
-    make: [
-      `CREATE TABLE a (id INT PRIMARY KEY) PARTITION BY RANGE (id)
+  kind('partitions', { look: ['SELECT * FROM a PARTITION (p1)'] }, [
+    `CREATE TABLE a (id INT PRIMARY KEY) PARTITION BY RANGE (id)
         (PARTITION p0 VALUES LESS THAN (10), PARTITION p1 VALUES LESS THAN MAXVALUE)`,
-      'INSERT INTO a VALUES (1), (2), (11)',
-    ],
-    look: ['SELECT * FROM a PARTITION (p1)'],
-  },
-  {
-    name: 'partitions of partitions',
-    make: [
-      `CREATE TABLE a (id INT PRIMARY KEY) PARTITION BY RANGE (id) SUBPARTITION BY HASH (id)
+    'INSERT INTO a VALUES (1), (2), (11)',
+  ]),
+  kind('partitions of partitions', [
+    `CREATE TABLE a (id INT PRIMARY KEY) PARTITION BY RANGE (id) SUBPARTITION BY HASH (id)
         SUBPARTITIONS 2 (PARTITION p0 VALUES LESS THAN (10), PARTITION p1 VALUES LESS THAN (20))`,
-      'INSERT INTO a VALUES (1), (2), (11)',
-    ],
-  },
-  {
-    name: 'a full-text index',
-    make: [
+    'INSERT INTO a VALUES (1), (2), (11)',
+  ]),
+  kind(
+    'a full-text index',
+    { look: ["SELECT id FROM a WHERE MATCH (t) AGAINST ('cherry' IN BOOLEAN MODE)"] },
+    [
       'CREATE TABLE a (id INT PRIMARY KEY, t TEXT, FULLTEXT KEY f (t)) ENGINE=InnoDB',
       "INSERT INTO a VALUES (1, 'apple pie'), (2, 'cherry cake')",
     ],
-    look: ["SELECT id FROM a WHERE MATCH (t) AGAINST ('cherry' IN BOOLEAN MODE)"],
-  },
-  {
-    name: 'a spatial index',
-    only: NOT_56,
-    make: [
+  ),
+  kind(
+    'a spatial index',
+    { only: NOT_56, look: [`SELECT id FROM a WHERE ST_Contains(${POLYGON}, g)`] },
+    [
       'CREATE TABLE a (id INT PRIMARY KEY, g POINT NOT NULL, SPATIAL KEY s (g)) ENGINE=InnoDB',
       'INSERT INTO a VALUES (1, POINT(1, 1)), (2, POINT(20, 20))',
     ],
-    look: [`SELECT id FROM a WHERE ST_Contains(${POLYGON}, g)`],
-  },
-  {
-    name: 'a spatial index of MyISAM',
-    make: [
+  ),
+  kind(
+    'a spatial index of MyISAM',
+    { look: [`SELECT id FROM a WHERE ST_Contains(${POLYGON}, g)`] },
+    [
       'CREATE TABLE a (id INT PRIMARY KEY, g POINT NOT NULL, SPATIAL KEY s (g)) ENGINE=MyISAM',
       'INSERT INTO a VALUES (1, POINT(1, 1)), (2, POINT(20, 20))',
     ],
-    look: [`SELECT id FROM a WHERE ST_Contains(${POLYGON}, g)`],
-  },
-  {
-    name: 'generated columns',
-    only: NOT_56,
-    make: [
-      `CREATE TABLE a (id INT PRIMARY KEY, twice INT AS (id * 2) STORED, half INT AS (id DIV 2)
+  ),
+  kind('generated columns', { only: NOT_56, look: ['SELECT id FROM a WHERE half = 3'] }, [
+    `CREATE TABLE a (id INT PRIMARY KEY, twice INT AS (id * 2) STORED, half INT AS (id DIV 2)
         VIRTUAL, KEY v (half))`,
-      'INSERT INTO a (id) VALUES (1), (7)',
-    ],
-    look: ['SELECT id FROM a WHERE half = 3'],
-  },
-  {
-    name: 'an index of an expression',
-    only: /mysql-9/,
-    make: ['CREATE TABLE a (id INT, KEY f ((id + 1)))', 'INSERT INTO a VALUES (1), (7)'],
-    look: ['SELECT id FROM a WHERE id + 1 = 8'],
-  },
-  {
-    name: 'a CHECK and defaults with names and expressions',
-    only: NOT_56,
-    make: [
-      `CREATE TABLE a (id INT, note CHAR(36) DEFAULT (UUID()), CONSTRAINT positive CHECK (id > 0),
+    'INSERT INTO a (id) VALUES (1), (7)',
+  ]),
+  kind(
+    'an index of an expression',
+    { only: /mysql-9/, look: ['SELECT id FROM a WHERE id + 1 = 8'] },
+    ['CREATE TABLE a (id INT, KEY f ((id + 1)))', 'INSERT INTO a VALUES (1), (7)'],
+  ),
+  kind('a CHECK and defaults with names and expressions', { only: NOT_56 }, [
+    `CREATE TABLE a (id INT, note CHAR(36) DEFAULT (UUID()), CONSTRAINT positive CHECK (id > 0),
         CHECK (id < 100))`,
-      'INSERT INTO a (id) VALUES (1), (7)',
-    ],
-  },
-  {
-    name: 'AUTO_INCREMENT',
-    make: [
-      'CREATE TABLE a (id INT AUTO_INCREMENT PRIMARY KEY) AUTO_INCREMENT=100',
-      'INSERT INTO a VALUES (NULL), (NULL), (NULL)',
-    ],
-  },
-  {
-    name: 'system versioning',
-    only: MARIADB,
-    make: [
+    'INSERT INTO a (id) VALUES (1), (7)',
+  ]),
+  kind('AUTO_INCREMENT', [
+    'CREATE TABLE a (id INT AUTO_INCREMENT PRIMARY KEY) AUTO_INCREMENT=100',
+    'INSERT INTO a VALUES (NULL), (NULL), (NULL)',
+  ]),
+  kind(
+    'system versioning',
+    { only: MARIADB, look: ['SELECT COUNT(*) FROM a FOR SYSTEM_TIME ALL'] },
+    [
       'CREATE TABLE a (id INT PRIMARY KEY, v INT) WITH SYSTEM VERSIONING',
       'INSERT INTO a VALUES (1, 1), (2, 2)',
       'UPDATE a SET v = 3',
     ],
-    look: ['SELECT COUNT(*) FROM a FOR SYSTEM_TIME ALL'],
-  },
-  {
-    name: 'system versioning in partitions',
-    only: MARIADB,
-    make: [
+  ),
+  kind(
+    'system versioning in partitions',
+    { only: MARIADB, look: ['SELECT COUNT(*) FROM a FOR SYSTEM_TIME ALL'] },
+    [
       `CREATE TABLE a (id INT PRIMARY KEY, v INT) WITH SYSTEM VERSIONING PARTITION BY SYSTEM_TIME
         (PARTITION old HISTORY, PARTITION live CURRENT)`,
       'INSERT INTO a VALUES (1, 1), (2, 2)',
       'DELETE FROM a WHERE id = 2',
     ],
-    look: ['SELECT COUNT(*) FROM a FOR SYSTEM_TIME ALL'],
-  },
-  {
-    name: 'an application period',
-    only: MARIADB,
-    make: [
-      'CREATE TABLE a (id INT, d1 DATE, d2 DATE, PERIOD FOR p (d1, d2))',
-      "INSERT INTO a VALUES (1, '2020-01-01', '2021-01-01')",
-    ],
-  },
-  {
-    name: 'a sequence',
-    only: MARIADB,
-    object: 'SEQUENCE',
-    make: ['CREATE SEQUENCE a START WITH 5 INCREMENT BY 3 NOCACHE', 'SELECT NEXTVAL(a)'],
-    look: ['SELECT NEXTVAL(a) > 5', 'SELECT PREVIOUS VALUE FOR a > 5'],
-  },
-  {
-    name: 'foreign keys in and out',
-    keeps: true,
-    make: [
+  ),
+  kind('an application period', { only: MARIADB }, [
+    'CREATE TABLE a (id INT, d1 DATE, d2 DATE, PERIOD FOR p (d1, d2))',
+    "INSERT INTO a VALUES (1, '2020-01-01', '2021-01-01')",
+  ]),
+  kind(
+    'a sequence',
+    {
+      only: MARIADB,
+      object: 'SEQUENCE',
+      look: ['SELECT NEXTVAL(a) > 5', 'SELECT PREVIOUS VALUE FOR a > 5'],
+    },
+    ['CREATE SEQUENCE a START WITH 5 INCREMENT BY 3 NOCACHE', 'SELECT NEXTVAL(a)'],
+  ),
+  kind(
+    'foreign keys in and out',
+    { keeps: true, look: ['SHOW CREATE TABLE kid', 'SHOW CREATE TABLE p'] },
+    [
       'CREATE TABLE p (id INT PRIMARY KEY)',
       'CREATE TABLE a (id INT PRIMARY KEY, pid INT, CONSTRAINT out_1 FOREIGN KEY (pid) REFERENCES p (id) ON DELETE CASCADE)',
       'CREATE TABLE kid (id INT PRIMARY KEY, CONSTRAINT in_1 FOREIGN KEY (id) REFERENCES a (id))',
@@ -164,50 +140,52 @@ const KINDS: readonly Kind[] = [
       'INSERT INTO a VALUES (1, 1), (2, NULL)',
       'INSERT INTO kid VALUES (1)',
     ],
-    look: ['SHOW CREATE TABLE kid', 'SHOW CREATE TABLE p'],
-  },
-  {
-    name: 'a foreign key to itself',
-    keeps: true,
-    make: [
-      'CREATE TABLE a (id INT PRIMARY KEY, up INT, CONSTRAINT self_1 FOREIGN KEY (up) REFERENCES a (id))',
-      'INSERT INTO a VALUES (1, NULL), (2, 1)',
-    ],
-  },
-  {
-    name: 'foreign keys in a cycle',
-    keeps: true,
-    make: [
-      'CREATE TABLE b (id INT PRIMARY KEY, other INT)',
-      'CREATE TABLE a (id INT PRIMARY KEY, CONSTRAINT to_b FOREIGN KEY (id) REFERENCES b (id))',
-      'ALTER TABLE b ADD CONSTRAINT to_a FOREIGN KEY (other) REFERENCES a (id)',
-      'INSERT INTO b VALUES (1, NULL)',
-      'INSERT INTO a VALUES (1)',
-      'UPDATE b SET other = 1',
-    ],
-    look: ['SHOW CREATE TABLE b'],
-  },
-  {
-    name: 'triggers in order',
-    keeps: true,
-    only: NOT_56,
-    make: [
+  ),
+  kind('a foreign key to itself', { keeps: true }, [
+    'CREATE TABLE a (id INT PRIMARY KEY, up INT, CONSTRAINT self_1 FOREIGN KEY (up) REFERENCES a (id))',
+    'INSERT INTO a VALUES (1, NULL), (2, 1)',
+  ]),
+  kind('foreign keys in a cycle', { keeps: true, look: ['SHOW CREATE TABLE b'] }, [
+    'CREATE TABLE b (id INT PRIMARY KEY, other INT)',
+    'CREATE TABLE a (id INT PRIMARY KEY, CONSTRAINT to_b FOREIGN KEY (id) REFERENCES b (id))',
+    'ALTER TABLE b ADD CONSTRAINT to_a FOREIGN KEY (other) REFERENCES a (id)',
+    'INSERT INTO b VALUES (1, NULL)',
+    'INSERT INTO a VALUES (1)',
+    'UPDATE b SET other = 1',
+  ]),
+  kind(
+    'triggers in order',
+    {
+      keeps: true,
+      only: NOT_56,
+      look: [
+        `SELECT TRIGGER_NAME, ACTION_TIMING, EVENT_MANIPULATION, ACTION_STATEMENT, SQL_MODE, DEFINER,
+        CHARACTER_SET_CLIENT FROM information_schema.TRIGGERS WHERE TRIGGER_SCHEMA = DATABASE()
+        ORDER BY EVENT_MANIPULATION, ACTION_ORDER`,
+      ],
+    },
+    [
       'CREATE TABLE a (id INT PRIMARY KEY, note VARCHAR(20))',
       "CREATE TRIGGER t1 BEFORE INSERT ON a FOR EACH ROW SET NEW.note = CONCAT(NEW.note, '1')",
       "CREATE TRIGGER t2 BEFORE INSERT ON a FOR EACH ROW PRECEDES t1 SET NEW.note = CONCAT(NEW.note, '2')",
       'CREATE TRIGGER t3 AFTER UPDATE ON a FOR EACH ROW SET @t3 = NEW.id',
       "INSERT INTO a VALUES (1, 'x')",
     ],
-    look: [
-      `SELECT TRIGGER_NAME, ACTION_TIMING, EVENT_MANIPULATION, ACTION_STATEMENT, SQL_MODE, DEFINER,
+  ),
+  kind(
+    'a trigger for each time and event',
+    {
+      keeps: true,
+      look: [
+        `SELECT TRIGGER_NAME, ACTION_TIMING, EVENT_MANIPULATION, ACTION_STATEMENT, SQL_MODE, DEFINER,
         CHARACTER_SET_CLIENT FROM information_schema.TRIGGERS WHERE TRIGGER_SCHEMA = DATABASE()
-        ORDER BY EVENT_MANIPULATION, ACTION_ORDER`,
-    ],
-  },
-  {
-    name: 'a trigger for each time and event',
-    keeps: true,
-    make: [
+        ORDER BY EVENT_MANIPULATION, ACTION_TIMING`,
+        "SET @seen = ''",
+        'UPDATE a SET note = note',
+        'SELECT @seen',
+      ],
+    },
+    [
       'CREATE TABLE a (id INT PRIMARY KEY, note VARCHAR(20))',
       ...['BEFORE', 'AFTER'].flatMap((time) =>
         ['INSERT', 'UPDATE', 'DELETE'].map(
@@ -217,61 +195,44 @@ const KINDS: readonly Kind[] = [
       ),
       "INSERT INTO a VALUES (1, 'x'), (2, 'y')",
     ],
-    look: [
-      `SELECT TRIGGER_NAME, ACTION_TIMING, EVENT_MANIPULATION, ACTION_STATEMENT, SQL_MODE, DEFINER,
-        CHARACTER_SET_CLIENT FROM information_schema.TRIGGERS WHERE TRIGGER_SCHEMA = DATABASE()
-        ORDER BY EVENT_MANIPULATION, ACTION_TIMING`,
-      "SET @seen = ''",
-      'UPDATE a SET note = note',
-      'SELECT @seen',
-    ],
-  },
-  {
-    name: 'no key, and rows that are there twice',
-    make: [
-      'CREATE TABLE a (id INT, note TEXT)',
-      "INSERT INTO a VALUES (1, 'x'), (1, 'x'), (2, NULL)",
-    ],
-  },
-  {
-    name: 'keys of prefixes, of several columns, and unique ones with NULLs',
-    make: [
+  ),
+  kind('no key, and rows that are there twice', [
+    'CREATE TABLE a (id INT, note TEXT)',
+    "INSERT INTO a VALUES (1, 'x'), (1, 'x'), (2, NULL)",
+  ]),
+  kind(
+    'keys of prefixes, of several columns, and unique ones with NULLs',
+    { look: ['SELECT x FROM a FORCE INDEX (u) WHERE x = 2'] },
+    [
       `CREATE TABLE a (x INT, y VARCHAR(50), z BLOB, PRIMARY KEY (y, x), UNIQUE KEY u (x),
         KEY prefix (z(7), y(3)) COMMENT 'of two') COMMENT='with keys'`,
       "INSERT INTO a VALUES (1, 'one', NULL), (2, 'two', x'00ff')",
     ],
-    look: ['SELECT x FROM a FORCE INDEX (u) WHERE x = 2'],
-  },
-  {
-    name: 'columns of many types',
-    make: [
-      `CREATE TABLE a (id INT UNSIGNED ZEROFILL NOT NULL PRIMARY KEY, bits BIT(9), big BIGINT UNSIGNED,
+  ),
+  kind('columns of many types', [
+    `CREATE TABLE a (id INT UNSIGNED ZEROFILL NOT NULL PRIMARY KEY, bits BIT(9), big BIGINT UNSIGNED,
         exact DECIMAL(30,10), inexact DOUBLE, day DATE, hour TIME(3), at DATETIME(6), year YEAR,
         word ENUM('a', 'b''c'), words SET('x', 'y'), short BINARY(3), long_text LONGTEXT,
         place GEOMETRY)`,
-      `INSERT INTO a VALUES (1, b'101', 18446744073709551615, 0.0000000001, 1e300, '2020-02-29',
+    `INSERT INTO a VALUES (1, b'101', 18446744073709551615, 0.0000000001, 1e300, '2020-02-29',
         '-838:59:59', '2020-02-29 01:02:03.456789', 1999, 'b''c', 'x,y', x'000102', REPEAT('t', 70000),
         POINT(1, 2))`,
-    ],
-  },
-  {
-    name: 'a time that sets itself',
-    make: [
-      `CREATE TABLE a (id INT PRIMARY KEY,
+  ]),
+  kind('a time that sets itself', [
+    `CREATE TABLE a (id INT PRIMARY KEY,
         at TIMESTAMP(6) NOT NULL DEFAULT CURRENT_TIMESTAMP(6) ON UPDATE CURRENT_TIMESTAMP(6))`,
-      'INSERT INTO a (id) VALUES (1), (2)',
-    ],
-  },
-  {
-    name: 'charsets and collations of its own and of columns',
-    make: [
+    'INSERT INTO a (id) VALUES (1), (2)',
+  ]),
+  kind(
+    'charsets and collations of its own and of columns',
+    { look: ["SELECT id FROM a WHERE one = 'STRASSE'"] },
+    [
       `CREATE TABLE a (id INT PRIMARY KEY, one VARCHAR(20) CHARACTER SET latin1 COLLATE latin1_german2_ci,
         two VARCHAR(20) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin, three TEXT CHARACTER SET ucs2)
         DEFAULT CHARSET=cp1251 COLLATE=cp1251_general_cs`,
       "INSERT INTO a VALUES (1, 'Straße', '表', 'ü')",
     ],
-    look: ["SELECT id FROM a WHERE one = 'STRASSE'"],
-  },
+  ),
   ...['COMPACT', 'REDUNDANT'].map((format) => ({
     name: `rows in the format ${format}`,
     make: [
@@ -279,15 +240,15 @@ const KINDS: readonly Kind[] = [
       "INSERT INTO a VALUES (1, REPEAT('x', 20000)), (2, '')",
     ],
   })),
-  {
-    name: 'the options of MyISAM, and a full-text index of its',
-    make: [
+  kind(
+    'the options of MyISAM, and a full-text index of its',
+    { look: ["SELECT id FROM a WHERE MATCH (t) AGAINST ('cherry' IN BOOLEAN MODE)"] },
+    [
       `CREATE TABLE a (id INT PRIMARY KEY, t TEXT, FULLTEXT KEY f (t)) ENGINE=MyISAM CHECKSUM=1
         DELAY_KEY_WRITE=1 PACK_KEYS=1 MAX_ROWS=1000 AVG_ROW_LENGTH=20 ROW_FORMAT=DYNAMIC`,
       "INSERT INTO a VALUES (1, 'apple pie'), (2, 'cherry cake')",
     ],
-    look: ["SELECT id FROM a WHERE MATCH (t) AGAINST ('cherry' IN BOOLEAN MODE)"],
-  },
+  ),
   ...[
     'LIST (id) (PARTITION odd VALUES IN (1, 3), PARTITION even VALUES IN (2, 4))',
     'HASH (id) PARTITIONS 3',
@@ -303,35 +264,20 @@ const KINDS: readonly Kind[] = [
   ...['MyISAM', 'MEMORY', 'CSV'].map((engine) => engineOf(engine)),
   engineOf('Aria', MARIADB),
   engineOf('ARCHIVE', /mysql/),
-  {
-    name: 'BLACKHOLE',
-    only: /mysql/,
-    make: ['CREATE TABLE a (id INT NOT NULL) ENGINE=BLACKHOLE'],
-  },
-  {
-    name: 'MERGE',
-    make: [
-      'CREATE TABLE a (id INT NOT NULL) ENGINE=MERGE UNION=(part) INSERT_METHOD=LAST',
-      'CREATE TABLE part (id INT NOT NULL) ENGINE=MyISAM',
-      'INSERT INTO a VALUES (1), (2)',
-    ],
-  },
-  {
-    name: 'compressed rows',
-    only: NOT_56,
-    make: [
-      'CREATE TABLE a (id INT PRIMARY KEY, t TEXT) ROW_FORMAT=COMPRESSED',
-      "INSERT INTO a VALUES (1, REPEAT('x', 5000))",
-    ],
-  },
-  {
-    name: 'a DATA DIRECTORY',
-    only: /5\.6|mariadb/,
-    make: [
-      "CREATE TABLE a (id INT PRIMARY KEY) DATA DIRECTORY='$DIRECTORY'",
-      'INSERT INTO a VALUES (1), (2)',
-    ],
-  },
+  kind('BLACKHOLE', { only: /mysql/ }, ['CREATE TABLE a (id INT NOT NULL) ENGINE=BLACKHOLE']),
+  kind('MERGE', [
+    'CREATE TABLE a (id INT NOT NULL) ENGINE=MERGE UNION=(part) INSERT_METHOD=LAST',
+    'CREATE TABLE part (id INT NOT NULL) ENGINE=MyISAM',
+    'INSERT INTO a VALUES (1), (2)',
+  ]),
+  kind('compressed rows', { only: NOT_56 }, [
+    'CREATE TABLE a (id INT PRIMARY KEY, t TEXT) ROW_FORMAT=COMPRESSED',
+    "INSERT INTO a VALUES (1, REPEAT('x', 5000))",
+  ]),
+  kind('a DATA DIRECTORY', { only: /5\.6|mariadb/ }, [
+    "CREATE TABLE a (id INT PRIMARY KEY) DATA DIRECTORY='$DIRECTORY'",
+    'INSERT INTO a VALUES (1), (2)',
+  ]),
   ...['NO_DIR_IN_CREATE', 'NO_TABLE_OPTIONS', 'ORACLE'].map((mode) => ({
     name: `a DATA DIRECTORY that is not shown under ${mode}`,
     only: /mariadb/,
@@ -369,53 +315,27 @@ function quote(name: string): string {
   return `\`${name.replaceAll('`', '``')}\``;
 }
 
-describe.each(testServers())('on $name a table with', (server) => {
-  const test = testOnOne(server);
-  let schema: FreshSchema;
-  let proxy: ProxyTarget;
-  let root: Connection;
-  let client: RawClient;
-  let pool: ServicePool;
-  let survival: Survival;
+onServers('on $name a table with', (server, on) => {
+  const { beforeEach, test } = on;
 
-  beforeAll(async () => {
-    schema = await freshSchema(server, 'kinds');
-    proxy = await proxyInFront(server);
-    root = await connect(server, { database: schema.name });
-    pool = poolOn(server);
-    client = await RawClient.open(proxy, { schema: schema.name });
-    survival = new Survival(root, [schema.name]);
-  });
+  const schema = on.schema('kinds');
+  const proxy = on.proxy();
+  const root = on.session({ schema });
 
-  afterAll(async () => {
-    await client.quit();
-    await pool.dispose();
-    await root.end();
-    await proxy.stop();
-    await schema.drop();
-  });
+  const client = on.client({ to: proxy, schema });
+  const survival = new Survival(root, [schema.name]);
 
   /** An empty schema. */
   beforeEach(async () => {
-    const [rows] = await root.query(
-      'SELECT table_name AS name FROM information_schema.tables WHERE table_schema = ?',
-      [schema.name],
-    );
-    await root.query('SET foreign_key_checks = 0');
-    for (const { name } of rows as { readonly name: string }[]) {
-      await root.query(`DROP TABLE ${quote(name)}`);
-    }
-    await root.query('SET foreign_key_checks = 1');
+    const drops = (await root.tables()).map((name) => `DROP TABLE ${quote(name)}`);
+    await root.run('SET foreign_key_checks = 0', ...drops, 'SET foreign_key_checks = 1');
   });
 
-  async function make(text: string): Promise<void> {
-    await root.query(await withDirectory(text));
-  }
+  const make = async (text: string) => root.query(await withDirectory(text));
 
   async function withDirectory(text: string): Promise<string> {
     if (!text.includes('$DIRECTORY')) return text;
-    const [rows] = await root.query('SELECT @@datadir AS folder');
-    const [{ folder } = { folder: '' }] = rows as { readonly folder: string }[];
+    const [folder = ''] = await root.column('SELECT @@datadir');
     const directory = join(folder, '../kinds');
     await mkdir(directory, { recursive: true });
     return text.replace('$DIRECTORY', directory);
@@ -442,10 +362,8 @@ describe.each(testServers())('on $name a table with', (server) => {
       const { results } = await client.query(`DROP ${object} ${quote(table)}`);
       expect(results).toMatchObject([{ kind: 'ok', warnings: 0 }]);
       expect(await survival.findLost()).toEqual([]);
-      const held = await listAll(pool);
-      const own = held.find(
-        ({ origin }) => origin?.schema === schema.name && origin.table === table,
-      );
+      const held = await listed(server);
+      const own = held.find((one) => one.schema === schema.name && one.table === table);
       if (own === undefined) throw new Error('it is not held');
       return own;
     };

@@ -2,52 +2,33 @@
  * Foreign keys that another session makes while a drop is under way, behind its look at the tables
  * and before its RENAME: they follow that, and are led back, or taken off, all the same.
  */
-import { afterAll, beforeAll, describe, expect } from '@jest/globals';
-import type { Connection, RowDataPacket } from 'mysql2/promise';
-import { testOnOne } from '../support/on-one-server.js';
-import { proxyInFront } from '../support/proxy.js';
-import { connect, type FreshSchema, freshSchema, testServers } from '../support/servers.js';
+import { expect } from '@jest/globals';
+import { onServers } from '../support/on-servers.js';
 import { intentsSettled } from '../support/settled.js';
 import { wireTap } from '../support/wire-tap.js';
 import { sayTo } from './service-fixture.js';
 
-describe.each(testServers())('keys that come late, on $name', (server) => {
-  const test = testOnOne(server);
-  let root: Connection;
-  let mine: FreshSchema;
-  let others: FreshSchema;
-  let proxy: Awaited<ReturnType<typeof proxyInFront>>;
-  let stopTap: () => Promise<void>;
+onServers('keys that come late, on $name', (server, on) => {
+  const { test } = on;
   let meanwhile: (() => Promise<unknown>) | null = null;
-
-  beforeAll(async () => {
-    root = await connect(server);
-    [mine, others] = [await freshSchema(server, 'late'), await freshSchema(server, 'late_others')];
-    const tap = await wireTap(server, async ({ moment, command }) => {
+  const root = on.session();
+  const mine = on.schema('late');
+  const others = on.schema('late_others');
+  const tap = on.open(() =>
+    wireTap(server, async ({ moment, command }) => {
       const isRename = command.includes('RENAME /* undrop hold');
       if (moment !== 'before statement' || !isRename) return true;
       const work = meanwhile;
       meanwhile = null;
       await work?.();
       return true;
-    });
-    proxy = await proxyInFront({ ...server, ...tap });
-    stopTap = () => tap.close();
-  });
-
-  afterAll(async () => {
-    await proxy.stop();
-    await stopTap();
-    await others.drop();
-    await mine.drop();
-    await root.end();
-  });
+    }),
+  );
+  const proxy = on.proxy({}, { upstream: tap });
 
   const parentsOf = async (table: string): Promise<string[]> => {
-    const [[row]] = await root.query<RowDataPacket[]>(`SHOW CREATE TABLE ${others.name}.${table}`);
-    return [...String(row?.['Create Table']).matchAll(/REFERENCES (.*) \(/g)].map(([, to = '']) =>
-      to.replaceAll('`', ''),
-    );
+    const shown = await root.show(`${others.name}.${table}`);
+    return [...shown.matchAll(/REFERENCES (.*) \(/g)].map(([, to = '']) => to.replaceAll('`', ''));
   };
 
   const makeChild = (child: string, parent: string) =>

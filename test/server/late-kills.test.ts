@@ -3,22 +3,15 @@
  * 8.0, end of mysql_execute_command). On real servers behind a tap that says so in their place: no
  * held table is without its row, and the answer of a RENAME that the service did comes to its user.
  */
-import { expect, jest } from '@jest/globals';
-import type { Connection, RowDataPacket } from 'mysql2/promise';
-import type { ServicePool } from '../../src/service/pool/pools.js';
+import { expect } from '@jest/globals';
 import { restore } from '../../src/undo/run-restore.js';
 import { encodeErr } from '../../src/wire/response.js';
-import { inLanes } from '../support/lanes.js';
-import { testOnOne } from '../support/on-one-server.js';
+import { onServersAtOnce } from '../support/on-servers.js';
 import { until } from '../support/poll.js';
-import { type ProxyTarget, proxyInFront } from '../support/proxy.js';
-import { connect, type FreshSchema, freshSchema, query, testServers } from '../support/servers.js';
+import { connect, query } from '../support/servers.js';
 import { poolOn } from '../support/service-pool.js';
-import { type WireTap, wireTap } from '../support/wire-tap.js';
+import { wireTap } from '../support/wire-tap.js';
 import { ledgerRowOf } from './service-fixture.js';
-
-// A busy machine is slow, not wrong.
-jest.setTimeout(240_000);
 
 const INTERRUPTED = encodeErr({
   errno: 1317,
@@ -26,42 +19,24 @@ const INTERRUPTED = encodeErr({
   message: Buffer.from('Query execution was interrupted'),
 });
 
-inLanes(testServers(), 'a KILL too late for its RENAME on $name', (server, lane) => {
-  const { afterAll, beforeAll, beforeEach } = lane;
-  const test = testOnOne(server, lane);
-  let tap: WireTap;
-  let proxy: ProxyTarget;
-  let direct: Connection;
-  let schema: FreshSchema;
-  let tapped: ServicePool;
+onServersAtOnce('a KILL too late for its RENAME on $name', (server, on) => {
+  const { beforeEach, test } = on;
   /** Which RENAMEs are said to have been interrupted, by a note in them; each once. */
   let late: string | null = null;
 
-  beforeAll(async () => {
-    tap = await wireTap(server, ({ moment, command }) => {
+  const schema = on.schema('late');
+  const direct = on.session({ schema });
+  const tap = on.open(() =>
+    wireTap(server, ({ moment, command }) => {
       if (moment !== 'before answer' || late === null) return true;
       const text = command.toString('latin1');
       if (!text.includes(`RENAME /* undrop ${late} `)) return true;
       late = null;
       return { ends: INTERRUPTED };
-    });
-    proxy = await proxyInFront(
-      { ...server, ...tap },
-      { PROTECT: 'drop-table,truncate', RULES: '' },
-    );
-    tapped = poolOn({ ...server, ...tap });
-    direct = await connect(server);
-    schema = await freshSchema(server, 'late');
-    await direct.query(`USE ${schema.name}`);
-  });
-
-  afterAll(async () => {
-    await tapped.dispose();
-    await proxy.stop();
-    await tap.close();
-    await direct.end();
-    await schema.drop();
-  });
+    }),
+  );
+  const proxy = on.proxy({ PROTECT: 'drop-table,truncate', RULES: '' }, { upstream: tap });
+  const tapped = on.open(() => poolOn({ ...tap }));
 
   beforeEach(async () => {
     late = null;
@@ -75,15 +50,8 @@ inLanes(testServers(), 'a KILL too late for its RENAME on $name', (server, lane)
 
   async function errnoOf(text: string, user = server.user): Promise<number> {
     const password = user === server.user ? server.password : '';
-    const client = await connect({ ...proxy, user, password }, { database: schema.name });
-    try {
-      await client.query(text);
-      return 0;
-    } catch (error) {
-      return (error as { readonly errno: number }).errno;
-    } finally {
-      await client.end();
-    }
+    await using client = await connect({ ...proxy, user, password }, { database: schema.name });
+    return (await client.errnoOf(text)) ?? 0;
   }
 
   const row = () => ledgerRowOf(direct, { schema: schema.name, table: 'a' });
@@ -91,10 +59,7 @@ inLanes(testServers(), 'a KILL too late for its RENAME on $name', (server, lane)
   async function expectHeld(): Promise<void> {
     await until(async () => (await row())?.['state'] === 'HOLD', 'the ledger has it', 20_000);
     const held = await row();
-    const [rows] = await direct.query<RowDataPacket[]>(
-      `SELECT COUNT(*) AS n FROM ${held?.['hold_schema']}.${held?.['hold_name']}`,
-    );
-    expect(rows[0]?.['n']).toBe(2);
+    expect(await direct.count(`${held?.['hold_schema']}.${held?.['hold_name']}`)).toBe(2);
   }
 
   test('in the session of the user is answered as the server did, and the table is held', async () => {
@@ -125,10 +90,10 @@ inLanes(testServers(), 'a KILL too late for its RENAME on $name', (server, lane)
     expect(await errnoOf('TRUNCATE TABLE a')).toBe(0);
     expect(late).toBe(null);
     await expectHeld();
-    const [rows] = await direct.query<RowDataPacket[]>('SELECT COUNT(*) AS n FROM a');
+    const rows = await direct.rows('SELECT COUNT(*) AS n FROM a');
     expect(rows[0]?.['n']).toBe(0);
     const id = (await row())?.['id'];
-    const [held] = await direct.query<RowDataPacket[]>(
+    const held = await direct.rows(
       `SELECT TABLE_NAME FROM information_schema.TABLES WHERE TABLE_NAME LIKE '%${id}%'`,
     );
     expect(held).toHaveLength(1);
@@ -141,7 +106,7 @@ inLanes(testServers(), 'a KILL too late for its RENAME on $name', (server, lane)
     const report = await restore(tapped, { target: `${schema.name}.a` });
     expect(late).toBe(null);
     expect(report.recorded).toBe(true);
-    const [rows] = await direct.query<RowDataPacket[]>('SELECT COUNT(*) AS n FROM a');
+    const rows = await direct.rows('SELECT COUNT(*) AS n FROM a');
     expect(rows[0]?.['n']).toBe(2);
   });
 });

@@ -3,7 +3,7 @@
  * each of its later statements would have in the binary log (`use`, of a schema that may be gone by
  * then); and what it does on another connection is not done without its lock.
  */
-import { expect, jest } from '@jest/globals';
+import { expect } from '@jest/globals';
 import { systemClock } from '../../src/clock.js';
 import { createTrigger, showTriggers } from '../../src/held/triggers/definition.js';
 import type { HeldTrigger } from '../../src/ledger/detached/triggers.js';
@@ -11,28 +11,16 @@ import { leadWhenever } from '../../src/lifecycle/leader/leader.js';
 import { silentLog } from '../../src/log.js';
 import type { ServicePool } from '../../src/service/pool/pools.js';
 import { sql } from '../../src/service/sql.js';
-import { inLanes } from '../support/lanes.js';
-import { testOnOne } from '../support/on-one-server.js';
-import { type FreshSchema, freshSchema, query, testServers } from '../support/servers.js';
-import { poolOn } from '../support/service-pool.js';
+import { onServersAtOnce } from '../support/on-servers.js';
+import { query } from '../support/servers.js';
 import { tappedPool } from '../support/tapped-pool.js';
 import { newId } from './service-fixture.js';
 
-jest.setTimeout(240_000);
+onServersAtOnce('a collector’s session on $name', (server, on) => {
+  const { test } = on;
 
-inLanes(testServers(), 'a collector’s session on $name', (server, lane) => {
-  const test = testOnOne(server, lane);
-  let pool: ServicePool;
-  let schema: FreshSchema;
-
-  lane.beforeAll(async () => {
-    pool = poolOn(server);
-    schema = await freshSchema(server, 'leads');
-  });
-  lane.afterAll(async () => {
-    await pool.dispose();
-    await schema.drop();
-  });
+  const pool = on.pool();
+  const schema = on.schema('leads');
 
   /** No schema is in its text, so one must be used. */
   const aTrigger = async (table: string) => {

@@ -3,72 +3,45 @@
  * collected by, that of the next version is; one that lacks a column with a default gets it, and
  * one that lacks any other column is refused.
  */
-import { expect, jest } from '@jest/globals';
+import { expect } from '@jest/globals';
 import { ProxyServices } from '../../src/cli/proxy/proxy-services.js';
 import { ensureLedger, LEDGER_VERSION } from '../../src/ledger/tables.js';
 import { silentLog } from '../../src/log.js';
-import {
-  type Collecting,
-  holdTable,
-  startCollecting,
-  until,
-  whereIs,
-} from '../lifecycle/collecting.js';
+import { holdTable, startCollecting, until, whereIs } from '../lifecycle/collecting.js';
 import { dropRecycleSchemas, freshLedger } from '../support/fresh-ledger.js';
-import { inLanes } from '../support/lanes.js';
-import { testOnOne } from '../support/on-one-server.js';
-import { type ProxyTarget, proxyInFront } from '../support/proxy.js';
-import { connect, type FreshSchema, freshSchema, query, testServers } from '../support/servers.js';
+import { onServersAtOnce } from '../support/on-servers.js';
+import type { ProxyTarget } from '../support/proxy.js';
+import { connect, query } from '../support/servers.js';
 import { poolOn } from '../support/service-pool.js';
 import { tappedPool } from '../support/tapped-pool.js';
 
-jest.setTimeout(240_000);
-
 const TOO_NEW = LEDGER_VERSION + 2;
 
-inLanes(testServers(), 'a ledger on $name', (server, lane) => {
-  const test = testOnOne(server, lane);
-  let proxy: Awaited<ReturnType<typeof proxyInFront>>;
-  let schema: FreshSchema;
-  let collecting: Collecting | null = null;
-
-  lane.beforeAll(async () => {
-    let isReady = false;
-    const log = {
-      ...silentLog,
-      info: (_fields: object, message: string) => {
-        isReady ||= message.startsWith('the ledger is ready');
-      },
-    };
-    proxy = await proxyInFront(server, { PROTECT: 'drop-table,drop-database' }, log);
-    await until('its start is over', () => isReady);
-    schema = await freshSchema(server, 'versions');
-  });
-  lane.beforeEach(async () => {
+onServersAtOnce('a ledger on $name', (server, on) => {
+  const { afterAll, afterEach, beforeAll, beforeEach, test } = on;
+  let isReady = false;
+  const info = (_fields: object, message: string) => {
+    isReady ||= message.startsWith('the ledger is ready');
+  };
+  afterAll(() => dropRecycleSchemas(server));
+  const schema = on.schema('versions');
+  const log = { ...silentLog, info };
+  const proxy = on.proxy({ PROTECT: 'drop-table,drop-database' }, { log });
+  beforeAll(() => until('its start is over', () => isReady));
+  beforeEach(async () => {
     await freshLedger(server);
     await say(server, 'CREATE TABLE t (a INT PRIMARY KEY)', 'INSERT INTO t VALUES (1)');
   });
-  lane.afterEach(async () => {
-    await collecting?.stop();
-    collecting = null;
-    await say(server, 'DROP TABLE IF EXISTS t');
-  });
-  lane.afterAll(async () => {
-    await proxy.stop();
-    await schema.drop();
-    await dropRecycleSchemas(server);
-  });
+  afterEach(() => say(server, 'DROP TABLE IF EXISTS t'));
 
   /** The error of the last text, or its answer. */
   async function say(to: ProxyTarget | typeof server, ...texts: readonly string[]) {
-    const client = await connect(to, { database: schema.name });
+    await using client = await connect(to, { database: schema.name });
     let answer = '';
     try {
       for (const text of texts) answer = JSON.stringify((await client.query(text))[0]);
     } catch (error) {
       answer = (error as Error).message;
-    } finally {
-      await client.end();
     }
     return answer;
   }
@@ -113,7 +86,7 @@ inLanes(testServers(), 'a ledger on $name', (server, lane) => {
   });
 
   test('that is too new is collected by nobody but the newer, who gets the lock', async () => {
-    collecting = startCollecting(server);
+    const collecting = on.each.keep(startCollecting(server));
     await collecting.looked();
     await become(TOO_NEW);
     const held = await holdTable(server);
@@ -159,7 +132,7 @@ inLanes(testServers(), 'a ledger on $name', (server, lane) => {
 
   test('that takes long to complete keeps no proxy from its start', async () => {
     await query(server, 'ALTER TABLE _undrop.ledger DROP COLUMN todo');
-    const pool = poolOn(server);
+    await using pool = poolOn(server);
     let complete = () => {};
     const completing = new Promise<void>((resolve) => {
       complete = resolve;
@@ -182,12 +155,11 @@ inLanes(testServers(), 'a ledger on $name', (server, lane) => {
     } finally {
       complete();
       await home?.stop();
-      await pool.dispose();
     }
   });
 
   test('that is there is made once by a start, which goes on at once', async () => {
-    const pool = poolOn(server);
+    await using pool = poolOn(server);
     let looks = 0;
     const counted = tappedPool(pool, (send, texts) => {
       looks += texts.filter((text) => /SELECT .*MAX\(version\) AS version/.test(text)).length;
@@ -205,38 +177,30 @@ inLanes(testServers(), 'a ledger on $name', (server, lane) => {
     const own = { proxyId: 'test', activeIds: new Set<string>(), log };
     const options = { ...own, pool: counted, poolAt: () => pool };
     const home = await ProxyServices.open(options, { ...proxy.settings, collect: 'off' });
-    try {
-      await until('it says so', () => isReady);
-      expect(looks).toBe(2 * once);
-    } finally {
-      await home.stop();
-      await pool.dispose();
-    }
+
+    await until('it says so', () => isReady);
+    await home.stop();
+    expect(looks).toBe(2 * once);
   });
 
   test('of another transaction’s reading is completed between the drops of older proxies', async () => {
     await query(server, 'ALTER TABLE _undrop.ledger DROP COLUMN todo');
-    const reader = await connect(server);
-    await reader.query('START TRANSACTION');
-    await reader.query('SELECT * FROM _undrop.ledger');
-    const pool = poolOn(server);
-    try {
-      const first = ensureLedger(pool).catch((error: Error) => error.message);
-      // What an older proxy writes queues behind the ALTER, which gives up.
-      await query(
-        server,
-        'SET lock_wait_timeout = 60',
-        `INSERT INTO _undrop.ledger (id, group_id, proxy_id, thread_id, schema_name, table_name,
+    await using reader = await connect(server);
+    await reader.run('START TRANSACTION', 'SELECT * FROM _undrop.ledger');
+    await using pool = poolOn(server);
+
+    const first = ensureLedger(pool).catch((error: Error) => error.message);
+    // What an older proxy writes queues behind the ALTER, which gives up.
+    await query(
+      server,
+      'SET lock_wait_timeout = 60',
+      `INSERT INTO _undrop.ledger (id, group_id, proxy_id, thread_id, schema_name, table_name,
            kind, dropped_at, user_name, client_address, statement_text, hold_until, state,
            state_since) VALUES ('a', 'a', 'p', 1, 's', 't', 'base', NOW(), 'u', '', '', NOW(),
            'removed', NOW())`,
-      );
-      expect(await first).toContain('Lock wait timeout exceeded');
-      await reader.query('COMMIT');
-      await ensureLedger(pool);
-    } finally {
-      await reader.end();
-      await pool.dispose();
-    }
+    );
+    expect(await first).toContain('Lock wait timeout exceeded');
+    await reader.query('COMMIT');
+    await ensureLedger(pool);
   });
 });

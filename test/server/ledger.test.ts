@@ -1,5 +1,5 @@
 /** The ledger on real servers: what an intent records and finds out, outcomes, states, reading. */
-import { describe, expect } from '@jest/globals';
+import { expect } from '@jest/globals';
 import { recordIntent } from '../../src/ledger/intents/record-intent.js';
 import { findRows } from '../../src/ledger/read.js';
 import { ensureLedger } from '../../src/ledger/tables.js';
@@ -9,15 +9,15 @@ import {
   recordOutcome,
   recordState,
 } from '../../src/ledger/write.js';
-import { testOnOne } from '../support/on-one-server.js';
-import { query, testServers } from '../support/servers.js';
+import { onServers } from '../support/on-servers.js';
+import { query } from '../support/servers.js';
 import { poolOn } from '../support/service-pool.js';
 import { ownSession } from './own-session.js';
 import { intend, localPortOf, newId, PROXY_ID, renameAway } from './service-fixture.js';
 
-describe.each(testServers())('the ledger on $name', (server) => {
-  const test = testOnOne(server);
-  const own = ownSession(server);
+onServers('the ledger on $name', (server, on) => {
+  const { test } = on;
+  const own = ownSession(server, on);
 
   async function factsOf(...tables: readonly string[]): Promise<readonly IntentTable[]> {
     const { facts } = await intend(own.pool, own.session, { schema: own.schema.name, tables });
@@ -48,14 +48,13 @@ describe.each(testServers())('the ledger on $name', (server) => {
 
   test('is not ready for an account that may not write to it', async () => {
     await query(server, "CREATE USER only_reads@'%'", "GRANT SELECT ON *.* TO only_reads@'%'");
-    const pool = poolOn({ ...server, user: 'only_reads' });
+    await using pool = poolOn({ ...server, user: 'only_reads' });
     try {
       await expect(ensureLedger(pool)).rejects.toMatchObject({
         code: 'UNDROP_LEDGER_UNAVAILABLE',
         message: expect.stringMatching(/INSERT command denied/),
       });
     } finally {
-      await pool.dispose();
       await query(server, "DROP USER only_reads@'%'");
     }
   });

@@ -3,15 +3,16 @@
  * and servers may require of a client: REQUIRE SSL, REQUIRE X509, require_secure_transport. Its
  * clients are let in by what they have themselves, as the server would.
  */
+
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
+import { describe, expect, test } from '@jest/globals';
 import { createConnection } from 'mysql2/promise';
 import { newLoginCheck } from '../../src/session/login/login-check.js';
 import { parseServerVersion } from '../../src/wire/connection/handshake-v10.js';
-import type { ThrowawayServer } from '../../throwaway-servers/throwaway.js';
-import { type Certificates, makeCertificates } from '../support/certificates.js';
+import { makeCertificates } from '../support/certificates.js';
 import { SERVERS_WITHOUT_TLS } from '../support/login-plugins.js';
-import { type ProxyTarget, proxyInFront, runUndrop, type Variables } from '../support/proxy.js';
+import { inHooks } from '../support/on-servers.js';
+import { proxyInFront, runUndrop, type Variables } from '../support/proxy.js';
 import { RawClient } from '../support/raw-client.js';
 import {
   allTestServers,
@@ -21,9 +22,6 @@ import {
   type Target,
   testServers,
 } from '../support/servers.js';
-
-// A busy machine is slow, not wrong.
-jest.setTimeout(240_000);
 
 type Way = 'tcp' | 'tls' | 'socket';
 
@@ -39,26 +37,20 @@ const ACCOUNTS = Object.keys(REQUIREMENTS) as (keyof typeof REQUIREMENTS)[];
 const WITH_TLS = testServers().filter(({ name }) => !SERVERS_WITHOUT_TLS.has(name));
 
 describe.each(WITH_TLS)('in TLS to $name', ({ name }) => {
-  let files: Certificates;
-  let server: ThrowawayServer;
-  const proxies: ProxyTarget[] = [];
+  const { beforeAll, keep, open } = inHooks();
+  const files = open(makeCertificates);
+  const server = open(() => {
+    const { ca, cert, key } = files;
+    return startServer(name, [`--ssl-ca=${ca}`, `--ssl-cert=${cert}`, `--ssl-key=${key}`]);
+  });
 
   beforeAll(async () => {
-    files = makeCertificates();
-    const options = [`--ssl-ca=${files.ca}`, `--ssl-cert=${files.cert}`, `--ssl-key=${files.key}`];
-    server = await startServer(name, options);
     await query(
       server,
       ...ACCOUNTS.map(
         (user) => `CREATE USER \`${user}\`@'%' IDENTIFIED BY 'pw' REQUIRE ${REQUIREMENTS[user]}`,
       ),
     );
-  });
-
-  afterAll(async () => {
-    for (const proxy of proxies) await proxy.stop();
-    await server.stop();
-    files.remove();
   });
 
   const inTls = () => ({ UPSTREAM_TLS: 'required' });
@@ -73,8 +65,8 @@ describe.each(WITH_TLS)('in TLS to $name', ({ name }) => {
   /** Logs in by each way that is asked for: `in`, or the number and the words. */
   async function outcomes(variables: Variables, ways: readonly Way[], users = ACCOUNTS) {
     const socketPath = join(files.folder, `${sockets++}.sock`);
-    const proxy = await proxyInFront(server, { LISTEN: `127.0.0.1:0,${socketPath}`, ...variables });
-    proxies.push(proxy);
+    const listen = { LISTEN: `127.0.0.1:0,${socketPath}` };
+    const proxy = keep(await proxyInFront(server, { ...listen, ...variables }));
     const told: Record<string, string> = {};
     for (const way of ways) {
       for (const user of users) told[`${user} ${way}`] = await logIn(proxy, socketPath, way, user);
@@ -168,9 +160,11 @@ describe.each(WITH_TLS)('in TLS to $name', ({ name }) => {
       const { told } = await outcomes({ ...inTls(), LEND_TLS: 'on' }, ['tcp'], ['none']);
       expect(told).toEqual({ 'none tcp': 'in' });
     } finally {
-      const local = await createConnection({ socketPath: server.socketPath ?? '', user: 'root' });
+      await using local = await createConnection({
+        socketPath: server.socketPath ?? '',
+        user: 'root',
+      });
       await local.query('SET GLOBAL require_secure_transport = OFF');
-      await local.end();
     }
   });
 
@@ -189,16 +183,10 @@ const OLD = allTestServers().filter(({ name }) => name === 'mysql-5.6');
 test.each(OLD)(
   '$name has no require_secure_transport, and lets all in',
   async ({ name }) => {
-    const server = await startServer(name);
-    try {
-      const proxy = await proxyInFront(server, { UPSTREAM: server.socketPath ?? '' });
-      const client = await connect(proxy, { connectTimeout: 5_000 });
-      await client.query('SELECT 1');
-      await client.end();
-      await proxy.stop();
-    } finally {
-      await server.stop();
-    }
+    await using server = await startServer(name);
+    await using proxy = await proxyInFront(server, { UPSTREAM: server.socketPath ?? '' });
+    await using client = await connect(proxy, { connectTimeout: 5_000 });
+    await client.query('SELECT 1');
   },
   20_000,
 );

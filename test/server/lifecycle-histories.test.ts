@@ -4,6 +4,7 @@
  * amid a step; somebody who brings tables back. Each table ends once, in legal order, never before
  * its time; what comes back is whole; what isn't ours is never touched.
  */
+
 import { expect, jest } from '@jest/globals';
 import type { LifecycleSettings } from '../../src/lifecycle/next-step.js';
 import { newHoldId, parseHoldName, type TableState } from '../../src/names/names.js';
@@ -21,6 +22,7 @@ import {
 import { Dice, seededRandom } from '../support/dice.js';
 import { freshLedger } from '../support/fresh-ledger.js';
 import { inLanes } from '../support/lanes.js';
+import { inHooks } from '../support/on-servers.js';
 import { rounds, seedFor } from '../support/sample.js';
 import { query, testServers } from '../support/servers.js';
 import { tappedPool } from '../support/tapped-pool.js';
@@ -62,16 +64,15 @@ function decoysOf(dice: Dice): readonly string[] {
 inLanes(
   testServers(),
   'histories on $name',
-  (server, { test, beforeEach, afterEach }) => {
-    let running: Collecting[] = [];
+  (server, lane) => {
+    const { afterEach, beforeEach, each } = inHooks(lane);
+    const { test } = lane;
 
     beforeEach(async () => {
       await freshLedger(server);
       await query(server, 'DROP DATABASE IF EXISTS histories', 'CREATE DATABASE histories');
     });
     afterEach(async () => {
-      for (const one of running) await one.stop();
-      running = [];
       await query(server, 'DROP DATABASE histories');
       await freshLedger(server);
     });
@@ -98,6 +99,7 @@ inLanes(
           );
         }
         const steps: Step[] = [];
+        const running: Collecting[] = [];
         let breaksAt = -1;
         const tap = (holds: boolean) => (pool: ServicePool) =>
           tappedPool(pool, async (send, texts) => {
@@ -111,7 +113,7 @@ inLanes(
           });
         const start = (settings: Partial<LifecycleSettings>) => {
           const holds = settings.lifecycle?.includes('HOLD') ?? true;
-          running.push(startCollecting(server, settings, tap(holds)));
+          running.push(each.keep(startCollecting(server, settings, tap(holds))));
         };
         for (let lives = dice.below(LIVES_MAX + 1); lives > 0; lives--) {
           breaksAt = dice.below(6);

@@ -1,10 +1,9 @@
 /** The lifecycle on real servers, seen in the servers' own general log. */
-import { expect, jest, test } from '@jest/globals';
+import { expect, test } from '@jest/globals';
 import type { LifecycleSettings } from '../../src/lifecycle/next-step.js';
 import type { TableState } from '../../src/names/names.js';
 import {
   beforeEachStep,
-  type Collecting,
   countRows,
   type Held,
   holdTable,
@@ -13,8 +12,7 @@ import {
   whereIs,
 } from '../lifecycle/collecting.js';
 import { freshLedger } from '../support/fresh-ledger.js';
-import { inLanes } from '../support/lanes.js';
-import { testOnOne } from '../support/on-one-server.js';
+import { onServersAtOnce } from '../support/on-servers.js';
 import { proxyInFront } from '../support/proxy.js';
 import { sample } from '../support/sample.js';
 import {
@@ -24,37 +22,25 @@ import {
   query,
   startServer,
   type Target,
-  testServers,
 } from '../support/servers.js';
-
-jest.setTimeout(300_000);
 
 /** However busy the machine is, no rest between them is longer than a second. */
 const FEW_CHUNKS = { purgeChunkRows: 5_000, purgeChunkMs: 1_000 };
 
 const WHOLE_WAY = ['HOLD → PURGE', 'PURGE → EVAC', 'EVAC → DROP', 'DROP → gone'];
 
-inLanes(testServers(), 'the lifecycle on $name', (server, lane) => {
-  const { afterAll, afterEach, beforeEach } = lane;
-  const test = testOnOne(server, lane);
+onServersAtOnce('the lifecycle on $name', (server, on) => {
+  const { afterAll, beforeEach, test } = on;
   const isOld = server.name === 'mysql-5.6';
-  let collecting: Collecting | null = null;
-
   beforeEach(() => freshLedger(server));
-  afterEach(async () => {
-    await collecting?.stop();
-    collecting = null;
-  });
   afterAll(() => freshLedger(server));
 
   /** Every transition of `held` that the server was sent, by its own log. */
   async function wayOf(held: Held, settings: Partial<LifecycleSettings>): Promise<string[]> {
-    const log = await generalLog(server);
-    collecting = startCollecting(server, settings);
+    await using log = await generalLog(server);
+    await using _collecting = startCollecting(server, settings);
     await until('the table is gone', async () => (await whereIs(server, held.id)).length === 0);
-    await collecting.stop();
     const commands = await log.read();
-    await log.stop();
     return transitions(commands, held.id);
   }
 
@@ -67,7 +53,7 @@ inLanes(testServers(), 'the lifecycle on $name', (server, lane) => {
     const held = await holdTable(server, { dueInSeconds: 3 });
     const later = await holdTable(server, { dueInSeconds: 3_600 });
     const settings = { checkIntervalMs: 3_600_000, holdMs: 3_600_000, purgeCheckIntervalMs: 200 };
-    collecting = startCollecting(server, settings);
+    on.each.keep(startCollecting(server, settings));
     const due = held.name.slice(-14);
     await until(
       'the first table moves on',
@@ -101,7 +87,7 @@ inLanes(testServers(), 'the lifecycle on $name', (server, lane) => {
   test('EVAC lasts its time, where nothing says earlier that no page is cached', async () => {
     const held = await holdTable(server, { rows: 5_000 });
     const settings = { lifecycle: ['HOLD', 'EVAC'] as const, fastDrop: 'never' as const };
-    collecting = startCollecting(server, { ...settings, evacMs: 3_600_000 });
+    const collecting = on.each.keep(startCollecting(server, { ...settings, evacMs: 3_600_000 }));
     await until('it is in EVAC', async () => (await whereIs(server, held.id)).some(isEvac));
     await collecting.looked();
     expect((await whereIs(server, held.id)).filter(isEvac)).toHaveLength(1);
@@ -124,12 +110,14 @@ inLanes(testServers(), 'the lifecycle on $name', (server, lane) => {
     const held = await holdTable(server, { rows: 0 });
     await fill(held, 100_000);
     const counts: number[] = [];
-    const log = await generalLog(server);
+    await using log = await generalLog(server);
     const settings = { ...FEW_CHUNKS, fastDrop: 'never', evacMs: 1_000 } as const;
-    collecting = startCollecting(server, settings, (pool) =>
-      beforeEachStep(pool, async (quoted) => {
-        counts.push(await countRows(server, quoted));
-      }),
+    const collecting = on.each.keep(
+      startCollecting(server, settings, (pool) =>
+        beforeEachStep(pool, async (quoted) => {
+          counts.push(await countRows(server, quoted));
+        }),
+      ),
     );
     await until(
       'the table is gone',
@@ -138,51 +126,47 @@ inLanes(testServers(), 'the lifecycle on $name', (server, lane) => {
     );
     await collecting.stop();
     const commands = await log.read();
-    await log.stop();
     expect(transitions(commands, held.id)).toEqual(WHOLE_WAY);
     expect(counts).toEqual([100_000, 0, 0, 0]);
   });
 
   test('a drop of 100,000 rows through the proxy: one id, and every row until its PURGE', async () => {
-    const schema = await freshSchema(server);
+    await using schema = await freshSchema(server);
     const own = `${schema.name}.big`;
     await query(server, `CREATE TABLE ${own} (id INT PRIMARY KEY, note VARCHAR(40))`);
     await fill({ quoted: own }, 100_000);
-    const log = await generalLog(server);
-    const proxy = await proxyInFront(server, { HOLD: '2s' });
+    await using log = await generalLog(server);
+    await using proxy = await proxyInFront(server, { HOLD: '2s' });
     const counts: number[] = [];
-    try {
-      await query(proxy, `DROP TABLE ${own}`);
-      const [table] = await listHeldNames(server);
-      counts.push(await countRows(server, `_undrop.${table ?? ''}`));
-      const settings = { ...FEW_CHUNKS, evacMs: 2_000 };
-      collecting = startCollecting(server, settings, (pool) =>
+
+    await query(proxy, `DROP TABLE ${own}`);
+    const [table] = await listHeldNames(server);
+    counts.push(await countRows(server, `_undrop.${table ?? ''}`));
+    const settings = { ...FEW_CHUNKS, evacMs: 2_000 };
+    const collecting = on.each.keep(
+      startCollecting(server, settings, (pool) =>
         beforeEachStep(pool, async (quoted) => {
           counts.push(await countRows(server, quoted));
         }),
-      );
-      await until(
-        'the table is gone',
-        async () => (await listHeldNames(server)).length === 0,
-        240_000,
-      );
-      await collecting.stop();
-      const commands = await log.read();
-      const [id = ''] = commands.flatMap(
-        ({ text }) => /_vt_HOLD_([0-9a-f]{32})_/.exec(text)?.[1] ?? [],
-      );
-      const steps = isOld ? WHOLE_WAY : ['HOLD → DROP', 'DROP → gone'];
-      // Into the hold name on the user's session, into the recycle schema, and on from there; MySQL
-      // 5.6 has one RENAME for both.
-      const held = isOld ? ['HOLD → gone'] : ['HOLD → gone', 'HOLD → HOLD'];
-      expect(transitions(commands, id)).toEqual([...held, ...steps]);
-      const all = 100_000;
-      expect(counts).toEqual(isOld ? [all, all, 0, 0, 0] : [all, all, all]);
-    } finally {
-      await proxy.stop();
-      await log.stop();
-      await schema.drop();
-    }
+      ),
+    );
+    await until(
+      'the table is gone',
+      async () => (await listHeldNames(server)).length === 0,
+      240_000,
+    );
+    await collecting.stop();
+    const commands = await log.read();
+    const [id = ''] = commands.flatMap(
+      ({ text }) => /_vt_HOLD_([0-9a-f]{32})_/.exec(text)?.[1] ?? [],
+    );
+    const steps = isOld ? WHOLE_WAY : ['HOLD → DROP', 'DROP → gone'];
+    // Into the hold name on the user's session, into the recycle schema, and on from there; MySQL
+    // 5.6 has one RENAME for both.
+    const held = isOld ? ['HOLD → gone'] : ['HOLD → gone', 'HOLD → HOLD'];
+    expect(transitions(commands, id)).toEqual([...held, ...steps]);
+    const all = 100_000;
+    expect(counts).toEqual(isOld ? [all, all, 0, 0, 0] : [all, all, all]);
   });
 
   async function fill({ quoted }: Pick<Held, 'quoted'>, rows: number): Promise<void> {
@@ -228,29 +212,23 @@ function transitions(commands: readonly LoggedCommand[], id: string): string[] {
 test.each(['mysql-5.6', 'mariadb-10.11', 'mariadb-11.8'])(
   'a server that stores names in lower case is collected, save for foreign keys: %s',
   async (name) => {
-    const server = await startServer(name, ['--lower-case-table-names=1']);
-    let collecting: Collecting | null = null;
-    try {
-      await freshLedger(server);
-      const held = await holdTable(server, { rows: 100 });
-      const parent = await holdTable(server);
-      await query(
-        server,
-        'CREATE DATABASE live',
-        `CREATE TABLE live.child (id INT, FOREIGN KEY (id) REFERENCES ${parent.quoted} (id)
-         ON DELETE CASCADE)`,
-        'INSERT INTO live.child VALUES (1)',
-      );
-      expect(await whereIs(server, held.id)).toEqual([`_undrop.${held.name.toLowerCase()}`]);
-      collecting = startCollecting(server, { fastDrop: 'never' });
-      await until('the table is gone', async () => (await whereIs(server, held.id)).length === 0);
-      await collecting.looked();
-      expect(await countRows(server, parent.quoted)).toBe(10);
-      expect(await countRows(server, 'live.child')).toBe(1);
-    } finally {
-      await collecting?.stop();
-      await server.stop();
-    }
+    await using server = await startServer(name, ['--lower-case-table-names=1']);
+    await freshLedger(server);
+    const held = await holdTable(server, { rows: 100 });
+    const parent = await holdTable(server);
+    await query(
+      server,
+      'CREATE DATABASE live',
+      `CREATE TABLE live.child (id INT, FOREIGN KEY (id) REFERENCES ${parent.quoted} (id)
+       ON DELETE CASCADE)`,
+      'INSERT INTO live.child VALUES (1)',
+    );
+    expect(await whereIs(server, held.id)).toEqual([`_undrop.${held.name.toLowerCase()}`]);
+    await using collecting = startCollecting(server, { fastDrop: 'never' });
+    await until('the table is gone', async () => (await whereIs(server, held.id)).length === 0);
+    await collecting.looked();
+    expect(await countRows(server, parent.quoted)).toBe(10);
+    expect(await countRows(server, 'live.child')).toBe(1);
   },
 );
 
@@ -264,36 +242,30 @@ const POOLS = [
 test.each(sample(POOLS, { name: 'pools', count: 1 }))(
   'an EVAC ends as soon as the pages have left the buffer pool, on %s',
   async (name, pool) => {
-    const server = await startServer(name, [`--innodb-buffer-pool-size=${pool}`]);
-    let collecting: Collecting | null = null;
-    try {
-      await freshLedger(server);
-      const held = await holdTable(server, { rows: 5_000 });
-      await query(
-        server,
-        'CREATE DATABASE live',
-        'CREATE TABLE live.big (id INT AUTO_INCREMENT PRIMARY KEY, pad CHAR(255))',
-        "INSERT INTO live.big (pad) VALUES ('x')",
-      );
-      const settings = { lifecycle: ['HOLD', 'EVAC'] as const, fastDrop: 'never' as const };
-      collecting = startCollecting(server, { ...settings, evacMs: 3_600_000 });
-      const { said } = collecting;
-      // By what it says: in so small a pool nothing may be left of the table when we look.
-      await until('it has been in EVAC', () => said.some(({ fields }) => fields['to'] === 'EVAC'));
-      // Rows of others push it out: 2^16 of them are more than the pool can take.
-      for (let doubled = 0; doubled < 16; doubled += 1) {
-        await query(server, 'INSERT INTO live.big (pad) SELECT pad FROM live.big');
-      }
-      await until('the table is gone', async () => {
-        // Some more is read as long as it isn't.
-        await query(server, 'SELECT SUM(LENGTH(pad)) FROM live.big');
-        return (await whereIs(server, held.id)).length === 0;
-      });
-      const [way] = said.filter(({ fields }) => fields['from'] === 'EVAC');
-      expect(way?.fields['because']).toBe('no page cached');
-    } finally {
-      await collecting?.stop();
-      await server.stop();
+    await using server = await startServer(name, [`--innodb-buffer-pool-size=${pool}`]);
+    await freshLedger(server);
+    const held = await holdTable(server, { rows: 5_000 });
+    await query(
+      server,
+      'CREATE DATABASE live',
+      'CREATE TABLE live.big (id INT AUTO_INCREMENT PRIMARY KEY, pad CHAR(255))',
+      "INSERT INTO live.big (pad) VALUES ('x')",
+    );
+    const settings = { lifecycle: ['HOLD', 'EVAC'] as const, fastDrop: 'never' as const };
+    await using collecting = startCollecting(server, { ...settings, evacMs: 3_600_000 });
+    const { said } = collecting;
+    // By what it says: in so small a pool nothing may be left of the table when we look.
+    await until('it has been in EVAC', () => said.some(({ fields }) => fields['to'] === 'EVAC'));
+    // Rows of others push it out: 2^16 of them are more than the pool can take.
+    for (let doubled = 0; doubled < 16; doubled += 1) {
+      await query(server, 'INSERT INTO live.big (pad) SELECT pad FROM live.big');
     }
+    await until('the table is gone', async () => {
+      // Some more is read as long as it isn't.
+      await query(server, 'SELECT SUM(LENGTH(pad)) FROM live.big');
+      return (await whereIs(server, held.id)).length === 0;
+    });
+    const [way] = said.filter(({ fields }) => fields['from'] === 'EVAC');
+    expect(way?.fields['because']).toBe('no page cached');
   },
 );

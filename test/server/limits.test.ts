@@ -1,21 +1,18 @@
 /** As many clients as may come, and not one more: by our own limit, and by that of open files. */
 import { execFileSync } from 'node:child_process';
 import { readdirSync } from 'node:fs';
-import { describe, expect, jest } from '@jest/globals';
-import type { Connection } from 'mysql2/promise';
-import { testOnOne } from '../support/on-one-server.js';
+import { expect } from '@jest/globals';
+import { onServers } from '../support/on-servers.js';
 import { until } from '../support/poll.js';
 import { type ProxyProcess, spawnProxy } from '../support/proxy.js';
-import { connect, query, type Target, testServers } from '../support/servers.js';
-
-jest.setTimeout(240_000);
+import { connect, query, type Session, type Target } from '../support/servers.js';
 
 /** Enough for (100 - 64) / 2 sessions. */
 const OPEN_FILES = 100;
 const FITTING = 18;
 
-async function open(target: Target, count: number): Promise<Connection[]> {
-  const connections: Connection[] = [];
+async function open(target: Target, count: number): Promise<Session[]> {
+  const connections: Session[] = [];
   for (let index = 0; index < count; index++) connections.push(await connect(target));
   return connections;
 }
@@ -23,7 +20,7 @@ async function open(target: Target, count: number): Promise<Connection[]> {
 /** More than the service has connections. */
 const TURNED_AWAY = 12;
 
-async function end(connections: readonly Connection[]): Promise<void> {
+async function end(connections: readonly Session[]): Promise<void> {
   await Promise.all(connections.map((connection) => connection.end()));
 }
 
@@ -41,10 +38,10 @@ function limitFor(proxy: ProxyProcess, count: number): number {
   return next;
 }
 
-describe.each(testServers())('in front of $name', (server) => {
-  const test = testOnOne(server);
+onServers('limits of a proxy in front of $name', (server, on) => {
+  const { test } = on;
   test('a client too many is told so, and the server hears nothing of it (wire 53)', async () => {
-    const proxy = await spawnProxy(server, { MAX_CONNECTIONS: '2' });
+    await using proxy = await spawnProxy(server, { MAX_CONNECTIONS: '2' });
     const connections = await open(proxy, 2);
     const before = await attempts(server);
     for (let times = 0; times < TURNED_AWAY; times++) {
@@ -57,12 +54,11 @@ describe.each(testServers())('in front of $name', (server) => {
     expect((await attempts(server)) - before).toBeLessThan(TURNED_AWAY);
     await end(connections);
     await until(async () => (await open(proxy, 2).then(end, () => 'full')) !== 'full', 'room');
-    await proxy.stop();
   });
 
   test('open files that are too few are told of at the start, and are a limit like ours (wire 60)', async () => {
     const limit = [`--nofile=${OPEN_FILES}:${OPEN_FILES}`];
-    const proxy = await spawnProxy(server, {}, ['prlimit', ...limit]);
+    await using proxy = await spawnProxy(server, {}, ['prlimit', ...limit]);
     expect(proxy.lines).toContainEqual(
       expect.objectContaining({
         level: 40,
@@ -75,11 +71,10 @@ describe.each(testServers())('in front of $name', (server) => {
     const connections = await open(proxy, FITTING);
     await expect(connect(proxy)).rejects.toMatchObject({ errno: 1040 });
     await end(connections);
-    await proxy.stop();
   });
 
   test('a proxy that has run out of open files says so, and goes on when it has some (wire 60)', async () => {
-    const proxy = await spawnProxy(server);
+    await using proxy = await spawnProxy(server);
     const [early] = await open(proxy, 1);
     const files = limitFor(proxy, 1);
     setOpenFiles(proxy, files);
@@ -94,7 +89,6 @@ describe.each(testServers())('in front of $name', (server) => {
     setOpenFiles(proxy, 1_000);
     await end(await open(proxy, 3));
     await early?.end();
-    await proxy.stop();
   });
 });
 

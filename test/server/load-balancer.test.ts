@@ -3,20 +3,20 @@
  * password changed, and the ledger dropped: clients are served all the time, drops are held again
  * as soon as the cause is gone, and until then nothing that is dropped is destroyed.
  */
+
 import { randomBytes } from 'node:crypto';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { expect, jest } from '@jest/globals';
+import { expect } from '@jest/globals';
+import { countRows } from '../lifecycle/collecting.js';
 import { heldRows } from '../support/client-held.js';
+import { temporaryFolder } from '../support/folders.js';
 import { type Haproxy, startHaproxy } from '../support/haproxy.js';
-import { inLanes } from '../support/lanes.js';
+import { onServersAtOnce } from '../support/on-servers.js';
 import { until } from '../support/poll.js';
 import { type ProxyProcess, spawnProxy } from '../support/proxy.js';
-import { connect, query, type TestServer, testServers } from '../support/servers.js';
+import { connect, query, type TestServer } from '../support/servers.js';
 import { makeServiceAccount, SERVICE_ACCOUNT } from '../support/service-account.js';
-
-jest.setTimeout(300_000);
 
 const { password } = SERVICE_ACCOUNT;
 /** More than the three after which HAProxy takes a proxy out of service. */
@@ -28,8 +28,7 @@ async function setPassword(server: TestServer, user: string, password: string): 
   const alter = `ALTER USER '${user}'@'%' IDENTIFIED BY '${password}'`;
   await query(server, server.name === 'mysql-5.6' ? set : alter);
   const tls = server.name === 'mysql-9.7' ? { ssl: { rejectUnauthorized: false } } : {};
-  const session = await connect({ ...server, user, password }, tls);
-  await session.end();
+  await using _session = await connect({ ...server, user, password }, tls);
 }
 
 /** MySQL 5.6 locks no account; there it gets another name. */
@@ -41,12 +40,12 @@ async function setLock(server: TestServer, user: string, word: 'LOCK' | 'UNLOCK'
   await query(server, server.name === 'mysql-5.6' ? rename : alter);
 }
 
-inLanes(testServers(), 'behind HAProxy, on $name', (server, lane) => {
-  const { test, beforeAll, afterAll } = lane;
+onServersAtOnce('behind HAProxy, on $name', (server, on) => {
+  const { afterAll, beforeAll, testOnEach: test } = on;
   const user = `svc_${randomBytes(4).toString('hex')}`;
   const schema = `balanced_${user}`;
-  let folder = '';
-  const passwordFile = () => join(folder, 'password');
+  const folder = on.open(() => temporaryFolder('balanced'));
+  const passwordFile = () => join(folder.path, 'password');
   const proxies: ProxyProcess[] = [];
   let haproxy: Haproxy;
   const crowd = { served: 0, refused: 0, lastError: '', isOver: false, ended: Promise.resolve() };
@@ -55,13 +54,12 @@ inLanes(testServers(), 'behind HAProxy, on $name', (server, lane) => {
     String(proxy.lines.find(({ event }) => event === 'admin')?.['listen']);
 
   beforeAll(async () => {
-    folder = await mkdtemp(join(tmpdir(), 'undrop-balanced-'));
     await writeFile(passwordFile(), password);
     await makeServiceAccount(server, { user });
     await query(server, `CREATE DATABASE ${schema}`);
     for (const _ of ['a', 'b']) {
       const variables = { ADMIN_LISTEN: '127.0.0.1:0', PASSWORD_FILE: passwordFile() };
-      proxies.push(await spawnProxy({ ...server, user, password }, variables));
+      proxies.push(on.keep(await spawnProxy({ ...server, user, password }, variables)));
     }
     haproxy = await startHaproxy(proxies.map((proxy) => ({ ...proxy, admin: adminOf(proxy) })));
     crowd.ended = keepConnecting();
@@ -72,9 +70,7 @@ inLanes(testServers(), 'behind HAProxy, on $name', (server, lane) => {
     crowd.isOver = true;
     await crowd.ended;
     await haproxy.stop();
-    for (const proxy of proxies) await proxy.stop();
     await query(server, `DROP DATABASE ${schema}`, `DROP USER '${user}'@'%'`);
-    await rm(folder, { recursive: true });
   });
 
   const balanced = () => ({ ...server, host: haproxy.host, port: haproxy.port });
@@ -119,15 +115,9 @@ inLanes(testServers(), 'behind HAProxy, on $name', (server, lane) => {
   async function dropNow(table: string): Promise<'held' | 'there'> {
     await query(server, `CREATE TABLE ${schema}.${table} (id INT)`);
     await query(server, `INSERT INTO ${schema}.${table} VALUES (1), (2)`);
-    const session = await connect(balanced());
-    await session.query(`DROP TABLE ${schema}.${table}`).catch(() => undefined);
-    await session.end();
+    await query(balanced(), `DROP TABLE ${schema}.${table}`).catch(() => undefined);
     if ((await heldRows(server, schema))[table] === 2) return 'held';
-    const [row] = await query<{ n: number }>(
-      server,
-      `SELECT COUNT(*) AS n FROM ${schema}.${table}`,
-    );
-    expect(row).toEqual({ n: 2 });
+    expect(await countRows(server, `${schema}.${table}`)).toBe(2);
     return 'there';
   }
 

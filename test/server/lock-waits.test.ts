@@ -19,8 +19,7 @@ test.each(testServers())('a lock is waited for, and nothing else, on $name', asy
   expect(scheduler.state).toMatch(/^Waiting for next activation/);
   expect(await pool.isWaiting(scheduler.id)).toBe(false);
   const reader = await connect(server, { database: schema });
-  await reader.query('BEGIN');
-  await reader.query('SELECT * FROM t');
+  await reader.run('BEGIN', 'SELECT * FROM t');
   const waiter = await connect(server, { database: schema });
   const answered = waiter.query('RENAME TABLE t TO u');
   const locked = await stateOf(`ID = ${waiter.threadId}`);

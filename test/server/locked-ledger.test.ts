@@ -3,21 +3,15 @@
  * session has the server's own words at once, and one by another waits as long as natively and goes
  * on. And where it can't be written to for a moment, nothing stays in it that was refused.
  */
-import { expect, jest } from '@jest/globals';
-import type { Connection, RowDataPacket } from 'mysql2/promise';
-import { inLanes } from '../support/lanes.js';
+import { expect } from '@jest/globals';
 import { describeAnswer } from '../support/native-case.js';
-import { testOnOne } from '../support/on-one-server.js';
+import { onServersAtOnce } from '../support/on-servers.js';
 import { until } from '../support/poll.js';
-import { type ProxyTarget, proxyInFront } from '../support/proxy.js';
 import { RawClient } from '../support/raw-client.js';
-import { connect, freshSchema, type Target, testServers } from '../support/servers.js';
+import type { Target } from '../support/servers.js';
 import { intentsSettled } from '../support/settled.js';
 import { Survival } from '../support/survival.js';
-import { type WireTap, wireTap } from '../support/wire-tap.js';
-
-// A busy machine is slow, not wrong.
-jest.setTimeout(240_000);
+import { wireTap } from '../support/wire-tap.js';
 
 const HOLD_ALL = 'FLUSH TABLES WITH READ LOCK';
 
@@ -30,14 +24,8 @@ const ACCOUNTS = [
 
 const USERS = ACCOUNTS.map(({ who, user }) => [who, user] as const);
 
-inLanes(testServers(), 'on $name', (server, lane) => {
-  const { afterAll, beforeAll } = lane;
-  const test = testOnOne(server, lane);
-  let tap: WireTap;
-  let proxy: ProxyTarget;
-  let root: Connection;
-  let schema = '';
-  let survival: Survival;
+onServersAtOnce('a ledger that is locked, on $name', (server, on) => {
+  const { beforeAll, test } = on;
   /** Of texts that write an intent. */
   let answered = 0;
   /** Until then their answers are kept back. */
@@ -47,8 +35,11 @@ inLanes(testServers(), 'on $name', (server, lane) => {
   /** So many of the statements that forget an intent find no server. */
   let forgetsToCut = 0;
 
-  beforeAll(async () => {
-    tap = await wireTap(server, async ({ moment, command }) => {
+  const schema = on.schema('locked').name;
+  const root = on.session({ schema });
+  const survival = new Survival(root, [schema]);
+  const tap = on.open(() =>
+    wireTap(server, async ({ moment, command }) => {
       if (moment === 'before statement' && /^KILL /m.test(command.toString())) kills++;
       if (moment === 'before statement' && command.includes('/* undrop forget ')) {
         if (forgetsToCut-- > 0) return 'cut';
@@ -57,35 +48,17 @@ inLanes(testServers(), 'on $name', (server, lane) => {
       answered++;
       await gate;
       return true;
-    });
-    proxy = await proxyInFront(tap, {
-      PROTECT: 'drop-table,drop-database,create-or-replace,truncate,drop-partition',
-    });
-    root = await connect(server);
-    schema = (await freshSchema(server, 'locked')).name;
-    await root.query(`USE ${schema}`);
-    survival = new Survival(root, [schema]);
-    await make();
-    for (const { user, right, tables } of ACCOUNTS) {
-      if (right === null) continue;
-      await root.query(`CREATE USER ${user}@'%'`);
-      // For the lock of its own.
-      await root.query(`GRANT RELOAD ON *.* TO ${user}@'%'`);
-      for (const table of tables) {
-        await root.query(`GRANT ${right} ON ${schema}.${table} TO ${user}@'%'`);
-      }
-    }
-  });
-
-  afterAll(async () => {
-    await root.query(`DROP DATABASE ${schema}`);
-    for (const { user, right } of ACCOUNTS) {
-      if (right !== null) await root.query(`DROP USER ${user}@'%'`);
-    }
-    await root.end();
-    await proxy.stop();
-    await tap.close();
-  });
+    }),
+  );
+  const PROTECT = 'drop-table,drop-database,create-or-replace,truncate,drop-partition';
+  const proxy = on.proxy({ PROTECT }, { upstream: tap });
+  beforeAll(() => make());
+  for (const { user, right, tables } of ACCOUNTS) {
+    if (right === null) continue;
+    const grants = tables.map((table) => `${right} ON ${schema}.${table}`);
+    // RELOAD is for the lock of its own.
+    on.account(user, { grants: ['RELOAD ON *.*', ...grants] });
+  }
 
   async function make(): Promise<void> {
     for (const table of ['a', 'b']) {
@@ -105,14 +78,13 @@ inLanes(testServers(), 'on $name', (server, lane) => {
     async (_who, user) => {
       await make();
       const hear = async (target: Target) => {
-        const client = await RawClient.open(target, { schema, user });
+        await using client = await RawClient.open(target, { schema, user });
         await client.run(['DO 0', HOLD_ALL]);
         const heard: string[] = [];
         for (const text of ['DROP TABLE a', 'DROP TABLE IF EXISTS missing, a', 'SHOW WARNINGS']) {
           heard.push(...describeAnswer(await client.query(text)));
         }
         await client.run(['UNLOCK TABLES']);
-        await client.quit();
         return heard;
       };
       const direct = await hear(server);
@@ -132,13 +104,13 @@ inLanes(testServers(), 'on $name', (server, lane) => {
           await settled();
         }
       }, 'the answer comes before the intent is given up');
-      const [tables] = await root.query<RowDataPacket[]>('SHOW TABLES');
+      const tables = await root.rows('SHOW TABLES');
       expect(tables).toHaveLength(2);
     },
   );
 
   async function waiting(threadId: number): Promise<boolean> {
-    const [rows] = await root.query<RowDataPacket[]>(
+    const rows = await root.rows(
       `SELECT 1 FROM information_schema.PROCESSLIST
        WHERE ID = ${threadId} AND STATE LIKE 'Waiting for %lock'`,
     );
@@ -147,13 +119,10 @@ inLanes(testServers(), 'on $name', (server, lane) => {
 
   /** What `work` hears while another session holds the server. */
   async function besideHolder<T>(work: (release: () => Promise<void>) => Promise<T>): Promise<T> {
-    const holder = await RawClient.open(server, { schema });
-    try {
-      await holder.run([HOLD_ALL]);
-      return await work(() => holder.run(['UNLOCK TABLES']));
-    } finally {
-      await holder.quit();
-    }
+    await using holder = await RawClient.open(server, { schema });
+
+    await holder.run([HOLD_ALL]);
+    return await work(() => holder.run(['UNLOCK TABLES']));
   }
 
   test.each(USERS)(
@@ -172,7 +141,7 @@ inLanes(testServers(), 'on $name', (server, lane) => {
       });
       await client.quit();
       await settled();
-      const [tables] = await root.query<RowDataPacket[]>('SHOW TABLES');
+      const tables = await root.rows('SHOW TABLES');
       expect(tables).toHaveLength(0);
     },
   );
@@ -182,10 +151,9 @@ inLanes(testServers(), 'on $name', (server, lane) => {
     async (_who, user) => {
       await make();
       const hear = async (target: Target) => {
-        const client = await RawClient.open(target, { schema, user });
+        await using client = await RawClient.open(target, { schema, user });
         await client.run(['SET lock_wait_timeout = 1']);
         const heard = await besideHolder(() => client.query('DROP TABLE a, b'));
-        await client.quit();
         return describeAnswer(heard);
       };
       const direct = await hear(server);
@@ -200,14 +168,14 @@ inLanes(testServers(), 'on $name', (server, lane) => {
     async (_who, user) => {
       await make();
       const hear = async (target: Target) => {
-        const client = await RawClient.open(target, { schema, user });
+        await using client = await RawClient.open(target, { schema, user });
         let heard: readonly string[] = [];
         await besideHolder(async () => {
           const answering = client.query('DROP TABLE a, b').then((answer) => {
             heard = describeAnswer(answer);
           });
           const waits = async () => {
-            const [rows] = await root.query<RowDataPacket[]>(
+            const rows = await root.rows(
               `SELECT 1 FROM information_schema.PROCESSLIST
              WHERE ID = ${client.threadId} AND STATE LIKE 'Waiting for %lock'`,
             );
@@ -218,7 +186,6 @@ inLanes(testServers(), 'on $name', (server, lane) => {
           await until(() => heard.length > 0, 'the drop is answered');
           await answering;
         });
-        await client.quit();
         return heard;
       };
       const direct = await hear(server);
@@ -238,13 +205,12 @@ inLanes(testServers(), 'on $name', (server, lane) => {
       ...(isMariaDb ? ['CREATE OR REPLACE TABLE b (id INT)'] : []),
       `DROP DATABASE ${own}`,
     ];
-    await root.query(`CREATE DATABASE ${own}`);
-    await root.query(`GRANT ALL ON ${own}.* TO locked_s@'%'`);
+    await root.run(`CREATE DATABASE ${own}`, `GRANT ALL ON ${own}.* TO locked_s@'%'`);
     await root.query(`CREATE TABLE ${own}.b (id INT PRIMARY KEY)`);
     await root.query(`CREATE TABLE ${own}.p (id INT) PARTITION BY RANGE (id)
       (PARTITION p0 VALUES LESS THAN (9), PARTITION p1 VALUES LESS THAN (99))`);
     for (const text of texts) {
-      const client = await RawClient.open(proxy, { schema: own, user: 'locked_s' });
+      await using client = await RawClient.open(proxy, { schema: own, user: 'locked_s' });
       await besideHolder(async (release) => {
         const answering = client.query(text);
         await until(() => waiting(client.threadId), `${text} waits`);
@@ -252,7 +218,6 @@ inLanes(testServers(), 'on $name', (server, lane) => {
         const { results } = await answering;
         expect([text, results.map(({ kind }) => kind)]).toEqual([text, ['ok']]);
       });
-      await client.quit();
     }
     await intentsSettled(root, [own]);
   });
@@ -261,9 +226,8 @@ inLanes(testServers(), 'on $name', (server, lane) => {
     await make();
     await root.query('CREATE TABLE c (id INT PRIMARY KEY)');
     const hear = async (target: Target) => {
-      const client = await RawClient.open(target, { schema, user: 'locked_t' });
+      await using client = await RawClient.open(target, { schema, user: 'locked_t' });
       const heard = await besideHolder(() => client.query('DROP TABLE c, a'));
-      await client.quit();
       return describeAnswer(heard);
     };
     const direct = await hear(server);

@@ -3,14 +3,12 @@
  * who it was, and in none of them a password or another literal of a user.
  */
 import net from 'node:net';
-import { describe, expect, jest, test } from '@jest/globals';
+import { describe, expect, test } from '@jest/globals';
 import { encodePacket } from '../../src/wire/framing.js';
 import { until } from '../support/poll.js';
 import { type ProxyProcess, spawnProxy } from '../support/proxy.js';
 import { connect, freshSchema, query, type Target, testServers } from '../support/servers.js';
 import { Peer } from '../support/session-bench.js';
-
-jest.setTimeout(180_000);
 
 const RIGHT = 'Righ7.Word';
 const WRONG = 'Wr0ng.Word';
@@ -20,7 +18,7 @@ const SECRETS = [RIGHT, WRONG, OF_SERVICE, IN_TEXT];
 
 describe.each(testServers())('the log in front of $name', (server) => {
   test('names who was refused or held, and no secret of anybody (wire 19, 63)', async () => {
-    const schema = await freshSchema(server, 'log');
+    await using schema = await freshSchema(server, 'log');
     const { name } = schema;
     const [user, service] = [`user_${name.slice(-8)}`, `svc_${name.slice(-8)}`];
     await query(
@@ -35,7 +33,7 @@ describe.each(testServers())('the log in front of $name', (server) => {
       ]),
     );
     const upstream = { ...server, user: service, password: OF_SERVICE };
-    const proxy = await spawnProxy(upstream, { LOG_LEVEL: 'debug' });
+    await using proxy = await spawnProxy(upstream, { LOG_LEVEL: 'debug' });
     try {
       const target = { ...proxy, user, password: RIGHT };
       await expect(connect({ ...target, password: WRONG })).rejects.toMatchObject({ errno: 1045 });
@@ -62,9 +60,7 @@ describe.each(testServers())('the log in front of $name', (server) => {
         }),
       );
     } finally {
-      await proxy.stop();
       await query(server, `DROP USER ${user}@'%', ${service}@'%'`);
-      await schema.drop();
     }
     const log = JSON.stringify(proxy.lines);
     for (const secret of SECRETS) {

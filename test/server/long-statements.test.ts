@@ -2,21 +2,21 @@
  * Texts above 256 KiB on real servers: what is innocent gets through as it is and with bounded
  * memory, and a drop in it is held, wherever it stands.
  */
+
 import { EventEmitter } from 'node:events';
 import { readFile } from 'node:fs/promises';
 import net from 'node:net';
-import { afterAll, beforeAll, beforeEach, describe, expect, jest } from '@jest/globals';
-import type { Connection, RowDataPacket } from 'mysql2/promise';
+import { describe, expect } from '@jest/globals';
+import type { RowDataPacket } from 'mysql2/promise';
 import { encodePacket } from '../../src/wire/framing.js';
+import { countRows } from '../lifecycle/collecting.js';
 import { exchange } from '../support/conversation.js';
-import { testOnOne } from '../support/on-one-server.js';
-import { type ProxyProcess, spawnProxy } from '../support/proxy.js';
+import { onServers, withPacketBytesMax } from '../support/on-servers.js';
+import { spawnProxy } from '../support/proxy.js';
 import { CLIENT, MODERN, RawClient } from '../support/raw-client.js';
 import { sample } from '../support/sample.js';
-import { connect, freshSchema, query, testServers } from '../support/servers.js';
+import { connect, query, type Session } from '../support/servers.js';
 import { Peer } from '../support/session-bench.js';
-
-jest.setTimeout(180_000);
 
 const MIB = 1024 * 1024;
 /** What the collector of garbage needs for a while. */
@@ -33,46 +33,29 @@ function insertOf(bytes: number): string {
   return `INSERT INTO texts VALUES ${rows.join(',')}`;
 }
 
-describe.each(testServers())('$name', (server) => {
-  const test = testOnOne(server);
-  let proxy: ProxyProcess;
-  let schema = '';
-  let drop: () => Promise<void>;
-  let packetBytesMax = 0;
+onServers('long statements on $name', (server, on) => {
+  const { beforeAll, beforeEach, test } = on;
+  const schema = on.schema().name;
+  withPacketBytesMax(server, on, 64 * MIB);
   const tracksSessions = server.name !== 'mysql-5.6';
   /** MariaDB says nothing behind an error of what was changed before it. */
   const owesReports = server.name === 'mysql-9.7';
 
   beforeAll(async () => {
-    const [row] = await query<{ bytes: number }>(
-      server,
-      'SELECT @@GLOBAL.max_allowed_packet AS bytes LIMIT 1',
-    );
-    packetBytesMax = row?.bytes ?? 0;
-    await query(server, `SET GLOBAL max_allowed_packet = ${64 * MIB}`);
-    const fresh = await freshSchema(server);
-    schema = fresh.name;
-    drop = fresh.drop;
     await query(
       server,
       `CREATE TABLE ${schema}.texts (id INT PRIMARY KEY, text VARCHAR(200))`,
       `CREATE TABLE ${schema}.live (id INT)`,
       `CREATE PROCEDURE ${schema}.fill() INSERT INTO ${schema}.texts VALUES (1, 'called')`,
     );
-    proxy = await spawnProxy(server);
   });
-
-  afterAll(async () => {
-    await proxy.stop();
-    await drop();
-    await query(server, `SET GLOBAL max_allowed_packet = ${packetBytesMax}`);
-  });
+  const proxy = on.open(() => spawnProxy(server));
 
   beforeEach(() => query(server, `TRUNCATE TABLE ${schema}.texts`));
 
   async function using<T>(
     multipleStatements: boolean,
-    use: (connection: Connection) => Promise<T>,
+    use: (connection: Session) => Promise<T>,
   ): Promise<T> {
     const connection = await connect(proxy, { database: schema, multipleStatements });
     connection.on('error', () => undefined);
@@ -90,18 +73,9 @@ describe.each(testServers())('$name', (server) => {
     }
   }
 
-  async function countTexts(): Promise<number> {
-    const [row] = await query<{ count: number }>(
-      server,
-      `SELECT COUNT(*) AS count FROM ${schema}.texts`,
-    );
-    return row?.count ?? -1;
-  }
-
-  async function expectLive(): Promise<void> {
-    const rows = await query(server, `SHOW TABLES FROM ${schema} LIKE 'live'`);
-    expect(rows).toHaveLength(1);
-  }
+  const countTexts = () => countRows(server, `${schema}.texts`);
+  const expectLive = async () =>
+    expect(await query(server, `SHOW TABLES FROM ${schema} LIKE 'live'`)).toHaveLength(1);
 
   async function memory(field: 'VmRSS' | 'VmHWM'): Promise<number> {
     const status = await readFile(`/proc/${proxy.child.pid}/status`, 'utf8');
@@ -121,7 +95,7 @@ describe.each(testServers())('$name', (server) => {
           // One that might hold several statements is kept whole, and copied to be sent.
           const kept = isMulti ? 5 * text.length : 0;
           expect((await memory('VmHWM')) - before).toBeLessThan(GROWTH_BYTES_MAX + kept);
-          const [rows] = await connection.query<RowDataPacket[]>(
+          const rows = await connection.rows(
             'SELECT COUNT(*) AS count, MIN(text) AS first, SUM(LENGTH(text)) AS bytes FROM texts',
           );
           const values = [...text.matchAll(/, '(.*?x)'\)/g)].map(([, value]) =>
@@ -261,8 +235,7 @@ describe.each(testServers())('$name', (server) => {
     const text = `INSERT INTO texts SELECT 1, 'drop table live' FROM DUAL WHERE LENGTH('${'x'.repeat(MIB)}') > 1; DO 0`;
     for (const setting of ['sql_buffer_result = 1', 'max_join_size = 1, sql_big_selects = 0']) {
       await using(true, async (connection) => {
-        await connection.query(`SET ${setting}`);
-        await connection.query(text);
+        await connection.run(`SET ${setting}`, text);
       });
       expect(await countTexts()).toBe(1);
       await query(server, `TRUNCATE TABLE ${schema}.texts`);

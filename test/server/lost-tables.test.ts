@@ -5,7 +5,7 @@
  */
 import { copyFile, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
+import { expect, test } from '@jest/globals';
 import { formatHoldName } from '../../src/names/names.js';
 import {
   beforeEachStep,
@@ -16,24 +16,19 @@ import {
   startCollecting,
   whereIs,
 } from '../lifecycle/collecting.js';
+import { onServers } from '../support/on-servers.js';
 import { until } from '../support/poll.js';
-import { type ProxyTarget, proxyInFront } from '../support/proxy.js';
-import { query, testServers } from '../support/servers.js';
+import { query } from '../support/servers.js';
 
-// A busy machine is slow, not wrong.
-jest.setTimeout(240_000);
-
-describe.each(testServers())('on $name', (server) => {
-  let proxy: ProxyTarget;
+onServers('tables that the server has lost, on $name', (server, on) => {
+  const { beforeAll } = on;
   let folder = '';
 
+  const _proxy = on.proxy();
   beforeAll(async () => {
-    // It makes undrop's schemas.
-    proxy = await proxyInFront(server);
     const [row] = await query<{ datadir: string }>(server, 'SELECT @@datadir AS datadir');
     folder = join(row?.datadir ?? '', '_undrop');
   });
-  afterAll(() => proxy.stop());
 
   const linesOf = ({ said }: Collecting, { id }: Held) =>
     said.filter(

@@ -3,38 +3,27 @@
  * tables move as any other, a schema with them can be dropped, and they come back by the session of
  * a user who may make them, or by the statements that undrop keeps; until then the status says so.
  */
-import { afterAll, beforeAll, beforeEach, describe, expect, jest } from '@jest/globals';
-import type { Connection, ResultSetHeader, RowDataPacket } from 'mysql2/promise';
-import type { ServicePool } from '../../src/service/pool/pools.js';
+import { expect } from '@jest/globals';
+import type { ResultSetHeader } from 'mysql2/promise';
 import { restore } from '../../src/undo/run-restore.js';
 import { restoreSchema } from '../../src/undo/schema/restore-schema.js';
 import { type CliName, connectionOptions } from '../support/client-cli.js';
 import { dumpTools, runClient } from '../support/clients.js';
 import { freshLedger } from '../support/fresh-ledger.js';
-import { testOnOne } from '../support/on-one-server.js';
+import { onServers } from '../support/on-servers.js';
 import { until } from '../support/poll.js';
-import { type ProxyTarget, proxyInFront, runUndrop } from '../support/proxy.js';
-import {
-  connect,
-  type FreshSchema,
-  freshSchema,
-  generalLog,
-  query,
-  type Target,
-  testServers,
-} from '../support/servers.js';
+import { runUndrop } from '../support/proxy.js';
+import { connect, generalLog, query, type Session, type Target } from '../support/servers.js';
 import { makeServiceAccount, SERVICE_ACCOUNT } from '../support/service-account.js';
 import { poolOn } from '../support/service-pool.js';
 import { ledgerRowOf } from './service-fixture.js';
-
-jest.setTimeout(240_000);
 
 const USER = 'undrop_managed';
 /** Two of one event, in an order that isn't that of their names; one of a definer who is gone. */
 const OTHERS = ['first', 'gone', 'second'];
 
-describe.each(testServers())('on $name', (server) => {
-  const test = testOnOne(server);
+onServers('triggers of a managed account on $name', (server, on) => {
+  const { afterAll, beforeAll, beforeEach, test } = on;
   const isOld = server.name === 'mysql-5.6';
   /** In the order in which they are made: each event's in its own, as the server sorts events. */
   const inOrder: string =
@@ -43,40 +32,27 @@ describe.each(testServers())('on $name', (server) => {
       'mysql-5.6': 'gone, first, second',
     }[server.name] ?? 'gone, second, first';
   const managed: Target = { ...server, user: USER, password: SERVICE_ACCOUNT.password };
-  let proxy: ProxyTarget;
-  let pool: ServicePool;
-  let root: Connection;
-  let schema: FreshSchema;
   let name = '';
-
-  const run = async (...texts: readonly string[]) => {
-    for (const text of texts) await root.query(text);
-  };
+  const run = (...texts: readonly string[]) => root.run(...texts);
   const trust = (isTrusted: boolean) =>
     run(`SET GLOBAL log_bin_trust_function_creators = ${isTrusted ? 1 : 0}`);
 
-  beforeAll(async () => {
-    await makeServiceAccount(server, { user: USER, tier: 'managed' });
-    root = await connect(server);
-    await trust(true);
-    await run(
-      "CREATE USER mt_plain@'%' IDENTIFIED BY 'plain'",
-      "GRANT ALL ON `mt\\_%`.* TO mt_plain@'%'",
-    );
-    proxy = await proxyInFront(managed);
-    pool = poolOn(managed);
-  });
+  const root = on.session();
   afterAll(async () => {
     await trust(false);
-    await run("DROP USER mt_plain@'%'", `DROP USER ${USER}@'%'`);
-    await proxy.stop();
-    await pool.dispose();
-    await root.end();
+    await run(`DROP USER ${USER}@'%'`);
     await freshLedger(server);
   });
+  beforeAll(async () => {
+    await makeServiceAccount(server, { user: USER, tier: 'managed' });
+    await trust(true);
+  });
+  on.account('mt_plain', { password: 'plain', grants: ['ALL ON `mt\\_%`.*'] });
+  const proxy = on.proxy({}, { upstream: managed });
+  const pool = on.open(() => poolOn(managed));
+  beforeEach(() => freshLedger(server));
+  const schema = on.each.schema('mt');
   beforeEach(async () => {
-    await freshLedger(server);
-    schema = await freshSchema(server, 'mt');
     ({ name } = schema);
     const events = isOld ? ['BEFORE UPDATE', 'BEFORE INSERT'] : ['BEFORE INSERT', 'BEFORE INSERT'];
     await run(
@@ -95,7 +71,7 @@ describe.each(testServers())('on $name', (server) => {
     );
   });
 
-  const select = async (text: string, on = root) => (await on.query<RowDataPacket[]>(text))[0];
+  const select = (text: string, on = root) => on.rows(text);
   /** All that the server says of the triggers, but the time. */
   const shown = async (): Promise<readonly unknown[]> => {
     const rows = await select(`SHOW TRIGGERS FROM ${name}`);
@@ -106,13 +82,10 @@ describe.each(testServers())('on $name', (server) => {
     }
     return [...rows.map((row) => ({ ...row, Created: null })), ...created];
   };
-  const names = async () => {
-    const rows = await select(`SHOW TRIGGERS FROM ${name}`);
-    return rows.map((row) => String(row['Trigger'])).sort();
-  };
+  const names = async () => (await root.column(`SHOW TRIGGERS FROM ${name}`)).sort();
   const client = (user = server.user, password = server.password, database?: string) =>
     connect({ ...proxy, user, password }, database === undefined ? {} : { database });
-  const say = async (texts: readonly string[], session?: Connection) => {
+  const say = async (texts: readonly string[], session?: Session) => {
     const talker = session ?? (await client(server.user, server.password, name));
     for (const text of texts) await talker.query(text);
     const warnings = await select('SHOW WARNINGS', talker);
@@ -127,7 +100,7 @@ describe.each(testServers())('on $name', (server) => {
   const status = () => runUndrop(server, ['status']);
 
   test('a table with them is held as any other, and nothing tries to make them', async () => {
-    const log = await generalLog(server);
+    await using log = await generalLog(server);
     const session = await client(server.user, server.password, name);
     const [row] = await select('EXPLAIN DROP TABLE t', session);
     const [ok] = await session.query<ResultSetHeader>('DROP TABLE t');
@@ -139,7 +112,6 @@ describe.each(testServers())('on $name', (server) => {
     expect(await names()).toEqual([]);
     expect(await select(`SHOW TABLES FROM ${name} LIKE '%hold%'`)).toEqual([]);
     const sent = (await log.read()).map(({ text }) => text);
-    await log.stop();
     expect(sent.filter((text) => /^CREATE .*TRIGGER/is.test(text))).toEqual([]);
   });
 
@@ -274,8 +246,7 @@ describe.each(testServers())('on $name', (server) => {
     const before = await shown();
     const reader = await connect(server, { database: name });
     await run(`CREATE VIEW ${name}.seen AS SELECT 1 AS one`);
-    await reader.query('BEGIN');
-    await reader.query('SELECT * FROM seen');
+    await reader.run('BEGIN', 'SELECT * FROM seen');
     const session = await client(server.user, server.password, name);
     await session.query('SET lock_wait_timeout = 1');
     const failed = await session.query(`DROP DATABASE ${name}`).then(

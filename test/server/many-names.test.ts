@@ -1,14 +1,11 @@
 /** One DROP of as many names as it may have is answered as by the server. */
-import { expect, jest, test } from '@jest/globals';
-import { listAll } from '../../src/undo/list.js';
+
+import { expect, test } from '@jest/globals';
 import { describeAnswer } from '../support/native-case.js';
 import { proxyInFront } from '../support/proxy.js';
 import { RawClient } from '../support/raw-client.js';
 import { allTestServers, freshSchema } from '../support/servers.js';
-import { poolOn } from '../support/service-pool.js';
-
-// The server itself takes seconds of it.
-jest.setTimeout(180_000);
+import { listed } from '../support/undrop-cli.js';
 
 /** MySQL 5.6 takes 4 MiB in a packet. */
 const NAMES = 1_000;
@@ -24,18 +21,15 @@ test.each(ofMysql)('a drop of a thousand names on $name', async (server) => {
   const proxy = await proxyInFront(server);
   const answers: (readonly string[])[] = [];
   for (const target of [server, proxy]) {
-    const client = await RawClient.open(target, { schema: schema.name });
+    await using client = await RawClient.open(target, { schema: schema.name });
     for (const at of THERE) {
       await client.run([`CREATE TABLE t_${at} (i INT)`, `INSERT INTO t_${at} VALUES (${at})`]);
     }
     answers.push(describeAnswer(await client.query(drop)));
-    await client.quit();
   }
   expect(answers[1]).toEqual(answers[0]);
   await proxy.stop();
-  const pool = poolOn(server);
-  const held = (await listAll(pool)).filter(({ origin }) => origin?.schema === schema.name);
-  await pool.dispose();
   const expected = THERE.map((at) => `t_${at}`);
-  expect(held.map(({ origin }) => origin?.table).sort()).toEqual(expected.sort());
+  const held = (await listed(server)).filter((one) => one.schema === schema.name);
+  expect(held.map(({ table }) => table).sort()).toEqual(expected.sort());
 });

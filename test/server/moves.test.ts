@@ -1,19 +1,19 @@
 /** Moves on real servers: into the recycle schema, back under a name of its own, pending ones. */
-import { describe, expect } from '@jest/globals';
+import { expect } from '@jest/globals';
 import { retryPending } from '../../src/held/relocate/pending.js';
 import { type Relocation, relocate } from '../../src/held/relocate/relocate.js';
 import { renameBack } from '../../src/held/rename-back.js';
 import { findRows } from '../../src/ledger/read.js';
 import { recordOutcome } from '../../src/ledger/write.js';
 import { silentLog } from '../../src/log.js';
-import { testOnOne } from '../support/on-one-server.js';
-import { connect, query, testServers } from '../support/servers.js';
+import { onServers } from '../support/on-servers.js';
+import { connect, query } from '../support/servers.js';
 import { ownSession } from './own-session.js';
 import { intend, renameAway, rowCounts, type UserDrop } from './service-fixture.js';
 
-describe.each(testServers())('moves on $name', (server) => {
-  const test = testOnOne(server);
-  const own = ownSession(server);
+onServers('moves on $name', (server, on) => {
+  const { test } = on;
+  const own = ownSession(server, on);
 
   /** Two tables of three and no rows, or those named, under their hold names. */
   async function dropped(...tables: readonly string[]): Promise<UserDrop> {
@@ -99,8 +99,7 @@ describe.each(testServers())('moves on $name', (server) => {
     const drop = await dropped('a', 'b');
     const [hold = ''] = drop.holdNames;
     const other = await connect(server, { database: own.schema.name });
-    await other.query('BEGIN');
-    await other.query(`SELECT * FROM ${hold}`);
+    await other.run('BEGIN', `SELECT * FROM ${hold}`);
     const relocations = await move(drop);
     expect(relocations.map(({ outcome }) => outcome)).toEqual(['failed', 'moved']);
     await recordHeld(drop, relocations);

@@ -4,61 +4,41 @@
  * where it is listed, restored and collected like any other; where none is left, its CHECKs are
  * taken off and come back with it. Elsewhere all are in `_undrop`.
  */
-import { afterEach, beforeEach, describe, expect, jest } from '@jest/globals';
-import type { Connection } from 'mysql2/promise';
+import { expect } from '@jest/globals';
 import { NOTHING_DETACHED } from '../../src/ledger/detached/detached.js';
 import { recordDetached } from '../../src/ledger/detached/record-detached.js';
 import { findRows } from '../../src/ledger/read.js';
 import { silentLog } from '../../src/log.js';
 import { reconcile } from '../../src/recovery/reconcile.js';
-import type { ServicePool } from '../../src/service/pool/pools.js';
 import { type ListedTable, listAll } from '../../src/undo/list.js';
 import { restore } from '../../src/undo/run-restore.js';
-import { type Collecting, countRows, startCollecting, until } from '../lifecycle/collecting.js';
+import { countRows, startCollecting, until } from '../lifecycle/collecting.js';
 import { freshLedger } from '../support/fresh-ledger.js';
-import { testOnOne } from '../support/on-one-server.js';
-import { type ProxyTarget, proxyInFront } from '../support/proxy.js';
+import { onServers } from '../support/on-servers.js';
+import { proxyInFront } from '../support/proxy.js';
 import { RawClient } from '../support/raw-client.js';
-import { connect, type FreshSchema, freshSchema, query, testServers } from '../support/servers.js';
-import { poolOn } from '../support/service-pool.js';
+import { connect, freshSchema, query } from '../support/servers.js';
 import { endSession, intend, PROXY_ID, renameAway } from './service-fixture.js';
-
-// A busy machine is slow, not wrong.
-jest.setTimeout(240_000);
 
 const TIMES = 5;
 
-describe.each(testServers())('named CHECKs on $name', (server) => {
-  const test = testOnOne(server);
+onServers('named CHECKs on $name', (server, on) => {
+  const { test } = on;
   const collides = server.name === 'mysql-9.7';
   const checks = server.name !== 'mysql-5.6';
-  let pool: ServicePool;
-  let schema: FreshSchema;
-  let proxy: ProxyTarget;
-  let client: RawClient;
-  let root: Connection;
-  let collecting: Collecting | null = null;
-
-  beforeEach(async () => {
-    pool = poolOn(server);
-    await dropSpareSchemas();
-    await freshLedger(server);
-    schema = await freshSchema(server, 'checks');
-    root = await connect(server, { database: schema.name });
-    proxy = await proxyInFront(server, { HOLD: '1h' });
-    client = await RawClient.open(proxy, { schema: schema.name });
-  });
-
-  afterEach(async () => {
-    await collecting?.stop();
-    collecting = null;
-    await client.quit();
-    await proxy.stop();
-    await root.end();
-    await schema.drop();
-    await dropSpareSchemas();
-    await pool.dispose();
-  });
+  const pool = on.each.pool();
+  const schema = on.each.schema('checks');
+  const root = on.each.session({ schema });
+  on.each.open(
+    async () => {
+      await dropSpareSchemas();
+      await freshLedger(server);
+      return {};
+    },
+    () => dropSpareSchemas(),
+  );
+  const proxy = on.each.proxy({ HOLD: '1h' });
+  const client = on.each.client({ to: proxy, schema });
 
   async function dropSpareSchemas(): Promise<void> {
     const rows = await query<{ name: string }>(
@@ -76,16 +56,16 @@ describe.each(testServers())('named CHECKs on $name', (server) => {
     await root.query(`INSERT INTO t VALUES ${values.join(', ')}`);
   }
 
-  async function drop(sql = 'DROP TABLE t'): Promise<string> {
-    const { results } = await client.query(sql);
+  async function drop(sql = 'DROP TABLE t', by = client): Promise<string> {
+    const { results } = await by.query(sql);
     const [result] = results;
     return result?.kind === 'err' ? result.message.toString() : String(result?.kind);
   }
 
-  async function makeAndDrop(times: number): Promise<void> {
+  async function makeAndDrop(times: number, by = client): Promise<void> {
     for (let rows = 1; rows <= times; rows += 1) {
       await make(rows);
-      expect(await drop()).toBe('ok');
+      expect(await drop('DROP TABLE t', by)).toBe('ok');
     }
     await outcomesAreWritten(times);
   }
@@ -135,7 +115,7 @@ describe.each(testServers())('named CHECKs on $name', (server) => {
       expect(await drop()).toBe('ok');
     }
     await until('all are held again', async () => (await rowsHeld()).length === TIMES);
-    collecting = startCollecting(server, { lifecycle: ['PURGE', 'EVAC', 'DROP'] });
+    on.each.keep(startCollecting(server, { lifecycle: ['PURGE', 'EVAC', 'DROP'] }));
     await until('all are gone', async () => (await held()).length === 0);
     await until(
       'the ledger says so',
@@ -220,7 +200,7 @@ describe.each(testServers())('named CHECKs on $name', (server) => {
     // The one that has kept its CHECK says nothing of it.
     expect(script.filter((text) => text.includes('positive'))).toEqual([last]);
     const statements = last.split('\n').filter((line) => /^(RENAME|ALTER)/.test(line));
-    for (const statement of statements) await root.query(statement);
+    await root.run(...statements);
     const [after] = await query(server, `SHOW CREATE TABLE ${schema.name}.t`);
     expect(after?.['Create Table']).toBe(before?.['Create Table']);
     const options = { proxyId: PROXY_ID, activeIds: new Set<string>(), log: silentLog };
@@ -268,10 +248,9 @@ describe.each(testServers())('named CHECKs on $name', (server) => {
     // A DROP DATABASE that waits for one table has the schema for itself, as a CREATE has.
     const table = '_undrop_2._vt_HOLD_1';
     await query(server, 'CREATE DATABASE _undrop_2', `CREATE TABLE ${table} (id INT)`);
-    const reader = await connect(server);
-    const dropper = await connect(server);
-    await reader.query('BEGIN');
-    await reader.query(`SELECT * FROM ${table}`);
+    await using reader = await connect(server);
+    await using dropper = await connect(server);
+    await reader.run('BEGIN', `SELECT * FROM ${table}`);
     const waiting = dropper.query('DROP DATABASE _undrop_2');
     try {
       await until('the schema is locked', async () => {
@@ -285,15 +264,13 @@ describe.each(testServers())('named CHECKs on $name', (server) => {
     } finally {
       await reader.query('ROLLBACK');
       await waiting;
-      await reader.end();
-      await dropper.end();
     }
   });
 
   test('sessions at once make and drop one, each in a schema of its own', async () => {
     const sessions = Array.from({ length: 4 }, async (_, index) => {
       const own = await freshSchema(server, `checks_${index}`);
-      const session = await RawClient.open(proxy, { schema: own.name });
+      await using session = await RawClient.open(proxy, { schema: own.name });
       const run = async (sql: string) => (await session.query(sql)).results[0];
       for (let round = 1; round <= 6; round += 1) {
         await until('its name is free', async () => {
@@ -302,7 +279,6 @@ describe.each(testServers())('named CHECKs on $name', (server) => {
         });
         expect((await run('DROP TABLE t'))?.kind).toBe('ok');
       }
-      await session.quit();
       return own;
     });
     const schemas = await Promise.all(sessions);
@@ -331,7 +307,7 @@ describe.each(testServers())('named CHECKs on $name', (server) => {
       `SHOW BINLOG EVENTS IN '${logs.at(-1)?.Log_name ?? ''}'`,
     );
     expect(events.filter(({ Info }) => Info.includes('_undrop_local'))).toEqual([]);
-    collecting = startCollecting(server, { lifecycle: ['DROP'] });
+    on.each.keep(startCollecting(server, { lifecycle: ['DROP'] }));
     await until('all are gone', async () => (await held()).length === 0);
   });
 
@@ -347,7 +323,7 @@ describe.each(testServers())('named CHECKs on $name', (server) => {
     await makeAndDrop(3);
     const tables = await held();
     expect(tables.map(({ holdSchema }) => holdSchema)).toEqual(homes(3, '_undrop', '_undrop_2'));
-    collecting = startCollecting(server, { lifecycle: ['DROP'] });
+    on.each.keep(startCollecting(server, { lifecycle: ['DROP'] }));
     await until('all are gone', async () => (await held()).length === 0);
     expect(await countRows(server, '_undrop_2.orders')).toBe(2);
     expect(await countRows(server, '_undrop_2._vt_DROP_1')).toBe(1);
@@ -407,15 +383,11 @@ describe.each(testServers())('named CHECKs on $name', (server) => {
       `GRANT SELECT, INSERT, DELETE, CREATE, DROP, ALTER, TRIGGER ON ${schema.name}.* TO ${account}`,
       ...(collides ? [`GRANT SELECT ON performance_schema.* TO ${account}`] : []),
     );
-    await client.quit();
-    await proxy.stop();
-    proxy = await proxyInFront(
-      { ...server, user: 'narrow_svc', password: 'narrow' },
-      { HOLD: '1h' },
-    );
-    client = await RawClient.open({ ...proxy, user: server.user }, { schema: schema.name });
+    const service = { ...server, user: 'narrow_svc', password: 'narrow' };
+    await using narrow = await proxyInFront(service, { HOLD: '1h' });
+    await using by = await RawClient.open(narrow, { user: server.user, schema: schema.name });
     try {
-      await makeAndDrop(2);
+      await makeAndDrop(2, by);
       expect((await held()).map(({ holdSchema }) => holdSchema)).toEqual(homes(2));
     } finally {
       await query(server, `DROP USER ${account}`);

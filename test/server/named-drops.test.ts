@@ -3,15 +3,13 @@
  * and through the proxy, and compared to the byte. Whatever is said, every base table that is gone
  * is held with all its rows, and the server never executes a drop that was prepared by a name.
  */
-import { afterAll, beforeAll, describe, expect, jest } from '@jest/globals';
+import { expect } from '@jest/globals';
 import { describeAnswer } from '../support/native-case.js';
-import { testOnOne } from '../support/on-one-server.js';
+import { onServers } from '../support/on-servers.js';
 import { CLIENT, MODERN, RawClient } from '../support/raw-client.js';
-import { generalLog, query, type Target, testServers } from '../support/servers.js';
+import { generalLog, query, type Target } from '../support/servers.js';
 import { Survival } from '../support/survival.js';
 import { TwoSchemas } from '../support/two-schemas.js';
-
-jest.setTimeout(240_000);
 
 interface Conversation {
   readonly name: string;
@@ -21,157 +19,114 @@ interface Conversation {
   readonly texts: readonly (string | Buffer)[];
 }
 
+type Texts = Conversation['texts'];
+type More = Pick<Conversation, 'only' | 'flags'>;
+
+function talk(name: string, ...parts: readonly [Texts] | readonly [More, Texts]): Conversation {
+  const [more, texts] = parts.length === 1 ? [{}, parts[0]] : parts;
+  return { name, texts, ...more };
+}
+
 const AGAIN = ['CREATE TABLE a (id INT)', 'INSERT INTO a VALUES (1), (2), (3)'];
 
 const CONVERSATIONS: readonly Conversation[] = [
-  {
-    name: 'a literal, executed again and again',
-    texts: [
+  talk('a literal, executed again and again', [
+    "PREPARE p FROM 'DROP TABLE a'",
+    'SHOW WARNINGS',
+    'SELECT COUNT(*) FROM a',
+    ...['EXECUTE p', 'SHOW WARNINGS', 'EXECUTE p', 'SHOW WARNINGS', ...AGAIN],
+    ...['execute P', 'EXECUTE `p`', 'DEALLOCATE PREPARE p', 'EXECUTE p', 'DROP PREPARE p'],
+  ]),
+  talk('a variable, which changes afterwards', [
+    "SET @text = 'DROP TABLE IF EXISTS a, missing'",
+    'PREPARE p FROM @text',
+    "SET @text = 'DROP TABLE b'",
+    ...['EXECUTE p', 'SHOW WARNINGS', 'PREPARE p FROM @text', 'EXECUTE p', 'EXECUTE p'],
+    ...['SET @text = NULL', 'PREPARE p FROM @text', 'EXECUTE p', 'SHOW TABLES'],
+  ]),
+  talk('the default schema is that of the PREPARE', { flags: CLIENT.DEPRECATE_EOF }, [
+    ...["PREPARE p FROM 'DROP TABLE a'", 'USE OTHER', 'EXECUTE p', 'SHOW WARNINGS', 'EXECUTE p'],
+    ...['SELECT DATABASE()', 'SHOW TABLES'],
+  ]),
+  talk('prepared again under the same name, as something else, or in vain', [
+    ...["PREPARE p FROM 'DROP TABLE a'", "PREPARE P FROM 'SELECT 1'", 'EXECUTE p'],
+    ...["PREPARE p FROM 'DROP TABLE a'", "PREPARE p FROM 'DROP TABLE a b'", 'EXECUTE p'],
+    ...["PREPARE p FROM 'DROP TABLE a'", "PREPARE p FROM 'SELECT FROM'", 'EXECUTE p'],
+    ...["PREPARE p FROM 'SELECT 2'", "PREPARE p FROM 'DROP TABLE b'", 'EXECUTE p', 'EXECUTE p'],
+    ...["PREPARE q FROM 'DROP TABLE a, a'", 'EXECUTE q', "PREPARE q FROM 'DROP TABLE ?'"],
+    'SHOW TABLES',
+  ]),
+  talk('in vain, under the name of another statement', [
+    ...["PREPARE p FROM 'DELETE FROM a'", "PREPARE p FROM 'DROP TABLE'", 'SHOW WARNINGS'],
+    ...['EXECUTE p', "SET @text = 'DROP TABLE IF EXISTS '", "PREPARE p FROM 'DELETE FROM a'"],
+    ...['PREPARE p FROM @text', 'SHOW WARNINGS', 'EXECUTE p', 'SELECT COUNT(*) FROM a'],
+  ]),
+  talk('beside a statement with parameters', [
+    ...['SET @x = 1', "PREPARE p FROM 'DROP TABLE a'"],
+    ...['EXECUTE p', "PREPARE s FROM 'SELECT ?'", 'EXECUTE s USING @x', 'DEALLOCATE PREPARE s'],
+  ]),
+  talk('two names, and statements that only look alike', [
+    ...["PREPARE p FROM 'DROP TABLE a'", "PREPARE q FROM 'DROP TABLE b'"],
+    "SELECT 'EXECUTE p' AS `DEALLOCATE PREPARE p`",
+    ...['/* EXECUTE p */ DO 1', 'DEALLOCATE PREPARE p', 'EXECUTE p', 'EXECUTE q', 'EXECUTE r'],
+  ]),
+  talk('the table becomes a view, and a temporary table', [
+    ...[
       "PREPARE p FROM 'DROP TABLE a'",
+      'RENAME TABLE a TO kept',
+      'CREATE VIEW a AS SELECT 1 AS x',
+    ],
+    ...[
+      'EXECUTE p',
       'SHOW WARNINGS',
-      'SELECT COUNT(*) FROM a',
-      ...['EXECUTE p', 'SHOW WARNINGS', 'EXECUTE p', 'SHOW WARNINGS', ...AGAIN],
-      ...['execute P', 'EXECUTE `p`', 'DEALLOCATE PREPARE p', 'EXECUTE p', 'DROP PREPARE p'],
+      'DROP VIEW a',
+      'CREATE TEMPORARY TABLE a (x INT)',
+      'EXECUTE p',
     ],
-  },
-  {
-    name: 'a variable, which changes afterwards',
-    texts: [
-      "SET @text = 'DROP TABLE IF EXISTS a, missing'",
-      'PREPARE p FROM @text',
-      "SET @text = 'DROP TABLE b'",
-      ...['EXECUTE p', 'SHOW WARNINGS', 'PREPARE p FROM @text', 'EXECUTE p', 'EXECUTE p'],
-      ...['SET @text = NULL', 'PREPARE p FROM @text', 'EXECUTE p', 'SHOW TABLES'],
-    ],
-  },
-  {
-    name: 'the default schema is that of the PREPARE',
-    flags: CLIENT.DEPRECATE_EOF,
-    texts: [
-      ...["PREPARE p FROM 'DROP TABLE a'", 'USE OTHER', 'EXECUTE p', 'SHOW WARNINGS', 'EXECUTE p'],
-      ...['SELECT DATABASE()', 'SHOW TABLES'],
-    ],
-  },
-  {
-    name: 'prepared again under the same name, as something else, or in vain',
-    texts: [
-      ...["PREPARE p FROM 'DROP TABLE a'", "PREPARE P FROM 'SELECT 1'", 'EXECUTE p'],
-      ...["PREPARE p FROM 'DROP TABLE a'", "PREPARE p FROM 'DROP TABLE a b'", 'EXECUTE p'],
-      ...["PREPARE p FROM 'DROP TABLE a'", "PREPARE p FROM 'SELECT FROM'", 'EXECUTE p'],
-      ...["PREPARE p FROM 'SELECT 2'", "PREPARE p FROM 'DROP TABLE b'", 'EXECUTE p', 'EXECUTE p'],
-      ...["PREPARE q FROM 'DROP TABLE a, a'", 'EXECUTE q', "PREPARE q FROM 'DROP TABLE ?'"],
-      'SHOW TABLES',
-    ],
-  },
-  {
-    name: 'in vain, under the name of another statement',
-    texts: [
-      ...["PREPARE p FROM 'DELETE FROM a'", "PREPARE p FROM 'DROP TABLE'", 'SHOW WARNINGS'],
-      ...['EXECUTE p', "SET @text = 'DROP TABLE IF EXISTS '", "PREPARE p FROM 'DELETE FROM a'"],
-      ...['PREPARE p FROM @text', 'SHOW WARNINGS', 'EXECUTE p', 'SELECT COUNT(*) FROM a'],
-    ],
-  },
-  {
-    name: 'beside a statement with parameters',
-    texts: [
-      ...['SET @x = 1', "PREPARE p FROM 'DROP TABLE a'"],
-      ...['EXECUTE p', "PREPARE s FROM 'SELECT ?'", 'EXECUTE s USING @x', 'DEALLOCATE PREPARE s'],
-    ],
-  },
-  {
-    name: 'two names, and statements that only look alike',
-    texts: [
-      ...["PREPARE p FROM 'DROP TABLE a'", "PREPARE q FROM 'DROP TABLE b'"],
-      "SELECT 'EXECUTE p' AS `DEALLOCATE PREPARE p`",
-      ...['/* EXECUTE p */ DO 1', 'DEALLOCATE PREPARE p', 'EXECUTE p', 'EXECUTE q', 'EXECUTE r'],
-    ],
-  },
-  {
-    name: 'the table becomes a view, and a temporary table',
-    texts: [
-      ...[
-        "PREPARE p FROM 'DROP TABLE a'",
-        'RENAME TABLE a TO kept',
-        'CREATE VIEW a AS SELECT 1 AS x',
-      ],
-      ...[
-        'EXECUTE p',
-        'SHOW WARNINGS',
-        'DROP VIEW a',
-        'CREATE TEMPORARY TABLE a (x INT)',
-        'EXECUTE p',
-      ],
-      ...[...AGAIN, 'EXECUTE p'],
-    ],
-  },
-  {
-    name: 'in a transaction, which the EXECUTE ends',
-    texts: [
-      ...['BEGIN', 'INSERT INTO b VALUES (9)', "PREPARE p FROM 'DROP TABLE a'", 'ROLLBACK'],
-      ...['BEGIN', 'INSERT INTO b VALUES (8)', 'EXECUTE p', 'ROLLBACK', 'SELECT COUNT(*) FROM b'],
-    ],
-  },
-  {
-    name: 'names beyond ASCII, in texts of UTF-8',
-    texts: [
-      ...['SET NAMES utf8', 'CREATE TABLE `tü` (id INT)', "PREPARE p FROM 'DROP TABLE `tü`'"],
-      ...['SET NAMES utf8mb4', 'EXECUTE p', 'EXECUTE p'],
-    ],
-  },
-  {
-    name: 'escapes, and another sql_mode than that of the PREPARE',
-    texts: [
-      ...["CREATE TABLE `it's` (id INT)", "SET sql_mode = 'ANSI_QUOTES'"],
-      'PREPARE p FROM \'DROP TABLE "a"\'',
-      ...["SET sql_mode = ''", 'EXECUTE p', "PREPARE q FROM 'DROP TABLE `it\\'s`'", 'EXECUTE q'],
-    ],
-  },
-  {
-    name: 'EXECUTE IMMEDIATE of what is no drop',
-    only: /mariadb/,
-    texts: [
-      ...["SET @text = 'SELECT COUNT(*) FROM b'", 'EXECUTE IMMEDIATE @text', 'SHOW WARNINGS'],
-      ...["EXECUTE IMMEDIATE 'DROP TABLE a b c'", "EXECUTE IMMEDIATE 'SELECT ?' USING 5"],
-      ...["EXECUTE IMMEDIATE 'DROP TEMPORARY TABLE IF EXISTS a'", 'SHOW TABLES'],
-    ],
-  },
-  {
-    name: 'what is no expression, in the words of the server',
-    only: /mariadb/,
-    texts: [
-      ...["SET @t = 'DROP TABLE a'", "PREPARE p FROM )'DROP TABLE a'", 'PREPARE p FROM @t @t'],
-      ...["EXECUTE IMMEDIATE 'DROP TABLE a') + ('1'", "EXECUTE IMMEDIATE 'DROP TABLE a', 'x'"],
-      ...['EXECUTE IMMEDIATE @t @t', 'PREPARE p FROM CONCAT(@t', 'EXECUTE p', 'SHOW TABLES'],
-    ],
-  },
+    ...[...AGAIN, 'EXECUTE p'],
+  ]),
+  talk('in a transaction, which the EXECUTE ends', [
+    ...['BEGIN', 'INSERT INTO b VALUES (9)', "PREPARE p FROM 'DROP TABLE a'", 'ROLLBACK'],
+    ...['BEGIN', 'INSERT INTO b VALUES (8)', 'EXECUTE p', 'ROLLBACK', 'SELECT COUNT(*) FROM b'],
+  ]),
+  talk('names beyond ASCII, in texts of UTF-8', [
+    ...['SET NAMES utf8', 'CREATE TABLE `tü` (id INT)', "PREPARE p FROM 'DROP TABLE `tü`'"],
+    ...['SET NAMES utf8mb4', 'EXECUTE p', 'EXECUTE p'],
+  ]),
+  talk('escapes, and another sql_mode than that of the PREPARE', [
+    ...["CREATE TABLE `it's` (id INT)", "SET sql_mode = 'ANSI_QUOTES'"],
+    'PREPARE p FROM \'DROP TABLE "a"\'',
+    ...["SET sql_mode = ''", 'EXECUTE p', "PREPARE q FROM 'DROP TABLE `it\\'s`'", 'EXECUTE q'],
+  ]),
+  talk('EXECUTE IMMEDIATE of what is no drop', { only: /mariadb/ }, [
+    ...["SET @text = 'SELECT COUNT(*) FROM b'", 'EXECUTE IMMEDIATE @text', 'SHOW WARNINGS'],
+    ...["EXECUTE IMMEDIATE 'DROP TABLE a b c'", "EXECUTE IMMEDIATE 'SELECT ?' USING 5"],
+    ...["EXECUTE IMMEDIATE 'DROP TEMPORARY TABLE IF EXISTS a'", 'SHOW TABLES'],
+  ]),
+  talk('what is no expression, in the words of the server', { only: /mariadb/ }, [
+    ...["SET @t = 'DROP TABLE a'", "PREPARE p FROM )'DROP TABLE a'", 'PREPARE p FROM @t @t'],
+    ...["EXECUTE IMMEDIATE 'DROP TABLE a') + ('1'", "EXECUTE IMMEDIATE 'DROP TABLE a', 'x'"],
+    ...['EXECUTE IMMEDIATE @t @t', 'PREPARE p FROM CONCAT(@t', 'EXECUTE p', 'SHOW TABLES'],
+  ]),
 ];
 
-describe.each(testServers())('$name: a DROP', (server) => {
-  const test = testOnOne(server);
-  let bench: TwoSchemas;
-
-  beforeAll(async () => {
-    bench = await TwoSchemas.open(server);
-  });
-
-  afterAll(() => bench.close());
+onServers('$name: a DROP', (server, on) => {
+  const { test } = on;
+  const bench = on.open(() => TwoSchemas.open(server));
 
   const open = (target: Target, flags = MODERN) =>
     RawClient.open({ ...target, user: server.user }, { schema: bench.schema.name, flags });
 
-  const conversations = CONVERSATIONS.filter(
-    ({ only }) => only === undefined || only.test(server.name),
-  );
+  const conversations = CONVERSATIONS.filter(({ only }) => only?.test(server.name) ?? true);
 
   test.each(conversations)('$name', ({ texts, flags }) =>
     bench.compare(async (target) => {
-      const client = await open(target, flags);
+      await using client = await open(target, flags);
       const heard: string[] = [];
       for (const text of texts) {
         const said = typeof text === 'string' ? text.replace('OTHER', bench.other.name) : text;
         heard.push(`> ${said}`, ...describeAnswer(await client.query(said)));
       }
-      await client.quit();
       return heard;
     }),
   );
@@ -179,7 +134,7 @@ describe.each(testServers())('$name: a DROP', (server) => {
   const isMariadb = server.name.startsWith('mariadb');
   test('by a name is known to undrop alone, and hidden ways find nothing', async () => {
     await bench.fill();
-    const log = await generalLog(server);
+    await using log = await generalLog(server);
     const client = await open(bench.proxy, MODERN | CLIENT.MULTI_STATEMENTS);
     const errno = async (text: string) => {
       const { results } = await client.query(text);
@@ -207,7 +162,6 @@ describe.each(testServers())('$name: a DROP', (server) => {
     expect(await errno('EXECUTE p')).toEqual([0]);
     await client.quit();
     const logged = await log.read();
-    await log.stop();
     const own = logged.filter(({ threadId }) => threadId === client.threadId);
     const dropping = own.filter(
       ({ command, text }) => /Execute|Query/.test(command) && /^\s*DROP\b/i.test(text),
@@ -218,7 +172,7 @@ describe.each(testServers())('$name: a DROP', (server) => {
   test('is found in bytes that are no characters, and between charsets', async () => {
     await bench.fill();
     const survival = new Survival(bench.root, [bench.schema.name]);
-    const client = await open(bench.proxy);
+    await using client = await open(bench.proxy);
     const hex = (text: string) => `X'${Buffer.from(text, 'latin1').toString('hex')}'`;
     const drops = ['DROP TABLE a -- \xff', 'DROP /* \xff\xfe */ TABLE a', '\xa0DROP TABLE a'];
     for (const charset of ['utf8mb4', 'latin1', 'gbk']) {
@@ -239,11 +193,10 @@ describe.each(testServers())('$name: a DROP', (server) => {
         }
       }
     }
-    await client.quit();
   });
 
   test('in ASCII is one in whatever the client speaks', async () => {
-    const client = await open(bench.proxy);
+    await using client = await open(bench.proxy);
     await query(server, `CREATE TABLE IF NOT EXISTS ${bench.schema.name}.a (id INT)`);
     for (const charset of ['latin1', 'gbk', 'sjis', 'cp932', 'swe7']) {
       await client.query(`SET NAMES ${charset}`);
@@ -256,13 +209,12 @@ describe.each(testServers())('$name: a DROP', (server) => {
         }
       }
     }
-    await client.quit();
   });
 
   test('is refused where only the server could say what its text becomes', async () => {
     await bench.fill();
     await query(server, `CREATE TABLE ${bench.schema.name}.\`tü\` (id INT)`);
-    const client = await open(bench.proxy);
+    await using client = await open(bench.proxy);
     await client.query('SET NAMES latin1');
     const text = Buffer.from("PREPARE p FROM 'DROP TABLE `tü`'", 'latin1');
     expect((await client.query(text)).results).toMatchObject([{ kind: 'err', errno: 1235 }]);
@@ -284,6 +236,5 @@ describe.each(testServers())('$name: a DROP', (server) => {
     }
     const odd = await client.query("PREPARE `pé` FROM 'DROP TABLE a'");
     expect(odd.results).toMatchObject([{ kind: 'err', errno: 1235 }]);
-    await client.quit();
   });
 });

@@ -3,15 +3,12 @@
  * have the privileges of their login: the next statement is held, not refused once more.
  */
 import { randomBytes } from 'node:crypto';
-import { afterAll, beforeAll, describe, expect, jest } from '@jest/globals';
+import { expect } from '@jest/globals';
 import { heldRows } from '../support/client-held.js';
-import { testOnOne } from '../support/on-one-server.js';
+import { onServers } from '../support/on-servers.js';
 import { type ProxyTarget, proxyInFront } from '../support/proxy.js';
-import { connect, query, testServers } from '../support/servers.js';
+import { connect, query } from '../support/servers.js';
 import { makeServiceAccount, SERVICE_ACCOUNT } from '../support/service-account.js';
-
-// A busy machine is slow, not wrong.
-jest.setTimeout(240_000);
 
 const { password } = SERVICE_ACCOUNT;
 /** More than a pool has connections. */
@@ -27,21 +24,13 @@ const CASES = [
   { right: 'PROCESS', by: 'DROP DATABASE', error: /UNDROP_SESSION_NOT_FOUND/ },
 ] as const;
 
-describe.each(testServers())('on $name', (server) => {
-  const test = testOnOne(server);
+onServers('privileges that come later on $name', (server, on) => {
+  const { test } = on;
   const user = `u_${randomBytes(4).toString('hex')}`;
   const schema = `granted_${user}`;
 
-  beforeAll(async () => {
-    // The right to drop alone: the service account renames.
-    await query(
-      server,
-      `CREATE USER ${user}@'%' IDENTIFIED BY '${password}'`,
-      `GRANT DROP ON ${schema}.* TO ${user}@'%'`,
-    );
-  });
-
-  afterAll(() => query(server, `DROP USER ${user}@'%'`));
+  // The right to drop alone: the service account renames.
+  on.account(user, { password, grants: [`DROP ON ${schema}.*`] });
 
   async function withAccount(
     right: string,
@@ -51,26 +40,21 @@ describe.each(testServers())('on $name', (server) => {
     await makeServiceAccount(server, { user: service });
     await query(server, `REVOKE ${right} ON *.* FROM ${service}@'%'`);
     const protect = 'drop-table,drop-database,create-or-replace,truncate';
-    const proxy = await proxyInFront({ ...server, user: service, password }, { PROTECT: protect });
+    await using proxy = await proxyInFront(
+      { ...server, user: service, password },
+      { PROTECT: protect },
+    );
     try {
       await run(proxy, () => query(server, `GRANT ${right} ON *.* TO ${service}@'%'`));
     } finally {
-      await proxy.stop();
       await query(server, `DROP USER ${service}@'%'`, `DROP DATABASE IF EXISTS ${schema}`);
     }
   }
 
   /** As the user does it; the error's text, if there is one. */
   async function say(proxy: ProxyTarget, text: string): Promise<string> {
-    const session = await connect({ ...proxy, user, password });
-    try {
-      await session.query(text);
-      return '';
-    } catch (error) {
-      return String(error);
-    } finally {
-      await session.end();
-    }
+    await using session = await connect({ ...proxy, user, password });
+    return (await session.errorOf(text))?.message ?? '';
   }
 
   test.each(CASES)('$by is held after a GRANT of $right', async ({ right, by, error }) => {

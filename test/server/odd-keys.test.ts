@@ -3,20 +3,15 @@
  * before MySQL 8.4 has made them: tables that have them are dropped with the server's own answers,
  * by who may drop alone too, and come back with their keys.
  */
-import { afterAll, beforeAll, describe, expect, jest } from '@jest/globals';
-import type { Connection, RowDataPacket } from 'mysql2/promise';
-import { restore } from '../../src/undo/run-restore.js';
-import { describeAnswer } from '../support/native-case.js';
-import { testOnOne } from '../support/on-one-server.js';
-import { until } from '../support/poll.js';
-import { type ProxyTarget, proxyInFront } from '../support/proxy.js';
-import { RawClient } from '../support/raw-client.js';
-import { connect, type Target, testServers } from '../support/servers.js';
-import { poolOn } from '../support/service-pool.js';
-import { intentsSettled } from '../support/settled.js';
 
-// A busy machine is slow, not wrong.
-jest.setTimeout(240_000);
+import { expect } from '@jest/globals';
+import { describeAnswer } from '../support/native-case.js';
+import { onServers } from '../support/on-servers.js';
+import { until } from '../support/poll.js';
+import { RawClient } from '../support/raw-client.js';
+import type { Target } from '../support/servers.js';
+import { intentsSettled } from '../support/settled.js';
+import { restored } from '../support/undrop-cli.js';
 
 const SCHEMA = 'odd_keys';
 const SETTINGS = [0, 1].map(
@@ -24,27 +19,15 @@ const SETTINGS = [0, 1].map(
 );
 const [MAY = ''] = SETTINGS;
 
-describe.each(testServers())('on $name', (server) => {
-  const test = testOnOne(server);
-  let proxy: ProxyTarget;
-  let root: Connection;
-
-  beforeAll(async () => {
-    proxy = await proxyInFront(server);
-    root = await connect(server);
-    await root.query("CREATE USER odd_keys@'%'");
-    await root.query(`GRANT DROP ON ${SCHEMA}.* TO odd_keys@'%'`);
-  });
-
-  afterAll(async () => {
-    await root.query(`DROP DATABASE IF EXISTS ${SCHEMA}`);
-    await root.query("DROP USER odd_keys@'%'");
-    await root.end();
-    await proxy.stop();
-  });
+onServers('keys to columns that are not unique on $name', (server, on) => {
+  const { afterAll, test } = on;
+  const proxy = on.proxy();
+  const root = on.session();
+  on.account('odd_keys', { grants: [`DROP ON ${SCHEMA}.*`] });
+  afterAll(() => root.query(`DROP DATABASE IF EXISTS ${SCHEMA}`));
 
   async function make(): Promise<void> {
-    for (const text of [
+    await root.run(
       MAY,
       `DROP DATABASE IF EXISTS ${SCHEMA}`,
       `CREATE DATABASE ${SCHEMA}`,
@@ -54,9 +37,7 @@ describe.each(testServers())('on $name', (server) => {
       'CREATE TABLE s (k INT, i INT, KEY (k), FOREIGN KEY (i) REFERENCES s (k))',
       'INSERT INTO p VALUES (1, 7), (2, 7)',
       'INSERT INTO c VALUES (7)',
-    ]) {
-      await root.query(text);
-    }
+    );
   }
 
   /** What is heard of a drop of what was just made, and what is there then. */
@@ -69,11 +50,7 @@ describe.each(testServers())('on $name', (server) => {
     for (const text of heard) said.push(...describeAnswer(await client.query(text)));
     await client.quit();
     await intentsSettled(root, [SCHEMA]);
-    const [left] = await root.query<RowDataPacket[]>(
-      `SELECT TABLE_NAME AS name FROM information_schema.TABLES
-       WHERE TABLE_SCHEMA = '${SCHEMA}' ORDER BY 1`,
-    );
-    return [...said, ...left.map((row) => String(row['name']))];
+    return [...said, ...(await root.tables(SCHEMA))];
   }
 
   const isOdd = server.name === 'mysql-9.7';
@@ -99,8 +76,8 @@ describe.each(testServers())('on $name', (server) => {
   test('the keys come back with the tables', async () => {
     await make();
     const show = async () => {
-      const [rows] = await root.query<RowDataPacket[]>('SHOW CREATE TABLE c');
-      const [own] = await root.query<RowDataPacket[]>('SHOW CREATE TABLE s');
+      const rows = await root.rows('SHOW CREATE TABLE c');
+      const own = await root.rows('SHOW CREATE TABLE s');
       return [rows, own].map(([row]) => String(row?.['Create Table']));
     };
     const before = await show();
@@ -108,9 +85,8 @@ describe.each(testServers())('on $name', (server) => {
     await client.run(['DROP TABLE c, s, p']);
     await client.quit();
     await intentsSettled(root, [SCHEMA]);
-    const pool = poolOn(server);
-    for (const table of ['c', 'p', 's']) await restore(pool, { target: `${SCHEMA}.${table}` });
-    await pool.dispose();
+
+    for (const table of ['c', 'p', 's']) await restored(server, `${SCHEMA}.${table}`);
     await until(async () => JSON.stringify(await show()) === JSON.stringify(before), 'the keys');
     const refused = root.query('INSERT INTO c VALUES (8)');
     await expect(refused).rejects.toMatchObject({ errno: 1452 });

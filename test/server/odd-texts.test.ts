@@ -2,11 +2,10 @@
  * Texts in which a drop is hard to see: the server does it, and through the proxy no table is
  * destroyed. Each was found by reading the code, as one that went through.
  */
-import { afterAll, beforeAll, describe, expect } from '@jest/globals';
-import { testOnOne } from '../support/on-one-server.js';
-import { type ProxyTarget, proxyInFront } from '../support/proxy.js';
+import { expect } from '@jest/globals';
+import { onServers } from '../support/on-servers.js';
 import { CLIENT, MODERN, RawClient } from '../support/raw-client.js';
-import { freshSchema, query, type TestServer, testServers } from '../support/servers.js';
+import { freshSchema, query } from '../support/servers.js';
 
 /** The last of each is what is hard to read; the others go before it. */
 type Texts = readonly string[];
@@ -66,13 +65,9 @@ const MYSQL_56: readonly Texts[] = [
   ['SET NAMES filename', "PREPARE s FROM 'D@0052OP@0020TABLE@0020t'", 'EXECUTE s'],
 ];
 
-describe.each(testServers())('on $name', (server: TestServer) => {
-  const test = testOnOne(server);
-  let proxy: ProxyTarget;
-  beforeAll(async () => {
-    proxy = await proxyInFront(server);
-  });
-  afterAll(() => proxy.stop());
+onServers('texts that are odd, on $name', (server, on) => {
+  const { test } = on;
+  const proxy = on.proxy();
 
   const own = server.flavour === 'mariadb' ? MARIADB : MYSQL;
   const more = { 'mysql-9.7': MYSQL_97, 'mysql-5.6': MYSQL_56 }[server.name] ?? [];

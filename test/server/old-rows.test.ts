@@ -2,107 +2,101 @@
  * What the collector removes from the ledger in the end, and what keeps it from that; and what the
  * rows of dropped views, which earlier versions wrote, do to everything that reads the ledger.
  */
-import { expect, jest } from '@jest/globals';
+
+import { expect } from '@jest/globals';
 import { silentLog } from '../../src/log.js';
 import { reconcile } from '../../src/recovery/reconcile.js';
 import { listAll } from '../../src/undo/list.js';
 import { restore } from '../../src/undo/run-restore.js';
-import { type Collecting, holdTable, startCollecting, until } from '../lifecycle/collecting.js';
+import { holdTable, startCollecting, until } from '../lifecycle/collecting.js';
 import { freshLedger } from '../support/fresh-ledger.js';
 import { inLanes } from '../support/lanes.js';
+import { inHooks } from '../support/on-servers.js';
 import { query, testServers } from '../support/servers.js';
 import { poolOn } from '../support/service-pool.js';
 
-jest.setTimeout(240_000);
+inLanes(testServers(), 'old rows of the ledger on $name', (server, lane) => {
+  const { beforeEach, each } = inHooks(lane);
+  const { test } = lane;
+  beforeEach(() => freshLedger(server));
 
-inLanes(
-  testServers(),
-  'old rows of the ledger on $name',
-  (server, { afterEach, beforeEach, test }) => {
-    let collecting: Collecting | null = null;
-
-    beforeEach(() => freshLedger(server));
-    afterEach(async () => {
-      await collecting?.stop();
-      collecting = null;
-    });
-
-    /** One that began, and ended, in 2020. */
-    async function row(
-      id: string,
-      { kind, state, group = id }: { kind: string; state: string; group?: string },
-    ): Promise<void> {
-      await query(
-        server,
-        `INSERT INTO _undrop.ledger (id, group_id, proxy_id, thread_id, schema_name, table_name, kind,
+  /** One that began, and ended, in 2020. */
+  async function row(
+    id: string,
+    { kind, state, group = id }: { kind: string; state: string; group?: string },
+  ): Promise<void> {
+    await query(
+      server,
+      `INSERT INTO _undrop.ledger (id, group_id, proxy_id, thread_id, schema_name, table_name, kind,
           dropped_at, user_name, client_address, statement_text, hold_until, state, state_since,
           ended_at)
         VALUES ('${id}', '${group}', 'test', 1, 's', 't', '${kind}', '2020-01-01', 'u', 'c', 'DROP',
           '2020-01-02', '${state}', '2020-01-01', '2020-01-02')`,
-      );
+    );
+  }
+
+  async function states(): Promise<Readonly<Record<string, string>>> {
+    const rows = await query<{ readonly id: string; readonly state: string }>(
+      server,
+      'SELECT id, state FROM _undrop.ledger ORDER BY id',
+    );
+    return Object.fromEntries(rows.map(({ id, state }) => [id, state]));
+  }
+
+  test('ended rows outlast UNDROP_GRACE', async () => {
+    await row('0b', { kind: 'base', state: 'removed' });
+    // Without a held table there is nothing to wait for.
+    await holdTable(server, { dueInSeconds: 3_600 });
+    const collecting = each.keep(
+      startCollecting(server, { graceMs: 3_600_000, holdMs: 3_600_000 }),
+    );
+    await collecting.looked();
+    const waits = collecting.said.filter(({ fields }) => fields['event'] === 'grace');
+    expect(waits.map(({ fields }) => fields['heldCount'])).toEqual([1]);
+    expect(await states()).toEqual({ '0b': 'removed' });
+    await collecting.stop();
+    const _again = each.keep(startCollecting(server, { graceMs: 0 }));
+    await until('it is given up', async () => !('0b' in (await states())));
+  });
+
+  test('rows of views that an earlier version wrote disturb nobody', async () => {
+    await row('0a', { kind: 'view', state: 'dropping' });
+    await row('0b', { kind: 'view', state: 'kept' });
+    await row('0c', { kind: 'view', state: 'restored' });
+    await row('0d', { kind: 'view', state: 'removed' });
+    const pool = poolOn(server);
+    const report = await reconcile(pool, {
+      proxyId: 'test',
+      activeIds: new Set(),
+      log: silentLog,
+    });
+    expect(report).toMatchObject({ completed: [], forgotten: [], untouched: [], gone: [] });
+    expect(await listAll(pool)).toEqual([]);
+    for (const target of ['s.t', 't', '0a', '0b', '0c', '0d']) {
+      const error = await restore(pool, { target }).catch((rejected: unknown) => rejected);
+      expect(error).toMatchObject({ code: 'UNDROP_NO_SUCH_HELD' });
     }
-
-    async function states(): Promise<Readonly<Record<string, string>>> {
-      const rows = await query<{ readonly id: string; readonly state: string }>(
-        server,
-        'SELECT id, state FROM _undrop.ledger ORDER BY id',
-      );
-      return Object.fromEntries(rows.map(({ id, state }) => [id, state]));
-    }
-
-    test('ended rows outlast UNDROP_GRACE', async () => {
-      await row('0b', { kind: 'base', state: 'removed' });
-      // Without a held table there is nothing to wait for.
-      await holdTable(server, { dueInSeconds: 3_600 });
-      collecting = startCollecting(server, { graceMs: 3_600_000, holdMs: 3_600_000 });
-      await collecting.looked();
-      const waits = collecting.said.filter(({ fields }) => fields['event'] === 'grace');
-      expect(waits.map(({ fields }) => fields['heldCount'])).toEqual([1]);
-      expect(await states()).toEqual({ '0b': 'removed' });
-      await collecting.stop();
-      collecting = startCollecting(server, { graceMs: 0 });
-      await until('it is given up', async () => !('0b' in (await states())));
+    await pool.dispose();
+    const collecting = each.keep(startCollecting(server, { graceMs: 0 }));
+    await until('the ended ones are given up', async () => {
+      const left = Object.keys(await states());
+      return !left.includes('0c') && !left.includes('0d');
     });
+    await collecting.looked();
+    expect(await states()).toEqual({ '0a': 'dropping', '0b': 'kept' });
+  });
 
-    test('rows of views that an earlier version wrote disturb nobody', async () => {
-      await row('0a', { kind: 'view', state: 'dropping' });
-      await row('0b', { kind: 'view', state: 'kept' });
-      await row('0c', { kind: 'view', state: 'restored' });
-      await row('0d', { kind: 'view', state: 'removed' });
-      const pool = poolOn(server);
-      const report = await reconcile(pool, {
-        proxyId: 'test',
-        activeIds: new Set(),
-        log: silentLog,
-      });
-      expect(report).toMatchObject({ completed: [], forgotten: [], untouched: [], gone: [] });
-      expect(await listAll(pool)).toEqual([]);
-      for (const target of ['s.t', 't', '0a', '0b', '0c', '0d']) {
-        const error = await restore(pool, { target }).catch((rejected: unknown) => rejected);
-        expect(error).toMatchObject({ code: 'UNDROP_NO_SUCH_HELD' });
-      }
-      await pool.dispose();
-      collecting = startCollecting(server, { graceMs: 0 });
-      await until('the ended ones are given up', async () => {
-        const left = Object.keys(await states());
-        return !left.includes('0c') && !left.includes('0d');
-      });
-      await collecting.looked();
-      expect(await states()).toEqual({ '0a': 'dropping', '0b': 'kept' });
-    });
-
-    test('the row of a dropped schema outlasts its tables', async () => {
-      await row('0a', { kind: 'schema', state: 'removed', group: '0a' });
-      await row('0b', { kind: 'base', state: 'HOLD', group: '0a' });
-      await row('0c', { kind: 'schema', state: 'removed', group: '0c' });
-      await row('0d', { kind: 'base', state: 'restored', group: '0c' });
-      collecting = startCollecting(server);
-      await until('others are given up', async () => !('0c' in (await states())));
-      await collecting.looked();
-      expect(await states()).toEqual({ '0a': 'removed', '0b': 'HOLD' });
-      await query(server, "UPDATE _undrop.ledger SET state = 'removed' WHERE id = '0b'");
-      await until('all are given up', async () => Object.keys(await states()).length === 0);
-      expect(await states()).toEqual({});
-    });
-  },
-);
+  test('the row of a dropped schema outlasts its tables', async () => {
+    await row('0a', { kind: 'schema', state: 'removed', group: '0a' });
+    await row('0b', { kind: 'base', state: 'HOLD', group: '0a' });
+    await row('0c', { kind: 'schema', state: 'removed', group: '0c' });
+    await row('0d', { kind: 'base', state: 'restored', group: '0c' });
+    const collecting = each.keep(startCollecting(server));
+    await until('others are given up', async () => !('0c' in (await states())));
+    await collecting.looked();
+    expect(await states()).toEqual({ '0a': 'removed', '0b': 'HOLD' });
+    await query(server, "UPDATE _undrop.ledger SET state = 'removed' WHERE id = '0b'");
+    await until('all are given up', async () => Object.keys(await states()).length === 0);
+    expect(await states()).toEqual({});
+  });
+});

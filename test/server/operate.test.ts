@@ -1,10 +1,9 @@
 /** What operators tell all collectors of a server: a pause, its end, and a wake. */
-import { expect, jest } from '@jest/globals';
+import { expect } from '@jest/globals';
 import { endPause, readPause, setPause, wakeCollectors } from '../../src/ledger/control.js';
 import { recordHistory } from '../../src/ledger/history.js';
 import type { LifecycleSettings } from '../../src/lifecycle/next-step.js';
 import { silentLog } from '../../src/log.js';
-import type { ServicePool } from '../../src/service/pool/pools.js';
 import {
   beforeEachStep,
   type Collecting,
@@ -17,13 +16,9 @@ import {
 } from '../lifecycle/collecting.js';
 import { PurgeChunks } from '../lifecycle/purge-chunks.js';
 import { freshLedger } from '../support/fresh-ledger.js';
-import { inLanes } from '../support/lanes.js';
-import { testOnOne } from '../support/on-one-server.js';
+import { onServersAtOnce } from '../support/on-servers.js';
 import { runUndrop } from '../support/proxy.js';
-import { query, testServers } from '../support/servers.js';
-import { poolOn } from '../support/service-pool.js';
-
-jest.setTimeout(240_000);
+import { query } from '../support/servers.js';
 
 const CHUNK_ROWS = 20;
 
@@ -35,9 +30,8 @@ function ledgerRow(row: { id: string; state: string; minutes: number }): string 
       'u', 'c', '', UTC_TIMESTAMP() + INTERVAL 1 DAY, '${row.state}', ${dropped})`;
 }
 
-inLanes(testServers(), 'the operator on $name', (server, lane) => {
-  const { afterAll, afterEach, beforeAll, beforeEach } = lane;
-  const test = testOnOne(server, lane);
+onServersAtOnce('the operator on $name', (server, on) => {
+  const { afterAll, afterEach, beforeEach, test } = on;
   /** Chunks become no larger. */
   const slow: Partial<LifecycleSettings> = {
     fastDrop: 'never',
@@ -45,19 +39,13 @@ inLanes(testServers(), 'the operator on $name', (server, lane) => {
     purgeChunkMs: 0,
   };
   const started: Collecting[] = [];
-  let pool: ServicePool;
 
-  beforeAll(() => {
-    pool = poolOn(server);
-  });
+  const pool = on.pool();
   beforeEach(() => freshLedger(server));
   afterEach(async () => {
     for (const collecting of started.splice(0)) await collecting.stop();
   });
-  afterAll(async () => {
-    await freshLedger(server);
-    await pool.dispose();
-  });
+  afterAll(() => freshLedger(server));
 
   const start = (
     ...how: Parameters<typeof startCollecting> extends [unknown, ...infer R] ? R : []

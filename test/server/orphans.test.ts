@@ -2,28 +2,25 @@
  * A process that is killed amid a drop, on real servers: whoever collects finishes what it left
  * within seconds, not at its next look; and the look for such drops reads nothing of held tables.
  */
-import { expect, jest } from '@jest/globals';
+import { expect } from '@jest/globals';
 import { findOrphans } from '../../src/recovery/live-owners.js';
 import { dropRecycleSchemas, freshLedger } from '../support/fresh-ledger.js';
-import { inLanes } from '../support/lanes.js';
-import { testOnOne } from '../support/on-one-server.js';
+import { onServersAtOnce } from '../support/on-servers.js';
 import { until } from '../support/poll.js';
 import { type ProxyProcess, spawnProxy } from '../support/proxy.js';
-import { connect, freshSchema, query, testServers } from '../support/servers.js';
+import { connect, freshSchema, query } from '../support/servers.js';
 import { poolOn } from '../support/service-pool.js';
 import { wireTap } from '../support/wire-tap.js';
 
-jest.setTimeout(240_000);
-
 const ROWS = 2_000;
 
-inLanes(testServers(), 'a killed drop on $name', (server, lane) => {
-  const test = testOnOne(server, lane);
-  lane.beforeEach(() => freshLedger(server));
-  lane.afterAll(() => dropRecycleSchemas(server));
+onServersAtOnce('a killed drop on $name', (server, on) => {
+  const { afterAll, beforeEach, test } = on;
+  beforeEach(() => freshLedger(server));
+  afterAll(() => dropRecycleSchemas(server));
 
   test('of a worker is finished though nobody drops anything else', async () => {
-    const schema = await freshSchema(server, 'orphans');
+    await using schema = await freshSchema(server, 'orphans');
     const at = `${schema.name}.`;
     await query(
       server,
@@ -32,7 +29,7 @@ inLanes(testServers(), 'a killed drop on $name', (server, lane) => {
     );
     let proxy: ProxyProcess | null = null;
     let isKilled = false;
-    const tap = await wireTap(server, ({ moment, text, user }) => {
+    await using tap = await wireTap(server, ({ moment, text, user }) => {
       if (moment !== 'before answer' || user === 'undrop' || !text.includes('RENAME')) return true;
       for (const { msg, pid } of proxy?.lines ?? []) {
         if (msg === 'a worker serves' && !isKilled) process.kill(Number(pid), 'SIGKILL');
@@ -64,8 +61,6 @@ inLanes(testServers(), 'a killed drop on $name', (server, lane) => {
       await until(isTaken, 'the child takes rows of the new parent', 60_000);
     } finally {
       await proxy?.stop();
-      await tap.close();
-      await schema.drop();
     }
   });
 
@@ -89,13 +84,10 @@ inLanes(testServers(), 'a killed drop on $name', (server, lane) => {
       );
       return rows.reduce((sum, { Value }) => sum + Number(Value), 0);
     };
-    const pool = poolOn(server);
-    try {
-      const before = await reads();
-      expect(await findOrphans(pool, new Set())).toEqual([]);
-      expect((await reads()) - before).toBeLessThan(ROWS / 2);
-    } finally {
-      await pool.dispose();
-    }
+    await using pool = poolOn(server);
+
+    const before = await reads();
+    expect(await findOrphans(pool, new Set())).toEqual([]);
+    expect((await reads()) - before).toBeLessThan(ROWS / 2);
   });
 });

@@ -2,14 +2,12 @@
  * A proxy that reaches its server by a unix socket is let in there as its OS user, without a
  * password: its clients are not. By what an attacker has: an address of the proxy and a name.
  */
-import { userInfo } from 'node:os';
-import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
-import type { ThrowawayServer } from '../../throwaway-servers/throwaway.js';
-import { type ProxyTarget, proxyInFront, runUndrop, type Variables } from '../support/proxy.js';
-import { connect, query, startServer, type Target, testServers } from '../support/servers.js';
 
-// A busy machine is slow, not wrong.
-jest.setTimeout(240_000);
+import { userInfo } from 'node:os';
+import { describe, expect, test } from '@jest/globals';
+import { inHooks } from '../support/on-servers.js';
+import { proxyInFront, runUndrop, type Variables } from '../support/proxy.js';
+import { connect, query, startServer, type Target, testServers } from '../support/servers.js';
 
 const OS_USER = userInfo().username;
 const ACCOUNT = `'${OS_USER}'@'localhost'`;
@@ -24,31 +22,23 @@ const BY_EITHER = `CREATE OR REPLACE USER ${ACCOUNT} IDENTIFIED VIA mysql_native
 const MARIADB = testServers().filter(({ flavour }) => flavour === 'mariadb');
 
 describe.each(MARIADB)('over the socket of $name', ({ name }) => {
-  let server: ThrowawayServer;
-  let proxy: ProxyTarget;
-
+  const { beforeAll, open } = inHooks();
+  const server = open(() => startServer(name));
+  const proxy = open(() => proxyInFront(server, overSocket()));
   beforeAll(async () => {
-    server = await startServer(name);
     const by = "IDENTIFIED BY 'its own'";
     await query(server, `CREATE USER app@localhost ${by}, other@localhost ${by}`);
-    proxy = await proxyInFront(server, overSocket());
   });
 
-  afterAll(async () => {
-    await proxy.stop();
-    await server.stop();
+  const overSocket = (more: Variables = {}): Variables => ({
+    UPSTREAM: server.socketPath ?? '',
+    ...more,
   });
-
-  function overSocket(more: Variables = {}): Variables {
-    return { UPSTREAM: server.socketPath ?? '', ...more };
-  }
 
   async function logIn(to: Target, user: string, password: string): Promise<string> {
     try {
-      const connection = await connect({ ...to, user, password });
-      const [rows] = await connection.query('SELECT CURRENT_USER() AS account');
-      await connection.end();
-      return (rows as { account: string }[])[0]?.account ?? '';
+      await using connection = await connect({ ...to, user, password });
+      return (await connection.column('SELECT CURRENT_USER()'))[0] ?? '';
     } catch (error) {
       const { errno, message } = error as { readonly errno?: number; readonly message: string };
       return `${errno} ${message}`;
@@ -80,11 +70,10 @@ describe.each(MARIADB)('over the socket of $name', ({ name }) => {
     // Which of its ways has let it in, no server says.
     expect(await logIn(proxy, OS_USER, 'its own')).toMatch(REFUSED);
     expect(await logIn(proxy, OS_USER, '')).toMatch(REFUSED);
-    const client = await connect({ ...proxy, user: 'app', password: 'its own' });
+    await using client = await connect({ ...proxy, user: 'app', password: 'its own' });
     await client.changeUser({ user: 'other', password: 'its own' });
     const [rows] = await client.query('SELECT CURRENT_USER() AS account, @@warning_count AS w');
     expect(rows).toEqual([{ account: 'other@localhost', w: 0 }]);
-    await client.end();
   });
 
   test('a start where there is such an account is refused, unless it is meant', async () => {
@@ -95,12 +84,8 @@ describe.each(MARIADB)('over the socket of $name', ({ name }) => {
         message: expect.stringContaining(`found ${OS_USER}@localhost, by unix_socket`),
       });
     }
-    const lending = await proxyInFront(server, overSocket({ LEND_OS_USER: 'on' }));
-    try {
-      expect(await logIn(lending, OS_USER, '')).toBe(`${OS_USER}@localhost`);
-    } finally {
-      await lending.stop();
-    }
+    await using lending = await proxyInFront(server, overSocket({ LEND_OS_USER: 'on' }));
+    expect(await logIn(lending, OS_USER, '')).toBe(`${OS_USER}@localhost`);
   });
 
   test('doctor finds it', async () => {

@@ -82,7 +82,7 @@ describe.each(nodeVersions())('on Node.js %s', (version) => {
     const env = environment(server, {});
     const run = (...args: string[]): Promise<CommandResult> =>
       tryCommand([node, undrop, ...args], { env });
-    const schema = await freshSchema(server, 'packed');
+    await using schema = await freshSchema(server, 'packed');
     const { proxy, ended, said } = serve(node, env);
     const event = (name: string) => new RegExp(`^.*"event":"${name}".*$`, 'm').exec(said())?.[0];
     await until(async () => event('ready') !== undefined && event('ledger') !== undefined, 'ready');
@@ -108,7 +108,6 @@ describe.each(nodeVersions())('on Node.js %s', (version) => {
     const [code] = (await ended) as [number | null];
     expect(code).toBe(0);
     client.destroy();
-    await schema.drop();
   }, 120_000);
 
   test('a worker is the same file', async () => {

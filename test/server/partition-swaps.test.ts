@@ -3,7 +3,6 @@
  * held of a statement that fails amid its partitions.
  */
 import { expect, test } from '@jest/globals';
-import type { RowDataPacket } from 'mysql2/promise';
 import { swapPartitions } from '../../src/statements/partitions/service.js';
 import { proxyInFront } from '../support/proxy.js';
 import { connect, freshSchema, query, testServers } from '../support/servers.js';
@@ -20,8 +19,7 @@ test.each(MYSQL)(
     const root = await connect(server, { database: schema });
     const pool = poolOn(server, 2);
     const valuesOf = async () => {
-      const [rows] = await root.query<RowDataPacket[]>('SELECT v FROM t ORDER BY v');
-      return rows.map(({ v }) => Number(v));
+      return (await root.column('SELECT v FROM t ORDER BY v')).map(Number);
     };
     await root.query(
       `CREATE TABLE t (v INT) PARTITION BY RANGE (v) (PARTITION p0 VALUES LESS THAN (10),
@@ -44,7 +42,7 @@ test.each(MYSQL)(
     expect([first.kind, await valuesOf()]).toEqual(['gone', [1, 21, 22]]);
     await root.query('DELETE FROM t WHERE v > 10');
     const second = await swapPartitions(pool, swap);
-    const [left] = await root.query<RowDataPacket[]>(
+    const left = await root.rows(
       `SELECT PARTITION_NAME AS name FROM information_schema.PARTITIONS
      WHERE TABLE_SCHEMA = ? AND TABLE_NAME = 't'`,
       [schema],
@@ -109,7 +107,7 @@ test.each(testServers())(
       isOther = command.includes('EXCHANGE PARTITION');
       if (!isOther) return true;
       // Eight exchanges are done before one fails.
-      const [[row]] = await root.query<RowDataPacket[]>(
+      const [row] = await root.rows(
         `SELECT CONCAT(tables.TABLE_SCHEMA, '.', tables.TABLE_NAME) AS name
          FROM _undrop.ledger AS ledger JOIN information_schema.TABLES AS tables
            ON tables.TABLE_SCHEMA = '_undrop'
@@ -131,8 +129,8 @@ test.each(testServers())(
     });
     await client.end();
     await intentsSettled(root, [schema]);
-    const [[live]] = await root.query<RowDataPacket[]>('SELECT COUNT(*) AS count FROM t');
-    const [held] = await root.query<RowDataPacket[]>(
+    const [live] = await root.rows('SELECT COUNT(*) AS count FROM t');
+    const held = await root.rows(
       `SELECT TIMESTAMPDIFF(DAY, dropped_at, hold_until) AS days
        FROM _undrop.ledger AS ledger JOIN information_schema.TABLES AS tables
          ON tables.TABLE_SCHEMA = ledger.hold_schema AND tables.TABLE_NAME = ledger.hold_name

@@ -3,44 +3,24 @@
  * MySQL before 8: there a drop is one RENAME, straight into the recycle schema, so that a server
  * that is killed finds one place at most to tear the table, and nobody sees it in its schema.
  */
-import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
-import type { Connection, RowDataPacket } from 'mysql2/promise';
-import type { ServicePool } from '../../src/service/pool/pools.js';
-import { restore } from '../../src/undo/run-restore.js';
-import { type ProxyTarget, proxyInFront } from '../support/proxy.js';
-import { RawClient } from '../support/raw-client.js';
-import { connect, freshSchema, testServers } from '../support/servers.js';
-import { poolOn } from '../support/service-pool.js';
+
+import { expect, test } from '@jest/globals';
+import type { RowDataPacket } from 'mysql2/promise';
+import { onServers } from '../support/on-servers.js';
 import { intentsSettled } from '../support/settled.js';
+import { restored } from '../support/undrop-cli.js';
 
 const PARTITIONS = `PARTITION BY RANGE (id) (PARTITION p0 VALUES LESS THAN (10),
   PARTITION p1 VALUES LESS THAN (20), PARTITION p2 VALUES LESS THAN (30))`;
 
-describe.each(testServers())('a table with partitions on $name', (server) => {
+onServers('a table with partitions on $name', (server, on) => {
   const inPieces = server.name !== 'mysql-9.7';
-  let proxy: ProxyTarget;
-  let pool: ServicePool;
-  let root: Connection;
-  let schema: string;
-  let drop: () => Promise<void>;
-  let client: RawClient;
 
-  beforeAll(async () => {
-    proxy = await proxyInFront(server);
-    pool = poolOn(server);
-    root = await connect(server);
-    ({ name: schema, drop } = await freshSchema(server, 'pieces'));
-    await root.query(`USE ${schema}`);
-    client = await RawClient.open(proxy, { schema });
-  });
-
-  afterAll(async () => {
-    await client.quit();
-    await drop();
-    await pool.dispose();
-    await root.end();
-    await proxy.stop();
-  });
+  const proxy = on.proxy();
+  const _pool = on.pool();
+  const schema = on.schema('pieces').name;
+  const root = on.session({ schema });
+  const client = on.client({ to: proxy, schema });
 
   const schemas = () => [schema, `${schema}_gone`, `${schema}_back`];
 
@@ -51,16 +31,14 @@ describe.each(testServers())('a table with partitions on $name', (server) => {
 
   async function heldOf(table: string, from = schema): Promise<RowDataPacket> {
     await intentsSettled(root, schemas());
-    const [rows] = await root.query<RowDataPacket[]>(
+    const rows = await root.rows(
       `SELECT id, hold_schema AS place, hold_name AS name, relocated, todo FROM _undrop.ledger
        WHERE schema_name = ? AND table_name = ? AND state = 'HOLD' ORDER BY id DESC LIMIT 1`,
       [from, table],
     );
     const [row] = rows;
     if (row === undefined) throw new Error(`${table} is not held`);
-    const [counted] = await root.query<RowDataPacket[]>(
-      `SELECT COUNT(*) AS n FROM ${row['place']}.${row['name']}`,
-    );
+    const counted = await root.rows(`SELECT COUNT(*) AS n FROM ${row['place']}.${row['name']}`);
     expect(counted).toEqual([{ n: 3 }]);
     return row;
   }
@@ -77,7 +55,7 @@ describe.each(testServers())('a table with partitions on $name', (server) => {
 
   /** Since `from`, those that name the table of that id. */
   async function renamesOf(id: string, from: RowDataPacket): Promise<number> {
-    const [events] = await root.query<RowDataPacket[]>(
+    const events = await root.rows(
       `SHOW BINLOG EVENTS IN '${from['File']}' FROM ${from['Position']}`,
     );
     // What MariaDB notes of rows of the ledger has the restore script in it.
@@ -88,7 +66,7 @@ describe.each(testServers())('a table with partitions on $name', (server) => {
 
   async function here(): Promise<RowDataPacket> {
     const text = server.name === 'mysql-9.7' ? 'SHOW BINARY LOG STATUS' : 'SHOW MASTER STATUS';
-    const [[status]] = await root.query<RowDataPacket[]>(text);
+    const [status] = await root.rows(text);
     if (status === undefined) throw new Error('the binary log is off');
     return status;
   }
@@ -107,8 +85,8 @@ describe.each(testServers())('a table with partitions on $name', (server) => {
     const held = await heldOf('t');
     expect(held).toMatchObject({ place: '_undrop', relocated: 1, todo: null });
     expect(await renamesOf(String(held['id']), from)).toBe(inPieces ? 1 : 2);
-    await restore(pool, { target: String(held['id']) });
-    const [rows] = await root.query<RowDataPacket[]>('SELECT id FROM t ORDER BY id');
+    await restored(server, String(held['id']));
+    const rows = await root.rows('SELECT id FROM t ORDER BY id');
     expect(rows).toEqual([{ id: 1 }, { id: 11 }, { id: 21 }]);
     await root.query('DROP TABLE t');
   });
@@ -151,8 +129,8 @@ describe.each(testServers())('a table with partitions on $name', (server) => {
       const isOnce = table === 't' && server.name === 'mysql-5.6';
       expect({ table, renames }).toEqual({ table, renames: isOnce ? 1 : 2 });
     }
-    for (const target of ids) await restore(pool, { target });
-    const [shown] = await root.query<RowDataPacket[]>('SHOW CREATE TABLE child');
+    for (const target of ids) await restored(server, target);
+    const shown = await root.rows('SHOW CREATE TABLE child');
     expect(shown[0]?.['Create Table']).toContain('REFERENCES `parent`');
     await root.query('DROP TABLE t, child, parent');
   });
@@ -188,7 +166,7 @@ describe.each(testServers())('a table with partitions on $name', (server) => {
     const from = await here();
     expect(await said(`DROP DATABASE ${name}`)).toEqual(['ok']);
     await intentsSettled(root, schemas());
-    const [rows] = await root.query<RowDataPacket[]>(
+    const rows = await root.rows(
       `SELECT id, table_name AS own, hold_schema AS place, hold_name AS name FROM _undrop.ledger
        WHERE schema_name = ? AND kind = 'base' AND state = 'HOLD' ORDER BY table_name`,
       [name],
@@ -226,7 +204,7 @@ describe.each(testServers())('a table with partitions on $name', (server) => {
     await root.query('DROP TABLE child');
     expect(await said(`DROP DATABASE ${name}`)).toEqual(['ok']);
     await intentsSettled(root, schemas());
-    const [places] = await root.query<RowDataPacket[]>(
+    const places = await root.rows(
       `SELECT DISTINCT hold_schema AS place FROM _undrop.ledger
        WHERE schema_name = ? AND kind = 'base' AND state = 'HOLD'`,
       [name],

@@ -3,24 +3,22 @@
  * native_cases.json has of their answers: what is held of each, rows that others commit meanwhile,
  * locks, triggers, rules, the way back, an account that may not lock, a crash between.
  */
-import { afterAll, beforeAll, describe, expect, jest } from '@jest/globals';
-import type { Connection, RowDataPacket } from 'mysql2/promise';
+
+import { expect } from '@jest/globals';
 import { recordIntent } from '../../src/ledger/intents/record-intent.js';
 import { silentLog } from '../../src/log.js';
 import { formatHoldName } from '../../src/names/names.js';
 import { reconcile } from '../../src/recovery/reconcile.js';
 import { newId } from '../../src/steps/intents.js';
-import { testOnOne } from '../support/on-one-server.js';
+import { NumberTables } from '../support/number-tables.js';
+import { onServers } from '../support/on-servers.js';
 import { until } from '../support/poll.js';
-import { type ProxyTarget, proxyInFront, runUndrop } from '../support/proxy.js';
-import { type RawAnswer, RawClient } from '../support/raw-client.js';
+import { runUndrop } from '../support/proxy.js';
+import type { RawAnswer } from '../support/raw-client.js';
 import { rounds } from '../support/sample.js';
-import { connect, freshSchema, testServers } from '../support/servers.js';
+import { connect } from '../support/servers.js';
 import { poolOn } from '../support/service-pool.js';
 import { intentsSettled } from '../support/settled.js';
-
-// A busy machine is slow, not wrong.
-jest.setTimeout(240_000);
 
 const PROTECT = 'drop-table,drop-partition';
 const RULES = '*.kept: refuse; *.short: hold=2h';
@@ -33,29 +31,14 @@ function rangeOf(n: number): string {
   return `PARTITION p${n} VALUES LESS THAN (${10 * n + 10})`;
 }
 
-describe.each(testServers())('partitions on $name', (server) => {
-  const test = testOnOne(server);
+onServers('partitions on $name', (server, on) => {
+  const { test } = on;
   const isOld = server.flavour === 'mysql' && server.version.startsWith('5.');
-  let proxy: ProxyTarget;
-  let root: Connection;
-  let schema: string;
-  let dropSchema: () => Promise<void>;
-  let client: RawClient;
 
-  beforeAll(async () => {
-    proxy = await proxyInFront(server, { PROTECT, RULES });
-    root = await connect(server);
-    ({ name: schema, drop: dropSchema } = await freshSchema(server, 'parts'));
-    await root.query(`USE ${schema}`);
-    client = await RawClient.open(proxy, { schema });
-  });
-
-  afterAll(async () => {
-    await client.quit();
-    await proxy.stop();
-    await dropSchema();
-    await root.end();
-  });
+  const proxy = on.proxy({ PROTECT, RULES });
+  const schema = on.schema('parts').name;
+  const root = on.session({ schema });
+  const client = on.client({ to: proxy, schema });
 
   /** Partitions of ten each: p0 has 0 to 9. */
   async function make(table: string, ...values: readonly number[]): Promise<void> {
@@ -67,29 +50,23 @@ describe.each(testServers())('partitions on $name', (server) => {
     await fill(table, ...values);
   }
 
-  async function fill(table: string, ...values: readonly number[]): Promise<void> {
-    if (values.length === 0) return;
-    await root.query(`INSERT INTO ${table} (v) VALUES ${values.map((v) => `(${v})`).join(', ')}`);
-  }
-
-  async function valuesOf(table: string): Promise<readonly number[]> {
-    const [rows] = await root.query<RowDataPacket[]>(`SELECT v FROM ${table} ORDER BY v`);
-    return rows.map(({ v }) => Number(v));
-  }
+  const numbers = new NumberTables(root, schema);
+  const fill = (table: string, ...values: readonly number[]) => numbers.fill(table, ...values);
+  const valuesOf = (table: string) => numbers.valuesOf(table);
 
   async function partitionsOf(table: string): Promise<readonly string[]> {
-    const [rows] = await root.query<RowDataPacket[]>(
+    const values = await root.column(
       `SELECT DISTINCT PARTITION_NAME AS name FROM information_schema.PARTITIONS
        WHERE TABLE_SCHEMA = ? AND TABLE_NAME = ? ORDER BY name`,
       [schema, table],
     );
-    return rows.map(({ name }) => String(name));
+    return values.map(String);
   }
 
   /** What is held of a table, by the names of the ledger and by rows. */
   async function held(table: string): Promise<Record<string, readonly number[]>> {
     await intentsSettled(root, [schema]);
-    const [rows] = await root.query<RowDataPacket[]>(
+    const rows = await root.rows(
       `SELECT table_name, CONCAT('\`', hold_schema, '\`.\`', hold_name, '\`') AS place
        FROM _undrop.ledger WHERE schema_name = ? AND table_name LIKE ? AND state = 'HOLD'
          AND hold_schema LIKE '\\_undrop%' ORDER BY id`,
@@ -103,9 +80,8 @@ describe.each(testServers())('partitions on $name', (server) => {
     return found;
   }
 
-  function said({ results }: RawAnswer): readonly string[] {
-    return results.map((one) => (one.kind === 'err' ? String(one.message) : one.kind));
-  }
+  const said = ({ results }: RawAnswer): readonly string[] =>
+    results.map((one) => (one.kind === 'err' ? String(one.message) : one.kind));
 
   test('are held each for itself when they are dropped, and the table goes on', async () => {
     await make('t', 1, 11, 12, 21, 31);
@@ -157,7 +133,7 @@ describe.each(testServers())('partitions on $name', (server) => {
     }
     expect(await held('tr')).toEqual({ 'tr#p1': [11] });
     await fill('tr', 2);
-    const [rows] = await root.query<RowDataPacket[]>('SELECT w FROM tr WHERE v = 2');
+    const rows = await root.rows('SELECT w FROM tr WHERE v = 2');
     expect(rows).toEqual([{ w: 2 }]);
   });
 
@@ -201,7 +177,7 @@ describe.each(testServers())('partitions on $name', (server) => {
     expect(kept).toEqual([expect.stringMatching(/^UNDROP_RULE: /)]);
     expect(said(await client.query('ALTER TABLE short DROP PARTITION p1'))).toEqual(['ok']);
     expect([await valuesOf('kept'), await held('kept')]).toEqual([[1, 11], {}]);
-    const [rows] = await root.query<RowDataPacket[]>(
+    const rows = await root.rows(
       `SELECT kind, TIMESTAMPDIFF(HOUR, dropped_at, hold_until) AS hours FROM _undrop.ledger
        WHERE schema_name = ? AND table_name = 'short#p1'`,
       [schema],
@@ -261,12 +237,11 @@ describe.each(testServers())('partitions on $name', (server) => {
 
   test('of which a reader holds one: the statement waits, and is done when the reader is', async () => {
     await make('seen', 1, 11);
-    const reader = await connect(server, { database: schema });
-    await reader.query('BEGIN');
-    await reader.query('SELECT * FROM seen');
+    await using reader = await connect(server, { database: schema });
+    await reader.run('BEGIN', 'SELECT * FROM seen');
     const answered = client.query('ALTER TABLE seen DROP PARTITION p1');
     const isWaiting = async () => {
-      const [rows] = await root.query<RowDataPacket[]>(
+      const rows = await root.rows(
         `SELECT 1 FROM information_schema.PROCESSLIST
          WHERE INFO LIKE 'ALTER%undrop wait-for-lock%' AND STATE LIKE 'Waiting%' AND DB = ?`,
         [schema],
@@ -277,17 +252,14 @@ describe.each(testServers())('partitions on $name', (server) => {
     await reader.query('ROLLBACK');
     expect(said(await answered)).toEqual(['ok']);
     expect([await valuesOf('seen'), await held('seen')]).toEqual([[1], { 'seen#p1': [11] }]);
-    await reader.end();
   });
 
   const disturbances: Record<string, (table: string, isOver: () => boolean) => Promise<void>> = {
     'a reader': async (table, isOver) => {
-      const reader = await connect(server, { database: schema });
-      await reader.query('BEGIN');
-      await reader.query(`SELECT COUNT(*) FROM ${table}`);
+      await using reader = await connect(server, { database: schema });
+      await reader.run('BEGIN', `SELECT COUNT(*) FROM ${table}`);
       await until(async () => isOver() || (await waits(/ALTER|LOCK/)), 'somebody waits');
       await reader.query('ROLLBACK');
-      await reader.end();
     },
     'other subpartitions': async (table) => {
       const parts = Array.from({ length: PARTS }, (_x, n) => rangeOf(n)).join(', ');
@@ -298,17 +270,16 @@ describe.each(testServers())('partitions on $name', (server) => {
     ...(server.name === 'mysql-9.7'
       ? {
           'a backup': async (_table: string, isOver: () => boolean) => {
-            const backup = await connect(server);
+            await using backup = await connect(server);
             await backup.query('LOCK INSTANCE FOR BACKUP');
             await until(async () => isOver() || (await waits(/ALTER/)), 'it waits');
             await backup.query('UNLOCK INSTANCE');
-            await backup.end();
           },
         }
       : {}),
   };
   async function waits(words: RegExp): Promise<boolean> {
-    const [rows] = await root.query<RowDataPacket[]>(
+    const rows = await root.rows(
       "SELECT INFO FROM information_schema.PROCESSLIST WHERE STATE LIKE 'Waiting%'",
     );
     return rows.some(({ INFO: info }) => words.test(String(info)));
@@ -335,7 +306,7 @@ describe.each(testServers())('partitions on $name', (server) => {
         isOver = true;
       });
     const hasBegun = async () => {
-      const [rows] = await root.query<RowDataPacket[]>(
+      const rows = await root.rows(
         'SELECT 1 FROM _undrop.ledger WHERE schema_name = ? AND table_name LIKE ?',
         [schema, `${table}#%`],
       );
@@ -390,16 +361,15 @@ describe.each(testServers())('partitions on $name', (server) => {
       `CREATE TABLE ages (v INT) WITH SYSTEM VERSIONING PARTITION BY SYSTEM_TIME LIMIT 3
        (PARTITION h0 HISTORY, PARTITION h1 HISTORY, PARTITION pn CURRENT)`,
     );
-    await root.query('INSERT INTO ages VALUES (1), (2)');
-    await root.query('DELETE FROM ages WHERE v = 1');
+    await root.run('INSERT INTO ages VALUES (1), (2)', 'DELETE FROM ages WHERE v = 1');
     expect(said(await client.query('ALTER TABLE ages DROP PARTITION h0'))).toEqual(refused);
-    const [rows] = await root.query<RowDataPacket[]>('SELECT v FROM ages FOR SYSTEM_TIME ALL');
+    const rows = await root.rows('SELECT v FROM ages FOR SYSTEM_TIME ALL');
     expect([rows.length, await held('ages')]).toEqual([2, {}]);
   });
 
   test('of an exchange that never was: the intent is forgotten, nothing else is touched', async () => {
     await make('lost', 11);
-    const pool = poolOn(server, 2);
+    await using pool = poolOn(server, 2);
     const id = newId();
     const recorded = { table: 'lost#p1', rowEstimate: null, byteEstimate: null };
     const intent = await recordIntent(pool, {
@@ -417,10 +387,7 @@ describe.each(testServers())('partitions on $name', (server) => {
     const holdName = formatHoldName({ state: 'HOLD', id, due });
     await root.query(`CREATE TABLE _undrop.\`${holdName}\` (v INT)`);
     await reconcile(pool, { proxyId: 'other', activeIds: new Set(), log: silentLog });
-    const [rows] = await root.query<RowDataPacket[]>('SELECT 1 FROM _undrop.ledger WHERE id = ?', [
-      id,
-    ]);
+    const rows = await root.rows('SELECT 1 FROM _undrop.ledger WHERE id = ?', [id]);
     expect([rows, await valuesOf('lost')]).toEqual([[], [11]]);
-    await pool.dispose();
   });
 });

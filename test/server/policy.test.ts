@@ -2,19 +2,15 @@
  * UNDROP_RULES, UNDROP_MODE and hints, on live servers: a table of cases. What becomes of each
  * table is read from the server: live, gone, or held under a name that says for how long.
  */
-import { expect, jest } from '@jest/globals';
-import type { Connection } from 'mysql2/promise';
+import { expect } from '@jest/globals';
 import type { ProxySettings } from '../../src/cli/settings.js';
 import { parseRules } from '../../src/policy/rules.js';
-import { inLanes } from '../support/lanes.js';
-import { testOnOne } from '../support/on-one-server.js';
+import { onServersAtOnce } from '../support/on-servers.js';
 import { until } from '../support/poll.js';
 import { proxyInFront } from '../support/proxy.js';
-import { connect, freshSchema, type TestServer, testServers } from '../support/servers.js';
+import { connect, freshSchema, type Session, type TestServer } from '../support/servers.js';
 import { SERVICE_ACCOUNT } from '../support/service-account.js';
 import { intentsSettled } from '../support/settled.js';
-
-jest.setTimeout(240_000);
 
 const RULES = `
   *.now_*: now; *.native_*: native; *.short_*: hold=1h; *.refuse_*: refuse;
@@ -29,8 +25,8 @@ type Fate = 'live' | 'gone' | 'pinned' | number;
 
 interface Case {
   readonly name: string;
-  /** `{ t: 1 }`: a table t with one row. */
-  readonly tables: Readonly<Record<string, number>>;
+  /** `{ t: 1 }`: a table t with one row; by default those of `fates`, with a row each. */
+  readonly tables?: Readonly<Record<string, number>>;
   /** Said before, one by one. */
   readonly before?: readonly string[];
   readonly sql: string;
@@ -51,497 +47,287 @@ interface Case {
 
 const DESTROY = { settings: { allowDestroy: 'users' } } as const;
 
+/** `fates`: what becomes of each table, `t week, u 2, v gone`; numbers are hours of HOLD. */
+function row(name: string, sql: string, fates: string, more: Partial<Case> = {}): Case {
+  const each = fates.split(', ').filter((one) => one !== '');
+  const known = each.map((one): [string, Fate] => {
+    const at = one.lastIndexOf(' ');
+    const fate = one.slice(at + 1).replace('week', `${WEEK}`);
+    return [one.slice(0, at), /^\d/.test(fate) ? Number(fate) : (fate as Fate)];
+  });
+  return { name, sql, fates: Object.fromEntries(known), ...more };
+}
+
 const CASES: readonly Case[] = [
-  { name: 'no rule, no hint', tables: { t: 1 }, sql: 'DROP TABLE t', fates: { t: WEEK } },
-  {
-    name: 'rule now',
-    tables: { now_a: 1 },
-    sql: 'DROP TABLE now_a',
-    fates: { now_a: 0 },
+  row('no rule, no hint', 'DROP TABLE t', 't week'),
+  row('rule now', 'DROP TABLE now_a', 'now_a 0', {
     logs: { event: 'held', table: 'now_a', because: 'rule *.now_*: now' },
-  },
-  {
-    name: 'rule native',
-    tables: { native_a: 1, native_b: 1 },
-    sql: 'DROP TABLE native_a, native_b',
-    fates: { native_a: 'gone', native_b: 'gone' },
+  }),
+  row('rule native', 'DROP TABLE native_a, native_b', 'native_a gone, native_b gone', {
     logs: { event: 'native', by: ['rule *.native_*: native', 'rule *.native_*: native'] },
-  },
-  {
-    name: 'rule native beside a table that is held',
-    tables: { native_a: 1, t: 1 },
-    sql: 'DROP TABLE native_a, t',
-    fates: { native_a: 0, t: WEEK },
+  }),
+  row('rule native beside a table that is held', 'DROP TABLE native_a, t', 'native_a 0, t week', {
     logs: { event: 'held', table: 'native_a', because: 'rule *.native_*: native' },
-  },
-  {
-    name: 'rule hold',
-    tables: { short_a: 1, t: 1 },
-    sql: 'DROP TABLE t, short_a',
-    fates: { t: WEEK, short_a: 1 },
-  },
-  {
-    name: 'rule refuse',
-    tables: { refuse_a: 1, t: 1 },
-    sql: 'DROP TABLE t, refuse_a',
+  }),
+  row('rule hold', 'DROP TABLE t, short_a', 't week, short_a 1'),
+  row('rule refuse', 'DROP TABLE t, refuse_a', 'refuse_a live, t live', {
     error: /UNDROP_RULE: Tables t, refuse_a were not dropped.*\*\.refuse_\*: refuse\./,
-    fates: { refuse_a: 'live', t: 'live' },
     logs: { code: 'UNDROP_RULE' },
-  },
-  {
-    name: 'rule refuse, of what is not there',
-    tables: {},
-    sql: 'DROP TABLE IF EXISTS refuse_a',
-    fates: {},
-  },
-  {
-    name: 'rules by user',
-    tables: { user_a: 1 },
-    sql: 'DROP TABLE user_a',
-    fates: { user_a: 2 },
-  },
-  {
-    name: 'rules by size',
-    tables: { size_a: 1 },
-    sql: 'DROP TABLE size_a',
-    fates: { size_a: 3 },
-  },
-  {
-    name: 'a rule by size, of a table that somebody fills while its drop waits',
-    tables: { size_a: 1 },
-    sql: 'DROP TABLE size_a',
-    waitsFor: 'size_a',
-    fates: { size_a: WEEK },
-  },
-  {
-    name: 'a rule by size, of a table that somebody fills while its DROP DATABASE waits',
-    tables: { size_a: 1, size_b: 1, short_a: 1 },
-    sql: 'DROP DATABASE $schema',
-    waitsFor: 'size_a',
-    fates: { size_a: WEEK, short_a: 1 },
-  },
-  {
-    name: 'rules by age, where the server knows it',
-    tables: { age_a: 1 },
-    sql: 'DROP TABLE age_a',
-    fates: { age_a: 4 },
+  }),
+  row('rule refuse, of what is not there', 'DROP TABLE IF EXISTS refuse_a', ''),
+  row('rules by user', 'DROP TABLE user_a', 'user_a 2'),
+  row('rules by size', 'DROP TABLE size_a', 'size_a 3'),
+  row(
+    'a rule by size, of a table that somebody fills while its drop waits',
+    'DROP TABLE size_a',
+    'size_a week',
+    { waitsFor: 'size_a' },
+  ),
+  row(
+    'a rule by size, of a table that somebody fills while its DROP DATABASE waits',
+    'DROP DATABASE $schema',
+    'size_a week, short_a 1',
+    { tables: { size_a: 1, size_b: 1, short_a: 1 }, waitsFor: 'size_a' },
+  ),
+  row('rules by age, where the server knows it', 'DROP TABLE age_a', 'age_a 4', {
     on: 'mysql-9.7',
-  },
-  {
-    name: 'rules by age, where it does not',
-    tables: { age_a: 1 },
-    sql: 'DROP TABLE age_a',
-    fates: { age_a: WEEK },
-    on: 'mariadb',
-  },
-  {
-    name: 'rule for empty tables',
+  }),
+  row('rules by age, where it does not', 'DROP TABLE age_a', 'age_a week', { on: 'mariadb' }),
+  row('rule for empty tables', 'DROP TABLE void_a, void_b', 'void_a 0, void_b week', {
     tables: { void_a: 0, void_b: 1 },
-    sql: 'DROP TABLE void_a, void_b',
-    fates: { void_a: 0, void_b: WEEK },
-  },
-  {
-    name: 'rule for empty tables, and a row that is not committed yet',
-    tables: { void_a: 0 },
-    before: ['START TRANSACTION', 'INSERT INTO void_a VALUES (1)'],
-    sql: 'DROP TABLE void_a',
-    fates: { void_a: WEEK },
-  },
-  {
-    name: 'a name in backticks, with what ends a rule',
-    tables: { 'a;b': 1 },
-    sql: 'DROP TABLE `a;b`',
-    fates: { 'a;b': 5 },
-  },
-  {
-    name: 'hint hold, in a comment',
-    tables: { t: 1, now_a: 1 },
-    sql: '/* a */ DROP /*undrop: hold=2d */ TABLE t, now_a -- b',
-    fates: { t: 48, now_a: 48 },
-    logs: { event: 'held', because: 'hint hold=2d' },
-  },
-  {
-    name: 'hint pin, over a rule native',
-    tables: { native_a: 1 },
-    sql: 'DROP TABLE native_a /* Undrop: PIN */',
-    fates: { native_a: 'pinned' },
-  },
-  {
-    name: 'hint now, where users may destroy',
-    ...DESTROY,
-    tables: { t: 1 },
-    sql: 'DROP TABLE t /*undrop:now*/',
-    fates: { t: 0 },
-  },
-  {
-    name: 'hint now, where they may not',
-    tables: { t: 1 },
-    sql: 'DROP TABLE t /*undrop:now*/',
+  }),
+  row(
+    'rule for empty tables, and a row that is not committed yet',
+    'DROP TABLE void_a',
+    'void_a week',
+    { tables: { void_a: 0 }, before: ['START TRANSACTION', 'INSERT INTO void_a VALUES (1)'] },
+  ),
+  row('a name in backticks, with what ends a rule', 'DROP TABLE `a;b`', 'a;b 5'),
+  row(
+    'hint hold, in a comment',
+    '/* a */ DROP /*undrop: hold=2d */ TABLE t, now_a -- b',
+    't 48, now_a 48',
+    { logs: { event: 'held', because: 'hint hold=2d' } },
+  ),
+  row('hint pin, over a rule native', 'DROP TABLE native_a /* Undrop: PIN */', 'native_a pinned'),
+  row('hint now, where users may destroy', 'DROP TABLE t /*undrop:now*/', 't 0', DESTROY),
+  row('hint now, where they may not', 'DROP TABLE t /*undrop:now*/', 't live', {
     error: /UNDROP_HINT_TOO_SHORT: Table t was not dropped.*the hint now .*is shorter than 1h/,
-    fates: { t: 'live' },
     logs: { code: 'UNDROP_HINT_TOO_SHORT' },
-  },
-  {
-    name: 'a hint below the minimum in @undrop, which it uses up',
-    tables: { t: 1 },
+  }),
+  row('a hint below the minimum in @undrop, which it uses up', 'DROP TABLE t', 't live', {
     before: ["SET @undrop = 'hold=59m'"],
-    sql: 'DROP TABLE t',
     error: /UNDROP_HINT_TOO_SHORT: Table t .*the hint hold=59m /,
-    fates: { t: 'live' },
-  },
-  {
-    name: 'a hint below the minimum, by a prepared statement',
-    tables: { t: 1 },
-    sql: 'DROP TABLE t /* undrop: now */',
-    via: 'execute',
-    error: /UNDROP_HINT_TOO_SHORT/,
-    fates: { t: 'live' },
-  },
-  {
-    name: 'a hint below the minimum, by PREPARE',
-    tables: { t: 1 },
+  }),
+  row(
+    'a hint below the minimum, by a prepared statement',
+    'DROP TABLE t /* undrop: now */',
+    't live',
+    { via: 'execute', error: /UNDROP_HINT_TOO_SHORT/ },
+  ),
+  row('a hint below the minimum, by PREPARE', 'EXECUTE s', 't live', {
     before: ["PREPARE s FROM 'DROP TABLE t /* undrop: now */'"],
-    sql: 'EXECUTE s',
     error: /UNDROP_HINT_TOO_SHORT/,
-    fates: { t: 'live' },
-  },
-  {
-    name: 'a hint below the minimum, of a DROP DATABASE',
-    tables: { t: 1 },
-    sql: 'DROP DATABASE $schema /* undrop: now */',
-    error: /UNDROP_HINT_TOO_SHORT: Schema .* and its tables were not dropped/,
-    fates: { t: 'live' },
-  },
-  {
-    name: 'a shorter UNDROP_HOLD is its own minimum',
+  }),
+  row(
+    'a hint below the minimum, of a DROP DATABASE',
+    'DROP DATABASE $schema /* undrop: now */',
+    't live',
+    { error: /UNDROP_HINT_TOO_SHORT: Schema .* and its tables were not dropped/ },
+  ),
+  row('a shorter UNDROP_HOLD is its own minimum', 'DROP TABLE t /* undrop: hold=30m */', 't 1', {
     settings: { hold: 1_800_000 },
-    tables: { t: 1 },
-    sql: 'DROP TABLE t /* undrop: hold=30m */',
-    fates: { t: 1 },
-  },
-  {
-    name: 'no hint, but a name',
-    tables: { 't/* undrop: now */': 1 },
-    sql: 'DROP TABLE `t/* undrop: now */`',
-    fates: { 't/* undrop: now */': WEEK },
-  },
-  {
-    name: 'a hint that is none',
-    tables: { t: 1 },
-    sql: 'DROP TABLE t /* undrop: keep */',
+  }),
+  row('no hint, but a name', 'DROP TABLE `t/* undrop: now */`', 't/* undrop: now */ week'),
+  row('a hint that is none', 'DROP TABLE t /* undrop: keep */', 't live', {
     error: /UNDROP_HINT: Table t was not dropped: expected the hint hold=7d .*found "keep"/,
-    fates: { t: 'live' },
-  },
-  {
-    name: 'a hint that lacks its colon',
-    tables: { t: 1 },
-    sql: 'DROP TABLE t /* undrop pin */',
+  }),
+  row('a hint that lacks its colon', 'DROP TABLE t /* undrop pin */', 't live', {
     error:
       /UNDROP_HINT.*expected the hint hold=7d .*, in \/\* undrop: … \*\/ or in @undrop, found "undrop pin"/,
-    fates: { t: 'live' },
-  },
-  {
-    name: 'a comment that begins like one',
-    tables: { t: 1 },
-    sql: 'DROP TABLE t /* undrop now holds this */',
-    fates: { t: WEEK },
-  },
-  {
-    name: 'a hint in the comment of a line',
-    tables: { t: 1 },
-    sql: 'DROP TABLE t -- undrop: pin',
+  }),
+  row('a comment that begins like one', 'DROP TABLE t /* undrop now holds this */', 't week'),
+  row('a hint in the comment of a line', 'DROP TABLE t -- undrop: pin', 't live', {
     error: /UNDROP_HINT.*found "-- undrop: pin"/,
-    fates: { t: 'live' },
-  },
-  {
-    name: 'a hint of a table under a rule refuse',
-    tables: { refuse_a: 1 },
-    sql: 'DROP TABLE refuse_a /* undrop: pin */',
-    error: /UNDROP_RULE/,
-    fates: { refuse_a: 'live' },
-  },
-  {
-    name: 'hint in @undrop, for one drop',
-    tables: { t: 1, u: 1 },
+  }),
+  row(
+    'a hint of a table under a rule refuse',
+    'DROP TABLE refuse_a /* undrop: pin */',
+    'refuse_a live',
+    { error: /UNDROP_RULE/ },
+  ),
+  row('hint in @undrop, for one drop', 'DROP TABLE u', 't pinned, u week', {
     before: ["SET @undrop = 'pin'", 'DROP TABLE t'],
-    sql: 'DROP TABLE u',
-    fates: { t: 'pinned', u: WEEK },
-  },
-  {
-    name: 'hint in @undrop, over a rule native',
-    tables: { native_a: 1 },
+  }),
+  row('hint in @undrop, over a rule native', 'DROP TABLE native_a', 'native_a 72', {
     before: ["SET @undrop = 'hold=3d'"],
-    sql: 'DROP TABLE native_a',
-    fates: { native_a: 72 },
-  },
-  {
-    name: 'a hint in @undrop that is none',
-    tables: { t: 1 },
+  }),
+  row('a hint in @undrop that is none', 'DROP TABLE t', 't live', {
     before: ["SET @undrop = 'for ever'"],
-    sql: 'DROP TABLE t',
     error: /UNDROP_HINT/,
-    fates: { t: 'live' },
-  },
-  {
-    name: 'two hints that differ',
-    tables: { t: 1 },
+  }),
+  row('two hints that differ', 'DROP TABLE t /* undrop: now */', 't live', {
     before: ["SET @undrop = 'pin'"],
-    sql: 'DROP TABLE t /* undrop: now */',
     error: /UNDROP_HINT.*now and pin/,
-    fates: { t: 'live' },
-  },
-  {
-    name: 'hint destroy, where nobody may',
-    tables: { t: 1 },
-    sql: 'DROP TABLE t /* undrop: destroy */',
+  }),
+  row('hint destroy, where nobody may', 'DROP TABLE t /* undrop: destroy */', 't live', {
     error: /UNDROP_DESTROY: Table t was not dropped, still there/,
-    fates: { t: 'live' },
-  },
-  {
-    name: 'hint destroy in @undrop, where nobody may',
-    tables: { t: 1 },
+  }),
+  row('hint destroy in @undrop, where nobody may', 'DROP TABLE t', 't live', {
     before: ["SET @undrop = 'destroy'"],
-    sql: 'DROP TABLE t',
     error: /UNDROP_DESTROY/,
-    fates: { t: 'live' },
-  },
-  {
-    name: 'hint destroy, where users may',
+  }),
+  row('hint destroy, where users may', 'DROP TABLE t, u /* undrop: destroy */', 't gone, u gone', {
     ...DESTROY,
-    tables: { t: 1, u: 1 },
-    sql: 'DROP TABLE t, u /* undrop: destroy */',
-    fates: { t: 'gone', u: 'gone' },
-    logs: { event: 'destroyed', user: 'root', statement: expect.stringMatching(/DROP TABLE t, u/) },
-  },
-  {
-    name: 'hint destroy in @undrop, where users may',
+    logs: {
+      event: 'destroyed',
+      user: 'root',
+      statement: expect.stringMatching(/DROP TABLE t, u/),
+    },
+  }),
+  row('hint destroy in @undrop, where users may', 'DROP TABLE u', 't gone, u week', {
     ...DESTROY,
-    tables: { t: 1, u: 1 },
     before: ["SET @undrop = 'destroy'", 'DROP TABLE t'],
-    sql: 'DROP TABLE u',
-    fates: { t: 'gone', u: WEEK },
-  },
-  {
-    name: 'hint destroy, under a rule refuse',
+  }),
+  row(
+    'hint destroy, under a rule refuse',
+    'DROP TABLE t, refuse_a /* undrop: destroy */',
+    't live, refuse_a live',
+    { ...DESTROY, error: /UNDROP_RULE/ },
+  ),
+  row(
+    'hint destroy, under a rule refuse by size that does not fit',
+    'DROP TABLE size_a /* undrop: destroy */',
+    'size_a gone',
+    DESTROY,
+  ),
+  row(
+    'hint destroy, under a rule refuse by age, where the server does not know it',
+    'DROP TABLE age_a /* undrop: destroy */',
+    'age_a live',
+    {
+      ...DESTROY,
+      error: /UNDROP_RULE_NOT_EVALUATED: Table age_a was not dropped.*age>1d: refuse\./,
+      on: 'mariadb',
+    },
+  ),
+  row(
+    'hint now, under a rule refuse by age, where the server does not know it',
+    'DROP TABLE age_a /* undrop: now */',
+    'age_a week',
+    { ...DESTROY, on: 'mariadb' },
+  ),
+  row(
+    'hints by prepared statements',
+    'DROP TABLE t, native_a /* undrop: hold=1h */',
+    't 1, native_a 1',
+    { via: 'execute' },
+  ),
+  row('hint destroy by a prepared statement', 'DROP TABLE t /* undrop: destroy */', 't live', {
     ...DESTROY,
-    tables: { t: 1, refuse_a: 1 },
-    sql: 'DROP TABLE t, refuse_a /* undrop: destroy */',
-    error: /UNDROP_RULE/,
-    fates: { t: 'live', refuse_a: 'live' },
-  },
-  {
-    name: 'hint destroy, under a rule refuse by size that does not fit',
-    ...DESTROY,
-    tables: { size_a: 1 },
-    sql: 'DROP TABLE size_a /* undrop: destroy */',
-    fates: { size_a: 'gone' },
-  },
-  {
-    name: 'hint destroy, under a rule refuse by age, where the server does not know it',
-    ...DESTROY,
-    tables: { age_a: 1 },
-    sql: 'DROP TABLE age_a /* undrop: destroy */',
-    error: /UNDROP_RULE_NOT_EVALUATED: Table age_a was not dropped.*age>1d: refuse\./,
-    fates: { age_a: 'live' },
-    on: 'mariadb',
-  },
-  {
-    name: 'hint now, under a rule refuse by age, where the server does not know it',
-    ...DESTROY,
-    tables: { age_a: 1 },
-    sql: 'DROP TABLE age_a /* undrop: now */',
-    fates: { age_a: WEEK },
-    on: 'mariadb',
-  },
-  {
-    name: 'hints by prepared statements',
-    tables: { t: 1, native_a: 1 },
-    sql: 'DROP TABLE t, native_a /* undrop: hold=1h */',
-    via: 'execute',
-    fates: { t: 1, native_a: 1 },
-  },
-  {
-    name: 'hint destroy by a prepared statement',
-    ...DESTROY,
-    tables: { t: 1 },
-    sql: 'DROP TABLE t /* undrop: destroy */',
     via: 'execute',
     error: /UNDROP_DESTROY/,
-    fates: { t: 'live' },
-  },
-  {
-    name: 'rules by a prepared statement',
-    tables: { short_a: 1, native_a: 1 },
-    sql: 'DROP TABLE short_a, native_a',
+  }),
+  row('rules by a prepared statement', 'DROP TABLE short_a, native_a', 'short_a 1, native_a 0', {
     via: 'execute',
-    fates: { short_a: 1, native_a: 0 },
-  },
-  {
-    name: 'hints by PREPARE',
-    tables: { t: 1 },
+  }),
+  row('hints by PREPARE', 'EXECUTE s', 't pinned', {
     before: ["PREPARE s FROM 'DROP TABLE t /* undrop: pin */'"],
-    sql: 'EXECUTE s',
-    fates: { t: 'pinned' },
-  },
-  {
-    name: 'hints in a query of several statements',
-    tables: { t: 1, u: 1, native_a: 1 },
-    sql: 'SELECT 1; /* undrop: pin */ DROP TABLE t; DROP TABLE native_a; DROP TABLE u',
-    fates: { t: 'pinned', u: WEEK, native_a: 'gone' },
-  },
-  {
-    name: 'rules in a DROP DATABASE',
-    tables: { now_a: 1, native_a: 1, short_a: 1, t: 1 },
-    sql: 'DROP DATABASE $schema',
-    fates: { now_a: 0, native_a: 0, short_a: 1, t: WEEK },
-    logs: { event: 'held', because: 'rule *.short_*: hold=1h' },
-  },
-  {
-    name: 'rule refuse in a DROP DATABASE',
-    tables: { t: 1, refuse_a: 1 },
-    sql: 'DROP DATABASE $schema',
+  }),
+  row(
+    'hints in a query of several statements',
+    'SELECT 1; /* undrop: pin */ DROP TABLE t; DROP TABLE native_a; DROP TABLE u',
+    't pinned, u week, native_a gone',
+  ),
+  row(
+    'rules in a DROP DATABASE',
+    'DROP DATABASE $schema',
+    'now_a 0, native_a 0, short_a 1, t week',
+    { logs: { event: 'held', because: 'rule *.short_*: hold=1h' } },
+  ),
+  row('rule refuse in a DROP DATABASE', 'DROP DATABASE $schema', 't live, refuse_a live', {
     error: /UNDROP_RULE: Schema .* and its tables were not dropped/,
-    fates: { t: 'live', refuse_a: 'live' },
-  },
-  {
-    name: 'hint pin for a DROP DATABASE',
-    tables: { t: 1, now_a: 1 },
-    sql: 'DROP DATABASE $schema /* undrop: pin */',
-    fates: { t: 'pinned', now_a: 'pinned' },
-  },
-  {
-    name: 'an empty @undrop',
-    tables: { t: 1 },
-    before: ["SET @undrop = ' '"],
-    sql: 'DROP TABLE t',
-    fates: { t: WEEK },
-    hint: ' ',
-  },
-  {
-    name: 'a temporary table under a rule native',
-    tables: { native_a: 1 },
+  }),
+  row(
+    'hint pin for a DROP DATABASE',
+    'DROP DATABASE $schema /* undrop: pin */',
+    't pinned, now_a pinned',
+  ),
+  row('an empty @undrop', 'DROP TABLE t', 't week', { before: ["SET @undrop = ' '"], hint: ' ' }),
+  row('a temporary table under a rule native', 'DROP TABLE native_a', 'native_a live', {
     before: ['CREATE TEMPORARY TABLE native_a (b INT)'],
-    sql: 'DROP TABLE native_a',
-    fates: { native_a: 'live' },
-  },
-  {
-    name: 'no rule for the ledger',
+  }),
+  row('no rule for the ledger', 'DROP TABLE _undrop.ledger', '', {
     settings: { rules: parseRules('*.*: native').rules },
-    tables: {},
-    sql: 'DROP TABLE _undrop.ledger',
     error: /UNDROP_RECYCLE_SCHEMA/,
-    fates: {},
-  },
-  {
-    name: 'no hint for the ledger',
+  }),
+  row('no hint for the ledger', 'DROP TABLE _undrop.ledger /* undrop: destroy */', '', {
     ...DESTROY,
-    tables: {},
-    sql: 'DROP TABLE _undrop.ledger /* undrop: destroy */',
     error: /UNDROP_RECYCLE_SCHEMA/,
-    fates: {},
-  },
-  {
-    name: 'EXECUTE IMMEDIATE',
-    tables: { t: 1 },
-    sql: "EXECUTE IMMEDIATE 'DROP TABLE t /* undrop: hold=1h */'",
+  }),
+  row('EXECUTE IMMEDIATE', "EXECUTE IMMEDIATE 'DROP TABLE t /* undrop: hold=1h */'", 't live', {
     error: /UNDROP_NOT_DONE_YET/,
-    fates: { t: 'live' },
     on: 'mariadb',
-  },
-  {
-    name: 'a hint by @undrop is used up by a DROP DATABASE of no schema',
+  }),
+  row('a hint by @undrop is used up by a DROP DATABASE of no schema', 'DROP TABLE t', 't week', {
     ...DESTROY,
-    tables: { t: 1 },
     before: ["SET @undrop = 'destroy'", 'DROP DATABASE IF EXISTS undrop_no_such_schema'],
-    sql: 'DROP TABLE t',
-    fates: { t: WEEK },
-  },
-  {
-    name: 'a hint by @undrop is used up by a DROP DATABASE of no schema that fails',
-    ...DESTROY,
-    tables: { t: 1 },
-    before: ["SET @undrop = 'destroy'"],
-    sql: 'DROP DATABASE undrop_no_such_schema',
-    error: /1008|doesn't exist/,
-    fates: { t: 'live' },
-  },
-  {
-    name: 'mode observe',
+  }),
+  row(
+    'a hint by @undrop is used up by a DROP DATABASE of no schema that fails',
+    'DROP DATABASE undrop_no_such_schema',
+    't live',
+    { ...DESTROY, before: ["SET @undrop = 'destroy'"], error: /1008|doesn't exist/ },
+  ),
+  row(
+    'mode observe',
+    'DROP TABLE IF EXISTS t, $schema.refuse_a /* undrop: pin */',
+    't gone, refuse_a gone',
+    {
+      settings: { mode: 'observe' },
+      logs: { event: 'observed', tables: ['t', '$schema.refuse_a'] },
+    },
+  ),
+  row('mode observe, a schema', 'DROP DATABASE $schema', 't gone', {
     settings: { mode: 'observe' },
-    tables: { t: 1, refuse_a: 1 },
-    sql: 'DROP TABLE IF EXISTS t, $schema.refuse_a /* undrop: pin */',
-    fates: { t: 'gone', refuse_a: 'gone' },
-    logs: { event: 'observed', tables: ['t', '$schema.refuse_a'] },
-  },
-  {
-    name: 'mode observe, a schema',
-    settings: { mode: 'observe' },
-    tables: { t: 1 },
-    sql: 'DROP DATABASE $schema',
-    fates: { t: 'gone' },
     logs: { event: 'observed', tables: ['$schema.*'] },
-  },
-  {
-    name: 'mode observe, by a prepared statement',
+  }),
+  row('mode observe, by a prepared statement', 'DROP TABLE t', 't gone', {
     settings: { mode: 'observe' },
-    tables: { t: 1 },
-    sql: 'DROP TABLE t',
     via: 'execute',
-    fates: { t: 'gone' },
     logs: { event: 'observed', tables: ['t'] },
-  },
-  {
-    name: 'mode observe, what is undrop’s own',
+  }),
+  row('mode observe, what is undrop’s own', 'DROP TABLE _undrop.ledger', 't live', {
     settings: { mode: 'observe' },
-    tables: { t: 1 },
-    sql: 'DROP TABLE _undrop.ledger',
     error: /UNDROP_RECYCLE_SCHEMA/,
-    fates: { t: 'live' },
     logsNo: 'observed',
-  },
-  {
-    name: 'mode off',
-    settings: { mode: 'off' },
-    tables: { t: 1 },
-    sql: 'SELECT 1; DROP TABLE t',
-    fates: { t: 'gone' },
-  },
+  }),
+  row('mode off', 'SELECT 1; DROP TABLE t', 't gone', { settings: { mode: 'off' } }),
 ];
 
-inLanes(testServers(), 'on $name', (server, lane) => {
-  const { afterAll, beforeAll } = lane;
-  const test = testOnOne(server, lane);
+onServersAtOnce('rules and hints on $name', (server, on) => {
+  const { test } = on;
   const lines: object[] = [];
   const note = (fields: object, msg: string) => lines.push({ ...fields, msg });
-  let proxy: Awaited<ReturnType<typeof proxyInFront>>;
-  let root: Connection;
-
-  beforeAll(async () => {
-    const log = { debug: () => undefined, info: note, warn: note, error: note };
-    proxy = await proxyInFront(server, { RULES }, log);
-    root = await connect(server, { multipleStatements: true });
-  });
-
-  afterAll(async () => {
-    await proxy.stop();
-    await root.end();
-  });
+  const log = { debug: () => undefined, info: note, warn: note, error: note };
+  const root = on.session({ multipleStatements: true });
+  const proxy = on.proxy({ RULES }, { log });
 
   const run = async (one: Case) => {
     const { name: schema, drop } = await freshSchema(server, 'policy');
     const say = (text: string) => text.replaceAll('$schema', schema);
-    for (const [table, rows] of Object.entries(one.tables)) {
+    const ofFates = Object.fromEntries(Object.keys(one.fates).map((table) => [table, 1]));
+    for (const [table, rows] of Object.entries(one.tables ?? ofFates)) {
       await root.query(`CREATE TABLE ${schema}.\`${table}\` (a INT) ENGINE=InnoDB`);
       if (rows > 0) await root.query(`INSERT INTO ${schema}.\`${table}\` VALUES (1)`);
     }
     await proxy.running.change({ ...proxy.settings, ...one.settings });
     const client = await connect(proxy, { database: schema, multipleStatements: true });
     lines.length = 0;
-    for (const text of one.before ?? []) await client.query(text);
+    await client.run(...(one.before ?? []));
     const other = await connect(server, { database: schema });
     if (one.waitsFor !== undefined) {
-      await other.query('START TRANSACTION');
-      await other.query(`INSERT INTO ${one.waitsFor} VALUES (2)`);
+      await other.run('START TRANSACTION', `INSERT INTO ${one.waitsFor} VALUES (2)`);
     }
     const said = one.via === 'execute' ? client.execute(say(one.sql)) : client.query(say(one.sql));
     const saidAtMs = performance.now();
@@ -617,7 +403,7 @@ function isFor({ name, flavour }: TestServer, on: Case['on']): boolean {
   return on === undefined || on === flavour || on === name;
 }
 
-async function fateOf(root: Connection, schema: string, table: string): Promise<Fate> {
+async function fateOf(root: Session, schema: string, table: string): Promise<Fate> {
   const [live] = (await root.query(
     'SELECT 1 FROM information_schema.TABLES WHERE TABLE_SCHEMA = ? AND TABLE_NAME = ?',
     [schema, table],

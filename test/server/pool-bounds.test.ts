@@ -3,18 +3,15 @@
  * that were replaced included; and how they end: with a goodbye, as servers count and log others.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
-import { expect, jest } from '@jest/globals';
+import { expect } from '@jest/globals';
 import { silentLog } from '../../src/log.js';
 import { openServicePool } from '../../src/service/pool/pools.js';
 import { sql } from '../../src/service/sql.js';
-import { inLanes } from '../support/lanes.js';
-import { testOnOne } from '../support/on-one-server.js';
+import { onServersAtOnce } from '../support/on-servers.js';
 import { until } from '../support/poll.js';
 import { proxyInFront, runUndrop } from '../support/proxy.js';
-import { connect, freshSchema, query, type TestServer, testServers } from '../support/servers.js';
+import { connect, freshSchema, query, type TestServer } from '../support/servers.js';
 import { SERVICE_ACCOUNT } from '../support/service-account.js';
-
-jest.setTimeout(180_000);
 
 /** As a proxy of one process has. */
 const CONNECTIONS_MAX = 8;
@@ -22,9 +19,8 @@ const CLIENTS = 40;
 /** Who looks all the time leaves no time to the others. */
 const BETWEEN_LOOKS_MS = 5;
 
-inLanes(testServers(), 'service connections on $name', (server, lane) => {
-  const { afterEach } = lane;
-  const test = testOnOne(server, lane);
+onServersAtOnce('service connections on $name', (server, on) => {
+  const { afterEach, test } = on;
   /** None of an earlier test. */
   afterEach(() => until(async () => (await countAll(server)) === 0, 'no service connection'));
 
@@ -48,8 +44,8 @@ inLanes(testServers(), 'service connections on $name', (server, lane) => {
   });
 
   test('are no more than is said under a global read lock', async () => {
-    const proxy = await proxyInFront(server);
-    const schema = await freshSchema(server);
+    await using proxy = await proxyInFront(server);
+    await using schema = await freshSchema(server);
     const names = Array.from({ length: CLIENTS }, (_, index) => `t${index}`);
     const clients = await Promise.all(names.map(() => connect(proxy, { database: schema.name })));
     const locker = await connect(server);
@@ -68,8 +64,6 @@ inLanes(testServers(), 'service connections on $name', (server, lane) => {
       expect(await counting.stop()).toBeLessThanOrEqual(CONNECTIONS_MAX + 1);
     } finally {
       await Promise.all([locker, ...clients].map((connection) => connection.end()));
-      await proxy.stop();
-      await schema.drop();
     }
   });
 

@@ -3,14 +3,12 @@
  * the proxy, and compared to the byte, ids of statements aside. Whatever is said, every base table
  * that is gone is held with all its rows, and no handle of a DROP reaches the server's EXECUTE.
  */
-import { afterAll, beforeAll, describe, expect, jest } from '@jest/globals';
+import { expect } from '@jest/globals';
 import { describeAnswer } from '../support/native-case.js';
-import { testOnOne } from '../support/on-one-server.js';
+import { onServers } from '../support/on-servers.js';
 import { CLIENT, MODERN, RawClient } from '../support/raw-client.js';
-import { generalLog, query, type Target, testServers } from '../support/servers.js';
+import { generalLog, query, type Target } from '../support/servers.js';
 import { TwoSchemas } from '../support/two-schemas.js';
-
-jest.setTimeout(240_000);
 
 const LAST_PREPARED = 0xffff_ffff;
 const [EXECUTE, CLOSE, RESET] = [0x17, 0x19, 0x1a];
@@ -93,27 +91,34 @@ interface Conversation {
   readonly have: (speaker: Speaker, other: string) => Promise<void>;
 }
 
+type Have = Conversation['have'];
+type More = Pick<Conversation, 'only' | 'flags'>;
+
+function talk(name: string, ...parts: readonly [Have] | readonly [More, Have]): Conversation {
+  const [more, have] = parts.length === 1 ? [{}, parts[0]] : parts;
+  return { name, have, ...more };
+}
+
 const AGAIN = ['CREATE TABLE a (id INT)', 'INSERT INTO a VALUES (1), (2), (3)'];
 
 const CONVERSATIONS: readonly Conversation[] = [
-  {
-    name: 'executed again and again, while the table comes and goes',
-    have: async (speaker) => {
-      const id = await speaker.prepare('DROP TABLE a');
+  talk('executed again and again, while the table comes and goes', async (speaker) => {
+    const id = await speaker.prepare('DROP TABLE a');
+    await speaker.say('SHOW WARNINGS');
+    for (let times = 0; times < 3; times++) {
+      await speaker.execute(id);
       await speaker.say('SHOW WARNINGS');
-      for (let times = 0; times < 3; times++) {
-        await speaker.execute(id);
-        await speaker.say('SHOW WARNINGS');
-        await speaker.execute(id);
-        await speaker.say('SHOW WARNINGS', ...AGAIN);
-      }
+      await speaker.execute(id);
+      await speaker.say('SHOW WARNINGS', ...AGAIN);
+    }
+  }),
+  talk(
+    'the default schema is that of the PREPARE',
+    {
+      // With SESSION_TRACK: see the limitations.
+      flags: CLIENT.DEPRECATE_EOF,
     },
-  },
-  {
-    name: 'the default schema is that of the PREPARE',
-    // With SESSION_TRACK: see the limitations.
-    flags: CLIENT.DEPRECATE_EOF,
-    have: async (speaker, other) => {
+    async (speaker, other) => {
       const id = await speaker.prepare('DROP TABLE a');
       const qualified = await speaker.prepare(`DROP TABLE IF EXISTS ${other}.b, zz`);
       await speaker.say(`USE ${other}`);
@@ -122,175 +127,134 @@ const CONVERSATIONS: readonly Conversation[] = [
       await speaker.execute(qualified);
       await speaker.say('SHOW WARNINGS', 'SELECT DATABASE()', 'SHOW TABLES');
     },
-  },
-  {
-    name: 'a schema',
-    have: async (speaker, other) => {
-      const name = `${other}_x`;
-      const texts = [`CREATE DATABASE ${name}`, `CREATE TABLE ${name}.t (id INT)`];
-      const id = await speaker.prepare(`DROP DATABASE ${name}`);
-      await speaker.execute(id);
-      await speaker.say('SHOW WARNINGS', ...texts);
-      await speaker.execute(id);
-      await speaker.execute(id);
-      // Where another is the default by then: see the limitations.
-      await speaker.say('SHOW WARNINGS', ...texts, `USE ${name}`);
-      const noted = await speaker.prepare(`DROP SCHEMA IF EXISTS \`${name}\``);
-      await speaker.execute(noted);
-      await speaker.say('SHOW WARNINGS', 'SELECT DATABASE()', ...texts, 'SHOW TABLES');
-      await speaker.say(`USE ${other}`);
-      await speaker.prepare('DROP DATABASE');
-      await speaker.prepare(`DROP DATABASE ${name} x`);
-      speaker.tell(commandOn(CLOSE, id));
-      await speaker.execute(id);
-      await speaker.say(`PREPARE p FROM 'DROP DATABASE ${name}'`, 'EXECUTE p', ...texts);
-      await speaker.say('EXECUTE p', 'SHOW WARNINGS', 'DEALLOCATE PREPARE p', 'EXECUTE p');
-    },
-  },
-  {
-    name: 'the table becomes a view, a temporary table, and one over the other',
-    have: async (speaker) => {
-      const id = await speaker.prepare('DROP TABLE a');
-      await speaker.say('RENAME TABLE a TO kept', 'CREATE VIEW a AS SELECT 1 AS x');
-      await speaker.execute(id);
-      await speaker.say('SHOW WARNINGS', 'DROP VIEW a', 'CREATE TEMPORARY TABLE a (x INT)');
-      await speaker.execute(id);
-      await speaker.say(...AGAIN, 'CREATE TEMPORARY TABLE a (x INT)');
-      await speaker.execute(id);
-      await speaker.say('SELECT COUNT(*) FROM a');
-      await speaker.execute(id);
-      await speaker.execute(id);
-    },
-  },
-  {
-    name: 'a handle that was closed, and one that outlives it',
-    have: async (speaker) => {
-      const first = await speaker.prepare('DROP TABLE a');
-      const second = await speaker.prepare('DROP TABLE b');
-      speaker.tell(commandOn(CLOSE, first));
-      await speaker.execute(first);
-      await speaker.execute(second);
-      speaker.tell(commandOn(CLOSE, second), commandOn(CLOSE, second));
-      await speaker.execute(second);
-    },
-  },
-  {
-    name: 'handles end with COM_RESET_CONNECTION, where the server knows it',
-    have: async (speaker) => {
-      const id = await speaker.prepare('DROP TABLE zz');
-      await speaker.plain(RESET_CONNECTION);
-      await speaker.execute(id);
-    },
-  },
-  {
-    name: 'in a transaction, which it ends',
-    have: async (speaker) => {
-      const id = await speaker.prepare('DROP TABLE a');
-      await speaker.say('BEGIN', 'INSERT INTO b VALUES (9)');
-      await speaker.execute(id);
-      await speaker.say('ROLLBACK', 'SELECT COUNT(*) FROM b');
-    },
-  },
-  {
-    name: 'names in a charset that the session has left',
-    have: async (speaker) => {
-      await speaker.say(
-        'SET NAMES utf8',
-        'CREATE TABLE `tü` (id INT)',
-        'INSERT INTO `tü` VALUES (1)',
-      );
-      await speaker.say('SET NAMES latin1');
-      const id = await speaker.prepare(Buffer.from('DROP TABLE `tü`', 'latin1'));
-      await speaker.execute(id);
-      await speaker.say('SET NAMES utf8mb4', 'CREATE TABLE `tü` (id INT)');
-      await speaker.execute(id);
-      await speaker.execute(id);
-    },
-  },
-  {
-    name: 'an id that nobody prepared, and texts that are none',
-    have: async (speaker) => {
-      await speaker.execute(0x7fff_ff00);
-      await speaker.execute(LAST_PREPARED);
-      await speaker.execute(await speaker.prepare('DROP TABLE a b c'));
-      await speaker.execute(await speaker.prepare('DROP TABLE a, a'));
-      await speaker.execute(await speaker.prepare('DROP TABLE ?'));
-    },
-  },
-  {
-    name: 'what cannot be prepared so',
-    have: async (speaker) => {
-      await speaker.prepare("PREPARE p FROM 'DROP TABLE a'");
-      await speaker.prepare("EXECUTE IMMEDIATE 'DROP TABLE a'");
-      await speaker.prepare('EXECUTE p');
-      await speaker.say('SHOW TABLES');
-    },
-  },
-  {
-    name: 'the last that was prepared',
-    only: /mariadb/,
-    have: async (speaker) => {
-      await speaker.prepare('DROP TABLE a');
-      await speaker.execute(LAST_PREPARED);
-      await speaker.execute(LAST_PREPARED);
-      await speaker.prepare('DO 1');
-      await speaker.execute(LAST_PREPARED);
-      await speaker.prepare('DROP TABLE b');
-      await speaker.prepare('DROP TABLE IF EXISTS a b');
-      await speaker.execute(LAST_PREPARED);
-      await speaker.prepare('DROP TABLE b');
-      speaker.tell(commandOn(CLOSE, LAST_PREPARED));
-      await speaker.execute(LAST_PREPARED);
-    },
-  },
-  {
-    name: 'PREPARE, EXECUTE and CLOSE in one write',
-    only: /mariadb/,
-    have: async (speaker) => {
-      const id = await speaker.prepare('DROP TABLE zz');
-      const execute = (one: number) => commandOn(EXECUTE, one, [0, 1, 0, 0, 0]);
-      const last = execute(LAST_PREPARED);
-      speaker.tell(
-        Buffer.from('\x16DROP TABLE a, b'),
-        ...[last, commandOn(CLOSE, LAST_PREPARED), last, execute(id)],
-      );
-      await speaker.answerOfPrepare();
-      for (let times = 0; times < 3; times++) await speaker.answer();
-      await speaker.say('SHOW TABLES');
-    },
-  },
+  ),
+  talk('a schema', async (speaker, other) => {
+    const name = `${other}_x`;
+    const texts = [`CREATE DATABASE ${name}`, `CREATE TABLE ${name}.t (id INT)`];
+    const id = await speaker.prepare(`DROP DATABASE ${name}`);
+    await speaker.execute(id);
+    await speaker.say('SHOW WARNINGS', ...texts);
+    await speaker.execute(id);
+    await speaker.execute(id);
+    // Where another is the default by then: see the limitations.
+    await speaker.say('SHOW WARNINGS', ...texts, `USE ${name}`);
+    const noted = await speaker.prepare(`DROP SCHEMA IF EXISTS \`${name}\``);
+    await speaker.execute(noted);
+    await speaker.say('SHOW WARNINGS', 'SELECT DATABASE()', ...texts, 'SHOW TABLES');
+    await speaker.say(`USE ${other}`);
+    await speaker.prepare('DROP DATABASE');
+    await speaker.prepare(`DROP DATABASE ${name} x`);
+    speaker.tell(commandOn(CLOSE, id));
+    await speaker.execute(id);
+    await speaker.say(`PREPARE p FROM 'DROP DATABASE ${name}'`, 'EXECUTE p', ...texts);
+    await speaker.say('EXECUTE p', 'SHOW WARNINGS', 'DEALLOCATE PREPARE p', 'EXECUTE p');
+  }),
+  talk('the table becomes a view, a temporary table, and one over the other', async (speaker) => {
+    const id = await speaker.prepare('DROP TABLE a');
+    await speaker.say('RENAME TABLE a TO kept', 'CREATE VIEW a AS SELECT 1 AS x');
+    await speaker.execute(id);
+    await speaker.say('SHOW WARNINGS', 'DROP VIEW a', 'CREATE TEMPORARY TABLE a (x INT)');
+    await speaker.execute(id);
+    await speaker.say(...AGAIN, 'CREATE TEMPORARY TABLE a (x INT)');
+    await speaker.execute(id);
+    await speaker.say('SELECT COUNT(*) FROM a');
+    await speaker.execute(id);
+    await speaker.execute(id);
+  }),
+  talk('a handle that was closed, and one that outlives it', async (speaker) => {
+    const first = await speaker.prepare('DROP TABLE a');
+    const second = await speaker.prepare('DROP TABLE b');
+    speaker.tell(commandOn(CLOSE, first));
+    await speaker.execute(first);
+    await speaker.execute(second);
+    speaker.tell(commandOn(CLOSE, second), commandOn(CLOSE, second));
+    await speaker.execute(second);
+  }),
+  talk('handles end with COM_RESET_CONNECTION, where the server knows it', async (speaker) => {
+    const id = await speaker.prepare('DROP TABLE zz');
+    await speaker.plain(RESET_CONNECTION);
+    await speaker.execute(id);
+  }),
+  talk('in a transaction, which it ends', async (speaker) => {
+    const id = await speaker.prepare('DROP TABLE a');
+    await speaker.say('BEGIN', 'INSERT INTO b VALUES (9)');
+    await speaker.execute(id);
+    await speaker.say('ROLLBACK', 'SELECT COUNT(*) FROM b');
+  }),
+  talk('names in a charset that the session has left', async (speaker) => {
+    await speaker.say(
+      'SET NAMES utf8',
+      'CREATE TABLE `tü` (id INT)',
+      'INSERT INTO `tü` VALUES (1)',
+    );
+    await speaker.say('SET NAMES latin1');
+    const id = await speaker.prepare(Buffer.from('DROP TABLE `tü`', 'latin1'));
+    await speaker.execute(id);
+    await speaker.say('SET NAMES utf8mb4', 'CREATE TABLE `tü` (id INT)');
+    await speaker.execute(id);
+    await speaker.execute(id);
+  }),
+  talk('an id that nobody prepared, and texts that are none', async (speaker) => {
+    await speaker.execute(0x7fff_ff00);
+    await speaker.execute(LAST_PREPARED);
+    await speaker.execute(await speaker.prepare('DROP TABLE a b c'));
+    await speaker.execute(await speaker.prepare('DROP TABLE a, a'));
+    await speaker.execute(await speaker.prepare('DROP TABLE ?'));
+  }),
+  talk('what cannot be prepared so', async (speaker) => {
+    await speaker.prepare("PREPARE p FROM 'DROP TABLE a'");
+    await speaker.prepare("EXECUTE IMMEDIATE 'DROP TABLE a'");
+    await speaker.prepare('EXECUTE p');
+    await speaker.say('SHOW TABLES');
+  }),
+  talk('the last that was prepared', { only: /mariadb/ }, async (speaker) => {
+    await speaker.prepare('DROP TABLE a');
+    await speaker.execute(LAST_PREPARED);
+    await speaker.execute(LAST_PREPARED);
+    await speaker.prepare('DO 1');
+    await speaker.execute(LAST_PREPARED);
+    await speaker.prepare('DROP TABLE b');
+    await speaker.prepare('DROP TABLE IF EXISTS a b');
+    await speaker.execute(LAST_PREPARED);
+    await speaker.prepare('DROP TABLE b');
+    speaker.tell(commandOn(CLOSE, LAST_PREPARED));
+    await speaker.execute(LAST_PREPARED);
+  }),
+  talk('PREPARE, EXECUTE and CLOSE in one write', { only: /mariadb/ }, async (speaker) => {
+    const id = await speaker.prepare('DROP TABLE zz');
+    const execute = (one: number) => commandOn(EXECUTE, one, [0, 1, 0, 0, 0]);
+    const last = execute(LAST_PREPARED);
+    speaker.tell(
+      Buffer.from('\x16DROP TABLE a, b'),
+      ...[last, commandOn(CLOSE, LAST_PREPARED), last, execute(id)],
+    );
+    await speaker.answerOfPrepare();
+    for (let times = 0; times < 3; times++) await speaker.answer();
+    await speaker.say('SHOW TABLES');
+  }),
 ];
 
-describe.each(testServers())('$name: a prepared DROP', (server) => {
-  const test = testOnOne(server);
-  let bench: TwoSchemas;
-
-  beforeAll(async () => {
-    bench = await TwoSchemas.open(server);
-  });
-
-  afterAll(() => bench.close());
+onServers('$name: a prepared DROP', (server, on) => {
+  const { test } = on;
+  const bench = on.open(() => TwoSchemas.open(server));
 
   const open = (target: Target, flags = MODERN) =>
     RawClient.open({ ...target, user: server.user }, { schema: bench.schema.name, flags });
 
-  const conversations = CONVERSATIONS.filter(
-    ({ only }) => only === undefined || only.test(server.name),
-  );
+  const conversations = CONVERSATIONS.filter(({ only }) => only?.test(server.name) ?? true);
 
   test.each(conversations)('$name', ({ have, flags }) =>
     bench.compare(async (target) => {
-      const client = await open(target, flags);
+      await using client = await open(target, flags);
       const speaker = new Speaker(client);
       await have(speaker, bench.other.name);
-      await client.quit();
       return speaker.heard;
     }),
   );
 
   test('leaves no handle on the server, and none is executed there (wire 3)', async () => {
     await bench.fill();
-    const log = await generalLog(server);
+    await using log = await generalLog(server);
     const client = await open(bench.proxy);
     const { id } = await client.prepare('DROP TABLE a');
     const [count] = await query<{ n: number }>(
@@ -302,7 +266,6 @@ describe.each(testServers())('$name: a prepared DROP', (server) => {
     expect(results[0]?.kind).toBe('ok');
     await client.quit();
     const logged = await log.read();
-    await log.stop();
     const own = logged.filter(({ threadId }) => threadId === client.threadId);
     expect(own.some(({ command }) => command === 'Prepare')).toBe(true);
     expect(own.filter(({ command }) => command === 'Execute')).toEqual([]);
@@ -313,7 +276,10 @@ describe.each(testServers())('$name: a prepared DROP', (server) => {
   });
 
   test('has no handle on the server to reset, to execute in bulk, or by half', async () => {
-    const client = await RawClient.open(bench.proxy, { schema: bench.schema.name, flags: MODERN });
+    await using client = await RawClient.open(bench.proxy, {
+      schema: bench.schema.name,
+      flags: MODERN,
+    });
     await bench.fill();
     const { id } = await client.prepare('DROP TABLE a');
     if (id === null) throw new Error('it was not prepared');
@@ -327,13 +293,12 @@ describe.each(testServers())('$name: a prepared DROP', (server) => {
     const withCursor = await client.command(commandOn(EXECUTE, id, [1, 1, 0, 0, 0]));
     expect(withCursor.results).toMatchObject([{ kind: 'ok' }]);
     expect(await client.rows("SHOW TABLES LIKE 'a'")).toEqual([]);
-    await client.quit();
   });
 
   test('says so where a name has no bytes in the charset of now', async () => {
     await bench.fill();
     await query(server, `CREATE TABLE ${bench.schema.name}.\`表\` (id INT)`);
-    const client = await open(bench.proxy);
+    await using client = await open(bench.proxy);
     const { id } = await client.prepare('DROP TABLE `表`');
     await client.query('SET NAMES latin1');
     const { results } = await client.execute(id ?? 0);
@@ -341,6 +306,5 @@ describe.each(testServers())('$name: a prepared DROP', (server) => {
     expect(String((results[0] as { message: Buffer }).message)).toMatch(/^UNDROP_NAME_CHARSET: /);
     await client.query('SET NAMES utf8mb4');
     expect((await client.execute(id ?? 0)).results[0]?.kind).toBe('ok');
-    await client.quit();
   });
 });

@@ -4,7 +4,7 @@
  * then variants of drops and of what looks like them, made from a fixed seed.
  */
 import { isDeepStrictEqual } from 'node:util';
-import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { CHARSET_TABLES } from '../../src/sql/lex/client-charset.js';
 import { clientCharsetOf, hypotheses, modeFromSqlMode } from '../../src/sql/lex/lex-mode.js';
 import { mayBeOurs } from '../../src/sql/trigger-scan.js';
@@ -16,11 +16,9 @@ import { RawSession } from '../sql/raw-session.js';
 import { tablesFor, type Variant, VariantMaker } from '../sql/variants.js';
 import { classify, classifyStatements, classifyUnderAll } from '../support/classify.js';
 import { seededRandom } from '../support/dice.js';
-import { testOnOne } from '../support/on-one-server.js';
+import { onServers } from '../support/on-servers.js';
 import { sample } from '../support/sample.js';
-import { type TestServer, testServers } from '../support/servers.js';
-
-jest.setTimeout(180_000);
+import type { TestServer } from '../support/servers.js';
 
 const SEED = 20_261_120;
 const VARIANTS = 300;
@@ -31,8 +29,8 @@ function baseOf(server: TestServer) {
   return { flavour: server.flavour, versionId: major * 10_000 + minor * 100 + patch };
 }
 
-describe.each(testServers())('$name', (server) => {
-  const onOne = testOnOne(server);
+onServers('recognition on $name', (server, on) => {
+  const { test: onOne } = on;
 
   describe('the charsets of clients', () => {
     onOne(

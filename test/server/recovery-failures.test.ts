@@ -2,7 +2,7 @@
  * Recovery on real servers where one thing fails again and again, or where it must not act: what
  * else there is to do is done, and the ledger of a read-only server is left alone.
  */
-import { afterAll, afterEach, describe, expect, jest } from '@jest/globals';
+import { expect, jest } from '@jest/globals';
 import { ProxyServices } from '../../src/cli/proxy/proxy-services.js';
 import { findRows } from '../../src/ledger/read.js';
 import { listCollectable } from '../../src/lifecycle/collectable.js';
@@ -11,11 +11,11 @@ import { newRecoveryCursors, reconcile } from '../../src/recovery/reconcile.js';
 import { ServerError } from '../../src/service/errors.js';
 import type { ServicePool } from '../../src/service/pool/pools.js';
 import { freshLedger } from '../support/fresh-ledger.js';
-import { testOnOne } from '../support/on-one-server.js';
+import { onServers } from '../support/on-servers.js';
 import { until } from '../support/poll.js';
 import { proxyInFront } from '../support/proxy.js';
 import { sample } from '../support/sample.js';
-import { query, testServers } from '../support/servers.js';
+import { query } from '../support/servers.js';
 import { tappedPool } from '../support/tapped-pool.js';
 import { ownSession } from './own-session.js';
 import {
@@ -27,9 +27,6 @@ import {
   type UserDrop,
 } from './service-fixture.js';
 
-// A busy machine is slow, not wrong.
-jest.setTimeout(240_000);
-
 /** More than is looked at in one go. */
 const CROWD = 1_010;
 /** Each takes its time, so that a short run has one of them. */
@@ -38,16 +35,10 @@ const CROWDS = sample(['under way', 'out of sight', 'held elsewhere'], {
   count: 1,
 });
 
-describe.each(testServers())('recovery on $name', (server) => {
-  const test = testOnOne(server);
-  const own = ownSession(server);
-  let proxy: Awaited<ReturnType<typeof proxyInFront>> | null = null;
-
-  afterEach(async () => {
-    await query(server, 'SET GLOBAL read_only = OFF');
-    await proxy?.stop();
-    proxy = null;
-  });
+onServers('recovery on $name', (server, on) => {
+  const { afterAll, afterEach, test } = on;
+  const own = ownSession(server, on);
+  afterEach(() => query(server, 'SET GLOBAL read_only = OFF'));
   // A crowd would slow down the proxies of all test files that come after.
   afterAll(() => freshLedger(server));
 
@@ -195,7 +186,7 @@ describe.each(testServers())('recovery on $name', (server) => {
   test('a recovery that has no end keeps no proxy from its own', async () => {
     await renamed('a');
     await own.die();
-    proxy = await proxyInFront(server, { MODE: 'observe' });
+    await using proxy = await proxyInFront(server, { MODE: 'observe' });
     const { settings } = proxy;
     let isStuck = false;
     const stuck = tappedPool(own.pool, (send, texts) => {
@@ -217,7 +208,7 @@ describe.each(testServers())('recovery on $name', (server) => {
     const say = (_fields: object, message: string) => void said.push(message);
     const log: Log = { debug: () => undefined, info: say, warn: say, error: say };
     await query(server, 'SET GLOBAL read_only = ON');
-    proxy = await proxyInFront(server, {}, log);
+    await using _proxy = await proxyInFront(server, {}, log);
     const isSaid = async () => said.some((line) => line.startsWith('the server is read-only'));
     await until(isSaid, 'it says so');
     expect(await stateOf(drop)).toEqual(['intent', false]);

@@ -2,8 +2,7 @@
  * Recovery on real servers: whatever an interrupted drop left, after the next run every table is
  * either live under its own name or held with a ledger row, with all its rows.
  */
-import { expect, jest } from '@jest/globals';
-import type { Connection } from 'mysql2/promise';
+import { expect } from '@jest/globals';
 import { findRows } from '../../src/ledger/read.js';
 import { recordOutcome } from '../../src/ledger/write.js';
 import { silentLog } from '../../src/log.js';
@@ -11,9 +10,8 @@ import { parseHoldName } from '../../src/names/names.js';
 import { type ReconcileReport, reconcile } from '../../src/recovery/reconcile.js';
 import { serverTime } from '../lifecycle/collecting.js';
 import { freshLedger } from '../support/fresh-ledger.js';
-import { inLanes } from '../support/lanes.js';
-import { testOnOne } from '../support/on-one-server.js';
-import { connect, query, testServers } from '../support/servers.js';
+import { onServersAtOnce } from '../support/on-servers.js';
+import { query } from '../support/servers.js';
 import { poolOn } from '../support/service-pool.js';
 import { ownSession } from './own-session.js';
 import {
@@ -27,23 +25,14 @@ import {
   type UserDrop,
 } from './service-fixture.js';
 
-// A busy machine is slow, not wrong.
-jest.setTimeout(300_000);
-
 const nothing = () => undefined;
 
-inLanes(testServers(), 'recovery on $name', (server, lane) => {
-  const { afterEach, beforeEach } = lane;
-  const test = testOnOne(server, lane);
-  const own = ownSession(server, lane);
+onServersAtOnce('recovery on $name', (server, on) => {
+  const { test } = on;
+  const own = ownSession(server, on);
+
   /** Of whoever looks on; the sessions that drop come and go. */
-  let root: Connection;
-
-  beforeEach(async () => {
-    root = await connect(server, { database: own.schema.name });
-  });
-
-  afterEach(() => root.end());
+  const root = on.each.session({ schema: own.schema });
 
   async function create(...tables: readonly string[]): Promise<void> {
     for (const table of tables) {
@@ -218,11 +207,10 @@ inLanes(testServers(), 'recovery on $name', (server, lane) => {
       `GRANT PROCESS ON *.* TO '${user}'@'%'`,
       `GRANT ALL ON _undrop.* TO '${user}'@'%'`,
     );
-    const blind = poolOn({ ...server, user });
+    await using blind = poolOn({ ...server, user });
     try {
       return await recover(blind);
     } finally {
-      await blind.dispose();
       await query(server, `DROP USER '${user}'@'%'`);
     }
   }
@@ -254,8 +242,7 @@ inLanes(testServers(), 'recovery on $name', (server, lane) => {
 
   test('leaves a new table of the same name alone', async () => {
     const drop = await renamed('a');
-    await root.query('CREATE TABLE a (b INT)');
-    await root.query('INSERT INTO a VALUES (1)');
+    await root.run('CREATE TABLE a (b INT)', 'INSERT INTO a VALUES (1)');
     await own.die();
     expect((await recover()).completed).toEqual(idsOf(drop));
     expect(await live()).toEqual({ a: 1 });
@@ -265,8 +252,7 @@ inLanes(testServers(), 'recovery on $name', (server, lane) => {
   test('gives a view that was renamed by mistake its own name again', async () => {
     const drop = await renamed('a');
     const [name = ''] = drop.holdNames;
-    await root.query(`DROP TABLE ${name}`);
-    await root.query(`CREATE VIEW ${name} AS SELECT 7 AS seven`);
+    await root.run(`DROP TABLE ${name}`, `CREATE VIEW ${name} AS SELECT 7 AS seven`);
     await own.die();
     expect((await recover()).forgotten).toEqual(idsOf(drop));
     const [rows] = await root.query('SELECT seven FROM a');

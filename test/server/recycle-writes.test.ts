@@ -4,21 +4,13 @@
  * say what they say directly.
  */
 import { expect } from '@jest/globals';
-import type { Connection } from 'mysql2/promise';
 import { connectionOptions } from '../support/client-cli.js';
 import { dumpTools, runClient } from '../support/clients.js';
 import { freshLedger } from '../support/fresh-ledger.js';
-import { inLanes } from '../support/lanes.js';
-import { testOnOne } from '../support/on-one-server.js';
 import { type ProxyTarget, proxyInFront } from '../support/proxy.js';
 import { CLIENT, MODERN, type RawAnswer, RawClient } from '../support/raw-client.js';
-import {
-  allTestServers,
-  connect,
-  type FreshSchema,
-  freshSchema,
-  testServers,
-} from '../support/servers.js';
+import { allTestServers, connect } from '../support/servers.js';
+import { onServersAtOnce } from '../support/on-servers.js';
 
 const REFUSED = 'UNDROP_RECYCLE_SCHEMA_WRITE';
 const FLAGS = MODERN | CLIENT.MULTI_STATEMENTS;
@@ -105,13 +97,8 @@ function codeOf({ results }: RawAnswer): string {
   return ours ?? `${last.errno} ${last.message}`;
 }
 
-inLanes(testServers(), 'on $name', (server, lane) => {
-  const { beforeAll, afterAll } = lane;
-  const test = testOnOne(server, lane);
-  let near: FreshSchema;
-  let root: Connection;
-  let proxy: ProxyTarget;
-  let client: RawClient;
+onServersAtOnce('statements on what is held, on $name', (server, on) => {
+  const { beforeAll, test } = on;
   let held = '';
   const isMariaDb = server.flavour === 'mariadb';
 
@@ -121,16 +108,15 @@ inLanes(testServers(), 'on $name', (server, lane) => {
       .replaceAll('LIVE', `${near.name}.live`)
       .replaceAll('NEAR', near.name);
 
+  beforeAll(() => freshLedger(server));
+  const near = on.schema('near');
+  const root = on.session({ schema: near });
+  const proxy = on.proxy();
+  const client = on.client({ to: proxy, schema: near, flags: FLAGS });
   beforeAll(async () => {
     // A MERGE table that an earlier file has left there can't be dumped.
-    await freshLedger(server);
-    near = await freshSchema(server, 'near');
-    root = await connect(server, { database: near.name });
-    await root.query('CREATE TABLE live (id INT)');
-    await root.query('CREATE TABLE a (id INT)');
+    await root.run('CREATE TABLE live (id INT)', 'CREATE TABLE a (id INT)');
     await root.query('INSERT INTO a VALUES (1), (2)');
-    proxy = await proxyInFront(server);
-    client = await RawClient.open(proxy, { schema: near.name, flags: FLAGS });
     await client.run(['DROP TABLE a']);
     const [rows] = await root.query(
       `SELECT t.TABLE_NAME AS name FROM information_schema.TABLES AS t
@@ -139,13 +125,6 @@ inLanes(testServers(), 'on $name', (server, lane) => {
     );
     const [first] = rows as { readonly name: string }[];
     held = `_undrop.${first?.name}`;
-  });
-
-  afterAll(async () => {
-    await client.quit();
-    await proxy.stop();
-    await root.end();
-    await near.drop();
   });
 
   /** Everything that a write here could have changed. */
@@ -198,7 +177,7 @@ inLanes(testServers(), 'on $name', (server, lane) => {
 
   test.each(WAYS)('by %s a name without a schema leads there', async (_name, open) => {
     const before = await state();
-    const there = await open(proxy);
+    await using there = await open(proxy);
     expect(await there.rows('SELECT DATABASE()')).toEqual([['_undrop']]);
     for (const sql of [
       'DELETE FROM ledger',
@@ -217,7 +196,6 @@ inLanes(testServers(), 'on $name', (server, lane) => {
     await there.run([`USE ${near.name}`, 'INSERT INTO live VALUES (7)', 'DELETE FROM live']);
     expect(codeOf(await there.query('USE _undrop; USE mysql; DO 1'))).toBe('OK');
     await there.run([text('INSERT INTO LIVE VALUES (7)'), text('DELETE FROM LIVE')]);
-    await there.quit();
   });
 
   test('by a name that the server reads as that, too', async () => {

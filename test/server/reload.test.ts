@@ -5,12 +5,10 @@
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { describe, expect, jest, test } from '@jest/globals';
+import { describe, expect, test } from '@jest/globals';
 import { until } from '../support/poll.js';
 import { type ProxyProcess, spawnProxy } from '../support/proxy.js';
 import { connect, freshSchema, query, type TestServer, testServers } from '../support/servers.js';
-
-jest.setTimeout(240_000);
 
 describe.each(testServers())('on $name, SIGHUP', (server) => {
   test('changes what live sessions and new ones meet; wrong settings change nothing (wire 56)', async () => {
@@ -20,7 +18,7 @@ describe.each(testServers())('on $name, SIGHUP', (server) => {
       ...['a', 'b', 'c', 'd'].map((name) => `CREATE TABLE ${schema}.${name} (x INT)`),
     );
     await withFile(server, { protect: ['drop-table'] }, async (proxy, reload) => {
-      const live = await connect(proxy, { database: schema });
+      await using live = await connect(proxy, { database: schema });
       await live.query('DROP TABLE a');
       expect(await heldOf(server, schema)).toEqual(['a']);
 
@@ -61,7 +59,6 @@ describe.each(testServers())('on $name, SIGHUP', (server) => {
       });
       await live.query('DROP TABLE d');
       expect(await heldOf(server, schema)).toEqual(['a', 'c']);
-      await live.end();
     });
     await drop();
   });
@@ -76,7 +73,7 @@ async function withFile(
   const path = join(folder, 'undrop.json');
   const write = (values: object) => writeFile(path, JSON.stringify(values));
   await write(settings);
-  const proxy = await spawnProxy(target, { CONFIG: path });
+  await using proxy = await spawnProxy(target, { CONFIG: path });
   const said = () => proxy.lines.filter(({ event }) => event === 'reload').length;
   try {
     await run(proxy, async (values) => {
@@ -86,7 +83,6 @@ async function withFile(
       await until(() => said() > before, 'a reload');
     });
   } finally {
-    await proxy.stop();
     await rm(folder, { recursive: true });
   }
 }

@@ -3,6 +3,7 @@
  * they have what the source has, whatever the format of its binary log, and none ever stops. What
  * is done under sql_log_bin=0 stays on the source. And its log, replayed by hand, makes the same.
  */
+
 import { expect, jest } from '@jest/globals';
 import { isLocalSchema } from '../../src/names/names.js';
 import { connectionOptions } from '../support/client-cli.js';
@@ -10,6 +11,7 @@ import { pipeClients } from '../support/clients.js';
 import { Dice, seededRandom } from '../support/dice.js';
 import { ALONE, KEPT } from '../support/history-sessions.js';
 import { inLanes } from '../support/lanes.js';
+import { inHooks } from '../support/on-servers.js';
 import { until } from '../support/poll.js';
 import { proxyInFront } from '../support/proxy.js';
 import { RandomHistory } from '../support/random-history.js';
@@ -73,17 +75,11 @@ const PAIRS = [
 inLanes(
   sample<(typeof PAIRS)[number]>(PAIRS, { name: 'pairs', count: 1 }),
   '$title',
-  ({ title, name, gtid, tier, scenes }, { test, beforeAll, afterAll }) => {
-    let pair: ReplicaPair;
-
-    beforeAll(async () => {
-      pair = await startPair({ name, gtid });
-      await makeServiceAccount(pair.source, { user: tier, tier });
-    });
-
-    afterAll(async () => {
-      await pair.stop();
-    });
+  ({ title, name, gtid, tier, scenes }, lane) => {
+    const { beforeAll, open } = inHooks(lane);
+    const { test } = lane;
+    const pair = open(() => startPair({ name, gtid }));
+    beforeAll(() => makeServiceAccount(pair.source, { user: tier, tier }));
 
     for (const scene of scenes) {
       test(`the replica has what the source has, by ${scene.format}`, async () => {
@@ -105,18 +101,14 @@ inLanes(
     }
 
     test('its log goes through a proxy in the mode replay into a server of its own', async () => {
-      const fresh = await startServer(name, gtidOptions({ name, gtid }));
-      try {
-        await replay(pair, fresh);
-        const [here, there] = [await stateOf(pair.source), await stateOf(fresh)];
-        const different = differences(here, there, (what) => {
-          return isLocal(what) || isPurged(what) || schemaOf(what) === KEPT;
-        });
-        expect({ seed: SEED, title, different }).toEqual({ seed: SEED, title, different: [] });
-        expect([...here.keys()].filter((what) => what.startsWith('ledger '))).not.toEqual([]);
-      } finally {
-        await fresh.stop();
-      }
+      await using fresh = await startServer(name, gtidOptions({ name, gtid }));
+      await replay(pair, fresh);
+      const [here, there] = [await stateOf(pair.source), await stateOf(fresh)];
+      const different = differences(here, there, (what) => {
+        return isLocal(what) || isPurged(what) || schemaOf(what) === KEPT;
+      });
+      expect({ seed: SEED, title, different }).toEqual({ seed: SEED, title, different: [] });
+      expect([...here.keys()].filter((what) => what.startsWith('ledger '))).not.toEqual([]);
     });
   },
   LONGEST_MS,
@@ -131,16 +123,12 @@ async function replay({ source }: ReplicaPair, fresh: TestServer): Promise<void>
   const logs = await query<{ readonly Log_name: string }>(source, 'SHOW BINARY LOGS');
   const names = logs.map(({ Log_name: one }) => one);
   const plain = connectionOptions(client);
-  const proxy = await proxyInFront(fresh, { MODE: 'replay' });
-  try {
-    const { code, stderr } = await pipeClients(
-      { name: printer, target: source, args: [...plain, '-R', ...names] },
-      { name: client, target: proxy, args: plain },
-    );
-    expect([code, stderr]).toEqual([0, expect.not.stringContaining('ERROR')]);
-  } finally {
-    await proxy.stop();
-  }
+  await using proxy = await proxyInFront(fresh, { MODE: 'replay' });
+  const { code, stderr } = await pipeClients(
+    { name: printer, target: source, args: [...plain, '-R', ...names] },
+    { name: client, target: proxy, args: plain },
+  );
+  expect([code, stderr]).toEqual([0, expect.not.stringContaining('ERROR')]);
 }
 
 /** A part of the history, through a proxy of its own. */

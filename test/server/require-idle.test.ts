@@ -1,48 +1,29 @@
 /** UNDROP_REQUIRE_IDLE on real servers: what each can tell of a table's use, and how to insist. */
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, jest } from '@jest/globals';
-import type { Connection } from 'mysql2/promise';
-import { testOnOne } from '../support/on-one-server.js';
+import { expect } from '@jest/globals';
+import { onServers } from '../support/on-servers.js';
 import { until } from '../support/poll.js';
-import { type ProxyTarget, proxyInFront } from '../support/proxy.js';
-import { connect, type FreshSchema, freshSchema, query, testServers } from '../support/servers.js';
-
-jest.setTimeout(240_000);
+import { connect, query } from '../support/servers.js';
 
 const SHORT_S = 2;
 
-describe.each(testServers())('on $name', (server) => {
-  const test = testOnOne(server);
+onServers('UNDROP_REQUIRE_IDLE on $name', (server, on) => {
+  const { beforeAll, test } = on;
   /** MariaDB has performance_schema off. */
   const counts = server.flavour === 'mysql';
-  let proxy: ProxyTarget;
-  let short: ProxyTarget;
-  let schema: FreshSchema;
-  let client: Connection;
-
   beforeAll(async () => {
     // Tests before this one may have filled it, and then no new statement has a time.
     const digests = 'performance_schema.events_statements_summary_by_digest';
     if (counts) await query(server, `TRUNCATE ${digests}`);
-    const settings = {
-      ALLOW_DESTROY: 'users',
-      PROTECT: 'drop-table,drop-database,truncate,create-or-replace',
-      RULES: '*.native_*: native; *.void_* empty: hold=1h',
-    };
-    proxy = await proxyInFront(server, { ...settings, REQUIRE_IDLE: '365d' });
-    short = await proxyInFront(server, { ...settings, REQUIRE_IDLE: `${SHORT_S}s` });
   });
-  beforeEach(async () => {
-    schema = await freshSchema(server);
-    client = await connect(proxy, { database: schema.name });
-  });
-  afterEach(async () => {
-    await client.end();
-    await schema.drop();
-  });
-  afterAll(async () => {
-    await proxy.stop();
-    await short.stop();
-  });
+  const settings = {
+    ALLOW_DESTROY: 'users',
+    PROTECT: 'drop-table,drop-database,truncate,create-or-replace',
+    RULES: '*.native_*: native; *.void_* empty: hold=1h',
+  };
+  const proxy = on.proxy({ ...settings, REQUIRE_IDLE: '365d' });
+  const short = on.proxy({ ...settings, REQUIRE_IDLE: `${SHORT_S}s` });
+  const schema = on.each.schema();
+  const client = on.each.session({ to: proxy, schema });
 
   /** InnoDB of MySQL 5.6 doesn't know when it was written; performance_schema does. */
   const create = async (name: string, rows: number, columns = 'a INT PRIMARY KEY') => {
@@ -56,8 +37,7 @@ describe.each(testServers())('on $name', (server) => {
       ({ message }: Error) => /^UNDROP_\w+/.exec(message)?.[0] ?? message,
     );
   const isThere = async (name: string) => {
-    const rows = await query(server, `SHOW TABLES FROM ${schema.name} LIKE '${name}'`);
-    return rows.length === 1;
+    return (await query(server, `SHOW TABLES FROM ${schema.name} LIKE '${name}'`)).length === 1;
   };
 
   test('a table that was written is refused, until its drop insists', async () => {
@@ -93,7 +73,7 @@ describe.each(testServers())('on $name', (server) => {
   test('what was read is in use where performance_schema tells when', async () => {
     await create('t', 1);
     await create('u', 1);
-    const plain = await connect(short, { database: schema.name });
+    await using plain = await connect(short, { database: schema.name });
     const [now] = await query<{ readonly at: string }>(
       server,
       `SELECT CAST(NOW() + INTERVAL ${SHORT_S + 2} SECOND AS CHAR) AS at`,
@@ -112,7 +92,6 @@ describe.each(testServers())('on $name', (server) => {
     const expected = counts ? 'UNDROP_IN_USE' : 'done';
     await query(server, `SELECT * FROM ${schema.name}.u`);
     expect(await codeOf('DROP TABLE u', plain)).toBe(expected);
-    await plain.end();
   });
 
   test('a DROP DATABASE is refused for one of its tables, until it insists', async () => {

@@ -2,11 +2,12 @@
  * The tracker against the marker, on every server: at the end of each step of random conversations
  * the tracker is idle exactly where the marker says that no answer is owed any more.
  */
-import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
+import { expect, jest, test } from '@jest/globals';
 import { CLIENT_DEPRECATE_EOF } from '../../src/wire/capabilities.js';
 import { HEADER_BYTES } from '../../src/wire/framing.js';
 import { type Random, seededRandom } from '../support/dice.js';
 import { MarkedSession, type Step } from '../support/marked-session.js';
+import { onServers } from '../support/on-servers.js';
 import {
   type Prepared,
   randomCapabilities,
@@ -15,7 +16,7 @@ import {
   TABLES,
 } from '../support/random-conversation.js';
 import { rounds, seedFor } from '../support/sample.js';
-import { freshSchema, query, type TestServer, testServers } from '../support/servers.js';
+import { query, type TestServer } from '../support/servers.js';
 
 /** For each server. */
 const CONVERSATIONS = rounds(2_500, 50);
@@ -33,21 +34,9 @@ interface Tally {
   readonly wrong: unknown[];
 }
 
-describe.each(testServers())('$name', (server) => {
-  let schema = '';
-  let drop: () => Promise<void>;
-
-  beforeAll(async () => {
-    const fresh = await freshSchema(server);
-    schema = fresh.name;
-    drop = fresh.drop;
-    await query(server, `USE ${schema}`, ...TABLES);
-    await query(server, 'SET GLOBAL local_infile = 1');
-  });
-
-  afterAll(async () => {
-    await drop();
-  });
+onServers('answers followed on $name', (server, on) => {
+  const schema = on.schema().name;
+  on.beforeAll(() => query(server, 'SET GLOBAL local_infile = 1', `USE ${schema}`, ...TABLES));
 
   test(`${CONVERSATIONS} conversations (wire 34, 36, 37, 38, 39, 40, 41, 42, 43)`, async () => {
     const tally: Tally = { steps: 0, commands: 0, answerBytes: 0, ended: 0, wrong: [] };

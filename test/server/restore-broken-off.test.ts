@@ -2,26 +2,22 @@
  * A restore that ends between two of its statements, on real servers: the same request goes on from
  * there, and the table is as it was before the drop, with its keys, triggers and rows.
  */
-import { afterAll, beforeAll, describe, expect, jest } from '@jest/globals';
-import type { Connection, RowDataPacket } from 'mysql2/promise';
+import { describe, expect } from '@jest/globals';
+import type { RowDataPacket } from 'mysql2/promise';
 import { UndropError } from '../../src/errors.js';
 import { problemsOf } from '../../src/held/finish-restore.js';
 import { silentLog } from '../../src/log.js';
 import { reconcile } from '../../src/recovery/reconcile.js';
-import type { ServicePool } from '../../src/service/pool/pools.js';
 import { listAll } from '../../src/undo/list.js';
 import { restore } from '../../src/undo/run-restore.js';
 import { finishAll } from '../../src/undo/schema/finish-all.js';
-import { testOnOne } from '../support/on-one-server.js';
+import { onServers } from '../support/on-servers.js';
 import { until } from '../support/poll.js';
-import { type ProxyTarget, proxyInFront, runUndrop } from '../support/proxy.js';
+import { runUndrop } from '../support/proxy.js';
 import { isLong } from '../support/sample.js';
-import { connect, type FreshSchema, freshSchema, testServers } from '../support/servers.js';
-import { poolOn } from '../support/service-pool.js';
+import { connect } from '../support/servers.js';
 import { tappedPool } from '../support/tapped-pool.js';
 import { callsToKill, FaultyPool, ledgerRowOf, sayTo } from './service-fixture.js';
-
-jest.setTimeout(300_000);
 
 const FAMILY = [
   'CREATE TABLE p (id INT PRIMARY KEY)',
@@ -32,29 +28,17 @@ const FAMILY = [
   'INSERT INTO c VALUES (1, 1), (2, 1)',
 ];
 
-describe.each(testServers())('a restore that breaks off on $name', (server) => {
-  const test = testOnOne(server);
-  let proxy: ProxyTarget;
-  let pool: ServicePool;
-  let schema: FreshSchema;
-  let direct: Connection;
+onServers('a restore that breaks off on $name', (server, on) => {
+  const { test } = on;
 
-  beforeAll(async () => {
-    proxy = await proxyInFront(server);
-    pool = poolOn(server);
-    schema = await freshSchema(server, 'broken');
-    direct = await connect(server, { database: schema.name });
-  });
-  afterAll(async () => {
-    await direct.end();
-    await proxy.stop();
-    await pool.dispose();
-    await schema.drop();
-  });
+  const proxy = on.proxy();
+  const pool = on.pool();
+  const schema = on.schema('broken');
+  const direct = on.session({ schema });
 
   const rowsOf = async (text: string) => (await direct.query<RowDataPacket[]>(text))[0];
   const run = async (...texts: readonly string[]) => {
-    for (const text of texts) await direct.query(text);
+    await direct.run(...texts);
   };
   const shown = async () => [
     (await rowsOf('SHOW CREATE TABLE c'))[0]?.['Create Table'],
@@ -174,8 +158,7 @@ describe.each(testServers())('a restore that breaks off on $name', (server) => {
     const taken = tappedPool(pool, async (send) => {
       if (!isBusy && (await rowsOf("SHOW TABLES LIKE 'c'")).length > 0) {
         isBusy = true;
-        await busy.query('START TRANSACTION');
-        await busy.query('SELECT * FROM c');
+        await busy.run('START TRANSACTION', 'SELECT * FROM c');
       }
       return send();
     });

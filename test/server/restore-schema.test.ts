@@ -4,34 +4,19 @@
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { afterAll, afterEach, beforeAll, describe, expect, jest, test } from '@jest/globals';
-import type { Connection, RowDataPacket } from 'mysql2/promise';
-import type { ServicePool } from '../../src/service/pool/pools.js';
+import { describe, expect, jest, test } from '@jest/globals';
+import type { RowDataPacket } from 'mysql2/promise';
 import { restoreSchema } from '../../src/undo/schema/restore-schema.js';
 import { connectionOptions } from '../support/client-cli.js';
 import { dumpTools, runClient } from '../support/clients.js';
 import { Dice, seededRandom } from '../support/dice.js';
 import { startKillable } from '../support/killable-server.js';
-import { testOnOne } from '../support/on-one-server.js';
+import { onServers } from '../support/on-servers.js';
 import { until } from '../support/poll.js';
-import {
-  environment,
-  MAIN,
-  type ProxyTarget,
-  proxyInFront,
-  runUndrop,
-  spawnProxy,
-} from '../support/proxy.js';
+import { environment, MAIN, proxyInFront, runUndrop, spawnProxy } from '../support/proxy.js';
 import { dumpOf, fillRentalShop } from '../support/rental-shop.js';
 import { isLong, rounds, sample, seedFor } from '../support/sample.js';
-import {
-  connect,
-  freshSchema,
-  query,
-  type Target,
-  testServerNames,
-  testServers,
-} from '../support/servers.js';
+import { connect, freshSchema, query, type Target, testServerNames } from '../support/servers.js';
 import { poolOn } from '../support/service-pool.js';
 import { callsToKill, FaultyPool } from './service-fixture.js';
 
@@ -40,35 +25,24 @@ jest.setTimeout(600_000);
 /** What is killed while many tables come back; a short run has one of the two. */
 const KILLED = sample(['the command', 'the proxy'] as const, { name: 'killed', count: 1 });
 
-describe.each(testServers())('a dropped schema on $name', (server) => {
-  const test = testOnOne(server);
-  let proxy: ProxyTarget;
-  let pool: ServicePool;
-  let root: Connection;
-  let other = '';
+onServers('a dropped schema on $name', (server, on) => {
+  const { afterEach, beforeAll, test } = on;
   const made: string[] = [];
 
+  const proxy = on.proxy();
+  const pool = on.pool();
+  const root = on.session();
+  const other = on.schema('other').name;
   beforeAll(async () => {
-    proxy = await proxyInFront(server);
-    pool = poolOn(server);
-    root = await connect(server);
-    other = (await freshSchema(server, 'other')).name;
     const isThere = await rowsOf("SELECT 1 FROM mysql.user WHERE user = 'shop_owner'");
     if (isThere.length === 0)
       await root.query("CREATE USER 'shop_owner'@'%' IDENTIFIED BY 'x y z'");
     await root.query(`CREATE TABLE ${other}.owner (id INT PRIMARY KEY)`);
-    await root.query(`INSERT INTO ${other}.owner VALUES (1)`);
-    await root.query("GRANT ALL ON *.* TO 'shop_owner'@'%'");
+    await root.run(`INSERT INTO ${other}.owner VALUES (1)`, "GRANT ALL ON *.* TO 'shop_owner'@'%'");
   });
   afterEach(async () => {
     await root.query('SET foreign_key_checks = 0');
     for (const name of made.splice(0)) await root.query(`DROP DATABASE IF EXISTS ${name}`);
-  });
-  afterAll(async () => {
-    await root.query(`DROP DATABASE ${other}`);
-    await root.end();
-    await pool.dispose();
-    await proxy.stop();
   });
 
   const rowsOf = async (text: string) => (await root.query<RowDataPacket[]>(text))[0];
@@ -196,9 +170,8 @@ describe.each(testServers())('a dropped schema on $name', (server) => {
     await query(server, `CREATE DATABASE ${schema}`, `CREATE TABLE ${schema}.small (id INT)`);
     await drop(schema);
     const client = await connect(proxy);
-    await client.query(`UNDROP DATABASE ${schema}`);
-    await client.query(`UNDROP DATABASE ${schema}`);
-    const [[warning]] = await client.query<RowDataPacket[]>('SHOW WARNINGS');
+    await client.run(`UNDROP DATABASE ${schema}`, `UNDROP DATABASE ${schema}`);
+    const [warning] = await client.rows('SHOW WARNINGS');
     expect(warning?.['Message']).toMatch(
       new RegExp(`is restored already.*${tables} tables are held`),
     );
@@ -250,10 +223,10 @@ describe.each(testServers())('a dropped schema on $name', (server) => {
     await drop(schema);
     await query(server, `CREATE DATABASE ${schema}`, stranger);
     await drop(schema);
-    const client = await connect(proxy);
+    await using client = await connect(proxy);
     const said = async () => {
       await client.query(`UNDROP DATABASE ${schema}`);
-      const [[warning]] = await client.query<RowDataPacket[]>('SHOW WARNINGS');
+      const [warning] = await client.rows('SHOW WARNINGS');
       return String(warning?.['Message']);
     };
     expect(await said()).toContain('2 tables are held');
@@ -263,7 +236,6 @@ describe.each(testServers())('a dropped schema on $name', (server) => {
     const { code } = await runUndrop(server, ['restore', '--schema', String(first?.['groupId'])]);
     expect(code).toBe(1);
     expect(await said()).toContain('1 tables are held');
-    await client.end();
   });
 
   test('of which the newest drop is elsewhere: the older one comes back', async () => {
@@ -417,35 +389,31 @@ describe.each(testServerNames().filter((name) => name !== 'mysql-5.6'))(
   // MySQL before 8 would come out of it with other tables damaged, too.
   (name) => {
     test('is finished when it is there again', async () => {
-      const server = await startKillable(name);
-      const proxy = await proxyInFront(server);
-      try {
-        const dice = new Dice(seededRandom(seedFor(name)));
-        const schema = 'killed_schema';
-        await query(server, `CREATE DATABASE ${schema}`);
-        await manyTables(server, schema, { count: 30, keys: 20 });
-        await query(server, `CREATE VIEW ${schema}.v AS SELECT id FROM ${schema}.t1`);
-        const before = await dumpOf(server, schema);
-        let tookMs = 0;
-        for (let kill = 0; kill <= rounds(5, 1); kill++) {
-          await query(proxy, `DROP DATABASE ${schema}`);
-          const open = `SELECT 1 FROM _undrop.ledger WHERE state IN ('intent', 'emptying', 'emptied')`;
-          await until(async () => (await query(server, open)).length === 0, 'it is recorded');
-          if (kill === 0) {
-            tookMs = (await restored(server, schema)).ms;
-            continue;
-          }
-          const afterMs = tookMs * (0.3 + 0.7 * dice.roll());
-          await restored(server, schema, { afterMs, kill: () => server.kill() });
-          server.kill();
-          await server.restart();
-          const { code, stdout, stderr } = await runUndrop(server, ['restore', '--schema', schema]);
-          expect([afterMs, code, stderr, stdout]).toEqual([afterMs, 0, '', expect.anything()]);
-          expect(await dumpOf(server, schema)).toEqual(before);
+      await using server = await startKillable(name);
+      await using proxy = await proxyInFront(server);
+
+      const dice = new Dice(seededRandom(seedFor(name)));
+      const schema = 'killed_schema';
+      await query(server, `CREATE DATABASE ${schema}`);
+      await manyTables(server, schema, { count: 30, keys: 20 });
+      await query(server, `CREATE VIEW ${schema}.v AS SELECT id FROM ${schema}.t1`);
+      const before = await dumpOf(server, schema);
+      let tookMs = 0;
+      for (let kill = 0; kill <= rounds(5, 1); kill++) {
+        await query(proxy, `DROP DATABASE ${schema}`);
+        const open = `SELECT 1 FROM _undrop.ledger WHERE state IN ('intent', 'emptying', 'emptied')`;
+        await until(async () => (await query(server, open)).length === 0, 'it is recorded');
+        if (kill === 0) {
+          tookMs = (await restored(server, schema)).ms;
+          continue;
         }
-      } finally {
-        await proxy.stop();
-        await server.stop();
+        const afterMs = tookMs * (0.3 + 0.7 * dice.roll());
+        await restored(server, schema, { afterMs, kill: () => server.kill() });
+        server.kill();
+        await server.restart();
+        const { code, stdout, stderr } = await runUndrop(server, ['restore', '--schema', schema]);
+        expect([afterMs, code, stderr, stdout]).toEqual([afterMs, 0, '', expect.anything()]);
+        expect(await dumpOf(server, schema)).toEqual(before);
       }
     });
   },
@@ -457,14 +425,13 @@ async function manyTables(
   schema: string,
   { count, keys }: { readonly count: number; readonly keys: number },
 ): Promise<void> {
-  const session = await connect(server, { database: schema });
+  await using session = await connect(server, { database: schema });
   for (let nr = 0; nr < count; nr++) {
     const key = `, KEY k (p), CONSTRAINT c${nr} FOREIGN KEY (p) REFERENCES t${nr >> 1} (id)`;
     const isChild = nr > 0 && nr <= keys;
     await session.query(`CREATE TABLE t${nr} (id INT PRIMARY KEY, p INT${isChild ? key : ''})`);
     await session.query(`INSERT INTO t${nr} VALUES (1, 1), (2, NULL)`);
   }
-  await session.end();
 }
 
 /** The command in a process; if it has not ended by then, something is killed. */

@@ -3,45 +3,30 @@
  * moved into the recycle schema, an outcome is written into the ledger. The long round of the
  * collector is an hour here, so nothing of this is its doing.
  */
-import { expect, jest } from '@jest/globals';
+import { expect } from '@jest/globals';
 import type { LedgerRow } from '../../src/ledger/entry.js';
 import { findRows } from '../../src/ledger/read.js';
 import { type ReconcileReport, reconcile } from '../../src/recovery/reconcile.js';
 import { type Collecting, countRows, startCollecting } from '../lifecycle/collecting.js';
-import { inLanes } from '../support/lanes.js';
-import { testOnOne } from '../support/on-one-server.js';
+import { onServersAtOnce } from '../support/on-servers.js';
 import { until } from '../support/poll.js';
-import { type ProxyTarget, proxyInFront } from '../support/proxy.js';
+import { proxyInFront } from '../support/proxy.js';
 import { RawClient } from '../support/raw-client.js';
-import { connect, type GeneralLog, generalLog, query, testServers } from '../support/servers.js';
+import { connect, type GeneralLog, generalLog, query } from '../support/servers.js';
 import { ownSession } from './own-session.js';
 import { intend, recordOwed, renameAway, type UserDrop } from './service-fixture.js';
-
-// A busy machine is slow, not wrong.
-jest.setTimeout(240_000);
 
 const HOUR_MS = 3_600_000;
 const SOON_MS = 60_000;
 
-inLanes(testServers(), 'on $name', (server, lane) => {
-  const { afterEach, beforeEach } = lane;
-  const test = testOnOne(server, lane);
+onServersAtOnce('work that is tried again on $name', (server, on) => {
+  const { afterEach, beforeEach, test } = on;
   let collecting: Collecting | null = null;
-  let proxy: ProxyTarget | null = null;
   let log: GeneralLog | null = null;
   let reports: ReconcileReport[] = [];
+  afterEach(() => query(server, 'DROP TRIGGER IF EXISTS _undrop.obstacle'));
 
-  afterEach(async () => {
-    await collecting?.stop();
-    await proxy?.stop();
-    await log?.stop();
-    collecting = null;
-    proxy = null;
-    log = null;
-    await query(server, 'DROP TRIGGER IF EXISTS _undrop.obstacle');
-  });
-
-  const own = ownSession(server, lane);
+  const own = ownSession(server, on);
 
   beforeEach(async () => {
     reports = [];
@@ -63,7 +48,7 @@ inLanes(testServers(), 'on $name', (server, lane) => {
       reports.push(report);
       return report;
     };
-    return startCollecting(server, settings, (own) => own, recover);
+    return on.each.keep(startCollecting(server, settings, (own) => own, recover));
   }
 
   async function rowOf(): Promise<LedgerRow | undefined> {
@@ -89,7 +74,7 @@ inLanes(testServers(), 'on $name', (server, lane) => {
 
   /** From now on no row of the ledger can be changed; the log says who tries. */
   async function refuseOutcomes(): Promise<void> {
-    log = await generalLog(server);
+    log = on.each.keep(await generalLog(server));
     await query(
       server,
       `CREATE TRIGGER _undrop.obstacle BEFORE UPDATE ON _undrop.ledger FOR EACH ROW
@@ -109,8 +94,7 @@ inLanes(testServers(), 'on $name', (server, lane) => {
     await recordOwed(own.pool, drop);
     const [holdName] = drop.holdNames;
     const reader = await connect(server, { database: own.schema.name });
-    await reader.query('BEGIN');
-    await reader.query(`SELECT * FROM ${holdName}`);
+    await reader.run('BEGIN', `SELECT * FROM ${holdName}`);
     collecting = collect();
     await said('cannot move held tables to the recycle schema; will try again');
     expect((await rowOf())?.relocated).toBe(false);
@@ -140,8 +124,8 @@ inLanes(testServers(), 'on $name', (server, lane) => {
   });
 
   test('an outcome that a drop could not write is written by it, while its session goes on', async () => {
-    proxy = await proxyInFront(server);
-    const client = await RawClient.open(proxy, { schema: own.schema.name });
+    await using proxy = await proxyInFront(server);
+    await using client = await RawClient.open(proxy, { schema: own.schema.name });
     await refuseOutcomes();
     const { results } = await client.query('DROP TABLE a');
     expect(results.map(({ kind }) => kind)).toEqual(['ok']);
@@ -149,6 +133,5 @@ inLanes(testServers(), 'on $name', (server, lane) => {
     await query(server, 'DROP TRIGGER _undrop.obstacle');
     await isHome();
     expect(await client.rows('SELECT 1')).toEqual([['1']]);
-    await client.quit();
   });
 });

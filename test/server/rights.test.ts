@@ -3,17 +3,12 @@
  * where they are granted, directly and through the proxy. The answer and the diagnostics are the
  * same, and what was dropped directly is held.
  */
-import { afterAll, beforeAll, describe, expect, jest } from '@jest/globals';
-import type { Connection } from 'mysql2/promise';
+import { expect } from '@jest/globals';
 import { connectRoot, type NativeCase, runCase, seenIn } from '../support/native-case.js';
-import { testOnOne } from '../support/on-one-server.js';
+import { onServers } from '../support/on-servers.js';
 import { until } from '../support/poll.js';
-import { type ProxyTarget, proxyInFront } from '../support/proxy.js';
-import { query, testServers } from '../support/servers.js';
+import { query } from '../support/servers.js';
 import { Survival } from '../support/survival.js';
-
-// A busy machine is slow, not wrong.
-jest.setTimeout(240_000);
 
 const RIGHTS = {
   'DROP alone': 'DROP',
@@ -35,22 +30,11 @@ const cases = Object.entries(RIGHTS).flatMap(([right, grant]) =>
   })),
 );
 
-describe.each(testServers())('on $name', (server) => {
-  const test = testOnOne(server);
-  let proxy: ProxyTarget;
-  let root: Connection;
-  let survival: Survival;
-
-  beforeAll(async () => {
-    proxy = await proxyInFront(server);
-    root = await connectRoot(server);
-    survival = new Survival(root, ['d1', 'd2']);
-  });
-
-  afterAll(async () => {
-    await root.end();
-    await proxy.stop();
-  });
+onServers('rights to drop on $name', (server, on) => {
+  const { test } = on;
+  const proxy = on.proxy();
+  const root = on.open(() => connectRoot(server));
+  const survival = new Survival(root, ['d1', 'd2']);
 
   test.each(cases)('a user with $name', async (one) => {
     const direct = await runCase(one, { target: server, root, survival: null });

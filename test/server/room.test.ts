@@ -2,23 +2,13 @@
  * Limits on what is held, on real servers: over them the least worth keeping go early, in the order
  * that is said, pinned and young ones never; the warning comes first; a drop and a restore go on.
  */
-import { expect, jest } from '@jest/globals';
+import { expect } from '@jest/globals';
 import type { LimitSettings } from '../../src/lifecycle/limits/choose-early.js';
 import { PINNED_UNTIL } from '../../src/names/names.js';
-import {
-  type Collecting,
-  holdTable,
-  startCollecting,
-  until,
-  whereIs,
-} from '../lifecycle/collecting.js';
-import { freshLedger } from '../support/fresh-ledger.js';
-import { inLanes } from '../support/lanes.js';
-import { testOnOne } from '../support/on-one-server.js';
-import { type ProxyTarget, proxyInFront, runUndrop } from '../support/proxy.js';
-import { query, testServers } from '../support/servers.js';
-
-jest.setTimeout(300_000);
+import { holdTable, startCollecting, until, whereIs } from '../lifecycle/collecting.js';
+import { onServersAtOnce } from '../support/on-servers.js';
+import { runUndrop } from '../support/proxy.js';
+import { query } from '../support/servers.js';
 
 const HOUR_MS = 3_600_000;
 const NONE: LimitSettings = {
@@ -26,24 +16,14 @@ const NONE: LimitSettings = {
   ...{ freeBytesMin: null, dataFolder: null },
 };
 
-inLanes(testServers(), 'limits on $name', (server, lane) => {
-  const { afterEach, beforeEach } = lane;
-  const test = testOnOne(server, lane);
-  let proxy: ProxyTarget;
-  let collecting: Collecting | null = null;
-
-  beforeEach(async () => {
-    await freshLedger(server);
-    await query(server, 'DROP DATABASE IF EXISTS room', 'CREATE DATABASE room');
-    proxy = await proxyInFront(server, { HOLD: '30d' });
-  });
-  afterEach(async () => {
-    await collecting?.stop();
-    collecting = null;
-    await proxy.stop();
-    await query(server, 'DROP DATABASE room');
-    await freshLedger(server);
-  });
+onServersAtOnce('limits on $name', (server, on) => {
+  const { test } = on;
+  on.each.freshLedger();
+  const proxy = on.each.proxy({ HOLD: '30d' });
+  on.each.open(
+    () => query(server, 'DROP DATABASE IF EXISTS room', 'CREATE DATABASE room'),
+    () => query(server, 'DROP DATABASE room'),
+  );
 
   /** A table that was dropped so long ago, with so many rows; resolves to its id. */
   const drop = async (table: string, { rows, hours }: { rows: number; hours: number }) => {
@@ -54,18 +34,10 @@ inLanes(testServers(), 'limits on $name', (server, lane) => {
       ...(rows === 0 ? [] : [`INSERT INTO room.${table} VALUES ${values}`]),
       `DROP TABLE room.${table}`,
     );
-    const [row] = await query<{ readonly id: string }>(
-      server,
-      `SELECT id FROM _undrop.ledger WHERE table_name = '${table}'`,
-    );
-    const id = row?.id ?? '';
-    await until('its outcome is in the ledger', async () => {
-      const [found] = await query<{ readonly state: string }>(
-        server,
-        `SELECT state FROM _undrop.ledger WHERE id = '${id}'`,
-      );
-      return found?.state === 'HOLD';
-    });
+    const inLedger = `SELECT id, state FROM _undrop.ledger WHERE table_name = '${table}'`;
+    const read = () => query<{ readonly id: string; readonly state: string }>(server, inLedger);
+    const [{ id } = { id: '' }] = await read();
+    await until('its outcome is in the ledger', async () => (await read())[0]?.state === 'HOLD');
     await query(
       server,
       `UPDATE _undrop.ledger SET dropped_at = UTC_TIMESTAMP() - INTERVAL ${60 * hours} MINUTE
@@ -86,7 +58,7 @@ inLanes(testServers(), 'limits on $name', (server, lane) => {
     expect(name).toMatch(/_9999\d{10}$/);
     expect(PINNED_UNTIL.getUTCFullYear()).toBe(9_999);
     const empty = await drop('empty', { rows: 0, hours: 50 });
-    collecting = startCollecting(server, { limits: { ...NONE, tablesMax: 1 } });
+    const collecting = on.each.keep(startCollecting(server, { limits: { ...NONE, tablesMax: 1 } }));
     const { said } = collecting;
     await until('two are gone', async () => {
       const there = await Promise.all([older, empty].map(isThere));
@@ -146,7 +118,9 @@ inLanes(testServers(), 'limits on $name', (server, lane) => {
       await fill(12);
       await until('outcomes are in the ledger', async () => (await heldBy(greedy.user)) === 12);
       const variables = { MAX_TABLES: '10', HOLD: '30d', GRACE: '0s' };
-      collecting = startCollecting(server, { limits: { ...NONE, tablesMax: 10 } });
+      const collecting = on.each.keep(
+        startCollecting(server, { limits: { ...NONE, tablesMax: 10 } }),
+      );
       const { said } = collecting;
       await until('it says so', () => said.some(({ fields }) => fields['event'] === 'limits'));
       await collecting.looked();
@@ -193,13 +167,14 @@ inLanes(testServers(), 'limits on $name', (server, lane) => {
     expect(status.stdout).toMatch(
       /^attention +tables that are removed early because of a limit: 1, /m,
     );
-    collecting = startCollecting(server, { limits: { ...NONE, tablesMax: 2 } });
+    expect(status.stdout).toMatch(/^attention +tables that go before their time by a limit: 1, /m);
+    const collecting = on.each.keep(startCollecting(server, { limits: { ...NONE, tablesMax: 2 } }));
     await until('it is gone', async () => !(await isThere(plain)));
     await collecting.looked();
     expect(await Promise.all([longer, longest].map(isThere))).toEqual([true, true]);
     expect(await runUndrop(server, ['status'], variables)).toMatchObject({ code: 0 });
     await collecting.stop();
-    collecting = startCollecting(server, { limits: { ...NONE, tablesMax: 1 } });
+    on.each.keep(startCollecting(server, { limits: { ...NONE, tablesMax: 1 } }));
     await until('the older is gone', async () => !(await isThere(longer)));
     expect(await isThere(longest)).toBe(true);
   });
@@ -221,7 +196,9 @@ inLanes(testServers(), 'limits on $name', (server, lane) => {
         `DROP TABLE ${name}`,
       ]),
     );
-    collecting = startCollecting(server, { limits: { ...NONE, bytesMax: 300_000 } });
+    const collecting = on.each.keep(
+      startCollecting(server, { limits: { ...NONE, bytesMax: 300_000 } }),
+    );
     await collecting.looked();
     await collecting.looked();
     const sizes = await query(
@@ -245,7 +222,7 @@ inLanes(testServers(), 'limits on $name', (server, lane) => {
     let aheadMs = 0;
     const clock = () => performance.now() + aheadMs;
     const settings = { limits: { ...NONE, tablesMax: 1 }, checkIntervalMs: 3_600_000 };
-    collecting = startCollecting(server, settings, undefined, undefined, clock);
+    const collecting = on.each.keep(startCollecting(server, settings, undefined, undefined, clock));
     const { said } = collecting;
     await until('it says so', () => said.some(({ fields }) => fields['event'] === 'limits'));
     await collecting.looked();
@@ -277,7 +254,7 @@ inLanes(testServers(), 'limits on $name', (server, lane) => {
       throttle: { ...throttle, query: 'SELECT value FROM room.waits' },
     };
     const clock = () => performance.now() + aheadMs;
-    collecting = startCollecting(server, settings, undefined, undefined, clock);
+    const collecting = on.each.keep(startCollecting(server, settings, undefined, undefined, clock));
     const { said } = collecting;
     await until('it says so', () => said.some(({ fields }) => fields['event'] === 'limits'));
     aheadMs = 60_000;
@@ -307,7 +284,7 @@ inLanes(testServers(), 'limits on $name', (server, lane) => {
   test('a folder that can not be seen is said, and nothing goes for it', async () => {
     const id = await drop('kept', { rows: 1, hours: 100 });
     const limits = { ...NONE, freeBytesMin: 2 ** 60, dataFolder: '/nonexistent' };
-    collecting = startCollecting(server, { limits });
+    const collecting = on.each.keep(startCollecting(server, { limits }));
     const { said } = collecting;
     await until('it says so', () =>
       said.some(({ message }) => message === 'cannot read how much room held tables take'),
@@ -316,7 +293,7 @@ inLanes(testServers(), 'limits on $name', (server, lane) => {
     expect(await isThere(id)).toBe(true);
     await collecting.stop();
     // With one that it sees the disk is too full for anything.
-    collecting = startCollecting(server, { limits: { ...limits, dataFolder: process.cwd() } });
+    on.each.keep(startCollecting(server, { limits: { ...limits, dataFolder: process.cwd() } }));
     await until('it is gone', async () => !(await isThere(id)));
   });
 });

@@ -2,8 +2,7 @@
  * Recovery of a DROP DATABASE on real servers: at whatever point it was interrupted, afterwards all
  * tables are live, whole, in their schema, or the schema is gone and all of them are held.
  */
-import { expect, jest } from '@jest/globals';
-import type { Connection } from 'mysql2/promise';
+import { expect } from '@jest/globals';
 import { detachAndRelocate } from '../../src/held/relocate/relocate.js';
 import { recordIntent } from '../../src/ledger/intents/record-intent.js';
 import { findRows } from '../../src/ledger/read.js';
@@ -23,10 +22,9 @@ import { type ReconcileReport, reconcile } from '../../src/recovery/reconcile.js
 import { findHoldTables } from '../../src/service/hold-tables.js';
 import type { ServicePool } from '../../src/service/pool/pools.js';
 import { restore } from '../../src/undo/run-restore.js';
-import { inLanes } from '../support/lanes.js';
-import { testOnOne } from '../support/on-one-server.js';
+import { onServersAtOnce } from '../support/on-servers.js';
 import { until } from '../support/poll.js';
-import { connect, query, testServers } from '../support/servers.js';
+import { connect, query } from '../support/servers.js';
 import { poolOn } from '../support/service-pool.js';
 import { ownSession } from './own-session.js';
 import {
@@ -37,9 +35,6 @@ import {
   PROXY_ID,
   rowCounts,
 } from './service-fixture.js';
-
-// A busy machine is slow, not wrong.
-jest.setTimeout(300_000);
 
 /** A parent, its child, and a table with a trigger that writes into the child. */
 const TABLES = ['parent', 'child', 'logged'] as const;
@@ -54,16 +49,14 @@ interface Begun extends SchemaDropKey {
   }[];
 }
 
-inLanes(testServers(), 'recovery of a DROP DATABASE on $name', (server, lane) => {
-  const { afterEach, beforeEach } = lane;
-  const test = testOnOne(server, lane);
-  const own = ownSession(server, lane);
-  /** Of whoever looks on; the sessions that drop come and go. */
-  let root: Connection;
+onServersAtOnce('recovery of a DROP DATABASE on $name', (server, on) => {
+  const { beforeEach, test } = on;
+  const own = ownSession(server, on);
 
+  /** Of whoever looks on; the sessions that drop come and go. */
+  const root = on.each.session({ schema: own.schema });
   beforeEach(async () => {
-    root = await connect(server, { database: own.schema.name });
-    for (const text of [
+    await root.run(
       'CREATE TABLE parent (a INT PRIMARY KEY) ENGINE=InnoDB',
       'INSERT INTO parent VALUES (1), (2), (3)',
       `CREATE TABLE child (a INT PRIMARY KEY, b INT, KEY of_parent (b),
@@ -73,12 +66,8 @@ inLanes(testServers(), 'recovery of a DROP DATABASE on $name', (server, lane) =>
       TRIGGER,
       'INSERT INTO logged VALUES (1)',
       'CREATE VIEW seen AS SELECT a FROM parent',
-    ]) {
-      await root.query(text);
-    }
+    );
   });
-
-  afterEach(() => root.end());
 
   /** The rows of the ledger, and the barrier. */
   async function begin(details: Partial<SchemaDrop['details']> = {}): Promise<Begun> {
@@ -238,8 +227,7 @@ inLanes(testServers(), 'recovery of a DROP DATABASE on $name', (server, lane) =>
     )) as unknown as [[{ readonly state: string; readonly script: string }]];
     expect(row).toMatchObject({ state: 'removed', ended_at: expect.any(Date) });
     expect(row.script).toContain(`CREATE DATABASE \`${own.schema.name}\``);
-    await root.query(`CREATE DATABASE ${own.schema.name}`);
-    await root.query(`USE ${own.schema.name}`);
+    await root.run(`CREATE DATABASE ${own.schema.name}`, `USE ${own.schema.name}`);
     await expectHeld(drop);
     expect(await rowCounts(server, own.schema.name)).toEqual(ROWS);
     expect(await definitions()).toEqual(before);
@@ -263,8 +251,7 @@ inLanes(testServers(), 'recovery of a DROP DATABASE on $name', (server, lane) =>
       expect(held?.due.getTime()).toBeGreaterThanOrEqual(before.s * 1_000 + 600_000);
       expect(row).toMatchObject({ state: 'HOLD', holdName: held?.name, holdUntil: held?.due });
     }
-    await root.query(`CREATE DATABASE ${own.schema.name}`);
-    await root.query(`USE ${own.schema.name}`);
+    await root.run(`CREATE DATABASE ${own.schema.name}`, `USE ${own.schema.name}`);
     await expectHeld(drop);
     expect(await rowCounts(server, own.schema.name)).toEqual(ROWS);
   });
@@ -290,8 +277,7 @@ inLanes(testServers(), 'recovery of a DROP DATABASE on $name', (server, lane) =>
 
   test('puts nothing into a schema that others have made anew', async () => {
     const drop = await emptied();
-    await root.query(`DROP DATABASE ${own.schema.name}`);
-    await root.query(`CREATE DATABASE ${own.schema.name}`);
+    await root.run(`DROP DATABASE ${own.schema.name}`, `CREATE DATABASE ${own.schema.name}`);
     await root.query(`USE ${own.schema.name}`);
     await own.die();
     expect((await recover()).schemasGone).toEqual([own.schema.name]);
@@ -371,8 +357,7 @@ inLanes(testServers(), 'recovery of a DROP DATABASE on $name', (server, lane) =>
 
   test('leaves tables held where the schema was made anew before its session left it', async () => {
     const drop = await emptied();
-    await root.query(`DROP DATABASE ${own.schema.name}`);
-    await root.query(`CREATE DATABASE ${own.schema.name}`);
+    await root.run(`DROP DATABASE ${own.schema.name}`, `CREATE DATABASE ${own.schema.name}`);
     await leaveSchemaDrop(own.pool, drop, { threadId: own.session.threadId, hasFailed: false });
     expect(await recover()).toMatchObject({ schemasBack: [], schemasGone: [own.schema.name] });
     expect(await rowCounts(server, own.schema.name)).toEqual({});
@@ -479,8 +464,7 @@ inLanes(testServers(), 'recovery of a DROP DATABASE on $name', (server, lane) =>
   test('gives a schema its charset back that a DROP has taken along', async () => {
     await root.query(`ALTER DATABASE ${own.schema.name} CHARACTER SET latin1 COLLATE latin1_bin`);
     // A trigger made under another collation could not be made again as it was.
-    await root.query('DROP TRIGGER writes');
-    await root.query(TRIGGER);
+    await root.run('DROP TRIGGER writes', TRIGGER);
     const drop = await emptied();
     await root.query(`ALTER DATABASE ${own.schema.name} CHARACTER SET utf8mb4`);
     await root.query(`DROP TABLE \`${barrierTableOf(drop.groupId)}\``);
@@ -529,8 +513,7 @@ inLanes(testServers(), 'recovery of a DROP DATABASE on $name', (server, lane) =>
       `SELECT TABLE_NAME AS name FROM information_schema.TABLES
        WHERE TABLE_SCHEMA = '_undrop' AND TABLE_NAME LIKE '%${held.id}%'`,
     )) as unknown as [[{ readonly name: string }]];
-    await blocker.query('BEGIN');
-    await blocker.query(`SELECT * FROM _undrop.${name.name}`);
+    await blocker.run('BEGIN', `SELECT * FROM _undrop.${name.name}`);
     const report = await recover();
     expect(report.schemasBack).toEqual([]);
     expect(report.untouched).toHaveLength(2);

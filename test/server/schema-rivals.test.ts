@@ -3,11 +3,16 @@
  * and commits: each row that it was told is committed is in its table or in a held one.
  */
 import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
-import type { Connection, RowDataPacket } from 'mysql2/promise';
 import { Dice, seededRandom } from '../support/dice.js';
 import { type ProxyTarget, proxyInFront } from '../support/proxy.js';
 import { isLong, rounds, seedFor } from '../support/sample.js';
-import { connect, freshSchema, type TestServer, testServers } from '../support/servers.js';
+import {
+  connect,
+  freshSchema,
+  type Session,
+  type TestServer,
+  testServers,
+} from '../support/servers.js';
 
 /** For each server. */
 const ROUNDS = rounds(20, 2);
@@ -48,7 +53,7 @@ afterAll(async () => {
   for (const end of ends) await end();
 });
 
-describe.each(testServers())('on $name', (server) => {
+describe.each(testServers())('rivals for a schema on $name', (server) => {
   test(`${ROUNDS} times a schema is dropped while another session creates in it: no row is lost`, async () => {
     const done = await running.get(server.name);
     const { problems = ['it was not run'], committed = 0, dropped = 0 } = done ?? {};
@@ -62,7 +67,7 @@ describe.each(testServers())('on $name', (server) => {
   });
 });
 
-async function runAll(server: TestServer, proxy: ProxyTarget, root: Connection): Promise<Done> {
+async function runAll(server: TestServer, proxy: ProxyTarget, root: Session): Promise<Done> {
   const dice = new Dice(seededRandom(SEED));
   const problems: string[] = [];
   let [committed, dropped] = [0, 0];
@@ -89,7 +94,7 @@ async function runAll(server: TestServer, proxy: ProxyTarget, root: Connection):
 
 /** Creates a table and commits a row in it, again and again, until it is told to stop. */
 class Rival {
-  readonly #session: Connection;
+  readonly #session: Session;
   readonly #schema: string;
   readonly #pauseMs: number;
   #isStopped = false;
@@ -101,7 +106,7 @@ class Rival {
   /** Tables whose row was said to be committed. */
   readonly committed = new Set<string>();
 
-  constructor(session: Connection, schema: string, pauseMs: number) {
+  constructor(session: Session, schema: string, pauseMs: number) {
     this.#session = session;
     this.#schema = schema;
     this.#pauseMs = pauseMs;
@@ -140,16 +145,16 @@ class Rival {
 
 /** Of `tables`, each with one row: those that are neither there nor held with it. */
 async function findLost(
-  root: Connection,
+  root: Session,
   schema: string,
   tables: ReadonlySet<string>,
 ): Promise<readonly string[]> {
-  const [dropped] = await root.query<RowDataPacket[]>(
+  const dropped = await root.rows(
     'SELECT id, table_name AS name FROM _undrop.ledger WHERE schema_name = ?',
     [schema],
   );
   // Where they are is in the ledger a moment behind the answer only.
-  const [there] = await root.query<RowDataPacket[]>(
+  const there = await root.rows(
     `SELECT CONCAT(TABLE_SCHEMA, '.', TABLE_NAME) AS place FROM information_schema.TABLES
      WHERE TABLE_SCHEMA IN ('_undrop', ?)`,
     [schema],
@@ -171,10 +176,9 @@ async function findLost(
   return lost;
 }
 
-async function countRows(root: Connection, place: string): Promise<number> {
+async function countRows(root: Session, place: string): Promise<number> {
   try {
-    const [rows] = await root.query<RowDataPacket[]>(`SELECT COUNT(*) AS n FROM ${place}`);
-    return Number(rows[0]?.['n']);
+    return Number((await root.column(`SELECT COUNT(*) AS n FROM ${place}`))[0]);
   } catch (error) {
     const { errno } = error as { readonly errno?: number };
     if (errno !== 1146 && errno !== 1049) throw error;

@@ -4,38 +4,23 @@
  */
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
-import type { Connection, RowDataPacket } from 'mysql2/promise';
-import { type ProxyTarget, proxyInFront } from '../support/proxy.js';
+import { describe, expect, test } from '@jest/globals';
+import type { RowDataPacket } from 'mysql2/promise';
+import { onServers } from '../support/on-servers.js';
+import { proxyInFront } from '../support/proxy.js';
 import { allTestServers, connect, testServers } from '../support/servers.js';
 
-// A busy machine is slow, not wrong.
-jest.setTimeout(180_000);
-
-describe.each(testServers())('on $name', (server) => {
-  let proxy: ProxyTarget;
-  let root: Connection;
-  let client: Connection;
-
-  beforeAll(async () => {
-    root = await connect(server);
-    proxy = await proxyInFront(server);
-    client = await connect(proxy);
-  });
-
-  afterAll(async () => {
-    await client.end();
-    await root.end();
-    await proxy.stop();
-  });
+onServers('words for schemas on $name', (server, on) => {
+  const root = on.session();
+  const proxy = on.proxy();
+  const client = on.session({ to: proxy });
 
   test('a schema that differs in case from one of the server’s own is a user’s', async () => {
     for (const name of ['MYSQL', 'Sys']) {
-      await root.query(`DROP DATABASE IF EXISTS ${name}`);
-      await root.query(`CREATE DATABASE ${name}`);
+      await root.run(`DROP DATABASE IF EXISTS ${name}`, `CREATE DATABASE ${name}`);
       await root.query(`CREATE TABLE ${name}.t (id INT PRIMARY KEY)`);
       await client.query(`DROP DATABASE ${name}`);
-      const [left] = await root.query<RowDataPacket[]>('SHOW DATABASES');
+      const left = await root.rows('SHOW DATABASES');
       expect(left.map((row) => String(row['Database']))).not.toContain(name);
     }
     await expect(client.query('DROP DATABASE mysql')).rejects.toThrow(
@@ -47,8 +32,7 @@ describe.each(testServers())('on $name', (server) => {
   test('where mysql.proc or mysql.event has another shape', async () => {
     // It has none of them.
     if (has97) return;
-    await root.query('DROP DATABASE IF EXISTS shapes');
-    await root.query('CREATE DATABASE shapes');
+    await root.run('DROP DATABASE IF EXISTS shapes', 'CREATE DATABASE shapes');
     await root.query('CREATE TABLE shapes.t (id INT PRIMARY KEY)');
     await root.query('CREATE TRIGGER shapes.tr BEFORE INSERT ON shapes.t FOR EACH ROW SET @a = 1');
     for (const table of ['event', 'proc']) {
@@ -69,11 +53,10 @@ describe.each(testServers())('on $name', (server) => {
 // Elsewhere the names of keys may be longer than of other things.
 describe.each(allTestServers().filter(({ name }) => name === 'mysql-9.7'))('on $name', (server) => {
   test('where a RENAME fails for another reason than rights, none is asked for', async () => {
-    const root = await connect(server);
-    const proxy = await proxyInFront(server);
-    const client = await connect(proxy);
-    await root.query('DROP DATABASE IF EXISTS long_keys');
-    await root.query('CREATE DATABASE long_keys');
+    await using root = await connect(server);
+    await using proxy = await proxyInFront(server);
+    await using client = await connect(proxy);
+    await root.run('DROP DATABASE IF EXISTS long_keys', 'CREATE DATABASE long_keys');
     // It is named after its table, and becomes too long with it; MyISAM can't lose it in place.
     const check = 'CONSTRAINT t_chk_1234567 CHECK (id > 1)';
     await root.query(`CREATE TABLE long_keys.t (id INT PRIMARY KEY, ${check}) ENGINE=MyISAM`);
@@ -81,20 +64,16 @@ describe.each(allTestServers().filter(({ name }) => name === 'mysql-9.7'))('on $
       /cannot rename t: ALGORITHM=INPLACE is not supported .* \(1845\)\. Fix the error of that table/,
     );
     await root.query('DROP DATABASE long_keys');
-    await client.end();
-    await proxy.stop();
-    await root.end();
   });
 });
 
 // MySQL 8 and later keep a trigger where no test can spoil it.
 describe.each(testServers().filter(({ name }) => name !== 'mysql-9.7'))('on $name', (server) => {
   test('where a trigger can’t be read any more, it is said to be dropped first', async () => {
-    const root = await connect(server);
-    const proxy = await proxyInFront(server);
-    const client = await connect(proxy);
-    await root.query('DROP DATABASE IF EXISTS spoilt');
-    await root.query('CREATE DATABASE spoilt');
+    await using root = await connect(server);
+    await using proxy = await proxyInFront(server);
+    await using client = await connect(proxy);
+    await root.run('DROP DATABASE IF EXISTS spoilt', 'CREATE DATABASE spoilt');
     await root.query('CREATE TABLE spoilt.t (id INT PRIMARY KEY)');
     await root.query('CREATE TRIGGER spoilt.tr BEFORE INSERT ON spoilt.t FOR EACH ROW SET @a = 1');
     const [[{ folder } = { folder: '' }]] = await root.query<
@@ -108,10 +87,6 @@ describe.each(testServers().filter(({ name }) => name !== 'mysql-9.7'))('on $nam
     const ofSchema = /error in its body.*\. Fix the error of that table/s;
     await expect(client.query('DROP DATABASE spoilt')).rejects.toThrow(ofSchema);
     expect((await root.query('SELECT * FROM spoilt.t'))[0]).toEqual([]);
-    await client.query('DROP TRIGGER spoilt.tr');
-    await client.query('DROP DATABASE spoilt');
-    await client.end();
-    await proxy.stop();
-    await root.end();
+    await client.run('DROP TRIGGER spoilt.tr', 'DROP DATABASE spoilt');
   });
 });

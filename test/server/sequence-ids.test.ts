@@ -3,34 +3,20 @@
  * is what it relies on, asked of every server.
  */
 import net from 'node:net';
-import { afterAll, beforeAll, describe, expect } from '@jest/globals';
+import { expect } from '@jest/globals';
 import { encodePacket } from '../../src/wire/framing.js';
 import { exchange } from '../support/conversation.js';
-import { testOnOne } from '../support/on-one-server.js';
-import { type ProxyTarget, proxyInFront } from '../support/proxy.js';
-import { freshSchema, query, testServers } from '../support/servers.js';
+import { onServers } from '../support/on-servers.js';
+import { query } from '../support/servers.js';
 import { Peer } from '../support/session-bench.js';
 
-describe.each(testServers())('$name', (server) => {
-  const test = testOnOne(server);
-  let proxy: ProxyTarget;
-  let schema = '';
-  let drop: () => Promise<void>;
+onServers('sequence ids on $name', (server, on) => {
+  const { afterAll, beforeAll, test } = on;
   const peers: Peer[] = [];
-
-  beforeAll(async () => {
-    const fresh = await freshSchema(server);
-    schema = fresh.name;
-    drop = fresh.drop;
-    await query(server, `CREATE TABLE ${schema}.t (id INT)`);
-    proxy = await proxyInFront(server);
-  });
-
-  afterAll(async () => {
-    for (const peer of peers) peer.destroy();
-    await proxy.stop();
-    await drop();
-  });
+  const proxy = on.proxy();
+  const schema = on.schema().name;
+  beforeAll(() => query(server, `CREATE TABLE ${schema}.t (id INT)`));
+  afterAll(() => peers.forEach((peer) => void peer.destroy()));
 
   /** Logged in as root, whose empty password needs no scramble. */
   async function loggedIn(): Promise<Peer> {
@@ -44,15 +30,14 @@ describe.each(testServers())('$name', (server) => {
   }
 
   /** False: it has said something. */
-  function endsInstead(peer: Peer): Promise<boolean> {
-    return Promise.race([
+  const endsInstead = (peer: Peer): Promise<boolean> =>
+    Promise.race([
       peer.ended().then(() => true),
       peer.packet().then(
         () => false,
         () => true,
       ),
     ]);
-  }
 
   const dropAs = (sequenceId: number) =>
     encodePacket(Buffer.from(`\x03DROP TABLE ${schema}.t`), sequenceId);

@@ -5,14 +5,12 @@
  */
 import { once } from 'node:events';
 import net from 'node:net';
-import { expect, jest, test } from '@jest/globals';
+import { expect, test } from '@jest/globals';
 import { runClient } from '../support/clients.js';
 import { createMariadb } from '../support/mariadb.js';
 import { until } from '../support/poll.js';
 import { spawnProxy } from '../support/proxy.js';
 import { connect, type Target, testServers } from '../support/servers.js';
-
-jest.setTimeout(180_000);
 
 const [server] = testServers();
 
@@ -37,7 +35,10 @@ async function latePort({ host, port }: Target) {
 test.each(['1', '2'])('is not ready before its server is there, by %s workers', async (WORKERS) => {
   if (server === undefined) throw new Error('there are servers');
   const late = await latePort(server);
-  const proxy = await spawnProxy({ ...server, host: '127.0.0.1', port: late.port }, { WORKERS });
+  await using proxy = await spawnProxy(
+    { ...server, host: '127.0.0.1', port: late.port },
+    { WORKERS },
+  );
   const events = () => proxy.lines.map(({ event }) => event);
   try {
     expect(events()).toContain('waiting');
@@ -46,10 +47,8 @@ test.each(['1', '2'])('is not ready before its server is there, by %s workers', 
     expect(events()).not.toContain('ready');
     await late.open();
     await until(() => events().includes('ready'), 'the server is there, and the log says so');
-    const client = await connect(proxy);
-    await client.end();
+    await using _client = await connect(proxy);
   } finally {
-    await proxy.stop();
     late.close();
   }
   expect(events().filter((event) => event === 'ready' || event === 'waiting')).toEqual([
@@ -70,7 +69,7 @@ test('ends on SIGTERM while it waits, and has said nothing of being ready', asyn
 test('clients understand what they are told', async () => {
   if (server === undefined) throw new Error('there are servers');
   const late = await latePort(server);
-  const proxy = await spawnProxy({ ...server, host: '127.0.0.1', port: late.port });
+  await using proxy = await spawnProxy({ ...server, host: '127.0.0.1', port: late.port });
   const { host, port } = proxy;
   const mysql = await runClient('mysql-9.7', proxy, ['-e', 'SELECT 1']);
   expect(mysql.stderr).toMatch(/^ERROR 1053 \(HY000\): UNDROP_UPSTREAM_UNREACHABLE: /);
@@ -79,5 +78,4 @@ test('clients understand what they are told', async () => {
   expect(mariadb.stderr).toMatch(/^ERROR 2002 .*1053 - UNDROP_UPSTREAM_UNREACHABLE: /);
   const node = createMariadb({ host, port, user: 'root' });
   await expect(node).rejects.toMatchObject({ errno: 1053, code: 'ER_SERVER_SHUTDOWN' });
-  await proxy.stop();
 });

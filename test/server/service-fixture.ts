@@ -12,7 +12,7 @@ import type { ServicePool, TaskConnection } from '../../src/service/pool/pools.j
 import { quoteIdentifier } from '../../src/service/sql.js';
 import { until } from '../support/poll.js';
 import { sample } from '../support/sample.js';
-import { connect, query, type Target } from '../support/servers.js';
+import { connect, query, type Session, type Target } from '../support/servers.js';
 
 export const PROXY_ID = 'proxy-of-the-test';
 
@@ -21,7 +21,7 @@ export function newId(): string {
 }
 
 /** The port from which a connection was dialled. */
-export function localPortOf(session: Connection): number {
+export function localPortOf(session: Session): number {
   const inner: unknown = Reflect.get(session, 'connection');
   const stream: unknown = Reflect.get(inner as object, 'stream');
   if (!(stream instanceof Socket)) throw new Error('mysql2 has no connection.stream any more.');
@@ -45,7 +45,7 @@ export interface DropOptions {
 /** Only records the intent of a drop by that session. */
 export async function intend(
   pool: ServicePool,
-  session: Connection,
+  session: Session,
   options: DropOptions,
 ): Promise<UserDrop> {
   const { schema, tables, holdMs = 600_000, sqlLogBin = true } = options;
@@ -68,7 +68,7 @@ export async function intend(
 }
 
 /** The user's own RENAME of everything that was intended, into hold names in the same schema. */
-export async function renameAway(session: Connection, drop: UserDrop): Promise<void> {
+export async function renameAway(session: Session, drop: UserDrop): Promise<void> {
   const pairs = drop.facts.tables.map(({ schema, table }, index) => {
     const own = `${quoteIdentifier(schema)}.${quoteIdentifier(table)}`;
     return `${own} TO ${quoteIdentifier(schema)}.${quoteIdentifier(drop.holdNames[index] ?? '')}`;
@@ -86,15 +86,14 @@ export async function recordOwed(pool: ServicePool, { facts, holdNames }: UserDr
 }
 
 /** Ends a session and waits until the server has forgotten it. */
-export async function endSession(target: Target, session: Connection): Promise<void> {
+export async function endSession(target: Target, session: Session): Promise<void> {
   const { threadId } = session;
   await session.end();
   await until(async () => {
-    const rows = await query(
-      target,
-      `SELECT ID FROM information_schema.PROCESSLIST WHERE ID = ${threadId}`,
+    return (
+      (await query(target, `SELECT ID FROM information_schema.PROCESSLIST WHERE ID = ${threadId}`))
+        .length === 0
     );
-    return rows.length === 0;
   }, 'the server has forgotten the session');
 }
 
@@ -103,28 +102,24 @@ export async function rowCounts(
   target: Target,
   schema: string,
 ): Promise<Readonly<Record<string, number>>> {
-  const session = await connect(target);
-  try {
-    const [rows] = await session.query(
-      `SELECT TABLE_NAME AS name FROM information_schema.TABLES
+  await using session = await connect(target);
+  const [rows] = await session.query(
+    `SELECT TABLE_NAME AS name FROM information_schema.TABLES
        WHERE TABLE_SCHEMA = ? AND TABLE_TYPE = 'BASE TABLE' ORDER BY TABLE_NAME`,
-      [schema],
-    );
-    const counts: Record<string, number> = {};
-    for (const { name } of rows as { readonly name: string }[]) {
-      const [[row]] = (await session.query(
-        `SELECT COUNT(*) AS n FROM ${quoteIdentifier(schema)}.${quoteIdentifier(name)}`,
-      )) as unknown as [[{ readonly n: number }]];
-      counts[name] = row.n;
-    }
-    return counts;
-  } finally {
-    await session.end();
+    [schema],
+  );
+  const counts: Record<string, number> = {};
+  for (const { name } of rows as { readonly name: string }[]) {
+    const [[row]] = (await session.query(
+      `SELECT COUNT(*) AS n FROM ${quoteIdentifier(schema)}.${quoteIdentifier(name)}`,
+    )) as unknown as [[{ readonly n: number }]];
+    counts[name] = row.n;
   }
+  return counts;
 }
 
 /** A TCP relay in front of a server. */
-export interface Relay {
+export interface Relay extends AsyncDisposable {
   readonly target: Target;
   /** From now on every byte is swallowed, in both directions; nothing is closed. */
   silence(): void;
@@ -152,6 +147,11 @@ export async function relayTo(target: Target): Promise<Relay> {
   });
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   const { port } = server.address() as AddressInfo;
+  const close = () =>
+    new Promise<void>((resolve) => {
+      for (const { sockets } of pairs) for (const socket of sockets) socket.destroy();
+      server.close(() => resolve());
+    });
   return {
     target: { ...target, host: '127.0.0.1', port },
     silence: () => {
@@ -161,11 +161,8 @@ export async function relayTo(target: Target): Promise<Relay> {
     speak: () => {
       isSilent = false;
     },
-    close: () =>
-      new Promise((resolve) => {
-        for (const { sockets } of pairs) for (const socket of sockets) socket.destroy();
-        server.close(() => resolve());
-      }),
+    close,
+    [Symbol.asyncDispose]: close,
   };
 }
 
@@ -242,12 +239,8 @@ export async function sayTo(
   target: Target,
   { schema, texts }: { readonly schema: string; readonly texts: readonly string[] },
 ): Promise<void> {
-  const client = await connect(target, { database: schema });
-  try {
-    for (const text of texts) await client.query(text);
-  } finally {
-    await client.end();
-  }
+  await using client = await connect(target, { database: schema });
+  await client.run(...texts);
 }
 
 /** The newest row of the ledger for a table. */

@@ -8,7 +8,7 @@ import { createPublicKey, generateKeyPairSync } from 'node:crypto';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { UndropError } from '../../src/errors.js';
 import { silentLog } from '../../src/log.js';
 import { spkiOf } from '../../src/service/login/server-key.js';
@@ -21,12 +21,9 @@ import { SERVERS_WITHOUT_TLS, tlsOptions } from '../support/login-plugins.js';
 import { proxyInFront } from '../support/proxy.js';
 import { connect, query, startServer, testServers } from '../support/servers.js';
 
-// A busy machine is slow, not wrong.
-jest.setTimeout(300_000);
-
 const PASSWORD = 'pa$$ wörd;';
 
-describe.each(testServers())('on $name', (server) => {
+describe.each(testServers())('logins of the service account on $name', (server) => {
   const { name, host, port } = server;
 
   async function withPool<T>(
@@ -147,36 +144,27 @@ describe.each(WITH_TLS)('on $name that asks for client certificates', ({ name })
   test('sessions and the service account have that of UNDROP_UPSTREAM_CERT', async () => {
     const itsOwn = ['--ssl-ca', '--ssl-cert', '--ssl-key'];
     const options = [files.ca, files.cert, files.key].map((file, at) => `${itsOwn[at]}=${file}`);
-    const server = await startServer(
+    await using server = await startServer(
       name,
       name === 'mysql-9.7' ? options : tlsOptions(name, files),
     );
-    try {
-      await query(
-        server,
-        "CREATE USER known@'%' IDENTIFIED BY 'pw' REQUIRE X509",
-        "GRANT ALL ON *.* TO known@'%' WITH GRANT OPTION",
-      );
-      const upstream = { ...server, user: 'known', password: 'pw' };
-      const checked = { UPSTREAM_TLS: 'verify-identity', UPSTREAM_CA: files.ca };
-      await expect(proxyInFront(upstream, checked)).rejects.toMatchObject({
-        code: 'UNDROP_ACCOUNT',
-      });
-      const identity = { UPSTREAM_CERT: files.renewedCert, UPSTREAM_KEY: files.renewedKey };
-      const lent = { LEND_TLS: 'on' };
-      const proxy = await proxyInFront(upstream, { ...checked, ...identity, ...lent });
-      try {
-        const client = await connect(proxy, {});
-        await client.query('CREATE DATABASE shop');
-        await client.query('CREATE TABLE shop.t AS SELECT 1 AS a');
-        await client.query('DROP TABLE shop.t');
-        await client.end();
-        expect(await heldRows(server, 'shop')).toEqual({ t: 1 });
-      } finally {
-        await proxy.stop();
-      }
-    } finally {
-      await server.stop();
-    }
+    await query(
+      server,
+      "CREATE USER known@'%' IDENTIFIED BY 'pw' REQUIRE X509",
+      "GRANT ALL ON *.* TO known@'%' WITH GRANT OPTION",
+    );
+    const upstream = { ...server, user: 'known', password: 'pw' };
+    const checked = { UPSTREAM_TLS: 'verify-identity', UPSTREAM_CA: files.ca };
+    await expect(proxyInFront(upstream, checked)).rejects.toMatchObject({
+      code: 'UNDROP_ACCOUNT',
+    });
+    const identity = { UPSTREAM_CERT: files.renewedCert, UPSTREAM_KEY: files.renewedKey };
+    const lent = { LEND_TLS: 'on' };
+    await using proxy = await proxyInFront(upstream, { ...checked, ...identity, ...lent });
+    const client = await connect(proxy, {});
+    await client.run('CREATE DATABASE shop', 'CREATE TABLE shop.t AS SELECT 1 AS a');
+    await client.query('DROP TABLE shop.t');
+    await client.end();
+    expect(await heldRows(server, 'shop')).toEqual({ t: 1 });
   });
 });

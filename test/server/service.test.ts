@@ -1,6 +1,5 @@
 /** The service pool on real servers: settings, values, errors, deadlines. */
-import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
-import type { Connection } from 'mysql2/promise';
+import { expect, test } from '@jest/globals';
 import { UndropError } from '../../src/errors.js';
 import { silentLog } from '../../src/log.js';
 import { findHoldTables, listHoldTables } from '../../src/service/hold-tables.js';
@@ -8,26 +7,17 @@ import { isServerError, openServicePool, type ServicePool } from '../../src/serv
 import { isKilled, runWithTimeout } from '../../src/service/pool/statement-timeout.js';
 import { readServerFacts } from '../../src/service/server-facts.js';
 import { ident, numberOf, sql, textOf } from '../../src/service/sql.js';
+import { onServers } from '../support/on-servers.js';
 import { until } from '../support/poll.js';
-import { connect, type FreshSchema, freshSchema, query, testServers } from '../support/servers.js';
+import { connect, query, type Session } from '../support/servers.js';
 import { poolOn } from '../support/service-pool.js';
 import { relayTo } from './service-fixture.js';
 
 const DEADLINE = expect.objectContaining({ code: 'UNDROP_DEADLINE' });
 
-describe.each(testServers())('the service pool on $name', (server) => {
-  let pool: ServicePool;
-  let schema: FreshSchema;
-
-  beforeAll(async () => {
-    pool = poolOn(server);
-    schema = await freshSchema(server);
-  });
-
-  afterAll(async () => {
-    await pool.dispose();
-    await schema.drop();
-  });
+onServers('the service pool on $name', (server, on) => {
+  const pool = on.pool();
+  const schema = on.schema();
 
   async function settings(on: ServicePool): Promise<string> {
     const [[row] = []] = await on.run(
@@ -51,12 +41,11 @@ describe.each(testServers())('the service pool on $name', (server) => {
     const limit = { mysql: 'max_execution_time', mariadb: 'max_statement_time' }[server.flavour];
     const names = ['sql_select_limit', ...(server.name === 'mysql-5.6' ? [] : [limit])];
     await query(server, ...names.map((name) => `SET GLOBAL ${name} = 1`));
-    const fresh = poolOn(server);
+    await using fresh = poolOn(server);
     try {
       const [rows] = await fresh.run(sql`SELECT SLEEP(1.1) AS slept UNION ALL SELECT 2`);
       expect(rows?.map((row) => numberOf(row, 'slept'))).toEqual([0, 2]);
     } finally {
-      await fresh.dispose();
       await query(server, ...names.map((name) => `SET GLOBAL ${name} = DEFAULT`));
     }
   });
@@ -66,13 +55,12 @@ describe.each(testServers())('the service pool on $name', (server) => {
     const table = ident(schema.name, 'begins');
     await pool.run(sql`CREATE TABLE ${table} (id INT)`);
     await query(server, 'SET GLOBAL max_join_size = 1', `SET GLOBAL ${readOnly} = 1`);
-    const fresh = poolOn(server);
+    await using fresh = poolOn(server);
     try {
       await fresh.run(sql`INSERT INTO ${table} VALUES (1), (2), (3)`);
       const [rows] = await fresh.run(sql`SELECT a.id FROM ${table} AS a, ${table} AS b`);
       expect(rows).toHaveLength(9);
     } finally {
-      await fresh.dispose();
       await query(server, 'SET GLOBAL max_join_size = DEFAULT', `SET GLOBAL ${readOnly} = 0`);
     }
   });
@@ -80,14 +68,13 @@ describe.each(testServers())('the service pool on $name', (server) => {
   test('escapes values right where the server starts sessions with NO_BACKSLASH_ESCAPES', async () => {
     const [before] = await query<{ mode: string }>(server, 'SELECT @@GLOBAL.sql_mode AS mode');
     await query(server, "SET GLOBAL sql_mode = 'NO_BACKSLASH_ESCAPES,ANSI_QUOTES'");
-    const fresh = poolOn(server);
+    await using fresh = poolOn(server);
     try {
       const evil = `a\\' OR 1=1 -- `;
       const [[row] = []] = await fresh.run(sql`SELECT ${evil} AS a, LENGTH(${'\\'}) AS n`);
       expect(textOf(row ?? {}, 'a')).toBe(evil);
       expect(numberOf(row ?? {}, 'n')).toBe(1);
     } finally {
-      await fresh.dispose();
       await query(server, `SET GLOBAL sql_mode = '${before?.mode ?? ''}'`);
     }
   });
@@ -195,29 +182,24 @@ describe.each(testServers())('the service pool on $name', (server) => {
   });
 
   test('never hangs on a way that swallows bytes, and works again when there is one', async () => {
-    const relay = await relayTo(server);
-    const far = poolOn(relay.target);
-    try {
-      await Promise.all([far.run(sql`SELECT SLEEP(0.05)`), far.run(sql`SELECT SLEEP(0.05)`)]);
-      const task = far.task(async (connection) => {
-        await connection.run(sql`SELECT 1`);
-        relay.silence();
-        await connection.run(sql`SELECT 2`, { deadlineMs: 150 });
-      });
-      await expect(task).rejects.toEqual(DEADLINE);
-      await expect(far.run(sql`SELECT 3`, { deadlineMs: 150 })).rejects.toEqual(DEADLINE);
-      relay.speak();
-      expect(await settings(far)).toContain('utf8mb4');
-    } finally {
-      await far.dispose();
-      await relay.close();
-    }
+    await using relay = await relayTo(server);
+    await using far = poolOn(relay.target);
+    await Promise.all([far.run(sql`SELECT SLEEP(0.05)`), far.run(sql`SELECT SLEEP(0.05)`)]);
+    const task = far.task(async (connection) => {
+      await connection.run(sql`SELECT 1`);
+      relay.silence();
+      await connection.run(sql`SELECT 2`, { deadlineMs: 150 });
+    });
+    await expect(task).rejects.toEqual(DEADLINE);
+    await expect(far.run(sql`SELECT 3`, { deadlineMs: 150 })).rejects.toEqual(DEADLINE);
+    relay.speak();
+    expect(await settings(far)).toContain('utf8mb4');
   }, 180_000);
 
   test('waits for a metadata lock for a moment only', async () => {
     const table = ident(schema.name, 'locked');
     await pool.run(sql`CREATE TABLE ${table} (id INT) ENGINE=InnoDB`);
-    const other: Connection = await connect(server);
+    const other: Session = await connect(server);
     try {
       await other.query(`LOCK TABLES ${schema.name}.locked WRITE`);
       const rename = sql`RENAME TABLE ${table} TO ${ident(schema.name, 'moved')}`;

@@ -4,17 +4,14 @@
  * what was known of the session before it is forgotten where the server has forgotten it.
  */
 import { createHash } from 'node:crypto';
-import { afterAll, beforeAll, beforeEach, describe, expect, jest } from '@jest/globals';
+import { expect } from '@jest/globals';
 import * as caps from '../../src/wire/capabilities.js';
 import * as com from '../../src/wire/commands.js';
 import { encodePacket, PAYLOAD_BYTES_MAX } from '../../src/wire/framing.js';
 import { heldRows } from '../support/client-held.js';
-import { testOnOne } from '../support/on-one-server.js';
-import { type ProxyTarget, proxyInFront } from '../support/proxy.js';
-import { freshSchema, query, type Target, testServers } from '../support/servers.js';
+import { onServers, withPacketBytesMax } from '../support/on-servers.js';
+import { freshSchema, query, type Target } from '../support/servers.js';
 import { type Heard, type Utterance, WireTalk } from '../support/wire-talk.js';
-
-jest.setTimeout(180_000);
 
 const MIB = 1024 * 1024;
 const NONCE = 'the_end_of_an_answer';
@@ -40,33 +37,14 @@ function errnoOf({ packets: [first] }: Heard): number {
   return first?.[4] === 0xff ? first.readUInt16LE(5) : 0;
 }
 
-describe.each(testServers())('on $name', (server) => {
-  const test = testOnOne(server);
-  let proxy: ProxyTarget;
+onServers('states of a session on $name', (server, on) => {
+  const { beforeAll, beforeEach, test } = on;
   let schema = '';
-  let packetBytesMax = 0;
-  let drop: (() => Promise<void>) | null = null;
-
-  beforeAll(async () => {
-    const [row] = await query<{ bytes: number }>(
-      server,
-      'SELECT @@GLOBAL.max_allowed_packet AS bytes LIMIT 1',
-    );
-    packetBytesMax = row?.bytes ?? 0;
-    const settings = `local_infile = 1, max_allowed_packet = ${64 * MIB}`;
-    await query(server, `SET GLOBAL ${settings}`);
-    proxy = await proxyInFront(server);
-  });
-  afterAll(async () => {
-    await drop?.();
-    await proxy.stop();
-    await query(server, `SET GLOBAL max_allowed_packet = ${packetBytesMax}`);
-  });
+  withPacketBytesMax(server, on, 64 * MIB);
+  beforeAll(() => query(server, 'SET GLOBAL local_infile = 1'));
+  const proxy = on.proxy();
   beforeEach(async () => {
-    await drop?.();
-    const fresh = await freshSchema(server, 'state');
-    schema = fresh.name;
-    drop = fresh.drop;
+    schema = on.each.keep(await freshSchema(server, 'state')).name;
     await query(
       server,
       `CREATE TABLE ${schema}.t (a INT) ENGINE=InnoDB`,

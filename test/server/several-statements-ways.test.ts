@@ -3,20 +3,16 @@
  * in a pipeline, switched on and off, with results of any size, killed,
  * left by their client. The bytes are the server's own, and no table is lost.
  */
-import { afterAll, beforeAll, beforeEach, describe, expect, jest } from '@jest/globals';
-import type { Connection, RowDataPacket } from 'mysql2/promise';
+import { describe, expect } from '@jest/globals';
+import type { RowDataPacket } from 'mysql2/promise';
 import * as caps from '../../src/wire/capabilities.js';
 import { encodePacket } from '../../src/wire/framing.js';
-import { testOnOne } from '../support/on-one-server.js';
+import { onServers } from '../support/on-servers.js';
 import { until } from '../support/poll.js';
-import { type ProxyTarget, proxyInFront } from '../support/proxy.js';
 import { sample } from '../support/sample.js';
-import { connect, freshSchema, type Target, testServers } from '../support/servers.js';
+import { connect, type Target } from '../support/servers.js';
 import { Survival } from '../support/survival.js';
 import { type Heard, type Utterance, WireTalk } from '../support/wire-talk.js';
-
-// A busy machine is slow, not wrong.
-jest.setTimeout(240_000);
 
 const SEVERAL = caps.CLIENT_MULTI_STATEMENTS | caps.CLIENT_LOCAL_FILES;
 const FLAGS = [SEVERAL, SEVERAL | caps.CLIENT_DEPRECATE_EOF];
@@ -25,45 +21,26 @@ const COM_PING = encodePacket(Buffer.from([0x0e]), 0);
 const text = (sql: string): Buffer => encodePacket(Buffer.from(`\x03${sql}`), 0);
 const option = (value: 0 | 1): Buffer => encodePacket(Buffer.from([0x1b, value, 0]), 0);
 
-describe.each(testServers())('on $name', (server) => {
-  const test = testOnOne(server);
-  let proxy: ProxyTarget;
-  let root: Connection;
-  let schema = '';
-  let survival: Survival;
+onServers('drops among several statements on $name', (server, on) => {
+  const { beforeAll, beforeEach, test } = on;
 
-  beforeAll(async () => {
-    // What is compared is every byte but that text.
-    proxy = await proxyInFront(server, { NOTE: 'off' });
-    root = await connect(server);
-    await root.query('SET GLOBAL local_infile = 1');
-    schema = (await freshSchema(server, 'ways')).name;
-    await root.query(`USE ${schema}`);
-    survival = new Survival(root, [schema]);
-  });
-
-  afterAll(async () => {
-    await root.query(`DROP DATABASE ${schema}`);
-    await root.end();
-    await proxy.stop();
-  });
+  const proxy = on.proxy({ NOTE: 'off' });
+  const schema = on.schema('ways').name;
+  const root = on.session({ schema });
+  const survival = new Survival(root, [schema]);
+  beforeAll(() => root.query('SET GLOBAL local_infile = 1'));
 
   beforeEach(fill);
 
   async function fill(): Promise<void> {
     for (const table of ['a', 'b', 'loaded']) {
-      await root.query(`DROP TABLE IF EXISTS ${table}`);
-      await root.query(`CREATE TABLE ${table} (id INT PRIMARY KEY)`);
+      await root.run(`DROP TABLE IF EXISTS ${table}`, `CREATE TABLE ${table} (id INT PRIMARY KEY)`);
     }
-    await root.query('INSERT INTO a VALUES (1), (2)');
-    await root.query('INSERT INTO b VALUES (1), (2), (3)');
+    await root.run('INSERT INTO a VALUES (1), (2)', 'INSERT INTO b VALUES (1), (2), (3)');
     await survival.remember();
   }
 
-  async function live(): Promise<readonly string[]> {
-    const [rows] = await root.query<RowDataPacket[]>({ sql: 'SHOW TABLES', rowsAsArray: true });
-    return rows.map((row) => String(row[0]));
-  }
+  const live = () => root.tables();
 
   async function open(target: Target, flags: number): Promise<WireTalk> {
     const talk = await WireTalk.open(target, { user: 'root', flags });
@@ -89,7 +66,7 @@ describe.each(testServers())('on $name', (server) => {
       heard.push(await talk.say(utterance, `nonce_number_${index}`));
     }
     talk.destroy();
-    const [rows] = await root.query<RowDataPacket[]>('SELECT id FROM loaded ORDER BY id');
+    const rows = await root.rows('SELECT id FROM loaded ORDER BY id');
     return { heard, live: await live(), rows };
   }
 
@@ -179,10 +156,10 @@ describe.each(testServers())('on $name', (server) => {
     await lock.query(`SELECT GET_LOCK('${schema}', 0)`);
     const heard = talk.say({ bytes: text(sql.replaceAll('$LOCK', schema)) }, 'nonce_of_wait');
     await until(async () => {
-      const [rows] = await root.query<RowDataPacket[]>(
-        "SELECT id FROM information_schema.processlist WHERE state = 'User lock'",
+      return (
+        (await root.rows("SELECT id FROM information_schema.processlist WHERE state = 'User lock'"))
+          .length > 0
       );
-      return rows.length > 0;
     }, 'the statement waits');
     await meanwhile(talk);
     await lock.end();
@@ -198,7 +175,7 @@ describe.each(testServers())('on $name', (server) => {
     // What comes in the moment before it really waits, the server may not see.
     const kill = async (talk: WireTalk) => {
       await until(async () => {
-        const [rows] = await root.query<RowDataPacket[]>(
+        const rows = await root.rows(
           "SELECT id FROM information_schema.processlist WHERE state = 'User lock' AND id = ?",
           [talk.threadId],
         );

@@ -2,8 +2,7 @@
  * Texts of several statements with a DROP TABLE among them, directly and through the proxy: the
  * same bytes, the same state, and no table lost.
  */
-import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
-import type { Connection } from 'mysql2/promise';
+import { expect, test } from '@jest/globals';
 import { seededRandom } from '../support/dice.js';
 import {
   type CaseRun,
@@ -13,15 +12,11 @@ import {
   type Seen,
   seenIn,
 } from '../support/native-case.js';
-import { type ProxyTarget, proxyInFront } from '../support/proxy.js';
+import { onServers } from '../support/on-servers.js';
 import { CLIENT, MARIADB_CLIENT, type RawClientOptions } from '../support/raw-client.js';
 import { rounds, sample, seedFor } from '../support/sample.js';
-import { testServers } from '../support/servers.js';
 import { randomText, SEVERAL_CASES, SEVERAL_SETUP } from '../support/several-cases.js';
 import { Survival } from '../support/survival.js';
-
-// A busy machine is slow, not wrong.
-jest.setTimeout(240_000);
 
 /** How many of the cases a run that is not long takes, for each server. */
 const SHARE = 0.12;
@@ -53,21 +48,10 @@ function byClients(cases: readonly NativeCase[]): readonly ByClient[] {
   );
 }
 
-describe.each(testServers())('several statements in a text on $name', (server) => {
-  let proxy: ProxyTarget;
-  let root: Connection;
-  let survival: Survival;
-
-  beforeAll(async () => {
-    proxy = await proxyInFront(server);
-    root = await connectRoot(server);
-    survival = new Survival(root, ['d1', 'd2']);
-  });
-
-  afterAll(async () => {
-    await root.end();
-    await proxy.stop();
-  });
+onServers('several statements in a text on $name', (server, on) => {
+  const proxy = on.proxy();
+  const root = on.open(() => connectRoot(server));
+  const survival = new Survival(root, ['d1', 'd2']);
 
   async function compare({ client, one }: ByClient): Promise<void> {
     const direct = await runCase(one, { target: server, root, client, survival: null });

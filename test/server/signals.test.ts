@@ -7,14 +7,11 @@ import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { createServer, type Server, type Socket } from 'node:net';
 import { constants } from 'node:os';
-import { describe, expect, jest, test as jestTest } from '@jest/globals';
+import { describe, expect, test as jestTest } from '@jest/globals';
 import { until } from '../support/poll.js';
 import { environment, MAIN, spawnProxy } from '../support/proxy.js';
 import { sample } from '../support/sample.js';
 import { connect, type Target, testServers } from '../support/servers.js';
-
-// A busy machine is slow, not wrong.
-jest.setTimeout(240_000);
 
 const WORKERS = ['1', '2'];
 const { SIGHUP } = constants.signals;

@@ -2,10 +2,11 @@
  * One greedy user and one hostile one beside fourteen others: nothing that these have dropped goes
  * before its time, and all that they do goes on.
  */
-import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
+
+import { describe, expect, jest, test } from '@jest/globals';
 import { freshLedger } from '../support/fresh-ledger.js';
+import { onServer } from '../support/on-servers.js';
 import { until } from '../support/poll.js';
-import { type ProxyTarget, proxyInFront } from '../support/proxy.js';
 import { isLong, rounds, sample } from '../support/sample.js';
 import { query, testServers } from '../support/servers.js';
 import {
@@ -26,19 +27,15 @@ const LASTS_MS = rounds(60_000, 0);
 
 const servers = isLong ? testServers() : sample(testServers(), { name: 'sixteen', count: 1 });
 
-describe.each(servers)('on $name', (server) => {
-  let proxy: ProxyTarget;
-
-  beforeAll(async () => {
+describe.each(servers)('sixteen users on $name', (server) => {
+  const on = onServer(server);
+  on.afterAll(() => freshLedger(server));
+  on.afterAll(() => dropUsers(server));
+  on.beforeAll(async () => {
     await freshLedger(server);
     await makeUsers(server);
-    proxy = await proxyInFront(server, CROWD_VARIABLES);
   });
-  afterAll(async () => {
-    await proxy.stop();
-    await dropUsers(server);
-    await freshLedger(server);
-  });
+  const proxy = on.proxy(CROWD_VARIABLES);
 
   test('nobody loses a table by what two of them do', async () => {
     await dropKept(proxy);

@@ -5,23 +5,14 @@
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import net from 'node:net';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, jest } from '@jest/globals';
+import { expect } from '@jest/globals';
 import { encodePacket } from '../../src/wire/framing.js';
 import { exchange } from '../support/conversation.js';
-import { testOnOne } from '../support/on-one-server.js';
+import { onServers } from '../support/on-servers.js';
 import { until } from '../support/poll.js';
-import { type ProxyProcess, spawnProxy } from '../support/proxy.js';
-import {
-  type FreshSchema,
-  freshSchema,
-  query,
-  type Target,
-  type TestServer,
-  testServers,
-} from '../support/servers.js';
+import { spawnProxy } from '../support/proxy.js';
+import { query, type Target, type TestServer } from '../support/servers.js';
 import { Peer } from '../support/session-bench.js';
-
-jest.setTimeout(240_000);
 
 const MIB = 1024 * 1024;
 const ROWS = 240;
@@ -33,15 +24,14 @@ const STALLED_GROWTH_BYTES_MAX = 40 * MIB;
 /** While all of it moves, also the buffers that the garbage collector hasn't freed yet. */
 const MOVING_GROWTH_BYTES_MAX = 160 * MIB;
 
-describe.each(testServers())('in front of $name', (server) => {
-  const test = testOnOne(server);
-  let way: StoppableWay;
-  let proxy: ProxyProcess;
-  let schema: FreshSchema;
-
+onServers('slow peers in front of $name', (server, on) => {
+  const { beforeAll, test } = on;
+  const schema = on.schema('slow');
+  const way = on.open(
+    () => stoppableWay(server),
+    (it) => it.close(),
+  );
   beforeAll(async () => {
-    way = await stoppableWay(server);
-    schema = await freshSchema(server, 'slow');
     const rows = Array.from({ length: ROWS }, (_, id) => `(${id})`);
     await query(
       server,
@@ -49,14 +39,7 @@ describe.each(testServers())('in front of $name', (server) => {
       `INSERT INTO ${schema.name}.n VALUES ${rows.join(', ')}`,
     );
   });
-  afterAll(async () => {
-    await schema.drop();
-    way.close();
-  });
-  beforeEach(async () => {
-    proxy = await spawnProxy({ ...server, ...way.address });
-  });
-  afterEach(() => proxy.stop());
+  const proxy = on.each.open(() => spawnProxy({ ...server, ...way.address }));
 
   function memory(field: 'VmRSS' | 'VmHWM'): number {
     const status = readFileSync(`/proc/${proxy.child.pid}/status`, 'utf8');

@@ -3,14 +3,11 @@
  * first, and what it did there decides. Where a table is gone then, it is held behind the proxy,
  * and either way the answer is the same byte for byte.
  */
-import { afterAll, beforeAll, beforeEach, describe, expect, jest } from '@jest/globals';
+import { expect } from '@jest/globals';
 import { heldRows } from '../support/client-held.js';
-import { testOnOne } from '../support/on-one-server.js';
-import { type ProxyTarget, proxyInFront } from '../support/proxy.js';
+import { onServers } from '../support/on-servers.js';
 import { CLIENT, MODERN, type RawAnswer, RawClient } from '../support/raw-client.js';
-import { freshSchema, generalLog, query, type Target, testServers } from '../support/servers.js';
-
-jest.setTimeout(240_000);
+import { freshSchema, generalLog, query, type Target } from '../support/servers.js';
 
 type Fate = 'live' | 'held' | 'destroyed';
 
@@ -91,26 +88,13 @@ const IN_CHARSETS: readonly Said[] = [
   under('SET NAMES latin1', { text: 'DO 1;\xa0drop\xa0table t' }),
 ];
 
-describe.each(testServers())('on $name', (server) => {
-  const test = testOnOne(server);
-  let proxy: ProxyTarget;
+onServers('the fate of a table on $name', (server, on) => {
+  const { beforeEach, test } = on;
   let schema = '';
-  let drop: () => Promise<void>;
-
-  beforeAll(async () => {
-    // What is compared is every byte but that text.
-    proxy = await proxyInFront(server, { NOTE: 'off' });
-  });
+  const proxy = on.proxy({ NOTE: 'off' });
   beforeEach(async () => {
-    await drop?.();
-    const fresh = await freshSchema(server, 'fate');
-    schema = fresh.name;
-    drop = fresh.drop;
+    schema = on.each.keep(await freshSchema(server, 'fate')).name;
     await fill();
-  });
-  afterAll(async () => {
-    await drop?.();
-    await proxy.stop();
   });
 
   async function fill(): Promise<void> {
@@ -121,9 +105,8 @@ describe.each(testServers())('on $name', (server) => {
     );
   }
 
-  function open(target: Target): Promise<RawClient> {
-    return RawClient.open(target, { schema, flags: MODERN | CLIENT.MULTI_STATEMENTS });
-  }
+  const open = (target: Target): Promise<RawClient> =>
+    RawClient.open(target, { schema, flags: MODERN | CLIENT.MULTI_STATEMENTS });
 
   async function fateOf(): Promise<Fate> {
     const rows = await query(server, `SHOW TABLES FROM ${schema} LIKE 't'`);
@@ -172,7 +155,7 @@ describe.each(testServers())('on $name', (server) => {
   });
 
   test('a prepared DROP destroys nothing, whether it is executed or not (wire 3)', async () => {
-    const client = await open(proxy);
+    await using client = await open(proxy);
     const { id } = await client.prepare('DROP TABLE t');
     const other = await client.prepare('SELECT 1');
     expect((await client.execute(other.id ?? 0)).results).toMatchObject([{ kind: 'rows' }]);
@@ -180,7 +163,6 @@ describe.each(testServers())('on $name', (server) => {
     expect((await client.execute(id ?? 0)).results).toMatchObject([{ kind: 'ok' }]);
     expect(await fateOf()).toBe('held');
     expect(await client.rows('SELECT 1')).toEqual([['1']]);
-    await client.quit();
   });
 
   test.each(SEPARATED)('between statements and words: $text (wire 5)', compare);

@@ -2,25 +2,18 @@
  * A swap on real servers: the live table goes into HOLD, the held one takes its name. Both are
  * whole wherever it breaks off, after the recovery.
  */
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, jest } from '@jest/globals';
-import type { Connection, RowDataPacket } from 'mysql2/promise';
+import { expect } from '@jest/globals';
 import { UndropError } from '../../src/errors.js';
 import { silentLog } from '../../src/log.js';
 import { reconcile } from '../../src/recovery/reconcile.js';
-import type { ServicePool } from '../../src/service/pool/pools.js';
 import { listAll } from '../../src/undo/list.js';
 import { restore } from '../../src/undo/run-restore.js';
 import { swap } from '../../src/undo/swap.js';
 import { freshLedger } from '../support/fresh-ledger.js';
-import { testOnOne } from '../support/on-one-server.js';
+import { onServers } from '../support/on-servers.js';
 import { until } from '../support/poll.js';
-import { type ProxyTarget, proxyInFront } from '../support/proxy.js';
 import { isLong } from '../support/sample.js';
-import { connect, type FreshSchema, freshSchema, testServers } from '../support/servers.js';
-import { poolOn } from '../support/service-pool.js';
 import { callsToKill, FaultyPool, ledgerRowOf, sayTo } from './service-fixture.js';
-
-jest.setTimeout(300_000);
 
 const BY = {
   proxyId: 'test',
@@ -41,41 +34,19 @@ const OPEN = `SELECT id FROM _undrop.ledger WHERE state = 'intent'`;
 const KID =
   'CREATE TABLE kid (id INT PRIMARY KEY, CONSTRAINT to_c FOREIGN KEY (id) REFERENCES c (id))';
 
-describe.each(testServers())('a swap on $name', (server) => {
-  const test = testOnOne(server);
-  let proxy: ProxyTarget;
-  let pool: ServicePool;
-  let schema: FreshSchema;
-  let direct: Connection;
+onServers('a swap on $name', (server, on) => {
+  const { beforeEach, test } = on;
 
-  beforeAll(async () => {
-    proxy = await proxyInFront(server);
-    pool = poolOn(server);
-  });
-  beforeEach(async () => {
-    await freshLedger(server);
-    schema = await freshSchema(server, 'swap');
-    direct = await connect(server, { database: schema.name });
-  });
-  afterEach(async () => {
-    await direct.end();
-    await schema.drop();
-  });
-  afterAll(async () => {
-    await proxy.stop();
-    await pool.dispose();
-  });
+  const proxy = on.proxy();
+  const pool = on.pool();
+  beforeEach(() => freshLedger(server));
+  const schema = on.each.schema('swap');
+  const direct = on.each.session({ schema });
 
-  const rowsOf = async (text: string) => (await direct.query<RowDataPacket[]>(text))[0];
-  const run = async (...texts: readonly string[]) => {
-    for (const text of texts) await direct.query(text);
-  };
-  const countOf = async (name: string) => {
-    const [row] = await rowsOf(`SELECT COUNT(*) AS n FROM ${name}`);
-    return row?.['n'] as number;
-  };
-  const shown = async (table: string) =>
-    (await rowsOf(`SHOW CREATE TABLE ${table}`))[0]?.['Create Table'] as string;
+  const rowsOf = (text: string) => direct.rows(text);
+  const run = (...texts: readonly string[]) => direct.run(...texts);
+  const countOf = (name: string) => direct.count(name);
+  const shown = (table: string) => direct.show(table);
   const triggers = async () =>
     (await rowsOf('SHOW TRIGGERS')).map((row) => `${row['Trigger']} ${row['Table']}`);
   const dropped = async (...before: readonly string[]) => {

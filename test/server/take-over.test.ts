@@ -4,7 +4,7 @@
  * forgotten can't be taken over any more. Where they change hands while somebody looks on, nobody
  * touches what they hold.
  */
-import { beforeEach, describe, expect } from '@jest/globals';
+import { expect } from '@jest/globals';
 import { releaseOwnership, takeOver } from '../../src/ledger/intents/take-over.js';
 import { forgetIntents, shapeOf } from '../../src/ledger/write.js';
 import { listCollectable } from '../../src/lifecycle/collectable.js';
@@ -12,17 +12,17 @@ import { silentLog } from '../../src/log.js';
 import { resolveIntents } from '../../src/recovery/resolve-intents.js';
 import type { ServicePool } from '../../src/service/pool/pools.js';
 import { renameByService } from '../../src/steps/rename/rename-by-service.js';
-import { testOnOne } from '../support/on-one-server.js';
+import { onServers } from '../support/on-servers.js';
 import { until } from '../support/poll.js';
-import { query, testServers } from '../support/servers.js';
+import { query } from '../support/servers.js';
 import { poolOn } from '../support/service-pool.js';
 import { tappedPool } from '../support/tapped-pool.js';
 import { ownSession } from './own-session.js';
 import { intend, rowCounts } from './service-fixture.js';
 
-describe.each(testServers())('intents that are taken over on $name', (server) => {
-  const test = testOnOne(server);
-  const own = ownSession(server);
+onServers('intents that are taken over on $name', (server, on) => {
+  const { beforeEach, test } = on;
+  const own = ownSession(server, on);
 
   beforeEach(async () => {
     await own.session.query('CREATE TABLE t (a INT PRIMARY KEY)');

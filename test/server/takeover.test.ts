@@ -54,15 +54,12 @@ const LOSSES: Readonly<Record<string, (server: TestServer) => Promise<void>>> = 
   'by a network that swallows its bytes is taken over from, and does nothing stale': async (
     server,
   ) => {
-    const relay = await silentRelay(server);
-    try {
-      await takeOver(server, relay, {
-        lose: () => relay.swallow(),
-        wake: () => relay.resume(),
-      });
-    } finally {
-      await relay.close();
-    }
+    await using relay = await silentRelay(server);
+
+    await takeOver(server, relay, {
+      lose: () => relay.swallow(),
+      wake: () => relay.resume(),
+    });
   },
 };
 
@@ -85,7 +82,7 @@ async function takeOver(
   loss: Loss,
 ): Promise<void> {
   await freshLedger(server);
-  const log = await generalLog(server);
+  await using log = await generalLog(server);
   const proxies: ProxyProcess[] = [];
   try {
     const first = await spawnProxy(way, SETTINGS);
@@ -121,7 +118,6 @@ async function takeOver(
   } finally {
     for (const proxy of proxies) proxy.kill('SIGKILL');
     await Promise.all(proxies.map(({ ended }) => ended));
-    await log.stop();
   }
 }
 

@@ -4,14 +4,19 @@
  * sees an error; what was said to be dropped or brought back is; and nothing is removed twice.
  */
 import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
-import type { Connection, RowDataPacket } from 'mysql2/promise';
 import { type SilentRelay, silentRelay } from '../lifecycle/silent-relay.js';
 import { Dice, seededRandom } from '../support/dice.js';
 import { freshLedger } from '../support/fresh-ledger.js';
 import { until } from '../support/poll.js';
 import { type ProxyProcess, spawnProxy } from '../support/proxy.js';
 import { isLong, rounds, sample, seedFor } from '../support/sample.js';
-import { connect, freshSchema, type TestServer, testServers } from '../support/servers.js';
+import {
+  connect,
+  freshSchema,
+  type Session,
+  type TestServer,
+  testServers,
+} from '../support/servers.js';
 import { intentsSettled } from '../support/settled.js';
 
 // A busy machine is slow, not wrong.
@@ -70,7 +75,7 @@ describe.each(servers)('three proxies on $name', (server) => {
   const fates = new Map<string, Fate>();
   const errors: string[] = [];
   let [schema, done, isOver] = ['', 0, false];
-  let root: Connection;
+  let root: Session;
 
   beforeAll(async () => {
     await freshLedger(server);
@@ -146,7 +151,7 @@ describe.each(servers)('three proxies on $name', (server) => {
 
   /** A client of one place, which comes back after each of its mishaps. */
   async function work(place: Place, prefix: string): Promise<void> {
-    let session: Connection | null = null;
+    let session: Session | null = null;
     for (let nr = 0; !isOver; nr++) {
       const name = `${prefix}_${nr}`;
       const before = place.mishaps;
@@ -165,7 +170,7 @@ describe.each(servers)('three proxies on $name', (server) => {
     session?.destroy();
   }
 
-  async function live(session: Connection, name: string): Promise<void> {
+  async function live(session: Session, name: string): Promise<void> {
     const say = async (statement: string, fate: Fate | null) => {
       fates.set(name, 'unknown');
       await session.query(statement);
@@ -188,9 +193,9 @@ describe.each(servers)('three proxies on $name', (server) => {
   }
 
   async function expectFates(): Promise<void> {
-    const [tables] = await root.query<RowDataPacket[]>(`SHOW TABLES FROM ${schema}`);
+    const tables = await root.rows(`SHOW TABLES FROM ${schema}`);
     const there = new Set(tables.map((row) => String(Object.values(row)[0])));
-    const [rows] = await root.query<RowDataPacket[]>(
+    const rows = await root.rows(
       'SELECT table_name, GROUP_CONCAT(state) AS states FROM _undrop.ledger WHERE schema_name = ? GROUP BY table_name',
       [schema],
     );
@@ -207,15 +212,13 @@ describe.each(servers)('three proxies on $name', (server) => {
   }
 
   async function countRows(name: string): Promise<readonly [string, number]> {
-    const [[row]] = await root.query<RowDataPacket[]>(
-      `SELECT COUNT(*) AS n FROM ${schema}.${name}`,
-    );
+    const [row] = await root.rows(`SELECT COUNT(*) AS n FROM ${schema}.${name}`);
     return [name, Number(row?.['n'])];
   }
 
   /** By the ledger, which follows what is done. */
   async function countHeld(): Promise<number> {
-    const [[row]] = await root.query<RowDataPacket[]>(
+    const [row] = await root.rows(
       "SELECT COUNT(*) AS n FROM _undrop.ledger WHERE schema_name = ? AND state IN ('HOLD', 'PURGE', 'EVAC', 'DROP')",
       [schema],
     );

@@ -21,11 +21,11 @@ import {
 import { PurgeChunks } from '../lifecycle/purge-chunks.js';
 import { freshLedger } from '../support/fresh-ledger.js';
 import { inLanes } from '../support/lanes.js';
-import { testOnOne } from '../support/on-one-server.js';
+import { inHooks, onServersAtOnce } from '../support/on-servers.js';
 import { runUndrop } from '../support/proxy.js';
-import { type ReplicaPair, startPair } from '../support/replica-pair.js';
+import { startPair } from '../support/replica-pair.js';
 import { sample } from '../support/sample.js';
-import { connect, query, type Target, testServers } from '../support/servers.js';
+import { connect, query, type Target } from '../support/servers.js';
 import { poolOn } from '../support/service-pool.js';
 import { tappedPool } from '../support/tapped-pool.js';
 
@@ -47,10 +47,8 @@ function reasonsOf({ said }: Collecting): readonly string[] {
   return said.flatMap(({ message }) => (message.startsWith('throttled, ') ? [message] : []));
 }
 
-inLanes(testServers(), 'the collector waits, on $name', (server, lane) => {
-  const { beforeEach, afterEach } = lane;
-  const test = testOnOne(server, lane);
-  let collecting: Collecting | null = null;
+onServersAtOnce('the collector waits, on $name', (server, on) => {
+  const { afterEach, beforeEach, test } = on;
 
   beforeEach(async () => {
     await freshLedger(server);
@@ -61,11 +59,7 @@ inLanes(testServers(), 'the collector waits, on $name', (server, lane) => {
       'CREATE TABLE ops.wait (value INT)',
     );
   });
-  afterEach(async () => {
-    await collecting?.stop();
-    collecting = null;
-    await query(server, 'DROP DATABASE ops');
-  });
+  afterEach(() => query(server, 'DROP DATABASE ops'));
 
   const byQuery = (text = 'SELECT COUNT(*) FROM ops.wait;'): ThrottleSettings => ({
     ...NONE,
@@ -75,7 +69,9 @@ inLanes(testServers(), 'the collector waits, on $name', (server, lane) => {
   test('for its query, amid a purge and before each other step', async () => {
     const purged = await holdTable(server, { state: 'PURGE', rows: ROWS });
     const chunks = new PurgeChunks();
-    collecting = startCollecting(server, { ...ROW_BY_ROW, throttle: byQuery() }, chunks.tap);
+    const collecting = on.each.keep(
+      startCollecting(server, { ...ROW_BY_ROW, throttle: byQuery() }, chunks.tap),
+    );
     await until('rows are purged', () => chunks.count > 5);
     await chunks.holdDuring(() => query(server, 'INSERT INTO ops.wait VALUES (1)'));
     const all = collecting;
@@ -100,14 +96,14 @@ inLanes(testServers(), 'the collector waits, on $name', (server, lane) => {
     // Row by row it would take long on a server that others keep busy.
     await collecting.stop();
     const quick = { fastDrop: 'never', purgeChunkRows: ROWS, purgeChunkMs: 1_000 } as const;
-    collecting = startCollecting(server, { ...quick, throttle: byQuery() });
+    on.each.keep(startCollecting(server, { ...quick, throttle: byQuery() }));
     for (const held of [purged, moved]) await until('the table is gone', isGone(server, held));
   });
 
   test('for a query that fails, as long as it does', async () => {
     await query(server, 'DROP TABLE ops.wait');
     const held = await holdTable(server);
-    collecting = startCollecting(server, { throttle: byQuery() });
+    const collecting = on.each.keep(startCollecting(server, { throttle: byQuery() }));
     const all = collecting;
     await until('it says so', () => reasonsOf(all).length > 0);
     await collecting.looked();
@@ -127,16 +123,18 @@ inLanes(testServers(), 'the collector waits, on $name', (server, lane) => {
     );
     const later = (minutes: number) => (Number(row?.minute) + minutes) % 1_440;
     const closed = { fromMinute: later(120), toMinute: later(180) };
-    collecting = startCollecting(server, { throttle: { ...NONE, window: closed } });
+    const collecting = on.each.keep(
+      startCollecting(server, { throttle: { ...NONE, window: closed } }),
+    );
     const all = collecting;
     await until('it says so', () => reasonsOf(all).length > 0);
     await collecting.looked();
     expect(await countRows(server, held.quoted)).toBe(10);
     await collecting.stop();
     const open = { fromMinute: later(1_380), toMinute: later(60) };
-    collecting = startCollecting(server, { throttle: { ...NONE, window: open } });
+    const again = on.each.keep(startCollecting(server, { throttle: { ...NONE, window: open } }));
     await until('the table is gone', isGone(server, held));
-    expect(reasonsOf(collecting)).toEqual([]);
+    expect(reasonsOf(again)).toEqual([]);
   });
 
   test('and commands say for what', async () => {
@@ -173,32 +171,20 @@ const PAIRS = [
 inLanes(
   sample<(typeof PAIRS)[number]>(PAIRS, { name: 'pairs', count: 1 }),
   'the collector waits for a replica, $title',
-  ({ name, gtid }, { test, beforeAll, beforeEach, afterAll, afterEach }) => {
-    let pair: ReplicaPair;
-    let replicaPool: ServicePool;
-    let collecting: Collecting | null = null;
+  ({ name, gtid }, lane) => {
+    const { beforeEach, each, open } = inHooks(lane);
+    const { test } = lane;
+    const pair = open(() => startPair({ name, gtid }));
+    const replicaPool = open(() => poolOn(pair.replica));
     let chunks = new PurgeChunks();
-
-    beforeAll(async () => {
-      pair = await startPair({ name, gtid });
-      replicaPool = poolOn(pair.replica);
-    });
     beforeEach(() => freshLedger(pair.source));
-    afterEach(async () => {
-      await collecting?.stop();
-      collecting = null;
-    });
-    afterAll(async () => {
-      await replicaPool.dispose();
-      await pair.stop();
-    });
 
     const start = (read: (pool: ServicePool) => ServicePool = (pool) => pool): Collecting => {
       chunks = new PurgeChunks();
       const { host, port } = pair.replica;
       const throttle = { ...NONE, replicas: [{ host, port }] };
       const replicas = [{ name: 'db2:3306', connection: read(replicaPool) }];
-      collecting = startCollecting(
+      const collecting = startCollecting(
         pair.source,
         { ...ROW_BY_ROW, throttle },
         chunks.tap,
@@ -206,7 +192,7 @@ inLanes(
         undefined,
         replicas,
       );
-      return collecting;
+      return each.keep(collecting);
     };
     const purging = async () => {
       const held = await holdTable(pair.source, { state: 'PURGE', rows: ROWS });

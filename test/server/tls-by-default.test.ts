@@ -8,16 +8,13 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { TLSSocket } from 'node:tls';
-import { afterAll, beforeAll, describe, expect, jest } from '@jest/globals';
+import { afterAll, beforeAll, expect } from '@jest/globals';
 import type { CliName } from '../support/client-cli.js';
 import { runClient } from '../support/clients.js';
 import { createMariadb } from '../support/mariadb.js';
-import { testOnOne } from '../support/on-one-server.js';
-import { type ProxyTarget, proxyInFront, spawnProxy } from '../support/proxy.js';
-import { connect, query, type Target, testServers } from '../support/servers.js';
-
-// A busy machine is slow, not wrong.
-jest.setTimeout(240_000);
+import { onServers } from '../support/on-servers.js';
+import { proxyInFront, spawnProxy, type Variables } from '../support/proxy.js';
+import { connect, query, type Target } from '../support/servers.js';
 
 const PASSWORD = 'pa$$ word;';
 const CLIS: readonly CliName[] = ['mysql-9.7', 'mariadb-10.11', 'mariadb-11.8'];
@@ -33,19 +30,9 @@ beforeAll(() => {
 
 afterAll(() => rmSync(folder, { recursive: true }));
 
-describe.each(testServers())('on $name', (server) => {
-  const test = testOnOne(server);
-  const proxies: ProxyTarget[] = [];
-
-  afterAll(async () => {
-    for (const proxy of proxies) await proxy.stop();
-  });
-
-  async function proxyWith(variables: Record<string, string>): Promise<ProxyTarget> {
-    const proxy = await proxyInFront(server, variables);
-    proxies.push(proxy);
-    return proxy;
-  }
+onServers('TLS without a setting on $name', (server, on) => {
+  const { test } = on;
+  const proxyWith = async (variables: Variables) => on.keep(await proxyInFront(server, variables));
 
   /** Of an account that nobody has used yet; `options` on top of none at all. */
   async function say(cli: CliName, to: Target, options: readonly string[] = []): Promise<string> {
@@ -88,38 +75,32 @@ describe.each(testServers())('on $name', (server) => {
     await expect(connect(proxy, IN_TLS)).rejects.toMatchObject({
       code: 'HANDSHAKE_NO_SSL_SUPPORT',
     });
-    const plain = await connect(proxy);
-    await plain.end();
+    await using _plain = await connect(proxy);
   });
 
   test('all workers show one certificate, also behind a reload', async () => {
-    const proxy = await spawnProxy(server, { WORKERS: '2' });
-    try {
-      const seen = new Set<string>();
-      const look = async () => {
-        // Workers take clients in turn.
-        for (let count = 0; count < 4; count++) seen.add(await fingerprintAt(proxy));
-      };
-      await look();
-      const reloaded = new Promise<void>((resolve) => {
-        proxy.child.stdout?.on('data', (chunk: Buffer) => {
-          if (chunk.includes('"event":"reload"')) resolve();
-        });
+    await using proxy = await spawnProxy(server, { WORKERS: '2' });
+    const seen = new Set<string>();
+    const look = async () => {
+      // Workers take clients in turn.
+      for (let count = 0; count < 4; count++) seen.add(await fingerprintAt(proxy));
+    };
+    await look();
+    const reloaded = new Promise<void>((resolve) => {
+      proxy.child.stdout?.on('data', (chunk: Buffer) => {
+        if (chunk.includes('"event":"reload"')) resolve();
       });
-      proxy.kill('SIGHUP');
-      await reloaded;
-      await look();
-      expect(seen.size).toBe(1);
-    } finally {
-      await proxy.stop();
-    }
+    });
+    proxy.kill('SIGHUP');
+    await reloaded;
+    await look();
+    expect(seen.size).toBe(1);
   });
 });
 
 async function fingerprintAt(target: Target): Promise<string> {
-  const connection = await connect(target, IN_TLS);
+  await using connection = await connect(target, IN_TLS);
   const { stream } = (connection as unknown as { connection: { stream: TLSSocket } }).connection;
   const { fingerprint256 } = stream.getPeerCertificate();
-  await connection.end();
   return fingerprint256;
 }

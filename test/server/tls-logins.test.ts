@@ -5,12 +5,13 @@
  * told without the proxy over the leg that the server sees; and what it is told over its own leg,
  * up to what the server says of that: the host, and TLS.
  */
+
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
+import { describe, expect, test } from '@jest/globals';
 import { silentLog } from '../../src/log.js';
 import type { ConnectionSecurity } from '../../src/session/login/connection-security.js';
 import type { ThrowawayServer } from '../../throwaway-servers/throwaway.js';
-import { type Certificates, makeCertificates } from '../support/certificates.js';
+import { makeCertificates } from '../support/certificates.js';
 import {
   type Account,
   type Door,
@@ -28,13 +29,11 @@ import {
   SERVERS_WITHOUT_TLS,
   tlsOptions,
 } from '../support/login-plugins.js';
+import { inHooks } from '../support/on-servers.js';
 import { type ProxyTarget, proxyInFront } from '../support/proxy.js';
 import { sample } from '../support/sample.js';
 import { connect, query, startServer, testServerNames } from '../support/servers.js';
-import { type Sha2Watch, watchSha2 } from '../support/sha2-watch.js';
-
-// A busy machine is slow, not wrong.
-jest.setTimeout(300_000);
+import { watchSha2 } from '../support/sha2-watch.js';
 
 const PASSWORD = 'pa$$ wörd;';
 const ITS_OWN = 'its own';
@@ -119,34 +118,28 @@ test('the legal logins are 762, each with a cold cache and with a warm one', () 
 });
 
 describe.each(testServerNames())('[21] [22] [23] [24] %s (wire 21, 22, 23, 24)', (name) => {
-  let files: Certificates;
-  let server: ThrowawayServer;
-  let watch: Sha2Watch;
+  const { beforeAll, keep, open } = inHooks();
+  const files = open(makeCertificates);
+  const server = open(() =>
+    startServer(name, [...pluginOptions(name), ...tlsOptions(name, files)]),
+  );
+  const watch = open(
+    () => watchSha2(server),
+    (it) => it.close(),
+  );
   const doors = new Map<ConnectionSecurity, Door>();
-  const proxies: ProxyTarget[] = [];
   const told = new Map<string, string>();
   /** Those that were changed, by plugin. */
   const passwords = new Map<string, string>();
   let changes = 0;
 
   beforeAll(async () => {
-    files = makeCertificates();
-    server = await startServer(name, [...pluginOptions(name), ...tlsOptions(name, files)]);
-    watch = await watchSha2(server);
     for (const upstream of legsOf(name)) {
       const socketPath = join(files.folder, `${upstream}.sock`);
-      const proxy = await startProxy(upstream, socketPath);
-      proxies.push(proxy);
+      const proxy = keep(await startProxy(upstream, socketPath));
       doors.set(upstream, { host: proxy.host, port: proxy.port, socketPath });
     }
     for (const plugin of LOGIN_PLUGINS[name] ?? []) await createAccounts(plugin);
-  });
-
-  afterAll(async () => {
-    for (const proxy of proxies) await proxy.stop();
-    await watch.close();
-    await server.stop();
-    files.remove();
   });
 
   function startProxy(upstream: ConnectionSecurity, socketPath: string): Promise<ProxyTarget> {
@@ -194,12 +187,10 @@ describe.each(testServerNames())('[21] [22] [23] [24] %s (wire 21, 22, 23, 24)',
     await query(server, ...['has', 'locked'].map((user) => change(`${user}_${shortOf(plugin)}`)));
   }
 
-  function accountOf({ plugin }: Cell, { user, password }: Situation): Account {
-    return {
-      user: `${user}_${shortOf(plugin.plugin)}`,
-      password: password === ITS_OWN ? (passwords.get(plugin.plugin) ?? PASSWORD) : password,
-    };
-  }
+  const accountOf = ({ plugin }: Cell, { user, password }: Situation): Account => ({
+    user: `${user}_${shortOf(plugin.plugin)}`,
+    password: password === ITS_OWN ? (passwords.get(plugin.plugin) ?? PASSWORD) : password,
+  });
 
   /** The server's cache is cold the first time, and warm the second. */
   async function logInTwice(way: Way, cell: Cell, situation: Situation): Promise<string> {
@@ -333,8 +324,7 @@ describe.each(testServerNames())('[21] [22] [23] [24] %s (wire 21, 22, 23, 24)',
     const warnings: string[] = [];
     const warn = (_fields: object, line: string) => warnings.push(line);
     const log = { ...silentLog, warn };
-    const proxy = await proxyInFront(server, { UPSTREAM_TLS: 'required' }, log);
-    proxies.push(proxy);
+    await using proxy = await proxyInFront(server, { UPSTREAM_TLS: 'required' }, log);
     const reason = '(unsupported protocol|wrong version number)';
     const words = `^No TLS with the server at [\\d.:]+: ${reason}\\. Check`;
     await expect(connect(proxy)).rejects.toMatchObject({

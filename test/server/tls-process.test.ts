@@ -7,20 +7,17 @@ import { once } from 'node:events';
 import { copyFileSync } from 'node:fs';
 import net from 'node:net';
 import { join } from 'node:path';
-import { afterAll, afterEach, beforeAll, describe, expect, jest } from '@jest/globals';
+import { afterAll, afterEach, beforeAll, expect } from '@jest/globals';
 import { CLIENT_PROTOCOL_41, CLIENT_SSL } from '../../src/wire/capabilities.js';
 import { encodePacket } from '../../src/wire/framing.js';
 import { type Certificates, makeCertificates } from '../support/certificates.js';
 import { heldRows } from '../support/client-held.js';
-import { testOnOne } from '../support/on-one-server.js';
+import { onServers } from '../support/on-servers.js';
 import { until } from '../support/poll.js';
 import { type ProxyProcess, spawnProxy, type Variables } from '../support/proxy.js';
-import { connect, freshSchema, query, type Target, testServers } from '../support/servers.js';
+import { connect, freshSchema, query, type Target } from '../support/servers.js';
 import { Peer } from '../support/session-bench.js';
 import { startTls } from '../support/tls-peers.js';
-
-// A busy machine is slow, not wrong.
-jest.setTimeout(240_000);
 
 const IN_TLS = { ssl: { rejectUnauthorized: false } };
 const RESPONSE_HEAD = (() => {
@@ -72,8 +69,8 @@ async function certificateOf(target: Target): Promise<string> {
   return peerFingerprint;
 }
 
-describe.each(testServers())('on $name', (server) => {
-  const test = testOnOne(server);
+onServers('a proxy process with TLS on $name', (server, on) => {
+  const { test } = on;
   test.each(['1', '2'])('SIGHUP renews the certificate, in %s processes', async (workers) => {
     const [cert, key] = [join(files.folder, 'live.pem'), join(files.folder, 'live-key.pem')];
     const install = (fromCert: string, fromKey: string) => {
@@ -95,7 +92,7 @@ describe.each(testServers())('on $name', (server) => {
       for (let time = 0; time < 2 * Number(workers); time++) all.push(await certificateOf(running));
       return [...new Set(all)];
     };
-    const schema = await freshSchema(server);
+    await using schema = await freshSchema(server);
     const live = await connect(running, { ...IN_TLS, database: schema.name });
     await live.query('CREATE TABLE t AS SELECT 1 AS a');
     const first = await seen();
@@ -115,12 +112,11 @@ describe.each(testServers())('on $name', (server) => {
     await live.query('DROP TABLE t');
     await live.end();
     expect(await heldRows(server, schema.name)).toEqual({ t: 1 });
-    await schema.drop();
   });
 
   test('a client that asks for TLS and speaks none is not read, and the next is served', async () => {
     const running = await start(server, {});
-    const schema = await freshSchema(server);
+    await using schema = await freshSchema(server);
     await query(server, `CREATE TABLE ${schema.name}.t (a INT)`);
     const login = Buffer.concat([RESPONSE_HEAD, Buffer.from('root\0\0')]);
     const drop = encodePacket(Buffer.from(`\x03DROP TABLE ${schema.name}.t`), 0);
@@ -145,12 +141,10 @@ describe.each(testServers())('on $name', (server) => {
         await client.ended();
         expect(client.received.toString('latin1')).not.toContain('denied');
       }
-      const next = await connect(running, IN_TLS);
-      await next.end();
+      await using _next = await connect(running, IN_TLS);
     }
     expect(await query(server, `SHOW TABLES FROM ${schema.name}`)).toHaveLength(1);
     expect(await heldRows(server, schema.name)).toEqual({});
-    await schema.drop();
   });
 
   test('no log has a password or what stands for it, whatever the login', async () => {

@@ -7,40 +7,37 @@ import { randomBytes } from 'node:crypto';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { TLSSocket } from 'node:tls';
-import { afterAll, beforeAll, describe, expect, jest } from '@jest/globals';
-import type { ThrowawayServer } from '../../throwaway-servers/throwaway.js';
+import { expect } from '@jest/globals';
 import { bothWays } from '../support/both-ways.js';
-import { type Certificates, makeCertificates } from '../support/certificates.js';
+import { makeCertificates } from '../support/certificates.js';
 import { runGo, runJava } from '../support/debian-tools.js';
 import { SERVERS_WITHOUT_TLS } from '../support/login-plugins.js';
-import { testOnOne } from '../support/on-one-server.js';
+import { onServers } from '../support/on-servers.js';
 import { type ProxyTarget, proxyInFront } from '../support/proxy.js';
-import { connect, query, startServer, type Target, testServers } from '../support/servers.js';
-
-// A busy machine is slow, not wrong; the programs may have to be downloaded first.
-jest.setTimeout(300_000);
+import { connect, query, startServer, type Target } from '../support/servers.js';
 
 type Proxies = Readonly<Record<'made at the start' | 'of an authority', ProxyTarget>>;
 const CERTIFICATES = ['made at the start', 'of an authority'] as const;
 const GO_MODES = ['preferred', 'skip-verify', 'true'] as const;
 const JAVA_MODES = ['trusts any', 'verifies'] as const;
 
-describe.each(testServers())('on $name', (entry) => {
-  const test = testOnOne(entry);
+onServers('programs in TLS on $name', (entry, on) => {
+  const { beforeAll, test } = on;
   const hasTls = !SERVERS_WITHOUT_TLS.has(entry.name);
   const prefix = `tls_${randomBytes(4).toString('hex')}`;
   const account = { user: prefix, password: 'pa55 word' };
-  let files: Certificates;
-  let server: ThrowawayServer;
+  const files = on.open(makeCertificates);
+  const server = on.open(() => {
+    const { ca, cert, key } = files;
+    const options = [`--ssl-ca=${ca}`, `--ssl-cert=${cert}`, `--ssl-key=${key}`];
+    return startServer(entry.name, hasTls ? options : []);
+  });
   let proxies: Proxies;
   /** What verifies the certificate of each proxy. */
   let authorities: Readonly<Record<(typeof CERTIFICATES)[number], string>>;
 
   beforeAll(async () => {
-    files = makeCertificates();
     const { ca, cert, key } = files;
-    const options = [`--ssl-ca=${ca}`, `--ssl-cert=${cert}`, `--ssl-key=${key}`];
-    server = await startServer(entry.name, hasTls ? options : []);
     await query(
       server,
       `CREATE USER ${account.user}@'%' IDENTIFIED BY '${account.password}'`,
@@ -48,18 +45,14 @@ describe.each(testServers())('on $name', (entry) => {
     );
     const required = { TLS: 'required' };
     proxies = {
-      'made at the start': await proxyInFront(server, required),
-      'of an authority': await proxyInFront(server, { ...required, TLS_CERT: cert, TLS_KEY: key }),
+      'made at the start': on.keep(await proxyInFront(server, required)),
+      'of an authority': on.keep(
+        await proxyInFront(server, { ...required, TLS_CERT: cert, TLS_KEY: key }),
+      ),
     };
     const own = join(files.folder, 'self-signed.pem');
     writeFileSync(own, await certificateAt(proxies['made at the start']));
     authorities = { 'made at the start': own, 'of an authority': ca };
-  });
-
-  afterAll(async () => {
-    for (const proxy of Object.values(proxies)) await proxy.stop();
-    await server.stop();
-    files.remove();
   });
 
   const bothServers = (kind: (typeof CERTIFICATES)[number]) => ({
@@ -115,10 +108,9 @@ describe.each(testServers())('on $name', (entry) => {
 
 /** In PEM. */
 async function certificateAt(target: Target): Promise<string> {
-  const connection = await connect(target, { ssl: { rejectUnauthorized: false } });
+  await using connection = await connect(target, { ssl: { rejectUnauthorized: false } });
   const { stream } = (connection as unknown as { connection: { stream: TLSSocket } }).connection;
   const { raw } = stream.getPeerCertificate();
-  await connection.end();
   const lines = raw.toString('base64').match(/.{1,64}/g) ?? [];
   return ['-----BEGIN CERTIFICATE-----', ...lines, '-----END CERTIFICATE-----', ''].join('\n');
 }

@@ -3,15 +3,16 @@
  * clients see of it, accounts that insist on it, certificates that are renewed, clients that ask
  * for it and don't do it, and that no log has a password.
  */
-import { afterAll, beforeAll, describe, expect, jest } from '@jest/globals';
-import type { ThrowawayServer } from '../../throwaway-servers/throwaway.js';
+
+import { afterAll, beforeAll, describe, expect } from '@jest/globals';
 import { type Certificates, makeCertificates } from '../support/certificates.js';
 import { type CliName, connectionOptions } from '../support/client-cli.js';
 import { heldRows } from '../support/client-held.js';
 import { runClient } from '../support/clients.js';
 import { SERVERS_WITHOUT_TLS, tlsOptions } from '../support/login-plugins.js';
 import { testOnOne } from '../support/on-one-server.js';
-import { type ProxyTarget, proxyInFront, runUndrop, type Variables } from '../support/proxy.js';
+import { inHooks } from '../support/on-servers.js';
+import { proxyInFront, runUndrop, type Variables } from '../support/proxy.js';
 import {
   connect,
   freshSchema,
@@ -20,9 +21,6 @@ import {
   type Target,
   testServers,
 } from '../support/servers.js';
-
-// A busy machine is slow, not wrong.
-jest.setTimeout(300_000);
 
 const PASSWORD = 'pa$$ word;';
 const CLIS: readonly CliName[] = ['mysql-9.7', 'mariadb-10.11', 'mariadb-11.8'];
@@ -41,19 +39,18 @@ function withCertificate(): Variables {
   return { TLS_CERT: files.cert, TLS_KEY: files.key };
 }
 
-describe.each(testServers())('on $name', ({ name }) => {
+describe.each(testServers())('TLS on $name', ({ name }) => {
   const test = testOnOne({ name });
   const hasTls = !SERVERS_WITHOUT_TLS.has(name);
   const account = { user: 'app', password: PASSWORD };
   const insisting = { user: 'insists', password: PASSWORD };
-  let server: ThrowawayServer;
+  const { beforeAll, keep, open } = inHooks();
+  const server = open(() => startServer(name, hasTls ? tlsOptions(name, files) : []));
   /** With a certificate, and without TLS. */
-  let proxy: ProxyTarget;
-  let bare: ProxyTarget;
-  const more: ProxyTarget[] = [];
+  const proxy = open(() => proxyInFront(server, withCertificate()));
+  const bare = open(() => proxyInFront(server, { TLS: 'off' }));
 
   beforeAll(async () => {
-    server = await startServer(name, hasTls ? tlsOptions(name, files) : []);
     const grant = "GRANT ALL ON *.* TO insists@'%'";
     await query(
       server,
@@ -64,13 +61,6 @@ describe.each(testServers())('on $name', ({ name }) => {
         ? [`${grant} REQUIRE SSL`]
         : [grant, "ALTER USER insists@'%' REQUIRE SSL"]),
     );
-    proxy = await proxyInFront(server, withCertificate());
-    bare = await proxyInFront(server, { TLS: 'off' });
-  });
-
-  afterAll(async () => {
-    for (const target of [proxy, bare, ...more]) await target.stop();
-    await server.stop();
   });
 
   async function statusOf(
@@ -163,16 +153,12 @@ describe.each(testServers())('on $name', ({ name }) => {
     const legs = [{ UPSTREAM_TLS: 'required' }, { UPSTREAM_TLS: 'preferred' }, {}];
     // Where nothing but TLS will do, a server without it is one that may come up with it later.
     for (const variables of hasTls ? legs : []) {
-      const schema = await freshSchema(server, 'svc');
-      const target = await proxyInFront(service, variables);
-      more.push(target);
+      await using schema = await freshSchema(server, 'svc');
+      const target = keep(await proxyInFront(service, variables));
       const { user, password } = server;
-      const client = await connect(target, { user, password, database: schema.name });
-      await client.query('CREATE TABLE t AS SELECT 1 AS a');
-      await client.query('DROP TABLE t');
-      await client.end();
+      await using client = await connect(target, { user, password, database: schema.name });
+      await client.run('CREATE TABLE t AS SELECT 1 AS a', 'DROP TABLE t');
       expect(await heldRows(server, schema.name)).toEqual({ t: 1 });
-      await schema.drop();
     }
     const listed = await runUndrop(service, ['list', '--upstream-tls=required']);
     expect([listed.code, listed.stderr]).toEqual(

@@ -7,7 +7,7 @@ import { randomBytes } from 'node:crypto';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { type BothWays, bothWays } from '../support/both-ways.js';
 import { connectionOptions } from '../support/client-cli.js';
 import { type ClientName, runClient } from '../support/clients.js';
@@ -15,9 +15,6 @@ import { runMydumper, runSchemaChange } from '../support/debian-tools.js';
 import { type ProxyTarget, proxyInFront } from '../support/proxy.js';
 import { sample } from '../support/sample.js';
 import { query, type Target, type TestServer, testServer } from '../support/servers.js';
-
-// A busy machine is slow, not wrong; the tools may have to be downloaded first.
-jest.setTimeout(300_000);
 
 interface Pair {
   readonly dump: ClientName;

@@ -3,16 +3,14 @@
  * the proxy: migrations up, down, from the beginning, and all that these tools have to empty a
  * schema or to make it anew. Each project says what its tool sees (test/support/tools).
  */
+
 import { randomBytes } from 'node:crypto';
-import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
+import { describe, expect, test } from '@jest/globals';
 import { bothWays } from '../support/both-ways.js';
 import { runProject } from '../support/debian-tools.js';
-import { type ProxyTarget, proxyInFront } from '../support/proxy.js';
+import { onServer } from '../support/on-servers.js';
 import { sample } from '../support/sample.js';
-import { query, testServer } from '../support/servers.js';
-
-// A busy machine is slow, not wrong; the tools may have to be downloaded first.
-jest.setTimeout(300_000);
+import { testServer } from '../support/servers.js';
 
 const TOOLS = ['Django', 'Alembic', 'Doctrine', 'Laravel'] as const;
 
@@ -27,22 +25,11 @@ describe.each(NAMES)('%s', (name) => {
   const server = testServer(name);
   const prefix = `orm_${randomBytes(4).toString('hex')}`;
   const account = { user: prefix, password: 'pa$$ word' };
-  let proxy: ProxyTarget;
-
-  beforeAll(async () => {
-    // Rights on its own schemas, as an application has them, those of test runs among them.
-    await query(
-      server,
-      `CREATE USER ${account.user}@'%' IDENTIFIED BY '${account.password}'`,
-      `GRANT ALL ON \`${prefix.replace('_', '\\_')}%\`.* TO ${account.user}@'%'`,
-    );
-    proxy = await proxyInFront(server);
-  });
-
-  afterAll(async () => {
-    await proxy.stop();
-    await query(server, `DROP USER ${account.user}@'%'`);
-  });
+  const on = onServer(server);
+  // Rights on its own schemas, as an application has them, those of test runs among them.
+  const grants = [`ALL ON \`${prefix.replace('_', '\\_')}%\`.*`];
+  on.account(account.user, { password: account.password, grants });
+  const proxy = on.proxy();
 
   const project = (script: string) =>
     bothWays({ server, proxy, account, prefix }, (target, schema) =>

@@ -3,19 +3,17 @@
  * down, drops all and goes up again, directly and through the proxy: the same is said, answered and
  * there, nothing held is seen by it, and every base table that it dropped is held.
  */
+
 import { randomBytes } from 'node:crypto';
-import { expect, jest } from '@jest/globals';
+import { expect } from '@jest/globals';
 import { isRecycleSchema } from '../../src/names/names.js';
 import { heldTables } from '../support/client-held.js';
 import { THE_END, type Transcript } from '../support/client-script.js';
 import { inLanes } from '../support/lanes.js';
 import { ensureNpmTools, NPM_TOOLS, type NpmTool, runNpmTool } from '../support/npm-tools.js';
-import { type ProxyTarget, proxyInFront } from '../support/proxy.js';
+import { onServer } from '../support/on-servers.js';
 import { sample } from '../support/sample.js';
 import { query, type Target, type TestServer, testServer } from '../support/servers.js';
-
-// A busy machine is slow, not wrong.
-jest.setTimeout(300_000);
 
 /** Rows of each table that the script drops, of the same name in ascending order. */
 type Held = Readonly<Record<string, readonly number[]>>;
@@ -79,20 +77,16 @@ function stepsOf({ text }: Transcript): readonly (readonly string[])[] {
   });
 }
 
-inLanes(SERVERS, '$name', (server: TestServer, { beforeAll, afterAll, test }) => {
-  let proxy: ProxyTarget;
-
-  beforeAll(async () => {
-    await ensureNpmTools();
-    // Else only who has SUPER makes triggers beside a binary log.
-    await query(server, 'SET GLOBAL log_bin_trust_function_creators = 1');
-    proxy = await proxyInFront(server);
-  });
-
-  afterAll(async () => {
-    await proxy.stop();
-    await query(server, 'SET GLOBAL log_bin_trust_function_creators = 0');
-  });
+inLanes(SERVERS, '$name', (server: TestServer, lane) => {
+  const on = onServer(server, lane);
+  const { test } = lane;
+  // Else only who has SUPER makes triggers beside a binary log.
+  const trust = (value: number) =>
+    query(server, `SET GLOBAL log_bin_trust_function_creators = ${value}`);
+  on.beforeAll(() => ensureNpmTools());
+  on.beforeAll(() => trust(1));
+  on.afterAll(() => trust(0));
+  const proxy = on.proxy();
 
   const tools = CELLS.filter(({ name }) => name === server.name).map(({ tool }) => tool);
   test.each(tools)('%s does the same directly and through the proxy', async (tool) => {

@@ -5,14 +5,12 @@
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { describe, expect, jest, test } from '@jest/globals';
+import { describe, expect, test } from '@jest/globals';
 import { runPromtool } from '../support/debian-tools.js';
 import { projectFolder } from '../support/folders.js';
 import { spawnProxy } from '../support/proxy.js';
 import { sample } from '../support/sample.js';
 import { query, testServers } from '../support/servers.js';
-
-jest.setTimeout(300_000);
 
 const RULES = join(projectFolder, 'docs/prometheus-alerts.yml');
 const [server] = sample(testServers(), { name: 'promtool', count: 1 });
@@ -100,21 +98,17 @@ const ALARMS: readonly Alarm[] = [
 describe('promtool', () => {
   test('reads the metrics, and has nothing against them', async () => {
     if (server === undefined) throw new Error('no server');
-    const proxy = await spawnProxy(server, { ADMIN_LISTEN: '127.0.0.1:0', COLLECT: 'on' });
-    try {
-      await query(
-        proxy,
-        'CREATE DATABASE IF NOT EXISTS promtool',
-        'CREATE TABLE promtool.t (id INT)',
-      );
-      await query(proxy, 'DROP TABLE promtool.t', 'DROP DATABASE promtool');
-      const listen = proxy.lines.find(({ event }) => event === 'admin')?.['listen'];
-      const response = await fetch(`http://${listen}/metrics`);
-      const checked = await runPromtool(['check', 'metrics'], await response.text());
-      expect(checked).toEqual({ code: 0, stdout: '', stderr: '' });
-    } finally {
-      await proxy.stop();
-    }
+    await using proxy = await spawnProxy(server, { ADMIN_LISTEN: '127.0.0.1:0', COLLECT: 'on' });
+    await query(
+      proxy,
+      'CREATE DATABASE IF NOT EXISTS promtool',
+      'CREATE TABLE promtool.t (id INT)',
+    );
+    await query(proxy, 'DROP TABLE promtool.t', 'DROP DATABASE promtool');
+    const listen = proxy.lines.find(({ event }) => event === 'admin')?.['listen'];
+    const response = await fetch(`http://${listen}/metrics`);
+    const checked = await runPromtool(['check', 'metrics'], await response.text());
+    expect(checked).toEqual({ code: 0, stdout: '', stderr: '' });
   });
 
   test('each alert is silent before its time, and fires then', async () => {

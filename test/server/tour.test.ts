@@ -3,12 +3,11 @@
  * tables dropped in one statement, both held, one brought back, rows counted before and after. And
  * a dump reloaded over what is there, which drops every table.
  */
-import { beforeAll, describe, expect, jest, test } from '@jest/globals';
+import { beforeAll, describe, expect, test } from '@jest/globals';
 import { fillShop, SHOP_ROWS, type ShopTable } from '../../src/demo/shop.js';
 import { runTour } from '../../src/demo/tour.js';
 import { type ClientName, dumpTools, runClient } from '../support/clients.js';
-import { inLanes } from '../support/lanes.js';
-import { testOnOne } from '../support/on-one-server.js';
+import { onServersAtOnce } from '../support/on-servers.js';
 import { type ProxyTarget, proxyInFront, runUndrop } from '../support/proxy.js';
 import { sample } from '../support/sample.js';
 import {
@@ -20,9 +19,6 @@ import {
   testServer,
   testServers,
 } from '../support/servers.js';
-
-// A busy machine is slow, not wrong.
-jest.setTimeout(240_000);
 
 const TABLES = Object.keys(SHOP_ROWS) as ShopTable[];
 
@@ -54,8 +50,8 @@ describe('the tour by mysql2', () => {
 
 async function tourOn(server: TestServer): Promise<{ code: number; text: string }> {
   const shop = await freshShop(server);
-  const proxy = await proxyInFront(server, { ...SHORT, COLLECT: 'on' });
-  const connection = await connect(proxy);
+  await using proxy = await proxyInFront(server, { ...SHORT, COLLECT: 'on' });
+  await using connection = await connect(proxy);
   let text = '';
   const code = await runTour({
     connection,
@@ -66,24 +62,15 @@ async function tourOn(server: TestServer): Promise<{ code: number; text: string 
     commandName: 'undrop',
     command: (args) => runUndrop(server, args),
   });
-  await connection.end();
-  await proxy.stop();
   await shop.drop();
   return { code, text };
 }
 
-inLanes(testServers(), '$name', (server, lane) => {
-  const { afterAll, beforeAll } = lane;
-  const test = testOnOne(server, lane);
-  let proxy: ProxyTarget;
+onServersAtOnce('the tour on $name', (server, on) => {
+  const { test } = on;
   let shop: FreshSchema;
 
-  beforeAll(async () => {
-    proxy = await proxyInFront(server);
-  });
-  afterAll(async () => {
-    await proxy.stop();
-  });
+  const proxy = on.proxy();
 
   const clients = sample(clientsOf(server), { name: `clients of ${server.name}`, count: 1 });
   test.each(clients)('%s: drop two tables, bring one back', async (client) => {
@@ -137,9 +124,8 @@ function clientsOf(server: TestServer): readonly ClientName[] {
 
 async function freshShop(server: TestServer): Promise<FreshSchema> {
   const schema = await freshSchema(server, 'shop');
-  const connection = await connect(server);
+  await using connection = await connect(server);
   await fillShop(connection, schema.name);
-  await connection.end();
   return schema;
 }
 

@@ -3,18 +3,16 @@
  * of such a drop, and all of them come back. MariaDB, where a killed RENAME could damage one that
  * it has renamed already, gets one RENAME after the other.
  */
-import { afterAll, beforeAll, beforeEach, describe, expect, jest } from '@jest/globals';
-import type { ServicePool } from '../../src/service/pool/pools.js';
-import { restore } from '../../src/undo/run-restore.js';
+
+import { beforeEach, describe, expect } from '@jest/globals';
 import { describeAnswer } from '../support/native-case.js';
 import { testOnOne } from '../support/on-one-server.js';
+import { onServers } from '../support/on-servers.js';
 import { until } from '../support/poll.js';
 import { RawClient } from '../support/raw-client.js';
-import { connect, query, testServers } from '../support/servers.js';
-import { poolOn } from '../support/service-pool.js';
+import { connect, query } from '../support/servers.js';
 import { TwoSchemas } from '../support/two-schemas.js';
-
-jest.setTimeout(240_000);
+import { restored } from '../support/undrop-cli.js';
 
 const MAKE = [
   'CREATE TABLE plain (id INT)',
@@ -61,31 +59,21 @@ const LOST_DEFAULT = [
   ...END,
 ];
 
-describe.each(testServers())('on $name', (server) => {
-  const test = testOnOne(server);
+onServers('triggers of several dropped tables on $name', (server, on) => {
+  const { test } = on;
   const talks = server.name.startsWith('mariadb')
     ? [
         ...TALKS,
         ['beside a table whose default is of a sequence that is gone', LOST_DEFAULT] as const,
       ]
     : TALKS;
-  let two: TwoSchemas;
-  let pool: ServicePool;
 
-  beforeAll(async () => {
-    two = await TwoSchemas.open(server);
-    pool = poolOn(server);
-  });
-  afterAll(async () => {
-    await pool.dispose();
-    await two.close();
-  });
+  const two = on.open(() => TwoSchemas.open(server));
 
   const say = async (texts: readonly string[], user = 'root') => {
-    const client = await RawClient.open({ ...two.proxy, user }, { schema: two.schema.name });
+    await using client = await RawClient.open(two.proxy, { user, schema: two.schema.name });
     const heard: string[] = [];
     for (const text of texts) heard.push(...describeAnswer(await client.query(text)));
-    await client.quit();
     return heard;
   };
   const live = async () => {
@@ -96,7 +84,7 @@ describe.each(testServers())('on $name', (server) => {
     const { name } = two.schema;
     expect(await live()).toEqual([]);
     for (const table of ['a', 'plain', 'b']) {
-      const { triggers } = await restore(pool, { target: `${name}.${table}` });
+      const { triggers } = await restored(server, `${name}.${table}`);
       expect(triggers.map(({ problem }) => problem)).toEqual(table === 'plain' ? [] : [null]);
       expect(await query(server, `SELECT COUNT(*) AS n FROM ${name}.${table}`)).toEqual([{ n: 3 }]);
     }
@@ -106,11 +94,10 @@ describe.each(testServers())('on $name', (server) => {
 
   test.each(talks)('%s: the same bytes, and nothing is lost', async (_name, texts) => {
     await two.compare(async (target) => {
-      const client = await RawClient.open(target, { schema: two.schema.name });
+      await using client = await RawClient.open(target, { schema: two.schema.name });
       await client.run(MAKE);
       const heard: string[] = [];
       for (const text of texts) heard.push(...describeAnswer(await client.query(text)));
-      await client.quit();
       return heard;
     });
   });
@@ -138,19 +125,16 @@ describe.each(testServers())('on $name', (server) => {
     });
 
     test('stay where another session has the last of them locked', async () => {
-      const reader = await connect(server, { database: two.schema.name });
-      await reader.query('BEGIN');
-      await reader.query('SELECT * FROM b');
+      await using reader = await connect(server, { database: two.schema.name });
+      await reader.run('BEGIN', 'SELECT * FROM b');
       const heard = await say(['SET lock_wait_timeout = 1', DROP]);
       expect(heard.join()).toMatch(/1205/);
       expect(await live()).toEqual(['a', 'b', 'plain']);
-      await reader.end();
     });
 
     test('are dropped when a session that had one of them locked is done', async () => {
       const reader = await connect(server, { database: two.schema.name });
-      await reader.query('BEGIN');
-      await reader.query('SELECT * FROM b');
+      await reader.run('BEGIN', 'SELECT * FROM b');
       const dropping = say([DROP]);
       await until(async () => {
         const rows = await query(
@@ -189,8 +173,7 @@ describe.each(testServers())('on $name', (server) => {
         'INSERT INTO parent VALUES (1)',
       );
       const writer = await connect(server, { database: name });
-      await writer.query('BEGIN');
-      await writer.query('INSERT INTO child VALUES (1)');
+      await writer.run('BEGIN', 'INSERT INTO child VALUES (1)');
       const lateFor =
         'SET foreign_key_checks = 0, lock_wait_timeout = 1, innodb_lock_wait_timeout = 1';
       let isDone = false;
@@ -209,7 +192,7 @@ describe.each(testServers())('on $name', (server) => {
       await dropping;
       await writer.query('ROLLBACK');
       await writer.end();
-      if (!(await live()).includes('a')) await restore(pool, { target: `${name}.a` });
+      if (!(await live()).includes('a')) await restored(server, `${name}.a`);
       const found = await query(server, `USE ${name}`, `FLUSH TABLES`, TRIGGERS);
       expect(found).toEqual([{ names: 'of_a,of_b' }]);
       await query(server, `INSERT INTO ${name}.a VALUES (4)`);

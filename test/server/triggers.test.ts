@@ -3,67 +3,39 @@
  * free as behind a native drop, nothing fires while a table is held or purged, and what comes back
  * is what was there, byte for byte, by the server's own words.
  */
-import { expect, jest } from '@jest/globals';
-import type { Connection, RowDataPacket } from 'mysql2/promise';
+import { expect } from '@jest/globals';
 import { grantsFor } from '../../src/account/grants.js';
 import { retryPending } from '../../src/held/relocate/pending.js';
 import { dropTriggers } from '../../src/held/triggers/detach-triggers.js';
 import type { HeldTrigger } from '../../src/ledger/detached/triggers.js';
 import { silentLog } from '../../src/log.js';
-import type { ServicePool } from '../../src/service/pool/pools.js';
 import { readServerFacts } from '../../src/service/server-facts.js';
 import { restore } from '../../src/undo/run-restore.js';
 import { type CliName, connectionOptions } from '../support/client-cli.js';
 import { dumpTools, runClient } from '../support/clients.js';
-import { inLanes } from '../support/lanes.js';
-import { testOnOne } from '../support/on-one-server.js';
+import { onServersAtOnce } from '../support/on-servers.js';
 import { until } from '../support/poll.js';
 import { type ProxyTarget, proxyInFront, type Variables } from '../support/proxy.js';
-import {
-  connect,
-  type FreshSchema,
-  freshSchema,
-  type Target,
-  testServers,
-} from '../support/servers.js';
+import { connect, freshSchema, type Target } from '../support/servers.js';
 import { poolOn } from '../support/service-pool.js';
 import { ledgerRowOf, newId, sayTo } from './service-fixture.js';
-
-jest.setTimeout(240_000);
 
 /** What the documented account has, less what triggers need. */
 const BASE = 'SELECT, INSERT, UPDATE, DELETE, CREATE, DROP, ALTER, REFERENCES, PROCESS';
 const MODES = 'ANSI_QUOTES,NO_BACKSLASH_ESCAPES';
 
-inLanes(testServers(), 'triggers on $name', (server, lane) => {
-  const { afterAll, beforeAll } = lane;
-  const test = testOnOne(server, lane);
+onServersAtOnce('triggers on $name', (server, on) => {
+  const { test } = on;
   const isOld = server.name === 'mysql-5.6';
-  let proxy: ProxyTarget;
-  let pool: ServicePool;
-  let schema: FreshSchema;
-  let direct: Connection;
 
-  beforeAll(async () => {
-    proxy = await proxyInFront(server);
-    pool = poolOn(server);
-    schema = await freshSchema(server, 'trg');
-    direct = await connect(server, { database: schema.name });
-    await run("CREATE USER tr_other@'%' IDENTIFIED BY 'other'", `GRANT ALL ON *.* TO tr_other@'%'`);
-  });
-  afterAll(async () => {
-    await run("DROP USER tr_other@'%'");
-    await direct.end();
-    await proxy.stop();
-    await pool.dispose();
-    await schema.drop();
-  });
+  const proxy = on.proxy();
+  const pool = on.pool();
+  const schema = on.schema('trg');
+  const direct = on.session({ schema });
+  on.account('tr_other', { password: 'other', grants: ['ALL ON *.*'] });
 
-  const run = async (...texts: readonly string[]) => {
-    for (const text of texts) await direct.query(text);
-  };
-  const select = async (text: string): Promise<RowDataPacket[]> =>
-    (await direct.query<RowDataPacket[]>(text))[0];
+  const run = (...texts: readonly string[]) => direct.run(...texts);
+  const select = (text: string) => direct.rows(text);
   const drop = async (text: string, before: readonly string[] = [], through: Target = proxy) => {
     const { user, password } = server;
     await sayTo({ ...through, user, password }, { schema: schema.name, texts: [...before, text] });
@@ -76,8 +48,7 @@ inLanes(testServers(), 'triggers on $name', (server, lane) => {
     await until(isThere, 'the outcome');
     return await ledgerRow(table);
   };
-  const names = async (): Promise<readonly string[]> =>
-    (await select('SHOW TRIGGERS')).map((row) => String(row['Trigger']));
+  const names = () => direct.column('SHOW TRIGGERS');
   /** All that the server says of the triggers of a table, but the time. */
   const shown = async (table: string): Promise<readonly unknown[]> => {
     const order = isOld ? '' : ', ACTION_ORDER';
@@ -207,13 +178,12 @@ inLanes(testServers(), 'triggers on $name', (server, lane) => {
     expect((await back('t', `${schema.name}.other`)).triggers[0]?.problem).toBe(null);
     expect(await insert('other')).toEqual(EXPECTED);
     await drop('DROP TABLE other');
-    const far = await freshSchema(server, 'far');
+    await using far = await freshSchema(server, 'far');
     const report = await back('other', `${far.name}.t`);
     expect(new Set(report.triggers.map(({ problem }) => problem))).toEqual(
       new Set([`it belongs to the schema ${schema.name}`]),
     );
     expect(await select(`SELECT COUNT(*) AS n FROM ${far.name}.t`)).toEqual([{ n: 4 }]);
-    await far.drop();
   });
 
   test('of a table whose name is in their own charset come back', async () => {
@@ -250,14 +220,13 @@ inLanes(testServers(), 'triggers on $name', (server, lane) => {
       `CREATE USER ${user}@'%' IDENTIFIED BY 'narrow'`,
       `GRANT ${grants} ON *.* TO ${user}@'%'`,
     );
-    const narrow = await proxyInFront({ ...server, user, password: 'narrow' }, variables);
+    await using narrow = await proxyInFront({ ...server, user, password: 'narrow' }, variables);
     // So that it is not the binary log for which rights are missing.
     await run(`SET GLOBAL log_bin_trust_function_creators = ${isTrusted ? 1 : 0}`);
     try {
       await work(narrow);
     } finally {
       await run('SET GLOBAL log_bin_trust_function_creators = 0');
-      await narrow.stop();
       await run(`DROP USER ${user}@'%'`);
     }
   };

@@ -1,20 +1,15 @@
 /** What is held is as big as its file, right after it was filled and dropped. */
 import { statSync } from 'node:fs';
-import { expect, jest } from '@jest/globals';
+import { expect } from '@jest/globals';
 import { newHoldId } from '../../src/names/names.js';
-import type { ServicePool } from '../../src/service/pool/pools.js';
 import { readServerFacts } from '../../src/service/server-facts.js';
 import { readSizes } from '../../src/service/true-sizes.js';
-import { type Collecting, startCollecting, until } from '../lifecycle/collecting.js';
+import { startCollecting, until } from '../lifecycle/collecting.js';
 import { freshLedger } from '../support/fresh-ledger.js';
-import { inLanes } from '../support/lanes.js';
-import { testOnOne } from '../support/on-one-server.js';
+import { onServersAtOnce } from '../support/on-servers.js';
 import { proxyInFront } from '../support/proxy.js';
 import { isLong } from '../support/sample.js';
-import { type FreshSchema, freshSchema, query, testServers } from '../support/servers.js';
-import { poolOn } from '../support/service-pool.js';
-
-jest.setTimeout(240_000);
+import { query } from '../support/servers.js';
 
 const ROWS = 16_384;
 
@@ -26,27 +21,18 @@ interface LedgerSizes {
   readonly bytes: number | null;
 }
 
-inLanes(testServers(), 'sizes on $name', (server, lane) => {
-  const { afterAll, afterEach, beforeEach } = lane;
-  const test = testOnOne(server, lane);
+const HOURS = { holdMs: 3_600_000, checkIntervalMs: 3_600_000 };
+
+onServersAtOnce('sizes on $name', (server, on) => {
+  const { afterAll, beforeEach, test } = on;
   const isOld = server.name === 'mysql-5.6';
   /** MySQL 5.6 tells only the pages in use, and its files grow by 4 MB. */
   const least = isOld ? 0.3 : 0.8;
-  let schema: FreshSchema;
-  let collecting: Collecting | null = null;
-  let pool: ServicePool;
 
-  beforeEach(async () => {
-    await freshLedger(server);
-    schema = await freshSchema(server);
-    pool = poolOn(server);
-  });
-  afterEach(async () => {
-    await collecting?.stop();
-    collecting = null;
-    await pool.dispose();
-    await schema.drop();
-  });
+  beforeEach(() => freshLedger(server));
+  const schema = on.each.schema();
+  const pool = on.each.pool();
+
   afterAll(() => freshLedger(server));
 
   /** Fills it at once, as a dump does, so that no statistics can follow. */
@@ -57,12 +43,8 @@ inLanes(testServers(), 'sizes on $name', (server, lane) => {
   }
 
   async function drop(...tables: string[]): Promise<void> {
-    const proxy = await proxyInFront(server);
-    try {
-      await query(proxy, ...tables.map((table) => `DROP TABLE ${table}`));
-    } finally {
-      await proxy.stop();
-    }
+    await using proxy = await proxyInFront(server);
+    await query(proxy, ...tables.map((table) => `DROP TABLE ${table}`));
   }
 
   async function inLedger(table: string): Promise<LedgerSizes> {
@@ -89,7 +71,7 @@ inLanes(testServers(), 'sizes on $name', (server, lane) => {
     await fill(`${schema.name}.big`);
     await drop(`${schema.name}.big`);
     expect((await inLedger('big')).rowCount).not.toBe(0);
-    collecting = startCollecting(server, { holdMs: 3_600_000, checkIntervalMs: 3_600_000 });
+    await using _collecting = startCollecting(server, HOURS);
     const row = await inLedger('big');
     const bytes = await fileBytes(row);
     const isTrue = async () => {
@@ -129,7 +111,7 @@ inLanes(testServers(), 'sizes on $name', (server, lane) => {
     const names = ['empty_one', 'one', 'isam', 'parts'];
     await drop(...names.map((name) => `${schema.name}.${name}`));
     for (const name of names) expect((await inLedger(name)).rowCount).not.toBe(0);
-    collecting = startCollecting(server, { holdMs: 3_600_000, checkIntervalMs: 3_600_000 });
+    await using _collecting = startCollecting(server, HOURS);
     const rowsOf = async (name: string) => {
       const { rowCount } = await inLedger(name);
       return rowCount === null ? null : Number(rowCount);

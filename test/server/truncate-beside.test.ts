@@ -3,18 +3,19 @@
  * its parent at that moment: the words are the server's own, and no foreign key is lost or leads
  * elsewhere.
  */
+
 import { randomBytes } from 'node:crypto';
-import { afterAll, beforeAll, describe, expect } from '@jest/globals';
-import type { Connection, RowDataPacket } from 'mysql2/promise';
+import { expect } from '@jest/globals';
 import { silentLog } from '../../src/log.js';
 import { formatHoldName, newHoldId } from '../../src/names/names.js';
 import { reconcile } from '../../src/recovery/reconcile.js';
-import { testOnOne } from '../support/on-one-server.js';
+import { NumberTables } from '../support/number-tables.js';
+import { onServers } from '../support/on-servers.js';
 import { until } from '../support/poll.js';
-import { type ProxyTarget, proxyInFront } from '../support/proxy.js';
+import { proxyInFront } from '../support/proxy.js';
 import { type RawAnswer, RawClient } from '../support/raw-client.js';
 import { rounds } from '../support/sample.js';
-import { connect, freshSchema, testServers } from '../support/servers.js';
+import { connect, freshSchema } from '../support/servers.js';
 import { poolOn } from '../support/service-pool.js';
 import { intentsSettled } from '../support/settled.js';
 import { type TapEvent, wireTap } from '../support/wire-tap.js';
@@ -28,46 +29,27 @@ function said({ results }: RawAnswer): readonly string[] {
   return results.map((one) => (one.kind === 'err' ? `${one.errno} ${one.message}` : one.kind));
 }
 
-describe.each(testServers())('what empties a table on $name', (server) => {
-  const test = testOnOne(server);
-  let proxy: ProxyTarget;
-  let root: Connection;
-  let schema: string;
-  let dropSchema: () => Promise<void>;
+onServers('what empties a table on $name', (server, on) => {
+  const { test } = on;
 
-  beforeAll(async () => {
-    proxy = await proxyInFront(server, { PROTECT });
-    root = await connect(server);
-    ({ name: schema, drop: dropSchema } = await freshSchema(server, 'beside'));
-    await root.query(`USE ${schema}`);
-  });
-
-  afterAll(async () => {
-    await proxy.stop();
-    await dropSchema();
-    await root.end();
-  });
+  const proxy = on.proxy({ PROTECT });
+  const schema = on.schema('beside').name;
+  const root = on.session({ schema });
 
   /** What a client is told through a proxy whose statements wait for `onStatement`. */
   async function saidThrough(
     onEvent: (text: string, moment: TapEvent['moment']) => Promise<unknown> | undefined,
     ...texts: readonly string[]
   ): Promise<readonly string[]> {
-    const tap = await wireTap(server, async ({ moment, command }) => {
+    await using tap = await wireTap(server, async ({ moment, command }) => {
       await onEvent(command.toString('latin1'), moment);
       return true;
     });
-    const tapped = await proxyInFront({ ...server, ...tap }, { PROTECT });
-    const client = await RawClient.open(tapped, { schema });
-    try {
-      const answers: string[] = [];
-      for (const text of texts) answers.push(...said(await client.query(text)));
-      return answers;
-    } finally {
-      await client.quit();
-      await tapped.stop();
-      await tap.close();
-    }
+    await using tapped = await proxyInFront({ ...server, ...tap }, { PROTECT });
+    await using client = await RawClient.open(tapped, { schema });
+    const answers: string[] = [];
+    for (const text of texts) answers.push(...said(await client.query(text)));
+    return answers;
   }
 
   /** Once, before the first statement that has this in it. */
@@ -84,29 +66,21 @@ describe.each(testServers())('what empties a table on $name', (server) => {
     await root.query(`CREATE TABLE ${name}_par (v INT PRIMARY KEY) ENGINE=InnoDB`);
     await root.query(`CREATE TABLE ${name}_ch (v INT, CONSTRAINT ${schema}_${name}
       FOREIGN KEY (v) REFERENCES ${name}_par (v)) ENGINE=InnoDB`);
-    await root.query(`INSERT INTO ${name}_par VALUES (1)`);
-    await root.query(`INSERT INTO ${name}_ch VALUES (1)`);
+    await root.run(`INSERT INTO ${name}_par VALUES (1)`, `INSERT INTO ${name}_ch VALUES (1)`);
   }
 
   async function parentOf(table: string): Promise<readonly string[]> {
-    const [rows] = await root.query<RowDataPacket[]>(
+    const values = await root.column(
       `SELECT CONCAT(UNIQUE_CONSTRAINT_SCHEMA, '.', REFERENCED_TABLE_NAME) AS parent
        FROM information_schema.REFERENTIAL_CONSTRAINTS
        WHERE CONSTRAINT_SCHEMA = ? AND TABLE_NAME = ?`,
       [schema, table],
     );
-    return rows.map(({ parent }) => String(parent));
+    return values.map(String);
   }
 
-  async function heldOf(table: string): Promise<readonly string[]> {
-    await intentsSettled(root, [schema]);
-    const [rows] = await root.query<RowDataPacket[]>(
-      `SELECT CONCAT(hold_schema, '.', hold_name) AS name FROM _undrop.ledger
-       WHERE schema_name = ? AND table_name = ? AND state = 'HOLD' ORDER BY id`,
-      [schema, table],
-    );
-    return rows.map(({ name }) => String(name));
-  }
+  const numbers = new NumberTables(root, schema);
+  const heldOf = (table: string) => numbers.placesOf(table);
 
   test('of a parent: the keys of its children lead to the name', async () => {
     await makeFamily('flushed');
@@ -121,16 +95,14 @@ describe.each(testServers())('what empties a table on $name', (server) => {
   });
 
   test('of a parent, and of its child, whose keys the server has named', async () => {
-    for (const text of [
+    await root.run(
       'CREATE TABLE kin_p (id INT PRIMARY KEY) ENGINE=InnoDB',
       `CREATE TABLE kin_c (id INT PRIMARY KEY, pid INT, other INT,
         FOREIGN KEY (pid) REFERENCES kin_p (id),
         FOREIGN KEY (other) REFERENCES kin_p (id)) ENGINE=InnoDB`,
       'INSERT INTO kin_p VALUES (1)',
       'INSERT INTO kin_c VALUES (1, 1, 1)',
-    ]) {
-      await root.query(text);
-    }
+    );
     const client = await RawClient.open(proxy, { schema });
     await client.run(['SET foreign_key_checks = 0']);
     const answers: string[] = [];
@@ -141,7 +113,7 @@ describe.each(testServers())('what empties a table on $name', (server) => {
     expect(answers).toEqual(['ok', 'ok', 'ok', 'ok', 'ok']);
     await intentsSettled(root, [schema]);
     const keysOf = async () => {
-      const [[shown]] = await root.query<RowDataPacket[]>('SHOW CREATE TABLE kin_c');
+      const [shown] = await root.rows('SHOW CREATE TABLE kin_c');
       return String(shown?.['Create Table']).match(/CONSTRAINT .*? REFERENCES `\w+`/g);
     };
     await until(async () => (await keysOf())?.length === 2, 'the keys are on the child');
@@ -212,9 +184,8 @@ describe.each(testServers())('what empties a table on $name', (server) => {
       const name = verb.slice(0, 4).toLowerCase();
       await makeFamily(name);
       const parent = rightBefore('RENAME /* undrop hold-by-service ', async () => {
-        const client = await RawClient.open(proxy, { schema });
+        await using client = await RawClient.open(proxy, { schema });
         await client.run(['SET foreign_key_checks = 0', `${verb} ${name}_par`]);
-        await client.quit();
       });
       expect(await saidThrough(parent, `TRUNCATE ${name}_ch`)).toEqual(['ok']);
       expect(await heldOf(`${name}_ch`)).not.toEqual([]);
@@ -250,9 +221,7 @@ describe.each(testServers())('what empties a table on $name', (server) => {
     if (server.flavour !== 'mariadb') return;
     await makeFamily('waiting');
     const other = await connect(server, { database: schema });
-    await other.query('SET foreign_key_checks = 0');
-    await other.query('BEGIN');
-    await other.query('INSERT INTO waiting_ch VALUES (2)');
+    await other.run('SET foreign_key_checks = 0', 'BEGIN', 'INSERT INTO waiting_ch VALUES (2)');
     const client = await RawClient.open(proxy, { schema });
     await client.run(['SET foreign_key_checks = 0, innodb_lock_wait_timeout = 1']);
     try {
@@ -277,8 +246,8 @@ describe.each(testServers())('what empties a table on $name', (server) => {
     'ALTER TABLE raced TRUNCATE PARTITION p0',
     'ALTER TABLE raced DROP PARTITION p0',
   ])('%s beside DROP and CREATE of it: done, or the server’s own words', async (text) => {
-    const client = await RawClient.open(proxy, { schema });
-    const other = await connect(server, { database: schema });
+    await using client = await RawClient.open(proxy, { schema });
+    await using other = await connect(server, { database: schema });
     let isOver = false;
     const making = (async () => {
       while (!isOver) {
@@ -291,8 +260,6 @@ describe.each(testServers())('what empties a table on $name', (server) => {
       for (const one of said(await client.query(text))) answers.add(one);
     isOver = true;
     await making;
-    await other.end();
-    await client.quit();
     // Who never gets a quiet moment in twelve tries is told so; who comes twice to one table, too.
     const twice = '1507 Error in list of partitions.*|1508 Cannot remove all partitions.*';
     const busy = '1205 UNDROP_CHANGED_MEANWHILE: .*';

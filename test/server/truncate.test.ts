@@ -3,74 +3,38 @@
  * commit and columns that they add meanwhile; rules and hints; what restore says; where it isn't
  * protected.
  */
-import { afterAll, beforeAll, describe, expect, jest } from '@jest/globals';
-import type { Connection, RowDataPacket } from 'mysql2/promise';
-import { testOnOne } from '../support/on-one-server.js';
+
+import { expect } from '@jest/globals';
+import { NumberTables } from '../support/number-tables.js';
+import { onServers } from '../support/on-servers.js';
 import { until } from '../support/poll.js';
-import { type ProxyTarget, proxyInFront, runUndrop } from '../support/proxy.js';
+import { proxyInFront, runUndrop } from '../support/proxy.js';
 import { CLIENT, MODERN, type RawAnswer, RawClient } from '../support/raw-client.js';
 import { rounds } from '../support/sample.js';
-import { connect, freshSchema, testServers } from '../support/servers.js';
+import { connect } from '../support/servers.js';
 import { intentsSettled } from '../support/settled.js';
 import { wireTap } from '../support/wire-tap.js';
-
-// A busy machine is slow, not wrong.
-jest.setTimeout(240_000);
 
 const PROTECT = 'drop-table,truncate';
 const RULES = '*.kept: refuse; *.gone: native; *.short: hold=2h';
 /** Tables that are emptied while others write to them. */
 const ROUNDS = rounds(5, 2);
 
-describe.each(testServers())('TRUNCATE on $name', (server) => {
-  const test = testOnOne(server);
-  let proxy: ProxyTarget;
-  let root: Connection;
-  let schema: string;
-  let dropSchema: () => Promise<void>;
-  let client: RawClient;
+onServers('TRUNCATE on $name', (server, on) => {
+  const { test } = on;
 
-  beforeAll(async () => {
-    proxy = await proxyInFront(server, { PROTECT, RULES, ALLOW_DESTROY: 'users' });
-    root = await connect(server);
-    ({ name: schema, drop: dropSchema } = await freshSchema(server, 'empty'));
-    await root.query(`USE ${schema}`);
-    client = await RawClient.open(proxy, { schema, flags: MODERN | CLIENT.MULTI_STATEMENTS });
-  });
+  const proxy = on.proxy({ PROTECT, RULES, ALLOW_DESTROY: 'users' });
+  const schema = on.schema('empty').name;
+  const root = on.session({ schema });
+  const client = on.client({ to: proxy, schema, flags: MODERN | CLIENT.MULTI_STATEMENTS });
 
-  afterAll(async () => {
-    await client.quit();
-    await proxy.stop();
-    await dropSchema();
-    await root.end();
-  });
+  const numbers = new NumberTables(root, schema);
+  const make = (table: string, ...values: readonly number[]) => numbers.make(table, ...values);
+  const valuesOf = (table: string) => numbers.valuesOf(table);
+  const held = (table: string) => numbers.held(table);
 
-  async function make(table: string, ...values: readonly number[]): Promise<void> {
-    await root.query(`CREATE TABLE ${table} (v INT) ENGINE=InnoDB`);
-    for (const v of values) await root.query(`INSERT INTO ${table} VALUES (${v})`);
-  }
-
-  async function valuesOf(table: string): Promise<readonly number[]> {
-    const [rows] = await root.query<RowDataPacket[]>(`SELECT v FROM ${table} ORDER BY v`);
-    return rows.map(({ v }) => Number(v));
-  }
-
-  /** What is held of a table of this name, by its rows; the ledger has it by then. */
-  async function held(table: string): Promise<readonly (readonly number[])[]> {
-    await intentsSettled(root, [schema]);
-    const [rows] = await root.query<RowDataPacket[]>(
-      `SELECT CONCAT(hold_schema, '.', hold_name) AS name FROM _undrop.ledger
-       WHERE schema_name = ? AND table_name = ? AND state = 'HOLD' ORDER BY id`,
-      [schema, table],
-    );
-    const found: (readonly number[])[] = [];
-    for (const { name } of rows) found.push(await valuesOf(String(name)));
-    return found;
-  }
-
-  function said({ results }: RawAnswer): readonly string[] {
-    return results.map((one) => (one.kind === 'err' ? String(one.message) : one.kind));
-  }
+  const said = ({ results }: RawAnswer): readonly string[] =>
+    results.map((one) => (one.kind === 'err' ? String(one.message) : one.kind));
 
   test('in a text of several, and again: what was there each time is held', async () => {
     await make('several', 1, 2);
@@ -102,7 +66,7 @@ describe.each(testServers())('TRUNCATE on $name', (server) => {
       ['hinted', 0, 0],
       ['pinned', 0, 1],
     ]);
-    const [rows] = await root.query<RowDataPacket[]>(
+    const rows = await root.rows(
       `SELECT table_name, TIMESTAMPDIFF(HOUR, dropped_at, hold_until) AS hours FROM _undrop.ledger
        WHERE schema_name = ? AND table_name IN ('short', 'pinned') ORDER BY table_name`,
       [schema],
@@ -147,8 +111,8 @@ describe.each(testServers())('TRUNCATE on $name', (server) => {
       const all = [...(await held(table)), await valuesOf(table)].flat();
       const sorted = (values: readonly number[]) => [...values].sort((a, b) => a - b);
       expect([round, sorted(all)]).toEqual([round, sorted(committed)]);
-      const [columns] = await root.query<RowDataPacket[]>(`SHOW COLUMNS FROM ${table}`);
-      expect([round, columns.map(({ Field }) => Field)]).toEqual([round, ['v', 'w']]);
+      const columns = await root.column(`SHOW COLUMNS FROM ${table}`);
+      expect([round, columns]).toEqual([round, ['v', 'w']]);
     }
     for (const writer of writers) await writer.end();
   });
@@ -171,8 +135,7 @@ describe.each(testServers())('TRUNCATE on $name', (server) => {
     expect(answer).toEqual(['ok']);
     expect([await held('late'), await valuesOf('late')]).toEqual([[[1, 2], [3]], []]);
     await root.query('INSERT INTO late (v) VALUES (3)');
-    const [columns] = await root.query<RowDataPacket[]>('SHOW COLUMNS FROM late');
-    expect(columns.map(({ Field }) => Field)).toEqual(['v', 'u', 'w']);
+    expect(await root.column('SHOW COLUMNS FROM late')).toEqual(['v', 'u', 'w']);
     expect(keysBefore).toHaveLength(2);
     await hasKeys('late', keysBefore);
     await root.query('DELETE FROM parent_of_late WHERE v = 3');
@@ -180,7 +143,7 @@ describe.each(testServers())('TRUNCATE on $name', (server) => {
   });
 
   async function keysOf(table: string): Promise<readonly unknown[]> {
-    const [rows] = await root.query<RowDataPacket[]>(
+    const rows = await root.rows(
       `SELECT CONSTRAINT_NAME, UNIQUE_CONSTRAINT_SCHEMA, REFERENCED_TABLE_NAME, DELETE_RULE
        FROM information_schema.REFERENTIAL_CONSTRAINTS
        WHERE CONSTRAINT_SCHEMA = ? AND TABLE_NAME = ? ORDER BY CONSTRAINT_NAME`,
@@ -203,7 +166,7 @@ describe.each(testServers())('TRUNCATE on $name', (server) => {
 
   async function isLeft(table: string): Promise<boolean> {
     await intentsSettled(root, [schema]);
-    const [rows] = await root.query<RowDataPacket[]>(
+    const rows = await root.rows(
       `SELECT id FROM _undrop.ledger
        WHERE schema_name = ? AND table_name = ? AND state = 'HOLD' AND todo IS NOT NULL`,
       [schema, table],
@@ -227,7 +190,7 @@ describe.each(testServers())('TRUNCATE on $name', (server) => {
     onStep: (step: 'turn' | 'rename' | 'keys', times: number) => Promise<unknown>,
   ): Promise<readonly string[]> {
     const times = { turn: 0, rename: 0, keys: 0 };
-    const tap = await wireTap(server, async ({ moment, command }) => {
+    await using tap = await wireTap(server, async ({ moment, command }) => {
       const text = command.toString('latin1');
       if (moment !== 'before statement') return true;
       if (text.includes('RENAME /* undrop hold-by-service '))
@@ -238,16 +201,13 @@ describe.each(testServers())('TRUNCATE on $name', (server) => {
       }
       return true;
     });
-    const tapped = await proxyInFront({ ...server, ...tap }, { PROTECT, RULES: '*.*: now' });
-    const other = await RawClient.open(tapped, { schema });
+    await using tapped = await proxyInFront({ ...server, ...tap }, { PROTECT, RULES: '*.*: now' });
+    await using other = await RawClient.open(tapped, { schema });
     try {
       await other.query('SET lock_wait_timeout = 1');
       return said(await other.query(`TRUNCATE ${table}`));
     } finally {
-      await other.quit();
       await intentsSettled(root, [schema]);
-      await tapped.stop();
-      await tap.close();
     }
   }
 
@@ -285,25 +245,19 @@ describe.each(testServers())('TRUNCATE on $name', (server) => {
     expect(more).toEqual([]);
     expect(message).toMatch(/^UNDROP_CHANGED_MEANWHILE: .* was emptied and lacks an ALTER TABLE/);
     expect(await held('twice')).toEqual([[1], []]);
-    const [columns] = await root.query<RowDataPacket[]>('SHOW COLUMNS FROM twice');
-    expect(columns.map(({ Field }) => Field)).toEqual(['v', 'w1']);
-    const [[lost]] = await root.query<RowDataPacket[]>(
-      `SELECT CONCAT(hold_schema, '.', hold_name) AS name FROM _undrop.ledger
-       WHERE schema_name = ? AND table_name = 'twice' ORDER BY id LIMIT 1`,
-      [schema],
-    );
-    expect(message).toContain(String(lost?.['name']));
+    expect(await root.column('SHOW COLUMNS FROM twice')).toEqual(['v', 'w1']);
+    expect(message).toContain((await numbers.placesOf('twice'))[0]);
     expect(await heldForDays('twice')).toEqual([7, 7]);
   });
 
   /** Whole days, from its drop on. */
   async function heldForDays(table: string): Promise<readonly number[]> {
-    const [rows] = await root.query<RowDataPacket[]>(
+    const values = await root.column(
       `SELECT TIMESTAMPDIFF(DAY, dropped_at, hold_until) AS days FROM _undrop.ledger
        WHERE schema_name = ? AND table_name = ? AND state = 'HOLD' ORDER BY id`,
       [schema, table],
     );
-    return rows.map(({ days }) => Number(days));
+    return values.map(Number);
   }
 
   test.each([
@@ -333,8 +287,7 @@ describe.each(testServers())('TRUNCATE on $name', (server) => {
     const reader = await connect(server, { database: schema });
     const answer = await truncatedBeside('seen', async (step, times) => {
       if (step !== 'keys' || times > 1) return;
-      await reader.query('START TRANSACTION');
-      await reader.query('SELECT * FROM seen');
+      await reader.run('START TRANSACTION', 'SELECT * FROM seen');
     });
     expect([answer, await held('seen'), await keysOf('seen')]).toEqual([['ok'], [[1]], []]);
     expect(await isLeft('seen')).toBe(true);
@@ -380,12 +333,12 @@ describe.each(testServers())('TRUNCATE on $name', (server) => {
   test('where the service connection breaks: says that, and the table is as it was', async () => {
     await make('unserved', 1);
     let isCut = false;
-    const tap = await wireTap(server, async ({ moment, command }) => {
+    await using tap = await wireTap(server, async ({ moment, command }) => {
       if (isCut || moment !== 'before statement') return true;
       isCut = command.toString('latin1').includes('CREATE TABLE /* undrop ghost ');
       return isCut ? 'cut' : true;
     });
-    const tapped = await proxyInFront({ ...server, ...tap }, { PROTECT });
+    await using tapped = await proxyInFront({ ...server, ...tap }, { PROTECT });
     const other = await RawClient.open(tapped, { schema });
     const answer = said(await other.query('TRUNCATE unserved'));
     expect(answer).toEqual([
@@ -396,8 +349,6 @@ describe.each(testServers())('TRUNCATE on $name', (server) => {
     expect(said(await other.query('TRUNCATE unserved'))).toEqual(['ok']);
     await other.quit();
     expect(await held('unserved')).toEqual([[1]]);
-    await tapped.stop();
-    await tap.close();
   });
 
   test.each(['slow_log', 'general_log'])(
@@ -412,13 +363,11 @@ describe.each(testServers())('TRUNCATE on $name', (server) => {
   );
 
   test('goes to the server as it is where it is not protected', async () => {
-    const without = await proxyInFront(server, { PROTECT: 'drop-table' });
-    const other = await RawClient.open(without, { schema });
+    await using without = await proxyInFront(server, { PROTECT: 'drop-table' });
+    await using other = await RawClient.open(without, { schema });
     await make('native', 1);
     await other.run(['TRUNCATE native']);
     expect([await valuesOf('native'), await held('native')]).toEqual([[], []]);
-    await other.quit();
-    await without.stop();
   });
 
   test('above 256 KiB is refused, and the table keeps its rows', async () => {

@@ -5,20 +5,16 @@
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { hostname, tmpdir, userInfo } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, jest } from '@jest/globals';
+import { expect } from '@jest/globals';
 import { reportFailure, runCommandLine } from '../../src/cli/command-line.js';
 import { findRows } from '../../src/ledger/read.js';
-import type { ServicePool } from '../../src/service/pool/pools.js';
-import { type Collecting, holdTable, startCollecting } from '../lifecycle/collecting.js';
+import { holdTable, startCollecting } from '../lifecycle/collecting.js';
 import { freshLedger } from '../support/fresh-ledger.js';
 import { readHistory } from '../support/history.js';
-import { testOnOne } from '../support/on-one-server.js';
+import { onServers } from '../support/on-servers.js';
 import { until } from '../support/poll.js';
-import { environment, type ProxyTarget, proxyInFront, runUndrop } from '../support/proxy.js';
-import { connect, type FreshSchema, freshSchema, query, testServers } from '../support/servers.js';
-import { poolOn } from '../support/service-pool.js';
-
-jest.setTimeout(240_000);
+import { environment, runUndrop } from '../support/proxy.js';
+import { connect, query } from '../support/servers.js';
 
 const OTHER = { user: 'um_other', password: 'other' };
 /** A parent, two children of it, and a grandchild that leads to itself, too. */
@@ -46,45 +42,21 @@ interface Listed {
   readonly holdName: string;
 }
 
-describe.each(testServers())('the operator on $name', (server) => {
-  const test = testOnOne(server);
-  let proxy: ProxyTarget;
-  let pool: ServicePool;
-  let schema: FreshSchema;
-  let collecting: Collecting | null = null;
-
-  beforeAll(async () => {
-    await freshLedger(server);
-    proxy = await proxyInFront(server, { PROTECT: 'drop-table,drop-database,truncate' });
-    await query(
-      server,
-      `CREATE USER ${OTHER.user}@'%' IDENTIFIED BY '${OTHER.password}'`,
-      `GRANT ALL ON *.* TO ${OTHER.user}@'%'`,
-    );
-  });
-  beforeEach(async () => {
-    await freshLedger(server);
-    schema = await freshSchema(server, 'um');
-    pool = poolOn(server);
-  });
-  afterEach(async () => {
-    await collecting?.stop();
-    collecting = null;
-    await pool.dispose();
-    await schema.drop();
-  });
-  afterAll(async () => {
-    await proxy.stop();
-    await query(server, `DROP USER ${OTHER.user}@'%'`);
-    await freshLedger(server);
-  });
+onServers('the operator on $name', (server, on) => {
+  const { beforeEach, test } = on;
+  on.freshLedger();
+  on.account(OTHER.user, { password: OTHER.password, grants: ['ALL ON *.*'] });
+  const proxy = on.proxy({ PROTECT: 'drop-table,drop-database,truncate' });
+  beforeEach(() => freshLedger(server));
+  const schema = on.each.schema('um');
+  const pool = on.each.pool();
 
   const make = (...texts: readonly string[]) => query(server, `USE ${schema.name}`, ...texts);
 
   /** Through the proxy; resolves when the ledger has the outcome. */
   async function drop(text: string, as: { user?: string; password?: string } = {}): Promise<void> {
     const client = await connect({ ...proxy, ...as }, { database: schema.name });
-    for (const one of text.split('; ')) await client.query(one);
+    await client.run(...text.split('; '));
     await client.end();
     await until(async () => {
       const rows = await findRows(pool, { by: 'live' }, { texts: false });
@@ -119,14 +91,8 @@ describe.each(testServers())('the operator on $name', (server) => {
     return found;
   }
 
-  const live = async () =>
-    (
-      await query<{ name: string }>(
-        server,
-        `SELECT TABLE_NAME AS name FROM information_schema.TABLES
-         WHERE TABLE_SCHEMA = '${schema.name}' ORDER BY 1`,
-      )
-    ).map(({ name }) => name);
+  const root = on.session();
+  const live = () => root.tables(schema.name);
 
   test('what one user dropped since a time is back by one command, with its keys', async () => {
     await make(...FAMILY, 'CREATE TABLE others (id INT)');
@@ -338,7 +304,7 @@ describe.each(testServers())('the operator on $name', (server) => {
     for (const id of ids) expect(twice.stderr).toContain(id);
     const { id } = await heldOf('a');
     expect(await undrop('remove', 'a', '--yes')).toContain('the collector removes it');
-    collecting = startCollecting(server);
+    const collecting = on.each.keep(startCollecting(server));
     await until(async () => {
       const [row] = await findRows(pool, { by: 'id', prefix: id });
       return row?.state === 'removed';
@@ -405,14 +371,15 @@ describe.each(testServers())('the operator on $name', (server) => {
   test('who loses the race for a held table changes nothing, and is told', async () => {
     const busy = await holdTable(server, { dueInSeconds: 3_600 });
     const reader = await connect(server);
-    await reader.query('BEGIN');
-    await reader.query(`SELECT * FROM ${busy.quoted}`);
+    await reader.run('BEGIN', `SELECT * FROM ${busy.quoted}`);
     const locked = await runUndrop(server, ['hold', busy.id, '--for', '30d']);
     expect([locked.code, locked.stderr]).toEqual([1, expect.stringContaining('UNDROP_BUSY')]);
     await reader.end();
     // The collector and the operator, at the same moment.
     const due = await holdTable(server);
-    collecting = startCollecting(server, { fastDrop: 'never', lifecycle: ['HOLD', 'DROP'] });
+    const collecting = on.each.keep(
+      startCollecting(server, { fastDrop: 'never', lifecycle: ['HOLD', 'DROP'] }),
+    );
     const { code, stderr } = await runUndrop(server, ['hold', due.id, '--for', '30d']);
     await collecting.looked();
     const left = (await list()).filter(({ id }) => id === due.id).map(({ state }) => state);

@@ -2,16 +2,16 @@
  * Whoever restores a table at the very moment at which its time is over gets it whole, or is told
  * that it can't be had, and then it goes. Never half of it, and never both.
  */
-import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
-import type { Connection, RowDataPacket } from 'mysql2/promise';
+
+import { describe, expect, jest, test } from '@jest/globals';
+import type { RowDataPacket } from 'mysql2/promise';
 import { startCollecting } from '../lifecycle/collecting.js';
 import { Dice, seededRandom } from '../support/dice.js';
-import { freshLedger } from '../support/fresh-ledger.js';
+import { onServer } from '../support/on-servers.js';
 import { until } from '../support/poll.js';
-import { type ProxyTarget, proxyInFront } from '../support/proxy.js';
 import { RawClient } from '../support/raw-client.js';
 import { isLong, rounds, sample, seedFor } from '../support/sample.js';
-import { connect, freshSchema, testServers } from '../support/servers.js';
+import { connect, testServers } from '../support/servers.js';
 
 // A busy machine is slow, not wrong.
 jest.setTimeout(600_000);
@@ -24,25 +24,13 @@ const REFUSED = /^UNDROP_(CHANGED_MEANWHILE|NO_SUCH_HELD|NOT_HELD|NOT_RESTORABLE
 
 const servers = isLong ? testServers() : sample(testServers(), { name: 'races', count: 1 });
 
-describe.each(servers)('on $name', (server) => {
-  let proxy: ProxyTarget;
-  let root: Connection;
-  let schema = '';
+describe.each(servers)('undo beside a collector on $name', (server) => {
+  const on = onServer(server);
+  on.freshLedger();
+  const proxy = on.proxy({ HOLD: '1s', MIN_HOLD: '0s' });
+  const root = on.session({ multipleStatements: true });
+  const schema = on.schema('races').name;
   const dice = new Dice(seededRandom(seedFor(server.name)));
-
-  beforeAll(async () => {
-    await freshLedger(server);
-    proxy = await proxyInFront(server, { HOLD: '1s', MIN_HOLD: '0s' });
-    root = await connect(server, { multipleStatements: true });
-    schema = (await freshSchema(server, 'races')).name;
-  });
-
-  afterAll(async () => {
-    await proxy.stop();
-    await root.query(`DROP DATABASE ${schema}`);
-    await root.end();
-    await freshLedger(server);
-  });
 
   test(`${ROUNDS * TABLES} restores at the due time: whole, or gone`, async () => {
     const values = Array.from({ length: ROWS }, (_row, index) => `(${index})`).join(', ');
@@ -67,7 +55,7 @@ describe.each(servers)('on $name', (server) => {
       const collecting = startCollecting(server, { fastDrop: 'never', purgeChunkRows: 5 });
       const left = [...names];
       const restore = async () => {
-        const client = await RawClient.open(proxy, { schema });
+        await using client = await RawClient.open(proxy, { schema });
         for (let name = left.pop(); name !== undefined; name = left.pop()) {
           const atMs = startMs + dice.below(WITHIN_MS);
           await until(async () => (await nowMs()) >= atMs, 'the time has come');
@@ -82,12 +70,11 @@ describe.each(servers)('on $name', (server) => {
           // What it says holds, whatever the collector does next.
           if (!isRefused) expect(await countOf(name)).toBe(ROWS);
         }
-        await client.quit();
       };
       await Promise.all(Array.from({ length: SESSIONS }, restore));
       await until(async () => (await held()).length === 0, 'the others are gone');
       await collecting.stop();
-      const [live] = await root.query<RowDataPacket[]>(`SHOW TABLES FROM ${schema}`);
+      const live = await root.rows(`SHOW TABLES FROM ${schema}`);
       expect(live).toHaveLength(restored);
     }
     expect(surprises).toEqual([]);
@@ -95,15 +82,13 @@ describe.each(servers)('on $name', (server) => {
   });
 
   async function nowMs(): Promise<number> {
-    const [[row]] = await root.query<RowDataPacket[]>(
-      'SELECT ROUND(UNIX_TIMESTAMP(UTC_TIMESTAMP(3)) * 1000) AS ms',
-    );
+    const [row] = await root.rows('SELECT ROUND(UNIX_TIMESTAMP(UTC_TIMESTAMP(3)) * 1000) AS ms');
     return Number(row?.['ms']);
   }
 
   /** All that is held is this test's. */
   async function held(): Promise<readonly RowDataPacket[]> {
-    const [rows] = await root.query<RowDataPacket[]>(
+    const rows = await root.rows(
       `SELECT 1000 * UNIX_TIMESTAMP(STR_TO_DATE(RIGHT(TABLE_NAME, 14), '%Y%m%d%H%i%s')) AS dueMs
        FROM information_schema.TABLES
        WHERE TABLE_SCHEMA IN ('_undrop', ?) AND TABLE_NAME LIKE '\\_vt\\_%'`,
@@ -113,9 +98,7 @@ describe.each(servers)('on $name', (server) => {
   }
 
   async function countOf(name: string): Promise<number> {
-    const [[row]] = await root.query<RowDataPacket[]>(
-      `SELECT COUNT(*) AS n FROM ${schema}.${name}`,
-    );
+    const [row] = await root.rows(`SELECT COUNT(*) AS n FROM ${schema}.${name}`);
     return Number(row?.['n']);
   }
 });

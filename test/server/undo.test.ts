@@ -1,6 +1,6 @@
 /** Listing and restoring on real servers, also against a collector that wants the same table. */
 import { randomBytes } from 'node:crypto';
-import { afterAll, afterEach, beforeEach, describe, expect, jest } from '@jest/globals';
+import { expect } from '@jest/globals';
 import { UndropError } from '../../src/errors.js';
 import { retireBarrierTable } from '../../src/held/relocate/retire-barrier-table.js';
 import { recordIntent } from '../../src/ledger/intents/record-intent.js';
@@ -8,12 +8,10 @@ import { findRows } from '../../src/ledger/read.js';
 import { recordOutcome } from '../../src/ledger/write.js';
 import { barrierTableName, formatHoldName, newHoldId } from '../../src/names/names.js';
 import { findHoldTables } from '../../src/service/hold-tables.js';
-import type { ServicePool } from '../../src/service/pool/pools.js';
 import { listAll } from '../../src/undo/list.js';
 import { restore } from '../../src/undo/run-restore.js';
 import {
   beforeEachStep,
-  type Collecting,
   countRows,
   type Held,
   holdTable,
@@ -22,32 +20,18 @@ import {
   whereIs,
 } from '../lifecycle/collecting.js';
 import { dropRecycleSchemas, freshLedger } from '../support/fresh-ledger.js';
-import { testOnOne } from '../support/on-one-server.js';
+import { onServers } from '../support/on-servers.js';
 import { runUndrop } from '../support/proxy.js';
-import { connect, type FreshSchema, freshSchema, query, testServers } from '../support/servers.js';
+import { connect, freshSchema, query } from '../support/servers.js';
 import { makeServiceAccount, SERVICE_ACCOUNT } from '../support/service-account.js';
 import { poolOn } from '../support/service-pool.js';
 import { tappedPool } from '../support/tapped-pool.js';
 
-jest.setTimeout(240_000);
-
-describe.each(testServers())('undo on $name', (server) => {
-  const test = testOnOne(server);
-  let pool: ServicePool;
-  let schema: FreshSchema;
-  let collecting: Collecting | null = null;
-
-  beforeEach(async () => {
-    await freshLedger(server);
-    schema = await freshSchema(server);
-    pool = poolOn(server);
-  });
-  afterEach(async () => {
-    await collecting?.stop();
-    collecting = null;
-    await pool.dispose();
-    await schema.drop();
-  });
+onServers('undo on $name', (server, on) => {
+  const { afterAll, beforeEach, test } = on;
+  beforeEach(() => freshLedger(server));
+  const pool = on.each.pool();
+  const schema = on.each.schema();
   afterAll(() => freshLedger(server));
 
   /** What a drop through the proxy leaves: a ledger row, and the table under its hold name. */
@@ -125,9 +109,9 @@ describe.each(testServers())('undo on $name', (server) => {
 
   test('says of a table out of its account’s sight where it is, and nothing of what is gone', async () => {
     const user = `u_${schema.name.slice(-8)}`;
-    const other = await freshSchema(server);
+    await using other = await freshSchema(server);
     await makeServiceAccount(server, { user, tier: 'least', schemas: [other.name] });
-    const own = poolOn({ ...server, user, password: SERVICE_ACCOUNT.password });
+    await using own = poolOn({ ...server, user, password: SERVICE_ACCOUNT.password });
     try {
       const { id, name: holdName, quoted } = await drop('orders', { stay: true });
       const unseen = { id, state: 'HOLD', holdSchema: schema.name, holdName, unseen: true };
@@ -143,9 +127,7 @@ describe.each(testServers())('undo on $name', (server) => {
       await query(server, `DROP TABLE ${quoted}`);
       expect(await listAll(pool)).toEqual([]);
     } finally {
-      await own.dispose();
       await query(server, `DROP USER '${user}'@'%'`);
-      await other.drop();
     }
   });
 
@@ -255,7 +237,7 @@ describe.each(testServers())('undo on $name', (server) => {
   });
 
   test('says of a table with triggers that no server moves it to another schema', async () => {
-    const other = await freshSchema(server);
+    await using other = await freshSchema(server);
     const { id, quoted } = await drop('orders', { stay: true });
     const trigger = `${schema.name}.tr BEFORE INSERT ON ${quoted} FOR EACH ROW SET @a = 1`;
     await query(server, `CREATE TRIGGER ${trigger}`);
@@ -263,7 +245,6 @@ describe.each(testServers())('undo on $name', (server) => {
     await expect(elsewhere).rejects.toMatchObject({ code: 'UNDROP_TRIGGERS_STAY' });
     await restore(pool, { target: id });
     expect(await rowsOf('orders')).toBe(3);
-    await other.drop();
   });
 
   test('names the row whose foreign keys and triggers can not be read', async () => {
@@ -312,9 +293,9 @@ describe.each(testServers())('undo on $name', (server) => {
       code: 'UNDROP_SCHEMA_MISSING',
       message: expect.stringContaining('or the service account has no privilege on it'),
     });
-    schema = await freshSchema(server);
-    await restore(pool, { target: held.id, to: `${schema.name}.orders` });
-    expect(await rowsOf('orders')).toBe(3);
+    await using another = await freshSchema(server);
+    await restore(pool, { target: held.id, to: `${another.name}.orders` });
+    expect(await countRows(server, `${another.name}.orders`)).toBe(3);
   });
 
   test.each(['mysql', 'MYSQL', 'sys', 'information_schema', 'performance_schema'])(
@@ -351,7 +332,7 @@ describe.each(testServers())('undo on $name', (server) => {
   test('says which right is missing, also the one for sql_log_bin=0', async () => {
     const user = `u_${schema.name.slice(-8)}`;
     await makeServiceAccount(server, { user, tier: 'managed' });
-    const own = poolOn({ ...server, user, password: SERVICE_ACCOUNT.password });
+    await using own = poolOn({ ...server, user, password: SERVICE_ACCOUNT.password });
     try {
       const { id } = await drop('orders', { stay: true });
       await query(server, `UPDATE _undrop.ledger SET sql_log_bin = 0 WHERE id = '${id}'`);
@@ -364,14 +345,12 @@ describe.each(testServers())('undo on $name', (server) => {
         `UPDATE _undrop.ledger SET sql_log_bin = 1 WHERE id = '${id}'`,
         `REVOKE ALTER ON *.* FROM '${user}'@'%'`,
       );
-      const again = poolOn({ ...server, user, password: SERVICE_ACCOUNT.password });
+      await using again = poolOn({ ...server, user, password: SERVICE_ACCOUNT.password });
       await expect(restore(again, { target: 'orders' })).rejects.toMatchObject({
         code: 'UNDROP_MISSING_RIGHT',
         message: expect.stringMatching(/ALTER.*`undrop doctor`/),
       });
-      await again.dispose();
     } finally {
-      await own.dispose();
       await query(server, `DROP USER '${user}'@'%'`);
     }
   });
@@ -386,8 +365,7 @@ describe.each(testServers())('undo on $name', (server) => {
   test('refuses while somebody reads the held table, without waiting for long', async () => {
     const held = await drop('orders');
     const reader = await connect(server);
-    await reader.query('BEGIN');
-    await reader.query(`SELECT * FROM ${held.quoted}`);
+    await reader.run('BEGIN', `SELECT * FROM ${held.quoted}`);
     expect(await codeOf(restore(pool, { target: 'orders' }))).toBe('UNDROP_BUSY');
     await reader.end();
     await restore(pool, { target: 'orders' });
@@ -398,7 +376,7 @@ describe.each(testServers())('undo on $name', (server) => {
     const held = await drop('orders', { stay: true, holdMs: 0 });
     const stranger = `_vt_DROP_${newHoldId(Date.now(), randomBytes)}_20200101000000`;
     await query(server, `CREATE TABLE ${schema.name}.${stranger} (id INT)`);
-    collecting = startCollecting(server, { fastDrop: 'never' });
+    on.each.keep(startCollecting(server, { fastDrop: 'never' }));
     await until('its row says so', async () => {
       const [row] = await findRows(pool, { by: 'id', prefix: held.id });
       return row?.state === 'removed';
@@ -414,7 +392,7 @@ describe.each(testServers())('undo on $name', (server) => {
   test('the ledger follows the lifecycle, and forgets ended rows when their time is over', async () => {
     const held = await drop('orders', { holdMs: 0 });
     const kept = await drop('items');
-    collecting = startCollecting(server, { ledgerKeepMs: 3_600_000 });
+    const collecting = on.each.keep(startCollecting(server, { ledgerKeepMs: 3_600_000 }));
     await until('its row says so', async () => {
       const [row] = await findRows(pool, { by: 'id', prefix: held.id });
       return row?.state === 'removed' && row.endedAt !== null;
@@ -442,7 +420,7 @@ describe.each(testServers())('undo on $name', (server) => {
       restores.set(table, work);
       return tables.indexOf(table) % 2 === 0 ? work : Promise.resolve();
     };
-    collecting = startCollecting(server, { fastDrop: 'never' }, (its) => beforeEachStep(its, tap));
+    on.each.keep(startCollecting(server, { fastDrop: 'never' }, (its) => beforeEachStep(its, tap)));
     await until('all were tried', () => restores.size === tables.length);
     await until('nothing is held any more', async () => (await listAll(pool)).length === 0);
     const restored: string[] = [];

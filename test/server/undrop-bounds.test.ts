@@ -3,65 +3,39 @@
  * patterns that no table has are refused before anything is read; rights are asked before that; and
  * many names are looked up at once.
  */
-import { expect, jest } from '@jest/globals';
-import type { Connection, RowDataPacket } from 'mysql2/promise';
-import { freshLedger } from '../support/fresh-ledger.js';
-import { inLanes } from '../support/lanes.js';
-import { testOnOne } from '../support/on-one-server.js';
-import { type ProxyTarget, proxyInFront } from '../support/proxy.js';
-import { connect, generalLog, query, testServers } from '../support/servers.js';
+import { expect } from '@jest/globals';
+import { onServersAtOnce } from '../support/on-servers.js';
+import { generalLog, query, type Session } from '../support/servers.js';
 import { intentsSettled } from '../support/settled.js';
-
-jest.setTimeout(240_000);
 
 const [SCHEMA, USER] = ['undrop_bounds', 'undrop_nobody'];
 const TABLES = 30;
 
-inLanes(testServers(), 'undo by SQL on $name', (server, lane) => {
-  const test = testOnOne(server, lane);
-  let proxy: ProxyTarget;
-  let root: Connection;
-  let nobody: Connection;
+onServersAtOnce('undo by SQL on $name', (server, on) => {
+  const { afterAll, beforeAll, test } = on;
   const names = Array.from({ length: TABLES }, (_, index) => `${SCHEMA}.t${index}`);
 
-  lane.beforeAll(async () => {
-    await freshLedger(server);
-    await query(
-      server,
-      `DROP DATABASE IF EXISTS ${SCHEMA}`,
-      `CREATE DATABASE ${SCHEMA}`,
-      `CREATE USER ${USER}@'%' IDENTIFIED BY 'x'`,
-    );
-    proxy = await proxyInFront(server, { COLLECT: 'off' });
-    root = await connect(proxy);
+  on.freshLedger();
+  on.account(USER, { password: 'x' });
+  const proxy = on.proxy({ COLLECT: 'off' });
+  const nobody = on.session({ to: proxy, user: USER, password: 'x' });
+  const root = on.session({ to: proxy });
+  beforeAll(async () => {
+    await query(server, `DROP DATABASE IF EXISTS ${SCHEMA}`, `CREATE DATABASE ${SCHEMA}`);
     for (const name of names) await root.query(`CREATE TABLE ${name} (id INT PRIMARY KEY)`);
     await root.query(`DROP TABLE ${names.join(', ')}`);
     await intentsSettled(root, [SCHEMA]);
-    nobody = await connect({ ...proxy, user: USER, password: 'x' });
   });
-  lane.afterAll(async () => {
-    await nobody.end();
-    await root.end();
-    await proxy.stop();
-    await query(server, `DROP DATABASE ${SCHEMA}`, `DROP USER ${USER}@'%'`);
-    await freshLedger(server);
-  });
+  afterAll(() => query(server, `DROP DATABASE ${SCHEMA}`));
 
   /** The error of a statement, and how often the service account read the ledger for it. */
-  async function readsOf(connection: Connection, text: string) {
-    const log = await generalLog(server);
-    try {
-      const said = await connection.query(text).then(
-        () => null,
-        ({ errno }: { errno: number }) => errno,
-      );
-      const commands = await log.read();
-      const isRead = (one: string) =>
-        one.includes('/* undrop read') && one.includes('FROM `_undrop`');
-      return { said, reads: commands.filter((one) => isRead(one.text)).length };
-    } finally {
-      await log.stop();
-    }
+  async function readsOf(connection: Session, text: string) {
+    await using log = await generalLog(server);
+    const said = await connection.errnoOf(text);
+    const commands = await log.read();
+    const isRead = (one: string) =>
+      one.includes('/* undrop read') && one.includes('FROM `_undrop`');
+    return { said, reads: commands.filter((one) => isRead(one.text)).length };
   }
 
   const long = (name: string) => `\`${name.repeat(65)}\``;
@@ -103,9 +77,9 @@ inLanes(testServers(), 'undo by SQL on $name', (server, lane) => {
     expect(await readsOf(root, `SHOW DROPPED TABLES FROM ${SCHEMA} LIKE 't%'`)).toEqual({
       ...{ said: null, reads: 1 },
     });
-    const show = async (connection: Connection, like: string) => {
+    const show = async (connection: Session, like: string) => {
       const text = `SHOW DROPPED TABLES FROM ${SCHEMA} LIKE '${like}'`;
-      const [rows] = await connection.query<RowDataPacket[]>(text);
+      const rows = await connection.rows(text);
       return rows.map((row) => row['Table'] as string).toSorted();
     };
     expect(await show(root, 'T_')).toEqual(names.slice(0, 10).map((name) => name.split('.')[1]));

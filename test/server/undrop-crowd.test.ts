@@ -2,17 +2,13 @@
  * Sessions drop and undrop the same few names at once. Whatever UNDROP says OK to has all its rows,
  * and in the end each table that was made is there once, live or held.
  */
-import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
-import type { Connection, RowDataPacket } from 'mysql2/promise';
-import { freshLedger } from '../support/fresh-ledger.js';
-import { type ProxyTarget, proxyInFront } from '../support/proxy.js';
+
+import { describe, expect, test } from '@jest/globals';
+import { onServer } from '../support/on-servers.js';
 import { RawClient } from '../support/raw-client.js';
 import { isLong, rounds, sample } from '../support/sample.js';
-import { connect, freshSchema, testServers } from '../support/servers.js';
+import { connect, testServers } from '../support/servers.js';
 import { intentsSettled } from '../support/settled.js';
-
-// A busy machine is slow, not wrong.
-jest.setTimeout(300_000);
 
 const SESSIONS = rounds(20, 8);
 /** At least. */
@@ -26,27 +22,15 @@ const REFUSED = /^UNDROP_(CHANGED_MEANWHILE|NOT_SEEN|NOT_RESTORABLE|NOT_SWAPPED)
 
 const servers = isLong ? testServers() : sample(testServers(), { name: 'crowd', count: 1 });
 
-describe.each(servers)('on $name', (server) => {
-  let proxy: ProxyTarget;
-  let root: Connection;
-  let schema = '';
-
-  beforeAll(async () => {
-    await freshLedger(server);
-    proxy = await proxyInFront(server);
-    root = await connect(server, { multipleStatements: true });
-    schema = (await freshSchema(server, 'undrops')).name;
-  });
-
-  afterAll(async () => {
-    await proxy.stop();
-    await root.query(`DROP DATABASE ${schema}`);
-    await root.end();
-    await freshLedger(server);
-  });
+describe.each(servers)('a crowd that drops and undrops on $name', (server) => {
+  const on = onServer(server);
+  on.freshLedger();
+  const proxy = on.proxy();
+  const root = on.session({ multipleStatements: true });
+  const schema = on.schema('undrops').name;
 
   async function generationsIn(place: string): Promise<readonly number[]> {
-    const [rows] = await root.query<RowDataPacket[]>(
+    const rows = await root.rows(
       `SELECT generation, COUNT(*) AS n FROM ${place} GROUP BY generation`,
     );
     expect(rows).toMatchObject([{ n: ROWS }]);
@@ -67,7 +51,7 @@ describe.each(servers)('on $name', (server) => {
     let [restored, dropped, endMs] = [0, 0, 0];
 
     async function live(session: number): Promise<void> {
-      const client = await RawClient.open(proxy, { schema });
+      await using client = await RawClient.open(proxy, { schema });
       const send = async (sql: string): Promise<boolean> => {
         const { results } = await client.query(sql);
         const [result] = results;
@@ -91,14 +75,12 @@ describe.each(servers)('on $name', (server) => {
         if (await send(`DROP TABLE ${name}`)) dropped++;
         if (await send(`UNDROP TABLE ${name}${round % 4 === 0 ? ' SWAP' : ''}`)) restored++;
       }
-      await client.quit();
     }
 
     for (let table = 0; table < TABLES; table++) {
       await root.query(`RENAME TABLE ${schema}.g${table} TO ${schema}.t0`);
-      const client = await connect(proxy, { database: schema });
+      await using client = await connect(proxy, { database: schema });
       await client.query('DROP TABLE t0');
-      await client.end();
     }
     endMs = performance.now() + LASTS_MS;
     await Promise.all(Array.from({ length: SESSIONS }, (_session, index) => live(index)));
@@ -107,7 +89,7 @@ describe.each(servers)('on $name', (server) => {
     expect(dropped).toBeGreaterThan(SESSIONS / 2);
     expect(counted.length).toBeGreaterThan(0);
     await intentsSettled(root, [schema]);
-    const [places] = await root.query<RowDataPacket[]>(
+    const places = await root.rows(
       `SELECT TABLE_SCHEMA AS place, TABLE_NAME AS name FROM information_schema.TABLES
        WHERE TABLE_SCHEMA = '${schema}'
          OR TABLE_SCHEMA LIKE '\\\\_undrop%' AND TABLE_NAME LIKE '\\\\_vt\\\\_%'`,

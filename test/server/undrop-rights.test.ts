@@ -2,14 +2,12 @@
  * What a user may undrop is what the server lets that user do: each statement of undrop's own is
  * compared with the server's answers to the statements that it stands for, on a direct connection.
  */
-import { afterAll, beforeAll, beforeEach, describe, expect, jest } from '@jest/globals';
-import type { Connection, RowDataPacket } from 'mysql2/promise';
+import { expect } from '@jest/globals';
+import type { RowDataPacket } from 'mysql2/promise';
 import { freshLedger } from '../support/fresh-ledger.js';
-import { testOnOne } from '../support/on-one-server.js';
-import { type ProxyTarget, proxyInFront } from '../support/proxy.js';
-import { connect, query, type Target, testServers } from '../support/servers.js';
-
-jest.setTimeout(240_000);
+import { onServers } from '../support/on-servers.js';
+import { proxyInFront } from '../support/proxy.js';
+import { connect, query, type Session, type Target } from '../support/servers.js';
 
 const [SCHEMA, OTHER, USER] = ['undrop_rights', 'undrop_rights_2', 'undrop_righter'];
 
@@ -29,16 +27,13 @@ const GRANTS: Readonly<Record<string, readonly string[]>> = {
   'the whole server': ['ALL ON *.*'],
 };
 
-describe.each(testServers())('on $name', (server) => {
-  const test = testOnOne(server);
-  let proxy: ProxyTarget;
-  let root: Connection;
+onServers('rights to undrop on $name', (server, on) => {
+  const { afterAll, beforeEach, test } = on;
 
-  beforeAll(async () => {
-    await freshLedger(server);
-    proxy = await proxyInFront(server);
-    root = await connect(proxy, { multipleStatements: true });
-  });
+  on.freshLedger();
+  const proxy = on.proxy();
+  const root = on.session({ to: proxy, multipleStatements: true });
+
   beforeEach(async () => {
     for (const schema of [SCHEMA, OTHER]) {
       await query(server, `DROP DATABASE IF EXISTS ${schema}`, `CREATE DATABASE ${schema}`);
@@ -48,9 +43,6 @@ describe.each(testServers())('on $name', (server) => {
   afterAll(async () => {
     await dropUser();
     await query(server, ...[SCHEMA, OTHER].map((one) => `DROP DATABASE IF EXISTS ${one}`));
-    await root.end();
-    await proxy.stop();
-    await freshLedger(server);
   });
 
   const dropUser = () =>
@@ -72,23 +64,18 @@ describe.each(testServers())('on $name', (server) => {
     for (const table of tables) {
       const name = `${SCHEMA}.${table}`;
       await root.query(`CREATE TABLE ${name} (id INT) ENGINE=InnoDB`);
-      await root.query(`INSERT INTO ${name} VALUES (1), (2)`);
-      await root.query(`DROP TABLE ${name}`);
+      await root.run(`INSERT INTO ${name} VALUES (1), (2)`, `DROP TABLE ${name}`);
     }
   }
 
-  const say = (connection: Connection, sql: string): Promise<number | null> =>
-    connection.query(sql).then(
-      () => null,
-      ({ errno }: { errno: number }) => errno,
-    );
-  const wordsOf = (connection: Connection, sql: string): Promise<string> =>
+  const say = (connection: Session, sql: string) => connection.errnoOf(sql);
+  const wordsOf = (connection: Session, sql: string): Promise<string> =>
     connection.query(sql).then(
       () => 'OK',
       ({ sqlMessage }: { sqlMessage: string }) => sqlMessage,
     );
-  const shown = async (connection: Connection): Promise<readonly string[]> => {
-    const [rows] = await connection.query<RowDataPacket[]>('SHOW DROPPED TABLES');
+  const shown = async (connection: Session): Promise<readonly string[]> => {
+    const rows = await connection.rows('SHOW DROPPED TABLES');
     return rows.map((row) => String(row['Table'])).toSorted();
   };
   const countIn = async (table: string): Promise<number | null> => {
@@ -125,7 +112,7 @@ describe.each(testServers())('on $name', (server) => {
     for (const { name: table } of left) await query(server, `DROP TABLE ${SCHEMA}.${table}`);
     await hold('a', 'b', 'c');
     await query(server, `CREATE TABLE ${SCHEMA}.c (id INT)`);
-    const user = await asUser(proxy);
+    await using user = await asUser(proxy);
     expect(await shown(user)).toEqual(create === 'OK' ? ['a', 'b', 'c'] : []);
     expect(await wordsOf(user, `UNDROP TABLE ${SCHEMA}.a`)).toBe(create);
     expect(await say(user, `UNDROP TABLE ${SCHEMA}.b TO ${SCHEMA}.b2`)).toBe(rename);
@@ -133,7 +120,6 @@ describe.each(testServers())('on $name', (server) => {
     expect(await countIn('a')).toBe(create === 'OK' ? 2 : null);
     expect(await countIn('b2')).toBe(rename === null ? 2 : null);
     expect(await countIn('c')).toBe((drop ?? refill) === null ? 2 : 0);
-    await user.end();
   });
 
   test('a schema comes back for who may fill all of it, and make its views', async () => {
@@ -148,9 +134,8 @@ describe.each(testServers())('on $name', (server) => {
       await query(server, `CREATE TABLE IF NOT EXISTS ${SCHEMA}.a (id INT)`);
       await root.query(`DROP DATABASE ${SCHEMA}`);
       await makeUser(grants);
-      const user = await asUser(proxy);
+      await using user = await asUser(proxy);
       expect(await say(user, `UNDROP DATABASE ${SCHEMA}`)).toBe(errno);
-      await user.end();
     }
     await query(server, `CREATE DATABASE ${SCHEMA}`);
   });
@@ -164,8 +149,7 @@ describe.each(testServers())('on $name', (server) => {
     );
     const id = String(row?.['id']);
     await query(server, `CREATE DATABASE \`${id}\``, `CREATE TABLE \`${id}\`.b (id INT)`);
-    await root.query(`DROP DATABASE \`${id}\``);
-    await root.query(`UNDROP DATABASE ${SCHEMA}`);
+    await root.run(`DROP DATABASE \`${id}\``, `UNDROP DATABASE ${SCHEMA}`);
     const there = await query(server, `SHOW TABLES FROM ${SCHEMA} LIKE 'a'`);
     expect(there).toHaveLength(1);
     expect(await query(server, `SHOW DATABASES LIKE '${id}'`)).toEqual([]);
@@ -179,8 +163,7 @@ describe.each(testServers())('on $name', (server) => {
       `CREATE PROCEDURE ${SCHEMA}.note_it() SELECT 1 INTO @x`,
       `CREATE TRIGGER ${SCHEMA}.on_a BEFORE INSERT ON ${SCHEMA}.a FOR EACH ROW CALL note_it()`,
     );
-    await root.query(`DROP DATABASE ${SCHEMA}`);
-    await root.query(`UNDROP DATABASE ${SCHEMA} TO ${SCHEMA}_2`);
+    await root.run(`DROP DATABASE ${SCHEMA}`, `UNDROP DATABASE ${SCHEMA} TO ${SCHEMA}_2`);
     expect(await query(server, `SHOW TABLES FROM ${SCHEMA}_2 LIKE 'a'`)).toHaveLength(1);
     expect(await query(server, `SHOW TRIGGERS FROM ${SCHEMA}_2`)).toEqual([]);
     await query(server, `DROP DATABASE ${SCHEMA}_2`, `CREATE DATABASE ${SCHEMA}`);
@@ -196,15 +179,12 @@ describe.each(testServers())('on $name', (server) => {
     );
     expect(rows.map(({ Table, Statement }) => [Table, Statement])).toEqual([['x1', null]]);
     await user.end();
-    const other = await connect(proxy);
-    const [all] = await other.query<RowDataPacket[]>(
-      `SHOW DROPPED TABLES FROM ${SCHEMA} LIKE 'x%'`,
-    );
+    await using other = await connect(proxy);
+    const all = await other.rows(`SHOW DROPPED TABLES FROM ${SCHEMA} LIKE 'x%'`);
     expect(all.map(({ Statement }) => String(Statement))).toEqual([
       expect.stringContaining('of bob'),
       expect.stringContaining('of bob'),
     ]);
-    await other.end();
   });
 
   test('a rule that refuses the drop of a table refuses its swap', async () => {
@@ -222,27 +202,24 @@ describe.each(testServers())('on $name', (server) => {
   test('an id of a table that a user may not see is the id of none', async () => {
     await hold('a');
     await makeUser(GRANTS['SELECT only'] ?? []);
-    const [rows] = await root.query<RowDataPacket[]>('SHOW DROPPED TABLES');
-    const user = await asUser(proxy);
+    const rows = await root.rows('SHOW DROPPED TABLES');
+    await using user = await asUser(proxy);
     const id = String(rows[0]?.['Id']);
     for (const text of [id, id.slice(0, 12), 'ffffffff']) {
       expect(await wordsOf(user, `UNDROP TABLE '${text}'`)).toContain(`UNDROP_NO_SUCH_HELD`);
     }
-    await user.end();
   });
 
   test('a connection sees what it has dropped itself, and nobody else’s by that', async () => {
     await makeUser(GRANTS['DROP only'] ?? []);
     await query(server, `CREATE TABLE ${SCHEMA}.own (id INT)`);
-    const user = await asUser(proxy);
-    const another = await asUser(proxy);
+    await using user = await asUser(proxy);
+    await using another = await asUser(proxy);
     await hold('a');
     await user.query(`DROP TABLE ${SCHEMA}.own`);
     expect(await shown(user)).toEqual(['own']);
     expect(await shown(another)).toEqual([]);
     expect(await say(user, `UNDROP TABLE ${SCHEMA}.own`)).toBe(1142);
-    await user.end();
-    await another.end();
   });
 
   const STATES: readonly (readonly [
@@ -261,7 +238,7 @@ describe.each(testServers())('on $name', (server) => {
     await query(server, `CREATE TABLE ${SCHEMA}.other (id INT)`);
     await makeUser(GRANTS['owner'] ?? []);
     for (const target of [server, proxy]) {
-      const user = await asUser(target);
+      await using user = await asUser(target);
       for (const sql of before) await user.query(sql);
       const names =
         target === server
@@ -269,7 +246,6 @@ describe.each(testServers())('on $name', (server) => {
           : ['', ` TO ${SCHEMA}.b`, ' SWAP'].map((how) => `UNDROP TABLE ${SCHEMA}.a${how}`);
       for (const sql of names) expect(await say(user, sql)).toBe(errno);
       for (const sql of after) await user.query(sql);
-      await user.end();
     }
     expect(await countIn('a')).toBeNull();
   });
@@ -279,10 +255,9 @@ describe.each(testServers())('on $name', (server) => {
     await makeUser(GRANTS['owner'] ?? []);
     await query(server, 'SET GLOBAL read_only = 1');
     try {
-      const user = await asUser(proxy);
+      await using user = await asUser(proxy);
       expect(await say(user, `UNDROP TABLE ${SCHEMA}.a`)).toBe(1290);
       expect(await shown(user)).toEqual(['a']);
-      await user.end();
     } finally {
       await query(server, 'SET GLOBAL read_only = 0');
     }
@@ -294,10 +269,9 @@ describe.each(testServers())('on $name', (server) => {
     await makeUser(GRANTS['owner'] ?? []);
     await query(server, 'SET GLOBAL max_prepared_stmt_count = 0');
     try {
-      const user = await asUser(proxy);
+      await using user = await asUser(proxy);
       expect(await say(user, `UNDROP TABLE ${SCHEMA}.a`)).toBe(1461);
       expect(await say(user, 'SHOW DROPPED TABLES')).toBe(1461);
-      await user.end();
     } finally {
       await query(server, 'SET GLOBAL max_prepared_stmt_count = 16382');
     }
@@ -315,7 +289,7 @@ describe.each(testServers())('on $name', (server) => {
     }
     await weak.end();
     await makeUser([temporary, `CREATE, INSERT, ALTER, DROP, SELECT ON ${SCHEMA}.*`]);
-    const user = await asUser(proxy);
+    await using user = await asUser(proxy);
     await user.query(`CREATE TEMPORARY TABLE ${SCHEMA}.a (x INT)`);
     await user.query(`CREATE TEMPORARY TABLE ${SCHEMA}.b (x INT)`);
     for (const how of [` TO ${SCHEMA}.c`, ' SWAP']) {
@@ -327,17 +301,15 @@ describe.each(testServers())('on $name', (server) => {
     expect(await countIn('a')).toBe(2);
     const [rows] = await user.query(`SELECT * FROM ${SCHEMA}.a`);
     expect(rows).toEqual([]);
-    await user.end();
   });
 
   test('a view is not swapped', async () => {
     await hold('a');
     await query(server, `CREATE VIEW ${SCHEMA}.a AS SELECT 1 AS one`);
     await makeUser(GRANTS['owner'] ?? []);
-    const user = await asUser(proxy);
+    await using user = await asUser(proxy);
     expect(await wordsOf(user, `UNDROP TABLE ${SCHEMA}.a SWAP`)).toMatch(
       /^UNDROP_NOT_UNDONE: .*is a view/,
     );
-    await user.end();
   });
 });

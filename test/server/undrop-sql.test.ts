@@ -1,15 +1,12 @@
 /** The statements of undrop's own through the proxy, as clients send them and see the answers. */
-import { afterAll, beforeAll, beforeEach, describe, expect, jest } from '@jest/globals';
-import type { Connection, ResultSetHeader, RowDataPacket } from 'mysql2/promise';
-import { freshLedger } from '../support/fresh-ledger.js';
+import { expect } from '@jest/globals';
+import type { ResultSetHeader } from 'mysql2/promise';
 import { createMariadb } from '../support/mariadb.js';
-import { testOnOne } from '../support/on-one-server.js';
+import { onServers } from '../support/on-servers.js';
 import { until } from '../support/poll.js';
-import { type ProxyTarget, proxyInFront } from '../support/proxy.js';
+import { proxyInFront } from '../support/proxy.js';
 import { CLIENT, MARIADB_CLIENT, RawClient } from '../support/raw-client.js';
-import { connect, type FreshSchema, freshSchema, query, testServers } from '../support/servers.js';
-
-jest.setTimeout(240_000);
+import { connect, freshSchema, query } from '../support/servers.js';
 
 /** An error as a client sees it. */
 interface Said {
@@ -18,41 +15,21 @@ interface Said {
   readonly sqlMessage: string;
 }
 
-type Row = Readonly<Record<string, unknown>>;
+onServers('statements of undrop’s own on $name', (server, on) => {
+  const { test } = on;
 
-describe.each(testServers())('statements of undrop’s own on $name', (server) => {
-  const test = testOnOne(server);
-  let proxy: ProxyTarget;
-  let schema: FreshSchema;
-  let client: Connection;
+  on.freshLedger();
+  const proxy = on.proxy();
 
-  beforeAll(async () => {
-    await freshLedger(server);
-    proxy = await proxyInFront(server);
-  });
-  beforeEach(async () => {
-    if (schema !== undefined) await end();
-    schema = await freshSchema(server);
-    client = await connect(proxy, { database: schema.name, multipleStatements: true });
-  });
-  afterAll(async () => {
-    await end();
-    await proxy.stop();
-    await freshLedger(server);
-  });
-
-  async function end(): Promise<void> {
-    await client.end();
-    await schema.drop();
-  }
+  const schema = on.each.schema();
+  const client = on.each.session({ to: proxy, schema, multipleStatements: true });
 
   const errorOf = (work: Promise<unknown>): Promise<Said> =>
     work.then(
       () => Promise.reject(new Error('it was not refused')),
       ({ errno, sqlState, sqlMessage }: Said) => ({ errno, sqlState, sqlMessage }),
     );
-  const rowsOf = async (sql: string): Promise<readonly Row[]> =>
-    (await client.query<RowDataPacket[]>(sql))[0];
+  const rowsOf = (sql: string) => client.rows(sql);
   const idsIn = async (table: string) =>
     (await rowsOf(`SELECT id FROM ${table} ORDER BY id`)).map(({ id }) => id);
   const show = (rest = '') => rowsOf(`SHOW DROPPED TABLES FROM ${schema.name} ${rest}`);
@@ -115,12 +92,10 @@ describe.each(testServers())('statements of undrop’s own on $name', (server) =
       came(`${table} as ${schema.name}.b`, 'SWAP, 5 rows', others(2)),
     );
     await make('`ä`');
-    await client.query('DROP TABLE a, `ä`');
-    await client.query('SET character_set_results = latin1');
+    await client.run('DROP TABLE a, `ä`', 'SET character_set_results = latin1');
     const [first] = [await infoOf('UNDROP TABLE `ä`, a')];
     expect(first).toMatch(/^Restored .*\.(\?|a) \(dropped .*\)\. And 1 more\./);
-    await client.query('SET NAMES utf8mb4');
-    await client.query(`DROP DATABASE ${schema.name}`);
+    await client.run('SET NAMES utf8mb4', `DROP DATABASE ${schema.name}`);
     expect(await infoOf(`UNDROP DATABASE ${schema.name}`)).toMatch(
       /^Restored \S+ \(dropped .* UTC by root\): 3 of 3 tables\.$/,
     );
@@ -156,8 +131,8 @@ describe.each(testServers())('statements of undrop’s own on $name', (server) =
   );
 
   test('and so does SWAP after several TRUNCATEs', async () => {
-    const truncating = await proxyInFront(server, { PROTECT: 'truncate' });
-    const session = await connect(truncating, { database: schema.name });
+    await using truncating = await proxyInFront(server, { PROTECT: 'truncate' });
+    await using session = await connect(truncating, { database: schema.name });
     await fill('m', 30, session);
     await session.query('TRUNCATE m');
     await fill('m', 1, session);
@@ -169,12 +144,10 @@ describe.each(testServers())('statements of undrop’s own on $name', (server) =
     );
     await session.query(text.replace(/^.*(UNDROP )/, '$1'));
     expect(await idsIn('m')).toHaveLength(30);
-    await session.end();
-    await truncating.stop();
   });
 
   test('under another name, also of another schema, and by another product’s words', async () => {
-    const other = await freshSchema(server);
+    await using other = await freshSchema(server);
     await makeAndDrop('a', 1);
     await makeAndDrop('a', 3);
     await makeAndDrop('a', 5);
@@ -187,7 +160,6 @@ describe.each(testServers())('statements of undrop’s own on $name', (server) =
     expect(await idsIn('c')).toEqual([5, 6]);
     expect(await idsIn('a')).toEqual([3, 4]);
     expect(await idsIn('d')).toEqual([1, 2]);
-    await other.drop();
   });
 
   test('several at once, parents before their children', async () => {
@@ -195,8 +167,7 @@ describe.each(testServers())('statements of undrop’s own on $name', (server) =
     await client.query(
       'CREATE TABLE achild (id INT PRIMARY KEY, p INT, FOREIGN KEY (p) REFERENCES zparent (id))',
     );
-    await client.query('INSERT INTO achild VALUES (1, 1)');
-    await client.query('DROP TABLE achild, zparent');
+    await client.run('INSERT INTO achild VALUES (1, 1)', 'DROP TABLE achild, zparent');
     await client.query('UNDROP TABLE achild, zparent');
     expect(await rowsOf('SHOW WARNINGS')).toEqual([]);
     const [shown] = await rowsOf('SHOW CREATE TABLE achild');
@@ -249,8 +220,7 @@ describe.each(testServers())('statements of undrop’s own on $name', (server) =
     await client.query(
       'CREATE TABLE c (id INT PRIMARY KEY, p INT, CONSTRAINT k FOREIGN KEY (p) REFERENCES p (id))',
     );
-    await client.query('INSERT INTO c VALUES (1, 1)');
-    await client.query('DROP TABLE c');
+    await client.run('INSERT INTO c VALUES (1, 1)', 'DROP TABLE c');
     await client.query('ALTER TABLE p MODIFY id VARCHAR(9)');
     const [answer] = await client.query('UNDROP TABLE c');
     expect(answer).toMatchObject({ warningStatus: 1 });
@@ -329,8 +299,7 @@ describe.each(testServers())('statements of undrop’s own on $name', (server) =
       expect(await idsIn(quoted)).toEqual([1, 2]);
       await client.query(`RENAME TABLE ${quoted} TO gone_${name.length}_${name.codePointAt(1)}`);
     }
-    await client.query('CREATE TABLE `ä` (id INT); DROP TABLE `ä`');
-    await client.query('SET NAMES latin1');
+    await client.run('CREATE TABLE `ä` (id INT); DROP TABLE `ä`', 'SET NAMES latin1');
     // The driver writes UTF-8 all the same, so only the server's charset differs.
     expect(
       await errorOf(client.query(Buffer.from('UNDROP TABLE `\xe4`', 'latin1').toString('latin1'))),
@@ -339,16 +308,14 @@ describe.each(testServers())('statements of undrop’s own on $name', (server) =
     });
     await client.query('SET character_set_client = utf8mb4');
     expect(await show()).toMatchObject([{ Table: '?' }]);
-    await client.query('SET NAMES utf8mb4');
-    await client.query('UNDROP TABLE `ä`');
+    await client.run('SET NAMES utf8mb4', 'UNDROP TABLE `ä`');
     expect(await show()).toEqual([]);
   });
 
   test('SHOW DROPPED TABLES says what is known of each', async () => {
     await make('a');
     await make('b');
-    await client.query('DROP TABLE a, b');
-    await client.query('CREATE TABLE `c_1` (id INT); DROP TABLE `c_1`');
+    await client.run('DROP TABLE a, b', 'CREATE TABLE `c_1` (id INT); DROP TABLE `c_1`');
     const rows = await show();
     expect(rows.map(({ Table }) => Table)[0]).toBe('c_1');
     expect(rows.map(({ Table }) => Table).toSorted()).toEqual(['a', 'b', 'c_1']);
@@ -383,7 +350,7 @@ describe.each(testServers())('statements of undrop’s own on $name', (server) =
     expect(prepared).toEqual(expected);
     const { host, port, user, password } = proxy;
     const own = { host, port, user, password, database: schema.name, multipleStatements: true };
-    const other = await createMariadb({ ...own, bigIntAsNumber: true });
+    await using other = await createMariadb({ ...own, bigIntAsNumber: true });
     expect([...(await other.query(sql))]).toEqual(expected);
     expect([...(await other.execute(sql))]).toEqual(expected);
     const several = await other.query(`DO 1; ${sql}; SELECT 2 AS two`);
@@ -393,7 +360,6 @@ describe.each(testServers())('statements of undrop’s own on $name', (server) =
     const [answer] = await client.execute('UNDROP TABLE b');
     expect(answer).toMatchObject({ affectedRows: 0 });
     expect(await idsIn('a')).toEqual(await idsIn('b'));
-    await other.end();
   });
 
   test.each([
@@ -409,7 +375,7 @@ describe.each(testServers())('statements of undrop’s own on $name', (server) =
     'a client with the capabilities %s reads them, also among others',
     async (_name, flags, mariadb) => {
       await makeAndDrop('a');
-      const raw = await RawClient.open(proxy, {
+      await using raw = await RawClient.open(proxy, {
         schema: schema.name,
         flags: flags | CLIENT.MULTI_STATEMENTS,
         mariadb,
@@ -434,12 +400,11 @@ describe.each(testServers())('statements of undrop’s own on $name', (server) =
       const executed = await raw.command(execute);
       expect(executed.results.map(({ kind }) => kind)).toEqual(['rows']);
       expect((await raw.query('SELECT 1')).results.map(({ kind }) => kind)).toEqual(['rows']);
-      await raw.quit();
     },
   );
 
   test('what was prepared means what it meant then, as often as it is executed', async () => {
-    const other = await freshSchema(server);
+    await using other = await freshSchema(server);
     const undrop = await client.prepare('UNDROP TABLE a');
     const shown = await client.prepare(`SHOW DROPPED TABLES FROM ${schema.name}`);
     await makeAndDrop('a');
@@ -451,9 +416,6 @@ describe.each(testServers())('statements of undrop’s own on $name', (server) =
       expect(await errorOf(undrop.execute([]))).toMatchObject({ errno: 1146 });
       await client.query(`DROP TABLE ${schema.name}.a`);
     }
-    await undrop.close();
-    await shown.close();
-    await other.drop();
   });
 
   test('a schema comes back whole, or its tables in another schema', async () => {
@@ -461,8 +423,7 @@ describe.each(testServers())('statements of undrop’s own on $name', (server) =
     await client.query(`CREATE DATABASE ${one}; USE ${one}`);
     await make('a');
     await make('b', 5);
-    await client.query('CREATE VIEW v AS SELECT id FROM a');
-    await client.query(`DROP DATABASE ${one}`);
+    await client.run('CREATE VIEW v AS SELECT id FROM a', `DROP DATABASE ${one}`);
     expect(await rowsOf(`SHOW DROPPED TABLES FROM ${one}`)).toMatchObject([
       { How: 'DROP DATABASE' },
       { How: 'DROP DATABASE' },
@@ -472,8 +433,7 @@ describe.each(testServers())('statements of undrop’s own on $name', (server) =
     expect(await rowsOf('SHOW WARNINGS')).toEqual([]);
     expect(await idsIn(`${one}.v`)).toEqual([1, 2]);
     expect(await idsIn(`${one}.b`)).toEqual([5, 6]);
-    await client.query(`DROP DATABASE ${one}; DO 1`);
-    await client.query(`UNDROP DATABASE ${one} TO ${two}`);
+    await client.run(`DROP DATABASE ${one}; DO 1`, `UNDROP DATABASE ${one} TO ${two}`);
     expect(await idsIn(`${two}.a`)).toEqual([1, 2]);
     // Names that are taken stay so, and what is held stays held.
     await client.query(`DROP DATABASE ${two}; CREATE DATABASE ${two}; USE ${two}`);
@@ -496,9 +456,7 @@ describe.each(testServers())('statements of undrop’s own on $name', (server) =
     expect(await show()).toHaveLength(1);
     await client.query('ROLLBACK');
     expect(await idsIn('kept')).toEqual([]);
-    await client.query('BEGIN; INSERT INTO kept VALUES (1)');
-    await client.query('UNDROP TABLE a');
-    await client.query('ROLLBACK');
+    await client.run('BEGIN; INSERT INTO kept VALUES (1)', 'UNDROP TABLE a', 'ROLLBACK');
     expect(await idsIn('kept')).toEqual([1]);
   });
 

@@ -1,69 +1,39 @@
 /** A drop with sql_log_bin off, through the proxy: nothing of it may reach a replica. */
-import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
+import { expect, test } from '@jest/globals';
+import { onServers } from '../support/on-servers.js';
 import { until } from '../support/poll.js';
 import { type ProxyTarget, proxyInFront } from '../support/proxy.js';
 import { CLIENT, MODERN, RawClient } from '../support/raw-client.js';
-import {
-  connect,
-  freshSchema,
-  query,
-  startServer,
-  type Target,
-  testServers,
-} from '../support/servers.js';
+import { connect, freshSchema, query, startServer, type Target } from '../support/servers.js';
 import { makeServiceAccount } from '../support/service-account.js';
 
-jest.setTimeout(240_000);
-
-describe.each(testServers())('$name', (server) => {
-  let proxy: ProxyTarget;
-
-  beforeAll(async () => {
-    proxy = await proxyInFront(server, { COLLECT: 'off' });
-  });
-
-  afterAll(async () => {
-    await proxy.stop();
-  });
+onServers('a drop without a binary log on $name', (server, on) => {
+  const proxy = on.proxy({ COLLECT: 'off' });
 
   test.each([
     { logged: 0, heldIn: '_undrop_local' },
     { logged: 1, heldIn: '_undrop' },
   ])('with sql_log_bin=$logged a table is held in $heldIn', async ({ logged, heldIn }) => {
-    const schema = await freshSchema(server, 'unlogged');
-    const session = await connect(proxy, { database: schema.name });
-    try {
-      await session.query('CREATE TABLE t (i INT)');
-      await session.query(`SET SESSION sql_log_bin = ${logged}`);
-      const before = await heldTables(heldIn);
-      await session.query('DROP TABLE t');
-      const after = await heldTables(heldIn);
-      expect(after.filter((name) => !before.includes(name))).toHaveLength(1);
-    } finally {
-      await session.end();
-      await schema.drop();
-    }
+    await using schema = await freshSchema(server, 'unlogged');
+    await using session = await connect(proxy, { database: schema.name });
+    await session.run('CREATE TABLE t (i INT)', `SET SESSION sql_log_bin = ${logged}`);
+    const before = await heldTables(heldIn);
+    await session.query('DROP TABLE t');
+    const after = await heldTables(heldIn);
+    expect(after.filter((name) => !before.includes(name))).toHaveLength(1);
   });
 
   test('leaves nothing in the binary log, whether it is done or not', async () => {
     // What other tests have left to be completed would be in its log as well.
-    const own = await startServer(server.name);
-    try {
-      await query(own, 'CREATE DATABASE unlogged');
-      const alone = await proxyInFront(own, { COLLECT: 'off' });
-      try {
-        await dropUnlogged(own, alone);
-      } finally {
-        await alone.stop();
-      }
-    } finally {
-      await own.stop();
-    }
+    await using own = await startServer(server.name);
+    await query(own, 'CREATE DATABASE unlogged');
+    await using alone = await proxyInFront(own, { COLLECT: 'off' });
+    await dropUnlogged(own, alone);
   });
 
   async function dropUnlogged(own: Target, alone: ProxyTarget): Promise<void> {
     const flags = MODERN | CLIENT.MULTI_STATEMENTS;
-    const session = await RawClient.open(alone, { schema: 'unlogged', flags });
+    await using session = await RawClient.open(alone, { schema: 'unlogged', flags });
     const isHeld = async (table: string, at = '_undrop_local') => {
       const rows = await query(
         own,
@@ -80,28 +50,25 @@ describe.each(testServers())('$name', (server) => {
       );
       return rows.length === 1;
     };
-    try {
-      const tables = ['first', 'a', 'b', 'c'];
-      await session.run([
-        ...tables.map((name) => `CREATE TABLE ${name} (i INT)`),
-        'DROP TABLE first',
-      ]);
-      await until(() => isHeld('first', '_undrop'), 'the first is held');
-      await until(() => isInHistory('first', 1), 'all of the first is written');
-      const before = await binlogPosition(own);
-      await session.run(['SET sql_log_bin = 0; DROP TABLE a', 'DROP TABLE b']);
-      const missing = await session.query('DROP TABLE IF EXISTS c, nothing; DROP TABLE nothing');
-      expect(missing.results.map(({ kind }) => kind)).toEqual(['ok', 'err']);
-      for (const name of ['a', 'b', 'c']) {
-        await until(() => isHeld(name), `${name} is held`);
-        await until(() => isInHistory(name, 0), `${name} is in the history`);
-      }
-      expect(await binlogPosition(own)).toBe(before);
-      await session.run(['SET sql_log_bin = 1', 'CREATE TABLE d (i INT)', 'DROP TABLE d']);
-      await until(() => isHeld('d', '_undrop'), 'd is held');
-    } finally {
-      await session.quit();
+
+    const tables = ['first', 'a', 'b', 'c'];
+    await session.run([
+      ...tables.map((name) => `CREATE TABLE ${name} (i INT)`),
+      'DROP TABLE first',
+    ]);
+    await until(() => isHeld('first', '_undrop'), 'the first is held');
+    await until(() => isInHistory('first', 1), 'all of the first is written');
+    const before = await binlogPosition(own);
+    await session.run(['SET sql_log_bin = 0; DROP TABLE a', 'DROP TABLE b']);
+    const missing = await session.query('DROP TABLE IF EXISTS c, nothing; DROP TABLE nothing');
+    expect(missing.results.map(({ kind }) => kind)).toEqual(['ok', 'err']);
+    for (const name of ['a', 'b', 'c']) {
+      await until(() => isHeld(name), `${name} is held`);
+      await until(() => isInHistory(name, 0), `${name} is in the history`);
     }
+    expect(await binlogPosition(own)).toBe(before);
+    await session.run(['SET sql_log_bin = 1', 'CREATE TABLE d (i INT)', 'DROP TABLE d']);
+    await until(() => isHeld('d', '_undrop'), 'd is held');
   }
 
   async function binlogPosition(own: Target): Promise<string> {
@@ -113,23 +80,16 @@ describe.each(testServers())('$name', (server) => {
 
   test('of a schema is refused to an account that could make its barrier in the log alone', async () => {
     await makeServiceAccount(server, { user: 'managed', tier: 'managed' });
-    const schema = await freshSchema(server, 'unlogged');
-    const managed = await proxyInFront(server, { USER: 'managed' });
-    const session = await connect(managed);
-    try {
-      await session.query('SET SESSION sql_log_bin = 0');
-      await expect(session.query(`DROP DATABASE ${schema.name}`)).rejects.toThrow(
-        /^UNDROP_SCHEMA_NOT_DROPPED: .*sql_log_bin/,
-      );
-      const left = await query(server, `SHOW TABLES FROM ${schema.name}`);
-      expect(left).toEqual([]);
-      await session.query('SET SESSION sql_log_bin = 1');
-      await session.query(`DROP DATABASE ${schema.name}`);
-    } finally {
-      await session.end();
-      await managed.stop();
-      await schema.drop();
-    }
+    await using schema = await freshSchema(server, 'unlogged');
+    await using managed = await proxyInFront(server, { USER: 'managed' });
+    await using session = await connect(managed);
+    await session.query('SET SESSION sql_log_bin = 0');
+    await expect(session.query(`DROP DATABASE ${schema.name}`)).rejects.toThrow(
+      /^UNDROP_SCHEMA_NOT_DROPPED: .*sql_log_bin/,
+    );
+    const left = await query(server, `SHOW TABLES FROM ${schema.name}`);
+    expect(left).toEqual([]);
+    await session.run('SET SESSION sql_log_bin = 1', `DROP DATABASE ${schema.name}`);
   });
 
   async function heldTables(schema: string): Promise<readonly string[]> {

@@ -2,37 +2,25 @@
  * Statements that fail because their table is held are counted, in whatever form they come and
  * however their bytes are relayed, and nothing else is.
  */
-import { afterAll, beforeAll, describe, expect, jest } from '@jest/globals';
-import type { Connection } from 'mysql2/promise';
+import { expect } from '@jest/globals';
 import { readUses } from '../../src/ledger/history.js';
 import type { Log } from '../../src/log.js';
 import { freshLedger } from '../support/fresh-ledger.js';
-import { testOnOne } from '../support/on-one-server.js';
+import { onServers } from '../support/on-servers.js';
 import { until } from '../support/poll.js';
 import { type ProxyTarget, proxyInFront, runUndrop } from '../support/proxy.js';
 import { CLIENT, MODERN, RawClient } from '../support/raw-client.js';
-import { connect, type FreshSchema, freshSchema, query, testServers } from '../support/servers.js';
+import { connect, query, type Session } from '../support/servers.js';
 import { poolOn } from '../support/service-pool.js';
-
-jest.setTimeout(240_000);
 
 const FAILS = { errno: 1146 };
 
-describe.each(testServers())('a table that is held on $name', (server) => {
-  const test = testOnOne(server);
-  let schema: FreshSchema;
-  let other: FreshSchema;
-
-  beforeAll(async () => {
-    await freshLedger(server);
-    schema = await freshSchema(server, 'used');
-    other = await freshSchema(server, 'used');
-  });
-  afterAll(async () => {
-    await schema.drop();
-    await other.drop();
-    await freshLedger(server);
-  });
+onServers('a table that is held on $name', (server, on) => {
+  const { afterAll, beforeAll, test } = on;
+  beforeAll(() => freshLedger(server));
+  afterAll(() => freshLedger(server));
+  const schema = on.schema('used');
+  const other = on.schema('used');
 
   /** A proxy, what it says of uses until it is stopped, and how many they are by now. */
   async function watching(relay: string) {
@@ -49,8 +37,7 @@ describe.each(testServers())('a table that is held on $name', (server) => {
 
   async function drop(proxy: ProxyTarget, table: string): Promise<string> {
     const client = await connect(proxy, { database: schema.name });
-    await client.query(`CREATE TABLE ${table} (id INT)`);
-    await client.query(`DROP TABLE ${table}`);
+    await client.run(`CREATE TABLE ${table} (id INT)`, `DROP TABLE ${table}`);
     await client.end();
     const find = () =>
       query<{ id: string }>(
@@ -77,14 +64,13 @@ describe.each(testServers())('a table that is held on $name', (server) => {
     const secure = await connect(proxy, { ssl: { rejectUnauthorized: false } });
     await expect(secure.query(`DELETE FROM ${name}`)).rejects.toMatchObject(FAILS);
     await secure.end();
-    const raw = await RawClient.open(proxy, { flags: MODERN | CLIENT.MULTI_STATEMENTS });
+    await using raw = await RawClient.open(proxy, { flags: MODERN | CLIENT.MULTI_STATEMENTS });
     const texts = ['SELECT 1', `SELECT * FROM ${name}`, 'DO 0', `INSERT INTO ${name} VALUES (1)`];
     raw.write(texts.map((text) => raw.queryPayload(text)));
     for (const _text of texts) await raw.answer();
-    await raw.quit();
   }
 
-  async function failIn(client: Connection, table: string): Promise<void> {
+  async function failIn(client: Session, table: string): Promise<void> {
     await expect(client.query(`SELECT * FROM ${table}`)).rejects.toMatchObject(FAILS);
     await expect(client.execute(`UPDATE ${table} SET id = ?`, [1])).rejects.toMatchObject(FAILS);
     // Neither of these was ever dropped.
@@ -107,13 +93,12 @@ describe.each(testServers())('a table that is held on $name', (server) => {
     const what = { schema: schema.name, table, dropId: expect.stringMatching(/^[0-9a-f]{32}$/) };
     const who = { user: 'root', client: expect.stringMatching(/^127\.0\.0\.1:/) };
     expect(said[0]).toMatchObject({ ...what, ...who, threadId: expect.any(Number) });
-    const pool = poolOn(server);
+    await using pool = poolOn(server);
     expect((await readUses(pool)).get(id)).toMatchObject({
       count: 7,
       lastAt: expect.any(Date),
       who: expect.stringMatching(/^root from 127/),
     });
-    await pool.dispose();
   });
 
   test('goes on to be counted by the next proxy, and no more once it is restored', async () => {
@@ -125,7 +110,7 @@ describe.each(testServers())('a table that is held on $name', (server) => {
     const client = await connect(next.proxy, { database: schema.name });
     await expect(client.query('SELECT * FROM back')).rejects.toMatchObject(FAILS);
     await until(() => next.sum(id) === 1, 'one more');
-    const pool = poolOn(server);
+    await using pool = poolOn(server);
     const countOf = async () => (await readUses(pool)).get(id)?.count;
     await until(async () => (await countOf()) === 8, 'all of them in the history');
 
@@ -136,6 +121,5 @@ describe.each(testServers())('a table that is held on $name', (server) => {
     await client.end();
     await next.proxy.stop();
     expect([next.sum(id), await countOf()]).toEqual([1, 8]);
-    await pool.dispose();
   });
 });

@@ -3,74 +3,44 @@
  * name, as after a native drop. Neither a view nor a right leads to the held rows. Statements on
  * views themselves are the server's.
  */
-import { afterAll, beforeAll, beforeEach, describe, expect, jest } from '@jest/globals';
-import type { Connection } from 'mysql2/promise';
-import type { ServicePool } from '../../src/service/pool/pools.js';
-import { listAll } from '../../src/undo/list.js';
-import { restore } from '../../src/undo/run-restore.js';
-import { testOnOne } from '../support/on-one-server.js';
-import { type ProxyTarget, proxyInFront } from '../support/proxy.js';
-import { CLIENT, MODERN, RawClient } from '../support/raw-client.js';
-import { connect, type FreshSchema, freshSchema, testServers } from '../support/servers.js';
-import { poolOn } from '../support/service-pool.js';
 
-// A busy machine is slow, not wrong.
-jest.setTimeout(240_000);
+import { expect } from '@jest/globals';
+import { onServers } from '../support/on-servers.js';
+import { CLIENT, MODERN, RawClient } from '../support/raw-client.js';
+import { query } from '../support/servers.js';
+import { listed, restored } from '../support/undrop-cli.js';
 
 const ACCOUNT = "reader@'127.0.0.1'";
 
-describe.each(testServers())('on $name', (server) => {
-  const test = testOnOne(server);
-  let schema: FreshSchema;
-  let proxy: ProxyTarget;
-  let root: Connection;
-  let client: RawClient;
+onServers('views and grants of a held table on $name', (server, on) => {
+  const { beforeEach, test } = on;
   let reader: RawClient;
-  let pool: ServicePool;
 
-  beforeAll(async () => {
-    schema = await freshSchema(server, 'grants');
-    root = await connect(server, { database: schema.name });
-    await root.query(`CREATE USER ${ACCOUNT}`);
-    pool = poolOn(server);
-    proxy = await proxyInFront(server);
-    client = await RawClient.open(proxy, { schema: schema.name });
-  });
+  const schema = on.schema('grants');
+  const root = on.session({ schema });
 
-  afterAll(async () => {
-    await client.quit();
-    await proxy.stop();
-    await pool.dispose();
-    await root.query(`DROP USER ${ACCOUNT}`);
-    await root.end();
-    await schema.drop();
-  });
+  const proxy = on.proxy();
+  const client = on.client({ to: proxy, schema });
+  on.open(
+    () => query(server, `CREATE USER ${ACCOUNT}`),
+    () => query(server, `DROP USER ${ACCOUNT}`),
+  );
 
   beforeEach(async () => {
-    await root.query('DROP VIEW IF EXISTS v');
-    await root.query('DROP TABLE IF EXISTS a');
-    await root.query('CREATE TABLE a (id INT, secret INT)');
-    await root.query('INSERT INTO a VALUES (1, 10), (2, 20)');
+    await root.run('DROP VIEW IF EXISTS v', 'DROP TABLE IF EXISTS a');
+    await root.run('CREATE TABLE a (id INT, secret INT)', 'INSERT INTO a VALUES (1, 10), (2, 20)');
   });
 
   async function drop(): Promise<{ readonly id: string; readonly name: string }> {
     const { results } = await client.query('DROP TABLE a');
     expect(results).toMatchObject([{ kind: 'ok' }]);
-    const [held] = (await listAll(pool)).filter(({ origin }) => origin?.schema === schema.name);
+    const [held] = (await listed(server)).filter((one) => one.schema === schema.name);
     if (held === undefined) throw new Error('it is not held');
     return { id: held.id, name: `${held.holdSchema}.${held.holdName}` };
   }
 
-  async function grants(): Promise<unknown> {
-    const [rows] = await root.query({ sql: `SHOW GRANTS FOR ${ACCOUNT}`, rowsAsArray: true });
-    return rows;
-  }
-
-  async function errnoOf(sql: string): Promise<number> {
-    const { results } = await reader.query(sql);
-    const [result] = results;
-    return result?.kind === 'err' ? result.errno : 0;
-  }
+  const grants = () => root.column(`SHOW GRANTS FOR ${ACCOUNT}`);
+  const errnoOf = async (sql: string) => Number.parseInt(await reader.words(sql), 10) || 0;
 
   test.each([
     ['the table', 'SELECT, UPDATE ON a'],
@@ -90,7 +60,7 @@ describe.each(testServers())('on $name', (server) => {
     await root.query('CREATE TABLE a (id INT)');
     expect(await errnoOf('SELECT id FROM a')).toBe(0);
     await root.query('DROP TABLE a');
-    await restore(pool, { target: held.id });
+    await restored(server, held.id);
     expect(await grants()).toEqual(before);
     expect(await reader.rows('SELECT id FROM a')).toEqual([['1'], ['2']]);
 
@@ -107,7 +77,7 @@ describe.each(testServers())('on $name', (server) => {
     await root.query('CREATE TABLE a (id INT)');
     expect(await reader.rows('SELECT * FROM v')).toEqual([]);
     await root.query('DROP TABLE a');
-    await restore(pool, { target: held.id });
+    await restored(server, held.id);
     expect(await reader.rows('SELECT * FROM v')).toEqual([['1'], ['2']]);
     await reader.quit();
   });
@@ -129,7 +99,7 @@ describe.each(testServers())('on $name', (server) => {
     for (const at of [server, proxy]) {
       await root.query('DROP VIEW IF EXISTS v');
       const flags = MODERN | CLIENT.MULTI_STATEMENTS;
-      const session = await RawClient.open(at, { schema: schema.name, flags });
+      await using session = await RawClient.open(at, { schema: schema.name, flags });
       const answers: unknown[] = [];
       for (const text of texts) {
         const { packets } = await session.query(text);
@@ -137,7 +107,6 @@ describe.each(testServers())('on $name', (server) => {
         answers.push([text, packets.map(({ payload }) => payload.toString('latin1')), warnings]);
       }
       answers.push(await session.rows('SELECT * FROM a'));
-      await session.quit();
       said.push(answers);
     }
     expect(said[1]).toEqual(said[0]);

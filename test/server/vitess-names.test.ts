@@ -2,23 +2,13 @@
  * Tables of other people that are named as held ones: Vitess up to 18 names its own so, and old
  * copies and dumps have such tables.
  */
-import {
-  afterAll,
-  beforeAll,
-  beforeEach,
-  describe,
-  expect,
-  jest,
-  test as jestTest,
-} from '@jest/globals';
-import type { Connection, RowDataPacket } from 'mysql2/promise';
+import { expect, test as jestTest } from '@jest/globals';
+import type { RowDataPacket } from 'mysql2/promise';
 import { freshLedger } from '../support/fresh-ledger.js';
-import { testOnOne } from '../support/on-one-server.js';
+import { onServers } from '../support/on-servers.js';
 import { until } from '../support/poll.js';
 import { type ProxyTarget, proxyInFront } from '../support/proxy.js';
-import { connect, type FreshSchema, freshSchema, query, testServers } from '../support/servers.js';
-
-jest.setTimeout(240_000);
+import { connect, query } from '../support/servers.js';
 
 const NAMES = [
   '_vt_HOLD_6ace8bcef73211ea87e9f875a4d24e90_20200915120410',
@@ -28,37 +18,22 @@ const NAMES = [
   '_vt_hld_6ace8bcef73211ea87e9f875a4d24e94_20200915120410_',
 ];
 
-describe.each(testServers())('tables named as held ones on $name', (server) => {
-  const test = testOnOne(server);
-  let proxy: ProxyTarget;
-  let schema: FreshSchema;
-  let client: Connection;
+onServers('tables named as held ones on $name', (_server, on) => {
+  const { beforeEach, test } = on;
 
-  beforeAll(async () => {
-    await freshLedger(server);
-    proxy = await proxyInFront(server);
-  });
+  on.freshLedger();
+  const proxy = on.proxy();
+
+  const schema = on.each.schema();
+  const client = on.each.session({ to: proxy, schema });
   beforeEach(async () => {
-    if (schema !== undefined) await end();
-    schema = await freshSchema(server);
-    client = await connect(proxy, { database: schema.name });
     for (const [index, name] of NAMES.entries()) {
       await client.query(`CREATE TABLE ${name} (id INT PRIMARY KEY)`);
       await client.query(`INSERT INTO ${name} VALUES (${index})`);
     }
   });
-  afterAll(async () => {
-    await end();
-    await proxy.stop();
-    await freshLedger(server);
-  });
 
-  async function end(): Promise<void> {
-    await client.end();
-    await schema.drop();
-  }
-
-  const rowsOf = async (sql: string) => (await client.query<RowDataPacket[]>(sql))[0];
+  const rowsOf = (sql: string) => client.rows(sql);
   const idIn = async (table: string) =>
     (await rowsOf(`SELECT id FROM ${schema.name}.${table}`)).map(({ id }) => id);
 
@@ -71,45 +46,37 @@ describe.each(testServers())('tables named as held ones on $name', (server) => {
   });
 
   test('a copy of a table that is held elsewhere keeps no schema from being dropped', async () => {
-    await client.query('CREATE TABLE a (id INT PRIMARY KEY)');
-    await client.query('DROP TABLE a');
+    await client.run('CREATE TABLE a (id INT PRIMARY KEY)', 'DROP TABLE a');
     const read = 'SELECT hold_name AS name FROM _undrop.ledger WHERE table_name = ? AND state = ?';
     let name = '';
     const isHeld = async () => {
-      const [rows] = await client.query<RowDataPacket[]>(read, ['a', 'HOLD']);
+      const rows = await client.rows(read, ['a', 'HOLD']);
       name = String(rows[0]?.['name'] ?? '');
       return name !== '';
     };
     await until(isHeld, 'the ledger has it');
-    await client.query(`CREATE TABLE ${name} (id INT PRIMARY KEY)`);
-    await client.query(`INSERT INTO ${name} VALUES (9)`);
-    await client.query(`DROP DATABASE ${schema.name}`);
-    await client.query(`UNDROP DATABASE ${schema.name}`);
+    await client.run(`CREATE TABLE ${name} (id INT PRIMARY KEY)`, `INSERT INTO ${name} VALUES (9)`);
+    await client.run(`DROP DATABASE ${schema.name}`, `UNDROP DATABASE ${schema.name}`);
     expect(await idIn(name)).toEqual([9]);
   });
 
   test.each(NAMES)('DROP TABLE holds %s, and UNDROP brings it back to its name', async (name) => {
     const [id] = await idIn(name);
-    await client.query(`DROP TABLE ${name}`);
-    await client.query(`UNDROP TABLE ${name}`);
+    await client.run(`DROP TABLE ${name}`, `UNDROP TABLE ${name}`);
     expect(await idIn(name)).toEqual([id]);
   });
 });
 
-describe.each(testServers())('UNDROP_ADOPT=vitess on $name', (server) => {
+onServers('UNDROP_ADOPT=vitess on $name', (server, on) => {
+  const { afterAll, beforeAll } = on;
   let proxy: ProxyTarget;
-  let schema: FreshSchema;
-  let client: Connection;
 
-  beforeAll(async () => {
-    await freshLedger(server);
-    schema = await freshSchema(server);
-    client = await connect(server, { database: schema.name });
-  });
+  beforeAll(() => freshLedger(server));
+  const schema = on.schema();
+  const client = on.session({ schema });
+
   afterAll(async () => {
-    await client.end();
     await proxy?.stop();
-    await schema.drop();
     await freshLedger(server);
   });
 
@@ -124,28 +91,25 @@ describe.each(testServers())('UNDROP_ADOPT=vitess on $name', (server) => {
     }
     await client.query(`CREATE VIEW ${view} AS SELECT 1 AS one`);
     proxy = await proxyInFront(server, { ADOPT: 'vitess', COLLECT: 'on', EVAC: '0s' });
-    const through = await connect(proxy, { database: schema.name });
-    try {
-      const tables = async () => {
-        const listed = `SELECT TABLE_NAME AS name FROM information_schema.TABLES
+    await using through = await connect(proxy, { database: schema.name });
+
+    const tables = async () => {
+      const listed = `SELECT TABLE_NAME AS name FROM information_schema.TABLES
           WHERE TABLE_SCHEMA = '${schema.name}'`;
-        return (await query<{ name: string }>(server, listed)).map(({ name }) => name);
-      };
-      await until(async () => `${await tables()}` === view, 'only the view is left');
-      await until(async () => {
-        const listed = `SELECT state FROM _undrop.ledger
+      return (await query<{ name: string }>(server, listed)).map(({ name }) => name);
+    };
+    await until(async () => `${await tables()}` === view, 'only the view is left');
+    await until(async () => {
+      const listed = `SELECT state FROM _undrop.ledger
           WHERE schema_name = '${schema.name}' AND id <> '${id}'`;
-        const rows = await query<{ state: string }>(server, listed);
-        return rows.length === 2 && rows.every(({ state }) => state === 'removed');
-      }, 'both that were due are removed');
-      const shown = await through.query<RowDataPacket[]>('SHOW DROPPED TABLES');
-      expect(shown[0]).toMatchObject([{ Table: later }]);
-      await expect(through.query(`UNDROP TABLE '${id}'`)).rejects.toThrow(/original name/);
-      await through.query(`UNDROP TABLE '${id}' TO back`);
-      const [rows] = await through.query<RowDataPacket[]>('SELECT id FROM back');
-      expect(rows).toEqual([{ id: 7 }]);
-    } finally {
-      await through.end();
-    }
+      const rows = await query<{ state: string }>(server, listed);
+      return rows.length === 2 && rows.every(({ state }) => state === 'removed');
+    }, 'both that were due are removed');
+    const shown = await through.query<RowDataPacket[]>('SHOW DROPPED TABLES');
+    expect(shown[0]).toMatchObject([{ Table: later }]);
+    await expect(through.query(`UNDROP TABLE '${id}'`)).rejects.toThrow(/original name/);
+    await through.query(`UNDROP TABLE '${id}' TO back`);
+    const rows = await through.rows('SELECT id FROM back');
+    expect(rows).toEqual([{ id: 7 }]);
   });
 });

@@ -2,7 +2,7 @@
  * The whole way of a dropped table through `undrop serve` as it is run in production, by variables
  * alone, read from the server's own general log: which names it had, with which id, and its end.
  */
-import { expect, jest } from '@jest/globals';
+import { expect } from '@jest/globals';
 import { parseHoldName } from '../../src/names/names.js';
 import { freshLedger } from '../support/fresh-ledger.js';
 import { inLanes } from '../support/lanes.js';
@@ -10,8 +10,6 @@ import { until } from '../support/poll.js';
 import { spawnProxy } from '../support/proxy.js';
 import { sample } from '../support/sample.js';
 import { allTestServers, connect, freshSchema, generalLog, query } from '../support/servers.js';
-
-jest.setTimeout(240_000);
 
 const QUICK = {
   HOLD: '2s',
@@ -34,7 +32,7 @@ inLanes(SERVERS, 'the whole way on $name', (server, { test }) => {
   test(`is ${states.join(', ')} and gone, with one id`, async () => {
     // This proxy would collect what an earlier test has left.
     await freshLedger(server);
-    const schema = await freshSchema(server, 'way');
+    await using schema = await freshSchema(server, 'way');
     await query(
       server,
       `CREATE TABLE ${schema.name}.big (id INT AUTO_INCREMENT PRIMARY KEY, note CHAR(20))`,
@@ -45,44 +43,35 @@ inLanes(SERVERS, 'the whole way on $name', (server, { test }) => {
         () => `INSERT INTO ${schema.name}.big (note) SELECT note FROM ${schema.name}.big`,
       ),
     );
-    const log = await generalLog(server);
-    const proxy = await spawnProxy(server, QUICK);
-    try {
-      const client = await connect(proxy, { database: schema.name });
-      await client.query('DROP TABLE big');
-      await client.end();
-      const isRemoved = async () => {
-        const [row] = await query<{ readonly state: string }>(
-          server,
-          `SELECT state FROM _undrop.ledger WHERE schema_name = '${schema.name}'`,
-        );
-        return row?.state === 'removed';
-      };
-      await until(isRemoved, 'the table is gone', 90_000);
-      const texts = (await log.read()).map(({ text }) => text);
-      // MariaDB logs a text of several statements whole and again in parts: each name once.
-      const names = new Set(
-        texts.flatMap((text) =>
-          Array.from(
-            text.matchAll(/RENAME [^;]*? TO (`\w+`\.`_vt_\w+`)/g),
-            ([, name = '']) => name,
-          ),
-        ),
+    await using log = await generalLog(server);
+    await using proxy = await spawnProxy(server, QUICK);
+    const client = await connect(proxy, { database: schema.name });
+    await client.query('DROP TABLE big');
+    await client.end();
+    const isRemoved = async () => {
+      const [row] = await query<{ readonly state: string }>(
+        server,
+        `SELECT state FROM _undrop.ledger WHERE schema_name = '${schema.name}'`,
       );
-      const held = [...names].flatMap((name) => parseHoldName(name.split('`')[3] ?? '') ?? []);
-      // HOLD more than once: under its own schema, moved into ours, and each time that took long.
-      const seen = held
-        .map(({ state }) => state)
-        .filter((state, index, all) => state !== all[index - 1]);
-      const ids = new Set(held.map(({ id }) => id));
-      const end = texts.find((text) => text.includes('DROP /* undrop remove')) ?? '';
-      expect(seen).toEqual(states);
-      expect(ids.size).toBe(1);
-      expect(end).toContain([...ids][0]);
-    } finally {
-      await proxy.stop();
-      await log.stop();
-      await schema.drop();
-    }
+      return row?.state === 'removed';
+    };
+    await until(isRemoved, 'the table is gone', 90_000);
+    const texts = (await log.read()).map(({ text }) => text);
+    // MariaDB logs a text of several statements whole and again in parts: each name once.
+    const names = new Set(
+      texts.flatMap((text) =>
+        Array.from(text.matchAll(/RENAME [^;]*? TO (`\w+`\.`_vt_\w+`)/g), ([, name = '']) => name),
+      ),
+    );
+    const held = [...names].flatMap((name) => parseHoldName(name.split('`')[3] ?? '') ?? []);
+    // HOLD more than once: under its own schema, moved into ours, and each time that took long.
+    const seen = held
+      .map(({ state }) => state)
+      .filter((state, index, all) => state !== all[index - 1]);
+    const ids = new Set(held.map(({ id }) => id));
+    const end = texts.find((text) => text.includes('DROP /* undrop remove')) ?? '';
+    expect(seen).toEqual(states);
+    expect(ids.size).toBe(1);
+    expect(end).toContain([...ids][0]);
   });
 });

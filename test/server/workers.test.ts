@@ -1,6 +1,5 @@
 /** A proxy of several processes in front of each server: one port, one limit, one collector. */
-import { describe, expect, jest, test } from '@jest/globals';
-import type { Connection } from 'mysql2/promise';
+import { describe, expect, test } from '@jest/globals';
 import { listens, until } from '../support/poll.js';
 import { type ProxyProcess, spawnProxy, type Variables } from '../support/proxy.js';
 import { sample } from '../support/sample.js';
@@ -8,12 +7,11 @@ import {
   connect,
   freshSchema,
   query,
+  type Session,
   type Target,
   type TestServer,
   testServers,
 } from '../support/servers.js';
-
-jest.setTimeout(240_000);
 
 const WORKERS = 2;
 
@@ -34,16 +32,16 @@ async function onServers(
   await Promise.all(servers.map(onOne));
 }
 
-async function open(target: Target, count: number, database?: string): Promise<Connection[]> {
+async function open(target: Target, count: number, database?: string): Promise<Session[]> {
   const options = database === undefined ? {} : { database };
-  const connections: Connection[] = [];
+  const connections: Session[] = [];
   for (let index = 0; index < count; index++) connections.push(await connect(target, options));
   for (const connection of connections) connection.on('error', () => undefined);
   return connections;
 }
 
 /** Those that still answer. */
-async function alive(connections: readonly Connection[]): Promise<readonly Connection[]> {
+async function alive(connections: readonly Session[]): Promise<readonly Session[]> {
   const asked = await Promise.allSettled(connections.map((connection) => connection.query('DO 1')));
   return connections.filter((_, index) => asked[index]?.status === 'fulfilled');
 }
@@ -66,7 +64,7 @@ describe('workers', () => {
   test('are one proxy to clients and server, from the first session to the last', async () => {
     const variables = { COLLECT: 'auto', LIFECYCLE: 'drop', CHECK_INTERVAL: '1d' };
     await onServers(variables, async (proxy, server) => {
-      const schema = await freshSchema(server);
+      await using schema = await freshSchema(server);
       const connections = await open(proxy, 2 * WORKERS, schema.name);
       const [busy, victim, killer] = connections;
       for (const connection of connections) {
@@ -104,7 +102,6 @@ describe('workers', () => {
         sessionsOpen: 0,
         audited: { 'held|DROP TABLE': connections.length },
       });
-      await schema.drop();
     });
   });
 
@@ -182,7 +179,7 @@ async function withWorkers(run: (proxy: ProxyProcess) => Promise<void>): Promise
 }
 
 /** KILL QUERY and KILL reach a session by its id, whichever worker has it. */
-async function interrupts(killer: Connection | undefined, victim: Connection | undefined) {
+async function interrupts(killer: Session | undefined, victim: Session | undefined) {
   const id = victim?.threadId;
   // MariaDB answers with error 1317, MySQL with 1.
   const slept = victim?.query("SELECT SLEEP(60), 'victim'").then(

@@ -2,45 +2,34 @@
  * A replica that may be written to, and recovery there: what replication brings of drops that are
  * under way on the source is left alone, and is this server's once nothing is replicated any more.
  */
-import { expect, jest } from '@jest/globals';
+
+import { expect } from '@jest/globals';
 import { retireBarrierTable } from '../../src/held/relocate/retire-barrier-table.js';
 import { findRows } from '../../src/ledger/read.js';
 import { silentLog } from '../../src/log.js';
 import { barrierTableName } from '../../src/names/names.js';
 import { reconcile } from '../../src/recovery/reconcile.js';
-import type { ServicePool } from '../../src/service/pool/pools.js';
 import { holdTable, startCollecting, whereIs } from '../lifecycle/collecting.js';
 import { inLanes } from '../support/lanes.js';
+import { inHooks } from '../support/on-servers.js';
 import { until } from '../support/poll.js';
-import { type ProxyTarget, proxyInFront } from '../support/proxy.js';
-import { type ReplicaPair, startPair } from '../support/replica-pair.js';
+import { proxyInFront } from '../support/proxy.js';
+import { startPair } from '../support/replica-pair.js';
 import { connect, query } from '../support/servers.js';
 import { poolOn } from '../support/service-pool.js';
 import { newId, PROXY_ID } from './service-fixture.js';
 
-jest.setTimeout(300_000);
-
 inLanes(
   [{ name: 'mysql-9.7' }, { name: 'mariadb-11.8' }],
   'a replica of $name that may be written to',
-  ({ name }, { test, beforeAll, afterAll }) => {
-    let pair: ReplicaPair;
-    let proxy: ProxyTarget;
-    let there: ServicePool;
-
-    beforeAll(async () => {
-      pair = await startPair({ name, gtid: true });
-      await query(pair.replica, 'SET GLOBAL read_only = OFF');
-      proxy = await proxyInFront(pair.source, { COLLECT: 'off' });
-      there = poolOn(pair.replica);
-      await query(pair.source, 'CREATE DATABASE d');
-    });
-
-    afterAll(async () => {
-      await there.dispose();
-      await proxy.stop();
-      await pair.stop();
-    });
+  ({ name }, lane) => {
+    const { beforeAll, open } = inHooks(lane);
+    const { test } = lane;
+    const pair = open(() => startPair({ name, gtid: true }));
+    beforeAll(() => query(pair.replica, 'SET GLOBAL read_only = OFF'));
+    const proxy = open(() => proxyInFront(pair.source, { COLLECT: 'off' }));
+    const there = open(() => poolOn(pair.replica));
+    beforeAll(() => query(pair.source, 'CREATE DATABASE d'));
 
     const recover = () =>
       reconcile(there, { proxyId: PROXY_ID, activeIds: new Set(), log: silentLog });
@@ -49,8 +38,7 @@ inLanes(
     async function waitingDrop(table: string) {
       await query(pair.source, `CREATE TABLE d.${table} (a INT)`);
       const reader = await connect(pair.source, { database: 'd' });
-      await reader.query('START TRANSACTION');
-      await reader.query(`SELECT * FROM ${table}`);
+      await reader.run('START TRANSACTION', `SELECT * FROM ${table}`);
       const client = await connect(proxy, { database: 'd' });
       const dropped = client.query(`DROP TABLE ${table}`);
       const stateOn = async (server: typeof pair.source) => {
@@ -88,12 +76,8 @@ inLanes(
       await auto.stop();
       expect(await whereIs(pair.replica, held.id)).toEqual([`${held.schema}.${held.name}`]);
       expect(auto.said.at(-1)?.message).toMatch(/^this server replicates from another/);
-      const on = startCollecting(pair.replica, { collect: 'on' });
-      try {
-        await until(async () => (await whereIs(pair.replica, held.id)).length === 0, 'it is gone');
-      } finally {
-        await on.stop();
-      }
+      await using _on = startCollecting(pair.replica, { collect: 'on' });
+      await until(async () => (await whereIs(pair.replica, held.id)).length === 0, 'it is gone');
     });
 
     test('takes a barrier out of a schema also where the local recycle schema is missing', async () => {
@@ -121,8 +105,7 @@ inLanes(
         await query(pair.source, text);
       }
       const reader = await connect(pair.source, { database: schema });
-      await reader.query('START TRANSACTION');
-      await reader.query('SELECT * FROM v');
+      await reader.run('START TRANSACTION', 'SELECT * FROM v');
       const client = await connect(proxy);
       const dropped = client.query(`DROP DATABASE ${schema}`);
       const EMPTIED = "SELECT id FROM _undrop.ledger WHERE state = 'emptied'";
