@@ -2,10 +2,8 @@
 import { execFile } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
-import { expect, jest, test } from '@jest/globals';
+import { expect, test } from '@jest/globals';
 import { reportFailure, runCommandLine } from '../../src/cli/command-line.js';
-
-jest.setTimeout(60_000);
 
 const MAIN = fileURLToPath(new URL('../../src/cli/main.js', import.meta.url));
 

@@ -56,9 +56,12 @@ onServers('odd accounts of undrop init on $name', (server, on) => {
   /** DROP TABLE t by a proxy with the account; where it is held, or the error. */
   async function drop(): Promise<string> {
     await root.query(`CREATE TABLE IF NOT EXISTS ${schema.name}.t (a INT)`);
-    await using proxy = await proxyInFront(server, { USER: user, PASSWORD });
-    await using client = await connect(proxy, { database: schema.name });
-    const error = await client.errorOf('DROP TABLE t');
+    const dropping = async () => {
+      await using proxy = await proxyInFront(server, { USER: user, PASSWORD });
+      await using client = await connect(proxy, { database: schema.name });
+      return client.errorOf('DROP TABLE t');
+    };
+    const error = await dropping();
     if (error !== null) return `Error: ${error.message}`;
     return (await ledgerRows(root, { schema: schema.name })).at(-1)?.['hold_schema'] ?? '';
   }

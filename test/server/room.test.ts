@@ -167,7 +167,6 @@ onServersAtOnce('limits on $name', (server, on) => {
     expect(status.stdout).toMatch(
       /^attention +tables that are removed early because of a limit: 1, /m,
     );
-    expect(status.stdout).toMatch(/^attention +tables that go before their time by a limit: 1, /m);
     const collecting = on.each.keep(startCollecting(server, { limits: { ...NONE, tablesMax: 2 } }));
     await until('it is gone', async () => !(await isThere(plain)));
     await collecting.looked();

@@ -19,6 +19,7 @@ import {
   logIn,
   openBench,
   type Peer,
+  passes,
 } from '../support/session-bench.js';
 
 /** By streams first: raw handles are tried for once, and used from then on. */
@@ -191,8 +192,7 @@ describe.each(WAYS)('by %s, a fault', (way) => {
     const ailing = await opened.client();
     broken.arm();
     const server = await opened.accepted();
-    server.send(GREETING);
-    await ailing.take(GREETING.length);
+    await passes(server, ailing, GREETING);
     server.destroy();
     await ailing.ended();
     await isLogged(other.client, /^cannot complete a login; closing the connection$/);

@@ -9,15 +9,11 @@ import { exchange } from '../support/conversation.js';
 import { type Bench, openBench } from '../support/session-bench.js';
 
 let folder = '';
-let bench: Bench | null = null;
-
 beforeEach(() => {
   folder = mkdtempSync(join(tmpdir(), 'undrop-listen-'));
 });
 
 afterEach(async () => {
-  await bench?.close();
-  bench = null;
   rmSync(folder, { recursive: true });
 });
 
@@ -63,7 +59,9 @@ async function leaveFull(path: string): Promise<{ end(): void }> {
 describe('a listener', () => {
   test('takes clients on every address, TCP and unix (wire 59)', async () => {
     const socketPath = join(folder, 'undrop.sock');
-    bench = await openBench({ listen: [{ host: '127.0.0.1', port: 0 }, { socketPath }] });
+    await using bench = await openBench({
+      listen: [{ host: '127.0.0.1', port: 0 }, { socketPath }],
+    });
     await isServed(bench, 0);
     await isServed(bench, 1);
     expect(bench.addresses).toEqual([
@@ -77,7 +75,10 @@ describe('a listener', () => {
     'gives its unix socket the mode that is set: %o (wire 59)',
     async (mode) => {
       const socketPath = join(folder, 'undrop.sock');
-      bench = await openBench({ listen: [{ socketPath }], over: { listenMode: mode } });
+      await using _bench = await openBench({
+        listen: [{ socketPath }],
+        over: { listenMode: mode },
+      });
       expect(statSync(socketPath).mode & 0o777).toBe(mode);
     },
   );
@@ -85,7 +86,7 @@ describe('a listener', () => {
   test('replaces the socket file of a killed process (wire 59)', async () => {
     const socketPath = join(folder, 'undrop.sock');
     leaveStale(socketPath);
-    bench = await openBench({ listen: [{ socketPath }] });
+    await using bench = await openBench({ listen: [{ socketPath }] });
     await isServed(bench, 0);
   });
 
@@ -100,7 +101,7 @@ describe('a listener', () => {
 describe('a start fails', () => {
   test('where somebody listens on the socket, who goes on', async () => {
     const socketPath = join(folder, 'undrop.sock');
-    bench = await openBench({ listen: [{ socketPath }] });
+    await using bench = await openBench({ listen: [{ socketPath }] });
     await expect(openBench({ listen: [{ socketPath }] })).rejects.toThrow(
       /^Could not listen on .*undrop\.sock: .*EADDRINUSE.* Choose a free address/,
     );

@@ -5,19 +5,20 @@ import { afterEach, beforeAll, describe, expect, test } from '@jest/globals';
 import { type Log, silentLog } from '../../src/log.js';
 import { chooseRelay } from '../../src/relay/raw-handle.js';
 import * as caps from '../../src/wire/capabilities.js';
-import { decodeHandshakeResponse41 } from '../../src/wire/connection/handshake-response41.js';
 import { encodePacket } from '../../src/wire/framing.js';
-import { decodeErr, encodeErr } from '../../src/wire/response.js';
-import { conversation, exchange, payload } from '../support/conversation.js';
+import { conversation, exchange } from '../support/conversation.js';
 import {
   answerMarker,
   type Bench,
   type BenchOptions,
   type Connected,
   endListener,
+  errorTo,
   logIn,
   openBench,
-  type Peer,
+  passes,
+  serverIsExcused,
+  serverRefuses,
 } from '../support/session-bench.js';
 
 /** By streams first: raw handles are tried for once, and used from then on. */
@@ -60,48 +61,32 @@ const query = (text: string) => encodePacket(Buffer.from(`\x03${text}`), 0);
 
 /** Client and server, with the greeting passed on. */
 async function greeted(options: BenchOptions = {}): Promise<Connected> {
-  const opened = await open(options);
-  const client = await opened.client();
-  const server = await opened.accepted();
-  server.send(GREETING);
-  await client.take(GREETING.length);
+  const { client, server } = await reached(options);
+  await passes(server, client, GREETING);
   return { client, server };
+}
+
+/** Client and server, with nothing said. */
+async function reached(options: BenchOptions = {}): Promise<Connected> {
+  const opened = await open(options);
+  return { client: await opened.client(), server: await opened.accepted() };
 }
 
 const UNKNOWN = encodePacket(Buffer.from('7f', 'hex'), 0);
 const AUTH_SWITCH = encodePacket(Buffer.from('\xfecaching_sha2_password\0nonce\0', 'latin1'), 2);
-
-/** The server gets a login of nobody, which it refuses, instead of a broken handshake. */
-async function serverIsExcused(server: Peer): Promise<void> {
-  const polite = await server.packet();
-  expect(polite[3]).toBe(1);
-  expect(decodeHandshakeResponse41(payload(polite)).user).toBe('');
-  await serverRefuses(server, 2);
-}
-
-async function serverRefuses(server: Peer, sequenceId: number): Promise<void> {
-  const message = Buffer.from('Access denied');
-  server.send(encodePacket(encodeErr({ errno: 1045, sqlState: '28000', message }), sequenceId));
-  await server.ended();
-  server.end();
-}
-
-async function errorTo(client: Peer): Promise<{
-  readonly errno: number;
-  readonly sqlState: string;
-  readonly text: string;
-  readonly sequenceId: number | undefined;
-}> {
-  const packet = await client.packet();
-  const { errno, sqlState, message } = decodeErr(payload(packet));
-  return { errno, sqlState, text: message.toString(), sequenceId: packet[3] };
-}
 
 /** Both sides are over, and the listener has forgotten the session. */
 async function bothEnd({ client, server }: Connected, sessionsTotal = 1): Promise<void> {
   await Promise.all([client.ended(), server.ended()]);
   await client.until('forgotten', () => bench?.listener.openSessions === 0);
   expect(bench?.counters).toMatchObject({ sessionsTotal, sessionsOpen: 0 });
+}
+
+/** The client ends; the server hears of a login that it refuses. */
+async function isExcused({ client, server }: Connected): Promise<void> {
+  client.end();
+  await serverIsExcused(server);
+  await bothEnd({ client, server });
 }
 
 describe.each(WAYS)('sessions by %s', (way) => {
@@ -123,14 +108,8 @@ describe.each(WAYS)('sessions by %s', (way) => {
         // A command that no server knows, and a DROP, are the proxy's own to answer.
         const ours = ['an unknown command', 'an OK with a warning'];
         const relayed = conversation(name).exchanges.filter(({ title }) => !ours.includes(title));
-        for (const { spoken } of relayed) {
-          for (const { by, packet } of spoken) {
-            const [from, to] = by === 'server' ? [server, client] : [client, server];
-            from.send(packet);
-            const arrived = await to.take(packet.length);
-            if (!arrived.equals(packet))
-              expect(arrived.toString('hex')).toBe(packet.toString('hex'));
-          }
+        for (const { by, packet } of relayed.flatMap(({ spoken }) => spoken)) {
+          await (by === 'server' ? passes(server, client, packet) : passes(client, server, packet));
         }
         expect(client.received).toHaveLength(0);
         expect(server.received).toHaveLength(0);
@@ -146,10 +125,8 @@ describe.each(WAYS)('sessions by %s', (way) => {
       const asked = Buffer.concat(
         spoken.filter(({ by }) => by === 'client').map(({ packet }) => packet),
       );
-      client.send(asked);
-      expect((await server.take(asked.length)).equals(asked)).toBe(true);
-      server.send(answer);
-      expect((await client.take(answer.length)).equals(answer)).toBe(true);
+      await passes(client, server, asked);
+      await passes(server, client, answer);
     });
 
     test('commands sent with the login are executed behind it (wire 29)', async () => {
@@ -163,8 +140,7 @@ describe.each(WAYS)('sessions by %s', (way) => {
 
     test('a result of many megabytes arrives whole at a client that is slow to read (wire 49)', async () => {
       const { client, server } = await logIn(await open());
-      client.send(query('SELECT big'));
-      await server.take(query('SELECT big').length);
+      await passes(client, server, query('SELECT big'));
       const columns = Buffer.from('0100000101' + '0b000002' + '0364656600000001610001', 'hex');
       const rows = Array.from({ length: 300 }, (_, index) =>
         encodePacket(
@@ -196,8 +172,7 @@ describe.each(WAYS)('sessions by %s', (way) => {
       });
       const rest = Buffer.concat([PING, query('SELECT 1')]);
       expect((await server.take(rest.length)).equals(rest)).toBe(true);
-      server.send(OK);
-      expect((await client.take(OK.length)).equals(OK)).toBe(true);
+      await passes(server, client, OK);
       expect(bench?.counters.audited).toEqual({ 'refused|UNDROP_UNKNOWN_COMMAND': 1 });
     });
 
@@ -224,11 +199,10 @@ describe.each(WAYS)('sessions by %s', (way) => {
     });
 
     test('malformed query attributes end the session (wire 4)', async () => {
-      const connected = await logIn(await open(), 'mysql-9.7/attributes');
-      const { client, server } = connected;
+      const { client, server } = await logIn(await open(), 'mysql-9.7/attributes');
       client.send(encodePacket(Buffer.from('\x03\x01\x02DROP TABLE t'), 0));
       expect(await errorTo(client)).toMatchObject({ errno: 1835 });
-      await bothEnd(connected);
+      await bothEnd({ client, server });
       expect(server.received).toHaveLength(0);
     });
 
@@ -253,8 +227,7 @@ describe.each(WAYS)('sessions by %s', (way) => {
     });
 
     test('a command that nobody knows is too large, and nothing of it reaches the server', async () => {
-      const connected = await logIn(await open());
-      const { client, server } = connected;
+      const { client, server } = await logIn(await open());
       const start = Buffer.from([0xff, 0xff, 0xff, 0x00, 0x7f]);
       client.send(start);
       expect(await errorTo(client)).toMatchObject({
@@ -263,7 +236,7 @@ describe.each(WAYS)('sessions by %s', (way) => {
       });
       expect(server.received).toHaveLength(0);
       client.end();
-      await bothEnd(connected);
+      await bothEnd({ client, server });
     });
   });
 
@@ -319,24 +292,19 @@ describe.each(WAYS)('sessions by %s', (way) => {
         1835,
       ],
     ])('%s', async (_name, bytes, code, errno) => {
-      const connected = await greeted();
-      const { client, server } = connected;
+      const { client, server } = await greeted();
       client.send(encodePacket(bytes, 1));
       const error = await errorTo(client);
       expect(error).toMatchObject({ errno, sequenceId: 2 });
       expect(error.text.startsWith(`${code}: `)).toBe(true);
-      client.end();
-      await serverIsExcused(server);
-      await bothEnd(connected);
+      await isExcused({ client, server });
     });
 
     test('a response of gigabytes, by its header alone (wire 31)', async () => {
       const connected = await greeted();
       connected.client.send(Buffer.from('ffffff01', 'hex'));
       expect(await errorTo(connected.client)).toMatchObject({ errno: 1153 });
-      connected.client.end();
-      await serverIsExcused(connected.server);
-      await bothEnd(connected);
+      await isExcused(connected);
     });
 
     test('a response out of order', async () => {
@@ -347,9 +315,7 @@ describe.each(WAYS)('sessions by %s', (way) => {
       const error = await errorTo(connected.client);
       expect(error).toMatchObject({ errno: 1835, sequenceId: 8 });
       expect(error.text).toMatch(/expected sequence id 1 in the login, got 7/);
-      connected.client.end();
-      await serverIsExcused(connected.server);
-      await bothEnd(connected);
+      await isExcused(connected);
     });
 
     test('a client that is silent after the greeting', async () => {
@@ -357,9 +323,7 @@ describe.each(WAYS)('sessions by %s', (way) => {
       const error = await errorTo(connected.client);
       expect(error).toMatchObject({ errno: 1159, sqlState: '08S01', sequenceId: 1 });
       expect(error.text).toMatch(/^UNDROP_LOGIN_TIMEOUT: .* did not answer within 50 ms/);
-      connected.client.end();
-      await serverIsExcused(connected.server);
-      await bothEnd(connected);
+      await isExcused(connected);
     });
 
     test('a client that trickles its response (wire 31)', async () => {
@@ -369,23 +333,18 @@ describe.each(WAYS)('sessions by %s', (way) => {
         await new Promise((resolve) => setTimeout(resolve, 5));
       }
       expect(await errorTo(connected.client)).toMatchObject({ errno: 1159 });
-      connected.client.end();
-      await serverIsExcused(connected.server);
-      await bothEnd(connected);
+      await isExcused(connected);
     });
 
     test('a client that is silent when the server asks back', async () => {
-      const connected = await greeted({ loginTimeoutMs: 50 });
-      const { client, server } = connected;
-      client.send(RESPONSE);
-      await server.take(RESPONSE.length);
-      server.send(AUTH_SWITCH);
-      await client.take(AUTH_SWITCH.length);
+      const { client, server } = await greeted({ loginTimeoutMs: 50 });
+      await passes(client, server, RESPONSE);
+      await passes(server, client, AUTH_SWITCH);
       expect(await errorTo(client)).toMatchObject({ errno: 1159, sequenceId: 3 });
       client.end();
       expect((await server.packet()).toString('hex')).toBe('00000003');
       await serverRefuses(server, 4);
-      await bothEnd(connected);
+      await bothEnd({ client, server });
     });
 
     function sslRequest(): Buffer {
@@ -397,9 +356,7 @@ describe.each(WAYS)('sessions by %s', (way) => {
 
   describe('a server that', () => {
     test('refuses before its greeting has its words passed on (wire 32)', async () => {
-      const opened = await open();
-      const client = await opened.client();
-      const server = await opened.accepted();
+      const { client, server } = await reached();
       const { answer } = exchange('mysql-9.7/too-many', 'a connection too many');
       server.send(answer);
       server.end();
@@ -412,9 +369,7 @@ describe.each(WAYS)('sessions by %s', (way) => {
     test('goes before its greeting is told of, in the shape that fits there (wire 54)', async () => {
       const warnings: [object, string][] = [];
       const warn = (fields: object, message: string) => warnings.push([fields, message]);
-      const opened = await open({ over: { log: { ...silentLog, warn } } });
-      const client = await opened.client();
-      const server = await opened.accepted();
+      const { client, server } = await reached({ over: { log: { ...silentLog, warn } } });
       server.end();
       const error = await errorTo(client);
       expect(error).toMatchObject({ errno: 1053, sqlState: '', sequenceId: 0 });
@@ -434,9 +389,7 @@ describe.each(WAYS)('sessions by %s', (way) => {
 
     test('says nothing is given up (wire 54)', async () => {
       const { said, log } = warningLog();
-      const opened = await open({ greetingTimeoutMs: 50, over: { log } });
-      const client = await opened.client();
-      const server = await opened.accepted();
+      const { client, server } = await reached({ greetingTimeoutMs: 50, over: { log } });
       const error = await errorTo(client);
       expect(error).toMatchObject({ errno: 1053, sqlState: '', sequenceId: 0 });
       expect(said[0]).toMatch(/no greeting within 50 ms/);
@@ -448,9 +401,7 @@ describe.each(WAYS)('sessions by %s', (way) => {
     });
 
     test('is no MySQL server is told of', async () => {
-      const opened = await open();
-      const client = await opened.client();
-      const server = await opened.accepted();
+      const { client, server } = await reached();
       server.send(Buffer.from('SSH-2.0-OpenSSH_9.2\r\n'));
       const error = await errorTo(client);
       expect(error.sqlState).toBe('');
@@ -461,8 +412,7 @@ describe.each(WAYS)('sessions by %s', (way) => {
 
     test('goes during the login ends the client (wire 52)', async () => {
       const connected = await greeted();
-      connected.client.send(RESPONSE);
-      await connected.server.take(RESPONSE.length);
+      await passes(connected.client, connected.server, RESPONSE);
       connected.server.end();
       connected.client.end();
       await bothEnd(connected);
@@ -479,17 +429,15 @@ describe.each(WAYS)('sessions by %s', (way) => {
     });
 
     test('ends in the middle of a result has all that it sent passed on (wire 52)', async () => {
-      const connected = await logIn(await open());
-      const { client, server } = connected;
-      client.send(query('SELECT id'));
-      await server.take(query('SELECT id').length);
+      const { client, server } = await logIn(await open());
+      await passes(client, server, query('SELECT id'));
       const { answer } = exchange(NAME, 'more rows than sequence ids');
       const half = answer.subarray(0, answer.length >> 1);
       server.send(half);
       server.end();
       expect((await client.take(half.length)).equals(half)).toBe(true);
       client.end();
-      await bothEnd(connected);
+      await bothEnd({ client, server });
     });
 
     test('breaks off ends the client (wire 52)', async () => {
@@ -504,9 +452,7 @@ describe.each(WAYS)('sessions by %s', (way) => {
   describe('a client that', () => {
     test('goes at the greeting leaves as a refused login, not as a broken handshake (wire 33)', async () => {
       const connected = await greeted();
-      connected.client.end();
-      await serverIsExcused(connected.server);
-      await bothEnd(connected);
+      await isExcused(connected);
     });
 
     test('goes before the greeting is excused when it comes (wire 33)', async () => {
@@ -517,8 +463,7 @@ describe.each(WAYS)('sessions by %s', (way) => {
       // Another client's turn of events: by then the proxy has seen that this one is gone.
       const other = await opened.client();
       const otherServer = await opened.accepted();
-      otherServer.send(GREETING);
-      await other.take(GREETING.length);
+      await passes(otherServer, other, GREETING);
       server.send(GREETING);
       await serverIsExcused(server);
       other.end();
@@ -541,8 +486,7 @@ describe.each(WAYS)('sessions by %s', (way) => {
       }
       expect((await server.take(select.length)).equals(select)).toBe(true);
       await server.ended();
-      server.send(OK);
-      expect((await client.take(OK.length)).equals(OK)).toBe(true);
+      await passes(server, client, OK);
       server.end();
       other.client.end();
       other.server.end();
@@ -557,12 +501,9 @@ describe.each(WAYS)('sessions by %s', (way) => {
     });
 
     test('speaks before the greeting is heard behind it', async () => {
-      const opened = await open();
-      const client = await opened.client();
-      const server = await opened.accepted();
+      const { client, server } = await reached();
       client.send(RESPONSE);
-      server.send(GREETING);
-      await client.take(GREETING.length);
+      await passes(server, client, GREETING);
       expect((await server.take(RESPONSE.length)).equals(RESPONSE)).toBe(true);
       client.end();
       server.end();
@@ -570,9 +511,7 @@ describe.each(WAYS)('sessions by %s', (way) => {
     });
 
     test('says more than a login before the greeting is told so, and excused', async () => {
-      const opened = await open();
-      const client = await opened.client();
-      const server = await opened.accepted();
+      const { client, server } = await reached();
       client.send(Buffer.alloc(5_000));
       expect(await errorTo(client)).toMatchObject({ errno: 1835, sqlState: '', sequenceId: 0 });
       client.end();
@@ -582,10 +521,8 @@ describe.each(WAYS)('sessions by %s', (way) => {
     });
 
     test('goes during the login is excused, whatever the server goes on to ask (wire 33)', async () => {
-      const connected = await greeted();
-      const { client, server } = connected;
-      client.send(RESPONSE);
-      await server.take(RESPONSE.length);
+      const { client, server } = await greeted();
+      await passes(client, server, RESPONSE);
       client.end();
       await client.ended();
       server.send(AUTH_SWITCH);
@@ -593,27 +530,22 @@ describe.each(WAYS)('sessions by %s', (way) => {
       server.send(encodePacket(Buffer.from('0104', 'hex'), 4));
       expect((await server.packet()).toString('hex')).toBe('00000005');
       await serverRefuses(server, 6);
-      await bothEnd(connected);
+      await bothEnd({ client, server });
     });
 
     test('goes when it is asked back is excused (wire 51)', async () => {
-      const connected = await greeted();
-      const { client, server } = connected;
-      client.send(RESPONSE);
-      await server.take(RESPONSE.length);
-      server.send(AUTH_SWITCH);
-      await client.take(AUTH_SWITCH.length);
+      const { client, server } = await greeted();
+      await passes(client, server, RESPONSE);
+      await passes(server, client, AUTH_SWITCH);
       client.destroy();
       expect((await server.packet()).toString('hex')).toBe('00000003');
       await serverRefuses(server, 4);
-      await bothEnd(connected);
+      await bothEnd({ client, server });
     });
 
     test('goes when the server has let it in says goodbye', async () => {
-      const connected = await greeted();
-      const { client, server } = connected;
-      client.send(RESPONSE);
-      await server.take(RESPONSE.length);
+      const { client, server } = await greeted();
+      await passes(client, server, RESPONSE);
       client.end();
       await client.ended();
       server.send(encodePacket(Buffer.from('0103', 'hex'), 2));
@@ -621,12 +553,11 @@ describe.each(WAYS)('sessions by %s', (way) => {
       expect((await server.packet()).toString('hex')).toBe('0100000001');
       await server.ended();
       server.end();
-      await bothEnd(connected);
+      await bothEnd({ client, server });
     });
 
     test('has asked and sends no more still gets its answer', async () => {
-      const connected = await logIn(await open());
-      const { client, server } = connected;
+      const { client, server } = await logIn(await open());
       client.send(query('SELECT id'));
       client.end();
       await server.take(query('SELECT id').length);
@@ -635,13 +566,12 @@ describe.each(WAYS)('sessions by %s', (way) => {
       server.send(answer);
       server.end();
       expect((await client.take(answer.length)).equals(answer)).toBe(true);
-      await bothEnd(connected);
+      await bothEnd({ client, server });
     });
 
     test('breaks off in the middle of a result ends the server session (wire 51)', async () => {
       const connected = await logIn(await open());
-      connected.client.send(query('SELECT id'));
-      await connected.server.take(query('SELECT id').length);
+      await passes(connected.client, connected.server, query('SELECT id'));
       connected.server.send(exchange(NAME, 'more rows than sequence ids').answer.subarray(0, 500));
       connected.client.destroy();
       await connected.server.ended();
@@ -667,10 +597,8 @@ describe.each(WAYS)('sessions by %s', (way) => {
       broken.server.send(Buffer.from('ffffff00', 'hex'));
       broken.client.destroy();
       await broken.server.ended();
-      sound.client.send(PING);
-      await sound.server.take(PING.length);
-      sound.server.send(OK);
-      expect((await sound.client.take(OK.length)).equals(OK)).toBe(true);
+      await passes(sound.client, sound.server, PING);
+      await passes(sound.server, sound.client, OK);
       expect(opened.counters.sessionsOpen).toBe(1);
     });
   });
@@ -695,9 +623,9 @@ describe.each(WAYS)('sessions by %s', (way) => {
 
     test('is passed over for the next one (wire 54)', async () => {
       const [nobody = 0] = await freePorts(1);
-      const opened = await open({ upstreamsBefore: [{ host: '127.0.0.1', port: nobody }] });
-      const client = await opened.client();
-      const server = await opened.accepted();
+      const { client, server } = await reached({
+        upstreamsBefore: [{ host: '127.0.0.1', port: nobody }],
+      });
       server.send(GREETING);
       expect(await client.take(GREETING.length)).toHaveLength(GREETING.length);
     });
@@ -725,27 +653,21 @@ describe.each(WAYS)('sessions by %s', (way) => {
     });
 
     test('lets an answer under way arrive (wire 55)', async () => {
-      const connected = await logIn(await open());
-      const { client, server } = connected;
-      client.send(PING);
-      await server.take(PING.length);
+      const { client, server } = await logIn(await open());
+      await passes(client, server, PING);
       const draining = drainFor(10_000);
       expect(client.isEnded).toBe(false);
-      server.send(OK);
-      expect((await client.take(OK.length)).equals(OK)).toBe(true);
+      await passes(server, client, OK);
       await client.ended();
       await draining;
     });
 
     test('lets a transaction end (wire 55)', async () => {
-      const connected = await logIn(await open());
-      const { client, server } = connected;
+      const { client, server } = await logIn(await open());
       const say = async (text: string, title: string): Promise<void> => {
-        client.send(query(text));
-        await server.take(query(text).length);
+        await passes(client, server, query(text));
         const { answer } = exchange(NAME, title);
-        server.send(answer);
-        await client.take(answer.length);
+        await passes(server, client, answer);
       };
       await say('BEGIN', 'in a transaction');
       const draining = drainFor(10_000);
@@ -758,8 +680,7 @@ describe.each(WAYS)('sessions by %s', (way) => {
 
     test('waits no longer than it is told to', async () => {
       const connected = await logIn(await open());
-      connected.client.send(PING);
-      await connected.server.take(PING.length);
+      await passes(connected.client, connected.server, PING);
       await drainFor(1);
       await connected.client.ended();
       await connected.server.ended();
@@ -767,8 +688,7 @@ describe.each(WAYS)('sessions by %s', (way) => {
 
     test('is cut short by a second signal (wire 55)', async () => {
       const connected = await logIn(await open());
-      connected.client.send(PING);
-      await connected.server.take(PING.length);
+      await passes(connected.client, connected.server, PING);
       const hurry = new AbortController();
       const draining = drainFor(60_000, hurry.signal);
       hurry.abort();

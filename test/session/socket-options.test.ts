@@ -1,18 +1,11 @@
 /** What the sockets of both legs are told: no delay, and to be kept alive; on IPv6 as well. */
 import { once } from 'node:events';
 import net from 'node:net';
-import { afterEach, expect, test } from '@jest/globals';
+import { expect, test } from '@jest/globals';
 import { exchange } from '../support/conversation.js';
-import { type Bench, openBench } from '../support/session-bench.js';
+import { openBench, passes } from '../support/session-bench.js';
 
 const GREETING = exchange('mysql-9.7/deprecate-eof', 'login').spoken[0]?.packet ?? Buffer.alloc(0);
-
-let bench: Bench | null = null;
-
-afterEach(async () => {
-  await bench?.close();
-  bench = null;
-});
 
 interface Handle {
   getpeername(into: { port?: number }): number;
@@ -61,14 +54,13 @@ test.each(['127.0.0.1', '::'])(
   async (host) => {
     const watch = await watchHandles();
     try {
-      bench = await openBench({ listen: [{ host, port: 0 }] });
+      await using bench = await openBench({ listen: [{ host, port: 0 }] });
       const [address] = bench.addresses;
       if (address === undefined || 'socketPath' in address) throw new Error('expected TCP');
       const { port } = address;
       const client = await bench.client({ host: host === '::' ? '::1' : host, port });
       const server = await bench.accepted();
-      server.send(GREETING);
-      await client.take(GREETING.length);
+      await passes(server, client, GREETING);
       const options = ['alive: true, from 60 s on', 'no delay: true'];
       for (const peer of [client, server]) {
         expect([...watch.told(peer.handOver().localPort ?? 0)].sort()).toEqual(options);

@@ -3,7 +3,7 @@
  * with a key or a certificate of their own: they don't get the password. Real servers:
  * server/service-logins.test.ts.
  */
-import { afterAll, afterEach, beforeAll, describe, expect, jest, test } from '@jest/globals';
+import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals';
 import { UndropError } from '../../../src/errors.js';
 import { silentLog } from '../../../src/log.js';
 import type { ServiceTls } from '../../../src/service/login/driver-login.js';
@@ -12,9 +12,6 @@ import { greet } from '../../../src/service/pool/pool-set.js';
 import { openServicePool } from '../../../src/service/pool/pools.js';
 import { type Certificates, makeCertificates } from '../../support/certificates.js';
 import { type KeyThief, type Loot, openKeyThief, type Trick } from '../../support/key-thief.js';
-
-// Keys are made, some of them by a busy machine.
-jest.setTimeout(180_000);
 
 const PASSWORD = 'the sëcret';
 const PREFERRED: ServiceTls = {

@@ -1,28 +1,20 @@
 /** Clients behind a load balancer that says who they are, on real sockets. */
-import { afterEach, beforeAll, describe, expect, test } from '@jest/globals';
+import { beforeAll, describe, expect, test } from '@jest/globals';
 import { chooseRelay } from '../../../src/relay/raw-handle.js';
 import { trustedBy } from '../../../src/session/dial/proxy-protocol.js';
 import { decodeProxyHeader, encodeProxyHeader } from '../../../src/wire/connection/proxy-header.js';
 import { decodeErr } from '../../../src/wire/response.js';
 import { singleBytes } from '../../support/chunks.js';
 import { exchange, payload } from '../../support/conversation.js';
-import { type Bench, openBench, type Peer } from '../../support/session-bench.js';
+import { type Bench, openBench, type Peer, passes } from '../../support/session-bench.js';
 
 const GREETING = exchange('mysql-9.7/eof', 'login').spoken[0]?.packet ?? Buffer.alloc(0);
 const CLIENT = { host: '10.1.2.3', port: 51234 };
 const HEADER = encodeProxyHeader(CLIENT, { host: '10.0.0.1', port: 3307 });
 
-let bench: Bench | null = null;
-
-afterEach(async () => {
-  await bench?.close();
-  bench = null;
-});
-
 async function isGreeted(opened: Bench, client: Peer): Promise<Peer> {
   const server = await opened.accepted();
-  server.send(GREETING);
-  await client.take(GREETING.length);
+  await passes(server, client, GREETING);
   return server;
 }
 
@@ -41,7 +33,7 @@ describe.each(['streams', 'raw handles'])('a client that is announced, by %s (wi
     ['by version 1', Buffer.from('PROXY TCP4 10.1.2.3 10.0.0.1 51234 3307\r\n')],
     ['as a health check', Buffer.from('0d0a0d0a000d0a515549540a20000000', 'hex')],
   ])('%s gets its greeting, and no sooner', async (_name, header) => {
-    bench = await openBench({ isAnnounced: true });
+    await using bench = await openBench({ isAnnounced: true });
     const client = await bench.client();
     for (const byte of singleBytes(header)) {
       expect(bench.counters.sessionsTotal).toBe(0);
@@ -52,7 +44,7 @@ describe.each(['streams', 'raw handles'])('a client that is announced, by %s (wi
   });
 
   test('is announced to the server in turn, ahead of everything else', async () => {
-    bench = await openBench({ isAnnounced: true, announceUpstream: true });
+    await using bench = await openBench({ isAnnounced: true, announceUpstream: true });
     const client = await bench.client();
     client.send(HEADER);
     const server = await isGreeted(bench, client);
@@ -61,7 +53,7 @@ describe.each(['streams', 'raw handles'])('a client that is announced, by %s (wi
   });
 
   test('without a header is announced to the server where it is asked for', async () => {
-    bench = await openBench({ announceUpstream: true });
+    await using bench = await openBench({ announceUpstream: true });
     const client = await bench.client();
     const server = await isGreeted(bench, client);
     expect(decodeProxyHeader(await server.take(28))?.client?.host).toBe('127.0.0.1');
@@ -71,7 +63,7 @@ describe.each(['streams', 'raw handles'])('a client that is announced, by %s (wi
     ['by something else', Buffer.from('0a352e37'), /expected a header of the PROXY protocol/],
     ['with bytes behind', Buffer.concat([HEADER, Buffer.of(1)]), /more bytes followed/],
   ])('%s is told so, and the server hears nothing of it', async (_name, bytes, problem) => {
-    bench = await openBench({ isAnnounced: true });
+    await using bench = await openBench({ isAnnounced: true });
     const client = await bench.client();
     client.send(bytes);
     const text = await errorTo(client);
@@ -83,14 +75,14 @@ describe.each(['streams', 'raw handles'])('a client that is announced, by %s (wi
   });
 
   test('that says nothing is told what was missing', async () => {
-    bench = await openBench({ isAnnounced: true, headerTimeoutMs: 30 });
+    await using bench = await openBench({ isAnnounced: true, headerTimeoutMs: 30 });
     const client = await bench.client();
     expect(await errorTo(client)).toMatch(/none came within 30 ms/);
     await client.ended();
   });
 
   test('that goes without a word is let go', async () => {
-    bench = await openBench({ isAnnounced: true });
+    await using bench = await openBench({ isAnnounced: true });
     const client = await bench.client();
     client.end();
     await client.ended();
@@ -99,7 +91,7 @@ describe.each(['streams', 'raw handles'])('a client that is announced, by %s (wi
   });
 
   test('in the middle of its header is let go', async () => {
-    bench = await openBench({ isAnnounced: true });
+    await using bench = await openBench({ isAnnounced: true });
     const client = await bench.client();
     client.send(HEADER.subarray(0, 20));
     client.end();

@@ -1,7 +1,7 @@
 /** TLS between a fake client, the real session and a fake server, on real sockets. */
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterAll, afterEach, beforeAll, describe, expect, jest, test } from '@jest/globals';
+import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals';
 import { UndropError } from '../../../src/errors.js';
 import { chooseRelay } from '../../../src/relay/raw-handle.js';
 import { openProxyTls, type TlsSettings } from '../../../src/session/login/tls.js';
@@ -9,22 +9,21 @@ import { CLIENT_SSL, hasFlag } from '../../../src/wire/capabilities.js';
 import { decodeHandshakeResponse41 } from '../../../src/wire/connection/handshake-response41.js';
 import { decodeHandshakeV10 } from '../../../src/wire/connection/handshake-v10.js';
 import { encodePacket } from '../../../src/wire/framing.js';
-import { decodeErr, encodeErr } from '../../../src/wire/response.js';
 import { type Certificates, makeCertificates } from '../../support/certificates.js';
 import { exchange, payload } from '../../support/conversation.js';
 import {
   type Bench,
   type BenchOptions,
+  errorTo,
   openBench,
   type Peer,
+  passes,
+  serverIsExcused,
 } from '../../support/session-bench.js';
 import { acceptTls, startTls } from '../../support/tls-peers.js';
 
 /** By streams first: raw handles are tried for once, and used from then on. */
 const WAYS = ['streams', 'raw handles'];
-
-// Keys are made, some of them by a busy machine.
-jest.setTimeout(180_000);
 
 let files: Certificates;
 let bench: Bench | null = null;
@@ -92,25 +91,6 @@ function withCertificate(): Partial<TlsSettings> {
   return { tlsCert: files.cert, tlsKey: files.key };
 }
 
-async function errorTo(
-  peer: Peer,
-): Promise<{ readonly said: string; readonly sequenceId: number }> {
-  const packet = await peer.packet();
-  const said = decodeErr(payload(packet)).message.toString();
-  return { said, sequenceId: packet[3] ?? 0 };
-}
-
-/** The server gets a login of nobody, which it refuses, instead of a broken handshake. */
-async function serverIsExcused(server: Peer): Promise<void> {
-  const polite = await server.packet();
-  expect(polite[3]).toBe(1);
-  expect(decodeHandshakeResponse41(payload(polite)).user).toBe('');
-  const message = Buffer.from('Access denied');
-  server.send(encodePacket(encodeErr({ errno: 1045, sqlState: '28000', message }), 2));
-  await server.ended();
-  server.end();
-}
-
 /** Both are told OK, each by its own sequence id, and a command goes through. */
 async function finishLogin(
   peers: { readonly client: Peer; readonly server: Peer },
@@ -143,8 +123,8 @@ describe.each(WAYS)('by %s', (way) => {
       const { client, server, offersTls } = await greeted({});
       expect(offersTls).toBe(false);
       client.send(inTls().request);
-      const { said, sequenceId } = await errorTo(client);
-      expect(said).toMatch(/^UNDROP_TLS_NOT_OFFERED: /);
+      const { text, sequenceId } = await errorTo(client);
+      expect(text).toMatch(/^UNDROP_TLS_NOT_OFFERED: /);
       expect(sequenceId).toBe(2);
       await serverIsExcused(server);
     });
@@ -220,8 +200,8 @@ describe.each(WAYS)('by %s', (way) => {
       const { request } = inTls();
       const secured = await startTls(client, { first: request });
       secured.send(encodePacket(Buffer.from('0500000000root\0', 'latin1'), 2));
-      const { said, sequenceId } = await errorTo(secured);
-      expect(said).toMatch(/^UNDROP_MALFORMED_PACKET: /);
+      const { text, sequenceId } = await errorTo(secured);
+      expect(text).toMatch(/^UNDROP_MALFORMED_PACKET: /);
       expect(sequenceId).toBe(3);
       await serverIsExcused(server);
     });
@@ -246,11 +226,9 @@ describe.each(WAYS)('by %s', (way) => {
       for (const size of [16_379, 16_380, 16_381, 32_768, 65_536, 1_000_000, 10_000_000]) {
         // COM_STMT_SEND_LONG_DATA, of which nothing is read, and an ERR that nobody asked for.
         const data = encodePacket(Buffer.concat([Buffer.of(0x18), Buffer.alloc(size, 'd')]), 0);
-        secured.send(data);
-        expect((await server.take(data.length)).equals(data)).toBe(true);
+        await passes(secured, server, data);
         const answer = encodePacket(Buffer.concat([Buffer.of(0xff), Buffer.alloc(size, 'e')]), 1);
-        server.send(answer);
-        expect((await secured.take(answer.length)).equals(answer)).toBe(true);
+        await passes(server, secured, answer);
       }
     });
   });
@@ -305,8 +283,8 @@ describe.each(WAYS)('by %s', (way) => {
         { serverHasTls: false },
       );
       client.send(RESPONSE);
-      const { said, sequenceId } = await errorTo(client);
-      expect(said).toMatch(/^UNDROP_UPSTREAM_TLS: No TLS with the server; the log/);
+      const { text, sequenceId } = await errorTo(client);
+      expect(text).toMatch(/^UNDROP_UPSTREAM_TLS: No TLS with the server; the log/);
       expect(sequenceId).toBe(2);
       await serverIsExcused(server);
     });
@@ -316,7 +294,7 @@ describe.each(WAYS)('by %s', (way) => {
       client.send(RESPONSE);
       await server.packet();
       server.send(encodePacket(Buffer.from('\xff\x13\x04#08S01Bad handshake', 'latin1'), 2));
-      expect((await errorTo(client)).said).toMatch(/^UNDROP_UPSTREAM_TLS: /);
+      expect((await errorTo(client)).text).toMatch(/^UNDROP_UPSTREAM_TLS: /);
       await client.ended();
     });
 
@@ -329,7 +307,7 @@ describe.each(WAYS)('by %s', (way) => {
         () => (bench?.counters.bytesFromServers ?? 0) > GREETING.length,
       );
       client.send(RESPONSE);
-      expect((await errorTo(client)).said).toMatch(/^UNDROP_MALFORMED_PACKET: /);
+      expect((await errorTo(client)).text).toMatch(/^UNDROP_MALFORMED_PACKET: /);
     });
 
     test('is excused behind TLS where the session ends before that is there (wire 33)', async () => {
@@ -337,13 +315,9 @@ describe.each(WAYS)('by %s', (way) => {
       client.send(RESPONSE);
       await server.packet();
       bench?.listener.endWhenIdle(() => undefined);
-      expect((await errorTo(client)).said).toMatch(/^UNDROP_SHUTTING_DOWN/);
+      expect((await errorTo(client)).text).toMatch(/^UNDROP_SHUTTING_DOWN/);
       const peer = await acceptTls(server, files);
-      const response = await peer.packet();
-      expect([response[3], userIn(response)]).toEqual([2, '']);
-      const message = Buffer.from('Access denied');
-      peer.send(encodePacket(encodeErr({ errno: 1045, sqlState: '28000', message }), 3));
-      await peer.ended();
+      await serverIsExcused(peer, 2);
     });
 
     test('is trusted by its authority, and by its name where that is asked for', async () => {
@@ -360,7 +334,7 @@ describe.each(WAYS)('by %s', (way) => {
         const peer = await acceptTls(server, { cert, key: files.key });
         // A server that isn't trusted hears of nobody, and refuses that.
         const isTrusted = userIn(await peer.packet()) !== '';
-        const verdict = isTrusted ? 'trusted' : (await errorTo(client)).said;
+        const verdict = isTrusted ? 'trusted' : (await errorTo(client)).text;
         await bench?.close();
         bench = null;
         return verdict;
@@ -392,8 +366,8 @@ describe.each(WAYS)('by %s', (way) => {
       secured.send(response);
       await server.packet();
       server.send(encodePacket(askFor(plugin, first), 2));
-      const { said, sequenceId } = await errorTo(secured);
-      expect(said).toMatch(new RegExp(`^UNDROP_CLEARTEXT_PASSWORD: .* ${plugin} would send`));
+      const { text, sequenceId } = await errorTo(secured);
+      expect(text).toMatch(new RegExp(`^UNDROP_CLEARTEXT_PASSWORD: .* ${plugin} would send`));
       expect(sequenceId).toBe(3);
       // The server is answered with nothing, by the next id of its leg.
       expect(await server.packet()).toEqual(encodePacket(Buffer.alloc(0), 3));
@@ -417,7 +391,7 @@ describe.each(WAYS)('by %s', (way) => {
       ]);
       const secured = await startTls(client, { first: inTls().request });
       secured.send(encodePacket(response, 2));
-      expect((await errorTo(secured)).said).toMatch(/^UNDROP_CLEARTEXT_PASSWORD: /);
+      expect((await errorTo(secured)).text).toMatch(/^UNDROP_CLEARTEXT_PASSWORD: /);
       await serverIsExcused(server);
       expect(server.received.includes(SECRET)).toBe(false);
     });
@@ -594,8 +568,7 @@ async function logInByTls(opened: Bench): Promise<{ client: Peer; server: Peer }
   const client = await opened.client();
   const server = await opened.accepted();
   const sent = greetingWith(true);
-  server.send(sent);
-  await client.take(sent.length);
+  await passes(server, client, sent);
   const { request, response } = inTls();
   const secured = await startTls(client, { first: request });
   secured.send(response);

@@ -114,12 +114,11 @@ describe('errors of others', () => {
   const name = 'mysql-9.7/eof';
   const marker = exchange(name, 'a syntax error').answer;
 
-  function err(message: string | Buffer, errno = 1064): Buffer {
-    return encodePacket(
+  const err = (message: string | Buffer, errno = 1064): Buffer =>
+    encodePacket(
       encodeErr({ errno, sqlState: '42000', message: Buffer.from(message as string) }),
       1,
     );
-  }
 
   test.each([
     ['a syntax error with another nonce', err('near undrop_ffffffffffffffffffffffff at line 1')],
