@@ -91,7 +91,7 @@ onServers('a drop whose service connections break, on $name', (server, on) => {
 
   /** Before the drop there is no ledger to be looked at. */
   async function expectHeldAnew(): Promise<void> {
-    expect(await drop()).toBe('OK');
+    expect(await drop()).toBe('OK 0');
     const rows = await root.rows('SELECT id, hold_name FROM _undrop.ledger WHERE schema_name = ?', [
       schema,
     ]);
