@@ -7,10 +7,10 @@ import { expect } from '@jest/globals';
 import { connectionOptions } from '../support/client-cli.js';
 import { dumpTools, runClient } from '../support/clients.js';
 import { freshLedger } from '../support/fresh-ledger.js';
+import { onServersAtOnce } from '../support/on-servers.js';
 import { type ProxyTarget, proxyInFront } from '../support/proxy.js';
 import { CLIENT, MODERN, type RawAnswer, RawClient } from '../support/raw-client.js';
 import { allTestServers, connect } from '../support/servers.js';
-import { onServersAtOnce } from '../support/on-servers.js';
 
 const REFUSED = 'UNDROP_RECYCLE_SCHEMA_WRITE';
 const FLAGS = MODERN | CLIENT.MULTI_STATEMENTS;
