@@ -1,3 +1,8 @@
+/**
+ * `/healthz`, `/readyz` and `/metrics` of a proxy on a real server: they follow the server down and
+ * up, and the end of the proxy from its first moment; under load the metrics are readable, and
+ * right.
+ */
 import { join } from 'node:path';
 import { expect } from '@jest/globals';
 import { temporaryFolder } from '../support/folders.js';

@@ -1,5 +1,4 @@
 /** The audit: each event once, in the log, in UNDROP_AUDIT_FILE and in the ledger's history. */
-
 import { appendFile, mkdir, readFile, rename } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect } from '@jest/globals';

@@ -2,7 +2,6 @@
  * MariaDB's compound statements outside of stored programs: one with a drop in it is refused, and
  * then nothing of it runs; one without is the server's, to the byte.
  */
-
 import { describe, expect, test } from '@jest/globals';
 import { describeAnswer } from '../support/native-case.js';
 import { inHooks } from '../support/on-servers.js';

@@ -2,7 +2,6 @@
  * Where a client is, told by a load balancer in front and told to the server behind: MariaDB takes
  * that (proxy_protocol_networks), and its accounts, its processlist and our ledger go by it.
  */
-
 import { once } from 'node:events';
 import net from 'node:net';
 import { describe, expect, test } from '@jest/globals';

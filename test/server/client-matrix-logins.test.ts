@@ -3,7 +3,6 @@
  * server has, first with a cold cache of the server and then with a warm one, without TLS, directly
  * and through the proxy. Cells that fail are a closed list, with the words of client or server.
  */
-
 import { randomBytes } from 'node:crypto';
 import databases, { sql } from '@databases/mysql';
 import { describe, expect, test } from '@jest/globals';

@@ -2,7 +2,6 @@
  * Tools of the matrix of clients, directly and through the proxy: dumps and their reload, mysqlslap
  * and sysbench. What they make of the same data is the same, and what they drop is held.
  */
-
 import { randomBytes } from 'node:crypto';
 import { copyFileSync } from 'node:fs';
 import { join } from 'node:path';

@@ -3,7 +3,6 @@
  * the proxy, and sees the same. What it dropped through the proxy is held, with its rows. Cells
  * where a client can't log in are a closed list, with the words of the client.
  */
-
 import { randomBytes } from 'node:crypto';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';

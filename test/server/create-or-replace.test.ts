@@ -2,13 +2,12 @@
  * CREATE OR REPLACE of tables and sequences on MariaDB, beside what native_cases.json has of it:
  * what is held, in every way to say it; two sessions at once; what is put back.
  */
-
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { NumberTables } from '../support/number-tables.js';
 import { onServer } from '../support/on-servers.js';
 import { until } from '../support/poll.js';
 import { type ProxyTarget, proxyInFront } from '../support/proxy.js';
-import { CLIENT, inWords, MODERN, RawClient } from '../support/raw-client.js';
+import { CLIENT, MODERN, RawClient, resultText } from '../support/raw-client.js';
 import { rounds } from '../support/sample.js';
 import { type Target, testServers } from '../support/servers.js';
 import { intentsSettled } from '../support/settled.js';
@@ -92,7 +91,7 @@ describe.each(servers)('CREATE OR REPLACE on $name', (server) => {
     const { results } = await client.query(
       'CREATE /* undrop: destroy */ OR REPLACE TABLE kept SELECT 2 AS v',
     );
-    const said = results.map(inWords);
+    const said = results.map(resultText);
     expect(said).toEqual([expect.stringMatching(/^\d+ UNDROP_DESTROY: /)]);
     expect(await rowsOf('kept')).toEqual([1]);
   });
@@ -127,7 +126,7 @@ describe.each(servers)('CREATE OR REPLACE on $name', (server) => {
     const client = await session();
     await make('counts', 1);
     const { results } = await client.query('CREATE OR REPLACE TABLE counts SELECT ROW_COUNT() v');
-    const said = results.map(inWords);
+    const said = results.map(resultText);
     expect(said).toEqual([expect.stringMatching(/^\d+ UNDROP_NOT_DONE_YET: /)]);
     expect(await rowsOf('counts')).toEqual([1]);
   });
@@ -137,7 +136,7 @@ describe.each(servers)('CREATE OR REPLACE on $name', (server) => {
     await make('within', 1);
     const text = `/*M!100100 CREATE OR REPLACE DATABASE ${schema} */`;
     const { results } = await client.query(text);
-    const said = results.map(inWords);
+    const said = results.map(resultText);
     expect(said).toEqual([expect.stringMatching(/^\d+ UNDROP_NOT_DONE_YET: /)]);
     expect(await rowsOf('within')).toEqual([1]);
   });

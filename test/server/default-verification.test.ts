@@ -2,7 +2,6 @@
  * MariaDB's client 11.8 looks at certificates without being told to: it takes one that it trusts,
  * or one that the server proves by the password of the account.
  */
-
 import { join } from 'node:path';
 import { describe, expect, test } from '@jest/globals';
 import { makeCertificates } from '../support/certificates.js';

@@ -3,7 +3,6 @@
  * whatever others do meanwhile; where it fails all of it is as before. Answers as such are
  * compared in drop-answers.
  */
-
 import { randomBytes } from 'node:crypto';
 import { rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -15,7 +14,7 @@ import { recoverSchemas } from '../../src/recovery/recover-drop-database.js';
 import { onServers } from '../support/on-servers.js';
 import { until } from '../support/poll.js';
 import { proxyInFront } from '../support/proxy.js';
-import { inWords, RawClient } from '../support/raw-client.js';
+import { RawClient, resultText } from '../support/raw-client.js';
 import { schemaState } from '../support/schema-state.js';
 import { connect, freshSchema, query } from '../support/servers.js';
 import { SERVICE_ACCOUNT } from '../support/service-account.js';
@@ -579,7 +578,7 @@ onServers('a DROP DATABASE on $name', (server, on) => {
     await client.run([`PREPARE p FROM 'DROP SCHEMA IF EXISTS ${name}_2'`]);
     expect(await isThere(name)).toBe(true);
     const { results } = await client.execute(id ?? 0);
-    expect(results.map(inWords)).toEqual(['OK 3']);
+    expect(results.map(resultText)).toEqual(['OK 3']);
     expect(await say('EXECUTE p')).toBe('OK 3');
     expect(await say('EXECUTE p')).toBe('OK 0');
     for (const schema of schemas) expect(await isThere(schema)).toBe(false);

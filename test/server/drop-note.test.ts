@@ -2,7 +2,6 @@
  * How a drop is undone, as any client reads it (UNDROP_NOTE): in the info text of the OK packet, or
  * in a warning.
  */
-
 import { expect } from '@jest/globals';
 import type { ResultSetHeader } from 'mysql2/promise';
 import { countRows } from '../lifecycle/collecting.js';

@@ -3,7 +3,6 @@
  * the answer is the server's own, and afterwards each table is live, or held with its row in the
  * ledger; no intent is left over. By an account with every right, and by one that may drop alone.
  */
-
 import { expect } from '@jest/globals';
 import { parseHoldName } from '../../src/names/names.js';
 import { serverTime } from '../lifecycle/collecting.js';

@@ -3,7 +3,6 @@
  * lost, and the running proxy goes on collecting on the new primary. By one address that moves, and
  * by a list; FAILOVERS says how many.
  */
-
 import { setTimeout as sleep } from 'node:timers/promises';
 import { expect, jest } from '@jest/globals';
 import { inLanes } from '../support/lanes.js';

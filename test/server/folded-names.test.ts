@@ -3,7 +3,6 @@
  * case, hold names as well: the same conversations directly and through the proxy, a restore and a
  * collection.
  */
-
 import { describe, expect, test } from '@jest/globals';
 import { listAll } from '../../src/undo/list.js';
 import { restore } from '../../src/undo/run-restore.js';

@@ -2,7 +2,6 @@
  * A Galera cluster with a proxy at each node: what is dropped through any is held on all and comes
  * back through any; one node collects, and another when that is killed.
  */
-
 import { describe, expect, jest, test } from '@jest/globals';
 import { Dice, seededRandom } from '../support/dice.js';
 import { type GaleraNode, startGalera } from '../support/galera.js';

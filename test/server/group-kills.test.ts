@@ -4,7 +4,6 @@
  * killed and comes back. Each table is, on every member, where the last answer said, with its rows;
  * what is collected is removed once.
  */
-
 import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, jest, test } from '@jest/globals';
 import type { RowDataPacket } from 'mysql2/promise';

@@ -3,7 +3,6 @@
  * the server asks): on a direct connection the server blocks their address after max_connect_errors
  * of them; through the proxy they must not get the address of all clients blocked.
  */
-
 import { once } from 'node:events';
 import net from 'node:net';
 import { describe, expect } from '@jest/globals';

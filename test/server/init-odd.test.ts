@@ -1,5 +1,4 @@
 /** `undrop init` and `undrop doctor` where something is unusual: each says so. */
-
 import { describe, expect } from '@jest/globals';
 import type { Tier } from '../../src/account/grants.js';
 import { initVariables } from '../support/init-variables.js';

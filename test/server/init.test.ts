@@ -2,7 +2,6 @@
  * `undrop init` and `undrop doctor` as a person types them, on each server: the account is made
  * once, has what its tier says, and what each tier can do is done by a proxy with that account.
  */
-
 import { describe, expect } from '@jest/globals';
 import type { Tier } from '../../src/account/grants.js';
 import { initVariables } from '../support/init-variables.js';

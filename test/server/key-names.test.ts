@@ -4,7 +4,6 @@
  * nothing that is done to live tables changes them, and they come back equal. A table from which a
  * key can't be taken off is not dropped.
  */
-
 import { expect, jest } from '@jest/globals';
 import { definitionLines } from '../../src/ledger/detached/detached.js';
 import { silentLog } from '../../src/log.js';

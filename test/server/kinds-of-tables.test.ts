@@ -3,7 +3,6 @@
  * rows, its name and those of what belongs to it are free at once, and when it is restored, by a
  * command and by SQL, it is as it was before, to its definition.
  */
-
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect } from '@jest/globals';

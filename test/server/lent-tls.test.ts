@@ -3,7 +3,6 @@
  * and servers may require of a client: REQUIRE SSL, REQUIRE X509, require_secure_transport. Its
  * clients are let in by what they have themselves, as the server would.
  */
-
 import { join } from 'node:path';
 import { describe, expect, test } from '@jest/globals';
 import { createConnection } from 'mysql2/promise';

@@ -4,7 +4,6 @@
  * amid a step; somebody who brings tables back. Each table ends once, in legal order, never before
  * its time; what comes back is whole; what isn't ours is never touched.
  */
-
 import { expect, jest } from '@jest/globals';
 import type { LifecycleSettings } from '../../src/lifecycle/next-step.js';
 import { newHoldId, parseHoldName, type TableState } from '../../src/names/names.js';

@@ -3,7 +3,6 @@
  * password changed, and the ledger dropped: clients are served all the time, drops are held again
  * as soon as the cause is gone, and until then nothing that is dropped is destroyed.
  */
-
 import { randomBytes } from 'node:crypto';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';

@@ -2,7 +2,6 @@
  * Texts above 256 KiB on real servers: what is innocent gets through as it is and with bounded
  * memory, and a drop in it is held, wherever it stands.
  */
-
 import { EventEmitter } from 'node:events';
 import { readFile } from 'node:fs/promises';
 import net from 'node:net';

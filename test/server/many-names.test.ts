@@ -1,5 +1,4 @@
 /** One DROP of as many names as it may have is answered as by the server. */
-
 import { expect, test } from '@jest/globals';
 import { describeAnswer } from '../support/native-case.js';
 import { proxyInFront } from '../support/proxy.js';

@@ -3,7 +3,6 @@
  * before MySQL 8.4 has made them: tables that have them are dropped with the server's own answers,
  * by who may drop alone too, and come back with their keys.
  */
-
 import { expect } from '@jest/globals';
 import { describeAnswer } from '../support/native-case.js';
 import { onServers } from '../support/on-servers.js';

@@ -2,7 +2,6 @@
  * What the collector removes from the ledger in the end, and what keeps it from that; and what the
  * rows of dropped views, which earlier versions wrote, do to everything that reads the ledger.
  */
-
 import { expect } from '@jest/globals';
 import { silentLog } from '../../src/log.js';
 import { reconcile } from '../../src/recovery/reconcile.js';

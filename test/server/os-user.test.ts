@@ -2,7 +2,6 @@
  * A proxy that reaches its server by a unix socket is let in there as its OS user, without a
  * password: its clients are not. By what an attacker has: an address of the proxy and a name.
  */
-
 import { userInfo } from 'node:os';
 import { describe, expect, test } from '@jest/globals';
 import { inHooks } from '../support/on-servers.js';

@@ -3,7 +3,6 @@
  * native_cases.json has of their answers: what is held of each, rows that others commit meanwhile,
  * locks, triggers, rules, the way back, an account that may not lock, a crash between.
  */
-
 import { expect } from '@jest/globals';
 import { recordIntent } from '../../src/ledger/intents/record-intent.js';
 import { silentLog } from '../../src/log.js';

@@ -3,7 +3,6 @@
  * password file that changes meanwhile; by a client certificate. With somebody on the way to the
  * server: service/driver-login.test.ts.
  */
-
 import { createPublicKey, generateKeyPairSync } from 'node:crypto';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';

@@ -2,7 +2,6 @@
  * One greedy user and one hostile one beside fourteen others: nothing that these have dropped goes
  * before its time, and all that they do goes on.
  */
-
 import { describe, expect, jest, test } from '@jest/globals';
 import { freshLedger } from '../support/fresh-ledger.js';
 import { onServer } from '../support/on-servers.js';

@@ -5,7 +5,6 @@
  * told without the proxy over the leg that the server sees; and what it is told over its own leg,
  * up to what the server says of that: the host, and TLS.
  */
-
 import { join } from 'node:path';
 import { describe, expect, test } from '@jest/globals';
 import { silentLog } from '../../src/log.js';

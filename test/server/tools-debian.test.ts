@@ -3,7 +3,6 @@
  * the proxy: migrations up, down, from the beginning, and all that these tools have to empty a
  * schema or to make it anew. Each project says what its tool sees (test/support/tools).
  */
-
 import { randomBytes } from 'node:crypto';
 import { describe, expect, test } from '@jest/globals';
 import { bothWays } from '../support/both-ways.js';

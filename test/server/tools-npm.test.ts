@@ -3,7 +3,6 @@
  * down, drops all and goes up again, directly and through the proxy: the same is said, answered and
  * there, nothing held is seen by it, and every base table that it dropped is held.
  */
-
 import { randomBytes } from 'node:crypto';
 import { expect } from '@jest/globals';
 import { isRecycleSchema } from '../../src/names/names.js';

@@ -3,7 +3,6 @@
  * of such a drop, and all of them come back. MariaDB, where a killed RENAME could damage one that
  * it has renamed already, gets one RENAME after the other.
  */
-
 import { beforeEach, describe, expect } from '@jest/globals';
 import { describeAnswer } from '../support/native-case.js';
 import { testOnOne } from '../support/on-one-server.js';

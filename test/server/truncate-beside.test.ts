@@ -3,7 +3,6 @@
  * its parent at that moment: the words are the server's own, and no foreign key is lost or leads
  * elsewhere.
  */
-
 import { randomBytes } from 'node:crypto';
 import { expect } from '@jest/globals';
 import { silentLog } from '../../src/log.js';

@@ -3,7 +3,6 @@
  * commit and columns that they add meanwhile; rules and hints; what restore says; where it isn't
  * protected.
  */
-
 import { expect } from '@jest/globals';
 import { NumberTables } from '../support/number-tables.js';
 import { onServers } from '../support/on-servers.js';

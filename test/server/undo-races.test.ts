@@ -2,7 +2,6 @@
  * Whoever restores a table at the very moment at which its time is over gets it whole, or is told
  * that it can't be had, and then it goes. Never half of it, and never both.
  */
-
 import { describe, expect, jest, test } from '@jest/globals';
 import type { RowDataPacket } from 'mysql2/promise';
 import { startCollecting } from '../lifecycle/collecting.js';

@@ -2,7 +2,6 @@
  * Sessions drop and undrop the same few names at once. Whatever UNDROP says OK to has all its rows,
  * and in the end each table that was made is there once, live or held.
  */
-
 import { describe, expect, test } from '@jest/globals';
 import { onServer } from '../support/on-servers.js';
 import { RawClient } from '../support/raw-client.js';

@@ -3,9 +3,8 @@
  * opened for all of its tests, or for each of them, and closed after them: proxies, pools, schemas,
  * sessions.
  *
- * Invariant: all is closed in the reverse order, `afterAll` and `afterEach` of a test file included.
+ * Invariant: all is closed in the reverse order, with `afterAll` and `afterEach` of a test file.
  */
-
 import { afterAll, afterEach, beforeAll, beforeEach, describe, test } from '@jest/globals';
 import type { ConnectionOptions } from 'mysql2/promise';
 import type { Log } from '../../src/log.js';

@@ -159,7 +159,7 @@ export class RawClient {
 
   /** The first result in words: `OK 3` (rows), `1146 Table … doesn't exist`, or `rows`. */
   async words(text: Text): Promise<string> {
-    return inWords((await this.query(text)).results[0]);
+    return resultText((await this.query(text)).results[0]);
   }
 
   /** Runs texts that have to succeed. */
@@ -366,7 +366,7 @@ export function frame(payload: Uint8Array, sequenceId: number): Buffer {
 }
 
 /** `OK 3`, an error by number and text, or `rows`. */
-export function inWords(result: RawResult | undefined): string {
+export function resultText(result: RawResult | undefined): string {
   if (result?.kind === 'err') return `${result.errno} ${result.message}`;
   return result?.kind === 'ok' ? `OK ${result.affectedRows}` : 'rows';
 }

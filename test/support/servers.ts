@@ -127,10 +127,10 @@ interface SessionError {
 export async function connect(server: Target, options: ConnectionOptions = {}): Promise<Session> {
   const { host, port, user, password } = server;
   const login = { host, port, user, password, connectTimeout: 60_000, ...options };
-  return withWords(await createConnection(login));
+  return asSession(await createConnection(login));
 }
 
-function withWords(connection: Connection): Session {
+function asSession(connection: Connection): Session {
   const rows = async <Row>(text: string, values: readonly unknown[] = []): Promise<Row[]> => {
     const [found] = await connection.query<RowDataPacket[]>(text, [...values]);
     return found as unknown as Row[];

@@ -2,7 +2,6 @@
  * Sessions on real sockets: a fake client, the real listener and sessions, a fake server.
  * Everything that either fake does is the test's; waiting has a deadline and no pauses.
  */
-
 import { once } from 'node:events';
 import net from 'node:net';
 import { TLSSocket } from 'node:tls';
