@@ -26,8 +26,8 @@ const USERS_OF_SERVERS = /^src\/(demo\/|cli\/([a-z]+\/)?start\.ts$)/;
 const ROOT_FILES = 'root';
 const PURE = ['wire', 'sql', 'names', 'policy'];
 const LEFT_OF_LEDGER = [ROOT_FILES, ...PURE, 'relay', 'service'];
-const LEFT_OF_RECOVERY = [...LEFT_OF_LEDGER, 'ledger', 'held'];
-const LEFT_OF_STEPS = [...LEFT_OF_RECOVERY, 'recovery', 'undo'];
+const LEFT_OF_RECOVERY = [...LEFT_OF_LEDGER, 'ledger', 'held', 'restore'];
+const LEFT_OF_STEPS = [...LEFT_OF_RECOVERY, 'recovery'];
 const LEFT_OF_SESSION = [...LEFT_OF_STEPS, 'lifecycle', 'account', 'steps', 'statements'];
 
 /** Beside itself. Neighbours don't import each other; `admin`, `config` and `demo` stand apart. */
@@ -41,8 +41,8 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   service: [ROOT_FILES, ...PURE],
   ledger: LEFT_OF_LEDGER,
   held: [...LEFT_OF_LEDGER, 'ledger'],
+  restore: [...LEFT_OF_LEDGER, 'ledger', 'held'],
   recovery: LEFT_OF_RECOVERY,
-  undo: [...LEFT_OF_RECOVERY, 'recovery'],
   lifecycle: [...LEFT_OF_RECOVERY, 'recovery'],
   account: [...LEFT_OF_RECOVERY, 'recovery'],
   steps: LEFT_OF_STEPS,
@@ -83,7 +83,7 @@ const PURE_PARTS_OF_NODE = ['node:buffer', 'node:util', 'node:module'];
 
 /** Files of statements that perform what their procedures ask for. */
 const SERVED =
-  /^src\/statements\/(undrop\/(find-dropped|undrop-database)|[a-z-]+\/(service|barrier|drop-at-barrier|queue|read-schema))\.ts$/;
+  /^src\/statements\/(undrop\/(answer|bring-back|find-dropped|restored-text|show-dropped|undrop-database|undrop-table)|[a-z-]+\/(service|barrier|drop-at-barrier|queue|read-schema))\.ts$/;
 
 /** What a pure file doesn't touch: the clock, randomness, the process, timers, the network. */
 const WORLD =

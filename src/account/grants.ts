@@ -68,8 +68,8 @@ const ON_SCHEMAS: readonly (readonly [right: string, without: string, there?: st
   ['LOCK TABLES', WITHOUT_LOCKS],
   ['CREATE VIEW', NO_VIEWS],
   ['CREATE ROUTINE', NO_ROUTINES],
-  // With these two the server doesn't grant privileges on a new routine to its creator;
-  // schema-parts.ts.
+  // With these two the server grants nothing on a routine to who creates it
+  // (restore/schema/schema-parts.ts).
   ['ALTER ROUTINE', NO_ROUTINES],
   ['EXECUTE', NO_ROUTINES],
   ['EVENT', NO_EVENTS],

@@ -6,12 +6,13 @@
  * Invariants: it only reads. It gives way as soon as any session waits for a lock, because that
  * session may wait for it; then the next full round starts over.
  */
+
 import { type BrokenKey, searchBrokenRows } from '../held/foreign-keys/broken-rows.js';
-import type { LiveName } from '../held/restored.js';
 import type { LedgerRow } from '../ledger/entry.js';
 import { findRows } from '../ledger/read.js';
 import { recordLook } from '../ledger/table-restores.js';
 import type { Log } from '../log.js';
+import type { QualifiedTable } from '../names/names.js';
 import { isServiceError, type ServicePool } from '../service/pool/pools.js';
 import { WAITS_FOR_LOCK } from '../service/pool/statement-timeout.js';
 import { note, numberOf, sql } from '../service/sql.js';
@@ -95,7 +96,7 @@ export class LateSearches {
 }
 
 /** A name may contain dots. */
-function placesOf({ restoredAs }: LedgerRow): readonly LiveName[] {
+function placesOf({ restoredAs }: LedgerRow): readonly QualifiedTable[] {
   const parts = (restoredAs ?? '').split('.');
   return parts.slice(1).map((_part, index) => {
     const at = index + 1;

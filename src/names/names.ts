@@ -4,6 +4,17 @@
  */
 import { assert } from '../assert.js';
 
+/** A table's qualified name. */
+export interface QualifiedTable {
+  readonly schema: string;
+  readonly table: string;
+}
+
+/** `schema.table`, as people and the ledger have it. */
+export function writtenName({ schema, table }: QualifiedTable): string {
+  return `${schema}.${table}`;
+}
+
 /**
  * Whether two names may be the same: servers that fold the case of schemas and tables do so
  * wherever they compare them.

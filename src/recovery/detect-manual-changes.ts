@@ -8,12 +8,12 @@
  */
 
 import { isCertainlyAbsent } from '../held/locate.js';
-import { findRenamed, isRestored } from '../held/restored.js';
 import type { LedgerRow, LedgerState } from '../ledger/entry.js';
 import { findPage, findRows, type LedgerCursor } from '../ledger/read.js';
 import { recordOutcome, recordState } from '../ledger/write.js';
 import type { Log } from '../log.js';
 import { isRecycleSchema } from '../names/names.js';
+import { findRenamed, isRestored } from '../restore/rename-back.js';
 import { isRowLevelError } from '../service/errors.js';
 import {
   findHoldTables,

@@ -1,29 +1,78 @@
 /**
- * Finishes restores that were interrupted after their RENAME, or left parts that others had locked:
- * reattaches the remaining keys, triggers and CHECKs of each table.
+ * Finishes interrupted restores of schemas and tables: reattaches the remaining keys, triggers and
+ * CHECKs of each table. A collecting proxy does so on connections of the pool, because the
+ * collector's own must not be silent while rows are copied.
  *
  * Invariants: a restore is taken over only from an owner that is gone. A table that is still held
  * is not touched: its restore did not happen. Nothing is added to another table that has the name
  * now; that is logged once.
  */
-import { finishRestore } from '../held/finish-restore.js';
-import { findRenamed, findRestoring } from '../held/restored.js';
+import { withinMs } from '../clock.js';
 import { hasDetached } from '../ledger/detached/detached.js';
 import type { LedgerRow } from '../ledger/entry.js';
+import { liveOwners } from '../ledger/live-owners.js';
+import { writtenElsewhere } from '../ledger/owner.js';
 import { findRows } from '../ledger/read.js';
 import { findBrokenRestores } from '../ledger/schema-restores.js';
 import { asRestorer, leaveRestore, takeOverRestore, toCome } from '../ledger/table-restores.js';
 import { recordState } from '../ledger/write.js';
 import type { Log } from '../log.js';
+import { finishRestore } from '../restore/make-whole.js';
+import { findRenamed, findRestoring } from '../restore/rename-back.js';
+import { finishSchemaRestore } from '../restore/schema/restore-schema.js';
 import { isRowLevelError } from '../service/errors.js';
 import { findHoldTables, readRecycleSchemas } from '../service/hold-tables.js';
-import type { ServicePool } from '../service/pool/pools.js';
+import { type ServicePool, unlessRefused } from '../service/pool/pools.js';
 import { readServerFacts } from '../service/server-facts.js';
 import { note, processlistOf, sql } from '../service/sql.js';
-import { liveOwners } from './live-owners.js';
+import { ABSENT_TABLE } from '../wire/server-errors.js';
+import type { Reconcile } from './reconcile.js';
+
+const ROUND_WAITS_MS = 5_000;
+/** Stands for ids: restores are in progress. */
+const UNDER_WAY = ['restores'];
+
+/** `recover`, and then this; unfinished work counts as pending. The pool needs four connections. */
+export function finishing(pool: ServicePool, recover: Reconcile): Reconcile {
+  let running: Promise<readonly string[]> | null = null;
+  return async (connection, options) => {
+    const report = await recover(connection, options);
+    running ??= finishAll(pool, options.log).finally(() => {
+      running = null;
+    });
+    const left = (await withinMs(ROUND_WAITS_MS, running)) ?? UNDER_WAY;
+    return { ...report, pending: [...report.pending, ...left] };
+  };
+}
+
+/** Ids of restores to try again. Rejects if the server can't be reached. */
+export async function finishAll(pool: ServicePool, log: Log): Promise<readonly string[]> {
+  const found = await unlessRefused(findBrokenRestores(pool), [], ...ABSENT_TABLE);
+  const elsewhere = await writtenElsewhere(pool, found);
+  const left: string[] = [];
+  for (const restore of found) {
+    const { id, groupId, schema, to } = restore;
+    if (elsewhere.has(id) || (await readServerFacts(pool)).readOnly) continue;
+    try {
+      const isComplete = await finishSchemaRestore(pool, restore);
+      const what = { groupId, schema, restoredAs: to };
+      if (isComplete === true) log.info(what, 'finished an interrupted restore of a schema');
+      if (isComplete === false)
+        log.warn(what, 'ended an interrupted restore of a schema; some parts are missing');
+    } catch (error) {
+      if (!isRowLevelError(error)) throw error;
+      left.push(id);
+      log.warn(
+        { groupId, schema, err: error },
+        'cannot finish an interrupted restore of a schema; will try again',
+      );
+    }
+  }
+  return [...left, ...(await finishRestores(pool, log))];
+}
 
 /** Resolves to the ids of those to try again. The pool needs two connections. */
-export async function finishRestores(pool: ServicePool, log: Log): Promise<readonly string[]> {
+async function finishRestores(pool: ServicePool, log: Log): Promise<readonly string[]> {
   const rows = await findBrokenOff(pool);
   if (rows.length === 0 || (await readServerFacts(pool)).readOnly) return [];
   const left: string[] = [];

@@ -10,13 +10,12 @@
  */
 
 import { UndropError } from '../errors.js';
-import { NOTHING_REATTACHED, problemsOf, reattachAll } from '../held/finish-restore.js';
 import { renewHeld } from '../held/relocate/due-times.js';
 import { retireBarrierTable } from '../held/relocate/retire-barrier-table.js';
-import { renameBack } from '../held/rename-back.js';
 import { withoutTriggers } from '../held/triggers/missing.js';
 import { hasDetached } from '../ledger/detached/detached.js';
 import type { LedgerRow } from '../ledger/entry.js';
+import { liveOwners } from '../ledger/live-owners.js';
 import { findRows } from '../ledger/read.js';
 import {
   endSchemaFailure,
@@ -25,13 +24,14 @@ import {
 } from '../ledger/schema-drops.js';
 import { forgetIntents, recordState } from '../ledger/write.js';
 import type { Log } from '../log.js';
+import { makeWhole, NOTHING_REATTACHED, problemsOf } from '../restore/make-whole.js';
+import { renameBack } from '../restore/rename-back.js';
+import { restoreParts } from '../restore/schema/restore-parts.js';
+import { listParts } from '../restore/schema/schema-parts.js';
 import { type HoldTable, mapHoldTables } from '../service/hold-tables.js';
 import type { ServicePool } from '../service/pool/pools.js';
 import { ident, note, sql, textOf } from '../service/sql.js';
-import { liveOwners } from './live-owners.js';
 import { hasNotHappened, resolve } from './resolve-intents.js';
-import { restoreParts } from './restore-parts.js';
-import { listParts } from './schema-parts.js';
 import { isTorn, keepTorn } from './torn.js';
 
 /** MySQL 8.0.16 and later: the name of a CHECK is unique in its schema. */
@@ -74,7 +74,7 @@ export async function putSchemaBack(
     if (became === 'held' && row.state === 'intent') stillHeld.push(row);
   }
   // After all names, because the parent of a key may be another of them.
-  for (const row of back) if (!(await makeWhole(pool, row, log))) left.add(row.table);
+  for (const row of back) if (!(await endPutBack(pool, row, log))) left.add(row.table);
   if (stillHeld.length > 0)
     await renewHeld(pool, new Map(stillHeld.map(({ id }) => [id, 'pinned'])));
   const resolved = await resolve(pool, stillHeld, { log });
@@ -170,11 +170,11 @@ async function renameToOrigin(
   }
 }
 
-/** False: some of it has to be tried again. */
-async function makeWhole(pool: ServicePool, row: LedgerRow, log: Log): Promise<boolean> {
+/** Adds its keys and triggers. False: something of it is to be tried again. */
+async function endPutBack(pool: ServicePool, row: LedgerRow, log: Log): Promise<boolean> {
   const { id, schema, table, detached, sqlLogBin: logged, rowLogged, threadId } = row;
   const cameBack = hasDetached(detached)
-    ? await reattachAll(pool, { id, logged }, { schema, table })
+    ? await makeWhole(pool, { id, logged }, { schema, table })
     : NOTHING_REATTACHED;
   const problems = problemsOf(id, cameBack);
   if (cameBack.isToCome) return false;

@@ -9,6 +9,7 @@
  */
 import { renewHeld } from '../held/relocate/due-times.js';
 import { findBarrierTables } from '../held/relocate/retire-barrier-table.js';
+import { liveOwners } from '../ledger/live-owners.js';
 import { findRows } from '../ledger/read.js';
 import {
   endSchemaDrop,
@@ -22,7 +23,6 @@ import { isRowLevelError } from '../service/errors.js';
 import { isServerError, type ServiceConnection, type ServicePool } from '../service/pool/pools.js';
 import { ident, note, sql } from '../service/sql.js';
 import { ER_BAD_DB_ERROR } from '../wire/server-errors.js';
-import { liveOwners } from './live-owners.js';
 import { putSchemaBack } from './put-schema-back.js';
 import { resolve } from './resolve-intents.js';
 

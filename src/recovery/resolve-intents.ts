@@ -7,7 +7,7 @@
  * never will be. An intent is forgotten only if the server reports that there is no such held
  * table, and only if no service connection has taken it over since (take-over.ts).
  */
-import { finishRestore } from '../held/finish-restore.js';
+
 import { detach } from '../held/foreign-keys/detach.js';
 import { isCertainlyAbsent } from '../held/locate.js';
 import { NOT_TRIED } from '../held/relocate/blockers.js';
@@ -15,17 +15,18 @@ import { renew } from '../held/relocate/due-times.js';
 import { detachAndRelocate, readLastingBlocker } from '../held/relocate/relocate.js';
 import type { LedgerRow } from '../ledger/entry.js';
 import { reportAndKeep } from '../ledger/history.js';
+import { intentsWithLiveSession } from '../ledger/live-owners.js';
 import { findPage, findRows, type LedgerCursor } from '../ledger/read.js';
 import { openGroupsOf } from '../ledger/schema-drops.js';
 import { forgetIntents, recordOutcome, recordState } from '../ledger/write.js';
 import { type Log, silentLog } from '../log.js';
 import { formatHoldName, isRecycleSchema, recycleSchemaFor } from '../names/names.js';
+import { finishRestore } from '../restore/make-whole.js';
 import { isRowLevelError } from '../service/errors.js';
 import { type HoldTable, mapHoldTables, readRecycleSchemas } from '../service/hold-tables.js';
 import type { ServicePool } from '../service/pool/pools.js';
 import { hasRows } from '../service/server-facts.js';
 import { follow } from './detect-manual-changes.js';
-import { intentsWithLiveSession } from './live-owners.js';
 import { isTorn, keepTorn } from './torn.js';
 
 export interface ResolvedIntents {

@@ -90,6 +90,20 @@ export async function unlessRefused<T>(
   }
 }
 
+/** The result of `work`; if the service fails, an empty list with the reason. */
+export async function tolerantly<T>(work: () => Promise<readonly T[]>): Promise<{
+  readonly value: readonly T[];
+  readonly problem: string | null;
+  readonly error?: Error;
+}> {
+  try {
+    return { value: await work(), problem: null };
+  } catch (error) {
+    if (!isServiceError(error)) throw error;
+    return { value: [], problem: error.message, error };
+  }
+}
+
 /** The server's error within an error of the driver; null if the server has not answered. */
 export function serverErrorOf(error: unknown): ServerError | null {
   if (!(error instanceof Error)) return null;

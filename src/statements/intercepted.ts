@@ -6,11 +6,11 @@
 import { assert } from '../assert.js';
 import type { AuditEvent, ClientWho } from '../audit.js';
 import { UndropError } from '../errors.js';
-import { tolerantly } from '../held/finish-restore.js';
 import { TRIGGERS_LEFT } from '../held/relocate/blockers.js';
 import { readTriggerRights } from '../held/triggers/rights.js';
 import type { Log } from '../log.js';
 import type { Rule } from '../policy/rules.js';
+import { tolerantly } from '../service/errors.js';
 import type { ServicePool } from '../service/pool/pools.js';
 import type { CommandOnName } from '../sql/named-statement.js';
 import type {

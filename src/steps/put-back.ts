@@ -7,12 +7,12 @@
  */
 import { systemClock } from '../clock.js';
 import { UndropError } from '../errors.js';
-import { problemsOf } from '../held/finish-restore.js';
 import type { Relocation } from '../held/relocate/relocate.js';
 import { bindingOf } from '../held/relocate/until-free.js';
 import { type Log, silentLog } from '../log.js';
+import { problemsOf } from '../restore/make-whole.js';
+import { restore } from '../restore/restore.js';
 import { isServiceError, type ServicePool } from '../service/pool/pools.js';
-import { restore } from '../undo/run-restore.js';
 
 /** How long others that have a table locked are waited for. */
 const WAIT_MS = 5_000;

@@ -3,11 +3,12 @@
  * them (make-triggers.ts): in the bytes of their own charset, and with the names of their schema if
  * the session has another one.
  */
-import { tolerantly } from '../held/finish-restore.js';
+
 import { qualifiedStatementOf, setModes, statementOf } from '../held/triggers/definition.js';
 import { findMissing } from '../held/triggers/missing.js';
 import type { LedgerRow } from '../ledger/entry.js';
 import { findRows } from '../ledger/read.js';
+import { tolerantly } from '../service/errors.js';
 import type { ServicePool } from '../service/pool/pools.js';
 import { renderQuery } from '../service/sql.js';
 import type { TriggerToMake } from './make-triggers.js';

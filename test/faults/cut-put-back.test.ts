@@ -11,7 +11,7 @@ import { expect, test } from '@jest/globals';
 import type { RowDataPacket } from 'mysql2/promise';
 import { ERRORS, UndropError } from '../../src/errors.js';
 import { parseHoldName } from '../../src/names/names.js';
-import { restore } from '../../src/undo/run-restore.js';
+import { restore } from '../../src/restore/restore.js';
 import { until } from '../support/poll.js';
 import { sample } from '../support/sample.js';
 import { connect } from '../support/servers.js';

@@ -11,7 +11,7 @@
 import { isDeepStrictEqual } from 'node:util';
 import { describe, expect, test } from '@jest/globals';
 import type { RowDataPacket } from 'mysql2/promise';
-import { restore } from '../../src/undo/run-restore.js';
+import { restore } from '../../src/restore/restore.js';
 import { Dice, seededRandom } from '../support/dice.js';
 import { pairwise } from '../support/pairs.js';
 import { until } from '../support/poll.js';

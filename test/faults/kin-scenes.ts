@@ -5,8 +5,8 @@
  */
 import { expect } from '@jest/globals';
 import type { Connection, RowDataPacket } from 'mysql2/promise';
+import { restore } from '../../src/restore/restore.js';
 import type { ServicePool } from '../../src/service/pool/pools.js';
-import { restore } from '../../src/undo/run-restore.js';
 import { until } from '../support/poll.js';
 import type { TapEvent } from '../support/wire-tap.js';
 import type { Fault } from './fault-rig.js';

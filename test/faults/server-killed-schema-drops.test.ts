@@ -7,7 +7,7 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { silentLog } from '../../src/log.js';
 import { reconcile } from '../../src/recovery/reconcile.js';
-import { restore } from '../../src/undo/run-restore.js';
+import { restore } from '../../src/restore/restore.js';
 import { Dice, seededRandom } from '../support/dice.js';
 import { until } from '../support/poll.js';
 import { rounds, seedFor } from '../support/sample.js';

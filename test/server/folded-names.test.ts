@@ -4,8 +4,8 @@
  * collection.
  */
 import { describe, expect, test } from '@jest/globals';
-import { listAll } from '../../src/undo/list.js';
-import { restore } from '../../src/undo/run-restore.js';
+import { listAll } from '../../src/restore/held-tables.js';
+import { restore } from '../../src/restore/restore.js';
 import { startCollecting, until, whereIs } from '../lifecycle/collecting.js';
 import { describeAnswer } from '../support/native-case.js';
 import { inHooks } from '../support/on-servers.js';

@@ -4,7 +4,7 @@
  * held table is without its row, and the answer of a RENAME that the service did comes to its user.
  */
 import { expect } from '@jest/globals';
-import { restore } from '../../src/undo/run-restore.js';
+import { restore } from '../../src/restore/restore.js';
 import { encodeErr } from '../../src/wire/response.js';
 import { onServersAtOnce } from '../support/on-servers.js';
 import { until } from '../support/poll.js';

@@ -5,8 +5,8 @@
  */
 import { expect } from '@jest/globals';
 import type { ResultSetHeader } from 'mysql2/promise';
-import { restore } from '../../src/undo/run-restore.js';
-import { restoreSchema } from '../../src/undo/schema/restore-schema.js';
+import { restore } from '../../src/restore/restore.js';
+import { restoreSchema } from '../../src/restore/schema/restore-schema.js';
 import { type CliName, connectionOptions } from '../support/client-cli.js';
 import { dumpTools, runClient } from '../support/clients.js';
 import { freshLedger } from '../support/fresh-ledger.js';

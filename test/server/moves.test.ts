@@ -2,10 +2,10 @@
 import { expect } from '@jest/globals';
 import { retryPending } from '../../src/held/relocate/pending.js';
 import { type Relocation, relocate } from '../../src/held/relocate/relocate.js';
-import { renameBack } from '../../src/held/rename-back.js';
 import { findRows } from '../../src/ledger/read.js';
 import { recordOutcome } from '../../src/ledger/write.js';
 import { silentLog } from '../../src/log.js';
+import { renameBack } from '../../src/restore/rename-back.js';
 import { onServers } from '../support/on-servers.js';
 import { connect, query } from '../support/servers.js';
 import { ownSession } from './own-session.js';

@@ -5,8 +5,8 @@
 import { expect } from '@jest/globals';
 import { silentLog } from '../../src/log.js';
 import { reconcile } from '../../src/recovery/reconcile.js';
-import { listAll } from '../../src/undo/list.js';
-import { restore } from '../../src/undo/run-restore.js';
+import { listAll } from '../../src/restore/held-tables.js';
+import { restore } from '../../src/restore/restore.js';
 import { holdTable, startCollecting, until } from '../lifecycle/collecting.js';
 import { freshLedger } from '../support/fresh-ledger.js';
 import { inLanes } from '../support/lanes.js';

@@ -5,12 +5,12 @@
 import { describe, expect } from '@jest/globals';
 import type { RowDataPacket } from 'mysql2/promise';
 import { UndropError } from '../../src/errors.js';
-import { problemsOf } from '../../src/held/finish-restore.js';
 import { silentLog } from '../../src/log.js';
+import { finishAll } from '../../src/recovery/finish-restores.js';
 import { reconcile } from '../../src/recovery/reconcile.js';
-import { listAll } from '../../src/undo/list.js';
-import { restore } from '../../src/undo/run-restore.js';
-import { finishAll } from '../../src/undo/schema/finish-all.js';
+import { listAll } from '../../src/restore/held-tables.js';
+import { problemsOf } from '../../src/restore/make-whole.js';
+import { restore } from '../../src/restore/restore.js';
 import { onServers } from '../support/on-servers.js';
 import { until } from '../support/poll.js';
 import { runUndrop } from '../support/proxy.js';

@@ -6,7 +6,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { describe, expect, jest, test } from '@jest/globals';
 import type { RowDataPacket } from 'mysql2/promise';
-import { restoreSchema } from '../../src/undo/schema/restore-schema.js';
+import { restoreSchema } from '../../src/restore/schema/restore-schema.js';
 import { connectionOptions } from '../support/client-cli.js';
 import { dumpTools, runClient } from '../support/clients.js';
 import { Dice, seededRandom } from '../support/dice.js';

@@ -7,9 +7,9 @@ import { recordIntent } from '../../src/ledger/intents/record-intent.js';
 import { findRows } from '../../src/ledger/read.js';
 import { recordOutcome } from '../../src/ledger/write.js';
 import { barrierTableName, formatHoldName, newHoldId } from '../../src/names/names.js';
+import { listAll } from '../../src/restore/held-tables.js';
+import { restore } from '../../src/restore/restore.js';
 import { findHoldTables } from '../../src/service/hold-tables.js';
-import { listAll } from '../../src/undo/list.js';
-import { restore } from '../../src/undo/run-restore.js';
 import {
   beforeEachStep,
   countRows,

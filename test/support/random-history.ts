@@ -7,9 +7,9 @@
  */
 import type { Connection, RowDataPacket } from 'mysql2/promise';
 import { UndropError } from '../../src/errors.js';
+import { listAll } from '../../src/restore/held-tables.js';
+import { restore } from '../../src/restore/restore.js';
 import type { ServicePool } from '../../src/service/pool/pools.js';
-import { listAll } from '../../src/undo/list.js';
-import { restore } from '../../src/undo/run-restore.js';
 import type { Dice } from './dice.js';
 import {
   ALONE,

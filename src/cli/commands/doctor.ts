@@ -8,11 +8,12 @@ import { userInfo } from 'node:os';
 import { type Examination, examine } from '../../account/examine.js';
 import { accountsOf, lentAccountsText } from '../../account/os-user.js';
 import { findStranger } from '../../lifecycle/leader/collector-lock.js';
+import { jsonText, printCard } from '../../printer.js';
 import { findUnfinishedRestores, type Unfinished } from '../../recovery/finish-restores.js';
+import { HOW_TO_MEND } from '../../restore/print-held.js';
 import { describeAddress } from '../../service/errors.js';
 import { isOnThisMachine } from '../../service/login/server-key.js';
 import { type ServerAddress, unlessRefused } from '../../service/pool/pools.js';
-import { HOW_TO_MEND } from '../../undo/format.js';
 import { ABSENT_TABLE } from '../../wire/server-errors.js';
 import { type AccountSettings, type DoctorSettings, whatIsNotHeld } from '../settings.js';
 import type { Flags, Shell } from '../shell.js';
@@ -38,9 +39,7 @@ export function runDoctor(
     const set = { mode, protect, notProtected, allowDestroy, lendTls };
     const unfinished = await unlessRefused(findUnfinishedRestores(pool), [], ...ABSENT_TABLE);
     const report: Report = { ...found, ...set, ways, lent, lockedBy, unfinished };
-    const text =
-      flags['json'] === true ? JSON.stringify(report, null, 2) : formatReport(report, sentences);
-    stdout.write(`${text}\n`);
+    stdout.write(flags['json'] === true ? jsonText(report) : formatReport(report, sentences));
     const isPartly = [found.notHeld, notProtected, found.torn, lent].some(
       ({ length }) => length > 0,
     );
@@ -86,11 +85,8 @@ function formatReport(report: Report, notHeld: readonly string[]): string {
     programs: programLines(report),
     collector: lockedBy.map((words) => `${words}, ${STRANGER}`),
   };
-  return Object.entries(parts)
-    .flatMap(([title, lines]) =>
-      lines.map((line, index) => `${(index === 0 ? title : '').padEnd(9)} ${line}`),
-    )
-    .join('\n');
+  const fields = Object.entries(parts).map(([title, lines]) => ({ title, text: () => lines }));
+  return printCard(fields, report);
 }
 
 function serverLines({ server, readOnly }: Report): readonly string[] {

@@ -6,10 +6,16 @@
 import type { Settings } from '../../config/schema.js';
 import { parseDuration, parseTime } from '../../duration.js';
 import { shownDue } from '../../names/names.js';
-import { formatName } from '../../undo/format.js';
-import { formatHold, holdJson } from '../../undo/format-many.js';
-import { type HoldChange, planHold } from '../../undo/plan-hold.js';
-import { changeHold, findHeld, readNow } from '../../undo/run-hold.js';
+import { jsonText } from '../../printer.js';
+import {
+  changeHold,
+  findHeld,
+  type HoldChange,
+  planHold,
+  readNow,
+} from '../../restore/change-hold.js';
+import { formatName } from '../../restore/print-held.js';
+import { formatHold, holdJson } from '../../restore/print-report.js';
 import { type AccountSettings, type HOLD_KEYS, hintMsMinOf } from '../settings.js';
 import { type Flags, flagText, type Shell, wrongFlag, wrongUsage } from '../shell.js';
 import { tellHistory, whatOf } from './tell-history.js';
@@ -89,8 +95,4 @@ export function runRemove(
     }
     return 0;
   });
-}
-
-function jsonText(value: object): string {
-  return `${JSON.stringify(value, null, 2)}\n`;
 }

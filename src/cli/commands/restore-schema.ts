@@ -4,13 +4,10 @@
  * prints what it would do.
  */
 
+import { jsonText } from '../../printer.js';
+import { formatSchemaPreview, formatSchemaReport } from '../../restore/print-report.js';
+import { previewSchema, restoreSchema } from '../../restore/schema/restore-schema.js';
 import type { ServicePool } from '../../service/pool/pools.js';
-import {
-  formatSchemaPreview,
-  formatSchemaReport,
-  schemaReportJson,
-} from '../../undo/schema/format-schema.js';
-import { previewSchema, restoreSchema } from '../../undo/schema/restore-schema.js';
 import type { AccountSettings } from '../settings.js';
 import { type Flags, flagText, type Out } from '../shell.js';
 import { tellAll } from './tell-history.js';
@@ -26,8 +23,7 @@ export async function runRestoreSchema(
   const request = { schema, mayBeId: true, ...(to === null ? {} : { to }) };
   if (flags['dry-run'] === true) {
     const preview = await previewSchema(pool, request);
-    const json = () => `${JSON.stringify({ dryRun: true, ...preview }, null, 2)}\n`;
-    out.write(isJson ? json() : formatSchemaPreview(preview));
+    out.write(isJson ? jsonText({ dryRun: true, ...preview }) : formatSchemaPreview(preview));
     return 0;
   }
   const report = await restoreSchema(pool, {
@@ -41,9 +37,6 @@ export async function runRestoreSchema(
     return { event: 'restored' as const, ...what, restoredAs: `${restoredAs}.${table}` };
   });
   await tellAll({ pool, settings }, events);
-  const text = isJson
-    ? `${JSON.stringify(schemaReportJson(report), null, 2)}\n`
-    : formatSchemaReport(report);
-  out.write(text);
+  out.write(isJson ? jsonText(report) : formatSchemaReport(report));
   return report.isComplete ? 0 : 1;
 }

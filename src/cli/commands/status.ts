@@ -8,11 +8,12 @@ import { timeText } from '../../duration.js';
 import { readUses, type Uses } from '../../ledger/history.js';
 import { atText, readStatus, type Status } from '../../lifecycle/status.js';
 import { isPinned } from '../../names/names.js';
+import { type Field, jsonText, printCard } from '../../printer.js';
+import { type ListedTable, listAll } from '../../restore/held-tables.js';
+import { formatName } from '../../restore/print-held.js';
 import type { ServicePool } from '../../service/pool/pools.js';
 import { readServerFacts } from '../../service/server-facts.js';
 import { readSizes } from '../../service/true-sizes.js';
-import { formatName } from '../../undo/format.js';
-import { type ListedTable, listAll } from '../../undo/list.js';
 import { limitSettings, type StatusSettings, throttleSettings } from '../settings.js';
 import type { Flags, Shell } from '../shell.js';
 import { withServers } from './with-pool.js';
@@ -51,9 +52,7 @@ export function runStatus(
     });
     const limits = { ...status.limits, early };
     const report = { ...status, limits, held: { count: tables.length, ...shown } };
-    stdout.write(
-      `${flags['json'] === true ? JSON.stringify(report, null, 2) : statusText(report)}\n`,
-    );
+    stdout.write(flags['json'] === true ? jsonText(report) : printCard(SECTIONS, report));
     return status.attention.length === 0 ? 0 : 1;
   });
 }
@@ -137,49 +136,61 @@ function limitLines({ limits, held, server }: Report): readonly string[] {
   ];
 }
 
-function statusText(report: Report): string {
-  const { server, collector, proxies, held, open, attention } = report;
-  const { byState, pinned, next, used, count } = held;
-  const { lastLook, leader, resting } = collector;
-  const states = Object.entries(byState).map(([state, sum]) => {
-    const unknown = sum.unknown === 0 ? '' : ` and ${sum.unknown} of unknown size`;
-    return `${state} ${sum.count} (${(sum.bytes / 1e6).toFixed(1)} MB${unknown})`;
-  });
-  const seen = Object.entries(proxies.connections).map(([host, many]) => `${host} (${many})`);
-  const parts: Readonly<Record<string, readonly string[]>> = {
-    server: [`${server.version}${server.readOnly ? ', read-only' : ''}, ${timeText(server.now)}`],
-    collector: [
+/** The sections of the screen, of some lines each. */
+const SECTIONS: readonly Field<Report>[] = [
+  {
+    title: 'server',
+    text: ({ server: { version, readOnly, now } }) =>
+      `${version}${readOnly ? ', read-only' : ''}, ${timeText(now)}`,
+  },
+  {
+    title: 'collector',
+    text: ({ collector: { lastLook, leader, resting } }) => [
       leader === null ? 'no proxy collects' : `connection ${leader} collects`,
       lastLook === null ? 'no check yet' : `last check ${timeText(lastLook)}`,
       ...(resting === null ? [] : [resting]),
     ],
-    proxies: [
-      seen.length === 0
+  },
+  {
+    title: 'proxies',
+    text: ({ proxies }) => {
+      const seen = Object.entries(proxies.connections).map(([host, many]) => `${host} (${many})`);
+      return seen.length === 0
         ? 'no other connections of the service account'
-        : `connections of the service account: ${seen.join(', ')}`,
-    ],
-    held: [
-      count === 0 ? 'no table' : `${states.join(', ')}; pinned ${pinned}`,
-      ...(next === null
-        ? []
-        : [`next ${next.table} (${next.id.slice(0, 13)}): ${timeText(next.due)}`]),
-      ...used.map((one) => {
-        const last = `the last at ${timeText(one.lastAt)} by ${one.who}`;
-        return `statements use the held table ${one.table} (${one.id.slice(0, 13)}), statements ${one.count}, ${last}`;
-      }),
-    ],
-    limits: limitLines(report),
-    open: [
+        : `connections of the service account: ${seen.join(', ')}`;
+    },
+  },
+  { title: 'held', text: heldLines },
+  { title: 'limits', text: limitLines },
+  {
+    title: 'open',
+    text: ({ open }) => [
       `intents ${open.intents.length}, relocations ${open.relocations.length}, DROP DATABASE ${open.schemaDrops.length}, restores ${open.restores.length}`,
       ...open.settling.map(({ schema, settled, tables }) => {
         return `settling ${settled} of ${tables} tables of ${schema}`;
       }),
     ],
-    attention: attention.length === 0 ? ['nothing needs attention'] : attention,
-  };
-  return Object.entries(parts)
-    .flatMap(([title, lines]) =>
-      lines.map((line, index) => `${(index === 0 ? title : '').padEnd(10)} ${line}`),
-    )
-    .join('\n');
+  },
+  {
+    title: 'attention',
+    text: ({ attention }) => (attention.length === 0 ? 'nothing needs attention' : attention),
+  },
+];
+
+function heldLines({ held }: Report): readonly string[] {
+  const { byState, pinned, next, used, count } = held;
+  const states = Object.entries(byState).map(([state, sum]) => {
+    const unknown = sum.unknown === 0 ? '' : ` and ${sum.unknown} of unknown size`;
+    return `${state} ${sum.count} (${(sum.bytes / 1e6).toFixed(1)} MB${unknown})`;
+  });
+  return [
+    count === 0 ? 'no table' : `${states.join(', ')}; pinned ${pinned}`,
+    ...(next === null
+      ? []
+      : [`next ${next.table} (${next.id.slice(0, 13)}): ${timeText(next.due)}`]),
+    ...used.map((one) => {
+      const last = `the last at ${timeText(one.lastAt)} by ${one.who}`;
+      return `statements use the held table ${one.table} (${one.id.slice(0, 13)}), statements ${one.count}, ${last}`;
+    }),
+  ];
 }

@@ -7,8 +7,8 @@ import type { HistoryEvent } from '../../audit.js';
 import { AuditFile } from '../../audit-file.js';
 import { reportAndKeep } from '../../ledger/history.js';
 import type { Log } from '../../log.js';
+import type { DroppedTable } from '../../restore/held-tables.js';
 import type { ServicePool } from '../../service/pool/pools.js';
-import type { DroppedTable } from '../../undo/list.js';
 import type { AccountSettings } from '../settings.js';
 
 type Told = Pick<DroppedTable, 'id' | 'groupId' | 'origin'> & {

@@ -5,35 +5,41 @@
 
 import { parseTime, TIME_EXPECTED } from '../../duration.js';
 import { readUses } from '../../ledger/history.js';
-import type { ServicePool } from '../../service/pool/pools.js';
-import { quoteIdentifier } from '../../service/sql.js';
-import { type DropFilter, filterDrops, SORTS, sortDrops } from '../../undo/filter.js';
+import type { QualifiedTable } from '../../names/names.js';
+import { jsonText } from '../../printer.js';
+import { readNow } from '../../restore/change-hold.js';
+import { type DropFilter, filterDrops } from '../../restore/find-dropped.js';
+import { listAll, listEnded, SORTS, sortDrops } from '../../restore/held-tables.js';
+import type { RestorePlan } from '../../restore/plan-restore.js';
 import {
   formatHeldList,
-  formatRestoreReport,
+  formatHeldRows,
+  formatShown,
   heldListJson,
-  restoreReportJson,
-} from '../../undo/format.js';
+  shownJson,
+} from '../../restore/print-held.js';
 import {
   formatFailures,
   formatPreview,
+  formatRestoreReport,
   formatResult,
   manyJson,
   previewJson,
-} from '../../undo/format-many.js';
-import { formatHeldRows, formatShown, shownJson } from '../../undo/format-show.js';
-import { listAll, listEnded, listFor, type QualifiedTable } from '../../undo/list.js';
+  restoreReportJson,
+} from '../../restore/print-report.js';
 import {
+  choose,
   type ManyReport,
   type ManyRequest,
   previewing,
-  restoreMany,
-} from '../../undo/restore-many.js';
-import { readNow } from '../../undo/run-hold.js';
-import { type Plan, planOrResume, restoreTable } from '../../undo/run-restore.js';
-import { findSchemaDropsById } from '../../undo/schema/restore-schema.js';
-import { readHeldRows, showTable } from '../../undo/show.js';
-import { type SwapBy, swap } from '../../undo/swap.js';
+  restoreAll,
+} from '../../restore/restore.js';
+import { restoreTable } from '../../restore/restore-table.js';
+import { findSchemaDropsById } from '../../restore/schema/restore-schema.js';
+import { readHeldRows, showTable } from '../../restore/show.js';
+import { type SwapBy, swap } from '../../restore/swap.js';
+import type { ServicePool } from '../../service/pool/pools.js';
+import { quoteIdentifier } from '../../service/sql.js';
 import { type AccountSettings, type HoldSettings, holdMsOf } from '../settings.js';
 import { type Flags, flagText, type Out, type Shell, wrongFlag, wrongUsage } from '../shell.js';
 import { runRestoreSchema } from './restore-schema.js';
@@ -52,7 +58,7 @@ export function runList(
     const all = flags['all'] === true ? [...held, ...(await listEnded(pool))] : held;
     const shown = sortDrops(filterDrops(all, await readFilter(pool, flags)), sort);
     const uses = await readUses(pool);
-    if (flags['json'] === true) writeJson(out, heldListJson(shown, uses));
+    if (flags['json'] === true) out.write(jsonText(heldListJson(shown, uses)));
     else if (shown.length > 0 || all.length === 0) out.write(formatHeldList(shown, uses));
     else out.write(`0 of ${all.length} tables match these flags.\n`);
     return 0;
@@ -84,7 +90,7 @@ export function runShow(
       return script === null ? 1 : 0;
     }
     const rows = held === null || wanted === null ? null : await readHeldRows(pool, held, rowsMax);
-    if (flags['json'] === true) writeJson(out, shownJson(shown, rows));
+    if (flags['json'] === true) out.write(jsonText(shownJson(shown, rows)));
     else if (wanted === null) out.write(formatShown(shown));
     else out.write(rows === null ? 'The table is no longer held.\n' : formatHeldRows(rows));
     return 0;
@@ -108,16 +114,16 @@ export function runRestore(
     }
     const request: ManyRequest =
       targets.length > 0 ? { by: 'name', targets, to } : await readSelection(pool, flags);
+    const choices = await choose(pool, request);
+    const swaps = flags['swap'] === true;
     if (flags['dry-run'] === true) {
-      const how = { swaps: flags['swap'] === true };
-      const preview = await restoreMany(pool, request, { restoreOne: previewing(pool, how) });
-      if (isJson) writeJson(stdout, previewJson(preview));
-      else stdout.write(formatPreview(preview, how));
+      const preview = await restoreAll(pool, choices, { restoreOne: previewing(pool, { swaps }) });
+      stdout.write(isJson ? jsonText(previewJson(preview)) : formatPreview(preview, { swaps }));
       return endOf(preview, { stderr, isDryRun: true });
     }
-    const restoreOne = async (plan: Plan) => {
+    const restoreOne = async (plan: RestorePlan) => {
       const report =
-        flags['swap'] === true && !plan.wasBack
+        swaps && !plan.wasBack
           ? await swap(pool, { target: plan.table.id, by: swapBy(settings, plan.to) })
           : await restoreTable(pool, plan);
       const { schema, table } = report.restoredAs;
@@ -128,23 +134,20 @@ export function runRestore(
       });
       return report;
     };
-    const [target] = targets;
-    if (target !== undefined && targets.length === 1) {
-      const report = await restoreOne(
-        await planOrResume(pool, await listFor(pool, target), { target, to }),
-      );
-      if (isJson) writeJson(stdout, restoreReportJson(report));
-      else stdout.write(formatRestoreReport(report));
-      return 0;
-    }
-    const report = await restoreMany(pool, request, {
+    const isNamedAlone = targets.length === 1;
+    const report = await restoreAll(pool, choices, {
       restoreOne,
       onResult: (result, at) => {
-        if (!isJson) stdout.write(formatResult(result, at));
+        if (!isJson && !isNamedAlone) stdout.write(formatResult(result, at));
       },
     });
-    if (isJson) writeJson(stdout, manyJson(report));
-    else stdout.write(`Restored: ${report.done.length}.\n`);
+    const [done] = report.done;
+    if (isNamedAlone && done !== undefined) {
+      stdout.write(isJson ? jsonText(restoreReportJson(done)) : formatRestoreReport(done));
+      return 0;
+    }
+    for (const { error } of isNamedAlone ? report.failed : []) throw error;
+    stdout.write(isJson ? jsonText(manyJson(report)) : `Restored: ${report.done.length}.\n`);
     return endOf(report, { stderr, isDryRun: false });
   });
 }
@@ -244,8 +247,4 @@ function readTime(flags: Flags, name: string, now: Date): Date | null {
   const time = parseTime(text, now);
   if (time === null) throw wrongFlag(name, TIME_EXPECTED, JSON.stringify(text));
   return time;
-}
-
-function writeJson(out: Out, value: object): void {
-  out.write(`${JSON.stringify(value, null, 2)}\n`);
 }

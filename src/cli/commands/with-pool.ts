@@ -6,6 +6,7 @@ import { type ErrorCode, UndropError } from '../../errors.js';
 import type { Replica } from '../../lifecycle/throttle/replica-lag.js';
 import { silentLog } from '../../log.js';
 import { RECYCLE_SCHEMA } from '../../names/names.js';
+import { DENIED } from '../../restore/restore-table.js';
 import { describeAddress } from '../../service/errors.js';
 import { greet } from '../../service/pool/pool-set.js';
 import {
@@ -16,7 +17,6 @@ import {
 } from '../../service/pool/pools.js';
 import { ident, note, sql } from '../../service/sql.js';
 import { readServiceTls } from '../../session/login/tls.js';
-import { DENIED } from '../../undo/run-restore.js';
 import type { AccountSettings } from '../settings.js';
 
 const REFUSED_BY_PROXY: ErrorCode = 'UNDROP_RECYCLE_SCHEMA_WRITE';

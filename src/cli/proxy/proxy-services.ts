@@ -14,6 +14,7 @@ import type { CollectorFigures } from '../../lifecycle/figures.js';
 import type { ClocksByServer } from '../../lifecycle/leader/grace.js';
 import type { LifecycleSettings } from '../../lifecycle/next-step.js';
 import type { Log } from '../../log.js';
+import { finishing } from '../../recovery/finish-restores.js';
 import {
   newRecoveryCursors,
   type Reconcile,
@@ -23,7 +24,6 @@ import {
 import { describeAddress } from '../../service/errors.js';
 import type { ServerAddress, ServicePool } from '../../service/pool/pools.js';
 import { readServerFacts } from '../../service/server-facts.js';
-import { finishing } from '../../undo/schema/finish-all.js';
 import { lifecycleSettings, type ProxySettings } from '../settings.js';
 
 const LEDGER_RETRY_MS = 5_000;

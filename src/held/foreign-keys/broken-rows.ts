@@ -6,8 +6,10 @@
  * Invariant: it only reads, after the table is restored, and ends in its time; a key that was not
  * checked in time is reported as unchecked, never as correct.
  */
+
 import { assert } from '../../assert.js';
 import { foreignKeysOf } from '../../ledger/intents/intent-text.js';
+import type { QualifiedTable } from '../../names/names.js';
 import {
   isServerError,
   isServiceError,
@@ -18,7 +20,6 @@ import { runWithin, type SearchBound } from '../../service/pool/run-within.js';
 import { readServerFacts } from '../../service/server-facts.js';
 import { ident, note, renderQuery, type SQLQuery, sql, textOf } from '../../service/sql.js';
 import { ABSENT_TABLE } from '../../wire/server-errors.js';
-import type { LiveName } from '../restored.js';
 
 export interface BrokenKey {
   readonly name: string;
@@ -37,8 +38,8 @@ const KEYS_MAX = 50;
 
 interface Key {
   readonly name: string;
-  readonly child: LiveName;
-  readonly parent: LiveName;
+  readonly child: QualifiedTable;
+  readonly parent: QualifiedTable;
   readonly columns: readonly { readonly own: string; readonly parent: string }[];
 }
 
@@ -48,7 +49,7 @@ interface Key {
  */
 export async function findBrokenRows(
   pool: ServicePool,
-  table: LiveName,
+  table: QualifiedTable,
 ): Promise<readonly BrokenKey[]> {
   try {
     return await searchBrokenRows(pool, table, { withinMs: SEARCH_MS });
@@ -61,7 +62,7 @@ export async function findBrokenRows(
 /** The same, with another time limit; rejects if the keys can't be read. */
 export async function searchBrokenRows(
   pool: ServicePool,
-  table: LiveName,
+  table: QualifiedTable,
   { withinMs, givesWay }: SearchBound,
 ): Promise<readonly BrokenKey[]> {
   const keys = await readKeys(pool, table);
@@ -77,10 +78,10 @@ export async function searchBrokenRows(
   return broken;
 }
 
-async function readKeys(pool: ServicePool, table: LiveName): Promise<readonly Key[]> {
+async function readKeys(pool: ServicePool, table: QualifiedTable): Promise<readonly Key[]> {
   const server = await readServerFacts(pool);
   const [found = []] = await pool.run(foreignKeysOf([table], server));
-  const names = new Map<string, LiveName>();
+  const names = new Map<string, QualifiedTable>();
   for (const row of found) {
     const child = { schema: textOf(row, 'childSchema'), table: textOf(row, 'child') };
     names.set(JSON.stringify(child), child);
@@ -116,7 +117,7 @@ function keysIn(rows: Rows): readonly Key[] {
   return [...keys.values()].map(({ key, columns }) => ({ ...key, columns }));
 }
 
-function isSame(one: LiveName, other: LiveName): boolean {
+function isSame(one: QualifiedTable, other: QualifiedTable): boolean {
   return one.schema === other.schema && one.table === other.table;
 }
 

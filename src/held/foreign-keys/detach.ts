@@ -9,6 +9,7 @@
  * for locks for a moment only; a step that fails is reported, and done later with the pending
  * relocations. It may run twice, and continues from the present state.
  */
+
 import { assert } from '../../assert.js';
 import {
   type ChildKey,

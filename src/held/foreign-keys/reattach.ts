@@ -15,13 +15,13 @@ import {
 } from '../../ledger/detached/detached.js';
 import type { LedgerRow } from '../../ledger/entry.js';
 import { findRows } from '../../ledger/read.js';
+import type { QualifiedTable } from '../../names/names.js';
 import { isUnanswered } from '../../service/errors.js';
 import type { ServicePool } from '../../service/pool/pools.js';
 import { isKilled } from '../../service/pool/statement-timeout.js';
 import { readServerFacts } from '../../service/server-facts.js';
 import { note, numberOf, sql } from '../../service/sql.js';
 import { REATTACH_TRIES } from '../../tries.js';
-import type { LiveName } from '../restored.js';
 import { type AddKeysOptions, addKeys, type KeyedTable } from './add-keys.js';
 import { type RepointOptions, readKey, repointForeignKey } from './repoint.js';
 
@@ -219,7 +219,7 @@ const DROPS_MAX = 1_000;
  */
 async function findOldParent(
   pool: ServicePool,
-  { schema, table }: LiveName,
+  { schema, table }: QualifiedTable,
   { id, groupId }: ReattachOptions['dropped'],
 ): Promise<string | null> {
   const how = { texts: false, rowsMax: DROPS_MAX };

@@ -10,6 +10,7 @@
 import type { Failure } from '../../ledger/entry.js';
 import type { ServerVersion } from '../../wire/connection/handshake-v10.js';
 
+/** A table under its hold name, on its way into a recycle schema. */
 export interface RelocateTable {
   readonly id: string;
   readonly fromSchema: string;

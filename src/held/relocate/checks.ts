@@ -8,6 +8,7 @@
  * Invariants: a CHECK is in the ledger before it is detached, which copies no row. If one can't be
  * added, the restored table stays as it is, and the report names the CHECK. Both may run twice.
  */
+
 import { checksIn, type HeldCheck, NOTHING_DETACHED } from '../../ledger/detached/detached.js';
 import { recordDetached } from '../../ledger/detached/record-detached.js';
 import { findRows } from '../../ledger/read.js';

@@ -4,8 +4,8 @@
  * stays, and a held table is always found by it; the ledger follows the name.
  *
  * Invariant: the due time of a table with rows is only ever moved into the future, save by an
- * operator (undo/run-hold.ts). A table that was seen empty may get an earlier one, if a rule
- * shortens the hold of empty tables.
+ * operator (restore/change-hold.ts). A table that was seen empty may get an earlier one, if a rule
+ * lets empty tables go sooner.
  */
 import { assert } from '../../assert.js';
 import {

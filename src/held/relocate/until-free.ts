@@ -5,6 +5,7 @@
  *
  * Invariant: a table is reported as free only after the server's own dictionary had no such key.
  */
+
 import { assert } from '../../assert.js';
 import { systemClock } from '../../clock.js';
 import type { Failure } from '../../ledger/entry.js';

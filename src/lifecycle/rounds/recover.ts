@@ -4,9 +4,9 @@
  * operator woke the collectors.
  */
 import { readControl } from '../../ledger/control.js';
+import { findOrphans } from '../../ledger/live-owners.js';
 import type { Log } from '../../log.js';
 import { adoptTables } from '../../recovery/adopt.js';
-import { findOrphans } from '../../recovery/live-owners.js';
 import type { Reconcile } from '../../recovery/reconcile.js';
 import { isServerError, type ServicePool } from '../../service/pool/pools.js';
 import { OPEN_DROPS, pauseBefore } from '../../tries.js';

@@ -117,7 +117,7 @@ export function prepareUndo(undoing: Undoing, options: DispatchOptions): Promise
     if (ok.kind === 'err') return answerWith(ok);
     assert(ok.kind === 'ok', 'DO has no rows');
     prepared.remember(statementId, { text, statement, context: { schema, charset }, hints: [] });
-    const payloads = answerPrepared(answer, columns, { ok, facts }, options);
+    const payloads = answerPrepared(answer, { columns, ok, facts }, options);
     return { ...payloads, facts };
   });
 }

@@ -4,13 +4,14 @@
  */
 import { systemClock } from '../../clock.js';
 import { UndropError } from '../../errors.js';
-import { problemsOf } from '../../held/finish-restore.js';
 import type { Log } from '../../log.js';
 import { resolveEnded } from '../../recovery/resolve-intents.js';
+import { problemsOf } from '../../restore/make-whole.js';
+import { restore } from '../../restore/restore.js';
+import { isFateUnknown } from '../../restore/restore-table.js';
 import { isServiceError, type ServicePool } from '../../service/pool/pools.js';
 import { rootCause } from '../../steps/refusals/refusals.js';
 import { triggersOfDrop } from '../../steps/triggers-to-make.js';
-import { isFateUnknown, restore } from '../../undo/run-restore.js';
 
 /** Between two tries of a CREATE whose name others take. */
 const PAUSE_MS = 20;

@@ -8,8 +8,7 @@
  */
 import { assert } from '../../assert.js';
 import { UndropError } from '../../errors.js';
-import type { RelocateTable } from '../../held/relocate/blockers.js';
-import { isRenamedOnce, NOT_TRIED } from '../../held/relocate/blockers.js';
+import { isRenamedOnce, NOT_TRIED, type RelocateTable } from '../../held/relocate/blockers.js';
 import type { Failure } from '../../ledger/entry.js';
 import type { IntentTable } from '../../ledger/write.js';
 import { formatHoldName, inBatches, isRecycleSchema, recycleSchemaFor } from '../../names/names.js';

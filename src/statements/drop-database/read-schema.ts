@@ -11,7 +11,7 @@ import { findByHoldNames } from '../../ledger/read.js';
 import type { SchemaDetails, SchemaPart } from '../../ledger/schema-details.js';
 import type { IntentFacts } from '../../ledger/write.js';
 import { isSameName, parseBarrierTable, parseHoldName } from '../../names/names.js';
-import { listParts, showPart } from '../../recovery/schema-parts.js';
+import { listParts, showPart } from '../../restore/schema/schema-parts.js';
 import type { ServiceConnection, ServicePool } from '../../service/pool/pools.js';
 import type { ServerFacts } from '../../service/server-facts.js';
 import {

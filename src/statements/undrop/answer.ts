@@ -5,6 +5,7 @@
  * is about it, and not about the queries before it.
  */
 import { assert } from '../../assert.js';
+import type { UndropError } from '../../errors.js';
 import { drive, type Effect, type Steps } from '../../steps/procedure.js';
 import type { UserFacts } from '../../steps/request.js';
 import {
@@ -23,13 +24,18 @@ import {
   type ResultSetOptions,
 } from '../../wire/result-set.js';
 import { ER_UNKNOWN_ERROR } from '../../wire/server-errors.js';
-import type { Answered, InterceptOptions } from '../intercepted.js';
+import { type Answered, type InterceptOptions, refused } from '../intercepted.js';
 
 /** The encoding of the response. */
 export interface AnswerFormat {
   readonly facts: UserFacts;
   /** It answers a COM_STMT_EXECUTE. */
   readonly isBinary: boolean;
+}
+
+/** The form of the statement. */
+export interface UndoRun extends AnswerFormat {
+  readonly text: Buffer;
 }
 
 /** `note`: a warning that the session has afterwards; null: none. */
@@ -51,10 +57,12 @@ function answerOf([payload, ...more]: readonly Buffer[]): Answered {
 /** The response to its COM_STMT_PREPARE; `ofServer`: that to a statement without columns. */
 export function answerPrepared(
   { payload: ofServer }: PreparedResult,
-  columns: readonly Column[],
-  { ok, facts }: { readonly ok: OkPacket; readonly facts: UserFacts },
+  prepared: { readonly columns: readonly Column[] } & Pick<AnswerFormat, 'facts'> & {
+      readonly ok: OkPacket;
+    },
   options: InterceptOptions,
 ): Answered {
+  const { columns, ok, facts } = prepared;
   const how = resultSetOptions(ok, { facts, isBinary: true }, options);
   return answerOf(encodePrepareOk(ofServer, columns, how));
 }
@@ -77,6 +85,17 @@ export async function answerOk(note: string | null, options: InterceptOptions): 
 /** An error of the server with a text that no statement of undrop would cause. */
 export async function answerSignal(signal: Signal, options: InterceptOptions): Promise<Answered> {
   return answerOf([(await inSession(raise(options, signal), options)).payload]);
+}
+
+/** A refusal of undrop, so that SHOW WARNINGS is about it, and not about the queries before it. */
+export async function answerRefused(
+  error: UndropError,
+  options: InterceptOptions,
+): Promise<Answered> {
+  const answered = await refused(error, options);
+  const { errno, sqlState } = error.entry;
+  await answerSignal({ errno, sqlState, message: `${error.code}: ${error.message}` }, options);
+  return answered;
 }
 
 /** Runs a procedure with queries to the user's session only. */

@@ -16,6 +16,7 @@ import type { QualifiedName, Signal } from '../../steps/session/user-session-sql
 import type { ServerVersion } from '../../wire/connection/handshake-v10.js';
 import {
   ER_NO_DB_ERROR,
+  ER_NONUNIQ_TABLE,
   ER_PARSE_ERROR,
   ER_TOO_LONG_IDENT,
   ER_WRONG_ARGUMENTS,
@@ -148,6 +149,11 @@ const PATTERN_TOO_LONG: Signal = {
 function nameTooLong(name: readonly string[]): Signal {
   const message = `Identifier name '${name.join('')}' is too long`;
   return { errno: ER_TOO_LONG_IDENT, sqlState: '42000', message };
+}
+
+export function notUnique(table: string): Signal {
+  const message = `Not unique table/alias: '${table}'`;
+  return { errno: ER_NONUNIQ_TABLE, sqlState: '42000', message };
 }
 
 /** The forms, which the server's manual doesn't have. */

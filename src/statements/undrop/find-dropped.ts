@@ -9,6 +9,9 @@ import { UndropError } from '../../errors.js';
 import type { LedgerRow } from '../../ledger/entry.js';
 import { AT } from '../../ledger/intents/intent-text.js';
 import { findRows, type LiveFit } from '../../ledger/read.js';
+import type { QualifiedTable } from '../../names/names.js';
+import { type ListedTable, listRows, newestFirst } from '../../restore/held-tables.js';
+import { canComeBack } from '../../restore/plan-restore.js';
 import { isServiceError, type ServicePool, unlessRefused } from '../../service/pool/pools.js';
 import { readServerFacts, type ServerFacts } from '../../service/server-facts.js';
 import { isSameServer } from '../../steps/inspect-names.js';
@@ -16,53 +19,20 @@ import { newId } from '../../steps/intents.js';
 import { SET_IF_EXISTS } from '../../steps/refusals/refusals.js';
 import type { UserFacts } from '../../steps/request.js';
 import type { SessionFacts } from '../../steps/session/user-session.js';
-import { listRows, newestFirst } from '../../undo/list.js';
-import { canComeBack } from '../../undo/plan-restore.js';
 import type { ErrPacket } from '../../wire/response.js';
 import { ABSENT_TABLE } from '../../wire/server-errors.js';
 import { findSession } from '../drop-database/read-schema.js';
 import type { InterceptOptions } from '../intercepted.js';
 import { inSession } from './answer.js';
 import type { BoundName } from './bind.js';
-import type { Dropped } from './dropped-rows.js';
+import { inQueue } from './queue.js';
 import { askWhichMayBeSeen, keyOf } from './rights.js';
 
-/** The last of the waiting ones, by pool. */
-type Queue = WeakMap<ServicePool, Promise<unknown>>;
-
-export function oneAtATime<T>(queue: Queue, pool: ServicePool, work: () => Promise<T>): Promise<T> {
-  const before = queue.get(pool) ?? Promise.resolve();
-  const done = before.then(work);
-  const noMatter = () => undefined;
-  queue.set(pool, done.then(noMatter, noMatter));
-  return done;
-}
-
-/** Work that needs several connections of the pool at once: these never wait for each other. */
-export const restoring: Queue = new WeakMap();
-
-const ofUsers = new WeakMap<ServicePool, Map<string, Promise<unknown>>>();
-
-/**
- * Any user may list held tables any number of times, so a user gets one connection of the pool at a
- * time for it. Nothing in here waits for a client's session, and a reader waits only for other
- * reads.
- */
-export function oneOfUser<T>(
-  { user, does }: { readonly user: string; readonly does: 'read' | 'restore' },
-  pool: ServicePool,
-  work: () => Promise<T>,
-): Promise<T> {
-  const key = `${does} ${user}`;
-  const ofPool = ofUsers.get(pool) ?? new Map<string, Promise<unknown>>();
-  ofUsers.set(pool, ofPool);
-  const done = (ofPool.get(key) ?? Promise.resolve()).then(work);
-  const forget = () => {
-    if (ofPool.get(key) === over) ofPool.delete(key);
-  };
-  const over: Promise<unknown> = done.then(forget, forget);
-  ofPool.set(key, over);
-  return done;
+/** A held table whose original name is in the ledger. */
+export interface Dropped extends ListedTable {
+  readonly origin: QualifiedTable;
+  /** Null: this user may not see it. */
+  readonly statement: string | null;
 }
 
 /**
@@ -78,20 +48,15 @@ export async function readNewest(
   const { lowerCaseTableNames } = server;
   const left = new Map(names);
   const found = new Map<string, Dropped>();
-  for (let after: string | null = null, isMore = true; isMore && left.size > 0; ) {
-    const fit: LiveFit = { names: [...left.values()], lowerCaseTableNames };
-    const page = await oneOfUser({ user: facts.user, does: 'read' }, pool, async () => {
-      const rows = await readLive(pool, fit, after);
-      return { rows, listed: await listDropped(pool, rows.map(whole)) };
-    });
-    for (const one of page.listed) {
+  const fitOf = () => ({ names: [...left.values()], lowerCaseTableNames });
+  for await (const rows of readPages(pool, facts, fitOf)) {
+    for (const one of await listDropped(pool, facts, rows.map(whole))) {
       const key = sameOf(one.origin);
       if (!left.has(key)) continue;
       if (!found.has(key) || canComeBack(one)) found.set(key, one);
       if (canComeBack(one)) left.delete(key);
     }
-    after = page.rows.at(-1)?.id ?? null;
-    isMore = page.rows.length === PAGE_ROWS;
+    if (left.size === 0) break;
   }
   return found;
 }
@@ -114,22 +79,19 @@ export async function findSeen(
 ): Promise<{ readonly seen: readonly Dropped[]; readonly isCut: boolean } | ErrPacket> {
   const { pool } = options.service;
   const { lowerCaseTableNames } = server;
-  const read = <T>(work: () => Promise<T>) =>
-    oneOfUser({ user: facts.user, does: 'read' }, pool, work);
   const granted: Granted = new Map();
   const found: Dropped[] = [];
-  let after: string | null = null;
-  for (let looked = 0; looked < TABLES_MAX && found.length < enough; looked += PAGE_ROWS) {
-    const rows: readonly LedgerRow[] = await read(() =>
-      readLive(pool, { ...fit, lowerCaseTableNames }, after),
-    );
+  let looked = 0;
+  let isCut = false;
+  for await (const rows of readPages(pool, facts, () => ({ ...fit, lowerCaseTableNames }))) {
+    looked += PAGE_ROWS;
     const seen = await seenBy(rows, { facts, granted }, options);
     if ('errno' in seen) return seen;
-    if (seen.length > 0) found.push(...(await read(() => listDropped(pool, seen))));
-    after = rows.at(-1)?.id ?? null;
-    if (rows.length < PAGE_ROWS) return { seen: found.sort(newestFirst), isCut: false };
+    if (seen.length > 0) found.push(...(await listDropped(pool, facts, seen)));
+    isCut = rows.length === PAGE_ROWS && (looked >= TABLES_MAX || found.length >= enough);
+    if (isCut) break;
   }
-  return { seen: found.sort(newestFirst), isCut: true };
+  return { seen: found.sort(newestFirst), isCut };
 }
 
 /** The user and its server. */
@@ -139,30 +101,42 @@ export interface Asker {
   readonly server: ServerFacts;
 }
 
-/** A page, newest first. */
-async function readLive(
+/** Ledger rows of what is, or may be, held, newest first. `fitOf`: asked for each page. */
+async function* readPages(
   pool: ServicePool,
-  fit: LiveFit,
-  after: string | null,
-): Promise<readonly LedgerRow[]> {
-  const page = { texts: false, rowsMax: PAGE_ROWS, after };
-  const rows = findRows(pool, { by: 'live', ...fit }, page);
-  return unlessRefused(rows, [], ...ABSENT_TABLE);
+  { user }: UserFacts,
+  fitOf: () => LiveFit,
+): AsyncGenerator<readonly LedgerRow[]> {
+  for (let after: string | null = null; ; ) {
+    const page = { texts: false, rowsMax: PAGE_ROWS, after };
+    const rows: readonly LedgerRow[] = await inQueue(pool, `read ${user}`, () =>
+      unlessRefused(findRows(pool, { by: 'live', ...fitOf() }, page), [], ...ABSENT_TABLE),
+    );
+    yield rows;
+    if (rows.length < PAGE_ROWS) return;
+    after = rows.at(-1)?.id ?? null;
+  }
 }
 
-type Seen = Pick<Dropped, 'row' | 'statement'>;
+interface Seen extends Pick<Dropped, 'statement'> {
+  readonly row: LedgerRow;
+}
 
 function whole(row: LedgerRow): Seen {
   return { row, statement: row.statementText };
 }
 
-async function listDropped(pool: ServicePool, seen: readonly Seen[]): Promise<readonly Dropped[]> {
-  const byId = new Map(seen.map((one) => [one.row.id, one]));
+async function listDropped(
+  pool: ServicePool,
+  { user }: UserFacts,
+  seen: readonly Seen[],
+): Promise<readonly Dropped[]> {
+  const statements = new Map(seen.map(({ row, statement }) => [row.id, statement]));
   const rows = seen.map(({ row }) => row);
-  return (await listRows(pool, rows)).flatMap(({ table }) => {
-    const one = byId.get(table.id);
-    const { origin } = table;
-    return one === undefined || origin === null ? [] : [{ ...table, origin, ...one }];
+  const listed = await inQueue(pool, `read ${user}`, () => listRows(pool, rows));
+  return listed.flatMap((table) => {
+    const { id, origin } = table;
+    return origin === null ? [] : [{ ...table, origin, statement: statements.get(id) ?? null }];
   });
 }
 

@@ -1,10 +1,10 @@
-/**
- * The info text of UNDROP's OK, on the restored tables. Pure.
- */
+/** The info text of an UNDROP TABLE, on the restored tables, and its warning. Pure. */
 import { utcText } from '../../duration.js';
+import { writtenName } from '../../names/names.js';
+import { problemsOf } from '../../restore/make-whole.js';
+import { formatLarger, formatRestored } from '../../restore/print-report.js';
+import type { RestoreReport } from '../../restore/restore-table.js';
 import { writtenPlainly } from '../../steps/undo-note.js';
-import { formatLarger, formatRestored } from '../../undo/format.js';
-import type { RestoreReport } from '../../undo/run-restore.js';
 
 /**
  * For several tables the first and a count; for all the first that has a larger one of its name.
@@ -33,4 +33,23 @@ function othersOf({ swapped, restoredAs, others, larger }: RestoreReport): reado
 function wayBackTo(larger: RestoreReport['larger']): readonly string[] {
   if (larger === null) return [];
   return [`${formatLarger(larger)}: UNDROP TABLE '${larger.table.id}' SWAP`];
+}
+
+/** The parts that were not restored as they were; null: none. */
+export function noteOf(restored: readonly RestoreReport[]): string | null {
+  const said = restored.flatMap((report) => {
+    const { recorded, restoredAs, brokenKeys } = report;
+    const broken = brokenKeys.map(({ name, isSeen }) => {
+      const what = isSeen ? 'rows break' : 'did not check whether rows break';
+      return `${what} foreign key ${name}.`;
+    });
+    const others = report.foreignKeys.flatMap(({ name, parent, oldParent }) =>
+      oldParent === null ? [] : [`foreign key ${name} refers to another ${parent}; ${oldParent}.`],
+    );
+    const untold = recorded === false ? ['the ledger could not be updated.'] : [];
+    return [...problemsOf(report.id, report), ...others, ...broken, ...untold].map(
+      (one) => `${writtenName(restoredAs)}: ${one}`,
+    );
+  });
+  return said.length === 0 ? null : said.join(' ');
 }

@@ -15,12 +15,12 @@ import {
   type InterceptOptions,
   readUserFacts,
 } from '../intercepted.js';
-import { answerSignal } from './answer.js';
+import { answerRefused, answerSignal, type UndoRun } from './answer.js';
 import { type BoundUndo, bindUndo, SaidByServer } from './bind.js';
-import { SHOW_COLUMNS } from './dropped-rows.js';
 import { undropErrorOf } from './find-dropped.js';
-import { answerRefused, showDropped, type UndoRun, undropById, undropTables } from './service.js';
+import { droppedTables, showDropped } from './show-dropped.js';
 import { undropDatabase } from './undrop-database.js';
+import { undropById, undropTables } from './undrop-table.js';
 
 /** A statement of undrop, as received. */
 export interface Undoing {
@@ -62,7 +62,7 @@ async function orAnswer(
 
 /** The columns of its result set; none for an OK. Null: the server has to answer it. */
 export function columnsOf({ kind }: BoundUndo): readonly Column[] | null {
-  if (kind === 'show-dropped') return SHOW_COLUMNS;
+  if (kind === 'show-dropped') return droppedTables([]).columns;
   return kind.startsWith('undrop-') ? [] : EXPLAIN_COLUMNS;
 }
 

@@ -1,25 +1,26 @@
 /**
  * UNDROP DATABASE: checks with the server whether this user may create and fill any table of the
- * schema, then makes the service restore all of it (undo/schema/restore-schema.ts).
+ * schema, then makes the service restore all of it (restore/schema/restore-schema.ts).
  *
  * Invariant: the restored schema is the one whose name was checked.
  */
 import type { AuditEvent } from '../../audit.js';
 import { systemClock } from '../../clock.js';
 import { UndropError } from '../../errors.js';
+import { writtenName } from '../../names/names.js';
+import { formatOthers, formatProblems, formatRestoredSchema } from '../../restore/print-report.js';
+import { restoreSchema, type SchemaReport } from '../../restore/schema/restore-schema.js';
 import { newId } from '../../steps/intents.js';
 import { makeTriggers } from '../../steps/make-triggers.js';
 import type { UserFacts } from '../../steps/request.js';
 import { triggersOfDrop } from '../../steps/triggers-to-make.js';
 import { withRestoredInfo } from '../../steps/undo-note.js';
-import { formatOthers, formatRestoredSchema } from '../../undo/schema/format-schema.js';
-import { restoreSchema, type SchemaReport } from '../../undo/schema/restore-schema.js';
 import { answerWith, type Interception, type InterceptOptions } from '../intercepted.js';
-import { answerOk, inSession } from './answer.js';
+import { answerOk, answerRefused, inSession, type UndoRun } from './answer.js';
 import type { BoundUndo } from './bind.js';
-import { findServer, oneAtATime, oneOfUser, refuseUnder, restoring } from './find-dropped.js';
+import { findServer, refuseUnder } from './find-dropped.js';
+import { inRestoreQueue } from './queue.js';
 import { askForSchema } from './rights.js';
-import { answerRefused, type UndoRun, written } from './service.js';
 
 const [WAIT_MS, PAUSE_MS] = [3_000, 50];
 
@@ -39,10 +40,7 @@ export async function undropDatabase(
   if (said !== null) return answerWith(said);
   const { pool } = options.service;
   const request = { schema, ...(to !== null && { to }) };
-  const bringBack = () =>
-    oneOfUser({ user: facts.user, does: 'restore' }, pool, () =>
-      oneAtATime(restoring, pool, () => restoreSchema(pool, request)),
-    );
+  const bringBack = () => inRestoreQueue(pool, facts.user, () => restoreSchema(pool, request));
   const report = await whenEnded(bringBack);
   const { clientAddress: client, threadId } = options.session;
   const restored = report.tables
@@ -50,7 +48,7 @@ export async function undropDatabase(
     .map(({ id, table }): AuditEvent<'restored'> => {
       const who = { user: facts.user, client, threadId };
       const what = { id, dropId: report.groupId, schema: report.schema, table };
-      return { event: 'restored', ...who, ...what, restoredAs: written({ schema: as, table }) };
+      return { event: 'restored', ...who, ...what, restoredAs: writtenName({ schema: as, table }) };
     });
   // The same call continues with the parts that were left out, after this user has created the
   // triggers.
@@ -98,16 +96,11 @@ function partly({ tables }: SchemaReport, left: SchemaReport['tables']): UndropE
 
 /** The parts that are missing or differ; null: none. */
 function schemaNote(report: SchemaReport): string | null {
-  const { problem, tables, parts, restoredAs, wasBack, others, singles } = report;
-  const missing = parts.flatMap((part) =>
-    part.problem === null ? [] : [`${part.kind} ${part.name}: ${part.problem}.`],
-  );
-  const said = [
-    ...(problem === null ? [] : [`Schema ${restoredAs}: ${problem}.`]),
-    ...tables.flatMap(({ table, problems }) => problems.map((one) => `${table}: ${one}`)),
-    ...missing,
+  const { restoredAs, wasBack, others, singles } = report;
+  const notes = [
+    ...formatProblems(report).map((problem) => problem.replace(/\.?$/, '.')),
     ...(wasBack && others.length + singles > 0 ? [`${restoredAs} is restored already.`] : []),
     ...formatOthers(report),
   ];
-  return said.length === 0 ? null : said.join(' ');
+  return notes.length === 0 ? null : notes.join(' ');
 }

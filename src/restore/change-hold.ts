@@ -1,0 +1,188 @@
+/**
+ * `changeHold` gives a held table another due time, by a RENAME to another hold name; the ledger
+ * follows, with its restore script. An operator lengthens, pins and ends a hold by it.
+ *
+ * Invariants: renames a hold name to a hold name of the same id, in the same schema. The loser of a
+ * race (against the collector, a restore, another change) changes nothing. Only an explicit `end`
+ * makes a hold shorter than `holdMsMin` from the drop; a pinned table can't be ended.
+ */
+import { formatDuration, timeText } from '../duration.js';
+import { UndropError } from '../errors.js';
+import { wakeCollectors } from '../ledger/control.js';
+import type { LedgerRow } from '../ledger/entry.js';
+import { findRows } from '../ledger/read.js';
+import { recordOutcome } from '../ledger/write.js';
+import { formatHoldName, isPinned, isSameName, PINNED_UNTIL } from '../names/names.js';
+import { tolerantly } from '../service/errors.js';
+import { findHoldTables } from '../service/hold-tables.js';
+import { isServerError, type ServicePool, unlessRefused } from '../service/pool/pools.js';
+import { isKilled, runWithTimeout } from '../service/pool/statement-timeout.js';
+import { dateOf, ident, note, sql } from '../service/sql.js';
+import { ABSENT_TABLE, ABSENT_TO_RENAME } from '../wire/server-errors.js';
+import { ambiguous, findDropped, noSuchHeld, qualifiedOrigin, withFate } from './find-dropped.js';
+import type { ListedTable } from './held-tables.js';
+import { canComeBack } from './plan-restore.js';
+import { isReadOnly, notSeen } from './restore-table.js';
+
+export interface HoldReport {
+  readonly table: ListedTable;
+  /** The due time before; `table.due` is the new one. */
+  readonly dueBefore: Date;
+  /**
+   * False: the ledger could not be updated, recovery will do that; null: it has no row for the
+   * table.
+   */
+  readonly recorded: boolean | null;
+}
+
+/** The table that matches. Rejects with UNDROP_NO_SUCH_HELD or UNDROP_AMBIGUOUS. */
+export async function findHeld(pool: ServicePool, target: string): Promise<ListedTable> {
+  try {
+    return oneInHold(await findDropped(pool, target), target);
+  } catch (error) {
+    throw await withFate(pool, { target, error });
+  }
+}
+
+/** The one table in HOLD that matches; none if several have the name. */
+export function oneInHold(found: readonly ListedTable[], target: string): ListedTable {
+  const whole = found.filter(canComeBack);
+  const meant = whole.length > 0 ? whole : found;
+  const [table, other] = meant;
+  if (table === undefined) throw noSuchHeld(target);
+  if (other !== undefined) throw ambiguous(target, meant);
+  return table;
+}
+
+/** By the server's clock. */
+export async function readNow(pool: ServicePool): Promise<Date> {
+  const [[row = {}] = []] = await pool.run(sql`SELECT ${note('time')} UTC_TIMESTAMP() AS utcNow`);
+  return dateOf(row, 'utcNow');
+}
+
+/**
+ * Rejects with UNDROP_HOLD_NOT_CHANGED, UNDROP_TORN, UNDROP_NOT_HELD, UNDROP_BUSY,
+ * UNDROP_READ_ONLY or UNDROP_MISSING_RIGHT; then nothing was changed. May run twice.
+ */
+export async function changeHold(
+  pool: ServicePool,
+  table: ListedTable,
+  { change, holdMsMin }: { readonly change: HoldChange; readonly holdMsMin: number },
+): Promise<HoldReport> {
+  const { id, holdSchema, holdName, due: dueBefore } = table;
+  if (table.unseen) throw notSeen(table);
+  const found = findRows(pool, { by: 'ids', ids: [id] });
+  const [row] = await unlessRefused(found, [], ...ABSENT_TABLE);
+  if (row?.state === 'intent') {
+    throw notChanged(table, 'the statement that dropped it is not over yet', 'Try again.');
+  }
+  const due = planHold(table, change, { now: await readNow(pool), holdMsMin });
+  const newName = formatHoldName({ state: 'HOLD', id, due });
+  const changed = { ...table, holdName: newName, due };
+  if (isSameName(newName, holdName)) return { table, dueBefore, recorded: row ? true : null };
+  const from = ident(holdSchema, holdName);
+  const rename = sql`RENAME ${note('hold', id)} TABLE ${from} TO ${ident(holdSchema, newName)}`;
+  try {
+    await runWithTimeout(pool, rename, { logged: table.logged });
+  } catch (error) {
+    // A KILL that hits the RENAME at its end returns 1317 although it is done.
+    if (!isKilled(error) || !(await isNamed(pool, changed))) throw explain(table, error);
+  }
+  const recorded = row === undefined ? null : await record(pool, row, { changed, dueBefore });
+  await tolerantly(async () => [await wakeCollectors(pool)]);
+  return { table: changed, dueBefore, recorded };
+}
+
+/** The new due time stays even if this fails. */
+async function record(
+  pool: ServicePool,
+  { id, relocated, failure }: LedgerRow,
+  { changed, dueBefore }: { readonly changed: ListedTable; readonly dueBefore: Date },
+): Promise<boolean> {
+  const { holdSchema, holdName, due } = changed;
+  const lengthened = isPinned(dueBefore) || due > dueBefore;
+  const outcome = { id, holdSchema, holdName, relocated, failure, lengthened };
+  const { problem } = await tolerantly(async () => {
+    await recordOutcome(pool, { tables: [outcome] });
+    return [];
+  });
+  return problem === null;
+}
+
+async function isNamed(pool: ServicePool, table: ListedTable): Promise<boolean> {
+  const found = await findHoldTables(pool, [table.holdSchema], table.id);
+  return found.some(({ name }) => isSameName(name, table.holdName));
+}
+
+/** An error that an operator can act on if the server refuses; else `error` itself. */
+function explain({ id, holdSchema, holdName }: ListedTable, error: unknown): unknown {
+  if (!isServerError(error)) return error;
+  const table = `${holdSchema}.${holdName}`;
+  const cause = error.sqlMessage;
+  if (isKilled(error)) return new UndropError('UNDROP_BUSY', { table, cause }, error);
+  if (isServerError(error, ...ABSENT_TO_RENAME)) {
+    return new UndropError('UNDROP_NOT_HELD', { id, table }, error);
+  }
+  return isReadOnly(error) ? new UndropError('UNDROP_READ_ONLY', { id, cause }, error) : error;
+}
+
+// ── the new due time ─────────────────────────────────────────────────────────────────────────────
+
+export type HoldChange =
+  /** This long from now on, in milliseconds. */
+  | { readonly kind: 'for'; readonly holdMs: number }
+  | { readonly kind: 'until'; readonly due: Date }
+  | { readonly kind: 'pin' }
+  /** It may be removed at once. */
+  | { readonly kind: 'end' };
+
+export interface HoldLimits {
+  /** By the server's clock. */
+  readonly now: Date;
+  /** The shortest hold, counted from the drop. */
+  readonly holdMsMin: number;
+}
+
+/** The new due time; unchanged if it is to end and is due already. */
+export function planHold(table: ListedTable, change: HoldChange, limits: HoldLimits): Date {
+  const { state, due } = table;
+  const { now, holdMsMin } = limits;
+  if (table.torn)
+    throw new UndropError('UNDROP_TORN', { table: qualifiedOrigin(table) ?? table.id });
+  if (state !== 'HOLD') {
+    const why = `it is in state ${state}, so its hold is over and some of its rows may be gone`;
+    throw notChanged(table, why, '`undrop list --all` shows its state.');
+  }
+  if (change.kind === 'end') {
+    if (isPinned(due)) throw notChanged(table, 'it is pinned', UNPIN);
+    return new Date(Math.min(due.getTime(), now.getTime()));
+  }
+  const next = dueAfter(change, now);
+  if (next <= now) {
+    const why = `expected a time in the future, found ${timeText(next)}`;
+    throw notChanged(table, why, 'To end its hold, use `undrop remove`.');
+  }
+  if (next >= due) return next;
+  const { droppedAt } = table;
+  const earliest = droppedAt === null ? due : new Date(droppedAt.getTime() + holdMsMin);
+  if (next >= earliest) return next;
+  const why =
+    droppedAt === null
+      ? 'the time of its drop is not known, so its hold cannot be shortened'
+      : `expected a hold of ${formatDuration(holdMsMin)} from its drop or more (UNDROP_MIN_HOLD), ` +
+        `which is until ${timeText(earliest)}, found ${timeText(next)}`;
+  throw notChanged(table, why, 'Give it a longer time; `undrop remove` ends its hold at once.');
+}
+
+const UNPIN = 'Unpin it first, by `undrop hold <id> --for 1h`, then remove it.';
+
+function dueAfter(change: Exclude<HoldChange, { kind: 'end' }>, now: Date): Date {
+  if (change.kind === 'pin') return PINNED_UNTIL;
+  const dueMs = change.kind === 'until' ? change.due.getTime() : now.getTime() + change.holdMs;
+  return new Date(Math.min(dueMs, PINNED_UNTIL.getTime()));
+}
+
+function notChanged(table: ListedTable, why: string, instead: string): UndropError {
+  const params = { table: qualifiedOrigin(table) ?? table.id, id: table.id, why, instead };
+  return new UndropError('UNDROP_HOLD_NOT_CHANGED', params);
+}

@@ -1,0 +1,240 @@
+/**
+ * The finder: which held tables match an id, the beginning of one, or a name; and which match a
+ * drop, a user, a schema and a time. It also finds the fate of a table that is no longer held.
+ *
+ * Invariants: a whole id wins, then a name, then the beginning of an id. If tables of a name are
+ * held from several schemas, none is taken, because the request is ambiguous. A table with an
+ * unknown property matches no filter on it.
+ */
+import { UndropError } from '../errors.js';
+import type { LedgerRow } from '../ledger/entry.js';
+import { readWhoEnded } from '../ledger/history.js';
+import { findRows } from '../ledger/read.js';
+import { isHoldId, isSameName, parseHoldName } from '../names/names.js';
+import { tolerantly } from '../service/errors.js';
+import type { ServicePool } from '../service/pool/pools.js';
+import { type DroppedTable, type ListedTable, listAll, listWanted } from './held-tables.js';
+
+/**
+ * All that `target` may mean, newest first; empty: nothing of that name or id is held. It looks at
+ * all that is held, which may be 100,000 tables, only where nothing else fits. Rejects with
+ * UNDROP_AMBIGUOUS.
+ */
+export async function findDropped(
+  pool: ServicePool,
+  target: string,
+): Promise<readonly ListedTable[]> {
+  const name = parseTableName(target);
+  const prefix = idDigits(target);
+  // For a name all of the ledger is searched.
+  const whole = isHoldId(prefix) ? await listWanted(pool, [{ prefix }]) : [];
+  if (whole.length > 0) return findTarget(whole, target);
+  const wanted = [name ?? [], isIdPrefix(prefix) ? { prefix } : []].flat();
+  const found = findTarget(await listWanted(pool, wanted), target);
+  return found.length > 0 ? found : findTarget(await listAll(pool), target);
+}
+
+/** The tables of `held` that match; for one name only. */
+export function findTarget(held: readonly ListedTable[], target: string): readonly ListedTable[] {
+  const digits = idDigits(target);
+  const whole = held.filter(({ id }) => id === digits);
+  if (whole.length > 0) return whole;
+  const named = findByName(held, target);
+  if (named.length > 0) return named;
+  if (!isIdPrefix(digits)) return [];
+  const begun = held.filter(({ id }) => id.startsWith(digits));
+  if (begun.length > 1) throw ambiguous(target, begun);
+  return begun;
+}
+
+/**
+ * Normalizes a possible beginning of an id: users copy a UUID with its dashes, or a hold name, with
+ * or without its schema.
+ */
+export function idDigits(text: string): string {
+  const name = text.replaceAll('`', '').replace(/^.*\./, '');
+  return parseHoldName(name)?.id ?? text.replaceAll('-', '').toLowerCase();
+}
+
+/** Whether `digits` may be the beginning of an id, or a whole one. */
+export function isIdPrefix(digits: string): boolean {
+  return /^[0-9a-f]{4,32}$/.test(digits);
+}
+
+/** The exact name, else without regard to case. */
+function findByName(held: readonly ListedTable[], target: string): readonly ListedTable[] {
+  const name = parseTableName(target);
+  if (name === null) return [];
+  const same = held.filter((table) => hasName(table, name, (one, other) => one === other));
+  const found = same.length > 0 ? same : held.filter((table) => hasName(table, name, isSameName));
+  const origins = new Set(found.map(qualifiedOrigin));
+  if (origins.size > 1) throw ambiguous(target, found);
+  return found;
+}
+
+function hasName(
+  { origin }: ListedTable,
+  { schema, table }: WrittenName,
+  isSame: (one: string, other: string) => boolean,
+): boolean {
+  if (origin === null || !isSame(table, origin.table)) return false;
+  return schema === null || isSame(schema, origin.schema);
+}
+
+const SHOWN_MAX = 5;
+
+/** The refusal if several tables match. */
+export function ambiguous(target: string, tables: readonly ListedTable[]): UndropError {
+  const found = tables.map((table) => `${table.id} (${qualifiedOrigin(table) ?? UNKNOWN})`);
+  return ambiguousIds(target, found);
+}
+
+const UNKNOWN = 'origin not known';
+
+export function ambiguousIds(target: string, found: readonly string[]): UndropError {
+  const shown = found.slice(0, SHOWN_MAX);
+  const more = found.length > SHOWN_MAX ? ` and ${found.length - SHOWN_MAX} more` : '';
+  return new UndropError('UNDROP_AMBIGUOUS', { target, found: shown.join(', ') + more });
+}
+
+/** `schema.table`; null: the ledger has no row of it. */
+export function qualifiedOrigin({ origin }: Pick<DroppedTable, 'origin'>): string | null {
+  return origin === null ? null : `${origin.schema}.${origin.table}`;
+}
+
+/** A name as users type it: `[schema.]name`; a name with a dot in it must be in backticks. */
+interface WrittenName {
+  readonly schema: string | null;
+  readonly table: string;
+}
+
+const PART = '`(?:[^`]|``)+`|[^`.]+';
+const WRITTEN = new RegExp(`^(?:(${PART})\\.)?(${PART})$`);
+
+/** Beyond U+FFFF: MySQL silently replaces these by a question mark. */
+const UNNAMEABLE = /[\0\u{10000}-\u{10ffff}]/u;
+
+/** `null` if it isn't a name: empty parts, a quote left open, more than two parts. */
+export function parseTableName(text: string): WrittenName | null {
+  const [, first, last] = WRITTEN.exec(text) ?? [];
+  if (last === undefined) return null;
+  const schema = first === undefined ? null : unquoted(first);
+  const table = unquoted(last);
+  return isNameable(table) && (schema === null || isNameable(schema)) ? { schema, table } : null;
+}
+
+function unquoted(part: string): string {
+  return part.startsWith('`') ? part.slice(1, -1).replaceAll('``', '`') : part;
+}
+
+function isNameable(name: string): boolean {
+  return Array.from(name).length <= 64 && !UNNAMEABLE.test(name);
+}
+
+// ── by who, when and where ───────────────────────────────────────────────────────────────────────
+
+export interface DropFilter {
+  readonly schema: string | null;
+  readonly user: string | null;
+  /** Dropped then or later. */
+  readonly since: Date | null;
+  /** Dropped then or before. */
+  readonly until: Date | null;
+}
+
+export function filterDrops<T extends DroppedTable>(
+  tables: readonly T[],
+  { schema, user, since, until }: DropFilter,
+): readonly T[] {
+  const found = tables.filter(({ user: by, droppedAt: at }) => {
+    const isBy = user === null || by === user;
+    const isSince = since === null || (at !== null && at >= since);
+    return isBy && isSince && (until === null || (at !== null && at <= until));
+  });
+  if (schema === null) return found;
+  // The exact name, else without regard to case.
+  const same = found.filter(({ origin }) => origin?.schema === schema);
+  if (same.length > 0) return same;
+  return found.filter(({ origin }) => origin !== null && isSameName(origin.schema, schema));
+}
+
+/** The one statement of which an id, or that of one of its tables, begins so. */
+export function findDrop(tables: readonly DroppedTable[], drop: string, target: string): string {
+  const digits = idDigits(drop);
+  const begins = (id: string | null) => id?.startsWith(digits) === true;
+  const found = isIdPrefix(digits)
+    ? tables.filter(({ id, groupId }) => begins(groupId) || begins(id))
+    : [];
+  const groups = [...new Set(found.flatMap(({ groupId }) => groupId ?? []))];
+  const [only] = groups;
+  if (only === undefined) throw noSuchHeld(target);
+  if (groups.length > 1) throw ambiguousIds(target, groups);
+  return only;
+}
+
+// ── what is held no more ─────────────────────────────────────────────────────────────────────────
+
+/**
+ * Ledger rows by the name that tables were dropped under, else by their id or the beginning of it;
+ * also of tables that are held no more; newest first.
+ */
+export async function findEndedRows(
+  pool: ServicePool,
+  target: string,
+): Promise<readonly LedgerRow[]> {
+  const name = parseTableName(target);
+  const named = name === null ? [] : await findRows(pool, { by: 'name', ...name }, SHORT);
+  if (named.length > 0) return named;
+  const prefix = idDigits(target);
+  return isIdPrefix(prefix) ? findRows(pool, { by: 'id', prefix }, SHORT) : [];
+}
+
+const SHORT = { texts: false } as const;
+
+export function noSuchHeld(target: string): UndropError {
+  return new UndropError('UNDROP_NO_SUCH_HELD', { target, fate: '' });
+}
+
+/**
+ * The error; of a table that isn't held with what has become of it, by `rows` (default: all that
+ * the ledger has of that name or id).
+ */
+export async function withFate(
+  pool: ServicePool,
+  { target, error }: { readonly target: string; readonly error: unknown },
+  rows?: readonly LedgerRow[],
+): Promise<unknown> {
+  if (!isAbsent(error)) return error;
+  const found = rows ?? (await tolerantly(() => findEndedRows(pool, target))).value;
+  const last = found.find(({ endedAt }) => endedAt !== null);
+  return last === undefined ? error : fateOf(pool, { target, last, error });
+}
+
+export function isAbsent(error: unknown): error is UndropError {
+  return error instanceof UndropError && error.code === 'UNDROP_NO_SUCH_HELD';
+}
+
+async function fateOf(
+  pool: ServicePool,
+  {
+    target,
+    last,
+    error,
+  }: { readonly target: string; readonly last: LedgerRow; error: UndropError },
+): Promise<UndropError> {
+  const { id, state, endedAt, restoredAs } = last;
+  const isByUs = state === 'restored' || state === 'removed';
+  const { value } = await tolerantly(async () =>
+    isByUs ? [await readWhoEnded(pool, { id, state })] : [],
+  );
+  const [who = null] = value;
+  const by = who === null ? '' : ` by ${who}`;
+  const time = endedAt?.toISOString().slice(0, 19).replace('T', ' ');
+  const how = {
+    restored: `was restored at ${time} UTC as ${restoredAs ?? 'before'}${by}`,
+    removed: `was removed for good at ${time} UTC${by}`,
+    gone: `was found to be removed past undrop, at ${time} UTC`,
+  };
+  const fate = ` It ${how[isByUs ? state : 'gone']}.`;
+  return new UndropError('UNDROP_NO_SUCH_HELD', { target, fate }, error);
+}

@@ -1,0 +1,237 @@
+/**
+ * `listAll` lists all held tables: the names on the server, joined with the rows of the ledger. A
+ * table without a ledger row is listed too, and so is a table that is still held in its own schema.
+ *
+ * Invariant: the names on the server determine which tables are held and in which state; the ledger
+ * only adds details.
+ */
+import { isCertainlyAbsent } from '../held/locate.js';
+import { type LedgerRow, LIVE_STATES } from '../ledger/entry.js';
+import { type HowDropped, howDropped } from '../ledger/how-dropped.js';
+import { findRows } from '../ledger/read.js';
+import {
+  formatHoldName,
+  idTimeMs,
+  isLocalSchema,
+  isRecycleSchema,
+  isRetiredBarrier,
+  parseHoldName,
+  type QualifiedTable,
+  type TableState,
+} from '../names/names.js';
+import {
+  type HoldTable,
+  type IdRange,
+  idsAmong,
+  idsWith,
+  mapHoldTables,
+} from '../service/hold-tables.js';
+import { type ServiceConnection, unlessRefused } from '../service/pool/pools.js';
+import { ABSENT_TABLE } from '../wire/server-errors.js';
+
+/** The known properties of a dropped table, in any state. */
+export interface DroppedTable {
+  /** 32 hex digits. */
+  readonly id: string;
+  /** Its original name; null if the ledger has no row for it. */
+  readonly origin: QualifiedTable | null;
+  /** The time from the ledger, else from the id; null if neither has it. */
+  readonly droppedAt: Date | null;
+  /** Null: not known. */
+  readonly how: HowDropped | null;
+  readonly user: string | null;
+  readonly clientAddress: string | null;
+  /** The statement that dropped it. */
+  readonly groupId: string | null;
+  /** 1 or more, by the server's statistics; null: not known. */
+  readonly rowEstimate: number | null;
+  readonly byteEstimate: number | null;
+}
+
+/** A table that is no longer held. */
+export interface EndedTable extends DroppedTable {
+  readonly state: 'restored' | 'removed' | 'gone';
+  readonly endedAt: Date | null;
+  /** `schema.table`, if it was restored. */
+  readonly restoredAs: string | null;
+}
+
+export interface ListedTable extends DroppedTable {
+  readonly holdSchema: string;
+  readonly holdName: string;
+  /** Only the ledger has it: this account can't see a table there. */
+  readonly unseen?: true;
+  /**
+   * Only the ledger has it: its partitions have two names, so it isn't a table until it is
+   * repaired.
+   */
+  readonly torn?: true;
+  readonly state: TableState;
+  /** UTC, by the server's clock: the state does not end before. */
+  readonly due: Date;
+  /** Whether changes to it are written to the binary log. */
+  readonly logged: boolean;
+  /** Whether its ledger row is in the binary log; null: no row. */
+  readonly rowLogged: boolean | null;
+}
+
+/** All of them, newest first. */
+export async function listAll(connection: ServiceConnection): Promise<readonly ListedTable[]> {
+  const ledger = findRows(connection, { by: 'live' }, { texts: false });
+  const live = await unlessRefused(ledger, [], ...ABSENT_TABLE);
+  return listRows(connection, live, null);
+}
+
+/** A name as it was written, or the first digits of an id. */
+type Wanted =
+  | { readonly schema: string | null; readonly table: string }
+  | { readonly prefix: string };
+
+/** Newest first; names match in any case. */
+export async function listWanted(
+  connection: ServiceConnection,
+  wanted: readonly Wanted[],
+): Promise<readonly ListedTable[]> {
+  const ledger = readWanted(connection, wanted);
+  const live = await unlessRefused(ledger, [], ...ABSENT_TABLE);
+  const prefixes = wanted.flatMap((one) => ('prefix' in one ? [idsWith(one.prefix)] : []));
+  const among = [...idsAmong(live.map(({ id }) => id)), ...prefixes];
+  return listRows(connection, live, among);
+}
+
+/**
+ * The held tables of these rows, newest first; and tables without a row whose id is `among` these
+ * (null: all).
+ */
+export async function listRows(
+  connection: ServiceConnection,
+  live: readonly LedgerRow[],
+  among: readonly IdRange[] | null = idsAmong(live.map(({ id }) => id)),
+): Promise<readonly ListedTable[]> {
+  const rows = new Map(live.map((row) => [row.id, row]));
+  const elsewhere = new Set(live.map(heldIn).filter(isElsewhere));
+  const found = [...(await mapHoldTables(connection, elsewhere, among)).values()];
+  const isListed = (table: HoldTable) =>
+    isElsewhere(table.schema)
+      ? heldIn(rows.get(table.id)) === table.schema
+      : !isRetiredBarrier(table);
+  const tables = found.filter(isListed).map((table) => describe(table, rows.get(table.id)));
+  const seen = new Set(tables.map(({ id }) => id));
+  const others = live.filter(({ id }) => !seen.has(id));
+  const unseen = await findUnseen(connection, others);
+  return [...tables, ...unseen, ...findTorn(others)].sort(newestFirst);
+}
+
+async function readWanted(
+  connection: ServiceConnection,
+  wanted: readonly Wanted[],
+): Promise<readonly LedgerRow[]> {
+  const how = { texts: false };
+  const rows = new Map<string, LedgerRow>();
+  for (const one of wanted) {
+    const filter =
+      'prefix' in one ? ({ by: 'id', ...one } as const) : ({ by: 'name', ...one } as const);
+    for (const row of await findRows(connection, filter, how)) rows.set(row.id, row);
+  }
+  return [...rows.values()].filter(({ state }) => LIVE_STATES.includes(state));
+}
+
+/** Tables with a ledger row that are no longer held; newest first. */
+export async function listEnded(connection: ServiceConnection): Promise<readonly EndedTable[]> {
+  const ledger = findRows(connection, { by: 'ended' }, { texts: false });
+  const rows = await unlessRefused(ledger, [], ...ABSENT_TABLE);
+  return rows.flatMap((row) => describeEnded(row) ?? []);
+}
+
+/** Null: it is, or may be, held. */
+export function describeEnded(row: LedgerRow): EndedTable | null {
+  const { id, state, endedAt, restoredAs } = row;
+  const isEnded = state === 'restored' || state === 'removed' || state === 'gone';
+  return isEnded ? { ...describeRow(id, row), state, endedAt, restoredAs } : null;
+}
+
+/** Tables held in their own schema, on which this account has no privilege. */
+async function findUnseen(
+  connection: ServiceConnection,
+  rows: readonly LedgerRow[],
+): Promise<readonly ListedTable[]> {
+  const found: ListedTable[] = [];
+  for (const row of rows) {
+    const { holdSchema: schema, holdName: name } = row;
+    const held = name === null ? null : parseHoldName(name);
+    if (!isElsewhere(schema) || name === null || held === null) continue;
+    // Only a server that would show the table to this account can report it absent.
+    if (await unlessRefused(isCertainlyAbsent(connection, schema, name), false)) continue;
+    found.push({ ...describe({ ...held, schema, name }, row), unseen: true });
+  }
+  return found;
+}
+
+/** Tables that recovery has found torn. */
+function findTorn(rows: readonly LedgerRow[]): readonly ListedTable[] {
+  const torn = rows.filter(({ failure }) => failure?.todo === 'torn');
+  return torn.map((row) => {
+    const held = { state: 'HOLD', id: row.id, due: row.holdUntil } as const;
+    const at = { schema: row.schema, name: formatHoldName(held) };
+    return { ...describe({ ...held, ...at }, row), torn: true };
+  });
+}
+
+/** An intent whose RENAME has happened is held in its own schema. */
+function heldIn(row: LedgerRow | undefined): string | null {
+  return row === undefined ? null : (row.holdSchema ?? row.schema);
+}
+
+function isElsewhere(schema: string | null): schema is string {
+  return schema !== null && !isRecycleSchema(schema);
+}
+
+function describe(table: HoldTable, row: LedgerRow | undefined): ListedTable {
+  return {
+    ...describeRow(table.id, row),
+    state: table.state,
+    due: table.due,
+    holdSchema: table.schema,
+    holdName: table.name,
+    logged: row?.sqlLogBin ?? !isLocalSchema(table.schema),
+    rowLogged: row?.rowLogged ?? null,
+  };
+}
+
+export function describeRow(id: string, row: LedgerRow | undefined): DroppedTable {
+  return {
+    id,
+    origin: row === undefined ? null : { schema: row.schema, table: row.table },
+    // Only a UUIDv7 contains a time.
+    droppedAt: row?.droppedAt ?? (id[12] === '7' ? new Date(idTimeMs(id)) : null),
+    how: row === undefined ? null : howDropped(row),
+    user: row?.user ?? null,
+    clientAddress: row?.clientAddress ?? null,
+    groupId: row?.groupId ?? null,
+    // Statistics have 0 also for a table that was filled a moment ago.
+    rowEstimate: row?.rowEstimate || null,
+    byteEstimate: row?.byteEstimate ?? null,
+  };
+}
+
+export function newestFirst(one: DroppedTable, other: DroppedTable): number {
+  const sinceMs = (table: DroppedTable) => table.droppedAt?.getTime() ?? 0;
+  return sinceMs(other) - sinceMs(one) || (one.id < other.id ? 1 : -1);
+}
+
+export const SORTS = ['dropped', 'size', 'expires'] as const;
+export type Sort = (typeof SORTS)[number];
+
+/** dropped: newest first; size: biggest first; expires: soonest first. Unknown sizes are last. */
+export function sortDrops<T extends ListedTable | EndedTable>(
+  tables: readonly T[],
+  sort: Sort,
+): readonly T[] {
+  const endOf = (table: T) => ('due' in table ? table.due.getTime() : Number.MAX_VALUE);
+  const order = {
+    dropped: () => 0,
+    size: (one: T, other: T) => (other.byteEstimate ?? -1) - (one.byteEstimate ?? -1),
+    expires: (one: T, other: T) => endOf(one) - endOf(other),
+  }[sort];
+  return [...tables].sort((one, other) => order(one, other) || newestFirst(one, other));
+}

@@ -1,0 +1,213 @@
+/**
+ * The steps after the RENAME of a restore: the table's CHECKs, foreign keys and triggers, so far as
+ * they were detached. The ledger marks the restore before, so that an interrupted one can be
+ * finished.
+ *
+ * Invariant: the table keeps its name and its rows, whatever fails here.
+ */
+
+import { UndropError } from '../errors.js';
+import {
+  mayPass,
+  type Reattached,
+  type ReattachedKey,
+  type ReattachOptions,
+  reattach,
+} from '../held/foreign-keys/reattach.js';
+import { reattachChecks } from '../held/relocate/checks.js';
+import { missingScript, withoutTriggers } from '../held/triggers/missing.js';
+import { type ReattachedTrigger, reattachTriggers } from '../held/triggers/reattach-triggers.js';
+import { hasDetached } from '../ledger/detached/detached.js';
+import type { LedgerRow } from '../ledger/entry.js';
+import { findRows } from '../ledger/read.js';
+import { findDroppedSchemas } from '../ledger/schema-restores.js';
+import { leaveRestore, markRestore } from '../ledger/table-restores.js';
+import { type QualifiedTable, writtenName } from '../names/names.js';
+import { tolerantly } from '../service/errors.js';
+import type { ServicePool } from '../service/pool/pools.js';
+import { findRestoring, isUnfinished } from './rename-back.js';
+
+export interface ReattachReport {
+  /** The detached CHECKs, each with its result. */
+  readonly checks: readonly Reattached[];
+  /** Its own detached foreign keys, each with its result. */
+  readonly foreignKeys: readonly ReattachedKey[];
+  /** Why its foreign keys aren't known, or null. */
+  readonly foreignKeysProblem: string | null;
+  /** The same for its triggers. */
+  readonly triggers: readonly ReattachedTrigger[];
+  readonly triggersProblem: string | null;
+  /** Some of it is left for a later try. */
+  readonly isToCome: boolean;
+  /**
+   * The script of the triggers that this account may not create, for a plain client; null: none.
+   */
+  readonly triggersToMake: string | null;
+}
+
+export const NOTHING_REATTACHED: ReattachReport = {
+  checks: [],
+  foreignKeys: [],
+  foreignKeysProblem: null,
+  triggers: [],
+  triggersProblem: null,
+  isToCome: false,
+  triggersToMake: null,
+};
+
+/** A sentence for each part that could not be reattached. */
+export function problemsOf(id: string, cameBack: ReattachReport): readonly string[] {
+  const { checks, foreignKeys, foreignKeysProblem, triggers, triggersProblem } = cameBack;
+  const named = (kind: string, some: readonly Reattached[]) =>
+    some.map(({ name, problem }) => (problem === null ? null : `${kind} ${name}: ${problem}`));
+  const others = triggers.filter(({ isMissing }) => !isMissing);
+  const missing = withoutTriggers(id, triggers)?.text ?? null;
+  const each = [...named('CHECK', checks), ...named('foreign key', foreignKeys)];
+  const problems = [missing, foreignKeysProblem, triggersProblem, ...each];
+  return [...problems, ...named('trigger', others)].flatMap((problem) => problem ?? []);
+}
+
+const NO_ROW = 'the ledger has no row for it';
+
+/**
+ * Records the target and the start of the restore in the ledger. Resolves to a function that takes
+ * this back, for a table that stays held.
+ */
+export async function markRestoring(
+  pool: ServicePool,
+  id: string,
+  { to, owner }: { readonly to: QualifiedTable; readonly owner: number },
+): Promise<() => Promise<void>> {
+  const { value, error } = await tolerantly(() => findRows(pool, { by: 'id', prefix: id }));
+  if (error instanceof UndropError && error.code === 'UNDROP_LEDGER_ROW') throw error;
+  const [row] = value;
+  // An intent: the statement that dropped it has failed, and its session puts it back.
+  const isHeld = row?.state === 'HOLD' || row?.state === 'intent';
+  const isPutBack = row?.state === 'intent' && !hasDetached(row.detached);
+  if (row === undefined || !isHeld || isPutBack) return async () => undefined;
+  await untold(() => markRestore(pool, row, { restoredAs: writtenName(to), owner }));
+  const failure = row.failure?.todo === 'restoring' ? null : row.failure;
+  return () => untold(() => leaveRestore(pool, row, failure));
+}
+
+/** A table is restored even if the ledger can't be written. */
+async function untold(write: () => Promise<void>): Promise<void> {
+  await tolerantly(async () => {
+    await write();
+    return [];
+  });
+}
+
+/** Reattaches the detached parts to a restored table; may run twice. */
+export async function makeWhole(
+  pool: ServicePool,
+  how: Pick<ReattachOptions, 'id' | 'logged' | 'wholeSchema' | 'awaited'>,
+  restoredAs: QualifiedTable,
+): Promise<ReattachReport> {
+  const found = await tolerantly(() => findRows(pool, { by: 'id', prefix: how.id }));
+  const [row] = found.value;
+  if (row === undefined) {
+    const problem = found.problem ?? NO_ROW;
+    const problems = { foreignKeysProblem: problem, triggersProblem: problem };
+    return { ...NOTHING_REATTACHED, ...problems, isToCome: true };
+  }
+  const { schema, table, detached } = row;
+  const origin = { schema, table };
+  const options: ReattachOptions = { ...how, origin, restoredAs, detached, dropped: row };
+  const checks = await reattachChecks(pool, options);
+  const keys = await tolerantly(() => reattach(pool, options));
+  // After the keys, because the effect of a trigger on rows can't be checked before they are there.
+  const triggers = await tolerantly(() => reattachTriggers(pool, options));
+  const all = [...checks, ...keys.value, ...triggers.value];
+  const isUndone = keys.problem !== null || triggers.problem !== null;
+  const isToCome = isUndone || all.some(({ problem }) => mayPass(problem));
+  const failure = withoutTriggers(row.id, triggers.value);
+  const cameBack = {
+    checks,
+    foreignKeys: keys.value,
+    foreignKeysProblem: keys.problem,
+    triggers: triggers.value,
+    triggersProblem: triggers.problem,
+    isToCome,
+    triggersToMake: failure === null ? null : scriptOf(row, restoredAs, triggers.value),
+  };
+  if (isUnfinished(row)) await leave(pool, row, { cameBack, at: restoredAs });
+  return cameBack;
+}
+
+/** Leaves to recovery what may succeed later; for the rest, records the reason in the row. */
+async function leave(
+  pool: ServicePool,
+  row: LedgerRow,
+  { cameBack, at }: { readonly cameBack: ReattachReport; readonly at: QualifiedTable },
+): Promise<void> {
+  const problems = problemsOf(row.id, cameBack);
+  const text = problems.join('; ');
+  await untold(async () => {
+    if (problems.length === 0) return leaveRestore(pool, row, null);
+    const isLater = cameBack.isToCome || (await isBeingEmptied(pool, at));
+    const todo = isLater ? 'restoring' : (withoutTriggers(row.id, cameBack.triggers)?.todo ?? null);
+    return leaveRestore(pool, row, { todo, text });
+  });
+}
+
+/**
+ * Whether a table that was dropped there has still to be moved out: until then it may have the name
+ * of a key or trigger, as the other table of a swap.
+ */
+async function isBeingEmptied(pool: ServicePool, { schema }: QualifiedTable): Promise<boolean> {
+  const how = { texts: false };
+  const intents = await findRows(pool, { by: 'intent' }, how);
+  const pending = await findRows(pool, { by: 'pending' }, how);
+  return [...intents, ...pending].some(
+    (row) => (row.holdSchema ?? row.schema) === schema && !row.failure?.todo?.startsWith('blocked'),
+  );
+}
+
+function scriptOf(
+  { detached }: LedgerRow,
+  at: QualifiedTable,
+  found: readonly ReattachedTrigger[],
+): string {
+  const missing = new Set(found.flatMap(({ name, isMissing }) => (isMissing ? [name] : [])));
+  const triggers = detached.triggers.filter(({ name }) => missing.has(name));
+  return missingScript({ at, triggers });
+}
+
+/** Rows whose table may be restored but incomplete. */
+const MAY_BE_BACK: readonly LedgerRow['state'][] = ['HOLD', 'restored', 'gone'];
+
+/** The name of a table that is no longer held, if its restore was interrupted. */
+export async function unfinishedName(
+  pool: ServicePool,
+  { id, state }: LedgerRow,
+): Promise<QualifiedTable | null> {
+  if (!MAY_BE_BACK.includes(state)) return null;
+  const [row] = await findRows(pool, { by: 'id', prefix: id });
+  return row === undefined ? null : findRestoring(pool, row);
+}
+
+/** Continues an interrupted restore. False: some of it is left for a later try. */
+export async function finishRestore(pool: ServicePool, id: string): Promise<boolean> {
+  const [row] = await findRows(pool, { by: 'id', prefix: id });
+  const at = row === undefined ? null : await findRestoring(pool, row);
+  if (row === undefined || at === null) return true;
+  const how = await ofItsSchema(pool, row, at);
+  await makeWhole(pool, { id, logged: row.sqlLogBin, ...how }, at);
+  const [now] = await findRows(pool, { by: 'id', prefix: id }, { texts: false });
+  return now?.failure?.todo !== 'restoring';
+}
+
+/**
+ * If the table came back with its whole schema, perhaps under another name, its keys lead there.
+ */
+async function ofItsSchema(
+  pool: ServicePool,
+  { groupId }: LedgerRow,
+  { schema }: QualifiedTable,
+): Promise<Pick<ReattachOptions, 'wholeSchema' | 'awaited'>> {
+  const [drop] = await findDroppedSchemas(pool, { groupId });
+  if (drop?.restoredAs !== schema) return {};
+  const rows = await findRows(pool, { by: 'group', groupId }, { texts: false });
+  return { wholeSchema: true, awaited: new Set(rows.map(({ table }) => `${schema}.${table}`)) };
+}

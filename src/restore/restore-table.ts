@@ -1,0 +1,198 @@
+/**
+ * Restores one held table by its plan: gives it its name by one atomic RENAME, updates the ledger,
+ * and reattaches foreign keys and triggers.
+ *
+ * Invariant: the loser of a race (against the collector, another restore, a DBA) changes nothing.
+ */
+import { UndropError } from '../errors.js';
+import { type BrokenKey, findBrokenRows } from '../held/foreign-keys/broken-rows.js';
+import { type LedgerRow, LOOKING } from '../ledger/entry.js';
+import { asRestorer, recordLook, takeOverRestore } from '../ledger/table-restores.js';
+import { recordState } from '../ledger/write.js';
+import { type QualifiedTable, writtenName } from '../names/names.js';
+import { isUnanswered, tolerantly } from '../service/errors.js';
+import {
+  isServerError,
+  isServiceError,
+  type ServerError,
+  type ServicePool,
+} from '../service/pool/pools.js';
+import {
+  ACCESS_DENIED,
+  BAD_NAME,
+  ER_ACCESS_DENIED_ERROR,
+  ER_CANT_CREATE_USER_WITH_GRANT,
+  ER_PROCACCESS_DENIED_ERROR,
+  READ_ONLY_SERVER,
+} from '../wire/server-errors.js';
+import type { ListedTable } from './held-tables.js';
+import { makeWhole, markRestoring, type ReattachReport } from './make-whole.js';
+import type { HeldPlan, RestorePlan } from './plan-restore.js';
+import { isRenamedBack, renameBack, schemaExists } from './rename-back.js';
+import { readVersions, type Versions } from './versions.js';
+
+export interface RestoreReport extends ReattachReport, Versions {
+  readonly id: string;
+  /** Its original name; null if the ledger had no row for it. */
+  readonly origin: QualifiedTable | null;
+  readonly restoredAs: QualifiedTable;
+  readonly droppedAt: Date | null;
+  readonly user: string | null;
+  readonly rowEstimate: number | null;
+  /**
+   * It had its name already; an earlier restore was interrupted before its keys and triggers were
+   * reattached.
+   */
+  readonly wasBack: boolean;
+  readonly how: ListedTable['how'];
+  /** Foreign keys of the table, and of others to it, that rows break or may break. */
+  readonly brokenKeys: readonly BrokenKey[];
+  /** After a swap: the id under which the live table is held; null: no table had the name. */
+  readonly swapped?: string | null;
+  /** False: the ledger could not be updated, recovery will do that; null: it has no row for it. */
+  readonly recorded: boolean | null;
+}
+
+/**
+ * Rejects with UNDROP_SCHEMA_MISSING, UNDROP_NAME_TAKEN, UNDROP_STATISTICS_LEFT, UNDROP_NOT_HELD,
+ * UNDROP_BUSY or UNDROP_MISSING_RIGHT; then nothing was changed. If the connection breaks, the same
+ * request continues. `plan`: by a list that may be some seconds old.
+ */
+export function restoreTable(pool: ServicePool, plan: RestorePlan): Promise<RestoreReport> {
+  return asRestorer(pool, async (owner) => {
+    const recorded = plan.wasBack
+      ? await goOn(pool, plan, owner)
+      : await renameAndRecord(pool, plan, owner).catch((error: unknown) => {
+          throw explainRefusal(error, plan);
+        });
+    return finishRestored(pool, { ...plan, recorded });
+  });
+}
+
+/** Reattaches its keys and triggers, once it has its name, and makes the report. */
+export async function finishRestored(
+  pool: ServicePool,
+  done: Pick<RestorePlan, 'table' | 'to' | 'wasBack'> & Pick<RestoreReport, 'recorded'>,
+): Promise<RestoreReport> {
+  const { table, to, wasBack, recorded } = done;
+  const cameBack = await makeWhole(pool, table, to);
+  const brokenKeys = await findBrokenRows(pool, to);
+  const isLooked = brokenKeys.every(({ isSeen }) => isSeen);
+  if (!isLooked && recorded === true) {
+    // The collector continues (lifecycle/late-searches.ts).
+    const { id, rowLogged } = table;
+    const look = { id, failure: LOOKING, rowLogged: rowLogged !== false };
+    await tolerantly(async () => [await recordLook(pool, look)]);
+  }
+  const versions = await readVersions(pool, table, to);
+  const { id, origin, droppedAt, how, user, rowEstimate } = table;
+  const what = { id, origin, restoredAs: to, droppedAt, how, user, rowEstimate };
+  return { ...cameBack, ...what, ...versions, brokenKeys, recorded, wasBack };
+}
+
+/** Continues a restore without an owner. */
+async function goOn(
+  pool: ServicePool,
+  { table, row, to }: Extract<RestorePlan, { wasBack: true }>,
+  owner: number,
+): Promise<boolean | null> {
+  if (await takeOverRestore(pool, row, owner)) return tellRestored(pool, table, to);
+  const cause = 'its restore is being finished';
+  throw new UndropError('UNDROP_BUSY', { table: writtenName(to), cause });
+}
+
+async function renameAndRecord(
+  pool: ServicePool,
+  { table, to }: HeldPlan,
+  owner: number,
+): Promise<boolean | null> {
+  if (table.unseen) throw notSeen(table);
+  if (!(await schemaExists(pool, to.schema))) {
+    throw new UndropError('UNDROP_SCHEMA_MISSING', { id: table.id, schema: to.schema });
+  }
+  const { id, holdSchema, holdName, logged } = table;
+  const takeBack = await markRestoring(pool, id, { to, owner });
+  const target = { toSchema: to.schema, toTable: to.table };
+  try {
+    await renameBack(pool, { id, holdSchema, holdName, ...target, logged });
+  } catch (error) {
+    if (!isFateUnknown(error)) {
+      await takeBack();
+      throw error;
+    }
+    const at = { id, holdSchema, ...target };
+    const { value } = await tolerantly(async () => [await isRenamedBack(pool, at)]);
+    if (!value.includes(true)) throw error;
+  }
+  return tellRestored(pool, table, to);
+}
+
+/**
+ * Whether the table may be restored despite this error of `restore`: the connection broke, or the
+ * response came too late.
+ */
+export function isFateUnknown(error: unknown): boolean {
+  return error instanceof UndropError && isUnanswered(error) && !isServerError(error.cause);
+}
+
+/** Updates the ledger; the table stays restored even if this fails. */
+export async function tellRestored(
+  pool: ServicePool,
+  table: Pick<ListedTable, 'id' | 'rowLogged'>,
+  to: QualifiedTable,
+): Promise<boolean | null> {
+  if (table.rowLogged === null) return null;
+  const state: LedgerRow['state'] = 'restored';
+  const restoredAs = writtenName(to);
+  try {
+    await recordState(pool, { id: table.id, state, restoredAs, rowLogged: table.rowLogged });
+    return true;
+  } catch (error) {
+    if (!isServiceError(error)) throw error;
+    return false;
+  }
+}
+
+/** Beside the privileges on tables: to log in, to create a routine, to grant. */
+export const DENIED = [
+  ...ACCESS_DENIED,
+  ER_ACCESS_DENIED_ERROR,
+  ER_PROCACCESS_DENIED_ERROR,
+  ER_CANT_CREATE_USER_WITH_GRANT,
+];
+
+const SEE_DOCTOR =
+  '`undrop doctor` lists what is missing, and `undrop init` prints the grants; or restore with ' +
+  'another account (UNDROP_USER).';
+
+/** The refusal for a table that only the ledger has. */
+export function notSeen({ origin, id, holdSchema, holdName }: ListedTable): UndropError {
+  const what = origin === null ? id : `${origin.schema}.${origin.table}`;
+  const cause = `it cannot see ${holdSchema}.${holdName}, as which ${what} is held`;
+  return missingRight(cause);
+}
+
+/** An error that the user can act on if the server refuses; else `error` itself. */
+function explainRefusal(error: unknown, { table, to }: HeldPlan): unknown {
+  if (!(error instanceof UndropError) || error.code !== 'UNDROP_SERVICE_FAILED') return error;
+  const { cause } = error;
+  if (isServerError(cause, ...BAD_NAME)) {
+    return new UndropError('UNDROP_BAD_TARGET', { target: `${to.schema}.${to.table}` }, error);
+  }
+  if (isReadOnly(cause)) {
+    const params = { id: table.id, cause: cause.sqlMessage };
+    return new UndropError('UNDROP_READ_ONLY', params, error);
+  }
+  return isServerError(cause, ...DENIED) ? missingRight(cause.sqlMessage, error) : error;
+}
+
+/** These errors have other causes, too, which their texts show. */
+export function isReadOnly(error: unknown): error is ServerError {
+  return isServerError(error, ...READ_ONLY_SERVER) && /read[-_ ]only/i.test(error.sqlMessage);
+}
+
+/** For an error of the server about a privilege that the service account lacks. */
+export function missingRight(cause: string, error?: unknown): UndropError {
+  const params = { account: 'the service account', cause, instead: SEE_DOCTOR };
+  return new UndropError('UNDROP_MISSING_RIGHT', params, error);
+}

@@ -1,0 +1,296 @@
+/**
+ * The loop that restores held tables, one or many: named, selected by drop, user and time, or
+ * found by a statement of SQL. Each is restored by a RENAME of its own, parents before children.
+ *
+ * Invariant: a failure for one table is reported and affects no other; if the server stops
+ * answering, nothing further is tried, and the same request continues later.
+ */
+
+import { systemClock } from '../clock.js';
+import { UndropError } from '../errors.js';
+import { readTable } from '../held/foreign-keys/read-table.js';
+import type { LedgerRow } from '../ledger/entry.js';
+import { liveOwners } from '../ledger/live-owners.js';
+import { findRows } from '../ledger/read.js';
+import { inBatches, type QualifiedTable, writtenName } from '../names/names.js';
+import { tolerantly } from '../service/errors.js';
+import { isServiceError, type ServicePool, unlessRefused } from '../service/pool/pools.js';
+import { ABSENT_TABLE } from '../wire/server-errors.js';
+import {
+  type DropFilter,
+  filterDrops,
+  findDrop,
+  findDropped,
+  findEndedRows,
+  idDigits,
+  isAbsent,
+  noSuchHeld,
+  parseTableName,
+  qualifiedOrigin,
+  withFate,
+} from './find-dropped.js';
+import { type DroppedTable, describeRow, type ListedTable, listAll } from './held-tables.js';
+import { unfinishedName } from './make-whole.js';
+import { newestWhole, parentsFirst, planRestore, type RestorePlan } from './plan-restore.js';
+import { schemaExists } from './rename-back.js';
+import { isFateUnknown, notSeen, type RestoreReport, restoreTable } from './restore-table.js';
+
+export interface RestoreRequest {
+  /** A table, a qualified table, an id or a unique beginning of one (4 digits or more). */
+  readonly target: string;
+  /** `[schema.]name` to restore as; default: the original name. */
+  readonly to?: string | undefined;
+}
+
+/** Restores one table. Rejects as `planOne` and `restoreTable` do. */
+export async function restore(pool: ServicePool, request: RestoreRequest): Promise<RestoreReport> {
+  return restoreTable(pool, await planOne(pool, request));
+}
+
+// ── the list ─────────────────────────────────────────────────────────────────────────────────────
+
+export type ManyRequest =
+  | { readonly by: 'name'; readonly targets: readonly string[]; readonly to?: string | undefined }
+  | {
+      readonly by: 'drop';
+      /** The beginning of a group id, or of the id of one of its tables; null: any. */
+      readonly drop: string | null;
+      readonly filter: DropFilter;
+      /** The same, as the user typed it. */
+      readonly text: string;
+    };
+
+/** The plan for one table, or its refusal. */
+export type Choice = {
+  /** The requested name, or `schema.table` with its id. */
+  readonly what: string;
+} & ({ readonly plan: RestorePlan } | { readonly error: unknown });
+
+/** Rejects with UNDROP_NO_SUCH_HELD if a request by drop is for nothing that is held. */
+export async function choose(pool: ServicePool, request: ManyRequest): Promise<readonly Choice[]> {
+  if (request.by === 'drop') return chooseByDrop(pool, request);
+  const choices = new Map<string, Choice>();
+  for (const target of request.targets) {
+    const choice = await choiceOf(target, () => planOne(pool, { target, to: request.to }));
+    choices.set('plan' in choice ? choice.plan.table.id : target, choice);
+  }
+  return [...choices.values()];
+}
+
+/** With the refusal of `plan`, if it has one. */
+export async function choiceOf(
+  what: string,
+  plan: () => RestorePlan | Promise<RestorePlan>,
+): Promise<Choice> {
+  try {
+    return { what, plan: await plan() };
+  } catch (error) {
+    if (!isServiceError(error) || isFateUnknown(error)) throw error;
+    return { what, error };
+  }
+}
+
+async function chooseByDrop(
+  pool: ServicePool,
+  { drop, filter, text }: Extract<ManyRequest, { by: 'drop' }>,
+): Promise<readonly Choice[]> {
+  const held = await listAll(pool);
+  const ids = new Set(held.map(({ id }) => id));
+  // Tables whose restore was interrupted have their names, but not all their detached parts.
+  const begun = findRows(pool, { by: 'restoring' }, { texts: false });
+  const rows = await unlessRefused(begun, [], ...ABSENT_TABLE);
+  const unfinished = rows.filter(({ id }) => !ids.has(id));
+  const described = unfinished.map((row) => describeRow(row.id, row));
+  const groupId = drop === null ? null : findDrop([...held, ...described], drop, text);
+  const isOfDrop = (table: DroppedTable) => groupId === null || table.groupId === groupId;
+  const choices: Choice[] = [];
+  for (const { id } of filterDrops(described.filter(isOfDrop), filter)) {
+    const row = unfinished.find((one) => one.id === id);
+    const plan = row === undefined ? null : await resume(pool, row);
+    if (plan !== null) choices.push({ what: namedText(plan.table), plan });
+  }
+  for (const same of groupByName(filterDrops(held.filter(isOfDrop), filter))) {
+    const table = newestWhole(same);
+    const what = table === undefined ? '' : namedText(table);
+    choices.push(await choiceOf(what, () => planRestore(same, { target: what })));
+  }
+  if (choices.length > 0) return choices;
+  throw noSuchHeld(text);
+}
+
+/** Tables of one name together; tables without a name separately. */
+function groupByName(tables: readonly ListedTable[]): readonly (readonly ListedTable[])[] {
+  const groups = new Map<string, ListedTable[]>();
+  for (const table of tables) {
+    const key = table.origin === null ? table.id : JSON.stringify(table.origin);
+    groups.set(key, [...(groups.get(key) ?? []), table]);
+  }
+  return [...groups.values()];
+}
+
+function namedText(table: Pick<DroppedTable, 'id' | 'origin'>): string {
+  const name = qualifiedOrigin(table);
+  return name === null ? table.id : `${name} (${table.id})`;
+}
+
+export interface FailedRestore {
+  readonly what: string;
+  readonly error: unknown;
+}
+
+export interface ManyReport<T> {
+  readonly done: readonly T[];
+  readonly failed: readonly FailedRestore[];
+  /** Tables that were not tried, because the server didn't answer. */
+  readonly untried: readonly string[];
+}
+
+export interface ManyOptions<T> {
+  /** `restoreTable`, or a dry run. */
+  readonly restoreOne: (plan: RestorePlan) => Promise<T>;
+  /** Called after each, with its position among all selected tables. */
+  readonly onResult?: (result: T | FailedRestore, at: { done: number; of: number }) => void;
+}
+
+/** Does not reject with what a server says of one table. */
+export async function restoreAll<T>(
+  pool: ServicePool,
+  choices: readonly Choice[],
+  { restoreOne, onResult = () => undefined }: ManyOptions<T>,
+): Promise<ManyReport<T>> {
+  const done: T[] = [];
+  const failed: FailedRestore[] = [];
+  const ordered = await inOrderOfKeys(pool, choices);
+  for (const [index, choice] of ordered.entries()) {
+    const at = { done: index + 1, of: ordered.length };
+    try {
+      if ('error' in choice) throw choice.error;
+      const report = await restoreOne(choice.plan);
+      done.push(report);
+      onResult(report, at);
+    } catch (error) {
+      if (!isServiceError(error)) throw error;
+      const failure = { what: choice.what, error };
+      failed.push(failure);
+      onResult(failure, at);
+      if (!isFateUnknown(error)) continue;
+      return { done, failed, untried: ordered.slice(at.done).map(({ what }) => what) };
+    }
+  }
+  return { done, failed, untried: [] };
+}
+
+/** With their definitions, which may be long. */
+const ROWS_OF_QUERY = 100;
+
+/** Parents first; refused tables stay in the requested position. */
+async function inOrderOfKeys(
+  pool: ServicePool,
+  choices: readonly Choice[],
+): Promise<readonly Choice[]> {
+  if (choices.length < 2) return choices;
+  const ids = choices.flatMap((choice) => ('plan' in choice ? [choice.plan.table.id] : []));
+  const rows: LedgerRow[] = [];
+  for (const some of inBatches(ids, ROWS_OF_QUERY)) {
+    const found = findRows(pool, { by: 'ids', ids: some });
+    rows.push(...(await unlessRefused(found, [], ...ABSENT_TABLE)));
+  }
+  const keysOf = new Map(rows.map(({ id, detached }) => [id, detached.keysOut]));
+  const keyed = choices.map((choice) => {
+    const table = 'plan' in choice ? choice.plan.table : null;
+    const keys = keysOf.get(table?.id ?? '') ?? [];
+    const parents = keys.map((key) => ({ schema: key.parentSchema, table: key.parentTable }));
+    return { choice, name: table?.origin ?? null, parents };
+  });
+  return parentsFirst(keyed).map(({ choice }) => choice);
+}
+
+/** In place of `restoreTable`: the plan, or its refusal, as far as a read can tell. */
+export function previewing(
+  pool: ServicePool,
+  { swaps }: { readonly swaps: boolean },
+): (plan: RestorePlan) => Promise<RestorePlan> {
+  const given = new Set<string>();
+  return async (plan) => {
+    if (plan.wasBack) return plan;
+    const { id } = plan.table;
+    const { schema, table } = plan.to;
+    if (plan.table.unseen) throw notSeen(plan.table);
+    if (!(await schemaExists(pool, schema))) {
+      throw new UndropError('UNDROP_SCHEMA_MISSING', { id, schema });
+    }
+    const isLive = !swaps && (await readTable(pool, { id, schema, table })) !== 'missing';
+    const name = `${schema}.${table}`;
+    if (isLive || given.has(name)) throw new UndropError('UNDROP_NAME_TAKEN', { id, table: name });
+    given.add(name);
+    return plan;
+  };
+}
+
+// ── interrupted restores ────────────────────────────────────────────────────────────────────────
+
+/**
+ * A name means a table with an interrupted restore before an older one. Rejects as `planRestore`
+ * does, and with UNDROP_AMBIGUOUS; the error for a table that is restored already, or removed for
+ * good, says so.
+ */
+async function planOne(pool: ServicePool, request: RestoreRequest): Promise<RestorePlan> {
+  const { target, to } = request;
+  try {
+    const plan = planRestore(await findDropped(pool, target), { target, to });
+    if (plan.table.id.startsWith(idDigits(target))) return plan;
+    return (await findBegun(pool, plan.to, await readBegun(pool))) ?? plan;
+  } catch (error) {
+    if (!isAbsent(error)) throw error;
+    const { value: rows } = await tolerantly(() => findEndedRows(pool, target));
+    const [newest] = rows;
+    const plan = newest === undefined ? null : await resume(pool, newest);
+    if (plan !== null && isFor(request, plan)) return plan;
+    throw await withFate(pool, { target, error }, rows);
+  }
+}
+
+/** Whether the request has no new name, or the present name of the table. */
+function isFor({ to }: RestoreRequest, { table, to: restoredAs }: RestorePlan): boolean {
+  if (to === undefined) return true;
+  const wanted = parseTableName(to);
+  const schema = wanted?.schema ?? table.origin?.schema;
+  return wanted?.table === restoredAs.table && schema === restoredAs.schema;
+}
+
+/** Restores that have begun, and may have been interrupted. */
+export async function readBegun(pool: ServicePool): Promise<readonly LedgerRow[]> {
+  const { value } = await tolerantly(() => findRows(pool, { by: 'restoring' }, { texts: false }));
+  return value;
+}
+
+/** The interrupted restore among `begun` that gave a table that name; null: none. */
+export async function findBegun(
+  pool: ServicePool,
+  to: QualifiedTable,
+  begun: readonly LedgerRow[],
+): Promise<RestorePlan | null> {
+  for (const row of begun) {
+    const plan = row.restoredAs === writtenName(to) ? await resume(pool, row) : null;
+    if (plan !== null) return plan;
+  }
+  return null;
+}
+
+/**
+ * For a table that is no longer held: the rest of an interrupted restore; null if there is none, or
+ * it has an owner.
+ */
+async function resume(pool: ServicePool, row: LedgerRow): Promise<RestorePlan | null> {
+  const to = await unfinishedName(pool, row);
+  if (to === null) return null;
+  for (let tries = 1; (await liveOwners(pool, [row])).size > 0; tries++) {
+    if (tries === OWNER_TRIES) return null;
+    await systemClock.sleep(OWNER_PAUSE_MS);
+  }
+  const table = { ...describeRow(row.id, row), logged: row.sqlLogBin, rowLogged: row.rowLogged };
+  return { wasBack: true, table, row, to, others: [] };
+}
+
+/** An owner that died a moment ago may still be in the processlist. */
+const [OWNER_TRIES, OWNER_PAUSE_MS] = [20, 50];

@@ -1,0 +1,324 @@
+/**
+ * `restoreSchema` restores a dropped schema: the schema, its tables with their keys and triggers,
+ * then its views, routines and events. If it is killed at any moment, the same request continues.
+ *
+ * Invariants: its progress is only in the ledger and in the names of the tables. A live table stays
+ * as it is: a table whose name is taken stays held. Only one process at a time restores a schema.
+ */
+import { UndropError } from '../../errors.js';
+import type { SchemaDetails, SchemaPart } from '../../ledger/schema-details.js';
+import {
+  asSchemaRestorer,
+  countSingles,
+  type DroppedSchema,
+  endSchemaRestore,
+  findDroppedSchemas,
+  markSchemaRestore,
+  readDetails,
+  type SchemaRestore,
+} from '../../ledger/schema-restores.js';
+import { isUserSchema } from '../../names/names.js';
+import { isServerError, type ServicePool, unlessRefused } from '../../service/pool/pools.js';
+import { runWithTimeout } from '../../service/pool/statement-timeout.js';
+import { note, quoteIdentifier, sql, textOf } from '../../service/sql.js';
+import { ABSENT_TABLE, ER_DB_CREATE_EXISTS } from '../../wire/server-errors.js';
+import { ambiguousIds, idDigits, isIdPrefix } from '../find-dropped.js';
+import { schemaExists } from '../rename-back.js';
+import { DENIED, missingRight } from '../restore-table.js';
+import { type RestoredPart, restoreParts } from './restore-parts.js';
+import { type RestoredTable, restoreTables, sortTables } from './restore-tables.js';
+
+export interface SchemaRequest {
+  /** Its original name. */
+  readonly schema: string;
+  /** It may also be the beginning of an id of its drop, because the caller has all privileges. */
+  readonly mayBeId?: boolean;
+  /** Another schema, for its tables alone; default: the original schema. */
+  readonly to?: string;
+  /** Called with a line of text for each step that is about to begin, and for progress. */
+  readonly onProgress?: (line: string) => void;
+}
+
+export interface SchemaReport {
+  /** The ledger's row of the drop, which has the definitions. */
+  readonly id: string;
+  readonly groupId: string;
+  readonly schema: string;
+  readonly restoredAs: string;
+  readonly droppedAt: Date;
+  readonly user: string;
+  /** It was restored completely before, and nothing was checked. */
+  readonly wasBack: boolean;
+  /** Everything requested exists unchanged. */
+  readonly isComplete: boolean;
+  readonly tables: readonly RestoredTable[];
+  /** Views, routines, events, packages; with `to` none is created. */
+  readonly parts: readonly RestoredPart[];
+  /** Why the schema itself differs from the dropped one; null: it doesn't. */
+  readonly problem: string | null;
+  /** Other drops of a schema of that name with tables that are still held. */
+  readonly others: readonly OtherDrop[];
+  /** Held tables of a schema of that name that were dropped individually. */
+  readonly singles: number;
+}
+
+export type OtherDrop = Pick<DroppedSchema, 'groupId' | 'droppedAt' | 'held'>;
+
+/** The plan of a restore. */
+export interface SchemaPreview
+  extends Pick<SchemaReport, 'groupId' | 'schema' | 'restoredAs' | 'others' | 'singles'> {
+  /** In a sentence. */
+  readonly plan: string;
+  /** Each with the reason if it would not be restored; null: it would. */
+  readonly tables: readonly { readonly table: string; readonly problem: string | null }[];
+  readonly parts: readonly Pick<SchemaPart, 'kind' | 'name'>[];
+}
+
+/** Changes nothing. Rejects as `restoreSchema` does. */
+export async function previewSchema(
+  pool: ServicePool,
+  request: SchemaRequest,
+): Promise<SchemaPreview> {
+  const { drop, others } = await choose(pool, request);
+  const { id, groupId, schema } = drop;
+  const singles = await countSingles(pool, schema);
+  const to = request.to ?? schema;
+  const exists = await schemaExists(pool, to);
+  const isBack = isBackAs(drop, { to, exists });
+  const { rows, moving, ends } = await sortTables(pool, { groupId, to });
+  const placed = new Set(moving.map(({ row }) => row));
+  const { parts } = await readDetails(pool, id);
+  const tables = rows.map((row) => {
+    const { outcome, problems } = ends.get(row.id) ?? { outcome: 'left', problems: [] };
+    if (placed.has(row)) return { table: row.table, problem: null };
+    return {
+      table: row.table,
+      problem: outcome === 'back' ? 'it was restored' : problems.join('; '),
+    };
+  });
+  const what = isBack
+    ? `${schema} is restored already: nothing to do.`
+    : plan(drop, { to, exists, parts: parts.length });
+  const made = to === schema ? parts.map(({ kind, name }) => ({ kind, name })) : [];
+  return { groupId, schema, restoredAs: to, plan: what, tables, parts: made, others, singles };
+}
+
+/**
+ * Rejects with UNDROP_NO_SUCH_SCHEMA, UNDROP_SCHEMA_BUSY, UNDROP_BAD_TARGET, or with
+ * UNDROP_MISSING_RIGHT if the account may not create the schema; with UNDROP_SERVICE_FAILED or the
+ * like if the server can't be reached: then the same request continues.
+ */
+export async function restoreSchema(
+  pool: ServicePool,
+  request: SchemaRequest,
+): Promise<SchemaReport> {
+  const { to, onProgress = () => undefined } = request;
+  if (to !== undefined && !(isUserSchema(to) && isName(to))) {
+    throw new UndropError('UNDROP_BAD_TARGET', { target: to });
+  }
+  const { drop: seen, others } = await choose(pool, request);
+  const { groupId, schema } = seen;
+  const end = await asSchemaRestorer(pool, groupId, async () => {
+    // Read again, because another process may have restored it meanwhile.
+    const drop = chosen(schema, await find(pool, { groupId }), to ?? schema);
+    return bringBack(pool, drop, { to: to ?? schema, onProgress });
+  });
+  if ('done' in end) return { ...end.done, others, singles: await countSingles(pool, schema) };
+  const why = `connection ${end.owner ?? '?'} of the server is restoring it`;
+  throw new UndropError('UNDROP_SCHEMA_BUSY', { schema, why });
+}
+
+/** Continues an interrupted restore, as it was requested. False: another process does. */
+export async function finishSchemaRestore(
+  pool: ServicePool,
+  { groupId, schema, to }: SchemaRestore,
+): Promise<SchemaReport['isComplete'] | null> {
+  const end = await asSchemaRestorer(pool, groupId, async () => {
+    const drop = chosen(schema, await find(pool, { groupId }), to);
+    return bringBack(pool, drop, { to, onProgress: () => undefined });
+  });
+  return 'done' in end ? end.done.isComplete : null;
+}
+
+function isName(name: string): boolean {
+  try {
+    return quoteIdentifier(name) !== '';
+  } catch (error) {
+    if (error instanceof UndropError) return false;
+    throw error;
+  }
+}
+
+async function choose(
+  pool: ServicePool,
+  { schema, to = schema, mayBeId = false }: SchemaRequest,
+): Promise<{ readonly drop: DroppedSchema; readonly others: readonly OtherDrop[] }> {
+  const named = await find(pool, { name: schema });
+  const found = named.length === 0 && mayBeId ? await findSchemaDropsById(pool, schema) : [];
+  if (found.length > 0) {
+    const ids = found.map(({ groupId }) => groupId);
+    if (ids.length > 1) throw ambiguousIds(schema, ids);
+    return { drop: chosen(schema, found, found[0]?.restoredAs ?? to), others: [] };
+  }
+  const drop = chosen(schema, named, to);
+  const others = named.filter((other) => other !== drop && !other.isOpen && other.held > 0);
+  return { drop, others };
+}
+
+/** Drops with an id, or a table's id, that begins with `text`, if that can be one. */
+export async function findSchemaDropsById(
+  pool: ServicePool,
+  text: string,
+): Promise<readonly DroppedSchema[]> {
+  const idPrefix = idDigits(text);
+  return isIdPrefix(idPrefix) ? find(pool, { idPrefix }) : [];
+}
+
+function find(
+  pool: ServicePool,
+  target: Parameters<typeof findDroppedSchemas>[1],
+): Promise<readonly DroppedSchema[]> {
+  return unlessRefused(findDroppedSchemas(pool, target), [], ...ABSENT_TABLE);
+}
+
+function chosen(schema: string, found: readonly DroppedSchema[], to: string): DroppedSchema {
+  const drop = chooseDrop(found, to);
+  if (drop === null) {
+    const fate = found.length === 0 ? '' : ' Its tables were removed for good.';
+    throw new UndropError('UNDROP_NO_SUCH_SCHEMA', { schema, fate });
+  }
+  if (!drop.isOpen) return drop;
+  const why =
+    'its DROP DATABASE has not ended; if it was interrupted, a proxy that collects ends it';
+  throw new UndropError('UNDROP_SCHEMA_BUSY', { schema, why });
+}
+
+/**
+ * The newest drop that can be restored as `to`. A drop without tables comes last, because it was
+ * probably created empty and dropped; but not after one that is restored elsewhere, for which there
+ * is a specific error. `found`: newest first. Pure.
+ */
+export function chooseDrop(found: readonly DroppedSchema[], to: string): DroppedSchema | null {
+  const [newest] = found;
+  // A drop that is restored already is meant only if the schema wasn't dropped again since.
+  const isBack = (drop: DroppedSchema) => drop === newest && drop.restoredAs !== null;
+  const mayComeBack = (drop: DroppedSchema) =>
+    drop.isOpen ||
+    drop.isRestoring ||
+    (drop.restoredAs === null ? drop.kept > 0 : isBack(drop) && drop.restoredAs === to);
+  const isEmpty = ({ tables, restoredAs }: DroppedSchema) => tables === 0 && restoredAs === null;
+  return found.find(mayComeBack) ?? found.find(isEmpty) ?? found.find(isBack) ?? null;
+}
+
+/**
+ * Whether it is restored completely as `to`. Throws UNDROP_NO_SUCH_SCHEMA if it is restored under
+ * another name.
+ */
+function isBackAs(
+  { schema, restoredAs, isRestoring }: DroppedSchema,
+  { to, exists }: { readonly to: string; readonly exists: boolean },
+): boolean {
+  if (restoredAs === null || isRestoring) return false;
+  if (restoredAs === to && exists) return true;
+  const fate = ` It was restored as ${restoredAs}.`;
+  throw new UndropError('UNDROP_NO_SUCH_SCHEMA', { schema, fate });
+}
+
+interface BringBackOptions {
+  readonly to: string;
+  readonly onProgress: (line: string) => void;
+}
+
+async function bringBack(
+  pool: ServicePool,
+  drop: DroppedSchema,
+  { to, onProgress }: BringBackOptions,
+): Promise<Omit<SchemaReport, 'others' | 'singles'>> {
+  const { id, groupId, schema, droppedAt, user, sqlLogBin: logged } = drop;
+  const known = { id, groupId, schema, restoredAs: to, droppedAt, user };
+  const exists = await schemaExists(pool, to);
+  if (isBackAs(drop, { to, exists })) {
+    return { ...known, wasBack: true, isComplete: true, tables: [], parts: [], problem: null };
+  }
+  const details = await readDetails(pool, id);
+  const isCopy = to !== schema;
+  onProgress(plan(drop, { to, exists, parts: details.parts.length }));
+  await markSchemaRestore(pool, drop, to);
+  if (!exists) await create(pool, to, { details, logged });
+  const tables = await restoreTables(pool, { groupId, to, onProgress });
+  const parts = isCopy
+    ? partsLeft(details.parts, tables, schema)
+    : await restoreParts(pool, schema, { id, parts: details.parts, logged });
+  const problem = await differenceOf(pool, to, details);
+  const isComplete =
+    problem === null &&
+    tables.every(({ outcome, problems }) => outcome !== 'left' && problems.length === 0) &&
+    (isCopy || parts.every((part) => part.problem === null));
+  await endSchemaRestore(pool, drop, { isComplete });
+  return { ...known, wasBack: false, isComplete, tables, parts, problem };
+}
+
+/** Another schema gets the tables alone, because a definition may name the old one. */
+function partsLeft(
+  parts: readonly SchemaPart[],
+  tables: readonly RestoredTable[],
+  schema: string,
+): readonly RestoredPart[] {
+  const names = tables.flatMap(({ triggersLeft }) => triggersLeft);
+  const triggers = names.map((name) => ({ kind: 'TRIGGER', name, statement: null }));
+  const problem = `not created in another schema, because its text may name ${schema}`;
+  return [...parts, ...triggers].map((part) => ({ ...part, problem }));
+}
+
+/** The plan in words, before it begins. */
+function plan(
+  { schema, tables, isRestoring }: DroppedSchema,
+  { to, exists, parts }: { readonly to: string; readonly exists: boolean; readonly parts: number },
+): string {
+  const beside = to === schema ? ` and ${parts} views and programs` : ' alone';
+  const place = exists
+    ? `into ${to}, which exists: its objects stay, and a table whose name is taken stays held`
+    : `into ${to}, which is created`;
+  const how = isRestoring ? 'Continues to restore' : 'Restores';
+  const what = tables === 1 ? '1 table' : `${tables} tables`;
+  return `${how} ${schema}: ${what}${beside}, ${place}.`;
+}
+
+/** By the statement of SHOW CREATE DATABASE, with the new name. */
+async function create(
+  pool: ServicePool,
+  to: string,
+  { details, logged }: { readonly details: SchemaDetails; readonly logged: boolean },
+): Promise<void> {
+  const statement = details.statement.replace(
+    NAMED,
+    () => `CREATE DATABASE ${quoteIdentifier(to)}`,
+  );
+  const last = Buffer.from(statement);
+  try {
+    await runWithTimeout(pool, sql`DO ${note('schema')} 0`, { logged, last });
+  } catch (error) {
+    if (isServerError(error, ER_DB_CREATE_EXISTS)) return;
+    if (isServerError(error, ...DENIED)) throw missingRight(error.sqlMessage, error);
+    if (!isServerError(error)) throw error;
+    const what = { step: `create schema ${to}`, server: 'the server', cause: error.sqlMessage };
+    throw new UndropError('UNDROP_SERVICE_FAILED', what, error);
+  }
+}
+
+const NAMED = /^CREATE DATABASE `(?:[^`]|``)+`/;
+
+/** An existing or altered schema may have another default. */
+async function differenceOf(
+  pool: ServicePool,
+  to: string,
+  { charset, collation }: SchemaDetails,
+): Promise<string | null> {
+  const [rows = []] = await pool.run(
+    sql`SELECT ${note('look')} DEFAULT_COLLATION_NAME AS collation FROM information_schema.SCHEMATA
+        WHERE SCHEMA_NAME = ${to}`,
+  );
+  const now = textOf(rows[0] ?? { collation: '' }, 'collation');
+  if (now === collation) return null;
+  return `its default is ${now}; ALTER DATABASE ${quoteIdentifier(to)} CHARACTER SET ${charset} COLLATE ${collation}; makes it what it was`;
+}

@@ -1,0 +1,219 @@
+/**
+ * The tables of a dropped schema: all get their names first, in a few RENAMEs, then each its keys
+ * and triggers, because the parent of a key may be another of them. May run twice, and continues
+ * from the present state.
+ *
+ * Invariants: the ledger has the target names before a RENAME. A table that can't get its name
+ * stays held, with the reason.
+ */
+import { UndropError } from '../../errors.js';
+import { hasDetached } from '../../ledger/detached/detached.js';
+import type { LedgerRow } from '../../ledger/entry.js';
+import { findRows } from '../../ledger/read.js';
+import { markTablesRestoring, recordTablesRestored } from '../../ledger/schema-restores.js';
+import { recordState } from '../../ledger/write.js';
+import { inBatches, isRecycleSchema, writtenName } from '../../names/names.js';
+import { type HoldTable, mapHoldTables } from '../../service/hold-tables.js';
+import { isServerError, type ServicePool } from '../../service/pool/pools.js';
+import { runWithTimeout } from '../../service/pool/statement-timeout.js';
+import { ident, note, sql, textOf } from '../../service/sql.js';
+import { makeWhole, problemsOf } from '../make-whole.js';
+import { HOW_TO_MEND } from '../print-held.js';
+import { isRenamedBack, isRestored, renameBack } from '../rename-back.js';
+import { isFateUnknown } from '../restore-table.js';
+
+export interface RestoredTable {
+  readonly id: string;
+  readonly table: string;
+  /** restored: by this run. back: by an earlier one. left: not in the schema. */
+  readonly outcome: 'restored' | 'back' | 'left';
+  /** Why it is missing, or which parts of it are. */
+  readonly problems: readonly string[];
+  /** Names of its triggers if it is in another schema, where none is created. */
+  readonly triggersLeft: readonly string[];
+}
+
+export interface RestoreTablesOptions {
+  readonly groupId: string;
+  /** The target schema. */
+  readonly to: string;
+  readonly onProgress: (line: string) => void;
+}
+
+/** The possible moves of the tables of a drop, as far as a read can tell. */
+export interface SortedTables {
+  readonly rows: readonly LedgerRow[];
+  /** Tables that can get their names. */
+  readonly moving: readonly HeldTable[];
+  /** The results of the others, by the id of the row. */
+  readonly ends: ReadonlyMap<string, End>;
+}
+
+type End = Pick<RestoredTable, 'outcome' | 'problems'>;
+
+/** A table with its hold name. */
+interface HeldTable {
+  readonly row: LedgerRow;
+  readonly held: HoldTable;
+}
+
+/** A RENAME of this many tables locks them for milliseconds. */
+const BATCH = 20;
+/** Another session may have a held table locked for a moment. */
+const TRIES = 5;
+
+/** Changes nothing. */
+export async function sortTables(
+  pool: ServicePool,
+  { groupId, to }: Pick<RestoreTablesOptions, 'groupId' | 'to'>,
+): Promise<SortedTables> {
+  const rows = (await findRows(pool, { by: 'drop', groupId })).toReversed();
+  const homes = rows.flatMap(({ holdSchema }) => holdSchema ?? []);
+  const elsewhere = homes.filter((schema) => !isRecycleSchema(schema));
+  const held = await mapHoldTables(pool, new Set(elsewhere));
+  const taken = await tableNames(pool, to);
+  const ends = new Map<string, End>();
+  const moving: HeldTable[] = [];
+  for (const row of rows) {
+    const table = held.get(row.id);
+    if (table?.state !== 'HOLD') ends.set(row.id, await findEnd(pool, row, { table, to }));
+    else if (!taken.has(row.table)) moving.push({ row, held: table });
+    else ends.set(row.id, left(`${to}.${row.table} exists; it stays held as ${row.id}`));
+  }
+  return { rows, moving, ends };
+}
+
+/** Rejects if the server can't be reached; then the same call continues. */
+export async function restoreTables(
+  pool: ServicePool,
+  { groupId, to, onProgress }: RestoreTablesOptions,
+): Promise<readonly RestoredTable[]> {
+  const { rows, moving, ends } = await sortTables(pool, { groupId, to });
+  const became = new Map(ends);
+  // An interrupted run, or an operator, has given these their names.
+  const named = rows.filter(({ id, state }) => ends.get(id) === BACK && state !== 'restored');
+  for (const row of named) await recordTablesRestored(pool, [row], to);
+  for (const batch of inBatches(moving, BATCH)) {
+    for (const [id, end] of await renameAll(pool, batch, to)) became.set(id, end);
+    if (moving.length > BATCH) {
+      onProgress(`${became.size} of ${rows.length} tables have their names.`);
+    }
+  }
+  const isHeld = ({ id, state }: LedgerRow) =>
+    state === 'HOLD' && became.get(id)?.outcome === 'left';
+  const awaited = new Set(rows.filter(isHeld).map(({ table }) => `${to}.${table}`));
+  const reports: RestoredTable[] = [];
+  for (const row of rows) {
+    const { id, table } = row;
+    const { outcome, problems } = became.get(id) ?? left('it was not found');
+    const isKeyed = outcome !== 'left' && hasDetached(row.detached);
+    const more = isKeyed ? await addWhatWasTaken(pool, row, { to, awaited }) : [];
+    const isCopy = row.schema !== to;
+    const triggersLeft = isCopy ? row.detached.triggers.map(({ name }) => name) : [];
+    reports.push({ id, table, outcome, problems: [...problems, ...more], triggersLeft });
+    if (reports.length % PROGRESS_EVERY === 0) {
+      onProgress(`${reports.length} of ${rows.length} tables have their keys and triggers.`);
+    }
+  }
+  return reports;
+}
+
+const PROGRESS_EVERY = 100;
+
+function left(problem: string): End {
+  return { outcome: 'left', problems: [problem] };
+}
+
+async function tableNames(pool: ServicePool, schema: string): Promise<ReadonlySet<string>> {
+  const [rows = []] = await pool.run(
+    sql`SELECT ${note('look')} TABLE_NAME AS name FROM information_schema.TABLES
+        WHERE TABLE_SCHEMA = ${schema}`,
+  );
+  return new Set(rows.map((row) => textOf(row, 'name')));
+}
+
+/** The result for a table that is not in HOLD. */
+async function findEnd(
+  pool: ServicePool,
+  row: LedgerRow,
+  { table: held, to }: { readonly table: HoldTable | undefined; readonly to: string },
+): Promise<End> {
+  const { table, state, restoredAs } = row;
+  const name = { schema: to, table };
+  if (held !== undefined) return left(`its rows are being deleted (${held.state})`);
+  if (state === 'restored' && restoredAs === writtenName(name)) return BACK;
+  if (state === 'restored') return left(`it was restored as ${restoredAs ?? 'something else'}`);
+  if (state === 'removed') return left('it was removed for good');
+  if (state === 'intent')
+    return left(row.failure?.todo === 'torn' ? HOW_TO_MEND : 'its drop is not resolved yet');
+  return (await isRestored(pool, row, name))
+    ? BACK
+    : left('it is no longer held; it was renamed or removed past undrop');
+}
+
+const BACK = { outcome: 'back', problems: [] } as const;
+const RESTORED = { outcome: 'restored', problems: [] } as const;
+
+/** All in one RENAME, or if that fails one by one. */
+async function renameAll(
+  pool: ServicePool,
+  tables: readonly HeldTable[],
+  to: string,
+): Promise<ReadonlyMap<string, End>> {
+  const rows = tables.map(({ row }) => row);
+  await markTablesRestoring(pool, rows, to);
+  const pairs = tables.map(
+    ({ row, held }) => sql`${ident(held.schema, held.name)} TO ${ident(to, row.table)}`,
+  );
+  const rename = sql`RENAME ${note('put-back', rows[0]?.id)} TABLE ${sql.join(pairs, ', ')}`;
+  try {
+    // The same for all rows of one statement.
+    await runWithTimeout(pool, rename, { logged: rows[0]?.sqlLogBin !== false });
+    await recordTablesRestored(pool, rows, to);
+    return new Map(rows.map(({ id }) => [id, RESTORED]));
+  } catch (error) {
+    if (!isServerError(error)) throw error;
+  }
+  const ends = new Map<string, End>();
+  for (const table of tables) {
+    const problem = await renameOne(pool, table, to);
+    ends.set(table.row.id, problem === null ? RESTORED : left(problem));
+  }
+  return ends;
+}
+
+/** Null, or why it stays held. */
+async function renameOne(
+  pool: ServicePool,
+  { row, held }: HeldTable,
+  to: string,
+): Promise<string | null> {
+  const { id, table, sqlLogBin: logged, rowLogged } = row;
+  const what = { id, holdSchema: held.schema, toSchema: to, toTable: table };
+  for (let tries = 1; ; tries++) {
+    try {
+      await renameBack(pool, { ...what, holdName: held.name, logged });
+      break;
+    } catch (error) {
+      if (!(error instanceof UndropError) || isFateUnknown(error)) throw error;
+      if (error.code === 'UNDROP_BUSY' && tries < TRIES) continue;
+      if (error.code === 'UNDROP_NOT_HELD' && (await isRenamedBack(pool, what))) break;
+      const failure = row.failure?.todo === 'restoring' ? null : row.failure;
+      await recordState(pool, { id, state: 'HOLD', onlyFrom: 'HOLD', failure, rowLogged });
+      return error.message;
+    }
+  }
+  await recordTablesRestored(pool, [row], to);
+  return null;
+}
+
+/** Adds its keys and triggers; returns the problems. */
+async function addWhatWasTaken(
+  pool: ServicePool,
+  { id, schema, table, sqlLogBin: logged }: LedgerRow,
+  { to, awaited }: { readonly to: string; readonly awaited: ReadonlySet<string> },
+): Promise<readonly string[]> {
+  const how = { id, logged, wholeSchema: true, awaited };
+  const report = await makeWhole(pool, how, { schema: to, table });
+  return problemsOf(id, schema === to ? report : { ...report, triggers: [] });
+}

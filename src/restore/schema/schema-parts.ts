@@ -1,0 +1,136 @@
+/**
+ * The views, routines, events and packages of a schema: lists them, reads their properties, and
+ * creates them again from these, under the same sql_mode, charsets and time zone.
+ *
+ * Invariant: an existing part is never replaced.
+ */
+import { assert } from '../../assert.js';
+import { inCharset } from '../../held/triggers/definition.js';
+import type { SchemaPart } from '../../ledger/schema-details.js';
+import { isServerError, type Row, type ServicePool } from '../../service/pool/pools.js';
+import { runWithTimeout } from '../../service/pool/statement-timeout.js';
+import { ident, note, type SQLQuery, sql, textOf, textOrNullOf } from '../../service/sql.js';
+import {
+  ER_PROCACCESS_DENIED_ERROR,
+  ER_SP_DOES_NOT_EXIST,
+  LOCK_NOT_GRANTED,
+} from '../../wire/server-errors.js';
+
+type PartName = Pick<SchemaPart, 'name' | 'kind'>;
+
+/** The names of all existing views and programs. */
+export async function listParts(pool: ServicePool, schema: string): Promise<readonly PartName[]> {
+  const [rows = []] = await pool.run(
+    sql`SELECT ${note('look')} TABLE_NAME AS name, 'VIEW' AS kind FROM information_schema.TABLES
+        WHERE TABLE_SCHEMA = ${schema} AND TABLE_TYPE = 'VIEW'
+      UNION ALL SELECT ROUTINE_NAME, ROUTINE_TYPE FROM information_schema.ROUTINES
+        WHERE ROUTINE_SCHEMA = ${schema}
+      UNION ALL SELECT EVENT_NAME, 'EVENT' FROM information_schema.EVENTS
+        WHERE EVENT_SCHEMA = ${schema}`,
+  );
+  return rows.map((row) => {
+    return { name: textOf(row, 'name'), kind: textOf(row, 'kind').toUpperCase() };
+  });
+}
+
+/** SHOW CREATE of each kind, and the column of its result that has the text. */
+const SHOWN: Readonly<Record<string, readonly [SQLQuery, string]>> = {
+  VIEW: [sql`VIEW`, 'Create View'],
+  PROCEDURE: [sql`PROCEDURE`, 'Create Procedure'],
+  FUNCTION: [sql`FUNCTION`, 'Create Function'],
+  EVENT: [sql`EVENT`, 'Create Event'],
+  PACKAGE: [sql`PACKAGE`, 'Create Package'],
+  'PACKAGE BODY': [sql`PACKAGE BODY`, 'Create Package Body'],
+};
+
+/** Columns of these results with the settings of its creation. */
+const MAKING = [
+  ['sqlMode', 'sql_mode'],
+  ['characterSetClient', 'character_set_client'],
+  ['collationConnection', 'collation_connection'],
+  ['databaseCollation', 'Database Collation'],
+  ['timeZone', 'time_zone'],
+] as const;
+
+/** Null: it can't be read, because it is gone or broken, or the account may not. */
+export async function showPart(
+  pool: ServicePool,
+  schema: string,
+  { name, kind }: PartName,
+): Promise<Omit<SchemaPart, 'name' | 'kind'> | null> {
+  const [what, column] = SHOWN[kind] ?? [null, ''];
+  if (what === null) return null;
+  try {
+    const [rows = []] = await pool.run(sql`SHOW CREATE ${what} ${ident(schema, name)}`);
+    const row: Row = rows[0] ?? {};
+    const statement = column in row ? textOrNullOf(row, column) : null;
+    const making = MAKING.flatMap(([key, from]) => {
+      const value = from in row ? textOrNullOf(row, from) : null;
+      return value === null ? [] : [[key, value] as const];
+    });
+    return { statement, ...Object.fromEntries(making) };
+  } catch (error) {
+    // The drop fails because of a lock, and can be repeated.
+    if (isServerError(error) && !isServerError(error, ...LOCK_NOT_GRANTED)) return null;
+    throw error;
+  }
+}
+
+/**
+ * Whether this account has the privileges on a routine that the server would grant to its creator
+ * (automatic_sp_privileges). MySQL 5.6 creates another account of its name for that, without a
+ * password, unless the routine's sql_mode has NO_AUTO_CREATE_USER. `id`: for a name that isn't in
+ * use.
+ */
+export async function mayCreateRoutines(
+  pool: ServicePool,
+  schema: string,
+  id: string,
+): Promise<boolean> {
+  const none = ident(schema, `_undrop_none_${id}`);
+  const probes = [
+    sql`ALTER PROCEDURE ${note('part', id)} ${none} COMMENT ''`,
+    sql`CALL ${note('part', id)} ${none}()`,
+  ];
+  for (const probe of probes) {
+    const isAllowed = await pool.run(probe).then(
+      () => true,
+      (error: unknown) => {
+        if (isServerError(error, ER_SP_DOES_NOT_EXIST)) return true;
+        if (isServerError(error, ER_PROCACCESS_DENIED_ERROR)) return false;
+        throw error;
+      },
+    );
+    if (!isAllowed) return false;
+  }
+  return true;
+}
+
+/** Rejects with the server's error, or UNDROP_BAD_NAME if its charset lacks a character of it. */
+export async function createPart(
+  pool: ServicePool,
+  schema: string,
+  { part, logged }: { readonly part: SchemaPart; readonly logged: boolean },
+): Promise<void> {
+  const { kind, statement, sqlMode = '', characterSetClient = 'utf8mb4' } = part;
+  const { collationConnection, timeZone } = part;
+  assert(statement !== null, 'its definition was recorded');
+  const last = await inCharset(pool, statement, characterSetClient);
+  const sets = [
+    sql`character_set_client = ${characterSetClient}`,
+    ...(collationConnection === undefined
+      ? []
+      : [sql`collation_connection = ${collationConnection}`]),
+    sql`sql_mode = ${sqlMode}`,
+    // Older versions did not record it; most servers have one zone for all.
+    ...(kind === 'EVENT' ? [sql`time_zone = ${timeZone ?? sql`@@GLOBAL.time_zone`}`] : []),
+  ];
+  const set = sql`SET ${note('part')} ${sql.join(sets, ', ')}`;
+  await runWithTimeout(pool, [sql`USE ${ident(schema)}`, set], { logged, last });
+}
+
+/** Whether the present part differs from the recorded one. */
+export function differs(part: SchemaPart, now: Omit<SchemaPart, 'name' | 'kind'>): boolean {
+  const keys = ['statement', ...MAKING.map(([key]) => key)] as const;
+  return keys.some((key) => part[key] !== undefined && part[key] !== now[key]);
+}

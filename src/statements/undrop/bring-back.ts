@@ -1,0 +1,165 @@
+/**
+ * Restores tables by the service account, each by its plan, for a user with the rights; creates in
+ * the user's own session the triggers that the account may not create; and answers.
+ */
+import type { AuditEvent } from '../../audit.js';
+import { UndropError } from '../../errors.js';
+import { STATEMENT_BYTES_MAX } from '../../ledger/entry.js';
+import { findRows } from '../../ledger/read.js';
+import { writtenName } from '../../names/names.js';
+import { decideTable, type HoldTime, NO_TRAITS } from '../../policy/decide.js';
+import { isAbsent, withFate } from '../../restore/find-dropped.js';
+import { makeWhole } from '../../restore/make-whole.js';
+import { planRestore, type RestorePlan } from '../../restore/plan-restore.js';
+import { choiceOf, findBegun, readBegun, restoreAll } from '../../restore/restore.js';
+import { type RestoreReport, restoreTable } from '../../restore/restore-table.js';
+import { swap as swapWithLive } from '../../restore/swap.js';
+import { quoteIdentifier } from '../../service/sql.js';
+import { makeTriggers } from '../../steps/make-triggers.js';
+import type { UserFacts } from '../../steps/request.js';
+import { triggersToMake } from '../../steps/triggers-to-make.js';
+import { withRestoredInfo } from '../../steps/undo-note.js';
+import type { DropService, Interception, InterceptOptions } from '../intercepted.js';
+import { answerOk, answerRefused, inSession, type UndoRun } from './answer.js';
+import type { BoundName } from './bind.js';
+import { type Dropped, undropErrorOf } from './find-dropped.js';
+import { inRestoreQueue } from './queue.js';
+import { noteOf, restoredText } from './restored-text.js';
+
+/** The maximum of names whose fate is reported, each by a query of its own. */
+const FATES_TOLD = 10;
+
+export interface BringingBack {
+  readonly run: UndoRun;
+  readonly swap: boolean;
+}
+
+/** A requested table. */
+export interface WantedTable {
+  readonly name: BoundName;
+  /** Null: no table of that name is held. */
+  readonly held: Dropped | null;
+  readonly to: BoundName;
+  /** Requested by its name, which means an interrupted restore before an older table. */
+  readonly isNamed: boolean;
+}
+
+export async function bringBack(
+  wanted: readonly WantedTable[],
+  asked: BringingBack,
+  options: InterceptOptions,
+): Promise<Interception> {
+  const { pool, note, onUnsettled } = options.service;
+  const { facts } = asked.run;
+  const begun = await readBegun(pool);
+  const choices = [];
+  for (const { name, held, to, isNamed } of wanted) {
+    const plan = async () => {
+      // A swap checks for it itself.
+      const mayBeBegun = isNamed && (held === null || !asked.swap);
+      const unfinished = mayBeBegun ? await findBegun(pool, to, begun) : null;
+      const request = { target: writtenName(name), to: quoted(to) };
+      return unfinished ?? planRestore(held === null ? [] : [held], request);
+    };
+    choices.push(await choiceOf(quoted(name), plan));
+  }
+  const restored: AuditEvent<'restored'>[] = [];
+  const end = await restoreAll(pool, choices, {
+    restoreOne: async (plan) => {
+      const report = await bringOneBack(plan, asked, options);
+      restored.push(restoredEvent(report, plan, { facts, options }));
+      return report;
+    },
+  });
+  const problems: UndropError[] = [];
+  for (const { what: target, error } of end.failed) {
+    const isTold = isAbsent(error) && problems.length < FATES_TOLD;
+    problems.push(undropErrorOf(isTold ? await withFate(pool, { target, error }) : error));
+  }
+  const isToBeLooked = end.done.some((one) => one.brokenKeys.some(({ isSeen }) => !isSeen));
+  if (isToBeLooked) onUnsettled();
+  const [problem] = problems;
+  if (problem === undefined) {
+    const { payload, ...ok } = await answerOk(noteOf(end.done), options);
+    const told = withRestoredInfo(payload, restoredText(end.done), { note, facts });
+    return { ...ok, payload: told, restored };
+  }
+  const error = wanted.length === 1 ? problem : someNot(problems, end.untried, wanted.length);
+  return { ...(await answerRefused(error, options)), restored };
+}
+
+async function bringOneBack(
+  plan: RestorePlan,
+  { run, swap }: BringingBack,
+  options: InterceptOptions,
+): Promise<RestoreReport> {
+  const { service, session } = options;
+  const { pool, proxyId, log } = service;
+  if (plan.wasBack || !swap) {
+    return withTriggers(await restoreTable(pool, plan), run.facts, options);
+  }
+  const { user } = run.facts;
+  const statementText = run.text.subarray(0, STATEMENT_BYTES_MAX).toString();
+  const hold = holdOfLive(plan.to, run.facts, service);
+  const who = { proxyId, user, clientAddress: session.clientAddress, statementText, hold };
+  const by = log === undefined ? who : { ...who, log };
+  const swapOne = () => swapWithLive(pool, { target: plan.table.id, by });
+  const report = await inRestoreQueue(pool, user, swapOne);
+  return withTriggers(report, run.facts, options);
+}
+
+/** Creates triggers that the service account may not create, but this user may. */
+async function withTriggers(
+  report: RestoreReport,
+  facts: UserFacts,
+  options: InterceptOptions,
+): Promise<RestoreReport> {
+  if (report.triggersToMake === null) return report;
+  const { pool } = options.service;
+  const [row] = await findRows(pool, { by: 'id', prefix: report.id });
+  if (row === undefined) return report;
+  const triggers = await triggersToMake(pool, [row], facts);
+  if (!(await inSession(makeTriggers(triggers, facts), options))) return report;
+  const how = { id: row.id, logged: row.sqlLogBin };
+  return { ...report, ...(await makeWhole(pool, how, report.restoredAs)) };
+}
+
+/** Never less than UNDROP_HOLD. A rule that refuses the drop of the live table refuses its swap. */
+function holdOfLive(
+  live: BoundName,
+  { account }: UserFacts,
+  { rules = [], holdMs }: DropService,
+): HoldTime {
+  const deciding = { rules, hint: null, holdMs, foldsCase: true };
+  const { hold, refusedBy, mayRefuse } = decideTable({ ...live, account }, NO_TRAITS, deciding);
+  const rule = refusedBy ?? mayRefuse;
+  if (rule === null) return hold === 'pinned' ? hold : Math.max(hold, holdMs);
+  const table = writtenName(live);
+  throw new UndropError('UNDROP_RULE', { tables: `Table ${table} was`, table, rule });
+}
+
+function restoredEvent(
+  { id, restoredAs }: RestoreReport,
+  { table: { groupId: dropId, origin } }: RestorePlan,
+  by: { readonly facts: UserFacts; readonly options: InterceptOptions },
+): AuditEvent<'restored'> {
+  const { clientAddress: client, threadId } = by.options.session;
+  const name = { schema: origin?.schema ?? null, table: origin?.table ?? null };
+  const who = { user: by.facts.user, client, threadId };
+  return { event: 'restored', ...who, id, dropId, ...name, restoredAs: writtenName(restoredAs) };
+}
+
+function someNot(
+  problems: readonly UndropError[],
+  untried: readonly string[],
+  count: number,
+): UndropError {
+  const whys = problems.map(({ code, message }) => `${code}: ${message}`);
+  const why = [...whys, ...untried.map((name) => `${name}: not tried.`)].join(' ');
+  return new UndropError('UNDROP_PARTLY', { failed: problems.length + untried.length, count, why });
+}
+
+/** A name as users type it, with quotes for a dot or a backtick in it. */
+function quoted({ schema, table }: BoundName): string {
+  return [schema, table].map(quoteIdentifier).join('.');
+}
