@@ -117,6 +117,12 @@ export const CLIENT_ERRORS = {
     remedy:
       '{instead} `undrop list` shows what is held and `undrop restore` brings it back; for anything else use a direct connection to the server.',
   },
+  UNDROP_RECYCLE_SCHEMA_USE: {
+    errno: 1044,
+    text: 'A schema of undrop itself cannot be the default schema.',
+    remedy:
+      'Name it in each statement (SHOW TABLES FROM _undrop, SELECT * FROM _undrop.name) with another default schema, or none; leave it out of dumps.',
+  },
   UNDROP_CHANGED_MEANWHILE: {
     errno: 1205,
     text: '{tables} not dropped: other sessions changed the tables meanwhile (tries: {times}).',

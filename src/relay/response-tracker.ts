@@ -6,7 +6,8 @@
  * of an upload is taken for a command (session/gate/command-gate.ts), no more.
  *
  * Hot path: one call for a chunk, integers, no object per packet. At most 24 bytes of a packet are
- * looked at; of an ERR its text, too, because it may name a table that is held. Grammar: protocol
+ * looked at; of an ERR its text, too, because it may name a table that is held, and of an OK that
+ * reports a change of the session, because that may be its default schema. Grammar: protocol
  * pages of the manual for each command.
  * https://dev.mysql.com/doc/dev/mysql-server/latest/page_protocol_command_phase.html
  */
@@ -18,6 +19,7 @@ import {
   MARIADB_CLIENT_CACHE_METADATA,
   SERVER_MORE_RESULTS_EXISTS,
   SERVER_PS_OUT_PARAMS,
+  SERVER_SESSION_STATE_CHANGED,
   SERVER_STATUS_CURSOR_EXISTS,
   SERVER_STATUS_IN_TRANS,
 } from '../wire/capabilities.js';
@@ -74,8 +76,8 @@ const IN_DEFINITIONS = 4;
 
 /** header + two lenenc integers + status + warnings of an OK packet, rounded up. */
 const HEAD_BYTES_MAX = 24;
-/** header + errno + SQLSTATE + 512 bytes of text, rounded up. */
-const ERR_BYTES_MAX = 536;
+/** ERR: header + errno + SQLSTATE + 512 bytes of text, rounded up; as much of an OK. */
+const LONG_HEAD_BYTES_MAX = 536;
 /** errno of MariaDB's reports of progress. */
 const PROGRESS = 0xffff;
 const OUT_PARAMETERS_AND_MORE = SERVER_PS_OUT_PARAMS | SERVER_MORE_RESULTS_EXISTS;
@@ -124,6 +126,8 @@ export class ResponseTracker {
   responses = 0;
   /** Called for each ERR 1146 with its payload, which is valid during the call only. */
   onNoSuchTable: ((payload: Buffer) => void) | null = null;
+  /** The same for each OK with SERVER_SESSION_STATE_CHANGED; what is longer is cut. */
+  onStateChanged: ((payload: Buffer) => void) | null = null;
 
   constructor(capabilities: Capabilities) {
     this.#deprecateEof = hasFlag(capabilities, CLIENT_DEPRECATE_EOF);
@@ -220,9 +224,9 @@ export class ResponseTracker {
         this.#headBytes = HEAD_BYTES_MAX;
         return;
       }
-      if (first === 0xff) {
-        this.#headMax = ERR_BYTES_MAX;
-        if (this.#head.length < ERR_BYTES_MAX) this.#head = Buffer.alloc(ERR_BYTES_MAX);
+      if (first === 0xff || (first === 0x00 && this.#length > HEAD_BYTES_MAX)) {
+        this.#headMax = LONG_HEAD_BYTES_MAX;
+        if (this.#head.length < this.#headMax) this.#head = Buffer.alloc(this.#headMax);
       }
     }
     const count = Math.min(taken, this.#headMax - this.#headBytes);
@@ -381,6 +385,8 @@ export class ResponseTracker {
     if (this.#headBytes < at + 2) return;
     // Without `readUInt16LE`, which calls two functions to check the offset.
     this.#status = (this.#head[at] ?? 0) | ((this.#head[at + 1] ?? 0) << 8);
+    if ((this.#status & SERVER_SESSION_STATE_CHANGED) === 0 || first !== 0x00) return;
+    this.onStateChanged?.(this.#head.subarray(0, this.#headBytes));
   }
 }
 

@@ -108,6 +108,7 @@ export class Session {
         connections.clientIsLocal ? 'socket' : 'plain',
         address,
       ),
+      protectsRecycleSchema: this.#options.serviceFor(dialled)().protectsRecycleSchema ?? true,
       toClient: (bytes) => connections.toClient(bytes),
       toServer: (bytes) => connections.toServer(bytes),
       secureClient: (clientHello) => this.#secureClient(relay, clientHello),

@@ -141,7 +141,7 @@ function* classifyText(bytes: Uint8Array, mode: LexMode, context: Context): Read
   // A long text was searched for the words before.
   const mayBe =
     bytes.length > LONG_SLICE_BYTES || mayBeOurs(bytes, 0, bytes.length, options.protect);
-  if (!mayBe && mode.inRecycle !== true) return NOT_OURS;
+  if (!mayBe) return NOT_OURS;
   const all = yield* classifyingStatements(bytes, mode, context);
   const [first] = all;
   if (first === undefined || all.every(({ verdict }) => verdict.kind === 'not-ours')) {
@@ -171,7 +171,7 @@ export function* classifyingStatements(
 ): Reading<readonly StatementPart[]> {
   const { options, work } = context;
   let mode = startMode;
-  const keepsAll = mode.inRecycle === true || mentionsRecycle(bytes);
+  const keepsAll = mentionsRecycle(bytes);
   const ends = new Map<LexMode['charset'], number>();
   const found: StatementPart[] = [];
   let stopAt: number | null = null;
@@ -204,7 +204,7 @@ export function* classifyingStatements(
         start: next,
         end: bytes.length,
         next: null,
-        verdict: openVerdict(rest, known, options.protect),
+        verdict: openVerdict(rest, options.protect),
       });
       break;
     }
@@ -219,12 +219,7 @@ function wholeOf(bytes: Uint8Array, verdict: Verdict): StatementPart {
 }
 
 /** The verdict on a rest that a statement before it may have changed. */
-function openVerdict(
-  rest: Uint8Array,
-  { inRecycle = false }: KnownMode,
-  protect: Protected | undefined,
-): Verdict {
-  if (inRecycle !== false) return { kind: 'recycle-schema-write', how: 'unclear' };
+function openVerdict(rest: Uint8Array, protect: Protected | undefined): Verdict {
   if (!mayBeOurs(rest, 0, rest.length, protect)) return NOT_OURS;
   return unread(rest, 'a statement before it may change how the server reads it');
 }
@@ -258,7 +253,7 @@ function* recycleSchemaVerdict(
     const inside = verdict.source === undefined ? recycleSchemaWriteIn(verdict) : null;
     if (inside !== null) return inside;
   }
-  return recycleSchemaWriteOf(statement, source, context.options) ?? verdict;
+  return recycleSchemaWriteOf(statement, source) ?? verdict;
 }
 
 function* statementVerdict(
@@ -343,11 +338,11 @@ function* dynamicVerdict(
   const inner = unescapeLiteral(bytes, text, mode);
   // The server converts the literal between charsets before it reads it, and earlier statements may
   // change the mode: it must be harmless in every reading.
-  const { flavour, versionId, inRecycle = false } = mode;
-  const open = { flavour, versionId, inRecycle };
+  const { flavour, versionId } = mode;
+  const open = { flavour, versionId };
   const modes = [mode, ...(inner.length > GUESSED_BYTES_MAX ? [] : hypotheses(open, inner))];
   const { protect } = around;
-  const options = { multiStatements: false, isPrepared: true, protect };
+  const options = { multiStatements: false, protect };
   for (const one of modes) {
     if (one !== mode) work.readAgain();
     const verdict = yield* classifyText(inner, one, { options, work, nested: nested + 1 });

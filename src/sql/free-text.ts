@@ -16,7 +16,6 @@ const BEFORE_THE_NAME = ['LOW_PRIORITY', 'DELAYED', 'HIGH_PRIORITY', 'IGNORE', '
 
 /** `head`: the beginning of the text, in a session that accepts one statement in a text. */
 export function isFreeByHead(head: Uint8Array, known: KnownMode): boolean {
-  if ((known.inRecycle ?? false) !== false) return false;
   try {
     return hypotheses(known, head).every((mode) => isFree(head, mode));
   } catch (error) {

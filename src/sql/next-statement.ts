@@ -45,8 +45,6 @@ export interface ReadOptions {
   readonly protect?: Protected | undefined;
   /** CLIENT_MULTI_STATEMENTS is on: after a `;` another statement may follow. */
   readonly multiStatements: boolean;
-  /** Another command, which isn't classified, executes it later. */
-  readonly isPrepared?: boolean;
   /** Keep all tokens of a statement. */
   readonly keepsAll?: boolean;
 }

@@ -1,14 +1,14 @@
 /**
- * Whether a statement may write where held tables and the ledger are: it names a recycle schema, or
- * has one as its default schema, and isn't recognised as a read. A literal or a comment names
- * nothing.
+ * Whether a statement may write where held tables and the ledger are: it names a recycle schema,
+ * and isn't recognised as a read. A USE of one is refused, too, so that no name without a schema
+ * leads there. A literal or a comment names nothing.
  *
  * Invariant: only a statement that reads by its first word passes with such a name in it, whatever
  * the rest of it is; a statement that can't be parsed isn't a read.
  */
 import type { Source } from './grammar/table-name.js';
 import type { Token } from './lex/lexer.js';
-import type { ReadOptions, Statement } from './next-statement.js';
+import type { Statement } from './next-statement.js';
 import { mentionsRecycle } from './trigger-scan.js';
 import { type RecycleSchemaWrite, type Unclear, unclear } from './verdict.js';
 
@@ -16,30 +16,19 @@ import { type RecycleSchemaWrite, type Unclear, unclear } from './verdict.js';
 const QUERIES: readonly string[] = ['SELECT', 'TABLE', 'VALUES'];
 /** Words that begin another read. */
 const READS: readonly string[] = ['SHOW', 'EXPLAIN', 'DESCRIBE', 'DESC', 'CHECKSUM'];
-/**
- * Statements that begin with these name no table of the default schema, and create nothing in it.
- */
-const TABLELESS: readonly string[] = [
-  ...['USE', 'SET', 'BEGIN', 'START', 'COMMIT', 'ROLLBACK', 'SAVEPOINT', 'RELEASE', 'XA', 'UNLOCK'],
-  ...['PREPARE', 'EXECUTE', 'DEALLOCATE', 'KILL', 'HELP', 'SIGNAL', 'RESIGNAL', 'GET', 'RESET'],
-  ...['PURGE', 'CHANGE', 'STOP', 'SHUTDOWN', 'BINLOG'],
-];
 const CHANGES: readonly string[] = ['UPDATE', 'DELETE', 'INSERT', 'REPLACE'];
 
-const NAMED: RecycleSchemaWrite = { kind: 'recycle-schema-write', how: 'named' };
-const IN_RECYCLE: RecycleSchemaWrite = { kind: 'recycle-schema-write', how: 'default' };
+/** A change of the default schema to a recycle schema. */
+export const USE_OF_RECYCLE: RecycleSchemaWrite = { kind: 'recycle-schema-write', how: 'use' };
 
 /** Null: it may pass. */
 export function recycleSchemaWriteOf(
   statement: Statement,
   source: Source,
-  options: ReadOptions,
 ): RecycleSchemaWrite | null {
-  const isHere = source.mode.inRecycle === true;
-  if (!statement.namesRecycle && !isHere) return null;
-  if (isRead(statement, source, options)) return null;
-  if (statement.namesRecycle) return NAMED;
-  return isTableless(statement) && !movesSequence(statement, source) ? null : IN_RECYCLE;
+  if (!statement.namesRecycle || isRead(statement, source)) return null;
+  if (statement.shape === 'plain' && wordAt(statement.tokens, 0) === 'USE') return USE_OF_RECYCLE;
+  return { kind: 'recycle-schema-write', how: 'named' };
 }
 
 /** The verdict on a text that may be undrop's, if its reading is ambiguous. */
@@ -47,7 +36,7 @@ export function unread(text: Uint8Array, why: string): RecycleSchemaWrite | Uncl
   return mentionsRecycle(text) ? { kind: 'recycle-schema-write', how: 'unclear' } : unclear(why);
 }
 
-function isRead(statement: Statement, source: Source, options: ReadOptions): boolean {
+function isRead(statement: Statement, source: Source): boolean {
   const { shape, tokens } = statement;
   if (shape !== 'plain' || movesSequence(statement, source)) return false;
   const at = tokens.findIndex((token) => token.kind !== 'symbol' || token.text !== '(');
@@ -59,8 +48,6 @@ function isRead(statement: Statement, source: Source, options: ReadOptions): boo
   if (head === 'WITH') return !hasWord(CHANGES);
   if (at > 0) return false;
   if (head === 'LOCK') return !hasWord(['WRITE']);
-  // The execution of a prepared USE would go unnoticed.
-  if (head === 'USE') return options.isPrepared !== true;
   // EXPLAIN ANALYZE runs what it explains.
   const isExecuted = wordAt(tokens, 1) === 'ANALYZE' && hasWord(CHANGES);
   return READS.includes(head) && !isExecuted;
@@ -76,26 +63,6 @@ function movesSequence({ start, end }: Statement, { bytes, mode }: Source): bool
 }
 
 const MOVES_SEQUENCE = /\bnext\b|nextval|setval/i;
-
-function isTableless({ shape, tokens, isComplete }: Statement): boolean {
-  if (shape !== 'plain') return false;
-  if (tokens.length === 0) return isComplete;
-  const head = wordAt(tokens, 0);
-  switch (head) {
-    case 'CREATE':
-    case 'DROP': {
-      const at = wordAt(tokens, 1) === 'OR' ? 3 : 1;
-      return ['DATABASE', 'SCHEMA', 'USER', 'ROLE'].includes(wordAt(tokens, at));
-    }
-    case 'ALTER':
-    case 'RENAME':
-      return ['USER', 'ROLE'].includes(wordAt(tokens, 1));
-    case 'FLUSH':
-      return !tokens.some((_token, index) => /^TABLES?$/.test(wordAt(tokens, index)));
-    default:
-      return TABLELESS.includes(head);
-  }
-}
 
 /** Empty if there is no word. */
 function wordAt(tokens: readonly Token[], index: number): string {

@@ -96,8 +96,8 @@ export type TooMany = 'names' | 'statements' | 'partitions';
 /** Might write where held tables are: it is refused, whatever else it does. */
 export interface RecycleSchemaWrite {
   readonly kind: 'recycle-schema-write';
-  /** It names a recycle schema; one is the default schema; or either is possible. */
-  readonly how: 'named' | 'default' | 'unclear';
+  /** It names a recycle schema; makes one the default schema; or either is possible. */
+  readonly how: 'named' | 'use' | 'unclear';
 }
 
 /** A statement of undrop itself, which no server knows: it destroys nothing. */

@@ -62,6 +62,23 @@ export function okWithInfo(payload: Buffer, infoOf: (info: Buffer) => Buffer): B
   return Buffer.concat([payload.subarray(0, at), lenenc(infoOf(info)), state]);
 }
 
+/** The default schema that session tracking reports in an OK; null: it reports none. */
+export function trackedSchema(payload: Buffer): Buffer | null {
+  const reader = new PacketReader(payload, 'OK_Packet');
+  reader.bytes(statusOffset(payload) + 4, 'head');
+  reader.lenencBytes('info'); //                              string<lenenc>
+  reader.lenencInt('session_state_changes'); //               int<lenenc>
+  while (reader.left > 0) {
+    const type = reader.int(1, 'type'); //                    int<1>
+    const data = reader.lenencBytes('data'); //               string<lenenc>
+    if (type !== SESSION_TRACK_SCHEMA) continue;
+    return new PacketReader(data, 'OK_Packet').lenencBytes('schema');
+  }
+  return null;
+}
+
+const SESSION_TRACK_SCHEMA = 1;
+
 /** The packet with one more status flag. */
 export function okWithStatus(payload: Buffer, flag: number): Buffer {
   const at = statusOffset(payload);

@@ -353,6 +353,26 @@ describe('found by random conversations', () => {
   });
 });
 
+describe('an OK with SERVER_SESSION_STATE_CHANGED', () => {
+  const ok = (status: number, rest: string) =>
+    encodePacket(Buffer.concat([Buffer.of(0, 0, 0, status, 0x40, 0, 0), Buffer.from(rest)]), 1);
+  const USE = ok(0x02, `\0\x20\x01\x1e\x1d_undrop_local_and_more_of_it__`);
+
+  test('is told with all of it, at every split, and cut if it has no bound', () => {
+    const plain = encodePacket(Buffer.of(0, 0, 0, 0x02, 0, 0, 0), 1);
+    const long = ok(0x02, 'x'.repeat(2_000));
+    const answers = Buffer.concat([plain, USE, plain, long]);
+    for (const chunks of everySplit(answers)) {
+      const tracker = tracking(MODERN, [COM_QUERY, COM_PING, COM_STMT_EXECUTE, COM_QUERY]);
+      const told: Buffer[] = [];
+      tracker.onStateChanged = (payload) => told.push(Buffer.from(payload));
+      for (const chunk of chunks) tracker.feed(chunk);
+      expect(tracker.idle).toBe(true);
+      expect(told).toEqual([USE.subarray(4), long.subarray(4, 4 + 536)]);
+    }
+  });
+});
+
 describe('an ERR 1146', () => {
   const errOf = (errno: number, text: string) =>
     encodeErr({ errno, sqlState: '42S02', message: Buffer.from(text) });

@@ -1,18 +1,19 @@
 /**
  * What undrop keeps is only read through it: every write to a recycle schema is refused, however it
- * is written and sent, and whatever leads there. Each would have done it directly. Reads go on, and
- * say what they say directly.
+ * is written and sent, and so is each way to make one the default schema. Each would have done it
+ * directly. Reads go on, and say what they say directly.
  */
 import { expect } from '@jest/globals';
 import { connectionOptions } from '../support/client-cli.js';
 import { dumpTools, runClient } from '../support/clients.js';
 import { freshLedger } from '../support/fresh-ledger.js';
 import { onServersAtOnce } from '../support/on-servers.js';
-import { type ProxyTarget, proxyInFront } from '../support/proxy.js';
+import { proxyInFront } from '../support/proxy.js';
 import { CLIENT, MODERN, type RawAnswer, RawClient } from '../support/raw-client.js';
-import { allTestServers, connect } from '../support/servers.js';
+import { connect } from '../support/servers.js';
 
 const REFUSED = 'UNDROP_RECYCLE_SCHEMA_WRITE';
+const NOT_USED = 'UNDROP_RECYCLE_SCHEMA_USE';
 const FLAGS = MODERN | CLIENT.MULTI_STATEMENTS;
 /** Above what is held of a text, as what a literal is filled with. */
 const LONG = 300_000;
@@ -46,7 +47,7 @@ const OF_MARIADB = [
   ],
   ...["EXECUTE IMMEDIATE 'DELETE FROM %'", 'CREATE OR REPLACE TABLE _undrop.c (id INT)'],
   'CREATE SEQUENCE _undrop.c',
-  ...["BEGIN NOT ATOMIC EXECUTE IMMEDIATE 'DELETE FROM %'; END", "EXECUTE IMMEDIATE 'USE _undrop'"],
+  "BEGIN NOT ATOMIC EXECUTE IMMEDIATE 'DELETE FROM %'; END",
 ];
 const BY_PREPARE = [
   "PREPARE s FROM 'DELETE FROM %'",
@@ -57,37 +58,39 @@ const READS = [
   ...['SELECT * FROM % ORDER BY 1', '(SELECT id FROM %) ORDER BY 1', 'SELECT 1 FROM % FOR UPDATE'],
   ...['SHOW CREATE TABLE %', 'SHOW COLUMNS FROM %', 'SHOW TABLES FROM _undrop', 'DESCRIBE %'],
   ...['EXPLAIN SELECT * FROM %', 'CHECKSUM TABLE %', 'LOCK TABLES % READ', 'UNLOCK TABLES'],
-  ...['SELECT id FROM % LIMIT 1 INTO @a', "SELECT '_undrop.x' AS `_undrop`", 'USE _undrop'],
-  ...['SELECT COUNT(*) FROM ledger_version', 'SHOW TABLE STATUS', 'BEGIN', 'COMMIT'],
+  ...['SELECT id FROM % LIMIT 1 INTO @a', "SELECT '_undrop.x' AS `_undrop`"],
+  ...['SELECT COUNT(*) FROM _undrop.ledger_version', 'SHOW TABLE STATUS FROM _undrop'],
 ];
 
-/** Ways to a default schema. */
-const WAYS: readonly (readonly [string, (proxy: ProxyTarget) => Promise<RawClient>])[] = [
-  [
-    'USE',
-    async (proxy) => {
-      const client = await RawClient.open(proxy, { flags: FLAGS });
-      await client.run(['USE `_UNDROP`'.toLowerCase()]);
-      return client;
-    },
+/** Texts that make a schema of undrop's own the default schema, each by itself. */
+const USES = [
+  ...[
+    'USE _undrop',
+    'use `_UNDROP`',
+    'USE _undrop_local',
+    '/*!50000 USE _undrop */',
+    'USE _undrop_2',
   ],
-  [
-    'COM_INIT_DB',
-    async (proxy) => {
-      const client = await RawClient.open(proxy, { flags: FLAGS });
-      await client.command(Buffer.from('\x02_undrop'));
-      return client;
-    },
-  ],
-  ['the login', (proxy) => RawClient.open(proxy, { flags: FLAGS, schema: '_undrop' })],
-  [
-    'several statements',
-    async (proxy) => {
-      const client = await RawClient.open(proxy, { flags: FLAGS, schema: 'mysql' });
-      await client.run(["SET @a = '\\\\'; USE _undrop; SET @b = 1"]);
-      return client;
-    },
-  ],
+  ...['USE /* x */ /*!50000 `_undrop` */ -- x', "SET @a = '\\\\'; USE _undrop; SET @b = 1"],
+  ...['DO 1; USE mysql; USE NEAR; USE _undrop; DELETE FROM ledger', 'USE `#mysql50#_undrop`'],
+  ...['SET sql_mode = \'ANSI_QUOTES\'; USE "_undrop"', `USE /* ${' '.repeat(LONG)} */ _undrop`],
+  ...["PREPARE s FROM 'USE _undrop'", "SET @t = CONCAT('USE _un', 'drop'); PREPARE s FROM @t"],
+];
+const USES_OF_MARIADB = [
+  ...["EXECUTE IMMEDIATE 'USE _undrop'", "EXECUTE IMMEDIATE 'use `_UNDROP_LOCAL`'"],
+  "SET @t = CONCAT('USE _un', 'drop'); EXECUTE IMMEDIATE @t",
+];
+/** Those of which no more is known than that they may do so, or of which undrop knows more. */
+const REFUSED_OTHERWISE = [
+  ["EXECUTE IMMEDIATE CONCAT('USE _un', 'drop')", 'UNDROP_NOT_UNDERSTOOD'],
+  ["BEGIN NOT ATOMIC EXECUTE IMMEDIATE 'USE _undrop'; END", REFUSED],
+  ["BEGIN NOT ATOMIC EXECUTE IMMEDIATE CONCAT('USE _un', 'drop'); END", 'UNDROP_NOT_DONE_YET'],
+  ['SET STATEMENT max_statement_time=9 FOR USE _undrop', REFUSED],
+];
+/** Names that servers may read as that of a schema of undrop's own; `\0` ends one. */
+const OWN_NAMES = [
+  ...['_undrop', '_undrop_local', '_undrop_2', '_UNDROP', '#mysql50#_undrop'],
+  ...['_undrop\0', '_undrop\0x'],
 ];
 
 function codeOf({ results }: RawAnswer): string {
@@ -175,74 +178,106 @@ onServersAtOnce('statements on what is held, on $name', (server, on) => {
     await client.run([text('DELETE FROM LIVE')]);
   });
 
-  test.each(WAYS)('by %s a name without a schema leads there', async (_name, open) => {
+  /** It is where it was: `near`, also for what names no schema, and for what comes after. */
+  async function isStillNear(there: RawClient): Promise<void> {
+    expect(await there.rows('SELECT DATABASE()')).toEqual([[near.name]]);
+    await there.run(['CREATE TABLE ledger (id INT)', 'INSERT INTO ledger VALUES (1)']);
+    await there.run(['ALTER TABLE ledger ADD b INT', 'RENAME TABLE ledger TO history']);
+    await there.run(['DROP TABLE history']);
+  }
+
+  const open = (schema: string | null = near.name) =>
+    RawClient.open(proxy, { schema, flags: FLAGS });
+
+  test('no text makes it the default schema', async () => {
+    await using there = await open();
     const before = await state();
-    await using there = await open(proxy);
-    expect(await there.rows('SELECT DATABASE()')).toEqual([['_undrop']]);
-    for (const sql of [
-      'DELETE FROM ledger',
-      'CREATE TABLE c (id INT)',
-      "PREPARE s FROM 'DELETE FROM ledger'",
-    ]) {
-      expect([sql, codeOf(await there.query(sql))]).toEqual([sql, REFUSED]);
+    const uses = [...USES, ...(isMariaDb ? USES_OF_MARIADB : [])].map((text) => [text, NOT_USED]);
+    for (const [pattern = '', code] of [...uses, ...(isMariaDb ? REFUSED_OTHERWISE : [])]) {
+      expect([pattern, codeOf(await there.query(text(pattern)))]).toEqual([pattern, code]);
+      expect(await there.rows('SELECT DATABASE()')).toEqual([[near.name]]);
+      await there.run(["SET sql_mode = ''"]);
     }
-    const { id, answer } = await there.prepare('DELETE FROM ledger');
-    expect([id, codeOf(answer)]).toEqual([null, REFUSED]);
-    expect(
-      codeOf(await there.query(`DO 1; USE ${near.name}; USE _undrop; DELETE FROM ledger`)),
-    ).toBe(REFUSED);
-    await there.run(['SELECT COUNT(*) FROM ledger', 'SET @a = 1', 'BEGIN', 'COMMIT']);
+    expect(codeOf(await there.query('EXECUTE s'))).toMatch(/^1243 /);
+    for (const use of ['USE _undrop', 'use `_UNDROP`', '/*!50000 USE _undrop */']) {
+      const { id, answer } = await there.prepare(use);
+      expect([use, id, codeOf(answer)]).toEqual([use, null, NOT_USED]);
+    }
     expect(await state()).toEqual(before);
-    await there.run([`USE ${near.name}`, 'INSERT INTO live VALUES (7)', 'DELETE FROM live']);
-    expect(codeOf(await there.query('USE _undrop; USE mysql; DO 1'))).toBe('OK');
-    await there.run([text('INSERT INTO LIVE VALUES (7)'), text('DELETE FROM LIVE')]);
+    await isStillNear(there);
   });
 
-  test('by a name that the server reads as that, too', async () => {
+  test('nor does COM_INIT_DB, whatever follows it at once', async () => {
+    await using there = await open();
     const before = await state();
-    // Also where ops let everything go.
-    const open = await proxyInFront(server, { RULES: '*.*: native' });
-    const there = await RawClient.open(open, { flags: FLAGS, schema: 'mysql' });
-    let count = 0;
-    for (const name of ['_undrop', '_undrop\0', '_undrop\0x', '#mysql50#_undrop', '_UNDROP']) {
-      await there.command(Buffer.from('\x02mysql'));
-      if (codeOf(await there.command(Buffer.from(`\x02${name}`))) !== 'OK') continue;
-      expect([name, codeOf(await there.query('DELETE FROM ledger'))]).toEqual([name, REFUSED]);
-      expect([name, codeOf(await there.query('DROP TABLE ledger'))]).not.toEqual([name, 'OK']);
-      count++;
+    for (const name of OWN_NAMES) {
+      const init = Buffer.from(`\x02${name}`);
+      there.write([init, there.queryPayload('SELECT DATABASE()'), init, Buffer.of(0x0e)]);
+      const answers = [await there.answer(), await there.answer(), await there.answer()];
+      expect([name, answers.map(codeOf)]).toEqual([name, [NOT_USED, 'OK', NOT_USED]]);
+      expect(answers[1]?.results).toMatchObject([{ rows: [[Buffer.from(near.name)]] }]);
+      expect(codeOf(await there.answer())).toBe('OK');
     }
+    await there.command(Buffer.of(0x1f)); // COM_RESET_CONNECTION, which MySQL 5.6 doesn't know
+    expect(await state()).toEqual(before);
+    await isStillNear(there);
+  });
+
+  test('nor does a login', async () => {
+    const before = await state();
+    for (const name of OWN_NAMES.filter((one) => !one.includes('\0'))) {
+      await expect(open(name)).rejects.toThrow(`${NOT_USED}: `);
+    }
+    const there = await open(null);
+    expect(await there.rows('SELECT DATABASE()')).toEqual([[null]]);
     await there.quit();
-    await open.stop();
-    // By a name like these MySQL 5.6 keeps the ledger open beside itself: for InnoDB somebody holds
-    // it, and no DROP or ALTER of it comes to an end.
-    await root.query('FLUSH TABLES');
-    const taken = { 'mysql-5.6': 4, 'mysql-9.7': 3, 'mariadb-10.11': 2, 'mariadb-11.8': 1 };
-    expect(taken).toMatchObject({ [server.name]: count });
     expect(await state()).toEqual(before);
   });
 
-  test('by a change of user as well; what was prepared elsewhere stays there', async () => {
+  test('nor does a change of user, and the session goes on as whom it was', async () => {
+    await using there = await open();
     const before = await state();
-    const there = await RawClient.open(proxy, { flags: FLAGS, schema: near.name });
-    const { id } = await there.prepare('INSERT INTO live VALUES (3)');
-    await there.run(["PREPARE s FROM 'DELETE FROM live'", 'USE _undrop']);
-    expect(codeOf(await there.execute(id ?? 0))).toBe('OK');
-    expect(await there.rows(text('SELECT * FROM LIVE'))).toEqual([['3']]);
-    expect(codeOf(await there.query('EXECUTE s'))).toBe('OK');
-    await there.quit();
-    const { user, password } = server;
+    const user = await there.rows('SELECT CURRENT_USER()');
+    for (const name of ['_undrop', '_UNDROP_LOCAL', '#mysql50#_undrop']) {
+      const change = Buffer.from(`\x11${server.user}\0\0${name}\0\x2d\0mysql_native_password\0`);
+      expect([name, codeOf(await there.command(change))]).toEqual([name, NOT_USED]);
+    }
+    expect(await there.rows('SELECT CURRENT_USER()')).toEqual(user);
+    expect(await state()).toEqual(before);
+    await isStillNear(there);
+    const { password } = server;
     const changing = await connect(proxy, { database: near.name });
-    // mysql2 fails with it on 5.6, which closes the connection then: behind it is nobody.
-    const changed = await changing.changeUser({ user, password, database: '_undrop' }).then(
-      () => true,
-      () => false,
-    );
-    if (changed) {
-      await expect(changing.query('DELETE FROM ledger')).rejects.toMatchObject({ errno: 1142 });
-    }
+    const changed = changing.changeUser({ user: server.user, password, database: '_undrop' });
+    await expect(changed).rejects.toMatchObject({ errno: 1044 });
     changing.destroy();
-    expect(changed).toBe(server.name !== 'mysql-5.6');
+    // What only begins like it is a name like any other.
+    await root.query('CREATE DATABASE IF NOT EXISTS `_undropped`');
+    expect(codeOf(await there.command(Buffer.from('\x02_undropped')))).toBe('OK');
+    await there.run(['USE `_undropped`', 'CREATE TABLE a (id INT)', 'DROP TABLE a']);
+    await root.query('DROP DATABASE `_undropped`');
+  });
+
+  test('of a session that a stored program leads there, nothing is written', async () => {
+    const before = await state();
+    await root.query(
+      isMariaDb
+        ? "CREATE PROCEDURE go_there() EXECUTE IMMEDIATE CONCAT('USE _un', 'drop')"
+        : "CREATE PROCEDURE go_there() BEGIN SET @t = 'USE _undrop'; PREPARE s FROM @t; EXECUTE s; END",
+    );
+    const tracked = await open();
+    const answer = tracked.query('CALL go_there()');
+    if (isMariaDb) await expect(answer).rejects.toThrow('closed');
+    else expect(codeOf(await answer)).toMatch(/^1295 /);
+    tracked.close();
+    const flags = CLIENT.MULTI_STATEMENTS;
+    await using untracked = await RawClient.open(proxy, { schema: near.name, flags });
+    await untracked.query('CALL go_there()');
+    const drop = codeOf(await untracked.query('DROP TABLE ledger'));
+    expect(drop).toMatch(isMariaDb ? NOT_USED : /^1051 /);
+    await root.query('DROP PROCEDURE go_there');
     expect(await state()).toEqual(before);
+    await untracked.command(Buffer.from(`\x02${near.name}`));
+    await untracked.run(['CREATE TABLE gone (id INT)', 'DROP TABLE gone']);
   });
 
   test('reads go on, and say what they say directly', async () => {
@@ -277,11 +312,7 @@ onServersAtOnce('statements on what is held, on $name', (server, on) => {
       expect(codeOf(await one.query(text(`SELECT id, ${filled} FROM %`)))).toBe('OK');
       expect(codeOf(await one.query(text(`/* ${filled} */ DELETE FROM %`)))).toBe(REFUSED);
       expect(codeOf(await one.query(text(`DELETE FROM % WHERE ${filled} <> ''`)))).toBe(REFUSED);
-      await one.run(['USE _undrop']);
-      expect(codeOf(await one.query(`INSERT INTO ledger_version SELECT LENGTH(${filled})`))).toBe(
-        REFUSED,
-      );
-      await one.run([`USE ${near.name}`, `DELETE FROM live WHERE ${filled} <> ''`]);
+      await one.run([`DELETE FROM live WHERE ${filled} <> ''`]);
       // A client that sends no several statements may read from there, as deep as it likes.
       const deep = `INSERT INTO live SELECT LENGTH(${filled}) FROM % WHERE 0`;
       expect(codeOf(await one.query(text(deep)))).toBe(flags === FLAGS ? REFUSED : 'OK');
@@ -302,35 +333,29 @@ onServersAtOnce('statements on what is held, on $name', (server, on) => {
       expect([pattern, codeOf(await one.query(text(pattern)))]).not.toEqual([pattern, 'OK']);
     }
     expect(codeOf(await one.command(Buffer.from('\x06_undrop')))).toMatch(/^UNDROP_/);
-    await one.run(['USE _undrop']);
-    expect(codeOf(await one.query('DROP TABLE ledger'))).toBe('UNDROP_RECYCLE_SCHEMA');
-    await one.run([`USE ${near.name}`, 'CREATE TABLE gone (id INT)', 'DROP TABLE gone']);
+    expect(codeOf(await one.query('USE _undrop'))).toBe(NOT_USED);
+    expect(codeOf(await one.command(Buffer.from('\x02_undrop')))).toBe(NOT_USED);
+    await one.run(['CREATE TABLE gone (id INT)', 'DROP TABLE gone']);
     await one.quit();
     await bare.stop();
     expect(await state()).toEqual(before);
   });
 
-  test('a dump of it can be taken; it can’t be loaded again', async () => {
-    const { client: loader, dump, options } = dumpTools(server);
-    const args = [...connectionOptions(dump), ...options, '--databases', '_undrop', near.name];
+  test('a dump names it in vain, and one of all other schemas can be taken', async () => {
+    const { dump, options } = dumpTools(server);
     // Of MySQL 5.6 these tools can take none.
-    const from =
-      server.name === 'mysql-5.6'
-        ? allTestServers().find(({ name }) => name === 'mariadb-10.11')
-        : server;
-    if (from === undefined) throw new Error('the set has a MariaDB');
-    const source = from === server ? proxy : from;
-    const before = await state();
-    const { code, stdout, stderr } = await runClient(
-      dump,
-      source,
-      from === server ? args : args.slice(0, -1),
-    );
-    expect([code, stderr]).toEqual([0, '']);
-    expect(stdout).toContain('_undrop');
-    const loaded = await runClient(loader, proxy, connectionOptions(loader), { input: stdout });
-    expect(loaded.code).toBe(1);
-    expect(loaded.stderr).toContain(`${REFUSED}: `);
-    expect(await state()).toEqual(before);
+    if (server.name === 'mysql-5.6') return;
+    const dumped = (...args: readonly string[]) =>
+      runClient(dump, proxy, [...connectionOptions(dump), ...options, ...args]);
+    const own = await dumped('--databases', '_undrop', near.name);
+    expect(own.code).not.toBe(0);
+    expect(own.stderr).toContain(`${NOT_USED}: `);
+    const other = await dumped('--databases', near.name);
+    expect([other.code, other.stderr]).toEqual([0, '']);
+    expect(other.stdout).toContain('CREATE TABLE `live`');
+    // It goes on after the error, and leaves nothing out but what is undrop's own.
+    const forced = await dumped('--force', '--all-databases');
+    expect(forced.stderr).toContain(`${NOT_USED}: `);
+    expect(forced.stdout).toContain('CREATE TABLE `live`');
   });
 });

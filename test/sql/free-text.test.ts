@@ -27,5 +27,4 @@ test.each([
 ])('%s', (_name, text, onMysql, onMariadb) => {
   expect(isFreeByHead(Buffer.from(text), MYSQL)).toBe(onMysql);
   expect(isFreeByHead(Buffer.from(text), MARIADB)).toBe(onMariadb);
-  expect(isFreeByHead(Buffer.from(text), { ...MYSQL, inRecycle: 'perhaps' })).toBe(false);
 });

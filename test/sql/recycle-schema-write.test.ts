@@ -1,11 +1,9 @@
 /**
  * What may write where undrop keeps tables, and what only reads there: each way to write such a
- * name, each form, and the session's default schema.
+ * name, each form, and each USE of such a schema.
  */
 import { describe, expect, test } from '@jest/globals';
 import type { LexMode } from '../../src/sql/lex/lex-mode.js';
-import { readingAhead } from '../../src/sql/read-ahead.js';
-import { readAtOnce } from '../../src/sql/reading.js';
 import { classify, classifyUnderAll } from '../support/classify.js';
 import fc from '../support/properties.js';
 import { rounds } from '../support/sample.js';
@@ -13,7 +11,6 @@ import { describeVerdict, lexMode, SERVER_MODES, type ServerKey } from './descri
 
 const MULTI = { multiStatements: true };
 const ANSI = { ansiQuotes: true };
-const IN_RECYCLE = { inRecycle: true };
 
 function says(sql: string, mode: LexMode, options: object = MULTI): string {
   return describeVerdict(classify(Buffer.from(sql, 'latin1'), mode, { ...MULTI, ...options }));
@@ -82,7 +79,7 @@ describe.each(Object.keys(SERVER_MODES) as ServerKey[])('%s', (server) => {
 });
 
 type Row = readonly [sql: string, expected: string];
-type ModeRow = readonly [...row: Row, mode?: Partial<LexMode>, options?: object];
+type ModeRow = readonly [...row: Row, mode?: Partial<LexMode>];
 
 describe('where the name stands', () => {
   const inModes: readonly ModeRow[] = [
@@ -109,14 +106,19 @@ describe('where the name stands', () => {
     ['DROP TABLE _undrop.x', 'drop-table _undrop.x recycled'],
     ['DROP TABLE d.t, `_UNDROP`.x', 'drop-table d.t _UNDROP.x recycled'],
     ['DROP DATABASE _undrop', 'refused/drop-database schema _undrop'],
-    ['USE _undrop', 'not-ours'],
-    ['USE _undrop', 'recycle-schema-write/named', {}, { isPrepared: true }],
+    ['USE _undrop', 'recycle-schema-write/use'],
+    ['use `_UNDROP_LOCAL` /* x */', 'recycle-schema-write/use'],
+    ['/*!50000 USE _undrop_2 */', 'recycle-schema-write/use'],
+    ['USE /*!50000 `#mysql50#_undrop` */', 'recycle-schema-write/use'],
+    ['USE "_undrop"', 'recycle-schema-write/use', ANSI],
+    ['USE d /* _undrop */', 'not-ours'],
+    ['USE `_undropped`', 'not-ours'],
     ["INSERT INTO _undrop.x VALUES ('", 'recycle-schema-write/named'],
     ["SELECT * FROM _undrop.x WHERE a = '", 'not-ours'],
   ];
   test.each(inModes.map((row) => ({ row })))('$row.0: $row.1', ({ row }) => {
-    const [sql, expected, mode, options] = row;
-    for (const one of all(mode)) expect(says(sql, one, options)).toBe(expected);
+    const [sql, expected, mode] = row;
+    for (const one of all(mode)) expect(says(sql, one)).toBe(expected);
   });
 
   test.each<Row>([
@@ -144,7 +146,8 @@ describe('where the name stands', () => {
     ['CREATE OR REPLACE DATABASE _undrop', 'recycle-schema-write/named'],
     ['CREATE SEQUENCE _undrop.s', 'recycle-schema-write/named'],
     ['DROP SEQUENCE _undrop.s', 'drop-sequence _undrop.s recycled'],
-    ["EXECUTE IMMEDIATE 'USE _undrop'", 'refused/execute-immediate [recycle-schema-write/named]'],
+    ["EXECUTE IMMEDIATE 'USE _undrop'", 'refused/execute-immediate [recycle-schema-write/use]'],
+    ['SET STATEMENT max_statement_time=1 FOR USE _undrop', 'recycle-schema-write/named'],
   ])('MariaDB: %s: %s', (sql, expected) => {
     expect(says(sql, lexMode('mariadb-11.8'))).toBe(expected);
   });
@@ -160,16 +163,8 @@ describe('where the name stands', () => {
       'SELECT 1 FROM _undrop.x; DELETE FROM _undrop.x; SELECT 2',
       'refused/multi-statement [not-ours; recycle-schema-write/named; not-ours]',
     ],
-    ['USE _undrop; SELECT * FROM x; SET @a = 1', 'not-ours'],
-    [
-      'USE _undrop; DELETE FROM x',
-      'refused/multi-statement [not-ours; recycle-schema-write/default]',
-    ],
-    ['USE _undrop; USE d; DELETE FROM x', 'not-ours'],
-    [
-      'USE _undrop; CALL p(); SELECT 1',
-      'refused/multi-statement [not-ours; recycle-schema-write/default; recycle-schema-write/unclear]',
-    ],
+    ["PREPARE s FROM 'USE _undrop'", 'refused/prepare [recycle-schema-write/use]'],
+    ['USE d; USE _undrop', 'refused/multi-statement [not-ours; recycle-schema-write/use]'],
     ['/*!99999 INSERT INTO _undrop.x */ INSERT INTO d.t VALUES (1)', 'not-ours'],
     ['INSERT /*!50000 INTO _undrop.x */ VALUES (1)', 'recycle-schema-write/named'],
   ])('%s: %s', (sql, expected) => {
@@ -191,56 +186,6 @@ describe('where the name stands', () => {
     for (const sql of ['SELECT * FROM "_undrop".x', 'DELETE FROM d.t WHERE a = "x" OR 1']) {
       expect(classifyUnderAll(Buffer.from(sql), server, MULTI).kind).toBe('not-ours');
     }
-  });
-});
-
-describe('with a recycle schema as the default one', () => {
-  test.each([
-    ...['INSERT INTO t VALUES (1)', 'DELETE FROM t', 'CREATE TABLE t (a INT)', 'CALL p()'],
-    ...['ALTER DATABASE CHARACTER SET utf8', 'GRANT SELECT ON t TO u', 'DO f()', 'HANDLER t OPEN'],
-    ...[
-      'CREATE PROCEDURE p() SELECT 1',
-      'LOCK TABLES t WRITE',
-      'FLUSH TABLES t',
-      'OPTIMIZE TABLE t',
-    ],
-    ...['TRUNCATE t', 'DROP VIEW v', 'ALTER TABLE t ADD b INT', 'RENAME TABLE t TO d.t'],
-    ...['WITH c AS (SELECT 1) DELETE FROM t', 'CREATE USER_STATISTICS'],
-  ])('%s is refused', (sql) => {
-    for (const mode of all(IN_RECYCLE))
-      expect(says(sql, mode)).toBe('recycle-schema-write/default');
-    for (const mode of all()) expect(says(sql, mode)).toBe('not-ours');
-  });
-
-  test.each([
-    ...READS.map((text) => text.replaceAll('%', 't')),
-    ...['SET NAMES utf8', 'BEGIN', 'START TRANSACTION', 'COMMIT', 'ROLLBACK TO SAVEPOINT a'],
-    ...['USE d', 'USE _undrop_local', 'SAVEPOINT a', 'UNLOCK TABLES', 'KILL 5', 'XA RECOVER'],
-    ...['CREATE DATABASE d', 'CREATE SCHEMA IF NOT EXISTS d', 'DROP USER u', 'ALTER USER u', ''],
-    ...['-- nothing', 'FLUSH PRIVILEGES', 'EXECUTE s', 'DEALLOCATE PREPARE s', 'CREATE ROLE r'],
-  ])('%s goes on', (sql) => {
-    for (const mode of all(IN_RECYCLE)) expect(says(sql, mode)).toBe('not-ours');
-  });
-
-  test('a drop is known as one there, and a prepared text has the same default schema', () => {
-    for (const mode of all(IN_RECYCLE)) {
-      expect(says('DROP TABLE t', mode)).toBe('drop-table t recycled');
-      expect(says('DROP TABLE d.t', mode)).toBe('drop-table d.t');
-      const prepare = says("PREPARE s FROM 'DELETE FROM t'", mode);
-      expect(prepare).toBe('refused/prepare [recycle-schema-write/default]');
-    }
-  });
-
-  test('where it is in doubt, writes are asked about, and reads are not', () => {
-    const known = { ...SERVER_MODES['mysql-9.7'], inRecycle: 'perhaps' as const };
-    const kind = (sql: string) => classifyUnderAll(Buffer.from(sql), known, MULTI).kind;
-    expect(['DELETE FROM t', 'SELECT 1', 'COMMIT', 'USE d; DELETE FROM t'].map(kind)).toEqual([
-      ...['disagree', 'not-ours', 'not-ours', 'not-ours'],
-    ]);
-    const wanted = { isOurs: () => true, names: false };
-    expect(
-      readAtOnce(readingAhead(Buffer.from('DELETE FROM t; SELECT 1'), known, wanted)),
-    ).toBeNull();
   });
 });
 

@@ -64,7 +64,6 @@ describe('bytes that wait', () => {
         },
         {
           handles: { isWatching: false, watchesNames: false, takes: () => false },
-          session: { mayBeInRecycle: false },
           protect: new Set(),
           isAllAnswered: () => false,
         },

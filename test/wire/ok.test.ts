@@ -2,7 +2,7 @@
 import { describe, expect, test } from '@jest/globals';
 import { SERVER_STATUS_IN_TRANS } from '../../src/wire/capabilities.js';
 import { MalformedPacketError } from '../../src/wire/packet-reader.js';
-import { decodeOk, okWithAffectedRows } from '../../src/wire/response.js';
+import { decodeOk, okWithAffectedRows, trackedSchema } from '../../src/wire/response.js';
 import { truncations } from '../support/chunks.js';
 import { exchange, payloads } from '../support/conversation.js';
 
@@ -52,6 +52,24 @@ test('wide session tracking of mysql-9.7 stays with the payload', () => {
   expect(payload.length).toBeGreaterThan(100);
   expect(ok.payload).toBe(payload);
   expect(ok.statusFlags & 0x4000).toBe(0x4000);
+});
+
+test('the default schema is found among what session tracking reports', () => {
+  const ok = (state: string) =>
+    Buffer.concat([Buffer.from('00fc0102000240000003696e66', 'hex'), Buffer.from(state)]);
+  const variable = '\x00\x0f\x0aautocommit\x03OFF';
+  const schema = '\x01\x05\x04shop';
+  expect(trackedSchema(ok(`\x07${schema}`))?.toString()).toBe('shop');
+  expect(trackedSchema(ok(`\x18${variable}${schema}`))?.toString()).toBe('shop');
+  expect(trackedSchema(ok(`\x11${variable}`))).toBeNull();
+  expect(trackedSchema(onlyPacket('mysql-9.7/track', 'a wide OK'))).toBeNull();
+  expect(trackedSchema(onlyPacket('mysql-9.7/track', 'another schema'))?.toString()).toBe('p');
+  const whole = ok(`\x07${schema}`);
+  for (const cut of truncations(whole)) {
+    // Nothing is left of the list.
+    if (cut.length === whole.length - 7) expect(trackedSchema(cut)).toBeNull();
+    else expect(() => trackedSchema(cut)).toThrow(MalformedPacketError);
+  }
 });
 
 test('a count of nine bytes moves the status along', () => {

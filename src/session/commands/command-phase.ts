@@ -25,6 +25,7 @@ import { encodePacket, GrowingBuffer, HEADER_BYTES, type Packet } from '../../wi
 import type { SessionConnections } from '../connections.js';
 import {
   type ClassifyOptions,
+  checkTrackedSchema,
   classifyPacket,
   isFree,
   isMultiStatement,
@@ -105,9 +106,9 @@ export class CommandPhase implements GateOwner {
     this.#prepared = new PreparedDrops(login.server);
     this.tracker = new ResponseTracker(login.capabilities);
     this.tracker.onNoSuchTable = (payload) => this.#onNoSuchTable(payload);
+    this.tracker.onStateChanged = (payload) => checkTrackedSchema(payload, options.service());
     this.#gate = new CommandGate(this, {
       handles: this.#prepared,
-      session: this.lastSeen,
       protect: { has: (kind) => protectedKinds(options.service()).has(kind) },
       isAllAnswered: () => this.tracker.idle,
     });
@@ -214,14 +215,14 @@ export class CommandPhase implements GateOwner {
   }
 
   letThrough(packet: Packet): boolean {
-    if (packet.payload[0] === COM_CHANGE_USER && this.#login.bridge !== null) {
-      this.#onStopped = (rest) => this.#changeUser(packet, rest);
-      return false;
-    }
     this.#place?.arrived();
     const reading = this.#classify(packet);
     const { done, value } = reading.next();
-    if (done === true && value === null) return true;
+    if (done === true && value === null) {
+      if (packet.payload[0] !== COM_CHANGE_USER || this.#login.bridge === null) return true;
+      this.#onStopped = (rest) => this.#changeUser(packet, rest);
+      return false;
+    }
     this.#onStopped =
       done === true && value !== null
         ? (rest) => this.#intercept(value, rest)

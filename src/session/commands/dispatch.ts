@@ -79,8 +79,7 @@ async function answerToText(taken: Intercepted, options: DispatchOptions): Promi
     const asked = await readUserFacts(options);
     if ('errno' in asked) return answerWith(asked);
     facts = asked;
-    const isPrepared = taken.packetKind === 'prepare';
-    verdict = await classifyByFacts(taken.text, facts, { ...options, isPrepared }, options);
+    verdict = await classifyByFacts(taken.text, facts, options);
   }
   if (verdict.kind === 'disagree') {
     return refused(notUnderstood(`the character set ${facts?.charset}`), options);

@@ -12,7 +12,7 @@ import { UndropError } from '../../errors.js';
 import { isStorable } from '../../sql/lex/client-charset.js';
 import { clientCharsetOf } from '../../sql/lex/lex-mode.js';
 import { plainNameOf } from '../../sql/named-statement.js';
-import { isRecycleName, mayBeOurs } from '../../sql/trigger-scan.js';
+import { mayBeOurs } from '../../sql/trigger-scan.js';
 import { isProtected } from '../../sql/verdict.js';
 import { dropSchema } from '../../statements/drop-database/text.js';
 import {
@@ -207,8 +207,8 @@ export async function dynamic(
   ) {
     return prepareText(taken, { verdict, text, facts }, options);
   }
-  const isOpen = text === null || (facts.schema !== null && isRecycleName(facts.schema));
-  if (isOpen || bytes === null || !isInnocent(text, options) || !isInnocent(bytes, options)) {
+  const isOpen = text === null || bytes === null;
+  if (isOpen || !isInnocent(text, options) || !isInnocent(bytes, options)) {
     const why = `its text goes through the character sets ${charsets.join(' and ')}`;
     return refused(notUnderstood(why), options);
   }
@@ -266,7 +266,7 @@ async function prepareText(
   // A copy, because the drop is kept, and its packet may be much larger.
   const text = Buffer.from(made.text);
   const facts = { ...made.facts, charset: 'utf8mb4' };
-  const inner = await classifyByFacts(text, facts, { isPrepared: true }, options);
+  const inner = await classifyByFacts(text, facts, { ...options, multiStatements: false });
   if (inner.kind === 'disagree' || inner.kind === 'dynamic' || inner.kind === 'unclear') {
     return unclear({ ...taken, text }, 'the text that it executes', options);
   }

@@ -4,12 +4,14 @@
  *
  * Invariant: what passes here is not undrop's in any possible mode.
  */
+import { UndropError } from '../../errors.js';
 import { classifying, type VerdictUnderAll } from '../../sql/classify.js';
 import { isFreeByHead } from '../../sql/free-text.js';
 import { dotted } from '../../sql/grammar/table-name.js';
-import { type KnownMode, modeOfSession } from '../../sql/lex/lex-mode.js';
+import { type KnownMode, modeFromSqlMode } from '../../sql/lex/lex-mode.js';
 import { readNamedStatement } from '../../sql/named-statement.js';
 import { LONG_SLICE_BYTES, type Reading } from '../../sql/reading.js';
+import { USE_OF_RECYCLE } from '../../sql/recycle-schema-write.js';
 import { isRecycleName, mentionsRecycle, readingMayBeOurs } from '../../sql/trigger-scan.js';
 import {
   type DropTable,
@@ -33,8 +35,10 @@ import {
   COM_STMT_PREPARE,
   queryTextOffset,
 } from '../../wire/commands.js';
+import { decodeComChangeUser } from '../../wire/connection/auth-packets.js';
 import type { Packet } from '../../wire/framing.js';
 import { MalformedPacketError } from '../../wire/packet-reader.js';
+import { trackedSchema } from '../../wire/response.js';
 import type { PreparedDrops } from '../commands/prepared-drops.js';
 import type { Login } from '../login/login.js';
 
@@ -84,9 +88,11 @@ export function* classifyPacket(
     case COM_STMT_PREPARE:
       return yield* classifyText(packet, 'prepare', payload.subarray(1), options);
     case COM_INIT_DB:
-    case COM_CHANGE_USER:
-      // Taken only because they change the default schema.
-      return null;
+    case COM_CHANGE_USER: {
+      const text = schemaIn(payload);
+      if (options.service.protectsRecycleSchema === false || !isRecycleName(text)) return null;
+      return { packet, packetKind: 'query', text, verdict: USE_OF_RECYCLE };
+    }
     case COM_STMT_EXECUTE:
       return { ...other, packetKind: 'handle' };
     default:
@@ -106,15 +112,30 @@ export function* classifyPacket(
   return { packet, packetKind: 'named', text, verdict: null, command };
 }
 
+/** The default schema that a command asks for; empty: it asks for none of undrop's own. */
+function schemaIn(payload: Buffer): Buffer {
+  if (payload[0] === COM_INIT_DB) return payload.subarray(1);
+  return mentionsRecycle(payload) ? decodeComChangeUser(payload).schema : Buffer.alloc(0);
+}
+
+/**
+ * `ok` reports a change of the session. A stored program of MariaDB can lead to a schema of
+ * undrop's own by a text that it puts together; there the session ends.
+ */
+export function checkTrackedSchema(ok: Buffer, { protectsRecycleSchema }: DropService): void {
+  if (protectsRecycleSchema === false || !mentionsRecycle(ok)) return;
+  if (isRecycleName(trackedSchema(ok) ?? '')) throw new UndropError('UNDROP_RECYCLE_SCHEMA_USE');
+}
+
 /** Classifies one statement by the facts of the session; takes turns with other readings. */
 export function classifyByFacts(
   text: Buffer,
-  facts: UserFacts,
-  { isPrepared, multiStatements = false }: { isPrepared: boolean; multiStatements?: boolean },
-  { server, service }: Pick<InterceptOptions, 'server' | 'service'>,
+  { sqlMode, charset }: UserFacts,
+  options: Pick<InterceptOptions, 'server' | 'service' | 'multiStatements'>,
 ): Promise<VerdictUnderAll> {
-  const read = { multiStatements, isPrepared, protect: service.protect };
-  return inSlices(classifying(text, modeOfSession(server, facts), read));
+  const { server, service, multiStatements } = options;
+  const read = { multiStatements, protect: service.protect };
+  return inSlices(classifying(text, modeFromSqlMode(server, sqlMode, charset), read));
 }
 
 function* classifyText(
@@ -124,17 +145,13 @@ function* classifyText(
   { server, service, multiStatements, onObserved }: ClassifyOptions,
 ): Reading<Intercepted | null> {
   const kinds = protectedKinds(service);
-  const isInRecycle = (server.inRecycle ?? false) !== false;
-  if (text.length > LONG_SLICE_BYTES && !isInRecycle) {
-    if (!(yield* readingMayBeOurs(text, kinds))) return null;
-  }
+  if (text.length > LONG_SLICE_BYTES && !(yield* readingMayBeOurs(text, kinds))) return null;
   const { protectsRecycleSchema = true } = service;
-  const mayWriteRecycleSchema = protectsRecycleSchema && (isInRecycle || mentionsRecycle(text));
+  const mayWriteRecycleSchema = protectsRecycleSchema && mentionsRecycle(text);
   if (kinds.size === 0 && !mayWriteRecycleSchema) return null;
   // PREPARE accepts one statement only.
   const isSeveral = multiStatements && packetKind === 'query';
-  const isPrepared = packetKind === 'prepare';
-  const read = { multiStatements: isSeveral, isPrepared, protect: kinds };
+  const read = { multiStatements: isSeveral, protect: kinds };
   const verdict = yield* classifying(text, server, read);
   if (verdict.kind !== 'disagree' && !isProtected(verdict, kinds)) return null;
   // The schemas of undrop are protected in the mode observe, too.
@@ -195,55 +212,37 @@ export class LastSeen {
   guess: SessionGuess;
   /** A text named SQL_LOG_BIN; from then on it may be off at any time. */
   logBinMayBeOff = false;
-  /**
-   * The default schema may be a recycle schema, because a text named one. Every way there contains
-   * the name; a statement that is prepared and executed later never leads there.
-   */
-  mayBeInRecycle: boolean;
-  /** The last command contained such a name, and may lead there. */
-  #mentionsRecycle = false;
 
   constructor({ schema, user, server }: Pick<Login, 'schema' | 'user' | 'server'>) {
     this.guess = { schema: schema?.toString() ?? null, charset: 'utf8mb4', user };
     this.#server = server;
-    this.mayBeInRecycle = schema !== null && mentionsRecycle(schema);
   }
 
   /** How its texts are read by these facts; null: the modes that are possible without a query. */
   known(facts: UserFacts | null): KnownMode {
-    if (facts !== null) return modeOfSession(this.#server, facts);
-    return this.mayBeInRecycle ? { ...this.#server, inRecycle: 'perhaps' } : this.#server;
+    if (facts === null) return this.#server;
+    return modeFromSqlMode(this.#server, facts.sqlMode, facts.charset);
   }
 
-  /** The client requests another default schema; the server may refuse it. */
+  /** The client requests another default schema; the server, or undrop, may refuse it. */
   inSchema(schema: Uint8Array): void {
+    if (isRecycleName(schema)) return;
     this.guess = { ...this.guess, schema: Buffer.from(schema).toString() };
-    this.mayBeInRecycle ||= mentionsRecycle(schema);
   }
 
   /** Reads a command before it goes on. */
   *readingCommand(payload: Uint8Array): Reading<void> {
     if (payload[0] === COM_INIT_DB) this.inSchema(payload.subarray(1));
-    let mentions = false;
-    let mayLead = payload[0] !== COM_QUERY && payload[0] !== COM_STMT_PREPARE;
     for (let at = 0; at < payload.length; at += LONG_SLICE_BYTES) {
       if (at > 0) yield;
       const slice = payload.subarray(Math.max(0, at - NAME_BYTES_MAX), at + LONG_SLICE_BYTES);
-      const text = Buffer.from(slice).toString('latin1');
-      this.logBinMayBeOff ||= /sql_log_bin/i.test(text);
-      mentions ||= mentionsRecycle(slice);
-      // In a text, only the word USE changes the schema.
-      mayLead ||= /use/i.test(text);
+      this.logBinMayBeOff ||= /sql_log_bin/i.test(Buffer.from(slice).toString('latin1'));
     }
-    this.#mentionsRecycle = mentions && mayLead;
-    this.mayBeInRecycle ||= this.#mentionsRecycle;
   }
 
   /** The facts as of before the last command. */
   inFacts({ schema, charset, user, account, logged }: UserFacts): void {
     this.guess = { schema, charset, user, account };
     this.logBinMayBeOff ||= !logged;
-    const isInRecycle = schema !== null && isRecycleName(schema);
-    this.mayBeInRecycle = isInRecycle || this.#mentionsRecycle;
   }
 }

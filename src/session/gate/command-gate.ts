@@ -37,7 +37,6 @@ import {
 } from '../../wire/framing.js';
 import { MalformedPacketError } from '../../wire/packet-reader.js';
 import type { PreparedDrops } from '../commands/prepared-drops.js';
-import type { LastSeen } from './classify-packet.js';
 import { TEXT_BYTES_MAX } from './text-room.js';
 
 /**
@@ -70,8 +69,6 @@ export interface GateOwner {
 export interface GateOptions {
   /** Prepared drops: commands on them, and texts that may name them, are shown whole. */
   readonly handles: Pick<PreparedDrops, 'isWatching' | 'watchesNames' | 'takes'>;
-  /** If its default schema may be a recycle schema, every text is shown. */
-  readonly session: Pick<LastSeen, 'mayBeInRecycle'>;
   /** May change while the session lives. */
   readonly protect: Protected;
   /** True: every command has its whole response, so no upload is running. */
@@ -85,7 +82,6 @@ export interface GateOptions {
 export class CommandGate {
   readonly #owner: GateOwner;
   readonly #handles: GateOptions['handles'];
-  readonly #session: GateOptions['session'];
   readonly #protect: Protected;
   readonly #isAllAnswered: () => boolean;
   readonly #nowMs: () => number;
@@ -108,7 +104,6 @@ export class CommandGate {
   constructor(owner: GateOwner, options: GateOptions) {
     this.#owner = owner;
     this.#handles = options.handles;
-    this.#session = options.session;
     this.#protect = options.protect;
     this.#isAllAnswered = options.isAllAnswered;
     this.#nowMs = options.nowMs ?? (() => performance.now());
@@ -217,7 +212,6 @@ export class CommandGate {
     const hasText = command === COM_QUERY || command === COM_STMT_PREPARE;
     if (!hasText && (command !== COM_STMT_EXECUTE || this.#handles.isWatching)) return false;
     if (command === COM_QUERY && this.#handles.watchesNames) return false;
-    if (hasText && this.#session.mayBeInRecycle) return false;
     if (hasText && mayBeOurs(chunk, HEADER_BYTES + 1, length, this.#protect)) return false;
     this.#lastDataId = 0;
     this.#owner.onCommand(command);
@@ -304,11 +298,9 @@ export class CommandGate {
     this.#lastDataId = 0;
     const { length } = framed;
     const command = length > HEADER_BYTES ? (framed[HEADER_BYTES] ?? COM_SLEEP) : COM_SLEEP;
-    const isShown =
-      (command === COM_QUERY && this.#handles.watchesNames) || this.#session.mayBeInRecycle;
     const isInnocent =
       TEXTS.includes(command) &&
-      !isShown &&
+      !(command === COM_QUERY && this.#handles.watchesNames) &&
       !mayBeOurs(framed, HEADER_BYTES + 1, length, this.#protect);
     if (length > HEADER_BYTES && !isInnocent) {
       const payload = Buffer.from(framed.subarray(HEADER_BYTES));

@@ -68,9 +68,7 @@ export function dropVerdict(tokens: Token[], statement: Statement, source: Sourc
   if (name === null || tokens.length > 0 || !statement.isComplete) {
     return unclear(`this DROP ${object.toUpperCase()} is not understood`);
   }
-  const isRecycled = names.some(({ schema }) =>
-    schema === null ? source.mode.inRecycle === true : isRecycleName(schema),
-  );
+  const isRecycled = names.some(({ schema }) => schema !== null && isRecycleName(schema));
   const isDoubtful = names.some((one) => one.isDoubtful);
   const parsed = { object, ifExists, names, wait, isDoubtful } as const;
   return { kind: 'drop-table', statement: parsed, ...(isRecycled && { isRecycled }) };

@@ -1,13 +1,10 @@
 /**
- * How a server reads the bytes of a statement: flavour, version, sql_mode and the client's charset;
- * and whether a name without a schema is in a recycle schema. Either all of that is known, or there
- * is a set of hypotheses, each of them one fully known mode.
+ * How a server reads the bytes of a statement: flavour, version, sql_mode and the client's charset.
+ * Either all of that is known, or there is a set of hypotheses, each of them one fully known mode.
  *
  * Invariant: the true mode is among the hypotheses. A property that these bytes don't depend on (no
  * backslash, no double quote, no byte that a charset reads in its own way) adds no hypothesis.
  */
-
-import { isRecycleName } from '../trigger-scan.js';
 import {
   CHARSET_TABLES,
   CLIENT_CHARSETS,
@@ -32,13 +29,10 @@ export interface LexMode {
   /** sql_mode MSSQL of MariaDB: `[` quotes a name. */
   readonly squareBrackets: boolean;
   readonly charset: ClientCharset;
-  /** The default schema is a recycle schema. */
-  readonly inRecycle?: boolean;
 }
 
-/** The known part of a session's mode. Absent = not known, but for `inRecycle`: no. */
-export type KnownMode = Pick<LexMode, 'flavour' | 'versionId'> &
-  Partial<Omit<LexMode, 'inRecycle'>> & { readonly inRecycle?: boolean | 'perhaps' };
+/** The known part of a session's mode. Absent = not known. */
+export type KnownMode = Pick<LexMode, 'flavour' | 'versionId'> & Partial<LexMode>;
 
 /**
  * The mode of a session with known `@@sql_mode` and `@@character_set_client`. All is known then,
@@ -61,24 +55,13 @@ export function modeFromSqlMode(
   };
 }
 
-/** The mode of a session with a known default schema, too (null: it has none). */
-export function modeOfSession(
-  base: { readonly flavour: Flavour; readonly versionId: number },
-  session: { readonly sqlMode: string; readonly charset: string; readonly schema: string | null },
-): KnownMode {
-  const { sqlMode, charset, schema } = session;
-  const inRecycle = schema !== null && isRecycleName(schema);
-  return { ...modeFromSqlMode(base, sqlMode, charset), inRecycle };
-}
-
 /** Whether no property is open. */
 export function isFullyKnown(known: KnownMode): known is LexMode {
   return (
     known.ansiQuotes !== undefined &&
     known.noBackslashEscapes !== undefined &&
     known.squareBrackets !== undefined &&
-    known.charset !== undefined &&
-    known.inRecycle !== 'perhaps'
+    known.charset !== undefined
   );
 }
 
@@ -91,7 +74,6 @@ export function hypotheses(known: KnownMode, bytes: Uint8Array): readonly LexMod
     ansiQuotes: known.ansiQuotes ?? false,
     noBackslashEscapes: known.noBackslashEscapes ?? false,
     squareBrackets: squareBrackets ?? false,
-    inRecycle: known.inRecycle === true,
   }));
   // Alternatives for unknown properties on which the reading of these bytes depends.
   const open: Partial<LexMode>[] = [];
@@ -99,7 +81,6 @@ export function hypotheses(known: KnownMode, bytes: Uint8Array): readonly LexMod
   if (known.noBackslashEscapes === undefined && bytes.includes(0x5c)) {
     open.push({ noBackslashEscapes: true });
   }
-  if (known.inRecycle === 'perhaps') open.push({ inRecycle: true });
   if (squareBrackets === undefined && bytes.includes(0x5b)) open.push({ squareBrackets: true });
   for (const other of open) modes = modes.flatMap((mode) => [mode, { ...mode, ...other }]);
   return modes;

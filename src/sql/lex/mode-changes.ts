@@ -1,6 +1,6 @@
 /**
- * The effect of a statement on how the following ones in the same text are read: SET sql_mode, SET
- * NAMES and USE take effect at once. Invariant: if a change can't be read from the statement, that
+ * The effect of a statement on how the following ones in the same text are read: SET sql_mode and
+ * SET NAMES take effect at once. Invariant: if a change can't be read from the statement, that
  * part of the mode is unknown from there on.
  */
 import type { Statement } from '../next-statement.js';
@@ -16,15 +16,9 @@ const COMBINED = /\b(?:ansi|db2|maxdb|mssql|mysql323|mysql40|oracle|postgresql|t
 export function modeAfter(statement: Statement, bytes: Uint8Array, mode: LexMode): KnownMode {
   const head = statement.tokens[0]?.text ?? '';
   const { flavour, versionId, charset } = mode;
-  const wasInRecycle = mode.inRecycle === true;
-  const mayBeInRecycle = wasInRecycle || statement.namesRecycle;
-  const open = { flavour, versionId, inRecycle: mayBeInRecycle ? 'perhaps' : false } as const;
+  const open = { flavour, versionId };
   // A stored program restores sql_mode when it ends, but not the effect of SET NAMES.
   if (head === 'CALL' || head === 'EXECUTE') return open;
-  if (head === 'USE') {
-    const inRecycle = statement.namesRecycle;
-    return inRecycle === wasInRecycle ? mode : { ...mode, inRecycle };
-  }
   if (head !== 'SET') return mode;
   const text = Buffer.from(bytes.subarray(statement.start, statement.end)).toString('latin1');
   // Servers find a setting by its name without regard to accents: `@@śql_mode`.
@@ -40,9 +34,6 @@ export function modeAfter(statement: Statement, bytes: Uint8Array, mode: LexMode
     return { ...mode, ...modeFromSqlMode(mode, sqlMode, ''), charset };
   }
   const mayBeCharset = /names|char/i.test(text);
-  if (/sql_mode/i.test(text)) {
-    const anyMode = { flavour, versionId, inRecycle: wasInRecycle };
-    return mayBeCharset ? anyMode : { ...anyMode, charset };
-  }
+  if (/sql_mode/i.test(text)) return mayBeCharset ? open : { ...open, charset };
   return mayBeCharset ? anyCharset : mode;
 }

@@ -26,17 +26,14 @@ export const HOW: Readonly<Record<StatementForm, string>> = {
 
 /** Continues the sentence "The statement was not executed: …", with its remedy. */
 const RECYCLE_SCHEMA_WRITES: Readonly<
-  Record<RecycleSchemaWrite['how'], readonly [why: string, instead: string]>
+  Record<Exclude<RecycleSchemaWrite['how'], 'use'>, readonly [why: string, instead: string]>
 > = {
   named: ['it is not a read, and names a schema of undrop itself', 'Only reads are allowed there.'],
-  default: [
-    'it is not a read, and the default schema is one of undrop itself',
-    'USE another schema to change its tables.',
-  ],
   unclear: ['it may write to a schema of undrop itself', 'Only reads are allowed there.'],
 };
 
 export function recycleSchemaRefusal({ how }: RecycleSchemaWrite): UndropError {
+  if (how === 'use') return new UndropError('UNDROP_RECYCLE_SCHEMA_USE');
   const [why, instead] = RECYCLE_SCHEMA_WRITES[how];
   return new UndropError('UNDROP_RECYCLE_SCHEMA_WRITE', { why, instead });
 }

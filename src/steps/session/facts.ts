@@ -5,6 +5,7 @@
  */
 
 import { UndropError } from '../../errors.js';
+import { isRecycleName } from '../../sql/trigger-scan.js';
 import { SERVER_IDENTITY_SQL, type ServerVersion } from '../../wire/connection/handshake-v10.js';
 import { MalformedPacketError } from '../../wire/packet-reader.js';
 import { decodeErr, type ErrPacket, encodeErr, type Result } from '../../wire/response.js';
@@ -81,9 +82,12 @@ export function readFacts(result: Result): UserFacts | ErrPacket {
   const [serverIdentity = '', account = '', checked, results = '', hint = ''] = values.slice(5);
   const [addsIfExists] = values.slice(10);
   if (isWide(results)) return notReadIn(results);
+  // In the server's own UTF-8; MySQL 5.6 reads no further than a NUL in it, so such a name stays.
+  const schema = row[0]?.toString('utf8') ?? null;
+  // Each known way there is refused; a statement of a session that found another is, too.
+  if (isRecycleName(schema ?? '')) return asErr(new UndropError('UNDROP_RECYCLE_SCHEMA_USE'));
   return {
-    // In the server's own UTF-8; MySQL 5.6 reads no further than a NUL in it, so such a name stays.
-    schema: row[0]?.toString('utf8') ?? null,
+    schema,
     sqlMode,
     charset,
     resultsCharset: results,
@@ -106,9 +110,11 @@ export function isWide(charset: string): boolean {
 
 /** The refusal of a text in such a character set. */
 export function notReadIn(charset: string): ErrPacket {
-  const error = new UndropError('UNDROP_NAME_CHARSET', { charset });
-  const message = Buffer.from(`${error.code}: ${error.message}`);
-  return decodeErr(encodeErr({ ...error.entry, message }));
+  return asErr(new UndropError('UNDROP_NAME_CHARSET', { charset }));
+}
+
+function asErr({ code, message, entry }: UndropError): ErrPacket {
+  return decodeErr(encodeErr({ ...entry, message: Buffer.from(`${code}: ${message}`) }));
 }
 
 /** The kind of a name in the user's session. */

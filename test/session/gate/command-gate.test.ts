@@ -32,7 +32,6 @@ interface Outcome {
 /** A session without prepared drops, of which nothing is known. */
 const UNWATCHED = {
   handles: { isWatching: false, watchesNames: false, takes: () => false },
-  session: { mayBeInRecycle: false },
   protect: new Set<Protection>(),
   isAllAnswered: () => false,
 };
@@ -198,29 +197,6 @@ test('what leads to a schema is shown whole, however it is cut', () => {
     expect(texts).toEqual(['\x02shop', '\x11root\0\0shop\0']);
     expect(forwarded.equals(stream)).toBe(true);
   }
-});
-
-test('of a session whose default schema may be a recycle schema every text is shown', () => {
-  const session = { mayBeInRecycle: false };
-  const shown: string[] = [];
-  const gate = new CommandGate(
-    {
-      connections: { toServer: () => undefined },
-      onCommand: () => undefined,
-      letThrough: ({ payload }) => shown.push(payload.toString('latin1')) > 0,
-      letLongPass: () => true,
-    },
-    { ...UNWATCHED, session },
-  );
-  const chunks = [
-    ...[query('SELECT 1'), command(com.COM_STMT_PREPARE, 'SELECT 2')],
-    Buffer.concat([query('SELECT 3'), command(com.COM_PING), query('SELECT 4')]),
-  ];
-  for (const chunk of chunks) gate.feed(Buffer.from(chunk));
-  expect(shown).toEqual([]);
-  session.mayBeInRecycle = true;
-  for (const chunk of chunks) gate.feed(Buffer.from(chunk));
-  expect(shown).toEqual(['\x03SELECT 1', '\x16SELECT 2', '\x03SELECT 3', '\x03SELECT 4']);
 });
 
 describe('a statement of ours', () => {
