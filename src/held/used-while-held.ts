@@ -11,6 +11,7 @@ import { recordHistory } from '../ledger/history.js';
 import { doesReplicate } from '../ledger/owner.js';
 import { LEDGER } from '../ledger/tables.js';
 import { type Log, report } from '../log.js';
+import { placesOf } from '../names/names.js';
 import { isServiceError, type Row, type ServicePool } from '../service/pool/pools.js';
 import { readServerFacts } from '../service/server-facts.js';
 import { note, sql, textOf } from '../service/sql.js';
@@ -113,7 +114,7 @@ async function findUsed(
   missed: ReadonlyMap<string, Missed>,
 ): Promise<readonly Use[]> {
   const names = [...missed.keys()]
-    .flatMap(splits)
+    .flatMap((name) => placesOf(name).slice(0, DOTS_MAX))
     .map(({ schema, table }) => sql`(schema_name = ${schema} AND table_name = ${table})`);
   const [rows = []] = await pool.run(
     sql`SELECT ${note('used')} id, group_id, schema_name, table_name FROM ${LEDGER}
@@ -138,11 +139,4 @@ function useOf(row: Row, { count, by }: Missed): Use {
     table: textOf(row, 'table_name'),
     count,
   };
-}
-
-/** The possible schemas and tables of a name: either may contain dots. */
-function splits(name: string): readonly { readonly schema: string; readonly table: string }[] {
-  return [...name.matchAll(/\./g)].slice(0, DOTS_MAX).map(({ index }) => {
-    return { schema: name.slice(0, index), table: name.slice(index + 1) };
-  });
 }

@@ -12,7 +12,7 @@ import type { LedgerRow } from '../ledger/entry.js';
 import { findRows } from '../ledger/read.js';
 import { recordLook } from '../ledger/table-restores.js';
 import type { Log } from '../log.js';
-import type { QualifiedTable } from '../names/names.js';
+import { placesOf } from '../names/names.js';
 import { isServiceError, type ServicePool } from '../service/pool/pools.js';
 import { WAITS_FOR_LOCK } from '../service/pool/statement-timeout.js';
 import { note, numberOf, sql } from '../service/sql.js';
@@ -69,7 +69,7 @@ export class LateSearches {
     const { connection, log, signal } = this.#options;
     const bound = { withinMs: SEARCH_MS_MAX, givesWay: () => this.#givesWay() };
     const broken: BrokenKey[] = [];
-    for (const place of placesOf(row)) {
+    for (const place of placesOf(row.restoredAs ?? '')) {
       broken.push(...(await searchBrokenRows(connection, place, bound)));
     }
     const tries = (this.#tries.get(row.id) ?? 0) + 1;
@@ -93,15 +93,6 @@ export class LateSearches {
     );
     return numberOf(row, 'n') > 0;
   }
-}
-
-/** A name may contain dots. */
-function placesOf({ restoredAs }: LedgerRow): readonly QualifiedTable[] {
-  const parts = (restoredAs ?? '').split('.');
-  return parts.slice(1).map((_part, index) => {
-    const at = index + 1;
-    return { schema: parts.slice(0, at).join('.'), table: parts.slice(at).join('.') };
-  });
 }
 
 function resultOf(broken: readonly BrokenKey[]): string {

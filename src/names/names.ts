@@ -10,6 +10,13 @@ export interface QualifiedTable {
   readonly table: string;
 }
 
+/** The possible schemas and tables of a qualified name: either may contain dots. */
+export function placesOf(name: string): readonly QualifiedTable[] {
+  return [...name.matchAll(/\./g)].map(({ index }) => {
+    return { schema: name.slice(0, index), table: name.slice(index + 1) };
+  });
+}
+
 /** `schema.table`, as people and the ledger have it. */
 export function writtenName({ schema, table }: QualifiedTable): string {
   return `${schema}.${table}`;

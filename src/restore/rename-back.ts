@@ -12,7 +12,7 @@ import { definitionLines } from '../ledger/detached/detached.js';
 import type { LedgerRow } from '../ledger/entry.js';
 import { findRows } from '../ledger/read.js';
 import { FOREIGN_KEY_LINE, ownDefinition } from '../ledger/write.js';
-import { parseHoldName, type QualifiedTable, type TableState } from '../names/names.js';
+import { parseHoldName, placesOf, type QualifiedTable, type TableState } from '../names/names.js';
 import { findHoldTables, readRecycleSchemas } from '../service/hold-tables.js';
 import { isServerError, type ServicePool } from '../service/pool/pools.js';
 import { isKilled, runWithTimeout } from '../service/pool/statement-timeout.js';
@@ -169,10 +169,7 @@ export async function findRenamed(
   const { id, restoredAs } = row;
   if (!isUnfinished(row) || restoredAs === null) return null;
   const holdSchema = row.holdSchema ?? row.schema;
-  const parts = restoredAs.split('.');
-  // A name may contain dots.
-  for (let at = 1; at < parts.length; at++) {
-    const place = { schema: parts.slice(0, at).join('.'), table: parts.slice(at).join('.') };
+  for (const place of placesOf(restoredAs)) {
     const { schema: toSchema, table: toTable } = place;
     if (await isRenamedBack(pool, { id, holdSchema, toSchema, toTable })) return place;
   }

@@ -26,7 +26,7 @@ interface TableKeys extends KeyedTable {
   readonly keys: readonly ForeignKey[];
 }
 
-export interface AddKeysOptions extends TryOptions {
+interface AddKeysOptions extends TryOptions {
   readonly server: ServerFacts;
 }
 

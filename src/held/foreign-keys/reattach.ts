@@ -22,7 +22,7 @@ import { isKilled } from '../../service/pool/statement-timeout.js';
 import { readServerFacts } from '../../service/server-facts.js';
 import { note, numberOf, sql } from '../../service/sql.js';
 import { REATTACH_TRIES } from '../../tries.js';
-import { type AddKeysOptions, addKeys, type KeyedTable } from './add-keys.js';
+import { addKeys, type KeyedTable } from './add-keys.js';
 import { type RepointOptions, readKey, repointForeignKey } from './repoint.js';
 
 /** The result for a CHECK, trigger or foreign key. */
@@ -84,7 +84,10 @@ export async function reattach(
   const isAwaited = ({ parentSchema, parentTable }: ForeignKey) =>
     options.awaited?.has(`${parentSchema}.${parentTable}`) === true;
   const ready = keys.filter((key) => !isAwaited(key));
-  const problems = await addAll(pool, { ...table, keys: ready }, how);
+  const problems = await triedAll(ready, async (some) => {
+    if (!(await addKeys(pool, { ...table, keys: some }, how)))
+      throw new Error('the table was dropped again');
+  });
   const problemOf = (key: ForeignKey) =>
     isAwaited(key) ? IS_AWAITED : (problems[ready.indexOf(key)] ?? shortened(key, id));
   const reports = await Promise.all(
@@ -137,18 +140,13 @@ function renamed(key: ForeignKey, options: ReattachOptions): ForeignKey {
 }
 
 /** Adds all at once, or if that fails one by one; the problem of each, or null. */
-async function addAll(
-  pool: ServicePool,
-  { keys, ...table }: KeyedTable & { readonly keys: readonly ForeignKey[] },
-  options: AddKeysOptions,
+export async function triedAll<T>(
+  all: readonly T[],
+  add: (some: readonly T[]) => Promise<void>,
 ): Promise<readonly (string | null)[]> {
-  const add = async (some: readonly ForeignKey[]) => {
-    if (!(await addKeys(pool, { ...table, keys: some }, options)))
-      throw new Error('the table was dropped again');
-  };
-  if ((await tried(() => add(keys))) === null) return keys.map(() => null);
+  if ((await tried(() => add(all))) === null) return all.map(() => null);
   const problems: (string | null)[] = [];
-  for (const key of keys) problems.push(await tried(() => add([key])));
+  for (const one of all) problems.push(await tried(() => add([one])));
   return problems;
 }
 

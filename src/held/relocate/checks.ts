@@ -22,7 +22,7 @@ import {
 } from '../../wire/server-errors.js';
 import { alter, type KeyedTable } from '../foreign-keys/add-keys.js';
 import { readTable } from '../foreign-keys/read-table.js';
-import { type Reattached, type ReattachOptions, tried } from '../foreign-keys/reattach.js';
+import { type Reattached, type ReattachOptions, triedAll } from '../foreign-keys/reattach.js';
 import type { RelocateTable } from './blockers.js';
 
 /** Null, or why the table keeps them. Rejects with other errors of the server. */
@@ -92,15 +92,9 @@ export async function reattachChecks(
   if (checks.length === 0) return [];
   const at = { id, ...restoredAs };
   const table = `${restoredAs.schema}.${restoredAs.table}`;
-  const add = (some: readonly HeldCheck[]) => tried(() => addMissing(pool, at, { some, logged }));
-  // All in one copy, or if that fails one by one.
-  const failure = await add(checks);
-  const reports: Reattached[] = [];
-  for (const check of checks) {
-    const problem = failure === null ? null : await add([check]);
-    reports.push({ name: check.name, table, problem });
-  }
-  return reports;
+  // All in one copy.
+  const problems = await triedAll(checks, (some) => addMissing(pool, at, { some, logged }));
+  return checks.map(({ name }, index) => ({ name, table, problem: problems[index] ?? null }));
 }
 
 async function addMissing(
