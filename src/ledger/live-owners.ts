@@ -122,3 +122,14 @@ async function readOpen(pool: ServicePool): Promise<readonly Owned[]> {
     droppedAt: dateOf(row, 'dropped_at'),
   }));
 }
+
+/** The RENAME of an owner that is gone may still wait in the server for a second. */
+export async function isRenaming(pool: ServicePool, id: string): Promise<boolean> {
+  // In two parts, so that this statement doesn't find that of another proxy.
+  const isOfIt = sql`CONCAT('%RENAME /*%HOLD\\_', ${id}, '\\_%')`;
+  const [rows = []] = await pool.run(
+    sql`SELECT ${note('look', id)} 1 AS one FROM ${processlistOf(await readServerFacts(pool))}
+        WHERE ID <> CONNECTION_ID() AND INFO LIKE ${isOfIt}`,
+  );
+  return rows.length > 0;
+}

@@ -3,7 +3,6 @@
  * server's lock, and waits for the lock otherwise (leader.ts). A timer or a wake only starts a
  * round; each round (rounds.ts) reads names and clock from the server.
  */
-import { performance } from 'node:perf_hooks';
 import type { Clock } from '../clock.js';
 import type { Log } from '../log.js';
 import type { Reconcile } from '../recovery/reconcile.js';

@@ -5,7 +5,6 @@
  * Invariant: `planOnce` writes nothing, and takes no lock. It decides by `nextStep`, as the rounds
  * do.
  */
-import { performance } from 'node:perf_hooks';
 import { readControl, wakeCollectors } from '../ledger/control.js';
 import { hasSource } from '../ledger/owner.js';
 import type { ServicePool } from '../service/pool/pools.js';

@@ -15,13 +15,7 @@ import type { Log } from '../log.js';
 import { isRecycleSchema } from '../names/names.js';
 import { findRenamed, isRestored } from '../restore/rename-back.js';
 import { isRowLevelError } from '../service/errors.js';
-import {
-  findHoldTables,
-  type HoldTable,
-  idsAmong,
-  mapHoldTables,
-  readRecycleSchemas,
-} from '../service/hold-tables.js';
+import { type HoldTable, idsAmong, isHeldAnywhere, mapHoldTables } from '../service/hold-tables.js';
 import type { ServicePool } from '../service/pool/pools.js';
 
 export interface ManualChanges {
@@ -120,9 +114,7 @@ async function endStateOf(pool: ServicePool, row: LedgerRow): Promise<LedgerStat
   const [now] = await findRows(pool, { by: 'id', prefix: row.id });
   if (now === undefined || now.state !== row.state || now.holdName !== row.holdName) return null;
   const schemas = new Set([now.schema, now.holdSchema ?? now.schema]);
-  const away = await findHoldTables(pool, [...schemas], row.id);
-  const recycled = await findHoldTables(pool, await readRecycleSchemas(pool), row.id);
-  if (away.length + recycled.length > 0) return null;
+  if (await isHeldAnywhere(pool, [...schemas], row.id)) return null;
   const { id, schema, table, rowLogged, holdSchema, holdName } = now;
   const isPlaced = holdSchema !== null && holdName !== null;
   if (isPlaced && !(await isCertainlyAbsent(pool, holdSchema, holdName))) return null;

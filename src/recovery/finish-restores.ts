@@ -21,11 +21,11 @@ import { finishRestore } from '../restore/make-whole.js';
 import { findRenamed, findRestoring } from '../restore/rename-back.js';
 import { finishSchemaRestore } from '../restore/schema/restore-schema.js';
 import { isRowLevelError } from '../service/errors.js';
-import { findHoldTables, readRecycleSchemas } from '../service/hold-tables.js';
+import { isHeldAnywhere } from '../service/hold-tables.js';
 import { type ServicePool, unlessRefused } from '../service/pool/pools.js';
 import { readServerFacts } from '../service/server-facts.js';
-import { note, processlistOf, sql } from '../service/sql.js';
 import { ABSENT_TABLE } from '../wire/server-errors.js';
+import { isRenaming, liveOwners } from './live-owners.js';
 import type { Reconcile } from './reconcile.js';
 
 const ROUND_WAITS_MS = 5_000;
@@ -129,7 +129,7 @@ async function finish(pool: ServicePool, row: LedgerRow, log: Log): Promise<bool
   const { id, schema, table, rowLogged, detached } = row;
   const what = { id, table: `${schema}.${table}` };
   const renamed = await findRenamed(pool, row);
-  if (renamed === null && (await isHeld(pool, row))) {
+  if (renamed === null && (await isHeldAnywhere(pool, [row.holdSchema ?? schema], id))) {
     if (await isRenaming(pool, id)) return false;
     await leaveRestore(pool, row, null);
     log.info(what, 'discarded an interrupted restore; the table was not renamed');
@@ -154,20 +154,4 @@ async function finish(pool: ServicePool, row: LedgerRow, log: Log): Promise<bool
       'finished an interrupted restore in part; will try again',
     );
   return isDone;
-}
-
-async function isHeld(pool: ServicePool, { id, schema, holdSchema }: LedgerRow): Promise<boolean> {
-  const away = await findHoldTables(pool, [holdSchema ?? schema], id);
-  return away.length + (await findHoldTables(pool, await readRecycleSchemas(pool), id)).length > 0;
-}
-
-/** The RENAME of an owner that is gone may still wait in the server for a second. */
-async function isRenaming(pool: ServicePool, id: string): Promise<boolean> {
-  // In two parts, so that this statement doesn't find that of another proxy.
-  const isOfIt = sql`CONCAT('%RENAME /*%HOLD\\_', ${id}, '\\_%')`;
-  const [rows = []] = await pool.run(
-    sql`SELECT ${note('look', id)} 1 AS one FROM ${processlistOf(await readServerFacts(pool))}
-        WHERE ID <> CONNECTION_ID() AND INFO LIKE ${isOfIt}`,
-  );
-  return rows.length > 0;
 }

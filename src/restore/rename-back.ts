@@ -13,7 +13,7 @@ import type { LedgerRow } from '../ledger/entry.js';
 import { findRows } from '../ledger/read.js';
 import { FOREIGN_KEY_LINE, ownDefinition } from '../ledger/write.js';
 import { parseHoldName, placesOf, type QualifiedTable, type TableState } from '../names/names.js';
-import { findHoldTables, readRecycleSchemas } from '../service/hold-tables.js';
+import { findHoldTables, isHeldAnywhere, readRecycleSchemas } from '../service/hold-tables.js';
 import { isServerError, type ServicePool } from '../service/pool/pools.js';
 import { isKilled, runWithTimeout } from '../service/pool/statement-timeout.js';
 import { readServerFacts } from '../service/server-facts.js';
@@ -85,10 +85,7 @@ export async function isRenamedBack(
   pool: ServicePool,
   { id, holdSchema, ...to }: Pick<RenamedBack, 'id' | 'holdSchema' | 'toSchema' | 'toTable'>,
 ): Promise<boolean> {
-  // In this order: a table that is relocated meanwhile would be seen in neither schema otherwise.
-  const away = await findHoldTables(pool, [holdSchema], id);
-  const recycled = await findHoldTables(pool, await readRecycleSchemas(pool), id);
-  if (away.length + recycled.length > 0) return false;
+  if (await isHeldAnywhere(pool, [holdSchema], id)) return false;
   return (await readTable(pool, { id, schema: to.toSchema, table: to.toTable })) !== 'missing';
 }
 

@@ -167,6 +167,17 @@ export async function findHoldTables(
   return listHoldTables(connection, schemas, [idsWith(id)]);
 }
 
+/** Whether the table is held in one of those schemas, or has been moved into a recycle schema. */
+export async function isHeldAnywhere(
+  connection: ServiceConnection,
+  schemas: readonly string[],
+  id: string,
+): Promise<boolean> {
+  // In this order: a table that is relocated meanwhile would be seen in neither schema otherwise.
+  if ((await findHoldTables(connection, schemas, id)).length > 0) return true;
+  return (await findHoldTables(connection, await readRecycleSchemas(connection), id)).length > 0;
+}
+
 /** The id is the fourth word, whatever the case and the length of the state before it. */
 function isAmong(ranges: readonly IdRange[]): SQLQuery {
   const id = sql`LOWER(SUBSTRING_INDEX(SUBSTRING_INDEX(TABLE_NAME, '_', 4), '_', -1))`;

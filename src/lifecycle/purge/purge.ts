@@ -11,7 +11,6 @@ import { assert } from '../../assert.js';
 import { UNLESS_PAUSED } from '../../ledger/control.js';
 import { mayUnlog } from '../../ledger/tables.js';
 import { parseHoldName } from '../../names/names.js';
-import type { HoldTable } from '../../service/hold-tables.js';
 import { isServerError, type ServiceConnection } from '../../service/pool/pools.js';
 import type { ServerFacts } from '../../service/server-facts.js';
 import {
@@ -62,8 +61,10 @@ const BEFORE_CHUNK = [
   sql`SET SESSION foreign_key_checks = 0, SESSION sql_safe_updates = 0`,
 ];
 
+type Named = Pick<Collectable, 'id' | 'schema' | 'name'>;
+
 /** Whether no row is left. */
-export async function isEmpty(connection: ServiceConnection, table: HoldTable): Promise<boolean> {
+export async function isEmpty(connection: ServiceConnection, table: Named): Promise<boolean> {
   const [rows] = await connection.run(
     sql`SELECT ${note('purge', table.id)} 1 AS one FROM ${ident(table.schema, table.name)} LIMIT 1`,
     { deadlineMs: CHUNK_DEADLINE_MS },
@@ -72,7 +73,7 @@ export async function isEmpty(connection: ServiceConnection, table: HoldTable): 
 }
 
 /** The last check before rows are deleted: the name says PURGE, and this very id. */
-function assertPurgeable({ name, id }: HoldTable): void {
+function assertPurgeable({ name, id }: Named): void {
   const parsed = parseHoldName(name);
   assert(parsed?.state === 'PURGE' && parsed.id === id, 'only a table in PURGE is purged');
 }
@@ -265,7 +266,7 @@ function chunkText({
 /** A single null for a table without partitions. */
 async function readPartitions(
   connection: ServiceConnection,
-  { schema, name, id }: HoldTable,
+  { schema, name, id }: Named,
 ): Promise<readonly (string | null)[]> {
   const [rows = []] = await connection.run(
     sql`${note('purge', id)} SELECT PARTITION_NAME AS name FROM information_schema.PARTITIONS
@@ -277,7 +278,7 @@ async function readPartitions(
 
 async function readIndexColumns(
   connection: ServiceConnection,
-  { schema, name, id }: HoldTable,
+  { schema, name, id }: Named,
 ): Promise<readonly IndexColumn[]> {
   const [rows = []] = await connection.run(
     sql`${note('purge', id)} SELECT INDEX_NAME AS name, NON_UNIQUE AS repeated,
