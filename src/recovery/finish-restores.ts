@@ -10,7 +10,7 @@
 import { withinMs } from '../clock.js';
 import { hasDetached } from '../ledger/detached/detached.js';
 import type { LedgerRow } from '../ledger/entry.js';
-import { liveOwners } from '../ledger/live-owners.js';
+import { isRenaming, liveOwners } from '../ledger/live-owners.js';
 import { writtenElsewhere } from '../ledger/owner.js';
 import { findRows } from '../ledger/read.js';
 import { findBrokenRestores } from '../ledger/schema-restores.js';
@@ -25,7 +25,6 @@ import { isHeldAnywhere } from '../service/hold-tables.js';
 import { type ServicePool, unlessRefused } from '../service/pool/pools.js';
 import { readServerFacts } from '../service/server-facts.js';
 import { ABSENT_TABLE } from '../wire/server-errors.js';
-import { isRenaming, liveOwners } from './live-owners.js';
 import type { Reconcile } from './reconcile.js';
 
 const ROUND_WAITS_MS = 5_000;
