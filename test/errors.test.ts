@@ -61,7 +61,7 @@ test('docs/errors.md is made of the registry', () => {
     '# Errors\n\n' +
       'The errors of undrop itself. All other errors that a client gets are those of the server,\n' +
       'unchanged. A client sees the code at the start of the text; `{…}` stands for a value.\n' +
-      'Made of `src/client-errors.ts` and `src/operation-errors.ts` by `UPDATE_GOLDEN=1 npm test -- errors`.\n\n' +
+      'Generated from `src/client-errors.ts` and `src/operation-errors.ts` by `UPDATE_GOLDEN=1 npm test -- errors`.\n\n' +
       sections.join('\n'),
   );
 });

@@ -201,7 +201,7 @@ test.each([
 
 const OPENING = `# Events
 
-Lines of the log that have a field \`event\`. Made of \`src/audit.ts\` and \`test/events.test.ts\` by \`UPDATE_GOLDEN=1 npm test -- events\`.
+Lines of the log that have a field \`event\`. Generated from \`src/audit.ts\` and \`test/events.test.ts\` by \`UPDATE_GOLDEN=1 npm test -- events\`.
 
 ## The audit
 

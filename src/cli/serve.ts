@@ -95,7 +95,10 @@ async function reload(proxy: RunningProxy, load: () => ProxySettings, log: Level
     warnUnprotected(log, settings);
     log.info({ event: 'reload', changed }, 'reloaded the settings');
     if (fixed.length > 0) {
-      log.warn({ event: 'reload', settings: fixed }, 'ignored settings that take a restart');
+      log.warn(
+        { event: 'reload', settings: fixed },
+        'ignored changed settings; they need a restart',
+      );
     }
   } catch (error) {
     log.error(

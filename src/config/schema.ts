@@ -36,7 +36,7 @@ export const SETTINGS = {
     default: '0660',
     expected: 'three or four octal digits',
     meaning:
-      'the mode of the unix socket files of UNDROP_LISTEN, which says who may connect to them',
+      'the mode of the unix socket files of UNDROP_LISTEN, which decides who may connect to them',
     parse: (text) => (/^0?[0-7]{3}$/.test(text) ? Number.parseInt(text, 8) : null),
   }),
   upstream: addresses(3306, {
@@ -143,7 +143,7 @@ export const SETTINGS = {
   mode: choice(['hold', 'observe', 'off', 'replay'], {
     default: 'hold',
     meaning:
-      "hold: undrop holds dropped tables; observe: the server drops them, and the log shows what would have been held; off: undrop passes everything on; replay: as off, and also writes to undrop's own schemas, while undrop itself writes nothing (to load the output of mysqlbinlog into a server of its own). A change from or to replay takes a restart",
+      "hold: undrop holds dropped tables; observe: the server drops them, and the log shows what would have been held; off: undrop passes everything on; replay: as off, and also writes to undrop's own schemas, while undrop itself writes nothing (to load the output of mysqlbinlog into a server of its own). A change from or to replay needs a restart",
   }),
   rules: setting<readonly Rule[]>({
     default: '',
@@ -315,10 +315,10 @@ export const SETTINGS = {
   }),
   adminListen: addresses(9307, {
     default: '127.0.0.1:9307',
-    more: '; or nothing',
+    more: '; or empty',
     isOptional: true,
     meaning:
-      'the addresses that serve /healthz, /readyz and /metrics over HTTP, without a login (docs/metrics.md); nothing: none',
+      'the addresses that serve /healthz, /readyz and /metrics over HTTP, without a login (docs/metrics.md); empty: none',
   }),
   maxConnections: setting<number>({
     default: '10000',

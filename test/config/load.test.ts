@@ -68,7 +68,7 @@ describe('the defaults', () => {
   });
 });
 
-describe('a flag wins over the environment, that over the file, that over the default', () => {
+describe('a flag wins over the environment, the environment over the file, the file over the default', () => {
   const file = { path: 'undrop.json', values: { hold: '3d' } };
 
   test.each([

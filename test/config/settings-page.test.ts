@@ -12,12 +12,13 @@ test('docs/settings.md is made of the table of settings', () => {
     'docs/settings.md',
     '# Settings\n\n' +
       'A setting is an environment variable, a flag, or a key in a JSON file that `--config` or\n' +
-      '`UNDROP_CONFIG` names. A flag wins over the environment, that over the file, that over the\n' +
-      'default. Undrop does not start with a wrong value, an unknown key or flag, or a flag with two\n' +
-      'values. It reports all wrong values and unknown keys together, and unknown flags, flags with\n' +
-      'two values and the contents of TLS files separately. An unknown\n' +
-      '`UNDROP_…` variable causes a warning. A running proxy reads all of them again on SIGHUP; `listen`, `upstream`, the account and\n' +
-      '`workers` take a restart, as does a `mode` from or to `replay`. Made of `src/config/schema.ts` by\n' +
+      '`UNDROP_CONFIG` names. A flag wins over the environment, the environment over the file, and the\n' +
+      'file over the default. Undrop does not start with a wrong value, an unknown key or flag, or a\n' +
+      'flag with two values. It reports all wrong values and unknown keys together; unknown flags,\n' +
+      'flags with two values, and errors in TLS files each by themselves. An unknown `UNDROP_…`\n' +
+      'variable causes a warning. On SIGHUP a running proxy reads all settings again; changes of\n' +
+      '`listen`, `upstream`, the account and `workers`, and of `mode` from or to `replay`, need a restart.\n' +
+      'Generated from `src/config/schema.ts` by\n' +
       '`UPDATE_GOLDEN=1 npm test -- settings-page`.\n\n' +
       '| variable | flag | key | default | meaning | values |\n' +
       '|---|---|---|---|---|---|\n' +
