@@ -139,7 +139,7 @@ export const COMMANDS: readonly Command[] = [
       ['$0 list --user deploy --since 14:00', 'tables that deploy dropped since 14:00 UTC'],
       ['$0 list --sort size', 'largest tables first'],
     ],
-    load: async () => (await import('./commands/undo.js')).runList,
+    load: async () => (await import('./commands/list.js')).runList,
   }),
   onServer({
     usage: 'show <target>',
@@ -160,7 +160,7 @@ export const COMMANDS: readonly Command[] = [
       ['$0 show shop.orders --rows 10', 'some of its rows'],
       ['$0 show shop.orders --sql | mysql', 'back without undrop'],
     ],
-    load: async () => (await import('./commands/undo.js')).runShow,
+    load: async () => (await import('./commands/list.js')).runShow,
   }),
   onServer({
     usage: 'restore [targets..]',
@@ -196,7 +196,7 @@ export const COMMANDS: readonly Command[] = [
       ['$0 restore --drop 0193a1', 'all tables of one statement'],
       ['$0 restore --schema shop', 'a dropped schema, with views, routines and events'],
     ],
-    load: async () => (await import('./commands/undo.js')).runRestore,
+    load: async () => (await import('./commands/restore.js')).runRestore,
   }),
   onServer({
     usage: 'hold <target>',

@@ -13,7 +13,7 @@ import { type ListedTable, listAll } from '../../restore/held-tables.js';
 import { formatName } from '../../restore/print-held.js';
 import { type GcSettings, lifecycleSettings } from '../settings.js';
 import type { Flags, Shell } from '../shell.js';
-import { whoIs } from './tell-history.js';
+import { whoIs } from './report-events.js';
 import { withServers } from './with-pool.js';
 
 export function runGc(settings: GcSettings, flags: Flags, { stdout }: Shell): Promise<number> {

@@ -18,7 +18,7 @@ import { formatName } from '../../restore/print-held.js';
 import { formatHold, holdJson } from '../../restore/print-report.js';
 import { type AccountSettings, type HOLD_KEYS, hintMsMinOf } from '../settings.js';
 import { type Flags, flagText, type Shell, wrongFlag, wrongUsage } from '../shell.js';
-import { tellHistory, whatOf } from './tell-history.js';
+import { reportTable, whatOf } from './report-events.js';
 import { withPool } from './with-pool.js';
 
 export function runHold(
@@ -42,7 +42,7 @@ export function runHold(
     const table = await findHeld(pool, String(flags['target']));
     const report = await changeHold(pool, table, { change, holdMsMin: hintMsMinOf(settings) });
     const what = { ...whatOf(table), until: shownDue(report.table.holdName) };
-    await tellHistory(pool, settings, { table, event: { event: 'hold-changed', ...what } });
+    await reportTable(pool, settings, { table, event: { event: 'hold-changed', ...what } });
     stdout.write(flags['json'] === true ? jsonText(holdJson(report)) : formatHold(report));
     return 0;
   });
@@ -85,7 +85,7 @@ export function runRemove(
     }
     const report = await changeHold(pool, table, { change: END, holdMsMin: 0 });
     const event = { event: 'remove-asked', ...whatOf(table) } as const;
-    await tellHistory(pool, settings, { table, event });
+    await reportTable(pool, settings, { table, event });
     if (flags['json'] === true) stdout.write(jsonText(holdJson(report)));
     else {
       stdout.write(

@@ -7,7 +7,7 @@ import { endPause, type Pause, setPause } from '../../ledger/control.js';
 import { describeWho } from '../../ledger/history.js';
 import type { AccountSettings } from '../settings.js';
 import { type Flags, type Shell, wrongFlag } from '../shell.js';
-import { tellAll, whoIs } from './tell-history.js';
+import { reportEvents, whoIs } from './report-events.js';
 import { withPool } from './with-pool.js';
 
 export function runPause(
@@ -20,7 +20,7 @@ export function runPause(
     const by = describeWho(whoIs(settings));
     const pause = await setPause(pool, { forMs, by });
     const until = pause.until?.toISOString() ?? null;
-    await tellAll({ pool, settings }, [{ event: 'paused', until }]);
+    await reportEvents({ pool, settings }, [{ event: 'paused', until }]);
     const end = pause.until === null ? '' : `${timeText(pause.until)}, or `;
     const text =
       `Paused until ${end}\`undrop resume\`: held tables of this server are not moved on, purged or ` +
@@ -37,7 +37,7 @@ export function runResume(
 ): Promise<number> {
   return withPool(settings, async (pool) => {
     const ended = await endPause(pool);
-    if (ended !== null) await tellAll({ pool, settings }, [{ event: 'resumed' }]);
+    if (ended !== null) await reportEvents({ pool, settings }, [{ event: 'resumed' }]);
     const text = ended === null ? 'There was no pause.' : `Ended ${describePause(ended)}.`;
     stdout.write(`${flags['json'] === true ? JSON.stringify({ ended }, null, 2) : text}\n`);
     return 0;

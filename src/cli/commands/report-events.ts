@@ -11,27 +11,27 @@ import type { DroppedTable } from '../../restore/held-tables.js';
 import type { ServicePool } from '../../service/pool/pools.js';
 import type { AccountSettings } from '../settings.js';
 
-type Told = Pick<DroppedTable, 'id' | 'groupId' | 'origin'> & {
+type ReportedTable = Pick<DroppedTable, 'id' | 'groupId' | 'origin'> & {
   /** Whether its ledger row is in the binary log; null: no row. */
   readonly rowLogged: boolean | null;
 };
 
 /** The table of an event. */
-export function whatOf({ id, groupId: dropId, origin }: Told) {
+export function whatOf({ id, groupId: dropId, origin }: ReportedTable) {
   return { id, dropId, schema: origin?.schema ?? null, table: origin?.table ?? null };
 }
 
 /** For one table. */
-export async function tellHistory(
+export async function reportTable(
   pool: ServicePool,
   settings: AccountSettings,
-  { table: { rowLogged }, event }: { readonly table: Told; readonly event: HistoryEvent },
+  { table: { rowLogged }, event }: { readonly table: ReportedTable; readonly event: HistoryEvent },
 ): Promise<void> {
-  await tellAll({ pool, settings }, [event], rowLogged === null ? {} : { rowLogged });
+  await reportEvents({ pool, settings }, [event], rowLogged === null ? {} : { rowLogged });
 }
 
 /** For no table, or for several at once. */
-export async function tellAll(
+export async function reportEvents(
   { pool, settings }: { readonly pool: ServicePool; readonly settings: AccountSettings },
   events: readonly HistoryEvent[],
   how: { readonly rowLogged?: boolean } = {},

@@ -1,0 +1,133 @@
+/**
+ * `undrop restore`: which tables the arguments mean, or which schema, and the report on each. With
+ * `--dry-run` it only prints what it would do.
+ */
+import { jsonText } from '../../printer.js';
+import type { RestorePlan } from '../../restore/plan-restore.js';
+import {
+  formatFailures,
+  formatPreview,
+  formatRestoreReport,
+  formatResult,
+  manyJson,
+  previewJson,
+  restoreReportJson,
+} from '../../restore/print-report.js';
+import {
+  choose,
+  type ManyReport,
+  type ManyRequest,
+  previewing,
+  restoreAll,
+} from '../../restore/restore.js';
+import { findSchemaDropsById } from '../../restore/schema/restore-schema.js';
+import type { ServicePool } from '../../service/pool/pools.js';
+import type { AccountSettings, HoldSettings } from '../settings.js';
+import { type Flags, flagText, type Out, type Shell, wrongUsage } from '../shell.js';
+import { readFilter } from './list.js';
+import { restoreHeld, runRestoreSchema } from './restore-held.js';
+import { withPool } from './with-pool.js';
+
+/** A single named table gets its usual report; several, or a selection, get a summary. */
+export function runRestore(
+  settings: AccountSettings & HoldSettings,
+  flags: Flags,
+  { stdout, stderr }: Shell,
+): Promise<number> {
+  const targets = (flags['targets'] as readonly string[] | undefined) ?? [];
+  const alone = assertSelection(targets, flags);
+  const isJson = flags['json'] === true;
+  const to = flagText(flags, 'to') ?? undefined;
+  return withPool(settings, async (pool) => {
+    const schema = await schemaMeant(pool, flags['swap'] === true ? null : alone);
+    if (schema !== null) {
+      return runRestoreSchema(pool, settings, { schema, flags, out: stdout });
+    }
+    const request: ManyRequest =
+      targets.length > 0 ? { by: 'name', targets, to } : await readSelection(pool, flags);
+    const choices = await choose(pool, request);
+    const swaps = flags['swap'] === true;
+    if (flags['dry-run'] === true) {
+      const preview = await restoreAll(pool, choices, { restoreOne: previewing(pool, { swaps }) });
+      stdout.write(isJson ? jsonText(previewJson(preview)) : formatPreview(preview, { swaps }));
+      return endOf(preview, { stderr, isDryRun: true });
+    }
+    const restoreOne = (plan: RestorePlan) => restoreHeld(pool, settings, { plan, swaps });
+    const isNamedAlone = targets.length === 1;
+    const report = await restoreAll(pool, choices, {
+      restoreOne,
+      onResult: (result, at) => {
+        if (!isJson && !isNamedAlone) stdout.write(formatResult(result, at));
+      },
+    });
+    const [done] = report.done;
+    if (isNamedAlone && done !== undefined) {
+      stdout.write(isJson ? jsonText(restoreReportJson(done)) : formatRestoreReport(done));
+      return 0;
+    }
+    for (const { error } of isNamedAlone ? report.failed : []) throw error;
+    stdout.write(isJson ? jsonText(manyJson(report)) : `Restored: ${report.done.length}.\n`);
+    return endOf(report, { stderr, isDryRun: false });
+  });
+}
+
+/** Prints the failures; returns the exit code. */
+function endOf(
+  report: ManyReport<unknown>,
+  { stderr, isDryRun }: { readonly stderr: Out; readonly isDryRun: boolean },
+): number {
+  const failures = formatFailures(report, { isDryRun });
+  stderr.write(failures);
+  return failures === '' ? 0 : 1;
+}
+
+const SELECTORS = ['drop', 'user', 'since', 'until', 'schema'] as const;
+
+interface Alone {
+  readonly by: 'schema' | 'drop';
+  readonly value: string;
+}
+
+/** The schema to restore if a drop was a DROP DATABASE. Null: tables are restored. */
+async function schemaMeant(pool: ServicePool, alone: Alone | null): Promise<string | null> {
+  if (alone === null || alone.by === 'schema') return alone?.value ?? null;
+  const found = await findSchemaDropsById(pool, alone.value);
+  return found.length > 0 ? alone.value : null;
+}
+
+/** Accepts either tables, or a selection; a schema or drop alone is returned. */
+function assertSelection(targets: readonly string[], flags: Flags): Alone | null {
+  const given = SELECTORS.filter((name) => flags[name] !== undefined);
+  const [selector] = given;
+  const only = targets.length === 0 && given.length === 1 ? selector : undefined;
+  const by = only === 'schema' || only === 'drop' ? only : null;
+  const schema = by === 'schema' ? flagText(flags, 'schema') : null;
+  if (targets.length === 0 && selector === undefined) {
+    throw wrongUsage(
+      'Expected a table, an id, --drop, --schema, or --user with --since; found none of them.',
+    );
+  }
+  if (targets.length > 0 && selector !== undefined) {
+    throw wrongUsage(`Expected tables by name or id, or --${selector}; found both.`);
+  }
+  const isTimed = flags['since'] !== undefined || flags['until'] !== undefined;
+  if (flags['user'] !== undefined && !isTimed && flags['dry-run'] !== true) {
+    throw wrongUsage('--user: expected --since or --until beside it, or --dry-run; found neither.');
+  }
+  if (flags['swap'] === true && (flags['to'] !== undefined || schema !== null)) {
+    throw wrongUsage('--swap: expected tables that get their own names; found --to or --schema.');
+  }
+  if (targets.length !== 1 && flags['to'] !== undefined && schema === null) {
+    throw wrongUsage(`--to: expected one table or id with it, found ${targets.length}.`);
+  }
+  return by === null ? null : { by, value: flagText(flags, by) ?? '' };
+}
+
+async function readSelection(pool: ServicePool, flags: Flags): Promise<ManyRequest> {
+  const text = SELECTORS.flatMap((name) => {
+    const value = flagText(flags, name);
+    return value === null ? [] : [`--${name} ${value}`];
+  }).join(' ');
+  const filter = await readFilter(pool, flags);
+  return { by: 'drop', drop: flagText(flags, 'drop'), filter, text };
+}
