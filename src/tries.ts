@@ -40,6 +40,13 @@ export const PENDING_RELOCATION: PausePolicy = {
   givenUpMs: 600_000,
 };
 
+// ── restores ───────────────────────────────────────────────────────────────────────────────────
+
+/** Renaming a table of a restored schema: another session may have it locked for a moment. */
+export const RESTORE_RENAME_TRIES = 5;
+/** Waiting for the end of a restore's owner, which may still be in the processlist if it died. */
+export const RESTORE_OWNER: PausePolicy = { pausesMs: [50], givenUpMs: 950 };
+
 // ── recovery and the collector ─────────────────────────────────────────────────────────────────
 
 /** Drops that are under way: a live table's foreign key may be waiting for recovery. */

@@ -15,6 +15,7 @@ import { findRows } from '../ledger/read.js';
 import { inBatches, type QualifiedTable, writtenName } from '../names/names.js';
 import { tolerantly } from '../service/errors.js';
 import { isServiceError, type ServicePool, unlessRefused } from '../service/pool/pools.js';
+import { pauseBefore, RESTORE_OWNER } from '../tries.js';
 import { ABSENT_TABLE } from '../wire/server-errors.js';
 import {
   type DropFilter,
@@ -284,13 +285,11 @@ export async function findBegun(
 async function resume(pool: ServicePool, row: LedgerRow): Promise<RestorePlan | null> {
   const to = await unfinishedName(pool, row);
   if (to === null) return null;
-  for (let tries = 1; (await liveOwners(pool, [row])).size > 0; tries++) {
-    if (tries === OWNER_TRIES) return null;
-    await systemClock.sleep(OWNER_PAUSE_MS);
+  const pauseMs = pauseBefore(RESTORE_OWNER, 0);
+  for (let waitedMs = 0; (await liveOwners(pool, [row])).size > 0; waitedMs += pauseMs) {
+    if (waitedMs >= RESTORE_OWNER.givenUpMs) return null;
+    await systemClock.sleep(pauseMs);
   }
   const table = { ...describeRow(row.id, row), logged: row.sqlLogBin, rowLogged: row.rowLogged };
   return { wasBack: true, table, row, to, others: [] };
 }
-
-/** An owner that died a moment ago may still be in the processlist. */
-const [OWNER_TRIES, OWNER_PAUSE_MS] = [20, 50];

@@ -17,6 +17,7 @@ import { type HoldTable, mapHoldTables } from '../../service/hold-tables.js';
 import { isServerError, type ServicePool } from '../../service/pool/pools.js';
 import { runWithTimeout } from '../../service/pool/statement-timeout.js';
 import { ident, note, sql, textOf } from '../../service/sql.js';
+import { RESTORE_RENAME_TRIES } from '../../tries.js';
 import { makeWhole, problemsOf } from '../make-whole.js';
 import { HOW_TO_MEND } from '../print-held.js';
 import { isRenamedBack, isRestored, renameBack } from '../rename-back.js';
@@ -59,8 +60,6 @@ interface HeldTable {
 
 /** A RENAME of this many tables locks them for milliseconds. */
 const BATCH = 20;
-/** Another session may have a held table locked for a moment. */
-const TRIES = 5;
 
 /** Changes nothing. */
 export async function sortTables(
@@ -196,7 +195,7 @@ async function renameOne(
       break;
     } catch (error) {
       if (!(error instanceof UndropError) || isFateUnknown(error)) throw error;
-      if (error.code === 'UNDROP_BUSY' && tries < TRIES) continue;
+      if (error.code === 'UNDROP_BUSY' && tries < RESTORE_RENAME_TRIES) continue;
       if (error.code === 'UNDROP_NOT_HELD' && (await isRenamedBack(pool, what))) break;
       const failure = row.failure?.todo === 'restoring' ? null : row.failure;
       await recordState(pool, { id, state: 'HOLD', onlyFrom: 'HOLD', failure, rowLogged });
