@@ -6,7 +6,6 @@
  * Invariant: a pump keeps no bytes, and while its sink is full, its source is not read.
  */
 import type { Socket } from 'node:net';
-import { hasRawHandle, RawStream } from './raw-handle.js';
 import { behindDoor, endByThrown } from './sockets.js';
 
 export interface ByteStream {
@@ -66,15 +65,6 @@ export class SocketStream implements ByteStream {
     if (this.#onChunk !== null) this.#socket.off('data', this.#onChunk);
     this.#socket.pause();
   }
-}
-
-/** The buffer of a raw stream with little traffic; with more traffic it borrows a bigger one. */
-const OWN_BYTES = 4 * 1024;
-
-export function openByteStream(socket: Socket): ByteStream {
-  return hasRawHandle(socket)
-    ? new RawStream(socket, { ownBytes: OWN_BYTES })
-    : new SocketStream(socket);
 }
 
 export class Pump {

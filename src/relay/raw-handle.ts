@@ -10,7 +10,7 @@
  */
 import { once } from 'node:events';
 import net, { type Socket } from 'node:net';
-import type { ByteStream } from './byte-stream.js';
+import { type ByteStream, SocketStream } from './byte-stream.js';
 import { endByThrown } from './sockets.js';
 
 interface WriteRequest {
@@ -59,6 +59,15 @@ const free: Buffer[] = [];
 const borrowers = new Set<RawStream>();
 let sweeper: NodeJS.Timeout | null = null;
 let wrap: StreamWrap | null = null;
+
+/** The buffer of a raw stream with little traffic; with more traffic it borrows a bigger one. */
+const OWN_BYTES = 4 * 1024;
+
+export function openByteStream(socket: Socket): ByteStream {
+  return hasRawHandle(socket)
+    ? new RawStream(socket, { ownBytes: OWN_BYTES })
+    : new SocketStream(socket);
+}
 
 /** Reads into `ownBytes` of its own; it borrows a bigger buffer while reads fill it. */
 export class RawStream implements ByteStream {

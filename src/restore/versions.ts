@@ -8,7 +8,7 @@
 import type { QualifiedTable } from '../names/names.js';
 import { tolerantly } from '../service/errors.js';
 import type { ServicePool } from '../service/pool/pools.js';
-import { runWithin } from '../service/pool/run-within.js';
+import { runWithin } from '../service/pool/statement-timeout.js';
 import { ident, note, numberOf, sql } from '../service/sql.js';
 import { type ListedTable, listWanted } from './held-tables.js';
 

@@ -3,7 +3,7 @@
  * opened (network, TLS or login, by the driver's error), and how they are printed. Pure.
  */
 import { type ErrorCode, UndropError } from '../errors.js';
-import type { ServerAddress } from './pool/pools.js';
+import { ACCESS_DENIED, ER_PROCACCESS_DENIED_ERROR } from '../wire/server-errors.js';
 
 /** Errors of the system (`ECONNREFUSED`, `ENOENT` …), or a server that hung up: no `ER_…`. */
 const NO_WAY = /^(?:E(?!R_|PROTO$)[A-Z_]+|PROTOCOL_CONNECTION_LOST)$/;
@@ -104,6 +104,26 @@ export async function tolerantly<T>(work: () => Promise<readonly T[]>): Promise<
   }
 }
 
+/**
+ * Runs `work`, and again with `fresh` if the server denies a privilege: a session keeps the global
+ * privileges of its login, and the account may have got more since. A denied statement has changed
+ * nothing; those before it in the same text must be repeatable.
+ */
+export async function withNewPrivileges<T>(
+  work: (how: { readonly fresh: boolean }) => Promise<T>,
+): Promise<T> {
+  try {
+    return await work({ fresh: false });
+  } catch (error) {
+    if (!isPrivilegeDenied(error)) throw error;
+    return work({ fresh: true });
+  }
+}
+
+export function isPrivilegeDenied(error: unknown): boolean {
+  return isServerError(error, ...ACCESS_DENIED, ER_PROCACCESS_DENIED_ERROR);
+}
+
 /** The server's error within an error of the driver; null if the server has not answered. */
 export function serverErrorOf(error: unknown): ServerError | null {
   if (!(error instanceof Error)) return null;
@@ -132,11 +152,4 @@ export function causeText(error: unknown): string {
   const words = error instanceof Error ? error.message : String(error);
   const [, reason = words] = OPENSSL_REASON.exec(words) ?? [];
   return reason.trim().replace(/\.$/, '');
-}
-
-/** `host:port`, `[v6]:port`, or the path of a unix socket. */
-export function describeAddress(address: ServerAddress): string {
-  if ('socketPath' in address) return address.socketPath;
-  const { host, port } = address;
-  return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
 }

@@ -14,7 +14,6 @@ import { UndropError } from '../errors.js';
 import { SERVER_IDENTITY_SQL, type ServerVersion } from '../wire/connection/handshake-v10.js';
 import { sql } from './databases.js';
 import type { Row } from './pool/pools.js';
-import type { ServerFacts } from './server-facts.js';
 
 export { type SQLQuery, sql };
 
@@ -70,7 +69,7 @@ export function serverIdentity({ flavour }: Pick<ServerVersion, 'flavour'>): SQL
 
 /** The processlist in its cheapest form. Rows of other users need PROCESS. */
 export function processlistOf(
-  server: Pick<ServerFacts, 'flavour' | 'versionId' | 'performanceSchema'>,
+  server: Pick<ServerVersion, 'flavour' | 'versionId'> & { readonly performanceSchema: boolean },
 ): SQLQuery {
   const { flavour, versionId, performanceSchema } = server;
   return flavour === 'mysql' && versionId >= 80_022 && performanceSchema

@@ -7,13 +7,27 @@
  */
 import type { Socket } from 'node:net';
 import { assert } from '../assert.js';
-import { type ByteStream, openByteStream, Pump } from '../relay/byte-stream.js';
+import { type ByteStream, Pump } from '../relay/byte-stream.js';
+import { openByteStream } from '../relay/raw-handle.js';
 import { behindDoor, endSoon } from '../relay/sockets.js';
 import { abandonLogin } from './dial/abandon-login.js';
 import type { Dialled } from './dial/dial.js';
 import type { LoginRelay } from './login/login.js';
 import type { ProxyTls } from './login/tls.js';
-import type { Session } from './session.js';
+
+/** The session whose connections they are; none of its methods throws. */
+interface ConnectionsOwner {
+  onClientBytes(chunk: Buffer): void;
+  onServerBytes(chunk: Buffer): void;
+  /** The client sends no more, and reads on. */
+  onClientEnd(): void;
+  onClientGone(): void;
+  onClientError(error: Error): void;
+  /** Null: the server ended the connection without an error. */
+  onServerEnd(error: Error | null): void;
+  /** An event handler has thrown. */
+  onThrown(thrown: unknown): void;
+}
 
 /** The connection to the server. */
 interface Upstream {
@@ -26,7 +40,7 @@ interface Upstream {
 }
 
 export class SessionConnections {
-  readonly #owner: Session;
+  readonly #owner: ConnectionsOwner;
   readonly #tls: ProxyTls;
   #client: Socket;
   #clientStream: ByteStream;
@@ -42,7 +56,7 @@ export class SessionConnections {
   /** Called for 'end', 'error' and 'close', whose argument isn't an error. */
   readonly #onServerEnd: (cause?: unknown) => void;
 
-  constructor(client: Socket, stream: ByteStream, tls: ProxyTls, owner: Session) {
+  constructor(client: Socket, stream: ByteStream, tls: ProxyTls, owner: ConnectionsOwner) {
     this.#client = client;
     this.#owner = owner;
     this.#tls = tls;

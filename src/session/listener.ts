@@ -9,21 +9,17 @@ import { once } from 'node:events';
 import { chmodSync, lstatSync, unlinkSync } from 'node:fs';
 import net from 'node:net';
 import { faultOf, LOG_LEVELS, toClientError, UndropError } from '../errors.js';
-import type { Log } from '../log.js';
-import type { Counters } from '../metrics.js';
-import { type ByteStream, openByteStream } from '../relay/byte-stream.js';
+import type { ByteStream } from '../relay/byte-stream.js';
+import { openByteStream } from '../relay/raw-handle.js';
 import { behindDoor, endSoon, KEEP_ALIVE } from '../relay/sockets.js';
-import { describeAddress } from '../service/errors.js';
-import type { ServerAddress } from '../service/pool/pools.js';
-import type { DropService } from '../statements/intercepted.js';
+import { describeAddress, type ServerAddress } from '../service/server-address.js';
 import { type Endpoint, encodeProxyHeader } from '../wire/connection/proxy-header.js';
 import { encodePacket } from '../wire/framing.js';
 import { encodeErr } from '../wire/response.js';
 import type { ConnectionLimit } from './connection-limit.js';
-import { assertNotOwn, type Dialled, type DialOptions, dialUpstream } from './dial/dial.js';
+import { assertNotOwn, type DialOptions, dialUpstream } from './dial/dial.js';
 import { readProxyHeader } from './dial/proxy-protocol.js';
-import type { ProxyTls } from './login/tls.js';
-import { Session } from './session.js';
+import { Session, type SessionSurroundings } from './session.js';
 
 /** Settings that may change while sessions are open; each new session uses the present ones. */
 export interface SessionSettings {
@@ -38,21 +34,6 @@ export interface SessionSettings {
   readonly headerTimeoutMs: number;
   /** Whether undrop sends one to the server. */
   readonly announceUpstream: boolean;
-}
-
-/** Shared by all sessions of a process. */
-export interface SessionSurroundings {
-  readonly tls: ProxyTls;
-  readonly log: Log;
-  readonly counters: Counters;
-  /** The service for the dialled address, with the settings at the time of the call. */
-  serviceFor(dialled: Dialled): () => DropService;
-  /** Registers work after the response; a shutdown waits for it. */
-  background(work: Promise<void>): void;
-  /** The login there ended in a way that the server may count (reset-host-errors.ts). */
-  onBrokenLogin(address: ServerAddress): void;
-  /** Tables were held, and the ledger has them. */
-  onHeld(): void;
 }
 
 export interface ListenerOptions extends SessionSurroundings {

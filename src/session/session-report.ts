@@ -12,7 +12,7 @@ import { loggedText } from '../steps/refusals/refusals.js';
 import { encodePacket } from '../wire/framing.js';
 import { encodeErr } from '../wire/response.js';
 import type { Observed } from './gate/classify-packet.js';
-import type { Phase } from './session.js';
+import type { LoginRelay } from './login/login.js';
 
 export class SessionReport {
   readonly #log: Log;
@@ -84,11 +84,17 @@ export class SessionReport {
   }
 }
 
+/** The phase of a session, as far as it decides where an error can be put. */
+type ErrorPlace =
+  | { readonly name: 'dialling' | 'closed' }
+  | { readonly name: 'login'; readonly relay: Pick<LoginRelay, 'state' | 'nextToClient'> }
+  | { readonly name: 'commands'; readonly commands: { readonly errorSequenceId: number | null } };
+
 /**
  * The packet with the error that ends a session; null within a response, where no client would read
  * it as an error. Before the greeting it has no SQLSTATE, because the capabilities aren't known.
  */
-export function finalError(phase: Phase, error: ClientError): Buffer | null {
+export function finalError(phase: ErrorPlace, error: ClientError): Buffer | null {
   const message = Buffer.from(error.message);
   const isGreeted =
     phase.name === 'commands' || (phase.name === 'login' && phase.relay.state !== 'greeting');

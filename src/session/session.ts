@@ -12,17 +12,35 @@ import { InvariantError } from '../assert.js';
 import type { ClientWho } from '../audit.js';
 import { toClientError, UndropError } from '../errors.js';
 import { reportAndKeep } from '../ledger/history.js';
+import type { Log } from '../log.js';
+import type { Counters } from '../metrics.js';
 import type { ByteStream } from '../relay/byte-stream.js';
 import { behindDoor } from '../relay/sockets.js';
+import type { ServerAddress } from '../service/server-address.js';
 import type { Answered, DropService, Intercepted } from '../statements/intercepted.js';
 import { MalformedPacketError } from '../wire/packet-reader.js';
 import { CommandPhase } from './commands/command-phase.js';
 import { SessionConnections } from './connections.js';
 import { abandonUnanswered, reportBrokenLogin } from './dial/abandon-login.js';
 import type { Dialled } from './dial/dial.js';
-import type { SessionSurroundings } from './listener.js';
 import { type Login, LoginRelay } from './login/login.js';
+import type { ProxyTls } from './login/tls.js';
 import { finalError, SessionReport } from './session-report.js';
+
+/** Shared by all sessions of a process. */
+export interface SessionSurroundings {
+  readonly tls: ProxyTls;
+  readonly log: Log;
+  readonly counters: Counters;
+  /** The service for the dialled address, with the settings at the time of the call. */
+  serviceFor(dialled: Dialled): () => DropService;
+  /** Registers work after the response; a shutdown waits for it. */
+  background(work: Promise<void>): void;
+  /** The login there ended in a way that the server may count (reset-host-errors.ts). */
+  onBrokenLogin(address: ServerAddress): void;
+  /** Tables were held, and the ledger has them. */
+  onHeld(): void;
+}
 
 /** The options that the listener passes to a session. */
 export interface SessionOptions extends SessionSurroundings {
@@ -39,14 +57,10 @@ export interface SessionOptions extends SessionSurroundings {
 }
 
 /** The phase of a session. */
-export type Phase =
+type Phase =
   | { readonly name: 'dialling'; readonly stopTrying: AbortController }
   | { readonly name: 'login'; readonly relay: LoginRelay; readonly dialled: Dialled }
-  | {
-      readonly name: 'commands';
-      readonly commands: CommandPhase;
-      readonly login: Login;
-    }
+  | { readonly name: 'commands'; readonly commands: CommandPhase; readonly login: Login }
   | { readonly name: 'closed' };
 
 /** HAProxy's mysql-check sends its login with the connection, some 100 bytes. */
@@ -170,7 +184,9 @@ export class Session {
       connections: this.#connections,
       report: this.#report,
       counters: this.#options.counters,
-      owner: this,
+      onAnswer: (taken, answer, service) => this.#onAnswer(taken, answer, service),
+      onSettled: () => this.#onSettled(),
+      onFailure: (thrown) => this.onFailure(thrown),
     });
     this.#enter({ name: 'commands', commands, login });
     this.#options.counters.loginsOk++;
@@ -214,14 +230,14 @@ export class Session {
   }
 
   /** An interception is over. */
-  onSettled(): void {
+  #onSettled(): void {
     if (this.#clientIs === 'gone') this.#endBoth();
     else if (this.#clientIs === 'ended') this.#connections.endServer();
     else if (this.#draining) this.#drainIfIdle();
   }
 
   /** Undrop answered a statement. */
-  onAnswer(taken: Intercepted, answer: Answered, service: DropService): void {
+  #onAnswer(taken: Intercepted, answer: Answered, service: DropService): void {
     const { background, onHeld, log } = this.#options;
     const { dropped, restored = [] } = answer;
     this.#report.onAnswer(taken, answer);

@@ -7,7 +7,7 @@
  */
 import { createRequire } from 'node:module';
 import { isDeepStrictEqual } from 'node:util';
-import type { DropTableStatement } from './grammar/drop-table.js';
+import type { DropTableStatement } from './verdict.js';
 
 interface Parser {
   astify(sql: string): unknown;

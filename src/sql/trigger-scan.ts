@@ -11,7 +11,6 @@
  * differently.
  */
 import { LONG_SLICE_BYTES, type Reading } from './reading.js';
-import type { Protected } from './verdict.js';
 
 /** Makes a letter lower case. */
 const LOWER = 0x20;
@@ -38,14 +37,19 @@ const ALTER = wordOf('alter');
 const PARTITION = wordOf('partition');
 const SQL_LOG_BIN = wordOf('sql_log_bin');
 
-const NOTHING_MORE: Protected = new Set();
+/** The kinds of UNDROP_PROTECT that make words of more statements ours. */
+interface OptionalKinds {
+  has(kind: 'truncate' | 'drop-partition'): boolean;
+}
+
+const NOTHING_MORE: OptionalKinds = new Set();
 
 /** Whether `bytes[start, end)`, the text of one statement packet, must be classified. */
 export function mayBeOurs(
   bytes: Uint8Array,
   start: number,
   end: number,
-  protect: Protected = NOTHING_MORE,
+  protect: OptionalKinds = NOTHING_MORE,
 ): boolean {
   let drop = false;
   let replace = false;
@@ -105,7 +109,7 @@ const WORDS = new RegExp(
 const CARRIED_BYTES = 8;
 
 /** The same check of a long text, slice by slice; variables don't count. */
-export function* readingMayBeOurs(bytes: Uint8Array, protect: Protected): Reading<boolean> {
+export function* readingMayBeOurs(bytes: Uint8Array, protect: OptionalKinds): Reading<boolean> {
   const seen = new Set<string>();
   for (let at = 0; at < bytes.length; at += LONG_SLICE_BYTES) {
     const slice = bytes.subarray(Math.max(0, at - CARRIED_BYTES), at + LONG_SLICE_BYTES);
@@ -117,7 +121,7 @@ export function* readingMayBeOurs(bytes: Uint8Array, protect: Protected): Readin
   return false;
 }
 
-function areOurs(seen: ReadonlySet<string>, protect: Protected): boolean {
+function areOurs(seen: ReadonlySet<string>, protect: OptionalKinds): boolean {
   if (['prepare', 'immediate', '_undrop'].some((word) => seen.has(word))) return true;
   const drops = ['table', 'schema', 'database', 'sequence'].some((word) => seen.has(word));
   if (seen.has('drop') && drops) return true;

@@ -6,9 +6,7 @@
  */
 
 import { assertNever } from '../assert.js';
-import type { DropTableStatement } from './grammar/drop-table.js';
 import type { TableName } from './grammar/table-name.js';
-import type { UndoStatement } from './grammar/undrop.js';
 import { isRecycleName } from './trigger-scan.js';
 
 /** The form of the statement in which a refused drop came. */
@@ -35,6 +33,44 @@ export interface DropTable {
   readonly statement: DropTableStatement;
   /** A name of it is in a recycle schema. */
   readonly isRecycled?: boolean;
+}
+
+/** MariaDB's lock wait clause; `text` is the number as the client wrote it. */
+export type LockWait =
+  | { readonly kind: 'wait'; readonly text: string }
+  | { readonly kind: 'nowait' };
+
+export interface DropTableStatement {
+  /** The word for the tables; DROP SEQUENCE drops sequences only. */
+  readonly object: 'table' | 'sequence';
+  readonly ifExists: boolean;
+  /** At least one, in the client's order; the same name may come twice. */
+  readonly names: readonly TableName[];
+  readonly wait: LockWait | null;
+  /** Only the server can tell whether it accepts this text; unless it does, refuse. */
+  readonly isDoubtful: boolean;
+  /** A TRUNCATE: the one table exists afterwards, and is empty. */
+  readonly empties?: boolean;
+  /** An ALTER TABLE … DROP PARTITION, or TRUNCATE PARTITION: the table stays. */
+  readonly partitions?: PartitionList;
+}
+
+/** A partition as the client names it. */
+export interface PartitionName {
+  /** Unescaped bytes in the client's charset. */
+  readonly partition: Uint8Array;
+  /** Its position in the text, quotes included. */
+  readonly start: number;
+  readonly end: number;
+}
+
+/** The partitions in such a statement. */
+export interface PartitionList {
+  readonly verb: 'drop' | 'truncate';
+  /** At least one, in the client's order, with possible repetitions; for TRUNCATE also ALL. */
+  readonly names: readonly PartitionName[] | 'all';
+  /** MariaDB's DROP PARTITION IF EXISTS. */
+  readonly ifExists: boolean;
 }
 
 /** Recognised, but not supported by this version. */
@@ -99,6 +135,44 @@ export interface RecycleSchemaWrite {
   /** It names a recycle schema; makes one the default schema; or either is possible. */
   readonly how: 'named' | 'use' | 'unclear';
 }
+
+/** Names are unescaped bytes in the client's charset; a name without a schema is in the default. */
+export type UndoStatement =
+  | {
+      readonly kind: 'undrop-table';
+      /** At least one. */
+      readonly names: readonly TableName[];
+      /** The new name: then `names` is one. */
+      readonly to: TableName | null;
+      /** The live tables of these names go into HOLD. */
+      readonly swap: boolean;
+    }
+  /** The id of a held table, or its beginning, as written. */
+  | {
+      readonly kind: 'undrop-id';
+      readonly id: string;
+      readonly to: TableName | null;
+      readonly swap: boolean;
+    }
+  | {
+      readonly kind: 'undrop-database';
+      readonly schema: Uint8Array;
+      readonly to: Uint8Array | null;
+    }
+  /** `schema` null: all schemas. `like` null: all names; its backslashes are still there. */
+  | {
+      readonly kind: 'show-dropped';
+      readonly schema: Uint8Array | null;
+      readonly like: Uint8Array | null;
+    }
+  | { readonly kind: 'explain-drop-table'; readonly drop: DropTableStatement }
+  | {
+      readonly kind: 'explain-drop-database';
+      readonly schema: Uint8Array;
+      readonly ifExists: boolean;
+    }
+  /** The offset of the error in the text. */
+  | { readonly kind: 'syntax-error'; readonly at: number };
 
 /** A statement of undrop itself, which no server knows: it destroys nothing. */
 export interface Undo {

@@ -9,8 +9,8 @@ import type { IntentFacts, IntentTable } from '../ledger/write.js';
 import { parseHoldName, RECYCLE_SCHEMA } from '../names/names.js';
 import type { Ruling } from '../policy/decide.js';
 import { crossCheck } from '../sql/cross-check.js';
-import type { DropTableStatement } from '../sql/grammar/drop-table.js';
 import { isRecycleName } from '../sql/trigger-scan.js';
+import type { DropTableStatement } from '../sql/verdict.js';
 import type { ServerVersion } from '../wire/connection/handshake-v10.js';
 import type { ErrPacket, Result } from '../wire/response.js';
 import {

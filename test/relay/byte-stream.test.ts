@@ -3,13 +3,8 @@ import { once } from 'node:events';
 import net from 'node:net';
 import { afterEach, beforeAll, describe, expect, jest, test } from '@jest/globals';
 import { InvariantError } from '../../src/assert.js';
-import {
-  type ByteStream,
-  openByteStream,
-  Pump,
-  SocketStream,
-} from '../../src/relay/byte-stream.js';
-import { chooseRelay, RawStream } from '../../src/relay/raw-handle.js';
+import { type ByteStream, Pump, SocketStream } from '../../src/relay/byte-stream.js';
+import { chooseRelay, openByteStream, RawStream } from '../../src/relay/raw-handle.js';
 import { breakOff } from '../support/break-off.js';
 
 const open = new Set<net.Socket | net.Server>();

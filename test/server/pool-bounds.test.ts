@@ -5,7 +5,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { expect } from '@jest/globals';
 import { silentLog } from '../../src/log.js';
-import { openServicePool } from '../../src/service/pool/pools.js';
+import { openServicePool } from '../../src/service/pool/open-pool.js';
 import { sql } from '../../src/service/sql.js';
 import { onServersAtOnce } from '../support/on-servers.js';
 import { until } from '../support/poll.js';

@@ -2,7 +2,7 @@
 import { readFileSync } from 'node:fs';
 import { expect, test } from '@jest/globals';
 import { crossCheck, warmCrossCheck } from '../../src/sql/cross-check.js';
-import type { DropTableStatement } from '../../src/sql/grammar/drop-table.js';
+import type { DropTableStatement } from '../../src/sql/verdict.js';
 import { classify } from '../support/classify.js';
 import fc from '../support/properties.js';
 import { rounds } from '../support/sample.js';

@@ -1,8 +1,8 @@
 /** Verdicts as one line of text, for tables of cases and for messages. Names are latin1 text. */
-import type { PartitionList } from '../../src/sql/grammar/alter-partition.js';
+
 import type { TableName } from '../../src/sql/grammar/table-name.js';
 import type { LexMode } from '../../src/sql/lex/lex-mode.js';
-import type { Verdict } from '../../src/sql/verdict.js';
+import type { PartitionList, Verdict } from '../../src/sql/verdict.js';
 
 /** The servers of the test set, as their versions are counted. */
 export const SERVER_MODES = {

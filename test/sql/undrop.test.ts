@@ -1,8 +1,12 @@
 /** The statements of undrop's own: what they are read as, and where they stop being one. */
 import { describe, expect, test } from '@jest/globals';
-import type { UndoStatement } from '../../src/sql/grammar/undrop.js';
 import { NAMES_MAX } from '../../src/sql/reading.js';
-import { hasUndo, isProtected, type Protection } from '../../src/sql/verdict.js';
+import {
+  hasUndo,
+  isProtected,
+  type Protection,
+  type UndoStatement,
+} from '../../src/sql/verdict.js';
 import { classify } from '../support/classify.js';
 import { describeVerdict, lexMode } from './describe-verdict.js';
 

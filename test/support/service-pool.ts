@@ -1,6 +1,7 @@
 /** Service connections of a test, as a proxy has them. */
 import { silentLog } from '../../src/log.js';
-import { openServicePool, type ServicePool } from '../../src/service/pool/pools.js';
+import { openServicePool } from '../../src/service/pool/open-pool.js';
+import type { ServicePool } from '../../src/service/pool/pools.js';
 import type { Target } from './servers.js';
 
 /** The caller disposes of it. */

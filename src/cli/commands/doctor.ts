@@ -11,9 +11,12 @@ import { findStranger } from '../../lifecycle/leader/collector-lock.js';
 import { jsonText, printCard } from '../../printer.js';
 import { findUnfinishedRestores, type Unfinished } from '../../recovery/finish-restores.js';
 import { HOW_TO_MEND } from '../../restore/print-held.js';
-import { describeAddress } from '../../service/errors.js';
-import { isOnThisMachine } from '../../service/login/server-key.js';
-import { type ServerAddress, unlessRefused } from '../../service/pool/pools.js';
+import { unlessRefused } from '../../service/pool/pools.js';
+import {
+  describeAddress,
+  isOnThisMachine,
+  type ServerAddress,
+} from '../../service/server-address.js';
 import { ABSENT_TABLE } from '../../wire/server-errors.js';
 import { type AccountSettings, type DoctorSettings, whatIsNotHeld } from '../settings.js';
 import type { Flags, Shell } from '../shell.js';

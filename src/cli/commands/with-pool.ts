@@ -7,14 +7,10 @@ import type { Replica } from '../../lifecycle/throttle/replica-lag.js';
 import { silentLog } from '../../log.js';
 import { RECYCLE_SCHEMA } from '../../names/names.js';
 import { DENIED } from '../../restore/restore-table.js';
-import { describeAddress } from '../../service/errors.js';
+import { openServicePool } from '../../service/pool/open-pool.js';
 import { greet } from '../../service/pool/pool-set.js';
-import {
-  isServerError,
-  openServicePool,
-  type ServerAddress,
-  type ServicePool,
-} from '../../service/pool/pools.js';
+import { isServerError, type ServicePool } from '../../service/pool/pools.js';
+import { describeAddress, type ServerAddress } from '../../service/server-address.js';
 import { ident, note, sql } from '../../service/sql.js';
 import { readServiceTls } from '../../session/login/tls.js';
 import type { AccountSettings } from '../settings.js';

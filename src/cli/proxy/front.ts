@@ -12,6 +12,7 @@ import type { Counters } from '../../metrics.js';
 import { chooseRelay } from '../../relay/raw-handle.js';
 import type { PoolSet } from '../../service/pool/pool-set.js';
 import type { ServicePool } from '../../service/pool/pools.js';
+import type { ServerAddress } from '../../service/server-address.js';
 import { LocalConnectionLimit } from '../../session/connection-limit.js';
 import { trustedBy } from '../../session/dial/proxy-protocol.js';
 import { HostErrorReset } from '../../session/dial/reset-host-errors.js';
@@ -22,7 +23,6 @@ import { warmCrossCheck } from '../../sql/cross-check.js';
 import type { DropService } from '../../statements/intercepted.js';
 import { hintMsMinOf, holdMsOf, type ProxySettings } from '../settings.js';
 import { type RemoteConnectionLimit, sessionsByOpenFiles } from './limits.js';
-import type { ClientSide, Opened } from './proxy.js';
 
 /** A MySQL client says nothing before it is greeted, so its load balancer needn't hesitate. */
 const HEADER_TIMEOUT_MS = 5_000;
@@ -38,6 +38,27 @@ interface FrontOptions {
   readonly log: Log;
   /** Tables were held, and the ledger has it; or a drop broke off. */
   onHeld(): void;
+}
+
+/** Takes clients: this process, or workers of it. */
+export interface ClientSide {
+  /** Takes clients from here on. If it rejects, no worker is left. */
+  open(): Promise<Opened>;
+  /** For the next statement of every session, and for new sessions. Does not reject. */
+  change(settings: ProxySettings): Promise<void>;
+  /** Drains the sessions. */
+  close(options: DrainOptions): Promise<void>;
+  /** Another server has that address: for processes with pools of their own. */
+  renew(address: ServerAddress): void;
+  /** Resolves when there is no sense in going on. */
+  readonly failed: Promise<UndropError>;
+  /** The sums over all processes. */
+  readonly counters: Counters;
+}
+
+export interface Opened {
+  readonly addresses: readonly ServerAddress[];
+  readonly relay: 'raw' | 'stream';
 }
 
 export class Front implements ClientSide {

@@ -21,8 +21,8 @@ import {
   reconcile,
   serialize,
 } from '../../recovery/reconcile.js';
-import { describeAddress } from '../../service/errors.js';
-import type { ServerAddress, ServicePool } from '../../service/pool/pools.js';
+import type { ServicePool } from '../../service/pool/pools.js';
+import { describeAddress, type ServerAddress } from '../../service/server-address.js';
 import { readServerFacts } from '../../service/server-facts.js';
 import { lifecycleSettings, type ProxySettings } from '../settings.js';
 

@@ -14,11 +14,9 @@ import { type Log, withAudit } from '../../log.js';
 import { type Counters, countAudit, newCounters } from '../../metrics.js';
 import { newHoldId } from '../../names/names.js';
 import type { Rule } from '../../policy/rules.js';
-import { describeAddress } from '../../service/errors.js';
 import { PoolSet } from '../../service/pool/pool-set.js';
-import type { ServerAddress } from '../../service/pool/pools.js';
+import { describeAddress, type ServerAddress } from '../../service/server-address.js';
 import { greets } from '../../session/dial/dial.js';
-import type { DrainOptions } from '../../session/drain.js';
 import { openProxyTls } from '../../session/login/tls.js';
 import {
   compareSettings,
@@ -26,7 +24,7 @@ import {
   type SettingsChange,
   whatIsNotHeld,
 } from '../settings.js';
-import { ActiveDrops, Front } from './front.js';
+import { ActiveDrops, type ClientSide, Front, type Opened } from './front.js';
 import { LedgerServerKeeper } from './ledger-server.js';
 import { SERVICE_CONNECTIONS_MAX, SERVICE_CONNECTIONS_MIN } from './limits.js';
 import { Watch } from './watch.js';
@@ -55,27 +53,6 @@ export interface RunningProxy {
   readonly failed: Promise<UndropError>;
   /** Drains, ends the collector at its next pause and closes the service pools. */
   stop(options?: StopOptions): Promise<void>;
-}
-
-/** Takes clients: this process, or workers of it. */
-export interface ClientSide {
-  /** Takes clients from here on. If it rejects, no worker is left. */
-  open(): Promise<Opened>;
-  /** For the next statement of every session, and for new sessions. Does not reject. */
-  change(settings: ProxySettings): Promise<void>;
-  /** Drains the sessions. */
-  close(options: DrainOptions): Promise<void>;
-  /** Another server has that address: for processes with pools of their own. */
-  renew(address: ServerAddress): void;
-  /** Resolves when there is no sense in going on. */
-  readonly failed: Promise<UndropError>;
-  /** Of all processes. */
-  readonly counters: Counters;
-}
-
-export interface Opened {
-  readonly addresses: readonly ServerAddress[];
-  readonly relay: 'raw' | 'stream';
 }
 
 /** Starts a proxy with so many processes for clients; it takes clients when this resolves. */

@@ -10,7 +10,7 @@ import { withinMs } from '../../clock.js';
 import { type CollectorFigures, REST_REASONS } from '../../lifecycle/figures.js';
 import type { Log } from '../../log.js';
 import type { Counters } from '../../metrics.js';
-import { describeAddress } from '../../service/errors.js';
+import { describeAddress } from '../../service/server-address.js';
 import { removeStaleSockets } from '../../session/listener.js';
 import type { ProxySettings } from '../settings.js';
 import { versionOfPackage } from '../version.js';

@@ -12,14 +12,13 @@ import { changeLog, openLog, withAudit } from '../../log.js';
 import { type Counters, countAudit, newCounters } from '../../metrics.js';
 import { newHoldId } from '../../names/names.js';
 import { PoolSet } from '../../service/pool/pool-set.js';
-import type { ServerAddress } from '../../service/pool/pools.js';
+import type { ServerAddress } from '../../service/server-address.js';
 import type { CertificateAndKey } from '../../session/login/certificates.js';
 import { openProxyTls } from '../../session/login/tls.js';
 import type { ProxySettings } from '../settings.js';
 import { takeSignals } from '../signals.js';
-import { ActiveDrops, Front } from './front.js';
+import { ActiveDrops, Front, type Opened } from './front.js';
 import { keepYoungGenerationSmall, RemoteConnectionLimit, sessionsByOpenFiles } from './limits.js';
-import type { Opened } from './proxy.js';
 
 /** How often the first process hears how far the counters are. */
 const COUNTERS_EVERY_MS = 1_000;

@@ -12,13 +12,13 @@ import { assert } from '../../assert.js';
 import { UndropError } from '../../errors.js';
 import type { Log } from '../../log.js';
 import { addCounters, type Counters, newCounters } from '../../metrics.js';
-import type { ServerAddress } from '../../service/pool/pools.js';
+import type { ServerAddress } from '../../service/server-address.js';
 import type { DrainOptions } from '../../session/drain.js';
 import { removeStaleSockets } from '../../session/listener.js';
 import type { ProxyTls } from '../../session/login/tls.js';
 import type { ProxySettings } from '../settings.js';
+import type { ClientSide, Opened } from './front.js';
 import { serviceConnectionsOf } from './limits.js';
-import type { ClientSide, Opened } from './proxy.js';
 import type { FromWorker, ToWorker } from './worker.js';
 
 /** A worker that dies sooner than this is not replaced at once. */

@@ -16,7 +16,7 @@ import {
   type Rows,
   type ServicePool,
 } from '../../service/pool/pools.js';
-import { runWithin, type SearchBound } from '../../service/pool/run-within.js';
+import { runWithin, type SearchBound } from '../../service/pool/statement-timeout.js';
 import { readServerFacts } from '../../service/server-facts.js';
 import { ident, note, renderQuery, type SQLQuery, sql, textOf } from '../../service/sql.js';
 import { ABSENT_TABLE } from '../../wire/server-errors.js';

@@ -7,7 +7,7 @@
  */
 import { assert } from '../../assert.js';
 import { inBatches } from '../../names/names.js';
-import { isPrivilegeDenied } from '../../service/pool/new-privileges.js';
+import { isPrivilegeDenied } from '../../service/errors.js';
 import type { ServicePool } from '../../service/pool/pools.js';
 import { INTENT_TRIES } from '../../tries.js';
 import { beforeNextTry, ledgerUnavailable, mayUnlog } from '../tables.js';

@@ -14,7 +14,7 @@ import type { Clock } from '../../clock.js';
 import { UndropError } from '../../errors.js';
 import { assertLedgerKnown } from '../../ledger/tables.js';
 import type { Log } from '../../log.js';
-import { withNewPrivileges } from '../../service/pool/new-privileges.js';
+import { withNewPrivileges } from '../../service/errors.js';
 import {
   isServerError,
   type ServicePool,

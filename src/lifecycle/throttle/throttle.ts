@@ -8,7 +8,8 @@
  */
 import { formatDuration, formatWindow, untilWindowMs, type Window } from '../../duration.js';
 import { causeText, isServiceError } from '../../service/errors.js';
-import type { ServerAddress, ServiceConnection } from '../../service/pool/pools.js';
+import type { ServiceConnection } from '../../service/pool/pools.js';
+import type { ServerAddress } from '../../service/server-address.js';
 import { type SQLQuery, sql } from '../../service/sql.js';
 import { type Replica, readReplicaLag } from './replica-lag.js';
 

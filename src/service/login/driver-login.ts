@@ -21,7 +21,7 @@ import { CLIENT_SSL, hasFlag } from '../../wire/capabilities.js';
 import { decodeHandshakeV10 } from '../../wire/connection/handshake-v10.js';
 import { PacketAssembler } from '../../wire/framing.js';
 import { driverStreamOf, goOnWithoutTls } from '../pool/lease.js';
-import type { ServerAddress } from '../pool/pools.js';
+import type { ServerAddress } from '../server-address.js';
 import {
   encryptPassword,
   KEY_AS_IT_COMES,

@@ -8,7 +8,7 @@
  */
 import { constants, createPublicKey, type KeyObject, publicEncrypt } from 'node:crypto';
 import { UndropError } from '../../errors.js';
-import type { ServerAddress } from '../pool/pools.js';
+import { isOnThisMachine, type ServerAddress } from '../server-address.js';
 
 /**
  * The setting: `auto` requests the key from a server on this machine, `ask` from any; or a pinned
@@ -23,12 +23,6 @@ export type ServerKeyPolicy = 'refuse' | 'ask' | { readonly pinned: Buffer };
 export function keyPolicyFor(setting: ServerKeySetting, upstream: ServerAddress): ServerKeyPolicy {
   if (setting !== 'auto') return setting;
   return isOnThisMachine(upstream) ? 'ask' : 'refuse';
-}
-
-export function isOnThisMachine(upstream: ServerAddress): boolean {
-  if ('socketPath' in upstream) return true;
-  const isLoopback = upstream.host === '::1' || /^(::ffff:)?127\./.test(upstream.host);
-  return isLoopback || upstream.host === 'localhost';
 }
 
 export const OAEP = { padding: constants.RSA_PKCS1_OAEP_PADDING, oaepHash: 'sha1' } as const;

@@ -15,8 +15,8 @@ import {
   ER_LOCK_WAIT_TIMEOUT,
   ER_QUERY_INTERRUPTED,
 } from '../../wire/server-errors.js';
+import { withNewPrivileges } from '../errors.js';
 import { type SQLQuery, sql } from '../sql.js';
-import { withNewPrivileges } from './new-privileges.js';
 import {
   isServerError,
   type Rows,
@@ -166,3 +166,65 @@ export class LockWaitBudget {
  */
 export const WAITS_FOR_LOCK = sql`(STATE LIKE 'Waiting for % lock'
   OR STATE = 'Waiting for table flush')`;
+
+// ── searches ───────────────────────────────────────────────────────────────────────────────────
+// A search may take long. A KILL QUERY ends it, because MySQL 5.6 has no time limit for
+// statements.
+
+export interface SearchBound {
+  readonly withinMs: number;
+  /** Called repeatedly; true ends the query, too. Default: only the time does. */
+  readonly givesWay?: (() => Promise<boolean>) | undefined;
+}
+
+/**
+ * The rows of the last text; null: it took too long, or gave way. Rejects with all other errors of
+ * the server or the pool.
+ */
+export async function runWithin(
+  pool: ServicePool,
+  texts: readonly SQLQuery[],
+  bound: SearchBound,
+): Promise<Rows | null> {
+  const { withinMs } = bound;
+  if (withinMs <= 0) return null;
+  try {
+    return await pool.task(async (connection) => {
+      const done = new AbortController();
+      const killing = killAfter(pool, connection, { ...bound, signal: done.signal });
+      try {
+        const all = await connection.run(texts, { deadlineMs: withinMs + KILL_MS });
+        return all.at(-1) ?? null;
+      } finally {
+        done.abort();
+        await killing;
+      }
+    });
+  } catch (error) {
+    if (!isServerError(error, ER_QUERY_INTERRUPTED)) throw error;
+    return null;
+  }
+}
+
+/** The time that a KILL may need. */
+const KILL_MS = 10_000;
+/** How often `givesWay` is called. */
+const GIVES_WAY_MS = 200;
+
+async function killAfter(
+  pool: ServicePool,
+  connection: TaskConnection,
+  { withinMs, givesWay, signal }: SearchBound & { readonly signal: AbortSignal },
+): Promise<void> {
+  const endMs = performance.now() + withinMs;
+  for (let isOver = false; !isOver; ) {
+    const leftMs = Math.max(0, endMs - performance.now());
+    const pauseMs = givesWay === undefined ? leftMs : Math.min(leftMs, GIVES_WAY_MS);
+    await systemClock.sleep(pauseMs, signal);
+    if (signal.aborted) return;
+    isOver = performance.now() >= endMs || (await givesWay?.().catch(() => true)) === true;
+  }
+  if (signal.aborted) return;
+  connection.discard();
+  await pool.killQuery(connection.threadId).catch(() => undefined);
+}

@@ -12,6 +12,7 @@ import type { Pump } from '../../relay/byte-stream.js';
 import { ResponseTracker } from '../../relay/response-tracker.js';
 import type { Reading } from '../../sql/reading.js';
 import {
+  type Answered,
   type DropService,
   type Intercepted,
   type Interception,
@@ -37,7 +38,6 @@ import { type RoomInUse, textRoom } from '../gate/text-room.js';
 import { ChangeUser } from '../login/auth-exchange.js';
 import type { Login } from '../login/login.js';
 import { newLoginCheck } from '../login/login-check.js';
-import type { Session } from '../session.js';
 import type { SessionReport } from '../session-report.js';
 import { endWaits } from '../user-session/end-waits.js';
 import { WireUserSession } from '../user-session/wire-user-session.js';
@@ -53,7 +53,9 @@ export interface CommandPhaseOptions {
   readonly connections: SessionConnections;
   readonly report: SessionReport;
   readonly counters: Counters;
-  readonly owner: Pick<Session, 'onAnswer' | 'onSettled' | 'onFailure'>;
+  onAnswer(taken: Intercepted, answer: Answered, service: DropService): void;
+  onSettled(): void;
+  onFailure(thrown: unknown): void;
 }
 
 /** The owner of the streams of the client and of the server. */
@@ -88,7 +90,7 @@ export class CommandPhase implements GateOwner {
   #place: RoomInUse | null = null;
   /** Aborted when the session has ended. */
   readonly #over = new AbortController();
-  readonly #onFailure = (error: unknown): void => this.#options.owner.onFailure(error);
+  readonly #onFailure = (error: unknown): void => this.#options.onFailure(error);
   #clientIs: 'here' | 'ended' | 'gone' = 'here';
   /** Stays on once set, because a text that might be several statements counts as several. */
   #multiStatements: boolean;
@@ -339,7 +341,7 @@ export class CommandPhase implements GateOwner {
   }
 
   async #runMultiStatement(taken: Intercepted, rest: Buffer): Promise<void> {
-    const { owner, service } = this.#options;
+    const { onAnswer, service } = this.#options;
     const run = new MultiStatementRun(
       {
         taken,
@@ -347,7 +349,7 @@ export class CommandPhase implements GateOwner {
         tracker: this.tracker,
         isSure: this.#isSureOfMulti,
         connections: this.connections,
-        onAnswer: (part, answer) => owner.onAnswer(part, answer, service()),
+        onAnswer: (part, answer) => onAnswer(part, answer, service()),
         context: () => this.#context(),
         isClientGone: () => this.#clientIs === 'gone',
         lastSeen: this.lastSeen,
@@ -367,7 +369,7 @@ export class CommandPhase implements GateOwner {
    */
   #settle(taken: Intercepted, interception: Interception, fromServer: Buffer, rest: Buffer): void {
     const { packet } = taken;
-    const { owner, service } = this.#options;
+    const { onAnswer, service } = this.#options;
     if (interception.facts !== null) this.lastSeen.inFacts(interception.facts);
     if (interception.kind === 'forward') {
       this.tracker.expect(packet.payload[0] ?? 0);
@@ -380,7 +382,7 @@ export class CommandPhase implements GateOwner {
       }
       const { schemaRows } = interception;
       if (schemaRows !== undefined) this.#after = new AfterDropDatabase(schemaRows);
-      owner.onAnswer(taken, interception, service());
+      onAnswer(taken, interception, service());
     }
     this.#goOn({ name: 'relaying' }, fromServer, rest);
   }
@@ -396,6 +398,6 @@ export class CommandPhase implements GateOwner {
     this.#clientPump.release();
     if (fromClient.length > 0) this.feedClient(fromClient);
     // The bytes after it may be intercepted as well; then that comes first.
-    if (this.#state === state) this.#options.owner.onSettled();
+    if (this.#state === state) this.#options.onSettled();
   }
 }

@@ -7,8 +7,7 @@
  */
 import { assert, assertNever } from '../../assert.js';
 import { UndropError } from '../../errors.js';
-import type { DropTableStatement } from '../../sql/grammar/drop-table.js';
-import type { Refused } from '../../sql/verdict.js';
+import type { DropTableStatement, Refused } from '../../sql/verdict.js';
 import { replaceTable } from '../../statements/create-or-replace/text.js';
 import { dropSchema } from '../../statements/drop-database/text.js';
 import { dropOrPass } from '../../statements/drop-table/hold-or-pass.js';

@@ -6,8 +6,9 @@
  * Invariant: bounded; the server refuses an EXECUTE of a forgotten drop (1243), and never executes
  * it.
  */
-import type { DropTableStatement } from '../../sql/grammar/drop-table.js';
+
 import type { CommandOnName, NamedStatement } from '../../sql/named-statement.js';
+import type { DropTableStatement } from '../../sql/verdict.js';
 import type { InterceptOptions, NamedSchema } from '../../statements/intercepted.js';
 import type { BoundUndo } from '../../statements/undrop/bind.js';
 import type { NameContext } from '../../steps/names/client-names.js';

@@ -2,7 +2,7 @@
  * Reads the version of a server from its greeting, without an account. The login that follows is
  * abandoned as that of a client that has gone (abandon-login.ts).
  */
-import type { ServerAddress } from '../../service/pool/pools.js';
+import type { ServerAddress } from '../../service/server-address.js';
 import {
   bareVersion,
   decodeHandshakeV10,

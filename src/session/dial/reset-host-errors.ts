@@ -9,8 +9,7 @@
  * ones.
  */
 import type { Log } from '../../log.js';
-import { describeAddress } from '../../service/errors.js';
-import type { ServerAddress } from '../../service/pool/pools.js';
+import { describeAddress, type ServerAddress } from '../../service/server-address.js';
 import {
   ER_ACCESS_DENIED_ERROR,
   ER_ACCESS_DENIED_NO_PASSWORD_ERROR,

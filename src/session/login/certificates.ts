@@ -23,9 +23,8 @@ import tls, { type SecureContext } from 'node:tls';
 import { promisify } from 'node:util';
 import forge from 'node-forge';
 import { type ServerKeySetting, spkiOf } from '../../service/login/server-key.js';
-import type { ServerAddress } from '../../service/pool/pools.js';
+import type { ServerAddress } from '../../service/server-address.js';
 import type { ProxyKey } from './connection-security.js';
-import type { ServiceTlsSettings } from './tls.js';
 
 interface Identity {
   readonly pem: CertificateAndKey;
@@ -65,7 +64,7 @@ export function readIdentity(
 }
 
 export function readCa(
-  { upstreamCa, upstreamTls }: ServiceTlsSettings,
+  { upstreamCa, upstreamTls }: { readonly upstreamCa: string; readonly upstreamTls: string },
   problems: string[],
 ): string | null {
   if (upstreamCa === '') return null;
@@ -83,7 +82,7 @@ export function readCa(
 }
 
 export function readServerKey(
-  { upstreamPublicKey: setting }: ServiceTlsSettings,
+  { upstreamPublicKey: setting }: { readonly upstreamPublicKey: string },
   problems: string[],
 ): ServerKeySetting {
   if (setting === 'auto' || setting === 'ask') return setting;

@@ -10,10 +10,11 @@ import { createPrivateKey } from 'node:crypto';
 import net, { type Socket } from 'node:net';
 import tls, { type SecureContext, TLSSocket } from 'node:tls';
 import { UndropError } from '../../errors.js';
-import { causeText, describeAddress } from '../../service/errors.js';
+import { causeText } from '../../service/errors.js';
 import type { ServiceTls } from '../../service/login/driver-login.js';
 import { keyPolicyFor } from '../../service/login/server-key.js';
-import type { ServerAddress, ServiceSecurity } from '../../service/pool/pools.js';
+import type { ServiceSecurity } from '../../service/pool/open-pool.js';
+import { describeAddress, type ServerAddress } from '../../service/server-address.js';
 import {
   type CertificateAndKey,
   identityOf,

@@ -6,27 +6,16 @@
 import type { Token } from '../lex/lexer.js';
 import type { Statement } from '../next-statement.js';
 import { PARTITIONS_MAX } from '../reading.js';
-import { NOT_OURS, tooMany, unclear, type Verdict } from '../verdict.js';
-import { type DropTableStatement, takeWait } from './drop-table.js';
+import {
+  type DropTableStatement,
+  NOT_OURS,
+  type PartitionName,
+  tooMany,
+  unclear,
+  type Verdict,
+} from '../verdict.js';
+import { takeWait } from './drop-table.js';
 import { type Source, takeIdentifier, takeTableName, takeTexts } from './table-name.js';
-
-/** A partition as the client names it. */
-export interface PartitionName {
-  /** Unescaped bytes in the client's charset. */
-  readonly partition: Uint8Array;
-  /** Its position in the text, quotes included. */
-  readonly start: number;
-  readonly end: number;
-}
-
-/** The partitions in such a statement. */
-export interface PartitionList {
-  readonly verb: 'drop' | 'truncate';
-  /** At least one, in the client's order, with possible repetitions; for TRUNCATE also ALL. */
-  readonly names: readonly PartitionName[] | 'all';
-  /** MariaDB's DROP PARTITION IF EXISTS. */
-  readonly ifExists: boolean;
-}
 
 const VERBS = ['DROP', 'TRUNCATE'] as const;
 

@@ -9,8 +9,14 @@ import { DROPPABLE } from '../lex/token-stream.js';
 import type { Statement } from '../next-statement.js';
 import { NAMES_MAX } from '../reading.js';
 import { isRecycleName } from '../trigger-scan.js';
-import { NOT_OURS, refusedVerdict, tooMany, unclear, type Verdict } from '../verdict.js';
-import type { PartitionList } from './alter-partition.js';
+import {
+  type LockWait,
+  NOT_OURS,
+  refusedVerdict,
+  tooMany,
+  unclear,
+  type Verdict,
+} from '../verdict.js';
 import {
   type Source,
   type TableName,
@@ -18,26 +24,6 @@ import {
   takeTableName,
   takeTexts,
 } from './table-name.js';
-
-/** MariaDB's lock wait clause; `text` is the number as the client wrote it. */
-export type LockWait =
-  | { readonly kind: 'wait'; readonly text: string }
-  | { readonly kind: 'nowait' };
-
-export interface DropTableStatement {
-  /** The word for the tables; DROP SEQUENCE drops sequences only. */
-  readonly object: 'table' | 'sequence';
-  readonly ifExists: boolean;
-  /** At least one, in the client's order; the same name may come twice. */
-  readonly names: readonly TableName[];
-  readonly wait: LockWait | null;
-  /** Only the server can tell whether it accepts this text; unless it does, refuse. */
-  readonly isDoubtful: boolean;
-  /** A TRUNCATE: the one table exists afterwards, and is empty. */
-  readonly empties?: boolean;
-  /** An ALTER TABLE … DROP PARTITION, or TRUNCATE PARTITION: the table stays. */
-  readonly partitions?: PartitionList;
-}
 
 /** Words after DROP that mean no base table. */
 const DROPPED_ELSE = [

@@ -7,8 +7,8 @@
 import type { Token } from '../lex/lexer.js';
 import type { Statement } from '../next-statement.js';
 import { NAMES_MAX } from '../reading.js';
-import { NOT_OURS, tooMany, type Verdict } from '../verdict.js';
-import { type DropTableStatement, dropVerdict } from './drop-table.js';
+import { NOT_OURS, tooMany, type UndoStatement, type Verdict } from '../verdict.js';
+import { dropVerdict } from './drop-table.js';
 import { unescapeLiteral } from './dynamic-sql.js';
 import {
   type Source,
@@ -17,44 +17,6 @@ import {
   takeTableName,
   takeTexts,
 } from './table-name.js';
-
-/** Names are unescaped bytes in the client's charset; a name without a schema is in the default. */
-export type UndoStatement =
-  | {
-      readonly kind: 'undrop-table';
-      /** At least one. */
-      readonly names: readonly TableName[];
-      /** The new name: then `names` is one. */
-      readonly to: TableName | null;
-      /** The live tables of these names go into HOLD. */
-      readonly swap: boolean;
-    }
-  /** The id of a held table, or its beginning, as written. */
-  | {
-      readonly kind: 'undrop-id';
-      readonly id: string;
-      readonly to: TableName | null;
-      readonly swap: boolean;
-    }
-  | {
-      readonly kind: 'undrop-database';
-      readonly schema: Uint8Array;
-      readonly to: Uint8Array | null;
-    }
-  /** `schema` null: all schemas. `like` null: all names; its backslashes are still there. */
-  | {
-      readonly kind: 'show-dropped';
-      readonly schema: Uint8Array | null;
-      readonly like: Uint8Array | null;
-    }
-  | { readonly kind: 'explain-drop-table'; readonly drop: DropTableStatement }
-  | {
-      readonly kind: 'explain-drop-database';
-      readonly schema: Uint8Array;
-      readonly ifExists: boolean;
-    }
-  /** The offset of the error in the text. */
-  | { readonly kind: 'syntax-error'; readonly at: number };
 
 /** The verdict on UNDROP; `tokens` are those after this word. */
 export function undropVerdict(tokens: Token[], statement: Statement, source: Source): Verdict {

@@ -5,9 +5,8 @@
  * Invariant: without these words CREATE fails if the name is taken.
  */
 import { classifying } from '../../sql/classify.js';
-import type { DropTableStatement } from '../../sql/grammar/drop-table.js';
 import { clientCharsetOf, modeFromSqlMode } from '../../sql/lex/lex-mode.js';
-import type { Replacement } from '../../sql/verdict.js';
+import type { DropTableStatement, Replacement } from '../../sql/verdict.js';
 import { whyUnsupported } from '../../steps/inspect-names.js';
 import { listTables } from '../../steps/procedure.js';
 import { notDone, notUnderstood, SET_IF_EXISTS } from '../../steps/refusals/refusals.js';

@@ -10,7 +10,7 @@
 import { assert } from '../../assert.js';
 import { UndropError } from '../../errors.js';
 import { formatHoldName, partitionTable, recycleSchemaFor } from '../../names/names.js';
-import type { PartitionList } from '../../sql/grammar/alter-partition.js';
+import type { PartitionList } from '../../sql/verdict.js';
 import {
   inspectOneTable,
   type OneTable,

@@ -6,9 +6,8 @@
  */
 import { UndropError } from '../../errors.js';
 import { NAME_CHARACTERS_MAX } from '../../names/names.js';
-import type { DropTableStatement } from '../../sql/grammar/drop-table.js';
 import type { TableName } from '../../sql/grammar/table-name.js';
-import type { UndoStatement } from '../../sql/grammar/undrop.js';
+import type { DropTableStatement, UndoStatement } from '../../sql/verdict.js';
 import { decodeName, encodeName } from '../../steps/names/client-names.js';
 import type { UserFacts } from '../../steps/request.js';
 import { hintsIn } from '../../steps/rules/hints.js';

@@ -4,7 +4,7 @@
  * Invariant: none of them destroys anything, and nothing is changed before the server has confirmed
  * on the user's own session that this user may.
  */
-import type { UndoStatement } from '../../sql/grammar/undrop.js';
+import type { UndoStatement } from '../../sql/verdict.js';
 import type { UserFacts } from '../../steps/request.js';
 import type { Column } from '../../wire/result-set.js';
 import { EXPLAIN_COLUMNS } from '../explain/rows.js';

@@ -6,9 +6,9 @@
 import { assert } from '../../assert.js';
 import { UndropError } from '../../errors.js';
 import type { DropIntent } from '../../ledger/write.js';
-import type { DropTableStatement } from '../../sql/grammar/drop-table.js';
 import { isStorable } from '../../sql/lex/client-charset.js';
 import { type ClientCharset, clientCharsetOf } from '../../sql/lex/lex-mode.js';
+import type { DropTableStatement } from '../../sql/verdict.js';
 import { sentenceStart } from '../procedure.js';
 import type { DropRequest, UserFacts } from '../request.js';
 import type { QualifiedName } from '../session/user-session-sql.js';

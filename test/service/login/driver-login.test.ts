@@ -8,8 +8,8 @@ import { UndropError } from '../../../src/errors.js';
 import { silentLog } from '../../../src/log.js';
 import type { ServiceTls } from '../../../src/service/login/driver-login.js';
 import type { ServerKeySetting } from '../../../src/service/login/server-key.js';
+import { openServicePool } from '../../../src/service/pool/open-pool.js';
 import { greet } from '../../../src/service/pool/pool-set.js';
-import { openServicePool } from '../../../src/service/pool/pools.js';
 import { type Certificates, makeCertificates } from '../../support/certificates.js';
 import { type KeyThief, type Loot, openKeyThief, type Trick } from '../../support/key-thief.js';
 
