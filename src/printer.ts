@@ -1,7 +1,6 @@
 /**
- * The one printer: what is shown of a thing is a list of fields, and each output prints such a
- * list, as an aligned table, as a card of a line for each field, as JSON, or as the result set of a
- * statement. A new column of an output is a new field in its list. Pure.
+ * Prints lists of fields: as an aligned table, as a card with a line for each field, as JSON, or as
+ * the result set of a statement. A new column of an output is a new field in its list. Pure.
  *
  * Invariants: a table and a card have no control characters, because a name may contain anything.
  * An unknown value is printed as such, never as another value.
@@ -13,11 +12,11 @@ export type Field<T> = {
   /** The heading of a column, or the beginning of a line. Without it the field is in JSON alone. */
   readonly title?: string;
   /**
-   * For people; default: the value. A card has a line for each text, and none for null; a table
-   * takes one text.
+   * The text for people; default: the value. A card has a line for each text, and none for null; a
+   * table takes one text.
    */
   readonly text?: (item: T) => string | readonly string[] | null;
-  /** A number ends at the right. */
+  /** Numbers are aligned at the right. */
   readonly isNumber?: true;
 } & (
   | { readonly key?: KeyOf<T>; readonly json?: never }

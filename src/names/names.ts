@@ -17,7 +17,7 @@ export function placesOf(name: string): readonly QualifiedTable[] {
   });
 }
 
-/** `schema.table`, as people and the ledger have it. */
+/** `schema.table`, as in messages and in the ledger. */
 export function writtenName({ schema, table }: QualifiedTable): string {
   return `${schema}.${table}`;
 }

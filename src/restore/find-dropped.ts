@@ -16,8 +16,8 @@ import type { ServicePool } from '../service/pool/pools.js';
 import { type DroppedTable, type ListedTable, listAll, listWanted } from './held-tables.js';
 
 /**
- * All that `target` may mean, newest first; empty: nothing of that name or id is held. It looks at
- * all that is held, which may be 100,000 tables, only where nothing else fits. Rejects with
+ * All held tables that `target` may mean, newest first; empty: no table of that name or id is held.
+ * Lists all held tables, which may be 100,000, only if no narrower query finds one. Rejects with
  * UNDROP_AMBIGUOUS.
  */
 export async function findDropped(
@@ -172,11 +172,11 @@ export function findDrop(tables: readonly DroppedTable[], drop: string, target: 
   return only;
 }
 
-// ── what is held no more ─────────────────────────────────────────────────────────────────────────
+// ── no longer held ───────────────────────────────────────────────────────────────────────────────
 
 /**
- * Ledger rows by the name that tables were dropped under, else by their id or the beginning of it;
- * also of tables that are held no more; newest first.
+ * Ledger rows by the name that tables were dropped under, else by their id or the beginning of it,
+ * with tables that are no longer held; newest first.
  */
 export async function findEndedRows(
   pool: ServicePool,
@@ -196,8 +196,8 @@ export function noSuchHeld(target: string): UndropError {
 }
 
 /**
- * The error; of a table that isn't held with what has become of it, by `rows` (default: all that
- * the ledger has of that name or id).
+ * The error, with the fate of a table that is no longer held, from `rows` (default: all ledger rows
+ * of that name or id).
  */
 export async function withFate(
   pool: ServicePool,

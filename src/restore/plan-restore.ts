@@ -1,6 +1,6 @@
 /**
- * The planner: decides which of the found tables is restored, its new name, and the order of
- * several. Pure; the refusals are UndropErrors.
+ * Decides which of the found tables is restored, its new name, and the order of several. Pure; the
+ * refusals are UndropErrors.
  *
  * Invariants: for several tables of one name the newest complete one is taken. No table gets a name
  * that is undrop's own.
@@ -31,8 +31,8 @@ export type RestorePlan =
 export type HeldPlan = Extract<RestorePlan, { readonly wasBack: false }>;
 
 /**
- * `found`: the tables that `target` means, newest first. `to`: `[schema.]name` as people type it;
- * default: where the table came from.
+ * `found`: the tables that `target` means, newest first. `to`: `[schema.]name` as users type it;
+ * default: the original name.
  */
 export function planRestore(
   found: readonly ListedTable[],

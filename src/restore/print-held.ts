@@ -24,7 +24,7 @@ const ID_DIGITS_MIN = 13;
 /** By id: statements that have failed because they use a held table. */
 type AllUses = ReadonlyMap<string, Uses>;
 
-/** A dropped table, with what is known of it now. */
+/** A dropped table with its present facts. */
 type Line = DroppedTable &
   Partial<Pick<ListedTable, 'due' | 'holdSchema' | 'holdName' | 'unseen' | 'torn'>> &
   Partial<Pick<EndedTable, 'endedAt' | 'restoredAs'>> & {

@@ -65,13 +65,16 @@ export async function renameBack(pool: ServicePool, what: RenamedBack): Promise<
   }
 }
 
-/** Where the relocation that follows a drop has taken it since it was found; null: nowhere. */
+/**
+ * The recycle schema into which the relocation after its drop has moved it since it was found;
+ * null: none.
+ */
 async function findMoved(
   pool: ServicePool,
   { id, holdSchema }: RenamedBack,
 ): Promise<Pick<RenamedBack, 'holdSchema' | 'holdName'> | null> {
   const schemas = await readRecycleSchemas(pool);
-  // It is taken there once.
+  // A table is relocated only once.
   if (schemas.includes(holdSchema)) return null;
   const [found] = await findHoldTables(pool, schemas, id);
   return found === undefined ? null : { holdSchema: found.schema, holdName: found.name };
@@ -174,8 +177,8 @@ export async function findRenamed(
 }
 
 /**
- * The same if it still is the table that was dropped, not another one with that name: only then
- * anything is added to it. `row`: with its texts.
+ * Like findRenamed, if the table still is the dropped one, not another with that name: only then
+ * parts are added to it. `row`: with its texts.
  */
 export async function findRestoring(
   pool: ServicePool,

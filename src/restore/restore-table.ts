@@ -69,7 +69,7 @@ export function restoreTable(pool: ServicePool, plan: RestorePlan): Promise<Rest
   });
 }
 
-/** Reattaches its keys and triggers, once it has its name, and makes the report. */
+/** Reattaches the keys and triggers of a renamed table, and creates the report. */
 export async function finishRestored(
   pool: ServicePool,
   done: Pick<RestorePlan, 'table' | 'to' | 'wasBack'> & Pick<RestoreReport, 'recorded'>,

@@ -1,9 +1,9 @@
 /**
- * The loop that restores held tables, one or many: named, selected by drop, user and time, or
- * found by a statement of SQL. Each is restored by a RENAME of its own, parents before children.
+ * Restores held tables, one or many: named, selected by drop, user and time, or found by a
+ * statement of SQL. Each is restored by a RENAME of its own, parents before children.
  *
  * Invariant: a failure for one table is reported and affects no other; if the server stops
- * answering, nothing further is tried, and the same request continues later.
+ * responding, nothing further is tried, and the same request continues later.
  */
 
 import { systemClock } from '../clock.js';
@@ -67,7 +67,7 @@ export type Choice = {
   readonly what: string;
 } & ({ readonly plan: RestorePlan } | { readonly error: unknown });
 
-/** Rejects with UNDROP_NO_SUCH_HELD if a request by drop is for nothing that is held. */
+/** Rejects with UNDROP_NO_SUCH_HELD if no held table belongs to a requested drop. */
 export async function choose(pool: ServicePool, request: ManyRequest): Promise<readonly Choice[]> {
   if (request.by === 'drop') return chooseByDrop(pool, request);
   const choices = new Map<string, Choice>();
@@ -206,7 +206,9 @@ async function inOrderOfKeys(
   return parentsFirst(keyed).map(({ choice }) => choice);
 }
 
-/** In place of `restoreTable`: the plan, or its refusal, as far as a read can tell. */
+/**
+ * A replacement of `restoreTable` that returns the plan, or its refusal, as far as a read can tell.
+ */
 export function previewing(
   pool: ServicePool,
   { swaps }: { readonly swaps: boolean },
@@ -233,7 +235,7 @@ export function previewing(
 /**
  * A name means a table with an interrupted restore before an older one. Rejects as `planRestore`
  * does, and with UNDROP_AMBIGUOUS; the error for a table that is restored already, or removed for
- * good, says so.
+ * good, reports that.
  */
 async function planOne(pool: ServicePool, request: RestoreRequest): Promise<RestorePlan> {
   const { target, to } = request;

@@ -1,7 +1,7 @@
 /**
- * How a restored table compares with those of its name: its number of rows, the other held tables,
- * and which of these has far more rows, because the newest may not be the intended one: an empty
- * table that was created and dropped in its place, or the second TRUNCATE of two.
+ * Compares a restored table with others of its name: its number of rows, the other held tables, and
+ * which of these has far more rows, because the newest may not be the intended one: an empty table
+ * that was created and dropped in its place, or the second TRUNCATE of two.
  *
  * Invariant: it only reads, some rows of a few tables for a moment, after the table is restored.
  */

@@ -1,9 +1,9 @@
 /**
- * `Acts` does what is due in one round: each table is taken as far as it goes at once, then rows
- * are purged, one table after another, then files are given back.
+ * `Acts` does the work of a round: moves each due table on as far as it can go, then purges rows,
+ * one table after another, then frees files.
  *
- * Invariant: a round ends after a slice, so that everything else that is due has its turn between
- * the slices of a long purge.
+ * Invariant: a round ends after a slice, so that all other due work runs between the slices of a
+ * long purge.
  */
 import type { ServerFacts } from '../../service/server-facts.js';
 import type { ActionContext, ActionOutcome } from '../action-context.js';
@@ -23,12 +23,12 @@ interface ActsContext extends ActionContext {
   readonly lease: ClusterLease;
 }
 
-/** The round for which something is done. */
+/** The current round. */
 interface ActsRound {
   readonly server: ServerFacts;
   /** When the server's clock was read, by the monotonic clock. */
   readonly readAtMs: number;
-  /** How long reading took: so long, ten times, is worth acting. */
+  /** The duration of the reads: ten times as long may be spent on acting. */
   readonly readingMs: number;
   /** When the next round is due if no table is due before, by the monotonic clock. */
   readonly nextMs: number;
@@ -52,7 +52,7 @@ export class Acts {
     this.retries = new Retries(context);
   }
 
-  /** `tables`: in the order in which they go. `onMoved`: what is held is another by now. */
+  /** `tables`: in the order of the work. `onMoved`: the list of held tables has changed. */
   async act(
     tables: readonly Collectable[],
     round: ActsRound,
@@ -114,7 +114,7 @@ interface RetriesOptions extends Pick<ActionContext, 'log' | 'monotonicMs'> {
   readonly settings: Pick<LifecycleSettings, 'checkIntervalMs' | 'purgeCheckIntervalMs'>;
 }
 
-/** Tables that are left alone for a while after a try that failed; in memory only. */
+/** Tables that are skipped for a while after a failed try; in memory only. */
 export class Retries {
   readonly #options: RetriesOptions;
   readonly #byName = new Map<string, Retry>();
@@ -141,8 +141,8 @@ export class Retries {
   }
 
   /**
-   * Leaves a table of that name alone for a while, also one that should be gone by now; returns
-   * for how many milliseconds. `now`: the server's UTC clock.
+   * Skips a table of that name for a while, also if it should be gone already; returns the
+   * milliseconds. `now`: the server's UTC clock.
    */
   leave(table: Collectable, outcome: ActionOutcome, now: Date): number {
     const { settings, monotonicMs, log } = this.#options;

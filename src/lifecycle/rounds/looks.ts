@@ -1,6 +1,6 @@
 /**
- * `Looks` reads what is held: the names in each round, and in a full one also sizes, the files to
- * give back, limits, and rows that break the keys of restored tables.
+ * Reads the held tables: their names in each round; in a full round also sizes, files to free,
+ * limits, and rows that break the keys of restored tables.
  */
 import type { ServerFacts } from '../../service/server-facts.js';
 import type { ActionContext } from '../action-context.js';
@@ -24,7 +24,7 @@ interface Held {
   readonly count: number;
   /** When the next table is due that isn't due now; null: there is none. */
   readonly nextDue: Date | null;
-  /** The due tables, in the order in which they go. */
+  /** The due tables, in the order of the work. */
   tables(): Promise<readonly Collectable[]>;
   /** Milliseconds until more can be read; Infinity: nothing more. */
   readonly againMs: number;
@@ -45,7 +45,7 @@ export class Looks {
     this.#searches = new LateSearches(options);
   }
 
-  /** Resolves when nothing is under way. */
+  /** Resolves when no check is running. */
   get ended(): Promise<void> {
     return this.#searches.ended;
   }

@@ -1,6 +1,6 @@
 /**
- * `nextDueTables` picks the tables that have their turn in a round, by their names and by the tries
- * that failed before. Pure.
+ * `nextDueTables` picks the tables to work on in a round, by their names and by earlier failed
+ * tries. Pure.
  *
  * Invariant: a table that waits, by its name or after a try, is not picked.
  */
@@ -8,20 +8,20 @@ import type { Collectable } from '../collectable.js';
 import { nextStep, type StepFacts } from '../next-step.js';
 
 interface DueFacts extends StepFacts {
-  /** Milliseconds until a table is tried again after a try that failed; 0: it may be tried. */
+  /** Milliseconds until a table is tried again after a failed try; 0: it may be tried. */
   retryInMs(table: Collectable): number;
 }
 
 export interface DueTables {
-  /** Taken as far as they go at once, in this order. */
+  /** Moved on as far as they can go, in this order. */
   readonly advance: readonly Collectable[];
-  /** Already in PURGE: rows of one after another are deleted, after all of the others. */
+  /** Already in PURGE: purged one after another, after the other tables. */
   readonly purge: readonly Collectable[];
   /** Milliseconds until the first of the other tables has its turn; Infinity: none waits. */
   readonly againMs: number;
 }
 
-/** `tables`: in the order in which they go. */
+/** `tables`: in the order of the work. */
 export function nextDueTables(tables: readonly Collectable[], facts: DueFacts): DueTables {
   const { now, retryInMs } = facts;
   const [advance, purge]: [Collectable[], Collectable[]] = [[], []];

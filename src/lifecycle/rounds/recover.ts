@@ -1,7 +1,7 @@
 /**
- * Recovery in the rounds of the collector: before each full round, and soon again while something
- * is still under way. Between the rounds it looks whether a session died amid a drop, or an
- * operator woke the collectors.
+ * Recovery in the rounds of the collector: before each full round, and soon again while a drop is
+ * still running. Between the rounds it checks whether a session died within a drop, or an operator
+ * woke the collectors.
  */
 import { readControl } from '../../ledger/control.js';
 import { findOrphans } from '../../ledger/live-owners.js';
@@ -36,7 +36,7 @@ export class RecoveryRounds {
   readonly #options: RecoveryOptions;
   #calledAtMs = Number.NEGATIVE_INFINITY;
   #orphans: ReadonlySet<string> = new Set();
-  /** Drops that recovery has left because they are under way, by id: since when. */
+  /** Drops that recovery has left because they are running, by id: since when. */
   #open: ReadonlyMap<string, number> = new Map();
   #long: ReadonlySet<string> = new Set();
   /** Wakes by operators (ledger/control.ts) before the last full round. */
@@ -46,7 +46,9 @@ export class RecoveryRounds {
     this.#options = options;
   }
 
-  /** Whether since the last check a session died amid a drop, or an operator woke collectors. */
+  /**
+   * Whether since the last check a session died within a drop, or an operator woke the collectors.
+   */
   async isCalled(): Promise<boolean> {
     const { connection, lease, activeIds, log, monotonicMs } = this.#options;
     const nowMs = monotonicMs();
@@ -69,9 +71,9 @@ export class RecoveryRounds {
   }
 
   /**
-   * Recovers, and gives nothing up; returns when to recover again, by the monotonic clock. The
-   * lifecycle doesn't need recovery, so the round goes on whatever it rejects with: if the
-   * connection broke, the next statement fails.
+   * Recovers; keeps everything that may still succeed. Returns when to recover again, by the
+   * monotonic clock. The lifecycle doesn't need recovery, so the round continues after any error of
+   * it: if the connection broke, the next statement fails.
    */
   async recover(nowMs: number): Promise<number> {
     const { connection, reconcile, proxyId, activeIds, log, settings } = this.#options;
@@ -90,7 +92,7 @@ export class RecoveryRounds {
     }
   }
 
-  /** Whether one of those that recovery left is under way for a short time only. */
+  /** Whether one of the drops that recovery left has been running only for a short time. */
   #areYoung(ids: readonly string[], nowMs: number): boolean {
     const before = this.#open;
     this.#open = new Map(ids.map((id) => [id, before.get(id) ?? nowMs]));

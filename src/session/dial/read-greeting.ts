@@ -16,7 +16,7 @@ import { dialUpstream } from './dial.js';
 interface Greeting {
   readonly version: string;
   readonly server: ServerVersion;
-  /** Our address on that connection. */
+  /** The address of this host on that connection. */
   readonly seenFrom: string;
 }
 
