@@ -12,8 +12,7 @@ import type { ClocksByServer } from './leader/grace.js';
 import { leadWhenever, Wakeup } from './leader/leader.js';
 import type { LifecycleSettings } from './next-step.js';
 import { Rounds } from './rounds/rounds.js';
-import type { Replica } from './throttle/replica-lag.js';
-import { newThrottle } from './throttle/throttle.js';
+import { newThrottle, type Replica } from './throttle/throttle.js';
 
 export interface CollectorOptions {
   /** The pool of the collected server; one connection is kept while this proxy collects. */

@@ -21,8 +21,7 @@ import type { LimitedTable, LimitSettings, Room } from './limits/choose-early.js
 import { isSystemError, readRoom } from './limits/limits.js';
 import type { LifecycleSettings } from './next-step.js';
 import { whyResting } from './once.js';
-import type { Replica } from './throttle/replica-lag.js';
-import { newThrottle } from './throttle/throttle.js';
+import { newThrottle, type Replica } from './throttle/throttle.js';
 
 export interface Status {
   readonly server: { readonly version: string; readonly readOnly: boolean; readonly now: Date };

@@ -6,7 +6,7 @@ import { randomBytes } from 'node:crypto';
 import { systemClock } from '../../src/clock.js';
 import { type Collector, startCollector } from '../../src/lifecycle/collector.js';
 import type { LifecycleSettings } from '../../src/lifecycle/next-step.js';
-import type { Replica } from '../../src/lifecycle/throttle/replica-lag.js';
+import type { Replica } from '../../src/lifecycle/throttle/throttle.js';
 import type { Log } from '../../src/log.js';
 import {
   formatHoldName,

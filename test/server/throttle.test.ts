@@ -5,8 +5,7 @@
  */
 import { expect, jest } from '@jest/globals';
 import type { LifecycleSettings } from '../../src/lifecycle/next-step.js';
-import { readReplicaLag } from '../../src/lifecycle/throttle/replica-lag.js';
-import type { ThrottleSettings } from '../../src/lifecycle/throttle/throttle.js';
+import { readReplicaLag, type ThrottleSettings } from '../../src/lifecycle/throttle/throttle.js';
 import type { ServicePool } from '../../src/service/pool/pools.js';
 import { sql } from '../../src/service/sql.js';
 import {

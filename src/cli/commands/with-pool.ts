@@ -3,7 +3,7 @@
  * `withServers` one for each replica as well.
  */
 import { type ErrorCode, UndropError } from '../../errors.js';
-import type { Replica } from '../../lifecycle/throttle/replica-lag.js';
+import type { Replica } from '../../lifecycle/throttle/throttle.js';
 import { silentLog } from '../../log.js';
 import { RECYCLE_SCHEMA } from '../../names/names.js';
 import { DENIED } from '../../restore/restore-table.js';

@@ -1,7 +1,10 @@
 /** What the collector waits for, by a clock of the test and servers that say what it wants. */
 import { describe, expect, test } from '@jest/globals';
-import { lagOf } from '../../../src/lifecycle/throttle/replica-lag.js';
-import { Throttle, type ThrottleSettings } from '../../../src/lifecycle/throttle/throttle.js';
+import {
+  lagOf,
+  Throttle,
+  type ThrottleSettings,
+} from '../../../src/lifecycle/throttle/throttle.js';
 import type { Row, Rows, ServiceConnection } from '../../../src/service/pool/pools.js';
 import { renderQuery, type SQLQuery } from '../../../src/service/sql.js';
 
