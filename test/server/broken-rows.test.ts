@@ -120,7 +120,7 @@ onServers('rows that break a key on $name', (server, on) => {
     const [[held]] = await client.query<RowDataPacket[][]>(
       `SELECT id FROM _undrop.ledger WHERE table_name = 'p' AND schema_name = '${schema.name}'`,
     );
-    const another = `foreign key to p leads to another ${schema.name}.p; the old one`;
+    const another = `foreign key to p refers to another ${schema.name}.p; the old one`;
     const isHeld = `${another} is held as ${(held as { id?: string })?.id}`;
     expect(await warningsOf('UNDROP TABLE c')).toContain(isHeld.slice(0, 105));
     // The key leads to the new one now, and that is what it says of it from now on.
