@@ -31,9 +31,7 @@ describe('of settings that change', () => {
 
   test('those of the collector take effect', () => {
     const next = settings({ UNDROP_LIFECYCLE: 'hold,drop', UNDROP_EVAC: '1h' });
-    expect(compareSettings(settings(), next)).toMatchObject({
-      changed: ['lifecycle', 'evac'],
-    });
+    expect(compareSettings(settings(), next)).toMatchObject({ changed: ['lifecycle', 'evac'] });
   });
 
   test('those that are bound at the start stay, and are named', () => {

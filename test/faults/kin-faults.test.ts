@@ -32,9 +32,7 @@ const KIN_FAULTS: readonly Fault[] = [
 /** Of a statement's events from its beginning to its end, in each of which something breaks. */
 const QUARTERS = ['1', '2', '3', '4'] as const;
 const SETTLED_MS = 60_000;
-const PROTECT = {
-  PROTECT: 'drop-table,drop-database,create-or-replace,truncate,drop-partition',
-};
+const PROTECT = { PROTECT: 'drop-table,drop-database,create-or-replace,truncate,drop-partition' };
 /** Of statements that have no answer yet: the server is not done with them. */
 const OURS = "INFO LIKE '%/* undrop %'";
 

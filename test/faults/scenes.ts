@@ -58,10 +58,7 @@ export const ONE_STATEMENT: KilledDrop = { text: 'DROP TABLE a, b', rowsOfB: 0 }
 export const TWO_STATEMENTS: Scene = {
   ...PLAIN,
   title: 'a text of several statements',
-  drop: {
-    text: 'SELECT 1; DROP TABLE a; INSERT INTO b VALUES (99); DROP TABLE b',
-    rowsOfB: 1,
-  },
+  drop: { text: 'SELECT 1; DROP TABLE a; INSERT INTO b VALUES (99); DROP TABLE b', rowsOfB: 1 },
   inTurnOn: /./,
 };
 

@@ -94,9 +94,7 @@ describe('whatever the server and the settings', () => {
           expect(['wait', 'blocked']).toContain(step.kind);
         }
         if (known === null) expect(['wait', 'look']).toContain(step.kind);
-        if (step.kind === 'move') {
-          expect(order.indexOf(step.to)).toBeGreaterThan(order.indexOf(at));
-        }
+        if (step.kind === 'move') expect(order.indexOf(step.to)).toBeGreaterThan(order.indexOf(at));
         if (step.kind === 'drop') expect(at).toBe('DROP');
         if (step.kind === 'purge') expect(at).toBe('PURGE');
       }),

@@ -108,9 +108,7 @@ describe.each(['raw handle', 'stream'])('by %s', (way) => {
     expect(error.cause).toMatchObject({ message: 'the fault of this test' });
   });
 
-  beforeAll(async () => {
-    await chooseRelay('auto');
-  });
+  beforeAll(() => chooseRelay('auto'));
 
   function streamOf(socket: net.Socket): ByteStream {
     if (way === 'stream') return new SocketStream(socket);

@@ -27,9 +27,7 @@ onServers('big texts on $name', (server, on) => {
   const proxy = on.proxy();
   const root = on.client({ to: proxy, ...FLAGS, schema });
   const nobody = on.client({ to: proxy, ...FLAGS, user });
-  beforeAll(async () => {
-    await query(server, `CREATE TABLE ${schema.name}.t (i INT)`);
-  });
+  beforeAll(() => query(server, `CREATE TABLE ${schema.name}.t (i INT)`));
 
   test('a statement may name a thousand tables', async () => {
     const drop = `DROP TABLE IF EXISTS ${names(1_000)}`;

@@ -56,10 +56,7 @@ describe.each(['mariadb-10.11', 'mariadb-11.8'])('%s that takes addresses (wire 
       `SELECT client_address AS client, upstream_port AS port FROM _undrop.ledger
        WHERE schema_name = '${schema.name}'`,
     );
-    expect(held).toEqual({
-      client: expect.stringContaining(client.host),
-      port: client.port,
-    });
+    expect(held).toEqual({ client: expect.stringContaining(client.host), port: client.port });
   });
 
   test('refuses a client from where no account is, in its own words', async () => {

@@ -23,10 +23,7 @@ describe('mariadb-11.8 at a proxy with a certificate', () => {
   beforeAll(() => query(server, `CREATE USER app@'%' IDENTIFIED BY '${PASSWORD}'`));
 
   /** Of nobody but themselves: that of the server, and another one. */
-  const selfSigned = () => ({
-    cert: files.otherCa,
-    key: join(files.folder, 'other-ca-key.pem'),
-  });
+  const selfSigned = () => ({ cert: files.otherCa, key: join(files.folder, 'other-ca-key.pem') });
   const another = () => ({ cert: files.ca, key: join(files.folder, 'ca-key.pem') });
 
   /** What the client says; at 127.0.0.1 it would take anything. */

@@ -30,12 +30,7 @@ test('a plain user lays down and starts a server from packages, and nothing of i
   const [command = '', ...args] = [...as, process.execPath, program, 'mariadb-10.11'];
   const child = spawn(command, args, {
     cwd: own,
-    env: {
-      ...process.env,
-      HOME: own,
-      TMPDIR: tmpdir(),
-      UNDROP_SERVER_CACHE: join(own, 'cache'),
-    },
+    env: { ...process.env, HOME: own, TMPDIR: tmpdir(), UNDROP_SERVER_CACHE: join(own, 'cache') },
     stdio: ['ignore', 'pipe', 'inherit'],
   });
   const [line] = (await once(child.stdout, 'data')) as [Buffer];

@@ -196,10 +196,7 @@ onServers('in the info text on $name', (server, on) => {
 onServers('as a warning on $name', (server, on) => {
   const { test } = on;
 
-  const proxy = on.proxy({
-    NOTE: 'warning',
-    PROTECT: 'drop-table,drop-database,truncate',
-  });
+  const proxy = on.proxy({ NOTE: 'warning', PROTECT: 'drop-table,drop-database,truncate' });
   const off = on.proxy({ NOTE: 'off' });
   const schema = on.each.schema();
   const client = on.each.session({ to: proxy, schema, multipleStatements: true });

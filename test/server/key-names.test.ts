@@ -125,9 +125,7 @@ inLanes(
         const before = await Promise.all(['t', 'u'].map(show));
         await drop(text);
         await run(`CREATE DATABASE IF NOT EXISTS ${schema.name}`, `USE ${schema.name}`);
-        for (const table of ['p', 't', 'u']) {
-          await restored(server, (await heldOf(table)).id);
-        }
+        for (const table of ['p', 't', 'u']) await restored(server, (await heldOf(table)).id);
         expect(await Promise.all(['t', 'u'].map(show))).toEqual(before);
         await clear();
       }

@@ -233,9 +233,7 @@ onServers('long statements on $name', (server, on) => {
   test('the session’s own settings don’t keep a long text from being read', async () => {
     const text = `INSERT INTO texts SELECT 1, 'drop table live' FROM DUAL WHERE LENGTH('${'x'.repeat(MIB)}') > 1; DO 0`;
     for (const setting of ['sql_buffer_result = 1', 'max_join_size = 1, sql_big_selects = 0']) {
-      await using(true, async (connection) => {
-        await connection.run(`SET ${setting}`, text);
-      });
+      await using(true, (connection) => connection.run(`SET ${setting}`, text));
       expect(await countTexts()).toBe(1);
       await query(server, `TRUNCATE TABLE ${schema}.texts`);
     }

@@ -27,10 +27,8 @@ onServers('triggers of a managed account on $name', (server, on) => {
   const isOld = server.name === 'mysql-5.6';
   /** In the order in which they are made: each event's in its own, as the server sorts events. */
   const inOrder: string =
-    {
-      'mysql-9.7': 'second, gone, first',
-      'mysql-5.6': 'gone, first, second',
-    }[server.name] ?? 'gone, second, first';
+    { 'mysql-9.7': 'second, gone, first', 'mysql-5.6': 'gone, first, second' }[server.name] ??
+    'gone, second, first';
   const managed: Target = { ...server, user: USER, password: SERVICE_ACCOUNT.password };
   let name = '';
   const run = (...texts: readonly string[]) => root.run(...texts);

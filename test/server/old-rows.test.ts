@@ -64,11 +64,7 @@ inLanes(testServers(), 'old rows of the ledger on $name', (server, lane) => {
     await row('0c', { kind: 'view', state: 'restored' });
     await row('0d', { kind: 'view', state: 'removed' });
     const pool = poolOn(server);
-    const report = await reconcile(pool, {
-      proxyId: 'test',
-      activeIds: new Set(),
-      log: silentLog,
-    });
+    const report = await reconcile(pool, { proxyId: 'test', activeIds: new Set(), log: silentLog });
     expect(report).toMatchObject({ completed: [], forgotten: [], untouched: [], gone: [] });
     expect(await listAll(pool)).toEqual([]);
     for (const target of ['s.t', 't', '0a', '0b', '0c', '0d']) {

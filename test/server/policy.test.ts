@@ -179,11 +179,7 @@ const CASES: readonly Case[] = [
   }),
   row('hint destroy, where users may', 'DROP TABLE t, u /* undrop: destroy */', 't gone, u gone', {
     ...DESTROY,
-    logs: {
-      event: 'destroyed',
-      user: 'root',
-      statement: expect.stringMatching(/DROP TABLE t, u/),
-    },
+    logs: { event: 'destroyed', user: 'root', statement: expect.stringMatching(/DROP TABLE t, u/) },
   }),
   row('hint destroy in @undrop, where users may', 'DROP TABLE u', 't gone, u week', {
     ...DESTROY,
@@ -356,9 +352,7 @@ onServersAtOnce('rules and hints on $name', (server, on) => {
     await drop();
   };
 
-  for (const one of CASES.filter(({ on }) => isFor(server, on))) {
-    test(one.name, () => run(one));
-  }
+  for (const one of CASES.filter(({ on }) => isFor(server, on))) test(one.name, () => run(one));
 
   test('hint destroy of tables that the service account does not see', async () => {
     const { name: schema, drop } = await freshSchema(server, 'policy');

@@ -33,13 +33,7 @@ const LONGEST_MS = 3_600_000;
 jest.setTimeout(LONGEST_MS);
 
 /** HOLD, PURGE, EVAC, DROP and gone in a few seconds. */
-const QUICK = {
-  HOLD: '1s',
-  EVAC: '1s',
-  CHECK_INTERVAL: '1s',
-  FAST_DROP: 'never',
-  COLLECT: 'auto',
-};
+const QUICK = { HOLD: '1s', EVAC: '1s', CHECK_INTERVAL: '1s', FAST_DROP: 'never', COLLECT: 'auto' };
 
 interface Scene {
   readonly format: 'ROW' | 'STATEMENT' | 'MIXED';
@@ -145,11 +139,7 @@ async function live(
 ): Promise<void> {
   const { source } = pair;
   const account = { USER: how.user, PASSWORD: SERVICE_ACCOUNT.password };
-  const proxy = await proxyInFront(source, {
-    ...QUICK,
-    ...account,
-    PURGE_BINLOG: how.scene.purge,
-  });
+  const proxy = await proxyInFront(source, { ...QUICK, ...account, PURGE_BINLOG: how.scene.purge });
   const pool = poolOn({ ...source, ...SERVICE_ACCOUNT, user: how.user });
   const history = await RandomHistory.begin({
     source,

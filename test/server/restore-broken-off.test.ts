@@ -37,9 +37,7 @@ onServers('a restore that breaks off on $name', (server, on) => {
   const direct = on.session({ schema });
 
   const rowsOf = async (text: string) => (await direct.query<RowDataPacket[]>(text))[0];
-  const run = async (...texts: readonly string[]) => {
-    await direct.run(...texts);
-  };
+  const run = (...texts: readonly string[]) => direct.run(...texts);
   const shown = async () => [
     (await rowsOf('SHOW CREATE TABLE c'))[0]?.['Create Table'],
     (await rowsOf('SHOW CREATE TABLE kid'))[0]?.['Create Table'],

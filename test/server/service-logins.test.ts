@@ -154,9 +154,7 @@ describe.each(WITH_TLS)('on $name that asks for client certificates', ({ name })
     );
     const upstream = { ...server, user: 'known', password: 'pw' };
     const checked = { UPSTREAM_TLS: 'verify-identity', UPSTREAM_CA: files.ca };
-    await expect(proxyInFront(upstream, checked)).rejects.toMatchObject({
-      code: 'UNDROP_ACCOUNT',
-    });
+    await expect(proxyInFront(upstream, checked)).rejects.toMatchObject({ code: 'UNDROP_ACCOUNT' });
     const identity = { UPSTREAM_CERT: files.renewedCert, UPSTREAM_KEY: files.renewedKey };
     const lent = { LEND_TLS: 'on' };
     await using proxy = await proxyInFront(upstream, { ...checked, ...identity, ...lent });

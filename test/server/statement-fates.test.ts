@@ -39,9 +39,7 @@ const SEPARATED = [
     'DROP#x\nTABLE-- y\n\tt',
     '\f\vDROP\n/*;*/TABLE t ;',
     'DROP TABLE t;;',
-  ].map((text) => ({
-    text,
-  })),
+  ].map((text) => ({ text })),
   { text: ';;/**/drop/**/table t', dropsOn: NOWHERE },
 ] satisfies readonly Said[];
 
@@ -68,9 +66,7 @@ const INNOCENT = innocent(
 );
 
 const BACKSLASHES = { text: "SELECT '\\'; DROP TABLE t; -- '" } as const;
-const DOUBLE_QUOTES = {
-  text: 'SELECT 1 AS "a\\"; DROP TABLE t; -- "',
-} as const;
+const DOUBLE_QUOTES = { text: 'SELECT 1 AS "a\\"; DROP TABLE t; -- "' } as const;
 
 /** The second byte of a character is a backslash, by charset. */
 const WIDE: Readonly<Record<string, string>> = { gbk: '\xbf', sjis: '\x95', big5: '\xa5' };

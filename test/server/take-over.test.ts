@@ -41,9 +41,7 @@ onServers('intents that are taken over on $name', (server, on) => {
       connection.discard();
       expect(
         await takeOver(connection, { ids, rowLogged: true }, await shapeOf(own.pool)),
-      ).toMatchObject({
-        threadId: intent.threadId,
-      });
+      ).toMatchObject({ threadId: intent.threadId });
       await own.die();
       return settle();
     });

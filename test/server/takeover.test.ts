@@ -56,10 +56,7 @@ const LOSSES: Readonly<Record<string, (server: TestServer) => Promise<void>>> = 
   ) => {
     await using relay = await silentRelay(server);
 
-    await takeOver(server, relay, {
-      lose: () => relay.swallow(),
-      wake: () => relay.resume(),
-    });
+    await takeOver(server, relay, { lose: () => relay.swallow(), wake: () => relay.resume() });
   },
 };
 

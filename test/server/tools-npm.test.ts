@@ -45,12 +45,7 @@ const HELD: Readonly<Record<NpmTool, Held>> = {
     typeorm_metadata: [0, 1, 1],
     '<schema>_more.t': [1],
   },
-  drizzle: {
-    authors: [0, 2, 2],
-    book_tags: [0, 0, 0],
-    books: [0, 2, 2],
-    tags: [0, 1, 1],
-  },
+  drizzle: { authors: [0, 2, 2], book_tags: [0, 0, 0], books: [0, 2, 2], tags: [0, 1, 1] },
 };
 /** drizzle-kit can't push to a MariaDB that has more than plain tables. */
 const HELD_ON_MARIADB: Readonly<Partial<Record<NpmTool, Held>>> = {

@@ -123,11 +123,7 @@ describe('promtool', () => {
         input_series: Object.entries(series).map(([name, values]) => ({ series: name, values })),
         promql_expr_test: [
           { expr: countOf(alert), eval_time: silentAt, exp_samples: [] },
-          {
-            expr: countOf(alert),
-            eval_time: firesAt,
-            exp_samples: [{ labels: '{}', value: 1 }],
-          },
+          { expr: countOf(alert), eval_time: firesAt, exp_samples: [{ labels: '{}', value: 1 }] },
         ],
       }));
       const all = { rule_files: [RULES], evaluation_interval: '1m', tests };

@@ -303,9 +303,7 @@ onServers('statements of undrop’s own on $name', (server, on) => {
     // The driver writes UTF-8 all the same, so only the server's charset differs.
     expect(
       await errorOf(client.query(Buffer.from('UNDROP TABLE `\xe4`', 'latin1').toString('latin1'))),
-    ).toMatchObject({
-      errno: 1235,
-    });
+    ).toMatchObject({ errno: 1235 });
     await client.query('SET character_set_client = utf8mb4');
     expect(await show()).toMatchObject([{ Table: '?' }]);
     await client.run('SET NAMES utf8mb4', 'UNDROP TABLE `ä`');

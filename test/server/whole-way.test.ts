@@ -11,13 +11,7 @@ import { spawnProxy } from '../support/proxy.js';
 import { sample } from '../support/sample.js';
 import { allTestServers, connect, freshSchema, generalLog, query } from '../support/servers.js';
 
-const QUICK = {
-  HOLD: '2s',
-  EVAC: '2s',
-  CHECK_INTERVAL: '1s',
-  GRACE: '0s',
-  COLLECT: 'auto',
-};
+const QUICK = { HOLD: '2s', EVAC: '2s', CHECK_INTERVAL: '1s', GRACE: '0s', COLLECT: 'auto' };
 
 /** MySQL 5.6 has a way of its own; the way of the others is the same. */
 const SERVERS = sample(allTestServers(), {

@@ -14,10 +14,7 @@ interface Handle {
 }
 
 /** Notes what every TCP socket of this process is told, by the port of its peer. */
-async function watchHandles(): Promise<{
-  told(port: number): readonly string[];
-  stop(): void;
-}> {
+async function watchHandles(): Promise<{ told(port: number): readonly string[]; stop(): void }> {
   const server = net.createServer().listen(0, '127.0.0.1');
   await once(server, 'listening');
   const { port } = server.address() as net.AddressInfo;

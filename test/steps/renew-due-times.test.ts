@@ -38,13 +38,7 @@ function serverWith(rows: readonly (number | null)[]): ServicePool {
     return all.map((one) => Object.assign(one.includes('SELECT') ? answer(one) : [], AFFECTED));
   };
   const connection = { run, threadId: 1, discard: () => undefined };
-  return {
-    run,
-    task: (fn) => fn(connection),
-    killQuery: never,
-    isWaiting: never,
-    dispose: never,
-  };
+  return { run, task: (fn) => fn(connection), killQuery: never, isWaiting: never, dispose: never };
 }
 
 const LOCKED = { errno: 1205, sqlState: 'HY000', sqlMessage: 'Lock wait timeout exceeded' };

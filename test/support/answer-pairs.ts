@@ -29,10 +29,7 @@ export interface Difference {
 
 /** Closed: a new entry needs a reason, and its place in the limitations. */
 export const DIFFERENCES: Readonly<Record<string, Difference>> = {
-  'no-152': {
-    reason: 'MySQL before 8: no warning 152 for each child',
-    where: ['diagnostics'],
-  },
+  'no-152': { reason: 'MySQL before 8: no warning 152 for each child', where: ['diagnostics'] },
   'notes-beside-a-parent': {
     reason: 'MariaDB: no notes of IF EXISTS beside 1451',
     where: ['diagnostics'],
@@ -62,10 +59,7 @@ export const DIFFERENCES: Readonly<Record<string, Difference>> = {
     reason: 'says nothing of the transaction that a DROP DATABASE (MySQL 8 and later)',
     where: ['answer', 'diagnostics'],
   },
-  'xa-once': {
-    reason: 'DROP DATABASE in XA shows 1399 once',
-    where: ['diagnostics'],
-  },
+  'xa-once': { reason: 'DROP DATABASE in XA shows 1399 once', where: ['diagnostics'] },
   'lost-remark': {
     reason: "MySQL 8 and later: warnings about a drop's text (1681, 4164) | are not passed on",
     where: ['answer', 'diagnostics'],
@@ -83,10 +77,7 @@ export const DIFFERENCES: Readonly<Record<string, Difference>> = {
       'MariaDB: `SHOW WARNINGS` has one row for several, and calls a view unknown (1051, 4091)',
     where: ['diagnostics'],
   },
-  'one-note': {
-    reason: 'one note is counted for several',
-    where: ['answer', 'diagnostics'],
-  },
+  'one-note': { reason: 'one note is counted for several', where: ['answer', 'diagnostics'] },
   'parent-first': {
     reason: 'the error of a parent (1451) comes first',
     where: ['answer', 'diagnostics'],

@@ -33,11 +33,7 @@ export function requestOf({
     statement: verdict.statement,
     server: version,
     charset: 'utf8',
-    session: {
-      threadId: 42,
-      upstreamLocalPort: 50_001,
-      clientAddress: '10.0.0.1:40000',
-    },
+    session: { threadId: 42, upstreamLocalPort: 50_001, clientAddress: '10.0.0.1:40000' },
     groupId: GROUP_ID,
     ids: verdict.statement.names.map((_name, index) => idOf(index)),
   };

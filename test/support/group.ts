@@ -101,11 +101,7 @@ interface Member extends GroupMember {
 
 async function startMember(
   installation: Installation,
-  where: {
-    readonly folder: string;
-    readonly port: number;
-    readonly options: readonly string[];
-  },
+  where: { readonly folder: string; readonly port: number; readonly options: readonly string[] },
 ): Promise<Member> {
   const { folder, port, options } = where;
   const start = async (more: readonly string[]) => {

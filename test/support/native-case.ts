@@ -154,9 +154,7 @@ export async function runCase(one: NativeCase, options: CaseOptions): Promise<Ca
     const tablesAfter = await listTables(root);
     const lost = survival === null ? [] : await findLostNow(survival, one, root);
     const probes: (readonly string[])[] = [];
-    for (const text of expand(one.probe)) {
-      probes.push(describeAnswer(await client.query(text)));
-    }
+    for (const text of expand(one.probe)) probes.push(describeAnswer(await client.query(text)));
     const rootRows: unknown[] = [];
     for (const text of one.root ?? []) rootRows.push(await attempt(root, text));
     for (const session of sessions.splice(0)) await session.quit();

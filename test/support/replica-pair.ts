@@ -164,8 +164,5 @@ async function statusOf(
     const errors = said.filter((one) => one !== '').join('; ');
     throw new Error(`The replica of ${replica.name} has stopped: ${errors}`);
   }
-  return {
-    file: of(/^Relay_\w+_Log_File$/),
-    position: Number(of(/^Exec_\w+_Log_Pos$/)),
-  };
+  return { file: of(/^Relay_\w+_Log_File$/), position: Number(of(/^Exec_\w+_Log_Pos$/)) };
 }

@@ -74,9 +74,7 @@ export class Peer {
     const deadline = Date.now() + DEADLINE_MS;
     while (!condition()) {
       const left = deadline - Date.now();
-      if (left <= 0) {
-        throw new Error(`never ${what}; received ${this.received.toString('latin1')}`);
-      }
+      if (left <= 0) throw new Error(`never ${what}; received ${this.received.toString('latin1')}`);
       await new Promise<void>((resolve) => {
         const timer = setTimeout(resolve, Math.min(left, 20));
         this.#wake = () => {

@@ -59,9 +59,7 @@ describe('the wait of a collector that may be looking at a restored backup', () 
   });
 
   test('there is none where nothing is held, as nothing can be lost', () => {
-    expect(decideGrace({ ...usual, last: null, heldCount: 0 }, settings)).toEqual({
-      until: null,
-    });
+    expect(decideGrace({ ...usual, last: null, heldCount: 0 }, settings)).toEqual({ until: null });
   });
 
   test('there is none with UNDROP_GRACE=0', () => {

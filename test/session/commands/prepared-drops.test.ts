@@ -19,12 +19,7 @@ const CONTEXT = { schema: 'shop', charset: 'utf8mb4' };
 
 function remember(drops: PreparedDrops, id: number, sql = 'DROP TABLE t'): void {
   const { statement } = requestOf({ server: 'mysql-9.7', sql });
-  drops.remember(id, {
-    text: Buffer.from(sql),
-    statement,
-    context: CONTEXT,
-    hints: [],
-  });
+  drops.remember(id, { text: Buffer.from(sql), statement, context: CONTEXT, hints: [] });
 }
 
 describe('prepared drops', () => {
@@ -68,12 +63,7 @@ describe('prepared drops', () => {
   test('are found by their names, until these mean something else', () => {
     const drops = new PreparedDrops(MYSQL);
     const { statement } = requestOf({ server: 'mysql-9.7', sql: 'DROP TABLE t' });
-    const drop = {
-      text: Buffer.from('DROP TABLE t'),
-      statement,
-      context: CONTEXT,
-      hints: [],
-    };
+    const drop = { text: Buffer.from('DROP TABLE t'), statement, context: CONTEXT, hints: [] };
     drops.remember('p', drop);
     expect([drops.isWatching, drops.watchesNames]).toEqual([false, true]);
     expect(drops.follow({ kind: 'unknown' })).toBeNull();

@@ -76,13 +76,7 @@ function gated(chunks: readonly Buffer[], heldBytesMax = HELD_BYTES_MAX): Outcom
       behind = lend(behind, (memory) => gate.feed(memory));
     }
   }
-  return {
-    forwarded: Buffer.concat(forwarded),
-    taken,
-    commands,
-    shown,
-    gate,
-  };
+  return { forwarded: Buffer.concat(forwarded), taken, commands, shown, gate };
 }
 
 function command(byte: number, text: string | Uint8Array = '', sequenceId = 0): Buffer {

@@ -68,9 +68,7 @@ describe('the certificate that is made at the start', () => {
 
   test('names localhost and where the proxy listens', async () => {
     const certificate = await certificateFor('db.example', '10.1.2.3', '2001:db8::5');
-    for (const name of ['localhost', 'db.example']) {
-      expect(certificate.checkHost(name)).toBe(name);
-    }
+    for (const name of ['localhost', 'db.example']) expect(certificate.checkHost(name)).toBe(name);
     for (const address of ['127.0.0.1', '::1', '10.1.2.3', '2001:db8::5']) {
       expect(certificate.checkIP(address)).toBe(address);
     }

@@ -147,10 +147,7 @@ describe.each(WAYS)('by %s', (way) => {
       ['both in segments of one byte', { cut: 1 }],
       ['both in segments of 40 bytes, the first ending in the ClientHello', { cut: 40 }],
     ])('[30] logs in with %s', async (_name, options) => {
-      const { client, server } = await greeted({
-        ...withCertificate(),
-        upstreamTls: 'disabled',
-      });
+      const { client, server } = await greeted({ ...withCertificate(), upstreamTls: 'disabled' });
       const { request, response } = inTls();
       const secured = await startTls(client, { first: request, ...options });
       secured.send(response);

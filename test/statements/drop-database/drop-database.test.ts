@@ -35,12 +35,7 @@ describe('a DROP DATABASE', () => {
 
 describe('in no world', () => {
   const table = fc.record<SchemaTable>(
-    {
-      isParent: fc.boolean(),
-      busy: fc.nat(30),
-      vanishes: fc.boolean(),
-      isStuck: fc.boolean(),
-    },
+    { isParent: fc.boolean(), busy: fc.nat(30), vanishes: fc.boolean(), isStuck: fc.boolean() },
     { requiredKeys: [] },
   );
   const call = fc.constantFrom('recordTables', 'find', 'take', 'relocate', 'drop', 'closeBarrier');

@@ -73,12 +73,7 @@ const cases: readonly Case[] = [
     end: [/more than 16 partitions/, 0, 1],
   },
   { comment: 'at the second try', sql: DROP, tries: [[0, BUSY]], end: [OK, 1, 2] },
-  {
-    comment: 'one after the other',
-    sql: TRUNCATE,
-    tries: [[1, BUSY]],
-    end: [OK, 2, 2],
-  },
+  { comment: 'one after the other', sql: TRUNCATE, tries: [[1, BUSY]], end: [OK, 2, 2] },
   {
     comment: 'rows that come again before the lock are held, too',
     sql: DROP,
