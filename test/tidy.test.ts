@@ -567,11 +567,7 @@ function saysWhyLong(file: SourceFile, { line }: Block): boolean {
 }
 
 /** Where `pattern` is found in `within`, which has the lines of the file. */
-function finds(
-  { path, text }: Pick<SourceFile, 'path' | 'text'>,
-  within: string,
-  pattern: RegExp,
-): readonly string[] {
+function finds({ path, text }: Pick<SourceFile, 'path' | 'text'>, within: string, pattern: RegExp) {
   return [...within.matchAll(pattern)].map(({ index }) => {
     const line = text.slice(0, index).split('\n').length;
     return `${path}:${line}: ${(text.split('\n')[line - 1] ?? '').trim().slice(0, 80)}`;

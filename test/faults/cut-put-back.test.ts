@@ -195,9 +195,7 @@ async function settled({ orStruck = false } = {}): Promise<void> {
 }
 
 /** In whatever state. */
-async function heldOf(
-  table: string,
-): Promise<readonly { readonly name: string; readonly due: number }[]> {
+async function heldOf(table: string) {
   const held = await rows(
     `SELECT tables.TABLE_SCHEMA AS place, tables.TABLE_NAME AS name
      FROM _undrop.ledger AS ledger JOIN information_schema.TABLES AS tables

@@ -327,11 +327,7 @@ function amidRename(server: string): Cell {
   };
 }
 
-function cellsOf(
-  kind: Kind,
-  events: ReadonlyMap<string, number>,
-  pairs: readonly Kind[],
-): readonly Cell[] {
+function cellsOf(kind: Kind, events: ReadonlyMap<string, number>, pairs: readonly Kind[]) {
   const { server, scene, fault, phase, moment } = kind;
   const place = `${moment} of ${phase}`;
   const count = events.get(place) ?? 0;

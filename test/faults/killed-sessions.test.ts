@@ -81,11 +81,7 @@ onServersAtOnce('sessions that are killed on $name', (server, on) => {
   }
 
   /** What the client hears: OK, an errno, or `lost`. Null: the drop had fewer events. */
-  async function dropAndKill(
-    kill: Kill,
-    scene: Scene,
-    at: number,
-  ): Promise<{ readonly heard: string; readonly where: string } | null> {
+  async function dropAndKill(kill: Kill, scene: Scene, at: number) {
     await make(scene);
     const as = scene.grants === null ? {} : { user };
     const client = await RawClient.open(proxy, { schema, ...as });

@@ -13,7 +13,7 @@ export class PurgeChunks {
   #waiting = 0;
   #gate: Promise<void> | null = null;
 
-  readonly tap = (pool: ServicePool): ServicePool =>
+  readonly tap = (pool: ServicePool) =>
     tappedPool(pool, async (send, texts) => {
       if (!texts.some((text) => text.includes('DELETE /* undrop purge'))) return send();
       if (this.#gate !== null) this.#waiting++;

@@ -97,11 +97,7 @@ describe.each(testServers())('$name that does not take addresses (wire 58)', (se
 });
 
 /** Logs in behind a header that says so; null: as a load balancer for itself. */
-async function connectAs(
-  client: Endpoint | null,
-  target: Target,
-  database?: string,
-): Promise<Session> {
+async function connectAs(client: Endpoint | null, target: Target, database?: string) {
   const socket = net.connect({ host: target.host, port: target.port });
   await once(socket, 'connect');
   socket.write(encodeProxyHeader(client, { host: '10.0.0.1', port: 3307 }));

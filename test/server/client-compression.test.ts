@@ -51,11 +51,7 @@ onServers('[48] $name (wire 48)', (server, on) => {
     expect(runs[1]?.held).toEqual(DROPPED_ROWS);
   });
 
-  async function runOn(
-    { host, port }: Target,
-    cli: CliName,
-    options: readonly string[],
-  ): Promise<{ code: number | null; text: string; compression: string; held: object }> {
+  async function runOn({ host, port }: Target, cli: CliName, options: readonly string[]) {
     await using schema = await freshSchema(server, 'zip');
     const { user, password } = server;
     await query(server, `USE ${schema.name}`, ...preparationOf(schema.name));

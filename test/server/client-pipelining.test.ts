@@ -261,7 +261,7 @@ function packets(bytes: Buffer): readonly string[] {
 }
 
 function described(settled: PromiseSettledResult<unknown>): string {
-  const text = (value: unknown): string =>
+  const text = (value: unknown) =>
     JSON.stringify(value, (_key, one: unknown) => (typeof one === 'bigint' ? String(one) : one));
   if (settled.status === 'fulfilled') return text(settled.value);
   const { message, errno, sqlState } = settled.reason as Record<string, unknown>;

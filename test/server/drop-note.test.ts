@@ -29,7 +29,7 @@ onServers('in the info text on $name', (server, on) => {
   const open = (flags = MODERN | CLIENT.MULTI_STATEMENTS, target = proxy) =>
     RawClient.open(target, { schema: schema.name, flags });
   /** The info texts of its results. */
-  const run = async (sql: string | Uint8Array, on = client): Promise<readonly string[]> =>
+  const run = async (sql: string | Uint8Array, on = client) =>
     (await on.query(sql)).results.map((one) => infoOf(one).toString());
   const UNTIL = String.raw`Held until \d{4}-\d\d-\d\d \d\d:\d\d UTC\. Undo: `;
   const told = (undo: string) => expect.stringMatching(new RegExp(`^${UNTIL}${undo}$`));

@@ -110,11 +110,7 @@ async function runAll(
 }
 
 /** What the two say one behind the other, in both orders. */
-async function nativeOutcomes(
-  direct: RawClient,
-  [first, second]: Said,
-  place: Place,
-): Promise<readonly string[]> {
+async function nativeOutcomes(direct: RawClient, [first, second]: Said, place: Place) {
   const outcomes: string[] = [];
   for (const isTurned of [false, true]) {
     await make(place, '');

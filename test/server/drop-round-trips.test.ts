@@ -49,7 +49,7 @@ onServers('round trips of a drop on $name', (server, on) => {
     return cost;
   }
 
-  const isLess = (one: Cost, other: Cost): boolean =>
+  const isLess = (one: Cost, other: Cost) =>
     one.roundTrips === other.roundTrips
       ? one.statements < other.statements
       : one.roundTrips < other.roundTrips;

@@ -48,8 +48,7 @@ onServers('a drop whose service connections break, on $name', (server, on) => {
     }, 'the service connections have ended');
   }
 
-  const drop = async (): Promise<string> =>
-    (await client.words('DROP TABLE a')).replace(/^\d+ /, '');
+  const drop = async () => (await client.words('DROP TABLE a')).replace(/^\d+ /, '');
 
   async function expectHeld(): Promise<void> {
     await survival.remember();

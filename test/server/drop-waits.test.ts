@@ -57,8 +57,7 @@ inLanes(runs, 'on $name, by $who', ({ server, grants, tables }, lane) => {
     }
   }
 
-  const open = async (target: Target = proxy): Promise<RawClient> =>
-    RawClient.open(target, { schema, user });
+  const open = async (target: Target = proxy) => RawClient.open(target, { schema, user });
 
   /** A session that keeps `table` from being dropped until it is closed. */
   async function reader(table: string): Promise<RawClient> {

@@ -65,10 +65,7 @@ inLanes(
     afterEach(stopAll);
     afterAll(() => pair.stop());
 
-    const start = (
-      settings: Partial<LifecycleSettings>,
-      chunks = new PurgeChunks(),
-    ): Collecting => {
+    const start = (settings: Partial<LifecycleSettings>, chunks = new PurgeChunks()) => {
       const collecting = startCollecting(pair.source, settings, chunks.tap);
       running.push(collecting);
       return collecting;

@@ -205,10 +205,7 @@ interface Found {
   readonly rows: number;
 }
 
-async function findRows(
-  server: Target,
-  made: readonly Made[],
-): Promise<ReadonlyMap<string, Found>> {
+async function findRows(server: Target, made: readonly Made[]) {
   await using connection = await connect(server);
   const rowsOf = async (text: string) => (await connection.query(text))[0] as unknown[];
   const live = (await rowsOf(

@@ -80,9 +80,7 @@ onServersAtOnce('gh-ost on $name', (server, on) => {
   });
 
   /** At once; hands back what is held of the proxy's, rows in ascending order. */
-  async function onBoth(
-    run: (migration: Migration) => Promise<void>,
-  ): Promise<Readonly<Record<string, readonly number[]>>> {
+  async function onBoth(run: (migration: Migration) => Promise<void>) {
     const [direct, through] = await Promise.all([once(server, run), once(proxy, run)]);
     expect(through.outcome).toEqual(direct.outcome);
     expect(JSON.stringify(through.outcome)).not.toMatch(/_vt_|_undrop/i);
@@ -96,10 +94,7 @@ onServersAtOnce('gh-ost on $name', (server, on) => {
   }
 
   /** In a schema of its own, by an account of the same name. */
-  async function once(
-    { host, port }: Target,
-    run: (migration: Migration) => Promise<void>,
-  ): Promise<{ readonly schema: string; readonly outcome: unknown }> {
+  async function once({ host, port }: Target, run: (migration: Migration) => Promise<void>) {
     const schema = `ghost_${randomBytes(5).toString('hex')}`;
     const password = 'only for tests';
     await query(
@@ -137,11 +132,7 @@ onServersAtOnce('gh-ost on $name', (server, on) => {
   }
 });
 
-async function begin(
-  target: Target,
-  database: string,
-  onlookers: readonly Onlooker[],
-): Promise<Migration> {
+async function begin(target: Target, database: string, onlookers: readonly Onlooker[]) {
   const open = () => connect(target, { database });
   const [lock, rename, other] = [await open(), await open(), await open()];
   return { lock, rename, other, onlookers, answers: { lock: [], rename: [], other: [] } };
@@ -229,11 +220,7 @@ async function cleanUp(migration: Migration): Promise<void> {
   await say(migration, 'other', show, `${drop} \`_t_ghc\``, `${drop} \`_t_del\``, show);
 }
 
-async function say(
-  migration: Migration,
-  session: Session,
-  ...texts: readonly string[]
-): Promise<void> {
+async function say(migration: Migration, session: Session, ...texts: readonly string[]) {
   for (const text of texts) {
     const came = await answerTo(migration[session], text);
     migration.answers[session].push(`${text}: ${JSON.stringify(came)}`);

@@ -224,10 +224,7 @@ async function sendResponse(proxy: ProxyTarget, response: Buffer): Promise<void>
 }
 
 /** Of the machine of the proxy, by the server's own count. */
-async function broken(
-  server: Target,
-  column: 'COUNT_HANDSHAKE_ERRORS' | 'SUM_CONNECT_ERRORS',
-): Promise<number> {
+async function broken(server: Target, column: 'COUNT_HANDSHAKE_ERRORS' | 'SUM_CONNECT_ERRORS') {
   const [row] = await query<{ count: number }>(
     server,
     `SELECT ${column} AS count FROM performance_schema.host_cache WHERE IP = '${ownAddress()}'`,

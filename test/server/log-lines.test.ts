@@ -100,10 +100,6 @@ async function sayOutOfOrder({ host, port }: Target, password: string): Promise<
   peer.destroy();
 }
 
-function linesOf(
-  { lines }: ProxyProcess,
-  field: string,
-  value: string,
-): readonly Readonly<Record<string, unknown>>[] {
+function linesOf({ lines }: ProxyProcess, field: string, value: string) {
   return lines.filter((line) => line[field] === value);
 }

@@ -52,10 +52,7 @@ onServers('long statements on $name', (server, on) => {
 
   beforeEach(() => query(server, `TRUNCATE TABLE ${schema}.texts`));
 
-  async function using<T>(
-    multipleStatements: boolean,
-    use: (connection: Session) => Promise<T>,
-  ): Promise<T> {
+  async function using<T>(multipleStatements: boolean, use: (connection: Session) => Promise<T>) {
     const connection = await connect(proxy, { database: schema, multipleStatements });
     connection.on('error', () => undefined);
     // libmysqlclient ends a session whose packets are out of order; mysql2 tells it, and goes on.

@@ -80,8 +80,7 @@ describe.each(nodeVersions())('on Node.js %s', (version) => {
   test('it serves, holds, restores and drains', async () => {
     const node = await nodeProgram(version);
     const env = environment(server, {});
-    const run = (...args: string[]): Promise<CommandResult> =>
-      tryCommand([node, undrop, ...args], { env });
+    const run = (...args: string[]) => tryCommand([node, undrop, ...args], { env });
     await using schema = await freshSchema(server, 'packed');
     const { proxy, ended, said } = serve(node, env);
     const event = (name: string) => new RegExp(`^.*"event":"${name}".*$`, 'm').exec(said())?.[0];

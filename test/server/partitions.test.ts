@@ -79,7 +79,7 @@ onServers('partitions on $name', (server, on) => {
     return found;
   }
 
-  const said = ({ results }: RawAnswer): readonly string[] =>
+  const said = ({ results }: RawAnswer) =>
     results.map((one) => (one.kind === 'err' ? String(one.message) : one.kind));
 
   test('are held each for itself when they are dropped, and the table goes on', async () => {

@@ -171,11 +171,7 @@ interface Name {
 }
 
 /** The tables, with a column that tells them from others of their name. */
-async function makeTables(
-  admin: RawSession,
-  names: readonly Name[],
-  notBefore: readonly string[],
-): Promise<void> {
+async function makeTables(admin: RawSession, names: readonly Name[], notBefore: readonly string[]) {
   const schemas = [...new Set(names.map((name) => name.schema))];
   const there = new Set(await markedTables(admin, schemas));
   for (const { schema, table } of names) {
@@ -227,12 +223,7 @@ function differences(variant: Variant, real: Truth, server: TestServer): readonl
   return wrong;
 }
 
-function contradiction(
-  verdict: Verdict,
-  variant: Variant,
-  real: Truth,
-  server: TestServer,
-): string | null {
+function contradiction(verdict: Verdict, variant: Variant, real: Truth, server: TestServer) {
   const gone = new Set(real.gone);
   const errno = real.answers.at(-1)?.errno;
   const here = tablesOf(verdict).filter(

@@ -141,11 +141,7 @@ onServers('recovery on $name', (server, on) => {
   );
 
   /** More rows than are looked at in one go, of a session that lives; ids begin with that digit. */
-  async function crowd(
-    digit: '0' | 'f',
-    what: Readonly<Record<string, unknown>>,
-    count = CROWD,
-  ): Promise<void> {
+  async function crowd(digit: '0' | 'f', what: Readonly<Record<string, unknown>>, count = CROWD) {
     const now = new Date();
     const row: Readonly<Record<string, unknown>> = {
       ...{ proxy_id: PROXY_ID, user_name: 'root', client_address: '', statement_text: '' },

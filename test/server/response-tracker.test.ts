@@ -50,12 +50,7 @@ onServers('answers followed on $name', (server, on) => {
   });
 });
 
-async function converse(
-  server: TestServer,
-  schema: string,
-  seed: number,
-  tally: Tally,
-): Promise<void> {
+async function converse(server: TestServer, schema: string, seed: number, tally: Tally) {
   const random = seededRandom(seed);
   const session = await MarkedSession.open(server, randomCapabilities(random));
   const prepared: Prepared[] = [];

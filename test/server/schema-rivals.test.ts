@@ -144,11 +144,7 @@ class Rival {
 }
 
 /** Of `tables`, each with one row: those that are neither there nor held with it. */
-async function findLost(
-  root: Session,
-  schema: string,
-  tables: ReadonlySet<string>,
-): Promise<readonly string[]> {
+async function findLost(root: Session, schema: string, tables: ReadonlySet<string>) {
   const dropped = await root.rows(
     'SELECT id, table_name AS name FROM _undrop.ledger WHERE schema_name = ?',
     [schema],

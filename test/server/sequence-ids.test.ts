@@ -30,7 +30,7 @@ onServers('sequence ids on $name', (server, on) => {
   }
 
   /** False: it has said something. */
-  const endsInstead = (peer: Peer): Promise<boolean> =>
+  const endsInstead = (peer: Peer) =>
     Promise.race([
       peer.ended().then(() => true),
       peer.packet().then(

@@ -54,11 +54,7 @@ onServers('drops among several statements on $name', (server, on) => {
     readonly rows: readonly unknown[];
   }
 
-  async function outcome(
-    target: Target,
-    utterances: readonly Utterance[],
-    flags: number,
-  ): Promise<Outcome> {
+  async function outcome(target: Target, utterances: readonly Utterance[], flags: number) {
     await fill();
     const talk = await open(target, flags);
     const heard: Heard[] = [];
@@ -71,10 +67,7 @@ onServers('drops among several statements on $name', (server, on) => {
   }
 
   /** The same bytes, the same tables under their names, and none lost. */
-  async function expectSame(
-    utterances: readonly Utterance[],
-    flags: number = SEVERAL,
-  ): Promise<Outcome> {
+  async function expectSame(utterances: readonly Utterance[], flags: number = SEVERAL) {
     const direct = await outcome(server, utterances, flags);
     const proxied = await outcome(proxy, utterances, flags);
     expect(await survival.findLost()).toEqual([]);

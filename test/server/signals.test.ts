@@ -63,9 +63,7 @@ function startProxy(upstream: Target, variables: Record<string, string>): Starti
 }
 
 /** Accepts and says nothing, until it is told to go on to the server. */
-async function silentServer(
-  server: Target,
-): Promise<{ readonly target: Target; readonly reached: Promise<unknown>; close(): void }> {
+async function silentServer(server: Target) {
   const sockets: Socket[] = [];
   const listener: Server = createServer((socket) => sockets.push(socket));
   listener.listen(0, '127.0.0.1');

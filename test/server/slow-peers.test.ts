@@ -90,10 +90,7 @@ onServers('slow peers in front of $name', (server, on) => {
 });
 
 /** As root, with EOF packets. */
-async function loggedIn(
-  { name }: TestServer,
-  { host, port }: Target,
-): Promise<{ readonly socket: net.Socket; readonly threadId: number }> {
+async function loggedIn({ name }: TestServer, { host, port }: Target) {
   const socket = net.connect({ host, port, noDelay: true });
   const peer = new Peer(socket);
   const greeting = await peer.packet();

@@ -26,8 +26,7 @@ const EVERYWHERE = /^/;
 const MARIADB = /^mariadb/;
 
 const all = (...texts: readonly string[]): readonly Said[] => texts.map((text) => ({ text }));
-const innocent = (...texts: readonly string[]): readonly Said[] =>
-  texts.map((text) => ({ text, dropsOn: NOWHERE }));
+const innocent = (...texts: readonly string[]) => texts.map((text) => ({ text, dropsOn: NOWHERE }));
 const under = (setting: string, said: Said): Said => ({ ...said, settings: [setting] });
 
 const SEPARATED = [
@@ -101,7 +100,7 @@ onServers('the fate of a table on $name', (server, on) => {
     );
   }
 
-  const open = (target: Target): Promise<RawClient> =>
+  const open = (target: Target) =>
     RawClient.open(target, { schema, flags: MODERN | CLIENT.MULTI_STATEMENTS });
 
   async function fateOf(): Promise<Fate> {

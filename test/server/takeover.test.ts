@@ -73,11 +73,7 @@ inLanes(
 );
 
 /** `way` is how the first proxy reaches the server. */
-async function takeOver(
-  server: TestServer,
-  way: Parameters<typeof spawnProxy>[0],
-  loss: Loss,
-): Promise<void> {
+async function takeOver(server: TestServer, way: Parameters<typeof spawnProxy>[0], loss: Loss) {
   await freshLedger(server);
   await using log = await generalLog(server);
   const proxies: ProxyProcess[] = [];

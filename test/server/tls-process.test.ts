@@ -208,10 +208,7 @@ function formsOf(bytes: Buffer): readonly string[] {
  * A relay to a proxy that keeps what clients without TLS answer in their logins: the scramble, a
  * key's block, whatever comes behind the head of a packet.
  */
-async function watchAnswers(
-  target: Target,
-  answers: Buffer[],
-): Promise<Target & { close(): Promise<void> }> {
+async function watchAnswers(target: Target, answers: Buffer[]) {
   const listener = net.createServer((client) => {
     const upstream = net.connect(target.port, target.host);
     for (const [from, to] of [

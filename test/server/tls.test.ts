@@ -62,11 +62,7 @@ describe.each(testServers())('TLS on $name', ({ name }) => {
     );
   });
 
-  async function statusOf(
-    cli: CliName,
-    target: Target,
-    options: readonly string[],
-  ): Promise<string> {
+  async function statusOf(cli: CliName, target: Target, options: readonly string[]) {
     const script = "SHOW STATUS LIKE 'Ssl_cipher';\nstatus\n";
     // `status` is a command of the client, which MySQL 9 has to be asked for.
     const commands = cli === 'mysql-9.7' ? ['--commands'] : [];

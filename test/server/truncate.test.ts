@@ -32,7 +32,7 @@ onServers('TRUNCATE on $name', (server, on) => {
   const valuesOf = (table: string) => numbers.valuesOf(table);
   const held = (table: string) => numbers.held(table);
 
-  const said = ({ results }: RawAnswer): readonly string[] =>
+  const said = ({ results }: RawAnswer) =>
     results.map((one) => (one.kind === 'err' ? String(one.message) : one.kind));
 
   test('in a text of several, and again: what was there each time is held', async () => {

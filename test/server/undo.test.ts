@@ -35,10 +35,7 @@ onServers('undo on $name', (server, on) => {
   afterAll(() => freshLedger(server));
 
   /** What a drop through the proxy leaves: a ledger row, and the table under its hold name. */
-  async function drop(
-    table: string,
-    options: { holdMs?: number; stay?: boolean } = {},
-  ): Promise<Held> {
+  async function drop(table: string, options: { holdMs?: number; stay?: boolean } = {}) {
     const { holdMs = 3_600_000, stay = false } = options;
     const own = `\`${schema.name}\`.${quote(table)}`;
     await query(

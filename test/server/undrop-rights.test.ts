@@ -69,7 +69,7 @@ onServers('rights to undrop on $name', (server, on) => {
   }
 
   const say = (connection: Session, sql: string) => connection.errnoOf(sql);
-  const wordsOf = (connection: Session, sql: string): Promise<string> =>
+  const wordsOf = (connection: Session, sql: string) =>
     connection.query(sql).then(
       () => 'OK',
       ({ sqlMessage }: { sqlMessage: string }) => sqlMessage,

@@ -24,7 +24,7 @@ onServers('statements of undrop’s own on $name', (server, on) => {
   const schema = on.each.schema();
   const client = on.each.session({ to: proxy, schema, multipleStatements: true });
 
-  const errorOf = (work: Promise<unknown>): Promise<Said> =>
+  const errorOf = (work: Promise<unknown>) =>
     work.then(
       () => Promise.reject(new Error('it was not refused')),
       ({ errno, sqlState, sqlMessage }: Said) => ({ errno, sqlState, sqlMessage }),

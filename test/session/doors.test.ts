@@ -84,10 +84,7 @@ describe.each(WAYS)('by %s, a fault', (way) => {
   let fault: Fault;
   let log: ErrorLog;
 
-  async function open(
-    over: Partial<ListenerOptions> = {},
-    options: BenchOptions = {},
-  ): Promise<Bench> {
+  async function open(over: Partial<ListenerOptions> = {}, options: BenchOptions = {}) {
     bench = await openBench({ ...options, over: { log, ...over } });
     return bench;
   }

@@ -566,7 +566,7 @@ async function onlyMariadb(record: Recording): Promise<void> {
     );
     const id = first?.readUInt32LE(1) ?? 0;
     const rows = [[3, 0], [0], int32(1), [0], int32(2)];
-    const bulk = (flags: number): Buffer =>
+    const bulk = (flags: number) =>
       command(com.COM_STMT_BULK_EXECUTE, int32(id), [flags, 0], ...rows);
     await talk.run('BULK_EXECUTE', bulk(0x80));
     await talk.run('BULK_EXECUTE with a result for each row', bulk(0xc0));

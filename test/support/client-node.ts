@@ -20,9 +20,9 @@ export async function runMysql2({ target, schema, infile, tls }: ScriptJob): Pro
   const login = { host, port, user, password, database: schema, charset: 'utf8mb4_general_ci' };
   const options = { ...login, multipleStatements: true, dateStrings: true, ...tlsOption(tls) };
   const connection = await createMysql2(options);
-  const rows = async (text: string, values: readonly unknown[] = []): Promise<unknown> =>
+  const rows = async (text: string, values: readonly unknown[] = []) =>
     (await connection.query(text, [...values]))[0];
-  const execute = async (text: string, values: readonly unknown[]): Promise<unknown> =>
+  const execute = async (text: string, values: readonly unknown[]) =>
     (await connection.execute(text, values as (string | number | Buffer | null)[]))[0];
   const lines = await runSteps([
     ['who', () => rows('SELECT CURRENT_USER() AS who, DATABASE() AS here')],
@@ -80,7 +80,7 @@ export async function runMariadb({ target, schema, infile, tls }: ScriptJob): Pr
   const connection = await createMariadb({ ...options, pipelining: true });
   // The one needs what the other can't have.
   const loading = await createMariadb({ ...options, permitLocalInfile: true });
-  const rows = (text: string, values?: readonly unknown[]): Promise<unknown> =>
+  const rows = (text: string, values?: readonly unknown[]) =>
     connection.query({ sql: text }, values);
   const lines = await runSteps([
     ['who', () => rows('SELECT CURRENT_USER() AS who, DATABASE() AS here')],

@@ -51,7 +51,7 @@ export async function openTerminal(name: CliName, target: Target): Promise<Termi
     });
   }
   const screen = (): string => asSeen(raw);
-  const prompt = (): Promise<void> =>
+  const prompt = () =>
     until(
       () => screen().split(PROMPT).length - 1 > typed,
       `prompt ${typed + 1} of ${name}`,

@@ -91,7 +91,7 @@ function readExchange(section: string): Exchange {
     if (packet.length !== HEADER_BYTES + packet.readUIntLE(0, 3)) throw new Error(`${title}: cut`);
     return { by: line.startsWith('>') ? 'client' : 'server', packet };
   });
-  const of = (by: Spoken['by']): Buffer[] =>
+  const of = (by: Spoken['by']) =>
     spoken.filter((one) => one.by === by).map(({ packet }) => packet);
   const commands = of('client').filter((packet) => packet[3] === 0);
   return {

@@ -147,11 +147,7 @@ async function nodeOf({ port }: Launched, name: string, folder: string): Promise
   };
 }
 
-async function end(
-  nodes: readonly GaleraNode[],
-  started: readonly Launched[],
-  root: string,
-): Promise<void> {
+async function end(nodes: readonly GaleraNode[], started: readonly Launched[], root: string) {
   for (const node of nodes) {
     try {
       node.signal('SIGKILL');

@@ -186,10 +186,7 @@ export async function spawnUndrop(
   return { code, stdout, stderr };
 }
 
-function addressOf(address: RunningProxy['addresses'][number] | undefined): {
-  readonly host: string;
-  readonly port: number;
-} {
+function addressOf(address: RunningProxy['addresses'][number] | undefined) {
   if (address === undefined || 'socketPath' in address) throw new Error('expected a TCP address');
   return address;
 }

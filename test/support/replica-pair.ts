@@ -137,10 +137,7 @@ function changeSource(
 }
 
 /** How far the replica has executed the source's log. Rejects where it has stopped. */
-async function statusOf(
-  replica: ThrowawayServer,
-  isMysql: boolean,
-): Promise<{ readonly file: string; readonly position: number }> {
+async function statusOf(replica: ThrowawayServer, isMysql: boolean) {
   const [status = {}] = await query<Status>(replica, 'SHOW REPLICA STATUS');
   // MariaDB has other words in the middle.
   const of = (column: RegExp) => {

@@ -22,10 +22,7 @@ export async function schemaState(server: TestServer, schema: string): Promise<r
   return lines.map((line) => line.replaceAll(schema, '<schema>'));
 }
 
-async function objectsOf(
-  root: Session,
-  schema: string,
-): Promise<readonly { readonly kind: string; readonly name: string }[]> {
+async function objectsOf(root: Session, schema: string) {
   const rows = await root.rows(
     `SELECT IF(table_type = 'VIEW', 'VIEW', 'TABLE') AS kind, table_name AS name
      FROM information_schema.tables WHERE table_schema = ? UNION ALL

@@ -74,9 +74,7 @@ async function whenStarted(file: string | undefined): Promise<ServerSets> {
   return JSON.parse(readFileSync(file, 'utf8')) as ServerSets;
 }
 
-function onesOfThisFile<One extends Pick<TestServer, 'name' | 'flavour'>>(
-  ones: readonly One[],
-): readonly One[] {
+function onesOfThisFile<One extends Pick<TestServer, 'name' | 'flavour'>>(ones: readonly One[]) {
   const kind = ({ flavour }: One) => flavour;
   const chosen = sample(ones, { name: 'servers', kind });
   tellWhich(chosen.map(({ name }) => name));
@@ -139,7 +137,7 @@ function asSession(connection: Connection): Session {
     const found = await rows<Record<string, Value>>(text, values);
     return found.flatMap((row) => Object.values(row).slice(0, 1));
   };
-  const errorOf = (text: string): Promise<SessionError | null> =>
+  const errorOf = (text: string) =>
     connection.query(text).then(
       () => null,
       ({ errno, sqlState, message }: SessionError) => ({ errno, sqlState, message }),
@@ -221,11 +219,7 @@ function takeIdle({ port }: Target): Connection | null {
   return idle.connection;
 }
 
-async function queryOn<Row>(
-  server: Target,
-  connection: Connection,
-  statements: readonly string[],
-): Promise<Row[]> {
+async function queryOn<Row>(server: Target, connection: Connection, statements: readonly string[]) {
   try {
     const rows = await runAll<Row>(connection, statements);
     takeIdle(server)?.destroy();

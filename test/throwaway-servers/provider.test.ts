@@ -13,8 +13,7 @@ import {
   type ThrowawayServer,
 } from '../../throwaway-servers/provider.js';
 
-const server = (name: string): ThrowawayServer =>
-  ({ name, stop: () => Promise.resolve() }) as ThrowawayServer;
+const server = (name: string) => ({ name, stop: () => Promise.resolve() }) as ThrowawayServer;
 
 function look(what: string, outcome: 'starts' | 'fails' | 'missing'): () => Promise<Look> {
   if (outcome === 'missing') return async () => ({ ways: [], whyNot: [`no ${what}`] });

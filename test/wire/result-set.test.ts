@@ -57,10 +57,7 @@ const CAPABILITIES: readonly (readonly [name: string, capabilities: Capabilities
   ],
 ];
 
-function optionsOf(
-  capabilities: Capabilities,
-  more: Partial<ResultSetOptions> = {},
-): ResultSetOptions {
+function optionsOf(capabilities: Capabilities, more: Partial<ResultSetOptions> = {}) {
   const plain = { statusFlags: AUTOCOMMIT, warnings: 0, isBinary: false, charset: 'utf8mb4' };
   return { ...plain, capabilities, ...more };
 }

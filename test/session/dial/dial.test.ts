@@ -25,11 +25,7 @@ afterEach(async () => {
 });
 
 /** Listens on `host`; `greet` is done with each connection. Its port. */
-async function serve(
-  host: string,
-  port: number,
-  greet: (socket: net.Socket) => void,
-): Promise<number> {
+async function serve(host: string, port: number, greet: (socket: net.Socket) => void) {
   const server = net.createServer((socket) => {
     sockets.add(socket);
     socket.on('error', () => undefined);

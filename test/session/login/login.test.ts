@@ -149,8 +149,7 @@ describe('what comes ahead of the OK', () => {
   const ping = encodePacket(Buffer.from([0x0e]), 0);
   const query = encodePacket(Buffer.from('\x03SET autocommit=1'), 0);
 
-  const packetOf = (one: Exchange['spoken'][number] | undefined): Buffer =>
-    one?.packet ?? Buffer.alloc(0);
+  const packetOf = (one: Exchange['spoken'][number] | undefined) => one?.packet ?? Buffer.alloc(0);
 
   test('of the client waits for it, and comes out behind it in order (wire 29)', () => {
     const ahead = Buffer.concat([packetOf(response), ping, query]);

@@ -114,7 +114,7 @@ describe('errors of others', () => {
   const name = 'mysql-9.7/eof';
   const marker = exchange(name, 'a syntax error').answer;
 
-  const err = (message: string | Buffer, errno = 1064): Buffer =>
+  const err = (message: string | Buffer, errno = 1064) =>
     encodePacket(
       encodeErr({ errno, sqlState: '42000', message: Buffer.from(message as string) }),
       1,

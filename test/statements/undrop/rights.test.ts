@@ -20,14 +20,11 @@ const asked: Asked = { facts, groupId: 'abc' };
 const name = { schema: 'd', table: 't' };
 const ALL = [...new Set(Object.values(errors).filter((one) => typeof one === 'number'))];
 
-const errorOf = (errno: number): Result =>
+const errorOf = (errno: number) =>
   decodeErr(encodeErr({ errno, sqlState: 'HY000', message: Buffer.from(`${errno}`) }));
 
 /** The answer to each question by what it begins with; what isn't named is not asked. */
-async function run<T>(
-  steps: Steps<T, Effect<'user'>>,
-  answers: Readonly<Record<string, number>>,
-): Promise<{ readonly said: T; readonly texts: readonly string[] }> {
+async function run<T>(steps: Steps<T, Effect<'user'>>, answers: Readonly<Record<string, number>>) {
   const texts: string[] = [];
   const said = await drive(steps, async ({ commands }) =>
     commands.map((command) => {
@@ -54,10 +51,7 @@ const YES = {
   kind: errors.ER_NO_SUCH_TABLE,
 };
 
-async function yesesOf(
-  question: keyof typeof YES,
-  steps: () => Steps<unknown, Effect<'user'>>,
-): Promise<readonly number[]> {
+async function yesesOf(question: keyof typeof YES, steps: () => Steps<unknown, Effect<'user'>>) {
   const yeses: number[] = [];
   for (const errno of ALL) {
     const { said } = await run(steps(), { ...YES, [question]: errno });
