@@ -12,6 +12,7 @@ import type { ListenerOptions } from '../../src/session/listener.js';
 import { encodePacket } from '../../src/wire/framing.js';
 import { exchange } from '../support/conversation.js';
 import {
+  arrives,
   type Bench,
   type BenchOptions,
   type Connected,
@@ -19,7 +20,6 @@ import {
   logIn,
   openBench,
   type Peer,
-  passes,
 } from '../support/session-bench.js';
 
 /** By streams first: raw handles are tried for once, and used from then on. */
@@ -189,7 +189,7 @@ describe.each(WAYS)('by %s, a fault', (way) => {
     const ailing = await opened.client();
     broken.arm();
     const server = await opened.accepted();
-    await passes(server, ailing, GREETING);
+    await arrives(server, ailing, GREETING);
     server.destroy();
     await ailing.ended();
     await isLogged(other.client, /^cannot complete a login; closing the connection$/);

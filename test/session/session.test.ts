@@ -9,6 +9,7 @@ import { encodePacket } from '../../src/wire/framing.js';
 import { conversation, exchange } from '../support/conversation.js';
 import {
   answerMarker,
+  arrives,
   type Bench,
   type BenchOptions,
   type Connected,
@@ -62,7 +63,7 @@ const query = (text: string) => encodePacket(Buffer.from(`\x03${text}`), 0);
 /** Client and server, with the greeting passed on. */
 async function greeted(options: BenchOptions = {}): Promise<Connected> {
   const { client, server } = await reached(options);
-  await passes(server, client, GREETING);
+  await arrives(server, client, GREETING);
   return { client, server };
 }
 
@@ -463,7 +464,7 @@ describe.each(WAYS)('sessions by %s', (way) => {
       // Another client's turn of events: by then the proxy has seen that this one is gone.
       const other = await opened.client();
       const otherServer = await opened.accepted();
-      await passes(otherServer, other, GREETING);
+      await arrives(otherServer, other, GREETING);
       server.send(GREETING);
       await serverIsExcused(server);
       other.end();
@@ -503,7 +504,7 @@ describe.each(WAYS)('sessions by %s', (way) => {
     test('speaks before the greeting is heard behind it', async () => {
       const { client, server } = await reached();
       client.send(RESPONSE);
-      await passes(server, client, GREETING);
+      await arrives(server, client, GREETING);
       expect((await server.take(RESPONSE.length)).equals(RESPONSE)).toBe(true);
       client.end();
       server.end();

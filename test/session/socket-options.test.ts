@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import net from 'node:net';
 import { expect, test } from '@jest/globals';
 import { exchange } from '../support/conversation.js';
-import { openBench, passes } from '../support/session-bench.js';
+import { arrives, openBench } from '../support/session-bench.js';
 
 const GREETING = exchange('mysql-9.7/deprecate-eof', 'login').spoken[0]?.packet ?? Buffer.alloc(0);
 
@@ -57,7 +57,7 @@ test.each(['127.0.0.1', '::'])(
       const { port } = address;
       const client = await bench.client({ host: host === '::' ? '::1' : host, port });
       const server = await bench.accepted();
-      await passes(server, client, GREETING);
+      await arrives(server, client, GREETING);
       const options = ['alive: true, from 60 s on', 'no delay: true'];
       for (const peer of [client, server]) {
         expect([...watch.told(peer.handOver().localPort ?? 0)].sort()).toEqual(options);

@@ -296,10 +296,15 @@ export async function logIn(bench: Bench, name = 'mysql-9.7/deprecate-eof'): Pro
   const server = await bench.accepted();
   for (const { by, packet } of spoken) {
     const [from, to] = by === 'server' ? [server, client] : [client, server];
-    from.send(packet);
-    await to.take(packet.length);
+    await arrives(from, to, packet);
   }
   return { client, server };
+}
+
+/** What one end sends arrives at its length, as a greeting does that the proxy rewrites. */
+export async function arrives(from: Peer, to: Peer, sent: Buffer): Promise<void> {
+  from.send(sent);
+  await to.take(sent.length);
 }
 
 /** What one end sends arrives at the other as it is. */

@@ -6,7 +6,7 @@ import { decodeProxyHeader, encodeProxyHeader } from '../../../src/wire/connecti
 import { decodeErr } from '../../../src/wire/response.js';
 import { singleBytes } from '../../support/chunks.js';
 import { exchange, payload } from '../../support/conversation.js';
-import { type Bench, openBench, type Peer, passes } from '../../support/session-bench.js';
+import { arrives, type Bench, openBench, type Peer } from '../../support/session-bench.js';
 
 const GREETING = exchange('mysql-9.7/eof', 'login').spoken[0]?.packet ?? Buffer.alloc(0);
 const CLIENT = { host: '10.1.2.3', port: 51234 };
@@ -14,7 +14,7 @@ const HEADER = encodeProxyHeader(CLIENT, { host: '10.0.0.1', port: 3307 });
 
 async function isGreeted(opened: Bench, client: Peer): Promise<Peer> {
   const server = await opened.accepted();
-  await passes(server, client, GREETING);
+  await arrives(server, client, GREETING);
   return server;
 }
 

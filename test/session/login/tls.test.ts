@@ -12,6 +12,7 @@ import { encodePacket } from '../../../src/wire/framing.js';
 import { type Certificates, makeCertificates } from '../../support/certificates.js';
 import { exchange, payload } from '../../support/conversation.js';
 import {
+  arrives,
   type Bench,
   type BenchOptions,
   errorTo,
@@ -565,7 +566,7 @@ async function logInByTls(opened: Bench): Promise<{ client: Peer; server: Peer }
   const client = await opened.client();
   const server = await opened.accepted();
   const sent = greetingWith(true);
-  await passes(server, client, sent);
+  await arrives(server, client, sent);
   const { request, response } = inTls();
   const secured = await startTls(client, { first: request });
   secured.send(response);
