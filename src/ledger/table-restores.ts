@@ -6,24 +6,48 @@
  * or the missing parts can't be reattached. A restore is taken over only from an owner that is
  * gone, by one statement that changes the row only as it was read.
  */
+import { UndropError } from '../errors.js';
+import { type QualifiedTable, writtenName } from '../names/names.js';
+import { tolerantly } from '../service/errors.js';
 import type { ServicePool } from '../service/pool/pools.js';
 import { note, processlistOf, type SQLQuery, sql } from '../service/sql.js';
 import { type Detached, hasDetached } from './detached/detached.js';
 import { type Failure, type LedgerRow, RESTORING } from './entry.js';
+import { findRows } from './read.js';
 import { LEDGER } from './tables.js';
 import { assignFailure, shapeOf } from './write.js';
 
 type Row = Pick<LedgerRow, 'id' | 'rowLogged' | 'state'>;
 
-/** `owner`: the id of its connection. */
-export async function markRestore(
+/**
+ * Records the target and the start of the restore in the ledger; `owner` is the id of its
+ * connection. Resolves to a function that takes this back, for a table that stays held.
+ */
+export async function markRestoring(
   pool: ServicePool,
-  row: Row & Pick<LedgerRow, 'detached'>,
-  { restoredAs, owner }: { readonly restoredAs: string; readonly owner: number },
-): Promise<void> {
+  id: string,
+  { to, owner }: { readonly to: QualifiedTable; readonly owner: number },
+): Promise<() => Promise<void>> {
+  const { value, error } = await tolerantly(() => findRows(pool, { by: 'id', prefix: id }));
+  if (error instanceof UndropError && error.code === 'UNDROP_LEDGER_ROW') throw error;
+  const [row] = value;
+  // An intent: the statement that dropped it has failed, and its session puts it back.
+  const isHeld = row?.state === 'HOLD' || row?.state === 'intent';
+  const isPutBack = row?.state === 'intent' && !hasDetached(row.detached);
+  if (row === undefined || !isHeld || isPutBack) return async () => undefined;
   const mark = assignFailure({ ...RESTORING, text: toCome(row.detached) });
-  const sets = sql`${mark}, restored_as = ${restoredAs.slice(0, 255)}`;
-  await change(pool, row, { sets, owner });
+  const sets = sql`${mark}, restored_as = ${writtenName(to).slice(0, 255)}`;
+  await untold(() => change(pool, row, { sets, owner }));
+  const failure = row.failure?.todo === 'restoring' ? null : row.failure;
+  return () => untold(() => leaveRestore(pool, row, failure));
+}
+
+/** A table is restored even if the ledger can't be written. */
+export async function untold(write: () => Promise<unknown>): Promise<void> {
+  await tolerantly(async () => {
+    await write();
+    return [];
+  });
 }
 
 /** False: it is over, or another proxy was faster. */

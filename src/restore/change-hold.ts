@@ -6,6 +6,7 @@
  * race (against the collector, a restore, another change) changes nothing. Only an explicit `end`
  * makes a hold shorter than `holdMsMin` from the drop; a pinned table can't be ended.
  */
+
 import { formatDuration, timeText } from '../duration.js';
 import { UndropError } from '../errors.js';
 import { wakeCollectors } from '../ledger/control.js';
@@ -22,7 +23,7 @@ import { ABSENT_TABLE, ABSENT_TO_RENAME } from '../wire/server-errors.js';
 import { ambiguous, findDropped, noSuchHeld, qualifiedOrigin, withFate } from './find-dropped.js';
 import type { ListedTable } from './held-tables.js';
 import { canComeBack } from './plan-restore.js';
-import { isReadOnly, notSeen } from './restore-table.js';
+import { isReadOnly, notSeen } from './refusals.js';
 
 export interface HoldReport {
   readonly table: ListedTable;

@@ -127,8 +127,8 @@ function unquoted(part: string): string {
   return part.startsWith('`') ? part.slice(1, -1).replaceAll('``', '`') : part;
 }
 
-function isNameable(name: string): boolean {
-  return Array.from(name).length <= 64 && !UNNAMEABLE.test(name);
+export function isNameable(name: string): boolean {
+  return name !== '' && Array.from(name).length <= 64 && !UNNAMEABLE.test(name);
 }
 
 // ── by who, when and where ───────────────────────────────────────────────────────────────────────
@@ -190,6 +190,18 @@ export async function findEndedRows(
 }
 
 const SHORT = { texts: false } as const;
+
+/** Ledger rows by the beginning of an id alone, at most `rowsMax`; none if they can't be read. */
+export async function findEndedById(
+  pool: ServicePool,
+  target: string,
+  rowsMax: number,
+): Promise<readonly LedgerRow[]> {
+  const prefix = idDigits(target);
+  if (!isIdPrefix(prefix)) return [];
+  const rows = () => findRows(pool, { by: 'id', prefix }, { ...SHORT, rowsMax });
+  return (await tolerantly(rows)).value;
+}
 
 export function noSuchHeld(target: string): UndropError {
   return new UndropError('UNDROP_NO_SUCH_HELD', { target, fate: '' });

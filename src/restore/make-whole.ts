@@ -6,7 +6,6 @@
  * Invariant: the table keeps its name and its rows, whatever fails here.
  */
 
-import { UndropError } from '../errors.js';
 import {
   mayPass,
   type Reattached,
@@ -17,12 +16,11 @@ import {
 import { reattachChecks } from '../held/relocate/checks.js';
 import { missingScript, withoutTriggers } from '../held/triggers/missing.js';
 import { type ReattachedTrigger, reattachTriggers } from '../held/triggers/reattach-triggers.js';
-import { hasDetached } from '../ledger/detached/detached.js';
 import type { LedgerRow } from '../ledger/entry.js';
 import { findRows } from '../ledger/read.js';
 import { findDroppedSchemas } from '../ledger/schema-restores.js';
-import { leaveRestore, markRestore } from '../ledger/table-restores.js';
-import { type QualifiedTable, writtenName } from '../names/names.js';
+import { leaveRestore, untold } from '../ledger/table-restores.js';
+import type { QualifiedTable } from '../names/names.js';
 import { tolerantly } from '../service/errors.js';
 import type { ServicePool } from '../service/pool/pools.js';
 import { findRestoring, isUnfinished } from './rename-back.js';
@@ -68,35 +66,6 @@ export function problemsOf(id: string, cameBack: ReattachReport): readonly strin
 }
 
 const NO_ROW = 'the ledger has no row for it';
-
-/**
- * Records the target and the start of the restore in the ledger. Resolves to a function that takes
- * this back, for a table that stays held.
- */
-export async function markRestoring(
-  pool: ServicePool,
-  id: string,
-  { to, owner }: { readonly to: QualifiedTable; readonly owner: number },
-): Promise<() => Promise<void>> {
-  const { value, error } = await tolerantly(() => findRows(pool, { by: 'id', prefix: id }));
-  if (error instanceof UndropError && error.code === 'UNDROP_LEDGER_ROW') throw error;
-  const [row] = value;
-  // An intent: the statement that dropped it has failed, and its session puts it back.
-  const isHeld = row?.state === 'HOLD' || row?.state === 'intent';
-  const isPutBack = row?.state === 'intent' && !hasDetached(row.detached);
-  if (row === undefined || !isHeld || isPutBack) return async () => undefined;
-  await untold(() => markRestore(pool, row, { restoredAs: writtenName(to), owner }));
-  const failure = row.failure?.todo === 'restoring' ? null : row.failure;
-  return () => untold(() => leaveRestore(pool, row, failure));
-}
-
-/** A table is restored even if the ledger can't be written. */
-async function untold(write: () => Promise<void>): Promise<void> {
-  await tolerantly(async () => {
-    await write();
-    return [];
-  });
-}
 
 /** Reattaches the detached parts to a restored table; may run twice. */
 export async function makeWhole(

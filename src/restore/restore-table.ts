@@ -7,27 +7,19 @@
 import { UndropError } from '../errors.js';
 import { type BrokenKey, findBrokenRows } from '../held/foreign-keys/broken-rows.js';
 import { type LedgerRow, LOOKING } from '../ledger/entry.js';
-import { asRestorer, recordLook, takeOverRestore } from '../ledger/table-restores.js';
+import {
+  asRestorer,
+  markRestoring,
+  recordLook,
+  takeOverRestore,
+} from '../ledger/table-restores.js';
 import { recordState } from '../ledger/write.js';
 import { type QualifiedTable, writtenName } from '../names/names.js';
-import { isUnanswered, tolerantly } from '../service/errors.js';
-import {
-  isServerError,
-  isServiceError,
-  type ServerError,
-  type ServicePool,
-} from '../service/pool/pools.js';
-import {
-  ACCESS_DENIED,
-  BAD_NAME,
-  ER_ACCESS_DENIED_ERROR,
-  ER_CANT_CREATE_USER_WITH_GRANT,
-  ER_PROCACCESS_DENIED_ERROR,
-  READ_ONLY_SERVER,
-} from '../wire/server-errors.js';
-import type { ListedTable } from './held-tables.js';
-import { makeWhole, markRestoring, type ReattachReport } from './make-whole.js';
+import { tolerantly } from '../service/errors.js';
+import { isServiceError, type ServicePool } from '../service/pool/pools.js';
+import { makeWhole, type ReattachReport } from './make-whole.js';
 import type { HeldPlan, RestorePlan } from './plan-restore.js';
+import { explainRefusal, isFateUnknown, notSeen } from './refusals.js';
 import { isRenamedBack, renameBack, schemaExists } from './rename-back.js';
 import { readVersions, type Versions } from './versions.js';
 
@@ -44,7 +36,7 @@ export interface RestoreReport extends ReattachReport, Versions {
    * reattached.
    */
   readonly wasBack: boolean;
-  readonly how: ListedTable['how'];
+  readonly how: RestorePlan['table']['how'];
   /** Foreign keys of the table, and of others to it, that rows break or may break. */
   readonly brokenKeys: readonly BrokenKey[];
   /** After a swap: the id under which the live table is held; null: no table had the name. */
@@ -127,18 +119,10 @@ async function renameAndRecord(
   return tellRestored(pool, table, to);
 }
 
-/**
- * Whether the table may be restored despite this error of `restore`: the connection broke, or the
- * response came too late.
- */
-export function isFateUnknown(error: unknown): boolean {
-  return error instanceof UndropError && isUnanswered(error) && !isServerError(error.cause);
-}
-
 /** Updates the ledger; the table stays restored even if this fails. */
 export async function tellRestored(
   pool: ServicePool,
-  table: Pick<ListedTable, 'id' | 'rowLogged'>,
+  table: Pick<RestorePlan['table'], 'id' | 'rowLogged'>,
   to: QualifiedTable,
 ): Promise<boolean | null> {
   if (table.rowLogged === null) return null;
@@ -151,48 +135,4 @@ export async function tellRestored(
     if (!isServiceError(error)) throw error;
     return false;
   }
-}
-
-/** Beside the privileges on tables: to log in, to create a routine, to grant. */
-export const DENIED = [
-  ...ACCESS_DENIED,
-  ER_ACCESS_DENIED_ERROR,
-  ER_PROCACCESS_DENIED_ERROR,
-  ER_CANT_CREATE_USER_WITH_GRANT,
-];
-
-const SEE_DOCTOR =
-  '`undrop doctor` lists what is missing, and `undrop init` prints the grants; or restore with ' +
-  'another account (UNDROP_USER).';
-
-/** The refusal for a table that only the ledger has. */
-export function notSeen({ origin, id, holdSchema, holdName }: ListedTable): UndropError {
-  const what = origin === null ? id : `${origin.schema}.${origin.table}`;
-  const cause = `it cannot see ${holdSchema}.${holdName}, as which ${what} is held`;
-  return missingRight(cause);
-}
-
-/** An error that the user can act on if the server refuses; else `error` itself. */
-function explainRefusal(error: unknown, { table, to }: HeldPlan): unknown {
-  if (!(error instanceof UndropError) || error.code !== 'UNDROP_SERVICE_FAILED') return error;
-  const { cause } = error;
-  if (isServerError(cause, ...BAD_NAME)) {
-    return new UndropError('UNDROP_BAD_TARGET', { target: `${to.schema}.${to.table}` }, error);
-  }
-  if (isReadOnly(cause)) {
-    const params = { id: table.id, cause: cause.sqlMessage };
-    return new UndropError('UNDROP_READ_ONLY', params, error);
-  }
-  return isServerError(cause, ...DENIED) ? missingRight(cause.sqlMessage, error) : error;
-}
-
-/** These errors have other causes, too, which their texts show. */
-export function isReadOnly(error: unknown): error is ServerError {
-  return isServerError(error, ...READ_ONLY_SERVER) && /read[-_ ]only/i.test(error.sqlMessage);
-}
-
-/** For an error of the server about a privilege that the service account lacks. */
-export function missingRight(cause: string, error?: unknown): UndropError {
-  const params = { account: 'the service account', cause, instead: SEE_DOCTOR };
-  return new UndropError('UNDROP_MISSING_RIGHT', params, error);
 }

@@ -33,8 +33,9 @@ import {
 import { type DroppedTable, describeRow, type ListedTable, listAll } from './held-tables.js';
 import { unfinishedName } from './make-whole.js';
 import { newestWhole, parentsFirst, planRestore, type RestorePlan } from './plan-restore.js';
+import { isFateUnknown, notSeen } from './refusals.js';
 import { schemaExists } from './rename-back.js';
-import { isFateUnknown, notSeen, type RestoreReport, restoreTable } from './restore-table.js';
+import { type RestoreReport, restoreTable } from './restore-table.js';
 
 export interface RestoreRequest {
   /** A table, a qualified table, an id or a unique beginning of one (4 digits or more). */

@@ -183,7 +183,7 @@ describe.each(SERVERS)('a server killed amid the RENAME of partitions, %s', (nam
     expect(await stateOf(schema)).toMatchObject({ state: 'intent', todo: 'torn' });
     const held = await listAll(rig.pool);
     expect(heldListJson(held)).toContainEqual(expect.objectContaining({ id, state: 'TORN' }));
-    expect(formatHeldList(held)).toContain(`${schema}.parts is in pieces`);
+    expect(formatHeldList(held)).toContain(`${schema}.parts is torn`);
     await expect(restore(rig.pool, { target: id })).rejects.toMatchObject({ code: 'UNDROP_TORN' });
     expect((await examine(rig.pool)).torn).toContain(`${schema}.parts`);
   }

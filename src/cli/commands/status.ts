@@ -6,10 +6,9 @@
 import { timeText } from '../../duration.js';
 import { readUses, type Uses } from '../../ledger/history.js';
 import { atText, readStatus, type Status } from '../../lifecycle/status.js';
-import { isPinned } from '../../names/names.js';
+import { isPinned, writtenName } from '../../names/names.js';
 import { type Field, jsonText, printCard } from '../../printer.js';
 import { type ListedTable, listAll } from '../../restore/held-tables.js';
-import { formatName } from '../../restore/print-held.js';
 import type { ServicePool } from '../../service/pool/pools.js';
 import { readServerFacts } from '../../service/server-facts.js';
 import { readSizes } from '../../service/true-sizes.js';
@@ -96,7 +95,7 @@ async function readHeld(
 }
 
 function nameOf({ origin, id }: ListedTable): string {
-  return origin === null ? id : formatName(origin);
+  return origin === null ? id : writtenName(origin);
 }
 
 interface Report extends Omit<Status, 'limits'> {

@@ -2,11 +2,12 @@
  * `withPool` gives a command that only uses the server a pool of four connections for its duration;
  * `withServers` one for each replica as well.
  */
+
 import { type ErrorCode, UndropError } from '../../errors.js';
 import type { Replica } from '../../lifecycle/throttle/throttle.js';
 import { silentLog } from '../../log.js';
 import { RECYCLE_SCHEMA } from '../../names/names.js';
-import { DENIED } from '../../restore/restore-table.js';
+import { DENIED } from '../../restore/refusals.js';
 import { openServicePool } from '../../service/pool/open-pool.js';
 import { greet } from '../../service/pool/pool-set.js';
 import { isServerError, type ServicePool } from '../../service/pool/pools.js';

@@ -5,6 +5,7 @@
  * Invariants: its progress is only in the ledger and in the names of the tables. A live table stays
  * as it is: a table whose name is taken stays held. Only one process at a time restores a schema.
  */
+
 import { UndropError } from '../../errors.js';
 import type { SchemaDetails, SchemaPart } from '../../ledger/schema-details.js';
 import {
@@ -22,9 +23,9 @@ import { isServerError, type ServicePool, unlessRefused } from '../../service/po
 import { runWithTimeout } from '../../service/pool/statement-timeout.js';
 import { note, quoteIdentifier, sql, textOf } from '../../service/sql.js';
 import { ABSENT_TABLE, ER_DB_CREATE_EXISTS } from '../../wire/server-errors.js';
-import { ambiguousIds, idDigits, isIdPrefix } from '../find-dropped.js';
+import { ambiguousIds, idDigits, isIdPrefix, isNameable } from '../find-dropped.js';
+import { DENIED, missingRight } from '../refusals.js';
 import { schemaExists } from '../rename-back.js';
-import { DENIED, missingRight } from '../restore-table.js';
 import { type RestoredPart, restoreParts } from './restore-parts.js';
 import { type RestoredTable, restoreTables, sortTables } from './restore-tables.js';
 
@@ -113,7 +114,7 @@ export async function restoreSchema(
   request: SchemaRequest,
 ): Promise<SchemaReport> {
   const { to, onProgress = () => undefined } = request;
-  if (to !== undefined && !(isUserSchema(to) && isName(to))) {
+  if (to !== undefined && !(isUserSchema(to) && isNameable(to))) {
     throw new UndropError('UNDROP_BAD_TARGET', { target: to });
   }
   const { drop: seen, others } = await choose(pool, request);
@@ -138,15 +139,6 @@ export async function finishSchemaRestore(
     return bringBack(pool, drop, { to, onProgress: () => undefined });
   });
   return 'done' in end ? end.done.isComplete : null;
-}
-
-function isName(name: string): boolean {
-  try {
-    return quoteIdentifier(name) !== '';
-  } catch (error) {
-    if (error instanceof UndropError) return false;
-    throw error;
-  }
 }
 
 async function choose(

@@ -6,6 +6,7 @@
  * Invariants: the ledger has the target names before a RENAME. A table that can't get its name
  * stays held, with the reason.
  */
+
 import { UndropError } from '../../errors.js';
 import { hasDetached } from '../../ledger/detached/detached.js';
 import type { LedgerRow } from '../../ledger/entry.js';
@@ -20,8 +21,8 @@ import { ident, note, sql, textOf } from '../../service/sql.js';
 import { RESTORE_RENAME_TRIES } from '../../tries.js';
 import { makeWhole, problemsOf } from '../make-whole.js';
 import { HOW_TO_MEND } from '../print-held.js';
+import { isFateUnknown } from '../refusals.js';
 import { isRenamedBack, isRestored, renameBack } from '../rename-back.js';
-import { isFateUnknown } from '../restore-table.js';
 
 export interface RestoredTable {
   readonly id: string;

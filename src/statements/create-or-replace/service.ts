@@ -2,13 +2,14 @@
  * The service account's work for a CREATE OR REPLACE that fails: it gives the old table its name
  * back.
  */
+
 import { systemClock } from '../../clock.js';
 import { UndropError } from '../../errors.js';
 import type { Log } from '../../log.js';
 import { resolveEnded } from '../../recovery/resolve-intents.js';
 import { problemsOf } from '../../restore/make-whole.js';
+import { isFateUnknown } from '../../restore/refusals.js';
 import { restore } from '../../restore/restore.js';
-import { isFateUnknown } from '../../restore/restore-table.js';
 import { isServiceError, type ServicePool } from '../../service/pool/pools.js';
 import { rootCause } from '../../steps/refusals/refusals.js';
 import { triggersOfDrop } from '../../steps/triggers-to-make.js';

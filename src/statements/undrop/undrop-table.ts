@@ -6,17 +6,16 @@
  * one that is restored, and its new name is the checked name.
  */
 import { UndropError } from '../../errors.js';
-import { findRows } from '../../ledger/read.js';
 import { parseHoldName } from '../../names/names.js';
 import {
   ambiguous,
+  findEndedById,
   idDigits,
   isIdPrefix,
   noSuchHeld,
   withFate,
 } from '../../restore/find-dropped.js';
 import { foldedKey } from '../../restore/plan-restore.js';
-import { tolerantly } from '../../service/errors.js';
 import { newId } from '../../steps/intents.js';
 import type { UserFacts } from '../../steps/request.js';
 import { answerWith, type Interception, type InterceptOptions } from '../intercepted.js';
@@ -98,11 +97,7 @@ async function refuseEnded(
   options: InterceptOptions,
 ): Promise<Interception> {
   const { pool } = options.service;
-  const prefix = idDigits(target);
-  const how = { texts: false, rowsMax: ENDED_MAX };
-  const { value: ended } = await tolerantly(async () =>
-    isIdPrefix(prefix) ? findRows(pool, { by: 'id', prefix }, how) : [],
-  );
+  const ended = await findEndedById(pool, target, ENDED_MAX);
   const seen = await seenBy(ended, { facts, granted: new Map() }, options);
   if ('errno' in seen) return answerWith(seen);
   const rows = seen.map(({ row }) => row);
