@@ -81,9 +81,9 @@ const VARIABLES_OF_DEMO_AND_CLI = [
 /** Parts of Node that give the same for the same; node:module loads the second parser. */
 const PURE_PARTS_OF_NODE = ['node:buffer', 'node:util', 'node:module'];
 
-/** Files of statements that perform what their procedures ask for. */
+/** Files of statements that are, or implement, their ports. */
 const SERVED =
-  /^src\/statements\/(undrop\/(answer|bring-back|find-dropped|restored-text|show-dropped|undrop-database|undrop-table)|[a-z-]+\/(service|barrier|drop-at-barrier|queue|read-schema))\.ts$/;
+  /^src\/statements\/(undrop\/(answer|bring-back|find-dropped|restored-text|show-dropped|undrop-database|undrop-table)|[a-z-]+\/([a-z-]+-port|barrier|drop-at-barrier|queue|read-schema))\.ts$/;
 
 /** What a pure file doesn't touch: the clock, randomness, the process, timers, the network. */
 const WORLD =
@@ -246,7 +246,7 @@ describe('modules', () => {
     expect(own.filter((name) => !decisions.includes(name))).toEqual([]);
   });
 
-  test('wire, sql, names, policy, procedures and next steps are pure, with all that they import', () => {
+  test('wire, sql, names, policy, statements and next steps are pure, with all that they import', () => {
     const wrong = sources.filter(isPure).flatMap((file) => impurities(file));
     expect(wrong).toEqual([]);
   });
@@ -500,12 +500,13 @@ function startedBy({ path, strings }: SourceFile): readonly string[] {
   return names.map((name) => posix.join(folder, name.replace(/\.js$/, '.ts')));
 }
 
-/** Pure rooms, and the procedures: what they need of the world they yield as effects. */
+/** Pure rooms, and the statements: what they need of the world is behind their ports. */
 function isPure({ path }: SourceFile): boolean {
-  const isProcedure =
-    /^src\/statements\/[a-z-]+\/(?!(hold-or-pass|text)\.)/.test(path) && !SERVED.test(path);
+  const isStatement =
+    /^src\/statements\/[a-z-]+\/(?!(hold-or-pass|text|replace-table|drop-schema)\.)/.test(path) &&
+    !SERVED.test(path);
   return (
-    isProcedure || /^src\/(wire|sql|names|policy)\//.test(path) || /\/next-[a-z-]+\.ts$/.test(path)
+    isStatement || /^src\/(wire|sql|names|policy)\//.test(path) || /\/next-[a-z-]+\.ts$/.test(path)
   );
 }
 

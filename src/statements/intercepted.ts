@@ -22,11 +22,11 @@ import type {
   Verdict,
 } from '../sql/verdict.js';
 import type { DropResult, DropStatement, SessionGuess } from '../steps/drop-options.js';
-import { refuse } from '../steps/procedure.js';
 import { notUnderstood } from '../steps/refusals/refusals.js';
+import { refuse } from '../steps/reply.js';
 import type { UserFacts } from '../steps/request.js';
 import { areForDestroying, DestroyHinted, notDestroyed } from '../steps/rules/hints.js';
-import { run } from '../steps/run.js';
+import { type HoldingStatement, runStatement } from '../steps/run.js';
 import { factsSql, readFacts } from '../steps/session/facts.js';
 import type { CommandSession, SessionFacts } from '../steps/session/user-session.js';
 import { type Note, withUndoInfo } from '../steps/undo-note.js';
@@ -39,10 +39,10 @@ import {
   ER_PARSE_ERROR,
   ER_UNSUPPORTED_PS,
 } from '../wire/server-errors.js';
-import { dropTable as dropTableSteps } from './drop-table/drop-table.js';
+import { dropTable } from './drop-table/drop-table.js';
+import { partitionPort } from './partitions/partition-port.js';
 import { alterPartitions } from './partitions/partitions.js';
-import { PARTITION_SERVICE } from './partitions/service.js';
-import { SWAP_SERVICE } from './truncate/service.js';
+import { copyPort } from './truncate/copy-port.js';
 import { truncate } from './truncate/truncate.js';
 
 /** A statement, or another command, that was taken out of the client's stream. */
@@ -167,10 +167,8 @@ interface DropHow {
   /** Runs for the hint `destroy`; `facts`: of a session that hints it; default: a refusal. */
   readonly destroy?: (facts: UserFacts | null) => Promise<Interception>;
   /** Default: the one for the statement. */
-  readonly procedure?: Procedure;
+  readonly run?: HoldingStatement;
 }
-
-type Procedure = Parameters<typeof run>[0];
 
 /** Runs a parsed drop. */
 export async function dropAndHold(
@@ -181,19 +179,22 @@ export async function dropAndHold(
 ): Promise<Interception> {
   const { hints, destroy = () => refused(notDestroyed(drop), options) } = how;
   const { empties, partitions } = drop.statement;
-  let { procedure = dropTableSteps } = how;
-  if (empties) procedure = truncate(SWAP_SERVICE);
-  if (partitions !== undefined) procedure = alterPartitions(PARTITION_SERVICE);
-  if (hints.length > 0 && areForDestroying(hints)) return destroy(null);
   const { service, session, server, userSession, logBinMayBeOff } = options;
-  const isPlain = procedure === dropTableSteps;
+  const { pool } = service;
+  let { run = dropTable } = how;
+  if (empties) run = (world, request) => truncate(world, copyPort(pool), request);
+  if (partitions !== undefined) {
+    run = (world, request) => alterPartitions(world, partitionPort(pool), request);
+  }
+  if (hints.length > 0 && areForDestroying(hints)) return destroy(null);
+  const isPlain = run === dropTable;
   const tellsUndo = isPlain && service.note === 'warning';
   const request = { ...drop, server, session, tellsUndo };
   const requireIdleMs = isPlain ? (service.requireIdleMs ?? null) : null;
   const seen = { guess, logBinMayBeOff, requireIdleMs };
   let result: DropResult;
   try {
-    result = await run(procedure, request, { ...service, ...seen, userSession, hints });
+    result = await runStatement(run, request, { ...service, ...seen, userSession, hints });
   } catch (error) {
     if (error instanceof DestroyHinted) return destroy(error.facts);
     throw error;

@@ -1,6 +1,6 @@
 /**
- * Begins a statement in the user session: the server checks its syntax, the session reports the
- * kinds of its names and its settings, and a hint of the session is used up.
+ * Begins a statement in the user session: the server checks its syntax, and the session shows what
+ * its names are and how it is set.
  */
 import { assert } from '../assert.js';
 import { UndropError } from '../errors.js';
@@ -20,27 +20,22 @@ import {
   ER_XAER_RMFAIL,
 } from '../wire/server-errors.js';
 import { qualify, serviceNames } from './names/client-names.js';
+import { notDone, SET_IF_EXISTS } from './refusals/refusals.js';
 import {
   type Answer,
   again,
   answerWith,
-  ask,
   holdFailed,
   type Naming,
-  perform,
-  query,
   type Reply,
   refuse,
-  type Steps,
   sentenceStart,
-} from './procedure.js';
-import { notDone, SET_IF_EXISTS } from './refusals/refusals.js';
+} from './reply.js';
 import type { DropRequest, UserFacts } from './request.js';
-import { areForDestroying, DestroyHinted, FORGET_HINT } from './rules/hints.js';
-import type { Beginning } from './run.js';
 import { definitionIn, factsSql, type NameKind, readFacts, readKind } from './session/facts.js';
-import type { UserCommand } from './session/user-session.js';
+import { ask, query, type UserCommand, type UserSession } from './session/user-session.js';
 import { probeSql, type QualifiedName, showCreateSql } from './session/user-session-sql.js';
+import type { World } from './world.js';
 
 /** The facts once the session was queried. */
 export interface Seen {
@@ -69,26 +64,21 @@ export interface OneTable {
 /** errno of the operating system, which MariaDB returns if a table's file is missing. */
 const EE_FILENOTFOUND = 29;
 
-/** `both`: the service begins to record meanwhile. */
-export function* inspectNames(
-  { request, hints }: Beginning,
-  effect: 'user' | 'both',
-): Steps<Seen | Reply> {
+/** A reply: the statement ends with it. */
+export async function inspectNames(world: World, request: DropRequest): Promise<Seen | Reply> {
   const { statement, server, text, isSyntaxChecked = false } = request;
   const syntaxCheck: UserCommand[] = isSyntaxChecked ? [] : [{ kind: 'prepare', text }];
   const shows = statement.names.map((name) => query(showCreateSql(name, request.charset)));
-  const results = yield* perform(effect, {
-    commands: [...syntaxCheck, ...shows, query(factsSql(server))],
-  });
+  const results = await world.run([...syntaxCheck, ...shows, query(factsSql(server))]);
   const [prepared] = isSyntaxChecked ? [] : results;
   const shown = results.slice(syntaxCheck.length, -1);
   const last = results.at(-1);
   assert(last !== undefined, 'the facts have an answer');
   const facts = readFacts(last);
-  if (!('errno' in facts)) yield* know(facts, hints);
-  const wrong = prepared?.kind === 'err' ? yield* syntaxError(request, prepared) : null;
+  if (!('errno' in facts)) await world.know(facts);
+  const wrong = prepared?.kind === 'err' ? await syntaxError(world, request, prepared) : null;
   if (wrong !== null) return wrong;
-  if ('errno' in facts) return yield* serversError(request, facts);
+  if ('errno' in facts) return serversError(world, request, facts);
   // A RENAME under a GTID of the session would use that up, and so would any error of undrop.
   if (facts.gtidNext !== null) {
     const how = 'under a GTID of its session';
@@ -102,7 +92,7 @@ export function* inspectNames(
     // A RENAME would move the table's other files, and leave it in two halves.
     if (typeof kind === 'object' && kind.errno === EE_FILENOTFOUND)
       return holdFailed(request, kind);
-    if (typeof kind === 'object') return yield* serversError(request, kind);
+    if (typeof kind === 'object') return serversError(world, request, kind);
     kinds.push(kind);
   }
   const names = statement.names.map((name) => qualify(name, facts));
@@ -110,11 +100,13 @@ export function* inspectNames(
   return { request, facts, names, kinds, blockers };
 }
 
-/** Nothing is recorded by then. */
-export function* inspectOneTable(beginning: Beginning): Steps<OneTable | Reply> {
-  const seen = yield* inspectNames(beginning, 'user');
+export async function inspectOneTable(
+  world: World,
+  request: DropRequest,
+): Promise<OneTable | Reply> {
+  const seen = await inspectNames(world, request);
   if ('kind' in seen) return seen;
-  const { request, facts, names, kinds } = seen;
+  const { facts, names, kinds } = seen;
   const stored = serviceNames(request, facts);
   if ('error' in stored) return refuse(stored.error);
   const [table] = stored.tables;
@@ -124,27 +116,18 @@ export function* inspectOneTable(beginning: Beginning): Steps<OneTable | Reply> 
   return { ...table, request, facts, name, seenAs };
 }
 
-/** Uses up the hint of the session, for this statement. */
-export function* know(facts: UserFacts, hints: Set<string>): Steps<void> {
-  yield* perform('know', { facts });
-  if (facts.hint === null) return;
-  yield* perform('user', { commands: [FORGET_HINT] });
-  hints.add(facts.hint);
-  if (areForDestroying(hints)) throw new DestroyHinted(facts);
-}
-
 /** The server refuses the text: prepared once more, so that its error is the session's last. */
-export function* syntaxError(
+export async function syntaxError(
+  session: UserSession,
   request: DropRequest,
   prepared: Result | undefined,
-): Steps<Reply | null> {
+): Promise<Reply | null> {
   // In an XA transaction; its RENAME will be refused with the error of a DROP.
   if (prepared?.kind !== 'err' || prepared.errno === ER_XA_TEMP_TABLE) return null;
   if (prepared.errno === ER_MAX_PREPARED_STMT_COUNT_REACHED) {
     return refuse(new UndropError('UNDROP_SYNTAX_NOT_CHECKED', {}));
   }
-  const commands = [{ kind: 'prepare' as const, text: request.text }];
-  const [said] = yield* perform('user', { commands });
+  const [said] = await session.run([{ kind: 'prepare', text: request.text }]);
   if (said?.kind !== 'err') return again('the syntax is valid now');
   return answerWith(said);
 }
@@ -154,11 +137,15 @@ export function* syntaxError(
  * shows twice for a SELECT; so a RENAME that can't succeed causes it. The same for 1046, if the
  * text wasn't checked: its error is the session's last then.
  */
-function* serversError(request: DropRequest, error: ErrPacket): Steps<Answer> {
+async function serversError(
+  session: UserSession,
+  request: DropRequest,
+  error: ErrPacket,
+): Promise<Answer> {
   const [name] = request.statement.names;
   const isAsked = [ER_XAER_RMFAIL, ER_XA_TEMP_TABLE, ER_NO_DB_ERROR].includes(error.errno);
   if (!isAsked || name === undefined) return answerWith(error);
-  const [said] = yield* ask(probeSql(name, request));
+  const [said] = await ask(session, probeSql(name, request));
   assert(said?.kind === 'err', 'there is no such schema');
   return answerWith([ER_XAER_RMFAIL, ER_NO_DB_ERROR].includes(said.errno) ? said : error);
 }

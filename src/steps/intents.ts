@@ -18,7 +18,7 @@ import { recordHistory } from '../ledger/history.js';
 import { recordIntent } from '../ledger/intents/record-intent.js';
 import { forgetUnanswered, isIntentWaiting } from '../ledger/intents/take-over.js';
 import { mayUnlog } from '../ledger/tables.js';
-import { forgetIntents, type IntentFacts, recordOutcome } from '../ledger/write.js';
+import { forgetIntents, recordOutcome } from '../ledger/write.js';
 import { silentLog } from '../log.js';
 import { newHoldId, shownDue } from '../names/names.js';
 import { asksForHosts, type HoldTime, type Ruling } from '../policy/decide.js';
@@ -28,11 +28,12 @@ import { finishRestore } from '../restore/make-whole.js';
 import type { DropOptions } from './drop-options.js';
 import { refusalOfDiscarded } from './inspect-names.js';
 import { type NamedTable, type ServiceNames, serviceNames } from './names/client-names.js';
-import { type HeldTable, sentenceStart } from './procedure.js';
 import { rootCause } from './refusals/refusals.js';
+import { type HeldTable, sentenceStart } from './reply.js';
 import type { DropRequest, UserFacts } from './request.js';
 import { notDestroyed, readHints } from './rules/hints.js';
 import { ruleTables } from './rules/rules.js';
+import type { RecordedIntent } from './world.js';
 
 /** The pauses before the first tries. */
 const RETRIES_MS = [0, 1_000, 5_000];
@@ -52,15 +53,6 @@ export function newId(): string {
 
 /** How often it is checked whether an intent waits. */
 const CHECK_EVERY_MS = 100;
-
-export type RecordedIntent =
-  | {
-      readonly intent: IntentFacts;
-      readonly intentError: null;
-      /** A ruling for each table; empty if there are neither rules nor hints. */
-      readonly rulings: readonly Ruling[];
-    }
-  | { readonly intent: null; readonly intentError: UndropError; readonly rulings: readonly [] };
 
 function notRecorded(intentError: UndropError): RecordedIntent {
   return { intent: null, intentError, rulings: [] };
@@ -88,6 +80,8 @@ export class Intents {
   /** Targets whose intents are in the ledger, or may be, by their ids. */
   readonly #targets = new Map<string, Target>();
   #recorded: RecordedIntent | null = null;
+  /** The first intents waited for a lock: if they failed, they are recorded again. */
+  #wasStuck = false;
   /** Whether the last intent went into the binary log. */
   #logged = true;
   /** The user in it. */
@@ -101,7 +95,7 @@ export class Intents {
     this.#request = request;
     this.#options = options;
     this.#hints = hints;
-    for (const id of request.ids) options.activeIds.add(id);
+    for (const id of [request.groupId, ...request.ids]) options.activeIds.add(id);
   }
 
   /** Their audit lines; the names as they are in the ledger. */
@@ -153,6 +147,11 @@ export class Intents {
 
   /** Resolves with true once the intents are seen to wait, with false once they are done. */
   async isStuck(): Promise<boolean> {
+    this.#wasStuck = await this.#looksStuck();
+    return this.#wasStuck;
+  }
+
+  async #looksStuck(): Promise<boolean> {
     const done = new AbortController();
     const ending = Promise.resolve(this.#recording).then(() => {
       done.abort();
@@ -167,11 +166,11 @@ export class Intents {
   }
 
   /** The intents by the session's own facts. */
-  async record(facts: UserFacts, wasStuck: boolean): Promise<RecordedIntent> {
+  async record(facts: UserFacts): Promise<RecordedIntent> {
     const { guess } = this.#options;
     const { ids } = this.#request;
     let first = await this.#recording;
-    if (first === null || (wasStuck && first.intent === null)) {
+    if (first === null || (this.#wasStuck && first.intent === null)) {
       first = await this.#record(this.#guessed, ids, { logged: this.#logged, ...guess });
     }
     this.#recorded = first;
@@ -331,7 +330,8 @@ export class Intents {
   }
 
   release(): void {
-    for (const id of [...this.#request.ids, ...this.#targets.keys()]) {
+    const { groupId, ids } = this.#request;
+    for (const id of [groupId, ...ids, ...this.#targets.keys()]) {
       this.#options.activeIds.delete(id);
     }
   }

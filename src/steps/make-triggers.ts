@@ -6,8 +6,8 @@
  * Created triggers are on the server, and the next check finds them there.
  */
 import { assert } from '../assert.js';
-import { ask, type Effect, type Steps } from './procedure.js';
 import type { UserFacts } from './request.js';
+import { ask, type UserSession } from './session/user-session.js';
 
 export interface TriggerToMake {
   readonly event: string;
@@ -23,12 +23,13 @@ const SETTINGS = Buffer.from(
 );
 
 /** True: some were created. Triggers that the server refuses are still missing. */
-export function* makeTriggers(
+export async function makeTriggers(
+  session: UserSession,
   triggers: readonly TriggerToMake[],
   { charset, sqlMode }: UserFacts,
-): Steps<boolean, Effect<'user'>> {
+): Promise<boolean> {
   if (triggers.length === 0) return false;
-  const [read] = yield* ask(SETTINGS);
+  const [read] = await ask(session, SETTINGS);
   const [collation, wait] = read?.kind === 'rows' ? (read.rows[0] ?? []) : [];
   if (!collation || !wait) return false;
   const words = [charset, sqlMode, `${collation}`];
@@ -43,17 +44,17 @@ export function* makeTriggers(
   const failed = new Set<string>();
   let hasMade = false;
   try {
-    yield* ask(Buffer.from(`SET lock_wait_timeout = ${WAIT_S}`));
+    await ask(session, Buffer.from(`SET lock_wait_timeout = ${WAIT_S}`));
     for (const { event, set, create } of triggers) {
       if (failed.has(event)) continue;
-      const [isSet] = yield* ask(set);
-      const [made] = isSet?.kind === 'ok' ? yield* ask(create) : [];
+      const [isSet] = await ask(session, set);
+      const [made] = isSet?.kind === 'ok' ? await ask(session, create) : [];
       if (made?.kind === 'ok') hasMade = true;
       else failed.add(event);
     }
   } finally {
     // Twice, because a late KILL may hit one.
-    yield* ask(back, back);
+    await ask(session, back, back);
   }
   return hasMade;
 }

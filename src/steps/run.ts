@@ -1,8 +1,8 @@
 /**
- * Runs a procedure: the one place that performs effects, on the user's session and on the service
- * pool. It owns the tries, the intents, the open handles, and the end of all of them.
+ * The world of production: runs a statement on the user's session and on the service pool. It owns
+ * the tries, the intents, the handles that are left open, and the end of all of them.
  */
-import { assertNever } from '../assert.js';
+import { assert } from '../assert.js';
 import { type ErrorCode, UndropError } from '../errors.js';
 import { blockerOfDrop, type RelocateTable } from '../held/relocate/blockers.js';
 import { keepLonger, renew } from '../held/relocate/due-times.js';
@@ -14,57 +14,57 @@ import {
 } from '../held/relocate/relocate.js';
 import { bindingOf, untilFree } from '../held/relocate/until-free.js';
 import type { Failure } from '../ledger/entry.js';
-import { readSessionLocks } from '../ledger/intents/session-locks.js';
+import { type LockedTable, readSessionLocks } from '../ledger/intents/session-locks.js';
 import type { HoldTime } from '../policy/decide.js';
 import { isServiceError, type ServicePool } from '../service/pool/pools.js';
 import { LockWaitBudget } from '../service/pool/statement-timeout.js';
 import type { Result } from '../wire/response.js';
 import type { DropOptions, DropResult, DropStatement } from './drop-options.js';
 import { Intents, newId } from './intents.js';
+import type { NamedTable } from './names/client-names.js';
+import { putBack } from './put-back.js';
+import { rootCause } from './refusals/refusals.js';
+import { renameByService } from './rename/rename-by-service.js';
 import {
   type Again,
   type Answer,
   again,
-  drive,
-  type Effect,
+  type HeldTable,
   type Reply,
   refuse,
-  type Steps,
   sentenceStart,
-} from './procedure.js';
-import { putBack } from './put-back.js';
-import { rootCause } from './refusals/refusals.js';
-import {
-  renameByService,
-  type ServiceRename,
-  type ServiceRenameOutcome,
-} from './rename/rename-by-service.js';
+} from './reply.js';
 import type { DropRequest, UserFacts } from './request.js';
+import { areForDestroying, DestroyHinted, FORGET_HINT } from './rules/hints.js';
 import { isEmptyTable } from './rules/rules.js';
 import { hidesDirectories } from './session/facts.js';
-import type { UserCommand } from './session/user-session.js';
+import { ask, type UserCommand } from './session/user-session.js';
+import type {
+  RecordedIntent,
+  RelocateHow,
+  ServiceRename,
+  ServiceRenameOutcome,
+  World,
+} from './world.js';
 
 /** A drop that took longer than this before its RENAME gets a new due time. */
-const LOST_MS_MAX = 1_000;
+export const LATE_MS = 1_000;
 /** The maximum of tries for tables that keep changing; 3 were too few for a crowd. */
 const TRIES_MAX = 8;
 
 /** Also errors for a missing privilege, without which a server returns fewer rows. */
 const UNSEEN: readonly ErrorCode[] = ['UNDROP_SESSION_NOT_FOUND', 'UNDROP_NOT_SEEN'];
 
-/** The start of a procedure in each try. */
-export interface Beginning {
-  readonly request: DropRequest;
-  /** The first try uses up a hint of the session, which counts for later tries. */
-  readonly hints: Set<string>;
-}
+/** A statement, from top to bottom. */
+export type HoldingStatement = (world: ServerWorld, request: DropRequest) => Promise<Reply>;
 
-/** Rejects if the user's session broke, or with an error of the procedure. */
-export async function run(
-  procedure: (beginning: Beginning) => Steps<Reply>,
+/** Rejects if the user's session broke, or with what the statement throws. */
+export async function runStatement(
+  statement: HoldingStatement,
   drop: DropStatement,
   options: DropOptions,
 ): Promise<DropResult> {
+  // A hint of the session is used up by the first try, and counts for those that follow.
   const hints = new Set(options.hints);
   for (let tries = 1; ; tries++) {
     const request: DropRequest = {
@@ -72,20 +72,19 @@ export async function run(
       groupId: newId(),
       ids: drop.statement.names.map(newId),
     };
-    const intents = new Intents(request, options, hints);
-    const one = new Try(request, options, intents);
-    const reply = await one.run(procedure({ request, hints }), { isFirst: tries === 1 });
+    const world = new ServerWorld(request, options, hints);
+    const reply = await world.attempt(statement, { isFirst: tries === 1 });
     if (reply.kind === 'again' && tries < TRIES_MAX) continue;
     const answer = reply.kind === 'again' ? gaveUp(reply, drop, tries) : reply;
     const { payload, held, refusal } = answer;
     return {
       payload,
       held,
-      audited: intents.audited(held),
+      audited: world.intents.audited(held),
       hints: [...hints],
       refusal,
-      facts: one.facts,
-      finish: (onLate) => intents.finish(held, onLate),
+      facts: world.facts,
+      finish: answer.finish ?? ((onLate) => world.intents.finish(held, onLate)),
     };
   }
 }
@@ -95,47 +94,55 @@ function gaveUp({ otherwise }: Again, drop: DropStatement, times: number): Answe
   return refuse(otherwise ?? new UndropError('UNDROP_CHANGED_MEANWHILE', params));
 }
 
-class Try {
+/** The world of one try on a server. */
+export class ServerWorld implements World {
+  readonly intents: Intents;
+  facts: UserFacts | null = null;
+  isBroken = false;
   readonly #request: DropRequest;
   readonly #options: DropOptions;
-  readonly #intents: Intents;
-  facts: UserFacts | null = null;
+  readonly #hints: Set<string>;
   /**
    * Handles of the client's text, prepared to check its syntax: a DROP that any statement with its
    * number could execute. None outlives the try.
    */
   readonly #handles = new Set<number>();
 
-  constructor(request: DropRequest, options: DropOptions, intents: Intents) {
+  constructor(request: DropRequest, options: DropOptions, hints: Set<string>) {
     this.#request = request;
     this.#options = options;
-    this.#intents = intents;
+    this.#hints = hints;
+    this.intents = new Intents(request, options, hints);
   }
 
-  async run(steps: Steps<Reply>, { isFirst }: { readonly isFirst: boolean }): Promise<Reply> {
+  /** Runs the statement to its reply, and looks after what it leaves. */
+  async attempt(
+    statement: HoldingStatement,
+    { isFirst }: { readonly isFirst: boolean },
+  ): Promise<Reply> {
     try {
-      const found = await this.#unlessKilled(await drive(steps, (effect) => this.#perform(effect)));
+      const found = await this.#unlessKilled(await statement(this, this.#request));
       const reply = isFirst ? await this.#unlessUnseen(found) : found;
-      await this.#runOnSession([]);
+      await this.run([]);
       if (reply.kind === 'again') {
-        if (!(await this.#intents.tryToForget())) this.#options.onUnsettled();
-        this.#intents.release();
+        if (!(await this.intents.tryToForget())) this.#options.onUnsettled();
+        this.intents.release();
       }
       return reply;
     } catch (error) {
-      // An error of the procedure in a living session, as DestroyHinted.
-      await this.#runOnSession([]).catch(() => undefined);
-      const isForgotten = !this.#intents.mayBeRenamed && (await this.#intents.tryToForget());
-      this.#intents.release();
+      // A statement can throw on a session that is there, as DestroyHinted.
+      if (!this.isBroken) await this.run([]).catch(() => undefined);
+      const isForgotten = !this.intents.mayBeRenamed && (await this.intents.tryToForget());
+      this.intents.release();
       if (!isForgotten) this.#options.onUnsettled();
       throw error;
     }
   }
 
-  /** A session that the service can't find may have been killed: then that is the error. */
+  /** A session that the service doesn't see may have been killed: then it returns that error. */
   async #unlessKilled(reply: Reply): Promise<Reply> {
     if (reply.kind === 'again' || reply.refusal?.code !== 'UNDROP_SESSION_NOT_FOUND') return reply;
-    const [said] = await this.#runOnSession([{ kind: 'query', text: Buffer.from('DO 0') }]);
+    const [said] = await ask(this, Buffer.from('DO 0'));
     return said?.kind === 'err' ? { ...reply, payload: said.payload, refusal: null } : reply;
   }
 
@@ -147,88 +154,101 @@ class Try {
     return again('a new service connection may see it', error);
   }
 
-  async #perform(effect: Effect): Promise<unknown> {
-    switch (effect.do) {
-      case 'user':
-        return this.#runOnSession(effect.commands, effect.renames);
-      case 'both':
-        this.#intents.begin();
-        return this.#runOnSession(effect.commands);
-      case 'know':
-        this.facts = effect.facts;
-        return undefined;
-      case 'isRecordingStuck':
-        return this.#intents.isStuck();
-      case 'record':
-        return this.#intents.record(effect.facts, effect.wasStuck);
-      case 'locks':
-        return readSessionLocks(this.#options.pool, {
-          threadId: this.#request.session.threadId,
-          server: this.#request.server,
-        });
-      case 'take':
-        return this.#take(effect.rename);
-      case 'relocate':
-        return this.#relocate(effect);
-      case 'recordTargets':
-        return this.#intents.recordTargets(effect.facts, effect.targets);
-      case 'keepLonger': {
-        const { holdMs, pool } = this.#options;
-        return keepLonger(pool, effect.held, { holdMs, logged: effect.logged });
-      }
-      case 'serve':
-        this.#intents.mayBeRenamed = true;
-        return effect.work(this.#options.pool);
-      default:
-        return assertNever(effect);
-    }
-  }
-
   /** Closes the handles as well, so it has work to do without a command, too. */
-  async #runOnSession(
-    commands: readonly UserCommand[],
-    renames = false,
-  ): Promise<readonly Result[]> {
-    if (renames) this.#intents.mayBeRenamed = true;
+  async run(commands: readonly UserCommand[]): Promise<readonly Result[]> {
     const closing = [...this.#handles].map((statementId) => {
       return { kind: 'close' as const, statementId };
     });
     this.#handles.clear();
     const all = [...closing, ...commands];
-    const results = all.length === 0 ? [] : await this.#options.userSession.run(all);
+    if (all.length === 0) return [];
+    const results = await this.#options.userSession.run(all).catch((error: unknown) => {
+      this.isBroken = true;
+      throw error;
+    });
     for (const result of results) {
       if (result.kind === 'prepared') this.#handles.add(result.statementId);
     }
     return results;
   }
 
-  #take(rename: ServiceRename): Promise<ServiceRenameOutcome> {
+  async rename(text: Uint8Array): Promise<Result> {
+    this.mayRename();
+    const [result] = await ask(this, text);
+    assert(result !== undefined, 'a query has an answer');
+    return result;
+  }
+
+  mayRename(): void {
+    this.intents.mayBeRenamed = true;
+  }
+
+  async know(facts: UserFacts): Promise<void> {
+    this.facts = facts;
+    if (facts.hint === null) return;
+    await this.run([FORGET_HINT]);
+    this.#hints.add(facts.hint);
+    if (areForDestroying(this.#hints)) throw new DestroyHinted(facts);
+  }
+
+  beginRecording(): void {
+    this.intents.begin();
+  }
+
+  isRecordingStuck(): Promise<boolean> {
+    return this.intents.isStuck();
+  }
+
+  record(facts: UserFacts): Promise<RecordedIntent> {
+    return this.intents.record(facts);
+  }
+
+  recordTargets(facts: UserFacts, targets: readonly NamedTable[]): Promise<RecordedIntent> {
+    return this.intents.recordTargets(facts, targets);
+  }
+
+  locks(): Promise<readonly LockedTable[] | null> {
+    const { session, server } = this.#request;
+    return readSessionLocks(this.#options.pool, { threadId: session.threadId, server });
+  }
+
+  take(rename: ServiceRename): Promise<ServiceRenameOutcome> {
     // A RENAME of several tables that fails may leave one of them renamed (MariaDB).
-    this.#intents.mayBeRenamed = true;
+    this.mayRename();
     return renameByService(this.#options.pool, rename).catch((error: unknown) => {
       const tables = sentenceStart(this.#request);
       throw new UndropError('UNDROP_FATE_UNKNOWN', { tables, cause: rootCause(error) }, error);
     });
   }
 
-  async #relocate({
-    tables: renamed,
-    logged,
-    detach,
-  }: Effect<'relocate'>): Promise<readonly Relocation[]> {
-    const { pool, holdMs } = this.#options;
+  async relocate(
+    renamed: readonly RelocateTable[],
+    { logged, detach, mustLeave = false }: RelocateHow,
+  ): Promise<readonly Relocation[]> {
+    const { pool, log } = this.#options;
     const { server } = this.#request;
-    const isLate = performance.now() - this.#intents.beganMs > LOST_MS_MAX;
-    const isHidden = this.facts !== null && hidesDirectories(this.facts, server);
-    const inspected = isHidden ? await this.#withBlockers(renamed) : renamed;
-    const tables = await renewDueTimes(pool, inspected, { isLate, holdMs, intents: this.#intents });
+    const isLate = performance.now() - this.intents.beganMs > LATE_MS;
+    const tables = mustLeave ? renamed : await this.#withDueTimes(renamed, isLate);
     // After a long wait it may have new keys and triggers.
-    const mayHaveMore = isLate && renamed.every(({ blocker }) => blocker?.todo !== 'unlock');
+    const mayHaveMore = isLate && tables.every(({ blocker }) => blocker?.todo !== 'unlock');
     const move = detach || mayHaveMore ? detachAndRelocate : moveToRecycleSchema;
     const how = { logged, lockWaitBudget: new LockWaitBudget(), server };
-    const all = await untilFree(pool, tables, { logged, first: await move(pool, tables, how) });
-    const isBound = all.some((one) => bindingOf(one) !== null);
-    return isBound ? putBack(pool, all, this.#options.log) : all;
+    const moved = await move(pool, tables, how);
+    // The statement itself tries again with a table that has to leave its schema still.
+    if (mustLeave && !moved.some(isMovedAndBound)) return moved;
+    const all = await untilFree(pool, tables, { logged, first: moved });
+    const isBound = !mustLeave && all.some((one) => bindingOf(one) !== null);
+    return isBound ? putBack(pool, all, log) : all;
+  }
+
+  async #withDueTimes(
+    renamed: readonly RelocateTable[],
+    isLate: boolean,
+  ): Promise<readonly RelocateTable[]> {
+    const { pool, holdMs } = this.#options;
+    const isHidden = this.facts !== null && hidesDirectories(this.facts, this.#request.server);
+    const inspected = isHidden ? await this.#withBlockers(renamed) : renamed;
+    return renewDueTimes(pool, inspected, { isLate, holdMs, intents: this.intents });
   }
 
   async #withBlockers(tables: readonly RelocateTable[]): Promise<readonly RelocateTable[]> {
@@ -239,7 +259,7 @@ class Try {
     return all;
   }
 
-  /** Why it has to stay in its own schema, which the session's SHOW CREATE didn't show. */
+  /** Why it has to stay in its own schema, which the session's SHOW CREATE left out. */
   async #readBlocker({ id, fromSchema, holdName }: RelocateTable): Promise<Failure | null> {
     try {
       const held = { id, schema: fromSchema, name: holdName };
@@ -250,6 +270,18 @@ class Try {
       return { todo: 'relocate', text: rootCause(error) };
     }
   }
+
+  keepLonger(
+    held: readonly HeldTable[],
+    { logged }: { readonly logged: boolean },
+  ): Promise<readonly HeldTable[]> {
+    const { holdMs, pool } = this.#options;
+    return keepLonger(pool, held, { holdMs, logged });
+  }
+}
+
+function isMovedAndBound(relocation: Relocation): boolean {
+  return relocation.outcome === 'moved' && bindingOf(relocation) !== null;
 }
 
 interface RenewOptions {

@@ -14,8 +14,9 @@ import {
   GAVE_UP,
   OWN_GLOBAL_LOCK,
 } from '../wire/server-errors.js';
-import { type Answer, answerWith, ask, type Effect, type Steps } from './procedure.js';
+import { type Answer, answerWith } from './reply.js';
 import type { DropRequest } from './request.js';
+import { ask, type UserSession } from './session/user-session.js';
 import {
   cleanSql,
   type QualifiedName,
@@ -26,10 +27,13 @@ import {
 } from './session/user-session-sql.js';
 
 /** OK and no diagnostics, as after a statement without rows. */
-export function* clean({ groupId }: Pick<DropRequest, 'groupId'>): Steps<OkPacket, Effect<'user'>> {
+export async function clean(
+  session: UserSession,
+  { groupId }: Pick<DropRequest, 'groupId'>,
+): Promise<OkPacket> {
   // A KILL QUERY hits one of them, and the taken tables are held.
   const text = cleanSql(groupId);
-  const said = (yield* ask(text, text)).find(({ kind }) => kind === 'ok');
+  const said = (await ask(session, text, text)).find(({ kind }) => kind === 'ok');
   assert(said?.kind === 'ok', 'DO answers OK');
   return said;
 }
@@ -38,11 +42,11 @@ export function* clean({ groupId }: Pick<DropRequest, 'groupId'>): Steps<OkPacke
  * The response to a SIGNAL. In a connection of UTF-16 and the like the server can't read SQLSTATE
  * (1407): then it is the same response, and SHOW WARNINGS doesn't have it.
  */
-export function* signal(signal: Signal): Steps<OkPacket | ErrPacket, Effect<'user'>> {
-  const [said] = yield* ask(signalSql(signal));
+export async function signal(session: UserSession, signal: Signal): Promise<OkPacket | ErrPacket> {
+  const [said] = await ask(session, signalSql(signal));
   assert(said?.kind === 'ok' || said?.kind === 'err', 'SIGNAL answers OK or ERR');
   if (said.kind === 'ok' || said.errno !== ER_SP_BAD_SQLSTATE) return said;
-  if (signal.sqlState.startsWith('01')) return yield* clean({ groupId: 'raise' });
+  if (signal.sqlState.startsWith('01')) return clean(session, { groupId: 'raise' });
   return decodeErr(encodeErr({ ...signal, message: Buffer.from(signal.message) }));
 }
 
@@ -50,15 +54,16 @@ export function* signal(signal: Signal): Steps<OkPacket | ErrPacket, Effect<'use
  * An error of the server, raised in the session so that SHOW WARNINGS has it too; cut there if it
  * is too long for MySQL.
  */
-export function* raise(
+export async function raise(
+  session: UserSession,
   { server }: Pick<DropRequest, 'server'>,
   { errno, sqlState, message }: Signal,
-): Steps<Answer, Effect<'user'>> {
+): Promise<Answer> {
   const characters = Array.from(message);
   const charactersMax = signalCharactersMax(server);
   const isCut = characters.length > charactersMax;
   const raised = isCut ? characters.slice(0, charactersMax).join('') : message;
-  const said = yield* signal({ errno, sqlState, message: raised });
+  const said = await signal(session, { errno, sqlState, message: raised });
   if (said.kind === 'err' && !(isCut && said.errno === errno)) return answerWith(said);
   const payload = encodeErr({ errno, sqlState, message: Buffer.from(message) });
   return { kind: 'answer', payload, held: [], refusal: null };
@@ -91,15 +96,16 @@ const NOT_TO_BE_DROPPED: readonly number[] = [
 ];
 
 /** Null: the server would drop all of them, or they don't exist. */
-export function* askToDrop(
+export async function askToDrop(
+  session: UserSession,
   request: DropRequest,
   names: readonly QualifiedName[],
-): Steps<Answer | null, Effect<'user'>> {
+): Promise<Answer | null> {
   const { wait } = request.statement;
   const seconds = wait?.kind === 'nowait' ? '0' : (wait?.text ?? null);
   // In turn, because after one wait has ended the next must not begin.
   for (const name of names) {
-    const [said] = yield* ask(waitForLockSql(name, { ...request, wait: seconds }));
+    const [said] = await ask(session, waitForLockSql(name, { ...request, wait: seconds }));
     assert(said?.kind === 'err', 'there is no such partition');
     const isEnd = [...SAME_AS_DROP, ...NOT_TO_BE_DROPPED].includes(said.errno);
     if (isEnd) return answerWith(said);

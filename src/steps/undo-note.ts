@@ -12,9 +12,10 @@ import { isUnquotedName } from '../sql/grammar/table-name.js';
 import { clientCharsetOf, isStorable } from '../sql/lex/client-charset.js';
 import { type OkPacket, okWithInfo, okWithWarnings } from '../wire/response.js';
 import { ER_UNKNOWN_ERROR } from '../wire/server-errors.js';
-import { ask, type Effect, type HeldTable, type Steps } from './procedure.js';
+import type { HeldTable } from './reply.js';
 import type { UserFacts } from './request.js';
 import { factText } from './session/facts.js';
+import { ask, type UserSession } from './session/user-session.js';
 import { SIGNAL_CHARACTERS_MAX, signalSql } from './session/user-session-sql.js';
 import { clean } from './session-answers.js';
 
@@ -101,20 +102,20 @@ function inCharset(text: string, charset: string): Buffer | null {
 // ── the warning ──────────────────────────────────────────────────────────────────────────────────
 
 /** `ok`, or the same with one more warning. */
-export function* tellUndo(
-  request: { readonly groupId: string },
+export async function tellUndo(
+  session: UserSession,
   ok: OkPacket,
-  undoable: Undoable,
-): Steps<OkPacket, Effect<'user'>> {
-  const message = ok.warnings > 0 ? null : undoNote(undoable, request.groupId);
+  { groupId, ...undoable }: Undoable & { readonly groupId: string },
+): Promise<OkPacket> {
+  const message = ok.warnings > 0 ? null : undoNote(undoable, groupId);
   if (message === null) return ok;
-  const [notes] = yield* ask(NOTES_SQL);
+  const [notes] = await ask(session, NOTES_SQL);
   if (notes?.kind === 'rows' && factText(notes.rows[0]?.[0]) !== '1') return ok;
   const signal = { errno: ER_UNKNOWN_ERROR, sqlState: '01000', message };
-  const [said] = notes?.kind === 'rows' ? yield* ask(signalSql(signal)) : [];
+  const [said] = notes?.kind === 'rows' ? await ask(session, signalSql(signal)) : [];
   if (said?.kind === 'ok') return { ...ok, ...withWarnings(ok, said.warnings) };
   // A KILL QUERY has hit one of them, and the drop is done.
-  yield* clean(request);
+  await clean(session, { groupId });
   return ok;
 }
 

@@ -3,7 +3,7 @@
  * held of a statement that fails amid its partitions.
  */
 import { expect, test } from '@jest/globals';
-import { swapPartitions } from '../../src/statements/partitions/service.js';
+import { swapPartitions } from '../../src/statements/partitions/partition-port.js';
 import { proxyInFront } from '../support/proxy.js';
 import { connect, freshSchema, query, testServers } from '../support/servers.js';
 import { poolOn } from '../support/service-pool.js';

@@ -1,20 +1,26 @@
 /**
  * A server in memory, as far as a DROP TABLE touches it: tables, who may what with them, who has
- * them locked. It performs the effects of a procedure, so that a test sees what is said and what is
- * held at the end, and not which statements led there.
+ * them locked. It is the port of the statement, so that a test sees what is said and what is held
+ * at the end, and not which statements led there.
  */
 
 import { UndropError } from '../../src/errors.js';
+import type { RelocateTable } from '../../src/held/relocate/blockers.js';
 import type { Relocation } from '../../src/held/relocate/relocate.js';
+import type { LockedTable } from '../../src/ledger/intents/session-locks.js';
 import type { IntentTable } from '../../src/ledger/write.js';
 import { parseHoldName, recycleSchemaFor } from '../../src/names/names.js';
 import { dropTable } from '../../src/statements/drop-table/drop-table.js';
-import type { RecordedIntent } from '../../src/steps/intents.js';
-import { drive, type Effect } from '../../src/steps/procedure.js';
-import type { ServiceRenameOutcome } from '../../src/steps/rename/rename-by-service.js';
-import type { UserCommand } from '../../src/steps/session/user-session.js';
+import { query, type UserCommand } from '../../src/steps/session/user-session.js';
+import type {
+  RecordedIntent,
+  ServiceRename,
+  ServiceRenameOutcome,
+  World,
+} from '../../src/steps/world.js';
 import type { ServerVersion } from '../../src/wire/connection/handshake-v10.js';
 import type { Result } from '../../src/wire/response.js';
+import { type Break, breakingPort, PortBroken } from './breaking-port.js';
 import { idOf, requestOf } from './drop-request.js';
 import { describePayload, errResult, okResult, preparedResult, rowsResult } from './results.js';
 
@@ -35,7 +41,7 @@ export interface WorldTable {
   readonly vanishes?: boolean;
 }
 
-export interface World {
+export interface DropWorld {
   readonly server: string;
   readonly sql: string;
   readonly tables: Readonly<Record<string, WorldTable>>;
@@ -67,11 +73,10 @@ const KEY_LEFT = { todo: 'detach', text: 'its child c is locked', binds: 'passin
 const BUSY = { todo: 'relocate', text: 'busy' } as const;
 const DUE = new Date('2026-03-08T12:00:00Z');
 
-export async function dropIn(world: World): Promise<End> {
+export async function dropIn(world: DropWorld): Promise<End> {
   const request = requestOf(world);
   const memory = new Memory(world, request.server);
-  const beginning = { request, hints: new Set<string>() };
-  const reply = await drive(dropTable(beginning), async (effect) => memory.perform(effect));
+  const reply = await dropTable(memory, request);
   const said = reply.kind === 'again' ? `again: ${reply.because}` : describePayload(reply.payload);
   const held = reply.kind === 'again' ? [] : reply.held.map(({ id }) => memory.nameOf(id));
   return {
@@ -82,16 +87,33 @@ export async function dropIn(world: World): Promise<End> {
   };
 }
 
-class Memory {
+/** The names that are there if one call of the port breaks; null: it has fewer calls. */
+export async function dropBroken(
+  world: DropWorld,
+  breakAt: Break,
+): Promise<ReadonlyMap<string, WorldTable> | null> {
+  const request = requestOf(world);
+  const memory = new Memory(world, request.server);
+  try {
+    await dropTable(breakingPort(memory, breakAt), request);
+    return null;
+  } catch (error) {
+    if (!(error instanceof PortBroken)) throw error;
+    return memory.names;
+  }
+}
+
+class Memory implements World {
+  readonly isBroken = false;
   readonly names: Map<string, WorldTable>;
-  readonly #world: World;
+  readonly #world: DropWorld;
   readonly #server: ServerVersion;
   readonly #statement: readonly string[];
   #handles = 0;
   #looks = 0;
   leavesLocks = false;
 
-  constructor(world: World, server: ServerVersion) {
+  constructor(world: DropWorld, server: ServerVersion) {
     this.#world = world;
     this.#server = server;
     this.names = new Map(Object.entries(world.tables));
@@ -102,38 +124,61 @@ class Memory {
     return this.#statement.find((_name, index) => idOf(index) === id) ?? id;
   }
 
-  perform(effect: Effect): unknown {
-    switch (effect.do) {
-      case 'user':
-      case 'both':
-        return effect.commands.filter(({ kind }) => kind !== 'close').map((one) => this.#say(one));
-      case 'know':
-        return undefined;
-      case 'isRecordingStuck':
-        return false;
-      case 'record':
-        return this.#record();
-      case 'locks':
-        return this.#locks().filter(({ table }) => parseHoldName(table) === null);
-      case 'take':
-        return this.#take(effect);
-      case 'relocate':
-        return effect.tables.map(({ id, holdName }): Relocation => {
-          const { relocation: outcome = 'moved', keyLeft } = this.#world;
-          if (keyLeft === 'back') {
-            this.#move(holdName, this.nameOf(id));
-            return { id, outcome: 'put-back', why: KEY_LEFT.text };
-          }
-          if (outcome === 'failed') return { id, outcome, errno: 1205, failure: BUSY };
-          if (outcome === 'put-back') return { id, outcome };
-          const failure = keyLeft === 'held' ? KEY_LEFT : null;
-          return { id, outcome, holdSchema: recycleSchemaFor(effect.logged), holdName, failure };
-        });
-      case 'recordTargets':
-      case 'keepLonger':
-      case 'serve':
-        throw new Error(`${effect.do} is no effect of a DROP TABLE`);
-    }
+  async run(commands: readonly UserCommand[]): Promise<readonly Result[]> {
+    return commands.filter(({ kind }) => kind !== 'close').map((one) => this.#say(one));
+  }
+
+  async rename(text: Uint8Array): Promise<Result> {
+    return this.#say(query(text));
+  }
+
+  async know(): Promise<void> {}
+
+  beginRecording(): void {}
+
+  async isRecordingStuck(): Promise<boolean> {
+    return false;
+  }
+
+  async record(): Promise<RecordedIntent> {
+    return this.#record();
+  }
+
+  async locks(): Promise<readonly LockedTable[]> {
+    return this.#locks().filter(({ table }) => parseHoldName(table) === null);
+  }
+
+  async take(rename: ServiceRename): Promise<ServiceRenameOutcome> {
+    return this.#take(rename);
+  }
+
+  async relocate(
+    tables: readonly RelocateTable[],
+    { logged }: { readonly logged: boolean },
+  ): Promise<readonly Relocation[]> {
+    return tables.map(({ id, holdName }): Relocation => {
+      const { relocation: outcome = 'moved', keyLeft } = this.#world;
+      if (keyLeft === 'back') {
+        this.#move(holdName, this.nameOf(id));
+        return { id, outcome: 'put-back', why: KEY_LEFT.text };
+      }
+      if (outcome === 'failed') return { id, outcome, errno: 1205, failure: BUSY };
+      if (outcome === 'put-back') return { id, outcome };
+      const failure = keyLeft === 'held' ? KEY_LEFT : null;
+      return { id, outcome, holdSchema: recycleSchemaFor(logged), holdName, failure };
+    });
+  }
+
+  recordTargets(): never {
+    throw new Error('a DROP TABLE has no targets');
+  }
+
+  keepLonger(): never {
+    throw new Error('a DROP TABLE keeps nothing for longer');
+  }
+
+  mayRename(): never {
+    throw new Error('a DROP TABLE has no port of its own');
   }
 
   #locks() {
@@ -184,11 +229,11 @@ class Memory {
     } as unknown as IntentTable;
   }
 
-  #take({ rename }: Effect<'take'>): ServiceRenameOutcome {
+  #take({ tables }: ServiceRename): ServiceRenameOutcome {
     const { service: kind = 'renamed' } = this.#world;
     if (kind === 'denied' || kind === 'failed') return { kind, cause: 'why' };
     if (kind !== 'renamed') return { kind };
-    for (const { table, holdName } of rename.tables) this.#move(table, holdName);
+    for (const { table, holdName } of tables) this.#move(table, holdName);
     return { kind };
   }
 

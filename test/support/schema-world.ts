@@ -1,7 +1,7 @@
 /**
  * A schema in memory, as far as a DROP DATABASE touches it: its tables, who has them locked, what
- * other sessions do meanwhile. It performs the effects of the procedure, so that a test sees what
- * is said, what is held at the end and what is there, and not which statements led there.
+ * other sessions do meanwhile. It has the ports of the statement, so that a test sees what is said,
+ * what is held at the end and what is there, and not which statements led there.
  */
 
 import { UndropError } from '../../src/errors.js';
@@ -9,22 +9,22 @@ import type { RelocateTable } from '../../src/held/relocate/blockers.js';
 import type { Relocation } from '../../src/held/relocate/relocate.js';
 import { barrierTableName } from '../../src/names/names.js';
 import { dropDatabase } from '../../src/statements/drop-database/drop-database.js';
-import {
-  perform,
-  type SchemaDropRequest,
-  type SchemaSteps,
-  SessionBroken,
-} from '../../src/statements/drop-database/effects.js';
 import { sortListed } from '../../src/statements/drop-database/read-schema.js';
-import type { SchemaService } from '../../src/statements/drop-database/service.js';
-import type { RecordedIntent } from '../../src/steps/intents.js';
-import { drive } from '../../src/steps/procedure.js';
+import type { SchemaDropRequest } from '../../src/statements/drop-database/schema-drop.js';
 import type {
-  ServiceRename,
-  ServiceRenameOutcome,
-} from '../../src/steps/rename/rename-by-service.js';
+  GroupOwner,
+  SchemaPort,
+  SchemaRow,
+} from '../../src/statements/drop-database/schema-port.js';
+import type { NamedTable } from '../../src/steps/names/client-names.js';
 import type { UserFacts } from '../../src/steps/request.js';
 import type { UserCommand } from '../../src/steps/session/user-session.js';
+import type {
+  RecordedIntent,
+  ServiceRename,
+  ServiceRenameOutcome,
+  World,
+} from '../../src/steps/world.js';
 import type { Result } from '../../src/wire/response.js';
 import { requestOf } from './drop-request.js';
 import { describePayload, errResult, okResult, rowsResult } from './results.js';
@@ -58,9 +58,9 @@ export interface SchemaWorld {
   /** An error of the DROP itself, when nothing else is in the schema. */
   readonly ends?: readonly [number, string, string];
   /** The service is away when this is called. */
-  readonly fails?: keyof SchemaService;
+  readonly fails?: keyof SchemaPort | keyof World;
   /** The session breaks when this is called. */
-  readonly breaks?: keyof SchemaService;
+  readonly breaks?: keyof SchemaPort | keyof World;
   /** Not everything can be put back at once. */
   readonly hasLocked?: boolean;
 }
@@ -75,14 +75,16 @@ export interface SchemaEnd {
 const LOCKED = { todo: 'relocate', text: 'it is locked' } as const;
 const DUE = new Date('2026-03-08T12:00:00Z');
 const SCHEMA = 'shop';
+const AWAY = 'UNDROP_SERVICE_FAILED';
+const BROKEN = new Error('nothing: the session broke');
 
 export async function dropSchemaIn(world: SchemaWorld): Promise<SchemaEnd> {
   const request = schemaRequest(world);
   const memory = new Memory(world, request);
-  const said = await memory.run(dropDatabase(request)).then(
+  const said = await dropDatabase(memory.ports, memory.schemaPort, request).then(
     ({ payload }) => describePayload(payload),
     (error: unknown) => {
-      if (error instanceof SessionBroken) return 'nothing: the session broke';
+      if (error === BROKEN) return BROKEN.message;
       throw error;
     },
   );
@@ -90,10 +92,10 @@ export async function dropSchemaIn(world: SchemaWorld): Promise<SchemaEnd> {
 }
 
 function schemaRequest({ server, ifExists = false, gtidNext }: SchemaWorld): SchemaDropRequest {
-  const { groupId, session, server: version } = requestOf({ server, sql: 'DROP TABLE t' });
+  const { statement, ...common } = requestOf({ server, sql: 'DROP TABLE t' });
   const facts = { logged: true, checksForeignKeys: true, charset: 'utf8mb4', user: 'u' };
   return {
-    ...{ groupId, session, server: version, ifExists, charset: 'utf8' },
+    ...{ ...common, statement: { ...statement, names: [] }, ids: [], ifExists },
     text: Buffer.from(`DROP DATABASE ${SCHEMA}`),
     schema: Buffer.from(SCHEMA),
     name: SCHEMA,
@@ -101,7 +103,15 @@ function schemaRequest({ server, ifExists = false, gtidNext }: SchemaWorld): Sch
   };
 }
 
-class Memory {
+const OWNER = {} as GroupOwner;
+const ROW = { schema: SCHEMA } as SchemaRow;
+
+function never(): never {
+  throw new Error('a DROP DATABASE has nothing to do with it');
+}
+
+class Memory implements World {
+  isBroken = false;
   /** Hold names, and whose they are. */
   readonly held = new Map<string, string>();
   readonly #world: SchemaWorld;
@@ -129,13 +139,34 @@ class Memory {
     return this.#live === null || this.#isGone ? null : [...this.#live.keys()];
   }
 
-  run<T>(steps: SchemaSteps<T>): Promise<T> {
-    return drive(steps, async (effect) => {
-      if (effect.do === 'user') return effect.commands.map((one) => this.say(one));
-      if (effect.name === this.#world.breaks) throw new SessionBroken();
-      const params = { step: effect.name, server: 'the server', cause: 'it is away' };
-      if (effect.name === this.#world.fails) throw new UndropError('UNDROP_SERVICE_FAILED', params);
-      return perform(this.service, effect);
+  async run(commands: readonly UserCommand[]): Promise<readonly Result[]> {
+    return commands.map((one) => this.say(one));
+  }
+
+  /** The ports, with what breaks in this world. */
+  get ports(): World {
+    return this.#breaking<World>(this);
+  }
+
+  get schemaPort(): SchemaPort {
+    return this.#breaking(this.#whole);
+  }
+
+  #breaking<P extends object>(port: P): P {
+    const { breaks, fails } = this.#world;
+    return new Proxy(port, {
+      get: (target, name) => {
+        if (name === breaks) {
+          return () => {
+            this.isBroken = true;
+            return Promise.reject(BROKEN);
+          };
+        }
+        const params = { step: String(name), server: 'the server', cause: 'it is away' };
+        if (name === fails) return () => Promise.reject(new UndropError(AWAY, params));
+        const member: unknown = Reflect.get(target, name, target);
+        return typeof member === 'function' ? member.bind(target) : member;
+      },
     });
   }
 
@@ -172,32 +203,33 @@ class Memory {
     return errResult(1146, '42S02', `Table '${SCHEMA}.${name}' doesn't exist`);
   }
 
-  readonly service: SchemaService = {
+  readonly #whole: SchemaPort = {
     pause: async () => undefined,
-    tryBegin: async () => this.#queue-- <= 0,
+    tryBegin: () => this.#queue-- <= 0,
+    endTurn: () => undefined,
     findSchema: async (name) => (this.there === null ? null : name),
-    asOwner: (steps) => {
+    asOwner: (work) => {
       this.#isOwner = true;
-      return this.run(steps);
+      return work(OWNER);
     },
     seesSession: async () => this.#isOwner && this.#world.isElsewhere !== true,
     find: async () => this.#find(),
-    recordSchema: async () => this.there !== null,
-    recordTables: async (schema, names) => this.#record(schema, names),
+    recordSchema: async () => (this.there === null ? null : ROW),
     blockersOf: async (tables) => tables.map(() => null),
     makeTable: async () => {
       this.#hasBarrier = true;
       return null;
     },
-    take: async (rename) => this.#take(rename),
-    relocate: async (tables) => tables.map((table) => this.#relocate(table)),
     freed: async (tables) =>
       tables.map(({ id, fromSchema: holdSchema, holdName }) => {
         return { id, outcome: 'moved', holdSchema, holdName };
       }),
-    settle: async () => undefined,
+    settle: async () => true,
+    finish: async () => undefined,
+    leave: async () => undefined,
     closeBarrier: async () => {
       this.#isBarred = true;
+      return { isIntact: true, seenAtMs: 0, open: async () => undefined, leave: () => undefined };
     },
     drop: async () => {
       const [came, next] = [this.#coming.shift(), this.#find()];
@@ -220,6 +252,27 @@ class Memory {
     triggersToMake: async () => [],
   };
 
+  async recordTargets(_facts: UserFacts, targets: readonly NamedTable[]): Promise<RecordedIntent> {
+    return this.#record(targets.map(({ table }) => table));
+  }
+
+  async take(rename: ServiceRename): Promise<ServiceRenameOutcome> {
+    return this.#take(rename);
+  }
+
+  async relocate(tables: readonly RelocateTable[]): Promise<readonly Relocation[]> {
+    return tables.map((table) => this.#relocate(table));
+  }
+
+  rename = never;
+  know = never;
+  beginRecording = never;
+  isRecordingStuck = never;
+  record = never;
+  locks = never;
+  keepLonger = never;
+  mayRename = never;
+
   #find() {
     const names = [
       ...(this.#live?.keys() ?? []),
@@ -230,19 +283,20 @@ class Memory {
     return sortListed(listed, groupId, new Set(this.#ids.keys()));
   }
 
-  #record(schema: string, names: readonly string[]): RecordedIntent {
+  #record(names: readonly string[]): RecordedIntent {
     const tables = names.map((table) => {
       const id = `0195a1b2c3d0700080000000${String(this.#ids.size).padStart(8, '0')}`;
       this.#ids.set(id, table);
       const isParent = this.#live?.get(table)?.isParent === true;
       const kid = { name: 'fk', schema: 'other', table: 'kid' };
       return {
-        ...{ id, schema, table, kind: 'base' as const, engine: 'InnoDB', holdUntil: DUE },
+        ...{ id, schema: SCHEMA, table, kind: 'base' as const, engine: 'InnoDB', holdUntil: DUE },
         ...{ rowEstimate: 0, byteEstimate: 0, foreignKeysOut: 0, triggers: [] },
         ...{ foreignKeysIn: isParent ? [kid] : [], foreignKeysToItself: [] },
       };
     });
-    const intent = { lowerCaseTableNames: 0, tables };
+    const sessionHost = 'localhost:50001';
+    const intent = { lowerCaseTableNames: 0, sessionHost, tables };
     return { intent, intentError: null, rulings: [] } as unknown as RecordedIntent;
   }
 

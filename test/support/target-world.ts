@@ -5,11 +5,14 @@
  */
 
 import { UndropError } from '../../src/errors.js';
+import type { RelocateTable } from '../../src/held/relocate/blockers.js';
+import type { Relocation } from '../../src/held/relocate/relocate.js';
 import type { IntentTable } from '../../src/ledger/write.js';
-import type { ServicePool } from '../../src/service/pool/pools.js';
-import { drive, type Effect, type Reply, type Steps } from '../../src/steps/procedure.js';
-import type { ServiceRenameOutcome } from '../../src/steps/rename/rename-by-service.js';
-import type { Beginning } from '../../src/steps/run.js';
+import type { NamedTable } from '../../src/steps/names/client-names.js';
+import type { HeldTable, Reply } from '../../src/steps/reply.js';
+import type { DropRequest, UserFacts } from '../../src/steps/request.js';
+import type { UserCommand } from '../../src/steps/session/user-session.js';
+import type { RecordedIntent, ServiceRenameOutcome, World } from '../../src/steps/world.js';
 import type { Result } from '../../src/wire/response.js';
 import { idOf, requestOf } from './drop-request.js';
 import { describePayload, errResult, okResult, preparedResult, rowsResult } from './results.js';
@@ -54,15 +57,14 @@ const DUE = new Date('2026-03-08T12:00:00Z');
 
 export async function endIn(
   world: TargetWorld,
-  procedure: (beginning: Beginning) => Steps<Reply>,
+  statement: (world: World, request: DropRequest) => Promise<Reply>,
 ): Promise<TargetEnd> {
   const { server = 'mysql-9.7', sql, drop = sql } = world;
   const request = { ...requestOf({ server, sql: drop }), text: Buffer.from(sql) };
-  const beginning = { request, hints: new Set<string>() };
   const memory = new Memory(world);
   const end = { held: 0, turns: 0, creates: 0, kept: 0 };
   try {
-    const reply = await drive(procedure(beginning), async (effect) => memory.perform(effect));
+    const reply = await statement(memory, request);
     if (reply.kind === 'again') throw new Error(reply.because);
     const said = describePayload(reply.payload);
     return { ...end, ...memory.counts, said, held: reply.held.length };
@@ -74,7 +76,8 @@ export async function endIn(
 
 const BROKEN = new Error('the session broke');
 
-class Memory {
+class Memory implements World {
+  readonly isBroken = false;
   readonly counts = { turns: 0, creates: 0, kept: 0 };
   readonly #world: TargetWorld;
   #takes = 0;
@@ -84,32 +87,54 @@ class Memory {
     this.#world = world;
   }
 
-  perform(effect: Effect): unknown {
-    switch (effect.do) {
-      case 'user':
-        return effect.commands.map((one) => {
-          if (one.kind === 'close') throw new Error('it has no answer');
-          return this.#say(Buffer.from(one.text).toString(), one.kind);
-        });
-      case 'know':
-        return undefined;
-      case 'recordTargets':
-        return this.#record(effect.targets.length);
-      case 'take':
-        return nth(this.#world.takes, this.#takes++) ?? { kind: 'renamed' };
-      case 'relocate':
-        return effect.tables.map(({ id, holdName }) => {
-          return { id, outcome: 'moved', holdSchema: '_undrop', holdName };
-        });
-      case 'keepLonger':
-        this.counts.kept = effect.held.length;
-        return effect.held;
-      case 'serve':
-        // Its work is made up as well.
-        return effect.work(NO_POOL);
-      default:
-        throw new Error(`${effect.do} is no effect of such a statement`);
-    }
+  async run(commands: readonly UserCommand[]): Promise<readonly Result[]> {
+    return commands.map((one) => {
+      if (one.kind === 'close') throw new Error('it has no answer');
+      return this.#say(Buffer.from(one.text).toString(), one.kind);
+    });
+  }
+
+  async rename(text: Uint8Array): Promise<Result> {
+    return this.#say(Buffer.from(text).toString(), 'query');
+  }
+
+  async know(): Promise<void> {}
+
+  async recordTargets(_facts: UserFacts, targets: readonly NamedTable[]): Promise<RecordedIntent> {
+    return this.#record(targets.length) as unknown as RecordedIntent;
+  }
+
+  async take(): Promise<ServiceRenameOutcome> {
+    return nth(this.#world.takes, this.#takes++) ?? { kind: 'renamed' };
+  }
+
+  async relocate(tables: readonly RelocateTable[]): Promise<readonly Relocation[]> {
+    return tables.map(({ id, holdName }) => {
+      return { id, outcome: 'moved', holdSchema: '_undrop', holdName };
+    });
+  }
+
+  async keepLonger(held: readonly HeldTable[]): Promise<readonly HeldTable[]> {
+    this.counts.kept = held.length;
+    return held;
+  }
+
+  mayRename(): void {}
+
+  beginRecording(): never {
+    throw new Error('nothing is guessed of such a statement');
+  }
+
+  isRecordingStuck(): never {
+    throw new Error('nothing is guessed of such a statement');
+  }
+
+  record(): never {
+    throw new Error('its table is a target');
+  }
+
+  locks(): never {
+    throw new Error('nobody asks which tables are locked');
   }
 
   #record(count: number) {
@@ -192,9 +217,6 @@ class Memory {
     );
   }
 }
-
-/** What is made up never looks at it. */
-const NO_POOL = {} as ServicePool;
 
 /** The last one counts for all that follow. */
 function nth<T>(list: readonly T[] = [], index: number): T | undefined {

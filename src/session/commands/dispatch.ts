@@ -8,8 +8,8 @@
 import { assert, assertNever } from '../../assert.js';
 import { UndropError } from '../../errors.js';
 import type { DropTableStatement, Refused } from '../../sql/verdict.js';
-import { replaceTable } from '../../statements/create-or-replace/text.js';
-import { dropSchema } from '../../statements/drop-database/text.js';
+import { replaceTable } from '../../statements/create-or-replace/replace-table.js';
+import { dropSchema } from '../../statements/drop-database/drop-schema.js';
 import { dropOrPass } from '../../statements/drop-table/hold-or-pass.js';
 import {
   answerWith,

@@ -14,7 +14,7 @@ import { clientCharsetOf } from '../../sql/lex/lex-mode.js';
 import { plainNameOf } from '../../sql/named-statement.js';
 import { mayBeOurs } from '../../sql/trigger-scan.js';
 import { isProtected } from '../../sql/verdict.js';
-import { dropSchema } from '../../statements/drop-database/text.js';
+import { dropSchema } from '../../statements/drop-database/drop-schema.js';
 import {
   answerWith,
   type DynamicVerdict,
@@ -29,7 +29,6 @@ import { answerPrepared } from '../../statements/undrop/answer.js';
 import { columnsOf, runUndo, type Undoing, withBound } from '../../statements/undrop/text.js';
 import { whyUnsupported } from '../../steps/inspect-names.js';
 import { bindNames, bindSchema } from '../../steps/names/client-names.js';
-import { listTables } from '../../steps/procedure.js';
 import {
   HOW,
   namesIn,
@@ -38,6 +37,7 @@ import {
   recycleSchemaRefusal,
   schemaAndTables,
 } from '../../steps/refusals/refusals.js';
+import { listTables } from '../../steps/reply.js';
 import type { UserFacts } from '../../steps/request.js';
 import { hintsIn } from '../../steps/rules/hints.js';
 import { factsSql, isWide, notReadIn, readFacts } from '../../steps/session/facts.js';

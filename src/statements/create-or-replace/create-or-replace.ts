@@ -11,26 +11,23 @@
  */
 import { assert } from '../../assert.js';
 import { UndropError } from '../../errors.js';
-import { inspectNames, know, syntaxError } from '../../steps/inspect-names.js';
+import { inspectNames, syntaxError } from '../../steps/inspect-names.js';
 import { makeTriggers } from '../../steps/make-triggers.js';
 import { type NamedTable, qualify, serviceNames } from '../../steps/names/client-names.js';
+import { notDone, notUnderstood } from '../../steps/refusals/refusals.js';
 import {
   type Answer,
   answerWith,
-  ask,
   type HeldTable,
   listTables,
-  perform,
   type Reply,
   refuse,
-  type Steps,
-  serve,
-} from '../../steps/procedure.js';
-import { notDone, notUnderstood } from '../../steps/refusals/refusals.js';
+} from '../../steps/reply.js';
 import type { DropRequest, UserFacts } from '../../steps/request.js';
-import type { Beginning } from '../../steps/run.js';
+import { ask, type UserSession } from '../../steps/session/user-session.js';
 import { ownLockSql, probeSql, type QualifiedName } from '../../steps/session/user-session-sql.js';
 import { askToDrop, raise, signal } from '../../steps/session-answers.js';
+import type { World } from '../../steps/world.js';
 import { decodeErr } from '../../wire/response.js';
 import {
   DDL_FORBIDDEN,
@@ -45,7 +42,7 @@ import {
   SAID_BY_PARSER,
 } from '../../wire/server-errors.js';
 import { dropRecorded } from '../drop-table/drop-table.js';
-import type { ReplaceService } from './service.js';
+import type { PutBackPort } from './put-back-port.js';
 
 /**
  * The maximum of runs of the text; tables of others that take the name meanwhile are held as well.
@@ -69,6 +66,7 @@ const KEEPS_THE_OLD: readonly number[] = [...GAVE_UP, ER_NO_SUCH_TABLE, ER_VIEW_
 
 /** The state once the server has accepted the text. */
 interface Replacing {
+  readonly world: World;
   readonly request: DropRequest;
   readonly facts: UserFacts;
   readonly name: QualifiedName;
@@ -76,68 +74,71 @@ interface Replacing {
   readonly table: NamedTable;
   /** The client's text without OR REPLACE. */
   readonly create: Buffer;
-  readonly service: ReplaceService;
+  readonly port: PutBackPort;
   /** The tables that had the name, in order. */
   readonly held: HeldTable[];
 }
 
-/** The procedure, with the text that runs and what the service account does for it. */
-export function createOrReplace(
-  what: Pick<Replacing, 'create' | 'facts' | 'service'>,
-): (beginning: Beginning) => Steps<Reply> {
-  return function* ({ request, hints }) {
-    const { facts } = what;
-    const [named] = request.statement.names;
-    assert(named !== undefined, 'one table is replaced');
-    const name = qualify(named, facts);
-    const wrong = yield* checkSyntax(request, name);
-    if (wrong !== null) return wrong;
-    const stored = serviceNames(request, facts);
-    if ('error' in stored) return refuse(stored.error);
-    const [table] = stored.tables;
-    assert(table !== undefined, 'each name is decoded');
-    yield* know(facts, hints);
-    const replacing: Replacing = { ...what, request, name, table, held: [] };
-    const end = yield* createAtLast(replacing);
-    return isOk(end) ? { ...end, held: replacing.held } : yield* takeBack(replacing, end);
-  };
+export async function createOrReplace(
+  world: World,
+  how: Pick<Replacing, 'create' | 'facts' | 'port'>,
+  request: DropRequest,
+): Promise<Reply> {
+  const { facts } = how;
+  const [named] = request.statement.names;
+  assert(named !== undefined, 'one table is replaced');
+  const name = qualify(named, facts);
+  const wrong = await checkSyntax(world, request, name);
+  if (wrong !== null) return wrong;
+  const stored = serviceNames(request, facts);
+  if ('error' in stored) return refuse(stored.error);
+  const [table] = stored.tables;
+  assert(table !== undefined, 'each name is decoded');
+  await world.know(facts);
+  const replacing: Replacing = { ...how, world, request, name, table, held: [] };
+  const end = await createAtLast(replacing);
+  return isOk(end) ? { ...end, held: replacing.held } : takeBack(replacing, end);
 }
 
 /** The server's error for the text; null: it accepts it. */
-function* checkSyntax(request: DropRequest, name: QualifiedName): Steps<Reply | null> {
-  const [prepared] = yield* prepare(request.text);
+async function checkSyntax(
+  session: UserSession,
+  request: DropRequest,
+  name: QualifiedName,
+): Promise<Reply | null> {
+  const [prepared] = await prepare(session, request.text);
   if (prepared?.kind !== 'err') return null;
   if (!OF_PARSER.has(prepared.errno)) {
     // The server reads tables after it has ended the transaction, and so does this.
-    const [ended] = yield* ask(probeSql(name, request));
+    const [ended] = await ask(session, probeSql(name, request));
     if (ended?.kind === 'err' && DDL_FORBIDDEN.includes(ended.errno)) return answerWith(ended);
   }
-  return yield* syntaxError(request, prepared);
+  return syntaxError(session, request, prepared);
 }
 
-function prepare(text: Uint8Array) {
-  return perform('user', { commands: [{ kind: 'prepare', text }] });
+function prepare(session: UserSession, text: Uint8Array) {
+  return session.run([{ kind: 'prepare', text }]);
 }
 
 /** If the session breaks meanwhile, no held table is removed sooner than after UNDROP_HOLD. */
-function* createAtLast(replacing: Replacing): Steps<Answer> {
-  const { create, request, service, table, held } = replacing;
+async function createAtLast(replacing: Replacing): Promise<Answer> {
+  const { world, create, request, port, table, held } = replacing;
   let refusal: UndropError | null = null;
   try {
     for (let tries = 1; tries <= TRIES_MAX; tries++) {
-      const [said] = yield* ask(create);
+      const [said] = await ask(world, create);
       assert(said?.kind === 'ok' || said?.kind === 'err', 'CREATE answers OK or ERR');
       const isTaken = said.kind === 'err' && said.errno === ER_TABLE_EXISTS_ERROR;
       if (!isTaken || table.schema.toLowerCase() === SERVERS_OWN) return answerWith(said);
-      if (tries > 1) yield* serve(() => service.pause());
-      const reply = tries < TRIES_MAX ? yield* hold(replacing) : null;
+      if (tries > 1) await port.pause();
+      const reply = tries < TRIES_MAX ? await hold(replacing) : null;
       if (reply?.kind === 'again') refusal = reply.otherwise;
       if (reply?.kind !== 'answer') continue;
       held.push(...reply.held);
       if (!isOk(reply) && !isInPassing(reply)) return reply;
     }
   } catch (error) {
-    yield* keepLonger(replacing);
+    await keepLonger(replacing);
     throw error;
   }
   const params = { tables: listTables(request.statement.names), times: TRIES_MAX };
@@ -145,25 +146,24 @@ function* createAtLast(replacing: Replacing): Steps<Answer> {
 }
 
 /** Holds the table that has the name, unless it is gone. */
-function* hold({ request, facts, name, table }: Replacing): Steps<Reply> {
-  const [own] = yield* prepare(ownLockSql(name, request));
+async function hold({ world, request, facts, name, table }: Replacing): Promise<Reply> {
+  const [own] = await prepare(world, ownLockSql(name, request));
   if (own?.kind === 'err' && own.errno === ER_TABLE_NOT_LOCKED) {
     const how = 'by CREATE OR REPLACE under LOCK TABLES';
     return refuse(notDone(how, listTables(request.statement.names), 'Run UNLOCK TABLES first.'));
   }
-  const checked = { ...request, isSyntaxChecked: true };
-  const seen = yield* inspectNames({ request: checked, hints: new Set() }, 'user');
+  const seen = await inspectNames(world, { ...request, isSyntaxChecked: true });
   if ('kind' in seen) return seen;
   if (seen.kinds.includes('temporary')) {
     return refuse(notUnderstood('a temporary table has the name of the table that it replaces'));
   }
   const targets = [table];
-  const recorded = yield* perform('recordTargets', { facts, targets });
-  if (recorded.intent !== null) return yield* dropRecorded(seen, recorded);
+  const recorded = await world.recordTargets(facts, targets);
+  if (recorded.intent !== null) return dropRecorded(world, seen, recorded);
   // The session waits for a lock that the service doesn't wait for.
-  const ended = yield* askToDrop(request, [name]);
+  const ended = await askToDrop(world, request, [name]);
   if (ended !== null) return ended;
-  return yield* dropRecorded(seen, yield* perform('recordTargets', { facts, targets }));
+  return dropRecorded(world, seen, await world.recordTargets(facts, targets));
 }
 
 function isOk({ payload }: Answer): boolean {
@@ -176,42 +176,49 @@ function isInPassing({ payload, refusal }: Answer): boolean {
   return decodeErr(payload).errno === ER_BAD_TABLE_ERROR;
 }
 
-function keepLonger({ held, facts: { logged } }: Replacing) {
-  return perform('keepLonger', { held, logged });
+function keepLonger({ world, held, facts: { logged } }: Replacing) {
+  return world.keepLonger(held, { logged });
 }
 
 /**
  * Creates triggers that the service account may not create; the session gets its error again after
  * that.
  */
-function* makeMissing({ request, service, facts }: Replacing, failed: Answer): Steps<void> {
+async function makeMissing(
+  { world, request, port, facts }: Replacing,
+  failed: Answer,
+): Promise<void> {
   const drop = { groupId: request.groupId, facts };
-  const triggers = yield* serve((pool) => service.triggersToMake(pool, drop));
+  const triggers = await port.triggersToMake(drop);
   if (triggers.length === 0) return;
-  yield* makeTriggers(triggers, facts);
+  await makeTriggers(world, triggers, facts);
   const said = decodeErr(failed.payload);
-  yield* raise(request, { ...said, message: said.message.toString() });
+  await raise(world, request, { ...said, message: said.message.toString() });
 }
 
 /**
  * The new table could not be created. The first table of that name gets it back if the server would
  * have kept it: a session that took the name meanwhile would natively have waited.
  */
-function* takeBack(replacing: Replacing, failed: Answer): Steps<Answer> {
-  const { request, service, table } = replacing;
+async function takeBack(replacing: Replacing, failed: Answer): Promise<Answer> {
+  const { world, request, port, table } = replacing;
   // First of all, because only the running statement keeps it from being collected.
-  const held = yield* keepLonger(replacing);
+  const held = await keepLonger(replacing);
   const [first, ...others] = held;
   const { errno, message } = decodeErr(failed.payload);
   const isToCome = failed.refusal === null && KEEPS_THE_OLD.includes(errno);
   if (first === undefined || !isToCome) return { ...failed, held };
   const tables = listTables(request.statement.names);
-  const isRenamedBack = yield* serve((pool) => service.putBack(pool, { id: first.id, tables }));
+  const isRenamedBack = await port.putBack({ id: first.id, tables });
   if (!isRenamedBack) return { ...failed, held };
-  yield* makeMissing(replacing, failed);
+  await makeMissing(replacing, failed);
   const isOfItself = message.includes(`'${table.schema}.${table.table}'`);
   if (errno !== ER_NO_SUCH_TABLE || !isOfItself) return { ...failed, held: others };
   const words = `Table '${table.table}' is specified twice, both as a target for 'CREATE' and as a separate source for data`;
-  const said = yield* signal({ errno: ER_UPDATE_TABLE_USED, sqlState: 'HY000', message: words });
+  const said = await signal(world, {
+    errno: ER_UPDATE_TABLE_USED,
+    sqlState: 'HY000',
+    message: words,
+  });
   return { ...(said.kind === 'err' ? answerWith(said) : failed), held: others };
 }

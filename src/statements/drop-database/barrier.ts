@@ -17,7 +17,7 @@ import { isServerError, type ServicePool, type TaskConnection } from '../../serv
 import type { ServerFacts } from '../../service/server-facts.js';
 import { ident, note, type SQLQuery, sql } from '../../service/sql.js';
 import { ER_CONNECTION_KILLED, ER_QUERY_INTERRUPTED } from '../../wire/server-errors.js';
-import { DROP_WAITS_S } from './sql.js';
+import { DROP_WAITS_S } from './schema-sql.js';
 
 export interface BarrierOptions {
   readonly schema: string;

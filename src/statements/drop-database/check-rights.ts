@@ -11,7 +11,8 @@ import { assert } from '../../assert.js';
 import { UndropError } from '../../errors.js';
 import { SERVER_SCHEMAS } from '../../names/names.js';
 import { isRecycleName } from '../../sql/trigger-scan.js';
-import { answerWith, ask, refuse } from '../../steps/procedure.js';
+import { answerWith, refuse } from '../../steps/reply.js';
+import { ask, type UserSession } from '../../steps/session/user-session.js';
 import { clean, signal } from '../../steps/session-answers.js';
 import { SERVER_STATUS_DB_DROPPED } from '../../wire/capabilities.js';
 import { okWithStatus } from '../../wire/response.js';
@@ -29,14 +30,13 @@ import {
   OWN_GLOBAL_LOCK,
 } from '../../wire/server-errors.js';
 import {
-  call,
   type Gone,
   notDropped,
   type SchemaAnswer,
   type SchemaDropRequest,
-  type SchemaSteps,
-  tablesOf,
-} from './effects.js';
+  tablesOfSchema,
+} from './schema-drop.js';
+import type { SchemaPort } from './schema-port.js';
 import {
   deniedSignal,
   ENDING_SQL,
@@ -45,7 +45,7 @@ import {
   type SchemaFacts,
   schemaFactsSql,
   showSchemaSql,
-} from './sql.js';
+} from './schema-sql.js';
 
 /** DROP DATABASE would have ended with the same error, word for word. */
 const SAME_AS_DROP_DATABASE: readonly number[] = [
@@ -69,27 +69,31 @@ export interface There {
 }
 
 /** An answer: the statement ends here, and nothing was changed. */
-export function* checkRights(request: SchemaDropRequest): SchemaSteps<There | SchemaAnswer | Gone> {
+export async function checkRights(
+  session: UserSession,
+  port: Pick<SchemaPort, 'findSchema'>,
+  request: SchemaDropRequest,
+): Promise<There | SchemaAnswer | Gone> {
   const { name } = request;
-  const [asked, shown] = yield* ask(schemaFactsSql(), showSchemaSql(request));
+  const [asked, shown] = await ask(session, schemaFactsSql(), showSchemaSql(request));
   const facts = readSchemaFacts(asked);
   if ('errno' in facts) return answerWith(facts);
   const isAbsent = shown?.kind === 'err' && shown.errno === ER_BAD_DB_ERROR;
   const refusal = isAbsent ? null : refusalOf(request);
   if (refusal !== null) return refuse(refusal);
-  if (name === CLOSED_SCHEMA) yield* ask(ENDING_SQL);
-  const [right] = yield* ask(maySchemaSql(request));
+  if (name === CLOSED_SCHEMA) await ask(session, ENDING_SQL);
+  const [right] = await ask(session, maySchemaSql(request));
   assert(right?.kind === 'err', 'DROP VIEW of a view that can not exist fails');
   if (SAME_AS_DROP_DATABASE.includes(right.errno)) return answerWith(right);
   if (right.errno === ER_TABLEACCESS_DENIED_ERROR) {
-    return answerWith(yield* signal(deniedSignal(name, facts.account)));
+    return answerWith(await signal(session, deniedSignal(name, facts.account)));
   }
   if (!ABSENT_TO_DROP_VIEW.includes(right.errno)) {
     const cause = `undrop cannot check the privilege to drop it: ${right.message.toString()}`;
     return refuse(notDropped(name, cause, 'Use a direct connection.'));
   }
-  if (isAbsent) return yield* sayAbsent(request, facts);
-  return right.errno === ER_BAD_DB_ERROR ? { kind: 'gone' } : yield* findSchema(request, facts);
+  if (isAbsent) return sayAbsent(session, request, facts);
+  return right.errno === ER_BAD_DB_ERROR ? { kind: 'gone' } : findSchema(port, request, facts);
 }
 
 /** The refusal, whatever the user's privileges are; null: none. */
@@ -103,13 +107,16 @@ function refusalOf({ name, facts }: SchemaDropRequest): UndropError | null {
   return notDropped(name, 'the session has set GTID_NEXT', instead);
 }
 
-function* findSchema(
+async function findSchema(
+  port: Pick<SchemaPort, 'findSchema'>,
   { name }: SchemaDropRequest,
   { lockWaitS }: SchemaFacts,
-): SchemaSteps<There | SchemaAnswer> {
-  const schema = yield* call('findSchema', name);
+): Promise<There | SchemaAnswer> {
+  const schema = await port.findSchema(name);
   if (schema === null) {
-    return refuse(new UndropError('UNDROP_NOT_SEEN', { tables: tablesOf(name), table: name }));
+    return refuse(
+      new UndropError('UNDROP_NOT_SEEN', { tables: tablesOfSchema(name), table: name }),
+    );
   }
   // The name as stored, because MYSQL is a user's under lower_case_table_names=0.
   if (SERVER_SCHEMAS.includes(schema)) {
@@ -120,14 +127,15 @@ function* findSchema(
 }
 
 /** The last statement in the session, so that SHOW WARNINGS is about it. */
-function* sayAbsent(
+async function sayAbsent(
+  session: UserSession,
   { name, ifExists, groupId }: SchemaDropRequest,
   { hasNotes }: SchemaFacts,
-): SchemaSteps<SchemaAnswer> {
+): Promise<SchemaAnswer> {
   const message = `Can't drop database '${name}'; database doesn't exist`;
   const absent = { errno: ER_DB_DROP_EXISTS, sqlState: ifExists ? '01000' : 'HY000', message };
   const isSilent = ifExists && !hasNotes;
-  const said = isSilent ? yield* clean({ groupId }) : yield* signal(absent);
+  const said = isSilent ? await clean(session, { groupId }) : await signal(session, absent);
   if (said.kind !== 'ok') return answerWith(said);
   const payload = okWithStatus(said.payload, SERVER_STATUS_DB_DROPPED);
   return { ...answerWith(said), payload };

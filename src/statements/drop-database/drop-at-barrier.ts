@@ -15,10 +15,8 @@ import {
   type ServicePool,
 } from '../../service/pool/pools.js';
 import { note, sql } from '../../service/sql.js';
-import { query } from '../../steps/procedure.js';
-import type { UserCommand } from '../../steps/session/user-session.js';
+import { ask, type UserSession } from '../../steps/session/user-session.js';
 import { cleanSql } from '../../steps/session/user-session-sql.js';
-import type { Result } from '../../wire/response.js';
 import {
   ER_KILL_DENIED_ERROR,
   ER_LOCK_WAIT_TIMEOUT,
@@ -26,9 +24,12 @@ import {
   ER_QUERY_INTERRUPTED,
 } from '../../wire/server-errors.js';
 import type { Barrier } from './barrier.js';
-import type { SchemaDropRequest, TryEnd } from './effects.js';
 import { findTables, isEmptied } from './read-schema.js';
-import { dropSchemaSql, schemaComment } from './sql.js';
+import type { SchemaDropRequest, TryEnd } from './schema-drop.js';
+import { dropSchemaSql, schemaComment } from './schema-sql.js';
+
+/** The barrier as a statement has it: closed, until it is opened or left to its own end. */
+export type ClosedBarrier = Pick<Barrier, 'isIntact' | 'seenAtMs' | 'open' | 'leave'>;
 
 export interface DropAtBarrierOptions {
   readonly request: SchemaDropRequest;
@@ -40,8 +41,8 @@ export interface DropAtBarrierOptions {
   readonly owner: ServiceConnection;
   readonly rounds: number;
   /** Open afterwards, unless the try rejects. */
-  readonly barrier: Barrier;
-  run(commands: readonly UserCommand[]): Promise<readonly Result[]>;
+  readonly barrier: ClosedBarrier;
+  readonly session: UserSession;
 }
 
 /** How soon it is checked whether the DROP waits, and how often while it waits for others. */
@@ -53,14 +54,14 @@ const BARRIER_AGE_MS_MAX = 10_000;
 
 /** Rejects if the user session broke, or the service; then the DROP ends by its own timeout. */
 export async function dropAtBarrier(options: DropAtBarrierOptions): Promise<TryEnd> {
-  const { request, pool, run, barrier } = options;
+  const { request, pool, session, barrier } = options;
   if (performance.now() - barrier.seenAtMs > BARRIER_AGE_MS_MAX || !barrier.isIntact) {
     // This process was suspended, or earlier work took long; or a part of the barrier was killed.
     await barrier.open();
     return { kind: 'again' };
   }
   let hasEnded = false;
-  const dropping = run([query(dropSchemaSql(request))]).finally(() => {
+  const dropping = ask(session, dropSchemaSql(request)).finally(() => {
     hasEnded = true;
   });
   dropping.catch(() => undefined);
@@ -77,8 +78,8 @@ export async function dropAtBarrier(options: DropAtBarrierOptions): Promise<TryE
   const [said] = await dropping;
   if (mayDrop === false) {
     // A late KILL hits one of these.
-    const nothing = query(cleanSql(request.groupId));
-    await run([nothing, nothing]);
+    const nothing = cleanSql(request.groupId);
+    await ask(session, nothing, nothing);
   }
   if (said?.kind === 'ok') {
     if (mayDrop !== true) logUnchecked(options);

@@ -11,11 +11,14 @@
 
 import { UndropError } from '../../errors.js';
 import { barrierTableName } from '../../names/names.js';
+import { isServiceError } from '../../service/errors.js';
 import { makeTriggers } from '../../steps/make-triggers.js';
-import { type Answer, answerWith, ask, type HeldTable, refuse } from '../../steps/procedure.js';
 import { rootCause } from '../../steps/refusals/refusals.js';
+import { type Answer, answerWith, type HeldTable, refuse } from '../../steps/reply.js';
+import { ask, type UserSession } from '../../steps/session/user-session.js';
 import { cleanSql, signalSql, waitForLockSql } from '../../steps/session/user-session-sql.js';
 import { tellUndo } from '../../steps/undo-note.js';
+import type { World } from '../../steps/world.js';
 import { decodeErr, type OkPacket, okWithAffectedRows } from '../../wire/response.js';
 import {
   ER_BAD_DB_ERROR,
@@ -23,45 +26,68 @@ import {
   METADATA_LOCK_GRANTED,
 } from '../../wire/server-errors.js';
 import { checkRights, type There } from './check-rights.js';
+import { holdTables, recordTables, type SchemaToEmpty } from './hold-tables.js';
 import {
-  call,
   crowded,
   type Gone,
   notDropped,
   type SchemaAnswer,
   type SchemaDropRequest,
-  type SchemaSteps,
-  SessionBroken,
-  tablesOf,
-} from './effects.js';
-import { holdTables, recordTables } from './hold-tables.js';
-import { DROP_WAITS_S, lockWaitSql, QUEUE_WAITS_S, queueSql } from './sql.js';
+  type TryEnd,
+  tablesOfSchema,
+} from './schema-drop.js';
+import type { SchemaPort, SchemaRow } from './schema-port.js';
+import { DROP_WAITS_S, lockWaitSql, QUEUE_WAITS_S, queueSql } from './schema-sql.js';
 
-/** The request, and the session's facts of the schema. */
-type Drop = There & { readonly request: SchemaDropRequest };
+/** The request, the ports, and the session's facts of the schema. */
+type Allowed = There & Omit<SchemaToEmpty, 'owner'>;
+type Drop = There & SchemaToEmpty;
 
-export function* dropDatabase(request: SchemaDropRequest): SchemaSteps<SchemaAnswer> {
+export async function dropDatabase(
+  world: World,
+  port: SchemaPort,
+  request: SchemaDropRequest,
+): Promise<SchemaAnswer> {
   let end: There | SchemaAnswer | Gone;
   try {
-    end = yield* checkRights(request);
-    if (end.kind === 'there') end = yield* dropAfterQueue({ ...end, request });
-    // Another session was faster: the schema is gone, which is an error, or was created again.
-    if (end.kind === 'gone') end = yield* checkRights(request);
+    end = await checkRights(world, port, request);
+    if (end.kind === 'there') end = await dropAfterQueue({ ...end, world, port, request });
+    // Another session was faster: the schema is gone, which is the answer, or it was made again.
+    if (end.kind === 'gone') end = await checkRights(world, port, request);
   } catch (error) {
-    if (!(error instanceof UndropError)) throw error;
-    end = refuse(error);
+    // Recovery has the rest: the session may be in its DROP still.
+    if (world.isBroken) throw error;
+    end = refuse(failureOf(request, error));
   }
-  if (end.kind !== 'answer') return crowded(request.name, 1);
-  return end.isDropped === true || end.refusal !== null ? end : yield* sayAgain(request, end);
+  if (end.kind !== 'answer') end = crowded(request.name, 1);
+  if (end.isDropped === true) return end;
+  const answer = end.refusal === null ? await sayAgain(world, request, end) : end;
+  return { ...answer, finish: (onLate) => port.leave(onLate) };
+}
+
+/** A table such as mysql.proc or mysql.event may be missing, or have another shape. */
+const RUN_AGAIN =
+  'Run the statement again. If the error names a table of the server itself, upgrade these (mariadb-upgrade, mysql_upgrade).';
+
+/** An error of the server for the service is no answer for the client; all tables are back. */
+function failureOf({ name }: SchemaDropRequest, error: unknown): UndropError {
+  const isKnown = error instanceof UndropError && error.code !== 'UNDROP_FATE_UNKNOWN';
+  if (isKnown) return error;
+  if (!isServiceError(error)) throw error;
+  return notDropped(name, `the service failed: ${rootCause(error)}`, RUN_AGAIN);
 }
 
 /** The session's diagnostics then have the server's own error, and none of undrop's. */
-function* sayAgain({ groupId }: SchemaDropRequest, end: SchemaAnswer): SchemaSteps<SchemaAnswer> {
+async function sayAgain(
+  session: UserSession,
+  { groupId }: SchemaDropRequest,
+  end: SchemaAnswer,
+): Promise<SchemaAnswer> {
   if (end.payload[0] !== 0xff) return end;
   const { errno, sqlState, message } = decodeErr(end.payload);
   const text = Array.from(message.toString()).slice(0, 128).join('');
-  yield* ask(cleanSql(groupId));
-  yield* ask(signalSql({ errno, sqlState, message: text }));
+  await ask(session, cleanSql(groupId));
+  await ask(session, signalSql({ errno, sqlState, message: text }));
   return end;
 }
 
@@ -73,81 +99,98 @@ const QUEUE_S_MAX = 120;
  * them for itself, and needs others to go on. The next waits in the user's session, as for a lock:
  * so a KILL finds it, as do the limits of the session's statements.
  */
-function* dropAfterQueue(drop: Drop): SchemaSteps<SchemaAnswer | Gone> {
-  const { schema, lockWaitS, request } = drop;
-  for (let waitedS = 0; !(yield* call('tryBegin')); waitedS += QUEUE_WAITS_S) {
+async function dropAfterQueue(drop: Allowed): Promise<SchemaAnswer | Gone> {
+  const { schema, lockWaitS, request, world, port } = drop;
+  for (let waitedS = 0; !port.tryBegin(); waitedS += QUEUE_WAITS_S) {
     if (waitedS >= Math.min(lockWaitS, QUEUE_S_MAX)) {
       const why = 'another DROP DATABASE is running in this proxy';
       return refuse(notDropped(schema, why, 'Run the statement again when that has ended.'));
     }
-    const [said] = yield* ask(queueSql(request.groupId));
+    const [said] = await ask(world, queueSql(request.groupId));
     if (said?.kind === 'err') return answerWith(said);
   }
-  return yield* call('asOwner', dropAsOwner(drop));
+  try {
+    return await port.asOwner((owner) => dropAsOwner({ ...drop, owner }));
+  } finally {
+    port.endTurn();
+  }
 }
 
-function* dropAsOwner(drop: Drop): SchemaSteps<SchemaAnswer | Gone> {
-  const { schema, request } = drop;
-  if (!(yield* call('seesSession'))) {
+async function dropAsOwner(drop: Drop): Promise<SchemaAnswer | Gone> {
+  const { schema, request, world, port, owner } = drop;
+  if (!(await port.seesSession(owner))) {
     const { threadId } = request.session;
-    const params = { tables: tablesOf(schema), threadId };
+    const params = { tables: tablesOfSchema(schema), threadId };
     return refuse(new UndropError('UNDROP_SESSION_NOT_FOUND', params));
   }
-  const names = yield* findAlone(schema);
+  const names = await findAlone(drop);
   if ('kind' in names) return names;
-  if (!(yield* call('recordSchema', schema))) return { kind: 'gone' };
+  const row = await port.recordSchema(schema);
+  if (row === null) return { kind: 'gone' };
   let end: SchemaAnswer | Gone | null = null;
   let failure: unknown;
   try {
-    end = yield* emptyAndDrop(drop, names);
+    end = await emptyAndDrop(drop, row, names);
   } catch (error) {
+    if (world.isBroken) throw error;
     failure = error;
   }
-  // A session that broke may still be in its DROP: recovery waits for that.
-  if (failure instanceof SessionBroken) throw failure;
   if (end?.kind === 'answer' && end.isDropped === true) return end;
-  const why = yield* call('renameBack');
+  const why = await port.renameBack(row);
   if (why !== null) throw new UndropError('UNDROP_SCHEMA_IN_BETWEEN', { schema, why }, failure);
-  yield* makeTriggers(yield* call('triggersToMake'), request.facts);
+  await makeTriggers(world, await port.triggersToMake(), request.facts);
   if (end === null) throw failure;
   return end;
 }
 
-function* emptyAndDrop(drop: Drop, names: readonly string[]): SchemaSteps<SchemaAnswer | Gone> {
-  const { schema, request, lockWaitS } = drop;
-  const recorded = yield* recordTables(drop, names);
+async function emptyAndDrop(
+  drop: Drop,
+  row: SchemaRow,
+  names: readonly string[],
+): Promise<SchemaAnswer | Gone> {
+  const { schema, request, lockWaitS, world, port } = drop;
+  const recorded = await recordTables(drop, names);
   if ('kind' in recorded) return recorded;
-  const barrierTable = yield* makeBarrierTable(schema, request);
+  const barrierTable = await makeBarrierTable(drop);
   if (typeof barrierTable !== 'string') return barrierTable;
-  const held = yield* holdTables(drop, recorded);
+  const held = await holdTables(drop, recorded);
   if ('kind' in held) return held;
   // MariaDB accepts 0 from a session, with which the DROP would not wait for the barrier either.
   const waitS = Math.min(Math.max(1, lockWaitS), DROP_WAITS_S);
-  const unset = yield* setLockWait(request, waitS);
+  const unset = await setLockWait(world, request, waitS);
   if (unset !== null) return unset;
   let end: Dropped | Answer;
   try {
-    end = yield* dropEmptied(drop, barrierTable, { held, waitS });
+    end = await dropEmptied(drop, row, { barrierTable, held, waitS });
   } finally {
-    yield* setLockWait(request, lockWaitS);
+    await setLockWait(world, request, lockWaitS);
   }
   if (end.kind === 'answer') return end;
-  yield* call('settle', end.held);
+  const { ok, held: all } = end;
+  const isSettled = await port.settle(row, all);
   // Some servers would show errors of undrop after the DROP.
-  yield* ask(cleanSql(request.groupId));
-  const affectedRows = Math.max(0, end.ok.affectedRows - 1) + end.held.length;
-  const undoable = { held: end.held, names: [[schema]], what: 'DATABASE' } as const;
-  const told = request.tellsUndo === true ? yield* tellUndo(request, end.ok, undoable) : end.ok;
+  await ask(world, cleanSql(request.groupId));
+  const affectedRows = Math.max(0, ok.affectedRows - 1) + all.length;
+  const { groupId, tellsUndo } = request;
+  const undoable = { groupId, held: all, names: [[schema]], what: 'DATABASE' } as const;
+  const told = tellsUndo === true ? await tellUndo(world, ok, undoable) : ok;
   const payload = okWithAffectedRows(told, affectedRows);
-  return { kind: 'answer', payload, held: end.held, refusal: null, isDropped: true };
+  return {
+    ...{ kind: 'answer', payload, held: all, refusal: null, isDropped: true },
+    finish: (onLate) => port.finish({ row, held: all, isSettled }, onLate),
+  };
 }
 
 /**
  * The tables to hold. An answer: the schema has tables of an earlier drop, which would be dropped
  * with it, or the barrier table of another DROP DATABASE, which is running or was interrupted.
  */
-function* findAlone(schema: string): SchemaSteps<readonly string[] | Answer> {
-  const { tables, held, barriers } = yield* call('find', schema);
+async function findAlone({
+  schema,
+  port,
+  owner,
+}: SchemaToEmpty): Promise<readonly string[] | Answer> {
+  const { tables, held, barriers } = await port.find(owner, schema);
   const [table] = held;
   if (table !== undefined) {
     const why = `its table ${table} is held there by an earlier drop`;
@@ -168,14 +211,14 @@ const GRANT_ALL =
   'Grant it ALL on the schema (and the tier full if your session has switched sql_log_bin off), or use a direct connection.';
 
 /** Its name; an answer: it can't be created, or the session can't see it. */
-function* makeBarrierTable(
-  schema: string,
-  { facts: { logged }, groupId, charset, schema: bytes }: SchemaDropRequest,
-): SchemaSteps<string | Answer | Gone> {
+async function makeBarrierTable(drop: Drop): Promise<string | Answer | Gone> {
+  const { schema, request, world, port } = drop;
+  const { facts, groupId, charset, schema: bytes } = request;
+  const { logged } = facts;
   // Replicas need not have a schema whose drop they don't get. All others have the table too, so
   // that after a failover recovery can tell whether the DROP has reached them.
   const table = barrierTableName({ groupId, logged });
-  const failed = yield* call('makeTable', schema, table);
+  const failed = await port.makeTable(schema, table);
   if (failed?.errno === ER_BAD_DB_ERROR) return { kind: 'gone' };
   if (failed !== null) {
     const why = `the service account of undrop cannot create a table in it: ${rootCause(failed)}`;
@@ -183,26 +226,45 @@ function* makeBarrierTable(
     return refuse(notDropped(schema, why, isLocked ? WAIT_FOR_LOCK : GRANT_ALL));
   }
   const name = { schema: bytes, table: Buffer.from(table) };
-  const [said] = yield* ask(waitForLockSql(name, { groupId, charset, wait: null }));
+  const [said] = await ask(world, waitForLockSql(name, { groupId, charset, wait: null }));
   if (said?.kind !== 'err' || !METADATA_LOCK_GRANTED.includes(said.errno)) {
     const cause = said?.kind === 'err' ? said.message.toString() : 'the server returned no error';
     const why = `your session cannot see the table that undrop created in it: ${cause}`;
     return refuse(notDropped(schema, why, 'Check that UNDROP_UPSTREAM leads to one server.'));
   }
   // If two drops run at once, each sees the other's table.
-  const found = yield* findAlone(schema);
+  const found = await findAlone(drop);
   return 'kind' in found ? found : table;
 }
 
 /** Sent twice, because a late KILL may hit one. */
-function* setLockWait({ groupId }: SchemaDropRequest, seconds: number): SchemaSteps<Answer | null> {
+async function setLockWait(
+  session: UserSession,
+  { groupId }: SchemaDropRequest,
+  seconds: number,
+): Promise<Answer | null> {
   const text = lockWaitSql(seconds, groupId);
-  const [first, second] = yield* ask(text, text);
+  const [first, second] = await ask(session, text, text);
   return first?.kind === 'err' && second?.kind !== 'ok' ? answerWith(first) : null;
 }
 
 /** The maximum of rounds in which tables that others create meanwhile are held as well. */
 const ROUNDS_MAX = 64;
+
+/** The schema has no table but the barrier's, which the session waits for `waitS` at a time. */
+interface Emptied {
+  readonly barrierTable: string;
+  readonly held: readonly HeldTable[];
+  readonly waitS: number;
+}
+
+interface Round {
+  readonly row: SchemaRow;
+  readonly rounds: number;
+  /** Grows. */
+  readonly held: HeldTable[];
+  readonly barrierTable: string;
+}
 
 interface Dropped {
   readonly kind: 'dropped';
@@ -210,20 +272,12 @@ interface Dropped {
   readonly held: readonly HeldTable[];
 }
 
-function* dropEmptied(
-  drop: Drop,
-  barrierTable: string,
-  first: { readonly held: readonly HeldTable[]; readonly waitS: number },
-): SchemaSteps<Dropped | Answer> {
+async function dropEmptied(drop: Drop, row: SchemaRow, first: Emptied): Promise<Dropped | Answer> {
   const held = [...first.held];
   let waitedS = 0;
   for (let rounds = 0; rounds < ROUNDS_MAX; ) {
-    // Before the last check, so that the DROP follows it at once.
-    yield* call('closeBarrier', barrierTable);
-    const came = yield* holdWhatCame(drop);
-    if ('kind' in came) return came;
-    held.push(...came);
-    const end = yield* call('drop', rounds);
+    const end = await dropOnce(drop, { row, rounds, held, barrierTable: first.barrierTable });
+    if (end.kind === 'answer') return end;
     if (end.kind === 'dropped') return { ...end, held };
     if (end.kind === 'again') {
       rounds++;
@@ -237,10 +291,34 @@ function* dropEmptied(
   return crowded(drop.schema, ROUNDS_MAX);
 }
 
+/** Runs a round, which holds the tables that came meanwhile; the barrier is open afterwards. */
+async function dropOnce(
+  drop: Drop,
+  { row, rounds, held, barrierTable }: Round,
+): Promise<TryEnd | Answer> {
+  const { world, port, schema, owner } = drop;
+  // Before the last check, so that the DROP follows it at once.
+  const barrier = await port.closeBarrier(schema, barrierTable);
+  try {
+    const came = await holdWhatCame(drop);
+    if (!('kind' in came)) {
+      held.push(...came);
+      return await port.drop({ row, owner, barrier, rounds });
+    }
+    await barrier.open();
+    return came;
+  } catch (error) {
+    // A DROP whose session broke may be waiting still: nothing lets that go.
+    if (world.isBroken) barrier.leave();
+    else await barrier.open();
+    throw error;
+  }
+}
+
 /** The check under the locks of the DROP decides. */
-function* holdWhatCame(drop: Drop): SchemaSteps<readonly HeldTable[] | Answer> {
-  const names = yield* findAlone(drop.schema);
+async function holdWhatCame(drop: Drop): Promise<readonly HeldTable[] | Answer> {
+  const names = await findAlone(drop);
   if ('kind' in names) return names;
-  const recorded = yield* recordTables(drop, names);
-  return 'kind' in recorded ? recorded : yield* holdTables(drop, recorded);
+  const recorded = await recordTables(drop, names);
+  return 'kind' in recorded ? recorded : holdTables(drop, recorded);
 }

@@ -12,13 +12,13 @@ import { isRenamedOnce, NOT_TRIED, type RelocateTable } from '../../held/relocat
 import type { Failure } from '../../ledger/entry.js';
 import type { IntentTable } from '../../ledger/write.js';
 import { formatHoldName, inBatches, isRecycleSchema, recycleSchemaFor } from '../../names/names.js';
-import { refusalByRuling } from '../../steps/inspect-names.js';
-import type { RecordedIntent } from '../../steps/intents.js';
-import { type Answer, answerWith, ask, type HeldTable, refuse } from '../../steps/procedure.js';
-import type { ServiceRenameTable } from '../../steps/rename/rename-by-service.js';
+import { refusalBeforeInspection } from '../../steps/inspect-names.js';
 import { SERVICE_TRIES_MAX, takeByService } from '../../steps/rename/take-by-service.js';
+import { type Answer, answerWith, type HeldTable, refuse } from '../../steps/reply.js';
+import { ask } from '../../steps/session/user-session.js';
 import { waitForLockSql } from '../../steps/session/user-session-sql.js';
 import { raise } from '../../steps/session-answers.js';
+import type { ServiceRenameTable, World } from '../../steps/world.js';
 import {
   ABSENT_TO_RENAME,
   ER_TOO_LONG_IDENT,
@@ -26,18 +26,14 @@ import {
 } from '../../wire/server-errors.js';
 import { blockedParents, isBound, parentError } from '../drop-table/decide.js';
 import { renameGroups } from '../drop-table/rename.js';
-import {
-  call,
-  crowded,
-  notDropped,
-  type SchemaDropRequest,
-  type SchemaEffect,
-  type SchemaSteps,
-  tablesOf,
-} from './effects.js';
+import { crowded, notDropped, type SchemaDropRequest } from './schema-drop.js';
+import type { GroupOwner, SchemaPort } from './schema-port.js';
 
-/** The schema as stored, and the request. */
+/** The schema as stored, the request, the ports, and who owns the group. */
 export interface SchemaToEmpty {
+  readonly world: World;
+  readonly port: SchemaPort;
+  readonly owner: GroupOwner;
   readonly schema: string;
   readonly request: SchemaDropRequest;
 }
@@ -59,47 +55,37 @@ const RELOCATE_TRIES_MAX = 40;
 const RELOCATE_PAUSE_MS = 50;
 
 /** An answer: a table can't be recorded, would not be dropped, or has to stay in its schema. */
-export function* recordTables(
-  { schema, request }: SchemaToEmpty,
+export async function recordTables(
+  { schema, request, world, port }: SchemaToEmpty,
   names: readonly string[],
-): SchemaSteps<readonly Recorded[] | Answer> {
+): Promise<readonly Recorded[] | Answer> {
   if (names.length === 0) return [];
-  const recorded = yield* call('recordTables', schema, names);
-  if (recorded.intent === null) return refuse(recorded.intentError);
-  const { tables, lowerCaseTableNames } = recorded.intent;
-  const refused = refusalByRule(schema, tables, recorded);
+  const { facts } = request;
+  const named = names.map((table) => ({ schema, table }));
+  const { intent, intentError, rulings } = await world.recordTargets(facts, named);
+  if (intent === null) return refuse(intentError);
+  const kinds = names.map(() => 'base' as const);
+  const refused = refusalBeforeInspection({ request, facts, kinds, rulings }, intent);
   if (refused !== null) return refuse(refused);
+  const { tables, lowerCaseTableNames } = intent;
   const rules = { isAtomic: true, foldsCase: lowerCaseTableNames !== 0, schema };
-  const [parent] = request.facts.checksForeignKeys ? blockedParents(tables, rules) : [];
+  const [parent] = facts.checksForeignKeys ? blockedParents(tables, rules) : [];
   if (parent !== undefined) {
-    return yield* raise(request, parentError(request.server, parent));
+    return raise(world, request, parentError(request.server, parent));
   }
   const isMariadb = request.server.flavour === 'mariadb';
-  const blockers = isMariadb ? yield* call('blockersOf', tables) : [];
+  const blockers = isMariadb ? await port.blockersOf(tables) : [];
   const targets: Recorded[] = [];
   for (const [index, table] of tables.entries()) {
     const blocker = blockers[index] ?? null;
     if (blocker?.todo === 'blocked_by_file') return staying(schema, table.table, blocker);
     // A table with triggers or keys leaves its schema only after these are detached.
     const isOnce = isRenamedOnce({ blocker, isBound: isBound(table) }, request.server);
-    const leavesAtOnce = isOnce || (request.facts.logged && !isBound(table));
-    const holdSchema = leavesAtOnce ? recycleSchemaFor(request.facts.logged) : schema;
+    const leavesAtOnce = isOnce || (facts.logged && !isBound(table));
+    const holdSchema = leavesAtOnce ? recycleSchemaFor(facts.logged) : schema;
     targets.push(...targetOf(table, { schema, holdSchema }));
   }
   return targets;
-}
-
-function refusalByRule(
-  schema: string,
-  tables: readonly IntentTable[],
-  { rulings }: RecordedIntent,
-): UndropError | null {
-  for (const [index, { table }] of tables.entries()) {
-    const words = { tables: tablesOf(schema), table: `${schema}.${table}` };
-    const refusal = refusalByRuling(rulings[index], words);
-    if (refusal !== null) return refusal;
-  }
-  return null;
 }
 
 /** None if it is gone. */
@@ -115,22 +101,22 @@ function targetOf(
 }
 
 /** Moves all of them into the recycle schema; those that are gone are left out. */
-export function* holdTables(
+export async function holdTables(
   drop: SchemaToEmpty,
   tables: readonly Recorded[],
-): SchemaSteps<readonly HeldTable[] | Answer> {
+): Promise<readonly HeldTable[] | Answer> {
   const isMariadb = drop.request.server.flavour === 'mariadb';
   const groups = renameGroups(tables, ({ hasTriggers }) => isMariadb && hasTriggers);
   const renamed: Recorded[] = [];
   for (const group of groups.flatMap((one) => inBatches(one, BATCH))) {
-    const taken = yield* takeGroup(drop, group);
+    const taken = await takeGroup(drop, group);
     if ('kind' in taken) return taken;
     renamed.push(...taken);
   }
   const away = renamed.filter(({ holdSchema }) => isRecycleSchema(holdSchema));
   const held: HeldTable[] = [];
   const places = away.map((table) => ({ ...table, fromSchema: table.holdSchema }));
-  for (const [index, freed] of (yield* call('freed', places)).entries()) {
+  for (const [index, freed] of (await drop.port.freed(places)).entries()) {
     const table = away[index];
     assert(table !== undefined && freed.outcome === 'moved', 'it is away');
     const { failure = null } = freed;
@@ -141,7 +127,7 @@ export function* holdTables(
   // Triggers are detached last: if another table has to stay, the schema keeps them.
   for (const isLast of [false, true]) {
     const some = left.filter(({ hasTriggers }) => hasTriggers === isLast);
-    const moved = yield* relocate(drop.schema, some);
+    const moved = await relocate(drop, some);
     if ('kind' in moved) return moved;
     held.push(...moved);
   }
@@ -153,17 +139,17 @@ function heldAs({ id, holdSchema, holdName }: Pick<HeldTable, 'id' | 'holdSchema
 }
 
 /** The held tables; none if one of them is gone: the next check finds the others. */
-function* takeGroup(
+async function takeGroup(
   drop: SchemaToEmpty,
   group: readonly Recorded[],
-): SchemaSteps<readonly Recorded[] | Answer> {
-  const taken = yield* take(drop, group);
+): Promise<readonly Recorded[] | Answer> {
+  const taken = await take(drop, group);
   if (taken === 'held') return group;
   if (taken === 'gone') return [];
   if (taken === 'alone') {
     const all: Recorded[] = [];
     for (const table of group) {
-      const one = yield* takeGroup(drop, [table]);
+      const one = await takeGroup(drop, [table]);
       if ('kind' in one) return one;
       all.push(...one);
     }
@@ -171,7 +157,7 @@ function* takeGroup(
   }
   if (taken !== 'unmoved') return taken;
   // The name of a CHECK is taken in the recycle schema, or a file has its own place.
-  return yield* takeGroup(
+  return takeGroup(
     drop,
     group.map((table) => ({ ...table, holdSchema: drop.schema })),
   );
@@ -184,19 +170,19 @@ function* takeGroup(
 type Taken = 'held' | 'gone' | 'unmoved' | 'alone';
 
 /** Renames them in one RENAME. */
-function* take(drop: SchemaToEmpty, tables: readonly Recorded[]): SchemaSteps<Answer | Taken> {
-  const { schema, request } = drop;
+async function take(drop: SchemaToEmpty, tables: readonly Recorded[]): Promise<Answer | Taken> {
+  const { schema, request, world } = drop;
   const { logged, checksForeignKeys } = request.facts;
   let isFirst = true;
-  const taken = yield* takeByService<Answer | Taken, SchemaEffect>(request, {
-    *wait() {
-      const ended = isFirst ? null : yield* waitForLocks(drop, tables);
+  const taken = await takeByService<Answer | Taken>(world, request, {
+    async wait() {
+      const ended = isFirst ? null : await waitForLocks(drop, tables);
       isFirst = false;
       return ended;
     },
-    *take(killAfterMs) {
+    async take(killAfterMs) {
       const how = { logged, checksForeignKeys, killAfterMs };
-      const outcome = yield* call('take', { tables, ...how });
+      const outcome = await world.take({ tables, ...how });
       switch (outcome.kind) {
         case 'renamed':
           return 'held';
@@ -219,17 +205,17 @@ function* take(drop: SchemaToEmpty, tables: readonly Recorded[]): SchemaSteps<An
 }
 
 /** The session waits for others' locks, as its DROP would. */
-function* waitForLocks(
-  { request: { groupId, charset, schema, facts } }: SchemaToEmpty,
+async function waitForLocks(
+  { world, request: { groupId, charset, schema, facts } }: SchemaToEmpty,
   tables: readonly ServiceRenameTable[],
-): SchemaSteps<Answer | null> {
+): Promise<Answer | null> {
   for (const { table } of tables) {
     // Other charsets may turn these bytes into another name.
     if (!facts.charset.startsWith('utf8') && !/^\w*$/.test(table)) {
       return refuse(new UndropError('UNDROP_NAME_CHARSET', { charset: facts.charset }));
     }
     const name = { schema, table: Buffer.from(table) };
-    const [said] = yield* ask(waitForLockSql(name, { groupId, charset, wait: null }));
+    const [said] = await ask(world, waitForLockSql(name, { groupId, charset, wait: null }));
     assert(said?.kind === 'err', 'there is no such partition');
     if (![...METADATA_LOCK_GRANTED, ...ABSENT_TO_RENAME].includes(said.errno)) {
       return answerWith(said);
@@ -239,10 +225,10 @@ function* waitForLocks(
 }
 
 /** Relocates them; locked tables are tried again, in small batches. */
-function* relocate(
-  schema: string,
+async function relocate(
+  { schema, request, world, port }: SchemaToEmpty,
   tables: readonly Recorded[],
-): SchemaSteps<readonly HeldTable[] | Answer> {
+): Promise<readonly HeldTable[] | Answer> {
   const held: HeldTable[] = [];
   let left = tables;
   let batchMax = BATCH;
@@ -252,7 +238,8 @@ function* relocate(
     for (const batch of inBatches(left, batchMax)) {
       const detach = batchMax < BATCH || batch.some((table) => table.isBound);
       const moving = batch.map((table): RelocateTable => ({ ...table, fromSchema: schema }));
-      const relocations = yield* call('relocate', moving, detach);
+      const how = { logged: request.facts.logged, detach, mustLeave: true };
+      const relocations = await world.relocate(moving, how);
       for (const [index, table] of batch.entries()) {
         const relocation = relocations[index];
         assert(relocation !== undefined, 'one report for each table');
@@ -274,7 +261,7 @@ function* relocate(
       return staying(schema, stuck.table, why);
     }
     [left, batchMax] = [failed, FREED_BATCH];
-    yield* call('pause', RELOCATE_PAUSE_MS);
+    await port.pause(RELOCATE_PAUSE_MS);
   }
   return held;
 }

@@ -12,7 +12,7 @@ import type { ForeignKeyName, IntentFacts, IntentTable } from '../../ledger/writ
 import { foldName, formatHoldName, parseHoldName, recycleSchemaFor } from '../../names/names.js';
 import type { Ruling } from '../../policy/decide.js';
 import { knownKind, type Seen } from '../../steps/inspect-names.js';
-import { type Again, again, sentenceStart } from '../../steps/procedure.js';
+import { type Again, again, sentenceStart } from '../../steps/reply.js';
 import type { DropRequest } from '../../steps/request.js';
 import { hidesDirectories } from '../../steps/session/facts.js';
 import type { QualifiedName, Signal } from '../../steps/session/user-session-sql.js';

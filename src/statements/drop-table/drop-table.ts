@@ -10,60 +10,64 @@ import { assert } from '../../assert.js';
 import { UndropError } from '../../errors.js';
 import { BLOCKED_BY_LOCK, blockerOfDrop } from '../../held/relocate/blockers.js';
 import { inspectNames, refusalBeforeInspection, type Seen } from '../../steps/inspect-names.js';
-import type { RecordedIntent } from '../../steps/intents.js';
+import { notUnderstood } from '../../steps/refusals/refusals.js';
 import {
   type Answer,
   answerWith,
-  ask,
   type HeldTable,
   namingOnly,
-  perform,
   type Reply,
   refuse,
-  type Steps,
   sentenceStart,
-} from '../../steps/procedure.js';
-import { notUnderstood } from '../../steps/refusals/refusals.js';
-import type { Beginning } from '../../steps/run.js';
+} from '../../steps/reply.js';
+import type { DropRequest } from '../../steps/request.js';
+import { ask, type UserSession } from '../../steps/session/user-session.js';
 import { dropOwnTemporarySql } from '../../steps/session/user-session-sql.js';
 import { askToDrop } from '../../steps/session-answers.js';
 import { tellUndo } from '../../steps/undo-note.js';
+import type { RecordedIntent, World } from '../../steps/world.js';
 import { type Drop, decide, isBound, namesToAsk } from './decide.js';
 import { type Moved, rename } from './rename.js';
 import { okOfBoth, say, type Unmoved } from './say.js';
 
-export function* dropTable(beginning: Beginning): Steps<Reply> {
-  const seen = yield* inspectNames(beginning, 'both');
+export async function dropTable(world: World, request: DropRequest): Promise<Reply> {
+  world.beginRecording();
+  const seen = await inspectNames(world, request);
   if ('kind' in seen) return seen;
-  const { request, kinds } = seen;
+  const { kinds, facts } = seen;
   // DROP SEQUENCE skips a temporary table to find a sequence of that name; a RENAME doesn't.
   if (request.statement.object === 'sequence' && kinds.includes('temporary')) {
     return refuse(notUnderstood('a temporary table has a name that DROP SEQUENCE looks for'));
   }
-  if (kinds.every((kind) => kind === 'temporary')) return yield* dropTemporary(seen);
+  if (kinds.every((kind) => kind === 'temporary')) return dropTemporary(world, seen);
   // While the intents wait for a lock, the session checks the effect of the lock on the drop
   // itself: its own FLUSH TABLES WITH READ LOCK ends it at once, and for another session's it
   // waits.
-  const wasStuck = yield* perform('isRecordingStuck', {});
-  const ended = wasStuck ? yield* askToDrop(request, namesToAsk(seen)) : null;
+  const isStuck = await world.isRecordingStuck();
+  const ended = isStuck ? await askToDrop(world, request, namesToAsk(seen)) : null;
   if (ended !== null) return ended;
-  return yield* dropRecorded(seen, yield* perform('record', { facts: seen.facts, wasStuck }));
+  return dropRecorded(world, seen, await world.record(facts));
 }
 
 /** Every name is a temporary table of this session: exactly those are dropped. */
-function* dropTemporary({ request, names }: Seen): Steps<Answer> {
-  const [said] = yield* ask(dropOwnTemporarySql(names, { ...request, ...request.statement }));
+async function dropTemporary(session: UserSession, { request, names }: Seen): Promise<Answer> {
+  const text = dropOwnTemporarySql(names, { ...request, ...request.statement });
+  const [said] = await ask(session, text);
   assert(said !== undefined, 'DROP has an answer');
   return answerWith(said);
 }
 
 /** The names are known, and their intents are in the ledger, unless that failed. */
-export function* dropRecorded(seen: Seen, recorded: RecordedIntent): Steps<Reply> {
+export async function dropRecorded(
+  world: World,
+  seen: Seen,
+  recorded: RecordedIntent,
+): Promise<Reply> {
   const { request } = seen;
   const { intent, intentError, rulings } = recorded;
   if (intent === null) {
     // The server may be read-only, and then its own error is the response.
-    return (yield* askToDrop(request, namesToAsk(seen))) ?? refuse(intentError);
+    return (await askToDrop(world, request, namesToAsk(seen))) ?? refuse(intentError);
   }
   const drop = { ...seen, intent, rulings };
   const refusal = refusalBeforeInspection(drop, intent);
@@ -74,24 +78,28 @@ export function* dropRecorded(seen: Seen, recorded: RecordedIntent): Steps<Reply
   if (named.length + blocked.length > 0) {
     // The RENAME checks the privileges on the tables that it moves; the other names need them as
     // well.
-    const ended = yield* askToDrop(request, namesToAsk(seen));
+    const ended = await askToDrop(world, request, namesToAsk(seen));
     if (ended !== null) return ended;
   }
   if (moves.length === 0) {
-    const said = yield* say(drop, decision);
+    const said = await say(world, drop, decision);
     return said.kind === 'answer' ? said : answerWith(said);
   }
-  const moved = yield* rename(drop, moves);
-  return moved.kind === 'moved' ? yield* hold(drop, moved, decision) : moved;
+  const moved = await rename(world, drop, moves);
+  return moved.kind === 'moved' ? hold({ ...drop, world }, moved, decision) : moved;
 }
 
 /** The base tables have their hold names: the server reports on the other names. */
-function* hold(drop: Drop, moved: Moved, unmoved: Unmoved): Steps<Answer> {
+async function hold(
+  { world, ...drop }: Drop & { readonly world: World },
+  moved: Moved,
+  unmoved: Unmoved,
+): Promise<Answer> {
   const { ok, moves, failed } = moved;
-  const { held, why } = yield* relocate(drop, moved);
+  const { held, why } = await relocate(world, drop, moved);
   if (why !== null) return { ...refuse(notFree(drop, moved, { held, why })), held };
   const hasUnmoved = failed === null && unmoved.named.length + unmoved.blocked.length > 0;
-  const said = hasUnmoved ? yield* say(drop, unmoved) : null;
+  const said = hasUnmoved ? await say(world, drop, unmoved) : null;
   const back = moves.filter(({ seen }) => !held.some(({ id }) => id === seen.id));
   if (back.length > 0) {
     // Tables that were put back are named; the others are dropped.
@@ -103,9 +111,10 @@ function* hold(drop: Drop, moved: Moved, unmoved: Unmoved): Steps<Answer> {
   assert(ok !== null, 'what is held was renamed');
   if (said?.kind === 'answer') return { ...said, held };
   const answer = said === null ? ok : okOfBoth(ok, said);
-  if (drop.request.tellsUndo !== true) return { ...answerWith(answer), held };
+  const { tellsUndo, groupId } = drop.request;
+  if (tellsUndo !== true) return { ...answerWith(answer), held };
   const names = moves.map(({ seen: { schema, table } }) => [schema, table]);
-  const told = yield* tellUndo(drop.request, answer, { held, names, what: 'TABLE' });
+  const told = await tellUndo(world, answer, { groupId, held, names, what: 'TABLE' });
   return { ...answerWith(told), held };
 }
 
@@ -129,19 +138,20 @@ function notFree(drop: Drop, { moves }: Moved, { held, why }: Relocated): Undrop
   return new UndropError('UNDROP_HOLD_FAILED', { tables, cause });
 }
 
-function* relocate(drop: Drop, { moves, keepsLocks }: Moved): Steps<Relocated> {
-  const { blockers, facts } = drop;
-  const relocations = yield* perform('relocate', {
-    tables: moves.map(({ index, seen, holdName, holdSchema }) => ({
-      id: seen.id,
-      fromSchema: holdSchema,
-      holdName,
-      table: seen.table,
-      blocker: blockerOfDrop(blockers[index] ?? null) ?? (keepsLocks ? BLOCKED_BY_LOCK : null),
-    })),
-    logged: facts.logged,
-    detach: !keepsLocks && moves.some(({ seen }) => isBound(seen)),
-  });
+async function relocate(
+  world: World,
+  { blockers, facts }: Drop,
+  { moves, keepsLocks }: Moved,
+): Promise<Relocated> {
+  const tables = moves.map(({ index, seen, holdName, holdSchema }) => ({
+    id: seen.id,
+    fromSchema: holdSchema,
+    holdName,
+    table: seen.table,
+    blocker: blockerOfDrop(blockers[index] ?? null) ?? (keepsLocks ? BLOCKED_BY_LOCK : null),
+  }));
+  const detach = !keepsLocks && moves.some(({ seen }) => isBound(seen));
+  const relocations = await world.relocate(tables, { logged: facts.logged, detach });
   const held: HeldTable[] = [];
   let why: string | null = null;
   for (const [index, move] of moves.entries()) {

@@ -17,8 +17,8 @@ import type { DropTableStatement } from '../../sql/verdict.js';
 import type { SessionGuess } from '../../steps/drop-options.js';
 import { refusalOfDestroying, refusalOfRecycled } from '../../steps/inspect-names.js';
 import { serviceNames } from '../../steps/names/client-names.js';
-import { sentenceStart } from '../../steps/procedure.js';
 import { loggedText, notUnderstood, rootCause } from '../../steps/refusals/refusals.js';
+import { sentenceStart } from '../../steps/reply.js';
 import type { UserFacts } from '../../steps/request.js';
 import {
   allHints,

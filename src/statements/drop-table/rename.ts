@@ -11,23 +11,19 @@
 import { assert } from '../../assert.js';
 import { UndropError } from '../../errors.js';
 import { parseHoldName } from '../../names/names.js';
+import { SERVICE_TRIES_MAX, takeByService } from '../../steps/rename/take-by-service.js';
 import {
   type Answer,
   again,
   answerWith,
-  ask,
-  type Effect,
   holdFailed,
   namingOnly,
-  perform,
-  query,
   type Reply,
   refuse,
-  type Steps,
   sentenceStart,
-} from '../../steps/procedure.js';
-import { SERVICE_TRIES_MAX, takeByService } from '../../steps/rename/take-by-service.js';
+} from '../../steps/reply.js';
 import type { DropRequest } from '../../steps/request.js';
+import { ask, query, type UserSession } from '../../steps/session/user-session.js';
 import {
   alterNameSql,
   cleanSql,
@@ -37,6 +33,7 @@ import {
   waitText,
 } from '../../steps/session/user-session-sql.js';
 import { askToDrop, clean, raise, SAME_AS_DROP } from '../../steps/session-answers.js';
+import type { World } from '../../steps/world.js';
 import { type ErrPacket, type OkPacket, okWithWarnings } from '../../wire/response.js';
 import {
   ABSENT_TO_RENAME,
@@ -49,7 +46,7 @@ import {
   ER_TOO_LONG_IDENT,
   UNDER_LOCK_TABLES,
 } from '../../wire/server-errors.js';
-import { type Drop, hasForeignKeys, type Move, namesToAsk } from './decide.js';
+import { type Drop as Decided, hasForeignKeys, type Move, namesToAsk } from './decide.js';
 
 /** The renamed tables. */
 export interface Moved {
@@ -61,6 +58,10 @@ export interface Moved {
   readonly failed: Answer | null;
   /** The session has them locked by LOCK TABLES. */
   readonly keepsLocks: boolean;
+}
+
+interface Drop extends Decided {
+  readonly world: World;
 }
 
 type Group = readonly Move[];
@@ -81,14 +82,15 @@ const AWAY_TRIES_MAX = 3;
 
 const UNLOCK_SQL = Buffer.from('UNLOCK /* undrop locks */ TABLES');
 
-export function* rename(drop: Drop, moves: Group): Steps<Moved | Reply> {
+export async function rename(world: World, decided: Decided, moves: Group): Promise<Moved | Reply> {
+  const drop: Drop = { ...decided, world };
   const { server } = drop.request;
   const isMoved = (schema: string, table: string) =>
     moves.some(({ seen }) => seen.schema === schema && seen.table === table);
   // MySQL 8.0.13 and later; in other sessions under LOCK TABLES the RENAME fails.
   const keepsLocks = drop.intent.lockedTables?.some((one) => !isMoved(one.schema, one.table));
   if (keepsLocks && moves.some(({ seen }) => hasForeignKeys(seen))) {
-    const ended = yield* askToDrop(drop.request, namesToAsk(drop));
+    const ended = await askToDrop(drop.world, drop.request, namesToAsk(drop));
     return ended ?? lockedTables(drop, HAS_KEYS);
   }
   const groups = renameGroups(
@@ -98,37 +100,38 @@ export function* rename(drop: Drop, moves: Group): Steps<Moved | Reply> {
   );
   if (groups.length > 1) {
     // The privileges on all of them, and their locks, come before the first RENAME.
-    const ended = yield* askToDrop(
+    const ended = await askToDrop(
+      world,
       drop.request,
       moves.map(({ name }) => name),
     );
     if (ended !== null) return ended;
   }
-  const moved = yield* renameSequentially(drop, groups, renameGroup);
-  if (moved === 'locked') return yield* renameUnderLocks(drop, moves);
-  if (moved === 'alone') return yield* renameAlone(drop, moves);
+  const moved = await renameSequentially(drop, groups, renameGroup);
+  if (moved === 'locked') return renameUnderLocks(drop, moves);
+  if (moved === 'alone') return renameAlone(drop, moves);
   const knowsLocks = moved.kind === 'moved' && (drop.intent.lockedTables ?? []).length > 0;
   if (!knowsLocks) return moved;
-  const locks = yield* perform('locks', {});
+  const locks = await world.locks();
   // Under a hold name it is a table that this session has dropped.
   const isLast = locks?.every(({ table }) => parseHoldName(table) !== null) === true;
-  return isLast ? yield* unlockAfterLast(moved) : { ...moved, keepsLocks: true };
+  return isLast ? unlockAfterLast(world, moved) : { ...moved, keepsLocks: true };
 }
 
 /** A native drop takes one table after the other: an error leaves the first ones dropped. */
-function* renameSequentially(
+async function renameSequentially(
   drop: Drop,
   groups: readonly Group[],
-  renameOne: (drop: Drop, group: Group) => Steps<Renamed>,
-): Steps<Moved | Reply | NotRenamed> {
+  renameOne: (drop: Drop, group: Group) => Promise<Renamed>,
+): Promise<Moved | Reply | NotRenamed> {
   const all = groups.flat();
   const held: Move[] = [];
   let ok: OkPacket | null = null;
   for (const group of groups) {
     const left = held.length === 0 ? drop : namingThose(drop, all.slice(held.length));
-    const away = group.some(isAway) ? yield* renameAway(left, group) : null;
+    const away = group.some(isAway) ? await renameAway(left, group) : null;
     const taken = away === null ? group.map(inPlace) : group;
-    const said = away ?? (yield* renameOne(left, taken));
+    const said = away ?? (await renameOne(left, taken));
     if (said === 'locked' || said === 'alone') {
       assert(held.length === 0, 'under LOCK TABLES, or on MySQL, the first RENAME fails');
       return said;
@@ -155,23 +158,23 @@ function endedAfter(held: Group, ended: Reply, { request }: Drop): Moved {
   return { kind: 'moved', ok: null, moves: held, failed, keepsLocks: false };
 }
 
-function* renameGroup(drop: Drop, moves: Group): Steps<Renamed> {
-  const { request } = drop;
+async function renameGroup(drop: Drop, moves: Group): Promise<Renamed> {
+  const { world, request } = drop;
   const text = renameSql(moves, { ...request, wait: waitText(request.statement) });
-  const [said] = yield* perform('user', { commands: [query(text)], renames: true });
-  assert(said?.kind === 'ok' || said?.kind === 'err', 'RENAME answers OK or ERR');
+  const said = await world.rename(text);
+  assert(said.kind === 'ok' || said.kind === 'err', 'RENAME answers OK or ERR');
   if (said.kind === 'ok') {
-    return said.warnings === 0 ? said : yield* withoutKeyWarnings(drop, moves, said);
+    return said.warnings === 0 ? said : withoutKeyWarnings(drop, moves, said);
   }
   if (UNDER_LOCK_TABLES.includes(said.errno)) return 'locked';
   switch (said.errno) {
     case ER_CANT_RENAME_LOG_TABLE:
-      return yield* raise(request, LOG_TABLE);
+      return raise(world, request, LOG_TABLE);
     case ER_TOO_LONG_IDENT:
       return 'alone';
     case ER_TABLEACCESS_DENIED_ERROR:
     case ER_FK_NO_UNIQUE_INDEX_PARENT:
-      return yield* renameForUser(drop, moves);
+      return renameForUser(drop, moves);
     default:
       return renameFailed(drop, said);
   }
@@ -185,10 +188,14 @@ const LOG_TABLE = {
 };
 
 /** MySQL warns of keys to columns that aren't unique (6124), which DROP doesn't. */
-function* withoutKeyWarnings({ request }: Drop, moves: Group, ok: OkPacket): Steps<OkPacket> {
+async function withoutKeyWarnings(
+  { world, request }: Drop,
+  moves: Group,
+  ok: OkPacket,
+): Promise<OkPacket> {
   const hasKeys = moves.some(({ seen }) => hasForeignKeys(seen));
   if (!hasKeys) return ok;
-  yield* ask(cleanSql(request.groupId));
+  await ask(world, cleanSql(request.groupId));
   return { ...ok, warnings: 0, payload: okWithWarnings(ok, 0) };
 }
 
@@ -203,11 +210,11 @@ function renameFailed({ request }: Drop, error: ErrPacket): Reply {
 const GONE = 'a table disappeared before its RENAME';
 
 /** In turn: an error leaves the first ones dropped. */
-function* renameAlone(drop: Drop, moves: Group): Steps<Moved | Reply> {
-  const ended = yield* askToDrop(drop.request, namesToAsk(drop));
+async function renameAlone(drop: Drop, moves: Group): Promise<Moved | Reply> {
+  const ended = await askToDrop(drop.world, drop.request, namesToAsk(drop));
   if (ended !== null) return ended;
   const groups = moves.map((move) => [inPlace(move)]);
-  const moved = yield* renameSequentially(drop, groups, renameForUser);
+  const moved = await renameSequentially(drop, groups, renameForUser);
   return moved === 'locked' || moved === 'alone' ? lockedTables(drop, TOO_LONG) : moved;
 }
 
@@ -220,23 +227,23 @@ function inPlace(move: Move): Move {
 }
 
 /** Straight into the recycle schema; null: they go there from their own, by another RENAME. */
-function* renameAway(drop: Drop, moves: Group): Steps<Renamed | null> {
-  const taken = yield* takeTables(drop, moves, AWAY_TRIES_MAX);
+async function renameAway(drop: Drop, moves: Group): Promise<Renamed | null> {
+  const taken = await takeTables(drop, moves, AWAY_TRIES_MAX);
   return typeof taken !== 'string' && taken.kind === 'left there' ? null : taken;
 }
 
 /** Renames for a user who may drop the tables, but not rename them. */
-function* renameForUser(drop: Drop, moves: Group): Steps<Renamed> {
-  const taken = yield* takeTables(drop, moves, SERVICE_TRIES_MAX);
+async function renameForUser(drop: Drop, moves: Group): Promise<Renamed> {
+  const taken = await takeTables(drop, moves, SERVICE_TRIES_MAX);
   return typeof taken !== 'string' && taken.kind === 'left there' ? refuse(taken.why) : taken;
 }
 
 /** The service renames what the server would drop for the user. */
-function* takeTables(
-  { request, facts }: Drop,
+async function takeTables(
+  { world, request, facts }: Drop,
   moves: Group,
   triesMax: number,
-): Steps<Renamed | LeftThere> {
+): Promise<Renamed | LeftThere> {
   const names = moves.map(({ name }) => name);
   const tables = moves.map(({ seen: { id, schema, table }, holdName, holdSchema }) => {
     return { id, schema, table, holdName, holdSchema };
@@ -246,16 +253,16 @@ function* takeTables(
   const not = (why: UndropError): LeftThere => ({ kind: 'left there', why });
   const words = { tables: sentenceStart(request) };
   let ok: OkPacket | null = null;
-  const taken = yield* takeByService<Reply | 'renamed' | 'locked' | LeftThere>(request, {
+  const taken = await takeByService<Reply | 'renamed' | 'locked' | LeftThere>(world, request, {
     triesMax,
-    *wait() {
-      const ended = yield* askToDrop(request, names);
+    async wait() {
+      const ended = await askToDrop(world, request, names);
       if (ended !== null) return ended;
-      ok = yield* cleanUnlessLocked(request, names);
+      ok = await cleanUnlessLocked(world, request, names);
       return ok === null ? 'locked' : null;
     },
-    *take(killAfterMs) {
-      const outcome = yield* perform('take', { rename: { ...how, killAfterMs } });
+    async take(killAfterMs) {
+      const outcome = await world.take({ ...how, killAfterMs });
       switch (outcome.kind) {
         case 'renamed':
           return 'renamed';
@@ -270,7 +277,7 @@ function* takeTables(
       }
     },
   });
-  if (taken === 'renamed') return ok ?? (yield* clean(request));
+  if (taken === 'renamed') return ok ?? clean(world, request);
   if (taken !== 'changed') return taken;
   return not(new UndropError('UNDROP_CHANGED_MEANWHILE', { ...words, times: triesMax }));
 }
@@ -279,39 +286,41 @@ function* takeTables(
  * The response if the service renames them. Null: the session itself has one locked, and the
  * service would never get the lock.
  */
-function* cleanUnlessLocked(
+async function cleanUnlessLocked(
+  session: UserSession,
   request: DropRequest,
   names: readonly QualifiedName[],
-): Steps<OkPacket | null, Effect<'user'>> {
+): Promise<OkPacket | null> {
   const own = names.map((name) => ({ kind: 'prepare' as const, text: ownLockSql(name, request) }));
   const last = query(cleanSql(request.groupId));
-  const said = yield* perform('user', { commands: [...own, last] });
+  const said = await session.run([...own, last]);
   if (said.some((one) => one.kind === 'err' && one.errno === ER_TABLE_NOT_LOCKED)) return null;
   const ok = said.at(-1);
   // A KILL QUERY may have hit it.
-  return ok?.kind === 'ok' ? ok : yield* clean(request);
+  return ok?.kind === 'ok' ? ok : clean(session, request);
 }
 
 /**
  * In a session that has LOCK TABLES, and can't rename: the server reports for each name whether it
  * is locked for writing, and then accepts an ALTER of each, which ends the lock of that table.
  */
-function* renameUnderLocks(drop: Drop, moves: Group): Steps<Moved | Reply> {
-  const ended = yield* askToDrop(drop.request, namesToAsk(drop));
+async function renameUnderLocks(drop: Drop, moves: Group): Promise<Moved | Reply> {
+  const ended = await askToDrop(drop.world, drop.request, namesToAsk(drop));
   if (ended !== null) return ended;
   const groups = moves.map((move) => [inPlace(move)]);
-  const moved = yield* renameSequentially(drop, groups, renameByAlter);
+  const moved = await renameSequentially(drop, groups, renameByAlter);
   assert(moved !== 'locked' && moved !== 'alone', 'an ALTER is done or fails');
-  if (moved.kind !== 'moved' || moved.failed !== null || (yield* mayHaveLocks())) return moved;
-  return yield* unlockAfterLast(moved);
+  if (moved.kind !== 'moved' || moved.failed !== null || (await mayHaveLocks(drop.world)))
+    return moved;
+  return unlockAfterLast(drop.world, moved);
 }
 
-function* renameByAlter(drop: Drop, [move]: Group): Steps<OkPacket | Reply> {
+async function renameByAlter(drop: Drop, [move]: Group): Promise<OkPacket | Reply> {
   assert(move !== undefined, 'each table has an ALTER of its own');
   const text = alterNameSql(move, drop.request);
-  const [said] = yield* perform('user', { commands: [query(text)], renames: true });
-  if (said?.kind === 'ok') return said;
-  assert(said?.kind === 'err', 'ALTER answers OK or ERR');
+  const said = await drop.world.rename(text);
+  if (said.kind === 'ok') return said;
+  assert(said.kind === 'err', 'ALTER answers OK or ERR');
   if (said.errno !== ER_TABLEACCESS_DENIED_ERROR) return renameFailed(drop, said);
   return lockedTables(drop, 'that needs the privileges ALTER, CREATE and INSERT on it');
 }
@@ -334,11 +343,11 @@ const LOOKS_MAX = 3;
  * locked, also for a view or a trigger, is in use at every check; others come and go. The service
  * can see tables that a view hides from the user.
  */
-function* mayHaveLocks(): Steps<boolean> {
+async function mayHaveLocks(world: World): Promise<boolean> {
   let left: readonly string[] = [];
   for (let looks = 1; looks <= LOOKS_MAX; looks++) {
-    const [own] = yield* ask(IN_USE_SQL);
-    const theirs = yield* perform('locks', {});
+    const [own] = await ask(world, IN_USE_SQL);
+    const theirs = await world.locks();
     if (own?.kind !== 'rows' || theirs === null) return true;
     const seen = [
       ...own.rows.map(([schema, table]) => `session ${schema}.${table}`),
@@ -351,8 +360,8 @@ function* mayHaveLocks(): Steps<boolean> {
 }
 
 /** After its last locked table a session leaves LOCK TABLES, as after a native drop. */
-function* unlockAfterLast(moved: Moved): Steps<Moved> {
-  const [unlocked] = yield* ask(UNLOCK_SQL);
+async function unlockAfterLast(session: UserSession, moved: Moved): Promise<Moved> {
+  const [unlocked] = await ask(session, UNLOCK_SQL);
   if (unlocked?.kind !== 'ok' || moved.ok === null) return moved;
   // That OK has an additional session state change for the end of LOCK TABLES.
   const hasMore = unlocked.payload.length > moved.ok.payload.length;

@@ -5,8 +5,9 @@
  * Invariant: no statement here can destroy a base table.
  */
 import { assert } from '../../assert.js';
-import { type Answer, answerWith, ask, type Steps } from '../../steps/procedure.js';
+import { type Answer, answerWith } from '../../steps/reply.js';
 import type { DropRequest } from '../../steps/request.js';
+import { ask, type UserSession } from '../../steps/session/user-session.js';
 import {
   dropTemporarySql,
   notSequenceSignal,
@@ -22,12 +23,16 @@ export interface Unmoved {
   readonly blocked: readonly BlockedParent[];
 }
 
-export function* say({ request }: Drop, { named, blocked }: Unmoved): Steps<OkPacket | Answer> {
+export async function say(
+  session: UserSession,
+  { request }: Drop,
+  { named, blocked }: Unmoved,
+): Promise<OkPacket | Answer> {
   const error = errorOf(request, named, blocked);
-  if (error === null) return yield* dropTemporary(request, named);
+  if (error === null) return dropTemporary(session, request, named);
   const temporary = named.filter(({ kind }) => kind === 'temporary');
-  if (temporary.length > 0) yield* dropTemporary(request, temporary);
-  return yield* raise(request, error);
+  if (temporary.length > 0) await dropTemporary(session, request, temporary);
+  return raise(session, request, error);
 }
 
 /** Null: the names alone make the server report the error. */
@@ -47,13 +52,17 @@ function errorOf(
 }
 
 /** The server reports a name that isn't a temporary table as unknown. */
-function* dropTemporary(request: DropRequest, names: readonly Name[]): Steps<OkPacket | Answer> {
+async function dropTemporary(
+  session: UserSession,
+  request: DropRequest,
+  names: readonly Name[],
+): Promise<OkPacket | Answer> {
   const { object, ifExists } = request.statement;
   const text = dropTemporarySql(
     names.map(({ name }) => name),
     { ...request, object, ifExists },
   );
-  const [said] = yield* ask(text);
+  const [said] = await ask(session, text);
   assert(said !== undefined, 'DROP has an answer');
   return said.kind === 'ok' ? said : answerWith(said);
 }

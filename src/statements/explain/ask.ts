@@ -6,15 +6,16 @@
  * shown. No statement here can destroy anything; the check ends the transaction, as the drop does,
  * and waits for others' locks for a second at most.
  */
-import { type Answer, answerWith, ask, type Effect, type Steps } from '../../steps/procedure.js';
+import { type Answer, answerWith } from '../../steps/reply.js';
 import type { DropRequest } from '../../steps/request.js';
 import { type NameKind, readKind } from '../../steps/session/facts.js';
+import { ask, type UserSession } from '../../steps/session/user-session.js';
 import { type QualifiedName, showCreateSql } from '../../steps/session/user-session-sql.js';
 import { askToDrop } from '../../steps/session-answers.js';
 import type { ServerVersion } from '../../wire/connection/handshake-v10.js';
 import { decodeErr, type Result } from '../../wire/response.js';
 import { ER_LOCK_WAIT_TIMEOUT } from '../../wire/server-errors.js';
-import { lockWaitSql, readSchemaFacts, schemaFactsSql } from '../drop-database/sql.js';
+import { lockWaitSql, readSchemaFacts, schemaFactsSql } from '../drop-database/schema-sql.js';
 import { namesToAsk } from '../drop-table/decide.js';
 
 export interface Asked {
@@ -29,13 +30,14 @@ export interface Asked {
 const LOCK_WAIT_S = 1;
 
 /** An answer: the drop would end with it. */
-export function* askRights(
+export async function askRights(
+  session: UserSession,
   request: DropRequest,
   names: readonly QualifiedName[],
-): Steps<Asked | Answer, Effect<'user'>> {
+): Promise<Asked | Answer> {
   const { server, groupId, charset } = request;
   const shows = names.map((name) => showCreateSql(name, charset));
-  const [first, ...shown] = yield* ask(schemaFactsSql(), ...shows);
+  const [first, ...shown] = await ask(session, schemaFactsSql(), ...shows);
   const facts = readSchemaFacts(first);
   if ('errno' in facts) return answerWith(facts);
   const kinds: NameKind[] = [];
@@ -47,18 +49,18 @@ export function* askRights(
   const nowait = { ...request.statement, wait: { kind: 'nowait' } as const };
   const asking = isMysql ? request : { ...request, statement: nowait };
   const wait = (seconds: number) => lockWaitSql(seconds, groupId);
-  if (isMysql) yield* ask(wait(LOCK_WAIT_S));
+  if (isMysql) await ask(session, wait(LOCK_WAIT_S));
   const locked = new Set<QualifiedName>();
   let ended: Answer | null = null;
   for (const name of namesToAsk({ names, kinds })) {
-    const said = yield* askToDrop(asking, [name]);
+    const said = await askToDrop(session, asking, [name]);
     if (said === null) continue;
     ended = decodeErr(said.payload).errno === ER_LOCK_WAIT_TIMEOUT ? null : said;
     if (ended !== null) break;
     locked.add(name);
   }
   // Twice, because a late KILL may hit one.
-  if (isMysql) yield* ask(wait(facts.lockWaitS), wait(facts.lockWaitS));
+  if (isMysql) await ask(session, wait(facts.lockWaitS), wait(facts.lockWaitS));
   return ended ?? { kind: 'asked', kinds, shown, locked };
 }
 
@@ -73,10 +75,11 @@ const VIEWS_MAX = 1_000;
  * For each table the views that name it, among those visible to the user; null: it took too long.
  * On servers that read files for it, only the schemas of the tables are searched.
  */
-export function* askViews(
+export async function askViews(
+  session: UserSession,
   tables: readonly StoredName[],
   server: ServerVersion,
-): Steps<readonly (readonly string[])[] | null, Effect<'user'>> {
+): Promise<readonly (readonly string[])[] | null> {
   if (tables.length === 0) return [];
   const readsFiles = server.flavour === 'mariadb' || server.versionId < 80_000;
   const schemas = [...new Set(tables.map(({ schema }) => `_utf8 ${hex(schema)}`))].join(', ');
@@ -84,7 +87,8 @@ export function* askViews(
   const where = `${readsFiles ? `TABLE_SCHEMA IN (${schemas}) AND ` : ''}(${found.join(' OR ')})`;
   const select = `SELECT /*+ MAX_EXECUTION_TIME(2000) */ /* undrop views */`;
   const columns = ['CAST(TABLE_SCHEMA AS BINARY)', 'CAST(TABLE_NAME AS BINARY)', ...found];
-  const [said] = yield* ask(
+  const [said] = await ask(
+    session,
     Buffer.from(
       `${select} ${columns.join(', ')} FROM information_schema.VIEWS WHERE ${where}
        ORDER BY 1, 2 LIMIT ${VIEWS_MAX}`,

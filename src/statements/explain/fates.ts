@@ -18,7 +18,7 @@ import {
   refusalByRuling,
   refusalOfDestroying,
 } from '../../steps/inspect-names.js';
-import { sentenceStart } from '../../steps/procedure.js';
+import { sentenceStart } from '../../steps/reply.js';
 import type { DropRequest, UserFacts } from '../../steps/request.js';
 import { notAllowed } from '../../steps/rules/hints.js';
 import type { QualifiedName } from '../../steps/session/user-session-sql.js';

@@ -13,22 +13,23 @@ import { type IntentFacts, type IntentTable, shapeOf } from '../../ledger/write.
 import { isInsistence } from '../../policy/rules.js';
 import { clientCharsetOf } from '../../sql/lex/lex-mode.js';
 import { knownKind, refusalOfRecycled, whyUnsupported } from '../../steps/inspect-names.js';
-import { Intents, newId, type RecordedIntent } from '../../steps/intents.js';
-import { type Answer, drive } from '../../steps/procedure.js';
+import { Intents, newId } from '../../steps/intents.js';
 import { notDone, notUnderstood, SET_IF_EXISTS } from '../../steps/refusals/refusals.js';
+import type { Answer } from '../../steps/reply.js';
 import type { DropRequest } from '../../steps/request.js';
 import { allHints, areForDestroying } from '../../steps/rules/hints.js';
 import { readUse } from '../../steps/rules/idle.js';
 import type { Use } from '../../steps/rules/use.js';
 import { definitionIn, type NameKind } from '../../steps/session/facts.js';
 import { raise } from '../../steps/session-answers.js';
+import type { RecordedIntent } from '../../steps/world.js';
 import { decodeErr } from '../../wire/response.js';
 import type { ResultSet } from '../../wire/result-set.js';
 import { checkRights } from '../drop-database/check-rights.js';
-import { crowded, tablesOf } from '../drop-database/effects.js';
 import { findSchema, findTables } from '../drop-database/read-schema.js';
+import { crowded, tablesOfSchema } from '../drop-database/schema-drop.js';
 import { type Interception, type InterceptOptions, refused } from '../intercepted.js';
-import { type AnswerFormat, answerRows, inSession } from '../undrop/answer.js';
+import { type AnswerFormat, answerRows } from '../undrop/answer.js';
 import { type BoundName, type BoundUndo, onSession } from '../undrop/bind.js';
 import { askRights, askViews } from './ask.js';
 import { type Fate, fatesOfSchema, fatesOfTables } from './fates.js';
@@ -55,7 +56,7 @@ export async function explainDrop(
   if (refusal === null) {
     // For SHOW WARNINGS, because the session ran more queries after it.
     const said = decodeErr(payload);
-    await inSession(raise(options, { ...said, message: said.message.toString() }), options);
+    await raise(options.userSession, options, { ...said, message: said.message.toString() });
   }
   return { kind: 'answer', payload, refusal, facts, dropped: null };
 }
@@ -70,7 +71,7 @@ function refusalBefore(
   { hints, ...undo }: Explain,
   { gtidNext, addsIfExists }: Options['facts'],
 ): UndropError | null {
-  const what = undo.kind === 'explain-drop-table' ? 'Its tables were' : tablesOf(undo.schema);
+  const what = undo.kind === 'explain-drop-table' ? 'Its tables were' : tablesOfSchema(undo.schema);
   if (hints === null) return notUnderstood('its hints');
   if (gtidNext !== null) return notDone('under a GTID of its session', what);
   return addsIfExists ? notDone('under sql_if_exists', what, SET_IF_EXISTS) : null;
@@ -87,7 +88,7 @@ async function explainTables(
   if (recycled !== null) return recycled;
   const names = stored.map((name) => onSession(name, facts));
   const request = requestOf({ statement, ids: stored.map(newId) }, options);
-  const asked = await inSession(askRights(request, names), options);
+  const asked = await askRights(options.userSession, request, names);
   if (asked.kind === 'answer') return asked;
   const all = allHints(hints ?? [], facts);
   const destroys = areForDestroying(all);
@@ -124,11 +125,10 @@ async function explainSchema(
     ifExists,
     isDoubtful: false,
   } as const;
-  const start = requestOf({ statement, ids: [], subject: tablesOf(name) }, options);
+  const start = requestOf({ statement, ids: [], subject: tablesOfSchema(name) }, options);
   const drop = { ...start, facts, schema: bytes, name, ifExists };
-  const end = await drive(checkRights(drop), async (effect) =>
-    effect.do === 'user' ? userSession.run(effect.commands) : findSchema(service.pool, name),
-  );
+  const port = { findSchema: (schema: string) => findSchema(service.pool, schema) };
+  const end = await checkRights(userSession, port, drop);
   if (end.kind === 'gone') return crowded(name, 1);
   // There is no such schema, and IF EXISTS.
   if (end.kind === 'answer') return end.payload[0] === 0x00 ? explainRows([], facts) : end;
@@ -192,7 +192,7 @@ async function rowsOf(
   const { service, server, facts } = options;
   const kindOf = (table: IntentTable) => knownKind(kinds[tables.indexOf(table)] ?? 'denied', table);
   const looked = tables.filter((table) => kindOf(table) === 'base').slice(0, FACTS_MAX);
-  const views = await inSession(askViews(looked, server), options);
+  const views = await askViews(options.userSession, looked, server);
   const { lowerCaseTableNames } = await shapeOf(service.pool);
   const conditions = (service.rules ?? []).flatMap((rule) => rule.conditions);
   const ignoresReads = conditions.some(({ kind }) => kind === 'empty');

@@ -16,21 +16,13 @@ import {
   type OneTable,
   refusalBeforeInspection,
 } from '../../steps/inspect-names.js';
-import {
-  type Answer,
-  answerWith,
-  ask,
-  type HeldTable,
-  perform,
-  type Reply,
-  refuse,
-  type Steps,
-  serve,
-} from '../../steps/procedure.js';
 import { SERVICE_TRIES_MAX, takeByService } from '../../steps/rename/take-by-service.js';
-import type { Beginning } from '../../steps/run.js';
+import { type Answer, answerWith, type HeldTable, type Reply, refuse } from '../../steps/reply.js';
+import type { DropRequest } from '../../steps/request.js';
+import { ask } from '../../steps/session/user-session.js';
 import { ownLockSql, waitText } from '../../steps/session/user-session-sql.js';
 import { clean } from '../../steps/session-answers.js';
+import type { World } from '../../steps/world.js';
 import { decodeErr, type OkPacket, okWithInfo, type Result } from '../../wire/response.js';
 import {
   ER_DROP_LAST_PARTITION,
@@ -42,10 +34,10 @@ import type {
   HeldPartition,
   NotExchanged,
   Partition,
-  PartitionService,
+  PartitionPort,
   PartitionSwap,
-} from './service.js';
-import { alterPartitionSql, NONE, notExchanged, notHeld, partitionsOf } from './sql.js';
+} from './partition-port.js';
+import { alterPartitionSql, NONE, notExchanged, notHeld, partitionsOf } from './partition-sql.js';
 
 /** It got the metadata lock. If the table is no longer partitioned, the client gets the error. */
 const FREE: Readonly<Record<PartitionList['verb'], readonly number[]>> = {
@@ -57,23 +49,30 @@ const PARTS_MAX = 16;
 /** The server's text for an ALTER TABLE that copies nothing. */
 const NOTHING_COPIED = 'Records: 0  Duplicates: 0  Warnings: 0';
 
-/** The procedure, with what the service account does for it. */
-export function alterPartitions(service: PartitionService): (beginning: Beginning) => Steps<Reply> {
-  return function* (beginning) {
-    const table = yield* inspectOneTable(beginning);
-    if ('kind' in table) return table;
-    const { partitions } = table.request.statement;
-    assert(partitions !== undefined, 'it names partitions');
-    return yield* new Altering(table, partitions, service).run();
-  };
+export async function alterPartitions(
+  world: World,
+  port: PartitionPort,
+  request: DropRequest,
+): Promise<Reply> {
+  const table = await inspectOneTable(world, request);
+  if ('kind' in table) return table;
+  const { partitions } = request.statement;
+  assert(partitions !== undefined, 'it names partitions');
+  return new Altering({ world, port }, table, partitions).run();
+}
+
+interface Ports {
+  readonly world: World;
+  readonly port: PartitionPort;
 }
 
 type End = Answer | 'done' | 'changed';
 
 class Altering {
+  readonly #world: World;
+  readonly #port: PartitionPort;
   readonly #table: OneTable;
   readonly #list: PartitionList;
-  readonly #service: PartitionService;
   readonly #way: PartitionSwap['way'];
   #held: readonly HeldTable[] = [];
   /** The names of the held partitions in the ledger. */
@@ -81,27 +80,28 @@ class Altering {
   /** Partitions, by `folded` name, whose rows are held; they may have new rows since. */
   readonly #taken = new Set<string>();
 
-  constructor(table: OneTable, list: PartitionList, service: PartitionService) {
+  constructor({ world, port }: Ports, table: OneTable, list: PartitionList) {
+    this.#world = world;
+    this.#port = port;
     this.#table = table;
     this.#list = list;
-    this.#service = service;
     const drops = table.request.server.flavour === 'mysql' ? 'locked' : 'convert';
     this.#way = list.verb === 'drop' ? drops : 'exchange';
   }
 
-  *run(): Steps<Reply> {
+  async run(): Promise<Reply> {
     const { request } = this.#table;
     const under = this.#unsupported();
     if (under !== null) return this.#refuse(under);
-    const end = yield* takeByService<End>(request, {
+    const end = await takeByService<End>(this.#world, request, {
       wait: () => this.#waitForMetadataLock(),
       take: (killAfterMs) => this.#findAndTake(killAfterMs),
     });
-    if (end === 'done') return { ...(yield* this.#done()), held: this.#held };
+    if (end === 'done') return { ...(await this.#done()), held: this.#held };
     const params = { tables: partitionsOf(this.#table), times: SERVICE_TRIES_MAX };
     const answer =
       end === 'changed' ? refuse(new UndropError('UNDROP_CHANGED_MEANWHILE', params)) : end;
-    return this.#held.length === 0 ? answer : yield* this.#leave(answer);
+    return this.#held.length === 0 ? answer : this.#leave(answer);
   }
 
   /** Rare forms, as a continuation of "by ALTER TABLE … PARTITION"; null: none. */
@@ -121,10 +121,10 @@ class Altering {
   }
 
   /** Partitions taken before a failure are held, and the client gets an error for that. */
-  *#leave({ refusal, payload }: Answer): Steps<Answer> {
+  async #leave({ refusal, payload }: Answer): Promise<Answer> {
     const { schema, table, facts } = this.#table;
     const { logged } = facts;
-    const held = yield* perform('keepLonger', { held: this.#held, logged });
+    const held = await this.#world.keepLonger(this.#held, { logged });
     const cause = refusal?.message ?? decodeErr(payload).message.toString();
     const names = [...this.#recorded].join(', ');
     const params = { table: `${schema}.${table}`, names, cause };
@@ -136,16 +136,14 @@ class Altering {
    * settings allow, which DROP PARTITION does after its check of the names, TRUNCATE PARTITION
    * before it.
    */
-  *#waitForMetadataLock(): Steps<Answer | null> {
+  async #waitForMetadataLock(): Promise<Answer | null> {
     const { name, request } = this.#table;
     const own = ownLockSql(name, request);
-    const [locks] = yield* perform('user', {
-      commands: [{ kind: 'prepare', text: own }],
-    });
+    const [locks] = await this.#world.run([{ kind: 'prepare', text: own }]);
     const { verb: wanted } = this.#list;
     const verbs = wanted === 'drop' ? (['drop', 'truncate'] as const) : (['truncate'] as const);
     for (const verb of verbs) {
-      const turn = yield* this.#ask({ missing: 1, verb });
+      const turn = await this.#ask({ missing: 1, verb });
       assert(turn.kind === 'err', 'there is no such partition');
       if (!FREE[verb].includes(turn.errno)) return answerWith(turn);
     }
@@ -153,8 +151,8 @@ class Altering {
     return isLocked ? this.#refuse('under LOCK TABLES', 'Run UNLOCK TABLES first.') : null;
   }
 
-  *#findAndTake(killAfterMs: number): Steps<End | 'busy'> {
-    const all = yield* serve((pool) => this.#service.readPartitions(pool, this.#table));
+  async #findAndTake(killAfterMs: number): Promise<End | 'busy'> {
+    const all = await this.#port.readPartitions(this.#table);
     if (all instanceof UndropError) return refuse(all);
     if (all.length === 0) return 'busy';
     if (all.some(({ isDivided }) => isDivided))
@@ -163,13 +161,13 @@ class Altering {
     const open = new Set(wanted.filter((name) => !this.#taken.has(name)));
     const parts = all.filter(({ name }) => open.has(folded(name)));
     const leavesNone = this.#list.verb === 'drop' && all.length <= open.size;
-    if (parts.length < open.size || leavesNone) return yield* this.#fail();
+    if (parts.length < open.size || leavesNone) return this.#fail();
     if (parts.length > PARTS_MAX) {
       return this.#refuse(`of more than ${PARTS_MAX} partitions`, 'Name fewer in one statement.');
     }
     const drops =
       this.#way === 'locked' ? all.filter(({ name }) => wanted.includes(folded(name))) : [];
-    return yield* this.#take(
+    return this.#take(
       parts,
       drops.map(({ name }) => name),
       killAfterMs,
@@ -180,45 +178,46 @@ class Altering {
    * The server's error for a partition that doesn't exist, or is the last one; `busy`: it exists
    * again.
    */
-  *#fail(): Steps<Answer | 'busy'> {
+  async #fail(): Promise<Answer | 'busy'> {
     const names = this.#names() ?? [];
     // DROP counts the names first, whatever they are; TRUNCATE reports which one is missing.
     const isDrop = this.#list.verb === 'drop';
     const words = isDrop ? { missing: names.length } : { missing: 1, names };
-    const answer = answerWith(yield* this.#ask(words));
+    const answer = answerWith(await this.#ask(words));
     return !isDrop && answer.payload.includes(NONE) ? 'busy' : answer;
   }
 
   /** The response to the statement that takes no row. */
-  *#ask(words: {
+  async #ask(words: {
     readonly missing: number;
     readonly verb?: PartitionList['verb'];
     readonly names?: readonly string[];
-  }): Steps<Result> {
+  }): Promise<Result> {
     const { name, request } = this.#table;
     const { groupId, charset, statement } = request;
     const wait = waitText(statement);
     const all = { groupId, charset, wait, verb: this.#list.verb, names: [], ...words };
-    const [said] = yield* ask(alterPartitionSql(name, all));
+    const [said] = await ask(this.#world, alterPartitionSql(name, all));
     assert(said !== undefined, 'ALTER TABLE has an answer');
     return said;
   }
 
   /** `busy`: others have locked the table, or changed it. */
-  *#take(
+  async #take(
     parts: readonly Partition[],
     drops: readonly string[],
     killAfterMs: number,
-  ): Steps<End | 'busy'> {
+  ): Promise<End | 'busy'> {
     const { logged } = this.#table.facts;
     const { schema, table } = this.#table;
     const nothing = { schema, table, utcNow: new Date(0), parts: [] };
-    const recorded = parts.length === 0 ? nothing : yield* this.#record(parts);
+    const recorded = parts.length === 0 ? nothing : await this.#record(parts);
     if (recorded === 'busy' || 'kind' in recorded) return recorded;
     if (drops.length + parts.length === 0) return 'done';
     const holdSchema = recycleSchemaFor(logged);
     const swap = { ...recorded, way: this.#way, drops, killAfterMs, holdSchema, logged };
-    const { held, outcome } = yield* serve((pool) => this.#service.takePartitions(pool, swap));
+    this.#world.mayRename();
+    const { held, outcome } = await this.#port.takePartitions(swap);
     this.#held = [...this.#held, ...held];
     for (const { id, name } of recorded.parts) {
       if (!held.some((one) => one.id === id)) continue;
@@ -232,15 +231,15 @@ class Altering {
   }
 
   /** Their intents, with the table's name as the server stores it; `busy`: it is gone. */
-  *#record(
+  async #record(
     parts: readonly Partition[],
-  ): Steps<Pick<PartitionSwap, 'schema' | 'table' | 'utcNow' | 'parts'> | Answer | 'busy'> {
+  ): Promise<Pick<PartitionSwap, 'schema' | 'table' | 'utcNow' | 'parts'> | Answer | 'busy'> {
     const { schema, table, facts, request } = this.#table;
     const targets = parts.map(({ name: part, rowEstimate, byteEstimate }) => {
       const partition = { table: partitionTable(table, part), rowEstimate, byteEstimate };
       return { schema, table, partition };
     });
-    const recorded = yield* perform('recordTargets', { facts, targets });
+    const recorded = await this.#world.recordTargets(facts, targets);
     const { intent, intentError, rulings } = recorded;
     if (intent === null) return refuse(intentError);
     const kinds = parts.map(() => 'base' as const);
@@ -281,8 +280,8 @@ class Altering {
   }
 
   /** The response to the statement itself. */
-  *#done(): Steps<Answer> {
-    const said = yield* clean(this.#table.request);
+  async #done(): Promise<Answer> {
+    const said = await clean(this.#world, this.#table.request);
     return answerWith(this.#list.verb === 'drop' ? withInfo(said) : said);
   }
 }

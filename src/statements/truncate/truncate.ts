@@ -18,28 +18,24 @@ import {
   type OneTable,
   refusalBeforeInspection,
 } from '../../steps/inspect-names.js';
+import { SERVICE_TRIES_MAX, takeByService } from '../../steps/rename/take-by-service.js';
 import {
   type Answer,
   answerWith,
-  ask,
   type HeldTable,
-  perform,
-  query,
   type Reply,
   refuse,
-  type Steps,
   sentenceStart,
-  serve,
-} from '../../steps/procedure.js';
-import type { ServiceRenameOutcome } from '../../steps/rename/rename-by-service.js';
-import { SERVICE_TRIES_MAX, takeByService } from '../../steps/rename/take-by-service.js';
-import type { Beginning } from '../../steps/run.js';
+} from '../../steps/reply.js';
+import type { DropRequest } from '../../steps/request.js';
+import { ask, query, type UserSession } from '../../steps/session/user-session.js';
 import {
   ownLockSql,
   truncateOwnSql,
   waitForLockSql,
 } from '../../steps/session/user-session-sql.js';
 import { clean, raise } from '../../steps/session-answers.js';
+import type { ServiceRenameOutcome, World } from '../../steps/world.js';
 import { decodeErr } from '../../wire/response.js';
 import {
   ABSENT_TABLE,
@@ -50,8 +46,8 @@ import {
   ER_TRG_IN_WRONG_SCHEMA,
   METADATA_LOCK_GRANTED,
 } from '../../wire/server-errors.js';
+import type { CopyPort, NotMade } from './copy-port.js';
 import { notServed, notTruncated, sayMissing, VERSIONED, whyNotTruncated } from './refusals.js';
-import type { NotMade, SwapService } from './service.js';
 
 /**
  * The table got a trigger since the last read, which can't go to another schema with it. Or a held
@@ -65,8 +61,9 @@ type Tried = End | 'busy' | 'timeout';
 
 /** A TRUNCATE, over all its tries. */
 interface Truncating {
+  readonly world: World;
+  readonly copies: CopyPort;
   readonly table: OneTable;
-  readonly service: SwapService;
   /** The tables that got hold names, the oldest first. */
   readonly held: HeldTable[];
   /** The fingerprint of the copy that has the table's name; null: none has. */
@@ -80,80 +77,82 @@ interface Truncating {
 /** In these schemas the server empties its own counters, or nothing. */
 const OF_THE_SERVER: readonly string[] = ['performance_schema', 'information_schema'];
 
-/** The procedure, with what the service account does for it. */
-export function truncate(service: SwapService): (beginning: Beginning) => Steps<Reply> {
-  return function* (beginning) {
-    const table = yield* inspectOneTable(beginning);
-    if ('kind' in table) return table;
-    const { seenAs, schema } = table;
-    const isOfServer = OF_THE_SERVER.includes(schema.toLowerCase());
-    if (seenAs === 'temporary' || isOfServer) return yield* truncateNatively(table);
-    const it: Truncating = {
-      table,
-      service,
-      held: [],
-      liveFingerprint: null,
-      keys: null,
-      isLocked: false,
-    };
-    const end = yield* takeByService<End>(table.request, {
-      wait: () => waitForMetadataLock(it),
-      take: (killAfterMs) => tryToSwap(it, killAfterMs),
-    });
-    return yield* replyTo(it, end);
+export async function truncate(
+  world: World,
+  copies: CopyPort,
+  request: DropRequest,
+): Promise<Reply> {
+  const table = await inspectOneTable(world, request);
+  if ('kind' in table) return table;
+  const { seenAs, schema } = table;
+  const isOfServer = OF_THE_SERVER.includes(schema.toLowerCase());
+  if (seenAs === 'temporary' || isOfServer) return truncateNatively(world, table);
+  const it: Truncating = {
+    ...{ world, copies, table },
+    held: [],
+    liveFingerprint: null,
+    keys: null,
+    isLocked: false,
   };
+  const end = await takeByService<End>(world, request, {
+    wait: () => waitForMetadataLock(it),
+    take: (killAfterMs) => tryToSwap(it, killAfterMs),
+  });
+  return replyTo(it, end);
 }
 
 /** The object isn't a base table of a user. */
-function* truncateNatively({ name, request }: OneTable): Steps<Answer> {
-  const [said] = yield* ask(truncateOwnSql(name, request));
+async function truncateNatively(
+  session: UserSession,
+  { name, request }: OneTable,
+): Promise<Answer> {
+  const [said] = await ask(session, truncateOwnSql(name, request));
   assert(said !== undefined, 'TRUNCATE has an answer');
   return answerWith(said);
 }
 
 /** Waits for the table as long as the session's own settings allow. Null: it had its turn. */
-function* waitForMetadataLock(it: Truncating): Steps<Answer | null> {
+async function waitForMetadataLock(it: Truncating): Promise<Answer | null> {
+  const { world } = it;
   const { name, request, seenAs } = it.table;
-  const [own, turn] = yield* perform('user', {
-    commands: [
-      { kind: 'prepare', text: ownLockSql(name, request) },
-      query(waitForLockSql(name, { ...request, wait: null })),
-    ],
-  });
+  const [own, turn] = await world.run([
+    { kind: 'prepare', text: ownLockSql(name, request) },
+    query(waitForLockSql(name, { ...request, wait: null })),
+  ]);
   assert(turn?.kind === 'err', 'there is no such partition');
-  if (turn.errno === ER_BAD_DB_ERROR) return yield* raise(request, sayMissing(it.table));
+  if (turn.errno === ER_BAD_DB_ERROR) return raise(world, request, sayMissing(it.table));
   if (!METADATA_LOCK_GRANTED.includes(turn.errno)) return answerWith(turn);
-  if (seenAs === 'view') return yield* raise(request, sayMissing(it.table));
+  if (seenAs === 'view') return raise(world, request, sayMissing(it.table));
   it.isLocked = own?.kind === 'err' && own.errno === ER_TABLE_NOT_LOCKED;
   return null;
 }
 
 /** A read by the service, and after it one RENAME. */
-function* tryToSwap(it: Truncating, killAfterMs: number): Steps<Tried> {
-  const { table, isLocked } = it;
+async function tryToSwap(it: Truncating, killAfterMs: number): Promise<Tried> {
+  const { world, table, isLocked } = it;
   const { request, facts } = table;
   const targets = [{ schema: table.schema, table: table.table }];
-  const recorded = yield* perform('recordTargets', { facts, targets });
+  const recorded = await world.recordTargets(facts, targets);
   const { intent, intentError, rulings } = recorded;
   if (intent === null) return refuse(intentError);
   const refusal = refusalBeforeInspection({ request, facts, kinds: ['base'], rulings }, intent);
   if (refusal !== null) return refuse(refusal);
   const [seen] = intent.tables;
-  if (seen?.kind === 'view') return yield* raise(request, sayMissing(table));
+  if (seen?.kind === 'view') return raise(world, request, sayMissing(table));
   // It disappeared meanwhile.
   if (seen === undefined || seen.holdUntil === null || seen.engine === null) return 'busy';
   const { hasBackupLock, utcNow } = intent;
   const { checksForeignKeys } = facts;
   const why = whyNotTruncated(seen, { checksForeignKeys, hasBackupLock, isLocked });
   if (why instanceof UndropError) return refuse(why);
-  if (why !== null) return yield* raise(request, why);
+  if (why !== null) return raise(world, request, why);
   const { id, holdUntil } = seen;
   const held = { id, holdName: formatHoldName({ state: 'HOLD', id, due: holdUntil }) };
-  return yield* swap(it, { seen, held, utcNow, killAfterMs });
+  return swap(it, { seen, held, utcNow, killAfterMs });
 }
 
 /** The copy is made like the held table, if there is one. */
-function* swap(
+async function swap(
   it: Truncating,
   how: {
     readonly seen: IntentTable;
@@ -161,8 +160,8 @@ function* swap(
     readonly utcNow: Date;
     readonly killAfterMs: number;
   },
-): Steps<Tried> {
-  const { service, held } = it;
+): Promise<Tried> {
+  const { world, copies, held } = it;
   const { logged, checksForeignKeys } = it.table.facts;
   const { id, schema, table } = how.seen;
   const { utcNow, killAfterMs } = how;
@@ -170,18 +169,16 @@ function* swap(
   const own = { schema, table };
   const source = last === undefined ? own : { schema: last.holdSchema, table: last.holdName };
   const request = { id, source, own, keys: it.keys, logged, utcNow };
-  const copy = yield* serve((pool) => service.makeCopy(pool, request));
-  if (copy.kind !== 'copy') return yield* notSwapped(it.table, copy);
+  const copy = await copies.makeCopy(request);
+  if (copy.kind !== 'copy') return notSwapped(it, copy);
   const { schema: holdSchema } = copy;
   const { holdName } = how.held;
   const tables = [{ id, schema, table, holdName, holdSchema, ghost: copy }];
   const rename = { tables, logged, checksForeignKeys, killAfterMs };
-  const outcome = yield* perform('take', { rename });
-  if (outcome.kind !== 'renamed') return yield* notSwapped(it.table, outcome);
+  const outcome = await world.take(rename);
+  if (outcome.kind !== 'renamed') return notSwapped(it, outcome);
   const place = { id, schema: holdSchema, table: holdName };
-  const freed = yield* serve((pool) =>
-    service.freeHeld(pool, { place, own, keys: copy.keys, logged }),
-  );
+  const freed = await copies.freeHeld({ place, own, keys: copy.keys, logged });
   const { now, failure } = freed;
   held.push({ id, holdSchema, holdName, relocated: failure === null, failure });
   if (now === null) return 'held';
@@ -196,10 +193,10 @@ function* swap(
   return held.length === 1 ? 'busy' : 'changed';
 }
 
-function* notSwapped(
-  table: OneTable,
+async function notSwapped(
+  { world, table }: Truncating,
   why: NotMade | Exclude<ServiceRenameOutcome, { kind: 'renamed' }>,
-): Steps<Tried> {
+): Promise<Tried> {
   const tables = sentenceStart(table.request);
   switch (why.kind) {
     case 'gone':
@@ -207,7 +204,7 @@ function* notSwapped(
     case 'busy':
       return why.isTimeout === true ? 'timeout' : 'busy';
     case 'versioned':
-      return yield* raise(table.request, VERSIONED);
+      return raise(world, table.request, VERSIONED);
     case 'none':
       return refuse(notTruncated(table, why.why));
     case 'denied':
@@ -220,22 +217,23 @@ function* notSwapped(
   }
 }
 
-function* replyTo({ table, held }: Truncating, end: End): Steps<Answer> {
+async function replyTo({ world, table, held }: Truncating, end: End): Promise<Answer> {
   const { request, facts } = table;
   const bound = held.find(({ failure }) => failure?.binds !== undefined)?.failure;
   if (bound !== undefined && bound !== null) {
     const tables = `The rows of ${table.schema}.${table.table} are`;
     return { ...refuse(new UndropError('UNDROP_KEYS_LEFT', { tables, why: bound.text })), held };
   }
-  if (end === 'held') return { ...answerWith(yield* clean(request)), held };
+  if (end === 'held') return { ...answerWith(await clean(world, request)), held };
   if (held.length === 0) {
     if (end !== 'changed') return end;
     const params = { tables: sentenceStart(request), times: SERVICE_TRIES_MAX };
     return refuse(new UndropError('UNDROP_CHANGED_MEANWHILE', params));
   }
   // The emptied table has been dropped since, with the ALTER that it lacked.
-  if (end !== 'changed' && saysGone(end)) return { ...answerWith(yield* clean(request)), held };
-  const kept = yield* perform('keepLonger', { held, logged: facts.logged });
+  if (end !== 'changed' && saysGone(end))
+    return { ...answerWith(await clean(world, request)), held };
+  const kept = await world.keepLonger(held, { logged: facts.logged });
   const places = kept.map(({ holdSchema, holdName }) => `${holdSchema}.${holdName}`).join(', ');
   const tables = `Table ${table.schema}.${table.table} was emptied and lacks an ALTER TABLE of another session, which is held with the rows as ${places}; rows that were inserted since were`;
   const params = { tables, times: kept.length };

@@ -6,7 +6,6 @@
  */
 import { assert } from '../../assert.js';
 import type { UndropError } from '../../errors.js';
-import { drive, type Effect, type Steps } from '../../steps/procedure.js';
 import type { UserFacts } from '../../steps/request.js';
 import {
   cleanSql,
@@ -84,7 +83,7 @@ export async function answerOk(note: string | null, options: InterceptOptions): 
 
 /** An error of the server with a text that no statement of undrop would cause. */
 export async function answerSignal(signal: Signal, options: InterceptOptions): Promise<Answered> {
-  return answerOf([(await inSession(raise(options, signal), options)).payload]);
+  return answerOf([(await raise(options.userSession, options, signal)).payload]);
 }
 
 /** A refusal of undrop, so that SHOW WARNINGS is about it, and not about the queries before it. */
@@ -96,14 +95,6 @@ export async function answerRefused(
   const { errno, sqlState } = error.entry;
   await answerSignal({ errno, sqlState, message: `${error.code}: ${error.message}` }, options);
   return answered;
-}
-
-/** Runs a procedure with queries to the user's session only. */
-export function inSession<T>(
-  steps: Steps<T, Effect<'user'>>,
-  { userSession }: Pick<InterceptOptions, 'userSession'>,
-): Promise<T> {
-  return drive(steps, ({ commands }) => userSession.run(commands));
 }
 
 const WARNING = { errno: ER_UNKNOWN_ERROR, sqlState: '01000' };
@@ -119,7 +110,7 @@ async function sayOk(
     characters.length > charactersMax
       ? `${characters.slice(0, charactersMax - 1).join('')}…`
       : characters.join('');
-  if (note !== null) return inSession(signal({ ...WARNING, message }), options);
+  if (note !== null) return signal(userSession, { ...WARNING, message });
   const [said] = await userSession.run([{ kind: 'query', text: cleanSql('undo') }]);
   assert(said?.kind === 'ok' || said?.kind === 'err', 'a statement without rows answers so');
   return said;

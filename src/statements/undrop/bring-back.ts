@@ -20,7 +20,7 @@ import type { UserFacts } from '../../steps/request.js';
 import { triggersToMake } from '../../steps/triggers-to-make.js';
 import { withRestoredInfo } from '../../steps/undo-note.js';
 import type { DropService, Interception, InterceptOptions } from '../intercepted.js';
-import { answerOk, answerRefused, inSession, type UndoRun } from './answer.js';
+import { answerOk, answerRefused, type UndoRun } from './answer.js';
 import type { BoundName } from './bind.js';
 import { type Dropped, undropErrorOf } from './find-dropped.js';
 import { inRestoreQueue } from './queue.js';
@@ -119,7 +119,7 @@ async function withTriggers(
   const [row] = await findRows(pool, { by: 'id', prefix: report.id });
   if (row === undefined) return report;
   const triggers = await triggersToMake(pool, [row], facts);
-  if (!(await inSession(makeTriggers(triggers, facts), options))) return report;
+  if (!(await makeTriggers(options.userSession, triggers, facts))) return report;
   const how = { id: row.id, logged: row.sqlLogBin };
   return { ...report, ...(await makeWhole(pool, how, report.restoredAs)) };
 }

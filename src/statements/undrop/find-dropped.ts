@@ -23,7 +23,6 @@ import type { ErrPacket } from '../../wire/response.js';
 import { ABSENT_TABLE } from '../../wire/server-errors.js';
 import { findSession } from '../drop-database/read-schema.js';
 import type { InterceptOptions } from '../intercepted.js';
-import { inSession } from './answer.js';
 import type { BoundName } from './bind.js';
 import { inQueue } from './queue.js';
 import { askWhichMayBeSeen, keyOf } from './rights.js';
@@ -174,7 +173,9 @@ export async function seenBy(
   const others = rows.filter((row) => !isOwn(row, me));
   const names = others.length === 0 ? [] : [OF_SERVER, ...others];
   const news = names.filter((name) => !granted.has(keyOf(name)));
-  const said = await inSession(askWhichMayBeSeen(news, { facts, groupId: newId() }), options);
+  const { userSession } = options;
+  const asked = { session: userSession, facts, groupId: newId() };
+  const said = await askWhichMayBeSeen(news, asked);
   if ('errno' in said) return said;
   for (const name of news) granted.set(keyOf(name), said.has(keyOf(name)));
   return rows.flatMap((row) => {

@@ -12,10 +12,14 @@ import { assert } from '../../assert.js';
 import { UndropError } from '../../errors.js';
 import { inBatches } from '../../names/names.js';
 import { clientCharsetOf } from '../../sql/lex/lex-mode.js';
-import { type Effect, perform, query, type Steps } from '../../steps/procedure.js';
 import type { UserFacts } from '../../steps/request.js';
 import { readKind } from '../../steps/session/facts.js';
-import type { UserCommand } from '../../steps/session/user-session.js';
+import {
+  ask,
+  query,
+  type UserCommand,
+  type UserSession,
+} from '../../steps/session/user-session.js';
 import {
   mayCreateSql,
   mayFillSql,
@@ -41,10 +45,9 @@ import {
 } from '../../wire/server-errors.js';
 import { type BoundName, onSession } from './bind.js';
 
-type Asking<T> = Steps<T, Effect<'user'>>;
-
 /** The context of the checks. */
-export interface Asked {
+export interface RightsAsker {
+  readonly session: UserSession;
   readonly facts: UserFacts;
   /** Hex digits that are unique to the check. */
   readonly groupId: string;
@@ -62,62 +65,65 @@ const NOT_TO_BE_SEEN: readonly number[] = [...ACCESS_DENIED, ...BAD_NAME];
 const NAMES_IN_A_WRITE = 500;
 
 /** Null: CREATE and INSERT are granted, and a table may be created now; the transaction is over. */
-export function* askToCreate(name: BoundName, asked: Asked): Asking<ErrPacket | null> {
+export async function askToCreate(name: BoundName, asked: RightsAsker): Promise<ErrPacket | null> {
   const own = onSession(name, asked.facts);
   const how = optionsOf(asked);
-  const created = yield* askOne(query(mayCreateSql(own, how)), MAY_CREATE);
+  const created = await askOne(asked, query(mayCreateSql(own, how)), MAY_CREATE);
   if (created !== null && !ACCESS_DENIED.includes(created.errno)) return created;
   // Last, because its error names both privileges.
-  const filled = yield* askOne({ kind: 'prepare', text: mayFillSql(own, how) }, MAY_FILL);
+  const filled = await askOne(asked, { kind: 'prepare', text: mayFillSql(own, how) }, MAY_FILL);
   return filled ?? created;
 }
 
 /** Null: the table could be renamed away, as far as its old name goes. */
-export function* askToRename(
+export async function askToRename(
   name: BoundName,
-  asked: Asked,
-): Asking<ErrPacket | UndropError | null> {
+  asked: RightsAsker,
+): Promise<ErrPacket | UndropError | null> {
   const own = onSession(name, asked.facts);
   const how = optionsOf(asked);
-  const dropped = yield* askOne(query(mayRenameSql(own, 'PARTITION', how)), MAY_DROP);
+  const dropped = await askOne(asked, query(mayRenameSql(own, 'PARTITION', how)), MAY_DROP);
   if (dropped !== null) return dropped;
   // MariaDB 11.8 checks only DROP above.
-  const altered = yield* askOne(query(mayRenameSql(own, 'COLUMN', how)), MAY_ALTER);
-  return altered ?? (yield* refuseHidden(name, own, asked));
+  const altered = await askOne(asked, query(mayRenameSql(own, 'COLUMN', how)), MAY_ALTER);
+  return altered ?? refuseHidden(name, own, asked);
 }
 
 /** Null: the live table could be dropped, and isn't locked by another session. */
-export function* askToSwap(name: BoundName, asked: Asked): Asking<ErrPacket | UndropError | null> {
+export async function askToSwap(
+  name: BoundName,
+  asked: RightsAsker,
+): Promise<ErrPacket | UndropError | null> {
   const own = onSession(name, asked.facts);
   const text = waitForLockSql(own, { ...optionsOf(asked), wait: null });
-  return (yield* askOne(query(text), MAY_TAKE)) ?? (yield* refuseHidden(name, own, asked));
+  return (await askOne(asked, query(text), MAY_TAKE)) ?? refuseHidden(name, own, asked);
 }
 
 /**
  * Null: a table of any name may be created and filled in `to`, and views unless it is another
  * schema, and then those of `schema` may be renamed.
  */
-export function* askForSchema(
+export async function askForSchema(
   { schema, to }: { readonly schema: string; readonly to: string },
-  asked: Asked,
-): Asking<ErrPacket | UndropError | null> {
+  asked: RightsAsker,
+): Promise<ErrPacket | UndropError | null> {
   // No table has that name, so only privileges on the schema, or on all, are a yes.
   const table = noneOf(asked);
-  const created = yield* askToCreate({ schema: to, table }, asked);
+  const created = await askToCreate({ schema: to, table }, asked);
   if (created !== null) return created;
-  if (schema !== to) return yield* askToRename({ schema, table }, asked);
+  if (schema !== to) return askToRename({ schema, table }, asked);
   const text = mayViewSql(onSession({ schema, table }, asked.facts), optionsOf(asked));
-  return yield* askOne({ kind: 'prepare', text }, MAY_FILL);
+  return askOne(asked, { kind: 'prepare', text }, MAY_FILL);
 }
 
 /** A temporary table or a view has the name: then the check wasn't about a table. */
-function* refuseHidden(
+async function refuseHidden(
   { schema, table }: BoundName,
   own: QualifiedName,
-  asked: Asked,
-): Asking<ErrPacket | UndropError | null> {
+  asked: RightsAsker,
+): Promise<ErrPacket | UndropError | null> {
   const { charset } = optionsOf(asked);
-  const [shown] = yield* perform('user', { commands: [query(showCreateSql(own, charset))] });
+  const [shown] = await ask(asked.session, showCreateSql(own, charset));
   assert(shown !== undefined, 'SHOW CREATE TABLE has an answer');
   const kind = readKind(shown);
   if (typeof kind === 'object') return kind;
@@ -130,21 +136,21 @@ function* refuseHidden(
 }
 
 /** The names that this user may create and fill, in any order; no transaction ends. */
-export function* askWhichMayBeSeen(
+export async function askWhichMayBeSeen(
   names: readonly BoundName[],
-  asked: Asked,
-): Asking<ReadonlySet<string> | ErrPacket> {
+  asked: RightsAsker,
+): Promise<ReadonlySet<string> | ErrPacket> {
   const schemas = [...new Set(names.map(({ schema }) => schema))];
   // The same as in `askForSchema`.
   const none = noneOf(asked);
-  const ofSchemas = yield* askAll(
+  const ofSchemas = await askAll(
     schemas.map((schema) => ({ schema, table: none })),
     asked,
   );
   if (!(ofSchemas instanceof Set)) return ofSchemas;
   const isInGrantedSchema = ({ schema }: BoundName) =>
     ofSchemas.has(keyOf({ schema, table: none }));
-  const single = yield* askAll(
+  const single = await askAll(
     names.filter((name) => !isInGrantedSchema(name)),
     asked,
   );
@@ -157,7 +163,10 @@ export function keyOf({ schema, table }: BoundName): string {
   return JSON.stringify([schema, table]);
 }
 
-function* askAll(names: readonly BoundName[], asked: Asked): Asking<Set<string> | ErrPacket> {
+async function askAll(
+  names: readonly BoundName[],
+  asked: RightsAsker,
+): Promise<Set<string> | ErrPacket> {
   const granted = new Set<string>();
   const known = [...new Map(names.map((name) => [keyOf(name), name])).values()];
   const sayable = known.filter((name) => isSayable(name, asked.facts));
@@ -166,7 +175,7 @@ function* askAll(names: readonly BoundName[], asked: Asked): Asking<Set<string> 
       const text = mayFillSql(onSession(name, asked.facts), optionsOf(asked));
       return { kind: 'prepare', text };
     });
-    const results = yield* perform('user', { commands });
+    const results = await asked.session.run(commands);
     for (const [index, name] of batch.entries()) {
       const result = results[index];
       assert(result?.kind === 'err', 'there is no such column');
@@ -188,16 +197,20 @@ function isSayable(name: BoundName, facts: UserFacts): boolean {
 }
 
 /** Null: the response is a yes. */
-function* askOne(command: UserCommand, yes: readonly number[]): Asking<ErrPacket | null> {
-  const [said] = yield* perform('user', { commands: [command] });
+async function askOne(
+  { session }: RightsAsker,
+  command: UserCommand,
+  yes: readonly number[],
+): Promise<ErrPacket | null> {
+  const [said] = await session.run([command]);
   assert(said?.kind === 'err', 'a question can not succeed');
   return yes.includes(said.errno) ? null : said;
 }
 
-function noneOf({ groupId }: Asked): string {
+function noneOf({ groupId }: RightsAsker): string {
   return `_undrop_none_${groupId}`;
 }
 
-function optionsOf({ facts, groupId }: Asked) {
+function optionsOf({ facts, groupId }: RightsAsker) {
   return { groupId, charset: clientCharsetOf(facts.charset) ?? 'plain' } as const;
 }

@@ -16,7 +16,7 @@ import type { UserFacts } from '../../steps/request.js';
 import { triggersOfDrop } from '../../steps/triggers-to-make.js';
 import { withRestoredInfo } from '../../steps/undo-note.js';
 import { answerWith, type Interception, type InterceptOptions } from '../intercepted.js';
-import { answerOk, answerRefused, inSession, type UndoRun } from './answer.js';
+import { answerOk, answerRefused, type UndoRun } from './answer.js';
 import type { BoundUndo } from './bind.js';
 import { findServer, refuseUnder } from './find-dropped.js';
 import { inRestoreQueue } from './queue.js';
@@ -32,10 +32,8 @@ export async function undropDatabase(
   refuseUnder(facts);
   await findServer(facts, options);
   const as = to ?? schema;
-  const said = await inSession(
-    askForSchema({ schema, to: as }, { facts, groupId: newId() }),
-    options,
-  );
+  const asked = { session: options.userSession, facts, groupId: newId() };
+  const said = await askForSchema({ schema, to: as }, asked);
   if (said instanceof UndropError) throw said;
   if (said !== null) return answerWith(said);
   const { pool } = options.service;
@@ -69,7 +67,7 @@ async function makeTriggersOf(
 ): Promise<boolean> {
   if (isComplete) return false;
   const triggers = await triggersOfDrop(options.service.pool, { groupId, facts });
-  return inSession(makeTriggers(triggers, facts), options);
+  return makeTriggers(options.userSession, triggers, facts);
 }
 
 /**

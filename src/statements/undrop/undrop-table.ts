@@ -19,11 +19,11 @@ import { foldedKey } from '../../restore/plan-restore.js';
 import { newId } from '../../steps/intents.js';
 import type { UserFacts } from '../../steps/request.js';
 import { answerWith, type Interception, type InterceptOptions } from '../intercepted.js';
-import { inSession, type UndoRun } from './answer.js';
+import type { UndoRun } from './answer.js';
 import { type BoundName, type BoundUndo, notUnique, SaidByServer } from './bind.js';
 import { type BringingBack, bringBack, type WantedTable } from './bring-back.js';
 import { findSeen, findServer, readNewest, refuseUnder, seenBy } from './find-dropped.js';
-import { type Asked, askToCreate, askToRename, askToSwap, keyOf } from './rights.js';
+import { askToCreate, askToRename, askToSwap, keyOf, type RightsAsker } from './rights.js';
 
 type Bound<K extends BoundUndo['kind']> = Extract<BoundUndo, { kind: K }>;
 
@@ -111,21 +111,25 @@ async function refusalOf(
   options: InterceptOptions,
 ): Promise<Interception | null> {
   for (const name of names) {
-    const asked = { facts: run.facts, groupId: newId() };
-    const said = await inSession(askFor({ name, to: to ?? name }, swap, asked), options);
+    const asked = { session: options.userSession, facts: run.facts, groupId: newId() };
+    const said = await askFor({ name, to: to ?? name }, swap, asked);
     if (said instanceof UndropError) throw said;
     if (said !== null) return answerWith(said);
   }
   return null;
 }
 
-function* askFor({ name, to }: Pick<WantedTable, 'name' | 'to'>, swap: boolean, asked: Asked) {
+async function askFor(
+  { name, to }: Pick<WantedTable, 'name' | 'to'>,
+  swap: boolean,
+  asked: RightsAsker,
+) {
   if (swap) {
-    const taken = yield* askToSwap(name, asked);
+    const taken = await askToSwap(name, asked);
     if (taken !== null) return taken;
   } else if (keyOf(name) !== keyOf(to)) {
-    const renamed = yield* askToRename(name, asked);
+    const renamed = await askToRename(name, asked);
     if (renamed !== null) return renamed;
   }
-  return yield* askToCreate(to, asked);
+  return askToCreate(to, asked);
 }

@@ -9,7 +9,7 @@ import type { DropIntent } from '../../ledger/write.js';
 import { isStorable } from '../../sql/lex/client-charset.js';
 import { type ClientCharset, clientCharsetOf } from '../../sql/lex/lex-mode.js';
 import type { DropTableStatement } from '../../sql/verdict.js';
-import { sentenceStart } from '../procedure.js';
+import { sentenceStart } from '../reply.js';
 import type { DropRequest, UserFacts } from '../request.js';
 import type { QualifiedName } from '../session/user-session-sql.js';
 

@@ -5,7 +5,7 @@
 import { type ErrorCode, UndropError } from '../../errors.js';
 import { NAMES_MAX, PARTITIONS_MAX, STATEMENTS_MAX } from '../../sql/reading.js';
 import type { RecycleSchemaWrite, Refused, StatementForm, TooMany } from '../../sql/verdict.js';
-import { listTables } from '../procedure.js';
+import { listTables } from '../reply.js';
 
 /** Statements are cut here in any case. */
 const TEXT_BYTES_MAX = 200;

@@ -15,7 +15,7 @@ import { checksIn, type HeldCheck, NOTHING_DETACHED } from '../../ledger/detache
 import { recordDetached } from '../../ledger/detached/record-detached.js';
 import type { ServicePool } from '../../service/pool/pools.js';
 import { ident, NAME_CHARACTERS_MAX, note, type SQLQuery, sql } from '../../service/sql.js';
-import type { ServiceRenameTable } from './rename-by-service.js';
+import type { ServiceRenameTable } from '../world.js';
 
 /** The ALTER; null: no part of the table has such a name, or it can't be dropped. */
 export async function prepareAlter(

@@ -32,40 +32,9 @@ import {
   ER_QUERY_INTERRUPTED,
   ER_TOO_LONG_IDENT,
 } from '../../wire/server-errors.js';
+import type { ServiceRename, ServiceRenameOutcome } from '../world.js';
 import { prepareAlter } from './rename-by-alter.js';
 import { INNODB_WAIT_S } from './take-by-service.js';
-
-export interface ServiceRenameTable {
-  readonly id: string;
-  readonly schema: string;
-  readonly table: string;
-  readonly holdName: string;
-  /** Default: its own schema. */
-  readonly holdSchema?: string;
-  /** The table that takes its name; default: none. */
-  readonly ghost?: { readonly schema: string; readonly table: string };
-}
-
-export interface ServiceRename {
-  readonly tables: readonly ServiceRenameTable[];
-  /** sql_log_bin of the user's session. */
-  readonly logged: boolean;
-  /** foreign_key_checks of it. */
-  readonly checksForeignKeys: boolean;
-  /** How long others may be waited for, in milliseconds. */
-  readonly killAfterMs: number;
-}
-
-export type ServiceRenameOutcome =
-  /** Done. */
-  | { readonly kind: 'renamed' }
-  /** Another session has one of the tables locked; `isTimeout`: no KILL has ended the wait. */
-  | { readonly kind: 'busy'; readonly isTimeout?: true }
-  /** A table, or its intent, no longer exists. */
-  | { readonly kind: 'gone' }
-  /** The service account may not either. */
-  | { readonly kind: 'denied'; readonly cause: string }
-  | { readonly kind: 'failed'; readonly cause: string; readonly errno?: number };
 
 /**
  * Rejects if the result is unknown: the connection broke. An error of the server isn't proof: a

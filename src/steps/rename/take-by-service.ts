@@ -9,9 +9,10 @@
  */
 import { MalformedPacketError } from '../../wire/packet-reader.js';
 import { ER_LOCK_WAIT_TIMEOUT } from '../../wire/server-errors.js';
-import { type Answer, answerWith, ask, type Effect, type Steps } from '../procedure.js';
+import { type Answer, answerWith } from '../reply.js';
 import type { DropRequest } from '../request.js';
 import { factText } from '../session/facts.js';
+import { ask, type UserSession } from '../session/user-session.js';
 import { signal } from '../session-answers.js';
 
 /** The wait of the service at its first try, in milliseconds. */
@@ -23,28 +24,29 @@ export const SERVICE_TRIES_MAX = 12;
 /** The wait of one try of the service for locks of InnoDB; no KILL ends it. */
 export const INNODB_WAIT_S = 1;
 
-export interface ByService<T, E = Effect> {
+export interface ByService<T> {
   /** In the user's session: its privileges, and its turn at the locks. Null: it has had that. */
-  readonly wait: () => Steps<T | null, E>;
+  readonly wait: () => Promise<T | null>;
   /** Waits for others as long as `killAfterMs`; `timeout`: for a lock of InnoDB, in vain. */
-  readonly take: (killAfterMs: number) => Steps<T | 'busy' | 'timeout', E>;
+  readonly take: (killAfterMs: number) => Promise<T | 'busy' | 'timeout'>;
   /** Default: `SERVICE_TRIES_MAX`. */
   readonly triesMax?: number;
 }
 
 /** `changed`: given up. */
-export function* takeByService<T, E = Effect>(
+export async function takeByService<T>(
+  session: UserSession,
   { groupId }: Pick<DropRequest, 'groupId'>,
-  { wait, take, triesMax = SERVICE_TRIES_MAX }: ByService<T, E>,
-): Steps<T | Answer | 'changed', E | Effect<'user'>> {
+  { wait, take, triesMax = SERVICE_TRIES_MAX }: ByService<T>,
+): Promise<T | Answer | 'changed'> {
   let waitedS = 0;
   for (let tries = 1; tries <= triesMax; ) {
-    const ended = yield* wait();
+    const ended = await wait();
     if (ended !== null) return ended;
-    const taken = yield* take(waitedS === 0 && tries === 1 ? FIRST_TRY_MS : NEXT_TRY_MS);
+    const taken = await take(waitedS === 0 && tries === 1 ? FIRST_TRY_MS : NEXT_TRY_MS);
     if (taken === 'timeout') {
       waitedS += INNODB_WAIT_S;
-      const over = yield* hasWaited(groupId, waitedS);
+      const over = await hasWaited(session, groupId, waitedS);
       if (over !== null) return over;
     } else if (taken === 'busy') tries++;
     else return taken;
@@ -59,16 +61,20 @@ const TIMEOUT = {
 };
 
 /** Null: the session's own limit allows another try. */
-function* hasWaited(groupId: string, waitedS: number): Steps<Answer | null, Effect<'user'>> {
+async function hasWaited(
+  session: UserSession,
+  groupId: string,
+  waitedS: number,
+): Promise<Answer | null> {
   const hint = '/*+ MAX_EXECUTION_TIME(0) */';
   const value = 'CAST(@@innodb_lock_wait_timeout AS BINARY)';
   const limit = `SELECT ${hint} /* undrop innodb-wait ${groupId} */ ${value} LIMIT 1`;
-  const [asked] = yield* ask(Buffer.from(limit));
+  const [asked] = await ask(session, Buffer.from(limit));
   if (asked?.kind === 'err') return answerWith(asked);
   const limitS = asked?.kind === 'rows' ? factText(asked.rows[0]?.[0]) : '';
   if (!/^\d+$/.test(limitS)) {
     throw new MalformedPacketError('The lock wait timeout of the session: no row.');
   }
   if (waitedS < Number(limitS)) return null;
-  return answerWith(yield* signal(TIMEOUT));
+  return answerWith(await signal(session, TIMEOUT));
 }

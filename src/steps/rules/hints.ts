@@ -11,7 +11,7 @@ import { HINT_EXPECTED, type Hint, oneHint } from '../../policy/rules.js';
 import { isFullyKnown, modeFromSqlMode } from '../../sql/lex/lex-mode.js';
 import { commentsOf } from '../../sql/lex/lexer.js';
 import type { ServerVersion } from '../../wire/connection/handshake-v10.js';
-import { type Naming, sentenceStart } from '../procedure.js';
+import { type Naming, sentenceStart } from '../reply.js';
 import type { DropRequest, UserFacts } from '../request.js';
 import type { UserCommand } from '../session/user-session.js';
 

@@ -20,6 +20,18 @@ export interface UserSession {
   run(commands: readonly UserCommand[]): Promise<readonly Result[]>;
 }
 
+export function query(text: Uint8Array): UserCommand {
+  return { kind: 'query', text };
+}
+
+/** Runs texts on the user's session in one write; one result for each. */
+export function ask(
+  session: UserSession,
+  ...texts: readonly Uint8Array[]
+): Promise<readonly Result[]> {
+  return session.run(texts.map(query));
+}
+
 /** A command of the session beside the drop: another command of the protocol, unchanged. */
 export type SessionCommand = UserCommand | { readonly kind: 'packet'; readonly payload: Buffer };
 

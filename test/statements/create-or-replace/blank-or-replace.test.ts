@@ -1,6 +1,6 @@
 /** CREATE OR REPLACE without its words: what is left replaces nothing, and has every offset. */
 import { describe, expect, test } from '@jest/globals';
-import { blankOrReplace } from '../../../src/statements/create-or-replace/text.js';
+import { blankOrReplace } from '../../../src/statements/create-or-replace/replace-table.js';
 import { lexMode } from '../../sql/describe-verdict.js';
 import { classify } from '../../support/classify.js';
 

@@ -126,7 +126,7 @@ const FACTS = {
 
 describe('a CREATE OR REPLACE', () => {
   test.each(cases)('$comment', async ({ isFree, end, ...world }) => {
-    const service = {
+    const port = {
       pause: async () => undefined,
       triggersToMake: async () => [],
       putBack: async () => {
@@ -137,9 +137,8 @@ describe('a CREATE OR REPLACE', () => {
     const create = Buffer.from('CREATE            TABLE t (v INT)');
     const sql = 'CREATE OR REPLACE TABLE t (v INT)';
     const whole = { server: 'mariadb-11.8', sql, drop: 'DROP TABLE t', ...world };
-    const { said, creates, held, kept } = await endIn(
-      whole,
-      createOrReplace({ create, facts: FACTS, service }),
+    const { said, creates, held, kept } = await endIn(whole, (ports, request) =>
+      createOrReplace(ports, { create, facts: FACTS, port }, request),
     );
     const [words, ...counts] = end;
     if (typeof words === 'string') expect(said).toBe(words);

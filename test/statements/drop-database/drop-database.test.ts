@@ -38,7 +38,7 @@ describe('in no world', () => {
     { isParent: fc.boolean(), busy: fc.nat(30), vanishes: fc.boolean(), isStuck: fc.boolean() },
     { requiredKeys: [] },
   );
-  const call = fc.constantFrom('recordTables', 'find', 'take', 'relocate', 'drop', 'closeBarrier');
+  const call = fc.constantFrom('recordTargets', 'find', 'take', 'relocate', 'drop', 'closeBarrier');
   const world = fc.record<SchemaWorld>(
     {
       server: fc.constantFrom('mysql-9.7', 'mysql-5.6', 'mariadb-10.11', 'mariadb-11.8'),

@@ -4,10 +4,17 @@
  */
 import { readFileSync, writeFileSync } from 'node:fs';
 import { describe, expect, test } from '@jest/globals';
-import { dropIn, type End, type World, type WorldTable } from '../../support/drop-world.js';
+import { breakEach } from '../../support/breaking-port.js';
+import {
+  type DropWorld,
+  dropBroken,
+  dropIn,
+  type End,
+  type WorldTable,
+} from '../../support/drop-world.js';
 import fc from '../../support/properties.js';
 
-interface Case extends World {
+interface Case extends DropWorld {
   readonly comment: string;
   end?: End;
 }
@@ -26,6 +33,19 @@ describe('a DROP TABLE', () => {
   });
 });
 
+describe('a port that breaks at its Nth call', () => {
+  test.each(cases)('loses no base table: $server: $comment', async (one) => {
+    await breakEach(async (breakAt) => {
+      const names = await dropBroken(one, breakAt);
+      if (names === null) return 'whole';
+      const bases = (tables: Iterable<WorldTable>) =>
+        [...tables].filter(({ kind, vanishes }) => kind === 'base' && vanishes !== true).length;
+      expect(bases(names.values())).toBe(bases(Object.values(one.tables)));
+      return 'broken';
+    });
+  });
+});
+
 describe('in no world', () => {
   const table = fc.record<WorldTable>(
     {
@@ -40,7 +60,7 @@ describe('in no world', () => {
     },
     { requiredKeys: ['kind'] },
   );
-  const world = fc.record<World>(
+  const world = fc.record<DropWorld>(
     {
       server: fc.constantFrom('mysql-9.7', 'mysql-5.6', 'mariadb-10.11', 'mariadb-11.8'),
       sql: fc.constantFrom('DROP TABLE a', 'DROP TABLE a, b, c', 'DROP TABLE IF EXISTS a, b, c'),

@@ -3,8 +3,11 @@
  * said, how many partitions are held, and how often the session was asked for its turn.
  */
 import { describe, expect, test } from '@jest/globals';
+import type {
+  NotExchanged,
+  PartitionPort,
+} from '../../../src/statements/partitions/partition-port.js';
 import { alterPartitions } from '../../../src/statements/partitions/partitions.js';
-import type { NotExchanged, PartitionService } from '../../../src/statements/partitions/service.js';
 import { endIn, type TargetWorld } from '../../support/target-world.js';
 
 interface Case extends Partial<TargetWorld> {
@@ -119,16 +122,18 @@ describe('partitions', () => {
     async ({ partitions = ['p1', 'p2', 'p3'], isDivided = false, tries = [], end, ...world }) => {
       let tried = 0;
       const facts = { isDivided, rowEstimate: null, byteEstimate: null };
-      const service: PartitionService = {
+      const port: PartitionPort = {
         readPartitions: async () => partitions.map((name) => ({ name, ...facts })),
-        takePartitions: async (_pool, { parts }) => {
+        takePartitions: async ({ parts }) => {
           const [count, outcome] = tries[tried++] ?? [parts.length, { kind: 'renamed' as const }];
           const at = { holdSchema: '_undrop', holdName: 'h', relocated: true, failure: null };
           const ids = parts.slice(0, count).map(({ id }) => id);
           return { held: ids.map((id) => ({ id, ...at })), outcome };
         },
       };
-      const { said, held, turns } = await endIn(world, alterPartitions(service));
+      const { said, held, turns } = await endIn(world, (ports, request) =>
+        alterPartitions(ports, port, request),
+      );
       const [words, ...counts] = end;
       if (typeof words === 'string') expect(said).toBe(words);
       else expect(said).toMatch(words);

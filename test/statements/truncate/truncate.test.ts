@@ -4,7 +4,7 @@
  */
 import { describe, expect, test } from '@jest/globals';
 import type { ForeignKey } from '../../../src/ledger/detached/detached.js';
-import type { SeenTable, SwapService } from '../../../src/statements/truncate/service.js';
+import type { CopyPort, SeenTable } from '../../../src/statements/truncate/copy-port.js';
 import { truncate } from '../../../src/statements/truncate/truncate.js';
 import { endIn, type TargetWorld } from '../../support/target-world.js';
 
@@ -12,7 +12,7 @@ interface Case extends Partial<TargetWorld> {
   readonly comment: string;
   /** What is read of what is held, time by time; `same`: as the copy. Default: the same. */
   readonly now?: readonly string[];
-  readonly copy?: Awaited<ReturnType<SwapService['makeCopy']>>;
+  readonly copy?: Awaited<ReturnType<CopyPort['makeCopy']>>;
   /** The foreign keys of the table; default: none. */
   readonly keys?: readonly ForeignKey[];
   readonly end: readonly [said: string | RegExp, held: number, turns: number];
@@ -121,7 +121,7 @@ const cases: readonly Case[] = [
 describe('a TRUNCATE', () => {
   test.each(cases)('$comment', async ({ now = [], copy, keys = [], end, ...world }) => {
     let reads = 0;
-    const service: SwapService = {
+    const copies: CopyPort = {
       makeCopy: async () =>
         copy ?? { kind: 'copy', schema: '_undrop', table: 'c', fingerprint: 'same', keys },
       freeHeld: async () => {
@@ -130,7 +130,9 @@ describe('a TRUNCATE', () => {
         return { now: seen, failure: null };
       },
     };
-    const { said, held, turns } = await endIn({ sql: 'TRUNCATE t', ...world }, truncate(service));
+    const { said, held, turns } = await endIn({ sql: 'TRUNCATE t', ...world }, (port, request) =>
+      truncate(port, copies, request),
+    );
     const [words, ...counts] = end;
     if (typeof words === 'string') expect(said).toBe(words);
     else expect(said).toMatch(words);

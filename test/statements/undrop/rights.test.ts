@@ -2,21 +2,22 @@
 import { describe, expect, test } from '@jest/globals';
 import { UndropError } from '../../../src/errors.js';
 import {
-  type Asked,
   askForSchema,
   askToCreate,
   askToRename,
   askToSwap,
   askWhichMayBeSeen,
   keyOf,
+  type RightsAsker,
 } from '../../../src/statements/undrop/rights.js';
-import { drive, type Effect, type Steps } from '../../../src/steps/procedure.js';
 import type { UserFacts } from '../../../src/steps/request.js';
+import type { UserSession } from '../../../src/steps/session/user-session.js';
 import { decodeErr, encodeErr, type Result } from '../../../src/wire/response.js';
 import * as errors from '../../../src/wire/server-errors.js';
 
 const facts = { charset: 'utf8mb4' } as UserFacts;
-const asked: Asked = { facts, groupId: 'abc' };
+type Question = Omit<RightsAsker, 'session'>;
+const question: Question = { facts, groupId: 'abc' };
 const name = { schema: 'd', table: 't' };
 const ALL = [...new Set(Object.values(errors).filter((one) => typeof one === 'number'))];
 
@@ -24,20 +25,26 @@ const errorOf = (errno: number) =>
   decodeErr(encodeErr({ errno, sqlState: 'HY000', message: Buffer.from(`${errno}`) }));
 
 /** The answer to each question by what it begins with; what isn't named is not asked. */
-async function run<T>(steps: Steps<T, Effect<'user'>>, answers: Readonly<Record<string, number>>) {
+async function run<T>(
+  ask: (asked: RightsAsker) => Promise<T>,
+  answers: Readonly<Record<string, number>>,
+  more: Partial<Question> = {},
+) {
   const texts: string[] = [];
-  const said = await drive(steps, async ({ commands }) =>
-    commands.map((command) => {
-      if (command.kind === 'close') throw new Error('nothing is open');
-      const text = Buffer.from(command.text).toString();
-      texts.push(text);
-      const step = /undrop ([a-z-]+)/.exec(text)?.[1] ?? '';
-      const column = / DROP COLUMN /.test(text) ? '-column' : '';
-      const errno = answers[`${step}${column}`];
-      if (errno === undefined) throw new Error(`nobody asks ${step}`);
-      return errorOf(errno);
-    }),
-  );
+  const session: UserSession = {
+    run: async (commands) =>
+      commands.map((command) => {
+        if (command.kind === 'close') throw new Error('nothing is open');
+        const text = Buffer.from(command.text).toString();
+        texts.push(text);
+        const step = /undrop ([a-z-]+)/.exec(text)?.[1] ?? '';
+        const column = / DROP COLUMN /.test(text) ? '-column' : '';
+        const errno = answers[`${step}${column}`];
+        if (errno === undefined) throw new Error(`nobody asks ${step}`);
+        return errorOf(errno);
+      }),
+  };
+  const said = await ask({ ...question, ...more, session });
   return { said, texts };
 }
 
@@ -51,10 +58,10 @@ const YES = {
   kind: errors.ER_NO_SUCH_TABLE,
 };
 
-async function yesesOf(question: keyof typeof YES, steps: () => Steps<unknown, Effect<'user'>>) {
+async function yesesOf(key: keyof typeof YES, ask: (asked: RightsAsker) => Promise<unknown>) {
   const yeses: number[] = [];
   for (const errno of ALL) {
-    const { said } = await run(steps(), { ...YES, [question]: errno });
+    const { said } = await run(ask, { ...YES, [key]: errno });
     if (said === null) yeses.push(errno);
     else
       expect(said instanceof UndropError || (said as { errno: number }).errno === errno).toBe(true);
@@ -64,39 +71,41 @@ async function yesesOf(question: keyof typeof YES, steps: () => Steps<unknown, E
 
 describe('the questions', () => {
   test('are all asked, and a yes to each is a yes', async () => {
-    expect((await run(askToCreate(name, asked), YES)).said).toBeNull();
-    expect((await run(askToRename(name, asked), YES)).said).toBeNull();
-    expect((await run(askToSwap(name, asked), YES)).said).toBeNull();
-    const { texts } = await run(askForSchema({ schema: 'd', to: 'd' }, asked), YES);
+    expect((await run((asked) => askToCreate(name, asked), YES)).said).toBeNull();
+    expect((await run((asked) => askToRename(name, asked), YES)).said).toBeNull();
+    expect((await run((asked) => askToSwap(name, asked), YES)).said).toBeNull();
+    const { texts } = await run((asked) => askForSchema({ schema: 'd', to: 'd' }, asked), YES);
     expect(texts).toEqual([
       'CREATE /* undrop may-create abc */ TABLE `d`.`_undrop_none_abc` (`_undrop_none_abc` INT, `_undrop_none_abc` INT)',
       'CREATE /* undrop may-fill abc */ TABLE `d`.`_undrop_none_abc` SELECT `_undrop_none_abc`',
       'CREATE /* undrop may-view abc */ VIEW `d`.`_undrop_none_abc` AS SELECT `_undrop_none_abc`',
     ]);
-    const other = await run(askForSchema({ schema: 'd', to: 'e' }, asked), YES);
+    const other = await run((asked) => askForSchema({ schema: 'd', to: 'e' }, asked), YES);
     expect(other.texts.filter((text) => text.includes('`e`'))).toHaveLength(2);
     expect(other.texts.filter((text) => text.startsWith('ALTER'))).toHaveLength(2);
   });
 
   test('to create: the duplicate, the table that is there, or the schema that is not', async () => {
-    expect(await yesesOf('may-create', () => askToCreate(name, asked))).toEqual([1049, 1050, 1060]);
-    expect(await yesesOf('may-fill', () => askToCreate(name, asked))).toEqual([1054]);
-    expect(await yesesOf('may-view', () => askForSchema({ schema: 'd', to: 'd' }, asked))).toEqual([
-      1054,
+    expect(await yesesOf('may-create', (asked) => askToCreate(name, asked))).toEqual([
+      1049, 1050, 1060,
     ]);
+    expect(await yesesOf('may-fill', (asked) => askToCreate(name, asked))).toEqual([1054]);
+    expect(
+      await yesesOf('may-view', (asked) => askForSchema({ schema: 'd', to: 'd' }, asked)),
+    ).toEqual([1054]);
   });
 
   test('to rename: no such partition, column, table or schema', async () => {
-    expect(await yesesOf('may-rename', () => askToRename(name, asked))).toEqual([
+    expect(await yesesOf('may-rename', (asked) => askToRename(name, asked))).toEqual([
       ...[1049, 1146, 1347, 1505, 1507, 1508, 1512, 1735],
     ]);
-    expect(await yesesOf('may-rename-column', () => askToRename(name, asked))).toEqual([
+    expect(await yesesOf('may-rename-column', (asked) => askToRename(name, asked))).toEqual([
       ...[1049, 1091, 1146, 1347],
     ]);
   });
 
   test('to swap: no such partition, table or schema', async () => {
-    expect(await yesesOf('wait-for-lock', () => askToSwap(name, asked))).toEqual([
+    expect(await yesesOf('wait-for-lock', (asked) => askToSwap(name, asked))).toEqual([
       ...[1049, 1146, 1505, 1735],
     ]);
   });
@@ -106,26 +115,29 @@ describe('what may be seen', () => {
   const names = [name, { schema: 'd', table: 'u' }, { schema: 'e', table: 't' }, name];
 
   test('is asked for each schema once, and for a table only if its schema is denied', async () => {
-    const whole = await run(askWhichMayBeSeen(names, asked), YES);
+    const whole = await run((asked) => askWhichMayBeSeen(names, asked), YES);
     expect(whole.texts).toHaveLength(2);
     expect(whole.said).toEqual(new Set(names.map(keyOf)));
-    const none = await run(askWhichMayBeSeen(names, asked), { 'may-fill': 1142 });
+    const none = await run((asked) => askWhichMayBeSeen(names, asked), { 'may-fill': 1142 });
     expect(none.texts).toHaveLength(2 + 3);
     expect(none.said).toEqual(new Set());
   });
 
   test('is nothing of what can’t be asked for; any other error is the answer', async () => {
     for (const errno of ALL) {
-      const { said } = await run(askWhichMayBeSeen([name], asked), { 'may-fill': errno });
+      const { said } = await run((asked) => askWhichMayBeSeen([name], asked), {
+        'may-fill': errno,
+      });
       const isDenied = [...errors.ACCESS_DENIED, ...errors.BAD_NAME].includes(errno);
       if (isDenied) expect(said).toEqual(new Set());
       else if (errno === 1054) expect(said).toEqual(new Set([keyOf(name)]));
       else expect(said).toMatchObject({ errno });
     }
-    const latin1: Asked = { ...asked, facts: { charset: 'latin1' } as UserFacts };
+    const latin1 = { facts: { charset: 'latin1' } as UserFacts };
     const { said, texts } = await run(
-      askWhichMayBeSeen([{ schema: 'd', table: 'ä' }], latin1),
+      (asked) => askWhichMayBeSeen([{ schema: 'd', table: 'ä' }], asked),
       YES,
+      latin1,
     );
     expect(said).toEqual(new Set([keyOf({ schema: 'd', table: 'ä' })]));
     expect(texts.some((text) => text.includes('ä'))).toBe(false);

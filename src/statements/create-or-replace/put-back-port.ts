@@ -11,29 +11,33 @@ import { problemsOf } from '../../restore/make-whole.js';
 import { isFateUnknown } from '../../restore/refusals.js';
 import { restore } from '../../restore/restore.js';
 import { isServiceError, type ServicePool } from '../../service/pool/pools.js';
+import type { TriggerToMake } from '../../steps/make-triggers.js';
 import { rootCause } from '../../steps/refusals/refusals.js';
 import { triggersOfDrop } from '../../steps/triggers-to-make.js';
 
 /** Between two tries of a CREATE whose name others take. */
 const PAUSE_MS = 20;
 
-export type ReplaceService = ReturnType<typeof replaceService>;
+export interface PutBackPort {
+  pause(): Promise<void>;
+  /** Triggers of a table that was put back that the service account may not make. */
+  triggersToMake(drop: Dropped): Promise<readonly TriggerToMake[]>;
+  /**
+   * False: it stays held, because another table has its name or the server refuses. Rejects with
+   * UNDROP_FATE_UNKNOWN. `tables`: the start of a sentence.
+   */
+  putBack(table: { readonly id: string; readonly tables: string }): Promise<boolean>;
+}
 
-export function replaceService(log: Log | undefined) {
+type Dropped = Parameters<typeof triggersOfDrop>[1];
+
+export function putBackPort(pool: ServicePool, log: Log | undefined): PutBackPort {
   return {
     pause: () => systemClock.sleep(PAUSE_MS),
 
-    /** Triggers of a table that was put back that the account may not create. */
-    triggersToMake: triggersOfDrop,
+    triggersToMake: (drop) => triggersOfDrop(pool, drop),
 
-    /**
-     * False: it stays held, because another table has its name or the server refuses. Rejects with
-     * UNDROP_FATE_UNKNOWN. `tables`: the start of a sentence.
-     */
-    async putBack(
-      pool: ServicePool,
-      { id, tables }: { readonly id: string; readonly tables: string },
-    ): Promise<boolean> {
+    async putBack({ id, tables }) {
       try {
         const report = await restore(pool, { target: id });
         const problems = problemsOf(id, report);

@@ -31,13 +31,10 @@ import {
   textOf,
   textOrNullOf,
 } from '../../service/sql.js';
-import type { HeldTable } from '../../steps/procedure.js';
 import { rootCause } from '../../steps/refusals/refusals.js';
-import {
-  asOwner,
-  type ServiceRenameOutcome,
-  serviceRenameOutcomeOf,
-} from '../../steps/rename/rename-by-service.js';
+import { asOwner, serviceRenameOutcomeOf } from '../../steps/rename/rename-by-service.js';
+import type { HeldTable } from '../../steps/reply.js';
+import type { ServiceRenameOutcome } from '../../steps/world.js';
 import {
   ER_BAD_DB_ERROR,
   ER_DROP_LAST_PARTITION,
@@ -45,7 +42,29 @@ import {
   ER_SUBQUERY_NO_1_ROW,
   METADATA_LOCK_GRANTED,
 } from '../../wire/server-errors.js';
-import { partitionsOf } from './sql.js';
+import { partitionsOf } from './partition-sql.js';
+
+export interface PartitionPort {
+  /** In their order; none of a table that isn't partitioned. */
+  readPartitions(table: Table): Promise<readonly Partition[] | UndropError>;
+  /**
+   * Takes the rows of partitions. Rejects with UNDROP_FATE_UNKNOWN if nothing tells what of it
+   * happened, because the connection broke. `held`: also after a failure, what was taken.
+   */
+  takePartitions(swap: PartitionSwap): Promise<TakenPartitions>;
+}
+
+export function partitionPort(pool: ServicePool): PartitionPort {
+  return {
+    readPartitions: (table) => readPartitions(pool, table),
+    takePartitions: (swap) => takePartitions(pool, swap),
+  };
+}
+
+interface TakenPartitions {
+  readonly held: readonly HeldTable[];
+  readonly outcome: NotExchanged | { readonly kind: 'renamed' };
+}
 
 interface Table {
   readonly schema: string;
@@ -86,7 +105,6 @@ export type NotExchanged =
   | Exclude<ServiceRenameOutcome, { kind: 'renamed' }>
   | { readonly kind: 'versioned' };
 
-/** In their order; none for a table that isn't partitioned. */
 async function readPartitions(
   pool: ServicePool,
   { schema, table }: Table,
@@ -112,17 +130,7 @@ async function readPartitions(
   }
 }
 
-/**
- * Takes the rows of partitions. Rejects with UNDROP_FATE_UNKNOWN if the result is unknown: the
- * connection broke. `held`: also after a failure, the partitions taken before.
- */
-async function takePartitions(
-  pool: ServicePool,
-  swap: PartitionSwap,
-): Promise<{
-  readonly held: readonly HeldTable[];
-  readonly outcome: NotExchanged | { readonly kind: 'renamed' };
-}> {
+async function takePartitions(pool: ServicePool, swap: PartitionSwap): Promise<TakenPartitions> {
   try {
     const outcome = (await makeEmptyTables(pool, swap)) ?? (await swapPartitions(pool, swap));
     const isDone = outcome.kind === 'renamed';
@@ -285,6 +293,3 @@ function convert({ schema, table, holdSchema }: PartitionSwap, part: HeldPartiti
   return sql`ALTER ${note('partition', part.id)} TABLE ${ident(schema, table)}
     CONVERT PARTITION ${ident(part.name)} TO TABLE ${ident(holdSchema, part.holdName)}`;
 }
-
-export const PARTITION_SERVICE = { readPartitions, takePartitions };
-export type PartitionService = typeof PARTITION_SERVICE;

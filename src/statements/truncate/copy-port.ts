@@ -31,6 +31,20 @@ import { ident, note, sql } from '../../service/sql.js';
 import { rootCause } from '../../steps/refusals/refusals.js';
 import { ABSENT_TABLE, ABSENT_TO_RENAME, ER_BAD_DB_ERROR } from '../../wire/server-errors.js';
 
+export interface CopyPort {
+  /** An empty copy of the table, under a hold name in the recycle schema. */
+  makeCopy(request: CopyRequest): Promise<Copy | NotMade>;
+  /** Reads the held table, and takes off it what binds other tables. */
+  freeHeld(table: Held): Promise<Freed>;
+}
+
+export function copyPort(pool: ServicePool): CopyPort {
+  return {
+    makeCopy: (request) => makeCopy(pool, request),
+    freeHeld: (table) => freeHeld(pool, table),
+  };
+}
+
 export type NotMade =
   /** Another session has the table locked, or changed or dropped it meanwhile. */
   | { readonly kind: 'busy'; readonly isTimeout?: true }
@@ -249,15 +263,17 @@ interface Held {
   readonly logged: boolean;
 }
 
+interface Freed {
+  readonly now: SeenTable | null;
+  readonly failure: Failure | null;
+}
+
 /**
  * Reads the held table, then detaches what binds other tables, and adds the keys in the ledger to
  * the table that has its name. `now` is null if the server or the service fails; `failure`: why the
  * rest is left to the pending relocations.
  */
-async function freeHeld(
-  pool: ServicePool,
-  table: Held,
-): Promise<{ readonly now: SeenTable | null; readonly failure: Failure | null }> {
+async function freeHeld(pool: ServicePool, table: Held): Promise<Freed> {
   const { place, own, logged } = table;
   let now: SeenTable | null = null;
   try {
@@ -273,6 +289,3 @@ async function freeHeld(
   const [last = first] = await untilFree(pool, [held], { logged, first: [first] });
   return { now, failure: last.outcome === 'put-back' ? null : (last.failure ?? null) };
 }
-
-export const SWAP_SERVICE = { makeCopy, freeHeld };
-export type SwapService = typeof SWAP_SERVICE;

@@ -8,9 +8,10 @@ import { classifying } from '../../sql/classify.js';
 import { clientCharsetOf, modeFromSqlMode } from '../../sql/lex/lex-mode.js';
 import type { DropTableStatement, Replacement } from '../../sql/verdict.js';
 import { whyUnsupported } from '../../steps/inspect-names.js';
-import { listTables } from '../../steps/procedure.js';
 import { notDone, notUnderstood, SET_IF_EXISTS } from '../../steps/refusals/refusals.js';
+import { listTables } from '../../steps/reply.js';
 import { hintsIn } from '../../steps/rules/hints.js';
+import type { HoldingStatement } from '../../steps/run.js';
 import { inSlices } from '../../steps/session/in-slices.js';
 import {
   answerWith,
@@ -24,7 +25,7 @@ import {
   unclear,
 } from '../intercepted.js';
 import { createOrReplace } from './create-or-replace.js';
-import { replaceService } from './service.js';
+import { putBackPort } from './put-back-port.js';
 
 /** Statements of undrop come in between. */
 const ASKS_FOR_COUNTS = /row_count|found_rows|warning_count|error_count/i;
@@ -59,8 +60,9 @@ export async function replaceTable(
   const hints = hintsIn(text, facts, server);
   if (hints === null) return refused(notUnderstood('its hints'), options);
   const drop = { text, statement, charset, how: 'REPLACE' };
-  const procedure = createOrReplace({ create, facts, service: replaceService(service.log) });
-  return dropAndHold(drop, facts, options, { hints, procedure });
+  const replacing = { create, facts, port: putBackPort(service.pool, service.log) };
+  const run: HoldingStatement = (world, request) => createOrReplace(world, replacing, request);
+  return dropAndHold(drop, facts, options, { hints, run });
 }
 
 /** The drop; the server checks the name with the rest of the text. */

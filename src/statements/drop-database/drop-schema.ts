@@ -8,7 +8,6 @@
 import { UndropError } from '../../errors.js';
 import { clientCharsetOf } from '../../sql/lex/lex-mode.js';
 import { FILE_NAME_PREFIX, isFileName } from '../../steps/inspect-names.js';
-import { newId } from '../../steps/intents.js';
 import { decodeName } from '../../steps/names/client-names.js';
 import {
   notDone,
@@ -17,6 +16,7 @@ import {
   schemaAndTables,
 } from '../../steps/refusals/refusals.js';
 import { allHints, FORGET_HINT, hintsIn } from '../../steps/rules/hints.js';
+import { type HoldingStatement, runStatement } from '../../steps/run.js';
 import { withUndoInfo } from '../../steps/undo-note.js';
 import { decodeOk } from '../../wire/response.js';
 import {
@@ -29,7 +29,18 @@ import {
   refused,
   remarkOn,
 } from '../intercepted.js';
-import { runDropDatabase } from './service.js';
+import { dropDatabase } from './drop-database.js';
+import { tablesOfSchema } from './schema-drop.js';
+import { SchemaServer } from './schema-port.js';
+
+/** The names of the tables are those of the schema. */
+const NO_NAMES = {
+  object: 'table',
+  ifExists: false,
+  names: [],
+  wait: null,
+  isDoubtful: false,
+} as const;
 
 export async function dropSchema(
   { text, hints: known }: Pick<Intercepted, 'text'> & { readonly hints?: readonly string[] },
@@ -55,11 +66,18 @@ export async function dropSchema(
   }
   if (facts.hint !== null) await userSession.run([FORGET_HINT]);
   const { note } = service;
-  const how = { server, session, facts, groupId: newId(), tellsUndo: note === 'warning' };
-  const dropped = await runDropDatabase(
-    { text, schema, name, ifExists, charset, ...how },
-    { ...service, guess, hints: allHints(hints, facts), userSession },
-  );
+  const how = {
+    how: 'DROP DATABASE',
+    subject: tablesOfSchema(name),
+    tellsUndo: note === 'warning',
+  };
+  const drop = { text, statement: NO_NAMES, charset, server, session, ...how };
+  const running = { ...service, guess, hints: allHints(hints, facts), userSession };
+  const run: HoldingStatement = (world, common) => {
+    const request = { ...common, schema, name, ifExists, facts };
+    return dropDatabase(world, new SchemaServer(world, request, running), request);
+  };
+  const dropped = await runStatement(run, drop, running);
   const { held, refusal } = dropped;
   const remark = await remarkOn(held, options);
   const undoable = { held, names: [[name]], what: 'DATABASE', remark } as const;

@@ -12,7 +12,7 @@ import { qualified, type Signal } from '../../steps/session/user-session-sql.js'
 import { MalformedPacketError } from '../../wire/packet-reader.js';
 import type { ErrPacket, Result } from '../../wire/response.js';
 import { ER_DBACCESS_DENIED_ERROR } from '../../wire/server-errors.js';
-import type { SchemaDropRequest } from './effects.js';
+import type { SchemaDropRequest } from './schema-drop.js';
 
 type Named = Pick<SchemaDropRequest, 'schema' | 'charset' | 'groupId'>;
 
