@@ -557,7 +557,7 @@ onServers('a DROP DATABASE on $name', (server, on) => {
     );
     await root.query(`INSERT INTO ${barrier} VALUES (1)`);
     expect(await say(`DROP DATABASE ${name}`)).toMatch(
-      /^1235 UNDROP_SCHEMA_NOT_DROPPED: .* it has a table !undrop_/,
+      /^1235 UNDROP_SCHEMA_NOT_DROPPED: .* it has the table !undrop_/,
     );
     expect(await count(barrier)).toBe(1);
     await root.query(`DROP TABLE ${barrier}`);
