@@ -52,12 +52,12 @@ interface Described<F extends keyof What> {
 }
 
 /** Also in the ledger's history. */
-function kept<const F extends keyof What>(event: Described<F>) {
+function inHistory<const F extends keyof What>(event: Described<F>) {
   return { ...event, isKept: true } as const;
 }
 
 /** In the log and UNDROP_AUDIT_FILE alone, because any client could cause any number of these. */
-function told<const F extends keyof What>(event: Described<F>) {
+function logOnly<const F extends keyof What>(event: Described<F>) {
   return { ...event, isKept: false } as const;
 }
 
@@ -72,37 +72,37 @@ const HOLD = 'changed the hold of a table';
 const USED = 'statements failed, because they use a held table';
 
 export const AUDIT_EVENTS = {
-  held: kept({
+  held: inHistory({
     level: 'info',
     message: 'held a dropped table',
     fields: [...HELD, 'how', 'until', 'because'],
   }),
-  recovered: kept({ level: 'info', message: RECOVERED, fields: HELD }),
-  transition: kept({
+  recovered: inHistory({ level: 'info', message: RECOVERED, fields: HELD }),
+  transition: inHistory({
     level: 'info',
     message: 'moved a held table to its next state',
     fields: [...HELD, 'from', 'to', 'because', 'until'],
   }),
-  removal: kept({ level: 'info', message: 'removed a held table for good', fields: HELD }),
-  restored: kept({
+  removal: inHistory({ level: 'info', message: 'removed a held table for good', fields: HELD }),
+  restored: inHistory({
     level: 'info',
     message: 'restored a table',
     fields: [...TABLE, 'restoredAs'],
   }),
-  'hold-changed': kept({ level: 'info', message: HOLD, fields: [...TABLE, 'until'] }),
-  'remove-asked': kept({ level: 'info', message: 'ended the hold of a table', fields: TABLE }),
-  paused: kept({ level: 'info', message: 'paused the collector', fields: ['until'] }),
-  resumed: kept({ level: 'info', message: 'ended the pause of the collector', fields: [] }),
-  'used-while-held': kept({ level: 'warn', message: USED, fields: [...TABLE, 'count'] }),
-  hint: told({
+  'hold-changed': inHistory({ level: 'info', message: HOLD, fields: [...TABLE, 'until'] }),
+  'remove-asked': inHistory({ level: 'info', message: 'ended the hold of a table', fields: TABLE }),
+  paused: inHistory({ level: 'info', message: 'paused the collector', fields: ['until'] }),
+  resumed: inHistory({ level: 'info', message: 'ended the pause of the collector', fields: [] }),
+  'used-while-held': inHistory({ level: 'warn', message: USED, fields: [...TABLE, 'count'] }),
+  hint: logOnly({
     level: 'info',
     message: 'received a drop with a hint',
     fields: ['hints', 'code', 'statement'],
   }),
-  native: told({ level: 'warn', message: NATIVE, fields: PASSED }),
-  destroyed: told({ level: 'warn', message: NATIVE, fields: PASSED }),
-  observed: told({ level: 'warn', message: OBSERVED, fields: ['tables', 'statement'] }),
-  refused: told({
+  native: logOnly({ level: 'warn', message: NATIVE, fields: PASSED }),
+  destroyed: logOnly({ level: 'warn', message: NATIVE, fields: PASSED }),
+  observed: logOnly({ level: 'warn', message: OBSERVED, fields: ['tables', 'statement'] }),
+  refused: logOnly({
     level: 'warn',
     message: 'refused a statement',
     fields: ['code', 'statement'],

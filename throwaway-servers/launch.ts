@@ -27,7 +27,7 @@ interface LaunchOptions {
 export interface Launched {
   readonly port: number;
   readonly socketPath: string;
-  /** As root. */
+  /** Opens a connection as root. */
   connect(): Promise<Connection>;
   /** Resolves when the server has ended, for whatever reason. */
   readonly ended: Promise<void>;

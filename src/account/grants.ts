@@ -92,7 +92,7 @@ export function needsOf(server: GrantingServer): readonly Need[] {
   return [
     ...base,
     { ...refusing, right: 'PROCESS', on: 'server', without: seen },
-    ...(tellsLocks(server)
+    ...(showsLocks(server)
       ? [{ ...refusing, right: 'SELECT', on: 'performance_schema', without: locks } as const]
       : []),
     ...extrasOf(server),
@@ -100,7 +100,7 @@ export function needsOf(server: GrantingServer): readonly Need[] {
 }
 
 /** Whether a session can see the locks of others, which undrop checks before each drop. */
-function tellsLocks({ flavour, versionId, performanceSchema = true }: GrantingServer): boolean {
+function showsLocks({ flavour, versionId, performanceSchema = true }: GrantingServer): boolean {
   return flavour === 'mysql' && versionId >= 80_000 && performanceSchema;
 }
 
@@ -208,7 +208,7 @@ function leastGrants(
       why: 'a schema whose tables are held',
     })),
   ];
-  if (tellsLocks(server)) {
+  if (showsLocks(server)) {
     const schema = isLiteral ? 'performance_schema' : 'performance\\_schema';
     grants.push({ rights: ['SELECT'], schema, why: 'to see LOCK TABLES' });
   }

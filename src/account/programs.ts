@@ -40,7 +40,7 @@ export async function findPrograms(
   ]);
   const programs = answers.flat().flatMap((row): Program[] => {
     const body = textOrNullOf(row, 'body');
-    const does = body === null ? 'unread' : whatItDoes(body, server, textOf(row, 'sqlMode'));
+    const does = body === null ? 'unread' : classifyProgram(body, server, textOf(row, 'sqlMode'));
     if (does === null) return [];
     const [schema, name] = [textOf(row, 'schemaName'), textOf(row, 'name')];
     return [{ schema, name, kind: textOf(row, 'kind').toLowerCase(), does }];
@@ -50,7 +50,7 @@ export async function findPrograms(
 }
 
 /** Null: it doesn't drop tables. */
-export function whatItDoes(
+export function classifyProgram(
   body: string,
   server: ServerVersion,
   sqlMode: string,
@@ -60,14 +60,14 @@ export function whatItDoes(
   assert(mode !== undefined, 'a text can be read in one mode at least');
   const lexer = new Lexer(bytes, 0, bytes.length, mode);
   try {
-    return whatItSays(lexer);
+    return classifyTokens(lexer);
   } catch (error) {
     if (error instanceof Unreadable) return 'may drop';
     throw error;
   }
 }
 
-function whatItSays(lexer: Lexer): 'drops' | 'may drop' | null {
+function classifyTokens(lexer: Lexer): 'drops' | 'may drop' | null {
   let [before, isDynamic] = ['', false];
   for (let kind = lexer.next(); kind !== 'end' && kind !== 'error'; kind = lexer.next()) {
     const word = kind === 'word' ? lexer.token().text : '';

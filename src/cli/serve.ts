@@ -19,7 +19,7 @@ import {
 import { type RunningProxy, startProxy, warnUnprotected } from './proxy/proxy.js';
 import type { ProxySettings } from './settings.js';
 import type { Flags, Shell } from './shell.js';
-import { type HeardSignal, takeSignals } from './signals.js';
+import { type ReceivedSignal, takeSignals } from './signals.js';
 
 /** The time that a proxy has for its own connections when it must end at once. */
 const HURRY_MS = 1_000;
@@ -128,7 +128,7 @@ class Signals {
     this.ending = new Promise((resolve) => {
       this.#end = resolve;
     });
-    takeSignals((signal) => this.#hear(signal));
+    takeSignals((signal) => this.#onSignal(signal));
   }
 
   /** The proxy serves: `onHangup` is called for each SIGHUP, also for an earlier one. */
@@ -137,7 +137,7 @@ class Signals {
     if (this.#hungUp) onHangup();
   }
 
-  #hear(signal: HeardSignal): void {
+  #onSignal(signal: ReceivedSignal): void {
     const fields = { event: 'signal', signal };
     if (signal === 'SIGTERM' || signal === 'SIGINT') return this.#onEnding(fields);
     if (signal !== 'SIGHUP') return this.#log.info(fields, 'ignored a signal');
@@ -146,7 +146,7 @@ class Signals {
     this.#log.info(fields, 'will reload the settings once clients are served');
   }
 
-  #onEnding(fields: { readonly event: string; readonly signal: HeardSignal }): void {
+  #onEnding(fields: { readonly event: string; readonly signal: ReceivedSignal }): void {
     // npm forwards a signal that the process group got already: one signal, received twice.
     const isEcho = performance.now() - this.#lastAt < ECHO_MS;
     this.#lastAt = performance.now();

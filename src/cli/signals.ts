@@ -11,22 +11,22 @@ import { assert } from '../assert.js';
 const ENDING = ['SIGTERM', 'SIGINT', 'SIGHUP'] as const;
 const SIGNALS = [...ENDING, 'SIGUSR1', 'SIGUSR2'] as const;
 
-export type HeardSignal = (typeof SIGNALS)[number];
+export type ReceivedSignal = (typeof SIGNALS)[number];
 
-const waiting: HeardSignal[] = [];
-let heed: (signal: HeardSignal) => void = (signal) => waiting.push(signal);
+const waiting: ReceivedSignal[] = [];
+let handle: (signal: ReceivedSignal) => void = (signal) => waiting.push(signal);
 
-function hear(signal: NodeJS.Signals): void {
-  const heard = SIGNALS.find((name) => name === signal);
-  assert(heard !== undefined, 'only those are listened for');
-  heed(heard);
+function onSignal(signal: NodeJS.Signals): void {
+  const known = SIGNALS.find((name) => name === signal);
+  assert(known !== undefined, 'only those are listened for');
+  handle(known);
 }
 
-for (const signal of SIGNALS) process.on(signal, hear);
+for (const signal of SIGNALS) process.on(signal, onSignal);
 
 /** Calls `on` for waiting signals, and for all later ones. */
-export function takeSignals(on: (signal: HeardSignal) => void): void {
-  heed = on;
+export function takeSignals(on: (signal: ReceivedSignal) => void): void {
+  handle = on;
   for (const signal of waiting.splice(0)) on(signal);
 }
 
@@ -34,8 +34,8 @@ export function takeSignals(on: (signal: HeardSignal) => void): void {
  * For commands that a signal may end: from now on signals end the process, including waiting ones.
  */
 export function leaveSignals(): void {
-  for (const signal of ENDING) process.off(signal, hear);
+  for (const signal of ENDING) process.off(signal, onSignal);
   const [first] = waiting.splice(0).filter((signal) => !signal.startsWith('SIGUSR'));
-  heed = () => undefined;
+  handle = () => undefined;
   if (first !== undefined) process.kill(process.pid, first);
 }

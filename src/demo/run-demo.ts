@@ -187,7 +187,7 @@ export async function findClients(
 ): Promise<readonly string[]> {
   const takesNewLogin = server.flavour === 'mysql' && Number.parseFloat(server.version) >= 8;
   const usable = ['mysql', 'mariadb'].map(async (name) => {
-    const version = await askClient(name, searchPath);
+    const version = await readClientVersion(name, searchPath);
     const isMysql9 = /Ver (9|\d\d)\.\d/.test(version ?? '') && !version?.includes('MariaDB');
     return version !== null && (takesNewLogin || !isMysql9) ? [name] : [];
   });
@@ -195,7 +195,7 @@ export async function findClients(
 }
 
 /** Its version text; null if it isn't installed. */
-async function askClient(name: string, searchPath: string): Promise<string | null> {
+async function readClientVersion(name: string, searchPath: string): Promise<string | null> {
   try {
     const options = { env: { PATH: searchPath }, deadlineMs: 5_000 };
     const { code, stdout } = await tryCommand([name, '--version'], options);

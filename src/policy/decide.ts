@@ -100,16 +100,16 @@ export function decideTable(subject: Subject, traits: Traits, deciding: Deciding
   if (isUnderOpen || (isNative && mayRefuse !== null)) {
     return { ...held, by: `${by}, not applied, because a rule before it could not be evaluated` };
   }
-  const asksFor = (kind: Condition['kind']) => conditions.some((one) => one.kind === kind);
+  const has = (kind: Condition['kind']) => conditions.some((one) => one.kind === kind);
   // A table that is held for less because it is empty may have a row when it is renamed.
-  const isByRows = isSooner && asksFor('empty');
+  const isByRows = isSooner && has('empty');
   return {
     ...held,
     hold: isByRows ? holdMs : ms,
     // Emptiness isn't checked again if the server itself drops the table.
-    isNative: isNative && !asksFor('empty'),
+    isNative: isNative && !has('empty'),
     holdIfEmpty: isByRows ? ms : null,
-    holdIfLate: isSooner && asksFor('size') ? holdMs : null,
+    holdIfLate: isSooner && has('size') ? holdMs : null,
     by,
   };
 }
@@ -181,7 +181,7 @@ export function mayBeNative(
 }
 
 /** Whether a rule depends on the host of the user. */
-export function asksForHosts(rules: readonly Rule[]): boolean {
+export function haveHostConditions(rules: readonly Rule[]): boolean {
   return rules.some(({ conditions }) =>
     conditions.some((condition) => condition.kind === 'user' && condition.host !== null),
   );

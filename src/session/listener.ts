@@ -56,7 +56,7 @@ export class Listener {
   #isEnding = false;
   #onEmpty: (() => void) | null = null;
   /** Connections that still have to send their header. */
-  #asked = 0;
+  #readingHeaders = 0;
   /**
    * `performance.now()` of the next log line on a refusal, so that a flood of clients doesn't flood
    * the log.
@@ -140,7 +140,7 @@ export class Listener {
     try {
       const { isAnnounced, headerTimeoutMs } = this.#options.settings();
       const arrived = { socket, stream: openByteStream(socket), client: endpointOf(socket) };
-      if (isAnnounced(socket)) this.#askWho(arrived, headerTimeoutMs);
+      if (isAnnounced(socket)) this.#readHeader(arrived, headerTimeoutMs);
       else this.#letIn(arrived);
     } catch (error) {
       this.#cutOff(socket, error);
@@ -148,13 +148,13 @@ export class Listener {
   }
 
   /** A connection counts as a session once it has announced its client. */
-  #askWho(arrived: Arrived, timeoutMs: number): void {
+  #readHeader(arrived: Arrived, timeoutMs: number): void {
     const { socket, stream } = arrived;
-    if (this.#asked >= this.#options.connectionLimit.max) return this.#refuse(arrived);
-    this.#asked++;
+    if (this.#readingHeaders >= this.#options.connectionLimit.max) return this.#refuse(arrived);
+    this.#readingHeaders++;
     readProxyHeader(socket, stream, { timeoutMs })
       .finally(() => {
-        this.#asked--;
+        this.#readingHeaders--;
       })
       .then((header) => {
         if (header === null) endSoon(socket);

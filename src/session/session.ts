@@ -114,7 +114,7 @@ export class Session {
     const onBroken = () => this.#options.onBrokenLogin(address);
     if (this.#clientIs !== 'here' || this.#phase.name === 'closed') {
       this.#endBoth();
-      return abandonUnanswered({ ...dialled, heard: greeting, onBroken });
+      return abandonUnanswered({ ...dialled, received: greeting, onBroken });
     }
     const connections = this.#connections;
     const relay: LoginRelay = new LoginRelay({

@@ -21,7 +21,7 @@ import { mayUnlog } from '../ledger/tables.js';
 import { forgetIntents, recordOutcome } from '../ledger/write.js';
 import { silentLog } from '../log.js';
 import { newHoldId, shownDue } from '../names/names.js';
-import { asksForHosts, type HoldTime, type Ruling } from '../policy/decide.js';
+import { type HoldTime, haveHostConditions, type Ruling } from '../policy/decide.js';
 import { isInsistence } from '../policy/rules.js';
 import { resolveEnded } from '../recovery/resolve-intents.js';
 import { finishRestore } from '../restore/make-whole.js';
@@ -179,7 +179,7 @@ export class Intents {
     // A decision by the guess would be the same.
     const isSameAccount = guess.account === facts.account;
     const isRuledAlike =
-      facts.hint === null && (isSameAccount || !asksForHosts(this.#options.rules ?? []));
+      facts.hint === null && (isSameAccount || !haveHostConditions(this.#options.rules ?? []));
     if (isSame && isRuledAlike && JSON.stringify(names) === JSON.stringify(this.#guessed))
       return first;
     // A refusal of the server would be repeated, with an error about the second try.

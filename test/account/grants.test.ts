@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import { describe, expect, test } from '@jest/globals';
 import { hasRight, parseGrants, type Rights } from '../../src/account/examine.js';
 import { createUserSql, grantsFor, needsOf, printStatements } from '../../src/account/grants.js';
-import { whatItDoes } from '../../src/account/programs.js';
+import { classifyProgram } from '../../src/account/programs.js';
 import { parseServerVersion } from '../../src/wire/connection/handshake-v10.js';
 
 const ACCOUNT = { user: 'undrop', host: '%' };
@@ -110,5 +110,5 @@ test.each([
   ['BEGIN DROP PREPARE s; END', '', null],
   ["EXECUTE IMMEDIATE 'x'", '', 'may drop'],
 ] as const)('a program with %j under %j: %s', (body, mode, does) => {
-  expect(whatItDoes(body, parseServerVersion('5.5.5-10.11.19-MariaDB'), mode)).toBe(does);
+  expect(classifyProgram(body, parseServerVersion('5.5.5-10.11.19-MariaDB'), mode)).toBe(does);
 });

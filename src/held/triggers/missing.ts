@@ -46,7 +46,7 @@ export async function findWithoutTriggers(pool: ServicePool): Promise<readonly s
     if (missing === null) continue;
     const { at, triggers } = missing;
     const names = triggers.map(({ name }) => name).join(', ');
-    found.push(`${at.schema}.${at.table} lacks ${names}; ${howToMake(row.id)}`);
+    found.push(`${at.schema}.${at.table} lacks ${names}; ${creationHint(row.id)}`);
   }
   return found;
 }
@@ -61,11 +61,11 @@ export function withoutTriggers(
   if (first === undefined) return null;
   const names = missing.map(({ name }) => name).join(', ');
   // MySQL's warnings have 128 characters.
-  const text = `without its triggers ${names} (${howToMake(id)}): ${first.problem}`;
+  const text = `without its triggers ${names} (${creationHint(id)}): ${first.problem}`;
   return { todo: 'triggers', text };
 }
 
-function howToMake(id: string): string {
+function creationHint(id: string): string {
   return `\`undrop show --sql ${id}\` prints them`;
 }
 

@@ -46,7 +46,7 @@ export function intentText(
   const note0 = note('intent', intent.tables[0]?.id);
   const statementText = intent.statementText.slice(0, STATEMENT_CHARACTERS_MAX);
   const { flavour, versionId, performanceSchema } = server;
-  const tellsLocks = flavour === 'mysql' && versionId >= 80_000 && performanceSchema;
+  const showsLocks = flavour === 'mysql' && versionId >= 80_000 && performanceSchema;
   return [
     sql`SET ${KNOWN_VERSION}, @undrop_text = ${statementText},
         @undrop_host = (SELECT HOST FROM ${processlistOf(server)} WHERE ID = ${intent.threadId}),
@@ -79,7 +79,7 @@ export function intentText(
       ),
       UNION,
     ),
-    ...(tellsLocks ? [sessionLocksSql(intent.threadId)] : []),
+    ...(showsLocks ? [sessionLocksSql(intent.threadId)] : []),
   ];
 }
 

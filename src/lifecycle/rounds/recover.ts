@@ -71,9 +71,10 @@ export class RecoveryRounds {
   }
 
   /**
-   * Recovers; keeps everything that may still succeed. Returns when to recover again, by the
-   * monotonic clock. The lifecycle doesn't need recovery, so the round continues after any error of
-   * it: if the connection broke, the next statement fails.
+   * Runs recovery; returns when to run it again, by the monotonic clock. A drop that stays open for
+   * long is left to the usual interval, but never given up. The lifecycle does not need recovery,
+   * so the round continues after any error of it: if the connection broke, the next statement
+   * fails.
    */
   async recover(nowMs: number): Promise<number> {
     const { connection, reconcile, proxyId, activeIds, log, settings } = this.#options;

@@ -63,7 +63,7 @@ export class Rounds {
   #fullAtMs = Number.NEGATIVE_INFINITY;
   /** Duration of the last round's reads. */
   #readingMs = 0;
-  #said = '';
+  #logged = '';
   /** Why the last round collected nothing; null: it collected. */
   #resting: string | null = null;
 
@@ -179,7 +179,7 @@ export class Rounds {
     );
     if (end.kind === 'cut') return 0;
     if (end.kind === 'throttled') return this.#throttled(end);
-    this.#say(null, '');
+    this.#report(null, '');
     return end.isUnderWay ? 0 : Math.max(end.nextMs - monotonicMs(), IDLE_MS_MIN);
   }
 
@@ -189,13 +189,13 @@ export class Rounds {
 
   /** Logs why the collector waits; returns for how long to rely on that. */
   #rest(reason: RestReason, why: string): number {
-    this.#say(reason, why);
+    this.#report(reason, why);
     return Math.min(this.#options.settings.checkIntervalMs, READ_ONLY_CHECK_MS);
   }
 
   /** The same for a pause, which ends by itself, or by a wake. */
   #restIn(pause: Pause, readAtMs: number, utcNow: Date): number {
-    this.#say('pause', pauseText(pause));
+    this.#report('pause', pauseText(pause));
     const untilMs = Math.min(readAtMs + msUntil(pause.until, utcNow), this.#fullAtMs);
     return Math.max(untilMs - this.#options.monotonicMs(), IDLE_MS_MIN);
   }
@@ -203,16 +203,16 @@ export class Rounds {
   /** Reading takes at most a tenth of the time, however often a check is worthwhile. */
   #throttled({ wait }: ActsEnd & { readonly kind: 'throttled' }): number {
     const { for: reason, because, forMs } = wait;
-    this.#say(reason, throttleText(because));
+    this.#report(reason, throttleText(because));
     const atMs = this.#options.monotonicMs() + Math.max(forMs, 10 * this.#readingMs);
     return Math.max(Math.min(atMs, this.#fullAtMs) - this.#options.monotonicMs(), IDLE_MS_MIN);
   }
 
-  #say(reason: RestReason | null, what: string): void {
+  #report(reason: RestReason | null, what: string): void {
     this.#options.figures.restsFor = reason;
     this.#resting = what === '' ? null : what;
-    if (what === this.#said) return;
-    this.#said = what;
+    if (what === this.#logged) return;
+    this.#logged = what;
     if (what !== '') this.#options.log.info({ event: 'collector' }, what);
   }
 }

@@ -40,7 +40,7 @@ export interface OwnedPool extends ServicePool {
   /** Later work uses new connections only. */
   renew(): void;
   /** Gives `fn` a new connection in place of the one for KILL QUERY, which waits meanwhile. */
-  afresh<T>(fn: (connection: ServiceConnection) => Promise<T>): Promise<T>;
+  onNewConnection<T>(fn: (connection: ServiceConnection) => Promise<T>): Promise<T>;
 }
 
 /** Default: no TLS, and the server's key by `auto`. */
@@ -203,7 +203,7 @@ class Pool implements OwnedPool {
     this.#renew('side');
   }
 
-  afresh<T>(fn: (connection: ServiceConnection) => Promise<T>): Promise<T> {
+  onNewConnection<T>(fn: (connection: ServiceConnection) => Promise<T>): Promise<T> {
     return this.task(fn, { pool: 'side', fresh: true });
   }
 

@@ -80,7 +80,7 @@ export class PoolSet {
    */
   async look(address: ServerAddress): Promise<FoundServer> {
     try {
-      return await this.at(address).afresh(async (connection) => {
+      return await this.at(address).onNewConnection(async (connection) => {
         const facts = await readServerFacts(connection);
         const [rows = []] = await connection.run(
           sql`SELECT ${note('hello')} ${serverIdentity(facts)} AS id,
@@ -112,7 +112,9 @@ export class PoolSet {
 
   /** Logs in at that address on a new connection. */
   async visit(address: ServerAddress): Promise<void> {
-    await this.at(address).afresh((connection) => connection.run(sql`DO ${note('hello')} 1`));
+    await this.at(address).onNewConnection((connection) =>
+      connection.run(sql`DO ${note('hello')} 1`),
+    );
   }
 
   /** Another server has that address: connections to the old one aren't used again. */

@@ -122,7 +122,7 @@ export class MultiStatementRun {
           await this.#take(rest, { at: 0, next: null, verdict }, known);
           return null;
         }
-        const facts = await this.#askFacts();
+        const facts = await this.#readFacts();
         if ('errno' in facts) return this.#say(facts.payload);
         known = this.#options.lastSeen.known(facts);
         isAsked = true;
@@ -278,7 +278,7 @@ export class MultiStatementRun {
     return { ...this.#options.context(), userSession: this.#session(), multiStatements: false };
   }
 
-  async #askFacts(): Promise<UserFacts | ErrPacket> {
+  async #readFacts(): Promise<UserFacts | ErrPacket> {
     const text = cleanFactsSql(this.#options.login.server);
     const [answer] = await this.#session().run([{ kind: 'query', text }]);
     assert(answer !== undefined, 'the facts of the session have an answer');

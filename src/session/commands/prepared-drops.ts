@@ -71,7 +71,7 @@ export class PreparedDrops {
   watchesNames = false;
   readonly #isMariadb: boolean;
   /** False: a COM_RESET_CONNECTION is an error there, and changes nothing. */
-  readonly #knowsReset: boolean;
+  readonly #hasReset: boolean;
   readonly #byId = new Map<number | string, Kept>();
   /** The statements by their plain names (`plainNameOf`). */
   readonly #byName = new Map<number | string, Kept>();
@@ -80,7 +80,7 @@ export class PreparedDrops {
 
   constructor({ flavour, versionId }: Pick<ServerVersion, 'flavour' | 'versionId'>) {
     this.#isMariadb = flavour === 'mariadb';
-    this.#knowsReset = versionId >= (flavour === 'mysql' ? 50_703 : 100_204);
+    this.#hasReset = versionId >= (flavour === 'mysql' ? 50_703 : 100_204);
   }
 
   /** Which drops have used up the memory; null: there is room for another one. */
@@ -145,7 +145,7 @@ export class PreparedDrops {
   /** A command was sent to the server. */
   onCommand(command: number): void {
     if (command === COM_STMT_PREPARE) this.#lastId = null;
-    const isReset = command === COM_RESET_CONNECTION && this.#knowsReset;
+    const isReset = command === COM_RESET_CONNECTION && this.#hasReset;
     if (isReset || command === COM_CHANGE_USER) this.forgetAll();
   }
 

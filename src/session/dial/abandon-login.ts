@@ -15,16 +15,16 @@ import { PLAIN } from '../login/connection-security.js';
 import { LoginRelay } from '../login/login.js';
 
 /**
- * Brings `relay` to its end without its client. The stream is read here from now on; `heard` is
+ * Brings `relay` to its end without its client. The stream is read here from now on; `received` is
  * what came before.
  */
 export function abandonLogin(login: {
   readonly socket: Socket;
   readonly stream: ByteStream;
   readonly relay: LoginRelay;
-  readonly heard?: Buffer;
+  readonly received?: Buffer;
 }): void {
-  const { socket, stream, relay, heard = Buffer.alloc(0) } = login;
+  const { socket, stream, relay, received = Buffer.alloc(0) } = login;
   if (socket.destroyed) return;
   const timer = setTimeout(() => socket.destroy(), LAME_DUCK_MS);
   timer.unref();
@@ -41,7 +41,7 @@ export function abandonLogin(login: {
     }
   };
   feed(() => relay.leave(() => endSoon(socket)));
-  feed(() => relay.feedServer(heard));
+  feed(() => relay.feedServer(received));
   stream.start((chunk) => feed(() => relay.feedServer(chunk)));
 }
 
@@ -49,7 +49,7 @@ export function abandonLogin(login: {
 export function abandonUnanswered(login: {
   readonly socket: Socket;
   readonly stream: ByteStream;
-  readonly heard?: Buffer;
+  readonly received?: Buffer;
   /** Called if it ends before the server has refused. */
   readonly onBroken: () => void;
 }): void {

@@ -95,7 +95,7 @@ export async function greets(
 ): Promise<boolean> {
   try {
     const { socket, stream, greeting } = await dialUpstream(upstreams, options);
-    abandonUnanswered({ socket, stream, heard: greeting, onBroken: () => undefined });
+    abandonUnanswered({ socket, stream, received: greeting, onBroken: () => undefined });
     return true;
   } catch (error) {
     if (error instanceof UndropError) return false;
@@ -220,7 +220,7 @@ function wholeGreeting(
   { timeoutMs, onBroken }: { readonly timeoutMs: number; readonly onBroken: () => void },
 ): Promise<Buffer> {
   return new Promise((resolve, reject) => {
-    const heard = new GrowingBuffer();
+    const received = new GrowingBuffer();
     const settle = () => {
       clearTimeout(timer);
       socket.off('end', onEnd).off('close', onEnd).off('error', fail);
@@ -235,18 +235,18 @@ function wholeGreeting(
     };
     const timer = setTimeout(() => {
       fail(new Error(`no greeting within ${timeoutMs} ms`));
-      abandonUnanswered({ socket, stream, heard: heard.take(), onBroken });
+      abandonUnanswered({ socket, stream, received: received.take(), onBroken });
     }, timeoutMs);
     socket.on('end', onEnd).on('close', onEnd).on('error', fail);
     stream.start((chunk) => {
-      heard.push(chunk);
-      if (heard.length < HEADER_BYTES) return;
-      const payloadBytes = heard.bytes.readUIntLE(0, 3);
-      const isComplete = heard.length >= HEADER_BYTES + payloadBytes;
+      received.push(chunk);
+      if (received.length < HEADER_BYTES) return;
+      const payloadBytes = received.bytes.readUIntLE(0, 3);
+      const isComplete = received.length >= HEADER_BYTES + payloadBytes;
       if (!isComplete && payloadBytes <= AUTH_BYTES_MAX) return;
       settle();
       stream.pause();
-      resolve(heard.take());
+      resolve(received.take());
     });
   });
 }

@@ -29,7 +29,7 @@ export async function readGreeting(
   const dialled = await dialUpstream(addresses, times);
   const { serverVersion } = decodeHandshakeV10(dialled.greeting.subarray(HEADER_BYTES));
   const seenFrom = dialled.socket.localAddress ?? 'localhost';
-  abandonUnanswered({ ...dialled, heard: dialled.greeting, onBroken: () => undefined });
+  abandonUnanswered({ ...dialled, received: dialled.greeting, onBroken: () => undefined });
   const server = parseServerVersion(serverVersion);
   return { version: bareVersion(serverVersion), server, seenFrom };
 }
