@@ -13,7 +13,7 @@ export interface PausePolicy {
 }
 
 /** The pause before try number `index`, counted from 0. */
-export function pauseBefore({ pausesMs }: PausePolicy, index: number): number {
+export function pauseBefore({ pausesMs }: Pick<PausePolicy, 'pausesMs'>, index: number): number {
   return pausesMs[index] ?? pausesMs.at(-1) ?? 0;
 }
 
@@ -40,8 +40,38 @@ export const PENDING_RELOCATION: PausePolicy = {
   givenUpMs: 600_000,
 };
 
+// ── statements ─────────────────────────────────────────────────────────────────────────────────
+
+/** A statement whose tables keep changing while it runs; 3 were too few for a crowd. */
+export const STATEMENT_TRIES = 8;
+/** A drop that took longer than this before its RENAME gets a new due time. */
+export const LATE_MS = 1_000;
+/** Tables that the service account renames: others change them, or are always faster to lock. */
+export const SERVICE_RENAME_TRIES = 12;
+/** The same where the user's own session renames after that. */
+export const SERVICE_RENAME_TRIES_FIRST = 3;
+/** CREATE OR REPLACE: tables of others that take the name meanwhile are held as well. */
+export const REPLACE_TRIES = 32;
+export const REPLACE_PAUSE_MS = 20;
+/** DROP DATABASE: rounds in which tables that others create meanwhile are held as well. */
+export const SCHEMA_ROUNDS = 64;
+/** DROP DATABASE: tries that move no further table out of the schema. */
+export const SCHEMA_RELOCATE_TRIES = 40;
+export const SCHEMA_RELOCATE_PAUSE_MS = 50;
+/** DROP DATABASE: kills of a DROP that waits for the barrier table. */
+export const BARRIER_KILL_TRIES = 5;
+export const BARRIER_KILL_PAUSE_MS = 100;
+/** Putting back the tables of a statement that failed, while others have them locked. */
+export const PUT_BACK: PausePolicy = { pausesMs: [100], givenUpMs: 5_000 };
+/** Writing the outcome of a drop: for as long as it takes, because no other process writes it. */
+export const OUTCOME_PAUSES_MS: readonly number[] = [0, 1_000, 5_000, 10_000];
+/** Forgetting the intents of a drop that failed, which recovery does as well. */
+export const FORGET_TRIES = 3;
+
 // ── restores ───────────────────────────────────────────────────────────────────────────────────
 
+/** UNDROP right after a DROP DATABASE, whose end is written after its response. */
+export const SCHEMA_DROP_END: PausePolicy = { pausesMs: [50], givenUpMs: 3_000 };
 /** Renaming a table of a restored schema: another session may have it locked for a moment. */
 export const RESTORE_RENAME_TRIES = 5;
 /** Waiting for the end of a restore's owner, which may still be in the processlist if it died. */

@@ -25,6 +25,7 @@ import { type HoldTime, haveHostConditions, type Ruling } from '../policy/decide
 import { isInsistence } from '../policy/rules.js';
 import { resolveEnded } from '../recovery/resolve-intents.js';
 import { finishRestore } from '../restore/make-whole.js';
+import { FORGET_TRIES, OUTCOME_PAUSES_MS, pauseBefore } from '../tries.js';
 import type { DropOptions } from './drop-options.js';
 import { refusalOfDiscarded } from './inspect-names.js';
 import { type NamedTable, type ServiceNames, serviceNames } from './names/client-names.js';
@@ -34,17 +35,6 @@ import type { DropRequest, UserFacts } from './request.js';
 import { notDestroyed, readHints } from './rules/hints.js';
 import { ruleTables } from './rules/rules.js';
 import type { RecordedIntent } from './world.js';
-
-/** The pauses before the first tries. */
-const RETRIES_MS = [0, 1_000, 5_000];
-/** After those, for as long as it takes. */
-const RETRY_MS_MAX = 10_000;
-
-/**
- * The maximum of tries for work that recovery would do as well: at once, a second later, six
- * seconds later.
- */
-const FORGET_TRIES_MAX = 3;
 
 /** The id of a drop, or of a statement. */
 export function newId(): string {
@@ -253,7 +243,7 @@ export class Intents {
   /** Writes the outcome until it is written, after the response; notifies recovery if it can't. */
   async finish(held: readonly HeldTable[], onLate?: (error: Error) => void): Promise<void> {
     const { stopping } = this.#options;
-    const triesMax = held.length === 0 ? FORGET_TRIES_MAX : Number.POSITIVE_INFINITY;
+    const triesMax = held.length === 0 ? FORGET_TRIES : Number.POSITIVE_INFINITY;
     try {
       await retryUntilWritten(() => this.#write(held), { stopping, onLate, triesMax });
     } catch (error) {
@@ -360,8 +350,8 @@ export async function retryUntilWritten<T>(
       return await write();
     } catch (error) {
       if (!(error instanceof Error) || stopping.aborted || tries + 1 >= triesMax) throw error;
-      if (tries === RETRIES_MS.length) onLate?.(error);
-      await systemClock.sleep(RETRIES_MS[tries] ?? RETRY_MS_MAX, stopping);
+      if (tries === OUTCOME_PAUSES_MS.length - 1) onLate?.(error);
+      await systemClock.sleep(pauseBefore({ pausesMs: OUTCOME_PAUSES_MS }, tries), stopping);
     }
   }
 }

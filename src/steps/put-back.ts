@@ -13,10 +13,7 @@ import { type Log, silentLog } from '../log.js';
 import { problemsOf } from '../restore/make-whole.js';
 import { restore } from '../restore/restore.js';
 import { isServiceError, type ServicePool } from '../service/pool/pools.js';
-
-/** How long others that have a table locked are waited for. */
-const WAIT_MS = 5_000;
-const PAUSE_MS = 100;
+import { PUT_BACK, pauseBefore } from '../tries.js';
 
 /** `put-back` in place of held tables. In order; does not reject. */
 export async function putBack(
@@ -25,7 +22,7 @@ export async function putBack(
   log: Log = silentLog,
 ): Promise<readonly Relocation[]> {
   const why = relocations.flatMap((one) => bindingOf(one)?.text ?? [])[0] ?? '';
-  const endMs = performance.now() + WAIT_MS;
+  const endMs = performance.now() + PUT_BACK.givenUpMs;
   const all = [...relocations];
   // Parents mostly come after their children.
   for (let index = all.length - 1; index >= 0; index--) {
@@ -58,7 +55,7 @@ async function tryToRestore(
         log.warn({ id, err: error }, 'cannot put back a table; it stays held');
         return false;
       }
-      await systemClock.sleep(PAUSE_MS);
+      await systemClock.sleep(pauseBefore(PUT_BACK, 0));
     }
   }
 }

@@ -18,6 +18,7 @@ import { type LockedTable, readSessionLocks } from '../ledger/intents/session-lo
 import type { HoldTime } from '../policy/decide.js';
 import { isServiceError, type ServicePool } from '../service/pool/pools.js';
 import { LockWaitBudget } from '../service/pool/statement-timeout.js';
+import { LATE_MS, STATEMENT_TRIES } from '../tries.js';
 import type { Result } from '../wire/response.js';
 import type { DropOptions, DropResult, DropStatement } from './drop-options.js';
 import { Intents, newId } from './intents.js';
@@ -47,11 +48,6 @@ import type {
   World,
 } from './world.js';
 
-/** A drop that took longer than this before its RENAME gets a new due time. */
-export const LATE_MS = 1_000;
-/** The maximum of tries for tables that keep changing; 3 were too few for a crowd. */
-const TRIES_MAX = 8;
-
 /** Also errors for a missing privilege, without which a server returns fewer rows. */
 const UNSEEN: readonly ErrorCode[] = ['UNDROP_SESSION_NOT_FOUND', 'UNDROP_NOT_SEEN'];
 
@@ -74,7 +70,7 @@ export async function runStatement(
     };
     const world = new ServerWorld(request, options, hints);
     const reply = await world.attempt(statement, { isFirst: tries === 1 });
-    if (reply.kind === 'again' && tries < TRIES_MAX) continue;
+    if (reply.kind === 'again' && tries < STATEMENT_TRIES) continue;
     const answer = reply.kind === 'again' ? gaveUp(reply, drop, tries) : reply;
     const { payload, held, refusal } = answer;
     return {

@@ -28,6 +28,7 @@ import { ask, type UserSession } from '../../steps/session/user-session.js';
 import { ownLockSql, probeSql, type QualifiedName } from '../../steps/session/user-session-sql.js';
 import { askToDrop, raise, signal } from '../../steps/session-answers.js';
 import type { World } from '../../steps/world.js';
+import { REPLACE_TRIES } from '../../tries.js';
 import { decodeErr } from '../../wire/response.js';
 import {
   DDL_FORBIDDEN,
@@ -43,11 +44,6 @@ import {
 } from '../../wire/server-errors.js';
 import { dropRecorded } from '../drop-table/drop-table.js';
 import type { PutBackPort } from './put-back-port.js';
-
-/**
- * The maximum of runs of the text; tables of others that take the name meanwhile are held as well.
- */
-export const TRIES_MAX = 32;
 
 /** In performance_schema, CREATE finds these tables and DROP does not. */
 const SERVERS_OWN = 'performance_schema';
@@ -125,13 +121,13 @@ async function createAtLast(replacing: Replacing): Promise<Answer> {
   const { world, create, request, port, table, held } = replacing;
   let refusal: UndropError | null = null;
   try {
-    for (let tries = 1; tries <= TRIES_MAX; tries++) {
+    for (let tries = 1; tries <= REPLACE_TRIES; tries++) {
       const [said] = await ask(world, create);
       assert(said?.kind === 'ok' || said?.kind === 'err', 'CREATE answers OK or ERR');
       const isTaken = said.kind === 'err' && said.errno === ER_TABLE_EXISTS_ERROR;
       if (!isTaken || table.schema.toLowerCase() === SERVERS_OWN) return answerWith(said);
       if (tries > 1) await port.pause();
-      const reply = tries < TRIES_MAX ? await hold(replacing) : null;
+      const reply = tries < REPLACE_TRIES ? await hold(replacing) : null;
       if (reply?.kind === 'again') refusal = reply.otherwise;
       if (reply?.kind !== 'answer') continue;
       held.push(...reply.held);
@@ -141,7 +137,7 @@ async function createAtLast(replacing: Replacing): Promise<Answer> {
     await keepLonger(replacing);
     throw error;
   }
-  const params = { tables: listTables(request.statement.names), times: TRIES_MAX };
+  const params = { tables: listTables(request.statement.names), times: REPLACE_TRIES };
   return refuse(refusal ?? new UndropError('UNDROP_CHANGED_MEANWHILE', params));
 }
 

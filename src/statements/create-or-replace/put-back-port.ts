@@ -14,9 +14,7 @@ import { isServiceError, type ServicePool } from '../../service/pool/pools.js';
 import type { TriggerToMake } from '../../steps/make-triggers.js';
 import { rootCause } from '../../steps/refusals/refusals.js';
 import { triggersOfDrop } from '../../steps/triggers-to-make.js';
-
-/** Between two tries of a CREATE whose name others take. */
-const PAUSE_MS = 20;
+import { REPLACE_PAUSE_MS } from '../../tries.js';
 
 export interface PutBackPort {
   pause(): Promise<void>;
@@ -33,7 +31,7 @@ type Dropped = Parameters<typeof triggersOfDrop>[1];
 
 export function putBackPort(pool: ServicePool, log: Log | undefined): PutBackPort {
   return {
-    pause: () => systemClock.sleep(PAUSE_MS),
+    pause: () => systemClock.sleep(REPLACE_PAUSE_MS),
 
     triggersToMake: (drop) => triggersOfDrop(pool, drop),
 

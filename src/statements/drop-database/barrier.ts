@@ -16,6 +16,7 @@ import type { ServerError } from '../../service/errors.js';
 import { isServerError, type ServicePool, type TaskConnection } from '../../service/pool/pools.js';
 import type { ServerFacts } from '../../service/server-facts.js';
 import { ident, note, type SQLQuery, sql } from '../../service/sql.js';
+import { BARRIER_KILL_PAUSE_MS, BARRIER_KILL_TRIES } from '../../tries.js';
 import { ER_CONNECTION_KILLED, ER_QUERY_INTERRUPTED } from '../../wire/server-errors.js';
 import { DROP_WAITS_S } from './schema-sql.js';
 
@@ -33,8 +34,6 @@ const SLEEPS = Math.ceil((20 * DROP_WAITS_S) / SLEEP_S);
 const DEADLINE_MS = (SLEEPS * SLEEP_S + 60) * 1_000;
 const ASLEEP_WITHIN_MS = 10_000;
 const CHECK_EVERY_MS = 2;
-const KILL_TRIES = 5;
-const KILL_EVERY_MS = 100;
 
 /** Creates the table that the DROP comes to first. Null: it exists, and a HANDLER can open it. */
 export async function makeBarrierTable(
@@ -164,10 +163,13 @@ export class Barrier {
       try {
         if (threadId !== null) await this.#pool.killQuery(threadId);
       } catch (error) {
-        if (!(error instanceof Error) || ++failures === KILL_TRIES) throw error;
+        if (!(error instanceof Error) || ++failures === BARRIER_KILL_TRIES) throw error;
       }
       // A statement that was about to begin may have begun after the KILL.
-      isOver = await Promise.race([over, systemClock.sleep(KILL_EVERY_MS).then(() => false)]);
+      isOver = await Promise.race([
+        over,
+        systemClock.sleep(BARRIER_KILL_PAUSE_MS).then(() => false),
+      ]);
     }
   }
 }

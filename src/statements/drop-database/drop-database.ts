@@ -19,6 +19,7 @@ import { ask, type UserSession } from '../../steps/session/user-session.js';
 import { cleanSql, signalSql, waitForLockSql } from '../../steps/session/user-session-sql.js';
 import { tellUndo } from '../../steps/undo-note.js';
 import type { World } from '../../steps/world.js';
+import { SCHEMA_ROUNDS } from '../../tries.js';
 import { decodeErr, type OkPacket, okWithAffectedRows } from '../../wire/response.js';
 import {
   ER_BAD_DB_ERROR,
@@ -248,9 +249,6 @@ async function setLockWait(
   return first?.kind === 'err' && second?.kind !== 'ok' ? answerWith(first) : null;
 }
 
-/** The maximum of rounds in which tables that others create meanwhile are held as well. */
-const ROUNDS_MAX = 64;
-
 /** The schema has no table but the barrier's, which the session waits for `waitS` at a time. */
 interface Emptied {
   readonly barrierTable: string;
@@ -275,7 +273,7 @@ interface Dropped {
 async function dropEmptied(drop: Drop, row: SchemaRow, first: Emptied): Promise<Dropped | Answer> {
   const held = [...first.held];
   let waitedS = 0;
-  for (let rounds = 0; rounds < ROUNDS_MAX; ) {
+  for (let rounds = 0; rounds < SCHEMA_ROUNDS; ) {
     const end = await dropOnce(drop, { row, rounds, held, barrierTable: first.barrierTable });
     if (end.kind === 'answer') return end;
     if (end.kind === 'dropped') return { ...end, held };
@@ -288,7 +286,7 @@ async function dropEmptied(drop: Drop, row: SchemaRow, first: Emptied): Promise<
     const isOver = waitedS >= drop.lockWaitS;
     if (end.error.errno !== ER_LOCK_WAIT_TIMEOUT || isOver) return answerWith(end.error);
   }
-  return crowded(drop.schema, ROUNDS_MAX);
+  return crowded(drop.schema, SCHEMA_ROUNDS);
 }
 
 /** Runs a round, which holds the tables that came meanwhile; the barrier is open afterwards. */

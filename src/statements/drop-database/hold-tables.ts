@@ -13,12 +13,17 @@ import type { Failure } from '../../ledger/entry.js';
 import type { IntentTable } from '../../ledger/write.js';
 import { formatHoldName, inBatches, isRecycleSchema, recycleSchemaFor } from '../../names/names.js';
 import { refusalBeforeInspection } from '../../steps/inspect-names.js';
-import { SERVICE_TRIES_MAX, takeByService } from '../../steps/rename/take-by-service.js';
+import { takeByService } from '../../steps/rename/take-by-service.js';
 import { type Answer, answerWith, type HeldTable, refuse } from '../../steps/reply.js';
 import { ask } from '../../steps/session/user-session.js';
 import { waitForLockSql } from '../../steps/session/user-session-sql.js';
 import { raise } from '../../steps/session-answers.js';
 import type { ServiceRenameTable, World } from '../../steps/world.js';
+import {
+  SCHEMA_RELOCATE_PAUSE_MS,
+  SCHEMA_RELOCATE_TRIES,
+  SERVICE_RENAME_TRIES,
+} from '../../tries.js';
 import {
   ABSENT_TO_RENAME,
   ER_TOO_LONG_IDENT,
@@ -50,9 +55,6 @@ interface Recorded extends ServiceRenameTable {
 const BATCH = 40;
 /** Tables that are freed and moved together, with a lock-wait budget of their own. */
 const FREED_BATCH = 8;
-/** The maximum of tries that move no further table. */
-const RELOCATE_TRIES_MAX = 40;
-const RELOCATE_PAUSE_MS = 50;
 
 /** An answer: a table can't be recorded, would not be dropped, or has to stay in its schema. */
 export async function recordTables(
@@ -201,7 +203,7 @@ async function take(drop: SchemaToEmpty, tables: readonly Recorded[]): Promise<A
       }
     },
   });
-  return taken === 'changed' ? crowded(schema, SERVICE_TRIES_MAX) : taken;
+  return taken === 'changed' ? crowded(schema, SERVICE_RENAME_TRIES) : taken;
 }
 
 /** The session waits for others' locks, as its DROP would. */
@@ -257,11 +259,11 @@ async function relocate(
     const [stuck] = failed;
     if (stuck === undefined) break;
     if (failed.length < left.length) tries = 0;
-    if (tries > RELOCATE_TRIES_MAX || why.todo === 'blocked_by_triggers') {
+    if (tries > SCHEMA_RELOCATE_TRIES || why.todo === 'blocked_by_triggers') {
       return staying(schema, stuck.table, why);
     }
     [left, batchMax] = [failed, FREED_BATCH];
-    await port.pause(RELOCATE_PAUSE_MS);
+    await port.pause(SCHEMA_RELOCATE_PAUSE_MS);
   }
   return held;
 }

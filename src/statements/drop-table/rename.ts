@@ -11,7 +11,7 @@
 import { assert } from '../../assert.js';
 import { UndropError } from '../../errors.js';
 import { parseHoldName } from '../../names/names.js';
-import { SERVICE_TRIES_MAX, takeByService } from '../../steps/rename/take-by-service.js';
+import { takeByService } from '../../steps/rename/take-by-service.js';
 import {
   type Answer,
   again,
@@ -34,6 +34,7 @@ import {
 } from '../../steps/session/user-session-sql.js';
 import { askToDrop, clean, raise, SAME_AS_DROP } from '../../steps/session-answers.js';
 import type { World } from '../../steps/world.js';
+import { SERVICE_RENAME_TRIES, SERVICE_RENAME_TRIES_FIRST } from '../../tries.js';
 import { type ErrPacket, type OkPacket, okWithWarnings } from '../../wire/response.js';
 import {
   ABSENT_TO_RENAME,
@@ -76,9 +77,6 @@ interface LeftThere {
   readonly kind: 'left there';
   readonly why: UndropError;
 }
-
-/** Then the user's own session renames. */
-const AWAY_TRIES_MAX = 3;
 
 const UNLOCK_SQL = Buffer.from('UNLOCK /* undrop locks */ TABLES');
 
@@ -228,13 +226,13 @@ function inPlace(move: Move): Move {
 
 /** Straight into the recycle schema; null: they go there from their own, by another RENAME. */
 async function renameAway(drop: Drop, moves: Group): Promise<Renamed | null> {
-  const taken = await takeTables(drop, moves, AWAY_TRIES_MAX);
+  const taken = await takeTables(drop, moves, SERVICE_RENAME_TRIES_FIRST);
   return typeof taken !== 'string' && taken.kind === 'left there' ? null : taken;
 }
 
 /** Renames for a user who may drop the tables, but not rename them. */
 async function renameForUser(drop: Drop, moves: Group): Promise<Renamed> {
-  const taken = await takeTables(drop, moves, SERVICE_TRIES_MAX);
+  const taken = await takeTables(drop, moves, SERVICE_RENAME_TRIES);
   return typeof taken !== 'string' && taken.kind === 'left there' ? refuse(taken.why) : taken;
 }
 

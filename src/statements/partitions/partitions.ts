@@ -16,13 +16,14 @@ import {
   type OneTable,
   refusalBeforeInspection,
 } from '../../steps/inspect-names.js';
-import { SERVICE_TRIES_MAX, takeByService } from '../../steps/rename/take-by-service.js';
+import { takeByService } from '../../steps/rename/take-by-service.js';
 import { type Answer, answerWith, type HeldTable, type Reply, refuse } from '../../steps/reply.js';
 import type { DropRequest } from '../../steps/request.js';
 import { ask } from '../../steps/session/user-session.js';
 import { ownLockSql, waitText } from '../../steps/session/user-session-sql.js';
 import { clean } from '../../steps/session-answers.js';
 import type { World } from '../../steps/world.js';
+import { SERVICE_RENAME_TRIES } from '../../tries.js';
 import { decodeErr, type OkPacket, okWithInfo, type Result } from '../../wire/response.js';
 import {
   ER_DROP_LAST_PARTITION,
@@ -98,7 +99,7 @@ class Altering {
       take: (killAfterMs) => this.#findAndTake(killAfterMs),
     });
     if (end === 'done') return { ...(await this.#done()), held: this.#held };
-    const params = { tables: partitionsOf(this.#table), times: SERVICE_TRIES_MAX };
+    const params = { tables: partitionsOf(this.#table), times: SERVICE_RENAME_TRIES };
     const answer =
       end === 'changed' ? refuse(new UndropError('UNDROP_CHANGED_MEANWHILE', params)) : end;
     return this.#held.length === 0 ? answer : this.#leave(answer);

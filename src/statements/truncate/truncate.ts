@@ -18,7 +18,7 @@ import {
   type OneTable,
   refusalBeforeInspection,
 } from '../../steps/inspect-names.js';
-import { SERVICE_TRIES_MAX, takeByService } from '../../steps/rename/take-by-service.js';
+import { takeByService } from '../../steps/rename/take-by-service.js';
 import {
   type Answer,
   answerWith,
@@ -36,6 +36,7 @@ import {
 } from '../../steps/session/user-session-sql.js';
 import { clean, raise } from '../../steps/session-answers.js';
 import type { ServiceRenameOutcome, World } from '../../steps/world.js';
+import { SERVICE_RENAME_TRIES } from '../../tries.js';
 import { decodeErr } from '../../wire/response.js';
 import {
   ABSENT_TABLE,
@@ -227,7 +228,7 @@ async function replyTo({ world, table, held }: Truncating, end: End): Promise<An
   if (end === 'held') return { ...answerWith(await clean(world, request)), held };
   if (held.length === 0) {
     if (end !== 'changed') return end;
-    const params = { tables: sentenceStart(request), times: SERVICE_TRIES_MAX };
+    const params = { tables: sentenceStart(request), times: SERVICE_RENAME_TRIES };
     return refuse(new UndropError('UNDROP_CHANGED_MEANWHILE', params));
   }
   // The emptied table has been dropped since, with the ALTER that it lacked.

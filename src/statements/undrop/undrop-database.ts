@@ -15,14 +15,13 @@ import { makeTriggers } from '../../steps/make-triggers.js';
 import type { UserFacts } from '../../steps/request.js';
 import { triggersOfDrop } from '../../steps/triggers-to-make.js';
 import { withRestoredInfo } from '../../steps/undo-note.js';
+import { pauseBefore, SCHEMA_DROP_END } from '../../tries.js';
 import { answerWith, type Interception, type InterceptOptions } from '../intercepted.js';
 import { answerOk, answerRefused, type UndoRun } from './answer.js';
 import type { BoundUndo } from './bind.js';
 import { findServer, refuseUnder } from './find-dropped.js';
 import { inRestoreQueue } from './queue.js';
 import { askForSchema } from './rights.js';
-
-const [WAIT_MS, PAUSE_MS] = [3_000, 50];
 
 export async function undropDatabase(
   { schema, to }: Extract<BoundUndo, { kind: 'undrop-database' }>,
@@ -75,13 +74,13 @@ async function makeTriggersOf(
  * for that.
  */
 async function whenEnded<T>(work: () => Promise<T>): Promise<T> {
-  for (const endMs = performance.now() + WAIT_MS; ; ) {
+  for (const endMs = performance.now() + SCHEMA_DROP_END.givenUpMs; ; ) {
     try {
       return await work();
     } catch (error) {
       const isBusy = error instanceof UndropError && error.code === 'UNDROP_SCHEMA_BUSY';
       if (!isBusy || performance.now() > endMs) throw error;
-      await systemClock.sleep(PAUSE_MS);
+      await systemClock.sleep(pauseBefore(SCHEMA_DROP_END, 0));
     }
   }
 }

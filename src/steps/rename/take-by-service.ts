@@ -7,6 +7,8 @@
  * long as the session's `innodb_lock_wait_timeout`: no metadata lock is in the way then, so the
  * session itself can't wait, and the tries of the service are counted.
  */
+
+import { SERVICE_RENAME_TRIES } from '../../tries.js';
 import { MalformedPacketError } from '../../wire/packet-reader.js';
 import { ER_LOCK_WAIT_TIMEOUT } from '../../wire/server-errors.js';
 import { type Answer, answerWith } from '../reply.js';
@@ -19,8 +21,6 @@ import { signal } from '../session-answers.js';
 const FIRST_TRY_MS = 200;
 /** The session had its turn before, so only later sessions are in the way. */
 const NEXT_TRY_MS = 900;
-/** Tables that keep changing, or that others are always faster to lock, are given up. */
-export const SERVICE_TRIES_MAX = 12;
 /** The wait of one try of the service for locks of InnoDB; no KILL ends it. */
 export const INNODB_WAIT_S = 1;
 
@@ -29,7 +29,7 @@ export interface ByService<T> {
   readonly wait: () => Promise<T | null>;
   /** Waits for others as long as `killAfterMs`; `timeout`: for a lock of InnoDB, in vain. */
   readonly take: (killAfterMs: number) => Promise<T | 'busy' | 'timeout'>;
-  /** Default: `SERVICE_TRIES_MAX`. */
+  /** Default: `SERVICE_RENAME_TRIES`. */
   readonly triesMax?: number;
 }
 
@@ -37,7 +37,7 @@ export interface ByService<T> {
 export async function takeByService<T>(
   session: UserSession,
   { groupId }: Pick<DropRequest, 'groupId'>,
-  { wait, take, triesMax = SERVICE_TRIES_MAX }: ByService<T>,
+  { wait, take, triesMax = SERVICE_RENAME_TRIES }: ByService<T>,
 ): Promise<T | Answer | 'changed'> {
   let waitedS = 0;
   for (let tries = 1; tries <= triesMax; ) {
