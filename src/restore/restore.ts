@@ -23,6 +23,7 @@ import {
   findDrop,
   findDropped,
   findEndedRows,
+  findTarget,
   idDigits,
   isAbsent,
   noSuchHeld,
@@ -71,9 +72,12 @@ export type Choice = {
 /** Rejects with UNDROP_NO_SUCH_HELD if no held table belongs to a requested drop. */
 export async function choose(pool: ServicePool, request: ManyRequest): Promise<readonly Choice[]> {
   if (request.by === 'drop') return chooseByDrop(pool, request);
+  const { targets, to } = request;
   const choices = new Map<string, Choice>();
-  for (const target of request.targets) {
-    const choice = await choiceOf(target, () => planOne(pool, { target, to: request.to }));
+  // For several targets one list of all, because a list for each would take longer.
+  const all = targets.length > 1 ? await listAll(pool) : null;
+  for (const target of targets) {
+    const choice = await choiceOf(target, () => planOne(pool, { target, to }, all));
     choices.set('plan' in choice ? choice.plan.table.id : target, choice);
   }
   return [...choices.values()];
@@ -238,10 +242,15 @@ export function previewing(
  * does, and with UNDROP_AMBIGUOUS; the error for a table that is restored already, or removed for
  * good, reports that.
  */
-async function planOne(pool: ServicePool, request: RestoreRequest): Promise<RestorePlan> {
-  const { target, to } = request;
+async function planOne(
+  pool: ServicePool,
+  request: RestoreRequest,
+  all: readonly ListedTable[] | null = null,
+): Promise<RestorePlan> {
+  const { target } = request;
   try {
-    const plan = planRestore(await findDropped(pool, target), { target, to });
+    const found = all === null ? await findDropped(pool, target) : findTarget(all, target);
+    const plan = planRestore(found, request);
     if (plan.table.id.startsWith(idDigits(target))) return plan;
     return (await findBegun(pool, plan.to, await readBegun(pool))) ?? plan;
   } catch (error) {
