@@ -1,7 +1,7 @@
 /**
- * Whether a statement may write where held tables and the ledger are: it names a recycle schema,
- * and isn't recognised as a read. A USE of one is refused, too, so that no name without a schema
- * leads there. A literal or a comment names nothing.
+ * Whether a statement may write where held tables and the ledger are: it names a recycle schema and
+ * isn't recognised as a read. A USE of one isn't a read, so that no name without a schema leads
+ * there. A literal or a comment names nothing.
  *
  * Invariant: only a statement that reads by its first word passes with such a name in it, whatever
  * the rest of it is; a statement that can't be parsed isn't a read.

@@ -112,15 +112,15 @@ export function* classifyPacket(
   return { packet, packetKind: 'named', text, verdict: null, command };
 }
 
-/** The default schema that a command asks for; empty: it asks for none of undrop's own. */
+/** The default schema that a command requests; empty: it is none of undrop's own. */
 function schemaIn(payload: Buffer): Buffer {
   if (payload[0] === COM_INIT_DB) return payload.subarray(1);
   return mentionsRecycle(payload) ? decodeComChangeUser(payload).schema : Buffer.alloc(0);
 }
 
 /**
- * `ok` reports a change of the session. A stored program of MariaDB can lead to a schema of
- * undrop's own by a text that it puts together; there the session ends.
+ * Ends the session if `ok` reports a schema of undrop's own as its default schema: a stored program
+ * of MariaDB can execute a USE whose text no client has sent.
  */
 export function checkTrackedSchema(ok: Buffer, { protectsRecycleSchema }: DropService): void {
   if (protectsRecycleSchema === false || !mentionsRecycle(ok)) return;

@@ -84,7 +84,7 @@ export function readFacts(result: Result): UserFacts | ErrPacket {
   if (isWide(results)) return notReadIn(results);
   // In the server's own UTF-8; MySQL 5.6 reads no further than a NUL in it, so such a name stays.
   const schema = row[0]?.toString('utf8') ?? null;
-  // Each known way there is refused; a statement of a session that found another is, too.
+  // Each way there is refused; a session that got there in an unknown way drops nothing.
   if (isRecycleName(schema ?? '')) return asErr(new UndropError('UNDROP_RECYCLE_SCHEMA_USE'));
   return {
     schema,
