@@ -151,7 +151,7 @@ async function resolveOne(
   if (row.failure?.todo === 'restoring') await recordIntentAs(pool, row, { failure: null });
   const isHeld = table !== undefined && (await complete(pool, row, table));
   const how = { sqlLogBin: rowLogged, ownedBy: threadId };
-  // Its drop goes on by another connection, or another proxy has forgotten it.
+  // Its drop continues on another connection, or another proxy has deleted the intent.
   if (!isHeld && (await forgetIntents(pool, [id], how)) === 0) return 'left';
   if (!isHeld) {
     log.info(

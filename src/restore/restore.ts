@@ -158,7 +158,7 @@ export interface ManyOptions<T> {
   readonly onResult?: (result: T | FailedRestore, at: { done: number; of: number }) => void;
 }
 
-/** Does not reject with what a server says of one table. */
+/** An error of the server about one table does not reject. */
 export async function restoreAll<T>(
   pool: ServicePool,
   choices: readonly Choice[],

@@ -90,7 +90,7 @@ export interface DropService {
   onNoSuchTable?(payload: Buffer, by: ClientWho): void;
   /** Aborted: this process is about to end. */
   readonly stopping: AbortSignal;
-  /** Default: nobody is told. */
+  /** Default: nothing is logged. */
   readonly log?: Log;
 }
 

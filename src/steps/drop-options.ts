@@ -34,7 +34,7 @@ export interface DropOptions {
   readonly guess: SessionGuess;
   /** The session has named SQL_LOG_BIN. */
   readonly logBinMayBeOff?: boolean;
-  /** Default: nobody is told. */
+  /** Default: nothing is logged. */
   readonly log?: Log;
 }
 

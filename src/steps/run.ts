@@ -60,7 +60,7 @@ export async function runStatement(
   drop: DropStatement,
   options: DropOptions,
 ): Promise<DropResult> {
-  // A hint of the session is used up by the first try, and counts for those that follow.
+  // The first try uses up a hint of the session, which counts for later tries.
   const hints = new Set(options.hints);
   for (let tries = 1; ; tries++) {
     const request: DropRequest = {
@@ -111,7 +111,7 @@ export class ServerWorld implements World {
     this.intents = new Intents(request, options, hints);
   }
 
-  /** Runs the statement to its reply, and looks after what it leaves. */
+  /** Runs the statement to its reply, and cleans up after it. */
   async attempt(
     statement: HoldingStatement,
     { isFirst }: { readonly isFirst: boolean },

@@ -70,11 +70,11 @@ export async function raise(
 }
 
 // ── the rights on names ──────────────────────────────────────────────────────────────────────────
-// Asks the server, in the user's session, what it would say of the DROP of a table before it drops:
-// whether the user may, whether the session has it locked, whether somebody else has, whether
-// anything may be dropped now. The question is an ALTER TABLE … TRUNCATE PARTITION of a partition
-// that isn't there. It needs the right DROP alone, waits for the same lock as DROP TABLE, as long
-// as the session's own settings and KILL say, and answers 1142, 1099 and 1100 in the words of DROP
+// Checks in the user's session, before a drop, how the server would answer the DROP of a table:
+// whether the user may drop it, whether this or another session has it locked, whether any table
+// may be dropped now. The check is an ALTER TABLE … TRUNCATE PARTITION of a partition that doesn't
+// exist. It needs the privilege DROP alone, waits for the same lock as DROP TABLE, as long as the
+// session's own settings and KILL allow, and returns 1142, 1099 and 1100 with the texts of DROP
 // TABLE (tried on all four servers, on tables, views and missing names).
 //
 // Invariant: it can't succeed, so nothing is destroyed.

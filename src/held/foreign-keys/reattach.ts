@@ -211,9 +211,9 @@ async function describe(
 const DROPS_MAX = 1_000;
 
 /**
- * Where the table is to which a key led when its own table was dropped, as a clause. The ledger has
- * only tables that were dropped since, not what was renamed or dropped past undrop; null: the table
- * of that name is the old parent, as far as it has.
+ * The present place of the parent of a key, which was dropped itself, as a clause. The ledger has
+ * only tables that were dropped through undrop, not renamed ones; null: the table of that name is
+ * the old parent, as far as the ledger shows.
  */
 async function findOldParent(
   pool: ServicePool,

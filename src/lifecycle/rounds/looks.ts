@@ -11,7 +11,7 @@ import { LateSearches } from '../late-searches.js';
 import { earlyFirst, Limits } from '../limits/limits.js';
 import { Sizes } from '../sizes.js';
 
-/** A look also lists tables that are due this soon, so that they need no looks of their own. */
+/** A check also lists tables that are due this soon, so that they need no check of their own. */
 const DUE_SOON_MS = 60_000;
 
 interface LooksOptions extends Omit<ActionContext, 'files'> {

@@ -33,7 +33,7 @@ export class AfterDropDatabase {
     this.#affectedRows = affectedRows;
   }
 
-  /** Takes what the client sent; `isNext`: its response is the next. */
+  /** Takes bytes of the client; `isNext`: the response to them is the next. */
   onCommand(chunk: Buffer, isNext: boolean): void {
     this.#correct = null;
     if (++this.#commands > COMMANDS_MAX || !isNext || chunk.length <= HEADER_BYTES) return;

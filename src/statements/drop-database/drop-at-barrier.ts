@@ -1,10 +1,10 @@
 /**
  * A try of the DROP DATABASE in the user's session: it waits for the barrier table with its schema
- * locked and its list of tables complete; the service checks the schema, and lets the DROP go on
- * only if there is no other table.
+ * locked and its list of tables complete; the service checks the schema, and opens the barrier only
+ * if there is no other table.
  *
  * Invariant: the connection that owns the group runs the check, after the DROP was seen to wait for
- * a table; so a process that was taken for dead lets nothing go.
+ * a table; so a process that others consider dead opens no barrier.
  */
 import { assert } from '../../assert.js';
 import { systemClock } from '../../clock.js';

@@ -1,9 +1,9 @@
 /**
  * The port of a DROP DATABASE beside `World`: the schema, its row in the ledger, the barrier, and
- * the end. It is stateless but for what has to be written after the answer.
+ * the end. Its only state is the work that is left after the answer.
  *
- * Invariant: the collector leaves all tables of the schema alone until the row of the schema says
- * that the drop is over.
+ * Invariant: the collector leaves all tables of the schema alone until the row of the schema
+ * records the end of the drop.
  */
 import { systemClock } from '../../clock.js';
 import { UndropError } from '../../errors.js';
@@ -61,7 +61,7 @@ export interface SchemaRow {
   readonly details: SchemaDetails;
 }
 
-/** Owns the group: a process that was taken for dead has lost it. */
+/** The owner of the group; a process that others consider dead has lost it. */
 export type GroupOwner = ServiceConnection;
 
 export interface AtBarrier {
@@ -91,7 +91,7 @@ export class SchemaServer {
   readonly #startMs = performance.now();
   /** The ledger may have rows that name the session, which stays connected after the drop. */
   #named: Pick<SchemaDropKey, 'groupId' | 'rowLogged'> | null = null;
-  /** Recovery has something to look at. */
+  /** Some work is left for recovery. */
   #isLeft = false;
 
   constructor(world: ServerWorld, request: SchemaDropRequest, options: DropOptions) {
@@ -100,7 +100,7 @@ export class SchemaServer {
     this.#options = options;
   }
 
-  /** False: another DROP DATABASE of this pool is under way; true: this one is, until `endTurn`. */
+  /** False: another DROP DATABASE of this pool is running; true: this one runs, until `endTurn`. */
   tryBegin(): boolean {
     const { pool } = this.#options;
     if (underWay.has(pool)) return false;
@@ -273,7 +273,10 @@ export class SchemaServer {
     }
   }
 
-  /** After an answer that left the schema: all is back, or the answer says that it is not. */
+  /**
+   * After an answer that left the schema in place: all tables are back, or the answer reports that
+   * they aren't.
+   */
   async leave(onLate?: (error: Error) => void): Promise<void> {
     const { pool, stopping, onUnsettled } = this.#options;
     this.#world.intents.release();

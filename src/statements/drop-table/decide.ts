@@ -120,7 +120,7 @@ export function namesToAsk({ names, kinds }: Pick<Seen, 'names' | 'kinds'>) {
 // ── parents ──────────────────────────────────────────────────────────────────────────────────────
 // Parents that the server would not drop, because tables outside the statement refer to them, and
 // its error for that. Pure. The error is raised by SIGNAL, never by a DROP that names the parent,
-// because its last child may be gone by then.
+// because its last child may be dropped meanwhile.
 
 export interface BlockedParent {
   readonly table: IntentTable;

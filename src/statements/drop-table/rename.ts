@@ -3,10 +3,10 @@
  * RENAME, so that rights, locks and the binary log are the user's. MariaDB takes several if one of
  * them has triggers (renameGroups). If the user may drop a table, but not rename it, or the server
  * may leave a RENAME half done, the service account renames, straight into the recycle schema in
- * the latter case, after the server has said in the user's session that it may be dropped. In a
- * session that holds LOCK TABLES, servers before MySQL 8.0.13 take an ALTER of each.
+ * the latter case, after the server has confirmed in the user's session that the user may drop it.
+ * In a session that holds LOCK TABLES, servers before MySQL 8.0.13 take an ALTER of each.
  *
- * Invariant: nobody without the right to drop a table gets it renamed.
+ * Invariant: a table is renamed only for a user with the right to drop it.
  */
 import { assert } from '../../assert.js';
 import { UndropError } from '../../errors.js';

@@ -45,11 +45,11 @@ import {
 import { partitionsOf } from './partition-sql.js';
 
 export interface PartitionPort {
-  /** In their order; none of a table that isn't partitioned. */
+  /** In their order; none for a table that isn't partitioned. */
   readPartitions(table: Table): Promise<readonly Partition[] | UndropError>;
   /**
-   * Takes the rows of partitions. Rejects with UNDROP_FATE_UNKNOWN if nothing tells what of it
-   * happened, because the connection broke. `held`: also after a failure, what was taken.
+   * Takes the rows of partitions. Rejects with UNDROP_FATE_UNKNOWN if the connection broke and the
+   * result is unknown. `held`: the taken tables, also after a failure.
    */
   takePartitions(swap: PartitionSwap): Promise<TakenPartitions>;
 }

@@ -113,7 +113,7 @@ async function makeCopy(pool: ServicePool, request: CopyRequest): Promise<Copy |
       const isRecorded = await recordKeys(pool, request, keys);
       return isRecorded ? { kind: 'copy', ...copy, fingerprint, keys } : { kind: 'busy' };
     }
-    // Another session may have altered the source between the look and the copy.
+    // Another session may have altered the source between the check and the copy.
     const now = await readTable(pool, { id, ...source });
     const isSame =
       typeof now !== 'string' && fingerprintOf(now.definition, source.table) === fingerprint;

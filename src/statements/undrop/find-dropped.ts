@@ -100,7 +100,7 @@ export interface Asker {
   readonly server: ServerFacts;
 }
 
-/** Ledger rows of what is, or may be, held, newest first. `fitOf`: asked for each page. */
+/** Ledger rows of tables that are, or may be, held, newest first. `fitOf`: called for each page. */
 async function* readPages(
   pool: ServicePool,
   { user }: UserFacts,

@@ -5,8 +5,8 @@
 import type { ServicePool } from '../../service/pool/pools.js';
 
 /**
- * read, restore: what one user asks for, as often as that may be, has one connection at a time.
- * restore alone: needs several connections of the pool at once; none waits for the others then.
+ * read, restore: all requests of a user have one connection at a time. restore alone: needs several
+ * connections of the pool at once; the others don't wait for it.
  */
 export type QueueKey = 'restore' | `read ${string}` | `restore ${string}`;
 

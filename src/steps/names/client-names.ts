@@ -125,10 +125,11 @@ const ASTRAL = /[\u{10000}-\u{10ffff}]/gu;
 const UNASSIGNED = /[\u0080-\u009f]/;
 
 // ── names of a prepared drop ─────────────────────────────────────────────────────────────────────
-// The names of a DROP that was prepared earlier, as the session has to be told them now. A prepared
-// DROP drops what it named at its PREPARE: in the default schema and the charset of that moment.
+// The names of a DROP that was prepared earlier, in the form that the session reads now. A prepared
+// DROP drops the tables that it named at its PREPARE: in the default schema and the charset of that
+// moment.
 //
-// Invariant: what comes out names the same tables in the charset of now, or there is an error.
+// Invariant: the result names the same tables in the present charset, or there is an error.
 
 /** Default schema and character_set_client of a session at one moment. */
 export interface NameContext {

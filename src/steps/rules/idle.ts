@@ -24,7 +24,7 @@ import { countOf, type Use } from './use.js';
 interface UseOptions {
   /** lower_case_table_names is not 0. */
   readonly foldsCase: boolean;
-  /** A rule makes undrop look for rows, which counts as a read. */
+  /** A rule makes undrop check for rows, which counts as a read. */
   readonly ignoresReads: boolean;
   /** Whether statements matter; default: always. */
   readonly asksStatements?: (use: Use) => boolean;

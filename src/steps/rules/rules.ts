@@ -53,7 +53,7 @@ export async function ruleTables(
     const subject = { ...name, account };
     const asked = traitsAsked(rules, subject, comparing);
     const isAsked = asked.facts || asked.empty;
-    // MySQL 8 and later: elsewhere a RENAME makes a table look new.
+    // Only MySQL 8 and later keep the creation time in a RENAME.
     const knowsAge = shape?.flavour === 'mysql' && shape.versionId >= 80_000;
     const how = { empty: asked.empty, knowsAge };
     const traits = isAsked ? await readTraits(pool, name, how) : NO_TRAITS;
