@@ -77,7 +77,7 @@ export type Todo =
   /** Its restore has begun: detached parts have to be reattached at `restoredAs`. */
   | 'restoring'
   /**
-   * It is restored, but the account may not create some of its triggers; held/triggers/missing.ts.
+   * It is restored, but the account may not create some of its triggers (reattach-triggers.ts).
    */
   | 'triggers'
   /** For a schema: its restore has ended incomplete; the same request continues it. */
@@ -133,7 +133,45 @@ export const TORN: Failure = {
 
 /** The maximum of a statement's text in a row. */
 export const STATEMENT_CHARACTERS_MAX = 4_096;
-/** The part of it that shows the kind of statement (how-dropped.ts). */
+/** The part of it that shows the kind of statement (`howDropped`). */
 export const STATEMENT_HEAD_CHARACTERS = 256;
 /** The rest of a longer text isn't decoded; a character has at most four bytes. */
 export const STATEMENT_BYTES_MAX = 4 * STATEMENT_CHARACTERS_MAX;
+
+// ── the kind of statement that dropped a table ───────────────────────────────────────────────────
+// Read from the first words of the recorded statement, without comments. A statement that isn't
+// understood gives null, and no decision about rows depends on it.
+
+export type HowDropped =
+  | 'DROP TABLE'
+  | 'DROP DATABASE'
+  | 'TRUNCATE'
+  | 'PARTITION'
+  | 'REPLACE'
+  | 'SWAP';
+
+const FORMS: readonly (readonly [RegExp, HowDropped])[] = [
+  [/^DROP (TABLES?|SEQUENCE)\b/, 'DROP TABLE'],
+  [/^DROP (DATABASE|SCHEMA)\b/, 'DROP DATABASE'],
+  [/^TRUNCATE\b/, 'TRUNCATE'],
+  [/^ALTER\b/, 'PARTITION'],
+  [/^CREATE OR REPLACE\b/, 'REPLACE'],
+  [/^UNDROP\b/, 'SWAP'],
+];
+
+/** Null: the beginning of the text isn't enough. */
+export function howDropped({
+  kind,
+  statementText,
+}: Pick<LedgerRow, 'kind' | 'statementText'>): HowDropped | null {
+  if (kind === 'partition') return 'PARTITION';
+  const words = statementText
+    // A version comment is a part of the statement.
+    .replaceAll(/\/\*M?!\d*/gi, ' ')
+    .replaceAll(/\/\*[\s\S]*?\*\//g, ' ')
+    .replaceAll(/(?:--\s|#).*|\*\//g, ' ')
+    .replaceAll(/\s+/g, ' ')
+    .trim()
+    .toUpperCase();
+  return FORMS.find(([form]) => form.test(words))?.[1] ?? null;
+}

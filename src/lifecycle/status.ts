@@ -5,7 +5,7 @@
  * Invariant: it writes nothing. `whatNeedsAttention`, which is pure, decides by the server's clock.
  */
 import { timeText } from '../duration.js';
-import { findWithoutTriggers } from '../held/triggers/missing.js';
+import { findWithoutTriggers } from '../held/triggers/reattach-triggers.js';
 import type { Todo } from '../ledger/entry.js';
 import { findRows, readSettling, type Settling } from '../ledger/read.js';
 import { findSchemaDrops, hasOwner } from '../ledger/schema-drops.js';

@@ -12,7 +12,7 @@
 import { UndropError } from '../errors.js';
 import { renewHeld } from '../held/relocate/due-times.js';
 import { retireBarrierTable } from '../held/relocate/retire-barrier-table.js';
-import { withoutTriggers } from '../held/triggers/missing.js';
+import { withoutTriggers } from '../held/triggers/reattach-triggers.js';
 import { hasDetached } from '../ledger/detached/detached.js';
 import type { LedgerRow } from '../ledger/entry.js';
 import { liveOwners } from '../ledger/live-owners.js';

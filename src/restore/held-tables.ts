@@ -6,8 +6,7 @@
  * only adds details.
  */
 import { isCertainlyAbsent } from '../held/locate.js';
-import { type LedgerRow, LIVE_STATES } from '../ledger/entry.js';
-import { type HowDropped, howDropped } from '../ledger/how-dropped.js';
+import { type HowDropped, howDropped, type LedgerRow, LIVE_STATES } from '../ledger/entry.js';
 import { findRows } from '../ledger/read.js';
 import {
   formatHoldName,

@@ -14,8 +14,12 @@ import {
   reattach,
 } from '../held/foreign-keys/reattach.js';
 import { reattachChecks } from '../held/relocate/checks.js';
-import { missingScript, withoutTriggers } from '../held/triggers/missing.js';
-import { type ReattachedTrigger, reattachTriggers } from '../held/triggers/reattach-triggers.js';
+import {
+  missingScript,
+  type ReattachedTrigger,
+  reattachTriggers,
+  withoutTriggers,
+} from '../held/triggers/reattach-triggers.js';
 import type { LedgerRow } from '../ledger/entry.js';
 import { findRows } from '../ledger/read.js';
 import { findDroppedSchemas } from '../ledger/schema-restores.js';

@@ -5,7 +5,7 @@
  * Invariant: only a part of each value is read, so that no row is too big for the caller.
  */
 
-import { findMissing, missingScript } from '../held/triggers/missing.js';
+import { findMissing, missingScript } from '../held/triggers/reattach-triggers.js';
 import type { LedgerRow } from '../ledger/entry.js';
 import { readUses, type Uses } from '../ledger/history.js';
 import { findRows, readRestoreScript } from '../ledger/read.js';

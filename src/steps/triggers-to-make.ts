@@ -5,7 +5,7 @@
  */
 
 import { qualifiedStatementOf, setModes, statementOf } from '../held/triggers/definition.js';
-import { findMissing } from '../held/triggers/missing.js';
+import { findMissing } from '../held/triggers/reattach-triggers.js';
 import type { LedgerRow } from '../ledger/entry.js';
 import { findRows } from '../ledger/read.js';
 import { tolerantly } from '../service/errors.js';

@@ -1,6 +1,6 @@
 /** By which kind of statement a table was dropped, by the statement's first words. */
 import { expect, test } from '@jest/globals';
-import { howDropped } from '../../src/ledger/how-dropped.js';
+import { howDropped } from '../../src/ledger/entry.js';
 
 test.each([
   ['DROP TABLE orders', 'DROP TABLE'],
