@@ -58,7 +58,7 @@ export function classifyProgram(
   const bytes = Buffer.from(body);
   const [mode] = hypotheses(modeFromSqlMode(server, sqlMode, 'utf8mb4'), bytes);
   assert(mode !== undefined, 'a text can be read in one mode at least');
-  const lexer = new Lexer(bytes, 0, bytes.length, mode);
+  const lexer = new Lexer({ bytes, mode });
   try {
     return classifyTokens(lexer);
   } catch (error) {

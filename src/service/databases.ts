@@ -20,7 +20,7 @@ const PACKAGE = fileURLToPath(new URL('../../..', import.meta.url));
 
 const { default: createPool, sql } = load();
 
-export { sql };
+export const databasesSql = sql;
 
 /** Keyed by a fake address, because the library passes nothing but an address. */
 const opens = new Map<string, WeakRef<Open>>();

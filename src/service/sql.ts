@@ -11,13 +11,15 @@
 import type { SQLQuery } from '@databases/mysql';
 import { assert } from '../assert.js';
 import { UndropError } from '../errors.js';
+import { NAME_CHARACTERS_MAX } from '../names/names.js';
 import { SERVER_IDENTITY_SQL, type ServerVersion } from '../wire/connection/handshake-v10.js';
-import { sql } from './databases.js';
+import { databasesSql } from './databases.js';
 import type { Row } from './pool/pools.js';
 
-export { type SQLQuery, sql };
+export type { SQLQuery };
+/** The tag of @databases. */
+export const sql = databasesSql;
 
-export const NAME_CHARACTERS_MAX = 64;
 /**
  * A RENAME of a table on MySQL before 8 and MariaDB makes the names of its foreign keys longer than
  * 64 characters, if they begin with its own: such a name works in a DROP, but not in an ADD.

@@ -15,6 +15,13 @@ import type { Dialled } from './dial/dial.js';
 import type { LoginRelay } from './login/login.js';
 import type { ProxyTls } from './login/tls.js';
 
+/** The connection of the client, and how TLS is laid over it. */
+interface ClientConnection {
+  readonly client: Socket;
+  readonly clientStream: ByteStream;
+  readonly tls: ProxyTls;
+}
+
 /** The session whose connections they are; none of its methods throws. */
 interface ConnectionsOwner {
   onClientBytes(chunk: Buffer): void;
@@ -56,11 +63,11 @@ export class SessionConnections {
   /** Called for 'end', 'error' and 'close', whose argument isn't an error. */
   readonly #onServerEnd: (cause?: unknown) => void;
 
-  constructor(client: Socket, stream: ByteStream, tls: ProxyTls, owner: ConnectionsOwner) {
+  constructor({ client, clientStream, tls }: ClientConnection, owner: ConnectionsOwner) {
     this.#client = client;
     this.#owner = owner;
     this.#tls = tls;
-    this.#clientStream = stream;
+    this.#clientStream = clientStream;
     const onThrown = (thrown: unknown) => owner.onThrown(thrown);
     this.#onClientEnd = behindDoor(() => owner.onClientEnd(), onThrown);
     this.#onClientGone = behindDoor(() => owner.onClientGone(), onThrown);

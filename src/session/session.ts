@@ -81,8 +81,7 @@ export class Session {
   constructor(options: SessionOptions) {
     this.#options = options;
     this.#report = new SessionReport(options.log, () => this.#who());
-    const { client, clientStream, tls } = options;
-    this.#connections = new SessionConnections(client, clientStream, tls, this);
+    this.#connections = new SessionConnections(options, this);
   }
 
   /** Dials the server and relays until either side ends. Never rejects. */

@@ -19,9 +19,13 @@ import {
 } from './grammar/dynamic-sql.js';
 import { type Source, takeTexts } from './grammar/table-name.js';
 import { explainVerdict, flashbackVerdict, showVerdict, undropVerdict } from './grammar/undrop.js';
-import { hypotheses, isFullyKnown, type KnownMode, type LexMode } from './lex/lex-mode.js';
-import type { Token } from './lex/lexer.js';
-import { modeAfter } from './lex/mode-changes.js';
+import {
+  hypotheses,
+  isFullyKnown,
+  type KnownMode,
+  type LexMode,
+  modeAfter,
+} from './lex/lex-mode.js';
 import { endOfText, type ReadOptions, readingStatement, type Statement } from './next-statement.js';
 import {
   KEPT_MAX,
@@ -71,7 +75,7 @@ export function* classifying(
   options: ReadOptions,
 ): Reading<VerdictUnderAll> {
   const verdict = yield* underAllModes(bytes, known, (mode, work) =>
-    classifyText(bytes, mode, { options, work, nested: 0 }),
+    classifyText({ bytes, mode }, { options, work, nested: 0 }),
   );
   if (verdict !== null) return verdict;
   return isFullyKnown(known)
@@ -136,13 +140,14 @@ interface Context {
   readonly work: Work;
 }
 
-function* classifyText(bytes: Uint8Array, mode: LexMode, context: Context): Reading<Verdict> {
+function* classifyText(source: Source, context: Context): Reading<Verdict> {
+  const { bytes } = source;
   const { options } = context;
   // A long text was searched for the words before.
   const mayBe =
     bytes.length > LONG_SLICE_BYTES || mayBeOurs(bytes, 0, bytes.length, options.protect);
   if (!mayBe) return NOT_OURS;
-  const all = yield* classifyingStatements(bytes, mode, context);
+  const all = yield* classifyingStatements(source, context);
   const [first] = all;
   if (first === undefined || all.every(({ verdict }) => verdict.kind === 'not-ours')) {
     return NOT_OURS;
@@ -164,8 +169,7 @@ function unclearOf(why: string, found: readonly StatementPart[]): Verdict {
  * and only the server can tell how, the rest is one part. May throw `Unreadable`.
  */
 export function* classifyingStatements(
-  bytes: Uint8Array,
-  startMode: LexMode,
+  { bytes, mode: startMode }: Source,
   context: Context,
   isWanted: (verdict: Verdict) => boolean = () => false,
 ): Reading<readonly StatementPart[]> {
@@ -180,8 +184,8 @@ export function* classifyingStatements(
   for (let offset: number | null = 0; offset !== null; ) {
     const end = ends.get(mode.charset) ?? endOfText(bytes, mode);
     ends.set(mode.charset, end);
-    const read: ReadOptions = { ...options, keepsAll };
-    const statement: Statement = yield* readingStatement(bytes, offset, end, mode, read);
+    const text = { bytes, start: offset, end, mode };
+    const statement: Statement = yield* readingStatement(text, { ...options, keepsAll });
     const { start, next } = statement;
     if (!work.add((next ?? statement.end) - offset)) yield;
     const verdict = yield* recycleSchemaVerdict(statement, { bytes, mode }, context);
@@ -264,7 +268,7 @@ function* statementVerdict(
   const { shape } = statement;
   const { options } = context;
   if (shape === 'compound' || shape === 'set-statement') {
-    return bodyVerdict(shape, statement, source, options.protect);
+    return bodyVerdict({ ...statement, shape }, source, options.protect);
   }
   if (shape === 'program') {
     return statement.isComplete || !statement.hasDrop
@@ -287,10 +291,10 @@ function* statementVerdict(
     case 'PREPARE': {
       const text = statement.isCut ? null : parsePrepare(tokens, source);
       if (text === null) return unclear('this PREPARE is not understood');
-      return yield* dynamicVerdict('prepare', text, source, context);
+      return yield* dynamicVerdict({ form: 'prepare', ...text }, source, context);
     }
     case 'EXECUTE':
-      return yield* executeVerdict(tokens, statement, source, context);
+      return yield* executeVerdict(statement, source, context);
     case 'UNDROP':
       return undropVerdict(tokens, statement, source);
     case 'FLASHBACK':
@@ -307,11 +311,11 @@ function* statementVerdict(
 }
 
 function* executeVerdict(
-  tokens: Token[],
   statement: Statement,
   source: Source,
   context: Context,
 ): Reading<Verdict> {
+  const tokens = statement.tokens.slice(1);
   if (!takeTexts(tokens, 'IMMEDIATE')) return NOT_OURS;
   const isMySql = source.mode.flavour === 'mysql';
   // MySQL runs the statement that was prepared under the name `immediate`, and accepts no text
@@ -319,17 +323,16 @@ function* executeVerdict(
   if (isMySql && (tokens.length === 0 || tokens[0]?.text === 'USING')) return NOT_OURS;
   const text = isMySql || statement.isCut ? null : parseExecuteImmediate(tokens, source);
   if (text === null) return unclear('this EXECUTE IMMEDIATE is not understood');
-  return yield* dynamicVerdict('execute-immediate', text, source, context);
+  return yield* dynamicVerdict({ form: 'execute-immediate', ...text }, source, context);
 }
 
 function* dynamicVerdict(
-  form: 'prepare' | 'execute-immediate',
-  text: DynamicText,
+  text: DynamicText & { readonly form: 'prepare' | 'execute-immediate' },
   source: Source,
   { nested, options: around, work }: Context,
 ): Reading<Verdict> {
   if (nested > 0) return unclear('it prepares a statement that prepares a statement');
-  const { name, hasUsing } = text;
+  const { form, name, hasUsing } = text;
   if (text.kind !== 'literal') {
     const { kind, sql: expression } = text;
     return { kind: 'dynamic', form, source: { kind, expression, name, hasUsing } };
@@ -345,7 +348,10 @@ function* dynamicVerdict(
   const options = { multiStatements: false, protect };
   for (const one of modes) {
     if (one !== mode) work.readAgain();
-    const verdict = yield* classifyText(inner, one, { options, work, nested: nested + 1 });
+    const verdict = yield* classifyText(
+      { bytes: inner, mode: one },
+      { options, work, nested: nested + 1 },
+    );
     if (verdict.kind !== 'not-ours') {
       const expression = bytes.subarray(text.start, text.end);
       const from = { kind: 'literal', expression, name, hasUsing } as const;

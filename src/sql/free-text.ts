@@ -25,7 +25,7 @@ export function isFreeByHead(head: Uint8Array, known: KnownMode): boolean {
 }
 
 function isFree(head: Uint8Array, mode: LexMode): boolean {
-  const lexer = new Lexer(head, 0, head.length, mode);
+  const lexer = new Lexer({ bytes: head, mode });
   lexer.next();
   if (mode.flavour === 'mysql' && lexer.isWord(...QUERIES)) return true;
   if (!lexer.isWord(...INSERTS)) return false;

@@ -6,8 +6,8 @@
  * these statements, is `unknown`; `other` certainly does not.
  */
 import { GUESSED_BYTES_MAX, underAllModes, type Work } from './classify.js';
-import { takeIdentifier, takeTexts } from './grammar/table-name.js';
-import { isFullyKnown, type KnownMode, type LexMode } from './lex/lex-mode.js';
+import { type Source, takeIdentifier, takeTexts } from './grammar/table-name.js';
+import { isFullyKnown, type KnownMode } from './lex/lex-mode.js';
 import { endOfText, type ReadOptions, readingStatement } from './next-statement.js';
 import { type Reading, readAtOnce } from './reading.js';
 
@@ -39,24 +39,19 @@ export function readNamedStatement(
 ): NamedStatement {
   if (!mayConcernName(bytes, 0, bytes.length)) return { kind: 'other' };
   if (bytes.length > GUESSED_BYTES_MAX) return { kind: 'unknown' };
-  const reading = underAllModes(bytes, known, (mode, work) => read(bytes, mode, options, work));
+  const reading = underAllModes(bytes, known, (mode, work) => read({ bytes, mode }, options, work));
   return readAtOnce(reading) ?? { kind: isFullyKnown(known) ? 'unknown' : 'disagree' };
 }
 
-function* read(
-  bytes: Uint8Array,
-  mode: LexMode,
-  options: ReadOptions,
-  work: Work,
-): Reading<NamedStatement> {
+function* read(source: Source, options: ReadOptions, work: Work): Reading<NamedStatement> {
+  const { bytes, mode } = source;
   work.add(bytes.length);
   const end = endOfText(bytes, mode);
-  const statement = yield* readingStatement(bytes, 0, end, mode, options);
+  const statement = yield* readingStatement({ bytes, start: 0, end, mode }, options);
   if (statement.shape === 'program') return { kind: statement.isComplete ? 'other' : 'unknown' };
   if (statement.next !== null || !statement.isComplete || statement.shape !== 'plain') {
     return { kind: 'unknown' };
   }
-  const source = { bytes, mode };
   const tokens = [...statement.tokens];
   const name = () => plainNameOf(takeIdentifier(tokens, source)?.value ?? null);
   if (takeTexts(tokens, 'PREPARE')) return { kind: 'prepare', name: name() };

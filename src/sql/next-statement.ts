@@ -7,6 +7,7 @@
  * the rest is read; so this takes an offset and a mode, and keeps nothing between two calls.
  */
 import { CHARSET_TABLES } from './lex/client-charset.js';
+import type { LexedText } from './lex/comments.js';
 import type { LexMode } from './lex/lex-mode.js';
 import type { Token } from './lex/lexer.js';
 import { TokenStream } from './lex/token-stream.js';
@@ -65,15 +66,13 @@ export function endOfText(bytes: Uint8Array, mode: LexMode): number {
   return end;
 }
 
-/** Reads the statement that begins at `offset`; `end` is `endOfText` of the same bytes and mode. */
+/** Reads the statement at the start of `text`, whose end is `endOfText` of its bytes and mode. */
 export function* readingStatement(
-  bytes: Uint8Array,
-  offset: number,
-  end: number,
-  mode: LexMode,
+  text: Required<LexedText>,
   options: ReadOptions,
 ): Reading<Statement> {
-  const stream = new TokenStream(bytes, offset, end, mode);
+  const { mode } = text;
+  const stream = new TokenStream(text);
   const statement = yield* readStatement(stream, mode, options);
   const isBody = statement.shape === 'compound' || statement.shape === 'set-statement';
   if (isBody || !stream.isSymbol(';')) return statement;
@@ -83,7 +82,7 @@ export function* readingStatement(
   const isOld = mode.flavour === 'mysql' && mode.versionId < 50700;
   const isInComment = options.multiStatements && stream.isInComment && !isOld;
   const isError =
-    statement.tokens.length === 0 || isInComment || endsInNul(bytes, offset, stream.start, mode);
+    statement.tokens.length === 0 || isInComment || endsInNul({ ...text, end: stream.start });
   const next = stream.end;
   const isComplete = statement.isComplete && !isError;
   if (options.multiStatements) return { ...statement, next, isComplete };
@@ -91,8 +90,8 @@ export function* readingStatement(
   return { ...statement, next, isComplete: false };
 }
 
-/** Whether a NUL is the last of `bytes[start, end)` but for blanks. */
-function endsInNul(bytes: Uint8Array, start: number, end: number, mode: LexMode): boolean {
+/** Whether a NUL is the last byte but for blanks. */
+function endsInNul({ bytes, start, end, mode }: Required<LexedText>): boolean {
   const table = CHARSET_TABLES[mode.charset];
   let at = end;
   while (at > start && table.isBlank[bytes[at - 1] ?? 0]) at--;

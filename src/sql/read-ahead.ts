@@ -5,6 +5,7 @@
  * Invariant: a cut is where all open modes see the end of a statement.
  */
 import { classifyingStatements, underAllModes, type Work } from './classify.js';
+import type { Source } from './grammar/table-name.js';
 import type { KnownMode, LexMode } from './lex/lex-mode.js';
 import { mayConcernName } from './named-statement.js';
 import type { Reading } from './reading.js';
@@ -37,18 +38,18 @@ export function* readingAhead(
   known: KnownMode,
   wanted: Wanted,
 ): Reading<Ahead | null> {
-  const read = (mode: LexMode, work: Work) => readUnder(bytes, mode, wanted, work);
+  const read = (mode: LexMode, work: Work) => readUnder({ bytes, mode }, wanted, work);
   return yield* underAllModes(bytes, known, read);
 }
 
 function* readUnder(
-  bytes: Uint8Array,
-  mode: LexMode,
+  source: Source,
   { isOurs, names, protect }: Wanted,
   work: Work,
 ): Reading<Ahead> {
+  const { bytes } = source;
   const context = { options: { multiStatements: true, protect }, work, nested: 0 };
-  const parts = yield* classifyingStatements(bytes, mode, context, isOurs);
+  const parts = yield* classifyingStatements(source, context, isOurs);
   const starts = parts.map((_part, index) => parts[index - 1]?.next ?? 0);
   const found = parts.findIndex(
     ({ verdict, next }, index) =>

@@ -32,7 +32,7 @@ export function classifyStatements(
   options: ReadOptions,
 ): readonly StatementPart[] {
   const reading = underAllModes(bytes, mode, (one, work) =>
-    classifyingStatements(bytes, one, { options, work, nested: 0 }),
+    classifyingStatements({ bytes, mode: one }, { options, work, nested: 0 }),
   );
   return readAtOnce(reading) ?? [];
 }

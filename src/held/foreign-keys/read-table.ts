@@ -11,7 +11,8 @@ import {
   type KeyAction,
 } from '../../ledger/detached/detached.js';
 import { isServerError, type ServiceConnection } from '../../service/pool/pools.js';
-import { ident, NAME_CHARACTERS_MAX, note, sql, textOf } from '../../service/sql.js';
+import { ident, note, sql, textOf } from '../../service/sql.js';
+import { NAME_CHARACTERS_MAX } from '../../names/names.js';
 import { ABSENT_TABLE } from '../../wire/server-errors.js';
 
 interface TableDefinition {

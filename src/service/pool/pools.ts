@@ -7,8 +7,7 @@ import type { SQLQuery } from '@databases/mysql';
 export { isServerError, isServiceError, ServerError, unlessRefused } from '../errors.js';
 
 /** BIGINT comes as bigint, DECIMAL as string, DATETIME as a Date in UTC, BLOB as Buffer. */
-export type Value = string | number | bigint | Date | Buffer | null;
-export type Row = Readonly<Record<string, Value>>;
+export type Row = Readonly<Record<string, string | number | bigint | Date | Buffer | null>>;
 
 /** The response to one statement: its rows (none for an OK), and the OK's count. */
 export type Rows = readonly Row[] & { readonly affectedRows: number };

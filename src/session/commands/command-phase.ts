@@ -333,7 +333,7 @@ export class CommandPhase implements GateOwner {
     else {
       const userSession = this.#openUserSession(taken.packetKind === 'prepare');
       const interception = await answerTo(taken, { ...this.#context(), ...read, userSession });
-      this.#settle(taken, interception, userSession.end(), rest);
+      this.#settle(taken, interception, { fromServer: userSession.end(), fromClient: rest });
     }
     const { counters } = this.#options;
     counters.answersTotal++;
@@ -358,16 +358,19 @@ export class CommandPhase implements GateOwner {
     );
     this.#enter({ name: 'multi-statement', run });
     const interception = await run.run();
-    const { fromServer, fromClient } = run.end();
+    const rests = run.end();
+    const { fromServer, fromClient } = rests;
     if (interception === null) return this.#goOn({ name: 'relaying' }, fromServer, fromClient);
     if (interception.kind === 'forward') this.#prepared.doubtNames();
-    this.#settle(taken, interception, fromServer, fromClient);
+    this.#settle(taken, interception, rests);
   }
 
-  /**
-   * The statement is settled: its response, or the statement itself, goes out; the stream goes on.
-   */
-  #settle(taken: Intercepted, interception: Interception, fromServer: Buffer, rest: Buffer): void {
+  /** Sends the response, or the statement itself; then the stream goes on. */
+  #settle(
+    taken: Intercepted,
+    interception: Interception,
+    { fromServer, fromClient }: ReturnType<MultiStatementRun['end']>,
+  ): void {
     const { packet } = taken;
     const { onAnswer, service } = this.#options;
     if (interception.facts !== null) this.lastSeen.inFacts(interception.facts);
@@ -384,7 +387,7 @@ export class CommandPhase implements GateOwner {
       if (schemaRows !== undefined) this.#after = new AfterDropDatabase(schemaRows);
       onAnswer(taken, interception, service());
     }
-    this.#goOn({ name: 'relaying' }, fromServer, rest);
+    this.#goOn({ name: 'relaying' }, fromServer, fromClient);
   }
 
   /** The streams go on in that state, beginning with the bytes that came meanwhile. */

@@ -91,9 +91,9 @@ async function answerToText(taken: Intercepted, options: DispatchOptions): Promi
     case 'not-ours':
       return { kind: 'forward', facts };
     case 'drop-table':
-      return dropTable(taken, verdict.statement, facts, options);
+      return dropTable(taken, { statement: verdict.statement, facts }, options);
     case 'refused':
-      return answerRefusedForm(taken, verdict, facts, options);
+      return answerRefusedForm(taken, { ...verdict, facts }, options);
     case 'dynamic':
       return dynamic(taken, verdict, options);
     case 'unclear':
@@ -115,13 +115,12 @@ async function answerToText(taken: Intercepted, options: DispatchOptions): Promi
 
 function answerRefusedForm(
   taken: Intercepted,
-  verdict: Refused,
-  facts: UserFacts | null,
+  verdict: Refused & { readonly facts: UserFacts | null },
   options: DispatchOptions,
 ): Promise<Interception> {
   const { form, source } = verdict;
   if (source !== undefined) return dynamic(taken, { ...verdict, source }, options);
-  const { schema, ifExists = false, replacement } = verdict;
+  const { schema, ifExists = false, replacement, facts } = verdict;
   if (schema !== null && form === 'drop-database') {
     if (taken.packetKind === 'prepare')
       return prepareDrop(taken.text, { schema, ifExists }, options);
@@ -142,8 +141,7 @@ function answerRefusedForm(
 
 async function dropTable(
   taken: Intercepted,
-  statement: DropTableStatement,
-  facts: UserFacts | null,
+  { statement, facts }: { statement: DropTableStatement; facts: UserFacts | null },
   options: DispatchOptions,
 ): Promise<Interception> {
   const unsupported = whyUnsupported(statement, options.server, taken.text);

@@ -9,8 +9,7 @@
  */
 import { assert } from '../../assert.js';
 import { UndropError } from '../../errors.js';
-import { isStorable } from '../../sql/lex/client-charset.js';
-import { clientCharsetOf } from '../../sql/lex/lex-mode.js';
+import { clientCharsetOf, isStorable } from '../../sql/lex/client-charset.js';
 import { plainNameOf } from '../../sql/named-statement.js';
 import { mayBeOurs } from '../../sql/trigger-scan.js';
 import { isProtected } from '../../sql/verdict.js';
@@ -73,7 +72,7 @@ export async function prepareDrop(
   const facts = readFacts(said);
   if ('errno' in facts) return answerWith(facts);
   assert(answer.definitions === 0, 'a DROP has no columns and no parameters');
-  const drop = boundDrop(text, statement, facts, options);
+  const drop = boundDrop({ text, statement, facts }, options);
   if (drop === null) return refused(notUnderstood('its hints'), options);
   prepared.remember(answer.statementId, drop);
   return { ...answerWith(answer), facts };
@@ -81,9 +80,7 @@ export async function prepareDrop(
 
 /** The record of a drop; null: its hints can't be read. */
 function boundDrop(
-  text: Buffer,
-  statement: PreparedDrop['statement'],
-  facts: UserFacts,
+  { text, statement, facts }: Pick<PreparedDrop, 'text' | 'statement'> & { facts: UserFacts },
   { server }: DispatchOptions,
 ): PreparedDrop | null {
   const { schema, charset } = facts;
@@ -276,10 +273,10 @@ async function prepareText(
   if (inner.kind === 'recycle-schema-write') return refused(recycleSchemaRefusal(inner), options);
   const own = { ...made, text, facts };
   if (inner.kind === 'undo') return refused(NOT_BY_NAME, options);
-  if (inner.kind === 'drop-table') return prepareByName(taken, own, inner.statement, options);
+  if (inner.kind === 'drop-table') return prepareByName(taken, { ...own, statement: inner.statement }, options);
   const { form, schema, ifExists = false } = inner;
   if (form === 'drop-database' && schema !== null) {
-    return prepareByName(taken, own, { schema, ifExists }, options);
+    return prepareByName(taken, { ...own, statement: { schema, ifExists } }, options);
   }
   return refused(notDone(HOW[form], namesIn(inner)), options);
 }
@@ -294,8 +291,7 @@ const NOT_BY_NAME = new UndropError('UNDROP_NOT_UNDONE', {
  */
 async function prepareByName(
   { packet }: Intercepted,
-  { verdict, text, facts }: Made,
-  statement: PreparedDrop['statement'],
+  { verdict, text, facts, statement }: Made & Pick<PreparedDrop, 'statement'>,
   options: DispatchOptions,
 ): Promise<Interception> {
   const { prepared, server, userSession } = options;
@@ -308,7 +304,7 @@ async function prepareByName(
   const name = plainNameOf(verdict.source.name);
   if (name === null) return refused(notDone('by PREPARE under such a name', tables), options);
   if (prepared.full !== null) return refused(noRoom(statement, prepared.full), options);
-  const drop = boundDrop(text, statement, facts, options);
+  const drop = boundDrop({ text, statement, facts }, options);
   if (drop === null) return refused(notUnderstood('its hints'), options);
   const [answer] = await userSession.run([{ kind: 'packet', payload: packet.payload }]);
   assert(answer?.kind === 'ok' || answer?.kind === 'err', 'PREPARE answers OK or ERR');

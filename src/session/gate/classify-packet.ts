@@ -86,7 +86,7 @@ export function* classifyPacket(
     case COM_QUERY:
       break;
     case COM_STMT_PREPARE:
-      return yield* classifyText(packet, 'prepare', payload.subarray(1), options);
+      return yield* classifyText({ packet, packetKind: 'prepare', text: payload.subarray(1) }, options);
     case COM_INIT_DB:
     case COM_CHANGE_USER: {
       const text = schemaIn(payload);
@@ -99,7 +99,7 @@ export function* classifyPacket(
       return { ...other, packetKind: 'unknown' };
   }
   const text = payload.subarray(queryTextOffset(payload, options.capabilities));
-  const taken = yield* classifyText(packet, 'query', text, options);
+  const taken = yield* classifyText({ packet, packetKind: 'query', text }, options);
   const { prepared, server, multiStatements } = options;
   if (!prepared.watchesNames || isMultiStatement(taken, options)) return taken;
   const named = readNamedStatement(text, server, options);
@@ -139,9 +139,7 @@ export function classifyByFacts(
 }
 
 function* classifyText(
-  packet: Packet,
-  packetKind: 'query' | 'prepare',
-  text: Buffer,
+  { packet, packetKind, text }: { packet: Packet; packetKind: 'query' | 'prepare'; text: Buffer },
   { server, service, multiStatements, onObserved }: ClassifyOptions,
 ): Reading<Intercepted | null> {
   const kinds = protectedKinds(service);

@@ -32,7 +32,7 @@ interface Identity {
   readonly key: KeyObject;
 }
 
-export function identityOf(pem: CertificateAndKey): Identity {
+export function loadIdentity(pem: CertificateAndKey): Identity {
   return { pem, context: tls.createSecureContext({ ...pem }), key: createPrivateKey(pem.key) };
 }
 
@@ -60,7 +60,7 @@ export function readIdentity(
     problems.push(`${prefix}_KEY: expected the key of the certificate in ${cert}, found another.`);
     return null;
   }
-  return attempt(() => identityOf({ cert: certText, key: keyText }), expectedCert, problems);
+  return attempt(() => loadIdentity({ cert: certText, key: keyText }), expectedCert, problems);
 }
 
 export function readCa(

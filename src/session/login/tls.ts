@@ -17,7 +17,7 @@ import type { ServiceSecurity } from '../../service/pool/open-pool.js';
 import { describeAddress, type ServerAddress } from '../../service/server-address.js';
 import {
   type CertificateAndKey,
-  identityOf,
+  loadIdentity,
   proxyKeyOf,
   readCa,
   readIdentity,
@@ -299,7 +299,7 @@ async function readMaterial(
   const ownCertificate = isOff || hasFiles ? null : (given ?? (await selfSigned(listen)));
   const ofFiles = () =>
     isOff ? null : readIdentity({ cert: tlsCert, key: tlsKey, prefix: 'UNDROP_TLS' }, problems);
-  const identity = ownCertificate === null ? ofFiles() : identityOf(ownCertificate);
+  const identity = ownCertificate === null ? ofFiles() : loadIdentity(ownCertificate);
   const towardsServers = readTowardsServers(settings, problems);
   if (problems.length > 0)
     throw new UndropError('UNDROP_CONFIG', { problems: problems.join('\n') });

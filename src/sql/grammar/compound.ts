@@ -16,8 +16,7 @@ import type { Source } from './table-name.js';
  * word.
  */
 export function bodyVerdict(
-  form: 'compound' | 'set-statement',
-  { start, end, tokens }: Statement,
+  { shape, start, end, tokens }: Statement & { readonly shape: 'compound' | 'set-statement' },
   { bytes }: Source,
   protect: Protected | undefined,
 ): Verdict {
@@ -27,7 +26,7 @@ export function bodyVerdict(
   if (!mayHoldOurs) return NOT_OURS;
   return mentionsRecycle(bytes.subarray(start))
     ? { kind: 'recycle-schema-write', how: 'unclear' }
-    : refusedVerdict(form, []);
+    : refusedVerdict(shape, []);
 }
 
 /** Whether a statement of undrop, or one that may run such a text, may begin at a token. */

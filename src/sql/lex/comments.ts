@@ -31,6 +31,15 @@ const COMMENTS_MAX = 1_000;
 const [LF, BANG, HASH, STAR, DASH, SLASH, UPPER_M] = [0x0a, 0x21, 0x23, 0x2a, 0x2d, 0x2f, 0x4d];
 const [ZERO, NINE] = [0x30, 0x39];
 
+/** A part of some bytes, and how it is read. */
+export interface LexedText {
+  readonly bytes: Uint8Array;
+  /** Default: all of them. */
+  readonly start?: number;
+  readonly end?: number;
+  readonly mode: LexMode;
+}
+
 export class CommentReader {
   protected readonly bytes: Uint8Array;
   protected readonly textEnd: number;
@@ -46,10 +55,7 @@ export class CommentReader {
 
   /** Reads `bytes[start, end)`; adds the ordinary comments that it skips to `comments`. */
   constructor(
-    bytes: Uint8Array,
-    start: number,
-    end: number,
-    mode: LexMode,
+    { bytes, start = 0, end = bytes.length, mode }: LexedText,
     comments: Comment[] | null = null,
   ) {
     this.bytes = bytes;

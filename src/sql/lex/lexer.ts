@@ -268,7 +268,7 @@ function isBinaryDigit(byte: number): boolean {
 /** The ordinary comments of a text; none if it has no end, null if it can't be read. */
 export function commentsOf(bytes: Uint8Array, mode: LexMode): readonly Comment[] | null {
   const comments: Comment[] = [];
-  const lexer = new Lexer(bytes, 0, bytes.length, mode, comments);
+  const lexer = new Lexer({ bytes, mode }, comments);
   try {
     while (lexer.next() !== 'end') if (lexer.kind === 'error') return [];
     return comments;

@@ -11,7 +11,7 @@ import {
   STRUCTURE_BYTES_MAX,
   Unreadable,
 } from '../reading.js';
-import type { LexMode } from './lex-mode.js';
+import type { LexedText } from './comments.js';
 import { Lexer, type Token } from './lexer.js';
 
 /** Words after DROP that mean base tables. */
@@ -43,8 +43,8 @@ export class TokenStream extends Lexer {
   #boundAt: number;
 
   /** Reads the statement that begins somewhere after `start`; stops at its first token. */
-  constructor(bytes: Uint8Array, start: number, end: number, mode: LexMode) {
-    super(bytes, start, end, mode);
+  constructor(text: LexedText) {
+    super(text);
     this.next();
     this.takenEnd = this.start;
     this.#boundAt = this.start + STRUCTURE_BYTES_MAX;

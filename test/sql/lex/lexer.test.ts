@@ -17,7 +17,7 @@ import { latin1, lexMode } from '../describe-verdict.js';
 /** Kinds and texts, as `word:DROP name:t .`. */
 function tokens(text: string, mode: LexMode): string {
   const bytes = Buffer.from(text, 'latin1');
-  const lexer = new Lexer(bytes, 0, bytes.length, mode);
+  const lexer = new Lexer({ bytes, mode });
   const found: string[] = [];
   while (lexer.next() !== 'end') {
     const slice = latin1(bytes.subarray(lexer.start, lexer.end));
@@ -99,7 +99,7 @@ describe('names', () => {
         fc.pre(!value.includes(0) && isStorable(value, kind));
         const quoted = quoteClientName(value, kind);
         const mode = { ...mysql, charset: kind };
-        const lexer = new Lexer(quoted, 0, quoted.length, mode);
+        const lexer = new Lexer({ bytes: quoted, mode });
         expect([lexer.next(), lexer.start, lexer.end]).toEqual(['name', 0, quoted.length]);
       }),
       { numRuns: rounds(2_000, 500) },
@@ -116,7 +116,7 @@ describe('above 16 MiB', () => {
 
   test('a BLOB as one hexadecimal number is read, and what follows it', () => {
     const bytes = Buffer.from(`0x${digits}, a`);
-    const lexer = new Lexer(bytes, 0, bytes.length, mysql);
+    const lexer = new Lexer({ bytes, mode: mysql });
     expect([lexer.next(), lexer.end]).toEqual(['number', digits.length + 2]);
     expect([lexer.next(), lexer.next(), lexer.next()]).toEqual(['symbol', 'word', 'end']);
   });
@@ -126,7 +126,7 @@ describe('above 16 MiB', () => {
     ['/*', '*/'],
   ])('what begins with %s is not read', (before, after) => {
     const bytes = Buffer.from(`${before}${digits}${after}, a`);
-    expect(() => new Lexer(bytes, 0, bytes.length, mysql).next()).toThrow(Unreadable);
+    expect(() => new Lexer({ bytes, mode: mysql }).next()).toThrow(Unreadable);
   });
 });
 
