@@ -3,7 +3,8 @@
  * run twice: it only adds privileges, and keeps the password of an existing account.
  */
 import { UndropError } from '../errors.js';
-import { isServerError, type ServicePool } from '../service/pool/pools.js';
+import { isServerError } from '../service/errors.js';
+import type { ServicePool } from '../service/pool/pools.js';
 import { readServerFacts } from '../service/server-facts.js';
 import { note, numberOf, sql, textOf } from '../service/sql.js';
 import { ACCESS_DENIED } from '../wire/server-errors.js';

@@ -5,7 +5,8 @@
  */
 import { findRows } from '../ledger/read.js';
 import { foldName, isUserSchema, RECYCLE_SCHEMA } from '../names/names.js';
-import { type ServicePool, unlessRefused } from '../service/pool/pools.js';
+import { unlessRefused } from '../service/errors.js';
+import type { ServicePool } from '../service/pool/pools.js';
 import { readServerFacts, type ServerFacts } from '../service/server-facts.js';
 import { note, sql, textOf, textOrNullOf } from '../service/sql.js';
 import { ABSENT_TABLE, ACCESS_DENIED } from '../wire/server-errors.js';

@@ -6,8 +6,9 @@
 import { userInfo } from 'node:os';
 import { UndropError } from '../errors.js';
 import type { Log } from '../log.js';
+import { unlessRefused } from '../service/errors.js';
 import type { PoolSet } from '../service/pool/pool-set.js';
-import { type ServicePool, unlessRefused } from '../service/pool/pools.js';
+import type { ServicePool } from '../service/pool/pools.js';
 import { describeAddress, type ServerAddress } from '../service/server-address.js';
 import { note, sql, textOf } from '../service/sql.js';
 import { ACCESS_DENIED, ER_NO_SUCH_TABLE } from '../wire/server-errors.js';

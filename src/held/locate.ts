@@ -4,7 +4,8 @@
  * lose the way back of a table that still exists.
  */
 import { fileNameOf } from '../ledger/intents/intent-text.js';
-import { isServerError, type ServiceConnection } from '../service/pool/pools.js';
+import { isServerError } from '../service/errors.js';
+import type { ServiceConnection } from '../service/pool/pools.js';
 import { readServerFacts } from '../service/server-facts.js';
 import { ident, note, numberOf, sql, textOf } from '../service/sql.js';
 import { ABSENT_TABLE } from '../wire/server-errors.js';

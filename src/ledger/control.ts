@@ -8,7 +8,8 @@
  */
 import { UndropError } from '../errors.js';
 import { RECYCLE_SCHEMA } from '../names/names.js';
-import { type Row, type ServiceConnection, unlessRefused } from '../service/pool/pools.js';
+import { unlessRefused } from '../service/errors.js';
+import type { Row, ServiceConnection } from '../service/pool/pools.js';
 import { readServerFacts } from '../service/server-facts.js';
 import { dateOf, dateOrNullOf, ident, note, numberOf, sql, textOf } from '../service/sql.js';
 import { ABSENT_TABLE } from '../wire/server-errors.js';

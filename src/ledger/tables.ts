@@ -7,13 +7,8 @@
  */
 import { type ErrorCode, UndropError } from '../errors.js';
 import { isLocalSchema, RECYCLE_SCHEMA, RECYCLE_SCHEMA_LOCAL } from '../names/names.js';
-import { isConnectionLost } from '../service/errors.js';
-import {
-  isServerError,
-  type ServiceConnection,
-  type ServicePool,
-  unlessRefused,
-} from '../service/pool/pools.js';
+import { isConnectionLost, isServerError, unlessRefused } from '../service/errors.js';
+import type { ServiceConnection, ServicePool } from '../service/pool/pools.js';
 import {
   ident,
   note,

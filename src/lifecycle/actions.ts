@@ -5,7 +5,7 @@
  * one table, that is logged and tried again later; it never stops the others.
  */
 import { assertNever } from '../assert.js';
-import { isServerError, unlessRefused } from '../service/pool/pools.js';
+import { isServerError, unlessRefused } from '../service/errors.js';
 import type { ServerFacts } from '../service/server-facts.js';
 import { ER_ERROR_ON_RENAME, ER_SUBQUERY_NO_1_ROW } from '../wire/server-errors.js';
 import { type ActionContext, type ActionOutcome, PROGRESS } from './action-context.js';

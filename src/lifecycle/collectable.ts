@@ -11,6 +11,7 @@ import { intentsWithLiveSession } from '../ledger/live-owners.js';
 import { findRows } from '../ledger/read.js';
 import { openGroupsOf } from '../ledger/schema-drops.js';
 import { isLocalSchema, isRecycleSchema, PINNED_UNTIL } from '../names/names.js';
+import { unlessRefused } from '../service/errors.js';
 import {
   type HoldTable,
   type Later,
@@ -18,7 +19,7 @@ import {
   listHoldTables,
   readRecycleSchemas,
 } from '../service/hold-tables.js';
-import { type ServiceConnection, type ServicePool, unlessRefused } from '../service/pool/pools.js';
+import type { ServiceConnection, ServicePool } from '../service/pool/pools.js';
 import { ABSENT_TABLE } from '../wire/server-errors.js';
 
 /** A table that the collector may act on. */

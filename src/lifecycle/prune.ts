@@ -9,12 +9,8 @@
 import { UndropError } from '../errors.js';
 import { ensureLedger, HISTORY, LEDGER } from '../ledger/tables.js';
 import type { Log } from '../log.js';
-import {
-  isServerError,
-  type ServiceConnection,
-  type ServicePool,
-  unlessRefused,
-} from '../service/pool/pools.js';
+import { isServerError, unlessRefused } from '../service/errors.js';
+import type { ServiceConnection, ServicePool } from '../service/pool/pools.js';
 import { note, type SQLQuery, sql } from '../service/sql.js';
 import { ABSENT_TABLE, ER_SPECIFIC_ACCESS_DENIED_ERROR } from '../wire/server-errors.js';
 import type { ActionContext } from './action-context.js';

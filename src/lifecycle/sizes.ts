@@ -8,8 +8,8 @@
  */
 import { readTotals } from '../ledger/read.js';
 import { LEDGER } from '../ledger/tables.js';
+import { isServerError, unlessRefused } from '../service/errors.js';
 import type { ServicePool } from '../service/pool/pools.js';
-import { isServerError, unlessRefused } from '../service/pool/pools.js';
 import { hasRows, type ServerFacts } from '../service/server-facts.js';
 import {
   dateOf,

@@ -6,8 +6,9 @@
  */
 import { foreignKeysOf } from '../ledger/intents/intent-text.js';
 import { foldName, isRecycleSchema } from '../names/names.js';
+import { isServerError } from '../service/errors.js';
 import type { HoldTable } from '../service/hold-tables.js';
-import { isServerError, type Row, type ServiceConnection } from '../service/pool/pools.js';
+import type { Row, ServiceConnection } from '../service/pool/pools.js';
 import { readStatusVariables, type ServerFacts } from '../service/server-facts.js';
 import { ident, note, numberOf, sql, textOf, textOrNullOf } from '../service/sql.js';
 import { ER_NO_SUCH_TABLE, ER_NO_SUCH_TABLE_IN_ENGINE } from '../wire/server-errors.js';

@@ -11,7 +11,7 @@ import { reportAndKeep } from '../ledger/history.js';
 import { findRows } from '../ledger/read.js';
 import { recordState } from '../ledger/write.js';
 import { formatHoldName, ghostIdOf, isRetiredBarrier, shownDue } from '../names/names.js';
-import { isServerError, unlessRefused } from '../service/pool/pools.js';
+import { isServerError, unlessRefused } from '../service/errors.js';
 import { ident, note, sql } from '../service/sql.js';
 import { ABSENT_TO_RENAME } from '../wire/server-errors.js';
 import type { ActionContext } from './action-context.js';

@@ -19,8 +19,8 @@ import {
   type SchemaDropRow,
 } from '../ledger/schema-drops.js';
 import type { Log } from '../log.js';
-import { isRowLevelError } from '../service/errors.js';
-import { isServerError, type ServiceConnection, type ServicePool } from '../service/pool/pools.js';
+import { isRowLevelError, isServerError } from '../service/errors.js';
+import type { ServiceConnection, ServicePool } from '../service/pool/pools.js';
 import { ident, note, sql } from '../service/sql.js';
 import { ER_BAD_DB_ERROR } from '../wire/server-errors.js';
 import { putSchemaBack } from './put-schema-back.js';

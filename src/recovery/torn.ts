@@ -11,7 +11,8 @@ import { type LedgerRow, TORN } from '../ledger/entry.js';
 import { fileNameOf } from '../ledger/intents/intent-text.js';
 import { recordState } from '../ledger/write.js';
 import type { Log } from '../log.js';
-import { isServerError, type ServicePool } from '../service/pool/pools.js';
+import { isServerError } from '../service/errors.js';
+import type { ServicePool } from '../service/pool/pools.js';
 import { readServerFacts } from '../service/server-facts.js';
 import { ident, note, numberOf, sql } from '../service/sql.js';
 import {

@@ -18,6 +18,7 @@ import {
   type QualifiedTable,
   type TableState,
 } from '../names/names.js';
+import { unlessRefused } from '../service/errors.js';
 import {
   type HoldTable,
   type IdRange,
@@ -25,7 +26,7 @@ import {
   idsWith,
   mapHoldTables,
 } from '../service/hold-tables.js';
-import { type ServiceConnection, unlessRefused } from '../service/pool/pools.js';
+import type { ServiceConnection } from '../service/pool/pools.js';
 import { ABSENT_TABLE } from '../wire/server-errors.js';
 
 /** The known properties of a dropped table, in any state. */

@@ -15,8 +15,8 @@ import {
 } from '../ledger/table-restores.js';
 import { recordState } from '../ledger/write.js';
 import { type QualifiedTable, writtenName } from '../names/names.js';
-import { tolerantly } from '../service/errors.js';
-import { isServiceError, type ServicePool } from '../service/pool/pools.js';
+import { isServiceError, tolerantly } from '../service/errors.js';
+import type { ServicePool } from '../service/pool/pools.js';
 import { makeWhole, type ReattachReport } from './make-whole.js';
 import type { HeldPlan, RestorePlan } from './plan-restore.js';
 import { explainRefusal, isFateUnknown, notSeen } from './refusals.js';

@@ -13,8 +13,8 @@ import type { LedgerRow } from '../ledger/entry.js';
 import { liveOwners } from '../ledger/live-owners.js';
 import { findRows } from '../ledger/read.js';
 import { inBatches, type QualifiedTable, writtenName } from '../names/names.js';
-import { tolerantly } from '../service/errors.js';
-import { isServiceError, type ServicePool, unlessRefused } from '../service/pool/pools.js';
+import { isServiceError, tolerantly, unlessRefused } from '../service/errors.js';
+import type { ServicePool } from '../service/pool/pools.js';
 import { pauseBefore, RESTORE_OWNER } from '../tries.js';
 import { ABSENT_TABLE } from '../wire/server-errors.js';
 import {

@@ -9,7 +9,8 @@ import { findMissing, missingScript } from '../held/triggers/reattach-triggers.j
 import type { LedgerRow } from '../ledger/entry.js';
 import { readUses, type Uses } from '../ledger/history.js';
 import { findRows, readRestoreScript } from '../ledger/read.js';
-import { type ServicePool, unlessRefused } from '../service/pool/pools.js';
+import { unlessRefused } from '../service/errors.js';
+import type { ServicePool } from '../service/pool/pools.js';
 import { ident, note, sql, textOf, textOrNullOf } from '../service/sql.js';
 import { ABSENT_TABLE } from '../wire/server-errors.js';
 import { ambiguousIds, findDropped, findEndedRows, idDigits, noSuchHeld } from './find-dropped.js';

@@ -19,8 +19,9 @@ import { forgetIntents, type IntentTable, recordOutcome } from '../ledger/write.
 import { type Log, silentLog } from '../log.js';
 import { formatHoldName, newHoldId, type QualifiedTable, writtenName } from '../names/names.js';
 import type { HoldTime } from '../policy/decide.js';
+import { isServerError } from '../service/errors.js';
 import { findHoldTables } from '../service/hold-tables.js';
-import { isServerError, type ServicePool, type TaskConnection } from '../service/pool/pools.js';
+import type { ServicePool, TaskConnection } from '../service/pool/pools.js';
 import { runWithTimeoutOn, SHORT_INNODB_WAIT } from '../service/pool/statement-timeout.js';
 import { ident, note, sql } from '../service/sql.js';
 import { ABSENT_TO_RENAME } from '../wire/server-errors.js';

@@ -7,8 +7,9 @@
  * moment ago; an unknown value is null.
  */
 import { inBatches } from '../names/names.js';
+import { unlessRefused } from './errors.js';
 import type { HoldTable } from './hold-tables.js';
-import { type Row, type ServiceConnection, unlessRefused } from './pool/pools.js';
+import type { Row, ServiceConnection } from './pool/pools.js';
 import type { ServerFacts } from './server-facts.js';
 import { note, numberOrNullOf, type SQLQuery, sql, textOf, valueList } from './sql.js';
 

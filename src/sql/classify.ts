@@ -310,11 +310,7 @@ function* statementVerdict(
   }
 }
 
-function* executeVerdict(
-  statement: Statement,
-  source: Source,
-  context: Context,
-): Reading<Verdict> {
+function* executeVerdict(statement: Statement, source: Source, context: Context): Reading<Verdict> {
   const tokens = statement.tokens.slice(1);
   if (!takeTexts(tokens, 'IMMEDIATE')) return NOT_OURS;
   const isMySql = source.mode.flavour === 'mysql';

@@ -12,7 +12,8 @@ import { bindingOf } from '../held/relocate/until-free.js';
 import { type Log, silentLog } from '../log.js';
 import { problemsOf } from '../restore/make-whole.js';
 import { restore } from '../restore/restore.js';
-import { isServiceError, type ServicePool } from '../service/pool/pools.js';
+import { isServiceError } from '../service/errors.js';
+import type { ServicePool } from '../service/pool/pools.js';
 import { PUT_BACK, pauseBefore } from '../tries.js';
 
 /** `put-back` in place of held tables. In order; does not reject. */

@@ -2,7 +2,7 @@
  * The start of a drop: the client's statement, parsed, and the known facts of its session.
  */
 
-import type { ClientCharset } from '../sql/lex/lex-mode.js';
+import type { ClientCharset } from '../sql/lex/client-charset.js';
 import type { DropTableStatement } from '../sql/verdict.js';
 import type { ServerVersion } from '../wire/connection/handshake-v10.js';
 import type { SessionFacts } from './session/user-session.js';

@@ -6,8 +6,7 @@
  */
 import { isUtf8 } from 'node:buffer';
 import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
-import { CHARSET_TABLES } from '../../src/sql/lex/client-charset.js';
-import { clientCharsetOf } from '../../src/sql/lex/lex-mode.js';
+import { CHARSET_TABLES, clientCharsetOf } from '../../src/sql/lex/client-charset.js';
 import { corpusCases } from '../sql/corpus.js';
 import type { ServerKey } from '../sql/describe-verdict.js';
 import { mutate } from '../support/mutations.js';

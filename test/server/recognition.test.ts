@@ -5,8 +5,8 @@
  */
 import { isDeepStrictEqual } from 'node:util';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
-import { CHARSET_TABLES } from '../../src/sql/lex/client-charset.js';
-import { clientCharsetOf, hypotheses, modeFromSqlMode } from '../../src/sql/lex/lex-mode.js';
+import { CHARSET_TABLES, clientCharsetOf } from '../../src/sql/lex/client-charset.js';
+import { hypotheses, modeFromSqlMode } from '../../src/sql/lex/lex-mode.js';
 import { mayBeOurs } from '../../src/sql/trigger-scan.js';
 import { tablesOf, type Verdict } from '../../src/sql/verdict.js';
 import { type CorpusCase, corpusCases } from '../sql/corpus.js';

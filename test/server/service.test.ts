@@ -2,9 +2,10 @@
 import { expect, test } from '@jest/globals';
 import { UndropError } from '../../src/errors.js';
 import { silentLog } from '../../src/log.js';
+import { isServerError } from '../../src/service/errors.js';
 import { findHoldTables, listHoldTables } from '../../src/service/hold-tables.js';
 import { openServicePool } from '../../src/service/pool/open-pool.js';
-import { isServerError, type ServicePool } from '../../src/service/pool/pools.js';
+import type { ServicePool } from '../../src/service/pool/pools.js';
 import { isKilled, runWithTimeout } from '../../src/service/pool/statement-timeout.js';
 import { readServerFacts } from '../../src/service/server-facts.js';
 import { ident, numberOf, sql, textOf } from '../../src/service/sql.js';

@@ -2,7 +2,8 @@
 import { expect, test } from '@jest/globals';
 import { parseHoldName } from '../../src/names/names.js';
 import type { Ruling } from '../../src/policy/decide.js';
-import { type Row, ServerError, type ServicePool } from '../../src/service/pool/pools.js';
+import { ServerError } from '../../src/service/errors.js';
+import type { Row, ServicePool } from '../../src/service/pool/pools.js';
 import { renewDueTimes } from '../../src/steps/run.js';
 
 const HOUR_MS = 3_600_000;

@@ -1,7 +1,8 @@
 /** What the ledger's history has of one table. */
 import type { AuditField } from '../../src/audit.js';
 import { HISTORY } from '../../src/ledger/tables.js';
-import { type ServiceConnection, unlessRefused } from '../../src/service/pool/pools.js';
+import { unlessRefused } from '../../src/service/errors.js';
+import type { ServiceConnection } from '../../src/service/pool/pools.js';
 import { dateOf, note, numberOf, sql, textOf } from '../../src/service/sql.js';
 import { ABSENT_TABLE } from '../../src/wire/server-errors.js';
 

@@ -29,11 +29,18 @@ test('exportedTwice finds a name that two files export, whatever it is', () => {
     scanSource('src/b.ts', 'export const [Held, other] = [1, 2];\nfunction keyOf() {}\n'),
     scanSource('src/c.ts', "export { type Key as Held } from './a.js';\n"),
   ];
-  expect(texts(exportedTwice(files))).toEqual(['Held: src/a.ts', 'Held: src/b.ts', 'Held: src/c.ts']);
+  expect(texts(exportedTwice(files))).toEqual([
+    'Held: src/a.ts',
+    'Held: src/b.ts',
+    'Held: src/c.ts',
+  ]);
 });
 
 test('wideImports counts modules, not statements', () => {
-  const file = scanSource('src/a.ts', "import type { A } from 'a';\nimport { b } from 'a';\nimport 'c';\n");
+  const file = scanSource(
+    'src/a.ts',
+    "import type { A } from 'a';\nimport { b } from 'a';\nimport 'c';\n",
+  );
   expect(texts(wideImports([file], 1))).toEqual(['src/a.ts imports from 2']);
   expect(wideImports([file], 2)).toEqual([]);
 });
@@ -56,9 +63,9 @@ describe('openings', () => {
   });
 });
 
-test('logTexts finds texts that open with an article, and no other literal of the call', () => {
+test('logTexts finds texts that open with an article or end with a stop', () => {
   const source = `
-    log.warn({ event: 'a b' }, 'the ledger could not be read');
+    log.warn({ event: 'ledger' }, 'the ledger could not be read');
     this.#options.log.info(fields, 'cannot read the ledger; trying again');
     report('a client');
     log.error({ err }, isNew ? 'read the ledger.' : 'can not read it');

@@ -11,7 +11,7 @@ import { findStranger } from '../../lifecycle/leader/collector-lock.js';
 import { jsonText, printCard } from '../../printer.js';
 import { findUnfinishedRestores, type Unfinished } from '../../recovery/finish-restores.js';
 import { HOW_TO_MEND } from '../../restore/print-held.js';
-import { unlessRefused } from '../../service/pool/pools.js';
+import { unlessRefused } from '../../service/errors.js';
 import {
   describeAddress,
   isOnThisMachine,

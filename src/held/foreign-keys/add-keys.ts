@@ -8,7 +8,8 @@
  * May run twice: reads the table first and continues from its present state.
  */
 import { type ForeignKey, nameToAdd } from '../../ledger/detached/detached.js';
-import { isServerError, type ServicePool } from '../../service/pool/pools.js';
+import { isServerError } from '../../service/errors.js';
+import type { ServicePool } from '../../service/pool/pools.js';
 import { runWithTimeout, type TryOptions } from '../../service/pool/statement-timeout.js';
 import type { ServerFacts } from '../../service/server-facts.js';
 import { ident, keyIdent, note, type SQLQuery, sql } from '../../service/sql.js';

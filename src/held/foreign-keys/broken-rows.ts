@@ -10,12 +10,8 @@
 import { assert } from '../../assert.js';
 import { foreignKeysOf } from '../../ledger/intents/intent-text.js';
 import type { QualifiedTable } from '../../names/names.js';
-import {
-  isServerError,
-  isServiceError,
-  type Rows,
-  type ServicePool,
-} from '../../service/pool/pools.js';
+import { isServerError, isServiceError } from '../../service/errors.js';
+import type { Rows, ServicePool } from '../../service/pool/pools.js';
 import { runWithin, type SearchBound } from '../../service/pool/statement-timeout.js';
 import { readServerFacts } from '../../service/server-facts.js';
 import { ident, note, renderQuery, type SQLQuery, sql, textOf } from '../../service/sql.js';

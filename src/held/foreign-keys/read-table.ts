@@ -10,9 +10,10 @@ import {
   KEY_ACTIONS,
   type KeyAction,
 } from '../../ledger/detached/detached.js';
-import { isServerError, type ServiceConnection } from '../../service/pool/pools.js';
-import { ident, note, sql, textOf } from '../../service/sql.js';
 import { NAME_CHARACTERS_MAX } from '../../names/names.js';
+import { isServerError } from '../../service/errors.js';
+import type { ServiceConnection } from '../../service/pool/pools.js';
+import { ident, note, sql, textOf } from '../../service/sql.js';
 import { ABSENT_TABLE } from '../../wire/server-errors.js';
 
 interface TableDefinition {

@@ -6,7 +6,8 @@
 import { assert } from '../../assert.js';
 import { type ChildKey, type ForeignKey, isTooLong } from '../../ledger/detached/detached.js';
 import { isSameName } from '../../names/names.js';
-import { isServerError, type ServicePool } from '../../service/pool/pools.js';
+import { isServerError } from '../../service/errors.js';
+import type { ServicePool } from '../../service/pool/pools.js';
 import { isKilled, type TryOptions } from '../../service/pool/statement-timeout.js';
 import type { ServerFacts } from '../../service/server-facts.js';
 import { note, sql } from '../../service/sql.js';

@@ -13,7 +13,8 @@ import { checksIn, type HeldCheck, NOTHING_DETACHED } from '../../ledger/detache
 import { recordDetached } from '../../ledger/detached/record-detached.js';
 import { findRows } from '../../ledger/read.js';
 import { ownDefinition } from '../../ledger/write.js';
-import { isServerError, type ServicePool } from '../../service/pool/pools.js';
+import { isServerError } from '../../service/errors.js';
+import type { ServicePool } from '../../service/pool/pools.js';
 import { runWithTimeout, type TryOptions } from '../../service/pool/statement-timeout.js';
 import { ident, quoteIdentifier, sql } from '../../service/sql.js';
 import {

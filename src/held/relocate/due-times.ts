@@ -16,8 +16,9 @@ import {
   parseHoldName,
 } from '../../names/names.js';
 import type { HoldTime } from '../../policy/decide.js';
+import { isServiceError } from '../../service/errors.js';
 import { type HoldTable, listRecycledHoldTables } from '../../service/hold-tables.js';
-import { isServiceError, type ServicePool } from '../../service/pool/pools.js';
+import type { ServicePool } from '../../service/pool/pools.js';
 import { runWithTimeout } from '../../service/pool/statement-timeout.js';
 import { dateOf, ident, note, sql } from '../../service/sql.js';
 import { blockerOfDrop, type RelocateTable } from './blockers.js';

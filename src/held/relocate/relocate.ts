@@ -20,8 +20,9 @@ import {
   recycleSchemaFor,
   spareSchemasFor,
 } from '../../names/names.js';
+import { isServerError, isServiceError } from '../../service/errors.js';
 import { findHoldTables, readRecycleSchemas } from '../../service/hold-tables.js';
-import { isServerError, isServiceError, type ServicePool } from '../../service/pool/pools.js';
+import type { ServicePool } from '../../service/pool/pools.js';
 import {
   isKilled,
   LockWaitBudget,

@@ -12,11 +12,8 @@ import {
   RETIRED_BARRIER_DUE,
   recycleSchemaFor,
 } from '../../names/names.js';
-import {
-  isServerError,
-  type ServiceConnection,
-  type ServicePool,
-} from '../../service/pool/pools.js';
+import { isServerError } from '../../service/errors.js';
+import type { ServiceConnection, ServicePool } from '../../service/pool/pools.js';
 import { isKilled, runWithTimeout } from '../../service/pool/statement-timeout.js';
 import { readServerFacts } from '../../service/server-facts.js';
 import { ident, note, numberOf, processlistOf, sql, textOf } from '../../service/sql.js';

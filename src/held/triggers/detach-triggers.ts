@@ -11,7 +11,8 @@
 import { UndropError } from '../../errors.js';
 import type { HeldTrigger } from '../../ledger/detached/triggers.js';
 import type { Failure } from '../../ledger/entry.js';
-import { isServerError, type ServicePool } from '../../service/pool/pools.js';
+import { isServerError } from '../../service/errors.js';
+import type { ServicePool } from '../../service/pool/pools.js';
 import { isKilled, runWithTimeout, type TryOptions } from '../../service/pool/statement-timeout.js';
 import type { ServerFacts } from '../../service/server-facts.js';
 import { ident, note, sql } from '../../service/sql.js';

@@ -7,7 +7,8 @@
 import { type HeldTrigger, triggerLines } from '../../ledger/detached/triggers.js';
 import type { Failure, LedgerRow } from '../../ledger/entry.js';
 import { findRows } from '../../ledger/read.js';
-import { type ServicePool, unlessRefused } from '../../service/pool/pools.js';
+import { unlessRefused } from '../../service/errors.js';
+import type { ServicePool } from '../../service/pool/pools.js';
 import { ident, note, sql, textOf, valueList } from '../../service/sql.js';
 import type { KeyedTable } from '../foreign-keys/add-keys.js';
 import { type Reattached, type ReattachOptions, tried } from '../foreign-keys/reattach.js';

@@ -6,8 +6,8 @@
  * Invariant: names of the user's own, never a hold name; so it is valid wherever the table is.
  */
 import { assert } from '../../assert.js';
-import { quoteIdentifier, quoteKeyName } from '../../service/sql.js';
 import { NAME_CHARACTERS_MAX } from '../../names/names.js';
+import { quoteIdentifier, quoteKeyName } from '../../service/sql.js';
 import { assertTrigger, type HeldTrigger, mergeTriggers } from './triggers.js';
 
 export const KEY_ACTIONS = ['RESTRICT', 'CASCADE', 'SET NULL', 'NO ACTION', 'SET DEFAULT'] as const;

@@ -3,7 +3,9 @@
  * table by table; older ones and MariaDB only which tables are in use by any session.
  * https://dev.mysql.com/doc/refman/9.0/en/performance-schema-metadata-locks-table.html
  */
-import { isServiceError, type Rows, type ServicePool } from '../../service/pool/pools.js';
+
+import { isServiceError } from '../../service/errors.js';
+import type { Rows, ServicePool } from '../../service/pool/pools.js';
 import { type SQLQuery, sql, textOf, textOrNullOf } from '../../service/sql.js';
 import type { ServerVersion } from '../../wire/connection/handshake-v10.js';
 

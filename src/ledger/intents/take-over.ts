@@ -8,12 +8,8 @@
  */
 
 import { systemClock } from '../../clock.js';
-import {
-  type ServiceConnection,
-  type ServicePool,
-  type TaskConnection,
-  unlessRefused,
-} from '../../service/pool/pools.js';
+import { unlessRefused } from '../../service/errors.js';
+import type { ServiceConnection, ServicePool, TaskConnection } from '../../service/pool/pools.js';
 import { WAITS_FOR_LOCK } from '../../service/pool/statement-timeout.js';
 import {
   note,

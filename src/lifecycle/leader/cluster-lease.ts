@@ -9,7 +9,8 @@
  * by the table's name.
  */
 import { randomBytes } from 'node:crypto';
-import { type ServiceConnection, unlessRefused } from '../../service/pool/pools.js';
+import { unlessRefused } from '../../service/errors.js';
+import type { ServiceConnection } from '../../service/pool/pools.js';
 import type { ServerFacts } from '../../service/server-facts.js';
 import { note, sql, textOf } from '../../service/sql.js';
 import { LEADER_TABLE } from './collector-lock.js';

@@ -9,12 +9,8 @@
  */
 import { writeOrCreate } from '../../ledger/tables.js';
 import { RECYCLE_SCHEMA } from '../../names/names.js';
-import {
-  type ServiceConnection,
-  type ServicePool,
-  type TaskConnection,
-  unlessRefused,
-} from '../../service/pool/pools.js';
+import { unlessRefused } from '../../service/errors.js';
+import type { ServiceConnection, ServicePool, TaskConnection } from '../../service/pool/pools.js';
 import { readServerFacts, type ServerFacts } from '../../service/server-facts.js';
 import {
   ident,

@@ -9,7 +9,8 @@
 import { timeText } from '../../duration.js';
 import { writeOrCreate } from '../../ledger/tables.js';
 import { RECYCLE_SCHEMA } from '../../names/names.js';
-import { isServerError, type ServiceConnection, unlessRefused } from '../../service/pool/pools.js';
+import { isServerError, unlessRefused } from '../../service/errors.js';
+import type { ServiceConnection } from '../../service/pool/pools.js';
 import type { ServerFacts } from '../../service/server-facts.js';
 import { dateOf, dateOrNullOf, ident, note, sql } from '../../service/sql.js';
 import { ABSENT_TABLE } from '../../wire/server-errors.js';

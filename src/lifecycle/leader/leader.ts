@@ -14,13 +14,8 @@ import type { Clock } from '../../clock.js';
 import { UndropError } from '../../errors.js';
 import { assertLedgerKnown } from '../../ledger/tables.js';
 import type { Log } from '../../log.js';
-import { withNewPrivileges } from '../../service/errors.js';
-import {
-  isServerError,
-  type ServicePool,
-  type TaskConnection,
-  unlessRefused,
-} from '../../service/pool/pools.js';
+import { isServerError, unlessRefused, withNewPrivileges } from '../../service/errors.js';
+import type { ServicePool, TaskConnection } from '../../service/pool/pools.js';
 import { readServerFacts } from '../../service/server-facts.js';
 import { note, numberOrNullOf, sql } from '../../service/sql.js';
 import { ABSENT_TABLE, ER_SUBQUERY_NO_1_ROW } from '../../wire/server-errors.js';

@@ -7,7 +7,8 @@ import { LIVE_STATES } from '../../ledger/entry.js';
 import { readTotals } from '../../ledger/read.js';
 import { LEDGER } from '../../ledger/tables.js';
 import type { Log } from '../../log.js';
-import { isServerError, type ServiceConnection } from '../../service/pool/pools.js';
+import { isServerError } from '../../service/errors.js';
+import type { ServiceConnection } from '../../service/pool/pools.js';
 import {
   dateOf,
   dateOrNullOf,

@@ -9,12 +9,8 @@
  */
 import type { Clock } from '../../clock.js';
 import { RECYCLE_SCHEMA } from '../../names/names.js';
-import {
-  isServerError,
-  isServiceError,
-  type ServicePool,
-  unlessRefused,
-} from '../../service/pool/pools.js';
+import { isServerError, isServiceError, unlessRefused } from '../../service/errors.js';
+import type { ServicePool } from '../../service/pool/pools.js';
 import { readStatusVariables, type ServerFacts } from '../../service/server-facts.js';
 import { ident, note, numberOf, sql } from '../../service/sql.js';
 import type { Load, Pressure } from './pace.js';

@@ -11,7 +11,8 @@ import { assert } from '../../assert.js';
 import { UNLESS_PAUSED } from '../../ledger/control.js';
 import { mayUnlog } from '../../ledger/tables.js';
 import { parseHoldName } from '../../names/names.js';
-import { isServerError, type ServiceConnection } from '../../service/pool/pools.js';
+import { isServerError } from '../../service/errors.js';
+import type { ServiceConnection } from '../../service/pool/pools.js';
 import type { ServerFacts } from '../../service/server-facts.js';
 import {
   ident,

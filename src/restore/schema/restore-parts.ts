@@ -7,7 +7,8 @@
  */
 import { UndropError } from '../../errors.js';
 import { inOrder, type SchemaPart } from '../../ledger/schema-details.js';
-import { isServerError, type ServicePool } from '../../service/pool/pools.js';
+import { isServerError } from '../../service/errors.js';
+import type { ServicePool } from '../../service/pool/pools.js';
 import { createPart, differs, listParts, mayCreateRoutines, showPart } from './schema-parts.js';
 
 export interface RestoredPart extends Pick<SchemaPart, 'kind' | 'name' | 'statement'> {

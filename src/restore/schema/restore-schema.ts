@@ -19,7 +19,8 @@ import {
   type SchemaRestore,
 } from '../../ledger/schema-restores.js';
 import { isUserSchema } from '../../names/names.js';
-import { isServerError, type ServicePool, unlessRefused } from '../../service/pool/pools.js';
+import { isServerError, unlessRefused } from '../../service/errors.js';
+import type { ServicePool } from '../../service/pool/pools.js';
 import { runWithTimeout } from '../../service/pool/statement-timeout.js';
 import { note, quoteIdentifier, sql, textOf } from '../../service/sql.js';
 import { ABSENT_TABLE, ER_DB_CREATE_EXISTS } from '../../wire/server-errors.js';

@@ -7,7 +7,8 @@
 import { assert } from '../../assert.js';
 import { inCharset } from '../../held/triggers/definition.js';
 import type { SchemaPart } from '../../ledger/schema-details.js';
-import { isServerError, type Row, type ServicePool } from '../../service/pool/pools.js';
+import { isServerError } from '../../service/errors.js';
+import type { Row, ServicePool } from '../../service/pool/pools.js';
 import { runWithTimeout } from '../../service/pool/statement-timeout.js';
 import { ident, note, type SQLQuery, sql, textOf, textOrNullOf } from '../../service/sql.js';
 import {

@@ -12,11 +12,12 @@ import {
   ER_MUST_CHANGE_PASSWORD_LOGIN,
   ER_NOT_SUPPORTED_AUTH_MODE,
 } from '../../wire/server-errors.js';
+import { isServerError } from '../errors.js';
 import { describeAddress, type ServerAddress } from '../server-address.js';
 import { readServerFacts } from '../server-facts.js';
 import { note, numberOf, serverIdentity, sql, textOf } from '../sql.js';
 import { type OwnedPool, openServicePool, type ServiceSecurity } from './open-pool.js';
-import { isServerError, type ServicePool } from './pools.js';
+import type { ServicePool } from './pools.js';
 
 export interface PoolSetOptions extends Partial<ServiceSecurity> {
   /** At least one, in the order in which they are tried. */

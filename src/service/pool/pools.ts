@@ -4,8 +4,6 @@
  */
 import type { SQLQuery } from '@databases/mysql';
 
-export { isServerError, isServiceError, ServerError, unlessRefused } from '../errors.js';
-
 /** BIGINT comes as bigint, DECIMAL as string, DATETIME as a Date in UTC, BLOB as Buffer. */
 export type Row = Readonly<Record<string, string | number | bigint | Date | Buffer | null>>;
 

@@ -15,15 +15,9 @@ import {
   ER_LOCK_WAIT_TIMEOUT,
   ER_QUERY_INTERRUPTED,
 } from '../../wire/server-errors.js';
-import { withNewPrivileges } from '../errors.js';
+import { isServerError, withNewPrivileges } from '../errors.js';
 import { type SQLQuery, sql } from '../sql.js';
-import {
-  isServerError,
-  type Rows,
-  type RunOptions,
-  type ServicePool,
-  type TaskConnection,
-} from './pools.js';
+import type { Rows, RunOptions, ServicePool, TaskConnection } from './pools.js';
 
 export const KILL_AFTER_MS = 200;
 

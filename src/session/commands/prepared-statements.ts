@@ -273,7 +273,8 @@ async function prepareText(
   if (inner.kind === 'recycle-schema-write') return refused(recycleSchemaRefusal(inner), options);
   const own = { ...made, text, facts };
   if (inner.kind === 'undo') return refused(NOT_BY_NAME, options);
-  if (inner.kind === 'drop-table') return prepareByName(taken, { ...own, statement: inner.statement }, options);
+  if (inner.kind === 'drop-table')
+    return prepareByName(taken, { ...own, statement: inner.statement }, options);
   const { form, schema, ifExists = false } = inner;
   if (form === 'drop-database' && schema !== null) {
     return prepareByName(taken, { ...own, statement: { schema, ifExists } }, options);

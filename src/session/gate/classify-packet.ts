@@ -86,7 +86,10 @@ export function* classifyPacket(
     case COM_QUERY:
       break;
     case COM_STMT_PREPARE:
-      return yield* classifyText({ packet, packetKind: 'prepare', text: payload.subarray(1) }, options);
+      return yield* classifyText(
+        { packet, packetKind: 'prepare', text: payload.subarray(1) },
+        options,
+      );
     case COM_INIT_DB:
     case COM_CHANGE_USER: {
       const text = schemaIn(payload);

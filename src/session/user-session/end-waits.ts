@@ -7,7 +7,8 @@
  * Invariant: only a wait is ended. A statement that doesn't wait is carried out, as natively.
  */
 import { systemClock } from '../../clock.js';
-import { isServerError, isServiceError, type ServiceConnection } from '../../service/pool/pools.js';
+import { isServerError, isServiceError } from '../../service/errors.js';
+import type { ServiceConnection } from '../../service/pool/pools.js';
 import { WAITS_FOR_LOCK } from '../../service/pool/statement-timeout.js';
 import { note, sql } from '../../service/sql.js';
 import type { DropService } from '../../statements/intercepted.js';

@@ -12,9 +12,6 @@ import {
   clientCharsetOf,
 } from './client-charset.js';
 
-export type { ClientCharset } from './client-charset.js';
-export { clientCharsetOf } from './client-charset.js';
-
 export type Flavour = 'mysql' | 'mariadb';
 
 /** A fully known way of reading. */

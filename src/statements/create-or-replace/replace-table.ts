@@ -5,7 +5,8 @@
  * Invariant: without these words CREATE fails if the name is taken.
  */
 import { classifying } from '../../sql/classify.js';
-import { clientCharsetOf, modeFromSqlMode } from '../../sql/lex/lex-mode.js';
+import { clientCharsetOf } from '../../sql/lex/client-charset.js';
+import { modeFromSqlMode } from '../../sql/lex/lex-mode.js';
 import type { DropTableStatement, Replacement } from '../../sql/verdict.js';
 import { whyUnsupported } from '../../steps/inspect-names.js';
 import { notDone, notUnderstood, SET_IF_EXISTS } from '../../steps/refusals/refusals.js';

@@ -12,8 +12,8 @@
 import { systemClock } from '../../clock.js';
 import { UndropError } from '../../errors.js';
 import { BARRIER_TABLE_COMMENT } from '../../names/names.js';
-import type { ServerError } from '../../service/errors.js';
-import { isServerError, type ServicePool, type TaskConnection } from '../../service/pool/pools.js';
+import { isServerError, type ServerError } from '../../service/errors.js';
+import type { ServicePool, TaskConnection } from '../../service/pool/pools.js';
 import type { ServerFacts } from '../../service/server-facts.js';
 import { ident, note, type SQLQuery, sql } from '../../service/sql.js';
 import { BARRIER_KILL_PAUSE_MS, BARRIER_KILL_TRIES } from '../../tries.js';

@@ -9,11 +9,8 @@
 import { assert } from '../../assert.js';
 import { systemClock } from '../../clock.js';
 import type { Log } from '../../log.js';
-import {
-  isServerError,
-  type ServiceConnection,
-  type ServicePool,
-} from '../../service/pool/pools.js';
+import { isServerError } from '../../service/errors.js';
+import type { ServiceConnection, ServicePool } from '../../service/pool/pools.js';
 import { note, sql } from '../../service/sql.js';
 import { ask, type UserSession } from '../../steps/session/user-session.js';
 import { cleanSql } from '../../steps/session/user-session-sql.js';

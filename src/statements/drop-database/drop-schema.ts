@@ -6,7 +6,7 @@
  */
 
 import { UndropError } from '../../errors.js';
-import { clientCharsetOf } from '../../sql/lex/lex-mode.js';
+import { clientCharsetOf } from '../../sql/lex/client-charset.js';
 import { FILE_NAME_PREFIX, isFileName } from '../../steps/inspect-names.js';
 import { decodeName } from '../../steps/names/client-names.js';
 import {

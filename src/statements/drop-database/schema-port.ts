@@ -25,13 +25,8 @@ import {
 import type { IntentTable } from '../../ledger/write.js';
 import { silentLog } from '../../log.js';
 import { putSchemaBack } from '../../recovery/put-schema-back.js';
-import type { ServerError } from '../../service/errors.js';
-import {
-  isServiceError,
-  type ServiceConnection,
-  type ServicePool,
-  unlessRefused,
-} from '../../service/pool/pools.js';
+import { isServiceError, type ServerError, unlessRefused } from '../../service/errors.js';
+import type { ServiceConnection, ServicePool } from '../../service/pool/pools.js';
 import { readServerFacts } from '../../service/server-facts.js';
 import type { DropOptions } from '../../steps/drop-options.js';
 import { isSameServer } from '../../steps/inspect-names.js';

@@ -12,7 +12,7 @@ import { UndropError } from '../../errors.js';
 import { report, silentLog } from '../../log.js';
 import { mayBeNative, type Ruling } from '../../policy/decide.js';
 import { isInsistence } from '../../policy/rules.js';
-import { clientCharsetOf } from '../../sql/lex/lex-mode.js';
+import { clientCharsetOf } from '../../sql/lex/client-charset.js';
 import type { DropTableStatement } from '../../sql/verdict.js';
 import type { SessionGuess } from '../../steps/drop-options.js';
 import { refusalOfDestroying, refusalOfRecycled } from '../../steps/inspect-names.js';

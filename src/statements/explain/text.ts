@@ -11,7 +11,7 @@ import { lastingBlocker, type TriggerRights } from '../../held/relocate/blockers
 import { readTriggerRights } from '../../held/triggers/rights.js';
 import { type IntentFacts, type IntentTable, shapeOf } from '../../ledger/write.js';
 import { isInsistence } from '../../policy/rules.js';
-import { clientCharsetOf } from '../../sql/lex/lex-mode.js';
+import { clientCharsetOf } from '../../sql/lex/client-charset.js';
 import { knownKind, refusalOfRecycled, whyUnsupported } from '../../steps/inspect-names.js';
 import { Intents, newId } from '../../steps/intents.js';
 import { notDone, notUnderstood, SET_IF_EXISTS } from '../../steps/refusals/refusals.js';

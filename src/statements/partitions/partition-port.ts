@@ -13,13 +13,9 @@ import { isVersioned, readTable } from '../../held/foreign-keys/read-table.js';
 import { named } from '../../ledger/intents/intent-text.js';
 import { ownDefinition } from '../../ledger/write.js';
 import { formatHoldName } from '../../names/names.js';
+import { isServerError, isServiceError } from '../../service/errors.js';
 import { findHoldTables } from '../../service/hold-tables.js';
-import {
-  isServerError,
-  isServiceError,
-  type ServicePool,
-  type TaskConnection,
-} from '../../service/pool/pools.js';
+import type { ServicePool, TaskConnection } from '../../service/pool/pools.js';
 import { runWithTimeout, runWithTimeoutOn } from '../../service/pool/statement-timeout.js';
 import { hasRows } from '../../service/server-facts.js';
 import {

@@ -5,8 +5,7 @@
  * it fails before it begins.
  */
 import { UndropError } from '../../errors.js';
-import { quoteClientName } from '../../sql/lex/client-charset.js';
-import type { ClientCharset } from '../../sql/lex/lex-mode.js';
+import { type ClientCharset, quoteClientName } from '../../sql/lex/client-charset.js';
 import { type QualifiedName, qualified } from '../../steps/session/user-session-sql.js';
 
 /** The beginning of a partition name that no table has. */

@@ -11,7 +11,7 @@
 import { assert } from '../../assert.js';
 import { UndropError } from '../../errors.js';
 import { inBatches } from '../../names/names.js';
-import { clientCharsetOf } from '../../sql/lex/lex-mode.js';
+import { clientCharsetOf } from '../../sql/lex/client-charset.js';
 import type { UserFacts } from '../../steps/request.js';
 import { readKind } from '../../steps/session/facts.js';
 import {

@@ -6,8 +6,7 @@
 import { assert } from '../../assert.js';
 import { UndropError } from '../../errors.js';
 import type { DropIntent } from '../../ledger/write.js';
-import { isStorable } from '../../sql/lex/client-charset.js';
-import { type ClientCharset, clientCharsetOf } from '../../sql/lex/lex-mode.js';
+import { type ClientCharset, clientCharsetOf, isStorable } from '../../sql/lex/client-charset.js';
 import type { DropTableStatement } from '../../sql/verdict.js';
 import { sentenceStart } from '../reply.js';
 import type { DropRequest, UserFacts } from '../request.js';

@@ -13,9 +13,9 @@ import { readTable } from '../../held/foreign-keys/read-table.js';
 import { isPlainCheck } from '../../held/relocate/checks.js';
 import { checksIn, type HeldCheck, NOTHING_DETACHED } from '../../ledger/detached/detached.js';
 import { recordDetached } from '../../ledger/detached/record-detached.js';
+import { NAME_CHARACTERS_MAX } from '../../names/names.js';
 import type { ServicePool } from '../../service/pool/pools.js';
 import { ident, note, type SQLQuery, sql } from '../../service/sql.js';
-import { NAME_CHARACTERS_MAX } from '../../names/names.js';
 import type { ServiceRenameTable } from '../world.js';
 
 /** The ALTER; null: no part of the table has such a name, or it can't be dropped. */

@@ -15,13 +15,8 @@ import {
 } from '../../ledger/intents/take-over.js';
 import { mayUnlog } from '../../ledger/tables.js';
 import { shapeOf } from '../../ledger/write.js';
-import {
-  isServerError,
-  isServiceError,
-  type ServiceConnection,
-  type ServicePool,
-  type TaskConnection,
-} from '../../service/pool/pools.js';
+import { isServerError, isServiceError } from '../../service/errors.js';
+import type { ServiceConnection, ServicePool, TaskConnection } from '../../service/pool/pools.js';
 import { runWithTimeoutOn } from '../../service/pool/statement-timeout.js';
 import { ident, note, numberOf, type SQLQuery, sql } from '../../service/sql.js';
 import {

@@ -8,7 +8,8 @@
  */
 import { named } from '../../ledger/intents/intent-text.js';
 import { foldName } from '../../names/names.js';
-import { type Rows, type ServicePool, unlessRefused } from '../../service/pool/pools.js';
+import { unlessRefused } from '../../service/errors.js';
+import type { Rows, ServicePool } from '../../service/pool/pools.js';
 import {
   dateOf,
   dateOrNullOf,

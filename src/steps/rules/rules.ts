@@ -16,7 +16,8 @@ import {
   traitsAsked,
 } from '../../policy/decide.js';
 import type { Hint, Rule } from '../../policy/rules.js';
-import { isServiceError, type Row, type ServicePool } from '../../service/pool/pools.js';
+import { isServiceError } from '../../service/errors.js';
+import type { Row, ServicePool } from '../../service/pool/pools.js';
 import { runWithTimeout } from '../../service/pool/statement-timeout.js';
 import { ident, note, numberOrNullOf, sql, textOf, textOrNullOf } from '../../service/sql.js';
 import { readUse } from './idle.js';

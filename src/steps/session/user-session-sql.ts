@@ -6,8 +6,7 @@
  * very session and returns the texts, counts and language of DROP TABLE.
  */
 
-import { quoteClientName } from '../../sql/lex/client-charset.js';
-import type { ClientCharset } from '../../sql/lex/lex-mode.js';
+import { type ClientCharset, quoteClientName } from '../../sql/lex/client-charset.js';
 import type { LockWait } from '../../sql/verdict.js';
 import type { ServerVersion } from '../../wire/connection/handshake-v10.js';
 import { ER_IT_IS_A_VIEW, ER_NOT_SEQUENCE2 } from '../../wire/server-errors.js';

@@ -3,7 +3,8 @@
  * waiting and not by what works; and then nothing more is begun.
  */
 import { describe, expect, jest, test } from '@jest/globals';
-import { type Rows, ServerError, type ServicePool } from '../../../src/service/pool/pools.js';
+import { ServerError } from '../../../src/service/errors.js';
+import type { Rows, ServicePool } from '../../../src/service/pool/pools.js';
 import {
   CHECK_MS,
   isKilled,
