@@ -4,7 +4,6 @@
  */
 import { parseWindow, WINDOW_EXPECTED, type Window } from '../duration.js';
 import { parseRules, RULES_EXPECTED, type Rule } from '../policy/rules.js';
-import { type Network, parseNetwork } from './address.js';
 import {
   addresses,
   anyText,
@@ -13,8 +12,10 @@ import {
   duration,
   integer,
   listOf,
+  type Network,
   noneOr,
   oneOf,
+  parseNetwork,
   type Setting,
   select,
   setting,
