@@ -1,4 +1,4 @@
-/** docs/ARCHITECTURE.md: its list of rooms. */
+/** docs/ARCHITECTURE.md: its length, its list of folders, and the files that it names. */
 import { expect, test } from '@jest/globals';
 import { listFiles, readText } from './support/source-file.js';
 
@@ -7,8 +7,19 @@ const folders = new Set(
   listFiles('src', ['.ts']).map((path) => path.slice('src/'.length, path.lastIndexOf('/') + 1)),
 );
 
-test('docs/ARCHITECTURE.md has one line for each room, and for no other', () => {
+test('docs/ARCHITECTURE.md has one line for each folder, and for no other', () => {
   const lines = page.matchAll(/^\| `([a-z/-]+\/)` \|/gm);
   const rooms = [...folders].filter((folder) => folder !== '');
   expect([...lines].map(([, room]) => room).toSorted()).toEqual(rooms.toSorted());
+});
+
+test('docs/ARCHITECTURE.md has one page, and every file that it names is there', () => {
+  expect(page.split(/\s+/).length).toBeLessThanOrEqual(2_000);
+  const files = new Set([...listFiles('src', ['.ts']), ...listFiles('test', ['.ts', '.json'])]);
+  const named = [...page.matchAll(/`((?:[a-z0-9-]+\/)*[a-z0-9_-]+\.(?:ts|json))`/g)];
+  expect(named.length).toBeGreaterThan(40);
+  const missing = named
+    .map(([, path = '']) => path)
+    .filter((path) => !files.has(path) && !files.has(`src/${path}`));
+  expect(missing).toEqual([]);
 });

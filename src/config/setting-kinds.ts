@@ -128,9 +128,7 @@ export function noneOr<T>(one: Setting<T>): Setting<T | 'none'> {
 }
 
 /** The same shape as `ServerAddress` of `service/`, which `config` doesn't import. */
-type Address =
-  | { readonly host: string; readonly port: number }
-  | { readonly socketPath: string };
+type Address = { readonly host: string; readonly port: number } | { readonly socketPath: string };
 
 /** An address, or null if `text` is none. `defaultHost` stands in for an empty host. */
 export function parseAddress(
