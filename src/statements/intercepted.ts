@@ -162,6 +162,8 @@ export async function readUserFacts(options: InterceptOptions): Promise<UserFact
 }
 
 interface DropHow {
+  /** The facts of the session, or what it was last seen in. */
+  readonly guess: SessionGuess;
   /** The hints in its comments. */
   readonly hints: readonly string[];
   /** Runs for the hint `destroy`; `facts`: of a session that hints it; default: a refusal. */
@@ -173,11 +175,10 @@ interface DropHow {
 /** Runs a parsed drop. */
 export async function dropAndHold(
   drop: Omit<DropStatement, 'server' | 'session'>,
-  guess: SessionGuess,
   options: InterceptOptions,
   how: DropHow,
 ): Promise<Interception> {
-  const { hints, destroy = () => refused(notDestroyed(drop), options) } = how;
+  const { guess, hints, destroy = () => refused(notDestroyed(drop), options) } = how;
   const { empties, partitions } = drop.statement;
   const { service, session, server, userSession, logBinMayBeOff } = options;
   const { pool } = service;
@@ -220,12 +221,12 @@ export async function remarkOn(
 }
 
 /** The server checks the syntax, by a PREPARE that executes nothing. */
-export function unclear(
+export function refuseUnclear(
   taken: Intercepted,
   why: string,
   options: InterceptOptions,
 ): Promise<Interception> {
-  return refusedIfValid(taken, notUnderstood(why), options);
+  return refusedIfValid(taken, { error: notUnderstood(why) }, options);
 }
 
 /**
@@ -234,9 +235,8 @@ export function unclear(
  */
 export async function refusedIfValid(
   taken: Intercepted,
-  error: UndropError,
+  { error, mayBeSeveral = false }: { readonly error: UndropError; readonly mayBeSeveral?: boolean },
   options: InterceptOptions,
-  { mayBeSeveral = false } = {},
 ): Promise<Interception> {
   const { userSession } = options;
   const [prepared] = await userSession.run([{ kind: 'prepare', text: taken.text }]);
@@ -244,12 +244,12 @@ export async function refusedIfValid(
     await userSession.run([{ kind: 'close', statementId: prepared.statementId }]);
   } else if (prepared?.kind === 'err') {
     // For a PREPARE this is the whole response: nothing was prepared.
-    if (taken.packetKind === 'prepare') return answerWith(prepared);
+    if (taken.packetKind === 'prepare') return answeredWith(prepared);
     if (prepared.errno === ER_MAX_PREPARED_STMT_COUNT_REACHED) {
       return refused(new UndropError('UNDROP_SYNTAX_NOT_CHECKED', {}), options);
     }
     const isInVain = mayBeSeveral && prepared.errno === ER_PARSE_ERROR;
-    if (!isInVain && prepared.errno !== ER_UNSUPPORTED_PS) return answerWith(prepared);
+    if (!isInVain && prepared.errno !== ER_UNSUPPORTED_PS) return answeredWith(prepared);
   }
   return refused(error, options);
 }
@@ -261,6 +261,6 @@ export async function refused(error: UndropError, options: InterceptOptions): Pr
   return { kind: 'answer', payload, refusal: error, facts: null, dropped: null };
 }
 
-export function answerWith({ payload }: Pick<Answered, 'payload'>): Answered {
+export function answeredWith({ payload }: Pick<Answered, 'payload'>): Answered {
   return { kind: 'answer', payload, refusal: null, facts: null, dropped: null };
 }

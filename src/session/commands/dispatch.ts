@@ -12,13 +12,13 @@ import { replaceTable } from '../../statements/create-or-replace/replace-table.j
 import { dropSchema } from '../../statements/drop-database/drop-schema.js';
 import { dropOrPass } from '../../statements/drop-table/hold-or-pass.js';
 import {
-  answerWith,
+  answeredWith,
   type Intercepted,
   type Interception,
   readUserFacts,
   refused,
   refusedIfValid,
-  unclear,
+  refuseUnclear,
 } from '../../statements/intercepted.js';
 import { runUndo, withBound } from '../../statements/undrop/text.js';
 import { whyUnsupported } from '../../steps/inspect-names.js';
@@ -76,7 +76,7 @@ async function answerToText(taken: Intercepted, options: DispatchOptions): Promi
   let facts: UserFacts | null = null;
   if (verdict === null || verdict.kind === 'disagree') {
     const asked = await readUserFacts(options);
-    if ('errno' in asked) return answerWith(asked);
+    if ('errno' in asked) return answeredWith(asked);
     facts = asked;
     verdict = await classifyByFacts(taken.text, facts, options);
   }
@@ -98,7 +98,7 @@ async function answerToText(taken: Intercepted, options: DispatchOptions): Promi
       return dynamic(taken, verdict, options);
     case 'unclear':
       if (verdict.tooMany !== undefined) return refused(tooManyOf(verdict.tooMany), options);
-      return unclear(taken, verdict.why, options);
+      return refuseUnclear(taken, verdict.why, options);
     case 'recycle-schema-write':
       return refused(recycleSchemaRefusal(verdict), options);
     case 'undo': {
@@ -134,7 +134,7 @@ function answerRefusedForm(
   if (form === 'set-statement' || (form === 'create-or-replace' && schema !== null)) {
     const mayBeSeveral = form === 'set-statement' && taken.text.includes(';');
     const error = notDone(HOW[form], namesIn(verdict));
-    return refusedIfValid(taken, error, options, { mayBeSeveral });
+    return refusedIfValid(taken, { error, mayBeSeveral }, options);
   }
   return refused(notDone(HOW[form], namesIn(verdict)), options);
 }
@@ -145,7 +145,7 @@ async function dropTable(
   options: DispatchOptions,
 ): Promise<Interception> {
   const unsupported = whyUnsupported(statement, options.server, taken.text);
-  if (unsupported !== null) return unclear(taken, unsupported, options);
+  if (unsupported !== null) return refuseUnclear(taken, unsupported, options);
   if (taken.packetKind === 'prepare') return prepareDrop(taken.text, statement, options);
   return dropOrPass(taken, statement, facts, options);
 }

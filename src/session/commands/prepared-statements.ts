@@ -15,14 +15,14 @@ import { mayBeOurs } from '../../sql/trigger-scan.js';
 import { isProtected } from '../../sql/verdict.js';
 import { dropSchema } from '../../statements/drop-database/drop-schema.js';
 import {
-  answerWith,
+  answeredWith,
   type DynamicVerdict,
   dropAndHold,
   type Intercepted,
   type Interception,
   readUserFacts,
   refused,
-  unclear,
+  refuseUnclear,
 } from '../../statements/intercepted.js';
 import { answerPrepared } from '../../statements/undrop/answer.js';
 import { columnsOf, runUndo, type Undoing, withBound } from '../../statements/undrop/text.js';
@@ -66,16 +66,16 @@ export async function prepareDrop(
     { kind: 'prepare', text },
   ]);
   assert(said !== undefined && answer !== undefined, 'both have an answer');
-  if (answer.kind === 'err') return answerWith(answer);
+  if (answer.kind === 'err') return answeredWith(answer);
   assert(answer.kind === 'prepared', 'a PREPARE is answered by an id or an error');
   await userSession.run([{ kind: 'close', statementId: answer.statementId }]);
   const facts = readFacts(said);
-  if ('errno' in facts) return answerWith(facts);
+  if ('errno' in facts) return answeredWith(facts);
   assert(answer.definitions === 0, 'a DROP has no columns and no parameters');
   const drop = boundDrop({ text, statement, facts }, options);
   if (drop === null) return refused(notUnderstood('its hints'), options);
   prepared.remember(answer.statementId, drop);
-  return { ...answerWith(answer), facts };
+  return { ...answeredWith(answer), facts };
 }
 
 /** The record of a drop; null: its hints can't be read. */
@@ -104,14 +104,14 @@ export function prepareUndo(undoing: Undoing, options: DispatchOptions): Promise
       { kind: 'prepare', text: nothing },
       { kind: 'query', text: nothing },
     ]);
-    if (answer?.kind === 'err') return answerWith(answer);
+    if (answer?.kind === 'err') return answeredWith(answer);
     assert(answer?.kind === 'prepared' && ok !== undefined, 'both have an answer');
     const { statementId } = answer;
     await userSession.run([{ kind: 'close', statementId }]);
     const { schema, charset } = facts;
     const text = Buffer.from(undoing.text);
     const statement = { undo };
-    if (ok.kind === 'err') return answerWith(ok);
+    if (ok.kind === 'err') return answeredWith(ok);
     assert(ok.kind === 'ok', 'DO has no rows');
     prepared.remember(statementId, { text, statement, context: { schema, charset }, hints: [] });
     const payloads = answerPrepared(answer, { columns, ok, facts }, options);
@@ -136,7 +136,7 @@ export async function runPrepared(
   options: DispatchOptions,
 ): Promise<Interception> {
   const facts = await readUserFacts(options);
-  if ('errno' in facts) return answerWith(facts);
+  if ('errno' in facts) return answeredWith(facts);
   if (isUndo(statement)) return runUndo(statement.undo, { facts, isBinary: true, text }, options);
   if (isDropDatabase(statement)) {
     const schema = orRefusal(() => bindSchema(statement.schema, context, facts));
@@ -145,7 +145,7 @@ export async function runPrepared(
   }
   const bound = orRefusal(() => bindNames(statement, context, facts));
   if (bound instanceof UndropError) return refused(bound, options);
-  return dropAndHold({ text, ...bound, isSyntaxChecked: true }, facts, options, { hints });
+  return dropAndHold({ text, ...bound, isSyntaxChecked: true }, options, { guess: facts, hints });
 }
 
 function orRefusal<T>(bind: () => T): T | UndropError {
@@ -169,13 +169,14 @@ export async function dynamic(
   const name = form === 'prepare' ? plainNameOf(source.name) : null;
   if (form === 'prepare') options.prepared.follow({ kind: 'prepare', name });
   // COM_STMT_PREPARE can't prepare it; the server returns that error.
-  if (taken.packetKind === 'prepare') return unclear(taken, 'it prepares another text', options);
+  if (taken.packetKind === 'prepare')
+    return refuseUnclear(taken, 'it prepares another text', options);
   // A PREPARE that fails deallocates the statement of that name; this PREPARE doesn't reach the
   // server.
   if (name !== null) await options.userSession.run([deallocate(name)]);
   if (source.kind === 'expression') {
     const why = 'the text that it executes is an expression, not a literal or a variable';
-    return unclear(taken, why, options);
+    return refuseUnclear(taken, why, options);
   }
   const [said, value] = await options.userSession.run([
     { kind: 'query', text: factsSql(options.server) },
@@ -183,11 +184,11 @@ export async function dynamic(
   ]);
   assert(said !== undefined && value !== undefined, 'both have an answer');
   const facts = readFacts(said);
-  if ('errno' in facts) return answerWith(facts);
+  if ('errno' in facts) return answeredWith(facts);
   if (value.kind === 'err') {
     // A syntax error would quote the part that undrop put around the expression.
-    if (value.errno === ER_PARSE_ERROR) return unclear(taken, 'no expression', options);
-    return answerWith(value);
+    if (value.errno === ER_PARSE_ERROR) return refuseUnclear(taken, 'no expression', options);
+    return answeredWith(value);
   }
   const row = value.kind === 'rows' ? value.rows[0] : undefined;
   assert(row !== undefined, 'a SELECT of values has a row');
@@ -195,7 +196,7 @@ export async function dynamic(
   if (text === null && bytes === null) return { kind: 'forward', facts };
   const through = connection?.toString() ?? '';
   // It interprets arbitrary bytes as letters, so that any text may be a drop.
-  if (isWide(through)) return answerWith(notReadIn(through));
+  if (isWide(through)) return answeredWith(notReadIn(through));
   const charsets = [facts.charset, through];
   if (
     text !== null &&
@@ -265,7 +266,7 @@ async function prepareText(
   const facts = { ...made.facts, charset: 'utf8mb4' };
   const inner = await classifyByFacts(text, facts, { ...options, multiStatements: false });
   if (inner.kind === 'disagree' || inner.kind === 'dynamic' || inner.kind === 'unclear') {
-    return unclear({ ...taken, text }, 'the text that it executes', options);
+    return refuseUnclear({ ...taken, text }, 'the text that it executes', options);
   }
   if (inner.kind === 'not-ours' || !isProtected(inner, options.service.protect)) {
     return { kind: 'forward', facts: made.facts };
@@ -309,14 +310,14 @@ async function prepareByName(
   if (drop === null) return refused(notUnderstood('its hints'), options);
   const [answer] = await userSession.run([{ kind: 'packet', payload: packet.payload }]);
   assert(answer?.kind === 'ok' || answer?.kind === 'err', 'PREPARE answers OK or ERR');
-  if (answer.kind === 'err') return answerWith(answer);
+  if (answer.kind === 'err') return answeredWith(answer);
   const [freed] = await userSession.run([deallocate(name)]);
   const isGone =
     freed?.kind === 'ok' || (freed?.kind === 'err' && freed.errno === ER_UNKNOWN_STMT_HANDLER);
   // Ending the session is the only certain way to free the handle (a KILL QUERY hit the statement).
   if (!isGone) throw new Error('a prepared drop cannot be deallocated');
   prepared.remember(name, drop);
-  return answerWith(answer);
+  return answeredWith(answer);
 }
 
 function deallocate(name: string): UserCommand {
@@ -338,7 +339,7 @@ export async function commandOnName(
     if (drop.isDoubtful) return { kind: 'forward', facts: null };
     const [answer] = await userSession.run([{ kind: 'query', text: Buffer.from('DO 0') }]);
     assert(answer?.kind === 'ok' || answer?.kind === 'err', 'both answer OK or ERR');
-    return answerWith(answer);
+    return answeredWith(answer);
   }
   if (drop.isDoubtful) {
     const why = 'a statement after its PREPARE may have prepared another one under its name';

@@ -15,7 +15,7 @@ import { hintsIn } from '../../steps/rules/hints.js';
 import type { HoldingStatement } from '../../steps/run.js';
 import { inSlices } from '../../steps/session/in-slices.js';
 import {
-  answerWith,
+  answeredWith,
   dropAndHold,
   type Intercepted,
   type Interception,
@@ -23,7 +23,7 @@ import {
   type Replacing,
   readUserFacts,
   refused,
-  unclear,
+  refuseUnclear,
 } from '../intercepted.js';
 import { createOrReplace } from './create-or-replace.js';
 import { putBackPort } from './put-back-port.js';
@@ -39,14 +39,14 @@ export async function replaceTable(
   const { server, service } = options;
   const statement = dropOf(replacement);
   const unsupported = whyUnsupported(statement, server);
-  if (unsupported !== null) return unclear({ text, ...taken }, unsupported, options);
+  if (unsupported !== null) return refuseUnclear({ text, ...taken }, unsupported, options);
   const tables = listTables(statement.names);
   if (ASKS_FOR_COUNTS.test(text.toString('latin1'))) {
     const how = 'by CREATE OR REPLACE that asks for counts of the statement before';
     return refused(notDone(how, tables), options);
   }
   const facts = known ?? (await readUserFacts(options));
-  if ('errno' in facts) return answerWith(facts);
+  if ('errno' in facts) return answeredWith(facts);
   if (facts.addsIfExists) {
     const how = 'by CREATE OR REPLACE under sql_if_exists';
     return refused(notDone(how, tables, SET_IF_EXISTS), options);
@@ -63,7 +63,7 @@ export async function replaceTable(
   const drop = { text, statement, charset, how: 'REPLACE' };
   const replacing = { create, facts, port: putBackPort(service.pool, service.log) };
   const run: HoldingStatement = (world, request) => createOrReplace(world, replacing, request);
-  return dropAndHold(drop, facts, options, { hints, run });
+  return dropAndHold(drop, options, { guess: facts, hints, run });
 }
 
 /** The drop; the server checks the name with the rest of the text. */

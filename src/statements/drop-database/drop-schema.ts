@@ -20,7 +20,7 @@ import { type HoldingStatement, runStatement } from '../../steps/run.js';
 import { withUndoInfo } from '../../steps/undo-note.js';
 import { decodeOk } from '../../wire/response.js';
 import {
-  answerWith,
+  answeredWith,
   type Intercepted,
   type Interception,
   type InterceptOptions,
@@ -52,7 +52,7 @@ export async function dropSchema(
     return refused(notUnderstood(`${FILE_NAME_PREFIX} names a schema by its directory`), options);
   }
   const facts = read ?? (await readUserFacts(options));
-  if ('errno' in facts) return answerWith(facts);
+  if ('errno' in facts) return answeredWith(facts);
   if (facts.addsIfExists) {
     const how = 'as a schema under sql_if_exists';
     return refused(notDone(how, schemaAndTables(schema), SET_IF_EXISTS), options);

@@ -30,7 +30,7 @@ import {
 } from '../../steps/rules/hints.js';
 import { type Ruled, ruleTables } from '../../steps/rules/rules.js';
 import {
-  answerWith,
+  answeredWith,
   dropAndHold,
   type Intercepted,
   type Interception,
@@ -50,7 +50,7 @@ export async function dropOrPass(
   const mayPass = mayBePassed(statement, options.guess, options);
   const isAsked = known === null && (mayPass || mayHint(text));
   const facts = isAsked ? await readUserFacts(options) : known;
-  if (facts !== null && 'errno' in facts) return answerWith(facts);
+  if (facts !== null && 'errno' in facts) return answeredWith(facts);
   const hints = facts === null ? [] : hintsIn(text, facts, options.server);
   if (hints === null) return refused(notUnderstood('its hints'), options);
   const drop = { taken, statement };
@@ -63,7 +63,8 @@ export async function dropOrPass(
   if (passed !== null) return passed;
   const guess = facts ?? options.guess;
   const charset = clientCharsetOf(guess.charset) ?? 'plain';
-  return dropAndHold({ text, statement, charset }, guess, options, {
+  return dropAndHold({ text, statement, charset }, options, {
+    guess,
     hints,
     destroy: (seen) => destroy(drop, seen ?? facts, hints, options),
   });

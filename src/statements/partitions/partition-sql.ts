@@ -49,8 +49,7 @@ export function partitionsOf({ schema, table }: Table): string {
 
 /** `how`: continues the sentence "a table that is dropped by ALTER TABLE … DROP PARTITION …". */
 export function notHeld(
-  table: Table,
-  verb: Verb,
+  { verb, ...table }: Table & { readonly verb: Verb },
   how: string,
   instead = 'Use a direct connection.',
 ): UndropError {
@@ -64,5 +63,5 @@ export function notExchanged(table: Table, verb: Verb, cause: string): UndropErr
   const instead = cause.includes('INSTANT')
     ? 'Run ALTER TABLE … FORCE first, because columns of the table were added instantly; or use a direct connection.'
     : undefined;
-  return notHeld(table, verb, `and the server says: ${cause}`, instead);
+  return notHeld({ ...table, verb }, `and the server says: ${cause}`, instead);
 }

@@ -261,7 +261,7 @@ class Altering {
   }
 
   #refuse(how: string, instead?: string): Answer {
-    return refuse(notHeld(this.#table, this.#list.verb, how, instead));
+    return refuse(notHeld({ ...this.#table, verb: this.#list.verb }, how, instead));
   }
 
   #whyNot(outcome: NotExchanged): Answer | 'busy' {

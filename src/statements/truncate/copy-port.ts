@@ -103,7 +103,7 @@ async function makeCopy(pool: ServicePool, request: CopyRequest): Promise<Copy |
     // The server doesn't empty these either.
     if (isVersioned(look.definition)) return { kind: 'versioned' };
     if (look.keys === null) return { kind: 'none', why: 'with foreign keys that are not read' };
-    const found = await keysByOwnNames(pool, own, { id, ...source }, look.keys);
+    const found = await keysByOwnNames(pool, look.keys, { own, now: { id, ...source } });
     const keys = [...found, ...keysBesides(found, pending)];
     const fingerprint = fingerprintOf(look.definition, source.table);
     await createLike(pool, copy, request);
@@ -149,9 +149,8 @@ async function createLike(
 /** With the names that they have once the table has its `own`; `now`: its present name. */
 async function keysByOwnNames(
   pool: ServicePool,
-  own: TableName,
-  now: KeyedTable,
   keys: readonly ForeignKey[],
+  { own, now }: { readonly own: TableName; readonly now: KeyedTable },
 ): Promise<readonly ForeignKey[]> {
   const { id, schema: fromSchema, table: holdName } = now;
   const table = { id, fromSchema, holdName, table: own.table };
@@ -226,7 +225,7 @@ export interface SeenTable {
 async function readHeld(pool: ServicePool, { place, own, keys }: Held): Promise<SeenTable | null> {
   const look = await readTable(pool, place);
   if (typeof look === 'string' || look.keys === null) return null;
-  const now = await keysByOwnNames(pool, own, place, look.keys);
+  const now = await keysByOwnNames(pool, look.keys, { own, now: place });
   const fingerprint = fingerprintOf(look.definition, place.table);
   return { fingerprint, added: keysBesides(keys, now) };
 }

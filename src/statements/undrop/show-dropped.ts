@@ -4,7 +4,7 @@ import { isPinned } from '../../names/names.js';
 import { type Field, printResultSet } from '../../printer.js';
 import { formatState } from '../../restore/print-held.js';
 import type { ResultSet } from '../../wire/result-set.js';
-import { answerWith, type Interception, type InterceptOptions } from '../intercepted.js';
+import { answeredWith, type Interception, type InterceptOptions } from '../intercepted.js';
 import { type AnswerFormat, answerRows } from './answer.js';
 import type { BoundUndo } from './bind.js';
 import { type Dropped, findSeen, findServer, TABLES_MAX } from './find-dropped.js';
@@ -18,7 +18,7 @@ export async function showDropped(
   const fit = { ...(schema !== null && { schema }), ...(like !== null && { like }) };
   const server = await findServer(facts, options);
   const found = await findSeen(fit, { facts, server }, options);
-  if ('errno' in found) return answerWith(found);
+  if ('errno' in found) return answeredWith(found);
   const { seen, isCut } = found;
   const note = isCut ? `Only the newest ${TABLES_MAX} dropped tables were read.` : null;
   return answerRows(droppedTables(seen), { ...format, note }, options);

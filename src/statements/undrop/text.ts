@@ -10,7 +10,7 @@ import type { Column } from '../../wire/result-set.js';
 import { EXPLAIN_COLUMNS } from '../explain/rows.js';
 import { explainDrop } from '../explain/text.js';
 import {
-  answerWith,
+  answeredWith,
   type Interception,
   type InterceptOptions,
   readUserFacts,
@@ -40,7 +40,7 @@ export async function withBound(
   whenBound: WhenBound,
 ): Promise<Interception> {
   const facts = known ?? (await readUserFacts(options));
-  if ('errno' in facts) return answerWith(facts);
+  if ('errno' in facts) return answeredWith(facts);
   return orAnswer(
     async () => whenBound(bindUndo({ text, statement }, facts, options.server), facts),
     options,

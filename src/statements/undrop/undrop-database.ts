@@ -16,7 +16,7 @@ import type { UserFacts } from '../../steps/request.js';
 import { triggersOfDrop } from '../../steps/triggers-to-make.js';
 import { withRestoredInfo } from '../../steps/undo-note.js';
 import { pauseBefore, SCHEMA_DROP_END } from '../../tries.js';
-import { answerWith, type Interception, type InterceptOptions } from '../intercepted.js';
+import { answeredWith, type Interception, type InterceptOptions } from '../intercepted.js';
 import { answerOk, answerRefused, type UndoRun } from './answer.js';
 import type { BoundUndo } from './bind.js';
 import { findServer, refuseUnder } from './find-dropped.js';
@@ -34,7 +34,7 @@ export async function undropDatabase(
   const asked = { session: options.userSession, facts, groupId: newId() };
   const said = await askForSchema({ schema, to: as }, asked);
   if (said instanceof UndropError) throw said;
-  if (said !== null) return answerWith(said);
+  if (said !== null) return answeredWith(said);
   const { pool } = options.service;
   const request = { schema, ...(to !== null && { to }) };
   const bringBack = () => inRestoreQueue(pool, facts.user, () => restoreSchema(pool, request));

@@ -18,7 +18,7 @@ import {
 import { foldedKey } from '../../restore/plan-restore.js';
 import { newId } from '../../steps/intents.js';
 import type { UserFacts } from '../../steps/request.js';
-import { answerWith, type Interception, type InterceptOptions } from '../intercepted.js';
+import { answeredWith, type Interception, type InterceptOptions } from '../intercepted.js';
 import type { UndoRun } from './answer.js';
 import { type BoundName, type BoundUndo, notUnique, SaidByServer } from './bind.js';
 import { type BringingBack, bringBack, type WantedTable } from './bring-back.js';
@@ -79,7 +79,7 @@ export async function undropById(
   const found = isIdPrefix(prefix)
     ? await findSeen({ prefix }, { facts, server, enough: AMBIGUOUS_SHOWN }, options)
     : { seen: [] };
-  if ('errno' in found) return answerWith(found);
+  if ('errno' in found) return answeredWith(found);
   const [held, ...others] = found.seen;
   if (held === undefined) return refuseEnded(id, facts, options);
   if (others.length > 0) throw ambiguous(id, found.seen.slice(0, AMBIGUOUS_SHOWN));
@@ -99,7 +99,7 @@ async function refuseEnded(
   const { pool } = options.service;
   const ended = await findEndedById(pool, target, ENDED_MAX);
   const seen = await seenBy(ended, { facts, granted: new Map() }, options);
-  if ('errno' in seen) return answerWith(seen);
+  if ('errno' in seen) return answeredWith(seen);
   const rows = seen.map(({ row }) => row);
   throw await withFate(pool, { target, error: noSuchHeld(target) }, rows);
 }
@@ -114,7 +114,7 @@ async function refusalOf(
     const asked = { session: options.userSession, facts: run.facts, groupId: newId() };
     const said = await askFor({ name, to: to ?? name }, swap, asked);
     if (said instanceof UndropError) throw said;
-    if (said !== null) return answerWith(said);
+    if (said !== null) return answeredWith(said);
   }
   return null;
 }

@@ -12,7 +12,7 @@ import {
 } from '../../../src/statements/undrop/rights.js';
 import type { UserFacts } from '../../../src/steps/request.js';
 import type { UserSession } from '../../../src/steps/session/user-session.js';
-import { decodeErr, encodeErr, type Result } from '../../../src/wire/response.js';
+import { decodeErr, encodeErr } from '../../../src/wire/response.js';
 import * as errors from '../../../src/wire/server-errors.js';
 
 const facts = { charset: 'utf8mb4' } as UserFacts;
