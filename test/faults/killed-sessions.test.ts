@@ -5,15 +5,13 @@
  * heard is true, each table is live or held with all its rows, and no intent is left.
  */
 import { expect } from '@jest/globals';
-import type { RowDataPacket } from 'mysql2/promise';
 import { Dice, seededRandom } from '../support/dice.js';
 import { onServersAtOnce } from '../support/on-servers.js';
-import { type ProxyTarget, proxyInFront } from '../support/proxy.js';
 import { RawClient } from '../support/raw-client.js';
 import { rounds, seedFor } from '../support/sample.js';
 import { intentsSettled } from '../support/settled.js';
 import { Survival } from '../support/survival.js';
-import { type TapEvent, type WireTap, wireTap } from '../support/wire-tap.js';
+import { type TapEvent, wireTap } from '../support/wire-tap.js';
 
 /** More events than a drop has: reaching it means that the run never came to its end. */
 const EVENTS_MAX = 400;
@@ -41,30 +39,21 @@ type Scene = (typeof SCENES)[number];
 type Kill = 'QUERY' | 'CONNECTION';
 
 onServersAtOnce('sessions that are killed on $name', (server, on) => {
-  const { afterAll, beforeAll, testOnEach: test } = on;
-  let tap: WireTap;
-  let proxy: ProxyTarget;
-  let user = '';
+  const { testOnEach: test } = on;
   let onEvent: (event: TapEvent) => Promise<void> = async () => undefined;
 
   const schema = on.schema('killed').name;
   const root = on.session({ schema });
   const survival = new Survival(root, [schema]);
-  beforeAll(async () => {
-    tap = await wireTap(server, async (event) => {
+  const tap = on.open(() =>
+    wireTap(server, async (event) => {
       await onEvent(event);
       return true;
-    });
-    proxy = await proxyInFront(tap, { COLLECT: 'on' });
-    user = `u_${schema.slice(-8)}`;
-    await root.run(`CREATE USER ${user}@'%'`, `GRANT DROP ON ${schema}.* TO ${user}@'%'`);
-  });
-
-  afterAll(async () => {
-    await root.query(`DROP USER ${user}@'%'`);
-    await proxy.stop();
-    await tap.close();
-  });
+    }),
+  );
+  const proxy = on.proxy({ COLLECT: 'on' }, { upstream: tap });
+  const user = `u_${schema.slice(-8)}`;
+  on.account(user, { grants: [`DROP ON ${schema}.*`] });
 
   async function make({ child }: Scene): Promise<void> {
     await root.run('SET foreign_key_checks = 0', 'DROP TABLE IF EXISTS a, b, c');
@@ -75,10 +64,7 @@ onServersAtOnce('sessions that are killed on $name', (server, on) => {
     await survival.remember();
   }
 
-  async function live(): Promise<readonly string[]> {
-    const [rows] = await root.query<RowDataPacket[]>({ sql: 'SHOW TABLES', rowsAsArray: true });
-    return rows.map((row) => String(row[0])).filter((name) => !name.startsWith('_vt_'));
-  }
+  const live = async () => (await root.tables()).filter((name) => !name.startsWith('_vt_'));
 
   /** What the client hears: OK, an errno, or `lost`. Null: the drop had fewer events. */
   async function dropAndKill(kill: Kill, scene: Scene, at: number) {

@@ -3,27 +3,23 @@
  * file is under its own one, and nothing can open it until somebody renames the file. No other
  * server of the set has two dictionaries.
  */
+
 import { rename } from 'node:fs/promises';
 import { join } from 'node:path';
-import { afterAll, beforeAll, expect, test } from '@jest/globals';
+import { expect, test } from '@jest/globals';
 import { findRows } from '../../src/ledger/read.js';
 import { silentLog } from '../../src/log.js';
 import { reconcile } from '../../src/recovery/reconcile.js';
-import type { ServicePool } from '../../src/service/pool/pools.js';
 import { freshLedger } from '../support/fresh-ledger.js';
+import { inHooks } from '../support/on-servers.js';
 import { connect, freshSchema, query, testServer } from '../support/servers.js';
 import { poolOn } from '../support/service-pool.js';
 import { endSession, intend, PROXY_ID, renameAway, rowCounts } from './service-fixture.js';
 
 const server = testServer('mysql-5.6');
-let pool: ServicePool;
-
-beforeAll(async () => {
-  pool = poolOn(server);
-  await freshLedger(server);
-});
-
-afterAll(() => pool.dispose());
+const { beforeAll, open } = inHooks();
+const pool = open(() => poolOn(server));
+beforeAll(() => freshLedger(server));
 
 test('an intent is kept while its table is between two names, and completed behind that', async () => {
   await using schema = await freshSchema(server);

@@ -2,11 +2,11 @@
  * CREATE OR REPLACE of tables and sequences on MariaDB, beside what native_cases.json has of it:
  * what is held, in every way to say it; two sessions at once; what is put back.
  */
-import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { describe, expect, test } from '@jest/globals';
 import { NumberTables } from '../support/number-tables.js';
 import { onServer } from '../support/on-servers.js';
 import { until } from '../support/poll.js';
-import { type ProxyTarget, proxyInFront } from '../support/proxy.js';
+import { proxyInFront } from '../support/proxy.js';
 import { CLIENT, MODERN, RawClient, resultText } from '../support/raw-client.js';
 import { rounds } from '../support/sample.js';
 import { type Target, testServers } from '../support/servers.js';
@@ -160,20 +160,11 @@ describe.each(servers)('CREATE OR REPLACE on $name', (server) => {
 
   describe('that fails, of a table that is due at once', () => {
     const FAILS = (table: string) => `CREATE OR REPLACE TABLE ${table} AS SELECT * FROM ${table}`;
-    let collecting: ProxyTarget;
     let canaries = 0;
-
-    beforeAll(async () => {
-      const often = { COLLECT: 'on', CHECK_INTERVAL: '1s', LIFECYCLE: 'hold,drop' };
-      collecting = await proxyInFront(server, { ...often, RULES: '*.canary*: now' });
-      await root.run('DROP USER IF EXISTS replacer', 'CREATE USER replacer');
-      await root.query(`GRANT SELECT, INSERT, CREATE, DROP ON ${schema}.* TO replacer`);
-    });
-
-    afterAll(async () => {
-      await root.query('DROP USER replacer');
-      await collecting.stop();
-    });
+    const often = { COLLECT: 'on', CHECK_INTERVAL: '1s', LIFECYCLE: 'hold,drop' };
+    const inside = onServer(server);
+    const collecting = inside.proxy({ ...often, RULES: '*.canary*: now' });
+    inside.account('replacer', { grants: [`SELECT, INSERT, CREATE, DROP ON ${schema}.*`] });
 
     /** What was due before is removed by now, if the collector takes it. */
     async function collected(): Promise<void> {

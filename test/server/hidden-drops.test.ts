@@ -5,18 +5,11 @@
  */
 import { once } from 'node:events';
 import net from 'node:net';
-import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { describe, expect, test } from '@jest/globals';
 import { CLIENT_QUERY_ATTRIBUTES } from '../../src/wire/capabilities.js';
 import { encodePacket } from '../../src/wire/framing.js';
-import { onServers } from '../support/on-servers.js';
-import { type ProxyTarget, proxyInFront } from '../support/proxy.js';
-import {
-  type FreshSchema,
-  freshSchema,
-  query,
-  type Target,
-  testServer,
-} from '../support/servers.js';
+import { onServer, onServers } from '../support/on-servers.js';
+import { query, type Target, testServer } from '../support/servers.js';
 import { Peer } from '../support/session-bench.js';
 
 /** LONG_PASSWORD, PROTOCOL_41, TRANSACTIONS, SECURE_CONNECTION, MULTI_RESULTS, PLUGIN_AUTH. */
@@ -142,18 +135,9 @@ const HIDDEN: readonly (readonly [string, number, (drop: string) => Buffer])[] =
 
 describe('mysql-9.7: in the query attributes', () => {
   const server = testServer('mysql-9.7');
-  let schema: FreshSchema;
-  let proxy: ProxyTarget;
-
-  beforeAll(async () => {
-    schema = await freshSchema(server);
-    proxy = await proxyInFront(server);
-  });
-
-  afterAll(async () => {
-    await proxy.stop();
-    await schema.drop();
-  });
+  const on = onServer(server);
+  const schema = on.schema();
+  const proxy = on.proxy();
 
   test.each(HIDDEN)('%s hides no DROP (wire 4)', async (name, type, valueWith) => {
     const hidden = `hidden_${HIDDEN.findIndex(([one]) => one === name)}`;

@@ -2,10 +2,10 @@
 import { expect } from '@jest/globals';
 import { retryPending } from '../../src/held/relocate/pending.js';
 import { type Relocation, relocate } from '../../src/held/relocate/relocate.js';
-import { findRows } from '../../src/ledger/read.js';
 import { recordOutcome } from '../../src/ledger/write.js';
 import { silentLog } from '../../src/log.js';
 import { renameBack } from '../../src/restore/rename-back.js';
+import { ledgerRows } from '../support/ledger-rows.js';
 import { onServers } from '../support/on-servers.js';
 import { connect, query } from '../support/servers.js';
 import { ownSession } from './own-session.js';
@@ -115,13 +115,9 @@ onServers('moves on $name', (server, on) => {
     expect(await retryPending(own.pool, options)).toEqual({ relocated: [id], left: [] });
     expect(await retryPending(own.pool, options)).toEqual({ relocated: [], left: [] });
     expect(await rowsOf(own.schema.name)).toEqual({});
-    const [row] = await findRows(own.pool, { by: 'id', prefix: id });
-    expect(row).toMatchObject({ relocated: true, holdSchema: '_undrop', failure: null });
-    const [written] = await query<{ restore_script: string }>(
-      server,
-      `SELECT restore_script FROM _undrop.ledger WHERE id = '${id}'`,
-    );
-    expect(written?.restore_script).toContain('RENAME TABLE `_undrop`.');
+    const [row] = await ledgerRows(own.session, { id });
+    expect(row).toMatchObject({ relocated: 1, hold_schema: '_undrop', failure: null });
+    expect(row?.['restore_script']).toContain('RENAME TABLE `_undrop`.');
   });
 
   test('a trigger keeps its table where it is, as a debt with the reason', async () => {

@@ -2,11 +2,12 @@
  * `mysqlbinlog | mysql` through the proxy: every transaction of the log comes with its GTID, under
  * which nothing can be held. The first drop is refused, and its table is there with its rows.
  */
-import { afterAll, beforeAll, expect, test } from '@jest/globals';
-import type { ThrowawayServer } from '../../throwaway-servers/throwaway.js';
+
+import { expect, test } from '@jest/globals';
 import { connectionOptions } from '../support/client-cli.js';
 import { runClient } from '../support/clients.js';
-import { type ProxyTarget, proxyInFront } from '../support/proxy.js';
+import { inHooks } from '../support/on-servers.js';
+import { proxyInFront } from '../support/proxy.js';
 import { query, startServer } from '../support/servers.js';
 
 const HISTORY = [
@@ -18,19 +19,10 @@ const HISTORY = [
   'DROP TABLE a, b',
 ];
 
-let source: ThrowawayServer;
-let behind: ThrowawayServer;
-let proxy: ProxyTarget;
-
-beforeAll(async () => {
-  [source, behind] = await Promise.all([startServer('mysql-9.7'), startServer('mysql-9.7')]);
-  proxy = await proxyInFront(behind);
-}, 120_000);
-
-afterAll(async () => {
-  await proxy.stop();
-  await Promise.all([source.stop(), behind.stop()]);
-});
+const { open } = inHooks();
+const source = open(() => startServer('mysql-9.7'));
+const behind = open(() => startServer('mysql-9.7'));
+const proxy = open(() => proxyInFront(behind));
 
 test('a log that is replayed ends at its first drop, and nothing is lost', async () => {
   // The other has the service account already.

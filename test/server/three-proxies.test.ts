@@ -3,20 +3,15 @@
  * clients of all drop and undrop, and what is held is collected. Nobody but the clients of that one
  * sees an error; what was said to be dropped or brought back is; and nothing is removed twice.
  */
-import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
+
+import { describe, expect, jest, test } from '@jest/globals';
 import { type SilentRelay, silentRelay } from '../lifecycle/silent-relay.js';
 import { Dice, seededRandom } from '../support/dice.js';
-import { freshLedger } from '../support/fresh-ledger.js';
+import { onServer } from '../support/on-servers.js';
 import { until } from '../support/poll.js';
 import { type ProxyProcess, spawnProxy } from '../support/proxy.js';
 import { isLong, rounds, sample, seedFor } from '../support/sample.js';
-import {
-  connect,
-  freshSchema,
-  type Session,
-  type TestServer,
-  testServers,
-} from '../support/servers.js';
+import { connect, type Session, type TestServer, testServers } from '../support/servers.js';
 import { intentsSettled } from '../support/settled.js';
 
 // A busy machine is slow, not wrong.
@@ -74,22 +69,15 @@ describe.each(servers)('three proxies on $name', (server) => {
   const places: Place[] = [];
   const fates = new Map<string, Fate>();
   const errors: string[] = [];
-  let [schema, done, isOver] = ['', 0, false];
-  let root: Session;
-
-  beforeAll(async () => {
-    await freshLedger(server);
-    root = await connect(server);
-    schema = (await freshSchema(server, 'three')).name;
+  let [done, isOver] = [0, false];
+  const on = onServer(server);
+  on.freshLedger();
+  const root = on.session();
+  const schema = on.schema('three').name;
+  on.beforeAll(async () => {
     for (let nr = 0; nr < PROXIES; nr++) places.push(await startPlace(server));
   });
-
-  afterAll(async () => {
-    await Promise.all(places.map(stopPlace));
-    await root.query(`DROP DATABASE ${schema}`);
-    await root.end();
-    await freshLedger(server);
-  });
+  on.afterAll(() => Promise.all(places.map(stopPlace)));
 
   test('one in trouble after another', async () => {
     const clients = places.flatMap((place, at) =>

@@ -7,12 +7,12 @@ import { once } from 'node:events';
 import { copyFileSync } from 'node:fs';
 import net from 'node:net';
 import { join } from 'node:path';
-import { afterAll, afterEach, beforeAll, expect } from '@jest/globals';
+import { expect } from '@jest/globals';
 import { CLIENT_PROTOCOL_41, CLIENT_SSL } from '../../src/wire/capabilities.js';
 import { encodePacket } from '../../src/wire/framing.js';
-import { type Certificates, makeCertificates } from '../support/certificates.js';
+import { makeCertificates } from '../support/certificates.js';
 import { heldRows } from '../support/client-held.js';
-import { onServers } from '../support/on-servers.js';
+import { inHooks, onServers } from '../support/on-servers.js';
 import { until } from '../support/poll.js';
 import { type ProxyProcess, spawnProxy, type Variables } from '../support/proxy.js';
 import { connect, freshSchema, query, type Target } from '../support/servers.js';
@@ -29,28 +29,12 @@ const RESPONSE_HEAD = (() => {
 })();
 const SSL_REQUEST = encodePacket(RESPONSE_HEAD, 1);
 
-let files: Certificates;
-let proxy: ProxyProcess | null = null;
-
-beforeAll(() => {
-  files = makeCertificates();
-});
-
-afterEach(async () => {
-  await proxy?.stop();
-  proxy = null;
-});
-
-afterAll(() => files.remove());
+const { each, open } = inHooks();
+const files = open(makeCertificates);
 
 async function start(target: Target, variables: Variables): Promise<ProxyProcess> {
-  proxy = await spawnProxy(target, {
-    TLS_CERT: files.cert,
-    TLS_KEY: files.key,
-    LOG_LEVEL: 'debug',
-    ...variables,
-  });
-  return proxy;
+  const own = { TLS_CERT: files.cert, TLS_KEY: files.key, LOG_LEVEL: 'debug' };
+  return each.keep(await spawnProxy(target, { ...own, ...variables }));
 }
 
 async function dial({ host, port }: Target): Promise<Peer> {

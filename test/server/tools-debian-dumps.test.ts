@@ -3,16 +3,17 @@
  * a routine and an event in it, and pt-online-schema-change: directly and through the proxy. What
  * is there afterwards is the same, and every table that went is held.
  */
+
 import { randomBytes } from 'node:crypto';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { describe, expect, test } from '@jest/globals';
 import { type BothWays, bothWays } from '../support/both-ways.js';
 import { connectionOptions } from '../support/client-cli.js';
 import { type ClientName, runClient } from '../support/clients.js';
 import { runMydumper, runSchemaChange } from '../support/debian-tools.js';
-import { type ProxyTarget, proxyInFront } from '../support/proxy.js';
+import { onServer } from '../support/on-servers.js';
 import { sample } from '../support/sample.js';
 import { query, type Target, type TestServer, testServer } from '../support/servers.js';
 
@@ -52,21 +53,9 @@ const PAIRS: Readonly<Record<string, Pair>> = {
 function proxied(server: TestServer): () => BothWays {
   const prefix = `dbt_${randomBytes(4).toString('hex')}`;
   const account = { user: prefix, password: 'pa$$word' };
-  let proxy: ProxyTarget;
-
-  beforeAll(async () => {
-    await query(
-      server,
-      `CREATE USER ${account.user}@'%' IDENTIFIED BY '${account.password}'`,
-      `GRANT ALL ON *.* TO ${account.user}@'%'`,
-    );
-    proxy = await proxyInFront(server);
-  });
-
-  afterAll(async () => {
-    await proxy.stop();
-    await query(server, `DROP USER ${account.user}@'%'`);
-  });
+  const on = onServer(server);
+  on.account(account.user, { password: account.password, grants: ['ALL ON *.*'] });
+  const proxy = on.proxy();
 
   return () => ({ server, proxy, account, prefix, fill: SHOP });
 }

@@ -68,13 +68,11 @@ async function tourOn(server: TestServer): Promise<{ code: number; text: string 
 
 onServersAtOnce('the tour on $name', (server, on) => {
   const { test } = on;
-  let shop: FreshSchema;
-
   const proxy = on.proxy();
 
   const clients = sample(clientsOf(server), { name: `clients of ${server.name}`, count: 1 });
   test.each(clients)('%s: drop two tables, bring one back', async (client) => {
-    shop = await freshShop(server);
+    await using shop = await freshShop(server);
     const run = (sql: string) => runClient(client, proxy, ['-N', '-B', shop.name], { input: sql });
     const dropped = await run(
       `SELECT COUNT(*) FROM orders;
@@ -89,11 +87,10 @@ onServersAtOnce('the tour on $name', (server, on) => {
     expect(restored).toMatchObject({ code: 0, stdout: expect.stringContaining('Restored') });
     const back = await run('SELECT COUNT(*) FROM orders; SHOW TABLES');
     expect(back).toMatchObject({ code: 0, stdout: '40000\ncustomers\norders\nproducts\n' });
-    await shop.drop();
   });
 
   test('a dump reloaded through the proxy drops, holds and creates every table', async () => {
-    shop = await freshShop(server);
+    await using shop = await freshShop(server);
     const { client } = dumpTools(server);
     const dump = await dumpOf(server, shop.name, proxy);
     expect(dump.match(/^DROP TABLE IF EXISTS/gm)).toHaveLength(TABLES.length);
@@ -112,7 +109,6 @@ onServersAtOnce('the tour on $name', (server, on) => {
     ]);
     expect(restored).toMatchObject({ code: 0, stdout: expect.stringContaining('Restored') });
     expect(await query(server, `SELECT COUNT(*) AS n FROM ${asIs}`)).toEqual([{ n: 5 }]);
-    await shop.drop();
   });
 });
 

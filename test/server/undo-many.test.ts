@@ -7,10 +7,10 @@ import { hostname, tmpdir, userInfo } from 'node:os';
 import { join } from 'node:path';
 import { expect } from '@jest/globals';
 import { reportFailure, runCommandLine } from '../../src/cli/command-line.js';
-import { findRows } from '../../src/ledger/read.js';
 import { holdTable, startCollecting } from '../lifecycle/collecting.js';
 import { freshLedger } from '../support/fresh-ledger.js';
 import { readHistory } from '../support/history.js';
+import { ledgerRows } from '../support/ledger-rows.js';
 import { onServers } from '../support/on-servers.js';
 import { until } from '../support/poll.js';
 import { environment, runUndrop } from '../support/proxy.js';
@@ -59,8 +59,8 @@ onServers('the operator on $name', (server, on) => {
     await client.run(...text.split('; '));
     await client.end();
     await until(async () => {
-      const rows = await findRows(pool, { by: 'live' }, { texts: false });
-      return rows.every(({ state, relocated }) => state !== 'intent' && relocated);
+      const rows = (await ledgerRows(root)).filter((row) => row['ended_at'] === null);
+      return rows.every((row) => row['state'] !== 'intent' && row['relocated'] === 1);
     }, 'the ledger has the outcome');
   }
 
@@ -249,13 +249,8 @@ onServers('the operator on $name', (server, on) => {
     expect(await undrop('hold', `${schema.name}.a`, '--pin')).toContain('(UTC): pinned;');
     const pinned = await heldOf('a');
     expect(pinned.until).toBe('9999-12-31T23:59:59.000Z');
-    const [row] = await findRows(pool, { by: 'id', prefix: id });
-    expect(row).toMatchObject({ state: 'HOLD', holdName: pinned.holdName, relocated: true });
-    const [{ pin } = { pin: 0 }] = await query<{ pin: number }>(
-      server,
-      `SELECT pinned AS pin FROM _undrop.ledger WHERE id = '${id}'`,
-    );
-    expect(pin).toBe(1);
+    const inHold = { state: 'HOLD', hold_name: pinned.holdName, relocated: 1, pinned: 1 };
+    expect(await ledgerRows(root, { id })).toMatchObject([inHold]);
     const script = await undrop('show', 'a', '--sql');
     await query(server, ...script.split(/;\n/).filter((text) => text.trim() !== ''));
     expect(await query(server, `SELECT id FROM ${schema.name}.a`)).toHaveLength(2);
@@ -306,8 +301,8 @@ onServers('the operator on $name', (server, on) => {
     expect(await undrop('remove', 'a', '--yes')).toContain('the collector removes it');
     const collecting = on.each.keep(startCollecting(server));
     await until(async () => {
-      const [row] = await findRows(pool, { by: 'id', prefix: id });
-      return row?.state === 'removed';
+      const [row] = await ledgerRows(root, { id });
+      return row?.['state'] === 'removed';
     }, 'it is removed');
     await collecting.looked();
     expect(await tablesOf()).toEqual(['b', 'c', 'c']);

@@ -4,10 +4,9 @@
  */
 import { expect, test as jestTest } from '@jest/globals';
 import type { RowDataPacket } from 'mysql2/promise';
-import { freshLedger } from '../support/fresh-ledger.js';
 import { onServers } from '../support/on-servers.js';
 import { until } from '../support/poll.js';
-import { type ProxyTarget, proxyInFront } from '../support/proxy.js';
+import { proxyInFront } from '../support/proxy.js';
 import { connect, query } from '../support/servers.js';
 
 const NAMES = [
@@ -68,17 +67,9 @@ onServers('tables named as held ones on $name', (_server, on) => {
 });
 
 onServers('UNDROP_ADOPT=vitess on $name', (server, on) => {
-  const { afterAll, beforeAll } = on;
-  let proxy: ProxyTarget;
-
-  beforeAll(() => freshLedger(server));
+  on.freshLedger();
   const schema = on.schema();
   const client = on.session({ schema });
-
-  afterAll(async () => {
-    await proxy?.stop();
-    await freshLedger(server);
-  });
 
   jestTest('they are listed, collected, and restored under a name that is given', async () => {
     const [past = '', purging = ''] = NAMES;
@@ -90,7 +81,8 @@ onServers('UNDROP_ADOPT=vitess on $name', (server, on) => {
       await client.query(`INSERT INTO ${name} VALUES (7)`);
     }
     await client.query(`CREATE VIEW ${view} AS SELECT 1 AS one`);
-    proxy = await proxyInFront(server, { ADOPT: 'vitess', COLLECT: 'on', EVAC: '0s' });
+    const adopts = { ADOPT: 'vitess', COLLECT: 'on', EVAC: '0s' };
+    await using proxy = await proxyInFront(server, adopts);
     await using through = await connect(proxy, { database: schema.name });
 
     const tables = async () => {
