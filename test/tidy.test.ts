@@ -83,7 +83,7 @@ const PURE_PARTS_OF_NODE = ['node:buffer', 'node:util', 'node:module'];
 
 /** Files of statements that are, or implement, their ports. */
 const SERVED =
-  /^src\/statements\/(undrop\/(answer|bring-back|find-dropped|restored-text|show-dropped|undrop-database|undrop-table)|[a-z-]+\/([a-z-]+-port|barrier|drop-at-barrier|queue|read-schema))\.ts$/;
+  /^src\/statements\/(undrop\/(answer|bring-back|find-dropped|restored-text|show-dropped|undrop-database|undrop-table)|explain\/explain-(drop|rows)|[a-z-]+\/([a-z-]+-port|barrier|drop-at-barrier|queue|read-schema))\.ts$/;
 
 /** What a pure file doesn't touch: the clock, randomness, the process, timers, the network. */
 const WORLD =
@@ -503,7 +503,7 @@ function startedBy({ path, strings }: SourceFile): readonly string[] {
 /** Pure rooms, and the statements: what they need of the world is behind their ports. */
 function isPure({ path }: SourceFile): boolean {
   const isStatement =
-    /^src\/statements\/[a-z-]+\/(?!(hold-or-pass|text|replace-table|drop-schema)\.)/.test(path) &&
+    /^src\/statements\/[a-z-]+\/(?!(hold-or-pass|replace-table|drop-schema)\.)/.test(path) &&
     !SERVED.test(path);
   return (
     isStatement || /^src\/(wire|sql|names|policy)\//.test(path) || /\/next-[a-z-]+\.ts$/.test(path)

@@ -20,7 +20,7 @@ import {
   refusedIfValid,
   refuseUnclear,
 } from '../../statements/intercepted.js';
-import { runUndo, withBound } from '../../statements/undrop/text.js';
+import { runUndo, withBound } from '../../statements/own-statements.js';
 import { whyUnsupported } from '../../steps/inspect-names.js';
 import {
   HOW,

@@ -24,8 +24,8 @@ import {
   refused,
   refuseUnclear,
 } from '../../statements/intercepted.js';
+import { columnsOf, runUndo, type Undoing, withBound } from '../../statements/own-statements.js';
 import { answerPrepared } from '../../statements/undrop/answer.js';
-import { columnsOf, runUndo, type Undoing, withBound } from '../../statements/undrop/text.js';
 import { whyUnsupported } from '../../steps/inspect-names.js';
 import { bindNames, bindSchema } from '../../steps/names/client-names.js';
 import {

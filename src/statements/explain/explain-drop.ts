@@ -9,18 +9,16 @@ import { assert } from '../../assert.js';
 import { UndropError } from '../../errors.js';
 import { lastingBlocker, type TriggerRights } from '../../held/relocate/blockers.js';
 import { readTriggerRights } from '../../held/triggers/rights.js';
-import { type IntentFacts, type IntentTable, shapeOf } from '../../ledger/write.js';
+import type { IntentFacts } from '../../ledger/write.js';
 import { isInsistence } from '../../policy/rules.js';
 import { clientCharsetOf } from '../../sql/lex/client-charset.js';
-import { knownKind, refusalOfRecycled, whyUnsupported } from '../../steps/inspect-names.js';
+import { refusalOfRecycled, whyUnsupported } from '../../steps/inspect-names.js';
 import { Intents, newId } from '../../steps/intents.js';
 import { notDone, notUnderstood, SET_IF_EXISTS } from '../../steps/refusals/refusals.js';
 import type { Answer } from '../../steps/reply.js';
 import type { DropRequest } from '../../steps/request.js';
 import { allHints, areForDestroying } from '../../steps/rules/hints.js';
-import { readUse } from '../../steps/rules/idle.js';
-import type { Use } from '../../steps/rules/use.js';
-import { definitionIn, type NameKind } from '../../steps/session/facts.js';
+import { definitionIn } from '../../steps/session/facts.js';
 import { raise } from '../../steps/session-answers.js';
 import type { RecordedIntent } from '../../steps/world.js';
 import { decodeErr } from '../../wire/response.js';
@@ -31,9 +29,9 @@ import { crowded, tablesOfSchema } from '../drop-database/schema-drop.js';
 import { type Interception, type InterceptOptions, refused } from '../intercepted.js';
 import { type AnswerFormat, answerRows } from '../undrop/answer.js';
 import { type BoundName, type BoundUndo, onSession } from '../undrop/bind.js';
-import { askRights, askViews } from './ask.js';
-import { type Fate, fatesOfSchema, fatesOfTables } from './fates.js';
-import { explainRows } from './rows.js';
+import { askRights } from './ask-rights.js';
+import { explainRows, NO_TABLES } from './explain-rows.js';
+import { fatesOfSchema, fatesOfTables } from './fates.js';
 
 type Explain = Extract<BoundUndo, { readonly kind: `explain-${string}` }>;
 type ExplainSchema = Extract<Explain, { readonly kind: 'explain-drop-database' }>;
@@ -101,8 +99,8 @@ async function explainTables(
   const triggers = await rightsFor(intent, options);
   const tablespaces = asked.shown.map((shown) => tablespaceIn(definitionIn(shown)));
   const how = { destroys, service, locked: asked.locked, triggers, tablespaces };
-  const fates = fatesOfTables(drop, how);
-  return rowsOf(intent.tables, { fates, kinds: asked.kinds }, options);
+  const shown = { fates: fatesOfTables(drop, how), kinds: asked.kinds, logged: facts.logged };
+  return explainRows(intent.tables, shown, options);
 }
 
 /** MySQL's general tablespace, as SHOW CREATE TABLE quotes it. */
@@ -131,17 +129,18 @@ async function explainSchema(
   const end = await checkRights(userSession, port, drop);
   if (end.kind === 'gone') return crowded(name, 1);
   // There is no such schema, and IF EXISTS.
-  if (end.kind === 'answer') return end.payload[0] === 0x00 ? explainRows([], facts) : end;
+  if (end.kind === 'answer') return end.payload[0] === 0x00 ? NO_TABLES : end;
   const { schema } = end;
   const { tables } = await findTables(service.pool, schema, start.groupId);
-  if (tables.length === 0) return explainRows([], facts);
+  if (tables.length === 0) return NO_TABLES;
   const names = tables.map((table) => ({ schema, table }));
   const request = { ...start, ids: names.map(newId) };
   const known = await inspect({ request, names, hints: allHints(hints ?? [], facts) }, options);
   if (known.intent === null) return known.intentError;
   const triggers = await rightsFor(known.intent, options);
   const fates = fatesOfSchema({ request, facts, schema, ...known }, { service, triggers });
-  return rowsOf(known.intent.tables, { fates, kinds: [] }, options);
+  const shown = { fates, kinds: [], logged: facts.logged };
+  return explainRows(known.intent.tables, shown, options);
 }
 
 /** The privileges of the service account on their triggers; null: they have none. */
@@ -178,35 +177,4 @@ async function inspect(
   } finally {
     intents.release();
   }
-}
-
-/** The maximum of tables whose use, and views, are read. */
-const FACTS_MAX = 50;
-
-/** `kinds`: as the session sees each name; default: as the service does. */
-async function rowsOf(
-  tables: readonly IntentTable[],
-  { fates, kinds }: { readonly fates: readonly Fate[]; readonly kinds: readonly NameKind[] },
-  options: Options,
-): Promise<ResultSet> {
-  const { service, server, facts } = options;
-  const kindOf = (table: IntentTable) => knownKind(kinds[tables.indexOf(table)] ?? 'denied', table);
-  const looked = tables.filter((table) => kindOf(table) === 'base').slice(0, FACTS_MAX);
-  const views = await askViews(options.userSession, looked, server);
-  const { lowerCaseTableNames } = await shapeOf(service.pool);
-  const conditions = (service.rules ?? []).flatMap((rule) => rule.conditions);
-  const ignoresReads = conditions.some(({ kind }) => kind === 'empty');
-  const uses: Use[] = [];
-  for (const table of looked) {
-    const how = { foldsCase: lowerCaseTableNames !== 0, ignoresReads };
-    uses.push(await readUse(service.pool, table, how));
-  }
-  const rows = tables.map((seen, index) => {
-    const fate = fates[index];
-    assert(fate !== undefined, 'a fate for each table');
-    const at = looked.indexOf(seen);
-    const known = { use: uses[at] ?? null, views: views?.[at] ?? null };
-    return { seen, kind: kindOf(seen), fate, ...known };
-  });
-  return explainRows(rows, facts);
 }

@@ -4,23 +4,23 @@
  * Invariant: none of them destroys anything, and nothing is changed before the server has confirmed
  * on the user's own session that this user may.
  */
-import type { UndoStatement } from '../../sql/verdict.js';
-import type { UserFacts } from '../../steps/request.js';
-import type { Column } from '../../wire/result-set.js';
-import { EXPLAIN_COLUMNS } from '../explain/rows.js';
-import { explainDrop } from '../explain/text.js';
+import type { UndoStatement } from '../sql/verdict.js';
+import type { UserFacts } from '../steps/request.js';
+import type { Column } from '../wire/result-set.js';
+import { explainDrop } from './explain/explain-drop.js';
+import { NO_TABLES } from './explain/explain-rows.js';
 import {
   answeredWith,
   type Interception,
   type InterceptOptions,
   readUserFacts,
-} from '../intercepted.js';
-import { answerRefused, answerSignal, type UndoRun } from './answer.js';
-import { type BoundUndo, bindUndo, SaidByServer } from './bind.js';
-import { undropErrorOf } from './find-dropped.js';
-import { droppedTables, showDropped } from './show-dropped.js';
-import { undropDatabase } from './undrop-database.js';
-import { undropById, undropTables } from './undrop-table.js';
+} from './intercepted.js';
+import { answerRefused, answerSignal, type UndoRun } from './undrop/answer.js';
+import { type BoundUndo, bindUndo, SaidByServer } from './undrop/bind.js';
+import { undropErrorOf } from './undrop/find-dropped.js';
+import { droppedTables, showDropped } from './undrop/show-dropped.js';
+import { undropDatabase } from './undrop/undrop-database.js';
+import { undropById, undropTables } from './undrop/undrop-table.js';
 
 /** A statement of undrop, as received. */
 export interface Undoing {
@@ -63,7 +63,7 @@ async function orAnswer(
 /** The columns of its result set; none for an OK. Null: the server has to answer it. */
 export function columnsOf({ kind }: BoundUndo): readonly Column[] | null {
   if (kind === 'show-dropped') return droppedTables([]).columns;
-  return kind.startsWith('undrop-') ? [] : EXPLAIN_COLUMNS;
+  return kind.startsWith('undrop-') ? [] : NO_TABLES.columns;
 }
 
 /** Throws the errors that are its response. */

@@ -1,0 +1,180 @@
+/**
+ * The rows of EXPLAIN DROP TABLE and EXPLAIN DROP DATABASE: the fate of each table, in words, with
+ * its keys, size, last use and the views that name it.
+ *
+ * Invariant: the hold name of a table isn't known before the drop, because it has the id of that
+ * drop; it is shown with a gap.
+ */
+import { assert } from '../../assert.js';
+import { timeText } from '../../duration.js';
+import { type IntentTable, shapeOf } from '../../ledger/write.js';
+import { isPinned, recycleSchemaFor } from '../../names/names.js';
+import { type Field, printResultSet } from '../../printer.js';
+import { knownKind } from '../../steps/inspect-names.js';
+import { readUse } from '../../steps/rules/idle.js';
+import { lastUse, type Use } from '../../steps/rules/use.js';
+import type { NameKind } from '../../steps/session/facts.js';
+import { ask } from '../../steps/session/user-session.js';
+import type { ResultSet } from '../../wire/result-set.js';
+import type { InterceptOptions } from '../intercepted.js';
+import type { Fate } from './fates.js';
+
+interface Explained {
+  readonly seen: IntentTable;
+  readonly fate: Fate;
+  readonly kind: keyof typeof KINDS;
+  /** Where it is held, and until when; null: it isn't. */
+  readonly held: { readonly name: string; readonly until: string } | null;
+  /** Null: not read. */
+  readonly use: Use | null;
+  /** `schema.view` of the views that name it; null: not known. */
+  readonly views: readonly string[] | null;
+}
+
+const KINDS = {
+  temporary: 'temporary table',
+  view: 'view',
+  base: 'base table',
+  missing: 'missing',
+} as const;
+
+const COLUMNS: readonly Field<Explained>[] = [
+  { title: 'Schema', json: ({ seen }) => seen.schema },
+  { title: 'Table', json: ({ seen }) => seen.table },
+  { title: 'Kind', json: (one) => ofBase(one, kindOfBase) ?? KINDS[one.kind] },
+  { title: 'What', json: ({ fate }) => fate.what },
+  { title: 'Hold_name', json: ({ held }) => held?.name },
+  { title: 'Hold_until', json: ({ held }) => held?.until },
+  { title: 'Foreign_keys', json: (one) => ofBase(one, foreignKeys) },
+  {
+    title: 'Triggers',
+    json: (one) => ofBase(one, ({ triggers }) => triggers.length),
+    isNumber: true,
+  },
+  { title: 'Views', json: (one) => ofBase(one, () => one.views?.join(', ')) },
+  { title: 'Rows', json: (one) => ofBase(one, ({ rowEstimate }) => rowEstimate), isNumber: true },
+  {
+    title: 'Bytes',
+    json: (one) => ofBase(one, ({ byteEstimate }) => byteEstimate),
+    isNumber: true,
+  },
+  { title: 'Last_used', json: (one) => ofBase(one, () => one.use && lastUse(one.use)) },
+];
+
+/** Null for what is no base table: nothing is known of it. */
+function ofBase<T>({ kind, seen }: Explained, read: (seen: IntentTable) => T): T | null {
+  return kind === 'base' ? read(seen) : null;
+}
+
+function kindOfBase({ kind }: IntentTable): string {
+  return kind === 'sequence' ? 'sequence' : KINDS.base;
+}
+
+export const NO_TABLES: ResultSet = printResultSet(COLUMNS, []);
+
+/** The maximum of tables whose use, and views, are read. */
+const FACTS_MAX = 50;
+
+/** `kinds`: as the session sees each name; without them, as the service does. */
+export async function explainRows(
+  tables: readonly IntentTable[],
+  how: {
+    readonly fates: readonly Fate[];
+    readonly kinds: readonly NameKind[];
+    readonly logged: boolean;
+  },
+  options: InterceptOptions,
+): Promise<ResultSet> {
+  const kindOf = (table: IntentTable) =>
+    knownKind(how.kinds[tables.indexOf(table)] ?? 'denied', table);
+  const looked = tables.filter((table) => kindOf(table) === 'base').slice(0, FACTS_MAX);
+  const views = await readViews(looked, options);
+  const uses = await readUses(looked, options);
+  const rows = tables.map((seen, index) => {
+    const fate = how.fates[index];
+    assert(fate !== undefined, 'a fate for each table');
+    const at = looked.indexOf(seen);
+    const known = { use: uses[at] ?? null, views: views?.[at] ?? null };
+    return { seen, kind: kindOf(seen), fate, held: heldAs(seen, fate, how), ...known };
+  });
+  return printResultSet(COLUMNS, rows);
+}
+
+function heldAs(
+  { schema, holdUntil }: IntentTable,
+  { isHeld, stays }: Fate,
+  { logged }: { readonly logged: boolean },
+): Explained['held'] {
+  if (!isHeld || holdUntil === null) return null;
+  const digits = holdUntil.toISOString().replaceAll(/\D/g, '').slice(0, 14);
+  const name = `${stays ? schema : recycleSchemaFor(logged)}._vt_HOLD_<id>_${digits}`;
+  return { name, until: isPinned(holdUntil) ? 'pinned' : timeText(holdUntil) };
+}
+
+/** Counts only: a user who may drop a table need not see the others. */
+function foreignKeys({ foreignKeysOut, foreignKeysIn, foreignKeysToItself }: IntentTable): string {
+  return [
+    [foreignKeysOut, 'of its own'],
+    [foreignKeysIn.length, 'of its children'],
+    [foreignKeysToItself.length, 'to itself'],
+  ]
+    .flatMap(([count, what]) => (count === 0 ? [] : [`${count} ${what}`]))
+    .join(', ');
+}
+
+async function readUses(
+  tables: readonly IntentTable[],
+  { service: { pool, rules = [] } }: InterceptOptions,
+): Promise<readonly Use[]> {
+  const { lowerCaseTableNames } = await shapeOf(pool);
+  const conditions = rules.flatMap((rule) => rule.conditions);
+  const how = {
+    foldsCase: lowerCaseTableNames !== 0,
+    ignoresReads: conditions.some(({ kind }) => kind === 'empty'),
+  };
+  const uses: Use[] = [];
+  for (const table of tables) uses.push(await readUse(pool, table, how));
+  return uses;
+}
+
+const VIEWS_MAX = 1_000;
+
+/**
+ * For each table the views that name it, among those visible to the user; null: it took too long.
+ * On servers that read files for it, only the schemas of the tables are searched.
+ */
+async function readViews(
+  tables: readonly IntentTable[],
+  { userSession, server }: InterceptOptions,
+): Promise<readonly (readonly string[])[] | null> {
+  if (tables.length === 0) return [];
+  const readsFiles = server.flavour === 'mariadb' || server.versionId < 80_000;
+  const schemas = [...new Set(tables.map(({ schema }) => `_utf8 ${hex(schema)}`))].join(', ');
+  const found = tables.map((table) => `${namesIn(table)} > 0`);
+  const where = `${readsFiles ? `TABLE_SCHEMA IN (${schemas}) AND ` : ''}(${found.join(' OR ')})`;
+  const select = `SELECT /*+ MAX_EXECUTION_TIME(2000) */ /* undrop views */`;
+  const columns = ['CAST(TABLE_SCHEMA AS BINARY)', 'CAST(TABLE_NAME AS BINARY)', ...found];
+  const [said] = await ask(
+    userSession,
+    Buffer.from(
+      `${select} ${columns.join(', ')} FROM information_schema.VIEWS WHERE ${where}
+       ORDER BY 1, 2 LIMIT ${VIEWS_MAX}`,
+    ),
+  );
+  if (said?.kind !== 'rows') return null;
+  const { rows } = said;
+  return tables.map((_table, index) =>
+    rows.flatMap((row) => (`${row[2 + index]}` === '1' ? `${row[0]}.${row[1]}` : [])),
+  );
+}
+
+/** Where a definition names it; after a dot it is a table and a column of that. */
+function namesIn({ schema, table }: IntentTable): string {
+  const name = `\`${schema.replaceAll('`', '``')}\`.\`${table.replaceAll('`', '``')}\``;
+  const definition = `REPLACE(CAST(VIEW_DEFINITION AS BINARY), ${hex(`.${name}`)}, '')`;
+  return `LOCATE(${hex(name)}, ${definition})`;
+}
+
+function hex(text: string): string {
+  return `X'${Buffer.from(text).toString('hex')}'`;
+}
