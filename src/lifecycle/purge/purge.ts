@@ -205,8 +205,8 @@ export class Purger {
       }
       // This server can't use the key (it is invisible, or of an unexpected type): continue
       // without.
-      const anew = { key: null, ...AT_START, pace: this.#newPace(null) };
-      Object.assign(progress, anew satisfies Partial<PurgeProgress>);
+      const restarted = { key: null, ...AT_START, pace: this.#newPace(null) };
+      Object.assign(progress, restarted satisfies Partial<PurgeProgress>);
       return false;
     }
   }

@@ -323,9 +323,9 @@ async function renameByAlter(drop: Drop, [move]: Group): Promise<OkPacket | Repl
   return lockedTables(drop, 'that needs the privileges ALTER, CREATE and INSERT on it');
 }
 
-/** Nobody else can take a key off a table that the session keeps locked. */
 const TOO_LONG =
   'the name of a key or a CHECK, which begins with the name of the table, would become too long';
+/** The service can't detach a key of a table that the session keeps locked. */
 const HAS_KEYS = 'its foreign keys cannot be detached before UNLOCK TABLES';
 
 function lockedTables({ request }: Drop, why: string): Answer {
