@@ -1,8 +1,18 @@
 /**
  * The errors that a client can act on: statements that are refused, and what is wrong with them.
- * errors.ts describes the fields.
  */
-import type { Described } from './errors.js';
+
+/** An error as the registry describes it; its SQLSTATE follows from its errno. */
+export interface DescribedError {
+  /** Error number of the ERR packet; default: ER_UNKNOWN_ERROR. */
+  readonly errno?: number;
+  /** Expected and found; `{name}` is replaced by a parameter. */
+  readonly text: string;
+  /** The text for a client that may be unknown: no address, no cause, but a `{reference}`. */
+  readonly forClients?: string;
+  /** Instructions, in a sentence or two. */
+  readonly remedy: string;
+}
 
 export const CLIENT_ERRORS = {
   UNDROP_PACKET_TOO_LARGE: {
@@ -231,4 +241,4 @@ export const CLIENT_ERRORS = {
     remedy:
       'If the schema was dropped through undrop, restore all of it (UNDROP DATABASE, or `undrop restore --schema`); otherwise create it, or restore the table into another one (--to schema.name; TO in SQL). `undrop doctor` lists the schemas on which the account has privileges.',
   },
-} as const satisfies Record<string, Described>;
+} as const satisfies Record<string, DescribedError>;

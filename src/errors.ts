@@ -8,7 +8,7 @@
  * errno and SQLSTATE are in the server's ranges (1000–1999 and from 3000 on; 2000–2999 belongs to
  * client libraries).
  */
-import { CLIENT_ERRORS } from './client-errors.js';
+import { CLIENT_ERRORS, type DescribedError } from './client-errors.js';
 import { OPERATOR_ERRORS, OUR_ERRORS, UPSTREAM_ERRORS } from './operation-errors.js';
 
 /** Which side has to act: the client, the server, the operator of undrop, or its developers. */
@@ -22,19 +22,7 @@ export const LOG_LEVELS = {
   us: 'error',
 } as const satisfies Record<Fault, 'warn' | 'error'>;
 
-/** An error as the registry describes it; its SQLSTATE follows from its errno. */
-export interface Described {
-  /** Error number of the ERR packet; default: ER_UNKNOWN_ERROR. */
-  readonly errno?: number;
-  /** Expected and found; `{name}` is replaced by a parameter. */
-  readonly text: string;
-  /** The text for a client that may be unknown: no address, no cause, but a `{reference}`. */
-  readonly forClients?: string;
-  /** Instructions, in a sentence or two. */
-  readonly remedy: string;
-}
-
-export interface ErrorEntry extends Described {
+export interface ErrorEntry extends DescribedError {
   readonly fault: Fault;
   readonly errno: number;
   /** Five characters. */
@@ -63,8 +51,8 @@ const SQL_STATES: Readonly<Record<number, string>> = {
   1461: '42000',
 };
 
-function entriesOf<C extends string>(fault: Fault, described: Readonly<Record<C, Described>>) {
-  const entries = Object.entries<Described>(described).map(([code, one]) => {
+function entriesOf<C extends string>(fault: Fault, described: Readonly<Record<C, DescribedError>>) {
+  const entries = Object.entries<DescribedError>(described).map(([code, one]) => {
     const { errno = ER_UNKNOWN_ERROR } = one;
     return [code, { ...one, fault, errno, sqlState: SQL_STATES[errno] ?? 'HY000' }];
   });

@@ -1,8 +1,8 @@
 /**
  * The errors that operators and administrators can act on: settings, privileges, the ledger, TLS,
- * and failures of undrop itself. errors.ts describes the fields.
+ * and failures of undrop itself. client-errors.ts describes the fields.
  */
-import type { Described } from './errors.js';
+import type { DescribedError } from './client-errors.js';
 
 /** For the operator of undrop. */
 export const OPERATOR_ERRORS = {
@@ -190,7 +190,7 @@ export const OPERATOR_ERRORS = {
     text: 'The throwaway server could not be prepared; `{step}` failed: {cause}.',
     remedy: 'Try again, or set UNDROP_UPSTREAM to a server of your own.',
   },
-} as const satisfies Record<string, Described>;
+} as const satisfies Record<string, DescribedError>;
 
 /** The server, or the way to it, is at fault. */
 export const UPSTREAM_ERRORS = {
@@ -239,7 +239,7 @@ export const UPSTREAM_ERRORS = {
     remedy:
       'No action needed: another proxy collects, or this one will when it gets the lock again.',
   },
-} as const satisfies Record<string, Described>;
+} as const satisfies Record<string, DescribedError>;
 
 /** Undrop itself is at fault. */
 export const OUR_ERRORS = {
@@ -247,4 +247,4 @@ export const OUR_ERRORS = {
     text: 'Internal error of undrop (reference {reference}); no table was destroyed.',
     remedy: 'Look for the reference in the log of undrop and report it.',
   },
-} as const satisfies Record<string, Described>;
+} as const satisfies Record<string, DescribedError>;

@@ -6,7 +6,7 @@
  */
 import { utcText } from '../duration.js';
 import { inBatches, isPinned, isRecycleSchema, parseHoldName } from '../names/names.js';
-import type { HoldTime } from '../policy/decide.js';
+import type { HoldTime } from '../policy/rules.js';
 import { unlessRefused } from '../service/errors.js';
 import type { Rows, ServicePool } from '../service/pool/pools.js';
 import { readServerFacts, type ServerFacts } from '../service/server-facts.js';

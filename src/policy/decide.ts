@@ -9,8 +9,6 @@
 import { foldName } from '../names/names.js';
 import type { Condition, Glob, Hint, HoldTime, Rule } from './rules.js';
 
-export type { HoldTime } from './rules.js';
-
 /** A table as the rules see it. */
 export interface Subject {
   readonly schema: string;

@@ -18,7 +18,7 @@ import { asRestorer, markRestoring } from '../ledger/table-restores.js';
 import { forgetIntents, type IntentTable, recordOutcome } from '../ledger/write.js';
 import { type Log, silentLog } from '../log.js';
 import { formatHoldName, newHoldId, type QualifiedTable, writtenName } from '../names/names.js';
-import type { HoldTime } from '../policy/decide.js';
+import type { HoldTime } from '../policy/rules.js';
 import { isServerError } from '../service/errors.js';
 import { findHoldTables } from '../service/hold-tables.js';
 import type { ServicePool, TaskConnection } from '../service/pool/pools.js';

@@ -15,7 +15,7 @@ import {
 import { bindingOf, untilFree } from '../held/relocate/until-free.js';
 import type { Failure } from '../ledger/entry.js';
 import { type LockedTable, readSessionLocks } from '../ledger/intents/session-locks.js';
-import type { HoldTime } from '../policy/decide.js';
+import type { HoldTime } from '../policy/rules.js';
 import { isServiceError } from '../service/errors.js';
 import type { ServicePool } from '../service/pool/pools.js';
 import { LockWaitBudget } from '../service/pool/statement-timeout.js';

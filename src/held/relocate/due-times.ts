@@ -15,7 +15,7 @@ import {
   PINNED_UNTIL,
   parseHoldName,
 } from '../../names/names.js';
-import type { HoldTime } from '../../policy/decide.js';
+import type { HoldTime } from '../../policy/rules.js';
 import { isServiceError } from '../../service/errors.js';
 import { type HoldTable, listRecycledHoldTables } from '../../service/hold-tables.js';
 import type { ServicePool } from '../../service/pool/pools.js';

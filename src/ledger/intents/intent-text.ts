@@ -8,7 +8,7 @@
  */
 import { assert } from '../../assert.js';
 import { foldName, PINNED_UNTIL } from '../../names/names.js';
-import type { HoldTime } from '../../policy/decide.js';
+import type { HoldTime } from '../../policy/rules.js';
 import type { Rows } from '../../service/pool/pools.js';
 import type { ServerFacts } from '../../service/server-facts.js';
 import {

@@ -68,6 +68,8 @@ type State =
   | { readonly name: 'change-user'; readonly run: ChangeUser }
   | { readonly name: 'ended' };
 
+type Rests = ReturnType<MultiStatementRun['end']>;
+
 /** Bytes that are read while the gate has stopped; without reading, the client's end isn't seen. */
 const EARLY_BYTES_MAX = 16 * 1024;
 
@@ -121,10 +123,7 @@ export class CommandPhase implements GateOwner {
     return this.#state.name === 'relaying' && this.tracker.idle && this.#gate.atCommandEdge;
   }
 
-  /**
-   * Sequence id for an error of undrop; null within a response, where no client would read it as an
-   * error.
-   */
+  /** Sequence id for an error of undrop; null within a response, where no client reads one. */
   get errorSequenceId(): number | null {
     const state = this.#state;
     if (state.name === 'change-user') return state.run.nextToClient;
@@ -267,14 +266,14 @@ export class CommandPhase implements GateOwner {
     if (taken !== null) return this.#intercept(taken, rest);
     this.onCommand(packet.payload[0] ?? 0);
     this.connections.toServer(encodePacket(packet.payload, 0));
-    this.#goOn({ name: 'relaying' }, Buffer.alloc(0), rest);
+    this.#goOn({ name: 'relaying' }, { fromServer: Buffer.alloc(0), fromClient: rest });
   }
 
   async #makeRoom(bytes: number, rest: Buffer): Promise<void> {
     this.#place = await textRoom.take(bytes, this.#over.signal, this.#onFailure);
     if (this.#over.signal.aborted) return;
     this.#gate.holdLong();
-    this.#goOn({ name: 'relaying' }, Buffer.alloc(0), rest);
+    this.#goOn({ name: 'relaying' }, { fromServer: Buffer.alloc(0), fromClient: rest });
   }
 
   /** Releases the memory of a long text. */
@@ -301,11 +300,11 @@ export class CommandPhase implements GateOwner {
         this.lastSeen.inSchema(run.schema);
         this.onCommand(COM_CHANGE_USER);
         this.tracker.feed(last);
-        this.#goOn({ name: 'relaying' }, fromServer, fromClient);
+        this.#goOn({ name: 'relaying' }, { fromServer, fromClient });
       },
     });
     run.begin();
-    this.#goOn({ name: 'change-user', run }, userSession.end(), rest);
+    this.#goOn({ name: 'change-user', run }, { fromServer: userSession.end(), fromClient: rest });
   }
 
   /** The session for undrop's statements, after all outstanding responses. */
@@ -359,18 +358,13 @@ export class CommandPhase implements GateOwner {
     this.#enter({ name: 'multi-statement', run });
     const interception = await run.run();
     const rests = run.end();
-    const { fromServer, fromClient } = rests;
-    if (interception === null) return this.#goOn({ name: 'relaying' }, fromServer, fromClient);
+    if (interception === null) return this.#goOn({ name: 'relaying' }, rests);
     if (interception.kind === 'forward') this.#prepared.doubtNames();
     this.#settle(taken, interception, rests);
   }
 
   /** Sends the response, or the statement itself; then the stream goes on. */
-  #settle(
-    taken: Intercepted,
-    interception: Interception,
-    { fromServer, fromClient }: ReturnType<MultiStatementRun['end']>,
-  ): void {
+  #settle(taken: Intercepted, interception: Interception, rests: Rests): void {
     const { packet } = taken;
     const { onAnswer, service } = this.#options;
     if (interception.facts !== null) this.lastSeen.inFacts(interception.facts);
@@ -387,11 +381,11 @@ export class CommandPhase implements GateOwner {
       if (schemaRows !== undefined) this.#after = new AfterDropDatabase(schemaRows);
       onAnswer(taken, interception, service());
     }
-    this.#goOn({ name: 'relaying' }, fromServer, fromClient);
+    this.#goOn({ name: 'relaying' }, rests);
   }
 
   /** The streams go on in that state, beginning with the bytes that came meanwhile. */
-  #goOn(state: State, fromServer: Buffer, rest: Buffer): void {
+  #goOn(state: State, { fromServer, fromClient: rest }: Rests): void {
     this.#enter(state);
     if (this.#over.signal.aborted) return;
     this.#isStopped = false;
