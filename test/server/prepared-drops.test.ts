@@ -267,9 +267,11 @@ onServers('$name: a prepared DROP', (server, on) => {
     await client.quit();
     const logged = await log.read();
     const own = logged.filter(({ threadId }) => threadId === client.threadId);
-    expect(own.some(({ command }) => command === 'Prepare')).toBe(true);
+    // Where the service renames at once (MySQL 5.6), undrop prepares a query of its own, too.
+    const prepared = own.filter(({ command }) => command === 'Prepare');
+    expect(prepared.filter(({ text }) => !text.includes('/* undrop '))).toHaveLength(1);
     expect(own.filter(({ command }) => command === 'Execute')).toEqual([]);
-    expect(own.filter(({ command }) => command === 'Close stmt')).toHaveLength(1);
+    expect(own.filter(({ command }) => command === 'Close stmt')).toHaveLength(prepared.length);
     expect(own.filter(({ command, text }) => command === 'Query' && /^DROP/i.test(text))).toEqual(
       [],
     );
