@@ -272,7 +272,9 @@ onServers('triggers of a managed account on $name', (server, on) => {
       await session.end();
       const dropped = await say([`DROP DATABASE ${name}`]).catch(({ message }: Error) => message);
       if (isNew) return;
-      expect(explained?.['What']).toMatch(/^not dropped: its table t can’t leave it .*SUPER/);
+      expect(explained?.['What']).toMatch(
+        /^not dropped: its table t cannot be moved out of it .*SUPER/,
+      );
       expect(dropped).toMatch(/SUPER.*drop those triggers; then drop the schema/s);
       expect(await names()).toEqual(OTHERS);
     } finally {

@@ -24,10 +24,13 @@ describe.each(testServers())('on $name, SIGHUP', (server) => {
 
       await reload({ protect: 'none', maxConnections: 1, logLevel: 'debug' });
       const warned = proxy.lines.filter(({ event }) => event === 'unprotected');
-      const leftOut = 'UNDROP_PROTECT leaves drop-database, create-or-replace out: ';
+      const leftOut = 'UNDROP_PROTECT leaves out drop-database, create-or-replace: ';
       expect(warned).toMatchObject([
         { level: 40, msg: expect.stringContaining(leftOut) },
-        { level: 40, msg: expect.stringMatching(/leaves drop-table, .* destroy tables at once/) },
+        {
+          level: 40,
+          msg: expect.stringMatching(/leaves out drop-table, .* destroy tables at once/),
+        },
       ]);
       await live.query('DROP TABLE b');
       expect(await heldOf(server, schema)).toEqual(['a']);
