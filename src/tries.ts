@@ -2,8 +2,8 @@
  * How often undrop tries again, and how long it waits between two tries: one policy for each kind
  * of work that may fail in passing. A count includes the first try.
  *
- * Invariant: every loop that tries again takes its bound from here, so that all of them can be
- * compared, and none of them is endless.
+ * Invariant: every loop that repeats a change takes its bound from here, so that all of them can be
+ * compared, and none of them is endless. A loop that only reads again has its bound beside it.
  */
 
 /** When a list of pauses is used up, its last pause is repeated. */

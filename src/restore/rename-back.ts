@@ -12,9 +12,15 @@ import { definitionLines } from '../ledger/detached/detached.js';
 import type { LedgerRow } from '../ledger/entry.js';
 import { findRows } from '../ledger/read.js';
 import { FOREIGN_KEY_LINE, ownDefinition } from '../ledger/write.js';
-import { parseHoldName, placesOf, type QualifiedTable, type TableState } from '../names/names.js';
+import {
+  isRecycleSchema,
+  parseHoldName,
+  placesOf,
+  type QualifiedTable,
+  type TableState,
+} from '../names/names.js';
 import { isServerError } from '../service/errors.js';
-import { findHoldTables, isHeldAnywhere, readRecycleSchemas } from '../service/hold-tables.js';
+import { findRecycled, isHeldAnywhere } from '../service/hold-tables.js';
 import type { ServicePool } from '../service/pool/pools.js';
 import { isKilled, runWithTimeout } from '../service/pool/statement-timeout.js';
 import { readServerFacts } from '../service/server-facts.js';
@@ -74,10 +80,9 @@ async function findMoved(
   pool: ServicePool,
   { id, holdSchema }: RenamedBack,
 ): Promise<Pick<RenamedBack, 'holdSchema' | 'holdName'> | null> {
-  const schemas = await readRecycleSchemas(pool);
   // A table is relocated only once.
-  if (schemas.includes(holdSchema)) return null;
-  const [found] = await findHoldTables(pool, schemas, id);
+  if (isRecycleSchema(holdSchema)) return null;
+  const [found] = await findRecycled(pool, id);
   return found === undefined ? null : { holdSchema: found.schema, holdName: found.name };
 }
 

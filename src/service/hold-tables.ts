@@ -175,7 +175,15 @@ export async function isHeldAnywhere(
 ): Promise<boolean> {
   // In this order: a table that is relocated meanwhile would be seen in neither schema otherwise.
   if ((await findHoldTables(connection, schemas, id)).length > 0) return true;
-  return (await findHoldTables(connection, await readRecycleSchemas(connection), id)).length > 0;
+  return (await findRecycled(connection, id)).length > 0;
+}
+
+/** The tables of that id in our own schemas. */
+export async function findRecycled(
+  connection: ServiceConnection,
+  id: string,
+): Promise<readonly HoldTable[]> {
+  return findHoldTables(connection, await readRecycleSchemas(connection), id);
 }
 
 /** The id is the fourth word, whatever the case and the length of the state before it. */

@@ -1,6 +1,7 @@
 /** What `undrop list` and `undrop restore` print. */
 import { describe, expect, test } from '@jest/globals';
 import { PINNED_UNTIL } from '../../src/names/names.js';
+import { NOTHING_REATTACHED } from '../../src/restore/make-whole.js';
 import { formatHeldList, heldListJson } from '../../src/restore/print-held.js';
 import { formatRestoreReport, restoreReportJson } from '../../src/restore/print-report.js';
 import type { RestoreReport } from '../../src/restore/restore-table.js';
@@ -113,13 +114,7 @@ describe('the report of a restore', () => {
     how: 'DROP TABLE',
     rowEstimate: 100_000,
     count: { rows: 100_000, precision: 'about' },
-    checks: [],
-    foreignKeys: [],
-    foreignKeysProblem: null,
-    triggers: [],
-    triggersProblem: null,
-    isToCome: false,
-    triggersToMake: null,
+    ...NOTHING_REATTACHED,
     brokenKeys: [],
     others: [],
     larger: null,

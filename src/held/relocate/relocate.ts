@@ -21,7 +21,7 @@ import {
   spareSchemasFor,
 } from '../../names/names.js';
 import { isServerError, isServiceError } from '../../service/errors.js';
-import { findHoldTables, readRecycleSchemas } from '../../service/hold-tables.js';
+import { findRecycled } from '../../service/hold-tables.js';
 import type { ServicePool } from '../../service/pool/pools.js';
 import {
   isKilled,
@@ -271,7 +271,7 @@ async function explain(
   try {
     const [here] = await locateHoldTable(pool, [fromSchema], holdName);
     // Another proxy may have moved it, under a due time of its own.
-    const recycled = await findHoldTables(pool, await readRecycleSchemas(pool), id);
+    const recycled = await findRecycled(pool, id);
     const isThere = recycled.find(({ state }) => state === 'HOLD');
     if (isThere !== undefined) {
       return { id, outcome: 'moved', holdSchema: isThere.schema, holdName: isThere.name };
