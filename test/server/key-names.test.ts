@@ -71,6 +71,8 @@ inLanes(
       await client.run(`SET foreign_key_checks = ${checks}`, text);
       await intentsSettled(root, [schema.name]);
     };
+    /** As the command does, which would start a program for each of thousands. */
+    const undrop = (id: string) => client.query(`UNDROP TABLE '${id}'`);
     /** Where the newest table that was dropped under that name is. */
     const heldOf = async (table: string) => {
       const row = (await ledgerRows(root, { schema: schema.name, table, state: 'HOLD' })).at(-1);
@@ -281,7 +283,7 @@ inLanes(
       if (how === 'child') await run(`UPDATE ${all[2]} SET ${all[0]} = ${all[1]} + 10`);
       if (how === 'child') await run(`DELETE FROM ${all[2]} WHERE ${all[0]} > 11`);
       if (!isEqual(await held.rows(), rows)) return 'the rows were changed';
-      for (const name of names.toReversed()) await restored(server, (await heldOf(name)).id);
+      for (const name of names.toReversed()) await undrop((await heldOf(name)).id);
       const after = await show(child);
       if (after !== before) return `it came back as ${after}, and was ${before}`;
       return isEqual(await rowsOf(`SELECT * FROM ${quoted(child)}`), rows) ? null : 'rows are gone';
@@ -294,7 +296,7 @@ inLanes(
       const now = await show(child);
       if (now !== before) return `its child became ${now}, and was ${before}`;
       if (refusal !== undefined) return isTooLong(refusal, before) ? null : refusal;
-      await restored(server, (await heldOf(parent)).id);
+      await undrop((await heldOf(parent)).id);
       return (await show(child)) === before ? null : 'its child is another one afterwards';
     }
 
