@@ -3,11 +3,13 @@
  * the tracker is idle exactly where the marker says that no answer is owed any more.
  */
 import { expect, jest, test } from '@jest/globals';
+import { ResponseTracker } from '../../src/relay/response-tracker.js';
 import { CLIENT_DEPRECATE_EOF } from '../../src/wire/capabilities.js';
-import { HEADER_BYTES } from '../../src/wire/framing.js';
+import { COM_CHANGE_USER, encodeComQuery } from '../../src/wire/commands.js';
+import { encodePacket, HEADER_BYTES } from '../../src/wire/framing.js';
 import { type Random, seededRandom } from '../support/dice.js';
-import { MarkedSession, type Step } from '../support/marked-session.js';
 import { onServers } from '../support/on-servers.js';
+import { INFILE, provesNothing, sendsFile } from '../support/random-commands.js';
 import {
   type Prepared,
   randomCapabilities,
@@ -17,6 +19,7 @@ import {
 } from '../support/random-conversation.js';
 import { rounds, seedFor } from '../support/sample.js';
 import { query, type TestServer } from '../support/servers.js';
+import { type Utterance, WireTalk } from '../support/wire-talk.js';
 
 /** For each server. */
 const CONVERSATIONS = rounds(2_500, 50);
@@ -52,32 +55,70 @@ onServers('answers followed on $name', (server, on) => {
 
 async function converse(server: TestServer, schema: string, seed: number, tally: Tally) {
   const random = seededRandom(seed);
-  const session = await MarkedSession.open(server, randomCapabilities(random));
+  const talk = await WireTalk.open(server, { user: server.user, ...randomCapabilities(random) });
+  const session = { talk, tracker: new ResponseTracker(talk), seed };
   const prepared: Prepared[] = [];
   try {
-    await session.run([Buffer.from(`\x02${schema}`)]);
+    await follow(session, [Buffer.from(`\x02${schema}`)]);
     for (let index = 0; index < STEPS; index++) {
       const { sent, step } = await randomStep(session, { random, server, schema, prepared });
       tally.steps++;
       tally.commands += sent.length;
       tally.answerBytes += step.answers.length;
       if (step.idleTooEarly === 0 && step.isIdle && !step.isUntracked) {
-        if (!step.isOver) continue;
+        if (!talk.isClosed) continue;
         tally.ended++;
         return;
       }
       const { answers, ...thought } = step;
       tally.wrong.push({
-        ...{ seed, index, ...thought, flags: session.agreed },
-        eof: (session.agreed.flags & CLIENT_DEPRECATE_EOF) === 0,
+        ...{ seed, index, ...thought, flags: talk.flags, mariadb: talk.mariadb },
+        eof: (talk.flags & CLIENT_DEPRECATE_EOF) === 0,
         sent: sent.map((payload) => JSON.stringify(payload.subarray(0, 200).toString('latin1'))),
         answers: JSON.stringify(answers.subarray(0, 900).toString('latin1')),
       });
       return;
     }
   } finally {
-    session.close();
+    talk.destroy();
   }
+}
+
+interface Session {
+  readonly talk: WireTalk;
+  readonly tracker: ResponseTracker;
+  readonly seed: number;
+}
+
+/** What the tracker thought while the answers of one step came. */
+interface Followed {
+  /** All answers, up to the marker's. */
+  readonly answers: Buffer;
+  /** At how many packet edges before the last it was idle. */
+  readonly idleTooEarly: number;
+  readonly isIdle: boolean;
+  readonly isUntracked: boolean;
+}
+
+/** Sends commands in one write, and feeds the tracker with their answers packet by packet. */
+async function follow(
+  { talk, tracker, seed }: Session,
+  sent: readonly Buffer[],
+  replier?: Utterance['replier'],
+): Promise<Followed> {
+  for (const payload of sent) tracker.expect(payload[0] ?? 0);
+  const bytes = Buffer.concat(sent.map((payload) => encodePacket(payload, 0)));
+  const nonce = `end_of_the_answer_${seed}`;
+  const heard = await talk.say({ bytes, ...(replier && { replier }) }, nonce);
+  if (heard.ending === 'silence') throw new Error(`No answer came, seed ${seed}.`);
+  const packets = heard.ending === 'marker' ? heard.packets.slice(0, -1) : heard.packets;
+  let idleTooEarly = 0;
+  for (const packet of packets) {
+    if (tracker.idle) idleTooEarly++;
+    tracker.feed(packet);
+  }
+  const { idle: isIdle, untracked: isUntracked } = tracker;
+  return { answers: Buffer.concat(packets), idleTooEarly, isIdle, isUntracked };
 }
 
 interface Surroundings {
@@ -88,13 +129,14 @@ interface Surroundings {
 }
 
 async function randomStep(
-  session: MarkedSession,
+  session: Session,
   { random, server, schema, prepared }: Surroundings,
-): Promise<{ readonly sent: readonly Buffer[]; readonly step: Step }> {
+): Promise<{ readonly sent: readonly Buffer[]; readonly step: Followed }> {
+  const { talk } = session;
   const choice = random();
   if (choice < 0.25) {
     const sent = [randomPrepare(random)];
-    const step = await session.run(sent);
+    const step = await follow(session, sent);
     const [statement] = readPrepared(step.answers);
     if (statement !== undefined) prepared.push(statement);
     return { sent, step };
@@ -102,24 +144,23 @@ async function randomStep(
   if (choice < 0.29) {
     prepared.length = 0;
     const user = random() < 0.95 ? server.user : 'missing';
-    return { sent: [Buffer.from(`\x11${user}`)], step: await session.changeUser(user) };
+    const names = `${user}\0\0\0`;
+    const sent = [
+      Buffer.from(`${String.fromCharCode(COM_CHANGE_USER)}${names}\x2d\0${talk.plugin}\0`),
+    ];
+    return { sent, step: await follow(session, sent, provesNothing) };
   }
   if (choice < 0.36) {
     const file = random() < 0.8 ? 'written' : 'missing';
-    const text = `LOAD DATA LOCAL INFILE 'x' INTO TABLE ${schema}.${file} (name); SELECT 1`;
-    const rows = Array.from({ length: Math.floor(random() * 4) }, () => Buffer.from('a\nb\n'));
-    const step = await session.upload(text, [...rows, Buffer.alloc(0)]);
-    return { sent: [Buffer.from(text)], step };
+    const text = `LOAD DATA LOCAL INFILE '${INFILE}' INTO TABLE ${schema}.${file} (name); SELECT 1`;
+    const parts = Array.from({ length: Math.floor(random() * 4) }, () => 4);
+    const sent = [encodeComQuery(Buffer.from(text), talk)];
+    return { sent, step: await follow(session, sent, () => sendsFile(parts)) };
   }
-  const options = {
-    agreed: session.agreed,
-    isMariadb: server.flavour === 'mariadb',
-    schema,
-    prepared,
-  };
+  const options = { agreed: talk, isMariadb: server.flavour === 'mariadb', schema, prepared };
   const count = 1 + Math.floor(random() * BURST_MAX);
   const sent = Array.from({ length: count }, () => randomCommand(random, options));
-  return { sent, step: await session.run(sent) };
+  return { sent, step: await follow(session, sent) };
 }
 
 /** The first packet of a PREPARE's answer, where it succeeded. */

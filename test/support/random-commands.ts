@@ -39,7 +39,7 @@ export const FUZZ_SETUP = [
 const TEMPORARY =
   'CREATE TEMPORARY TABLE IF NOT EXISTS tt (id INT AUTO_INCREMENT PRIMARY KEY, a INT, b TEXT)';
 /** The file that the server asks for; what is sent is no file of anybody. */
-const INFILE = 'undrop-fuzz.csv';
+export const INFILE = 'undrop-fuzz.csv';
 
 /** With an error behind some rows, several results, none, many, wide and long ones. */
 const QUERIES = [
@@ -459,7 +459,7 @@ export class CommandMaker {
 }
 
 /** Sends the parts of a file, once, when the server asks for it; or goes on when it refuses. */
-function sendsFile(parts: readonly number[]): (packet: Buffer) => Reply | null {
+export function sendsFile(parts: readonly number[]): (packet: Buffer) => Reply | null {
   let isOver = false;
   return (packet) => {
     const asks = packet[4] === 0xfb && packet.includes(INFILE);
@@ -474,7 +474,7 @@ function sendsFile(parts: readonly number[]): (packet: Buffer) => Reply | null {
 }
 
 /** Whatever the plugin: the proof of an empty password is empty. */
-function provesNothing(): (packet: Buffer) => Reply | null {
+export function provesNothing(): (packet: Buffer) => Reply | null {
   let isOver = false;
   return (packet) => {
     if (isOver) return null;
