@@ -84,7 +84,7 @@ export type Todo =
   | 'partly'
   /** It is restored; the check for rows that break its foreign keys has to be done. */
   | 'look'
-  /** It is torn (recovery/torn.ts); an operator has to repair it. */
+  /** It is torn (recovery/resolve-intents.ts); an operator has to repair it. */
   | 'torn'
   /** The parts that bind live tables have to be detached. */
   | 'detach'

@@ -7,14 +7,20 @@
 import type { ServiceConnection, ServicePool } from '../service/pool/pools.js';
 import { readServerFacts, type ServerFacts } from '../service/server-facts.js';
 import {
+  dateOf,
   note,
   numberOf,
+  numberOrNullOf,
   processlistOf,
   type SQLQuery,
   serverIdentity,
   sql,
+  textOf,
 } from '../service/sql.js';
 import { AT } from './intents/intent-text.js';
+import { findRows, IS_BROKEN_OFF } from './read.js';
+import { IS_BROKEN } from './schema-restores.js';
+import { LEDGER } from './tables.js';
 
 /**
  * Ids of rows that replication has brought, on a writable server: they are about drops on the
@@ -75,4 +81,121 @@ async function hasThread(
           WHERE USER = 'system user' AND ${which}) AS found`,
   );
   return numberOf(answer[0] ?? {}, 'found') !== 0;
+}
+
+// ── which owners are connected ───────────────────────────────────────────────────────────────────
+// Rows from replication have their owners on the source. Rows without one are orphans, because
+// their process was killed, or their client disconnected while a DROP DATABASE goes on, which
+// recovery skips. Recovery looks for orphans every few seconds, because a live table's foreign key
+// may lead to a held one until then; so the check costs the same however many tables are held.
+
+interface Owned {
+  readonly id: string;
+  readonly proxyId: string;
+  readonly threadId: number;
+  /** Null over a socket. */
+  readonly upstreamPort: number | null;
+  readonly droppedAt: Date;
+}
+
+/** How far the server's clock may have been set back while a live owner still counts as alive. */
+const RESTART_MARGIN_MS = 60_000;
+
+/**
+ * The intents whose statement isn't over. An intent may have been taken over, or given back,
+ * between the read of the ledger and that of the sessions; then it has another owner now.
+ */
+export async function intentsWithLiveSession(
+  pool: ServicePool,
+  intents: readonly Owned[],
+): Promise<ReadonlySet<string>> {
+  const alive = await liveOwners(pool, intents);
+  const dead = new Map(intents.flatMap((row) => (alive.has(row.id) ? [] : [[row.id, row]])));
+  if (dead.size === 0) return alive;
+  const again = await findRows(pool, { by: 'intent' }, { texts: false });
+  const passedOn = again.filter(({ id, threadId, upstreamPort }) => {
+    const before = dead.get(id);
+    if (before === undefined) return false;
+    return threadId !== before.threadId || upstreamPort !== before.upstreamPort;
+  });
+  return new Set([...alive, ...passedOn.map(({ id }) => id)]);
+}
+
+/** Ids of the rows whose session is in the processlist, or may be in the source's. */
+export async function liveOwners(
+  pool: ServicePool,
+  rows: readonly Owned[],
+): Promise<ReadonlySet<string>> {
+  if (rows.length === 0) return new Set();
+  const server = await readServerFacts(pool);
+  const threadIds = [...new Set(rows.map(({ threadId }) => threadId))];
+  const list = sql.join(
+    threadIds.map((threadId) => sql`${threadId}`),
+    ', ',
+  );
+  const [found = []] = await pool.run(
+    sql`SELECT ${note('owners')} ID AS id, HOST AS host FROM ${processlistOf(server)}
+        WHERE ID IN (${list})`,
+  );
+  const hosts = new Map(found.map((row) => [numberOf(row, 'id'), textOf(row, 'host')]));
+  const alive = rows.filter(({ threadId, upstreamPort, droppedAt }) => {
+    const host = hosts.get(threadId);
+    if (host === undefined) return false;
+    if (upstreamPort !== null) return host.endsWith(`:${upstreamPort}`);
+    // Over a socket there is no port. A row from well before the server's start has no owner.
+    return droppedAt.getTime() > server.startedAt.getTime() - RESTART_MARGIN_MS;
+  });
+  const elsewhere = await writtenElsewhere(pool, rows);
+  return new Set([...alive.map(({ id }) => id), ...elsewhere]);
+}
+
+/** Enough to see that there is one; recovery reads all of them. */
+const ROWS_MAX = 1_000;
+
+/**
+ * Ids of orphans. `activeIds`: drops in progress in this process. A row that has just changed its
+ * owner, or ended, isn't one.
+ */
+export async function findOrphans(
+  pool: ServicePool,
+  activeIds: ReadonlySet<string>,
+): Promise<readonly string[]> {
+  const open = (await readOpen(pool)).filter(({ id }) => !activeIds.has(id));
+  if (open.length === 0) return [];
+  const alive = await liveOwners(pool, open);
+  const dead = open.filter(({ id }) => !alive.has(id));
+  if (dead.length === 0) return [];
+  const now = new Map((await readOpen(pool)).map(({ id, threadId }) => [id, threadId]));
+  return dead.filter(({ id, threadId }) => now.get(id) === threadId).map(({ id }) => id);
+}
+
+/** By the keys `by_state` and `by_todo`. Mostly there are none. */
+async function readOpen(pool: ServicePool): Promise<readonly Owned[]> {
+  const [rows = []] = await pool.run(
+    sql`SELECT ${note('orphans')} id, proxy_id, thread_id, upstream_port, dropped_at
+        FROM ${LEDGER} WHERE state IN ('intent', 'emptying', 'emptied', 'dropping')
+        UNION ALL SELECT id, proxy_id, thread_id, upstream_port, dropped_at
+        FROM ${LEDGER} WHERE ${IS_BROKEN_OFF}
+        UNION ALL SELECT id, proxy_id, 0, NULL, dropped_at
+        FROM ${LEDGER} WHERE ${IS_BROKEN}
+        LIMIT ${ROWS_MAX}`,
+  );
+  return rows.map((row) => ({
+    id: textOf(row, 'id'),
+    proxyId: textOf(row, 'proxy_id'),
+    threadId: numberOf(row, 'thread_id'),
+    upstreamPort: numberOrNullOf(row, 'upstream_port'),
+    droppedAt: dateOf(row, 'dropped_at'),
+  }));
+}
+
+/** The RENAME of an owner that is gone may still wait in the server for a second. */
+export async function isRenaming(pool: ServicePool, id: string): Promise<boolean> {
+  // In two parts, so that this statement doesn't find that of another proxy.
+  const isOfIt = sql`CONCAT('%RENAME /*%HOLD\\_', ${id}, '\\_%')`;
+  const [rows = []] = await pool.run(
+    sql`SELECT ${note('look', id)} 1 AS one FROM ${processlistOf(await readServerFacts(pool))}
+        WHERE ID <> CONNECTION_ID() AND INFO LIKE ${isOfIt}`,
+  );
+  return rows.length > 0;
 }

@@ -7,7 +7,7 @@
  * be put back.
  */
 import type { LedgerRow } from '../ledger/entry.js';
-import { intentsWithLiveSession } from '../ledger/live-owners.js';
+import { intentsWithLiveSession } from '../ledger/owner.js';
 import { findRows } from '../ledger/read.js';
 import { openGroupsOf } from '../ledger/schema-drops.js';
 import { isLocalSchema, isRecycleSchema, PINNED_UNTIL } from '../names/names.js';

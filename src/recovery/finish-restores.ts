@@ -10,8 +10,7 @@
 import { withinMs } from '../clock.js';
 import { hasDetached } from '../ledger/detached/detached.js';
 import type { LedgerRow } from '../ledger/entry.js';
-import { isRenaming, liveOwners } from '../ledger/live-owners.js';
-import { writtenElsewhere } from '../ledger/owner.js';
+import { isRenaming, liveOwners, writtenElsewhere } from '../ledger/owner.js';
 import { findRows } from '../ledger/read.js';
 import { findBrokenRestores } from '../ledger/schema-restores.js';
 import { asRestorer, leaveRestore, takeOverRestore, toCome } from '../ledger/table-restores.js';

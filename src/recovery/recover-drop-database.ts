@@ -7,24 +7,35 @@
  * barrier opened. Drops nothing, and puts tables back only into a schema that was certainly not
  * dropped.
  */
+
+import { UndropError } from '../errors.js';
 import { renewHeld } from '../held/relocate/due-times.js';
-import { findBarrierTables } from '../held/relocate/retire-barrier-table.js';
-import { liveOwners } from '../ledger/live-owners.js';
+import { findBarrierTables, retireBarrierTable } from '../held/relocate/retire-barrier-table.js';
+import { withoutTriggers } from '../held/triggers/reattach-triggers.js';
+import { hasDetached } from '../ledger/detached/detached.js';
+import type { LedgerRow } from '../ledger/entry.js';
+import { liveOwners } from '../ledger/owner.js';
 import { findRows } from '../ledger/read.js';
 import {
   endSchemaDrop,
+  endSchemaFailure,
   findSchemaDrops,
   hasOwner,
   leaveSchemaDrop,
+  type SchemaDropKey,
   type SchemaDropRow,
 } from '../ledger/schema-drops.js';
+import { forgetIntents, recordState } from '../ledger/write.js';
 import type { Log } from '../log.js';
+import { makeWhole, NOTHING_REATTACHED, problemsOf } from '../restore/make-whole.js';
+import { renameBack } from '../restore/rename-back.js';
+import { listParts, restoreParts } from '../restore/schema/schema-parts.js';
 import { isRowLevelError, isServerError } from '../service/errors.js';
+import { type HoldTable, mapHoldTables } from '../service/hold-tables.js';
 import type { ServiceConnection, ServicePool } from '../service/pool/pools.js';
-import { ident, note, sql } from '../service/sql.js';
+import { ident, note, sql, textOf } from '../service/sql.js';
 import { ER_BAD_DB_ERROR } from '../wire/server-errors.js';
-import { putSchemaBack } from './put-schema-back.js';
-import { resolve } from './resolve-intents.js';
+import { hasNotHappened, isTorn, keepTorn, resolve } from './resolve-intents.js';
 
 export interface RecoveredSchemas {
   /** Names of schemas that exist as before. */
@@ -123,4 +134,173 @@ async function isThere(connection: ServiceConnection, schema: string): Promise<b
     if (!isServerError(error, ER_BAD_DB_ERROR)) throw error;
     return false;
   }
+}
+
+// ── putting the tables back ──────────────────────────────────────────────────────────────────────
+// Gives the tables of a failed DROP DATABASE their own names again, with their keys and triggers,
+// and creates the views, routines and events again that some servers drop before the step that
+// fails. May run twice, and at once with another proxy: finished parts are skipped.
+//
+// Invariants: it runs only when no RENAME and no DROP of the group can happen. A table whose name
+// is taken stays held and is never collected, because its DROP failed. If several had one name (one
+// was created while the DROP waited), the first gets it again. A row is forgotten only when its
+// table is live and complete, or was never renamed and can't be renamed any longer.
+
+/** MySQL 8.0.16 and later: the name of a CHECK is unique in its schema. */
+const TAKEN: ReadonlySet<string> = new Set(['UNDROP_NAME_TAKEN', 'UNDROP_CHECK_TAKEN']);
+
+type SchemaToPutBack = SchemaDropKey &
+  Pick<SchemaDropRow, 'schema' | 'sqlLogBin' | 'details' | 'threadId'>;
+
+/**
+ * False: some work is left for a later try, and the schema's row stays for that. Rejects with the
+ * server's errors, which also leaves the row.
+ */
+export async function putSchemaBack(
+  pool: ServicePool,
+  drop: SchemaToPutBack,
+  log: Log,
+): Promise<boolean> {
+  const { groupId, schema, threadId } = drop;
+  await restoreCharset(pool, drop);
+  const rows = await findRows(pool, { by: 'group', groupId });
+  const intents = rows.filter(({ state }) => state === 'intent');
+  // Renamed by a service connection, because the user's session renames nothing, and has given up.
+  // A table that isn't held at this point never will be.
+  const others = intents.filter((row) => row.threadId !== threadId);
+  const mayBeRenamed = await liveOwners(pool, others);
+  const held = await mapHoldTables(pool, [schema]);
+  const back: LedgerRow[] = [];
+  const stillHeld: LedgerRow[] = [];
+  /** Names of tables to try again. */
+  const left = new Set<string>();
+  // The oldest first.
+  for (const row of rows.toReversed()) {
+    const { id, table } = row;
+    const isLeft = mayBeRenamed.has(id) || left.has(table);
+    const became = isLeft ? 'left' : await renameToOrigin(pool, row, held.get(id));
+    if (became === 'back') back.push(row);
+    else if (became === 'torn') await keepTorn(pool, row, log);
+    else log.warn({ id, table: `${schema}.${table}` }, became === 'held' ? STILL_HELD : LEFT);
+    if (became === 'left') left.add(table);
+    if (became === 'held' && row.state === 'intent') stillHeld.push(row);
+  }
+  // After all names, because the parent of a key may be another of them.
+  for (const row of back) if (!(await endPutBack(pool, row, log))) left.add(row.table);
+  if (stillHeld.length > 0)
+    await renewHeld(pool, new Map(stillHeld.map(({ id }) => [id, 'pinned'])));
+  const resolved = await resolve(pool, stillHeld, { log });
+  if (left.size + resolved.left.length > 0) return false;
+  if (!(await retireBarrierTable(pool, drop))) return false;
+  const parts = await putPartsBack(pool, drop, log);
+  await endSchemaFailure(pool, drop, { isAllBack: parts && stillHeld.length === 0 });
+  return true;
+}
+
+const STILL_HELD =
+  'cannot put back a table of a schema that was not dropped; its name, or that of a CHECK, is taken';
+const LEFT = 'cannot put back a table of a schema that was not dropped; will try again';
+
+/** False: some of them could not be created; their definitions are in the schema's row. */
+async function putPartsBack(
+  pool: ServicePool,
+  { id, schema, groupId, details, sqlLogBin: logged }: SchemaToPutBack,
+  log: Log,
+): Promise<boolean> {
+  const there = details.parts.length === 0 ? [] : await listParts(pool, schema);
+  const parts = details.parts.filter(({ kind, name }) => {
+    return !there.some((part) => part.kind === kind.toUpperCase() && part.name === name);
+  });
+  if (parts.length === 0) return true;
+  const made = await restoreParts(pool, schema, { id, parts, logged });
+  const named = (some: typeof made) => some.map(({ kind, name }) => `${kind} ${name}`);
+  const lost = made.filter(({ problem }) => problem !== null);
+  log.info(
+    { groupId, schema, parts: named(made) },
+    'put back the tables of a failed DROP DATABASE',
+  );
+  if (lost.length === 0) return true;
+  const why = lost.map(({ problem }) => problem);
+  log.warn({ groupId, schema, lost: named(lost), why }, LOST);
+  return false;
+}
+
+const LOST =
+  'a failed DROP DATABASE dropped views or programs; UNDROP DATABASE creates them again from the ' +
+  'ledger, once the service account may';
+
+/**
+ * MySQL before 8 and MariaDB lose it with the first files, before the DROP waits for a table, even
+ * if the DROP does nothing more (find_db_tables_and_rm_known_files).
+ */
+async function restoreCharset(
+  pool: ServicePool,
+  { groupId, schema, details, sqlLogBin: logged }: SchemaToPutBack,
+): Promise<void> {
+  const { charset, collation, comment } = details;
+  // A server without schema comments has no such column.
+  const [rows = []] = await pool.run(
+    sql`SELECT ${note('look', groupId)} * FROM information_schema.SCHEMATA
+        WHERE SCHEMA_NAME = ${schema}`,
+  );
+  const [row] = rows;
+  if (row === undefined) return;
+  const hasComment = !('SCHEMA_COMMENT' in row) || row['SCHEMA_COMMENT'] === (comment ?? '');
+  if (textOf(row, 'DEFAULT_COLLATION_NAME') === collation && hasComment) return;
+  const words = comment === null || comment === '' ? sql`` : sql` COMMENT ${comment}`;
+  await pool.run(
+    sql`ALTER ${note('put-back', groupId)} DATABASE ${ident(schema)}
+        CHARACTER SET ${charset} COLLATE ${collation}${words}`,
+    { logged },
+  );
+}
+
+/**
+ * `back`: live under its own name. `held`: still held, because its name, or that of a CHECK, is
+ * taken, or its rows were being deleted. `left`: to try again. `torn`: an operator has to repair
+ * it; its intent stays when the schema's row goes.
+ */
+async function renameToOrigin(
+  pool: ServicePool,
+  row: LedgerRow,
+  held: HoldTable | undefined,
+): Promise<'back' | 'held' | 'left' | 'torn'> {
+  const { id, schema, table, sqlLogBin: logged } = row;
+  if (held === undefined) {
+    if (row.state !== 'intent') return 'held';
+    if (await isTorn(pool, row)) return 'torn';
+    return (await hasNotHappened(pool, row)) ? 'back' : 'left';
+  }
+  if (held.state !== 'HOLD') return 'held';
+  try {
+    const from = { holdSchema: held.schema, holdName: held.name };
+    await renameBack(pool, { id, ...from, toSchema: schema, toTable: table, logged });
+    return 'back';
+  } catch (error) {
+    if (!(error instanceof UndropError)) throw error;
+    return TAKEN.has(error.code) ? 'held' : 'left';
+  }
+}
+
+/** Adds its keys and triggers. False: something of it is to be tried again. */
+async function endPutBack(pool: ServicePool, row: LedgerRow, log: Log): Promise<boolean> {
+  const { id, schema, table, detached, sqlLogBin: logged, rowLogged, threadId } = row;
+  const cameBack = hasDetached(detached)
+    ? await makeWhole(pool, { id, logged }, { schema, table })
+    : NOTHING_REATTACHED;
+  const problems = problemsOf(id, cameBack);
+  if (cameBack.isToCome) return false;
+  if (problems.length === 0 && row.state === 'intent') {
+    // Unless it has been taken over since.
+    return (await forgetIntents(pool, [id], { sqlLogBin: rowLogged, ownedBy: threadId })) > 0;
+  }
+  const name = `${schema}.${table}`;
+  const lacks = withoutTriggers(id, cameBack.triggers);
+  const failure = lacks ?? { todo: null, text: problems.join('; ') };
+  const why = problems.length === 0 ? {} : { failure };
+  if (problems.length > 0)
+    log.warn({ id, table: name, problems }, 'put back a table, but not completely');
+  // The row keeps the parts that could not be reattached.
+  await recordState(pool, { id, state: 'restored', restoredAs: name, rowLogged, ...why });
+  return true;
 }

@@ -5,29 +5,36 @@
  * Invariant: the order of the reads. First the intents, then which of their owners are gone (from
  * then on no RENAME of theirs can happen), then the names; so a table that isn't found as held
  * never will be. An intent is forgotten only if the server reports that there is no such held
- * table, and only if no service connection has taken it over since (take-over.ts).
+ * table, and only if no service connection has taken it over since (`takeOver`).
  */
 
 import { detach } from '../held/foreign-keys/detach.js';
-import { isCertainlyAbsent } from '../held/locate.js';
-import { NOT_TRIED } from '../held/relocate/blockers.js';
+import { isCertainlyAbsent, locateHoldTable } from '../held/locate.js';
+import { NOT_TRIED, renamesInPieces } from '../held/relocate/blockers.js';
 import { renew } from '../held/relocate/due-times.js';
 import { detachAndRelocate, readLastingBlocker } from '../held/relocate/relocate.js';
-import type { LedgerRow } from '../ledger/entry.js';
+import { type LedgerRow, TORN } from '../ledger/entry.js';
 import { reportAndKeep } from '../ledger/history.js';
-import { intentsWithLiveSession } from '../ledger/live-owners.js';
+import { fileNameOf } from '../ledger/intents/intent-text.js';
+import { intentsWithLiveSession } from '../ledger/owner.js';
 import { findPage, findRows, type LedgerCursor } from '../ledger/read.js';
 import { openGroupsOf } from '../ledger/schema-drops.js';
 import { forgetIntents, recordOutcome, recordState } from '../ledger/write.js';
 import { type Log, silentLog } from '../log.js';
 import { formatHoldName, isRecycleSchema, recycleSchemaFor } from '../names/names.js';
 import { finishRestore } from '../restore/make-whole.js';
-import { isRowLevelError } from '../service/errors.js';
+import { isRowLevelError, isServerError } from '../service/errors.js';
 import { type HoldTable, mapHoldTables, readRecycleSchemas } from '../service/hold-tables.js';
 import type { ServicePool } from '../service/pool/pools.js';
-import { hasRows } from '../service/server-facts.js';
+import { hasRows, readServerFacts } from '../service/server-facts.js';
+import { ident, note, numberOf, sql } from '../service/sql.js';
+import {
+  CANT_BE_OPENED,
+  ER_FAILED_READ_FROM_PAR_FILE,
+  ER_GET_ERRNO,
+  ER_NO_SUCH_TABLE,
+} from '../wire/server-errors.js';
 import { follow } from './detect-manual-changes.js';
-import { isTorn, keepTorn } from './torn.js';
 
 export interface ResolvedIntents {
   /** Intents whose RENAME had happened. */
@@ -219,4 +226,59 @@ async function complete(pool: ServicePool, row: LedgerRow, held: HoldTable): Pro
       : { ...place, relocated: false, failure: relocation?.failure ?? NOT_TRIED };
   await recordOutcome(pool, { tables: [table] });
   return true;
+}
+
+// ── torn tables ──────────────────────────────────────────────────────────────────────────────────
+// MariaDB, and MySQL before 8, rename partitions one by one; if the server is killed meanwhile,
+// some have the hold name and the others their own, and nothing can open the table. Its rows are
+// all there, so its intent is kept, with a note, until an operator has repaired it (docs/what-
+// if.md). Changes the ledger only.
+
+/**
+ * For an intent whose owner is gone and whose table is not held. Rejects if the account may not
+ * read that (PROCESS).
+ */
+export async function isTorn(pool: ServicePool, row: LedgerRow): Promise<boolean> {
+  const { id, schema, table, engine, droppedAt } = row;
+  const server = await readServerFacts(pool);
+  if (!renamesInPieces(server)) return false;
+  const [rows = []] = await pool.run(
+    sql`SELECT ${note('torn', id)} COALESCE(SUM(NAME LIKE ${`%/\\_vt\\_%\\_${id}\\_%`}), 0) AS moved,
+          COALESCE(SUM(CAST(LEFT(NAME, LOCATE('#p#', NAME) - 1) AS BINARY) =
+            CONCAT(${fileNameOf(schema)}, '/', ${fileNameOf(table)})), 0) AS own
+        FROM information_schema.INNODB_SYS_TABLES WHERE NAME LIKE '%#p#%'`,
+  );
+  const [found = {}] = rows;
+  if (numberOf(found, 'moved') > 0) return true;
+  // The file of the first may have moved alone (MySQL 5.6); files of other engines aren't listed
+  // here.
+  const mayBeMissed = numberOf(found, 'own') > 0 || (engine !== null && engine !== 'InnoDB');
+  return mayBeMissed && droppedAt <= server.startedAt && (await isBroken(pool, row));
+}
+
+/** Records it in its row, and logs it the first time. */
+export async function keepTorn(pool: ServicePool, row: LedgerRow, log: Log): Promise<void> {
+  const { id, schema, table, failure, rowLogged } = row;
+  if (failure?.todo === 'torn' || failure?.todo === 'restoring') return;
+  log.warn({ event: 'torn', id, table: `${schema}.${table}`, failure: TORN.text }, SAID);
+  await recordState(pool, { id, state: 'intent', onlyFrom: 'intent', failure: TORN, rowLogged });
+}
+
+const SAID =
+  'a partitioned table is torn, because the server was killed during its RENAME; it has all its ' +
+  'rows, and docs/what-if.md describes how to repair it';
+
+/** A part of it is missing; the server lists it. */
+const BROKEN = [...CANT_BE_OPENED, ER_GET_ERRNO, ER_NO_SUCH_TABLE, ER_FAILED_READ_FROM_PAR_FILE];
+
+/** The server has a table of that name, and can't open it. */
+async function isBroken(pool: ServicePool, { id, schema, table }: LedgerRow): Promise<boolean> {
+  if ((await locateHoldTable(pool, [schema], table)).length === 0) return false;
+  try {
+    await pool.run(sql`SHOW CREATE TABLE ${note('torn', id)} ${ident(schema, table)}`);
+    return false;
+  } catch (error) {
+    if (!isServerError(error, ...BROKEN)) throw error;
+    return true;
+  }
 }

@@ -22,8 +22,7 @@ import { dateOf, ident, note, sql } from '../service/sql.js';
 import { ABSENT_TABLE, ABSENT_TO_RENAME } from '../wire/server-errors.js';
 import { ambiguous, findDropped, noSuchHeld, qualifiedOrigin, withFate } from './find-dropped.js';
 import type { ListedTable } from './held-tables.js';
-import { canComeBack } from './plan-restore.js';
-import { isReadOnly, notSeen } from './refusals.js';
+import { canComeBack, isReadOnly, notSeen } from './plan-restore.js';
 
 export interface HoldReport {
   readonly table: ListedTable;

@@ -11,9 +11,8 @@ import type { DroppedTable } from './held-tables.js';
 import type { RestorePlan } from './plan-restore.js';
 import { formatName, formatTime, formatUntil, heldJson, heldListJson } from './print-held.js';
 import type { FailedRestore, ManyReport } from './restore.js';
-import type { RestoreReport } from './restore-table.js';
+import type { RestoreReport, RowCount } from './restore-table.js';
 import type { SchemaPreview, SchemaReport } from './schema/restore-schema.js';
-import type { RowCount } from './versions.js';
 
 /** The result, in one or a few lines. */
 export function formatRestoreReport(report: RestoreReport): string {

@@ -10,7 +10,7 @@ import { systemClock } from '../clock.js';
 import { UndropError } from '../errors.js';
 import { readTable } from '../held/foreign-keys/read-table.js';
 import type { LedgerRow } from '../ledger/entry.js';
-import { liveOwners } from '../ledger/live-owners.js';
+import { liveOwners } from '../ledger/owner.js';
 import { findRows } from '../ledger/read.js';
 import { inBatches, type QualifiedTable, writtenName } from '../names/names.js';
 import { isServiceError, tolerantly, unlessRefused } from '../service/errors.js';
@@ -33,8 +33,14 @@ import {
 } from './find-dropped.js';
 import { type DroppedTable, describeRow, type ListedTable, listAll } from './held-tables.js';
 import { unfinishedName } from './make-whole.js';
-import { newestWhole, parentsFirst, planRestore, type RestorePlan } from './plan-restore.js';
-import { isFateUnknown, notSeen } from './refusals.js';
+import {
+  isFateUnknown,
+  newestWhole,
+  notSeen,
+  parentsFirst,
+  planRestore,
+  type RestorePlan,
+} from './plan-restore.js';
 import { schemaExists } from './rename-back.js';
 import { type RestoreReport, restoreTable } from './restore-table.js';
 

@@ -15,8 +15,11 @@ import { systemClock } from '../clock.js';
 import { UndropError } from '../errors.js';
 import { STATEMENT_BYTES_MAX } from '../ledger/entry.js';
 import { recordHistory } from '../ledger/history.js';
-import { recordIntent } from '../ledger/intents/record-intent.js';
-import { forgetUnanswered, isIntentWaiting } from '../ledger/intents/take-over.js';
+import {
+  forgetUnanswered,
+  isIntentWaiting,
+  recordIntent,
+} from '../ledger/intents/record-intent.js';
 import { mayUnlog } from '../ledger/tables.js';
 import { forgetIntents, recordOutcome } from '../ledger/write.js';
 import { silentLog } from '../log.js';

@@ -5,8 +5,7 @@
  * taken off and come back with it. Elsewhere all are in `_undrop`.
  */
 import { expect } from '@jest/globals';
-import { NOTHING_DETACHED } from '../../src/ledger/detached/detached.js';
-import { recordDetached } from '../../src/ledger/detached/record-detached.js';
+import { NOTHING_DETACHED, recordDetached } from '../../src/ledger/detached/detached.js';
 import { silentLog } from '../../src/log.js';
 import { reconcile } from '../../src/recovery/reconcile.js';
 import { type ListedTable, listAll } from '../../src/restore/held-tables.js';

@@ -3,7 +3,7 @@
  * within seconds, not at its next look; and the look for such drops reads nothing of held tables.
  */
 import { expect } from '@jest/globals';
-import { findOrphans } from '../../src/ledger/live-owners.js';
+import { findOrphans } from '../../src/ledger/owner.js';
 import { dropRecycleSchemas, freshLedger } from '../support/fresh-ledger.js';
 import { onServersAtOnce } from '../support/on-servers.js';
 import { until } from '../support/poll.js';

@@ -17,8 +17,8 @@ import {
 } from '../../src/ledger/schema-drops.js';
 import { silentLog } from '../../src/log.js';
 import { barrierTableName, formatHoldName, PINNED_UNTIL } from '../../src/names/names.js';
-import { putSchemaBack } from '../../src/recovery/put-schema-back.js';
 import { type ReconcileReport, reconcile } from '../../src/recovery/reconcile.js';
+import { putSchemaBack } from '../../src/recovery/recover-drop-database.js';
 import { restore } from '../../src/restore/restore.js';
 import { findHoldTables } from '../../src/service/hold-tables.js';
 import type { ServicePool } from '../../src/service/pool/pools.js';

@@ -5,7 +5,7 @@
  * touches what they hold.
  */
 import { expect } from '@jest/globals';
-import { releaseOwnership, takeOver } from '../../src/ledger/intents/take-over.js';
+import { releaseOwnership, takeOver } from '../../src/ledger/intents/record-intent.js';
 import { forgetIntents, shapeOf } from '../../src/ledger/write.js';
 import { listCollectable } from '../../src/lifecycle/collectable.js';
 import { silentLog } from '../../src/log.js';

@@ -20,8 +20,8 @@ import {
   mergeDetached,
   NOTHING_DETACHED,
   printedKey,
+  recordDetached,
 } from '../../ledger/detached/detached.js';
-import { recordDetached } from '../../ledger/detached/record-detached.js';
 import type { Failure, LedgerRow } from '../../ledger/entry.js';
 import { foreignKeysOf } from '../../ledger/intents/intent-text.js';
 import { findRows } from '../../ledger/read.js';

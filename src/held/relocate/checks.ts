@@ -9,8 +9,12 @@
  * added, the restored table stays as it is, and the report names the CHECK. Both may run twice.
  */
 
-import { checksIn, type HeldCheck, NOTHING_DETACHED } from '../../ledger/detached/detached.js';
-import { recordDetached } from '../../ledger/detached/record-detached.js';
+import {
+  checksIn,
+  type HeldCheck,
+  NOTHING_DETACHED,
+  recordDetached,
+} from '../../ledger/detached/detached.js';
 import { findRows } from '../../ledger/read.js';
 import { ownDefinition } from '../../ledger/write.js';
 import { isServerError } from '../../service/errors.js';

@@ -1,13 +1,17 @@
 /**
  * The parts that were detached from a dropped table so that it neither waits nor makes others wait
  * while it is held, as the ledger stores them: its foreign keys, those of live tables that led to
- * it, its triggers, and CHECKs whose names are taken wherever it could go. Pure.
+ * it, its triggers, and CHECKs whose names are taken wherever it could go. Pure, but for
+ * `recordDetached`.
  *
  * Invariant: names of the user's own, never a hold name; so it is valid wherever the table is.
  */
 import { assert } from '../../assert.js';
 import { NAME_CHARACTERS_MAX } from '../../names/names.js';
-import { quoteIdentifier, quoteKeyName } from '../../service/sql.js';
+import type { ServicePool } from '../../service/pool/pools.js';
+import { note, quoteIdentifier, quoteKeyName, sql, textOrNullOf } from '../../service/sql.js';
+import { DETACHED_RECORD_TRIES } from '../../tries.js';
+import { LEDGER } from '../tables.js';
 import { assertTrigger, type HeldTrigger, mergeTriggers } from './triggers.js';
 
 export const KEY_ACTIONS = ['RESTRICT', 'CASCADE', 'SET NULL', 'NO ACTION', 'SET DEFAULT'] as const;
@@ -183,3 +187,45 @@ function keyText(key: ForeignKey, parent: string): string {
     `REFERENCES ${parent} ${list(key.parentColumns)}${onDelete}${onUpdate}`
   );
 }
+
+// ── in the ledger ────────────────────────────────────────────────────────────────────────────────
+// Two proxies may record parts at once, each with the parts that it found; so nothing is
+// overwritten: old and new parts are merged, and if the row has changed meanwhile, merged again.
+
+interface DetachedRecord {
+  readonly id: string;
+  readonly detached: Detached;
+  /** The complete definition; null keeps the present one. */
+  readonly definition: string | null;
+  /** Whether the row is in the binary log. */
+  readonly rowLogged: boolean;
+}
+
+/**
+ * Call it before anything is detached, and when a child's key leads to the original name again.
+ * False if the row's table is no longer held, or the row keeps changing: then nothing may be
+ * detached.
+ */
+export async function recordDetached(
+  pool: ServicePool,
+  { id, detached, definition, rowLogged }: DetachedRecord,
+): Promise<boolean> {
+  for (let tries = 1; tries <= DETACHED_RECORD_TRIES; tries++) {
+    const [[row] = []] = await pool.run(
+      sql`SELECT ${note('detach', id)} detached FROM ${LEDGER} WHERE id = ${id} AND ${HELD}`,
+    );
+    if (row === undefined) return false;
+    const before = textOrNullOf(row, 'detached');
+    const [written] = await pool.run(
+      sql`UPDATE ${note('detach', id)} ${LEDGER}
+        SET detached = ${formatDetached(mergeDetached(parseDetached(before), detached))},
+          definition = COALESCE(${definition}, definition)
+        WHERE id = ${id} AND ${HELD} AND detached <=> ${before}`,
+      { logged: rowLogged },
+    );
+    if (written?.affectedRows === 1) return true;
+  }
+  return false;
+}
+
+const HELD = sql`state IN ('intent', 'HOLD')`;

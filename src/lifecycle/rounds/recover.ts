@@ -4,10 +4,9 @@
  * woke the collectors.
  */
 import { readControl } from '../../ledger/control.js';
-import { findOrphans } from '../../ledger/live-owners.js';
+import { findOrphans } from '../../ledger/owner.js';
 import type { Log } from '../../log.js';
-import { adoptTables } from '../../recovery/adopt.js';
-import type { Reconcile } from '../../recovery/reconcile.js';
+import { adoptTables, type Reconcile } from '../../recovery/reconcile.js';
 import { isServerError } from '../../service/errors.js';
 import type { ServicePool } from '../../service/pool/pools.js';
 import { OPEN_DROPS, pauseBefore } from '../../tries.js';

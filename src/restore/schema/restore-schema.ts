@@ -25,10 +25,10 @@ import { runWithTimeout } from '../../service/pool/statement-timeout.js';
 import { note, quoteIdentifier, sql, textOf } from '../../service/sql.js';
 import { ABSENT_TABLE, ER_DB_CREATE_EXISTS } from '../../wire/server-errors.js';
 import { ambiguousIds, idDigits, isIdPrefix, isNameable } from '../find-dropped.js';
-import { DENIED, missingRight } from '../refusals.js';
+import { DENIED, missingRight } from '../plan-restore.js';
 import { schemaExists } from '../rename-back.js';
-import { type RestoredPart, restoreParts } from './restore-parts.js';
 import { type RestoredTable, restoreTables, sortTables } from './restore-tables.js';
+import { type RestoredPart, restoreParts } from './schema-parts.js';
 
 export interface SchemaRequest {
   /** Its original name. */

@@ -21,8 +21,8 @@ import { runWithTimeout } from '../../service/pool/statement-timeout.js';
 import { ident, note, sql, textOf } from '../../service/sql.js';
 import { RESTORE_RENAME_TRIES } from '../../tries.js';
 import { makeWhole, problemsOf } from '../make-whole.js';
+import { isFateUnknown } from '../plan-restore.js';
 import { HOW_TO_MEND } from '../print-held.js';
-import { isFateUnknown } from '../refusals.js';
 import { isRenamedBack, isRestored, renameBack } from '../rename-back.js';
 
 export interface RestoredTable {

@@ -8,7 +8,7 @@ import { UndropError } from '../../errors.js';
 import type { Log } from '../../log.js';
 import { resolveEnded } from '../../recovery/resolve-intents.js';
 import { problemsOf } from '../../restore/make-whole.js';
-import { isFateUnknown } from '../../restore/refusals.js';
+import { isFateUnknown } from '../../restore/plan-restore.js';
 import { restore } from '../../restore/restore.js';
 import { isServiceError } from '../../service/errors.js';
 import type { ServicePool } from '../../service/pool/pools.js';

@@ -24,7 +24,7 @@ import {
 } from '../../ledger/schema-drops.js';
 import type { IntentTable } from '../../ledger/write.js';
 import { silentLog } from '../../log.js';
-import { putSchemaBack } from '../../recovery/put-schema-back.js';
+import { putSchemaBack } from '../../recovery/recover-drop-database.js';
 import { isServiceError, type ServerError, unlessRefused } from '../../service/errors.js';
 import type { ServiceConnection, ServicePool } from '../../service/pool/pools.js';
 import { readServerFacts } from '../../service/server-facts.js';

@@ -17,8 +17,8 @@ import {
   definitionLines,
   type ForeignKey,
   NOTHING_DETACHED,
+  recordDetached,
 } from '../../ledger/detached/detached.js';
-import { recordDetached } from '../../ledger/detached/record-detached.js';
 import type { Failure } from '../../ledger/entry.js';
 import { findRows } from '../../ledger/read.js';
 import { createSchema } from '../../ledger/tables.js';

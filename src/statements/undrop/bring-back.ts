@@ -3,6 +3,7 @@
  * the user's own session the triggers that the account may not create; and answers.
  */
 import type { AuditEvent } from '../../audit.js';
+import { utcText } from '../../duration.js';
 import { UndropError } from '../../errors.js';
 import { STATEMENT_BYTES_MAX } from '../../ledger/entry.js';
 import { findRows } from '../../ledger/read.js';
@@ -10,8 +11,9 @@ import { writtenName } from '../../names/names.js';
 import { decideTable, NO_TRAITS } from '../../policy/decide.js';
 import type { HoldTime } from '../../policy/rules.js';
 import { isAbsent, withFate } from '../../restore/find-dropped.js';
-import { makeWhole } from '../../restore/make-whole.js';
+import { makeWhole, problemsOf } from '../../restore/make-whole.js';
 import { planRestore, type RestorePlan } from '../../restore/plan-restore.js';
+import { formatLarger, formatRestored } from '../../restore/print-report.js';
 import { choiceOf, findBegun, readBegun, restoreAll } from '../../restore/restore.js';
 import { type RestoreReport, restoreTable } from '../../restore/restore-table.js';
 import { swap as swapWithLive } from '../../restore/swap.js';
@@ -19,13 +21,11 @@ import { quoteIdentifier } from '../../service/sql.js';
 import { makeTriggers } from '../../steps/make-triggers.js';
 import type { UserFacts } from '../../steps/request.js';
 import { triggersToMake } from '../../steps/triggers-to-make.js';
-import { withRestoredInfo } from '../../steps/undo-note.js';
+import { withRestoredInfo, writtenPlainly } from '../../steps/undo-note.js';
 import type { DropService, Interception, InterceptOptions } from '../intercepted.js';
 import { answerOk, answerRefused, type UndoRun } from './answer.js';
 import type { BoundName } from './bind.js';
-import { type Dropped, undropErrorOf } from './find-dropped.js';
-import { inRestoreQueue } from './queue.js';
-import { noteOf, restoredText } from './restored-text.js';
+import { type Dropped, inRestoreQueue, undropErrorOf } from './find-dropped.js';
 
 /** The maximum of names whose fate is reported, each by a query of its own. */
 const FATES_TOLD = 10;
@@ -163,4 +163,55 @@ function someNot(
 /** A name as users type it, with quotes for a dot or a backtick in it. */
 function quoted({ schema, table }: BoundName): string {
   return [schema, table].map(quoteIdentifier).join('.');
+}
+
+// ── the info text and the warning ────────────────────────────────────────────────────────────────
+// Of an UNDROP TABLE, on the restored tables. Pure.
+
+/**
+ * For several tables the first and a count; for all the first that has a larger one of its name.
+ */
+function restoredText(reports: readonly RestoreReport[]): string {
+  const [first, ...more] = reports;
+  if (first === undefined) return '';
+  const also = more.length === 0 ? '' : ` And ${more.length} more.`;
+  const larger = reports.find((report) => report.larger !== null)?.larger ?? null;
+  return [formatRestored(first) + also, ...othersOf(first), ...wayBackTo(larger)].join(' ');
+}
+
+function othersOf({ swapped, restoredAs, others, larger }: RestoreReport): readonly string[] {
+  const { schema, table } = restoredAs;
+  const name = writtenPlainly([schema, table]);
+  if (typeof swapped === 'string')
+    return [`The replaced table is held: UNDROP TABLE ${name} SWAP.`];
+  const [newest] = others;
+  if (newest === undefined || (others.length === 1 && larger !== null)) return [];
+  const dropped = newest.droppedAt === null ? '' : ` dropped ${utcText(newest.droppedAt)} UTC`;
+  return others.length === 1
+    ? [`Another is held,${dropped}.`]
+    : [`${others.length} others are held, the newest${dropped}.`];
+}
+
+function wayBackTo(larger: RestoreReport['larger']): readonly string[] {
+  if (larger === null) return [];
+  return [`${formatLarger(larger)}: UNDROP TABLE '${larger.table.id}' SWAP`];
+}
+
+/** The parts that were not restored as they were; null: none. */
+function noteOf(restored: readonly RestoreReport[]): string | null {
+  const said = restored.flatMap((report) => {
+    const { recorded, restoredAs, brokenKeys } = report;
+    const broken = brokenKeys.map(({ name, isSeen }) => {
+      const what = isSeen ? 'rows break' : 'did not check whether rows break';
+      return `${what} foreign key ${name}.`;
+    });
+    const others = report.foreignKeys.flatMap(({ name, parent, oldParent }) =>
+      oldParent === null ? [] : [`foreign key ${name} refers to another ${parent}; ${oldParent}.`],
+    );
+    const untold = recorded === false ? ['the ledger could not be updated.'] : [];
+    return [...problemsOf(report.id, report), ...others, ...broken, ...untold].map(
+      (one) => `${writtenName(restoredAs)}: ${one}`,
+    );
+  });
+  return said.length === 0 ? null : said.join(' ');
 }

@@ -19,8 +19,7 @@ import { pauseBefore, SCHEMA_DROP_END } from '../../tries.js';
 import { answeredWith, type Interception, type InterceptOptions } from '../intercepted.js';
 import { answerOk, answerRefused, type UndoRun } from './answer.js';
 import type { BoundUndo } from './bind.js';
-import { findServer, refuseUnder } from './find-dropped.js';
-import { inRestoreQueue } from './queue.js';
+import { findServer, inRestoreQueue, refuseUnder } from './find-dropped.js';
 import { askForSchema } from './rights.js';
 
 export async function undropDatabase(

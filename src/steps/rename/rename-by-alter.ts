@@ -11,8 +11,12 @@ import { dropKey } from '../../held/foreign-keys/add-keys.js';
 import { withOriginalNames } from '../../held/foreign-keys/detach.js';
 import { readTable } from '../../held/foreign-keys/read-table.js';
 import { isPlainCheck } from '../../held/relocate/checks.js';
-import { checksIn, type HeldCheck, NOTHING_DETACHED } from '../../ledger/detached/detached.js';
-import { recordDetached } from '../../ledger/detached/record-detached.js';
+import {
+  checksIn,
+  type HeldCheck,
+  NOTHING_DETACHED,
+  recordDetached,
+} from '../../ledger/detached/detached.js';
 import { NAME_CHARACTERS_MAX } from '../../names/names.js';
 import type { ServicePool } from '../../service/pool/pools.js';
 import { ident, note, type SQLQuery, sql } from '../../service/sql.js';

@@ -12,7 +12,7 @@ import {
   type Owner,
   releaseOwnership,
   takeOver,
-} from '../../ledger/intents/take-over.js';
+} from '../../ledger/intents/record-intent.js';
 import { mayUnlog } from '../../ledger/tables.js';
 import { shapeOf } from '../../ledger/write.js';
 import { isServerError, isServiceError } from '../../service/errors.js';

@@ -1,7 +1,7 @@
 /** Who waits for whom. */
 import { expect, test } from '@jest/globals';
 import type { ServicePool } from '../../../src/service/pool/pools.js';
-import { inQueue } from '../../../src/statements/undrop/queue.js';
+import { inQueue } from '../../../src/statements/undrop/find-dropped.js';
 
 const pool = {} as ServicePool;
 
