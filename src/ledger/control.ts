@@ -81,16 +81,11 @@ export async function setPause(
  */
 export async function endPause(connection: ServiceConnection): Promise<Pause | null> {
   await assertWritable(connection);
-  const pause = await readPause(connection);
+  const { pause } = await readControl(connection);
   const ended = connection.run(sql`DELETE ${note('pause')} FROM ${TABLE} WHERE name = 'pause'`);
   await unlessRefused(ended, [], ...ABSENT_TABLE);
   await wakeCollectors(connection);
   return pause;
-}
-
-/** The pause that lasts now; null also if there is no such table. */
-export async function readPause(connection: ServiceConnection): Promise<Pause | null> {
-  return (await readControl(connection)).pause;
 }
 
 /**
@@ -107,7 +102,7 @@ export async function wakeCollectors(connection: ServiceConnection): Promise<boo
   );
 }
 
-/** Both, by one statement. */
+/** Both, by one statement; nothing if there is no such table. */
 export function readControl(connection: ServiceConnection): Promise<Control> {
   return unlessRefused(read(connection), NOTHING, ...ABSENT_TABLE);
 }

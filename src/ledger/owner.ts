@@ -16,6 +16,7 @@ import {
   serverIdentity,
   sql,
   textOf,
+  valueList,
 } from '../service/sql.js';
 import { AT } from './intents/intent-text.js';
 import { findRows, IS_BROKEN_OFF } from './read.js';
@@ -129,13 +130,9 @@ export async function liveOwners(
   if (rows.length === 0) return new Set();
   const server = await readServerFacts(pool);
   const threadIds = [...new Set(rows.map(({ threadId }) => threadId))];
-  const list = sql.join(
-    threadIds.map((threadId) => sql`${threadId}`),
-    ', ',
-  );
   const [found = []] = await pool.run(
     sql`SELECT ${note('owners')} ID AS id, HOST AS host FROM ${processlistOf(server)}
-        WHERE ID IN (${list})`,
+        WHERE ID IN (${valueList(threadIds)})`,
   );
   const hosts = new Map(found.map((row) => [numberOf(row, 'id'), textOf(row, 'host')]));
   const alive = rows.filter(({ threadId, upstreamPort, droppedAt }) => {

@@ -133,8 +133,8 @@ export async function findByHoldNames(
   const ids = names.flatMap((name) => parseHoldName(name)?.id ?? []);
   if (ids.length === 0) return new Map();
   const all = { by: 'ids', ids: ids.map(dropIdOf) } as const;
-  const rows = new Map<string, LedgerRow>();
-  for (const row of await findRows(connection, all, { texts: false })) rows.set(row.id, row);
+  const found = await findRows(connection, all, { texts: false });
+  const rows = new Map(found.map((row) => [row.id, row]));
   return new Map(
     ids.flatMap((id) => {
       const row = rows.get(dropIdOf(id));
@@ -263,7 +263,7 @@ const UNSETTLED = sql`state = 'HOLD' AND restore_script IS NULL`;
 const LIVE = sql`state IN ('intent', 'HOLD', 'PURGE', 'EVAC', 'DROP')`;
 
 const KINDS = ['base', 'sequence', 'partition'] as const;
-const OF_TABLE = sql`kind NOT IN ('schema', 'view')`;
+export const OF_TABLE = sql`kind NOT IN ('schema', 'view')`;
 
 /** By the key `by_todo`. Its table may be live again. */
 export const IS_BROKEN_OFF = sql`todo = 'restoring' AND ${OF_TABLE}

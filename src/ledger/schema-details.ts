@@ -4,7 +4,7 @@
  */
 import { assert } from '../assert.js';
 import { quoteIdentifier } from '../service/sql.js';
-import { delimiterFor } from './detached/triggers.js';
+import { delimiterFor } from './detached/detached.js';
 
 /** A view, routine, event or package, as SHOW CREATE printed it. */
 export interface SchemaPart {
@@ -31,10 +31,6 @@ export interface SchemaDetails {
   /** SHOW CREATE DATABASE. */
   readonly statement: string;
   readonly parts: readonly SchemaPart[];
-}
-
-export function formatSchemaDetails(details: SchemaDetails): string {
-  return JSON.stringify(details);
 }
 
 export function parseSchemaDetails(text: string): SchemaDetails {

@@ -30,13 +30,15 @@ import {
 } from '../service/sql.js';
 import { type DroppingStatement, PARTLY, STATEMENT_CHARACTERS_MAX } from './entry.js';
 import { proxyAt } from './intents/intent-text.js';
+import { parseSchemaDetails, type SchemaDetails, schemaScript } from './schema-details.js';
 import {
-  formatSchemaDetails,
-  parseSchemaDetails,
-  type SchemaDetails,
-  schemaScript,
-} from './schema-details.js';
-import { beforeNextTry, KNOWN_VERSION, LEDGER, ledgerUnavailable, mayUnlog } from './tables.js';
+  beforeNextTry,
+  KNOWN_VERSION,
+  LEDGER,
+  ledgerUnavailable,
+  mayUnlog,
+  PORT_OF_HOST,
+} from './tables.js';
 
 /** emptying: tables are being renamed. emptied: none was left, and the DROP may have been sent. */
 type SchemaDropState = 'emptying' | 'emptied';
@@ -96,10 +98,9 @@ export async function recordSchemaDrop(
           statement_text, hold_until, state, state_since, definition, restore_script, sql_log_bin,
           row_logged)
         VALUES (${id}, ${groupId}, @undrop_proxy, ${threadId},
-          IF(@undrop_host LIKE '%:%', SUBSTRING_INDEX(@undrop_host, ':', -1), NULL),
-          ${schema}, '', 'schema', UTC_TIMESTAMP(), ${user}, ${clientAddress},
+          ${PORT_OF_HOST}, ${schema}, '', 'schema', UTC_TIMESTAMP(), ${user}, ${clientAddress},
           ${drop.statementText.slice(0, STATEMENT_CHARACTERS_MAX)}, UTC_TIMESTAMP(), 'emptying',
-          UTC_TIMESTAMP(), ${formatSchemaDetails(details)}, ${schemaScript(schema, details)},
+          UTC_TIMESTAMP(), ${JSON.stringify(details)}, ${schemaScript(schema, details)},
           ${sqlLogBin}, ${rowLogged})`,
     ];
     const how = { deadlineMs: DEADLINE_MS, logged: rowLogged };
@@ -242,11 +243,11 @@ export async function openGroupsOf(
   connection: ServiceConnection,
   groupIds: Iterable<string>,
 ): Promise<ReadonlySet<string>> {
-  const asked = [...new Set(groupIds)].map((groupId) => sql`${groupId}`);
+  const asked = [...new Set(groupIds)];
   if (asked.length === 0) return new Set();
   const [rows = []] = await connection.run(
     sql`SELECT ${note('read')} group_id FROM ${LEDGER}
-        WHERE state IN ('emptying', 'emptied') AND group_id IN (${sql.join(asked, ', ')})`,
+        WHERE state IN ('emptying', 'emptied') AND group_id IN (${valueList(asked)})`,
   );
   return new Set(rows.map((row) => textOf(row, 'group_id')));
 }

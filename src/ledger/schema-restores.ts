@@ -20,7 +20,7 @@ import {
   valueList,
 } from '../service/sql.js';
 import { type LedgerRow, PARTLY, RESTORING } from './entry.js';
-import { sameName } from './read.js';
+import { OF_TABLE, sameName } from './read.js';
 import { parseSchemaDetails, type SchemaDetails } from './schema-details.js';
 import type { SchemaDropKey } from './schema-drops.js';
 import { LEDGER } from './tables.js';
@@ -45,7 +45,6 @@ export interface DroppedSchema extends SchemaDropKey {
   readonly held: number;
 }
 
-const OF_TABLES = sql`kind NOT IN ('schema', 'view')`;
 const ROWS_MAX = 1_000;
 
 /**
@@ -57,7 +56,7 @@ export async function findDroppedSchemas(
   target: { readonly name: string } | { readonly groupId: string } | { readonly idPrefix: string },
 ): Promise<readonly DroppedSchema[]> {
   const isMeant = isDropOf(target);
-  const ofIt = sql`FROM ${LEDGER} AS t WHERE t.group_id = s.group_id AND ${OF_TABLES}`;
+  const ofIt = sql`FROM ${LEDGER} AS t WHERE t.group_id = s.group_id AND ${OF_TABLE}`;
   const [rows = []] = await pool.run(
     sql`SELECT ${note('read')} id, group_id, schema_name, dropped_at, user_name, sql_log_bin,
           row_logged, state, todo, restored_as, (SELECT COUNT(*) ${ofIt}) AS n,

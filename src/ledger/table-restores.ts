@@ -14,7 +14,7 @@ import { note, processlistOf, type SQLQuery, sql } from '../service/sql.js';
 import { type Detached, hasDetached } from './detached/detached.js';
 import { type Failure, type LedgerRow, RESTORING } from './entry.js';
 import { findRows } from './read.js';
-import { LEDGER } from './tables.js';
+import { LEDGER, PORT_OF_HOST } from './tables.js';
 import { assignFailure, shapeOf } from './write.js';
 
 type Row = Pick<LedgerRow, 'id' | 'rowLogged' | 'state'>;
@@ -39,15 +39,15 @@ export async function markRestoring(
   const sets = sql`${mark}, restored_as = ${writtenName(to).slice(0, 255)}`;
   await untold(() => change(pool, row, { sets, owner }));
   const failure = row.failure?.todo === 'restoring' ? null : row.failure;
-  return () => untold(() => leaveRestore(pool, row, failure));
+  return async () => {
+    await untold(() => leaveRestore(pool, row, failure));
+  };
 }
 
-/** A table is restored even if the ledger can't be written. */
-export async function untold(write: () => Promise<unknown>): Promise<void> {
-  await tolerantly(async () => {
-    await write();
-    return [];
-  });
+/** A table is restored even if the ledger can't be written. False: it could not. */
+export async function untold(write: () => Promise<unknown>): Promise<boolean> {
+  const { problem } = await tolerantly(async () => [await write()]);
+  return problem === null;
 }
 
 /** False: it is over, or another proxy was faster. */
@@ -78,13 +78,12 @@ async function change(
   const { sets, owner, where = sql`` } = what;
   const own = (value: SQLQuery, kept: SQLQuery) =>
     state === 'intent' ? sql`${kept} = ${kept}` : sql`${kept} = ${value}`;
-  const port = sql`IF(@undrop_host LIKE '%:%', SUBSTRING_INDEX(@undrop_host, ':', -1), NULL)`;
   const [, changed] = await pool.run(
     [
       sql`SET @undrop_host = (SELECT ${note('owner')} HOST
             FROM ${processlistOf(await shapeOf(pool))} WHERE ID = ${owner})`,
       sql`UPDATE ${note('restore', id)} ${LEDGER} SET ${sets},
-            ${own(sql`${owner}`, sql`thread_id`)}, ${own(port, sql`upstream_port`)}
+            ${own(sql`${owner}`, sql`thread_id`)}, ${own(PORT_OF_HOST, sql`upstream_port`)}
           WHERE id = ${id} AND state = ${state}${where}`,
     ],
     { logged: rowLogged },

@@ -38,6 +38,10 @@ const NEWEST_VERSION = LEDGER_VERSION + 1;
 
 export const LEDGER = ident(RECYCLE_SCHEMA, 'ledger');
 export const HISTORY = ident(RECYCLE_SCHEMA, 'history');
+/** The port in `@undrop_host`, the HOST of a session in the processlist; NULL over a socket. */
+export const PORT_OF_HOST = sql`IF(@undrop_host LIKE '%:%',
+  SUBSTRING_INDEX(@undrop_host, ':', -1), NULL)`;
+
 const VERSION_TABLE = ident(RECYCLE_SCHEMA, 'ledger_version');
 
 /** Created with the ledger; again by a writer, if it was dropped. */

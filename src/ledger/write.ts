@@ -5,7 +5,13 @@
  * Invariant: a row is in the binary log with all its changes, or with none (`rowLogged`).
  */
 import { utcText } from '../duration.js';
-import { inBatches, isPinned, isRecycleSchema, parseHoldName } from '../names/names.js';
+import {
+  inBatches,
+  isPinned,
+  isRecycleSchema,
+  parseHoldName,
+  type QualifiedTable,
+} from '../names/names.js';
 import type { HoldTime } from '../policy/rules.js';
 import { unlessRefused } from '../service/errors.js';
 import type { Rows, ServicePool } from '../service/pool/pools.js';
@@ -22,8 +28,13 @@ import {
   textOrNullOf,
   valueList,
 } from '../service/sql.js';
-import { checksIn, type Detached, parseDetached, qualifiedKey } from './detached/detached.js';
-import { triggerLines } from './detached/triggers.js';
+import {
+  checksIn,
+  type Detached,
+  parseDetached,
+  qualifiedKey,
+  triggerLines,
+} from './detached/detached.js';
 import type { DroppingStatement, Failure, LedgerState, TableKind } from './entry.js';
 import type { SessionLocks } from './intents/session-locks.js';
 import { LEDGER, mayUnlog } from './tables.js';
@@ -54,9 +65,7 @@ export interface RecordedPartition {
 }
 
 /** A foreign key by the table that has it. */
-export interface ForeignKeyName {
-  readonly schema: string;
-  readonly table: string;
+export interface ForeignKeyName extends QualifiedTable {
   readonly name: string;
 }
 

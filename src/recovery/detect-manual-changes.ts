@@ -32,16 +32,18 @@ const ENDED_MAX = 1_000;
  */
 const ROWS_MAX = 5_000;
 
+export interface RoundOptions {
+  /** Ids of drops in progress in this proxy. */
+  readonly activeIds: ReadonlySet<string>;
+  readonly log: Log;
+  /** Where the last round stopped. */
+  readonly cursor: LedgerCursor;
+}
+
 export async function detectManualChanges(
   pool: ServicePool,
-  options: {
-    readonly activeIds: ReadonlySet<string>;
-    readonly log: Log;
-    /** Where the last round stopped; default: from the newest on. */
-    readonly cursor?: LedgerCursor;
-  },
+  { activeIds, log, cursor }: RoundOptions,
 ): Promise<ManualChanges> {
-  const { activeIds, log, cursor = { after: null } } = options;
   // The rows before the names: a drop that ends meanwhile is then not yet among the rows.
   const isFirstPage = cursor.after === null;
   const live = await findPage(pool, { by: 'live' }, { cursor, rowsMax: ROWS_MAX });

@@ -274,7 +274,7 @@ async function renameToOrigin(
   if (held.state !== 'HOLD') return 'held';
   try {
     const from = { holdSchema: held.schema, holdName: held.name };
-    await renameBack(pool, { id, ...from, toSchema: schema, toTable: table, logged });
+    await renameBack(pool, { id, ...from, to: { schema, table }, logged });
     return 'back';
   } catch (error) {
     if (!(error instanceof UndropError)) throw error;

@@ -17,7 +17,7 @@ import { type LedgerRow, TORN } from '../ledger/entry.js';
 import { reportAndKeep } from '../ledger/history.js';
 import { fileNameOf } from '../ledger/intents/intent-text.js';
 import { intentsWithLiveSession } from '../ledger/owner.js';
-import { findPage, findRows, type LedgerCursor } from '../ledger/read.js';
+import { findPage, findRows } from '../ledger/read.js';
 import { openGroupsOf } from '../ledger/schema-drops.js';
 import { forgetIntents, recordOutcome, recordState } from '../ledger/write.js';
 import { type Log, silentLog } from '../log.js';
@@ -34,7 +34,7 @@ import {
   ER_GET_ERRNO,
   ER_NO_SUCH_TABLE,
 } from '../wire/server-errors.js';
-import { follow } from './detect-manual-changes.js';
+import { follow, type RoundOptions } from './detect-manual-changes.js';
 
 export interface ResolvedIntents {
   /** Intents whose RENAME had happened. */
@@ -55,14 +55,8 @@ const INTENTS_MAX = 1_000;
 
 export async function resolveIntents(
   pool: ServicePool,
-  options: {
-    readonly activeIds: ReadonlySet<string>;
-    readonly log: Log;
-    /** Where the last round stopped; default: from the newest on. */
-    readonly cursor?: LedgerCursor;
-  },
+  { activeIds, log, cursor }: RoundOptions,
 ): Promise<ResolvedIntents> {
-  const { activeIds, log, cursor = { after: null } } = options;
   const all = { completed: [] as string[], forgotten: [] as string[], untouched: [] as string[] };
   let tries = 0;
   do {

@@ -12,9 +12,10 @@ import { UndropError } from '../errors.js';
 import { wakeCollectors } from '../ledger/control.js';
 import type { LedgerRow } from '../ledger/entry.js';
 import { findRows } from '../ledger/read.js';
+import { untold } from '../ledger/table-restores.js';
 import { recordOutcome } from '../ledger/write.js';
 import { formatHoldName, isPinned, isSameName, PINNED_UNTIL } from '../names/names.js';
-import { isServerError, tolerantly, unlessRefused } from '../service/errors.js';
+import { isServerError, unlessRefused } from '../service/errors.js';
 import { findHoldTables } from '../service/hold-tables.js';
 import type { ServicePool } from '../service/pool/pools.js';
 import { isKilled, runWithTimeout } from '../service/pool/statement-timeout.js';
@@ -89,7 +90,7 @@ export async function changeHold(
     if (!isKilled(error) || !(await isNamed(pool, changed))) throw explain(table, error);
   }
   const recorded = row === undefined ? null : await record(pool, row, { changed, dueBefore });
-  await tolerantly(async () => [await wakeCollectors(pool)]);
+  await untold(() => wakeCollectors(pool));
   return { table: changed, dueBefore, recorded };
 }
 
@@ -102,11 +103,7 @@ async function record(
   const { holdSchema, holdName, due } = changed;
   const lengthened = isPinned(dueBefore) || due > dueBefore;
   const outcome = { id, holdSchema, holdName, relocated, failure, lengthened };
-  const { problem } = await tolerantly(async () => {
-    await recordOutcome(pool, { tables: [outcome] });
-    return [];
-  });
-  return problem === null;
+  return untold(() => recordOutcome(pool, { tables: [outcome] }));
 }
 
 async function isNamed(pool: ServicePool, table: ListedTable): Promise<boolean> {

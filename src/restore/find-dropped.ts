@@ -191,18 +191,6 @@ export async function findEndedRows(
 
 const SHORT = { texts: false } as const;
 
-/** Ledger rows by the beginning of an id alone, at most `rowsMax`; none if they can't be read. */
-export async function findEndedById(
-  pool: ServicePool,
-  target: string,
-  rowsMax: number,
-): Promise<readonly LedgerRow[]> {
-  const prefix = idDigits(target);
-  if (!isIdPrefix(prefix)) return [];
-  const rows = () => findRows(pool, { by: 'id', prefix }, { ...SHORT, rowsMax });
-  return (await tolerantly(rows)).value;
-}
-
 export function noSuchHeld(target: string): UndropError {
   return new UndropError('UNDROP_NO_SUCH_HELD', { target, fate: '' });
 }
@@ -219,21 +207,7 @@ export async function withFate(
   if (!isAbsent(error)) return error;
   const found = rows ?? (await tolerantly(() => findEndedRows(pool, target))).value;
   const last = found.find(({ endedAt }) => endedAt !== null);
-  return last === undefined ? error : fateOf(pool, { target, last, error });
-}
-
-export function isAbsent(error: unknown): error is UndropError {
-  return error instanceof UndropError && error.code === 'UNDROP_NO_SUCH_HELD';
-}
-
-async function fateOf(
-  pool: ServicePool,
-  {
-    target,
-    last,
-    error,
-  }: { readonly target: string; readonly last: LedgerRow; error: UndropError },
-): Promise<UndropError> {
+  if (last === undefined) return error;
   const { id, state, endedAt, restoredAs } = last;
   const isByUs = state === 'restored' || state === 'removed';
   const { value } = await tolerantly(async () =>
@@ -249,4 +223,8 @@ async function fateOf(
   };
   const fate = ` It ${how[isByUs ? state : 'gone']}.`;
   return new UndropError('UNDROP_NO_SUCH_HELD', { target, fate }, error);
+}
+
+export function isAbsent(error: unknown): error is UndropError {
+  return error instanceof UndropError && error.code === 'UNDROP_NO_SUCH_HELD';
 }

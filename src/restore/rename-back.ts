@@ -12,13 +12,7 @@ import { definitionLines } from '../ledger/detached/detached.js';
 import type { LedgerRow } from '../ledger/entry.js';
 import { findRows } from '../ledger/read.js';
 import { FOREIGN_KEY_LINE, ownDefinition } from '../ledger/write.js';
-import {
-  isRecycleSchema,
-  parseHoldName,
-  placesOf,
-  type QualifiedTable,
-  type TableState,
-} from '../names/names.js';
+import { isRecycleSchema, parseHoldName, placesOf, type QualifiedTable } from '../names/names.js';
 import { isServerError } from '../service/errors.js';
 import { findRecycled, isHeldAnywhere } from '../service/hold-tables.js';
 import type { ServicePool } from '../service/pool/pools.js';
@@ -37,12 +31,9 @@ interface RenamedBack {
   readonly id: string;
   readonly holdSchema: string;
   readonly holdName: string;
-  readonly toSchema: string;
-  readonly toTable: string;
+  readonly to: QualifiedTable;
   /** sql_log_bin of the drop. */
   readonly logged: boolean;
-  /** States in which all rows are still there; default HOLD alone. */
-  readonly states?: readonly TableState[];
 }
 
 /**
@@ -52,15 +43,14 @@ interface RenamedBack {
  * UNDROP_SERVICE_FAILED.
  */
 export async function renameBack(pool: ServicePool, what: RenamedBack): Promise<void> {
-  const { id, holdSchema, holdName, toSchema, toTable, logged, states = ['HOLD'] } = what;
+  const { id, holdSchema, holdName, to, logged } = what;
   const held = parseHoldName(holdName);
   if (held?.id !== id) throw notHeld(what);
-  if (!states.includes(held.state)) {
+  if (held.state !== 'HOLD') {
     throw new UndropError('UNDROP_NOT_RESTORABLE', { id, state: held.state });
   }
   const from = ident(holdSchema, holdName);
-  const to = ident(toSchema, toTable);
-  const rename = sql`RENAME ${note('put-back', id)} TABLE ${from} TO ${to}`;
+  const rename = sql`RENAME ${note('put-back', id)} TABLE ${from} TO ${ident(to.schema, to.table)}`;
   try {
     await runWithTimeout(pool, rename, { logged });
   } catch (error) {
@@ -92,35 +82,33 @@ const STATISTICS = /innodb_(table|index)_stats/;
 /** Whether it has the name, and is no longer held. A pending relocation may move it meanwhile. */
 export async function isRenamedBack(
   pool: ServicePool,
-  { id, holdSchema, ...to }: Pick<RenamedBack, 'id' | 'holdSchema' | 'toSchema' | 'toTable'>,
+  { id, holdSchema, to }: Pick<RenamedBack, 'id' | 'holdSchema' | 'to'>,
 ): Promise<boolean> {
   if (await isHeldAnywhere(pool, [holdSchema], id)) return false;
-  return (await readTable(pool, { id, schema: to.toSchema, table: to.toTable })) !== 'missing';
+  return (await readTable(pool, { ...to, id })) !== 'missing';
 }
 
 async function explain(pool: ServicePool, what: RenamedBack, error: unknown): Promise<unknown> {
   if (!isServerError(error)) return error;
-  const { id, toSchema, toTable } = what;
+  const { id, to } = what;
+  const { schema } = to;
+  const table = `${schema}.${to.table}`;
   const cause = error.sqlMessage;
   const busy = `${what.holdSchema}.${what.holdName}`;
-  const refusal = explainRename(error, { id, schema: toSchema, busy });
+  const refusal = explainRename(error, { id, schema, busy });
   if (refusal !== null) return refusal;
   if (isServerError(error, ER_TRG_IN_WRONG_SCHEMA)) {
     return new UndropError('UNDROP_TRIGGERS_STAY', { id, held: busy }, error);
   }
   if (isServerError(error, ER_TABLE_EXISTS_ERROR)) {
-    return new UndropError('UNDROP_NAME_TAKEN', { id, table: `${toSchema}.${toTable}` }, error);
+    return new UndropError('UNDROP_NAME_TAKEN', { id, table }, error);
   }
   if (isServerError(error, ER_DUP_KEY) && STATISTICS.test(cause)) {
-    return new UndropError(
-      'UNDROP_STATISTICS_LEFT',
-      { id, table: `${toSchema}.${toTable}` },
-      error,
-    );
+    return new UndropError('UNDROP_STATISTICS_LEFT', { id, table }, error);
   }
   // A missing schema is 1049 on MySQL 8 and later, and 1025 or even 1146 elsewhere.
-  if (!(await schemaExists(pool, toSchema))) {
-    return new UndropError('UNDROP_SCHEMA_MISSING', { id, schema: toSchema }, error);
+  if (!(await schemaExists(pool, schema))) {
+    return new UndropError('UNDROP_SCHEMA_MISSING', { id, schema }, error);
   }
   if (isServerError(error, ...ABSENT_TO_RENAME)) return notHeld(what, error);
   const step = `restore held table ${id}`;
@@ -175,9 +163,8 @@ export async function findRenamed(
   const { id, restoredAs } = row;
   if (!isUnfinished(row) || restoredAs === null) return null;
   const holdSchema = row.holdSchema ?? row.schema;
-  for (const place of placesOf(restoredAs)) {
-    const { schema: toSchema, table: toTable } = place;
-    if (await isRenamedBack(pool, { id, holdSchema, toSchema, toTable })) return place;
+  for (const to of placesOf(restoredAs)) {
+    if (await isRenamedBack(pool, { id, holdSchema, to })) return to;
   }
   return null;
 }

@@ -6,16 +6,17 @@
  */
 import { UndropError } from '../errors.js';
 import { type BrokenKey, findBrokenRows } from '../held/foreign-keys/broken-rows.js';
-import { type LedgerRow, LOOKING } from '../ledger/entry.js';
+import { LOOKING } from '../ledger/entry.js';
 import {
   asRestorer,
   markRestoring,
   recordLook,
   takeOverRestore,
+  untold,
 } from '../ledger/table-restores.js';
 import { recordState } from '../ledger/write.js';
 import { type QualifiedTable, writtenName } from '../names/names.js';
-import { isServiceError, tolerantly } from '../service/errors.js';
+import { tolerantly } from '../service/errors.js';
 import type { ServicePool } from '../service/pool/pools.js';
 import { runWithin } from '../service/pool/statement-timeout.js';
 import { ident, note, numberOf, sql } from '../service/sql.js';
@@ -81,7 +82,7 @@ export async function finishRestored(
     // The collector continues (lifecycle/late-searches.ts).
     const { id, rowLogged } = table;
     const look = { id, failure: LOOKING, rowLogged: rowLogged !== false };
-    await tolerantly(async () => [await recordLook(pool, look)]);
+    await untold(() => recordLook(pool, look));
   }
   const versions = await readVersions(pool, table, to);
   const { id, origin, droppedAt, how, user, rowEstimate } = table;
@@ -111,16 +112,15 @@ async function renameAndRecord(
   }
   const { id, holdSchema, holdName, logged } = table;
   const takeBack = await markRestoring(pool, id, { to, owner });
-  const target = { toSchema: to.schema, toTable: to.table };
+  const what = { id, holdSchema, to };
   try {
-    await renameBack(pool, { id, holdSchema, holdName, ...target, logged });
+    await renameBack(pool, { ...what, holdName, logged });
   } catch (error) {
     if (!isFateUnknown(error)) {
       await takeBack();
       throw error;
     }
-    const at = { id, holdSchema, ...target };
-    const { value } = await tolerantly(async () => [await isRenamedBack(pool, at)]);
+    const { value } = await tolerantly(async () => [await isRenamedBack(pool, what)]);
     if (!value.includes(true)) throw error;
   }
   return tellRestored(pool, table, to);
@@ -133,15 +133,9 @@ export async function tellRestored(
   to: QualifiedTable,
 ): Promise<boolean | null> {
   if (table.rowLogged === null) return null;
-  const state: LedgerRow['state'] = 'restored';
-  const restoredAs = writtenName(to);
-  try {
-    await recordState(pool, { id: table.id, state, restoredAs, rowLogged: table.rowLogged });
-    return true;
-  } catch (error) {
-    if (!isServiceError(error)) throw error;
-    return false;
-  }
+  const { id, rowLogged } = table;
+  const what = { id, state: 'restored', restoredAs: writtenName(to), rowLogged } as const;
+  return untold(() => recordState(pool, what));
 }
 
 // ── others of its name ───────────────────────────────────────────────────────────────────────────

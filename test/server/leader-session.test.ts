@@ -6,7 +6,7 @@
 import { expect } from '@jest/globals';
 import { systemClock } from '../../src/clock.js';
 import { createTrigger, showTriggers } from '../../src/held/triggers/definition.js';
-import type { HeldTrigger } from '../../src/ledger/detached/triggers.js';
+import type { HeldTrigger } from '../../src/ledger/detached/detached.js';
 import { leadWhenever } from '../../src/lifecycle/leader/leader.js';
 import { silentLog } from '../../src/log.js';
 import type { ServicePool } from '../../src/service/pool/pools.js';

@@ -1,6 +1,6 @@
 /** What operators tell all collectors of a server: a pause, its end, and a wake. */
 import { expect } from '@jest/globals';
-import { endPause, readPause, setPause, wakeCollectors } from '../../src/ledger/control.js';
+import { endPause, readControl, setPause, wakeCollectors } from '../../src/ledger/control.js';
 import { recordHistory } from '../../src/ledger/history.js';
 import type { LifecycleSettings } from '../../src/lifecycle/next-step.js';
 import { silentLog } from '../../src/log.js';
@@ -86,9 +86,9 @@ onServersAtOnce('the operator on $name', (server, on) => {
     await second.looked();
     expect(chunks.count).toBe(done);
     expect(await countRows(server, held.quoted)).toBe(left);
-    expect(await readPause(pool)).toMatchObject({ until: null, by: 'a test' });
+    expect((await readControl(pool)).pause).toMatchObject({ until: null, by: 'a test' });
     expect(await endPause(pool)).not.toBeNull();
-    expect(await readPause(pool)).toBeNull();
+    expect((await readControl(pool)).pause).toBeNull();
     await until('it goes on', () => chunks.count > done);
     await stop(second);
     expect(await countRows(server, held.quoted)).toBeLessThan(left);
@@ -128,7 +128,7 @@ onServersAtOnce('the operator on $name', (server, on) => {
       `SELECT UTC_TIMESTAMP() >= '${pause.until?.toISOString().slice(0, 19)}' AS late`,
     );
     expect(Number(row?.late)).toBe(1);
-    expect(await readPause(pool)).toBeNull();
+    expect((await readControl(pool)).pause).toBeNull();
   });
 
   test('a wake brings a full round of an idle collector', async () => {
@@ -281,7 +281,7 @@ onServersAtOnce('the operator on $name', (server, on) => {
 
   test('where nothing was ever written there is no pause', async () => {
     await query(server, 'DROP TABLE IF EXISTS _undrop.control');
-    expect(await readPause(pool)).toBeNull();
+    expect((await readControl(pool)).pause).toBeNull();
     expect(await endPause(pool)).toBeNull();
     const held = await holdTable(server);
     start();

@@ -32,7 +32,7 @@ onServers('intents that are taken over on $name', (server, on) => {
   const intended = () => intend(own.pool, own.session, { schema: own.schema.name, tables: ['t'] });
 
   const settle = (through: ServicePool = own.pool) =>
-    resolveIntents(through, { activeIds: new Set(), log: silentLog });
+    resolveIntents(through, { activeIds: new Set(), log: silentLog, cursor: { after: null } });
 
   test('stay as long as the connection does, though the session is gone', async () => {
     const { intent } = await intended();

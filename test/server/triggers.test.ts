@@ -7,7 +7,7 @@ import { expect } from '@jest/globals';
 import { grantsFor } from '../../src/account/grants.js';
 import { retryPending } from '../../src/held/relocate/pending.js';
 import { dropTriggers } from '../../src/held/triggers/detach-triggers.js';
-import type { HeldTrigger } from '../../src/ledger/detached/triggers.js';
+import type { HeldTrigger } from '../../src/ledger/detached/detached.js';
 import { silentLog } from '../../src/log.js';
 import { restore } from '../../src/restore/restore.js';
 import { readServerFacts } from '../../src/service/server-facts.js';

@@ -11,7 +11,7 @@ import {
   isAscii,
   quotedTable,
   type TriggerFacts,
-} from '../../ledger/detached/triggers.js';
+} from '../../ledger/detached/detached.js';
 import type { ServicePool } from '../../service/pool/pools.js';
 import { runWithTimeout, type TryOptions } from '../../service/pool/statement-timeout.js';
 import {

@@ -9,7 +9,7 @@
  * that name a moment later.
  */
 import { UndropError } from '../../errors.js';
-import type { HeldTrigger } from '../../ledger/detached/triggers.js';
+import type { HeldTrigger } from '../../ledger/detached/detached.js';
 import type { Failure } from '../../ledger/entry.js';
 import { isServerError } from '../../service/errors.js';
 import type { ServicePool } from '../../service/pool/pools.js';

@@ -4,7 +4,7 @@
  *
  * Invariant: the table keeps its name and its rows, whatever can't be reattached; that is reported.
  */
-import { type HeldTrigger, triggerLines } from '../../ledger/detached/triggers.js';
+import { type HeldTrigger, triggerLines } from '../../ledger/detached/detached.js';
 import type { Failure, LedgerRow } from '../../ledger/entry.js';
 import { findRows } from '../../ledger/read.js';
 import { unlessRefused } from '../../service/errors.js';

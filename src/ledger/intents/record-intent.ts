@@ -21,7 +21,7 @@ import {
   valueList,
 } from '../../service/sql.js';
 import { INTENT_TRIES } from '../../tries.js';
-import { beforeNextTry, LEDGER, ledgerUnavailable, mayUnlog } from '../tables.js';
+import { beforeNextTry, LEDGER, ledgerUnavailable, mayUnlog, PORT_OF_HOST } from '../tables.js';
 import {
   type DropIntent,
   forgetIntents,
@@ -106,8 +106,7 @@ export async function takeOver(
             WHERE ID = ${connection.threadId})`,
       sql`SELECT thread_id, upstream_port FROM ${LEDGER} WHERE ${areIntents(ids)} LIMIT 1`,
       sql`UPDATE ${note('take-over', ids[0])} ${LEDGER} SET thread_id = ${connection.threadId},
-            upstream_port =
-              IF(@undrop_host LIKE '%:%', SUBSTRING_INDEX(@undrop_host, ':', -1), NULL)
+            upstream_port = ${PORT_OF_HOST}
           WHERE ${areIntents(ids)}`,
     ],
     { logged: rowLogged },

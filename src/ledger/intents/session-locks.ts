@@ -4,14 +4,13 @@
  * https://dev.mysql.com/doc/refman/9.0/en/performance-schema-metadata-locks-table.html
  */
 
+import type { QualifiedTable } from '../../names/names.js';
 import { isServiceError } from '../../service/errors.js';
 import type { Rows, ServicePool } from '../../service/pool/pools.js';
 import { type SQLQuery, sql, textOf, textOrNullOf } from '../../service/sql.js';
 import type { ServerVersion } from '../../wire/connection/handshake-v10.js';
 
-export interface LockedTable {
-  readonly schema: string;
-  readonly table: string;
+export interface LockedTable extends QualifiedTable {
   /** LOCK TABLES … WRITE. */
   readonly isWrite: boolean;
 }

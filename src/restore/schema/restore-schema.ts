@@ -7,7 +7,7 @@
  */
 
 import { UndropError } from '../../errors.js';
-import type { SchemaDetails, SchemaPart } from '../../ledger/schema-details.js';
+import type { SchemaPart } from '../../ledger/schema-details.js';
 import {
   asSchemaRestorer,
   countSingles,
@@ -19,16 +19,18 @@ import {
   type SchemaRestore,
 } from '../../ledger/schema-restores.js';
 import { isUserSchema } from '../../names/names.js';
-import { isServerError, unlessRefused } from '../../service/errors.js';
+import { unlessRefused } from '../../service/errors.js';
 import type { ServicePool } from '../../service/pool/pools.js';
-import { runWithTimeout } from '../../service/pool/statement-timeout.js';
-import { note, quoteIdentifier, sql, textOf } from '../../service/sql.js';
-import { ABSENT_TABLE, ER_DB_CREATE_EXISTS } from '../../wire/server-errors.js';
+import { ABSENT_TABLE } from '../../wire/server-errors.js';
 import { ambiguousIds, idDigits, isIdPrefix, isNameable } from '../find-dropped.js';
-import { DENIED, missingRight } from '../plan-restore.js';
 import { schemaExists } from '../rename-back.js';
 import { type RestoredTable, restoreTables, sortTables } from './restore-tables.js';
-import { type RestoredPart, restoreParts } from './schema-parts.js';
+import {
+  createSchemaAs,
+  type RestoredPart,
+  restoreParts,
+  schemaDifference,
+} from './schema-parts.js';
 
 export interface SchemaRequest {
   /** Its original name. */
@@ -120,11 +122,7 @@ export async function restoreSchema(
   }
   const { drop: seen, others } = await choose(pool, request);
   const { groupId, schema } = seen;
-  const end = await asSchemaRestorer(pool, groupId, async () => {
-    // Read again, because another process may have restored it meanwhile.
-    const drop = chosen(schema, await find(pool, { groupId }), to ?? schema);
-    return bringBack(pool, drop, { to: to ?? schema, onProgress });
-  });
+  const end = await bringBackAlone(pool, { groupId, schema, to: to ?? schema, onProgress });
   if ('done' in end) return { ...end.done, others, singles: await countSingles(pool, schema) };
   const why = `connection ${end.owner ?? '?'} of the server is restoring it`;
   throw new UndropError('UNDROP_SCHEMA_BUSY', { schema, why });
@@ -133,13 +131,21 @@ export async function restoreSchema(
 /** Continues an interrupted restore, as it was requested. False: another process does. */
 export async function finishSchemaRestore(
   pool: ServicePool,
-  { groupId, schema, to }: SchemaRestore,
+  restore: SchemaRestore,
 ): Promise<SchemaReport['isComplete'] | null> {
-  const end = await asSchemaRestorer(pool, groupId, async () => {
-    const drop = chosen(schema, await find(pool, { groupId }), to);
-    return bringBack(pool, drop, { to, onProgress: () => undefined });
-  });
+  const end = await bringBackAlone(pool, { ...restore, onProgress: () => undefined });
   return 'done' in end ? end.done.isComplete : null;
+}
+
+function bringBackAlone(
+  pool: ServicePool,
+  { groupId, schema, ...how }: BringBackOptions & Pick<SchemaRestore, 'groupId' | 'schema'>,
+) {
+  return asSchemaRestorer(pool, groupId, async () => {
+    // Read again, because another process may have restored it meanwhile.
+    const drop = chosen(schema, await find(pool, { groupId }), how.to);
+    return bringBack(pool, drop, how);
+  });
 }
 
 async function choose(
@@ -237,12 +243,12 @@ async function bringBack(
   const isCopy = to !== schema;
   onProgress(plan(drop, { to, exists, parts: details.parts.length }));
   await markSchemaRestore(pool, drop, to);
-  if (!exists) await create(pool, to, { details, logged });
+  if (!exists) await createSchemaAs(pool, to, { details, logged });
   const tables = await restoreTables(pool, { groupId, to, onProgress });
   const parts = isCopy
     ? partsLeft(details.parts, tables, schema)
     : await restoreParts(pool, schema, { id, parts: details.parts, logged });
-  const problem = await differenceOf(pool, to, details);
+  const problem = await schemaDifference(pool, to, details);
   const isComplete =
     problem === null &&
     tables.every(({ outcome, problems }) => outcome !== 'left' && problems.length === 0) &&
@@ -275,43 +281,4 @@ function plan(
   const how = isRestoring ? 'Continues to restore' : 'Restores';
   const what = tables === 1 ? '1 table' : `${tables} tables`;
   return `${how} ${schema}: ${what}${beside}, ${place}.`;
-}
-
-/** By the statement of SHOW CREATE DATABASE, with the new name. */
-async function create(
-  pool: ServicePool,
-  to: string,
-  { details, logged }: { readonly details: SchemaDetails; readonly logged: boolean },
-): Promise<void> {
-  const statement = details.statement.replace(
-    NAMED,
-    () => `CREATE DATABASE ${quoteIdentifier(to)}`,
-  );
-  const last = Buffer.from(statement);
-  try {
-    await runWithTimeout(pool, sql`DO ${note('schema')} 0`, { logged, last });
-  } catch (error) {
-    if (isServerError(error, ER_DB_CREATE_EXISTS)) return;
-    if (isServerError(error, ...DENIED)) throw missingRight(error.sqlMessage, error);
-    if (!isServerError(error)) throw error;
-    const what = { step: `create schema ${to}`, server: 'the server', cause: error.sqlMessage };
-    throw new UndropError('UNDROP_SERVICE_FAILED', what, error);
-  }
-}
-
-const NAMED = /^CREATE DATABASE `(?:[^`]|``)+`/;
-
-/** An existing or altered schema may have another default. */
-async function differenceOf(
-  pool: ServicePool,
-  to: string,
-  { charset, collation }: SchemaDetails,
-): Promise<string | null> {
-  const [rows = []] = await pool.run(
-    sql`SELECT ${note('look')} DEFAULT_COLLATION_NAME AS collation FROM information_schema.SCHEMATA
-        WHERE SCHEMA_NAME = ${to}`,
-  );
-  const now = textOf(rows[0] ?? { collation: '' }, 'collation');
-  if (now === collation) return null;
-  return `its default is ${now}; ALTER DATABASE ${quoteIdentifier(to)} CHARACTER SET ${charset} COLLATE ${collation}; makes it what it was`;
 }

@@ -190,7 +190,7 @@ async function renameOne(
   to: string,
 ): Promise<string | null> {
   const { id, table, sqlLogBin: logged, rowLogged } = row;
-  const what = { id, holdSchema: held.schema, toSchema: to, toTable: table };
+  const what = { id, holdSchema: held.schema, to: { schema: to, table } };
   for (let tries = 1; ; tries++) {
     try {
       await renameBack(pool, { ...what, holdName: held.name, logged });

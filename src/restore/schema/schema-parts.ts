@@ -1,22 +1,34 @@
 /**
- * The views, routines, events and packages of a schema: lists them, reads their properties, and
- * creates them again from these, under the same sql_mode, charsets and time zone.
+ * A schema without its tables: lists its views, routines, events and packages, reads their
+ * properties, and creates the schema and them again from these, under the same sql_mode, charsets
+ * and time zone.
  *
  * Invariant: an existing part is never replaced.
  */
+
 import { assert } from '../../assert.js';
 import { UndropError } from '../../errors.js';
 import { inCharset } from '../../held/triggers/definition.js';
-import { inOrder, type SchemaPart } from '../../ledger/schema-details.js';
+import { inOrder, type SchemaDetails, type SchemaPart } from '../../ledger/schema-details.js';
 import { isServerError } from '../../service/errors.js';
 import type { Row, ServicePool } from '../../service/pool/pools.js';
 import { runWithTimeout } from '../../service/pool/statement-timeout.js';
-import { ident, note, type SQLQuery, sql, textOf, textOrNullOf } from '../../service/sql.js';
 import {
+  ident,
+  note,
+  quoteIdentifier,
+  type SQLQuery,
+  sql,
+  textOf,
+  textOrNullOf,
+} from '../../service/sql.js';
+import {
+  ER_DB_CREATE_EXISTS,
   ER_PROCACCESS_DENIED_ERROR,
   ER_SP_DOES_NOT_EXIST,
   LOCK_NOT_GRANTED,
 } from '../../wire/server-errors.js';
+import { DENIED, missingRight } from '../plan-restore.js';
 
 type PartName = Pick<SchemaPart, 'name' | 'kind'>;
 
@@ -228,4 +240,45 @@ async function difference(
   if (now === null)
     return 'it was created, but no longer exists: the time of this event has passed';
   return differs(part, now) ? 'it exists, but differs' : null;
+}
+
+// ── the schema itself ───────────────────────────────────────────────────────────────────────────────
+
+/** By the statement of SHOW CREATE DATABASE, with the new name. */
+export async function createSchemaAs(
+  pool: ServicePool,
+  to: string,
+  { details, logged }: { readonly details: SchemaDetails; readonly logged: boolean },
+): Promise<void> {
+  const statement = details.statement.replace(
+    NAMED,
+    () => `CREATE DATABASE ${quoteIdentifier(to)}`,
+  );
+  const last = Buffer.from(statement);
+  try {
+    await runWithTimeout(pool, sql`DO ${note('schema')} 0`, { logged, last });
+  } catch (error) {
+    if (isServerError(error, ER_DB_CREATE_EXISTS)) return;
+    if (isServerError(error, ...DENIED)) throw missingRight(error.sqlMessage, error);
+    if (!isServerError(error)) throw error;
+    const what = { step: `create schema ${to}`, server: 'the server', cause: error.sqlMessage };
+    throw new UndropError('UNDROP_SERVICE_FAILED', what, error);
+  }
+}
+
+const NAMED = /^CREATE DATABASE `(?:[^`]|``)+`/;
+
+/** An existing or altered schema may have another default. */
+export async function schemaDifference(
+  pool: ServicePool,
+  to: string,
+  { charset, collation }: SchemaDetails,
+): Promise<string | null> {
+  const [rows = []] = await pool.run(
+    sql`SELECT ${note('look')} DEFAULT_COLLATION_NAME AS collation FROM information_schema.SCHEMATA
+        WHERE SCHEMA_NAME = ${to}`,
+  );
+  const now = textOf(rows[0] ?? { collation: '' }, 'collation');
+  if (now === collation) return null;
+  return `its default is ${now}; ALTER DATABASE ${quoteIdentifier(to)} CHARACTER SET ${charset} COLLATE ${collation}; makes it what it was`;
 }

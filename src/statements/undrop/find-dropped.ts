@@ -8,7 +8,7 @@
 import { UndropError } from '../../errors.js';
 import type { LedgerRow } from '../../ledger/entry.js';
 import { AT } from '../../ledger/intents/intent-text.js';
-import { findRows, type LiveFit } from '../../ledger/read.js';
+import { findPage, type LiveFit } from '../../ledger/read.js';
 import type { QualifiedTable } from '../../names/names.js';
 import { type ListedTable, listRows, newestFirst } from '../../restore/held-tables.js';
 import { canComeBack } from '../../restore/plan-restore.js';
@@ -106,15 +106,14 @@ async function* readPages(
   { user }: UserFacts,
   fitOf: () => LiveFit,
 ): AsyncGenerator<readonly LedgerRow[]> {
-  for (let after: string | null = null; ; ) {
-    const page = { texts: false, rowsMax: PAGE_ROWS, after };
-    const rows: readonly LedgerRow[] = await inQueue(pool, `read ${user}`, () =>
-      unlessRefused(findRows(pool, { by: 'live', ...fitOf() }, page), [], ...ABSENT_TABLE),
+  const page = { cursor: { after: null }, rowsMax: PAGE_ROWS };
+  let rows: readonly LedgerRow[];
+  do {
+    rows = await inQueue(pool, `read ${user}`, () =>
+      unlessRefused(findPage(pool, { by: 'live', ...fitOf() }, page), [], ...ABSENT_TABLE),
     );
     yield rows;
-    if (rows.length < PAGE_ROWS) return;
-    after = rows.at(-1)?.id ?? null;
-  }
+  } while (rows.length === PAGE_ROWS);
 }
 
 interface Seen extends Pick<Dropped, 'statement'> {

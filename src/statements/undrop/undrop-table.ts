@@ -1,28 +1,59 @@
 /**
  * UNDROP TABLE and FLASHBACK TABLE, by names or by an id: finds the tables, checks with the server
- * whether this user may restore them, and does so (bring-back.ts).
+ * whether this user may restore them, and makes the service account restore each by its plan. It
+ * creates the triggers that the account may not create in the user's own session.
  *
  * Invariant: all privileges are checked before the first table is touched. The checked table is the
  * one that is restored, and its new name is the checked name.
  */
+
+import type { AuditEvent } from '../../audit.js';
+import { utcText } from '../../duration.js';
 import { UndropError } from '../../errors.js';
-import { parseHoldName } from '../../names/names.js';
+import { STATEMENT_BYTES_MAX } from '../../ledger/entry.js';
+import { findRows } from '../../ledger/read.js';
+import { parseHoldName, writtenName } from '../../names/names.js';
+import { decideTable, NO_TRAITS } from '../../policy/decide.js';
+import type { HoldTime } from '../../policy/rules.js';
 import {
   ambiguous,
-  findEndedById,
   idDigits,
+  isAbsent,
   isIdPrefix,
   noSuchHeld,
   withFate,
 } from '../../restore/find-dropped.js';
-import { foldedKey } from '../../restore/plan-restore.js';
+import { makeWhole, problemsOf } from '../../restore/make-whole.js';
+import { foldedKey, planRestore, type RestorePlan } from '../../restore/plan-restore.js';
+import { formatLarger, formatRestored } from '../../restore/print-report.js';
+import { choiceOf, findBegun, readBegun, restoreAll } from '../../restore/restore.js';
+import { type RestoreReport, restoreTable } from '../../restore/restore-table.js';
+import { swap as swapWithLive } from '../../restore/swap.js';
+import { tolerantly } from '../../service/errors.js';
+import { quoteIdentifier } from '../../service/sql.js';
 import { newId } from '../../steps/intents.js';
+import { makeTriggers } from '../../steps/make-triggers.js';
 import type { UserFacts } from '../../steps/request.js';
-import { answeredWith, type Interception, type InterceptOptions } from '../intercepted.js';
-import type { UndoRun } from './answer.js';
+import { triggersToMake } from '../../steps/triggers-to-make.js';
+import { withRestoredInfo, writtenPlainly } from '../../steps/undo-note.js';
+import {
+  answeredWith,
+  type DropService,
+  type Interception,
+  type InterceptOptions,
+} from '../intercepted.js';
+import { answerOk, answerRefused, type UndoRun } from './answer.js';
 import { type BoundName, type BoundUndo, notUnique, SaidByServer } from './bind.js';
-import { type BringingBack, bringBack, type WantedTable } from './bring-back.js';
-import { findSeen, findServer, readNewest, refuseUnder, seenBy } from './find-dropped.js';
+import {
+  type Dropped,
+  findSeen,
+  findServer,
+  inRestoreQueue,
+  readNewest,
+  refuseUnder,
+  seenBy,
+  undropErrorOf,
+} from './find-dropped.js';
 import { askToCreate, askToRename, askToSwap, keyOf, type RightsAsker } from './rights.js';
 
 type Bound<K extends BoundUndo['kind']> = Extract<BoundUndo, { kind: K }>;
@@ -97,8 +128,12 @@ async function refuseEnded(
   options: InterceptOptions,
 ): Promise<Interception> {
   const { pool } = options.service;
-  const ended = await findEndedById(pool, target, ENDED_MAX);
-  const seen = await seenBy(ended, { facts, granted: new Map() }, options);
+  const prefix = idDigits(target);
+  const how = { texts: false, rowsMax: ENDED_MAX };
+  const ended = await tolerantly(async () =>
+    isIdPrefix(prefix) ? findRows(pool, { by: 'id', prefix }, how) : [],
+  );
+  const seen = await seenBy(ended.value, { facts, granted: new Map() }, options);
   if ('errno' in seen) return answeredWith(seen);
   const rows = seen.map(({ row }) => row);
   throw await withFate(pool, { target, error: noSuchHeld(target) }, rows);
@@ -132,4 +167,195 @@ async function askFor(
     if (renamed !== null) return renamed;
   }
   return askToCreate(to, asked);
+}
+
+// ── bringing the tables back ─────────────────────────────────────────────────────────────────────
+
+/** The maximum of names whose fate is reported, each by a query of its own. */
+const FATES_TOLD = 10;
+
+interface BringingBack {
+  readonly run: UndoRun;
+  readonly swap: boolean;
+}
+
+/** A requested table. */
+interface WantedTable {
+  readonly name: BoundName;
+  /** Null: no table of that name is held. */
+  readonly held: Dropped | null;
+  readonly to: BoundName;
+  /** Requested by its name, which means an interrupted restore before an older table. */
+  readonly isNamed: boolean;
+}
+
+async function bringBack(
+  wanted: readonly WantedTable[],
+  asked: BringingBack,
+  options: InterceptOptions,
+): Promise<Interception> {
+  const { pool, note, onUnsettled } = options.service;
+  const { facts } = asked.run;
+  const begun = await readBegun(pool);
+  const choices = [];
+  for (const { name, held, to, isNamed } of wanted) {
+    const plan = async () => {
+      // A swap checks for it itself.
+      const mayBeBegun = isNamed && (held === null || !asked.swap);
+      const unfinished = mayBeBegun ? await findBegun(pool, to, begun) : null;
+      const request = { target: writtenName(name), to: quoted(to) };
+      return unfinished ?? planRestore(held === null ? [] : [held], request);
+    };
+    choices.push(await choiceOf(quoted(name), plan));
+  }
+  const restored: AuditEvent<'restored'>[] = [];
+  const end = await restoreAll(pool, choices, {
+    restoreOne: async (plan) => {
+      const report = await bringOneBack(plan, asked, options);
+      restored.push(restoredEvent(report, plan, { facts, options }));
+      return report;
+    },
+  });
+  const problems: UndropError[] = [];
+  for (const { what: target, error } of end.failed) {
+    const isTold = isAbsent(error) && problems.length < FATES_TOLD;
+    problems.push(undropErrorOf(isTold ? await withFate(pool, { target, error }) : error));
+  }
+  const isToBeLooked = end.done.some((one) => one.brokenKeys.some(({ isSeen }) => !isSeen));
+  if (isToBeLooked) onUnsettled();
+  const [problem] = problems;
+  if (problem === undefined) {
+    const { payload, ...ok } = await answerOk(noteOf(end.done), options);
+    const told = withRestoredInfo(payload, restoredText(end.done), { note, facts });
+    return { ...ok, payload: told, restored };
+  }
+  const error = wanted.length === 1 ? problem : someNot(problems, end.untried, wanted.length);
+  return { ...(await answerRefused(error, options)), restored };
+}
+
+async function bringOneBack(
+  plan: RestorePlan,
+  { run, swap }: BringingBack,
+  options: InterceptOptions,
+): Promise<RestoreReport> {
+  const { service, session } = options;
+  const { pool, proxyId, log } = service;
+  if (plan.wasBack || !swap) {
+    return withTriggers(await restoreTable(pool, plan), run.facts, options);
+  }
+  const { user } = run.facts;
+  const statementText = run.text.subarray(0, STATEMENT_BYTES_MAX).toString();
+  const hold = holdOfLive(plan.to, run.facts, service);
+  const who = { proxyId, user, clientAddress: session.clientAddress, statementText, hold };
+  const by = log === undefined ? who : { ...who, log };
+  const swapOne = () => swapWithLive(pool, { target: plan.table.id, by });
+  const report = await inRestoreQueue(pool, user, swapOne);
+  return withTriggers(report, run.facts, options);
+}
+
+/** Creates triggers that the service account may not create, but this user may. */
+async function withTriggers(
+  report: RestoreReport,
+  facts: UserFacts,
+  options: InterceptOptions,
+): Promise<RestoreReport> {
+  if (report.triggersToMake === null) return report;
+  const { pool } = options.service;
+  const [row] = await findRows(pool, { by: 'id', prefix: report.id });
+  if (row === undefined) return report;
+  const triggers = await triggersToMake(pool, [row], facts);
+  if (!(await makeTriggers(options.userSession, triggers, facts))) return report;
+  const how = { id: row.id, logged: row.sqlLogBin };
+  return { ...report, ...(await makeWhole(pool, how, report.restoredAs)) };
+}
+
+/** Never less than UNDROP_HOLD. A rule that refuses the drop of the live table refuses its swap. */
+function holdOfLive(
+  live: BoundName,
+  { account }: UserFacts,
+  { rules = [], holdMs }: DropService,
+): HoldTime {
+  const deciding = { rules, hint: null, holdMs, foldsCase: true };
+  const { hold, refusedBy, mayRefuse } = decideTable({ ...live, account }, NO_TRAITS, deciding);
+  const rule = refusedBy ?? mayRefuse;
+  if (rule === null) return hold === 'pinned' ? hold : Math.max(hold, holdMs);
+  const table = writtenName(live);
+  throw new UndropError('UNDROP_RULE', { tables: `Table ${table} was`, table, rule });
+}
+
+function restoredEvent(
+  { id, restoredAs }: RestoreReport,
+  { table: { groupId: dropId, origin } }: RestorePlan,
+  by: { readonly facts: UserFacts; readonly options: InterceptOptions },
+): AuditEvent<'restored'> {
+  const { clientAddress: client, threadId } = by.options.session;
+  const name = { schema: origin?.schema ?? null, table: origin?.table ?? null };
+  const who = { user: by.facts.user, client, threadId };
+  return { event: 'restored', ...who, id, dropId, ...name, restoredAs: writtenName(restoredAs) };
+}
+
+function someNot(
+  problems: readonly UndropError[],
+  untried: readonly string[],
+  count: number,
+): UndropError {
+  const whys = problems.map(({ code, message }) => `${code}: ${message}`);
+  const why = [...whys, ...untried.map((name) => `${name}: not tried.`)].join(' ');
+  return new UndropError('UNDROP_PARTLY', { failed: problems.length + untried.length, count, why });
+}
+
+/** A name as users type it, with quotes for a dot or a backtick in it. */
+function quoted({ schema, table }: BoundName): string {
+  return [schema, table].map(quoteIdentifier).join('.');
+}
+
+// ── the info text and the warning ────────────────────────────────────────────────────────────────
+// Of an UNDROP TABLE, on the restored tables. Pure.
+
+/**
+ * For several tables the first and a count; for all the first that has a larger one of its name.
+ */
+function restoredText(reports: readonly RestoreReport[]): string {
+  const [first, ...more] = reports;
+  if (first === undefined) return '';
+  const also = more.length === 0 ? '' : ` And ${more.length} more.`;
+  const larger = reports.find((report) => report.larger !== null)?.larger ?? null;
+  return [formatRestored(first) + also, ...othersOf(first), ...wayBackTo(larger)].join(' ');
+}
+
+function othersOf({ swapped, restoredAs, others, larger }: RestoreReport): readonly string[] {
+  const { schema, table } = restoredAs;
+  const name = writtenPlainly([schema, table]);
+  if (typeof swapped === 'string')
+    return [`The replaced table is held: UNDROP TABLE ${name} SWAP.`];
+  const [newest] = others;
+  if (newest === undefined || (others.length === 1 && larger !== null)) return [];
+  const dropped = newest.droppedAt === null ? '' : ` dropped ${utcText(newest.droppedAt)} UTC`;
+  return others.length === 1
+    ? [`Another is held,${dropped}.`]
+    : [`${others.length} others are held, the newest${dropped}.`];
+}
+
+function wayBackTo(larger: RestoreReport['larger']): readonly string[] {
+  if (larger === null) return [];
+  return [`${formatLarger(larger)}: UNDROP TABLE '${larger.table.id}' SWAP`];
+}
+
+/** The parts that were not restored as they were; null: none. */
+function noteOf(restored: readonly RestoreReport[]): string | null {
+  const said = restored.flatMap((report) => {
+    const { recorded, restoredAs, brokenKeys } = report;
+    const broken = brokenKeys.map(({ name, isSeen }) => {
+      const what = isSeen ? 'rows break' : 'did not check whether rows break';
+      return `${what} foreign key ${name}.`;
+    });
+    const others = report.foreignKeys.flatMap(({ name, parent, oldParent }) =>
+      oldParent === null ? [] : [`foreign key ${name} refers to another ${parent}; ${oldParent}.`],
+    );
+    const untold = recorded === false ? ['the ledger could not be updated.'] : [];
+    return [...problemsOf(report.id, report), ...others, ...broken, ...untold].map(
+      (one) => `${writtenName(restoredAs)}: ${one}`,
+    );
+  });
+  return said.length === 0 ? null : said.join(' ');
 }

@@ -2,11 +2,11 @@
 import { describe, expect, test } from '@jest/globals';
 import {
   formatDetached,
+  type HeldTrigger,
   mergeDetached,
   NOTHING_DETACHED,
   parseDetached,
 } from '../../../src/ledger/detached/detached.js';
-import type { HeldTrigger } from '../../../src/ledger/detached/triggers.js';
 
 const trigger = (name: string, event: string, order: number, tail = ''): HeldTrigger => ({
   ...{

@@ -1,6 +1,6 @@
 /** The list of triggers that were taken off a table, as it grows from look to look. */
 import { describe, expect, test } from '@jest/globals';
-import { type HeldTrigger, mergeTriggers } from '../../../src/ledger/detached/triggers.js';
+import { type HeldTrigger, mergeTriggers } from '../../../src/ledger/detached/detached.js';
 
 function trigger(name: string, order: number, text = 'SET @a = 1'): HeldTrigger {
   return {
