@@ -24,17 +24,13 @@ export interface DroppingStatement {
   readonly threadId: number;
   readonly user: string;
   readonly clientAddress: string;
-  /** Cut at 4,096 characters. */
+  /** Cut at 4,096 characters; to its beginning in a row that was read without texts. */
   readonly statementText: string;
 }
 
-export interface LedgerRow {
+/** The group id is shared by the tables of one statement. */
+export interface LedgerRow extends DroppingStatement {
   readonly id: string;
-  /** Shared by the tables of one statement. */
-  readonly groupId: string;
-  readonly proxyId: string;
-  /** The user session's id on the server. */
-  readonly threadId: number;
   /** The port from which the server sees the session; null over a socket. */
   readonly upstreamPort: number | null;
   /** The name as stored by the server. */
@@ -45,10 +41,6 @@ export interface LedgerRow {
   readonly engine: string | null;
   /** All times in UTC by the server's clock. */
   readonly droppedAt: Date;
-  readonly user: string;
-  readonly clientAddress: string;
-  /** Cut to its beginning if it was read without texts. */
-  readonly statementText: string;
   readonly rowEstimate: number | null;
   readonly byteEstimate: number | null;
   readonly holdUntil: Date;
@@ -113,11 +105,6 @@ export interface Failure {
 export const RESTORING: Failure = {
   todo: 'restoring',
   text: 'it is being restored',
-};
-
-export const LOOKING: Failure = {
-  todo: 'look',
-  text: 'the check for rows that break its foreign keys is not finished',
 };
 
 /**

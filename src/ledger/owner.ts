@@ -18,6 +18,7 @@ import {
   textOf,
   valueList,
 } from '../service/sql.js';
+import type { LedgerRow } from './entry.js';
 import { AT } from './intents/intent-text.js';
 import { findRows, IS_BROKEN_OFF } from './read.js';
 import { IS_BROKEN } from './schema-restores.js';
@@ -90,14 +91,7 @@ async function hasThread(
 // recovery skips. Recovery looks for orphans every few seconds, because a live table's foreign key
 // may lead to a held one until then; so the check costs the same however many tables are held.
 
-interface Owned {
-  readonly id: string;
-  readonly proxyId: string;
-  readonly threadId: number;
-  /** Null over a socket. */
-  readonly upstreamPort: number | null;
-  readonly droppedAt: Date;
-}
+type Owned = Pick<LedgerRow, 'id' | 'proxyId' | 'threadId' | 'upstreamPort' | 'droppedAt'>;
 
 /** How far the server's clock may have been set back while a live owner still counts as alive. */
 const RESTART_MARGIN_MS = 60_000;

@@ -28,7 +28,12 @@ import {
   textOf,
   valueList,
 } from '../service/sql.js';
-import { type DroppingStatement, PARTLY, STATEMENT_CHARACTERS_MAX } from './entry.js';
+import {
+  type DroppingStatement,
+  type LedgerRow,
+  PARTLY,
+  STATEMENT_CHARACTERS_MAX,
+} from './entry.js';
 import { proxyAt } from './intents/intent-text.js';
 import { parseSchemaDetails, type SchemaDetails, schemaScript } from './schema-details.js';
 import {
@@ -54,21 +59,16 @@ export interface SchemaDrop extends DroppingStatement {
 }
 
 /** Identifies such a row for changes. */
-export interface SchemaDropKey {
-  readonly id: string;
-  readonly groupId: string;
-  readonly rowLogged: boolean;
-}
+export type SchemaDropKey = Pick<LedgerRow, 'id' | 'groupId' | 'rowLogged'>;
 
 /** An open row. */
-export interface SchemaDropRow extends SchemaDropKey {
-  readonly proxyId: string;
-  readonly threadId: number;
-  readonly upstreamPort: number | null;
-  readonly schema: string;
-  readonly droppedAt: Date;
+export interface SchemaDropRow
+  extends SchemaDropKey,
+    Pick<
+      LedgerRow,
+      'proxyId' | 'threadId' | 'upstreamPort' | 'schema' | 'droppedAt' | 'sqlLogBin'
+    > {
   readonly state: SchemaDropState;
-  readonly sqlLogBin: boolean;
   readonly details: SchemaDetails;
 }
 

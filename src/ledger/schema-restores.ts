@@ -26,12 +26,9 @@ import type { SchemaDropKey } from './schema-drops.js';
 import { LEDGER } from './tables.js';
 import { assignFailure } from './write.js';
 
-export interface DroppedSchema extends SchemaDropKey {
-  readonly schema: string;
-  readonly droppedAt: Date;
-  readonly user: string;
-  /** sql_log_bin of the drop. */
-  readonly sqlLogBin: boolean;
+export interface DroppedSchema
+  extends SchemaDropKey,
+    Pick<LedgerRow, 'schema' | 'droppedAt' | 'user' | 'sqlLogBin'> {
   /** The DROP DATABASE has not ended yet. */
   readonly isOpen: boolean;
   /** The name of the restored schema; null: no restore has begun. */
@@ -151,11 +148,7 @@ export async function findBrokenRestores(pool: ServicePool): Promise<readonly Sc
   }));
 }
 
-export interface SchemaRestore {
-  readonly id: string;
-  readonly groupId: string;
-  readonly proxyId: string;
-  readonly schema: string;
+export interface SchemaRestore extends Pick<LedgerRow, 'id' | 'groupId' | 'proxyId' | 'schema'> {
   readonly to: string;
 }
 

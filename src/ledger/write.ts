@@ -31,6 +31,8 @@ import {
 import {
   checksIn,
   type Detached,
+  FOREIGN_KEY_LINE,
+  ownDefinition,
   parseDetached,
   qualifiedKey,
   triggerLines,
@@ -357,16 +359,4 @@ function detachedLines(
     ...(keysOut.length === 0 ? [] : keys),
     ...triggerLines(table, triggers),
   ];
-}
-
-/** A foreign key in the text of SHOW CREATE TABLE. */
-export const FOREIGN_KEY_LINE = /^ {2}CONSTRAINT `(?:[^`]|``)+` FOREIGN KEY /m;
-
-/** A definition as SHOW CREATE TABLE prints it for the held table, under the table's own name. */
-export function ownDefinition(printed: string, holdName: string, table: string): string {
-  const held = quoteIdentifier(holdName);
-  const index = printed.toLowerCase().indexOf(held.toLowerCase());
-  // Only the first name is the table's; further ones are of constraints that follow its name.
-  if (index === -1) return printed;
-  return printed.slice(0, index) + quoteIdentifier(table) + printed.slice(index + held.length);
 }

@@ -11,7 +11,7 @@ import { findRows, readSettling, type Settling } from '../ledger/read.js';
 import { findSchemaDrops, hasOwner } from '../ledger/schema-drops.js';
 import { assertLedgerKnown } from '../ledger/tables.js';
 import { isPinned } from '../names/names.js';
-import { findUnfinishedRestores, type Unfinished } from '../recovery/finish-restores.js';
+import { findUnfinishedRestores, type Unfinished } from '../recovery/reconcile.js';
 import { isServiceError } from '../service/errors.js';
 import type { ServicePool } from '../service/pool/pools.js';
 import { readServerFacts } from '../service/server-facts.js';

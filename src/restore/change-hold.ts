@@ -133,17 +133,16 @@ export type HoldChange =
   /** It may be removed at once. */
   | { readonly kind: 'end' };
 
-export interface HoldLimits {
-  /** By the server's clock. */
-  readonly now: Date;
-  /** The shortest hold, counted from the drop. */
-  readonly holdMsMin: number;
-}
-
-/** The new due time; unchanged if it is to end and is due already. */
-export function planHold(table: ListedTable, change: HoldChange, limits: HoldLimits): Date {
+/**
+ * The new due time; unchanged if it is to end and is due already. `now`: by the server's clock.
+ * `holdMsMin`: the shortest hold, counted from the drop.
+ */
+export function planHold(
+  table: ListedTable,
+  change: HoldChange,
+  { now, holdMsMin }: { readonly now: Date; readonly holdMsMin: number },
+): Date {
   const { state, due } = table;
-  const { now, holdMsMin } = limits;
   if (table.torn)
     throw new UndropError('UNDROP_TORN', { table: qualifiedOrigin(table) ?? table.id });
   if (state !== 'HOLD') {

@@ -8,10 +8,9 @@
  */
 import { UndropError } from '../errors.js';
 import { readTable } from '../held/foreign-keys/read-table.js';
-import { definitionLines } from '../ledger/detached/detached.js';
+import { definitionLines, FOREIGN_KEY_LINE, ownDefinition } from '../ledger/detached/detached.js';
 import type { LedgerRow } from '../ledger/entry.js';
 import { findRows } from '../ledger/read.js';
-import { FOREIGN_KEY_LINE, ownDefinition } from '../ledger/write.js';
 import { isRecycleSchema, parseHoldName, placesOf, type QualifiedTable } from '../names/names.js';
 import { isServerError } from '../service/errors.js';
 import { findRecycled, isHeldAnywhere } from '../service/hold-tables.js';

@@ -6,9 +6,9 @@
  */
 import { UndropError } from '../errors.js';
 import { type BrokenKey, findBrokenRows } from '../held/foreign-keys/broken-rows.js';
-import { LOOKING } from '../ledger/entry.js';
 import {
   asRestorer,
+  LOOKING,
   markRestoring,
   recordLook,
   takeOverRestore,

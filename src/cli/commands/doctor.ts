@@ -9,7 +9,7 @@ import { type Examination, examine } from '../../account/examine.js';
 import { accountsOf, lentAccountsText } from '../../account/os-user.js';
 import { findStranger } from '../../lifecycle/leader/collector-lock.js';
 import { jsonText, printCard } from '../../printer.js';
-import { findUnfinishedRestores, type Unfinished } from '../../recovery/finish-restores.js';
+import { findUnfinishedRestores, type Unfinished } from '../../recovery/reconcile.js';
 import { HOW_TO_MEND } from '../../restore/print-held.js';
 import { unlessRefused } from '../../service/errors.js';
 import {

@@ -14,8 +14,8 @@ import type { CollectorFigures } from '../../lifecycle/figures.js';
 import type { ClocksByServer } from '../../lifecycle/leader/grace.js';
 import type { LifecycleSettings } from '../../lifecycle/next-step.js';
 import type { Log } from '../../log.js';
-import { finishing } from '../../recovery/finish-restores.js';
 import {
+  finishing,
   newRecoveryCursors,
   type Reconcile,
   reconcile,

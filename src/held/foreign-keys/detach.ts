@@ -19,13 +19,13 @@ import {
   isSameChildKey,
   mergeDetached,
   NOTHING_DETACHED,
+  ownDefinition,
   printedKey,
   recordDetached,
 } from '../../ledger/detached/detached.js';
 import type { Failure, LedgerRow } from '../../ledger/entry.js';
 import { foreignKeysOf } from '../../ledger/intents/intent-text.js';
 import { findRows } from '../../ledger/read.js';
-import { ownDefinition } from '../../ledger/write.js';
 import { isRecycleSchema, isSameName, parseHoldName } from '../../names/names.js';
 import { isServerError, isServiceError } from '../../service/errors.js';
 import type { ServicePool } from '../../service/pool/pools.js';

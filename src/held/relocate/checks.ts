@@ -13,10 +13,10 @@ import {
   checksIn,
   type HeldCheck,
   NOTHING_DETACHED,
+  ownDefinition,
   recordDetached,
 } from '../../ledger/detached/detached.js';
 import { findRows } from '../../ledger/read.js';
-import { ownDefinition } from '../../ledger/write.js';
 import { isServerError } from '../../service/errors.js';
 import type { ServicePool } from '../../service/pool/pools.js';
 import { runWithTimeout, type TryOptions } from '../../service/pool/statement-timeout.js';

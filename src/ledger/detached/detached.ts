@@ -147,6 +147,18 @@ export function checksIn(definition: string): readonly HeldCheck[] {
   });
 }
 
+/** A foreign key in the text of SHOW CREATE TABLE. */
+export const FOREIGN_KEY_LINE = /^ {2}CONSTRAINT `(?:[^`]|``)+` FOREIGN KEY /m;
+
+/** A definition as SHOW CREATE TABLE prints it for the held table, under the table's own name. */
+export function ownDefinition(printed: string, holdName: string, table: string): string {
+  const held = quoteIdentifier(holdName);
+  const index = printed.toLowerCase().indexOf(held.toLowerCase());
+  // Only the first name is the table's; further ones are of constraints that follow its name.
+  if (index === -1) return printed;
+  return printed.slice(0, index) + quoteIdentifier(table) + printed.slice(index + held.length);
+}
+
 /** The key as SHOW CREATE TABLE prints it in a table of `schema`. */
 export function printedKey(key: ForeignKey, schema: string): string {
   const parent =

@@ -36,20 +36,11 @@ export interface RestoredTable {
   readonly triggersLeft: readonly string[];
 }
 
-export interface RestoreTablesOptions {
+/** `to`: the target schema. */
+interface RestoreTablesOptions {
   readonly groupId: string;
-  /** The target schema. */
   readonly to: string;
   readonly onProgress: (line: string) => void;
-}
-
-/** The possible moves of the tables of a drop, as far as a read can tell. */
-export interface SortedTables {
-  readonly rows: readonly LedgerRow[];
-  /** Tables that can get their names. */
-  readonly moving: readonly HeldTable[];
-  /** The results of the others, by the id of the row. */
-  readonly ends: ReadonlyMap<string, End>;
 }
 
 type End = Pick<RestoredTable, 'outcome' | 'problems'>;
@@ -63,11 +54,14 @@ interface HeldTable {
 /** A RENAME of this many tables locks them for milliseconds. */
 const BATCH = 20;
 
-/** Changes nothing. */
+/**
+ * The possible moves of the tables of a drop, as far as a read can tell: the tables that can get
+ * their names, and by the id of the row the results of the others. Changes nothing.
+ */
 export async function sortTables(
   pool: ServicePool,
   { groupId, to }: Pick<RestoreTablesOptions, 'groupId' | 'to'>,
-): Promise<SortedTables> {
+) {
   const rows = (await findRows(pool, { by: 'drop', groupId })).toReversed();
   const homes = rows.flatMap(({ holdSchema }) => holdSchema ?? []);
   const elsewhere = homes.filter((schema) => !isRecycleSchema(schema));

@@ -242,7 +242,7 @@ async function difference(
   return differs(part, now) ? 'it exists, but differs' : null;
 }
 
-// ── the schema itself ───────────────────────────────────────────────────────────────────────────────
+// ── the schema itself ────────────────────────────────────────────────────────────────────────────
 
 /** By the statement of SHOW CREATE DATABASE, with the new name. */
 export async function createSchemaAs(

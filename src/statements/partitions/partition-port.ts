@@ -10,8 +10,8 @@
  */
 import { UndropError } from '../../errors.js';
 import { isVersioned, readTable } from '../../held/foreign-keys/read-table.js';
+import { ownDefinition } from '../../ledger/detached/detached.js';
 import { named } from '../../ledger/intents/intent-text.js';
-import { ownDefinition } from '../../ledger/write.js';
 import { formatHoldName } from '../../names/names.js';
 import { isServerError, isServiceError } from '../../service/errors.js';
 import { findHoldTables } from '../../service/hold-tables.js';

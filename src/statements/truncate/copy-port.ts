@@ -15,14 +15,15 @@ import { isVersioned, readTable } from '../../held/foreign-keys/read-table.js';
 import { untilFree } from '../../held/relocate/until-free.js';
 import {
   definitionLines,
+  FOREIGN_KEY_LINE,
   type ForeignKey,
   NOTHING_DETACHED,
+  ownDefinition,
   recordDetached,
 } from '../../ledger/detached/detached.js';
 import type { Failure } from '../../ledger/entry.js';
 import { findRows } from '../../ledger/read.js';
 import { createSchema } from '../../ledger/tables.js';
-import { FOREIGN_KEY_LINE, ownDefinition } from '../../ledger/write.js';
 import { formatHoldName, ghostIdOf, isSameName, recycleSchemaFor } from '../../names/names.js';
 import { isServerError, isServiceError } from '../../service/errors.js';
 import type { ServicePool } from '../../service/pool/pools.js';

@@ -1,7 +1,11 @@
 /** The script that brings a table back by hand. */
 import { describe, expect, test } from '@jest/globals';
-import { type HeldTrigger, NOTHING_DETACHED } from '../../../src/ledger/detached/detached.js';
-import { ownDefinition, restoreScript } from '../../../src/ledger/write.js';
+import {
+  type HeldTrigger,
+  NOTHING_DETACHED,
+  ownDefinition,
+} from '../../../src/ledger/detached/detached.js';
+import { restoreScript } from '../../../src/ledger/write.js';
 
 const ID = '0192f0a1b2c37d4e8f5061728394a5b6';
 const HOLD = `_vt_HOLD_${ID}_20261120080910`;
