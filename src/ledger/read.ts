@@ -2,7 +2,7 @@
 import { assert } from '../assert.js';
 import { UndropError } from '../errors.js';
 import { dropIdOf, foldName, parseHoldName } from '../names/names.js';
-import { causeText } from '../service/errors.js';
+import { causeText, unlessRefused } from '../service/errors.js';
 import type { Row, ServiceConnection } from '../service/pool/pools.js';
 import {
   dateOf,
@@ -16,6 +16,7 @@ import {
   textOrNullOf,
   valueList,
 } from '../service/sql.js';
+import { ABSENT_TABLE } from '../wire/server-errors.js';
 import { type Detached, parseDetached } from './detached/detached.js';
 import {
   type Failure,
@@ -103,6 +104,11 @@ export async function findRows(
     { deadlineMs: READ_DEADLINE_MS },
   );
   return rows.map(asLedgerRow);
+}
+
+/** The same; none if there is no ledger. */
+export function findRowsIfAny(...what: Parameters<typeof findRows>): Promise<readonly LedgerRow[]> {
+  return unlessRefused(findRows(...what), [], ...ABSENT_TABLE);
 }
 
 export interface LedgerCursor {

@@ -11,16 +11,16 @@ import { formatDuration, timeText } from '../duration.js';
 import { UndropError } from '../errors.js';
 import { wakeCollectors } from '../ledger/control.js';
 import type { LedgerRow } from '../ledger/entry.js';
-import { findRows } from '../ledger/read.js';
+import { findRowsIfAny } from '../ledger/read.js';
 import { untold } from '../ledger/table-restores.js';
 import { recordOutcome } from '../ledger/write.js';
 import { formatHoldName, isPinned, isSameName, PINNED_UNTIL } from '../names/names.js';
-import { isServerError, unlessRefused } from '../service/errors.js';
+import { isServerError } from '../service/errors.js';
 import { findHoldTables } from '../service/hold-tables.js';
 import type { ServicePool } from '../service/pool/pools.js';
 import { isKilled, runWithTimeout } from '../service/pool/statement-timeout.js';
 import { dateOf, ident, note, sql } from '../service/sql.js';
-import { ABSENT_TABLE, ABSENT_TO_RENAME } from '../wire/server-errors.js';
+import { ABSENT_TO_RENAME } from '../wire/server-errors.js';
 import { ambiguous, findDropped, noSuchHeld, qualifiedOrigin, withFate } from './find-dropped.js';
 import type { ListedTable } from './held-tables.js';
 import { canComeBack, isReadOnly, notSeen } from './plan-restore.js';
@@ -72,8 +72,7 @@ export async function changeHold(
 ): Promise<HoldReport> {
   const { id, holdSchema, holdName, due: dueBefore } = table;
   if (table.unseen) throw notSeen(table);
-  const found = findRows(pool, { by: 'ids', ids: [id] });
-  const [row] = await unlessRefused(found, [], ...ABSENT_TABLE);
+  const [row] = await findRowsIfAny(pool, { by: 'ids', ids: [id] });
   if (row?.state === 'intent') {
     throw notChanged(table, 'the statement that dropped it is not over yet', 'Try again.');
   }

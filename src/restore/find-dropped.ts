@@ -9,7 +9,7 @@
 import { UndropError } from '../errors.js';
 import type { LedgerRow } from '../ledger/entry.js';
 import { readWhoEnded } from '../ledger/history.js';
-import { findRows } from '../ledger/read.js';
+import { findRowsIfAny } from '../ledger/read.js';
 import { isHoldId, isSameName, parseHoldName } from '../names/names.js';
 import { tolerantly } from '../service/errors.js';
 import type { ServicePool } from '../service/pool/pools.js';
@@ -183,10 +183,10 @@ export async function findEndedRows(
   target: string,
 ): Promise<readonly LedgerRow[]> {
   const name = parseTableName(target);
-  const named = name === null ? [] : await findRows(pool, { by: 'name', ...name }, SHORT);
+  const named = name === null ? [] : await findRowsIfAny(pool, { by: 'name', ...name }, SHORT);
   if (named.length > 0) return named;
   const prefix = idDigits(target);
-  return isIdPrefix(prefix) ? findRows(pool, { by: 'id', prefix }, SHORT) : [];
+  return isIdPrefix(prefix) ? findRowsIfAny(pool, { by: 'id', prefix }, SHORT) : [];
 }
 
 const SHORT = { texts: false } as const;

@@ -7,7 +7,7 @@
  */
 import { isCertainlyAbsent } from '../held/locate.js';
 import { type HowDropped, howDropped, type LedgerRow, LIVE_STATES } from '../ledger/entry.js';
-import { findRows } from '../ledger/read.js';
+import { findRowsIfAny } from '../ledger/read.js';
 import {
   formatHoldName,
   idTimeMs,
@@ -27,7 +27,6 @@ import {
   mapHoldTables,
 } from '../service/hold-tables.js';
 import type { ServiceConnection } from '../service/pool/pools.js';
-import { ABSENT_TABLE } from '../wire/server-errors.js';
 
 /** The known properties of a dropped table, in any state. */
 export interface DroppedTable {
@@ -77,8 +76,7 @@ export interface ListedTable extends DroppedTable {
 
 /** All of them, newest first. */
 export async function listAll(connection: ServiceConnection): Promise<readonly ListedTable[]> {
-  const ledger = findRows(connection, { by: 'live' }, { texts: false });
-  const live = await unlessRefused(ledger, [], ...ABSENT_TABLE);
+  const live = await findRowsIfAny(connection, { by: 'live' }, { texts: false });
   return listRows(connection, live, null);
 }
 
@@ -92,8 +90,7 @@ export async function listWanted(
   connection: ServiceConnection,
   wanted: readonly Wanted[],
 ): Promise<readonly ListedTable[]> {
-  const ledger = readWanted(connection, wanted);
-  const live = await unlessRefused(ledger, [], ...ABSENT_TABLE);
+  const live = await readWanted(connection, wanted);
   const prefixes = wanted.flatMap((one) => ('prefix' in one ? [idsWith(one.prefix)] : []));
   const among = [...idsAmong(live.map(({ id }) => id)), ...prefixes];
   return listRows(connection, live, among);
@@ -131,15 +128,14 @@ async function readWanted(
   for (const one of wanted) {
     const filter =
       'prefix' in one ? ({ by: 'id', ...one } as const) : ({ by: 'name', ...one } as const);
-    for (const row of await findRows(connection, filter, how)) rows.set(row.id, row);
+    for (const row of await findRowsIfAny(connection, filter, how)) rows.set(row.id, row);
   }
   return [...rows.values()].filter(({ state }) => LIVE_STATES.includes(state));
 }
 
 /** Tables with a ledger row that are no longer held; newest first. */
 export async function listEnded(connection: ServiceConnection): Promise<readonly EndedTable[]> {
-  const ledger = findRows(connection, { by: 'ended' }, { texts: false });
-  const rows = await unlessRefused(ledger, [], ...ABSENT_TABLE);
+  const rows = await findRowsIfAny(connection, { by: 'ended' }, { texts: false });
   return rows.flatMap((row) => describeEnded(row) ?? []);
 }
 

@@ -84,7 +84,15 @@ export async function isRenamedBack(
   { id, holdSchema, to }: Pick<RenamedBack, 'id' | 'holdSchema' | 'to'>,
 ): Promise<boolean> {
   if (await isHeldAnywhere(pool, [holdSchema], id)) return false;
-  return (await readTable(pool, { ...to, id })) !== 'missing';
+  return isLiveTable(pool, { ...to, id });
+}
+
+/** Whether a table or view has the name. */
+export async function isLiveTable(
+  pool: ServicePool,
+  place: QualifiedTable & Pick<RenamedBack, 'id'>,
+): Promise<boolean> {
+  return (await readTable(pool, place)) !== 'missing';
 }
 
 async function explain(pool: ServicePool, what: RenamedBack, error: unknown): Promise<unknown> {

@@ -29,7 +29,7 @@ import {
   notSeen,
   type RestorePlan,
 } from './plan-restore.js';
-import { isRenamedBack, renameBack, schemaExists } from './rename-back.js';
+import { isLiveTable, isRenamedBack, renameBack, schemaExists } from './rename-back.js';
 
 export interface RestoreReport extends ReattachReport, Versions {
   readonly id: string;
@@ -106,10 +106,7 @@ async function renameAndRecord(
   { table, to }: HeldPlan,
   owner: number,
 ): Promise<boolean | null> {
-  if (table.unseen) throw notSeen(table);
-  if (!(await schemaExists(pool, to.schema))) {
-    throw new UndropError('UNDROP_SCHEMA_MISSING', { id: table.id, schema: to.schema });
-  }
+  await assertPlaced(pool, { table, to });
   const { id, holdSchema, holdName, logged } = table;
   const takeBack = await markRestoring(pool, id, { to, owner });
   const what = { id, holdSchema, to };
@@ -126,6 +123,16 @@ async function renameAndRecord(
   return tellRestored(pool, table, to);
 }
 
+/** The table is seen, and the schema that it gets into exists. */
+async function assertPlaced(
+  pool: ServicePool,
+  { table, to: { schema } }: Pick<HeldPlan, 'table' | 'to'>,
+): Promise<void> {
+  if (table.unseen) throw notSeen(table);
+  if (await schemaExists(pool, schema)) return;
+  throw new UndropError('UNDROP_SCHEMA_MISSING', { id: table.id, schema });
+}
+
 /** Updates the ledger; the table stays restored even if this fails. */
 export async function tellRestored(
   pool: ServicePool,
@@ -136,6 +143,27 @@ export async function tellRestored(
   const { id, rowLogged } = table;
   const what = { id, state: 'restored', restoredAs: writtenName(to), rowLogged } as const;
   return untold(() => recordState(pool, what));
+}
+
+/**
+ * A replacement of `restoreTable` that returns the plan, or its refusal, as far as a read can tell.
+ */
+export function previewing(
+  pool: ServicePool,
+  { swaps }: { readonly swaps: boolean },
+): (plan: RestorePlan) => Promise<RestorePlan> {
+  const given = new Set<string>();
+  return async (plan) => {
+    if (plan.wasBack) return plan;
+    const { id } = plan.table;
+    const { schema, table } = plan.to;
+    await assertPlaced(pool, plan);
+    const isLive = !swaps && (await isLiveTable(pool, { id, ...plan.to }));
+    const name = `${schema}.${table}`;
+    if (isLive || given.has(name)) throw new UndropError('UNDROP_NAME_TAKEN', { id, table: name });
+    given.add(name);
+    return plan;
+  };
 }
 
 // ── others of its name ───────────────────────────────────────────────────────────────────────────

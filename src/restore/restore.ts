@@ -7,16 +7,13 @@
  */
 
 import { systemClock } from '../clock.js';
-import { UndropError } from '../errors.js';
-import { readTable } from '../held/foreign-keys/read-table.js';
 import type { LedgerRow } from '../ledger/entry.js';
 import { liveOwners } from '../ledger/owner.js';
-import { findRows } from '../ledger/read.js';
+import { findRows, findRowsIfAny } from '../ledger/read.js';
 import { inBatches, type QualifiedTable, writtenName } from '../names/names.js';
-import { isServiceError, tolerantly, unlessRefused } from '../service/errors.js';
+import { isServiceError, tolerantly } from '../service/errors.js';
 import type { ServicePool } from '../service/pool/pools.js';
 import { pauseBefore, RESTORE_OWNER } from '../tries.js';
-import { ABSENT_TABLE } from '../wire/server-errors.js';
 import {
   type DropFilter,
   filterDrops,
@@ -36,12 +33,10 @@ import { unfinishedName } from './make-whole.js';
 import {
   isFateUnknown,
   newestWhole,
-  notSeen,
   parentsFirst,
   planRestore,
   type RestorePlan,
 } from './plan-restore.js';
-import { schemaExists } from './rename-back.js';
 import { type RestoreReport, restoreTable } from './restore-table.js';
 
 export interface RestoreRequest {
@@ -109,8 +104,7 @@ async function chooseByDrop(
   const held = await listAll(pool);
   const ids = new Set(held.map(({ id }) => id));
   // Tables whose restore was interrupted have their names, but not all their detached parts.
-  const begun = findRows(pool, { by: 'restoring' }, { texts: false });
-  const rows = await unlessRefused(begun, [], ...ABSENT_TABLE);
+  const rows = await findRowsIfAny(pool, { by: 'restoring' }, { texts: false });
   const unfinished = rows.filter(({ id }) => !ids.has(id));
   const described = unfinished.map((row) => describeRow(row.id, row));
   const groupId = drop === null ? null : findDrop([...held, ...described], drop, text);
@@ -204,8 +198,7 @@ async function inOrderOfKeys(
   const ids = choices.flatMap((choice) => ('plan' in choice ? [choice.plan.table.id] : []));
   const rows: LedgerRow[] = [];
   for (const some of inBatches(ids, ROWS_OF_QUERY)) {
-    const found = findRows(pool, { by: 'ids', ids: some });
-    rows.push(...(await unlessRefused(found, [], ...ABSENT_TABLE)));
+    rows.push(...(await findRowsIfAny(pool, { by: 'ids', ids: some })));
   }
   const keysOf = new Map(rows.map(({ id, detached }) => [id, detached.keysOut]));
   const keyed = choices.map((choice) => {
@@ -215,30 +208,6 @@ async function inOrderOfKeys(
     return { choice, name: table?.origin ?? null, parents };
   });
   return parentsFirst(keyed).map(({ choice }) => choice);
-}
-
-/**
- * A replacement of `restoreTable` that returns the plan, or its refusal, as far as a read can tell.
- */
-export function previewing(
-  pool: ServicePool,
-  { swaps }: { readonly swaps: boolean },
-): (plan: RestorePlan) => Promise<RestorePlan> {
-  const given = new Set<string>();
-  return async (plan) => {
-    if (plan.wasBack) return plan;
-    const { id } = plan.table;
-    const { schema, table } = plan.to;
-    if (plan.table.unseen) throw notSeen(plan.table);
-    if (!(await schemaExists(pool, schema))) {
-      throw new UndropError('UNDROP_SCHEMA_MISSING', { id, schema });
-    }
-    const isLive = !swaps && (await readTable(pool, { id, schema, table })) !== 'missing';
-    const name = `${schema}.${table}`;
-    if (isLive || given.has(name)) throw new UndropError('UNDROP_NAME_TAKEN', { id, table: name });
-    given.add(name);
-    return plan;
-  };
 }
 
 // ── interrupted restores ────────────────────────────────────────────────────────────────────────

@@ -8,11 +8,9 @@
 import { findMissing, missingScript } from '../held/triggers/reattach-triggers.js';
 import type { LedgerRow } from '../ledger/entry.js';
 import { readUses, type Uses } from '../ledger/history.js';
-import { findRows, readRestoreScript } from '../ledger/read.js';
-import { unlessRefused } from '../service/errors.js';
+import { findRowsIfAny, readRestoreScript } from '../ledger/read.js';
 import type { ServicePool } from '../service/pool/pools.js';
 import { ident, note, sql, textOf, textOrNullOf } from '../service/sql.js';
-import { ABSENT_TABLE } from '../wire/server-errors.js';
 import { ambiguousIds, findDropped, findEndedRows, idDigits, noSuchHeld } from './find-dropped.js';
 import {
   type DroppedTable,
@@ -68,14 +66,14 @@ export async function showTable(pool: ServicePool, target: string): Promise<Show
 
 function rowsOf(
   pool: ServicePool,
-  filter: Parameters<typeof findRows>[1],
+  filter: Parameters<typeof findRowsIfAny>[1],
 ): Promise<readonly LedgerRow[]> {
-  return unlessRefused(findRows(pool, filter, { texts: filter.by === 'ids' }), [], ...ABSENT_TABLE);
+  return findRowsIfAny(pool, filter, { texts: filter.by === 'ids' });
 }
 
 /** The id of a table that is no longer held: for a name the last, for digits the only one. */
 async function findEnded(pool: ServicePool, target: string): Promise<string> {
-  const found = await unlessRefused(findEndedRows(pool, target), [], ...ABSENT_TABLE);
+  const found = await findEndedRows(pool, target);
   const [last] = found;
   if (last === undefined) throw noSuchHeld(target);
   const isById = found.every(({ id }) => id.startsWith(idDigits(target)));

@@ -13,13 +13,8 @@ import {
   previewJson,
   restoreReportJson,
 } from '../../restore/print-report.js';
-import {
-  choose,
-  type ManyReport,
-  type ManyRequest,
-  previewing,
-  restoreAll,
-} from '../../restore/restore.js';
+import { choose, type ManyReport, type ManyRequest, restoreAll } from '../../restore/restore.js';
+import { previewing } from '../../restore/restore-table.js';
 import { findSchemaDropsById } from '../../restore/schema/restore-schema.js';
 import type { ServicePool } from '../../service/pool/pools.js';
 import type { AccountSettings, HoldSettings } from '../settings.js';
