@@ -48,13 +48,9 @@ import {
 /** emptying: tables are being renamed. emptied: none was left, and the DROP may have been sent. */
 type SchemaDropState = 'emptying' | 'emptied';
 
-export interface SchemaDrop extends DroppingStatement {
-  /** The id of this row. */
-  readonly id: string;
-  /** sql_log_bin of the user's session. */
-  readonly sqlLogBin: boolean;
-  /** The name as the server stores it. */
-  readonly schema: string;
+export interface SchemaDrop
+  extends DroppingStatement,
+    Pick<LedgerRow, 'id' | 'schema' | 'sqlLogBin'> {
   readonly details: SchemaDetails;
 }
 

@@ -37,7 +37,7 @@ import {
   qualifiedKey,
   triggerLines,
 } from './detached/detached.js';
-import type { DroppingStatement, Failure, LedgerState, TableKind } from './entry.js';
+import type { DroppingStatement, Failure, LedgerRow, LedgerState, TableKind } from './entry.js';
 import type { SessionLocks } from './intents/session-locks.js';
 import { LEDGER, mayUnlog } from './tables.js';
 
@@ -59,27 +59,18 @@ export interface DropIntent extends DroppingStatement {
   }[];
 }
 
-export interface RecordedPartition {
-  /** `partitionTable` of it. */
-  readonly table: string;
-  readonly rowEstimate: number | null;
-  readonly byteEstimate: number | null;
-}
+/** `table`: the `partitionTable` of it. */
+export type RecordedPartition = Pick<LedgerRow, 'table' | 'rowEstimate' | 'byteEstimate'>;
 
 /** A foreign key by the table that has it. */
 export interface ForeignKeyName extends QualifiedTable {
   readonly name: string;
 }
 
-export interface IntentTable {
-  readonly id: string;
-  /** The name as stored, or as requested if it is missing. */
-  readonly schema: string;
-  readonly table: string;
+/** The name as stored, or as requested if it is missing. */
+export interface IntentTable
+  extends Pick<LedgerRow, 'id' | 'schema' | 'table' | 'engine' | 'rowEstimate' | 'byteEstimate'> {
   readonly kind: TableKind;
-  readonly engine: string | null;
-  readonly rowEstimate: number | null;
-  readonly byteEstimate: number | null;
   /** The due time for ledger and hold name; null if there is no ledger row. */
   readonly holdUntil: Date | null;
   /** The number of keys to other tables; `foreignKeysIn` are keys of other tables, too. */
@@ -314,15 +305,10 @@ export function assignFailure(failure: Failure | null): SQLQuery {
 // The restore script in a ledger row: it restores the table by hand, with a plain client and
 // without undrop. Pure. Names are in quotes only, never in a comment that they could end.
 
-interface ScriptFacts {
-  readonly id: string;
-  readonly schema: string;
-  readonly table: string;
-  readonly droppedAt: Date;
+interface ScriptFacts
+  extends Pick<LedgerRow, 'id' | 'schema' | 'table' | 'droppedAt' | 'sqlLogBin'> {
   readonly holdSchema: string;
   readonly holdName: string;
-  /** sql_log_bin of the drop. */
-  readonly sqlLogBin: boolean;
   /** The detached parts; null: none. */
   readonly detached: Detached | null;
 }

@@ -20,7 +20,7 @@ import { tolerantly } from '../service/errors.js';
 import type { ServicePool } from '../service/pool/pools.js';
 import { runWithin } from '../service/pool/statement-timeout.js';
 import { ident, note, numberOf, sql } from '../service/sql.js';
-import { type ListedTable, listWanted } from './held-tables.js';
+import { type DroppedTable, type ListedTable, listWanted } from './held-tables.js';
 import { makeWhole, type ReattachReport } from './make-whole.js';
 import {
   explainRefusal,
@@ -31,20 +31,16 @@ import {
 } from './plan-restore.js';
 import { isLiveTable, isRenamedBack, renameBack, schemaExists } from './rename-back.js';
 
-export interface RestoreReport extends ReattachReport, Versions {
-  readonly id: string;
-  /** Its original name; null if the ledger had no row for it. */
-  readonly origin: QualifiedTable | null;
+export interface RestoreReport
+  extends ReattachReport,
+    Versions,
+    Pick<DroppedTable, 'id' | 'origin' | 'droppedAt' | 'how' | 'user' | 'rowEstimate'> {
   readonly restoredAs: QualifiedTable;
-  readonly droppedAt: Date | null;
-  readonly user: string | null;
-  readonly rowEstimate: number | null;
   /**
    * It had its name already; an earlier restore was interrupted before its keys and triggers were
    * reattached.
    */
   readonly wasBack: boolean;
-  readonly how: RestorePlan['table']['how'];
   /** Foreign keys of the table, and of others to it, that rows break or may break. */
   readonly brokenKeys: readonly BrokenKey[];
   /** After a swap: the id under which the live table is held; null: no table had the name. */

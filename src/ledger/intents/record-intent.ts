@@ -21,6 +21,7 @@ import {
   valueList,
 } from '../../service/sql.js';
 import { INTENT_TRIES } from '../../tries.js';
+import type { LedgerRow } from '../entry.js';
 import { beforeNextTry, LEDGER, ledgerUnavailable, mayUnlog, PORT_OF_HOST } from '../tables.js';
 import {
   type DropIntent,
@@ -84,10 +85,7 @@ async function recordPart(pool: ServicePool, intent: DropIntent): Promise<Intent
 // changes the row only as it was read.
 
 /** The user's session, as recorded in the intents. */
-export interface Owner {
-  readonly threadId: number;
-  readonly upstreamPort: number | null;
-}
+export type Owner = Pick<LedgerRow, 'threadId' | 'upstreamPort'>;
 
 export interface IntentSet {
   readonly ids: readonly string[];

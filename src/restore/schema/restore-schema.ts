@@ -43,14 +43,10 @@ export interface SchemaRequest {
   readonly onProgress?: (line: string) => void;
 }
 
-export interface SchemaReport {
-  /** The ledger's row of the drop, which has the definitions. */
-  readonly id: string;
-  readonly groupId: string;
-  readonly schema: string;
+/** `id`: the ledger's row of the drop, which has the definitions. */
+export interface SchemaReport
+  extends Pick<DroppedSchema, 'id' | 'groupId' | 'schema' | 'droppedAt' | 'user'> {
   readonly restoredAs: string;
-  readonly droppedAt: Date;
-  readonly user: string;
   /** It was restored completely before, and nothing was checked. */
   readonly wasBack: boolean;
   /** Everything requested exists unchanged. */
