@@ -43,7 +43,7 @@ const IN_THE_BUNDLE = {
     ["'../../../../..'", "'../..'"],
     ["'build/src/cli/main.js'", "'build/undrop.mjs'"],
   ],
-  'src/cli/version.ts': [
+  'src/cli/shell.ts': [
     ["JSON.parse(readFileSync(path, 'utf8')) as { version: string }", 'UNDROP_PACKAGE'],
   ],
   'src/sql/cross-check.ts': [['const require = createRequire(import.meta.url);', '']],

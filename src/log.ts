@@ -3,13 +3,13 @@
  * Invariant: no password, no auth payload and no row of a user ever gets here; the caller bounds
  * statement texts.
  */
+import { closeSync, constants, openSync, writeSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { pino } from 'pino';
 import type { PinoPretty } from 'pino-pretty';
 import { AUDIT_EVENTS, type AuditEvent } from './audit.js';
-import { AuditFile } from './audit-file.js';
 
-export type LogLevel = 'debug' | 'info' | 'warn' | 'error' | 'silent';
+type LogLevel = 'debug' | 'info' | 'warn' | 'error' | 'silent';
 
 /** The log as other modules use it: an event with its fields, then a sentence. */
 export interface Log {
@@ -24,7 +24,7 @@ export interface Log {
 }
 
 /** The settings that may change while the log is open. */
-export interface LogSettings {
+interface LogSettings {
   readonly logLevel: LogLevel;
   /** A path; empty: none. */
   readonly auditFile: string;
@@ -181,4 +181,82 @@ function localTime(iso: unknown): string {
   const time = new Date(String(iso));
   if (Number.isNaN(time.getTime())) return String(iso);
   return time.toLocaleString('sv-SE', { dateStyle: 'short', timeStyle: 'short' });
+}
+
+// ── the file of audit lines ─────────────────────────────────────────────────────────────────────
+
+/** Without NONBLOCK a pipe without a reader would stop the process. */
+const APPEND = constants.O_WRONLY | constants.O_APPEND | constants.O_CREAT | constants.O_NONBLOCK;
+/** Readable by its owner and group only. */
+const MODE = 0o640;
+const NEWLINE = 0x0a;
+
+/**
+ * The file of UNDROP_AUDIT_FILE: undrop appends lines to it, one by one and at once, so that
+ * several processes may share it and nothing needs to be flushed at the end.
+ *
+ * Invariant: an error of the file never reaches the caller. It is reported once, and the next line
+ * tries again.
+ */
+export class AuditFile {
+  readonly #onBroken: (error: unknown) => void;
+  #path = '';
+  #fd: number | null = null;
+  #isBroken = false;
+  /** The last line is incomplete. */
+  #isCut = false;
+
+  constructor(onBroken: (error: unknown) => void) {
+    this.#onBroken = onBroken;
+  }
+
+  /** Switches to that file (empty: none), which may be a new file of the same name. */
+  reopen(path: string): void {
+    this.#close();
+    this.#path = path;
+    this.#isBroken = false;
+    this.#isCut = false;
+    this.#try(() => this.#open());
+  }
+
+  write(line: object): void {
+    this.#try(() => {
+      const fd = this.#open();
+      if (fd === null) return;
+      const text = Buffer.from(`${this.#isCut ? '\n' : ''}${JSON.stringify(line)}\n`);
+      for (let at = 0; at < text.length; ) {
+        at += writeSync(fd, text, at);
+        this.#isCut = text[at - 1] !== NEWLINE;
+      }
+      this.#isBroken = false;
+    });
+  }
+
+  /** Null: no file is configured. */
+  #open(): number | null {
+    if (this.#path === '') return null;
+    this.#fd ??= openSync(this.#path, APPEND, MODE);
+    return this.#fd;
+  }
+
+  #try(work: () => void): void {
+    try {
+      work();
+    } catch (error) {
+      this.#close();
+      if (!this.#isBroken) this.#onBroken(error);
+      this.#isBroken = true;
+    }
+  }
+
+  #close(): void {
+    const fd = this.#fd;
+    if (fd === null) return;
+    this.#fd = null;
+    try {
+      closeSync(fd);
+    } catch (error) {
+      this.#onBroken(error);
+    }
+  }
 }

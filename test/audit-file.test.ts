@@ -4,7 +4,7 @@ import { mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, statSync } fr
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from '@jest/globals';
-import { AuditFile } from '../src/audit-file.js';
+import { AuditFile } from '../src/log.js';
 
 let folder: string;
 let broken: string[];

@@ -3,12 +3,12 @@
  * codes:
  *   0 done · 1 refused or failed, with the reason on standard error · 2 wrong usage or settings
  */
-import yargs, { type Argv } from 'yargs';
+import type { Argv } from 'yargs';
+import yargs from 'yargs';
 import { flagOf, SETTINGS, variableOf } from '../config/schema.js';
 import { UndropError } from '../errors.js';
 import { COMMANDS, type Command } from './commands.js';
-import type { Flags, Shell } from './shell.js';
-import { versionOfPackage } from './version.js';
+import { type Flags, type Shell, versionOfPackage } from './shell.js';
 
 const EXIT_FAILED = 1;
 const EXIT_USAGE = 2;

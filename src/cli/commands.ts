@@ -4,7 +4,6 @@
  */
 import type { Options, PositionalOptions } from 'yargs';
 import type { SettingKey, Settings } from '../config/schema.js';
-import { settingsOf, settingsOrDemoOf } from './command-settings.js';
 import {
   ACCOUNT_KEYS,
   DOCTOR_KEYS,
@@ -13,6 +12,8 @@ import {
   INIT_KEYS,
   PROXY_KEYS,
   STATUS_KEYS,
+  settingsOf,
+  settingsOrDemoOf,
 } from './settings.js';
 import type { Flags, Shell } from './shell.js';
 
@@ -216,7 +217,7 @@ export const COMMANDS: readonly Command[] = [
       ['$0 hold shop.orders --for 30d', '30 days from now on'],
       ['$0 hold 0193a1 --pin', 'without an end; `--for` unpins it'],
     ],
-    load: async () => (await import('./commands/hold.js')).runHold,
+    load: async () => (await import('./commands/operate.js')).runHold,
   }),
   onServer({
     usage: 'remove <target>',
@@ -228,7 +229,7 @@ export const COMMANDS: readonly Command[] = [
       json: JSON_FLAG,
     },
     examples: [['$0 remove shop.orders', 'the collector removes it now']],
-    load: async () => (await import('./commands/hold.js')).runRemove,
+    load: async () => (await import('./commands/operate.js')).runRemove,
   }),
   {
     usage: 'start',

@@ -8,7 +8,6 @@ import { availableParallelism } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { UndropError } from '../errors.js';
 import { changeLog, type LeveledLog, type Log, openLog } from '../log.js';
-import { proxySettingsOf } from './command-settings.js';
 import {
   autoWorkers,
   keepYoungGenerationSmall,
@@ -17,7 +16,7 @@ import {
   sessionsByOpenFiles,
 } from './proxy/limits.js';
 import { type RunningProxy, startProxy, warnUnprotected } from './proxy/proxy.js';
-import type { ProxySettings } from './settings.js';
+import { type ProxySettings, proxySettingsOf } from './settings.js';
 import type { Flags, Shell } from './shell.js';
 import { type ReceivedSignal, takeSignals } from './signals.js';
 

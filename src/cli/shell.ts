@@ -2,6 +2,7 @@
  * The port between a command and the shell that runs it: streams, flags, signals. Tests run
  * commands with a shell of their own.
  */
+import { readFileSync } from 'node:fs';
 import { UndropError } from '../errors.js';
 
 export interface Shell {
@@ -38,4 +39,11 @@ export function wrongFlag(name: string, expected: string, found: string): Undrop
 
 export function wrongUsage(problems: string): UndropError {
   return new UndropError('UNDROP_CONFIG', { problems });
+}
+
+/** The version of undrop, from its package.json. */
+export function versionOfPackage(): string {
+  const path = new URL('../../../package.json', import.meta.url);
+  const { version } = JSON.parse(readFileSync(path, 'utf8')) as { version: string };
+  return version;
 }

@@ -6,7 +6,7 @@
  * Invariant: a pump keeps no bytes, and while its sink is full, its source is not read.
  */
 import type { Socket } from 'node:net';
-import { behindDoor, endByThrown } from './sockets.js';
+import { InvariantError } from '../assert.js';
 
 export interface ByteStream {
   /** Called when the sink has taken a write that it couldn't take at once. */
@@ -111,4 +111,58 @@ export class Pump {
     this.#held = false;
     if (!this.#sinkFull) this.#source.resume();
   }
+}
+
+// ── sockets ─────────────────────────────────────────────────────────────────────────────────────
+
+/**
+ * `run`, with `onThrown` as the handler of its errors: Node.js calls a session by an event of a
+ * socket, by a timer or by a socket's handle, and an error that no caller catches would end the
+ * process with all its sessions. Invariant: an error in one connection ends that connection, with a
+ * line in the log, and no other.
+ */
+export function behindDoor<A extends readonly unknown[]>(
+  run: (...args: A) => void,
+  onThrown: (thrown: unknown) => void,
+): (...args: A) => void {
+  return (...args) => {
+    try {
+      run(...args);
+    } catch (error) {
+      onThrown(error);
+    }
+  };
+}
+
+/** Ends the socket with an 'error' event that its owner can tell from a network error. */
+export function endByThrown(socket: Socket, thrown: unknown): void {
+  socket.destroy(
+    new InvariantError('nothing is thrown at the door of a socket', { cause: thrown }),
+  );
+}
+
+/** The time that a socket has to send its remaining bytes after its other side has gone. */
+export const LAME_DUCK_MS = 5_000;
+
+/**
+ * Options of the TCP sockets to clients and servers. The kernel detects a peer that vanished
+ * silently (a firewall that forgot the connection, a machine without power); after a first silent
+ * minute the intervals are the system's.
+ */
+export const KEEP_ALIVE = {
+  noDelay: true,
+  keepAlive: true,
+  keepAliveInitialDelay: 60_000,
+} as const;
+
+/**
+ * Sends the remaining bytes and the end; destroys the socket after a moment, whatever the peer
+ * does.
+ */
+export function endSoon(socket: Socket): void {
+  if (socket.destroyed) return;
+  socket.end();
+  const timer = setTimeout(() => socket.destroy(), LAME_DUCK_MS);
+  timer.unref();
+  socket.once('close', () => clearTimeout(timer));
 }

@@ -9,9 +9,9 @@
  * source is not read meanwhile.
  */
 import { once } from 'node:events';
-import net, { type Socket } from 'node:net';
-import { type ByteStream, SocketStream } from './byte-stream.js';
-import { endByThrown } from './sockets.js';
+import type { Socket } from 'node:net';
+import net from 'node:net';
+import { type ByteStream, endByThrown, SocketStream } from './byte-stream.js';
 
 interface WriteRequest {
   handle: Handle;

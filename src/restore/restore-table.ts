@@ -75,7 +75,7 @@ export async function finishRestored(
   const brokenKeys = await findBrokenRows(pool, to);
   const isLooked = brokenKeys.every(({ isSeen }) => isSeen);
   if (!isLooked && recorded === true) {
-    // The collector continues (lifecycle/late-searches.ts).
+    // The collector continues (lifecycle/rounds/looks.ts).
     const { id, rowLogged } = table;
     const look = { id, failure: LOOKING, rowLogged: rowLogged !== false };
     await untold(() => recordLook(pool, look));

@@ -7,9 +7,8 @@
  */
 import type { Socket } from 'node:net';
 import { assert } from '../assert.js';
-import { type ByteStream, Pump } from '../relay/byte-stream.js';
+import { type ByteStream, behindDoor, endSoon, Pump } from '../relay/byte-stream.js';
 import { openByteStream } from '../relay/raw-handle.js';
-import { behindDoor, endSoon } from '../relay/sockets.js';
 import { abandonLogin } from './dial/abandon-login.js';
 import type { Dialled } from './dial/dial.js';
 import type { LoginRelay } from './login/login.js';

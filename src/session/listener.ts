@@ -8,15 +8,16 @@ import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { chmodSync, lstatSync, unlinkSync } from 'node:fs';
 import net from 'node:net';
+import { assert } from '../assert.js';
+import type { Clock } from '../clock.js';
 import { faultOf, LOG_LEVELS, toClientError, UndropError } from '../errors.js';
-import type { ByteStream } from '../relay/byte-stream.js';
+import type { Log } from '../log.js';
+import { type ByteStream, behindDoor, endSoon, KEEP_ALIVE } from '../relay/byte-stream.js';
 import { openByteStream } from '../relay/raw-handle.js';
-import { behindDoor, endSoon, KEEP_ALIVE } from '../relay/sockets.js';
 import { describeAddress, type ServerAddress } from '../service/server-address.js';
 import { type Endpoint, encodeProxyHeader } from '../wire/connection/proxy-header.js';
 import { encodePacket } from '../wire/framing.js';
 import { encodeErr } from '../wire/response.js';
-import type { ConnectionLimit } from './connection-limit.js';
 import { assertNotOwn, type DialOptions, dialUpstream } from './dial/dial.js';
 import { readProxyHeader } from './dial/proxy-protocol.js';
 import { Session, type SessionSurroundings } from './session.js';
@@ -286,4 +287,88 @@ async function removeStaleSocket(path: string): Promise<void> {
     // After any other error a process may listen there, and listening fails (EADDRINUSE).
     if ((error as NodeJS.ErrnoException).code === 'ECONNREFUSED') unlinkSync(path);
   }
+}
+
+// ── the maximum of sessions ─────────────────────────────────────────────────────────────────────
+
+/**
+ * Counts the sessions; with several processes, one of them counts for all. A client above the limit
+ * gets the server's own error (1040), and no connection to the server is opened for it. Invariant:
+ * every place that was taken is returned once.
+ */
+export interface ConnectionLimit {
+  /** The maximum at a time. */
+  readonly max: number;
+  /** False: all places are taken. */
+  take(): boolean | Promise<boolean>;
+  release(): void;
+}
+
+/** The limit of one process. */
+export class LocalConnectionLimit implements ConnectionLimit {
+  /** Applies to new clients; open sessions stay. */
+  max: number;
+  #taken = 0;
+
+  constructor(max: number) {
+    this.max = max;
+  }
+
+  take(): boolean {
+    if (this.#taken >= this.max) return false;
+    this.#taken++;
+    return true;
+  }
+
+  release(): void {
+    assert(this.#taken > 0, 'only a place that was taken is given back');
+    this.#taken--;
+  }
+}
+
+// ── the shutdown ────────────────────────────────────────────────────────────────────────────────
+
+export interface DrainOptions {
+  /** Milliseconds during which clients are still accepted. */
+  readonly waitMs: number;
+  /** Milliseconds that sessions then have to end. */
+  readonly timeoutMs: number;
+  /** Aborted: everything ends at once. */
+  readonly signal: AbortSignal;
+}
+
+/** The listener, as far as a drain uses it. */
+export type Drainable = Pick<Listener, 'openSessions' | 'stopAccepting' | 'endWhenIdle' | 'cut'>;
+
+/**
+ * The shutdown of a listener, in two steps. First undrop still accepts clients for a while, because
+ * a load balancer needs a moment to notice. Then it accepts no more; sessions that are idle and in
+ * no transaction end at once, between two packets; the others end as soon as they are idle. The
+ * rest is cut off when the time is over.
+ *
+ * Invariant: it ends in a bounded time, whatever clients and servers do.
+ */
+export async function drain(
+  listener: Drainable,
+  { waitMs, timeoutMs, signal }: DrainOptions,
+  { clock, log }: { readonly clock: Clock; readonly log: Log },
+): Promise<void> {
+  const say = (step: string, message: string) => {
+    log.info({ event: 'draining', step, sessions: listener.openSessions }, message);
+  };
+  if (waitMs > 0) {
+    say('wait', 'will shut down; still accepting clients');
+    await clock.sleep(waitMs, signal);
+  }
+  listener.stopAccepting();
+  say('close', 'stopped accepting clients; sessions end when they are idle');
+  const over = new AbortController();
+  const end = () => over.abort();
+  signal.addEventListener('abort', end, { once: true });
+  if (signal.aborted) end();
+  listener.endWhenIdle(end);
+  await clock.sleep(timeoutMs, over.signal);
+  signal.removeEventListener('abort', end);
+  if (listener.openSessions > 0) say('cut', 'cutting off the sessions that are left');
+  listener.cut();
 }

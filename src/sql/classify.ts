@@ -7,11 +7,9 @@
  * stored program or the like; if it isn't, the verdict is `unclear`.
  */
 import { isDeepStrictEqual } from 'node:util';
-import { alterVerdict } from './grammar/alter-partition.js';
-import { bodyVerdict } from './grammar/compound.js';
-import { createVerdict } from './grammar/create-or-replace.js';
-import { dropVerdict, truncateVerdict } from './grammar/drop-table.js';
+import { alterVerdict, createVerdict, dropVerdict, truncateVerdict } from './grammar/drop-table.js';
 import {
+  bodyVerdict,
   type DynamicText,
   parseExecuteImmediate,
   parsePrepare,

@@ -1,9 +1,8 @@
 /** Rights by server and tier, and what a stored program does, without a server. */
 import { readFileSync } from 'node:fs';
 import { describe, expect, test } from '@jest/globals';
-import { hasRight, parseGrants, type Rights } from '../../src/account/examine.js';
+import { classifyProgram, hasRight, parseGrants, type Rights } from '../../src/account/examine.js';
 import { createUserSql, grantsFor, needsOf, printStatements } from '../../src/account/grants.js';
-import { classifyProgram } from '../../src/account/programs.js';
 import { parseServerVersion } from '../../src/wire/connection/handshake-v10.js';
 
 const ACCOUNT = { user: 'undrop', host: '%' };

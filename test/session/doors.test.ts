@@ -7,8 +7,7 @@ import { assert } from '../../src/assert.js';
 import { type Log, silentLog } from '../../src/log.js';
 import { newCounters } from '../../src/metrics.js';
 import { chooseRelay } from '../../src/relay/raw-handle.js';
-import { LocalConnectionLimit } from '../../src/session/connection-limit.js';
-import type { ListenerOptions } from '../../src/session/listener.js';
+import { type ListenerOptions, LocalConnectionLimit } from '../../src/session/listener.js';
 import { encodePacket } from '../../src/wire/framing.js';
 import { exchange } from '../support/conversation.js';
 import {

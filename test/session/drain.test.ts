@@ -2,7 +2,7 @@
 import { expect, test } from '@jest/globals';
 import type { Clock } from '../../src/clock.js';
 import { silentLog } from '../../src/log.js';
-import { type Drainable, drain } from '../../src/session/drain.js';
+import { type Drainable, drain } from '../../src/session/listener.js';
 
 /** Sleeps until it is told to go on, or its signal is aborted. */
 class SlowClock implements Clock {

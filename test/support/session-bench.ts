@@ -11,9 +11,12 @@ import { silentLog, withAudit } from '../../src/log.js';
 import { type Counters, countAudit, newCounters } from '../../src/metrics.js';
 import type { ServicePool } from '../../src/service/pool/pools.js';
 import type { ServerAddress } from '../../src/service/server-address.js';
-import { LocalConnectionLimit } from '../../src/session/connection-limit.js';
-import { drain } from '../../src/session/drain.js';
-import { Listener, type ListenerOptions } from '../../src/session/listener.js';
+import {
+  drain,
+  Listener,
+  type ListenerOptions,
+  LocalConnectionLimit,
+} from '../../src/session/listener.js';
 import { openProxyTls, type ProxyTls, type TlsSettings } from '../../src/session/login/tls.js';
 import { decodeHandshakeResponse41 } from '../../src/wire/connection/handshake-response41.js';
 import { encodePacket, HEADER_BYTES } from '../../src/wire/framing.js';

@@ -17,7 +17,7 @@ import { UndropError } from '../../errors.js';
 import { ensureLedger } from '../../ledger/tables.js';
 import { isUserSchema } from '../../names/names.js';
 import { describeAddress } from '../../service/server-address.js';
-import { readGreeting } from '../../session/dial/read-greeting.js';
+import { readGreeting } from '../../session/dial/dial.js';
 import { rootCause } from '../../steps/refusals/refusals.js';
 import type { InitSettings } from '../settings.js';
 import type { Flags, Shell } from '../shell.js';

@@ -13,7 +13,7 @@ import { SHOP_SCHEMA } from '../../demo/shop.js';
 import { findDemo } from '../../demo/state.js';
 import { runTour } from '../../demo/tour.js';
 import { openLog } from '../../log.js';
-import { proxySettingsOf } from '../command-settings.js';
+import { proxySettingsOf } from '../settings.js';
 import type { Shell } from '../shell.js';
 
 const PROJECT = join(fileURLToPath(import.meta.url), '../../../../..');

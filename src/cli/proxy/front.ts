@@ -13,11 +13,15 @@ import { chooseRelay } from '../../relay/raw-handle.js';
 import type { PoolSet } from '../../service/pool/pool-set.js';
 import type { ServicePool } from '../../service/pool/pools.js';
 import type { ServerAddress } from '../../service/server-address.js';
-import { LocalConnectionLimit } from '../../session/connection-limit.js';
 import { trustedBy } from '../../session/dial/proxy-protocol.js';
 import { HostErrorReset } from '../../session/dial/reset-host-errors.js';
-import { type DrainOptions, drain } from '../../session/drain.js';
-import { Listener, type SessionSettings } from '../../session/listener.js';
+import {
+  type DrainOptions,
+  drain,
+  Listener,
+  LocalConnectionLimit,
+  type SessionSettings,
+} from '../../session/listener.js';
 import type { ProxyTls } from '../../session/login/tls.js';
 import { warmCrossCheck } from '../../sql/cross-check.js';
 import type { DropService } from '../../statements/intercepted.js';
@@ -135,7 +139,7 @@ export class Front implements ClientSide {
     this.#limit.max = isWorker ? settings.maxConnections : localMaxOf(settings);
   }
 
-  /** Ends the sessions (session/drain.ts), and what goes on after their answers. */
+  /** Ends the sessions (session/listener.ts), and what goes on after their answers. */
   async close(options: DrainOptions): Promise<void> {
     await drain(this.#listener, options, { clock: systemClock, log: this.#options.log });
     this.#unblocker.stop();

@@ -6,7 +6,7 @@
 import { readFileSync } from 'node:fs';
 import { setFlagsFromString } from 'node:v8';
 import { assert } from '../../assert.js';
-import { type ConnectionLimit, LocalConnectionLimit } from '../../session/connection-limit.js';
+import { type ConnectionLimit, LocalConnectionLimit } from '../../session/listener.js';
 
 /** Open files that are no session's: service connections, listeners, the log. */
 const OTHER_FILES = 64;

@@ -13,7 +13,7 @@ import type { Counters } from '../../metrics.js';
 import { describeAddress } from '../../service/server-address.js';
 import { removeStaleSockets } from '../../session/listener.js';
 import type { ProxySettings } from '../settings.js';
-import { versionOfPackage } from '../version.js';
+import { versionOfPackage } from '../shell.js';
 
 interface WatchOptions {
   readonly figures: CollectorFigures;

@@ -6,15 +6,15 @@
  * Invariant: a worker that dies costs its own sessions and no others; they count no more, and
  * another takes its place. No client is served in this process.
  */
-import cluster, { type Worker as Process } from 'node:cluster';
+import type { Worker as Process } from 'node:cluster';
+import cluster from 'node:cluster';
 import { fileURLToPath } from 'node:url';
 import { assert } from '../../assert.js';
 import { UndropError } from '../../errors.js';
 import type { Log } from '../../log.js';
 import { addCounters, type Counters, newCounters } from '../../metrics.js';
 import type { ServerAddress } from '../../service/server-address.js';
-import type { DrainOptions } from '../../session/drain.js';
-import { removeStaleSockets } from '../../session/listener.js';
+import { type DrainOptions, removeStaleSockets } from '../../session/listener.js';
 import type { ProxyTls } from '../../session/login/tls.js';
 import type { ProxySettings } from '../settings.js';
 import type { ClientSide, Opened } from './front.js';

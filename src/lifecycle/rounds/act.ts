@@ -9,14 +9,13 @@ import type { ServerFacts } from '../../service/server-facts.js';
 import type { ActionContext, ActionOutcome } from '../action-context.js';
 import { Actions } from '../actions.js';
 import { type Collectable, logFields } from '../collectable.js';
-import type { ClusterLease } from '../leader/cluster-lease.js';
+import type { ClusterLease } from '../leader/collector-lock.js';
 import type { Limits } from '../limits/limits.js';
-import type { LifecycleSettings } from '../next-step.js';
+import { type LifecycleSettings, nextStep, type StepFacts } from '../next-step.js';
 import type { Wait } from '../throttle/throttle.js';
-import { nextDueTables } from './next-due-tables.js';
 
 /** The longest time of a round before facts and names are read again. */
-export const SLICE_MS = 5_000;
+const SLICE_MS = 5_000;
 
 interface ActsContext extends ActionContext {
   readonly limits: Limits;
@@ -170,4 +169,38 @@ function masked(because: string): string {
 
 function keyOf({ schema, name }: Collectable): string {
   return `${schema}.${name}`;
+}
+
+// ── which tables have their turn ────────────────────────────────────────────────────────────────
+
+interface DueFacts extends StepFacts {
+  /** Milliseconds until a table is tried again after a failed try; 0: it may be tried. */
+  retryInMs(table: Collectable): number;
+}
+
+interface DueTables {
+  /** Moved on as far as they can go, in this order. */
+  readonly advance: readonly Collectable[];
+  /** Already in PURGE: purged one after another, after the other tables. */
+  readonly purge: readonly Collectable[];
+  /** Milliseconds until the first of the other tables has its turn; Infinity: none waits. */
+  readonly againMs: number;
+}
+
+/**
+ * The tables to work on in a round, by their names and by earlier failed tries. `tables`: in the
+ * order of the work. Invariant: a table that waits, by its name or after a try, is not picked.
+ */
+export function nextDueTables(tables: readonly Collectable[], facts: DueFacts): DueTables {
+  const { now, retryInMs } = facts;
+  const [advance, purge]: [Collectable[], Collectable[]] = [[], []];
+  let againMs = Number.POSITIVE_INFINITY;
+  for (const table of tables) {
+    const step = nextStep({ ...table, facts: null }, facts);
+    const inMs = step.kind === 'wait' ? step.until.getTime() - now.getTime() : retryInMs(table);
+    if (inMs > 0) againMs = Math.min(againMs, inMs);
+    else if (table.state === 'PURGE' && table.early === undefined) purge.push(table);
+    else advance.push(table);
+  }
+  return { advance, purge, againMs };
 }

@@ -2,14 +2,33 @@
  * Reads the held tables: their names in each round; in a full round also sizes, files to free,
  * limits, and rows that break the keys of restored tables.
  */
-import type { ServerFacts } from '../../service/server-facts.js';
+import { type BrokenKey, searchBrokenRows } from '../../held/foreign-keys/broken-rows.js';
+import type { LedgerRow } from '../../ledger/entry.js';
+import { findRows, readTotals } from '../../ledger/read.js';
+import { recordLook } from '../../ledger/table-restores.js';
+import { LEDGER } from '../../ledger/tables.js';
+import type { Log } from '../../log.js';
+import { placesOf } from '../../names/names.js';
+import { isServerError, isServiceError, unlessRefused } from '../../service/errors.js';
+import type { ServicePool } from '../../service/pool/pools.js';
+import { WAITS_FOR_LOCK } from '../../service/pool/statement-timeout.js';
+import { hasRows, type ServerFacts } from '../../service/server-facts.js';
+import {
+  dateOf,
+  note,
+  numberOf,
+  numberOrNullOf,
+  type SQLQuery,
+  sql,
+  textOf,
+} from '../../service/sql.js';
+import { readSizes, type Size } from '../../service/true-sizes.js';
+import { LATE_SEARCH_TRIES } from '../../tries.js';
 import type { ActionContext } from '../action-context.js';
 import { type Collectable, type Look, listCollectable } from '../collectable.js';
 import { noteLook } from '../figures.js';
 import { FileSteps } from '../file-steps.js';
-import { LateSearches } from '../late-searches.js';
 import { earlyFirst, Limits } from '../limits/limits.js';
-import { Sizes } from '../sizes.js';
 
 /** A check also lists tables that are due this soon, so that they need no check of their own. */
 const DUE_SOON_MS = 60_000;
@@ -85,4 +104,217 @@ export class Looks {
     const waits = settings.lifecycle.includes('HOLD');
     return listCollectable(connection, activeIds, waits ? dueBy : undefined);
   }
+}
+
+// ── late checks of foreign keys ─────────────────────────────────────────────────────────────────
+
+const SEARCH_MS_MAX = 3_600_000;
+const SEARCHES_MAX = 100;
+
+interface LateSearchesOptions {
+  readonly connection: ServicePool;
+  readonly log: Log;
+  readonly signal: AbortSignal;
+}
+
+/**
+ * Continues the check for rows that break foreign keys where an UNDROP had no time for it: one
+ * table after another, beside the rounds of the collector. The result is in the ledger, where
+ * `undrop show` reads it, and in the log.
+ *
+ * Invariants: it only reads. It gives way as soon as any session waits for a lock, because that
+ * session may wait for it; then the next full round starts over.
+ */
+class LateSearches {
+  readonly #options: LateSearchesOptions;
+  /** By id. */
+  readonly #tries = new Map<string, number>();
+  #running: Promise<void> | null = null;
+
+  constructor(options: LateSearchesOptions) {
+    this.#options = options;
+  }
+
+  /** Resolves when no check is running. */
+  get ended(): Promise<void> {
+    return this.#running ?? Promise.resolve();
+  }
+
+  /** Does nothing while a check is running. */
+  begin(): void {
+    this.#running ??= this.#searchAll().then(() => {
+      this.#running = null;
+    });
+  }
+
+  async #searchAll(): Promise<void> {
+    const { connection, log, signal } = this.#options;
+    try {
+      const how = { texts: false, rowsMax: SEARCHES_MAX };
+      for (const row of await findRows(connection, { by: 'looking' }, how)) {
+        if (!signal.aborted) await this.#search(row);
+      }
+    } catch (error) {
+      if (!isServiceError(error)) throw error;
+      log.warn(
+        { event: 'broken-rows', err: error },
+        'cannot check for rows that break foreign keys; will try again',
+      );
+    }
+  }
+
+  async #search(row: LedgerRow): Promise<void> {
+    const { connection, log, signal } = this.#options;
+    const bound = { withinMs: SEARCH_MS_MAX, givesWay: () => this.#givesWay() };
+    const broken: BrokenKey[] = [];
+    for (const place of placesOf(row.restoredAs ?? '')) {
+      broken.push(...(await searchBrokenRows(connection, place, bound)));
+    }
+    const tries = (this.#tries.get(row.id) ?? 0) + 1;
+    this.#tries.set(row.id, tries);
+    const isLooked = broken.every(({ isSeen }) => isSeen);
+    if (signal.aborted || (!isLooked && tries < LATE_SEARCH_TRIES)) return;
+    const text = resultOf(broken);
+    const { id, rowLogged, restoredAs: table } = row;
+    await recordLook(connection, { id, failure: { todo: null, text }, rowLogged });
+    const queries = broken.map(({ query }) => query);
+    const level = broken.length === 0 ? 'info' : 'warn';
+    log[level]({ event: 'broken-rows', id, table, queries }, `${table}: ${text}`);
+  }
+
+  async #givesWay(): Promise<boolean> {
+    const { connection, signal } = this.#options;
+    if (signal.aborted) return true;
+    const [[row = {}] = []] = await connection.run(
+      sql`SELECT ${note('look')} COUNT(*) AS n FROM information_schema.PROCESSLIST
+          WHERE ${WAITS_FOR_LOCK}`,
+    );
+    return numberOf(row, 'n') > 0;
+  }
+}
+
+function resultOf(broken: readonly BrokenKey[]): string {
+  if (broken.length === 0) return 'no rows break its foreign keys';
+  const said = broken.map(({ name, table, isSeen, query }) =>
+    isSeen
+      ? `rows break foreign key ${name} of ${table}: ${query}`
+      : `did not check whether rows break foreign key ${name} of ${table}`,
+  );
+  return said.join(' ');
+}
+
+// ── sizes ───────────────────────────────────────────────────────────────────────────────────────
+
+/** InnoDB renews the statistics of one changed table or partition every ten seconds. */
+const SETTLED_MS = 60_000;
+const AGAIN_MS = 20_000;
+/** The maximum of tables in a round; the next continues. */
+const TABLES_MAX = 200;
+/** Ids have hex digits. */
+const AFTER_ALL = 'g';
+
+/**
+ * Updates the sizes of held tables in the ledger: the drop recorded them from the server's
+ * statistics at that moment. Each table is read soon after its drop, and a few times more while the
+ * server renews its statistics.
+ *
+ * Invariant: only tables in HOLD are read, because a purge makes others smaller. 0 rows is written
+ * only for a table that was seen empty.
+ */
+class Sizes {
+  readonly #connection: ServicePool;
+  readonly #options: Pick<ActionContext, 'figures' | 'log'>;
+  /**
+   * Ids between these are up to date; null: none yet. If this is lost, all are read once more,
+   * those dropped last first.
+   */
+  #settled: { readonly first: string; readonly last: string } | null = null;
+
+  constructor({ connection, ...options }: Pick<ActionContext, 'connection' | 'figures' | 'log'>) {
+    this.#connection = connection;
+    this.#options = options;
+  }
+
+  /**
+   * Resolves to the milliseconds until more is to be read; Infinity: nothing is, or it can't be
+   * read. The lifecycle needs neither sizes nor their sums.
+   */
+  async look(server: ServerFacts): Promise<number> {
+    const { figures, log } = this.#options;
+    let againMs = Number.POSITIVE_INFINITY;
+    try {
+      againMs = await this.#look(server);
+      figures.ledger = await readTotals(this.#connection);
+    } catch (error) {
+      if (!isServerError(error)) throw error;
+      log.debug(
+        { event: 'collector', err: error },
+        'cannot read the sizes of held tables; will try again',
+      );
+    }
+    return againMs;
+  }
+
+  async #look(server: ServerFacts): Promise<number> {
+    const isSettled = ({ droppedAt }: Written) =>
+      server.utcNow.getTime() - droppedAt.getTime() >= SETTLED_MS;
+    const { first, last } = this.#settled ?? { first: AFTER_ALL, last: AFTER_ALL };
+    const news = await this.#readRows(sql`id > ${last} ORDER BY id LIMIT ${TABLES_MAX}`);
+    const left = TABLES_MAX - news.length;
+    const olds = await this.#readRows(sql`id < ${first} ORDER BY id DESC LIMIT ${left}`);
+    const rows = [...news, ...olds];
+    if (rows.length === 0) return Number.POSITIVE_INFINITY;
+    const sizes = await readSizes(this.#connection, server, rows);
+    for (const row of rows) await this.#write(row, sizes.get(row.id));
+    const oldest = olds.at(-1)?.id ?? first;
+    const newest =
+      this.#settled === null
+        ? (olds.find(isSettled)?.id ?? oldest)
+        : (news.findLast(isSettled)?.id ?? last);
+    this.#settled = { first: oldest, last: newest };
+    return rows.some(({ id }) => id > newest) || olds.length === left
+      ? AGAIN_MS
+      : Number.POSITIVE_INFINITY;
+  }
+
+  /** The tables in HOLD, in the schemas that the ledger has for them. */
+  async #readRows(which: SQLQuery): Promise<readonly Written[]> {
+    const [rows = []] = await this.#connection.run(
+      sql`SELECT ${note('size')} id, hold_schema, hold_name, dropped_at, row_estimate,
+            byte_estimate, row_logged
+          FROM ${LEDGER} WHERE state = 'HOLD' AND hold_name IS NOT NULL AND ${which}`,
+    );
+    return rows.map((row) => ({
+      id: textOf(row, 'id'),
+      schema: textOf(row, 'hold_schema'),
+      name: textOf(row, 'hold_name'),
+      droppedAt: dateOf(row, 'dropped_at'),
+      rows: numberOrNullOf(row, 'row_estimate'),
+      bytes: numberOrNullOf(row, 'byte_estimate'),
+      rowLogged: numberOf(row, 'row_logged') !== 0,
+    }));
+  }
+
+  /** Unknown values keep those that the drop recorded. */
+  async #write(before: Written, found: Size | undefined): Promise<void> {
+    const bytes = found?.bytes ?? before.bytes;
+    let rows = found?.rows ?? (before.rows || null);
+    if (rows === null && (await unlessRefused(hasRows(this.#connection, before), true)) === false) {
+      rows = 0;
+    }
+    if (rows === before.rows && bytes === before.bytes) return;
+    await this.#connection.run(
+      sql`UPDATE ${note('size', before.id)} ${LEDGER}
+          SET row_estimate = ${rows}, byte_estimate = ${bytes} WHERE id = ${before.id}`,
+      { logged: before.rowLogged },
+    );
+  }
+}
+
+interface Written extends Size {
+  readonly id: string;
+  readonly schema: string;
+  readonly name: string;
+  readonly droppedAt: Date;
+  readonly rowLogged: boolean;
 }

@@ -10,7 +10,7 @@ import { adoptTables, type Reconcile } from '../../recovery/reconcile.js';
 import { isServerError } from '../../service/errors.js';
 import type { ServicePool } from '../../service/pool/pools.js';
 import { OPEN_DROPS, pauseBefore } from '../../tries.js';
-import type { ClusterLease } from '../leader/cluster-lease.js';
+import type { ClusterLease } from '../leader/collector-lock.js';
 import { IDLE_MS_MAX } from '../leader/leader.js';
 import type { LifecycleSettings } from '../next-step.js';
 

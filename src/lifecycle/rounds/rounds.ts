@@ -20,7 +20,7 @@ import {
   type RestReason,
   throttleText,
 } from '../figures.js';
-import { ClusterLease, LEASE_LOOK_MS, LEASE_MS } from '../leader/cluster-lease.js';
+import { ClusterLease, LEASE_LOOK_MS, LEASE_MS } from '../leader/collector-lock.js';
 import { type ClocksByServer, GraceKeeper, graceText } from '../leader/grace.js';
 import type { Leadership, Wakeup } from '../leader/leader.js';
 import { keepLedger } from '../prune.js';

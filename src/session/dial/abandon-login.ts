@@ -9,8 +9,7 @@
  * Invariant: it takes a bounded time, and no client waits for it.
  */
 import type { Socket } from 'node:net';
-import type { ByteStream } from '../../relay/byte-stream.js';
-import { endSoon, LAME_DUCK_MS } from '../../relay/sockets.js';
+import { type ByteStream, endSoon, LAME_DUCK_MS } from '../../relay/byte-stream.js';
 import { PLAIN } from '../login/connection-security.js';
 import { LoginRelay } from '../login/login.js';
 

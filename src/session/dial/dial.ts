@@ -15,10 +15,15 @@ import { networkInterfaces } from 'node:os';
 import path from 'node:path';
 import { withinMs } from '../../clock.js';
 import { UndropError } from '../../errors.js';
-import type { ByteStream } from '../../relay/byte-stream.js';
+import { type ByteStream, KEEP_ALIVE } from '../../relay/byte-stream.js';
 import { openByteStream } from '../../relay/raw-handle.js';
-import { KEEP_ALIVE } from '../../relay/sockets.js';
 import { describeAddress, type ServerAddress } from '../../service/server-address.js';
+import {
+  bareVersion,
+  decodeHandshakeV10,
+  parseServerVersion,
+  type ServerVersion,
+} from '../../wire/connection/handshake-v10.js';
 import type { Endpoint } from '../../wire/connection/proxy-header.js';
 import { GrowingBuffer, HEADER_BYTES } from '../../wire/framing.js';
 import { AUTH_BYTES_MAX } from '../login/auth-exchange.js';
@@ -274,4 +279,31 @@ function isOfThisMachine(host: string): boolean {
   if (isAny(host) || (net.isIPv4(host) && host.startsWith('127.'))) return true;
   const own = Object.values(networkInterfaces()).flatMap((addresses) => addresses ?? []);
   return own.some(({ address }) => address === host);
+}
+
+// ── a greeting alone ────────────────────────────────────────────────────────────────────────────
+
+interface Greeting {
+  readonly version: string;
+  readonly server: ServerVersion;
+  /** The address of this host on that connection. */
+  readonly seenFrom: string;
+}
+
+/**
+ * Reads the version of a server from its greeting, without an account. The login that follows is
+ * abandoned as that of a client that has gone. The first address that greets counts;
+ * UNDROP_UPSTREAM_UNREACHABLE if none does.
+ */
+export async function readGreeting(
+  addresses: readonly ServerAddress[],
+  { timeoutMs }: { readonly timeoutMs: number },
+): Promise<Greeting> {
+  const times = { connectTimeoutMs: timeoutMs, greetingTimeoutMs: timeoutMs };
+  const dialled = await dialUpstream(addresses, times);
+  const { serverVersion } = decodeHandshakeV10(dialled.greeting.subarray(HEADER_BYTES));
+  const seenFrom = dialled.socket.localAddress ?? 'localhost';
+  abandonUnanswered({ ...dialled, received: dialled.greeting, onBroken: () => undefined });
+  const server = parseServerVersion(serverVersion);
+  return { version: bareVersion(serverVersion), server, seenFrom };
 }

@@ -3,18 +3,22 @@
  * SEQUENCE [IF EXISTS] name, …` (a sequence is a table of one row), `TRUNCATE [TABLE] name`, and
  * the other objects of DROP. Invariant: a statement that isn't exactly one of these, to the last
  * token, and may destroy a table, is `unclear`; so are MariaDB's WAIT and NOWAIT of a TRUNCATE.
+ * Below them, ALTER TABLE … PARTITION and CREATE OR REPLACE.
  */
 import type { Token } from '../lex/lexer.js';
 import { DROPPABLE } from '../lex/token-stream.js';
 import type { Statement } from '../next-statement.js';
-import { NAMES_MAX } from '../reading.js';
+import { NAMES_MAX, PARTITIONS_MAX } from '../reading.js';
 import { isRecycleName } from '../trigger-scan.js';
 import {
+  type DropTableStatement,
   type LockWait,
   NOT_OURS,
+  type PartitionName,
   refusedVerdict,
   tooMany,
   unclear,
+  unexplained,
   type Verdict,
 } from '../verdict.js';
 import {
@@ -75,7 +79,7 @@ function otherDropVerdict(tokens: Token[], statement: Statement, source: Source)
 }
 
 /** MariaDB's `WAIT n`, `NOWAIT`; null if there is none. */
-export function takeWait(tokens: Token[], source: Source): LockWait | null {
+function takeWait(tokens: Token[], source: Source): LockWait | null {
   if (source.mode.flavour === 'mysql') return null;
   if (takeTexts(tokens, 'NOWAIT')) return { kind: 'nowait' };
   const [word, number] = tokens;
@@ -95,4 +99,102 @@ export function truncateVerdict(tokens: Token[], statement: Statement, source: S
   const { isDoubtful } = name;
   const one = { object: 'table', ifExists: false, names: [name], wait: null } as const;
   return { kind: 'drop-table', statement: { ...one, isDoubtful, empties: true } };
+}
+
+// ── ALTER TABLE … PARTITION ─────────────────────────────────────────────────────────────────────
+
+const VERBS = ['DROP', 'TRUNCATE'] as const;
+
+/**
+ * The verdict on an ALTER; `tokens` are those after this word. `ALTER TABLE name DROP PARTITION p,
+ * …` and `… TRUNCATE PARTITION {p, … | ALL}` destroy the rows of partitions and keep the table. A
+ * statement that isn't exactly this, to the last token, is `unclear`; so is one with options
+ * (IGNORE, ALGORITHM, …). Without a partition verb, a DROP in it (of a column, an index) drops no
+ * table.
+ */
+export function alterVerdict(tokens: Token[], statement: Statement, source: Source): Verdict {
+  if (!hasPartitionVerb(statement.tokens)) return NOT_OURS;
+  const parsed = parseAlterPartition(tokens, source);
+  const names = parsed?.partitions?.names ?? [];
+  if (names.length > PARTITIONS_MAX) return tooMany('partitions');
+  return parsed !== null && statement.isComplete
+    ? { kind: 'drop-table', statement: parsed }
+    : unclear('this ALTER TABLE of partitions is not understood');
+}
+
+function parseAlterPartition(tokens: Token[], source: Source): DropTableStatement | null {
+  const isMariaDb = source.mode.flavour === 'mariadb';
+  // Other options of ALTER (ONLINE, ALGORITHM) only the server can interpret.
+  if (!takeTexts(tokens, 'TABLE')) return null;
+  const ifExists = isMariaDb && takeTexts(tokens, 'IF', 'EXISTS');
+  const table = takeTableName(tokens, source);
+  const wait = takeWait(tokens, source);
+  const verb = VERBS.find((word) => takeTexts(tokens, word, 'PARTITION'));
+  if (table === null || verb === undefined) return null;
+  const isDrop = verb === 'DROP';
+  const ifThere = isDrop && isMariaDb && takeTexts(tokens, 'IF', 'EXISTS');
+  const isAll = !isDrop && takeTexts(tokens, 'ALL');
+  const taken = isAll ? { names: 'all' as const, isDoubtful: false } : takeNames(tokens, source);
+  if (taken === null || tokens.length > 0) return null;
+  return {
+    object: 'table',
+    ifExists,
+    names: [table],
+    wait,
+    isDoubtful: table.isDoubtful || taken.isDoubtful,
+    partitions: { verb: isDrop ? 'drop' : 'truncate', names: taken.names, ifExists: ifThere },
+  };
+}
+
+/** Whether an ALTER has these words anywhere, which only that of a table has. */
+function hasPartitionVerb(tokens: readonly Token[]): boolean {
+  return tokens.some(
+    ({ text }, index) =>
+      tokens[index + 1]?.text === 'PARTITION' && VERBS.some((verb) => verb === text),
+  );
+}
+
+/** At least one name, separated by commas; null if one of them isn't a name. */
+function takeNames(
+  tokens: Token[],
+  source: Source,
+): { readonly names: readonly PartitionName[]; readonly isDoubtful: boolean } | null {
+  const names: PartitionName[] = [];
+  let isDoubtful = false;
+  do {
+    const name = takeIdentifier(tokens, source);
+    if (name === null) return null;
+    const { start, end } = name.token;
+    names.push({ partition: name.value, start, end });
+    isDoubtful ||= name.isDoubtful;
+  } while (takeTexts(tokens, ','));
+  return { names, isDoubtful };
+}
+
+// ── CREATE OR REPLACE ───────────────────────────────────────────────────────────────────────────
+
+/**
+ * The verdict on a CREATE; `tokens` are those after this word. Invariant: MariaDB's CREATE OR
+ * REPLACE is only ignored if it certainly replaces no table, no sequence and no database.
+ */
+export function createVerdict(tokens: Token[], statement: Statement, source: Source): Verdict {
+  const words = tokens.slice(0, 2).map(({ start, end }) => ({ start, end }));
+  if (!takeTexts(tokens, 'OR', 'REPLACE')) return unexplained(statement);
+  // A temporary table replaces only a temporary one; the base table of that name stays.
+  const isTemporary = takeTexts(tokens, 'TEMPORARY');
+  const isSchema = takeTexts(tokens, 'DATABASE') || takeTexts(tokens, 'SCHEMA');
+  const isTable = !isSchema && (takeTexts(tokens, 'TABLE') || takeTexts(tokens, 'SEQUENCE'));
+  if (isTable && isTemporary) return unexplained(statement);
+  const isOdd = tokens.slice(0, 3).some(({ text }) => text === 'TABLE');
+  if (!isSchema && !isTable && !isOdd) return unexplained(statement);
+  if (isOdd || source.mode.flavour === 'mysql') {
+    return unclear('this CREATE OR REPLACE is not understood');
+  }
+  takeTexts(tokens, 'IF', 'NOT', 'EXISTS');
+  const found = refusedVerdict('create-or-replace', []);
+  if (isSchema) return { ...found, schema: takeIdentifier(tokens, source)?.value ?? null };
+  const table = takeTableName(tokens, source);
+  if (table === null) return found;
+  const named = { ...found, tables: [table] };
+  return statement.isComplete ? { ...named, replacement: { table, words } } : named;
 }

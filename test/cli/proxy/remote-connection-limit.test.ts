@@ -1,7 +1,7 @@
 /** ConnectionLimit that another process counts. */
 import { expect, test } from '@jest/globals';
 import { RemoteConnectionLimit } from '../../../src/cli/proxy/limits.js';
-import { LocalConnectionLimit } from '../../../src/session/connection-limit.js';
+import { LocalConnectionLimit } from '../../../src/session/listener.js';
 
 function opened(options: { readonly max: number; readonly ownMax: number }) {
   const said: string[] = [];

@@ -1,8 +1,7 @@
 /** Which tables have their turn in a round, and when those are tried again that were left. */
 import { describe, expect, test } from '@jest/globals';
 import type { Collectable } from '../../../src/lifecycle/collectable.js';
-import { Retries } from '../../../src/lifecycle/rounds/act.js';
-import { nextDueTables } from '../../../src/lifecycle/rounds/next-due-tables.js';
+import { nextDueTables, Retries } from '../../../src/lifecycle/rounds/act.js';
 import { silentLog } from '../../../src/log.js';
 import type { TableState } from '../../../src/names/names.js';
 
