@@ -12,7 +12,6 @@ import { type ActionContext, type ActionOutcome, PROGRESS } from './action-conte
 import type { Collectable } from './collectable.js';
 import { nextStep, type StateChange, type TableFacts } from './next-step.js';
 import { isEmpty, Purger, type WorkOptions } from './purge/purge.js';
-import { removeTable } from './remove.js';
 import {
   type CachedPages,
   isLostByEngine,
@@ -23,7 +22,7 @@ import {
   readPoolFacts,
   readTableFacts,
 } from './table-facts.js';
-import { moveTable } from './transition.js';
+import { moveTable, removeTable } from './transition.js';
 
 /** Multiples of the buffer pool. */
 const TURNOVER = 2;

@@ -40,6 +40,7 @@ import {
   SEMI_SYNC_ACK,
 } from '../wire/commands.js';
 import { HEADER_BYTES, PAYLOAD_BYTES_MAX } from '../wire/framing.js';
+import { lenencBytes, lenencValue } from '../wire/packet-reader.js';
 import { ER_NO_SUCH_TABLE } from '../wire/server-errors.js';
 
 /** The grammars of responses. */
@@ -81,9 +82,7 @@ const LONG_HEAD_BYTES_MAX = 536;
 /** errno of MariaDB's reports of progress. */
 const PROGRESS = 0xffff;
 const OUT_PARAMETERS_AND_MORE = SERVER_PS_OUT_PARAMS | SERVER_MORE_RESULTS_EXISTS;
-/**
- * The maximum of commands in flight in one session; a client that pipelines more isn't followed.
- */
+/** Commands in flight in one session; a client that pipelines more isn't followed. */
 const PIPELINE_MAX = 100_000;
 /** The number of answered commands that are removed from the list together. */
 const ANSWERED_MAX = 10_000;
@@ -388,18 +387,4 @@ export class ResponseTracker {
     if ((this.#status & SERVER_SESSION_STATE_CHANGED) === 0 || first !== 0x00) return;
     this.onStateChanged?.(this.#head.subarray(0, this.#headBytes));
   }
-}
-
-/** Bytes of an `int<lenenc>` that starts with `first`. */
-export function lenencBytes(first: number): number {
-  if (first < 0xfb) return 1;
-  if (first === 0xfc) return 3;
-  return first === 0xfd ? 4 : 9;
-}
-
-/** Value of the `int<lenenc>` at the start of `head`; column counts need no more than 24 bits. */
-function lenencValue(head: Buffer): number {
-  const first = head[0] ?? 0;
-  if (first < 0xfb) return first;
-  return first === 0xfc ? head.readUInt16LE(1) : head.readUIntLE(1, 3);
 }

@@ -90,3 +90,17 @@ export class PacketReader {
     );
   }
 }
+
+/** Bytes of an `int<lenenc>` that starts with `first`. */
+export function lenencBytes(first: number): number {
+  if (first < 0xfb) return 1;
+  if (first === 0xfc) return 3;
+  return first === 0xfd ? 4 : 9;
+}
+
+/** Value of the `int<lenenc>` at the start of `head`; column counts need no more than 24 bits. */
+export function lenencValue(head: Buffer): number {
+  const first = head[0] ?? 0;
+  if (first < 0xfb) return first;
+  return first === 0xfc ? head.readUInt16LE(1) : head.readUIntLE(1, 3);
+}

@@ -8,7 +8,7 @@
 import { join } from 'node:path';
 import { describe, expect, test } from '@jest/globals';
 import { silentLog } from '../../src/log.js';
-import type { ConnectionSecurity } from '../../src/session/login/connection-security.js';
+import type { ConnectionSecurity } from '../../src/session/login/login-check.js';
 import type { ThrowawayServer } from '../../throwaway-servers/throwaway.js';
 import { makeCertificates } from '../support/certificates.js';
 import {

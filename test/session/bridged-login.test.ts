@@ -7,8 +7,8 @@ import { describe, expect, test } from '@jest/globals';
 import { UndropError } from '../../src/errors.js';
 import { type ServerKeyPolicy, spkiOf } from '../../src/service/login/server-key.js';
 import { ChangeUser } from '../../src/session/login/auth-exchange.js';
-import type { ConnectionSecurity, ProxyKey } from '../../src/session/login/connection-security.js';
 import { type Login, LoginRelay } from '../../src/session/login/login.js';
+import type { ConnectionSecurity, ProxyKey } from '../../src/session/login/login-check.js';
 import { PacketAssembler } from '../../src/wire/framing.js';
 import { SERVER_KEYS, Sha2Client, type Sha2Plugin, Sha2Server } from '../support/sha2-parties.js';
 

@@ -2,7 +2,7 @@
  * Two libraries that log in over any leg, plain, in TLS or over a unix socket, and say what came of
  * it in words that can be compared: who they are and whether the server sees TLS, or its error.
  */
-import type { ConnectionSecurity } from '../../src/session/login/connection-security.js';
+import type { ConnectionSecurity } from '../../src/session/login/login-check.js';
 import { createMariadb } from './mariadb.js';
 import { connect } from './servers.js';
 

@@ -12,7 +12,7 @@ import {
   publicEncrypt,
   randomBytes,
 } from 'node:crypto';
-import type { ConnectionSecurity } from '../../src/session/login/connection-security.js';
+import type { ConnectionSecurity } from '../../src/session/login/login-check.js';
 import * as caps from '../../src/wire/capabilities.js';
 import { encodePacket, HEADER_BYTES } from '../../src/wire/framing.js';
 import { encodeErr } from '../../src/wire/response.js';

@@ -5,7 +5,7 @@
  *
  * Invariant: no more is kept of a response than the head of a packet.
  */
-import { lenencBytes, ResponseTracker } from '../../relay/response-tracker.js';
+import { ResponseTracker } from '../../relay/response-tracker.js';
 import {
   type Capabilities,
   CLIENT_DEPRECATE_EOF,
@@ -14,7 +14,7 @@ import {
 } from '../../wire/capabilities.js';
 import { COM_QUERY } from '../../wire/commands.js';
 import { HEADER_BYTES, PAYLOAD_BYTES_MAX } from '../../wire/framing.js';
-import { MalformedPacketError } from '../../wire/packet-reader.js';
+import { lenencBytes, MalformedPacketError } from '../../wire/packet-reader.js';
 
 /** header + two lenenc integers + status of an OK packet. */
 const OK_HEAD_BYTES = 21;

@@ -10,8 +10,8 @@
  */
 import type { Socket } from 'node:net';
 import { type ByteStream, endSoon, LAME_DUCK_MS } from '../../relay/byte-stream.js';
-import { PLAIN } from '../login/connection-security.js';
 import { LoginRelay } from '../login/login.js';
+import { PLAIN } from '../login/login-check.js';
 
 /**
  * Brings `relay` to its end without its client. The stream is read here from now on; `received` is

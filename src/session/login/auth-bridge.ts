@@ -20,7 +20,7 @@ import {
   type AuthChallenge,
   challengeIn,
 } from '../../wire/connection/auth-packets.js';
-import type { BridgeKeys, ConnectionPair, ProxyKey } from './connection-security.js';
+import type { BridgeKeys, ConnectionPair, ProxyKey } from './login-check.js';
 
 /** The handling of a packet: it goes on to the other side, or its sender gets a response. */
 export interface BridgeStep {

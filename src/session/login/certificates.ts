@@ -19,12 +19,13 @@ import {
 import { readFileSync } from 'node:fs';
 import { isIP } from 'node:net';
 import { hostname, networkInterfaces } from 'node:os';
-import tls, { type SecureContext } from 'node:tls';
+import type { SecureContext } from 'node:tls';
+import tls from 'node:tls';
 import { promisify } from 'node:util';
 import forge from 'node-forge';
 import { type ServerKeySetting, spkiOf } from '../../service/login/server-key.js';
 import type { ServerAddress } from '../../service/server-address.js';
-import type { ProxyKey } from './connection-security.js';
+import type { ProxyKey } from './login-check.js';
 
 interface Identity {
   readonly pem: CertificateAndKey;

@@ -8,14 +8,15 @@
  * Invariant: no client gets the OK of a login that succeeded, or may have succeeded, only by what
  * undrop has, unless the settings allow it.
  */
+import type { KeyObject } from 'node:crypto';
 import { UndropError } from '../../errors.js';
+import type { ServerKeyPolicy } from '../../service/login/server-key.js';
 import type { Capabilities } from '../../wire/capabilities.js';
 import { encodeComQuery } from '../../wire/commands.js';
 import type { ServerVersion } from '../../wire/connection/handshake-v10.js';
 import { encodePacket } from '../../wire/framing.js';
 import { type Result, type ResultReader, readingQueryResult } from '../../wire/response.js';
 import { ER_PARSE_ERROR, ER_UNKNOWN_SYSTEM_VARIABLE } from '../../wire/server-errors.js';
-import type { ConnectionPair, LoginSecurity } from './connection-security.js';
 
 /** Properties of undrop by which a client could log in. */
 export interface LoginChecks {
@@ -192,3 +193,57 @@ function textIn(result: Result): string {
   const value = result.rows[0]?.[0] ?? Buffer.alloc(0);
   return Buffer.from(value.filter((byte) => byte !== 0)).toString('latin1');
 }
+
+// ── the protection of the connections ───────────────────────────────────────────────────────────
+
+/** Traffic over a unix socket can't be intercepted. */
+export type ConnectionSecurity = 'plain' | 'socket' | 'tls';
+
+export interface ConnectionPair {
+  readonly client: ConnectionSecurity;
+  readonly upstream: ConnectionSecurity;
+}
+
+/** The key with which clients without TLS encrypt their passwords. */
+export interface ProxyKey {
+  readonly privateKey: KeyObject;
+  /** The public half as the protocol sends it. */
+  readonly publicPem: Buffer;
+  readonly modulusBytes: number;
+}
+
+export interface BridgeKeys {
+  /** Null if no connection to a server is ever more secure than the client's. */
+  readonly own: ProxyKey | null;
+  readonly server: ServerKeyPolicy;
+}
+
+/** The allowed protection of the connections of one session. */
+export interface LoginSecurity {
+  /** The sockets before any TLS. */
+  readonly sockets: ConnectionPair;
+  /** Whether clients are offered TLS. */
+  readonly offersTls: boolean;
+  /** Whether clients without TLS and without a unix socket are refused. */
+  readonly requiresTls: boolean;
+  readonly keys: BridgeKeys;
+  /** Whether clients must not log in as the OS user of this process (login-check.ts). */
+  readonly checksOsUser: boolean;
+  /** Nor by its TLS with the server, or by its client certificate. */
+  readonly checksTls: boolean;
+  readonly showsCertificate: boolean;
+  /** Whether the upstream connection uses TLS; throws if it must and can't. */
+  wantsTls(about: { readonly client: ConnectionSecurity; readonly isOffered: boolean }): boolean;
+}
+
+/** Neither connection has TLS, or may have it. */
+export const PLAIN: LoginSecurity = {
+  sockets: { client: 'plain', upstream: 'plain' },
+  offersTls: false,
+  requiresTls: false,
+  keys: { own: null, server: 'refuse' },
+  checksOsUser: false,
+  checksTls: false,
+  showsCertificate: false,
+  wantsTls: () => false,
+};

@@ -40,8 +40,13 @@ import { encodePacket, type Packet, PacketAssembler } from '../../wire/framing.j
 import { isUncounted } from '../dial/reset-host-errors.js';
 import { AuthBridge, needsBridge } from './auth-bridge.js';
 import { AUTH_BYTES_MAX, AuthExchange, checkOrder, isFastAuthOk } from './auth-exchange.js';
-import type { ConnectionPair, LoginSecurity } from './connection-security.js';
-import { checksOf, type LoginChecks, newLoginCheck } from './login-check.js';
+import {
+  type ConnectionPair,
+  checksOf,
+  type LoginChecks,
+  type LoginSecurity,
+  newLoginCheck,
+} from './login-check.js';
 
 /** The results of the connection phase. */
 export interface Login {

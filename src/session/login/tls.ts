@@ -7,7 +7,8 @@
  * name promises.
  */
 import { createPrivateKey } from 'node:crypto';
-import net, { type Socket } from 'node:net';
+import type { Socket } from 'node:net';
+import net from 'node:net';
 import tls, { type SecureContext, TLSSocket } from 'node:tls';
 import { UndropError } from '../../errors.js';
 import { causeText } from '../../service/errors.js';
@@ -24,7 +25,7 @@ import {
   readServerKey,
   selfSigned,
 } from './certificates.js';
-import type { ConnectionSecurity, LoginSecurity, ProxyKey } from './connection-security.js';
+import type { ConnectionSecurity, LoginSecurity, ProxyKey } from './login-check.js';
 
 /**
  * The upstream connection: never; for clients with TLS if the server offers it; whenever it offers

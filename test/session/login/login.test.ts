@@ -3,8 +3,8 @@ import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { describe, expect, test } from '@jest/globals';
 import { UndropError } from '../../../src/errors.js';
-import { PLAIN } from '../../../src/session/login/connection-security.js';
 import { type Login, LoginRelay } from '../../../src/session/login/login.js';
+import { PLAIN } from '../../../src/session/login/login-check.js';
 import {
   CLIENT_COMPRESS,
   CLIENT_SSL,
