@@ -83,7 +83,7 @@ const PURE_PARTS_OF_NODE = ['node:buffer', 'node:util', 'node:module'];
 
 /** Files of statements that are, or implement, their ports. */
 const SERVED =
-  /^src\/statements\/(undrop\/(answer|find-dropped|show-dropped|undrop-database|undrop-table)|explain\/explain-(drop|rows)|[a-z-]+\/([a-z-]+-port|barrier|drop-at-barrier|read-schema))\.ts$/;
+  /^src\/statements\/(undrop\/(answer|find-dropped|show-dropped|undrop-database|undrop-table)|explain\/explain-(drop|rows)|[a-z-]+\/([a-z-]+-port|barrier|read-schema))\.ts$/;
 
 /** What a pure file doesn't touch: the clock, randomness, the process, timers, the network. */
 const WORLD =

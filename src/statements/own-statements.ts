@@ -5,7 +5,7 @@
  * on the user's own session that this user may.
  */
 import type { UndoStatement } from '../sql/verdict.js';
-import type { UserFacts } from '../steps/request.js';
+import type { UserFacts } from '../steps/world.js';
 import type { Column } from '../wire/result-set.js';
 import { explainDrop } from './explain/explain-drop.js';
 import { NO_TABLES } from './explain/explain-rows.js';
@@ -31,7 +31,7 @@ export interface Undoing {
 }
 
 /** Runs once the names are bound: now, or at the EXECUTE. */
-export type WhenBound = (bound: BoundUndo, facts: UserFacts) => Promise<Interception>;
+type WhenBound = (bound: BoundUndo, facts: UserFacts) => Promise<Interception>;
 
 /** Reads the facts and binds the names; errors of either are the answer. */
 export async function withBound(

@@ -6,9 +6,7 @@ import type { UndropError } from '../errors.js';
 import type { Log } from '../log.js';
 import type { Rule } from '../policy/rules.js';
 import type { ServicePool } from '../service/pool/pools.js';
-import type { HeldTable } from './reply.js';
-import type { DropRequest, UserFacts } from './request.js';
-import type { UserSession } from './session/user-session.js';
+import type { DropRequest, HeldTable, UserFacts, UserSession } from './world.js';
 
 export interface DropOptions {
   readonly userSession: UserSession;

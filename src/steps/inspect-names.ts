@@ -21,21 +21,25 @@ import {
 } from '../wire/server-errors.js';
 import { qualify, serviceNames } from './names/client-names.js';
 import { notDone, SET_IF_EXISTS } from './refusals/refusals.js';
+import { definitionIn, factsSql, type NameKind, readFacts, readKind } from './session/facts.js';
+import { probeSql, type QualifiedName, showCreateSql } from './session/user-session.js';
 import {
   type Answer,
   again,
   answerWith,
+  ask,
+  type DropRequest,
   holdFailed,
   type Naming,
+  query,
   type Reply,
   refuse,
   sentenceStart,
-} from './reply.js';
-import type { DropRequest, UserFacts } from './request.js';
-import { definitionIn, factsSql, type NameKind, readFacts, readKind } from './session/facts.js';
-import { ask, query, type UserCommand, type UserSession } from './session/user-session.js';
-import { probeSql, type QualifiedName, showCreateSql } from './session/user-session-sql.js';
-import type { World } from './world.js';
+  type UserCommand,
+  type UserFacts,
+  type UserSession,
+  type World,
+} from './world.js';
 
 /** The facts once the session was queried. */
 export interface Seen {

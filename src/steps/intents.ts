@@ -31,13 +31,18 @@ import { finishRestore } from '../restore/make-whole.js';
 import { FORGET_TRIES, OUTCOME_PAUSES_MS, pauseBefore } from '../tries.js';
 import type { DropOptions } from './drop-options.js';
 import { refusalOfDiscarded } from './inspect-names.js';
-import { type NamedTable, type ServiceNames, serviceNames } from './names/client-names.js';
+import { type ServiceNames, serviceNames } from './names/client-names.js';
 import { rootCause } from './refusals/refusals.js';
-import { type HeldTable, sentenceStart } from './reply.js';
-import type { DropRequest, UserFacts } from './request.js';
 import { notDestroyed, readHints } from './rules/hints.js';
 import { ruleTables } from './rules/rules.js';
-import type { RecordedIntent } from './world.js';
+import {
+  type DropRequest,
+  type HeldTable,
+  type NamedTable,
+  type RecordedIntent,
+  sentenceStart,
+  type UserFacts,
+} from './world.js';
 
 /** The id of a drop, or of a statement. */
 export function newId(): string {

@@ -6,8 +6,7 @@
  * Created triggers are on the server, and the next check finds them there.
  */
 import { assert } from '../assert.js';
-import type { UserFacts } from './request.js';
-import { ask, type UserSession } from './session/user-session.js';
+import { ask, type UserFacts, type UserSession } from './world.js';
 
 export interface TriggerToMake {
   readonly event: string;

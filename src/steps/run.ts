@@ -3,6 +3,7 @@
  * the tries, the intents, the handles that are left open, and the end of all of them.
  */
 import { assert } from '../assert.js';
+import { systemClock } from '../clock.js';
 import { type ErrorCode, UndropError } from '../errors.js';
 import { blockerOfDrop, type RelocateTable } from '../held/relocate/blockers.js';
 import { keepLonger, renew } from '../held/relocate/due-times.js';
@@ -15,38 +16,40 @@ import {
 import { bindingOf, untilFree } from '../held/relocate/until-free.js';
 import type { Failure } from '../ledger/entry.js';
 import { type LockedTable, readSessionLocks } from '../ledger/intents/session-locks.js';
+import { type Log, silentLog } from '../log.js';
 import type { HoldTime } from '../policy/rules.js';
+import { problemsOf } from '../restore/make-whole.js';
+import { restore } from '../restore/restore.js';
 import { isServiceError } from '../service/errors.js';
 import type { ServicePool } from '../service/pool/pools.js';
 import { LockWaitBudget } from '../service/pool/statement-timeout.js';
-import { LATE_MS, STATEMENT_TRIES } from '../tries.js';
+import { LATE_MS, PUT_BACK, pauseBefore, STATEMENT_TRIES } from '../tries.js';
 import type { Result } from '../wire/response.js';
 import type { DropOptions, DropResult, DropStatement } from './drop-options.js';
 import { Intents, newId } from './intents.js';
-import type { NamedTable } from './names/client-names.js';
-import { putBack } from './put-back.js';
 import { rootCause } from './refusals/refusals.js';
 import { renameByService } from './rename/rename-by-service.js';
+import { areForDestroying, DestroyHinted, FORGET_HINT } from './rules/hints.js';
+import { isEmptyTable } from './rules/rules.js';
+import { hidesDirectories } from './session/facts.js';
 import {
   type Again,
   type Answer,
   again,
+  ask,
+  type DropRequest,
   type HeldTable,
+  type NamedTable,
+  type RecordedIntent,
+  type RelocateHow,
   type Reply,
   refuse,
+  type ServiceRename,
+  type ServiceRenameOutcome,
   sentenceStart,
-} from './reply.js';
-import type { DropRequest, UserFacts } from './request.js';
-import { areForDestroying, DestroyHinted, FORGET_HINT } from './rules/hints.js';
-import { isEmptyTable } from './rules/rules.js';
-import { hidesDirectories } from './session/facts.js';
-import { ask, type UserCommand } from './session/user-session.js';
-import type {
-  RecordedIntent,
-  RelocateHow,
-  ServiceRename,
-  ServiceRenameOutcome,
-  World,
+  type UserCommand,
+  type UserFacts,
+  type World,
 } from './world.js';
 
 /** Also errors for a missing privilege, without which a server returns fewer rows. */
@@ -312,4 +315,56 @@ export async function renewDueTimes(
     return sooner.get(id) ?? late ?? ruling?.hold ?? holdMs;
   };
   return renew(pool, tables, { holdOf, maySooner: (id) => sooner.has(id) });
+}
+
+// ── put back ─────────────────────────────────────────────────────────────────────────────────────
+// Undoes the RENAME of a drop whose tables a foreign key would bind to live ones while they are
+// held: all of them get their own names again, with their detached parts. The intents are forgotten
+// with the response, which is a refusal.
+//
+// Invariant: a table that can't be put back stays held, and the response names it.
+
+/** `put-back` in place of held tables. In order; does not reject. */
+export async function putBack(
+  pool: ServicePool,
+  relocations: readonly Relocation[],
+  log: Log = silentLog,
+): Promise<readonly Relocation[]> {
+  const why = relocations.flatMap((one) => bindingOf(one)?.text ?? [])[0] ?? '';
+  const endMs = performance.now() + PUT_BACK.givenUpMs;
+  const all = [...relocations];
+  // Parents mostly come after their children.
+  for (let index = all.length - 1; index >= 0; index--) {
+    const relocation = all[index];
+    if (relocation === undefined || relocation.outcome === 'put-back') continue;
+    const { id } = relocation;
+    const isBack = await tryToRestore(pool, id, { endMs, log });
+    if (isBack) all[index] = { id, outcome: 'put-back', why };
+  }
+  return all;
+}
+
+async function tryToRestore(
+  pool: ServicePool,
+  id: string,
+  { endMs, log }: { readonly endMs: number; readonly log: Log },
+): Promise<boolean> {
+  for (;;) {
+    try {
+      const report = await restore(pool, { target: id });
+      const problems = problemsOf(id, report);
+      const what = { id, table: report.restoredAs, problems };
+      if (problems.length === 0) log.info(what, 'put back a table that could not be held');
+      else log.warn(what, 'put back a table that could not be held, but not completely');
+      return true;
+    } catch (error) {
+      if (!isServiceError(error)) throw error;
+      const isBusy = error instanceof UndropError && error.code === 'UNDROP_BUSY';
+      if (!isBusy || performance.now() > endMs) {
+        log.warn({ id, err: error }, 'cannot put back a table; it stays held');
+        return false;
+      }
+      await systemClock.sleep(pauseBefore(PUT_BACK, 0));
+    }
+  }
 }

@@ -12,7 +12,7 @@ import { tolerantly } from '../service/errors.js';
 import type { ServicePool } from '../service/pool/pools.js';
 import { renderQuery } from '../service/sql.js';
 import type { TriggerToMake } from './make-triggers.js';
-import type { UserFacts } from './request.js';
+import type { UserFacts } from './world.js';
 
 /** `rows`: with their texts. None if they are of drops that the session would log otherwise. */
 export async function triggersToMake(

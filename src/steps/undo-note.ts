@@ -12,12 +12,9 @@ import { isUnquotedName } from '../sql/grammar/table-name.js';
 import { clientCharsetOf, isStorable } from '../sql/lex/client-charset.js';
 import { type OkPacket, okWithInfo, okWithWarnings } from '../wire/response.js';
 import { ER_UNKNOWN_ERROR } from '../wire/server-errors.js';
-import type { HeldTable } from './reply.js';
-import type { UserFacts } from './request.js';
 import { factText } from './session/facts.js';
-import { ask, type UserSession } from './session/user-session.js';
-import { SIGNAL_CHARACTERS_MAX, signalSql } from './session/user-session-sql.js';
-import { clean } from './session-answers.js';
+import { clean, SIGNAL_CHARACTERS_MAX, signalSql } from './session/user-session.js';
+import { ask, type HeldTable, type UserFacts, type UserSession } from './world.js';
 
 /** The values of UNDROP_NOTE. */
 export type Note = 'info' | 'warning' | 'off';

@@ -4,8 +4,8 @@
  */
 import { expect, jest } from '@jest/globals';
 import type { RowDataPacket } from 'mysql2/promise';
+import { repointForeignKey } from '../../src/held/foreign-keys/add-keys.js';
 import { detach } from '../../src/held/foreign-keys/detach.js';
-import { repointForeignKey } from '../../src/held/foreign-keys/repoint.js';
 import { ensureLedger } from '../../src/ledger/tables.js';
 import { recordOutcome } from '../../src/ledger/write.js';
 import type { ServicePool, TaskConnection } from '../../src/service/pool/pools.js';

@@ -11,12 +11,13 @@ import type { LockedTable } from '../../src/ledger/intents/session-locks.js';
 import type { IntentTable } from '../../src/ledger/write.js';
 import { parseHoldName, recycleSchemaFor } from '../../src/names/names.js';
 import { dropTable } from '../../src/statements/drop-table/drop-table.js';
-import { query, type UserCommand } from '../../src/steps/session/user-session.js';
-import type {
-  RecordedIntent,
-  ServiceRename,
-  ServiceRenameOutcome,
-  World,
+import {
+  query,
+  type RecordedIntent,
+  type ServiceRename,
+  type ServiceRenameOutcome,
+  type UserCommand,
+  type World,
 } from '../../src/steps/world.js';
 import type { ServerVersion } from '../../src/wire/connection/handshake-v10.js';
 import type { Result } from '../../src/wire/response.js';

@@ -16,13 +16,13 @@ import type {
   SchemaPort,
   SchemaRow,
 } from '../../src/statements/drop-database/schema-port.js';
-import type { NamedTable } from '../../src/steps/names/client-names.js';
-import type { UserFacts } from '../../src/steps/request.js';
-import type { UserCommand } from '../../src/steps/session/user-session.js';
 import type {
+  NamedTable,
   RecordedIntent,
   ServiceRename,
   ServiceRenameOutcome,
+  UserCommand,
+  UserFacts,
   World,
 } from '../../src/steps/world.js';
 import type { Result } from '../../src/wire/response.js';

@@ -8,11 +8,17 @@ import { UndropError } from '../../src/errors.js';
 import type { RelocateTable } from '../../src/held/relocate/blockers.js';
 import type { Relocation } from '../../src/held/relocate/relocate.js';
 import type { IntentTable } from '../../src/ledger/write.js';
-import type { NamedTable } from '../../src/steps/names/client-names.js';
-import type { HeldTable, Reply } from '../../src/steps/reply.js';
-import type { DropRequest, UserFacts } from '../../src/steps/request.js';
-import type { UserCommand } from '../../src/steps/session/user-session.js';
-import type { RecordedIntent, ServiceRenameOutcome, World } from '../../src/steps/world.js';
+import type {
+  DropRequest,
+  HeldTable,
+  NamedTable,
+  RecordedIntent,
+  Reply,
+  ServiceRenameOutcome,
+  UserCommand,
+  UserFacts,
+  World,
+} from '../../src/steps/world.js';
 import type { Result } from '../../src/wire/response.js';
 import { idOf, requestOf } from './drop-request.js';
 import { describePayload, errResult, okResult, preparedResult, rowsResult } from './results.js';

@@ -35,9 +35,8 @@ import { textOf } from '../../service/sql.js';
 import { ACCESS_DENIED } from '../../wire/server-errors.js';
 import type { RelocateTable } from '../relocate/blockers.js';
 import { dropTriggers, type FoundTriggers, findTriggers } from '../triggers/detach-triggers.js';
-import { alter, dropKey } from './add-keys.js';
+import { alter, dropKey, repointForeignKey } from './add-keys.js';
 import { readTable } from './read-table.js';
-import { repointForeignKey } from './repoint.js';
 
 /** The failure of each table, or null. Does not reject. */
 export async function detach(

@@ -22,8 +22,13 @@ import { isKilled } from '../../service/pool/statement-timeout.js';
 import { readServerFacts } from '../../service/server-facts.js';
 import { note, numberOf, sql } from '../../service/sql.js';
 import { REATTACH_TRIES } from '../../tries.js';
-import { addKeys, type KeyedTable } from './add-keys.js';
-import { type RepointOptions, readKey, repointForeignKey } from './repoint.js';
+import {
+  addKeys,
+  type KeyedTable,
+  type RepointOptions,
+  readKey,
+  repointForeignKey,
+} from './add-keys.js';
 
 /** The result for a CHECK, trigger or foreign key. */
 export interface Reattached {

@@ -51,7 +51,7 @@ export function blockedByTriggers(problem: string): Failure {
   return { todo: 'blocked_by_triggers', text };
 }
 
-/** The privileges of the service account on triggers of others (triggers/rights.ts). */
+/** The privileges of the service account on triggers of others (triggers/detach-triggers.ts). */
 export interface TriggerRights {
   readonly mayDrop: boolean;
   /** Including those of other definers. */

@@ -15,11 +15,15 @@ import { isServerError } from '../../service/errors.js';
 import type { ServicePool } from '../../service/pool/pools.js';
 import { isKilled, runWithTimeout, type TryOptions } from '../../service/pool/statement-timeout.js';
 import type { ServerFacts } from '../../service/server-facts.js';
-import { ident, note, sql } from '../../service/sql.js';
+import { ident, note, sql, textOf } from '../../service/sql.js';
 import { ER_SUBQUERY_NO_1_ROW, ER_TRG_DOES_NOT_EXIST } from '../../wire/server-errors.js';
-import { blockedByTriggers, type RelocateTable, TRIGGERS_STAY } from '../relocate/blockers.js';
+import {
+  blockedByTriggers,
+  type RelocateTable,
+  TRIGGERS_STAY,
+  type TriggerRights,
+} from '../relocate/blockers.js';
 import { type ShownTrigger, setModes, showTriggers, statementOf } from './definition.js';
-import { readTriggerRights } from './rights.js';
 
 type Server = Pick<ServerFacts, 'flavour' | 'versionId'>;
 
@@ -131,3 +135,33 @@ export async function dropTriggers(
 
 /** The SELECT returns more than one row if the trigger doesn't exist; and no such trigger. */
 const NOT_THERE = [ER_SUBQUERY_NO_1_ROW, ER_TRG_DOES_NOT_EXIST] as const;
+
+// ── the rights of the service account ────────────────────────────────────────────────────────────
+// The privileges of the service account on triggers of others, by SHOW GRANTS: to drop one it needs
+// TRIGGER on its table; to create it again it needs the privilege to name another definer. With the
+// binary log on and log_bin_trust_function_creators off both need SUPER, but for DROP TRIGGER of
+// MySQL 8 and later.
+
+/** The lines of SHOW GRANTS for the whole server, with active roles. */
+const ON_SERVER = /^GRANT (.+?) ON \*\.\* TO /;
+/** SUPER, or on MariaDB the privilege for the binary log. */
+const TRUSTED = /\b(?:ALL PRIVILEGES|SUPER|BINLOG ADMIN)\b/;
+const DEFINERS = /\b(?:ALL PRIVILEGES|SUPER|SET USER|SET_USER_ID|SET_ANY_DEFINER)\b/;
+
+export async function readTriggerRights(
+  pool: ServicePool,
+  { flavour, versionId }: Pick<ServerFacts, 'flavour' | 'versionId'>,
+): Promise<TriggerRights> {
+  const [variables = [], grants = []] = await pool.run([
+    sql`SHOW GLOBAL VARIABLES
+        WHERE Variable_name IN ('log_bin', 'log_bin_trust_function_creators')`,
+    sql`SHOW GRANTS`,
+  ]);
+  const texts = grants.flatMap((row) => Object.values(row)).map(String);
+  const has = (right: RegExp) => texts.some((text) => right.test(ON_SERVER.exec(text)?.[1] ?? ''));
+  const isOn = (name: string) =>
+    variables.some((row) => textOf(row, 'Variable_name') === name && textOf(row, 'Value') === 'ON');
+  const isTrusted = !isOn('log_bin') || isOn('log_bin_trust_function_creators') || has(TRUSTED);
+  const isNew = flavour === 'mysql' && versionId >= 80_000;
+  return { mayDrop: isNew || isTrusted, mayMake: isTrusted && has(DEFINERS) };
+}

@@ -19,7 +19,7 @@ import {
   payloadsOf,
 } from '../../statements/intercepted.js';
 import { inSlices } from '../../steps/session/in-slices.js';
-import type { SessionFacts } from '../../steps/session/user-session.js';
+import type { SessionFacts } from '../../steps/world.js';
 import { CLIENT_MULTI_STATEMENTS, hasFlag } from '../../wire/capabilities.js';
 import { COM_CHANGE_USER, COM_SET_OPTION } from '../../wire/commands.js';
 import { encodePacket, GrowingBuffer, HEADER_BYTES, type Packet } from '../../wire/framing.js';

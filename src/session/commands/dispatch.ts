@@ -30,7 +30,7 @@ import {
   recycleSchemaRefusal,
   tooManyOf,
 } from '../../steps/refusals/refusals.js';
-import type { UserFacts } from '../../steps/request.js';
+import type { UserFacts } from '../../steps/world.js';
 import { COM_STMT_PREPARE } from '../../wire/commands.js';
 import { classifyByFacts, isTaken } from '../gate/classify-packet.js';
 import { HELD_BYTES_MAX } from '../gate/command-gate.js';

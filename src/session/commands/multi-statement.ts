@@ -20,9 +20,9 @@ import {
   refused,
 } from '../../statements/intercepted.js';
 import { notDone } from '../../steps/refusals/refusals.js';
-import type { UserFacts } from '../../steps/request.js';
 import { cleanFactsSql, readFacts } from '../../steps/session/facts.js';
 import { inSlices } from '../../steps/session/in-slices.js';
+import type { UserFacts } from '../../steps/world.js';
 import { SERVER_MORE_RESULTS_EXISTS } from '../../wire/capabilities.js';
 import { COM_QUERY } from '../../wire/commands.js';
 import { encodePacket, packetCount } from '../../wire/framing.js';

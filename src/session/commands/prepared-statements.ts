@@ -36,11 +36,9 @@ import {
   recycleSchemaRefusal,
   schemaAndTables,
 } from '../../steps/refusals/refusals.js';
-import { listTables } from '../../steps/reply.js';
-import type { UserFacts } from '../../steps/request.js';
 import { hintsIn } from '../../steps/rules/hints.js';
 import { factsSql, isWide, notReadIn, readFacts } from '../../steps/session/facts.js';
-import type { UserCommand } from '../../steps/session/user-session.js';
+import { listTables, type UserCommand, type UserFacts } from '../../steps/world.js';
 import { ER_PARSE_ERROR, ER_UNKNOWN_STMT_HANDLER } from '../../wire/server-errors.js';
 import { classifyByFacts } from '../gate/classify-packet.js';
 import {
@@ -50,7 +48,7 @@ import {
   type PreparedDrop,
 } from './prepared-drops.js';
 
-// ── COM_STMT_PREPARE and COM_STMT_EXECUTE ────────────────────────────────────────────────────
+// ── COM_STMT_PREPARE and COM_STMT_EXECUTE ────────────────────────────────────────────────────────
 
 /** The server prepares the client's text; its response is the client's. */
 export async function prepareDrop(
@@ -157,7 +155,7 @@ function orRefusal<T>(bind: () => T): T | UndropError {
   }
 }
 
-// ── PREPARE, EXECUTE and EXECUTE IMMEDIATE as text ───────────────────────────────────────────
+// ── PREPARE, EXECUTE and EXECUTE IMMEDIATE as text ───────────────────────────────────────────────
 
 /** PREPARE and EXECUTE IMMEDIATE, of a text that may be a drop. */
 export async function dynamic(

@@ -24,8 +24,8 @@ import {
 } from '../../sql/verdict.js';
 import type { DropService, Intercepted, InterceptOptions } from '../../statements/intercepted.js';
 import type { SessionGuess } from '../../steps/drop-options.js';
-import type { UserFacts } from '../../steps/request.js';
 import { inSlices } from '../../steps/session/in-slices.js';
+import type { UserFacts } from '../../steps/world.js';
 import type { Capabilities } from '../../wire/capabilities.js';
 import {
   COM_CHANGE_USER,

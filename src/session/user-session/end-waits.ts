@@ -12,7 +12,7 @@ import type { ServiceConnection } from '../../service/pool/pools.js';
 import { WAITS_FOR_LOCK } from '../../service/pool/statement-timeout.js';
 import { note, sql } from '../../service/sql.js';
 import type { DropService } from '../../statements/intercepted.js';
-import type { SessionFacts } from '../../steps/session/user-session.js';
+import type { SessionFacts } from '../../steps/world.js';
 import type { ServerVersion } from '../../wire/connection/handshake-v10.js';
 import { ER_KILL_DENIED_ERROR } from '../../wire/server-errors.js';
 import type { SessionConnections } from '../connections.js';

@@ -9,7 +9,7 @@
 import { randomBytes } from 'node:crypto';
 import { assert } from '../../assert.js';
 import type { ResponseTracker } from '../../relay/response-tracker.js';
-import type { CommandSession, SessionCommand } from '../../steps/session/user-session.js';
+import type { CommandSession, SessionCommand } from '../../steps/world.js';
 import type { Capabilities } from '../../wire/capabilities.js';
 import { COM_STMT_CLOSE, COM_STMT_PREPARE, encodeComQuery } from '../../wire/commands.js';
 import { encodePacket, HEADER_BYTES, PacketAssembler } from '../../wire/framing.js';
@@ -156,7 +156,7 @@ function coded(
   return { payload, reader };
 }
 
-// ── the marker ───────────────────────────────────────────────────────────────────────────────
+// ── the marker ───────────────────────────────────────────────────────────────────────────────────
 
 const NOTHING: Buffer = Buffer.alloc(0);
 

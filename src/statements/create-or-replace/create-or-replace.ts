@@ -13,21 +13,30 @@ import { assert } from '../../assert.js';
 import { UndropError } from '../../errors.js';
 import { inspectNames, syntaxError } from '../../steps/inspect-names.js';
 import { makeTriggers } from '../../steps/make-triggers.js';
-import { type NamedTable, qualify, serviceNames } from '../../steps/names/client-names.js';
+import { qualify, serviceNames } from '../../steps/names/client-names.js';
 import { notDone, notUnderstood } from '../../steps/refusals/refusals.js';
+import {
+  askToDrop,
+  ownLockSql,
+  probeSql,
+  type QualifiedName,
+  raise,
+  signal,
+} from '../../steps/session/user-session.js';
 import {
   type Answer,
   answerWith,
+  ask,
+  type DropRequest,
   type HeldTable,
   listTables,
+  type NamedTable,
   type Reply,
   refuse,
-} from '../../steps/reply.js';
-import type { DropRequest, UserFacts } from '../../steps/request.js';
-import { ask, type UserSession } from '../../steps/session/user-session.js';
-import { ownLockSql, probeSql, type QualifiedName } from '../../steps/session/user-session-sql.js';
-import { askToDrop, raise, signal } from '../../steps/session-answers.js';
-import type { World } from '../../steps/world.js';
+  type UserFacts,
+  type UserSession,
+  type World,
+} from '../../steps/world.js';
 import { REPLACE_TRIES } from '../../tries.js';
 import { decodeErr } from '../../wire/response.js';
 import {

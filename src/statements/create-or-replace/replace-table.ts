@@ -10,10 +10,10 @@ import { modeFromSqlMode } from '../../sql/lex/lex-mode.js';
 import type { DropTableStatement, Replacement } from '../../sql/verdict.js';
 import { whyUnsupported } from '../../steps/inspect-names.js';
 import { notDone, notUnderstood, SET_IF_EXISTS } from '../../steps/refusals/refusals.js';
-import { listTables } from '../../steps/reply.js';
 import { hintsIn } from '../../steps/rules/hints.js';
 import type { HoldingStatement } from '../../steps/run.js';
 import { inSlices } from '../../steps/session/in-slices.js';
+import { listTables } from '../../steps/world.js';
 import {
   answeredWith,
   dropAndHold,

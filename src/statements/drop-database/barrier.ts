@@ -1,26 +1,169 @@
 /**
- * The barrier of a DROP DATABASE: an empty table of undrop's in the schema, which two service
- * connections keep open, so that the DROP waits until the service has looked for other tables. If
- * one of the two connections is killed, the other still holds it.
+ * The barrier of a DROP DATABASE, and a try of the DROP in the user's session: it waits for the
+ * barrier table with its schema locked and its list of tables complete; the service checks the
+ * schema, and opens the barrier only if there is no other table.
  *
- * Invariants: the statements outlast the DROP (DROP_WAITS_S for each of its locks), so that if the
- * barrier is never opened, because this process was killed, the DROP fails and has dropped nothing.
- * SLEEP(4) doesn't check whether its client is there; a longer one does. A connection begins no
- * statement but its last, because a HANDLER that another session waits for is closed by the next
- * one.
+ * Invariant: the connection that owns the group runs the check, after the DROP was seen to wait for
+ * a table; so a process that others consider dead opens no barrier.
  */
+import { assert } from '../../assert.js';
 import { systemClock } from '../../clock.js';
 import { UndropError } from '../../errors.js';
+import type { Log } from '../../log.js';
 import { BARRIER_TABLE_COMMENT } from '../../names/names.js';
 import { isServerError, type ServerError } from '../../service/errors.js';
-import type { ServicePool, TaskConnection } from '../../service/pool/pools.js';
+import type { ServiceConnection, ServicePool, TaskConnection } from '../../service/pool/pools.js';
 import type { ServerFacts } from '../../service/server-facts.js';
 import { ident, note, type SQLQuery, sql } from '../../service/sql.js';
+import { cleanSql } from '../../steps/session/user-session.js';
+import { ask, type UserSession } from '../../steps/world.js';
 import { BARRIER_KILL_PAUSE_MS, BARRIER_KILL_TRIES } from '../../tries.js';
-import { ER_CONNECTION_KILLED, ER_QUERY_INTERRUPTED } from '../../wire/server-errors.js';
-import { DROP_WAITS_S } from './schema-sql.js';
+import {
+  ER_CONNECTION_KILLED,
+  ER_KILL_DENIED_ERROR,
+  ER_LOCK_WAIT_TIMEOUT,
+  ER_NO_SUCH_THREAD,
+  ER_QUERY_INTERRUPTED,
+} from '../../wire/server-errors.js';
+import { findTables, isEmptied } from './read-schema.js';
+import {
+  DROP_WAITS_S,
+  dropSchemaSql,
+  type SchemaDropRequest,
+  schemaComment,
+  type TryEnd,
+} from './schema-drop.js';
 
-export interface BarrierOptions {
+/** The barrier as a statement has it: closed, until it is opened or left to its own end. */
+export type ClosedBarrier = Pick<Barrier, 'isIntact' | 'seenAtMs' | 'open' | 'leave'>;
+
+interface DropAtBarrierOptions {
+  readonly request: SchemaDropRequest;
+  /** The name as the server stores it. */
+  readonly schema: string;
+  readonly pool: ServicePool;
+  readonly log: Log;
+  /** The connection that owns the group. */
+  readonly owner: ServiceConnection;
+  readonly rounds: number;
+  /** Open afterwards, unless the try rejects. */
+  readonly barrier: ClosedBarrier;
+  readonly session: UserSession;
+}
+
+/** How soon it is checked whether the DROP waits, and how often while it waits for others. */
+const CHECK_EVERY_MS = 3;
+const CHECK_SELDOM_MS = 50;
+const SOON_MS = 500;
+/** The barrier holds for some 40 s. */
+const BARRIER_AGE_MS_MAX = 10_000;
+
+/** Rejects if the user session broke, or the service; then the DROP ends by its own timeout. */
+export async function dropAtBarrier(options: DropAtBarrierOptions): Promise<TryEnd> {
+  const { request, pool, session, barrier } = options;
+  if (performance.now() - barrier.seenAtMs > BARRIER_AGE_MS_MAX || !barrier.isIntact) {
+    // This process was suspended, or earlier work took long; or a part of the barrier was killed.
+    await barrier.open();
+    return { kind: 'again' };
+  }
+  let hasEnded = false;
+  const dropping = ask(session, dropSchemaSql(request)).finally(() => {
+    hasEnded = true;
+  });
+  dropping.catch(() => undefined);
+  let mayDrop: boolean | null = null;
+  let failure: unknown = null;
+  try {
+    mayDrop = await decide(options, () => hasEnded, dropping);
+    if (mayDrop === false && !hasEnded) await stop(pool, request.session.threadId);
+    if (mayDrop === true) await barrier.open();
+  } catch (error) {
+    failure = error;
+  }
+  // After any failure, the session belongs to undrop again only when its DROP has ended.
+  const [said] = await dropping;
+  if (mayDrop === false) {
+    // A late KILL hits one of these.
+    const nothing = cleanSql(request.groupId);
+    await ask(session, nothing, nothing);
+  }
+  if (said?.kind === 'ok') {
+    if (mayDrop !== true) logUnchecked(options);
+    return { kind: 'dropped', ok: said };
+  }
+  assert(said?.kind === 'err', 'DROP DATABASE answers OK or ERR');
+  if (failure !== null) throw failure;
+  // It would block the removal of the barrier table.
+  await barrier.open();
+  const isStopped = said.errno === ER_QUERY_INTERRUPTED || said.errno === ER_LOCK_WAIT_TIMEOUT;
+  return mayDrop === false && isStopped ? { kind: 'again' } : { kind: 'failed', error: said };
+}
+
+/** Both connections that held the barrier were killed: what the DROP has dropped is unknown. */
+function logUnchecked({ log, schema, request: { groupId } }: DropAtBarrierOptions): void {
+  const what =
+    'the server ran a DROP DATABASE before the last check, because both connections of undrop ' +
+    'were killed; a table that was created in the last moment may be lost';
+  log.error({ event: 'schema_drop_unchecked', schema, groupId }, what);
+}
+
+/** Whether it may go on; null: it ended before that was seen. */
+async function decide(
+  options: DropAtBarrierOptions,
+  hasEnded: () => boolean,
+  dropping: Promise<unknown>,
+): Promise<boolean | null> {
+  const { owner, schema, request, rounds, barrier } = options;
+  const ending = dropping.catch(() => undefined);
+  const startMs = performance.now();
+  while (!hasEnded()) {
+    const everyMs = performance.now() - startMs < SOON_MS ? CHECK_EVERY_MS : CHECK_SELDOM_MS;
+    await Promise.race([ending, systemClock.sleep(everyMs)]);
+    if (hasEnded()) break;
+    // The other connection still holds it, and might be killed as well.
+    if (!barrier.isIntact) return false;
+    if (!(await isWaitingForTable(options))) continue;
+    // Keeps the DROP from running in step with a session that creates tables in a loop.
+    const pauseMs = Math.min(rounds * 4, 40) * Math.random();
+    await Promise.race([ending, systemClock.sleep(pauseMs)]);
+    if (hasEnded()) break;
+    return isEmptied(await findTables(owner, schema, request.groupId));
+  }
+  return null;
+}
+
+/** Then its schema is locked, and its list is complete. */
+async function isWaitingForTable({ owner, request }: DropAtBarrierOptions): Promise<boolean> {
+  const says = `%${schemaComment(request.groupId)}%`;
+  const [rows = []] = await owner.run(
+    sql`SELECT ${note('waits')} 1 AS one FROM information_schema.PROCESSLIST
+        WHERE ID = ${request.session.threadId} AND STATE = 'Waiting for table metadata lock'
+          AND INFO LIKE ${says}`,
+  );
+  return rows.length > 0;
+}
+
+/** Without the privilege for it the DROP ends by its own timeout. */
+async function stop(pool: ServicePool, threadId: number): Promise<void> {
+  try {
+    await pool.killQuery(threadId);
+  } catch (error) {
+    if (!isServerError(error, ER_KILL_DENIED_ERROR, ER_NO_SUCH_THREAD)) throw error;
+  }
+}
+
+// ── the barrier ──────────────────────────────────────────────────────────────────────────────────
+// An empty table of undrop's in the schema, which two service
+// connections keep open, so that the DROP waits until the service has looked for other tables. If
+// one of the two connections is killed, the other still holds it.
+//
+// Invariants: the statements outlast the DROP (DROP_WAITS_S for each of its locks), so that if the
+// barrier is never opened, because this process was killed, the DROP fails and has dropped nothing.
+// SLEEP(4) doesn't check whether its client is there; a longer one does. A connection begins no
+// statement but its last, because a HANDLER that another session waits for is closed by the next
+// one.
+
+interface BarrierOptions {
   readonly schema: string;
   readonly table: string;
   readonly groupId: string;
@@ -33,7 +176,7 @@ const SLEEP_S = 4;
 const SLEEPS = Math.ceil((20 * DROP_WAITS_S) / SLEEP_S);
 const DEADLINE_MS = (SLEEPS * SLEEP_S + 60) * 1_000;
 const ASLEEP_WITHIN_MS = 10_000;
-const CHECK_EVERY_MS = 2;
+const ASLEEP_CHECK_MS = 2;
 
 /** Creates the table that the DROP comes to first. Null: it exists, and a HANDLER can open it. */
 export async function makeBarrierTable(
@@ -109,7 +252,7 @@ export class Barrier {
       const ids = this.#holders.flatMap(({ threadId }) => (threadId === null ? [] : [threadId]));
       if (ids.length === HOLDERS && (await areAsleep(this.#pool, ids))) return;
       if (performance.now() > endMs) throw new UndropError('UNDROP_SERVICE_FAILED', NOT_HELD);
-      await systemClock.sleep(CHECK_EVERY_MS);
+      await systemClock.sleep(ASLEEP_CHECK_MS);
     }
   }
 

@@ -11,9 +11,8 @@ import { assert } from '../../assert.js';
 import { UndropError } from '../../errors.js';
 import { SERVER_SCHEMAS } from '../../names/names.js';
 import { isRecycleName } from '../../sql/trigger-scan.js';
-import { answerWith, refuse } from '../../steps/reply.js';
-import { ask, type UserSession } from '../../steps/session/user-session.js';
-import { clean, signal } from '../../steps/session-answers.js';
+import { clean, signal } from '../../steps/session/user-session.js';
+import { answerWith, ask, refuse, type UserSession } from '../../steps/world.js';
 import { SERVER_STATUS_DB_DROPPED } from '../../wire/capabilities.js';
 import { okWithStatus } from '../../wire/response.js';
 import {
@@ -30,22 +29,20 @@ import {
   OWN_GLOBAL_LOCK,
 } from '../../wire/server-errors.js';
 import {
-  type Gone,
-  notDropped,
-  type SchemaAnswer,
-  type SchemaDropRequest,
-  tablesOfSchema,
-} from './schema-drop.js';
-import type { SchemaPort } from './schema-port.js';
-import {
   deniedSignal,
   ENDING_SQL,
+  type Gone,
   maySchemaSql,
+  notDropped,
   readSchemaFacts,
+  type SchemaAnswer,
+  type SchemaDropRequest,
   type SchemaFacts,
   schemaFactsSql,
   showSchemaSql,
-} from './schema-sql.js';
+  tablesOfSchema,
+} from './schema-drop.js';
+import type { SchemaPort } from './schema-port.js';
 
 /** DROP DATABASE would have ended with the same error, word for word. */
 const SAME_AS_DROP_DATABASE: readonly number[] = [

@@ -14,11 +14,17 @@ import { barrierTableName } from '../../names/names.js';
 import { isServiceError } from '../../service/errors.js';
 import { makeTriggers } from '../../steps/make-triggers.js';
 import { rootCause } from '../../steps/refusals/refusals.js';
-import { type Answer, answerWith, type HeldTable, refuse } from '../../steps/reply.js';
-import { ask, type UserSession } from '../../steps/session/user-session.js';
-import { cleanSql, signalSql, waitForLockSql } from '../../steps/session/user-session-sql.js';
+import { cleanSql, signalSql, waitForLockSql } from '../../steps/session/user-session.js';
 import { tellUndo } from '../../steps/undo-note.js';
-import type { World } from '../../steps/world.js';
+import {
+  type Answer,
+  answerWith,
+  ask,
+  type HeldTable,
+  refuse,
+  type UserSession,
+  type World,
+} from '../../steps/world.js';
 import { SCHEMA_ROUNDS } from '../../tries.js';
 import { decodeErr, type OkPacket, okWithAffectedRows } from '../../wire/response.js';
 import {
@@ -30,15 +36,18 @@ import { checkRights, type There } from './check-rights.js';
 import { holdTables, recordTables, type SchemaToEmpty } from './hold-tables.js';
 import {
   crowded,
+  DROP_WAITS_S,
   type Gone,
+  lockWaitSql,
   notDropped,
+  QUEUE_WAITS_S,
+  queueSql,
   type SchemaAnswer,
   type SchemaDropRequest,
   type TryEnd,
   tablesOfSchema,
 } from './schema-drop.js';
 import type { SchemaPort, SchemaRow } from './schema-port.js';
-import { DROP_WAITS_S, lockWaitSql, QUEUE_WAITS_S, queueSql } from './schema-sql.js';
 
 /** The request, the ports, and the session's facts of the schema. */
 type Allowed = There & Omit<SchemaToEmpty, 'owner'>;

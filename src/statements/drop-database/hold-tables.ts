@@ -14,11 +14,16 @@ import type { IntentTable } from '../../ledger/write.js';
 import { formatHoldName, inBatches, isRecycleSchema, recycleSchemaFor } from '../../names/names.js';
 import { refusalBeforeInspection } from '../../steps/inspect-names.js';
 import { takeByService } from '../../steps/rename/take-by-service.js';
-import { type Answer, answerWith, type HeldTable, refuse } from '../../steps/reply.js';
-import { ask } from '../../steps/session/user-session.js';
-import { waitForLockSql } from '../../steps/session/user-session-sql.js';
-import { raise } from '../../steps/session-answers.js';
-import type { ServiceRenameTable, World } from '../../steps/world.js';
+import { raise, waitForLockSql } from '../../steps/session/user-session.js';
+import {
+  type Answer,
+  answerWith,
+  ask,
+  type HeldTable,
+  refuse,
+  type ServiceRenameTable,
+  type World,
+} from '../../steps/world.js';
 import {
   SCHEMA_RELOCATE_PAUSE_MS,
   SCHEMA_RELOCATE_TRIES,

@@ -33,13 +33,12 @@ import { isSameServer } from '../../steps/inspect-names.js';
 import { newId, retryUntilWritten } from '../../steps/intents.js';
 import type { TriggerToMake } from '../../steps/make-triggers.js';
 import { rootCause } from '../../steps/refusals/refusals.js';
-import type { HeldTable } from '../../steps/reply.js';
 import type { ServerWorld } from '../../steps/run.js';
 import { triggersOfDrop } from '../../steps/triggers-to-make.js';
+import type { HeldTable } from '../../steps/world.js';
 import { LATE_MS } from '../../tries.js';
 import { ER_BAD_DB_ERROR } from '../../wire/server-errors.js';
-import { closeBarrier, makeBarrierTable } from './barrier.js';
-import { type ClosedBarrier, dropAtBarrier } from './drop-at-barrier.js';
+import { type ClosedBarrier, closeBarrier, dropAtBarrier, makeBarrierTable } from './barrier.js';
 import {
   type Found,
   findLiveTables,
@@ -59,7 +58,7 @@ export interface SchemaRow {
 /** The owner of the group; a process that others consider dead has lost it. */
 export type GroupOwner = ServiceConnection;
 
-export interface AtBarrier {
+interface AtBarrier {
   readonly row: SchemaRow;
   readonly owner: GroupOwner;
   readonly barrier: ClosedBarrier;

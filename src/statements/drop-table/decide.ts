@@ -12,10 +12,9 @@ import type { ForeignKeyName, IntentFacts, IntentTable } from '../../ledger/writ
 import { foldName, formatHoldName, parseHoldName, recycleSchemaFor } from '../../names/names.js';
 import type { Ruling } from '../../policy/decide.js';
 import { knownKind, type Seen } from '../../steps/inspect-names.js';
-import { type Again, again, sentenceStart } from '../../steps/reply.js';
-import type { DropRequest } from '../../steps/request.js';
 import { hidesDirectories } from '../../steps/session/facts.js';
-import type { QualifiedName, Signal } from '../../steps/session/user-session-sql.js';
+import type { QualifiedName, Signal } from '../../steps/session/user-session.js';
+import { type Again, again, type DropRequest, sentenceStart } from '../../steps/world.js';
 import type { ServerVersion } from '../../wire/connection/handshake-v10.js';
 import {
   ER_FK_CANNOT_DROP_PARENT,
@@ -128,7 +127,7 @@ export interface BlockedParent {
   readonly key: ForeignKeyName;
 }
 
-export interface DropRules {
+interface DropRules {
   /** MySQL 8 and later: all or nothing, wherever in the statement the children stand. */
   readonly isAtomic: boolean;
   /** Names that differ in case are one. */

@@ -18,8 +18,6 @@ import type { SessionGuess } from '../../steps/drop-options.js';
 import { refusalOfDestroying, refusalOfRecycled } from '../../steps/inspect-names.js';
 import { serviceNames } from '../../steps/names/client-names.js';
 import { loggedText, notUnderstood, rootCause } from '../../steps/refusals/refusals.js';
-import { sentenceStart } from '../../steps/reply.js';
-import type { UserFacts } from '../../steps/request.js';
 import {
   allHints,
   FORGET_HINT,
@@ -29,6 +27,7 @@ import {
   readHints,
 } from '../../steps/rules/hints.js';
 import { type Ruled, ruleTables } from '../../steps/rules/rules.js';
+import { sentenceStart, type UserFacts } from '../../steps/world.js';
 import {
   answeredWith,
   dropAndHold,

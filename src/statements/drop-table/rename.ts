@@ -13,27 +13,32 @@ import { UndropError } from '../../errors.js';
 import { parseHoldName } from '../../names/names.js';
 import { takeByService } from '../../steps/rename/take-by-service.js';
 import {
-  type Answer,
-  again,
-  answerWith,
-  holdFailed,
-  namingOnly,
-  type Reply,
-  refuse,
-  sentenceStart,
-} from '../../steps/reply.js';
-import type { DropRequest } from '../../steps/request.js';
-import { ask, query, type UserSession } from '../../steps/session/user-session.js';
-import {
   alterNameSql,
+  askToDrop,
+  clean,
   cleanSql,
   ownLockSql,
   type QualifiedName,
+  raise,
   renameSql,
+  SAME_AS_DROP,
   waitText,
-} from '../../steps/session/user-session-sql.js';
-import { askToDrop, clean, raise, SAME_AS_DROP } from '../../steps/session-answers.js';
-import type { World } from '../../steps/world.js';
+} from '../../steps/session/user-session.js';
+import {
+  type Answer,
+  again,
+  answerWith,
+  ask,
+  type DropRequest,
+  holdFailed,
+  namingOnly,
+  query,
+  type Reply,
+  refuse,
+  sentenceStart,
+  type UserSession,
+  type World,
+} from '../../steps/world.js';
 import { SERVICE_RENAME_TRIES, SERVICE_RENAME_TRIES_FIRST } from '../../tries.js';
 import { type ErrPacket, type OkPacket, okWithWarnings } from '../../wire/response.js';
 import {

@@ -8,28 +8,45 @@
 import { assert } from '../../assert.js';
 import { UndropError } from '../../errors.js';
 import { lastingBlocker, type TriggerRights } from '../../held/relocate/blockers.js';
-import { readTriggerRights } from '../../held/triggers/rights.js';
+import { readTriggerRights } from '../../held/triggers/detach-triggers.js';
 import type { IntentFacts } from '../../ledger/write.js';
 import { isInsistence } from '../../policy/rules.js';
 import { clientCharsetOf } from '../../sql/lex/client-charset.js';
 import { refusalOfRecycled, whyUnsupported } from '../../steps/inspect-names.js';
 import { Intents, newId } from '../../steps/intents.js';
 import { notDone, notUnderstood, SET_IF_EXISTS } from '../../steps/refusals/refusals.js';
-import type { Answer } from '../../steps/reply.js';
-import type { DropRequest } from '../../steps/request.js';
 import { allHints, areForDestroying } from '../../steps/rules/hints.js';
-import { definitionIn } from '../../steps/session/facts.js';
-import { raise } from '../../steps/session-answers.js';
-import type { RecordedIntent } from '../../steps/world.js';
-import { decodeErr } from '../../wire/response.js';
+import { definitionIn, type NameKind, readKind } from '../../steps/session/facts.js';
+import {
+  askToDrop,
+  type QualifiedName,
+  raise,
+  showCreateSql,
+} from '../../steps/session/user-session.js';
+import {
+  type Answer,
+  answerWith,
+  ask,
+  type DropRequest,
+  type RecordedIntent,
+  type UserSession,
+} from '../../steps/world.js';
+import { decodeErr, type Result } from '../../wire/response.js';
 import type { ResultSet } from '../../wire/result-set.js';
+import { ER_LOCK_WAIT_TIMEOUT } from '../../wire/server-errors.js';
 import { checkRights } from '../drop-database/check-rights.js';
 import { findSchema, findTables } from '../drop-database/read-schema.js';
-import { crowded, tablesOfSchema } from '../drop-database/schema-drop.js';
+import {
+  crowded,
+  lockWaitSql,
+  readSchemaFacts,
+  schemaFactsSql,
+  tablesOfSchema,
+} from '../drop-database/schema-drop.js';
+import { namesToAsk } from '../drop-table/decide.js';
 import { type Interception, type InterceptOptions, refused } from '../intercepted.js';
 import { type AnswerFormat, answerRows } from '../undrop/answer.js';
 import { type BoundName, type BoundUndo, onSession } from '../undrop/bind.js';
-import { askRights } from './ask-rights.js';
 import { explainRows, NO_TABLES } from './explain-rows.js';
 import { fatesOfSchema, fatesOfTables } from './fates.js';
 
@@ -177,4 +194,58 @@ async function inspect(
   } finally {
     intents.release();
   }
+}
+
+// ── the rights of the user ───────────────────────────────────────────────────────────────────────
+// The queries of EXPLAIN DROP TABLE in the user's session: the kinds of the names, and whether the
+// user may drop them.
+//
+// Invariants: the server checks the privileges, with the errors of DROP, before anything else is
+// shown. No statement here can destroy anything; the check ends the transaction, as the drop does,
+// and waits for others' locks for a second at most.
+
+interface MayDrop {
+  readonly kind: 'may-drop';
+  readonly kinds: readonly NameKind[];
+  /** SHOW CREATE of each name. */
+  readonly shown: readonly Result[];
+  /** Names that another session has locked. */
+  readonly locked: ReadonlySet<QualifiedName>;
+}
+
+const LOCK_WAIT_S = 1;
+
+/** An answer: the drop would end with it. */
+async function askRights(
+  session: UserSession,
+  request: DropRequest,
+  names: readonly QualifiedName[],
+): Promise<MayDrop | Answer> {
+  const { server, groupId, charset } = request;
+  const shows = names.map((name) => showCreateSql(name, charset));
+  const [first, ...shown] = await ask(session, schemaFactsSql(), ...shows);
+  const facts = readSchemaFacts(first);
+  if ('errno' in facts) return answerWith(facts);
+  const kinds: NameKind[] = [];
+  for (const kind of shown.map(readKind)) {
+    if (typeof kind === 'object') return answerWith(kind);
+    kinds.push(kind);
+  }
+  const isMysql = server.flavour === 'mysql';
+  const nowait = { ...request.statement, wait: { kind: 'nowait' } as const };
+  const asking = isMysql ? request : { ...request, statement: nowait };
+  const wait = (seconds: number) => lockWaitSql(seconds, groupId);
+  if (isMysql) await ask(session, wait(LOCK_WAIT_S));
+  const locked = new Set<QualifiedName>();
+  let ended: Answer | null = null;
+  for (const name of namesToAsk({ names, kinds })) {
+    const said = await askToDrop(session, asking, [name]);
+    if (said === null) continue;
+    ended = decodeErr(said.payload).errno === ER_LOCK_WAIT_TIMEOUT ? null : said;
+    if (ended !== null) break;
+    locked.add(name);
+  }
+  // Twice, because a late KILL may hit one.
+  if (isMysql) await ask(session, wait(facts.lockWaitS), wait(facts.lockWaitS));
+  return ended ?? { kind: 'may-drop', kinds, shown, locked };
 }

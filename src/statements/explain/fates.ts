@@ -18,10 +18,9 @@ import {
   refusalByRuling,
   refusalOfDestroying,
 } from '../../steps/inspect-names.js';
-import { sentenceStart } from '../../steps/reply.js';
-import type { DropRequest, UserFacts } from '../../steps/request.js';
 import { notAllowed } from '../../steps/rules/hints.js';
-import type { QualifiedName } from '../../steps/session/user-session-sql.js';
+import type { QualifiedName } from '../../steps/session/user-session.js';
+import { type DropRequest, sentenceStart, type UserFacts } from '../../steps/world.js';
 import { blockedParents, type Drop, decide, type Name, parentError } from '../drop-table/decide.js';
 import type { DropService } from '../intercepted.js';
 

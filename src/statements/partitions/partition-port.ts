@@ -27,10 +27,9 @@ import {
   textOf,
   textOrNullOf,
 } from '../../service/sql.js';
-import { rootCause } from '../../steps/refusals/refusals.js';
+import { partitionsOf, rootCause } from '../../steps/refusals/refusals.js';
 import { asOwner, serviceRenameOutcomeOf } from '../../steps/rename/rename-by-service.js';
-import type { HeldTable } from '../../steps/reply.js';
-import type { ServiceRenameOutcome } from '../../steps/world.js';
+import type { HeldTable, ServiceRenameOutcome } from '../../steps/world.js';
 import {
   ER_BAD_DB_ERROR,
   ER_DROP_LAST_PARTITION,
@@ -38,7 +37,6 @@ import {
   ER_SUBQUERY_NO_1_ROW,
   METADATA_LOCK_GRANTED,
 } from '../../wire/server-errors.js';
-import { partitionsOf } from './partition-sql.js';
 
 export interface PartitionPort {
   /** In their order; none for a table that isn't partitioned. */

@@ -9,20 +9,38 @@
  */
 import { assert } from '../../assert.js';
 import { UndropError } from '../../errors.js';
-import { formatHoldName, partitionTable, recycleSchemaFor } from '../../names/names.js';
+import {
+  formatHoldName,
+  partitionTable,
+  type QualifiedTable,
+  recycleSchemaFor,
+} from '../../names/names.js';
+import { type ClientCharset, quoteClientName } from '../../sql/lex/client-charset.js';
 import type { PartitionList } from '../../sql/verdict.js';
 import {
   inspectOneTable,
   type OneTable,
   refusalBeforeInspection,
 } from '../../steps/inspect-names.js';
+import { partitionsOf } from '../../steps/refusals/refusals.js';
 import { takeByService } from '../../steps/rename/take-by-service.js';
-import { type Answer, answerWith, type HeldTable, type Reply, refuse } from '../../steps/reply.js';
-import type { DropRequest } from '../../steps/request.js';
-import { ask } from '../../steps/session/user-session.js';
-import { ownLockSql, waitText } from '../../steps/session/user-session-sql.js';
-import { clean } from '../../steps/session-answers.js';
-import type { World } from '../../steps/world.js';
+import {
+  clean,
+  ownLockSql,
+  type QualifiedName,
+  qualified,
+  waitText,
+} from '../../steps/session/user-session.js';
+import {
+  type Answer,
+  answerWith,
+  ask,
+  type DropRequest,
+  type HeldTable,
+  type Reply,
+  refuse,
+  type World,
+} from '../../steps/world.js';
 import { SERVICE_RENAME_TRIES } from '../../tries.js';
 import { decodeErr, type OkPacket, okWithInfo, type Result } from '../../wire/response.js';
 import {
@@ -38,7 +56,6 @@ import type {
   PartitionPort,
   PartitionSwap,
 } from './partition-port.js';
-import { alterPartitionSql, NONE, notExchanged, notHeld, partitionsOf } from './partition-sql.js';
 
 /** It got the metadata lock. If the table is no longer partitioned, the client gets the error. */
 const FREE: Readonly<Record<PartitionList['verb'], readonly number[]>> = {
@@ -294,4 +311,60 @@ function folded(name: string): string {
 
 function withInfo(ok: OkPacket): OkPacket {
   return { ...ok, payload: okWithInfo(ok.payload, () => Buffer.from(NOTHING_COPIED)) };
+}
+
+// ── statements and refusals ──────────────────────────────────────────────────────────────────────
+// The statements and refusals of an ALTER TABLE … DROP or TRUNCATE PARTITION in the user's session.
+//
+// Invariant: no statement built here takes a row. Each names a partition that no table has, so that
+// it fails before it begins.
+
+/** The beginning of a partition name that no table has. */
+const NONE = '_undrop_none_';
+
+interface AlterPartitionOptions {
+  readonly groupId: string;
+  readonly charset: ClientCharset;
+  readonly verb: PartitionList['verb'];
+  /** MariaDB's WAIT n or NOWAIT. */
+  readonly wait: string | null;
+  /** Names, in ASCII, before those that no table has. */
+  readonly names: readonly string[];
+  /** How many that no table has; at least 1. */
+  readonly missing: number;
+}
+
+function alterPartitionSql(name: QualifiedName, words: AlterPartitionOptions): Buffer {
+  const { groupId, charset, verb, wait, names, missing } = words;
+  const none = Array.from({ length: missing }, () => `${NONE}${groupId}`);
+  const quoted = (one: string) => Buffer.from(quoteClientName(Buffer.from(one), charset));
+  const list = [...names, ...none].map((one) => quoted(one).toString()).join(', ');
+  return Buffer.concat([
+    Buffer.from(`ALTER /* undrop wait-for-lock ${groupId} */ TABLE `),
+    qualified(name, charset),
+    Buffer.from(`${wait === null ? '' : ` ${wait}`} ${verb.toUpperCase()} PARTITION ${list}`),
+  ]);
+}
+
+/** `how`: continues the sentence "a table that is dropped by ALTER TABLE … DROP PARTITION …". */
+export function notHeld(
+  { verb, ...table }: QualifiedTable & { readonly verb: PartitionList['verb'] },
+  how: string,
+  instead = 'Use a direct connection.',
+): UndropError {
+  const statement = `by ALTER TABLE … ${verb.toUpperCase()} PARTITION`;
+  const params = { tables: partitionsOf(table), how: `${statement} ${how}`, instead };
+  return new UndropError('UNDROP_NOT_DONE_YET', params);
+}
+
+/** `cause`: the server's error. */
+function notExchanged(
+  table: QualifiedTable,
+  verb: PartitionList['verb'],
+  cause: string,
+): UndropError {
+  const instead = cause.includes('INSTANT')
+    ? 'Run ALTER TABLE … FORCE first, because columns of the table were added instantly; or use a direct connection.'
+    : undefined;
+  return notHeld({ ...table, verb }, `and the server says: ${cause}`, instead);
 }

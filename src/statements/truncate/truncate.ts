@@ -11,8 +11,8 @@
 import { assert } from '../../assert.js';
 import { UndropError } from '../../errors.js';
 import type { ForeignKey } from '../../ledger/detached/detached.js';
-import type { IntentTable } from '../../ledger/write.js';
-import { formatHoldName } from '../../names/names.js';
+import type { ForeignKeyName, IntentTable } from '../../ledger/write.js';
+import { formatHoldName, parseHoldName, type QualifiedTable } from '../../names/names.js';
 import {
   inspectOneTable,
   type OneTable,
@@ -20,35 +20,43 @@ import {
 } from '../../steps/inspect-names.js';
 import { takeByService } from '../../steps/rename/take-by-service.js';
 import {
-  type Answer,
-  answerWith,
-  type HeldTable,
-  type Reply,
-  refuse,
-  sentenceStart,
-} from '../../steps/reply.js';
-import type { DropRequest } from '../../steps/request.js';
-import { ask, query, type UserSession } from '../../steps/session/user-session.js';
-import {
+  clean,
   ownLockSql,
+  raise,
+  type Signal,
   truncateOwnSql,
   waitForLockSql,
-} from '../../steps/session/user-session-sql.js';
-import { clean, raise } from '../../steps/session-answers.js';
-import type { ServiceRenameOutcome, World } from '../../steps/world.js';
+} from '../../steps/session/user-session.js';
+import {
+  type Answer,
+  answerWith,
+  ask,
+  type DropRequest,
+  type HeldTable,
+  query,
+  type Reply,
+  refuse,
+  type ServiceRenameOutcome,
+  sentenceStart,
+  type UserSession,
+  type World,
+} from '../../steps/world.js';
 import { SERVICE_RENAME_TRIES } from '../../tries.js';
 import { decodeErr } from '../../wire/response.js';
 import {
   ABSENT_TABLE,
   ER_BAD_DB_ERROR,
   ER_FK_DUP_NAME,
+  ER_ILLEGAL_HA,
+  ER_NO_SUCH_TABLE,
   ER_TABLE_EXISTS_ERROR,
   ER_TABLE_NOT_LOCKED,
   ER_TRG_IN_WRONG_SCHEMA,
+  ER_TRUNCATE_ILLEGAL_FK,
+  ER_VERS_NOT_SUPPORTED,
   METADATA_LOCK_GRANTED,
 } from '../../wire/server-errors.js';
 import type { CopyPort, NotMade } from './copy-port.js';
-import { notServed, notTruncated, sayMissing, VERSIONED, whyNotTruncated } from './refusals.js';
 
 /**
  * The table got a trigger since the last read, which can't go to another schema with it. Or a held
@@ -243,4 +251,91 @@ async function replyTo({ world, table, held }: Truncating, end: End): Promise<An
 
 function saysGone({ refusal, payload }: Answer): boolean {
   return refusal === null && ABSENT_TABLE.includes(decodeErr(payload).errno);
+}
+
+// ── refusals ─────────────────────────────────────────────────────────────────────────────────────
+// Why a table isn't truncated, by the facts of the service: the server's own error if it would not
+// empty the table either, else a refusal of undrop. Pure.
+
+interface Context {
+  readonly checksForeignKeys: boolean;
+  readonly hasBackupLock: boolean;
+  /** The session has locked the table by LOCK TABLES. */
+  readonly isLocked: boolean;
+}
+
+/** A signal: the server's own error. Null: no reason. */
+function whyNotTruncated(
+  seen: IntentTable,
+  { checksForeignKeys, hasBackupLock, isLocked }: Context,
+): UndropError | Signal | null {
+  const { engine, triggers, kind } = seen;
+  if (kind === 'sequence') {
+    const message = `Storage engine SEQUENCE of the table ${inFull(seen)} doesn't have this option`;
+    return { errno: ER_ILLEGAL_HA, sqlState: 'HY000', message };
+  }
+  // A held child was dropped before, and is about to lose its key.
+  const child = seen.foreignKeysIn.find(({ table }) => parseHoldName(table) === null);
+  if (child !== undefined && checksForeignKeys) return parentSignal(child);
+  if (engine?.toLowerCase() !== 'innodb') {
+    const instead = isLog(seen) ? INSTEAD_OF_LOG : INSTEAD;
+    return notTruncated(seen, 'of another engine than InnoDB', instead);
+  }
+  if (triggers.length > 0) return notTruncated(seen, 'with triggers');
+  if (hasBackupLock) return notTruncated(seen, 'beside LOCK INSTANCE FOR BACKUP');
+  return isLocked ? notTruncated(seen, 'under LOCK TABLES', 'Run UNLOCK TABLES first.') : null;
+}
+
+/** `how`: continues the sentence "a table that is dropped by TRUNCATE …". */
+function notTruncated(
+  { schema, table }: QualifiedTable,
+  how: string,
+  instead = INSTEAD,
+): UndropError {
+  const tables = `Table ${schema}.${table} was not emptied and`;
+  return new UndropError('UNDROP_NOT_DONE_YET', { tables, how: `by TRUNCATE ${how}`, instead });
+}
+
+/** The table is unchanged. */
+function notServed({ schema, table }: QualifiedTable, why: string): UndropError {
+  const step = `truncate ${schema}.${table}`;
+  const cause = `${why}; the table is unchanged: run the statement again`;
+  return new UndropError('UNDROP_SERVICE_FAILED', { step, server: 'the server', cause });
+}
+
+const INSTEAD = 'Use DELETE, or a direct connection; neither of them holds the rows.';
+
+/** The server accepts no DELETE from its own logs (1556). */
+const INSTEAD_OF_LOG = 'Use a direct connection.';
+
+function isLog({ schema, table }: QualifiedTable): boolean {
+  return schema === 'mysql' && (table === 'slow_log' || table === 'general_log');
+}
+
+export const VERSIONED: Signal = {
+  errno: ER_VERS_NOT_SUPPORTED,
+  sqlState: 'HY000',
+  message: 'System-versioned tables do not support TRUNCATE TABLE',
+};
+
+function sayMissing({ schema, table }: QualifiedTable): Signal {
+  return {
+    errno: ER_NO_SUCH_TABLE,
+    sqlState: '42S02',
+    message: `Table '${schema}.${table}' doesn't exist`,
+  };
+}
+
+function parentSignal({ schema, table, name }: ForeignKeyName): Signal {
+  const what = `${inFull({ schema, table })}, CONSTRAINT ${quoted(name)}`;
+  const message = `Cannot truncate a table referenced in a foreign key constraint (${what})`;
+  return { errno: ER_TRUNCATE_ILLEGAL_FK, sqlState: '42000', message };
+}
+
+function inFull({ schema, table }: QualifiedTable): string {
+  return `${quoted(schema)}.${quoted(table)}`;
+}
+
+function quoted(name: string): string {
+  return `\`${name.replaceAll('`', '``')}\``;
 }

@@ -6,13 +6,14 @@
  */
 import { assert } from '../../assert.js';
 import type { UndropError } from '../../errors.js';
-import type { UserFacts } from '../../steps/request.js';
 import {
   cleanSql,
+  raise,
   type Signal,
+  signal,
   signalCharactersMax,
-} from '../../steps/session/user-session-sql.js';
-import { raise, signal } from '../../steps/session-answers.js';
+} from '../../steps/session/user-session.js';
+import type { UserFacts } from '../../steps/world.js';
 import { SERVER_MORE_RESULTS_EXISTS } from '../../wire/capabilities.js';
 import type { ErrPacket, OkPacket, PreparedResult } from '../../wire/response.js';
 import {

@@ -9,9 +9,9 @@ import { NAME_CHARACTERS_MAX } from '../../names/names.js';
 import type { TableName } from '../../sql/grammar/table-name.js';
 import type { DropTableStatement, UndoStatement } from '../../sql/verdict.js';
 import { decodeName, encodeName } from '../../steps/names/client-names.js';
-import type { UserFacts } from '../../steps/request.js';
 import { hintsIn } from '../../steps/rules/hints.js';
-import type { QualifiedName, Signal } from '../../steps/session/user-session-sql.js';
+import type { QualifiedName, Signal } from '../../steps/session/user-session.js';
+import type { UserFacts } from '../../steps/world.js';
 import type { ServerVersion } from '../../wire/connection/handshake-v10.js';
 import {
   ER_NO_DB_ERROR,

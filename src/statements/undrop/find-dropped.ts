@@ -18,8 +18,7 @@ import { readServerFacts, type ServerFacts } from '../../service/server-facts.js
 import { isSameServer } from '../../steps/inspect-names.js';
 import { newId } from '../../steps/intents.js';
 import { SET_IF_EXISTS } from '../../steps/refusals/refusals.js';
-import type { UserFacts } from '../../steps/request.js';
-import type { SessionFacts } from '../../steps/session/user-session.js';
+import type { SessionFacts, UserFacts } from '../../steps/world.js';
 import type { ErrPacket } from '../../wire/response.js';
 import { ABSENT_TABLE } from '../../wire/server-errors.js';
 import { findSession } from '../drop-database/read-schema.js';

@@ -12,14 +12,7 @@ import { assert } from '../../assert.js';
 import { UndropError } from '../../errors.js';
 import { inBatches } from '../../names/names.js';
 import { clientCharsetOf } from '../../sql/lex/client-charset.js';
-import type { UserFacts } from '../../steps/request.js';
 import { readKind } from '../../steps/session/facts.js';
-import {
-  ask,
-  query,
-  type UserCommand,
-  type UserSession,
-} from '../../steps/session/user-session.js';
 import {
   mayCreateSql,
   mayFillSql,
@@ -28,7 +21,14 @@ import {
   type QualifiedName,
   showCreateSql,
   waitForLockSql,
-} from '../../steps/session/user-session-sql.js';
+} from '../../steps/session/user-session.js';
+import {
+  ask,
+  query,
+  type UserCommand,
+  type UserFacts,
+  type UserSession,
+} from '../../steps/world.js';
 import type { ErrPacket } from '../../wire/response.js';
 import {
   ABSENT_TABLE,

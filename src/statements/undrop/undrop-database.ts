@@ -12,9 +12,9 @@ import { formatOthers, formatProblems, formatRestoredSchema } from '../../restor
 import { restoreSchema, type SchemaReport } from '../../restore/schema/restore-schema.js';
 import { newId } from '../../steps/intents.js';
 import { makeTriggers } from '../../steps/make-triggers.js';
-import type { UserFacts } from '../../steps/request.js';
 import { triggersOfDrop } from '../../steps/triggers-to-make.js';
 import { withRestoredInfo } from '../../steps/undo-note.js';
+import type { UserFacts } from '../../steps/world.js';
 import { pauseBefore, SCHEMA_DROP_END } from '../../tries.js';
 import { answeredWith, type Interception, type InterceptOptions } from '../intercepted.js';
 import { answerOk, answerRefused, type UndoRun } from './answer.js';

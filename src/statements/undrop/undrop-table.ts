@@ -33,9 +33,9 @@ import { tolerantly } from '../../service/errors.js';
 import { quoteIdentifier } from '../../service/sql.js';
 import { newId } from '../../steps/intents.js';
 import { makeTriggers } from '../../steps/make-triggers.js';
-import type { UserFacts } from '../../steps/request.js';
 import { triggersToMake } from '../../steps/triggers-to-make.js';
 import { withRestoredInfo, writtenPlainly } from '../../steps/undo-note.js';
+import type { UserFacts } from '../../steps/world.js';
 import {
   answeredWith,
   type DropService,

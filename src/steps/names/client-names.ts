@@ -5,15 +5,10 @@
 
 import { assert } from '../../assert.js';
 import { UndropError } from '../../errors.js';
-import type { DropIntent } from '../../ledger/write.js';
 import { type ClientCharset, clientCharsetOf, isStorable } from '../../sql/lex/client-charset.js';
 import type { DropTableStatement } from '../../sql/verdict.js';
-import { sentenceStart } from '../reply.js';
-import type { DropRequest, UserFacts } from '../request.js';
-import type { QualifiedName } from '../session/user-session-sql.js';
-
-/** `partition`: only rows of it are dropped. */
-export type NamedTable = Pick<DropIntent['tables'][number], 'schema' | 'table' | 'partition'>;
+import type { QualifiedName } from '../session/user-session.js';
+import { type DropRequest, type NamedTable, sentenceStart, type UserFacts } from '../world.js';
 
 export type ServiceNames =
   | { readonly tables: readonly NamedTable[] }
@@ -60,7 +55,7 @@ export function encodeName(name: string, charset: string): Uint8Array | null {
 }
 
 /** ASCII without the characters for which `charset` has others. */
-export function isAsciiIn(bytes: Uint8Array, charset: string): boolean {
+function isAsciiIn(bytes: Uint8Array, charset: string): boolean {
   const kind = clientCharsetOf(charset);
   return kind !== null && bytes.every((byte) => byte < 0x80) && isStorable(bytes, kind);
 }
@@ -137,7 +132,7 @@ export interface NameContext {
   readonly charset: string;
 }
 
-export interface BoundNames {
+interface BoundNames {
   readonly statement: DropTableStatement;
   readonly charset: ClientCharset;
 }

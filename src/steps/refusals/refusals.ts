@@ -3,9 +3,10 @@
  * names its tables, wherever they are known.
  */
 import { type ErrorCode, UndropError } from '../../errors.js';
+import type { QualifiedTable } from '../../names/names.js';
 import { NAMES_MAX, PARTITIONS_MAX, STATEMENTS_MAX } from '../../sql/reading.js';
 import type { RecycleSchemaWrite, Refused, StatementForm, TooMany } from '../../sql/verdict.js';
-import { listTables } from '../reply.js';
+import { listTables } from '../world.js';
 
 /** Statements are cut here in any case. */
 const TEXT_BYTES_MAX = 200;
@@ -49,6 +50,11 @@ export function namesIn(verdict: Refused): string {
 
 export function schemaAndTables(schema: Uint8Array): string {
   return `Schema ${Buffer.from(schema)} and its tables were`;
+}
+
+/** The start of a sentence. */
+export function partitionsOf({ schema, table }: QualifiedTable): string {
+  return `Partitions of ${schema}.${table} were`;
 }
 
 const SEND_PLAIN =

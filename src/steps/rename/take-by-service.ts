@@ -11,11 +11,9 @@
 import { SERVICE_RENAME_TRIES } from '../../tries.js';
 import { MalformedPacketError } from '../../wire/packet-reader.js';
 import { ER_LOCK_WAIT_TIMEOUT } from '../../wire/server-errors.js';
-import { type Answer, answerWith } from '../reply.js';
-import type { DropRequest } from '../request.js';
 import { factText } from '../session/facts.js';
-import { ask, type UserSession } from '../session/user-session.js';
-import { signal } from '../session-answers.js';
+import { signal } from '../session/user-session.js';
+import { type Answer, answerWith, ask, type DropRequest, type UserSession } from '../world.js';
 
 /** The wait of the service at its first try, in milliseconds. */
 const FIRST_TRY_MS = 200;
@@ -24,7 +22,7 @@ const NEXT_TRY_MS = 900;
 /** The wait of one try of the service for locks of InnoDB; no KILL ends it. */
 export const INNODB_WAIT_S = 1;
 
-export interface ByService<T> {
+interface ByService<T> {
   /** In the user's session: its privileges, and its turn at the locks. Null: it has had that. */
   readonly wait: () => Promise<T | null>;
   /** Waits for others as long as `killAfterMs`; `timeout`: for a lock of InnoDB, in vain. */

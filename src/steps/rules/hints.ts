@@ -11,9 +11,13 @@ import { HINT_EXPECTED, type Hint, oneHint } from '../../policy/rules.js';
 import { isFullyKnown, modeFromSqlMode } from '../../sql/lex/lex-mode.js';
 import { commentsOf } from '../../sql/lex/lexer.js';
 import type { ServerVersion } from '../../wire/connection/handshake-v10.js';
-import { type Naming, sentenceStart } from '../reply.js';
-import type { DropRequest, UserFacts } from '../request.js';
-import type { UserCommand } from '../session/user-session.js';
+import {
+  type DropRequest,
+  type Naming,
+  sentenceStart,
+  type UserCommand,
+  type UserFacts,
+} from '../world.js';
 
 /** The session hinted `destroy` in `@undrop`; nothing has changed but that this is used up. */
 export class DestroyHinted extends Error {
@@ -26,7 +30,7 @@ export class DestroyHinted extends Error {
 }
 
 /** The shortest hold that a hint may set, in milliseconds. */
-export interface HintLimits {
+interface HintLimits {
   readonly holdMs: number;
   /** Default: `holdMs`, so that a hint can't shorten. */
   readonly hintMsMin?: number;

@@ -6,8 +6,10 @@
  * or a privilege, is unknown, and matches no rule. Nothing but a base table is ever read.
  */
 
+import { formatDuration, timeText } from '../../duration.js';
 import { named } from '../../ledger/intents/intent-text.js';
 import { shapeOf } from '../../ledger/write.js';
+import { foldName } from '../../names/names.js';
 import {
   decideTable,
   NO_TRAITS,
@@ -16,14 +18,24 @@ import {
   traitsAsked,
 } from '../../policy/decide.js';
 import type { Hint, Rule } from '../../policy/rules.js';
-import { isServiceError } from '../../service/errors.js';
-import type { Row, ServicePool } from '../../service/pool/pools.js';
+import { isServiceError, unlessRefused } from '../../service/errors.js';
+import type { Row, Rows, ServicePool } from '../../service/pool/pools.js';
 import { runWithTimeout } from '../../service/pool/statement-timeout.js';
-import { ident, note, numberOrNullOf, sql, textOf, textOrNullOf } from '../../service/sql.js';
-import { readUse } from './idle.js';
-import { type Use, useWithin } from './use.js';
+import {
+  dateOf,
+  dateOrNullOf,
+  ident,
+  note,
+  numberOf,
+  numberOrNullOf,
+  quoteIdentifier,
+  type SQLQuery,
+  sql,
+  textOf,
+  textOrNullOf,
+} from '../../service/sql.js';
 
-export interface RuledName {
+interface RuledName {
   readonly schema: string;
   readonly table: string;
 }
@@ -122,4 +134,127 @@ export async function isEmptyTable(
     if (isServiceError(error)) return null;
     throw error;
   }
+}
+
+// ── the last use, read ───────────────────────────────────────────────────────────────────────────
+// Reads when a table was last used, as far as the server reports it: its last write
+// (information_schema), the last statement that names it, and how often it was read and written
+// since the server's start (performance_schema). For UNDROP_REQUIRE_IDLE and EXPLAIN.
+//
+// Invariant: it reads nothing of the table, and undrop's own queries for a drop don't count as a
+// use.
+
+interface UseOptions {
+  /** lower_case_table_names is not 0. */
+  readonly foldsCase: boolean;
+  /** A rule makes undrop check for rows, which counts as a read. */
+  readonly ignoresReads: boolean;
+  /** Whether statements matter; default: always. */
+  readonly asksStatements?: (use: Use) => boolean;
+}
+
+export async function readUse(
+  pool: ServicePool,
+  name: { readonly schema: string; readonly table: string },
+  { foldsCase, ignoresReads, asksStatements = () => true }: UseOptions,
+): Promise<Use> {
+  const { schema, table } = name;
+  const stored = foldsCase ? { schema: foldName(schema), table: foldName(table) } : name;
+  const [[facts = {}] = [], [status = {}] = []] = await pool.run([
+    sql`SELECT ${note('use')} UTC_TIMESTAMP() AS utcNow, (SELECT MAX(UPDATE_TIME)
+        FROM information_schema.TABLES WHERE ${named(schema, table)}) AS writtenAt`,
+    sql`SHOW GLOBAL STATUS LIKE 'Uptime'`,
+  ]);
+  const [counts] = await told(
+    pool,
+    sql`SELECT ${note('use')} SUM(COUNT_READ) AS readCount, SUM(COUNT_WRITE) AS writeCount
+      FROM performance_schema.table_io_waits_summary_by_table
+      WHERE OBJECT_TYPE = 'TABLE' AND OBJECT_SCHEMA = ${stored.schema}
+        AND OBJECT_NAME = ${stored.table}`,
+  );
+  const utcNow = dateOf(facts, 'utcNow');
+  const use: Use = {
+    utcNow,
+    startedAt: new Date(utcNow.getTime() - numberOf(status, 'Value') * 1_000),
+    writtenAt: dateOrNullOf(facts, 'writtenAt'),
+    namedAt: null,
+    reads: counts === undefined || ignoresReads ? null : numberOrNullOf(counts, 'readCount'),
+    writes: counts === undefined ? null : numberOrNullOf(counts, 'writeCount'),
+  };
+  // A statement that names it but wasn't counted may be about another table, or a column.
+  if (countOf(use) === 0 || !asksStatements(use)) return use;
+  const [last] = await told(pool, statementsSql(stored));
+  return { ...use, namedAt: last === undefined ? null : dateOrNullOf(last, 'namedAt') };
+}
+
+/** No rows if this server or its grants don't allow the query. */
+async function told(pool: ServicePool, text: SQLQuery): Promise<Rows[number][]> {
+  const [rows = []] = await unlessRefused(pool.run(text), []);
+  return [...rows];
+}
+
+/**
+ * A digest has no comments and no literals, a blank on each side of a dot, and its words in
+ * capitals. A name that follows none of these words may be a column's, or an alias.
+ */
+function statementsSql({ schema, table }: { readonly schema: string; readonly table: string }) {
+  const [inSchema, plain] = [quoteIdentifier(schema), quoteIdentifier(table)];
+  const isAfterWord = (name: string) => {
+    const words = ['FROM', 'JOIN', 'INTO', 'UPDATE', 'TABLE'];
+    const found = words.map((word) => sql`LOCATE(${`${word} ${name}`}, DIGEST_TEXT) > 0`);
+    return sql.join(found, ' OR ');
+  };
+  return sql`SELECT ${note('use')} MAX(LAST_SEEN) AS namedAt
+    FROM performance_schema.events_statements_summary_by_digest
+    WHERE DIGEST_TEXT REGEXP '^[(]?(SELECT|INSERT|REPLACE|UPDATE|DELETE|LOAD|WITH|TABLE) '
+      AND DIGEST_TEXT NOT LIKE ${OUR_LOOK}
+      AND (${isAfterWord(`${inSchema} . ${plain}`)}
+        OR SCHEMA_NAME = ${schema} AND (${isAfterWord(plain)}))`;
+}
+
+/** The query of `isEmptyTable`. */
+const OUR_LOOK = 'SELECT ? AS `one` FROM %';
+
+// ── the last use, in words ───────────────────────────────────────────────────────────────────────
+// The known last use of a table, and its text. UNDROP_REQUIRE_IDLE refuses by it, EXPLAIN of a drop
+// shows it. Pure.
+//
+// Invariant: an unknown use counts as none, and never causes a refusal.
+
+export interface Use {
+  readonly utcNow: Date;
+  readonly startedAt: Date;
+  /** Null: not since the server's start, or not reported. */
+  readonly writtenAt: Date | null;
+  /** The last statement that names it; null: none is known. */
+  readonly namedAt: Date | null;
+  /** Since the server's start; null: performance_schema doesn't count them. */
+  readonly reads: number | null;
+  readonly writes: number | null;
+}
+
+export function countOf({ reads, writes }: Use): number {
+  return (reads ?? 0) + (writes ?? 0);
+}
+
+/** Continues "was in use"; null: it wasn't within that time, or that isn't known. */
+export function useWithin(use: Use, idleMs: number): string | null {
+  const { writtenAt, namedAt, startedAt, reads, writes } = use;
+  const isWithin = (at: Date | null): at is Date =>
+    at !== null && use.utcNow.getTime() - at.getTime() <= idleMs;
+  const within = `within ${formatDuration(idleMs)}:`;
+  if (isWithin(writtenAt)) return `${within} it was written at ${timeText(writtenAt)}`;
+  if (isWithin(namedAt)) return `${within} a statement that names it ended at ${timeText(namedAt)}`;
+  if (!isWithin(startedAt) || countOf(use) === 0) return null;
+  const counted = `${reads ?? 0} reads and ${writes ?? 0} writes`;
+  return `${within} ${counted} since the server started at ${timeText(startedAt)}`;
+}
+
+/** In words; null: not known. */
+export function lastUse({ writtenAt, namedAt, startedAt, reads, writes }: Use): string | null {
+  const [last] = [writtenAt, namedAt].flatMap((at) => at ?? []).sort((a, b) => +b - +a);
+  if (last !== undefined) return timeText(last);
+  if (writes === null) return null;
+  if ((reads ?? 0) + writes === 0) return `not since the server started, ${timeText(startedAt)}`;
+  return `${reads ?? 0} reads and ${writes} writes since the server started, ${timeText(startedAt)}`;
 }

@@ -23,7 +23,7 @@ import {
   ER_UNKNOWN_TABLE,
   ER_WRONG_MRG_TABLE,
 } from '../../wire/server-errors.js';
-import type { UserFacts } from '../request.js';
+import type { UserFacts } from '../world.js';
 
 /**
  * The same before the client's own statements: the server forgets the marker's error. After a

@@ -1,49 +1,350 @@
 /**
- * The user's own session with the server, as the drop uses it: runs these statements of undrop
- * there, in one write, and returns their results. session/user-session/wire-user-session.ts does it
- * on the wire; a test does it in memory.
+ * Statements of undrop on the user's session, built with names as the client's own bytes, and the
+ * responses that it gives after them.
+ *
+ * Invariant: no statement built here can destroy a base table. The reports on names that aren't
+ * base tables come from DROP TEMPORARY TABLE, which touches nothing but temporary tables of this
+ * very session and returns the texts, counts and language of DROP TABLE.
  */
-import type { Result } from '../../wire/response.js';
 
-export type UserCommand =
-  | { readonly kind: 'query'; readonly text: Uint8Array }
-  | { readonly kind: 'prepare'; readonly text: Uint8Array }
-  /** Without a response. */
-  | { readonly kind: 'close'; readonly statementId: number };
+import { assert } from '../../assert.js';
+import { type ClientCharset, quoteClientName } from '../../sql/lex/client-charset.js';
+import type { LockWait } from '../../sql/verdict.js';
+import type { ServerVersion } from '../../wire/connection/handshake-v10.js';
+import { decodeErr, type ErrPacket, encodeErr, type OkPacket } from '../../wire/response.js';
+import {
+  DDL_FORBIDDEN,
+  ER_BAD_LOG_STATEMENT,
+  ER_DBACCESS_DENIED_ERROR,
+  ER_IT_IS_A_VIEW,
+  ER_NOT_SEQUENCE2,
+  ER_SP_BAD_SQLSTATE,
+  ER_TABLE_NOT_LOCKED,
+  ER_TABLE_NOT_LOCKED_FOR_WRITE,
+  ER_TABLEACCESS_DENIED_ERROR,
+  GAVE_UP,
+  OWN_GLOBAL_LOCK,
+} from '../../wire/server-errors.js';
+import { type Answer, answerWith, ask, type DropRequest, type UserSession } from '../world.js';
 
-export interface UserSession {
-  /**
-   * Sends all commands in one write and resolves with one result for each that has a response, in
-   * order. No deadline: locks are waited for as long as the user's own settings allow. Rejects if
-   * the connection ends.
-   */
-  run(commands: readonly UserCommand[]): Promise<readonly Result[]>;
+/** A name of the statement, for statements of undrop. */
+export interface QualifiedName {
+  /** Null: the session's default schema, if it can't be written in the client's charset. */
+  readonly schema: Uint8Array | null;
+  readonly table: Uint8Array;
 }
 
-export function query(text: Uint8Array): UserCommand {
-  return { kind: 'query', text };
+/** `schema`.`table` in the client's own bytes. */
+export function qualified(name: QualifiedName, charset: ClientCharset): Buffer {
+  const table = quoteClientName(name.table, charset);
+  if (name.schema === null) return Buffer.from(table);
+  return Buffer.concat([quoteClientName(name.schema, charset), Buffer.from('.'), table]);
 }
 
-/** Runs texts on the user's session in one write; one result for each. */
-export function ask(
+/** A text of words and names. */
+function textOf(charset: ClientCharset, ...parts: readonly (string | QualifiedName)[]): Buffer {
+  const bytes = parts.map((part) =>
+    typeof part === 'string' ? Buffer.from(part) : qualified(part, charset),
+  );
+  return Buffer.concat(bytes);
+}
+
+interface StatementOptions {
+  readonly groupId: string;
+  readonly charset: ClientCharset;
+}
+
+interface Moved {
+  readonly name: QualifiedName;
+  readonly holdName: string;
+}
+
+export function showCreateSql(name: QualifiedName, charset: ClientCharset): Buffer {
+  return textOf(charset, 'SHOW /* undrop kind */ CREATE TABLE ', name);
+}
+
+/** MariaDB's WAIT n or NOWAIT, as in a statement; null: none. */
+export function waitText({ wait }: { readonly wait: LockWait | null }): string | null {
+  if (wait === null) return null;
+  return wait.kind === 'nowait' ? 'NOWAIT' : `WAIT ${wait.text}`;
+}
+
+/** A single atomic RENAME; `wait` is MariaDB's WAIT n or NOWAIT, in RENAME's own place. */
+export function renameSql(
+  moves: readonly Moved[],
+  { groupId, charset, wait }: StatementOptions & { readonly wait: string | null },
+): Buffer {
+  const parts = moves.flatMap(({ name, holdName }, index) => {
+    const first = wait === null ? '' : ` ${wait}`;
+    const to = { schema: name.schema, table: Buffer.from(holdName) };
+    return [index === 0 ? '' : ', ', name, `${index === 0 ? first : ''} TO `, to];
+  });
+  return textOf(charset, `RENAME /* undrop hold ${groupId} */ TABLE `, ...parts);
+}
+
+/**
+ * A RENAME that never succeeds, because its target schema doesn't exist: it ends the transaction as
+ * the DROP would, and returns the errors for read-only, XA and missing privileges.
+ */
+export function probeSql(name: QualifiedName, { groupId, charset }: StatementOptions): Buffer {
+  const to = ` TO \`_undrop_none_${groupId}\`.\`t\``;
+  return textOf(charset, `RENAME /* undrop probe ${groupId} */ TABLE `, name, to);
+}
+
+/** The RENAME of one table, for servers that refuse RENAME under LOCK TABLES. */
+export function alterNameSql(
+  { name, holdName }: Moved,
+  { groupId, charset }: StatementOptions,
+): Buffer {
+  const to = { schema: name.schema, table: Buffer.from(holdName) };
+  return textOf(charset, `ALTER /* undrop hold ${groupId} */ TABLE `, name, ' RENAME TO ', to);
+}
+
+interface DropTemporaryOptions extends StatementOptions {
+  /** The word for the tables; a temporary sequence is a temporary table. */
+  readonly object: 'table' | 'sequence';
+  readonly ifExists: boolean;
+}
+
+export function dropTemporarySql(
+  names: readonly QualifiedName[],
+  options: DropTemporaryOptions,
+): Buffer {
+  const { groupId, object } = options;
+  const verb = `DROP /* undrop words ${groupId} */ TEMPORARY ${object.toUpperCase()} `;
+  return dropNames(verb, names, options);
+}
+
+/**
+ * Without the word TEMPORARY, as in the client's statement: that commits, and works in a read-only
+ * transaction. Only for names that are temporary tables of this very session, each of them checked
+ * there; no other session can change that.
+ */
+export function dropOwnTemporarySql(
+  names: readonly QualifiedName[],
+  options: DropTemporaryOptions,
+): Buffer {
+  const { groupId, object } = options;
+  const verb = `DROP /* undrop temporary ${groupId} */ ${object.toUpperCase()} `;
+  return dropNames(verb, names, options);
+}
+
+function dropNames(
+  verb: string,
+  names: readonly QualifiedName[],
+  { ifExists, charset }: DropTemporaryOptions,
+): Buffer {
+  const parts = names.flatMap((name, index) => [index === 0 ? '' : ', ', name]);
+  return textOf(charset, `${verb}${ifExists ? 'IF EXISTS ' : ''}`, ...parts);
+}
+
+/**
+ * For a temporary table of this very session, checked there; or for counters of the server itself
+ * (performance_schema).
+ */
+export function truncateOwnSql(
+  name: QualifiedName,
+  { groupId, charset }: StatementOptions,
+): Buffer {
+  return textOf(charset, `TRUNCATE /* undrop temporary ${groupId} */ TABLE `, name);
+}
+
+/**
+ * Waits until no other session has the table locked, as DROP TABLE would, and fails then, because
+ * the partition doesn't exist. It needs the privilege DROP alone. `wait` is MariaDB's WAIT n or
+ * NOWAIT, in seconds.
+ */
+export function waitForLockSql(
+  name: QualifiedName,
+  { groupId, charset, wait }: StatementOptions & { readonly wait: string | null },
+): Buffer {
+  const within = wait === null ? '' : `SET STATEMENT lock_wait_timeout = ${wait} FOR `;
+  const verb = `${within}ALTER /* undrop wait-for-lock ${groupId} */ TABLE `;
+  return textOf(charset, verb, name, ` TRUNCATE PARTITION \`_undrop_none_${groupId}\``);
+}
+
+/**
+ * Returns the errors of CREATE TABLE for the privilege CREATE, for the state of the session and the
+ * server, and commits as it would; two columns of one name keep it from creating anything.
+ */
+export function mayCreateSql(name: QualifiedName, { groupId, charset }: StatementOptions): Buffer {
+  const column = `\`_undrop_none_${groupId}\` INT`;
+  const verb = `CREATE /* undrop may-create ${groupId} */ TABLE `;
+  return textOf(charset, verb, name, ` (${column}, ${column})`);
+}
+
+/**
+ * To be prepared, which commits nothing: returns an error if CREATE or INSERT is denied, else one
+ * for the missing column.
+ */
+export function mayFillSql(name: QualifiedName, { groupId, charset }: StatementOptions): Buffer {
+  const verb = `CREATE /* undrop may-fill ${groupId} */ TABLE `;
+  return textOf(charset, verb, name, ` SELECT \`_undrop_none_${groupId}\``);
+}
+
+/** To be prepared, as `mayFillSql` is: returns an error if CREATE VIEW is denied. */
+export function mayViewSql(name: QualifiedName, { groupId, charset }: StatementOptions): Buffer {
+  const verb = `CREATE /* undrop may-view ${groupId} */ VIEW `;
+  return textOf(charset, verb, name, ` AS SELECT \`_undrop_none_${groupId}\``);
+}
+
+/** A RENAME checks DROP and ALTER; this checks each of them separately, without its lock. */
+export function mayRenameSql(
+  name: QualifiedName,
+  what: 'PARTITION' | 'COLUMN',
+  { groupId, charset }: StatementOptions,
+): Buffer {
+  const verb = `ALTER /* undrop may-rename ${groupId} */ TABLE `;
+  return textOf(charset, verb, name, ` DROP ${what} \`_undrop_none_${groupId}\``);
+}
+
+/**
+ * To be prepared: under LOCK TABLES of the table it returns 1100, because no session has locked it
+ * by this alias. A user who could lock it may select from it.
+ */
+export function ownLockSql(name: QualifiedName, { groupId, charset }: StatementOptions): Buffer {
+  const alias = ` AS \`_undrop_none_${groupId}\` LIMIT 0`;
+  return textOf(charset, `SELECT /* undrop own ${groupId} */ 1 FROM `, name, alias);
+}
+
+/**
+ * Resets the session's diagnostics after errors that statements of undrop have raised: no warnings,
+ * no row count, and the OK of a statement that changed nothing. It is one statement, because
+ * session tracking reports all changes in the first OK; and it reads a table, because MySQL 5.6 and
+ * MariaDB keep the old diagnostics otherwise.
+ */
+export function cleanSql(groupId: string): Buffer {
+  const read = 'SELECT 1 FROM (SELECT 1 AS one) AS one LIMIT 1';
+  return Buffer.from(`DO /* undrop clean ${groupId} */ (${read})`);
+}
+
+/** MariaDB's error for a view in DROP TABLE, which no harmless statement causes. */
+export function viewSignal({ schema, table }: StoredName): Signal {
+  return { errno: ER_IT_IS_A_VIEW, sqlState: '42S02', message: `'${schema}.${table}' is a view` };
+}
+
+/** The same for a table in DROP SEQUENCE. */
+export function notSequenceSignal({ schema, table }: StoredName): Signal {
+  const message = `'${schema}.${table}' is not a SEQUENCE`;
+  return { errno: ER_NOT_SEQUENCE2, sqlState: '42S02', message };
+}
+
+interface StoredName {
+  readonly schema: string;
+  readonly table: string;
+}
+
+// ── errors that are raised ───────────────────────────────────────────────────────────────────────
+
+export interface Signal {
+  readonly errno: number;
+  readonly sqlState: string;
+  /** Limited to `signalCharactersMax`. */
+  readonly message: string;
+}
+
+/** MESSAGE_TEXT of MySQL. */
+export const SIGNAL_CHARACTERS_MAX = 128;
+
+/** The maximum length of MESSAGE_TEXT; a longer one causes 1648. */
+export function signalCharactersMax({ flavour }: Pick<ServerVersion, 'flavour'>): number {
+  return flavour === 'mysql' ? SIGNAL_CHARACTERS_MAX : 512;
+}
+
+export function signalSql(signal: Signal): Buffer {
+  return Buffer.from(`SIGNAL SQLSTATE '${signal.sqlState}' SET ${signalInformation(signal)}`);
+}
+
+/** The text in hex, because the session's charset and sql_mode may be anything. */
+function signalInformation({ errno, message }: Omit<Signal, 'sqlState'>): string {
+  const hex = Buffer.from(message).toString('hex');
+  return `MYSQL_ERRNO = ${errno}, MESSAGE_TEXT = _utf8mb4 X'${hex}'`;
+}
+
+// ── responses as after a statement of the client ─────────────────────────────────────────────────
+/** OK and no diagnostics, as after a statement without rows. */
+export async function clean(
   session: UserSession,
-  ...texts: readonly Uint8Array[]
-): Promise<readonly Result[]> {
-  return session.run(texts.map(query));
+  { groupId }: Pick<DropRequest, 'groupId'>,
+): Promise<OkPacket> {
+  // A KILL QUERY hits one of them, and the taken tables are held.
+  const text = cleanSql(groupId);
+  const said = (await ask(session, text, text)).find(({ kind }) => kind === 'ok');
+  assert(said?.kind === 'ok', 'DO answers OK');
+  return said;
 }
 
-/** A command of the session beside the drop: another command of the protocol, unchanged. */
-export type SessionCommand = UserCommand | { readonly kind: 'packet'; readonly payload: Buffer };
-
-/** A user session that takes any command. */
-export interface CommandSession extends UserSession {
-  run(commands: readonly SessionCommand[]): Promise<readonly Result[]>;
+/**
+ * The response to a SIGNAL. In a connection of UTF-16 and the like the server can't read SQLSTATE
+ * (1407): then it is the same response, and SHOW WARNINGS doesn't have it.
+ */
+export async function signal(session: UserSession, signal: Signal): Promise<OkPacket | ErrPacket> {
+  const [said] = await ask(session, signalSql(signal));
+  assert(said?.kind === 'ok' || said?.kind === 'err', 'SIGNAL answers OK or ERR');
+  if (said.kind === 'ok' || said.errno !== ER_SP_BAD_SQLSTATE) return said;
+  if (signal.sqlState.startsWith('01')) return clean(session, { groupId: 'raise' });
+  return decodeErr(encodeErr({ ...signal, message: Buffer.from(signal.message) }));
 }
 
-/** The known facts of the session without a query to the server. */
-export interface SessionFacts {
-  readonly threadId: number;
-  /** The local port that the session was dialled from; null over a unix socket. */
-  readonly upstreamLocalPort: number | null;
-  readonly clientAddress: string;
+/**
+ * An error of the server, raised in the session so that SHOW WARNINGS has it too; cut there if it
+ * is too long for MySQL.
+ */
+export async function raise(
+  session: UserSession,
+  { server }: Pick<DropRequest, 'server'>,
+  { errno, sqlState, message }: Signal,
+): Promise<Answer> {
+  const characters = Array.from(message);
+  const charactersMax = signalCharactersMax(server);
+  const isCut = characters.length > charactersMax;
+  const raised = isCut ? characters.slice(0, charactersMax).join('') : message;
+  const said = await signal(session, { errno, sqlState, message: raised });
+  if (said.kind === 'err' && !(isCut && said.errno === errno)) return answerWith(said);
+  const payload = encodeErr({ errno, sqlState, message: Buffer.from(message) });
+  return { kind: 'answer', payload, held: [], refusal: null };
+}
+
+// ── the rights on names ──────────────────────────────────────────────────────────────────────────
+// Checks in the user's session, before a drop, how the server would answer the DROP of a table:
+// whether the user may drop it, whether this or another session has it locked, whether any table
+// may be dropped now. The check is an ALTER TABLE … TRUNCATE PARTITION of a partition that doesn't
+// exist. It needs the privilege DROP alone, waits for the same lock as DROP TABLE, as long as the
+// session's own settings and KILL allow, and returns 1142, 1099 and 1100 with the texts of DROP
+// TABLE (tried on all four servers, on tables, views and missing names).
+//
+// Invariant: it can't succeed, so nothing is destroyed.
+
+/** Errors of a statement of undrop that the DROP would have returned too, word for word. */
+export const SAME_AS_DROP: readonly number[] = [
+  ...GAVE_UP,
+  ...OWN_GLOBAL_LOCK,
+  ...DDL_FORBIDDEN,
+  ER_BAD_LOG_STATEMENT,
+];
+
+/** Errors of the check about the table, with the texts of DROP TABLE. */
+const NOT_TO_BE_DROPPED: readonly number[] = [
+  ER_DBACCESS_DENIED_ERROR,
+  ER_TABLEACCESS_DENIED_ERROR,
+  ER_TABLE_NOT_LOCKED_FOR_WRITE,
+  ER_TABLE_NOT_LOCKED,
+];
+
+/** Null: the server would drop all of them, or they don't exist. */
+export async function askToDrop(
+  session: UserSession,
+  request: DropRequest,
+  names: readonly QualifiedName[],
+): Promise<Answer | null> {
+  const { wait } = request.statement;
+  const seconds = wait?.kind === 'nowait' ? '0' : (wait?.text ?? null);
+  // In turn, because after one wait has ended the next must not begin.
+  for (const name of names) {
+    const [said] = await ask(session, waitForLockSql(name, { ...request, wait: seconds }));
+    assert(said?.kind === 'err', 'there is no such partition');
+    const isEnd = [...SAME_AS_DROP, ...NOT_TO_BE_DROPPED].includes(said.errno);
+    if (isEnd) return answerWith(said);
+  }
+  return null;
 }

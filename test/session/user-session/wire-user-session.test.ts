@@ -4,7 +4,7 @@
 import { describe, expect, test } from '@jest/globals';
 import { ResponseTracker } from '../../../src/relay/response-tracker.js';
 import { WireUserSession } from '../../../src/session/user-session/wire-user-session.js';
-import type { UserCommand } from '../../../src/steps/session/user-session.js';
+import type { UserCommand } from '../../../src/steps/world.js';
 import { COM_QUERY, COM_STMT_CLOSE, COM_STMT_PREPARE } from '../../../src/wire/commands.js';
 import { encodePacket, PacketAssembler } from '../../../src/wire/framing.js';
 import { encodeErr, type Result } from '../../../src/wire/response.js';

@@ -4,7 +4,7 @@
  */
 import { describe, expect, test } from '@jest/globals';
 import { createOrReplace } from '../../../src/statements/create-or-replace/create-or-replace.js';
-import type { UserFacts } from '../../../src/steps/request.js';
+import type { UserFacts } from '../../../src/steps/world.js';
 import { REPLACE_TRIES } from '../../../src/tries.js';
 import { errResult, okResult } from '../../support/results.js';
 import { endIn, type TargetWorld } from '../../support/target-world.js';

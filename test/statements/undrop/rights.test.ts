@@ -1,4 +1,5 @@
 /** Of all errors that a server has, the questions take only those for a yes that mean it. */
+
 import { describe, expect, test } from '@jest/globals';
 import { UndropError } from '../../../src/errors.js';
 import {
@@ -10,8 +11,7 @@ import {
   keyOf,
   type RightsAsker,
 } from '../../../src/statements/undrop/rights.js';
-import type { UserFacts } from '../../../src/steps/request.js';
-import type { UserSession } from '../../../src/steps/session/user-session.js';
+import type { UserFacts, UserSession } from '../../../src/steps/world.js';
 import { decodeErr, encodeErr } from '../../../src/wire/response.js';
 import * as errors from '../../../src/wire/server-errors.js';
 

@@ -1,6 +1,6 @@
 /** When a table counts as used, by what a server tells, and how that is said. */
 import { describe, expect, test } from '@jest/globals';
-import { lastUse, type Use, useWithin } from '../../../src/steps/rules/use.js';
+import { lastUse, type Use, useWithin } from '../../../src/steps/rules/rules.js';
 
 const DAY_MS = 86_400_000;
 const NOW = new Date('2026-11-24T12:00:00Z');

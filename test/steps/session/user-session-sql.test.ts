@@ -8,7 +8,7 @@ import {
   showCreateSql,
   signalSql,
   viewSignal,
-} from '../../../src/steps/session/user-session-sql.js';
+} from '../../../src/steps/session/user-session.js';
 
 const name = (schema: string | null, table: string) => ({
   schema: schema === null ? null : Buffer.from(schema),
