@@ -14,7 +14,6 @@ import {
   connect,
   freshSchema,
   query,
-  type Session,
   startServer,
   type Target,
   testServers,

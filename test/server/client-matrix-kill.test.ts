@@ -11,7 +11,14 @@ import { openTerminal } from '../support/client-terminal.js';
 import { createMariadb } from '../support/mariadb.js';
 import { onServers } from '../support/on-servers.js';
 import { until } from '../support/poll.js';
-import { connect, freshSchema, query, type Target, type TestServer } from '../support/servers.js';
+import {
+  connect,
+  freshSchema,
+  hasProcess,
+  query,
+  type Target,
+  type TestServer,
+} from '../support/servers.js';
 
 const CLIS = ['mysql-9.7', 'mariadb-10.11', 'mariadb-11.8'] as const;
 
@@ -148,22 +155,12 @@ function clisOf(server: TestServer): readonly CliName[] {
   return CLIS.filter((cli) => cli !== 'mysql-9.7' || server.name === cli);
 }
 
-async function isSleeping(server: TestServer, user: string): Promise<boolean> {
-  const rows = await query(
-    server,
-    `SELECT ID FROM information_schema.PROCESSLIST WHERE USER = '${user}'
-       AND COMMAND = 'Query' AND INFO LIKE '%SLEEP(%'`,
-  );
-  return rows.length > 0;
+function isSleeping(server: TestServer, user: string): Promise<boolean> {
+  return hasProcess(server, `USER = '${user}' AND COMMAND = 'Query' AND INFO LIKE '%SLEEP(%'`);
 }
 
-async function isWaiting(server: TestServer, user: string): Promise<boolean> {
-  const rows = await query(
-    server,
-    `SELECT ID FROM information_schema.PROCESSLIST WHERE USER = '${user}'
-       AND STATE = 'Waiting for table metadata lock'`,
-  );
-  return rows.length > 0;
+function isWaiting(server: TestServer, user: string): Promise<boolean> {
+  return hasProcess(server, `USER = '${user}' AND STATE = 'Waiting for table metadata lock'`);
 }
 
 function errorOf(error: unknown): unknown {

@@ -48,7 +48,7 @@ onServers('a DROP DATABASE on $name', (server, on) => {
   /** Or 0, if it doesn't wait. */
   async function idOfWaiting({ threadId }: RawClient): Promise<number> {
     const waiting = `ID = ${threadId} AND STATE LIKE 'Waiting for %'`;
-    return (await root.count(`information_schema.PROCESSLIST WHERE ${waiting}`)) > 0 ? threadId : 0;
+    return (await root.hasProcess(waiting)) ? threadId : 0;
   }
 
   /** Two tables with keys, a trigger, a view, a function; 3 and 2 rows. */
@@ -204,12 +204,7 @@ onServers('a DROP DATABASE on $name', (server, on) => {
       [info],
     );
     await root.query(`KILL ${found?.['id']}`);
-    await until(async () => {
-      const rows = await root.rows('SELECT 1 FROM information_schema.PROCESSLIST WHERE ID = ?', [
-        found?.['id'],
-      ]);
-      return rows.length === 0;
-    }, 'it is gone');
+    await until(async () => !(await root.hasProcess(`ID = ${found?.['id']}`)), 'it is gone');
   }
 
   async function heldRows(schema: string, table: string): Promise<number> {
@@ -459,10 +454,8 @@ onServers('a DROP DATABASE on $name', (server, on) => {
     expect(await heldRows(next, 't')).toBe(0);
   });
 
-  async function isQueued({ threadId }: RawClient): Promise<boolean> {
-    const queued = `ID = ${threadId} AND INFO LIKE '%undrop queue%'`;
-    return (await root.count(`information_schema.PROCESSLIST WHERE ${queued}`)) > 0;
-  }
+  const isQueued = ({ threadId }: RawClient) =>
+    root.hasProcess(`ID = ${threadId} AND INFO LIKE '%undrop queue%'`);
 
   test('a view in use: the DROP waits, is killed, and all is as before', async () => {
     await fill(name);

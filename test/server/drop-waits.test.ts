@@ -73,14 +73,8 @@ inLanes(runs, 'on $name, by $who', ({ server, grants, tables }, lane) => {
     expect(await survival.findLost()).toEqual([]);
   }
 
-  async function isWaiting(threadId: number): Promise<boolean> {
-    const rows = await root.rows(
-      `SELECT state AS state FROM information_schema.processlist
-       WHERE id = ? AND command = 'Query'`,
-      [threadId],
-    );
-    return /lock/i.test(String(rows[0]?.['state']));
-  }
+  const isWaiting = (threadId: number) =>
+    root.hasProcess(`ID = ${threadId} AND COMMAND = 'Query' AND STATE LIKE '%lock%'`);
 
   /** The drop while somebody reads the table, and what `meanwhile` does once it waits. */
   async function dropWhileRead(
@@ -186,12 +180,8 @@ inLanes(runs, 'on $name, by $who', ({ server, grants, tables }, lane) => {
       // Each turn a little later: reads that take the server a moment each.
       for (let moment = 0; moment < turn; moment++) await root.query('SELECT 1');
       client.close();
-      await until(async () => {
-        const rows = await root.rows('SELECT 1 FROM information_schema.processlist WHERE id = ?', [
-          client.threadId,
-        ]);
-        return rows.length === 0;
-      }, 'its session has ended');
+      const own = `ID = ${client.threadId}`;
+      await until(async () => !(await root.hasProcess(own)), 'its session has ended');
       await settled();
       const left = await live();
       expect(left.includes('a')).toBe(left.includes('b'));

@@ -54,14 +54,8 @@ onServersAtOnce('a parent dropped beside readers on $name', (server, on) => {
     return client;
   }
 
-  async function isWaiting({ threadId }: RawClient): Promise<boolean> {
-    const rows = await root.rows(
-      `SELECT state AS state FROM information_schema.processlist
-       WHERE id = ? AND command = 'Query'`,
-      [threadId],
-    );
-    return /lock/i.test(String(rows[0]?.['state']));
-  }
+  const isWaiting = ({ threadId }: RawClient) =>
+    root.hasProcess(`ID = ${threadId} AND COMMAND = 'Query' AND STATE LIKE '%lock%'`);
 
   async function dropBeside(target: Target, drop: string, read: string): Promise<Outcome> {
     await make();

@@ -106,14 +106,8 @@ onServers('at once on $name', (server, on) => {
   }
 
   /** For its turn, for so long at least. */
-  async function isWaiting({ threadId }: Session, seconds: number): Promise<boolean> {
-    const rows = await direct.rows(
-      `SELECT 1 FROM information_schema.processlist WHERE id = ? AND time >= ?
-         AND state LIKE '%lock%'`,
-      [threadId, seconds],
-    );
-    return rows.length > 0;
-  }
+  const isWaiting = ({ threadId }: Session, seconds: number) =>
+    direct.hasProcess(`ID = ${threadId} AND TIME >= ${seconds} AND STATE LIKE '%lock%'`);
 
   const recover = () =>
     reconcile(pool, { proxyId: PROXY_ID, activeIds: new Set(), log: silentLog });

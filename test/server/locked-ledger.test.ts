@@ -109,13 +109,8 @@ onServersAtOnce('a ledger that is locked, on $name', (server, on) => {
     },
   );
 
-  async function waiting(threadId: number): Promise<boolean> {
-    const rows = await root.rows(
-      `SELECT 1 FROM information_schema.PROCESSLIST
-       WHERE ID = ${threadId} AND STATE LIKE 'Waiting for %lock'`,
-    );
-    return rows.length === 1;
-  }
+  const waiting = (threadId: number) =>
+    root.hasProcess(`ID = ${threadId} AND STATE LIKE 'Waiting for %lock'`);
 
   /** What `work` hears while another session holds the server. */
   async function besideHolder<T>(work: (release: () => Promise<void>) => Promise<T>): Promise<T> {
@@ -174,14 +169,7 @@ onServersAtOnce('a ledger that is locked, on $name', (server, on) => {
           const answering = client.query('DROP TABLE a, b').then((answer) => {
             heard = describeAnswer(answer);
           });
-          const waits = async () => {
-            const rows = await root.rows(
-              `SELECT 1 FROM information_schema.PROCESSLIST
-             WHERE ID = ${client.threadId} AND STATE LIKE 'Waiting for %lock'`,
-            );
-            return rows.length === 1;
-          };
-          await until(waits, 'the drop waits for the lock');
+          await until(() => waiting(client.threadId), 'the drop waits for the lock');
           await root.query(`KILL QUERY ${client.threadId}`);
           await until(() => heard.length > 0, 'the drop is answered');
           await answering;

@@ -16,7 +16,7 @@ import { ledgerRows } from '../support/ledger-rows.js';
 import { onServers } from '../support/on-servers.js';
 import { proxyInFront } from '../support/proxy.js';
 import { RawClient } from '../support/raw-client.js';
-import { connect, freshSchema, query } from '../support/servers.js';
+import { connect, freshSchema, hasProcess, query } from '../support/servers.js';
 import { endSession, intend, PROXY_ID, renameAway } from './service-fixture.js';
 
 const TIMES = 5;
@@ -246,11 +246,9 @@ onServers('named CHECKs on $name', (server, on) => {
     await reader.run('BEGIN', `SELECT * FROM ${table}`);
     const waiting = dropper.query('DROP DATABASE _undrop_2');
     try {
-      await until('the schema is locked', async () => {
-        const sql = `SELECT 1 FROM information_schema.PROCESSLIST
-          WHERE ID = ${dropper.threadId} AND STATE LIKE 'Waiting for % lock'`;
-        return (await query(server, sql)).length > 0;
-      });
+      await until('the schema is locked', () =>
+        hasProcess(server, `ID = ${dropper.threadId} AND STATE LIKE 'Waiting for % lock'`),
+      );
       await make(2);
       expect(await drop()).toBe('ok');
       await make(3);

@@ -8,7 +8,7 @@ import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync } f
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
-import { type CommandResult, runCommand, tryCommand } from '../../throwaway-servers/run-command.js';
+import { runCommand, tryCommand } from '../../throwaway-servers/run-command.js';
 import { projectFolder } from '../support/folders.js';
 import { nodeProgram, nodeVersions } from '../support/node-versions.js';
 import { until } from '../support/poll.js';

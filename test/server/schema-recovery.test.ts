@@ -24,7 +24,7 @@ import { findHoldTables } from '../../src/service/hold-tables.js';
 import type { ServicePool } from '../../src/service/pool/pools.js';
 import { onServersAtOnce } from '../support/on-servers.js';
 import { until } from '../support/poll.js';
-import { connect, query } from '../support/servers.js';
+import { connect, hasProcess, query } from '../support/servers.js';
 import { poolOn } from '../support/service-pool.js';
 import { ownSession } from './own-session.js';
 import {
@@ -395,14 +395,8 @@ onServersAtOnce('recovery of a DROP DATABASE on $name', (server, on) => {
   });
 
   async function seen(info: string, state: string): Promise<void> {
-    await until(async () => {
-      const rows = await query(
-        server,
-        `SELECT ID FROM information_schema.PROCESSLIST
-         WHERE INFO LIKE '${info}' AND STATE = '${state}' AND ID <> CONNECTION_ID()`,
-      );
-      return rows.length > 0;
-    }, `a statement is in ${state}`);
+    const such = `INFO LIKE '${info}' AND STATE = '${state}' AND ID <> CONNECTION_ID()`;
+    await until(() => hasProcess(server, such), `a statement is in ${state}`);
   }
 
   test('keeps a table held whose name somebody has taken', async () => {

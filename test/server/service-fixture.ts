@@ -12,7 +12,7 @@ import type { ServicePool, TaskConnection } from '../../src/service/pool/pools.j
 import { quoteIdentifier } from '../../src/service/sql.js';
 import { until } from '../support/poll.js';
 import { sample } from '../support/sample.js';
-import { connect, query, type Session, type Target } from '../support/servers.js';
+import { connect, hasProcess, type Session, type Target } from '../support/servers.js';
 
 export const PROXY_ID = 'proxy-of-the-test';
 
@@ -89,12 +89,8 @@ export async function recordOwed(pool: ServicePool, { facts, holdNames }: UserDr
 export async function endSession(target: Target, session: Session): Promise<void> {
   const { threadId } = session;
   await session.end();
-  await until(async () => {
-    return (
-      (await query(target, `SELECT ID FROM information_schema.PROCESSLIST WHERE ID = ${threadId}`))
-        .length === 0
-    );
-  }, 'the server has forgotten the session');
+  const own = `ID = ${threadId}`;
+  await until(async () => !(await hasProcess(target, own)), 'the server has forgotten the session');
 }
 
 /** Every base table of the schema with its number of rows. */

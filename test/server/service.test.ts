@@ -11,7 +11,7 @@ import { readServerFacts } from '../../src/service/server-facts.js';
 import { ident, numberOf, sql, textOf } from '../../src/service/sql.js';
 import { onServers } from '../support/on-servers.js';
 import { until } from '../support/poll.js';
-import { connect, query, type Session } from '../support/servers.js';
+import { connect, hasProcess, query, type Session } from '../support/servers.js';
 import { poolOn } from '../support/service-pool.js';
 import { relayTo } from './service-fixture.js';
 
@@ -252,8 +252,7 @@ onServers('the service pool on $name', (server, on) => {
   });
 
   async function isConnected(threadId: number): Promise<boolean> {
-    const list = 'SELECT ID FROM information_schema.PROCESSLIST WHERE ID = ';
-    return (await query(server, `${list}${threadId}`)).length > 0;
+    return hasProcess(server, `ID = ${threadId}`);
   }
 
   async function isRunning(text: string): Promise<boolean> {

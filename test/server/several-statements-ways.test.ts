@@ -48,12 +48,6 @@ onServers('drops among several statements on $name', (server, on) => {
     return talk;
   }
 
-  interface Outcome {
-    readonly heard: readonly Heard[];
-    readonly live: readonly string[];
-    readonly rows: readonly unknown[];
-  }
-
   async function outcome(target: Target, utterances: readonly Utterance[], flags: number) {
     await fill();
     const talk = await open(target, flags);
@@ -148,12 +142,7 @@ onServers('drops among several statements on $name', (server, on) => {
     const lock = await connect(server);
     await lock.query(`SELECT GET_LOCK('${schema}', 0)`);
     const heard = talk.say({ bytes: text(sql.replaceAll('$LOCK', schema)) }, 'nonce_of_wait');
-    await until(async () => {
-      return (
-        (await root.rows("SELECT id FROM information_schema.processlist WHERE state = 'User lock'"))
-          .length > 0
-      );
-    }, 'the statement waits');
+    await until(() => root.hasProcess("STATE = 'User lock'"), 'the statement waits');
     await meanwhile(talk);
     await lock.end();
     const said = await heard;
@@ -168,12 +157,9 @@ onServers('drops among several statements on $name', (server, on) => {
     // What comes in the moment before it really waits, the server may not see.
     const kill = async (talk: WireTalk) => {
       await until(async () => {
-        const rows = await root.rows(
-          "SELECT id FROM information_schema.processlist WHERE state = 'User lock' AND id = ?",
-          [talk.threadId],
-        );
-        if (rows.length > 0) await root.query(`KILL QUERY ${talk.threadId}`);
-        return rows.length === 0;
+        const waits = await root.hasProcess(`STATE = 'User lock' AND ID = ${talk.threadId}`);
+        if (waits) await root.query(`KILL QUERY ${talk.threadId}`);
+        return !waits;
       }, 'it waits no more');
     };
     const direct = shown(await whileWaiting(server, sql, kill));

@@ -14,7 +14,7 @@ import type { ServicePool } from '../../src/service/pool/pools.js';
 import { renameByService } from '../../src/steps/rename/rename-by-service.js';
 import { onServers } from '../support/on-servers.js';
 import { until } from '../support/poll.js';
-import { query } from '../support/servers.js';
+import { hasProcess, query } from '../support/servers.js';
 import { poolOn } from '../support/service-pool.js';
 import { tappedPool } from '../support/tapped-pool.js';
 import { ownSession } from './own-session.js';
@@ -117,8 +117,7 @@ onServers('intents that are taken over on $name', (server, on) => {
       return async () => {
         await releaseOwnership(own.pool, { ids, rowLogged: true }, owner);
         await pool.dispose();
-        const find = `SELECT 1 FROM information_schema.PROCESSLIST WHERE ID = ${threadId}`;
-        await until(async () => (await query(server, find)).length === 0, 'it is gone');
+        await until(async () => !(await hasProcess(server, `ID = ${threadId}`)), 'it is gone');
       };
     },
     'passed on to the same id at another port': async () => {

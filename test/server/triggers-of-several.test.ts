@@ -9,7 +9,7 @@ import { testOnOne } from '../support/on-one-server.js';
 import { onServers } from '../support/on-servers.js';
 import { until } from '../support/poll.js';
 import { RawClient } from '../support/raw-client.js';
-import { connect, query } from '../support/servers.js';
+import { connect, hasProcess, query } from '../support/servers.js';
 import { TwoSchemas } from '../support/two-schemas.js';
 import { restored } from '../support/undrop-cli.js';
 
@@ -135,14 +135,8 @@ onServers('triggers of several dropped tables on $name', (server, on) => {
       const reader = await connect(server, { database: two.schema.name });
       await reader.run('BEGIN', 'SELECT * FROM b');
       const dropping = say([DROP]);
-      await until(async () => {
-        const rows = await query(
-          server,
-          `SELECT id FROM information_schema.processlist
-           WHERE state LIKE 'Waiting for table metadata%' AND db = '${two.schema.name}'`,
-        );
-        return rows.length > 0;
-      }, 'the drop waits');
+      const waiting = `STATE LIKE 'Waiting for table metadata%' AND DB = '${two.schema.name}'`;
+      await until(() => hasProcess(server, waiting), 'the drop waits');
       await reader.end();
       await dropping;
       await reattachAll();

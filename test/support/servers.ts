@@ -108,11 +108,22 @@ export interface Session extends Connection {
   tables(schema?: string): Promise<string[]>;
   /** How many rows a table has. */
   count(table: string): Promise<number>;
+  /** Whether there is such a session, by a condition on the server's PROCESSLIST. */
+  hasProcess(condition: string): Promise<boolean>;
   /** SHOW CREATE TABLE. */
   show(table: string): Promise<string>;
   /** The error of a text; null where it succeeds. */
   errorOf(text: string): Promise<SessionError | null>;
   errnoOf(text: string): Promise<number | null>;
+}
+
+/** Whether there is such a session, by a condition on the server's PROCESSLIST. */
+export async function hasProcess(server: Target, condition: string): Promise<boolean> {
+  return (await query(server, processes(condition))).length > 0;
+}
+
+function processes(condition: string): string {
+  return `SELECT ID FROM information_schema.PROCESSLIST WHERE ${condition}`;
 }
 
 interface SessionError {
@@ -156,6 +167,7 @@ function asSession(connection: Connection): Session {
         [schema ?? null],
       ),
     count: async (table: string) => Number((await column(`SELECT COUNT(*) AS n FROM ${table}`))[0]),
+    hasProcess: async (condition: string) => (await rows(processes(condition))).length > 0,
     show: async (table: string) => {
       const [row] = await rows<Record<string, string>>(`SHOW CREATE TABLE ${table}`);
       return String(row?.['Create Table']);
