@@ -81,24 +81,24 @@ export class VariantMaker {
     if (dice < 0.86) return this.#block();
     if (dice < 0.94) return this.#dynamic();
     return this.#dice.of([
-      ['CREATE', 'OR', 'REPLACE', 'TABLE', this.#name(), '(', 'a', 'INT', ')'],
-      ['CREATE', 'OR', 'REPLACE', 'TEMPORARY', 'TABLE', this.#name(), '(', 'a', 'INT', ')'],
-      ['SET', 'STATEMENT', 'max_statement_time', '=', '9', 'FOR', ...this.#dropTable()],
-      ['DROP', 'DATABASE', 'IF', 'EXISTS', 'no_such_schema'],
+      words`CREATE OR REPLACE TABLE ${this.#name()} ( a INT )`,
+      words`CREATE OR REPLACE TEMPORARY TABLE ${this.#name()} ( a INT )`,
+      words`SET STATEMENT max_statement_time = 9 FOR ${this.#dropTable()}`,
+      words`DROP DATABASE IF EXISTS no_such_schema`,
       ['EXPLAIN', ...this.#dropTable()],
     ]);
   }
 
   #modeChange(): string[] {
     return this.#dice.of([
-      ['SET', 'sql_mode', '=', "'NO_BACKSLASH_ESCAPES'"],
-      ['SET', 'SESSION', 'sql_mode', '=', "''"],
-      ['SET', 'sql_mode', '=', 'CONCAT(@@sql_mode,', "'ANSI_QUOTES'", ')'],
-      ['SET', '@a', '=', '1', ',', 'sql_mode', '=', "'ANSI'"],
+      words`SET sql_mode = 'NO_BACKSLASH_ESCAPES'`,
+      words`SET SESSION sql_mode = ''`,
+      words`SET sql_mode = CONCAT(@@sql_mode, 'ANSI_QUOTES' )`,
+      words`SET @a = 1 , sql_mode = 'ANSI'`,
       ['SET', 'NAMES', this.#dice.of(['gbk', "'sjis'", 'utf8', 'latin1 COLLATE latin1_bin'])],
       ['SET', 'character_set_client', '=', this.#dice.of(['gbk', 'big5', 'utf8'])],
       ['EXECUTE', 'IMMEDIATE', `'SET sql_mode="NO_BACKSLASH_ESCAPES"'`],
-      ['IF', '1', 'THEN', 'SET', 'NAMES', 'gbk', ';', 'END', 'IF'],
+      words`IF 1 THEN SET NAMES gbk ; END IF`,
     ]);
   }
 
@@ -108,7 +108,7 @@ export class VariantMaker {
     return [
       'DROP',
       ...(this.#dice.chance(0.06) ? ['TEMPORARY'] : []),
-      this.#dice.of(['TABLE', 'TABLE', 'TABLE', 'TABLES']),
+      this.#dice.of(words`TABLE TABLE TABLE TABLES`),
       ...(this.#dice.chance(0.4) ? ['IF', 'EXISTS'] : []),
       ...list,
       ...(this.#dice.chance(0.06)
@@ -143,19 +143,19 @@ export class VariantMaker {
       ['DO', literal],
       ['SET', '@s', '=', literal],
       ['SELECT', '1', this.#dice.chance(0.5) ? 'AS' : '', literal],
-      ['SELECT', `${this.#dice.of(['_utf8', 'n', 'x', '_latin1'])}${literal}`],
+      ['SELECT', `${this.#dice.of(words`_utf8 n x _latin1`)}${literal}`],
     ]);
   }
 
   #neighbour(): string[] {
     return this.#dice.of([
-      ['DROP', 'VIEW', 'IF', 'EXISTS', 'v1'],
-      ['ALTER', 'TABLE', 'keep', 'ADD', 'tables', 'INT', ',', 'DROP', 'tables'],
+      words`DROP VIEW IF EXISTS v1`,
+      words`ALTER TABLE keep ADD tables INT , DROP tables`,
       ['DROP', 'INDEX', '`table`', 'ON', 'keep'],
-      ['INSERT', 'INTO', 'keep', 'VALUES', '(', '1', ')'],
+      words`INSERT INTO keep VALUES ( 1 )`,
       ['SELECT', '`drop`', 'FROM', 'keep'],
       ['SELECT', '@drop.table', ',', '@`drop`', ',', '@@version'],
-      ['SELECT', 'keep.a', 'FROM', 'keep', 'WHERE', 'keep.a', '-', '-', '1'],
+      words`SELECT keep.a FROM keep WHERE keep.a - - 1`,
       ['SELECT', '/*+', 'QB_NAME(`x`)', '*/', '1'],
       ['SELECT', '$$', ',', '1'],
       ['SELECT', "$$;DROP TABLE t1;'$$"],
@@ -169,64 +169,13 @@ export class VariantMaker {
   #program(): string[] {
     const inner = this.#body();
     return this.#dice.of([
-      ['CREATE', 'PROCEDURE', 'pp', '(', ')', ...inner],
-      ['CREATE', 'PROCEDURE', 'pp', '(', 'x', 'INT', ')', 'COMMENT', "'a;b'", ...inner],
-      [
-        'CREATE',
-        'DEFINER',
-        '=',
-        'root',
-        '\u0001',
-        '@',
-        '\u0001',
-        'localhost',
-        'PROCEDURE',
-        'pp',
-        '(',
-        ')',
-        ...inner,
-      ],
-      [
-        ...['CREATE', 'EVENT', 'ee', 'ON', 'SCHEDULE', 'EVERY', '1', 'DAY', 'STARTS'],
-        ...["'2037-01-01'", 'DISABLE', 'DO', ...inner],
-      ],
-      [
-        'CREATE',
-        'FUNCTION',
-        'ff',
-        '(',
-        ')',
-        'RETURNS',
-        'CHAR',
-        '(',
-        '9',
-        ')',
-        'CHARACTER',
-        'SET',
-        'utf8',
-        'NO',
-        'SQL',
-        'BEGIN',
-        'IF',
-        '1',
-        'THEN',
-        'RETURN',
-        '1',
-        ';',
-        'END',
-        'IF',
-        ';',
-        'RETURN',
-        'CASE',
-        '1',
-        'WHEN',
-        '1',
-        'THEN',
-        '2',
-        'END',
-        ';',
-        'END',
-      ],
+      words`CREATE PROCEDURE pp ( ) ${inner}`,
+      words`CREATE PROCEDURE pp ( x INT ) COMMENT 'a;b' ${inner}`,
+      words`CREATE DEFINER = root \u0001 @ \u0001 localhost PROCEDURE pp ( ) ${inner}`,
+      words`CREATE EVENT ee ON SCHEDULE EVERY 1 DAY STARTS '2037-01-01' DISABLE DO
+        ${inner}`,
+      words`CREATE FUNCTION ff ( ) RETURNS CHAR ( 9 ) CHARACTER SET utf8 NO SQL BEGIN IF
+        1 THEN RETURN 1 ; END IF ; RETURN CASE 1 WHEN 1 THEN 2 END ; END`,
     ]);
   }
 
@@ -234,94 +183,16 @@ export class VariantMaker {
     const drop = this.#dice.chance(0.7) ? this.#dropTable() : ['DO', '1'];
     return this.#dice.of([
       drop,
-      ['BEGIN', ...drop, ';', 'END'],
-      ['l1', ':', 'BEGIN', ...drop, ';', 'DO', '2', ';', 'END', 'l1'],
-      [
-        'IF',
-        '1',
-        'THEN',
-        ...drop,
-        ';',
-        'ELSEIF',
-        '2',
-        'THEN',
-        'DO',
-        '1',
-        ';',
-        'ELSE',
-        ...drop,
-        ';',
-        'END',
-        'IF',
-      ],
-      [
-        'BEGIN',
-        'DECLARE',
-        'CONTINUE',
-        'HANDLER',
-        'FOR',
-        'SQLEXCEPTION',
-        'BEGIN',
-        'END',
-        ';',
-        ...drop,
-        ';',
-        'END',
-      ],
-      [
-        'BEGIN',
-        'DECLARE',
-        'EXIT',
-        'HANDLER',
-        'FOR',
-        'NOT',
-        'FOUND',
-        ',',
-        'SQLSTATE',
-        "'42S02'",
-        ...drop,
-        ';',
-        'DO',
-        '1',
-        ';',
-        'END',
-      ],
-      ['CASE', '1', 'WHEN', '1', 'THEN', ...drop, ';', 'ELSE', 'DO', '1', ';', 'END', 'CASE'],
-      [
-        'CASE',
-        'WHEN',
-        'CASE',
-        '1',
-        'WHEN',
-        '1',
-        'THEN',
-        '1',
-        'END',
-        'THEN',
-        ...drop,
-        ';',
-        'END',
-        'CASE',
-      ],
-      ['BEGIN', 'l2', ':', 'REPEAT', ...drop, ';', 'UNTIL', '1', 'END', 'REPEAT', 'l2', ';', 'END'],
-      [
-        'BEGIN',
-        'DECLARE',
-        'c',
-        'CURSOR',
-        'FOR',
-        'SELECT',
-        'CASE',
-        'WHEN',
-        '1',
-        'THEN',
-        '2',
-        'END',
-        ';',
-        ...drop,
-        ';',
-        'END',
-      ],
+      words`BEGIN ${drop} ; END`,
+      words`l1 : BEGIN ${drop} ; DO 2 ; END l1`,
+      words`IF 1 THEN ${drop} ; ELSEIF 2 THEN DO 1 ; ELSE ${drop} ; END IF`,
+      words`BEGIN DECLARE CONTINUE HANDLER FOR SQLEXCEPTION BEGIN END ; ${drop} ; END`,
+      words`BEGIN DECLARE EXIT HANDLER FOR NOT FOUND , SQLSTATE '42S02' ${drop} ; DO 1 ;
+        END`,
+      words`CASE 1 WHEN 1 THEN ${drop} ; ELSE DO 1 ; END CASE`,
+      words`CASE WHEN CASE 1 WHEN 1 THEN 1 END THEN ${drop} ; END CASE`,
+      words`BEGIN l2 : REPEAT ${drop} ; UNTIL 1 END REPEAT l2 ; END`,
+      words`BEGIN DECLARE c CURSOR FOR SELECT CASE WHEN 1 THEN 2 END ; ${drop} ; END`,
     ]);
   }
 
@@ -329,48 +200,16 @@ export class VariantMaker {
   #block(): string[] {
     const drop = this.#dropTable();
     return this.#dice.of([
-      ['BEGIN', 'NOT', 'ATOMIC', ...drop, ';', 'END'],
-      [
-        'BEGIN',
-        'NOT',
-        'ATOMIC',
-        'DECLARE',
-        'CONTINUE',
-        'HANDLER',
-        'FOR',
-        '1051',
-        'DO',
-        '1',
-        ';',
-        ...drop,
-        ';',
-        'END',
-      ],
-      ['IF', '1', 'THEN', ...drop, ';', 'END', 'IF'],
-      [
-        'IF',
-        'CASE',
-        'WHEN',
-        '0',
-        'THEN',
-        '1',
-        'END',
-        'THEN',
-        'DO',
-        '1',
-        ';',
-        'ELSE',
-        ...drop,
-        ';',
-        'END',
-        'IF',
-      ],
-      ['CASE', '1', 'WHEN', '1', 'THEN', ...drop, ';', 'END', 'CASE'],
-      ['REPEAT', ...drop, ';', 'UNTIL', '1', 'END', 'REPEAT'],
-      ['FOR', 'i', 'IN', '1..1', 'DO', ...drop, ';', 'END', 'FOR'],
-      ['BEGIN', ...drop, ';', 'END'],
-      ['DECLARE', 'x', 'INT', ';', 'BEGIN', ...drop, ';', 'END'],
-      ['BEGIN', 'NOT', 'ATOMIC', 'SELECT', 'prepare', 'x', 'FROM', 'keep2', ';', 'END'],
+      words`BEGIN NOT ATOMIC ${drop} ; END`,
+      words`BEGIN NOT ATOMIC DECLARE CONTINUE HANDLER FOR 1051 DO 1 ; ${drop} ; END`,
+      words`IF 1 THEN ${drop} ; END IF`,
+      words`IF CASE WHEN 0 THEN 1 END THEN DO 1 ; ELSE ${drop} ; END IF`,
+      words`CASE 1 WHEN 1 THEN ${drop} ; END CASE`,
+      words`REPEAT ${drop} ; UNTIL 1 END REPEAT`,
+      words`FOR i IN 1..1 DO ${drop} ; END FOR`,
+      words`BEGIN ${drop} ; END`,
+      words`DECLARE x INT ; BEGIN ${drop} ; END`,
+      words`BEGIN NOT ATOMIC SELECT prepare x FROM keep2 ; END`,
     ]);
   }
 
@@ -495,4 +334,9 @@ export class VariantMaker {
     }
     return mutated;
   }
+}
+
+/** The words of a text, with others between them. */
+function words(texts: TemplateStringsArray, ...others: readonly (string | readonly string[])[]) {
+  return texts.flatMap((text, at) => [...(text.match(/\S+/g) ?? []), ...[others[at] ?? []].flat()]);
 }
