@@ -2,24 +2,21 @@
  * Two sessions on two proxies that drop the same tables at once: they say what two native sessions
  * say, one of which comes first; each table has one row in the ledger and is held whole.
  */
-import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
+import { expect, jest } from '@jest/globals';
 import type { RowDataPacket } from 'mysql2/promise';
+import { inLanes } from '../support/lanes.js';
+import { onServer } from '../support/on-servers.js';
 import { until } from '../support/poll.js';
-import { type ProxyTarget, proxyInFront } from '../support/proxy.js';
+import type { ProxyTarget } from '../support/proxy.js';
 import { RawClient } from '../support/raw-client.js';
 import { rounds } from '../support/sample.js';
-import {
-  connect,
-  freshSchema,
-  type Session,
-  type TestServer,
-  testServers,
-} from '../support/servers.js';
+import { type Session, type TestServer, testServers } from '../support/servers.js';
 
 /** For each server. */
 const ROUNDS = rounds(50, 8);
 
-jest.setTimeout(120_000 + ROUNDS * 2_000);
+const LONGEST_MS = 120_000 + ROUNDS * 2_000;
+jest.setTimeout(LONGEST_MS);
 
 /** Rows of the first table and of the second. */
 const ROWS = [2, 3] as const;
@@ -33,37 +30,24 @@ const PAIRS = [
 
 type Said = readonly [string, string];
 
-/** The servers work at the same time; a test waits for its own. */
-const running = new Map<string, Promise<readonly string[]>>();
-const ends: (() => Promise<void>)[] = [];
+inLanes(
+  testServers(),
+  'rivals for a table on $name',
+  (server, lane) => {
+    const on = onServer(server, lane);
+    const proxies = [on.proxy(), on.proxy()] as const;
+    const root = on.session();
+    const schema = on.schema('rivals').name;
 
-beforeAll(async () => {
-  for (const server of testServers()) {
-    const one = await proxyInFront(server);
-    const other = await proxyInFront(server);
-    const root = await connect(server);
-    const schema = await freshSchema(server, 'rivals');
-    ends.push(async () => {
-      await Promise.all([one.stop(), other.stop()]);
-      await root.end();
-      await schema.drop();
-    });
-    const all = runAll(server, [one, other], { root, schema: schema.name });
-    all.catch(() => undefined);
-    running.set(server.name, all);
-  }
-});
-
-afterAll(async () => {
-  await Promise.allSettled(running.values());
-  for (const end of ends) await end();
-});
-
-describe.each(testServers())('rivals for a table on $name', (server) => {
-  test(`${ROUNDS} times two proxies drop the same tables at once: one does, the other is told`, async () => {
-    expect(await running.get(server.name)).toEqual([]);
-  });
-});
+    on.testOnEach(
+      `${ROUNDS} times two proxies drop the same tables at once: one does, the other is told`,
+      async () => {
+        expect(await runAll(server, proxies, { root, schema })).toEqual([]);
+      },
+    );
+  },
+  LONGEST_MS,
+);
 
 interface Place {
   readonly root: Session;
@@ -142,7 +126,7 @@ async function notHeldOnce({ root, schema }: Place, round: number): Promise<read
   const tables = [`a${round}`, `b${round}`];
   let found: RowDataPacket[] = [];
   await until(async () => {
-    [found] = await root.query<RowDataPacket[]>(
+    found = await root.rows(
       `SELECT table_name AS name, state AS state, hold_schema AS place, hold_name AS held
        FROM _undrop.ledger WHERE schema_name = ? AND table_name IN (?) ORDER BY table_name`,
       [schema, tables],
@@ -155,8 +139,7 @@ async function notHeldOnce({ root, schema }: Place, round: number): Promise<read
   }
   const problems: string[] = [];
   for (const [index, { state, place, held }] of found.entries()) {
-    const rows = await root.rows(`SELECT COUNT(*) AS n FROM ${place}.${held}`);
-    const count = Number(rows[0]?.['n']);
+    const count = await root.count(`${place}.${held}`);
     if (state === 'HOLD' && count === ROWS[index]) continue;
     problems.push(`round ${round}: ${tables[index]} is in state ${state} with ${count} rows`);
   }

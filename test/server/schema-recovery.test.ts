@@ -22,6 +22,7 @@ import { putSchemaBack } from '../../src/recovery/recover-drop-database.js';
 import { restore } from '../../src/restore/restore.js';
 import { findHoldTables } from '../../src/service/hold-tables.js';
 import type { ServicePool } from '../../src/service/pool/pools.js';
+import { ledgerRows } from '../support/ledger-rows.js';
 import { onServersAtOnce } from '../support/on-servers.js';
 import { until } from '../support/poll.js';
 import { connect, hasProcess, query } from '../support/servers.js';
@@ -82,11 +83,12 @@ onServersAtOnce('recovery of a DROP DATABASE on $name', (server, on) => {
       statementText: `DROP DATABASE ${schema}`,
       sqlLogBin: true,
     };
-    const [[found]] = (await root.query(
+    const [found] = await root.rows<{ readonly charset: string; readonly collation: string }>(
       `SELECT DEFAULT_CHARACTER_SET_NAME AS charset, DEFAULT_COLLATION_NAME AS collation
        FROM information_schema.SCHEMATA WHERE SCHEMA_NAME = ?`,
       [schema],
-    )) as unknown as [[{ readonly charset: string; readonly collation: string }]];
+    );
+    if (found === undefined) throw new Error('the schema is gone');
     const seen = {
       ...found,
       comment: null,
@@ -144,17 +146,9 @@ onServersAtOnce('recovery of a DROP DATABASE on $name', (server, on) => {
 
   async function definitions(): Promise<readonly string[]> {
     const texts: string[] = [];
-    for (const table of TABLES) {
-      const [[row]] = (await root.query(`SHOW CREATE TABLE ${table}`)) as unknown as [
-        [{ readonly 'Create Table': string }],
-      ];
-      texts.push(row['Create Table']);
-    }
-    const [triggers] = await root.query('SHOW TRIGGERS');
-    const shown = (triggers as { Trigger: string; Statement: string }[]).map(
-      ({ Trigger: name, Statement: text }) => `${name}: ${text}`,
-    );
-    return [...texts, ...shown];
+    for (const table of TABLES) texts.push(await root.show(table));
+    const triggers = await root.rows<{ Trigger: string; Statement: string }>('SHOW TRIGGERS');
+    return [...texts, ...triggers.map(({ Trigger: name, Statement: text }) => `${name}: ${text}`)];
   }
 
   async function expectBack(before: readonly string[]): Promise<void> {
@@ -162,10 +156,9 @@ onServersAtOnce('recovery of a DROP DATABASE on $name', (server, on) => {
     expect(await definitions()).toEqual(before);
     expect(await findSchemaDrops(own.pool)).toEqual([]);
     expect(await findRows(own.pool, { by: 'live' })).toEqual([]);
-    const [seen] = await root.query('SELECT COUNT(*) AS n FROM seen');
-    expect(seen).toEqual([{ n: 3 }]);
+    expect(await root.count('seen')).toBe(3);
     await root.query('INSERT INTO logged VALUES (7)');
-    expect((await root.query('SELECT @written AS a'))[0]).toEqual([{ a: 7 }]);
+    expect(await root.rows('SELECT @written AS a')).toEqual([{ a: 7 }]);
     expect(Object.values(await recover()).flat()).toEqual([]);
   }
 
@@ -221,12 +214,11 @@ onServersAtOnce('recovery of a DROP DATABASE on $name', (server, on) => {
     await root.query(`DROP DATABASE ${own.schema.name}`);
     await own.die().catch(() => undefined);
     expect(await recover()).toMatchObject({ schemasGone: [own.schema.name], schemasBack: [] });
-    const [[row]] = (await root.query(
-      'SELECT state, ended_at, restore_script AS script FROM _undrop.ledger WHERE id = ?',
-      [drop.id],
-    )) as unknown as [[{ readonly state: string; readonly script: string }]];
-    expect(row).toMatchObject({ state: 'removed', ended_at: expect.any(Date) });
-    expect(row.script).toContain(`CREATE DATABASE \`${own.schema.name}\``);
+    const [row] = await ledgerRows(root, { id: drop.id });
+    expect(row).toMatchObject({
+      ...{ state: 'removed', ended_at: expect.any(Date) },
+      restore_script: expect.stringContaining(`CREATE DATABASE \`${own.schema.name}\``),
+    });
     await root.run(`CREATE DATABASE ${own.schema.name}`, `USE ${own.schema.name}`);
     await expectHeld(drop);
     expect(await rowCounts(server, own.schema.name)).toEqual(ROWS);
@@ -241,14 +233,12 @@ onServersAtOnce('recovery of a DROP DATABASE on $name', (server, on) => {
     }
     await root.query(`DROP DATABASE ${own.schema.name}`);
     await own.die().catch(() => undefined);
-    const [[before]] = (await root.query('SELECT UNIX_TIMESTAMP() AS s')) as unknown as [
-      [{ readonly s: number }],
-    ];
+    const [before = 0] = await root.column<number>('SELECT UNIX_TIMESTAMP()');
     expect((await recover()).schemasGone).toEqual([own.schema.name]);
     for (const { id } of drop.tables) {
       const [held] = await findHoldTables(own.pool, ['_undrop'], id);
       const [row] = await findRows(own.pool, { by: 'id', prefix: id });
-      expect(held?.due.getTime()).toBeGreaterThanOrEqual(before.s * 1_000 + 600_000);
+      expect(held?.due.getTime()).toBeGreaterThanOrEqual(before * 1_000 + 600_000);
       expect(row).toMatchObject({ state: 'HOLD', holdName: held?.name, holdUntil: held?.due });
     }
     await root.run(`CREATE DATABASE ${own.schema.name}`, `USE ${own.schema.name}`);
@@ -470,9 +460,7 @@ onServersAtOnce('recovery of a DROP DATABASE on $name', (server, on) => {
        WHERE SCHEMA_NAME = '${own.schema.name}'`,
     );
     expect(row).toEqual({ collation: 'latin1_bin' });
-    const [[trigger]] = (await root.query('SHOW TRIGGERS')) as unknown as [
-      [Readonly<Record<string, string>>],
-    ];
+    const [trigger] = await root.rows('SHOW TRIGGERS');
     expect(trigger).toMatchObject({ Trigger: 'writes', 'Database Collation': 'latin1_bin' });
     expect(await rowCounts(server, own.schema.name)).toEqual(ROWS);
   });
@@ -500,14 +488,9 @@ onServersAtOnce('recovery of a DROP DATABASE on $name', (server, on) => {
     await own.die();
     await root.query('CREATE TABLE other (a INT) ENGINE=InnoDB');
     const blocker = await connect(server, { database: own.schema.name });
-    const [[held]] = (await root.query(
-      "SELECT hold_until, id FROM _undrop.ledger WHERE table_name = 'parent'",
-    )) as unknown as [[{ readonly id: string }]];
-    const [[name]] = (await root.query(
-      `SELECT TABLE_NAME AS name FROM information_schema.TABLES
-       WHERE TABLE_SCHEMA = '_undrop' AND TABLE_NAME LIKE '%${held.id}%'`,
-    )) as unknown as [[{ readonly name: string }]];
-    await blocker.run('BEGIN', `SELECT * FROM _undrop.${name.name}`);
+    const [held] = await ledgerRows(root, { table: 'parent' });
+    const [name] = (await root.tables('_undrop')).filter((one) => one.includes(held?.['id']));
+    await blocker.run('BEGIN', `SELECT * FROM _undrop.${name}`);
     const report = await recover();
     expect(report.schemasBack).toEqual([]);
     expect(report.untouched).toHaveLength(2);

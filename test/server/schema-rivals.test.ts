@@ -2,9 +2,11 @@
  * DROP DATABASE through the proxy against a session that creates tables with rows in the schema
  * and commits: each row that it was told is committed is in its table or in a held one.
  */
-import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
+import { expect, jest } from '@jest/globals';
 import { Dice, seededRandom } from '../support/dice.js';
-import { type ProxyTarget, proxyInFront } from '../support/proxy.js';
+import { inLanes } from '../support/lanes.js';
+import { onServer } from '../support/on-servers.js';
+import type { ProxyTarget } from '../support/proxy.js';
 import { isLong, rounds, seedFor } from '../support/sample.js';
 import {
   connect,
@@ -18,56 +20,39 @@ import {
 const ROUNDS = rounds(20, 2);
 const SEED = seedFor('pauses');
 
-jest.setTimeout(120_000 + ROUNDS * 30_000);
+const LONGEST_MS = 120_000 + ROUNDS * 30_000;
+jest.setTimeout(LONGEST_MS);
 
 /** Of a rival; then the drop has its way. */
 const TABLES_MAX = 25;
 const PAUSE_MS_MAX = 120;
 
-interface Done {
-  readonly problems: readonly string[];
-  readonly committed: number;
-  readonly dropped: number;
-}
+inLanes(
+  testServers(),
+  'rivals for a schema on $name',
+  (server, lane) => {
+    const on = onServer(server, lane);
+    const proxy = on.proxy();
+    const root = on.session();
 
-/** The servers work at the same time; a test waits for its own. */
-const running = new Map<string, Promise<Done>>();
-const ends: (() => Promise<void>)[] = [];
-
-beforeAll(async () => {
-  for (const server of testServers()) {
-    const proxy = await proxyInFront(server);
-    const root = await connect(server);
-    ends.push(async () => {
-      await proxy.stop();
-      await root.end();
-    });
-    const all = runAll(server, proxy, root);
-    all.catch(() => undefined);
-    running.set(server.name, all);
-  }
-});
-
-afterAll(async () => {
-  await Promise.allSettled(running.values());
-  for (const end of ends) await end();
-});
-
-describe.each(testServers())('rivals for a schema on $name', (server) => {
-  test(`${ROUNDS} times a schema is dropped while another session creates in it: no row is lost`, async () => {
-    const done = await running.get(server.name);
-    const { problems = ['it was not run'], committed = 0, dropped = 0 } = done ?? {};
-    process.stdout.write(
-      `${server.name}: seed ${SEED}, ${dropped} of ${ROUNDS} dropped, ${committed} rows committed\n`,
+    on.testOnEach(
+      `${ROUNDS} times a schema is dropped while another session creates in it: no row is lost`,
+      async () => {
+        const { problems, committed, dropped } = await runAll(server, proxy, root);
+        process.stdout.write(
+          `${server.name}: seed ${SEED}, ${dropped} of ${ROUNDS} dropped, ${committed} rows committed\n`,
+        );
+        expect(problems).toEqual([]);
+        expect(committed).toBeGreaterThan(0);
+        // In a few rounds the other may create too fast each time.
+        if (isLong) expect(dropped).toBeGreaterThan(0);
+      },
     );
-    expect(problems).toEqual([]);
-    expect(committed).toBeGreaterThan(0);
-    // In a few rounds the other may create too fast each time.
-    if (isLong) expect(dropped).toBeGreaterThan(0);
-  });
-});
+  },
+  LONGEST_MS,
+);
 
-async function runAll(server: TestServer, proxy: ProxyTarget, root: Session): Promise<Done> {
+async function runAll(server: TestServer, proxy: ProxyTarget, root: Session) {
   const dice = new Dice(seededRandom(SEED));
   const problems: string[] = [];
   let [committed, dropped] = [0, 0];
