@@ -3,6 +3,7 @@
  * and through the proxy, and compared to the byte. Whatever is said, every base table that is gone
  * is held with all its rows, and the server never executes a drop that was prepared by a name.
  */
+import { readFileSync } from 'node:fs';
 import { expect } from '@jest/globals';
 import { describeAnswer } from '../support/native-case.js';
 import { onServers } from '../support/on-servers.js';
@@ -11,104 +12,19 @@ import { generalLog, query, type Target } from '../support/servers.js';
 import { Survival } from '../support/survival.js';
 import { TwoSchemas } from '../support/two-schemas.js';
 
+/** One of test/golden/named_drops_cases.json. */
 interface Conversation {
   readonly name: string;
-  readonly only?: RegExp;
-  readonly flags?: number;
+  /** A regular expression for the names of servers. */
+  readonly only?: string;
+  readonly flags?: keyof typeof CLIENT;
   /** `OTHER` is another schema with the same tables. */
-  readonly texts: readonly (string | Buffer)[];
+  readonly texts: readonly string[];
 }
 
-type Texts = Conversation['texts'];
-type More = Pick<Conversation, 'only' | 'flags'>;
-
-function talk(name: string, ...parts: readonly [Texts] | readonly [More, Texts]): Conversation {
-  const [more, texts] = parts.length === 1 ? [{}, parts[0]] : parts;
-  return { name, texts, ...more };
-}
-
-const AGAIN = ['CREATE TABLE a (id INT)', 'INSERT INTO a VALUES (1), (2), (3)'];
-
-const CONVERSATIONS: readonly Conversation[] = [
-  talk('a literal, executed again and again', [
-    "PREPARE p FROM 'DROP TABLE a'",
-    'SHOW WARNINGS',
-    'SELECT COUNT(*) FROM a',
-    ...['EXECUTE p', 'SHOW WARNINGS', 'EXECUTE p', 'SHOW WARNINGS', ...AGAIN],
-    ...['execute P', 'EXECUTE `p`', 'DEALLOCATE PREPARE p', 'EXECUTE p', 'DROP PREPARE p'],
-  ]),
-  talk('a variable, which changes afterwards', [
-    "SET @text = 'DROP TABLE IF EXISTS a, missing'",
-    'PREPARE p FROM @text',
-    "SET @text = 'DROP TABLE b'",
-    ...['EXECUTE p', 'SHOW WARNINGS', 'PREPARE p FROM @text', 'EXECUTE p', 'EXECUTE p'],
-    ...['SET @text = NULL', 'PREPARE p FROM @text', 'EXECUTE p', 'SHOW TABLES'],
-  ]),
-  talk('the default schema is that of the PREPARE', { flags: CLIENT.DEPRECATE_EOF }, [
-    ...["PREPARE p FROM 'DROP TABLE a'", 'USE OTHER', 'EXECUTE p', 'SHOW WARNINGS', 'EXECUTE p'],
-    ...['SELECT DATABASE()', 'SHOW TABLES'],
-  ]),
-  talk('prepared again under the same name, as something else, or in vain', [
-    ...["PREPARE p FROM 'DROP TABLE a'", "PREPARE P FROM 'SELECT 1'", 'EXECUTE p'],
-    ...["PREPARE p FROM 'DROP TABLE a'", "PREPARE p FROM 'DROP TABLE a b'", 'EXECUTE p'],
-    ...["PREPARE p FROM 'DROP TABLE a'", "PREPARE p FROM 'SELECT FROM'", 'EXECUTE p'],
-    ...["PREPARE p FROM 'SELECT 2'", "PREPARE p FROM 'DROP TABLE b'", 'EXECUTE p', 'EXECUTE p'],
-    ...["PREPARE q FROM 'DROP TABLE a, a'", 'EXECUTE q', "PREPARE q FROM 'DROP TABLE ?'"],
-    'SHOW TABLES',
-  ]),
-  talk('in vain, under the name of another statement', [
-    ...["PREPARE p FROM 'DELETE FROM a'", "PREPARE p FROM 'DROP TABLE'", 'SHOW WARNINGS'],
-    ...['EXECUTE p', "SET @text = 'DROP TABLE IF EXISTS '", "PREPARE p FROM 'DELETE FROM a'"],
-    ...['PREPARE p FROM @text', 'SHOW WARNINGS', 'EXECUTE p', 'SELECT COUNT(*) FROM a'],
-  ]),
-  talk('beside a statement with parameters', [
-    ...['SET @x = 1', "PREPARE p FROM 'DROP TABLE a'"],
-    ...['EXECUTE p', "PREPARE s FROM 'SELECT ?'", 'EXECUTE s USING @x', 'DEALLOCATE PREPARE s'],
-  ]),
-  talk('two names, and statements that only look alike', [
-    ...["PREPARE p FROM 'DROP TABLE a'", "PREPARE q FROM 'DROP TABLE b'"],
-    "SELECT 'EXECUTE p' AS `DEALLOCATE PREPARE p`",
-    ...['/* EXECUTE p */ DO 1', 'DEALLOCATE PREPARE p', 'EXECUTE p', 'EXECUTE q', 'EXECUTE r'],
-  ]),
-  talk('the table becomes a view, and a temporary table', [
-    ...[
-      "PREPARE p FROM 'DROP TABLE a'",
-      'RENAME TABLE a TO kept',
-      'CREATE VIEW a AS SELECT 1 AS x',
-    ],
-    ...[
-      'EXECUTE p',
-      'SHOW WARNINGS',
-      'DROP VIEW a',
-      'CREATE TEMPORARY TABLE a (x INT)',
-      'EXECUTE p',
-    ],
-    ...[...AGAIN, 'EXECUTE p'],
-  ]),
-  talk('in a transaction, which the EXECUTE ends', [
-    ...['BEGIN', 'INSERT INTO b VALUES (9)', "PREPARE p FROM 'DROP TABLE a'", 'ROLLBACK'],
-    ...['BEGIN', 'INSERT INTO b VALUES (8)', 'EXECUTE p', 'ROLLBACK', 'SELECT COUNT(*) FROM b'],
-  ]),
-  talk('names beyond ASCII, in texts of UTF-8', [
-    ...['SET NAMES utf8', 'CREATE TABLE `tü` (id INT)', "PREPARE p FROM 'DROP TABLE `tü`'"],
-    ...['SET NAMES utf8mb4', 'EXECUTE p', 'EXECUTE p'],
-  ]),
-  talk('escapes, and another sql_mode than that of the PREPARE', [
-    ...["CREATE TABLE `it's` (id INT)", "SET sql_mode = 'ANSI_QUOTES'"],
-    'PREPARE p FROM \'DROP TABLE "a"\'',
-    ...["SET sql_mode = ''", 'EXECUTE p', "PREPARE q FROM 'DROP TABLE `it\\'s`'", 'EXECUTE q'],
-  ]),
-  talk('EXECUTE IMMEDIATE of what is no drop', { only: /mariadb/ }, [
-    ...["SET @text = 'SELECT COUNT(*) FROM b'", 'EXECUTE IMMEDIATE @text', 'SHOW WARNINGS'],
-    ...["EXECUTE IMMEDIATE 'DROP TABLE a b c'", "EXECUTE IMMEDIATE 'SELECT ?' USING 5"],
-    ...["EXECUTE IMMEDIATE 'DROP TEMPORARY TABLE IF EXISTS a'", 'SHOW TABLES'],
-  ]),
-  talk('what is no expression, in the words of the server', { only: /mariadb/ }, [
-    ...["SET @t = 'DROP TABLE a'", "PREPARE p FROM )'DROP TABLE a'", 'PREPARE p FROM @t @t'],
-    ...["EXECUTE IMMEDIATE 'DROP TABLE a') + ('1'", "EXECUTE IMMEDIATE 'DROP TABLE a', 'x'"],
-    ...['EXECUTE IMMEDIATE @t @t', 'PREPARE p FROM CONCAT(@t', 'EXECUTE p', 'SHOW TABLES'],
-  ]),
-];
+const CONVERSATIONS: readonly Conversation[] = JSON.parse(
+  readFileSync('test/golden/named_drops_cases.json', 'utf8'),
+);
 
 onServers('$name: a DROP', (server, on) => {
   const { test } = on;
@@ -117,14 +33,14 @@ onServers('$name: a DROP', (server, on) => {
   const open = (target: Target, flags = MODERN) =>
     RawClient.open({ ...target, user: server.user }, { schema: bench.schema.name, flags });
 
-  const conversations = CONVERSATIONS.filter(({ only }) => only?.test(server.name) ?? true);
+  const conversations = CONVERSATIONS.filter(({ only = '' }) => server.name.match(only) !== null);
 
   test.each(conversations)('$name', ({ texts, flags }) =>
     bench.compare(async (target) => {
-      await using client = await open(target, flags);
+      await using client = await open(target, flags && CLIENT[flags]);
       const heard: string[] = [];
       for (const text of texts) {
-        const said = typeof text === 'string' ? text.replace('OTHER', bench.other.name) : text;
+        const said = text.replace('OTHER', bench.other.name);
         heard.push(`> ${said}`, ...describeAnswer(await client.query(said)));
       }
       return heard;

@@ -27,111 +27,16 @@ export interface Difference {
   readonly mayEnd?: true;
 }
 
+type Differences = Readonly<Record<string, Difference>>;
+
+const differences: { readonly always: Differences; readonly under_a_setting: Differences } =
+  JSON.parse(readFileSync('test/golden/native_differences.json', 'utf8'));
+
 /** Closed: a new entry needs a reason, and its place in the limitations. */
-export const DIFFERENCES: Readonly<Record<string, Difference>> = {
-  'no-152': { reason: 'MySQL before 8: no warning 152 for each child', where: ['diagnostics'] },
-  'notes-beside-a-parent': {
-    reason: 'MariaDB: no notes of IF EXISTS beside 1451',
-    where: ['diagnostics'],
-  },
-  'lock-of-a-child': {
-    reason:
-      'the error for a parent comes at once, even if another session has a child locked (MySQL 8 and later)',
-    where: ['answer', 'diagnostics'],
-  },
-  'no-gtid': {
-    reason: '`session_track_gtids` has no GTID for a drop of missing tables only',
-    where: ['answer'],
-  },
-  'tracked-state': {
-    reason: '`session_track_state_change` reports notes on missing tables',
-    where: ['answer'],
-  },
-  'open-transaction': {
-    reason: 'MySQL with autocommit=0 | notes on missing tables leave an empty transaction open',
-    where: ['answer', 'diagnostics', 'probes'],
-  },
-  'late-tracker': {
-    reason: 'reports one answer later after notes alone (MariaDB)',
-    where: ['answer', 'diagnostics'],
-  },
-  'early-tracker': {
-    reason: 'says nothing of the transaction that a DROP DATABASE (MySQL 8 and later)',
-    where: ['answer', 'diagnostics'],
-  },
-  'xa-once': { reason: 'DROP DATABASE in XA shows 1399 once', where: ['diagnostics'] },
-  'lost-remark': {
-    reason: "MySQL 8 and later: warnings about a drop's text (1681, 4164) | are not passed on",
-    where: ['answer', 'diagnostics'],
-  },
-  'alias-lock': {
-    reason: 'a table that the session has locked under an alias only',
-    where: ['answer', 'diagnostics', 'probes', 'tables', 'root'],
-  },
-  'performance-schema': {
-    reason: 'a name in `performance_schema` | error 1044',
-    where: ['answer', 'diagnostics', 'probes', 'tables', 'root'],
-  },
-  'one-row': {
-    reason:
-      'MariaDB: `SHOW WARNINGS` has one row for several, and calls a view unknown (1051, 4091)',
-    where: ['diagnostics'],
-  },
-  'one-note': { reason: 'one note is counted for several', where: ['answer', 'diagnostics'] },
-  'parent-first': {
-    reason: 'the error of a parent (1451) comes first',
-    where: ['answer', 'diagnostics'],
-  },
-  'lock-of-a-parent': {
-    reason:
-      'under LOCK TABLES a parent that is not dropped keeps its lock (MariaDB, before MySQL 8)',
-    where: ['diagnostics', 'probes'],
-  },
-  'its-own-view': {
-    reason: 'from a view of the same table: error 1356, not 1443',
-    where: ['answer', 'diagnostics'],
-  },
-  'no-tracker': {
-    reason:
-      'says nothing of the transaction that a DROP DATABASE (MySQL 8 and later) or CREATE OR REPLACE (MariaDB) ends',
-    where: ['answer'],
-  },
-  'put-back': {
-    reason:
-      'if it ends at a lock (1205, 1213), a KILL (1317) or a time limit (1969), the old table stays',
-    where: ['tables', 'root'],
-  },
-  'untold-schema': {
-    reason: "session tracking doesn't report that the server went there and back",
-    where: ['answer'],
-  },
-  'short-1701': {
-    reason: '1701 of a TRUNCATE lacks the columns (MariaDB, before MySQL 8)',
-    where: ['answer', 'diagnostics'],
-  },
-  unraised: {
-    reason: 'after an error that undrop raises (of a parent, a view, a sequence)',
-    where: ['diagnostics'],
-    mayEnd: true,
-  },
-  'own-lock': {
-    reason: 'own LOCK INSTANCE FOR BACKUP | keeps a key on a held parent: UNDROP_KEYS_LEFT',
-    where: ['answer', 'diagnostics', 'tables', 'root', 'probes'],
-  },
-  'own-schema': {
-    reason: 'These tables stay in their own schema under their hold name',
-    where: ['tables', 'root', 'probes'],
-    mayEnd: true,
-  },
-};
+export const DIFFERENCES: Differences = differences.always;
 
 /** The same, only under a setting of drop-answers-under.test.ts, not by the case itself. */
-export const DIFFERENCES_UNDER: Readonly<Record<string, Difference>> = {
-  'not-there-and-back': {
-    reason: 'a prepared DROP DATABASE that drops the default schema, executed in another one',
-    where: ['diagnostics'],
-  },
-};
+export const DIFFERENCES_UNDER: Differences = differences.under_a_setting;
 
 interface Pair {
   /** Null where the proxy refuses: there is nothing to compare. */
