@@ -78,6 +78,8 @@ export interface IntentTable
   /** The keys; on MySQL 8 and later in the order of creation. */
   readonly foreignKeysIn: readonly ForeignKeyName[];
   readonly foreignKeysToItself: readonly ForeignKeyName[];
+  /** Why this version of the server may crash after a RENAME of the table; null: it doesn't. */
+  readonly crash: string | null;
   readonly triggers: readonly string[];
 }
 

@@ -11,7 +11,8 @@ import { randomBytes } from 'node:crypto';
 import type { HistoryEvent } from '../audit.js';
 import { UndropError } from '../errors.js';
 import { detachAndRelocate } from '../held/relocate/relocate.js';
-import { untilFree } from '../held/relocate/until-free.js';
+import { bindingOf, untilFree } from '../held/relocate/until-free.js';
+import type { Failure } from '../ledger/entry.js';
 import { reportAndKeep } from '../ledger/history.js';
 import { recordIntent } from '../ledger/intents/record-intent.js';
 import { asRestorer, markRestoring } from '../ledger/table-restores.js';
@@ -46,7 +47,8 @@ export interface SwapBy {
 
 /**
  * Rejects as `restore` does, with UNDROP_NOT_SWAPPED if the live table can't be held, and with
- * UNDROP_LEDGER_UNAVAILABLE; then nothing was renamed. The pool needs four connections.
+ * UNDROP_LEDGER_UNAVAILABLE; then nothing was renamed. UNDROP_KEYS_LEFT: both were renamed, and a
+ * foreign key may still change the rows that are held now. The pool needs four connections.
  */
 export async function swap(
   pool: ServicePool,
@@ -64,16 +66,27 @@ export async function swap(
     const swapped = await exchange(pool, table, { to, by, owner });
     if (swapped === null) return { ...(await restoreTable(pool, plan)), swapped };
     const recorded = await tellRestored(pool, table, to);
-    return { ...(await finishRestored(pool, { ...plan, recorded })), swapped };
+    const report = await finishRestored(pool, { ...plan, recorded });
+    const { id, bound } = swapped;
+    if (bound === null) return { ...report, swapped: id };
+    const tables = `The held table is restored as ${writtenName(to)}, and the one before it (${id}) is`;
+    throw new UndropError('UNDROP_KEYS_LEFT', { tables, why: bound.text });
   });
 }
 
-/** The id of the live table, which is held then; null: there is none. */
+interface Swapped {
+  /** The id of the live table, which is held now. */
+  readonly id: string;
+  /** Why a foreign key still binds it to live tables; null: none does. */
+  readonly bound: Failure | null;
+}
+
+/** Null: there is no live table. */
 async function exchange(
   pool: ServicePool,
   table: ListedTable,
   how: { readonly to: QualifiedTable; readonly by: SwapBy; readonly owner: number },
-): Promise<string | null> {
+): Promise<Swapped | null> {
   const { to, by, owner } = how;
   const { hold, log = silentLog, ...who } = by;
   // A RENAME that isn't in the binary log would remove the live table on the source alone.
@@ -88,6 +101,7 @@ async function exchange(
     if (live === undefined || live.kind === 'missing') return null;
     if (live.holdUntil === null)
       throw notSwapped(table, to, { why: `${writtenName(to)} is a view` });
+    if (live.crash !== null) throw notSwapped(table, to, { why: live.crash });
     const holdName = formatHoldName({ state: 'HOLD', id, due: live.holdUntil });
     await renameBoth(connection, pool, { table, live, holdName, owner });
     const held = { id, fromSchema: live.schema, holdName, table: live.table };
@@ -102,7 +116,7 @@ async function exchange(
     await recordOutcome(pool, { tables: [{ ...outcome, failure }] });
     const event = heldEvent(live, { ...outcome, by });
     await reportAndKeep({ connection: pool, log }, [event]);
-    return id;
+    return { id, bound: relocation === undefined ? null : bindingOf(relocation) };
   });
 }
 

@@ -253,6 +253,16 @@ export function refusalOfDiscarded(
   return new UndropError('UNDROP_HOLD_FAILED', { tables: sentenceStart(request), cause });
 }
 
+/** A RENAME of such a table may crash the server. */
+export function refusalOfCrash(
+  request: Pick<DropRequest, 'subject' | 'statement'>,
+  { tables }: IntentFacts,
+): UndropError | null {
+  const cause = tables.find(({ crash }) => crash !== null)?.crash ?? null;
+  if (cause === null) return null;
+  return new UndropError('UNDROP_HOLD_FAILED', { tables: sentenceStart(request), cause });
+}
+
 /**
  * The kind of a name. The session can't report it without any privilege, or under a lock: then the
  * service has seen it, and the RENAME checks the privileges.

@@ -30,7 +30,7 @@ import { resolveEnded } from '../recovery/resolve-intents.js';
 import { finishRestore } from '../restore/make-whole.js';
 import { FORGET_TRIES, OUTCOME_PAUSES_MS, pauseBefore } from '../tries.js';
 import type { DropOptions } from './drop-options.js';
-import { refusalOfDiscarded } from './inspect-names.js';
+import { refusalOfCrash, refusalOfDiscarded } from './inspect-names.js';
 import { type ServiceNames, serviceNames } from './names/client-names.js';
 import { rootCause } from './refusals/refusals.js';
 import { notDestroyed, readHints } from './rules/hints.js';
@@ -240,8 +240,9 @@ export class Intents {
       const who = { threadId, user, clientAddress, groupId, proxyId, statementText };
       const how = { holdMs, sqlLogBin: logged, isDryRun };
       const intent = await recordIntent(pool, { ...who, ...how, tables });
-      const discarded = refusalOfDiscarded(this.#request, intent);
-      return discarded === null ? { intent, intentError: null, rulings } : notRecorded(discarded);
+      const refusal =
+        refusalOfDiscarded(this.#request, intent) ?? refusalOfCrash(this.#request, intent);
+      return refusal === null ? { intent, intentError: null, rulings } : notRecorded(refusal);
     } catch (error) {
       const params = { tables: sentenceStart(this.#request), cause: rootCause(error) };
       return notRecorded(new UndropError('UNDROP_NOT_RECORDED', params, error));

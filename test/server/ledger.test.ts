@@ -140,12 +140,14 @@ onServers('the ledger on $name', (server, on) => {
       foreignKeysOut: 0,
       foreignKeysIn: [{ schema: own.schema.name, table: 'c 表', name: 'to p' }],
       foreignKeysToItself: [],
+      crash: null,
       triggers: [],
     });
     expect(child).toMatchObject({
       foreignKeysOut: 1,
       foreignKeysIn: [],
       foreignKeysToItself: [{ schema: own.schema.name, table: 'c 表', name: 'boss' }],
+      crash: null,
     });
     expect(other).toMatchObject({ foreignKeysOut: 0, foreignKeysIn: [], triggers: ['tr é'] });
   });

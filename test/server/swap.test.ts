@@ -42,6 +42,7 @@ onServers('a swap on $name', (server, on) => {
   beforeEach(() => freshLedger(server));
   const schema = on.each.schema('swap');
   const direct = on.each.session({ schema });
+  const other = on.each.session({ schema });
 
   const rowsOf = (text: string) => direct.rows(text);
   const run = (...texts: readonly string[]) => direct.run(...texts);
@@ -118,6 +119,20 @@ onServers('a swap on $name', (server, on) => {
     await run('UNLOCK TABLES');
     expect([await countOf('c'), (await listAll(pool)).length]).toEqual([3, 1]);
     expect(await rowsOf(OPEN)).toEqual([]);
+  });
+
+  test('it is not OK while a foreign key binds the table that is held to a live one', async () => {
+    await run('CREATE TABLE p (id INT PRIMARY KEY)', 'INSERT INTO p VALUES (1)', ...OLD);
+    await dropped();
+    await run(...NEW, KID, 'INSERT INTO kid VALUES (1)');
+    await other.run('BEGIN', 'SELECT * FROM kid');
+    // MySQL 9.7 locks the children for the RENAME.
+    const waits = server.name === 'mysql-9.7';
+    const code = waits ? 'UNDROP_BUSY' : 'UNDROP_KEYS_LEFT';
+    const swapped = swap(pool, { target: target(), by: BY });
+    await expect(swapped).rejects.toMatchObject({ code });
+    await other.run('COMMIT');
+    expect(await countOf('c')).toBe(waits ? 3 : 2);
   });
 
   test.each(['before', 'after'] as const)(

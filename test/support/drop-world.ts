@@ -226,6 +226,7 @@ class Memory implements World {
       foreignKeysOut: 0,
       foreignKeysIn: one?.isParent === true ? [key] : [],
       foreignKeysToItself: [],
+      crash: null,
       triggers: one?.hasTriggers === true ? [trigger] : [],
     } as unknown as IntentTable;
   }

@@ -292,7 +292,7 @@ class Memory implements World {
       return {
         ...{ id, schema: SCHEMA, table, kind: 'base' as const, engine: 'InnoDB', holdUntil: DUE },
         ...{ rowEstimate: 0, byteEstimate: 0, foreignKeysOut: 0, triggers: [] },
-        ...{ foreignKeysIn: isParent ? [kid] : [], foreignKeysToItself: [] },
+        ...{ foreignKeysIn: isParent ? [kid] : [], foreignKeysToItself: [], crash: null },
       };
     });
     const sessionHost = 'localhost:50001';

@@ -160,6 +160,7 @@ class Memory implements World {
       foreignKeysIn: [],
       foreignKeysOut: 0,
       foreignKeysToItself: [],
+      crash: null,
       triggers: [],
       ...seen,
     }));

@@ -236,8 +236,28 @@ function readTable(
     foreignKeysOut: out.filter((row) => !into.includes(row)).length,
     foreignKeysIn: into.filter((row) => !out.includes(row)).map(readKeyName),
     foreignKeysToItself: into.filter((row) => out.includes(row)).map(readKeyName),
+    crash: whyCrash(name, out, server),
     triggers: look.triggers.map((row) => textOf(row, 'name')),
   };
+}
+
+/** MariaDB 10.11.18 and MySQL 5.6.24 bear 32 and crash at 40. */
+const BYTES_GROWN_MAX = 24;
+const MARIADB_11 = 110_000;
+
+/**
+ * MySQL before 8 and MariaDB 10 write beyond the end of a buffer when they rename a table whose
+ * name is much longer as a file name, and which has a key that begins with that name: then the
+ * server ends, mostly at the next SHOW CREATE TABLE. Seen on these versions, without undrop.
+ */
+function whyCrash({ schema, table }: TableName, out: readonly Rows[number][], server: ServerShape) {
+  if (server.versionId >= (server.flavour === 'mysql' ? 80_000 : MARIADB_11)) return null;
+  const grown = table.replaceAll(/\W/gu, '@0000').length - Buffer.byteLength(table);
+  if (grown <= BYTES_GROWN_MAX) return null;
+  const names = out.map((row) => textOf(row, 'name'));
+  const key = names.find((name) => name.startsWith(`${table}_ibfk_`));
+  if (key === undefined) return null;
+  return `this version of the server may crash when ${schema}.${table} is renamed, because of the name of the foreign key ${key}; add the key under another name`;
 }
 
 const KINDS: readonly TableKind[] = ['base', 'sequence', 'view'];

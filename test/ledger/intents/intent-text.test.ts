@@ -139,6 +139,7 @@ describe('the facts from its answers', () => {
       foreignKeysOut: 1,
       foreignKeysIn: [{ schema: 'shop', table: 'C', name: 'fk' }],
       foreignKeysToItself: [{ schema: 'shop', table: 'T', name: 'fk' }],
+      crash: null,
       triggers: [],
     });
     expect(facts).toMatchObject({
