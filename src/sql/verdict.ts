@@ -73,7 +73,7 @@ export interface PartitionList {
   readonly ifExists: boolean;
 }
 
-/** Recognised, but not supported by this version. */
+/** A form that has a procedure of its own or none: `session/commands/dispatch.ts` knows. */
 export interface Refused {
   readonly kind: 'refused';
   readonly form: StatementForm;
