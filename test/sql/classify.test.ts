@@ -181,7 +181,7 @@ describe('any bytes', () => {
         const sql = `SELECT '${safe}' /* ${safe} */; DROP TABLE here.t1; SELECT ${behind}`;
         const verdict = classify(Buffer.from(sql, 'latin1'), mode, MULTI);
         // What nobody reads (lex/lexer.ts) is refused as a whole.
-        const mayBeOdd = /@|99997|\.e/i.test(Buffer.from(behind, 'latin1').toString('latin1'));
+        const mayBeOdd = /@|99997|\.\d*e/i.test(Buffer.from(behind, 'latin1').toString('latin1'));
         expect(describeVerdict(verdict)).toMatch(mayBeOdd ? /here\.t1|^unclear$/ : /here\.t1/);
       }),
       { numRuns: rounds(1_000, 200) },
