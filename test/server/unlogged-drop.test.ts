@@ -92,6 +92,21 @@ onServers('a drop without a binary log on $name', (server, on) => {
     await session.run('SET SESSION sql_log_bin = 1', `DROP DATABASE ${schema.name}`);
   });
 
+  test('of a table with a trigger is not refused for a key, by an account that may not unlog', async () => {
+    await makeServiceAccount(server, { user: 'managed', tier: 'managed' });
+    await using schema = await freshSchema(server, 'unlogged');
+    await using managed = await proxyInFront(server, { USER: 'managed' });
+    await using session = await connect(managed, { database: schema.name });
+    await session.run(
+      'SET SESSION sql_log_bin = 0',
+      'CREATE TABLE t (i INT)',
+      'CREATE TRIGGER on_t BEFORE INSERT ON t FOR EACH ROW SET NEW.i = 1',
+      'DROP TABLE t',
+    );
+    expect(await session.rows('SHOW TABLES LIKE "t"')).toEqual([]);
+    expect(await heldTables(schema.name)).toHaveLength(1);
+  });
+
   async function heldTables(schema: string): Promise<readonly string[]> {
     const rows = await query<{ name: string }>(
       server,

@@ -43,9 +43,20 @@ const DEFAULTS = `defaults
     default-server inter 100ms
 `;
 
+/** Another program may take a port that was free a moment ago. */
+const PORTS_TRIED = 5;
+
 /** Two proxies behind README's configuration. */
 export async function startHaproxy(proxies: readonly Balanced[]): Promise<Haproxy> {
-  const port = await freePort();
+  for (let tries = 1; ; tries++) {
+    const started = await startAt(await freePort(), proxies);
+    if (started !== null) return started;
+    if (tries === PORTS_TRIED) throw new Error('HAProxy ends at its start');
+  }
+}
+
+/** Null: it has ended. */
+async function startAt(port: number, proxies: readonly Balanced[]): Promise<Haproxy | null> {
   const doors = await Promise.all(proxies.map(openDoor));
   let config = EXAMPLE.exec(readText('README.md'))?.[1] ?? '';
   config = config.replace('bind :3306', `bind 127.0.0.1:${port}`);
@@ -69,7 +80,14 @@ export async function startHaproxy(proxies: readonly Balanced[]): Promise<Haprox
     await rm(folder, { recursive: true });
   };
   try {
-    await until(() => listens(port), 'HAProxy listens');
+    const isOver = () => child.exitCode !== null;
+    // Who listens there may be another program; only HAProxy asks at the doors.
+    const isHaproxy = async () => (await listens(port)) && doors.every(({ count }) => count() > 0);
+    await until(async () => isOver() || (await isHaproxy()), 'HAProxy listens and checks');
+    if (isOver()) {
+      await stop();
+      return null;
+    }
   } catch (error) {
     await stop();
     throw error;

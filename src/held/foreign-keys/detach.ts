@@ -48,26 +48,44 @@ export async function detach(
     assert(parseHoldName(holdName)?.id === id, 'only from a table under its hold name');
   }
   const failures: (Failure | null)[] = [];
-  try {
-    const server = await readServerFacts(pool);
-    const context = { ...how, tables, server };
-    const plans = await Promise.all(tables.map((table) => planAndRecord(pool, table, context)));
-    // Their own keys first, because the children of one table may be others of them.
-    for (const plan of plans) failures.push(isPlan(plan) ? await dropOwn(pool, plan, how) : plan);
-    // If no client waits, the children have a time of their own.
-    const { lockWaitBudget = new LockWaitBudget() } = how;
-    for (const [index, plan] of plans.entries()) {
-      if (!isPlan(plan) || failures[index] !== null) continue;
-      const isOver = () => lockWaitBudget.isOver;
-      failures[index] =
-        (await repointChildren(pool, plan, { ...how, server, isOver })) ??
-        plan.found.problem ??
-        (await dropTriggers(pool, plan.table, { ...how, triggers: plan.found.triggers }));
-    }
-    return await withBinding(pool, tables, { server, failures });
-  } catch (error) {
+  const failWith = (error: unknown): readonly Failure[] => {
     const failure = undone(error instanceof Error ? error.message : String(error));
     return tables.map((_table, index) => ({ ...(failures[index] ?? failure), binds: 'passing' }));
+  };
+  try {
+    const server = await readServerFacts(pool);
+    const failed = await takeOff(pool, tables, { ...how, server, failures }).then(
+      () => failures,
+      failWith,
+    );
+    return await withBinding(pool, tables, { server, failures: failed });
+  } catch (error) {
+    return failWith(error);
+  }
+}
+
+/** Adds the failure of each table, or null, to `failures`. */
+async function takeOff(
+  pool: ServicePool,
+  tables: readonly RelocateTable[],
+  {
+    failures,
+    ...how
+  }: TryOptions & { readonly server: ServerFacts; readonly failures: (Failure | null)[] },
+): Promise<void> {
+  const context = { ...how, tables };
+  const plans = await Promise.all(tables.map((table) => planAndRecord(pool, table, context)));
+  // Their own keys first, because the children of one table may be others of them.
+  for (const plan of plans) failures.push(isPlan(plan) ? await dropOwn(pool, plan, how) : plan);
+  // If no client waits, the children have a time of their own.
+  const { lockWaitBudget = new LockWaitBudget() } = how;
+  for (const [index, plan] of plans.entries()) {
+    if (!isPlan(plan) || failures[index] !== null) continue;
+    const isOver = () => lockWaitBudget.isOver;
+    failures[index] =
+      (await repointChildren(pool, plan, { ...how, isOver })) ??
+      plan.found.problem ??
+      (await dropTriggers(pool, plan.table, { ...how, triggers: plan.found.triggers }));
   }
 }
 
