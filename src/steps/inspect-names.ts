@@ -253,14 +253,31 @@ export function refusalOfDiscarded(
   return new UndropError('UNDROP_HOLD_FAILED', { tables: sentenceStart(request), cause });
 }
 
-/** A RENAME of such a table may crash the server. */
-export function refusalOfCrash(
+/**
+ * A RENAME of such a table may crash the server; or its foreign keys would stay on it, because an
+ * account that may not leave the binary log can't detach them for a session that has
+ * (`isUnloggedAlone`).
+ */
+export function refusalOfKeys(
   request: Pick<DropRequest, 'subject' | 'statement'>,
   { tables }: IntentFacts,
+  { isUnloggedAlone }: { readonly isUnloggedAlone: boolean },
 ): UndropError | null {
-  const cause = tables.find(({ crash }) => crash !== null)?.crash ?? null;
+  const keyed = isUnloggedAlone ? tables.find(hasForeignKeys) : undefined;
+  const crash = tables.find((table) => table.crash !== null)?.crash ?? null;
+  const cause = crash ?? (keyed === undefined ? null : whyKeysStay(keyed));
   if (cause === null) return null;
   return new UndropError('UNDROP_HOLD_FAILED', { tables: sentenceStart(request), cause });
+}
+
+/** Whether keys have to be detached before it is moved. */
+export function hasForeignKeys(table: IntentTable): boolean {
+  const { foreignKeysIn, foreignKeysOut, foreignKeysToItself } = table;
+  return foreignKeysIn.length + foreignKeysOut + foreignKeysToItself.length > 0;
+}
+
+function whyKeysStay({ schema, table }: IntentTable): string {
+  return `the session has sql_log_bin = 0, which the service account may not set to detach the foreign keys of ${schema}.${table} (\`undrop init --tier full\` grants it)`;
 }
 
 /**

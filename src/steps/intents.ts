@@ -30,7 +30,7 @@ import { resolveEnded } from '../recovery/resolve-intents.js';
 import { finishRestore } from '../restore/make-whole.js';
 import { FORGET_TRIES, OUTCOME_PAUSES_MS, pauseBefore } from '../tries.js';
 import type { DropOptions } from './drop-options.js';
-import { refusalOfCrash, refusalOfDiscarded } from './inspect-names.js';
+import { refusalOfDiscarded, refusalOfKeys } from './inspect-names.js';
 import { type ServiceNames, serviceNames } from './names/client-names.js';
 import { rootCause } from './refusals/refusals.js';
 import { notDestroyed, readHints } from './rules/hints.js';
@@ -240,8 +240,10 @@ export class Intents {
       const who = { threadId, user, clientAddress, groupId, proxyId, statementText };
       const how = { holdMs, sqlLogBin: logged, isDryRun };
       const intent = await recordIntent(pool, { ...who, ...how, tables });
+      const isUnloggedAlone = !logged && !(await mayUnlog(pool));
       const refusal =
-        refusalOfDiscarded(this.#request, intent) ?? refusalOfCrash(this.#request, intent);
+        refusalOfDiscarded(this.#request, intent) ??
+        refusalOfKeys(this.#request, intent, { isUnloggedAlone });
       return refusal === null ? { intent, intentError: null, rulings } : notRecorded(refusal);
     } catch (error) {
       const params = { tables: sentenceStart(this.#request), cause: rootCause(error) };

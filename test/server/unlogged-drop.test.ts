@@ -92,7 +92,7 @@ onServers('a drop without a binary log on $name', (server, on) => {
     await session.run('SET SESSION sql_log_bin = 1', `DROP DATABASE ${schema.name}`);
   });
 
-  test('of a table with a trigger is not refused for a key, by an account that may not unlog', async () => {
+  test('by an account that may not unlog is held with its trigger, and refused for foreign keys', async () => {
     await makeServiceAccount(server, { user: 'managed', tier: 'managed' });
     await using schema = await freshSchema(server, 'unlogged');
     await using managed = await proxyInFront(server, { USER: 'managed' });
@@ -104,6 +104,13 @@ onServers('a drop without a binary log on $name', (server, on) => {
       'DROP TABLE t',
     );
     expect(await session.rows('SHOW TABLES LIKE "t"')).toEqual([]);
+    expect(await heldTables(schema.name)).toHaveLength(1);
+    await session.run(
+      'CREATE TABLE p (i INT PRIMARY KEY)',
+      'CREATE TABLE c (i INT, FOREIGN KEY (i) REFERENCES p (i))',
+    );
+    const dropped = session.query('DROP TABLE c');
+    await expect(dropped).rejects.toThrow(/^UNDROP_HOLD_FAILED: .*sql_log_bin/);
     expect(await heldTables(schema.name)).toHaveLength(1);
   });
 

@@ -30,7 +30,7 @@ const NATIVE = [
   1050, 1051, 1146, 1217, 1451, 1452, 3730, 1005, 1215, 1824, 1347, 1965, 4092, 3822, 1449, 1785,
 ];
 /** What undrop says to a DROP DATABASE around held tables. */
-const OURS = /^UNDROP_(SCHEMA_NOT_DROPPED|NOT_DONE_YET): /;
+const OURS = /^UNDROP_(SCHEMA_NOT_DROPPED|NOT_DONE_YET): |^UNDROP_HOLD_FAILED: .*sql_log_bin/;
 /** What a restore may meet. */
 const REFUSED = [
   'NAME_TAKEN',

@@ -11,7 +11,7 @@ import { isRenamedOnce } from '../../held/relocate/blockers.js';
 import type { ForeignKeyName, IntentFacts, IntentTable } from '../../ledger/write.js';
 import { foldName, formatHoldName, parseHoldName, recycleSchemaFor } from '../../names/names.js';
 import type { Ruling } from '../../policy/decide.js';
-import { knownKind, type Seen } from '../../steps/inspect-names.js';
+import { hasForeignKeys, knownKind, type Seen } from '../../steps/inspect-names.js';
 import { hidesDirectories } from '../../steps/session/facts.js';
 import type { QualifiedName, Signal } from '../../steps/session/user-session.js';
 import { type Again, again, type DropRequest, sentenceStart } from '../../steps/world.js';
@@ -162,13 +162,7 @@ export function blockedParents(
   return blocked;
 }
 
-/** Whether keys have to be detached before it is moved. */
-export function hasForeignKeys(table: IntentTable): boolean {
-  const { foreignKeysIn, foreignKeysOut, foreignKeysToItself } = table;
-  return foreignKeysIn.length + foreignKeysOut + foreignKeysToItself.length > 0;
-}
-
-/** The same of a table with triggers. */
+/** Whether keys or triggers have to be detached before it is moved. */
 export function isBound(table: IntentTable): boolean {
   return table.triggers.length > 0 || hasForeignKeys(table);
 }

@@ -11,6 +11,7 @@
 import { assert } from '../../assert.js';
 import { UndropError } from '../../errors.js';
 import { parseHoldName } from '../../names/names.js';
+import { hasForeignKeys } from '../../steps/inspect-names.js';
 import { takeByService } from '../../steps/rename/take-by-service.js';
 import {
   alterNameSql,
@@ -52,7 +53,7 @@ import {
   ER_TOO_LONG_IDENT,
   UNDER_LOCK_TABLES,
 } from '../../wire/server-errors.js';
-import { type Drop as Decided, hasForeignKeys, type Move, namesToAsk } from './decide.js';
+import { type Drop as Decided, type Move, namesToAsk } from './decide.js';
 
 /** The renamed tables. */
 export interface Moved {
