@@ -11,7 +11,7 @@ import { randomBytes } from 'node:crypto';
 import type { HistoryEvent } from '../audit.js';
 import { UndropError } from '../errors.js';
 import { detachAndRelocate } from '../held/relocate/relocate.js';
-import { bindingOf, untilFree } from '../held/relocate/until-free.js';
+import { untilFree } from '../held/relocate/until-free.js';
 import type { Failure } from '../ledger/entry.js';
 import { reportAndKeep } from '../ledger/history.js';
 import { recordIntent } from '../ledger/intents/record-intent.js';
@@ -116,7 +116,7 @@ async function exchange(
     await recordOutcome(pool, { tables: [{ ...outcome, failure }] });
     const event = heldEvent(live, { ...outcome, by });
     await reportAndKeep({ connection: pool, log }, [event]);
-    return { id, bound: relocation === undefined ? null : bindingOf(relocation) };
+    return { id, bound: failure?.binds === undefined ? null : failure };
   });
 }
 

@@ -234,50 +234,36 @@ export function isSameServer(
   return intent.serverIdentity === facts.serverIdentity;
 }
 
+/** Why the tables can't be held, as far as it is known before any RENAME; null: they may be. */
+export function whyNotHeld(
+  { tables }: Pick<IntentFacts, 'tables'>,
+  { flavour, mayDetach }: Pick<ServerVersion, 'flavour'> & { readonly mayDetach: boolean },
+): string | null {
+  const discarded = flavour === 'mariadb' ? tables.find(isDiscarded) : undefined;
+  if (discarded !== undefined) {
+    return `the tablespace of ${discarded.schema}.${discarded.table} is discarded, and a RENAME on this server would leave behind the file for its IMPORT TABLESPACE`;
+  }
+  const crash = tables.find((table) => table.crash !== null)?.crash ?? null;
+  const keyed = mayDetach ? undefined : tables.find(hasForeignKeys);
+  if (crash !== null || keyed === undefined) return crash;
+  return `the session has sql_log_bin = 0, which the service account may not set to detach the foreign keys of ${keyed.schema}.${keyed.table} (\`undrop init --tier full\` grants it)`;
+}
+
 /**
  * On MariaDB a RENAME of a table whose tablespace is discarded (ALTER TABLE … DISCARD TABLESPACE)
  * leaves behind an .ibd file that was put beside the table for an IMPORT, and then neither CREATE
  * TABLE of that name (1005) nor DROP DATABASE (1010) works. No statement shows whether there is
  * such a file.
  */
-export function refusalOfDiscarded(
-  request: Pick<DropRequest, 'server' | 'statement' | 'subject'>,
-  { tables }: IntentFacts,
-): UndropError | null {
+function isDiscarded({ engine, byteEstimate }: IntentTable): boolean {
   // The server counts at least one page for every other table of InnoDB.
-  const found = tables.find(
-    ({ engine, byteEstimate }) => engine === 'InnoDB' && byteEstimate === 0,
-  );
-  if (request.server.flavour !== 'mariadb' || found === undefined) return null;
-  const cause = `the tablespace of ${found.schema}.${found.table} is discarded, and a RENAME on this server would leave behind the file for its IMPORT TABLESPACE`;
-  return new UndropError('UNDROP_HOLD_FAILED', { tables: sentenceStart(request), cause });
-}
-
-/**
- * A RENAME of such a table may crash the server; or its foreign keys would stay on it, because an
- * account that may not leave the binary log can't detach them for a session that has
- * (`isUnloggedAlone`).
- */
-export function refusalOfKeys(
-  request: Pick<DropRequest, 'subject' | 'statement'>,
-  { tables }: IntentFacts,
-  { isUnloggedAlone }: { readonly isUnloggedAlone: boolean },
-): UndropError | null {
-  const keyed = isUnloggedAlone ? tables.find(hasForeignKeys) : undefined;
-  const crash = tables.find((table) => table.crash !== null)?.crash ?? null;
-  const cause = crash ?? (keyed === undefined ? null : whyKeysStay(keyed));
-  if (cause === null) return null;
-  return new UndropError('UNDROP_HOLD_FAILED', { tables: sentenceStart(request), cause });
+  return engine === 'InnoDB' && byteEstimate === 0;
 }
 
 /** Whether keys have to be detached before it is moved. */
 export function hasForeignKeys(table: IntentTable): boolean {
   const { foreignKeysIn, foreignKeysOut, foreignKeysToItself } = table;
   return foreignKeysIn.length + foreignKeysOut + foreignKeysToItself.length > 0;
-}
-
-function whyKeysStay({ schema, table }: IntentTable): string {
-  return `the session has sql_log_bin = 0, which the service account may not set to detach the foreign keys of ${schema}.${table} (\`undrop init --tier full\` grants it)`;
 }
 
 /**

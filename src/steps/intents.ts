@@ -30,7 +30,7 @@ import { resolveEnded } from '../recovery/resolve-intents.js';
 import { finishRestore } from '../restore/make-whole.js';
 import { FORGET_TRIES, OUTCOME_PAUSES_MS, pauseBefore } from '../tries.js';
 import type { DropOptions } from './drop-options.js';
-import { refusalOfDiscarded, refusalOfKeys } from './inspect-names.js';
+import { hasForeignKeys, whyNotHeld } from './inspect-names.js';
 import { type ServiceNames, serviceNames } from './names/client-names.js';
 import { rootCause } from './refusals/refusals.js';
 import { notDestroyed, readHints } from './rules/hints.js';
@@ -240,11 +240,13 @@ export class Intents {
       const who = { threadId, user, clientAddress, groupId, proxyId, statementText };
       const how = { holdMs, sqlLogBin: logged, isDryRun };
       const intent = await recordIntent(pool, { ...who, ...how, tables });
-      const isUnloggedAlone = !logged && !(await mayUnlog(pool));
-      const refusal =
-        refusalOfDiscarded(this.#request, intent) ??
-        refusalOfKeys(this.#request, intent, { isUnloggedAlone });
-      return refusal === null ? { intent, intentError: null, rulings } : notRecorded(refusal);
+      const isKeyed = intent.tables.some(hasForeignKeys);
+      const mayDetach = logged || !isKeyed || (await mayUnlog(pool));
+      const { flavour } = this.#request.server;
+      const why = whyNotHeld(intent, { flavour, mayDetach });
+      if (why === null) return { intent, intentError: null, rulings };
+      const params = { tables: sentenceStart(this.#request), cause: why };
+      return notRecorded(new UndropError('UNDROP_HOLD_FAILED', params));
     } catch (error) {
       const params = { tables: sentenceStart(this.#request), cause: rootCause(error) };
       return notRecorded(new UndropError('UNDROP_NOT_RECORDED', params, error));

@@ -252,7 +252,7 @@ const MARIADB_11 = 110_000;
  */
 function whyCrash({ schema, table }: TableName, out: readonly Rows[number][], server: ServerShape) {
   if (server.versionId >= (server.flavour === 'mysql' ? 80_000 : MARIADB_11)) return null;
-  const grown = table.replaceAll(/\W/gu, '@0000').length - Buffer.byteLength(table);
+  const grown = fileNameLengthMax(table) - Buffer.byteLength(table);
   if (grown <= BYTES_GROWN_MAX) return null;
   const names = out.map((row) => textOf(row, 'name'));
   const key = names.find((name) => name.startsWith(`${table}_ibfk_`));
@@ -336,8 +336,13 @@ function innodbForeignKeys(condition: SQLQuery, tables: readonly Name[]): SQLQue
     FROM information_schema.INNODB_SYS_FOREIGN WHERE ${condition}`;
 }
 
-/** The view cuts longer names; a character of another alphabet counts as five. */
+/** The view cuts longer names. */
 const FILE_CHARACTERS_MAX = 193;
+
+/** In a file name each character but letters, digits and `_` takes up to five. */
+function fileNameLengthMax(name: string): number {
+  return name.replaceAll(/\W/g, '@0000').length;
+}
 
 function fileOf(name: Name): SQLQuery {
   const file = sql`CONCAT(${fileNameOf(name.schema)}, '/', ${fileNameOf(name.table)})`;
@@ -345,7 +350,7 @@ function fileOf(name: Name): SQLQuery {
 }
 
 function mayBeCut({ schema, table }: Name): boolean {
-  return `${schema}/${table}`.replaceAll(/\W/g, '@0000').length > FILE_CHARACTERS_MAX;
+  return fileNameLengthMax(`${schema}/${table}`) > FILE_CHARACTERS_MAX;
 }
 
 /** Like file names of MariaDB and of MySQL before 8; folded as the server folds names. */

@@ -310,7 +310,7 @@ function quoted({ schema, table }: BoundName): string {
 }
 
 // ── the info text and the warning ────────────────────────────────────────────────────────────────
-// Of an UNDROP TABLE, on the restored tables. Pure.
+// The texts of an UNDROP TABLE about the tables that it restored. Pure.
 
 /**
  * For several tables the first and a count; for all the first that has a larger one of its name.
