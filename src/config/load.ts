@@ -135,10 +135,15 @@ function takePassword(
   }
 }
 
-/** The settings in a JSON file, by their keys. */
+/** Lines of comments, which leave the numbers of the other lines as they are. */
+const COMMENTS = /^[ \t]*\/\/.*$/gm;
+const LAST_COMMA = /,(\s*\}\s*)$/;
+
+/** The settings in a file, by their keys: JSON with lines of `//` comments, and a last comma. */
 export function readConfigFile(path: string): Readonly<Record<string, unknown>> {
   try {
-    const values: unknown = JSON.parse(readFileSync(path, 'utf8'));
+    const text = readFileSync(path, 'utf8').replaceAll(COMMENTS, '').replace(LAST_COMMA, '$1');
+    const values: unknown = JSON.parse(text);
     if (typeof values === 'object' && values !== null && !Array.isArray(values)) {
       return values as Readonly<Record<string, unknown>>;
     }

@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, test } from '@jest/globals';
-import { loadSettings, type Sources } from '../../src/config/load.js';
+import { loadSettings, readConfigFile, type Sources } from '../../src/config/load.js';
 import { SETTINGS, type SettingKey, type Settings, variableOf } from '../../src/config/schema.js';
 import { UndropError } from '../../src/errors.js';
 
@@ -327,5 +327,31 @@ describe('the password', () => {
   test('is not in the message of another mistake', () => {
     const env = { UNDROP_PASSWORD: 'secret', UNDROP_HOLD: 'x' };
     expect(problemsOf(() => load({ env })).join()).not.toContain('secret');
+  });
+});
+
+describe('the file of settings', () => {
+  const folder = mkdtempSync(join(tmpdir(), 'undrop-config-'));
+  afterAll(() => rmSync(folder, { recursive: true }));
+
+  function read(text: string) {
+    const path = join(folder, 'undrop.conf');
+    writeFileSync(path, text);
+    return readConfigFile(path);
+  }
+
+  test('may have lines of comments and a last comma', () => {
+    const text =
+      '// one, }\r\n{\r\n  // "hold": "1d",\r\n  "hold": "2d // a, }",\r\n}\r\n// two\r\n';
+    expect(read(text)).toEqual({ hold: '2d // a, }' });
+    expect(read('{\n  // "hold": "1d",\n}\n')).toEqual({});
+  });
+
+  test.each([
+    ['a comment behind a value', '{"hold": "1d" // one\n}'],
+    ['two commas', '{"hold": "1d",,}'],
+    ['a list', '["hold"]'],
+  ])('may not have %s', (_what, text) => {
+    expect(() => read(text)).toThrow(/undrop\.conf: /);
   });
 });
