@@ -3,8 +3,9 @@
  * Invariant: no password, no auth payload and no row of a user ever gets here; the caller bounds
  * statement texts.
  */
-import { closeSync, constants, openSync, writeSync } from 'node:fs';
+import { accessSync, closeSync, constants, openSync, statSync, writeSync } from 'node:fs';
 import { createRequire } from 'node:module';
+import { dirname } from 'node:path';
 import { pino } from 'pino';
 import type { PinoPretty } from 'pino-pretty';
 import { AUDIT_EVENTS, type AuditEvent } from './audit.js';
@@ -187,6 +188,21 @@ function localTime(iso: unknown): string {
 
 /** Without NONBLOCK a pipe without a reader would stop the process. */
 const APPEND = constants.O_WRONLY | constants.O_APPEND | constants.O_CREAT | constants.O_NONBLOCK;
+
+/** Why lines can't be appended to that file; null: they can. Creates and writes nothing. */
+export function auditFileProblem(path: string): string | null {
+  try {
+    const found = statSync(path, { throwIfNoEntry: false });
+    if (found === undefined) accessSync(dirname(path), constants.W_OK | constants.X_OK);
+    // The reader of a pipe would take the close for the end of the lines.
+    else if (found.isFIFO()) accessSync(path, constants.W_OK);
+    else closeSync(openSync(path, APPEND & ~constants.O_CREAT));
+    return null;
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).message;
+  }
+}
+
 /** Readable by its owner and group only. */
 const MODE = 0o640;
 const NEWLINE = 0x0a;

@@ -1,10 +1,19 @@
 /** The file of UNDROP_AUDIT_FILE: appended to, opened anew, and never in anybody's way. */
 import { execFileSync } from 'node:child_process';
-import { mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, statSync } from 'node:fs';
+import {
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from '@jest/globals';
-import { AuditFile } from '../src/log.js';
+import { AuditFile, auditFileProblem } from '../src/log.js';
 
 let folder: string;
 let broken: string[];
@@ -73,4 +82,15 @@ test('an empty path is no file', () => {
   file.reopen('');
   file.write({ n: 1 });
   expect(broken).toEqual([]);
+});
+
+test('whether lines can be appended is found without a new file or line', () => {
+  const at = (name: string) => join(folder, name);
+  writeFileSync(at('a'), '{"n":1}\n');
+  execFileSync('mkfifo', [at('pipe')]);
+  for (const name of ['a', 'new', 'pipe']) expect(auditFileProblem(at(name))).toBeNull();
+  expect(auditFileProblem(at('no/a'))).toMatch(/^ENOENT/);
+  expect(auditFileProblem(at('a/b'))).toMatch(/^E(NOTDIR|ACCES)/);
+  expect(auditFileProblem(folder)).toMatch(/^EISDIR/);
+  expect([linesOf('a'), readdirSync(folder)]).toEqual([[1], ['a', 'pipe']]);
 });

@@ -66,14 +66,27 @@ export const COMMANDS: readonly Command[] = [
     usage: 'serve',
     describe: 'run the proxy',
     keys: PROXY_KEYS,
+    options: {
+      check: {
+        type: 'boolean',
+        describe:
+          'only check whether it would start and hold drops; exits with 0 if so, 1 if there are warnings, 2 if it would not start',
+      },
+      json: { type: 'boolean', implies: 'check', describe: 'with --check: print JSON' },
+    },
     examples: [
       [
         'UNDROP_UPSTREAM=db:3306 UNDROP_USER=undrop UNDROP_PASSWORD_FILE=/run/secrets/pw $0 serve',
         'in front of db, on 127.0.0.1:3307',
       ],
+      ['$0 serve --check --config undrop.conf', 'check the settings, the files and the server'],
     ],
     takesSignals: true,
-    run: async (flags, shell) => (await import('./serve.js')).runServe(flags, shell),
+    run: async (flags, shell) => {
+      if (flags['check'] !== true) return (await import('./serve.js')).runServe(flags, shell);
+      shell.leaveSignals();
+      return (await import('./commands/check.js')).runCheck(flags, shell);
+    },
   },
   onServer({
     usage: 'pause',

@@ -58,7 +58,8 @@ export async function runServe(flags: Flags, shell: Shell): Promise<number> {
   return 0;
 }
 
-function workersOf({ workers }: ProxySettings, log: Log): number {
+/** The processes that serve clients. */
+export function workersOf({ workers }: ProxySettings, log: Log): number {
   const cores = availableParallelism();
   const auto = autoWorkers(cores);
   if (workers === 'auto') return auto;
@@ -70,7 +71,11 @@ function workersOf({ workers }: ProxySettings, log: Log): number {
 }
 
 /** Warns if the system's limit of open files is too low for UNDROP_MAX_CONNECTIONS. */
-function checkOpenFiles({ maxConnections }: ProxySettings, processes: number, log: Log): void {
+export function checkOpenFiles(
+  { maxConnections }: ProxySettings,
+  processes: number,
+  log: Log,
+): void {
   const fitting = sessionsByOpenFiles() * processes;
   if (fitting >= maxConnections) return;
   const fields = {

@@ -1,12 +1,11 @@
 /**
  * Listens for clients on TCP and unix sockets and keeps the open sessions.
  *
- * Invariant: a failure of one session affects no other; a listener runs until it is closed. A stale
- * socket file is removed only if nothing listens on it.
+ * Invariant: a failure of one session affects no other; a listener runs until it is closed.
  */
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
-import { chmodSync, lstatSync, unlinkSync } from 'node:fs';
+import { chmodSync } from 'node:fs';
 import net from 'node:net';
 import { assert } from '../assert.js';
 import type { Clock } from '../clock.js';
@@ -20,6 +19,7 @@ import { encodePacket } from '../wire/framing.js';
 import { encodeErr } from '../wire/response.js';
 import { assertNotOwn, type DialOptions, dialUpstream } from './dial/dial.js';
 import { readProxyHeader } from './dial/proxy-protocol.js';
+import { removeStaleSockets } from './listen-addresses.js';
 import { Session, type SessionSurroundings } from './session.js';
 
 /** Settings that may change while sessions are open; each new session uses the present ones. */
@@ -263,30 +263,6 @@ function dialOptions(
   const { localAddress, localPort = 0 } = socket;
   const to = localAddress === undefined ? null : { host: localAddress, port: localPort };
   return { ...settings, announcement: { header: encodeProxyHeader(client, to), client } };
-}
-
-/** Removes socket files of `listen` on which nothing listens: those of a killed process. */
-export async function removeStaleSockets(listen: readonly ServerAddress[]): Promise<void> {
-  for (const address of listen) {
-    if ('socketPath' in address) await removeStaleSocket(address.socketPath);
-  }
-}
-
-async function removeStaleSocket(path: string): Promise<void> {
-  try {
-    if (!lstatSync(path).isSocket()) return;
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return;
-    throw error;
-  }
-  const probe = net.connect({ path });
-  try {
-    await once(probe, 'connect');
-    probe.destroy();
-  } catch (error) {
-    // After any other error a process may listen there, and listening fails (EADDRINUSE).
-    if ((error as NodeJS.ErrnoException).code === 'ECONNREFUSED') unlinkSync(path);
-  }
 }
 
 // ── the maximum of sessions ─────────────────────────────────────────────────────────────────────

@@ -92,6 +92,11 @@ describe.each(MARIADB)('over the socket of $name', ({ name }) => {
     const { code, stdout } = await runUndrop(server, ['doctor'], overSocket());
     expect(stdout).toContain(`${OS_USER}@localhost, by unix_socket or auth_socket for the OS user`);
     expect(code).toBe(1);
+    const check = await runUndrop(server, ['serve', '--check'], overSocket());
+    expect([check.code, check.stdout]).toEqual([
+      2,
+      expect.stringMatching(/^failed +way +.*OS user/m),
+    ]);
     await query(server, `DROP USER ${ACCOUNT}`);
     const after = await runUndrop(server, ['doctor'], overSocket());
     expect([after.code, after.stdout]).toEqual([0, expect.not.stringContaining('OS user')]);

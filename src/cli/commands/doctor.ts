@@ -12,6 +12,7 @@ import { jsonText, printCard } from '../../printer.js';
 import { findUnfinishedRestores, type Unfinished } from '../../recovery/reconcile.js';
 import { HOW_TO_MEND } from '../../restore/print-held.js';
 import { unlessRefused } from '../../service/errors.js';
+import type { ServicePool } from '../../service/pool/pools.js';
 import {
   describeAddress,
   isOnThisMachine,
@@ -25,29 +26,48 @@ import { withPool } from './with-pool.js';
 /** Longer lists are only in --json. */
 const NAMES_MAX = 20;
 
+/** A line of a report. */
+export interface Finding {
+  /** The subject, in a word or two. */
+  readonly check: string;
+  /**
+   * `note`: it needs no action; `warning`: drops are refused, or held in part or not at all;
+   * `failed`: a proxy would not start.
+   */
+  readonly result: 'ok' | 'note' | 'warning' | 'failed';
+  readonly text: string;
+}
+
 export function runDoctor(
   settings: DoctorSettings,
   flags: Flags,
   { stdout }: Shell,
 ): Promise<number> {
   return withPool(settings, async (pool) => {
-    const { schemas, upstream, mode, protect, allowDestroy, lendTls } = settings;
-    const found = await examine(pool, { wanted: schemas });
-    const isLocal = upstream.some((one) => 'socketPath' in one);
-    const lent = isLocal ? ((await accountsOf(userInfo().username, pool)) ?? []) : [];
-    const stranger = await findStranger(pool);
-    const lockedBy = stranger === null ? [] : [stranger];
-    const { notProtected, sentences } = whatIsNotHeld(settings);
-    const ways = upstream.map((one) => `to ${describeAddress(one)} ${wayTo(one, settings)}`);
-    const set = { mode, protect, notProtected, allowDestroy, lendTls };
-    const unfinished = await unlessRefused(findUnfinishedRestores(pool), [], ...ABSENT_TABLE);
-    const report: Report = { ...found, ...set, ways, lent, lockedBy, unfinished };
-    stdout.write(flags['json'] === true ? jsonText(report) : formatReport(report, sentences));
-    const isPartly = [found.notHeld, notProtected, found.torn, lent].some(
-      ({ length }) => length > 0,
-    );
-    return found.tier === null || isPartly ? 1 : 0;
+    const report = await readReport(pool, settings);
+    const findings = [...settingsFindings(settings), ...serverFindings(report)];
+    const card = [...new Set(findings.map(({ check }) => check))].map((title) => ({
+      title,
+      text: () => findings.filter(({ check }) => check === title).map(({ text }) => text),
+    }));
+    stdout.write(flags['json'] === true ? jsonText(report) : printCard(card, report));
+    return findings.some(({ result }) => result === 'warning') ? 1 : 0;
   });
+}
+
+/** Reads all that `undrop doctor` reports of the server and its account. */
+export async function readReport(pool: ServicePool, settings: DoctorSettings): Promise<Report> {
+  const { schemas, upstream, mode, protect, allowDestroy, lendTls } = settings;
+  const found = await examine(pool, { wanted: schemas });
+  const isLocal = upstream.some((one) => 'socketPath' in one);
+  const lent = isLocal ? ((await accountsOf(userInfo().username, pool)) ?? []) : [];
+  const stranger = await findStranger(pool);
+  const lockedBy = stranger === null ? [] : [stranger];
+  const { notProtected } = whatIsNotHeld(settings);
+  const ways = upstream.map((one) => `to ${describeAddress(one)} ${wayTo(one, settings)}`);
+  const set = { mode, protect, notProtected, allowDestroy, lendTls };
+  const unfinished = await unlessRefused(findUnfinishedRestores(pool), [], ...ABSENT_TABLE);
+  return { ...found, ...set, ways, lent, lockedBy, unfinished };
 }
 
 interface Report
@@ -67,71 +87,83 @@ const TLS_LENT =
   'UNDROP_LEND_TLS=on: all clients count as clients with the TLS that undrop has with the server';
 const STRANGER = 'the collector lock, but is not a connection of undrop; undrop ignores that lock';
 
-/** Each part begins with its title. */
-function formatReport(report: Report, notHeld: readonly string[]): string {
-  const { ways, lent, lendTls, protect, notProtected, torn, lockedBy, unfinished } = report;
-  const parts: Readonly<Record<string, readonly string[]>> = {
-    server: serverLines(report),
-    way: [
-      ...ways,
-      ...(lent.length === 0 ? [] : [lentAccountsText(userInfo().username, lent)]),
-      ...(lendTls === 'on' ? [TLS_LENT] : []),
-    ],
-    account: accountLines(report),
-    settings: [
-      ...(notProtected.length === 0 ? [`tables are held on ${protect.join(', ')}`] : []),
-      ...notHeld,
-    ],
-    schemas: schemaLines(report),
-    torn: torn.length === 0 ? [] : [`${listed(torn)}: ${HOW_TO_MEND}`],
-    restores: unfinished.map(({ what, missing }) => `${what} is not restored whole: ${missing}`),
-    programs: programLines(report),
-    collector: lockedBy.map((words) => `${words}, ${STRANGER}`),
-  };
-  const fields = Object.entries(parts).map(([title, lines]) => ({ title, text: () => lines }));
-  return printCard(fields, report);
-}
-
-function serverLines({ server, readOnly }: Report): readonly string[] {
-  const tested = server.isTested ? 'a tested version' : 'not a tested version';
+/** Whether the settings hold all drops. */
+export function settingsFindings(settings: Parameters<typeof whatIsNotHeld>[0]): Finding[] {
+  const { notProtected, sentences } = whatIsNotHeld(settings);
+  const holdsAll = notProtected.length === 0;
+  const held = holdsAll ? [`tables are held on ${settings.protect.join(', ')}`] : [];
   return [
-    `${server.name} ${server.version}: ${tested}`,
-    ...(readOnly ? ['The server is read-only: undrop collects nothing there.'] : []),
+    ...findingsOf('settings', 'ok', held),
+    ...findingsOf('settings', holdsAll ? 'note' : 'warning', sentences),
   ];
 }
 
-function accountLines({ account, tier, missing }: Report): readonly string[] {
+export function serverFindings(report: Report): readonly Finding[] {
+  const { server, readOnly, ways, lent, lendTls, held, heldInPlace, refused, notHeld } = report;
+  const { isTested, name, version } = server;
+  const tested = isTested ? 'a tested version' : 'not a tested version';
+  const lending = lent.length === 0 ? [] : [lentAccountsText(userInfo().username, lent)];
+  const torn = report.torn.length === 0 ? [] : [`${listed(report.torn)}: ${HOW_TO_MEND}`];
+  const unfinished = report.unfinished.map(
+    ({ what, missing }) => `${what} is not restored whole: ${missing}`,
+  );
+  const strangers = report.lockedBy.map((words) => `${words}, ${STRANGER}`);
   return [
-    `${account}: ${tier === null ? 'privileges are missing' : `tier ${tier}`}`,
-    ...missing.map(({ right, schemas, isEssential, without }) => {
-      const where = schemas === null ? '' : ` on ${listed(schemas)}`;
-      return `${isEssential ? 'missing' : 'without'} ${right}${where}: ${without}`;
-    }),
+    ...findingsOf('server', isTested ? 'ok' : 'note', [`${name} ${version}: ${tested}`]),
+    ...findingsOf('server', 'note', readOnly ? [READ_ONLY] : []),
+    ...findingsOf('way', 'ok', ways),
+    ...findingsOf('way', 'warning', lending),
+    ...findingsOf('way', 'note', lendTls === 'on' ? [TLS_LENT] : []),
+    ...accountFindings(report),
+    ...findingsOf('schemas', 'ok', [`held: ${held.length === 0 ? 'none' : listed(held)}`]),
+    ...findingsOf('schemas', 'note', linesOf({ [IN_PLACE]: heldInPlace, [REFUSED]: refused })),
+    ...findingsOf('schemas', 'warning', linesOf({ [NOT_HELD]: notHeld })),
+    ...findingsOf('torn', 'warning', torn),
+    ...findingsOf('restores', 'note', unfinished),
+    ...programFindings(report),
+    ...findingsOf('collector', 'note', strangers),
   ];
 }
 
-function schemaLines({ held, heldInPlace, refused, notHeld }: Report): readonly string[] {
-  const others = {
-    'tables are held in their own schema, under their hold names': heldInPlace,
-    'no privileges, drops are refused': refused,
-    'in UNDROP_SCHEMAS but not protected: missing, or no privileges': notHeld,
-  };
-  return [`held: ${held.length === 0 ? 'none' : listed(held)}`, ...linesOf(others)];
+const READ_ONLY = 'The server is read-only: undrop collects nothing there.';
+const IN_PLACE = 'tables are held in their own schema, under their hold names';
+const REFUSED = 'no privileges, drops are refused';
+const NOT_HELD = 'in UNDROP_SCHEMAS but not protected: missing, or no privileges';
+
+function findingsOf(check: string, result: Finding['result'], texts: readonly string[]): Finding[] {
+  return texts.map((text) => ({ check, result, text }));
 }
 
-function programLines({ programs, seesAllPrograms }: Report): readonly string[] {
+function accountFindings({ account, tier, missing }: Report): readonly Finding[] {
+  const [result, has] =
+    tier === null ? (['warning', LACKS] as const) : (['ok', `tier ${tier}`] as const);
+  const lacks = missing.flatMap(({ right, schemas, isEssential, without }) => {
+    const where = schemas === null ? '' : ` on ${listed(schemas)}`;
+    return isEssential
+      ? findingsOf('account', 'warning', [`missing ${right}${where}: ${without}`])
+      : findingsOf('account', 'note', [`without ${right}${where}: ${without}`]);
+  });
+  return [...findingsOf('account', result, [`${account}: ${has}`]), ...lacks];
+}
+
+const LACKS = 'privileges are missing; `undrop init` prints the grants';
+
+function programFindings({ programs, seesAllPrograms }: Report): readonly Finding[] {
   const namesOf = (does: Report['programs'][number]['does']) =>
     programs
       .filter((program) => program.does === does)
       .map(({ schema, name, kind }) => `${schema}.${name} (${kind})`);
-  const found = linesOf({
+  const lines = linesOf({
     'drop tables inside the server, where undrop cannot hold them': namesOf('drops'),
     'run dynamic SQL that may drop tables inside the server, where undrop cannot hold them':
       namesOf('may drop'),
     'cannot be read by this account': namesOf('unread'),
   });
-  if (seesAllPrograms) return found.length > 0 ? found : ['none of them drops tables'];
-  return [...(found.length > 0 ? found : ['none of the visible ones drops tables']), UNSEEN];
+  const none = `none of ${seesAllPrograms ? 'them' : 'the visible ones'} drops tables`;
+  return [
+    ...findingsOf('programs', 'ok', lines.length > 0 ? [] : [none]),
+    ...findingsOf('programs', 'note', [...lines, ...(seesAllPrograms ? [] : [UNSEEN])]),
+  ];
 }
 
 const UNSEEN =

@@ -11,7 +11,7 @@ import { type CollectorFigures, REST_REASONS } from '../../lifecycle/figures.js'
 import type { Log } from '../../log.js';
 import type { Counters } from '../../metrics.js';
 import { describeAddress } from '../../service/server-address.js';
-import { removeStaleSockets } from '../../session/listener.js';
+import { removeStaleSockets } from '../../session/listen-addresses.js';
 import type { ProxySettings } from '../settings.js';
 import { versionOfPackage } from '../shell.js';
 

@@ -1,0 +1,198 @@
+/**
+ * `undrop serve --check` reports whether a proxy would start with these settings and hold drops:
+ * settings, files, certificates, addresses, and each server with the service account, of which it
+ * checks what `undrop doctor` checks.
+ *
+ * Invariant: it changes nothing on a server, serves no client, and leaves no file or socket.
+ */
+import { X509Certificate } from 'node:crypto';
+import { accessSync, constants, readFileSync } from 'node:fs';
+import { UndropError } from '../../errors.js';
+import { assertLedgerKnown } from '../../ledger/tables.js';
+import { auditFileProblem, silentLog } from '../../log.js';
+import { type Field, jsonText, printTable } from '../../printer.js';
+import { causeText, isServiceError, unlessRefused } from '../../service/errors.js';
+import { isForGood } from '../../service/pool/pool-set.js';
+import type { ServicePool } from '../../service/pool/pools.js';
+import { describeAddress } from '../../service/server-address.js';
+import { assertNotOwn } from '../../session/dial/dial.js';
+import { tryToListen } from '../../session/listen-addresses.js';
+import { openProxyTls } from '../../session/login/tls.js';
+import { ACCESS_DENIED } from '../../wire/server-errors.js';
+import { checkOpenFiles, workersOf } from '../serve.js';
+import { type ProxySettings, proxySettingsOf } from '../settings.js';
+import type { Flags, Shell } from '../shell.js';
+import { type Finding, readReport, serverFindings, settingsFindings } from './doctor.js';
+import { withPool } from './with-pool.js';
+
+type Findings = readonly Finding[];
+
+const FIELDS: readonly Field<Finding>[] = [
+  { key: 'result', title: 'RESULT' },
+  { key: 'check', title: 'CHECK' },
+  { key: 'text', title: 'FINDING' },
+];
+
+/** The worst result first. */
+const OUTCOMES = [
+  { result: 'failed', exitCode: 2, summary: 'undrop would not start.' },
+  { result: 'warning', exitCode: 1, summary: 'undrop would start, but see the warnings.' },
+  { result: 'ok', exitCode: 0, summary: 'undrop would start and hold drops.' },
+] as const;
+
+export async function runCheck(flags: Flags, shell: Shell): Promise<number> {
+  const findings = await checkAll(flags, shell);
+  const [outcome] = OUTCOMES.filter(
+    (one) => one.result === 'ok' || findings.some(({ result }) => result === one.result),
+  );
+  const { result, exitCode, summary } = outcome ?? OUTCOMES[0];
+  shell.stdout.write(
+    flags['json'] === true
+      ? jsonText({ result, findings })
+      : `${printTable(FIELDS, findings)}${summary}\n`,
+  );
+  return exitCode;
+}
+
+async function checkAll(flags: Flags, shell: Shell): Promise<Findings> {
+  const loaded = await attempt('settings', () => proxySettingsOf(shell, flags));
+  if ('failed' in loaded) return loaded.failed;
+  const settings = loaded.value;
+  const before = [
+    ...settingsFindings(settings),
+    ...checkFiles(settings),
+    ...(await checkAddresses(settings)),
+  ];
+  const tls = await attempt('TLS', () => openProxyTls(settings));
+  if ('failed' in tls) return [...before, ...tls.failed];
+  return [...before, ...checkCertificates(settings), ...(await checkServers(settings))];
+}
+
+/** The value of `work`, or a finding for each problem that stops a start. */
+async function attempt<T>(
+  check: string,
+  work: () => T | Promise<T>,
+): Promise<{ readonly value: T } | { readonly failed: Findings }> {
+  try {
+    return { value: await work() };
+  } catch (error) {
+    if (!(error instanceof UndropError)) throw error;
+    const problems = error.message.split('\n');
+    return { failed: problems.map((text) => ({ check, result: 'failed', text })) };
+  }
+}
+
+function checkFiles(settings: ProxySettings): Findings {
+  const { auditFile, datadir } = settings;
+  const findings: Finding[] = [];
+  if (auditFile !== '') {
+    const problem = auditFileProblem(auditFile);
+    const text = `cannot write UNDROP_AUDIT_FILE: ${problem}; only the log would have the lines`;
+    findings.push(
+      problem === null
+        ? { check: 'audit file', result: 'ok', text: `undrop can append lines to ${auditFile}` }
+        : { check: 'audit file', result: 'warning', text },
+    );
+  }
+  try {
+    if (datadir !== '') accessSync(datadir, constants.W_OK | constants.X_OK);
+  } catch (error) {
+    const text = `cannot write to the folder of UNDROP_DATADIR: ${(error as Error).message}`;
+    findings.push({ check: 'datadir', result: 'warning', text });
+  }
+  const warn = (_: object, text: string) =>
+    findings.push({ check: 'open files', result: 'warning', text });
+  checkOpenFiles(settings, workersOf(settings, silentLog), { ...silentLog, warn });
+  return findings;
+}
+
+async function checkAddresses(settings: ProxySettings): Promise<Findings> {
+  const { listen, adminListen, upstream, connectTimeout: connectTimeoutMs } = settings;
+  const addresses = [...listen, ...adminListen];
+  const obstacles = await tryToListen(addresses);
+  const findings = addresses.map((one, at): Finding => {
+    const [obstacle, address] = [obstacles[at], describeAddress(one)];
+    const [check, code] =
+      at < listen.length
+        ? (['listen', 'UNDROP_LISTEN'] as const)
+        : (['admin listen', 'UNDROP_ADMIN_LISTEN'] as const);
+    if (obstacle === 'in use') return { check, result: 'note', text: `${address} ${IN_USE}` };
+    if (!obstacle) return { check, result: 'ok', text: `${address} is free` };
+    const { message: text } = new UndropError(code, { address, cause: obstacle.message });
+    return { check, result: 'failed', text };
+  });
+  const own = await attempt('upstream', () => assertNotOwn(upstream, listen, { connectTimeoutMs }));
+  return 'failed' in own ? [...findings, ...own.failed] : findings;
+}
+
+const IN_USE =
+  'is in use, which is right if it is by the proxy that these settings are for; another program there would stop the start';
+
+/** The files have been read before. */
+function checkCertificates({ tls, tlsCert, upstreamCert }: ProxySettings): Findings {
+  const own = tls === 'off' ? '' : tlsCert;
+  const files = { UNDROP_TLS_CERT: own, UNDROP_UPSTREAM_CERT: upstreamCert };
+  const findings = Object.entries(files).flatMap(([variable, path]): Findings => {
+    if (path === '') return [];
+    const { validFrom, validTo } = new X509Certificate(readFileSync(path));
+    const isValid = Date.parse(validFrom) <= Date.now() && Date.now() < Date.parse(validTo);
+    const text = `the certificate of ${variable} is valid from ${validFrom} to ${validTo}`;
+    return [{ check: 'TLS', result: isValid ? 'ok' : 'warning', text }];
+  });
+  if (tls === 'off' || own !== '') return findings;
+  return [...findings, { check: 'TLS', result: 'ok', text: SELF_SIGNED }];
+}
+
+const SELF_SIGNED = 'without UNDROP_TLS_CERT, undrop creates a certificate at its start';
+
+/** A start is stopped by the first server that answers; it waits for one if none does. */
+async function checkServers(settings: ProxySettings): Promise<Findings> {
+  const findings: Finding[] = [];
+  let hasServer = false;
+  for (const address of settings.upstream) {
+    const one = { ...settings, upstream: [address], schemas: [] };
+    const name = describeAddress(address);
+    try {
+      const found = await withPool(one, (pool) => checkServer(pool, one));
+      const named = (text: string) => ({ text: `${name}: ${text}` });
+      findings.push(
+        ...found.map((each) => (each.check === 'server' ? { ...each, ...named(each.text) } : each)),
+      );
+      hasServer = true;
+    } catch (error) {
+      if (!isServiceError(error)) throw error;
+      const isWrong = error instanceof UndropError && error.code === 'UNDROP_CONFIG';
+      const stops = isWrong || (isForGood(error) && !hasServer);
+      const text = `${name}: ${error.message}`;
+      findings.push({ check: 'server', result: stops ? 'failed' : 'warning', text });
+    }
+  }
+  return findings;
+}
+
+async function checkServer(
+  pool: ServicePool,
+  settings: ProxySettings & { readonly schemas: readonly string[] },
+): Promise<Findings> {
+  const report = await readReport(pool, settings);
+  const stopsByOsUser = settings.lendOsUser === 'off';
+  const findings = serverFindings(report).map((one): Finding => {
+    // The only warning of the way: accounts that are open to the OS user.
+    if (one.check !== 'way' || one.result !== 'warning' || !stopsByOsUser) return one;
+    return { ...one, result: 'failed' };
+  });
+  return [...findings, ...(await checkLedger(pool))];
+}
+
+async function checkLedger(pool: ServicePool): Promise<Findings> {
+  try {
+    const version = await unlessRefused(assertLedgerKnown(pool), null, ...ACCESS_DENIED);
+    if (version !== null) return [{ check: 'ledger', result: 'ok', text: `version ${version}` }];
+    return [{ check: 'ledger', result: 'note', text: NO_LEDGER }];
+  } catch (error) {
+    if (!isServiceError(error)) throw error;
+    return [{ check: 'ledger', result: 'warning', text: causeText(error) }];
+  }
+}
+
+const NO_LEDGER = 'there is none that this account can read; undrop creates it at its start';

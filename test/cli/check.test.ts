@@ -1,0 +1,164 @@
+/**
+ * `undrop serve --check` without a server: what is wrong with settings, files, certificates and
+ * addresses, the exit codes, and that nothing is left.
+ */
+import { execFileSync } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import net from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, jest, test } from '@jest/globals';
+import { reportFailure, runCommandLine } from '../../src/cli/command-line.js';
+import type { Finding } from '../../src/cli/commands/doctor.js';
+
+let folder: string;
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), 'undrop-check-'));
+});
+afterEach(() => {
+  jest.restoreAllMocks();
+  rmSync(folder, { recursive: true });
+});
+
+/** No server answers there. */
+const NOWHERE = { upstream: '127.0.0.1:1', user: 'undrop', listen: '127.0.0.1:0', adminListen: '' };
+
+async function undrop(args: readonly string[]) {
+  const said = { stdout: '', stderr: '' };
+  const shell = {
+    args,
+    env: {},
+    stdout: { write: (text: string) => (said.stdout += text) },
+    stderr: { write: (text: string) => (said.stderr += text) },
+    leaveSignals: () => undefined,
+  };
+  const code = await runCommandLine(shell).catch((error) => reportFailure(error, shell.stderr));
+  return { code, ...said };
+}
+
+/** With the settings in a file, which is the only one there afterwards. */
+async function check(settings: object, ...more: readonly string[]) {
+  const config = join(folder, 'undrop.conf');
+  const few = { maxConnections: 10 };
+  writeFileSync(config, `// A comment.\n${JSON.stringify({ ...NOWHERE, ...few, ...settings })}`);
+  const before = readdirSync(folder);
+  const done = await undrop(['serve', '--check', '--config', config, ...more]);
+  expect([done.stderr, readdirSync(folder)]).toEqual(['', before]);
+  return done;
+}
+
+/** The exit code, and each finding in words. */
+async function findings(settings: object): Promise<readonly (number | string)[]> {
+  const { code, stdout } = await check(settings, '--json');
+  const found = JSON.parse(stdout) as { readonly findings: readonly Finding[] };
+  return [code, ...found.findings.map((one) => `${one.result} ${one.check}: ${one.text}`)];
+}
+
+const UNREACHED = expect.stringMatching(/^warning server: 127\.0\.0\.1:1: .*could not be reached/);
+
+describe('undrop serve --check', () => {
+  test('prints a line for each check, and what comes of all', async () => {
+    const { code, stdout } = await check({});
+    expect([code, stdout.split('\n')]).toEqual([
+      1,
+      [
+        'RESULT   CHECK     FINDING',
+        'ok       settings  tables are held on drop-table, drop-database, create-or-replace',
+        'ok       listen    127.0.0.1:0 is free',
+        'ok       TLS       without UNDROP_TLS_CERT, undrop creates a certificate at its start',
+        expect.stringMatching(/^warning {2}server {4}127\.0\.0\.1:1: .* Check UNDROP_UPSTREAM and/),
+        'undrop would start, but see the warnings.',
+        '',
+      ],
+    ]);
+  });
+
+  test('names each wrong setting, as a start does', async () => {
+    expect(await findings({ hold: 'soon', user: '' })).toEqual([
+      2,
+      expect.stringMatching(
+        /^failed settings: user in .*undrop\.conf: expected a user name, found/,
+      ),
+      expect.stringMatching(/^failed settings: hold in .*undrop\.conf: expected a duration/),
+    ]);
+  });
+
+  test('warns of settings that hold nothing', async () => {
+    const [code, ...found] = await findings({ mode: 'observe' });
+    expect(code).toBe(1);
+    expect(found[0]).toMatch(/^warning settings: UNDROP_MODE is observe: nothing is held/);
+  });
+
+  test('finds files that are missing, and creates none', async () => {
+    const here = await findings({ auditFile: join(folder, 'audit') });
+    expect(here).toContain(`ok audit file: undrop can append lines to ${join(folder, 'audit')}`);
+    const found = await findings({
+      auditFile: join(folder, 'no/audit'),
+      datadir: join(folder, 'data'),
+      tlsCert: join(folder, 'cert.pem'),
+      tlsKey: join(folder, 'key.pem'),
+    });
+    expect(found).toEqual([
+      2,
+      expect.stringMatching(/^ok settings/),
+      expect.stringMatching(/^warning audit file: cannot write UNDROP_AUDIT_FILE: ENOENT/),
+      expect.stringMatching(
+        /^warning datadir: cannot write to the folder of UNDROP_DATADIR: ENOENT/,
+      ),
+      expect.stringMatching(/^ok listen/),
+      expect.stringMatching(/^failed TLS: UNDROP_TLS_CERT: expected a readable file, found ENOENT/),
+      expect.stringMatching(/^failed TLS: UNDROP_TLS_KEY: expected a readable file, found ENOENT/),
+    ]);
+  });
+
+  test.each([
+    ['of today', 0, 'ok'],
+    ['that has expired', 3, 'warning'],
+    ['of the future', -3, 'warning'],
+  ])('says how long a certificate is valid: one %s', async (_what, daysLater, result) => {
+    const [tlsCert, tlsKey] = [join(folder, 'cert.pem'), join(folder, 'key.pem')];
+    const made = ['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1'];
+    const files = ['-nodes', '-subj', '/CN=here', '-keyout', tlsKey, '-out', tlsCert];
+    execFileSync('openssl', [...made, ...files, '-days', '2'], { stdio: 'ignore' });
+    const now = Date.now() + daysLater * 86_400_000;
+    jest.spyOn(Date, 'now').mockReturnValue(now);
+    expect(await findings({ tlsCert, tlsKey })).toEqual([
+      1,
+      ...[expect.stringMatching(/^ok settings/), expect.stringMatching(/^ok listen/)],
+      expect.stringMatching(`^${result} TLS: the certificate of UNDROP_TLS_CERT is valid from `),
+      UNREACHED,
+    ]);
+  });
+
+  test('tells an address in use from one that cannot be used', async () => {
+    await using taken = net.createServer().listen(0, '127.0.0.1');
+    await once(taken, 'listening');
+    const { port } = taken.address() as net.AddressInfo;
+    const [code, , ...found] = await findings({
+      listen: `127.0.0.1:${port},192.0.2.1:0`,
+      adminListen: join(folder, 'no/admin.sock'),
+    });
+    expect([code, ...found.slice(0, 3)]).toEqual([
+      2,
+      expect.stringMatching(`^note listen: 127.0.0.1:${port} is in use`),
+      expect.stringMatching(/^failed listen: Could not listen on 192\.0\.2\.1:0: .*EADDRNOTAVAIL/),
+      expect.stringMatching(/^failed admin listen: Could not listen on .*admin\.sock .*ENOENT/),
+    ]);
+  });
+
+  test('finds an upstream that is where undrop itself listens', async () => {
+    const found = await findings({ upstream: '127.0.0.1:3399', listen: '127.0.0.1:3399' });
+    expect(found[0]).toBe(2);
+    expect(found).toContainEqual(
+      expect.stringMatching(/^failed upstream: .* is where undrop itself listens/),
+    );
+  });
+
+  test('goes with --json, which goes with nothing else', async () => {
+    const { code, stdout } = await check({}, '--json');
+    expect([code, JSON.parse(stdout)]).toMatchObject([1, { result: 'warning' }]);
+    const alone = await undrop(['serve', '--json', '--upstream', 'db', '--user', 'undrop']);
+    expect(alone).toMatchObject({ code: 2, stdout: '', stderr: expect.stringContaining('check') });
+  });
+});

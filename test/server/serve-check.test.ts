@@ -1,0 +1,79 @@
+/**
+ * `undrop serve --check` on each server: what it finds of the server and the account, beside a
+ * proxy and before the first, and that the server is as it was.
+ */
+import { expect } from '@jest/globals';
+import { dropRecycleSchemas, freshLedger } from '../support/fresh-ledger.js';
+import { onServers } from '../support/on-servers.js';
+import { proxyInFront, runUndrop, spawnUndrop, type Variables } from '../support/proxy.js';
+import { connect } from '../support/servers.js';
+
+/** The files that a process may open are no matter here. */
+const FEW: Variables = { MAX_CONNECTIONS: '10' };
+
+onServers('undrop serve --check on $name', (server, on) => {
+  const { test } = on;
+  const user = 'check_it';
+  on.freshLedger();
+  on.account(user, { password: 'ch3ck', grants: ['SELECT ON *.*'] });
+  const root = on.session();
+
+  const check = (variables: Variables = {}) =>
+    runUndrop(server, ['serve', '--check'], { ...FEW, ...variables });
+  const schemas = () => root.column('SHOW DATABASES');
+
+  test('finds that a first start is possible, and makes nothing there', async () => {
+    await dropRecycleSchemas(server);
+    try {
+      const before = await schemas();
+      const { code, stdout, stderr } = await spawnUndrop(server, ['serve', '--check'], FEW);
+      expect({ code, stdout, stderr }).toEqual({
+        code: 0,
+        stdout: expect.stringMatching(/^note +ledger +there is none/m),
+        stderr: '',
+      });
+      expect(stdout).toMatch(
+        /^ok +server +127\.0\.0\.1:\d+: (MySQL|MariaDB) .*: a tested version$/m,
+      );
+      expect(stdout).toMatch(/^ok +account +undrop@%: tier full$/m);
+      expect(stdout).toMatch(/\nundrop would start and hold drops\.\n$/);
+      expect(await schemas()).toEqual(before);
+    } finally {
+      await freshLedger(server);
+    }
+  });
+
+  test('runs beside the proxy, which goes on', async () => {
+    await using proxy = await proxyInFront(server);
+    await using client = await connect(proxy);
+    const { code, stdout } = await check({ LISTEN: `${proxy.host}:${proxy.port}` });
+    expect([code, stdout]).toEqual([0, expect.stringMatching(/^note +listen +.* is in use/m)]);
+    expect(stdout).toMatch(/^ok +ledger +version \d+$/m);
+    expect(await client.column('SELECT 1')).toHaveLength(1);
+  });
+
+  test.each([
+    ['lacks privileges', { USER: user, PASSWORD: 'ch3ck' }, 1, /^warning +account +missing /m],
+    ['is refused', { PASSWORD: 'another' }, 2, /^failed +server +.*refuses the service account/m],
+    ['is unknown', { USER: 'nobody_at_all' }, 2, /^failed +server +/m],
+  ])('finds that the account %s', async (_what, variables: Variables, code, line) => {
+    const done = await check(variables);
+    expect([done.code, done.stdout]).toEqual([code, expect.stringMatching(line)]);
+  });
+
+  test('looks at each server of UNDROP_UPSTREAM', async () => {
+    const UPSTREAM = `127.0.0.1:1,${server.host}:${server.port}`;
+    const { code, stdout } = await check({ UPSTREAM });
+    expect([code, stdout]).toEqual([
+      1,
+      expect.stringMatching(/^warning +server +127\.0\.0\.1:1: /m),
+    ]);
+    expect(stdout).toMatch(/^ok +account +undrop@%/m);
+  });
+
+  test('tells a proxy from a server', async () => {
+    await using proxy = await proxyInFront(server);
+    const { code, stdout } = await check({ UPSTREAM: `${proxy.host}:${proxy.port}` });
+    expect([code, stdout]).toEqual([2, expect.stringMatching(/^failed .* is a proxy of undrop/m)]);
+  });
+});
