@@ -377,8 +377,13 @@ export const SETTINGS = {
   drainTimeout: duration({
     default: '15s',
     max: '1h',
+    meaning: 'how long sessions and open transactions may take after that, before they are cut off',
+  }),
+  drain: choice(['idle-stay', 'idle-end'], {
+    default: 'idle-stay',
     meaning:
-      'how long busy sessions and open transactions may take after that, before they are cut off',
+      'whether an idle session stays then until its next statement is answered, or its ' +
+      'transaction has ended, so that no statement is lost, or ends at once',
   }),
   logLevel: choice(['debug', 'info', 'warn', 'error', 'silent'], {
     default: 'info',

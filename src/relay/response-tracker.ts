@@ -123,6 +123,8 @@ export class ResponseTracker {
   untracked = false;
   /** Complete responses so far. */
   responses = 0;
+  /** The last command that has a response; at first 0. */
+  lastCommand = 0;
   /** Called for each ERR 1146 with its payload, which is valid during the call only. */
   onNoSuchTable: ((payload: Buffer) => void) | null = null;
   /** The same for each OK with SERVER_SESSION_STATE_CHANGED; what is longer is cut. */
@@ -139,6 +141,7 @@ export class ResponseTracker {
   expect(command: number): void {
     const grammar = GRAMMARS[command] ?? ONE_PACKET;
     if (grammar === NO_PACKET) return;
+    this.lastCommand = command;
     // A client that always has commands in flight never empties the list by itself.
     if (this.#first >= ANSWERED_MAX) {
       this.#expected = this.#expected.slice(this.#first, this.#end);

@@ -20,7 +20,7 @@ import { encodeErr } from '../wire/response.js';
 import { assertNotOwn, type DialOptions, dialUpstream } from './dial/dial.js';
 import { readProxyHeader } from './dial/proxy-protocol.js';
 import { removeStaleSockets } from './listen-addresses.js';
-import { Session, type SessionSurroundings } from './session.js';
+import { type IdleSessions, Session, type SessionSurroundings } from './session.js';
 
 /** Settings that may change while sessions are open; each new session uses the present ones. */
 export interface SessionSettings {
@@ -54,7 +54,7 @@ export class Listener {
   readonly #options: ListenerOptions;
   readonly #servers: net.Server[] = [];
   readonly #sessions = new Set<Session>();
-  #isEnding = false;
+  #ending: IdleSessions | null = null;
   #onEmpty: (() => void) | null = null;
   /** Connections that still have to send their header. */
   #readingHeaders = 0;
@@ -95,11 +95,14 @@ export class Listener {
     this.#servers.length = 0;
   }
 
-  /** Each session ends as soon as it is idle; `onEmpty` is called when none is left. */
-  endWhenIdle(onEmpty: () => void): void {
-    this.#isEnding = true;
+  /**
+   * Each session ends as soon as it is idle, or has been (`idle`); `onEmpty` is called when none is
+   * left. It may be called again.
+   */
+  endWhenIdle(idle: IdleSessions, onEmpty: () => void): void {
+    this.#ending = idle;
     this.#onEmpty = onEmpty;
-    for (const session of [...this.#sessions]) session.drain();
+    for (const session of [...this.#sessions]) session.drain(idle);
     if (this.#sessions.size === 0) onEmpty();
   }
 
@@ -201,7 +204,7 @@ export class Listener {
       this.#options.log.error({ err: error }, 'cannot start a session; closing the connection');
     });
     // It was accepted before.
-    if (this.#isEnding) session.drain();
+    if (this.#ending !== null) session.drain(this.#ending);
   }
 
   #refuse(arrived: Arrived): void {
@@ -309,6 +312,7 @@ export interface DrainOptions {
   readonly waitMs: number;
   /** Milliseconds that sessions then have to end. */
   readonly timeoutMs: number;
+  readonly idle: IdleSessions;
   /** Aborted: everything ends at once. */
   readonly signal: AbortSignal;
 }
@@ -318,15 +322,15 @@ export type Drainable = Pick<Listener, 'openSessions' | 'stopAccepting' | 'endWh
 
 /**
  * The shutdown of a listener, in two steps. First undrop still accepts clients for a while, because
- * a load balancer needs a moment to notice. Then it accepts no more; sessions that are idle and in
- * no transaction end at once, between two packets; the others end as soon as they are idle. The
- * rest is cut off when the time is over.
+ * a load balancer needs a moment to notice. Then it accepts no more. A session ends after its next
+ * answer outside of a transaction, so that no statement is lost that is on its way; with `idle-end`
+ * one that is idle ends at once, between two packets. The rest is cut off when the time is over.
  *
  * Invariant: it ends in a bounded time, whatever clients and servers do.
  */
 export async function drain(
   listener: Drainable,
-  { waitMs, timeoutMs, signal }: DrainOptions,
+  { waitMs, timeoutMs, idle, signal }: DrainOptions,
   { clock, log }: { readonly clock: Clock; readonly log: Log },
 ): Promise<void> {
   const say = (step: string, message: string) => {
@@ -342,9 +346,10 @@ export async function drain(
   const end = () => over.abort();
   signal.addEventListener('abort', end, { once: true });
   if (signal.aborted) end();
-  listener.endWhenIdle(end);
+  listener.endWhenIdle(idle, end);
   await clock.sleep(timeoutMs, over.signal);
   signal.removeEventListener('abort', end);
+  listener.endWhenIdle('idle-end', end);
   if (listener.openSessions > 0) say('cut', 'cutting off the sessions that are left');
   listener.cut();
 }

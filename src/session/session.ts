@@ -17,6 +17,7 @@ import type { Counters } from '../metrics.js';
 import { type ByteStream, behindDoor } from '../relay/byte-stream.js';
 import type { ServerAddress } from '../service/server-address.js';
 import type { Answered, DropService, Intercepted } from '../statements/intercepted.js';
+import { precedesStatement } from '../wire/commands.js';
 import { MalformedPacketError } from '../wire/packet-reader.js';
 import { CommandPhase } from './commands/command-phase.js';
 import { SessionConnections } from './connections.js';
@@ -62,6 +63,9 @@ type Phase =
   | { readonly name: 'commands'; readonly commands: CommandPhase; readonly login: Login }
   | { readonly name: 'closed' };
 
+/** The fate of idle sessions at a drain: to be answered once more, or to end. */
+export type IdleSessions = 'idle-stay' | 'idle-end';
+
 /** HAProxy's mysql-check sends its login with the connection, some 100 bytes. */
 const EARLY_BYTES_MAX = 4_096;
 
@@ -72,7 +76,8 @@ export class Session {
   #phase: Phase = { name: 'dialling', stopTrying: new AbortController() };
   /** `ended`: it sends no more, but still reads. */
   #clientIs: 'here' | 'ended' | 'gone' = 'here';
-  #draining = false;
+  /** The proxy shuts down; null: it does not. */
+  #draining: IdleSessions | null = null;
   /** Bytes of the client before the greeting. */
   #early: Buffer = Buffer.alloc(0);
   #loginTimer: NodeJS.Timeout | null = null;
@@ -95,9 +100,13 @@ export class Session {
     }
   }
 
-  /** Ends the session as soon as it is idle. */
-  drain(): void {
-    this.#draining = true;
+  /**
+   * Ends the session as soon as it is idle; one that is idle and may stay, after its next statement
+   * outside of a transaction. It may be called again.
+   */
+  drain(idle: IdleSessions): void {
+    this.#draining = idle;
+    if (idle === 'idle-stay' && this.#phase.name === 'commands') return;
     this.#endOnError(() => this.#drainIfIdle());
   }
 
@@ -202,7 +211,7 @@ export class Session {
         phase.relay.feedServer(chunk);
         this.#watchLogin();
       }
-      if (this.#draining) this.#drainIfIdle();
+      if (this.#draining !== null && !this.#isStatementToCome) this.#drainIfIdle();
     } catch (error) {
       this.onFailure(error);
     }
@@ -231,7 +240,7 @@ export class Session {
   #onSettled(): void {
     if (this.#clientIs === 'gone') this.#endBoth();
     else if (this.#clientIs === 'ended') this.#connections.endServer();
-    else if (this.#draining) this.#drainIfIdle();
+    else if (this.#draining !== null) this.#drainIfIdle();
   }
 
   /** Undrop answered a statement. */
@@ -363,6 +372,12 @@ export class Session {
     } finally {
       this.#options.onClose();
     }
+  }
+
+  /** The client goes on after this answer: it has looked whether the connection is there. */
+  get #isStatementToCome(): boolean {
+    if (this.#draining !== 'idle-stay' || this.#phase.name !== 'commands') return false;
+    return precedesStatement(this.#phase.commands.tracker.lastCommand);
   }
 
   #drainIfIdle(): void {

@@ -122,3 +122,17 @@ export function encodeComQuery(text: Uint8Array, capabilities: Capabilities): Bu
     : [COM_QUERY];
   return Buffer.concat([Buffer.from(head), text]);
 }
+
+const BEFORE_STATEMENTS: readonly number[] = [
+  COM_INIT_DB,
+  COM_PING,
+  COM_STMT_PREPARE,
+  COM_STMT_RESET,
+  COM_SET_OPTION,
+  COM_RESET_CONNECTION,
+];
+
+/** Clients and their pools send it to begin: after its answer they count on the connection. */
+export function precedesStatement(command: number): boolean {
+  return BEFORE_STATEMENTS.includes(command);
+}

@@ -194,6 +194,7 @@ const WRONG: Readonly<Record<SettingKey, readonly string[] | null>> = {
   upstreamProxyProtocol: ['', 'on', 'v1'],
   drainWait: ['', '10', '-1s', '2h'],
   drainTimeout: ['', '15', '2h'],
+  drain: ['', 'idle'],
   logLevel: ['', 'trace', 'loud'],
 };
 

@@ -80,8 +80,26 @@ async function onServers(
 }
 
 describe('SIGTERM (wire 55)', () => {
-  test('ends idle sessions at once, busy ones with their answer, transactions with their end', async () => {
-    await onServers({}, async (proxy, server) => {
+  test('idle sessions are answered once more; what precedes a statement is no statement', async () => {
+    await onServers({ DRAIN_TIMEOUT: '1h' }, async (proxy) => {
+      const [idle, pinging] = [await open(proxy), await open(proxy)];
+      await pinging.connection.ping();
+      proxy.kill('SIGTERM');
+      await logged(proxy, 'draining');
+      await expect(connect(proxy)).rejects.toThrow(/ECONNREFUSED/);
+      expect((await idle.connection.query('SELECT 1 AS one'))[0]).toEqual([{ one: 1 }]);
+      await idle.closed;
+      await pinging.connection.ping();
+      const prepared = pinging.connection.execute('SELECT 2 AS two');
+      expect((await prepared)[0]).toEqual([{ two: 2 }]);
+      await pinging.closed;
+      expect(await exitCode(proxy)).toBe(0);
+      expect(steps(proxy)).toEqual(['close']);
+    });
+  });
+
+  test('with idle-end idle sessions end at once, busy ones with their answer, transactions with their end', async () => {
+    await onServers({ DRAIN: 'idle-end' }, async (proxy, server) => {
       const { name: schema, drop } = await freshSchema(server);
       await query(server, `CREATE TABLE ${schema}.t (a INT) ENGINE=InnoDB`);
       const idle = await open(proxy);

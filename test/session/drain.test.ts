@@ -3,6 +3,7 @@ import { expect, test } from '@jest/globals';
 import type { Clock } from '../../src/clock.js';
 import { silentLog } from '../../src/log.js';
 import { type Drainable, drain } from '../../src/session/listener.js';
+import type { IdleSessions } from '../../src/session/session.js';
 
 /** Sleeps until it is told to go on, or its signal is aborted. */
 class SlowClock implements Clock {
@@ -34,8 +35,8 @@ function opened(sessions: number) {
     openSessions: sessions,
     onEmpty: (): void => undefined,
     stopAccepting: () => void steps.push('stop accepting'),
-    endWhenIdle: (onEmpty: () => void) => {
-      steps.push('end when idle');
+    endWhenIdle: (idle: IdleSessions, onEmpty: () => void) => {
+      steps.push(idle);
       listener.onEmpty = onEmpty;
       if (listener.openSessions === 0) onEmpty();
     },
@@ -44,7 +45,11 @@ function opened(sessions: number) {
   const clock = new SlowClock();
   const hurry = new AbortController();
   const run = (waitMs: number) =>
-    drain(listener, { waitMs, timeoutMs: 15, signal: hurry.signal }, { clock, log: silentLog });
+    drain(
+      listener,
+      { waitMs, timeoutMs: 15, idle: 'idle-stay', signal: hurry.signal },
+      { clock, log: silentLog },
+    );
   return { steps, listener, clock, hurry, run };
 }
 
@@ -54,7 +59,7 @@ test('clients are let in for the time of waiting, and no longer (wire 55)', asyn
   expect([clock.slept, steps]).toEqual([[90], []]);
   await clock.goOn();
   await draining;
-  expect(steps).toEqual(['stop accepting', 'end when idle', 'cut 0']);
+  expect(steps).toEqual(['stop accepting', 'idle-stay', 'idle-end', 'cut 0']);
 });
 
 test('it is over as soon as the last session is', async () => {
@@ -80,5 +85,5 @@ test('a hurry ends both waits (wire 55)', async () => {
   const draining = run(90);
   hurry.abort();
   await draining;
-  expect(steps).toEqual(['stop accepting', 'end when idle', 'cut 2']);
+  expect(steps).toEqual(['stop accepting', 'idle-stay', 'idle-end', 'cut 2']);
 });

@@ -56,7 +56,7 @@ export async function proxyInFront(
   const running = await startProxy(settings, log);
   const { user, password } = upstream;
   const address = addressOf(running.addresses[0]);
-  const stop = () => running.stop({ timeoutMs: 1_000 });
+  const stop = () => running.stop({ timeoutMs: 1_000, idle: 'idle-end' });
   return { ...address, user, password, running, settings, stop, [Symbol.asyncDispose]: stop };
 }
 

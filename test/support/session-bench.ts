@@ -277,7 +277,11 @@ export function endListener(
   options: { readonly waitMs?: number; readonly timeoutMs: number; readonly signal?: AbortSignal },
 ): Promise<void> {
   const { waitMs = 0, timeoutMs, signal = new AbortController().signal } = options;
-  return drain(listener, { waitMs, timeoutMs, signal }, { clock: systemClock, log: silentLog });
+  return drain(
+    listener,
+    { waitMs, timeoutMs, idle: 'idle-end', signal },
+    { clock: systemClock, log: silentLog },
+  );
 }
 
 /** Where no statement of ours gets as far as the service. */

@@ -18,6 +18,7 @@ import { PoolSet } from '../../service/pool/pool-set.js';
 import { describeAddress, type ServerAddress } from '../../service/server-address.js';
 import { greets } from '../../session/dial/dial.js';
 import { openProxyTls } from '../../session/login/tls.js';
+import type { IdleSessions } from '../../session/session.js';
 import {
   compareSettings,
   type ProxySettings,
@@ -35,6 +36,8 @@ export interface StopOptions {
   readonly waitMs?: number;
   /** Default: UNDROP_DRAIN_TIMEOUT. */
   readonly timeoutMs?: number;
+  /** Default: UNDROP_DRAIN. */
+  readonly idle?: IdleSessions;
   /** If it is aborted, everything ends at once. */
   readonly signal?: AbortSignal;
 }
@@ -116,10 +119,10 @@ export async function startProxy(
         return change;
       },
       stop: async (options = {}) => {
-        const { drainWait: waitMs, drainTimeout: timeoutMs } = settings;
+        const { drainWait: waitMs, drainTimeout: timeoutMs, drain: idle } = settings;
         const { signal } = new AbortController();
         watch?.drains();
-        await clients.close({ waitMs, timeoutMs, signal, ...options });
+        await clients.close({ waitMs, timeoutMs, idle, signal, ...options });
         await closeServices();
         await said;
         log.info({ event: 'stopped', ...clients.counters }, 'stopped');

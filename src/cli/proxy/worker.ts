@@ -13,6 +13,7 @@ import { type Counters, countAudit, newCounters } from '../../metrics.js';
 import { newHoldId } from '../../names/names.js';
 import { PoolSet } from '../../service/pool/pool-set.js';
 import type { ServerAddress } from '../../service/server-address.js';
+import type { DrainOptions } from '../../session/listener.js';
 import type { CertificateAndKey } from '../../session/login/certificates.js';
 import { openProxyTls } from '../../session/login/tls.js';
 import type { ProxySettings } from '../settings.js';
@@ -63,8 +64,8 @@ async function serveClients(start: Start): Promise<(order: Order) => void> {
     await front.change(settings);
     changeLog(lines, settings);
   };
-  const end = async (times: { readonly waitMs: number; readonly timeoutMs: number }) => {
-    await front.close({ ...times, signal: hurry.signal });
+  const end = async (how: Omit<DrainOptions, 'signal'>) => {
+    await front.close({ ...how, signal: hurry.signal });
     await pools.dispose();
     tell({ kind: 'counters', counters }, goAway);
   };
@@ -139,7 +140,7 @@ type Order =
   | { readonly kind: 'let-in'; readonly isAllowed: boolean }
   /** Another server has that address. */
   | { readonly kind: 'renew'; readonly address: ServerAddress }
-  | { readonly kind: 'drain'; readonly waitMs: number; readonly timeoutMs: number }
+  | (Omit<DrainOptions, 'signal'> & { readonly kind: 'drain' })
   /** Whatever is still open ends now. */
   | { readonly kind: 'hurry' };
 

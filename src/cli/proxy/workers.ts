@@ -126,7 +126,7 @@ export class Workers implements ClientSide {
   }
 
   /** Drains all of them; resolves when none is left. */
-  async close({ waitMs, timeoutMs, signal }: DrainOptions): Promise<void> {
+  async close({ signal, ...how }: DrainOptions): Promise<void> {
     this.#isEnding = true;
     const gone = new Promise<void>((resolve) => {
       this.#onAllGone = resolve;
@@ -136,7 +136,7 @@ export class Workers implements ClientSide {
     };
     signal.addEventListener('abort', hurry, { once: true });
     for (const member of this.#members) {
-      if (member.state !== 'forked') tell(member, { kind: 'drain', waitMs, timeoutMs });
+      if (member.state !== 'forked') tell(member, { kind: 'drain', ...how });
       else kill(member);
     }
     if (signal.aborted) hurry();

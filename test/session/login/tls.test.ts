@@ -312,7 +312,7 @@ describe.each(WAYS)('by %s', (way) => {
       const { client, server } = await greeted({ ...withCertificate(), upstreamTls: 'required' });
       client.send(RESPONSE);
       await server.packet();
-      bench?.listener.endWhenIdle(() => undefined);
+      bench?.listener.endWhenIdle('idle-end', () => undefined);
       expect((await errorTo(client)).text).toMatch(/^UNDROP_SHUTTING_DOWN/);
       const peer = await acceptTls(server, files);
       await serverIsExcused(peer, 2);
