@@ -3,13 +3,13 @@
  * ten seconds, and what the proxy has above what it had with none is divided by their number. A few
  * sessions have come and gone before, so that what a process needs but once isn't counted.
  */
-import { readdirSync, readFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { COM_QUERY } from '../src/wire/commands.js';
 import { encodePacket } from '../src/wire/framing.js';
 import { startServer } from '../test/support/servers.js';
 import { WireTalk } from '../test/support/wire-talk.js';
-import { haproxy, type Peer, residentKb, undrop } from './peers.js';
+import { haproxy, type Peer, togetherKb, undrop, withChildren } from './peers.js';
 import { machineLoad, report } from './report.js';
 
 const COUNTS = (process.env['BENCH_SESSIONS'] ?? '1000,10000').split(',').map(Number);
@@ -65,7 +65,7 @@ async function measure(
   const talks: WireTalk[] = [];
   try {
     const pids = () => withChildren(peer.pid ?? 0);
-    const memory = () => pids().reduce((sum, pid) => sum + residentKb(pid), 0);
+    const memory = () => togetherKb(pids());
     const open = async () => {
       talks.push(await WireTalk.open(peer, { user: 'root' }));
     };
@@ -93,21 +93,6 @@ async function measure(
     for (const talk of talks) talk.destroy();
     await peer.stop();
     await server.stop();
-  }
-}
-
-/** A process and those that it started. */
-function withChildren(pid: number): readonly number[] {
-  const all = readdirSync('/proc').filter((name) => /^\d+$/.test(name));
-  return [pid, ...all.map(Number).filter((other) => parentOf(other) === pid)];
-}
-
-/** Null for a process that is gone. */
-function parentOf(pid: number): number | null {
-  try {
-    return Number(/^PPid:\s+(\d+)/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1]);
-  } catch {
-    return null;
   }
 }
 

@@ -8,7 +8,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { formatHoldName, newHoldId } from '../src/names/names.js';
 import { until } from '../test/support/poll.js';
 import { parseExposition } from '../test/support/prometheus-text.js';
-import { spawnProxy, spawnUndrop } from '../test/support/proxy.js';
+import { spawnProxy, spawnUndrop, workerPids } from '../test/support/proxy.js';
 import { connect, query, startServer, type Target } from '../test/support/servers.js';
 import { peakKb } from './peers.js';
 import { machineLoad, report } from './report.js';
@@ -56,7 +56,7 @@ async function measure(server: Target): Promise<string[]> {
   const empty = await spawnProxy(server, variables);
   await query(empty, 'CREATE DATABASE held', 'CREATE TABLE held.t (id INT)', 'DROP TABLE held.t');
   await sleep(5_000);
-  const emptyKb = peakKb(empty.child.pid ?? 0);
+  const emptyKb = peakKb(workerPids(empty)[0] ?? 0);
   await empty.stop();
   await fill(server);
 
@@ -79,7 +79,7 @@ async function measure(server: Target): Promise<string[]> {
     await client.end();
     const restoreS = await seconds(() => command(server, ['restore', `held.t${TABLES >> 2}`]));
     const listS = await seconds(() => command(server, ['list', '--json']));
-    const kb = peakKb(proxy.child.pid ?? 0);
+    const kb = peakKb(workerPids(proxy)[0] ?? 0);
     return [
       slowest.toFixed(2),
       ...[kb, emptyKb].map((each) => (each / 1_024).toFixed(0)),

@@ -1,7 +1,7 @@
 /** The relays that are measured side by side, each a process whose CPU can be read. */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { readFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -53,9 +53,36 @@ function memoryKb(pid: number, field: 'VmRSS' | 'VmHWM'): number {
   return Number(new RegExp(`^${field}:\\s+(\\d+)`, 'm').exec(status)?.[1] ?? 0);
 }
 
+/** A process and those that it started. */
+export function withChildren(pid: number): readonly number[] {
+  const all = readdirSync('/proc').filter((name) => /^\d+$/.test(name));
+  return [pid, ...all.map(Number).filter((other) => parentOf(other) === pid)];
+}
+
+/** Null for a process that is gone. */
+function parentOf(pid: number): number | null {
+  try {
+    return Number(/^PPid:\s+(\d+)/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1]);
+  } catch {
+    return null;
+  }
+}
+
+/** The memory of several processes in kB: the pages of files that they share, once. */
+export function togetherKb(pids: readonly number[]): number {
+  const of = (pid: number, field: string) => {
+    const text = readFileSync(`/proc/${pid}/smaps_rollup`, 'utf8');
+    return Number(new RegExp(`^${field}:\\s+(\\d+) kB`, 'm').exec(text)?.[1] ?? 0);
+  };
+  const shared = pids.map((pid) => of(pid, 'Shared_Clean'));
+  const own = pids.map((pid, index) => of(pid, 'Rss') - (shared[index] ?? 0));
+  return own.reduce((sum, kb) => sum + kb, Math.max(...shared));
+}
+
 /** The same of a peer's process; 0 where there is none. */
 export function cpuOf({ pid }: Peer): number {
-  return pid === null ? 0 : cpuSeconds(pid);
+  if (pid === null) return 0;
+  return withChildren(pid).reduce((sum, one) => sum + cpuSeconds(one), 0);
 }
 
 /** All of them, direct first. What was started is stopped where one does not start. */

@@ -14,7 +14,7 @@ import { until } from '../test/support/poll.js';
 import { type ProxyProcess, spawnProxy } from '../test/support/proxy.js';
 import { connect, query, startServer, type Target } from '../test/support/servers.js';
 import { WireTalk } from '../test/support/wire-talk.js';
-import { residentKb } from './peers.js';
+import { togetherKb, withChildren } from './peers.js';
 
 const CONNECTS = Number(process.env['SOAK_CONNECTS'] ?? '200000');
 const KILLS = Number(process.env['SOAK_KILLS'] ?? '20000');
@@ -72,7 +72,7 @@ async function visitAll(counts: Readonly<Record<Visit, number>>): Promise<void> 
   };
   const progress = setInterval(() => {
     const said = done.connect + done.kill + done.reset;
-    print(`${said} of ${total}; ${residentKb(pidOf(proxy))} kB`);
+    print(`${said} of ${total}; ${togetherKb(withChildren(pidOf(proxy)))} kB`);
   }, PROGRESS_MS);
   const worker = async (): Promise<void> => {
     for (let visit = next(); visit !== null; visit = next()) {
@@ -173,12 +173,12 @@ async function rested(start: Figures | null): Promise<Figures> {
 const IDLE_THREADS = 2;
 
 async function figures(target: Target, { child }: ProxyProcess): Promise<Figures> {
-  const pid = child.pid ?? 0;
+  const pids = withChildren(child.pid ?? 0);
   const [row] = await query<{ Value: string }>(target, "SHOW STATUS LIKE 'Threads_connected'");
   return {
-    descriptors: readdirSync(`/proc/${pid}/fd`).length,
+    descriptors: pids.reduce((sum, pid) => sum + readdirSync(`/proc/${pid}/fd`).length, 0),
     threads: Number(row?.Value),
-    residentKb: residentKb(pid),
+    residentKb: togetherKb(pids),
   };
 }
 

@@ -22,9 +22,7 @@ const OUTPUT = 'build/undrop.mjs';
 
 /** Which of its programs a process is, says how it was started. */
 const ENTRY = `
-import cluster from 'node:cluster';
 if (process.env.UNDROP_SUPERVISOR_ORDER) await import('./throwaway-servers/supervisor.ts');
-else if (cluster.isWorker) await import('./src/cli/proxy/worker.ts');
 else await import('./src/cli/main.ts');
 `;
 
@@ -33,7 +31,6 @@ else await import('./src/cli/main.ts');
  * load late is in it. Each has to be found, or the bundle isn't made.
  */
 const IN_THE_BUNDLE = {
-  'src/cli/proxy/workers.ts': [["new URL('worker.js', import.meta.url)", 'import.meta.url']],
   'throwaway-servers/supervised.ts': [
     ["new URL('supervisor.js', import.meta.url)", 'import.meta.url'],
   ],
@@ -76,6 +73,13 @@ const { metafile, outputFiles } = await build({
   },
   plugins: [{ name: 'in-the-bundle', setup: putInTheBundle }],
 });
+// One letter that isn't ASCII, and each process keeps the whole text in twice the memory.
+const text = outputFiles[0].text;
+for (const [index, line] of text.split('\n').entries()) {
+  const found = /.{0,40}[^\0-\x7f].{0,40}/.exec(line);
+  if (found !== null)
+    throw new Error(`Line ${index + 1} is not ASCII, write it as \\u: ${found[0]}`);
+}
 mkdirSync(join(root, 'build'), { recursive: true });
 writeWhole('build/THIRD-PARTY-LICENSES.txt', licences(Object.keys(metafile.inputs)));
 writeWhole(OUTPUT, outputFiles[0].contents);

@@ -76,7 +76,9 @@ export const WINDOW_EXPECTED = 'hours of each day like 22:00-06:00 UTC';
 
 /** Null if `text` isn't a window. */
 export function parseWindow(text: string): Window | null {
-  const found = /^([01]\d|2[0-3]):([0-5]\d) ?[-–] ?([01]\d|2[0-3]):([0-5]\d)( ?UTC)?$/i.exec(text);
+  const found = /^([01]\d|2[0-3]):([0-5]\d) ?[-\u2013] ?([01]\d|2[0-3]):([0-5]\d)( ?UTC)?$/i.exec(
+    text,
+  );
   if (found === null) return null;
   const [, fromHour, fromMinute, toHour, toMinute] = found.map(Number);
   const window = {

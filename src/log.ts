@@ -37,12 +37,6 @@ export interface LeveledLog extends Log {
   readonly auditFile: AuditFile;
 }
 
-/** Applies new settings, and opens the audit file again. */
-export function changeLog(log: LeveledLog, { logLevel, auditFile }: LogSettings): void {
-  log.level = logLevel;
-  log.auditFile.reopen(auditFile);
-}
-
 /**
  * Reports events to the log, the audit file and the counters; `reportAndKeep` in ledger/history.ts
  * to the ledger's history as well. Default: the level and the message of the event.

@@ -170,8 +170,13 @@ export const OPERATOR_ERRORS = {
       'Choose a free address with UNDROP_ADMIN_LISTEN, a different one for each proxy of a machine, or leave it empty to serve none of them.',
   },
   UNDROP_WORKER: {
-    text: 'A worker process could not serve: {cause}',
-    remedy: 'Try UNDROP_WORKERS=1, which serves in one process.',
+    text: 'A process could not serve: {cause}',
+    remedy: 'The log of undrop says more. If the program was replaced, restart undrop.',
+  },
+  UNDROP_NOT_RUNNING: {
+    text: 'No service takes commands at {path}: {cause}.',
+    remedy:
+      'Run it as the OS account of `undrop serve`, with the same UNDROP_LISTEN or UNDROP_CONTROL_SOCKET.',
   },
   UNDROP_LEDGER_UNAVAILABLE: {
     text: 'The ledger could not be written on {server} ({cause}), so nothing was dropped.',

@@ -106,6 +106,17 @@ const LOG_EVENTS: Readonly<
     alert: 'at level error',
     what: 'reloaded the settings, or could not',
   },
+  process: {
+    levels: 'error',
+    alert: 'yes',
+    what: 'killed a process of undrop, or could not reach it',
+  },
+  'control-socket': {
+    levels: 'warn',
+    alert: 'if `undrop reload` or `drain` is used',
+    what: 'the socket for commands could not be opened',
+  },
+  drain: { levels: 'info', alert: null, what: '`undrop drain` or `undrop undrain`' },
   signal: { levels: 'info', alert: null, what: 'received a signal' },
   draining: { levels: 'info', alert: null, what: 'progress of a shutdown' },
   stopped: { levels: 'info', alert: null, what: 'the end of the proxy, with all counters' },

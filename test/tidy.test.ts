@@ -72,6 +72,8 @@ const DOORS: Readonly<Record<string, readonly string[]>> = {
  */
 const VARIABLES_OF_DEMO_AND_CLI = [
   'UNDROP_CONFIG',
+  'UNDROP_PROCESS_PROTOCOL',
+  'UNDROP_PROCESS_ROLE',
   'UNDROP_SERVER_CACHE',
   'UNDROP_SUPERVISOR_ORDER',
   'UNDROP_TEST_SERVERS',
@@ -131,7 +133,7 @@ const OLD_WORDS: readonly (readonly [words: string, instead: string])[] = [
   ['twin(?!-runs) twins', 'ghost table'],
   ['patience', 'lock-wait budget'],
   ['remarks', 'warnings'],
-  ['passOn', 'transferToNewerDrop'],
+  ['redirect', 'transferToNewerDrop'],
   ['runUnseen', 'runQuietly'],
   ['awaySession', 'schema tracking'],
   ['askMeanwhile', 'a probe of the global read lock'],

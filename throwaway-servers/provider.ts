@@ -125,7 +125,7 @@ async function lookForApt(options: ProviderOptions): Promise<Look> {
   const what = `MySQL ${isDebian ? '9' : '8'} from the distribution's packages`;
   const why = 'unpacked (70 MB, once)';
   const start = async (): Promise<ThrowawayServer> => {
-    const say = (line: string): void => options.progress.step(line.replace(/ …$/, ''));
+    const say = (line: string): void => options.progress.step(line.replace(/ \u2026$/, ''));
     const set = { key, flavour: 'mysql' as const, suite, packages };
     const made = await ensureAptServer(set, { cache: options.cache, say, signal: options.signal });
     return startCopy(made, { name: key, why: `${what}, ${why}` }, options);
@@ -139,7 +139,7 @@ async function lookForNpm(options: ProviderOptions): Promise<Look> {
   const what = 'MySQL 5.6.24 from npm';
   const why = 'the last resort (93 MB, once; clients of MySQL 9 cannot log in to it)';
   const start = async (): Promise<ThrowawayServer> => {
-    const say = (line: string): void => options.progress.step(line.replace(/ …$/, ''));
+    const say = (line: string): void => options.progress.step(line.replace(/ \u2026$/, ''));
     const made = await ensureNpm56({ cache: options.cache, say, signal: options.signal });
     return startCopy(made, { name: 'mysql-5.6', why: `${what}, ${why}` }, options);
   };

@@ -7,12 +7,8 @@
  */
 import { once } from 'node:events';
 import http from 'node:http';
-import { UndropError } from '../errors.js';
+import { withinMs } from '../clock.js';
 import type { Log } from '../log.js';
-
-type AdminAddress =
-  | { readonly host: string; readonly port: number }
-  | { readonly socketPath: string };
 
 /** The sources of the pages. */
 export interface AdminDoors {
@@ -23,18 +19,18 @@ export interface AdminDoors {
 }
 
 export interface AdminListener {
-  /** The bound address. */
-  readonly address: AdminAddress;
   close(): Promise<void>;
 }
 
 const CONNECTIONS_MAX = 64;
 const REQUEST_WITHIN_MS = 5_000;
 const HEADERS_BYTES_MAX = 8_192;
+/** For the answers that are under way at the end. */
+const ANSWERS_END_MS = 1_000;
 
-/** Rejects with UNDROP_ADMIN_LISTEN if it can't listen there. */
+/** `listen`: makes the server listen. */
 export async function openAdminListener(
-  address: AdminAddress,
+  listen: (server: http.Server) => Promise<void>,
   { doors, log }: { readonly doors: AdminDoors; readonly log: Log },
 ): Promise<AdminListener> {
   const limits = {
@@ -62,21 +58,13 @@ export async function openAdminListener(
   server.timeout = REQUEST_WITHIN_MS;
   // A process that ends doesn't wait for monitoring.
   server.unref();
-  try {
-    if ('socketPath' in address) server.listen(address.socketPath);
-    else server.listen(address.port, address.host);
-    await once(server, 'listening');
-  } catch (error) {
-    const where = 'socketPath' in address ? address.socketPath : `${address.host}:${address.port}`;
-    const { message } = error as NodeJS.ErrnoException;
-    throw new UndropError('UNDROP_ADMIN_LISTEN', { address: where, cause: message }, error);
-  }
-  const bound = server.address();
-  const isTcp = bound !== null && typeof bound !== 'string';
+  await listen(server);
   return {
-    address: isTcp ? { host: bound.address, port: bound.port } : address,
     close: async () => {
+      const closed = once(server, 'close');
       server.close();
+      server.closeIdleConnections();
+      await withinMs(ANSWERS_END_MS, closed);
       server.closeAllConnections();
     },
   };

@@ -8,13 +8,8 @@ import yargs from 'yargs';
 import { flagOf, SETTINGS, variableOf } from '../config/schema.js';
 import { UndropError } from '../errors.js';
 import { COMMANDS, type Command } from './commands.js';
+import { WrongUsage } from './report-failure.js';
 import { type Flags, type Shell, versionOfPackage } from './shell.js';
-
-const EXIT_FAILED = 1;
-const EXIT_USAGE = 2;
-
-/** The arguments are wrong; the message is that of yargs. */
-class WrongUsage extends Error {}
 
 /**
  * Runs the command that the arguments name, and resolves to the exit code. `reportFailure` prints
@@ -95,23 +90,3 @@ function rephrase(message: string, [first = '']: readonly string[]): string {
 }
 
 const NO_TARGET = 'Expected a table or an id, found none.';
-
-/** A driver's error needs only its message; an unexpected one needs its stack. */
-function describeFailure(error: unknown): string {
-  if (!(error instanceof Error)) return String(error);
-  if (error.name === 'ServerError') return `the server returned: ${error.message}`;
-  const { code } = error as NodeJS.ErrnoException;
-  return typeof code === 'string' ? error.message : (error.stack ?? error.message);
-}
-
-/** Prints on standard error why a command failed, and returns the exit code. */
-export function reportFailure(error: unknown, stderr: Shell['stderr']): number {
-  if (error instanceof WrongUsage) {
-    const see = 'See `undrop --help`, or `undrop <command> --help`.';
-    stderr.write(`undrop: ${error.message}\n${see}\n`);
-    return EXIT_USAGE;
-  }
-  const isKnown = error instanceof UndropError;
-  stderr.write(`undrop: ${isKnown ? `${error.code}: ${error.message}` : describeFailure(error)}\n`);
-  return isKnown && error.code === 'UNDROP_CONFIG' ? EXIT_USAGE : EXIT_FAILED;
-}

@@ -11,6 +11,7 @@ import {
   HOLD_KEYS,
   INIT_KEYS,
   PROXY_KEYS,
+  SERVICE_KEYS,
   STATUS_KEYS,
   settingsOf,
   settingsOrDemoOf,
@@ -88,6 +89,19 @@ export const COMMANDS: readonly Command[] = [
       return (await import('./commands/check.js')).runCheck(flags, shell);
     },
   },
+  ofService(
+    'reload',
+    'have a running service read its settings, and start its program, anew; no session ends',
+    {
+      force: {
+        type: 'boolean',
+        default: false,
+        describe: 'if two reloads have left sessions in old processes, end the oldest',
+      },
+    },
+  ),
+  ofService('drain', 'have /readyz of a running service answer 503, while all goes on'),
+  ofService('undrain', 'end what `undrop drain` began'),
   onServer({
     usage: 'pause',
     describe:
@@ -290,6 +304,25 @@ export const COMMANDS: readonly Command[] = [
     },
   },
 ];
+
+/** A command to a running service of this machine. */
+function ofService(
+  command: 'reload' | 'drain' | 'undrain',
+  describe: string,
+  options: Readonly<Record<string, Options>> = {},
+): Command {
+  return {
+    usage: command,
+    describe,
+    keys: SERVICE_KEYS,
+    options,
+    run: async (flags, shell) => {
+      const { runServiceCommand } = await import('./commands/command-service.js');
+      const settings = settingsOf(shell, SERVICE_KEYS, flags);
+      return runServiceCommand(command, settings, { flags, shell });
+    },
+  };
+}
 
 /** A command that talks to a server: to the one that is set, or to that of a running demo. */
 function onServer<K extends SettingKey>({ load, ...command }: ServerCommand<K>): Command {

@@ -1,35 +1,10 @@
 #!/usr/bin/env node
-/** The process of a command: its signals, its streams and its exit code. */
+/** The program: a command, or a process of a service. */
 import './signals.js';
-import { once } from 'node:events';
-import { createInterface } from 'node:readline/promises';
-import { hideBin } from 'yargs/helpers';
-import { reportFailure, runCommandLine } from './command-line.js';
-import { leaveSignals } from './signals.js';
+import { ROLE_VARIABLE } from './supervisor/messages.js';
+import { keepYoungGenerationSmall } from './young-generation.js';
 
-const { env, stdout, stderr } = process;
-
-// The reader of the output may close it, as `head` does; the command still runs to its end.
-stdout.on('error', (error: NodeJS.ErrnoException) => {
-  if (error.code !== 'EPIPE') throw error;
-});
-
-async function ask(question: string): Promise<string> {
-  const lines = createInterface({ input: process.stdin, output: stderr });
-  try {
-    // Ctrl-D closes it without input.
-    return await Promise.race([lines.question(question), once(lines, 'close').then(() => '')]);
-  } finally {
-    lines.close();
-  }
-}
-
-const asks = process.stdin.isTTY && stderr.isTTY ? { ask } : {};
-
-runCommandLine({ args: hideBin(process.argv), env, stdout, stderr, leaveSignals, ...asks })
-  .then((code) => {
-    process.exitCode = code;
-  })
-  .catch((error: unknown) => {
-    process.exit(reportFailure(error, stderr));
-  });
+keepYoungGenerationSmall();
+// A process that a supervisor has forked needs nothing of the command line.
+if (process.env[ROLE_VARIABLE] !== undefined) await import('./serve/process.js');
+else await import('./run-main.js');

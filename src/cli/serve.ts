@@ -1,115 +1,60 @@
 /**
- * `undrop serve` runs a proxy until a signal ends it; SIGHUP reloads the settings.
- *
- * Invariant: wrong settings stop the start; at a reload they change nothing.
+ * `undrop serve` runs a service until a signal ends it; SIGHUP reloads its program and settings.
  */
 import { once } from 'node:events';
-import { availableParallelism } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { UndropError } from '../errors.js';
-import { changeLog, type LeveledLog, type Log, openLog } from '../log.js';
-import {
-  autoWorkers,
-  keepYoungGenerationSmall,
-  openFilesFor,
-  openFilesMax,
-  sessionsByOpenFiles,
-} from './proxy/limits.js';
-import { type RunningProxy, startProxy, warnUnprotected } from './proxy/proxy.js';
-import { type ProxySettings, proxySettingsOf } from './settings.js';
+import { type Log, openLog } from '../log.js';
 import type { Flags, Shell } from './shell.js';
 import { type ReceivedSignal, takeSignals } from './signals.js';
+import { ProcessFailedError } from './supervisor/child.js';
+import { Supervisor } from './supervisor/supervisor.js';
+import { notifySystemd } from './supervisor/systemd.js';
 
-/** The time that a proxy has for its own connections when it must end at once. */
+/** The time that the processes have for their own connections when all must end at once. */
 const HURRY_MS = 1_000;
 
 /**
- * Runs until SIGTERM or SIGINT, then drains; a second signal ends it at once. SIGHUP reloads the
- * settings. Resolves to the exit code.
+ * Runs until SIGTERM or SIGINT, then drains; a second signal ends it at once. Resolves to the exit
+ * code.
  */
 export async function runServe(flags: Flags, shell: Shell): Promise<number> {
-  keepYoungGenerationSmall();
-  const load = () => proxySettingsOf(shell, flags);
-  const settings = load();
-  const log = openLog(settings, { pretty: shell.stdout.isTTY === true });
-  const count = workersOf(settings, log);
+  // The processes read the settings, and the first thing that is logged comes after that.
+  const pretty = shell.stdout.isTTY === true;
+  const log = openLog({ logLevel: 'info', auditFile: '' }, { pretty });
   const signals = new Signals(log);
-  checkOpenFiles(settings, count, log);
-  const proxy = await Promise.race([
-    startProxy(settings, log, count),
-    signals.ending.then(() => null),
-  ]);
-  // No client was served, and a cancelled start leaves no more behind than a killed one.
-  if (proxy === null) process.exit(0);
+  const supervisor = new Supervisor({ flags, log });
+  try {
+    const started = supervisor.start().then(() => true);
+    // No client was served, and a cancelled start leaves no more behind than a killed one.
+    if (!(await Promise.race([started, signals.ending.then(() => false)]))) process.exit(0);
+  } catch (error) {
+    if (!(error instanceof ProcessFailedError) || error.text === null) throw error;
+    shell.stderr.write(error.text);
+    return error.exitCode;
+  }
+  notifySystemd('READY=1');
   let reloading = Promise.resolve();
   signals.serve(() => {
-    reloading = reloading.then(() => reload(proxy, load, log));
+    reloading = reloading.then(async () => {
+      notifySystemd('RELOADING=1');
+      await supervisor.reload();
+      notifySystemd('READY=1');
+    });
   });
-  const hurry = await Promise.race([signals.ending, proxy.failed]);
+  const hurry = await Promise.race([signals.ending, supervisor.failed]);
+  notifySystemd('STOPPING=1');
   if (hurry instanceof UndropError) {
     log.error({ event: 'worker', err: hurry }, 'worker processes keep dying; ending the proxy');
-    await Promise.race([proxy.stop(), signals.ending]);
+    await Promise.race([supervisor.stop(new AbortController().signal), signals.ending]);
     process.exit(1);
   }
   const late = once(hurry, 'abort').then(() => sleep(HURRY_MS, undefined, { ref: false }));
-  await Promise.race([proxy.stop({ signal: hurry }), late]);
-  // Open connections end with the process, as for a killed proxy.
+  await Promise.race([supervisor.stop(hurry), late]);
+  // Open connections end with their processes, as for a killed proxy.
   if (hurry.aborted) process.exit(0);
+  log.info({ event: 'stopped', ...supervisor.totals }, 'stopped');
   return 0;
-}
-
-/** The processes that serve clients. */
-export function workersOf({ workers }: ProxySettings, log: Log): number {
-  const cores = availableParallelism();
-  const auto = autoWorkers(cores);
-  if (workers === 'auto') return auto;
-  if (workers < auto) {
-    const fields = { event: 'workers', cores, workers, auto };
-    log.info(fields, 'UNDROP_WORKERS leaves cores unused; auto would use more processes');
-  }
-  return workers;
-}
-
-/** Warns if the system's limit of open files is too low for UNDROP_MAX_CONNECTIONS. */
-export function checkOpenFiles(
-  { maxConnections }: ProxySettings,
-  processes: number,
-  log: Log,
-): void {
-  const fitting = sessionsByOpenFiles() * processes;
-  if (fitting >= maxConnections) return;
-  const fields = {
-    event: 'open-files',
-    openFilesMax: openFilesMax(),
-    openFilesNeeded: openFilesFor(Math.ceil(maxConnections / processes)),
-    connectionsMax: fitting,
-  };
-  log.warn(
-    fields,
-    'open files limit clients to fewer than UNDROP_MAX_CONNECTIONS; raise the limit of open files',
-  );
-}
-
-/** Never rejects: wrong settings change nothing. */
-async function reload(proxy: RunningProxy, load: () => ProxySettings, log: LeveledLog) {
-  try {
-    const next = load();
-    const { settings, changed, fixed } = await proxy.change(next);
-    changeLog(log, next);
-    warnUnprotected(log, settings);
-    log.info({ event: 'reload', changed }, 'reloaded the settings');
-    if (fixed.length > 0) {
-      log.warn(
-        { event: 'reload', settings: fixed },
-        'ignored changed settings; they need a restart',
-      );
-    }
-  } catch (error) {
-    log.error(
-      { event: 'reload', err: error },
-      'cannot reload the settings; keeping the previous ones',
-    );
-  }
 }
 
 /** Signals this close together are one, because they can't be two intended ones. */

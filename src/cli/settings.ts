@@ -1,7 +1,4 @@
-/**
- * The settings of a proxy and of the other commands, and which of them may change while a proxy
- * runs.
- */
+/** The settings of a proxy and of the other commands. */
 
 import { loadSettings, readConfigFile } from '../config/load.js';
 import { PROTECTED, SETTINGS, type SettingKey, type Settings } from '../config/schema.js';
@@ -79,44 +76,25 @@ export function whatIsNotHeld(
   return { notProtected, sentences };
 }
 
-/** Fixed until the process ends, because listeners or pools use them. */
-const FIXED_KEYS: readonly ProxySettingKey[] = [
-  'listen',
-  'listenMode',
-  'upstream',
-  'user',
-  'password',
-  'passwordFile',
-  'workers',
-  'relay',
-  'adminListen',
-];
+/** Settings that decide on a drop: at a reload, open sessions follow them as well. */
+export const POLICY_KEYS = [
+  'mode',
+  'protect',
+  'rules',
+  'allowDestroy',
+  'note',
+  'requireIdle',
+  'lifecycle',
+  'hold',
+  'minHold',
+] as const satisfies readonly ProxySettingKey[];
 
-/** The effect of a change of settings. */
-export interface SettingsChange {
-  /** The new settings, with the old values of fixed ones. */
-  readonly settings: ProxySettings;
-  /** Keys that changed and take effect. */
-  readonly changed: readonly ProxySettingKey[];
-  /** Keys that changed and need a restart. */
-  readonly fixed: readonly ProxySettingKey[];
-}
+export type PolicySettings = Pick<ProxySettings, (typeof POLICY_KEYS)[number]>;
 
-export function compareSettings(old: ProxySettings, next: ProxySettings): SettingsChange {
-  const different = PROXY_KEYS.filter((key) => {
-    // The password file is read for each connection.
-    const isInFile = next.passwordFile !== '' && next.passwordFile === old.passwordFile;
-    if (key === 'password' && isInFile) return false;
-    // Settings are texts, numbers, and lists and records of them.
-    return JSON.stringify(old[key]) !== JSON.stringify(next[key]);
-  });
-  const isReplay = [old, next].some(({ mode }) => mode === 'replay');
-  const fixed = different.filter((key) => {
-    return FIXED_KEYS.includes(key) || (key === 'mode' && isReplay);
-  });
-  const changed = different.filter((key) => !fixed.includes(key));
-  const kept = Object.fromEntries(fixed.map((key) => [key, old[key]]));
-  return { settings: { ...next, ...kept }, changed, fixed };
+/** Keys whose values differ. */
+export function changedKeys(old: ProxySettings, next: ProxySettings): readonly string[] {
+  // Settings are texts, numbers, and lists and records of them.
+  return PROXY_KEYS.filter((key) => JSON.stringify(old[key]) !== JSON.stringify(next[key]));
 }
 
 /** Settings of commands that only use the server, by their keys in config/schema.ts. */
@@ -133,6 +111,9 @@ export const ACCOUNT_KEYS = [
   'upstreamPublicKey',
   'auditFile',
 ] as const;
+
+/** Settings of `reload`, `drain` and `undrain`: where the service listens for them. */
+export const SERVICE_KEYS = ['controlSocket', 'listen'] as const;
 
 /** Settings of `hold`, which enforces the shortest hold. */
 export const HOLD_KEYS = [...ACCOUNT_KEYS, 'hold', 'minHold', 'lifecycle', 'allowDestroy'] as const;
@@ -266,10 +247,19 @@ export type AccountSettings = Pick<Settings, (typeof ACCOUNT_KEYS)[number]>;
  * error.
  */
 export function settingsOf<K extends SettingKey>(
-  { env, stderr }: Pick<Shell, 'env' | 'stderr'>,
+  shell: Pick<Shell, 'env' | 'stderr'>,
   keys: readonly K[],
   flags: Flags,
 ): Pick<Settings, K> {
+  return readSettings(shell, keys, flags).settings;
+}
+
+/** The same, also as texts. */
+function readSettings<K extends SettingKey>(
+  { env, stderr }: Pick<Shell, 'env' | 'stderr'>,
+  keys: readonly K[],
+  flags: Flags,
+) {
   const path = flags['config'] ?? env['UNDROP_CONFIG'];
   const file = typeof path === 'string' ? { path, values: readConfigFile(path) } : null;
   const loaded = loadSettings(keys, { flags, env, file });
@@ -280,7 +270,7 @@ export function settingsOf<K extends SettingKey>(
     const instead = `use --${key}-file instead`;
     stderr.write(`undrop: warning: all users of this machine can see --${key}; ${instead}\n`);
   }
-  return loaded.settings;
+  return loaded;
 }
 
 /** The settings of a proxy. */
@@ -289,6 +279,11 @@ export function proxySettingsOf(
   flags: Flags = {},
 ): ProxySettings {
   return settingsOf(shell, PROXY_KEYS, flags);
+}
+
+/** The settings of a proxy, also as texts. */
+export function readProxySettings(shell: Pick<Shell, 'env' | 'stderr'>, flags: Flags) {
+  return readSettings(shell, PROXY_KEYS, flags);
 }
 
 /**

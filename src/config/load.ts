@@ -20,6 +20,8 @@ export interface Sources {
 
 interface Loaded<K extends SettingKey> {
   readonly settings: Pick<Settings, K>;
+  /** The same as texts. */
+  readonly texts: Readonly<Record<string, string>>;
   /** These only cause a warning, because Kubernetes injects UNDROP_SERVICE_HOST and others. */
   readonly unknownVariables: readonly string[];
 }
@@ -39,10 +41,12 @@ export function loadSettings<K extends SettingKey>(
 ): Loaded<K> {
   const problems: string[] = wrongInFile(sources);
   const values: Record<string, unknown> = {};
+  const texts: Record<string, string> = {};
   for (const key of keys) {
     const setting: Setting<unknown> = SETTINGS[key];
     const { text, from } = findValue(key, setting, sources);
     const value = text === null ? null : setting.parse(text);
+    if (text !== null) texts[key] = text;
     if (value !== null) values[key] = value;
     else problems.push(...wrongIn(text, { key, from, setting }));
   }
@@ -57,7 +61,7 @@ export function loadSettings<K extends SettingKey>(
     throw new UndropError('UNDROP_CONFIG', { problems: [...problems, ...others].join('\n') });
   }
   // Every key has a value, because there are no problems.
-  return { settings: values as unknown as Pick<Settings, K>, unknownVariables };
+  return { settings: values as unknown as Pick<Settings, K>, texts, unknownVariables };
 }
 
 interface Given {

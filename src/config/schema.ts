@@ -40,6 +40,14 @@ export const SETTINGS = {
       'the mode of the unix socket files of UNDROP_LISTEN, which decides who may connect to them',
     parse: (text) => (/^0?[0-7]{3}$/.test(text) ? Number.parseInt(text, 8) : null),
   }),
+  controlSocket: setting<string>({
+    default: 'auto',
+    expected: 'auto, none, or the path of a unix socket',
+    meaning:
+      'where a running service takes `undrop reload`, `undrop drain` and `undrop undrain`, from its ' +
+      'own OS account and root only; auto: a file in the folder for temporary files, by account and port',
+    parse: (text) => (text === '' ? null : text),
+  }),
   upstream: addresses(3306, {
     default: null,
     more: ', tried in order',
@@ -144,7 +152,7 @@ export const SETTINGS = {
   mode: choice(['hold', 'observe', 'off', 'replay'], {
     default: 'hold',
     meaning:
-      "hold: undrop holds dropped tables; observe: the server drops them, and the log shows what would have been held; off: undrop passes everything on; replay: as off, and also writes to undrop's own schemas, while undrop itself writes nothing (to load the output of mysqlbinlog into a server of its own). A change from or to replay needs a restart",
+      "hold: undrop holds dropped tables; observe: the server drops them, and the log shows what would have been held; off: undrop passes everything on; replay: as off, and also writes to undrop's own schemas, while undrop itself writes nothing (to load the output of mysqlbinlog into a server of its own).",
   }),
   rules: setting<readonly Rule[]>({
     default: '',
@@ -384,6 +392,12 @@ export const SETTINGS = {
     meaning:
       'whether an idle session stays then until its next statement is answered, or its ' +
       'transaction has ended, so that no statement is lost, or ends at once',
+  }),
+  reloadTimeout: duration({
+    default: '1h',
+    max: '3650d',
+    meaning:
+      'how long sessions may stay in the old processes after a reload, before they end as at a shutdown',
   }),
   logLevel: choice(['debug', 'info', 'warn', 'error', 'silent'], {
     default: 'info',

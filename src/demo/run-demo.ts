@@ -153,6 +153,8 @@ function demoSettings(env: NodeJS.ProcessEnv, { host, port }: Listen): Record<st
     UNDROP_GRACE: env['UNDROP_GRACE'] ?? '0s',
     UNDROP_PROTECT: env['UNDROP_PROTECT'] ?? 'drop-table,drop-database,create-or-replace,truncate',
     UNDROP_LISTEN: `${host}:${port}`,
+    // Its end waits for nobody.
+    UNDROP_DRAIN: 'idle-end',
     // Another proxy may run on this machine.
     UNDROP_ADMIN_LISTEN: env['UNDROP_ADMIN_LISTEN'] ?? '',
   };

@@ -4,8 +4,6 @@
  * Invariant: a failure of one session affects no other; a listener runs until it is closed.
  */
 import { randomBytes } from 'node:crypto';
-import { once } from 'node:events';
-import { chmodSync } from 'node:fs';
 import net from 'node:net';
 import { assert } from '../assert.js';
 import type { Clock } from '../clock.js';
@@ -17,12 +15,12 @@ import { describeAddress, type ServerAddress } from '../service/server-address.j
 import { type Endpoint, encodeProxyHeader } from '../wire/connection/proxy-header.js';
 import { encodePacket } from '../wire/framing.js';
 import { encodeErr } from '../wire/response.js';
-import { assertNotOwn, type DialOptions, dialUpstream } from './dial/dial.js';
+import { type BoundSocket, listenOn } from './bound-sockets.js';
+import { type DialOptions, dialUpstream } from './dial/dial.js';
 import { readProxyHeader } from './dial/proxy-protocol.js';
-import { removeStaleSockets } from './listen-addresses.js';
 import { type IdleSessions, Session, type SessionSurroundings } from './session.js';
 
-/** Settings that may change while sessions are open; each new session uses the present ones. */
+/** Settings of each session. */
 export interface SessionSettings {
   /** Milliseconds for connecting to one upstream, and for its greeting. */
   readonly connectTimeoutMs: number;
@@ -38,14 +36,13 @@ export interface SessionSettings {
 }
 
 export interface ListenerOptions extends SessionSurroundings {
-  readonly listen: readonly ServerAddress[];
   readonly upstreams: readonly ServerAddress[];
   readonly connectionLimit: ConnectionLimit;
-  /** The mode of the files of unix sockets. */
-  readonly listenMode: number;
-  /** Other processes share the addresses. */
-  readonly isWorker: boolean;
-  settings(): SessionSettings;
+  readonly settings: SessionSettings;
+  /** Whether a new client was passed on to another process; default: none is. */
+  divert?(client: net.Socket): boolean;
+  /** A session has begun or ended. */
+  onChange?(): void;
 }
 
 const REFUSALS_LOGGED_EVERY_MS = 10_000;
@@ -58,6 +55,8 @@ export class Listener {
   #onEmpty: (() => void) | null = null;
   /** Connections that still have to send their header. */
   #readingHeaders = 0;
+  /** Connections that are no session yet, because they wait for their place, or their header. */
+  #arriving = 0;
   /**
    * `performance.now()` of the next log line on a refusal, so that a flood of clients doesn't flood
    * the log.
@@ -75,16 +74,12 @@ export class Listener {
     return this.#sessions.size;
   }
 
-  /** Opens every address; if one fails, none stays open. Returns the bound addresses. */
-  async open(): Promise<readonly ServerAddress[]> {
-    const bound: ServerAddress[] = [];
-    if (!this.#options.isWorker) await removeStaleSockets(this.#options.listen);
+  /** Accepts clients on bound sockets; if it can't on one, on none. */
+  async open(sockets: readonly BoundSocket[]): Promise<void> {
     try {
-      for (const address of this.#options.listen) bound.push(await this.#listen(address));
-      await assertNotOwn(this.#options.upstreams, bound, this.#options.settings());
-      return bound;
+      for (const bound of sockets) await this.#listen(bound);
     } catch (error) {
-      for (const server of this.#servers) server.close();
+      this.stopAccepting();
       throw error;
     }
   }
@@ -103,7 +98,16 @@ export class Listener {
     this.#ending = idle;
     this.#onEmpty = onEmpty;
     for (const session of [...this.#sessions]) session.drain(idle);
-    if (this.#sessions.size === 0) onEmpty();
+    if (this.#isEmpty) onEmpty();
+  }
+
+  /** Resolves when no session is open or about to begin, or `over` is aborted. */
+  whenEmpty(over: AbortSignal): Promise<void> {
+    return new Promise((resolve) => {
+      if (this.#isEmpty || over.aborted) return resolve();
+      this.#onEmpty = resolve;
+      over.addEventListener('abort', () => resolve(), { once: true });
+    });
   }
 
   /** All sessions end now. */
@@ -111,38 +115,35 @@ export class Listener {
     for (const session of [...this.#sessions]) session.destroy();
   }
 
-  async #listen(address: ServerAddress): Promise<ServerAddress> {
+  get #isEmpty(): boolean {
+    return this.#sessions.size + this.#arriving === 0;
+  }
+
+  #arrived(): void {
+    this.#arriving--;
+    if (this.#isEmpty) this.#onEmpty?.();
+  }
+
+  async #listen(bound: BoundSocket): Promise<void> {
     const server = net.createServer(
       { pauseOnConnect: true, allowHalfOpen: true, ...KEEP_ALIVE },
-      (client) => this.#accept(client),
+      (client) => {
+        if (this.#options.divert?.(client) !== true) this.accept(client);
+      },
     );
-    try {
-      if ('socketPath' in address) server.listen(address.socketPath);
-      else server.listen(address.port, address.host);
-      await once(server, 'listening');
-    } catch (error) {
-      const { message } = error as NodeJS.ErrnoException;
-      const details = { address: describeAddress(address), cause: message };
-      throw new UndropError('UNDROP_LISTEN', details, error);
-    }
+    this.#servers.push(server);
+    await listenOn(server, bound);
     server.on('error', (error) => {
       this.#options.log.error({ err: error }, 'cannot accept a client');
     });
-    this.#servers.push(server);
-    if ('socketPath' in address) {
-      chmodSync(address.socketPath, this.#options.listenMode);
-      return address;
-    }
-    const bound = server.address();
-    if (bound === null || typeof bound === 'string') return address;
-    return { host: bound.address, port: bound.port };
   }
 
-  #accept(socket: net.Socket): void {
+  /** A client that this process has accepted, or another one. */
+  accept(socket: net.Socket): void {
     // No other listener is attached while it waits for its place.
     socket.on('error', () => undefined);
     try {
-      const { isAnnounced, headerTimeoutMs } = this.#options.settings();
+      const { isAnnounced, headerTimeoutMs } = this.#options.settings;
       const arrived = { socket, stream: openByteStream(socket), client: endpointOf(socket) };
       if (isAnnounced(socket)) this.#readHeader(arrived, headerTimeoutMs);
       else this.#letIn(arrived);
@@ -156,6 +157,7 @@ export class Listener {
     const { socket, stream } = arrived;
     if (this.#readingHeaders >= this.#options.connectionLimit.max) return this.#refuse(arrived);
     this.#readingHeaders++;
+    this.#arriving++;
     readProxyHeader(socket, stream, { timeoutMs })
       .finally(() => {
         this.#readingHeaders--;
@@ -164,21 +166,24 @@ export class Listener {
         if (header === null) endSoon(socket);
         else this.#letIn({ ...arrived, client: header.client ?? arrived.client });
       })
-      .catch((error: unknown) => this.#turnAway(arrived, error));
+      .catch((error: unknown) => this.#turnAway(arrived, error))
+      .finally(() => this.#arrived());
   }
 
   #letIn(arrived: Arrived): void {
     const answer = this.#options.connectionLimit.take();
     if (answer === true) return this.#begin(arrived);
     if (answer === false) return this.#refuse(arrived);
+    this.#arriving++;
     answer
       .then((isAllowed) => (isAllowed ? this.#begin(arrived) : this.#refuse(arrived)))
-      .catch((error: unknown) => this.#turnAway(arrived, error));
+      .catch((error: unknown) => this.#turnAway(arrived, error))
+      .finally(() => this.#arrived());
   }
 
   #begin({ socket, stream, client }: Arrived): void {
     const { counters, connectionLimit, upstreams, onBrokenLogin } = this.#options;
-    const settings = this.#options.settings();
+    const settings = this.#options.settings;
     const dialling = { ...dialOptions(settings, socket, client), onBrokenLogin };
     counters.sessionsTotal++;
     counters.sessionsOpen++;
@@ -192,14 +197,16 @@ export class Listener {
       onClose: () => {
         counters.sessionsOpen--;
         this.#sessions.delete(session);
+        this.#options.onChange?.();
         try {
           connectionLimit.release();
         } finally {
-          if (this.#sessions.size === 0) this.#onEmpty?.();
+          if (this.#isEmpty) this.#onEmpty?.();
         }
       },
     });
     this.#sessions.add(session);
+    this.#options.onChange?.();
     session.start().catch((error: unknown) => {
       this.#options.log.error({ err: error }, 'cannot start a session; closing the connection');
     });

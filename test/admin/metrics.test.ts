@@ -45,7 +45,7 @@ describe('the table', () => {
       '# Metrics\n\n' +
         'The metrics that `/metrics` of `UNDROP_ADMIN_LISTEN` serves to Prometheus. A proxy has one page, however many\n' +
         'processes it has; counters of its workers are at most a second old. The page also has\n' +
-        '`process_…` and `nodejs_…`, of the first process alone. Rules for alerts are in\n' +
+        '`process_…` and `nodejs_…`, of the control process alone. Rules for alerts are in\n' +
         '[prometheus-alerts.yml](prometheus-alerts.yml). Generated from `src/admin/metrics.ts` by\n' +
         '`UPDATE_GOLDEN=1 npm test -- admin/metrics`.\n\n' +
         'The page needs no login; it has no names of tables, no statements and no passwords.\n' +

@@ -3,7 +3,8 @@ import { execFile } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { expect, test } from '@jest/globals';
-import { reportFailure, runCommandLine } from '../../src/cli/command-line.js';
+import { runCommandLine } from '../../src/cli/command-line.js';
+import { reportFailure } from '../../src/cli/report-failure.js';
 
 const MAIN = fileURLToPath(new URL('../../src/cli/main.js', import.meta.url));
 

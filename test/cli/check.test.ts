@@ -9,8 +9,9 @@ import net from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, jest, test } from '@jest/globals';
-import { reportFailure, runCommandLine } from '../../src/cli/command-line.js';
+import { runCommandLine } from '../../src/cli/command-line.js';
 import type { Finding } from '../../src/cli/commands/doctor.js';
+import { reportFailure } from '../../src/cli/report-failure.js';
 
 let folder: string;
 beforeEach(() => {

@@ -1,6 +1,6 @@
 /** What the log says of settings that are allowed and hold nothing. */
 import { describe, expect, test } from '@jest/globals';
-import { warnUnprotected } from '../../src/cli/proxy/proxy.js';
+import { warnUnprotected } from '../../src/cli/serve/control-plane.js';
 import { PROXY_KEYS } from '../../src/cli/settings.js';
 import { loadSettings } from '../../src/config/load.js';
 import { type Log, silentLog } from '../../src/log.js';

@@ -124,6 +124,7 @@ describe('a value in the file', () => {
 /** For each setting what it doesn't take; null where it takes any text. */
 const WRONG: Readonly<Record<SettingKey, readonly string[] | null>> = {
   listen: ['', 'a b', ':99999', 'db:1,', 'db:1,,db:2'],
+  controlSocket: [''],
   listenMode: ['', '660x', '888', '07777', 'rw'],
   upstream: ['', 'mysql://db', 'db:x'],
   user: [''],
@@ -195,6 +196,7 @@ const WRONG: Readonly<Record<SettingKey, readonly string[] | null>> = {
   drainWait: ['', '10', '-1s', '2h'],
   drainTimeout: ['', '15', '2h'],
   drain: ['', 'idle'],
+  reloadTimeout: ['', '15', '-1s'],
   logLevel: ['', 'trace', 'loud'],
 };
 

@@ -51,8 +51,8 @@ test('docs/settings.md is made of the table of settings', () => {
       'file over the default. Undrop does not start with a wrong value, an unknown key or flag, or a\n' +
       'flag with two values. It reports all wrong values and unknown keys together; unknown flags,\n' +
       'flags with two values, and errors in TLS files each by themselves. An unknown `UNDROP_…`\n' +
-      'variable causes a warning. On SIGHUP a running proxy reads all settings again; changes of\n' +
-      '`listen`, `upstream`, the account and `workers`, and of `mode` from or to `replay`, need a restart.\n' +
+      'variable causes a warning. A reload (SIGHUP) reads all settings again: those of the policy apply\n' +
+      'to open sessions as well, all others to new ones.\n' +
       '`undrop serve --check` checks the settings without a start.\n\n' +
       'The file is JSON, one object. Lines that begin with `//` are comments, and the last setting may\n' +
       'have a comma after it. [undrop.example.conf](../undrop.example.conf) has all settings with their\n' +

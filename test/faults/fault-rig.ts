@@ -174,7 +174,7 @@ class Rig implements FaultRig {
     const proxy = await start(tap, { ...this.#variables, COLLECT: 'on' });
     this.#proxy = proxy;
     const isReady = () => proxy.lines.some((line) => line['event'] === 'ledger');
-    await until(isReady, 'the ledger is ready', READY_MS);
+    await until(isReady, 'opened the ledger; drops are held', READY_MS);
   }
 
   #onEvent(event: TapEvent): TapVerdict {
@@ -249,7 +249,7 @@ async function inMemory(tap: WireTap, variables: Variables): Promise<KillablePro
   const now = AbortSignal.abort();
   return killable({ ...proxy, lines }, tap, {
     kill: () => undefined,
-    ended: () => proxy.running.stop({ waitMs: 0, timeoutMs: 0, signal: now }),
+    ended: () => proxy.running.stop({ timeoutMs: 0, signal: now }),
   });
 }
 

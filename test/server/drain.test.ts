@@ -81,7 +81,7 @@ async function onServers(
 
 describe('SIGTERM (wire 55)', () => {
   test('idle sessions are answered once more; what precedes a statement is no statement', async () => {
-    await onServers({ DRAIN_TIMEOUT: '1h' }, async (proxy) => {
+    await onServers({ DRAIN: 'idle-stay', DRAIN_TIMEOUT: '1h' }, async (proxy) => {
       const [idle, pinging] = [await open(proxy), await open(proxy)];
       await pinging.connection.ping();
       proxy.kill('SIGTERM');

@@ -4,7 +4,7 @@
  * one that lacks any other column is refused.
  */
 import { expect } from '@jest/globals';
-import { ProxyServices } from '../../src/cli/proxy/proxy-services.js';
+import { ProxyServices } from '../../src/cli/serve/proxy-services.js';
 import { ensureLedger, LEDGER_VERSION } from '../../src/ledger/tables.js';
 import { silentLog } from '../../src/log.js';
 import { holdTable, startCollecting, until, whereIs } from '../lifecycle/collecting.js';
@@ -21,7 +21,7 @@ onServersAtOnce('a ledger on $name', (server, on) => {
   const { afterAll, afterEach, beforeAll, beforeEach, test } = on;
   let isReady = false;
   const info = (_fields: object, message: string) => {
-    isReady ||= message.startsWith('the ledger is ready');
+    isReady ||= message.startsWith('opened the ledger; drops are held');
   };
   afterAll(() => dropRecycleSchemas(server));
   const schema = on.schema('versions');
@@ -169,7 +169,7 @@ onServersAtOnce('a ledger on $name', (server, on) => {
     const log = {
       ...silentLog,
       info: (_fields: object, message: string) => {
-        isReady ||= message.startsWith('the ledger is ready');
+        isReady ||= message.startsWith('opened the ledger; drops are held');
       },
     };
     await ensureLedger(counted);

@@ -4,7 +4,7 @@ import { readdirSync } from 'node:fs';
 import { expect } from '@jest/globals';
 import { onServers } from '../support/on-servers.js';
 import { until } from '../support/poll.js';
-import { type ProxyProcess, spawnProxy } from '../support/proxy.js';
+import { type ProxyProcess, spawnProxy, workerPids } from '../support/proxy.js';
 import { connect, query, type Session, type Target } from '../support/servers.js';
 
 /** Enough for (100 - 64) / 2 sessions. */
@@ -26,12 +26,12 @@ async function end(connections: readonly Session[]): Promise<void> {
 
 /** The soft limit of open files, of a process that runs. */
 function setOpenFiles(proxy: ProxyProcess, soft: number): void {
-  execFileSync('prlimit', ['--pid', String(proxy.child.pid), `--nofile=${soft}:`]);
+  execFileSync('prlimit', ['--pid', String(workerPids(proxy)[0]), `--nofile=${soft}:`]);
 }
 
 /** A limit at which the process can open `count` more files. */
 function limitFor(proxy: ProxyProcess, count: number): number {
-  const taken = new Set(readdirSync(`/proc/${proxy.child.pid}/fd`).map(Number));
+  const taken = new Set(readdirSync(`/proc/${workerPids(proxy)[0]}/fd`).map(Number));
   let free = 0;
   let next = 0;
   for (; free < count || taken.has(next); next++) if (!taken.has(next)) free++;

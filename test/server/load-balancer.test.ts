@@ -1,25 +1,32 @@
 /**
  * Two proxies behind HAProxy, as README configures it, while the service account is locked, its
  * password changed, and the ledger dropped: clients are served all the time, drops are held again
- * as soon as the cause is gone, and until then nothing that is dropped is destroyed.
+ * as soon as the cause is gone, and until then nothing that is dropped is destroyed. Then each
+ * proxy is restarted in turn, and the pools of clients lose no statement.
  */
 import { randomBytes } from 'node:crypto';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect } from '@jest/globals';
+import { createPool, type PoolConnection } from 'mysql2/promise';
 import { countRows } from '../lifecycle/collecting.js';
 import { heldRows } from '../support/client-held.js';
 import { temporaryFolder } from '../support/folders.js';
 import { type Haproxy, startHaproxy } from '../support/haproxy.js';
 import { onServersAtOnce } from '../support/on-servers.js';
 import { until } from '../support/poll.js';
-import { type ProxyProcess, spawnProxy } from '../support/proxy.js';
+import { type ProxyProcess, spawnProxy, type Variables } from '../support/proxy.js';
+import { rounds } from '../support/sample.js';
 import { connect, query, type TestServer } from '../support/servers.js';
 import { makeServiceAccount, SERVICE_ACCOUNT } from '../support/service-account.js';
 
 const { password } = SERVICE_ACCOUNT;
 /** More than the three after which HAProxy takes a proxy out of service. */
 const CHECKS = 6;
+/** HAProxy has to take a proxy out of service meanwhile, with three checks. */
+const DRAIN = { DRAIN: 'idle-stay', DRAIN_WAIT: '5s' };
+const RESTARTS = rounds(10, 2);
+const POOL = { connectionLimit: 8, users: 4 };
 
 /** MySQL 9.7 accepts the old password, from its cache, until the new one has been used. */
 async function setPassword(server: TestServer, user: string, password: string): Promise<void> {
@@ -57,8 +64,7 @@ onServersAtOnce('behind HAProxy, on $name', (server, on) => {
     await makeServiceAccount(server, { user });
     await query(server, `CREATE DATABASE ${schema}`);
     for (const _ of ['a', 'b']) {
-      const variables = { ADMIN_LISTEN: '127.0.0.1:0', PASSWORD_FILE: passwordFile() };
-      proxies.push(on.keep(await spawnProxy({ ...server, user, password }, variables)));
+      proxies.push(await startProxy({ ADMIN_LISTEN: '127.0.0.1:0' }));
     }
     haproxy = await startHaproxy(proxies.map((proxy) => ({ ...proxy, admin: adminOf(proxy) })));
     crowd.ended = keepConnecting();
@@ -69,8 +75,14 @@ onServersAtOnce('behind HAProxy, on $name', (server, on) => {
     crowd.isOver = true;
     await crowd.ended;
     await haproxy.stop();
+    for (const proxy of proxies) proxy.kill('SIGKILL');
     await query(server, `DROP DATABASE ${schema}`, `DROP USER '${user}'@'%'`);
   });
+
+  async function startProxy(variables: Variables): Promise<ProxyProcess> {
+    const all = { PASSWORD_FILE: passwordFile(), ...DRAIN, ...variables };
+    return on.keep(await spawnProxy({ ...server, user, password }, all));
+  }
 
   const balanced = () => ({ ...server, host: haproxy.host, port: haproxy.port });
 
@@ -142,6 +154,75 @@ onServersAtOnce('behind HAProxy, on $name', (server, on) => {
     expect(await dropNow('next')).toBe('held');
     await undisturbed('afterwards');
   });
+
+  test('each proxy is restarted in turn', async () => {
+    const tables = ['of_statements', 'of_transactions'];
+    const create = (table: string) => `CREATE TABLE ${schema}.${table} (a INT) ENGINE=InnoDB`;
+    await query(server, ...tables.map(create));
+    const used = [
+      usePool((connection) => connection.query('INSERT INTO of_statements VALUES (1)')),
+      usePool(async (connection) => {
+        await connection.beginTransaction();
+        await connection.query('INSERT INTO of_transactions VALUES (1)');
+        await connection.query('SELECT COUNT(*) FROM of_transactions');
+        await connection.commit();
+      }),
+    ];
+    for (let restart = 0; restart < 2 * RESTARTS; restart++) {
+      const index = restart % proxies.length;
+      const { [index]: before } = proxies;
+      if (before === undefined) throw new Error('there is a proxy');
+      const where = { LISTEN: `127.0.0.1:${before.port}`, ADMIN_LISTEN: adminOf(before) };
+      await before.stop();
+      expect(before.child.exitCode).toBe(0);
+      proxies[index] = await startProxy(where);
+      await undisturbed(`after restart ${restart}`);
+      for (const one of used) await one.goesOn();
+    }
+    const done = await Promise.all(used.map((one) => one.end()));
+    const counted = tables.map((table) => countRows(server, `${schema}.${table}`));
+    expect(await Promise.all(counted)).toEqual(done);
+  });
+
+  /**
+   * A pool that is used all the while, until it is ended; then how often it was, or why not. Before
+   * each use it checks its connection, and may meet one that has ended.
+   */
+  function usePool(use: (connection: PoolConnection) => Promise<unknown>) {
+    const { host, port } = balanced();
+    const { connectionLimit, users } = POOL;
+    const login = { host, port, user: server.user, password: server.password };
+    const pool = createPool({ ...login, database: schema, connectionLimit });
+    let [count, isOver] = [0, false];
+    const run = async () => {
+      while (!isOver) {
+        const connection = await pool.getConnection();
+        const isThere = await connection.ping().then(
+          () => true,
+          () => false,
+        );
+        if (isThere) {
+          await use(connection);
+          count++;
+          connection.release();
+        } else connection.destroy();
+      }
+    };
+    const done = Promise.all(Array.from({ length: users }, run));
+    done.catch(() => undefined);
+    return {
+      goesOn: async () => {
+        const before = count;
+        const isOn = until(() => count > before + connectionLimit, 'the pool goes on');
+        await Promise.race([isOn, done]);
+      },
+      end: async () => {
+        isOver = true;
+        await done.finally(() => pool.end());
+        return count;
+      },
+    };
+  }
 
   test('the ledger is dropped', async () => {
     await query(server, 'DROP DATABASE _undrop');

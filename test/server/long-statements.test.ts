@@ -11,7 +11,7 @@ import { encodePacket } from '../../src/wire/framing.js';
 import { countRows } from '../lifecycle/collecting.js';
 import { exchange } from '../support/conversation.js';
 import { onServers, withPacketBytesMax } from '../support/on-servers.js';
-import { spawnProxy } from '../support/proxy.js';
+import { spawnProxy, workerPids } from '../support/proxy.js';
 import { CLIENT, MODERN, RawClient } from '../support/raw-client.js';
 import { sample } from '../support/sample.js';
 import { connect, query, type Session } from '../support/servers.js';
@@ -74,7 +74,7 @@ onServers('long statements on $name', (server, on) => {
     expect(await query(server, `SHOW TABLES FROM ${schema} LIKE 'live'`)).toHaveLength(1);
 
   async function memory(field: 'VmRSS' | 'VmHWM'): Promise<number> {
-    const status = await readFile(`/proc/${proxy.child.pid}/status`, 'utf8');
+    const status = await readFile(`/proc/${workerPids(proxy)[0]}/status`, 'utf8');
     return Number(new RegExp(`${field}:\\s+(\\d+) kB`).exec(status)?.[1]) * 1024;
   }
 

@@ -32,7 +32,7 @@ onServersAtOnce('a killed drop on $name', (server, on) => {
     await using tap = await wireTap(server, ({ moment, text, user }) => {
       if (moment !== 'before answer' || user === 'undrop' || !text.includes('RENAME')) return true;
       for (const { msg, pid } of proxy?.lines ?? []) {
-        if (msg === 'a worker serves' && !isKilled) process.kill(Number(pid), 'SIGKILL');
+        if (msg === 'started a worker' && !isKilled) process.kill(Number(pid), 'SIGKILL');
       }
       isKilled = true;
       return 'cut';

@@ -80,7 +80,7 @@ onServersAtOnce('rules and hints on $name', (server, on) => {
     }
     const { rules, ...settings } = one.settings ?? {};
     const parsed = rules === undefined ? {} : { rules: parseRules(rules).rules };
-    await proxy.running.change({ ...proxy.settings, ...settings, ...parsed });
+    proxy.running.change({ ...proxy.settings, ...settings, ...parsed });
     const client = await connect(proxy, { database: schema, multipleStatements: true });
     lines.length = 0;
     await client.run(...(one.before ?? []));

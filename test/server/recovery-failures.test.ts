@@ -3,7 +3,7 @@
  * else there is to do is done, and the ledger of a read-only server is left alone.
  */
 import { expect, jest } from '@jest/globals';
-import { ProxyServices } from '../../src/cli/proxy/proxy-services.js';
+import { ProxyServices } from '../../src/cli/serve/proxy-services.js';
 import { findRows } from '../../src/ledger/read.js';
 import { listCollectable } from '../../src/lifecycle/collectable.js';
 import { type Log, silentLog } from '../../src/log.js';

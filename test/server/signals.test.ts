@@ -9,7 +9,7 @@ import { createServer, type Server, type Socket } from 'node:net';
 import { constants } from 'node:os';
 import { describe, expect, test as jestTest } from '@jest/globals';
 import { until } from '../support/poll.js';
-import { environment, MAIN, spawnProxy } from '../support/proxy.js';
+import { environment, MAIN, spawnProxy, workerPids } from '../support/proxy.js';
 import { sample } from '../support/sample.js';
 import { connect, type Target, testServers } from '../support/servers.js';
 
@@ -121,8 +121,8 @@ describe.each(WORKERS)('with UNDROP_WORKERS=%s', (workers) => {
 
   test('SIGUSR1 opens no debugger, and SIGUSR2 ends nothing', async () => {
     const proxy = await spawnProxy(server, { WORKERS: workers });
-    const pids = [proxy.child.pid ?? 0, ...workersOf(proxy.lines)];
-    expect(pids).toHaveLength(workers === '1' ? 1 : 3);
+    const pids = [proxy.child.pid ?? 0, ...workerPids(proxy)];
+    expect(pids).toHaveLength(1 + Number(workers));
     let stderr = '';
     proxy.child.stderr?.on('data', (chunk: Buffer) => {
       stderr += chunk.toString();
@@ -137,7 +137,3 @@ describe.each(WORKERS)('with UNDROP_WORKERS=%s', (workers) => {
     expect(proxy.lines.filter(({ msg }) => String(msg).includes('died'))).toEqual([]);
   });
 });
-
-function workersOf(lines: readonly Readonly<Record<string, unknown>>[]): readonly number[] {
-  return lines.filter(({ event }) => event === 'worker').map(({ pid }) => Number(pid));
-}

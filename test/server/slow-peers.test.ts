@@ -10,7 +10,7 @@ import { encodePacket } from '../../src/wire/framing.js';
 import { exchange } from '../support/conversation.js';
 import { onServers } from '../support/on-servers.js';
 import { until } from '../support/poll.js';
-import { spawnProxy } from '../support/proxy.js';
+import { spawnProxy, workerPids } from '../support/proxy.js';
 import { query, type Target, type TestServer } from '../support/servers.js';
 import { Peer } from '../support/session-bench.js';
 
@@ -42,7 +42,7 @@ onServers('slow peers in front of $name', (server, on) => {
   const proxy = on.each.open(() => spawnProxy({ ...server, ...way.address }));
 
   function memory(field: 'VmRSS' | 'VmHWM'): number {
-    const status = readFileSync(`/proc/${proxy.child.pid}/status`, 'utf8');
+    const status = readFileSync(`/proc/${workerPids(proxy)[0]}/status`, 'utf8');
     return Number(new RegExp(`${field}:\\s+(\\d+) kB`).exec(status)?.[1]) * 1024;
   }
 

@@ -1,7 +1,7 @@
 /** A proxy of several processes in front of each server: one port, one limit, one collector. */
 import { describe, expect, test } from '@jest/globals';
 import { listens, until } from '../support/poll.js';
-import { type ProxyProcess, spawnProxy, type Variables } from '../support/proxy.js';
+import { type ProxyProcess, spawnProxy, type Variables, workerPids } from '../support/proxy.js';
 import { sample } from '../support/sample.js';
 import {
   connect,
@@ -44,11 +44,6 @@ async function open(target: Target, count: number, database?: string): Promise<S
 async function alive(connections: readonly Session[]): Promise<readonly Session[]> {
   const asked = await Promise.allSettled(connections.map((connection) => connection.query('DO 1')));
   return connections.filter((_, index) => asked[index]?.status === 'fulfilled');
-}
-
-function workerPids(proxy: ProxyProcess): readonly number[] {
-  const serving = proxy.lines.filter(({ msg }) => msg === 'a worker serves');
-  return serving.map(({ pid }) => Number(pid));
 }
 
 function isAlive(pid: number): boolean {
@@ -126,7 +121,7 @@ describe('workers', () => {
         return last !== undefined;
       }, 'room for one more');
 
-      proxy.kill('SIGKILL');
+      proxy.child.kill('SIGKILL');
       await proxy.ended;
       await until(() => !workerPids(proxy).some(isAlive), 'the end of all workers');
       expect(await alive(all)).toEqual([]);

@@ -1,12 +1,14 @@
 /** Proxies for tests: in this process, or as a process of its own that can be killed. */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { existsSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import { reportFailure, runCommandLine } from '../../src/cli/command-line.js';
-import { type RunningProxy, startProxy } from '../../src/cli/proxy/proxy.js';
+import { runCommandLine } from '../../src/cli/command-line.js';
+import { reportFailure } from '../../src/cli/report-failure.js';
 import { PROXY_KEYS, type ProxySettings } from '../../src/cli/settings.js';
 import { loadSettings } from '../../src/config/load.js';
 import { type Log, silentLog } from '../../src/log.js';
+import { type RunningProxy, startProxy } from './in-one-process.js';
 import { isLong } from './sample.js';
 import type { Target } from './servers.js';
 import { SERVICE_ACCOUNT } from './service-account.js';
@@ -25,6 +27,8 @@ const DEFAULTS: Variables = {
   COLLECT: 'off',
   GRACE: '0s',
   WORKERS: '1',
+  CONTROL_SOCKET: 'none',
+  DRAIN: 'idle-end',
 };
 
 /** The account of `upstream` where a test has one of its own; never the administrator's. */
@@ -70,15 +74,52 @@ export interface ProxyProcess extends ProxyTarget {
 }
 
 /**
+ * Ends, stops or wakes a proxy with all of its processes, as when its machine does; other signals
+ * are for the first of them.
+ */
+function killAll(pid: number | undefined, signal: NodeJS.Signals): void {
+  if (pid === undefined) return;
+  const isForAll = ['SIGKILL', 'SIGSTOP', 'SIGCONT'].includes(signal);
+  const pids = isForAll ? [pid, ...childrenOf(pid)] : [pid];
+  for (const one of pids) {
+    try {
+      process.kill(one, signal);
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error;
+    }
+  }
+}
+
+function childrenOf(pid = 0): readonly number[] {
+  const path = `/proc/${pid}/task/${pid}/children`;
+  const text = existsSync(path) ? readFileSync(path, 'utf8') : '';
+  return text.split(' ').filter(Boolean).map(Number);
+}
+
+/** The processes that serve the clients of a proxy, those that have ended included. */
+export function workerPids({ lines }: Pick<ProxyProcess, 'lines'>): readonly number[] {
+  const serving = lines.filter(({ msg }) => msg === 'started a worker');
+  return serving.map(({ pid }) => Number(pid));
+}
+
+/** The newest process that serves no clients. */
+export function controlPid(proxy: ProxyProcess): number {
+  const proxies = workerPids(proxy);
+  const controls = childrenOf(proxy.child.pid).filter((pid) => !proxies.includes(pid));
+  return controls.at(-1) ?? 0;
+}
+
+/**
  * `undrop serve` as a process; resolves when it takes clients. `under`: a program that runs it,
- * with its arguments (`prlimit`).
+ * with its arguments (`prlimit`). `main`: a copy of undrop.
  */
 export async function spawnProxy(
   upstream: Target,
   variables: Variables = {},
   under: readonly string[] = [],
+  main: string = MAIN,
 ): Promise<ProxyProcess> {
-  const [program = process.execPath, ...args] = [...under, process.execPath, MAIN, 'serve'];
+  const [program = process.execPath, ...args] = [...under, process.execPath, main, 'serve'];
   const child = spawn(program, args, {
     env: { ...process.env, ...environment(upstream, variables) },
     stdio: ['ignore', 'pipe', 'pipe'],
@@ -127,7 +168,7 @@ export async function spawnProxy(
       child,
       lines,
       ended,
-      kill: (signal) => child.kill(signal),
+      kill: (signal) => killAll(child.pid, signal),
       stop,
       [Symbol.asyncDispose]: stop,
     };

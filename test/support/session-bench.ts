@@ -11,6 +11,7 @@ import { silentLog, withAudit } from '../../src/log.js';
 import { type Counters, countAudit, newCounters } from '../../src/metrics.js';
 import type { ServicePool } from '../../src/service/pool/pools.js';
 import type { ServerAddress } from '../../src/service/server-address.js';
+import { BoundSockets } from '../../src/session/bound-sockets.js';
 import {
   drain,
   Listener,
@@ -161,6 +162,8 @@ export interface BenchOptions {
   readonly announceUpstream?: boolean;
   /** By default one free port. */
   readonly listen?: readonly ServerAddress[];
+  /** Of the files of unix sockets. */
+  readonly listenMode?: number;
   /** Instead of the fake server. */
   readonly upstreams?: readonly ServerAddress[];
   /** Tried before the fake server. */
@@ -203,22 +206,19 @@ export async function openBench(options: BenchOptions = {}): Promise<Bench> {
   });
   const listener = new Listener({
     tls,
-    listen: options.listen ?? [{ host: '127.0.0.1', port: 0 }],
     upstreams: options.upstreams ?? [
       ...(options.upstreamsBefore ?? []),
       { host: '127.0.0.1', port },
     ],
-    isWorker: false,
-    listenMode: 0o660,
     connectionLimit: new LocalConnectionLimit(options.connectionsMax ?? 100),
-    settings: () => ({
+    settings: {
       connectTimeoutMs: options.connectTimeoutMs ?? DEADLINE_MS,
       greetingTimeoutMs: options.greetingTimeoutMs ?? DEADLINE_MS,
       loginTimeoutMs: options.loginTimeoutMs ?? DEADLINE_MS,
       headerTimeoutMs: options.headerTimeoutMs ?? DEADLINE_MS,
       isAnnounced: () => options.isAnnounced ?? false,
       announceUpstream: options.announceUpstream ?? false,
-    }),
+    },
     log: withAudit(silentLog, countAudit(counters)),
     counters,
     serviceFor: () => () => ({
@@ -235,16 +235,24 @@ export async function openBench(options: BenchOptions = {}): Promise<Bench> {
     onBrokenLogin: () => options.onBrokenLogin?.(),
     ...options.over,
   });
+  const bound = new BoundSockets();
+  const wanted = (options.listen ?? [{ host: '127.0.0.1', port: 0 }]).map((address) => {
+    return { purpose: 'listen', address } as const;
+  });
   let addresses: readonly ServerAddress[] = [];
   try {
-    addresses = await listener.open();
+    const listening = await bound.bind(wanted, options.listenMode ?? 0o660);
+    addresses = listening.map(({ address }) => address);
+    await listener.open(listening);
   } catch (error) {
+    bound.keepOnly([]);
     server.close();
     throw error;
   }
   const close = async () => {
     for (const socket of sockets) socket.destroy();
     await endListener(listener, { timeoutMs: 0 });
+    bound.keepOnly([]);
     server.close();
     await once(server, 'close');
   };

@@ -19,7 +19,7 @@ import { assertNotOwn } from '../../session/dial/dial.js';
 import { tryToListen } from '../../session/listen-addresses.js';
 import { openProxyTls } from '../../session/login/tls.js';
 import { ACCESS_DENIED } from '../../wire/server-errors.js';
-import { checkOpenFiles, workersOf } from '../serve.js';
+import { checkOpenFiles, workersOf } from '../serve/plan.js';
 import { type ProxySettings, proxySettingsOf } from '../settings.js';
 import type { Flags, Shell } from '../shell.js';
 import { type Finding, readReport, serverFindings, settingsFindings } from './doctor.js';

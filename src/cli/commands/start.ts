@@ -58,9 +58,12 @@ export async function runDemoCommand(shell: Shell): Promise<number> {
       proxySettingsOf({ env: { ...env, ...variables }, stderr: SILENT });
     },
     startProxy: async (variables) => {
-      const { startProxy } = await import('../proxy/proxy.js');
-      const settings = proxySettingsOf({ env: { ...env, ...variables }, stderr });
-      return startProxy(settings, openLog(settings, { pretty: stdout.isTTY === true }));
+      const { Supervisor } = await import('../supervisor/supervisor.js');
+      const { logLevel } = proxySettingsOf({ env: { ...env, ...variables }, stderr });
+      const log = openLog({ logLevel, auditFile: '' }, { pretty: stdout.isTTY === true });
+      const supervisor = new Supervisor({ flags: {}, log, variables });
+      await supervisor.start();
+      return { stop: () => supervisor.stop(new AbortController().signal) };
     },
   });
   // Everything has ended; a hanging rest must not keep the terminal.

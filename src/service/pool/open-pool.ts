@@ -35,8 +35,6 @@ export interface ServiceSecurity {
 export interface OwnedPool extends ServicePool {
   /** The error of the last login; null: it succeeded, or none was tried yet. */
   readonly loginError: Error | null;
-  /** Applies to new connections; if it differs, all open ones are replaced. */
-  useTls(security: ServiceSecurity): void;
   /** Later work uses new connections only. */
   renew(): void;
   /** Gives `fn` a new connection in place of the one for KILL QUERY, which waits meanwhile. */
@@ -83,8 +81,8 @@ class Pool implements OwnedPool {
   readonly #options: ServicePoolOptions;
   readonly #server: string;
   readonly #way = newWay((options) => this.#open(options));
-  #security: ServiceSecurity;
-  #login: ServiceLogin;
+  readonly #security: ServiceSecurity;
+  readonly #login: ServiceLogin;
   /** The last contents of the password file. */
   #password: string;
   /** The last connection was without TLS, and that was logged. */
@@ -189,13 +187,6 @@ class Pool implements OwnedPool {
       WHERE ID = ${threadId} AND ${WAITS_FOR_LOCK}`;
     const [rows = []] = await this.run(look, AT_ONCE);
     return rows.length > 0;
-  }
-
-  useTls(security: ServiceSecurity): void {
-    if (JSON.stringify(security) === JSON.stringify(this.#security)) return;
-    this.#security = { tls: security.tls, serverKey: security.serverKey };
-    this.#login = this.#newLogin();
-    this.renew();
   }
 
   renew(): void {

@@ -42,7 +42,7 @@ export interface FoundServer {
 
 export class PoolSet {
   readonly #options: PoolSetOptions;
-  #security: ServiceSecurity;
+  readonly #security: ServiceSecurity;
   /**
    * By address, because a name may get new ones at any time. Sessions keep a pool, and so do its
    * connections, whose idle ones are closed after 30 s; without either it is forgotten.
@@ -121,12 +121,6 @@ export class PoolSet {
   /** Another server has that address: connections to the old one aren't used again. */
   renew(address: ServerAddress): void {
     this.#pools.get(describeAddress(address))?.deref()?.renew();
-  }
-
-  /** Applies to new connections; open ones are replaced. */
-  useTls(security: ServiceSecurity): void {
-    this.#security = security;
-    for (const pool of this.#pools.values()) pool.deref()?.useTls(security);
   }
 
   async dispose(): Promise<void> {

@@ -33,13 +33,24 @@ interface Identity {
   readonly key: KeyObject;
 }
 
-export function loadIdentity(pem: CertificateAndKey): Identity {
-  return { pem, context: tls.createSecureContext({ ...pem }), key: createPrivateKey(pem.key) };
+export function loadIdentity(pem: CertificateAndKey, ticketKeys: Buffer | null = null): Identity {
+  const options = ticketKeys === null ? pem : { ...pem, ticketKeys };
+  return { pem, context: tls.createSecureContext({ ...options }), key: createPrivateKey(pem.key) };
 }
 
 /** A certificate and its key. `prefix`: of the two variables that name the files. */
 export function readIdentity(
-  { cert, key, prefix }: { readonly cert: string; readonly key: string; readonly prefix: string },
+  {
+    cert,
+    key,
+    prefix,
+    ticketKeys = null,
+  }: {
+    readonly cert: string;
+    readonly key: string;
+    readonly prefix: string;
+    readonly ticketKeys?: Buffer | null;
+  },
   problems: string[],
 ): Identity | null {
   if (cert === '' || key === '') {
@@ -61,7 +72,11 @@ export function readIdentity(
     problems.push(`${prefix}_KEY: expected the key of the certificate in ${cert}, found another.`);
     return null;
   }
-  return attempt(() => loadIdentity({ cert: certText, key: keyText }), expectedCert, problems);
+  return attempt(
+    () => loadIdentity({ cert: certText, key: keyText }, ticketKeys),
+    expectedCert,
+    problems,
+  );
 }
 
 export function readCa(

@@ -1,7 +1,7 @@
 /**
  * TLS of a proxy: its certificate for clients, TLS with the server, and the keys with which
  * passwords cross from one connection to the other (session/login/auth-bridge.ts). Files are read
- * at the start and at a reload; a reload that fails changes nothing.
+ * at the start of a process.
  *
  * Invariant: the modes are those of MySQL's ssl-mode, and no mode ever falls back to less than its
  * name promises.
@@ -91,23 +91,13 @@ export interface UpstreamTls {
 }
 
 export class ProxyTls {
-  #settings: TlsSettings;
-  #material: Material;
+  readonly #settings: TlsSettings;
+  readonly #material: Material;
 
   /** Created by `openProxyTls`. */
   constructor(settings: TlsSettings, material: Material) {
     this.#settings = settings;
     this.#material = material;
-  }
-
-  /**
-   * Reads the files again, also if the settings are the same: later handshakes use the new
-   * certificate and trust the new authorities. UNDROP_CONFIG lists all problems, and nothing has
-   * changed. `given`: as for `openProxyTls`.
-   */
-  async change(settings: TlsSettings, given: CertificateAndKey | null = null): Promise<void> {
-    this.#material = await readMaterial(settings, given);
-    this.#settings = settings;
   }
 
   /** The certificate for clients, if no files were given: for the other processes of this proxy. */
@@ -190,15 +180,20 @@ function distrustOf(secured: TLSSocket, mode: UpstreamTlsMode, name: string): st
   return problem === undefined ? null : causeText(problem);
 }
 
-/**
- * Reads the files of `settings`; UNDROP_CONFIG lists all problems. `given`: the certificate that
- * another process of this proxy created.
- */
+/** Secrets that the processes of a service share, and that outlive them. */
+export interface SharedTls {
+  /** The certificate for clients, if no files were given. */
+  readonly ownCertificate?: CertificateAndKey | null;
+  /** The keys of session tickets, in base64: by them a client resumes its TLS with any process. */
+  readonly ticketKeys?: string;
+}
+
+/** Reads the files of `settings`; UNDROP_CONFIG lists all problems. */
 export async function openProxyTls(
   settings: TlsSettings,
-  given: CertificateAndKey | null = null,
+  shared: SharedTls = {},
 ): Promise<ProxyTls> {
-  return new ProxyTls(settings, await readMaterial(settings, given));
+  return new ProxyTls(settings, await readMaterial(settings, shared));
 }
 
 /** The upstream connection of a session may be secure while the client's isn't. */
@@ -289,18 +284,18 @@ function handshake(socket: TLSSocket, event: 'secure' | 'secureConnect'): Promis
 
 // ── files ──────────────────────────────────────────────────────────────────────────────────────
 
-async function readMaterial(
-  settings: TlsSettings,
-  given: CertificateAndKey | null,
-): Promise<Material> {
+async function readMaterial(settings: TlsSettings, shared: SharedTls): Promise<Material> {
   const problems: string[] = [];
   const { listen, tlsCert, tlsKey } = settings;
   const hasFiles = tlsCert !== '' || tlsKey !== '';
   const isOff = settings.tls === 'off';
+  const given = shared.ownCertificate ?? null;
   const ownCertificate = isOff || hasFiles ? null : (given ?? (await selfSigned(listen)));
-  const ofFiles = () =>
-    isOff ? null : readIdentity({ cert: tlsCert, key: tlsKey, prefix: 'UNDROP_TLS' }, problems);
-  const identity = ownCertificate === null ? ofFiles() : loadIdentity(ownCertificate);
+  const { ticketKeys: encoded } = shared;
+  const ticketKeys = encoded === undefined ? null : Buffer.from(encoded, 'base64');
+  const files = { cert: tlsCert, key: tlsKey, prefix: 'UNDROP_TLS', ticketKeys };
+  const ofFiles = () => (isOff ? null : readIdentity(files, problems));
+  const identity = ownCertificate === null ? ofFiles() : loadIdentity(ownCertificate, ticketKeys);
   const towardsServers = readTowardsServers(settings, problems);
   if (problems.length > 0)
     throw new UndropError('UNDROP_CONFIG', { problems: problems.join('\n') });

@@ -6,7 +6,7 @@ import {
   openFilesMax,
   serviceConnectionsOf,
   sessionsByOpenFiles,
-} from '../../../src/cli/proxy/limits.js';
+} from '../../../src/cli/serve/limits.js';
 
 test('each session takes two, beside those of the process', () => {
   expect(sessionsByOpenFiles(1_024)).toBe(480);

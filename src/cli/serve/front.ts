@@ -1,10 +1,10 @@
 /**
- * A process that serves clients: the listener with its sessions, and the pools that drops are done
- * with. A worker has the same, and asks the first process for each connection.
+ * Serves clients: the listener with its sessions, and the pools that drops are done with. Only the
+ * policy may change meanwhile.
  */
+import type { Socket } from 'node:net';
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { systemClock } from '../../clock.js';
-import type { UndropError } from '../../errors.js';
 import { PendingRelocator } from '../../held/relocate/pending.js';
 import { UsedWhileHeld } from '../../held/used-while-held.js';
 import type { Log } from '../../log.js';
@@ -12,21 +12,20 @@ import type { Counters } from '../../metrics.js';
 import { chooseRelay } from '../../relay/raw-handle.js';
 import type { PoolSet } from '../../service/pool/pool-set.js';
 import type { ServicePool } from '../../service/pool/pools.js';
-import type { ServerAddress } from '../../service/server-address.js';
+import type { BoundSocket } from '../../session/bound-sockets.js';
 import { trustedBy } from '../../session/dial/proxy-protocol.js';
 import { HostErrorReset } from '../../session/dial/reset-host-errors.js';
 import {
+  type ConnectionLimit,
   type DrainOptions,
   drain,
   Listener,
-  LocalConnectionLimit,
   type SessionSettings,
 } from '../../session/listener.js';
 import type { ProxyTls } from '../../session/login/tls.js';
 import { warmCrossCheck } from '../../sql/cross-check.js';
 import type { DropService } from '../../statements/intercepted.js';
-import { hintMsMinOf, holdMsOf, type ProxySettings } from '../settings.js';
-import { type RemoteConnectionLimit, sessionsByOpenFiles } from './limits.js';
+import { hintMsMinOf, holdMsOf, type PolicySettings, type ProxySettings } from '../settings.js';
 
 /** A MySQL client says nothing before it is greeted, so its load balancer needn't hesitate. */
 const HEADER_TIMEOUT_MS = 5_000;
@@ -36,43 +35,22 @@ interface FrontOptions {
   readonly activeDrops: ActiveDrops;
   readonly pools: PoolSet;
   readonly counters: Counters;
-  /** A worker has one, because it shares the addresses and the limit with other processes. */
-  readonly remoteLimit?: RemoteConnectionLimit;
+  readonly connectionLimit: ConnectionLimit;
   readonly tls: ProxyTls;
   readonly log: Log;
   /** Tables were held, and the ledger has it; or a drop broke off. */
   onHeld(): void;
+  /** Whether a new client was passed on to another process; default: none is. */
+  divert?(client: Socket): boolean;
+  /** A session has begun or ended. */
+  onChange?(): void;
 }
 
-/** Takes clients: this process, or workers of it. */
-export interface ClientSide {
-  /** Takes clients from here on. If it rejects, no worker is left. */
-  open(): Promise<Opened>;
-  /** For the next statement of every session, and for new sessions. Does not reject. */
-  change(settings: ProxySettings): Promise<void>;
-  /** Drains the sessions. */
-  close(options: DrainOptions): Promise<void>;
-  /** Another server has that address: for processes with pools of their own. */
-  renew(address: ServerAddress): void;
-  /** Resolves when there is no sense in going on. */
-  readonly failed: Promise<UndropError>;
-  /** The sums over all processes. */
-  readonly counters: Counters;
-}
-
-export interface Opened {
-  readonly addresses: readonly ServerAddress[];
-  readonly relay: 'raw' | 'stream';
-}
-
-export class Front implements ClientSide {
-  /** A process doesn't outlive a fault that isn't one session's. */
-  readonly failed = new Promise<UndropError>(() => undefined);
+export class Front {
   readonly #options: FrontOptions;
   readonly #loopDelay: LoopDelay;
   readonly #listener: Listener;
-  readonly #limit: RemoteConnectionLimit | LocalConnectionLimit;
-  /** What goes on after answers: the outcome in the ledger. */
+  /** Work that goes on after answers: the outcome in the ledger. */
   readonly #work = new Set<Promise<void>>();
   readonly #background = (promise: Promise<void>): void => {
     const onFailed = (error: unknown) => {
@@ -87,15 +65,14 @@ export class Front implements ClientSide {
   readonly #uses = new WeakMap<ServicePool, UsedWhileHeld>();
   /** By the settings of now; what is not here is made when it is asked for. */
   #services = new WeakMap<ServicePool, DropService>();
-  #settings: ProxySettings;
-  #forSessions: SessionSettings;
+  readonly #settings: ProxySettings;
+  #policy: PolicySettings;
 
   constructor(options: FrontOptions, settings: ProxySettings) {
     this.#options = options;
     this.#settings = settings;
+    this.#policy = settings;
     this.#loopDelay = new LoopDelay(options.counters);
-    this.#forSessions = sessionSettingsOf(settings);
-    this.#limit = options.remoteLimit ?? new LocalConnectionLimit(localMaxOf(settings));
     this.#unblocker = new HostErrorReset({
       visit: (address) => options.pools.visit(address),
       background: this.#background,
@@ -103,12 +80,8 @@ export class Front implements ClientSide {
     });
     this.#listener = new Listener({
       ...options,
-      connectionLimit: this.#limit,
-      isWorker: options.remoteLimit !== undefined,
-      listen: settings.listen,
-      listenMode: settings.listenMode,
       upstreams: settings.upstream,
-      settings: () => this.#forSessions,
+      settings: sessionSettingsOf(settings),
       serviceFor: ({ address }) => {
         const pool = options.pools.at(address);
         return () => this.#services.get(pool) ?? this.#openService(pool);
@@ -118,25 +91,36 @@ export class Front implements ClientSide {
     });
   }
 
-  get counters(): Counters {
-    return this.#options.counters;
+  get openSessions(): number {
+    return this.#listener.openSessions;
   }
 
-  /** Its pools are those of the services, which have renewed them. */
-  renew(): void {}
-
-  async open(): Promise<Opened> {
-    const relay = await chooseRelay(this.#settings.relay);
+  /** How bytes are relayed in this process; to be called before `open`. */
+  prepare(): Promise<'raw' | 'stream'> {
     warmCrossCheck();
-    return { addresses: await this.#listener.open(), relay };
+    return chooseRelay(this.#settings.relay);
   }
 
-  async change(settings: ProxySettings): Promise<void> {
-    this.#settings = settings;
-    this.#forSessions = sessionSettingsOf(settings);
+  /** Takes clients. */
+  open(sockets: readonly BoundSocket[]): Promise<void> {
+    return this.#listener.open(sockets);
+  }
+
+  /** A client that another process has accepted. */
+  accept(client: Socket): void {
+    this.#listener.accept(client);
+  }
+
+  /** For the next statement of every session. */
+  change(policy: PolicySettings): void {
+    this.#policy = policy;
     this.#services = new WeakMap();
-    const isWorker = this.#options.remoteLimit !== undefined;
-    this.#limit.max = isWorker ? settings.maxConnections : localMaxOf(settings);
+  }
+
+  /** Takes no more clients; resolves after its last session, or when `over` is aborted. */
+  async retire(over: AbortSignal): Promise<void> {
+    this.#listener.stopAccepting();
+    await this.#listener.whenEmpty(over);
   }
 
   /** Ends the sessions (session/listener.ts), and what goes on after their answers. */
@@ -150,7 +134,7 @@ export class Front implements ClientSide {
 
   #openService(pool: ServicePool): DropService {
     const { proxyId, activeDrops, onHeld, log } = this.#options;
-    const { mode, protect, rules, allowDestroy, note, requireIdle } = this.#settings;
+    const { mode, protect, rules, allowDestroy, note, requireIdle } = this.#policy;
     const service: DropService = {
       pool,
       proxyId,
@@ -167,8 +151,8 @@ export class Front implements ClientSide {
       allowDestroy,
       requireIdleMs: requireIdle === 'none' ? null : requireIdle,
       note,
-      holdMs: holdMsOf(this.#settings),
-      hintMsMin: hintMsMinOf(this.#settings),
+      holdMs: holdMsOf(this.#policy),
+      hintMsMin: hintMsMinOf(this.#policy),
     };
     this.#services.set(pool, service);
     return service;
@@ -218,11 +202,6 @@ class LoopDelay {
     clearInterval(this.#timer);
     this.#histogram.disable();
   }
-}
-
-/** The clients of a proxy in one process. */
-function localMaxOf({ maxConnections }: ProxySettings): number {
-  return Math.min(maxConnections, sessionsByOpenFiles());
 }
 
 function sessionSettingsOf(settings: ProxySettings): SessionSettings {

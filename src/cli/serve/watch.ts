@@ -1,9 +1,10 @@
 /**
- * What a proxy reports to those who watch it (admin/http.ts): whether clients can be sent to it,
- * whether drops are held, and its metrics. Each is checked at the request.
+ * Reports for monitoring (admin/http.ts): whether clients can be sent to the service, whether drops
+ * are held, and its metrics. Each is checked at the request.
  *
  * Invariant: a fault of the service account or the ledger costs drops, and keeps no client away.
  */
+import type net from 'node:net';
 import { type AdminDoors, type AdminListener, openAdminListener } from '../../admin/http.js';
 import { Exposition } from '../../admin/metrics.js';
 import { withinMs } from '../../clock.js';
@@ -11,16 +12,17 @@ import { type CollectorFigures, REST_REASONS } from '../../lifecycle/figures.js'
 import type { Log } from '../../log.js';
 import type { Counters } from '../../metrics.js';
 import { describeAddress } from '../../service/server-address.js';
-import { removeStaleSockets } from '../../session/listen-addresses.js';
-import type { ProxySettings } from '../settings.js';
+import { type BoundSocket, listenOn } from '../../session/bound-sockets.js';
 import { versionOfPackage } from '../shell.js';
 
 interface WatchOptions {
   readonly figures: CollectorFigures;
   readonly log: Log;
-  /** UNDROP_MODE, which a reload may change. */
-  mode(): string;
+  /** UNDROP_MODE. */
+  readonly mode: string;
   counters(): Counters;
+  /** Why clients are to be kept away; null: they are welcome. */
+  away(): string | null;
   /** Whether a server answers the service account, by a refusal too. */
   answers(): Promise<boolean>;
   /** Whether a server greets a client. */
@@ -34,50 +36,30 @@ const POOL_WITHIN_MS = 500;
 /** A server that takes longer to answer is not reached: checks have mostly little time. */
 const WITHIN_MS = 2_000;
 
-const NOT_SERVING = {
-  starting: ['it has not begun to take clients'],
-  serving: [],
-  /** From the first moment on. */
-  ending: ['it is about to end'],
-} as const;
-
 export class Watch {
   readonly #options: WatchOptions;
   readonly #exposition = new Exposition();
   readonly #version = versionOfPackage();
   #listeners: readonly AdminListener[] = [];
-  #phase: 'starting' | 'serving' | 'ending' = 'starting';
 
   private constructor(options: WatchOptions) {
     this.#options = options;
   }
 
-  static async open(
-    { adminListen }: Pick<ProxySettings, 'adminListen'>,
-    options: WatchOptions,
-  ): Promise<Watch> {
+  static async open(sockets: readonly BoundSocket[], options: WatchOptions): Promise<Watch> {
     const watch = new Watch(options);
     const doors: AdminDoors = {
       problems: (about) => watch.#problems(about),
       metrics: () => watch.#metrics(),
     };
     const { log } = options;
-    await removeStaleSockets(adminListen);
-    for (const address of adminListen) {
-      const listener = await openAdminListener(address, { doors, log });
-      watch.#listeners = [...watch.#listeners, listener];
-      const where = describeAddress(listener.address);
+    for (const socket of sockets) {
+      const listen = (server: net.Server) => listenOn(server, socket);
+      watch.#listeners = [...watch.#listeners, await openAdminListener(listen, { doors, log })];
+      const where = describeAddress(socket.address);
       log.info({ event: 'admin', listen: where }, '/healthz, /readyz and /metrics are there');
     }
     return watch;
-  }
-
-  serves(): void {
-    this.#phase = 'serving';
-  }
-
-  drains(): void {
-    this.#phase = 'ending';
   }
 
   async close(): Promise<void> {
@@ -87,8 +69,9 @@ export class Watch {
   async #problems({ drops }: { readonly drops: boolean }): Promise<readonly string[]> {
     const isReached = await this.#isReached();
     const dropProblem = drops && isReached ? await this.#dropProblem() : null;
+    const away = this.#options.away();
     return [
-      ...NOT_SERVING[this.#phase],
+      ...(away === null ? [] : [away]),
       ...(isReached ? [] : ['no server of UNDROP_UPSTREAM answers']),
       ...(dropProblem === null ? [] : [dropProblem]),
     ];
@@ -99,13 +82,13 @@ export class Watch {
     const isUpstreamReached = await this.#isReached();
     return this.#exposition.text({
       version: this.#version,
-      mode: mode(),
+      mode,
       counters: counters(),
       collector: figures,
       restReasons: REST_REASONS,
       isUpstreamReached,
       areDropsHeld: isUpstreamReached && (await this.#dropProblem()) === null,
-      isDraining: this.#phase === 'ending',
+      isDraining: this.#options.away() !== null,
     });
   }
 
@@ -117,7 +100,7 @@ export class Watch {
 
   async #dropProblem(): Promise<string | null> {
     const { mode, dropProblem } = this.#options;
-    if (mode() !== 'hold') return `UNDROP_MODE is ${mode()}: nothing is held`;
+    if (mode !== 'hold') return `UNDROP_MODE is ${mode}: nothing is held`;
     // Null of its own is an answer.
     const asked = dropProblem().then((problem) => ({ problem }));
     const late = { problem: `the ledger is not ready: no answer within ${WITHIN_MS / 1_000} s` };

@@ -1,7 +1,7 @@
 /**
  * Keeps the services of a proxy (proxy-services.ts) on the server that takes writes: the first
- * upstream that does, each name resolved anew. So a failover is followed by a list of servers, by
- * a name or at the same address; recovery and the collector then go on at the other server.
+ * upstream that does, each name resolved anew. They follow a failover by a list of servers, by a
+ * name or at the same address: recovery and the collector go on at the other server.
  *
  * Invariants: as long as no server takes writes, the services stay where they are. The old
  * services have ended, or had their time for that, before new ones begin.
@@ -10,7 +10,6 @@ import { assert } from '../../assert.js';
 import { systemClock, withinMs } from '../../clock.js';
 import { assertLedgerKnown } from '../../ledger/tables.js';
 import type { Log } from '../../log.js';
-import { serialize } from '../../recovery/reconcile.js';
 import { causeText, isServiceError } from '../../service/errors.js';
 import { type FoundServer, isForGood, type PoolSet } from '../../service/pool/pool-set.js';
 import { describeAddress, type ServerAddress } from '../../service/server-address.js';
@@ -18,7 +17,12 @@ import { readServerFacts } from '../../service/server-facts.js';
 import { resolveUpstream } from '../../session/dial/dial.js';
 import type { ProxySettings } from '../settings.js';
 import type { ActiveDrops } from './front.js';
-import { ProxyServices, type ProxyServicesOptions } from './proxy-services.js';
+import {
+  type LedgerIs,
+  openLedger,
+  ProxyServices,
+  type ProxyServicesOptions,
+} from './proxy-services.js';
 
 /** How often the servers are asked which one takes writes: a login each time. */
 const CHECK_EVERY_MS = 5_000;
@@ -36,39 +40,45 @@ interface LedgerServerKeeperOptions
 export class LedgerServerKeeper {
   readonly #options: LedgerServerKeeperOptions;
   readonly #stopping = new AbortController();
-  #settings: ProxySettings;
+  readonly #settings: ProxySettings;
   /** Null as long as no server has answered. */
   #at: FoundServer | null;
-  #services: ProxyServices;
-  readonly #watching: Promise<void>;
-  /** Changes and moves, one after another. */
-  readonly #serially = serialize((work: () => Promise<void>) => work());
+  /** The ledger as found at the start. */
+  readonly #ledger: LedgerIs;
+  /** Null until `begin`. */
+  #services: ProxyServices | null = null;
+  #watching: Promise<void> = Promise.resolve();
 
   /**
-   * Opens the services at the first upstream that takes writes; if none answers, at the first,
-   * which may come up later. Rejects with UNDROP_ACCOUNT if a server refuses the account.
+   * Finds the first upstream that takes writes, and creates the ledger there; if none answers, the
+   * first may come up later. Rejects with UNDROP_ACCOUNT if a server refuses the account.
    */
   static async open(
     options: LedgerServerKeeperOptions,
     settings: ProxySettings,
   ): Promise<LedgerServerKeeper> {
-    const [first] = settings.upstream;
-    assert(first !== undefined, 'at least one upstream is configured');
     const at = await find(options, settings, null);
+    const pool = options.pools.at(at?.address ?? firstOf(settings));
+    const ledger = await openLedger({ pool, log: options.log }, settings);
     const own = { ...options, lastSeen: new Map() };
-    const services = await openAt(own, settings, at?.address ?? first);
-    return new LedgerServerKeeper(own, settings, { at, services });
+    return new LedgerServerKeeper(own, settings, { at, ledger });
   }
 
   private constructor(
     options: LedgerServerKeeperOptions,
     settings: ProxySettings,
-    opened: { readonly at: FoundServer | null; readonly services: ProxyServices },
+    opened: { readonly at: FoundServer | null; readonly ledger: LedgerIs },
   ) {
     this.#options = options;
     this.#settings = settings;
     this.#at = opened.at;
-    this.#services = opened.services;
+    this.#ledger = opened.ledger;
+  }
+
+  /** Recovery and the collector begin. */
+  begin(): void {
+    const address = this.#at?.address ?? firstOf(this.#settings);
+    this.#services = this.#openAt(address, this.#ledger);
     this.#watching = this.#watch();
   }
 
@@ -78,7 +88,7 @@ export class LedgerServerKeeper {
   }
 
   /** Something was dropped, in whatever process: the collector's next round comes soon. */
-  readonly onHeld = (): void => this.#services.collector.wake();
+  readonly onHeld = (): void => this.#services?.collector.wake();
 
   /**
    * Why drops are refused; null: they are held, or the server is read-only and refuses them itself.
@@ -86,9 +96,7 @@ export class LedgerServerKeeper {
    * `#watch`, which logs in.
    */
   async dropProblem(): Promise<string | null> {
-    const { address = this.#settings.upstream[0] } = this.#at ?? {};
-    if (address === undefined) return null;
-    const pool = this.#options.pools.at(address);
+    const pool = this.#options.pools.at(this.#at?.address ?? firstOf(this.#settings));
     if (pool.loginError !== null) {
       return `the service account cannot log in: ${causeText(pool.loginError)}`;
     }
@@ -102,17 +110,9 @@ export class LedgerServerKeeper {
     }
   }
 
-  change(settings: ProxySettings): Promise<void> {
-    this.#settings = settings;
-    return this.#serially(() => this.#services.change(settings));
-  }
-
   async stop(): Promise<void> {
     this.#stopping.abort();
-    await withinMs(
-      STOP_WITHIN_MS,
-      this.#services.stop().then(() => this.#watching),
-    );
+    await withinMs(STOP_WITHIN_MS, Promise.all([this.#services?.stop(), this.#watching]));
   }
 
   async #watch(): Promise<void> {
@@ -124,11 +124,12 @@ export class LedgerServerKeeper {
       try {
         const found = await find(this.#options, this.#settings, this.#at);
         if (signal.aborted) return;
-        if (found !== null && !isSameServer(found, this.#at)) {
-          await this.#serially(() => this.#move(found));
-        }
+        if (found !== null && !isSameServer(found, this.#at)) await this.#move(found);
       } catch (error) {
-        log.warn({ event: 'ledger-server', err: error }, 'which server takes writes is not known');
+        log.warn(
+          { event: 'ledger-server', err: error },
+          'cannot find out which server takes writes; trying again',
+        );
       }
     }
   }
@@ -141,30 +142,31 @@ export class LedgerServerKeeper {
     const what = before === null ? 'a server answers' : 'another server takes writes';
     const fields = { event: 'ledger-server', server, before: old };
     log.info(fields, `${what}: ledger and collector work there`);
-    await this.#services.stop();
+    await this.#services?.stop();
     if (this.#stopping.signal.aborted) return;
     this.#at = found;
     if (isSameAddress(found.address, before)) {
       pools.renew(found.address);
       onTakenOver(found.address);
     }
-    this.#services = await openAt(this.#options, this.#settings, found.address);
-    if (this.#stopping.signal.aborted) await this.#services.stop();
+    const ledger = await openLedger({ pool: pools.at(found.address), log }, this.#settings);
+    if (this.#stopping.signal.aborted) return;
+    this.#services = this.#openAt(found.address, ledger);
+  }
+
+  #openAt(address: ServerAddress, ledger: LedgerIs): ProxyServices {
+    const { pools, activeDrops } = this.#options;
+    const pool = pools.at(address);
+    const poolAt = (other: ServerAddress) => pools.at(other);
+    const options = { ...this.#options, pool, poolAt, activeIds: activeDrops.at(pool) };
+    return new ProxyServices(options, this.#settings, ledger);
   }
 }
 
-function openAt(
-  options: LedgerServerKeeperOptions,
-  settings: ProxySettings,
-  address: ServerAddress,
-): Promise<ProxyServices> {
-  const { pools, activeDrops } = options;
-  const pool = pools.at(address);
-  const poolAt = (other: ServerAddress) => pools.at(other);
-  return ProxyServices.open(
-    { ...options, pool, poolAt, activeIds: activeDrops.at(pool) },
-    settings,
-  );
+function firstOf({ upstream }: ProxySettings): ServerAddress {
+  const [first] = upstream;
+  assert(first !== undefined, 'at least one upstream is configured');
+  return first;
 }
 
 function find(

@@ -1,9 +1,11 @@
 /** What `/readyz` answers while the service account's connections are busy, delayed or refused. */
 import { afterEach, expect, test } from '@jest/globals';
-import { Watch } from '../../../src/cli/proxy/watch.js';
+import { Watch } from '../../../src/cli/serve/watch.js';
 import { newCollectorFigures } from '../../../src/lifecycle/figures.js';
 import { silentLog } from '../../../src/log.js';
 import { newCounters } from '../../../src/metrics.js';
+import { describeAddress } from '../../../src/service/server-address.js';
+import { BoundSockets } from '../../../src/session/bound-sockets.js';
 
 const never = () => new Promise<never>(() => undefined);
 let watch: Watch | null = null;
@@ -17,18 +19,12 @@ async function statusesWith(options: {
   readonly dropProblem: () => Promise<string | null>;
 }): Promise<readonly string[]> {
   const { mode = 'hold', ...doors } = options;
-  let listen = '';
-  const log = {
-    ...silentLog,
-    info: (fields: { readonly listen?: string }) => {
-      listen = fields.listen ?? '';
-    },
-  } as unknown as typeof silentLog;
-  const adminListen = [{ host: '127.0.0.1', port: 0 }];
+  const address = { host: '127.0.0.1', port: 0 };
+  const bound = await new BoundSockets().bind([{ purpose: 'admin', address }], 0o660);
+  const listen = bound.map((one) => describeAddress(one.address)).join();
   const figures = newCollectorFigures();
-  const own = { figures, log, mode: () => mode, counters: newCounters };
-  watch = await Watch.open({ adminListen }, { ...own, ...doors });
-  watch.serves();
+  const own = { figures, log: silentLog, mode, counters: newCounters, away: () => null };
+  watch = await Watch.open(bound, { ...own, ...doors });
   const ask = async (path: string) => {
     const response = await fetch(`http://${listen}${path}`);
     return `${response.status} ${await response.text()}`;

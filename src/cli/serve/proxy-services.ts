@@ -6,7 +6,6 @@
  * refused, and it is tried again. On a read-only server nothing is written: a replica's ledger is
  * its source's, and so are the drops that it says are under way.
  */
-import { isDeepStrictEqual } from 'node:util';
 import { systemClock, withinMs } from '../../clock.js';
 import { ensureLedger } from '../../ledger/tables.js';
 import { type Collector, startCollector } from '../../lifecycle/collector.js';
@@ -42,9 +41,9 @@ export interface ProxyServicesOptions {
   readonly activeIds: ReadonlySet<string>;
   /** The pool of another server. */
   poolAt(address: ServerAddress): ServicePool;
-  /** What the collector says of itself; default: nobody reads it. */
+  /** The collector's own figures; default: nobody reads them. */
   readonly figures?: CollectorFigures;
-  /** What this process has seen of servers' clocks; default: nothing. */
+  /** The clocks of servers as this process has seen them; default: none. */
   readonly lastSeen?: ClocksByServer;
   readonly log: Log;
 }
@@ -53,39 +52,28 @@ export class ProxyServices {
   readonly #options: ProxyServicesOptions;
   readonly #stopping = new AbortController();
   #recovering: Promise<void> | undefined;
-  collector: Collector;
-  #lifecycle: LifecycleSettings;
+  readonly collector: Collector;
+  readonly #lifecycle: LifecycleSettings;
   readonly #cursors = newRecoveryCursors();
   readonly #reconcile: Reconcile;
 
-  /** Creates the ledger, so that the first drop finds it, and goes on in the background. */
+  /** Creates the ledger first, so that the first drop finds it. */
   static async open(
     options: ProxyServicesOptions,
     settings: ProxySettings,
   ): Promise<ProxyServices> {
-    // A log that is replayed brings the ledger along.
-    if (settings.mode === 'replay') return new ProxyServices(options, settings);
-    const ledger = await withinMs(LEDGER_WAIT_MS, makeLedger(options));
-    const services = new ProxyServices(options, settings);
-    services.#recovering = services.#recover(ledger ?? 'not-ready');
-    return services;
+    return new ProxyServices(options, settings, await openLedger(options, settings));
   }
 
-  private constructor(options: ProxyServicesOptions, settings: ProxySettings) {
+  /** `ledger`: what `openLedger` has found. */
+  constructor(options: ProxyServicesOptions, settings: ProxySettings, ledger: LedgerIs) {
     this.#options = options;
     const recover: Reconcile = (pool, how) => reconcile(pool, { cursors: this.#cursors, ...how });
     this.#reconcile = serialize(finishing(options.pool, recover));
     this.#lifecycle = lifecycleSettings(settings);
     this.collector = this.#collect();
-  }
-
-  /** The collector restarts if its settings are others from now on. One change after another. */
-  async change(settings: ProxySettings): Promise<void> {
-    const lifecycle = lifecycleSettings(settings);
-    if (isDeepStrictEqual(lifecycle, this.#lifecycle)) return;
-    this.#lifecycle = lifecycle;
-    await this.collector.stop();
-    if (!this.#stopping.signal.aborted) this.collector = this.#collect();
+    // A log that is replayed brings the ledger along.
+    if (settings.mode !== 'replay') this.#recovering = this.#recover(ledger);
   }
 
   /** Ends the collector at its next pause, and waits 5 s at most for what is under way. */
@@ -125,17 +113,17 @@ export class ProxyServices {
       try {
         if (ledger === 'read-only' && !saidReadOnly) {
           saidReadOnly = true;
-          log.info({ event: 'ledger' }, 'the server is read-only: the ledger there is left alone');
+          log.info({ event: 'ledger' }, 'left the ledger alone, because the server is read-only');
         }
         if (ledger === 'ready') {
           const { untouched } = await this.#reconcile(pool, this.#options);
-          if (left === null) log.info({ event: 'ledger' }, 'the ledger is ready');
+          if (left === null) log.info({ event: 'ledger' }, 'opened the ledger; drops are held');
           const before: readonly string[] = left ?? untouched;
           left = untouched.filter((id) => before.includes(id));
           if (left.length === 0) return;
         }
       } catch (error) {
-        log.warn({ err: error }, 'what an ended proxy left could not be resolved yet');
+        log.warn({ err: error }, 'cannot resolve yet what an ended proxy left; trying again');
       }
       await systemClock.sleep(pauseMs, signal);
       if (left !== null) pauseMs *= 2;
@@ -145,15 +133,27 @@ export class ProxyServices {
   }
 }
 
-type LedgerIs = 'ready' | 'not-ready' | 'read-only';
+export type LedgerIs = 'ready' | 'not-ready' | 'read-only';
 
-async function makeLedger({ pool, log }: ProxyServicesOptions): Promise<LedgerIs> {
+/** Creates the ledger, so that the first drop finds it; no start waits longer than two seconds. */
+export async function openLedger(
+  options: Pick<ProxyServicesOptions, 'pool' | 'log'>,
+  { mode }: Pick<ProxySettings, 'mode'>,
+): Promise<LedgerIs> {
+  if (mode === 'replay') return 'not-ready';
+  return (await withinMs(LEDGER_WAIT_MS, makeLedger(options))) ?? 'not-ready';
+}
+
+async function makeLedger({
+  pool,
+  log,
+}: Pick<ProxyServicesOptions, 'pool' | 'log'>): Promise<LedgerIs> {
   try {
     if ((await readServerFacts(pool)).readOnly) return 'read-only';
     await ensureLedger(pool);
     return 'ready';
   } catch (error) {
-    log.warn({ err: error }, 'the ledger is not ready; drops are refused until it is');
+    log.warn({ err: error }, 'cannot open the ledger; drops are refused until it is there');
     return 'not-ready';
   }
 }

@@ -1,0 +1,22 @@
+/** `undrop reload`, `undrop drain` and `undrop undrain`: commands to a running service. */
+import type { Settings } from '../../config/schema.js';
+import { UndropError } from '../../errors.js';
+import type { SERVICE_KEYS } from '../settings.js';
+import type { Flags, Shell } from '../shell.js';
+import { commandSocketOf, type ServiceCommand, sendCommand } from '../supervisor/command-socket.js';
+
+/** Resolves to 0 if the service did it. */
+export async function runServiceCommand(
+  command: ServiceCommand['command'],
+  settings: Pick<Settings, (typeof SERVICE_KEYS)[number]>,
+  { flags, shell }: { readonly flags: Flags; readonly shell: Shell },
+): Promise<number> {
+  const path = commandSocketOf(settings);
+  if (path === null) {
+    const cause = 'UNDROP_CONTROL_SOCKET is none, or UNDROP_LISTEN has no port';
+    throw new UndropError('UNDROP_NOT_RUNNING', { path: 'none', cause });
+  }
+  const { isDone, text } = await sendCommand(path, { command, force: flags['force'] === true });
+  (isDone ? shell.stdout : shell.stderr).write(`undrop: ${text}\n`);
+  return isDone ? 0 : 1;
+}

@@ -1,0 +1,34 @@
+/** The process of a command: its signals, its streams and its exit code. */
+import { once } from 'node:events';
+import { createInterface } from 'node:readline/promises';
+import { hideBin } from 'yargs/helpers';
+import { runCommandLine } from './command-line.js';
+import { reportFailure } from './report-failure.js';
+import { leaveSignals } from './signals.js';
+
+const { env, stdout, stderr } = process;
+
+// The reader of the output may close it, as `head` does; the command still runs to its end.
+stdout.on('error', (error: NodeJS.ErrnoException) => {
+  if (error.code !== 'EPIPE') throw error;
+});
+
+async function ask(question: string): Promise<string> {
+  const lines = createInterface({ input: process.stdin, output: stderr });
+  try {
+    // Ctrl-D closes it without input.
+    return await Promise.race([lines.question(question), once(lines, 'close').then(() => '')]);
+  } finally {
+    lines.close();
+  }
+}
+
+const asks = process.stdin.isTTY && stderr.isTTY ? { ask } : {};
+
+runCommandLine({ args: hideBin(process.argv), env, stdout, stderr, leaveSignals, ...asks })
+  .then((code) => {
+    process.exitCode = code;
+  })
+  .catch((error: unknown) => {
+    process.exit(reportFailure(error, stderr));
+  });

@@ -1,0 +1,164 @@
+/**
+ * The part of a service that exists once, however many processes serve its clients: the ledger,
+ * recovery and the collector (ledger-server.ts), and the reports for monitoring (watch.ts).
+ *
+ * Invariant: a wrong configuration (an account that the server refuses) stops the start; if the
+ * ledger can't be reached, sessions are relayed and drops are refused.
+ */
+import { assertNotLent } from '../../account/os-user.js';
+import { systemClock } from '../../clock.js';
+import { newCollectorFigures } from '../../lifecycle/figures.js';
+import type { Log } from '../../log.js';
+import type { Counters } from '../../metrics.js';
+import type { Rule } from '../../policy/rules.js';
+import { PoolSet } from '../../service/pool/pool-set.js';
+import { describeAddress, type ServerAddress } from '../../service/server-address.js';
+import type { BoundSocket } from '../../session/bound-sockets.js';
+import { assertNotOwn, greets } from '../../session/dial/dial.js';
+import type { ProxyTls } from '../../session/login/tls.js';
+import { type ProxySettings, whatIsNotHeld } from '../settings.js';
+import type { ActiveDrops } from './front.js';
+import { LedgerServerKeeper } from './ledger-server.js';
+import { SERVICE_CONNECTIONS_MIN } from './limits.js';
+import { Watch } from './watch.js';
+
+export interface ControlPlaneOptions {
+  readonly proxyId: string;
+  /** The drops of this process. */
+  readonly activeDrops: ActiveDrops;
+  /** By default some of its own. */
+  readonly pools?: PoolSet;
+  readonly tls: ProxyTls;
+  readonly log: Log;
+  /** The addresses for clients, as bound. */
+  readonly listen: readonly ServerAddress[];
+  /** The sums over all processes. */
+  counters(): Counters;
+  /** Another server has that address: for the pools of other processes. */
+  onTakenOver(address: ServerAddress): void;
+}
+
+const UPSTREAM_RETRY_MS = 1_000;
+/** A check gives up sooner. */
+const GREETING = { connectTimeoutMs: 5_000, greetingTimeoutMs: 5_000 };
+
+export class ControlPlane {
+  readonly #options: ControlPlaneOptions;
+  readonly #settings: ProxySettings;
+  readonly #pools: PoolSet;
+  readonly #keeper: LedgerServerKeeper;
+  readonly #figures: ReturnType<typeof newCollectorFigures>;
+  readonly #ending = new AbortController();
+  #watch: Watch | null = null;
+  #away: string | null = null;
+  #said: Promise<void> = Promise.resolve();
+
+  /** Resolves when it could begin; rejects with what makes a start useless. */
+  static async open(options: ControlPlaneOptions, settings: ProxySettings): Promise<ControlPlane> {
+    const { tls, log, listen } = options;
+    const connectionsMax = SERVICE_CONNECTIONS_MIN;
+    const pools =
+      options.pools ?? new PoolSet({ ...settings, ...tls.service, connectionsMax, log });
+    try {
+      await assertNotOwn(settings.upstream, listen, { connectTimeoutMs: settings.connectTimeout });
+      await assertNotLent(pools, settings, log);
+      const figures = newCollectorFigures();
+      const keeper = await LedgerServerKeeper.open({ ...options, pools, figures }, settings);
+      return new ControlPlane(options, settings, { pools, keeper, figures });
+    } catch (error) {
+      await pools.dispose();
+      throw error;
+    }
+  }
+
+  private constructor(
+    options: ControlPlaneOptions,
+    settings: ProxySettings,
+    opened: {
+      readonly pools: PoolSet;
+      readonly keeper: LedgerServerKeeper;
+      readonly figures: ReturnType<typeof newCollectorFigures>;
+    },
+  ) {
+    this.#options = options;
+    this.#settings = settings;
+    this.#pools = opened.pools;
+    this.#keeper = opened.keeper;
+    this.#figures = opened.figures;
+  }
+
+  /** max_connections of the server; null if none has answered. */
+  get serverConnectionsMax(): number | null {
+    return this.#keeper.connectionsMax;
+  }
+
+  /** Clients are served: answers those who watch. */
+  async serve(sockets: readonly BoundSocket[], about: object): Promise<void> {
+    const { log, counters } = this.#options;
+    this.#watch = await Watch.open(sockets, {
+      ...{ figures: this.#figures, log, mode: this.#settings.mode, counters },
+      away: () => this.#away,
+      answers: () => this.#pools.answers(),
+      greets: () => greets(this.#settings.upstream, GREETING),
+      dropProblem: () => this.#keeper.dropProblem(),
+    });
+    warnUnprotected(log, this.#settings);
+    this.#said = this.#sayReady(about);
+  }
+
+  /** No other process of this service collects: recovery and the collector begin. */
+  collect(): void {
+    this.#keeper.begin();
+  }
+
+  readonly onHeld = (): void => this.#keeper.onHeld();
+
+  /** Why clients are to be kept away; null: they are welcome. */
+  keepAway(why: string | null): void {
+    this.#away = why;
+  }
+
+  async stop(): Promise<void> {
+    this.#ending.abort();
+    const closing = this.#watch?.close();
+    await this.#keeper.stop();
+    await this.#pools.dispose();
+    await closing;
+    await this.#said;
+  }
+
+  /** Logs that clients are served, and first, if no upstream answers yet, that. Never rejects. */
+  async #sayReady(about: object): Promise<void> {
+    const { log, proxyId, listen } = this.#options;
+    const { signal } = this.#ending;
+    const fields = {
+      listen: listen.map(describeAddress),
+      upstream: this.#settings.upstream.map(describeAddress),
+      ...{ proxyId, ...about },
+    };
+    if (!(await this.#pools.answers())) {
+      const fate = 'until one does, clients get UNDROP_UPSTREAM_UNREACHABLE';
+      log.warn({ event: 'waiting', ...fields }, `no server answers yet: ${fate}`);
+      do await systemClock.sleep(UPSTREAM_RETRY_MS, signal);
+      while (!signal.aborted && !(await this.#pools.answers()));
+    }
+    if (!signal.aborted) log.info({ event: 'ready', ...fields }, 'ready: clients are served');
+  }
+}
+
+/** Warns of settings that don't hold everything. */
+export function warnUnprotected(log: Log, settings: ProxySettings): void {
+  const warn = (what: string, fields = {}) => log.warn({ event: 'unprotected', ...fields }, what);
+  const { mode, rules } = settings;
+  for (const sentence of whatIsNotHeld(settings).sentences) warn(sentence);
+  const unheld = rules.filter(isWithoutHold).map(({ text }) => text);
+  if (mode === 'hold' && unheld.length > 0) {
+    warn('UNDROP_RULES gives some tables no time in HOLD: they are gone at once', {
+      rules: unheld,
+    });
+  }
+}
+
+function isWithoutHold({ action }: Rule): boolean {
+  return action.do === 'native' || (action.do === 'hold' && action.ms === 0);
+}

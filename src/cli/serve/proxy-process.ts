@@ -1,0 +1,146 @@
+/** A proxy of a service: obeys the supervisor (supervisor/messages.ts). */
+import type { Socket } from 'node:net';
+import { assert } from '../../assert.js';
+import type { Log } from '../../log.js';
+import { PoolSet } from '../../service/pool/pool-set.js';
+import type { SocketHandle } from '../../session/bound-sockets.js';
+import type { ProxySettings } from '../settings.js';
+import type { DrainTimes } from '../supervisor/messages.js';
+import { LeasedLimit } from '../supervisor/places.js';
+import { Balance } from './balance.js';
+import { end, type Obey, openCommon, type Start, sockets, tell } from './channel.js';
+import { Front } from './front.js';
+import { serviceConnectionsOf, sessionsByOpenFiles } from './limits.js';
+import { readPolicy } from './plan.js';
+
+export async function openProxy(start: Start): Promise<Obey> {
+  const common = await openCommon(start);
+  const { settings, log, tls, lines } = common;
+  const connectionLimit = new LeasedLimit({
+    max: settings.maxConnections,
+    ownMax: sessionsByOpenFiles(),
+    ask: () => tell({ kind: 'ask' }),
+    return: (count, isRecalled) => tell({ kind: 'return', count, isRecalled }),
+  });
+  const connectionsMax = serviceConnectionsOf(start.proxies, start.serverConnectionsMax);
+  const pools = new PoolSet({ ...settings, ...tls.service, connectionsMax, log });
+  const balance = newBalance(start.number, () => front.openSessions);
+  const among = {
+    divert: (client: Socket) => balance.divert(client),
+    onChange: () => balance.changed(),
+  };
+  const options = { ...common, ...(start.proxies === 1 ? {} : among), pools, connectionLimit };
+  const onHeld = () => tell({ kind: 'tell', message: { kind: 'held' } });
+  const front: Front = new Front({ ...options, onHeld }, settings);
+  const relay = await front.prepare();
+  const closing = new Closing(front, async () => {
+    await pools.dispose();
+    end(common.counters);
+  });
+  tell({ kind: 'ready', relay, serverConnectionsMax: null });
+  return async (order) => {
+    switch (order.kind) {
+      case 'serve':
+        return front.open(sockets);
+      case 'loads':
+        return balance.hear(order.loads);
+      case 'client':
+        return front.accept(order.client);
+      case 'places':
+        return connectionLimit.add(order.count);
+      case 'recall':
+        return connectionLimit.recall();
+      case 'policy':
+        lines.auditFile.reopen(settings.auditFile);
+        return follow(front, order.policy, { settings, log });
+      case 'told':
+        if (order.message.kind === 'renew') pools.renew(order.message.address);
+        return;
+      case 'retire':
+        connectionLimit.recall();
+        return closing.retire({ waitMs: 0, ...order }, order.withinMs);
+      case 'drain':
+        return closing.drain(order);
+      case 'hurry':
+        return closing.hurry();
+      default:
+        throw new Error(`a proxy has no order ${order.kind}`);
+    }
+  };
+}
+
+function newBalance(number: number, load: () => number): Balance {
+  return new Balance({
+    number,
+    load,
+    tell: (sessions) => tell({ kind: 'load', load: sessions }),
+    pass: (to, socket) => {
+      const { _handle: handle } = socket as unknown as { readonly _handle: SocketHandle };
+      tell({ kind: 'pass', to }, () => socket.destroy(), handle);
+    },
+  });
+}
+
+/** Node fires a timer of more at once; 24 days. */
+const TIMER_MS_MAX = 2 ** 31 - 1;
+
+/** The end of the sessions of this process, and then its own. */
+class Closing {
+  readonly #front: Front;
+  readonly #onClosed: () => Promise<void>;
+  readonly #hurry = new AbortController();
+  readonly #retired = new AbortController();
+  /** Null as long as it serves. */
+  #times: DrainTimes | null = null;
+
+  constructor(front: Front, onClosed: () => Promise<void>) {
+    this.#front = front;
+    this.#onClosed = onClosed;
+  }
+
+  /** Serves the sessions that it has, so long at most. */
+  async retire(times: DrainTimes, withinMs: number): Promise<void> {
+    this.#times = times;
+    const timer = setTimeout(() => this.#retired.abort(), Math.min(withinMs, TIMER_MS_MAX));
+    await this.#front.retire(this.#retired.signal);
+    clearTimeout(timer);
+    await this.#close();
+  }
+
+  async drain(times: DrainTimes): Promise<void> {
+    const isRetired = this.#times !== null;
+    this.#times = isRetired ? { ...times, waitMs: 0 } : times;
+    // It has begun to end before.
+    if (isRetired) return this.#retired.abort();
+    await this.#close();
+  }
+
+  hurry(): void {
+    this.#hurry.abort();
+    this.#retired.abort();
+  }
+
+  async #close(): Promise<void> {
+    assert(this.#times !== null, 'the end has its times');
+    await this.#front.close({ ...this.#times, signal: this.#hurry.signal });
+    await this.#onClosed();
+  }
+}
+
+/**
+ * Follows the policy of a newer program. If this program can't read it, its own stays in force
+ * without what destroys tables, because the new one might hold them.
+ */
+function follow(
+  front: Front,
+  policy: Readonly<Record<string, string>>,
+  { settings, log }: { readonly settings: ProxySettings; readonly log: Log },
+): void {
+  try {
+    front.change(readPolicy(policy));
+  } catch (error) {
+    front.change({ ...settings, allowDestroy: 'off' });
+    const fields = { event: 'reload', err: error };
+    log.error(fields, 'cannot read the policy of the new program; keeping the old one');
+  }
+}

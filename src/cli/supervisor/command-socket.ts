@@ -1,0 +1,143 @@
+/**
+ * The unix socket on which a running service takes commands (`undrop reload`, `drain`, `undrain`)
+ * from its own OS account and from root. A command and its outcome are a line of JSON each.
+ *
+ * Invariant: a service runs without it as well, as where no folder is writable.
+ */
+import { once } from 'node:events';
+import { chmodSync, lstatSync } from 'node:fs';
+import net from 'node:net';
+import { tmpdir, userInfo } from 'node:os';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { UndropError } from '../../errors.js';
+import type { Log } from '../../log.js';
+import type { ServerAddress } from '../../service/server-address.js';
+import { removeStaleSockets } from '../../session/listen-addresses.js';
+
+/** Only its owner may connect. */
+const MODE = 0o600;
+const COMMAND_BYTES_MAX = 4_096;
+
+export interface ServiceCommand {
+  readonly command: 'reload' | 'drain' | 'undrain';
+  /** At a reload, the oldest processes end their sessions if there are too many. */
+  readonly force?: boolean;
+}
+
+export interface Outcome {
+  readonly isDone: boolean;
+  readonly text: string;
+}
+
+interface SocketSettings {
+  readonly controlSocket: string;
+  readonly listen: readonly ServerAddress[];
+}
+
+/**
+ * The path of the socket; null: there is none. By default one for each port of an account; a port
+ * that only the running service knows has none.
+ */
+export function commandSocketOf({ controlSocket, listen }: SocketSettings): string | null {
+  if (controlSocket !== 'auto') return controlSocket === 'none' ? null : controlSocket;
+  const [first] = listen;
+  if (first === undefined || ('port' in first && first.port === 0)) return null;
+  const { uid } = userInfo();
+  const name = 'port' in first ? String(first.port) : first.socketPath.replaceAll('/', '_');
+  return join(tmpdir(), `undrop-${uid}-${name}.sock`);
+}
+
+/** Takes commands until it is closed. */
+export class CommandSocket {
+  readonly #server: net.Server;
+
+  private constructor(server: net.Server) {
+    this.#server = server;
+  }
+
+  /** Null if it can't be opened, which the log says. */
+  static async open(
+    path: string,
+    run: (command: ServiceCommand) => Promise<Outcome>,
+    log: Log,
+  ): Promise<CommandSocket | null> {
+    const server = net.createServer((socket) => serve(socket, run));
+    try {
+      await removeStaleSockets([{ socketPath: path }]);
+      const listening = once(server, 'listening');
+      // Nobody can connect between its creation and the chmod.
+      const before = process.umask(0o777 & ~MODE);
+      server.listen(path);
+      process.umask(before);
+      await listening;
+      chmodSync(path, MODE);
+      return new CommandSocket(server);
+    } catch (error) {
+      const fields = { event: 'control-socket', path, err: error };
+      log.warn(fields, 'cannot open UNDROP_CONTROL_SOCKET: no undrop reload, drain or undrain');
+      return null;
+    }
+  }
+
+  close(): void {
+    this.#server.close();
+  }
+}
+
+function serve(socket: net.Socket, run: (command: ServiceCommand) => Promise<Outcome>): void {
+  socket.on('error', () => socket.destroy());
+  let text = '';
+  socket.setEncoding('utf8').on('data', (chunk: string) => {
+    text += chunk;
+    if (text.length > COMMAND_BYTES_MAX) socket.destroy();
+    if (!text.includes('\n')) return;
+    socket.pause();
+    answer(text, run)
+      .then((outcome) => socket.end(`${JSON.stringify(outcome)}\n`))
+      .catch(() => socket.destroy());
+  });
+}
+
+async function answer(
+  text: string,
+  run: (command: ServiceCommand) => Promise<Outcome>,
+): Promise<Outcome> {
+  try {
+    return await run(JSON.parse(text) as ServiceCommand);
+  } catch (error) {
+    return { isDone: false, text: error instanceof Error ? error.message : String(error) };
+  }
+}
+
+/** Rejects with UNDROP_NOT_RUNNING if no service of this account listens there. */
+export async function sendCommand(path: string, command: ServiceCommand): Promise<Outcome> {
+  assertOwn(path);
+  const socket = net.connect(path);
+  try {
+    await once(socket, 'connect');
+    socket.write(`${JSON.stringify(command)}\n`);
+    for await (const line of createInterface({ input: socket })) return JSON.parse(line) as Outcome;
+    throw new Error('it ended before it answered');
+  } catch (error) {
+    const { message: cause } = error as Error;
+    throw new UndropError('UNDROP_NOT_RUNNING', { path, cause }, error);
+  } finally {
+    socket.destroy();
+  }
+}
+
+/** Another account could have put a socket of its own into a folder that all may write to. */
+function assertOwn(path: string): void {
+  const found = lstatSync(path, { throwIfNoEntry: false });
+  const { uid } = userInfo();
+  const cause =
+    found === undefined
+      ? 'there is no such file'
+      : !found.isSocket()
+        ? 'it is not a socket'
+        : uid !== 0 && found.uid !== uid
+          ? 'it belongs to another account'
+          : null;
+  if (cause !== null) throw new UndropError('UNDROP_NOT_RUNNING', { path, cause });
+}

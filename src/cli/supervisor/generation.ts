@@ -1,0 +1,271 @@
+/**
+ * The processes that were started together, of one program and with one set of settings: a control
+ * process, and the proxies. While the generation is the current one, those that die are replaced.
+ *
+ * Invariant: until `serve` it has taken no client, and can be ended without anybody noticing.
+ */
+import { UndropError } from '../../errors.js';
+import type { Log } from '../../log.js';
+import type { BoundSocket, SocketHandle } from '../../session/bound-sockets.js';
+import type { Flags } from '../shell.js';
+import { Child, type Ended, type Said } from './child.js';
+import type { DrainTimes, Kept, Plan, Role, ToProcess } from './messages.js';
+
+/** A process that dies sooner than this has crashed at its start. */
+const STEADY_MS = 10_000;
+/** Doubled with each crash in a row. */
+const RESTART_PAUSE_MS = 500;
+/** After so many in a row the fault is not that of one client. */
+const CRASHES_MAX = 5;
+/** How long a control process may take for its end. */
+const CONTROL_ENDS_MS = 10_000;
+
+export interface GenerationOptions {
+  readonly flags: Flags;
+  readonly log: Log;
+  readonly variables?: Readonly<Record<string, string>>;
+  kept(): Kept;
+  bind(plan: Plan): Promise<readonly BoundSocket[]>;
+  onSaid(child: Child, message: Said, handle: SocketHandle | undefined): void;
+  onEnd(child: Child): void;
+  /** A control process is about to serve: it has yet to hear what the one before it knew. */
+  onControl(control: Child): void;
+  /** A process was to be replaced, and the program on the disk is another. */
+  onOtherProgram(): void;
+  /** A process dies soon after each of its starts. */
+  onCrashLoop(error: UndropError): void;
+  /** None of its processes is left. */
+  onGone(): void;
+}
+
+/** `retired`: its proxies serve the sessions that they have. */
+type State = 'starting' | 'serving' | 'retired' | 'ending';
+
+export class Generation {
+  state: State = 'starting';
+  readonly #options: GenerationOptions;
+  readonly #children = new Set<Child>();
+  #plan: Plan | null = null;
+  #sockets: readonly BoundSocket[] = [];
+  #serverConnectionsMax: number | null = null;
+  #relay = 'stream';
+  /** Open sessions by the number of their proxy. */
+  readonly #loads: Record<string, number> = {};
+  /** How often in a row a process died soon, by its number. */
+  readonly #crashes = new Map<number, number>();
+  /** No control process of another generation collects. */
+  #mayCollect = false;
+
+  constructor(options: GenerationOptions) {
+    this.#options = options;
+  }
+
+  get children(): readonly Child[] {
+    return [...this.#children];
+  }
+
+  get proxies(): readonly Child[] {
+    return this.children.filter(({ role }) => role === 'proxy');
+  }
+
+  get sockets(): readonly BoundSocket[] {
+    return this.#sockets;
+  }
+
+  /**
+   * Resolves when all of its processes could serve. Rejects with what kept them from it, and none
+   * is left.
+   */
+  async open(): Promise<Plan> {
+    const { flags, kept, bind } = this.#options;
+    try {
+      const control = this.#fork('control', 0);
+      // It is read in while control reads the settings.
+      const first = this.#fork('proxy', 1);
+      await control.step('hello');
+      control.tell({ kind: 'plan', flags, kept: kept() });
+      const { plan } = await control.step('planned');
+      this.#plan = plan;
+      this.#sockets = await bind(plan);
+      this.#begin(control, plan);
+      this.#serverConnectionsMax = (await control.step('ready')).serverConnectionsMax;
+      const others = Array.from({ length: plan.proxies - 1 }, (_, index) => index + 2);
+      const proxies = [first, ...others.map((number) => this.#fork('proxy', number))];
+      await Promise.all(proxies.map((proxy) => this.#prepare(proxy, plan)));
+      // Its end would not be noticed later.
+      for (const child of [control, ...proxies]) child.assertAlive();
+      return plan;
+    } catch (error) {
+      this.kill();
+      throw error;
+    }
+  }
+
+  /** From now on its proxies take clients, and control answers those who watch. */
+  serve(): void {
+    this.state = 'serving';
+    for (const child of this.#children) this.#serve(child);
+  }
+
+  /** Its proxies take no more clients; those that they have may stay so long. */
+  retire(withinMs: number, { timeoutMs, idle }: DrainTimes): void {
+    this.state = 'retired';
+    this.#tellProxies({ kind: 'retire', withinMs, timeoutMs, idle });
+  }
+
+  drain(times: DrainTimes): void {
+    this.state = 'ending';
+    this.#tellProxies({ kind: 'drain', ...times });
+  }
+
+  hurry(): void {
+    this.#tellProxies({ kind: 'hurry' });
+  }
+
+  /** No control process of another generation is left, which had the settings `before`. */
+  collect(before: unknown): void {
+    this.#mayCollect = true;
+    this.tellControl({ kind: 'collect', before });
+  }
+
+  /** A proxy has so many sessions: the others are told. */
+  balance({ number }: Child, load: number): void {
+    this.#loads[number] = load;
+    if (this.proxies.length > 1) this.#tellProxies({ kind: 'loads', loads: this.#loads });
+  }
+
+  /** A proxy passes a client on to that one; if it is gone, to any other, or back. */
+  pass(from: Child, to: number, handle: SocketHandle | undefined): void {
+    const serving = this.proxies.filter(({ isServing }) => isServing);
+    const target = serving.find(({ number }) => number === to) ?? serving[0] ?? from;
+    target.tell({ kind: 'client' }, handle, () => handle?.close());
+  }
+
+  tellControl(message: ToProcess): void {
+    for (const child of this.#children) if (child.role === 'control') child.tell(message);
+  }
+
+  tellProxies(message: ToProcess): void {
+    this.#tellProxies(message);
+  }
+
+  /** Resolves when its control process has ended, or was killed. */
+  async endControl(): Promise<void> {
+    const controls = this.children.filter(({ role }) => role === 'control');
+    for (const control of controls) control.tell({ kind: 'stop' });
+    const timer = setTimeout(() => {
+      for (const control of controls) control.kill();
+    }, CONTROL_ENDS_MS);
+    await Promise.all(controls.map(({ ended }) => ended));
+    clearTimeout(timer);
+  }
+
+  async proxiesEnded(): Promise<void> {
+    await Promise.all(this.proxies.map(({ ended }) => ended));
+  }
+
+  kill(): void {
+    this.state = 'ending';
+    for (const child of this.#children) child.kill();
+  }
+
+  #fork(role: Role, number: number): Child {
+    const onEnd = (child: Child, how: Ended) => this.#onEnd(child, how);
+    const child = new Child({ ...this.#options, role, number, onEnd });
+    this.#children.add(child);
+    return child;
+  }
+
+  /** Resolves when it could serve. */
+  async #prepare(child: Child, plan: Plan): Promise<void> {
+    const { version } = await child.step('hello');
+    if (version !== plan.version) {
+      throw new UndropError('UNDROP_WORKER', {
+        cause: `the program is of version ${version} now, expected ${plan.version}`,
+      });
+    }
+    this.#begin(child, plan);
+    this.#relay = (await child.step('ready')).relay ?? this.#relay;
+    const { log } = this.#options;
+    if (child.role === 'proxy') log.info({ event: 'worker', ...child.fields }, 'started a worker');
+  }
+
+  #begin(child: Child, plan: Plan): void {
+    const own = child.role === 'control' ? 'admin' : 'listen';
+    for (const { purpose, address, handle } of this.#sockets) {
+      if (purpose === own) child.tell({ kind: 'socket', purpose, address }, handle);
+    }
+    const { number } = child;
+    const { settings, proxies, kept } = plan;
+    const listen = this.#sockets.filter(({ purpose }) => purpose === 'listen');
+    child.tell({
+      ...{ kind: 'start', settings, kept, number, proxies },
+      listen: listen.map(({ address }) => address),
+      serverConnectionsMax: this.#serverConnectionsMax,
+    });
+  }
+
+  #serve(child: Child): void {
+    child.isServing = true;
+    // The others have to know of one that has no client yet.
+    if (child.role === 'proxy') this.balance(child, 0);
+    else this.#options.onControl(child);
+    child.tell({ kind: 'serve', about: { relay: this.#relay, workers: this.#plan?.proxies } });
+  }
+
+  #tellProxies(message: ToProcess): void {
+    for (const proxy of this.proxies) proxy.tell(message);
+  }
+
+  #onEnd(child: Child, how: Ended): void {
+    this.#children.delete(child);
+    delete this.#loads[child.number];
+    this.#options.onEnd(child);
+    if (this.state === 'serving') this.#onDeath(child, how);
+    if (this.#children.size === 0 && this.state !== 'serving') this.#options.onGone();
+  }
+
+  #onDeath(child: Child, how: Ended): void {
+    const { log, onCrashLoop } = this.#options;
+    const what =
+      child.role === 'proxy'
+        ? 'a worker died, with its sessions; another takes its place'
+        : 'the control process died; another takes its place';
+    log.error({ event: 'worker', ...child.fields, ...how }, what);
+    const { number, startedMs } = child;
+    const isSteady = performance.now() - startedMs > STEADY_MS;
+    const crashes = isSteady ? 0 : (this.#crashes.get(number) ?? 0) + 1;
+    this.#crashes.set(number, crashes);
+    // A process that can't start does no harm as long as others serve.
+    const isFatal = child.isServing || !this.proxies.some(({ isServing }) => isServing);
+    if (crashes >= CRASHES_MAX && isFatal) {
+      const cause = `it ended ${crashes} times in a row within ${STEADY_MS / 1_000} s of its start`;
+      return onCrashLoop(new UndropError('UNDROP_WORKER', { cause }));
+    }
+    const pauseMs = crashes === 0 ? 0 : RESTART_PAUSE_MS * 2 ** Math.min(crashes, CRASHES_MAX);
+    setTimeout(() => this.#replace(child), pauseMs);
+  }
+
+  /** A process that can't start ends, and is replaced in its turn. */
+  async #replace({ role, number }: Child): Promise<void> {
+    const plan = this.#plan;
+    if (this.state !== 'serving' || plan === null) return;
+    const child = this.#fork(role, number);
+    try {
+      const { version } = await child.step('hello');
+      if (version !== plan.version) {
+        this.#children.delete(child);
+        child.kill();
+        return this.#options.onOtherProgram();
+      }
+      await this.#prepare(child, plan);
+      if (this.state !== 'serving') return child.kill();
+      this.#serve(child);
+      if (role === 'control' && this.#mayCollect) child.tell({ kind: 'collect', before: null });
+    } catch (error) {
+      const fields = { event: 'worker', ...child.fields, err: error };
+      this.#options.log.error(fields, 'cannot start a process; trying again');
+      child.kill();
+    }
+  }
+}

@@ -1,0 +1,260 @@
+/**
+ * The supervisor of a service: it binds the listening sockets and forks the processes that use them
+ * (generation.ts). At a reload it starts new ones, with the program and the settings as they are by
+ * now; when those could serve, they take the sockets over, and the old proxies serve the sessions
+ * that they have. It knows nothing of MySQL, and of settings what is in a Plan.
+ *
+ * Invariants: clients can connect from the first `start` to the end. Processes that can't serve
+ * leave those that do as they are. Only one control process collects at a time.
+ */
+import type { UndropError } from '../../errors.js';
+import type { LeveledLog } from '../../log.js';
+import { BoundSockets } from '../../session/bound-sockets.js';
+import type { Flags } from '../shell.js';
+import type { Child, Said } from './child.js';
+import { CommandSocket, type Outcome, type ServiceCommand } from './command-socket.js';
+import { Generation } from './generation.js';
+import type { Kept, Plan } from './messages.js';
+import { Places } from './places.js';
+import { Totals } from './totals.js';
+
+const CHECK_EVERY_MS = 1_000;
+/** A further reload waits until the sessions of the oldest have ended. */
+const GENERATIONS_MAX = 3;
+
+interface SupervisorOptions {
+  readonly flags: Flags;
+  readonly log: LeveledLog;
+  /** UNDROP_* variables of the processes, over those of this one; default: none. */
+  readonly variables?: Readonly<Record<string, string>>;
+}
+
+export class Supervisor {
+  /** Resolves when there is no sense in going on. */
+  readonly failed: Promise<UndropError>;
+  readonly #options: SupervisorOptions;
+  readonly #sockets = new BoundSockets();
+  readonly #places = new Places(0);
+  readonly #totals = new Totals((message) => this.#current?.tellControl(message));
+  readonly #watch: NodeJS.Timeout;
+  /** The last one serves, or will. */
+  #generations: readonly Generation[] = [];
+  #current: Generation | null = null;
+  #plan: Plan | null = null;
+  #kept: Kept = {};
+  #isEnding = false;
+  /** Why /readyz keeps clients away; it outlives a reload. */
+  #away: string | null = null;
+  #commands: { readonly path: string; readonly socket: CommandSocket } | null = null;
+  #reloading: Promise<unknown> = Promise.resolve();
+  #onGenerationGone: () => void = () => undefined;
+  #onFailed: (error: UndropError) => void = () => undefined;
+
+  constructor(options: SupervisorOptions) {
+    this.#options = options;
+    this.failed = new Promise((resolve) => {
+      this.#onFailed = resolve;
+    });
+    this.#watch = setInterval(() => {
+      for (const child of this.#children()) child.checkSilence();
+    }, CHECK_EVERY_MS);
+    process.once('exit', () => this.#kill());
+  }
+
+  /** Takes clients when it resolves. Rejects with a ProcessFailedError, or UNDROP_LISTEN. */
+  async start(): Promise<void> {
+    const generation = this.#newGeneration();
+    try {
+      await this.#takeOver(generation, await generation.open());
+    } catch (error) {
+      clearInterval(this.#watch);
+      throw error;
+    }
+  }
+
+  /**
+   * Never rejects: what can't serve changes nothing. Reloads run one after another. `force`: if
+   * there are too many old processes, the oldest end their sessions as at a shutdown.
+   */
+  reload({ force = false } = {}): Promise<Outcome> {
+    // At once: the reloads before it may wait for that.
+    if (force) this.#endOldest();
+    const outcome = this.#reloading.then(() => this.#reload(force));
+    this.#reloading = outcome;
+    return outcome;
+  }
+
+  async #run({ command, force = false }: ServiceCommand): Promise<Outcome> {
+    switch (command) {
+      case 'reload':
+        return this.reload({ force });
+      case 'drain':
+        return this.#keepAway('it was taken out of service (undrop drain)');
+      case 'undrain':
+        return this.#keepAway(null);
+      default:
+        return { isDone: false, text: `the service does not know the command ${command}` };
+    }
+  }
+
+  #keepAway(why: string | null): Outcome {
+    this.#away = why;
+    this.#current?.tellControl({ kind: 'away', why });
+    const status =
+      why === null ? 'ready for new clients again' : '503, and clients are still served';
+    this.#options.log.info({ event: 'drain', away: why !== null }, `/readyz answers: ${status}`);
+    return { isDone: true, text: `/readyz answers: ${status}` };
+  }
+
+  /** Ends all sessions, then all processes; `hurry`: at once. */
+  async stop(hurry: AbortSignal): Promise<void> {
+    this.#isEnding = true;
+    const plan = this.#plan;
+    const onHurry = () => {
+      for (const generation of this.#generations) generation.hurry();
+    };
+    hurry.addEventListener('abort', onHurry, { once: true });
+    this.#current?.tellControl({ kind: 'away', why: 'it is about to end' });
+    for (const generation of this.#generations) {
+      if (generation.state === 'starting' || plan === null) generation.kill();
+      else generation.drain(plan.drain);
+    }
+    if (hurry.aborted) onHurry();
+    // The proxies close theirs at the same moment; a client that waits there would not be served.
+    const { waitMs = 0 } = plan?.drain ?? {};
+    const closing = setTimeout(() => this.#sockets.close('listen'), waitMs);
+    await Promise.all(this.#generations.map((generation) => generation.proxiesEnded()));
+    clearTimeout(closing);
+    await this.#current?.endControl();
+    this.#sockets.keepOnly([]);
+    await this.#openCommands(null);
+    clearInterval(this.#watch);
+  }
+
+  /** The counters of all processes, for the last line of the log. */
+  get totals(): object {
+    return this.#totals.sum();
+  }
+
+  async #reload(force: boolean): Promise<Outcome> {
+    const { log } = this.#options;
+    const before = this.#plan;
+    if (force) this.#endOldest();
+    else if (this.#isFull) {
+      const what = 'waiting for the end of the oldest processes; --force ends their sessions';
+      log.warn({ event: 'reload', generations: this.#generations.length }, what);
+    }
+    while (this.#isFull) {
+      await new Promise<void>((resolve) => {
+        this.#onGenerationGone = resolve;
+      });
+    }
+    if (this.#isEnding) return { isDone: false, text: 'the service is about to end' };
+    const generation = this.#newGeneration();
+    try {
+      const plan = await generation.open();
+      await this.#takeOver(generation, plan);
+      return { isDone: true, text: `reloaded; version ${plan.version} serves new clients` };
+    } catch (error) {
+      this.#sockets.keepOnly(this.#current?.sockets ?? []);
+      const fields = { event: 'reload', version: before?.version, err: error };
+      const what = 'cannot reload; the processes that are there go on as they are';
+      if (!this.#isEnding) log.error(fields, what);
+      return { isDone: false, text: `${what}: ${error instanceof Error ? error.message : error}` };
+    }
+  }
+
+  get #isFull(): boolean {
+    return this.#generations.length >= GENERATIONS_MAX && !this.#isEnding;
+  }
+
+  #endOldest(): void {
+    const [oldest] = this.#generations;
+    if (!this.#isFull || oldest?.state !== 'retired' || this.#plan === null) return;
+    const fields = { event: 'reload', generations: this.#generations.length };
+    this.#options.log.warn(fields, 'ending the sessions of the oldest processes');
+    oldest.drain({ ...this.#plan.drain, waitMs: 0 });
+  }
+
+  async #takeOver(generation: Generation, plan: Plan): Promise<void> {
+    if (this.#isEnding) return generation.kill();
+    const [before, planBefore] = [this.#current, this.#plan];
+    this.#current = generation;
+    this.#plan = plan;
+    this.#kept = { ...this.#kept, ...plan.kept };
+    this.#options.log.level = plan.logLevel;
+    this.#places.max = plan.connectionsMax;
+    generation.serve();
+    before?.retire(plan.reloadTimeoutMs, plan.drain);
+    for (const older of this.#generations) {
+      if (older !== generation) older.tellProxies({ kind: 'policy', policy: plan.policy });
+    }
+    this.#sockets.keepOnly(generation.sockets);
+    await this.#openCommands(plan.commandSocket);
+    await before?.endControl();
+    generation.collect(planBefore?.settings ?? null);
+  }
+
+  async #openCommands(path: string | null): Promise<void> {
+    if (this.#commands?.path === path) return;
+    this.#commands?.socket.close();
+    this.#commands = null;
+    if (path === null) return;
+    const { log } = this.#options;
+    const socket = await CommandSocket.open(path, (command) => this.#run(command), log);
+    if (socket !== null) this.#commands = { path, socket };
+  }
+
+  #newGeneration(): Generation {
+    const generation: Generation = new Generation({
+      ...this.#options,
+      kept: () => this.#kept,
+      bind: ({ sockets, listenMode }) => this.#sockets.bind(sockets, listenMode),
+      onSaid: (child, message, handle) => {
+        if (message.kind === 'load') return generation.balance(child, message.load);
+        if (message.kind !== 'pass') return this.#onSaid(child, message);
+        // Its own generation may have been retired meanwhile.
+        (this.#current ?? generation).pass(child, message.to, handle);
+      },
+      onEnd: (child) => {
+        this.#places.remove(child);
+        this.#totals.end(child);
+      },
+      onControl: (control) => {
+        control.tell({ kind: 'counters', counters: this.#totals.sum() });
+        control.tell({ kind: 'away', why: this.#away });
+      },
+      onOtherProgram: () => this.reload(),
+      onCrashLoop: (error) => this.#onFailed(error),
+      onGone: () => {
+        this.#generations = this.#generations.filter((one) => one !== generation);
+        this.#onGenerationGone();
+      },
+    });
+    this.#generations = [...this.#generations, generation];
+    return generation;
+  }
+
+  #onSaid(child: Child, message: Exclude<Said, { readonly kind: 'load' | 'pass' }>): void {
+    switch (message.kind) {
+      case 'ask':
+        return this.#places.ask(child);
+      case 'return':
+        return this.#places.return(child, message);
+      case 'counters':
+        return this.#totals.set(child, message);
+      case 'tell':
+        for (const one of this.#children()) {
+          if (one.role !== child.role) one.tell({ kind: 'told', message: message.message });
+        }
+    }
+  }
+
+  #children(): readonly Child[] {
+    return this.#generations.flatMap(({ children }) => children);
+  }
+
+  #kill(): void {
+    for (const child of this.#children()) child.kill();
+  }
+}

@@ -1,0 +1,109 @@
+/**
+ * `undrop reload`, `undrop drain` and `undrop undrain`: an operator's commands to a service that
+ * runs, by its unix socket, and what each of them says.
+ */
+import { join } from 'node:path';
+import { expect } from '@jest/globals';
+import { temporaryFolder } from '../support/folders.js';
+import { onServersAtOnce } from '../support/on-servers.js';
+import { until } from '../support/poll.js';
+import { controlPid, runUndrop } from '../support/proxy.js';
+import { connect, type Session } from '../support/servers.js';
+import { startService } from '../support/service.js';
+
+const WAITS = { event: 'reload', level: 40 };
+
+onServersAtOnce('commands to a service on $name', (server, { test }) => {
+  test('drain keeps new clients away and serves all; it outlives reloads and a killed process', async () => {
+    await using service = await startService(server);
+    const { proxy } = service;
+    await using session = await connect(proxy);
+    expect(await service.status('/readyz')).toBe(200);
+    const drained = { code: 0, stdout: expect.stringContaining('503'), stderr: '' };
+    expect(await service.command('drain')).toMatchObject(drained);
+    expect(await service.status('/readyz')).toBe(503);
+    expect(await service.command('reload')).toMatchObject({ code: 0, stderr: '' });
+    // From its first moment, so asked as often as it takes to meet it.
+    for (let asked = 0; asked < 20; asked++) expect(await service.status('/readyz')).toBe(503);
+    await (await connect(proxy)).end();
+    expect(await session.column('SELECT 1')).toEqual([1]);
+
+    process.kill(controlPid(proxy), 'SIGKILL');
+    await service.says({ msg: 'the control process died; another takes its place' });
+    expect(await service.status('/readyz')).toBe(503);
+    expect(await service.command('undrain')).toMatchObject({ code: 0, stderr: '' });
+    await until(async () => (await service.status('/readyz')) === 200, 'it is ready again');
+    expect(service.logged({ event: 'reload' })).toHaveLength(1);
+  });
+
+  test('a reload that fails exits with 1 and says why; the next one succeeds', async () => {
+    await using service = await startService(server);
+    await using session = await connect(service.proxy);
+    await service.set({ hold: 'never' });
+    const failed = await service.command('reload');
+    expect(failed).toMatchObject({ code: 1, stdout: '' });
+    expect(failed.stderr).toMatch(/cannot reload; .*hold/s);
+    await service.install('1.0.0', () => 'this is no program');
+    const broken = await service.command('reload');
+    expect(broken).toMatchObject({ code: 1, stdout: '' });
+    expect(broken.stderr).toMatch(/cannot reload; .*ended before it served/);
+    await service.set({});
+    await service.install('1.0.1');
+    expect(await service.command('reload')).toMatchObject({
+      code: 0,
+      stdout: expect.stringContaining('version 1.0.1'),
+    });
+    expect(await session.column('SELECT 1')).toEqual([1]);
+  });
+
+  test('with three generations a reload waits, and --force ends the oldest', async () => {
+    await using service = await startService(
+      server,
+      {},
+      { DRAIN: 'idle-stay', DRAIN_TIMEOUT: '1h' },
+    );
+    const sessions: Session[] = [];
+    for (const number of [1, 2, 3]) {
+      if (number > 1) expect(await service.command('reload')).toMatchObject({ code: 0 });
+      sessions.push(await connect(service.proxy));
+    }
+    for (const session of sessions) session.on('error', () => undefined);
+    const [first, second, third] = sessions;
+    let isOver = false;
+    const waiting = service.command('reload').finally(() => {
+      isOver = true;
+    });
+    await service.says(WAITS);
+    for (const session of sessions) expect(await session.column('SELECT 1')).toEqual([1]);
+    expect(isOver).toBe(false);
+    const forced = service.command('reload', '--force');
+    // An idle session stays until its next statement is answered.
+    await service.says({ event: 'draining' });
+    expect(await first?.column('SELECT 2')).toEqual([2]);
+    expect(await waiting).toMatchObject({ code: 0 });
+    await expect(first?.query('SELECT 3')).rejects.toThrow();
+    // Now the second is the oldest, and ends for the other reload.
+    await service.says({ event: 'draining' }, 2);
+    expect(await second?.column('SELECT 2')).toEqual([2]);
+    expect(await forced).toMatchObject({ code: 0 });
+    expect(await third?.column('SELECT 3')).toEqual([3]);
+    await Promise.all(sessions.map((session) => session.destroy()));
+  });
+
+  test('without a service each says so', async () => {
+    await using folder = await temporaryFolder('no-service');
+    for (const command of ['reload', 'drain', 'undrain']) {
+      const socket = join(folder.path, 'control.sock');
+      expect(await runUndrop(server, [command], { CONTROL_SOCKET: socket })).toMatchObject({
+        code: 1,
+        stdout: '',
+        stderr: expect.stringContaining('UNDROP_NOT_RUNNING'),
+      });
+    }
+    await using service = await startService(server);
+    service.proxy.kill('SIGKILL');
+    await service.proxy.ended;
+    const { code, stderr } = await service.command('drain');
+    expect([code, stderr]).toEqual([1, expect.stringContaining('UNDROP_NOT_RUNNING')]);
+  });
+});
