@@ -18,7 +18,12 @@ import { encodeErr } from '../wire/response.js';
 import { type BoundSocket, listenOn } from './bound-sockets.js';
 import { type DialOptions, dialUpstream } from './dial/dial.js';
 import { readProxyHeader } from './dial/proxy-protocol.js';
-import { type IdleSessions, Session, type SessionSurroundings } from './session.js';
+import {
+  type DrainStage,
+  type IdleSessions,
+  Session,
+  type SessionSurroundings,
+} from './session.js';
 
 /** Settings of each session. */
 export interface SessionSettings {
@@ -51,7 +56,7 @@ export class Listener {
   readonly #options: ListenerOptions;
   readonly #servers: net.Server[] = [];
   readonly #sessions = new Set<Session>();
-  #ending: IdleSessions | null = null;
+  #ending: DrainStage | null = null;
   #onEmpty: (() => void) | null = null;
   /** Connections that still have to send their header. */
   #readingHeaders = 0;
@@ -91,13 +96,13 @@ export class Listener {
   }
 
   /**
-   * Each session ends as soon as it is idle, or has been (`idle`); `onEmpty` is called when none is
+   * Each session ends as soon as it is idle, or has been (`stage`); `onEmpty` is called when none is
    * left. It may be called again.
    */
-  endWhenIdle(idle: IdleSessions, onEmpty: () => void): void {
-    this.#ending = idle;
+  endWhenIdle(stage: DrainStage, onEmpty: () => void): void {
+    this.#ending = stage;
     this.#onEmpty = onEmpty;
-    for (const session of [...this.#sessions]) session.drain(idle);
+    for (const session of [...this.#sessions]) session.drain(stage);
     if (this.#isEmpty) onEmpty();
   }
 
@@ -330,8 +335,9 @@ export type Drainable = Pick<Listener, 'openSessions' | 'stopAccepting' | 'endWh
 /**
  * The shutdown of a listener, in two steps. First undrop still accepts clients for a while, because
  * a load balancer needs a moment to notice. Then it accepts no more. A session ends after its next
- * answer outside of a transaction, so that no statement is lost that is on its way; with `idle-end`
- * one that is idle ends at once, between two packets. The rest is cut off when the time is over.
+ * answer outside of a transaction, so that no statement is lost that is on its way, once it is quiet
+ * for a moment; from half of the time on, without that moment. With `idle-end` one that is idle ends
+ * at once, between two packets. The rest is cut off when the time is over.
  *
  * Invariant: it ends in a bounded time, whatever clients and servers do.
  */
@@ -354,7 +360,9 @@ export async function drain(
   signal.addEventListener('abort', end, { once: true });
   if (signal.aborted) end();
   listener.endWhenIdle(idle, end);
-  await clock.sleep(timeoutMs, over.signal);
+  await clock.sleep(timeoutMs / 2, over.signal);
+  if (idle === 'idle-stay') listener.endWhenIdle('next-answer', end);
+  await clock.sleep(timeoutMs / 2, over.signal);
   signal.removeEventListener('abort', end);
   listener.endWhenIdle('idle-end', end);
   if (listener.openSessions > 0) say('cut', 'cutting off the sessions that are left');

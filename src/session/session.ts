@@ -65,7 +65,11 @@ type Phase =
 
 /** The fate of idle sessions at a drain: to be answered once more, or to end. */
 export type IdleSessions = 'idle-stay' | 'idle-end';
+/** `next-answer`: also those that are never quiet end, after their next answer. */
+export type DrainStage = IdleSessions | 'next-answer';
 
+/** How long a session must be idle after an answer before a drain ends it. */
+const QUIET_MS = 200;
 /** HAProxy's mysql-check sends its login with the connection, some 100 bytes. */
 const EARLY_BYTES_MAX = 4_096;
 
@@ -77,10 +81,12 @@ export class Session {
   /** `ended`: it sends no more, but still reads. */
   #clientIs: 'here' | 'ended' | 'gone' = 'here';
   /** The proxy shuts down; null: it does not. */
-  #draining: IdleSessions | null = null;
+  #draining: DrainStage | null = null;
   /** Bytes of the client before the greeting. */
   #early: Buffer = Buffer.alloc(0);
   #loginTimer: NodeJS.Timeout | null = null;
+  /** Runs since the last answer at a drain. */
+  #quietTimer: NodeJS.Timeout | null = null;
 
   constructor(options: SessionOptions) {
     this.#options = options;
@@ -104,9 +110,9 @@ export class Session {
    * Ends the session as soon as it is idle; one that is idle and may stay, after its next statement
    * outside of a transaction. It may be called again.
    */
-  drain(idle: IdleSessions): void {
-    this.#draining = idle;
-    if (idle === 'idle-stay' && this.#phase.name === 'commands') return;
+  drain(stage: DrainStage): void {
+    this.#draining = stage;
+    if (stage !== 'idle-end' && this.#phase.name === 'commands') return;
     this.#endOnError(() => this.#drainIfIdle());
   }
 
@@ -197,7 +203,7 @@ export class Session {
     });
     this.#enter({ name: 'commands', commands, login });
     this.#options.counters.loginsOk++;
-    this.#clearLoginTimer();
+    this.#clearTimers();
     if (rest.fromServer.length > 0) commands.feedServer(rest.fromServer);
     if (rest.fromClient.length > 0) commands.feedClient(rest.fromClient);
   }
@@ -211,7 +217,7 @@ export class Session {
         phase.relay.feedServer(chunk);
         this.#watchLogin();
       }
-      if (this.#draining !== null && !this.#isStatementToCome) this.#drainIfIdle();
+      if (this.#draining !== null) this.#endWhenQuiet();
     } catch (error) {
       this.onFailure(error);
     }
@@ -240,7 +246,7 @@ export class Session {
   #onSettled(): void {
     if (this.#clientIs === 'gone') this.#endBoth();
     else if (this.#clientIs === 'ended') this.#connections.endServer();
-    else if (this.#draining !== null) this.#drainIfIdle();
+    else if (this.#draining !== null) this.#endWhenQuiet();
   }
 
   /** Undrop answered a statement. */
@@ -293,7 +299,7 @@ export class Session {
   /** Bounds the client's time for each packet of its login; the server's time isn't bounded. */
   #watchLogin(): void {
     const phase = this.#phase;
-    if (phase.name !== 'login' || !phase.relay.waitsForClient) return this.#clearLoginTimer();
+    if (phase.name !== 'login' || !phase.relay.waitsForClient) return this.#clearTimers();
     this.#loginTimer ??= setTimeout(() => {
       const { loginTimeoutMs } = this.#options;
       this.onFailure(new UndropError('UNDROP_LOGIN_TIMEOUT', { loginTimeoutMs }));
@@ -359,7 +365,7 @@ export class Session {
   #close(error: Error | null): void {
     const phase = this.#phase;
     if (phase.name === 'closed') return;
-    this.#clearLoginTimer();
+    this.#clearTimers();
     if (phase.name === 'dialling') phase.stopTrying.abort();
     if (phase.name === 'dialling') this.#options.counters.loginsUnreached++;
     if (phase.name === 'login') this.#options.counters.loginsFailed++;
@@ -376,8 +382,24 @@ export class Session {
 
   /** The client goes on after this answer: it has looked whether the connection is there. */
   get #isStatementToCome(): boolean {
-    if (this.#draining !== 'idle-stay' || this.#phase.name !== 'commands') return false;
+    if (this.#draining === 'idle-end' || this.#phase.name !== 'commands') return false;
     return precedesStatement(this.#phase.commands.tracker.lastCommand);
+  }
+
+  /**
+   * After an answer at a drain. The client may have sent a statement before it sees the end, as a
+   * pool does that lends the connection again at once: an end follows only after a quiet moment.
+   */
+  #endWhenQuiet(): void {
+    if (this.#isStatementToCome) return;
+    if (this.#draining !== 'idle-stay' || this.#phase.name !== 'commands') {
+      return this.#drainIfIdle();
+    }
+    this.#quietTimer ??= setTimeout(() => {
+      this.#quietTimer = null;
+      if (!this.#isStatementToCome) this.#endOnError(() => this.#drainIfIdle());
+    }, QUIET_MS);
+    this.#quietTimer.refresh();
   }
 
   #drainIfIdle(): void {
@@ -387,9 +409,10 @@ export class Session {
     if (phase.commands.isIdle && !phase.commands.tracker.inTransaction) this.#endBoth();
   }
 
-  #clearLoginTimer(): void {
-    if (this.#loginTimer !== null) clearTimeout(this.#loginTimer);
+  #clearTimers(): void {
+    for (const timer of [this.#loginTimer, this.#quietTimer]) clearTimeout(timer ?? undefined);
     this.#loginTimer = null;
+    this.#quietTimer = null;
   }
 
   /** The one place where the phase changes. */

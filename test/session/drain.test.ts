@@ -3,7 +3,7 @@ import { expect, test } from '@jest/globals';
 import type { Clock } from '../../src/clock.js';
 import { silentLog } from '../../src/log.js';
 import { type Drainable, drain } from '../../src/session/listener.js';
-import type { IdleSessions } from '../../src/session/session.js';
+import type { DrainStage } from '../../src/session/session.js';
 
 /** Sleeps until it is told to go on, or its signal is aborted. */
 class SlowClock implements Clock {
@@ -35,8 +35,8 @@ function opened(sessions: number) {
     openSessions: sessions,
     onEmpty: (): void => undefined,
     stopAccepting: () => void steps.push('stop accepting'),
-    endWhenIdle: (idle: IdleSessions, onEmpty: () => void) => {
-      steps.push(idle);
+    endWhenIdle: (stage: DrainStage, onEmpty: () => void) => {
+      steps.push(stage);
       listener.onEmpty = onEmpty;
       if (listener.openSessions === 0) onEmpty();
     },
@@ -59,13 +59,13 @@ test('clients are let in for the time of waiting, and no longer (wire 55)', asyn
   expect([clock.slept, steps]).toEqual([[90], []]);
   await clock.goOn();
   await draining;
-  expect(steps).toEqual(['stop accepting', 'idle-stay', 'idle-end', 'cut 0']);
+  expect(steps).toEqual(['stop accepting', 'idle-stay', 'next-answer', 'idle-end', 'cut 0']);
 });
 
 test('it is over as soon as the last session is', async () => {
   const { steps, listener, clock, run } = opened(2);
   const draining = run(0);
-  expect(clock.slept).toEqual([15]);
+  expect(clock.slept).toEqual([7.5]);
   listener.openSessions = 0;
   listener.onEmpty();
   await draining;
@@ -76,6 +76,7 @@ test('what is left after its time is cut (wire 55)', async () => {
   const { steps, clock, run } = opened(2);
   const draining = run(0);
   await clock.goOn();
+  await clock.goOn();
   await draining;
   expect(steps.at(-1)).toBe('cut 2');
 });
@@ -85,5 +86,5 @@ test('a hurry ends both waits (wire 55)', async () => {
   const draining = run(90);
   hurry.abort();
   await draining;
-  expect(steps).toEqual(['stop accepting', 'idle-stay', 'idle-end', 'cut 2']);
+  expect(steps).toEqual(['stop accepting', 'idle-stay', 'next-answer', 'idle-end', 'cut 2']);
 });
