@@ -70,6 +70,11 @@ const LOG_EVENTS: Readonly<
     what: 'settings that let tables be destroyed',
   },
   ledger: { levels: 'info', alert: null, what: 'the ledger is ready, or was not touched' },
+  service: {
+    levels: 'warn',
+    alert: null,
+    what: 'the row of the service in `_undrop.proxies` could not be written',
+  },
   'broken-rows': {
     levels: 'info, warn',
     alert: null,

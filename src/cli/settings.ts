@@ -91,6 +91,31 @@ export const POLICY_KEYS = [
 
 export type PolicySettings = Pick<ProxySettings, (typeof POLICY_KEYS)[number]>;
 
+/** Settings of one service, of its machine, or of its way to the server. */
+const OWN_KEYS: ReadonlySet<string> = new Set<ProxySettingKey>([
+  'listen',
+  'listenMode',
+  'adminListen',
+  'controlSocket',
+  'workers',
+  'upstream',
+  'user',
+  'password',
+  'passwordFile',
+  'tlsCert',
+  'tlsKey',
+  'upstreamCa',
+  'upstreamCert',
+  'upstreamKey',
+  'upstreamPublicKey',
+  'datadir',
+  'auditFile',
+  'logLevel',
+]);
+
+/** Settings that should be the same for all services of a server. */
+export const SHARED_KEYS = PROXY_KEYS.filter((key) => !OWN_KEYS.has(key));
+
 /** Keys whose values differ. */
 export function changedKeys(old: ProxySettings, next: ProxySettings): readonly string[] {
   // Settings are texts, numbers, and lists and records of them.

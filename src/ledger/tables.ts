@@ -61,6 +61,26 @@ export const HISTORY_CREATION = sql`CREATE TABLE IF NOT EXISTS ${HISTORY} (
   KEY by_time (at)
 ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin`;
 
+/** The running services (services.ts). */
+export const PROXIES = ident(RECYCLE_SCHEMA, 'proxies');
+
+/**
+ * Replicas get the table, because rows of an account that may not switch sql_log_bin off follow.
+ */
+const PROXIES_CREATION = sql`CREATE TABLE IF NOT EXISTS ${PROXIES} (
+  id            CHAR(32) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
+  row_logged    TINYINT NOT NULL,
+  host          VARCHAR(255) NOT NULL,
+  listen        VARCHAR(1024) NOT NULL,
+  version       VARCHAR(64) NOT NULL,
+  started_at    DATETIME NOT NULL,
+  seen_at       DATETIME NOT NULL,
+  processes     INT UNSIGNED NOT NULL,
+  collector_id  BIGINT UNSIGNED NULL,
+  settings      TEXT NOT NULL,
+  PRIMARY KEY (id, row_logged)
+) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin`;
+
 /** A ledger may have many rows; others read and write it meanwhile. */
 const ADD_COLUMN_DEADLINE_MS = 3_600_000;
 
@@ -97,6 +117,7 @@ export async function ensureLedger(pool: ServicePool): Promise<void> {
     const [[found = {}] = []] = await pool.run(COUNT_TABLES);
     if (version === null || numberOf(found, 'ledgers') === 0) await create(pool);
     if (numberOf(found, 'locals') === 0) await createLocal(pool);
+    if (numberOf(found, 'proxies') === 0) await createProxies(pool);
     await addColumns(pool);
     await pool.run(WRITES);
   } catch (error) {
@@ -190,6 +211,8 @@ const OPTIONAL_COLUMNS: ReadonlyMap<string, SQLQuery> = new Map([
 const COUNT_TABLES = sql`SELECT ${note('look')}
   (SELECT COUNT(*) FROM information_schema.TABLES
     WHERE TABLE_SCHEMA = ${RECYCLE_SCHEMA} AND TABLE_NAME = 'ledger') AS ledgers,
+  (SELECT COUNT(*) FROM information_schema.TABLES
+    WHERE TABLE_SCHEMA = ${RECYCLE_SCHEMA} AND TABLE_NAME = 'proxies') AS proxies,
   (SELECT COUNT(*) FROM information_schema.SCHEMATA
     WHERE SCHEMA_NAME = ${RECYCLE_SCHEMA_LOCAL}) AS locals`;
 
@@ -301,6 +324,11 @@ export async function createBeside(
  */
 async function createLocal(connection: ServiceConnection): Promise<void> {
   await unlessRefused(createSchema(connection, RECYCLE_SCHEMA_LOCAL), undefined, ...NOT_ALLOWED);
+}
+
+/** Without it drops are held all the same. */
+async function createProxies(connection: ServiceConnection): Promise<void> {
+  await unlessRefused(connection.run(PROXIES_CREATION), [], ...NOT_ALLOWED);
 }
 
 // ── rows that replicas do not see ────────────────────────────────────────────────────────────────

@@ -66,6 +66,7 @@ export function startCollector(options: CollectorOptions): Collector {
     const noticeMs = Math.min(NOTICE_MS, settings.checkIntervalMs);
     const shared = { ...options, lastSeen, monotonicMs, throttle, figures, noticeMs };
     figures.leads = true;
+    figures.leaderId = leadership.threadId;
     try {
       await new Rounds({ ...shared, leadership, wakeup, signal }).run();
     } finally {

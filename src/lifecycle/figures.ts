@@ -41,6 +41,8 @@ export function throttleText(because: string): string {
 export interface CollectorFigures {
   /** Whether this process collects. */
   leads: boolean;
+  /** The server's id of the connection on which it collects. */
+  leaderId: number | null;
   /** When names were last read, by this machine's clock; null: not yet. */
   lastLookMs: number | null;
   /** Duration of the last full check, until the first action; null: not yet. */
@@ -62,6 +64,7 @@ export interface CollectorFigures {
 export function newCollectorFigures(): CollectorFigures {
   return {
     leads: false,
+    leaderId: null,
     lastLookMs: null,
     lookMs: null,
     restsFor: null,
@@ -85,7 +88,7 @@ export function forgetLook(figures: CollectorFigures): void {
     room: null,
     ledger: null,
   };
-  Object.assign(figures, { leads: false, ...unknown });
+  Object.assign(figures, { leads: false, leaderId: null, ...unknown });
 }
 
 /** Records that names were read. */

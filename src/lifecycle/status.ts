@@ -29,6 +29,8 @@ export interface Status {
   readonly collector: {
     /** Id, user and address of the connection of the proxy that collects; null: none does. */
     readonly leader: string | null;
+    /** The server's id of that connection. */
+    readonly leaderId: number | null;
     readonly lastLook: Date | null;
     /** Why the collector waits; null: it doesn't. */
     readonly resting: string | null;
@@ -109,7 +111,7 @@ export async function readStatus(pool: ServicePool, asked: Asked): Promise<Statu
   const facts = { now, lastLook, leader, resting, problem, ...open, tables, early };
   return {
     server: { version, readOnly, now },
-    collector: { leader, lastLook, resting },
+    collector: { leader, leaderId: lock.leader, lastLook, resting },
     proxies: {
       connections: Object.fromEntries(connections),
       withIntents: [...new Set(intents.map(({ proxyId }) => proxyId))],

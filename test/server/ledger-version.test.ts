@@ -130,6 +130,19 @@ onServersAtOnce('a ledger on $name', (server, on) => {
     await until('it is held', async () => (await states()).includes('HOLD'));
   });
 
+  test('that lacks the table of services gets it, and an older program goes on beside it', async () => {
+    await query(server, 'DROP TABLE _undrop.proxies');
+    const pool = poolOn(server);
+    await Promise.all([ensureLedger(pool), ensureLedger(pool)]).finally(() => pool.dispose());
+    expect(await query(server, 'SELECT * FROM _undrop.proxies')).toEqual([]);
+    // To an older program it is one of the tables that may stand in the recycle schema.
+    await using collecting = startCollecting(server);
+    const held = await holdTable(server);
+    collecting.collector.wake();
+    await until('it is collected', async () => (await whereIs(server, held.id)).length === 0);
+    expect(await query(server, 'SELECT * FROM _undrop.proxies')).toEqual([]);
+  });
+
   test('that takes long to complete keeps no proxy from its start', async () => {
     await query(server, 'ALTER TABLE _undrop.ledger DROP COLUMN todo');
     await using pool = poolOn(server);

@@ -6,7 +6,7 @@ import { ensureLedger, LEDGER_VERSION } from '../../src/ledger/tables.js';
 import { query, type Target } from './servers.js';
 import { poolOn } from './service-pool.js';
 
-const OURS = ['ledger', 'control', 'history'];
+const OURS = ['ledger', 'control', 'history', 'proxies'];
 const KEPT: ReadonlySet<string> = new Set([...OURS, 'ledger_version', 'leader']);
 /** How to drop a kind of table; all others by DROP TABLE. */
 const DROPS: Readonly<Record<string, string>> = { VIEW: 'DROP VIEW', SEQUENCE: 'DROP SEQUENCE' };

@@ -50,6 +50,7 @@ export async function startProxy(settings: ProxySettings, lines: Log): Promise<R
     const control = await ControlPlane.open(
       {
         ...{ proxyId, activeDrops, pools, tls, log, listen: addresses },
+        ...{ serviceId: proxyId, processes: 1 },
         counters: () => counters,
         onTakenOver: () => undefined,
       },
@@ -71,7 +72,7 @@ export async function startProxy(settings: ProxySettings, lines: Log): Promise<R
         const { signal } = new AbortController();
         control.keepAway('it is about to end');
         await front.close({ waitMs: 0, timeoutMs, idle, signal, ...options });
-        await control.stop();
+        await control.stop({ isEnd: true });
         sockets.keepOnly([]);
       },
     };

@@ -57,7 +57,7 @@ function quoted(...names: readonly unknown[]): string {
 }
 
 function isLedger(schema: unknown, table: unknown): boolean {
-  return schema === '_undrop' && (table === 'ledger' || table === 'history');
+  return schema === '_undrop' && ['ledger', 'history', 'proxies'].includes(String(table));
 }
 
 async function shown(server: Target, show: string): Promise<string> {

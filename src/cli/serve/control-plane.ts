@@ -20,10 +20,15 @@ import { type ProxySettings, whatIsNotHeld } from '../settings.js';
 import type { ActiveDrops } from './front.js';
 import { LedgerServerKeeper } from './ledger-server.js';
 import { SERVICE_CONNECTIONS_MIN } from './limits.js';
+import { Presence } from './presence.js';
 import { Watch } from './watch.js';
 
 export interface ControlPlaneOptions {
   readonly proxyId: string;
+  /** Outlives a reload. */
+  readonly serviceId: string;
+  /** The number of processes of the service. */
+  readonly processes: number;
   /** The drops of this process. */
   readonly activeDrops: ActiveDrops;
   /** By default some of its own. */
@@ -51,6 +56,7 @@ export class ControlPlane {
   readonly #ending = new AbortController();
   #watch: Watch | null = null;
   #away: string | null = null;
+  #presence: Presence | null = null;
   #said: Promise<void> = Promise.resolve();
 
   /** Resolves when it could begin; rejects with what makes a start useless. */
@@ -109,6 +115,10 @@ export class ControlPlane {
   /** No other process of this service collects: recovery and the collector begin. */
   collect(): void {
     this.#keeper.begin();
+    if (this.#settings.mode === 'replay') return;
+    const [keeper, figures] = [this.#keeper, this.#figures];
+    const pool = () => keeper.pool;
+    this.#presence = new Presence({ ...this.#options, pool, figures }, this.#settings);
   }
 
   readonly onHeld = (): void => this.#keeper.onHeld();
@@ -118,10 +128,11 @@ export class ControlPlane {
     this.#away = why;
   }
 
-  async stop(): Promise<void> {
+  /** `isEnd`: the service ends, so it is no longer listed. */
+  async stop({ isEnd = false }: { readonly isEnd?: boolean }): Promise<void> {
     this.#ending.abort();
     const closing = this.#watch?.close();
-    await this.#keeper.stop();
+    await Promise.all([this.#keeper.stop(), this.#presence?.stop({ isEnd })]);
     await this.#pools.dispose();
     await closing;
     await this.#said;

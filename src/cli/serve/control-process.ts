@@ -11,6 +11,8 @@ export async function openControl(start: Start): Promise<Obey> {
   const control = await ControlPlane.open(
     {
       ...common,
+      serviceId: String(start.kept['serviceId']),
+      processes: start.proxies + 1,
       listen: start.listen,
       counters: () => ofAll,
       onTakenOver: (address) => tell({ kind: 'tell', message: { kind: 'renew', address } }),
@@ -38,7 +40,7 @@ export async function openControl(start: Start): Promise<Obey> {
         if (order.message.kind === 'held') control.onHeld();
         return;
       case 'stop':
-        await control.stop();
+        await control.stop(order);
         return end(common.counters);
       default:
         throw new Error(`a control process has no order ${order.kind}`);

@@ -11,6 +11,7 @@ import { systemClock, withinMs } from '../../clock.js';
 import { assertLedgerKnown } from '../../ledger/tables.js';
 import type { Log } from '../../log.js';
 import { causeText, isServiceError } from '../../service/errors.js';
+import type { OwnedPool } from '../../service/pool/open-pool.js';
 import { type FoundServer, isForGood, type PoolSet } from '../../service/pool/pool-set.js';
 import { describeAddress, type ServerAddress } from '../../service/server-address.js';
 import { readServerFacts } from '../../service/server-facts.js';
@@ -82,6 +83,11 @@ export class LedgerServerKeeper {
     this.#watching = this.#watch();
   }
 
+  /** The pool of the server with the ledger. */
+  get pool(): OwnedPool {
+    return this.#options.pools.at(this.#at?.address ?? firstOf(this.#settings));
+  }
+
   /** max_connections of the server; null if none has answered yet. */
   get connectionsMax(): number | null {
     return this.#at?.connectionsMax ?? null;
@@ -96,7 +102,7 @@ export class LedgerServerKeeper {
    * `#watch`, which logs in.
    */
   async dropProblem(): Promise<string | null> {
-    const pool = this.#options.pools.at(this.#at?.address ?? firstOf(this.#settings));
+    const { pool } = this;
     if (pool.loginError !== null) {
       return `the service account cannot log in: ${causeText(pool.loginError)}`;
     }

@@ -5,6 +5,7 @@ import { availableParallelism } from 'node:os';
 import { loadSettings } from '../../config/load.js';
 import { variableOf } from '../../config/schema.js';
 import type { Log } from '../../log.js';
+import { newHoldId } from '../../names/names.js';
 import type { WantedSocket } from '../../session/bound-sockets.js';
 import { openProxyTls, type SharedTls } from '../../session/login/tls.js';
 import { POLICY_KEYS, type PolicySettings, type ProxySettings } from '../settings.js';
@@ -43,6 +44,7 @@ export async function planOf(
     policy: Object.fromEntries(POLICY_KEYS.map((key) => [variableOf(key), texts[key] ?? ''])),
     kept: {
       ownCertificate: ownCertificate ?? shared.ownCertificate ?? null,
+      serviceId: kept['serviceId'] ?? newHoldId(Date.now(), randomBytes),
       ticketKeys: shared.ticketKeys ?? randomBytes(TICKET_KEYS_BYTES).toString('base64'),
     },
   };

@@ -149,10 +149,12 @@ export class Generation {
     this.#tellProxies(message);
   }
 
-  /** Resolves when its control process has ended, or was killed. */
-  async endControl(): Promise<void> {
+  /**
+   * Resolves when its control process has ended, or was killed. `isEnd`: no other takes its place.
+   */
+  async endControl({ isEnd }: { readonly isEnd: boolean }): Promise<void> {
     const controls = this.children.filter(({ role }) => role === 'control');
-    for (const control of controls) control.tell({ kind: 'stop' });
+    for (const control of controls) control.tell({ kind: 'stop', isEnd });
     const timer = setTimeout(() => {
       for (const control of controls) control.kill();
     }, CONTROL_ENDS_MS);

@@ -87,8 +87,8 @@ export type ToProcess =
   | ({ readonly kind: 'drain' } & DrainTimes)
   /** All sessions end now. */
   | { readonly kind: 'hurry' }
-  /** To a control process: end. */
-  | { readonly kind: 'stop' }
+  /** To a control process: end. `isEnd`: the service ends as well, so no other takes its place. */
+  | { readonly kind: 'stop'; readonly isEnd?: boolean }
   /** To a control process: whether clients are to be kept away. */
   | { readonly kind: 'away'; readonly why: string | null }
   /** To a proxy that asked for places for clients: so many. */

@@ -125,7 +125,7 @@ export class Supervisor {
     const closing = setTimeout(() => this.#sockets.close('listen'), waitMs);
     await Promise.all(this.#generations.map((generation) => generation.proxiesEnded()));
     clearTimeout(closing);
-    await this.#current?.endControl();
+    await this.#current?.endControl({ isEnd: true });
     this.#sockets.keepOnly([]);
     await this.#openCommands(null);
     clearInterval(this.#watch);
@@ -191,7 +191,7 @@ export class Supervisor {
     }
     this.#sockets.keepOnly(generation.sockets);
     await this.#openCommands(plan.commandSocket);
-    await before?.endControl();
+    await before?.endControl({ isEnd: false });
     generation.collect(planBefore?.settings ?? null);
   }
 

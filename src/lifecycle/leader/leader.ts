@@ -34,6 +34,8 @@ const DEADLINE_MS = 10_000;
 
 /** The lock, for as long as the work on it lasts. */
 export interface Leadership {
+  /** The server's id of the leader's connection. */
+  readonly threadId: number;
   /** All work of the leader runs here: one pinned connection with the interface of a pool. */
   readonly connection: ServicePool;
   /**
@@ -132,6 +134,7 @@ export async function leadOnce(
       'became the collector of this server',
     );
     await work({
+      threadId: connection.threadId,
       connection: pinned(pool, connection, lock),
       idle: async (delayMs, wake) => {
         if (delayMs <= 0 || wake.aborted) return;

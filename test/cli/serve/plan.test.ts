@@ -33,5 +33,6 @@ test('what outlives the processes is made once', async () => {
   expect(again.kept).toEqual(plan.kept);
   expect(plan.kept).toMatchObject({
     ownCertificate: { cert: expect.stringMatching(/^-----BEGIN/) },
+    serviceId: expect.stringMatching(/^[0-9a-f]{32}$/),
   });
 });

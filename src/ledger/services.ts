@@ -1,0 +1,114 @@
+/**
+ * The running services, in a table beside the ledger: a row for each, with its addresses, its
+ * version and the fingerprints of its settings, so that `undrop status` can compare them.
+ *
+ * Invariant: a row is changed in the way it was written, in the binary log or not, because a logged
+ * change of a row that a replica lacks would stop its replication. Therefore that is a part of the
+ * key, and an account that gets or loses the privilege for sql_log_bin begins another row.
+ */
+import { unlessRefused } from '../service/errors.js';
+import type { Row, ServicePool } from '../service/pool/pools.js';
+import {
+  dateOf,
+  note,
+  numberOf,
+  numberOrNullOf,
+  type SQLQuery,
+  sql,
+  textOf,
+} from '../service/sql.js';
+import { ABSENT_TABLE, ACCESS_DENIED } from '../wire/server-errors.js';
+import { mayUnlog, PROXIES } from './tables.js';
+
+interface Service {
+  /** 32 hex digits; outlives a reload. */
+  readonly id: string;
+  /** The name of its machine. */
+  readonly host: string;
+  /** The addresses for clients. */
+  readonly listen: string;
+  readonly version: string;
+  readonly processes: number;
+  /** The connection that it collects on; null: it had not begun to collect. */
+  readonly collectorId: number | null;
+  /** A fingerprint of each setting that should be the same everywhere, by its key. */
+  readonly settings: Readonly<Record<string, string>>;
+}
+
+export interface RecordedService extends Service {
+  readonly startedAt: Date;
+  /** When the row was last written. */
+  readonly seenAt: Date;
+}
+
+/** Writes the row of a service, or renews it. May run twice. */
+export async function recordService(pool: ServicePool, service: Service): Promise<void> {
+  const { id, host, listen, version, processes, collectorId, settings } = service;
+  await write(
+    pool,
+    (rowLogged) => sql`INSERT ${note('service')} INTO ${PROXIES}
+      (id, row_logged, host, listen, version, started_at, seen_at, processes, collector_id,
+        settings)
+    VALUES (${id}, ${rowLogged}, ${host}, ${listen}, ${version}, UTC_TIMESTAMP(), UTC_TIMESTAMP(),
+      ${processes}, ${collectorId}, ${JSON.stringify(settings)})
+    ON DUPLICATE KEY UPDATE host = VALUES(host), listen = VALUES(listen),
+      version = VALUES(version), seen_at = VALUES(seen_at), processes = VALUES(processes),
+      collector_id = VALUES(collector_id), settings = VALUES(settings)`,
+  );
+}
+
+/** Deletes the row of a service that ends. */
+export async function forgetService(pool: ServicePool, id: string): Promise<void> {
+  await write(
+    pool,
+    (rowLogged) => sql`DELETE ${note('service')} FROM ${PROXIES}
+    WHERE id = ${id} AND row_logged = ${rowLogged}`,
+  );
+}
+
+/**
+ * Deletes the rows of services that were killed: those not seen for a day, and those with the
+ * addresses of this one.
+ */
+export async function forgetKilledServices(
+  pool: ServicePool,
+  { id, host, listen }: Pick<Service, 'id' | 'host' | 'listen'>,
+): Promise<void> {
+  await write(
+    pool,
+    (rowLogged) => sql`DELETE ${note('service')} FROM ${PROXIES}
+    WHERE row_logged = ${rowLogged} AND id <> ${id}
+      AND (${IS_OLD} OR (host = ${host} AND listen = ${listen}))`,
+  );
+}
+
+const IS_OLD = sql`seen_at < UTC_TIMESTAMP() - INTERVAL 1 DAY`;
+
+async function write(pool: ServicePool, change: (rowLogged: number) => SQLQuery): Promise<void> {
+  const logged = !(await mayUnlog(pool));
+  await pool.run(change(logged ? 1 : 0), { logged });
+}
+
+/** The services of the last day, oldest first; none if the table is absent or may not be read. */
+export async function readServices(pool: ServicePool): Promise<readonly RecordedService[]> {
+  const query = sql`SELECT ${note('service')} id, host, listen, version, started_at, seen_at,
+      processes, collector_id, settings
+    FROM ${PROXIES} WHERE NOT ${IS_OLD} ORDER BY started_at, id, seen_at`;
+  const [rows = []] = await unlessRefused(pool.run(query), [], ...ABSENT_TABLE, ...ACCESS_DENIED);
+  // A service with two rows is the later row.
+  return [...new Map(rows.map((row) => [textOf(row, 'id'), asService(row)])).values()];
+}
+
+function asService(row: Row): RecordedService {
+  return {
+    id: textOf(row, 'id'),
+    host: textOf(row, 'host'),
+    listen: textOf(row, 'listen'),
+    version: textOf(row, 'version'),
+    startedAt: dateOf(row, 'started_at'),
+    seenAt: dateOf(row, 'seen_at'),
+    processes: numberOf(row, 'processes'),
+    collectorId: numberOrNullOf(row, 'collector_id'),
+    settings: JSON.parse(textOf(row, 'settings')) as RecordedService['settings'],
+  };
+}
