@@ -5,6 +5,7 @@
  */
 import { timeText } from '../../duration.js';
 import { readUses, type Uses } from '../../ledger/history.js';
+import { readServices } from '../../ledger/services.js';
 import { atText, readStatus, type Status } from '../../lifecycle/status.js';
 import { isPinned, writtenName } from '../../names/names.js';
 import { type Field, jsonText, printCard } from '../../printer.js';
@@ -14,6 +15,7 @@ import { readServerFacts } from '../../service/server-facts.js';
 import { readSizes } from '../../service/true-sizes.js';
 import { limitSettings, type StatusSettings, throttleSettings } from '../settings.js';
 import type { Flags, Shell } from '../shell.js';
+import { reportServices, type ServicesReport, serviceLines, serviceProblems } from './services.js';
 import { withServers } from './with-pool.js';
 
 export function runStatus(
@@ -38,6 +40,10 @@ export function runStatus(
       tables: held.tables,
       wallClockMs: Date.now(),
     });
+    const { now } = status.server;
+    const { leaderId } = status.collector;
+    const services = reportServices(await readServices(pool), { now, leaderId });
+    const attention = [...status.attention, ...serviceProblems(services)];
     const { tables, ...shown } = held;
     const byId = new Map(tables.map((table) => [table.id, table]));
     const early = status.limits.early.map((one) => {
@@ -49,9 +55,10 @@ export function runStatus(
       };
     });
     const limits = { ...status.limits, early };
-    const report = { ...status, limits, held: { count: tables.length, ...shown } };
+    const heldReport = { count: tables.length, ...shown };
+    const report = { ...status, ...services, limits, held: heldReport, attention };
     stdout.write(flags['json'] === true ? jsonText(report) : printCard(SECTIONS, report));
-    return status.attention.length === 0 ? 0 : 1;
+    return attention.length === 0 ? 0 : 1;
   });
 }
 
@@ -98,7 +105,7 @@ function nameOf({ origin, id }: ListedTable): string {
   return origin === null ? id : writtenName(origin);
 }
 
-interface Report extends Omit<Status, 'limits'> {
+interface Report extends Omit<Status, 'limits'>, ServicesReport {
   readonly held: Held & { readonly count: number };
   readonly limits: Omit<Status['limits'], 'early'> & { readonly early: readonly EarlyTable[] };
 }
@@ -158,6 +165,7 @@ const SECTIONS: readonly Field<Report>[] = [
         : `connections of the service account: ${seen.join(', ')}`;
     },
   },
+  { title: 'services', text: serviceLines },
   { title: 'held', text: heldLines },
   { title: 'limits', text: limitLines },
   {
