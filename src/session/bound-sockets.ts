@@ -92,9 +92,11 @@ export class BoundSockets {
     return all;
   }
 
-  /** Closes all sockets of that purpose. */
-  close(purpose: Purpose): void {
-    this.keepOnly([...this.#sockets.values()].filter((bound) => bound.purpose !== purpose));
+  /** Closes the sockets for clients; `isTcp`: those that have no file. */
+  closeForClients({ isTcp }: { readonly isTcp: boolean }): void {
+    const isOver = ({ purpose, address }: BoundSocket) =>
+      purpose === 'listen' && (!isTcp || 'port' in address);
+    this.keepOnly([...this.#sockets.values()].filter((bound) => !isOver(bound)));
   }
 
   /** Closes the others: nobody listens there, once the processes have closed theirs. */

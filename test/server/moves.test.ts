@@ -56,7 +56,9 @@ onServers('moves on $name', (server, on) => {
   async function rowsOf(schemaName: string): Promise<Readonly<Record<string, number>>> {
     const counts = await rowCounts(server, schemaName);
     return Object.fromEntries(
-      Object.entries(counts).filter(([name]) => !/^(ledger|leader$|control$|history$)/.test(name)),
+      Object.entries(counts).filter(
+        ([name]) => !/^(ledger|leader$|control$|history$|proxies$)/.test(name),
+      ),
     );
   }
 

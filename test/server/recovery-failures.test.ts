@@ -205,7 +205,7 @@ onServers('recovery on $name', (server, on) => {
     const log: Log = { debug: () => undefined, info: say, warn: say, error: say };
     await query(server, 'SET GLOBAL read_only = ON');
     await using _proxy = await proxyInFront(server, {}, log);
-    const isSaid = async () => said.some((line) => line.startsWith('the server is read-only'));
+    const isSaid = async () => said.some((line) => line.startsWith('left the ledger alone'));
     await until(isSaid, 'it says so');
     expect(await stateOf(drop)).toEqual(['intent', false]);
     await query(server, 'SET GLOBAL read_only = OFF');

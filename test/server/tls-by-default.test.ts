@@ -94,7 +94,7 @@ onServers('TLS without a setting on $name', (server, on) => {
     proxy.kill('SIGHUP');
     await reloaded;
     await look();
-    expect(seen.size).toBe(1);
+    expect([...seen]).toEqual([expect.any(String)]);
   });
 });
 

@@ -63,7 +63,8 @@ async function hear(message: ToProcess, handle: SocketHandle): Promise<void> {
       const { env, stderr } = process;
       const { flags, kept } = message;
       const { settings, texts } = readProxySettings({ env, stderr }, flags);
-      const log = openLog(settings, { pretty: process.stdout.isTTY });
+      // The audit file is opened at the start.
+      const log = openLog({ ...settings, auditFile: '' }, { pretty: process.stdout.isTTY });
       return tell({ kind: 'planned', plan: await planOf(settings, texts, { kept, log }) });
     }
     case 'socket':

@@ -97,6 +97,7 @@ export class Generation {
       return plan;
     } catch (error) {
       this.kill();
+      await Promise.all(this.children.map(({ ended }) => ended));
       throw error;
     }
   }

@@ -115,14 +115,16 @@ export class Supervisor {
     };
     hurry.addEventListener('abort', onHurry, { once: true });
     this.#current?.tellControl({ kind: 'away', why: 'it is about to end' });
+    // Before the proxies close theirs: a client that waits there would be reset. The file of a unix
+    // socket is gone with the socket, and clients may come until then.
+    this.#sockets.closeForClients({ isTcp: true });
     for (const generation of this.#generations) {
       if (generation.state === 'starting' || plan === null) generation.kill();
       else generation.drain(plan.drain);
     }
     if (hurry.aborted) onHurry();
-    // The proxies close theirs at the same moment; a client that waits there would not be served.
     const { waitMs = 0 } = plan?.drain ?? {};
-    const closing = setTimeout(() => this.#sockets.close('listen'), waitMs);
+    const closing = setTimeout(() => this.#sockets.closeForClients({ isTcp: false }), waitMs);
     await Promise.all(this.#generations.map((generation) => generation.proxiesEnded()));
     clearTimeout(closing);
     await this.#current?.endControl({ isEnd: true });
