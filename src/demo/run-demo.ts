@@ -153,6 +153,8 @@ function demoSettings(env: NodeJS.ProcessEnv, { host, port }: Listen): Record<st
     UNDROP_GRACE: env['UNDROP_GRACE'] ?? '0s',
     UNDROP_PROTECT: env['UNDROP_PROTECT'] ?? 'drop-table,drop-database,create-or-replace,truncate',
     UNDROP_LISTEN: `${host}:${port}`,
+    // The default may be more than the open files of this machine are enough for.
+    UNDROP_MAX_CONNECTIONS: env['UNDROP_MAX_CONNECTIONS'] ?? '1000',
     // Its end waits for nobody.
     UNDROP_DRAIN: 'idle-end',
     // Another proxy may run on this machine.
