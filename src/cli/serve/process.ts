@@ -31,6 +31,8 @@ let obey: Obey = () => {
 
 takeSignals(() => undefined);
 process.on('disconnect', () => process.exit(0));
+// Node emits no `disconnect` if the supervisor dies before it has confirmed a socket.
+setInterval(() => process.connected || process.exit(0), 1_000).unref();
 // In order: a message that comes during a start waits for it.
 let heard: Promise<void> = Promise.resolve();
 process.on('message', (message: ToProcess, handle: unknown) => {
