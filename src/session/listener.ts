@@ -335,9 +335,9 @@ export type Drainable = Pick<Listener, 'openSessions' | 'stopAccepting' | 'endWh
 /**
  * The shutdown of a listener, in two steps. First undrop still accepts clients for a while, because
  * a load balancer needs a moment to notice. Then it accepts no more. A session ends after its next
- * answer outside of a transaction, so that no statement is lost that is on its way, once it is
- * quiet for a moment; from half of the time on, without that moment. With `idle-end` one that is
- * idle ends at once, between two packets. The rest is cut off when the time is over.
+ * answer outside of a transaction, as soon as no statement is lost by it (last-answer.ts). With
+ * `idle-end` one that is idle ends at once, between two packets. The rest is cut off when the time
+ * is over.
  *
  * Invariant: it ends in a bounded time, whatever clients and servers do.
  */

@@ -23,6 +23,7 @@ import { CommandPhase } from './commands/command-phase.js';
 import { SessionConnections } from './connections.js';
 import { abandonUnanswered, reportBrokenLogin } from './dial/abandon-login.js';
 import type { Dialled } from './dial/dial.js';
+import { LastAnswer } from './last-answer.js';
 import { type Login, LoginRelay } from './login/login.js';
 import type { ProxyTls } from './login/tls.js';
 import { finalError, SessionReport } from './session-report.js';
@@ -65,11 +66,9 @@ type Phase =
 
 /** The fate of idle sessions at a drain: to be answered once more, or to end. */
 export type IdleSessions = 'idle-stay' | 'idle-end';
-/** `next-answer`: also those that are never quiet end, after their next answer. */
+/** `next-answer`: also those that are used all the time end, together with an answer. */
 export type DrainStage = IdleSessions | 'next-answer';
 
-/** How long a session must be idle after an answer before a drain ends it. */
-const QUIET_MS = 200;
 /** HAProxy's mysql-check sends its login with the connection, some 100 bytes. */
 const EARLY_BYTES_MAX = 4_096;
 
@@ -85,8 +84,8 @@ export class Session {
   /** Bytes of the client before the greeting. */
   #early: Buffer = Buffer.alloc(0);
   #loginTimer: NodeJS.Timeout | null = null;
-  /** Runs since the last answer at a drain. */
-  #quietTimer: NodeJS.Timeout | null = null;
+  /** At a drain at which an idle session stays. */
+  #lastAnswer: LastAnswer | null = null;
 
   constructor(options: SessionOptions) {
     this.#options = options;
@@ -112,6 +111,8 @@ export class Session {
    */
   drain(stage: DrainStage): void {
     this.#draining = stage;
+    this.#lastAnswer?.stop();
+    this.#lastAnswer = stage === 'idle-end' ? null : this.#newLastAnswer(stage);
     if (stage !== 'idle-end' && this.#phase.name === 'commands') return;
     this.#endOnError(() => this.#drainIfIdle());
   }
@@ -217,7 +218,7 @@ export class Session {
         phase.relay.feedServer(chunk);
         this.#watchLogin();
       }
-      if (this.#draining !== null) this.#endWhenQuiet();
+      if (this.#draining !== null) this.#onAnswerWhileDraining();
     } catch (error) {
       this.onFailure(error);
     }
@@ -246,7 +247,7 @@ export class Session {
   #onSettled(): void {
     if (this.#clientIs === 'gone') this.#endBoth();
     else if (this.#clientIs === 'ended') this.#connections.endServer();
-    else if (this.#draining !== null) this.#endWhenQuiet();
+    else if (this.#draining !== null) this.#onAnswerWhileDraining();
   }
 
   /** Undrop answered a statement. */
@@ -380,39 +381,43 @@ export class Session {
     }
   }
 
+  #newLastAnswer(stage: DrainStage): LastAnswer {
+    return new LastAnswer({
+      endsWithAnswer: stage === 'next-answer',
+      canEnd: () => this.#isIdle && !this.#isStatementToCome,
+      end: () => this.#endOnError(() => this.#drainIfIdle()),
+    });
+  }
+
+  /** Between two statements, outside of a transaction. */
+  get #isIdle(): boolean {
+    if (this.#phase.name !== 'commands') return false;
+    const { isIdle, tracker } = this.#phase.commands;
+    return isIdle && !tracker.inTransaction;
+  }
+
   /** The client goes on after this answer: it has looked whether the connection is there. */
   get #isStatementToCome(): boolean {
-    if (this.#draining === 'idle-end' || this.#phase.name !== 'commands') return false;
+    if (this.#phase.name !== 'commands') return false;
     return precedesStatement(this.#phase.commands.tracker.lastCommand);
   }
 
-  /**
-   * After an answer at a drain. The client may have sent a statement before it sees the end, as a
-   * pool does that lends the connection again at once: an end follows only after a quiet moment.
-   */
-  #endWhenQuiet(): void {
-    if (this.#isStatementToCome) return;
-    if (this.#draining !== 'idle-stay' || this.#phase.name !== 'commands') {
-      return this.#drainIfIdle();
-    }
-    this.#quietTimer ??= setTimeout(() => {
-      this.#quietTimer = null;
-      if (!this.#isStatementToCome) this.#endOnError(() => this.#drainIfIdle());
-    }, QUIET_MS);
-    this.#quietTimer.refresh();
+  #onAnswerWhileDraining(): void {
+    if (this.#phase.name === 'commands' && this.#lastAnswer !== null) this.#lastAnswer.onAnswer();
+    else this.#drainIfIdle();
   }
 
   #drainIfIdle(): void {
     const phase = this.#phase;
     if (phase.name === 'closed') return;
     if (phase.name !== 'commands') return this.onFailure(new UndropError('UNDROP_SHUTTING_DOWN'));
-    if (phase.commands.isIdle && !phase.commands.tracker.inTransaction) this.#endBoth();
+    if (this.#isIdle) this.#endBoth();
   }
 
   #clearTimers(): void {
-    for (const timer of [this.#loginTimer, this.#quietTimer]) clearTimeout(timer ?? undefined);
+    clearTimeout(this.#loginTimer ?? undefined);
     this.#loginTimer = null;
-    this.#quietTimer = null;
+    this.#lastAnswer?.stop();
   }
 
   /** The one place where the phase changes. */
