@@ -10,12 +10,10 @@
 const QUIET_MS = 2_000;
 /** A statement that comes that long after the last answer does not continue a run. */
 const PAUSE_MS = 20;
-/** Such statements in a row after which there is no run. */
-const PAUSES = 2;
 
 interface LastAnswerOptions {
-  /** Also with an answer, if the client is not in a run of statements. */
-  readonly endsWithAnswer: boolean;
+  /** It ends with an answer after so many such statements in a row; Infinity: not with an answer. */
+  readonly pauses: number;
   /** Nothing is under way, no transaction is open, and no statement is announced. */
   canEnd(): boolean;
   end(): void;
@@ -36,12 +34,14 @@ export class LastAnswer {
 
   /** To be called when bytes of an answer have been sent on. */
   onAnswer(): void {
-    const { endsWithAnswer, canEnd, end } = this.#options;
+    const { pauses, canEnd, end } = this.#options;
     if (!canEnd()) return;
     this.#pauses = this.#isPaused ? this.#pauses + 1 : 0;
-    if (endsWithAnswer && this.#pauses >= PAUSES) return end();
+    if (this.#pauses >= pauses) return end();
     this.#watch(() => {
-      this.#timer = setTimeout(() => this.#ifFree(end), QUIET_MS - PAUSE_MS);
+      // After what has come meanwhile was read.
+      const look = () => setImmediate(() => this.#ifFree(end));
+      this.#timer = setTimeout(look, QUIET_MS - PAUSE_MS);
     });
   }
 

@@ -361,8 +361,10 @@ export async function drain(
   if (signal.aborted) end();
   listener.endWhenIdle(idle, end);
   await clock.sleep(timeoutMs / 2, over.signal);
-  if (idle === 'idle-stay') listener.endWhenIdle('next-answer', end);
-  await clock.sleep(timeoutMs / 2, over.signal);
+  for (const stage of ['used-stay', 'used-end'] as const) {
+    if (idle === 'idle-stay') listener.endWhenIdle(stage, end);
+    await clock.sleep(timeoutMs / 4, over.signal);
+  }
   signal.removeEventListener('abort', end);
   listener.endWhenIdle('idle-end', end);
   if (listener.openSessions > 0) say('cut', 'cutting off the sessions that are left');

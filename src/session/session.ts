@@ -66,8 +66,11 @@ type Phase =
 
 /** The fate of idle sessions at a drain: to be answered once more, or to end. */
 export type IdleSessions = 'idle-stay' | 'idle-end';
-/** `next-answer`: also those that are used all the time end, together with an answer. */
-export type DrainStage = IdleSessions | 'next-answer';
+/** A drain goes from one to the next: a session that is used all the time ends later than others. */
+export type DrainStage = IdleSessions | 'used-stay' | 'used-end';
+
+/** Pauses before its last answers that show that a client is not in a run of statements. */
+const PAUSES = { 'idle-stay': Number.POSITIVE_INFINITY, 'used-stay': 2, 'used-end': 0 } as const;
 
 /** HAProxy's mysql-check sends its login with the connection, some 100 bytes. */
 const EARLY_BYTES_MAX = 4_096;
@@ -381,9 +384,9 @@ export class Session {
     }
   }
 
-  #newLastAnswer(stage: DrainStage): LastAnswer {
+  #newLastAnswer(stage: keyof typeof PAUSES): LastAnswer {
     return new LastAnswer({
-      endsWithAnswer: stage === 'next-answer',
+      pauses: PAUSES[stage],
       canEnd: () => this.#isIdle && !this.#isStatementToCome,
       end: () => this.#endOnError(() => this.#drainIfIdle()),
     });
@@ -411,7 +414,10 @@ export class Session {
     const phase = this.#phase;
     if (phase.name === 'closed') return;
     if (phase.name !== 'commands') return this.onFailure(new UndropError('UNDROP_SHUTTING_DOWN'));
-    if (this.#isIdle) this.#endBoth();
+    if (!this.#isIdle) return;
+    // The client first: the rest takes milliseconds, in which it may send a statement.
+    this.#connections.endClient();
+    setImmediate(() => this.#endOnError(() => this.#endBoth()));
   }
 
   #clearTimers(): void {

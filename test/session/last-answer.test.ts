@@ -9,10 +9,10 @@ let lastAnswer: LastAnswer;
 beforeEach(() => {
   jest.useFakeTimers();
   [canEnd, ends] = [true, 0];
-  lastAnswer = newLastAnswer({ endsWithAnswer: true });
+  lastAnswer = newLastAnswer({ pauses: 2 });
 });
 
-function newLastAnswer(options: { readonly endsWithAnswer: boolean }): LastAnswer {
+function newLastAnswer(options: { readonly pauses: number }): LastAnswer {
   return new LastAnswer({ ...options, canEnd: () => canEnd, end: () => ends++ });
 }
 
@@ -39,10 +39,17 @@ test('the second that comes after a pause is the last', () => {
 
 test('in the first half of the time none is, and a long pause ends it', () => {
   lastAnswer.stop();
-  lastAnswer = newLastAnswer({ endsWithAnswer: false });
+  lastAnswer = newLastAnswer({ pauses: Number.POSITIVE_INFINITY });
   for (let count = 0; count < 10; count++) statement({ pauseMs: 1_900 });
   expect(ends).toBe(0);
-  jest.advanceTimersByTime(2_000);
+  jest.advanceTimersByTime(2_001);
+  expect(ends).toBe(1);
+});
+
+test('at last every answer is, also in a run', () => {
+  lastAnswer.stop();
+  lastAnswer = newLastAnswer({ pauses: 0 });
+  statement({ pauseMs: 1 });
   expect(ends).toBe(1);
 });
 
@@ -62,7 +69,7 @@ test('runs with pauses between: after a long pause', () => {
     for (let count = 0; count < 3; count++) statement({ pauseMs: 1 });
   }
   expect(ends).toBe(0);
-  jest.advanceTimersByTime(2_000);
+  jest.advanceTimersByTime(2_001);
   expect(ends).toBe(1);
 });
 
