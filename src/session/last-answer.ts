@@ -1,9 +1,9 @@
 /**
  * Finds the moment at which a session ends at a drain, so that no statement is lost: a client may
  * send one before it sees the end. A connection that lies unused in a pool for a while is hardly
- * ever about to be used. One that is used all the time ends together with an answer, so that a
- * client sees both if it does anything else before its next statement; but not in a run of
- * statements, each right behind the answer to the one before.
+ * ever about to be used. Where a connection is used all the time, its end comes together with an
+ * answer, so that a client sees both if it does anything else before its next statement; but not
+ * in a run of statements, each right behind the answer to the one before.
  */
 
 /** An unused connection. */
@@ -12,7 +12,7 @@ const QUIET_MS = 2_000;
 const PAUSE_MS = 20;
 
 interface LastAnswerOptions {
-  /** It ends with an answer after so many such statements in a row; Infinity: not with an answer. */
+  /** It ends with an answer after so many such statements in a row; Infinity: with none. */
   readonly pauses: number;
   /** Nothing is under way, no transaction is open, and no statement is announced. */
   canEnd(): boolean;

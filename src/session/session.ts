@@ -66,7 +66,7 @@ type Phase =
 
 /** The fate of idle sessions at a drain: to be answered once more, or to end. */
 export type IdleSessions = 'idle-stay' | 'idle-end';
-/** A drain goes from one to the next: a session that is used all the time ends later than others. */
+/** A drain goes from one to the next: a session that is used all the time ends last. */
 export type DrainStage = IdleSessions | 'used-stay' | 'used-end';
 
 /** Pauses before its last answers that show that a client is not in a run of statements. */
