@@ -139,14 +139,18 @@ function takePassword(
   }
 }
 
-/** Lines of comments, which leave the numbers of the other lines as they are. */
+/** Lines of comments; blanks in their place leave positions as they are. */
 const COMMENTS = /^[ \t]*\/\/.*$/gm;
 const LAST_COMMA = /,(\s*\}\s*)$/;
 
 /** The settings in a file, by their keys: JSON with lines of `//` comments, and a last comma. */
 export function readConfigFile(path: string): Readonly<Record<string, unknown>> {
+  let read = '';
   try {
-    const text = readFileSync(path, 'utf8').replaceAll(COMMENTS, '').replace(LAST_COMMA, '$1');
+    read = readFileSync(path, 'utf8');
+    const text = read
+      .replaceAll(COMMENTS, (comment) => ' '.repeat(comment.length))
+      .replace(LAST_COMMA, ' $1');
     const values: unknown = JSON.parse(text);
     if (typeof values === 'object' && values !== null && !Array.isArray(values)) {
       return values as Readonly<Record<string, unknown>>;
@@ -154,6 +158,17 @@ export function readConfigFile(path: string): Readonly<Record<string, unknown>> 
     throw new Error('expected one object of settings');
   } catch (error) {
     const cause = error instanceof Error ? error.message : String(error);
-    throw new UndropError('UNDROP_CONFIG', { problems: `${path}: ${cause}.` }, error);
+    throw new UndropError(
+      'UNDROP_CONFIG',
+      { problems: `${path}: ${placeOf(cause, read)}${cause}.` },
+      error,
+    );
   }
+}
+
+/** The line that JSON.parse names by its position; from Node 22 on it names it as well. */
+function placeOf(cause: string, text: string): string {
+  const [, position] = / position (\d+)/.exec(cause) ?? [];
+  if (position === undefined) return '';
+  return `line ${text.slice(0, Number(position)).split('\n').length}: `;
 }

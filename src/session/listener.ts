@@ -354,7 +354,7 @@ export async function drain(
     await clock.sleep(waitMs, signal);
   }
   listener.stopAccepting();
-  say('close', 'stopped accepting clients; sessions end when they are idle');
+  say('close', 'stopped accepting clients; sessions end after their next statements');
   const over = new AbortController();
   const end = () => over.abort();
   signal.addEventListener('abort', end, { once: true });

@@ -357,4 +357,9 @@ describe('the file of settings', () => {
   ])('may not have %s', (_what, text) => {
     expect(() => read(text)).toThrow(/undrop\.conf: /);
   });
+
+  test('names the line of a mistake', () => {
+    const text = '// {\n{\n  // "hold": "1d",\n  "hold": "2d"\n  "grace": "1s"\n}\n';
+    expect(() => read(text)).toThrow(/undrop\.conf: line 5: /);
+  });
 });

@@ -199,7 +199,7 @@ function isNative(round: number): boolean {
 /** What can't serve takes nothing over, and the log says why. */
 async function failToReload(service: Service): Promise<void> {
   const broken: readonly [install: () => Promise<void>, why: RegExp][] = [
-    [() => service.install('2.0.0', () => 'const = 1;'), /it ended before it served/],
+    [() => service.install('2.0.0', () => 'const = 1;'), /a new process ended before it served/],
     [() => service.set({ hold: 'never' }), /hold in .*expected/s],
   ];
   for (const [index, [install, why]] of broken.entries()) {

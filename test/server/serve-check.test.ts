@@ -61,6 +61,11 @@ onServers('undrop serve --check on $name', (server, on) => {
     expect([done.code, done.stdout]).toEqual([code, expect.stringMatching(line)]);
   });
 
+  test('warns of a variable that is no setting', async () => {
+    const { code, stdout } = await check({ HODL: '3d' });
+    expect([code, stdout]).toEqual([1, expect.stringMatching(/^warning +settings .*UNDROP_HODL/m)]);
+  });
+
   test('looks at each server of UNDROP_UPSTREAM', async () => {
     const UPSTREAM = `127.0.0.1:1,${server.host}:${server.port}`;
     const { code, stdout } = await check({ UPSTREAM });

@@ -10,6 +10,7 @@ import { until } from '../support/poll.js';
 import { controlPid, runUndrop } from '../support/proxy.js';
 import { connect, type Session } from '../support/servers.js';
 import { startService } from '../support/service.js';
+import { switchedAddress } from '../support/switched-address.js';
 
 const WAITS = { event: 'reload', level: 40 };
 
@@ -76,18 +77,31 @@ onServersAtOnce('commands to a service on $name', (server, { test }) => {
     await service.says(WAITS);
     for (const session of sessions) expect(await session.column('SELECT 1')).toEqual([1]);
     expect(isOver).toBe(false);
+    // It has yet to begin, so all who ask for a reload get that one.
+    service.proxy.kill('SIGHUP');
     const forced = service.command('reload', '--force');
-    // An idle session stays until its next statement is answered.
+    // An idle session stays until it has been used again.
     await service.says({ event: 'draining' });
     expect(await first?.column('SELECT 2')).toEqual([2]);
-    expect(await waiting).toMatchObject({ code: 0 });
+    for (const command of await Promise.all([waiting, forced])) {
+      expect(command).toMatchObject({ code: 0, stderr: expect.stringContaining('waiting for') });
+    }
     await expect(first?.query('SELECT 3')).rejects.toThrow();
-    // Now the second is the oldest, and ends for the other reload.
-    await service.says({ event: 'draining' }, 2);
-    expect(await second?.column('SELECT 2')).toEqual([2]);
-    expect(await forced).toMatchObject({ code: 0 });
-    expect(await third?.column('SELECT 3')).toEqual([3]);
-    await Promise.all(sessions.map((session) => session.destroy()));
+    for (const session of [second, third]) expect(await session?.column('SELECT 3')).toEqual([3]);
+    expect(service.logged({ event: 'draining' })).toHaveLength(1);
+    expect(service.logged({ event: 'reload', level: 30 })).toHaveLength(3);
+    for (const session of sessions) session.destroy();
+  });
+
+  test('a server that does not answer is a reason against a reload, but with --force', async () => {
+    const address = await switchedAddress(server);
+    await using service = await startService({ ...server, port: address.port });
+    address.pointTo(null, { cut: true });
+    const refused = await service.command('reload');
+    expect(refused).toMatchObject({ code: 1, stdout: '' });
+    expect(refused.stderr).toMatch(/cannot reload; .* no server answers the new processes/);
+    expect(await service.command('reload', '--force')).toMatchObject({ code: 0, stderr: '' });
+    await address.close();
   });
 
   test('without a service each says so', async () => {

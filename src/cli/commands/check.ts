@@ -55,10 +55,16 @@ export async function runCheck(flags: Flags, shell: Shell): Promise<number> {
 }
 
 async function checkAll(flags: Flags, shell: Shell): Promise<Findings> {
-  const loaded = await attempt('settings', () => proxySettingsOf(shell, flags));
-  if ('failed' in loaded) return loaded.failed;
+  const warnings: string[] = [];
+  const stderr = { write: (text: string) => warnings.push(text.trim()) };
+  const loaded = await attempt('settings', () => proxySettingsOf({ ...shell, stderr }, flags));
+  const doubtful = warnings.map(
+    (text): Finding => ({ check: 'settings', result: 'warning', text }),
+  );
+  if ('failed' in loaded) return [...doubtful, ...loaded.failed];
   const settings = loaded.value;
   const before = [
+    ...doubtful,
     ...settingsFindings(settings),
     ...checkFiles(settings),
     ...(await checkAddresses(settings)),

@@ -16,7 +16,9 @@ export async function runServiceCommand(
     const cause = 'UNDROP_CONTROL_SOCKET is none, or UNDROP_LISTEN has no port';
     throw new UndropError('UNDROP_NOT_RUNNING', { path: 'none', cause });
   }
-  const { isDone, text } = await sendCommand(path, { command, force: flags['force'] === true });
+  const asked = { command, force: flags['force'] === true };
+  const onWait = (what: string) => shell.stderr.write(`undrop: ${what}\n`);
+  const { isDone, text } = await sendCommand(path, asked, onWait);
   (isDone ? shell.stdout : shell.stderr).write(`undrop: ${text}\n`);
   return isDone ? 0 : 1;
 }

@@ -105,7 +105,7 @@ export class Child {
       this.#process.once('exit', (code, signal) => {
         resolve();
         const how = signal ?? `exit code ${code}`;
-        const cause = `it ended before it served (${how}); standard error may say why`;
+        const cause = `a new process ended before it served (${how}); standard error may say why`;
         this.#fail(new ProcessFailedError(cause));
         options.onEnd(this, { code, signal });
       });

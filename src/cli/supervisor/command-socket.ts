@@ -27,8 +27,12 @@ export interface ServiceCommand {
 
 export interface Outcome {
   readonly isDone: boolean;
+  /** The outcome follows, as soon as what `text` says is over. */
+  readonly isWaiting?: boolean;
   readonly text: string;
 }
+
+type Run = (command: ServiceCommand, onWait: (text: string) => void) => Promise<Outcome>;
 
 interface SocketSettings {
   readonly controlSocket: string;
@@ -57,11 +61,7 @@ export class CommandSocket {
   }
 
   /** Null if it can't be opened, which the log says. */
-  static async open(
-    path: string,
-    run: (command: ServiceCommand) => Promise<Outcome>,
-    log: Log,
-  ): Promise<CommandSocket | null> {
+  static async open(path: string, run: Run, log: Log): Promise<CommandSocket | null> {
     const server = net.createServer((socket) => serve(socket, run));
     try {
       await removeStaleSockets([{ socketPath: path }]);
@@ -85,7 +85,7 @@ export class CommandSocket {
   }
 }
 
-function serve(socket: net.Socket, run: (command: ServiceCommand) => Promise<Outcome>): void {
+function serve(socket: net.Socket, run: Run): void {
   socket.on('error', () => socket.destroy());
   let text = '';
   socket.setEncoding('utf8').on('data', (chunk: string) => {
@@ -93,31 +93,38 @@ function serve(socket: net.Socket, run: (command: ServiceCommand) => Promise<Out
     if (text.length > COMMAND_BYTES_MAX) socket.destroy();
     if (!text.includes('\n')) return;
     socket.pause();
-    answer(text, run)
-      .then((outcome) => socket.end(`${JSON.stringify(outcome)}\n`))
+    const say = (outcome: Outcome) => socket.write(`${JSON.stringify(outcome)}\n`);
+    answer(text, run, (what) => say({ isDone: false, isWaiting: true, text: what }))
+      .then(say)
+      .then(() => socket.end())
       .catch(() => socket.destroy());
   });
 }
 
-async function answer(
-  text: string,
-  run: (command: ServiceCommand) => Promise<Outcome>,
-): Promise<Outcome> {
+async function answer(text: string, run: Run, onWait: (text: string) => void): Promise<Outcome> {
   try {
-    return await run(JSON.parse(text) as ServiceCommand);
+    return await run(JSON.parse(text) as ServiceCommand, onWait);
   } catch (error) {
     return { isDone: false, text: error instanceof Error ? error.message : String(error) };
   }
 }
 
 /** Rejects with UNDROP_NOT_RUNNING if no service of this account listens there. */
-export async function sendCommand(path: string, command: ServiceCommand): Promise<Outcome> {
+export async function sendCommand(
+  path: string,
+  command: ServiceCommand,
+  onWait: (text: string) => void,
+): Promise<Outcome> {
   assertOwn(path);
   const socket = net.connect(path);
   try {
     await once(socket, 'connect');
     socket.write(`${JSON.stringify(command)}\n`);
-    for await (const line of createInterface({ input: socket })) return JSON.parse(line) as Outcome;
+    for await (const line of createInterface({ input: socket })) {
+      const outcome = JSON.parse(line) as Outcome;
+      if (outcome.isWaiting !== true) return outcome;
+      onWait(outcome.text);
+    }
     throw new Error('it ended before it answered');
   } catch (error) {
     const { message: cause } = error as Error;

@@ -43,6 +43,8 @@ type State = 'starting' | 'serving' | 'retired' | 'ending';
 
 export class Generation {
   state: State = 'starting';
+  /** When the sessions of its proxies end at the latest; null: they have all the time. */
+  endsAt: Date | null = null;
   readonly #options: GenerationOptions;
   readonly #children = new Set<Child>();
   #plan: Plan | null = null;
@@ -70,6 +72,11 @@ export class Generation {
 
   get sockets(): readonly BoundSocket[] {
     return this.#sockets;
+  }
+
+  /** A server answered its control process at the start. */
+  get reachesServer(): boolean {
+    return this.#serverConnectionsMax !== null;
   }
 
   /**
@@ -111,11 +118,13 @@ export class Generation {
   /** Its proxies take no more clients; those that they have may stay so long. */
   retire(withinMs: number, { timeoutMs, idle }: DrainTimes): void {
     this.state = 'retired';
+    this.endsAt = new Date(Date.now() + withinMs + timeoutMs);
     this.#tellProxies({ kind: 'retire', withinMs, timeoutMs, idle });
   }
 
   drain(times: DrainTimes): void {
     this.state = 'ending';
+    this.endsAt = new Date(Date.now() + times.waitMs + times.timeoutMs);
     this.#tellProxies({ kind: 'drain', ...times });
   }
 

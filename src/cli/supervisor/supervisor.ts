@@ -7,6 +7,8 @@
  * Invariants: clients can connect from the first `start` to the end. Processes that can't serve
  * leave those that do as they are. Only one control process collects at a time.
  */
+
+import { timeText } from '../../duration.js';
 import type { UndropError } from '../../errors.js';
 import type { LeveledLog } from '../../log.js';
 import { BoundSockets } from '../../session/bound-sockets.js';
@@ -47,6 +49,10 @@ export class Supervisor {
   #away: string | null = null;
   #commands: { readonly path: string; readonly socket: CommandSocket } | null = null;
   #reloading: Promise<unknown> = Promise.resolve();
+  /** The reload that has yet to begin, for all who ask for one until then. */
+  #next: Promise<Outcome> | null = null;
+  /** Somebody has asked for it with force. */
+  #isForced = false;
   #onGenerationGone: () => void = () => undefined;
   #onFailed: (error: UndropError) => void = () => undefined;
 
@@ -73,21 +79,27 @@ export class Supervisor {
   }
 
   /**
-   * Never rejects: what can't serve changes nothing. Reloads run one after another. `force`: if
-   * there are too many old processes, the oldest end their sessions as at a shutdown.
+   * Never rejects: what can't serve changes nothing. Whoever asks for a reload while one has yet to
+   * begin gets that one. `force`: if there are too many old processes, the oldest end their
+   * sessions as at a shutdown; and new processes needn't reach a server. `onWait`: it has to wait.
    */
-  reload({ force = false } = {}): Promise<Outcome> {
-    // At once: the reloads before it may wait for that.
+  reload({ force = false, onWait = (_: string) => {} } = {}): Promise<Outcome> {
+    this.#isForced ||= force;
+    // At once: a reload may be waiting for that.
     if (force) this.#endOldest();
-    const outcome = this.#reloading.then(() => this.#reload(force));
-    this.#reloading = outcome;
-    return outcome;
+    if (this.#isFull) onWait(this.#waitText());
+    this.#next ??= this.#reloading.then(() => this.#reload());
+    this.#reloading = this.#next;
+    return this.#next;
   }
 
-  async #run({ command, force = false }: ServiceCommand): Promise<Outcome> {
+  async #run(
+    { command, force = false }: ServiceCommand,
+    onWait: (text: string) => void,
+  ): Promise<Outcome> {
     switch (command) {
       case 'reload':
-        return this.reload({ force });
+        return this.reload({ force, onWait });
       case 'drain':
         return this.#keepAway('it was taken out of service (undrop drain)');
       case 'undrain':
@@ -138,23 +150,41 @@ export class Supervisor {
     return this.#totals.sum();
   }
 
-  async #reload(force: boolean): Promise<Outcome> {
-    const { log } = this.#options;
-    const before = this.#plan;
-    if (force) this.#endOldest();
+  /** Resolves when there are few enough old processes. */
+  async #waitForRoom(): Promise<void> {
+    if (this.#isForced) this.#endOldest();
     else if (this.#isFull) {
-      const what = 'waiting for the end of the oldest processes; --force ends their sessions';
-      log.warn({ event: 'reload', generations: this.#generations.length }, what);
+      const fields = { event: 'reload', generations: this.#generations.length };
+      this.#options.log.warn(fields, this.#waitText());
     }
     while (this.#isFull) {
       await new Promise<void>((resolve) => {
         this.#onGenerationGone = resolve;
       });
     }
+  }
+
+  #waitText(): string {
+    const [oldest] = this.#generations;
+    const latest = oldest?.endsAt ? `, at ${timeText(oldest.endsAt)} at the latest` : '';
+    const what = `waiting for the end of the sessions of the oldest processes${latest}`;
+    return oldest?.state === 'ending' ? what : `${what}; undrop reload --force ends them`;
+  }
+
+  async #reload(): Promise<Outcome> {
+    await this.#waitForRoom();
+    const { log } = this.#options;
+    const [before, force] = [this.#plan, this.#isForced];
+    this.#next = null;
+    this.#isForced = false;
     if (this.#isEnding) return { isDone: false, text: 'the service is about to end' };
     const generation = this.#newGeneration();
     try {
       const plan = await generation.open();
+      if (!force && this.#current?.reachesServer === true && !generation.reachesServer) {
+        generation.kill();
+        throw new Error('no server answers the new processes; undrop reload --force takes them');
+      }
       await this.#takeOver(generation, plan);
       return { isDone: true, text: `reloaded; version ${plan.version} serves new clients` };
     } catch (error) {
@@ -203,7 +233,7 @@ export class Supervisor {
     this.#commands = null;
     if (path === null) return;
     const { log } = this.#options;
-    const socket = await CommandSocket.open(path, (command) => this.#run(command), log);
+    const socket = await CommandSocket.open(path, (...args) => this.#run(...args), log);
     if (socket !== null) this.#commands = { path, socket };
   }
 
