@@ -1,9 +1,9 @@
 /**
- * The certificate that a proxy makes at its start, as OpenSSL and Node.js read it. Go and Java do
+ * The certificates that a proxy makes at its start, as OpenSSL and Node.js read it. Go and Java do
  * so in test/server/tls-programs.test.ts.
  */
 import { execFileSync } from 'node:child_process';
-import { X509Certificate } from 'node:crypto';
+import { createPrivateKey, X509Certificate } from 'node:crypto';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { hostname, tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -18,19 +18,31 @@ beforeAll(() => {
 
 afterAll(() => rmSync(folder, { recursive: true }));
 
-async function certificateFor(...hosts: readonly string[]): Promise<X509Certificate> {
+type Kind = 'RSA' | 'ECDSA';
+
+async function make(kind: Kind, hosts: readonly string[]): Promise<X509Certificate> {
   const listen = hosts.map((host) => ({ host, port: 3307 }));
-  const { cert } = await makeSelfSigned([...listen, { socketPath: '/run/undrop.sock' }]);
+  const made = await makeSelfSigned([...listen, { socketPath: '/run/undrop.sock' }]);
+  const { cert, key } = kind === 'ECDSA' && made.ecdsa !== undefined ? made.ecdsa : made;
   writeFileSync(join(folder, 'cert.pem'), cert);
-  return new X509Certificate(cert);
+  writeFileSync(join(folder, 'key.pem'), key);
+  const certificate = new X509Certificate(cert);
+  expect(certificate.checkPrivateKey(createPrivateKey(key))).toBe(true);
+  return certificate;
 }
 
 /** Of `openssl` on the certificate that was made last. */
 function openssl(...args: readonly string[]): string {
-  return execFileSync('openssl', args, { cwd: folder, encoding: 'utf8' });
+  return execFileSync('openssl', args, {
+    cwd: folder,
+    encoding: 'utf8',
+    stdio: ['ignore', 'pipe', 'ignore'],
+  });
 }
 
-describe('the certificate that is made at the start', () => {
+describe.each<Kind>(['RSA', 'ECDSA'])('the %s certificate that is made at the start', (kind) => {
+  const certificateFor = (...hosts: readonly string[]) => make(kind, hosts);
+
   test('has strings of the characters that their types allow', async () => {
     await certificateFor('127.0.0.1');
     const parsed = openssl('asn1parse', '-in', 'cert.pem');
@@ -46,7 +58,14 @@ describe('the certificate that is made at the start', () => {
     const text = openssl('x509', '-in', 'cert.pem', '-noout', '-text');
     expect(text).toMatch(/Version: 3 /);
     expect(text).toMatch(/X509v3 Basic Constraints: critical\s+CA:FALSE/);
-    expect(text).toMatch(/X509v3 Key Usage: critical\s+Digital Signature, Key Encipherment/);
+    const usage = kind === 'RSA' ? 'Digital Signature, Key Encipherment' : 'Digital Signature';
+    expect(text).toMatch(new RegExp(`X509v3 Key Usage: critical\\s+${usage}\n`));
+    const key = openssl('x509', '-in', 'cert.pem', '-noout', '-ext', 'subjectKeyIdentifier');
+    openssl('x509', '-in', 'cert.pem', '-x509toreq', '-signkey', 'key.pem', '-out', 'request.pem');
+    const again = ['-req', '-in', 'request.pem', '-signkey', 'key.pem', '-extfile', 'extensions'];
+    writeFileSync(join(folder, 'extensions'), 'subjectKeyIdentifier=hash\n');
+    openssl('x509', ...again, '-out', 'again.pem');
+    expect(openssl('x509', '-in', 'again.pem', '-noout', '-ext', 'subjectKeyIdentifier')).toBe(key);
     expect(text).toMatch(/X509v3 Extended Key Usage: *\s+TLS Web Server Authentication/);
     expect(text).toMatch(/X509v3 Subject Key Identifier:/);
     expect(text).not.toMatch(/Serial Number:\s+\(Negative\)/);
