@@ -225,3 +225,8 @@ function parseHold(text: string): { readonly length: string; readonly ms: number
   const ms = length === undefined ? null : parseDuration(length);
   return length === undefined || ms === null || ms > HOLD_MS_MAX ? null : { length, ms };
 }
+
+/** The tables that it names are destroyed at once. */
+export function isWithoutHold({ action }: Rule): boolean {
+  return action.do === 'native' || (action.do === 'hold' && action.ms === 0);
+}

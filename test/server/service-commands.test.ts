@@ -8,7 +8,7 @@ import { temporaryFolder } from '../support/folders.js';
 import { onServersAtOnce } from '../support/on-servers.js';
 import { until } from '../support/poll.js';
 import { controlPid, runUndrop } from '../support/proxy.js';
-import { connect, type Session } from '../support/servers.js';
+import { connect, freshSchema, query, type Session } from '../support/servers.js';
 import { startService } from '../support/service.js';
 import { switchedAddress } from '../support/switched-address.js';
 
@@ -102,6 +102,30 @@ onServersAtOnce('commands to a service on $name', (server, { test }) => {
     expect(refused.stderr).toMatch(/cannot reload; .* no server answers the new processes/);
     expect(await service.command('reload', '--force')).toMatchObject({ code: 0, stderr: '' });
     await address.close();
+  });
+
+  test('sessions of a program that cannot read the new policy destroy nothing', async () => {
+    await using fresh = await freshSchema(server);
+    const { name: database } = fresh;
+    await using service = await startService(server, { rules: ['*.at_once_*: now'] });
+    await using session = await connect(service.proxy, { database });
+    await session.run('CREATE TABLE at_once_1 (a INT)', 'CREATE TABLE at_once_2 (a INT)');
+    const isHeld = async (table: string) => {
+      const isOf = `schema_name = '${database}' AND table_name = '${table}'`;
+      const held = `SELECT hold_until > dropped_at AS held FROM _undrop.ledger WHERE ${isOf}`;
+      return (await query<{ held: number }>(server, held)).map(({ held: one }) => Number(one));
+    };
+    await session.run('DROP TABLE at_once_1');
+    const written = 'policy:Object.fromEntries(POLICY_KEYS.map(key=>[variableOf(key),';
+    const more = written.replace('(key),', '(key)+(key==="note"?"_OF_LATER":""),');
+    await service.install('2.0.0', (text) => {
+      expect(text).toContain(written);
+      return text.replace(written, more);
+    });
+    expect(await service.command('reload')).toMatchObject({ code: 0 });
+    await service.says({ msg: 'cannot read the policy of the new program; keeping the old one' });
+    await session.run('DROP TABLE at_once_2');
+    expect([await isHeld('at_once_1'), await isHeld('at_once_2')]).toEqual([[0], [1]]);
   });
 
   test('without a service each says so', async () => {

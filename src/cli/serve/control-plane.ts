@@ -10,7 +10,7 @@ import { systemClock } from '../../clock.js';
 import { newCollectorFigures } from '../../lifecycle/figures.js';
 import type { Log } from '../../log.js';
 import type { Counters } from '../../metrics.js';
-import type { Rule } from '../../policy/rules.js';
+import { isWithoutHold } from '../../policy/rules.js';
 import { PoolSet } from '../../service/pool/pool-set.js';
 import { describeAddress, type ServerAddress } from '../../service/server-address.js';
 import type { BoundSocket } from '../../session/bound-sockets.js';
@@ -168,8 +168,4 @@ export function warnUnprotected(log: Log, settings: ProxySettings): void {
       rules: unheld,
     });
   }
-}
-
-function isWithoutHold({ action }: Rule): boolean {
-  return action.do === 'native' || (action.do === 'hold' && action.ms === 0);
 }

@@ -2,6 +2,7 @@
 import type { Socket } from 'node:net';
 import { assert } from '../../assert.js';
 import type { Log } from '../../log.js';
+import { isWithoutHold } from '../../policy/rules.js';
 import { PoolSet } from '../../service/pool/pool-set.js';
 import type { SocketHandle } from '../../session/bound-sockets.js';
 import type { ProxySettings } from '../settings.js';
@@ -139,7 +140,8 @@ function follow(
   try {
     front.change(readPolicy(policy));
   } catch (error) {
-    front.change({ ...settings, allowDestroy: 'off' });
+    const rules = settings.rules.filter((rule) => !isWithoutHold(rule));
+    front.change({ ...settings, rules, allowDestroy: 'off' });
     const fields = { event: 'reload', err: error };
     log.error(fields, 'cannot read the policy of the new program; keeping the old one');
   }
