@@ -16,6 +16,7 @@ import { startService } from '../support/service.js';
 
 const SESSIONS = 6;
 const CLIENTS = 20;
+const KILLS = [1, 2];
 const COLLECTOR = { msg: 'became the collector of this server' };
 
 onServersAtOnce('a killed process of a service on $name', (server, { test }) => {
@@ -35,7 +36,7 @@ onServersAtOnce('a killed process of a service on $name', (server, { test }) => 
     const sessions = await connectAll(proxy, schema);
     const load = startLoad(proxy, schema);
     await goOn(load);
-    for (const count of [1, 2]) {
+    for (const count of KILLS) {
       process.kill(controlPid(proxy), 'SIGKILL');
       await service.says({ msg: 'the control process died; another takes its place' }, count);
       await service.says(COLLECTOR, 1 + count);
@@ -48,9 +49,10 @@ onServersAtOnce('a killed process of a service on $name', (server, { test }) => 
     const isAllRemoved = async () => (await openRows()).length === 0;
     await until(isAllRemoved, 'all are removed');
     const removals = service.logged({ event: 'removal' }).map(({ table }) => table);
-    // A killed process may have removed one and not said so.
-    expect(removals.length).toBeLessThanOrEqual(load.at(-1)?.count ?? 0);
-    expect(new Set(removals).size).toBe(removals.length);
+    const removed = new Set(removals);
+    // A killed process may have removed one and not said so, or not written that it has said so.
+    expect(removed.size).toBeLessThanOrEqual(load.at(-1)?.count ?? 0);
+    expect(removals.length - removed.size).toBeLessThanOrEqual(KILLS.length);
     expect(await alive(sessions)).toEqual(idsOf(sessions));
     for (const session of sessions) await session.end();
     expect(workerPids(proxy)).toHaveLength(2);

@@ -79,8 +79,8 @@ export class Supervisor {
   }
 
   /**
-   * Never rejects: what can't serve changes nothing. Whoever asks for a reload while one has yet to
-   * begin gets that one. `force`: if there are too many old processes, the oldest end their
+   * Never rejects: what can't serve changes nothing. A reload that has yet to begin is the one of
+   * all who ask for one. `force`: if there are too many old processes, the oldest end their
    * sessions as at a shutdown; and new processes needn't reach a server. `onWait`: it has to wait.
    */
   reload({ force = false, onWait = (_: string) => {} } = {}): Promise<Outcome> {
