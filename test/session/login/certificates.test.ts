@@ -4,11 +4,14 @@
  */
 import { execFileSync } from 'node:child_process';
 import { createPrivateKey, X509Certificate } from 'node:crypto';
+import { once } from 'node:events';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import net, { type AddressInfo } from 'node:net';
 import { hostname, tmpdir } from 'node:os';
 import { join } from 'node:path';
+import tls from 'node:tls';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
-import { makeSelfSigned } from '../../../src/session/login/certificates.js';
+import { loadIdentity, makeSelfSigned } from '../../../src/session/login/certificates.js';
 
 let folder = '';
 
@@ -110,4 +113,24 @@ describe.each<Kind>(['RSA', 'ECDSA'])('the %s certificate that is made at the st
     expect(Date.parse(certificate.validTo)).toBeGreaterThan(Date.now());
     expect(Date.parse(certificate.validFrom)).toBeLessThan(Date.now());
   });
+});
+
+test.each([
+  { client: 'any client', sigalgs: undefined, type: 'ec' },
+  { client: 'a client without ECDSA', sigalgs: 'rsa_pss_rsae_sha256', type: 'rsa' },
+])('$client gets the one with the key $type', async ({ sigalgs, type }) => {
+  const { context } = loadIdentity(await makeSelfSigned([]));
+  const server = net.createServer((socket) => {
+    const secured = new tls.TLSSocket(socket, { isServer: true, secureContext: context });
+    secured.on('error', () => undefined);
+  });
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = server.address() as AddressInfo;
+  const about = { host: '127.0.0.1', rejectUnauthorized: false };
+  const client = tls.connect({ ...about, port, ...(sigalgs === undefined ? {} : { sigalgs }) });
+  await once(client, 'secureConnect');
+  expect(client.getPeerX509Certificate()?.publicKey.asymmetricKeyType).toBe(type);
+  client.destroy();
+  server.close();
 });
