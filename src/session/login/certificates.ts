@@ -4,11 +4,10 @@
  * none are configured. The self-signed certificate protects against eavesdropping; a client that
  * checks certificates refuses it, because it proves no identity.
  *
- * Invariant: what was created is never written to disk, and a process creates it once.
+ * Invariant: what was created is never written to disk, and a process creates one certificate only.
  */
 
 import {
-  createHash,
   createPrivateKey,
   createPublicKey,
   generateKeyPair,
@@ -34,12 +33,9 @@ interface Identity {
   readonly key: KeyObject;
 }
 
-/** With an ECDSA certificate beside it, OpenSSL takes the one that the client can use. */
-export function loadIdentity(pem: SelfSigned, ticketKeys: Buffer | null = null): Identity {
-  const all = pem.ecdsa === undefined ? [pem] : [pem, pem.ecdsa];
-  const options = { cert: all.map(({ cert }) => cert), key: all.map(({ key }) => key) };
-  const context = tls.createSecureContext({ ...options, ...(ticketKeys && { ticketKeys }) });
-  return { pem, context, key: createPrivateKey(pem.key) };
+export function loadIdentity(pem: CertificateAndKey, ticketKeys: Buffer | null = null): Identity {
+  const options = ticketKeys === null ? pem : { ...pem, ticketKeys };
+  return { pem, context: tls.createSecureContext({ ...options }), key: createPrivateKey(pem.key) };
 }
 
 /** A certificate and its key. `prefix`: of the two variables that name the files. */
@@ -139,14 +135,8 @@ export interface CertificateAndKey {
   readonly key: string;
 }
 
-/** A certificate that every client can use, and one whose handshake takes a tenth of the CPU. */
-export interface SelfSigned extends CertificateAndKey {
-  readonly ecdsa?: CertificateAndKey;
-}
-
-/** Passwords can be encrypted with it, too. */
-const RSA_BITS = 2048;
-const CURVE = 'P-256';
+/** RSA, because every client knows it, and passwords can be encrypted with it. */
+const KEY_BITS = 2048;
 /** A PrintableString, which has no underscore: strict parsers refuse others. */
 const NAME = 'undrop auto-generated server certificate';
 const DAY_MS = 86_400_000;
@@ -154,33 +144,20 @@ const DAY_MS = 86_400_000;
 const VALID_BEFORE_DAYS = 1;
 const VALID_DAYS = 3_650;
 
-let made: Promise<SelfSigned> | null = null;
+let made: Promise<CertificateAndKey> | null = null;
 
-/** The certificates of this process, created at the first call for the addresses of the proxy. */
-export function selfSigned(listen: readonly ServerAddress[]): Promise<SelfSigned> {
+/** The certificate of this process, created at the first call for the addresses of the proxy. */
+export function selfSigned(listen: readonly ServerAddress[]): Promise<CertificateAndKey> {
   made ??= makeSelfSigned(listen);
   return made;
 }
 
-/** Creates certificates for `localhost` and for the addresses in `listen`, and their keys. */
-export async function makeSelfSigned(listen: readonly ServerAddress[]): Promise<SelfSigned> {
-  const make = promisify(generateKeyPair);
-  const [rsa, ecdsa] = await Promise.all([
-    make('rsa', { modulusLength: RSA_BITS }),
-    make('ec', { namedCurve: CURVE }),
-  ]);
-  return { ...certify(rsa.privateKey, listen), ecdsa: certify(ecdsa.privateKey, listen) };
-}
-
-function certify(key: KeyObject, listen: readonly ServerAddress[]): CertificateAndKey {
-  const isRsa = key.asymmetricKeyType === 'rsa';
-  const spki = createPublicKey(key).export({ type: 'spki', format: 'der' });
-  // Its types know only one of the options.
-  const parse = forge.asn1.fromDer as unknown as (der: string, options: object) => forge.asn1.Asn1;
-  const keyInfo = parse(spki.toString('binary'), { decodeBitStrings: false });
+/** Creates a certificate for `localhost` and for the addresses in `listen`, and its key. */
+export async function makeSelfSigned(listen: readonly ServerAddress[]): Promise<CertificateAndKey> {
+  const { privateKey } = await promisify(generateKeyPair)('rsa', { modulusLength: KEY_BITS });
+  const publicPem = createPublicKey(privateKey).export({ type: 'spki', format: 'pem' }).toString();
   const certificate = forge.pki.createCertificate();
-  // node-forge knows only RSA keys: it writes this one, which is replaced below.
-  certificate.publicKey = forge.pki.setRsaPublicKey(ONE, ONE);
+  certificate.publicKey = forge.pki.publicKeyFromPem(publicPem);
   // A first byte below 0x80: serial numbers are positive.
   certificate.serialNumber = `01${randomBytes(15).toString('hex')}`;
   certificate.validity.notBefore = new Date(Date.now() - VALID_BEFORE_DAYS * DAY_MS);
@@ -190,56 +167,14 @@ function certify(key: KeyObject, listen: readonly ServerAddress[]): CertificateA
   certificate.setIssuer(names);
   certificate.setExtensions([
     { name: 'basicConstraints', cA: false, critical: true },
-    { name: 'keyUsage', digitalSignature: true, keyEncipherment: isRsa, critical: true },
+    { name: 'keyUsage', digitalSignature: true, keyEncipherment: true, critical: true },
     { name: 'extKeyUsage', serverAuth: true },
-    { id: forge.pki.oids['subjectKeyIdentifier'], value: keyIdentifier(keyInfo) },
+    { name: 'subjectKeyIdentifier' },
     { name: 'subjectAltName', altNames: altNamesOf(listen) },
   ]);
-  certificate.signatureOid = SHA256_WITH_RSA;
-  certificate.siginfo.algorithmOid = SHA256_WITH_RSA;
-  const algorithm = signatureAlgorithm(isRsa);
-  const [tbs] = forge.pki.certificateToAsn1(certificate).value as [forge.asn1.Asn1];
-  const fields = tbs.value as forge.asn1.Asn1[];
-  fields[TBS_SIGNATURE] = algorithm;
-  fields[TBS_KEY] = keyInfo;
-  const signature = sign('sha256', derOf(tbs), key).toString('binary');
-  const body = derOf(sequence([tbs, algorithm, primitive(Type.BITSTRING, `\0${signature}`)]));
-  const cert = forge.pem.encode({ type: 'CERTIFICATE', body: body.toString('binary') });
-  return { cert, key: key.export({ type: 'pkcs8', format: 'pem' }).toString() };
-}
-
-const ONE = new forge.jsbn.BigInteger('1');
-const { Class, Type } = forge.asn1;
-/** Positions in a TBSCertificate (RFC 5280). */
-const TBS_SIGNATURE = 2;
-const TBS_KEY = 6;
-const ECDSA_WITH_SHA256 = '1.2.840.10045.4.3.2';
-const SHA256_WITH_RSA = '1.2.840.113549.1.1.11';
-
-/** RSA's has a NULL as its parameters, ECDSA's has none (RFC 4055, RFC 5758). */
-function signatureAlgorithm(isRsa: boolean): forge.asn1.Asn1 {
-  const oid = forge.asn1.oidToDer(isRsa ? SHA256_WITH_RSA : ECDSA_WITH_SHA256).getBytes();
-  const name = primitive(Type.OID, oid);
-  return sequence(isRsa ? [name, primitive(Type.NULL, '')] : [name]);
-}
-
-/** The SHA-1 of the key's bits, as an OCTET STRING (RFC 5280, 4.2.1.2). */
-function keyIdentifier(keyInfo: forge.asn1.Asn1): string {
-  const [, bits] = keyInfo.value as forge.asn1.Asn1[];
-  const digest = createHash('sha1').update(String(bits?.value).slice(1), 'binary').digest('binary');
-  return derOf(primitive(Type.OCTETSTRING, digest)).toString('binary');
-}
-
-function sequence(parts: forge.asn1.Asn1[]): forge.asn1.Asn1 {
-  return forge.asn1.create(Class.UNIVERSAL, Type.SEQUENCE, true, parts);
-}
-
-function primitive(type: forge.asn1.Type, value: string): forge.asn1.Asn1 {
-  return forge.asn1.create(Class.UNIVERSAL, type, false, value);
-}
-
-function derOf(value: forge.asn1.Asn1): Buffer {
-  return Buffer.from(forge.asn1.toDer(value).getBytes(), 'binary');
+  signWith(privateKey, certificate);
+  const key = privateKey.export({ type: 'pkcs1', format: 'pem' }).toString();
+  return { cert: forge.pki.certificateToPem(certificate), key };
 }
 
 const WILDCARDS = ['0.0.0.0', '::'];
@@ -271,6 +206,17 @@ function ownHosts(): readonly string[] {
   const addresses = Object.values(networkInterfaces()).flatMap((some) => some ?? []);
   const routable = addresses.filter(({ scopeid = 0 }) => scopeid === 0);
   return [hostname(), ...routable.map(({ address }) => address)];
+}
+
+/** Node.js signs, because the arithmetic of node-forge takes a quarter of a second. */
+function signWith(privateKey: KeyObject, certificate: forge.pki.Certificate): void {
+  const signature = (): string => {
+    const bytes = forge.asn1.toDer(certificate.tbsCertificate).getBytes();
+    return sign('sha256', Buffer.from(bytes, 'binary'), privateKey).toString('binary');
+  };
+  // The library uses nothing else of a key.
+  const key: Partial<forge.pki.rsa.PrivateKey> = { sign: signature };
+  certificate.sign(key as forge.pki.rsa.PrivateKey, forge.md.sha256.create());
 }
 
 /** The key with which clients without TLS encrypt their passwords. */

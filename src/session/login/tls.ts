@@ -17,12 +17,12 @@ import { keyPolicyFor } from '../../service/login/server-key.js';
 import type { ServiceSecurity } from '../../service/pool/open-pool.js';
 import { describeAddress, type ServerAddress } from '../../service/server-address.js';
 import {
+  type CertificateAndKey,
   loadIdentity,
   proxyKeyOf,
   readCa,
   readIdentity,
   readServerKey,
-  type SelfSigned,
   selfSigned,
 } from './certificates.js';
 import type { ConnectionSecurity, LoginSecurity, ProxyKey } from './login-check.js';
@@ -77,7 +77,7 @@ interface Material {
   /** Null if clients are offered no TLS. */
   readonly forClients: SecureContext | null;
   /** The source of it, if no files were given. */
-  readonly ownCertificate: SelfSigned | null;
+  readonly ownCertificate: CertificateAndKey | null;
   readonly forServers: SecureContext;
   readonly service: ServiceSecurity;
   /** The key of the certificate, if it is an RSA key; else a created one, if one is needed. */
@@ -101,7 +101,7 @@ export class ProxyTls {
   }
 
   /** The certificate for clients, if no files were given: for the other processes of this proxy. */
-  get ownCertificate(): SelfSigned | null {
+  get ownCertificate(): CertificateAndKey | null {
     return this.#material.ownCertificate;
   }
 
@@ -183,7 +183,7 @@ function distrustOf(secured: TLSSocket, mode: UpstreamTlsMode, name: string): st
 /** Secrets that the processes of a service share, and that outlive them. */
 export interface SharedTls {
   /** The certificate for clients, if no files were given. */
-  readonly ownCertificate?: SelfSigned | null;
+  readonly ownCertificate?: CertificateAndKey | null;
   /** The keys of session tickets, in base64: by them a client resumes its TLS with any process. */
   readonly ticketKeys?: string;
 }

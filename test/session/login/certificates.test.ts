@@ -1,17 +1,14 @@
 /**
- * The certificates that a proxy makes at its start, as OpenSSL and Node.js read it. Go and Java do
+ * The certificate that a proxy makes at its start, as OpenSSL and Node.js read it. Go and Java do
  * so in test/server/tls-programs.test.ts.
  */
 import { execFileSync } from 'node:child_process';
-import { createPrivateKey, X509Certificate } from 'node:crypto';
-import { once } from 'node:events';
+import { X509Certificate } from 'node:crypto';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import net, { type AddressInfo } from 'node:net';
 import { hostname, tmpdir } from 'node:os';
 import { join } from 'node:path';
-import tls from 'node:tls';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
-import { loadIdentity, makeSelfSigned } from '../../../src/session/login/certificates.js';
+import { makeSelfSigned } from '../../../src/session/login/certificates.js';
 
 let folder = '';
 
@@ -21,31 +18,19 @@ beforeAll(() => {
 
 afterAll(() => rmSync(folder, { recursive: true }));
 
-type Kind = 'RSA' | 'ECDSA';
-
-async function make(kind: Kind, hosts: readonly string[]): Promise<X509Certificate> {
+async function certificateFor(...hosts: readonly string[]): Promise<X509Certificate> {
   const listen = hosts.map((host) => ({ host, port: 3307 }));
-  const made = await makeSelfSigned([...listen, { socketPath: '/run/undrop.sock' }]);
-  const { cert, key } = kind === 'ECDSA' && made.ecdsa !== undefined ? made.ecdsa : made;
+  const { cert } = await makeSelfSigned([...listen, { socketPath: '/run/undrop.sock' }]);
   writeFileSync(join(folder, 'cert.pem'), cert);
-  writeFileSync(join(folder, 'key.pem'), key);
-  const certificate = new X509Certificate(cert);
-  expect(certificate.checkPrivateKey(createPrivateKey(key))).toBe(true);
-  return certificate;
+  return new X509Certificate(cert);
 }
 
 /** Of `openssl` on the certificate that was made last. */
 function openssl(...args: readonly string[]): string {
-  return execFileSync('openssl', args, {
-    cwd: folder,
-    encoding: 'utf8',
-    stdio: ['ignore', 'pipe', 'ignore'],
-  });
+  return execFileSync('openssl', args, { cwd: folder, encoding: 'utf8' });
 }
 
-describe.each<Kind>(['RSA', 'ECDSA'])('the %s certificate that is made at the start', (kind) => {
-  const certificateFor = (...hosts: readonly string[]) => make(kind, hosts);
-
+describe('the certificate that is made at the start', () => {
   test('has strings of the characters that their types allow', async () => {
     await certificateFor('127.0.0.1');
     const parsed = openssl('asn1parse', '-in', 'cert.pem');
@@ -61,14 +46,7 @@ describe.each<Kind>(['RSA', 'ECDSA'])('the %s certificate that is made at the st
     const text = openssl('x509', '-in', 'cert.pem', '-noout', '-text');
     expect(text).toMatch(/Version: 3 /);
     expect(text).toMatch(/X509v3 Basic Constraints: critical\s+CA:FALSE/);
-    const usage = kind === 'RSA' ? 'Digital Signature, Key Encipherment' : 'Digital Signature';
-    expect(text).toMatch(new RegExp(`X509v3 Key Usage: critical\\s+${usage}\n`));
-    const key = openssl('x509', '-in', 'cert.pem', '-noout', '-ext', 'subjectKeyIdentifier');
-    openssl('x509', '-in', 'cert.pem', '-x509toreq', '-signkey', 'key.pem', '-out', 'request.pem');
-    const again = ['-req', '-in', 'request.pem', '-signkey', 'key.pem', '-extfile', 'extensions'];
-    writeFileSync(join(folder, 'extensions'), 'subjectKeyIdentifier=hash\n');
-    openssl('x509', ...again, '-out', 'again.pem');
-    expect(openssl('x509', '-in', 'again.pem', '-noout', '-ext', 'subjectKeyIdentifier')).toBe(key);
+    expect(text).toMatch(/X509v3 Key Usage: critical\s+Digital Signature, Key Encipherment/);
     expect(text).toMatch(/X509v3 Extended Key Usage: *\s+TLS Web Server Authentication/);
     expect(text).toMatch(/X509v3 Subject Key Identifier:/);
     expect(text).not.toMatch(/Serial Number:\s+\(Negative\)/);
@@ -113,24 +91,4 @@ describe.each<Kind>(['RSA', 'ECDSA'])('the %s certificate that is made at the st
     expect(Date.parse(certificate.validTo)).toBeGreaterThan(Date.now());
     expect(Date.parse(certificate.validFrom)).toBeLessThan(Date.now());
   });
-});
-
-test.each([
-  { client: 'any client', sigalgs: undefined, type: 'ec' },
-  { client: 'a client without ECDSA', sigalgs: 'rsa_pss_rsae_sha256', type: 'rsa' },
-])('$client gets the one with the key $type', async ({ sigalgs, type }) => {
-  const { context } = loadIdentity(await makeSelfSigned([]));
-  const server = net.createServer((socket) => {
-    const secured = new tls.TLSSocket(socket, { isServer: true, secureContext: context });
-    secured.on('error', () => undefined);
-  });
-  server.listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as AddressInfo;
-  const about = { host: '127.0.0.1', rejectUnauthorized: false };
-  const client = tls.connect({ ...about, port, ...(sigalgs === undefined ? {} : { sigalgs }) });
-  await once(client, 'secureConnect');
-  expect(client.getPeerX509Certificate()?.publicKey.asymmetricKeyType).toBe(type);
-  client.destroy();
-  server.close();
 });
