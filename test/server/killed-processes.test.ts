@@ -121,9 +121,10 @@ onServersAtOnce('a killed process of a service on $name', (server, { test }) => 
   });
 });
 
+/** One after another, so that each proxy gets some. */
 async function connectAll(proxy: Target, database: string): Promise<readonly Session[]> {
-  const opening = Array.from({ length: SESSIONS }, () => connect(proxy, { database }));
-  const sessions = await Promise.all(opening);
+  const sessions: Session[] = [];
+  while (sessions.length < SESSIONS) sessions.push(await connect(proxy, { database }));
   for (const session of sessions) session.on('error', () => undefined);
   return sessions;
 }

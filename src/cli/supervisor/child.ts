@@ -95,19 +95,28 @@ export class Child {
     this.#process.on('message', (message: FromProcess, handle: unknown) => {
       this.#hear(message, handle as SocketHandle | undefined);
     });
-    this.#process.on('error', (error) => {
-      log.error(
-        { event: 'process', ...this.fields, err: error },
-        'cannot send a message to a process',
-      );
-    });
     this.ended = new Promise((resolve) => {
-      this.#process.once('exit', (code, signal) => {
+      const end = (how: Ended, cause: string) => {
         resolve();
-        const how = signal ?? `exit code ${code}`;
-        const cause = `a new process ended before it served (${how}); standard error may say why`;
         this.#fail(new ProcessFailedError(cause));
-        options.onEnd(this, { code, signal });
+        options.onEnd(this, how);
+      };
+      this.#process.once('exit', (code, signal) => {
+        const how = signal ?? `exit code ${code}`;
+        end(
+          { code, signal },
+          `a new process ended before it served (${how}); standard error may say why`,
+        );
+      });
+      this.#process.on('error', (error) => {
+        // It has no `exit`: it was never there.
+        if (this.pid === undefined) {
+          return end({ code: null, signal: null }, `cannot start a process: ${error.message}`);
+        }
+        log.error(
+          { event: 'process', ...this.fields, err: error },
+          'cannot send a message to a process',
+        );
       });
     });
   }
@@ -151,7 +160,8 @@ export class Child {
   }
 
   kill(): void {
-    this.#process.kill('SIGKILL');
+    // Node would take 0 for the id of one that could not be started: this whole group.
+    if (this.pid !== undefined) this.#process.kill('SIGKILL');
   }
 
   /**

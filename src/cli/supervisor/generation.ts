@@ -259,10 +259,20 @@ export class Generation {
   }
 
   /** A process that can't start ends, and is replaced in its turn. */
-  async #replace({ role, number }: Child): Promise<void> {
+  async #replace(before: Child): Promise<void> {
+    const { role, number } = before;
     const plan = this.#plan;
     if (this.state !== 'serving' || plan === null) return;
-    const child = this.#fork(role, number);
+    let child: Child;
+    try {
+      child = this.#fork(role, number);
+    } catch (error) {
+      // The system is out of memory, say; there is no process whose end would have it replaced.
+      const fields = { event: 'worker', ...before.fields, err: error };
+      this.#options.log.error(fields, 'cannot start a process; trying again');
+      setTimeout(() => this.#replace(before), RESTART_PAUSE_MS * 2 ** CRASHES_MAX);
+      return;
+    }
     try {
       const { version } = await child.step('hello');
       if (version !== plan.version) {
