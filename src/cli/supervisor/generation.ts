@@ -112,7 +112,9 @@ export class Generation {
   /** From now on its proxies take clients, and control answers those who watch. */
   serve(): void {
     this.state = 'serving';
-    for (const child of this.#children) this.#serve(child);
+    // Control says that clients are served.
+    const controls = this.children.filter(({ role }) => role === 'control');
+    for (const child of [...this.proxies, ...controls]) this.#serve(child);
   }
 
   /** Its proxies take no more clients; those that they have may stay so long. */
