@@ -415,9 +415,10 @@ export class Session {
     if (phase.name === 'closed') return;
     if (phase.name !== 'commands') return this.onFailure(new UndropError('UNDROP_SHUTTING_DOWN'));
     if (!this.#isIdle) return;
-    // The client first: the rest takes milliseconds, in which it may send a statement.
+    // The client first: the rest takes milliseconds, in which it may send a statement. A drop that
+    // has come all the same is completed.
     this.#connections.endClient();
-    setImmediate(() => this.#endOnError(() => this.#endBoth()));
+    setImmediate(() => this.#endOnError(() => this.onClientGone()));
   }
 
   #clearTimers(): void {

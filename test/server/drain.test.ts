@@ -6,8 +6,8 @@ import { type EventEmitter, once } from 'node:events';
 import { describe, expect, test } from '@jest/globals';
 import type { Connection } from 'mysql2/promise';
 import { until } from '../support/poll.js';
-import { type ProxyProcess, spawnProxy, type Variables } from '../support/proxy.js';
-import { sample } from '../support/sample.js';
+import { type ProxyProcess, proxyInFront, spawnProxy, type Variables } from '../support/proxy.js';
+import { rounds, sample } from '../support/sample.js';
 import {
   connect,
   freshSchema,
@@ -78,6 +78,31 @@ async function onServers(
   const servers = sample(testServers(), { name: run.toString(), count: 1 });
   await Promise.all(servers.map(onOne));
 }
+
+test('a drop that comes while its session ends is done, or was never begun', async () => {
+  for (const server of sample(testServers(), { name: 'a late drop', count: 1 })) {
+    await using fresh = await freshSchema(server);
+    const { name: schema } = fresh;
+    const states: unknown[] = [];
+    for (let time = 0; time < rounds(40, 8); time++) {
+      const table = `t_${time}`;
+      await query(server, `CREATE TABLE ${schema}.${table} (a INT)`);
+      await using proxy = await proxyInFront(server);
+      const { connection } = await open(proxy, schema);
+      // In a timer, which comes right before what clients have sent is read.
+      await new Promise<void>((resolve, reject) => {
+        setTimeout(() => {
+          const dropped = connection.query(`DROP TABLE ${table}`).catch(() => undefined);
+          Promise.all([dropped, proxy.stop()]).then(() => resolve(), reject);
+        });
+      });
+      const isOf = `schema_name = '${schema}' AND table_name = '${table}'`;
+      const rows = await query(server, `SELECT state FROM _undrop.ledger WHERE ${isOf}`);
+      states.push(...rows.map((row) => Object.values(row)));
+    }
+    expect(states.flat().filter((state) => state !== 'HOLD')).toEqual([]);
+  }
+});
 
 describe('SIGTERM (wire 55)', () => {
   test('idle sessions are answered once more; what precedes a statement is no statement', async () => {
