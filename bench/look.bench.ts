@@ -8,7 +8,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { formatHoldName, newHoldId } from '../src/names/names.js';
 import { until } from '../test/support/poll.js';
 import { parseExposition } from '../test/support/prometheus-text.js';
-import { spawnProxy, spawnUndrop, workerPids } from '../test/support/proxy.js';
+import { adminOf, spawnProxy, spawnUndrop, workerPids } from '../test/support/proxy.js';
 import { connect, query, startServer, type Target } from '../test/support/servers.js';
 import { peakKb } from './peers.js';
 import { machineLoad, report } from './report.js';
@@ -62,9 +62,8 @@ async function measure(server: Target): Promise<string[]> {
 
   const proxy = await spawnProxy(server, variables);
   try {
-    const listen = proxy.lines.find(({ event }) => event === 'admin')?.['listen'];
     const metric = async (name: string) => {
-      const response = await fetch(`http://${listen}/metrics`);
+      const response = await fetch(`http://${adminOf(proxy)}/metrics`);
       return parseExposition(await response.text()).get(name) ?? 0;
     };
     const seen = () => metric('undrop_collector_last_look_timestamp_seconds');

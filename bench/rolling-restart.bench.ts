@@ -6,7 +6,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { createPool, type PoolConnection } from 'mysql2/promise';
 import { startHaproxy } from '../test/support/haproxy.js';
-import { type ProxyProcess, spawnProxy, type Variables } from '../test/support/proxy.js';
+import { adminOf, type ProxyProcess, spawnProxy, type Variables } from '../test/support/proxy.js';
 import { query, startServer, type Target } from '../test/support/servers.js';
 import { machineLoad, report } from './report.js';
 
@@ -70,10 +70,6 @@ async function measure(drain: string): Promise<string[]> {
   await server.stop();
   const seconds = restartMs / 1000 / (2 * ROUNDS);
   return [drain, ...counts.flatMap(({ done, lost }) => [`${done}`, `${lost}`]), seconds.toFixed(1)];
-}
-
-function adminOf(proxy: ProxyProcess): string {
-  return String(proxy.lines.find(({ event }) => event === 'admin')?.['listen']);
 }
 
 function usePool({ host, port, user, password }: Target, use: Use) {

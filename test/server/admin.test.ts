@@ -10,7 +10,7 @@ import { startKillable } from '../support/killable-server.js';
 import { onServersAtOnce } from '../support/on-servers.js';
 import { until } from '../support/poll.js';
 import { parseExposition } from '../support/prometheus-text.js';
-import { type ProxyProcess, spawnProxy, type Variables } from '../support/proxy.js';
+import { adminOf, type ProxyProcess, spawnProxy, type Variables } from '../support/proxy.js';
 import { connect, query, type Target } from '../support/servers.js';
 
 interface Watched {
@@ -21,9 +21,8 @@ interface Watched {
 
 async function watched(server: Target, variables: Variables = {}): Promise<Watched> {
   const proxy = await spawnProxy(server, { ADMIN_LISTEN: '127.0.0.1:0', ...variables });
-  const line = proxy.lines.find(({ event }) => event === 'admin');
   const ask = async (path: string) => {
-    const response = await fetch(`http://${line?.['listen']}${path}`);
+    const response = await fetch(`http://${adminOf(proxy)}${path}`);
     return { status: response.status, text: await response.text() };
   };
   const metrics = async () => parseExposition((await ask('/metrics')).text);
@@ -108,8 +107,7 @@ onServersAtOnce('the admin listener on $name', (server, on) => {
     first.kill('SIGKILL');
     await first.ended;
     await using proxy = await spawnProxy(server, variables);
-    const line = proxy.lines.find(({ event }) => event === 'admin');
-    expect(line).toMatchObject({ listen: variables.ADMIN_LISTEN });
+    expect(adminOf(proxy)).toBe(variables.ADMIN_LISTEN);
   });
 
   test('a proxy is ready when its server is', async () => {

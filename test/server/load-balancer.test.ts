@@ -15,7 +15,7 @@ import { temporaryFolder } from '../support/folders.js';
 import { type Haproxy, startHaproxy } from '../support/haproxy.js';
 import { onServersAtOnce } from '../support/on-servers.js';
 import { until } from '../support/poll.js';
-import { type ProxyProcess, spawnProxy, type Variables } from '../support/proxy.js';
+import { adminOf, type ProxyProcess, spawnProxy, type Variables } from '../support/proxy.js';
 import { rounds } from '../support/sample.js';
 import { connect, query, type TestServer } from '../support/servers.js';
 import { makeServiceAccount, SERVICE_ACCOUNT } from '../support/service-account.js';
@@ -55,9 +55,6 @@ onServersAtOnce('behind HAProxy, on $name', (server, on) => {
   const proxies: ProxyProcess[] = [];
   let haproxy: Haproxy;
   const crowd = { served: 0, refused: 0, lastError: '', isOver: false, ended: Promise.resolve() };
-
-  const adminOf = (proxy: ProxyProcess) =>
-    String(proxy.lines.find(({ event }) => event === 'admin')?.['listen']);
 
   beforeAll(async () => {
     await writeFile(passwordFile(), password);

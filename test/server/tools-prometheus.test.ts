@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import { describe, expect, test } from '@jest/globals';
 import { runPromtool } from '../support/debian-tools.js';
 import { projectFolder } from '../support/folders.js';
-import { spawnProxy } from '../support/proxy.js';
+import { adminOf, spawnProxy } from '../support/proxy.js';
 import { sample } from '../support/sample.js';
 import { query, testServers } from '../support/servers.js';
 
@@ -105,8 +105,7 @@ describe('promtool', () => {
       'CREATE TABLE promtool.t (id INT)',
     );
     await query(proxy, 'DROP TABLE promtool.t', 'DROP DATABASE promtool');
-    const listen = proxy.lines.find(({ event }) => event === 'admin')?.['listen'];
-    const response = await fetch(`http://${listen}/metrics`);
+    const response = await fetch(`http://${adminOf(proxy)}/metrics`);
     const checked = await runPromtool(['check', 'metrics'], await response.text());
     expect(checked).toEqual({ code: 0, stdout: '', stderr: '' });
   });

@@ -29,6 +29,8 @@ class SlowClock implements Clock {
   }
 }
 
+const ALL_STAGES = ['stop accepting', 'idle-stay', 'used-stay', 'used-end', 'idle-end'];
+
 function opened(sessions: number) {
   const steps: string[] = [];
   const listener = {
@@ -59,14 +61,7 @@ test('clients are let in for the time of waiting, and no longer (wire 55)', asyn
   expect([clock.slept, steps]).toEqual([[90], []]);
   await clock.goOn();
   await draining;
-  expect(steps).toEqual([
-    'stop accepting',
-    'idle-stay',
-    'used-stay',
-    'used-end',
-    'idle-end',
-    'cut 0',
-  ]);
+  expect(steps).toEqual([...ALL_STAGES, 'cut 0']);
 });
 
 test('it is over as soon as the last session is', async () => {
@@ -92,12 +87,5 @@ test('a hurry ends both waits (wire 55)', async () => {
   const draining = run(90);
   hurry.abort();
   await draining;
-  expect(steps).toEqual([
-    'stop accepting',
-    'idle-stay',
-    'used-stay',
-    'used-end',
-    'idle-end',
-    'cut 2',
-  ]);
+  expect(steps).toEqual([...ALL_STAGES, 'cut 2']);
 });

@@ -73,6 +73,11 @@ export interface ProxyProcess extends ProxyTarget {
   readonly ended: Promise<unknown>;
 }
 
+/** `host:port` of its admin listener, or the path of a socket, as it has logged it. */
+export function adminOf({ lines }: Pick<ProxyProcess, 'lines'>): string {
+  return String(lines.find(({ event }) => event === 'admin')?.['listen']);
+}
+
 /**
  * Ends, stops or wakes a proxy with all of its processes, as when its machine does; other signals
  * are for the first of them.

@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { temporaryFolder } from './folders.js';
 import { until } from './poll.js';
 import {
+  adminOf,
   type CommandResult,
   MAIN,
   type ProxyProcess,
@@ -62,10 +63,7 @@ export async function startService(
     command: (...args) => runUndrop(server, args, own),
     says: (fields, count = 1) =>
       until(() => logged(fields).length >= count, `${count} of ${JSON.stringify(fields)}`),
-    status: async (path) => {
-      const where = logged({ event: 'admin' }).at(0)?.['listen'];
-      return (await fetch(`http://${where}${path}`)).status;
-    },
+    status: async (path) => (await fetch(`http://${adminOf(proxy)}${path}`)).status,
     [Symbol.asyncDispose]: async () => {
       proxy.kill('SIGKILL');
       await proxy.ended;

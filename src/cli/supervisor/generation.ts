@@ -103,8 +103,7 @@ export class Generation {
       for (const child of [control, ...proxies]) child.assertAlive();
       return plan;
     } catch (error) {
-      this.kill();
-      await Promise.all(this.children.map(({ ended }) => ended));
+      await this.abandon();
       throw error;
     }
   }
@@ -181,6 +180,12 @@ export class Generation {
   kill(): void {
     this.state = 'ending';
     for (const child of this.#children) child.kill();
+  }
+
+  /** Resolves when none of its processes is left. */
+  async abandon(): Promise<void> {
+    this.kill();
+    await Promise.all(this.children.map(({ ended }) => ended));
   }
 
   #fork(role: Role, number: number): Child {

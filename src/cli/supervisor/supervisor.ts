@@ -51,7 +51,7 @@ export class Supervisor {
   #reloading: Promise<unknown> = Promise.resolve();
   /** The reload that has yet to begin, for all who ask for one until then. */
   #next: Promise<Outcome> | null = null;
-  /** Somebody has asked for it with force. */
+  /** It was requested with force. */
   #isForced = false;
   #onGenerationGone: () => void = () => undefined;
   #onFailed: (error: UndropError) => void = () => undefined;
@@ -182,7 +182,7 @@ export class Supervisor {
     try {
       const plan = await generation.open();
       if (!force && this.#current?.reachesServer === true && !generation.reachesServer) {
-        generation.kill();
+        await generation.abandon();
         throw new Error('no server answers the new processes; undrop reload --force takes them');
       }
       await this.#takeOver(generation, plan);
