@@ -21,7 +21,7 @@ const POLL_MS = 500;
 const WORKER_BYTES = 3 * 2 ** 30;
 const LONG_PARTS = 3;
 /** For a run without arguments; a minute is for what was estimated wrongly. */
-const RUN_SECONDS = 330;
+const RUN_SECONDS = 300;
 /** Seconds of workers for the files with servers, however slow the machine: a fifth of all. */
 const SECONDS_MIN = 400;
 /**
