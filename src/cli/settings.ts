@@ -116,10 +116,19 @@ const OWN_KEYS: ReadonlySet<string> = new Set<ProxySettingKey>([
 /** Settings that should be the same for all services of a server. */
 export const SHARED_KEYS = PROXY_KEYS.filter((key) => !OWN_KEYS.has(key));
 
-/** Keys whose values differ. */
-export function changedKeys(old: ProxySettings, next: ProxySettings): readonly string[] {
+/** The settings that differ, by their keys, with both values; durations are in milliseconds. */
+export function changesOf(
+  old: ProxySettings,
+  next: ProxySettings,
+): Readonly<Record<string, object>> {
   // Settings are texts, numbers, and lists and records of them.
-  return PROXY_KEYS.filter((key) => JSON.stringify(old[key]) !== JSON.stringify(next[key]));
+  const changed = PROXY_KEYS.filter(
+    (key) => JSON.stringify(old[key]) !== JSON.stringify(next[key]),
+  );
+  const changes = changed.map((key) => {
+    return [key, key === 'password' ? {} : { from: old[key], to: next[key] }] as const;
+  });
+  return Object.fromEntries(changes);
 }
 
 /** Settings of commands that only use the server, by their keys in config/schema.ts. */

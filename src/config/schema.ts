@@ -395,7 +395,7 @@ export const SETTINGS = {
   }),
   reloadTimeout: duration({
     default: '1h',
-    max: '3650d',
+    max: '20d',
     meaning:
       'how long sessions may stay in the old processes after a reload, before they end as at a shutdown',
   }),

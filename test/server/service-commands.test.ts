@@ -2,12 +2,13 @@
  * `undrop reload`, `undrop drain` and `undrop undrain`: an operator's commands to a service that
  * runs, by its unix socket, and what each of them says.
  */
+import { copyFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect } from '@jest/globals';
 import { temporaryFolder } from '../support/folders.js';
 import { onServersAtOnce } from '../support/on-servers.js';
 import { until } from '../support/poll.js';
-import { controlPid, runUndrop } from '../support/proxy.js';
+import { controlPid, runUndrop, workerPids } from '../support/proxy.js';
 import { connect, freshSchema, query, type Session } from '../support/servers.js';
 import { startService } from '../support/service.js';
 import { switchedAddress } from '../support/switched-address.js';
@@ -126,6 +127,45 @@ onServersAtOnce('commands to a service on $name', (server, { test }) => {
     await service.says({ msg: 'cannot read the policy of the new program; keeping the old one' });
     await session.run('DROP TABLE at_once_2');
     expect([await isHeld('at_once_1'), await isHeld('at_once_2')]).toEqual([[0], [1]]);
+  });
+
+  test('a worker that dies beside a newer program makes room for a reload, if there is none', async () => {
+    const ended = { DRAIN: 'idle-end', DRAIN_TIMEOUT: '1s' };
+    await using service = await startService(server, {}, { ...ended, WORKERS: '1' });
+    const sessions: Session[] = [];
+    for (const number of [1, 2, 3]) {
+      if (number > 1) expect(await service.command('reload')).toMatchObject({ code: 0 });
+      sessions.push(await connect(service.proxy));
+    }
+    for (const session of sessions) session.on('error', () => undefined);
+    await service.install('1.0.0');
+    process.kill(workerPids(service.proxy).at(-1) ?? 0, 'SIGKILL');
+    await service.says({ msg: 'reloaded the program and its settings' }, 3);
+    // It waited for that; and nothing else has died.
+    await using session = await connect(service.proxy);
+    expect(await session.column('SELECT 1')).toEqual([1]);
+    expect(service.logged({ event: 'worker', level: 50 })).toHaveLength(1);
+    expect(await sessions[1]?.column('SELECT 2')).toEqual([2]);
+    for (const one of sessions) one.destroy();
+  });
+
+  test('where no process can be started, a reload says so, and the service ends as ever', async () => {
+    await using folder = await temporaryFolder('node');
+    const node = join(folder.path, 'node');
+    await copyFile(process.execPath, node);
+    const under = ['sh', '-c', 'exec "$0" "$2" "$3"', node];
+    await using service = await startService(server, {}, { WORKERS: '1' }, under);
+    await rm(node);
+    const failed = await service.command('reload');
+    expect(failed).toMatchObject({ code: 1, stdout: '' });
+    expect(failed.stderr).toMatch(/cannot reload; .*cannot start a process: .*ENOENT/s);
+    await using session = await connect(service.proxy);
+    expect(await session.column('SELECT 1')).toEqual([1]);
+    await session.end();
+    process.kill(workerPids(service.proxy)[0] ?? 0, 'SIGKILL');
+    await service.says({ msg: 'a worker died, with its sessions; another takes its place' }, 2);
+    service.proxy.kill('SIGTERM');
+    expect(await service.proxy.ended).toEqual([0, null]);
   });
 
   test('without a service each says so', async () => {

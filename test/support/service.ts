@@ -35,10 +35,12 @@ export interface Service extends AsyncDisposable {
   status(path: string): Promise<number>;
 }
 
+/** `under`: as for spawnProxy. */
 export async function startService(
   server: Target,
   settings: object = {},
   variables: Variables = {},
+  under: readonly string[] = [],
 ): Promise<Service> {
   const folder = await temporaryFolder('service');
   const [main, config] = [join(folder.path, 'undrop.mjs'), join(folder.path, 'undrop.json')];
@@ -53,7 +55,7 @@ export async function startService(
   const own = { CONTROL_SOCKET: join(folder.path, 'control.sock') };
   await Promise.all([set(settings), install('0.0.0')]);
   const all = { ADMIN_LISTEN: '127.0.0.1:0', CONFIG: config, ...own, ...variables };
-  const proxy = await spawnProxy(server, all, [], main);
+  const proxy = await spawnProxy(server, all, under, main);
   const logged = (fields: Fields) =>
     proxy.lines.filter((line) =>
       Object.entries(fields).every(([key, value]) => line[key] === value),

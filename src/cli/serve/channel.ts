@@ -43,7 +43,7 @@ export function tell(
 export async function openCommon(start: Start) {
   // This very program has read them.
   const settings = start.settings as ProxySettings;
-  const base = start.number === 0 ? {} : { worker: start.number };
+  const base = start.number === 0 ? {} : { worker: start.number, pid: process.pid };
   const lines = openLog(settings, { pretty: process.stdout.isTTY, base });
   const counters = newCounters();
   const tls = await openProxyTls(settings, start.kept);

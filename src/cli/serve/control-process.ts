@@ -1,6 +1,6 @@
 /** The control process of a service: obeys the supervisor (supervisor/messages.ts). */
 import { type Counters, newCounters } from '../../metrics.js';
-import { changedKeys, type ProxySettings } from '../settings.js';
+import { changesOf, type ProxySettings } from '../settings.js';
 import { end, type Obey, openCommon, type Start, sockets, tell } from './channel.js';
 import { ControlPlane } from './control-plane.js';
 
@@ -26,7 +26,7 @@ export async function openControl(start: Start): Promise<Obey> {
         return control.serve(sockets, order.about);
       case 'collect': {
         if (order.before !== null) {
-          const changed = changedKeys(order.before as ProxySettings, settings);
+          const changed = changesOf(order.before as ProxySettings, settings);
           log.info({ event: 'reload', changed }, 'reloaded the program and its settings');
         }
         return control.collect();

@@ -42,7 +42,8 @@ export async function openProxy(start: Start): Promise<Obey> {
   return async (order) => {
     switch (order.kind) {
       case 'serve':
-        return front.open(sockets);
+        await front.open(sockets);
+        return tell({ kind: 'serving' });
       case 'loads':
         return balance.hear(order.loads);
       case 'client':
@@ -82,9 +83,6 @@ function newBalance(number: number, load: () => number): Balance {
   });
 }
 
-/** Node fires a timer of more at once; 24 days. */
-const TIMER_MS_MAX = 2 ** 31 - 1;
-
 /** The end of the sessions of this process, and then its own. */
 class Closing {
   readonly #front: Front;
@@ -102,7 +100,7 @@ class Closing {
   /** Serves the sessions that it has, so long at most. */
   async retire(times: DrainTimes, withinMs: number): Promise<void> {
     this.#times = times;
-    const timer = setTimeout(() => this.#retired.abort(), Math.min(withinMs, TIMER_MS_MAX));
+    const timer = setTimeout(() => this.#retired.abort(), withinMs);
     await this.#front.retire(this.#retired.signal);
     clearTimeout(timer);
     await this.#close();

@@ -36,7 +36,7 @@ export class ProcessFailedError extends Error {
 }
 
 /** Messages that come once, at the start. */
-type Step = Extract<FromProcess, { readonly kind: 'hello' | 'planned' | 'ready' }>;
+type Step = Extract<FromProcess, { readonly kind: 'hello' | 'planned' | 'ready' | 'serving' }>;
 /** Messages that come at any time. */
 export type Said = Exclude<FromProcess, Step | { readonly kind: 'failed' }>;
 
@@ -186,6 +186,7 @@ export class Child {
         case 'hello':
         case 'planned':
         case 'ready':
+        case 'serving':
           this.#made.set(message.kind, message);
           return this.#waiting.get(message.kind)?.resolve(message);
         case 'failed':

@@ -5,10 +5,10 @@
  * Invariant: a service runs without it as well, as where no folder is writable.
  */
 import { once } from 'node:events';
-import { chmodSync, lstatSync } from 'node:fs';
+import { chmodSync, lstatSync, statSync } from 'node:fs';
 import net from 'node:net';
 import { tmpdir, userInfo } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { UndropError } from '../../errors.js';
 import type { Log } from '../../log.js';
@@ -143,8 +143,12 @@ function assertOwn(path: string): void {
       ? 'there is no such file'
       : !found.isSocket()
         ? 'it is not a socket'
-        : uid !== 0 && found.uid !== uid
+        : found.uid !== uid && (uid !== 0 || isOpenToAll(dirname(path)))
           ? 'it belongs to another account'
           : null;
   if (cause !== null) throw new UndropError('UNDROP_NOT_RUNNING', { path, cause });
+}
+
+function isOpenToAll(folder: string): boolean {
+  return (statSync(folder).mode & 0o002) !== 0;
 }

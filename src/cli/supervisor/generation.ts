@@ -17,8 +17,9 @@ const STEADY_MS = 10_000;
 const RESTART_PAUSE_MS = 500;
 /** After so many in a row the fault is not that of one client. */
 const CRASHES_MAX = 5;
-/** How long a control process may take for its end. */
-const CONTROL_ENDS_MS = 10_000;
+const RESTART_PAUSE_MAX_MS = RESTART_PAUSE_MS * 2 ** CRASHES_MAX;
+/** How long a process may take for its end, after that of its sessions. */
+const ENDS_WITHIN_MS = 10_000;
 
 export interface GenerationOptions {
   readonly flags: Flags;
@@ -30,8 +31,11 @@ export interface GenerationOptions {
   onEnd(child: Child): void;
   /** A control process is about to serve: it has yet to hear what the one before it knew. */
   onControl(control: Child): void;
-  /** A process was to be replaced, and the program on the disk is another. */
-  onOtherProgram(): void;
+  /**
+   * A process was to be replaced, and the program on the disk is another. Resolves when new
+   * processes have taken over, or can't.
+   */
+  onOtherProgram(): Promise<unknown>;
   /** A process dies soon after each of its starts. */
   onCrashLoop(error: UndropError): void;
   /** None of its processes is left. */
@@ -57,6 +61,7 @@ export class Generation {
   readonly #crashes = new Map<number, number>();
   /** No control process of another generation collects. */
   #mayCollect = false;
+  #killing: NodeJS.Timeout | undefined;
 
   constructor(options: GenerationOptions) {
     this.#options = options;
@@ -68,6 +73,10 @@ export class Generation {
 
   get proxies(): readonly Child[] {
     return this.children.filter(({ role }) => role === 'proxy');
+  }
+
+  get #controls(): readonly Child[] {
+    return this.children.filter(({ role }) => role === 'control');
   }
 
   get sockets(): readonly BoundSocket[] {
@@ -108,41 +117,58 @@ export class Generation {
     }
   }
 
-  /** From now on its proxies take clients, and control answers those who watch. */
-  serve(): void {
+  /** Whether clients are taken. */
+  get isOpen(): boolean {
+    return this.proxies.some(({ isServing }) => isServing);
+  }
+
+  /**
+   * From now on its proxies take clients, and control answers those who watch. Rejects if one of
+   * its processes can't, and none is left.
+   */
+  async serve(): Promise<void> {
     this.state = 'serving';
-    // Control says that clients are served.
-    const controls = this.children.filter(({ role }) => role === 'control');
-    for (const child of [...this.proxies, ...controls]) this.#serve(child);
+    const { proxies } = this;
+    try {
+      for (const proxy of proxies) this.#serve(proxy);
+      await Promise.all(proxies.map((proxy) => proxy.step('serving')));
+    } catch (error) {
+      await this.abandon();
+      throw error;
+    }
+    // It says that clients are served.
+    for (const control of this.#controls) this.#serve(control);
   }
 
   /** Its proxies take no more clients; those that they have may stay so long. */
   retire(withinMs: number, { timeoutMs, idle }: DrainTimes): void {
     this.state = 'retired';
-    this.endsAt = new Date(Date.now() + withinMs + timeoutMs);
-    this.#tellProxies({ kind: 'retire', withinMs, timeoutMs, idle });
+    this.#endWithin(withinMs + timeoutMs);
+    this.tellProxies({ kind: 'retire', withinMs, timeoutMs, idle });
   }
 
   drain(times: DrainTimes): void {
     this.state = 'ending';
-    this.endsAt = new Date(Date.now() + times.waitMs + times.timeoutMs);
-    this.#tellProxies({ kind: 'drain', ...times });
+    this.#endWithin(times.waitMs + times.timeoutMs);
+    this.tellProxies({ kind: 'drain', ...times });
   }
 
   hurry(): void {
-    this.#tellProxies({ kind: 'hurry' });
+    this.tellProxies({ kind: 'hurry' });
   }
 
   /** No control process of another generation is left, which had the settings `before`. */
   collect(before: unknown): void {
     this.#mayCollect = true;
-    this.tellControl({ kind: 'collect', before });
+    // One that has yet to serve hears of it then.
+    for (const control of this.#controls)
+      if (control.isServing) control.tell({ kind: 'collect', before });
   }
 
   /** A proxy has so many sessions: the others are told. */
   balance({ number }: Child, load: number): void {
     this.#loads[number] = load;
-    if (this.proxies.length > 1) this.#tellProxies({ kind: 'loads', loads: this.#loads });
+    if (this.proxies.length > 1) this.tellProxies({ kind: 'loads', loads: this.#loads });
   }
 
   /** A proxy passes a client on to that one; if it is gone, to any other, or back. */
@@ -153,22 +179,20 @@ export class Generation {
   }
 
   tellControl(message: ToProcess): void {
-    for (const child of this.#children) if (child.role === 'control') child.tell(message);
+    for (const control of this.#controls) control.tell(message);
   }
 
   tellProxies(message: ToProcess): void {
-    this.#tellProxies(message);
+    for (const proxy of this.proxies) proxy.tell(message);
   }
 
   /**
    * Resolves when its control process has ended, or was killed. `isEnd`: no other takes its place.
    */
   async endControl({ isEnd }: { readonly isEnd: boolean }): Promise<void> {
-    const controls = this.children.filter(({ role }) => role === 'control');
+    const controls = this.#controls;
     for (const control of controls) control.tell({ kind: 'stop', isEnd });
-    const timer = setTimeout(() => {
-      for (const control of controls) control.kill();
-    }, CONTROL_ENDS_MS);
+    const timer = killAfter(ENDS_WITHIN_MS, controls);
     await Promise.all(controls.map(({ ended }) => ended));
     clearTimeout(timer);
   }
@@ -232,16 +256,21 @@ export class Generation {
     child.tell({ kind: 'serve', about: { relay: this.#relay, workers: this.#plan?.proxies } });
   }
 
-  #tellProxies(message: ToProcess): void {
-    for (const proxy of this.proxies) proxy.tell(message);
+  /** Its proxies end their sessions until then; whoever hangs is killed. */
+  #endWithin(ms: number): void {
+    this.endsAt = new Date(Date.now() + ms);
+    clearTimeout(this.#killing);
+    this.#killing = killAfter(ms + ENDS_WITHIN_MS, this.proxies);
   }
 
   #onEnd(child: Child, how: Ended): void {
-    this.#children.delete(child);
+    if (!this.#children.delete(child)) return;
     delete this.#loads[child.number];
     this.#options.onEnd(child);
     if (this.state === 'serving') this.#onDeath(child, how);
-    if (this.#children.size === 0 && this.state !== 'serving') this.#options.onGone();
+    if (this.#children.size > 0 || this.state === 'serving') return;
+    clearTimeout(this.#killing);
+    this.#options.onGone();
   }
 
   #onDeath(child: Child, how: Ended): void {
@@ -261,8 +290,8 @@ export class Generation {
       const cause = `it ended ${crashes} times in a row within ${STEADY_MS / 1_000} s of its start`;
       return onCrashLoop(new UndropError('UNDROP_WORKER', { cause }));
     }
-    const pauseMs = crashes === 0 ? 0 : RESTART_PAUSE_MS * 2 ** Math.min(crashes, CRASHES_MAX);
-    setTimeout(() => this.#replace(child), pauseMs);
+    const pauseMs = crashes === 0 ? 0 : RESTART_PAUSE_MS * 2 ** crashes;
+    setTimeout(() => this.#replace(child), Math.min(pauseMs, RESTART_PAUSE_MAX_MS));
   }
 
   /** A process that can't start ends, and is replaced in its turn. */
@@ -270,6 +299,7 @@ export class Generation {
     const { role, number } = before;
     const plan = this.#plan;
     if (this.state !== 'serving' || plan === null) return;
+    const tryLater = () => void setTimeout(() => this.#replace(before), RESTART_PAUSE_MAX_MS);
     let child: Child;
     try {
       child = this.#fork(role, number);
@@ -277,15 +307,16 @@ export class Generation {
       // The system is out of memory, say; there is no process whose end would have it replaced.
       const fields = { event: 'worker', ...before.fields, err: error };
       this.#options.log.error(fields, 'cannot start a process; trying again');
-      setTimeout(() => this.#replace(before), RESTART_PAUSE_MS * 2 ** CRASHES_MAX);
-      return;
+      return tryLater();
     }
     try {
       const { version } = await child.step('hello');
       if (version !== plan.version) {
+        // It has nothing to be replaced for.
         this.#children.delete(child);
         child.kill();
-        return this.#options.onOtherProgram();
+        await this.#options.onOtherProgram();
+        return tryLater();
       }
       await this.#prepare(child, plan);
       if (this.state !== 'serving') return child.kill();
@@ -297,4 +328,10 @@ export class Generation {
       child.kill();
     }
   }
+}
+
+function killAfter(ms: number, children: readonly Child[]): NodeJS.Timeout {
+  return setTimeout(() => {
+    for (const child of children) child.kill();
+  }, ms);
 }

@@ -120,6 +120,8 @@ export type FromProcess =
       /** Only from a control process; null if it isn't known. */
       readonly serverConnectionsMax: number | null;
     }
+  /** A proxy takes clients, as it was told to. */
+  | { readonly kind: 'serving' }
   /** It can't serve, and ends. `text`: for standard error. */
   | {
       readonly kind: 'failed';

@@ -23,6 +23,7 @@ import { Totals } from './totals.js';
 const CHECK_EVERY_MS = 1_000;
 /** A further reload waits until the sessions of the oldest have ended. */
 const GENERATIONS_MAX = 3;
+const ABOUT_TO_END = 'the service is about to end';
 
 interface SupervisorOptions {
   readonly flags: Flags;
@@ -139,7 +140,9 @@ export class Supervisor {
     const closing = setTimeout(() => this.#sockets.closeForClients({ isTcp: false }), waitMs);
     await Promise.all(this.#generations.map((generation) => generation.proxiesEnded()));
     clearTimeout(closing);
-    await this.#current?.endControl({ isEnd: true });
+    await Promise.all(
+      this.#generations.map((generation) => generation.endControl({ isEnd: true })),
+    );
     this.#sockets.keepOnly([]);
     await this.#openCommands(null);
     clearInterval(this.#watch);
@@ -177,7 +180,7 @@ export class Supervisor {
     const [before, force] = [this.#plan, this.#isForced];
     this.#next = null;
     this.#isForced = false;
-    if (this.#isEnding) return { isDone: false, text: 'the service is about to end' };
+    if (this.#isEnding) return { isDone: false, text: ABOUT_TO_END };
     const generation = this.#newGeneration();
     try {
       const plan = await generation.open();
@@ -209,14 +212,26 @@ export class Supervisor {
   }
 
   async #takeOver(generation: Generation, plan: Plan): Promise<void> {
-    if (this.#isEnding) return generation.kill();
+    if (this.#isEnding) {
+      generation.kill();
+      throw new Error(ABOUT_TO_END);
+    }
     const [before, planBefore] = [this.#current, this.#plan];
     this.#current = generation;
     this.#plan = plan;
+    this.#places.max = plan.connectionsMax;
+    try {
+      await generation.serve();
+    } catch (error) {
+      this.#current = before;
+      this.#plan = planBefore;
+      this.#places.max = planBefore?.connectionsMax ?? 0;
+      throw error;
+    }
+    // All of its processes end with the others.
+    if (this.#isEnding) throw new Error(ABOUT_TO_END);
     this.#kept = { ...this.#kept, ...plan.kept };
     this.#options.log.level = plan.logLevel;
-    this.#places.max = plan.connectionsMax;
-    generation.serve();
     before?.retire(plan.reloadTimeoutMs, plan.drain);
     for (const older of this.#generations) {
       if (older !== generation) older.tellProxies({ kind: 'policy', policy: plan.policy });
@@ -256,7 +271,7 @@ export class Supervisor {
         control.tell({ kind: 'counters', counters: this.#totals.sum() });
         control.tell({ kind: 'away', why: this.#away });
       },
-      onOtherProgram: () => this.reload(),
+      onOtherProgram: () => this.reload({ force: !generation.isOpen }),
       onCrashLoop: (error) => this.#onFailed(error),
       onGone: () => {
         this.#generations = this.#generations.filter((one) => one !== generation);
