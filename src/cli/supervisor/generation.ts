@@ -160,7 +160,7 @@ export class Generation {
   /** No control process of another generation is left, which had the settings `before`. */
   collect(before: unknown): void {
     this.#mayCollect = true;
-    // One that has yet to serve hears of it then.
+    // A control process that has yet to serve hears of it when it does.
     for (const control of this.#controls)
       if (control.isServing) control.tell({ kind: 'collect', before });
   }
