@@ -239,7 +239,7 @@ export const SETTINGS = {
   fastDrop: choice(['auto', 'always', 'never'], {
     default: 'auto',
     meaning:
-      'whether the states purge and evac are skipped; auto decides by the version of the server',
+      'whether the states purge and evac are skipped; auto decides by the version of the server and by the tablespace of the table',
   }),
   collect: choice(['auto', 'on', 'off'], {
     default: 'auto',

@@ -33,6 +33,8 @@ export interface TableFacts {
   readonly cachedPages: number | null;
   /** The buffer pool has many pages to be written; default: no, or not reported. */
   readonly isMuchDirty?: boolean;
+  /** Its pages lie among those of other tables; default: no, or not reported. */
+  readonly isInSharedTablespace?: boolean;
   /** Its engine has lost it (table-facts.ts); default: it hasn't. */
   readonly isLost?: boolean;
   /** Why the table must not be touched: triggers on it, foreign keys to it, not a table at all. */
@@ -72,32 +74,29 @@ export interface StepFacts {
 
 /** Returns the next action on `table`. */
 export function nextStep(table: StepTable, { server, settings, now }: StepFacts): Step {
-  const configured = wayOf(server, settings);
-  const { early } = table;
-  const isHeld = configured.hold && now < table.due && early === undefined;
+  const { early, facts } = table;
+  const isHeld = settings.lifecycle.includes('HOLD') && now < table.due && early === undefined;
   // Also for a table that limits have chosen, because it may have been pinned since.
   if (table.state === 'HOLD' && (isHeld || isPinned(table.due))) {
     return { kind: 'wait', until: table.due, because: 'held until then' };
   }
-  if (table.facts === null) return { kind: 'look' };
-  if (table.facts.obstacles.length > 0) {
-    return { kind: 'blocked', because: table.facts.obstacles.join('; ') };
-  }
+  if (facts === null) return { kind: 'look' };
+  if (facts.obstacles.length > 0) return { kind: 'blocked', because: facts.obstacles.join('; ') };
   if (early !== undefined && table.state !== 'DROP') {
     return { kind: 'move', to: 'DROP', due: now, because: early };
   }
-  const way = { ...configured, purge: configured.purge && table.facts.purgeable };
+  const way = wayOf(facts, server, settings);
   const move = (because: string) => moveOn(table.state, way, { now, because, ...settings });
   switch (table.state) {
     case 'HOLD':
       return move(way.hold ? 'due' : 'HOLD is not in the lifecycle');
     case 'PURGE':
       if (!way.purge) return move('no PURGE for this table here');
-      return table.facts.empty ? move('empty') : { kind: 'purge' };
+      return facts.empty ? move('empty') : { kind: 'purge' };
     case 'EVAC':
       if (!way.evac) return move('no EVAC here');
-      if (table.facts.cachedPages === 0) return move('no page cached');
-      if (table.facts.isMuchDirty && isDropDear(server) && now < writtenBy(table.due, settings)) {
+      if (facts.cachedPages === 0) return move('no page cached');
+      if (facts.isMuchDirty && isDropDear(server) && now < writtenBy(table.due, settings)) {
         const until = new Date(Math.max(table.due.getTime(), now.getTime() + WRITTEN_AGAIN_MS));
         return { kind: 'wait', until, because: 'changed pages are being written' };
       }
@@ -129,13 +128,19 @@ interface Way {
   readonly evac: boolean;
 }
 
-/** The configured lifecycle without the states that this server does not need. */
-function wayOf(server: RemovalFacts, settings: StepSettings): Way {
-  const needed = removalWay(server, settings.fastDrop);
+/** The configured lifecycle without the states that this table does not need on this server. */
+function wayOf(
+  { purgeable, isInSharedTablespace = false }: TableFacts,
+  server: RemovalFacts,
+  { lifecycle, fastDrop }: StepSettings,
+): Way {
+  const needed = removalWay(server, fastDrop);
+  // A DROP frees its pages one by one under a latch that all tables need (MySQL bug 118335).
+  const isPurgeNeeded = needed.purge || (isInSharedTablespace && fastDrop === 'auto');
   return {
-    hold: settings.lifecycle.includes('HOLD'),
-    purge: needed.purge && settings.lifecycle.includes('PURGE'),
-    evac: needed.evac && settings.lifecycle.includes('EVAC'),
+    hold: lifecycle.includes('HOLD'),
+    purge: isPurgeNeeded && purgeable && lifecycle.includes('PURGE'),
+    evac: needed.evac && lifecycle.includes('EVAC'),
   };
 }
 
@@ -162,7 +167,7 @@ export interface RemovalFacts {
 const CHEAP_DROP_SINCE = { mysql: 80023, mariadb: 100600 } as const;
 
 /** Whether a DROP scans the buffer pool. */
-function isDropDear({ flavour, versionId }: RemovalFacts): boolean {
+export function isDropDear({ flavour, versionId }: RemovalFacts): boolean {
   return versionId < CHEAP_DROP_SINCE[flavour];
 }
 
@@ -170,7 +175,8 @@ function isDropDear({ flavour, versionId }: RemovalFacts): boolean {
  * The states between HOLD and DROP that this server needs. A DROP scans the buffer pool before
  * MySQL 8.0.23 and MariaDB 10.6, so there a table is emptied and its pages are waited for. Later
  * servers drop at once, but with the adaptive hash index on they still stall while they clear it
- * (MySQL bug 113312), so there EVAC stays, without a purge.
+ * (MySQL bug 113312), so there EVAC stays, without a purge. A table in a shared tablespace is
+ * purged everywhere.
  */
 export function removalWay(
   facts: RemovalFacts,

@@ -6,13 +6,13 @@
  */
 import { foreignKeysOf } from '../ledger/intents/intent-text.js';
 import { foldName, isRecycleSchema } from '../names/names.js';
-import { isServerError } from '../service/errors.js';
+import { isServerError, unlessRefused } from '../service/errors.js';
 import type { HoldTable } from '../service/hold-tables.js';
 import type { Row, ServiceConnection } from '../service/pool/pools.js';
 import { readStatusVariables, type ServerFacts } from '../service/server-facts.js';
 import { ident, note, numberOf, sql, textOf, textOrNullOf } from '../service/sql.js';
 import { ER_NO_SUCH_TABLE, ER_NO_SUCH_TABLE_IN_ENGINE } from '../wire/server-errors.js';
-import type { RemovalFacts, TableFacts } from './next-step.js';
+import { isDropDear, type RemovalFacts, type TableFacts } from './next-step.js';
 
 const TABLE_TYPES: ReadonlySet<string> = new Set(['BASE TABLE', 'SEQUENCE', 'SYSTEM VERSIONED']);
 const OBSTACLES_MAX = 5;
@@ -44,7 +44,31 @@ export async function readTableFacts(
   // Moving it into undrop's schema proved that it has no trigger, not even one that this account
   // can't see: the server refuses to move a table with triggers (1435).
   const purgeable = isRecycled && kind === 'BASE TABLE' && engine === 'InnoDB';
-  return { purgeable, obstacles };
+  // Elsewhere it is purged anyway.
+  const matters = purgeable && obstacles.length === 0 && !isDropDear(server);
+  const isInSharedTablespace = matters && (await hasNoFile(connection, table, server));
+  return { purgeable, isInSharedTablespace, obstacles };
+}
+
+/**
+ * Whether an InnoDB table is in the system tablespace, or in a general one (MySQL); false if the
+ * account may not read it. MySQL lists tablespaces sooner than the tables in them.
+ */
+async function hasNoFile(
+  connection: ServiceConnection,
+  { id, schema, name }: HoldTable,
+  { flavour }: RemovalFacts,
+): Promise<boolean> {
+  // Partitions are `name#p#…`.
+  const isIts = sql`LOWER(SUBSTRING_INDEX(NAME, '#', 1)) = ${`${schema}/${name}`.toLowerCase()}`;
+  const query =
+    flavour === 'mysql'
+      ? sql`SELECT ${note('look', id)} COUNT(*) = 0 AS isShared
+          FROM information_schema.INNODB_TABLESPACES_BRIEF WHERE ${isIts}`
+      : sql`SELECT ${note('look', id)} COUNT(*) > 0 AS isShared
+          FROM information_schema.INNODB_SYS_TABLES WHERE SPACE = 0 AND ${isIts}`;
+  const [[row] = []] = await unlessRefused(connection.run(query), []);
+  return row !== undefined && numberOf(row, 'isShared') !== 0;
 }
 
 /**

@@ -115,6 +115,7 @@ const seed = fc.record<Seed>({
   rows: fc.nat(30),
   pages: fc.nat(2),
   purgeable: fc.boolean(),
+  isInSharedTablespace: fc.boolean(),
   obstacle: fc.constantFrom<Seed['obstacle']>('none', 'none', 'none', 'passing', 'lasting'),
 });
 const start = fc.record({

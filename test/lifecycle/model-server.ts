@@ -30,7 +30,8 @@ const DECOY_ROWS = 2;
 const SHORT = { HOLD: 'hld', PURGE: 'prg', EVAC: 'evc', DROP: 'drp' } as const;
 
 /** A held table at first. */
-export interface Seed extends Pick<Table, 'rows' | 'pages' | 'purgeable' | 'obstacle'> {
+export interface Seed
+  extends Pick<Table, 'rows' | 'pages' | 'purgeable' | 'isInSharedTablespace' | 'obstacle'> {
   readonly state: TableState;
   readonly dueInSeconds: number;
   /** How its name is written: as undrop does, as servers that fold case do, as vitess does. */
@@ -50,6 +51,7 @@ export interface Table {
   /** Null: it isn't ours. */
   readonly id: string | null;
   readonly purgeable: boolean;
+  readonly isInSharedTablespace: boolean;
   readonly rowsAtFirst: number;
   rows: number;
   pages: number;
@@ -103,9 +105,10 @@ export class ModelServer {
       const name = form === 'short' ? short : form === 'long' ? long : long.toLowerCase();
       return { ...table, ...this.#named(name), id, dueMs: due.getTime() };
     });
-    const decoy = { id: null, rows: DECOY_ROWS, pages: 0, purgeable: true, dueMs: 0 };
+    const decoy = { id: null, rows: DECOY_ROWS, pages: 0, dueMs: 0 };
+    const kind = { purgeable: true, isInSharedTablespace: false };
     const decoys = decoysOf(idOf(0)).map((name) => {
-      return { ...decoy, ...this.#named(name), obstacle: 'none' as const };
+      return { ...decoy, ...kind, ...this.#named(name), obstacle: 'none' as const };
     });
     this.tables = [...ours, ...decoys].map((table) => ({ ...table, rowsAtFirst: table.rows }));
   }
@@ -146,10 +149,10 @@ export class ModelServer {
   factsOf({ name, state }: Held): TableFacts | null {
     const table = this.#find(name);
     if (table === undefined) return null;
-    const { purgeable, obstacle, rows, pages } = table;
+    const { purgeable, isInSharedTablespace, obstacle, rows, pages } = table;
     const obstacles = obstacle === 'none' ? [] : [`${obstacle} trigger`];
     const empty = state === 'PURGE' && purgeable && obstacle === 'none' && rows === 0;
-    const facts = { purgeable, obstacles, empty };
+    const facts = { purgeable, isInSharedTablespace, obstacles, empty };
     if (state !== 'EVAC') return { ...facts, cachedPages: null };
     if (this.#start.tellsPages) return { ...facts, cachedPages: pages };
     return { ...facts, cachedPages: null, isMuchDirty: this.isMuchDirty };
@@ -272,7 +275,9 @@ function wants(state: TableState, { server, settings, facts }: Omit<Act, 'table'
   if (state === 'HOLD' || state === 'DROP') return true;
   if (settings.fastDrop === 'always' || (state === 'PURGE' && !facts.purgeable)) return false;
   const isSlow = settings.fastDrop === 'never' || isDear(server);
-  return isSlow || (state === 'EVAC' && server.adaptiveHashIndex);
+  return (
+    isSlow || (state === 'EVAC' ? server.adaptiveHashIndex : facts.isInSharedTablespace === true)
+  );
 }
 
 /** Reasons against a move of `table`, as it is at that moment; none: it is legal. */

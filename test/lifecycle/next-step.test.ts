@@ -44,6 +44,7 @@ describe('whatever the server and the settings', () => {
       purgeable: fc.boolean(),
       empty: fc.boolean(),
       cachedPages: fc.option(fc.nat(3)),
+      isInSharedTablespace: fc.boolean(),
       obstacles: fc.constantFrom<readonly string[]>([], ['it has the trigger t']),
     }),
   );

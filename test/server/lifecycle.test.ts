@@ -106,6 +106,35 @@ onServersAtOnce('the lifecycle on $name', (server, on) => {
     }
   });
 
+  const columns = '(id INT PRIMARY KEY, note VARCHAR(40)) ENGINE=InnoDB';
+  const parted = `${columns} PARTITION BY HASH (id) PARTITIONS 2`;
+  const purged = isOld ? WHOLE_WAY : ['HOLD → PURGE', 'PURGE → DROP', 'DROP → gone'];
+  const dropped = isOld ? WHOLE_WAY : ['HOLD → DROP', 'DROP → gone'];
+
+  test.each([
+    ['a table', columns],
+    ['a partitioned table', parted],
+  ])('%s in the system tablespace is purged, on every server', async (_name, definition) => {
+    await query(server, 'SET GLOBAL innodb_file_per_table = OFF');
+    try {
+      const held = await holdTable(server, { definition });
+      expect(await wayOf(held, {})).toEqual(purged);
+    } finally {
+      await query(server, 'SET GLOBAL innodb_file_per_table = ON');
+    }
+  });
+
+  test('a table in a general tablespace is purged; partitions with files are not', async () => {
+    if (server.name === 'mysql-9.7') {
+      await query(server, `CREATE TABLESPACE shared ADD DATAFILE 'shared.ibd'`);
+      const held = await holdTable(server, { definition: `${columns} TABLESPACE shared` });
+      expect(await wayOf(held, {})).toEqual(purged);
+      await query(server, 'DROP TABLESPACE shared');
+    }
+    const held = await holdTable(server, { definition: parted });
+    expect(await wayOf(held, {})).toEqual(dropped);
+  });
+
   test('100,000 rows: all there at the first step, none at the others', async () => {
     const held = await holdTable(server, { rows: 0 });
     await fill(held, 100_000);
