@@ -14,8 +14,10 @@ import { makeServiceAccount } from './service-account.js';
 export const SERVER_NAMES = ['mysql-9.7', 'mysql-5.6', 'mariadb-10.11', 'mariadb-11.8'] as const;
 
 export type ServerName = (typeof SERVER_NAMES)[number];
+/** MariaDB 10.5 is the last one whose DROP scans the buffer pool. */
+export type LaidServer = ServerName | 'mariadb-10.5';
 
-export function flavourOf(name: ServerName): Flavour {
+export function flavourOf(name: LaidServer): Flavour {
   return name.startsWith('mariadb') ? 'mariadb' : 'mysql';
 }
 
@@ -30,15 +32,16 @@ const PACKAGES = {
   mariadb: ['mariadb-server', 'mariadb-client'],
 } as const;
 
-const APT: Readonly<Record<Exclude<ServerName, 'mysql-5.6'>, AptRow>> = {
+const APT: Readonly<Record<Exclude<LaidServer, 'mysql-5.6'>, AptRow>> = {
   'mysql-9.7': { flavour: 'mysql', suite: 'sid' },
+  'mariadb-10.5': { flavour: 'mariadb', suite: 'bullseye' },
   'mariadb-10.11': { flavour: 'mariadb', suite: 'bookworm' },
   'mariadb-11.8': { flavour: 'mariadb', suite: 'sid' },
 };
 
 /** Lays the server down where that hasn't been done, and starts one with a fresh data folder. */
 export async function startFromSet(
-  name: ServerName,
+  name: LaidServer,
   extraOptions: readonly string[] = [],
   parent = tmpdir(),
 ): Promise<ThrowawayServer> {
@@ -51,7 +54,7 @@ export async function startFromSet(
 
 /** The programs of a server of the set, downloaded first where the cache hasn't got them. */
 export async function ensureInstalled(
-  name: ServerName,
+  name: LaidServer,
 ): Promise<{ readonly installation: Installation; readonly template: string }> {
   const options = {
     cache: cacheFolder(process.env, projectFolder),

@@ -13,7 +13,13 @@ import {
 } from 'mysql2/promise';
 import type { ThrowawayServer } from '../../throwaway-servers/throwaway.js';
 import { sample, testFile } from './sample.js';
-import { flavourOf, SERVER_NAMES, type ServerName, startFromSet } from './server-set.js';
+import {
+  flavourOf,
+  type LaidServer,
+  SERVER_NAMES,
+  type ServerName,
+  startFromSet,
+} from './server-set.js';
 import { makeServiceAccount } from './service-account.js';
 
 const POLL_MS = 100;
@@ -92,7 +98,7 @@ export async function startServer(
   name: string,
   extraOptions: readonly string[] = [],
 ): Promise<ThrowawayServer & AsyncDisposable> {
-  const server = await startFromSet(name as ServerName, extraOptions);
+  const server = await startFromSet(name as LaidServer, extraOptions);
   return Object.assign(server, { [Symbol.asyncDispose]: () => server.stop() });
 }
 
