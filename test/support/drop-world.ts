@@ -38,7 +38,7 @@ export interface WorldTable {
   readonly lock?: 'write' | 'read';
   /** The service account doesn't see it. */
   readonly isHidden?: boolean;
-  /** Another session drops it before the RENAME. */
+  /** Another session drops it before the server is asked about it, or the RENAME. */
   readonly vanishes?: boolean;
 }
 
@@ -315,6 +315,7 @@ class Memory implements World {
   }
 
   #asked(name: string): Result {
+    if (this.names.get(name)?.vanishes === true) this.names.delete(name);
     return this.#wrong(name, 'drop') ?? errResult(1505, 'HY000', 'not partitioned');
   }
 

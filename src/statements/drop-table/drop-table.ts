@@ -23,6 +23,7 @@ import {
 import { tellUndo } from '../../steps/undo-note.js';
 import {
   type Answer,
+  again,
   answerWith,
   ask,
   type DropRequest,
@@ -95,8 +96,15 @@ export async function dropRecorded(
   if (named.length + blocked.length > 0) {
     // The RENAME checks the privileges on the tables that it moves; the other names need them as
     // well.
-    const ended = await askToDrop(world, request, namesToAsk(seen));
+    const absent: unknown[] = [];
+    const asked = namesToAsk(seen);
+    const ended = await askToDrop(world, request, asked, (name) => absent.push(name));
     if (ended !== null) return ended;
+    // A drop of all of them came between the look at this one and at the next.
+    const isGone = seen.names.some((name, index) => {
+      return seen.kinds[index] === 'base' && absent.includes(name);
+    });
+    if (isGone) return again('a table disappeared while the names were read');
   }
   if (moves.length === 0) {
     const said = await say(world, drop, decision);

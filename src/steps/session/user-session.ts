@@ -13,6 +13,7 @@ import type { LockWait } from '../../sql/verdict.js';
 import type { ServerVersion } from '../../wire/connection/handshake-v10.js';
 import { decodeErr, type ErrPacket, encodeErr, type OkPacket } from '../../wire/response.js';
 import {
+  ABSENT_TABLE,
   DDL_FORBIDDEN,
   ER_BAD_LOG_STATEMENT,
   ER_DBACCESS_DENIED_ERROR,
@@ -331,11 +332,15 @@ const NOT_TO_BE_DROPPED: readonly number[] = [
   ER_TABLE_NOT_LOCKED,
 ];
 
-/** Null: the server would drop all of them, or they don't exist. */
+/**
+ * Null: the server would drop all of them, or they don't exist; `onAbsent` is called for each of
+ * the latter.
+ */
 export async function askToDrop(
   session: UserSession,
   request: DropRequest,
   names: readonly QualifiedName[],
+  onAbsent: (name: QualifiedName) => void = () => undefined,
 ): Promise<Answer | null> {
   const { wait } = request.statement;
   const seconds = wait?.kind === 'nowait' ? '0' : (wait?.text ?? null);
@@ -345,6 +350,7 @@ export async function askToDrop(
     assert(said?.kind === 'err', 'there is no such partition');
     const isEnd = [...SAME_AS_DROP, ...NOT_TO_BE_DROPPED].includes(said.errno);
     if (isEnd) return answerWith(said);
+    if (ABSENT_TABLE.includes(said.errno)) onAbsent(name);
   }
   return null;
 }
