@@ -100,9 +100,11 @@ describe('a Galera cluster', () => {
     } finally {
       node.signal('SIGCONT');
     }
-    await until(async () => (await node.state()) === 'Synced', 'it is back', 120_000);
-    for (const other of others)
-      await until(async () => (await sizeSeenBy(other)) === 3, 'it is in');
+    // Itself last: it calls itself synced until it notices that it is out.
+    for (const one of [...others, node])
+      await until(async () => (await sizeSeenBy(one)) === 3, 'it is in', 120_000);
+    for (const one of cluster.nodes)
+      await until(async () => (await one.state()) === 'Synced', 'it is back', 120_000);
   }
 
   async function sizeSeenBy(node: GaleraNode): Promise<number> {
