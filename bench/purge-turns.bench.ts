@@ -24,6 +24,12 @@ const SERVER = process.env['BENCH_SERVER'] ?? 'mysql-5.6';
 const PAUSES_MS = (process.env['BENCH_PAUSES_MS'] ?? '0,1,2,4').split(',').map(Number);
 /** A snapshot is open all the time: no row that is deleted can be cleaned up. */
 const IS_SNAPSHOT_OPEN = process.env['BENCH_SNAPSHOT'] === '1';
+/** Beside the others: more than two cores can answer. */
+const HEAVY_RATE = 40_000;
+const HEAVY_S = Number(process.env['BENCH_HEAVY_S'] ?? '20');
+const BACK_WITHIN_S = 10;
+/** How long a pace is measured. */
+const PACED_S = 5;
 /** What came just before is over. */
 const CALM_MS = 500;
 
@@ -46,6 +52,8 @@ interface Purge {
   goOn(): Promise<void>;
   pause(): Promise<void>;
   rows(): Promise<number>;
+  /** Rows a second; about so long, as undrop reports them once a second. */
+  rateFor(seconds: number): Promise<number>;
   stop(): Promise<void>;
 }
 
@@ -92,11 +100,7 @@ try {
       'undrop',
       async () => {
         await purge.goOn();
-        const turn = await felt(async () => {
-          const [before, beganMs] = [await purge.rows(), performance.now()];
-          await sleep(TURN_S * 1_000);
-          return (1_000 * ((await purge.rows()) - before)) / (performance.now() - beganMs);
-        });
+        const turn = await felt(() => purge.rateFor(TURN_S));
         await purge.pause();
         return turn;
       },
@@ -116,13 +120,39 @@ try {
       process.stdout.write(`${nr} ${modes[index]?.[0]}: ${JSON.stringify(turn)}\n`);
     }
   }
+  const back = HEAVY_S > 0 ? await besideHeavyLoad(purge) : null;
   await reads.end();
   await purge.stop();
   await snapshot.end();
+  if (back !== null) {
+    report({
+      title: `A purge after a heavy load: ${SERVER}, ${RATE} selects a second`,
+      how:
+        `Rows a second beside ${RATE} point selects a second, then for ${HEAVY_S} s beside ` +
+        `${HEAVY_RATE} more, and from ${BACK_WITHIN_S} s after their end. Load before: ${loadBefore}.`,
+      columns: ['before', 'under the load', 'after it'],
+      rows: [back.map((rate) => rate.toFixed(0))],
+    });
+  }
+  if (TURNS > 0) {
+    reportTurns(
+      modes.map(([name]) => name),
+      { turns, used },
+    );
+  }
+} finally {
+  await server.stop();
+}
+
+/** The medians of the turns of each mode. */
+function reportTurns(
+  names: readonly string[],
+  { turns, used }: { readonly turns: readonly Turn[][]; readonly used: readonly Used[][] },
+): void {
   const [quiet = []] = turns;
   const [quietUsed = []] = used;
   report({
-    title: `What others feel of a purge, in turns: ${SERVER}${IS_SNAPSHOT_OPEN ? ', a snapshot open' : ''}`,
+    title: `What others feel of a purge, in turns: ${SERVER}, ${RATE} selects a second${IS_SNAPSHOT_OPEN ? ', a snapshot open' : ''}`,
     how:
       `${RATE} point selects a second on another table, each counted from when it was due, by a process ` +
       `that gets a core first; tables of ${ROWS} rows of about 250 bytes; ` +
@@ -134,7 +164,7 @@ try {
     rows: turns.map((all, index) => {
       const median = (of: (turn: Turn, nr: number) => number) => spread(all.map(of)).median;
       return [
-        modes[index]?.[0] ?? '',
+        names[index] ?? '',
         median(({ p50Ms }) => p50Ms).toFixed(2),
         median(({ p99Ms }) => p99Ms).toFixed(2),
         median(({ p99Ms }, nr) => p99Ms - (quiet[nr]?.p99Ms ?? 0)).toFixed(2),
@@ -144,8 +174,6 @@ try {
       ];
     }),
   });
-} finally {
-  await server.stop();
 }
 
 function between(before: Used, after: Used): Used {
@@ -179,6 +207,20 @@ async function cleanedUp(upstream: Server): Promise<void> {
   }
 }
 
+/** Rows that are deleted in a second: before, under and after a load that no core is left by. */
+async function besideHeavyLoad(purge: Purge): Promise<readonly [number, number, number]> {
+  await purge.goOn();
+  await sleep(PACED_S * 1_000);
+  const paced = await purge.rateFor(PACED_S);
+  const load = await startReads(server, HEAVY_RATE);
+  const heavy = await purge.rateFor(HEAVY_S);
+  await load.end();
+  await sleep(BACK_WITHIN_S * 1_000);
+  const after = await purge.rateFor(PACED_S);
+  await purge.pause();
+  return [paced, heavy, after];
+}
+
 /** Drops the table through a proxy that purges it; resolves when that is paused. */
 async function startPurge(upstream: Server, table: string): Promise<Purge> {
   const port = await freePort();
@@ -192,8 +234,19 @@ async function startPurge(upstream: Server, table: string): Promise<Purge> {
     const text = await (await fetch(`http://127.0.0.1:${port}/metrics`)).text();
     return Number(/^undrop_purged_rows_total (\d+)/m.exec(text)?.[1] ?? '0');
   };
+  const reported = async () => {
+    const before = await rows();
+    await until(async () => (await rows()) > before, 'rows are purged', 60_000);
+    return { rows: await rows(), ms: performance.now() };
+  };
   const purge: Purge = {
     rows,
+    rateFor: async (seconds) => {
+      const before = await reported();
+      await sleep((seconds - 1) * 1_000);
+      const after = await reported();
+      return (1_000 * (after.rows - before.rows)) / (after.ms - before.ms);
+    },
     goOn: async () => {
       const before = await rows();
       await endPause(pool);

@@ -231,6 +231,13 @@ export const SETTINGS = {
     meaning:
       'how long a chunk of a purge should take; while other sessions use the server, a chunk is many small DELETEs with pauses between them',
   }),
+  purgeImpact: duration({
+    default: '1ms',
+    min: '1ms',
+    max: '1s',
+    meaning:
+      "how much later others' reads may come because of a purge; undrop measures that with reads of its own, and deletes as many rows as that allows",
+  }),
   purgeBinlog: choice(['off', 'on'], {
     default: 'off',
     meaning:

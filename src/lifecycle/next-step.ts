@@ -212,6 +212,8 @@ export interface LifecycleSettings {
   readonly purgeChunkRows: number;
   /** The intended duration of a DELETE. */
   readonly purgeChunkMs: number;
+  /** How much later others' reads may come because of a purge. */
+  readonly purgeImpactMs: number;
   /** Whether the deletion of rows is written to the binary log. */
   readonly purgeBinlog: boolean;
   /**

@@ -165,6 +165,7 @@ const WRONG: Readonly<Record<SettingKey, readonly string[] | null>> = {
   fileStep: ['', '0', 'none'],
   adminListen: ['a b', ':99999', ','],
   purgeChunkTime: ['', '0', '20', '11s'],
+  purgeImpact: ['', '0', '20', '2s'],
   window: ['', '22:00', '24:00-06:00', '22:00-22:00', '22:00-06:00 CET'],
   throttleQuery: [
     ...[

@@ -29,6 +29,7 @@ export const fastSettings: LifecycleSettings = {
   purgeCheckIntervalMs: 1_000,
   purgeChunkRows: 50,
   purgeChunkMs: 20,
+  purgeImpactMs: 1,
   throttle: { window: null, query: null, replicas: [], maxLagMs: 2_000 },
   fileStepBytes: 64 * 2 ** 20,
   limits: {

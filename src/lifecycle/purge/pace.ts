@@ -1,24 +1,25 @@
 /**
  * The pace of a purge: the number and size of the next chunk's DELETEs, the rest of the server
- * after each, and the pause after the chunk. A chunk takes about UNDROP_PURGE_CHUNK_TIME. Alone on
- * a server it is one DELETE; beside other sessions it is many DELETEs of a fraction of a
- * millisecond, each with a longer rest: other sessions wait for as long as a DELETE has a core for
- * itself, however many cores there are. Its commit is a part of the rest, because it mostly waits
- * for the disk or for other nodes. Rests grow at once when the server is busy, and shrink slowly.
- * Pure.
+ * after each, and the pause after the chunk. Alone on a server a chunk is one DELETE; beside other
+ * sessions it is many short ones, because others wait for as long as a DELETE has a core for
+ * itself, however many cores there are. The goal is UNDROP_PURGE_IMPACT: as long as others' reads
+ * come no later than that, the share of the time in which rows are deleted grows step by step, up
+ * to all of it; if they do, it is halved. Pure.
  */
 
-/** The measured effect on other sessions. */
-export type Pressure =
-  /** The same as without a purge. */
-  | 'none'
-  /** A slight wait: the purge must give way. */
-  | 'some'
+/** The measured effect on other sessions, since the last measurement. */
+export type Effect =
+  /** Less than UNDROP_PURGE_IMPACT. */
+  | 'unfelt'
+  /** More than that, or the server has much to do. */
+  | 'felt'
   /** The purge must stop for a moment. */
-  | 'high';
+  | 'overload'
+  /** Too little was measured since. */
+  | 'unknown';
 
 export interface Load {
-  readonly pressure: Pressure;
+  readonly effect: Effect;
   /** Whether other sessions use the server. */
   readonly isShared: boolean;
 }
@@ -38,6 +39,8 @@ export interface PaceSettings {
   readonly chunkRows: number;
   /** The intended duration of a chunk. */
   readonly chunkMs: number;
+  /** UNDROP_PURGE_IMPACT. */
+  readonly impactMs: number;
   /** For a DELETE, however long it takes. */
   readonly rowsMin: number;
 }
@@ -48,26 +51,24 @@ export const DELETES_MAX = 32;
 /** The maximum ratio of the sizes of two successive DELETEs. */
 const STEP = 2;
 /**
- * The intended duration of the rows of a DELETE beside other sessions; bench/purge-turns measures
- * the effect on them.
+ * The rows of a DELETE beside other sessions take this part of UNDROP_PURGE_IMPACT;
+ * bench/purge-turns measures the effect on them.
  */
-const SHARED_ROWS_MS = 0.7;
-/**
- * A rest and a commit together take this multiple of the DELETE, and a rest at least these
- * milliseconds.
- */
-const REST = 1.5;
-const REST_MS_MIN = 0.3;
+const ROWS_PART = 0.5;
+/** A shorter rest is none: it costs more than it gives. */
+const REST_MS_MIN = 0.1;
+/** The share of the time in which rows are deleted, apart from commits: at first, and at least. */
+const SHARE_FIRST = 0.4;
+const SHARE_MIN = 1 / 25;
+/** Added to the share, or what it is multiplied by, with each measurement. */
+const MORE = 0.05;
+const LESS = 0.5;
 /** The weight of the newest measurement in the average duration of a row. */
 const NEWS = 0.2;
 /** Measures the duration of a commit and other costs that don't depend on the rows. */
 export const COMMIT_SAMPLE: Chunk = { deletes: 8, rows: 1, restMs: 0 };
 /** A sample in this many chunks. */
 const SAMPLE_EVERY = 64;
-/** The maximum factor by which pressure lengthens the rest: a purge keeps a 25th of the time. */
-const BACKOFF_MAX = 16;
-const SLOWER = 1.5;
-const FASTER = 0.9;
 /** Smaller changes are ignored. */
 const NEAR = 0.15;
 /** Alone, a pause is this part of a chunk. */
@@ -78,7 +79,9 @@ export class Pace {
   readonly #settings: PaceSettings;
   /** The next chunk, apart from samples. */
   #chunk: Chunk;
-  #backoff = 1;
+  #share = SHARE_FIRST;
+  /** Others have felt it, and the share is still below the first one. */
+  #wasFelt = false;
   #pauseMs = 0;
   #isSample = false;
   #sinceSample = 0;
@@ -116,30 +119,43 @@ export class Pace {
     this.#sinceSample = (this.#sinceSample + 1) % SAMPLE_EVERY;
   }
 
-  #noteChunk(tookMs: number, { pressure, isShared }: Load): void {
+  #noteChunk(tookMs: number, { effect, isShared }: Load): void {
     const { deletes, rows, restMs } = this.#chunk;
-    const { chunkMs } = this.#settings;
-    const change = pressure === 'none' ? FASTER : SLOWER;
-    this.#backoff = Math.min(Math.max(this.#backoff * change, 1), BACKOFF_MAX);
+    const { chunkMs, impactMs } = this.#settings;
+    this.#noteEffect(effect);
     const deleteMs = Math.max(tookMs / deletes - restMs, 0.01);
-    if (!isShared && pressure === 'none') {
+    if (!isShared && !this.#wasFelt) {
       this.#take({ deletes: 1, rows: this.#nextRows(deleteMs, chunkMs), restMs: 0 });
-      this.#pauseMs = Math.min(PAUSE_ALONE * tookMs * this.#backoff, PAUSE_MS_MAX);
+      this.#pauseMs = Math.min(PAUSE_ALONE * tookMs, PAUSE_MS_MAX);
       return;
     }
     const rowsMs = rows * this.#noteRow(deleteMs, rows);
-    const nextRows = this.#nextRows(rowsMs, Math.min(SHARED_ROWS_MS, chunkMs));
+    const nextRows = this.#nextRows(rowsMs, Math.min(ROWS_PART * impactMs, chunkMs));
     const nextMs = (rowsMs * nextRows) / rows;
-    const nextRestMs = Math.max(REST * nextMs - this.#commitMs, REST_MS_MIN) * this.#backoff;
+    const nextRestMs = this.#restAfter(nextMs);
     const eachMs = nextMs + this.#commitMs + nextRestMs;
-    if (pressure === 'high' || eachMs > chunkMs) {
+    if (effect === 'overload' || eachMs > chunkMs) {
       this.#take({ deletes: 1, rows: nextRows, restMs: 0 });
-      this.#pauseMs = Math.min(pressure === 'high' ? PAUSE_MS_MAX : nextRestMs, PAUSE_MS_MAX);
+      this.#pauseMs = Math.min(effect === 'overload' ? PAUSE_MS_MAX : nextRestMs, PAUSE_MS_MAX);
       return;
     }
     const fit = Math.floor(chunkMs / eachMs);
     this.#take({ deletes: Math.min(fit, DELETES_MAX), rows: nextRows, restMs: nextRestMs });
     this.#pauseMs = 0;
+  }
+
+  #noteEffect(effect: Effect): void {
+    if (effect === 'unknown') return;
+    const isFelt = effect !== 'unfelt';
+    const share = isFelt ? this.#share * LESS : this.#share + MORE;
+    this.#share = Math.min(Math.max(share, SHARE_MIN), 1);
+    this.#wasFelt = isFelt || (this.#wasFelt && this.#share < SHARE_FIRST);
+  }
+
+  /** A commit is a part of the rest, because it mostly waits for the disk or for other nodes. */
+  #restAfter(rowsMs: number): number {
+    const restMs = rowsMs / this.#share - rowsMs - this.#commitMs;
+    return restMs < REST_MS_MIN ? 0 : restMs;
   }
 
   /** Updates the duration of a row from the duration of a DELETE of `rows`. */

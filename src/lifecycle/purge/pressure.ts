@@ -1,11 +1,11 @@
 /**
  * Measures the effect of a purge on other sessions: while it runs, a connection of its own does a
- * point read every 50 ms. Reads during pauses set the usual duration; reads beside a chunk are
- * compared with it. And once a second, between two chunks, it reads the load of the server, and the
- * number of statements in a moment that weren't the purge's.
+ * point read every 10 ms. And once a second, between two chunks, it reads the load of the server,
+ * and the number of statements in a moment that weren't the purge's: reads of that moment set the
+ * usual duration; of reads beside a chunk, one in ten may be slower by UNDROP_PURGE_IMPACT.
  *
- * Invariant: it decides about nothing but the pace. A read without a response counts as pressure,
- * not as an error. A value the server refuses to report counts as neither pressure nor calm.
+ * Invariant: it decides about nothing but the pace. A read without a response counts as felt, not
+ * as an error. A value the server refuses to report counts as neither load nor calm.
  */
 import type { Clock } from '../../clock.js';
 import { RECYCLE_SCHEMA } from '../../names/names.js';
@@ -13,19 +13,23 @@ import { isServerError, isServiceError, unlessRefused } from '../../service/erro
 import type { ServicePool } from '../../service/pool/pools.js';
 import { readStatusVariables, type ServerFacts } from '../../service/server-facts.js';
 import { ident, note, numberOf, sql } from '../../service/sql.js';
-import type { Load, Pressure } from './pace.js';
+import type { Effect, Load } from './pace.js';
 
-const READ_EVERY_MS = 50;
+const READ_EVERY_MS = 10;
+/** A read whose turn comes later than this has waited for this process, not for the server. */
+const LATE_MS = 2;
 const GAUGES_EVERY_MS = 1_000;
 const DEADLINE_MS = 2_000;
-/** How long a read counts, because the usual duration changes slowly, and an old stall is over. */
-const USUAL_FOR_MS = 60_000;
-const LATEST_FOR_MS = 2_000;
-/** Fewer reads are not significant. */
-const READS_MIN = 5;
-/** Half of them must be slower by that factor, and by that many milliseconds. */
-const SLOWER = 2;
-const SLOWER_MS = 0.5;
+/** How long a read counts for the usual duration. */
+const USUAL_FOR_MS = 20_000;
+/** The reads of a measurement, and those that the usual duration needs. */
+const READS = 30;
+const USUAL_MIN = 10;
+/** The part of the reads that is not slower than the one that counts. */
+const TAIL = 0.9;
+
+/** A read that waits longer for its response is judged by that. */
+const STALL_MS = 100;
 
 /** How long statements are counted while the purge rests. */
 const COUNT_FOR_MS = 50;
@@ -65,38 +69,36 @@ const GAUGES = [
 export type Gauges = ReadonlyMap<string, number>;
 
 /** The load of a server by its own figures. Pure. */
-export function pressureOf(gauges: Gauges): Pressure {
+export function loadOf(gauges: Gauges): Exclude<Effect, 'unknown'> {
   const of = (name: string) => gauges.get(name) ?? 0;
   const share = (part: string, whole: string) => of(part) / Math.max(of(whole), 1);
   const running = of('Threads_running');
-  if (running >= RUNNING_HIGH) return 'high';
+  if (running >= RUNNING_HIGH) return 'overload';
   const isBusy =
     running >= RUNNING_SOME ||
     share('Innodb_buffer_pool_pages_dirty', 'Innodb_buffer_pool_pages_total') > DIRTY_SHARE ||
     share('Innodb_checkpoint_age', 'Innodb_checkpoint_max_age') > CHECKPOINT_SHARE ||
     of('Innodb_history_list_length') > HISTORY_LENGTH;
-  return isBusy ? 'some' : 'none';
+  return isBusy ? 'felt' : 'unfelt';
 }
 
-/** Whether reads beside chunks take clearly longer than usual: by the median. Pure. */
-export function isSlower(latestMs: readonly number[], usualMs: readonly number[]): boolean {
-  if (Math.min(usualMs.length, latestMs.length) < READS_MIN) return false;
-  const usual = median(usualMs);
-  return median(latestMs) > Math.max(usual * SLOWER, usual + SLOWER_MS);
+/** Whether reads beside chunks come later than usual, by more than `impactMs`. Pure. */
+export function isFelt(
+  besideMs: readonly number[],
+  usualMs: readonly number[],
+  impactMs: number,
+): boolean {
+  return usualMs.length >= USUAL_MIN && tail(besideMs) > tail(usualMs) + impactMs;
 }
 
-function median(values: readonly number[]): number {
+function tail(values: readonly number[]): number {
   const sorted = [...values].sort((one, other) => one - other);
-  return sorted[Math.floor(sorted.length / 2)] ?? 0;
+  return sorted[Math.floor(sorted.length * TAIL)] ?? 0;
 }
 
 interface Read {
   readonly atMs: number;
   readonly tookMs: number;
-}
-
-function tookMs(read: Read): number {
-  return read.tookMs;
 }
 
 interface PressureGaugeOptions {
@@ -105,33 +107,52 @@ interface PressureGaugeOptions {
   readonly clock: Clock;
   readonly monotonicMs: () => number;
   readonly signal: AbortSignal;
+  /** UNDROP_PURGE_IMPACT. */
+  readonly impactMs: number;
 }
 
 export class PressureGauge {
   readonly #options: PressureGaugeOptions;
   #usual: readonly Read[] = [];
-  #latest: readonly Read[] = [];
-  #gauged: Pressure = 'none';
+  /** Milliseconds of the reads since the last measurement. */
+  #beside: number[] = [];
+  /** When the read that has no response yet was sent. */
+  #sentAtMs: number | null = null;
+  #gauged: Exclude<Effect, 'unknown'> = 'unfelt';
   #gaugedAtMs = Number.NEGATIVE_INFINITY;
   #sharedUntilMs = Number.NEGATIVE_INFINITY;
   #isFailing = false;
-  /** The number of chunk starts and ends: odd within one. */
-  #edges = 0;
+  /** Reads that were sent. */
+  #reads = 0;
+  /** The work of the purge; `quiet`: it waits for others to be counted. */
+  #phase: 'chunk' | 'quiet' | 'other' = 'other';
+  #phases = 0;
 
   constructor(options: PressureGaugeOptions) {
     this.#options = options;
   }
 
-  get load(): Load {
+  /** Since the last call. */
+  takeLoad(): Load {
     const isShared = this.#options.monotonicMs() < this.#sharedUntilMs;
-    return { pressure: this.#pressure(), isShared };
+    return { effect: this.#takeEffect(), isShared };
   }
 
-  #pressure(): Pressure {
-    if (this.#isFailing) return 'high';
-    if (this.#gauged !== 'none') return this.#gauged;
-    this.#latest = this.#youngest(this.#latest, LATEST_FOR_MS);
-    return isSlower(this.#latest.map(tookMs), this.#usual.map(tookMs)) ? 'some' : 'none';
+  #takeEffect(): Effect {
+    if (this.#isFailing || this.#gauged === 'overload') return 'overload';
+    const { monotonicMs, impactMs } = this.#options;
+    // A stall is known before its end.
+    const waitsMs = this.#sentAtMs === null ? 0 : monotonicMs() - this.#sentAtMs;
+    const beside = this.#beside;
+    const isStalled = waitsMs > STALL_MS && isFelt([waitsMs], this.#usualMs(), impactMs);
+    if (beside.length < READS && !isStalled) return 'unknown';
+    this.#beside = [];
+    if (isStalled || this.#gauged === 'felt') return 'felt';
+    return isFelt(beside, this.#usualMs(), impactMs) ? 'felt' : 'unfelt';
+  }
+
+  #usualMs(): readonly number[] {
+    return this.#usual.map(({ tookMs }) => tookMs);
   }
 
   /** Reads while `work` runs. */
@@ -157,43 +178,61 @@ export class PressureGauge {
     if (monotonicMs() - this.#gaugedAtMs < GAUGES_EVERY_MS) return;
     await this.#isAnswered(async () => {
       const gauges = await readGauges(pool, server);
-      this.#gauged = pressureOf(gauges);
-      await clock.sleep(COUNT_FOR_MS, signal);
+      const readsBefore = this.#reads;
+      this.#gauged = loadOf(gauges);
+      await this.#within('quiet', () => clock.sleep(COUNT_FOR_MS, signal));
       const options = { deadlineMs: DEADLINE_MS };
       const later = await readStatusVariables(pool, [STATEMENTS], options);
       const count = (later.get(STATEMENTS) ?? 0) - (gauges.get(STATEMENTS) ?? 0);
-      if (count >= OTHERS_MIN) this.#sharedUntilMs = monotonicMs() + SHARED_FOR_MS;
+      if (count - (this.#reads - readsBefore) >= OTHERS_MIN)
+        this.#sharedUntilMs = monotonicMs() + SHARED_FOR_MS;
     });
     this.#gaugedAtMs = monotonicMs();
   }
 
   /** Reads during `chunk` measure its effect. */
-  async beside<T>(chunk: () => Promise<T>): Promise<T> {
-    this.#edges++;
+  beside<T>(chunk: () => Promise<T>): Promise<T> {
+    return this.#within('chunk', chunk);
+  }
+
+  async #within<T>(phase: 'chunk' | 'quiet', work: () => Promise<T>): Promise<T> {
+    this.#enter(phase);
     try {
-      return await chunk();
+      return await work();
     } finally {
-      this.#edges++;
+      this.#enter('other');
     }
+  }
+
+  #enter(phase: 'chunk' | 'quiet' | 'other'): void {
+    this.#phase = phase;
+    this.#phases++;
   }
 
   async #read(signal: AbortSignal): Promise<void> {
     const { pool, clock, monotonicMs } = this.#options;
-    while (!signal.aborted) {
-      const [edges, beganMs] = [this.#edges, monotonicMs()];
-      if (await this.#isAnswered(() => pool.run(POINT_READ, { deadlineMs: DEADLINE_MS }))) {
-        const read = { atMs: monotonicMs(), tookMs: monotonicMs() - beganMs };
-        const isBeside = edges !== this.#edges || edges % 2 === 1;
-        if (isBeside) this.#latest = [...this.#youngest(this.#latest, LATEST_FOR_MS), read];
-        else this.#usual = [...this.#youngest(this.#usual, USUAL_FOR_MS), read];
+    for (let dueMs = monotonicMs(); !signal.aborted; ) {
+      const [phase, phases, beganMs] = [this.#phase, this.#phases, monotonicMs()];
+      this.#sentAtMs = beganMs;
+      this.#reads++;
+      const isAnswered = await this.#isAnswered(() =>
+        pool.run(POINT_READ, { deadlineMs: DEADLINE_MS }),
+      );
+      this.#sentAtMs = null;
+      const atMs = monotonicMs();
+      if (isAnswered && beganMs - dueMs <= LATE_MS) {
+        if ([phase, this.#phase].includes('chunk')) this.#beside.push(atMs - beganMs);
+        else if (phase === 'quiet' && phases === this.#phases)
+          this.#noteUsual({ atMs, tookMs: atMs - beganMs });
       }
       await clock.sleep(READ_EVERY_MS, signal);
+      dueMs = atMs + READ_EVERY_MS;
     }
   }
 
-  #youngest(reads: readonly Read[], forMs: number): readonly Read[] {
-    const sinceMs = this.#options.monotonicMs() - forMs;
-    return reads.filter(({ atMs }) => atMs >= sinceMs);
+  #noteUsual(read: Read): void {
+    const sinceMs = read.atMs - USUAL_FOR_MS;
+    this.#usual = [...this.#usual.filter(({ atMs }) => atMs >= sinceMs), read];
   }
 
   async #isAnswered(ask: () => Promise<unknown>): Promise<boolean> {

@@ -125,7 +125,7 @@ export class Purger {
 
   constructor(options: ActionContext) {
     this.#options = options;
-    this.#gauge = new PressureGauge(options);
+    this.#gauge = new PressureGauge({ ...options, impactMs: options.settings.purgeImpactMs });
   }
 
   /** Whether a scan of this table is running: it has rows, or had a moment ago. */
@@ -183,8 +183,9 @@ export class Purger {
    * open: smaller chunks would do that more often.
    */
   #newPace(key: PurgeKey | null): Pace {
-    const { purgeChunkRows: chunkRows, purgeChunkMs: chunkMs } = this.#options.settings;
-    return new Pace({ chunkRows, chunkMs, rowsMin: key === null ? chunkRows : 1 });
+    const { purgeChunkRows, purgeChunkMs: chunkMs, purgeImpactMs } = this.#options.settings;
+    const rowsMin = key === null ? purgeChunkRows : 1;
+    return new Pace({ chunkRows: purgeChunkRows, chunkMs, impactMs: purgeImpactMs, rowsMin });
   }
 
   /** Whether the DELETEs must stay out of the binary log, and the account may do that. */
@@ -221,7 +222,7 @@ export class Purger {
     const beganMs = monotonicMs();
     const answers = await connection.run(query, { logged, deadlineMs: CHUNK_DEADLINE_MS });
     const tookMs = monotonicMs() - beganMs;
-    pace.note(tookMs, this.#gauge.load);
+    pace.note(tookMs, this.#gauge.takeLoad());
     const counts = deletes.map((index) => answers[index]?.affectedRows ?? 0);
     const removed = counts.reduce((rows, count) => rows + count, 0);
     progress.rowsRemoved += removed;

@@ -11,12 +11,13 @@ import {
   type Load,
   Pace,
 } from '../../../src/lifecycle/purge/pace.js';
-import { isSlower, pressureOf } from '../../../src/lifecycle/purge/pressure.js';
+import { isFelt, loadOf } from '../../../src/lifecycle/purge/pressure.js';
 
-const SETTINGS = { chunkRows: 50, chunkMs: 20, rowsMin: 1 };
-const ALONE: Load = { pressure: 'none', isShared: false };
-const SHARED: Load = { pressure: 'none', isShared: true };
-const PRESSED: Load = { pressure: 'some', isShared: true };
+const SETTINGS = { chunkRows: 50, chunkMs: 20, impactMs: 1, rowsMin: 1 };
+const ALONE: Load = { effect: 'unfelt', isShared: false };
+const SHARED: Load = { effect: 'unknown', isShared: true };
+const UNFELT: Load = { effect: 'unfelt', isShared: true };
+const FELT: Load = { effect: 'felt', isShared: true };
 
 /** Chunks in a row; `costMs` of one DELETE. Returns what each DELETE took, but for samples. */
 function run(pace: Pace, chunks: number, costMs: (rows: number) => number, load: Load): number[] {
@@ -50,23 +51,23 @@ describe('the size of a chunk', () => {
   test('beside others it is as long, but of short DELETEs with rests', () => {
     const pace = new Pace(SETTINGS);
     for (const ms of run(pace, 60, each(0.002), SHARED).slice(-10)) {
-      expect(ms).toBeGreaterThan(0.55);
-      expect(ms).toBeLessThan(0.85);
+      expect(ms).toBeGreaterThan(0.4);
+      expect(ms).toBeLessThan(0.6);
     }
     const { deletes, restMs } = pace.chunk;
-    expect(restMs).toBeGreaterThanOrEqual(0.9);
-    expect(restMs).toBeLessThan(1.25);
-    expect(deletes * (0.7 + restMs)).toBeGreaterThan(15);
-    expect(deletes * (0.7 + restMs)).toBeLessThanOrEqual(25);
+    expect(restMs).toBeGreaterThanOrEqual(0.6);
+    expect(restMs).toBeLessThan(0.9);
+    expect(deletes * (0.5 + restMs)).toBeGreaterThan(15);
+    expect(deletes * (0.5 + restMs)).toBeLessThanOrEqual(25);
   });
 
   test('a commit that waits for the disk makes them no smaller, and is a rest, too', () => {
     const pace = new Pace(SETTINGS);
     run(pace, 200, (rows) => 3 + rows * 0.006, SHARED);
     const { deletes, rows, restMs } = pace.chunk;
-    expect(rows).toBeGreaterThan(80);
-    expect(rows).toBeLessThan(140);
-    expect(restMs).toBeLessThan(0.4);
+    expect(rows).toBeGreaterThan(60);
+    expect(rows).toBeLessThan(110);
+    expect(restMs).toBe(0);
     expect(deletes).toBeGreaterThanOrEqual(4);
   });
 
@@ -116,7 +117,7 @@ describe('the size of a chunk', () => {
 
   test('has bounds, and changes by a factor of two at most', () => {
     const costs = fc.array(fc.double({ min: 0, max: 1_000, noNaN: true }), { maxLength: 200 });
-    const load = fc.constantFrom(ALONE, SHARED, PRESSED);
+    const load = fc.constantFrom(ALONE, SHARED, UNFELT, FELT);
     const rows = fc.integer({ min: 1, max: CHUNK_ROWS_MAX });
     fc.assert(
       fc.property(costs, rows, load, (tookMs, chunkRows, felt) => {
@@ -146,66 +147,75 @@ describe('rests and pauses', () => {
     expect(pace.pauseMs).toBeCloseTo(2, 0);
   });
 
-  test('they grow with each chunk beside which others had to wait, and come back slowly', () => {
+  test('where nobody feels it, rests shrink to nothing', () => {
     const pace = new Pace(SETTINGS);
-    run(pace, 60, each(0.1), SHARED);
-    const idle = () => pace.chunk.restMs + pace.pauseMs;
-    const rests = Array.from({ length: 10 }, () => {
-      run(pace, 1, each(0.1), PRESSED);
-      return idle();
-    });
-    expect(rests).toEqual([...rests].sort((one, other) => one - other));
-    const slow = idle();
-    expect(slow).toBeGreaterThan(100);
-    run(pace, 5, each(0.1), SHARED);
-    expect(idle()).toBeLessThan(slow);
-    expect(idle()).toBeGreaterThan(slow / 2);
+    run(pace, 60, each(0.006), UNFELT);
+    expect(pace.chunk.restMs + pace.pauseMs).toBe(0);
+    expect(pace.chunk.rows * 0.006).toBeGreaterThan(0.4);
+    expect(pace.chunk.rows * 0.006).toBeLessThan(0.6);
   });
 
-  test('under pressure that lasts, a purge still has a share of the time', () => {
+  test('they double where others feel it, and come back within a few verdicts', () => {
     const pace = new Pace(SETTINGS);
-    run(pace, 60, each(0.014), PRESSED);
-    const { deletes, rows, restMs } = pace.chunk;
-    const [busyMs, idleMs] = [deletes * rows * 0.014, deletes * restMs + pace.pauseMs];
-    expect(busyMs / (busyMs + idleMs)).toBeGreaterThan(0.03);
+    const busy = () => {
+      const { deletes, rows, restMs } = pace.chunk;
+      const [busyMs, idleMs] = [deletes * rows * 0.01, deletes * restMs + pace.pauseMs];
+      return busyMs / (busyMs + idleMs);
+    };
+    run(pace, 60, each(0.01), UNFELT);
+    run(pace, 1, each(0.01), FELT);
+    expect(busy()).toBeCloseTo(0.5, 1);
+    run(pace, 60, each(0.01), FELT);
+    expect(busy()).toBeGreaterThan(0.03);
+    expect(busy()).toBeLessThan(0.05);
+    run(pace, 20, each(0.01), UNFELT);
+    expect(busy()).toBeGreaterThan(0.85);
+  });
+
+  test('what only a measurement of before has shown goes on until the next one', () => {
+    const pace = new Pace(SETTINGS);
+    run(pace, 3, each(0.01), { effect: 'felt', isShared: false });
+    run(pace, 20, each(0.01), { effect: 'unknown', isShared: false });
+    expect(pace.chunk.rows).toBeLessThan(100);
+    run(pace, 20, each(0.01), ALONE);
+    expect(pace.chunk.rows).toBeGreaterThan(1_000);
   });
 
   test('a pause is a second where the purge has to stop, and never more', () => {
     const pace = new Pace(SETTINGS);
-    run(pace, 1, each(0.4), { pressure: 'high', isShared: false });
+    run(pace, 1, each(0.4), { effect: 'overload', isShared: false });
     expect(pace.pauseMs).toBe(1_000);
-    run(pace, 50, each(50), PRESSED);
+    run(pace, 50, each(50), FELT);
     expect(pace.pauseMs).toBe(1_000);
   });
 });
 
-describe('what is pressure', () => {
-  const of = (gauges: Readonly<Record<string, number>>) =>
-    pressureOf(new Map(Object.entries(gauges)));
+describe('what others feel', () => {
+  const of = (gauges: Readonly<Record<string, number>>) => loadOf(new Map(Object.entries(gauges)));
 
   test.each([
-    ['none', {}],
-    ['none', { Threads_running: 24 }],
-    ['some', { Threads_running: 25 }],
-    ['high', { Threads_running: 50 }],
-    ['none', { Innodb_buffer_pool_pages_dirty: 74, Innodb_buffer_pool_pages_total: 100 }],
-    ['some', { Innodb_buffer_pool_pages_dirty: 76, Innodb_buffer_pool_pages_total: 100 }],
-    ['some', { Innodb_checkpoint_age: 80, Innodb_checkpoint_max_age: 100 }],
-    ['some', { Innodb_history_list_length: 1_000_001 }],
+    ['unfelt', {}],
+    ['unfelt', { Threads_running: 24 }],
+    ['felt', { Threads_running: 25 }],
+    ['overload', { Threads_running: 50 }],
+    ['unfelt', { Innodb_buffer_pool_pages_dirty: 74, Innodb_buffer_pool_pages_total: 100 }],
+    ['felt', { Innodb_buffer_pool_pages_dirty: 76, Innodb_buffer_pool_pages_total: 100 }],
+    ['felt', { Innodb_checkpoint_age: 80, Innodb_checkpoint_max_age: 100 }],
+    ['felt', { Innodb_history_list_length: 1_000_001 }],
   ] as const)('%s: %j', (expected, gauges) => {
     expect(of(gauges)).toBe(expected);
   });
 
-  test('reads beside chunks that take clearly longer than usual', () => {
-    const usual = [0.4, 0.5, 0.4, 0.6, 0.5, 0.5];
-    const each = (ms: number) => Array.from({ length: 5 }, () => ms);
-    expect(isSlower(each(0.6), usual)).toBe(false);
-    expect(isSlower(each(1.1), usual)).toBe(true);
-    // Two of five may be anything: a busy machine has such.
-    expect(isSlower([0.5, 90, 0.4, 90, 0.5], usual)).toBe(false);
-    expect(isSlower(each(9), usual.slice(0, 4))).toBe(false);
-    expect(isSlower([9, 9], usual)).toBe(false);
-    const slow = usual.map((ms) => 20 * ms);
-    expect(isSlower(each(13), slow)).toBe(false);
+  test('of ten reads beside chunks one may come later, by more than the impact', () => {
+    const usual = Array.from({ length: 20 }, (_, index) => 0.4 + index / 100);
+    const beside = (late: number, ms: number) =>
+      Array.from({ length: 30 }, (_, index) => (index < late ? ms : 0.5));
+    expect(isFelt(beside(30, 1.5), usual, 1)).toBe(false);
+    expect(isFelt(beside(30, 1.7), usual, 1)).toBe(true);
+    expect(isFelt(beside(30, 1.7), usual, 2)).toBe(false);
+    expect(isFelt(beside(3, 90), usual, 1)).toBe(true);
+    expect(isFelt(beside(2, 90), usual, 1)).toBe(false);
+    // Too little is known of what is usual.
+    expect(isFelt(beside(30, 90), usual.slice(0, 9), 1)).toBe(false);
   });
 });
