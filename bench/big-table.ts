@@ -54,6 +54,15 @@ export async function copyBigTable(server: Server, table: string): Promise<void>
   await session.end();
 }
 
+/** A copy in the general tablespace `shared`, which no file can be copied into. */
+export async function copyIntoTablespace(server: Server, table: string): Promise<void> {
+  const session = await connect(server, { database: 'big' });
+  await session.query(`CREATE TABLE ${table} LIKE seed`);
+  await session.query(`ALTER TABLE ${table} TABLESPACE shared`);
+  await session.query(`INSERT INTO ${table} SELECT * FROM seed`);
+  await session.end();
+}
+
 /** `DELETE … LIMIT 50` again and again, as Vitess does it, for so many seconds or to the end. */
 export async function deleteLoop(
   server: Server,

@@ -7,7 +7,14 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { until } from '../test/support/poll.js';
 import { spawnProxy } from '../test/support/proxy.js';
 import { query, startServer } from '../test/support/servers.js';
-import { copyBigTable, deleteLoop, fillBigTable, type Removed, type Server } from './big-table.js';
+import {
+  copyBigTable,
+  copyIntoTablespace,
+  deleteLoop,
+  fillBigTable,
+  type Removed,
+  type Server,
+} from './big-table.js';
 import { type Felt, startReads } from './paced.js';
 import { cpuSeconds, serverPid } from './peers.js';
 import { machineLoad, report, spread } from './report.js';
@@ -23,6 +30,8 @@ const SERVERS: readonly {
   readonly title: string;
   readonly name: string;
   readonly options: readonly string[];
+  /** The table is in a general tablespace. */
+  readonly isShared?: boolean;
 }[] = [
   {
     title: 'MySQL 5.6, the table in the pool',
@@ -44,6 +53,13 @@ const SERVERS: readonly {
     name: 'mysql-9.7',
     options: ['--innodb-buffer-pool-size=6G', '--innodb-adaptive-hash-index=OFF'],
   },
+  {
+    title: 'MySQL 9.7, a general tablespace',
+    name: 'mysql-9.7',
+    options: ['--innodb-buffer-pool-size=6G', '--innodb-adaptive-hash-index=OFF'],
+    isShared: true,
+  },
+  { title: 'MariaDB 10.5', name: 'mariadb-10.5', options: ['--innodb-buffer-pool-size=6G'] },
   { title: 'MariaDB 10.11', name: 'mariadb-10.11', options: ['--innodb-buffer-pool-size=6G'] },
 ];
 const ONLY = process.env['BENCH_SERVERS']?.split(',').map(Number);
@@ -61,13 +77,15 @@ interface Sample extends Felt {
 
 const cells: string[][] = [];
 const loadBefore = machineLoad();
-for (const [index, { title, name, options }] of SERVERS.entries()) {
+for (const [index, { title, name, options, isShared = false }] of SERVERS.entries()) {
   if (ONLY !== undefined && !ONLY.includes(index)) continue;
   // A commit waits for the disk, as it does by default.
   const usual = ['--skip-log-bin', '--innodb-flush-log-at-trx-commit=1'];
   const server = await startServer(name, [...options, ...usual]);
   try {
     await fillBigTable(server, ROWS);
+    if (isShared) await query(server, `CREATE TABLESPACE shared ADD DATAFILE 'shared.ibd'`);
+    const copy = isShared ? copyIntoTablespace : copyBigTable;
     const modes: Readonly<Record<string, Remove>> = {
       quiet: async () => {
         await sleep(QUIET_S * 1_000);
@@ -89,7 +107,12 @@ for (const [index, { title, name, options }] of SERVERS.entries()) {
     for (let round = 0; round < ROUNDS; round++) {
       for (const [mode, remove] of Object.entries(modes)) {
         if (MODES !== undefined && !MODES.includes(mode)) continue;
-        const sample = await measure(server, mode === 'quiet' ? null : `t${round}`, remove);
+        const table = mode === 'quiet' ? null : `t${round}`;
+        if (table !== null) {
+          await query(server, `DROP TABLE IF EXISTS big.${table}`);
+          await copy(server, table);
+        }
+        const sample = await measure(server, table, remove);
         samples.set(mode, [...(samples.get(mode) ?? []), sample]);
         process.stdout.write(`${title}, ${mode}: ${JSON.stringify(sample)}\n`);
       }
@@ -134,10 +157,6 @@ report({
 });
 
 async function measure(server: Server, table: string | null, remove: Remove): Promise<Sample> {
-  if (table !== null) {
-    await query(server, `DROP TABLE IF EXISTS big.${table}`);
-    await copyBigTable(server, table);
-  }
   const reads = await startReads(server, RATE);
   await sleep(1_000);
   const pid = serverPid(server);
