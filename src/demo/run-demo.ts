@@ -7,6 +7,7 @@
  */
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
+import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Connection } from 'mysql2/promise';
 import { productOf } from '../../throwaway-servers/installation.js';
@@ -79,6 +80,7 @@ async function runUntil(signal: AbortSignal, parts: DemoParts): Promise<number> 
       UNDROP_UPSTREAM: `${server.host}:${server.port}`,
       UNDROP_USER: SERVICE_USER,
       UNDROP_PASSWORD: password,
+      ...controlSocketIn(server.folder, env),
       ...demoSettings(env, listen),
     };
     signal.throwIfAborted();
@@ -116,6 +118,15 @@ async function prepare(server: ThrowawayServer): Promise<string> {
   } finally {
     connection.destroy();
   }
+}
+
+/** In the server's folder, so that it is removed however the demo ends. */
+function controlSocketIn(
+  folder: string | null,
+  { UNDROP_CONTROL_SOCKET: given }: NodeJS.ProcessEnv,
+): Readonly<Record<string, string>> {
+  if (folder === null || given !== undefined) return {};
+  return { UNDROP_CONTROL_SOCKET: join(folder, 'control.sock') };
 }
 
 interface Listen {

@@ -1,5 +1,7 @@
 /** `undrop reload`, `undrop drain` and `undrop undrain`: commands to a running service. */
+import { existsSync } from 'node:fs';
 import type { Settings } from '../../config/schema.js';
+import { findDemo } from '../../demo/state.js';
 import { UndropError } from '../../errors.js';
 import type { SERVICE_KEYS } from '../settings.js';
 import type { Flags, Shell } from '../shell.js';
@@ -11,7 +13,7 @@ export async function runServiceCommand(
   settings: Pick<Settings, (typeof SERVICE_KEYS)[number]>,
   { flags, shell }: { readonly flags: Flags; readonly shell: Shell },
 ): Promise<number> {
-  const path = commandSocketOf(settings);
+  const path = await socketOf(settings);
   if (path === null) {
     const cause = 'UNDROP_CONTROL_SOCKET is none, or UNDROP_LISTEN has no port';
     throw new UndropError('UNDROP_NOT_RUNNING', { path: 'none', cause });
@@ -21,4 +23,11 @@ export async function runServiceCommand(
   const { isDone, text } = await sendCommand(path, asked, onWait);
   (isDone ? shell.stdout : shell.stderr).write(`undrop: ${text}\n`);
   return isDone ? 0 : 1;
+}
+
+/** By default that of a running demo, if there is no service at the port. */
+async function socketOf(settings: Parameters<typeof commandSocketOf>[0]): Promise<string | null> {
+  const path = commandSocketOf(settings);
+  if (settings.controlSocket !== 'auto' || (path !== null && existsSync(path))) return path;
+  return (await findDemo())?.variables['UNDROP_CONTROL_SOCKET'] ?? path;
 }
