@@ -34,7 +34,11 @@ const waiting: number[] = [];
 let [worstMs, done, isOver] = [0, 0, false];
 
 for (let nr = 0; nr < Number(connections); nr++) {
-  const connection = await connect({ host, port: Number(port), user: 'root', password: '' });
+  const connection = await connect(
+    { host, port: Number(port), user: 'root', password: '' },
+    // Its packets are written here.
+    { flags: ['-CLIENT_QUERY_ATTRIBUTES'] },
+  );
   readers.push(takeOver(connection));
 }
 idle.push(...readers);

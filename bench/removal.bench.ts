@@ -136,8 +136,10 @@ for (const [index, { title, name, options, isShared = false }] of SERVERS.entrie
     await server.stop();
   }
 }
+/** A run of some servers has a section of its own. */
+const chosen = ONLY === undefined ? [] : [ONLY.map((at) => SERVERS[at]?.title).join('; ')];
 report({
-  title: 'What others feel while a table is removed',
+  title: ['What others feel while a table is removed', ...chosen].join(': '),
   how:
     `${RATE} point selects a second on another table, each counted from when it was due, by a process ` +
     `that gets a core first; a table of ${ROWS} rows of about 250 bytes; ` +
