@@ -44,8 +44,9 @@ export async function readTableFacts(
   // Moving it into undrop's schema proved that it has no trigger, not even one that this account
   // can't see: the server refuses to move a table with triggers (1435).
   const purgeable = isRecycled && kind === 'BASE TABLE' && engine === 'InnoDB';
-  // Elsewhere it is purged anyway.
-  const matters = purgeable && obstacles.length === 0 && !isDropDear(server);
+  // On other servers it is purged anyway, and later states don't depend on it.
+  const mayPurge = table.state === 'HOLD' || table.state === 'PURGE';
+  const matters = mayPurge && purgeable && obstacles.length === 0 && !isDropDear(server);
   const isInSharedTablespace = matters && (await hasNoFile(connection, table, server));
   return { purgeable, isInSharedTablespace, obstacles };
 }

@@ -145,21 +145,18 @@ describe('a purge beside others', () => {
     expect(rows).toBeLessThan(0.3 * FULL);
   });
 
-  test('is back at its pace ten seconds after a heavy load, or many running threads', async () => {
+  test.each([
+    { load: 'a heavy load', busy: { harmMs: 50 }, seconds: 20, share: 0.1 },
+    { load: 'many running threads', busy: { threadsRunning: 60 }, seconds: 5, share: 0.01 },
+  ])('is back at its pace ten seconds after $load', async ({ busy, seconds, share }) => {
     const purge = new Purge();
+    const { harmMs, threadsRunning } = purge.server;
     await purge.during(10);
     const before = await purge.during(5);
-    purge.server.harmMs = 50;
-    await purge.during(20);
-    expect(await purge.during(5)).toBeLessThan(0.1 * before);
-    purge.server.harmMs = 0;
-    await purge.during(10);
-    expect(await purge.during(5)).toBeGreaterThan(0.9 * before);
-
-    purge.server.threadsRunning = 60;
-    await purge.during(5);
-    expect(await purge.during(5)).toBeLessThan(0.01 * before);
-    purge.server.threadsRunning = 2;
+    Object.assign(purge.server, busy);
+    await purge.during(seconds);
+    expect(await purge.during(5)).toBeLessThan(share * before);
+    Object.assign(purge.server, { harmMs, threadsRunning });
     await purge.during(10);
     expect(await purge.during(5)).toBeGreaterThan(0.9 * before);
   });
