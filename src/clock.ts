@@ -4,7 +4,6 @@
  */
 
 import { setMaxListeners } from 'node:events';
-import { setTimeout } from 'node:timers/promises';
 
 /** The process's clock. */
 export interface Clock {
@@ -17,21 +16,31 @@ export interface Clock {
 /** The real clock. A sleep does not keep the process alive. */
 export const systemClock: Clock = {
   nowMs: () => Date.now(),
-  sleep: async (delayMs, signal) => {
-    if (signal === undefined) return setTimeout(delayMs, undefined);
-    // Node warns of more than ten listeners; here any number may sleep until one signal.
-    setMaxListeners(0, signal);
-    await setTimeout(delayMs, undefined, { signal }).catch(() => undefined);
-  },
+  sleep: (delayMs, signal) =>
+    new Promise((resolve) => {
+      if (signal?.aborted === true) return resolve();
+      const end = () => {
+        clearTimeout(timer);
+        signal?.removeEventListener('abort', end);
+        resolve();
+      };
+      const timer = setTimeout(end, delayMs);
+      if (signal === undefined) return;
+      // Node warns of more than ten listeners; here any number may sleep until one signal.
+      setMaxListeners(0, signal);
+      signal.addEventListener('abort', end);
+    }),
 };
 
 /** The result of `work`; null if it takes longer, even if it rejects after that. */
 export async function withinMs<T>(limitMs: number, work: Promise<T>): Promise<T | null> {
-  const over = new AbortController();
-  const late = setTimeout(limitMs, null, { signal: over.signal }).catch(() => null);
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<null>((resolve) => {
+    timer = setTimeout(resolve, limitMs, null);
+  });
   try {
     return await Promise.race([work, late]);
   } finally {
-    over.abort();
+    clearTimeout(timer);
   }
 }

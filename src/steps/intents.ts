@@ -11,7 +11,7 @@
 
 import { randomBytes } from 'node:crypto';
 import type { AuditEvent } from '../audit.js';
-import { systemClock } from '../clock.js';
+import { systemClock, withinMs } from '../clock.js';
 import { UndropError } from '../errors.js';
 import { STATEMENT_BYTES_MAX } from '../ledger/entry.js';
 import { recordHistory } from '../ledger/history.js';
@@ -150,17 +150,12 @@ export class Intents {
   }
 
   async #looksStuck(): Promise<boolean> {
-    const done = new AbortController();
-    const ending = Promise.resolve(this.#recording).then(() => {
-      done.abort();
-      return false;
-    });
-    for (;;) {
-      await systemClock.sleep(CHECK_EVERY_MS, done.signal);
-      if (done.signal.aborted) return ending;
+    const ending = Promise.resolve(this.#recording).then(() => false);
+    while ((await withinMs(CHECK_EVERY_MS, ending)) === null) {
       const isWaiting = isIntentWaiting(this.#options.pool, this.#request.ids[0] ?? '');
       if (await Promise.race([isWaiting, ending])) return true;
     }
+    return false;
   }
 
   /** The intents by the session's own facts. */

@@ -75,6 +75,8 @@ export async function logIn(options: ConnectionOptions, login: ServiceLogin): Pr
     password,
     connectTimeout: login.connectTimeoutMs,
     keepAliveInitialDelay: KEEP_ALIVE_MS,
+    // A stack for each statement, which no error of undrop shows.
+    trace: false,
     ...(tls === null ? {} : { ssl: tls.ssl }),
     authPlugins: gate.plugins,
   });

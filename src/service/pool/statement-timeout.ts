@@ -8,8 +8,7 @@
  * InnoDB, and never finishes rolling it back while other DDL waits, too. There the wait ends by its
  * own timeout.
  */
-import { once } from 'node:events';
-import { systemClock } from '../../clock.js';
+import { systemClock, withinMs } from '../../clock.js';
 import {
   ER_FK_NO_UNIQUE_INDEX_PARENT,
   ER_LOCK_WAIT_TIMEOUT,
@@ -68,18 +67,19 @@ export async function runWithTimeoutOn(
   options: KillAfterOptions = {},
 ): Promise<readonly Rows[]> {
   const { killAfterMs = KILL_AFTER_MS, lockWaitBudget, ...how } = options;
-  const done = new AbortController();
-  const watching = watch(connection, pool, { killAfterMs, lockWaitBudget, signal: done.signal });
-  try {
-    return await connection.run(text, how).catch(async (error: unknown) => {
-      if (!isServerError(error, ER_FK_NO_UNIQUE_INDEX_PARENT)) throw error;
-      const [, ...rows] = await connection.run([MAY_KEEP_SUCH_KEYS, ...[text].flat()], how);
-      return rows;
-    });
-  } finally {
-    done.abort();
-    await watching;
-  }
+  const running = connection.run(text, how).catch(async (error: unknown) => {
+    if (!isServerError(error, ER_FK_NO_UNIQUE_INDEX_PARENT)) throw error;
+    const [, ...rows] = await connection.run([MAY_KEEP_SUCH_KEYS, ...[text].flat()], how);
+    return rows;
+  });
+  const end = { isReached: false };
+  const reachEnd = (): Ended => {
+    end.isReached = true;
+    return 'ended';
+  };
+  const ended = running.then(reachEnd, reachEnd);
+  await watch(connection, pool, { killAfterMs, lockWaitBudget, end, ended });
+  return running;
 }
 
 /** Whether the statement gave up waiting for a lock: by the KILL, or by the server's own limit. */
@@ -87,30 +87,31 @@ export function isKilled(error: unknown): boolean {
   return isServerError(error, ER_QUERY_INTERRUPTED, ER_LOCK_WAIT_TIMEOUT);
 }
 
+type Ended = 'ended';
+
 interface Watch {
   readonly killAfterMs: number;
   readonly lockWaitBudget: LockWaitBudget | undefined;
-  /** The text has ended. */
-  readonly signal: AbortSignal;
+  readonly end: { readonly isReached: boolean };
+  /** The text has ended, whatever its result. */
+  readonly ended: Promise<Ended>;
 }
 
-/** Ends with the text, or when it was killed. Does not reject. */
+/** Resolves with the text's end, or when it was killed. */
 async function watch(
   connection: TaskConnection,
   pool: ServicePool,
-  { killAfterMs, lockWaitBudget, signal }: Watch,
+  { killAfterMs, lockWaitBudget, end, ended }: Watch,
 ): Promise<void> {
   const endMs = performance.now() + killAfterMs;
-  const ended = once(signal, 'abort').then(() => false);
   for (let isOver = false; !isOver; ) {
     const leftMs = endMs - performance.now();
     const isFirst = lockWaitBudget === undefined && leftMs > 0;
-    await systemClock.sleep(isFirst ? leftMs : CHECK_MS, signal);
-    if (signal.aborted) return;
+    if ((await withinMs(isFirst ? leftMs : CHECK_MS, ended)) !== null) return;
     const looking = pool.isWaiting(connection.threadId).catch(() => false);
-    const isWaiting = await Promise.race([looking, ended]);
-    if (signal.aborted) return;
-    if (!isWaiting) continue;
+    const seen = await Promise.race([looking, ended]);
+    if (end.isReached) return;
+    if (seen === false) continue;
     isOver = lockWaitBudget?.seenWaiting() === true || performance.now() >= endMs;
   }
   // The response may already be on its way; a late KILL must not hit another user's text on this
