@@ -146,7 +146,7 @@ const OLD_WORDS: readonly (readonly [words: string, instead: string])[] = [
   ['sought Sought soughtBy', 'protect'],
   ['permits RemotePermitsOptions', 'connectionLimit'],
   ['carriers? Carrier', 'packetKind; the form of a statement'],
-  ['giveBack leadBack goesBack putBackKeys', 'releaseOwnership, repointForeignKey'],
+  ['giveBack leadBack goesBack putBackKeys', 'release, repointForeignKey'],
   ['whyItStays staysForGood readLastingStay STAYS stays_\\w+', 'relocation blockers'],
   ['lookAt\\w* lookAgain firstLook LastLook lookError logUnlooked LOOK\\w*_MS', 'inspect, check'],
   ['first-look look-at recycle-guard', 'inspect-names, recycle-schema-writes'],

@@ -113,6 +113,8 @@ export function forgetShape(pool: ServicePool): void {
 }
 
 interface DropOutcome {
+  /** The user's session, if another one may own the intents; default: it does. */
+  readonly owner?: Pick<LedgerRow, 'threadId' | 'upstreamPort'> | null;
   readonly tables: readonly {
     readonly id: string;
     readonly holdSchema: string;
@@ -136,11 +138,19 @@ const DEFINITION_CHARACTERS_OF_PART = 100_000;
  * After the response: state HOLD, the definition, the restore script. May run twice. A row of a
  * table that is already being restored stays unchanged, so that an interrupted restore is seen.
  */
-export async function recordOutcome(pool: ServicePool, { tables }: DropOutcome): Promise<void> {
-  for (const part of inBatches(tables, OUTCOMES_OF_PART)) await recordOutcomes(pool, part);
+export async function recordOutcome(
+  pool: ServicePool,
+  { tables, owner = null }: DropOutcome,
+): Promise<void> {
+  for (const part of inBatches(tables, OUTCOMES_OF_PART)) {
+    await recordOutcomes(pool, { tables: part, owner });
+  }
 }
 
-async function recordOutcomes(pool: ServicePool, tables: DropOutcome['tables']): Promise<void> {
+async function recordOutcomes(
+  pool: ServicePool,
+  { tables, owner }: Required<DropOutcome>,
+): Promise<void> {
   const [rows = []] = await pool.run(
     sql`SELECT ${note('outcome')} id, schema_name, table_name, dropped_at, sql_log_bin, row_logged,
           detached
@@ -156,7 +166,7 @@ async function recordOutcomes(pool: ServicePool, tables: DropOutcome['tables']):
       const printed = shown.get(table.id) ?? null;
       const own = textOf(row, 'table_name');
       const definition = printed === null ? null : ownDefinition(printed, table.holdName, own);
-      return [outcomeUpdate(table, row, definition)];
+      return [outcomeUpdate(table, row, { definition, owner })];
     });
     const isOne = updates.length > 1 && !isLong;
     const texts = isOne ? [[sql`START TRANSACTION`, ...updates, sql`COMMIT`]] : updates;
@@ -188,7 +198,10 @@ const BOUND: Failure = { todo: 'detach', text: 'it still has foreign keys' };
 function outcomeUpdate(
   table: DropOutcome['tables'][number],
   row: Rows[number],
-  definition: string | null,
+  {
+    definition,
+    owner,
+  }: { readonly definition: string | null } & Required<Pick<DropOutcome, 'owner'>>,
 ): SQLQuery {
   const { id, holdSchema, holdName, lengthened = null } = table;
   // A foreign key that was created between the drop's check and its RENAME went into the recycle
@@ -207,8 +220,12 @@ function outcomeUpdate(
     sqlLogBin: numberOf(row, 'sql_log_bin') === 1,
     detached: detached === null ? null : withoutKept(parseDetached(detached), definition),
   });
+  const ownerIsBack =
+    owner === null
+      ? sql``
+      : sql`thread_id = ${owner.threadId}, upstream_port = ${owner.upstreamPort},`;
   return sql`UPDATE ${note('outcome', id)} ${LEDGER}
-    SET state_since = IF(state = 'intent', UTC_TIMESTAMP(), state_since), state = 'HOLD',
+    SET ${ownerIsBack} state_since = IF(state = 'intent', UTC_TIMESTAMP(), state_since), state = 'HOLD',
       hold_schema = ${holdSchema}, hold_name = ${holdName},
       relocated = ${table.relocated && !isBound},
       hold_until = COALESCE(${due}, hold_until), pinned = ${due !== null && isPinned(due)},

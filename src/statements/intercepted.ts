@@ -183,7 +183,8 @@ export async function dropAndHold(
   let { run = dropTable } = how;
   if (empties) run = (world, request) => truncate(world, copyPort(pool), request);
   if (partitions !== undefined) {
-    run = (world, request) => alterPartitions(world, partitionPort(pool), request);
+    run = (world, request) =>
+      alterPartitions(world, partitionPort(pool, request.session.threadId), request);
   }
   if (hints.length > 0 && areForDestroying(hints)) return destroy(null);
   const isPlain = run === dropTable;

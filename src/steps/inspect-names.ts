@@ -20,7 +20,7 @@ import {
   ER_XAER_RMFAIL,
 } from '../wire/server-errors.js';
 import { qualify, serviceNames } from './names/client-names.js';
-import { notDone, SET_IF_EXISTS } from './refusals/refusals.js';
+import { notDone, notUnderstood, SET_IF_EXISTS } from './refusals/refusals.js';
 import { definitionIn, factsSql, type NameKind, readFacts, readKind } from './session/facts.js';
 import { probeSql, type QualifiedName, showCreateSql } from './session/user-session.js';
 import {
@@ -82,6 +82,9 @@ export async function inspectNames(world: World, request: DropRequest): Promise<
   if (!('errno' in facts)) await world.know(facts);
   const wrong = prepared?.kind === 'err' ? await syntaxError(world, request, prepared) : null;
   if (wrong !== null) return wrong;
+  // While the service records the intents.
+  const difference = isSyntaxChecked ? null : crossCheck(statement, text);
+  if (difference !== null) return refuse(notUnderstood(difference));
   if ('errno' in facts) return serversError(world, request, facts);
   // A RENAME under a GTID of the session would use that up, and so would any error of undrop.
   if (facts.gtidNext !== null) {
@@ -305,24 +308,17 @@ export function whatIsRecycled(name: RecycledName): string {
   return `${where}, and the collector removes it when it is due`;
 }
 
-// ── names of files, and a second parser ──────────────────────────────────────────────────────────
-// What speaks against a drop whose grammar is clear: a name that is that of a file, a second parser
-// that reads another list.
+// ── names of files ───────────────────────────────────────────────────────────────────────────────
+// What speaks against a drop whose grammar is clear: a name that is that of a file.
 
-/**
- * Why a DROP TABLE isn't run although its grammar is clear; null: no reason. `text`: that of the
- * statement alone; null skips the second parser.
- */
+/** Why a DROP TABLE isn't run although its grammar is clear; null: no reason. */
 export function whyUnsupported(
   statement: DropTableStatement,
   server: ServerVersion,
-  text: Uint8Array | null = null,
 ): string | null {
   const names = statement.names.flatMap(({ schema, table }) => [schema, table]);
-  if (names.some((name) => isFileName(name, server))) {
-    return `${FILE_NAME_PREFIX} names a table by its file`;
-  }
-  return text === null ? null : crossCheck(statement, text);
+  const isFile = names.some((name) => isFileName(name, server));
+  return isFile ? `${FILE_NAME_PREFIX} names a table by its file` : null;
 }
 
 /**

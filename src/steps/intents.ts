@@ -13,7 +13,7 @@ import { randomBytes } from 'node:crypto';
 import type { AuditEvent } from '../audit.js';
 import { systemClock, withinMs } from '../clock.js';
 import { UndropError } from '../errors.js';
-import { STATEMENT_BYTES_MAX } from '../ledger/entry.js';
+import { type LedgerRow, STATEMENT_BYTES_MAX } from '../ledger/entry.js';
 import { recordHistory } from '../ledger/history.js';
 import {
   forgetUnanswered,
@@ -82,6 +82,8 @@ export class Intents {
   #wasStuck = false;
   /** Whether the last intent went into the binary log. */
   #logged = true;
+  /** The address of the user's session, as the server sees it. */
+  #sessionHost: string | null = null;
   /** The user in it. */
   #user = '';
   /** When the due time was fixed, or a moment before; by `performance.now`. */
@@ -235,6 +237,7 @@ export class Intents {
       const who = { threadId, user, clientAddress, groupId, proxyId, statementText };
       const how = { holdMs, sqlLogBin: logged, isDryRun };
       const intent = await recordIntent(pool, { ...who, ...how, tables });
+      this.#sessionHost = intent.sessionHost;
       const isKeyed = intent.tables.some(hasForeignKeys);
       const mayDetach = logged || !isKeyed || (await mayUnlog(pool));
       const { flavour } = this.#request.server;
@@ -274,7 +277,7 @@ export class Intents {
   async #write(held: readonly HeldTable[]): Promise<void> {
     const { pool, activeIds } = this.#options;
     const heldIds = new Set(held.map(({ id }) => id));
-    if (held.length > 0) await recordOutcome(pool, { tables: held });
+    if (held.length > 0) await recordOutcome(pool, { tables: held, owner: this.#owner });
     await this.#forget(this.#request.ids.filter((id) => !heldIds.has(id)));
     for (const [id, { isAnswered }] of this.#targets) {
       if (heldIds.has(id)) continue;
@@ -284,6 +287,14 @@ export class Intents {
       this.#targets.delete(id);
       activeIds.delete(id);
     }
+  }
+
+  /** Null: the service doesn't see the session. */
+  get #owner(): Pick<LedgerRow, 'threadId' | 'upstreamPort'> | null {
+    if (this.#sessionHost === null) return null;
+    const [, port] = /:(\d+)$/.exec(this.#sessionHost) ?? [];
+    const { threadId } = this.#request.session;
+    return { threadId, upstreamPort: port === undefined ? null : Number(port) };
   }
 
   async #resolveTarget(id: string): Promise<void> {

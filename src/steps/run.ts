@@ -12,6 +12,7 @@ import {
   moveToRecycleSchema,
   type Relocation,
   readLastingBlocker,
+  relocate,
 } from '../held/relocate/relocate.js';
 import { bindingOf, untilFree } from '../held/relocate/until-free.js';
 import type { Failure } from '../ledger/entry.js';
@@ -191,6 +192,11 @@ export class ServerWorld implements World {
     if (areForDestroying(this.#hints)) throw new DestroyHinted(facts);
   }
 
+  get isUnruled(): boolean {
+    const { rules = [], requireIdleMs = null } = this.#options;
+    return rules.length === 0 && requireIdleMs === null && this.#hints.size === 0;
+  }
+
   beginRecording(): void {
     this.intents.begin();
   }
@@ -215,7 +221,8 @@ export class ServerWorld implements World {
   take(rename: ServiceRename): Promise<ServiceRenameOutcome> {
     // A RENAME of several tables that fails may leave one of them renamed (MariaDB).
     this.mayRename();
-    return renameByService(this.#options.pool, rename).catch((error: unknown) => {
+    const sessionId = this.#request.session.threadId;
+    return renameByService(this.#options.pool, { ...rename, sessionId }).catch((error: unknown) => {
       const tables = sentenceStart(this.#request);
       throw new UndropError('UNDROP_FATE_UNKNOWN', { tables, cause: rootCause(error) }, error);
     });
@@ -223,7 +230,7 @@ export class ServerWorld implements World {
 
   async relocate(
     renamed: readonly RelocateTable[],
-    { logged, detach, mustLeave = false }: RelocateHow,
+    { logged, detach, mustLeave = false, isFree = false }: RelocateHow,
   ): Promise<readonly Relocation[]> {
     const { pool, log } = this.#options;
     const { server } = this.#request;
@@ -231,7 +238,8 @@ export class ServerWorld implements World {
     const tables = mustLeave ? renamed : await this.#withDueTimes(renamed, isLate);
     // After a long wait it may have new keys and triggers.
     const mayHaveMore = isLate && tables.every(({ blocker }) => blocker?.todo !== 'unlock');
-    const move = detach || mayHaveMore ? detachAndRelocate : moveToRecycleSchema;
+    const unlessMore = isFree ? relocate : moveToRecycleSchema;
+    const move = detach || mayHaveMore ? detachAndRelocate : unlessMore;
     const how = { logged, lockWaitBudget: new LockWaitBudget(), server };
     const moved = await move(pool, tables, how);
     // The statement itself tries again with a table that has to leave its schema still.

@@ -34,6 +34,8 @@ export interface World extends UserSession {
   rename(text: Uint8Array): Promise<Result>;
   /** From here on the session's settings are known; uses up its hint. Rejects: DestroyHinted. */
   know(facts: UserFacts): Promise<void>;
+  /** No rule, hint or setting may refuse the statement for what its tables are. */
+  readonly isUnruled: boolean;
   /** The service begins to record the intents under the guessed settings; returns at once. */
   beginRecording(): void;
   /** True: the intents wait for a lock of another session; false: they are written, or failed. */
@@ -68,6 +70,8 @@ export interface RelocateHow {
    * them their due times as well; default: a table that has to stay is held in its own schema.
    */
   readonly mustLeave?: boolean;
+  /** No foreign key was on any of them after their RENAME; default: they are checked. */
+  readonly isFree?: boolean;
 }
 
 export type RecordedIntent =
@@ -103,11 +107,16 @@ export interface ServiceRename {
   readonly checksForeignKeys: boolean;
   /** How long others may be waited for, in milliseconds. */
   readonly killAfterMs: number;
+  /**
+   * The statement has nothing more to do: looks for foreign keys after it, and the outcome gives
+   * the intents back; default: other steps follow.
+   */
+  readonly isLast?: boolean;
 }
 
 export type ServiceRenameOutcome =
-  /** Done. */
-  | { readonly kind: 'renamed' }
+  /** Done. `isFree`: no foreign key was on any of them after it; default: it isn't known. */
+  | { readonly kind: 'renamed'; readonly isFree?: boolean }
   /** Another session has one of the tables locked; `isTimeout`: no KILL has ended the wait. */
   | { readonly kind: 'busy'; readonly isTimeout?: true }
   /** A table, or its intent, no longer exists. */
@@ -161,6 +170,14 @@ export interface UserFacts {
   readonly logged: boolean;
   /** GTID_NEXT if it is a GTID; null: it is none, or there is no such thing. */
   readonly gtidNext: string | null;
+  /**
+   * Responses have the GTID of the session's own transaction: session_track_gtids, on MariaDB
+   * last_gtid among the tracked variables.
+   */
+  readonly tracksGtids: boolean;
+  readonly inTransaction: boolean;
+  /** False: lock_wait_timeout is 0, as MariaDB allows. */
+  readonly waitsForLocks: boolean;
   /** sql_if_exists of MariaDB: a drop runs as if it had IF EXISTS. */
   readonly addsIfExists: boolean;
   /** The user variable `@undrop`: a hint for the next drop; null: none. */

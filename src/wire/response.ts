@@ -164,6 +164,7 @@ export interface RowsResult {
   /** Names of the columns in character_set_results. */
   readonly columns: readonly Buffer[];
   readonly rows: readonly (readonly (Buffer | null)[])[];
+  readonly statusFlags: number;
 }
 
 export interface PreparedResult {
@@ -188,6 +189,13 @@ const ROWS_MAX = 10_000;
 const EOF_BYTES_MAX = 5;
 /** The longest OK packet in the place of an EOF. */
 const OK_BYTES_MAX = PAYLOAD_BYTES_MAX - 1;
+
+function statusOfEof(payload: Buffer): number {
+  const reader = new PacketReader(payload, 'EOF_Packet');
+  reader.int(1, 'header'); //           int<1> 0xFE
+  reader.int(2, 'warnings'); //         int<2>
+  return reader.int(2, 'status_flags'); // int<2>
+}
 
 /** Reads the packets of one response in order, and returns the result at the last one. */
 export type ResultReader = Generator<undefined, Result, Buffer>;
@@ -223,8 +231,10 @@ export function* readingQueryResult(capabilities: Capabilities): ResultReader {
     const payload = yield;
     if (isProgress(payload)) continue;
     if (payload[0] === 0xff) return { ...decodeErr(payload), rows };
-    if (payload[0] === 0xfe && payload.length <= endBytesMax)
-      return { kind: 'rows', columns, rows };
+    if (payload[0] === 0xfe && payload.length <= endBytesMax) {
+      const statusFlags = deprecateEof ? decodeOk(payload).statusFlags : statusOfEof(payload);
+      return { kind: 'rows', columns, rows, statusFlags };
+    }
     if (rows.length >= ROWS_MAX) throw new MalformedPacketError(`More than ${ROWS_MAX} rows.`);
     const row = new PacketReader(payload, 'ResultsetRow');
     const values: (Buffer | null)[] = [];

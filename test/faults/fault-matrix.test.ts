@@ -369,7 +369,7 @@ function allKinds(): readonly Kind[] {
   return SERVER_NAMES.flatMap((server) =>
     FAULTS.flatMap((fault) =>
       PHASES.flatMap((phase) =>
-        scenesWith(phase, server).flatMap((scene) =>
+        scenesWith(phase).flatMap((scene) =>
           momentsOf(fault, server).map((moment) => ({ server, fault, phase, scene, moment })),
         ),
       ),
@@ -390,13 +390,10 @@ function momentsOf(fault: Fault, server: string): readonly TapMoment[] {
   return ['before statement', 'before answer'];
 }
 
-function scenesWith(phase: Phase, server: string): readonly string[] {
+function scenesWith(phase: Phase): readonly string[] {
   if (FAMILY_PHASES.includes(phase)) return ['family'];
-  const scenes = Object.keys(SCENES);
-  if (phase !== 'relocate') return scenes;
   // Where one RENAME takes a table away, none follows.
-  if (server === 'mysql-5.6') return ['family', 'under locks'];
-  return server === 'mysql-9.7' ? scenes : scenes.filter((scene) => scene !== 'partitions');
+  return phase === 'relocate' ? ['family', 'under locks'] : Object.keys(SCENES);
 }
 
 function describeError(error: unknown): string {

@@ -30,6 +30,7 @@ test.each(MYSQL)(
       schema,
       table: 't',
       way: 'locked' as const,
+      sessionId: 0,
       parts: [],
       drops: ['p1', 'p2'],
       holdSchema: '_undrop',

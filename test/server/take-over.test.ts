@@ -5,13 +5,15 @@
  * touches what they hold.
  */
 import { expect } from '@jest/globals';
-import { releaseOwnership, takeOver } from '../../src/ledger/intents/record-intent.js';
+import { releaseText, takeOverText } from '../../src/ledger/intents/record-intent.js';
 import { forgetIntents, shapeOf } from '../../src/ledger/write.js';
 import { listCollectable } from '../../src/lifecycle/collectable.js';
 import { silentLog } from '../../src/log.js';
 import { resolveIntents } from '../../src/recovery/resolve-intents.js';
-import type { ServicePool } from '../../src/service/pool/pools.js';
+import { isServerError } from '../../src/service/errors.js';
+import type { ServicePool, TaskConnection } from '../../src/service/pool/pools.js';
 import { renameByService } from '../../src/steps/rename/rename-by-service.js';
+import { ER_SUBQUERY_NO_1_ROW } from '../../src/wire/server-errors.js';
 import { onServers } from '../support/on-servers.js';
 import { until } from '../support/poll.js';
 import { hasProcess, query } from '../support/servers.js';
@@ -29,6 +31,22 @@ onServers('intents that are taken over on $name', (server, on) => {
     await own.session.query('INSERT INTO t VALUES (1), (2)');
   });
 
+  /** False: one of them is no longer there. */
+  const takeOver = async (connection: TaskConnection, ids: readonly string[]) => {
+    const text = takeOverText(ids, connection.threadId, await shapeOf(own.pool));
+    try {
+      await connection.run(text);
+      return true;
+    } catch (error) {
+      if (isServerError(error, ER_SUBQUERY_NO_1_ROW)) return false;
+      throw error;
+    }
+  };
+
+  const release = async (ids: readonly string[], ownerId: number) => {
+    await own.pool.run(releaseText(ids, ownerId, await shapeOf(own.pool)));
+  };
+
   const intended = () => intend(own.pool, own.session, { schema: own.schema.name, tables: ['t'] });
 
   const settle = (through: ServicePool = own.pool) =>
@@ -39,9 +57,7 @@ onServers('intents that are taken over on $name', (server, on) => {
     const ids = intent.tables.map(({ id }) => id);
     const taken = own.pool.task(async (connection) => {
       connection.discard();
-      expect(
-        await takeOver(connection, { ids, rowLogged: true }, await shapeOf(own.pool)),
-      ).toMatchObject({ threadId: intent.threadId });
+      expect(await takeOver(connection, ids)).toBe(true);
       await own.die();
       return settle();
     });
@@ -52,16 +68,15 @@ onServers('intents that are taken over on $name', (server, on) => {
 
   test('are the session’s again when they are given back', async () => {
     const { intent } = await intended();
-    const intents = { ids: intent.tables.map(({ id }) => id), rowLogged: true };
-    const owner = await own.pool.task(async (connection) => {
+    const ids = intent.tables.map(({ id }) => id);
+    await own.pool.task(async (connection) => {
       connection.discard();
-      return takeOver(connection, intents, await shapeOf(own.pool));
+      expect(await takeOver(connection, ids)).toBe(true);
     });
-    if (owner === null) throw new Error('there is an intent');
-    await releaseOwnership(own.pool, intents, owner);
-    expect(await settle()).toMatchObject({ untouched: intents.ids });
+    await release(ids, intent.threadId);
+    expect(await settle()).toMatchObject({ untouched: ids });
     await own.die();
-    expect(await settle()).toMatchObject({ forgotten: intents.ids });
+    expect(await settle()).toMatchObject({ forgotten: ids });
   });
 
   test('are not forgotten by whoever has seen another owner', async () => {
@@ -69,7 +84,7 @@ onServers('intents that are taken over on $name', (server, on) => {
     const ids = intent.tables.map(({ id }) => id);
     await own.pool.task(async (connection) => {
       connection.discard();
-      await takeOver(connection, { ids, rowLogged: true }, await shapeOf(own.pool));
+      await takeOver(connection, ids);
     });
     expect(await forgetIntents(own.pool, ids, { ownedBy: intent.threadId })).toBe(0);
     expect(await forgetIntents(own.pool, ids)).toBe(1);
@@ -84,7 +99,8 @@ onServers('intents that are taken over on $name', (server, on) => {
     const tables = facts.tables.map(({ id, schema: from, table }, index) => {
       return { id, schema: from, table, holdName: holdNames[index] ?? '' };
     });
-    const how = { logged: true, checksForeignKeys: true, killAfterMs: 200 };
+    const { threadId: sessionId } = intent;
+    const how = { logged: true, checksForeignKeys: true, killAfterMs: 200, sessionId };
     expect(await renameByService(own.pool, { tables, ...how })).toEqual({ kind: 'gone' });
     expect(await rowCounts(server, own.schema.name)).toEqual({ t: 2 });
   });
@@ -101,9 +117,8 @@ onServers('intents that are taken over on $name', (server, on) => {
 
   const take = (pool: ServicePool, ids: readonly string[]) =>
     pool.task(async (connection) => {
-      const owner = await takeOver(connection, { ids, rowLogged: true }, await shapeOf(own.pool));
-      if (owner === null) throw new Error('there is an intent');
-      return { owner, threadId: connection.threadId };
+      expect(await takeOver(connection, ids)).toBe(true);
+      return connection.threadId;
     });
 
   /** What is done before any look, and what between that at the ledger and that at the sessions. */
@@ -113,9 +128,9 @@ onServers('intents that are taken over on $name', (server, on) => {
       await own.die();
     },
     'given back': async (ids: readonly string[], pool: ServicePool) => {
-      const { owner, threadId } = await take(pool, ids);
+      const threadId = await take(pool, ids);
       return async () => {
-        await releaseOwnership(own.pool, { ids, rowLogged: true }, owner);
+        await release(ids, own.session.threadId);
         await pool.dispose();
         await until(async () => !(await hasProcess(server, `ID = ${threadId}`)), 'it is gone');
       };

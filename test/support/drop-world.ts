@@ -106,6 +106,7 @@ export async function dropBroken(
 
 class Memory implements World {
   readonly isBroken = false;
+  readonly isUnruled = true;
   readonly names: Map<string, WorldTable>;
   readonly #world: DropWorld;
   readonly #server: ServerVersion;
@@ -283,7 +284,7 @@ class Memory implements World {
   #facts(): Result {
     const { gtidNext = '' } = this.#world;
     const row = ['shop', '', 'utf8mb4', '1', gtidNext, 'the server', 'app@10.0.0.1', '1'];
-    const more = ['utf8mb4', null, '0', 'utf8mb4_general_ci'];
+    const more = ['utf8mb4', null, '0', 'OFF', '1'];
     return rowsResult(
       [...row, ...more].map(() => 'c'),
       [...row, ...more],

@@ -36,6 +36,7 @@ export function rowsResult(
     kind: 'rows',
     columns: columns.map((name) => Buffer.from(name)),
     rows: rows.map((row) => row.map(bytes)),
+    statusFlags: 2,
   };
 }
 

@@ -112,6 +112,7 @@ function never(): never {
 
 class Memory implements World {
   isBroken = false;
+  readonly isUnruled = true;
   /** Hold names, and whose they are. */
   readonly held = new Map<string, string>();
   readonly #world: SchemaWorld;

@@ -84,6 +84,7 @@ const BROKEN = new Error('the session broke');
 
 class Memory implements World {
   readonly isBroken = false;
+  readonly isUnruled = true;
   readonly counts = { turns: 0, creates: 0, kept: 0 };
   readonly #world: TargetWorld;
   #takes = 0;

@@ -44,6 +44,7 @@ describe.each(EOF_AND_NOT)('%s', (name) => {
       kind: 'rows',
       columns: [Buffer.from('x'), Buffer.from('y')],
       rows: [[Buffer.from('a'), null]],
+      statusFlags: 0x0002, // SERVER_STATUS_AUTOCOMMIT
     });
   });
 

@@ -81,6 +81,7 @@ describe.each(CAPABILITIES)('a session %s', (_name, capabilities) => {
       kind: 'rows',
       columns: COLUMNS.map(({ name }) => Buffer.from(name)),
       rows: ROWS.map(texts),
+      statusFlags: optionsOf(capabilities).statusFlags,
     });
   });
 

@@ -83,21 +83,18 @@ export function blockerOfDrop(blocker: Failure | null): Failure | null {
 }
 
 /**
- * Whether a RENAME of the table is left half done if the server is killed: then a drop is one
- * RENAME, straight into the recycle schema. Not for a table with triggers or foreign keys: with the
- * former it can't move to another schema, and odd names of the latter lose their schema there on
- * MySQL 5.6, which then ends with an assertion (in dict0dict.cc).
+ * Whether a drop is one RENAME, straight into the recycle schema. Not for a table with triggers or
+ * foreign keys: with the former it can't move to another schema, and odd names of the latter lose
+ * their schema there on MySQL 5.6, which then ends with an assertion (in dict0dict.cc).
  */
-export function isRenamedOnce(
-  { blocker, isBound }: { readonly blocker: Failure | null; readonly isBound: boolean },
-  { flavour, versionId }: Server,
-): boolean {
-  if (isBound) return false;
-  if (blocker !== null) return blocker.todo === 'blocked_by_partitions';
-  return versionId < (flavour === 'mariadb' ? 100_600 : 80_000);
+export function isRenamedOnce(table: {
+  readonly blocker: Failure | null;
+  readonly isBound: boolean;
+}): boolean {
+  return !table.isBound && blockerOfDrop(table.blocker) === null;
 }
 
-/** The same for a table with partitions. */
+/** Whether a RENAME of a table with partitions is left half done if the server is killed. */
 export function renamesInPieces({ flavour, versionId }: Server): boolean {
   return flavour === 'mariadb' || versionId < 80_000;
 }

@@ -1,6 +1,6 @@
 /**
- * The one text that runs while the client waits: it records the intent and reads everything that
- * the plan of the drop needs. Pure: intent and server in, statements out; results in, facts out.
+ * The texts that run while the client waits: they record the intent and read everything that the
+ * plan of the drop needs. Pure: intent and server in, statements out; results in, facts out.
  *
  * Invariant: every query on information_schema has schema and table as constants; 5.6 and MariaDB
  * would open every table of the server otherwise. A statement that writes reads no table, because a
@@ -9,10 +9,11 @@
 import { assert } from '../../assert.js';
 import { foldName, PINNED_UNTIL } from '../../names/names.js';
 import type { HoldTime } from '../../policy/rules.js';
-import type { Rows } from '../../service/pool/pools.js';
+import type { Row, Rows } from '../../service/pool/pools.js';
 import type { ServerFacts } from '../../service/server-facts.js';
 import {
   dateOf,
+  dateOrNullOf,
   ident,
   note,
   numberOrNullOf,
@@ -22,7 +23,6 @@ import {
   sql,
   textOf,
   textOrNullOf,
-  valueList,
 } from '../../service/sql.js';
 import { OWN_BYTES } from '../../service/true-sizes.js';
 import { STATEMENT_CHARACTERS_MAX, type TableKind } from '../entry.js';
@@ -36,18 +36,26 @@ export type ServerShape = Pick<
   'flavour' | 'versionId' | 'version' | 'lowerCaseTableNames' | 'performanceSchema'
 >;
 
+/** Two texts that run at once, on two connections. */
+export interface IntentTexts {
+  /** It ends with a row for each table. */
+  readonly record: readonly SQLQuery[];
+  /** The rest that the plan of the drop depends on. */
+  readonly looks: readonly SQLQuery[];
+}
+
 /** `again`: the same intent may be recorded already. */
-export function intentText(
+export function intentTexts(
   intent: DropIntent,
   server: ServerShape,
   options: { readonly rowLogged: boolean; readonly again: boolean },
-): readonly SQLQuery[] {
+): IntentTexts {
   assert(intent.tables.length > 0, 'an intent has a table');
   const note0 = note('intent', intent.tables[0]?.id);
   const statementText = intent.statementText.slice(0, STATEMENT_CHARACTERS_MAX);
   const { flavour, versionId, performanceSchema } = server;
   const showsLocks = flavour === 'mysql' && versionId >= 80_000 && performanceSchema;
-  return [
+  const record = [
     sql`SET ${KNOWN_VERSION}, @undrop_text = ${statementText},
         @undrop_host = (SELECT HOST FROM ${processlistOf(server)} WHERE ID = ${intent.threadId}),
         @undrop_proxy = ${proxyAt(intent.proxyId, server)},
@@ -56,24 +64,26 @@ export function intentText(
           ', ',
         )}`,
     ...intent.tables.map(findTable),
-    intent.isDryRun === true ? sql`DO 0` : insertion(intent, options, note0),
-    sql`SELECT ${note0} UTC_TIMESTAMP() AS utcNow, @@version AS version, @undrop_host AS host,
-        ${serverIdentity(server)} AS identity`,
+    ...(intent.isDryRun === true ? [] : [insertion(intent, options, note0)]),
     sql.join(
       intent.tables.map(
-        ({ id }, index) => sql`SELECT ${id} AS id, ${found('schema', index)} AS schemaName,
+        (table, index) => sql`SELECT ${note0} UTC_TIMESTAMP() AS utcNow, @@version AS version,
+          @undrop_host AS host, ${serverIdentity(server)} AS identity,
+          ${table.id} AS id, ${found('schema', index)} AS schemaName,
           ${found('table', index)} AS tableName, ${found('kind', index)} AS kind,
           ${found('engine', index)} AS engine, ${found('rows', index)} AS rowEstimate,
-          ${found('bytes', index)} AS byteEstimate FROM DUAL
-          WHERE ${found('kind', index)} IS NOT NULL`,
+          ${found('bytes', index)} AS byteEstimate,
+          ${intent.isDryRun === true ? wouldHold(intent, index) : recordedHold(table.id)}
+            AS holdUntil`,
       ),
       UNION,
     ),
-    intent.isDryRun === true ? wouldHold(intent) : recordedHolds(intent),
+  ];
+  const looks = [
     foreignKeysOf(intent.tables, server),
     sql.join(
       intent.tables.map(
-        ({ id, schema, table }) => sql`SELECT ${id} AS id, TRIGGER_NAME AS name
+        ({ id, schema, table }) => sql`SELECT ${note('plan', id)} ${id} AS id, TRIGGER_NAME AS name
           FROM information_schema.TRIGGERS
           WHERE EVENT_OBJECT_SCHEMA = ${schema} AND EVENT_OBJECT_TABLE = ${table}`,
       ),
@@ -81,22 +91,18 @@ export function intentText(
     ),
     ...(showsLocks ? [sessionLocksSql(intent.threadId)] : []),
   ];
+  return { record, looks };
 }
 
 const UNION = sql` UNION ALL `;
 
-function recordedHolds({ tables }: DropIntent): SQLQuery {
-  return sql`SELECT id, hold_until AS holdUntil FROM ${LEDGER}
-    WHERE state = 'intent' AND id IN (${valueList(tables.map(({ id }) => id))})`;
+function recordedHold(id: string): SQLQuery {
+  return sql`(SELECT hold_until FROM ${LEDGER} WHERE state = 'intent' AND id = ${id})`;
 }
 
-function wouldHold({ tables, holdMs }: DropIntent): SQLQuery {
-  const rows = tables.map(
-    ({ id, hold = holdMs }, index) => sql`SELECT ${id} AS id,
-      CAST(${holdUntil(hold)} AS DATETIME) AS holdUntil FROM DUAL
-      WHERE ${found('kind', index)} <> 'view'`,
-  );
-  return sql.join(rows, UNION);
+function wouldHold({ tables, holdMs }: DropIntent, index: number): SQLQuery {
+  const hold = tables[index]?.hold ?? holdMs;
+  return sql`IF(${found('kind', index)} <> 'view', CAST(${holdUntil(hold)} AS DATETIME), NULL)`;
 }
 
 function holdUntil(hold: HoldTime): SQLQuery {
@@ -178,22 +184,20 @@ export function named(schema: string, table: string): SQLQuery {
     AND (@@lower_case_table_names <> 0 OR CAST(TABLE_NAME AS BINARY) = CAST(${table} AS BINARY))`;
 }
 
-/** Reads the results, one for each statement; null if the server is another one now. */
+/** Reads the answers to both texts; null if the server is another one now. */
 export function readIntentFacts(
   intent: DropIntent,
   server: ServerShape,
-  answers: readonly Rows[],
+  { record, looks }: { readonly record: readonly Rows[]; readonly looks: readonly Rows[] },
 ): IntentFacts | null {
-  // Before: the variables, a query on each table, the INSERT.
-  const asked = answers.slice(intent.tables.length + 2);
-  const [general = [], seen = [], holds = [], keys = [], triggers = [], lockRows] = asked;
-  const [facts] = general;
+  const seen = record.at(-1) ?? [];
+  const [keys = [], triggers = [], lockRows] = looks;
+  const [facts] = seen;
   assert(facts !== undefined, 'a SELECT without FROM has a row');
   if (textOf(facts, 'version') !== server.version) return null;
   const tables = intent.tables.map((wanted) =>
     readTable(wanted, server, {
-      seen: seen.find((row) => textOf(row, 'id') === wanted.id),
-      hold: holds.find((row) => textOf(row, 'id') === wanted.id),
+      row: seen.find((row) => textOf(row, 'id') === wanted.id) ?? facts,
       keys,
       triggers: triggers.filter((row) => textOf(row, 'id') === wanted.id),
     }),
@@ -212,32 +216,32 @@ function readTable(
   wanted: DropIntent['tables'][number],
   server: ServerShape,
   look: {
-    readonly seen: Rows[number] | undefined;
-    readonly hold: Rows[number] | undefined;
-    readonly keys: readonly Rows[number][];
-    readonly triggers: readonly Rows[number][];
+    readonly row: Row;
+    readonly keys: readonly Row[];
+    readonly triggers: readonly Row[];
   },
 ): IntentTable {
-  const { seen, hold } = look;
-  const schema = seen === undefined ? wanted.schema : textOf(seen, 'schemaName');
-  const table = seen === undefined ? wanted.table : textOf(seen, 'tableName');
+  const { row } = look;
+  const kind = textOrNullOf(row, 'kind');
+  const schema = kind === null ? wanted.schema : textOf(row, 'schemaName');
+  const table = kind === null ? wanted.table : textOf(row, 'tableName');
   const name = { schema, table };
-  const out = look.keys.filter((row) => isSame(name, readChild(row), server));
-  const into = look.keys.filter((row) => isSame(name, readParent(row), server));
+  const out = look.keys.filter((key) => isSame(name, readChild(key), server));
+  const into = look.keys.filter((key) => isSame(name, readParent(key), server));
   return {
     id: wanted.id,
     schema,
     table,
-    kind: KINDS.find((kind) => seen !== undefined && textOf(seen, 'kind') === kind) ?? 'missing',
-    engine: seen === undefined ? null : textOrNullOf(seen, 'engine'),
-    rowEstimate: seen === undefined ? null : numberOrNullOf(seen, 'rowEstimate'),
-    byteEstimate: seen === undefined ? null : numberOrNullOf(seen, 'byteEstimate'),
-    holdUntil: hold === undefined ? null : dateOf(hold, 'holdUntil'),
-    foreignKeysOut: out.filter((row) => !into.includes(row)).length,
-    foreignKeysIn: into.filter((row) => !out.includes(row)).map(readKeyName),
-    foreignKeysToItself: into.filter((row) => out.includes(row)).map(readKeyName),
+    kind: KINDS.find((one) => one === kind) ?? 'missing',
+    engine: kind === null ? null : textOrNullOf(row, 'engine'),
+    rowEstimate: kind === null ? null : numberOrNullOf(row, 'rowEstimate'),
+    byteEstimate: kind === null ? null : numberOrNullOf(row, 'byteEstimate'),
+    holdUntil: dateOrNullOf(row, 'holdUntil'),
+    foreignKeysOut: out.filter((key) => !into.includes(key)).length,
+    foreignKeysIn: into.filter((key) => !out.includes(key)).map(readKeyName),
+    foreignKeysToItself: into.filter((key) => out.includes(key)).map(readKeyName),
     crash: whyCrash(name, out, server),
-    triggers: look.triggers.map((row) => textOf(row, 'name')),
+    triggers: look.triggers.map((trigger) => textOf(trigger, 'name')),
   };
 }
 
@@ -250,7 +254,7 @@ const MARIADB_11 = 110_000;
  * name is much longer as a file name, and which has a key that begins with that name: then the
  * server ends, mostly at the next SHOW CREATE TABLE. Seen on these versions, without undrop.
  */
-function whyCrash({ schema, table }: TableName, out: readonly Rows[number][], server: ServerShape) {
+function whyCrash({ schema, table }: TableName, out: readonly Row[], server: ServerShape) {
   if (server.versionId >= (server.flavour === 'mysql' ? 80_000 : MARIADB_11)) return null;
   const grown = fileNameLengthMax(table) - Buffer.byteLength(table);
   if (grown <= BYTES_GROWN_MAX) return null;
@@ -269,15 +273,15 @@ function isSame(one: TableName, other: TableName, { lowerCaseTableNames }: Serve
   return fold(one.schema) === fold(other.schema) && fold(one.table) === fold(other.table);
 }
 
-function readChild(row: Rows[number]): TableName {
+function readChild(row: Row): TableName {
   return { schema: textOf(row, 'childSchema'), table: textOf(row, 'child') };
 }
 
-function readParent(row: Rows[number]): TableName {
+function readParent(row: Row): TableName {
   return { schema: textOf(row, 'parentSchema'), table: textOf(row, 'parent') };
 }
 
-function readKeyName(row: Rows[number]): ForeignKeyName {
+function readKeyName(row: Row): ForeignKeyName {
   return { ...readChild(row), name: textOf(row, 'name') };
 }
 

@@ -1,7 +1,6 @@
 /**
- * Records the intent of a drop while the client waits: one text, one INSERT, so the rows of one
- * statement (of hundreds of tables: of each part) are one transaction, and a missing table costs no
- * row.
+ * Records the intent of a drop while the client waits: one INSERT, so the rows of one statement (of
+ * hundreds of tables: of each part) are one transaction, and a missing table costs no row.
  *
  * Invariant: without the rows of a statement no RENAME of it follows.
  */
@@ -9,19 +8,10 @@ import { assert } from '../../assert.js';
 import { systemClock } from '../../clock.js';
 import { inBatches } from '../../names/names.js';
 import { isPrivilegeDenied, unlessRefused } from '../../service/errors.js';
-import type { ServiceConnection, ServicePool, TaskConnection } from '../../service/pool/pools.js';
+import type { ServicePool } from '../../service/pool/pools.js';
 import { WAITS_FOR_LOCK } from '../../service/pool/statement-timeout.js';
-import {
-  note,
-  numberOf,
-  numberOrNullOf,
-  processlistOf,
-  type SQLQuery,
-  sql,
-  valueList,
-} from '../../service/sql.js';
+import { note, processlistOf, type SQLQuery, sql, valueList } from '../../service/sql.js';
 import { INTENT_TRIES } from '../../tries.js';
-import type { LedgerRow } from '../entry.js';
 import { beforeNextTry, LEDGER, ledgerUnavailable, mayUnlog, PORT_OF_HOST } from '../tables.js';
 import {
   type DropIntent,
@@ -30,7 +20,7 @@ import {
   type IntentFacts,
   shapeOf,
 } from '../write.js';
-import { intentText, readIntentFacts } from './intent-text.js';
+import { intentTexts, readIntentFacts } from './intent-text.js';
 
 /** The client is waiting. */
 const INTENT_DEADLINE_MS = 5_000;
@@ -62,10 +52,17 @@ async function recordPart(pool: ServicePool, intent: DropIntent): Promise<Intent
   for (let tries = 1; ; tries++) {
     const rowLogged = intent.sqlLogBin !== false || !(await mayUnlog(pool));
     const server = await shapeOf(pool);
-    const statements = intentText(intent, server, { rowLogged, again: tries > 1 });
+    const texts = intentTexts(intent, server, { rowLogged, again: tries > 1 });
     try {
-      const how = { deadlineMs: INTENT_DEADLINE_MS, logged: rowLogged, fresh };
-      const facts = readIntentFacts(intent, server, await pool.run(statements, how));
+      const how = { deadlineMs: INTENT_DEADLINE_MS, fresh };
+      const answers = [
+        pool.run(texts.record, { ...how, logged: rowLogged }),
+        pool.run(texts.looks, how),
+      ];
+      // After a failure none of them is running.
+      await Promise.allSettled(answers);
+      const [record = [], looks = []] = await Promise.all(answers);
+      const facts = readIntentFacts(intent, server, { record, looks });
       if (facts !== null) return facts;
       forgetShape(pool);
       if (tries === INTENT_TRIES) throw new Error('the server keeps changing its version');
@@ -84,54 +81,44 @@ async function recordPart(pool: ServicePool, intent: DropIntent): Promise<Intent
 // ended. An intent is taken over, or forgotten by recovery, never both: each is one statement that
 // changes the row only as it was read.
 
-/** The user's session, as recorded in the intents. */
-export type Owner = Pick<LedgerRow, 'threadId' | 'upstreamPort'>;
-
-export interface IntentSet {
-  readonly ids: readonly string[];
-  readonly rowLogged: boolean;
-}
-
-/** Null if one of the intents no longer exists: then nothing may be renamed. */
-export async function takeOver(
-  connection: TaskConnection,
-  { ids, rowLogged }: IntentSet,
+/**
+ * The beginning of a text of the new owner. It ends with 1242 (ER_SUBQUERY_NO_1_ROW) if one of the
+ * intents no longer exists: then nothing may be renamed.
+ */
+export function takeOverText(
+  ids: readonly string[],
+  ownerId: number,
   server: Parameters<typeof processlistOf>[0],
-): Promise<Owner | null> {
-  const [, rows = [], changed] = await connection.run(
-    [
-      sql`SET @undrop_host = (SELECT ${note('owner')} HOST FROM ${processlistOf(server)}
-            WHERE ID = ${connection.threadId})`,
-      sql`SELECT thread_id, upstream_port FROM ${LEDGER} WHERE ${areIntents(ids)} LIMIT 1`,
-      sql`UPDATE ${note('take-over', ids[0])} ${LEDGER} SET thread_id = ${connection.threadId},
-            upstream_port = ${PORT_OF_HOST}
-          WHERE ${areIntents(ids)}`,
-    ],
-    { logged: rowLogged },
-  );
-  const [row] = rows;
-  if (row === undefined || changed?.affectedRows !== ids.length) return null;
-  return {
-    threadId: numberOf(row, 'thread_id'),
-    upstreamPort: numberOrNullOf(row, 'upstream_port'),
-  };
+): readonly SQLQuery[] {
+  if (ids.length === 0) return [];
+  return [
+    ...ownerChange('take-over', ids, { ownerId, server }),
+    // The driver lets the server count rows that it found, not those that it changed.
+    sql`SET @undrop = IF(ROW_COUNT() = ${ids.length}, NULL, (SELECT 1 UNION SELECT 2))`,
+  ];
 }
 
-/** Call it when the RENAME is done, or can't happen; the user's session goes on. */
-export async function releaseOwnership(
-  connection: ServiceConnection,
-  { ids, rowLogged }: IntentSet,
-  { threadId, upstreamPort }: Owner,
-): Promise<void> {
-  await connection.run(
-    sql`UPDATE ${note('release', ids[0])} ${LEDGER}
-        SET thread_id = ${threadId}, upstream_port = ${upstreamPort} WHERE ${areIntents(ids)}`,
-    { logged: rowLogged },
-  );
+/** The end of its text, after the RENAME, or a text after a failure: the user's session goes on. */
+export function releaseText(
+  ids: readonly string[],
+  sessionId: number,
+  server: Parameters<typeof processlistOf>[0],
+): readonly SQLQuery[] {
+  return ids.length === 0 ? [] : ownerChange('release', ids, { ownerId: sessionId, server });
 }
 
-function areIntents(ids: readonly string[]) {
-  return sql`state = 'intent' AND id IN (${valueList(ids)})`;
+function ownerChange(
+  step: 'take-over' | 'release',
+  ids: readonly string[],
+  owner: { readonly ownerId: number; readonly server: Parameters<typeof processlistOf>[0] },
+): readonly SQLQuery[] {
+  const { ownerId, server } = owner;
+  return [
+    sql`SET @undrop_host = (SELECT HOST FROM ${processlistOf(server)} WHERE ID = ${ownerId})`,
+    sql`UPDATE ${note(step, ids[0])} ${LEDGER} SET thread_id = ${ownerId},
+          upstream_port = ${PORT_OF_HOST}
+        WHERE state = 'intent' AND id IN (${valueList(ids)})`,
+  ];
 }
 
 // ── intents that wait ────────────────────────────────────────────────────────────────────────────

@@ -7,6 +7,7 @@
  */
 import { assert, assertNever } from '../../assert.js';
 import { UndropError } from '../../errors.js';
+import { crossCheck } from '../../sql/cross-check.js';
 import type { DropTableStatement, Refused } from '../../sql/verdict.js';
 import { replaceTable } from '../../statements/create-or-replace/replace-table.js';
 import { dropSchema } from '../../statements/drop-database/drop-schema.js';
@@ -144,8 +145,11 @@ async function dropTable(
   { statement, facts }: { statement: DropTableStatement; facts: UserFacts | null },
   options: DispatchOptions,
 ): Promise<Interception> {
-  const unsupported = whyUnsupported(statement, options.server, taken.text);
+  const isPrepared = taken.packetKind === 'prepare';
+  // A query is checked while the server answers (inspectNames), or before it passes.
+  const difference = isPrepared ? crossCheck(statement, taken.text) : null;
+  const unsupported = whyUnsupported(statement, options.server) ?? difference;
   if (unsupported !== null) return refuseUnclear(taken, unsupported, options);
-  if (taken.packetKind === 'prepare') return prepareDrop(taken.text, statement, options);
+  if (isPrepared) return prepareDrop(taken.text, statement, options);
   return dropOrPass(taken, statement, facts, options);
 }

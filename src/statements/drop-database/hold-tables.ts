@@ -87,8 +87,7 @@ export async function recordTables(
     const blocker = blockers[index] ?? null;
     if (blocker?.todo === 'blocked_by_file') return staying(schema, table.table, blocker);
     // A table with triggers or keys leaves its schema only after these are detached.
-    const isOnce = isRenamedOnce({ blocker, isBound: isBound(table) }, request.server);
-    const leavesAtOnce = isOnce || (facts.logged && !isBound(table));
+    const leavesAtOnce = isRenamedOnce({ blocker, isBound: isBound(table) });
     const holdSchema = leavesAtOnce ? recycleSchemaFor(facts.logged) : schema;
     targets.push(...targetOf(table, { schema, holdSchema }));
   }

@@ -86,24 +86,37 @@ export function decide(drop: Drop): Decision {
   const blocked = facts.checksForeignKeys ? blockedParents(tables, rules) : [];
   // A temporary table beside it isn't dropped there either.
   if (isAtomic && blocked.length > 0) return { moves: [], named: [], blocked };
+  const moved = bases.filter(({ seen }) => !blocked.some(({ table }) => table === seen));
+  const once = namesRenamedOnce(drop, moved);
+  // All of them in one RENAME.
+  const isSplit = isAtomic && once.length < moved.length;
   const moves: Move[] = [];
-  for (const base of bases.filter(({ seen }) => !blocked.some(({ table }) => table === seen))) {
-    const { id, holdUntil: due } = base.seen;
+  for (const base of moved) {
+    const { id, schema, holdUntil: due } = base.seen;
     assert(due !== null, 'a table that is moved has an intent');
     const holdName = formatHoldName({ state: 'HOLD', id, due });
-    moves.push({ ...base, holdName, holdSchema: firstPlaceOf(base, drop) });
+    const isOnce = !isSplit && once.includes(base);
+    moves.push({ ...base, holdName, holdSchema: isOnce ? recycleSchemaFor(facts.logged) : schema });
   }
   return { moves, named: others, blocked };
 }
 
-function firstPlaceOf(
-  { index, seen }: Name,
-  { request: { server }, facts, blockers }: Drop,
-): string {
-  const isOnce =
-    !hidesDirectories(facts, server) &&
-    isRenamedOnce({ blocker: blockers[index] ?? null, isBound: isBound(seen) }, server);
-  return isOnce ? recycleSchemaFor(facts.logged) : seen.schema;
+/** The service renames them. It would wait for the locks of a session with LOCK TABLES. */
+function namesRenamedOnce(
+  { request: { server }, facts, intent, blockers }: Drop,
+  moved: readonly Name[],
+): readonly Name[] {
+  const { lockedTables, hasBackupLock } = intent;
+  const isBySession =
+    hidesDirectories(facts, server) ||
+    facts.tracksGtids ||
+    hasBackupLock ||
+    (lockedTables ?? []).length > 0;
+  if (isBySession) return [];
+  return moved.filter(({ index, seen }) => {
+    const blocker = blockers[index] ?? null;
+    return seen.kind === 'base' && isRenamedOnce({ blocker, isBound: isBound(seen) });
+  });
 }
 
 function unseen(request: DropRequest, { schema, table }: IntentTable): Again {

@@ -11,6 +11,7 @@ import { UndropError } from '../../errors.js';
 import { BLOCKED_BY_LOCK, blockerOfDrop } from '../../held/relocate/blockers.js';
 import { inspectNames, refusalBeforeInspection, type Seen } from '../../steps/inspect-names.js';
 import { notUnderstood } from '../../steps/refusals/refusals.js';
+import { hidesDirectories } from '../../steps/session/facts.js';
 import {
   askToDrop,
   dropOwnTemporarySql,
@@ -37,6 +38,7 @@ import {
   type World,
 } from '../../steps/world.js';
 import { type OkPacket, okWithWarnings } from '../../wire/response.js';
+import { checkDrop, type DropCheck } from './check-drop.js';
 import {
   type BlockedParent,
   type Drop,
@@ -61,10 +63,26 @@ export async function dropTable(world: World, request: DropRequest): Promise<Rep
   // While the intents wait for a lock, the session checks the effect of the lock on the drop
   // itself: its own FLUSH TABLES WITH READ LOCK ends it at once, and for another session's it
   // waits.
-  const isStuck = await world.isRecordingStuck();
-  const ended = isStuck ? await askToDrop(world, request, namesToAsk(seen)) : null;
-  if (ended !== null) return ended;
-  return dropRecorded(world, seen, await world.record(facts));
+  const mayCheck = world.isUnruled && mayBeRenamedOnce(seen);
+  const checking = mayCheck ? checkDrop(world, request, seen) : Promise.resolve(null);
+  const [checked, isStuck] = await Promise.all([checking, world.isRecordingStuck()]);
+  const mustAsk = isStuck && checked === null;
+  const ended = mustAsk ? await askToDrop(world, request, namesToAsk(seen)) : checked?.ended;
+  if (ended !== null && ended !== undefined) return ended;
+  const recorded = await world.record(facts);
+  await checked?.cleaned;
+  return dropRecorded(world, { ...seen, checked }, recorded);
+}
+
+/**
+ * Whether the session may check the privileges, and wait for locks, while the intents are recorded.
+ * The reads of the service take such a lock for a moment.
+ */
+function mayBeRenamedOnce({ request, facts, kinds }: Seen): boolean {
+  const { statement, server } = request;
+  const isSure = kinds.every((kind) => kind === 'base') && statement.object === 'table';
+  const waits = facts.waitsForLocks && statement.wait === null;
+  return isSure && waits && !facts.tracksGtids && !hidesDirectories(facts, server);
 }
 
 /** Every name is a temporary table of this session: exactly those are dropped. */
@@ -78,7 +96,7 @@ async function dropTemporary(session: UserSession, { request, names }: Seen): Pr
 /** The names are known, and their intents are in the ledger, unless that failed. */
 export async function dropRecorded(
   world: World,
-  seen: Seen,
+  seen: Seen & { readonly checked?: DropCheck | null },
   recorded: RecordedIntent,
 ): Promise<Reply> {
   const { request } = seen;
@@ -98,7 +116,9 @@ export async function dropRecorded(
     // well.
     const absent: unknown[] = [];
     const asked = namesToAsk(seen);
-    const ended = await askToDrop(world, request, asked, (name) => absent.push(name));
+    const ended = await askToDrop(world, request, asked, {
+      onAbsent: (name) => absent.push(name),
+    });
     if (ended !== null) return ended;
     // A drop of all of them came between the look at this one and at the next.
     const isGone = seen.names.some((name, index) => {
@@ -110,7 +130,7 @@ export async function dropRecorded(
     const said = await say(world, drop, decision);
     return said.kind === 'answer' ? said : answerWith(said);
   }
-  const moved = await rename(world, drop, moves);
+  const moved = await rename(world, drop, { moves, checked: seen.checked ?? null });
   return moved.kind === 'moved' ? hold({ ...drop, world }, moved, decision) : moved;
 }
 
@@ -166,7 +186,7 @@ function notFree(drop: Drop, { moves }: Moved, { held, why }: Relocated): Undrop
 async function relocate(
   world: World,
   { blockers, facts }: Drop,
-  { moves, keepsLocks }: Moved,
+  { moves, keepsLocks, isFree }: Moved,
 ): Promise<Relocated> {
   const tables = moves.map(({ index, seen, holdName, holdSchema }) => ({
     id: seen.id,
@@ -176,7 +196,7 @@ async function relocate(
     blocker: blockerOfDrop(blockers[index] ?? null) ?? (keepsLocks ? BLOCKED_BY_LOCK : null),
   }));
   const detach = !keepsLocks && moves.some(({ seen }) => isBound(seen));
-  const relocations = await world.relocate(tables, { logged: facts.logged, detach });
+  const relocations = await world.relocate(tables, { logged: facts.logged, detach, isFree });
   const held: HeldTable[] = [];
   let why: string | null = null;
   for (const [index, move] of moves.entries()) {

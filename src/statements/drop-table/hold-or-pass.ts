@@ -12,6 +12,7 @@ import { UndropError } from '../../errors.js';
 import { report, silentLog } from '../../log.js';
 import { mayBeNative, type Ruling } from '../../policy/decide.js';
 import { isInsistence } from '../../policy/rules.js';
+import { crossCheck } from '../../sql/cross-check.js';
 import { clientCharsetOf } from '../../sql/lex/client-charset.js';
 import type { DropTableStatement } from '../../sql/verdict.js';
 import type { SessionGuess } from '../../steps/drop-options.js';
@@ -36,6 +37,7 @@ import {
   type InterceptOptions,
   readUserFacts,
   refused,
+  refuseUnclear,
 } from '../intercepted.js';
 
 /** `known`: the facts of the session, if they were read already. */
@@ -148,12 +150,15 @@ async function rulingsOf(
 }
 
 /** Sends the client's packet; the server checks the privileges of the user, and responds. */
-function pass(
+async function pass(
   { taken, statement }: Drop,
   facts: UserFacts,
   why: { readonly event: 'native' | 'destroyed'; readonly by: readonly (string | null)[] },
-  { service, session }: InterceptOptions,
-): Interception {
+  options: InterceptOptions,
+): Promise<Interception> {
+  const { service, session } = options;
+  const difference = crossCheck(statement, taken.text);
+  if (difference !== null) return refuseUnclear(taken, difference, options);
   const names = serviceNames({ statement }, facts);
   const tables = 'error' in names ? [] : names.tables;
   const passed = {

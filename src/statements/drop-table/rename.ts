@@ -1,10 +1,11 @@
 /**
- * Renames the base tables of a drop to their hold names: the user's own session by one atomic
- * RENAME, so that rights, locks and the binary log are the user's. MariaDB takes several if one of
- * them has triggers (renameGroups). If the user may drop a table, but not rename it, or the server
- * may leave a RENAME half done, the service account renames, straight into the recycle schema in
- * the latter case, after the server has confirmed in the user's session that the user may drop it.
- * In a session that holds LOCK TABLES, servers before MySQL 8.0.13 take an ALTER of each.
+ * Renames the base tables of a drop to their hold names. The service account does that, straight
+ * into the recycle schema, after the server has confirmed in the user's session that the user may
+ * drop them, and has waited there for the locks of others. Tables with foreign keys or triggers,
+ * and all tables of a session with LOCK TABLES, are renamed in their own schema first, by the
+ * session itself: by one atomic RENAME; MariaDB takes several if one of them has triggers
+ * (renameGroups). In a session that holds LOCK TABLES, servers before MySQL 8.0.13 take an ALTER of
+ * each.
  *
  * Invariant: a table is renamed only for a user with the right to drop it.
  */
@@ -18,8 +19,6 @@ import {
   askToDrop,
   clean,
   cleanSql,
-  ownLockSql,
-  type QualifiedName,
   raise,
   renameSql,
   SAME_AS_DROP,
@@ -33,7 +32,6 @@ import {
   type DropRequest,
   holdFailed,
   namingOnly,
-  query,
   type Reply,
   refuse,
   sentenceStart,
@@ -48,11 +46,11 @@ import {
   ER_CANT_RENAME_LOG_TABLE,
   ER_DBACCESS_DENIED_ERROR,
   ER_FK_NO_UNIQUE_INDEX_PARENT,
-  ER_TABLE_NOT_LOCKED,
   ER_TABLEACCESS_DENIED_ERROR,
   ER_TOO_LONG_IDENT,
   UNDER_LOCK_TABLES,
 } from '../../wire/server-errors.js';
+import { checkDrop, type DropCheck } from './check-drop.js';
 import { type Drop as Decided, type Move, namesToAsk } from './decide.js';
 
 /** The renamed tables. */
@@ -65,10 +63,14 @@ export interface Moved {
   readonly failed: Answer | null;
   /** The session has them locked by LOCK TABLES. */
   readonly keepsLocks: boolean;
+  /** The service has renamed all of them, and no foreign key was on any of them after that. */
+  readonly isFree: boolean;
 }
 
 interface Drop extends Decided {
   readonly world: World;
+  /** By a check while the intents were recorded; null: there was none. */
+  readonly checked: DropCheck | null;
 }
 
 type Group = readonly Move[];
@@ -78,6 +80,12 @@ type Group = readonly Move[];
  */
 type NotRenamed = 'locked' | 'alone';
 type Renamed = OkPacket | Reply | NotRenamed;
+/** Renamed by the service; for `isFree` see `Moved`. */
+interface Taken {
+  readonly kind: 'taken';
+  readonly ok: OkPacket;
+  readonly isFree: boolean;
+}
 /** The service can't rename the tables: for that reason, or because others are always faster. */
 interface LeftThere {
   readonly kind: 'left there';
@@ -86,8 +94,12 @@ interface LeftThere {
 
 const UNLOCK_SQL = Buffer.from('UNLOCK /* undrop locks */ TABLES');
 
-export async function rename(world: World, decided: Decided, moves: Group): Promise<Moved | Reply> {
-  const drop: Drop = { ...decided, world };
+export async function rename(
+  world: World,
+  decided: Decided,
+  { moves, checked }: { readonly moves: Group } & Pick<Drop, 'checked'>,
+): Promise<Moved | Reply> {
+  const drop: Drop = { ...decided, world, checked };
   const { server } = drop.request;
   const isMoved = (schema: string, table: string) =>
     moves.some(({ seen }) => seen.schema === schema && seen.table === table);
@@ -131,6 +143,7 @@ async function renameSequentially(
   const all = groups.flat();
   const held: Move[] = [];
   let ok: OkPacket | null = null;
+  let isFree = true;
   for (const group of groups) {
     const left = held.length === 0 ? drop : namingThose(drop, all.slice(held.length));
     const away = group.some(isAway) ? await renameAway(left, group) : null;
@@ -140,16 +153,20 @@ async function renameSequentially(
       assert(held.length === 0, 'under LOCK TABLES, or on MySQL, the first RENAME fails');
       return said;
     }
-    if (said.kind !== 'ok') return held.length === 0 ? said : endedAfter(held, said, left);
+    if (said.kind !== 'ok' && said.kind !== 'taken') {
+      return held.length === 0 ? said : endedAfter(held, said, left);
+    }
     held.push(...taken);
-    ok = said;
+    ok = said.kind === 'taken' ? said.ok : said;
+    isFree &&= said.kind === 'taken' && said.isFree;
   }
-  return { kind: 'moved', ok, moves: held, failed: null, keepsLocks: false };
+  return { kind: 'moved', ok, moves: held, failed: null, keepsLocks: false, isFree };
 }
 
 function namingThose(drop: Drop, moves: Group): Drop {
   const indices = moves.map(({ index }) => index);
-  return { ...drop, request: { ...drop.request, ...namingOnly(drop.request, indices) } };
+  const request = { ...drop.request, ...namingOnly(drop.request, indices) };
+  return { ...drop, request, checked: null };
 }
 
 /** The first ones are held, and stay so. */
@@ -159,7 +176,7 @@ function endedAfter(held: Group, ended: Reply, { request }: Drop): Moved {
     ended.kind === 'answer'
       ? ended
       : refuse(new UndropError('UNDROP_CHANGED_MEANWHILE', { tables, times: 1 }));
-  return { kind: 'moved', ok: null, moves: held, failed, keepsLocks: false };
+  return { kind: 'moved', ok: null, moves: held, failed, keepsLocks: false, isFree: false };
 }
 
 async function renameGroup(drop: Drop, moves: Group): Promise<Renamed> {
@@ -231,45 +248,64 @@ function inPlace(move: Move): Move {
 }
 
 /** Straight into the recycle schema; null: they go there from their own, by another RENAME. */
-async function renameAway(drop: Drop, moves: Group): Promise<Renamed | null> {
+async function renameAway(
+  drop: Drop,
+  moves: Group,
+): Promise<Taken | Reply | 'locked' | 'alone' | null> {
   const taken = await takeTables(drop, moves, SERVICE_RENAME_TRIES_FIRST);
-  return typeof taken !== 'string' && taken.kind === 'left there' ? null : taken;
+  if (taken === 'locked') return renamesUnderLocks(drop.request.server) ? null : taken;
+  return taken.kind === 'left there' ? null : taken;
+}
+
+/** MySQL 8.0.13. */
+const RENAMES_UNDER_LOCKS = 80_013;
+
+function renamesUnderLocks({ flavour, versionId }: DropRequest['server']): boolean {
+  return flavour === 'mysql' && versionId >= RENAMES_UNDER_LOCKS;
 }
 
 /** Renames for a user who may drop the tables, but not rename them. */
 async function renameForUser(drop: Drop, moves: Group): Promise<Renamed> {
-  const taken = await takeTables(drop, moves, SERVICE_RENAME_TRIES);
-  return typeof taken !== 'string' && taken.kind === 'left there' ? refuse(taken.why) : taken;
+  // An error of its own RENAME may be the session's last.
+  const taken = await takeTables({ ...drop, checked: null }, moves, SERVICE_RENAME_TRIES);
+  if (taken === 'locked') return taken;
+  if (taken.kind === 'left there') return refuse(taken.why);
+  return taken.kind === 'taken' ? taken.ok : taken;
 }
 
 /** The service renames what the server would drop for the user. */
 async function takeTables(
-  { world, request, facts }: Drop,
+  { world, request, facts, checked }: Drop,
   moves: Group,
   triesMax: number,
-): Promise<Renamed | LeftThere> {
+): Promise<Taken | Reply | 'locked' | LeftThere> {
   const names = moves.map(({ name }) => name);
   const tables = moves.map(({ seen: { id, schema, table }, holdName, holdSchema }) => {
     return { id, schema, table, holdName, holdSchema };
   });
   const { logged, checksForeignKeys } = facts;
-  const how = { tables, logged, checksForeignKeys };
+  const how = { tables, logged, checksForeignKeys, isLast: moves.every(isAway) };
   const not = (why: UndropError): LeftThere => ({ kind: 'left there', why });
   const words = { tables: sentenceStart(request) };
-  let ok: OkPacket | null = null;
-  const taken = await takeByService<Reply | 'renamed' | 'locked' | LeftThere>(world, request, {
+  let check = checked;
+  const taken = await takeByService<Reply | Taken | 'locked' | LeftThere>(world, request, {
     triesMax,
     async wait() {
-      const ended = await askToDrop(world, request, names);
-      if (ended !== null) return ended;
-      ok = await cleanUnlessLocked(world, request, names);
-      return ok === null ? 'locked' : null;
+      check ??= await checkDrop(world, request, { names, facts });
+      const { ended, isLocked } = check;
+      return ended ?? (isLocked ? 'locked' : null);
     },
     async take(killAfterMs) {
-      const outcome = await world.take({ ...how, killAfterMs });
+      const taking = world.take({ ...how, killAfterMs });
+      const cleaning = check?.cleaned.then((ok) => ok ?? clean(world, request));
+      assert(cleaning !== undefined, 'the session was asked before');
+      check = null;
+      // After a failure none of them is running.
+      await Promise.allSettled([taking, cleaning]);
+      const [outcome, ok] = await Promise.all([taking, cleaning]);
       switch (outcome.kind) {
         case 'renamed':
-          return 'renamed';
+          return { kind: 'taken', ok, isFree: outcome.isFree === true };
         case 'busy':
           return outcome.isTimeout === true ? 'timeout' : 'busy';
         case 'gone':
@@ -281,27 +317,8 @@ async function takeTables(
       }
     },
   });
-  if (taken === 'renamed') return ok ?? clean(world, request);
   if (taken !== 'changed') return taken;
   return not(new UndropError('UNDROP_CHANGED_MEANWHILE', { ...words, times: triesMax }));
-}
-
-/**
- * The response if the service renames them. Null: the session itself has one locked, and the
- * service would never get the lock.
- */
-async function cleanUnlessLocked(
-  session: UserSession,
-  request: DropRequest,
-  names: readonly QualifiedName[],
-): Promise<OkPacket | null> {
-  const own = names.map((name) => ({ kind: 'prepare' as const, text: ownLockSql(name, request) }));
-  const last = query(cleanSql(request.groupId));
-  const said = await session.run([...own, last]);
-  if (said.some((one) => one.kind === 'err' && one.errno === ER_TABLE_NOT_LOCKED)) return null;
-  const ok = said.at(-1);
-  // A KILL QUERY may have hit it.
-  return ok?.kind === 'ok' ? ok : clean(session, request);
 }
 
 /**

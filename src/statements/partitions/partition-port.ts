@@ -15,7 +15,7 @@ import { named } from '../../ledger/intents/intent-text.js';
 import { formatHoldName } from '../../names/names.js';
 import { isServerError, isServiceError } from '../../service/errors.js';
 import { findHoldTables } from '../../service/hold-tables.js';
-import type { ServicePool, TaskConnection } from '../../service/pool/pools.js';
+import type { ServicePool } from '../../service/pool/pools.js';
 import { runWithTimeout, runWithTimeoutOn } from '../../service/pool/statement-timeout.js';
 import { hasRows } from '../../service/server-facts.js';
 import {
@@ -48,10 +48,11 @@ export interface PartitionPort {
   takePartitions(swap: PartitionSwap): Promise<TakenPartitions>;
 }
 
-export function partitionPort(pool: ServicePool): PartitionPort {
+/** `sessionId`: of the user's session. */
+export function partitionPort(pool: ServicePool, sessionId: number): PartitionPort {
   return {
     readPartitions: (table) => readPartitions(pool, table),
-    takePartitions: (swap) => takePartitions(pool, swap),
+    takePartitions: (swap) => takePartitions(pool, { ...swap, sessionId }),
   };
 }
 
@@ -78,6 +79,8 @@ export interface HeldPartition {
   readonly name: string;
   readonly holdName: string;
 }
+
+type OwnSwap = PartitionSwap & { readonly sessionId: number };
 
 export interface PartitionSwap extends Table {
   /** `locked`: exchanged, and `drops` dropped, under one lock. */
@@ -124,7 +127,7 @@ async function readPartitions(
   }
 }
 
-async function takePartitions(pool: ServicePool, swap: PartitionSwap): Promise<TakenPartitions> {
+async function takePartitions(pool: ServicePool, swap: OwnSwap): Promise<TakenPartitions> {
   try {
     const outcome = (await makeEmptyTables(pool, swap)) ?? (await swapPartitions(pool, swap));
     const isDone = outcome.kind === 'renamed';
@@ -196,17 +199,18 @@ function emptyTable(definition: string, table: string, name: string): Buffer {
 /** Rejects if the result is unknown. */
 export async function swapPartitions(
   pool: ServicePool,
-  swap: PartitionSwap,
+  swap: OwnSwap,
 ): Promise<ServiceRenameOutcome> {
-  const { parts, way, logged, killAfterMs } = swap;
+  const { parts, way, logged, killAfterMs, sessionId } = swap;
   const ids = parts.map(({ id }) => id);
-  const owned = { ids, logged, gone: GONE };
-  const swapOn = async (connection: TaskConnection) => {
+  const owned = { ids, logged, sessionId, gone: GONE };
+  const swapOn: Parameters<typeof asOwner>[2] = async (connection, { takeOver }) => {
     // It may be left under LOCK TABLES.
     connection.discard();
     const verb = way === 'convert' ? convert : exchange;
     const texts = way === 'locked' ? underLock(swap) : parts.map((part) => verb(swap, part));
-    await runWithTimeoutOn(connection, pool, texts, { killAfterMs, logged });
+    await runWithTimeoutOn(connection, pool, [...takeOver, ...texts], { killAfterMs, logged });
+    return 'owned';
   };
   const outcome = await asOwner(pool, owned, swapOn);
   // Exchanging a partition again would undo the exchange.

@@ -189,11 +189,13 @@ function isOwn(
   row: LedgerRow,
   session: SessionFacts & { readonly proxyId: string; readonly user: string },
 ): boolean {
+  const isThere =
+    row.threadId === session.threadId && row.upstreamPort === session.upstreamLocalPort;
   return (
-    row.threadId === session.threadId &&
+    // A service connection may own an intent (record-intent.ts).
+    (isThere || row.state === 'intent') &&
     // The ledger's row also has the server.
     row.proxyId.startsWith(`${session.proxyId}${AT}`) &&
-    row.upstreamPort === session.upstreamLocalPort &&
     row.clientAddress === session.clientAddress &&
     row.user === session.user
   );

@@ -7,24 +7,22 @@
  * Invariant: meanwhile the intents belong to its own connection, so that recovery doesn't give them
  * up: neither the end of the user's session nor that of this process ends the statement.
  */
-import {
-  type IntentSet,
-  type Owner,
-  releaseOwnership,
-  takeOver,
-} from '../../ledger/intents/record-intent.js';
+import { foreignKeysOf } from '../../ledger/intents/intent-text.js';
+import { releaseText, takeOverText } from '../../ledger/intents/record-intent.js';
 import { mayUnlog } from '../../ledger/tables.js';
 import { shapeOf } from '../../ledger/write.js';
 import { isServerError, isServiceError } from '../../service/errors.js';
-import type { ServiceConnection, ServicePool, TaskConnection } from '../../service/pool/pools.js';
+import type { Rows, ServicePool, TaskConnection } from '../../service/pool/pools.js';
 import { runWithTimeoutOn } from '../../service/pool/statement-timeout.js';
-import { ident, note, numberOf, type SQLQuery, sql } from '../../service/sql.js';
+import type { ServerFacts } from '../../service/server-facts.js';
+import { ident, note, numberOf, processlistOf, type SQLQuery, sql } from '../../service/sql.js';
 import {
   ABSENT_TO_RENAME,
   ACCESS_DENIED,
   ER_LOCK_DEADLOCK,
   ER_LOCK_WAIT_TIMEOUT,
   ER_QUERY_INTERRUPTED,
+  ER_SUBQUERY_NO_1_ROW,
   ER_TOO_LONG_IDENT,
 } from '../../wire/server-errors.js';
 import type { ServiceRename, ServiceRenameOutcome } from '../world.js';
@@ -32,34 +30,53 @@ import { prepareAlter } from './rename-by-alter.js';
 import { INNODB_WAIT_S } from './take-by-service.js';
 
 /**
- * Rejects if the result is unknown: the connection broke. An error of the server isn't proof: a
- * KILL that hits a RENAME at its end returns 1317 although it is done.
+ * A single text takes the intents over, renames, and looks for foreign keys on the tables. Rejects
+ * if the result is unknown: the connection broke, and the server still has it. An error of the
+ * server isn't proof: a KILL that hits a RENAME at its end returns 1317 although it is done.
  */
 export async function renameByService(
   pool: ServicePool,
-  rename: ServiceRename,
+  rename: ServiceRename & Pick<OwnedIntents, 'sessionId'>,
 ): Promise<ServiceRenameOutcome> {
-  const { tables, logged, killAfterMs } = rename;
+  const { tables, logged, killAfterMs, sessionId } = rename;
   const ids = tables.map(({ id }) => id);
-  const renameOn = async (connection: TaskConnection) => {
-    const run = (text: readonly SQLQuery[]) =>
+  const server = await shapeOf(pool);
+  const look = keysLook(rename, server);
+  let isFree = false;
+  const renameOn: OwnersWork = async (connection, { takeOver, release }) => {
+    const run = (text: readonly SQLQuery[]): Promise<readonly Rows[]> =>
       runWithTimeoutOn(connection, pool, text, { killAfterMs, logged });
     const [settings, statement] = renameText(rename);
-    await run([settings, statement]).catch(async (error: unknown) => {
+    try {
+      const end = look.length > 0 ? look : release;
+      const answers = await run([...takeOver, settings, statement, ...end]);
+      isFree = look.length > 0 && answers.at(-1)?.length === 0;
+    } catch (error) {
       const [only] = tables.length === 1 && isServerError(error, ER_TOO_LONG_IDENT) ? tables : [];
       const isAlone = only !== undefined && only.ghost === undefined;
       const alter = isAlone ? await prepareAlter(pool, only, { logged }) : null;
       if (alter === null) throw error;
-      await run([settings, alter]);
-    });
+      await run([settings, alter, ...release]);
+    }
+    return 'released';
   };
-  let outcome = await asOwner(pool, { ids, logged }, renameOn);
+  const owned = { ids, logged, sessionId, isDone: () => areHeld(pool, tables) };
+  let outcome = await asOwner(pool, owned, renameOn);
   // The account may have been granted the privilege since the connection was opened.
-  if (outcome.kind === 'denied') {
-    outcome = await asOwner(pool, { ids, logged, fresh: true }, renameOn);
-  }
-  if (outcome.kind === 'renamed' || !(await areHeld(pool, tables))) return outcome;
-  return { kind: 'renamed' };
+  if (outcome.kind === 'denied') outcome = await asOwner(pool, { ...owned, fresh: true }, renameOn);
+  if (outcome.kind === 'renamed') return { ...outcome, isFree };
+  return (await areHeld(pool, tables)) ? { kind: 'renamed' } : outcome;
+}
+
+function keysLook(
+  { tables, isLast = false }: ServiceRename,
+  server: ServerFacts,
+): readonly SQLQuery[] {
+  if (!isLast) return [];
+  const places = tables.map(({ schema, holdSchema = schema, holdName }) => {
+    return { schema: holdSchema, table: holdName };
+  });
+  return [foreignKeysOf(places, server)];
 }
 
 async function areHeld(pool: ServicePool, tables: ServiceRename['tables']): Promise<boolean> {
@@ -76,63 +93,81 @@ async function areHeld(pool: ServicePool, tables: ServiceRename['tables']): Prom
 export interface OwnedIntents {
   readonly ids: readonly string[];
   readonly logged: boolean;
+  /** The id of the user's session, which gets the intents back after a failure. */
+  readonly sessionId: number;
+  /** Whether the work was done, by a look at the names; default: unknown. */
+  readonly isDone?: () => Promise<boolean>;
   /** Further errors for missing objects. */
   readonly gone?: readonly number[];
   /** Default false: a connection of the pool does. */
   readonly fresh?: boolean;
 }
 
+/** The work of the owner; a text of it begins with `takeOver`, and may end with `release`. */
+type OwnersWork = (
+  connection: TaskConnection,
+  texts: { readonly takeOver: readonly SQLQuery[]; readonly release: readonly SQLQuery[] },
+) => Promise<'released' | 'owned'>;
+
 /**
- * The connection of `work` owns the intents meanwhile; it is used again only after it has released
- * them. If there is none, or it broke before, nothing was done.
+ * The connection of `work` owns the intents until it releases them, at the latest after the work.
+ * If there is no connection, or it ended before, nothing was done.
  */
 export async function asOwner(
   pool: ServicePool,
-  { ids, logged, gone = [], fresh = false }: OwnedIntents,
-  work: (connection: TaskConnection) => Promise<void>,
+  { ids, logged, sessionId, isDone, gone = [], fresh = false }: OwnedIntents,
+  work: OwnersWork,
 ): Promise<ServiceRenameOutcome> {
   if (!logged && !(await mayUnlog(pool))) {
     return { kind: 'denied', cause: 'it may not switch sql_log_bin off' };
   }
-  const intents = { ids, rowLogged: logged };
-  let owner: Owner | null = null;
-  let isWorking = false;
+  const server = await shapeOf(pool);
+  const release = releaseText(ids, sessionId, server);
+  let workerId: number | null = null;
   try {
-    const own = async (connection: TaskConnection): Promise<ServiceRenameOutcome> => {
-      owner = ids.length === 0 ? null : await takeOver(connection, intents, await shapeOf(pool));
-      if (owner === null && ids.length > 0) {
-        // Some of them may be its own.
-        connection.discard();
-        return { kind: 'gone' };
-      }
-      isWorking = true;
-      await work(connection);
-      // The statement goes on, and its tables must not be collected before it has ended.
-      const isReleased = owner === null || (await tryToRelease(connection, intents, owner));
-      // While it lives, the intents have no other owner.
-      if (!isReleased) connection.discard();
-      return { kind: 'renamed' };
+    const own = (connection: TaskConnection) => {
+      workerId = connection.threadId;
+      return work(connection, { takeOver: takeOverText(ids, workerId, server), release });
     };
-    return await pool.task(own, { fresh });
+    if ((await pool.task(own, { fresh })) === 'owned') await tryToRelease(pool, release, logged);
+    return { kind: 'renamed' };
   } catch (error) {
-    if (!isServerError(error) && (isWorking || !isServiceError(error))) throw error;
-    if (owner !== null) await tryToRelease(pool, intents, owner);
-    return serviceRenameOutcomeOf(error, gone);
+    const isAnswered = isServerError(error);
+    if (!isAnswered && !isServiceError(error)) throw error;
+    if (workerId === null) return serviceRenameOutcomeOf(error, gone);
+    if (!isAnswered) {
+      if (isDone === undefined || (await isConnected(pool, workerId, server))) throw error;
+      if (await isDone()) return { kind: 'renamed' };
+    }
+    await tryToRelease(pool, release, logged);
+    return serviceRenameOutcomeOf(error, [...gone, ER_SUBQUERY_NO_1_ROW]);
   }
 }
 
-/** False: recovery may resolve the intents, and then they are gone at the next try. */
-async function tryToRelease(
-  pool: ServiceConnection,
-  intents: IntentSet,
-  owner: Owner,
-): Promise<boolean> {
+/** True also if that can't be seen. */
+async function isConnected(pool: ServicePool, id: number, server: ServerFacts): Promise<boolean> {
   try {
-    await releaseOwnership(pool, intents, owner);
-    return true;
+    const [rows = []] = await pool.run(
+      sql`SELECT ${note('look')} 1 AS one FROM ${processlistOf(server)} WHERE ID = ${id}`,
+    );
+    return rows.length > 0;
   } catch (error) {
     if (!isServiceError(error)) throw error;
-    return false;
+    return true;
+  }
+}
+
+/** If it fails, recovery may resolve the intents, and then they are gone at the next try. */
+async function tryToRelease(
+  pool: ServicePool,
+  release: readonly SQLQuery[],
+  logged: boolean,
+): Promise<void> {
+  if (release.length === 0) return;
+  try {
+    await pool.run(release, { logged });
+  } catch (error) {
+    if (!isServiceError(error)) throw error;
   }
 }
 

@@ -6,6 +6,7 @@
 
 import { UndropError } from '../../errors.js';
 import { isRecycleName } from '../../sql/trigger-scan.js';
+import { SERVER_STATUS_IN_TRANS } from '../../wire/capabilities.js';
 import { SERVER_IDENTITY_SQL, type ServerVersion } from '../../wire/connection/handshake-v10.js';
 import { MalformedPacketError } from '../../wire/packet-reader.js';
 import { decodeErr, type ErrPacket, encodeErr, type Result } from '../../wire/response.js';
@@ -52,9 +53,19 @@ export function factsSql(server: ServerVersion, from = ''): Buffer {
     '@@character_set_results',
     '@undrop',
     hasIfExists ? '@@sql_if_exists + 0' : '0',
+    trackedGtids(server),
+    server.flavour === 'mariadb' ? '@@lock_wait_timeout > 0' : '1',
   ];
   const columns = values.map((value) => `CAST(${value} AS BINARY)`);
   return Buffer.from(`${FACTS}${columns.join(', ')} ${from}LIMIT 1`);
+}
+
+/** Empty, or OFF: none. */
+function trackedGtids({ flavour, versionId }: ServerVersion): string {
+  if (flavour === 'mysql') return versionId >= 50706 ? '@@session_track_gtids' : "''";
+  // last_gtid, since MariaDB 10.2.2.
+  if (versionId < 100_202) return "''";
+  return "IF(@@session_track_system_variables REGEXP '[*]|last_gtid', 'ON', 'OFF')";
 }
 
 /** Without the session's time limit (MySQL 5.7.8 and later), because a DROP has none. */
@@ -76,11 +87,12 @@ export function factText(value: Buffer | null | undefined): string {
 export function readFacts(result: Result): UserFacts | ErrPacket {
   if (result.kind === 'err') return result;
   const row = result.kind === 'rows' ? result.rows[0] : undefined;
-  if (row === undefined) throw new MalformedPacketError('The facts of the session: no row.');
+  if (result.kind !== 'rows' || row === undefined)
+    throw new MalformedPacketError('The facts of the session: no row.');
   const values = row.map(factText);
   const [, sqlMode = '', charset = '', logged, gtidNext = ''] = values;
   const [serverIdentity = '', account = '', checked, results = '', hint = ''] = values.slice(5);
-  const [addsIfExists] = values.slice(10);
+  const [addsIfExists, tracked = '', waitS] = values.slice(10);
   if (isWide(results)) return notReadIn(results);
   // In the server's own UTF-8; MySQL 5.6 reads no further than a NUL in it, so such a name stays.
   const schema = row[0]?.toString('utf8') ?? null;
@@ -98,6 +110,9 @@ export function readFacts(result: Result): UserFacts | ErrPacket {
     logged: logged !== '0',
     checksForeignKeys: checked !== '0',
     gtidNext: ['', 'AUTOMATIC', 'ANONYMOUS'].includes(gtidNext) ? null : gtidNext,
+    tracksGtids: !['', 'OFF'].includes(tracked),
+    inTransaction: (result.statusFlags & SERVER_STATUS_IN_TRANS) !== 0,
+    waitsForLocks: waitS !== '0',
     addsIfExists: addsIfExists === '1',
     hint: hint.trim() || null,
   };

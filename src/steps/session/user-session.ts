@@ -11,7 +11,13 @@ import { assert } from '../../assert.js';
 import { type ClientCharset, quoteClientName } from '../../sql/lex/client-charset.js';
 import type { LockWait } from '../../sql/verdict.js';
 import type { ServerVersion } from '../../wire/connection/handshake-v10.js';
-import { decodeErr, type ErrPacket, encodeErr, type OkPacket } from '../../wire/response.js';
+import {
+  decodeErr,
+  type ErrPacket,
+  encodeErr,
+  type OkPacket,
+  type Result,
+} from '../../wire/response.js';
 import {
   ABSENT_TABLE,
   DDL_FORBIDDEN,
@@ -26,7 +32,15 @@ import {
   GAVE_UP,
   OWN_GLOBAL_LOCK,
 } from '../../wire/server-errors.js';
-import { type Answer, answerWith, ask, type DropRequest, type UserSession } from '../world.js';
+import {
+  type Answer,
+  answerWith,
+  ask,
+  type DropRequest,
+  query,
+  type UserCommand,
+  type UserSession,
+} from '../world.js';
 
 /** A name of the statement, for statements of undrop. */
 export interface QualifiedName {
@@ -268,8 +282,10 @@ export async function clean(
   session: UserSession,
   { groupId }: Pick<DropRequest, 'groupId'>,
 ): Promise<OkPacket> {
-  // A KILL QUERY hits one of them, and the taken tables are held.
   const text = cleanSql(groupId);
+  const [first] = await ask(session, text);
+  if (first?.kind === 'ok') return first;
+  // A KILL QUERY has hit it, and the taken tables are held.
   const said = (await ask(session, text, text)).find(({ kind }) => kind === 'ok');
   assert(said?.kind === 'ok', 'DO answers OK');
   return said;
@@ -334,23 +350,34 @@ const NOT_TO_BE_DROPPED: readonly number[] = [
 
 /**
  * Null: the server would drop all of them, or they don't exist; `onAbsent` is called for each of
- * the latter.
+ * the latter. `before` goes out with the first; its answers are for `onBefore`.
  */
 export async function askToDrop(
   session: UserSession,
   request: DropRequest,
   names: readonly QualifiedName[],
-  onAbsent: (name: QualifiedName) => void = () => undefined,
+  { onAbsent = () => undefined, before = [], onBefore = () => undefined }: AskOptions = {},
 ): Promise<Answer | null> {
   const { wait } = request.statement;
   const seconds = wait?.kind === 'nowait' ? '0' : (wait?.text ?? null);
+  let first = before;
   // In turn, because after one wait has ended the next must not begin.
   for (const name of names) {
-    const [said] = await ask(session, waitForLockSql(name, { ...request, wait: seconds }));
+    const asked = query(waitForLockSql(name, { ...request, wait: seconds }));
+    const answers = await session.run([...first, asked]);
+    if (first.length > 0) onBefore(answers.slice(0, first.length));
+    first = [];
+    const said = answers.at(-1);
     assert(said?.kind === 'err', 'there is no such partition');
     const isEnd = [...SAME_AS_DROP, ...NOT_TO_BE_DROPPED].includes(said.errno);
     if (isEnd) return answerWith(said);
     if (ABSENT_TABLE.includes(said.errno)) onAbsent(name);
   }
   return null;
+}
+
+interface AskOptions {
+  readonly onAbsent?: (name: QualifiedName) => void;
+  readonly before?: readonly UserCommand[];
+  readonly onBefore?: (answers: readonly Result[]) => void;
 }

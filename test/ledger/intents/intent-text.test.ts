@@ -1,7 +1,7 @@
-/** The text that runs while the client waits: what it asks of which server, and what it learns. */
+/** The texts that run while the client waits: what they ask which server, and what they learn. */
 import { describe, expect, test } from '@jest/globals';
 import {
-  intentText,
+  intentTexts,
   readIntentFacts,
   type ServerShape,
 } from '../../../src/ledger/intents/intent-text.js';
@@ -39,35 +39,24 @@ const INTENT: DropIntent = {
 const HOW = { rowLogged: true, again: false };
 
 function textFor(server: ServerShape): string {
-  return intentText(INTENT, server, HOW).map(renderQuery).join(';\n');
+  const { record, looks } = intentTexts(INTENT, server, HOW);
+  return [...record, ...looks].map(renderQuery).join(';\n');
 }
 
 function rows(...records: readonly Row[]): Rows {
   return Object.assign([...records], { affectedRows: 0 });
 }
 
-function answers(version: string, ...keys: readonly Row[]): readonly Rows[] {
-  return [
-    rows(),
-    rows(),
-    rows(),
-    rows({ utcNow: NOW, version, host: 'h:4711', identity: 'h|3306' }),
-    rows({
-      id: ID,
-      schemaName: 'shop',
-      tableName: 't',
-      kind: 'base',
-      engine: 'InnoDB',
-      rowEstimate: 3n,
-      byteEstimate: 16384n,
-    }),
-    rows({ id: ID, holdUntil: NOW }),
-    rows(...keys),
-    rows(),
-  ];
+function answers(version: string, ...keys: readonly Row[]) {
+  const seen = {
+    ...{ utcNow: NOW, version, host: 'h:4711', identity: 'h|3306', id: ID },
+    ...{ schemaName: 'shop', tableName: 't', kind: 'base', engine: 'InnoDB' },
+    ...{ rowEstimate: 3n, byteEstimate: 16384n, holdUntil: NOW },
+  };
+  return { record: [rows(), rows(), rows(), rows(seen)], looks: [rows(...keys), rows()] };
 }
 
-describe('the text of an intent', () => {
+describe('the texts of an intent', () => {
   test.each([
     ['MySQL 8 and later', MYSQL, 'REFERENTIAL_CONSTRAINTS', 'INNODB_SYS_FOREIGN'],
     ['MySQL 5.6', OLD, 'INNODB_SYS_FOREIGN', 'REFERENTIAL_CONSTRAINTS'],
@@ -103,15 +92,15 @@ describe('the text of an intent', () => {
 
   test('writes what reads no table, which replicas would read for themselves', () => {
     for (const server of [MYSQL, OLD, MARIADB]) {
-      const statements = intentText(INTENT, server, HOW);
-      const [insert = ''] = statements.map(renderQuery).filter((text) => /^INSERT/.test(text));
+      const { record } = intentTexts(INTENT, server, HOW);
+      const [insert = ''] = record.map(renderQuery).filter((text) => /^INSERT/.test(text));
       expect(insert).not.toMatch(/information_schema|performance_schema|@@/);
     }
   });
 
   test('may be sent again when it is not known whether it arrived', () => {
-    const again = intentText(INTENT, MYSQL, { rowLogged: true, again: true });
-    expect(again.map(renderQuery)[2]).toMatch(/^INSERT IGNORE /);
+    const again = intentTexts(INTENT, MYSQL, { rowLogged: true, again: true });
+    expect(again.record.map(renderQuery)[2]).toMatch(/^INSERT IGNORE /);
   });
 });
 

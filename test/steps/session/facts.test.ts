@@ -26,6 +26,9 @@ describe('the facts', () => {
     expect(readFacts(rowsResult(SIX, row))).toEqual({
       schema: 'shop',
       sqlMode: 'ANSI_QUOTES',
+      tracksGtids: false,
+      waitsForLocks: true,
+      inTransaction: false,
       charset: 'gbk',
       resultsCharset: '',
       serverIdentity: 'me',
