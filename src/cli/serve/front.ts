@@ -10,9 +10,11 @@ import { UsedWhileHeld } from '../../held/used-while-held.js';
 import type { Log } from '../../log.js';
 import type { Counters } from '../../metrics.js';
 import { chooseRelay } from '../../relay/raw-handle.js';
+import { tolerantly } from '../../service/errors.js';
 import type { PoolSet } from '../../service/pool/pool-set.js';
 import type { ServicePool } from '../../service/pool/pools.js';
 import type { BoundSocket } from '../../session/bound-sockets.js';
+import { resolveUpstream } from '../../session/dial/dial.js';
 import { trustedBy } from '../../session/dial/proxy-protocol.js';
 import { HostErrorReset } from '../../session/dial/reset-host-errors.js';
 import {
@@ -24,6 +26,7 @@ import {
 } from '../../session/listener.js';
 import type { ProxyTls } from '../../session/login/tls.js';
 import { warmCrossCheck } from '../../sql/cross-check.js';
+import { rehearseDrop } from '../../statements/drop-table/rehearsal.js';
 import type { DropService } from '../../statements/intercepted.js';
 import { hintMsMinOf, holdMsOf, type PolicySettings, type ProxySettings } from '../settings.js';
 
@@ -44,7 +47,14 @@ interface FrontOptions {
   divert?(client: Socket): boolean;
   /** A session has begun or ended. */
   onChange?(): void;
+  /** Keeps the code and the connections of drops ready, while there are sessions; default: no. */
+  readonly rehearses?: boolean;
 }
+
+/** The pool closes connections that were idle for 30 s. */
+const REHEARSED_EVERY_MS = 20_000;
+/** Before the first one; more gain little. */
+const REHEARSALS = 3;
 
 export class Front {
   readonly #options: FrontOptions;
@@ -67,6 +77,11 @@ export class Front {
   #services = new WeakMap<ServicePool, DropService>();
   readonly #settings: ProxySettings;
   #policy: PolicySettings;
+  /** Of the last session. */
+  #lastPool: ServicePool | null = null;
+  /** By `performance.now`. */
+  #nextRehearsalMs = 0;
+  #rehearsing: NodeJS.Timeout | undefined;
 
   constructor(options: FrontOptions, settings: ProxySettings) {
     this.#options = options;
@@ -84,7 +99,9 @@ export class Front {
       settings: sessionSettingsOf(settings),
       serviceFor: ({ address }) => {
         const pool = options.pools.at(address);
-        return () => this.#services.get(pool) ?? this.#openService(pool);
+        this.#lastPool = pool;
+        this.#rehearse();
+        return () => this.#serviceOf(pool);
       },
       background: this.#background,
       onBrokenLogin: (address) => this.#unblocker.onBrokenLogin(address),
@@ -102,8 +119,14 @@ export class Front {
   }
 
   /** Takes clients. */
-  open(sockets: readonly BoundSocket[]): Promise<void> {
-    return this.#listener.open(sockets);
+  async open(sockets: readonly BoundSocket[]): Promise<void> {
+    await this.#listener.open(sockets);
+    if (this.#options.rehearses !== true) return;
+    this.#background(this.#rehearseFirst());
+    const keepReady = () => {
+      if (this.openSessions > 0) this.#rehearse();
+    };
+    this.#rehearsing = setInterval(keepReady, REHEARSED_EVERY_MS).unref();
   }
 
   /** A client that another process has accepted. */
@@ -126,10 +149,39 @@ export class Front {
   /** Ends the sessions (session/listener.ts), and what goes on after their answers. */
   async close(options: DrainOptions): Promise<void> {
     await drain(this.#listener, options, { clock: systemClock, log: this.#options.log });
+    clearInterval(this.#rehearsing);
     this.#unblocker.stop();
     this.#stopping.abort();
     await Promise.allSettled(this.#work);
     this.#loopDelay.stop();
+  }
+
+  /** Where the first session will probably be. */
+  async #rehearseFirst(): Promise<void> {
+    const { connectTimeout: connectTimeoutMs, upstream } = this.#settings;
+    const [first] = upstream;
+    if (first === undefined) return;
+    const { value } = await tolerantly(() => resolveUpstream(first, { connectTimeoutMs }));
+    const [address] = value;
+    if (address === undefined) return;
+    this.#lastPool ??= this.#options.pools.at(address);
+    for (let times = 0; times < REHEARSALS; times++)
+      await rehearseDrop(this.#serviceOf(this.#lastPool));
+    this.#rehearse();
+  }
+
+  #rehearse(): void {
+    const nowMs = performance.now();
+    const pool = this.#lastPool;
+    if (this.#options.rehearses !== true || pool === null || nowMs < this.#nextRehearsalMs) return;
+    // The timer is never too early for it.
+    this.#nextRehearsalMs = nowMs + REHEARSED_EVERY_MS / 2;
+    const service = this.#serviceOf(pool);
+    if (service.protect.has('drop-table')) this.#background(rehearseDrop(service));
+  }
+
+  #serviceOf(pool: ServicePool): DropService {
+    return this.#services.get(pool) ?? this.#openService(pool);
   }
 
   #openService(pool: ServicePool): DropService {

@@ -51,7 +51,8 @@ export function intentTexts(
   options: { readonly rowLogged: boolean; readonly again: boolean },
 ): IntentTexts {
   assert(intent.tables.length > 0, 'an intent has a table');
-  const note0 = note('intent', intent.tables[0]?.id);
+  const isDryRun = intent.isDryRun === true;
+  const note0 = note(isDryRun ? 'inspect' : 'intent', intent.tables[0]?.id);
   const statementText = intent.statementText.slice(0, STATEMENT_CHARACTERS_MAX);
   const { flavour, versionId, performanceSchema } = server;
   const showsLocks = flavour === 'mysql' && versionId >= 80_000 && performanceSchema;
@@ -64,7 +65,7 @@ export function intentTexts(
           ', ',
         )}`,
     ...intent.tables.map(findTable),
-    ...(intent.isDryRun === true ? [] : [insertion(intent, options, note0)]),
+    ...(isDryRun ? [] : [insertion(intent, options, note0)]),
     sql.join(
       intent.tables.map(
         (table, index) => sql`SELECT ${note0} UTC_TIMESTAMP() AS utcNow, @@version AS version,
@@ -73,7 +74,7 @@ export function intentTexts(
           ${found('table', index)} AS tableName, ${found('kind', index)} AS kind,
           ${found('engine', index)} AS engine, ${found('rows', index)} AS rowEstimate,
           ${found('bytes', index)} AS byteEstimate,
-          ${intent.isDryRun === true ? wouldHold(intent, index) : recordedHold(table.id)}
+          ${isDryRun ? wouldHold(intent, index) : recordedHold(table.id)}
             AS holdUntil`,
       ),
       UNION,
@@ -83,7 +84,11 @@ export function intentTexts(
     foreignKeysOf(intent.tables, server),
     sql.join(
       intent.tables.map(
-        ({ id, schema, table }) => sql`SELECT ${note('plan', id)} ${id} AS id, TRIGGER_NAME AS name
+        ({
+          id,
+          schema,
+          table,
+        }) => sql`SELECT ${note(isDryRun ? 'inspect' : 'plan', id)} ${id} AS id, TRIGGER_NAME AS name
           FROM information_schema.TRIGGERS
           WHERE EVENT_OBJECT_SCHEMA = ${schema} AND EVENT_OBJECT_TABLE = ${table}`,
       ),
