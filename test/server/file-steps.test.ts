@@ -89,7 +89,7 @@ onServersAtOnce('files on $name', (server, on) => {
   });
 
   test('a file goes beside a purge, which may take hours', async () => {
-    const held = await holdTable(server, { state: 'PURGE', rows: 5_000 });
+    const held = await holdTable(server, { state: 'PURGE', rows: 100_000 });
     const gone = `_vt_DROP_${'a'.repeat(32)}_20200101000000.ibd.undrop`;
     await writeFile(join(folder, gone), '');
     await truncate(join(folder, gone), 10 * STEP_BYTES);

@@ -17,7 +17,7 @@ const READS = ['/* undrop inspect ', 'information_schema.TRIGGERS'];
 const REHEARSALS = 3;
 
 onServers('rehearsed drops on $name', (server, on) => {
-  const { test } = on;
+  const { testOnEach: test } = on;
   const schema = on.schema('rehearsed');
   const root = on.session({ schema });
 

@@ -26,9 +26,9 @@ import {
 } from '../../session/listener.js';
 import type { ProxyTls } from '../../session/login/tls.js';
 import { warmCrossCheck } from '../../sql/cross-check.js';
-import { rehearseDrop } from '../../statements/drop-table/rehearsal.js';
 import type { DropService } from '../../statements/intercepted.js';
 import { hintMsMinOf, holdMsOf, type PolicySettings, type ProxySettings } from '../settings.js';
+import { rehearseDrop } from './rehearsal.js';
 
 /** A MySQL client says nothing before it is greeted, so its load balancer needn't hesitate. */
 const HEADER_TIMEOUT_MS = 5_000;
@@ -77,7 +77,7 @@ export class Front {
   #services = new WeakMap<ServicePool, DropService>();
   readonly #settings: ProxySettings;
   #policy: PolicySettings;
-  /** Of the last session. */
+  /** The pool of the last session. */
   #lastPool: ServicePool | null = null;
   /** By `performance.now`. */
   #nextRehearsalMs = 0;

@@ -2,18 +2,22 @@
  * A drop without a client and without a table: the next one finds its service connections open, and
  * its code compiled. After a pause, a drop took two to five times as long as the one before.
  *
- * Invariant: the only statements that are sent are the reads of an EXPLAIN, which write nothing. The
- * answers of the user's session, the RENAME and the relocation are made up.
+ * Invariant: the only statements that are sent are the reads of an EXPLAIN, which write nothing.
+ * The answers of the user's session, the RENAME and the relocation are made up.
  */
 import { assert } from '../../assert.js';
 import type { RelocateTable } from '../../held/relocate/blockers.js';
 import type { Relocation } from '../../held/relocate/relocate.js';
+import { LEDGER } from '../../ledger/tables.js';
 import { shapeOf } from '../../ledger/write.js';
 import { recycleSchemaFor } from '../../names/names.js';
 import { isServiceError } from '../../service/errors.js';
+import { note, sql } from '../../service/sql.js';
 import { classifying } from '../../sql/classify.js';
 import { modeFromSqlMode } from '../../sql/lex/lex-mode.js';
 import { readAtOnce } from '../../sql/reading.js';
+import { dropTable } from '../../statements/drop-table/drop-table.js';
+import type { DropService } from '../../statements/intercepted.js';
 import { Intents, newId } from '../../steps/intents.js';
 import { readFacts } from '../../steps/session/facts.js';
 import type {
@@ -34,8 +38,6 @@ import {
   type Result,
   type RowsResult,
 } from '../../wire/response.js';
-import type { DropService } from '../intercepted.js';
-import { dropTable } from './drop-table.js';
 
 /** A table that every server has. */
 const TABLE = { schema: 'mysql', table: 'db' };
@@ -45,6 +47,8 @@ const PORT = 1;
 /** Does not reject for an error of the server or the pool. */
 export async function rehearseDrop(service: DropService): Promise<void> {
   try {
+    // Without it, a drop would create it.
+    await service.pool.run(sql`SELECT ${note('inspect')} 1 FROM ${LEDGER} LIMIT 0`);
     const request = requestTo(await shapeOf(service.pool));
     if (request !== null) await dropTable(new RehearsedWorld(request, service), request);
   } catch (error) {
