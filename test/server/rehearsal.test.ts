@@ -12,7 +12,7 @@ import { SERVICE_ACCOUNT } from '../support/service-account.js';
 import { type TapEvent, wireTap } from '../support/wire-tap.js';
 
 /** In this order; a rehearsal ends when both are answered. */
-const READS = ['/* undrop inspect ', 'information_schema.TRIGGERS'];
+const READS = ['AS holdUntil', 'information_schema.TRIGGERS'];
 /** Statements of a start. */
 const REHEARSALS = 3;
 
