@@ -18,6 +18,8 @@ export interface Log {
   info(fields: object, message: string): void;
   warn(fields: object, message: string): void;
   error(fields: object, message: string): void;
+  /** Whether lines of that level are written now; default: all may be. */
+  isLevelEnabled?(level: 'debug'): boolean;
   /** A second destination for audit lines; default: none. */
   readonly auditFile?: AuditFile;
   /** Called for each audit line. */
@@ -62,6 +64,7 @@ export function withAudit(log: Log, onAudit: (event: AuditEvent) => void): Log {
     info: (fields, message) => log.info(fields, message),
     warn: (fields, message) => log.warn(fields, message),
     error: (fields, message) => log.error(fields, message),
+    isLevelEnabled: (level) => log.isLevelEnabled?.(level) ?? true,
     ...(log.auditFile === undefined ? {} : { auditFile: log.auditFile }),
     onAudit,
   };

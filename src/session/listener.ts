@@ -23,6 +23,7 @@ import {
   type IdleSessions,
   Session,
   type SessionSurroundings,
+  type SharedOptions,
 } from './session.js';
 
 /** Settings of each session. */
@@ -54,6 +55,8 @@ const REFUSALS_LOGGED_EVERY_MS = 10_000;
 
 export class Listener {
   readonly #options: ListenerOptions;
+  readonly #shared: SharedOptions;
+  readonly #dialOptions: DialOptions;
   readonly #servers: net.Server[] = [];
   readonly #sessions = new Set<Session>();
   #ending: DrainStage | null = null;
@@ -73,6 +76,8 @@ export class Listener {
       options.log.error({ err: error }, 'cannot complete a login; closing the connection');
     const onBrokenLogin = behindDoor(options.onBrokenLogin, onThrown);
     this.#options = { ...options, onBrokenLogin };
+    this.#shared = { ...this.#options, ...options.settings };
+    this.#dialOptions = { ...options.settings, onBrokenLogin };
   }
 
   get openSessions(): number {
@@ -187,18 +192,15 @@ export class Listener {
   }
 
   #begin({ socket, stream, client }: Arrived): void {
-    const { counters, connectionLimit, upstreams, onBrokenLogin } = this.#options;
-    const settings = this.#options.settings;
-    const dialling = { ...dialOptions(settings, socket, client), onBrokenLogin };
+    const { counters, connectionLimit, upstreams } = this.#options;
+    const dialling = this.#dialOptionsFor(socket, client);
     counters.sessionsTotal++;
     counters.sessionsOpen++;
-    const session = new Session({
-      ...this.#options,
-      ...settings,
+    const session = new Session(this.#shared, {
       client: socket,
       clientStream: stream,
       clientAddress: nameOf(client),
-      dial: (signal) => dialUpstream(upstreams, dialling, signal),
+      dial: (stop) => dialUpstream(upstreams, dialling, stop),
       onClose: () => {
         counters.sessionsOpen--;
         this.#sessions.delete(session);
@@ -217,6 +219,16 @@ export class Listener {
     });
     // It was accepted before.
     if (this.#ending !== null) session.drain(this.#ending);
+  }
+
+  #dialOptionsFor(socket: net.Socket, client: Endpoint | null): DialOptions {
+    if (!this.#options.settings.announceUpstream) return this.#dialOptions;
+    const { localAddress, localPort = 0 } = socket;
+    const to = localAddress === undefined ? null : { host: localAddress, port: localPort };
+    return {
+      ...this.#dialOptions,
+      announcement: { header: encodeProxyHeader(client, to), client },
+    };
   }
 
   #refuse(arrived: Arrived): void {
@@ -267,17 +279,6 @@ function endpointOf({ remoteAddress, remotePort = 0 }: net.Socket): Endpoint | n
 
 function nameOf(client: Endpoint | null): string {
   return client === null ? 'unix socket' : describeAddress(client);
-}
-
-function dialOptions(
-  settings: SessionSettings,
-  socket: net.Socket,
-  client: Endpoint | null,
-): DialOptions {
-  if (!settings.announceUpstream) return settings;
-  const { localAddress, localPort = 0 } = socket;
-  const to = localAddress === undefined ? null : { host: localAddress, port: localPort };
-  return { ...settings, announcement: { header: encodeProxyHeader(client, to), client } };
 }
 
 // ── the maximum of sessions ─────────────────────────────────────────────────────────────────────

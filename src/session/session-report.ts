@@ -26,6 +26,7 @@ export class SessionReport {
 
   /** A state machine of the session (itself, or its command phase) changed its state. */
   onState(machine: 'session' | 'commands', from: string, to: string): void {
+    if (this.#log.isLevelEnabled?.('debug') === false) return;
     this.#log.debug({ ...this.#who(), machine, from, to }, 'changed the state of a session');
   }
 

@@ -22,7 +22,7 @@ import { MalformedPacketError } from '../wire/packet-reader.js';
 import { CommandPhase } from './commands/command-phase.js';
 import { SessionConnections } from './connections.js';
 import { abandonUnanswered, reportBrokenLogin } from './dial/abandon-login.js';
-import type { Dialled } from './dial/dial.js';
+import type { Dialled, DialStop } from './dial/dial.js';
 import { LastAnswer } from './last-answer.js';
 import { type Login, LoginRelay } from './login/login.js';
 import type { ProxyTls } from './login/tls.js';
@@ -43,23 +43,27 @@ export interface SessionSurroundings {
   onHeld(): void;
 }
 
-/** The options that the listener passes to a session. */
-export interface SessionOptions extends SessionSurroundings {
+/** The same for all sessions of a listener. */
+export interface SharedOptions extends SessionSurroundings {
+  /** Milliseconds that the client may take for each packet of its login. */
+  readonly loginTimeoutMs: number;
+}
+
+/** The options of one session. */
+export interface SessionOptions {
   readonly client: Socket;
   /** The stream of the client; not read yet. */
   readonly clientStream: ByteStream;
   readonly clientAddress: string;
-  /** Milliseconds that the client may take for each packet of its login. */
-  readonly loginTimeoutMs: number;
-  /** Stops trying further addresses when `signal` is aborted. */
-  dial(signal: AbortSignal): Promise<Dialled>;
+  /** Tries no further addresses once it is stopped. */
+  dial(stop: Readonly<DialStop>): Promise<Dialled>;
   /** The session is over. */
   onClose(): void;
 }
 
 /** The phase of a session. */
 type Phase =
-  | { readonly name: 'dialling'; readonly stopTrying: AbortController }
+  | { readonly name: 'dialling'; readonly stop: DialStop }
   | { readonly name: 'login'; readonly relay: LoginRelay; readonly dialled: Dialled }
   | { readonly name: 'commands'; readonly commands: CommandPhase; readonly login: Login }
   | { readonly name: 'closed' };
@@ -72,14 +76,19 @@ export type DrainStage = IdleSessions | 'used-stay' | 'used-end';
 /** Pauses before its last answers that show that a client is not in a run of statements. */
 const PAUSES = { 'idle-stay': Number.POSITIVE_INFINITY, 'used-stay': 2, 'used-end': 0 } as const;
 
+/** Most sessions end without an error, and a new one would take its stack. */
+const SERVER_CLOSED = new Error('The server closed the connection.');
+const SESSION_ENDED = new Error('The session ended.');
+
 /** HAProxy's mysql-check sends its login with the connection, some 100 bytes. */
 const EARLY_BYTES_MAX = 4_096;
 
 export class Session {
+  readonly #shared: SharedOptions;
   readonly #options: SessionOptions;
   readonly #connections: SessionConnections;
   readonly #report: SessionReport;
-  #phase: Phase = { name: 'dialling', stopTrying: new AbortController() };
+  #phase: Phase = { name: 'dialling', stop: { isStopped: false } };
   /** `ended`: it sends no more, but still reads. */
   #clientIs: 'here' | 'ended' | 'gone' = 'here';
   /** The proxy shuts down; null: it does not. */
@@ -90,10 +99,11 @@ export class Session {
   /** At a drain at which an idle session stays. */
   #lastAnswer: LastAnswer | null = null;
 
-  constructor(options: SessionOptions) {
+  constructor(shared: SharedOptions, options: SessionOptions) {
+    this.#shared = shared;
     this.#options = options;
-    this.#report = new SessionReport(options.log, () => this.#who());
-    this.#connections = new SessionConnections(options, this);
+    this.#report = new SessionReport(shared.log, () => this.#who());
+    this.#connections = new SessionConnections({ ...options, tls: shared.tls }, this);
   }
 
   /** Dials the server and relays until either side ends. Never rejects. */
@@ -102,7 +112,7 @@ export class Session {
     if (phase.name !== 'dialling') return;
     try {
       this.#connections.start();
-      this.#relay(await this.#options.dial(phase.stopTrying.signal));
+      this.#relay(await this.#options.dial(phase.stop));
     } catch (error) {
       this.onFailure(error);
     }
@@ -128,18 +138,18 @@ export class Session {
 
   #relay(dialled: Dialled): void {
     const { greeting, address, socket } = dialled;
-    const onBroken = () => this.#options.onBrokenLogin(address);
+    const onBroken = () => this.#shared.onBrokenLogin(address);
     if (this.#clientIs !== 'here' || this.#phase.name === 'closed') {
       this.#endBoth();
       return abandonUnanswered({ ...dialled, received: greeting, onBroken });
     }
     const connections = this.#connections;
     const relay: LoginRelay = new LoginRelay({
-      security: this.#options.tls.securityFor(
+      security: this.#shared.tls.securityFor(
         connections.clientIsLocal ? 'socket' : 'plain',
         address,
       ),
-      protectsRecycleSchema: this.#options.serviceFor(dialled)().protectsRecycleSchema ?? true,
+      protectsRecycleSchema: this.#shared.serviceFor(dialled)().protectsRecycleSchema ?? true,
       toClient: (bytes) => connections.toClient(bytes),
       toServer: (bytes) => connections.toServer(bytes),
       secureClient: (clientHello) => this.#secureClient(relay, clientHello),
@@ -192,7 +202,7 @@ export class Session {
     rest: { readonly fromServer: Buffer; readonly fromClient: Buffer },
   ): void {
     const commands = new CommandPhase(login, {
-      service: this.#options.serviceFor(dialled),
+      service: this.#shared.serviceFor(dialled),
       session: {
         threadId: login.threadId,
         upstreamLocalPort: dialled.localPort,
@@ -200,13 +210,13 @@ export class Session {
       },
       connections: this.#connections,
       report: this.#report,
-      counters: this.#options.counters,
+      counters: this.#shared.counters,
       onAnswer: (taken, answer, service) => this.#onAnswer(taken, answer, service),
       onSettled: () => this.#onSettled(),
       onFailure: (thrown) => this.onFailure(thrown),
     });
     this.#enter({ name: 'commands', commands, login });
-    this.#options.counters.loginsOk++;
+    this.#shared.counters.loginsOk++;
     this.#clearTimers();
     if (rest.fromServer.length > 0) commands.feedServer(rest.fromServer);
     if (rest.fromClient.length > 0) commands.feedClient(rest.fromClient);
@@ -215,7 +225,7 @@ export class Session {
   onServerBytes(chunk: Buffer): void {
     const phase = this.#phase;
     try {
-      this.#options.counters.bytesFromServers += chunk.length;
+      this.#shared.counters.bytesFromServers += chunk.length;
       if (phase.name === 'commands') phase.commands.feedServer(chunk);
       else if (phase.name === 'login') {
         phase.relay.feedServer(chunk);
@@ -230,7 +240,7 @@ export class Session {
   onClientBytes(chunk: Buffer): void {
     const phase = this.#phase;
     try {
-      this.#options.counters.bytesFromClients += chunk.length;
+      this.#shared.counters.bytesFromClients += chunk.length;
       if (phase.name === 'commands') phase.commands.feedClient(chunk);
       else if (phase.name === 'login') {
         phase.relay.feedClient(chunk);
@@ -255,7 +265,7 @@ export class Session {
 
   /** Undrop answered a statement. */
   #onAnswer(taken: Intercepted, answer: Answered, service: DropService): void {
-    const { background, onHeld, log } = this.#options;
+    const { background, onHeld, log } = this.#shared;
     const { dropped, restored = [] } = answer;
     this.#report.onAnswer(taken, answer);
     if (restored.length > 0) background(reportAndKeep({ connection: service.pool, log }, restored));
@@ -278,7 +288,10 @@ export class Session {
     this.#clientIs = 'ended';
     const phase = this.#phase;
     if (phase.name === 'closed') return;
-    if (phase.name === 'dialling') return phase.stopTrying.abort();
+    if (phase.name === 'dialling') {
+      phase.stop.isStopped = true;
+      return;
+    }
     if (phase.name === 'login') return this.#endBoth();
     // A running drop is completed, as the server would natively.
     if (phase.name === 'commands' && phase.commands.clientLeft('ended')) return;
@@ -295,7 +308,10 @@ export class Session {
     this.#clientIs = 'gone';
     const phase = this.#phase;
     if (phase.name === 'closed') return;
-    if (phase.name === 'dialling') return phase.stopTrying.abort();
+    if (phase.name === 'dialling') {
+      phase.stop.isStopped = true;
+      return;
+    }
     if (phase.name === 'commands' && phase.commands.clientLeft('gone')) return;
     this.#endBoth();
   }
@@ -305,9 +321,9 @@ export class Session {
     const phase = this.#phase;
     if (phase.name !== 'login' || !phase.relay.waitsForClient) return this.#clearTimers();
     this.#loginTimer ??= setTimeout(() => {
-      const { loginTimeoutMs } = this.#options;
+      const { loginTimeoutMs } = this.#shared;
       this.onFailure(new UndropError('UNDROP_LOGIN_TIMEOUT', { loginTimeoutMs }));
-    }, this.#options.loginTimeoutMs);
+    }, this.#shared.loginTimeoutMs);
   }
 
   #endBoth(): void {
@@ -323,7 +339,7 @@ export class Session {
     if (phase.name === 'closed') return;
     if (error instanceof InvariantError) return this.onFailure(error);
     if (error !== null) this.#report.note('info', error, 'the server closed the connection');
-    this.#close(error ?? new Error('The server closed the connection.'));
+    this.#close(error ?? SERVER_CLOSED);
     this.#connections.endClient();
     this.#connections.destroyServer();
   }
@@ -370,15 +386,15 @@ export class Session {
     const phase = this.#phase;
     if (phase.name === 'closed') return;
     this.#clearTimers();
-    if (phase.name === 'dialling') phase.stopTrying.abort();
-    if (phase.name === 'dialling') this.#options.counters.loginsUnreached++;
-    if (phase.name === 'login') this.#options.counters.loginsFailed++;
+    if (phase.name === 'dialling') phase.stop.isStopped = true;
+    if (phase.name === 'dialling') this.#shared.counters.loginsUnreached++;
+    if (phase.name === 'login') this.#shared.counters.loginsFailed++;
     try {
       this.#enter({ name: 'closed' });
       this.#connections.letGo();
       if (phase.name !== 'commands') return;
-      if (phase.commands.tracker.untracked) this.#options.counters.sessionsUntracked++;
-      phase.commands.fail(error ?? new Error('The session ended.'));
+      if (phase.commands.tracker.untracked) this.#shared.counters.sessionsUntracked++;
+      phase.commands.fail(error ?? SESSION_ENDED);
     } finally {
       this.#options.onClose();
     }

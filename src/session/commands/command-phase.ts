@@ -90,8 +90,8 @@ export class CommandPhase implements GateOwner {
   #after: AfterDropDatabase | null = null;
   /** The memory of a long text that is held, or being read. */
   #place: RoomInUse | null = null;
-  /** Aborted when the session has ended. */
-  readonly #over = new AbortController();
+  /** Ends the waits of this session; made by the first. */
+  #ending: AbortController | null = null;
   readonly #onFailure = (error: unknown): void => this.#options.onFailure(error);
   #clientIs: 'here' | 'ended' | 'gone' = 'here';
   /** Stays on once set, because a text that might be several statements counts as several. */
@@ -142,7 +142,7 @@ export class CommandPhase implements GateOwner {
     if (how === 'gone' && state.name === 'multi-statement' && state.run.isRelaying) return false;
     if (this.#isStopped && wasHere) {
       const { service, session, connections } = this.#options;
-      const isOver = () => !this.#isStopped || this.#over.signal.aborted;
+      const isOver = () => !this.#isStopped || this.#isOver;
       const how = { session, connections, server: this.#login.server, service: service(), isOver };
       endWaits(how).catch(this.#onFailure);
     }
@@ -186,6 +186,10 @@ export class CommandPhase implements GateOwner {
     }
   }
 
+  get #isOver(): boolean {
+    return this.#state.name === 'ended';
+  }
+
   /** The one place where the state changes; `ended` is final. */
   #enter(state: State): void {
     const from = this.#state.name;
@@ -198,7 +202,7 @@ export class CommandPhase implements GateOwner {
   fail(error: Error): void {
     const state = this.#state;
     this.#enter({ name: 'ended' });
-    this.#over.abort();
+    this.#ending?.abort();
     this.#prepared.forgetAll();
     if (state.name === 'change-user') state.run.leave();
     if (state.name === 'user-session' || state.name === 'multi-statement') state.run.fail(error);
@@ -262,7 +266,7 @@ export class CommandPhase implements GateOwner {
   async #readOn(packet: Packet, reading: Reading<Intercepted | null>, rest: Buffer): Promise<void> {
     this.#enter({ name: 'reading' });
     const taken = await inSlices(reading);
-    if (this.#over.signal.aborted) return;
+    if (this.#isOver) return;
     if (taken !== null) return this.#intercept(taken, rest);
     this.onCommand(packet.payload[0] ?? 0);
     this.connections.toServer(encodePacket(packet.payload, 0));
@@ -270,8 +274,9 @@ export class CommandPhase implements GateOwner {
   }
 
   async #makeRoom(bytes: number, rest: Buffer): Promise<void> {
-    this.#place = await textRoom.take(bytes, this.#over.signal, this.#onFailure);
-    if (this.#over.signal.aborted) return;
+    this.#ending ??= new AbortController();
+    this.#place = await textRoom.take(bytes, this.#ending.signal, this.#onFailure);
+    if (this.#isOver) return;
     this.#gate.holdLong();
     this.#goOn({ name: 'relaying' }, { fromServer: Buffer.alloc(0), fromClient: rest });
   }
@@ -387,7 +392,7 @@ export class CommandPhase implements GateOwner {
   /** The streams go on in that state, beginning with the bytes that came meanwhile. */
   #goOn(state: State, { fromServer, fromClient: rest }: Rests): void {
     this.#enter(state);
-    if (this.#over.signal.aborted) return;
+    if (this.#isOver) return;
     this.#isStopped = false;
     const fromClient = Buffer.concat([rest, this.#early.take()]);
     if (this.#place !== null) this.#leaveRoom(this.#place);

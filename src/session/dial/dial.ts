@@ -60,24 +60,29 @@ export interface DialOptions {
   readonly resolve?: (host: string) => Promise<readonly string[]>;
 }
 
+/** Set while it is dialled: no further address is tried. */
+export interface DialStop {
+  isStopped: boolean;
+}
+
 /**
- * Dials in order until a server greets, or `signal` is aborted; UNDROP_UPSTREAM_UNREACHABLE names
- * every failed address with its cause.
+ * Dials in order until a server greets, or it is stopped; UNDROP_UPSTREAM_UNREACHABLE names every
+ * failed address with its cause.
  */
 export async function dialUpstream(
   upstreams: readonly ServerAddress[],
   options: DialOptions,
-  signal: AbortSignal = new AbortController().signal,
+  stop: Readonly<DialStop> = { isStopped: false },
 ): Promise<Dialled> {
   const failures: Failure[] = [];
   for (const upstream of upstreams) {
     const deadlineMs = performance.now() + options.connectTimeoutMs;
     const targets = await addressesOf(upstream, options, failures);
     for (const [index, target] of targets.entries()) {
-      if (signal.aborted) break;
+      if (stop.isStopped) break;
       const leftMs = Math.max(1, deadlineMs - performance.now()) / (targets.length - index);
       try {
-        return await dial(target, { ...options, connectTimeoutMs: Math.ceil(leftMs) });
+        return await dial(target, options, Math.ceil(leftMs));
       } catch (error) {
         const cause = causeOf(error);
         // Another address would fail likewise.
@@ -181,8 +186,12 @@ async function resolveAll(host: string): Promise<readonly string[]> {
   return found.map(({ address }) => address);
 }
 
-async function dial(target: ServerAddress, options: DialOptions): Promise<Dialled> {
-  const socket = await connect(target, options.connectTimeoutMs);
+async function dial(
+  target: ServerAddress,
+  options: DialOptions,
+  connectTimeoutMs: number,
+): Promise<Dialled> {
+  const socket = await connect(target, connectTimeoutMs);
   const stream = openByteStream(socket);
   const { announcement } = options;
   if (announcement !== undefined) stream.write(announcement.header);

@@ -115,6 +115,9 @@ export class LoginRelay {
   readonly #fromServer = new PacketAssembler(AUTH_BYTES_MAX);
   readonly #fromClient = new PacketAssembler(AUTH_BYTES_MAX);
   #state: State = { name: 'greeting' };
+  #isReadingServer = false;
+  /** For the client, when all packets of a chunk are read. */
+  readonly #packets: Buffer[] = [];
   /**
    * The server accepted the login, or refused it in a way that it doesn't count
    * (reset-host-errors.ts).
@@ -207,12 +210,30 @@ export class LoginRelay {
     this.#readClient();
   }
 
+  /** Several packets that came together go on together, as the server sends its OK. */
+  #toClient(packet: Buffer): void {
+    if (this.#isReadingServer) this.#packets.push(packet);
+    else this.#owner.toClient(packet);
+  }
+
+  #flush(): void {
+    const [first, ...more] = this.#packets.splice(0);
+    if (first === undefined) return;
+    this.#owner.toClient(more.length === 0 ? first : Buffer.concat([first, ...more]));
+  }
+
   /** While TLS is being set up on the client's connection, nothing can be passed on to it. */
   #readServer(): void {
-    while (this.#state.name !== 'done' && this.#state.name !== 'client-tls') {
-      const packet = this.#fromServer.next();
-      if (packet === null) return;
-      this.#onServerPacket(packet);
+    this.#isReadingServer = true;
+    try {
+      while (this.#state.name !== 'done' && this.#state.name !== 'client-tls') {
+        const packet = this.#fromServer.next();
+        if (packet === null) return;
+        this.#onServerPacket(packet);
+      }
+    } finally {
+      this.#isReadingServer = false;
+      this.#flush();
     }
   }
 
@@ -236,12 +257,13 @@ export class LoginRelay {
     if (state.name === 'greeting' && !isErr) return this.#onGreeting(packet);
     // An ERR at any point ("Too many connections", 1130, 1045): its own text, and then the end.
     if (state.name !== 'authentication') {
-      return this.#owner.toClient(encodePacket(packet.payload, packet.sequenceId));
+      return this.#toClient(encodePacket(packet.payload, packet.sequenceId));
     }
     const isOver = state.exchange.fromServer(packet);
     // The last response to a check may be an ERR; the OK that has waited ends the login.
     if (!isOver || state.exchange.last[0] === 0xff) return;
     this.#state = { name: 'done' };
+    this.#flush();
     this.#owner.onDone(state.login, {
       fromServer: this.#fromServer.take(),
       fromClient: Buffer.concat([state.exchange.parked, this.#fromClient.take()]),
@@ -268,7 +290,7 @@ export class LoginRelay {
     const relayed = relayGreeting(packet.payload, greeting, {
       tls: this.#owner.security.offersTls,
     });
-    this.#owner.toClient(encodePacket(relayed, packet.sequenceId));
+    this.#toClient(encodePacket(relayed, packet.sequenceId));
   }
 
   #onClientPacket(packet: Packet): void {
@@ -357,7 +379,7 @@ export class LoginRelay {
       check: newLoginCheck(login),
       nextToClient,
       nextToServer: sequenceId + 1,
-      toClient: (bytes) => this.#owner.toClient(bytes),
+      toClient: (bytes) => this.#toClient(bytes),
       toServer: (bytes) => this.#owner.toServer(bytes),
     });
     this.#state = { name: 'authentication', login, exchange };

@@ -26,6 +26,7 @@ import {
   selfSigned,
 } from './certificates.js';
 import type { ConnectionSecurity, LoginSecurity, ProxyKey } from './login-check.js';
+import { nameOf, UpstreamSessions } from './upstream-sessions.js';
 
 /**
  * The upstream connection: never; for clients with TLS if the server offers it; whenever it offers
@@ -93,6 +94,7 @@ export interface UpstreamTls {
 export class ProxyTls {
   readonly #settings: TlsSettings;
   readonly #material: Material;
+  readonly #sessions = new UpstreamSessions();
 
   /** Created by `openProxyTls`. */
   constructor(settings: TlsSettings, material: Material) {
@@ -153,20 +155,27 @@ export class ProxyTls {
   async connect(socket: Socket, upstream: ServerAddress): Promise<UpstreamTls> {
     const mode = this.#settings.upstreamTls;
     const name = nameOf(upstream);
+    const resumed = this.#sessions.at(upstream);
     const secured = tls.connect({
       socket,
+      ...(resumed === null ? {} : { session: resumed }),
       secureContext: this.#material.forServers,
       ...(net.isIP(name) === 0 ? { servername: name } : {}),
       rejectUnauthorized: false,
       checkServerIdentity: () => undefined,
     });
     secured.disableRenegotiation();
+    // It may come within the handshake, or after it.
+    const offered = resumed === null ? this.#sessions.awaitFrom(secured) : null;
     try {
       await handshake(secured, 'secureConnect');
     } catch (error) {
+      if (resumed !== null) this.#sessions.useNone(upstream);
       throw upstreamTlsError(upstream, causeText(error));
     }
     const cause = distrustOf(secured, mode, name);
+    if (cause === null) offered?.keepFor(upstream);
+    if (resumed !== null) this.#sessions.note(upstream, { isReused: secured.isSessionReused() });
     return { socket: secured, distrust: cause === null ? null : upstreamTlsError(upstream, cause) };
   }
 }
@@ -174,6 +183,8 @@ export class ProxyTls {
 /** Why the server isn't trusted; null if it is, or needn't be. */
 function distrustOf(secured: TLSSocket, mode: UpstreamTlsMode, name: string): string | null {
   if (mode !== 'verify-ca' && mode !== 'verify-identity') return null;
+  // It has no certificate; that of its first handshake was checked (upstream-sessions.ts).
+  if (secured.isSessionReused()) return null;
   if (!secured.authorized) return `its certificate is not trusted: ${secured.authorizationError}`;
   if (mode === 'verify-ca') return null;
   const problem = tls.checkServerIdentity(name, secured.getPeerCertificate());
@@ -245,12 +256,6 @@ function wantsTls(
       if (about.isOffered) return true;
       throw upstreamTlsError(about.upstream, 'it does not offer TLS');
   }
-}
-
-/** The configured name, before it was resolved. */
-function nameOf(upstream: ServerAddress): string {
-  if ('socketPath' in upstream) return 'localhost';
-  return upstream.name ?? upstream.host;
 }
 
 function upstreamTlsError(upstream: ServerAddress, cause: string): UndropError {

@@ -139,7 +139,7 @@ describe('the next upstream is tried', () => {
 
   test('not for a client that has gone', async () => {
     const port = await serve('127.0.0.2', 0, greets);
-    const gone = AbortSignal.abort();
+    const gone = { isStopped: true };
     await expect(dialled([{ host: '127.0.0.2', port }], QUICK, gone)).rejects.toThrow(
       /the client disconnected/,
     );
