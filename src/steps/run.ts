@@ -29,7 +29,7 @@ import type { Result } from '../wire/response.js';
 import type { DropOptions, DropResult, DropStatement } from './drop-options.js';
 import { Intents, newId } from './intents.js';
 import { rootCause } from './refusals/refusals.js';
-import { renameByService } from './rename/rename-by-service.js';
+import { releaseIntents, renameByService } from './rename/rename-by-service.js';
 import { areForDestroying, DestroyHinted, FORGET_HINT } from './rules/hints.js';
 import { isEmptyTable } from './rules/rules.js';
 import { hidesDirectories } from './session/facts.js';
@@ -108,6 +108,8 @@ export class ServerWorld implements World {
    * number could execute. None outlives the try.
    */
   readonly #handles = new Set<number>();
+  /** Intents that a service connection owns until the outcome. */
+  readonly #owned: Parameters<typeof releaseIntents>[1][] = [];
 
   constructor(request: DropRequest, options: DropOptions, hints: Set<string>) {
     this.#request = request;
@@ -134,6 +136,7 @@ export class ServerWorld implements World {
       // A statement can throw on a session that is there, as DestroyHinted.
       if (!this.isBroken) await this.run([]).catch(() => undefined);
       const isForgotten = !this.intents.mayBeRenamed && (await this.intents.tryToForget());
+      for (const owned of this.#owned) await releaseIntents(this.#options.pool, owned);
       this.intents.release();
       if (!isForgotten) this.#options.onUnsettled();
       throw error;
@@ -218,14 +221,21 @@ export class ServerWorld implements World {
     return readSessionLocks(this.#options.pool, { threadId: session.threadId, server });
   }
 
-  take(rename: ServiceRename): Promise<ServiceRenameOutcome> {
+  async take(rename: ServiceRename): Promise<ServiceRenameOutcome> {
     // A RENAME of several tables that fails may leave one of them renamed (MariaDB).
     this.mayRename();
     const sessionId = this.#request.session.threadId;
-    return renameByService(this.#options.pool, { ...rename, sessionId }).catch((error: unknown) => {
-      const tables = sentenceStart(this.#request);
-      throw new UndropError('UNDROP_FATE_UNKNOWN', { tables, cause: rootCause(error) }, error);
-    });
+    const { tables, logged } = rename;
+    try {
+      const outcome = await renameByService(this.#options.pool, { ...rename, sessionId });
+      if (outcome.kind === 'renamed' && rename.isLast === true) {
+        this.#owned.push({ ids: tables.map(({ id }) => id), logged, sessionId });
+      }
+      return outcome;
+    } catch (error) {
+      const params = { tables: sentenceStart(this.#request), cause: rootCause(error) };
+      throw new UndropError('UNDROP_FATE_UNKNOWN', params, error);
+    }
   }
 
   async relocate(

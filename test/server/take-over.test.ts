@@ -14,11 +14,15 @@ import { isServerError } from '../../src/service/errors.js';
 import type { ServicePool, TaskConnection } from '../../src/service/pool/pools.js';
 import { renameByService } from '../../src/steps/rename/rename-by-service.js';
 import { ER_SUBQUERY_NO_1_ROW } from '../../src/wire/server-errors.js';
+import { heldRows } from '../support/client-held.js';
 import { onServers } from '../support/on-servers.js';
 import { until } from '../support/poll.js';
+import { proxyInFront } from '../support/proxy.js';
+import { RawClient } from '../support/raw-client.js';
 import { hasProcess, query } from '../support/servers.js';
 import { poolOn } from '../support/service-pool.js';
 import { tappedPool } from '../support/tapped-pool.js';
+import { type WireTap, wireTap } from '../support/wire-tap.js';
 import { ownSession } from './own-session.js';
 import { intend, rowCounts } from './service-fixture.js';
 
@@ -103,6 +107,40 @@ onServers('intents that are taken over on $name', (server, on) => {
     const how = { logged: true, checksForeignKeys: true, killAfterMs: 200, sessionId };
     expect(await renameByService(own.pool, { tables, ...how })).toEqual({ kind: 'gone' });
     expect(await rowCounts(server, own.schema.name)).toEqual({ t: 2 });
+  });
+
+  test.each(['before statement', 'before answer'] as const)(
+    'come to the same end if the connection that has them breaks %s',
+    async (moment) => {
+      let breaks = 0;
+      await using tap = await wireTap(server, (event) => {
+        const isTakeOver = event.moment === moment && event.command.includes('undrop take-over ');
+        return isTakeOver && breaks++ === 0 ? 'cut' : true;
+      });
+      await using proxy = await proxyInFront(tap);
+      await using client = await RawClient.open(proxy, { schema: own.schema.name });
+      const { results } = await client.query('DROP TABLE t');
+      expect({ breaks, results }).toMatchObject({ breaks: 1, results: [{ kind: 'ok' }] });
+      await until(async () => (await heldRows(server, own.schema.name))['t'] === 2, 'it is held');
+      expect(await rowCounts(server, own.schema.name)).toEqual({});
+    },
+  );
+
+  test('end with the drop if the session breaks before its outcome', async () => {
+    let [isSevered, isReleased] = [false, false];
+    await using tap: WireTap = await wireTap(server, ({ moment, command }) => {
+      if (moment === 'before answer' && command.includes('undrop take-over ') && !isSevered) {
+        isSevered = true;
+        tap.sever((user) => user === server.user);
+      }
+      isReleased ||= moment === 'after answer' && /undrop (release|outcome) /.test(`${command}`);
+      return true;
+    });
+    await using proxy = await proxyInFront(tap);
+    await using client = await RawClient.open(proxy, { schema: own.schema.name });
+    await expect(client.query('DROP TABLE t')).rejects.toThrow();
+    await until(async () => isReleased, 'no service connection owns it');
+    expect(await heldRows(server, own.schema.name)).toEqual({ t: 2 });
   });
 
   /** A table in the recycle schema whose statement isn't over, as its intent says. */

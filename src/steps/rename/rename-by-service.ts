@@ -7,6 +7,7 @@
  * Invariant: meanwhile the intents belong to its own connection, so that recovery doesn't give them
  * up: neither the end of the user's session nor that of this process ends the statement.
  */
+import { systemClock } from '../../clock.js';
 import { foreignKeysOf } from '../../ledger/intents/intent-text.js';
 import { releaseText, takeOverText } from '../../ledger/intents/record-intent.js';
 import { mayUnlog } from '../../ledger/tables.js';
@@ -136,7 +137,7 @@ export async function asOwner(
     if (!isAnswered && !isServiceError(error)) throw error;
     if (workerId === null) return serviceRenameOutcomeOf(error, gone);
     if (!isAnswered) {
-      if (isDone === undefined || (await isConnected(pool, workerId, server))) throw error;
+      if (isDone === undefined || !(await hasEnded(pool, workerId, server))) throw error;
       if (await isDone()) return { kind: 'renamed' };
     }
     await tryToRelease(pool, release, logged);
@@ -144,17 +145,32 @@ export async function asOwner(
   }
 }
 
-/** True also if that can't be seen. */
-async function isConnected(pool: ServicePool, id: number, server: ServerFacts): Promise<boolean> {
+/** The server notices at once that a connection is gone, unless the network lies. */
+const ENDS_WITHIN_MS = 1_000;
+const CHECK_EVERY_MS = 50;
+
+/** Whether the server has ended that connection; false also if that can't be seen. */
+async function hasEnded(pool: ServicePool, id: number, server: ServerFacts): Promise<boolean> {
+  const look = sql`SELECT ${note('look')} 1 AS one FROM ${processlistOf(server)} WHERE ID = ${id}`;
   try {
-    const [rows = []] = await pool.run(
-      sql`SELECT ${note('look')} 1 AS one FROM ${processlistOf(server)} WHERE ID = ${id}`,
-    );
-    return rows.length > 0;
+    for (let waitedMs = 0; waitedMs <= ENDS_WITHIN_MS; waitedMs += CHECK_EVERY_MS) {
+      const [rows = []] = await pool.run(look);
+      if (rows.length === 0) return true;
+      await systemClock.sleep(CHECK_EVERY_MS);
+    }
+    return false;
   } catch (error) {
     if (!isServiceError(error)) throw error;
-    return true;
+    return false;
   }
+}
+
+/** For a statement that broke off after its last RENAME: recovery resolves the intents. */
+export async function releaseIntents(
+  pool: ServicePool,
+  { ids, logged, sessionId }: Pick<OwnedIntents, 'ids' | 'logged' | 'sessionId'>,
+): Promise<void> {
+  await tryToRelease(pool, releaseText(ids, sessionId, await shapeOf(pool)), logged);
 }
 
 /** If it fails, recovery may resolve the intents, and then they are gone at the next try. */
