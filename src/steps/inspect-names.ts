@@ -309,7 +309,7 @@ export function whatIsRecycled(name: RecycledName): string {
 }
 
 // ── names of files ───────────────────────────────────────────────────────────────────────────────
-// What speaks against a drop whose grammar is clear: a name that is that of a file.
+// A DROP TABLE whose grammar is clear isn't run if it names a table by its file.
 
 /** Why a DROP TABLE isn't run although its grammar is clear; null: no reason. */
 export function whyUnsupported(

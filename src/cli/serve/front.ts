@@ -165,19 +165,17 @@ export class Front {
     const [address] = value;
     if (address === undefined) return;
     this.#lastPool ??= this.#options.pools.at(address);
-    for (let times = 0; times < REHEARSALS; times++)
-      await rehearseDrop(this.#serviceOf(this.#lastPool));
-    this.#rehearse();
+    this.#rehearse(REHEARSALS);
   }
 
-  #rehearse(): void {
+  #rehearse(times = 1): void {
     const nowMs = performance.now();
     const pool = this.#lastPool;
     if (this.#options.rehearses !== true || pool === null || nowMs < this.#nextRehearsalMs) return;
     // The timer is never too early for it.
     this.#nextRehearsalMs = nowMs + REHEARSED_EVERY_MS / 2;
     const service = this.#serviceOf(pool);
-    if (service.protect.has('drop-table')) this.#background(rehearseDrop(service));
+    if (service.protect.has('drop-table')) this.#background(rehearseDrop(service, times));
   }
 
   #serviceOf(pool: ServicePool): DropService {

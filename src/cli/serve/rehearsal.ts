@@ -45,12 +45,15 @@ const TEXT = Buffer.from('DROP TABLE mysql.db');
 const PORT = 1;
 
 /** Does not reject for an error of the server or the pool. */
-export async function rehearseDrop(service: DropService): Promise<void> {
+export async function rehearseDrop(service: DropService, times: number): Promise<void> {
   try {
     // Without it, a drop would create it.
     await service.pool.run(sql`SELECT ${note('inspect')} 1 FROM ${LEDGER} LIMIT 0`);
     const request = requestTo(await shapeOf(service.pool));
-    if (request !== null) await dropTable(new RehearsedWorld(request, service), request);
+    if (request === null) return;
+    for (let left = times; left > 0; left--) {
+      await dropTable(new RehearsedWorld(request, service), request);
+    }
   } catch (error) {
     if (!isServiceError(error)) throw error;
   }

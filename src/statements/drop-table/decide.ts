@@ -14,7 +14,13 @@ import type { Ruling } from '../../policy/decide.js';
 import { hasForeignKeys, knownKind, type Seen } from '../../steps/inspect-names.js';
 import { hidesDirectories } from '../../steps/session/facts.js';
 import type { QualifiedName, Signal } from '../../steps/session/user-session.js';
-import { type Again, again, type DropRequest, sentenceStart } from '../../steps/world.js';
+import {
+  type Again,
+  again,
+  type DropRequest,
+  sentenceStart,
+  type UserFacts,
+} from '../../steps/world.js';
 import type { ServerVersion } from '../../wire/connection/handshake-v10.js';
 import {
   ER_FK_CANNOT_DROP_PARENT,
@@ -101,18 +107,19 @@ export function decide(drop: Drop): Decision {
   return { moves, named: others, blocked };
 }
 
+/** Whether the session itself renames, whatever its tables are. */
+export function mustRenameItself(facts: UserFacts, server: ServerVersion): boolean {
+  return facts.tracksGtids || hidesDirectories(facts, server);
+}
+
 /** The service renames them. It would wait for the locks of a session with LOCK TABLES. */
 function namesRenamedOnce(
   { request: { server }, facts, intent, blockers }: Drop,
   moved: readonly Name[],
 ): readonly Name[] {
   const { lockedTables, hasBackupLock } = intent;
-  const isBySession =
-    hidesDirectories(facts, server) ||
-    facts.tracksGtids ||
-    hasBackupLock ||
-    (lockedTables ?? []).length > 0;
-  if (isBySession) return [];
+  const hasLocks = hasBackupLock || (lockedTables ?? []).length > 0;
+  if (hasLocks || mustRenameItself(facts, server)) return [];
   return moved.filter(({ index, seen }) => {
     const blocker = blockers[index] ?? null;
     return seen.kind === 'base' && isRenamedOnce({ blocker, isBound: isBound(seen) });

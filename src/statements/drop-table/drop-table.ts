@@ -11,7 +11,6 @@ import { UndropError } from '../../errors.js';
 import { BLOCKED_BY_LOCK, blockerOfDrop } from '../../held/relocate/blockers.js';
 import { inspectNames, refusalBeforeInspection, type Seen } from '../../steps/inspect-names.js';
 import { notUnderstood } from '../../steps/refusals/refusals.js';
-import { hidesDirectories } from '../../steps/session/facts.js';
 import {
   askToDrop,
   dropOwnTemporarySql,
@@ -44,6 +43,7 @@ import {
   type Drop,
   decide,
   isBound,
+  mustRenameItself,
   type Name,
   namesToAsk,
   parentError,
@@ -82,7 +82,7 @@ function mayBeRenamedOnce({ request, facts, kinds }: Seen): boolean {
   const { statement, server } = request;
   const isSure = kinds.every((kind) => kind === 'base') && statement.object === 'table';
   const waits = facts.waitsForLocks && statement.wait === null;
-  return isSure && waits && !facts.tracksGtids && !hidesDirectories(facts, server);
+  return isSure && waits && !mustRenameItself(facts, server);
 }
 
 /** Every name is a temporary table of this session: exactly those are dropped. */

@@ -12,7 +12,7 @@ import { foreignKeysOf } from '../../ledger/intents/intent-text.js';
 import { releaseText, takeOverText } from '../../ledger/intents/record-intent.js';
 import { mayUnlog } from '../../ledger/tables.js';
 import { shapeOf } from '../../ledger/write.js';
-import { isServerError, isServiceError } from '../../service/errors.js';
+import { isServerError, isServiceError, tolerantly } from '../../service/errors.js';
 import type { Rows, ServicePool, TaskConnection } from '../../service/pool/pools.js';
 import { runWithTimeoutOn } from '../../service/pool/statement-timeout.js';
 import type { ServerFacts } from '../../service/server-facts.js';
@@ -123,6 +123,7 @@ export async function asOwner(
     return { kind: 'denied', cause: 'it may not switch sql_log_bin off' };
   }
   const server = await shapeOf(pool);
+  const intents = { ids, logged, sessionId };
   const release = releaseText(ids, sessionId, server);
   let workerId: number | null = null;
   try {
@@ -130,7 +131,7 @@ export async function asOwner(
       workerId = connection.threadId;
       return work(connection, { takeOver: takeOverText(ids, workerId, server), release });
     };
-    if ((await pool.task(own, { fresh })) === 'owned') await tryToRelease(pool, release, logged);
+    if ((await pool.task(own, { fresh })) === 'owned') await releaseIntents(pool, intents);
     return { kind: 'renamed' };
   } catch (error) {
     const isAnswered = isServerError(error);
@@ -140,7 +141,7 @@ export async function asOwner(
       if (isDone === undefined || !(await hasEnded(pool, workerId, server))) throw error;
       if (await isDone()) return { kind: 'renamed' };
     }
-    await tryToRelease(pool, release, logged);
+    await releaseIntents(pool, intents);
     return serviceRenameOutcomeOf(error, [...gone, ER_SUBQUERY_NO_1_ROW]);
   }
 }
@@ -165,26 +166,18 @@ async function hasEnded(pool: ServicePool, id: number, server: ServerFacts): Pro
   }
 }
 
-/** For a statement that broke off after its last RENAME: recovery resolves the intents. */
+/**
+ * Also for a statement that broke off after its last RENAME. If it fails, recovery may resolve the
+ * intents, and then they are gone at the next try.
+ */
 export async function releaseIntents(
   pool: ServicePool,
   { ids, logged, sessionId }: Pick<OwnedIntents, 'ids' | 'logged' | 'sessionId'>,
 ): Promise<void> {
-  await tryToRelease(pool, releaseText(ids, sessionId, await shapeOf(pool)), logged);
-}
-
-/** If it fails, recovery may resolve the intents, and then they are gone at the next try. */
-async function tryToRelease(
-  pool: ServicePool,
-  release: readonly SQLQuery[],
-  logged: boolean,
-): Promise<void> {
-  if (release.length === 0) return;
-  try {
-    await pool.run(release, { logged });
-  } catch (error) {
-    if (!isServiceError(error)) throw error;
-  }
+  if (ids.length === 0) return;
+  await tolerantly(async () => {
+    return pool.run(releaseText(ids, sessionId, await shapeOf(pool)), { logged });
+  });
 }
 
 function renameText(rename: ServiceRename): readonly [settings: SQLQuery, rename: SQLQuery] {
