@@ -188,7 +188,7 @@ function readCounts(countsFile, exitCode) {
 }
 
 /**
- * One more than processors, because tests wait as much as they work. Each has four servers of its
+ * One more than processors, because tests wait as much as they work. Each has servers of its
  * own, and needs 3 GB with them; given servers are there once.
  */
 function workers() {

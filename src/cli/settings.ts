@@ -176,8 +176,6 @@ const LIFECYCLE_KEYS = [
   'hold',
   'evac',
   'checkInterval',
-  'purgeChunkRows',
-  'purgeChunkTime',
   'purgeImpact',
   'purgeBinlog',
   'collect',
@@ -210,6 +208,9 @@ export type StatusSettings = Pick<Settings, (typeof STATUS_KEYS)[number]>;
 /** The longest time until the collector tries a table again that it could not move on. */
 const PURGE_CHECK_INTERVAL_MAX_MS = 60_000;
 
+const PURGE_CHUNK_ROWS = 50;
+const PURGE_CHUNK_MS = 20;
+
 /** The settings in the collector's form. */
 export function lifecycleSettings(
   settings: Pick<Settings, 'mode' | (typeof LIFECYCLE_KEYS)[number]>,
@@ -219,7 +220,7 @@ export function lifecycleSettings(
     adopts: settings.adopt === 'vitess',
     lifecycle: settings.lifecycle.map((state) => state.toUpperCase() as TableState),
     purgeBinlog: settings.purgeBinlog === 'on',
-    purgeChunkRows: settings.purgeChunkRows,
+    purgeChunkRows: PURGE_CHUNK_ROWS,
     fastDrop: settings.fastDrop,
     holdMs: settings.hold,
     evacMs: settings.evac,
@@ -227,7 +228,7 @@ export function lifecycleSettings(
     purgeCheckIntervalMs: Math.min(settings.checkInterval, PURGE_CHECK_INTERVAL_MAX_MS),
     graceMs: settings.grace,
     ledgerKeepMs: settings.ledgerKeep,
-    purgeChunkMs: settings.purgeChunkTime,
+    purgeChunkMs: PURGE_CHUNK_MS,
     purgeImpactMs: settings.purgeImpact,
     throttle: throttleSettings(settings),
     fileStepBytes: settings.fileStep,

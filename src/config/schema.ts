@@ -217,20 +217,6 @@ export const SETTINGS = {
     meaning:
       'how often the collector checks the held tables (a drop wakes it too); a table that it could not move on is tried again after a minute, or after this time if it is shorter',
   }),
-  purgeChunkRows: setting<number>({
-    default: '50',
-    expected: 'a number of rows from 1 to 20000',
-    meaning:
-      'the rows of the first DELETE of a purge; later DELETEs take as many rows as need UNDROP_PURGE_CHUNK_TIME (less than a millisecond while other sessions use the server), but not fewer than this unless even these take too long (for a table without a usable key, never fewer)',
-    parse: integer(1, 20_000),
-  }),
-  purgeChunkTime: duration({
-    default: '20ms',
-    min: '1ms',
-    max: '10s',
-    meaning:
-      'how long a chunk of a purge should take; while other sessions use the server, a chunk is many small DELETEs with pauses between them',
-  }),
   purgeImpact: duration({
     default: '1ms',
     min: '1ms',

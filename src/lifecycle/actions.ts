@@ -5,9 +5,11 @@
  * one table, that is logged and tried again later; it never stops the others.
  */
 import { assertNever } from '../assert.js';
+import { LEDGER } from '../ledger/tables.js';
 import { isServerError, unlessRefused } from '../service/errors.js';
 import type { ServerFacts } from '../service/server-facts.js';
-import { ER_ERROR_ON_RENAME, ER_SUBQUERY_NO_1_ROW } from '../wire/server-errors.js';
+import { note, numberOrNullOf, sql, textOf } from '../service/sql.js';
+import { ABSENT_TABLE, ER_ERROR_ON_RENAME, ER_SUBQUERY_NO_1_ROW } from '../wire/server-errors.js';
 import { type ActionContext, type ActionOutcome, PROGRESS } from './action-context.js';
 import type { Collectable } from './collectable.js';
 import { nextStep, type StateChange, type TableFacts } from './next-step.js';
@@ -53,7 +55,8 @@ export class Actions {
 
   /**
    * Deletes rows of tables in PURGE, one after another until `untilMs` and while the lease is
-   * fresh; a table without rows moves on. Resolves to the outcomes of the tables that were reached.
+   * fresh, those first that free most bytes for a row; a table without rows moves on. Resolves to
+   * the outcomes of the tables that were reached.
    */
   async purge(
     tables: readonly Collectable[],
@@ -62,13 +65,28 @@ export class Actions {
   ): Promise<readonly { readonly table: Collectable; readonly outcome: ActionOutcome }[]> {
     const { monotonicMs, signal } = this.#options;
     const reached: { readonly table: Collectable; readonly outcome: ActionOutcome }[] = [];
-    for (const table of tables) {
+    for (const table of await this.#byWorth(tables)) {
       const outcome = await this.#purge(table, work);
       reached.push({ table, outcome });
       if (outcome.kind === 'throttled' || outcome.kind === 'paused') break;
       if (signal.aborted || monotonicMs() >= work.untilMs || !lease.isFresh) break;
     }
     return reached;
+  }
+
+  /** A scan that has begun would begin anew, so it stays first. */
+  async #byWorth(tables: readonly Collectable[]): Promise<readonly Collectable[]> {
+    if (tables.length < 2) return tables;
+    const asked = this.#options.connection.run(
+      sql`SELECT ${note('purge')} id, byte_estimate / NULLIF(row_estimate, 0) AS worth
+          FROM ${LEDGER} WHERE state = 'PURGE'`,
+    );
+    const [rows = []] = await unlessRefused(asked, [], ...ABSENT_TABLE);
+    const byId = new Map(rows.map((row) => [textOf(row, 'id'), numberOrNullOf(row, 'worth') ?? 0]));
+    const worthOf = (table: Collectable) =>
+      this.#purger.isUnderWay(table) ? Number.POSITIVE_INFINITY : (byId.get(table.id) ?? 0);
+    const all = tables.map((table) => ({ table, worth: worthOf(table) }));
+    return all.sort((one, other) => other.worth - one.worth).map(({ table }) => table);
   }
 
   async #purge(table: Collectable, work: WorkOptions): Promise<ActionOutcome> {

@@ -51,7 +51,6 @@ describe('the defaults', () => {
       protect: ['drop-table', 'drop-database', 'create-or-replace'],
       hold: 604_800_000,
       checkInterval: 3_600_000,
-      purgeChunkRows: 50,
       purgeBinlog: 'off',
       fastDrop: 'auto',
       collect: 'auto',
@@ -92,7 +91,7 @@ describe('a value in the file', () => {
 
   test('may be a list, a number or a yes', () => {
     expect(withFile({ lifecycle: ['hold', 'drop'] }).lifecycle).toEqual(['hold', 'drop']);
-    expect(withFile({ purgeChunkRows: 200 }).purgeChunkRows).toBe(200);
+    expect(withFile({ maxTables: 200 }).maxTables).toBe(200);
     expect(withFile({ purgeBinlog: true }).purgeBinlog).toBe('on');
     expect(withFile({ listen: [':1', '/run/u.sock'] }).listen).toEqual([
       { host: '127.0.0.1', port: 1 },
@@ -101,8 +100,8 @@ describe('a value in the file', () => {
   });
 
   test('that is wrong is named with the file', () => {
-    expect(problemsOf(() => withFile({ purgeChunkRows: 0 }))).toEqual([
-      'purgeChunkRows in undrop.json: expected a number of rows from 1 to 20000, found "0".',
+    expect(problemsOf(() => withFile({ maxTables: 0 }))).toEqual([
+      'maxTables in undrop.json: expected none, or a number from 1 to 1000000, found "0".',
     ]);
   });
 
@@ -164,7 +163,6 @@ const WRONG: Readonly<Record<SettingKey, readonly string[] | null>> = {
   datadir: null,
   fileStep: ['', '0', 'none'],
   adminListen: ['a b', ':99999', ','],
-  purgeChunkTime: ['', '0', '20', '11s'],
   purgeImpact: ['', '0', '20', '2s'],
   window: ['', '22:00', '24:00-06:00', '22:00-22:00', '22:00-06:00 CET'],
   throttleQuery: [
@@ -179,7 +177,6 @@ const WRONG: Readonly<Record<SettingKey, readonly string[] | null>> = {
   replicas: [',', 'db1,,db2', 'mysql://db'],
   maxLag: ['', '0', '5', '25h'],
   checkInterval: ['0', '999ms', '25d', '1'],
-  purgeChunkRows: ['', '0', '-5', '1.5', '20001', '1e3', 'many'],
   purgeBinlog: ['', 'yes', 'true', '1', 'log'],
   fastDrop: ['', 'on', 'maybe'],
   collect: ['', 'always', 'true'],

@@ -310,6 +310,28 @@ onServersAtOnce('the collector on $name', (server, on) => {
     expect(first('transition', passing)).toBeLessThan(first('transition', old));
   });
 
+  test('begins with the table that frees most bytes for a row', async () => {
+    await using schema = await freshSchema(server);
+    const narrow = await holdTable(server, { state: 'PURGE', dueInSeconds: -20 });
+    const wide = await holdTable(server, { state: 'PURGE', dueInSeconds: -10 });
+    for (const [held, bytes] of [
+      [narrow, 1_000],
+      [wide, 2_000],
+    ] as const) {
+      await recordDrop(held, schema.name);
+      await query(
+        server,
+        `DROP TABLE ${schema.name}.orders`,
+        `UPDATE _undrop.ledger SET state = 'PURGE', row_estimate = 10, byte_estimate = ${bytes}
+         WHERE id = '${held.id}'`,
+      );
+    }
+    const { said } = on.each.keep(startCollecting(server, slow));
+    for (const held of [narrow, wide]) await until('it is gone', gone(held));
+    const purges = said.filter(({ fields }) => fields['event'] === 'purge');
+    expect(purges[0]?.fields['id']).toBe(wide.id);
+  });
+
   test('purges one small table after another without a look at all for each', async () => {
     const held: Held[] = [];
     for (let nr = 0; nr < 20; nr++) held.push(await holdTable(server, { state: 'PURGE' }));

@@ -1,10 +1,10 @@
 /** The test servers themselves: what the other tests take for granted about them. */
 import { describe, expect, test } from '@jest/globals';
-import { SERVER_NAMES } from '../support/server-set.js';
+import { RUN_NAMES } from '../support/server-set.js';
 import { allTestServers, connect, freshSchema, generalLog, query } from '../support/servers.js';
 
-test('all four servers are there', () => {
-  expect(allTestServers().map((server) => server.name)).toEqual(SERVER_NAMES);
+test('all servers are there', () => {
+  expect(allTestServers().map((server) => server.name)).toEqual(RUN_NAMES);
 });
 
 describe.each(allTestServers())('the server $name of the set', (server) => {

@@ -167,7 +167,7 @@ onServersAtOnce('the operator on $name', (server, on) => {
   test('gc --once does what is due to its end; with --dry-run nothing', async () => {
     const due = await holdTable(server, { rows: 3 * CHUNK_ROWS });
     const later = await holdTable(server, { dueInSeconds: 3_600 });
-    const how = { FAST_DROP: 'never', EVAC: '0s', PURGE_CHUNK_ROWS: String(CHUNK_ROWS) };
+    const how = { FAST_DROP: 'never', EVAC: '0s' };
     const dry = await runUndrop(server, ['gc', '--once', '--dry-run'], how);
     expect(dry).toMatchObject({ code: 0, stderr: '' });
     expect(dry.stdout).toContain('HOLD → PURGE, its rows are purged, PURGE → EVAC');

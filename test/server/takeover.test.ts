@@ -28,12 +28,9 @@ const SETTINGS = {
   FAST_DROP: 'never',
   EVAC: '0s',
   CHECK_INTERVAL: '1s',
-  PURGE_CHUNK_ROWS: '10',
-  PURGE_CHUNK_TIME: '1ms',
 };
-/** Who takes over needs no more than two chunks, however busy the machine is. */
-const QUICK = { ...SETTINGS, PURGE_CHUNK_ROWS: '2000', PURGE_CHUNK_TIME: '1s' };
-const BIG_ROWS = 2_000;
+/** More than a few chunks. */
+const BIG_ROWS = 50_000;
 const COLLECTS = 'became the collector of this server';
 const IDLE = 'another proxy collects on this server';
 
@@ -81,7 +78,7 @@ async function takeOver(server: TestServer, way: Parameters<typeof spawnProxy>[0
     const first = await spawnProxy(way, SETTINGS);
     proxies.push(first);
     await until(`${server.name}: the first collects`, () => says(first, COLLECTS));
-    const second = await spawnProxy(server, QUICK);
+    const second = await spawnProxy(server, SETTINGS);
     proxies.push(second);
     await until(`${server.name}: the second keeps still`, () => says(second, IDLE));
 

@@ -9,7 +9,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { ThrowawayServer } from '../../throwaway-servers/throwaway.js';
 import { memoryOrDisk } from './memory-folder.js';
-import { SERVER_NAMES, startFromSet } from './server-set.js';
+import { RUN_NAMES, startFromSet } from './server-set.js';
 import { parseGivenServers, type ServerSets } from './servers.js';
 
 /** What teardown waits for and stops; both run in jest's own process. */
@@ -49,9 +49,7 @@ async function startSets(count: number, started: ThrowawayServer[]): Promise<Ser
 
 async function startSet(started: ThrowawayServer[]): Promise<readonly ThrowawayServer[]> {
   const parent = await memoryOrDisk();
-  const starts = await Promise.allSettled(
-    SERVER_NAMES.map((name) => startFromSet(name, [], parent)),
-  );
+  const starts = await Promise.allSettled(RUN_NAMES.map((name) => startFromSet(name, [], parent)));
   const servers = starts.flatMap((one) => (one.status === 'fulfilled' ? [one.value] : []));
   const failed = starts.flatMap((one) => (one.status === 'rejected' ? [one.reason as Error] : []));
   started.push(...servers);

@@ -9,6 +9,7 @@ import type { Flavour, Installation } from '../../throwaway-servers/installation
 import { ensureNpm56 } from '../../throwaway-servers/npm56.js';
 import { startThrowaway, type ThrowawayServer } from '../../throwaway-servers/throwaway.js';
 import { projectFolder } from './folders.js';
+import { isLong } from './sample.js';
 import { makeServiceAccount } from './service-account.js';
 
 export const SERVER_NAMES = ['mysql-9.7', 'mysql-5.6', 'mariadb-10.11', 'mariadb-11.8'] as const;
@@ -16,6 +17,11 @@ export const SERVER_NAMES = ['mysql-9.7', 'mysql-5.6', 'mariadb-10.11', 'mariadb
 export type ServerName = (typeof SERVER_NAMES)[number];
 /** MariaDB 10.5 is the last one whose DROP scans the buffer pool. */
 export type LaidServer = ServerName | 'mariadb-10.5';
+
+/** The servers that are started for the tests of this run. */
+export const RUN_NAMES: readonly LaidServer[] = isLong
+  ? [...SERVER_NAMES, 'mariadb-10.5']
+  : SERVER_NAMES;
 
 export function flavourOf(name: LaidServer): Flavour {
   return name.startsWith('mariadb') ? 'mariadb' : 'mysql';
@@ -46,7 +52,7 @@ export async function startFromSet(
   parent = tmpdir(),
 ): Promise<ThrowawayServer> {
   const { installation, template } = await ensureInstalled(name);
-  const why = 'one of the four servers that the tests run on';
+  const why = 'one of the servers that the tests run on';
   const server = await startThrowaway({ name, installation, template, why, parent, extraOptions });
   await makeServiceAccount(server);
   return server;

@@ -44,9 +44,13 @@ const SHARED_FOR_MS = 10_000;
 /** The values at which pt-online-schema-change and gh-ost wait, and stop. */
 const RUNNING_SOME = 25;
 const RUNNING_HIGH = 50;
-/** For the buffer pool, and for the redo log: above it, the server flushes as fast as it can. */
-const DIRTY_SHARE = 0.75;
-const CHECKPOINT_SHARE = 0.75;
+/**
+ * For the buffer pool, and for the redo log: above it, the server flushes as fast as it can.
+ * MariaDB 10.5 flushes nothing before the log is at 7/8, so a lower share would stop a purge for as
+ * long as nobody else writes.
+ */
+const DIRTY_SHARE = 0.9;
+const CHECKPOINT_SHARE = 0.9;
 /** Transactions that InnoDB still has to purge. */
 const HISTORY_LENGTH = 1_000_000;
 

@@ -198,9 +198,10 @@ describe('what others feel', () => {
     ['unfelt', { Threads_running: 24 }],
     ['felt', { Threads_running: 25 }],
     ['overload', { Threads_running: 50 }],
-    ['unfelt', { Innodb_buffer_pool_pages_dirty: 74, Innodb_buffer_pool_pages_total: 100 }],
-    ['felt', { Innodb_buffer_pool_pages_dirty: 76, Innodb_buffer_pool_pages_total: 100 }],
-    ['felt', { Innodb_checkpoint_age: 80, Innodb_checkpoint_max_age: 100 }],
+    ['unfelt', { Innodb_buffer_pool_pages_dirty: 89, Innodb_buffer_pool_pages_total: 100 }],
+    ['felt', { Innodb_buffer_pool_pages_dirty: 91, Innodb_buffer_pool_pages_total: 100 }],
+    ['felt', { Innodb_checkpoint_age: 95, Innodb_checkpoint_max_age: 100 }],
+    ['unfelt', { Innodb_checkpoint_age: 88, Innodb_checkpoint_max_age: 100 }],
     ['felt', { Innodb_history_list_length: 1_000_001 }],
   ] as const)('%s: %j', (expected, gauges) => {
     expect(of(gauges)).toBe(expected);
