@@ -13,7 +13,13 @@ import {
 } from 'mysql2/promise';
 import type { ThrowawayServer } from '../../throwaway-servers/throwaway.js';
 import { sample, testFile } from './sample.js';
-import { flavourOf, type LaidServer, RUN_NAMES, startFromSet } from './server-set.js';
+import {
+  flavourOf,
+  type LaidServer,
+  SERVER_NAMES,
+  type ServerName,
+  startFromSet,
+} from './server-set.js';
 import { makeServiceAccount } from './service-account.js';
 
 const POLL_MS = 100;
@@ -34,8 +40,8 @@ export function testServers(): readonly TestServer[] {
 }
 
 /** The names of `testServers()`, for files that start servers of their own. */
-export function testServerNames(): readonly LaidServer[] {
-  const names = RUN_NAMES.map((name) => ({ name, flavour: flavourOf(name) }));
+export function testServerNames(): readonly ServerName[] {
+  const names = SERVER_NAMES.map((name) => ({ name, flavour: flavourOf(name) }));
   return onesOfThisFile(names).map(({ name }) => name);
 }
 
