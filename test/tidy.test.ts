@@ -85,7 +85,7 @@ const PURE_PARTS_OF_NODE = ['node:buffer', 'node:util', 'node:module'];
 
 /** Files of statements that are, or implement, their ports. */
 const SERVED =
-  /^src\/statements\/(undrop\/(answer|find-dropped|show-dropped|undrop-database|undrop-table)|explain\/explain-(drop|rows)|[a-z-]+\/([a-z-]+-port|barrier|read-schema))\.ts$/;
+  /^src\/statements\/(undrop\/(answer|find-dropped|hold-by-sql|show-dropped|undrop-database|undrop-table)|explain\/explain-(drop|rows)|[a-z-]+\/([a-z-]+-port|barrier|read-schema))\.ts$/;
 
 /** What a pure file doesn't touch: the clock, randomness, the process, timers, the network. */
 const WORLD =
@@ -105,7 +105,7 @@ const BANNED: readonly {
     pattern:
       /\btables?\b( \w+){0,2} deleted\b|\bdeleted tables?\b|\bdelet(e|ing) (the |a )?tables?\b/gi,
   },
-  { word: 'trash', instead: 'recycle schema', pattern: /\btrash|\brecycle[- ]?bin/gi },
+  { word: 'trash', instead: 'recycle schema', pattern: /\btrash|\brecycle[- ]bin/gi },
   { word: 'backend', instead: 'upstream, or server', pattern: /\bback-?ends?\b/gi },
   { word: 'frontend', instead: 'client', pattern: /\bfront-?ends?\b/gi },
   { word: 'slave', instead: 'replica', pattern: /\bslaves?\b(?! STATUS)/gi },

@@ -87,6 +87,7 @@ export const POLICY_KEYS = [
   'lifecycle',
   'hold',
   'minHold',
+  'maxHold',
 ] as const satisfies readonly ProxySettingKey[];
 
 export type PolicySettings = Pick<ProxySettings, (typeof POLICY_KEYS)[number]>;

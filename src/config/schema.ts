@@ -206,6 +206,11 @@ export const SETTINGS = {
     meaning:
       'the shortest hold, counted from the drop, that a hint or `undrop hold` may set; a shorter UNDROP_HOLD lowers it, and UNDROP_ALLOW_DESTROY=users removes it',
   }),
+  maxHold: duration({
+    default: '90d',
+    meaning:
+      'how long from now on HOLD TABLE may hold a table; `undrop hold` may hold it for longer',
+  }),
   evac: duration({
     default: '72h',
     meaning: 'the longest time that an emptied table waits for its pages to leave the buffer pool',

@@ -46,11 +46,15 @@ const ROWS_MAX = 1_000;
 
 /**
  * Drops of a schema of that name, or the one with that group id, or those with an id, or a table's
- * id, that begins so; newest first.
+ * id, that begins so, or all of them; newest first.
  */
 export async function findDroppedSchemas(
   pool: ServicePool,
-  target: { readonly name: string } | { readonly groupId: string } | { readonly idPrefix: string },
+  target:
+    | { readonly name: string }
+    | { readonly groupId: string }
+    | { readonly idPrefix: string }
+    | 'all',
 ): Promise<readonly DroppedSchema[]> {
   const isMeant = isDropOf(target);
   const ofIt = sql`FROM ${LEDGER} AS t WHERE t.group_id = s.group_id AND ${OF_TABLE}`;
@@ -81,6 +85,7 @@ export async function findDroppedSchemas(
 }
 
 function isDropOf(target: Parameters<typeof findDroppedSchemas>[1]): SQLQuery {
+  if (target === 'all') return sql`TRUE`;
   if ('name' in target) return sameName(sql`schema_name`, target.name);
   if ('groupId' in target) return sql`group_id = ${target.groupId}`;
   const { idPrefix } = target;

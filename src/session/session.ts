@@ -266,9 +266,9 @@ export class Session {
   /** Undrop answered a statement. */
   #onAnswer(taken: Intercepted, answer: Answered, service: DropService): void {
     const { background, onHeld, log } = this.#shared;
-    const { dropped, restored = [] } = answer;
+    const { dropped, changes = [] } = answer;
     this.#report.onAnswer(taken, answer);
-    if (restored.length > 0) background(reportAndKeep({ connection: service.pool, log }, restored));
+    if (changes.length > 0) background(reportAndKeep({ connection: service.pool, log }, changes));
     if (dropped === null) return;
     const isHeld = dropped.held.length > 0;
     const onUnfinished = (error: unknown) => this.#report.onUnfinished(error, { isHeld });

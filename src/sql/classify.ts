@@ -13,10 +13,18 @@ import {
   type DynamicText,
   parseExecuteImmediate,
   parsePrepare,
-  unescapeLiteral,
 } from './grammar/dynamic-sql.js';
+import { unescapeLiteral } from './grammar/literal.js';
+import { selectVerdict, showVerdict } from './grammar/show-dropped.js';
 import { type Source, takeTexts } from './grammar/table-name.js';
-import { explainVerdict, flashbackVerdict, showVerdict, undropVerdict } from './grammar/undrop.js';
+import {
+  explainVerdict,
+  flashbackVerdict,
+  holdVerdict,
+  purgeVerdict,
+  recoverVerdict,
+  undropVerdict,
+} from './grammar/undrop.js';
 import {
   hypotheses,
   isFullyKnown,
@@ -297,6 +305,16 @@ function* statementVerdict(
       return undropVerdict(tokens, statement, source);
     case 'FLASHBACK':
       return flashbackVerdict(tokens, statement, source);
+    case 'RECOVER':
+      return recoverVerdict(tokens, statement, source);
+    case 'HOLD':
+      return holdVerdict(tokens, statement, source);
+    case 'PURGE':
+      return purgeVerdict(tokens, statement, source);
+    case 'SELECT': {
+      const verdict = selectVerdict(tokens, statement, source);
+      return verdict.kind === 'not-ours' ? unexplained(statement) : verdict;
+    }
     case 'EXPLAIN':
       return explainVerdict(tokens, statement, source);
     case 'SHOW': {

@@ -9,12 +9,17 @@
  * protected, `truncate`, or `alter`, `truncate` and `partition` (an ALTER TABLE … DROP PARTITION
  * has `drop` and `table`). SQL_LOG_BIN matches as well, because a drop under it is recorded
  * differently.
+ *
+ * Statements of undrop itself without these words are found by their first word, after blanks and
+ * comments. Others that are overlooked are the server's, which knows none of them.
  */
 import { LONG_SLICE_BYTES, type Reading } from './reading.js';
 
 /** Makes a letter lower case. */
 const LOWER = 0x20;
 const UNDERSCORE = 0x5f;
+const [LINE_FEED, SPACE, BANG, HASH] = [0x0a, 0x20, 0x21, 0x23];
+const [STAR, DASH, SLASH] = [0x2a, 0x2d, 0x2f];
 const P = 0x70;
 const I = 0x69;
 const U = 0x75;
@@ -36,6 +41,13 @@ const TRUNCATE = wordOf('truncate');
 const ALTER = wordOf('alter');
 const PARTITION = wordOf('partition');
 const SQL_LOG_BIN = wordOf('sql_log_bin');
+const SHOW = wordOf('show');
+const RECYCLEBIN = wordOf('recyclebin');
+const DROPPED = wordOf('dropped');
+/** First words of undrop's own statements, by the first letter. */
+const HEADS: readonly (Uint8Array | undefined)[] = headsOf(
+  ...['undrop', 'flashback', 'recover', 'hold', 'purge', 'explain'],
+);
 
 /** The kinds of UNDROP_PROTECT that make words of more statements ours. */
 interface OptionalKinds {
@@ -51,6 +63,7 @@ export function mayBeOurs(
   end: number,
   protect: OptionalKinds = NOTHING_MORE,
 ): boolean {
+  if (beginsLikeOurs(bytes, start, end)) return true;
   let drop = false;
   let replace = false;
   let truncate = false;
@@ -88,6 +101,36 @@ export function mayBeOurs(
           hasWord(bytes, start, end, PARTITION) &&
           hasWord(bytes, start, end, ALTER))))
   );
+}
+
+function beginsLikeOurs(bytes: Uint8Array, start: number, end: number): boolean {
+  const at = skipGap(bytes, start, end);
+  const letter = (bytes[at] ?? 0) | LOWER;
+  const head = HEADS[letter];
+  if (head !== undefined) return isWordAt(bytes, at, start, end, head);
+  return (
+    letter === SHOW[0] &&
+    isWordAt(bytes, at, start, end, SHOW) &&
+    (hasWord(bytes, at, end, RECYCLEBIN) || hasWord(bytes, at, end, DROPPED))
+  );
+}
+
+/** Blanks and comments; code in a version comment isn't one. */
+function skipGap(bytes: Uint8Array, start: number, end: number): number {
+  for (let at = start; at < end; at++) {
+    const byte = bytes[at] as number;
+    const next = bytes[at + 1];
+    if (byte === SLASH && next === STAR && bytes[at + 2] !== BANG) {
+      at += 2;
+      while (at < end && !(bytes[at] === STAR && bytes[at + 1] === SLASH)) at++;
+      at++;
+    } else if (byte === HASH || (byte === DASH && next === DASH)) {
+      while (at < end && bytes[at] !== LINE_FEED) at++;
+    } else if (byte > SPACE) {
+      return at;
+    }
+  }
+  return end;
 }
 
 /** Whether a text contains the beginning of a recycle schema's name. */
@@ -152,6 +195,12 @@ function isWordAt(
     if (((bytes[at + index] ?? 0) | LOWER) !== word[index]) return false;
   }
   return true;
+}
+
+function headsOf(...words: readonly string[]): readonly (Uint8Array | undefined)[] {
+  const byLetter: (Uint8Array | undefined)[] = new Array(256).fill(undefined);
+  for (const word of words) byLetter[word.charCodeAt(0)] = wordOf(word);
+  return byLetter;
 }
 
 /** In lower case, in which an underscore is 0x7F. */

@@ -6,6 +6,8 @@
  */
 
 import { assertNever } from '../assert.js';
+import type { ColumnName, ListClauses } from './grammar/list-clauses.js';
+import type { Literal } from './grammar/literal.js';
 import type { TableName } from './grammar/table-name.js';
 import { isRecycleName } from './trigger-scan.js';
 
@@ -136,34 +138,55 @@ export interface RecycleSchemaWrite {
   readonly how: 'named' | 'use' | 'unclear';
 }
 
+/** Tables with the columns that are asked for most, or with all; or schemas. */
+export type ShownDrops = 'tables' | 'full-tables' | 'databases';
+
+/** Names, or an id. */
+export interface UndoTarget {
+  readonly names: readonly TableName[];
+  /** The id of a held table, its beginning or its end, as written; null: there is a name. */
+  readonly id: string | null;
+}
+
+/** The columns of a SELECT; null: all. */
+export type Selected = 'count' | readonly (ColumnName & { readonly alias: string })[] | null;
+
 /** Names are unescaped bytes in the client's charset; a name without a schema is in the default. */
 export type UndoStatement =
-  | {
+  | (UndoTarget & {
       readonly kind: 'undrop-table';
-      /** At least one. */
-      readonly names: readonly TableName[];
-      /** The new name: then `names` is one. */
+      /** The newest that was dropped before that time: then `names` is one. */
+      readonly before: Literal | null;
+      /** The new name: then `names` is one at most. */
       readonly to: TableName | null;
       /** The live tables of these names go into HOLD. */
       readonly swap: boolean;
-    }
-  /** The id of a held table, or its beginning, as written. */
-  | {
-      readonly kind: 'undrop-id';
-      readonly id: string;
-      readonly to: TableName | null;
-      readonly swap: boolean;
-    }
+    })
   | {
       readonly kind: 'undrop-database';
       readonly schema: Uint8Array;
       readonly to: Uint8Array | null;
     }
   /** `schema` null: all schemas. `like` null: all names; its backslashes are still there. */
-  | {
+  | ({
       readonly kind: 'show-dropped';
+      readonly what: ShownDrops;
       readonly schema: Uint8Array | null;
       readonly like: Uint8Array | null;
+      /** For SELECT; null also for SHOW. */
+      readonly select: Selected;
+    } & ListClauses)
+  | (UndoTarget & {
+      readonly kind: 'hold';
+      readonly how: 'for' | 'until';
+      readonly time: Literal;
+    })
+  | (UndoTarget & { readonly kind: 'purge' })
+  /** `schema` null: all. `isDropped`: what a DROP DATABASE of it dropped, and nothing else. */
+  | {
+      readonly kind: 'purge-all';
+      readonly schema: Uint8Array | null;
+      readonly isDropped: boolean;
     }
   | { readonly kind: 'explain-drop-table'; readonly drop: DropTableStatement }
   | {

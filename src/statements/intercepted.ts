@@ -4,7 +4,7 @@
  */
 
 import { assert } from '../assert.js';
-import type { AuditEvent, ClientWho } from '../audit.js';
+import type { ClientWho, HistoryEvent } from '../audit.js';
 import { UndropError } from '../errors.js';
 import { TRIGGERS_LEFT } from '../held/relocate/blockers.js';
 import { readTriggerRights } from '../held/triggers/detach-triggers.js';
@@ -70,6 +70,8 @@ export interface DropService {
   readonly allowDestroy?: 'off' | 'users';
   /** The shortest hold that a hint may ask for; default: `holdMs`. */
   readonly hintMsMin?: number;
+  /** UNDROP_MAX_HOLD, in milliseconds; default: no limit. */
+  readonly maxHoldMs?: number;
   /** UNDROP_REQUIRE_IDLE, in milliseconds; default, and null: a table may be in use. */
   readonly requireIdleMs?: number | null;
   /** UNDROP_NOTE: how a session gets the note on its drop; default: off. */
@@ -137,8 +139,8 @@ export type Interception =
       readonly refusal: UndropError | null;
       readonly facts: UserFacts | null;
       readonly dropped: DropResult | null;
-      /** The restored tables, for the log. */
-      readonly restored?: readonly AuditEvent<'restored'>[];
+      /** The changes to held tables, for the log and the history. */
+      readonly changes?: readonly HistoryEvent[];
       /** The affected rows of a DROP DATABASE; default: it is another statement, or an error. */
       readonly schemaRows?: number;
     };

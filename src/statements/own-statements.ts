@@ -1,8 +1,8 @@
 /**
  * The statements of undrop itself, from their text or their EXECUTE to their response.
  *
- * Invariant: none of them destroys anything, and nothing is changed before the server has confirmed
- * on the user's own session that this user may.
+ * Invariant: none of them destroys anything at once, and nothing is changed before the server has
+ * confirmed on the user's own session that this user may.
  */
 import type { UndoStatement } from '../sql/verdict.js';
 import type { UserFacts } from '../steps/world.js';
@@ -16,9 +16,11 @@ import {
   readUserFacts,
 } from './intercepted.js';
 import { answerRefused, answerSignal, type UndoRun } from './undrop/answer.js';
-import { type BoundUndo, bindUndo, SaidByServer } from './undrop/bind.js';
+import { type BoundUndo, bindUndo } from './undrop/bind.js';
 import { undropErrorOf } from './undrop/find-dropped.js';
-import { droppedTables, showDropped } from './undrop/show-dropped.js';
+import { holdBySql, purgeAllBySql, purgeBySql } from './undrop/hold-by-sql.js';
+import { SaidByServer } from './undrop/said-by-server.js';
+import { emptySet, showDropped } from './undrop/show-dropped.js';
 import { undropDatabase } from './undrop/undrop-database.js';
 import { undropById, undropTables } from './undrop/undrop-table.js';
 
@@ -61,9 +63,9 @@ async function orAnswer(
 }
 
 /** The columns of its result set; none for an OK. Null: the server has to answer it. */
-export function columnsOf({ kind }: BoundUndo): readonly Column[] | null {
-  if (kind === 'show-dropped') return droppedTables([]).columns;
-  return kind.startsWith('undrop-') ? [] : NO_TABLES.columns;
+export function columnsOf(undo: BoundUndo): readonly Column[] | null {
+  if (undo.kind === 'show-dropped') return emptySet(undo).columns;
+  return undo.kind.startsWith('explain-') ? NO_TABLES.columns : [];
 }
 
 /** Throws the errors that are its response. */
@@ -81,6 +83,12 @@ async function answerTo(
       return showDropped(undo, run, options);
     case 'undrop-database':
       return undropDatabase(undo, run, options);
+    case 'hold':
+      return holdBySql(undo, run, options);
+    case 'purge':
+      return purgeBySql(undo, run, options);
+    case 'purge-all':
+      return purgeAllBySql(undo, run, options);
     case 'explain-drop-table':
     case 'explain-drop-database':
       return explainDrop(undo, run, options);

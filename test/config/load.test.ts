@@ -156,6 +156,7 @@ const WRONG: Readonly<Record<SettingKey, readonly string[] | null>> = {
   lifecycle: ['', 'keep', 'hold,,drop', 'hold drop'],
   hold: ['', '7', '7 d', '-1d', 'never', '11000d'],
   minHold: ['', '1', '-1h', '11000d'],
+  maxHold: ['', '1', '-1h', '11000d'],
   evac: ['', '3', '1y'],
   maxBytes: ['', '0', '5X', '-1G'],
   maxTables: ['', '0', '1e3'],

@@ -46,6 +46,18 @@ onServers('EXPLAIN of a drop on $name', (server, on) => {
     return rows.map(({ name }) => name).sort();
   };
 
+  test('says of a TRUNCATE whether its rows are held', async () => {
+    await create('t');
+    const [row] = await rowsOf('EXPLAIN TRUNCATE TABLE t');
+    expect(row?.What).toMatch(/^emptied by the server, at once and for good/);
+    await using holding = await proxyInFront(server, { PROTECT: 'drop-table,truncate' });
+    await using session = await connect(holding, { database: schema.name });
+    expect(await rowsOf('EXPLAIN TRUNCATE t', session)).toMatchObject([
+      { Table: 't', What: 'held' },
+    ]);
+    expect(await namesIn()).toEqual(['t']);
+  });
+
   test('says what is known of a table, and does nothing', async () => {
     await create('t', 'child');
     const of = `${schema.name}.`;

@@ -41,10 +41,18 @@ onServersAtOnce('undo by SQL on $name', (server, on) => {
   const long = (name: string) => `\`${name.repeat(65)}\``;
 
   test.each([
-    ['SHOW DROPPED TABLES LIKE', `SHOW DROPPED TABLES LIKE '${'a%'.repeat(12_000)}'`, 1210],
-    ['a pattern of 257', `SHOW DROPPED TABLES LIKE '${'ä'.repeat(257)}'`, 1210],
-    ['SHOW DROPPED TABLES FROM', `SHOW DROPPED TABLES FROM \`${'x'.repeat(250_000)}\``, 1059],
-    ['a name of 65', `SHOW DROPPED TABLES FROM ${long('ä')}`, 1059],
+    [
+      'SHOW FULL DROPPED TABLES LIKE',
+      `SHOW FULL DROPPED TABLES LIKE '${'a%'.repeat(12_000)}'`,
+      1210,
+    ],
+    ['a pattern of 257', `SHOW FULL DROPPED TABLES LIKE '${'ä'.repeat(257)}'`, 1210],
+    [
+      'SHOW FULL DROPPED TABLES FROM',
+      `SHOW FULL DROPPED TABLES FROM \`${'x'.repeat(250_000)}\``,
+      1059,
+    ],
+    ['a name of 65', `SHOW FULL DROPPED TABLES FROM ${long('ä')}`, 1059],
     ['UNDROP TABLE', `UNDROP TABLE ${SCHEMA}.${long('t')}`, 1059],
     ['UNDROP TABLE TO', `UNDROP TABLE ${names[0]} TO ${SCHEMA}.${long('t')}`, 1059],
     ['an id TO', `UNDROP TABLE '0123' TO ${long('t')}`, 1059],
@@ -73,12 +81,12 @@ onServersAtOnce('undo by SQL on $name', (server, on) => {
     expect(reads).toBeLessThan(50);
   });
 
-  test('SHOW DROPPED TABLES: the server searches, and a page is read once', async () => {
-    expect(await readsOf(root, `SHOW DROPPED TABLES FROM ${SCHEMA} LIKE 't%'`)).toEqual({
+  test('SHOW FULL DROPPED TABLES: the server searches, and a page is read once', async () => {
+    expect(await readsOf(root, `SHOW FULL DROPPED TABLES FROM ${SCHEMA} LIKE 't%'`)).toEqual({
       ...{ said: null, reads: 1 },
     });
     const show = async (connection: Session, like: string) => {
-      const text = `SHOW DROPPED TABLES FROM ${SCHEMA} LIKE '${like}'`;
+      const text = `SHOW FULL DROPPED TABLES FROM ${SCHEMA} LIKE '${like}'`;
       const rows = await connection.rows(text);
       return rows.map((row) => row['Table'] as string).toSorted();
     };

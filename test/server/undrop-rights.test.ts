@@ -75,7 +75,7 @@ onServers('rights to undrop on $name', (server, on) => {
       ({ sqlMessage }: { sqlMessage: string }) => sqlMessage,
     );
   const shown = async (connection: Session): Promise<readonly string[]> => {
-    const rows = await connection.rows('SHOW DROPPED TABLES');
+    const rows = await connection.rows('SHOW FULL DROPPED TABLES');
     return rows.map((row) => String(row['Table'])).toSorted();
   };
   const countIn = async (table: string): Promise<number | null> => {
@@ -175,12 +175,12 @@ onServers('rights to undrop on $name', (server, on) => {
     await makeUser([`CREATE, INSERT ON ${SCHEMA}.x1`]);
     const user = await asUser(proxy);
     const [rows] = await user.query<RowDataPacket[]>(
-      `SHOW DROPPED TABLES FROM ${SCHEMA} LIKE 'x%'`,
+      `SHOW FULL DROPPED TABLES FROM ${SCHEMA} LIKE 'x%'`,
     );
     expect(rows.map(({ Table, Statement }) => [Table, Statement])).toEqual([['x1', null]]);
     await user.end();
     await using other = await connect(proxy);
-    const all = await other.rows(`SHOW DROPPED TABLES FROM ${SCHEMA} LIKE 'x%'`);
+    const all = await other.rows(`SHOW FULL DROPPED TABLES FROM ${SCHEMA} LIKE 'x%'`);
     expect(all.map(({ Statement }) => String(Statement))).toEqual([
       expect.stringContaining('of bob'),
       expect.stringContaining('of bob'),
@@ -202,7 +202,7 @@ onServers('rights to undrop on $name', (server, on) => {
   test('an id of a table that a user may not see is the id of none', async () => {
     await hold('a');
     await makeUser(GRANTS['SELECT only'] ?? []);
-    const rows = await root.rows('SHOW DROPPED TABLES');
+    const rows = await root.rows('SHOW FULL DROPPED TABLES');
     await using user = await asUser(proxy);
     const id = String(rows[0]?.['Id']);
     for (const text of [id, id.slice(0, 12), 'ffffffff']) {
@@ -271,7 +271,7 @@ onServers('rights to undrop on $name', (server, on) => {
     try {
       await using user = await asUser(proxy);
       expect(await say(user, `UNDROP TABLE ${SCHEMA}.a`)).toBe(1461);
-      expect(await say(user, 'SHOW DROPPED TABLES')).toBe(1461);
+      expect(await say(user, 'SHOW FULL DROPPED TABLES')).toBe(1461);
     } finally {
       await query(server, 'SET GLOBAL max_prepared_stmt_count = 16382');
     }

@@ -97,7 +97,7 @@ onServers('UNDROP_ADOPT=vitess on $name', (server, on) => {
       const rows = await query<{ state: string }>(server, listed);
       return rows.length === 2 && rows.every(({ state }) => state === 'removed');
     }, 'both that were due are removed');
-    const shown = await through.query<RowDataPacket[]>('SHOW DROPPED TABLES');
+    const shown = await through.query<RowDataPacket[]>('SHOW FULL DROPPED TABLES');
     expect(shown[0]).toMatchObject([{ Table: later }]);
     await expect(through.query(`UNDROP TABLE '${id}'`)).rejects.toThrow(/original name/);
     await through.query(`UNDROP TABLE '${id}' TO back`);

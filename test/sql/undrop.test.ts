@@ -1,11 +1,13 @@
 /** The statements of undrop's own: what they are read as, and where they stop being one. */
 import { describe, expect, test } from '@jest/globals';
+import type { ListCondition, Operand } from '../../src/sql/grammar/list-clauses.js';
 import { NAMES_MAX } from '../../src/sql/reading.js';
 import {
   hasUndo,
   isProtected,
   type Protection,
   type UndoStatement,
+  type UndoTarget,
 } from '../../src/sql/verdict.js';
 import { classify } from '../support/classify.js';
 import { lexMode } from './describe-verdict.js';
@@ -27,6 +29,47 @@ const READ: readonly (readonly [sql: string, expected: string])[] = [
   ['FLASHBACK TABLE a TO BEFORE DROP RENAME TO b', 'undrop a to b'],
   ['UNDROP DATABASE d', 'schema d'],
   ['UNDROP SCHEMA `d` TO d2', 'schema d to d2'],
+  ["UNDROP TABLE a BEFORE '2026-11-26 14:00'", 'undrop a before 2026-11-26 14:00'],
+  ["UNDROP TABLE a BEFORE '14:00' TO b", 'undrop a before 14:00 to b'],
+  ['RECOVER TABLE a', 'undrop a'],
+  ['RECOVER TABLE d.a TO b', 'undrop d.a to b'],
+  ['FLASHBACK TABLE a', 'undrop a'],
+  ['FLASHBACK TABLE a TO b', 'undrop a to b'],
+  ['FLASHBACK DATABASE d', 'schema d'],
+  ['FLASHBACK SCHEMA d TO e', 'schema d to e'],
+  ["HOLD TABLE a FOR '30d'", 'hold a for 30d'],
+  ["hold table '0193ab' until '2026-12-31 00:00'", 'hold id 0193ab until 2026-12-31 00:00'],
+  ['PURGE TABLE d.a', 'purge d.a'],
+  ["PURGE TABLE '0193ab'", 'purge id 0193ab'],
+  ['PURGE DATABASE d', 'purge-all d dropped'],
+  ['PURGE RECYCLEBIN', 'purge-all *'],
+  ['PURGE RECYCLEBIN FROM d', 'purge-all d'],
+  ['SHOW RECYCLEBIN', 'show * *'],
+  ['SHOW TABLES DROPPED FROM d', 'show d *'],
+  ['SHOW FULL DROPPED TABLES', 'show full * *'],
+  ['SHOW DROPPED DATABASES', 'show databases * *'],
+  ['SHOW DROPPED SCHEMAS', 'show databases * *'],
+  ['SHOW DROPPED TABLES LIMIT 10', 'show * * limit 10'],
+  ['SHOW DROPPED TABLES LIMIT 5, 10', 'show * * limit 10 after 5'],
+  ['SHOW DROPPED TABLES LIMIT 10 OFFSET 5', 'show * * limit 10 after 5'],
+  ['SHOW DROPPED TABLES ORDER BY Bytes DESC, `Table`', 'show * * by Bytes desc, Table'],
+  ["SHOW DROPPED TABLES WHERE Table = 'a'", 'show * * where (Table = "a")'],
+  [
+    "SHOW DROPPED TABLES WHERE NOT Rows > 5 AND User LIKE 'a%' OR `Drop_id` IS NOT NULL",
+    'show * * where (((not (Rows > 5)) and (User like "a%")) or (not (Drop_id is null)))',
+  ],
+  [
+    "SHOW DROPPED TABLES WHERE Bytes BETWEEN 1 AND -2.5 AND (User IN ('a', NULL) OR User<=>'b')",
+    'show * * where (((Bytes >= 1) and (Bytes <= -2.5)) and (((User = "a") or (User = null)) or (User <=> "b")))',
+  ],
+  ['SELECT * FROM _undrop.dropped_tables', 'show full * *'],
+  [
+    'SELECT `Table`, Bytes AS b FROM `_undrop`.`dropped_tables` AS t WHERE Bytes > 1 LIMIT 2',
+    'show Table Bytes:b * * where (Bytes > 1) limit 2',
+  ],
+  ['SELECT COUNT(*) FROM _undrop.dropped_tables', 'show count * *'],
+  ['EXPLAIN TRUNCATE TABLE d.a', 'explain d.a'],
+  ['EXPLAIN TRUNCATE a', 'explain a'],
   ['SHOW DROPPED TABLES', 'show * *'],
   ['SHOW DROPPED TABLES FROM d', 'show d *'],
   ["SHOW DROPPED TABLES IN d LIKE 'a\\_%'", 'show d a\\_%'],
@@ -37,7 +80,35 @@ const READ: readonly (readonly [sql: string, expected: string])[] = [
 ];
 
 const WRONG: readonly (readonly [sql: string, rest: string])[] = [
+  ['UNDROP', ''],
+  ['UNDROP orders', 'orders'],
   ['UNDROP TABLE', ''],
+  ['UNDROP TABLE a BEFORE b', 'b'],
+  ["UNDROP TABLE a, b BEFORE '14:00'", "BEFORE '14:00'"],
+  ['RECOVER TABLE', ''],
+  ['FLASHBACK TABLE a, b', ''],
+  ['FLASHBACK DATABASE', ''],
+  ['HOLD TABLE a', ''],
+  ["HOLD TABLE a, b FOR '1d'", ", b FOR '1d'"],
+  ['HOLD TABLE a FOR 3', '3'],
+  ['PURGE TABLE', ''],
+  ['PURGE TABLE a NOW', 'NOW'],
+  ['PURGE RECYCLEBIN x', 'x'],
+  ['SHOW DROPPED', ''],
+  ['SHOW FULL DROPPED', ''],
+  ['SHOW DROPPED TABLES WHERE', ''],
+  ["SHOW DROPPED TABLES WHERE Table LIKE CONCAT('a')", "CONCAT('a')"],
+  ["SHOW DROPPED TABLES WHERE Table = 'a' XOR 1", 'XOR 1'],
+  ['SHOW DROPPED TABLES WHERE Rows > (SELECT 1)', '(SELECT 1)'],
+  ['SHOW DROPPED TABLES WHERE Rows + 1 > 2', '+ 1 > 2'],
+  ['SHOW DROPPED TABLES WHERE Rows > @x', '@x'],
+  ['SHOW DROPPED TABLES ORDER BY 1', '1'],
+  ['SHOW DROPPED TABLES LIMIT -1', '-1'],
+  ['SHOW DROPPED TABLES LIMIT 1 ORDER BY Table', 'ORDER BY Table'],
+  ['SELECT MAX(Bytes) FROM _undrop.dropped_tables', '(Bytes) FROM _undrop.dropped_tables'],
+  ['SELECT * FROM _undrop.dropped_tables, t', ', t'],
+  ['SELECT * FROM t JOIN _undrop.dropped_tables', 't JOIN _undrop.dropped_tables'],
+  ['EXPLAIN TRUNCATE a b', 'b'],
   ['UNDROP TABLE a b', 'b'],
   ['UNDROP TABLE a,', ''],
   ['UNDROP TABLE a, select', 'select'],
@@ -48,7 +119,7 @@ const WRONG: readonly (readonly [sql: string, rest: string])[] = [
   ["UNDROP TABLE a 'b", "'b"],
   ['UNDROP DATABASE d, e', ', e'],
   ['UNDROP DATABASE d TO', ''],
-  ['FLASHBACK TABLE a TO AFTER DROP', 'AFTER DROP'],
+  ['FLASHBACK TABLE a TO AFTER DROP', 'DROP'],
   ['FLASHBACK TABLE a, b TO BEFORE DROP RENAME TO c', 'RENAME TO c'],
   ['SHOW DROPPED TABLE', 'TABLE'],
   ['SHOW DROPPED TABLES FROM', ''],
@@ -100,25 +171,50 @@ describe('a statement of undrop’s own', () => {
   });
 });
 
+test.each([
+  'PURGE BINARY LOGS TO "x"',
+  'PURGE MASTER LOGS BEFORE NOW()',
+  'RECOVER',
+  'HOLD x',
+  'SHOW FULL TABLES',
+  'SHOW TABLES',
+  'FLASHBACK x',
+  'SELECT * FROM _undrop.ledger',
+  'EXPLAIN SELECT 1',
+])('%s is the server’s', (sql) => {
+  expect(read(sql)).toEqual({ kind: 'not-ours' });
+});
+
+test('an expression is not nested without end', () => {
+  const deep = `SHOW DROPPED TABLES WHERE ${'('.repeat(1_000)}`;
+  expect(read(deep)).toMatchObject({ statement: { kind: 'syntax-error' } });
+});
+
+const text = (bytes: Uint8Array | null) => (bytes === null ? '*' : Buffer.from(bytes).toString());
+const name = ({ schema, table }: { schema: Uint8Array | null; table: Uint8Array }) =>
+  schema === null ? text(table) : `${text(schema)}.${text(table)}`;
+const target = ({ id, names }: UndoTarget) =>
+  id === null ? names.map(name).join(' ') : `id ${id}`;
+
 /** `undrop d.a b to c`. */
 function described(statement: UndoStatement): string {
-  const text = (bytes: Uint8Array | null) => (bytes === null ? '*' : Buffer.from(bytes).toString());
-  const name = ({ schema, table }: { schema: Uint8Array | null; table: Uint8Array }) =>
-    schema === null ? text(table) : `${text(schema)}.${text(table)}`;
   switch (statement.kind) {
-    case 'undrop-table':
-    case 'undrop-id': {
-      const { to, swap } = statement;
-      const what =
-        statement.kind === 'undrop-id'
-          ? `id ${statement.id}`
-          : `undrop ${statement.names.map(name).join(' ')}`;
+    case 'undrop-table': {
+      const { to, swap, id, before } = statement;
+      const when = before === null ? '' : ` before ${text(before.value)}`;
+      const what = `${id === null ? 'undrop ' : ''}${target(statement)}${when}`;
       return `${what}${to === null ? '' : ` to ${name(to)}`}${swap ? ' swap' : ''}`;
     }
     case 'undrop-database':
       return `schema ${text(statement.schema)}${statement.to ? ` to ${text(statement.to)}` : ''}`;
+    case 'hold':
+      return `hold ${target(statement)} ${statement.how} ${text(statement.time.value)}`;
+    case 'purge':
+      return `purge ${target(statement)}`;
+    case 'purge-all':
+      return `purge-all ${text(statement.schema)}${statement.isDropped ? ' dropped' : ''}`;
     case 'show-dropped':
-      return `show ${text(statement.schema)} ${text(statement.like)}`;
+      return shown(statement);
     case 'explain-drop-table': {
       const { names, ifExists } = statement.drop;
       return `explain ${names.map(name).join(' ')}${ifExists ? ' if-exists' : ''}`;
@@ -127,5 +223,53 @@ function described(statement: UndoStatement): string {
       return `explain schema ${text(statement.schema)}${statement.ifExists ? ' if-exists' : ''}`;
     case 'syntax-error':
       return `wrong at ${statement.at}`;
+  }
+}
+
+function shown(statement: UndoStatement & { readonly kind: 'show-dropped' }): string {
+  const { what, select, schema, like, where, orderBy, limit } = statement;
+  const columns =
+    select === null || select === 'count'
+      ? (select ?? { tables: '', 'full-tables': 'full', databases: 'databases' }[what])
+      : select
+          .map(({ column, alias }) => (alias === column ? column : `${column}:${alias}`))
+          .join(' ');
+  const order = orderBy.map(
+    ({ column, isDescending }) => `${column}${isDescending ? ' desc' : ''}`,
+  );
+  return [
+    ...['show', columns, text(schema), text(like)],
+    where === null ? '' : `where ${condition(where)}`,
+    order.length === 0 ? '' : `by ${order.join(', ')}`,
+    limit === null ? '' : `limit ${limit.rows}${limit.offset > 0 ? ` after ${limit.offset}` : ''}`,
+  ]
+    .filter((part) => part !== '')
+    .join(' ');
+}
+
+function condition(of: ListCondition): string {
+  switch (of.kind) {
+    case 'and':
+    case 'or':
+      return `(${of.all.map(condition).join(` ${of.kind} `)})`;
+    case 'not':
+      return `(not ${condition(of.of)})`;
+    case 'is-null':
+      return `(${operand(of.operand)} is null)`;
+    case 'compare':
+      return `(${operand(of.left)} ${of.by} ${operand(of.right)})`;
+  }
+}
+
+function operand(of: Operand): string {
+  switch (of.kind) {
+    case 'column':
+      return of.column;
+    case 'text':
+      return JSON.stringify(text(of.value));
+    case 'number':
+      return String(of.value);
+    case 'null':
+      return 'null';
   }
 }

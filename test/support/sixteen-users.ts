@@ -153,10 +153,10 @@ const many = Array.from({ length: 1_000 }, (_, index) => `${GREEDY}.t${index}`).
 
 /** All of them are refused, or find nothing. */
 const HOSTILITIES: readonly string[] = [
-  `SHOW DROPPED TABLES LIKE '${'a%'.repeat(12_000)}'`,
-  `SHOW DROPPED TABLES FROM \`${'a'.repeat(250_000)}\``,
-  `SHOW DROPPED TABLES LIKE '${'t%'.repeat(120)}x'`,
-  'SHOW DROPPED TABLES',
+  `SHOW FULL DROPPED TABLES LIKE '${'a%'.repeat(12_000)}'`,
+  `SHOW FULL DROPPED TABLES FROM \`${'a'.repeat(250_000)}\``,
+  `SHOW FULL DROPPED TABLES LIKE '${'t%'.repeat(120)}x'`,
+  'SHOW FULL DROPPED TABLES',
   `UNDROP TABLE ${many}`,
   "UNDROP TABLE '01'",
   "UNDROP TABLE '0123'",

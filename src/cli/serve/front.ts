@@ -203,6 +203,7 @@ export class Front {
       note,
       holdMs: holdMsOf(this.#policy),
       hintMsMin: hintMsMinOf(this.#policy),
+      maxHoldMs: this.#policy.maxHold,
     };
     this.#services.set(pool, service);
     return service;

@@ -116,6 +116,12 @@ function identifierValue(token: Token, source: Source): Uint8Array {
   return Uint8Array.from(value);
 }
 
+/** The same, decoded as far as it is ASCII: other bytes are question marks. */
+export function identifierText(token: Token, source: Source): string {
+  const value = identifierValue(token, source);
+  return Buffer.from(value.map((byte) => (byte < 0x80 ? byte : 0x3f))).toString('latin1');
+}
+
 /** Whether a name can stand without quotes on every server. */
 export function isUnquotedName(name: string): boolean {
   const word = name.toUpperCase();

@@ -1,15 +1,21 @@
 /**
- * The statements of undrop itself: UNDROP TABLE and DATABASE, FLASHBACK TABLE … TO BEFORE DROP,
- * SHOW DROPPED TABLES, and EXPLAIN of a drop. Invariant: no server has any of them, so a statement
- * that begins like one and continues otherwise is a syntax error at the first wrong word; none of
- * them destroys anything.
+ * The statements of undrop itself: UNDROP, and what other products call it (RECOVER, FLASHBACK);
+ * SHOW DROPPED TABLES and its kin; HOLD and PURGE; and EXPLAIN of a drop. Invariant: no server has
+ * any of them, so a statement that begins like one and continues otherwise is a syntax error at the
+ * first wrong word; none of them destroys anything at once.
  */
 import type { Token } from '../lex/lexer.js';
 import type { Statement } from '../next-statement.js';
 import { NAMES_MAX } from '../reading.js';
-import { NOT_OURS, tooMany, type UndoStatement, type Verdict } from '../verdict.js';
-import { dropVerdict } from './drop-table.js';
-import { unescapeLiteral } from './dynamic-sql.js';
+import {
+  NOT_OURS,
+  tooMany,
+  type UndoStatement,
+  type UndoTarget,
+  type Verdict,
+} from '../verdict.js';
+import { dropVerdict, truncateVerdict } from './drop-table.js';
+import { takeLiteral } from './literal.js';
 import {
   type Source,
   type TableName,
@@ -18,65 +24,107 @@ import {
   takeTexts,
 } from './table-name.js';
 
-/** The verdict on UNDROP; `tokens` are those after this word. */
+/**
+ * The verdict on UNDROP and RECOVER; `tokens` are those after this word. RECOVER takes one table
+ * alone, as the product does that has it.
+ */
 export function undropVerdict(tokens: Token[], statement: Statement, source: Source): Verdict {
   if (takeTexts(tokens, 'DATABASE') || takeTexts(tokens, 'SCHEMA')) {
-    const schema = takeIdentifier(tokens, source)?.value ?? null;
-    const hasTo = schema !== null && takeTexts(tokens, 'TO');
-    const to = hasTo ? (takeIdentifier(tokens, source)?.value ?? null) : null;
-    if (schema === null || (hasTo && to === null)) return wrong(tokens, statement);
-    return ended(tokens, statement, { kind: 'undrop-database', schema, to });
+    return undropSchema(tokens, statement, source);
   }
-  if (!takeTexts(tokens, 'TABLE') && !takeTexts(tokens, 'TABLES')) return NOT_OURS;
-  const id = takeString(tokens, source);
-  const names = id === null ? takeNames(tokens, source) : [];
-  if (names === null) return wrong(tokens, statement);
-  if (names.length > NAMES_MAX) return tooMany('names');
+  if (!takeTexts(tokens, 'TABLE') && !takeTexts(tokens, 'TABLES')) return wrong(tokens, statement);
+  const target = takeTarget(tokens, source);
+  if (target === null) return wrong(tokens, statement);
+  if (target.names.length > NAMES_MAX) return tooMany('names');
+  const isSingle = target.names.length <= 1;
+  const hasBefore = target.names.length === 1 && takeTexts(tokens, 'BEFORE');
+  const before = hasBefore ? takeLiteral(tokens, source) : null;
+  if (hasBefore && before === null) return wrong(tokens, statement);
   const swap = takeTexts(tokens, 'SWAP');
-  const hasTo = !swap && names.length <= 1 && takeTexts(tokens, 'TO');
+  const hasTo = !swap && isSingle && takeTexts(tokens, 'TO');
   const to = hasTo ? takeTableName(tokens, source) : null;
   if (hasTo && to === null) return wrong(tokens, statement);
-  const how = { to, swap };
-  return ended(
-    tokens,
-    statement,
-    id === null
-      ? { kind: 'undrop-table', names, ...how }
-      : { kind: 'undrop-id', id: Buffer.from(id).toString('latin1'), ...how },
-  );
+  return ended(tokens, statement, { kind: 'undrop-table', ...target, before, to, swap });
 }
 
-/** `FLASHBACK TABLE name, … TO BEFORE DROP [RENAME TO name]`, as another product writes it. */
+export function recoverVerdict(tokens: Token[], statement: Statement, source: Source): Verdict {
+  return tokens[0]?.text === 'TABLE' ? undropVerdict(tokens, statement, source) : NOT_OURS;
+}
+
+function undropSchema(tokens: Token[], statement: Statement, source: Source): Verdict {
+  const schema = takeIdentifier(tokens, source)?.value ?? null;
+  const hasTo = schema !== null && takeTexts(tokens, 'TO');
+  const to = hasTo ? (takeIdentifier(tokens, source)?.value ?? null) : null;
+  if (schema === null || (hasTo && to === null)) return wrong(tokens, statement);
+  return ended(tokens, statement, { kind: 'undrop-database', schema, to });
+}
+
+/**
+ * `FLASHBACK TABLE name, … TO BEFORE DROP [RENAME TO name]`, `FLASHBACK TABLE name [TO name]` and
+ * `FLASHBACK DATABASE name [TO name]`, as other products write it.
+ */
 export function flashbackVerdict(tokens: Token[], statement: Statement, source: Source): Verdict {
+  if (takeTexts(tokens, 'DATABASE') || takeTexts(tokens, 'SCHEMA')) {
+    return undropSchema(tokens, statement, source);
+  }
   if (!takeTexts(tokens, 'TABLE')) return NOT_OURS;
   const names = takeNames(tokens, source);
   if (names === null) return wrong(tokens, statement);
   if (names.length > NAMES_MAX) return tooMany('names');
-  for (const word of ['TO', 'BEFORE', 'DROP']) {
-    if (!takeTexts(tokens, word)) return wrong(tokens, statement);
+  let hasTo = names.length === 1 && takeTexts(tokens, 'TO');
+  if (takeTexts(tokens, ...(hasTo ? [] : ['TO']), 'BEFORE', 'DROP')) {
+    hasTo = names.length === 1 && takeTexts(tokens, 'RENAME');
+    if (hasTo && !takeTexts(tokens, 'TO')) return wrong(tokens, statement);
+  } else if (names.length > 1) {
+    return wrong(tokens, statement);
   }
-  const hasTo = names.length === 1 && takeTexts(tokens, 'RENAME');
-  if (hasTo && !takeTexts(tokens, 'TO')) return wrong(tokens, statement);
   const to = hasTo ? takeTableName(tokens, source) : null;
   if (hasTo && to === null) return wrong(tokens, statement);
-  return ended(tokens, statement, { kind: 'undrop-table', names, to, swap: false });
+  const how = { id: null, before: null, to, swap: false };
+  return ended(tokens, statement, { kind: 'undrop-table', names, ...how });
 }
 
-/** `SHOW DROPPED TABLES [FROM | IN schema] [LIKE 'pattern']`. */
-export function showVerdict(tokens: Token[], statement: Statement, source: Source): Verdict {
-  if (!takeTexts(tokens, 'DROPPED')) return NOT_OURS;
-  if (!takeTexts(tokens, 'TABLES')) return wrong(tokens, statement);
+/** `HOLD TABLE name | 'id' FOR '30d' | UNTIL '2026-12-31 00:00'`. */
+export function holdVerdict(tokens: Token[], statement: Statement, source: Source): Verdict {
+  if (!takeTexts(tokens, 'TABLE')) return NOT_OURS;
+  const target = takeOneTarget(tokens, source);
+  if (target === null) return wrong(tokens, statement);
+  const isFor = takeTexts(tokens, 'FOR');
+  if (!isFor && !takeTexts(tokens, 'UNTIL')) return wrong(tokens, statement);
+  const time = takeLiteral(tokens, source);
+  if (time === null) return wrong(tokens, statement);
+  return ended(tokens, statement, { kind: 'hold', ...target, how: isFor ? 'for' : 'until', time });
+}
+
+/**
+ * `PURGE TABLE name | 'id'`, `PURGE DATABASE name`, `PURGE RECYCLEBIN [FROM schema]`. PURGE BINARY
+ * LOGS is the server's.
+ */
+export function purgeVerdict(tokens: Token[], statement: Statement, source: Source): Verdict {
+  if (takeTexts(tokens, 'TABLE')) {
+    const target = takeOneTarget(tokens, source);
+    if (target === null) return wrong(tokens, statement);
+    return ended(tokens, statement, { kind: 'purge', ...target });
+  }
+  if (takeTexts(tokens, 'DATABASE') || takeTexts(tokens, 'SCHEMA')) {
+    const schema = takeIdentifier(tokens, source)?.value ?? null;
+    if (schema === null) return wrong(tokens, statement);
+    return ended(tokens, statement, { kind: 'purge-all', schema, isDropped: true });
+  }
+  if (!takeTexts(tokens, 'RECYCLEBIN')) return NOT_OURS;
   const hasSchema = takeTexts(tokens, 'FROM') || takeTexts(tokens, 'IN');
   const schema = hasSchema ? (takeIdentifier(tokens, source)?.value ?? null) : null;
   if (hasSchema && schema === null) return wrong(tokens, statement);
-  const hasLike = takeTexts(tokens, 'LIKE');
-  const like = hasLike ? takeString(tokens, source) : null;
-  if (hasLike && like === null) return wrong(tokens, statement);
-  return ended(tokens, statement, { kind: 'show-dropped', schema, like });
+  return ended(tokens, statement, { kind: 'purge-all', schema, isDropped: false });
 }
 
-/** EXPLAIN of a DROP TABLE or a DROP DATABASE, which a server doesn't explain. */
+/** EXPLAIN of a DROP TABLE, DROP DATABASE or TRUNCATE, which a server doesn't explain. */
 export function explainVerdict(tokens: Token[], statement: Statement, source: Source): Verdict {
+  if (takeTexts(tokens, 'TRUNCATE')) {
+    const verdict = truncateVerdict(tokens, statement, source);
+    if (verdict.kind !== 'drop-table') return wrong(tokens, statement);
+    return ended(tokens, statement, { kind: 'explain-drop-table', drop: verdict.statement });
+  }
   if (!takeTexts(tokens, 'DROP')) return NOT_OURS;
   const verdict = dropVerdict(tokens, statement, source);
   if (verdict.kind === 'drop-table') {
@@ -87,6 +135,21 @@ export function explainVerdict(tokens: Token[], statement: Statement, source: So
     return ended(tokens, statement, { kind: 'explain-drop-database', schema, ifExists });
   }
   return verdict.kind === 'unclear' ? wrong(tokens, statement) : NOT_OURS;
+}
+
+/** Null: the next token, if any is left, is neither a name nor an id. */
+function takeTarget(tokens: Token[], source: Source): UndoTarget | null {
+  const id = takeLiteral(tokens, source);
+  if (id !== null) return { names: [], id: Buffer.from(id.value).toString('latin1') };
+  const names = takeNames(tokens, source);
+  return names === null ? null : { names, id: null };
+}
+
+function takeOneTarget(tokens: Token[], source: Source): UndoTarget | null {
+  const [first] = tokens;
+  if (first?.kind === 'string') return takeTarget(tokens, source);
+  const name = takeTableName(tokens, source);
+  return name === null ? null : { names: [name], id: null };
 }
 
 /** Null: the next token, if any is left, isn't a name. */
@@ -100,20 +163,12 @@ function takeNames(tokens: Token[], source: Source): readonly TableName[] | null
   return names;
 }
 
-/** A literal without a prefix. */
-function takeString(tokens: Token[], source: Source): Uint8Array | null {
-  const [token] = tokens;
-  if (token?.kind !== 'string' || source.bytes[token.start] !== token.quote) return null;
-  tokens.shift();
-  return unescapeLiteral(source.bytes, token, source.mode);
-}
-
-function ended(tokens: Token[], statement: Statement, undo: UndoStatement): Verdict {
+export function ended(tokens: Token[], statement: Statement, undo: UndoStatement): Verdict {
   const isEnded = tokens.length === 0 && statement.isComplete && !statement.isCut;
   return isEnded ? { kind: 'undo', statement: undo } : wrong(tokens, statement);
 }
 
 /** The error is at the first token that is left, or at the end. */
-function wrong([token]: readonly Token[], { end }: Statement): Verdict {
+export function wrong([token]: readonly Token[], { end }: Statement): Verdict {
   return { kind: 'undo', statement: { kind: 'syntax-error', at: token?.start ?? end } };
 }

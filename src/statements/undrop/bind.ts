@@ -4,10 +4,12 @@
  *
  * Invariant: a name that can't be decoded is an error, never another name.
  */
+import { parseDuration, parseTime } from '../../duration.js';
 import { UndropError } from '../../errors.js';
 import { NAME_CHARACTERS_MAX } from '../../names/names.js';
+import type { Literal } from '../../sql/grammar/literal.js';
 import type { TableName } from '../../sql/grammar/table-name.js';
-import type { DropTableStatement, UndoStatement } from '../../sql/verdict.js';
+import type { DropTableStatement, UndoStatement, UndoTarget } from '../../sql/verdict.js';
 import { decodeName, encodeName } from '../../steps/names/client-names.js';
 import { hintsIn } from '../../steps/rules/hints.js';
 import type { QualifiedName, Signal } from '../../steps/session/user-session.js';
@@ -20,6 +22,8 @@ import {
   ER_TOO_LONG_IDENT,
   ER_WRONG_ARGUMENTS,
 } from '../../wire/server-errors.js';
+import { type BoundList, bindList } from './dropped-columns.js';
+import { SaidByServer } from './said-by-server.js';
 
 /** In UTF-8. */
 export interface BoundName {
@@ -27,10 +31,15 @@ export interface BoundName {
   readonly table: string;
 }
 
+/** A table by its name, or by the beginning or the end of its id. */
+export type BoundTarget = { readonly name: BoundName } | { readonly id: string };
+
 export type BoundUndo =
   | {
       readonly kind: 'undrop-table';
       readonly names: readonly BoundName[];
+      /** The newest that was dropped before that time (`parseTime`). */
+      readonly before: string | null;
       readonly to: BoundName | null;
       readonly swap: boolean;
     }
@@ -42,7 +51,19 @@ export type BoundUndo =
       readonly swap: boolean;
     }
   | { readonly kind: 'undrop-database'; readonly schema: string; readonly to: string | null }
-  | { readonly kind: 'show-dropped'; readonly schema: string | null; readonly like: string | null }
+  | ({
+      readonly kind: 'show-dropped';
+      readonly schema: string | null;
+      readonly like: string | null;
+    } & BoundList)
+  | { readonly kind: 'hold'; readonly target: BoundTarget; readonly change: HoldTimes }
+  | { readonly kind: 'purge'; readonly target: BoundTarget }
+  | {
+      readonly kind: 'purge-all';
+      readonly schema: string | null;
+      /** Only the tables that a DROP DATABASE of it dropped. */
+      readonly isDropped: boolean;
+    }
   | {
       readonly kind: 'explain-drop-table';
       readonly names: readonly BoundName[];
@@ -57,15 +78,10 @@ export type BoundUndo =
       readonly hints: readonly string[] | null;
     };
 
-/** Thrown where the server would return an error; it is raised in the session. */
-export class SaidByServer extends Error {
-  readonly signal: Signal;
-
-  constructor(signal: Signal) {
-    super(signal.message);
-    this.signal = signal;
-  }
-}
+/** From now on, or until then. */
+type HoldTimes =
+  | { readonly kind: 'for'; readonly holdMs: number }
+  | { readonly kind: 'until'; readonly time: string };
 
 /** Throws `SaidByServer` or UNDROP_NAME_CHARSET. */
 export function bindUndo(
@@ -85,24 +101,40 @@ export function bindUndo(
     return { schema, table: decode(one.table) };
   };
   const hints = () => hintsIn(text, facts, server);
+  const target = ({ id, names: [one] }: UndoTarget): BoundTarget =>
+    one === undefined ? { id: id ?? '' } : { name: name(one) };
   switch (statement.kind) {
     case 'undrop-table': {
-      const { names, to } = statement;
-      return { ...statement, names: names.map(name), to: to && name(to) };
-    }
-    case 'undrop-id': {
-      const { to } = statement;
+      const { names, id, to, swap } = statement;
+      if (id === null) {
+        const before = statement.before && timeOf(statement.before, 'BEFORE', facts);
+        const bound = { names: names.map(name), before, to: to && name(to), swap };
+        return { kind: 'undrop-table', ...bound };
+      }
       const schema = to?.schema ? decode(to.schema) : null;
-      return { ...statement, to: to && { schema, table: decode(to.table) } };
+      return { kind: 'undrop-id', id, to: to && { schema, table: decode(to.table) }, swap };
     }
+    case 'hold': {
+      const { how, time } = statement;
+      const change =
+        how === 'for'
+          ? ({ kind: 'for', holdMs: durationOf(time, facts) } as const)
+          : ({ kind: 'until', time: timeOf(time, 'UNTIL', facts) } as const);
+      return { kind: 'hold', target: target(statement), change };
+    }
+    case 'purge':
+      return { kind: 'purge', target: target(statement) };
+    case 'purge-all':
+      return { ...statement, schema: statement.schema && decode(statement.schema) };
     case 'undrop-database': {
       const { schema, to } = statement;
       return { ...statement, schema: decode(schema), to: to && decode(to) };
     }
     case 'show-dropped': {
-      const { schema, like } = statement;
+      const { kind, schema, like } = statement;
       const pattern = like && decodePattern(like, facts);
-      return { ...statement, schema: schema && decode(schema), like: pattern };
+      const list = bindList(statement, { decode: ({ value }) => decodePattern(value, facts) });
+      return { kind, schema: schema && decode(schema), like: pattern, ...list };
     }
     case 'explain-drop-table':
       return { ...statement, names: statement.drop.names.map(name), hints: hints() };
@@ -111,6 +143,25 @@ export function bindUndo(
     case 'syntax-error':
       throw new SaidByServer(syntaxError(text, statement.at, { facts, server }));
   }
+}
+
+/** A duration would mean a time in the past. */
+function timeOf({ value }: Literal, clause: string, facts: UserFacts): string {
+  const text = readable(value, facts).join('');
+  if (parseDuration(text) === null && parseTime(text, ANY_DAY) !== null) return text;
+  throw new SaidByServer(wrongArgument(clause, CLOCK_EXPECTED, text));
+}
+
+function durationOf({ value }: Literal, facts: UserFacts): number {
+  const text = readable(value, facts).join('');
+  const holdMs = parseDuration(text);
+  if (holdMs !== null && holdMs > 0) return holdMs;
+  throw new SaidByServer(wrongArgument('FOR', 'a duration like 12h or 30d', text));
+}
+
+function wrongArgument(clause: string, expected: string, found: string): Signal {
+  const message = `Incorrect arguments to ${clause}: expected ${expected}, found '${found}'`;
+  return { errno: ER_WRONG_ARGUMENTS, sqlState: 'HY000', message };
 }
 
 function decodePattern(bytes: Uint8Array, { charset }: UserFacts): string {
@@ -128,6 +179,9 @@ export function onSession({ schema, table }: BoundName, { charset }: UserFacts):
   }
   return { schema: bytes.schema, table: bytes.table };
 }
+
+const ANY_DAY = new Date(0);
+const CLOCK_EXPECTED = 'a time like 2026-11-24 14:00 or 14:00 (UTC)';
 
 const NO_SCHEMA: Signal = {
   errno: ER_NO_DB_ERROR,
@@ -157,9 +211,10 @@ export function notUnique(table: string): Signal {
 
 /** The forms, which the server's manual doesn't have. */
 const FORMS =
-  "undrop's own: UNDROP TABLE name, ... | 'id' [TO name] [SWAP]; UNDROP DATABASE name [TO name]; " +
-  "SHOW DROPPED TABLES [FROM database] [LIKE 'pattern']; " +
-  'FLASHBACK TABLE name, ... TO BEFORE DROP [RENAME TO name]; EXPLAIN DROP TABLE | DATABASE name';
+  "undrop's own: UNDROP TABLE name, ... | 'id' [BEFORE 'time'] [TO name] [SWAP]; " +
+  'UNDROP DATABASE name [TO name]; SHOW [FULL] DROPPED TABLES | DATABASES [FROM database] ' +
+  "[LIKE 'pattern'] [WHERE ...] [ORDER BY ...] [LIMIT n]; " +
+  "HOLD TABLE name FOR 'time' | UNTIL 'time'; PURGE TABLE name; EXPLAIN DROP TABLE | DATABASE name";
 /** The length of the text that servers quote. */
 const QUOTED_CHARACTERS_MAX = 80;
 const LINE_FEED = 0x0a;

@@ -9,8 +9,7 @@ import { UndropError } from '../../errors.js';
 import type { LedgerRow } from '../../ledger/entry.js';
 import { AT } from '../../ledger/intents/intent-text.js';
 import { findPage, type LiveFit } from '../../ledger/read.js';
-import type { QualifiedTable } from '../../names/names.js';
-import { type ListedTable, listRows, newestFirst } from '../../restore/held-tables.js';
+import { listRows, newestFirst } from '../../restore/held-tables.js';
 import { canComeBack } from '../../restore/plan-restore.js';
 import { isServiceError, unlessRefused } from '../../service/errors.js';
 import type { ServicePool } from '../../service/pool/pools.js';
@@ -24,14 +23,8 @@ import { ABSENT_TABLE } from '../../wire/server-errors.js';
 import { findSession } from '../drop-database/read-schema.js';
 import type { InterceptOptions } from '../intercepted.js';
 import type { BoundName } from './bind.js';
+import type { Dropped } from './dropped-columns.js';
 import { askWhichMayBeSeen, keyOf } from './rights.js';
-
-/** A held table whose original name is in the ledger. */
-export interface Dropped extends ListedTable {
-  readonly origin: QualifiedTable;
-  /** Null: this user may not see it. */
-  readonly statement: string | null;
-}
 
 /**
  * By `keyOf` each name: the newest complete held table of that name, else the newest. The
@@ -39,7 +32,16 @@ export interface Dropped extends ListedTable {
  */
 export async function readNewest(
   names: ReadonlyMap<string, BoundName>,
-  { facts, server, sameOf }: Asker & { readonly sameOf: (name: BoundName) => string },
+  {
+    facts,
+    server,
+    sameOf,
+    before,
+  }: Asker & {
+    readonly sameOf: (name: BoundName) => string;
+    /** Null: at any time. */
+    readonly before: Date | null;
+  },
   options: InterceptOptions,
 ): Promise<ReadonlyMap<string, Dropped>> {
   const { pool } = options.service;
@@ -50,7 +52,8 @@ export async function readNewest(
   for await (const rows of readPages(pool, facts, fitOf)) {
     for (const one of await listDropped(pool, facts, rows.map(whole))) {
       const key = sameOf(one.origin);
-      if (!left.has(key)) continue;
+      const isLate = before !== null && !(one.droppedAt !== null && one.droppedAt < before);
+      if (isLate || !left.has(key)) continue;
       if (!found.has(key) || canComeBack(one)) found.set(key, one);
       if (canComeBack(one)) left.delete(key);
     }
@@ -90,6 +93,22 @@ export async function findSeen(
     if (isCut) break;
   }
   return { seen: found.sort(newestFirst), isCut };
+}
+
+/**
+ * All that match, newest first, without a look at privileges; at most the newest `TABLES_MAX`.
+ */
+export async function findAll(
+  fit: LiveFit,
+  { facts, server: { lowerCaseTableNames } }: Asker,
+  { service: { pool } }: InterceptOptions,
+): Promise<readonly Dropped[]> {
+  const found: Dropped[] = [];
+  for await (const rows of readPages(pool, facts, () => ({ ...fit, lowerCaseTableNames }))) {
+    found.push(...(await listDropped(pool, facts, rows.map(whole))));
+    if (found.length >= TABLES_MAX) break;
+  }
+  return found.sort(newestFirst);
 }
 
 /** The user and its server. */

@@ -89,6 +89,31 @@ export async function askToRename(
   return altered ?? refuseHidden(name, own, asked);
 }
 
+/**
+ * Null: a table of that name could be dropped. The schema is asked about first, by a name that no
+ * table has, because a live table of this name may be locked by others.
+ */
+export async function askToDropName(
+  { schema, table }: BoundName,
+  asked: RightsAsker,
+): Promise<ErrPacket | null> {
+  const ask = (name: string) => {
+    const own = onSession({ schema, table: name }, asked.facts);
+    const text = waitForLockSql(own, { ...optionsOf(asked), wait: null });
+    return askOne(asked, query(text), MAY_TAKE);
+  };
+  const said = await ask(noneOf(asked));
+  return said !== null && ACCESS_DENIED.includes(said.errno) ? ask(table) : said;
+}
+
+/** Null: the user is an operator, who may UPDATE the ledger. */
+export function askToOperate(asked: RightsAsker): Promise<ErrPacket | null> {
+  const text = Buffer.from(
+    `UPDATE /* undrop may-operate ${asked.groupId} */ \`_undrop\`.\`ledger\` SET \`${noneOf(asked)}\` = 1`,
+  );
+  return askOne(asked, { kind: 'prepare', text }, MAY_FILL);
+}
+
 /** Null: the live table could be dropped, and isn't locked by another session. */
 export async function askToSwap(
   name: BoundName,
@@ -207,7 +232,8 @@ async function askOne(
   return yes.includes(said.errno) ? null : said;
 }
 
-function noneOf({ groupId }: RightsAsker): string {
+/** A table that there is not. */
+export function noneOf({ groupId }: RightsAsker): string {
   return `_undrop_none_${groupId}`;
 }
 

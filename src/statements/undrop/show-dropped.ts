@@ -1,66 +1,70 @@
-/** SHOW DROPPED TABLES: the held tables that the user may see, and the columns of the response. */
-import { utcText } from '../../duration.js';
-import { isPinned } from '../../names/names.js';
-import { type Field, printResultSet } from '../../printer.js';
-import { formatState } from '../../restore/print-held.js';
+/**
+ * SHOW DROPPED TABLES and SHOW DROPPED DATABASES: what is held that the user may see. The user may
+ * see a schema where the user may create and fill any table of it.
+ */
+import { findDroppedSchemas } from '../../ledger/schema-restores.js';
+import { printResultSet } from '../../printer.js';
+import { unlessRefused } from '../../service/errors.js';
+import { newId } from '../../steps/intents.js';
 import type { ResultSet } from '../../wire/result-set.js';
+import { ABSENT_TABLE } from '../../wire/server-errors.js';
 import { answeredWith, type Interception, type InterceptOptions } from '../intercepted.js';
 import { type AnswerFormat, answerRows } from './answer.js';
 import type { BoundUndo } from './bind.js';
-import { type Dropped, findSeen, findServer, TABLES_MAX } from './find-dropped.js';
+import { findSeen, findServer, inQueue, TABLES_MAX } from './find-dropped.js';
+import { applyPlan } from './list-filter.js';
+import { askWhichMayBeSeen, keyOf, noneOf } from './rights.js';
+
+type Show = Extract<BoundUndo, { kind: 'show-dropped' }>;
 
 export async function showDropped(
-  { schema, like }: Extract<BoundUndo, { kind: 'show-dropped' }>,
+  show: Show,
   format: AnswerFormat,
   options: InterceptOptions,
 ): Promise<Interception> {
   const { facts } = format;
-  const fit = { ...(schema !== null && { schema }), ...(like !== null && { like }) };
   const server = await findServer(facts, options);
-  const found = await findSeen(fit, { facts, server }, options);
+  if (show.what === 'databases') return showSchemas(show, format, options);
+  const { schema, like, plan, fields } = show;
+  const fit = { ...(schema !== null && { schema }), ...(like !== null && { like }) };
+  const { limit, order, isAll } = plan;
+  const enough = limit !== null && order === null && isAll ? limit.offset + limit.rows : TABLES_MAX;
+  const found = await findSeen(fit, { facts, server, enough }, options);
   if ('errno' in found) return answeredWith(found);
-  const { seen, isCut } = found;
+  const isCut = found.isCut && enough === TABLES_MAX;
   const note = isCut ? `Only the newest ${TABLES_MAX} dropped tables were read.` : null;
-  return answerRows(droppedTables(seen), { ...format, note }, options);
+  const rows = applyPlan(plan, found.seen);
+  const set = fields === 'count' ? countSet(rows.length) : printResultSet(fields, rows);
+  return answerRows(set, { ...format, note }, options);
 }
 
-/** The titles are the names of the columns; times are in UTC. */
-const COLUMNS: readonly Field<Dropped>[] = [
-  { key: 'id', title: 'Id' },
-  { key: 'groupId', title: 'Drop_id' },
-  { title: 'Schema', json: ({ origin }) => origin.schema },
-  { title: 'Table', json: ({ origin }) => origin.table },
-  { key: 'how', title: 'How' },
-  { key: 'droppedAt', title: 'Dropped_at' },
-  { key: 'user', title: 'User' },
-  { key: 'clientAddress', title: 'Client' },
-  { key: 'rowEstimate', title: 'Rows', isNumber: true },
-  { key: 'byteEstimate', title: 'Bytes', isNumber: true },
-  { title: 'State', json: formatState },
-  { title: 'Expires_at', json: ({ state, due }) => (mayExpire(state, due) ? due : null) },
-  { title: 'Next', json: nextOf },
-  { key: 'statement', title: 'Statement' },
-];
-
-export function droppedTables(tables: readonly Dropped[]): ResultSet {
-  return printResultSet(COLUMNS, tables);
+/** Its columns, without a row. */
+export function emptySet(show: Show): ResultSet {
+  if (show.what === 'databases') return printResultSet(show.fields, []);
+  return show.fields === 'count' ? countSet(0) : printResultSet(show.fields, []);
 }
 
-function mayExpire(state: Dropped['state'], due: Date): boolean {
-  return state === 'HOLD' && !isPinned(due);
+function countSet(count: number): ResultSet {
+  return { columns: [{ name: 'COUNT(*)', type: 'number' }], rows: [[count]] };
 }
 
-function nextOf({ state, due, torn, unseen }: Dropped): string {
-  if (torn === true) return 'torn: an operator has to repair it';
-  if (unseen === true) return 'a privilege is missing, see undrop doctor';
-  switch (state) {
-    case 'HOLD':
-      return isPinned(due) ? 'nothing, it is pinned' : `removed from ${utcText(due)} on`;
-    case 'PURGE':
-      return 'its rows are being deleted';
-    case 'EVAC':
-      return `DROP at ${utcText(due)}`;
-    case 'DROP':
-      return 'DROP at the next check';
-  }
+async function showSchemas(
+  { plan, fields }: Extract<Show, { what: 'databases' }>,
+  format: AnswerFormat,
+  options: InterceptOptions,
+): Promise<Interception> {
+  const { facts } = format;
+  const { pool } = options.service;
+  const all = await inQueue(pool, `read ${facts.user}`, () =>
+    unlessRefused(findDroppedSchemas(pool, 'all'), [], ...ABSENT_TABLE),
+  );
+  const held = all.filter((drop) => drop.held > 0 && !drop.isOpen);
+  const asked = { session: options.userSession, facts, groupId: newId() };
+  const table = noneOf(asked);
+  const names = held.map(({ schema }) => ({ schema, table }));
+  const granted = await askWhichMayBeSeen(names, asked);
+  if ('errno' in granted) return answeredWith(granted);
+  const seen = held.filter(({ schema }) => granted.has(keyOf({ schema, table })));
+  const set = printResultSet(fields, applyPlan(plan, seen));
+  return answerRows(set, { ...format, note: null }, options);
 }

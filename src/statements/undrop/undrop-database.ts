@@ -50,11 +50,12 @@ export async function undropDatabase(
   // triggers.
   const end = (await makeTriggersOf(report, facts, options)) ? await bringBack() : report;
   const left = end.tables.filter(({ outcome }) => outcome === 'left');
-  if (left.length > 0) return { ...(await answerRefused(partly(end, left), options)), restored };
+  if (left.length > 0)
+    return { ...(await answerRefused(partly(end, left), options)), changes: restored };
   const { payload, ...ok } = await answerOk(schemaNote(end), options);
   const { note } = options.service;
   const told = withRestoredInfo(payload, formatRestoredSchema(end), { note, facts });
-  return { ...ok, payload: told, restored };
+  return { ...ok, payload: told, changes: restored };
 }
 
 /** Creates triggers that only this user may create. True: some were created. */

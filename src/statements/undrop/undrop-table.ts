@@ -8,7 +8,7 @@
  */
 
 import type { AuditEvent } from '../../audit.js';
-import { utcText } from '../../duration.js';
+import { parseTime, utcText } from '../../duration.js';
 import { UndropError } from '../../errors.js';
 import { STATEMENT_BYTES_MAX } from '../../ledger/entry.js';
 import { findRows } from '../../ledger/read.js';
@@ -43,9 +43,9 @@ import {
   type InterceptOptions,
 } from '../intercepted.js';
 import { answerOk, answerRefused, type UndoRun } from './answer.js';
-import { type BoundName, type BoundUndo, notUnique, SaidByServer } from './bind.js';
+import { type BoundName, type BoundUndo, notUnique } from './bind.js';
+import type { Dropped } from './dropped-columns.js';
 import {
-  type Dropped,
   findSeen,
   findServer,
   inRestoreQueue,
@@ -55,6 +55,7 @@ import {
   undropErrorOf,
 } from './find-dropped.js';
 import { askToCreate, askToRename, askToSwap, keyOf, type RightsAsker } from './rights.js';
+import { SaidByServer } from './said-by-server.js';
 
 type Bound<K extends BoundUndo['kind']> = Extract<BoundUndo, { kind: K }>;
 
@@ -62,7 +63,7 @@ type Bound<K extends BoundUndo['kind']> = Extract<BoundUndo, { kind: K }>;
 const ENDED_MAX = 20;
 
 export async function undropTables(
-  { names, to, swap }: Bound<'undrop-table'>,
+  { names, before, to, swap }: Bound<'undrop-table'>,
   run: UndoRun,
   options: InterceptOptions,
 ): Promise<Interception> {
@@ -76,7 +77,8 @@ export async function undropTables(
     if (asked.has(sameOf(name))) throw new SaidByServer(notUnique(name.table));
     asked.set(sameOf(name), name);
   }
-  const asker = { facts, server, sameOf };
+  const dropped = before === null ? null : parseTime(before, new Date());
+  const asker = { facts, server, sameOf, before: dropped };
   const [one] = names;
   // A hold name that isn't a table's original name means the id in it.
   if (names.length === 1 && one && parseHoldName(one.table) !== null) {
@@ -89,7 +91,7 @@ export async function undropTables(
   const wanted = names.map((name): WantedTable => {
     const held = newest.get(sameOf(name)) ?? null;
     const origin = held?.origin ?? name;
-    return { name: origin, held, to: to ?? origin, isNamed: true };
+    return { name: origin, held, to: to ?? origin, isNamed: before === null };
   });
   return bringBack(wanted, { run, swap }, options);
 }
@@ -227,10 +229,10 @@ async function bringBack(
   if (problem === undefined) {
     const { payload, ...ok } = await answerOk(noteOf(end.done), options);
     const told = withRestoredInfo(payload, restoredText(end.done), { note, facts });
-    return { ...ok, payload: told, restored };
+    return { ...ok, payload: told, changes: restored };
   }
   const error = wanted.length === 1 ? problem : someNot(problems, end.untried, wanted.length);
-  return { ...(await answerRefused(error, options)), restored };
+  return { ...(await answerRefused(error, options)), changes: restored };
 }
 
 async function bringOneBack(

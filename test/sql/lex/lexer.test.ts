@@ -1,6 +1,6 @@
 /** Tokens where the servers' lexers differ from what one would expect; names quoted for them. */
 import { describe, expect, test } from '@jest/globals';
-import { unescapeLiteral } from '../../../src/sql/grammar/dynamic-sql.js';
+import { unescapeLiteral } from '../../../src/sql/grammar/literal.js';
 import {
   CLIENT_CHARSETS,
   type ClientCharset,

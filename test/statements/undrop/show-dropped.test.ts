@@ -1,8 +1,8 @@
-/** What a row of SHOW DROPPED TABLES says. */
+/** What a row of SHOW FULL DROPPED TABLES says. */
 import { describe, expect, test } from '@jest/globals';
 import { PINNED_UNTIL } from '../../../src/names/names.js';
-import type { Dropped } from '../../../src/statements/undrop/find-dropped.js';
-import { droppedTables } from '../../../src/statements/undrop/show-dropped.js';
+import { printResultSet } from '../../../src/printer.js';
+import { bindList, type Dropped } from '../../../src/statements/undrop/dropped-columns.js';
 
 describe('a row', () => {
   const due = new Date('2026-12-01T21:05:36Z');
@@ -22,7 +22,10 @@ describe('a row', () => {
   } as unknown as Dropped;
 
   const said = (more: Partial<Dropped>) => {
-    const { columns, rows } = droppedTables([{ ...dropped, ...more }]);
+    const none = { select: null, where: null, orderBy: [], limit: null };
+    const list = bindList({ what: 'full-tables', ...none }, { decode: () => '' });
+    if (list.what !== 'tables' || list.fields === 'count') throw new Error('it has columns');
+    const { columns, rows } = printResultSet(list.fields, [{ ...dropped, ...more }]);
     return Object.fromEntries(columns.map(({ name }, index) => [name, rows[0]?.[index]]));
   };
 

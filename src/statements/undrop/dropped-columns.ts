@@ -1,0 +1,106 @@
+/**
+ * The columns of SHOW DROPPED TABLES and SHOW DROPPED DATABASES, and what a statement wants of
+ * them: which columns, which rows, in which order.
+ */
+import { utcText } from '../../duration.js';
+import type { DroppedSchema } from '../../ledger/schema-restores.js';
+import { isPinned, type QualifiedTable } from '../../names/names.js';
+import type { Field } from '../../printer.js';
+import type { ListedTable } from '../../restore/held-tables.js';
+import type { ListClauses } from '../../sql/grammar/list-clauses.js';
+import type { Literal } from '../../sql/grammar/literal.js';
+import type { Selected, ShownDrops } from '../../sql/verdict.js';
+import { fieldOf, type ListPlan, planList } from './list-filter.js';
+
+/** A held table whose original name is in the ledger. */
+export interface Dropped extends ListedTable {
+  readonly origin: QualifiedTable;
+  /** Null: this user may not see it. */
+  readonly statement: string | null;
+}
+
+/** The columns that are shown, or a count, and the rows. */
+export type BoundList =
+  | {
+      readonly what: 'tables';
+      readonly fields: readonly Field<Dropped>[] | 'count';
+      readonly plan: ListPlan<Dropped>;
+    }
+  | {
+      readonly what: 'databases';
+      readonly fields: readonly Field<DroppedSchema>[];
+      readonly plan: ListPlan<DroppedSchema>;
+    };
+
+/** The titles are the names of the columns; times are in UTC. */
+const TABLE_COLUMNS: readonly Field<Dropped>[] = [
+  { key: 'id', title: 'Id' },
+  { key: 'groupId', title: 'Drop_id' },
+  { title: 'Schema', json: ({ origin }) => origin.schema },
+  { title: 'Table', json: ({ origin }) => origin.table },
+  { key: 'how', title: 'How' },
+  { key: 'droppedAt', title: 'Dropped_at' },
+  { key: 'user', title: 'User' },
+  { key: 'clientAddress', title: 'Client' },
+  { key: 'rowEstimate', title: 'Rows', isNumber: true },
+  { key: 'byteEstimate', title: 'Bytes', isNumber: true },
+  { title: 'State', json: ({ torn, state }) => (torn === true ? 'TORN' : state) },
+  { title: 'Expires_at', json: ({ state, due }) => (mayExpire(state, due) ? due : null) },
+  { title: 'Next', json: nextOf },
+  { key: 'statement', title: 'Statement' },
+];
+/** Without FULL. */
+const SHORT = new Set(['Id', 'Schema', 'Table', 'Dropped_at', 'User', 'Expires_at']);
+const TIMES = new Set(['Dropped_at', 'Expires_at']);
+
+const SCHEMA_COLUMNS: readonly Field<DroppedSchema>[] = [
+  { key: 'groupId', title: 'Drop_id' },
+  { key: 'schema', title: 'Schema' },
+  { key: 'droppedAt', title: 'Dropped_at' },
+  { key: 'user', title: 'User' },
+  { key: 'tables', title: 'Tables', isNumber: true },
+  { key: 'held', title: 'Held', isNumber: true },
+];
+
+/** Throws `SaidByServer`. */
+export function bindList(
+  {
+    what,
+    select,
+    ...clauses
+  }: ListClauses & { readonly what: ShownDrops; readonly select: Selected },
+  { decode }: { readonly decode: (literal: Literal) => string },
+): BoundList {
+  const common = { times: TIMES, decode };
+  if (what === 'databases') {
+    const fields = SCHEMA_COLUMNS;
+    return { what, fields, plan: planList(clauses, { fields, ...common }) };
+  }
+  const plan = planList(clauses, { fields: TABLE_COLUMNS, ...common });
+  if (select === 'count') return { what: 'tables', fields: 'count', plan };
+  const short = TABLE_COLUMNS.filter(({ title = '' }) => SHORT.has(title));
+  const all = what === 'tables' ? short : TABLE_COLUMNS;
+  const fields =
+    select?.map((one) => ({ ...fieldOf(one, TABLE_COLUMNS, 'field list'), title: one.alias })) ??
+    all;
+  return { what: 'tables', fields, plan };
+}
+
+function mayExpire(state: Dropped['state'], due: Date): boolean {
+  return state === 'HOLD' && !isPinned(due);
+}
+
+function nextOf({ state, due, torn, unseen }: Dropped): string {
+  if (torn === true) return 'torn: an operator has to repair it';
+  if (unseen === true) return 'a privilege is missing, see undrop doctor';
+  switch (state) {
+    case 'HOLD':
+      return isPinned(due) ? 'nothing, it is pinned' : `removed from ${utcText(due)} on`;
+    case 'PURGE':
+      return 'its rows are being deleted';
+    case 'EVAC':
+      return `DROP at ${utcText(due)}`;
+    case 'DROP':
+      return 'DROP at the next check';
+  }
+}

@@ -1,0 +1,227 @@
+/**
+ * HOLD TABLE and PURGE TABLE, for users who may drop the table's name; PURGE DATABASE and PURGE
+ * RECYCLEBIN, for operators, who may UPDATE the ledger.
+ *
+ * Invariants: HOLD only lengthens, up to UNDROP_MAX_HOLD. A PURGE removes nothing at once: it
+ * leaves UNDROP_MIN_HOLD from now on, unless UNDROP_ALLOW_DESTROY is users, and never ends the hold
+ * of a table that is pinned, or was lengthened.
+ */
+import type { HistoryEvent } from '../../audit.js';
+import { parseTime, timeText } from '../../duration.js';
+import { UndropError } from '../../errors.js';
+import { LEDGER } from '../../ledger/tables.js';
+import { inBatches, isPinned, shownDue, writtenName } from '../../names/names.js';
+import { formatBytes, formatCount } from '../../printer.js';
+import { changeHold, type HoldChange, readNow } from '../../restore/change-hold.js';
+import { ambiguous, idDigits, isIdPrefix, noSuchHeld } from '../../restore/find-dropped.js';
+import type { ListedTable } from '../../restore/held-tables.js';
+import type { ServicePool } from '../../service/pool/pools.js';
+import { note, sql, textOf, valueList } from '../../service/sql.js';
+import { newId } from '../../steps/intents.js';
+import { withRestoredInfo } from '../../steps/undo-note.js';
+import {
+  type Answered,
+  answeredWith,
+  type Interception,
+  type InterceptOptions,
+} from '../intercepted.js';
+import { answerOk, type UndoRun } from './answer.js';
+import type { BoundTarget, BoundUndo } from './bind.js';
+import type { Dropped } from './dropped-columns.js';
+import { findAll, findSeen, findServer, refuseUnder } from './find-dropped.js';
+import { askToDropName, askToOperate } from './rights.js';
+
+type Bound<K extends BoundUndo['kind']> = Extract<BoundUndo, { kind: K }>;
+
+/** In a message. */
+const NAMES_SHOWN = 5;
+const IDS_OF_STATEMENT = 500;
+
+export async function holdBySql(
+  { target, change }: Bound<'hold'>,
+  run: UndoRun,
+  options: InterceptOptions,
+): Promise<Interception> {
+  const found = await findOwn(target, run, options);
+  if (!('held' in found)) return found;
+  const { held } = found;
+  const { pool, maxHoldMs = Number.POSITIVE_INFINITY } = options.service;
+  const now = await readNow(pool);
+  const after = (ms: number) => new Date(now.getTime() + ms);
+  const due = change.kind === 'for' ? after(change.holdMs) : (parseTime(change.time, now) ?? now);
+  if (due.getTime() - now.getTime() > maxHoldMs) {
+    const latest = timeText(after(maxHoldMs));
+    const why = `expected a time until ${latest} (UNDROP_MAX_HOLD), found ${timeText(due)}`;
+    throw notChanged(held, why, 'An operator can hold it for longer, or pin it: `undrop hold`.');
+  }
+  if (due <= held.due) {
+    const until = isPinned(held.due) ? 'it is pinned' : `it is held until ${timeText(held.due)}`;
+    throw notChanged(held, until, 'Give it a later time; PURGE TABLE ends its hold.');
+  }
+  const { table } = await changeHold(pool, held, { change: { kind: 'until', due }, holdMsMin: 0 });
+  const text = `${nameOf(held)} is held until ${timeText(table.due)}.`;
+  const changes = [heldUntil(table, run, options)];
+  return { ...(await answerText({ text, note: null }, run, options)), changes };
+}
+
+export async function purgeBySql(
+  { target }: Bound<'purge'>,
+  run: UndoRun,
+  options: InterceptOptions,
+): Promise<Interception> {
+  const found = await findOwn(target, run, options);
+  return 'held' in found ? endHolds([found.held], run, options) : found;
+}
+
+export async function purgeAllBySql(
+  { schema, isDropped }: Bound<'purge-all'>,
+  run: UndoRun,
+  options: InterceptOptions,
+): Promise<Interception> {
+  const { facts } = run;
+  refuseUnder(facts);
+  const server = await findServer(facts, options);
+  const asked = { session: options.userSession, facts, groupId: newId() };
+  const said = await askToOperate(asked);
+  if (said !== null) return answeredWith(said);
+  const fit = schema === null ? {} : { schema };
+  const all = await findAll(fit, { facts, server }, options);
+  const held = all.filter(
+    ({ state, how }) => state === 'HOLD' && (!isDropped || how === OF_SCHEMA),
+  );
+  if (held.length === 0) throw noSuchHeld(schema ?? '*');
+  return endHolds(held, run, options);
+}
+
+const OF_SCHEMA: Dropped['how'] = 'DROP DATABASE';
+
+/** The one table in HOLD that is meant, if the user may drop its name; else the answer. */
+async function findOwn(
+  target: BoundTarget,
+  { facts }: UndoRun,
+  options: InterceptOptions,
+): Promise<{ readonly held: Dropped } | Interception> {
+  refuseUnder(facts);
+  const server = await findServer(facts, options);
+  const asked = { session: options.userSession, facts, groupId: newId() };
+  const asker = { facts, server };
+  if ('name' in target) {
+    const said = await askToDropName(target.name, asked);
+    if (said !== null) return answeredWith(said);
+    const all = await findAll({ names: [target.name] }, asker, options);
+    return { held: oneOf(all, writtenName(target.name)) };
+  }
+  const digits = idDigits(target.id);
+  if (!isIdPrefix(digits)) throw noSuchHeld(target.id);
+  const found = await findSeen({ prefix: digits }, { ...asker, enough: 2 }, options);
+  if ('errno' in found) return answeredWith(found);
+  const held = oneOf(found.seen, target.id);
+  const said = await askToDropName(held.origin, asked);
+  return said === null ? { held } : answeredWith(said);
+}
+
+function oneOf(all: readonly Dropped[], target: string): Dropped {
+  const held = all.filter(({ state }) => state === 'HOLD');
+  const [one, other] = held;
+  if (one === undefined) throw noSuchHeld(target);
+  if (other !== undefined) throw ambiguous(target, held);
+  return one;
+}
+
+/** Rejects with the error of the first that can't be changed; those before it are. */
+async function endHolds(
+  all: readonly Dropped[],
+  run: UndoRun,
+  options: InterceptOptions,
+): Promise<Interception> {
+  const { pool, holdMs, hintMsMin: leastMs = holdMs } = options.service;
+  const lengthened = await lengthenedAmong(pool, all);
+  const isLeft = ({ id, due }: Dropped) => isPinned(due) || lengthened.has(id);
+  const [left, ended] = [all.filter(isLeft), all.filter((one) => !isLeft(one))];
+  const [kept] = left;
+  if (ended.length === 0 && kept !== undefined) {
+    const why = isPinned(kept.due) ? 'it is pinned' : 'its hold was lengthened';
+    throw notChanged(kept, why, 'An operator can end it: `undrop remove`.');
+  }
+  const due = new Date((await readNow(pool)).getTime() + leastMs);
+  const change: HoldChange = leastMs === 0 ? { kind: 'end' } : { kind: 'until', due };
+  const changes: HistoryEvent[] = [];
+  for (const table of ended) {
+    if (table.due <= due) continue;
+    const report = await changeHold(pool, table, { change, holdMsMin: 0 });
+    changes.push(heldUntil(report.table, run, options));
+  }
+  const note = left.length === 0 ? null : `Not, pinned or held longer: ${namesOf(left)}.`;
+  const text = purgeText({ ended, due, leastMs });
+  return { ...(await answerText({ text, note }, run, options)), changes };
+}
+
+/** An OK with that info text, and a warning. */
+async function answerText(
+  { text, note }: { readonly text: string; readonly note: string | null },
+  { facts }: UndoRun,
+  options: InterceptOptions,
+): Promise<Answered> {
+  const { payload, ...ok } = await answerOk(note, options);
+  return { ...ok, payload: withRestoredInfo(payload, text, { note: options.service.note, facts }) };
+}
+
+function purgeText({
+  ended,
+  due,
+  leastMs,
+}: {
+  readonly ended: readonly Dropped[];
+  readonly due: Date;
+  readonly leastMs: number;
+}): string {
+  const bytes = formatBytes(ended.reduce((sum, { byteEstimate }) => sum + (byteEstimate ?? 0), 0));
+  const what = ended.length === 1 ? namesOf(ended) : `${formatCount(ended.length)} tables`;
+  if (leastMs === 0) return `${what}: removed from now on, ${bytes}.`;
+  return `${what}: removed from ${timeText(due)} on, ${bytes}; until then UNDROP restores.`;
+}
+
+function namesOf(tables: readonly Dropped[]): string {
+  const names = tables.slice(0, NAMES_SHOWN).map(nameOf);
+  const more = tables.length > NAMES_SHOWN ? ` and ${tables.length - NAMES_SHOWN} more` : '';
+  return names.join(', ') + more;
+}
+
+function nameOf({ origin }: Pick<Dropped, 'origin'>): string {
+  return writtenName(origin);
+}
+
+/** The ids of those whose hold was lengthened. */
+async function lengthenedAmong(
+  pool: ServicePool,
+  tables: readonly Dropped[],
+): Promise<ReadonlySet<string>> {
+  const found = new Set<string>();
+  for (const batch of inBatches(tables, IDS_OF_STATEMENT)) {
+    const ids = valueList(batch.map(({ id }) => id));
+    const [rows = []] = await pool.run(
+      sql`SELECT ${note('read')} id FROM ${LEDGER} WHERE lengthened <> 0 AND id IN (${ids})`,
+    );
+    for (const row of rows) found.add(textOf(row, 'id'));
+  }
+  return found;
+}
+
+function notChanged({ origin, id }: Dropped, why: string, instead: string): UndropError {
+  return new UndropError('UNDROP_HOLD_NOT_CHANGED', {
+    table: writtenName(origin),
+    id,
+    why,
+    instead,
+  });
+}
+
+function heldUntil(
+  { id, groupId: dropId, origin, holdName }: ListedTable,
+  { facts: { user } }: UndoRun,
+  { session: { clientAddress: client, threadId } }: InterceptOptions,
+): HistoryEvent {
+  const name = { schema: origin?.schema ?? null, table: origin?.table ?? null };
+  const what = { id, dropId, ...name, until: shownDue(holdName) };
+  return { event: 'hold-changed', user, client, threadId, ...what };
+}

@@ -1,0 +1,278 @@
+/**
+ * The words of other products, lists with WHERE, ORDER BY and LIMIT, HOLD and PURGE: through the
+ * proxy, by text and prepared.
+ */
+import { describe, expect } from '@jest/globals';
+import type { ResultSetHeader, RowDataPacket } from 'mysql2/promise';
+import { onServers } from '../support/on-servers.js';
+import { proxyInFront } from '../support/proxy.js';
+import { connect, query, type Session } from '../support/servers.js';
+
+onServers('the words that people type on $name', (server, on) => {
+  const { test } = on;
+  on.freshLedger();
+  const proxy = on.proxy({ HOLD: '2d', MIN_HOLD: '1h', MAX_HOLD: '30d' });
+  const schema = on.each.schema('words');
+  const client = on.each.session({ to: proxy, schema, multipleStatements: true });
+
+  async function drop(...tables: readonly string[]): Promise<void> {
+    for (const table of tables) {
+      await client.run(
+        `CREATE TABLE ${table} (id INT PRIMARY KEY)`,
+        `INSERT INTO ${table} VALUES (1), (2)`,
+        `DROP TABLE ${table}`,
+      );
+    }
+  }
+  const shown = (rest: string) =>
+    client.rows(`SHOW FULL DROPPED TABLES FROM ${schema.name} ${rest}`);
+  const tablesOf = async (rest: string) => (await shown(rest)).map((row) => row['Table']);
+  /** The info text of an OK; without session tracking the driver has its length for letters. */
+  const infoOf = async (sql: string) => {
+    const [{ info }] = await client.query<ResultSetHeader>(sql);
+    return info.slice(info.search(/[a-z]\w*\.a|\d+ tables/));
+  };
+  const warningOf = async () => String((await client.rows('SHOW WARNINGS'))[0]?.['Message'] ?? '');
+  const idOf = async (table: string) =>
+    String((await shown(`WHERE \`Table\` = '${table}' LIMIT 1`))[0]?.['Id']);
+  const dueOf = async (table: string) => {
+    const [row] = await query<{ readonly hours: number }>(
+      server,
+      `SELECT ROUND(TIMESTAMPDIFF(SECOND, UTC_TIMESTAMP(), hold_until) / 3600) AS hours
+       FROM _undrop.ledger WHERE state = 'HOLD' AND schema_name = '${schema.name}'
+         AND table_name = '${table}' ORDER BY id DESC LIMIT 1`,
+    );
+    return Number(row?.hours);
+  };
+
+  test.each([
+    ['RECOVER TABLE a', 'a'],
+    ['RECOVER TABLE a TO b', 'b'],
+    ['FLASHBACK TABLE a', 'a'],
+    ['flashback table a to b', 'b'],
+    ['FLASHBACK TABLE a TO BEFORE DROP', 'a'],
+    ['/* from a tool */ -- and\n RECOVER TABLE a', 'a'],
+  ])('%s', async (sql, name) => {
+    await drop('a');
+    await client.query(sql);
+    expect(await client.tables()).toEqual([name]);
+    expect(await client.count(name)).toBe(2);
+  });
+
+  test('FLASHBACK DATABASE, and SHOW DROPPED DATABASES before', async () => {
+    await client.run('CREATE TABLE a (id INT)', 'CREATE TABLE b (id INT)');
+    await client.query(`DROP DATABASE ${schema.name}`);
+    const [row] = (await client.rows('SHOW DROPPED DATABASES')).filter(
+      (one) => one['Schema'] === schema.name,
+    );
+    expect(row).toMatchObject({ Schema: schema.name, User: 'root', Tables: 2, Held: 2 });
+    await client.query(`FLASHBACK DATABASE ${schema.name}`);
+    expect(await client.tables(schema.name)).toEqual(['a', 'b']);
+  });
+
+  test('SHOW DROPPED TABLES has six columns, and FULL has all', async () => {
+    await drop('a');
+    const [short = {}] = await client.rows(`SHOW DROPPED TABLES FROM ${schema.name}`);
+    expect(Object.keys(short)).toEqual([
+      'Id',
+      'Schema',
+      'Table',
+      'Dropped_at',
+      'User',
+      'Expires_at',
+    ]);
+    for (const sql of ['SHOW RECYCLEBIN', 'SHOW TABLES DROPPED']) {
+      expect(await client.rows(`${sql} FROM ${schema.name}`)).toEqual([short]);
+    }
+    expect(Object.keys((await shown(''))[0] ?? {})).toHaveLength(14);
+  });
+
+  test('a list with WHERE, ORDER BY and LIMIT', async () => {
+    await drop('a', 'b', 'c', 'b');
+    expect(await tablesOf('')).toEqual(['b', 'c', 'b', 'a']);
+    expect(await tablesOf('ORDER BY `Table`, Dropped_at DESC')).toEqual(['a', 'b', 'b', 'c']);
+    expect(await tablesOf("WHERE `Table` = 'B'")).toEqual(['b', 'b']);
+    expect(await tablesOf("WHERE Table IN ('a', 'c') AND NOT User = 'nobody'")).toEqual(['c', 'a']);
+    expect(await tablesOf("WHERE Statement LIKE 'drop%c'")).toEqual(['c']);
+    expect(await tablesOf("WHERE Dropped_at < '2020-01-01' OR Rows IS NULL LIMIT 0")).toEqual([]);
+    expect(
+      await tablesOf("WHERE Dropped_at BETWEEN '2020-01-01 00:00' AND '2100-01-01'"),
+    ).toHaveLength(4);
+    expect(await tablesOf('ORDER BY Id LIMIT 2 OFFSET 1')).toEqual(['b', 'c']);
+    expect(await tablesOf('LIMIT 1, 2')).toEqual(['c', 'b']);
+  });
+
+  test('a list as data', async () => {
+    await drop('a', 'b');
+    const where = `WHERE \`Schema\` = '${schema.name}'`;
+    const from = 'FROM _undrop.dropped_tables';
+    expect(await client.rows(`SELECT COUNT(*) ${from} ${where}`)).toEqual([{ 'COUNT(*)': 2 }]);
+    const named = await client.rows(
+      `SELECT \`Table\` AS t, User ${from} AS d ${where} ORDER BY \`Table\``,
+    );
+    expect(named).toEqual([
+      { t: 'a', User: 'root' },
+      { t: 'b', User: 'root' },
+    ]);
+  });
+
+  test('prepared, in the binary protocol', async () => {
+    await drop('a');
+    const [rows] = await client.execute<RowDataPacket[]>(
+      `SELECT \`Table\`, Bytes FROM _undrop.dropped_tables WHERE \`Schema\` = '${schema.name}'`,
+    );
+    expect(rows).toEqual([{ Table: 'a', Bytes: expect.any(Number) }]);
+    const [held] = await client.execute<ResultSetHeader>("HOLD TABLE a FOR '5d'");
+    expect(held.affectedRows).toBe(0);
+    expect(await dueOf('a')).toBe(120);
+  });
+
+  test.each([
+    ['SHOW DROPPED TABLES WHERE Size > 1', 1054, "Unknown column 'Size' in 'where clause'"],
+    ['SHOW DROPPED TABLES ORDER BY Size', 1054, "Unknown column 'Size' in 'order clause'"],
+    ['SELECT Size FROM _undrop.dropped_tables', 1054, "Unknown column 'Size' in 'field list'"],
+    ["SHOW DROPPED TABLES WHERE Dropped_at > 'x'", 1210, 'offset 39: expected a time'],
+    ["SHOW DROPPED TABLES WHERE Rows > 'x'", 1210, 'offset 33: expected a number'],
+    ["SHOW DROPPED TABLES WHERE Table LIKE CONCAT('a')", 1064, "near 'CONCAT("],
+    ['SHOW DROPPED TABLES WHERE Rows > (SELECT 1)', 1064, "near '(SELECT 1)'"],
+    ['UNDROP orders', 1064, "undrop's own: UNDROP TABLE"],
+    ['SHOW DROPPED', 1064, "undrop's own: UNDROP TABLE"],
+    ["HOLD TABLE a FOR '3'", 1210, "expected a duration like 12h or 30d, found '3'"],
+    ["HOLD TABLE a UNTIL 'soon'", 1210, "found 'soon'"],
+    ["UNDROP TABLE a BEFORE 'soon'", 1210, "found 'soon'"],
+  ])('%s is refused', async (sql, errno, words) => {
+    const said = await client.errorOf(sql);
+    expect(said).toMatchObject({ errno, message: expect.stringContaining(words) });
+  });
+
+  test('UNDROP … BEFORE brings back the newest that was dropped before', async () => {
+    await drop('a');
+    await query(
+      server,
+      `UPDATE _undrop.ledger SET dropped_at = '2026-11-20 10:00' WHERE schema_name = '${schema.name}'`,
+    );
+    await drop('a');
+    await client.query("UNDROP TABLE a BEFORE '2026-11-20 12:00+01:00' TO old");
+    expect(await client.tables()).toEqual(['old']);
+    const said = await client.errorOf("UNDROP TABLE a BEFORE '2026-11-20 09:00' TO older");
+    expect(said).toMatchObject({ errno: 1146 });
+  });
+
+  test('HOLD only lengthens, up to UNDROP_MAX_HOLD', async () => {
+    await drop('a');
+    expect(await infoOf("HOLD TABLE a FOR '10d'")).toMatch(/^\S+\.a is held until \d{4}-/);
+    expect(await dueOf('a')).toBe(240);
+    for (const sql of ["HOLD TABLE a FOR '1d'", "HOLD TABLE a FOR '31d'"]) {
+      expect(await client.errorOf(sql)).toMatchObject({
+        message: expect.stringContaining('UNDROP_HOLD_NOT_CHANGED'),
+      });
+    }
+    await client.query(`HOLD TABLE '${(await idOf('a')).slice(0, 20)}' FOR '20d'`);
+    expect(await dueOf('a')).toBe(480);
+    expect(await client.errorOf("HOLD TABLE b FOR '20d'")).toMatchObject({ errno: 1146 });
+  });
+
+  test('PURGE leaves UNDROP_MIN_HOLD, and HOLD and UNDROP take it back', async () => {
+    await drop('a', 'b', 'c');
+    expect(await infoOf('PURGE TABLE a')).toMatch(
+      /^\S+\.a: removed from \d{4}-.* on, .*; until then UNDROP/,
+    );
+    expect(await dueOf('a')).toBe(1);
+    await client.query("HOLD TABLE a FOR '3d'");
+    expect(await dueOf('a')).toBe(72);
+    // Its hold was lengthened.
+    expect(await client.errorOf('PURGE TABLE a')).toMatchObject({
+      message: expect.stringContaining('its hold was lengthened'),
+    });
+    await client.query('PURGE TABLE b');
+    await client.query('UNDROP TABLE b');
+    expect(await client.count('b')).toBe(2);
+    await drop('c');
+    expect(await client.errorOf('PURGE TABLE c')).toMatchObject({
+      message: expect.stringContaining('UNDROP_AMBIGUOUS'),
+    });
+    const all = await infoOf(`PURGE RECYCLEBIN FROM ${schema.name}`);
+    expect(all).toMatch(/^2 tables: removed from /);
+    expect(await warningOf()).toMatch(/^Not, pinned or held longer: \S+\.a\.$/);
+    expect([await dueOf('a'), await dueOf('c')]).toEqual([72, 1]);
+  });
+
+  test('PURGE DATABASE is about what its DROP dropped', async () => {
+    await drop('single');
+    await client.run('CREATE TABLE a (id INT)', `DROP DATABASE ${schema.name}`);
+    await client.query(`PURGE DATABASE ${schema.name}`);
+    expect([await dueOf('single'), await dueOf('a')]).toEqual([48, 1]);
+  });
+
+  test('PURGE ends a hold at once where UNDROP_ALLOW_DESTROY says so', async () => {
+    await using quick = await proxyInFront(server, { ALLOW_DESTROY: 'users', HOLD: '2d' });
+    await drop('a');
+    const session = await connect(quick, { database: schema.name });
+    await session.query('PURGE TABLE a');
+    await session.end();
+    expect(await dueOf('a')).toBe(0);
+  });
+
+  describe('rights', () => {
+    const account = 'words_user';
+    const GRANTS: Readonly<Record<string, readonly string[]>> = {
+      owner: ['ALL ON `@`.*'],
+      'DROP only': ['DROP ON `@`.*'],
+      'SELECT only': ['SELECT ON `@`.*'],
+      'another schema': ['ALL ON words_other.*'],
+      none: [],
+      'DROP of the name': ['CREATE, DROP ON `@`.a'],
+      'the ledger': ['UPDATE, SELECT ON _undrop.ledger'],
+    };
+    const MAY: Readonly<Record<string, readonly string[]>> = {
+      HOLD: ['owner', 'DROP only', 'DROP of the name'],
+      PURGE: ['owner', 'DROP only', 'DROP of the name'],
+      'PURGE RECYCLEBIN': ['the ledger'],
+      'PURGE DATABASE': ['the ledger'],
+      SELECT: ['owner'],
+      WHERE: ['owner'],
+    };
+    const STATEMENTS: Readonly<Record<string, string>> = {
+      SELECT: 'SELECT `Table` FROM _undrop.dropped_tables',
+      WHERE: "SHOW FULL DROPPED TABLES WHERE `Table` = 'a'",
+      HOLD: "HOLD TABLE @.a FOR '9d'",
+      'PURGE RECYCLEBIN': 'PURGE RECYCLEBIN FROM @',
+      'PURGE DATABASE': 'PURGE DATABASE @',
+      PURGE: 'PURGE TABLE @.a',
+    };
+
+    test.each(Object.keys(GRANTS))('of %s', async (who) => {
+      await query(server, `CREATE USER ${account}@'%' IDENTIFIED BY 'x'`);
+      try {
+        for (const grant of GRANTS[who] ?? []) {
+          await query(server, `GRANT ${grant.replace('@', schema.name)} TO ${account}@'%'`);
+        }
+        const session = await connect(proxy, { user: account, password: 'x' });
+        const found: string[] = [];
+        await drop('a');
+        for (const [what, sql] of Object.entries(STATEMENTS)) {
+          if (await isAllowed(session, sql.replaceAll('@', schema.name))) found.push(what);
+          await client.run('UNDROP TABLE a', 'DROP TABLE a');
+        }
+        await session.end();
+        const expected = Object.keys(STATEMENTS).filter((what) => MAY[what]?.includes(who));
+        expect(found).toEqual(expected);
+      } finally {
+        await query(server, `DROP USER ${account}@'%'`);
+      }
+    });
+
+    /** A list is allowed if it has a row. */
+    async function isAllowed(session: Session, sql: string): Promise<boolean> {
+      try {
+        const [answer] = await session.query(sql);
+        return !Array.isArray(answer) || answer.length > 0;
+      } catch (error) {
+        const { errno } = error as { readonly errno: number };
+        // No DROP DATABASE has dropped anything.
+        expect([1142, 1044, 1227, 1146]).toContain(errno);
+        return errno === 1146;
+      }
+    }
+  });
+});
