@@ -204,6 +204,11 @@ export const COMMANDS: readonly Command[] = [
         default: false,
         describe: 'if the name is taken, hold the table that has it, in the same RENAME',
       },
+      keys: {
+        type: 'boolean',
+        default: false,
+        describe: 'add foreign keys also where another table has the name of the parent now',
+      },
       drop: {
         type: 'string',
         describe: 'all tables of one statement: its drop id, or the id of one of its tables',

@@ -72,6 +72,8 @@ export type Todo =
    * It is restored, but the account may not create some of its triggers (reattach-triggers.ts).
    */
   | 'triggers'
+  /** It is restored without a foreign key, until the parent has its name again (make-whole.ts). */
+  | 'keys'
   /** For a schema: its restore has ended incomplete; the same request continues it. */
   | 'partly'
   /** It is restored; the check for rows that break its foreign keys has to be done. */

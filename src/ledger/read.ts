@@ -41,6 +41,8 @@ type RowFilter =
   | { readonly by: 'restoring' }
   /** It was restored without some of its triggers, as far as the last restore found. */
   | { readonly by: 'triggers' }
+  /** Restored, perhaps without keys to a table that was named `parent`; null: to any. */
+  | { readonly by: 'keys'; readonly parent: string | null }
   /** The same as `restoring`, without tables of a schema that is being restored. */
   | { readonly by: 'broken-off' }
   /** Restored; the check for rows that break its foreign keys has to be done. */
@@ -228,6 +230,9 @@ function condition(filter: RowFilter): SQLQuery {
       return sql`todo = 'restoring' AND ${OF_TABLE}`;
     case 'triggers':
       return sql`state = 'restored' AND todo = 'triggers' AND ${OF_TABLE}`;
+    case 'keys':
+      return sql`state = 'restored' AND todo IN ('keys', 'triggers') AND ${OF_TABLE}
+        AND INSTR(detached, ${filter.parent === null ? '' : JSON.stringify(filter.parent)}) > 0`;
     case 'broken-off':
       return IS_BROKEN_OFF;
     case 'looking':

@@ -20,7 +20,7 @@ import { LEDGER } from '../ledger/tables.js';
 import { recordOutcome, recordState } from '../ledger/write.js';
 import type { Log } from '../log.js';
 import { type HoldName, isUserSchema, parseHoldName } from '../names/names.js';
-import { finishRestore } from '../restore/make-whole.js';
+import { addWaitingKeys, finishRestore } from '../restore/make-whole.js';
 import { findRenamed, findRestoring } from '../restore/rename-back.js';
 import { finishSchemaRestore } from '../restore/schema/restore-schema.js';
 import { isRowLevelError, unlessRefused } from '../service/errors.js';
@@ -254,7 +254,13 @@ export async function finishAll(pool: ServicePool, log: Log): Promise<readonly s
       );
     }
   }
-  return [...left, ...(await finishRestores(pool, log))];
+  left.push(...(await finishRestores(pool, log)));
+  if ((await readServerFacts(pool)).readOnly) return left;
+  for (const { name, table, problem } of await addWaitingKeys(pool, null)) {
+    if (problem === null) log.info({ table, key: name }, 'added a foreign key; its parent is back');
+    else log.warn({ table, key: name, problem }, 'cannot add a foreign key; its parent is back');
+  }
+  return left;
 }
 
 /** Resolves to the ids of those to try again. The pool needs two connections. */

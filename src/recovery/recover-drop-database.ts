@@ -286,7 +286,7 @@ async function renameToOrigin(
 async function endPutBack(pool: ServicePool, row: LedgerRow, log: Log): Promise<boolean> {
   const { id, schema, table, detached, sqlLogBin: logged, rowLogged, threadId } = row;
   const cameBack = hasDetached(detached)
-    ? await makeWhole(pool, { id, logged }, { schema, table })
+    ? await makeWhole(pool, { id, logged, anyParent: true }, { schema, table })
     : NOTHING_REATTACHED;
   const problems = problemsOf(id, cameBack);
   if (cameBack.isToCome) return false;

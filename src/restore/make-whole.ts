@@ -8,10 +8,12 @@
 
 import {
   mayPass,
+  placeKeys,
   type Reattached,
   type ReattachedKey,
   type ReattachOptions,
   reattach,
+  reattachOwnKeys,
 } from '../held/foreign-keys/reattach.js';
 import { reattachChecks } from '../held/relocate/checks.js';
 import {
@@ -21,9 +23,10 @@ import {
   withoutTriggers,
 } from '../held/triggers/reattach-triggers.js';
 import type { LedgerRow } from '../ledger/entry.js';
-import { findRows } from '../ledger/read.js';
+import { liveOwners } from '../ledger/owner.js';
+import { findRows, findRowsIfAny } from '../ledger/read.js';
 import { findDroppedSchemas } from '../ledger/schema-restores.js';
-import { leaveRestore, untold } from '../ledger/table-restores.js';
+import { asRestorer, leaveRestore, takeOverRestore, untold } from '../ledger/table-restores.js';
 import type { QualifiedTable } from '../names/names.js';
 import { tolerantly } from '../service/errors.js';
 import type { ServicePool } from '../service/pool/pools.js';
@@ -74,7 +77,7 @@ const NO_ROW = 'the ledger has no row for it';
 /** Reattaches the detached parts to a restored table; may run twice. */
 export async function makeWhole(
   pool: ServicePool,
-  how: Pick<ReattachOptions, 'id' | 'logged' | 'wholeSchema' | 'awaited'>,
+  how: Pick<ReattachOptions, 'id' | 'logged' | 'wholeSchema' | 'anyParent'>,
   restoredAs: QualifiedTable,
 ): Promise<ReattachReport> {
   const found = await tolerantly(() => findRows(pool, { by: 'id', prefix: how.id }));
@@ -119,7 +122,9 @@ async function leave(
   await untold(async () => {
     if (problems.length === 0) return leaveRestore(pool, row, null);
     const isLater = cameBack.isToCome || (await isBeingEmptied(pool, at));
-    const todo = isLater ? 'restoring' : (withoutTriggers(row.id, cameBack.triggers)?.todo ?? null);
+    const lacking = withoutTriggers(row.id, cameBack.triggers)?.todo;
+    const waiting = cameBack.foreignKeys.some(({ isAwaiting }) => isAwaiting) ? 'keys' : null;
+    const todo = isLater ? 'restoring' : (lacking ?? waiting);
     return leaveRestore(pool, row, { todo, text });
   });
 }
@@ -165,7 +170,8 @@ export async function finishRestore(pool: ServicePool, id: string): Promise<bool
   const [row] = await findRows(pool, { by: 'id', prefix: id });
   const at = row === undefined ? null : await findRestoring(pool, row);
   if (row === undefined || at === null) return true;
-  const how = await ofItsSchema(pool, row, at);
+  // A table of an intent is put back, and so are those that were dropped with it.
+  const how = { ...(await ofItsSchema(pool, row, at)), anyParent: row.state === 'intent' };
   await makeWhole(pool, { id, logged: row.sqlLogBin, ...how }, at);
   const [now] = await findRows(pool, { by: 'id', prefix: id }, { texts: false });
   return now?.failure?.todo !== 'restoring';
@@ -178,9 +184,57 @@ async function ofItsSchema(
   pool: ServicePool,
   { groupId }: LedgerRow,
   { schema }: QualifiedTable,
-): Promise<Pick<ReattachOptions, 'wholeSchema' | 'awaited'>> {
+): Promise<Pick<ReattachOptions, 'wholeSchema'>> {
   const [drop] = await findDroppedSchemas(pool, { groupId });
-  if (drop?.restoredAs !== schema) return {};
-  const rows = await findRows(pool, { by: 'group', groupId }, { texts: false });
-  return { wholeSchema: true, awaited: new Set(rows.map(({ table }) => `${schema}.${table}`)) };
+  return { wholeSchema: drop?.restoredAs === schema };
+}
+
+// ── keys that wait for their parent ──────────────────────────────────────────────────────────────
+// A key is left out while another table has the name of its parent (held/foreign-keys/reattach.ts),
+// and added when the parent has its name again: by the restore of the parent, or by recovery.
+//
+// Invariant: it is added only to the table that was restored, if that has not been altered since.
+
+/**
+ * Adds those to `parent`, or all (null), if their parents are back; the results. May run twice.
+ */
+export async function addWaitingKeys(
+  pool: ServicePool,
+  parent: QualifiedTable | null,
+): Promise<readonly ReattachedKey[]> {
+  const rows = await findRowsIfAny(pool, { by: 'keys', parent: parent?.table ?? null });
+  const owned = await liveOwners(pool, rows);
+  const free = rows.filter(({ id }) => !owned.has(id));
+  if (free.length === 0) return [];
+  return asRestorer(pool, async (owner) => {
+    const added: ReattachedKey[] = [];
+    for (const row of free) {
+      // Recovery tries a failed one again.
+      const { value } = await tolerantly(() => addKeysOf(pool, row, owner));
+      added.push(...value);
+    }
+    return added;
+  });
+}
+
+async function addKeysOf(
+  pool: ServicePool,
+  row: LedgerRow,
+  owner: number,
+): Promise<readonly ReattachedKey[]> {
+  const { id, schema, table, detached, sqlLogBin: logged, failure } = row;
+  const restoredAs = await findRestoring(pool, row);
+  if (restoredAs === null) return [];
+  const how = { id, logged, ...(await ofItsSchema(pool, row, restoredAs)) };
+  const options = { ...how, origin: { schema, table }, restoredAs, detached, dropped: row };
+  const places = await placeKeys(pool, options);
+  const isReady = ({ isThere, isAwaiting }: (typeof places)[number]) => !isThere && !isAwaiting;
+  const ready = new Set(places.filter(isReady).map(({ key }) => key.name));
+  if (ready.size === 0 || !(await takeOverRestore(pool, row, owner))) return [];
+  const keys = await reattachOwnKeys(pool, options);
+  const isLeft = keys.some(({ isAwaiting, problem }) => isAwaiting || mayPass(problem));
+  const text = problemsOf(id, { ...NOTHING_REATTACHED, foreignKeys: keys }).join('; ');
+  const now = text === '' ? null : { todo: isLeft ? ('keys' as const) : null, text };
+  await leaveRestore(pool, row, failure?.todo === 'triggers' ? failure : now);
+  return keys.filter(({ name }) => ready.has(name));
 }

@@ -5,6 +5,8 @@
 import { utcText } from '../duration.js';
 import { UndropError } from '../errors.js';
 import type { BrokenKey } from '../held/foreign-keys/broken-rows.js';
+import { keyRowsText } from '../held/foreign-keys/reattach.js';
+import { type QualifiedTable, writtenName } from '../names/names.js';
 import { formatCount, printable } from '../printer.js';
 import type { HoldReport } from './change-hold.js';
 import type { DroppedTable } from './held-tables.js';
@@ -26,7 +28,7 @@ export function formatRestoreReport(report: RestoreReport): string {
       ? []
       : ['The ledger could not be updated; recovery will do that.']),
     ...report.checks.flatMap((check) => formatPart('CHECK', check)),
-    ...report.foreignKeys.flatMap(formatForeignKey),
+    ...report.foreignKeys.flatMap((key) => formatForeignKey(key, report.restoredAs)),
     ...formatProblem('foreign keys', report.foreignKeysProblem),
     ...report.triggers.flatMap((trigger) => formatPart('Trigger', trigger)),
     ...formatProblem('triggers', report.triggersProblem),
@@ -55,7 +57,7 @@ export function formatRestored(report: RestoreReport): string {
   const what = origin === null ? report.id : formatName(origin);
   const isSameName = origin?.schema === restoredAs.schema && origin.table === restoredAs.table;
   const as = isSameName ? '' : ` as ${formatName(restoredAs)}`;
-  const done = report.wasBack ? 'Finished an interrupted restore: restored' : 'Restored';
+  const done = report.wasBack ? 'Finished an earlier restore: restored' : 'Restored';
   return `${done} ${what}${as}${formatDetails(report)}.`;
 }
 
@@ -87,11 +89,18 @@ function formatProblem(what: string, problem: string | null): readonly string[] 
 }
 
 /** Nothing if the key is unchanged. */
-function formatForeignKey(key: RestoreReport['foreignKeys'][number]): readonly string[] {
+function formatForeignKey(
+  key: RestoreReport['foreignKeys'][number],
+  restoredAs: QualifiedTable,
+): readonly string[] {
   const what = printable(`Foreign key ${key.name} of ${key.table} to ${key.parent}`);
   if (key.problem !== null) return [`${what} was not restored: ${printable(key.problem)}`];
   if (key.oldParent !== null) {
-    return [printable(`${what} refers to another table than before; ${key.oldParent}.`)];
+    const rows = keyRowsText(key.rows);
+    return [printable(`${what} refers to another table than before; ${key.oldParent}; ${rows}.`)];
+  }
+  if (key.table !== writtenName(restoredAs)) {
+    return [`${what} was added: it had waited for this table.`];
   }
   return key.isParentMissing
     ? [`${what} was restored; its parent table is missing until it is restored or created.`]

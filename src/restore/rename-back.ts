@@ -154,9 +154,9 @@ function notHeld({ id, holdSchema, holdName }: RenamedBack, cause?: unknown): Un
 
 // ── whether it has its name ──────────────────────────────────────────────────────────────────────
 
-/** Its restore was interrupted, or left triggers out. */
+/** Its restore was interrupted, or left triggers or foreign keys out. */
 export function isUnfinished({ failure }: Pick<LedgerRow, 'failure'>): boolean {
-  return failure?.todo === 'restoring' || failure?.todo === 'triggers';
+  return ['restoring', 'triggers', 'keys'].includes(failure?.todo ?? '');
 }
 
 /**

@@ -6,6 +6,7 @@
  */
 import { UndropError } from '../errors.js';
 import { type BrokenKey, findBrokenRows } from '../held/foreign-keys/broken-rows.js';
+import type { ReattachOptions } from '../held/foreign-keys/reattach.js';
 import {
   asRestorer,
   LOOKING,
@@ -21,7 +22,7 @@ import type { ServicePool } from '../service/pool/pools.js';
 import { runWithin } from '../service/pool/statement-timeout.js';
 import { ident, note, numberOf, sql } from '../service/sql.js';
 import { type DroppedTable, type ListedTable, listWanted } from './held-tables.js';
-import { makeWhole, type ReattachReport } from './make-whole.js';
+import { addWaitingKeys, makeWhole, type ReattachReport } from './make-whole.js';
 import {
   explainRefusal,
   type HeldPlan,
@@ -49,19 +50,26 @@ export interface RestoreReport
   readonly recorded: boolean | null;
 }
 
+/** `anyParent`: `--keys` of the command. */
+export type RestoreOptions = Pick<ReattachOptions, 'anyParent'>;
+
 /**
  * Rejects with UNDROP_SCHEMA_MISSING, UNDROP_NAME_TAKEN, UNDROP_STATISTICS_LEFT, UNDROP_NOT_HELD,
  * UNDROP_BUSY or UNDROP_MISSING_RIGHT; then nothing was changed. If the connection breaks, the same
  * request continues. `plan`: by a list that may be some seconds old.
  */
-export function restoreTable(pool: ServicePool, plan: RestorePlan): Promise<RestoreReport> {
+export function restoreTable(
+  pool: ServicePool,
+  plan: RestorePlan,
+  how: RestoreOptions = {},
+): Promise<RestoreReport> {
   return asRestorer(pool, async (owner) => {
     const recorded = plan.wasBack
       ? await goOn(pool, plan, owner)
       : await renameAndRecord(pool, plan, owner).catch((error: unknown) => {
           throw explainRefusal(error, plan);
         });
-    return finishRestored(pool, { ...plan, recorded });
+    return finishRestored(pool, { ...plan, recorded }, how);
   });
 }
 
@@ -69,21 +77,24 @@ export function restoreTable(pool: ServicePool, plan: RestorePlan): Promise<Rest
 export async function finishRestored(
   pool: ServicePool,
   done: Pick<RestorePlan, 'table' | 'to' | 'wasBack'> & Pick<RestoreReport, 'recorded'>,
+  how: RestoreOptions = {},
 ): Promise<RestoreReport> {
   const { table, to, wasBack, recorded } = done;
-  const cameBack = await makeWhole(pool, table, to);
+  const { id, rowLogged, logged } = table;
+  const cameBack = await makeWhole(pool, { id, logged, ...how }, to);
+  const { value: keysToIt } = await tolerantly(() => addWaitingKeys(pool, to));
   const brokenKeys = await findBrokenRows(pool, to);
   const isLooked = brokenKeys.every(({ isSeen }) => isSeen);
   if (!isLooked && recorded === true) {
     // The collector continues (lifecycle/rounds/looks.ts).
-    const { id, rowLogged } = table;
     const look = { id, failure: LOOKING, rowLogged: rowLogged !== false };
     await untold(() => recordLook(pool, look));
   }
   const versions = await readVersions(pool, table, to);
-  const { id, origin, droppedAt, how, user, rowEstimate } = table;
-  const what = { id, origin, restoredAs: to, droppedAt, how, user, rowEstimate };
-  return { ...cameBack, ...what, ...versions, brokenKeys, recorded, wasBack };
+  const { origin, droppedAt, user, rowEstimate } = table;
+  const what = { id, origin, restoredAs: to, droppedAt, how: table.how, user, rowEstimate };
+  const foreignKeys = [...cameBack.foreignKeys, ...keysToIt];
+  return { ...cameBack, foreignKeys, ...what, ...versions, brokenKeys, recorded, wasBack };
 }
 
 /** Continues a restore without an owner. */

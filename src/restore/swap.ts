@@ -31,7 +31,13 @@ import type { ListedTable } from './held-tables.js';
 import { planRestore } from './plan-restore.js';
 import { explainRename } from './rename-back.js';
 import { findBegun, readBegun } from './restore.js';
-import { finishRestored, type RestoreReport, restoreTable, tellRestored } from './restore-table.js';
+import {
+  finishRestored,
+  type RestoreOptions,
+  type RestoreReport,
+  restoreTable,
+  tellRestored,
+} from './restore-table.js';
 
 /** The actor of a swap, for the ledger's row of the live table. */
 export interface SwapBy {
@@ -52,21 +58,21 @@ export interface SwapBy {
  */
 export async function swap(
   pool: ServicePool,
-  { target, by }: { readonly target: string; readonly by: SwapBy },
+  { target, by, ...keys }: { readonly target: string; readonly by: SwapBy } & RestoreOptions,
 ): Promise<RestoreReport> {
   const plan = planRestore(await findDropped(pool, target), { target });
   const { table, to } = plan;
   const begun = await findBegun(pool, to, await readBegun(pool));
   if (begun !== null) {
-    const finished = await restoreTable(pool, begun);
+    const finished = await restoreTable(pool, begun, keys);
     // The same request again: the held table is now the one that the earlier try has moved away.
     if (table.how === 'SWAP') return { ...finished, swapped: null };
   }
   return asRestorer(pool, async (owner) => {
     const swapped = await exchange(pool, table, { to, by, owner });
-    if (swapped === null) return { ...(await restoreTable(pool, plan)), swapped };
+    if (swapped === null) return { ...(await restoreTable(pool, plan, keys)), swapped };
     const recorded = await tellRestored(pool, table, to);
-    const report = await finishRestored(pool, { ...plan, recorded });
+    const report = await finishRestored(pool, { ...plan, recorded }, keys);
     const { id, bound } = swapped;
     if (bound === null) return { ...report, swapped: id };
     const tables = `The held table is restored as ${writtenName(to)}, and the one before it (${id}) is`;

@@ -130,7 +130,7 @@ describe('the report of a restore', () => {
 
   test('of one that was begun before says so', () => {
     expect(formatRestoreReport({ ...report, wasBack: true })).toBe(
-      'Finished an interrupted restore: restored shop.orders (dropped 2026-03-01 12:00:01 UTC by app, DROP TABLE, about 100,000 rows).\n',
+      'Finished an earlier restore: restored shop.orders (dropped 2026-03-01 12:00:01 UTC by app, DROP TABLE, about 100,000 rows).\n',
     );
   });
 

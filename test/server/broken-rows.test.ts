@@ -103,37 +103,4 @@ onServers('rows that break a key on $name', (server, on) => {
     await using _collecting = await proxyInFront(server, { COLLECT: 'on' });
     await until(async () => noted.test(await show()), 'the collector has looked');
   });
-
-  test('a parent that is another table is named, with where the old one is', async () => {
-    await using client = await connect(proxy, { database: schema.name });
-    const warningsOf = async (sql: string) => {
-      await client.query(sql);
-      const rows = await client.rows('SHOW WARNINGS');
-      return rows.map(({ Message }) => String(Message)).join('\n');
-    };
-    const recreate = async () => {
-      await client.query('CREATE TABLE p (a INT, b INT, PRIMARY KEY (a, b))');
-      await client.query('INSERT INTO p VALUES (1, 1), (2, 2)');
-    };
-    await client.run('DROP TABLE c', 'DROP TABLE p');
-    await recreate();
-    const [[held]] = await client.query<RowDataPacket[][]>(
-      `SELECT id FROM _undrop.ledger WHERE table_name = 'p' AND schema_name = '${schema.name}'`,
-    );
-    const another = `foreign key to p refers to another ${schema.name}.p; the old one`;
-    const isHeld = `${another} is held as ${(held as { id?: string })?.id}`;
-    expect(await warningsOf('UNDROP TABLE c')).toContain(isHeld.slice(0, 105));
-    // The key leads to the new one now, and that is what it says of it from now on.
-    await client.query('DROP TABLE c');
-    expect(await warningsOf('UNDROP TABLE c')).toBe('');
-    await client.run('DROP TABLE c', 'DROP TABLE p', 'UNDROP TABLE p TO q');
-    await recreate();
-    expect(await warningsOf('UNDROP TABLE c')).toContain(`${another} is ${schema.name}.q`);
-    // What was away meanwhile and is back is the old one.
-    await client.run('DROP TABLE c', 'DROP TABLE p', 'UNDROP TABLE p');
-    expect(await warningsOf('UNDROP TABLE c')).toBe('');
-    await client.run('DROP TABLE c, p', 'UNDROP TABLE c, p');
-    const rows = await client.rows('SHOW WARNINGS');
-    expect(rows).toEqual([]);
-  });
 });

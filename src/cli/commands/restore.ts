@@ -51,12 +51,14 @@ export function runRestore(
       targets.length > 0 ? { by: 'name', targets, to } : await readSelection(pool, flags);
     const choices = await choose(pool, request);
     const swaps = flags['swap'] === true;
+    const anyParent = flags['keys'] === true;
     if (flags['dry-run'] === true) {
       const preview = await restoreAll(pool, choices, { restoreOne: previewing(pool, { swaps }) });
       stdout.write(isJson ? jsonText(previewJson(preview)) : formatPreview(preview, { swaps }));
       return endOf(preview, { stderr, isDryRun: true });
     }
-    const restoreOne = (plan: RestorePlan) => restoreHeld(pool, settings, { plan, swaps });
+    const restoreOne = (plan: RestorePlan) =>
+      restoreHeld(pool, settings, { plan, swaps, anyParent });
     const isNamedAlone = targets.length === 1;
     const report = await restoreAll(pool, choices, {
       restoreOne,
@@ -142,12 +144,16 @@ async function readSelection(pool: ServicePool, flags: Flags): Promise<ManyReque
 async function restoreHeld(
   pool: ServicePool,
   settings: AccountSettings & HoldSettings,
-  { plan, swaps }: { readonly plan: RestorePlan; readonly swaps: boolean },
+  {
+    plan,
+    swaps,
+    anyParent,
+  }: { readonly plan: RestorePlan } & Readonly<Record<'swaps' | 'anyParent', boolean>>,
 ) {
   const report =
     swaps && !plan.wasBack
-      ? await swap(pool, { target: plan.table.id, by: swapBy(settings, plan.to) })
-      : await restoreTable(pool, plan);
+      ? await swap(pool, { target: plan.table.id, by: swapBy(settings, plan.to), anyParent })
+      : await restoreTable(pool, plan, { anyParent });
   const { schema, table } = report.restoredAs;
   const what = { ...whatOf(plan.table), restoredAs: `${schema}.${table}` };
   const event = { event: 'restored', ...what } as const;
@@ -182,7 +188,8 @@ async function runRestoreSchema(
 ): Promise<number> {
   const to = flagText(flags, 'to');
   const isJson = flags['json'] === true;
-  const request = { schema, mayBeId: true, ...(to === null ? {} : { to }) };
+  const anyParent = flags['keys'] === true;
+  const request = { schema, mayBeId: true, anyParent, ...(to === null ? {} : { to }) };
   if (flags['dry-run'] === true) {
     const preview = await previewSchema(pool, request);
     out.write(isJson ? jsonText({ dryRun: true, ...preview }) : formatSchemaPreview(preview));

@@ -8,13 +8,22 @@
  */
 
 import { assert } from '../../assert.js';
+import type { ForeignKey } from '../../ledger/detached/detached.js';
 import { foreignKeysOf } from '../../ledger/intents/intent-text.js';
 import type { QualifiedTable } from '../../names/names.js';
-import { isServerError, isServiceError } from '../../service/errors.js';
+import { isServerError, isServiceError, tolerantly } from '../../service/errors.js';
 import type { Rows, ServicePool } from '../../service/pool/pools.js';
 import { runWithin, type SearchBound } from '../../service/pool/statement-timeout.js';
 import { readServerFacts } from '../../service/server-facts.js';
-import { ident, note, renderQuery, type SQLQuery, sql, textOf } from '../../service/sql.js';
+import {
+  ident,
+  note,
+  numberOf,
+  renderQuery,
+  type SQLQuery,
+  sql,
+  textOf,
+} from '../../service/sql.js';
 import { ABSENT_TABLE } from '../../wire/server-errors.js';
 
 export interface BrokenKey {
@@ -28,7 +37,7 @@ export interface BrokenKey {
 }
 
 /** For all keys of one table together. */
-const SEARCH_MS = 500;
+export const SEARCH_MS = 500;
 /** The maximum of keys checked for one table. */
 const KEYS_MAX = 50;
 
@@ -117,17 +126,25 @@ function isSame(one: QualifiedTable, other: QualifiedTable): boolean {
   return one.schema === other.schema && one.table === other.table;
 }
 
+function queryOf(key: Key): SQLQuery {
+  const { isGiven, isParent, from, to } = partsOf(key);
+  const [first] = key.columns;
+  assert(first !== undefined, 'a key has a column');
+  const isOrphan = sql`p.${ident(first.parent)} IS NULL`;
+  return sql`SELECT c.* FROM ${from} AS c LEFT JOIN ${to} AS p ON ${isParent}
+    WHERE ${isGiven} AND ${isOrphan}`;
+}
+
 /** In MATCH SIMPLE, which all servers implement, a key with a NULL refers to nothing. */
-function queryOf({ child, parent, columns }: Key): SQLQuery {
+function partsOf({ child, parent, columns }: Key) {
   const pairs = columns.map((pair) => sql`c.${ident(pair.own)} = p.${ident(pair.parent)}`);
   const given = columns.map(({ own }) => sql`c.${ident(own)} IS NOT NULL`);
-  const [first] = columns;
-  assert(first !== undefined, 'a key has a column');
-  const from = ident(child.schema, child.table);
-  const to = ident(parent.schema, parent.table);
-  const isKey = sql`ON ${sql.join(pairs, ' AND ')} WHERE ${sql.join(given, ' AND ')}`;
-  const isOrphan = sql`p.${ident(first.parent)} IS NULL`;
-  return sql`SELECT c.* FROM ${from} AS c LEFT JOIN ${to} AS p ${isKey} AND ${isOrphan}`;
+  return {
+    from: ident(child.schema, child.table),
+    to: ident(parent.schema, parent.table),
+    isParent: sql.join(pairs, ' AND '),
+    isGiven: sql.join(given, ' AND '),
+  };
 }
 
 /** The server need not keep old versions of rows for it, however long the query takes. */
@@ -146,4 +163,35 @@ async function searchFor(
     if (!isServiceError(error)) throw error;
     return isServerError(error, ...ABSENT_TABLE) ? 'none' : 'unknown';
   }
+}
+
+/** Rows of a table whose key refers to something. */
+export interface KeyRows {
+  readonly withParent: number;
+  readonly withoutParent: number;
+}
+
+/**
+ * Counts the rows of the table by a key that it has, or may get. Null: it took too long, or the
+ * server refused. Does not reject for errors of the server or the pool.
+ */
+export async function countKeyRows(
+  pool: ServicePool,
+  child: QualifiedTable,
+  { key, withinMs }: { readonly key: ForeignKey } & SearchBound,
+): Promise<KeyRows | null> {
+  const { name, parentSchema, parentTable, parentColumns } = key;
+  const columns = key.columns.map((own, index) => ({ own, parent: parentColumns[index] ?? own }));
+  const parent = { schema: parentSchema, table: parentTable };
+  const { isGiven, isParent, from, to } = partsOf({ name, child, parent, columns });
+  const query = sql`SELECT ${note('broken')} COUNT(*) AS found,
+      COUNT(IF(EXISTS (SELECT 1 FROM ${to} AS p WHERE ${isParent}), 1, NULL)) AS matching
+    FROM ${from} AS c WHERE ${isGiven}`;
+  const { value } = await tolerantly(
+    async () => (await runWithin(pool, [OLD_ROWS_MAY_GO, query], { withinMs })) ?? [],
+  );
+  const [row] = value;
+  if (row === undefined) return null;
+  const withParent = numberOf(row, 'matching');
+  return { withParent, withoutParent: numberOf(row, 'found') - withParent };
 }

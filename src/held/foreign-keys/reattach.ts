@@ -4,6 +4,7 @@
  *
  * Invariant: the table keeps its name and its rows, whatever can't be reattached; that is reported.
  */
+import { timeText } from '../../duration.js';
 import { UndropError } from '../../errors.js';
 import {
   type ChildKey,
@@ -15,20 +16,16 @@ import {
 } from '../../ledger/detached/detached.js';
 import type { LedgerRow } from '../../ledger/entry.js';
 import { findRows } from '../../ledger/read.js';
-import type { QualifiedTable } from '../../names/names.js';
+import { type QualifiedTable, writtenName } from '../../names/names.js';
 import { isUnanswered } from '../../service/errors.js';
 import type { ServicePool } from '../../service/pool/pools.js';
 import { isKilled } from '../../service/pool/statement-timeout.js';
 import { readServerFacts } from '../../service/server-facts.js';
 import { note, numberOf, sql } from '../../service/sql.js';
 import { REATTACH_TRIES } from '../../tries.js';
-import {
-  addKeys,
-  type KeyedTable,
-  type RepointOptions,
-  readKey,
-  repointForeignKey,
-} from './add-keys.js';
+import { addKeys, type RepointOptions, readKey, repointForeignKey } from './add-keys.js';
+import { countKeyRows, type KeyRows, SEARCH_MS } from './broken-rows.js';
+import { readTable } from './read-table.js';
 
 /** The result for a CHECK, trigger or foreign key. */
 export interface Reattached {
@@ -45,17 +42,21 @@ export interface ReattachedKey extends Reattached {
   /** No table has that name. */
   readonly isParentMissing: boolean;
   /**
-   * The present place of its original parent, if another table has that name; null: unknown, or the
-   * same.
+   * The present place of its original parent, if it refers to another table of that name; null: it
+   * doesn't, as far as the ledger shows.
    */
   readonly oldParent: string | null;
+  /** It was not added, because another table has the name of its parent. */
+  readonly isAwaiting: boolean;
+  /** The rows by that other table; null: there is none, or they were not counted in time. */
+  readonly rows: KeyRows | null;
 }
 
 export interface ReattachOptions {
   readonly id: string;
   /** Its original name, and its present one. */
-  readonly origin: { readonly schema: string; readonly table: string };
-  readonly restoredAs: { readonly schema: string; readonly table: string };
+  readonly origin: QualifiedTable;
+  readonly restoredAs: QualifiedTable;
   readonly detached: Detached;
   /** When it was dropped; the table that had a parent's name then is the parent. */
   readonly dropped: Pick<LedgerRow, 'id' | 'groupId'>;
@@ -64,11 +65,8 @@ export interface ReattachOptions {
    * All tables of its schema are restored into the other one, so that keys among them lead there.
    */
   readonly wholeSchema?: boolean;
-  /**
-   * Tables, as `schema.table`, that are still held while another table has the name: a key to one
-   * isn't added yet, because it would lead to that other table, and follow it to any name.
-   */
-  readonly awaited?: ReadonlySet<string>;
+  /** Keys are added also where another table has the name of the parent; default: they wait. */
+  readonly anyParent?: boolean;
 }
 
 function isCopy({ origin, restoredAs, wholeSchema = false }: ReattachOptions): boolean {
@@ -83,32 +81,63 @@ export async function reattach(
   const { id, restoredAs, detached, logged } = options;
   if (!hasDetached(detached)) return [];
   const server = await readServerFacts(pool);
-  const how = { server, logged };
-  const table: KeyedTable = { id, ...restoredAs };
-  const keys = detached.keysOut.map((key) => renamed(key, options));
-  const isAwaited = ({ parentSchema, parentTable }: ForeignKey) =>
-    options.awaited?.has(`${parentSchema}.${parentTable}`) === true;
-  const ready = keys.filter((key) => !isAwaited(key));
-  const problems = await triedAll(ready, async (some) => {
-    if (!(await addKeys(pool, { ...table, keys: some }, how)))
-      throw new Error('the table was dropped again');
-  });
-  const problemOf = (key: ForeignKey) =>
-    isAwaited(key) ? IS_AWAITED : (problems[ready.indexOf(key)] ?? shortened(key, id));
-  const reports = await Promise.all(
-    keys.map(async (key) =>
-      describe(pool, options, { table: restoredAs, key, problem: problemOf(key) }),
-    ),
-  );
+  const reports = [...(await reattachOwnKeys(pool, options))];
   // Live children keep referring to the name that they know.
   const children = isCopy(options) ? [] : detached.keysIn;
   for (const child of children.filter(({ isDone, isLost }) => !isDone || isLost)) {
-    const problem = await tried(() => repointOrSay(pool, child, { ...how, id, away: restoredAs }));
-    const { childSchema: schema, childTable, key } = child;
-    const of = { schema, table: childTable };
-    if (problem !== null) reports.push(await describe(pool, options, { table: of, key, problem }));
+    const how = { server, logged, id, away: restoredAs };
+    const problem = await tried(() => repointOrSay(pool, child, how));
+    const { childSchema: schema, childTable: table, key } = child;
+    if (problem === null) continue;
+    const isParentMissing = await isMissing(pool, id, parentOf(key));
+    const place = { key, isParentMissing, isAwaiting: false, oldParent: null };
+    reports.push(describe({ schema, table }, place, { problem, rows: null }));
   }
   return reports;
+}
+
+/** The same for the table's own keys alone. */
+export async function reattachOwnKeys(
+  pool: ServicePool,
+  options: ReattachOptions,
+): Promise<readonly ReattachedKey[]> {
+  const { id, restoredAs, detached, logged } = options;
+  if (detached.keysOut.length === 0) return [];
+  const how = { server: await readServerFacts(pool), logged };
+  const places = await placeKeys(pool, options);
+  const ready = places.flatMap(({ key, isAwaiting }) => (isAwaiting ? [] : [key]));
+  const problems = await triedAll(ready, async (keys) => {
+    if (!(await addKeys(pool, { id, ...restoredAs, keys }, how)))
+      throw new Error('the table was dropped again');
+  });
+  const endMs = performance.now() + SEARCH_MS;
+  const reports: ReattachedKey[] = [];
+  for (const place of places) {
+    const { key, isAwaiting, oldParent } = place;
+    const bound = { key, withinMs: endMs - performance.now() };
+    const rows = oldParent === null ? null : await countKeyRows(pool, restoredAs, bound);
+    const problem = isAwaiting
+      ? awaitingText(id, { oldParent, rows })
+      : (problems[ready.indexOf(key)] ?? shortened(key, id));
+    reports.push(describe(restoredAs, place, { problem, rows }));
+  }
+  return reports;
+}
+
+/** A warning of MySQL has 128 characters. */
+function awaitingText(
+  id: string,
+  { oldParent, rows }: Pick<ReattachedKey, 'oldParent' | 'rows'>,
+): string {
+  return (
+    `its parent is now another table; ${oldParent}; ${keyRowsText(rows)}; ` +
+    `\`undrop restore ${id} --keys\` adds it`
+  );
+}
+
+export function keyRowsText(rows: KeyRows | null): string {
+  if (rows === null) return 'rows without a parent there: not counted';
+  return `rows with a parent there: ${rows.withParent}, without: ${rows.withoutParent}`;
 }
 
 /** Why it has another name, or null. */
@@ -158,7 +187,6 @@ export async function triedAll<T>(
 /** Temporary problems. */
 const IS_LOCKED = 'another session has a table locked';
 const NO_ANSWER = 'the server did not answer';
-const IS_AWAITED = 'its parent table is still held, and another table has the name of the parent';
 
 /** Whether another try may succeed. */
 export function mayPass(problem: string | null): boolean {
@@ -181,73 +209,113 @@ export async function tried(work: () => Promise<unknown>): Promise<string | null
   }
 }
 
-async function describe(
-  pool: ServicePool,
-  { id, dropped, restoredAs }: ReattachOptions,
-  {
-    table,
-    key,
-    problem,
-  }: {
-    readonly table: { readonly schema: string; readonly table: string };
-    readonly key: ForeignKey;
-    readonly problem: string | null;
-  },
-): Promise<ReattachedKey> {
-  const [rows = []] = await pool.run(
-    sql`SELECT ${note('look', id)} COUNT(*) AS n FROM information_schema.TABLES
-      WHERE TABLE_SCHEMA = ${key.parentSchema} AND TABLE_NAME = ${key.parentTable}`,
-  );
-  const parent = { schema: key.parentSchema, table: key.parentTable };
-  const isParentMissing = numberOf(rows[0] ?? {}, 'n') === 0;
-  const isOwn = parent.schema === restoredAs.schema && parent.table === restoredAs.table;
-  const isAnother = problem === null && !isParentMissing && !isOwn;
+function describe(
+  table: QualifiedTable,
+  { key, isParentMissing, isAwaiting, oldParent }: Omit<KeyPlace, 'isThere'>,
+  { problem, rows }: Pick<ReattachedKey, 'problem' | 'rows'>,
+): ReattachedKey {
   return {
     name: key.name,
-    table: `${table.schema}.${table.table}`,
-    parent: `${parent.schema}.${parent.table}`,
+    table: writtenName(table),
+    parent: writtenName(parentOf(key)),
     problem,
     isParentMissing,
-    oldParent: isAnother ? await findOldParent(pool, parent, dropped) : null,
+    oldParent: problem === null ? oldParent : null,
+    isAwaiting,
+    rows,
   };
+}
+
+// ── which table a key leads to ───────────────────────────────────────────────────────────────────
+// A parent that was dropped after the child, or with it, may have come back under its name; if
+// another table has that name, the key would lead to rows that the child never referred to.
+
+interface KeyPlace extends Pick<ReattachedKey, 'isParentMissing' | 'isAwaiting' | 'oldParent'> {
+  /** By its present name, to its present parent. */
+  readonly key: ForeignKey;
+  /** The table has it. */
+  readonly isThere: boolean;
+}
+
+/** Where each of the table's own keys leads, in their order. */
+export async function placeKeys(
+  pool: ServicePool,
+  options: ReattachOptions,
+): Promise<readonly KeyPlace[]> {
+  const { id, restoredAs, detached, dropped, anyParent = false } = options;
+  const look = await readTable(pool, { id, ...restoredAs });
+  const there = new Set(typeof look === 'string' ? [] : look.keys?.map(({ name }) => name));
+  const place = async (before: ForeignKey): Promise<KeyPlace> => {
+    const key = renamed(before, options);
+    const isThere = there.has(key.name) || there.has(nameToAdd(key.name, id));
+    const to = parentOf(key);
+    const isParentMissing = await isMissing(pool, id, to);
+    const isOwn = to.schema === restoredAs.schema && to.table === restoredAs.table;
+    const from = parentOf(before);
+    const oldParent =
+      isParentMissing || isOwn ? null : await findOldParent(pool, { from, to }, dropped);
+    const isAwaiting = oldParent !== null && !isThere && !anyParent;
+    return { key, isThere, isParentMissing, isAwaiting, oldParent };
+  };
+  return Promise.all(detached.keysOut.map(place));
+}
+
+function parentOf({ parentSchema: schema, parentTable: table }: ForeignKey): QualifiedTable {
+  return { schema, table };
+}
+
+async function isMissing(
+  pool: ServicePool,
+  id: string,
+  { schema, table }: QualifiedTable,
+): Promise<boolean> {
+  const [rows = []] = await pool.run(
+    sql`SELECT ${note('look', id)} COUNT(*) AS n FROM information_schema.TABLES
+      WHERE TABLE_SCHEMA = ${schema} AND TABLE_NAME = ${table}`,
+  );
+  return numberOf(rows[0] ?? {}, 'n') === 0;
 }
 
 /** The maximum of drops of one name, from the newest on. */
 const DROPS_MAX = 1_000;
 
 /**
- * The present place of the parent of a key, which was dropped itself, as a clause. The ledger has
- * only tables that were dropped through undrop, not renamed ones; null: the table of that name is
- * the old parent, as far as the ledger shows.
+ * The present place of the parent of a key, which was dropped itself, as a clause. `from`: its name
+ * at that time, `to`: the one that the key leads to. The ledger has only tables that were dropped
+ * through undrop, not renamed ones; null: the table of that name is the old parent, as far as the
+ * ledger shows.
  */
 async function findOldParent(
   pool: ServicePool,
-  { schema, table }: QualifiedTable,
+  { from, to }: { readonly from: QualifiedTable; readonly to: QualifiedTable },
   { id, groupId }: ReattachOptions['dropped'],
 ): Promise<string | null> {
   const how = { texts: false, rowsMax: DROPS_MAX };
-  const rows = await findRows(pool, { by: 'name', schema, table }, how);
+  const rows = await findRows(pool, { by: 'name', ...from }, how);
   // Ids are in the order of the drops, and those of one statement are of one moment.
   const later = rows.filter((row) => row.id > id || row.groupId === groupId).toReversed();
   let backAt: Date | null = null;
   for (const row of later) {
     // Another table had the name in between.
     if (backAt !== null && row.droppedAt <= backAt) continue;
-    const isBack = row.state === 'restored' && row.restoredAs === `${schema}.${table}`;
+    const isBack = row.state === 'restored' && row.restoredAs === writtenName(to);
     if (!isBack) return placeOf(row);
     backAt = row.endedAt;
   }
   return null;
 }
 
-function placeOf({ id, state, restoredAs }: LedgerRow): string {
+function placeOf({ id, state, restoredAs, endedAt }: LedgerRow): string {
   switch (state) {
     case 'restored':
-      return `the old one is ${restoredAs}`;
+      return `the old one was restored as ${restoredAs}`;
     case 'removed':
     case 'gone':
-      return 'the old one is gone';
-    default:
+      return `the old one was removed at ${endedAt === null ? '?' : timeText(endedAt)}`;
+    case 'HOLD':
+    case 'intent':
       return `the old one is held as ${id}`;
+    default:
+      return `the old one, ${id}, is being removed`;
   }
 }

@@ -39,6 +39,8 @@ export interface SchemaRequest {
   readonly mayBeId?: boolean;
   /** Another schema, for its tables alone; default: the original schema. */
   readonly to?: string;
+  /** Keys are added also where another table has the name of the parent (`--keys`). */
+  readonly anyParent?: boolean;
   /** Called with a line of text for each step that is about to begin, and for progress. */
   readonly onProgress?: (line: string) => void;
 }
@@ -112,13 +114,19 @@ export async function restoreSchema(
   pool: ServicePool,
   request: SchemaRequest,
 ): Promise<SchemaReport> {
-  const { to, onProgress = () => undefined } = request;
+  const { to, anyParent = false, onProgress = () => undefined } = request;
   if (to !== undefined && !(isUserSchema(to) && isNameable(to))) {
     throw new UndropError('UNDROP_BAD_TARGET', { target: to });
   }
   const { drop: seen, others } = await choose(pool, request);
   const { groupId, schema } = seen;
-  const end = await bringBackAlone(pool, { groupId, schema, to: to ?? schema, onProgress });
+  const end = await bringBackAlone(pool, {
+    groupId,
+    schema,
+    to: to ?? schema,
+    anyParent,
+    onProgress,
+  });
   if ('done' in end) return { ...end.done, others, singles: await countSingles(pool, schema) };
   const why = `connection ${end.owner ?? '?'} of the server is restoring it`;
   throw new UndropError('UNDROP_SCHEMA_BUSY', { schema, why });
@@ -219,7 +227,7 @@ function isBackAs(
   throw new UndropError('UNDROP_NO_SUCH_SCHEMA', { schema, fate });
 }
 
-interface BringBackOptions {
+interface BringBackOptions extends Pick<SchemaRequest, 'anyParent'> {
   readonly to: string;
   readonly onProgress: (line: string) => void;
 }
@@ -227,7 +235,7 @@ interface BringBackOptions {
 async function bringBack(
   pool: ServicePool,
   drop: DroppedSchema,
-  { to, onProgress }: BringBackOptions,
+  { to, onProgress, anyParent = false }: BringBackOptions,
 ): Promise<Omit<SchemaReport, 'others' | 'singles'>> {
   const { id, groupId, schema, droppedAt, user, sqlLogBin: logged } = drop;
   const known = { id, groupId, schema, restoredAs: to, droppedAt, user };
@@ -240,7 +248,7 @@ async function bringBack(
   onProgress(plan(drop, { to, exists, parts: details.parts.length }));
   await markSchemaRestore(pool, drop, to);
   if (!exists) await createSchemaAs(pool, to, { details, logged });
-  const tables = await restoreTables(pool, { groupId, to, onProgress });
+  const tables = await restoreTables(pool, { groupId, to, onProgress, anyParent });
   const parts = isCopy
     ? partsLeft(details.parts, tables, schema)
     : await restoreParts(pool, schema, { id, parts: details.parts, logged });

@@ -8,19 +8,20 @@
  */
 
 import { UndropError } from '../../errors.js';
+import type { ReattachOptions } from '../../held/foreign-keys/reattach.js';
 import { hasDetached } from '../../ledger/detached/detached.js';
 import type { LedgerRow } from '../../ledger/entry.js';
 import { findRows } from '../../ledger/read.js';
 import { markTablesRestoring, recordTablesRestored } from '../../ledger/schema-restores.js';
 import { recordState } from '../../ledger/write.js';
 import { inBatches, isRecycleSchema, writtenName } from '../../names/names.js';
-import { isServerError } from '../../service/errors.js';
+import { isServerError, tolerantly } from '../../service/errors.js';
 import { type HoldTable, mapHoldTables } from '../../service/hold-tables.js';
 import type { ServicePool } from '../../service/pool/pools.js';
 import { runWithTimeout } from '../../service/pool/statement-timeout.js';
 import { ident, note, sql, textOf } from '../../service/sql.js';
 import { RESTORE_RENAME_TRIES } from '../../tries.js';
-import { makeWhole, problemsOf } from '../make-whole.js';
+import { addWaitingKeys, makeWhole, problemsOf } from '../make-whole.js';
 import { isFateUnknown } from '../plan-restore.js';
 import { HOW_TO_MEND } from '../print-held.js';
 import { isRenamedBack, isRestored, renameBack } from '../rename-back.js';
@@ -37,7 +38,7 @@ export interface RestoredTable {
 }
 
 /** `to`: the target schema. */
-interface RestoreTablesOptions {
+interface RestoreTablesOptions extends Pick<ReattachOptions, 'anyParent'> {
   readonly groupId: string;
   readonly to: string;
   readonly onProgress: (line: string) => void;
@@ -81,7 +82,7 @@ export async function sortTables(
 /** Rejects if the server can't be reached; then the same call continues. */
 export async function restoreTables(
   pool: ServicePool,
-  { groupId, to, onProgress }: RestoreTablesOptions,
+  { groupId, to, onProgress, anyParent = false }: RestoreTablesOptions,
 ): Promise<readonly RestoredTable[]> {
   const { rows, moving, ends } = await sortTables(pool, { groupId, to });
   const became = new Map(ends);
@@ -94,15 +95,12 @@ export async function restoreTables(
       onProgress(`${became.size} of ${rows.length} tables have their names.`);
     }
   }
-  const isHeld = ({ id, state }: LedgerRow) =>
-    state === 'HOLD' && became.get(id)?.outcome === 'left';
-  const awaited = new Set(rows.filter(isHeld).map(({ table }) => `${to}.${table}`));
   const reports: RestoredTable[] = [];
   for (const row of rows) {
     const { id, table } = row;
     const { outcome, problems } = became.get(id) ?? left('it was not found');
     const isKeyed = outcome !== 'left' && hasDetached(row.detached);
-    const more = isKeyed ? await addWhatWasTaken(pool, row, { to, awaited }) : [];
+    const more = isKeyed ? await addWhatWasTaken(pool, row, { to, anyParent }) : [];
     const isCopy = row.schema !== to;
     const triggersLeft = isCopy ? row.detached.triggers.map(({ name }) => name) : [];
     reports.push({ id, table, outcome, problems: [...problems, ...more], triggersLeft });
@@ -110,6 +108,7 @@ export async function restoreTables(
       onProgress(`${reports.length} of ${rows.length} tables have their keys and triggers.`);
     }
   }
+  await tolerantly(() => addWaitingKeys(pool, null));
   return reports;
 }
 
@@ -206,9 +205,9 @@ async function renameOne(
 async function addWhatWasTaken(
   pool: ServicePool,
   { id, schema, table, sqlLogBin: logged }: LedgerRow,
-  { to, awaited }: { readonly to: string; readonly awaited: ReadonlySet<string> },
+  { to, anyParent }: { readonly to: string; readonly anyParent: boolean },
 ): Promise<readonly string[]> {
-  const how = { id, logged, wholeSchema: true, awaited };
+  const how = { id, logged, wholeSchema: true, anyParent };
   const report = await makeWhole(pool, how, { schema: to, table });
   return problemsOf(id, schema === to ? report : { ...report, triggers: [] });
 }

@@ -1,0 +1,243 @@
+/**
+ * A child that comes back where another table has the name of its parent, on real servers: its key
+ * waits for the old parent, unless it is asked for.
+ */
+import { expect } from '@jest/globals';
+import { silentLog } from '../../src/log.js';
+import { finishAll } from '../../src/recovery/reconcile.js';
+import type { RestoreReport } from '../../src/restore/restore-table.js';
+import { onServers } from '../support/on-servers.js';
+import { runUndrop } from '../support/proxy.js';
+import { connect } from '../support/servers.js';
+import { sayTo } from './service-fixture.js';
+
+const PARENT = 'CREATE TABLE p (id INT PRIMARY KEY)';
+const FAMILY = [
+  PARENT,
+  `CREATE TABLE c (id INT PRIMARY KEY, pid INT, up INT,
+    CONSTRAINT to_p FOREIGN KEY (pid) REFERENCES p (id) ON DELETE CASCADE,
+    CONSTRAINT up FOREIGN KEY (up) REFERENCES c (id))`,
+  'INSERT INTO p VALUES (1), (2), (3)',
+  'INSERT INTO c VALUES (1, 1, NULL), (2, 2, 1), (3, NULL, 1), (4, 3, 2)',
+];
+/** With one of the old rows. */
+const ANOTHER = [PARENT, 'INSERT INTO p VALUES (1), (9)'];
+const CYCLE = [
+  'CREATE TABLE a (id INT PRIMARY KEY)',
+  'CREATE TABLE b (id INT PRIMARY KEY, CONSTRAINT to_a FOREIGN KEY (id) REFERENCES a (id))',
+  'ALTER TABLE a ADD CONSTRAINT to_b FOREIGN KEY (id) REFERENCES b (id)',
+];
+/** Counted by the rows of `ANOTHER`. */
+const ROWS = { withParent: 1, withoutParent: 2 };
+
+onServers('another parent on $name', (server, on) => {
+  const { beforeEach, test } = on;
+  const proxy = on.proxy();
+  const pool = on.pool();
+  on.each.freshLedger();
+  const schema = on.each.schema('parents');
+  const direct = on.each.session({ schema });
+  beforeEach(() => direct.run(...FAMILY));
+
+  const say = (...texts: readonly string[]) => sayTo(proxy, { schema: schema.name, texts });
+  const keysOf = async (table: string) => {
+    const rows = await direct.rows(
+      `SELECT CONSTRAINT_NAME AS name FROM information_schema.TABLE_CONSTRAINTS
+       WHERE TABLE_SCHEMA = '${schema.name}' AND TABLE_NAME = '${table}'
+         AND CONSTRAINT_TYPE = 'FOREIGN KEY' ORDER BY 1`,
+    );
+    return rows.map(({ name }) => String(name));
+  };
+  /** The newest drop of the table. */
+  const rowOf = async (table: string) => {
+    const [row] = await direct.rows(
+      `SELECT id, todo, failure FROM _undrop.ledger
+       WHERE table_name = '${table}' ORDER BY id DESC LIMIT 1`,
+    );
+    return { id: String(row?.['id']), todo: row?.['todo'], failure: row?.['failure'] };
+  };
+  const undrop = async (...args: readonly string[]) => {
+    const { code, stdout, stderr } = await runUndrop(server, args);
+    expect([code, stderr]).toEqual([0, '']);
+    return stdout;
+  };
+  const named = (table: string) => `${schema.name}.${table}`;
+  const restored = async (what: string, ...args: readonly string[]) =>
+    JSON.parse(await undrop('restore', what, '--json', ...args)) as Pick<
+      RestoreReport,
+      'foreignKeys' | 'brokenKeys'
+    >;
+
+  test('a key waits where its parent was made anew, and `--keys` adds it', async () => {
+    await say('DROP TABLE c', 'DROP TABLE p');
+    await direct.run(...ANOTHER);
+    const old = await rowOf('p');
+    const { foreignKeys, brokenKeys } = await restored(named('c'));
+    const problem = expect.stringContaining(
+      `its parent is now another table; the old one is held as ${old.id}; ` +
+        'rows with a parent there: 1, without: 2',
+    );
+    expect(foreignKeys).toMatchObject([
+      { name: 'to_p', problem, isAwaiting: true, oldParent: null, rows: ROWS },
+      { name: 'up', problem: null, isAwaiting: false, oldParent: null, rows: null },
+    ]);
+    expect([brokenKeys, await keysOf('c')]).toEqual([[], ['up']]);
+    // A DELETE of the other table's rows takes no row of the child with it.
+    await direct.query('DELETE FROM p WHERE id = 1');
+    expect(await direct.count('c')).toBe(4);
+    await direct.query('INSERT INTO p VALUES (1)');
+
+    const child = await rowOf('c');
+    expect(child).toMatchObject({ todo: 'keys', failure: expect.stringContaining('to_p') });
+    const again = await restored(child.id, '--keys');
+    const oldParent = `the old one is held as ${old.id}`;
+    expect(again.foreignKeys).toMatchObject([
+      { name: 'to_p', problem: null, isAwaiting: false, oldParent, rows: ROWS },
+      { name: 'up', problem: null },
+    ]);
+    expect(await keysOf('c')).toEqual(['to_p', 'up']);
+    expect(again.brokenKeys).toMatchObject([{ name: 'to_p', isSeen: true }]);
+    const broken = await direct.rows(again.brokenKeys[0]?.query ?? '');
+    expect(broken.map(({ id }) => id)).toEqual([2, 4]);
+    expect(await rowOf('c')).toMatchObject({ todo: null, failure: null });
+  });
+
+  test('with `--keys` the first restore adds it, and says what it refers to', async () => {
+    await say('DROP TABLE c', 'DROP TABLE p', ...ANOTHER, 'UNDROP TABLE p TO q');
+    const said = await undrop('restore', named('c'), '--keys');
+    expect(said).toContain(
+      `Foreign key to_p of ${named('c')} to ${named('p')} refers to another table than before; ` +
+        `the old one was restored as ${named('q')}; rows with a parent there: 1, without: 2.`,
+    );
+    expect(await keysOf('c')).toEqual(['to_p', 'up']);
+  });
+
+  test('a parent that is gone for good is named with the time', async () => {
+    await say('DROP TABLE c', 'DROP TABLE p', ...ANOTHER);
+    await direct.query(
+      `UPDATE _undrop.ledger SET state = 'removed', ended_at = '2026-11-20 10:00:00'
+       WHERE table_name = 'p'`,
+    );
+    const said = await undrop('restore', named('c'));
+    expect(said).toContain('; the old one was removed at 2026-11-20 10:00:00 UTC; ');
+    expect(await keysOf('c')).toEqual(['up']);
+  });
+
+  test('rows are not counted for longer than for a moment', async () => {
+    await say('DROP TABLE c', 'DROP TABLE p', ...ANOTHER);
+    await direct.query('LOCK TABLES p WRITE');
+    const said = await undrop('restore', named('c'));
+    await direct.query('UNLOCK TABLES');
+    expect(said).toContain('; rows without a parent there: not counted; ');
+    expect([await keysOf('c'), await direct.count('c')]).toEqual([['up'], 4]);
+  });
+
+  test('UNDROP has a warning of it', async () => {
+    await say('DROP TABLE c', 'DROP TABLE p', ...ANOTHER);
+    const { id } = await rowOf('p');
+    await using client = await connect(proxy, { database: schema.name });
+    await client.query('UNDROP TABLE c');
+    const [warning] = await client.rows('SHOW WARNINGS');
+    const text = `${named('c')}: foreign key to_p: its parent is now another table; the old one`;
+    expect(warning?.['Message']).toContain(`${text} is held as ${id}`.slice(0, 120));
+    expect(await keysOf('c')).toEqual(['up']);
+  });
+
+  test.each([
+    ['in exchange for the other', [], ['--swap']],
+    ['after the other was dropped', ['DROP TABLE p'], []],
+    ['after the other was renamed', ['RENAME TABLE p TO other'], []],
+  ])('the key is added when the old parent is back, %s', async (...args) => {
+    const [, before, how] = args;
+    await say('DROP TABLE c', 'DROP TABLE p', ...ANOTHER, 'UNDROP TABLE c');
+    const { id } = await rowOf('p');
+    await say(...before);
+    const said = await undrop('restore', id, ...how);
+    expect(said).toContain(
+      `Foreign key to_p of ${named('c')} to ${named('p')} was added: it had waited for this table.`,
+    );
+    expect([await keysOf('c'), await direct.count('p')]).toEqual([['to_p', 'up'], 3]);
+    expect(await rowOf('c')).toMatchObject({ todo: null, failure: null });
+  });
+
+  test('the key is added by recovery, if the old parent was renamed by hand', async () => {
+    await say('DROP TABLE c', 'DROP TABLE p', ...ANOTHER, 'UNDROP TABLE c');
+    await finishAll(pool, silentLog);
+    expect(await keysOf('c')).toEqual(['up']);
+    expect(await rowOf('c')).toMatchObject({ todo: 'keys' });
+    const old = await rowOf('p');
+    const [held] = await direct.rows(`SELECT hold_name FROM _undrop.ledger WHERE id = '${old.id}'`);
+    await direct.run(
+      'DROP TABLE p',
+      `RENAME TABLE _undrop.${String(held?.['hold_name'])} TO ${named('p')}`,
+      `UPDATE _undrop.ledger SET state = 'restored', ended_at = UTC_TIMESTAMP(),
+         restored_as = '${named('p')}' WHERE id = '${old.id}'`,
+    );
+    await finishAll(pool, silentLog);
+    expect(await keysOf('c')).toEqual(['to_p', 'up']);
+    expect(await rowOf('c')).toMatchObject({ todo: null });
+  });
+
+  test('a child that was altered, or dropped again, gets no key', async () => {
+    await say('DROP TABLE c', 'DROP TABLE p', ...ANOTHER, 'UNDROP TABLE c');
+    await direct.run('ALTER TABLE c ADD COLUMN more INT');
+    await undrop('restore', named('p'), '--swap');
+    expect(await keysOf('c')).toEqual(['up']);
+  });
+
+  test('tables of one statement refer to each other as before', async () => {
+    const before = await direct.show('c');
+    await say('DROP TABLE c, p');
+    const { id } = await rowOf('c');
+    expect(await undrop('restore', '--drop', id)).not.toContain('Foreign key');
+    expect(await direct.show('c')).toBe(before);
+    // The child alone: no table has the name of its parent.
+    await say('DROP TABLE c, p', 'UNDROP TABLE c', 'UNDROP TABLE p');
+    expect(await direct.show('c')).toBe(before);
+    await say('DROP TABLE c, p', ...ANOTHER, 'UNDROP TABLE c');
+    expect(await keysOf('c')).toEqual(['up']);
+  });
+
+  test('a parent that was away and is back is the old one, and so is one before it', async () => {
+    await say('DROP TABLE c', 'DROP TABLE p', 'UNDROP TABLE p', 'UNDROP TABLE c');
+    expect(await keysOf('c')).toEqual(['to_p', 'up']);
+    // Dropped before its child, it was no longer the parent.
+    await say(
+      'SET foreign_key_checks = 0',
+      'DROP TABLE p',
+      PARENT,
+      'DROP TABLE c',
+      'UNDROP TABLE c',
+    );
+    expect(await keysOf('c')).toEqual(['to_p', 'up']);
+  });
+
+  test('a cycle comes back with its keys; a part of it waits for the other', async () => {
+    const off = 'SET foreign_key_checks = 0';
+    await direct.run(...CYCLE);
+    const keys = async () => [...(await keysOf('a')), ...(await keysOf('b'))];
+    await say(off, 'DROP TABLE a, b', 'UNDROP TABLE a, b');
+    expect(await keys()).toEqual(['to_b', 'to_a']);
+    await say(off, 'DROP TABLE a', 'DROP TABLE b', 'UNDROP TABLE b, a');
+    expect(await keys()).toEqual(['to_b', 'to_a']);
+    await say(off, 'DROP TABLE a', 'DROP TABLE b', 'CREATE TABLE b (id INT PRIMARY KEY)');
+    await restored(named('a'));
+    expect(await keys()).toEqual([]);
+    await restored(named('b'), '--swap');
+    expect(await keys()).toEqual(['to_b', 'to_a']);
+  });
+
+  test('a whole schema has its keys; with `--keys` also to a table that has its own name', async () => {
+    await using client = await connect(proxy);
+    await client.run(`DROP DATABASE ${schema.name}`, `UNDROP DATABASE ${schema.name}`);
+    expect(await keysOf('c')).toEqual(['to_p', 'up']);
+    await client.run(`DROP DATABASE ${schema.name}`, `CREATE DATABASE ${schema.name}`);
+    await direct.run(`USE ${schema.name}`, ...ANOTHER);
+    const args = ['restore', '--schema', schema.name];
+    const { stdout } = await runUndrop(server, args);
+    expect(stdout).toContain('Table c: foreign key to_p: its parent is now another table; the old');
+    expect(await keysOf('c')).toEqual(['up']);
+    await runUndrop(server, [...args, '--keys']);
+    expect(await keysOf('c')).toEqual(['to_p', 'up']);
+  });
+});
