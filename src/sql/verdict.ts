@@ -161,6 +161,8 @@ export type UndoStatement =
       readonly to: TableName | null;
       /** The live tables of these names go into HOLD. */
       readonly swap: boolean;
+      /** WITH KEYS: also foreign keys to another table of the parent's name. */
+      readonly keys: boolean;
     })
   | {
       readonly kind: 'undrop-database';

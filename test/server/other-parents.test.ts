@@ -143,6 +143,11 @@ onServers('another parent on $name', (server, on) => {
     expect(await keysOf('c')).toEqual(['up']);
   });
 
+  test('UNDROP … WITH KEYS adds it', async () => {
+    await say('DROP TABLE c', 'DROP TABLE p', ...ANOTHER, 'UNDROP TABLE c WITH KEYS');
+    expect(await keysOf('c')).toEqual(['to_p', 'up']);
+  });
+
   test.each([
     ['in exchange for the other', [], ['--swap']],
     ['after the other was dropped', ['DROP TABLE p'], []],

@@ -507,7 +507,7 @@ onServers('statements of undrop’s own on $name', (server, on) => {
       const own = await errorOf(client.query('SELECT FROM WHERE'));
       const where = `near '${near}' at line ${line}`;
       const forms =
-        " (undrop's own: UNDROP TABLE name, ... | 'id' [BEFORE 'time'] [TO name] [SWAP]; ";
+        " (undrop's own: UNDROP TABLE name, ... | 'id' [BEFORE 'time'] [TO name] [SWAP] ";
       const { sqlMessage } = await errorOf(client.query(sql));
       expect(sqlMessage).toContain(`${own.sqlMessage.replace(/near '.*$/s, where)}${forms}`);
       const expected = { errno: 1064, sqlState: '42000', sqlMessage };

@@ -31,6 +31,8 @@ const READ: readonly (readonly [sql: string, expected: string])[] = [
   ['UNDROP SCHEMA `d` TO d2', 'schema d to d2'],
   ["UNDROP TABLE a BEFORE '2026-11-26 14:00'", 'undrop a before 2026-11-26 14:00'],
   ["UNDROP TABLE a BEFORE '14:00' TO b", 'undrop a before 14:00 to b'],
+  ['UNDROP TABLE a, b WITH KEYS', 'undrop a b keys'],
+  ['UNDROP TABLE a SWAP WITH KEYS', 'undrop a swap keys'],
   ['RECOVER TABLE a', 'undrop a'],
   ['RECOVER TABLE d.a TO b', 'undrop d.a to b'],
   ['FLASHBACK TABLE a', 'undrop a'],
@@ -84,6 +86,7 @@ const WRONG: readonly (readonly [sql: string, rest: string])[] = [
   ['UNDROP orders', 'orders'],
   ['UNDROP TABLE', ''],
   ['UNDROP TABLE a BEFORE b', 'b'],
+  ['UNDROP TABLE a WITH ROWS', 'WITH ROWS'],
   ["UNDROP TABLE a, b BEFORE '14:00'", "BEFORE '14:00'"],
   ['RECOVER TABLE', ''],
   ['FLASHBACK TABLE a, b', ''],
@@ -200,10 +203,10 @@ const target = ({ id, names }: UndoTarget) =>
 function described(statement: UndoStatement): string {
   switch (statement.kind) {
     case 'undrop-table': {
-      const { to, swap, id, before } = statement;
+      const { to, swap, keys, id, before } = statement;
       const when = before === null ? '' : ` before ${text(before.value)}`;
       const what = `${id === null ? 'undrop ' : ''}${target(statement)}${when}`;
-      return `${what}${to === null ? '' : ` to ${name(to)}`}${swap ? ' swap' : ''}`;
+      return `${what}${to === null ? '' : ` to ${name(to)}`}${swap ? ' swap' : ''}${keys ? ' keys' : ''}`;
     }
     case 'undrop-database':
       return `schema ${text(statement.schema)}${statement.to ? ` to ${text(statement.to)}` : ''}`;

@@ -44,7 +44,8 @@ export function undropVerdict(tokens: Token[], statement: Statement, source: Sou
   const hasTo = !swap && isSingle && takeTexts(tokens, 'TO');
   const to = hasTo ? takeTableName(tokens, source) : null;
   if (hasTo && to === null) return wrong(tokens, statement);
-  return ended(tokens, statement, { kind: 'undrop-table', ...target, before, to, swap });
+  const keys = takeTexts(tokens, 'WITH', 'KEYS');
+  return ended(tokens, statement, { kind: 'undrop-table', ...target, before, to, swap, keys });
 }
 
 export function recoverVerdict(tokens: Token[], statement: Statement, source: Source): Verdict {
@@ -80,7 +81,7 @@ export function flashbackVerdict(tokens: Token[], statement: Statement, source: 
   }
   const to = hasTo ? takeTableName(tokens, source) : null;
   if (hasTo && to === null) return wrong(tokens, statement);
-  const how = { id: null, before: null, to, swap: false };
+  const how = { id: null, before: null, to, swap: false, keys: false };
   return ended(tokens, statement, { kind: 'undrop-table', names, ...how });
 }
 

@@ -42,6 +42,8 @@ export type BoundUndo =
       readonly before: string | null;
       readonly to: BoundName | null;
       readonly swap: boolean;
+      /** Also foreign keys to another table of the parent's name. */
+      readonly keys: boolean;
     }
   | {
       readonly kind: 'undrop-id';
@@ -49,6 +51,7 @@ export type BoundUndo =
       /** `schema` null: that of the table. */
       readonly to: { readonly schema: string | null; readonly table: string } | null;
       readonly swap: boolean;
+      readonly keys: boolean;
     }
   | { readonly kind: 'undrop-database'; readonly schema: string; readonly to: string | null }
   | ({
@@ -105,14 +108,15 @@ export function bindUndo(
     one === undefined ? { id: id ?? '' } : { name: name(one) };
   switch (statement.kind) {
     case 'undrop-table': {
-      const { names, id, to, swap } = statement;
+      const { names, id, to, swap, keys } = statement;
       if (id === null) {
         const before = statement.before && timeOf(statement.before, 'BEFORE', facts);
-        const bound = { names: names.map(name), before, to: to && name(to), swap };
+        const bound = { names: names.map(name), before, to: to && name(to), swap, keys };
         return { kind: 'undrop-table', ...bound };
       }
       const schema = to?.schema ? decode(to.schema) : null;
-      return { kind: 'undrop-id', id, to: to && { schema, table: decode(to.table) }, swap };
+      const as = to && { schema, table: decode(to.table) };
+      return { kind: 'undrop-id', id, to: as, swap, keys };
     }
     case 'hold': {
       const { how, time } = statement;
@@ -211,7 +215,7 @@ export function notUnique(table: string): Signal {
 
 /** The forms, which the server's manual doesn't have. */
 const FORMS =
-  "undrop's own: UNDROP TABLE name, ... | 'id' [BEFORE 'time'] [TO name] [SWAP]; " +
+  "undrop's own: UNDROP TABLE name, ... | 'id' [BEFORE 'time'] [TO name] [SWAP] [WITH KEYS]; " +
   'UNDROP DATABASE name [TO name]; SHOW [FULL] DROPPED TABLES | DATABASES [FROM database] ' +
   "[LIKE 'pattern'] [WHERE ...] [ORDER BY ...] [LIMIT n]; " +
   "HOLD TABLE name FOR 'time' | UNTIL 'time'; PURGE TABLE name; EXPLAIN DROP TABLE | DATABASE name";

@@ -63,7 +63,7 @@ type Bound<K extends BoundUndo['kind']> = Extract<BoundUndo, { kind: K }>;
 const ENDED_MAX = 20;
 
 export async function undropTables(
-  { names, before, to, swap }: Bound<'undrop-table'>,
+  { names, before, to, swap, keys }: Bound<'undrop-table'>,
   run: UndoRun,
   options: InterceptOptions,
 ): Promise<Interception> {
@@ -83,9 +83,10 @@ export async function undropTables(
   // A hold name that isn't a table's original name means the id in it.
   if (names.length === 1 && one && parseHoldName(one.table) !== null) {
     const isName = (await readNewest(asked, asker, options)).size > 0;
-    if (!isName) return undropById({ kind: 'undrop-id', id: one.table, to, swap }, run, options);
+    if (!isName)
+      return undropById({ kind: 'undrop-id', id: one.table, to, swap, keys }, run, options);
   }
-  const refusal = await refusalOf(names, { run, swap, to }, options);
+  const refusal = await refusalOf(names, { run, swap, keys, to }, options);
   if (refusal !== null) return refusal;
   const newest = await readNewest(asked, asker, options);
   const wanted = names.map((name): WantedTable => {
@@ -93,14 +94,14 @@ export async function undropTables(
     const origin = held?.origin ?? name;
     return { name: origin, held, to: to ?? origin, isNamed: before === null };
   });
-  return bringBack(wanted, { run, swap }, options);
+  return bringBack(wanted, { run, swap, keys }, options);
 }
 
 /** The maximum of matches of an id in an error. */
 const AMBIGUOUS_SHOWN = 5;
 
 export async function undropById(
-  { id, to, swap }: Bound<'undrop-id'>,
+  { id, to, swap, keys }: Bound<'undrop-id'>,
   run: UndoRun,
   options: InterceptOptions,
 ): Promise<Interception> {
@@ -118,9 +119,9 @@ export async function undropById(
   if (others.length > 0) throw ambiguous(id, found.seen.slice(0, AMBIGUOUS_SHOWN));
   const name = held.origin;
   const target = to === null ? name : { schema: to.schema ?? name.schema, table: to.table };
-  const refusal = await refusalOf([name], { run, swap, to: target }, options);
+  const refusal = await refusalOf([name], { run, swap, keys, to: target }, options);
   if (refusal !== null) return refusal;
-  return bringBack([{ name, held, to: target, isNamed: false }], { run, swap }, options);
+  return bringBack([{ name, held, to: target, isNamed: false }], { run, swap, keys }, options);
 }
 
 /** Reports the fate of a table that is no longer held, if this user may see it. */
@@ -179,6 +180,7 @@ const FATES_TOLD = 10;
 interface BringingBack {
   readonly run: UndoRun;
   readonly swap: boolean;
+  readonly keys: boolean;
 }
 
 /** A requested table. */
@@ -237,20 +239,20 @@ async function bringBack(
 
 async function bringOneBack(
   plan: RestorePlan,
-  { run, swap }: BringingBack,
+  { run, swap, keys: anyParent }: BringingBack,
   options: InterceptOptions,
 ): Promise<RestoreReport> {
   const { service, session } = options;
   const { pool, proxyId, log } = service;
   if (plan.wasBack || !swap) {
-    return withTriggers(await restoreTable(pool, plan), run.facts, options);
+    return withTriggers(await restoreTable(pool, plan, { anyParent }), run.facts, options);
   }
   const { user } = run.facts;
   const statementText = run.text.subarray(0, STATEMENT_BYTES_MAX).toString();
   const hold = holdOfLive(plan.to, run.facts, service);
   const who = { proxyId, user, clientAddress: session.clientAddress, statementText, hold };
   const by = log === undefined ? who : { ...who, log };
-  const swapOne = () => swapWithLive(pool, { target: plan.table.id, by });
+  const swapOne = () => swapWithLive(pool, { target: plan.table.id, by, anyParent });
   const report = await inRestoreQueue(pool, user, swapOne);
   return withTriggers(report, run.facts, options);
 }
