@@ -55,12 +55,13 @@ export function printJson<T extends object>(
   fields: readonly Field<T>[],
   item: T,
 ): Readonly<Record<string, unknown>> {
-  const found = fields.flatMap((field) => {
+  const found: Record<string, unknown> = {};
+  for (const field of fields) {
     const value = valueIn(field, item);
-    if (field.key === undefined || value === undefined) return [];
-    return [[field.key, value instanceof Date ? value.toISOString() : value] as const];
-  });
-  return Object.fromEntries(found);
+    if (field.key === undefined || value === undefined) continue;
+    found[field.key] = value instanceof Date ? value.toISOString() : value;
+  }
+  return found;
 }
 
 /** The output of a command with `--json`. */

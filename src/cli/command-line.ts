@@ -84,9 +84,42 @@ function rephrase(message: string, [first = '']: readonly string[]): string {
   const what = message
     .replace(/^Unknown argument/, 'Unknown command or argument')
     .replace(/^Not enough non-option arguments: got 0,.*$/m, NO_TARGET);
-  return first.startsWith('-')
-    ? `${what}\nExpected a command; \`undrop serve\` runs the proxy.`
-    : what;
+  if (first.startsWith('-')) return `${what}\nExpected a command; \`undrop serve\` runs the proxy.`;
+  const [, unknown = ''] = /^Unknown arguments?: (.*)$/m.exec(message) ?? [];
+  const meant = unknown.split(', ').map((word) => nearest(word, wordsOf(first)));
+  // Yargs names a flag of two words in both its spellings.
+  const proposed = [...new Set(meant.flatMap((one) => one ?? []))];
+  return proposed.length === 0 ? what : `${what}\nDid you mean ${proposed.join(', ')}?`;
+}
+
+/** The commands, or the flags of the one that was given, each as it is typed. */
+function wordsOf(first: string): readonly string[] {
+  const nameOf = ({ usage }: Command) => usage.replace(/ .*/, '');
+  const command = COMMANDS.find((one) => nameOf(one) === first);
+  if (command === undefined) return COMMANDS.map(nameOf);
+  const { options = {}, keys = [] } = command;
+  return [...Object.keys(options), ...keys.map(flagOf), 'config'].map((flag) => `--${flag}`);
+}
+
+/** Yargs proposes commands only, and by a distance alone that turns `hold` into `help`. */
+function nearest(word: string, words: readonly string[]): string | null {
+  const far = (one: string) => distance(word, one.replace(/^--/, ''));
+  const [best] = [...words].sort((one, other) => far(one) - far(other));
+  return best !== undefined && word !== '' && far(best) <= 1 + word.length / 4 ? best : null;
+}
+
+/** The number of letters that differ, are missing or are too many. */
+function distance(one: string, other: string): number {
+  let above = Array.from({ length: other.length + 1 }, (_, at) => at);
+  for (const [row, letter] of Array.from(one).entries()) {
+    const next = [row + 1];
+    for (let at = 1; at <= other.length; at++) {
+      const changed = (above[at - 1] ?? 0) + (letter === other[at - 1] ? 0 : 1);
+      next.push(Math.min(changed, (above[at] ?? 0) + 1, (next[at - 1] ?? 0) + 1));
+    }
+    above = next;
+  }
+  return above.at(-1) ?? 0;
 }
 
 const NO_TARGET = 'Expected a table or an id, found none.';

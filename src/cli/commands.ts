@@ -47,20 +47,24 @@ interface ServerCommand<K extends SettingKey> extends Described {
 
 const JSON_FLAG = { type: 'boolean', default: false, describe: 'print JSON' } as const;
 
-const WHAT = 'a table, schema.table, an id or the first 4 or more digits of one';
+const WHAT = 'a table, schema.table, an id or the first or last 4 or more digits of one';
 const TIME = 'ISO 8601 (UTC), HH:MM of today in UTC, or a duration like 2h for two hours ago';
 
-/** Which drops: by whom, where and when. With them, `--user` is not the service account. */
-const FILTERS = {
+/** Which drops: by whom, where and when. */
+const SINCE = {
   schema: { type: 'string', describe: 'only tables dropped from this schema' },
-  user: { type: 'string', describe: 'only tables dropped by this user' },
+  'dropped-by': { type: 'string', describe: 'only tables dropped by this user' },
   since: { type: 'string', describe: `only tables dropped since this time: ${TIME}` },
-  until: { type: 'string', describe: `only tables dropped up to this time: ${TIME}` },
-  'service-user': {
-    type: 'string',
-    describe: 'the service account [UNDROP_USER]; --user is the user that dropped',
-  },
 } as const;
+const FILTERS = {
+  ...SINCE,
+  until: { type: 'string', describe: `only tables dropped up to this time: ${TIME}` },
+} as const;
+const DROP = {
+  type: 'string',
+  describe: 'all tables of one statement: its drop id, or the id of one of its tables',
+} as const;
+const TARGETS = { type: 'string', array: true, describe: WHAT } as const;
 
 export const COMMANDS: readonly Command[] = [
   {
@@ -145,14 +149,24 @@ export const COMMANDS: readonly Command[] = [
     load: async () => (await import('./commands/status.js')).runStatus,
   }),
   onServer({
-    usage: 'list',
-    describe: 'list held tables',
+    usage: 'list [name]',
+    describe: 'list what was dropped and is held: a line for each statement, the newest first',
     keys: ACCOUNT_KEYS,
+    positionals: {
+      name: { type: 'string', describe: 'only drops of this table or schema, or with this id' },
+    },
     options: {
+      tables: { type: 'boolean', default: false, describe: 'a line for each table' },
       all: {
         type: 'boolean',
         default: false,
-        describe: 'include tables that are no longer held',
+        describe: 'all tables: also those no longer held, or not in the ledger',
+      },
+      drop: DROP,
+      like: { type: 'string', describe: 'only tables whose name matches, as in SHOW TABLES LIKE' },
+      limit: {
+        type: 'string',
+        describe: 'this many lines, or none for all; default: 50, with --json none',
       },
       sort: {
         type: 'string',
@@ -160,12 +174,13 @@ export const COMMANDS: readonly Command[] = [
         describe: 'dropped (newest first), size (biggest first), expires (soonest first)',
       },
       ...FILTERS,
-      json: JSON_FLAG,
+      json: { ...JSON_FLAG, describe: 'print JSON, an object for each table' },
     },
     examples: [
-      ['$0 list', 'the tables that can be restored, and until when'],
-      ['$0 list --user deploy --since 14:00', 'tables that deploy dropped since 14:00 UTC'],
-      ['$0 list --sort size', 'largest tables first'],
+      ['$0 list', 'what can be restored, and until when'],
+      ['$0 list orders', 'the drops of tables of that name'],
+      ['$0 list --dropped-by deploy --since 14:00', 'what deploy dropped since 14:00 UTC'],
+      ['$0 list --tables --sort size', 'largest tables first'],
     ],
     load: async () => (await import('./commands/list.js')).runList,
   }),
@@ -209,10 +224,7 @@ export const COMMANDS: readonly Command[] = [
         default: false,
         describe: 'add foreign keys also where another table has the name of the parent now',
       },
-      drop: {
-        type: 'string',
-        describe: 'all tables of one statement: its drop id, or the id of one of its tables',
-      },
+      drop: DROP,
       ...FILTERS,
       schema: {
         type: 'string',
@@ -225,18 +237,20 @@ export const COMMANDS: readonly Command[] = [
       ['$0 restore shop.orders', 'under its own name'],
       ['$0 restore 0193a1 --to shop.orders_old', 'by its id, under another name'],
       ['$0 restore shop.orders --swap', 'in exchange for the table that has the name now'],
-      ['$0 restore --user deploy --since 14:00 --dry-run', 'print what would be restored'],
+      ['$0 restore --dropped-by deploy --since 14:00 --dry-run', 'print what would be restored'],
       ['$0 restore --drop 0193a1', 'all tables of one statement'],
       ['$0 restore --schema shop', 'a dropped schema, with views, routines and events'],
     ],
     load: async () => (await import('./commands/restore.js')).runRestore,
   }),
   onServer({
-    usage: 'hold <target>',
-    describe: 'change how long a table is held',
+    usage: 'hold [targets..]',
+    describe: 'change how long tables are held',
     keys: HOLD_KEYS,
-    positionals: { target: { type: 'string', demandOption: true, describe: WHAT } },
+    positionals: { targets: TARGETS },
     options: {
+      drop: DROP,
+      ...SINCE,
       for: { type: 'string', describe: 'this long from now on, like 30d' },
       until: {
         type: 'string',
@@ -248,20 +262,26 @@ export const COMMANDS: readonly Command[] = [
     examples: [
       ['$0 hold shop.orders --for 30d', '30 days from now on'],
       ['$0 hold 0193a1 --pin', 'without an end; `--for` unpins it'],
+      ['$0 hold --dropped-by deploy --since 14:00 --for 30d', 'all that deploy dropped since'],
     ],
-    load: async () => (await import('./commands/operate.js')).runHold,
+    load: async () => (await import('./commands/change-holds.js')).runHold,
   }),
   onServer({
-    usage: 'remove <target>',
-    describe: 'end the hold of a table; the collector then removes it for good',
+    usage: 'remove [targets..]',
+    describe: 'end the hold of tables; the collector then removes them for good',
     keys: ACCOUNT_KEYS,
-    positionals: { target: { type: 'string', demandOption: true, describe: WHAT } },
+    positionals: { targets: TARGETS },
     options: {
+      drop: DROP,
+      ...SINCE,
       yes: { type: 'boolean', default: false, describe: 'do not ask for confirmation' },
       json: JSON_FLAG,
     },
-    examples: [['$0 remove shop.orders', 'the collector removes it now']],
-    load: async () => (await import('./commands/operate.js')).runRemove,
+    examples: [
+      ['$0 remove shop.orders', 'the collector removes it now'],
+      ['$0 remove --drop 0193a1', 'all tables of one statement; asks for their number'],
+    ],
+    load: async () => (await import('./commands/change-holds.js')).runRemove,
   }),
   {
     usage: 'start',
@@ -335,10 +355,7 @@ function onServer<K extends SettingKey>({ load, ...command }: ServerCommand<K>):
     ...command,
     run: async (flags, shell) => {
       const run = await load();
-      // Beside --service-user, --user is who dropped.
-      const isBeside = 'service-user' in (command.options ?? {});
-      const account = isBeside ? { ...flags, user: flags['service-user'] } : flags;
-      return run(await settingsOrDemoOf(shell, command.keys, account), flags, shell);
+      return run(await settingsOrDemoOf(shell, command.keys, flags), flags, shell);
     },
   };
 }

@@ -299,7 +299,7 @@ function readSettings<K extends SettingKey>(
   flags: Flags,
 ) {
   const path = flags['config'] ?? env['UNDROP_CONFIG'];
-  const file = typeof path === 'string' ? { path, values: readConfigFile(path) } : null;
+  const file = typeof path === 'string' ? readConfigFile(path) : null;
   const loaded = loadSettings(keys, { flags, env, file });
   for (const name of loaded.unknownVariables) {
     stderr.write(`undrop: warning: ${name} is not a setting of undrop\n`);

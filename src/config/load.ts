@@ -15,6 +15,8 @@ export interface Sources {
   readonly file: {
     readonly path: string;
     readonly values: Readonly<Record<string, unknown>>;
+    /** Where a key of the file is; missing: not known. */
+    readonly places?: ReadonlyMap<string, string>;
   } | null;
 }
 
@@ -80,7 +82,7 @@ function findValue(
   const variable = variableOf(key);
   const inFile = file?.values[key];
   if (env[variable] === undefined && isText(inFile)) {
-    return { text: asText(inFile, separator), from: `${key} in ${file?.path}` };
+    return { text: asText(inFile, separator), from: keyIn(file, key) };
   }
   return { text: env[variable] ?? fallback, from: variable };
 }
@@ -111,11 +113,17 @@ function asText(value: unknown, separator: string): string {
 function wrongInFile({ file }: Sources): string[] {
   if (file === null) return [];
   return Object.entries(file.values).flatMap(([key, value]) => {
-    if (!(key in SETTINGS)) return [`${key} in ${file.path} is not a setting.`];
+    const where = keyIn(file, key);
+    if (!(key in SETTINGS)) return [`${where} is not a setting.`];
     if (isText(value)) return [];
     const found = shown(key, value);
-    return [`${key} in ${file.path}: expected a text, a number or a list, found ${found}.`];
+    return [`${where}: expected a text, a number or a list, found ${found}.`];
   });
+}
+
+function keyIn(file: Sources['file'], key: string): string {
+  const place = file?.places?.get(key);
+  return `${key} in ${file?.path}${place === undefined ? '' : `, ${place}`}`;
 }
 
 function isText(value: unknown): boolean {
@@ -144,7 +152,7 @@ const COMMENTS = /^[ \t]*\/\/.*$/gm;
 const LAST_COMMA = /,(\s*\}\s*)$/;
 
 /** The settings in a file, by their keys: JSON with lines of `//` comments, and a last comma. */
-export function readConfigFile(path: string): Readonly<Record<string, unknown>> {
+export function readConfigFile(path: string): NonNullable<Sources['file']> {
   let read = '';
   try {
     read = readFileSync(path, 'utf8');
@@ -153,7 +161,11 @@ export function readConfigFile(path: string): Readonly<Record<string, unknown>> 
       .replace(LAST_COMMA, ' $1');
     const values: unknown = JSON.parse(text);
     if (typeof values === 'object' && values !== null && !Array.isArray(values)) {
-      return values as Readonly<Record<string, unknown>>;
+      return {
+        path,
+        values: values as Readonly<Record<string, unknown>>,
+        places: placesOfKeys(text),
+      };
     }
     throw new Error('expected one object of settings');
   } catch (error) {
@@ -166,9 +178,23 @@ export function readConfigFile(path: string): Readonly<Record<string, unknown>> 
   }
 }
 
-/** The line that JSON.parse names by its position; from Node 22 on it names it as well. */
+/** The place that JSON.parse names by its position; from Node 22 on it names it as well. */
 function placeOf(cause: string, text: string): string {
   const [, position] = / position (\d+)/.exec(cause) ?? [];
-  if (position === undefined) return '';
-  return `line ${text.slice(0, Number(position)).split('\n').length}: `;
+  return position === undefined ? '' : `${placeAt(text, Number(position))}: `;
+}
+
+function placeAt(text: string, position: number): string {
+  const lines = text.slice(0, position).split('\n');
+  return `line ${lines.length}, column ${(lines.at(-1)?.length ?? 0) + 1}`;
+}
+
+/** Each text that is followed by a colon; no setting has an object in it. */
+function placesOfKeys(text: string): ReadonlyMap<string, string> {
+  const keys = text.matchAll(/"((?:[^"\\]|\\.)*)"(\s*:)?/g);
+  return new Map(
+    [...keys].flatMap(({ 1: key = '', 2: colon, index }) =>
+      colon === undefined ? [] : [[key, placeAt(text, index)] as const],
+    ),
+  );
 }

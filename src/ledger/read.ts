@@ -33,6 +33,10 @@ type RowFilter =
   | ({ readonly by: 'live' } & LiveFit)
   /** The row of that id, or rows whose id begins so (hex digits); also ended ones. */
   | { readonly by: 'id'; readonly prefix: string }
+  /** Rows whose id begins or ends so (hex digits); also ended ones. */
+  | { readonly by: 'digits'; readonly digits: string }
+  /** Rows of a list (drops.ts), in its order. */
+  | { readonly by: 'fit'; readonly where: SQLQuery; readonly order: SQLQuery }
   /** The rows of these ids; also ended ones. */
   | { readonly by: 'ids'; readonly ids: readonly string[] }
   /** Restored, removed, or gone. */
@@ -76,7 +80,7 @@ export interface LiveFit {
 }
 
 const ROWS_MAX = 100_000;
-const READ_DEADLINE_MS = 60_000;
+export const READ_DEADLINE_MS = 60_000;
 
 /**
  * Newest first; at most `rowsMax` (default 100,000), and only those after `after`. Without `texts`
@@ -96,13 +100,15 @@ export async function findRows(
   const isAfter = after === null ? sql`` : sql` AND id < ${after}`;
   const long = texts ? sql`definition, detached` : sql`NULL AS definition, NULL AS detached`;
   const statement = texts ? STATEMENT_CHARACTERS_MAX : STATEMENT_HEAD_CHARACTERS;
+  const order = filter.by === 'fit' ? filter.order : sql`id DESC`;
   const [rows = []] = await connection.run(
     sql`SELECT ${note('read')} id, group_id, proxy_id, thread_id, upstream_port, schema_name,
           table_name, kind, engine, dropped_at, user_name, client_address, row_estimate,
           byte_estimate, hold_until, state, hold_schema, hold_name, relocated,
           todo, failure, sql_log_bin, row_logged, ended_at, restored_as,
           LEFT(statement_text, ${statement}) AS statement_text, ${long}
-        FROM ${LEDGER} WHERE ${condition(filter)}${isAfter} ORDER BY id DESC LIMIT ${rowsMax}`,
+        FROM ${LEDGER} WHERE ${condition(filter)}${isAfter}
+        ORDER BY ${order} LIMIT ${rowsMax}`,
     { deadlineMs: READ_DEADLINE_MS },
   );
   return rows.map(asLedgerRow);
@@ -239,6 +245,10 @@ function condition(filter: RowFilter): SQLQuery {
       return sql`todo = 'look' AND state = 'restored' AND ${OF_TABLE}`;
     case 'name':
       return sql`${OF_TABLE} AND ${hasName(filter)}`;
+    case 'fit':
+      return filter.where;
+    case 'digits':
+      return sql`${hasDigits(sql`id`, filter.digits)} AND ${OF_TABLE}`;
     case 'id':
       return sql`${hasPrefix(filter.prefix)} AND ${OF_TABLE}`;
   }
@@ -247,6 +257,18 @@ function condition(filter: RowFilter): SQLQuery {
 function hasPrefix(prefix: string): SQLQuery {
   assert(/^[0-9a-f]{1,32}$/.test(prefix), 'an id begins with hex digits');
   return sql`id LIKE ${`${prefix}%`}`;
+}
+
+/** Whether an id begins or ends with these hex digits. */
+export function hasDigits(id: SQLQuery, digits: string): SQLQuery {
+  assert(/^[0-9a-f]{1,32}$/.test(digits), 'an id has hex digits');
+  return sql`(${id} LIKE ${`${digits}%`} OR ${id} LIKE ${`%${digits}`})`;
+}
+
+/** Whether the drop, or one of its tables, has these digits in its id. */
+export function isOfDrop(digits: string): SQLQuery {
+  return sql`group_id IN (SELECT found.group_id FROM ${LEDGER} AS found
+    WHERE ${hasDigits(sql`found.id`, digits)} OR ${hasDigits(sql`found.group_id`, digits)})`;
 }
 
 function fitting({ prefix, schema, like, names, lowerCaseTableNames = 0 }: LiveFit): SQLQuery[] {
@@ -271,7 +293,7 @@ function among({ only }: { readonly only?: readonly string[] }): SQLQuery {
 }
 
 const UNSETTLED = sql`state = 'HOLD' AND restore_script IS NULL`;
-const LIVE = sql`state IN ('intent', 'HOLD', 'PURGE', 'EVAC', 'DROP')`;
+export const LIVE = sql`state IN ('intent', 'HOLD', 'PURGE', 'EVAC', 'DROP')`;
 
 const KINDS = ['base', 'sequence', 'partition'] as const;
 export const OF_TABLE = sql`kind NOT IN ('schema', 'view')`;

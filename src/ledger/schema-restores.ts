@@ -6,7 +6,6 @@
  * only when all of it is restored. Only the holder of the group's lock, on a connection that ends
  * with it, restores.
  */
-import { assert } from '../assert.js';
 import type { ServicePool } from '../service/pool/pools.js';
 import {
   dateOf,
@@ -20,7 +19,7 @@ import {
   valueList,
 } from '../service/sql.js';
 import { type LedgerRow, PARTLY, RESTORING } from './entry.js';
-import { OF_TABLE, sameName } from './read.js';
+import { isOfDrop, OF_TABLE, sameName } from './read.js';
 import { parseSchemaDetails, type SchemaDetails } from './schema-details.js';
 import type { SchemaDropKey } from './schema-drops.js';
 import { LEDGER } from './tables.js';
@@ -46,14 +45,14 @@ const ROWS_MAX = 1_000;
 
 /**
  * Drops of a schema of that name, or the one with that group id, or those with an id, or a table's
- * id, that begins so, or all of them; newest first.
+ * id, that begins or ends so, or all of them; newest first.
  */
 export async function findDroppedSchemas(
   pool: ServicePool,
   target:
     | { readonly name: string }
     | { readonly groupId: string }
-    | { readonly idPrefix: string }
+    | { readonly digits: string }
     | 'all',
 ): Promise<readonly DroppedSchema[]> {
   const isMeant = isDropOf(target);
@@ -88,10 +87,7 @@ function isDropOf(target: Parameters<typeof findDroppedSchemas>[1]): SQLQuery {
   if (target === 'all') return sql`TRUE`;
   if ('name' in target) return sameName(sql`schema_name`, target.name);
   if ('groupId' in target) return sql`group_id = ${target.groupId}`;
-  const { idPrefix } = target;
-  assert(/^[0-9a-f]{1,32}$/.test(idPrefix), 'an id begins with hex digits');
-  return sql`group_id IN (SELECT found.group_id FROM ${LEDGER} AS found
-    WHERE found.id LIKE ${`${idPrefix}%`} OR found.group_id LIKE ${`${idPrefix}%`})`;
+  return isOfDrop(target.digits);
 }
 
 /** The number of held tables of that schema that were dropped individually. */

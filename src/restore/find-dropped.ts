@@ -1,8 +1,8 @@
 /**
- * The finder: which held tables match an id, the beginning of one, or a name; and which match a
+ * The finder: which held tables match an id, the digits at one of its ends, or a name; and which match a
  * drop, a user, a schema and a time. It also finds the fate of a table that is no longer held.
  *
- * Invariants: a whole id wins, then a name, then the beginning of an id. If tables of a name are
+ * Invariants: a whole id wins, then a name, then the digits of an id. If tables of a name are
  * held from several schemas, none is taken, because the request is ambiguous. A table with an
  * unknown property matches no filter on it.
  */
@@ -25,11 +25,11 @@ export async function findDropped(
   target: string,
 ): Promise<readonly ListedTable[]> {
   const name = parseTableName(target);
-  const prefix = idDigits(target);
+  const digits = idDigits(target);
   // For a name all of the ledger is searched.
-  const whole = isHoldId(prefix) ? await listWanted(pool, [{ prefix }]) : [];
+  const whole = isHoldId(digits) ? await listWanted(pool, [{ digits }]) : [];
   if (whole.length > 0) return findTarget(whole, target);
-  const wanted = [name ?? [], isIdPrefix(prefix) ? { prefix } : []].flat();
+  const wanted = [name ?? [], isIdPrefix(digits) ? { digits } : []].flat();
   const found = findTarget(await listWanted(pool, wanted), target);
   return found.length > 0 ? found : findTarget(await listAll(pool), target);
 }
@@ -42,13 +42,13 @@ export function findTarget(held: readonly ListedTable[], target: string): readon
   const named = findByName(held, target);
   if (named.length > 0) return named;
   if (!isIdPrefix(digits)) return [];
-  const begun = held.filter(({ id }) => id.startsWith(digits));
-  if (begun.length > 1) throw ambiguous(target, begun);
-  return begun;
+  const found = held.filter(({ id }) => hasDigits(id, digits));
+  if (found.length > 1) throw ambiguous(target, found);
+  return found;
 }
 
 /**
- * Normalizes a possible beginning of an id: users copy a UUID with its dashes, or a hold name, with
+ * Normalizes the digits of a possible id: users copy a UUID with its dashes, or a hold name, with
  * or without its schema.
  */
 export function idDigits(text: string): string {
@@ -56,9 +56,14 @@ export function idDigits(text: string): string {
   return parseHoldName(name)?.id ?? text.replaceAll('-', '').toLowerCase();
 }
 
-/** Whether `digits` may be the beginning of an id, or a whole one. */
+/** Whether `digits` may be the beginning or the end of an id, or a whole one. */
 export function isIdPrefix(digits: string): boolean {
   return /^[0-9a-f]{4,32}$/.test(digits);
+}
+
+/** Whether an id begins or ends so: the end of a shown id is random, its beginning a time. */
+export function hasDigits(id: string, digits: string): boolean {
+  return id.startsWith(digits) || id.endsWith(digits);
 }
 
 /** The exact name, else without regard to case. */
@@ -158,12 +163,11 @@ export function filterDrops<T extends DroppedTable>(
   return found.filter(({ origin }) => origin !== null && isSameName(origin.schema, schema));
 }
 
-/** The one statement of which an id, or that of one of its tables, begins so. */
+/** The one statement that has these digits in its id, or in that of one of its tables. */
 export function findDrop(tables: readonly DroppedTable[], drop: string, target: string): string {
   const digits = idDigits(drop);
-  const begins = (id: string | null) => id?.startsWith(digits) === true;
   const found = isIdPrefix(digits)
-    ? tables.filter(({ id, groupId }) => begins(groupId) || begins(id))
+    ? tables.filter(({ id, groupId }) => hasDigits(groupId ?? id, digits) || hasDigits(id, digits))
     : [];
   const groups = [...new Set(found.flatMap(({ groupId }) => groupId ?? []))];
   const [only] = groups;
@@ -175,8 +179,7 @@ export function findDrop(tables: readonly DroppedTable[], drop: string, target: 
 // ── no longer held ───────────────────────────────────────────────────────────────────────────────
 
 /**
- * Ledger rows by the name that tables were dropped under, else by their id or the beginning of it,
- * with tables that are no longer held; newest first.
+ * Ledger rows by the name that tables were dropped under, else by digits of their id, with tables that are no longer held; newest first.
  */
 export async function findEndedRows(
   pool: ServicePool,
@@ -185,8 +188,8 @@ export async function findEndedRows(
   const name = parseTableName(target);
   const named = name === null ? [] : await findRowsIfAny(pool, { by: 'name', ...name }, SHORT);
   if (named.length > 0) return named;
-  const prefix = idDigits(target);
-  return isIdPrefix(prefix) ? findRowsIfAny(pool, { by: 'id', prefix }, SHORT) : [];
+  const digits = idDigits(target);
+  return isIdPrefix(digits) ? findRowsIfAny(pool, { by: 'digits', digits }, SHORT) : [];
 }
 
 const SHORT = { texts: false } as const;

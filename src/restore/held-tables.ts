@@ -7,10 +7,11 @@
  */
 import { isCertainlyAbsent } from '../held/locate.js';
 import { type HowDropped, howDropped, type LedgerRow, LIVE_STATES } from '../ledger/entry.js';
-import { findRowsIfAny } from '../ledger/read.js';
+import { findByHoldNames, findRowsIfAny } from '../ledger/read.js';
 import {
   formatHoldName,
   idTimeMs,
+  inBatches,
   isLocalSchema,
   isRecycleSchema,
   isRetiredBarrier,
@@ -20,10 +21,12 @@ import {
 } from '../names/names.js';
 import { unlessRefused } from '../service/errors.js';
 import {
+  findNamed,
   type HoldTable,
   type IdRange,
   idsAmong,
   idsWith,
+  listRecycledHoldTables,
   mapHoldTables,
 } from '../service/hold-tables.js';
 import type { ServiceConnection } from '../service/pool/pools.js';
@@ -80,10 +83,10 @@ export async function listAll(connection: ServiceConnection): Promise<readonly L
   return listRows(connection, live, null);
 }
 
-/** A name as it was written, or the first digits of an id. */
+/** A name as it was written, or the first or last digits of an id. */
 type Wanted =
   | { readonly schema: string | null; readonly table: string }
-  | { readonly prefix: string };
+  | { readonly digits: string };
 
 /** Newest first; names match in any case. */
 export async function listWanted(
@@ -91,9 +94,34 @@ export async function listWanted(
   wanted: readonly Wanted[],
 ): Promise<readonly ListedTable[]> {
   const live = await readWanted(connection, wanted);
-  const prefixes = wanted.flatMap((one) => ('prefix' in one ? [idsWith(one.prefix)] : []));
-  const among = [...idsAmong(live.map(({ id }) => id)), ...prefixes];
-  return listRows(connection, live, among);
+  // Tables without a row; those with the last digits are found among all.
+  const begun = wanted.flatMap((one) => ('digits' in one ? [idsWith(one.digits)] : []));
+  return listRows(connection, live, [...idsAmong(live.map(({ id }) => id)), ...begun]);
+}
+
+/** Above as many, one look at all names is quicker than a look at each. */
+const NAMED_MAX = 100;
+
+/** The held tables of these rows, newest first. */
+export async function listPage(
+  connection: ServiceConnection,
+  live: readonly LedgerRow[],
+): Promise<readonly ListedTable[]> {
+  if (live.length > NAMED_MAX) return listRows(connection, live);
+  const rows = new Map(live.map((row) => [row.id, row]));
+  const places = live.flatMap(({ holdSchema: schema, holdName: name }) =>
+    schema === null || name === null || isElsewhere(schema) ? [] : [{ schema, name }],
+  );
+  const named = await findNamed(connection, places);
+  const seen = new Set(named.map(({ id }) => id));
+  // The others are in another state, in their own schema, or gone.
+  const others = await listRows(
+    connection,
+    live.filter(({ id }) => !seen.has(id)),
+  );
+  return [...named.map((table) => describe(table, rows.get(table.id))), ...others].sort(
+    newestFirst,
+  );
 }
 
 /**
@@ -105,6 +133,7 @@ export async function listRows(
   live: readonly LedgerRow[],
   among: readonly IdRange[] | null = idsAmong(live.map(({ id }) => id)),
 ): Promise<readonly ListedTable[]> {
+  if (among?.length === 0) return [];
   const rows = new Map(live.map((row) => [row.id, row]));
   const elsewhere = new Set(live.map(heldIn).filter(isElsewhere));
   const found = [...(await mapHoldTables(connection, elsewhere, among)).values()];
@@ -127,16 +156,35 @@ async function readWanted(
   const rows = new Map<string, LedgerRow>();
   for (const one of wanted) {
     const filter =
-      'prefix' in one ? ({ by: 'id', ...one } as const) : ({ by: 'name', ...one } as const);
+      'digits' in one ? ({ by: 'digits', ...one } as const) : ({ by: 'name', ...one } as const);
     for (const row of await findRowsIfAny(connection, filter, how)) rows.set(row.id, row);
   }
   return [...rows.values()].filter(({ state }) => LIVE_STATES.includes(state));
 }
 
-/** Tables with a ledger row that are no longer held; newest first. */
-export async function listEnded(connection: ServiceConnection): Promise<readonly EndedTable[]> {
-  const rows = await findRowsIfAny(connection, { by: 'ended' }, { texts: false });
-  return rows.flatMap((row) => describeEnded(row) ?? []);
+/** Tables with a hold name in undrop's schemas, and no ledger row. */
+export async function listUnknown(connection: ServiceConnection): Promise<readonly ListedTable[]> {
+  const found = await listRecycledHoldTables(connection);
+  const unknown: ListedTable[] = [];
+  for (const some of inBatches(found, UNKNOWN_ROWS)) {
+    const rows = await findByHoldNames(
+      connection,
+      some.map(({ name }) => name),
+    );
+    const isUnknown = (table: HoldTable) => !rows.has(table.id) && !isRetiredBarrier(table);
+    unknown.push(...some.filter(isUnknown).map((table) => describe(table, undefined)));
+  }
+  return unknown.sort(newestFirst);
+}
+
+const UNKNOWN_ROWS = 1_000;
+
+/** A held table as the ledger has it; null: the ledger can't tell where it is, or whether. */
+export function describeHeld(row: LedgerRow): ListedTable | null {
+  const { holdSchema: schema, holdName: name } = row;
+  const held = name === null ? null : parseHoldName(name);
+  const isSure = row.relocated && schema !== null && row.state === held?.state;
+  return isSure && name !== null ? describe({ ...held, schema, name }, row) : null;
 }
 
 /** Null: it is, or may be, held. */
@@ -213,21 +261,4 @@ export function describeRow(id: string, row: LedgerRow | undefined): DroppedTabl
 export function newestFirst(one: DroppedTable, other: DroppedTable): number {
   const sinceMs = (table: DroppedTable) => table.droppedAt?.getTime() ?? 0;
   return sinceMs(other) - sinceMs(one) || (one.id < other.id ? 1 : -1);
-}
-
-export const SORTS = ['dropped', 'size', 'expires'] as const;
-export type Sort = (typeof SORTS)[number];
-
-/** dropped: newest first; size: biggest first; expires: soonest first. Unknown sizes are last. */
-export function sortDrops<T extends ListedTable | EndedTable>(
-  tables: readonly T[],
-  sort: Sort,
-): readonly T[] {
-  const endOf = (table: T) => ('due' in table ? table.due.getTime() : Number.MAX_VALUE);
-  const order = {
-    dropped: () => 0,
-    size: (one: T, other: T) => (other.byteEstimate ?? -1) - (one.byteEstimate ?? -1),
-    expires: (one: T, other: T) => endOf(one) - endOf(other),
-  }[sort];
-  return [...tables].sort((one, other) => order(one, other) || newestFirst(one, other));
 }

@@ -1,6 +1,5 @@
 /**
- * Dropped tables as `undrop list`, `show` and `hold` print them: the fields of each output, and the
- * totals of a list. Pure.
+ * Dropped tables as `undrop show`, and each JSON, print them: the fields of each output. Pure.
  */
 import { utcText } from '../duration.js';
 import { NOTHING_DETACHED, qualifiedKey } from '../ledger/detached/detached.js';
@@ -19,8 +18,6 @@ import {
 import type { DroppedTable, EndedTable, ListedTable } from './held-tables.js';
 import type { HeldRows, ShownTable } from './show.js';
 
-const ID_DIGITS_MIN = 13;
-
 /** By id: statements that have failed because they use a held table. */
 type AllUses = ReadonlyMap<string, Uses>;
 
@@ -29,36 +26,24 @@ type Line = DroppedTable &
   Partial<Pick<ListedTable, 'due' | 'holdSchema' | 'holdName' | 'unseen' | 'torn'>> &
   Partial<Pick<EndedTable, 'endedAt' | 'restoredAs'>> & {
     readonly state?: string | null;
-    /** Shown digits of its id; default: all. */
-    readonly digits?: number;
     /** Left out: unknown. */
     readonly used?: Uses | null;
   };
 
-/** The columns of `list`, and the keys that a table has in each JSON. */
+/** The keys that a table has in each JSON (docs/json.md). */
 const LIST: readonly Field<Line>[] = [
-  { key: 'id', title: 'ID', text: ({ id, digits }) => id.slice(0, digits) },
+  { key: 'id' },
   { key: 'schema', json: ({ origin }) => origin?.schema ?? null },
-  {
-    key: 'table',
-    title: 'TABLE',
-    text: ({ origin }) => formatName(origin),
-    json: ({ origin }) => origin?.table ?? null,
-  },
-  { key: 'how', title: 'HOW' },
-  { key: 'droppedAt', title: 'DROPPED (UTC)' },
-  { key: 'user', title: 'BY' },
+  { key: 'table', json: ({ origin }) => origin?.table ?? null },
+  { key: 'how' },
+  { key: 'droppedAt' },
+  { key: 'user' },
   { key: 'clientAddress' },
   { key: 'groupId' },
-  { key: 'state', title: 'STATE', json: formatState },
-  { key: 'until', title: 'UNTIL (UTC)', text: formatUntil, json: ({ due }) => due },
-  { key: 'rowEstimate', title: 'ROWS', isNumber: true },
-  {
-    key: 'byteEstimate',
-    title: 'SIZE',
-    text: ({ byteEstimate }) => formatBytes(byteEstimate),
-    isNumber: true,
-  },
+  { key: 'state', json: formatState },
+  { key: 'until', json: ({ due }) => due },
+  { key: 'rowEstimate' },
+  { key: 'byteEstimate' },
   { key: 'usedWhileHeld', json: ({ used }) => (used === undefined ? used : (used?.count ?? 0)) },
   { key: 'holdSchema' },
   { key: 'holdName' },
@@ -66,18 +51,6 @@ const LIST: readonly Field<Line>[] = [
   { key: 'endedAt' },
   { key: 'restoredAs' },
 ];
-
-/** An aligned table, the totals, and notes on single tables. */
-export function formatHeldList(
-  rows: readonly (ListedTable | EndedTable)[],
-  uses: AllUses = new Map(),
-): string {
-  if (rows.length === 0) return 'No table is held.\n';
-  const digits = uniqueDigits(rows.map(({ id }) => id));
-  const lines = rows.map((row): Line => ({ ...row, digits }));
-  const notes = rows.map((row) => ('endedAt' in row ? '' : formatNote(row, uses)));
-  return [printTable(LIST, lines), formatTotals(rows), ...notes].join('');
-}
 
 /** The list for `--json`; times are in ISO 8601, UTC. */
 export function heldListJson(
@@ -91,45 +64,12 @@ export function heldJson(row: Line): object {
   return printJson(LIST, row);
 }
 
-/** Their number and size, in total and by state. */
-function formatTotals(rows: readonly (ListedTable | EndedTable)[]): string {
-  const states = [...new Set(rows.map(formatState))];
-  const parts = states.map((state) => {
-    const size = formatSize(rows.filter((row) => formatState(row) === state));
-    return `  ${state}: ${size}\n`;
-  });
-  if (parts.length === 1) return `Total: ${formatSize(rows)}, in state ${states[0]}.\n`;
-  return `Total: ${formatSize(rows)}.\n${parts.join('')}`;
-}
-
-function formatSize(rows: readonly DroppedTable[]): string {
-  const known = rows.flatMap(({ byteEstimate }) => byteEstimate ?? []);
-  const tables = rows.length === 1 ? '1 table' : `${formatCount(rows.length)} tables`;
-  const unknown = rows.length - known.length;
-  if (known.length === 0) return `${tables} of unknown size`;
-  const bytes = formatBytes(known.reduce((sum, one) => sum + one, 0));
-  return unknown === 0
-    ? `${tables}, ${bytes}`
-    : `${tables}, ${bytes} without ${formatCount(unknown)} of unknown size`;
-}
-
 /** The state for people. */
 export function formatState({ torn, state }: Pick<Line, 'torn' | 'state'>): string | null {
   return torn === true ? 'TORN' : (state ?? null);
 }
 
-/** A note that doesn't fit in the list; empty for nearly all tables. */
-function formatNote(row: ListedTable, uses: AllUses): string {
-  const name = formatName(row.origin);
-  const used = uses.get(row.id);
-  if (used !== undefined) return `${name} is still used: ${formatUses(used)}.\n`;
-  if (row.torn) return `${name} is torn: ${HOW_TO_MEND}.\n`;
-  if (!row.unseen) return '';
-  const held = printable(`${row.holdSchema}.${row.holdName}`);
-  return `${name} is held as ${held}, which this account cannot see.\n`;
-}
-
-function formatUses({ count, lastAt, who }: Uses): string {
+export function formatUses({ count, lastAt, who }: Uses): string {
   const statements = count === 1 ? '1 statement has' : `${formatCount(count)} statements have`;
   return `${statements} failed, the last at ${formatTime(lastAt)} UTC by ${printable(who)}`;
 }
@@ -137,14 +77,6 @@ function formatUses({ count, lastAt, who }: Uses): string {
 /** How to repair a table if the server was killed during its RENAME. */
 export const HOW_TO_MEND =
   'some of its partitions have the hold name; docs/what-if.md describes the repair';
-
-/** The number of digits that distinguishes all ids, so that users can type what is shown. */
-function uniqueDigits(ids: readonly string[]): number {
-  for (let digits = ID_DIGITS_MIN; digits < 32; digits += 1) {
-    if (new Set(ids.map((id) => id.slice(0, digits))).size === ids.length) return digits;
-  }
-  return 32;
-}
 
 /** The due time; PURGE and DROP have none. For a table that is no longer held: the end. */
 export function formatUntil({ endedAt, state, due, torn }: Line): string {

@@ -155,13 +155,12 @@ export function formatResult(
 /** The failures with their causes, and the tables that were not tried; empty if there are none. */
 export function formatFailures(
   { done, failed, untried }: ManyReport<unknown>,
-  { isDryRun }: { readonly isDryRun: boolean },
+  { verb }: { readonly verb: string },
 ): string {
   const count = failed.length + untried.length;
   if (count === 0) return '';
-  const verb = isDryRun ? 'would not be' : 'were not';
   return [
-    `undrop: ${count} of ${count + done.length} ${verb} restored:\n`,
+    `undrop: ${count} of ${count + done.length} ${verb}:\n`,
     ...byCause(failed).map(([cause, whats]) => `  ${printable(`${someOf(whats)}: ${cause}`)}\n`),
     ...untried.map((what) => `  ${printable(what)}: not tried, the server did not answer\n`),
   ].join('');
@@ -194,6 +193,10 @@ function formatCause(error: unknown): string {
 
 export function manyJson({ done, failed, untried }: ManyReport<RestoreReport>): object {
   return { restored: done.map(restoreReportJson), failed: failed.map(failedJson), untried };
+}
+
+export function manyHoldsJson({ done, failed, untried }: ManyReport<HoldReport>): object {
+  return { changed: done.map(holdJson), failed: failed.map(failedJson), untried };
 }
 
 function failedJson({ what, error }: FailedRestore): object {

@@ -21,6 +21,7 @@ import {
   findDropped,
   findEndedRows,
   findTarget,
+  hasDigits,
   idDigits,
   isAbsent,
   noSuchHeld,
@@ -40,7 +41,7 @@ import {
 import { type RestoreReport, restoreTable } from './restore-table.js';
 
 export interface RestoreRequest {
-  /** A table, a qualified table, an id or a unique beginning of one (4 digits or more). */
+  /** A table, a qualified table, an id or unique digits at one of its ends (4 or more). */
   readonly target: string;
   /** `[schema.]name` to restore as; default: the original name. */
   readonly to?: string | undefined;
@@ -57,7 +58,7 @@ export type ManyRequest =
   | { readonly by: 'name'; readonly targets: readonly string[]; readonly to?: string | undefined }
   | {
       readonly by: 'drop';
-      /** The beginning of a group id, or of the id of one of its tables; null: any. */
+      /** Digits of a group id, or of the id of one of its tables; null: any. */
       readonly drop: string | null;
       readonly filter: DropFilter;
       /** The same, as the user typed it. */
@@ -226,7 +227,7 @@ async function planOne(
   try {
     const found = all === null ? await findDropped(pool, target) : findTarget(all, target);
     const plan = planRestore(found, request);
-    if (plan.table.id.startsWith(idDigits(target))) return plan;
+    if (hasDigits(plan.table.id, idDigits(target))) return plan;
     return (await findBegun(pool, plan.to, await readBegun(pool))) ?? plan;
   } catch (error) {
     if (!isAbsent(error)) throw error;

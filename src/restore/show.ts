@@ -11,7 +11,14 @@ import { readUses, type Uses } from '../ledger/history.js';
 import { findRowsIfAny, readRestoreScript } from '../ledger/read.js';
 import type { ServicePool } from '../service/pool/pools.js';
 import { ident, note, sql, textOf, textOrNullOf } from '../service/sql.js';
-import { ambiguousIds, findDropped, findEndedRows, idDigits, noSuchHeld } from './find-dropped.js';
+import {
+  ambiguousIds,
+  findDropped,
+  findEndedRows,
+  hasDigits,
+  idDigits,
+  noSuchHeld,
+} from './find-dropped.js';
 import {
   type DroppedTable,
   describeEnded,
@@ -76,7 +83,7 @@ async function findEnded(pool: ServicePool, target: string): Promise<string> {
   const found = await findEndedRows(pool, target);
   const [last] = found;
   if (last === undefined) throw noSuchHeld(target);
-  const isById = found.every(({ id }) => id.startsWith(idDigits(target)));
+  const isById = found.every(({ id }) => hasDigits(id, idDigits(target)));
   const ids = found.map(({ id }) => id);
   if (isById && ids.length > 1) throw ambiguousIds(target, ids);
   return last.id;

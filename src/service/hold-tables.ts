@@ -158,6 +158,30 @@ export async function mapHoldTables(
   return new Map([...inTheirs, ...inOurs].map((table) => [table.id, table]));
 }
 
+/**
+ * Those of these tables that are there. Each look is at one name, so it costs the same among any
+ * number of held tables; many looks take longer than one at all names.
+ */
+export async function findNamed(
+  connection: ServiceConnection,
+  places: readonly Pick<HoldTable, 'schema' | 'name'>[],
+): Promise<readonly HoldTable[]> {
+  if (places.length === 0) return [];
+  const answers = await connection.run(
+    places.map(
+      ({ schema, name }) => sql`SELECT ${note('list')} TABLE_NAME AS name
+        FROM information_schema.TABLES WHERE TABLE_SCHEMA = ${schema} AND TABLE_NAME = ${name}`,
+    ),
+  );
+  return answers.flatMap(([row], at) => {
+    const schema = places[at]?.schema;
+    if (row === undefined || schema === undefined) return [];
+    const name = textOf(row, 'name');
+    const parsed = parseHoldName(name);
+    return parsed === null ? [] : [{ ...parsed, schema, name }];
+  });
+}
+
 /** The held tables with that id, in any state. */
 export async function findHoldTables(
   connection: ServiceConnection,

@@ -32,6 +32,9 @@ test('a bare undrop prints its commands', async () => {
 test.each([
   [['nothing'], 'Unknown command or argument: nothing'],
   [['list', '--nothing'], 'Unknown command or argument: nothing'],
+  [['remve', 'orders'], 'Did you mean remove?'],
+  [['list', '--dropped-bye', 'deploy'], 'Did you mean --dropped-by?'],
+  [['serve', '--holt=1d'], 'Did you mean --hold?'],
   [['--upstream', 'db'], 'Expected a command; `undrop serve` runs the proxy.'],
   [['show'], 'Expected a table or an id, found none.'],
 ])('%j is wrong usage', async (args, said) => {

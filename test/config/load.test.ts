@@ -345,8 +345,8 @@ describe('the file of settings', () => {
   test('may have lines of comments and a last comma', () => {
     const text =
       '// one, }\r\n{\r\n  // "hold": "1d",\r\n  "hold": "2d // a, }",\r\n}\r\n// two\r\n';
-    expect(read(text)).toEqual({ hold: '2d // a, }' });
-    expect(read('{\n  // "hold": "1d",\n}\n')).toEqual({});
+    expect(read(text).values).toEqual({ hold: '2d // a, }' });
+    expect(read('{\n  // "hold": "1d",\n}\n').values).toEqual({});
   });
 
   test.each([
@@ -357,8 +357,17 @@ describe('the file of settings', () => {
     expect(() => read(text)).toThrow(/undrop\.conf: /);
   });
 
-  test('names the line of a mistake', () => {
+  test('names the line and column of a mistake, of a wrong value, and of a wrong key', () => {
     const text = '// {\n{\n  // "hold": "1d",\n  "hold": "2d"\n  "grace": "1s"\n}\n';
-    expect(() => read(text)).toThrow(/undrop\.conf: line 5: /);
+    expect(() => read(text)).toThrow(/undrop\.conf: line 5, column 3: /);
+    const file = read(
+      '{\n  "rules": ["app.*: now", "app.*: never"],\n  "hodl": "1d", "hold": "1 day"\n}',
+    );
+    const problems = problemsOf(() => load({ file })).join('\n');
+    expect(problems).toMatch(
+      /rules in \S+undrop\.conf, line 2, column 3: rule 2, `app\.\*: never`/,
+    );
+    expect(problems).toMatch(/hodl in \S+undrop\.conf, line 3, column 3 is not a setting/);
+    expect(problems).toMatch(/hold in \S+undrop\.conf, line 3, column 17: expected /);
   });
 });

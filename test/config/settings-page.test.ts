@@ -70,7 +70,7 @@ describe(EXAMPLE, () => {
   function read(text: string) {
     const path = join(folder, 'undrop.conf');
     writeFileSync(path, text);
-    return { path, values: readConfigFile(path) };
+    return readConfigFile(path);
   }
 
   test('is made of the table of settings', () => {

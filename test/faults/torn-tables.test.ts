@@ -17,7 +17,8 @@ import { examine } from '../../src/account/examine.js';
 import { silentLog } from '../../src/log.js';
 import { type ReconcileReport, reconcile } from '../../src/recovery/reconcile.js';
 import { listAll } from '../../src/restore/held-tables.js';
-import { formatHeldList, heldListJson } from '../../src/restore/print-held.js';
+import { heldListJson } from '../../src/restore/print-held.js';
+import { formatList } from '../../src/restore/print-list.js';
 import { restore } from '../../src/restore/restore.js';
 import { projectFolder } from '../support/folders.js';
 import { until } from '../support/poll.js';
@@ -183,7 +184,9 @@ describe.each(SERVERS)('a server killed amid the RENAME of partitions, %s', (nam
     expect(await stateOf(schema)).toMatchObject({ state: 'intent', todo: 'torn' });
     const held = await listAll(rig.pool);
     expect(heldListJson(held)).toContainEqual(expect.objectContaining({ id, state: 'TORN' }));
-    expect(formatHeldList(held)).toContain(`${schema}.parts is torn`);
+    expect(formatList(held, { now: new Date(), columns: null })).toContain(
+      `${schema}.parts is torn`,
+    );
     await expect(restore(rig.pool, { target: id })).rejects.toMatchObject({ code: 'UNDROP_TORN' });
     expect((await examine(rig.pool)).torn).toContain(`${schema}.parts`);
   }

@@ -2,12 +2,18 @@
 import { describe, expect, test } from '@jest/globals';
 import { PINNED_UNTIL } from '../../src/names/names.js';
 import { NOTHING_REATTACHED } from '../../src/restore/make-whole.js';
-import { formatHeldList, heldListJson } from '../../src/restore/print-held.js';
+import { heldListJson } from '../../src/restore/print-held.js';
+import { formatList, formatSize, type ListView, sizeOf } from '../../src/restore/print-list.js';
 import { formatRestoreReport, restoreReportJson } from '../../src/restore/print-report.js';
 import type { RestoreReport } from '../../src/restore/restore-table.js';
 import { held } from './held.js';
 
 const NOT_KNOWN = { rowEstimate: null, byteEstimate: null };
+
+const NOW = new Date('2026-03-01T14:30:00Z');
+const screen = (columns: number | null, more: Partial<ListView> = {}): ListView => {
+  return { now: NOW, columns, ...more };
+};
 
 describe('the list of held tables', () => {
   const rows = [
@@ -15,40 +21,83 @@ describe('the list of held tables', () => {
     held(1, 'shop.orders', { state: 'PURGE', byteEstimate: 16_384 }),
     held(3, null, { ...NOT_KNOWN, user: null, how: null, droppedAt: null }),
   ];
+  const big = {
+    ...{ groupId: '0195a1b2c3d4700080000000005000ab', id: held(9, 'x.y').id, schema: 'big' },
+    ...{
+      tables: 5_000,
+      bytes: 102_000_000,
+      unknown: 0,
+      how: 'DROP DATABASE' as const,
+      user: 'deploy',
+    },
+    ...{ until: new Date('2026-03-02T13:02:00Z'), droppedAt: new Date('2026-03-01T13:02:00Z') },
+    ...{ pinned: 0, inPlace: 0, ending: 0, unsettled: 0 },
+  } as const;
 
-  test('is aligned, and its ids can be typed', () => {
-    expect(formatHeldList(rows)).toBe(
+  test('is aligned, in UTC where it is not a terminal, and its ids can be typed', () => {
+    expect(formatList(rows, screen(null))).toBe(
       [
-        'ID             TABLE                HOW         DROPPED (UTC)        BY         STATE  UNTIL (UTC)               ROWS       SIZE',
-        '0195a1b2c3d27  shop.表               DROP TABLE  2026-03-01 12:00:02  deploy     HOLD   2026-03-08 12:00:00    100,000     1.0 GB',
-        '0195a1b2c3d17  shop.orders          DROP TABLE  2026-03-01 12:00:01  app        PURGE  -                        1,000      16 kB',
-        '0195a1b2c3d37  (not in the ledger)  not known   not known            not known  HOLD   2026-03-08 12:00:00  not known  not known',
-        'Total: 3 tables, 1.0 GB without 1 of unknown size.',
-        '  HOLD: 2 tables, 1.0 GB without 1 of unknown size',
-        '  PURGE: 1 table, 16 kB',
+        'ID      DROPPED (UTC)        BY         WHAT                         SIZE  UNTIL (UTC)          NOTE',
+        '000002  2026-03-01 12:00:02  deploy     DROP TABLE shop.表          1.0 GB  2026-03-08 12:00:00',
+        '000001  2026-03-01 12:00:01  app        DROP TABLE shop.orders      16 kB  -                    PURGE',
+        '000003  not known            not known  (not in the ledger)     not known  2026-03-08 12:00:00',
+        '',
+      ].join('\n'),
+    );
+    expect(formatSize(sizeOf(rows))).toBe('3 tables, 1.0 GB without 1 of unknown size');
+  });
+
+  test('has one line of 80 columns for a statement with 5,000 tables, in times from now on', () => {
+    expect(formatList([big, ...rows], screen(80))).toBe(
+      [
+        'ID      DROPPED  BY      WHAT                          SIZE  UNTIL      NOTE',
+        '5000ab  1 h ago  deploy  DATABASE big, 5,000 tables  102 MB  in 22 h    soon',
+        '000002  2 h ago  deploy  TABLE shop.表                1.0 GB  in 6 days',
+        '000001  2 h ago  app     TABLE shop.orders            16 kB  -          PURGE',
+        '000003  ?        ?       (not in the ledger)              ?  in 6 days',
         '',
       ].join('\n'),
     );
   });
 
+  test.each([80, 140])('fits a terminal of %i columns', (columns) => {
+    const long = held(4, `shop.${'orders_'.repeat(8)}`, { user: 'a_service_account_of_a_batch' });
+    const lines = formatList([big, long], screen(columns)).split('\n');
+    expect(lines.filter((line) => line.length > columns)).toEqual([]);
+    expect(lines[2]).toContain('a_service_a…');
+    expect(lines[1]).toContain(columns === 80 ? 'DATABASE …, 5,000 tables' : 'DATABASE big, 5,000');
+  });
+
   test('shows as many digits of the ids as tell them apart', () => {
-    const one = held(1, 'shop.a', { id: '0195a1b2c3d170008000000000000001' });
-    const two = held(1, 'shop.b', { id: '0195a1b2c3d170008000000000000002' });
-    expect(formatHeldList([one, two])).toContain('0195a1b2c3d170008000000000000002  ');
+    const one = held(1, 'shop.a', { id: '0195a1b2c3d170008000000100000001' });
+    const two = held(1, 'shop.b', { id: '0195a1b2c3d170008000000200000001' });
+    expect(formatList([one, two], screen(null))).toContain('\n100000001  ');
   });
 
   test('prints no name as a command to the terminal', () => {
-    expect(formatHeldList([held(1, 'shop.\u001b[2J\u202e')])).toContain('shop.?[2J?');
+    const text = formatList([held(1, 'shop.\u001b[2J\u202e')], screen(null));
+    expect(text).toContain('shop.?[2J?');
   });
 
-  test('says of what is pinned that it is', () => {
-    const [, line] = formatHeldList([held(1, 'shop.a', { due: PINNED_UNTIL })]).split('\n');
-    expect(line).toMatch(/ HOLD +pinned /);
+  test('marks what is pinned, in its own schema, or expires within a day', () => {
+    const due = new Date('2026-03-02T14:29:00Z');
+    const lines = [
+      held(1, 'shop.a', { due: PINNED_UNTIL }),
+      held(2, 'shop.b', { holdSchema: 'shop' }),
+      held(3, 'shop.c', { due }),
+    ];
+    const [, pinned, inPlace, soon] = formatList(lines, screen(80)).split('\n');
+    expect(pinned).toMatch(/ {2}pinned$/);
+    expect(inPlace).toMatch(/ {2}in 6 days {2}in place$/);
+    expect(soon).toMatch(/ {2}in 23 h {4}soon$/);
+    expect(formatList([{ ...big, pinned: 2 }], screen(80))).toMatch(
+      / {2}in 22 h {2}soon, 2 pinned\n$/,
+    );
   });
 
   test('says of what the account can’t see where it is', () => {
     const unseen = held(1, 'shop.orders', { holdSchema: 'shop', unseen: true });
-    const [, line, , said] = formatHeldList([unseen]).split('\n');
+    const [, line, said] = formatList([unseen], screen(null)).split('\n');
     expect(line).toContain('shop.orders');
     expect(said).toBe(
       `shop.orders is held as shop.${unseen.holdName}, which this account cannot see.`,
@@ -57,12 +106,12 @@ describe('the list of held tables', () => {
   });
 
   test('says of what is held no more what has become of it, and when', () => {
-    const { state: _state, due: _due, ...known } = held(1, 'shop.a', NOT_KNOWN);
+    const { state: _state, due: _due, holdName: _name, ...known } = held(1, 'shop.a', NOT_KNOWN);
     const endedAt = new Date('2026-03-02T12:00:00Z');
     const ended = { ...known, state: 'restored', endedAt, restoredAs: 'shop.b' } as const;
-    const [, line, total] = formatHeldList([ended]).split('\n');
-    expect(line).toMatch(/ restored +2026-03-02 12:00:00 +not known +not known$/);
-    expect(total).toBe('Total: 1 table of unknown size, in state restored.');
+    const [, line] = formatList([ended], screen(null)).split('\n');
+    expect(line).toMatch(/ not known +2026-03-02 12:00:00 +restored$/);
+    expect(formatSize(sizeOf([ended]))).toBe('1 table of unknown size');
     expect(heldListJson([ended])[0]).toMatchObject({ restoredAs: 'shop.b', state: 'restored' });
   });
 
@@ -73,13 +122,10 @@ describe('the list of held tables', () => {
       who: 'app from 10.0.0.1:5',
     };
     const row = held(1, 'shop.a');
-    expect(formatHeldList([row], new Map([[row.id, used]])).split('\n')[3]).toBe(
+    const uses = new Map([[row.id, used]]);
+    expect(formatList([row], screen(null, { uses })).split('\n')[2]).toBe(
       'shop.a is still used: 12 statements have failed, the last at 2026-03-02 12:00:00 UTC by app from 10.0.0.1:5.',
     );
-  });
-
-  test('says so when nothing is held', () => {
-    expect(formatHeldList([])).toBe('No table is held.\n');
   });
 
   test('is plain records as JSON', () => {

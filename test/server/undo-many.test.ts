@@ -92,6 +92,25 @@ onServers('the operator on $name', (server, on) => {
     return found;
   }
 
+  /** What a command prints and asks on a terminal on which `answer` is typed. */
+  async function onTerminal(args: readonly string[], answer: string) {
+    const asked: string[] = [];
+    let said = '';
+    const out = { write: (text: string) => (said += text) };
+    const code = await runCommandLine({
+      args,
+      env: environment(server, {}),
+      stdout: out,
+      stderr: out,
+      leaveSignals: () => undefined,
+      ask: async (question) => {
+        asked.push(question);
+        return answer;
+      },
+    }).catch((error) => reportFailure(error, out));
+    return { code, asked, said };
+  }
+
   const root = on.session();
   const live = () => root.tables(schema.name);
 
@@ -100,7 +119,7 @@ onServers('the operator on $name', (server, on) => {
     const before = await look(NAMES);
     await drop('DROP TABLE others');
     await drop('DROP TABLE grandchild, second; DROP TABLE child; DROP TABLE parent', OTHER);
-    const args = ['restore', '--user', OTHER.user, '--since', '1h'];
+    const args = ['restore', '--dropped-by', OTHER.user, '--since', '1h'];
     const preview = await undrop(...args, '--dry-run');
     expect(preview.match(/^Would restore/gm)).toHaveLength(4);
     expect(preview).toContain('Nothing was done');
@@ -189,7 +208,7 @@ onServers('the operator on $name', (server, on) => {
         restored_as = '${schema.name}.child' WHERE id = '${id}'`,
       `RENAME TABLE _undrop.${holdName} TO ${schema.name}.child`,
     );
-    const said = await undrop('restore', '--user', OTHER.user, '--since', '1h');
+    const said = await undrop('restore', '--dropped-by', OTHER.user, '--since', '1h');
     expect(said).toContain('Finished an earlier restore: restored');
     expect(said).toMatch(/Restored: 4\.\n$/);
     const sorted = (all: readonly unknown[]) => JSON.stringify(all).replaceAll(/KEY `\w+`/g, 'KEY');
@@ -209,7 +228,7 @@ onServers('the operator on $name', (server, on) => {
       `UPDATE _undrop.ledger SET byte_estimate = 2000000 WHERE table_name = 'b'`,
       `UPDATE _undrop.ledger SET byte_estimate = 16384 WHERE table_name = 'c'`,
     );
-    expect(await tablesOf('--user', OTHER.user)).toEqual(['b', 'c']);
+    expect(await tablesOf('--dropped-by', OTHER.user)).toEqual(['b', 'c']);
     expect(await tablesOf('--schema', schema.name, '--since', '1h')).toEqual(['a', 'b', 'c']);
     expect(await tablesOf('--schema', 'elsewhere')).toEqual([]);
     expect(await tablesOf('--until', '1h')).toEqual([]);
@@ -218,8 +237,8 @@ onServers('the operator on $name', (server, on) => {
       ...['DROP TABLE', 'DROP TABLE', 'TRUNCATE'],
     ]);
     const text = await undrop('list', '--sort', 'size');
-    expect(text).toMatch(/\.a +DROP TABLE .* not known +not known\n/);
-    expect(text).toContain('3 tables, 2.0 MB without 1 of unknown size, in state HOLD');
+    expect(text).toMatch(/ DROP TABLE \S+\.a +not known /);
+    expect(text).toContain('3 tables, 2.0 MB without 1 of unknown size.');
     await undrop('hold', 'b', '--pin');
     await undrop('hold', 'a', '--for', '30d');
     expect((await list('--sort', 'expires')).map(({ table }) => table)).toEqual(['c', 'a', 'b']);
@@ -229,7 +248,77 @@ onServers('the operator on $name', (server, on) => {
     expect(all.map(({ table, state }) => `${table} ${state}`).sort()).toEqual([
       ...['a HOLD', 'b restored', 'c HOLD'],
     ]);
-    expect(await undrop('list', '--all')).toMatch(/ restored +\d{4}-\d\d-\d\d /);
+    expect(await undrop('list', '--all')).toMatch(/ \d{4}-\d\d-\d\d \S+ +restored\n/);
+  });
+
+  test('a statement is one line, by pages; an id is taken by either end', async () => {
+    await make(...['a', 'b', 'c', 'd'].map((name) => `CREATE TABLE ${name} (id INT)`));
+    await drop('DROP TABLE a, b; DROP TABLE c; DROP TABLE d');
+    const lines = (await undrop('list')).split('\n');
+    expect(lines).toHaveLength(7);
+    const { groupId, id } = await heldOf('a');
+    expect(lines[3]).toMatch(
+      new RegExp(`^${groupId.slice(-6)} .* DROP TABLE in ${schema.name} +2 `),
+    );
+    expect(lines[5]).toContain('`undrop restore --drop <id>`');
+    const cut = await undrop('list', '--limit', '1');
+    expect(cut).toContain(`DROP TABLE ${schema.name}.d`);
+    expect(cut).toContain('And 3 more tables: ');
+    expect(await undrop('list', '--tables', '--drop', groupId.slice(-8))).toMatch(/2 tables/);
+    expect(await tablesOf('--drop', id.slice(-8))).toEqual(['a', 'b']);
+    expect(await tablesOf('--like', '_', '--limit', '2')).toEqual(['c', 'd']);
+    expect(await tablesOf('b')).toEqual(['b']);
+    expect(await tablesOf(`${schema.name}.c`)).toEqual(['c']);
+    expect(await tablesOf(schema.name)).toEqual(['a', 'b', 'c', 'd']);
+    expect(await undrop('list', 'nothing')).toBe('0 of 4 held tables match.\n');
+    expect(await undrop('show', id.slice(-6))).toContain(id);
+    await undrop('restore', id.slice(-6));
+    expect(await tablesOf()).toEqual(['b', 'c', 'd']);
+    expect(await tablesOf('--all', id.slice(-6))).toEqual(['a']);
+    await undrop('restore', '--drop', groupId.slice(-6));
+    expect(await tablesOf()).toEqual(['c', 'd']);
+    await query(server, `DROP TABLE _undrop.${(await heldOf('c')).holdName}`);
+    expect([await tablesOf(), (await undrop('list')).includes('.c ')]).toEqual([['d'], false]);
+  });
+
+  test('several holds are changed at once, and what is refused keeps none from it', async () => {
+    await make(...['a', 'b', 'c'].map((name) => `CREATE TABLE ${name} (id INT)`));
+    await drop('DROP TABLE a, b');
+    await drop('DROP TABLE c', OTHER);
+    expect(await undrop('hold', 'a', 'c', '--for', '30d')).toMatch(
+      /2 tables, .*: held until \(UTC\)/,
+    );
+    await undrop('hold', '--dropped-by', OTHER.user, '--since', '1h', '--pin');
+    const { until: end } = await heldOf('c');
+    expect(end).toBe('9999-12-31T23:59:59.000Z');
+    const { groupId } = await heldOf('a');
+    const removed = await runUndrop(server, ['remove', '--schema', schema.name, '--yes', '--json']);
+    const { changed, failed } = JSON.parse(removed.stdout);
+    expect([removed.code, changed.map(({ table }: Listed) => table).sort()]).toEqual([
+      1,
+      ['a', 'b'],
+    ]);
+    expect([failed.length, removed.stderr]).toEqual([1, expect.stringContaining('it is pinned')]);
+    await undrop('restore', '--drop', groupId);
+    const missing = await runUndrop(server, ['remove', 'c', 'nothing', '--yes']);
+    expect([missing.code, missing.stdout, await tablesOf()]).toEqual([1, '', ['c']]);
+  });
+
+  test.each([
+    ['1', 1],
+    ['2', 0],
+  ])('for several a terminal is asked for their number: %s', async (answer, code) => {
+    await make('CREATE TABLE a (id INT)', 'CREATE TABLE b (id INT)');
+    await drop('DROP TABLE a, b');
+    const { groupId, until: end } = await heldOf('a');
+    const { asked, said, ...run } = await onTerminal(
+      ['remove', '--drop', groupId.slice(-6)],
+      answer,
+    );
+    expect([run.code, asked.length]).toEqual([code, 1]);
+    expect(asked[0]).toMatch(/\.a \(.*\n.*2 tables, .*\nType the number of tables/s);
+    expect(said).toContain(code === 0 ? 'The hold of 2 tables' : 'Removed nothing');
+    expect((await heldOf('a')).until === end).toBe(code === 1);
   });
 
   test('a hold is made longer, shorter, and for good; the ledger and its script follow', async () => {
@@ -268,9 +357,19 @@ onServers('the operator on $name', (server, on) => {
         /--until: expected a time like .*; --for takes a duration, found "30d"/,
       ],
       ['list --since yesterday', /--since: expected a time like .*, found "yesterday"/],
-      ['restore', /Expected a table, an id, --drop, --schema, or --user with --since; found none/],
-      ['restore --user x', /--user: expected --since or --until beside it, or --dry-run/],
-      ['restore a --user x', /Expected tables by name or id, or --user; found both/],
+      [
+        'restore',
+        /Expected a table, an id, --drop, --schema, or --dropped-by with --since; found none/,
+      ],
+      [
+        'restore --dropped-by x',
+        /--dropped-by: expected --since or --until beside it, or --dry-run/,
+      ],
+      ['restore a --dropped-by x', /Expected tables by name or id, or --dropped-by; found both/],
+      ['remove', /Expected a table, an id, --drop, --schema, --dropped-by or --since; found none/],
+      ['remove a --schema x', /Expected tables by name or id, or --schema; found both/],
+      ['list --limit 0', /--limit: expected a number from 1 on, or none, found "0"/],
+      ['list --drop abc', /--drop: expected 4 or more digits of an id, found "abc"/],
       ['restore a b --to c', /--to: expected one table or id with it, found 2/],
       ['show a --rows 0', /--rows: expected a number from 1 to 1000, found "0"/],
       ['remove a', /Expected --yes, because there is no terminal/],
@@ -281,8 +380,8 @@ onServers('the operator on $name', (server, on) => {
     }
     const past = await runUndrop(server, ['hold', 'a', '--until', '2020-01-01T00:00']);
     expect([past.code, past.stderr]).toEqual([1, expect.stringContaining('in the future')]);
-    const none = await runUndrop(server, ['restore', '--user', 'nobody', '--since', '1h']);
-    expect([none.code, none.stderr]).toEqual([1, expect.stringContaining('--user nobody')]);
+    const none = await runUndrop(server, ['restore', '--dropped-by', 'nobody', '--since', '1h']);
+    expect([none.code, none.stderr]).toEqual([1, expect.stringContaining('--dropped-by nobody')]);
     expect(await tablesOf()).toEqual(['a']);
   });
 
@@ -342,20 +441,7 @@ onServers('the operator on $name', (server, on) => {
     await make('CREATE TABLE a (id INT)');
     await drop('DROP TABLE a');
     const before = await heldOf('a');
-    const asked: string[] = [];
-    let said = '';
-    const out = { write: (text: string) => (said += text) };
-    const code = await runCommandLine({
-      args: ['remove', 'a'],
-      env: environment(server, {}),
-      stdout: out,
-      stderr: out,
-      leaveSignals: () => undefined,
-      ask: async (question) => {
-        asked.push(question);
-        return answer;
-      },
-    }).catch((error) => reportFailure(error, out));
+    const { code, asked, said } = await onTerminal(['remove', 'a'], answer);
     expect([code, asked.length]).toEqual([isOver, 1]);
     const after = await heldOf('a');
     expect(after.holdName === before.holdName).toBe(isOver === 1);
@@ -378,7 +464,7 @@ onServers('the operator on $name', (server, on) => {
     );
     const { code, stderr } = await runUndrop(server, ['hold', due.id, '--for', '30d']);
     await collecting.looked();
-    const left = (await list()).filter(({ id }) => id === due.id).map(({ state }) => state);
+    const left = (await list('--all')).filter(({ id }) => id === due.id).map(({ state }) => state);
     expect(left).toEqual(code === 0 ? ['HOLD'] : []);
     if (code !== 0) expect(stderr).toMatch(/UNDROP_(NOT_HELD|NO_SUCH_HELD|HOLD_NOT_CHANGED|BUSY)/);
   });

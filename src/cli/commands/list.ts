@@ -3,41 +3,117 @@
  * table. They change nothing.
  */
 import { parseTime, TIME_EXPECTED } from '../../duration.js';
-import { readUses } from '../../ledger/history.js';
-import { jsonText } from '../../printer.js';
+import { countTables, type DropFit, SORTS } from '../../ledger/drops.js';
+import { readUses, type Uses } from '../../ledger/history.js';
+import { formatCount, jsonText } from '../../printer.js';
 import { readNow } from '../../restore/change-hold.js';
-import { type DropFilter, filterDrops } from '../../restore/find-dropped.js';
-import { listAll, listEnded, SORTS, sortDrops } from '../../restore/held-tables.js';
 import {
-  formatHeldList,
-  formatHeldRows,
-  formatShown,
-  heldListJson,
-  shownJson,
-} from '../../restore/print-held.js';
+  type DropFilter,
+  idDigits,
+  isIdPrefix,
+  parseTableName,
+} from '../../restore/find-dropped.js';
+import { listDrops, listTables } from '../../restore/list-drops.js';
+import { formatHeldRows, formatShown, heldListJson, shownJson } from '../../restore/print-held.js';
+import { formatList, formatSize, NO_TABLES, plus, sizeOf } from '../../restore/print-list.js';
 import { readHeldRows, showTable } from '../../restore/show.js';
 import type { ServicePool } from '../../service/pool/pools.js';
 import type { AccountSettings } from '../settings.js';
 import { type Flags, flagText, type Shell, wrongFlag } from '../shell.js';
 import { withPool } from './with-pool.js';
 
+/** Lines of a list on a screen; --json has no limit of its own. */
+const LIMIT = 50;
+
 export function runList(
   settings: AccountSettings,
   flags: Flags,
-  { stdout: out }: Shell,
+  shell: Pick<Shell, 'stdout'>,
 ): Promise<number> {
   const sort = SORTS.find((one) => one === flags['sort']);
   if (sort === undefined) throw wrongFlag('sort', SORTS.join(', '), `"${flags['sort']}"`);
+  const isJson = flags['json'] === true;
+  const wanted = { sort, limit: readLimit(flags, isJson ? null : LIMIT) };
   return withPool(settings, async (pool) => {
-    const held = await listAll(pool);
-    const all = flags['all'] === true ? [...held, ...(await listEnded(pool))] : held;
-    const shown = sortDrops(filterDrops(all, await readFilter(pool, flags)), sort);
+    const fit = await readFit(pool, flags);
     const uses = await readUses(pool);
-    if (flags['json'] === true) out.write(jsonText(heldListJson(shown, uses)));
-    else if (shown.length > 0 || all.length === 0) out.write(formatHeldList(shown, uses));
-    else out.write(`0 of ${all.length} tables match these flags.\n`);
+    if (isJson) await printAsJson(listTables(pool, fit, wanted), uses, shell);
+    else await printScreen(pool, { fit, wanted, uses, isByTable: isByTable(flags) }, shell);
     return 0;
   });
+}
+
+/** With `--all`, too, because the tables of one statement may have ended in different ways. */
+function isByTable(flags: Flags): boolean {
+  return flags['tables'] === true || flags['all'] === true;
+}
+
+function readLimit(flags: Flags, fallback: number | null): number | null {
+  const text = flagText(flags, 'limit');
+  if (text === null) return fallback;
+  if (text === 'none') return null;
+  if (/^[1-9]\d{0,8}$/.test(text)) return Number(text);
+  throw wrongFlag('limit', 'a number from 1 on, or none', JSON.stringify(text));
+}
+
+/** A list of any length, in the memory of a page. */
+async function printAsJson(
+  pages: ReturnType<typeof listTables>,
+  uses: ReadonlyMap<string, Uses>,
+  { stdout: out }: Pick<Shell, 'stdout'>,
+): Promise<void> {
+  let before = '[';
+  for await (const page of pages) {
+    for (const one of heldListJson(page, uses)) {
+      out.write(`${before}\n${JSON.stringify(one, null, 2).replaceAll(/^/gm, '  ')}`);
+      before = ',';
+    }
+  }
+  out.write(before === '[' ? '[]\n' : '\n]\n');
+}
+
+interface Screen {
+  readonly fit: DropFit;
+  readonly wanted: Parameters<typeof listDrops>[2];
+  readonly uses: ReadonlyMap<string, Uses>;
+  readonly isByTable: boolean;
+}
+
+/** A page is aligned within itself. */
+async function printScreen(
+  pool: ServicePool,
+  { fit, wanted, uses, isByTable }: Screen,
+  { stdout: out }: Pick<Shell, 'stdout'>,
+): Promise<void> {
+  const columns = out.isTTY === true ? (out.columns ?? SCREEN_COLUMNS) : null;
+  const view = { now: await readNow(pool), columns, uses };
+  const pages = (isByTable ? listTables : listDrops)(pool, fit, wanted);
+  let total = NO_TABLES;
+  let hasSeveral = false;
+  for await (const page of pages) {
+    out.write(formatList(page, view));
+    total = plus(total, sizeOf(page));
+    hasSeveral ||= page.some((drop) => 'tables' in drop);
+  }
+  const { tables } = total;
+  const isCut = wanted.limit !== null && tables >= wanted.limit;
+  const more = isCut || tables === 0 ? (await countTables(pool, fit)) - tables : 0;
+  if (tables === 0) return void out.write(nothing(await countTables(pool, {})));
+  if (more <= 0) out.write(`${formatSize(total)}.\n`);
+  else
+    out.write(
+      `And ${formatCount(more)} more tables: --limit ${MORE} shows more, --limit none all.\n`,
+    );
+  if (hasSeveral) out.write(HINT);
+}
+
+const SCREEN_COLUMNS = 80;
+const MORE = 4 * LIMIT;
+const HINT =
+  'All tables of a line: `undrop list --tables --drop <id>`, `undrop restore --drop <id>`.\n';
+
+function nothing(held: number): string {
+  return held === 0 ? 'No table is held.\n' : `0 of ${formatCount(held)} held tables match.\n`;
 }
 
 const ROWS_MAX = 1_000;
@@ -72,13 +148,40 @@ export function runShow(
   });
 }
 
+/** Which tables the flags mean, for the ledger. */
+export async function readFit(pool: ServicePool, flags: Flags): Promise<DropFit> {
+  const { schema, user, since, until } = await readFilter(pool, flags);
+  const [name, drop, like] = ['name', 'drop', 'like'].map((flag) => flagText(flags, flag));
+  return {
+    ...(flags['all'] === true && { withEnded: true }),
+    ...(typeof name === 'string' && { target: readTarget(name) }),
+    ...(typeof drop === 'string' && { drop: readDrop(drop) }),
+    ...(typeof like === 'string' && { like }),
+    ...(schema !== null && { schema }),
+    ...(user !== null && { user }),
+    ...(since !== null && { since }),
+    ...(until !== null && { until }),
+  };
+}
+
+function readTarget(text: string): NonNullable<DropFit['target']> {
+  const digits = idDigits(text);
+  return { name: parseTableName(text), digits: isIdPrefix(digits) ? digits : null };
+}
+
+function readDrop(text: string): string {
+  const digits = idDigits(text);
+  if (isIdPrefix(digits)) return digits;
+  throw wrongFlag('drop', '4 or more digits of an id', JSON.stringify(text));
+}
+
 /** Times are compared with those in the ledger, which are of the server's clock. */
 export async function readFilter(pool: ServicePool, flags: Flags): Promise<DropFilter> {
   const isTimed = flags['since'] !== undefined || flags['until'] !== undefined;
   const now = isTimed ? await readNow(pool) : new Date(0);
   return {
     schema: flagText(flags, 'schema'),
-    user: flagText(flags, 'user'),
+    user: flagText(flags, 'dropped-by'),
     since: readTime(flags, 'since', now),
     until: readTime(flags, 'until', now),
   };

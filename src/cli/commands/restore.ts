@@ -82,12 +82,14 @@ function endOf(
   report: ManyReport<unknown>,
   { stderr, isDryRun }: { readonly stderr: Out; readonly isDryRun: boolean },
 ): number {
-  const failures = formatFailures(report, { isDryRun });
+  const failures = formatFailures(report, {
+    verb: isDryRun ? 'would not be restored' : 'were not restored',
+  });
   stderr.write(failures);
   return failures === '' ? 0 : 1;
 }
 
-const SELECTORS = ['drop', 'user', 'since', 'until', 'schema'] as const;
+const SELECTORS = ['drop', 'dropped-by', 'since', 'until', 'schema'] as const;
 
 interface Alone {
   readonly by: 'schema' | 'drop';
@@ -110,15 +112,17 @@ function assertSelection(targets: readonly string[], flags: Flags): Alone | null
   const schema = by === 'schema' ? flagText(flags, 'schema') : null;
   if (targets.length === 0 && selector === undefined) {
     throw wrongUsage(
-      'Expected a table, an id, --drop, --schema, or --user with --since; found none of them.',
+      'Expected a table, an id, --drop, --schema, or --dropped-by with --since; found none of them.',
     );
   }
   if (targets.length > 0 && selector !== undefined) {
     throw wrongUsage(`Expected tables by name or id, or --${selector}; found both.`);
   }
   const isTimed = flags['since'] !== undefined || flags['until'] !== undefined;
-  if (flags['user'] !== undefined && !isTimed && flags['dry-run'] !== true) {
-    throw wrongUsage('--user: expected --since or --until beside it, or --dry-run; found neither.');
+  if (flags['dropped-by'] !== undefined && !isTimed && flags['dry-run'] !== true) {
+    throw wrongUsage(
+      '--dropped-by: expected --since or --until beside it, or --dry-run; found neither.',
+    );
   }
   if (flags['swap'] === true && (flags['to'] !== undefined || schema !== null)) {
     throw wrongUsage('--swap: expected tables that get their own names; found --to or --schema.');

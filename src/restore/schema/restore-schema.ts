@@ -168,13 +168,13 @@ async function choose(
   return { drop, others };
 }
 
-/** Drops with an id, or a table's id, that begins with `text`, if that can be one. */
+/** Drops with an id, or a table's id, that begins or ends with `text`, if that can be one. */
 export async function findSchemaDropsById(
   pool: ServicePool,
   text: string,
 ): Promise<readonly DroppedSchema[]> {
-  const idPrefix = idDigits(text);
-  return isIdPrefix(idPrefix) ? find(pool, { idPrefix }) : [];
+  const digits = idDigits(text);
+  return isIdPrefix(digits) ? find(pool, { digits }) : [];
 }
 
 function find(
