@@ -208,7 +208,7 @@ export const CLIENT_ERRORS = {
     text: 'No held table matches "{target}".{fate}',
     remedy:
       '`undrop list` and SHOW DROPPED TABLES show what can be restored. Give at least the first 4 ' +
-      'digits of an id, and put a name that contains a dot in backticks.',
+      'digits of an id, or to a command the last 4, and put a name that contains a dot in backticks.',
   },
   UNDROP_AMBIGUOUS: {
     text: 'Expected {target} to match one drop, found {found}.',

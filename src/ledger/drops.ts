@@ -179,7 +179,7 @@ function isTarget({ name, digits }: NonNullable<DropFit['target']>): SQLQuery {
   return sql`(${sql.join([...(name === null ? [] : [isNamed(name)]), ...ids, sql`FALSE`], sql` OR `)})`;
 }
 
-/** One name may be that of the table or of its schema. */
+/** A single name may be that of the table or of its schema. */
 function isNamed({ schema, table }: { schema: string | null; table: string }): SQLQuery {
   const isTable = sameName(sql`table_name`, table);
   const isSchema = sameName(sql`schema_name`, schema ?? table);

@@ -1,6 +1,7 @@
 /**
- * The finder: which held tables match an id, the digits at one of its ends, or a name; and which match a
- * drop, a user, a schema and a time. It also finds the fate of a table that is no longer held.
+ * The finder: which held tables match an id, the digits at one of its ends, or a name; and which
+ * match a drop, a user, a schema and a time. It also finds the fate of a table that is no longer
+ * held.
  *
  * Invariants: a whole id wins, then a name, then the digits of an id. If tables of a name are
  * held from several schemas, none is taken, because the request is ambiguous. A table with an
@@ -42,7 +43,7 @@ export function findTarget(held: readonly ListedTable[], target: string): readon
   const named = findByName(held, target);
   if (named.length > 0) return named;
   if (!isIdPrefix(digits)) return [];
-  const found = held.filter(({ id }) => hasDigits(id, digits));
+  const found = held.filter(({ id }) => isIdWith(id, digits));
   if (found.length > 1) throw ambiguous(target, found);
   return found;
 }
@@ -62,7 +63,7 @@ export function isIdPrefix(digits: string): boolean {
 }
 
 /** Whether an id begins or ends so: the end of a shown id is random, its beginning a time. */
-export function hasDigits(id: string, digits: string): boolean {
+export function isIdWith(id: string, digits: string): boolean {
   return id.startsWith(digits) || id.endsWith(digits);
 }
 
@@ -167,7 +168,7 @@ export function filterDrops<T extends DroppedTable>(
 export function findDrop(tables: readonly DroppedTable[], drop: string, target: string): string {
   const digits = idDigits(drop);
   const found = isIdPrefix(digits)
-    ? tables.filter(({ id, groupId }) => hasDigits(groupId ?? id, digits) || hasDigits(id, digits))
+    ? tables.filter(({ id, groupId }) => isIdWith(groupId ?? id, digits) || isIdWith(id, digits))
     : [];
   const groups = [...new Set(found.flatMap(({ groupId }) => groupId ?? []))];
   const [only] = groups;
@@ -179,7 +180,8 @@ export function findDrop(tables: readonly DroppedTable[], drop: string, target: 
 // ── no longer held ───────────────────────────────────────────────────────────────────────────────
 
 /**
- * Ledger rows by the name that tables were dropped under, else by digits of their id, with tables that are no longer held; newest first.
+ * Ledger rows by the name that tables were dropped under, else by digits of their id, with tables
+ * that are no longer held; newest first.
  */
 export async function findEndedRows(
   pool: ServicePool,

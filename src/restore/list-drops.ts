@@ -1,5 +1,5 @@
 /**
- * What `undrop list` shows: a line for each statement that dropped, or for each table. The ledger
+ * The lines of `undrop list`: a line for each statement that dropped, or for each table. The ledger
  * determines what is on a page; the server is asked about the tables of that page.
  *
  * Invariant: a list of one page shows a table only where the server has it. A longer one, and a
@@ -38,6 +38,12 @@ interface Wanted {
   readonly limit: number | null;
 }
 
+export interface ListPage<T> {
+  readonly lines: readonly T[];
+  /** The rows of this page in the ledger, including those that the server lacks. */
+  readonly ledger: { readonly lines: number; readonly tables: number };
+}
+
 const PAGE_ROWS = 500;
 /** A list that is sorted in another way than by time is one page. */
 const SORTED_MAX = 100_000;
@@ -47,7 +53,7 @@ export async function* listDrops(
   connection: ServiceConnection,
   fit: DropFit,
   { sort, limit }: Wanted,
-): AsyncGenerator<readonly ListedDrop[]> {
+): AsyncGenerator<ListPage<ListedDrop>> {
   let after: string | null = null;
   let left = limit ?? Number.POSITIVE_INFINITY;
   let drops: readonly LedgerDrop[];
@@ -55,7 +61,8 @@ export async function* listDrops(
   do {
     const rowsMax = Math.min(left, pageRows);
     drops = await readDrops(connection, fit, { sort, rowsMax, after });
-    yield await asLines(connection, drops);
+    const tables = drops.reduce((sum, drop) => sum + drop.tables, 0);
+    yield { lines: await asLines(connection, drops), ledger: { lines: drops.length, tables } };
     after = drops.at(-1)?.groupId ?? null;
     left -= drops.length;
   } while (drops.length === pageRows && left > 0);
@@ -82,11 +89,11 @@ async function asLines(
 }
 
 /** Pages of tables. */
-export async function* listTables(
+export async function* listDroppedTables(
   connection: ServiceConnection,
   fit: DropFit,
   { sort, limit }: Wanted,
-): AsyncGenerator<readonly (ListedTable | EndedTable)[]> {
+): AsyncGenerator<ListPage<ListedTable | EndedTable>> {
   let after: string | null = null;
   let left = limit ?? Number.POSITIVE_INFINITY;
   let rows: readonly LedgerRow[];
@@ -96,14 +103,16 @@ export async function* listTables(
     const rowsMax = Math.min(left, pageRows);
     rows = await readTables(connection, fit, { sort, rowsMax, after });
     const inAll = isFirst ? rows.length : PAGE_ROWS;
-    yield await look(connection, rows, inAll);
+    const ledger = { lines: rows.length, tables: rows.length };
+    yield { lines: await look(connection, rows, inAll), ledger };
     after = rows.at(-1)?.id ?? null;
     left -= rows.length;
     isFirst = false;
   } while (rows.length === pageRows && left > 0);
   const { withEnded, ...conditions } = fit;
   if (withEnded === true && left > 0 && Object.keys(conditions).length === 0) {
-    yield (await listUnknown(connection)).slice(0, left);
+    const lines = (await listUnknown(connection)).slice(0, left);
+    yield { lines, ledger: { lines: 0, tables: 0 } };
   }
 }
 

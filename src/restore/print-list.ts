@@ -54,16 +54,16 @@ export function formatList(drops: readonly ListedDrop[], view: ListView): string
   return [printFitted(lines, view.columns), ...notes].join('');
 }
 
-export interface Size {
+export interface ListedSize {
   readonly tables: number;
-  /** Of those of known size. */
+  /** The sum of the known sizes. */
   readonly bytes: number;
   readonly unknown: number;
 }
 
-export const NO_TABLES: Size = { tables: 0, bytes: 0, unknown: 0 };
+export const NOTHING_LISTED: ListedSize = { tables: 0, bytes: 0, unknown: 0 };
 
-export function plus(one: Size, other: Size): Size {
+export function plus(one: ListedSize, other: ListedSize): ListedSize {
   return {
     tables: one.tables + other.tables,
     bytes: one.bytes + other.bytes,
@@ -71,18 +71,18 @@ export function plus(one: Size, other: Size): Size {
   };
 }
 
-export function sizeOf(drops: readonly ListedDrop[]): Size {
-  return drops.map(sizeOfOne).reduce(plus, NO_TABLES);
+export function sizeOf(drops: readonly ListedDrop[]): ListedSize {
+  return drops.map(sizeOfOne).reduce(plus, NOTHING_LISTED);
 }
 
-function sizeOfOne(drop: ListedDrop): Size {
+function sizeOfOne(drop: ListedDrop): ListedSize {
   if ('tables' in drop) return { ...drop, bytes: drop.bytes ?? 0 };
   const { byteEstimate: bytes } = drop;
   return { tables: 1, bytes: bytes ?? 0, unknown: bytes === null ? 1 : 0 };
 }
 
 /** How many, and how large, in words. */
-export function formatSize({ tables: count, bytes, unknown }: Size): string {
+export function formatSize({ tables: count, bytes, unknown }: ListedSize): string {
   const tables = count === 1 ? '1 table' : `${formatCount(count)} tables`;
   if (unknown === count) return `${tables} of unknown size`;
   const known = `${tables}, ${formatBytes(bytes)}`;

@@ -21,9 +21,9 @@ import {
   findDropped,
   findEndedRows,
   findTarget,
-  hasDigits,
   idDigits,
   isAbsent,
+  isIdWith,
   noSuchHeld,
   parseTableName,
   qualifiedOrigin,
@@ -227,7 +227,7 @@ async function planOne(
   try {
     const found = all === null ? await findDropped(pool, target) : findTarget(all, target);
     const plan = planRestore(found, request);
-    if (hasDigits(plan.table.id, idDigits(target))) return plan;
+    if (isIdWith(plan.table.id, idDigits(target))) return plan;
     return (await findBegun(pool, plan.to, await readBegun(pool))) ?? plan;
   } catch (error) {
     if (!isAbsent(error)) throw error;

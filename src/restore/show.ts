@@ -15,8 +15,8 @@ import {
   ambiguousIds,
   findDropped,
   findEndedRows,
-  hasDigits,
   idDigits,
+  isIdWith,
   noSuchHeld,
 } from './find-dropped.js';
 import {
@@ -83,7 +83,7 @@ async function findEnded(pool: ServicePool, target: string): Promise<string> {
   const found = await findEndedRows(pool, target);
   const [last] = found;
   if (last === undefined) throw noSuchHeld(target);
-  const isById = found.every(({ id }) => hasDigits(id, idDigits(target)));
+  const isById = found.every(({ id }) => isIdWith(id, idDigits(target)));
   const ids = found.map(({ id }) => id);
   if (isById && ids.length > 1) throw ambiguousIds(target, ids);
   return last.id;

@@ -159,7 +159,7 @@ export async function mapHoldTables(
 }
 
 /**
- * Those of these tables that are there. Each look is at one name, so it costs the same among any
+ * The tables among these that are there. Each look is at one name, so it costs the same among any
  * number of held tables; many looks take longer than one at all names.
  */
 export async function findNamed(

@@ -79,9 +79,11 @@ describe('undrop serve --check', () => {
     expect(await findings({ hold: 'soon', user: '' })).toEqual([
       2,
       expect.stringMatching(
-        /^failed settings: user in .*undrop\.conf: expected a user name, found/,
+        /^failed settings: user in .*undrop\.conf, line 2, column 27: expected a user name, found/,
       ),
-      expect.stringMatching(/^failed settings: hold in .*undrop\.conf: expected a duration/),
+      expect.stringMatching(
+        /^failed settings: hold in .*undrop\.conf, line 2, column 97: expected a duration/,
+      ),
     ]);
   });
 

@@ -83,7 +83,7 @@ describe('which held table is meant', () => {
     expect(error.message).toBe(
       `No held table matches "${target}". ` +
         '`undrop list` and SHOW DROPPED TABLES show what can be restored. Give at least the first 4 ' +
-        'digits of an id, and put a name that contains a dot in backticks.',
+        'digits of an id, or to a command the last 4, and put a name that contains a dot in backticks.',
     );
   });
 

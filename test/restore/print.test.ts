@@ -6,6 +6,7 @@ import { heldListJson } from '../../src/restore/print-held.js';
 import { formatList, formatSize, type ListView, sizeOf } from '../../src/restore/print-list.js';
 import { formatRestoreReport, restoreReportJson } from '../../src/restore/print-report.js';
 import type { RestoreReport } from '../../src/restore/restore-table.js';
+import { readText } from '../support/source-file.js';
 import { held } from './held.js';
 
 const NOT_KNOWN = { rowEstimate: null, byteEstimate: null };
@@ -126,6 +127,14 @@ describe('the list of held tables', () => {
     expect(formatList([row], screen(null, { uses })).split('\n')[2]).toBe(
       'shop.a is still used: 12 statements have failed, the last at 2026-03-02 12:00:00 UTC by app from 10.0.0.1:5.',
     );
+  });
+
+  test('has no key in JSON that docs/json.md lacks', () => {
+    const ended = { ...held(1, 'shop.a'), state: 'gone', endedAt: null, restoredAs: null } as const;
+    const page = readText('docs/json.md');
+    const keys = new Set(heldListJson([held(2, 'shop.b'), ended]).flatMap(Object.keys));
+    expect(keys.size).toBeGreaterThan(15);
+    expect([...keys].filter((key) => !page.includes(`\`${key}\``))).toEqual([]);
   });
 
   test('is plain records as JSON', () => {

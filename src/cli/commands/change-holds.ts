@@ -17,7 +17,7 @@ import {
 } from '../../restore/change-hold.js';
 import { noSuchHeld } from '../../restore/find-dropped.js';
 import type { ListedTable } from '../../restore/held-tables.js';
-import { listTables } from '../../restore/list-drops.js';
+import { listDroppedTables } from '../../restore/list-drops.js';
 import { isFateUnknown } from '../../restore/plan-restore.js';
 import { formatName, formatUntil } from '../../restore/print-held.js';
 import { formatSize, sizeOf } from '../../restore/print-list.js';
@@ -113,7 +113,7 @@ export function runRemove(settings: AccountSettings, flags: Flags, shell: Shell)
   });
 }
 
-/** One table by its name, several by their number. */
+/** A single table is confirmed by its name, several by their number. */
 async function isConfirmed(
   { isOne }: ChosenTables,
   tables: readonly ListedTable[],
@@ -142,7 +142,7 @@ async function isConfirmed(
 
 const NAMES_SHOWN = 10;
 
-/** What, how many, how large. */
+/** The tables, their number and their size. */
 function formatChosen(tables: readonly ListedTable[]): string {
   const more = tables.length - NAMES_SHOWN;
   return [
@@ -201,8 +201,8 @@ async function chooseHeld(pool: ServicePool, flags: Flags): Promise<ChosenTables
   }
   if (selector !== undefined) {
     const wanted = { sort: 'dropped', limit: null } as const;
-    for await (const page of listTables(pool, await readFit(pool, flags), wanted)) {
-      for (const table of page) if ('due' in table) found.set(table.id, table);
+    for await (const page of listDroppedTables(pool, await readFit(pool, flags), wanted)) {
+      for (const table of page.lines) if ('due' in table) found.set(table.id, table);
     }
     const text = given.map((name) => `--${name} ${flags[name]}`).join(' ');
     if (found.size === 0) throw noSuchHeld(text);
@@ -218,7 +218,7 @@ interface ChangeOfAll {
 
 type Changed = ManyReport<HoldReport> & Pick<ChosenTables, 'isOne'>;
 
-/** Those whose hold may be changed so, and the refusals of the others. */
+/** The tables whose hold may be changed so, and the refusals of the others. */
 function planAll(
   { tables, isOne }: ChosenTables,
   { change, ...how }: Omit<ChangeOfAll, 'report'> & { readonly now: Date },

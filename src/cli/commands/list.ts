@@ -13,9 +13,9 @@ import {
   isIdPrefix,
   parseTableName,
 } from '../../restore/find-dropped.js';
-import { listDrops, listTables } from '../../restore/list-drops.js';
+import { listDroppedTables, listDrops } from '../../restore/list-drops.js';
 import { formatHeldRows, formatShown, heldListJson, shownJson } from '../../restore/print-held.js';
-import { formatList, formatSize, NO_TABLES, plus, sizeOf } from '../../restore/print-list.js';
+import { formatList, formatSize, NOTHING_LISTED, plus, sizeOf } from '../../restore/print-list.js';
 import { readHeldRows, showTable } from '../../restore/show.js';
 import type { ServicePool } from '../../service/pool/pools.js';
 import type { AccountSettings } from '../settings.js';
@@ -37,7 +37,7 @@ export function runList(
   return withPool(settings, async (pool) => {
     const fit = await readFit(pool, flags);
     const uses = await readUses(pool);
-    if (isJson) await printAsJson(listTables(pool, fit, wanted), uses, shell);
+    if (isJson) await printAsJson(listDroppedTables(pool, fit, wanted), uses, shell);
     else await printScreen(pool, { fit, wanted, uses, isByTable: isByTable(flags) }, shell);
     return 0;
   });
@@ -58,13 +58,13 @@ function readLimit(flags: Flags, fallback: number | null): number | null {
 
 /** A list of any length, in the memory of a page. */
 async function printAsJson(
-  pages: ReturnType<typeof listTables>,
+  pages: ReturnType<typeof listDroppedTables>,
   uses: ReadonlyMap<string, Uses>,
   { stdout: out }: Pick<Shell, 'stdout'>,
 ): Promise<void> {
   let before = '[';
   for await (const page of pages) {
-    for (const one of heldListJson(page, uses)) {
+    for (const one of heldListJson(page.lines, uses)) {
       out.write(`${before}\n${JSON.stringify(one, null, 2).replaceAll(/^/gm, '  ')}`);
       before = ',';
     }
@@ -87,18 +87,19 @@ async function printScreen(
 ): Promise<void> {
   const columns = out.isTTY === true ? (out.columns ?? SCREEN_COLUMNS) : null;
   const view = { now: await readNow(pool), columns, uses };
-  const pages = (isByTable ? listTables : listDrops)(pool, fit, wanted);
-  let total = NO_TABLES;
+  const pages = (isByTable ? listDroppedTables : listDrops)(pool, fit, wanted);
+  let total = NOTHING_LISTED;
+  const read = { lines: 0, tables: 0 };
   let hasSeveral = false;
-  for await (const page of pages) {
-    out.write(formatList(page, view));
-    total = plus(total, sizeOf(page));
-    hasSeveral ||= page.some((drop) => 'tables' in drop);
+  for await (const { lines, ledger } of pages) {
+    out.write(formatList(lines, view));
+    total = plus(total, sizeOf(lines));
+    read.lines += ledger.lines;
+    read.tables += ledger.tables;
+    hasSeveral ||= lines.some((drop) => 'tables' in drop);
   }
-  const { tables } = total;
-  const isCut = wanted.limit !== null && tables >= wanted.limit;
-  const more = isCut || tables === 0 ? (await countTables(pool, fit)) - tables : 0;
-  if (tables === 0) return void out.write(nothing(await countTables(pool, {})));
+  const more = read.lines === wanted.limit ? (await countTables(pool, fit)) - read.tables : 0;
+  if (total.tables === 0 && more <= 0) return void out.write(nothing(await countTables(pool, {})));
   if (more <= 0) out.write(`${formatSize(total)}.\n`);
   else
     out.write(
@@ -110,7 +111,7 @@ async function printScreen(
 const SCREEN_COLUMNS = 80;
 const MORE = 4 * LIMIT;
 const HINT =
-  'All tables of a line: `undrop list --tables --drop <id>`, `undrop restore --drop <id>`.\n';
+  'A line of several tables: `undrop restore --drop <id>`, `list --tables --drop <id>`.\n';
 
 function nothing(held: number): string {
   return held === 0 ? 'No table is held.\n' : `0 of ${formatCount(held)} held tables match.\n`;
