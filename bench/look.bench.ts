@@ -40,7 +40,16 @@ report({
   how:
     `A look: the slowest of ${LOOKS} full ones. MB: the most that the proxy ever had, and what it had before them. A restore: ` +
     `of one among them, and with the start of its process by the command. Load before: ${loadBefore}.`,
-  columns: ['server', 'look s', 'MB', 'MB with none', 'UNDROP s', '`restore` s', '`list` s'],
+  columns: [
+    'server',
+    'look s',
+    'MB',
+    'MB with none',
+    'UNDROP s',
+    '`restore` s',
+    '`list` s',
+    '`list --json` s',
+  ],
   rows,
 });
 
@@ -77,12 +86,13 @@ async function measure(server: Target): Promise<string[]> {
     const undropS = await seconds(() => client.query(`UNDROP TABLE held.t${TABLES >> 1}`));
     await client.end();
     const restoreS = await seconds(() => command(server, ['restore', `held.t${TABLES >> 2}`]));
-    const listS = await seconds(() => command(server, ['list', '--json']));
+    const listS = await seconds(() => command(server, ['list']));
+    const allS = await seconds(() => command(server, ['list', '--json']));
     const kb = peakKb(workerPids(proxy)[0] ?? 0);
     return [
       slowest.toFixed(2),
       ...[kb, emptyKb].map((each) => (each / 1_024).toFixed(0)),
-      ...[undropS, restoreS, listS].map((each) => each.toFixed(2)),
+      ...[undropS, restoreS, listS, allS].map((each) => each.toFixed(2)),
     ];
   } finally {
     await proxy.stop();

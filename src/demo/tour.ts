@@ -79,7 +79,7 @@ class Tour {
       return 1;
     }
     this.#title('Both are held, not gone');
-    if (!(await this.#undrop('list'))) return 1;
+    if (!(await this.#undrop('list', '--tables'))) return 1;
 
     this.#title(`${kept} comes back, with all its rows`);
     if (!(await this.#undrop('restore', `${schema}.${kept}`))) return 1;
