@@ -11,7 +11,7 @@ import { UndropError } from '../errors.js';
 import type { LedgerRow } from '../ledger/entry.js';
 import { readWhoEnded } from '../ledger/history.js';
 import { findRowsIfAny } from '../ledger/read.js';
-import { isHoldId, isSameName, parseHoldName } from '../names/names.js';
+import { isHoldId, isSameName, parseHoldName, writtenName } from '../names/names.js';
 import { tolerantly } from '../service/errors.js';
 import type { ServicePool } from '../service/pool/pools.js';
 import { type DroppedTable, type ListedTable, listAll, listWanted } from './held-tables.js';
@@ -202,18 +202,33 @@ export function noSuchHeld(target: string): UndropError {
 
 /**
  * The error, with the fate of a table that is no longer held, from `rows` (default: all ledger rows
- * of that name or id).
+ * of that name or id), and with names that are held (`near`; default: by `readNear`).
  */
 export async function withFate(
   pool: ServicePool,
-  { target, error }: { readonly target: string; readonly error: unknown },
+  { target, error, near }: AbsentTarget,
   rows?: readonly LedgerRow[],
 ): Promise<unknown> {
   if (!isAbsent(error)) return error;
   const found = rows ?? (await tolerantly(() => findEndedRows(pool, target))).value;
   const last = found.find(({ endedAt }) => endedAt !== null);
-  if (last === undefined) return error;
-  const { id, state, endedAt, restoredAs } = last;
+  const names = (near ?? (await readNear(pool, target))).map(writtenName);
+  const shown = [...new Set(names)].slice(0, NEAR_SHOWN_MAX).join(', ');
+  const others = shown === '' ? '' : ` Held under a near name: ${shown}.`;
+  const fate = (last === undefined ? '' : await fateOf(pool, last)) + others;
+  return fate === '' ? error : new UndropError('UNDROP_NO_SUCH_HELD', { target, fate }, error);
+}
+
+interface AbsentTarget {
+  readonly target: string;
+  readonly error: unknown;
+  readonly near?: readonly LedgerRow[];
+}
+
+async function fateOf(
+  pool: ServicePool,
+  { id, state, endedAt, restoredAs }: LedgerRow,
+): Promise<string> {
   const isByUs = state === 'restored' || state === 'removed';
   const { value } = await tolerantly(async () =>
     isByUs ? [await readWhoEnded(pool, { id, state })] : [],
@@ -226,9 +241,21 @@ export async function withFate(
     removed: `was removed for good at ${time} UTC${by}`,
     gone: `was found to be removed past undrop, at ${time} UTC`,
   };
-  const fate = ` It ${how[isByUs ? state : 'gone']}.`;
-  return new UndropError('UNDROP_NO_SUCH_HELD', { target, fate }, error);
+  return ` It ${how[isByUs ? state : 'gone']}.`;
 }
+
+/** Ledger rows of held tables of that name in any schema, and in any case of its letters. */
+export async function readNear(pool: ServicePool, target: string): Promise<readonly LedgerRow[]> {
+  const name = parseTableName(target);
+  if (name === null) return [];
+  const like = name.table.replaceAll(/[\\%_]/g, '\\$&');
+  const how = { texts: false, rowsMax: NEAR_ROWS_MAX };
+  const { value } = await tolerantly(() => findRowsIfAny(pool, { by: 'live', like }, how));
+  return value;
+}
+
+const NEAR_ROWS_MAX = 100;
+const NEAR_SHOWN_MAX = 3;
 
 export function isAbsent(error: unknown): error is UndropError {
   return error instanceof UndropError && error.code === 'UNDROP_NO_SUCH_HELD';

@@ -6,7 +6,7 @@ import { describe, expect } from '@jest/globals';
 import type { ResultSetHeader, RowDataPacket } from 'mysql2/promise';
 import { onServers } from '../support/on-servers.js';
 import { proxyInFront } from '../support/proxy.js';
-import { connect, query, type Session } from '../support/servers.js';
+import { connect, freshSchema, query, type Session } from '../support/servers.js';
 
 onServers('the words that people type on $name', (server, on) => {
   const { test } = on;
@@ -143,6 +143,27 @@ onServers('the words that people type on $name', (server, on) => {
   ])('%s is refused', async (sql, errno, words) => {
     const said = await client.errorOf(sql);
     expect(said).toMatchObject({ errno, message: expect.stringContaining(words) });
+  });
+
+  test('an error that finds nothing names what is near, as far as the user may see it', async () => {
+    await using other = await freshSchema(server, 'near');
+    await drop('a');
+    await client.query(`CREATE TABLE ${other.name}.b (id INT)`);
+    await client.query(`DROP TABLE ${other.name}.b`);
+    const near = (await client.errorOf('UNDROP TABLE b'))?.message;
+    expect(near).toContain(
+      `No held table matches "\`${schema.name}\`.\`b\`". Held under a near name: ${other.name}.b.`,
+    );
+    await query(
+      server,
+      `CREATE USER near_user@'%'`,
+      `GRANT ALL ON ${schema.name}.* TO near_user@'%'`,
+    );
+    const session = await connect(proxy, { user: 'near_user', password: '' });
+    const hidden = (await session.errorOf(`UNDROP TABLE ${schema.name}.b`))?.message;
+    await session.end();
+    await query(server, `DROP USER near_user@'%'`);
+    expect(hidden).not.toContain(other.name);
   });
 
   test('UNDROP … BEFORE brings back the newest that was dropped before', async () => {

@@ -21,6 +21,7 @@ import {
   isAbsent,
   isIdPrefix,
   noSuchHeld,
+  readNear,
   withFate,
 } from '../../restore/find-dropped.js';
 import { makeWhole, problemsOf } from '../../restore/make-whole.js';
@@ -139,7 +140,7 @@ async function refuseEnded(
   const seen = await seenBy(ended.value, { facts, granted: new Map() }, options);
   if ('errno' in seen) return answeredWith(seen);
   const rows = seen.map(({ row }) => row);
-  throw await withFate(pool, { target, error: noSuchHeld(target) }, rows);
+  throw await withFate(pool, { target, error: noSuchHeld(target), near: [] }, rows);
 }
 
 /** Checks all privileges, before anything is read or touched. Null: this user has them. */
@@ -223,7 +224,9 @@ async function bringBack(
   const problems: UndropError[] = [];
   for (const { what: target, error } of end.failed) {
     const isTold = isAbsent(error) && problems.length < FATES_TOLD;
-    problems.push(undropErrorOf(isTold ? await withFate(pool, { target, error }) : error));
+    problems.push(
+      undropErrorOf(isTold ? await explained(error, target, { facts, options }) : error),
+    );
   }
   const isToBeLooked = end.done.some((one) => one.brokenKeys.some(({ isSeen }) => !isSeen));
   if (isToBeLooked) onUnsettled();
@@ -235,6 +238,19 @@ async function bringBack(
   }
   const error = wanted.length === 1 ? problem : someNot(problems, end.untried, wanted.length);
   return { ...(await answerRefused(error, options)), changes: restored };
+}
+
+/** With its fate, and the near names that this user may see. */
+async function explained(
+  error: unknown,
+  target: string,
+  { facts, options }: { readonly facts: UserFacts; readonly options: InterceptOptions },
+): Promise<unknown> {
+  const { pool } = options.service;
+  const near = await readNear(pool, target);
+  const seen = await seenBy(near, { facts, granted: new Map() }, options);
+  const rows = 'errno' in seen ? [] : seen.map(({ row }) => row);
+  return withFate(pool, { target, error, near: rows });
 }
 
 async function bringOneBack(
