@@ -29,6 +29,7 @@ interface What {
   readonly holdSchema: string;
   readonly holdName: string;
   readonly how: string | null;
+  readonly bytes: number | null;
   readonly until: string | null;
   readonly because: string | null;
   readonly from: string;
@@ -75,7 +76,7 @@ export const AUDIT_EVENTS = {
   held: inHistory({
     level: 'info',
     message: 'held a dropped table',
-    fields: [...HELD, 'how', 'until', 'because'],
+    fields: [...HELD, 'how', 'bytes', 'until', 'because'],
   }),
   recovered: inHistory({ level: 'info', message: RECOVERED, fields: HELD }),
   transition: inHistory({

@@ -22,8 +22,8 @@ export interface Log {
   isLevelEnabled?(level: 'debug'): boolean;
   /** A second destination for audit lines; default: none. */
   readonly auditFile?: AuditFile;
-  /** Called for each audit line. */
-  onAudit?(event: AuditEvent): void;
+  /** Called with the audit lines of one statement, or of one look. */
+  onAudit?(events: readonly AuditEvent[]): void;
 }
 
 /** The settings that may change while the log is open. */
@@ -53,16 +53,23 @@ export function report(
     const line = { at: new Date().toISOString(), ...event };
     log[level](line, message);
     log.auditFile?.write({ ...line, message });
-    log.onAudit?.(event);
   }
+  log.onAudit?.(events);
 }
 
-/** The same log; calls `onAudit` for each audit line as well. */
-export function withAudit(log: Log, onAudit: (event: AuditEvent) => void): Log {
+/** The same log; calls `onAudit` with audit lines, and `onWarn` with the fields of warnings. */
+export function withAudit(
+  log: Log,
+  onAudit: NonNullable<Log['onAudit']>,
+  onWarn: (fields: object) => void = () => undefined,
+): Log {
   return {
     debug: (fields, message) => log.debug(fields, message),
     info: (fields, message) => log.info(fields, message),
-    warn: (fields, message) => log.warn(fields, message),
+    warn: (fields, message) => {
+      log.warn(fields, message);
+      onWarn(fields);
+    },
     error: (fields, message) => log.error(fields, message),
     isLevelEnabled: (level) => log.isLevelEnabled?.(level) ?? true,
     ...(log.auditFile === undefined ? {} : { auditFile: log.auditFile }),

@@ -24,6 +24,9 @@ const NONE = {
   bytesFromClients: 0,
   bytesFromServers: 0,
   sessionsUntracked: 0,
+  /** Events that a webhook has taken, and those that were given up or had no room in its queue. */
+  webhookSent: 0,
+  webhookLost: 0,
   /** The longest delay of the event loop in the last second; of several processes the worst. */
   loopDelayMsMax: 0,
 };
@@ -54,10 +57,12 @@ export function auditKey(event: AuditEvent): string {
 }
 
 /** Counts each line; a line about several failed statements counts as several. */
-export function countAudit({ audited }: Counters): (event: AuditEvent) => void {
-  return (event) => {
-    const key = auditKey(event);
-    audited[key] = (audited[key] ?? 0) + (event.event === 'used-while-held' ? event.count : 1);
+export function countAudit({ audited }: Counters): (events: readonly AuditEvent[]) => void {
+  return (events) => {
+    for (const event of events) {
+      const key = auditKey(event);
+      audited[key] = (audited[key] ?? 0) + (event.event === 'used-while-held' ? event.count : 1);
+    }
   };
 }
 

@@ -2,6 +2,7 @@
 import { expect, test } from '@jest/globals';
 import { AUDIT_EVENTS, type AuditField, type AuditName } from '../src/audit.js';
 import { describeWho } from '../src/ledger/history.js';
+import { NEWS_KINDS, type NewsKind } from '../src/news.js';
 import { expectPage } from './support/page.js';
 import { listFiles, readSource } from './support/source-file.js';
 
@@ -41,6 +42,7 @@ const FIELDS: Readonly<Record<AuditField, string>> = {
   holdSchema: 'the schema in which it is held',
   holdName: 'its hold name there',
   how: '`DROP TABLE`, `DROP DATABASE`, `TRUNCATE`, `PARTITION`, `REPLACE` or `SWAP`',
+  bytes: 'its size by the server’s estimate at the drop; null: not known',
   until: 'the end of its state, or `pinned`; for a pause its end, or null for no end',
   because: 'the rule or the hint that decided; for a transition its reason',
   from: 'the previous state',
@@ -154,10 +156,49 @@ const LOG_EVENTS: Readonly<
     alert: 'yes: the log still has the lines',
     what: 'cannot write UNDROP_AUDIT_FILE',
   },
+  webhook: {
+    levels: 'debug, warn, error',
+    alert: 'if it stays so',
+    what: 'news that a webhook does not get; `receiver` is its place in UNDROP_WEBHOOK',
+  },
   history: {
     levels: 'warn',
     alert: null,
     what: 'lines that the history in the ledger lacks; the log has them',
+  },
+};
+
+/** News for webhooks: the moment, and the sender. */
+const NEWS: Readonly<Record<NewsKind, { readonly when: string; readonly by: string }>> = {
+  drop: {
+    when: 'a statement dropped tables of `UNDROP_WEBHOOK_DROP_SIZE` or more, by the server’s estimate',
+    by: 'the proxy that ran it',
+  },
+  'drop-database': {
+    when: 'a `DROP DATABASE` held tables; it is no `drop` then',
+    by: 'the proxy that ran it',
+  },
+  'used-while-held': {
+    when: 'statements fail because they use a held table; once a day for each table',
+    by: 'the proxy that ran them',
+  },
+  expiring: {
+    when: 'a held table that was used leaves HOLD within 24 hours',
+    by: 'the collecting proxy',
+  },
+  disk: {
+    when: 'the file system of `UNDROP_DATADIR` is full to 80 %: with the users that hold most, and the largest tables that may go',
+    by: 'the collecting proxy',
+  },
+  limit: {
+    when: 'held tables take 80 % of `UNDROP_MAX_BYTES` or `UNDROP_MAX_TABLES`',
+    by: 'the collecting proxy',
+  },
+  ledger: { when: 'drops are refused for a minute, because the ledger is not ready', by: 'each' },
+  collector: { when: 'no proxy has collected for a minute', by: 'each' },
+  left: {
+    when: 'the collector can’t move a table on, or remove it, and leaves it unchanged',
+    by: 'the collecting proxy',
   },
 };
 
@@ -172,6 +213,9 @@ test('docs/events.md is made of the tables', () => {
     return `| \`${name}\` | ${level} | ${message} | ${by} | ${listed} | ${where} | ${alert ?? 'no'} |\n`;
   });
   const fields = Object.entries(FIELDS).map(([name, what]) => `| \`${name}\` | ${what} |\n`);
+  const news = NEWS_KINDS.map(
+    (kind) => `| \`${kind}\` | ${NEWS[kind].when} | ${NEWS[kind].by} |\n`,
+  );
   const log = Object.entries(LOG_EVENTS).map(
     ([name, { levels, alert, what }]) =>
       `| \`${name}\` | ${levels} | ${what} | ${alert ?? 'no'} |\n`,
@@ -186,6 +230,8 @@ in \`osUser\`, \`host\` and \`account\` for a command, which has no log; in \`pr
 |---|---|
 ${fields.join('')}
 ${HISTORY}
+${NEWS_OPENING}${news.join('')}
+${NEWS_FORMATS}
 ## The log alone
 
 These lines report the state of undrop. The names stay; the other fields may change from version to version.
@@ -238,4 +284,53 @@ const HISTORY = `The history is the table \`_undrop.history\`: \`at\` (by the se
 can't be written is left out, and the log gets a \`history\` line. Refusals and hints are not in it, because any client could
 fill it with them. \`used-while-held\` has one row for each table, with the sum in \`uses\`. Rows older than \`UNDROP_LEDGER_KEEP\` are deleted once
 the ledger has no row of their table. Rows about a drop under \`sql_log_bin=0\` are not in the binary log.
+`;
+
+const NEWS_OPENING = `## News
+
+With \`UNDROP_WEBHOOK\` a team's channel, or a program, gets the news by HTTP POST. \`UNDROP_WEBHOOK_EVENTS\` chooses among them:
+
+| event | when | sent by |
+|---|---|---|
+`;
+
+const NEWS_FORMATS = `Where no proxy collects, each proxy sends what the collecting one would. A state (\`disk\`, \`limit\`, \`ledger\`, \`collector\`) is sent when
+it begins, and again only after it has ended; disk and limits, after they were below 75 %. A start of undrop sends states that last once more; a reload doesn't.
+
+For a channel of Slack or Mattermost, create an *incoming webhook* there, and give its URL to undrop:
+
+\`\`\`sh
+export UNDROP_WEBHOOK=https://hooks.slack.com/services/T…/B…/…
+export UNDROP_WEBHOOK_EVENTS=drop-database,disk,ledger,collector
+\`\`\`
+
+The channel reads:
+
+> undrop on \`db.example.org:3306\`: \`deploy\` dropped \`shop\` (\`DROP DATABASE\`, \`212 tables\`, \`48 GB\`). Held until \`2026-12-05T09:21:49.000Z\`.
+> Event 01a1f839f32774e0b1cc7a30d2f15e88
+
+| \`UNDROP_WEBHOOK_FORMAT\` | body |
+|---|---|
+| \`text\` | \`{"text": …}\`, for Slack and Mattermost |
+| \`card\` | an Adaptive Card in a message, for Microsoft Teams |
+| \`event\` | \`eventId\`, \`event\`, \`at\`, \`server\`, \`proxyId\`, \`message\` (the sentence) and the event's own fields |
+
+No body has the text of a statement, because it may have literals. Names of tables, schemas and users are there as they are, also those that a reader of
+the channel may not see on the server.
+
+Each request has the headers \`Undrop-Event\`, \`Undrop-Event-Id\` and \`Undrop-Timestamp\` (seconds since 1970 of this try). With
+\`UNDROP_WEBHOOK_SECRET\`, \`Undrop-Signature\` is \`v1=\` and the HMAC-SHA256, in hexadecimal digits, of the timestamp, a dot and the body. A receiver
+checks it before it reads the body, and refuses old timestamps:
+
+\`\`\`js
+const expected = createHmac('sha256', secret).update(\`\${headers['undrop-timestamp']}.\${rawBody}\`).digest('hex');
+const isGenuine = timingSafeEqual(Buffer.from(\`v1=\${expected}\`), Buffer.from(headers['undrop-signature']));
+const isFresh = Math.abs(Date.now() / 1000 - Number(headers['undrop-timestamp'])) < 300;
+\`\`\`
+
+Undrop waits 10 seconds for a response, of which it reads the status alone. A request that fails (no connection, no response, a status of 500 and above, 408, 425 or 429) is
+tried again after pauses from 1 second to 5 minutes, for six hours; any other status below 200 or from 300 on ends the tries at once, and redirections are not followed. Of each URL at most 1,000 events
+wait, in their order; above that the oldest go. What is given up is one line of the log (\`webhook\`) and counted in \`undrop_webhook_events_total\`. An event may
+come twice, above all at a reload: then it has the same id. A statement never waits for any of this, and a shutdown two seconds at most. The log and the
+errors never have a URL: \`receiver\` is its place in \`UNDROP_WEBHOOK\`. The system's proxies (\`HTTPS_PROXY\`) are not used; \`NODE_EXTRA_CA_CERTS\` names further certificate authorities.
 `;

@@ -45,13 +45,14 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   recovery: LEFT_OF_RECOVERY,
   lifecycle: [...LEFT_OF_RECOVERY, 'recovery'],
   account: [...LEFT_OF_RECOVERY, 'recovery'],
+  webhook: [...LEFT_OF_RECOVERY, 'recovery', 'lifecycle'],
   steps: LEFT_OF_STEPS,
   statements: [...LEFT_OF_STEPS, 'steps'],
   session: LEFT_OF_SESSION,
   admin: [ROOT_FILES],
   config: [ROOT_FILES, 'policy'],
   demo: [ROOT_FILES],
-  cli: [...LEFT_OF_SESSION, 'session', 'admin', 'config', 'demo'],
+  cli: [...LEFT_OF_SESSION, 'session', 'admin', 'webhook', 'config', 'demo'],
 };
 
 /** Paths (or their beginnings) that may import a package. */

@@ -140,6 +140,15 @@ export const METRICS: Readonly<Record<string, Metric>> = {
     help: 'Commands of clients of all kinds.',
     values: ({ counters }) => [[counters.commandsTotal]],
   },
+  undrop_webhook_events_total: {
+    ...COUNTED,
+    help: 'Events for each URL of UNDROP_WEBHOOK: sent; lost, because they were given up or too many waited.',
+    labels: ['outcome'],
+    values: ({ counters }) => [
+      [counters.webhookSent, 'sent'],
+      [counters.webhookLost, 'lost'],
+    ],
+  },
   undrop_relayed_bytes_total: {
     ...COUNTED,
     help: 'Bytes received from clients and from servers.',

@@ -1,6 +1,6 @@
 /** The settings of a proxy and of the other commands. */
 
-import { loadSettings, readConfigFile } from '../config/load.js';
+import { loadSettings, readConfigFile, SECRET_KEYS } from '../config/load.js';
 import { PROTECTED, SETTINGS, type SettingKey, type Settings } from '../config/schema.js';
 import type { LimitSettings } from '../lifecycle/limits/choose-early.js';
 import type { LifecycleSettings } from '../lifecycle/next-step.js';
@@ -111,6 +111,12 @@ const OWN_KEYS: ReadonlySet<string> = new Set<ProxySettingKey>([
   'upstreamPublicKey',
   'datadir',
   'auditFile',
+  'webhook',
+  'webhookEvents',
+  'webhookDropSize',
+  'webhookFormat',
+  'webhookSecret',
+  'webhookSecretFile',
   'logLevel',
 ]);
 
@@ -127,7 +133,7 @@ export function changesOf(
     (key) => JSON.stringify(old[key]) !== JSON.stringify(next[key]),
   );
   const changes = changed.map((key) => {
-    return [key, key === 'password' ? {} : { from: old[key], to: next[key] }] as const;
+    return [key, SECRET_KEYS.has(key) ? {} : { from: old[key], to: next[key] }] as const;
   });
   return Object.fromEntries(changes);
 }
@@ -292,6 +298,8 @@ export function settingsOf<K extends SettingKey>(
   return readSettings(shell, keys, flags).settings;
 }
 
+const SECRET_FLAGS = ['password', 'admin-password', 'webhook', 'webhook-secret'];
+
 /** The same, also as texts. */
 function readSettings<K extends SettingKey>(
   { env, stderr }: Pick<Shell, 'env' | 'stderr'>,
@@ -304,8 +312,8 @@ function readSettings<K extends SettingKey>(
   for (const name of loaded.unknownVariables) {
     stderr.write(`undrop: warning: ${name} is not a setting of undrop\n`);
   }
-  for (const key of ['password', 'admin-password'].filter((flag) => flags[flag] !== undefined)) {
-    const instead = `use --${key}-file instead`;
+  for (const key of SECRET_FLAGS.filter((flag) => flags[flag] !== undefined)) {
+    const instead = key === 'webhook' ? 'use UNDROP_WEBHOOK instead' : `use --${key}-file instead`;
     stderr.write(`undrop: warning: all users of this machine can see --${key}; ${instead}\n`);
   }
   return loaded;

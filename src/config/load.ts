@@ -28,6 +28,12 @@ interface Loaded<K extends SettingKey> {
   readonly unknownVariables: readonly string[];
 }
 
+/** Each may be in a file, which another setting names. */
+const FROM_FILES = ['password', 'adminPassword', 'webhookSecret'] as const;
+
+/** Settings whose values are in no log and no message. */
+export const SECRET_KEYS: ReadonlySet<string> = new Set([...FROM_FILES, 'webhook']);
+
 /** Variables that aren't settings of a proxy: the file, and those of the demo and the tests. */
 const OTHER_VARIABLES: ReadonlySet<string> = new Set([
   'UNDROP_CONFIG',
@@ -52,7 +58,7 @@ export function loadSettings<K extends SettingKey>(
     if (value !== null) values[key] = value;
     else problems.push(...wrongIn(text, { key, from, setting }));
   }
-  for (const key of ['password', 'adminPassword'] as const) takePassword(key, values, problems);
+  for (const key of FROM_FILES) takeFromFile(key, values, problems);
   const known = new Set(Object.keys(SETTINGS).map(variableOf));
   const unknownVariables = Object.keys(sources.env).filter(
     (name) => name.startsWith('UNDROP_') && !known.has(name) && !OTHER_VARIABLES.has(name),
@@ -98,9 +104,10 @@ function wrongIn(
   return (problems?.(text) ?? found()).map((problem) => `${from}: ${problem}.`);
 }
 
-/** Keeps passwords out of messages. */
+/** Keeps secrets out of messages. */
 function shown(key: string, value: unknown): string {
-  return /password/i.test(key) ? 'something else' : JSON.stringify(value);
+  const isSecret = /password/i.test(key) || SECRET_KEYS.has(key);
+  return isSecret ? 'something else' : JSON.stringify(value);
 }
 
 function asText(value: unknown, separator: string): string {
@@ -131,9 +138,9 @@ function isText(value: unknown): boolean {
   return isPlain(value) || (Array.isArray(value) && value.every(isPlain));
 }
 
-/** Reads the password from its file, which wins over the password itself. */
-function takePassword(
-  key: 'password' | 'adminPassword',
+/** Reads a secret from its file, which wins over the secret itself. */
+function takeFromFile(
+  key: (typeof FROM_FILES)[number],
   values: Record<string, unknown>,
   problems: string[],
 ): void {

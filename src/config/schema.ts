@@ -3,6 +3,7 @@
  * page docs/settings.md are made of this table; `hold` is UNDROP_HOLD in the environment.
  */
 import { parseWindow, WINDOW_EXPECTED, type Window } from '../duration.js';
+import { NEWS_KINDS, type NewsKind } from '../news.js';
 import { parseRules, RULES_EXPECTED, type Rule } from '../policy/rules.js';
 import {
   addresses,
@@ -15,6 +16,7 @@ import {
   type Network,
   noneOr,
   oneOf,
+  parseHttpUrl,
   parseNetwork,
   type Setting,
   select,
@@ -319,6 +321,37 @@ export const SETTINGS = {
     expected: 'the path of a file',
     meaning:
       'a file to which undrop appends the lines of the audit (docs/events.md), which the log has as well; SIGHUP opens it again',
+  }),
+  webhook: setting<readonly string[]>({
+    default: '',
+    expected: 'URLs that begin with https:// or http://, separated by commas',
+    meaning:
+      'where undrop sends news by HTTP POST (docs/events.md#news); the URLs are secrets, and in no line of the log',
+    parse: (text) => (text.trim() === '' ? [] : listOf(parseHttpUrl)(text)),
+  }),
+  webhookEvents: setting<readonly NewsKind[]>({
+    default: NEWS_KINDS.join(','),
+    expected: `a list of ${NEWS_KINDS.join(', ')}`,
+    meaning: 'the news that UNDROP_WEBHOOK gets',
+    parse: listOf(oneOf(NEWS_KINDS)),
+  }),
+  webhookDropSize: bytes({
+    default: '1G',
+    meaning: 'from which size on a drop is news, for the event drop of UNDROP_WEBHOOK_EVENTS',
+  }),
+  webhookFormat: choice(['text', 'card', 'event'], {
+    default: 'text',
+    meaning:
+      'the body for UNDROP_WEBHOOK: text for Slack and Mattermost, card for Microsoft Teams, event for programs (all fields)',
+  }),
+  webhookSecret: anyText({
+    expected: 'a text',
+    meaning:
+      'the key with which undrop signs what it sends to UNDROP_WEBHOOK, by HMAC-SHA256; without it, nothing is signed',
+  }),
+  webhookSecretFile: anyText({
+    expected: 'the path of a file',
+    meaning: 'a file with that key (a newline at the end is cut); wins over UNDROP_WEBHOOK_SECRET',
   }),
   adminListen: addresses(9307, {
     default: '127.0.0.1:9307',

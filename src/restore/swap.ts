@@ -127,7 +127,7 @@ async function exchange(
 }
 
 function heldEvent(
-  { id, schema, table, holdUntil }: IntentTable,
+  { id, schema, table, byteEstimate: bytes, holdUntil }: IntentTable,
   {
     holdSchema,
     holdName,
@@ -137,7 +137,7 @@ function heldEvent(
   const { user, clientAddress: client } = by;
   const where = { id, dropId: id, schema, table, holdSchema, holdName };
   const until = holdUntil?.toISOString() ?? null;
-  return { event: 'held', user, client, ...where, how: 'SWAP', until, because: null };
+  return { event: 'held', user, client, ...where, how: 'SWAP', bytes, until, because: null };
 }
 
 interface Exchange {

@@ -64,6 +64,7 @@ interface Target {
   readonly schema: string;
   readonly table: string;
   readonly ruling: Ruling | undefined;
+  readonly byteEstimate: number | null;
   /** False: it is unknown whether its intent was written. */
   readonly isAnswered: boolean;
 }
@@ -112,7 +113,8 @@ export class Intents {
         ...{ user: this.#user, client, threadId, id, dropId },
         schema: named?.schema ?? null,
         table: named?.table ?? null,
-        ...{ holdSchema, holdName, how: how ?? kind, until: shownDue(holdName) },
+        ...{ holdSchema, holdName, how: how ?? kind, bytes: named?.byteEstimate ?? null },
+        until: shownDue(holdName),
         because: this.rulingOf(id)?.by ?? null,
       };
     });
@@ -197,6 +199,7 @@ export class Intents {
         schema,
         table: partition?.table ?? table,
         ruling: recorded.rulings[index],
+        byteEstimate: recorded.intent?.tables[index]?.byteEstimate ?? null,
         isAnswered: recorded.intent !== null,
       });
     }

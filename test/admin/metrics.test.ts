@@ -119,11 +119,11 @@ describe('the text', () => {
     const moved = { ...table, ...place, because: 'due', until: null };
     const refused = { event: 'refused', code: 'UNDROP_RULE', statement: '' } as const;
     for (const counters of [one, other]) {
-      countAudit(counters)({ event: 'transition', ...moved, from: 'HOLD', to: 'PURGE' });
-      countAudit(counters)(refused);
+      countAudit(counters)([{ event: 'transition', ...moved, from: 'HOLD', to: 'PURGE' }]);
+      countAudit(counters)([refused]);
     }
-    countAudit(other)(refused);
-    countAudit(one)({ event: 'used-while-held', ...table, count: 7 });
+    countAudit(other)([refused]);
+    countAudit(one)([{ event: 'used-while-held', ...table, count: 7 }]);
     one.loopDelayMsMax = 30;
     other.loopDelayMsMax = 20;
     const found = await read(snapshot({ counters: addCounters([one, other]) }));

@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, test } from '@jest/globals';
-import { loadSettings, readConfigFile, type Sources } from '../../src/config/load.js';
+import { loadSettings, readConfigFile, SECRET_KEYS, type Sources } from '../../src/config/load.js';
 import { SETTINGS, type SettingKey, type Settings, variableOf } from '../../src/config/schema.js';
 import { UndropError } from '../../src/errors.js';
 
@@ -163,6 +163,12 @@ const WRONG: Readonly<Record<SettingKey, readonly string[] | null>> = {
   minFree: ['', '0', 'all'],
   datadir: null,
   fileStep: ['', '0', 'none'],
+  webhook: ['x', 'ftp://a', 'https://a,', 'hooks.example'],
+  webhookEvents: ['', 'drops'],
+  webhookDropSize: ['', '0', 'big'],
+  webhookFormat: ['', 'slack'],
+  webhookSecret: null,
+  webhookSecretFile: null,
   adminListen: ['a b', ':99999', ','],
   purgeImpact: ['', '0', '20', '2s'],
   window: ['', '22:00', '24:00-06:00', '22:00-22:00', '22:00-06:00 CET'],
@@ -206,7 +212,7 @@ describe('a wrong value', () => {
     const { expected } = SETTINGS[key];
     const variable = variableOf(key);
     expect(problemsOf(() => load({ env: { [variable]: text } }))).toEqual([
-      `${variable}: expected ${expected}, found ${JSON.stringify(text)}.`,
+      `${variable}: expected ${expected}, found ${SECRET_KEYS.has(key) ? 'something else' : JSON.stringify(text)}.`,
     ]);
   });
 

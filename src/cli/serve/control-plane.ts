@@ -16,7 +16,8 @@ import { describeAddress, type ServerAddress } from '../../service/server-addres
 import type { BoundSocket } from '../../session/bound-sockets.js';
 import { assertNotOwn, greets } from '../../session/dial/dial.js';
 import type { ProxyTls } from '../../session/login/tls.js';
-import { type ProxySettings, whatIsNotHeld } from '../settings.js';
+import type { Handover, NewsDesk } from '../../webhook/news-desk.js';
+import { limitSettings, type ProxySettings, whatIsNotHeld } from '../settings.js';
 import type { ActiveDrops } from './front.js';
 import { LedgerServerKeeper } from './ledger-server.js';
 import { SERVICE_CONNECTIONS_MIN } from './limits.js';
@@ -41,6 +42,10 @@ export interface ControlPlaneOptions {
   counters(): Counters;
   /** Another server has that address: for the pools of other processes. */
   onTakenOver(address: ServerAddress): void;
+  /** Default: no webhooks. */
+  readonly news?: NewsDesk;
+  /** For the next control process. */
+  onHandover?(handover: Handover): void;
 }
 
 const UPSTREAM_RETRY_MS = 1_000;
@@ -119,6 +124,10 @@ export class ControlPlane {
     const [keeper, figures] = [this.#keeper, this.#figures];
     const pool = () => keeper.pool;
     this.#presence = new Presence({ ...this.#options, pool, figures }, this.#settings);
+    const limits = limitSettings(this.#settings);
+    const isHolding = this.#settings.mode === 'hold';
+    const ledgerProblem = async () => (isHolding ? keeper.dropProblem() : null);
+    this.#options.news?.begin({ pool, figures, limits, ledgerProblem });
   }
 
   readonly onHeld = (): void => this.#keeper.onHeld();
@@ -132,7 +141,10 @@ export class ControlPlane {
   async stop({ isEnd = false }: { readonly isEnd?: boolean }): Promise<void> {
     this.#ending.abort();
     const closing = this.#watch?.close();
-    await Promise.all([this.#keeper.stop(), this.#presence?.stop({ isEnd })]);
+    const { news, onHandover } = this.#options;
+    const handover = news?.stop({ isEnd });
+    await Promise.all([this.#keeper.stop(), this.#presence?.stop({ isEnd }), handover]);
+    if (handover !== undefined && !isEnd) onHandover?.(await handover);
     await this.#pools.dispose();
     await closing;
     await this.#said;

@@ -1,12 +1,17 @@
 /** The control process of a service: obeys the supervisor (supervisor/messages.ts). */
+import { randomBytes } from 'node:crypto';
+import { systemClock } from '../../clock.js';
 import { type Counters, newCounters } from '../../metrics.js';
+import { newHoldId } from '../../names/names.js';
+import { describeAddress } from '../../service/server-address.js';
+import { type Handover, NewsDesk } from '../../webhook/news-desk.js';
 import { changesOf, type ProxySettings } from '../settings.js';
-import { end, type Obey, openCommon, type Start, sockets, tell } from './channel.js';
+import { end, type Obey, type Opened, openCommon, type Start, sockets, tell } from './channel.js';
 import { ControlPlane } from './control-plane.js';
 
 export async function openControl(start: Start): Promise<Obey> {
-  const common = await openCommon(start);
-  const { settings, log } = common;
+  const common = await openCommon(start, openNews);
+  const { settings, log, news } = common;
   let ofAll: Counters = newCounters();
   const control = await ControlPlane.open(
     {
@@ -16,6 +21,7 @@ export async function openControl(start: Start): Promise<Obey> {
       listen: start.listen,
       counters: () => ofAll,
       onTakenOver: (address) => tell({ kind: 'tell', message: { kind: 'renew', address } }),
+      onHandover: (handover) => tell({ kind: 'tell', message: { kind: 'handover', handover } }),
     },
     settings,
   );
@@ -38,6 +44,8 @@ export async function openControl(start: Start): Promise<Obey> {
         return;
       case 'told':
         if (order.message.kind === 'held') control.onHeld();
+        if (order.message.kind === 'news') news.add(order.message.news);
+        if (order.message.kind === 'handover') news.take(order.message.handover as Handover);
         return;
       case 'stop':
         await control.stop(order);
@@ -46,4 +54,17 @@ export async function openControl(start: Start): Promise<Obey> {
         throw new Error(`a control process has no order ${order.kind}`);
     }
   };
+}
+
+function openNews({ settings, lines: log, counters, proxyId }: Opened): NewsDesk {
+  return new NewsDesk({
+    urls: settings.webhook,
+    kinds: settings.webhookEvents,
+    format: settings.webhookFormat,
+    secret: settings.webhookSecret,
+    server: settings.upstream.map(describeAddress).join(', '),
+    newId: () => newHoldId(Date.now(), randomBytes),
+    clock: systemClock,
+    ...{ log, counters, proxyId },
+  });
 }

@@ -2,6 +2,7 @@
 import type { Socket } from 'node:net';
 import { assert } from '../../assert.js';
 import type { Log } from '../../log.js';
+import type { News } from '../../news.js';
 import { isWithoutHold } from '../../policy/rules.js';
 import { PoolSet } from '../../service/pool/pool-set.js';
 import type { SocketHandle } from '../../session/bound-sockets.js';
@@ -15,7 +16,7 @@ import { serviceConnectionsOf, sessionsByOpenFiles } from './limits.js';
 import { readPolicy } from './plan.js';
 
 export async function openProxy(start: Start): Promise<Obey> {
-  const common = await openCommon(start);
+  const common = await openCommon(start, () => ({ add: tellNews }));
   const { settings, log, tls, lines } = common;
   const connectionLimit = new LeasedLimit({
     max: settings.maxConnections,
@@ -69,6 +70,10 @@ export async function openProxy(start: Start): Promise<Obey> {
         throw new Error(`a proxy has no order ${order.kind}`);
     }
   };
+}
+
+function tellNews(news: readonly News[]): void {
+  if (news.length > 0) tell({ kind: 'tell', message: { kind: 'news', news } });
 }
 
 function newBalance(number: number, load: () => number): Balance {

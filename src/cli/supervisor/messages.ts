@@ -6,6 +6,7 @@
  * take wrongly gets another PROTOCOL, and a process that doesn't know the supervisor's says so and
  * ends; then the processes that are there go on.
  */
+import type { News } from '../../news.js';
 import type { ServerAddress } from '../../service/server-address.js';
 import type { WantedSocket } from '../../session/bound-sockets.js';
 import type { IdleSessions } from '../../session/session.js';
@@ -103,12 +104,16 @@ export type ToProcess =
   /** Comes with the socket of a client that another proxy has accepted. */
   | { readonly kind: 'client' };
 
-/** Messages of one process for all of the other role. */
+/** Messages of one process for all of the other role; a handover is for those of its own. */
 export type Told =
   /** Tables were held. */
   | { readonly kind: 'held' }
   /** Another server has that address. */
-  | { readonly kind: 'renew'; readonly address: ServerAddress };
+  | { readonly kind: 'renew'; readonly address: ServerAddress }
+  /** For the webhooks. */
+  | { readonly kind: 'news'; readonly news: readonly News[] }
+  /** From a control process to the one that follows it; proxies ignore it. */
+  | { readonly kind: 'handover'; readonly handover: unknown };
 
 export type FromProcess =
   | { readonly kind: 'hello'; readonly version: string }

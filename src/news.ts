@@ -1,0 +1,105 @@
+/**
+ * News: what a team should hear of, for the webhooks (webhook/). `newsOfAudit` makes it of lines of
+ * the audit; webhook/server-news.ts of the state of the server. Plain records, which cross from one
+ * process of a service to another. Pure.
+ *
+ * Invariant: no text of a statement gets into it, because it may have literals of a user.
+ */
+import type { AuditEvent } from './audit.js';
+
+export const NEWS_KINDS = [
+  'drop',
+  'drop-database',
+  'used-while-held',
+  'expiring',
+  'disk',
+  'limit',
+  'ledger',
+  'collector',
+  'left',
+] as const;
+export type NewsKind = (typeof NEWS_KINDS)[number];
+
+/** A sentence: `texts` are undrop's own; between two of them stands a value, such as a name. */
+export interface Sentence {
+  readonly texts: readonly string[];
+  readonly values: readonly string[];
+}
+
+export interface News {
+  readonly kind: NewsKind;
+  readonly sentence: Sentence;
+  /** The fields of the format `event`. */
+  readonly fields: Readonly<Record<string, unknown>>;
+}
+
+/** The tag of a sentence. */
+export function sentenceOf(
+  texts: readonly string[],
+  ...values: readonly (string | number)[]
+): Sentence {
+  return { texts: [...texts], values: values.map(String) };
+}
+
+const UNITS = ['B', 'kB', 'MB', 'GB', 'TB', 'PB'];
+
+/** In decimal units, as `undrop status` prints sizes; null: not known. */
+export function sizeText(bytes: number | null): string {
+  if (bytes === null) return 'an unknown size';
+  const step = Math.min(Math.floor(Math.log10(Math.max(bytes, 1)) / 3), UNITS.length - 1);
+  const value = bytes / 1_000 ** step;
+  return `${value < 10 && step > 0 ? value.toFixed(1) : Math.round(value)} ${UNITS[step]}`;
+}
+
+/** The tables of a statement that are named; it may have thousands. */
+const TABLES_NAMED = 10;
+
+interface NewsSettings {
+  readonly kinds: readonly NewsKind[];
+  /** A smaller drop is no news of the kind `drop`. */
+  readonly dropBytesMin: number;
+}
+
+/** `events`: the lines of one statement, or of one look. */
+export function newsOfAudit(
+  events: readonly AuditEvent[],
+  settings: NewsSettings,
+): readonly News[] {
+  const held = events.filter((event) => event.event === 'held');
+  const uses = events.filter((event) => event.event === 'used-while-held');
+  return [...newsOfDrop(held, settings), ...uses.map(newsOfUse)].filter(({ kind }) =>
+    settings.kinds.includes(kind),
+  );
+}
+
+function newsOfDrop(
+  held: readonly AuditEvent<'held'>[],
+  { kinds, dropBytesMin }: NewsSettings,
+): readonly News[] {
+  const [first] = held;
+  if (first === undefined) return [];
+  const { user = '', client, threadId, dropId, how, schema, until } = first;
+  const known = held.flatMap(({ bytes }) => bytes ?? []);
+  const bytes = known.length === 0 ? null : known.reduce((sum, one) => sum + one, 0);
+  const isDatabase = how === 'DROP DATABASE' && kinds.includes('drop-database');
+  if (!isDatabase && (bytes ?? 0) < dropBytesMin) return [];
+  const tables = held.slice(0, TABLES_NAMED).map(({ table }) => `${schema}.${table}`);
+  const counted = held.length === 1 ? '1 table' : `${held.length} tables`;
+  const what = isDatabase ? `${schema}` : tables.join(', ');
+  const more = isDatabase || held.length <= tables.length ? '' : ', …';
+  const sentence = sentenceOf`${user} dropped ${what}${more} (${how ?? 'DROP'}, ${counted}, ${sizeText(bytes)}). Held until ${until ?? '?'}.`;
+  const fields = { user, client, threadId, dropId, how, schema, tables };
+  return [
+    {
+      kind: isDatabase ? 'drop-database' : 'drop',
+      sentence,
+      fields: { ...fields, tableCount: held.length, bytes, until },
+    },
+  ];
+}
+
+function newsOfUse({ event: kind, ...fields }: AuditEvent<'used-while-held'>): News {
+  const { schema, table, count, user = '' } = fields;
+  const sentence = sentenceOf`Statements of ${user} fail, because they use the dropped table ${`${schema}.${table}`} (${count} in the last minute).`;
+  return { kind, sentence, fields };
+}
