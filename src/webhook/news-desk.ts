@@ -7,7 +7,7 @@
 import { withinMs } from '../clock.js';
 import { type News, type NewsKind, sentenceOf } from '../news.js';
 import type { Message } from './message.js';
-import { type Reported, ServerNews, type ServerNewsOptions } from './server-news.js';
+import { ServerNews, type ServerNewsOptions } from './server-news.js';
 import { END_WITHIN_MS, Webhook, type WebhookOptions } from './webhook.js';
 
 interface NewsDeskOptions extends WebhookOptions {
@@ -21,7 +21,7 @@ interface NewsDeskOptions extends WebhookOptions {
 /** For the next process of the service: JSON. */
 export interface Handover {
   readonly messages: readonly Message[];
-  readonly reported: Reported;
+  readonly reported: readonly string[];
 }
 
 /** A table that is used all the time is news once a day. */

@@ -34,14 +34,16 @@ const EXPIRING_MAX = 100;
 const REMEMBERED_MAX = 10_000;
 const READ_DEADLINE_MS = 60_000;
 
-/** The states that were reported, for the next process of the service: JSON. */
-export type Reported = readonly (readonly [key: string, looks: number])[];
+/** In the place of the number of looks: the state was reported. */
+const REPORTED = 1_000_000;
 
 export interface ServerNewsOptions {
   /** The pool of the server with the ledger, which may become another. */
   pool(): ServicePool;
   readonly figures: Pick<CollectorFigures, 'leads'>;
   readonly limits: LimitSettings;
+  /** The disk of the server; null: it isn't known. */
+  disk(): Promise<Disk | null>;
   /** Why drops are refused; null: they are held, or that isn't wanted. */
   ledgerProblem(): Promise<string | null>;
   add(news: News): void;
@@ -59,13 +61,14 @@ export class ServerNews {
     this.#options = options;
   }
 
-  get reported(): Reported {
-    return [...this.#looks];
+  /** The states that were reported, and last. */
+  get reported(): readonly string[] {
+    return [...this.#looks].flatMap(([key, looks]) => (looks === REPORTED ? [key] : []));
   }
 
-  /** The states that an earlier process has reported. */
-  resume(reported: Reported): void {
-    for (const [key, looks] of reported) this.#looks.set(key, looks);
+  /** `reported`: by an earlier process. */
+  resume(reported: readonly string[]): void {
+    for (const key of reported) this.#looks.set(key, REPORTED);
   }
 
   /** Resolves after the signal. */
@@ -122,7 +125,7 @@ export class ServerNews {
       const sentence = sentenceOf`Held tables take ${percent} % of ${limit}: ${tables} tables, ${sizeText(bytes)}. Most are of ${holdersText(holders)}.`;
       add({ kind: 'limit', sentence, fields: { limit, used, max, ...room } });
     }
-    const disk = await readDisk(limits);
+    const disk = await this.#options.disk();
     if (disk === null || !this.#fills('disk', disk.used)) return;
     const removable = await readRemovable(connection, limits);
     const percent = Math.round(100 * disk.used);
@@ -147,7 +150,7 @@ export class ServerNews {
     if (isThere === null) return false;
     const seen = isThere ? (this.#looks.get(key) ?? 0) + 1 : 0;
     this.#looks.delete(key);
-    if (seen > 0) this.#looks.set(key, Math.min(seen, looks + 1));
+    if (seen > 0) this.#looks.set(key, seen >= looks ? REPORTED : seen);
     const [oldest] = this.#looks.keys();
     if (this.#looks.size > REMEMBERED_MAX && oldest !== undefined) this.#looks.delete(oldest);
     return seen === looks;
@@ -171,8 +174,16 @@ function holdersText(holders: readonly Holder[]): string {
   return texts.join(', ') || 'no user';
 }
 
-/** Null if no folder is configured. Rejects if it can't be read. */
-async function readDisk({ dataFolder }: LimitSettings) {
+interface Disk {
+  /** 1: full. */
+  readonly used: number;
+  readonly freeBytes: number;
+}
+
+/** The file system of that folder; null if none is configured. Rejects if it can't be read. */
+export async function readDisk({
+  dataFolder,
+}: Pick<LimitSettings, 'dataFolder'>): Promise<Disk | null> {
   if (dataFolder === null) return null;
   const { bavail, blocks, bsize } = await statfs(dataFolder);
   return { used: 1 - bavail / Math.max(blocks, 1), freeBytes: bavail * bsize };

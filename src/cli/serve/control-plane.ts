@@ -17,6 +17,7 @@ import type { BoundSocket } from '../../session/bound-sockets.js';
 import { assertNotOwn, greets } from '../../session/dial/dial.js';
 import type { ProxyTls } from '../../session/login/tls.js';
 import type { Handover, NewsDesk } from '../../webhook/news-desk.js';
+import { readDisk } from '../../webhook/server-news.js';
 import { limitSettings, type ProxySettings, whatIsNotHeld } from '../settings.js';
 import type { ActiveDrops } from './front.js';
 import { LedgerServerKeeper } from './ledger-server.js';
@@ -127,7 +128,8 @@ export class ControlPlane {
     const limits = limitSettings(this.#settings);
     const isHolding = this.#settings.mode === 'hold';
     const ledgerProblem = async () => (isHolding ? keeper.dropProblem() : null);
-    this.#options.news?.begin({ pool, figures, limits, ledgerProblem });
+    const disk = () => readDisk(limits);
+    this.#options.news?.begin({ pool, figures, limits, disk, ledgerProblem });
   }
 
   readonly onHeld = (): void => this.#keeper.onHeld();
