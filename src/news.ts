@@ -33,6 +33,13 @@ export interface News {
   readonly fields: Readonly<Record<string, unknown>>;
 }
 
+/** News of a process. Its id is given once, because two processes may send it at a reload. */
+export interface IssuedNews extends News {
+  readonly id: string;
+  /** ISO 8601, UTC. */
+  readonly at: string;
+}
+
 /** The tag of a sentence. */
 export function sentenceOf(
   texts: readonly string[],

@@ -3,15 +3,12 @@
  * one try, with the signature. Pure but for the id and the time, which the caller gives.
  */
 import { createHmac } from 'node:crypto';
-import type { News, Sentence } from '../news.js';
+import type { IssuedNews, Sentence } from '../news.js';
 
 export type MessageFormat = 'text' | 'card' | 'event';
 
-/** News with its id, which is the same at each try, and its time in ISO 8601. */
-export interface Message {
-  readonly id: string;
-  readonly at: string;
-  readonly news: News;
+/** News on their way to receivers. */
+export interface Message extends IssuedNews {
   /** The server behind undrop, as in UNDROP_UPSTREAM. */
   readonly server: string;
 }
@@ -19,8 +16,8 @@ export interface Message {
 /** A name longer than that is cut: the bodies of some receivers are small. */
 const VALUE_CHARACTERS_MAX = 1_000;
 
-export function bodyOf({ id, at, news, server }: Message, format: MessageFormat): string {
-  const { kind: event, sentence, fields } = news;
+export function bodyOf(message: Message, format: MessageFormat): string {
+  const { id, at, kind: event, sentence, fields, server } = message;
   switch (format) {
     case 'text':
       return JSON.stringify({
@@ -45,7 +42,7 @@ export function bodyOf({ id, at, news, server }: Message, format: MessageFormat)
  * without a secret. `nowMs`: of this try, so that a receiver can refuse what is old.
  */
 export function headersOf(
-  { id, news }: Message,
+  { id, kind }: Message,
   body: string,
   { secret, nowMs }: { readonly secret: string; readonly nowMs: number },
 ): Readonly<Record<string, string | number>> {
@@ -55,7 +52,7 @@ export function headersOf(
     'Content-Type': 'application/json',
     'Content-Length': Buffer.byteLength(body),
     'User-Agent': 'undrop',
-    'Undrop-Event': news.kind,
+    'Undrop-Event': kind,
     'Undrop-Event-Id': id,
     'Undrop-Timestamp': timestamp,
     ...(secret === '' ? {} : { 'Undrop-Signature': `v1=${signature}` }),

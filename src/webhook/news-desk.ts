@@ -1,11 +1,11 @@
 /**
- * The news of a service: chooses those that UNDROP_WEBHOOK_EVENTS names, gives each its id, and
- * hands it to the webhooks. It lives in the control process; proxies send their news there.
+ * The news of a service: chooses those that UNDROP_WEBHOOK_EVENTS names, and hands them to the
+ * webhooks. It lives in the control process; proxies send their news there.
  *
  * Invariant: before `begin` nothing is sent, because the process before it may still send.
  */
 import { withinMs } from '../clock.js';
-import { type News, type NewsKind, sentenceOf } from '../news.js';
+import { type IssuedNews, type News, type NewsKind, sentenceOf } from '../news.js';
 import type { Message } from './message.js';
 import { ServerNews, type ServerNewsOptions } from './server-news.js';
 import { END_WITHIN_MS, Webhook, type WebhookOptions } from './webhook.js';
@@ -14,8 +14,8 @@ interface NewsDeskOptions extends WebhookOptions {
   readonly kinds: readonly NewsKind[];
   /** The server behind undrop, for people. */
   readonly server: string;
-  readonly proxyId: string;
-  newId(): string;
+  /** Gives news of this process their id. */
+  issue(news: News): IssuedNews;
 }
 
 /** For the next process of the service: JSON. */
@@ -45,13 +45,11 @@ export class NewsDesk {
   }
 
   /** Never waits, never throws. */
-  readonly add = (news: readonly News[]): void => {
-    const { kinds, newId, clock, server, proxyId } = this.#options;
+  readonly add = (news: readonly IssuedNews[]): void => {
+    const { kinds, server } = this.#options;
     for (const one of news) {
       if (!kinds.includes(one.kind) || this.#isKnownUse(one)) continue;
-      const fields = { proxyId, ...one.fields };
-      const at = new Date(clock.nowMs()).toISOString();
-      this.#webhook.add({ id: newId(), at, server, news: { ...one, fields } });
+      this.#webhook.add({ ...one, server });
     }
   };
 
@@ -60,16 +58,18 @@ export class NewsDesk {
     const { event, because, ...table } = fields as Readonly<Record<string, unknown>>;
     if (event !== 'left') return;
     const reason = String(because).slice(0, REASON_CHARACTERS_MAX);
-    const sentence = sentenceOf`The held table ${`${table['schema']}.${table['name'] ?? table['table']}`} could not be moved on, and stays: ${reason}`;
-    this.add([{ kind: 'left', sentence, fields: { ...table, because: reason } }]);
+    const name = `${table['schema']}.${table['name']}`;
+    const sentence = sentenceOf`The held table ${name} could not be moved on, and stays: ${reason}`;
+    const news = { kind: 'left', sentence, fields: { ...table, because: reason } } as const;
+    this.add([this.#options.issue(news)]);
   };
 
   /** No other process of this service sends. */
   begin(watch: Omit<ServerNewsOptions, 'add' | 'clock' | 'log' | 'signal'>): void {
-    const { clock, log, urls } = this.#options;
+    const { clock, log, urls, issue } = this.#options;
     if (urls.length === 0) return;
     const { signal } = this.#stopping;
-    const add = (news: News) => this.add([news]);
+    const add = (news: News) => this.add([issue(news)]);
     this.#server = new ServerNews({ ...watch, clock, log, signal, add });
     if (this.#handedOver !== null) this.#server.resume(this.#handedOver.reported);
     this.#webhook.begin();

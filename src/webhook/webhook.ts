@@ -157,7 +157,7 @@ class Receiver {
     return isFinal || this.#options.clock.nowMs() - sinceMs >= WEBHOOK.givenUpMs;
   }
 
-  #end({ id, news }: Message, failure: Failure | null): void {
+  #end({ id, kind: news }: Message, failure: Failure | null): void {
     const { log, counters, number: receiver } = this.#options;
     // It was dropped meanwhile, and counted.
     if (!this.#queue.delete(id)) return;
@@ -166,7 +166,7 @@ class Receiver {
       return;
     }
     counters.webhookLost++;
-    const fields = { event: 'webhook', receiver, id, news: news.kind, cause: failure.cause };
+    const fields = { event: 'webhook', receiver, id, news, cause: failure.cause };
     log.warn(fields, 'cannot send an event to a webhook; giving it up');
   }
 }

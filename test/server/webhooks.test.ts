@@ -1,6 +1,6 @@
 /**
- * Webhooks of a proxy on a real server: news of statements arrive signed, survive a reload, and hold
- * up nothing; and the news of the state of a server, read from that server.
+ * Webhooks of a proxy on a real server: news of statements arrive signed, survive a reload, and
+ * hold up nothing; and the news of the state of a server, read from that server.
  */
 import { expect } from '@jest/globals';
 import type { Clock } from '../../src/clock.js';

@@ -21,7 +21,7 @@ const SETTINGS = { kinds: NEWS_KINDS, dropBytesMin: 1e9 };
 
 function bodies(format: MessageFormat, events: readonly AuditEvent[]) {
   return newsOfAudit(events, SETTINGS).map((news) => {
-    const message = { id: '01a1', at: '2026-11-28T09:00:00.000Z', server: 'db:3306', news };
+    const message = { ...news, id: '01a1', at: '2026-11-28T09:00:00.000Z', server: 'db:3306' };
     return JSON.parse(bodyOf(message, format)) as Readonly<Record<string, unknown>>;
   });
 }

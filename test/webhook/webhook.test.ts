@@ -42,12 +42,9 @@ function opened(urls: readonly string[], more: Partial<WebhookOptions> = {}) {
 }
 
 function message(number: number): Message {
-  const news = {
-    kind: 'drop',
-    sentence: sentenceOf`${'app'} dropped it`,
-    fields: { number },
-  } as const;
-  return { id: `id${number}`, at: '2026-11-28T00:00:00.000Z', server: 'db:3306', news };
+  const news = { kind: 'drop', sentence: sentenceOf`${'app'} dropped it` } as const;
+  const at = '2026-11-28T00:00:00.000Z';
+  return { ...news, id: `id${number}`, at, server: 'db:3306', fields: { number } };
 }
 
 const numbersOf = ({ hooks }: HookReceiver) => hooks.map(({ body }) => body['number']);

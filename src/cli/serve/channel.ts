@@ -5,7 +5,7 @@ import type { AuditEvent } from '../../audit.js';
 import { type LeveledLog, openLog, withAudit } from '../../log.js';
 import { type Counters, countAudit, newCounters } from '../../metrics.js';
 import { newHoldId } from '../../names/names.js';
-import { type News, newsOfAudit } from '../../news.js';
+import { type IssuedNews, type News, newsOfAudit } from '../../news.js';
 import type { BoundSocket, SocketHandle } from '../../session/bound-sockets.js';
 import { openProxyTls } from '../../session/login/tls.js';
 import type { ProxySettings } from '../settings.js';
@@ -45,12 +45,13 @@ export interface Opened {
   readonly settings: ProxySettings;
   readonly lines: LeveledLog;
   readonly counters: Counters;
-  readonly proxyId: string;
+  /** Gives news of this process their id. */
+  issue(news: News): IssuedNews;
 }
 
 /** Takes the news of a process, on their way to the webhooks. */
 interface NewsTo {
-  add(news: readonly News[]): void;
+  add(news: readonly IssuedNews[]): void;
   onWarn?(fields: object): void;
 }
 
@@ -66,12 +67,16 @@ export async function openCommon<To extends NewsTo>(
   const counters = newCounters();
   const tls = await openProxyTls(settings, start.kept);
   const proxyId = newHoldId(Date.now(), randomBytes);
-  const news = openNews({ settings, lines, counters, proxyId });
+  const issue = (news: News): IssuedNews => {
+    const [id, at] = [newHoldId(Date.now(), randomBytes), new Date().toISOString()];
+    return { ...news, id, at, fields: { proxyId, ...news.fields } };
+  };
+  const news = openNews({ settings, lines, counters, issue });
   const { webhook, webhookEvents: kinds, webhookDropSize: dropBytesMin } = settings;
   const count = countAudit(counters);
   const onAudit = (events: readonly AuditEvent[]) => {
     count(events);
-    if (webhook.length > 0) news.add(newsOfAudit(events, { kinds, dropBytesMin }));
+    if (webhook.length > 0) news.add(newsOfAudit(events, { kinds, dropBytesMin }).map(issue));
   };
   setInterval(() => tellCounters(counters), COUNTERS_EVERY_MS).unref();
   return {

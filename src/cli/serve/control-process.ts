@@ -1,8 +1,6 @@
 /** The control process of a service: obeys the supervisor (supervisor/messages.ts). */
-import { randomBytes } from 'node:crypto';
 import { systemClock } from '../../clock.js';
 import { type Counters, newCounters } from '../../metrics.js';
-import { newHoldId } from '../../names/names.js';
 import { describeAddress } from '../../service/server-address.js';
 import { type Handover, NewsDesk } from '../../webhook/news-desk.js';
 import { changesOf, type ProxySettings } from '../settings.js';
@@ -56,15 +54,14 @@ export async function openControl(start: Start): Promise<Obey> {
   };
 }
 
-function openNews({ settings, lines: log, counters, proxyId }: Opened): NewsDesk {
+function openNews({ settings, lines: log, counters, issue }: Opened): NewsDesk {
   return new NewsDesk({
     urls: settings.webhook,
     kinds: settings.webhookEvents,
     format: settings.webhookFormat,
     secret: settings.webhookSecret,
     server: settings.upstream.map(describeAddress).join(', '),
-    newId: () => newHoldId(Date.now(), randomBytes),
     clock: systemClock,
-    ...{ log, counters, proxyId },
+    ...{ log, counters, issue },
   });
 }

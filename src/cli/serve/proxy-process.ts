@@ -2,7 +2,7 @@
 import type { Socket } from 'node:net';
 import { assert } from '../../assert.js';
 import type { Log } from '../../log.js';
-import type { News } from '../../news.js';
+import type { IssuedNews } from '../../news.js';
 import { isWithoutHold } from '../../policy/rules.js';
 import { PoolSet } from '../../service/pool/pool-set.js';
 import type { SocketHandle } from '../../session/bound-sockets.js';
@@ -72,7 +72,7 @@ export async function openProxy(start: Start): Promise<Obey> {
   };
 }
 
-function tellNews(news: readonly News[]): void {
+function tellNews(news: readonly IssuedNews[]): void {
   if (news.length > 0) tell({ kind: 'tell', message: { kind: 'news', news } });
 }
 

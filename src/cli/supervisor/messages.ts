@@ -6,7 +6,7 @@
  * take wrongly gets another PROTOCOL, and a process that doesn't know the supervisor's says so and
  * ends; then the processes that are there go on.
  */
-import type { News } from '../../news.js';
+import type { IssuedNews } from '../../news.js';
 import type { ServerAddress } from '../../service/server-address.js';
 import type { WantedSocket } from '../../session/bound-sockets.js';
 import type { IdleSessions } from '../../session/session.js';
@@ -111,7 +111,7 @@ export type Told =
   /** Another server has that address. */
   | { readonly kind: 'renew'; readonly address: ServerAddress }
   /** For the webhooks. */
-  | { readonly kind: 'news'; readonly news: readonly News[] }
+  | { readonly kind: 'news'; readonly news: readonly IssuedNews[] }
   /** From a control process to the one that follows it; proxies ignore it. */
   | { readonly kind: 'handover'; readonly handover: unknown };
 
