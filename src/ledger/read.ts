@@ -68,8 +68,8 @@ type RowFilter =
 
 /** A missing condition matches all. */
 export interface LiveFit {
-  /** Hex digits with which the id begins. */
-  readonly prefix?: string;
+  /** Hex digits with which the id begins or ends. */
+  readonly digits?: string;
   readonly schema?: string;
   /** A pattern for the table's name, as in the server's own SHOW TABLES LIKE. */
   readonly like?: string;
@@ -271,7 +271,7 @@ export function isOfDrop(digits: string): SQLQuery {
     WHERE ${hasDigits(sql`found.id`, digits)} OR ${hasDigits(sql`found.group_id`, digits)})`;
 }
 
-function fitting({ prefix, schema, like, names, lowerCaseTableNames = 0 }: LiveFit): SQLQuery[] {
+function fitting({ digits, schema, like, names, lowerCaseTableNames = 0 }: LiveFit): SQLQuery[] {
   // The server stores folded names under 1; an index can't be used under 2.
   const is = (column: SQLQuery, name: string) => {
     if (lowerCaseTableNames === 2) return sql`LOWER(${column}) = LOWER(${name})`;
@@ -281,7 +281,7 @@ function fitting({ prefix, schema, like, names, lowerCaseTableNames = 0 }: LiveF
     (name) => sql`(${is(sql`schema_name`, name.schema)} AND ${is(sql`table_name`, name.table)})`,
   );
   return [
-    ...(prefix === undefined ? [] : [hasPrefix(prefix)]),
+    ...(digits === undefined ? [] : [hasDigits(sql`id`, digits)]),
     ...(schema === undefined ? [] : [is(sql`schema_name`, schema)]),
     ...(like === undefined ? [] : [sql`table_name COLLATE utf8mb4_general_ci LIKE ${like}`]),
     ...(named === undefined ? [] : [sql`(${sql.join(named, sql` OR `)})`]),

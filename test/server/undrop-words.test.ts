@@ -188,7 +188,7 @@ onServers('the words that people type on $name', (server, on) => {
         message: expect.stringContaining('UNDROP_HOLD_NOT_CHANGED'),
       });
     }
-    await client.query(`HOLD TABLE '${(await idOf('a')).slice(0, 20)}' FOR '20d'`);
+    await client.query(`HOLD TABLE '${(await idOf('a')).slice(-8)}' FOR '20d'`);
     expect(await dueOf('a')).toBe(480);
     expect(await client.errorOf("HOLD TABLE b FOR '20d'")).toMatchObject({ errno: 1146 });
   });

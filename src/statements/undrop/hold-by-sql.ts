@@ -15,6 +15,7 @@ import { formatBytes, formatCount } from '../../printer.js';
 import { changeHold, type HoldChange, readNow } from '../../restore/change-hold.js';
 import { ambiguous, idDigits, isIdPrefix, noSuchHeld } from '../../restore/find-dropped.js';
 import type { ListedTable } from '../../restore/held-tables.js';
+import { isServiceError } from '../../service/errors.js';
 import type { ServicePool } from '../../service/pool/pools.js';
 import { note, sql, textOf, valueList } from '../../service/sql.js';
 import { newId } from '../../steps/intents.js';
@@ -28,7 +29,7 @@ import {
 import { answerOk, type UndoRun } from './answer.js';
 import type { BoundTarget, BoundUndo } from './bind.js';
 import type { Dropped } from './dropped-columns.js';
-import { findAll, findSeen, findServer, refuseUnder } from './find-dropped.js';
+import { findAll, findSeen, findServer, refuseUnder, TABLES_MAX } from './find-dropped.js';
 import { askToDropName, askToOperate } from './rights.js';
 
 type Bound<K extends BoundUndo['kind']> = Extract<BoundUndo, { kind: K }>;
@@ -113,7 +114,7 @@ async function findOwn(
   }
   const digits = idDigits(target.id);
   if (!isIdPrefix(digits)) throw noSuchHeld(target.id);
-  const found = await findSeen({ prefix: digits }, { ...asker, enough: 2 }, options);
+  const found = await findSeen({ digits }, { ...asker, enough: 2 }, options);
   if ('errno' in found) return answeredWith(found);
   const held = oneOf(found.seen, target.id);
   const said = await askToDropName(held.origin, asked);
@@ -128,7 +129,7 @@ function oneOf(all: readonly Dropped[], target: string): Dropped {
   return one;
 }
 
-/** Rejects with the error of the first that can't be changed; those before it are. */
+/** Rejects with the first error if no hold could be changed. */
 async function endHolds(
   all: readonly Dropped[],
   run: UndoRun,
@@ -137,23 +138,34 @@ async function endHolds(
   const { pool, holdMs, hintMsMin: leastMs = holdMs } = options.service;
   const lengthened = await lengthenedAmong(pool, all);
   const isLeft = ({ id, due }: Dropped) => isPinned(due) || lengthened.has(id);
-  const [left, ended] = [all.filter(isLeft), all.filter((one) => !isLeft(one))];
+  const [left, meant] = [all.filter(isLeft), all.filter((one) => !isLeft(one))];
   const [kept] = left;
-  if (ended.length === 0 && kept !== undefined) {
+  if (meant.length === 0 && kept !== undefined) {
     const why = isPinned(kept.due) ? 'it is pinned' : 'its hold was lengthened';
     throw notChanged(kept, why, 'An operator can end it: `undrop remove`.');
   }
   const due = new Date((await readNow(pool)).getTime() + leastMs);
   const change: HoldChange = leastMs === 0 ? { kind: 'end' } : { kind: 'until', due };
   const changes: HistoryEvent[] = [];
-  for (const table of ended) {
-    if (table.due <= due) continue;
-    const report = await changeHold(pool, table, { change, holdMsMin: 0 });
-    changes.push(heldUntil(report.table, run, options));
+  const errors = new Map<Dropped, unknown>();
+  for (const table of meant.filter((one) => one.due > due)) {
+    try {
+      const report = await changeHold(pool, table, { change, holdMsMin: 0 });
+      changes.push(heldUntil(report.table, run, options));
+    } catch (error) {
+      if (!isServiceError(error)) throw error;
+      errors.set(table, error);
+    }
   }
-  const note = left.length === 0 ? null : `Not, pinned or held longer: ${namesOf(left)}.`;
+  const ended = meant.filter((one) => !errors.has(one));
+  if (ended.length === 0) throw [...errors.values()][0];
+  const note = [
+    ...(left.length === 0 ? [] : [`Not, pinned or held longer: ${namesOf(left)}.`]),
+    ...(errors.size === 0 ? [] : [`Not, in use: ${namesOf([...errors.keys()])}.`]),
+    ...(all.length < TABLES_MAX ? [] : [`Only the newest ${TABLES_MAX} were read.`]),
+  ].join(' ');
   const text = purgeText({ ended, due, leastMs });
-  return { ...(await answerText({ text, note }, run, options)), changes };
+  return { ...(await answerText({ text, note: note || null }, run, options)), changes };
 }
 
 /** An OK with that info text, and a warning. */

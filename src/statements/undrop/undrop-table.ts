@@ -108,11 +108,11 @@ export async function undropById(
 ): Promise<Interception> {
   const { facts } = run;
   refuseUnder(facts);
-  const prefix = idDigits(id);
+  const digits = idDigits(id);
   const server = await findServer(facts, options);
   // A user who may not see a table must not learn that it exists.
-  const found = isIdPrefix(prefix)
-    ? await findSeen({ prefix }, { facts, server, enough: AMBIGUOUS_SHOWN }, options)
+  const found = isIdPrefix(digits)
+    ? await findSeen({ digits }, { facts, server, enough: AMBIGUOUS_SHOWN }, options)
     : { seen: [] };
   if ('errno' in found) return answeredWith(found);
   const [held, ...others] = found.seen;
@@ -132,10 +132,10 @@ async function refuseEnded(
   options: InterceptOptions,
 ): Promise<Interception> {
   const { pool } = options.service;
-  const prefix = idDigits(target);
+  const digits = idDigits(target);
   const how = { texts: false, rowsMax: ENDED_MAX };
   const ended = await tolerantly(async () =>
-    isIdPrefix(prefix) ? findRows(pool, { by: 'id', prefix }, how) : [],
+    isIdPrefix(digits) ? findRows(pool, { by: 'digits', digits }, how) : [],
   );
   const seen = await seenBy(ended.value, { facts, granted: new Map() }, options);
   if ('errno' in seen) return answeredWith(seen);
