@@ -207,8 +207,8 @@ export const CLIENT_ERRORS = {
     errno: 1146,
     text: 'No held table matches "{target}".{fate}',
     remedy:
-      '`undrop list` and SHOW DROPPED TABLES show what can be restored. Give at least the first 4 ' +
-      'digits of an id, or to a command the last 4, and put a name that contains a dot in backticks.',
+      '`undrop list` and SHOW DROPPED TABLES show what can be restored. Give at least 4 digits ' +
+      'of an id, the first or the last, and put a name that contains a dot in backticks.',
   },
   UNDROP_AMBIGUOUS: {
     text: 'Expected {target} to match one drop, found {found}.',

@@ -152,7 +152,7 @@ onServers('the words that people type on $name', (server, on) => {
     await client.query(`DROP TABLE ${other.name}.b`);
     const near = (await client.errorOf('UNDROP TABLE b'))?.message;
     expect(near).toContain(
-      `No held table matches "\`${schema.name}\`.\`b\`". Held under a near name: ${other.name}.b.`,
+      `No held table matches "\`${schema.name}\`.\`b\`". Held under a near name: ${other.name}.b`,
     );
     await query(
       server,

@@ -188,6 +188,15 @@ test.each([
   expect(read(sql)).toEqual({ kind: 'not-ours' });
 });
 
+test('an expression has no more comparisons than are soon made', () => {
+  const some = (count: number) => `(${Array.from({ length: count }, () => 1).join(', ')})`;
+  const wrong = { statement: { kind: 'syntax-error' } };
+  expect(read(`SHOW DROPPED TABLES WHERE Rows IN ${some(100)}`)).not.toMatchObject(wrong);
+  expect(read(`SHOW DROPPED TABLES WHERE Rows IN ${some(101)}`)).toMatchObject(wrong);
+  const columns = Array.from({ length: 17 }, () => 'Id').join(', ');
+  expect(read(`SHOW DROPPED TABLES ORDER BY ${columns}`)).toMatchObject(wrong);
+});
+
 test('an expression is not nested without end', () => {
   const deep = `SHOW DROPPED TABLES WHERE ${'('.repeat(1_000)}`;
   expect(read(deep)).toMatchObject({ statement: { kind: 'syntax-error' } });

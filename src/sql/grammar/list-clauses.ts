@@ -43,11 +43,15 @@ export interface ListClauses {
 
 /** Parentheses and NOTs within one another. */
 const DEPTH_MAX = 64;
+/** The maximum of comparisons: each is made for each row, by the proxy. */
+export const COMPARISONS_MAX = 100;
+const ORDER_COLUMNS_MAX = 16;
 
 /** Null: the next token, if any is left, is wrong. */
 export function takeClauses(tokens: Token[], source: Source): ListClauses | null {
   const hasWhere = takeTexts(tokens, 'WHERE');
   const where = hasWhere ? takeCondition(tokens, source, 0) : null;
+  if (where !== null && countComparisons(where) > COMPARISONS_MAX) return null;
   if (hasWhere && where === null) return null;
   const orderBy = takeTexts(tokens, 'ORDER', 'BY') ? takeOrder(tokens, source) : [];
   if (orderBy === null) return null;
@@ -72,6 +76,7 @@ function takeOrder(tokens: Token[], source: Source): ListClauses['orderBy'] | nu
     const isDescending = takeTexts(tokens, 'DESC');
     if (!isDescending) takeTexts(tokens, 'ASC');
     all.push({ ...column, isDescending });
+    if (all.length > ORDER_COLUMNS_MAX) return null;
   } while (takeTexts(tokens, ','));
   return all;
 }
@@ -92,6 +97,19 @@ function takeCount(tokens: Token[], source: Source): number | null {
   if (!/^\d{1,15}$/.test(text)) return null;
   tokens.shift();
   return Number(text);
+}
+
+function countComparisons(of: ListCondition): number {
+  switch (of.kind) {
+    case 'and':
+    case 'or':
+      return of.all.reduce((sum, one) => sum + countComparisons(one), 0);
+    case 'not':
+      return countComparisons(of.of);
+    case 'is-null':
+    case 'compare':
+      return 1;
+  }
 }
 
 // ── the expression ───────────────────────────────────────────────────────────────────────────────

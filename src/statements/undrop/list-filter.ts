@@ -4,6 +4,7 @@
  * UTC unless it has an offset. A comparison with NULL is neither true nor false, as in SQL. Pure.
  */
 import { parseTime } from '../../duration.js';
+import { inBatches } from '../../names/names.js';
 import type { Field } from '../../printer.js';
 import type {
   ColumnName,
@@ -68,10 +69,21 @@ export function planList<T>(
   };
 }
 
-/** The items of the list that are wanted, in its order. */
-export function applyPlan<T>(plan: ListPlan<T>, items: readonly T[]): readonly T[] {
+/** Rows that are compared in one go. */
+const ROWS_IN_A_GO = 50;
+
+/** The items of the list that are wanted, in its order. `pause`: others have their turn. */
+export async function applyPlan<T>(
+  plan: ListPlan<T>,
+  items: readonly T[],
+  pause: () => Promise<void>,
+): Promise<readonly T[]> {
   const { isWanted, order, limit } = plan;
-  const wanted = items.filter(isWanted);
+  const wanted: T[] = [];
+  for (const batch of inBatches(items, ROWS_IN_A_GO)) {
+    wanted.push(...batch.filter(isWanted));
+    await pause();
+  }
   if (order !== null) wanted.sort(order);
   return limit === null ? wanted : wanted.slice(limit.offset, limit.offset + limit.rows);
 }
@@ -122,7 +134,10 @@ function comparisonOf<T>(
 ): Test<T> {
   const [one, other] = [termOf(left, columns), termOf(right, columns)];
   if (by === 'like') {
-    return onValues(one, other, (value, pattern) => isLike(String(value), String(pattern)));
+    const parts = other.text === undefined ? null : patternParts(other.text);
+    return onValues(one, other, (value, pattern) =>
+      isLike(String(value), parts ?? patternParts(String(pattern))),
+    );
   }
   const [first, second] = [fitted(one, other, left), fitted(other, one, right)];
   if (by === '<=>') return (item) => orderOf(first.of(item), second.of(item)) === 0;
@@ -230,9 +245,8 @@ function isSameText(one: string, other: string): boolean {
 }
 
 /** `%` and `_`, escaped by a backslash. Goes back to the last `%` alone, so it is quick. */
-export function isLike(text: string, pattern: string): boolean {
+export function isLike(text: string, parts: readonly PatternPart[]): boolean {
   const letters = Array.from(text.toLowerCase());
-  const parts = patternParts(pattern.toLowerCase());
   let [at, part, anyAt, anyPart] = [0, 0, 0, -1];
   while (at < letters.length) {
     const wanted = parts[part];
@@ -254,10 +268,10 @@ export function isLike(text: string, pattern: string): boolean {
 
 type PatternPart = 'any' | 'one' | { readonly letter: string };
 
-function patternParts(pattern: string): readonly PatternPart[] {
+export function patternParts(pattern: string): readonly PatternPart[] {
   const parts: PatternPart[] = [];
   let isEscaped = false;
-  for (const letter of pattern) {
+  for (const letter of pattern.toLowerCase()) {
     if (!isEscaped && letter === '\\') {
       isEscaped = true;
       continue;

@@ -2,6 +2,7 @@
  * SHOW DROPPED TABLES and SHOW DROPPED DATABASES: what is held that the user may see. The user may
  * see a schema where the user may create and fill any table of it.
  */
+import { setImmediate as turn } from 'node:timers/promises';
 import { findDroppedSchemas } from '../../ledger/schema-restores.js';
 import { printResultSet } from '../../printer.js';
 import { unlessRefused } from '../../service/errors.js';
@@ -33,7 +34,7 @@ export async function showDropped(
   if ('errno' in found) return answeredWith(found);
   const isCut = found.isCut && enough === TABLES_MAX;
   const note = isCut ? `Only the newest ${TABLES_MAX} dropped tables were read.` : null;
-  const rows = applyPlan(plan, found.seen);
+  const rows = await applyPlan(plan, found.seen, turn);
   const set = fields === 'count' ? countSet(rows.length) : printResultSet(fields, rows);
   return answerRows(set, { ...format, note }, options);
 }
@@ -65,6 +66,6 @@ async function showSchemas(
   const granted = await askWhichMayBeSeen(names, asked);
   if ('errno' in granted) return answeredWith(granted);
   const seen = held.filter(({ schema }) => granted.has(keyOf({ schema, table })));
-  const set = printResultSet(fields, applyPlan(plan, seen));
+  const set = printResultSet(fields, await applyPlan(plan, seen, turn));
   return answerRows(set, { ...format, note: null }, options);
 }
