@@ -107,8 +107,7 @@ export async function findRows(
           byte_estimate, hold_until, state, hold_schema, hold_name, relocated,
           todo, failure, sql_log_bin, row_logged, ended_at, restored_as,
           LEFT(statement_text, ${statement}) AS statement_text, ${long}
-        FROM ${LEDGER} WHERE ${condition(filter)}${isAfter}
-        ORDER BY ${order} LIMIT ${rowsMax}`,
+        FROM ${LEDGER} WHERE ${condition(filter)}${isAfter} ORDER BY ${order} LIMIT ${rowsMax}`,
     { deadlineMs: READ_DEADLINE_MS },
   );
   return rows.map(asLedgerRow);

@@ -48,7 +48,7 @@ onServersAtOnce('a killed process of a service on $name', (server, { test }) => 
     const openRows = () => query(server, `SELECT id FROM _undrop.ledger WHERE ${isOpen}`);
     const isAllRemoved = async () => (await openRows()).length === 0;
     await until(isAllRemoved, 'all are removed');
-    const removals = service.logged({ event: 'removal' }).map(({ table }) => table);
+    const removals = service.logged({ event: 'removal', schema }).map(({ table }) => table);
     const removed = new Set(removals);
     // A killed process may have removed one and not said so, or not written that it has said so.
     expect(removed.size).toBeLessThanOrEqual(load.at(-1)?.count ?? 0);
