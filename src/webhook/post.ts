@@ -45,6 +45,11 @@ export function post(url: string, options: PostOptions): Promise<Posted> {
       response.on('close', () => resolve({ status, retryAfterMs }));
     });
     sent.on('error', fail);
+    // No body follows, and the time limit doesn't end such a connection.
+    sent.on('upgrade', (_response, socket) => {
+      socket.destroy();
+      fail({});
+    });
     sent.end(body);
   });
 }

@@ -234,6 +234,21 @@ onServers('the words that people type on $name', (server, on) => {
     expect(await dueOf('a')).toBe(0);
   });
 
+  test('a temporary table gives no right on the dropped table of its name', async () => {
+    await drop('a');
+    const user = 'temporary_user';
+    const grant = `GRANT CREATE TEMPORARY TABLES ON ${schema.name}.* TO ${user}@'%'`;
+    await query(server, `CREATE USER ${user}@'%'`, grant);
+    const session = await connect(proxy, { user, password: '', database: schema.name });
+    await session.query('CREATE TEMPORARY TABLE a (id INT)');
+    const said = [await session.errorOf('PURGE TABLE a')];
+    said.push(await session.errorOf("HOLD TABLE a FOR '9d'"));
+    await session.end();
+    await query(server, `DROP USER ${user}@'%'`);
+    expect(said.map((one) => one?.errno)).toEqual([expect.any(Number), expect.any(Number)]);
+    expect(await dueOf('a')).toBe(48);
+  });
+
   describe('rights', () => {
     const account = 'words_user';
     const GRANTS: Readonly<Record<string, readonly string[]>> = {
@@ -244,6 +259,7 @@ onServers('the words that people type on $name', (server, on) => {
       none: [],
       'DROP of the name': ['CREATE, DROP ON `@`.a'],
       'the ledger': ['UPDATE, SELECT ON _undrop.ledger'],
+      'a column of the ledger': ['UPDATE (group_id) ON _undrop.ledger'],
     };
     const MAY: Readonly<Record<string, readonly string[]>> = {
       HOLD: ['owner', 'DROP only', 'DROP of the name'],
@@ -291,7 +307,7 @@ onServers('the words that people type on $name', (server, on) => {
       } catch (error) {
         const { errno } = error as { readonly errno: number };
         // No DROP DATABASE has dropped anything.
-        expect([1142, 1044, 1227, 1146]).toContain(errno);
+        expect([1142, 1143, 1044, 1227, 1146]).toContain(errno);
         return errno === 1146;
       }
     }

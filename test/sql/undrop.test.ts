@@ -197,6 +197,12 @@ test('an expression has no more comparisons than are soon made', () => {
   expect(read(`SHOW DROPPED TABLES ORDER BY ${columns}`)).toMatchObject(wrong);
 });
 
+test('a SELECT of very many columns is soon over', () => {
+  const columns = Array.from({ length: 100_000 }, () => 'a').join(',');
+  const wrong = { statement: { kind: 'syntax-error' } };
+  expect(read(`SELECT ${columns} FROM _undrop.dropped_tables`)).toMatchObject(wrong);
+});
+
 test('an expression is not nested without end', () => {
   const deep = `SHOW DROPPED TABLES WHERE ${'('.repeat(1_000)}`;
   expect(read(deep)).toMatchObject({ statement: { kind: 'syntax-error' } });

@@ -162,6 +162,20 @@ test('a request that hangs ends after its time, and is tried again', async () =>
   expect(receiver.hooks).toHaveLength(2);
 });
 
+test('a receiver that changes the protocol has failed, and gets it again', async () => {
+  await using receiver = await receiveHooks();
+  const upgrade = 'HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n';
+  receiver.answer = (response) => {
+    receiver.answer = status(200);
+    response.socket?.write(upgrade);
+  };
+  const { webhook, counters } = opened([receiver.url]);
+  webhook.add(message(1));
+  await until(() => counters.webhookSent === 1, 'it is sent');
+  expect(numbersOf(receiver)).toEqual([1, 1]);
+  expect(await webhook.stop()).toEqual([]);
+});
+
 test('a response without an end is not read to it', async () => {
   await using receiver = await receiveHooks();
   let isOver = false;

@@ -39,6 +39,7 @@ function takeShown(tokens: Token[]): ShownDrops | 'incomplete' | null {
 }
 
 const TABLE = 'dropped_tables';
+const COLUMNS_MAX = 64;
 
 /**
  * The verdict on a SELECT that reads that name; `tokens` are those after the word. Any other way to
@@ -83,6 +84,7 @@ function takeSelected(tokens: Token[], source: Source): Selected | 'wrong' {
     const alias = takeTexts(tokens, 'AS') ? takeColumn(tokens, source) : column;
     if (alias === null) return 'wrong';
     all.push({ ...column, alias: alias.column });
+    if (all.length > COLUMNS_MAX) return 'wrong';
   } while (takeTexts(tokens, ','));
   return all;
 }

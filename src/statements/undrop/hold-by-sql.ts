@@ -108,6 +108,7 @@ async function findOwn(
   const asker = { facts, server };
   if ('name' in target) {
     const said = await askToDropName(target.name, asked);
+    if (said instanceof UndropError) throw said;
     if (said !== null) return answeredWith(said);
     const all = await findAll({ names: [target.name] }, asker, options);
     return { held: oneOf(all, writtenName(target.name)) };
@@ -118,6 +119,7 @@ async function findOwn(
   if ('errno' in found) return answeredWith(found);
   const held = oneOf(found.seen, target.id);
   const said = await askToDropName(held.origin, asked);
+  if (said instanceof UndropError) throw said;
   return said === null ? { held } : answeredWith(said);
 }
 
@@ -164,7 +166,9 @@ async function endHolds(
     ...(errors.size === 0 ? [] : [`Not, in use: ${namesOf([...errors.keys()])}.`]),
     ...(all.length < TABLES_MAX ? [] : [`Only the newest ${TABLES_MAX} were read.`]),
   ].join(' ');
-  const text = purgeText({ ended, due, leastMs });
+  // A hold that ends sooner stays as it is.
+  const last = Math.max(...ended.map((one) => Math.min(one.due.getTime(), due.getTime())));
+  const text = purgeText({ ended, due: new Date(last), leastMs });
   return { ...(await answerText({ text, note: note || null }, run, options)), changes };
 }
 

@@ -91,25 +91,31 @@ export async function askToRename(
 
 /**
  * Null: a table of that name could be dropped. The schema is asked about first, by a name that no
- * table has, because a live table of this name may be locked by others.
+ * table has, because a live table of this name may be locked by others. A temporary table of the
+ * session would answer for the table of its name, so it is a refusal.
  */
 export async function askToDropName(
   { schema, table }: BoundName,
   asked: RightsAsker,
-): Promise<ErrPacket | null> {
-  const ask = (name: string) => {
+): Promise<ErrPacket | UndropError | null> {
+  const askAbout = (name: string) => {
     const own = onSession({ schema, table: name }, asked.facts);
     const text = waitForLockSql(own, { ...optionsOf(asked), wait: null });
     return askOne(asked, query(text), MAY_TAKE);
   };
-  const said = await ask(noneOf(asked));
-  return said !== null && ACCESS_DENIED.includes(said.errno) ? ask(table) : said;
+  const ofSchema = await askAbout(noneOf(asked));
+  if (ofSchema === null || !ACCESS_DENIED.includes(ofSchema.errno)) return ofSchema;
+  const own = onSession({ schema, table }, asked.facts);
+  return (await askAbout(table)) ?? refuseHidden({ schema, table }, own, asked);
 }
+
+/** Each needs the privilege, which may be on single columns. */
+const LEDGER_COLUMNS = "state = '', hold_name = '', hold_until = ''";
 
 /** Null: the user is an operator, who may UPDATE the ledger. */
 export function askToOperate(asked: RightsAsker): Promise<ErrPacket | null> {
   const text = Buffer.from(
-    `UPDATE /* undrop may-operate ${asked.groupId} */ \`_undrop\`.\`ledger\` SET \`${noneOf(asked)}\` = 1`,
+    `UPDATE /* undrop may-operate ${asked.groupId} */ \`_undrop\`.\`ledger\` SET ${LEDGER_COLUMNS}, \`${noneOf(asked)}\` = 1`,
   );
   return askOne(asked, { kind: 'prepare', text }, MAY_FILL);
 }
