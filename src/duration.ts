@@ -62,6 +62,11 @@ export function parseTime(text: string, now: Date): Date | null {
   return isDay && !Number.isNaN(found.getTime()) ? found : null;
 }
 
+/** The same without durations, for a time that may be in the future. */
+export function parseMoment(text: string, now: Date): Date | null {
+  return parseDuration(text) === null ? parseTime(text, now) : null;
+}
+
 const CLOCK = /^\d\d:\d\d(?::\d\d(?:\.\d+)?)?$/;
 const DAY_AND_CLOCK =
   /^(\d{4}-\d\d-\d\d)(?:[T ](\d\d:\d\d(?::\d\d(?:\.\d+)?)?)(Z|[+-]\d\d:\d\d)?)?$/;

@@ -6,6 +6,7 @@
  * Invariant: no text of a statement gets into it, because it may have literals of a user.
  */
 import type { AuditEvent } from './audit.js';
+import { formatBytes } from './printer.js';
 
 export const NEWS_KINDS = [
   'drop',
@@ -48,14 +49,8 @@ export function sentenceOf(
   return { texts: [...texts], values: values.map(String) };
 }
 
-const UNITS = ['B', 'kB', 'MB', 'GB', 'TB', 'PB'];
-
-/** In decimal units, as `undrop status` prints sizes; null: not known. */
 export function sizeText(bytes: number | null): string {
-  if (bytes === null) return 'an unknown size';
-  const step = Math.min(Math.floor(Math.log10(Math.max(bytes, 1)) / 3), UNITS.length - 1);
-  const value = bytes / 1_000 ** step;
-  return `${value < 10 && step > 0 ? value.toFixed(1) : Math.round(value)} ${UNITS[step]}`;
+  return bytes === null ? 'an unknown size' : formatBytes(bytes);
 }
 
 /** The tables of a statement that are named; it may have thousands. */

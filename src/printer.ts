@@ -109,7 +109,7 @@ export function formatCount(count: number): string {
 
 export function formatBytes(bytes: number | null): string {
   if (bytes === null) return NOT_KNOWN;
-  const units = ['B', 'kB', 'MB', 'GB', 'TB'];
+  const units = ['B', 'kB', 'MB', 'GB', 'TB', 'PB'];
   let value = bytes;
   let unit = 0;
   while (value >= 999.5 && unit < units.length - 1) {

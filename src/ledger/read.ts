@@ -39,8 +39,6 @@ type RowFilter =
   | { readonly by: 'fit'; readonly where: SQLQuery; readonly order: SQLQuery }
   /** The rows of these ids; also ended ones. */
   | { readonly by: 'ids'; readonly ids: readonly string[] }
-  /** Restored, removed, or gone. */
-  | { readonly by: 'ended' }
   /** Its restore has begun, and may have been interrupted. */
   | { readonly by: 'restoring' }
   /** It was restored without some of its triggers, as far as the last restore found. */
@@ -229,8 +227,6 @@ function condition(filter: RowFilter): SQLQuery {
       return sql`id IN (${valueList(filter.ids)}) AND ${OF_TABLE}`;
     case 'drop':
       return sql`group_id = ${filter.groupId} AND ${OF_TABLE}`;
-    case 'ended':
-      return sql`state IN ('restored', 'removed', 'gone') AND ${OF_TABLE}`;
     case 'restoring':
       return sql`todo = 'restoring' AND ${OF_TABLE}`;
     case 'triggers':
@@ -282,9 +278,14 @@ function fitting({ digits, schema, like, names, lowerCaseTableNames = 0 }: LiveF
   return [
     ...(digits === undefined ? [] : [hasDigits(sql`id`, digits)]),
     ...(schema === undefined ? [] : [is(sql`schema_name`, schema)]),
-    ...(like === undefined ? [] : [sql`table_name COLLATE utf8mb4_general_ci LIKE ${like}`]),
+    ...(like === undefined ? [] : [isTableLike(like)]),
     ...(named === undefined ? [] : [sql`(${sql.join(named, sql` OR `)})`]),
   ];
+}
+
+/** The same as the server's own SHOW TABLES LIKE, without regard to case. */
+export function isTableLike(pattern: string): SQLQuery {
+  return sql`table_name COLLATE utf8mb4_general_ci LIKE ${pattern}`;
 }
 
 function among({ only }: { readonly only?: readonly string[] }): SQLQuery {

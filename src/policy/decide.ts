@@ -7,6 +7,7 @@
  * hold.
  */
 import { foldName } from '../names/names.js';
+import { hasPattern, type PatternPart } from '../wildcards.js';
 import type { Condition, Glob, Hint, HoldTime, Rule } from './rules.js';
 
 /** A table as the rules see it. */
@@ -218,23 +219,12 @@ function isBeyond(
   return is === 'above' ? value > limit : value < limit;
 }
 
-/** Backtracks only to the last `*`, so that the time is bounded by the product of the lengths. */
 function isLike(name: string, { text, isExact }: Glob, foldsCase: boolean): boolean {
   const [value, glob] = foldsCase ? [foldName(name), foldName(text)] : [name, text];
-  if (isExact) return value === glob;
-  const [letters, wanted] = [Array.from(value), Array.from(glob)];
-  let [at, next, starAt, resumeAt] = [0, 0, -1, 0];
-  while (at < letters.length) {
-    if (wanted[next] === '*') {
-      [starAt, resumeAt] = [next, at];
-      next++;
-    } else if (wanted[next] === '?' || wanted[next] === letters[at]) {
-      at++;
-      next++;
-    } else if (starAt >= 0) {
-      resumeAt++;
-      [at, next] = [resumeAt, starAt + 1];
-    } else return false;
-  }
-  return wanted.slice(next).every((letter) => letter === '*');
+  return isExact ? value === glob : hasPattern(value, Array.from(glob, partOf));
+}
+
+function partOf(letter: string): PatternPart {
+  if (letter === '*') return 'any';
+  return letter === '?' ? 'one' : { letter };
 }

@@ -177,7 +177,8 @@ function dueAfter(change: Exclude<HoldChange, { kind: 'end' }>, now: Date): Date
   return new Date(Math.min(dueMs, PINNED_UNTIL.getTime()));
 }
 
-function notChanged(table: ListedTable, why: string, instead: string): UndropError {
+/** The refusal, with the reason and the way out. */
+export function notChanged(table: ListedTable, why: string, instead: string): UndropError {
   const params = { table: qualifiedOrigin(table) ?? table.id, id: table.id, why, instead };
   return new UndropError('UNDROP_HOLD_NOT_CHANGED', params);
 }

@@ -50,6 +50,15 @@ export interface DroppedTable {
   readonly byteEstimate: number | null;
 }
 
+/** The fields of a table in an event. */
+export function tableInEvent({
+  id,
+  groupId: dropId,
+  origin,
+}: Pick<DroppedTable, 'id' | 'groupId' | 'origin'>) {
+  return { id, dropId, schema: origin?.schema ?? null, table: origin?.table ?? null };
+}
+
 /** A table that is no longer held. */
 export interface EndedTable extends DroppedTable {
   readonly state: 'restored' | 'removed' | 'gone';

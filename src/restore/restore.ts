@@ -163,25 +163,47 @@ export interface ManyOptions<T> {
 export async function restoreAll<T>(
   pool: ServicePool,
   choices: readonly Choice[],
-  { restoreOne, onResult = () => undefined }: ManyOptions<T>,
+  { restoreOne, onResult }: ManyOptions<T>,
+): Promise<ManyReport<T>> {
+  const ordered = await inOrderOfKeys(pool, choices);
+  const restore = async (choice: Choice) => {
+    if ('error' in choice) throw choice.error;
+    return restoreOne(choice.plan);
+  };
+  return tryEach(ordered, {
+    nameOf: ({ what }) => what,
+    work: restore,
+    ...(onResult && { onResult }),
+  });
+}
+
+interface EachOptions<I, T> extends Pick<ManyOptions<T>, 'onResult'> {
+  readonly nameOf: (item: I) => string;
+  readonly work: (item: I) => Promise<T>;
+}
+
+/**
+ * Works on one after another. An error of the server about one of them does not reject; if the
+ * server doesn't answer, the rest isn't tried.
+ */
+export async function tryEach<I, T>(
+  items: readonly I[],
+  { nameOf, work, onResult = () => undefined }: EachOptions<I, T>,
 ): Promise<ManyReport<T>> {
   const done: T[] = [];
   const failed: FailedRestore[] = [];
-  const ordered = await inOrderOfKeys(pool, choices);
-  for (const [index, choice] of ordered.entries()) {
-    const at = { done: index + 1, of: ordered.length };
+  for (const [index, item] of items.entries()) {
+    const at = { done: index + 1, of: items.length };
     try {
-      if ('error' in choice) throw choice.error;
-      const report = await restoreOne(choice.plan);
-      done.push(report);
-      onResult(report, at);
+      const result = await work(item);
+      done.push(result);
+      onResult(result, at);
     } catch (error) {
       if (!isServiceError(error)) throw error;
-      const failure = { what: choice.what, error };
+      const failure = { what: nameOf(item), error };
       failed.push(failure);
       onResult(failure, at);
-      if (!isFateUnknown(error)) continue;
-      return { done, failed, untried: ordered.slice(at.done).map(({ what }) => what) };
+      if (isFateUnknown(error)) return { done, failed, untried: items.slice(at.done).map(nameOf) };
     }
   }
   return { done, failed, untried: [] };

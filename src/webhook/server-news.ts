@@ -15,7 +15,8 @@ import { readLockState } from '../lifecycle/leader/collector-lock.js';
 import type { LimitSettings } from '../lifecycle/limits/choose-early.js';
 import { isSystemError } from '../lifecycle/limits/limits.js';
 import type { Log } from '../log.js';
-import { type News, sentenceOf, sizeText } from '../news.js';
+import { type News, sentenceOf } from '../news.js';
+import { formatBytes } from '../printer.js';
 import { isServiceError, unlessRefused } from '../service/errors.js';
 import type { ServicePool } from '../service/pool/pools.js';
 import { readServerFacts } from '../service/server-facts.js';
@@ -122,16 +123,20 @@ export class ServerNews {
     for (const { limit, used, max } of all) {
       if (max === null || !this.#fills(limit, used / max)) continue;
       const percent = Math.round((100 * used) / max);
-      const sentence = sentenceOf`Held tables take ${percent} % of ${limit}: ${tables} tables, ${sizeText(bytes)}. Most are of ${holdersText(holders)}.`;
+      const sentence = sentenceOf`Held tables take ${percent} % of ${limit}: ${tables} tables, ${formatBytes(bytes)}. Most are of ${holdersText(holders)}.`;
       add({ kind: 'limit', sentence, fields: { limit, used, max, ...room } });
     }
     const disk = await this.#options.disk();
     if (disk === null || !this.#fills('disk', disk.used)) return;
     const removable = await readRemovable(connection, limits);
     const percent = Math.round(100 * disk.used);
-    const largest = removable.map(({ table, bytes: size }) => `${table} (${sizeText(size)})`);
+    const largest = removable.map(({ table, bytes: size }) => `${table} (${formatBytes(size)})`);
     const go = largest.join(', ') || 'none';
-    const [free, held, of] = [sizeText(disk.freeBytes), sizeText(bytes), holdersText(holders)];
+    const [free, held, of] = [
+      formatBytes(disk.freeBytes),
+      formatBytes(bytes),
+      holdersText(holders),
+    ];
     const sentence = sentenceOf`The disk of the server is ${percent} % full: ${free} are free. Held tables take ${held}, most of ${of}. The largest that may go: ${go}.`;
     add({ kind: 'disk', sentence, fields: { ...disk, ...room, removable } });
   }
@@ -170,7 +175,9 @@ interface Holder {
 
 function holdersText(holders: readonly Holder[]): string {
   const shown = holders.slice(0, ROWS_SHOWN);
-  const texts = shown.map(({ user, tables, bytes }) => `${user} (${tables}, ${sizeText(bytes)})`);
+  const texts = shown.map(
+    ({ user, tables, bytes }) => `${user} (${tables}, ${formatBytes(bytes)})`,
+  );
   return texts.join(', ') || 'no user';
 }
 

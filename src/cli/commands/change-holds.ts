@@ -4,7 +4,7 @@
  * that its flags select; what several are is shown before anything is changed.
  */
 import type { Settings } from '../../config/schema.js';
-import { parseDuration, parseTime } from '../../duration.js';
+import { parseDuration, parseMoment } from '../../duration.js';
 import { shownDue } from '../../names/names.js';
 import { formatBytes, formatCount, jsonText } from '../../printer.js';
 import {
@@ -16,19 +16,18 @@ import {
   readNow,
 } from '../../restore/change-hold.js';
 import { noSuchHeld } from '../../restore/find-dropped.js';
-import type { ListedTable } from '../../restore/held-tables.js';
+import { type ListedTable, tableInEvent } from '../../restore/held-tables.js';
 import { listDroppedTables } from '../../restore/list-drops.js';
-import { isFateUnknown } from '../../restore/plan-restore.js';
 import { formatName, formatUntil } from '../../restore/print-held.js';
 import { formatSize, sizeOf } from '../../restore/print-list.js';
 import { formatFailures, formatHold, holdJson, manyHoldsJson } from '../../restore/print-report.js';
-import type { FailedRestore, ManyReport } from '../../restore/restore.js';
+import { type FailedRestore, type ManyReport, tryEach } from '../../restore/restore.js';
 import { isServiceError } from '../../service/errors.js';
 import type { ServicePool } from '../../service/pool/pools.js';
 import { type AccountSettings, type HOLD_KEYS, hintMsMinOf } from '../settings.js';
 import { type Flags, flagText, type Shell, wrongFlag, wrongUsage } from '../shell.js';
 import { readFit } from './list.js';
-import { reportTable, whatOf } from './report-events.js';
+import { reportTable } from './report-events.js';
 import { withPool } from './with-pool.js';
 
 export function runHold(
@@ -58,7 +57,7 @@ export function runHold(
       holdMsMin: hintMsMinOf(settings),
       report: ({ table }) => {
         const until = shownDue(table.holdName);
-        const event = { event: 'hold-changed', ...whatOf(table), until } as const;
+        const event = { event: 'hold-changed', ...tableInEvent(table), until } as const;
         return reportTable(pool, settings, { table, event });
       },
     });
@@ -79,8 +78,7 @@ function readChange(flags: Flags, holdMs: number, now: Date): HoldChange {
   if (flags['pin'] === true) return { kind: 'pin' };
   const until = flagText(flags, 'until');
   if (until === null) return { kind: 'for', holdMs };
-  // A duration would mean a time in the past.
-  const due = parseDuration(until) === null ? parseTime(until, now) : null;
+  const due = parseMoment(until, now);
   if (due !== null) return { kind: 'until', due };
   const expected = 'a time like 2026-12-24T14:00 or 14:00 (UTC); --for takes a duration';
   throw wrongFlag('until', expected, JSON.stringify(until));
@@ -103,7 +101,7 @@ export function runRemove(settings: AccountSettings, flags: Flags, shell: Shell)
       {
         ...how,
         report: ({ table }) => {
-          const event = { event: 'remove-asked', ...whatOf(table) } as const;
+          const event = { event: 'remove-asked', ...tableInEvent(table) } as const;
           return reportTable(pool, settings, { table, event });
         },
       },
@@ -243,22 +241,15 @@ async function changeAll(
   { tables, isOne }: ChosenTables,
   { report, ...how }: ChangeOfAll,
 ): Promise<Changed> {
-  const done: HoldReport[] = [];
-  const failed: FailedRestore[] = [];
-  for (const [at, table] of tables.entries()) {
-    try {
-      const changed = await changeHold(pool, table, how);
-      await report(changed);
-      done.push(changed);
-    } catch (error) {
-      if (isOne || !isServiceError(error)) throw error;
-      failed.push({ what: nameOf(table), error });
-      if (isFateUnknown(error)) {
-        return { done, failed, untried: tables.slice(at + 1).map(nameOf), isOne };
-      }
-    }
-  }
-  return { done, failed, untried: [], isOne };
+  const work = async (table: ListedTable) => {
+    const changed = await changeHold(pool, table, how);
+    await report(changed);
+    return changed;
+  };
+  const all = await tryEach(tables, { nameOf, work });
+  const [failure] = all.failed;
+  if (isOne && failure !== undefined) throw failure.error;
+  return { ...all, isOne };
 }
 
 /** Returns the exit code. */

@@ -15,11 +15,6 @@ type ReportedTable = Pick<DroppedTable, 'id' | 'groupId' | 'origin'> & {
   readonly rowLogged: boolean | null;
 };
 
-/** The table of an event. */
-export function whatOf({ id, groupId: dropId, origin }: ReportedTable) {
-  return { id, dropId, schema: origin?.schema ?? null, table: origin?.table ?? null };
-}
-
 /** For one table. */
 export async function reportTable(
   pool: ServicePool,

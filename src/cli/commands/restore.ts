@@ -4,6 +4,7 @@
  */
 import type { QualifiedTable } from '../../names/names.js';
 import { jsonText } from '../../printer.js';
+import { tableInEvent } from '../../restore/held-tables.js';
 import type { RestorePlan } from '../../restore/plan-restore.js';
 import {
   formatFailures,
@@ -29,7 +30,7 @@ import { quoteIdentifier } from '../../service/sql.js';
 import { type AccountSettings, type HoldSettings, holdMsOf } from '../settings.js';
 import { type Flags, flagText, type Out, type Shell, wrongUsage } from '../shell.js';
 import { readFilter } from './list.js';
-import { commandLog, reportEvents, reportTable, whatOf, whoIs } from './report-events.js';
+import { commandLog, reportEvents, reportTable, whoIs } from './report-events.js';
 import { withPool } from './with-pool.js';
 
 /** A single named table gets its usual report; several, or a selection, get a summary. */
@@ -159,7 +160,7 @@ async function restoreHeld(
       ? await swap(pool, { target: plan.table.id, by: swapBy(settings, plan.to), anyParent })
       : await restoreTable(pool, plan, { anyParent });
   const { schema, table } = report.restoredAs;
-  const what = { ...whatOf(plan.table), restoredAs: `${schema}.${table}` };
+  const what = { ...tableInEvent(plan.table), restoredAs: `${schema}.${table}` };
   const event = { event: 'restored', ...what } as const;
   await reportTable(pool, settings, { table: plan.table, event });
   return report;

@@ -4,7 +4,7 @@
  *
  * Invariant: a name that can't be decoded is an error, never another name.
  */
-import { parseDuration, parseTime } from '../../duration.js';
+import { parseDuration, parseMoment } from '../../duration.js';
 import { UndropError } from '../../errors.js';
 import { NAME_CHARACTERS_MAX } from '../../names/names.js';
 import type { Literal } from '../../sql/grammar/literal.js';
@@ -38,7 +38,7 @@ export type BoundUndo =
   | {
       readonly kind: 'undrop-table';
       readonly names: readonly BoundName[];
-      /** The newest that was dropped before that time (`parseTime`). */
+      /** The newest that was dropped before that time (`parseMoment`). */
       readonly before: string | null;
       readonly to: BoundName | null;
       readonly swap: boolean;
@@ -149,10 +149,9 @@ export function bindUndo(
   }
 }
 
-/** A duration would mean a time in the past. */
 function timeOf({ value }: Literal, clause: string, facts: UserFacts): string {
   const text = readable(value, facts).join('');
-  if (parseDuration(text) === null && parseTime(text, ANY_DAY) !== null) return text;
+  if (parseMoment(text, ANY_DAY) !== null) return text;
   throw new SaidByServer(wrongArgument(clause, CLOCK_EXPECTED, text));
 }
 

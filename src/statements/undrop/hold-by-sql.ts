@@ -7,15 +7,21 @@
  * of a table that is pinned, or was lengthened.
  */
 import type { HistoryEvent } from '../../audit.js';
-import { parseTime, timeText } from '../../duration.js';
+import { parseMoment, timeText } from '../../duration.js';
 import { UndropError } from '../../errors.js';
 import { LEDGER } from '../../ledger/tables.js';
 import { inBatches, isPinned, shownDue, writtenName } from '../../names/names.js';
 import { formatBytes, formatCount } from '../../printer.js';
-import { changeHold, type HoldChange, readNow } from '../../restore/change-hold.js';
-import { ambiguous, idDigits, isIdPrefix, noSuchHeld } from '../../restore/find-dropped.js';
-import type { ListedTable } from '../../restore/held-tables.js';
-import { isServiceError } from '../../service/errors.js';
+import { changeHold, type HoldChange, notChanged, readNow } from '../../restore/change-hold.js';
+import {
+  ambiguous,
+  idDigits,
+  isIdPrefix,
+  noSuchHeld,
+  qualifiedOrigin,
+} from '../../restore/find-dropped.js';
+import { type ListedTable, tableInEvent } from '../../restore/held-tables.js';
+import { tryEach } from '../../restore/restore.js';
 import type { ServicePool } from '../../service/pool/pools.js';
 import { note, sql, textOf, valueList } from '../../service/sql.js';
 import { newId } from '../../steps/intents.js';
@@ -49,7 +55,7 @@ export async function holdBySql(
   const { pool, maxHoldMs = Number.POSITIVE_INFINITY } = options.service;
   const now = await readNow(pool);
   const after = (ms: number) => new Date(now.getTime() + ms);
-  const due = change.kind === 'for' ? after(change.holdMs) : (parseTime(change.time, now) ?? now);
+  const due = change.kind === 'for' ? after(change.holdMs) : (parseMoment(change.time, now) ?? now);
   if (due.getTime() - now.getTime() > maxHoldMs) {
     const latest = timeText(after(maxHoldMs));
     const why = `expected a time until ${latest} (UNDROP_MAX_HOLD), found ${timeText(due)}`;
@@ -148,28 +154,29 @@ async function endHolds(
   }
   const due = new Date((await readNow(pool)).getTime() + leastMs);
   const change: HoldChange = leastMs === 0 ? { kind: 'end' } : { kind: 'until', due };
-  const changes: HistoryEvent[] = [];
-  const errors = new Map<Dropped, unknown>();
-  for (const table of meant.filter((one) => one.due > due)) {
-    try {
-      const report = await changeHold(pool, table, { change, holdMsMin: 0 });
-      changes.push(heldUntil(report.table, run, options));
-    } catch (error) {
-      if (!isServiceError(error)) throw error;
-      errors.set(table, error);
-    }
-  }
-  const ended = meant.filter((one) => !errors.has(one));
-  if (ended.length === 0) throw [...errors.values()][0];
+  const isToEnd = (one: Dropped) => one.due > due;
+  const report = await tryEach(meant.filter(isToEnd), {
+    nameOf,
+    work: (table) => changeHold(pool, table, { change, holdMsMin: 0 }),
+  });
+  const changed = report.done.map(({ table }) => table);
+  // A hold that ends sooner stays as it is.
+  const ended = [...meant.filter((one) => !isToEnd(one)), ...changed];
+  const [failure] = report.failed;
+  if (ended.length === 0 && failure !== undefined) throw failure.error;
+  const not = [...report.failed.map(({ what }) => what), ...report.untried];
   const note = [
-    ...(left.length === 0 ? [] : [`Not, pinned or held longer: ${namesOf(left)}.`]),
-    ...(errors.size === 0 ? [] : [`Not, in use: ${namesOf([...errors.keys()])}.`]),
+    ...(left.length === 0 ? [] : [`Not, pinned or held longer: ${listed(left.map(nameOf))}.`]),
+    ...(not.length === 0 ? [] : [`Not, in use: ${listed(not)}.`]),
     ...(all.length < TABLES_MAX ? [] : [`Only the newest ${TABLES_MAX} were read.`]),
   ].join(' ');
-  // A hold that ends sooner stays as it is.
-  const last = Math.max(...ended.map((one) => Math.min(one.due.getTime(), due.getTime())));
-  const text = purgeText({ ended, due: new Date(last), leastMs });
-  return { ...(await answerText({ text, note: note || null }, run, options)), changes };
+  const last = new Date(Math.max(...ended.map((one) => one.due.getTime())));
+  const answer = await answerText(
+    { text: purgeText(ended, leastMs === 0 ? null : last), note: note || null },
+    run,
+    options,
+  );
+  return { ...answer, changes: changed.map((table) => heldUntil(table, run, options)) };
 }
 
 /** An OK with that info text, and a warning. */
@@ -182,29 +189,22 @@ async function answerText(
   return { ...ok, payload: withRestoredInfo(payload, text, { note: options.service.note, facts }) };
 }
 
-function purgeText({
-  ended,
-  due,
-  leastMs,
-}: {
-  readonly ended: readonly Dropped[];
-  readonly due: Date;
-  readonly leastMs: number;
-}): string {
+/** `due`: the last end of a hold; null: the holds are over. */
+function purgeText(ended: readonly ListedTable[], due: Date | null): string {
   const bytes = formatBytes(ended.reduce((sum, { byteEstimate }) => sum + (byteEstimate ?? 0), 0));
-  const what = ended.length === 1 ? namesOf(ended) : `${formatCount(ended.length)} tables`;
-  if (leastMs === 0) return `${what}: removed from now on, ${bytes}.`;
+  const [one, ...others] = ended.map(nameOf);
+  const what = others.length === 0 ? one : `${formatCount(ended.length)} tables`;
+  if (due === null) return `${what}: removed from now on, ${bytes}.`;
   return `${what}: removed from ${timeText(due)} on, ${bytes}; until then UNDROP restores.`;
 }
 
-function namesOf(tables: readonly Dropped[]): string {
-  const names = tables.slice(0, NAMES_SHOWN).map(nameOf);
-  const more = tables.length > NAMES_SHOWN ? ` and ${tables.length - NAMES_SHOWN} more` : '';
-  return names.join(', ') + more;
+function listed(names: readonly string[]): string {
+  const more = names.length > NAMES_SHOWN ? ` and ${names.length - NAMES_SHOWN} more` : '';
+  return names.slice(0, NAMES_SHOWN).join(', ') + more;
 }
 
-function nameOf({ origin }: Pick<Dropped, 'origin'>): string {
-  return writtenName(origin);
+function nameOf(table: ListedTable): string {
+  return qualifiedOrigin(table) ?? table.id;
 }
 
 /** The ids of those whose hold was lengthened. */
@@ -223,21 +223,11 @@ async function lengthenedAmong(
   return found;
 }
 
-function notChanged({ origin, id }: Dropped, why: string, instead: string): UndropError {
-  return new UndropError('UNDROP_HOLD_NOT_CHANGED', {
-    table: writtenName(origin),
-    id,
-    why,
-    instead,
-  });
-}
-
 function heldUntil(
-  { id, groupId: dropId, origin, holdName }: ListedTable,
+  table: ListedTable,
   { facts: { user } }: UndoRun,
   { session: { clientAddress: client, threadId } }: InterceptOptions,
 ): HistoryEvent {
-  const name = { schema: origin?.schema ?? null, table: origin?.table ?? null };
-  const what = { id, dropId, ...name, until: shownDue(holdName) };
-  return { event: 'hold-changed', user, client, threadId, ...what };
+  const until = shownDue(table.holdName);
+  return { event: 'hold-changed', user, client, threadId, ...tableInEvent(table), until };
 }

@@ -4,7 +4,6 @@
  * UTC unless it has an offset. A comparison with NULL is neither true nor false, as in SQL. Pure.
  */
 import { parseTime } from '../../duration.js';
-import { inBatches } from '../../names/names.js';
 import type { Field } from '../../printer.js';
 import type {
   ColumnName,
@@ -15,6 +14,7 @@ import type {
 } from '../../sql/grammar/list-clauses.js';
 import type { Literal } from '../../sql/grammar/literal.js';
 import type { Signal } from '../../steps/session/user-session.js';
+import { hasPattern, type PatternPart } from '../../wildcards.js';
 import { ER_BAD_FIELD_ERROR, ER_WRONG_ARGUMENTS } from '../../wire/server-errors.js';
 import { SaidByServer } from './said-by-server.js';
 
@@ -39,12 +39,11 @@ interface ListColumns<T> {
 }
 
 export interface ListPlan<T> {
-  readonly isWanted: (item: T) => boolean;
+  /** Null: all are, because there is no WHERE. */
+  readonly isWanted: ((item: T) => boolean) | null;
   /** Null: in the order of the list. */
   readonly order: ((one: T, other: T) => number) | null;
   readonly limit: ListClauses['limit'];
-  /** There is no WHERE. */
-  readonly isAll: boolean;
 }
 
 /** Throws `SaidByServer` for an unknown column, and for a literal that a column can't be. */
@@ -59,33 +58,41 @@ export function planList<T>(
     return (one: T, other: T) => sign * orderOf(of(one), of(other));
   });
   return {
-    isWanted: (item) => test === null || test(item) === true,
+    isWanted: test === null ? null : (item) => test(item) === true,
     order:
       orders.length === 0
         ? null
         : (one, other) => orders.reduce((found, order) => found || order(one, other), 0),
     limit,
-    isAll: where === null,
   };
 }
 
-/** Rows that are compared in one go: a hundred LIKEs of one may take milliseconds. */
-const ROWS_IN_A_GO = 1;
-
-/** The items of the list that are wanted, in its order. `pause`: others have their turn. */
+/**
+ * The items of the list that are wanted, in its order. `pause`: others have their turn, because a
+ * hundred LIKEs of one row may take milliseconds.
+ */
 export async function applyPlan<T>(
   plan: ListPlan<T>,
   items: readonly T[],
   pause: () => Promise<void>,
 ): Promise<readonly T[]> {
   const { isWanted, order, limit } = plan;
-  const wanted: T[] = [];
-  for (const batch of inBatches(items, ROWS_IN_A_GO)) {
-    wanted.push(...batch.filter(isWanted));
-    await pause();
-  }
+  const wanted = isWanted === null ? [...items] : await filtered(items, isWanted, pause);
   if (order !== null) wanted.sort(order);
   return limit === null ? wanted : wanted.slice(limit.offset, limit.offset + limit.rows);
+}
+
+async function filtered<T>(
+  items: readonly T[],
+  isWanted: (item: T) => boolean,
+  pause: () => Promise<void>,
+): Promise<T[]> {
+  const wanted: T[] = [];
+  for (const item of items) {
+    if (isWanted(item)) wanted.push(item);
+    await pause();
+  }
+  return wanted;
 }
 
 /** The field of that title. Throws `SaidByServer`. */
@@ -136,7 +143,7 @@ function comparisonOf<T>(
   if (by === 'like') {
     const parts = other.text === undefined ? null : patternParts(other.text);
     return onValues(one, other, (value, pattern) =>
-      isLike(String(value), parts ?? patternParts(String(pattern))),
+      hasPattern(String(value).toLowerCase(), parts ?? patternParts(String(pattern))),
     );
   }
   const [first, second] = [fitted(one, other, left), fitted(other, one, right)];
@@ -244,30 +251,7 @@ function isSameText(one: string, other: string): boolean {
   return one.toLowerCase() === other.toLowerCase();
 }
 
-/** `%` and `_`, escaped by a backslash. Goes back to the last `%` alone, so it is quick. */
-export function isLike(text: string, parts: readonly PatternPart[]): boolean {
-  const letters = Array.from(text.toLowerCase());
-  let [at, part, anyAt, anyPart] = [0, 0, 0, -1];
-  while (at < letters.length) {
-    const wanted = parts[part];
-    if (wanted === 'any') {
-      [anyAt, anyPart] = [at, part];
-      part++;
-    } else if (wanted === 'one' || (typeof wanted === 'object' && wanted.letter === letters[at])) {
-      at++;
-      part++;
-    } else if (anyPart >= 0) {
-      anyAt++;
-      [at, part] = [anyAt, anyPart + 1];
-    } else {
-      return false;
-    }
-  }
-  return parts.slice(part).every((rest) => rest === 'any');
-}
-
-type PatternPart = 'any' | 'one' | { readonly letter: string };
-
+/** The pattern of a LIKE: `%` and `_`, escaped by a backslash. */
 export function patternParts(pattern: string): readonly PatternPart[] {
   const parts: PatternPart[] = [];
   let isEscaped = false;

@@ -28,8 +28,9 @@ export async function showDropped(
   if (show.what === 'databases') return showSchemas(show, format, options);
   const { schema, like, plan, fields } = show;
   const fit = { ...(schema !== null && { schema }), ...(like !== null && { like }) };
-  const { limit, order, isAll } = plan;
-  const enough = limit !== null && order === null && isAll ? limit.offset + limit.rows : TABLES_MAX;
+  const { limit, order, isWanted } = plan;
+  const isHead = limit !== null && order === null && isWanted === null;
+  const enough = isHead ? limit.offset + limit.rows : TABLES_MAX;
   const found = await findSeen(fit, { facts, server, enough }, options);
   if ('errno' in found) return answeredWith(found);
   const isCut = found.isCut && enough === TABLES_MAX;

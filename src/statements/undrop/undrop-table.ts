@@ -8,7 +8,7 @@
  */
 
 import type { AuditEvent } from '../../audit.js';
-import { parseTime, utcText } from '../../duration.js';
+import { parseMoment, utcText } from '../../duration.js';
 import { UndropError } from '../../errors.js';
 import { STATEMENT_BYTES_MAX } from '../../ledger/entry.js';
 import { findRows } from '../../ledger/read.js';
@@ -24,6 +24,7 @@ import {
   readNear,
   withFate,
 } from '../../restore/find-dropped.js';
+import { tableInEvent } from '../../restore/held-tables.js';
 import { makeWhole, problemsOf } from '../../restore/make-whole.js';
 import { foldedKey, planRestore, type RestorePlan } from '../../restore/plan-restore.js';
 import { formatLarger, formatRestored } from '../../restore/print-report.js';
@@ -78,7 +79,7 @@ export async function undropTables(
     if (asked.has(sameOf(name))) throw new SaidByServer(notUnique(name.table));
     asked.set(sameOf(name), name);
   }
-  const dropped = before === null ? null : parseTime(before, new Date());
+  const dropped = before === null ? null : parseMoment(before, new Date());
   const asker = { facts, server, sameOf, before: dropped };
   const [one] = names;
   // A hold name that isn't a table's original name means the id in it.
@@ -305,13 +306,17 @@ function holdOfLive(
 
 function restoredEvent(
   { id, restoredAs }: RestoreReport,
-  { table: { groupId: dropId, origin } }: RestorePlan,
+  { table }: RestorePlan,
   by: { readonly facts: UserFacts; readonly options: InterceptOptions },
 ): AuditEvent<'restored'> {
   const { clientAddress: client, threadId } = by.options.session;
-  const name = { schema: origin?.schema ?? null, table: origin?.table ?? null };
   const who = { user: by.facts.user, client, threadId };
-  return { event: 'restored', ...who, id, dropId, ...name, restoredAs: writtenName(restoredAs) };
+  return {
+    event: 'restored',
+    ...who,
+    ...tableInEvent({ ...table, id }),
+    restoredAs: writtenName(restoredAs),
+  };
 }
 
 function someNot(

@@ -1,0 +1,27 @@
+/** Patterns with wildcards: those of LIKE, and the names in rules. Pure. */
+
+/** Any letters, one letter, or this one. */
+export type PatternPart = 'any' | 'one' | { readonly letter: string };
+
+/**
+ * Whether the whole text is of that pattern. Backtracks only to the last `any`, so that the time is
+ * bounded by the product of the lengths.
+ */
+export function hasPattern(text: string, parts: readonly PatternPart[]): boolean {
+  const letters = Array.from(text);
+  let [at, next, anyAt, resumeAt] = [0, 0, -1, 0];
+  while (at < letters.length) {
+    const wanted = parts[next];
+    if (wanted === 'any') {
+      [anyAt, resumeAt] = [next, at];
+      next++;
+    } else if (wanted === 'one' || (typeof wanted === 'object' && wanted.letter === letters[at])) {
+      at++;
+      next++;
+    } else if (anyAt >= 0) {
+      resumeAt++;
+      [at, next] = [resumeAt, anyAt + 1];
+    } else return false;
+  }
+  return parts.slice(next).every((part) => part === 'any');
+}
