@@ -30,6 +30,7 @@ interface What {
   readonly holdName: string;
   readonly how: string | null;
   readonly bytes: number | null;
+  readonly tags: Readonly<Record<string, string>> | null;
   readonly until: string | null;
   readonly because: string | null;
   readonly from: string;
@@ -76,7 +77,7 @@ export const AUDIT_EVENTS = {
   held: inHistory({
     level: 'info',
     message: 'held a dropped table',
-    fields: [...HELD, 'how', 'bytes', 'until', 'because'],
+    fields: [...HELD, 'how', 'bytes', 'until', 'because', 'tags'],
   }),
   recovered: inHistory({ level: 'info', message: RECOVERED, fields: HELD }),
   transition: inHistory({

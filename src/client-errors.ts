@@ -208,7 +208,8 @@ export const CLIENT_ERRORS = {
     text: 'No held table matches "{target}".{fate}',
     remedy:
       '`undrop list` and SHOW DROPPED TABLES show what can be restored. Give at least 4 digits ' +
-      'of an id, the first or the last, and put a name that contains a dot in backticks.',
+      'of an id, the first or the last, and put a name that contains a dot in backticks. The id of ' +
+      'a drop of several tables goes to `undrop restore --drop`.',
   },
   UNDROP_AMBIGUOUS: {
     text: 'Expected {target} to match one drop, found {found}.',

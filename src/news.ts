@@ -3,7 +3,8 @@
  * the audit; webhook/server-news.ts of the state of the server. Plain records, which cross from one
  * process of a service to another. Pure.
  *
- * Invariant: no text of a statement gets into it, because it may have literals of a user.
+ * Invariant: no text of a statement gets into it, because it may have literals of a user, but for
+ * the tags of a tracing library.
  */
 import type { AuditEvent } from './audit.js';
 import { formatBytes } from './printer.js';
@@ -80,7 +81,7 @@ function newsOfDrop(
 ): readonly News[] {
   const [first] = held;
   if (first === undefined) return [];
-  const { user = '', client, threadId, dropId, how, schema, until } = first;
+  const { user = '', client, threadId, dropId, how, schema, until, tags } = first;
   const known = held.flatMap(({ bytes }) => bytes ?? []);
   const bytes = known.length === 0 ? null : known.reduce((sum, one) => sum + one, 0);
   const isDatabase = how === 'DROP DATABASE' && kinds.includes('drop-database');
@@ -95,7 +96,7 @@ function newsOfDrop(
     {
       kind: isDatabase ? 'drop-database' : 'drop',
       sentence,
-      fields: { ...fields, tableCount: held.length, bytes, until },
+      fields: { ...fields, tableCount: held.length, bytes, until, tags },
     },
   ];
 }

@@ -126,7 +126,8 @@ export const OPERATOR_ERRORS = {
     errno: 1045,
     text: 'The server at {server} refuses the service account: {cause}.',
     remedy:
-      'Check UNDROP_USER and UNDROP_PASSWORD, and the hosts from which the account may connect.',
+      'Check UNDROP_USER (--user) and UNDROP_PASSWORD, and the hosts from which the account may ' +
+      'connect. A list of what one user dropped: --dropped-by.',
   },
   UNDROP_ADMIN_ACCOUNT: {
     errno: 1045,

@@ -43,6 +43,7 @@ const FIELDS: Readonly<Record<AuditField, string>> = {
   holdName: 'its hold name there',
   how: '`DROP TABLE`, `DROP DATABASE`, `TRUNCATE`, `PARTITION`, `REPLACE` or `SWAP`',
   bytes: 'its size by the server’s estimate at the drop; null: not known',
+  tags: 'the key-value comment of the statement (sqlcommenter), such as its `traceparent`; null: none',
   until: 'the end of its state, or `pinned`; for a pause its end, or null for no end',
   because: 'the rule or the hint that decided; for a transition its reason',
   from: 'the previous state',

@@ -186,7 +186,6 @@ const LIFECYCLE_KEYS = [
   'purgeImpact',
   'purgeBinlog',
   'collect',
-  'adopt',
   'grace',
   'fastDrop',
   'ledgerKeep',
@@ -224,7 +223,6 @@ export function lifecycleSettings(
 ): LifecycleSettings {
   return {
     collect: settings.mode === 'replay' ? 'off' : settings.collect,
-    adopts: settings.adopt === 'vitess',
     lifecycle: settings.lifecycle.map((state) => state.toUpperCase() as TableState),
     purgeBinlog: settings.purgeBinlog === 'on',
     purgeChunkRows: PURGE_CHUNK_ROWS,

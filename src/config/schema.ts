@@ -188,10 +188,9 @@ export const SETTINGS = {
         'undrop refuses a DROP TABLE or DROP DATABASE if a table was read or written within this time, as far as the server reports it, unless the statement has the hint insist (docs/policy.md)',
     }),
   ),
-  note: choice(['info', 'warning', 'off'], {
+  note: choice(['info', 'off'], {
     default: 'info',
-    meaning:
-      'how undrop reports to a session how to undo its drop, and until when: in the info text of the OK packet, in a warning (code 1105 in SHOW WARNINGS), or not at all',
+    meaning: 'whether the info text of the OK packet of a drop says how to undo it, and until when',
   }),
   lifecycle: setting<readonly LifecycleState[]>({
     default: STATES.join(','),
@@ -245,11 +244,6 @@ export const SETTINGS = {
     default: 'auto',
     meaning:
       'whether this proxy collects; of all proxies of a writable server, the one with the collector lock does. auto: not on a server that replicates from another (dual primaries: on for one of them). In a Galera cluster one node collects',
-  }),
-  adopt: choice(['none', 'vitess'], {
-    default: 'none',
-    meaning:
-      'whether undrop also collects and restores tables that Vitess left under its hold names',
   }),
   grace: duration({
     default: '1h',

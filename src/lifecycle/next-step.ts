@@ -221,8 +221,6 @@ export interface LifecycleSettings {
    * server replicates from another, which may collect, too. `off` never does.
    */
   readonly collect: 'auto' | 'on' | 'off';
-  /** Whether tables of Vitess are taken into the ledger. */
-  readonly adopts: boolean;
   /** How long a collector waits if the server may be a restored backup; 0: no wait. */
   readonly graceMs: number;
   /** `auto` follows `removalWay`, the others force it. */

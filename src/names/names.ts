@@ -257,6 +257,13 @@ export function dropIdOf(id: string): string {
   return ghostIdOf(id) === id ? `${id.slice(0, 12)}7${id.slice(13)}` : id;
 }
 
+/** Its last digits, for people: enough to tell it from others. */
+export function shortId(id: string): string {
+  return id.slice(-SHORT_DIGITS);
+}
+
+const SHORT_DIGITS = 8;
+
 /** The milliseconds since the epoch in `id`; meaningless for an id that undrop didn't create. */
 export function idTimeMs(id: string): number {
   assert(isHoldId(id), 'a hold id has 32 lower-case hex digits');

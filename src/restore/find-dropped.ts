@@ -7,6 +7,7 @@
  * held from several schemas, none is taken, because the request is ambiguous. A table with an
  * unknown property matches no filter on it.
  */
+import { timeText } from '../duration.js';
 import { UndropError } from '../errors.js';
 import type { LedgerRow } from '../ledger/entry.js';
 import { readWhoEnded } from '../ledger/history.js';
@@ -91,11 +92,16 @@ const SHOWN_MAX = 5;
 
 /** The refusal if several tables match. */
 export function ambiguous(target: string, tables: readonly ListedTable[]): UndropError {
-  const found = tables.map((table) => `${table.id} (${qualifiedOrigin(table) ?? UNKNOWN})`);
+  const found = tables.map((table) => {
+    const name = qualifiedOrigin(table) ?? 'origin not known';
+    return `${table.id} (${name}${droppedText(table)})`;
+  });
   return ambiguousIds(target, found);
 }
 
-const UNKNOWN = 'origin not known';
+function droppedText({ droppedAt }: Pick<DroppedTable, 'droppedAt'>): string {
+  return droppedAt === null ? '' : `, dropped ${timeText(droppedAt)}`;
+}
 
 export function ambiguousIds(target: string, found: readonly string[]): UndropError {
   const shown = found.slice(0, SHOWN_MAX);
@@ -212,9 +218,13 @@ export async function withFate(
   if (!isAbsent(error)) return error;
   const found = rows ?? (await tolerantly(() => findEndedRows(pool, target))).value;
   const last = found.find(({ endedAt }) => endedAt !== null);
-  const names = (near ?? (await readNear(pool, target))).map(writtenName);
-  const shown = [...new Set(names)].slice(0, NEAR_SHOWN_MAX).join(', ');
-  const others = shown === '' ? '' : ` Held under a near name: ${shown}.`;
+  const newest = new Map<string, string>();
+  for (const row of near ?? (await readNear(pool, target))) {
+    const name = writtenName(row);
+    if (!newest.has(name)) newest.set(name, `${name}${droppedText(row)}`);
+  }
+  const shown = [...newest.values()].slice(0, NEAR_SHOWN_MAX).join('; ');
+  const others = shown === '' ? '' : ` Held under that name: ${shown}.`;
   const fate = (last === undefined ? '' : await fateOf(pool, last)) + others;
   return fate === '' ? error : new UndropError('UNDROP_NO_SUCH_HELD', { target, fate }, error);
 }

@@ -30,6 +30,9 @@ import {
   mapHoldTables,
 } from '../service/hold-tables.js';
 import type { ServiceConnection } from '../service/pool/pools.js';
+import { readServerFacts } from '../service/server-facts.js';
+import { dateOf, note, sql } from '../service/sql.js';
+import { readSizes } from '../service/true-sizes.js';
 
 /** The known properties of a dropped table, in any state. */
 export interface DroppedTable {
@@ -80,6 +83,11 @@ export interface ListedTable extends DroppedTable {
   readonly state: TableState;
   /** UTC, by the server's clock: the state does not end before. */
   readonly due: Date;
+  /**
+   * In PURGE: when its last rows are likely to be deleted; null: not known. Left out: it wasn't
+   * asked for what is left.
+   */
+  readonly purgedBy?: Date | null;
   /** Whether changes to it are written to the binary log. */
   readonly logged: boolean;
   /** Whether its ledger row is in the binary log; null: no row. */
@@ -155,6 +163,43 @@ export async function listRows(
   const others = live.filter(({ id }) => !seen.has(id));
   const unseen = await findUnseen(connection, others);
   return [...tables, ...unseen, ...findTorn(others)].sort(newestFirst);
+}
+
+/**
+ * The tables with the rows and bytes that are left of those in PURGE and EVAC, and with the end of
+ * a PURGE, as far as the server knows them: statistics lag behind.
+ */
+export async function withWhatIsLeft<T extends ListedTable>(
+  connection: ServiceConnection,
+  tables: readonly T[],
+): Promise<readonly T[]> {
+  const going = tables.filter(({ state }) => state === 'PURGE' || state === 'EVAC');
+  if (going.length === 0) return tables;
+  const server = await readServerFacts(connection);
+  const places = going.map(({ id, holdSchema: schema, holdName: name }) => ({ id, schema, name }));
+  const sizes = await readSizes(connection, server, places);
+  const [[clock = {}] = []] = await connection.run(
+    sql`SELECT ${note('time')} UTC_TIMESTAMP() AS utcNow`,
+  );
+  const now = dateOf(clock, 'utcNow');
+  const isGoing = new Set<ListedTable>(going);
+  return tables.map((table) => {
+    const { rows, bytes } = sizes.get(table.id) ?? { rows: null, bytes: null };
+    if (!isGoing.has(table) || (rows === null && bytes === null)) return table;
+    const left = { ...table, rowEstimate: rows, byteEstimate: bytes };
+    return table.state === 'EVAC' ? left : { ...left, purgedBy: endOfPurge(table, rows, now) };
+  });
+}
+
+/** At the pace since it began, which is the due time of a PURGE. */
+function endOfPurge(
+  { rowEstimate, due }: ListedTable,
+  left: number | null,
+  now: Date,
+): Date | null {
+  const purged = rowEstimate === null || left === null ? 0 : rowEstimate - left;
+  if (purged <= 0 || left === null) return null;
+  return new Date(now.getTime() + (left / purged) * (now.getTime() - due.getTime()));
 }
 
 async function readWanted(

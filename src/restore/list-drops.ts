@@ -24,6 +24,7 @@ import {
   type ListedTable,
   listPage,
   listUnknown,
+  withWhatIsLeft,
 } from './held-tables.js';
 
 /** A line: one table, or what the ledger has of several. */
@@ -129,6 +130,7 @@ async function look(
     if (ended !== null) known.set(row.id, ended);
   }
   const open = rows.filter(({ id, state }) => !known.has(id) && LIVE_STATES.includes(state));
-  for (const table of await listPage(connection, open)) known.set(table.id, table);
+  const listed = await withWhatIsLeft(connection, await listPage(connection, open));
+  for (const table of listed) known.set(table.id, table);
   return rows.flatMap(({ id }) => known.get(id) ?? []);
 }

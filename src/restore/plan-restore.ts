@@ -79,23 +79,18 @@ export function canComeBack({ state, torn }: Pick<ListedTable, 'state' | 'torn'>
 function chooseName(table: ListedTable, to: string | undefined): QualifiedTable {
   const noOrigin = () => new UndropError('UNDROP_NO_ORIGIN', { id: table.id });
   if (to === undefined) {
-    if (table.origin === null || isAdopted(table)) throw noOrigin();
+    if (table.origin === null) throw noOrigin();
     return table.origin;
   }
   const parsed = parseTableName(to);
   if (parsed === null) throw new UndropError('UNDROP_BAD_TARGET', { target: to });
   const schema = parsed.schema ?? table.origin?.schema;
   const isOwn = parsed.table === table.origin?.table;
-  if (schema === undefined || (isOwn && isAdopted(table))) throw noOrigin();
+  if (schema === undefined) throw noOrigin();
   // A hold name may be collected as one, unless it is the table's original name.
   const isOurs = !isUserSchema(schema) || (parseHoldName(parsed.table) !== null && !isOwn);
   if (isOurs) throw new UndropError('UNDROP_BAD_TARGET', { target: to });
   return { schema, table: parsed.table };
-}
-
-/** A table of Vitess has its hold name in the ledger; its own is lost (recovery/reconcile.ts). */
-function isAdopted({ id, origin }: ListedTable): boolean {
-  return origin !== null && parseHoldName(origin.table)?.id === id;
 }
 
 interface KeyedItem {

@@ -23,7 +23,7 @@ type AllUses = ReadonlyMap<string, Uses>;
 
 /** A dropped table with its present facts. */
 type Line = DroppedTable &
-  Partial<Pick<ListedTable, 'due' | 'holdSchema' | 'holdName' | 'unseen' | 'torn'>> &
+  Partial<Pick<ListedTable, 'due' | 'purgedBy' | 'holdSchema' | 'holdName' | 'unseen' | 'torn'>> &
   Partial<Pick<EndedTable, 'endedAt' | 'restoredAs'>> & {
     readonly state?: string | null;
     /** Left out: unknown. */
@@ -42,6 +42,7 @@ const LIST: readonly Field<Line>[] = [
   { key: 'groupId' },
   { key: 'state', json: formatState },
   { key: 'until', json: ({ due }) => due },
+  { key: 'purgedBy' },
   { key: 'rowEstimate' },
   { key: 'byteEstimate' },
   { key: 'usedWhileHeld', json: ({ used }) => (used === undefined ? used : (used?.count ?? 0)) },
@@ -78,9 +79,10 @@ export function formatUses({ count, lastAt, who }: Uses): string {
 export const HOW_TO_MEND =
   'some of its partitions have the hold name; docs/what-if.md describes the repair';
 
-/** The due time; PURGE and DROP have none. For a table that is no longer held: the end. */
-export function formatUntil({ endedAt, state, due, torn }: Line): string {
+/** The due time, or the likely end of a PURGE. For a table that is no longer held: its end. */
+export function formatUntil({ endedAt, state, due, torn, purgedBy }: Line): string {
   if (due === undefined) return formatTime(endedAt ?? null);
+  if (state === 'PURGE' && purgedBy) return `about ${formatTime(purgedBy)}`;
   if (torn || (state !== 'HOLD' && state !== 'EVAC')) return '-';
   return state === 'HOLD' && isPinned(due) ? 'pinned' : formatTime(due);
 }

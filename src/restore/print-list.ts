@@ -121,15 +121,23 @@ function endOf(table: ListedTable | EndedTable, view: ListView): Pick<Line, 'unt
     const until = table.endedAt === null ? NOT_KNOWN : timeIn(view, table.endedAt);
     return { until, notes: [table.state] };
   }
-  const { state, due, torn, holdSchema } = table;
+  const { state, due, torn, holdSchema, purgedBy = null } = table;
   const place = isRecycleSchema(holdSchema) ? [] : ['in place'];
   const used = view.uses?.has(table.id) ? ['in use'] : [];
   if (torn === true || state !== 'HOLD') {
-    const until = state === 'EVAC' ? timeIn(view, due) : '-';
-    return { until, notes: [formatState(table) ?? state, ...place, ...used] };
+    const end = state === 'EVAC' ? due : purgedBy;
+    const until = end === null ? '-' : timeIn(view, end);
+    return { until, notes: [formatState(table) ?? state, ...rowsLeft(table), ...place, ...used] };
   }
   if (isPinned(due)) return { until: 'pinned', notes: [...place, ...used] };
   return { until: timeIn(view, due), notes: [...soon(due, view), ...place, ...used] };
+}
+
+/** In a PURGE; short, because a screen has few columns left for it. */
+function rowsLeft({ purgedBy, rowEstimate: rows }: ListedTable): readonly string[] {
+  if (purgedBy === undefined || rows === null) return [];
+  if (rows < 10_000) return [`${formatCount(rows)} left`];
+  return [rows < 1e6 ? `${Math.round(rows / 1e3)}k left` : `${(rows / 1e6).toFixed(1)}M left`];
 }
 
 function endOfSeveral(drop: Several, view: ListView): Pick<Line, 'until' | 'notes'> {
@@ -198,7 +206,7 @@ function cut(text: string, width: number): string {
 }
 
 /** The number of last digits that distinguishes all ids; the first ones are a time. */
-function uniqueDigits(ids: readonly string[]): number {
+export function uniqueDigits(ids: readonly string[]): number {
   for (let digits = ID_DIGITS_MIN; digits < 32; digits += 1) {
     if (new Set(ids.map((id) => id.slice(-digits))).size === ids.length) return digits;
   }

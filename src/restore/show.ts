@@ -26,6 +26,7 @@ import {
   type EndedTable,
   type ListedTable,
   newestFirst,
+  withWhatIsLeft,
 } from './held-tables.js';
 import { newestWhole } from './plan-restore.js';
 
@@ -50,7 +51,8 @@ export interface ShownTable {
 /** Rejects with UNDROP_NO_SUCH_HELD or UNDROP_AMBIGUOUS. A name means the newest complete one. */
 export async function showTable(pool: ServicePool, target: string): Promise<ShownTable> {
   const found = await findDropped(pool, target);
-  const held = newestWhole(found) ?? null;
+  const newest = newestWhole(found);
+  const [held = null] = newest === undefined ? [] : await withWhatIsLeft(pool, [newest]);
   const id = held?.id ?? (await findEnded(pool, target));
   const [known = null] = await rowsOf(pool, { by: 'ids', ids: [id] });
   const missing = known === null ? null : await findMissing(pool, known);
@@ -67,7 +69,7 @@ export async function showTable(pool: ServicePool, target: string): Promise<Show
     script: missing === null ? script : missingScript(missing),
     ended: row === null ? null : describeEnded(row),
     sameDrop: [...kin].sort(newestFirst),
-    others: found.filter((other) => other !== held),
+    others: found.filter((other) => other !== newest),
   };
 }
 

@@ -25,6 +25,7 @@ import { findHoldTables } from '../service/hold-tables.js';
 import type { ServicePool, TaskConnection } from '../service/pool/pools.js';
 import { runWithTimeoutOn, SHORT_INNODB_WAIT } from '../service/pool/statement-timeout.js';
 import { ident, note, sql } from '../service/sql.js';
+import { commentTags } from '../sql/comment-tags.js';
 import { ABSENT_TO_RENAME } from '../wire/server-errors.js';
 import { findDropped } from './find-dropped.js';
 import type { ListedTable } from './held-tables.js';
@@ -137,7 +138,8 @@ function heldEvent(
   const { user, clientAddress: client } = by;
   const where = { id, dropId: id, schema, table, holdSchema, holdName };
   const until = holdUntil?.toISOString() ?? null;
-  return { event: 'held', user, client, ...where, how: 'SWAP', bytes, until, because: null };
+  const tags = commentTags(by.statementText);
+  return { event: 'held', user, client, ...where, how: 'SWAP', bytes, until, because: null, tags };
 }
 
 interface Exchange {

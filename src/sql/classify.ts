@@ -22,7 +22,6 @@ import {
   flashbackVerdict,
   holdVerdict,
   purgeVerdict,
-  recoverVerdict,
   undropVerdict,
 } from './grammar/undrop.js';
 import {
@@ -302,11 +301,10 @@ function* statementVerdict(
     case 'EXECUTE':
       return yield* executeVerdict(statement, source, context);
     case 'UNDROP':
+    case 'RECOVER':
       return undropVerdict(tokens, statement, source);
     case 'FLASHBACK':
       return flashbackVerdict(tokens, statement, source);
-    case 'RECOVER':
-      return recoverVerdict(tokens, statement, source);
     case 'HOLD':
       return holdVerdict(tokens, statement, source);
     case 'PURGE':

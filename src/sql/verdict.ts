@@ -149,7 +149,11 @@ export interface UndoTarget {
 }
 
 /** The columns of a SELECT; null: all. */
-export type Selected = 'count' | readonly (ColumnName & { readonly alias: string })[] | null;
+export type Selected =
+  | readonly (ColumnName & { readonly alias: string })[]
+  /** The title of the number of rows. */
+  | { readonly count: string }
+  | null;
 
 /** Names are unescaped bytes in the client's charset; a name without a schema is in the default. */
 export type UndoStatement =
@@ -196,8 +200,11 @@ export type UndoStatement =
       readonly schema: Uint8Array;
       readonly ifExists: boolean;
     }
-  /** The offset of the error in the text. */
-  | { readonly kind: 'syntax-error'; readonly at: number };
+  /** `at`: the offset of the error in the text. */
+  | { readonly kind: 'syntax-error'; readonly at: number; readonly form: UndoForm };
+
+/** The form of a wrong statement; `to-time`: it asks for a live table as it once was. */
+export type UndoForm = 'undrop' | 'show' | 'select' | 'hold' | 'purge' | 'explain' | 'to-time';
 
 /** A statement of undrop itself, which no server knows: it destroys nothing. */
 export interface Undo {

@@ -190,8 +190,7 @@ export async function dropAndHold(
   }
   if (hints.length > 0 && areForDestroying(hints)) return destroy(null);
   const isPlain = run === dropTable;
-  const tellsUndo = isPlain && service.note === 'warning';
-  const request = { ...drop, server, session, tellsUndo };
+  const request = { ...drop, server, session };
   const requireIdleMs = isPlain ? (service.requireIdleMs ?? null) : null;
   const seen = { guess, logBinMayBeOff, requireIdleMs };
   let result: DropResult;

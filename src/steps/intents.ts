@@ -28,6 +28,7 @@ import { haveHostConditions, type Ruling } from '../policy/decide.js';
 import { type HoldTime, isInsistence } from '../policy/rules.js';
 import { resolveEnded } from '../recovery/resolve-intents.js';
 import { finishRestore } from '../restore/make-whole.js';
+import { commentTags } from '../sql/comment-tags.js';
 import { FORGET_TRIES, OUTCOME_PAUSES_MS, pauseBefore } from '../tries.js';
 import type { DropOptions } from './drop-options.js';
 import { hasForeignKeys, whyNotHeld } from './inspect-names.js';
@@ -104,6 +105,8 @@ export class Intents {
     const { session, groupId: dropId, statement, how } = this.#request;
     const { threadId, clientAddress: client } = session;
     const { empties, partitions } = statement;
+    const text = this.#request.text.subarray(0, STATEMENT_BYTES_MAX);
+    const tags = commentTags(Buffer.from(text).toString());
     const kind = partitions !== undefined ? 'PARTITION' : empties ? 'TRUNCATE' : 'DROP TABLE';
     const recorded = this.#recorded?.intent?.tables ?? [];
     return held.map(({ id, holdSchema, holdName }) => {
@@ -116,6 +119,7 @@ export class Intents {
         ...{ holdSchema, holdName, how: how ?? kind, bytes: named?.byteEstimate ?? null },
         until: shownDue(holdName),
         because: this.rulingOf(id)?.by ?? null,
+        tags,
       };
     });
   }

@@ -1,23 +1,17 @@
 /**
  * How a drop is undone, and until when, for the session that drops (UNDROP_NOTE): in the info text
- * of the OK packet, which costs nothing, or as a diagnostic of the user's session, so that SHOW
- * WARNINGS of any client has it. SIGNAL raises it, and no server takes a SIGNAL that is a note, so
- * its level is Warning.
+ * of the OK packet, which costs nothing.
  *
- * Invariants: the info text changes nothing else of the answer. The server's own diagnostics win,
- * because SIGNAL clears them; a session that wants no notes (sql_notes=0) gets none.
+ * Invariant: the info text changes nothing else of the answer.
  */
 import { idTimeMs, isPinned, parseHoldName } from '../names/names.js';
 import { isUnquotedName } from '../sql/grammar/table-name.js';
 import { clientCharsetOf, isStorable } from '../sql/lex/client-charset.js';
-import { type OkPacket, okWithInfo, okWithWarnings } from '../wire/response.js';
-import { ER_UNKNOWN_ERROR } from '../wire/server-errors.js';
-import { factText } from './session/facts.js';
-import { clean, SIGNAL_CHARACTERS_MAX, signalSql } from './session/user-session.js';
-import { ask, type HeldTable, type UserFacts, type UserSession } from './world.js';
+import { okWithInfo } from '../wire/response.js';
+import type { HeldTable, UserFacts } from './world.js';
 
 /** The values of UNDROP_NOTE. */
-export type Note = 'info' | 'warning' | 'off';
+export type Note = 'info' | 'off';
 
 export interface Undoable {
   readonly held: readonly Pick<HeldTable, 'id' | 'holdName'>[];
@@ -29,8 +23,6 @@ export interface Undoable {
   /** An addition to the text, without its final period; default: none. */
   readonly remark?: string | null;
 }
-
-// ── the info text ────────────────────────────────────────────────────────────────────────────────
 
 /** With a length of one byte; some clients show it as a part of the text. */
 const INFO_BYTES_MAX = 250;
@@ -94,48 +86,6 @@ function inCharset(text: string, charset: string): Buffer | null {
   const kind = clientCharsetOf(charset);
   const isSame = bytes.length === text.length && kind !== null && isStorable(bytes, kind);
   return isSame ? bytes : null;
-}
-
-// ── the warning ──────────────────────────────────────────────────────────────────────────────────
-
-/** `ok`, or the same with one more warning. */
-export async function tellUndo(
-  session: UserSession,
-  ok: OkPacket,
-  { groupId, ...undoable }: Undoable & { readonly groupId: string },
-): Promise<OkPacket> {
-  const message = ok.warnings > 0 ? null : undoNote(undoable, groupId);
-  if (message === null) return ok;
-  const [notes] = await ask(session, NOTES_SQL);
-  if (notes?.kind === 'rows' && factText(notes.rows[0]?.[0]) !== '1') return ok;
-  const signal = { errno: ER_UNKNOWN_ERROR, sqlState: '01000', message };
-  const [said] = notes?.kind === 'rows' ? await ask(session, signalSql(signal)) : [];
-  if (said?.kind === 'ok') return { ...ok, ...withWarnings(ok, said.warnings) };
-  // A KILL QUERY has hit one of them, and the drop is done.
-  await clean(session, { groupId });
-  return ok;
-}
-
-const NOTES_SQL = Buffer.from('SELECT /* undrop notes */ CAST(@@sql_notes + 0 AS BINARY) LIMIT 1');
-
-function withWarnings(ok: OkPacket, warnings: number): Pick<OkPacket, 'warnings' | 'payload'> {
-  return { warnings, payload: okWithWarnings(ok, warnings) };
-}
-
-/** At most as long as MySQL accepts; null: nothing to undo, or no time. */
-export function undoNote({ held, names, what }: Undoable, groupId: string): string | null {
-  const due = firstDue(held, groupId);
-  if (due === null) return null;
-  const undo = `Undo ${isPinned(due) ? 'at any time' : untilText(due)}:`;
-  const listed = names.map((name) => name.map(quoted).join('.')).join(', ');
-  const [table, another] = held;
-  const isOne = what === 'TABLE' && another === undefined;
-  const texts = [
-    `${undo} UNDROP ${what} ${listed} (${isOne ? `id ${table?.id}` : `drop ${groupId}`})`,
-    isOne ? `${undo} UNDROP TABLE '${table?.id}'` : `${undo} UNDROP ${what} ${listed}`,
-    `${undo} SHOW DROPPED TABLES lists the tables of drop ${groupId}`,
-  ];
-  return texts.find((text) => Array.from(text).length <= SIGNAL_CHARACTERS_MAX) ?? null;
 }
 
 /** The note is left out if less time than this is left to undo the drop. */

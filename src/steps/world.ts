@@ -138,8 +138,6 @@ export interface DropRequest {
   readonly how?: string;
   /** The start of a sentence that goes on with "not dropped"; default: it names the tables. */
   readonly subject?: string;
-  /** Adds a note on how to restore the held tables (UNDROP_NOTE); default: none. */
-  readonly tellsUndo?: boolean;
   readonly server: ServerVersion;
   /** The charset for quotes, as recognition has determined it. */
   readonly charset: ClientCharset;

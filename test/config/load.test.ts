@@ -187,7 +187,6 @@ const WRONG: Readonly<Record<SettingKey, readonly string[] | null>> = {
   purgeBinlog: ['', 'yes', 'true', '1', 'log'],
   fastDrop: ['', 'on', 'maybe'],
   collect: ['', 'always', 'true'],
-  adopt: ['', 'on', 'vitess,wescale'],
   grace: ['', '1', '-1h'],
   ledgerKeep: ['', '90', 'ever'],
   auditFile: null,

@@ -38,7 +38,6 @@ export const fastSettings: LifecycleSettings = {
   },
   purgeBinlog: false,
   collect: 'auto',
-  adopts: false,
   graceMs: 0,
   fastDrop: 'auto',
   ledgerKeepMs: 86_400_000,

@@ -65,8 +65,8 @@ describe('which held table is meant', () => {
   test('is not guessed among schemas', () => {
     const error = refusal([held(5, 'crm.orders'), ...all], 'orders');
     expect(error.code).toBe('UNDROP_AMBIGUOUS');
-    expect(error.message).toContain('(crm.orders)');
-    expect(error.message).toContain('(shop.orders)');
+    expect(error.message).toContain('(crm.orders, dropped 2026-03-01 12:00:05 UTC)');
+    expect(error.message).toContain('(shop.orders, dropped 2026-');
   });
 
   test('is not guessed among ids that begin the same', () => {
@@ -83,7 +83,8 @@ describe('which held table is meant', () => {
     expect(error.message).toBe(
       `No held table matches "${target}". ` +
         '`undrop list` and SHOW DROPPED TABLES show what can be restored. Give at least 4 digits ' +
-        'of an id, the first or the last, and put a name that contains a dot in backticks.',
+        'of an id, the first or the last, and put a name that contains a dot in backticks. The ' +
+        'id of a drop of several tables goes to `undrop restore --drop`.',
     );
   });
 

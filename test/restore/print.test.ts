@@ -106,6 +106,17 @@ describe('the list of held tables', () => {
     expect(heldListJson([unseen])[0]).toMatchObject({ seen: false });
   });
 
+  test('says of a PURGE how many rows are left, and when it will be over', () => {
+    const purgedBy = new Date('2026-03-01T14:00:00Z');
+    const noteOf = (rowEstimate: number) => {
+      const row = held(1, 'shop.a', { state: 'PURGE', rowEstimate, purgedBy });
+      return formatList([row], screen(null)).split('\n')[1]?.slice(-40);
+    };
+    expect(noteOf(1_234)).toMatch(/ 2026-03-01 14:00:00 +PURGE, 1,234 left$/);
+    expect(noteOf(640_100)).toMatch(/ PURGE, 640k left$/);
+    expect(noteOf(12_340_000)).toMatch(/ PURGE, 12\.3M left$/);
+  });
+
   test('says of what is held no more what has become of it, and when', () => {
     const { state: _state, due: _due, holdName: _name, ...known } = held(1, 'shop.a', NOT_KNOWN);
     const endedAt = new Date('2026-03-02T12:00:00Z');

@@ -8,6 +8,8 @@ import { proxyInFront } from '../support/proxy.js';
 import { CLIENT, MARIADB_CLIENT, RawClient } from '../support/raw-client.js';
 import { connect, freshSchema, query } from '../support/servers.js';
 
+const UNDROP_FORM = "UNDROP TABLE name, ... | 'id' [BEFORE 'time'] [TO name] [SWAP] ";
+
 /** An error as a client sees it. */
 interface Said {
   readonly errno: number;
@@ -494,22 +496,23 @@ onServers('statements of undrop’s own on $name', (server, on) => {
   });
 
   test.each([
-    ['UNDROP TABLE', '', 1],
-    ['UNDROP TABLE a b', 'b', 1],
-    ['UNDROP\nTABLE a,\n  select 1', 'select 1', 3],
-    [`SHOW FULL DROPPED TABLES LIKE ${'x'.repeat(200)}`, 'x'.repeat(80), 1],
-    ['EXPLAIN DROP TABLE a b', 'b', 1],
-    ['FLASHBACK TABLE ä TO AFTER DROP', 'DROP', 1],
-    ['UNDROP TABLE a ö', 'ö', 1],
+    ['UNDROP TABLE', '', 1, UNDROP_FORM],
+    ['UNDROP TABLE a b', 'b', 1, UNDROP_FORM],
+    ['UNDROP\nTABLE a,\n  select 1', 'select 1', 3, UNDROP_FORM],
+    [`SHOW FULL DROPPED TABLES LIKE ${'x'.repeat(200)}`, 'x'.repeat(80), 1, 'SHOW [FULL] DROPPED'],
+    ['EXPLAIN DROP TABLE a b', 'b', 1, 'EXPLAIN DROP TABLE name'],
+    ['FLASHBACK TABLE ä TO AFTER DROP', 'DROP', 1, UNDROP_FORM],
+    ['UNDROP TABLE a ö', 'ö', 1, UNDROP_FORM],
   ])(
     '%s is a syntax error in the words of the server, and says the forms',
-    async (sql, near, line) => {
+    async (sql, near, line, form) => {
       const own = await errorOf(client.query('SELECT FROM WHERE'));
       const where = `near '${near}' at line ${line}`;
-      const forms =
-        " (undrop's own: UNDROP TABLE name, ... | 'id' [BEFORE 'time'] [TO name] [SWAP] ";
+      const forms = ` (undrop's own: ${form}`;
       const { sqlMessage } = await errorOf(client.query(sql));
       expect(sqlMessage).toContain(`${own.sqlMessage.replace(/near '.*$/s, where)}${forms}`);
+      // As many bytes as the C client library shows.
+      expect(Buffer.byteLength(sqlMessage)).toBeLessThan(512);
       const expected = { errno: 1064, sqlState: '42000', sqlMessage };
       for (const work of [client.prepare(sql), client.query(`DO 1; ${sql}`)]) {
         expect(await errorOf(work)).toEqual(expected);

@@ -4,7 +4,9 @@
  */
 import { describe, expect } from '@jest/globals';
 import type { ResultSetHeader, RowDataPacket } from 'mysql2/promise';
+import { formatHoldName } from '../../src/names/names.js';
 import { onServers } from '../support/on-servers.js';
+import { until } from '../support/poll.js';
 import { proxyInFront } from '../support/proxy.js';
 import { connect, freshSchema, query, type Session } from '../support/servers.js';
 
@@ -70,6 +72,42 @@ onServers('the words that people type on $name', (server, on) => {
     expect(await client.tables(schema.name)).toEqual(['a', 'b']);
   });
 
+  test('a dropped schema without tables is listed until it is back', async () => {
+    await client.query(`DROP DATABASE ${schema.name}`);
+    const listed = `SHOW DROPPED DATABASES WHERE \`Schema\` = '${schema.name}'`;
+    expect(await client.rows(listed)).toMatchObject([{ Tables: 0, Held: 0 }]);
+    await client.query(`RECOVER DATABASE ${schema.name}`);
+    expect(await client.tables(schema.name)).toEqual([]);
+    expect(await client.rows(listed)).toEqual([]);
+  });
+
+  test('of a table in PURGE the list has the rows that are left, and when they will be gone', async () => {
+    await client.query('CREATE TABLE a (id INT PRIMARY KEY)');
+    const values = Array.from({ length: 1_000 }, (_, id) => `(${id})`).join(',');
+    await client.run(`INSERT INTO a VALUES ${values}`, 'ANALYZE TABLE a', 'DROP TABLE a');
+    const id = await idOf('a');
+    const places = `SELECT TABLE_SCHEMA AS \`schema\`, TABLE_NAME AS name
+      FROM information_schema.TABLES WHERE TABLE_NAME LIKE '%${id}%' AND TABLE_SCHEMA = '_undrop'`;
+    const find = () => query<{ readonly schema: string; readonly name: string }>(server, places);
+    await until(async () => (await find()).length > 0, 'it is in its schema');
+    const [held] = await find();
+    const begun = { state: 'PURGE', id, due: new Date(Date.now() - 60_000) } as const;
+    const purged = `_undrop.\`${formatHoldName(begun)}\``;
+    await query(
+      server,
+      `RENAME TABLE _undrop.\`${held?.name}\` TO ${purged}`,
+      `DELETE FROM ${purged} WHERE id < 500`,
+      `ANALYZE TABLE ${purged}`,
+    );
+    const [row] = await shown('');
+    expect(row).toMatchObject({
+      ...{ Id: id, State: 'PURGE' },
+      Next: expect.stringMatching(/^its rows are being deleted until about \d{4}-/),
+    });
+    expect(Number(row?.['Rows'])).toBeGreaterThan(0);
+    expect(Number(row?.['Rows'])).toBeLessThan(900);
+  });
+
   test('SHOW DROPPED TABLES has six columns, and FULL has all', async () => {
     await drop('a');
     const [short = {}] = await client.rows(`SHOW DROPPED TABLES FROM ${schema.name}`);
@@ -85,6 +123,18 @@ onServers('the words that people type on $name', (server, on) => {
       expect(await client.rows(`${sql} FROM ${schema.name}`)).toEqual([short]);
     }
     expect(Object.keys((await shown(''))[0] ?? {})).toHaveLength(14);
+  });
+
+  test('SHOW DROPPED TABLES shows as many last digits of an id as tell it from the others', async () => {
+    await drop('a', 'b', 'c');
+    const rows = await client.rows(`SHOW DROPPED TABLES FROM ${schema.name}`);
+    const ids = rows.map(({ Id }) => String(Id));
+    expect(new Set(ids).size).toBe(3);
+    expect(ids.every((id) => id.length >= 6 && id.length < 32)).toBe(true);
+    const whole = (await shown('')).map(({ Id }) => String(Id));
+    expect(whole.map((id) => id.slice(-(ids[0]?.length ?? 0)))).toEqual(ids);
+    await client.query(`UNDROP TABLE '${ids[2]}'`);
+    expect(await client.tables()).toEqual(['a']);
   });
 
   test('a list with WHERE, ORDER BY and LIMIT', async () => {
@@ -107,6 +157,7 @@ onServers('the words that people type on $name', (server, on) => {
     const where = `WHERE \`Schema\` = '${schema.name}'`;
     const from = 'FROM _undrop.dropped_tables';
     expect(await client.rows(`SELECT COUNT(*) ${from} ${where}`)).toEqual([{ 'COUNT(*)': 2 }]);
+    expect(await client.rows(`SELECT COUNT(*) AS n ${from} d ${where}`)).toEqual([{ n: 2 }]);
     const named = await client.rows(
       `SELECT \`Table\` AS t, User ${from} AS d ${where} ORDER BY \`Table\``,
     );
@@ -136,7 +187,10 @@ onServers('the words that people type on $name', (server, on) => {
     ["SHOW DROPPED TABLES WHERE Table LIKE CONCAT('a')", 1064, "near 'CONCAT("],
     ['SHOW DROPPED TABLES WHERE Rows > (SELECT 1)', 1064, "near '(SELECT 1)'"],
     ['UNDROP orders', 1064, "undrop's own: UNDROP TABLE"],
-    ['SHOW DROPPED', 1064, "undrop's own: UNDROP TABLE"],
+    ["HOLD a FOR '3d'", 1064, "(undrop's own: HOLD TABLE name | 'id' FOR '30d'"],
+    ['PURGE TABLES', 1064, "(undrop's own: PURGE TABLE name"],
+    ['SHOW DROPPED', 1064, "undrop's own: SHOW [FULL] DROPPED TABLES"],
+    ["FLASHBACK TABLE a TO TIMESTAMP '2026-11-01'", 1064, "UNDROP TABLE name BEFORE '2026"],
     ["HOLD TABLE a FOR '3'", 1210, "expected a duration like 12h or 30d, found '3'"],
     ["HOLD TABLE a UNTIL 'soon'", 1210, "found 'soon'"],
     ["UNDROP TABLE a BEFORE 'soon'", 1210, "found 'soon'"],
@@ -152,7 +206,7 @@ onServers('the words that people type on $name', (server, on) => {
     await client.query(`DROP TABLE ${other.name}.b`);
     const near = (await client.errorOf('UNDROP TABLE b'))?.message;
     expect(near).toContain(
-      `No held table matches "\`${schema.name}\`.\`b\`". Held under a near name: ${other.name}.b`,
+      `No held table matches "\`${schema.name}\`.\`b\`". Held under that name: ${other.name}.b, dropped 20`,
     );
     await query(
       server,

@@ -2,12 +2,9 @@
  * Tables of other people that are named as held ones: Vitess up to 18 names its own so, and old
  * copies and dumps have such tables.
  */
-import { expect, test as jestTest } from '@jest/globals';
-import type { RowDataPacket } from 'mysql2/promise';
+import { expect } from '@jest/globals';
 import { onServers } from '../support/on-servers.js';
 import { until } from '../support/poll.js';
-import { proxyInFront } from '../support/proxy.js';
-import { connect, query } from '../support/servers.js';
 
 const NAMES = [
   '_vt_HOLD_6ace8bcef73211ea87e9f875a4d24e90_20200915120410',
@@ -63,45 +60,5 @@ onServers('tables named as held ones on $name', (_server, on) => {
     const [id] = await idIn(name);
     await client.run(`DROP TABLE ${name}`, `UNDROP TABLE ${name}`);
     expect(await idIn(name)).toEqual([id]);
-  });
-});
-
-onServers('UNDROP_ADOPT=vitess on $name', (server, on) => {
-  on.freshLedger();
-  const schema = on.schema();
-  const client = on.session({ schema });
-
-  jestTest('they are listed, collected, and restored under a name that is given', async () => {
-    const [past = '', purging = ''] = NAMES;
-    const id = '6ace8bcef73211ea87e9f875a4d24eff';
-    const later = `_vt_hld_${id}_20990915120410_`;
-    const view = past.replace('HOLD', 'DROP');
-    for (const name of [past, purging, later]) {
-      await client.query(`CREATE TABLE ${name} (id INT PRIMARY KEY)`);
-      await client.query(`INSERT INTO ${name} VALUES (7)`);
-    }
-    await client.query(`CREATE VIEW ${view} AS SELECT 1 AS one`);
-    const adopts = { ADOPT: 'vitess', COLLECT: 'on', EVAC: '0s' };
-    await using proxy = await proxyInFront(server, adopts);
-    await using through = await connect(proxy, { database: schema.name });
-
-    const tables = async () => {
-      const listed = `SELECT TABLE_NAME AS name FROM information_schema.TABLES
-          WHERE TABLE_SCHEMA = '${schema.name}'`;
-      return (await query<{ name: string }>(server, listed)).map(({ name }) => name);
-    };
-    await until(async () => `${await tables()}` === view, 'only the view is left');
-    await until(async () => {
-      const listed = `SELECT state FROM _undrop.ledger
-          WHERE schema_name = '${schema.name}' AND id <> '${id}'`;
-      const rows = await query<{ state: string }>(server, listed);
-      return rows.length === 2 && rows.every(({ state }) => state === 'removed');
-    }, 'both that were due are removed');
-    const shown = await through.query<RowDataPacket[]>('SHOW FULL DROPPED TABLES');
-    expect(shown[0]).toMatchObject([{ Table: later }]);
-    await expect(through.query(`UNDROP TABLE '${id}'`)).rejects.toThrow(/original name/);
-    await through.query(`UNDROP TABLE '${id}' TO back`);
-    const rows = await through.rows('SELECT id FROM back');
-    expect(rows).toEqual([{ id: 7 }]);
   });
 });

@@ -7,6 +7,7 @@ import type { Clock } from '../../src/clock.js';
 import { silentLog } from '../../src/log.js';
 import type { News } from '../../src/news.js';
 import { ServerNews, type ServerNewsOptions } from '../../src/webhook/server-news.js';
+import { makeCertificates } from '../support/certificates.js';
 import { freshLedger } from '../support/fresh-ledger.js';
 import { onServers } from '../support/on-servers.js';
 import { until } from '../support/poll.js';
@@ -70,6 +71,23 @@ onServers('webhooks on $name', (server, on) => {
       expect(all).not.toContain(secret);
     }
     expect(JSON.stringify(proxy.lines)).not.toMatch(/T0SECRET|signed by the test/);
+  });
+
+  test('over HTTPS, with the tags that a tracing library added to the drop', async () => {
+    const { ca, cert, key } = on.each.keep(makeCertificates());
+    const receiver = on.each.keep(await receiveHooks({ tls: { cert, key } }));
+    const variables = { WEBHOOK: receiver.url, WEBHOOK_FORMAT: 'event', WEBHOOK_DROP_SIZE: '1' };
+    const under = ['env', `NODE_EXTRA_CA_CERTS=${ca}`];
+    const proxy = on.each.keep(await spawnProxy(server, variables, under));
+    await tableOf(proxy, 'traced', 64);
+    const tags = { application: 'shop', traceparent: `00-${'a'.repeat(32)}-${'b'.repeat(16)}-01` };
+    const pairs = Object.entries(tags).map(([name, value]) => `${name}='${value}'`);
+    await query(proxy, `DROP TABLE ${schema.name}.traced /*${pairs.join(',')}*/`);
+    await until(() => receiver.hooks.length > 0, 'the event');
+    expect(receiver.hooks[0]?.body).toMatchObject({ event: 'drop', tags });
+    expect(proxy.lines).toContainEqual(expect.objectContaining({ event: 'held', tags }));
+    const [row] = await query(server, 'SELECT statement_text FROM _undrop.ledger');
+    expect(String(row?.['statement_text'])).toContain(tags.traceparent);
   });
 
   test('a receiver that fails holds up no drop, and a reload loses no event', async () => {

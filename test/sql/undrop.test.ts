@@ -35,6 +35,9 @@ const READ: readonly (readonly [sql: string, expected: string])[] = [
   ['UNDROP TABLE a SWAP WITH KEYS', 'undrop a swap keys'],
   ['RECOVER TABLE a', 'undrop a'],
   ['RECOVER TABLE d.a TO b', 'undrop d.a to b'],
+  ['RECOVER DATABASE d', 'schema d'],
+  ['FLASHBACK TABLE a TO scn', 'undrop a to scn'],
+  ['FLASHBACK TABLE a TO scn.b', 'undrop a to scn.b'],
   ['FLASHBACK TABLE a', 'undrop a'],
   ['FLASHBACK TABLE a TO b', 'undrop a to b'],
   ['FLASHBACK DATABASE d', 'schema d'],
@@ -69,7 +72,12 @@ const READ: readonly (readonly [sql: string, expected: string])[] = [
     'SELECT `Table`, Bytes AS b FROM `_undrop`.`dropped_tables` AS t WHERE Bytes > 1 LIMIT 2',
     'show Table Bytes:b * * where (Bytes > 1) limit 2',
   ],
-  ['SELECT COUNT(*) FROM _undrop.dropped_tables', 'show count * *'],
+  ['SELECT COUNT(*) FROM _undrop.dropped_tables', 'show COUNT(*) * *'],
+  ['SELECT COUNT(*) AS n FROM _undrop.dropped_tables d', 'show n * *'],
+  [
+    "SELECT `Table` t, Bytes FROM _undrop.dropped_tables d WHERE t = 'a' ORDER BY Bytes",
+    'show Table:t Bytes * * where (t = "a") by Bytes',
+  ],
   ['EXPLAIN TRUNCATE TABLE d.a', 'explain d.a'],
   ['EXPLAIN TRUNCATE a', 'explain a'],
   ['SHOW DROPPED TABLES', 'show * *'],
@@ -89,6 +97,15 @@ const WRONG: readonly (readonly [sql: string, rest: string])[] = [
   ['UNDROP TABLE a WITH ROWS', 'WITH ROWS'],
   ["UNDROP TABLE a, b BEFORE '14:00'", "BEFORE '14:00'"],
   ['RECOVER TABLE', ''],
+  ['RECOVER', ''],
+  ['RECOVER orders', 'orders'],
+  ['HOLD x', 'x'],
+  ["HOLD shop.orders FOR '3d'", "shop.orders FOR '3d'"],
+  ['PURGE TABLES', 'TABLES'],
+  ['FLASHBACK x', 'x'],
+  ["FLASHBACK TABLE a TO TIMESTAMP '2026-11-01 00:00'", "TIMESTAMP '2026-11-01 00:00'"],
+  ['FLASHBACK TABLE a TO SCN 123', 'SCN 123'],
+  ['FLASHBACK TABLE a TO RESTORE POINT x', 'RESTORE POINT x'],
   ['FLASHBACK TABLE a, b', ''],
   ['FLASHBACK DATABASE', ''],
   ['HOLD TABLE a', ''],
@@ -177,11 +194,8 @@ describe('a statement of undrop’s own', () => {
 test.each([
   'PURGE BINARY LOGS TO "x"',
   'PURGE MASTER LOGS BEFORE NOW()',
-  'RECOVER',
-  'HOLD x',
   'SHOW FULL TABLES',
   'SHOW TABLES',
-  'FLASHBACK x',
   'SELECT * FROM _undrop.ledger',
   'EXPLAIN SELECT 1',
 ])('%s is the server’s', (sql) => {
@@ -247,8 +261,8 @@ function described(statement: UndoStatement): string {
 function shown(statement: UndoStatement & { readonly kind: 'show-dropped' }): string {
   const { what, select, schema, like, where, orderBy, limit } = statement;
   const columns =
-    select === null || select === 'count'
-      ? (select ?? { tables: '', 'full-tables': 'full', databases: 'databases' }[what])
+    select === null || 'count' in select
+      ? (select?.count ?? { tables: '', 'full-tables': 'full', databases: 'databases' }[what])
       : select
           .map(({ column, alias }) => (alias === column ? column : `${column}:${alias}`))
           .join(' ');

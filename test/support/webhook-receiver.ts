@@ -1,6 +1,8 @@
 /** A receiver of webhooks: an HTTP server that answers as a test wants it to. */
 import { createHmac } from 'node:crypto';
+import { readFileSync } from 'node:fs';
 import http from 'node:http';
+import https from 'node:https';
 import type { AddressInfo } from 'node:net';
 
 interface ReceivedHook {
@@ -25,10 +27,16 @@ export function status(code: number, headers: http.OutgoingHttpHeaders = {}): An
   return (response) => response.writeHead(code, headers).end('no');
 }
 
-/** `port`: default: a free one. */
-export async function receiveHooks(port = 0): Promise<HookReceiver> {
+interface ReceiverOptions {
+  /** Default: a free one. */
+  readonly port?: number;
+  /** Files; then it speaks HTTPS. */
+  readonly tls?: { readonly cert: string; readonly key: string };
+}
+
+export async function receiveHooks({ port = 0, tls }: ReceiverOptions = {}): Promise<HookReceiver> {
   const hooks: ReceivedHook[] = [];
-  const server = http.createServer((request, response) => {
+  const listener: http.RequestListener = (request, response) => {
     const chunks: Buffer[] = [];
     request.on('data', (chunk: Buffer) => chunks.push(chunk));
     request.on('end', () => {
@@ -38,11 +46,15 @@ export async function receiveHooks(port = 0): Promise<HookReceiver> {
       hooks.push(hook);
       receiver.answer(response, hook);
     });
-  });
+  };
+  const server =
+    tls === undefined
+      ? http.createServer(listener)
+      : https.createServer({ cert: readFileSync(tls.cert), key: readFileSync(tls.key) }, listener);
   await new Promise<void>((resolve) => server.listen(port, '127.0.0.1', resolve));
   const bound = (server.address() as AddressInfo).port;
   const receiver: HookReceiver = {
-    url: `http://127.0.0.1:${bound}/hooks/T0SECRET`,
+    url: `http${tls === undefined ? '' : 's'}://127.0.0.1:${bound}/hooks/T0SECRET`,
     port: bound,
     hooks,
     answer: status(200),

@@ -12,7 +12,7 @@ function held(table: string, more: Partial<Held> = {}): Held {
     ...{ user: 'deploy', client: '10.0.0.7:4711', threadId: 9 },
     ...{ id: `id-${table}`, dropId: 'd1', schema: 'shop', table },
     ...{ holdSchema: '_undrop', holdName: '_vt_HOLD_x', how: 'DROP TABLE', bytes: 2e9 },
-    ...{ until: '2026-12-05T09:00:00.000Z', because: null },
+    ...{ until: '2026-12-05T09:00:00.000Z', because: null, tags: { traceparent: '00-1-2-01' } },
     ...more,
   };
 }
@@ -50,6 +50,7 @@ describe('a drop is news', () => {
         ...{ server: 'db:3306', dropId: 'd1', how: 'DROP DATABASE', schema: 'shop' },
         ...{ user: 'deploy', client: '10.0.0.7:4711', threadId: 9 },
         ...{ tableCount: 5_000, bytes: 5e6, until: '2026-12-05T09:00:00.000Z' },
+        tags: { traceparent: '00-1-2-01' },
         tables: tables.slice(0, 10).map(({ table }) => `shop.${table}`),
         message: expect.stringContaining(
           'deploy dropped shop (DROP DATABASE, 5000 tables, 5.0 MB)',

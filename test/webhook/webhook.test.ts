@@ -9,7 +9,9 @@ import { silentLog } from '../../src/log.js';
 import { newCounters } from '../../src/metrics.js';
 import { sentenceOf } from '../../src/news.js';
 import type { Message } from '../../src/webhook/message.js';
+import { post } from '../../src/webhook/post.js';
 import { Webhook, type WebhookOptions } from '../../src/webhook/webhook.js';
+import { makeCertificates } from '../support/certificates.js';
 import { until } from '../support/poll.js';
 import { type HookReceiver, isSigned, receiveHooks, status } from '../support/webhook-receiver.js';
 
@@ -65,6 +67,16 @@ test('a message arrives signed, with its id in the header and in the body', asyn
   expect(hook?.text).not.toContain(SECRET);
 });
 
+test('a receiver whose certificate no authority signed gets nothing', async () => {
+  await using certificates = makeCertificates();
+  const { cert, key } = certificates;
+  await using receiver = await receiveHooks({ tls: { cert, key } });
+  const { signal } = new AbortController();
+  const sent = post(receiver.url, { body: '{}', headers: {}, timeoutMs: 60_000, signal });
+  await expect(sent).rejects.toThrow('UNABLE_TO_VERIFY_LEAF_SIGNATURE');
+  expect(receiver.hooks).toEqual([]);
+});
+
 test('ten minutes of 500 lose nothing: the pauses grow, id and body stay, each try is signed anew', async () => {
   await using receiver = await receiveHooks();
   const { webhook, clock, counters, lines } = opened([receiver.url]);
@@ -89,7 +101,7 @@ test('a receiver that is gone gets all of it once it is back on its port', async
   webhook.add(message(1));
   webhook.add(message(2));
   await until(() => clock.pausesMs.length > 2, 'it was tried');
-  await using back = await receiveHooks(gone.port);
+  await using back = await receiveHooks({ port: gone.port });
   await until(() => counters.webhookSent === 2, 'both are sent');
   expect(numbersOf(back)).toEqual([1, 2]);
 });

@@ -6,7 +6,7 @@ import { systemClock } from '../../clock.js';
 import { timeText } from '../../duration.js';
 import { type CollectPlan, collectOnce, planOnce } from '../../lifecycle/once.js';
 import type { Log } from '../../log.js';
-import { isPinned } from '../../names/names.js';
+import { isPinned, shortId } from '../../names/names.js';
 import { finishing, reconcile } from '../../recovery/reconcile.js';
 import { type ListedTable, listAll } from '../../restore/held-tables.js';
 import { formatName } from '../../restore/print-held.js';
@@ -35,7 +35,7 @@ export function runGc(settings: GcSettings, flags: Flags, { stdout }: Shell): Pr
     const onDone = (one: Done) => {
       done.push(one);
       const name = names.get(one.id);
-      const which = name === undefined ? one.id : `${name} (${one.id.slice(0, 13)})`;
+      const which = name === undefined ? one.id : `${name} (${shortId(one.id)})`;
       if (!isJson) print(`${which}: ${one.what}`);
     };
     const onWarning = (text: string) => isJson || print(`warning: ${text}`);
@@ -125,7 +125,7 @@ function planText({ resting, tables }: CollectPlan, names: ReadonlyMap<string, s
         : [
             `stays ${table.state === 'HOLD' && steps.length === 0 ? 'held' : 'there'}${end} (${left.because})`,
           ];
-    return `${names.get(table.id) ?? table.id} (${table.id.slice(0, 13)}): ${[...steps, ...rest].join(', ')}`;
+    return `${names.get(table.id) ?? table.id} (${shortId(table.id)}): ${[...steps, ...rest].join(', ')}`;
   });
   const would = lines.length === 0 ? ['No table is held.'] : lines;
   return [

@@ -7,7 +7,7 @@ import { timeText } from '../../duration.js';
 import { readUses, type Uses } from '../../ledger/history.js';
 import { readServices } from '../../ledger/services.js';
 import { atText, readStatus, type Status } from '../../lifecycle/status.js';
-import { isPinned, writtenName } from '../../names/names.js';
+import { isPinned, shortId, writtenName } from '../../names/names.js';
 import { type Field, jsonText, printCard } from '../../printer.js';
 import { type ListedTable, listAll } from '../../restore/held-tables.js';
 import type { ServicePool } from '../../service/pool/pools.js';
@@ -135,7 +135,7 @@ function limitLines({ limits, held, server }: Report): readonly string[] {
     ...(young === 0 ? [] : [`kept by UNDROP_MIN_HOLD, despite the limits: ${young}`]),
     ...early.slice(0, EARLY_SHOWN).map(({ id, table, user, at, because }) => {
       const by = user === null ? '' : `, dropped by ${user}`;
-      return `removed early ${atText(at, server.now)}: ${table} (${id.slice(0, 13)}${by}): ${because}`;
+      return `removed early ${atText(at, server.now)}: ${table} (${shortId(id)}${by}): ${because}`;
     }),
     ...(early.length > EARLY_SHOWN ? [`and ${early.length - EARLY_SHOWN} more (--json)`] : []),
   ];
@@ -191,12 +191,10 @@ function heldLines({ held }: Report): readonly string[] {
   });
   return [
     count === 0 ? 'no table' : `${states.join(', ')}; pinned ${pinned}`,
-    ...(next === null
-      ? []
-      : [`next ${next.table} (${next.id.slice(0, 13)}): ${timeText(next.due)}`]),
+    ...(next === null ? [] : [`next ${next.table} (${shortId(next.id)}): ${timeText(next.due)}`]),
     ...used.map((one) => {
       const last = `the last at ${timeText(one.lastAt)} by ${one.who}`;
-      return `statements use the held table ${one.table} (${one.id.slice(0, 13)}), statements ${one.count}, ${last}`;
+      return `statements use the held table ${one.table} (${shortId(one.id)}), statements ${one.count}, ${last}`;
     }),
   ];
 }

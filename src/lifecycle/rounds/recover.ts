@@ -6,7 +6,7 @@
 import { readControl } from '../../ledger/control.js';
 import { findOrphans } from '../../ledger/owner.js';
 import type { Log } from '../../log.js';
-import { adoptTables, type Reconcile } from '../../recovery/reconcile.js';
+import type { Reconcile } from '../../recovery/reconcile.js';
 import { isServerError } from '../../service/errors.js';
 import type { ServicePool } from '../../service/pool/pools.js';
 import { OPEN_DROPS, pauseBefore } from '../../tries.js';
@@ -27,7 +27,7 @@ export interface RecoveryOptions {
   readonly reconcile: Reconcile;
   readonly proxyId: string;
   readonly activeIds: ReadonlySet<string>;
-  readonly settings: Pick<LifecycleSettings, 'adopts' | 'checkIntervalMs'>;
+  readonly settings: Pick<LifecycleSettings, 'checkIntervalMs'>;
   readonly log: Log;
   readonly monotonicMs: () => number;
 }
@@ -83,7 +83,6 @@ export class RecoveryRounds {
     // these are resolved a moment later.
     const soonMs = Math.min(usualMs, nowMs + pauseBefore(OPEN_DROPS, 0));
     try {
-      if (settings.adopts) await adoptTables(connection, proxyId);
       const how = { proxyId, activeIds, log };
       const { pending, untouched } = await reconcile(connection, how);
       return this.#areYoung(untouched, nowMs) || pending.length > 0 ? soonMs : usualMs;

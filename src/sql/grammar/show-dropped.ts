@@ -5,9 +5,9 @@
 import type { Token } from '../lex/lexer.js';
 import type { Statement } from '../next-statement.js';
 import { NOT_OURS, type Selected, type ShownDrops, type Verdict } from '../verdict.js';
-import { takeClauses, takeColumn } from './list-clauses.js';
+import { type ColumnName, takeClauses, takeColumn } from './list-clauses.js';
 import { takeLiteral } from './literal.js';
-import { type Source, takeIdentifier, takeTexts } from './table-name.js';
+import { identifierText, type Source, takeIdentifier, takeTexts } from './table-name.js';
 import { ended, wrong } from './undrop.js';
 
 /** The verdict on a SHOW; `tokens` are those after this word. */
@@ -52,8 +52,7 @@ export function selectVerdict(tokens: Token[], statement: Statement, source: Sou
   // The schema, a dot, the table.
   if (!isNamed(tokens, source, 0)) return wrong(tokens, statement);
   tokens.splice(0, 3);
-  if (takeTexts(tokens, 'AS') && takeIdentifier(tokens, source) === null)
-    return wrong(tokens, statement);
+  if (takeAlias(tokens, source) === 'wrong') return wrong(tokens, statement);
   const clauses = takeClauses(tokens, source);
   if (clauses === null) return wrong(tokens, statement);
   const all = { schema: null, like: null, select, ...clauses };
@@ -71,19 +70,27 @@ function isNamed(tokens: readonly Token[], source: Source, index: number): boole
   return takeColumn(front, source)?.column.toLowerCase() === TABLE;
 }
 
+/** `[AS] alias`. */
+function takeAlias(tokens: Token[], source: Source): { readonly name: string } | 'wrong' | null {
+  const hasAs = takeTexts(tokens, 'AS');
+  const [token] = tokens;
+  if (token === undefined || takeIdentifier(tokens, source) === null) return hasAs ? 'wrong' : null;
+  return { name: identifierText(token, source) };
+}
+
 function takeSelected(tokens: Token[], source: Source): Selected | 'wrong' {
   if (takeTexts(tokens, '*')) return null;
   if (takeTexts(tokens, 'COUNT', '(', '*', ')')) {
-    if (takeTexts(tokens, 'AS')) takeIdentifier(tokens, source);
-    return 'count';
+    const alias = takeAlias(tokens, source);
+    return alias === 'wrong' ? alias : { count: alias?.name ?? 'COUNT(*)' };
   }
-  const all: Exclude<Selected, string | null>[number][] = [];
+  const all: (ColumnName & { readonly alias: string })[] = [];
   do {
     const column = takeColumn(tokens, source);
     if (column === null) return 'wrong';
-    const alias = takeTexts(tokens, 'AS') ? takeColumn(tokens, source) : column;
-    if (alias === null) return 'wrong';
-    all.push({ ...column, alias: alias.column });
+    const alias = takeAlias(tokens, source);
+    if (alias === 'wrong') return alias;
+    all.push({ ...column, alias: alias?.name ?? column.column });
     if (all.length > COLUMNS_MAX) return 'wrong';
   } while (takeTexts(tokens, ','));
   return all;

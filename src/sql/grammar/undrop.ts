@@ -10,6 +10,7 @@ import { NAMES_MAX } from '../reading.js';
 import {
   NOT_OURS,
   tooMany,
+  type UndoForm,
   type UndoStatement,
   type UndoTarget,
   type Verdict,
@@ -24,10 +25,7 @@ import {
   takeTexts,
 } from './table-name.js';
 
-/**
- * The verdict on UNDROP and RECOVER; `tokens` are those after this word. RECOVER takes one table
- * alone, as the product does that has it.
- */
+/** The verdict on UNDROP and RECOVER; `tokens` are those after this word. */
 export function undropVerdict(tokens: Token[], statement: Statement, source: Source): Verdict {
   if (takeTexts(tokens, 'DATABASE') || takeTexts(tokens, 'SCHEMA')) {
     return undropSchema(tokens, statement, source);
@@ -48,10 +46,6 @@ export function undropVerdict(tokens: Token[], statement: Statement, source: Sou
   return ended(tokens, statement, { kind: 'undrop-table', ...target, before, to, swap, keys });
 }
 
-export function recoverVerdict(tokens: Token[], statement: Statement, source: Source): Verdict {
-  return tokens[0]?.text === 'TABLE' ? undropVerdict(tokens, statement, source) : NOT_OURS;
-}
-
 function undropSchema(tokens: Token[], statement: Statement, source: Source): Verdict {
   const schema = takeIdentifier(tokens, source)?.value ?? null;
   const hasTo = schema !== null && takeTexts(tokens, 'TO');
@@ -68,10 +62,15 @@ export function flashbackVerdict(tokens: Token[], statement: Statement, source: 
   if (takeTexts(tokens, 'DATABASE') || takeTexts(tokens, 'SCHEMA')) {
     return undropSchema(tokens, statement, source);
   }
-  if (!takeTexts(tokens, 'TABLE')) return NOT_OURS;
+  if (!takeTexts(tokens, 'TABLE')) return wrong(tokens, statement);
   const names = takeNames(tokens, source);
   if (names === null) return wrong(tokens, statement);
   if (names.length > NAMES_MAX) return tooMany('names');
+  const isToTime = tokens[0]?.text === 'TO' && TIMES.has(tokens[1]?.text ?? '');
+  if (isToTime && tokens.length > 2 && tokens[2]?.text !== '.') {
+    const at = tokens[1]?.start ?? statement.end;
+    return { kind: 'undo', statement: { kind: 'syntax-error', at, form: 'to-time' } };
+  }
   let hasTo = names.length === 1 && takeTexts(tokens, 'TO');
   if (takeTexts(tokens, ...(hasTo ? [] : ['TO']), 'BEFORE', 'DROP')) {
     hasTo = names.length === 1 && takeTexts(tokens, 'RENAME');
@@ -85,9 +84,12 @@ export function flashbackVerdict(tokens: Token[], statement: Statement, source: 
   return ended(tokens, statement, { kind: 'undrop-table', names, ...how });
 }
 
+/** Words after TO in a FLASHBACK TABLE of other products, which takes a live table back in time. */
+const TIMES = new Set(['TIMESTAMP', 'SCN', 'RESTORE']);
+
 /** `HOLD TABLE name | 'id' FOR '30d' | UNTIL '2026-12-31 00:00'`. */
 export function holdVerdict(tokens: Token[], statement: Statement, source: Source): Verdict {
-  if (!takeTexts(tokens, 'TABLE')) return NOT_OURS;
+  if (!takeTexts(tokens, 'TABLE')) return wrong(tokens, statement);
   const target = takeOneTarget(tokens, source);
   if (target === null) return wrong(tokens, statement);
   const isFor = takeTexts(tokens, 'FOR');
@@ -99,7 +101,7 @@ export function holdVerdict(tokens: Token[], statement: Statement, source: Sourc
 
 /**
  * `PURGE TABLE name | 'id'`, `PURGE DATABASE name`, `PURGE RECYCLEBIN [FROM schema]`. PURGE BINARY
- * LOGS is the server's.
+ * LOGS and PURGE MASTER LOGS are the server's.
  */
 export function purgeVerdict(tokens: Token[], statement: Statement, source: Source): Verdict {
   if (takeTexts(tokens, 'TABLE')) {
@@ -112,7 +114,8 @@ export function purgeVerdict(tokens: Token[], statement: Statement, source: Sour
     if (schema === null) return wrong(tokens, statement);
     return ended(tokens, statement, { kind: 'purge-all', schema, isDropped: true });
   }
-  if (!takeTexts(tokens, 'RECYCLEBIN')) return NOT_OURS;
+  if (tokens[0]?.text === 'BINARY' || tokens[0]?.text === 'MASTER') return NOT_OURS;
+  if (!takeTexts(tokens, 'RECYCLEBIN')) return wrong(tokens, statement);
   const hasSchema = takeTexts(tokens, 'FROM') || takeTexts(tokens, 'IN');
   const schema = hasSchema ? (takeIdentifier(tokens, source)?.value ?? null) : null;
   if (hasSchema && schema === null) return wrong(tokens, statement);
@@ -170,6 +173,15 @@ export function ended(tokens: Token[], statement: Statement, undo: UndoStatement
 }
 
 /** The error is at the first token that is left, or at the end. */
-export function wrong([token]: readonly Token[], { end }: Statement): Verdict {
-  return { kind: 'undo', statement: { kind: 'syntax-error', at: token?.start ?? end } };
+export function wrong([token]: readonly Token[], { end, tokens: [head] }: Statement): Verdict {
+  const form = FORM_OF.get(head?.text ?? '') ?? 'undrop';
+  return { kind: 'undo', statement: { kind: 'syntax-error', at: token?.start ?? end, form } };
 }
+
+const FORM_OF: ReadonlyMap<string, UndoForm> = new Map([
+  ['SHOW', 'show'],
+  ['SELECT', 'select'],
+  ['HOLD', 'hold'],
+  ['PURGE', 'purge'],
+  ['EXPLAIN', 'explain'],
+]);

@@ -15,7 +15,6 @@ import { isServiceError } from '../../service/errors.js';
 import { makeTriggers } from '../../steps/make-triggers.js';
 import { rootCause } from '../../steps/refusals/refusals.js';
 import { cleanSql, signalSql, waitForLockSql } from '../../steps/session/user-session.js';
-import { tellUndo } from '../../steps/undo-note.js';
 import {
   type Answer,
   answerWith,
@@ -158,7 +157,7 @@ async function emptyAndDrop(
   row: SchemaRow,
   names: readonly string[],
 ): Promise<SchemaAnswer | Gone> {
-  const { schema, request, lockWaitS, world, port } = drop;
+  const { request, lockWaitS, world, port } = drop;
   const recorded = await recordTables(drop, names);
   if ('kind' in recorded) return recorded;
   const barrierTable = await makeBarrierTable(drop);
@@ -181,10 +180,7 @@ async function emptyAndDrop(
   // Some servers would show errors of undrop after the DROP.
   await ask(world, cleanSql(request.groupId));
   const affectedRows = Math.max(0, ok.affectedRows - 1) + all.length;
-  const { groupId, tellsUndo } = request;
-  const undoable = { groupId, held: all, names: [[schema]], what: 'DATABASE' } as const;
-  const told = tellsUndo === true ? await tellUndo(world, ok, undoable) : ok;
-  const payload = okWithAffectedRows(told, affectedRows);
+  const payload = okWithAffectedRows(ok, affectedRows);
   return {
     ...{ kind: 'answer', payload, held: all, refusal: null, isDropped: true },
     finish: (onLate) => port.finish({ row, held: all, isSettled }, onLate),

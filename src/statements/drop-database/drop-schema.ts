@@ -65,12 +65,7 @@ export async function dropSchema(
     return refused(notUnderstood(`a name in the character set ${facts.charset}`), options);
   }
   if (facts.hint !== null) await userSession.run([FORGET_HINT]);
-  const { note } = service;
-  const how = {
-    how: 'DROP DATABASE',
-    subject: tablesOfSchema(name),
-    tellsUndo: note === 'warning',
-  };
+  const how = { how: 'DROP DATABASE', subject: tablesOfSchema(name) };
   const drop = { text, statement: NO_NAMES, charset, server, session, ...how };
   const running = { ...service, guess, hints: allHints(hints, facts), userSession };
   const run: HoldingStatement = (world, common) => {
@@ -81,7 +76,7 @@ export async function dropSchema(
   const { held, refusal } = dropped;
   const remark = await remarkOn(held, options);
   const undoable = { held, names: [[name]], what: 'DATABASE', remark } as const;
-  const payload = withUndoInfo(dropped.payload, undoable, { note, facts });
+  const payload = withUndoInfo(dropped.payload, undoable, { note: service.note, facts });
   const schemaRows = payload[0] === 0 ? { schemaRows: decodeOk(payload).affectedRows } : {};
   return { kind: 'answer', payload, refusal, facts: null, dropped, ...schemaRows };
 }

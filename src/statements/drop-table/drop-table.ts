@@ -20,7 +20,6 @@ import {
   type Signal,
   viewSignal,
 } from '../../steps/session/user-session.js';
-import { tellUndo } from '../../steps/undo-note.js';
 import {
   type Answer,
   again,
@@ -155,12 +154,7 @@ async function hold(
   if (failed !== null) return { ...failed, held };
   assert(ok !== null, 'what is held was renamed');
   if (said?.kind === 'answer') return { ...said, held };
-  const answer = said === null ? ok : okOfBoth(ok, said);
-  const { tellsUndo, groupId } = drop.request;
-  if (tellsUndo !== true) return { ...answerWith(answer), held };
-  const names = moves.map(({ seen: { schema, table } }) => [schema, table]);
-  const told = await tellUndo(world, answer, { groupId, held, names, what: 'TABLE' });
-  return { ...answerWith(told), held };
+  return { ...answerWith(said === null ? ok : okOfBoth(ok, said)), held };
 }
 
 interface Relocated {

@@ -9,7 +9,7 @@ import { UndropError } from '../../errors.js';
 import { NAME_CHARACTERS_MAX } from '../../names/names.js';
 import type { Literal } from '../../sql/grammar/literal.js';
 import type { TableName } from '../../sql/grammar/table-name.js';
-import type { DropTableStatement, UndoStatement, UndoTarget } from '../../sql/verdict.js';
+import type { DropTableStatement, UndoForm, UndoStatement, UndoTarget } from '../../sql/verdict.js';
 import { decodeName, encodeName } from '../../steps/names/client-names.js';
 import { hintsIn } from '../../steps/rules/hints.js';
 import type { QualifiedName, Signal } from '../../steps/session/user-session.js';
@@ -145,7 +145,7 @@ export function bindUndo(
     case 'explain-drop-database':
       return { ...statement, schema: decode(statement.schema), hints: hints() };
     case 'syntax-error':
-      throw new SaidByServer(syntaxError(text, statement.at, { facts, server }));
+      throw new SaidByServer(syntaxError(text, statement, { facts, server }));
   }
 }
 
@@ -212,19 +212,34 @@ export function notUnique(table: string): Signal {
   return { errno: ER_NONUNIQ_TABLE, sqlState: '42000', message };
 }
 
-/** The forms, which the server's manual doesn't have. */
-const FORMS =
-  "undrop's own: UNDROP TABLE name, ... | 'id' [BEFORE 'time'] [TO name] [SWAP] [WITH KEYS]; " +
-  'UNDROP DATABASE name [TO name]; SHOW [FULL] DROPPED TABLES | DATABASES [FROM database] ' +
-  "[LIKE 'pattern'] [WHERE ...] [ORDER BY ...] [LIMIT n]; " +
-  "HOLD TABLE name FOR 'time' | UNTIL 'time'; PURGE TABLE name; EXPLAIN DROP TABLE | DATABASE name";
+const CLAUSES = '[WHERE ...] [ORDER BY ...] [LIMIT n]';
+/** The forms, which the server's manual doesn't have. Many clients show 512 bytes of an error. */
+const FORMS: Readonly<Record<UndoForm, string>> = {
+  undrop:
+    "undrop's own: UNDROP TABLE name, ... | 'id' [BEFORE 'time'] [TO name] [SWAP] [WITH KEYS]; " +
+    'UNDROP DATABASE name [TO name]; RECOVER TABLE name [TO name]; FLASHBACK TABLE name TO ' +
+    'BEFORE DROP [RENAME TO name]',
+  show:
+    "undrop's own: SHOW [FULL] DROPPED TABLES [FROM database] [LIKE 'pattern'] " +
+    `${CLAUSES}; SHOW DROPPED DATABASES ${CLAUSES}; SHOW RECYCLEBIN`,
+  select:
+    "undrop's own: SELECT * | COUNT(*) | column [AS alias], ... FROM _undrop.dropped_tables " +
+    CLAUSES,
+  hold: "undrop's own: HOLD TABLE name | 'id' FOR '30d' | UNTIL '2026-12-31 00:00'",
+  purge:
+    "undrop's own: PURGE TABLE name | 'id'; PURGE DATABASE name; PURGE RECYCLEBIN [FROM database]",
+  explain: "undrop's own: EXPLAIN DROP TABLE name, ... | DROP DATABASE name | TRUNCATE name",
+  'to-time':
+    'undrop restores what was dropped; it does not take a table back to an earlier time. ' +
+    "For the newest drop before a time: UNDROP TABLE name BEFORE '2026-12-31 00:00'",
+};
 /** The length of the text that servers quote. */
 const QUOTED_CHARACTERS_MAX = 80;
 const LINE_FEED = 0x0a;
 
 function syntaxError(
   text: Uint8Array,
-  at: number,
+  { at, form }: Extract<UndoStatement, { kind: 'syntax-error' }>,
   { facts, server }: { readonly facts: UserFacts; readonly server: ServerVersion },
 ): Signal {
   const near = readable(text.subarray(at), facts).join('');
@@ -232,7 +247,7 @@ function syntaxError(
   const product = server.flavour === 'mariadb' ? 'MariaDB' : 'MySQL';
   const message =
     'You have an error in your SQL syntax; check the manual that corresponds to your ' +
-    `${product} server version for the right syntax to use near '${near}' at line ${line} (${FORMS})`;
+    `${product} server version for the right syntax to use near '${near}' at line ${line} (${FORMS[form]})`;
   return { errno: ER_PARSE_ERROR, sqlState: '42000', message };
 }
 

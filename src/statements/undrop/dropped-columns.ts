@@ -23,8 +23,10 @@ export interface Dropped extends ListedTable {
 export type BoundList =
   | {
       readonly what: 'tables';
-      readonly fields: readonly Field<Dropped>[] | 'count';
+      readonly fields: readonly Field<Dropped>[] | { readonly count: string };
       readonly plan: ListPlan<Dropped>;
+      /** Only the last digits of ids are shown, as many as tell them apart. */
+      readonly hasShortIds: boolean;
     }
   | {
       readonly what: 'databases';
@@ -77,27 +79,31 @@ export function bindList(
     return { what, fields, plan: planList(clauses, { fields, ...common }) };
   }
   const plan = planList(clauses, { fields: TABLE_COLUMNS, ...common });
-  if (select === 'count') return { what: 'tables', fields: 'count', plan };
+  if (select !== null && 'count' in select) {
+    return { what: 'tables', fields: select, plan, hasShortIds: false };
+  }
   const short = TABLE_COLUMNS.filter(({ title = '' }) => SHORT.has(title));
   const all = what === 'tables' ? short : TABLE_COLUMNS;
   const fields =
     select?.map((one) => ({ ...fieldOf(one, TABLE_COLUMNS, 'field list'), title: one.alias })) ??
     all;
-  return { what: 'tables', fields, plan };
+  return { what: 'tables', fields, plan, hasShortIds: what === 'tables' };
 }
 
 function mayExpire(state: Dropped['state'], due: Date): boolean {
   return state === 'HOLD' && !isPinned(due);
 }
 
-function nextOf({ state, due, torn, unseen }: Dropped): string {
+function nextOf({ state, due, torn, unseen, purgedBy = null }: Dropped): string {
   if (torn === true) return 'torn: an operator has to repair it';
   if (unseen === true) return 'a privilege is missing, see undrop doctor';
   switch (state) {
     case 'HOLD':
       return isPinned(due) ? 'nothing, it is pinned' : `removed from ${utcText(due)} on`;
     case 'PURGE':
-      return 'its rows are being deleted';
+      return purgedBy === null
+        ? 'its rows are being deleted'
+        : `its rows are being deleted until about ${utcText(purgedBy)}`;
     case 'EVAC':
       return `DROP at ${utcText(due)}`;
     case 'DROP':

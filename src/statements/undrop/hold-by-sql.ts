@@ -62,8 +62,15 @@ export async function holdBySql(
     throw notChanged(held, why, 'An operator can hold it for longer, or pin it: `undrop hold`.');
   }
   if (due <= held.due) {
-    const until = isPinned(held.due) ? 'it is pinned' : `it is held until ${timeText(held.due)}`;
-    throw notChanged(held, until, 'Give it a later time; PURGE TABLE ends its hold.');
+    if (isPinned(held.due)) {
+      throw notChanged(
+        held,
+        'it is pinned',
+        'It stays until an operator unpins it: `undrop hold`.',
+      );
+    }
+    const until = `it is held until ${timeText(held.due)}`;
+    throw notChanged(held, until, 'HOLD only lengthens: give it a later time.');
   }
   const { table } = await changeHold(pool, held, { change: { kind: 'until', due }, holdMsMin: 0 });
   const text = `${nameOf(held)} is held until ${timeText(table.due)}.`;

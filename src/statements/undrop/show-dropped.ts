@@ -3,8 +3,10 @@
  * see a schema where the user may create and fill any table of it.
  */
 import { setImmediate as turn } from 'node:timers/promises';
-import { findDroppedSchemas } from '../../ledger/schema-restores.js';
+import { type DroppedSchema, findDroppedSchemas } from '../../ledger/schema-restores.js';
 import { printResultSet } from '../../printer.js';
+import { withWhatIsLeft } from '../../restore/held-tables.js';
+import { uniqueDigits } from '../../restore/print-list.js';
 import { unlessRefused } from '../../service/errors.js';
 import { newId } from '../../steps/intents.js';
 import type { ResultSet } from '../../wire/result-set.js';
@@ -12,6 +14,7 @@ import { ABSENT_TABLE } from '../../wire/server-errors.js';
 import { answeredWith, type Interception, type InterceptOptions } from '../intercepted.js';
 import { type AnswerFormat, answerRows } from './answer.js';
 import type { BoundUndo } from './bind.js';
+import type { Dropped } from './dropped-columns.js';
 import { findSeen, findServer, inQueue, TABLES_MAX } from './find-dropped.js';
 import { applyPlan } from './list-filter.js';
 import { askWhichMayBeSeen, keyOf, noneOf } from './rights.js';
@@ -35,19 +38,27 @@ export async function showDropped(
   if ('errno' in found) return answeredWith(found);
   const isCut = found.isCut && enough === TABLES_MAX;
   const note = isCut ? `Only the newest ${TABLES_MAX} dropped tables were read.` : null;
-  const rows = await applyPlan(plan, found.seen, turn);
-  const set = fields === 'count' ? countSet(rows.length) : printResultSet(fields, rows);
+  const { pool } = options.service;
+  const now = await inQueue(pool, `read ${facts.user}`, () => withWhatIsLeft(pool, found.seen));
+  const wanted = await applyPlan(plan, now, turn);
+  const rows = show.hasShortIds ? withShortIds(wanted) : wanted;
+  const set = 'count' in fields ? countSet(fields, rows.length) : printResultSet(fields, rows);
   return answerRows(set, { ...format, note }, options);
+}
+
+function withShortIds(tables: readonly Dropped[]): readonly Dropped[] {
+  const digits = uniqueDigits(tables.map(({ id }) => id));
+  return tables.map((table) => ({ ...table, id: table.id.slice(-digits) }));
 }
 
 /** Its columns, without a row. */
 export function emptySet(show: Show): ResultSet {
   if (show.what === 'databases') return printResultSet(show.fields, []);
-  return show.fields === 'count' ? countSet(0) : printResultSet(show.fields, []);
+  return 'count' in show.fields ? countSet(show.fields, 0) : printResultSet(show.fields, []);
 }
 
-function countSet(count: number): ResultSet {
-  return { columns: [{ name: 'COUNT(*)', type: 'number' }], rows: [[count]] };
+function countSet({ count: name }: { readonly count: string }, count: number): ResultSet {
+  return { columns: [{ name, type: 'number' }], rows: [[count]] };
 }
 
 async function showSchemas(
@@ -60,7 +71,9 @@ async function showSchemas(
   const all = await inQueue(pool, `read ${facts.user}`, () =>
     unlessRefused(findDroppedSchemas(pool, 'all'), [], ...ABSENT_TABLE),
   );
-  const held = all.filter((drop) => drop.held > 0 && !drop.isOpen);
+  const isLeft = ({ held, tables, restoredAs }: DroppedSchema) =>
+    held > 0 || (tables === 0 && restoredAs === null);
+  const held = all.filter((drop) => isLeft(drop) && !drop.isOpen);
   const asked = { session: options.userSession, facts, groupId: newId() };
   const table = noneOf(asked);
   const names = held.map(({ schema }) => ({ schema, table }));

@@ -259,7 +259,7 @@ export interface Signal {
 }
 
 /** MESSAGE_TEXT of MySQL. */
-export const SIGNAL_CHARACTERS_MAX = 128;
+const SIGNAL_CHARACTERS_MAX = 128;
 
 /** The maximum length of MESSAGE_TEXT; a longer one causes 1648. */
 export function signalCharactersMax({ flavour }: Pick<ServerVersion, 'flavour'>): number {
