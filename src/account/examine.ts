@@ -53,6 +53,7 @@ export interface Examination {
 const TESTED: ReadonlySet<string> = new Set([
   'mysql 9.7',
   'mysql 5.6',
+  'mariadb 10.5',
   'mariadb 10.11',
   'mariadb 11.8',
 ]);

@@ -267,7 +267,7 @@ onServersAtOnce('the operator on $name', (server, on) => {
     ]);
     const { stdout } = await runUndrop(server, ['status']);
     expect(stdout).toMatch(
-      /statements use the held table \S+ \(\w{13}\), statements 3, the last at 2.* by app from 10/,
+      /statements use the held table \S+ \(\w{8}\), statements 3, the last at 2.* by app from 10/,
     );
   });
 

@@ -265,7 +265,9 @@ onServersAtOnce('statements on what is held, on $name', (server, on) => {
     );
     await using tracked = await open();
     const answer = tracked.query('CALL go_there()');
-    if (isMariaDb) await expect(answer).rejects.toThrow('closed');
+    // MariaDB 10.5 prepares no USE.
+    const isLed = isMariaDb && server.name !== 'mariadb-10.5';
+    if (isLed) await expect(answer).rejects.toThrow('closed');
     else expect(codeOf(await answer)).toMatch(/^1295 /);
     const flags = CLIENT.MULTI_STATEMENTS;
     await using untracked = await RawClient.open(proxy, { schema: near.name, flags });

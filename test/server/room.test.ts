@@ -162,7 +162,7 @@ onServersAtOnce('limits on $name', (server, on) => {
     const status = await runUndrop(server, ['status'], variables);
     expect(status.code).toBe(1);
     expect(status.stdout).toMatch(
-      /removed early at the next check of the collector: room\.plain \([0-9a-f]{13}, dropped by \w+\): UNDROP_MAX_TABLES is passed; its removal frees \d+ bytes$/m,
+      /removed early at the next check of the collector: room\.plain \([0-9a-f]{8}, dropped by \w+\): UNDROP_MAX_TABLES is passed; its removal frees \d+ bytes$/m,
     );
     expect(status.stdout).toMatch(
       /^attention +tables that are removed early because of a limit: 1, /m,

@@ -34,7 +34,8 @@ const SETTINGS = {
   COLLECT: 'on',
   CHECK_INTERVAL: '1s',
 };
-const REFUSED = /UNDROP_(CHANGED_MEANWHILE|NO_SUCH_HELD|NOT_HELD|NOT_RESTORABLE)/;
+// A table that is being purged may be locked.
+const REFUSED = /UNDROP_(BUSY|CHANGED_MEANWHILE|NO_SUCH_HELD|NOT_HELD|NOT_RESTORABLE)/;
 
 type Mishap = 'killed' | 'ended' | 'frozen' | 'cut off';
 /** `unknown`: the last word on it was lost. */

@@ -6,7 +6,7 @@ import type { Protection } from '../../src/sql/verdict.js';
 import fc from '../support/properties.js';
 import { rounds } from '../support/sample.js';
 
-/** Blanks and comments before the first word, and a word that only undrop's statements begin with. */
+/** Blanks and comments, and a word that only undrop's statements begin with. */
 const OWN = new RegExp(
   '^(?:[\\0-\\x20]|/\\*(?!!)[^]*?\\*/|(?:#|--)[^\\n]*\\n)*' +
     '(?:undrop|flashback|recover|hold|purge|explain|show[^]*(?:recyclebin|dropped))',
