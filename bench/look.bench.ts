@@ -18,6 +18,7 @@ const SERVERS = process.env['BENCH_SERVERS']?.split(',') ?? [
   'mysql-9.7',
   'mysql-5.6',
   'mariadb-10.11',
+  'mariadb-11.8',
 ];
 /** Looks after the first, whose slowest counts. */
 const LOOKS = 5;
@@ -39,13 +40,15 @@ report({
   title: `${TABLES.toLocaleString('en')} held tables`,
   how:
     `A look: the slowest of ${LOOKS} full ones. MB: the most that the proxy ever had, and what it had before them. A restore: ` +
-    `of one among them, and with the start of its process by the command. Load before: ${loadBefore}.`,
+    `of one among them, and with the start of its process by the command. SHOW: the newest 10,000. Load before: ${loadBefore}.`,
   columns: [
     'server',
     'look s',
     'MB',
     'MB with none',
     'UNDROP s',
+    'SHOW LIMIT 50 s',
+    'SHOW s',
     '`restore` s',
     '`list` s',
     '`list --json` s',
@@ -84,6 +87,8 @@ async function measure(server: Target): Promise<string[]> {
     }
     const client = await connect(proxy);
     const undropS = await seconds(() => client.query(`UNDROP TABLE held.t${TABLES >> 1}`));
+    const pageS = await seconds(() => client.query('SHOW DROPPED TABLES LIMIT 50'));
+    const showS = await seconds(() => client.query('SHOW DROPPED TABLES'));
     await client.end();
     const restoreS = await seconds(() => command(server, ['restore', `held.t${TABLES >> 2}`]));
     const listS = await seconds(() => command(server, ['list']));
@@ -92,7 +97,7 @@ async function measure(server: Target): Promise<string[]> {
     return [
       slowest.toFixed(2),
       ...[kb, emptyKb].map((each) => (each / 1_024).toFixed(0)),
-      ...[undropS, restoreS, listS, allS].map((each) => each.toFixed(2)),
+      ...[undropS, pageS, showS, restoreS, listS, allS].map((each) => each.toFixed(2)),
     ];
   } finally {
     await proxy.stop();

@@ -68,6 +68,8 @@ type RowFilter =
 export interface LiveFit {
   /** Hex digits with which the id begins or ends. */
   readonly digits?: string;
+  /** Only ids that are less than this one: dropped before it. */
+  readonly before?: string;
   readonly schema?: string;
   /** A pattern for the table's name, as in the server's own SHOW TABLES LIKE. */
   readonly like?: string;
@@ -266,7 +268,14 @@ export function isOfDrop(digits: string): SQLQuery {
     WHERE ${hasDigits(sql`found.id`, digits)} OR ${hasDigits(sql`found.group_id`, digits)})`;
 }
 
-function fitting({ digits, schema, like, names, lowerCaseTableNames = 0 }: LiveFit): SQLQuery[] {
+function fitting({
+  digits,
+  before,
+  schema,
+  like,
+  names,
+  lowerCaseTableNames = 0,
+}: LiveFit): SQLQuery[] {
   // The server stores folded names under 1; an index can't be used under 2.
   const is = (column: SQLQuery, name: string) => {
     if (lowerCaseTableNames === 2) return sql`LOWER(${column}) = LOWER(${name})`;
@@ -277,6 +286,7 @@ function fitting({ digits, schema, like, names, lowerCaseTableNames = 0 }: LiveF
   );
   return [
     ...(digits === undefined ? [] : [hasDigits(sql`id`, digits)]),
+    ...(before === undefined ? [] : [sql`id < ${before}`]),
     ...(schema === undefined ? [] : [is(sql`schema_name`, schema)]),
     ...(like === undefined ? [] : [isTableLike(like)]),
     ...(named === undefined ? [] : [sql`(${sql.join(named, sql` OR `)})`]),

@@ -167,6 +167,8 @@ export type UndoStatement =
       readonly swap: boolean;
       /** WITH KEYS: also foreign keys to another table of the parent's name. */
       readonly keys: boolean;
+      /** EXPLAIN: it reports what it would do. */
+      readonly explains: boolean;
     })
   | {
       readonly kind: 'undrop-database';

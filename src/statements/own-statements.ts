@@ -17,6 +17,7 @@ import {
 } from './intercepted.js';
 import { answerRefused, answerSignal, type UndoRun } from './undrop/answer.js';
 import { type BoundUndo, bindUndo } from './undrop/bind.js';
+import { NOTHING_EXPLAINED } from './undrop/explain-undrop.js';
 import { undropErrorOf } from './undrop/find-dropped.js';
 import { holdBySql, purgeAllBySql, purgeBySql } from './undrop/hold-by-sql.js';
 import { SaidByServer } from './undrop/said-by-server.js';
@@ -65,6 +66,7 @@ async function orAnswer(
 /** The columns of its result set; none for an OK. Null: the server has to answer it. */
 export function columnsOf(undo: BoundUndo): readonly Column[] | null {
   if (undo.kind === 'show-dropped') return emptySet(undo).columns;
+  if ('explains' in undo && undo.explains) return NOTHING_EXPLAINED.columns;
   return undo.kind.startsWith('explain-') ? NO_TABLES.columns : [];
 }
 

@@ -220,6 +220,37 @@ onServers('the words that people type on $name', (server, on) => {
     expect(hidden).not.toContain(other.name);
   });
 
+  test('EXPLAIN UNDROP says what would come back, and does nothing', async () => {
+    await client.run(
+      'CREATE TABLE parent (id INT PRIMARY KEY) ENGINE=InnoDB',
+      'INSERT INTO parent VALUES (1), (2)',
+      'CREATE TABLE a (id INT PRIMARY KEY, p INT, CONSTRAINT to_parent FOREIGN KEY (p) REFERENCES parent (id)) ENGINE=InnoDB',
+      'INSERT INTO a VALUES (1, 1), (2, 2), (3, NULL)',
+      'CREATE TRIGGER t BEFORE INSERT ON a FOR EACH ROW SET NEW.p = NEW.p',
+      'DROP TABLE a',
+    );
+    const explained = async (rest: string) =>
+      (await client.rows(`EXPLAIN UNDROP TABLE ${rest}`))[0];
+    const name = `${schema.name}.a`;
+    const id = await idOf('a');
+    const whole = { Id: id, Table: name, Becomes: name, Foreign_keys: 1, Triggers: 1 };
+    expect(await explained('a')).toMatchObject({ ...whole, Notes: null });
+    await client.query('DELETE FROM parent WHERE id = 2');
+    expect(await explained(`'${id}'`)).toMatchObject({ Notes: '1 rows would break to_parent' });
+    await client.query('CREATE TABLE a (id INT)');
+    expect((await explained('a'))?.['Notes']).toMatch(/^refused: a table has that name/);
+    expect((await explained('a SWAP'))?.['Notes']).toMatch(/^the live table .*; 1 rows would/);
+    expect(await explained('a TO b')).toMatchObject({ Becomes: `${schema.name}.b` });
+    await client.query('DROP TABLE parent');
+    expect((await explained('a TO b'))?.['Notes']).toBe(
+      `to_parent refers to ${schema.name}.parent, which is missing`,
+    );
+    expect(await client.errorOf('EXPLAIN UNDROP TABLE nothing')).toMatchObject({ errno: 1146 });
+    const [prepared] = await client.execute<RowDataPacket[]>('EXPLAIN UNDROP TABLE a TO b');
+    expect(prepared).toMatchObject([{ Becomes: `${schema.name}.b` }]);
+    expect(await client.tables()).toEqual(['a']);
+  });
+
   test('UNDROP … BEFORE brings back the newest that was dropped before', async () => {
     await drop('a');
     await query(

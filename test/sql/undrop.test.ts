@@ -80,6 +80,8 @@ const READ: readonly (readonly [sql: string, expected: string])[] = [
   ],
   ['EXPLAIN TRUNCATE TABLE d.a', 'explain d.a'],
   ['EXPLAIN TRUNCATE a', 'explain a'],
+  ['EXPLAIN UNDROP TABLE a, d.b SWAP', 'explain undrop a d.b swap'],
+  ["EXPLAIN UNDROP TABLE '0193ab' TO d.c", 'explain id 0193ab to d.c'],
   ['SHOW DROPPED TABLES', 'show * *'],
   ['SHOW DROPPED TABLES FROM d', 'show d *'],
   ["SHOW DROPPED TABLES IN d LIKE 'a\\_%'", 'show d a\\_%'],
@@ -148,6 +150,9 @@ const WRONG: readonly (readonly [sql: string, rest: string])[] = [
   ["SHOW DROPPED TABLES LIKE _latin1'a'", "_latin1'a'"],
   ['EXPLAIN DROP TABLE a b', 'b'],
   ['EXPLAIN DROP DATABASE', ''],
+  ['EXPLAIN UNDROP', ''],
+  ['EXPLAIN UNDROP DATABASE d', ''],
+  ['EXPLAIN UNDROP TABLE a b', 'b'],
 ];
 
 const read = (sql: string, options = OPTIONS) =>
@@ -235,7 +240,8 @@ function described(statement: UndoStatement): string {
       const { to, swap, keys, id, before } = statement;
       const when = before === null ? '' : ` before ${text(before.value)}`;
       const what = `${id === null ? 'undrop ' : ''}${target(statement)}${when}`;
-      return `${what}${to === null ? '' : ` to ${name(to)}`}${swap ? ' swap' : ''}${keys ? ' keys' : ''}`;
+      const explained = statement.explains ? 'explain ' : '';
+      return `${explained}${what}${to === null ? '' : ` to ${name(to)}`}${swap ? ' swap' : ''}${keys ? ' keys' : ''}`;
     }
     case 'undrop-database':
       return `schema ${text(statement.schema)}${statement.to ? ` to ${text(statement.to)}` : ''}`;

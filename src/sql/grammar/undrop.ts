@@ -43,7 +43,8 @@ export function undropVerdict(tokens: Token[], statement: Statement, source: Sou
   const to = hasTo ? takeTableName(tokens, source) : null;
   if (hasTo && to === null) return wrong(tokens, statement);
   const keys = takeTexts(tokens, 'WITH', 'KEYS');
-  return ended(tokens, statement, { kind: 'undrop-table', ...target, before, to, swap, keys });
+  const how = { before, to, swap, keys, explains: false };
+  return ended(tokens, statement, { kind: 'undrop-table', ...target, ...how });
 }
 
 function undropSchema(tokens: Token[], statement: Statement, source: Source): Verdict {
@@ -80,7 +81,7 @@ export function flashbackVerdict(tokens: Token[], statement: Statement, source: 
   }
   const to = hasTo ? takeTableName(tokens, source) : null;
   if (hasTo && to === null) return wrong(tokens, statement);
-  const how = { id: null, before: null, to, swap: false, keys: false };
+  const how = { id: null, before: null, to, swap: false, keys: false, explains: false };
   return ended(tokens, statement, { kind: 'undrop-table', names, ...how });
 }
 
@@ -122,8 +123,16 @@ export function purgeVerdict(tokens: Token[], statement: Statement, source: Sour
   return ended(tokens, statement, { kind: 'purge-all', schema, isDropped: false });
 }
 
-/** EXPLAIN of a DROP TABLE, DROP DATABASE or TRUNCATE, which a server doesn't explain. */
+/** EXPLAIN of an UNDROP TABLE, and of what it undoes, which a server doesn't explain. */
 export function explainVerdict(tokens: Token[], statement: Statement, source: Source): Verdict {
+  if (takeTexts(tokens, 'UNDROP')) {
+    const verdict = undropVerdict(tokens, statement, source);
+    const undo = verdict.kind === 'undo' ? verdict.statement : null;
+    if (undo?.kind === 'undrop-database') return wrong([], statement);
+    return undo?.kind === 'undrop-table'
+      ? ended(tokens, statement, { ...undo, explains: true })
+      : verdict;
+  }
   if (takeTexts(tokens, 'TRUNCATE')) {
     const verdict = truncateVerdict(tokens, statement, source);
     if (verdict.kind !== 'drop-table') return wrong(tokens, statement);

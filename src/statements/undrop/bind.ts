@@ -44,6 +44,8 @@ export type BoundUndo =
       readonly swap: boolean;
       /** Also foreign keys to another table of the parent's name. */
       readonly keys: boolean;
+      /** Only reports what it would do. */
+      readonly explains: boolean;
     }
   | {
       readonly kind: 'undrop-id';
@@ -52,6 +54,7 @@ export type BoundUndo =
       readonly to: { readonly schema: string | null; readonly table: string } | null;
       readonly swap: boolean;
       readonly keys: boolean;
+      readonly explains: boolean;
     }
   | { readonly kind: 'undrop-database'; readonly schema: string; readonly to: string | null }
   | ({
@@ -108,15 +111,16 @@ export function bindUndo(
     one === undefined ? { id: id ?? '' } : { name: name(one) };
   switch (statement.kind) {
     case 'undrop-table': {
-      const { names, id, to, swap, keys } = statement;
+      const { names, id, to, swap, keys, explains } = statement;
+      const how = { swap, keys, explains };
       if (id === null) {
         const before = statement.before && timeOf(statement.before, 'BEFORE', facts);
-        const bound = { names: names.map(name), before, to: to && name(to), swap, keys };
-        return { kind: 'undrop-table', ...bound };
+        const bound = { names: names.map(name), before, to: to && name(to) };
+        return { kind: 'undrop-table', ...bound, ...how };
       }
       const schema = to?.schema ? decode(to.schema) : null;
       const as = to && { schema, table: decode(to.table) };
-      return { kind: 'undrop-id', id, to: as, swap, keys };
+      return { kind: 'undrop-id', id, to: as, ...how };
     }
     case 'hold': {
       const { how, time } = statement;
@@ -228,7 +232,9 @@ const FORMS: Readonly<Record<UndoForm, string>> = {
   hold: "undrop's own: HOLD TABLE name | 'id' FOR '30d' | UNTIL '2026-12-31 00:00'",
   purge:
     "undrop's own: PURGE TABLE name | 'id'; PURGE DATABASE name; PURGE RECYCLEBIN [FROM database]",
-  explain: "undrop's own: EXPLAIN DROP TABLE name, ... | DROP DATABASE name | TRUNCATE name",
+  explain:
+    "undrop's own: EXPLAIN DROP TABLE name, ... | DROP DATABASE name | TRUNCATE name | " +
+    "UNDROP TABLE name, ... | 'id' [TO name] [SWAP]",
   'to-time':
     'undrop restores what was dropped; it does not take a table back to an earlier time. ' +
     "For the newest drop before a time: UNDROP TABLE name BEFORE '2026-12-31 00:00'",

@@ -4,10 +4,10 @@
  */
 import { utcText } from '../../duration.js';
 import type { DroppedSchema } from '../../ledger/schema-restores.js';
-import { isPinned, type QualifiedTable } from '../../names/names.js';
+import { isHoldId, isPinned, type QualifiedTable } from '../../names/names.js';
 import type { Field } from '../../printer.js';
 import type { ListedTable } from '../../restore/held-tables.js';
-import type { ListClauses } from '../../sql/grammar/list-clauses.js';
+import type { ListClauses, ListCondition } from '../../sql/grammar/list-clauses.js';
 import type { Literal } from '../../sql/grammar/literal.js';
 import type { Selected, ShownDrops } from '../../sql/verdict.js';
 import { fieldOf, type ListPlan, planList } from './list-filter.js';
@@ -25,6 +25,8 @@ export type BoundList =
       readonly what: 'tables';
       readonly fields: readonly Field<Dropped>[] | { readonly count: string };
       readonly plan: ListPlan<Dropped>;
+      /** Only tables with a lesser id, by the WHERE; null: all. */
+      readonly before: string | null;
       /** Only the last digits of ids are shown, as many as tell them apart. */
       readonly hasShortIds: boolean;
     }
@@ -79,15 +81,31 @@ export function bindList(
     return { what, fields, plan: planList(clauses, { fields, ...common }) };
   }
   const plan = planList(clauses, { fields: TABLE_COLUMNS, ...common });
+  const before = idBefore(clauses.where, decode);
   if (select !== null && 'count' in select) {
-    return { what: 'tables', fields: select, plan, hasShortIds: false };
+    return { what: 'tables', fields: select, plan, before, hasShortIds: false };
   }
   const short = TABLE_COLUMNS.filter(({ title = '' }) => SHORT.has(title));
   const all = what === 'tables' ? short : TABLE_COLUMNS;
   const fields =
     select?.map((one) => ({ ...fieldOf(one, TABLE_COLUMNS, 'field list'), title: one.alias })) ??
     all;
-  return { what: 'tables', fields, plan, hasShortIds: what === 'tables' };
+  return { what: 'tables', fields, plan, before, hasShortIds: what === 'tables' };
+}
+
+/** The id in `Id < '…'`, alone or with others by AND: a page costs the same wherever it is. */
+function idBefore(
+  where: ListCondition | null,
+  decode: (literal: Literal) => string,
+): string | null {
+  for (const one of where?.kind === 'and' ? where.all : [where]) {
+    if (one?.kind !== 'compare' || one.by !== '<') continue;
+    const { left, right } = one;
+    if (left.kind !== 'column' || left.column.toLowerCase() !== 'id') continue;
+    const id = right.kind === 'text' ? decode(right).toLowerCase() : '';
+    if (isHoldId(id)) return id;
+  }
+  return null;
 }
 
 function mayExpire(state: Dropped['state'], due: Date): boolean {

@@ -71,11 +71,20 @@ const PAGE_ROWS = 500;
 /**
  * Matching held tables, newest first, that this user may see: at least `enough`, if there are as
  * many among the newest `TABLES_MAX`. Privileges are checked page by page, and only visible tables
- * are located.
+ * are located. `choose`: called for the tables of each page; default: all are wanted. `isCut`: the
+ * older ones were not read, although too few were found.
  */
 export async function findSeen(
   fit: LiveFit,
-  { facts, server, enough = TABLES_MAX }: Asker & { readonly enough?: number },
+  {
+    facts,
+    server,
+    enough = TABLES_MAX,
+    choose = async (tables) => tables,
+  }: Asker & {
+    readonly enough?: number;
+    readonly choose?: (tables: readonly Dropped[]) => Promise<readonly Dropped[]>;
+  },
   options: InterceptOptions,
 ): Promise<{ readonly seen: readonly Dropped[]; readonly isCut: boolean } | ErrPacket> {
   const { pool } = options.service;
@@ -88,9 +97,9 @@ export async function findSeen(
     looked += PAGE_ROWS;
     const seen = await seenBy(rows, { facts, granted }, options);
     if ('errno' in seen) return seen;
-    if (seen.length > 0) found.push(...(await listDropped(pool, facts, seen)));
-    isCut = rows.length === PAGE_ROWS && (looked >= TABLES_MAX || found.length >= enough);
-    if (isCut) break;
+    if (seen.length > 0) found.push(...(await choose(await listDropped(pool, facts, seen))));
+    isCut = rows.length === PAGE_ROWS && looked >= TABLES_MAX;
+    if (isCut || found.length >= enough) break;
   }
   return { seen: found.sort(newestFirst), isCut };
 }

@@ -29,18 +29,23 @@ export async function showDropped(
   const { facts } = format;
   const server = await findServer(facts, options);
   if (show.what === 'databases') return showSchemas(show, format, options);
-  const { schema, like, plan, fields } = show;
-  const fit = { ...(schema !== null && { schema }), ...(like !== null && { like }) };
+  const { schema, like, before, plan, fields } = show;
+  const fit = {
+    ...(schema !== null && { schema }),
+    ...(like !== null && { like }),
+    ...(before !== null && { before }),
+  };
   const { limit, order, isWanted } = plan;
-  const isHead = limit !== null && order === null && isWanted === null;
-  const enough = isHead ? limit.offset + limit.rows : TABLES_MAX;
-  const found = await findSeen(fit, { facts, server, enough }, options);
-  if ('errno' in found) return answeredWith(found);
-  const isCut = found.isCut && enough === TABLES_MAX;
-  const note = isCut ? `Only the newest ${TABLES_MAX} dropped tables were read.` : null;
+  const enough = limit !== null && order === null ? limit.offset + limit.rows : TABLES_MAX;
   const { pool } = options.service;
-  const now = await inQueue(pool, `read ${facts.user}`, () => withWhatIsLeft(pool, found.seen));
-  const wanted = await applyPlan(plan, now, turn);
+  const choose = async (tables: readonly Dropped[]) => {
+    const now = await inQueue(pool, `read ${facts.user}`, () => withWhatIsLeft(pool, tables));
+    return applyPlan({ isWanted, order: null, limit: null }, now, turn);
+  };
+  const found = await findSeen(fit, { facts, server, enough, choose }, options);
+  if ('errno' in found) return answeredWith(found);
+  const note = found.isCut ? `Only the newest ${TABLES_MAX} dropped tables were read.` : null;
+  const wanted = await applyPlan({ isWanted: null, order, limit }, found.seen, turn);
   const rows = show.hasShortIds ? withShortIds(wanted) : wanted;
   const set = 'count' in fields ? countSet(fields, rows.length) : printResultSet(fields, rows);
   return answerRows(set, { ...format, note }, options);

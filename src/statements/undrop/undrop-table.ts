@@ -47,6 +47,7 @@ import {
 import { answerOk, answerRefused, type UndoRun } from './answer.js';
 import { type BoundName, type BoundUndo, notUnique } from './bind.js';
 import type { Dropped } from './dropped-columns.js';
+import { explainUndrop } from './explain-undrop.js';
 import {
   findSeen,
   findServer,
@@ -65,10 +66,11 @@ type Bound<K extends BoundUndo['kind']> = Extract<BoundUndo, { kind: K }>;
 const ENDED_MAX = 20;
 
 export async function undropTables(
-  { names, before, to, swap, keys }: Bound<'undrop-table'>,
+  { names, before, to, swap, keys, explains }: Bound<'undrop-table'>,
   run: UndoRun,
   options: InterceptOptions,
 ): Promise<Interception> {
+  const how = { swap, keys, explains };
   const { facts } = run;
   refuseUnder(facts);
   const server = await findServer(facts, options);
@@ -85,10 +87,9 @@ export async function undropTables(
   // A hold name that isn't a table's original name means the id in it.
   if (names.length === 1 && one && parseHoldName(one.table) !== null) {
     const isName = (await readNewest(asked, asker, options)).size > 0;
-    if (!isName)
-      return undropById({ kind: 'undrop-id', id: one.table, to, swap, keys }, run, options);
+    if (!isName) return undropById({ kind: 'undrop-id', id: one.table, to, ...how }, run, options);
   }
-  const refusal = await refusalOf(names, { run, swap, keys, to }, options);
+  const refusal = await refusalOf(names, { run, swap, to }, options);
   if (refusal !== null) return refusal;
   const newest = await readNewest(asked, asker, options);
   const wanted = names.map((name): WantedTable => {
@@ -96,14 +97,14 @@ export async function undropTables(
     const origin = held?.origin ?? name;
     return { name: origin, held, to: to ?? origin, isNamed: before === null };
   });
-  return bringBack(wanted, { run, swap, keys }, options);
+  return bringBackOrExplain(wanted, { run, ...how }, options);
 }
 
 /** The maximum of matches of an id in an error. */
 const AMBIGUOUS_SHOWN = 5;
 
 export async function undropById(
-  { id, to, swap, keys }: Bound<'undrop-id'>,
+  { id, to, swap, keys, explains }: Bound<'undrop-id'>,
   run: UndoRun,
   options: InterceptOptions,
 ): Promise<Interception> {
@@ -121,9 +122,20 @@ export async function undropById(
   if (others.length > 0) throw ambiguous(id, found.seen.slice(0, AMBIGUOUS_SHOWN));
   const name = held.origin;
   const target = to === null ? name : { schema: to.schema ?? name.schema, table: to.table };
-  const refusal = await refusalOf([name], { run, swap, keys, to: target }, options);
+  const refusal = await refusalOf([name], { run, swap, to: target }, options);
   if (refusal !== null) return refusal;
-  return bringBack([{ name, held, to: target, isNamed: false }], { run, swap, keys }, options);
+  const wanted = [{ name, held, to: target, isNamed: false }];
+  return bringBackOrExplain(wanted, { run, swap, keys, explains }, options);
+}
+
+function bringBackOrExplain(
+  wanted: readonly WantedTable[],
+  { explains, ...asked }: BringingBack & { readonly explains: boolean },
+  options: InterceptOptions,
+): Promise<Interception> {
+  if (!explains) return bringBack(wanted, asked, options);
+  const { run: format, ...how } = asked;
+  return explainUndrop(wanted, { ...how, format }, options);
 }
 
 /** Reports the fate of a table that is no longer held, if this user may see it. */
@@ -147,7 +159,7 @@ async function refuseEnded(
 /** Checks all privileges, before anything is read or touched. Null: this user has them. */
 async function refusalOf(
   names: readonly BoundName[],
-  { run, swap, to }: BringingBack & { readonly to: BoundName | null },
+  { run, swap, to }: Omit<BringingBack, 'keys'> & { readonly to: BoundName | null },
   options: InterceptOptions,
 ): Promise<Interception | null> {
   for (const name of names) {

@@ -2,6 +2,7 @@
 import { describe, expect, test } from '@jest/globals';
 import { PINNED_UNTIL } from '../../../src/names/names.js';
 import { printResultSet } from '../../../src/printer.js';
+import type { ListCondition } from '../../../src/sql/grammar/list-clauses.js';
 import { bindList, type Dropped } from '../../../src/statements/undrop/dropped-columns.js';
 
 describe('a row', () => {
@@ -61,4 +62,24 @@ describe('a row', () => {
     expect(said({ torn: true })).toMatchObject({ State: 'TORN' });
     expect(said({ unseen: true })['Next']).toContain('undrop doctor');
   });
+});
+
+test('a page that begins after an id is read from there on, whatever else is asked', () => {
+  const id = 'a'.repeat(32);
+  const column = (name: string) => ({ kind: 'column', column: name, at: 0 }) as const;
+  const text = { kind: 'text', value: Buffer.from(id), at: 0 } as const;
+  const isLess = { kind: 'compare', by: '<', left: column('ID'), right: text } as const;
+  const isOpen = { kind: 'is-null', operand: column('User') } as const;
+  const beforeOf = (where: ListCondition) => {
+    const none = { select: null, orderBy: [], limit: null };
+    const decode = ({ value }: { readonly value: Uint8Array }) => Buffer.from(value).toString();
+    const list = bindList({ what: 'full-tables', where, ...none }, { decode });
+    return list.what === 'tables' ? list.before : null;
+  };
+  expect(beforeOf(isLess)).toBe(id);
+  expect(beforeOf({ kind: 'and', all: [isOpen, isLess] })).toBe(id);
+  expect(beforeOf({ kind: 'or', all: [isOpen, isLess] })).toBeNull();
+  expect(beforeOf({ kind: 'not', of: isLess })).toBeNull();
+  expect(beforeOf({ ...isLess, by: '>' })).toBeNull();
+  expect(beforeOf({ ...isLess, right: { ...text, value: Buffer.from('xyz') } })).toBeNull();
 });
