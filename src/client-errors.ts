@@ -215,6 +215,36 @@ export const CLIENT_ERRORS = {
     text: 'Expected {target} to match one drop, found {found}.',
     remedy: 'Give schema.table, the id, or more digits of the id.',
   },
+  UNDROP_API_SIGN_IN: {
+    errno: 1045,
+    text: 'Expected an account that the server accepts, by HTTP Basic.',
+    remedy: 'Give the user and the password of an account of the MySQL or MariaDB server.',
+  },
+  UNDROP_API_DENIED: {
+    errno: 1142,
+    text: 'The server denied it to this account: {cause}.',
+    remedy: 'Sign in with an account that may do it; undo-by-sql.md lists the privileges.',
+  },
+  UNDROP_API_REQUEST: {
+    text: 'Expected in {name} {expected}, found {found}.',
+    remedy: 'GET /api/v1/openapi.json lists all requests.',
+  },
+  UNDROP_API_ROUTE: {
+    text: 'There is no {route}.',
+    remedy: 'GET /api/v1/openapi.json lists all requests.',
+  },
+  UNDROP_API_BUSY: {
+    text: 'Too many requests are open, or too many tries to sign in have failed.',
+    remedy: 'Try again in a minute.',
+  },
+  UNDROP_API_SERVER: {
+    text: 'The server refused the statement: {cause}.',
+    remedy: 'Correct what it names, and try again.',
+  },
+  UNDROP_API_AWAY: {
+    text: 'The proxy did not answer: {cause}.',
+    remedy: 'Try again in a minute; the log of undrop says more.',
+  },
   UNDROP_NO_ORIGIN: {
     text: 'The original name of held table {id} is not in the ledger.',
     remedy: 'Give it a name: --to schema.name.',

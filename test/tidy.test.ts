@@ -50,16 +50,17 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   statements: [...LEFT_OF_STEPS, 'steps'],
   session: LEFT_OF_SESSION,
   admin: [ROOT_FILES],
+  console: LEFT_OF_SESSION,
   config: [ROOT_FILES, 'policy'],
   demo: [ROOT_FILES],
-  cli: [...LEFT_OF_SESSION, 'session', 'admin', 'webhook', 'config', 'demo'],
+  cli: [...LEFT_OF_SESSION, 'session', 'admin', 'console', 'webhook', 'config', 'demo'],
 };
 
 /** Paths (or their beginnings) that may import a package. */
 const DOORS: Readonly<Record<string, readonly string[]>> = {
   '@databases/mysql': ['src/service/'],
   // The demo and its tour talk to the throwaway server as any client does.
-  mysql2: ['src/service/', 'src/demo/', SERVERS, 'src/cli/commands/start.ts'],
+  mysql2: ['src/service/', 'src/console/', 'src/demo/', SERVERS, 'src/cli/commands/start.ts'],
   'node-forge': ['src/session/login/certificates.ts'],
   'node-sql-parser': ['src/sql/'],
   pino: ['src/log.ts'],
@@ -86,7 +87,7 @@ const PURE_PARTS_OF_NODE = ['node:buffer', 'node:util', 'node:module'];
 
 /** Files of statements that are, or implement, their ports. */
 const SERVED =
-  /^src\/statements\/(undrop\/(answer|find-dropped|hold-by-sql|show-dropped|undrop-database|undrop-table)|explain\/explain-(drop|rows)|[a-z-]+\/([a-z-]+-port|barrier|read-schema))\.ts$/;
+  /^src\/statements\/(undrop\/(answer|explain-undrop|find-dropped|hold-by-sql|show-dropped|undrop-database|undrop-table)|explain\/explain-(drop|rows)|[a-z-]+\/([a-z-]+-port|barrier|read-schema))\.ts$/;
 
 /** What a pure file doesn't touch: the clock, randomness, the process, timers, the network. */
 const WORLD =

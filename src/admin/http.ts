@@ -1,12 +1,14 @@
 /**
  * The admin listener (UNDROP_ADMIN_LISTEN): `/healthz` reports that the process is alive, `/readyz`
  * that it can serve clients, `/readyz?drops` that drops are held as well, `/metrics` the metrics
- * for Prometheus. It serves GET and HEAD only, and exposes no rows, statements or passwords.
+ * for Prometheus. It serves GET and HEAD only, and exposes no rows, statements or passwords. On
+ * this machine the API of the console is there, too, for people who sign in (console/api.ts).
  *
  * Invariant: requests cost a bounded number of sockets and bytes, however slow the client is.
  */
 import { once } from 'node:events';
 import http from 'node:http';
+import net from 'node:net';
 import { withinMs } from '../clock.js';
 import type { Log } from '../log.js';
 
@@ -16,6 +18,8 @@ export interface AdminDoors {
   problems(about: { readonly drops: boolean }): Promise<readonly string[]>;
   /** In the text format of Prometheus. */
   metrics(): Promise<{ readonly contentType: string; readonly text: string }>;
+  /** The API of the console, for requests from this machine; default: there is none. */
+  api?(request: http.IncomingMessage, response: http.ServerResponse): Promise<void>;
 }
 
 export interface AdminListener {
@@ -41,6 +45,13 @@ export async function openAdminListener(
     connectionsCheckingInterval: 1_000,
   };
   const server = http.createServer(limits, (request, response) => {
+    if (doors.api !== undefined && request.url?.startsWith('/api/') && isLocal(request.socket)) {
+      // A restore may take long; the client may end it.
+      request.socket.setTimeout(0);
+      const answered = () => void request.socket.setTimeout(REQUEST_WITHIN_MS);
+      void doors.api(request, response).finally(answered);
+      return;
+    }
     answer(request, doors).then(
       ({ status, type = 'text/plain; charset=utf-8', text }) => {
         response.writeHead(status, { 'content-type': type, 'cache-control': 'no-store' });
@@ -69,6 +80,18 @@ export async function openAdminListener(
     },
   };
 }
+
+/** From this machine to this machine. A unix socket isn't reached from another one. */
+function isLocal({ localAddress, remoteAddress }: net.Socket): boolean {
+  return [localAddress, remoteAddress].every(
+    (address) =>
+      address === undefined || LOOPBACK.check(address, net.isIPv6(address) ? 'ipv6' : 'ipv4'),
+  );
+}
+
+const LOOPBACK = new net.BlockList();
+LOOPBACK.addSubnet('127.0.0.0', 8, 'ipv4');
+LOOPBACK.addAddress('::1', 'ipv6');
 
 interface Answer {
   readonly status: number;

@@ -97,6 +97,8 @@ const OWN_KEYS: ReadonlySet<string> = new Set<ProxySettingKey>([
   'listen',
   'listenMode',
   'adminListen',
+  'console',
+  'adminHosts',
   'controlSocket',
   'workers',
   'upstream',

@@ -11,6 +11,7 @@ import {
   bytes,
   choice,
   duration,
+  hostName,
   integer,
   listOf,
   type Network,
@@ -353,6 +354,17 @@ export const SETTINGS = {
     isOptional: true,
     meaning:
       'the addresses that serve /healthz, /readyz and /metrics over HTTP, without a login (docs/metrics.md); empty: none',
+  }),
+  console: choice(['on', 'off'], {
+    default: 'off',
+    meaning:
+      'whether UNDROP_ADMIN_LISTEN also serves the API of the console, /api/v1, to people who sign in with an account of the server; on this machine alone',
+  }),
+  adminHosts: setting<readonly string[]>({
+    default: '',
+    expected: 'names or addresses, separated by commas; or empty',
+    meaning: 'more names by which the console is reached; requests to any other name are refused',
+    parse: (text) => (text.trim() === '' ? [] : listOf(hostName)(text)),
   }),
   maxConnections: setting<number>({
     default: '10000',

@@ -48,6 +48,13 @@ export function integer(min: number, max: number): (text: string) => number | nu
   };
 }
 
+/** A name or an address as it stands in a URL, in lower case. */
+export function hostName(text: string): string | null {
+  return /^(?:[a-z0-9]([a-z0-9.-]*[a-z0-9])?|\[[0-9a-f:.]+\])$/i.test(text)
+    ? text.toLowerCase()
+    : null;
+}
+
 export function setting<T>(entry: Setting<T>): Setting<T> {
   return entry;
 }

@@ -169,6 +169,8 @@ const WRONG: Readonly<Record<SettingKey, readonly string[] | null>> = {
   webhookFormat: ['', 'slack'],
   webhookSecret: null,
   webhookSecretFile: null,
+  adminHosts: ['a b', 'x,', '-', 'http://x'],
+  console: ['', 'yes'],
   adminListen: ['a b', ':99999', ','],
   purgeImpact: ['', '0', '20', '2s'],
   window: ['', '22:00', '24:00-06:00', '22:00-22:00', '22:00-06:00 CET'],

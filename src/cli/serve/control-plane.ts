@@ -7,6 +7,7 @@
  */
 import { assertNotLent } from '../../account/os-user.js';
 import { systemClock } from '../../clock.js';
+import type { ProxyDoor } from '../../console/session.js';
 import { newCollectorFigures } from '../../lifecycle/figures.js';
 import type { Log } from '../../log.js';
 import type { Counters } from '../../metrics.js';
@@ -109,6 +110,7 @@ export class ControlPlane {
     const { log, counters } = this.#options;
     this.#watch = await Watch.open(sockets, {
       ...{ figures: this.#figures, log, mode: this.#settings.mode, counters },
+      console: this.#console(),
       away: () => this.#away,
       answers: () => this.#pools.answers(),
       greets: () => greets(this.#settings.upstream, GREETING),
@@ -116,6 +118,19 @@ export class ControlPlane {
     });
     warnUnprotected(log, this.#settings);
     this.#said = this.#sayReady(about);
+  }
+
+  /** Null: there is none, or no way to this service. */
+  #console(): { readonly door: ProxyDoor; readonly hosts: readonly string[] } | null {
+    const { console, tls, adminHosts: hosts } = this.#settings;
+    const [address] = this.#options.listen;
+    if (console === 'off' || address === undefined) return null;
+    const offersTls = tls !== 'off';
+    if ('socketPath' in address) return { door: { ...address, offersTls }, hosts };
+    const { port } = address;
+    const local = { '0.0.0.0': '127.0.0.1', '::': '::1' } as const;
+    const host = local[address.host as keyof typeof local] ?? address.host;
+    return { door: { host, port, offersTls }, hosts };
   }
 
   /** No other process of this service collects: recovery and the collector begin. */

@@ -8,6 +8,7 @@ import type net from 'node:net';
 import { type AdminDoors, type AdminListener, openAdminListener } from '../../admin/http.js';
 import { Exposition } from '../../admin/metrics.js';
 import { withinMs } from '../../clock.js';
+import { Api, type ApiOptions } from '../../console/api.js';
 import { type CollectorFigures, REST_REASONS } from '../../lifecycle/figures.js';
 import type { Log } from '../../log.js';
 import type { Counters } from '../../metrics.js';
@@ -20,6 +21,8 @@ interface WatchOptions {
   readonly log: Log;
   /** UNDROP_MODE. */
   readonly mode: string;
+  /** Null: UNDROP_CONSOLE is off. */
+  readonly console: Pick<ApiOptions, 'door' | 'hosts'> | null;
   counters(): Counters;
   /** Why clients are to be kept away; null: they are welcome. */
   away(): string | null;
@@ -48,11 +51,19 @@ export class Watch {
 
   static async open(sockets: readonly BoundSocket[], options: WatchOptions): Promise<Watch> {
     const watch = new Watch(options);
-    const doors: AdminDoors = {
+    const doors: { -readonly [D in keyof AdminDoors]: AdminDoors[D] } = {
       problems: (about) => watch.#problems(about),
       metrics: () => watch.#metrics(),
     };
-    const { log } = options;
+    const { log, console } = options;
+    const api =
+      console === null
+        ? null
+        : new Api({
+            ...{ ...console, version: watch.#version, log, monotonicMs: () => performance.now() },
+            problems: () => watch.#problems({ drops: true }),
+          });
+    if (api !== null) doors.api = (request, response) => api.answer(request, response);
     for (const socket of sockets) {
       const listen = (server: net.Server) => listenOn(server, socket);
       watch.#listeners = [...watch.#listeners, await openAdminListener(listen, { doors, log })];

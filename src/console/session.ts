@@ -1,0 +1,66 @@
+/**
+ * A session of a person with the proxy itself, by the person's own account: what this account may
+ * do by SQL is what the console offers. It connects as any client does, so the login, the rights
+ * and the audit are the same.
+ */
+
+import type { ResultSetHeader, RowDataPacket } from 'mysql2/promise';
+import { createConnection } from 'mysql2/promise';
+
+/** Where the proxy itself listens, as reached from its own machine. */
+export type ProxyDoor = { readonly offersTls: boolean } & (
+  | { readonly host: string; readonly port: number }
+  | { readonly socketPath: string }
+);
+
+export interface SignIn {
+  readonly user: string;
+  readonly password: string;
+}
+
+export type ConsoleRow = Readonly<Record<string, unknown>>;
+
+export interface ConsoleSession {
+  rows(sql: string): Promise<readonly ConsoleRow[]>;
+  /** The info text of its OK, and the warnings. Rejects with the error of the server. */
+  change(sql: string): Promise<{ readonly info: string; readonly warnings: readonly string[] }>;
+  end(): void;
+}
+
+const CONNECT_TIMEOUT_MS = 10_000;
+
+/** Rejects with an error of the driver: of the server, with its `errno`, or of the network. */
+export async function openSession(door: ProxyDoor, account: SignIn): Promise<ConsoleSession> {
+  const { offersTls, ...address } = door;
+  const connection = await createConnection({
+    ...address,
+    ...account,
+    // The other end is this very program, on this machine.
+    ...(offersTls && { ssl: { rejectUnauthorized: false } }),
+    connectTimeout: CONNECT_TIMEOUT_MS,
+    charset: 'utf8mb4',
+    dateStrings: true,
+    multipleStatements: false,
+  });
+  connection.on('error', () => undefined);
+  const rows = async (sql: string) => (await connection.query<RowDataPacket[]>(sql))[0];
+  const session: ConsoleSession = {
+    rows,
+    change: async (sql) => {
+      const [{ info, warningStatus }] = await connection.query<ResultSetHeader>(sql);
+      const found = warningStatus > 0 ? await rows('SHOW WARNINGS') : [];
+      // Without session tracking, the driver takes the length for a letter.
+      const text = info.replace(/^[^\x20-\x7e]/, '');
+      return { info: text, warnings: found.map((row) => String(row['Message'])) };
+    },
+    end: () => connection.destroy(),
+  };
+  // A literal is written for this one.
+  try {
+    await connection.query("SET SESSION sql_mode = ''");
+  } catch (error) {
+    session.end();
+    throw error;
+  }
+  return session;
+}

@@ -1,0 +1,73 @@
+/** How many tries to sign in reach the server. */
+import { expect, test } from '@jest/globals';
+import { SignInTries } from '../../src/console/sign-in-tries.js';
+
+function opened() {
+  const clock = { ms: 0 };
+  const tries = new SignInTries(() => clock.ms);
+  /** How many of `count` tries, one after the other, reach a server that refuses them. */
+  const failing = async (count: number, address: string, account: string) => {
+    let begun = 0;
+    for (let nr = 0; nr < count; nr++) {
+      const one = await tries.begin(address, account);
+      one?.end('refused');
+      if (one !== null) begun++;
+    }
+    return begun;
+  };
+  return { clock, tries, failing };
+}
+
+test('five of an account from an address, twenty from an address, in a minute', async () => {
+  const { clock, failing } = opened();
+  expect(await failing(1_000, '10.0.0.1', 'root')).toBe(5);
+  expect(await failing(5, '10.0.0.2', 'root')).toBe(5);
+  const others: number[] = [];
+  for (let nr = 0; nr < 6; nr++) others.push(await failing(5, '10.0.0.1', `user${nr}`));
+  expect(others).toEqual([5, 5, 5, 0, 0, 0]);
+  clock.ms += 59_999;
+  expect(await failing(1, '10.0.0.1', 'root')).toBe(0);
+  clock.ms += 1;
+  expect(await failing(9, '10.0.0.1', 'root')).toBe(5);
+});
+
+test('what the server did not refuse counts for nothing', async () => {
+  const { tries, failing } = opened();
+  expect(await failing(4, '10.0.0.1', 'app')).toBe(4);
+  for (let nr = 0; nr < 100; nr++) (await tries.begin('10.0.0.1', 'app'))?.end('not refused');
+  expect(await failing(9, '10.0.0.1', 'app')).toBe(1);
+});
+
+test('many at once wait for the outcome of the first, whatever it is', async () => {
+  const { tries } = opened();
+  let begun = 0;
+  const signIn = async (outcome: 'refused' | 'not refused') => {
+    const one = await tries.begin('10.0.0.1', 'app');
+    if (one === null) return false;
+    begun++;
+    await new Promise((resolve) => setImmediate(resolve));
+    one.end(outcome);
+    return true;
+  };
+  const all = (outcome: 'refused' | 'not refused') =>
+    Promise.all(Array.from({ length: 50 }, () => signIn(outcome)));
+  expect(await all('not refused')).not.toContain(false);
+  expect(begun).toBe(50);
+  expect((await all('refused')).filter((did) => did)).toHaveLength(5);
+});
+
+test('an IPv6 network counts as one address, and an IPv4 one in its IPv6 form as itself', async () => {
+  const { failing } = opened();
+  expect(await failing(5, '2001:db8:0:1::7', 'app')).toBe(5);
+  expect(await failing(5, '2001:db8:0:1:9::8', 'app')).toBe(0);
+  expect(await failing(5, '2001:db8:0:2::7', 'app')).toBe(5);
+  expect(await failing(5, '::ffff:10.0.0.1', 'app')).toBe(5);
+  expect(await failing(5, '10.0.0.1', 'app')).toBe(0);
+});
+
+test('very many addresses are forgotten, the oldest first', async () => {
+  const { failing } = opened();
+  for (let nr = 0; nr <= 10_000; nr++) await failing(5, `10.0.${nr >> 8}.${nr & 255}`, 'app');
+  expect(await failing(5, '10.0.39.16', 'app')).toBe(0);
+  expect(await failing(5, '10.0.0.0', 'app')).toBe(5);
+});

@@ -1,0 +1,249 @@
+/**
+ * The API of the console against real servers: what it shows and changes is what the account may by
+ * SQL, and what comes from elsewhere does nothing.
+ */
+import http from 'node:http';
+import { expect } from '@jest/globals';
+import { OPENAPI } from '../../src/console/openapi.js';
+import { onServers } from '../support/on-servers.js';
+import { adminOf, spawnProxy } from '../support/proxy.js';
+import { query } from '../support/servers.js';
+
+const PASSWORD = 'a secret of the test';
+
+interface Asked {
+  /** Default: the account of the test; null: none. */
+  readonly as?: string | null;
+  readonly password?: string;
+  readonly headers?: http.OutgoingHttpHeaders;
+  readonly body?: string;
+}
+
+interface Told {
+  readonly status: number;
+  readonly headers: http.IncomingHttpHeaders;
+  readonly body: Readonly<Record<string, unknown>>;
+}
+
+onServers('the API of the console on $name', (server, on) => {
+  const { afterAll, afterEach, beforeAll, test } = on;
+  on.freshLedger();
+  const schema = on.each.schema('api');
+  const owner = 'console_owner';
+  let proxy: Awaited<ReturnType<typeof spawnProxy>>;
+  beforeAll(async () => {
+    const here = { ADMIN_LISTEN: '127.0.0.1:0', CONSOLE: 'on', ADMIN_HOSTS: 'undrop.example' };
+    proxy = await spawnProxy(server, { HOLD: '2d', MIN_HOLD: '1h', MAX_HOLD: '30d', ...here });
+  });
+  afterAll(() => proxy.stop());
+  afterEach(async () => {
+    for (const user of [owner, ...others.splice(0)]) {
+      await query(server, `DROP USER ${user}@'%'`).catch(() => undefined);
+    }
+  });
+  const others: string[] = [];
+
+  async function account(user: string, ...privileges: readonly string[]): Promise<void> {
+    if (user !== owner) others.push(user);
+    await query(server, `CREATE USER ${user}@'%' IDENTIFIED BY '${PASSWORD}'`);
+    for (const one of privileges) await query(server, `GRANT ${one} TO ${user}@'%'`);
+  }
+
+  async function drop(...tables: readonly string[]): Promise<void> {
+    for (const table of tables) {
+      const name = `${schema.name}.\`${table.replaceAll('`', '``')}\``;
+      await query(server, `CREATE TABLE ${name} (id INT)`, `INSERT INTO ${name} VALUES (1), (2)`);
+      await query(proxy, `DROP TABLE ${name}`);
+    }
+  }
+
+  function ask(method: string, path: string, asked: Asked = {}): Promise<Told> {
+    const { as = owner, password = PASSWORD, headers = {}, body } = asked;
+    const [host = '', port] = adminOf(proxy).split(':');
+    const login = as === null ? {} : { auth: `${as}:${password}` };
+    const type = body === undefined ? {} : { 'content-type': 'application/json' };
+    const how = { host, port: Number(port), method, path, agent: false, ...login };
+    return new Promise((resolve, reject) => {
+      const request = http.request({ ...how, headers: { ...type, ...headers } }, (response) => {
+        const chunks: Buffer[] = [];
+        response.on('data', (chunk: Buffer) => chunks.push(chunk));
+        response.on('end', () => {
+          const text = Buffer.concat(chunks).toString();
+          const { statusCode: status = 0, headers: found } = response;
+          resolve({ status, headers: found, body: JSON.parse(text) as Told['body'] });
+        });
+      });
+      request.on('error', reject);
+      request.end(body);
+    });
+  }
+
+  const list = async (search = '', asked: Asked = {}) => {
+    const { status, body } = await ask('GET', `/api/v1/tables?${search}`, asked);
+    expect(status).toBe(200);
+    return body as unknown as {
+      readonly tables: readonly Readonly<Record<string, unknown>>[];
+      readonly next: string | null;
+    };
+  };
+  const idOf = async (table: string) =>
+    String((await list()).tables.find((one) => one['table'] === table)?.['id']);
+  const act = async (table: string, action: string, body: object = {}) =>
+    ask('POST', `/api/v1/tables/${await idOf(table)}/${action}`, { body: JSON.stringify(body) });
+  const tables = async () => {
+    const rows = await query<{ readonly name: string }>(
+      server,
+      `SELECT TABLE_NAME AS name FROM information_schema.TABLES
+       WHERE TABLE_SCHEMA = '${schema.name}' ORDER BY 1`,
+    );
+    return rows.map(({ name }) => name);
+  };
+
+  test('lists what the account could bring back, by pages and by what is searched', async () => {
+    await account(owner, `ALL ON ${schema.name}.*`);
+    const odd = `<img src=x onerror="alert('1')">\n%`;
+    await drop('a', 'only_b', odd);
+    const first = await list('limit=2');
+    expect(first.tables.map(({ table }) => table)).toEqual([odd, 'only_b']);
+    const second = await list(`limit=2&cursor=${first.next}`);
+    expect(second.tables.map(({ table }) => table)).toEqual(['a']);
+    expect(second.next).toBeNull();
+    const { content } = OPENAPI.paths['/api/v1/tables/{id}'].get.responses['200' as never] as {
+      readonly content: { readonly 'application/json': { readonly schema: object } };
+    };
+    const described = content['application/json'].schema as { readonly properties: object };
+    const [one = {}] = second.tables;
+    expect(Object.keys(one)).toEqual(Object.keys(described.properties));
+    expect(one).toMatchObject({
+      ...{ schema: schema.name, table: 'a', state: 'HOLD', how: 'DROP TABLE', user: server.user },
+      droppedAt: expect.stringMatching(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$/),
+    });
+    expect((await ask('GET', `/api/v1/tables/${String(one['id'])}`)).body).toEqual(one);
+    for (const [search, expected] of [
+      [`q=${encodeURIComponent("alert('1')")}`, [odd]],
+      ['q=%25', [odd]],
+      [
+        `schema=${schema.name}&user=${server.user}&state=HOLD&since=2020-01-01&q=only_b`,
+        ['only_b'],
+      ],
+      ['state=PURGE', []],
+      ['user=nobody', []],
+      ['schema=another', []],
+      ["q=' OR 1=1 -- ", []],
+    ] as const) {
+      const found = await list(encodeURI(search).replaceAll('%25', '%'));
+      expect([search, found.tables.map(({ table }) => table)]).toEqual([search, expected]);
+    }
+  });
+
+  test('restores, swaps, holds and purges', async () => {
+    await account(owner, `ALL ON ${schema.name}.*`);
+    await drop('a', 'b', 'c', 'd');
+    const plan = await ask('GET', `/api/v1/tables/${await idOf('a')}/plan?to=other`);
+    const planned = { foreignKeys: 0, triggers: 0, notes: [] };
+    expect(plan.body).toMatchObject({ becomes: expect.stringMatching(/\.other$/), ...planned });
+    expect(await act('a', 'restore')).toMatchObject({
+      status: 200,
+      body: { action: 'restore', message: expect.stringContaining('a'), warnings: [] },
+    });
+    await act('b', 'restore', { to: `${schema.name}.b2` });
+    await query(server, `CREATE TABLE ${schema.name}.c (id INT)`);
+    expect((await act('c', 'restore')).status).toBe(409);
+    expect((await act('c', 'swap')).status).toBe(200);
+    expect(await tables()).toEqual(['a', 'b2', 'c']);
+    const held = await act('d', 'hold', { for: '9d' });
+    expect(held.body['message']).toMatch(/\.d is held until \d{4}-/);
+    expect(await act('d', 'hold', { for: '1d' })).toMatchObject({
+      status: 409,
+      body: { error: { code: 'UNDROP_HOLD_NOT_CHANGED' } },
+    });
+    expect((await act('d', 'purge')).status).toBe(409);
+    expect((await act('c', 'purge')).body['message']).toMatch(/removed from \d{4}-/);
+  });
+
+  test('an account sees and may what SQL lets it', async () => {
+    await account(owner, `ALL ON ${schema.name}.*`);
+    await account('console_reader', `SELECT ON ${schema.name}.*`);
+    await account('console_dropper', `DROP ON ${schema.name}.*`);
+    await drop('a');
+    const id = await idOf('a');
+    for (const as of ['console_reader', 'console_dropper']) {
+      expect((await list('', { as })).tables).toEqual([]);
+      expect((await ask('GET', `/api/v1/tables/${id}`, { as })).status).toBe(404);
+      const body = JSON.stringify({ for: '9d' });
+      for (const action of ['restore', 'swap', 'hold', 'purge']) {
+        const said = await ask('POST', `/api/v1/tables/${id}/${action}`, { as, body });
+        expect([as, action, said.status]).toEqual([as, action, 404]);
+      }
+    }
+    expect(await tables()).toEqual([]);
+  });
+
+  test('what nobody signed in for, or comes from another page, does nothing', async () => {
+    await account(owner, `ALL ON ${schema.name}.*`);
+    await drop('a');
+    const path = `/api/v1/tables/${await idOf('a')}/restore`;
+    const post = (asked: Asked) => ask('POST', path, { body: '{}', ...asked });
+    const none = await post({ as: null });
+    expect(none).toMatchObject({ status: 401, body: { error: { code: 'UNDROP_API_SIGN_IN' } } });
+    expect(none.headers['www-authenticate']).toMatch(/^Basic /);
+    const host = adminOf(proxy);
+    for (const headers of [
+      { origin: 'http://evil.example' },
+      { origin: 'null' },
+      { host: 'evil.example' },
+      { 'content-type': 'text/plain' },
+      { 'content-type': 'application/x-www-form-urlencoded' },
+    ]) {
+      const { status, body } = await post({ headers });
+      expect([headers, status, body]).toMatchObject([headers, 400, { error: expect.anything() }]);
+    }
+    for (const wrong of ['[]', '{', 'null', '{"to":7}', '{"to":"a.b.c"}']) {
+      expect([wrong, (await post({ body: wrong })).status]).toEqual([wrong, 400]);
+    }
+    for (const route of [
+      ...['/api/v1/tables/x', `/api/v1/tables/${"'"}`, '/api/v1/tables?limit=0'],
+      ...['/api/v1/tables?cursor=1', '/api/v1/nothing', '/api/', '/api/v1/tables/../../metrics'],
+      '/api/v1/tables/%2e%2e/%2e%2e/etc',
+    ]) {
+      const { status } = await ask('GET', route);
+      expect([route, [400, 404].includes(status)]).toEqual([route, true]);
+    }
+    expect(await tables()).toEqual([]);
+    const good = { origin: `http://${host}` };
+    expect((await post({ headers: good })).status).toBe(200);
+    expect(
+      (await ask('GET', '/api/v1/status', { headers: { host: 'undrop.example' } })).body,
+    ).toEqual({ version: expect.any(String), isReady: true, problems: [] });
+  });
+
+  test('a body of 100 MB is not read', async () => {
+    await account(owner, `ALL ON ${schema.name}.*`);
+    await drop('a');
+    const id = await idOf('a');
+    const body = 'x'.repeat(100_000_000);
+    // The answer, or the end of the connection while it still sends.
+    const status = await ask('POST', `/api/v1/tables/${id}/restore`, { body }).then(
+      (told) => told.status,
+      () => 400,
+    );
+    expect(status).toBe(400);
+    expect(await tables()).toEqual([]);
+  });
+
+  test('of a thousand wrong passwords five reach the server, and no log has one', async () => {
+    await account('console_guessed');
+    const told = await Promise.all(
+      Array.from({ length: 1_000 }, (_, nr) =>
+        ask('GET', '/api/v1/tables', { as: 'console_guessed', password: `guess-${nr}` }).catch(
+          () => null,
+        ),
+      ),
+    );
+    const statuses = told.map((one) => one?.status ?? 0);
+    expect(statuses.filter((status) => status === 401)).toHaveLength(5);
+    expect(statuses.every((status) => [401, 429, 503, 0].includes(status))).toBe(true);
+    expect((await ask('GET', '/api/v1/tables', { as: 'console_guessed' })).status).toBe(429);
+    expect(JSON.stringify([proxy.lines, told])).not.toMatch(/guess-\d|a secret of the test/);
+  });
+});
