@@ -6,7 +6,7 @@ import net from 'node:net';
 import { expect } from '@jest/globals';
 import { encodePacket } from '../../src/wire/framing.js';
 import { heldRows } from '../support/client-held.js';
-import { conversations, exchange } from '../support/conversation.js';
+import { capturedOf, conversations, exchange } from '../support/conversation.js';
 import { createMariadb } from '../support/mariadb.js';
 import { onServers } from '../support/on-servers.js';
 import {
@@ -70,9 +70,7 @@ onServers('clients that pipeline, on $name', (server, on) => {
   ): Promise<Buffer> {
     const peer = new Peer(net.connect({ host: target.host, port: target.port, noDelay: true }));
     await peer.packet();
-    // Of MariaDB 10.5 nothing was captured; the same client logs in there.
-    const captured = server.name === 'mariadb-10.5' ? 'mariadb-10.11' : server.name;
-    const [, response] = exchange(`${captured}/${variant}`, 'login').spoken;
+    const [, response] = exchange(`${capturedOf(server.name)}/${variant}`, 'login').spoken;
     const login = response?.packet.toString('latin1').replace('root\0', `${user}\0`) ?? '';
     peer.send(Buffer.from(login, 'latin1'), pipelined);
     if (pipelined.length === 0) await peer.packet();
@@ -229,7 +227,7 @@ onServers('clients that pipeline, on $name', (server, on) => {
 
 function variantsOf(server: TestServer): readonly string[] {
   const names = conversations().map(({ name }) => name);
-  return VARIANTS.filter((variant) => names.includes(`${server.name}/${variant}`));
+  return VARIANTS.filter((variant) => names.includes(`${capturedOf(server.name)}/${variant}`));
 }
 
 /** How a client with the capabilities of `variant` sends a statement. */

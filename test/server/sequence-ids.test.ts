@@ -5,7 +5,7 @@
 import net from 'node:net';
 import { expect } from '@jest/globals';
 import { encodePacket } from '../../src/wire/framing.js';
-import { exchange } from '../support/conversation.js';
+import { capturedOf, exchange } from '../support/conversation.js';
 import { onServers } from '../support/on-servers.js';
 import { query } from '../support/servers.js';
 import { Peer } from '../support/session-bench.js';
@@ -23,7 +23,7 @@ onServers('sequence ids on $name', (server, on) => {
     const peer = new Peer(net.connect({ host: proxy.host, port: proxy.port, noDelay: true }));
     peers.push(peer);
     await peer.packet();
-    const [, response] = exchange(`${server.name}/eof`, 'login').spoken;
+    const [, response] = exchange(`${capturedOf(server.name)}/eof`, 'login').spoken;
     peer.send(response?.packet ?? Buffer.alloc(0));
     expect((await peer.packet())[4]).toBe(0x00);
     return peer;
