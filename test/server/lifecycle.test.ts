@@ -31,7 +31,7 @@ const WHOLE_WAY = ['HOLD → PURGE', 'PURGE → EVAC', 'EVAC → DROP', 'DROP �
 
 onServersAtOnce('the lifecycle on $name', (server, on) => {
   const { afterAll, beforeEach, test } = on;
-  const isOld = server.name === 'mysql-5.6';
+  const isOld = ['mysql-5.6', 'mariadb-10.5'].includes(server.name);
   beforeEach(() => freshLedger(server));
   afterAll(() => freshLedger(server));
 
