@@ -6,9 +6,10 @@ import net from 'node:net';
 import { expect } from '@jest/globals';
 import { encodePacket } from '../../src/wire/framing.js';
 import { heldRows } from '../support/client-held.js';
-import { capturedOf, conversations, exchange } from '../support/conversation.js';
+import { conversations, exchange } from '../support/conversation.js';
 import { createMariadb } from '../support/mariadb.js';
 import { onServers } from '../support/on-servers.js';
+import { recordedAs } from '../support/server-set.js';
 import {
   connect,
   freshSchema,
@@ -70,7 +71,7 @@ onServers('clients that pipeline, on $name', (server, on) => {
   ): Promise<Buffer> {
     const peer = new Peer(net.connect({ host: target.host, port: target.port, noDelay: true }));
     await peer.packet();
-    const [, response] = exchange(`${capturedOf(server.name)}/${variant}`, 'login').spoken;
+    const [, response] = exchange(`${recordedAs(server.name)}/${variant}`, 'login').spoken;
     const login = response?.packet.toString('latin1').replace('root\0', `${user}\0`) ?? '';
     peer.send(Buffer.from(login, 'latin1'), pipelined);
     if (pipelined.length === 0) await peer.packet();
@@ -227,7 +228,7 @@ onServers('clients that pipeline, on $name', (server, on) => {
 
 function variantsOf(server: TestServer): readonly string[] {
   const names = conversations().map(({ name }) => name);
-  return VARIANTS.filter((variant) => names.includes(`${capturedOf(server.name)}/${variant}`));
+  return VARIANTS.filter((variant) => names.includes(`${recordedAs(server.name)}/${variant}`));
 }
 
 /** How a client with the capabilities of `variant` sends a statement. */

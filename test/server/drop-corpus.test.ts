@@ -10,6 +10,7 @@ import { onServers } from '../support/on-servers.js';
 import { type ProxyTarget, proxyInFront } from '../support/proxy.js';
 import { CLIENT, MODERN, RawClient } from '../support/raw-client.js';
 import { sample } from '../support/sample.js';
+import { recordedAs } from '../support/server-set.js';
 import { connect, type Session, type Target, type TestServer } from '../support/servers.js';
 import { Survival } from '../support/survival.js';
 
@@ -47,7 +48,8 @@ const OWN = /^EXPLAIN DROP TABLE/;
 
 function casesOf({ name }: TestServer) {
   const all = corpusCases().filter(
-    ({ on, live, sql }) => live !== false && on.includes(name as ServerKey) && !OWN.test(sql),
+    ({ on, live, sql }) =>
+      live !== false && on.includes(recordedAs(name) as ServerKey) && !OWN.test(sql),
   );
   const cases = all.map((one, index) => ({ name: `${index} ${JSON.stringify(one.sql)}`, one }));
   return sample(cases, { name, share: SHARE, kind: ({ one }) => one.kind });

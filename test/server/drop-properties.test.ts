@@ -13,6 +13,7 @@ import { mutate } from '../support/mutations.js';
 import { type ProxyTarget, proxyInFront } from '../support/proxy.js';
 import { diceOf, randomDrop, type Script } from '../support/random-drops.js';
 import { rounds, seedFor } from '../support/sample.js';
+import { recordedAs } from '../support/server-set.js';
 import { type TestServer, testServers } from '../support/servers.js';
 import { type Outcome, type TwinOutcome, TwinRuns } from '../support/twin-runs.js';
 
@@ -161,7 +162,7 @@ function dropOf(number: number, { flavour, name }: TestServer, salt = 0): Script
 /** Most are drops in another shape; some begin as a statement of the corpus. */
 function mutantsFor(server: TestServer): (number: number) => Script {
   const corpus = corpusCases()
-    .filter(({ on, live }) => live !== false && on.includes(server.name as ServerKey))
+    .filter(({ on, live }) => live !== false && on.includes(recordedAs(server.name) as ServerKey))
     .map(({ sql }) => Buffer.from(sql));
   return (number) => {
     const dice = diceOf(number, ~SEED);

@@ -9,11 +9,12 @@ import { describe, expect } from '@jest/globals';
 import type { RowDataPacket } from 'mysql2/promise';
 import { encodePacket } from '../../src/wire/framing.js';
 import { countRows } from '../lifecycle/collecting.js';
-import { capturedOf, exchange } from '../support/conversation.js';
+import { exchange } from '../support/conversation.js';
 import { onServers, withPacketBytesMax } from '../support/on-servers.js';
 import { spawnProxy, workerPids } from '../support/proxy.js';
 import { CLIENT, MODERN, RawClient } from '../support/raw-client.js';
 import { sample } from '../support/sample.js';
+import { recordedAs } from '../support/server-set.js';
 import { connect, query, type Session } from '../support/servers.js';
 import { Peer } from '../support/session-bench.js';
 
@@ -251,7 +252,7 @@ onServers('long statements on $name', (server, on) => {
   test('in a pipeline the error comes at its place, in sequence (wire 16)', async () => {
     const peer = new Peer(net.connect({ host: proxy.host, port: proxy.port, noDelay: true }));
     await peer.packet();
-    const [, response] = exchange(`${capturedOf(server.name)}/eof`, 'login').spoken;
+    const [, response] = exchange(`${recordedAs(server.name)}/eof`, 'login').spoken;
     peer.send(response?.packet ?? Buffer.alloc(0));
     expect((await peer.packet())[4]).toBe(0x00);
     const send = (...payload: readonly (string | number)[]) =>

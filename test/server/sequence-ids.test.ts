@@ -5,8 +5,9 @@
 import net from 'node:net';
 import { expect } from '@jest/globals';
 import { encodePacket } from '../../src/wire/framing.js';
-import { capturedOf, exchange } from '../support/conversation.js';
+import { exchange } from '../support/conversation.js';
 import { onServers } from '../support/on-servers.js';
+import { recordedAs } from '../support/server-set.js';
 import { query } from '../support/servers.js';
 import { Peer } from '../support/session-bench.js';
 
@@ -23,7 +24,7 @@ onServers('sequence ids on $name', (server, on) => {
     const peer = new Peer(net.connect({ host: proxy.host, port: proxy.port, noDelay: true }));
     peers.push(peer);
     await peer.packet();
-    const [, response] = exchange(`${capturedOf(server.name)}/eof`, 'login').spoken;
+    const [, response] = exchange(`${recordedAs(server.name)}/eof`, 'login').spoken;
     peer.send(response?.packet ?? Buffer.alloc(0));
     expect((await peer.packet())[4]).toBe(0x00);
     return peer;

@@ -7,10 +7,11 @@ import { readFileSync } from 'node:fs';
 import net from 'node:net';
 import { expect } from '@jest/globals';
 import { encodePacket } from '../../src/wire/framing.js';
-import { capturedOf, exchange } from '../support/conversation.js';
+import { exchange } from '../support/conversation.js';
 import { onServers } from '../support/on-servers.js';
 import { until } from '../support/poll.js';
 import { spawnProxy, workerPids } from '../support/proxy.js';
+import { recordedAs } from '../support/server-set.js';
 import { query, type Target, type TestServer } from '../support/servers.js';
 import { Peer } from '../support/session-bench.js';
 
@@ -94,7 +95,7 @@ async function loggedIn({ name }: TestServer, { host, port }: Target) {
   const socket = net.connect({ host, port, noDelay: true });
   const peer = new Peer(socket);
   const greeting = await peer.packet();
-  const [, response] = exchange(`${capturedOf(name)}/eof`, 'login').spoken;
+  const [, response] = exchange(`${recordedAs(name)}/eof`, 'login').spoken;
   peer.send(response?.packet ?? Buffer.alloc(0));
   const answer = await peer.packet();
   if (answer[4] !== 0x00) throw new Error(answer.toString('latin1'));

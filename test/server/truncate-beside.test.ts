@@ -223,13 +223,16 @@ onServers('what empties a table on $name', (server, on) => {
     await other.run('SET foreign_key_checks = 0', 'BEGIN', 'INSERT INTO waiting_ch VALUES (2)');
     const client = await RawClient.open(proxy, { schema });
     await client.run(['SET foreign_key_checks = 0, innodb_lock_wait_timeout = 1']);
+    // On MariaDB 10.5 the key can't be detached, and the rows are held nevertheless.
+    const isLate = server.name === 'mariadb-10.5';
     try {
-      expect(said(await client.query('TRUNCATE waiting_par'))).toEqual([
-        '1205 Lock wait timeout exceeded; try restarting transaction',
-      ]);
+      const answer = said(await client.query('TRUNCATE waiting_par'));
+      const timeout = '1205 Lock wait timeout exceeded; try restarting transaction';
+      expect(answer).toEqual([isLate ? expect.stringContaining('UNDROP_KEYS_LEFT') : timeout]);
     } finally {
       await other.end();
     }
+    if (isLate) return;
     expect(await heldOf('waiting_par')).toEqual([]);
     expect(said(await client.query('TRUNCATE waiting_par'))).toEqual(['ok']);
     await client.quit();
@@ -262,7 +265,9 @@ onServers('what empties a table on $name', (server, on) => {
     // Who never gets a quiet moment in twelve tries is told so; who comes twice to one table, too.
     const twice = '1507 Error in list of partitions.*|1508 Cannot remove all partitions.*';
     const busy = '1205 UNDROP_CHANGED_MEANWHILE: .*';
-    const own = new RegExp(`^(?:ok|1146 Table '\\w+.raced' doesn't exist|${busy}|${twice})$`);
+    const refused = server.name === 'mariadb-10.5' ? '|1235 UNDROP_NOT_DONE_YET: .*' : '';
+    const gone = `1146 Table '\\w+.raced' doesn't exist`;
+    const own = new RegExp(`^(?:ok|${gone}|${busy}|${twice}${refused})$`);
     expect([...answers].filter((one) => !own.test(one))).toEqual([]);
   });
 
@@ -279,6 +284,8 @@ onServers('what empties a table on $name', (server, on) => {
     };
     const [answer] = await saidThrough(drops, `ALTER TABLE ${name}.t ${verb} PARTITION p0`);
     await drop();
-    expect(answer).toMatch(/^1146 Table '.*' doesn't exist$|^1049 Unknown database /);
+    const isRefused = server.name === 'mariadb-10.5' && verb === 'DROP';
+    const gone = /^1146 Table '.*' doesn't exist$|^1049 Unknown database /;
+    expect(answer).toMatch(isRefused ? /^1235 UNDROP_NOT_DONE_YET: / : gone);
   });
 });

@@ -44,11 +44,6 @@ export function conversation(name: string): Conversation {
   return readConversation(`test/packets/${name}.hex`);
 }
 
-/** The server whose conversations are those of this one: nothing was captured of MariaDB 10.5. */
-export function capturedOf(server: string): string {
-  return server === 'mariadb-10.5' ? 'mariadb-10.11' : server;
-}
-
 /** One exchange of a conversation, by its title. */
 export function exchange(name: string, title: string): Exchange {
   const all = conversation(name);
