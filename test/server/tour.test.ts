@@ -40,11 +40,10 @@ describe('the tour by mysql2', () => {
     const { code, text } = tours.get(name) ?? { code: null, text: 'no tour' };
     expect(text).toContain('DROP TABLE order_items, orders;\nQuery OK, 0 rows affected');
     expect(text).toMatch(/ERROR 1146 \(42S02\): Table '\w+\.order_items' doesn't exist/);
-    // In any order; on a slow machine a line says that order_items is still used.
+    // In any order, among those of others.
     for (const table of ['orders', 'order_items']) {
       expect(text).toMatch(new RegExp(`^\\w+ .* DROP TABLE \\S+\\.${table} `, 'm'));
     }
-    expect(text).toMatch(/^2 tables, /m);
     expect(text).toContain('100000 rows before the drop, 100000 after it came back.');
     expect(text).toMatch(/HOLD +_undrop\._vt_HOLD_[0-9a-f]{32}_\d{14}\n/);
     expect(text).toMatch(/orders is gone\.\n$/);
