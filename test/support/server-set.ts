@@ -72,7 +72,7 @@ export async function ensureInstalled(
   return ensureAptServer({ key, flavour, suite, packages: PACKAGES[flavour] }, options);
 }
 
-/** The server whose recorded texts and packets serve for this one: of MariaDB 10.5 there are none. */
+/** The server whose recorded texts and packets serve for this one: MariaDB 10.5 has none. */
 export function recordedAs(name: string): string {
   return name === 'mariadb-10.5' ? 'mariadb-10.11' : name;
 }
