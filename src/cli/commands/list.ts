@@ -110,8 +110,7 @@ async function printScreen(
 
 const SCREEN_COLUMNS = 80;
 const MORE = 4 * LIMIT;
-const HINT =
-  'A line of several tables: `undrop restore --drop <id>`, `list --tables --drop <id>`.\n';
+const HINT = 'Several tables: `undrop restore --drop <id>`, `list --tables --drop <id>`.\n';
 
 function nothing(held: number): string {
   return held === 0 ? 'No table is held.\n' : `0 of ${formatCount(held)} held tables match.\n`;
