@@ -4,8 +4,9 @@ import type { ResultSetHeader } from 'mysql2/promise';
 import { countRows } from '../lifecycle/collecting.js';
 import { runDrops } from '../support/debian-tools.js';
 import { onServers } from '../support/on-servers.js';
+import { proxyInFront } from '../support/proxy.js';
 import { CLIENT, MODERN, RawClient } from '../support/raw-client.js';
-import { freshSchema, query } from '../support/servers.js';
+import { connect, freshSchema, query } from '../support/servers.js';
 import { infoOf, withoutUndoInfo } from '../support/undo-info.js';
 
 const PROTECT = 'drop-table,drop-database,create-or-replace,truncate,drop-partition';
@@ -187,17 +188,12 @@ onServers('in the info text on $name', (server, on) => {
     expect(told).not.toEqual(silent);
     expect(told.map(withoutUndoInfo)).toEqual(silent);
   });
-});
 
-onServers('off on $name', (server, on) => {
-  const { test } = on;
-  const proxy = on.proxy({ NOTE: 'off' });
-  const schema = on.each.schema();
-  const client = on.each.session({ to: proxy, schema });
-
-  test('nothing is said', async () => {
-    await query(server, `CREATE TABLE ${schema.name}.t (a INT)`);
-    const [{ info, warningStatus }] = await client.query<ResultSetHeader>('DROP TABLE t');
+  test('nothing where UNDROP_NOTE is off', async () => {
+    await using quiet = await proxyInFront(server, { NOTE: 'off' });
+    await using session = await connect(quiet, { database: schema.name });
+    await query(server, `CREATE TABLE ${schema.name}.quiet (a INT)`);
+    const [{ info, warningStatus }] = await session.query<ResultSetHeader>('DROP TABLE quiet');
     expect([info, warningStatus]).toEqual(['', 0]);
   });
 });
