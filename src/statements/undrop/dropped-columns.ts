@@ -3,6 +3,7 @@
  * them: which columns, which rows, in which order.
  */
 import { utcText } from '../../duration.js';
+import type { LiveFit } from '../../ledger/read.js';
 import type { DroppedSchema } from '../../ledger/schema-restores.js';
 import { isHoldId, isPinned, type QualifiedTable } from '../../names/names.js';
 import type { Field } from '../../printer.js';
@@ -25,8 +26,8 @@ export type BoundList =
       readonly what: 'tables';
       readonly fields: readonly Field<Dropped>[] | { readonly count: string };
       readonly plan: ListPlan<Dropped>;
-      /** Only tables with a lesser id, by the WHERE; null: all. */
-      readonly before: string | null;
+      /** Only these tables may be meant by the WHERE. */
+      readonly among: Pick<LiveFit, 'before' | 'digits'>;
       /** Only the last digits of ids are shown, as many as tell them apart. */
       readonly hasShortIds: boolean;
     }
@@ -81,31 +82,34 @@ export function bindList(
     return { what, fields, plan: planList(clauses, { fields, ...common }) };
   }
   const plan = planList(clauses, { fields: TABLE_COLUMNS, ...common });
-  const before = idBefore(clauses.where, decode);
+  const among = idsMeant(clauses.where, decode);
   if (select !== null && 'count' in select) {
-    return { what: 'tables', fields: select, plan, before, hasShortIds: false };
+    return { what: 'tables', fields: select, plan, among, hasShortIds: false };
   }
   const short = TABLE_COLUMNS.filter(({ title = '' }) => SHORT.has(title));
   const all = what === 'tables' ? short : TABLE_COLUMNS;
   const fields =
     select?.map((one) => ({ ...fieldOf(one, TABLE_COLUMNS, 'field list'), title: one.alias })) ??
     all;
-  return { what: 'tables', fields, plan, before, hasShortIds: what === 'tables' };
+  return { what: 'tables', fields, plan, among, hasShortIds: what === 'tables' };
 }
 
-/** The id in `Id < '…'`, alone or with others by AND: a page costs the same wherever it is. */
-function idBefore(
+/**
+ * By `Id < '…'` or `Id = '…'`, alone or with others by AND: then the ledger is read from there on,
+ * however many tables are newer.
+ */
+function idsMeant(
   where: ListCondition | null,
   decode: (literal: Literal) => string,
-): string | null {
+): Pick<LiveFit, 'before' | 'digits'> {
   for (const one of where?.kind === 'and' ? where.all : [where]) {
-    if (one?.kind !== 'compare' || one.by !== '<') continue;
-    const { left, right } = one;
+    if (one?.kind !== 'compare' || (one.by !== '<' && one.by !== '=')) continue;
+    const { by, left, right } = one;
     if (left.kind !== 'column' || left.column.toLowerCase() !== 'id') continue;
     const id = right.kind === 'text' ? decode(right).toLowerCase() : '';
-    if (isHoldId(id)) return id;
+    if (isHoldId(id)) return by === '<' ? { before: id } : { digits: id };
   }
-  return null;
+  return {};
 }
 
 function mayExpire(state: Dropped['state'], due: Date): boolean {

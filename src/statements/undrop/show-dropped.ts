@@ -29,11 +29,11 @@ export async function showDropped(
   const { facts } = format;
   const server = await findServer(facts, options);
   if (show.what === 'databases') return showSchemas(show, format, options);
-  const { schema, like, before, plan, fields } = show;
+  const { schema, like, among, plan, fields } = show;
   const fit = {
     ...(schema !== null && { schema }),
     ...(like !== null && { like }),
-    ...(before !== null && { before }),
+    ...among,
   };
   const { limit, order, isWanted } = plan;
   const enough = limit !== null && order === null ? limit.offset + limit.rows : TABLES_MAX;

@@ -70,16 +70,17 @@ test('a page that begins after an id is read from there on, whatever else is ask
   const text = { kind: 'text', value: Buffer.from(id), at: 0 } as const;
   const isLess = { kind: 'compare', by: '<', left: column('ID'), right: text } as const;
   const isOpen = { kind: 'is-null', operand: column('User') } as const;
-  const beforeOf = (where: ListCondition) => {
+  const meantBy = (where: ListCondition) => {
     const none = { select: null, orderBy: [], limit: null };
     const decode = ({ value }: { readonly value: Uint8Array }) => Buffer.from(value).toString();
     const list = bindList({ what: 'full-tables', where, ...none }, { decode });
-    return list.what === 'tables' ? list.before : null;
+    return list.what === 'tables' ? list.among : null;
   };
-  expect(beforeOf(isLess)).toBe(id);
-  expect(beforeOf({ kind: 'and', all: [isOpen, isLess] })).toBe(id);
-  expect(beforeOf({ kind: 'or', all: [isOpen, isLess] })).toBeNull();
-  expect(beforeOf({ kind: 'not', of: isLess })).toBeNull();
-  expect(beforeOf({ ...isLess, by: '>' })).toBeNull();
-  expect(beforeOf({ ...isLess, right: { ...text, value: Buffer.from('xyz') } })).toBeNull();
+  expect(meantBy(isLess)).toEqual({ before: id });
+  expect(meantBy({ ...isLess, by: '=' })).toEqual({ digits: id });
+  expect(meantBy({ kind: 'and', all: [isOpen, isLess] })).toEqual({ before: id });
+  expect(meantBy({ kind: 'or', all: [isOpen, isLess] })).toEqual({});
+  expect(meantBy({ kind: 'not', of: isLess })).toEqual({});
+  expect(meantBy({ ...isLess, by: '>' })).toEqual({});
+  expect(meantBy({ ...isLess, right: { ...text, value: Buffer.from('xyz') } })).toEqual({});
 });
