@@ -1,5 +1,10 @@
 /** Patterns with wildcards: those of LIKE, and the names in rules. Pure. */
 
+/** The pattern of LIKE that only this text has. */
+export function asLike(text: string): string {
+  return text.replaceAll(/[\\%_]/g, '\\$&');
+}
+
 /** Any letters, one letter, or this one. */
 export type PatternPart = 'any' | 'one' | { readonly letter: string };
 

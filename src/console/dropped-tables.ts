@@ -6,6 +6,7 @@ import { UndropError } from '../errors.js';
 import { isHoldId } from '../names/names.js';
 import { parseTableName } from '../restore/find-dropped.js';
 import { quoteIdentifier } from '../service/sql.js';
+import { asLike } from '../wildcards.js';
 import type { ConsoleRow, ConsoleSession } from './session.js';
 
 const LIMIT_MAX = 1_000;
@@ -27,8 +28,8 @@ export async function listDropped(session: ConsoleSession, params: Params): Prom
   const cursor = textIn(params, 'cursor');
   if (cursor !== null && !isHoldId(cursor)) throw wrongParam('cursor', 'a value of "next"', cursor);
   const conditions = [
-    ...equals('User', textIn(params, 'user')),
-    ...equals('State', textIn(params, 'state')),
+    ...compares('User =', textIn(params, 'user')),
+    ...compares('State =', textIn(params, 'state')),
     ...compares('Dropped_at >=', textIn(params, 'since')),
     ...searches(textIn(params, 'q')),
     ...compares('Id <', cursor),
@@ -139,10 +140,6 @@ function textIn(params: Params, name: string): string | null {
 
 const TEXT_CHARACTERS_MAX = 256;
 
-function equals(column: string, value: string | null): readonly string[] {
-  return compares(`${column} =`, value);
-}
-
 function compares(start: string, value: string | null): readonly string[] {
   return value === null ? [] : [`${start} ${literal(value)}`];
 }
@@ -150,7 +147,7 @@ function compares(start: string, value: string | null): readonly string[] {
 /** In the names, the user and the statement; `%` and `_` are themselves. */
 function searches(text: string | null): readonly string[] {
   if (text === null) return [];
-  const pattern = literal(`%${text.replaceAll(/[\\%_]/g, '\\$&')}%`);
+  const pattern = literal(`%${asLike(text)}%`);
   const columns = ['`Table`', '`Schema`', 'User', 'Id', 'Drop_id', 'Statement'];
   return [`(${columns.map((column) => `${column} LIKE ${pattern}`).join(' OR ')})`];
 }

@@ -19,7 +19,8 @@ import { isServerError } from '../service/errors.js';
 import { findHoldTables } from '../service/hold-tables.js';
 import type { ServicePool } from '../service/pool/pools.js';
 import { isKilled, runWithTimeout } from '../service/pool/statement-timeout.js';
-import { dateOf, ident, note, sql } from '../service/sql.js';
+import { readNow } from '../service/server-facts.js';
+import { ident, note, sql } from '../service/sql.js';
 import { ABSENT_TO_RENAME } from '../wire/server-errors.js';
 import { ambiguous, findDropped, noSuchHeld, qualifiedOrigin, withFate } from './find-dropped.js';
 import type { ListedTable } from './held-tables.js';
@@ -53,12 +54,6 @@ export function oneInHold(found: readonly ListedTable[], target: string): Listed
   if (table === undefined) throw noSuchHeld(target);
   if (other !== undefined) throw ambiguous(target, meant);
   return table;
-}
-
-/** By the server's clock. */
-export async function readNow(pool: ServicePool): Promise<Date> {
-  const [[row = {}] = []] = await pool.run(sql`SELECT ${note('time')} UTC_TIMESTAMP() AS utcNow`);
-  return dateOf(row, 'utcNow');
 }
 
 /**

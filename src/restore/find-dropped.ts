@@ -15,6 +15,7 @@ import { findRowsIfAny } from '../ledger/read.js';
 import { isHoldId, isSameName, parseHoldName, writtenName } from '../names/names.js';
 import { tolerantly } from '../service/errors.js';
 import type { ServicePool } from '../service/pool/pools.js';
+import { asLike } from '../wildcards.js';
 import { type DroppedTable, type ListedTable, listAll, listWanted } from './held-tables.js';
 
 /**
@@ -258,7 +259,7 @@ async function fateOf(
 export async function readNear(pool: ServicePool, target: string): Promise<readonly LedgerRow[]> {
   const name = parseTableName(target);
   if (name === null) return [];
-  const like = name.table.replaceAll(/[\\%_]/g, '\\$&');
+  const like = asLike(name.table);
   const how = { texts: false, rowsMax: NEAR_ROWS_MAX };
   const { value } = await tolerantly(() => findRowsIfAny(pool, { by: 'live', like }, how));
   return value;

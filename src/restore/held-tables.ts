@@ -30,8 +30,7 @@ import {
   mapHoldTables,
 } from '../service/hold-tables.js';
 import type { ServiceConnection } from '../service/pool/pools.js';
-import { readServerFacts } from '../service/server-facts.js';
-import { dateOf, note, sql } from '../service/sql.js';
+import { readNow, readServerFacts } from '../service/server-facts.js';
 import { readSizes } from '../service/true-sizes.js';
 
 /** The known properties of a dropped table, in any state. */
@@ -178,10 +177,7 @@ export async function withWhatIsLeft<T extends ListedTable>(
   const server = await readServerFacts(connection);
   const places = going.map(({ id, holdSchema: schema, holdName: name }) => ({ id, schema, name }));
   const sizes = await readSizes(connection, server, places);
-  const [[clock = {}] = []] = await connection.run(
-    sql`SELECT ${note('time')} UTC_TIMESTAMP() AS utcNow`,
-  );
-  const now = dateOf(clock, 'utcNow');
+  const now = await readNow(connection);
   const isGoing = new Set<ListedTable>(going);
   return tables.map((table) => {
     const { rows, bytes } = sizes.get(table.id) ?? { rows: null, bytes: null };

@@ -35,6 +35,14 @@ const FACTS = [
   sql`SELECT ${note('facts')} UTC_TIMESTAMP() AS utcNow`,
 ];
 
+/** By the server's clock. */
+export async function readNow(connection: ServiceConnection): Promise<Date> {
+  const [[row = {}] = []] = await connection.run(
+    sql`SELECT ${note('time')} UTC_TIMESTAMP() AS utcNow`,
+  );
+  return dateOf(row, 'utcNow');
+}
+
 export async function readServerFacts(connection: ServiceConnection): Promise<ServerFacts> {
   const [variableRows = [], statusRows = [], timeRows = []] = await connection.run(FACTS);
   const variables = new Map(

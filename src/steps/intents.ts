@@ -105,8 +105,7 @@ export class Intents {
     const { session, groupId: dropId, statement, how } = this.#request;
     const { threadId, clientAddress: client } = session;
     const { empties, partitions } = statement;
-    const text = this.#request.text.subarray(0, STATEMENT_BYTES_MAX);
-    const tags = commentTags(Buffer.from(text).toString());
+    const tags = commentTags(this.#statementText);
     const kind = partitions !== undefined ? 'PARTITION' : empties ? 'TRUNCATE' : 'DROP TABLE';
     const recorded = this.#recorded?.intent?.tables ?? [];
     return held.map(({ id, holdSchema, holdName }) => {
@@ -122,6 +121,11 @@ export class Intents {
         tags,
       };
     });
+  }
+
+  /** The text that the ledger has. */
+  get #statementText(): string {
+    return Buffer.from(this.#request.text.subarray(0, STATEMENT_BYTES_MAX)).toString();
   }
 
   /** How long each is held; `isLate`: the client had to wait for its response. */
@@ -221,7 +225,7 @@ export class Intents {
     ids: readonly string[],
     { logged, user, account = `${user}@`, isDryRun = false }: Dropper,
   ): Promise<RecordedIntent> {
-    const { text, session, groupId } = this.#request;
+    const { session, groupId } = this.#request;
     const { pool, proxyId, holdMs, rules = [] } = this.#options;
     this.#user = user;
     const isInsisted = [...this.#hints].some(isInsistence);
@@ -240,7 +244,7 @@ export class Intents {
         return { id: ids[index] ?? '', ...name, hold: rulings[index]?.hold ?? holdMs };
       });
       const { threadId, clientAddress } = session;
-      const statementText = Buffer.from(text.subarray(0, STATEMENT_BYTES_MAX)).toString();
+      const statementText = this.#statementText;
       const who = { threadId, user, clientAddress, groupId, proxyId, statementText };
       const how = { holdMs, sqlLogBin: logged, isDryRun };
       const intent = await recordIntent(pool, { ...who, ...how, tables });

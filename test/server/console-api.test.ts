@@ -161,6 +161,22 @@ onServers('the API of the console on $name', (server, on) => {
     expect((await act('c', 'purge')).body['message']).toMatch(/removed from \d{4}-/);
   });
 
+  test('each route of the document is there', async () => {
+    await account(owner, `ALL ON ${schema.name}.*`);
+    for (const [path, methods] of Object.entries(OPENAPI.paths)) {
+      for (const method of Object.keys(methods)) {
+        const asked = path.replace('{id}', 'f'.repeat(32));
+        const body = JSON.stringify({ for: '9d' });
+        const post = method === 'post' ? { body } : {};
+        const said = await ask(method.toUpperCase(), asked, post);
+        expect([path, said.body['error']]).not.toMatchObject([path, { code: 'UNDROP_API_ROUTE' }]);
+      }
+    }
+    expect((await ask('GET', '/api/v1/none')).body['error']).toMatchObject({
+      code: 'UNDROP_API_ROUTE',
+    });
+  });
+
   test('an account sees and may what SQL lets it', async () => {
     await account(owner, `ALL ON ${schema.name}.*`);
     await account('console_reader', `SELECT ON ${schema.name}.*`);

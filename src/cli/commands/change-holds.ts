@@ -13,7 +13,6 @@ import {
   type HoldChange,
   type HoldReport,
   planHold,
-  readNow,
 } from '../../restore/change-hold.js';
 import { noSuchHeld } from '../../restore/find-dropped.js';
 import { type ListedTable, tableInEvent } from '../../restore/held-tables.js';
@@ -24,6 +23,7 @@ import { formatFailures, formatHold, holdJson, manyHoldsJson } from '../../resto
 import { type FailedRestore, type ManyReport, tryEach } from '../../restore/restore.js';
 import { isServiceError } from '../../service/errors.js';
 import type { ServicePool } from '../../service/pool/pools.js';
+import { readNow } from '../../service/server-facts.js';
 import { type AccountSettings, type HOLD_KEYS, hintMsMinOf } from '../settings.js';
 import { type Flags, flagText, type Shell, wrongFlag, wrongUsage } from '../shell.js';
 import { readFit } from './list.js';

@@ -6,7 +6,6 @@ import { parseTime, TIME_EXPECTED } from '../../duration.js';
 import { countTables, type DropFit, SORTS } from '../../ledger/drops.js';
 import { readUses, type Uses } from '../../ledger/history.js';
 import { formatCount, jsonText } from '../../printer.js';
-import { readNow } from '../../restore/change-hold.js';
 import {
   type DropFilter,
   idDigits,
@@ -18,6 +17,7 @@ import { formatHeldRows, formatShown, heldListJson, shownJson } from '../../rest
 import { formatList, formatSize, NOTHING_LISTED, plus, sizeOf } from '../../restore/print-list.js';
 import { readHeldRows, showTable } from '../../restore/show.js';
 import type { ServicePool } from '../../service/pool/pools.js';
+import { readNow } from '../../service/server-facts.js';
 import type { AccountSettings } from '../settings.js';
 import { type Flags, flagText, type Shell, wrongFlag } from '../shell.js';
 import { withPool } from './with-pool.js';

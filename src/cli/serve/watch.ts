@@ -51,10 +51,6 @@ export class Watch {
 
   static async open(sockets: readonly BoundSocket[], options: WatchOptions): Promise<Watch> {
     const watch = new Watch(options);
-    const doors: { -readonly [D in keyof AdminDoors]: AdminDoors[D] } = {
-      problems: (about) => watch.#problems(about),
-      metrics: () => watch.#metrics(),
-    };
     const { log, console } = options;
     const api =
       console === null
@@ -63,7 +59,11 @@ export class Watch {
             ...{ ...console, version: watch.#version, log, monotonicMs: () => performance.now() },
             problems: () => watch.#problems({ drops: true }),
           });
-    if (api !== null) doors.api = (request, response) => api.answer(request, response);
+    const doors: AdminDoors = {
+      problems: (about) => watch.#problems(about),
+      metrics: () => watch.#metrics(),
+      ...(api !== null && { api: (request, response) => api.answer(request, response) }),
+    };
     for (const socket of sockets) {
       const listen = (server: net.Server) => listenOn(server, socket);
       watch.#listeners = [...watch.#listeners, await openAdminListener(listen, { doors, log })];

@@ -264,7 +264,8 @@ function parentOf({ parentSchema: schema, parentTable: table }: ForeignKey): Qua
   return { schema, table };
 }
 
-async function isMissing(
+/** No table has that name. */
+export async function isMissing(
   pool: ServicePool,
   id: string,
   { schema, table }: QualifiedTable,

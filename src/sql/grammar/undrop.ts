@@ -129,9 +129,8 @@ export function explainVerdict(tokens: Token[], statement: Statement, source: So
     const verdict = undropVerdict(tokens, statement, source);
     const undo = verdict.kind === 'undo' ? verdict.statement : null;
     if (undo?.kind === 'undrop-database') return wrong([], statement);
-    return undo?.kind === 'undrop-table'
-      ? ended(tokens, statement, { ...undo, explains: true })
-      : verdict;
+    if (undo?.kind !== 'undrop-table') return verdict;
+    return { kind: 'undo', statement: { ...undo, explains: true } };
   }
   if (takeTexts(tokens, 'TRUNCATE')) {
     const verdict = truncateVerdict(tokens, statement, source);

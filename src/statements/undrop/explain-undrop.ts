@@ -5,7 +5,7 @@
  * Invariant: the same privileges are checked before as for the UNDROP.
  */
 import { countKeyRows, SEARCH_MS } from '../../held/foreign-keys/broken-rows.js';
-import { placeKeys } from '../../held/foreign-keys/reattach.js';
+import { isMissing, placeKeys } from '../../held/foreign-keys/reattach.js';
 import { NOTHING_DETACHED } from '../../ledger/detached/detached.js';
 import type { LedgerRow } from '../../ledger/entry.js';
 import { findRows } from '../../ledger/read.js';
@@ -14,7 +14,6 @@ import { type Field, formatCount, printResultSet } from '../../printer.js';
 import { noSuchHeld, withFate } from '../../restore/find-dropped.js';
 import { planRestore } from '../../restore/plan-restore.js';
 import type { ServicePool } from '../../service/pool/pools.js';
-import { note, sql } from '../../service/sql.js';
 import type { Interception, InterceptOptions } from '../intercepted.js';
 import { type AnswerFormat, answerRows } from './answer.js';
 import type { BoundName } from './bind.js';
@@ -79,7 +78,7 @@ async function explain(
   planRestore([held], { target });
   const [row] = await findRows(pool, { by: 'ids', ids: [held.id] });
   const { keysOut, triggers } = row?.detached ?? NOTHING_DETACHED;
-  const isTaken = await isThere(pool, to);
+  const isTaken = !(await isMissing(pool, held.id, to));
   const notes = [
     ...(isTaken && how.swap ? ['the live table of that name is held instead'] : []),
     ...(isTaken && !how.swap ? ['refused: a table has that name; SWAP, or TO another name'] : []),
@@ -127,12 +126,4 @@ async function keyNotes(
     }
   }
   return notes;
-}
-
-async function isThere(pool: ServicePool, { schema, table }: QualifiedTable): Promise<boolean> {
-  const [rows = []] = await pool.run(
-    sql`SELECT ${note('look')} 1 FROM information_schema.TABLES
-        WHERE TABLE_SCHEMA = ${schema} AND TABLE_NAME = ${table}`,
-  );
-  return rows.length > 0;
 }

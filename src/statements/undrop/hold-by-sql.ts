@@ -12,7 +12,7 @@ import { UndropError } from '../../errors.js';
 import { LEDGER } from '../../ledger/tables.js';
 import { inBatches, isPinned, shownDue, writtenName } from '../../names/names.js';
 import { formatBytes, formatCount } from '../../printer.js';
-import { changeHold, type HoldChange, notChanged, readNow } from '../../restore/change-hold.js';
+import { changeHold, type HoldChange, notChanged } from '../../restore/change-hold.js';
 import {
   ambiguous,
   idDigits,
@@ -23,6 +23,7 @@ import {
 import { type ListedTable, tableInEvent } from '../../restore/held-tables.js';
 import { tryEach } from '../../restore/restore.js';
 import type { ServicePool } from '../../service/pool/pools.js';
+import { readNow } from '../../service/server-facts.js';
 import { note, sql, textOf, valueList } from '../../service/sql.js';
 import { newId } from '../../steps/intents.js';
 import { withRestoredInfo } from '../../steps/undo-note.js';
