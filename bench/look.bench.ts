@@ -3,13 +3,12 @@
  * of the proxy; how long it takes to bring back one among them, by statement and by command, and to
  * list them.
  */
-import { randomBytes } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { formatHoldName, newHoldId } from '../src/names/names.js';
 import { until } from '../test/support/poll.js';
 import { parseExposition } from '../test/support/prometheus-text.js';
 import { adminOf, spawnProxy, spawnUndrop, workerPids } from '../test/support/proxy.js';
 import { connect, query, startServer, type Target } from '../test/support/servers.js';
+import { holdMany } from './many-held.js';
 import { peakKb } from './peers.js';
 import { machineLoad, report } from './report.js';
 
@@ -22,8 +21,6 @@ const SERVERS = process.env['BENCH_SERVERS']?.split(',') ?? [
 ];
 /** Looks after the first, whose slowest counts. */
 const LOOKS = 5;
-const AT_ONCE = 200;
-const DAY_MS = 86_400_000;
 
 const rows: string[][] = [];
 const loadBefore = machineLoad();
@@ -70,7 +67,7 @@ async function measure(server: Target): Promise<string[]> {
   await sleep(5_000);
   const emptyKb = peakKb(workerPids(empty)[0] ?? 0);
   await empty.stop();
-  await fill(server);
+  await holdMany(server, TABLES);
 
   const proxy = await spawnProxy(server, variables);
   try {
@@ -102,32 +99,6 @@ async function measure(server: Target): Promise<string[]> {
   } finally {
     await proxy.stop();
   }
-}
-
-/** Tables with hold names, and their rows in the ledger, all as the one that was dropped. */
-async function fill(server: Target): Promise<void> {
-  const root = await connect(server, { multipleStatements: true });
-  await root.query('CREATE TABLE _undrop.one AS SELECT * FROM _undrop.ledger LIMIT 1');
-  const dueMs = Date.now() + DAY_MS;
-  for (let from = 0; from < TABLES; from += AT_ONCE) {
-    const names = Array.from({ length: AT_ONCE }, (_, index) => {
-      const id = newHoldId(Date.now(), randomBytes);
-      const due = new Date(dueMs + 1_000 * ((from + index) % 86_400));
-      return { id, table: `t${from + index}`, name: formatHoldName({ state: 'HOLD', id, due }) };
-    });
-    const creations = names.map(
-      ({ name }) => `CREATE TABLE _undrop.${name} (id INT) ENGINE=InnoDB`,
-    );
-    await root.query(creations.join(';'));
-    const changes = names.map(
-      ({ id, table, name }) =>
-        `UPDATE _undrop.one SET id = '${id}', group_id = '${id}', table_name = '${table}', hold_name = '${name}';
-         INSERT INTO _undrop.ledger SELECT * FROM _undrop.one`,
-    );
-    await root.query(`START TRANSACTION; ${changes.join(';')}; COMMIT`);
-  }
-  await root.query('DROP TABLE _undrop.one');
-  await root.end();
 }
 
 async function command(server: Target, args: readonly string[]): Promise<void> {

@@ -71,6 +71,7 @@ const NATIVE = 'passed a drop to the server; the table is not held';
 const OBSERVED = 'observed a drop; the server drops the table, and it is not held';
 const RECOVERED = 'completed an interrupted drop; the table is held';
 const HOLD = 'changed the hold of a table';
+const ROWS = 'showed rows of a held table in the console';
 const USED = 'statements failed, because they use a held table';
 
 export const AUDIT_EVENTS = {
@@ -93,8 +94,13 @@ export const AUDIT_EVENTS = {
   }),
   'hold-changed': inHistory({ level: 'info', message: HOLD, fields: [...TABLE, 'until'] }),
   'remove-asked': inHistory({ level: 'info', message: 'ended the hold of a table', fields: TABLE }),
-  paused: inHistory({ level: 'info', message: 'paused the collector', fields: ['until'] }),
+  paused: inHistory({
+    level: 'info',
+    message: 'paused the collector',
+    fields: ['until', 'because'],
+  }),
   resumed: inHistory({ level: 'info', message: 'ended the pause of the collector', fields: [] }),
+  'rows-shown': inHistory({ level: 'info', message: ROWS, fields: TABLE }),
   'used-while-held': inHistory({ level: 'warn', message: USED, fields: [...TABLE, 'count'] }),
   hint: logOnly({
     level: 'info',

@@ -1,14 +1,16 @@
 /**
  * The admin listener (UNDROP_ADMIN_LISTEN): `/healthz` reports that the process is alive, `/readyz`
  * that it can serve clients, `/readyz?drops` that drops are held as well, `/metrics` the metrics
- * for Prometheus. It serves GET and HEAD only, and exposes no rows, statements or passwords. On
- * this machine the API of the console is there, too, for people who sign in (console/api.ts).
+ * for Prometheus. These are GET and HEAD only, and expose no rows, statements or passwords. The
+ * console and its API are there, too (console/web.ts, api.ts), for people who sign in: on this
+ * machine, and from others by TLS. TLS and plain HTTP are told apart by the first byte.
  *
  * Invariant: requests cost a bounded number of sockets and bytes, however slow the client is.
  */
 import { once } from 'node:events';
 import http from 'node:http';
 import net from 'node:net';
+import { TLSSocket } from 'node:tls';
 import { withinMs } from '../clock.js';
 import type { Log } from '../log.js';
 
@@ -18,9 +20,12 @@ export interface AdminDoors {
   problems(about: { readonly drops: boolean }): Promise<readonly string[]>;
   /** In the text format of Prometheus. */
   metrics(): Promise<{ readonly contentType: string; readonly text: string }>;
-  /** The API of the console, for requests from this machine; default: there is none. */
-  api?(request: http.IncomingMessage, response: http.ServerResponse): Promise<void>;
+  /** The console, for requests from this machine or by TLS; default: there is none. */
+  console?(request: http.IncomingMessage, response: http.ServerResponse): Promise<void>;
 }
+
+/** TLS with a client whose first bytes were read. Rejects if there is no handshake. */
+type AcceptTls = (socket: net.Socket, clientHello: Buffer) => Promise<net.Socket>;
 
 export interface AdminListener {
   close(): Promise<void>;
@@ -32,10 +37,18 @@ const HEADERS_BYTES_MAX = 8_192;
 /** For the answers that are under way at the end. */
 const ANSWERS_END_MS = 1_000;
 
-/** `listen`: makes the server listen. */
+/** The first byte of TLS: a record with a handshake. */
+const TLS_HANDSHAKE = 0x16;
+const OF_CONSOLE = /^\/(?:$|api\/|console(?:[/?]|$))/;
+
+/** `listen`: makes the server listen. `accept`: null for a listener without TLS. */
 export async function openAdminListener(
   listen: (server: http.Server) => Promise<void>,
-  { doors, log }: { readonly doors: AdminDoors; readonly log: Log },
+  {
+    doors,
+    accept,
+    log,
+  }: { readonly doors: AdminDoors; readonly accept: AcceptTls | null; readonly log: Log },
 ): Promise<AdminListener> {
   const limits = {
     maxHeaderSize: HEADERS_BYTES_MAX,
@@ -45,12 +58,15 @@ export async function openAdminListener(
     connectionsCheckingInterval: 1_000,
   };
   const server = http.createServer(limits, (request, response) => {
-    if (doors.api !== undefined && request.url?.startsWith('/api/') && isLocal(request.socket)) {
-      // A restore may take long; the client may end it.
-      request.socket.setTimeout(0);
-      const answered = () => void request.socket.setTimeout(REQUEST_WITHIN_MS);
-      void doors.api(request, response).finally(answered);
-      return;
+    const { socket } = request;
+    if (doors.console !== undefined && OF_CONSOLE.test(request.url ?? '')) {
+      if (isLocal(socket) || socket instanceof TLSSocket) {
+        // A restore may take long; the client may end it.
+        socket.setTimeout(0);
+        const answered = () => void socket.setTimeout(REQUEST_WITHIN_MS);
+        void doors.console(request, response).finally(answered);
+        return;
+      }
     }
     answer(request, doors).then(
       ({ status, type = 'text/plain; charset=utf-8', text }) => {
@@ -67,6 +83,7 @@ export async function openAdminListener(
   server.maxConnections = CONNECTIONS_MAX;
   // Also ends clients that don't read the response.
   server.timeout = REQUEST_WITHIN_MS;
+  if (accept !== null) acceptBoth(server, accept);
   // A process that ends doesn't wait for monitoring.
   server.unref();
   await listen(server);
@@ -79,6 +96,32 @@ export async function openAdminListener(
       server.closeAllConnections();
     },
   };
+}
+
+/** Each connection begins with a byte that tells whether it is TLS. */
+function acceptBoth(server: http.Server, accept: AcceptTls): void {
+  const serve = server.listeners('connection').at(0) as (socket: net.Socket) => void;
+  server.removeAllListeners('connection');
+  server.on('connection', (socket: net.Socket) => {
+    const drop = () => socket.destroy();
+    socket.setTimeout(REQUEST_WITHIN_MS, drop);
+    socket.on('error', drop);
+    const look = () => {
+      const first = socket.read(1) as Buffer | null;
+      if (first === null) {
+        if (!socket.readableEnded) socket.once('readable', look);
+        return;
+      }
+      socket.off('timeout', drop);
+      if (first[0] === TLS_HANDSHAKE) {
+        accept(socket, first).then((secured) => serve.call(server, secured), drop);
+        return;
+      }
+      socket.unshift(first);
+      serve.call(server, socket);
+    };
+    socket.once('readable', look);
+  });
 }
 
 /** From this machine to this machine. A unix socket isn't reached from another one. */

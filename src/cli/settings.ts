@@ -99,6 +99,8 @@ const OWN_KEYS: ReadonlySet<string> = new Set<ProxySettingKey>([
   'adminListen',
   'console',
   'adminHosts',
+  'adminTlsCert',
+  'adminTlsKey',
   'controlSocket',
   'workers',
   'upstream',

@@ -24,6 +24,8 @@ interface Loaded<K extends SettingKey> {
   readonly settings: Pick<Settings, K>;
   /** The same as texts. */
   readonly texts: Readonly<Record<string, string>>;
+  /** Where each of them was given: a flag, a variable, a key of a file, or `default`. */
+  readonly origins: Readonly<Record<string, string>>;
   /** These only cause a warning, because Kubernetes injects UNDROP_SERVICE_HOST and others. */
   readonly unknownVariables: readonly string[];
 }
@@ -50,9 +52,11 @@ export function loadSettings<K extends SettingKey>(
   const problems: string[] = wrongInFile(sources);
   const values: Record<string, unknown> = {};
   const texts: Record<string, string> = {};
+  const origins: Record<string, string> = {};
   for (const key of keys) {
     const setting: Setting<unknown> = SETTINGS[key];
-    const { text, from } = findValue(key, setting, sources);
+    const { text, from, isGiven } = findValue(key, setting, sources);
+    origins[key] = isGiven ? from : 'default';
     const value = text === null ? null : setting.parse(text);
     if (text !== null) texts[key] = text;
     if (value !== null) values[key] = value;
@@ -69,13 +73,16 @@ export function loadSettings<K extends SettingKey>(
     throw new UndropError('UNDROP_CONFIG', { problems: [...problems, ...others].join('\n') });
   }
   // Every key has a value, because there are no problems.
-  return { settings: values as unknown as Pick<Settings, K>, texts, unknownVariables };
+  const settings = values as unknown as Pick<Settings, K>;
+  return { settings, texts, origins, unknownVariables };
 }
 
 interface Given {
   /** Null: not given, and without a default. */
   readonly text: string | null;
   readonly from: string;
+  /** False: it is the default. */
+  readonly isGiven: boolean;
 }
 
 function findValue(
@@ -84,13 +91,16 @@ function findValue(
   { flags, env, file }: Sources,
 ): Given {
   const flag = flags[key];
-  if (flag !== undefined) return { text: asText(flag, separator), from: `--${flagOf(key)}` };
+  if (flag !== undefined) {
+    return { text: asText(flag, separator), from: `--${flagOf(key)}`, isGiven: true };
+  }
   const variable = variableOf(key);
   const inFile = file?.values[key];
   if (env[variable] === undefined && isText(inFile)) {
-    return { text: asText(inFile, separator), from: keyIn(file, key) };
+    return { text: asText(inFile, separator), from: keyIn(file, key), isGiven: true };
   }
-  return { text: env[variable] ?? fallback, from: variable };
+  const isGiven = env[variable] !== undefined;
+  return { text: env[variable] ?? fallback, from: variable, isGiven };
 }
 
 function wrongIn(

@@ -356,9 +356,17 @@ export const SETTINGS = {
       'the addresses that serve /healthz, /readyz and /metrics over HTTP, without a login (docs/metrics.md); empty: none',
   }),
   console: choice(['on', 'off'], {
-    default: 'off',
+    default: 'on',
     meaning:
-      'whether UNDROP_ADMIN_LISTEN also serves the API of the console, /api/v1, to people who sign in with an account of the server; on this machine alone',
+      'whether UNDROP_ADMIN_LISTEN also serves the console, /console, and its API, /api/v1, to people who sign in with an account of the server; from other machines by TLS alone',
+  }),
+  adminTlsCert: anyText({
+    expected: 'the path of a PEM file, the certificate first, then its chain; or empty',
+    meaning: 'the certificate of UNDROP_ADMIN_LISTEN; empty: that of UNDROP_TLS_CERT',
+  }),
+  adminTlsKey: anyText({
+    expected: 'the path of a PEM file without a passphrase; or empty',
+    meaning: 'the private key of UNDROP_ADMIN_TLS_CERT',
   }),
   adminHosts: setting<readonly string[]>({
     default: '',

@@ -2,12 +2,14 @@
  * The dropped tables for the console: reads and changes them by the statements that undrop has of
  * its own. Each value that a person typed is a quoted literal or a quoted name.
  */
+import { randomUUID } from 'node:crypto';
 import { UndropError } from '../errors.js';
 import { isHoldId } from '../names/names.js';
 import { parseTableName } from '../restore/find-dropped.js';
 import { quoteIdentifier } from '../service/sql.js';
 import { asLike } from '../wildcards.js';
-import type { ConsoleRow, ConsoleSession } from './session.js';
+import { ABSENT_TABLE } from '../wire/server-errors.js';
+import { type ConsoleRow, type ConsoleSession, errnoOf } from './session.js';
 
 const LIMIT_MAX = 1_000;
 const LIMIT = 50;
@@ -16,7 +18,7 @@ const LIMIT = 50;
 export type Params = Readonly<Record<string, unknown>>;
 
 export interface TablePage {
-  readonly tables: readonly object[];
+  readonly tables: readonly ConsoleTable[];
   /** The cursor of the next page; null: this is the last. */
   readonly next: string | null;
 }
@@ -41,6 +43,132 @@ export async function listDropped(session: ConsoleSession, params: Params): Prom
   const tables = rows.slice(0, limit);
   return { tables, next: rows.length > limit ? (tables.at(-1)?.id ?? null) : null };
 }
+
+/** A line for each statement. */
+export interface ConsoleDrop {
+  readonly dropId: string | null;
+  /** The first of its tables that were read. */
+  readonly first: ConsoleTable;
+  readonly tables: number;
+  readonly schemas: readonly string[];
+  /** Null: no size is known. */
+  readonly bytes: number | null;
+  readonly states: readonly string[];
+}
+
+interface DropPage {
+  readonly drops: readonly ConsoleDrop[];
+  readonly next: string | null;
+}
+
+const DROPS_OF_PAGE = 50;
+
+/**
+ * A page with a line for each statement, newest first; one of more than 10,000 tables is continued
+ * on the next. Parameters as of `listDropped`. Rejects with UNDROP_API_REQUEST.
+ */
+export async function listDropsOf(session: ConsoleSession, params: Params): Promise<DropPage> {
+  const groups = new Map<string, { readonly before: string | null; tables: ConsoleTable[] }>();
+  let cursor = textIn(params, 'cursor');
+  let last: string | null = null;
+  let read = 0;
+  do {
+    const limit = String(read === 0 ? FIRST_ROWS : LIMIT_MAX);
+    const page = await listDropped(session, { ...params, limit, cursor });
+    for (const table of page.tables) {
+      const key = table.dropId ?? table.id;
+      const group = groups.get(key) ?? { before: last, tables: [] };
+      group.tables.push(table);
+      groups.set(key, group);
+      last = table.id;
+    }
+    read += page.tables.length;
+    cursor = page.next;
+  } while (cursor !== null && groups.size <= DROPS_OF_PAGE && read < ROWS_OF_PAGE_MAX);
+  const all = [...groups.values()];
+  // The last one may go on.
+  const whole = cursor === null || all.length === 1 ? all : all.slice(0, -1);
+  const page = whole.slice(0, DROPS_OF_PAGE);
+  const other = all[page.length];
+  // Statements at the same time have ids among each other's: rather a line twice than none.
+  const next = other === undefined ? cursor : (other.before ?? last);
+  return { drops: page.map(({ tables }) => dropOf(tables)), next };
+}
+
+const FIRST_ROWS = 200;
+const ROWS_OF_PAGE_MAX = 10_000;
+
+function dropOf(tables: readonly ConsoleTable[]): ConsoleDrop {
+  const [first] = tables;
+  if (first === undefined) throw new Error('a drop without tables');
+  const sizes = tables.flatMap(({ bytes }) => bytes ?? []);
+  return {
+    dropId: first.dropId,
+    first,
+    tables: tables.length,
+    schemas: [...new Set(tables.flatMap(({ schema }) => schema ?? []))],
+    bytes: sizes.length === 0 ? null : sizes.reduce((sum, bytes) => sum + bytes, 0),
+    states: [...new Set(tables.flatMap(({ state }) => state ?? []))],
+  };
+}
+
+/** The tables of one statement that are still held; at most 10,000. */
+export async function tablesOfDrop(
+  session: ConsoleSession,
+  dropId: string,
+): Promise<readonly ConsoleTable[]> {
+  if (!isHoldId(dropId)) throw wrongParam('drop', 'the 32 digits of a drop', dropId);
+  const where = `WHERE Drop_id = ${literal(dropId)}`;
+  const sql = `SHOW FULL DROPPED TABLES ${where} LIMIT ${ROWS_OF_PAGE_MAX}`;
+  return (await session.rows(sql)).map(tableOf);
+}
+
+/** Whether this statement is the newest that dropped the schema, of those with tables held. */
+export async function isNewestDrop(
+  session: ConsoleSession,
+  { schema, dropId }: { readonly schema: string; readonly dropId: string },
+): Promise<boolean> {
+  const of = `FROM ${quoteIdentifier(schema)} WHERE How = 'DROP DATABASE'`;
+  const [row] = await session.rows(`SHOW FULL DROPPED TABLES ${of} LIMIT 1`);
+  return row?.['Drop_id'] === dropId;
+}
+
+/** A schema that was dropped, by its newest drop, with all that was in it. */
+export async function undropSchema(session: ConsoleSession, schema: string) {
+  return session.change(`UNDROP DATABASE ${quoteIdentifier(schema)}`);
+}
+
+/**
+ * May this account SELECT all columns of all tables of the schema? A table of that name may be
+ * missing, and then the server doesn't tell whether the account may read some columns of it or all.
+ */
+export async function maySelectAll(session: ConsoleSession, schema: string): Promise<boolean> {
+  const name = `${quoteIdentifier(schema)}.${quoteIdentifier(`undrop-${randomUUID()}`)}`;
+  try {
+    await session.rows(`SELECT 1 FROM ${name} LIMIT 0`);
+    return true;
+  } catch (error) {
+    const errno = errnoOf(error);
+    if (errno === 0) throw error;
+    return ABSENT_TABLE.includes(errno);
+  }
+}
+
+/** May this account UPDATE the ledger? The server answers the question that PURGE asks first. */
+export async function isOperator(session: ConsoleSession): Promise<boolean> {
+  try {
+    await session.change(`PURGE RECYCLEBIN FROM ${quoteIdentifier(NO_SCHEMA)}`);
+    return false;
+  } catch (error) {
+    const { sqlMessage = '' } = error as { readonly sqlMessage?: string };
+    if (sqlMessage.startsWith('UNDROP_NO_SUCH_HELD')) return true;
+    if (sqlMessage === '') throw error;
+    return false;
+  }
+}
+
+/** No drop is of a schema of this name: a server wouldn't create it. */
+const NO_SCHEMA = 'undrop may operate ';
 
 /** Rejects with UNDROP_NO_SUCH_HELD. */
 export async function getTable(session: ConsoleSession, id: string) {
@@ -93,10 +221,12 @@ export async function changeTable(
     action,
     body,
   }: { readonly id: string; readonly action: TableAction; readonly body: Params },
-): Promise<object> {
+) {
   const { info, warnings } = await session.change(ACTIONS[action](id, body));
   return { id, action, message: info, warnings };
 }
+
+export type ConsoleTable = ReturnType<typeof tableOf>;
 
 function tableOf(row: ConsoleRow) {
   const text = (column: string) => (row[column] === null ? null : String(row[column]));
@@ -123,7 +253,7 @@ function tableOf(row: ConsoleRow) {
   };
 }
 
-function readLimit(found: unknown): number {
+export function readLimit(found: unknown): number {
   if (found === undefined) return LIMIT;
   const limit = typeof found === 'string' && /^\d{1,4}$/.test(found) ? Number(found) : 0;
   if (limit >= 1 && limit <= LIMIT_MAX) return limit;
@@ -131,7 +261,7 @@ function readLimit(found: unknown): number {
 }
 
 /** Null: it isn't there. */
-function textIn(params: Params, name: string): string | null {
+export function textIn(params: Params, name: string): string | null {
   const found = params[name];
   if (found === undefined || found === null || found === '') return null;
   if (typeof found === 'string' && found.length <= TEXT_CHARACTERS_MAX) return found;

@@ -56,6 +56,27 @@ function answers(schema: object): object {
   };
 }
 
+const DONE = { type: 'object', properties: { isDone: { type: 'boolean' } } } as const;
+
+const EVENT = {
+  type: 'object',
+  properties: {
+    seq: { type: 'string' },
+    at: TIME,
+    event: { type: 'string', description: 'docs/events.md lists them' },
+    who: { type: 'string' },
+    details: { type: 'object' },
+    id: TEXT,
+    dropId: TEXT,
+    table: TEXT,
+  },
+} as const;
+
+function operation(summary: string, properties: object): object {
+  const body = { 'application/json': { schema: { type: 'object', properties } } };
+  return { post: { summary, requestBody: { content: body }, responses: answers(DONE) } };
+}
+
 function query(name: string, description: string): object {
   return { name, in: 'query', schema: { type: 'string' }, description };
 }
@@ -138,6 +159,30 @@ export const OPENAPI = {
       until: { type: 'string', description: 'a time like 2026-12-31 00:00 (UTC)' },
     }),
     '/api/v1/tables/{id}/purge': action('PURGE TABLE', {}),
+    '/api/v1/tables/{id}/pin': {
+      post: { summary: 'for operators', parameters: [ID], responses: answers(DONE) },
+    },
+    '/api/v1/history': {
+      get: {
+        summary: 'who did what, newest first; for operators',
+        parameters: [
+          query('event', 'of that kind'),
+          query('who', 'a part of who did it'),
+          query('table', 'a part of its name'),
+          query('limit', 'from 1 to 1000; default 50'),
+          query('cursor', 'the "next" of the page before'),
+        ],
+        responses: answers({
+          type: 'object',
+          properties: { events: { type: 'array', items: EVENT }, next: TEXT },
+        }),
+      },
+    },
+    '/api/v1/pause': operation('stops all collectors of the server; for operators', {
+      for: { type: 'string', description: 'a duration like 2h; default: until it is ended' },
+      reason: { type: 'string' },
+    }),
+    '/api/v1/resume': operation('ends the pause; for operators', {}),
     '/api/v1/status': {
       get: {
         summary: 'whether clients are served',

@@ -24,6 +24,8 @@ export interface ConsoleSession {
   rows(sql: string): Promise<readonly ConsoleRow[]>;
   /** The info text of its OK, and the warnings. Rejects with the error of the server. */
   change(sql: string): Promise<{ readonly info: string; readonly warnings: readonly string[] }>;
+  /** False: it has ended, from either side. */
+  readonly isOpen: boolean;
   end(): void;
 }
 
@@ -42,7 +44,12 @@ export async function openSession(door: ProxyDoor, account: SignIn): Promise<Con
     dateStrings: true,
     multipleStatements: false,
   });
-  connection.on('error', () => undefined);
+  let isOpen = true;
+  const close = () => {
+    isOpen = false;
+  };
+  connection.on('error', close);
+  connection.on('end', close);
   const rows = async (sql: string) => (await connection.query<RowDataPacket[]>(sql))[0];
   const session: ConsoleSession = {
     rows,
@@ -53,7 +60,13 @@ export async function openSession(door: ProxyDoor, account: SignIn): Promise<Con
       const text = info.replace(/^[^\x20-\x7e]/, '');
       return { info: text, warnings: found.map((row) => String(row['Message'])) };
     },
-    end: () => connection.destroy(),
+    get isOpen() {
+      return isOpen;
+    },
+    end: () => {
+      close();
+      connection.destroy();
+    },
   };
   // A literal is written for this one.
   try {
@@ -63,4 +76,10 @@ export async function openSession(door: ProxyDoor, account: SignIn): Promise<Con
     throw error;
   }
   return session;
+}
+
+/** 0: it isn't of a server. */
+export function errnoOf(error: unknown): number {
+  const { errno, sqlMessage } = error as { readonly errno?: unknown; sqlMessage?: unknown };
+  return typeof errno === 'number' && sqlMessage !== undefined ? errno : 0;
 }

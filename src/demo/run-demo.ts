@@ -24,6 +24,7 @@ import { fillShop, SHOP_ROWS, SHOP_SCHEMA } from './shop.js';
 import { writeDemoState } from './state.js';
 
 const PREFERRED_PORT = 3307;
+const PREFERRED_ADMIN_PORT = 9307;
 const PROXY_STOP_MS = 10_000;
 const SERVICE_USER = 'undrop';
 /** Placeholders for values that are known only when the server runs. */
@@ -134,6 +135,8 @@ interface Listen {
   readonly port: number;
   /** The preferred port, if it was taken. */
   readonly takenPort: number | null;
+  /** Where the console is: UNDROP_ADMIN_LISTEN, else a free port of this machine. */
+  readonly admin: string;
 }
 
 async function chooseListen(env: NodeJS.ProcessEnv): Promise<Listen> {
@@ -144,17 +147,27 @@ async function chooseListen(env: NodeJS.ProcessEnv): Promise<Listen> {
     throw new UndropError('UNDROP_CONFIG', { problems });
   }
   const [, host = '127.0.0.1', port = ''] = given ?? [];
-  if (given !== null && port !== '0') return { host, port: Number(port), takenPort: null };
+  const admin = env['UNDROP_ADMIN_LISTEN'] ?? `127.0.0.1:${await freeOr(PREFERRED_ADMIN_PORT)}`;
+  if (given !== null && port !== '0') return { host, port: Number(port), takenPort: null, admin };
+  const free = await freeOr(PREFERRED_PORT);
+  return { host, port: free, takenPort: free === PREFERRED_PORT ? null : PREFERRED_PORT, admin };
+}
+
+/** That port, or any other if it is taken. */
+async function freeOr(preferred: number): Promise<number> {
   try {
-    return { host, port: await freePort(PREFERRED_PORT), takenPort: null };
+    return await freePort(preferred);
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'EADDRINUSE') throw error;
-    return { host, port: await freePort(), takenPort: PREFERRED_PORT };
+    return freePort();
   }
 }
 
 /** Short times, so that a newcomer sees the whole lifecycle; the environment takes precedence. */
-function demoSettings(env: NodeJS.ProcessEnv, { host, port }: Listen): Record<string, string> {
+function demoSettings(
+  env: NodeJS.ProcessEnv,
+  { host, port, admin }: Listen,
+): Record<string, string> {
   return {
     UNDROP_MODE: env['UNDROP_MODE'] ?? 'hold',
     UNDROP_HOLD: env['UNDROP_HOLD'] ?? '10m',
@@ -168,8 +181,7 @@ function demoSettings(env: NodeJS.ProcessEnv, { host, port }: Listen): Record<st
     UNDROP_MAX_CONNECTIONS: env['UNDROP_MAX_CONNECTIONS'] ?? '1000',
     // Its end waits for nobody.
     UNDROP_DRAIN: 'idle-end',
-    // Another proxy may run on this machine.
-    UNDROP_ADMIN_LISTEN: env['UNDROP_ADMIN_LISTEN'] ?? '',
+    UNDROP_ADMIN_LISTEN: admin,
   };
 }
 
@@ -180,7 +192,7 @@ async function announce(
   { listen, variables }: { readonly listen: Listen; readonly variables: Record<string, string> },
 ): Promise<string> {
   const { user, folder } = server;
-  const { host, port, takenPort } = listen;
+  const { host, port, takenPort, admin } = listen;
   const product = productOf(server);
   if (folder !== null) {
     const { pid } = process;
@@ -188,7 +200,8 @@ async function announce(
   }
   const clients = await findClients(env['PATH'] ?? '', server);
   const [hold, mode] = [variables['UNDROP_HOLD'] ?? '', variables['UNDROP_MODE'] ?? ''];
-  return screen({ server: product, host, port, takenPort, user, command, clients, hold, mode });
+  const shown = { server: product, host, port, takenPort, admin, user, command, clients };
+  return screen({ ...shown, hold, mode });
 }
 
 /**
@@ -229,6 +242,8 @@ interface ScreenFacts {
   readonly port: number;
   /** The wanted port, if another program had it; else null. */
   readonly takenPort: number | null;
+  /** Where the console is; empty: there is none. */
+  readonly admin: string;
   readonly user: string;
   /** Command-line clients on the PATH which can log in to the server. */
   readonly clients: readonly string[];
@@ -259,6 +274,12 @@ export function screen(facts: ScreenFacts): string {
     '',
     ...(facts.clients.length === 0 ? withoutClient(command) : withClient(facts)),
     '',
+    ...(facts.admin === ''
+      ? []
+      : [
+          `Or in a browser: http://${facts.admin}/console, as ${facts.user}, without a password.`,
+          '',
+        ]),
     facts.mode === 'hold'
       ? `A dropped or truncated table is held for ${spell(facts.hold)}, then removed.`
       : `UNDROP_MODE is ${facts.mode}: a dropped table is gone at once.`,

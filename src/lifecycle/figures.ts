@@ -52,6 +52,8 @@ export interface CollectorFigures {
   held: Record<TableState, number> | null;
   /** The next due time of a table in HOLD that is not pinned. */
   nextDue: Date | null;
+  /** The scan under way; null: none is. By this machine's monotonic clock. */
+  purging: { readonly id: string; readonly sinceMs: number; rows: number } | null;
   rowsPurged: number;
   chunks: number;
   chunksMs: number;
@@ -71,6 +73,7 @@ export function newCollectorFigures(): CollectorFigures {
     held: null,
     nextDue: null,
     room: null,
+    purging: null,
     rowsPurged: 0,
     chunks: 0,
     chunksMs: 0,
@@ -83,6 +86,7 @@ export function forgetLook(figures: CollectorFigures): void {
   const unknown = {
     lookMs: null,
     restsFor: null,
+    purging: null,
     held: null,
     nextDue: null,
     room: null,

@@ -41,7 +41,7 @@ async function ask(path: string, method = 'GET') {
 
 beforeEach(async () => {
   [problems, fails, large] = [[], false, ''];
-  listener = await openAdminListener(listen, { doors, log: silentLog });
+  listener = await openAdminListener(listen, { doors, accept: null, log: silentLog });
 });
 afterEach(() => listener.close());
 

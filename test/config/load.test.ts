@@ -137,6 +137,8 @@ const WRONG: Readonly<Record<SettingKey, readonly string[] | null>> = {
   adminPasswordFile: null,
   tls: ['', 'on', 'preferred', 'offered,required'],
   tlsCert: null,
+  adminTlsCert: null,
+  adminTlsKey: null,
   tlsKey: null,
   upstreamTls: ['', 'on', 'require', 'required,verify-ca'],
   upstreamCa: null,

@@ -5,7 +5,7 @@ import { screen } from '../../src/demo/run-demo.js';
 const FACTS = {
   server: 'MariaDB 11.8.6',
   ...{ host: '127.0.0.1', port: 33070, takenPort: 3307, user: 'root', command: 'npx undrop' },
-  ...{ hold: '10m', mode: 'hold' },
+  ...{ hold: '10m', mode: 'hold', admin: '127.0.0.1:33071' },
 };
 
 test.each([

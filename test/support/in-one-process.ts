@@ -50,7 +50,7 @@ export async function startProxy(settings: ProxySettings, lines: Log): Promise<R
     const control = await ControlPlane.open(
       {
         ...{ proxyId, activeDrops, pools, tls, log, listen: addresses },
-        ...{ serviceId: proxyId, processes: 1 },
+        ...{ serviceId: proxyId, processes: 1, inForce: [] },
         counters: () => counters,
         onTakenOver: () => undefined,
       },

@@ -193,6 +193,8 @@ export async function openBench(options: BenchOptions = {}): Promise<Bench> {
     upstream: [],
     tls: options.tls?.tlsCert === undefined ? 'off' : 'offered',
     tlsCert: '',
+    adminTlsCert: '',
+    adminTlsKey: '',
     tlsKey: '',
     upstreamTls: 'disabled',
     upstreamCa: '',

@@ -45,7 +45,7 @@ export function runDoctor(
 ): Promise<number> {
   return withPool(settings, async (pool) => {
     const report = await readReport(pool, settings);
-    const findings = [...settingsFindings(settings), ...serverFindings(report)];
+    const findings = findingsIn(report, settings);
     const card = [...new Set(findings.map(({ check }) => check))].map((title) => ({
       title,
       text: () => findings.filter(({ check }) => check === title).map(({ text }) => text),
@@ -53,6 +53,17 @@ export function runDoctor(
     stdout.write(flags['json'] === true ? jsonText(report) : printCard(card, report));
     return findings.some(({ result }) => result === 'warning') ? 1 : 0;
   });
+}
+
+export async function readFindings(
+  pool: ServicePool,
+  settings: DoctorSettings,
+): Promise<readonly Finding[]> {
+  return findingsIn(await readReport(pool, settings), settings);
+}
+
+function findingsIn(report: Report, settings: DoctorSettings): readonly Finding[] {
+  return [...settingsFindings(settings), ...serverFindings(report)];
 }
 
 /** Reads all that `undrop doctor` reports of the server and its account. */

@@ -20,7 +20,7 @@ export function runPause(
     const by = describeWho(whoIs(settings));
     const pause = await setPause(pool, { forMs, by });
     const until = pause.until?.toISOString() ?? null;
-    await reportEvents({ pool, settings }, [{ event: 'paused', until }]);
+    await reportEvents({ pool, settings }, [{ event: 'paused', until, because: null }]);
     const end = pause.until === null ? '' : `${timeText(pause.until)}, or `;
     const text =
       `Paused until ${end}\`undrop resume\`: held tables of this server are not moved on, purged or ` +

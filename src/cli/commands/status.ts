@@ -7,6 +7,7 @@ import { timeText } from '../../duration.js';
 import { readUses, type Uses } from '../../ledger/history.js';
 import { readServices } from '../../ledger/services.js';
 import { atText, readStatus, type Status } from '../../lifecycle/status.js';
+import type { Replica } from '../../lifecycle/throttle/throttle.js';
 import { isPinned, shortId, writtenName } from '../../names/names.js';
 import { type Field, jsonText, printCard } from '../../printer.js';
 import { type ListedTable, listAll } from '../../restore/held-tables.js';
@@ -23,43 +24,52 @@ export function runStatus(
   flags: Flags,
   { stdout }: Shell,
 ): Promise<number> {
-  const { collect, hold, grace, checkInterval: checkIntervalMs } = settings;
   return withServers(settings, async (pool, replicas) => {
-    const held = await readHeld(pool);
-    const status = await readStatus(pool, {
-      user: settings.user,
-      settings: {
-        collect: collect === 'on' ? 'on' : 'auto',
-        holdMs: hold,
-        graceMs: grace,
-        checkIntervalMs,
-        throttle: throttleSettings(settings),
-        limits: limitSettings(settings),
-      },
-      replicas,
-      tables: held.tables,
-      wallClockMs: Date.now(),
-    });
-    const { now } = status.server;
-    const { leaderId } = status.collector;
-    const services = reportServices(await readServices(pool), { now, leaderId });
-    const attention = [...status.attention, ...serviceProblems(services)];
-    const { tables, ...shown } = held;
-    const byId = new Map(tables.map((table) => [table.id, table]));
-    const early = status.limits.early.map((one) => {
-      const table = byId.get(one.id);
-      return {
-        ...one,
-        table: table === undefined ? one.id : nameOf(table),
-        user: table?.user ?? null,
-      };
-    });
-    const limits = { ...status.limits, early };
-    const heldReport = { count: tables.length, ...shown };
-    const report = { ...status, ...services, limits, held: heldReport, attention };
+    const report = await readStatusReport(pool, settings, replicas);
     stdout.write(flags['json'] === true ? jsonText(report) : printCard(SECTIONS, report));
-    return attention.length === 0 ? 0 : 1;
+    return report.attention.length === 0 ? 0 : 1;
   });
+}
+
+/** All that `undrop status` reports. */
+export async function readStatusReport(
+  pool: ServicePool,
+  settings: StatusSettings,
+  replicas: readonly Replica[],
+): Promise<Report> {
+  const { collect, hold, grace, checkInterval: checkIntervalMs } = settings;
+  const held = await readHeld(pool);
+  const status = await readStatus(pool, {
+    user: settings.user,
+    settings: {
+      collect: collect === 'on' ? 'on' : 'auto',
+      holdMs: hold,
+      graceMs: grace,
+      checkIntervalMs,
+      throttle: throttleSettings(settings),
+      limits: limitSettings(settings),
+    },
+    replicas,
+    tables: held.tables,
+    wallClockMs: Date.now(),
+  });
+  const { now } = status.server;
+  const { leaderId } = status.collector;
+  const services = reportServices(await readServices(pool), { now, leaderId });
+  const attention = [...status.attention, ...serviceProblems(services)];
+  const { tables, ...shown } = held;
+  const byId = new Map(tables.map((table) => [table.id, table]));
+  const early = status.limits.early.map((one) => {
+    const table = byId.get(one.id);
+    return {
+      ...one,
+      table: table === undefined ? one.id : nameOf(table),
+      user: table?.user ?? null,
+    };
+  });
+  const limits = { ...status.limits, early };
+  const heldReport = { count: tables.length, ...shown };
+  return { ...status, ...services, limits, held: heldReport, attention };
 }
 
 interface Held {
@@ -105,7 +115,7 @@ function nameOf({ origin, id }: ListedTable): string {
   return origin === null ? id : writtenName(origin);
 }
 
-interface Report extends Omit<Status, 'limits'>, ServicesReport {
+export interface Report extends Omit<Status, 'limits'>, ServicesReport {
   readonly held: Held & { readonly count: number };
   readonly limits: Omit<Status['limits'], 'early'> & { readonly early: readonly EarlyTable[] };
 }

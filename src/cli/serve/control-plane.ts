@@ -7,7 +7,8 @@
  */
 import { assertNotLent } from '../../account/os-user.js';
 import { systemClock } from '../../clock.js';
-import type { ProxyDoor } from '../../console/session.js';
+import type { Minute, SettingView } from '../../console/operator.js';
+import { MinuteSeries } from '../../console/series.js';
 import { newCollectorFigures } from '../../lifecycle/figures.js';
 import type { Log } from '../../log.js';
 import type { Counters } from '../../metrics.js';
@@ -19,10 +20,13 @@ import { assertNotOwn, greets } from '../../session/dial/dial.js';
 import type { ProxyTls } from '../../session/login/tls.js';
 import type { Handover, NewsDesk } from '../../webhook/news-desk.js';
 import { readDisk } from '../../webhook/server-news.js';
-import { limitSettings, type ProxySettings, whatIsNotHeld } from '../settings.js';
+import { readFindings } from '../commands/doctor.js';
+import { readStatusReport } from '../commands/status.js';
+import { limitSettings, type ProxySettings, throttleSettings, whatIsNotHeld } from '../settings.js';
 import type { ActiveDrops } from './front.js';
 import { LedgerServerKeeper } from './ledger-server.js';
 import { SERVICE_CONNECTIONS_MIN } from './limits.js';
+import { OperatorDesk } from './operator-desk.js';
 import { Presence } from './presence.js';
 import { Watch } from './watch.js';
 
@@ -47,7 +51,9 @@ export interface ControlPlaneOptions {
   /** Default: no webhooks. */
   readonly news?: NewsDesk;
   /** For the next control process. */
-  onHandover?(handover: Handover): void;
+  onHandover?(handover: Handover & { readonly minutes: readonly Minute[] }): void;
+  /** The settings, and where each was given. */
+  readonly inForce: readonly SettingView[];
 }
 
 const UPSTREAM_RETRY_MS = 1_000;
@@ -65,6 +71,7 @@ export class ControlPlane {
   #away: string | null = null;
   #presence: Presence | null = null;
   #said: Promise<void> = Promise.resolve();
+  readonly #series: MinuteSeries;
 
   /** Resolves when it could begin; rejects with what makes a start useless. */
   static async open(options: ControlPlaneOptions, settings: ProxySettings): Promise<ControlPlane> {
@@ -98,6 +105,12 @@ export class ControlPlane {
     this.#pools = opened.pools;
     this.#keeper = opened.keeper;
     this.#figures = opened.figures;
+    this.#series = new MinuteSeries(opened.figures);
+  }
+
+  /** Takes the figures of the control process before this one. */
+  take({ minutes = [] }: { readonly minutes?: readonly Minute[] }): void {
+    this.#series.take(minutes);
   }
 
   /** max_connections of the server; null if none has answered. */
@@ -111,6 +124,7 @@ export class ControlPlane {
     this.#watch = await Watch.open(sockets, {
       ...{ figures: this.#figures, log, mode: this.#settings.mode, counters },
       console: this.#console(),
+      accept: this.#options.tls.acceptAdmin,
       away: () => this.#away,
       answers: () => this.#pools.answers(),
       greets: () => greets(this.#settings.upstream, GREETING),
@@ -121,16 +135,32 @@ export class ControlPlane {
   }
 
   /** Null: there is none, or no way to this service. */
-  #console(): { readonly door: ProxyDoor; readonly hosts: readonly string[] } | null {
+  #console(): Parameters<typeof Watch.open>[1]['console'] {
     const { console, tls, adminHosts: hosts } = this.#settings;
     const [address] = this.#options.listen;
     if (console === 'off' || address === undefined) return null;
+    const operator = this.#openDesk();
     const offersTls = tls !== 'off';
-    if ('socketPath' in address) return { door: { ...address, offersTls }, hosts };
+    if ('socketPath' in address) return { door: { ...address, offersTls }, hosts, operator };
     const { port } = address;
     const local = { '0.0.0.0': '127.0.0.1', '::': '::1' } as const;
     const host = local[address.host as keyof typeof local] ?? address.host;
-    return { door: { host, port, offersTls }, hosts };
+    return { door: { host, port, offersTls }, hosts, operator };
+  }
+
+  #openDesk(): OperatorDesk {
+    const { log, tls } = this.#options;
+    const [settings, figures] = [this.#settings, this.#figures];
+    const pool = () => this.#keeper.pool;
+    return new OperatorDesk({
+      ...{ pool, figures, series: this.#series, log },
+      limits: limitSettings(settings),
+      throttle: throttleSettings(settings),
+      report: () => readStatusReport(pool(), settings, []),
+      findings: () => readFindings(pool(), { ...settings, schemas: [] }),
+      settings: this.#options.inForce,
+      certificates: tls.validity,
+    });
   }
 
   /** No other process of this service collects: recovery and the collector begin. */
@@ -157,11 +187,14 @@ export class ControlPlane {
   /** `isEnd`: the service ends, so it is no longer listed. */
   async stop({ isEnd = false }: { readonly isEnd?: boolean }): Promise<void> {
     this.#ending.abort();
+    this.#series.stop();
     const closing = this.#watch?.close();
     const { news, onHandover } = this.#options;
     const handover = news?.stop({ isEnd });
     await Promise.all([this.#keeper.stop(), this.#presence?.stop({ isEnd }), handover]);
-    if (handover !== undefined && !isEnd) onHandover?.(await handover);
+    if (handover !== undefined && !isEnd) {
+      onHandover?.({ ...(await handover), minutes: this.#series.minutes });
+    }
     await this.#pools.dispose();
     await closing;
     await this.#said;

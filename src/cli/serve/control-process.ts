@@ -1,5 +1,6 @@
 /** The control process of a service: obeys the supervisor (supervisor/messages.ts). */
 import { systemClock } from '../../clock.js';
+import type { Minute, SettingView } from '../../console/operator.js';
 import { type Counters, newCounters } from '../../metrics.js';
 import { describeAddress } from '../../service/server-address.js';
 import { type Handover, NewsDesk } from '../../webhook/news-desk.js';
@@ -16,6 +17,7 @@ export async function openControl(start: Start): Promise<Obey> {
       ...common,
       serviceId: String(start.kept['serviceId']),
       processes: start.proxies + 1,
+      inForce: (start.kept['inForce'] ?? []) as readonly SettingView[],
       listen: start.listen,
       counters: () => ofAll,
       onTakenOver: (address) => tell({ kind: 'tell', message: { kind: 'renew', address } }),
@@ -43,7 +45,10 @@ export async function openControl(start: Start): Promise<Obey> {
       case 'told':
         if (order.message.kind === 'held') control.onHeld();
         if (order.message.kind === 'news') news.add(order.message.news);
-        if (order.message.kind === 'handover') news.take(order.message.handover as Handover);
+        if (order.message.kind === 'handover') {
+          news.take(order.message.handover as Handover);
+          control.take(order.message.handover as { readonly minutes?: readonly Minute[] });
+        }
         return;
       case 'stop':
         await control.stop(order);

@@ -2,13 +2,20 @@
 
 import { randomBytes } from 'node:crypto';
 import { availableParallelism } from 'node:os';
-import { loadSettings } from '../../config/load.js';
+import { loadSettings, SECRET_KEYS } from '../../config/load.js';
 import { variableOf } from '../../config/schema.js';
+import type { SettingView } from '../../console/operator.js';
 import type { Log } from '../../log.js';
 import { newHoldId } from '../../names/names.js';
 import type { WantedSocket } from '../../session/bound-sockets.js';
 import { openProxyTls, type SharedTls } from '../../session/login/tls.js';
-import { POLICY_KEYS, type PolicySettings, type ProxySettings } from '../settings.js';
+import {
+  POLICY_KEYS,
+  type PolicySettings,
+  PROXY_KEYS,
+  type ProxySettings,
+  type readProxySettings,
+} from '../settings.js';
 import { versionOfPackage } from '../shell.js';
 import { commandSocketOf } from '../supervisor/command-socket.js';
 import type { Kept, Plan } from '../supervisor/messages.js';
@@ -18,8 +25,7 @@ const TICKET_KEYS_BYTES = 48;
 
 /** Rejects with UNDROP_CONFIG if the files of certificates are wrong. */
 export async function planOf(
-  settings: ProxySettings,
-  texts: Readonly<Record<string, string>>,
+  { settings, texts, origins }: Omit<ReturnType<typeof readProxySettings>, 'unknownVariables'>,
   { kept, log }: { readonly kept: Kept; readonly log: Log },
 ): Promise<Plan> {
   const shared: SharedTls = kept;
@@ -46,8 +52,21 @@ export async function planOf(
       ownCertificate: ownCertificate ?? shared.ownCertificate ?? null,
       serviceId: kept['serviceId'] ?? newHoldId(Date.now(), randomBytes),
       ticketKeys: shared.ticketKeys ?? randomBytes(TICKET_KEYS_BYTES).toString('base64'),
+      inForce: settingsInForce(texts, origins),
     },
   };
+}
+
+/** For the console; secrets are only said to be set. */
+function settingsInForce(
+  texts: Readonly<Record<string, string>>,
+  origins: Readonly<Record<string, string>>,
+): readonly SettingView[] {
+  return PROXY_KEYS.map((key) => {
+    const text = texts[key] ?? '';
+    const value = SECRET_KEYS.has(key) && text !== '' ? '(a secret)' : text;
+    return { variable: variableOf(key), value, from: origins[key] ?? 'default' };
+  });
 }
 
 /** The policy of another program; throws UNDROP_CONFIG if this one can't read it. */

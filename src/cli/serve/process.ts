@@ -64,10 +64,11 @@ async function hear(message: ToProcess, handle: SocketHandle): Promise<void> {
     case 'plan': {
       const { env, stderr } = process;
       const { flags, kept } = message;
-      const { settings, texts } = readProxySettings({ env, stderr }, flags);
+      const loaded = readProxySettings({ env, stderr }, flags);
+      const { settings } = loaded;
       // The audit file is opened at the start.
       const log = openLog({ ...settings, auditFile: '' }, { pretty: process.stdout.isTTY });
-      return tell({ kind: 'planned', plan: await planOf(settings, texts, { kept, log }) });
+      return tell({ kind: 'planned', plan: await planOf(loaded, { kept, log }) });
     }
     case 'socket':
       sockets.push({ ...message, handle });

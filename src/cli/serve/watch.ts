@@ -8,7 +8,11 @@ import type net from 'node:net';
 import { type AdminDoors, type AdminListener, openAdminListener } from '../../admin/http.js';
 import { Exposition } from '../../admin/metrics.js';
 import { withinMs } from '../../clock.js';
-import { Api, type ApiOptions } from '../../console/api.js';
+import { Api } from '../../console/api.js';
+import { type ConsoleGateOptions, Gate } from '../../console/gate.js';
+import type { OperatorDoor } from '../../console/operator.js';
+import { People } from '../../console/people.js';
+import { Web } from '../../console/web.js';
 import { type CollectorFigures, REST_REASONS } from '../../lifecycle/figures.js';
 import type { Log } from '../../log.js';
 import type { Counters } from '../../metrics.js';
@@ -22,7 +26,11 @@ interface WatchOptions {
   /** UNDROP_MODE. */
   readonly mode: string;
   /** Null: UNDROP_CONSOLE is off. */
-  readonly console: Pick<ApiOptions, 'door' | 'hosts'> | null;
+  readonly console:
+    | (Pick<ConsoleGateOptions, 'door' | 'hosts'> & { operator: OperatorDoor })
+    | null;
+  /** TLS of the listener; null: it has none. */
+  readonly accept: Parameters<typeof openAdminListener>[1]['accept'];
   counters(): Counters;
   /** Why clients are to be kept away; null: they are welcome. */
   away(): string | null;
@@ -44,6 +52,7 @@ export class Watch {
   readonly #exposition = new Exposition();
   readonly #version = versionOfPackage();
   #listeners: readonly AdminListener[] = [];
+  #people: People | null = null;
 
   private constructor(options: WatchOptions) {
     this.#options = options;
@@ -51,29 +60,45 @@ export class Watch {
 
   static async open(sockets: readonly BoundSocket[], options: WatchOptions): Promise<Watch> {
     const watch = new Watch(options);
-    const { log, console } = options;
-    const api =
-      console === null
-        ? null
-        : new Api({
-            ...{ ...console, version: watch.#version, log, monotonicMs: () => performance.now() },
-            problems: () => watch.#problems({ drops: true }),
-          });
+    const { log, console, accept } = options;
     const doors: AdminDoors = {
       problems: (about) => watch.#problems(about),
       metrics: () => watch.#metrics(),
-      ...(api !== null && { api: (request, response) => api.answer(request, response) }),
+      ...(console !== null && { console: watch.#openConsole(console) }),
     };
     for (const socket of sockets) {
       const listen = (server: net.Server) => listenOn(server, socket);
-      watch.#listeners = [...watch.#listeners, await openAdminListener(listen, { doors, log })];
+      watch.#listeners = [
+        ...watch.#listeners,
+        await openAdminListener(listen, { doors, accept, log }),
+      ];
       const where = describeAddress(socket.address);
-      log.info({ event: 'admin', listen: where }, '/healthz, /readyz and /metrics are there');
+      const what = `/healthz, /readyz${console === null ? '' : ', /console'} and /metrics are there`;
+      log.info({ event: 'admin', listen: where }, what);
     }
     return watch;
   }
 
+  #openConsole({
+    operator,
+    ...way
+  }: NonNullable<WatchOptions['console']>): NonNullable<AdminDoors['console']> {
+    const { log } = this.#options;
+    const monotonicMs = () => performance.now();
+    const gate = new Gate({ ...way, log, monotonicMs });
+    const people = new People(monotonicMs);
+    this.#people = people;
+    const problems = () => this.#problems({ drops: true });
+    const shared = { gate, operator, version: this.#version, log, problems };
+    const [api, web] = [new Api(shared), new Web({ ...shared, people })];
+    return async (request, response) => {
+      if (request.url === '/') response.writeHead(303, { location: '/console' }).end();
+      else await (request.url?.startsWith('/api/') ? api : web).answer(request, response);
+    };
+  }
+
   async close(): Promise<void> {
+    this.#people?.stop();
     await Promise.all(this.#listeners.map((listener) => listener.close()));
   }
 

@@ -136,6 +136,7 @@ export class Purger {
   /** Ends the scan; the next begins at the start. */
   forget(): void {
     this.#progress = null;
+    this.#options.figures.purging = null;
   }
 
   /** Works on `table` until `untilMs`, but for at least one chunk. */
@@ -144,7 +145,7 @@ export class Purger {
   }
 
   async #work(table: Collectable, { server, now, untilMs }: WorkOptions): Promise<ActionOutcome> {
-    const { connection, clock, log, monotonicMs, signal, throttle } = this.#options;
+    const { connection, clock, figures, log, monotonicMs, signal, throttle } = this.#options;
     assertPurgeable(table);
     if (this.#progress === null || !this.isUnderWay(table)) {
       const key = choosePurgeKey(await readIndexColumns(connection, table));
@@ -152,6 +153,7 @@ export class Purger {
       const pace = this.#newPace(key);
       const partitions = await readPartitions(connection, table);
       this.#progress = { table, logged, partitions, key, ...AT_START, rowsRemoved: 0, pace };
+      figures.purging = { id: table.id, sinceMs: monotonicMs(), rows: 0 };
       log.info(
         { event: 'purge', ...logFields(table) },
         'started to delete the rows of a held table',
@@ -164,7 +166,7 @@ export class Purger {
       await this.#gauge.look(server);
       const isEnd = await this.#gauge.beside(() => this.#removeNext(progress));
       if (isEnd && !isNextPartition(progress)) {
-        this.#progress = null;
+        this.forget();
         const { rowsRemoved } = progress;
         const fields = { event: 'purge', ...logFields(table), rowsRemoved };
         log.info(fields, 'reached the end of a held table');
@@ -227,6 +229,7 @@ export class Purger {
     const removed = counts.reduce((rows, count) => rows + count, 0);
     progress.rowsRemoved += removed;
     figures.rowsPurged += removed;
+    if (figures.purging !== null) figures.purging.rows += removed;
     figures.chunks++;
     figures.chunksMs += tookMs;
     if (key === null || !isAlongKey) return removed < chunk.deletes * chunk.rows;

@@ -6,7 +6,7 @@
  * Invariant: the modes are those of MySQL's ssl-mode, and no mode ever falls back to less than its
  * name promises.
  */
-import { createPrivateKey } from 'node:crypto';
+import { createPrivateKey, X509Certificate } from 'node:crypto';
 import type { Socket } from 'node:net';
 import net from 'node:net';
 import tls, { type SecureContext, TLSSocket } from 'node:tls';
@@ -49,6 +49,9 @@ export interface TlsSettings {
   /** Paths of PEM files; empty for a certificate that is created at the start. */
   readonly tlsCert: string;
   readonly tlsKey: string;
+  /** The same for the admin listener; empty: those for clients. */
+  readonly adminTlsCert: string;
+  readonly adminTlsKey: string;
   readonly upstreamTls: UpstreamTlsMode;
   /** Path of a PEM file; empty for the authorities of Node.js. */
   readonly upstreamCa: string;
@@ -67,7 +70,14 @@ export interface TlsSettings {
 
 export type ServiceTlsSettings = Omit<
   TlsSettings,
-  'listen' | 'upstream' | 'tlsCert' | 'tlsKey' | 'lendOsUser' | 'lendTls'
+  | 'listen'
+  | 'upstream'
+  | 'tlsCert'
+  | 'tlsKey'
+  | 'adminTlsCert'
+  | 'adminTlsKey'
+  | 'lendOsUser'
+  | 'lendTls'
 >;
 
 /** Milliseconds for a TLS handshake. */
@@ -77,6 +87,10 @@ const HANDSHAKE_MS = 10_000;
 interface Material {
   /** Null if clients are offered no TLS. */
   readonly forClients: SecureContext | null;
+  /** Null if the admin listener has no TLS. */
+  readonly forAdmin: SecureContext | null;
+  /** The certificates, in PEM, by what they are for. */
+  readonly certificates: Readonly<Record<string, string>>;
   /** The source of it, if no files were given. */
   readonly ownCertificate: CertificateAndKey | null;
   readonly forServers: SecureContext;
@@ -141,10 +155,21 @@ export class ProxyTls {
   accept(socket: Socket, clientHello: Buffer): Promise<TLSSocket> {
     const { forClients } = this.#material;
     if (forClients === null) throw new UndropError('UNDROP_TLS_NOT_OFFERED');
-    if (clientHello.length > 0) socket.unshift(clientHello);
-    const secured = new TLSSocket(socket, { isServer: true, secureContext: forClients });
-    secured.disableRenegotiation();
-    return handshake(secured, 'secure');
+    return acceptTls(socket, clientHello, forClients);
+  }
+
+  /** The same on the admin listener; null: it has no TLS. */
+  get acceptAdmin(): ((socket: Socket, clientHello: Buffer) => Promise<TLSSocket>) | null {
+    const { forAdmin } = this.#material;
+    if (forAdmin === null) return null;
+    return (socket, clientHello) => acceptTls(socket, clientHello, forAdmin);
+  }
+
+  /** The purposes of the certificates of this proxy, and the ends of their validity. */
+  get validity(): readonly { readonly name: string; readonly validTo: string }[] {
+    return Object.entries(this.#material.certificates).map(([name, pem]) => {
+      return { name, validTo: new X509Certificate(pem).validTo };
+    });
   }
 
   /**
@@ -178,6 +203,17 @@ export class ProxyTls {
     if (resumed !== null) this.#sessions.note(upstream, { isReused: secured.isSessionReused() });
     return { socket: secured, distrust: cause === null ? null : upstreamTlsError(upstream, cause) };
   }
+}
+
+function acceptTls(
+  socket: Socket,
+  clientHello: Buffer,
+  secureContext: SecureContext,
+): Promise<TLSSocket> {
+  if (clientHello.length > 0) socket.unshift(clientHello);
+  const secured = new TLSSocket(socket, { isServer: true, secureContext });
+  secured.disableRenegotiation();
+  return handshake(secured, 'secure');
 }
 
 /** Why the server isn't trusted; null if it is, or needn't be. */
@@ -291,7 +327,7 @@ function handshake(socket: TLSSocket, event: 'secure' | 'secureConnect'): Promis
 
 async function readMaterial(settings: TlsSettings, shared: SharedTls): Promise<Material> {
   const problems: string[] = [];
-  const { listen, tlsCert, tlsKey } = settings;
+  const { listen, tlsCert, tlsKey, adminTlsCert, adminTlsKey } = settings;
   const hasFiles = tlsCert !== '' || tlsKey !== '';
   const isOff = settings.tls === 'off';
   const given = shared.ownCertificate ?? null;
@@ -301,6 +337,9 @@ async function readMaterial(settings: TlsSettings, shared: SharedTls): Promise<M
   const files = { cert: tlsCert, key: tlsKey, prefix: 'UNDROP_TLS', ticketKeys };
   const ofFiles = () => (isOff ? null : readIdentity(files, problems));
   const identity = ownCertificate === null ? ofFiles() : loadIdentity(ownCertificate, ticketKeys);
+  const hasAdmin = adminTlsCert !== '' || adminTlsKey !== '';
+  const ofAdmin = { cert: adminTlsCert, key: adminTlsKey, prefix: 'UNDROP_ADMIN_TLS' };
+  const admin = hasAdmin ? readIdentity(ofAdmin, problems) : null;
   const towardsServers = readTowardsServers(settings, problems);
   if (problems.length > 0)
     throw new UndropError('UNDROP_CONFIG', { problems: problems.join('\n') });
@@ -310,6 +349,11 @@ async function readMaterial(settings: TlsSettings, shared: SharedTls): Promise<M
   }
   return {
     forClients: identity?.context ?? null,
+    forAdmin: (admin ?? identity)?.context ?? null,
+    certificates: {
+      ...(identity !== null && { clients: identity.pem.cert }),
+      ...(admin !== null && { console: admin.pem.cert }),
+    },
     ownCertificate,
     ...towardsServers,
     passwordKey: key && proxyKeyOf(key),

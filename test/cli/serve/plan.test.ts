@@ -8,8 +8,9 @@ const stderr = { write: () => undefined };
 
 async function planWith(env: Readonly<Record<string, string>>) {
   const all = { UNDROP_UPSTREAM: 'db:3306', UNDROP_USER: 'undrop', UNDROP_TLS: 'off', ...env };
-  const { settings, texts } = readProxySettings({ env: all, stderr }, {});
-  return { settings, plan: await planOf(settings, texts, { kept: {}, log: silentLog }) };
+  const loaded = readProxySettings({ env: all, stderr }, {});
+  const plan = await planOf(loaded, { kept: {}, log: silentLog });
+  return { loaded, settings: loaded.settings, plan };
 }
 
 test('it comes out as it went in', async () => {
@@ -28,11 +29,21 @@ test('one with a setting or a value that this program does not know is refused',
 });
 
 test('what outlives the processes is made once', async () => {
-  const { settings, plan } = await planWith({ UNDROP_TLS: 'offered' });
-  const again = await planOf(settings, {}, { kept: plan.kept, log: silentLog });
+  const { loaded, plan } = await planWith({ UNDROP_TLS: 'offered' });
+  const again = await planOf(loaded, { kept: plan.kept, log: silentLog });
   expect(again.kept).toEqual(plan.kept);
   expect(plan.kept).toMatchObject({
     ownCertificate: { cert: expect.stringMatching(/^-----BEGIN/) },
     serviceId: expect.stringMatching(/^[0-9a-f]{32}$/),
   });
+});
+
+test('the settings in force say where each was given, and no secret', async () => {
+  const { plan } = await planWith({ UNDROP_HOLD: '3d', UNDROP_PASSWORD: 'hush' });
+  const inForce = plan.kept['inForce'] as readonly Readonly<Record<string, string>>[];
+  const of = (name: string) => inForce.find(({ variable }) => variable === name);
+  expect(of('UNDROP_HOLD')).toMatchObject({ value: '3d', from: 'UNDROP_HOLD' });
+  expect(of('UNDROP_GRACE')).toMatchObject({ from: 'default' });
+  expect(of('UNDROP_PASSWORD')).toMatchObject({ value: '(a secret)' });
+  expect(JSON.stringify(plan.kept)).not.toContain('hush');
 });

@@ -23,7 +23,7 @@ async function statusesWith(options: {
   const bound = await new BoundSockets().bind([{ purpose: 'admin', address }], 0o660);
   const listen = bound.map((one) => describeAddress(one.address)).join();
   const figures = newCollectorFigures();
-  const off = { console: null, away: () => null };
+  const off = { console: null, accept: null, away: () => null };
   const own = { figures, log: silentLog, mode, counters: newCounters, ...off };
   watch = await Watch.open(bound, { ...own, ...doors });
   const ask = async (path: string) => {

@@ -440,6 +440,8 @@ describe('[56] the files', () => {
     upstream: [{ host: '127.0.0.1', port: 1 }],
     tls: 'offered',
     tlsCert: '',
+    adminTlsCert: '',
+    adminTlsKey: '',
     tlsKey: '',
     upstreamTls: 'as-client',
     upstreamCa: '',

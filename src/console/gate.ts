@@ -1,0 +1,116 @@
+/**
+ * Lets into the console, by its pages or by its API: requests to this listener by its name, of
+ * its own origin, and accounts that the server lets in. Failed sign-ins are limited
+ * (sign-in-tries.ts) and logged.
+ */
+import type http from 'node:http';
+import { isIP } from 'node:net';
+import type { TLSSocket } from 'node:tls';
+import type { Log } from '../log.js';
+import { ER_CON_COUNT_ERROR, ER_UNKNOWN_ERROR } from '../wire/server-errors.js';
+import {
+  type ConsoleSession,
+  errnoOf,
+  openSession,
+  type ProxyDoor,
+  type SignIn,
+} from './session.js';
+import { SignInTries, type SignInTry } from './sign-in-tries.js';
+
+export interface ConsoleGateOptions {
+  readonly door: ProxyDoor;
+  /** UNDROP_ADMIN_HOSTS: names by which this listener is reached, beside those of the machine. */
+  readonly hosts: readonly string[];
+  readonly log: Log;
+  readonly monotonicMs: () => number;
+}
+
+/** The foreign part of a request: what was expected, and what came. */
+export type Foreign = readonly [name: string, expected: string, found: unknown];
+
+const LOCAL_NAMES = ['localhost', '127.0.0.1', '[::1]'];
+const SHOWN_CHARACTERS_MAX = 100;
+/** Errors of a login that say nothing of the account; 0: the network. */
+const NOT_THE_ACCOUNT = new Set([0, ER_CON_COUNT_ERROR, ER_UNKNOWN_ERROR]);
+
+export class Gate {
+  readonly #options: ConsoleGateOptions;
+  readonly #tries: SignInTries;
+
+  constructor(options: ConsoleGateOptions) {
+    this.#options = options;
+    this.#tries = new SignInTries(options.monotonicMs);
+  }
+
+  /** Null: the request comes from here. */
+  whyForeign({ headers, socket }: http.IncomingMessage): Foreign | null {
+    const { host = '', origin } = headers;
+    const name = host.replace(/:\d+$/, '').toLowerCase();
+    const local = socket.localAddress ?? '';
+    const names = [
+      ...LOCAL_NAMES,
+      ...this.#options.hosts,
+      isIP(local) === 6 ? `[${local}]` : local,
+    ];
+    if (name === '' || !names.includes(name))
+      return ['Host', 'a name in UNDROP_ADMIN_HOSTS, or localhost', host];
+    const own = `${isSecure(socket) ? 'https' : 'http'}://${host.toLowerCase()}`;
+    const isForeign = origin !== undefined && origin.toLowerCase() !== own;
+    return isForeign ? ['Origin', 'the console itself', origin] : null;
+  }
+
+  /** Rejects with an error of the driver that says nothing of the account. */
+  async signIn(
+    { socket: { remoteAddress: address = '' } }: http.IncomingMessage,
+    account: SignIn,
+  ): Promise<ConsoleSession | 'refused' | 'too many'> {
+    const one = await this.#tries.begin(address, account.user);
+    const user = account.user.slice(0, SHOWN_CHARACTERS_MAX);
+    const { log } = this.#options;
+    if (one === null) {
+      log.warn(
+        { event: 'admin', address, user },
+        'refused a sign-in, because too many have failed',
+      );
+      return 'too many';
+    }
+    const session = await this.#open(account, one);
+    if (session !== null) return session;
+    const why = 'refused a sign-in, because the server refuses the account';
+    log.warn({ event: 'admin', address, user }, why);
+    return 'refused';
+  }
+
+  /** Null: the server refuses the account. */
+  async #open(account: SignIn, { end }: SignInTry): Promise<ConsoleSession | null> {
+    try {
+      const session = await openSession(this.#options.door, account);
+      end('not refused');
+      return session;
+    } catch (error) {
+      const isRefused = !NOT_THE_ACCOUNT.has(errnoOf(error));
+      end(isRefused ? 'refused' : 'not refused');
+      if (isRefused) return null;
+      throw error;
+    }
+  }
+}
+
+export function isSecure(socket: http.IncomingMessage['socket']): boolean {
+  return (socket as Partial<TLSSocket>).encrypted === true;
+}
+
+/** Null: it has more than `bytesMax` bytes, and the rest isn't read. */
+export async function readText(
+  request: http.IncomingMessage,
+  bytesMax: number,
+): Promise<string | null> {
+  const chunks: Buffer[] = [];
+  let bytes = 0;
+  for await (const chunk of request as AsyncIterable<Buffer>) {
+    bytes += chunk.length;
+    if (bytes > bytesMax) return null;
+    chunks.push(chunk);
+  }
+  return Buffer.concat(chunks).toString();
+}

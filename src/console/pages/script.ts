@@ -1,0 +1,44 @@
+/**
+ * The script of the console, without which every page works: the browser's own time beside UTC,
+ * pages that follow what they show, a box that selects all.
+ */
+export const SCRIPT = `'use strict';
+const enrich = (root) => {
+  for (const time of root.querySelectorAll('time[datetime]')) {
+    const at = new Date(time.dateTime);
+    if (!Number.isNaN(at.getTime())) time.title = at.toLocaleString() + ' here';
+    if (time.hasAttribute('data-both') && !Number.isNaN(at.getTime())) {
+      time.append(' (' + at.toLocaleString() + ' here)');
+      time.removeAttribute('data-both');
+    }
+  }
+  for (const box of root.querySelectorAll('input[data-all]')) {
+    box.closest('label').hidden = false;
+    box.addEventListener('change', () => {
+      for (const one of document.querySelectorAll('input[name="id"]')) one.checked = box.checked;
+    });
+  }
+};
+const follow = async () => {
+  const now = document.querySelector('[data-follow]');
+  if (now === null) return;
+  await new Promise((resolve) => setTimeout(resolve, 1000 * Number(now.dataset.follow)));
+  if (document.hidden) return void follow();
+  try {
+    const response = await fetch(location.href, { headers: { accept: 'text/html' } });
+    const text = await response.text();
+    if (response.redirected || !response.ok) return void location.reload();
+    const fresh = new DOMParser().parseFromString(text, 'text/html').querySelector('[data-part]');
+    const old = document.querySelector('[data-part]');
+    if (fresh !== null && old !== null && !old.contains(document.activeElement)) {
+      enrich(fresh);
+      old.replaceWith(document.adoptNode(fresh));
+    }
+  } catch {
+    // The proxy is away: the next try may find it.
+  }
+  void follow();
+};
+enrich(document);
+void follow();
+`;

@@ -1,0 +1,108 @@
+/** A dropped table: what it was, what is left of it, what a restore would do, and its actions. */
+
+import type { HeldRows } from '../../restore/show.js';
+import type { ConsoleTable, planTable } from '../dropped-tables.js';
+import { type Html, html } from '../html.js';
+import type { TableDetails } from '../operator.js';
+import { BASE, count, form, link, size, type Viewer, when } from './layout.js';
+import { eventTable } from './overview.js';
+import { shownName } from './tables.js';
+
+type Plan = Awaited<ReturnType<typeof planTable>>;
+
+export interface TableView {
+  readonly viewer: NonNullable<Viewer>;
+  readonly table: ConsoleTable;
+  readonly details: TableDetails;
+  /** The restore that was asked for: to another name, instead of the live table, with keys. */
+  readonly asked: { readonly to: string; readonly swap: boolean; readonly keys: boolean };
+  /** A text: why it can't be restored so. */
+  readonly plan: Plan | string;
+  /** The server lets this person SELECT from all tables of its schema. */
+  readonly mayRead: boolean;
+  /** Null: they weren't asked for. */
+  readonly rows: HeldRows | null;
+}
+
+export function tablePage(view: TableView): Html {
+  const { table, details, viewer } = view;
+  const { dropId, statement } = table;
+  return html`<div class="grid"><section>
+<dl><dt>state</dt><dd><strong>${table.state}</strong>${table.next !== null && html`: ${table.next}`}</dd>
+<dt>dropped</dt><dd>${when(table.droppedAt, true)}</dd>
+<dt>by</dt><dd>${table.user ?? 'not known'}${table.client !== null && html` from ${table.client}`}</dd>
+<dt>how</dt><dd>${table.how ?? 'not known'}${dropId !== null && html` &middot; <a href="${link(`/drops/${dropId}`)}">all of this statement</a>`}</dd>
+<dt>rows</dt><dd>${table.rows === null ? 'not known' : `about ${count(table.rows)}`}</dd>
+<dt>size</dt><dd>${size(table.bytes)}</dd>
+<dt>held until</dt><dd>${table.expiresAt === null ? (table.next ?? '–') : when(table.expiresAt, true)}</dd>
+<dt>id</dt><dd><code>${table.id}</code></dd>
+${details.tags !== null && html`<dt>tags</dt><dd>${tagList(details.tags)}</dd>`}
+</dl>
+${statement !== null && html`<h2>Statement</h2><pre>${statement}</pre>`}
+</section><section>${table.state === 'HOLD' ? actions(view) : notHeld(table)}</section></div>
+${details.definition !== null && html`<h2>Definition</h2><pre>${details.definition}</pre>`}
+${firstRows(view)}
+<h2>Timeline</h2>${details.history.length === 0 ? html`<p class="soft">No events are recorded.</p>` : eventTable(details.history)}
+${table.next !== null && html`<p>To come: ${table.next}.</p>`}
+${viewer.isOperator && html`<p class="soft">By command: <code>undrop show ${table.id}</code></p>`}`;
+}
+
+function tagList(tags: NonNullable<TableDetails['tags']>): readonly Html[] {
+  return Object.entries(tags).map(([key, value]) => html`<code>${key}=${String(value)}</code> `);
+}
+
+function firstRows({ table: { id }, mayRead, rows }: TableView): Html {
+  if (!mayRead) {
+    return html`<p class="soft">Its rows are shown to accounts that may SELECT from all tables of the schema.</p>`;
+  }
+  if (rows === null) {
+    return html`<p><a href="${link(`/tables/${id}`, { rows: 'on' })}">Show the first rows</a> <span class="soft">(the history records it)</span></p>`;
+  }
+  return html`<h2>First rows</h2><div class="scroll" tabindex="0" role="region" aria-label="First rows"><table>
+<thead><tr>${rows.columns.map((column) => html`<th scope="col">${column}</th>`)}</tr></thead>
+<tbody>${rows.rows.map((row) => html`<tr>${row.map((value) => html`<td>${value ?? html`<span class="soft">NULL</span>`}</td>`)}</tr>`)}</tbody></table></div>`;
+}
+
+function notHeld({ state }: ConsoleTable): Html {
+  return html`<p class="note warn">Its hold is over (${state}): it can't be restored whole any more. <code>undrop restore</code> says what is left of it.</p>`;
+}
+
+function actions({ viewer, table, plan, asked }: TableView): Html {
+  const path = `/tables/${table.id}`;
+  const isPlan = typeof plan !== 'string';
+  const { to, swap, keys } = asked;
+  return html`<div class="box"><h2>Restore</h2>
+${isPlan ? planList(plan, swap) : html`<p class="flash bad" role="alert">${plan}</p>`}
+${
+  isPlan &&
+  form(
+    viewer,
+    `${BASE}${path}/${swap ? 'swap' : 'restore'}`,
+    html`<input type="hidden" name="to" value="${to}">${keys && html`<input type="hidden" name="keys" value="on">`}
+<p><button>${swap ? 'Swap' : 'Restore'} now</button></p>`,
+  )
+}
+<form method="get" action="${BASE}${path}" class="row">
+<label>Under another name <input name="to" value="${to}" placeholder="${shownName(table)}_old"></label>
+<label class="inline"><input type="checkbox" name="swap" value="true"${swap && html` checked`}> swap with the live table</label>
+<label class="inline"><input type="checkbox" name="keys" value="true"${keys && html` checked`}> also keys to a new parent</label>
+<button class="plain">Show what would happen</button></form></div>
+<div class="box"><h2>Hold for longer</h2>${form(
+    viewer,
+    `${BASE}${path}/hold`,
+    html`<label>Hold for <input name="for" size="8" placeholder="30d" required></label> <button class="plain">Hold</button>`,
+    { isRow: true },
+  )}${viewer.isOperator && form(viewer, `${BASE}${path}/pin`, html`<button class="plain">Pin: hold until it is unpinned</button>`)}</div>
+<div class="box"><h2>Purge</h2><p>Ends its hold: then its rows are deleted, and can't be brought back.</p>${form(
+    viewer,
+    `${BASE}${path}/purge`,
+    html`<label>Type <code>${shownName(table)}</code> <input name="name" autocomplete="off" required></label> <button class="danger">Purge</button>`,
+    { isRow: true },
+  )}</div>`;
+}
+
+function planList({ becomes, rows, foreignKeys, triggers, notes }: Plan, isSwap: boolean): Html {
+  return html`<p>It will be <strong>${becomes}</strong> again${isSwap && html`, and the live table is held instead`}:</p>
+<ul><li>${rows === null ? 'its rows' : count(rows, 'row')}</li><li>${count(foreignKeys, 'foreign key')}, ${count(triggers, 'trigger')}</li>
+${notes.map((note) => html`<li>${note}</li>`)}</ul>`;
+}

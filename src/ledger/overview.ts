@@ -1,0 +1,144 @@
+/**
+ * The ledger for the overview: totals of all that is held, and pages of its history. Each costs one
+ * reading of the live rows, or a page along an index.
+ */
+import { unlessRefused } from '../service/errors.js';
+import type { Row, ServiceConnection } from '../service/pool/pools.js';
+import { dateOf, note, numberOf, sql, textOf, textOrNullOf } from '../service/sql.js';
+import { asLike } from '../wildcards.js';
+import { ABSENT_TABLE } from '../wire/server-errors.js';
+import { howDropped } from './entry.js';
+import { LIVE, READ_DEADLINE_MS } from './read.js';
+import { HISTORY, LEDGER } from './tables.js';
+
+/** Bytes and tables of all that is held, and of what comes and goes. */
+export interface Summary {
+  readonly states: readonly { readonly state: string; readonly tables: number; bytes: number }[];
+  /** By the day of its due time: the bytes that come back then; UTC. */
+  readonly days: readonly { readonly day: string; readonly tables: number; bytes: number }[];
+  /** Drops by the hour, UTC, of the last week: of each kind how many. */
+  readonly hours: readonly { readonly hour: string; readonly kind: string; drops: number }[];
+  readonly pinned: number;
+  /** Only the newest were read. */
+  readonly isPart: boolean;
+}
+
+export interface HistoryLine {
+  readonly seq: string;
+  /** UTC, ISO 8601. */
+  readonly at: string;
+  readonly event: string;
+  readonly who: string;
+  readonly id: string | null;
+  readonly dropId: string | null;
+  /** `schema.table`; null: it is about no table. */
+  readonly table: string | null;
+  readonly details: Readonly<Record<string, unknown>>;
+}
+
+export interface HistoryFit {
+  readonly id?: string;
+  readonly event?: string | null;
+  readonly who?: string | null;
+  readonly table?: string | null;
+  /** The seq after which a page begins. */
+  readonly cursor?: string | null;
+  readonly limit: number;
+}
+
+/** The heads of statements differ by their names: these words tell the kind. */
+const HEAD_CHARACTERS = 24;
+
+export async function readSummary(connection: ServiceConnection): Promise<Summary> {
+  const states = await read(
+    connection,
+    sql`SELECT ${note('read')} state, COUNT(*) AS found, SUM(COALESCE(byte_estimate, 0)) AS bytes,
+          SUM(pinned) AS pinned FROM ${LEDGER} WHERE ${LIVE} GROUP BY state`,
+  );
+  const days = await read(
+    connection,
+    sql`SELECT ${note('read')} CAST(DATE(hold_until) AS CHAR) AS day, COUNT(*) AS found,
+          SUM(COALESCE(byte_estimate, 0)) AS bytes
+        FROM ${LEDGER} WHERE ${LIVE} AND state = 'HOLD' AND pinned = 0
+        GROUP BY day ORDER BY day LIMIT ${DAYS_MAX}`,
+  );
+  const hours = await read(
+    connection,
+    sql`SELECT ${note('read')} DATE_FORMAT(dropped_at, '%Y-%m-%dT%H:00:00Z') AS hour,
+          LEFT(statement_text, ${HEAD_CHARACTERS}) AS head, kind, COUNT(DISTINCT group_id) AS found
+        FROM ${LEDGER}
+        WHERE dropped_at >= UTC_TIMESTAMP() - INTERVAL 7 DAY AND state <> 'intent'
+        GROUP BY hour, head, kind ORDER BY hour LIMIT ${HEADS_MAX}`,
+  );
+  const counted = new Map<string, { hour: string; kind: string; drops: number }>();
+  for (const row of hours) {
+    const about = { kind: textOf(row, 'kind'), statementText: textOf(row, 'head') };
+    const [hour, kind] = [textOf(row, 'hour'), howDropped(about as never) ?? 'other'];
+    const one = counted.get(`${hour} ${kind}`) ?? { hour, kind, drops: 0 };
+    counted.set(`${hour} ${kind}`, one);
+    one.drops += numberOf(row, 'found');
+  }
+  return {
+    states: states.map((row) => ({ state: textOf(row, 'state'), ...countsOf(row) })),
+    days: days.map((row) => ({ day: textOf(row, 'day'), ...countsOf(row) })),
+    hours: [...counted.values()],
+    pinned: states.reduce((sum, row) => sum + numberOf(row, 'pinned'), 0),
+    isPart: hours.length === HEADS_MAX,
+  };
+}
+
+const DAYS_MAX = 90;
+const HEADS_MAX = 10_000;
+
+function countsOf(row: Row) {
+  return { tables: numberOf(row, 'found'), bytes: numberOf(row, 'bytes') };
+}
+
+/** Newest first. */
+export async function readHistory(
+  connection: ServiceConnection,
+  { id, event, who, table, cursor, limit }: HistoryFit,
+): Promise<readonly HistoryLine[]> {
+  const conditions = [
+    ...(id === undefined ? [] : [sql`id = ${id}`]),
+    ...(event ? [sql`event = ${event}`] : []),
+    ...(who ? [sql`who LIKE ${`%${asLike(who)}%`}`] : []),
+    ...(table ? [sql`details LIKE ${`%${asLike(JSON.stringify(table).slice(1, -1))}%`}`] : []),
+    ...(cursor ? [sql`seq < ${cursor}`] : []),
+    sql`TRUE`,
+  ];
+  const rows = await read(
+    connection,
+    sql`SELECT ${note('read')} seq, at, event, id, drop_id, who, details FROM ${HISTORY}
+        WHERE ${sql.join(conditions, sql` AND `)} ORDER BY seq DESC LIMIT ${limit}`,
+  );
+  return rows.map((row) => {
+    const details = JSON.parse(textOf(row, 'details')) as HistoryLine['details'];
+    const [schema, name] = [details['schema'], details['table']];
+    return {
+      ...{ seq: textOf(row, 'seq'), at: dateOf(row, 'at').toISOString() },
+      ...{ event: textOf(row, 'event'), who: textOf(row, 'who'), details },
+      ...{ id: textOrNullOf(row, 'id'), dropId: textOrNullOf(row, 'drop_id') },
+      table: typeof name === 'string' ? `${String(schema)}.${name}` : null,
+    };
+  });
+}
+
+/** The tables of a drop that are still held. */
+export async function countLive(connection: ServiceConnection, dropId: string): Promise<number> {
+  const [row] = await read(
+    connection,
+    sql`SELECT ${note('read')} COUNT(*) AS found FROM ${LEDGER}
+        WHERE ${LIVE} AND group_id = ${dropId}`,
+  );
+  return row === undefined ? 0 : numberOf(row, 'found');
+}
+
+async function read(
+  connection: ServiceConnection,
+  query: ReturnType<typeof sql>,
+): Promise<readonly Row[]> {
+  const run = connection.run(query, { deadlineMs: READ_DEADLINE_MS });
+  const [rows = []] = await unlessRefused(run, [], ...ABSENT_TABLE);
+  return rows;
+}

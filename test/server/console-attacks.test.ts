@@ -1,0 +1,277 @@
+/**
+ * The pages of the console by plain HTTP, as somebody sends them who isn't a browser of a person:
+ * none of it does anything, or keeps others from their pages.
+ */
+import { once } from 'node:events';
+import http from 'node:http';
+import net from 'node:net';
+import tls from 'node:tls';
+import { expect } from '@jest/globals';
+import { onServers } from '../support/on-servers.js';
+import { adminOf, spawnProxy } from '../support/proxy.js';
+import { query } from '../support/servers.js';
+
+const PASSWORD = 'a secret of the test';
+const OWNER = 'console_owner';
+
+interface Asked {
+  readonly method?: string;
+  readonly headers?: http.OutgoingHttpHeaders;
+  readonly form?: Readonly<Record<string, string>>;
+  readonly body?: string;
+  readonly of?: Proxy;
+}
+
+interface Told {
+  readonly status: number;
+  readonly headers: http.IncomingHttpHeaders;
+  readonly text: string;
+}
+
+type Proxy = Awaited<ReturnType<typeof spawnProxy>>;
+
+onServers('attacks on the console on $name', (server, on) => {
+  const { afterAll, afterEach, beforeAll, beforeEach, test } = on;
+  on.freshLedger();
+  const schema = on.each.schema('attacked');
+  let proxy: Proxy;
+  let id = '';
+  const others: string[] = [];
+  beforeAll(async () => {
+    proxy = await spawnProxy(server, { HOLD: '2d', ADMIN_LISTEN: '127.0.0.1:0' });
+  });
+  afterAll(() => proxy.stop());
+  beforeEach(async () => {
+    await account(OWNER, `ALL ON ${schema.name}.*`);
+    await query(server, `CREATE TABLE ${schema.name}.a (id INT)`);
+    await query(proxy, `DROP TABLE ${schema.name}.a`);
+    const [row] = await query<{ readonly id: string }>(
+      server,
+      'SELECT id FROM _undrop.ledger ORDER BY id DESC LIMIT 1',
+    );
+    id = row?.id ?? '';
+  });
+  afterEach(async () => {
+    for (const user of others.splice(0)) {
+      await query(server, `DROP USER ${user}@'%'`).catch(() => undefined);
+    }
+  });
+
+  async function account(user: string, ...privileges: readonly string[]): Promise<void> {
+    others.push(user);
+    await query(server, `CREATE USER ${user}@'%' IDENTIFIED BY '${PASSWORD}'`);
+    for (const one of privileges) await query(server, `GRANT ${one} TO ${user}@'%'`);
+  }
+
+  function ask(path: string, asked: Asked = {}): Promise<Told> {
+    const { form, of = proxy, headers = {} } = asked;
+    const [host = '', port] = adminOf(of).split(':');
+    const body = form === undefined ? asked.body : new URLSearchParams(form).toString();
+    const { method = body === undefined ? 'GET' : 'POST' } = asked;
+    const type = form === undefined ? {} : { 'content-type': 'application/x-www-form-urlencoded' };
+    const how = { host, port: Number(port), method, path, agent: false };
+    return new Promise((resolve, reject) => {
+      const request = http.request({ ...how, headers: { ...type, ...headers } }, (response) => {
+        const chunks: Buffer[] = [];
+        response.on('data', (chunk: Buffer) => chunks.push(chunk));
+        response.on('end', () => {
+          const text = Buffer.concat(chunks).toString();
+          resolve({ status: response.statusCode ?? 0, headers: response.headers, text });
+        });
+      });
+      request.on('error', reject);
+      request.end(body);
+    });
+  }
+
+  /** The headers of a person who is signed in, and the token of the pages. */
+  async function signIn(user = OWNER, of = proxy) {
+    const form = { user, password: PASSWORD, next: '/console' };
+    const { status, headers } = await ask('/console/sign-in', { form, of });
+    expect(status).toBe(303);
+    const [set = ''] = headers['set-cookie'] ?? [];
+    expect(set).toMatch(
+      /^undrop_session_\d+=[\w-]{32}; Path=\/console; HttpOnly; SameSite=Strict$/,
+    );
+    const cookie = set.split(';')[0] ?? '';
+    const page = await ask('/console/tables', { headers: { cookie }, of });
+    const token = /name="token" value="([^"]+)"/.exec(page.text)?.[1] ?? '';
+    expect(token).not.toBe('');
+    return { cookie, token };
+  }
+
+  const restored = async () => {
+    const rows = await query(
+      server,
+      `SELECT 1 AS one FROM information_schema.TABLES WHERE TABLE_SCHEMA = '${schema.name}'`,
+    );
+    return rows.length > 0;
+  };
+
+  test('nobody is let in without a session, or by a secret that is none', async () => {
+    for (const cookie of [null, 'undrop_session_1=x', `undrop_session=${'a'.repeat(32)}`]) {
+      for (const path of ['', '/tables', `/tables/${id}`, '/history', '/jobs/x']) {
+        const headers = cookie === null ? {} : { cookie };
+        const { status, headers: told } = await ask(`/console${path}`, { headers });
+        expect([path, status, told.location]).toEqual([
+          ...[path, 303],
+          expect.stringMatching(/^\/console\/sign-in\?next=/),
+        ]);
+      }
+      const form = { token: 'x' };
+      const headers = cookie === null ? {} : { cookie };
+      expect((await ask(`/console/tables/${id}/restore`, { form, headers })).status).toBe(303);
+    }
+    expect(await restored()).toBe(false);
+  });
+
+  test('a form needs the token of its person, the origin, and a name of the listener', async () => {
+    await account('console_other', `ALL ON ${schema.name}.*`);
+    const mine = await signIn();
+    const other = await signIn('console_other');
+    const path = `/console/tables/${id}/restore`;
+    const { cookie, token } = mine;
+    for (const [headers, form] of [
+      [{ cookie }, {}],
+      [{ cookie }, { token: 'x' }],
+      [{ cookie }, { token: other.token }],
+      [{ cookie, origin: 'http://evil.example' }, { token }],
+      [{ cookie, origin: 'null' }, { token }],
+      [{ cookie, host: 'evil.example' }, { token }],
+    ] as const) {
+      const { status } = await ask(path, { headers, form });
+      expect([headers, form, status]).toEqual([headers, form, 403]);
+    }
+    const json = { cookie, 'content-type': 'application/json' };
+    expect((await ask(path, { headers: json, body: JSON.stringify({ token }) })).status).toBe(400);
+    expect(await restored()).toBe(false);
+    const origin = `http://${adminOf(proxy)}`;
+    expect((await ask(path, { headers: { cookie, origin }, form: { token } })).status).toBe(303);
+    expect(await restored()).toBe(true);
+  });
+
+  test("another user's table is not there, by its id or its drop", async () => {
+    await account('console_stranger');
+    const { cookie, token } = await signIn('console_stranger');
+    const headers = { cookie };
+    expect((await ask(`/console/tables/${id}`, { headers })).status).toBe(404);
+    for (const action of ['restore', 'swap', 'hold', 'purge', 'pin']) {
+      const form = { token, name: `${schema.name}.a`, for: '9d' };
+      const told = await ask(`/console/tables/${id}/${action}`, { headers, form });
+      const after = await ask('/console', { headers });
+      expect([action, told.status, after.text.includes('is held until')]).toEqual([
+        ...[action, expect.any(Number), false],
+      ]);
+    }
+    expect(await restored()).toBe(false);
+    for (const path of ['/history', '/collector', '/health', '/history?format=csv']) {
+      expect((await ask(`/console${path}`, { headers })).status).toBe(403);
+    }
+    for (const path of ['/collector/pause', '/collector/resume']) {
+      const form = { token, reason: 'x' };
+      expect((await ask(`/console${path}`, { headers, form })).status).toBe(404);
+    }
+  });
+
+  test('a cookie of another proxy, and of one that was signed out, lets nobody in', async () => {
+    const second = await spawnProxy(server, { HOLD: '2d', ADMIN_LISTEN: '127.0.0.1:0' });
+    try {
+      const { cookie } = await signIn(OWNER, second);
+      const value = cookie.split('=')[1];
+      const [, port] = adminOf(proxy).split(':');
+      for (const one of [cookie, `undrop_session_${port}=${value}`]) {
+        expect((await ask('/console/tables', { headers: { cookie: one } })).status).toBe(303);
+      }
+    } finally {
+      await second.stop();
+    }
+    const { cookie, token } = await signIn();
+    await ask('/console/sign-out', { headers: { cookie }, form: { token } });
+    expect((await ask('/console/tables', { headers: { cookie } })).status).toBe(303);
+  });
+
+  test('tricks with paths and places to go on to', async () => {
+    const { cookie } = await signIn();
+    for (const path of [
+      '/console/../metrics/x',
+      '/console/%2e%2e/%2e%2e/etc/passwd',
+      '/console/tables/..%2f..%2fetc',
+      '/console/tables/%00',
+      '/console/%',
+      `/console/tables/${id}'`,
+      '/console/style.css/../../x',
+      '/consolex',
+    ]) {
+      const { status, text } = await ask(path, { headers: { cookie } });
+      expect([path, [400, 404].includes(status), text.includes('root:')]).toEqual([
+        path,
+        true,
+        false,
+      ]);
+    }
+    for (const next of [
+      '//evil.example',
+      'http://evil.example',
+      '/\\evil.example',
+      '/consolex',
+      '/console/\nx',
+    ]) {
+      const form = { user: OWNER, password: PASSWORD, next };
+      const { headers } = await ask('/console/sign-in', { form });
+      expect([next, headers.location]).toEqual([next, '/console']);
+    }
+  });
+
+  test('each page forbids what it does not need, and is kept by nobody', async () => {
+    const { cookie } = await signIn();
+    const { headers, text } = await ask('/console/tables', { headers: { cookie } });
+    expect(headers).toMatchObject({
+      'content-security-policy': expect.stringMatching(
+        /^default-src 'none'; style-src 'self'; script-src 'self'/,
+      ),
+      'x-content-type-options': 'nosniff',
+      'x-frame-options': 'DENY',
+      'cache-control': 'no-store',
+    });
+    expect(text).not.toMatch(/<style|<script(?! src="\/console\/script\.js)|\son\w+=|\sstyle=/);
+    expect(text).not.toContain(PASSWORD);
+    expect(JSON.stringify(proxy.lines)).not.toContain(PASSWORD);
+  });
+
+  test('a large body, and 200 connections that say little, keep nobody away', async () => {
+    const { cookie, token } = await signIn();
+    const body = `token=${token}&name=${'x'.repeat(20_000_000)}`;
+    const type = { 'content-type': 'application/x-www-form-urlencoded' };
+    const status = await ask(`/console/tables/${id}/purge`, {
+      headers: { cookie, ...type },
+      body,
+    }).then(
+      (told) => told.status,
+      () => 400,
+    );
+    expect(status).toBe(400);
+    const [host = '', port] = adminOf(proxy).split(':');
+    const slow = Array.from({ length: 200 }, () => {
+      const socket = net.connect(Number(port), host);
+      socket.on('error', () => undefined);
+      socket.write('GET /console HTTP/1.1\r\nHost: lo');
+      return socket;
+    });
+    await Promise.all(slow.map((socket) => once(socket, 'close')));
+    expect((await ask('/healthz')).text).toBe('ok\n');
+    expect((await ask('/console/tables', { headers: { cookie } })).status).toBe(200);
+  });
+
+  test('TLS on the same port, by the certificate of the proxy', async () => {
+    const [host = '', port] = adminOf(proxy).split(':');
+    const socket = tls.connect({ host, port: Number(port), rejectUnauthorized: false });
+    await once(socket, 'secureConnect');
+    socket.write(
+      `GET /console/sign-in HTTP/1.1\r\nHost: localhost:${port}\r\nConnection: close\r\n\r\n`,
+    );
+    const chunks: Buffer[] = [];
+    socket.on('data', (chunk: Buffer) => chunks.push(chunk));
+    await once(socket, 'close');
+    expect(Buffer.concat(chunks).toString()).toMatch(/^HTTP\/1\.1 200 [\s\S]*Sign in/);
+  });
+});

@@ -1,0 +1,325 @@
+/**
+ * The pages of the console in a real Chromium, against real servers: what people do with them, by
+ * mouse, by keyboard alone, and without a script; and that each has no finding of axe-core.
+ */
+import { mkdirSync, readFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { join } from 'node:path';
+import { expect } from '@jest/globals';
+import { type Browser, type BrowserContext, openChromium, type Page } from '../support/chromium.js';
+import { projectFolder } from '../support/folders.js';
+import { onServers } from '../support/on-servers.js';
+import { adminOf, spawnProxy } from '../support/proxy.js';
+import { isLong } from '../support/sample.js';
+import { query } from '../support/servers.js';
+
+const PASSWORD = 'a secret of the test';
+const AXE = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
+const OWNER = 'console_owner';
+const OPERATOR = 'console_operator';
+
+onServers('the pages of the console on $name', (server, on) => {
+  const { afterAll, afterEach, beforeAll, beforeEach, test } = on;
+  on.freshLedger();
+  const schema = on.each.schema('pages');
+  let proxy: Awaited<ReturnType<typeof spawnProxy>>;
+  let browser: Browser;
+  let context: BrowserContext;
+  const others: string[] = [];
+  beforeAll(async () => {
+    const hold = { HOLD: '2d', MIN_HOLD: '1h', MAX_HOLD: '30d', MAX_TABLES: '1000' };
+    proxy = await spawnProxy(server, { ...hold, ADMIN_LISTEN: '127.0.0.1:0' });
+    browser = await openChromium();
+  });
+  afterAll(async () => {
+    await browser.close();
+    await proxy.stop();
+  });
+  beforeEach(async () => {
+    await account(OWNER, `ALL ON ${schema.name}.*`);
+    await account(OPERATOR, `ALL ON ${schema.name}.*`, 'SELECT, UPDATE ON _undrop.ledger');
+    context = await browser.newContext({ viewport: { width: 1280, height: 900 } });
+  });
+  afterEach(async () => {
+    await context.close();
+    for (const user of others.splice(0)) {
+      await query(server, `DROP USER ${user}@'%'`).catch(() => undefined);
+    }
+  });
+
+  async function account(user: string, ...privileges: readonly string[]): Promise<void> {
+    others.push(user);
+    await query(server, `CREATE USER ${user}@'%' IDENTIFIED BY '${PASSWORD}'`);
+    for (const one of privileges) await query(server, `GRANT ${one} TO ${user}@'%'`);
+  }
+
+  async function drop(...tables: readonly string[]): Promise<void> {
+    for (const table of tables) {
+      const name = `${schema.name}.\`${table.replaceAll('`', '``')}\``;
+      await query(server, `CREATE TABLE ${name} (id INT)`, `INSERT INTO ${name} VALUES (1), (2)`);
+      await query(proxy, `DROP TABLE ${name}`);
+    }
+  }
+
+  const tables = async () => {
+    const rows = await query<{ readonly name: string }>(
+      server,
+      `SELECT TABLE_NAME AS name FROM information_schema.TABLES
+       WHERE TABLE_SCHEMA = '${schema.name}' ORDER BY 1`,
+    );
+    return rows.map(({ name }) => name);
+  };
+  const at = (path: string) => `http://${adminOf(proxy)}/console${path}`;
+
+  async function signIn(user = OWNER, of = context): Promise<Page> {
+    const page = await of.newPage();
+    await page.goto(at(''));
+    await page.getByLabel('User').fill(user);
+    await page.getByLabel('Password').fill(PASSWORD);
+    await page.getByRole('button', { name: 'Sign in' }).click();
+    await page.getByRole('heading', { name: 'Overview' }).waitFor();
+    return page;
+  }
+
+  async function find(page: Page, name: string): Promise<void> {
+    await page.getByRole('link', { name: 'Dropped tables' }).click();
+    await page.getByLabel('Name, id, user or statement').fill(name);
+    await page.getByRole('button', { name: 'Search' }).click();
+    await page.getByRole('link', { name: `${schema.name}.${name}`, exact: true }).click();
+    await page.getByRole('heading', { name: `${schema.name}.${name}`, level: 1 }).waitFor();
+  }
+
+  const says = (page: Page, text: string | RegExp) =>
+    page.locator('.flash', { hasText: text }).waitFor();
+
+  test('finds a table, shows what a restore does, restores, swaps, holds, purges', async () => {
+    await drop('a', 'b', 'c', 'd');
+    const page = await signIn();
+    await find(page, 'a');
+    await page.getByText(`${schema.name}.a`, { exact: true }).first().waitFor();
+    await page.getByRole('button', { name: 'Restore now' }).click();
+    await says(page, 'Restored');
+    expect(await tables()).toEqual(['a']);
+
+    await find(page, 'b');
+    await page.getByLabel('Under another name').fill(`${schema.name}.b_old`);
+    await page.getByRole('button', { name: 'Show what would happen' }).click();
+    await page.getByText(`${schema.name}.b_old`, { exact: true }).waitFor();
+    await page.getByRole('button', { name: 'Restore now' }).click();
+    await says(page, 'Restored');
+
+    await query(server, `CREATE TABLE ${schema.name}.c (id INT)`);
+    await find(page, 'c');
+    await page.getByText('there is a table of that name').waitFor();
+    await page.getByLabel('swap with the live table').check();
+    await page.getByRole('button', { name: 'Show what would happen' }).click();
+    await page.getByRole('button', { name: 'Swap now' }).click();
+    await says(page, 'Restored');
+    expect(await tables()).toEqual(['a', 'b_old', 'c']);
+
+    await find(page, 'd');
+    await page.getByLabel('Hold for', { exact: true }).fill('9d');
+    await page.getByRole('button', { name: 'Hold', exact: true }).click();
+    await says(page, 'is held until');
+    await page.getByLabel(/^Type/).fill('another');
+    await page.getByRole('button', { name: 'Purge' }).click();
+    await says(page, 'Not purged');
+    // Its hold was lengthened: that stays the server's refusal.
+    await page.getByLabel(/^Type/).fill(`${schema.name}.d`);
+    await page.getByRole('button', { name: 'Purge' }).click();
+    await says(page, 'its hold was lengthened');
+    await drop('a');
+    await find(page, 'a');
+    await page.getByLabel(/^Type/).fill(`${schema.name}.a`);
+    await page.getByRole('button', { name: 'Purge' }).click();
+    await says(page, 'until then UNDROP restores');
+  });
+
+  test('restores a dropped schema of 40 tables, with progress', async () => {
+    const names = Array.from({ length: 40 }, (_, at) => `t${at}`);
+    for (const name of names) await query(server, `CREATE TABLE ${schema.name}.${name} (id INT)`);
+    await query(proxy, `DROP DATABASE ${schema.name}`);
+    const page = await signIn();
+    await page.getByRole('link', { name: 'Dropped tables' }).click();
+    await page.getByRole('link', { name: `40 tables of ${schema.name}` }).click();
+    await page.getByRole('button', { name: 'Restore all 40 tables' }).click();
+    await page.getByText('Done: 40; failed: 0.').waitFor();
+    expect(await page.locator('progress').getAttribute('value')).toBe('40');
+    expect((await tables()).length).toBe(40);
+  });
+
+  test('restores several that are chosen, and says what failed', async () => {
+    await drop('a', 'b');
+    await query(server, `CREATE TABLE ${schema.name}.b (id INT)`);
+    const page = await signIn();
+    await page.goto(at('/tables?view=tables'));
+    await page.getByLabel('all of this page').check();
+    await page.getByRole('button', { name: 'Restore', exact: true }).click();
+    await page.getByText('Done: 1; failed: 1.').waitFor();
+    expect(await tables()).toEqual(['a', 'b']);
+  });
+
+  test('an operator pins, pauses with a reason, resumes, and has the history as files', async () => {
+    await drop('a');
+    const page = await signIn(OPERATOR);
+    await find(page, 'a');
+    await page.getByRole('button', { name: /^Pin/ }).click();
+    await says(page, 'Pinned');
+    await page.getByRole('link', { name: 'Collector', exact: true }).click();
+    await page.getByLabel('Reason').fill('a backup runs');
+    await page.getByRole('button', { name: 'Pause all collectors' }).click();
+    await page.getByText('(a backup runs)').waitFor();
+    await page.getByRole('button', { name: 'Resume' }).click();
+    await says(page, 'The pause is ended');
+    await page.getByRole('link', { name: 'History' }).click();
+    for (const event of ['resumed', 'paused', 'hold-changed', 'held']) {
+      await page.getByRole('cell', { name: event, exact: true }).first().waitFor();
+    }
+    for (const [format, start] of [
+      ['CSV', 'at,event,table,'],
+      ['JSON lines', '{"seq":"'],
+    ] as const) {
+      const coming = page.waitForEvent('download');
+      await page.getByRole('link', { name: format }).click();
+      const text = readFileSync(await (await coming).path(), 'utf8');
+      expect(text.slice(0, start.length)).toBe(start);
+      expect(text).toContain('a backup runs');
+    }
+    await page.getByRole('link', { name: 'Health' }).click();
+    await page.getByRole('rowheader', { name: 'UNDROP_MAX_TABLES' }).waitFor();
+    expect(await page.content()).not.toContain(PASSWORD);
+  });
+
+  test('whoever may only DROP sees nothing, and an owner no page of operators', async () => {
+    await account('console_dropper', `DROP ON ${schema.name}.*`);
+    await drop('a');
+    const dropper = await signIn('console_dropper');
+    await dropper.goto(at('/tables'));
+    await dropper.getByText('Nothing is held that this account could bring back.').waitFor();
+    const ofOwner = await browser.newContext();
+    try {
+      const owner = await signIn(OWNER, ofOwner);
+      expect(await owner.getByRole('link', { name: 'History' }).count()).toBe(0);
+      for (const path of ['/history', '/collector', '/health']) {
+        expect((await owner.goto(at(path)))?.status()).toBe(403);
+      }
+    } finally {
+      await ofOwner.close();
+    }
+  });
+
+  test('by keyboard alone', async () => {
+    await drop('a');
+    const page = await context.newPage();
+    await page.goto(at('/tables'));
+    // The first field has the focus.
+    await page.keyboard.type(OWNER);
+    await page.keyboard.press('Tab');
+    await page.keyboard.type(PASSWORD);
+    await page.keyboard.press('Enter');
+    await page.getByRole('heading', { name: 'Dropped tables' }).waitFor();
+    await tabTo(page, `${schema.name}.a`);
+    await page.keyboard.press('Enter');
+    await page.getByRole('heading', { name: `${schema.name}.a`, level: 1 }).waitFor();
+    await tabTo(page, 'Restore now');
+    await page.keyboard.press('Enter');
+    await says(page, 'Restored');
+    expect(await tables()).toEqual(['a']);
+  });
+
+  test('without a script', async () => {
+    const plain = await browser.newContext({ javaScriptEnabled: false });
+    try {
+      await drop('a', 'b');
+      const page = await signIn(OWNER, plain);
+      await find(page, 'a');
+      await page.getByRole('button', { name: 'Restore now' }).click();
+      await says(page, 'Restored');
+      await page.goto(at('/tables?view=tables'));
+      await page.getByLabel(`${schema.name}.b`).check();
+      await page.getByRole('button', { name: 'Restore', exact: true }).click();
+      await page.getByText('Done: 1; failed: 0.').waitFor();
+      await page.getByRole('button', { name: 'Sign out' }).click();
+      await page.getByRole('heading', { name: 'Sign in' }).waitFor();
+      expect(await tables()).toEqual(['a', 'b']);
+    } finally {
+      await plain.close();
+    }
+  });
+
+  test('names that are HTML are text, and nothing of them runs', async () => {
+    const odd = `<img src=x onerror="document.title='run'">'\n"`;
+    await drop(odd);
+    const page = await signIn(OPERATOR);
+    await page.goto(at('/tables'));
+    await page.getByRole('link', { name: '<img' }).click();
+    await page.getByRole('heading', { name: '<img', level: 1 }).waitFor();
+    expect(await page.locator('img').count()).toBe(0);
+    expect(await page.title()).toContain('<img src=x');
+    await page.goto(at('/history'));
+    expect(await page.locator('img').count()).toBe(0);
+  });
+
+  test('no page has a finding of axe-core, light and dark, wide and narrow', async () => {
+    await drop('a', 'b');
+    const [row] = await query<{ readonly id: string; readonly dropId: string }>(
+      server,
+      'SELECT id, group_id AS dropId FROM _undrop.ledger ORDER BY id DESC LIMIT 1',
+    );
+    const { id = '', dropId = '' } = row ?? {};
+    const paths = {
+      overview: '',
+      tables: '/tables',
+      'tables-selectable': '/tables?view=tables',
+      table: `/tables/${id}`,
+      drop: `/drops/${dropId}`,
+      history: '/history',
+      collector: '/collector',
+      health: '/health',
+    };
+    const page = await signIn(OPERATOR);
+    const found: string[] = [];
+    const check = async (name: string) => {
+      for (const colorScheme of ['light', 'dark'] as const) {
+        await page.emulateMedia({ colorScheme });
+        for (const width of [1280, 360]) {
+          await page.setViewportSize({ width, height: 900 });
+          const wide = await page.evaluate('document.documentElement.scrollWidth');
+          if (Number(wide) > width) found.push(`${name}, ${width}: ${wide} wide`);
+          if (isLong) {
+            mkdirSync(SHOTS, { recursive: true });
+            await page.screenshot({ path: join(SHOTS, `${name}-${width}-${colorScheme}.png`) });
+          }
+        }
+        const result = (await page.evaluate(`${AXE}; axe.run()`)) as {
+          readonly violations: readonly {
+            readonly id: string;
+            readonly nodes: readonly { readonly html: string }[];
+          }[];
+        };
+        for (const one of result.violations) {
+          found.push(`${name}, ${colorScheme}: ${one.id}: ${one.nodes[0]?.html}`);
+        }
+      }
+    };
+    for (const [name, path] of Object.entries(paths)) {
+      await page.goto(at(path));
+      await check(name);
+    }
+    await page.getByRole('button', { name: 'Sign out' }).click();
+    await check('sign-in');
+    expect(found).toEqual([]);
+  });
+});
+
+/** Kept by the long run. */
+const SHOTS = join(projectFolder, 'build/screenshots');
+
+async function tabTo(page: Page, name: string): Promise<void> {
+  for (let steps = 0; steps < 100; steps++) {
+    await page.keyboard.press('Tab');
+    const text = await page.evaluate('document.activeElement?.textContent?.trim()');
+    if (text === name) return;
+  }
+  throw new Error(`${name} is not reached by Tab`);
+}

@@ -1,0 +1,109 @@
+/**
+ * Debian's Chromium, driven by playwright-core: unpacked beside the system, as the servers are,
+ * with all its libraries but those of the C library, which are this machine's own.
+ */
+import { existsSync, readdirSync } from 'node:fs';
+import { readdir, rm } from 'node:fs/promises';
+import { createRequire } from 'node:module';
+import { join } from 'node:path';
+import { ensureAptRoot } from '../../throwaway-servers/apt-root.js';
+import { cacheFolder } from '../../throwaway-servers/cache.js';
+import { projectFolder } from './folders.js';
+
+/** What the tests use of playwright-core, whose own types need those of a browser. */
+export interface Locator {
+  first(): Locator;
+  fill(text: string): Promise<void>;
+  click(): Promise<void>;
+  check(): Promise<void>;
+  waitFor(): Promise<void>;
+  count(): Promise<number>;
+  getAttribute(name: string): Promise<string | null>;
+}
+
+interface Found {
+  readonly name?: string | RegExp;
+  readonly exact?: boolean;
+  readonly level?: number;
+}
+
+export interface Page {
+  goto(url: string): Promise<{ status(): number } | null>;
+  getByLabel(text: string | RegExp, options?: Found): Locator;
+  getByRole(role: string, options?: Found): Locator;
+  getByText(text: string, options?: Found): Locator;
+  locator(selector: string, options?: { readonly hasText: string | RegExp }): Locator;
+  title(): Promise<string>;
+  content(): Promise<string>;
+  evaluate(expression: string): Promise<unknown>;
+  emulateMedia(media: { readonly colorScheme: 'light' | 'dark' }): Promise<void>;
+  setViewportSize(size: { readonly width: number; readonly height: number }): Promise<void>;
+  screenshot(options: { readonly path: string; readonly fullPage?: boolean }): Promise<unknown>;
+  waitForEvent(event: 'download'): Promise<{ path(): Promise<string> }>;
+  readonly keyboard: { press(key: string): Promise<void>; type(text: string): Promise<void> };
+}
+
+export interface BrowserContext {
+  newPage(): Promise<Page>;
+  close(): Promise<void>;
+}
+
+export interface Browser {
+  newContext(options?: object): Promise<BrowserContext>;
+  close(): Promise<void>;
+}
+
+const { chromium } = createRequire(import.meta.url)('playwright-core') as {
+  readonly chromium: { launch(options: object): Promise<Browser> };
+};
+
+const SET = {
+  key: 'chromium',
+  suite: null,
+  packages: ['chromium', 'fonts-dejavu-core', 'fontconfig-config'],
+} as const;
+
+/** Of the C library; a program has them with its loader, of the same build. */
+const OF_LIBC =
+  /^(?:ld-linux.*|lib(?:c|m|dl|rt|pthread|resolv|util|anl|nsl|mvec|thread_db|nss_\w+|BrokenLocale))\.so\..*$/;
+
+export async function ensureChromium(): Promise<string> {
+  const cache = cacheFolder(process.env, projectFolder);
+  const say = (line: string) => process.stderr.write(`${line}\n`);
+  const root = join(await ensureAptRoot(SET, { cache, say }), 'root');
+  for (const folder of libraryFolders(root)) {
+    for (const name of await readdir(folder)) {
+      if (OF_LIBC.test(name)) await rm(join(folder, name), { force: true });
+    }
+  }
+  return root;
+}
+
+function libraryFolders(root: string): readonly string[] {
+  const triplet = process.arch === 'arm64' ? 'aarch64-linux-gnu' : 'x86_64-linux-gnu';
+  const all = [`usr/lib/${triplet}`, `lib/${triplet}`, 'usr/lib/chromium'];
+  const main = all.map((path) => join(root, path)).filter(existsSync);
+  // Some libraries have private ones in a folder of their own.
+  const below = main.flatMap((folder) =>
+    readdirSync(folder, { withFileTypes: true })
+      .filter((entry) => entry.isDirectory())
+      .map(({ name }) => join(folder, name))
+      .filter((path) => readdirSync(path).some((name) => name.includes('.so'))),
+  );
+  return [...main, ...below];
+}
+
+export async function openChromium(): Promise<Browser> {
+  const root = await ensureChromium();
+  return chromium.launch({
+    executablePath: join(root, 'usr/lib/chromium/chromium'),
+    // The programs of a test run have no display, and what it tests is on this machine.
+    args: ['--headless', '--disable-gpu', '--disable-dev-shm-usage', '--no-proxy-server'],
+    env: {
+      LD_LIBRARY_PATH: libraryFolders(root).join(':'),
+      FONTCONFIG_PATH: join(root, 'etc/fonts'),
+      FONTCONFIG_SYSROOT: root,
+      HOME: process.env['HOME'] ?? '/tmp',
+    },
+  });
+}
