@@ -17,6 +17,25 @@ const LIMIT = 50;
 /** Texts of a request, by the names of its parameters. */
 export type Params = Readonly<Record<string, unknown>>;
 
+/** The orders of a list, and their names for people. */
+export const ORDERS = {
+  dropped: 'newest first',
+  size: 'biggest first',
+  expires: 'soonest to go',
+} as const;
+
+const ORDER_BY: Readonly<Record<string, string>> = {
+  dropped: '',
+  size: ' ORDER BY Bytes DESC',
+  expires: ' ORDER BY Expires_at',
+} satisfies Record<keyof typeof ORDERS, string>;
+
+function orderOf(sort: string | null): string {
+  const found = sort === null ? '' : ORDER_BY[sort];
+  if (found === undefined) throw wrongParam('sort', Object.keys(ORDERS).join(', '), sort);
+  return found;
+}
+
 export interface TablePage {
   readonly tables: readonly ConsoleTable[];
   /** The cursor of the next page; null: this is the last. */
@@ -32,16 +51,20 @@ export async function listDropped(session: ConsoleSession, params: Params): Prom
   const conditions = [
     ...compares('User =', textIn(params, 'user')),
     ...compares('State =', textIn(params, 'state')),
+    ...compares('How =', textIn(params, 'kind')),
     ...compares('Dropped_at >=', textIn(params, 'since')),
     ...searches(textIn(params, 'q')),
     ...compares('Id <', cursor),
   ];
   const from = schema === null ? '' : ` FROM ${quoteIdentifier(schema)}`;
   const where = conditions.length === 0 ? '' : ` WHERE ${conditions.join(' AND ')}`;
-  const sql = `SHOW FULL DROPPED TABLES${from}${where} LIMIT ${limit + 1}`;
+  const order = orderOf(textIn(params, 'sort'));
+  const sql = `SHOW FULL DROPPED TABLES${from}${where}${order} LIMIT ${limit + 1}`;
   const rows = (await session.rows(sql)).map(tableOf);
   const tables = rows.slice(0, limit);
-  return { tables, next: rows.length > limit ? (tables.at(-1)?.id ?? null) : null };
+  // A page begins after an id, which says nothing in another order.
+  const isMore = rows.length > limit && order === '';
+  return { tables, next: isMore ? (tables.at(-1)?.id ?? null) : null };
 }
 
 /** A line for each statement. */

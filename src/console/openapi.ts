@@ -112,6 +112,8 @@ export const OPENAPI = {
           query('schema', 'of that schema'),
           query('user', 'dropped by that user'),
           query('state', 'in that state'),
+          query('kind', 'by that kind of statement, as "how" has it'),
+          query('sort', 'dropped (default), size or expires: the last two have no next page'),
           query('since', 'dropped then or later, as 2026-11-24 14:00 (UTC)'),
           query('q', 'a part of a name, the user, an id or the statement'),
           query('limit', 'from 1 to 1000; default 50'),

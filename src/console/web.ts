@@ -41,7 +41,7 @@ import { SCRIPT } from './pages/script.js';
 import { signInPage } from './pages/sign-in.js';
 import { STYLE } from './pages/style.js';
 import { tablePage } from './pages/table.js';
-import { FILTER, type Filter, KINDS, ORDERS, shownName, tablesPage } from './pages/tables.js';
+import { FILTER, type Filter, KINDS, shownName, tablesPage } from './pages/tables.js';
 import { isSameSecret, type Job, newSecret, type People, type Person } from './people.js';
 
 export interface WebOptions {
@@ -271,8 +271,6 @@ export class Web {
     ) as Filter;
     if (filter.kind !== '' && !KINDS.includes(filter.kind))
       throw wrongParam('kind', KINDS.join(', '), filter.kind);
-    if (filter.sort !== '' && !Object.hasOwn(ORDERS, filter.sort))
-      throw wrongParam('sort', 'one of the list', filter.sort);
     const isSorted = filter.sort !== '' && filter.sort !== 'dropped';
     const params: Params = { ...filter, cursor: query.get('cursor') };
     const page =

@@ -110,9 +110,9 @@ onServers('the pages of the console on $name', (server, on) => {
 
     await query(server, `CREATE TABLE ${schema.name}.c (id INT)`);
     await find(page, 'c');
-    await page.getByText('there is a table of that name').waitFor();
-    await page.getByLabel('swap with the live table').check();
-    await page.getByRole('button', { name: 'Show what would happen' }).click();
+    await page.getByText('refused: a table has that name').waitFor();
+    expect(await page.getByRole('button', { name: 'Restore now' }).count()).toBe(0);
+    await page.getByRole('link', { name: 'Swap it with the live table' }).click();
     await page.getByRole('button', { name: 'Swap now' }).click();
     await says(page, 'Restored');
     expect(await tables()).toEqual(['a', 'b_old', 'c']);
@@ -128,9 +128,9 @@ onServers('the pages of the console on $name', (server, on) => {
     await page.getByLabel(/^Type/).fill(`${schema.name}.d`);
     await page.getByRole('button', { name: 'Purge' }).click();
     await says(page, 'its hold was lengthened');
-    await drop('a');
-    await find(page, 'a');
-    await page.getByLabel(/^Type/).fill(`${schema.name}.a`);
+    await drop('e');
+    await find(page, 'e');
+    await page.getByLabel(/^Type/).fill(`${schema.name}.e`);
     await page.getByRole('button', { name: 'Purge' }).click();
     await says(page, 'until then UNDROP restores');
   });

@@ -164,13 +164,17 @@ export function columns(
   });
   const shown = all.filter((_, index) => (sums[index] ?? 0) > 0);
   return html`<figure><svg viewBox="0 0 ${Math.max(all.length, 1)} 100" preserveAspectRatio="none" role="img" aria-label="${title}: the most is ${format(most)}">${rects}</svg>
-<figcaption>${title}; the most: ${format(Math.max(0, ...sums))}</figcaption>
+<figcaption>${title}; the most: ${format(Math.max(0, ...sums))}${kinds.length > 1 && kinds.map(keyOf)}</figcaption>
 <details><summary>${title} as a table</summary><div class="scroll" tabindex="0" role="region" aria-label="${title}, table">
 <table><thead><tr><th scope="col">time (UTC)</th>${kinds.map(({ name }) => html`<th scope="col" class="number">${name}</th>`)}</tr></thead>
 <tbody>${shown.map(
     ({ label, values }) =>
       html`<tr><th scope="row">${label}</th>${values.map((value) => html`<td class="number">${format(value)}</td>`)}</tr>`,
   )}</tbody></table></div></details></figure>`;
+}
+
+function keyOf({ name, kind }: { readonly name: string; readonly kind: string }): Html {
+  return html` <svg viewBox="0 0 1 1" aria-hidden="true"><rect class="${kind}" width="1" height="1"/></svg> ${name}`;
 }
 
 /** An URL of the console with these parameters. */

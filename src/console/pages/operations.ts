@@ -72,6 +72,8 @@ export interface HealthView {
 }
 
 export function healthPage({ findings, settings, certificates, services }: HealthView): Html {
+  const given = settings.filter(({ from }) => from !== 'default');
+  const defaults = settings.filter(({ from }) => from === 'default');
   return html`<h2>Findings of the doctor</h2>${
     findings === null
       ? html`<p class="note">They are being read; this page shows them in a moment.</p>`
@@ -82,7 +84,14 @@ export function healthPage({ findings, settings, certificates, services }: Healt
   }
 <h2>Services</h2>${services.length === 0 ? html`<p class="soft">None has reported yet.</p>` : html`<ul>${services.map((one) => html`<li>${one}</li>`)}</ul>`}
 <h2>Certificates</h2>${certificates.length === 0 ? html`<p class="soft">There are none.</p>` : html`<ul>${certificates.map(({ name, validTo }) => html`<li>${name}: valid until ${validTo}</li>`)}</ul>`}
-<h2>Settings in force</h2><div class="scroll" tabindex="0" role="region" aria-label="Settings"><table><thead><tr><th scope="col">setting</th><th scope="col">value</th><th scope="col">from</th></tr></thead><tbody>${settings.map(
+<h2>Settings in force</h2>${settingTable('Settings that were given', given)}
+<details><summary>All defaults</summary>${settingTable('Settings at their defaults', defaults)}</details>`;
+}
+
+function settingTable(label: string, settings: readonly SettingView[]): Html {
+  return html`<div class="scroll" tabindex="0" role="region" aria-label="${label}"><table>
+<thead><tr><th scope="col">setting</th><th scope="col">value</th><th scope="col">from</th></tr></thead>
+<tbody>${settings.map(
     ({ variable, value, from }) =>
       html`<tr><th scope="row">${variable}</th><td class="wide">${value}</td><td>${from}</td></tr>`,
   )}</tbody></table></div>`;

@@ -39,6 +39,7 @@ caption { text-align: left; color: var(--soft); padding: .25rem 0; }
 th, td { text-align: left; padding: .4rem .6rem; border-bottom: 1px solid var(--line);
   vertical-align: top; }
 th { color: var(--soft); font-weight: 600; white-space: nowrap; }
+td time, .scroll time { white-space: nowrap; }
 td.number, th.number { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
 td.wide { min-width: 12rem; overflow-wrap: anywhere; }
 td.bar { width: 55%; min-width: 6rem; }
@@ -48,6 +49,7 @@ rect.evac { fill: var(--evac); } rect.drop { fill: var(--drop); }
 figure { margin: 0 0 1rem; }
 figure > svg { width: 100%; height: 8rem; display: block; border-bottom: 1px solid var(--line); }
 figcaption { color: var(--soft); }
+figcaption svg { width: .8rem; height: .8rem; margin-left: .5rem; }
 .grid { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(22rem, 100%), 1fr));
   gap: 0 2rem; }
 ol.life { display: flex; flex-wrap: wrap; gap: .5rem 2rem; list-style: none; padding: 0; margin: 0; }
@@ -80,6 +82,7 @@ footer { max-width: 80rem; margin: 0 auto; padding: 1rem; color: var(--soft); fo
 @media (max-width: 40rem) {
   dl { grid-template-columns: 1fr; } dd { margin-bottom: .4rem; }
   header form { margin-left: 0; }
+  td.number { white-space: normal; }
   ol.life li:not(:last-child)::after { content: none; }
 }
 `;

@@ -70,11 +70,14 @@ function notHeld({ state }: ConsoleTable): Html {
 function actions({ viewer, table, plan, asked }: TableView): Html {
   const path = `/tables/${table.id}`;
   const isPlan = typeof plan !== 'string';
+  const isTaken = isPlan && plan.notes.some((text) => text.startsWith('refused:'));
   const { to, swap, keys } = asked;
   return html`<div class="box"><h2>Restore</h2>
 ${isPlan ? planList(plan, swap) : html`<p class="flash bad" role="alert">${plan}</p>`}
+${isTaken && html`<p><a href="${link(path, { swap: 'true' })}">Swap it with the live table</a></p>`}
 ${
   isPlan &&
+  !isTaken &&
   form(
     viewer,
     `${BASE}${path}/${swap ? 'swap' : 'restore'}`,
@@ -103,6 +106,6 @@ ${
 
 function planList({ becomes, rows, foreignKeys, triggers, notes }: Plan, isSwap: boolean): Html {
   return html`<p>It will be <strong>${becomes}</strong> again${isSwap && html`, and the live table is held instead`}:</p>
-<ul><li>${rows === null ? 'its rows' : count(rows, 'row')}</li><li>${count(foreignKeys, 'foreign key')}, ${count(triggers, 'trigger')}</li>
+<ul><li>${rows === null ? 'its rows' : `about ${count(rows, 'row')}`}</li><li>${count(foreignKeys, 'foreign key')}, ${count(triggers, 'trigger')}</li>
 ${notes.map((note) => html`<li>${note}</li>`)}</ul>`;
 }

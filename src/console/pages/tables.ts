@@ -1,5 +1,5 @@
 /** The dropped tables: found, filtered, grouped by statement, and restored several at a time. */
-import type { ConsoleDrop, ConsoleTable } from '../dropped-tables.js';
+import { type ConsoleDrop, type ConsoleTable, ORDERS } from '../dropped-tables.js';
 import { type Html, type HtmlPart, html } from '../html.js';
 import { BASE, count, form, link, size, type Viewer, when } from './layout.js';
 
@@ -8,7 +8,6 @@ export type Filter = Readonly<Record<(typeof FILTER)[number], string>>;
 export const FILTER = ['q', 'schema', 'user', 'state', 'kind', 'since', 'sort', 'view'] as const;
 
 export const KINDS = ['DROP TABLE', 'DROP DATABASE', 'TRUNCATE', 'PARTITION', 'REPLACE', 'SWAP'];
-export const ORDERS = { dropped: 'newest first', size: 'biggest first', expires: 'soonest to go' };
 
 export interface TablesView {
   readonly viewer: NonNullable<Viewer>;
