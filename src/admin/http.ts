@@ -31,7 +31,9 @@ export interface AdminListener {
   close(): Promise<void>;
 }
 
-const CONNECTIONS_MAX = 64;
+/** Connections without a request: above it the oldest of them ends, so that a new one is heard. */
+const WAITING_MAX = 64;
+const CONNECTIONS_MAX = 4 * WAITING_MAX;
 const REQUEST_WITHIN_MS = 5_000;
 const HEADERS_BYTES_MAX = 8_192;
 /** For the answers that are under way at the end. */
@@ -57,8 +59,11 @@ export async function openAdminListener(
     keepAliveTimeout: REQUEST_WITHIN_MS,
     connectionsCheckingInterval: 1_000,
   };
+  const waiting = new Waiting();
   const server = http.createServer(limits, (request, response) => {
     const { socket } = request;
+    waiting.leave(socket);
+    response.once('close', () => waiting.enter(socket));
     if (doors.console !== undefined && OF_CONSOLE.test(request.url ?? '')) {
       if (isLocal(socket) || socket instanceof TLSSocket) {
         // A restore may take long; the client may end it.
@@ -83,7 +88,8 @@ export async function openAdminListener(
   server.maxConnections = CONNECTIONS_MAX;
   // Also ends clients that don't read the response.
   server.timeout = REQUEST_WITHIN_MS;
-  if (accept !== null) acceptBoth(server, accept);
+  server.prependListener('connection', (socket) => waiting.add(socket));
+  if (accept !== null) acceptBoth(server, accept, waiting);
   // A process that ends doesn't wait for monitoring.
   server.unref();
   await listen(server);
@@ -98,10 +104,32 @@ export async function openAdminListener(
   };
 }
 
+/** The connections without a request, the oldest first. */
+class Waiting {
+  readonly #all = new Set<net.Socket>();
+
+  /** A new connection. */
+  add(socket: net.Socket): void {
+    socket.once('close', () => this.#all.delete(socket));
+    this.enter(socket);
+  }
+
+  enter(socket: net.Socket): void {
+    if (socket.destroyed) return;
+    this.#all.add(socket);
+    const [oldest] = this.#all;
+    if (this.#all.size > WAITING_MAX) oldest?.destroy();
+  }
+
+  leave(socket: net.Socket): void {
+    this.#all.delete(socket);
+  }
+}
+
 /** Each connection begins with a byte that tells whether it is TLS. */
-function acceptBoth(server: http.Server, accept: AcceptTls): void {
-  const serve = server.listeners('connection').at(0) as (socket: net.Socket) => void;
-  server.removeAllListeners('connection');
+function acceptBoth(server: http.Server, accept: AcceptTls, waiting: Waiting): void {
+  const serve = server.listeners('connection').at(-1) as (socket: net.Socket) => void;
+  server.off('connection', serve);
   server.on('connection', (socket: net.Socket) => {
     const drop = () => socket.destroy();
     socket.setTimeout(REQUEST_WITHIN_MS, drop);
@@ -114,7 +142,11 @@ function acceptBoth(server: http.Server, accept: AcceptTls): void {
       }
       socket.off('timeout', drop);
       if (first[0] === TLS_HANDSHAKE) {
-        accept(socket, first).then((secured) => serve.call(server, secured), drop);
+        accept(socket, first).then((secured) => {
+          waiting.leave(socket);
+          waiting.add(secured);
+          serve.call(server, secured);
+        }, drop);
         return;
       }
       socket.unshift(first);

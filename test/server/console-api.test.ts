@@ -195,6 +195,46 @@ onServers('the API of the console on $name', (server, on) => {
     expect(await tables()).toEqual([]);
   });
 
+  test('operators pause, resume, pin and read the history, and nobody else does', async () => {
+    await account(owner, `ALL ON ${schema.name}.*`);
+    const operator = 'console_operator';
+    await account(operator, `ALL ON ${schema.name}.*`, 'SELECT, UPDATE ON _undrop.ledger');
+    await drop('a');
+    const id = await idOf('a');
+    const body = JSON.stringify({ for: '2h', reason: 'a backup runs' });
+    const forms = ['/pause', '/resume', `/tables/${id}/pin`];
+    for (const path of forms) {
+      const said = await ask('POST', `/api/v1${path}`, { body });
+      expect([path, said.status, said.body['error']]).toMatchObject([
+        ...[path, 403],
+        { code: 'UNDROP_API_DENIED' },
+      ]);
+    }
+    expect((await ask('GET', '/api/v1/history')).status).toBe(403);
+    for (const path of forms) {
+      const said = await ask('POST', `/api/v1${path}`, { as: operator, body });
+      expect([path, said.status, said.body]).toEqual([path, 200, { isDone: true }]);
+    }
+    const pinned = await ask('GET', `/api/v1/tables/${id}`);
+    expect(pinned.body).toMatchObject({ state: 'HOLD', expiresAt: null });
+    const history = await ask('GET', '/api/v1/history?limit=4', { as: operator });
+    const who = `${operator} from 127.0.0.1`;
+    expect(history.body['events']).toMatchObject([
+      { event: 'hold-changed', who, id, table: `${schema.name}.a` },
+      { event: 'resumed', who },
+      { event: 'paused', who, details: { because: 'a backup runs' } },
+      { event: 'held', id },
+    ]);
+    const wrong = { as: operator, body: JSON.stringify({ for: '2 hours', reason: 'x' }) };
+    for (const [path, asked] of [
+      ['/pause', wrong],
+      ['/pause', { as: operator, body: '{}' }],
+    ] as const) {
+      expect((await ask('POST', `/api/v1${path}`, asked)).status).toBe(400);
+    }
+    expect((await ask('GET', '/api/v1/history?event=none', { as: operator })).status).toBe(400);
+  });
+
   test('what nobody signed in for, or comes from another page, does nothing', async () => {
     await account(owner, `ALL ON ${schema.name}.*`);
     await drop('a');
