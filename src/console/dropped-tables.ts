@@ -3,6 +3,7 @@
  * its own. Each value that a person typed is a quoted literal or a quoted name.
  */
 import { randomUUID } from 'node:crypto';
+import { parseTime, TIME_EXPECTED, utcText } from '../duration.js';
 import { UndropError } from '../errors.js';
 import { isHoldId } from '../names/names.js';
 import { parseTableName } from '../restore/find-dropped.js';
@@ -52,7 +53,7 @@ export async function listDropped(session: ConsoleSession, params: Params): Prom
     ...compares('User =', textIn(params, 'user')),
     ...compares('State =', textIn(params, 'state')),
     ...compares('How =', textIn(params, 'kind')),
-    ...compares('Dropped_at >=', textIn(params, 'since')),
+    ...compares('Dropped_at >=', sinceIn(params)),
     ...searches(textIn(params, 'q')),
     ...compares('Id <', cursor),
   ];
@@ -181,11 +182,9 @@ export async function maySelectAll(session: ConsoleSession, schema: string): Pro
 export async function isOperator(session: ConsoleSession): Promise<boolean> {
   try {
     await session.change(`PURGE RECYCLEBIN FROM ${quoteIdentifier(NO_SCHEMA)}`);
-    return false;
+    return true;
   } catch (error) {
-    const { sqlMessage = '' } = error as { readonly sqlMessage?: string };
-    if (sqlMessage.startsWith('UNDROP_NO_SUCH_HELD')) return true;
-    if (sqlMessage === '') throw error;
+    if (errnoOf(error) === 0) throw error;
     return false;
   }
 }
@@ -199,6 +198,20 @@ export async function getTable(session: ConsoleSession, id: string) {
   if (row === undefined) throw new UndropError('UNDROP_NO_SUCH_HELD', { target: id, fate: '' });
   return tableOf(row);
 }
+
+/** Other dropped tables that had its name, newest first. */
+export async function othersOfName(
+  session: ConsoleSession,
+  { id, schema, table }: ConsoleTable,
+): Promise<readonly ConsoleTable[]> {
+  if (schema === null || table === null) return [];
+  const where = `WHERE \`Table\` = ${literal(table)} AND Id <> ${literal(id)}`;
+  const from = quoteIdentifier(schema);
+  const sql = `SHOW FULL DROPPED TABLES FROM ${from} ${where} LIMIT ${OTHERS_MAX}`;
+  return (await session.rows(sql)).map(tableOf);
+}
+
+const OTHERS_MAX = 10;
 
 /** The effects of a restore: `to`, `swap` and `keys` as of the restore. */
 export async function planTable(session: ConsoleSession, id: string, params: Params) {
@@ -293,6 +306,15 @@ export function textIn(params: Params, name: string): string | null {
 
 const TEXT_CHARACTERS_MAX = 256;
 
+/** In UTC, as SHOW compares it. Throws UNDROP_API_REQUEST. */
+function sinceIn(params: Params): string | null {
+  const text = textIn(params, 'since');
+  if (text === null) return null;
+  const time = parseTime(text, new Date());
+  if (time === null) throw wrongParam('since', TIME_EXPECTED, text);
+  return utcText(time);
+}
+
 function compares(start: string, value: string | null): readonly string[] {
   return value === null ? [] : [`${start} ${literal(value)}`];
 }
@@ -302,7 +324,13 @@ function searches(text: string | null): readonly string[] {
   if (text === null) return [];
   const pattern = literal(`%${asLike(text)}%`);
   const columns = ['`Table`', '`Schema`', 'User', 'Id', 'Drop_id', 'Statement'];
-  return [`(${columns.map((column) => `${column} LIKE ${pattern}`).join(' OR ')})`];
+  const found = columns.map((column) => `${column} LIKE ${pattern}`);
+  const { schema = null, table = '' } = parseTableName(text) ?? {};
+  if (schema !== null) {
+    const like = (part: string) => literal(`%${asLike(part)}%`);
+    found.push(`(\`Schema\` LIKE ${like(schema)} AND \`Table\` LIKE ${like(table)})`);
+  }
+  return [`(${found.join(' OR ')})`];
 }
 
 /** `[schema.]name`, as the command line takes it. */

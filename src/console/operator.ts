@@ -85,6 +85,8 @@ export interface OperatorDoor {
   /** `forMs`: null until it is ended. */
   pause(who: Actor, how: { readonly forMs: number | null; readonly reason: string }): Promise<void>;
   resume(who: Actor): Promise<void>;
+  /** Lengthens, shortens or unpins; resolves to the end. Rejects with an UndropError. */
+  holdFor(who: Actor, id: string, holdMs: number): Promise<string>;
   /** Rejects with an UndropError. */
   pin(who: Actor, id: string): Promise<void>;
 }

@@ -4,7 +4,15 @@
  */
 import { unlessRefused } from '../service/errors.js';
 import type { Row, ServiceConnection } from '../service/pool/pools.js';
-import { dateOf, note, numberOf, sql, textOf, textOrNullOf } from '../service/sql.js';
+import {
+  dateOf,
+  note,
+  numberOf,
+  type SQLQuery,
+  sql,
+  textOf,
+  textOrNullOf,
+} from '../service/sql.js';
 import { asLike } from '../wildcards.js';
 import { ABSENT_TABLE } from '../wire/server-errors.js';
 import { howDropped } from './entry.js';
@@ -64,11 +72,11 @@ export async function readSummary(connection: ServiceConnection): Promise<Summar
   );
   const hours = await read(
     connection,
-    sql`SELECT ${note('read')} DATE_FORMAT(dropped_at, '%Y-%m-%dT%H:00:00Z') AS hour,
-          LEFT(statement_text, ${HEAD_CHARACTERS}) AS head, kind, COUNT(DISTINCT group_id) AS found
+    sql`SELECT ${note('read')} DATE_FORMAT(MIN(dropped_at), '%Y-%m-%dT%H:00:00Z') AS hour,
+          LEFT(MIN(statement_text), ${HEAD_CHARACTERS}) AS head, MIN(kind) AS kind
         FROM ${LEDGER}
         WHERE dropped_at >= UTC_TIMESTAMP() - INTERVAL 7 DAY AND state <> 'intent'
-        GROUP BY hour, head, kind ORDER BY hour LIMIT ${HEADS_MAX}`,
+        GROUP BY group_id ORDER BY group_id DESC LIMIT ${DROPS_MAX}`,
   );
   const counted = new Map<string, { hour: string; kind: string; drops: number }>();
   for (const row of hours) {
@@ -76,19 +84,19 @@ export async function readSummary(connection: ServiceConnection): Promise<Summar
     const [hour, kind] = [textOf(row, 'hour'), howDropped(about as never) ?? 'other'];
     const one = counted.get(`${hour} ${kind}`) ?? { hour, kind, drops: 0 };
     counted.set(`${hour} ${kind}`, one);
-    one.drops += numberOf(row, 'found');
+    one.drops++;
   }
   return {
     states: states.map((row) => ({ state: textOf(row, 'state'), ...countsOf(row) })),
     days: days.map((row) => ({ day: textOf(row, 'day'), ...countsOf(row) })),
     hours: [...counted.values()],
     pinned: states.reduce((sum, row) => sum + numberOf(row, 'pinned'), 0),
-    isPart: hours.length === HEADS_MAX,
+    isPart: hours.length === DROPS_MAX,
   };
 }
 
 const DAYS_MAX = 90;
-const HEADS_MAX = 10_000;
+const DROPS_MAX = 10_000;
 
 function countsOf(row: Row) {
   return { tables: numberOf(row, 'found'), bytes: numberOf(row, 'bytes') };
@@ -103,7 +111,7 @@ export async function readHistory(
     ...(id === undefined ? [] : [sql`id = ${id}`]),
     ...(event ? [sql`event = ${event}`] : []),
     ...(who ? [sql`who LIKE ${`%${asLike(who)}%`}`] : []),
-    ...(table ? [sql`details LIKE ${`%${asLike(JSON.stringify(table).slice(1, -1))}%`}`] : []),
+    ...(table ? [isAbout(table)] : []),
     ...(cursor ? [sql`seq < ${cursor}`] : []),
     sql`TRUE`,
   ];
@@ -122,6 +130,16 @@ export async function readHistory(
       table: typeof name === 'string' ? `${String(schema)}.${name}` : null,
     };
   });
+}
+
+/** A part of its name, or `schema.table`, which is in two fields. */
+function isAbout(text: string): SQLQuery {
+  const like = (part: string, start = '') =>
+    sql`details LIKE ${`%${start}${asLike(JSON.stringify(part).slice(1, -1))}%`}`;
+  const [, schema, table] = /^`?([^`.]+)`?\.`?([^`]+?)`?$/.exec(text) ?? [];
+  if (schema === undefined || table === undefined) return like(text);
+  const [ofSchema, ofTable] = [like(schema, '"schema":"'), like(table, '"table":"')];
+  return sql`(${like(text)} OR (${ofSchema} AND ${ofTable}))`;
 }
 
 /** The tables of a drop that are still held. */

@@ -1,7 +1,7 @@
 /** Templates escape all that is put into them. */
 import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
-import { html } from '../../src/console/html.js';
+import { html } from '../../src/console/web/html.js';
 
 describe('a template', () => {
   test('escapes texts, in attributes too', () => {

@@ -1,6 +1,6 @@
 /** Who is signed in, and for how long. */
 import { afterEach, beforeEach, expect, test } from '@jest/globals';
-import { isSameSecret, People } from '../../src/console/people.js';
+import { isSameSecret, People } from '../../src/console/web/people.js';
 
 const MINUTE_MS = 60_000;
 const HOUR_MS = 60 * MINUTE_MS;

@@ -101,7 +101,10 @@ onServers('the pages of the console on $name', (server, on) => {
     await says(page, 'Restored');
     expect(await tables()).toEqual(['a']);
 
-    await find(page, 'b');
+    await page.getByRole('link', { name: 'Dropped tables' }).click();
+    await page.getByLabel('Name, id, user or statement').fill(`${schema.name}.b`);
+    await page.getByRole('button', { name: 'Search' }).click();
+    await page.getByRole('link', { name: `${schema.name}.b`, exact: true }).click();
     await page.getByLabel('Under another name').fill(`${schema.name}.b_old`);
     await page.getByRole('button', { name: 'Show what would happen' }).click();
     await page.getByText(`${schema.name}.b_old`, { exact: true }).waitFor();
@@ -154,8 +157,12 @@ onServers('the pages of the console on $name', (server, on) => {
     const page = await signIn();
     await page.goto(at('/tables?view=tables'));
     await page.getByLabel('all of this page').check();
+    // Enter in a field is no button.
+    await page.getByLabel('Hold for').fill('9d');
+    await page.keyboard.press('Enter');
     await page.getByRole('button', { name: 'Restore', exact: true }).click();
     await page.getByText('Done: 1; failed: 1.').waitFor();
+    await page.getByText('Restored').first().waitFor();
     expect(await tables()).toEqual(['a', 'b']);
   });
 
@@ -165,6 +172,11 @@ onServers('the pages of the console on $name', (server, on) => {
     await find(page, 'a');
     await page.getByRole('button', { name: /^Pin/ }).click();
     await says(page, 'Pinned');
+    await page.getByLabel('Hold for', { exact: true }).fill('3h');
+    await page.getByRole('button', { name: 'Hold', exact: true }).click();
+    await says(page, 'Held until');
+    const held = page.getByText(/: removed from/).first();
+    await held.waitFor();
     await page.getByRole('link', { name: 'Collector', exact: true }).click();
     await page.getByLabel('Reason').fill('a backup runs');
     await page.getByRole('button', { name: 'Pause all collectors' }).click();
@@ -213,6 +225,7 @@ onServers('the pages of the console on $name', (server, on) => {
     const page = await context.newPage();
     await page.goto(at('/tables'));
     // The first field has the focus.
+    await page.locator('input[name="user"]:focus').waitFor();
     await page.keyboard.type(OWNER);
     await page.keyboard.press('Tab');
     await page.keyboard.type(PASSWORD);

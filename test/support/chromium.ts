@@ -31,7 +31,7 @@ export interface Page {
   goto(url: string): Promise<{ status(): number } | null>;
   getByLabel(text: string | RegExp, options?: Found): Locator;
   getByRole(role: string, options?: Found): Locator;
-  getByText(text: string, options?: Found): Locator;
+  getByText(text: string | RegExp, options?: Found): Locator;
   locator(selector: string, options?: { readonly hasText: string | RegExp }): Locator;
   title(): Promise<string>;
   content(): Promise<string>;

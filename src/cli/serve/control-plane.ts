@@ -22,7 +22,13 @@ import type { Handover, NewsDesk } from '../../webhook/news-desk.js';
 import { readDisk } from '../../webhook/server-news.js';
 import { readFindings } from '../commands/doctor.js';
 import { readStatusReport } from '../commands/status.js';
-import { limitSettings, type ProxySettings, throttleSettings, whatIsNotHeld } from '../settings.js';
+import {
+  hintMsMinOf,
+  limitSettings,
+  type ProxySettings,
+  throttleSettings,
+  whatIsNotHeld,
+} from '../settings.js';
 import type { ActiveDrops } from './front.js';
 import { LedgerServerKeeper } from './ledger-server.js';
 import { SERVICE_CONNECTIONS_MIN } from './limits.js';
@@ -156,6 +162,7 @@ export class ControlPlane {
       ...{ pool, figures, series: this.#series, log },
       limits: limitSettings(settings),
       throttle: throttleSettings(settings),
+      holdMsMin: hintMsMinOf(settings),
       report: () => readStatusReport(pool(), settings, []),
       findings: () => readFindings(pool(), { ...settings, schemas: [] }),
       settings: this.#options.inForce,

@@ -15,7 +15,7 @@ import type {
   TableDetails,
 } from '../../console/operator.js';
 import type { MinuteSeries } from '../../console/series.js';
-import { formatWindow } from '../../duration.js';
+import { formatWindow, timeText } from '../../duration.js';
 import { endPause, readControl, setPause } from '../../ledger/control.js';
 import { describeWho, reportAndKeep } from '../../ledger/history.js';
 import {
@@ -32,8 +32,8 @@ import type { LimitSettings } from '../../lifecycle/limits/choose-early.js';
 import type { ThrottleSettings } from '../../lifecycle/throttle/throttle.js';
 import type { Log } from '../../log.js';
 import { shownDue } from '../../names/names.js';
-import { changeHold, findHeld } from '../../restore/change-hold.js';
-import { tableInEvent } from '../../restore/held-tables.js';
+import { changeHold, findHeld, type HoldChange } from '../../restore/change-hold.js';
+import { type ListedTable, tableInEvent } from '../../restore/held-tables.js';
 import { type HeldRows, readHeldRows } from '../../restore/show.js';
 import type { ServicePool } from '../../service/pool/pools.js';
 import { describeAddress } from '../../service/server-address.js';
@@ -47,6 +47,8 @@ interface DeskOptions {
   readonly log: Log;
   readonly limits: Pick<LimitSettings, 'tablesMax' | 'bytesMax'>;
   readonly throttle: ThrottleSettings;
+  /** The shortest hold, in milliseconds, that an operator may set. */
+  readonly holdMsMin: number;
   readonly settings: readonly SettingView[];
   readonly certificates: OperatorDoor['certificates'];
   /** Both are slow among many tables. */
@@ -164,12 +166,21 @@ export class OperatorDesk implements OperatorDoor {
   }
 
   async pin(who: Actor, id: string): Promise<void> {
-    const pool = this.#options.pool();
-    const held = await findHeld(pool, id);
-    const { table } = await changeHold(pool, held, { change: { kind: 'pin' }, holdMsMin: 0 });
+    await this.#changeHold(who, id, { kind: 'pin' });
+  }
+
+  async holdFor(who: Actor, id: string, holdMs: number): Promise<string> {
+    return timeText((await this.#changeHold(who, id, { kind: 'for', holdMs })).due);
+  }
+
+  async #changeHold(who: Actor, id: string, change: HoldChange): Promise<ListedTable> {
+    const { pool, holdMsMin } = this.#options;
+    const held = await findHeld(pool(), id);
+    const { table } = await changeHold(pool(), held, { change, holdMsMin });
     const until = shownDue(table.holdName);
     const event = { event: 'hold-changed', ...tableInEvent(table), until } as const;
     await this.#tell({ ...event, ...actorOf(who) });
+    return table;
   }
 
   async #tell(event: Parameters<typeof reportAndKeep>[1][number]): Promise<void> {

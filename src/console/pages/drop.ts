@@ -1,7 +1,7 @@
 /** All tables of one statement, and the progress of what is done with several. */
 import type { ConsoleTable } from '../dropped-tables.js';
-import { type Html, html } from '../html.js';
-import type { Job } from '../people.js';
+import { type Html, html } from '../web/html.js';
+import type { Job } from '../web/people.js';
 import { BASE, count, form, link, size, type Viewer, when } from './layout.js';
 import { selectable } from './tables.js';
 
@@ -15,13 +15,31 @@ export function dropPage(
     return html`<p class="note">Nothing of this statement is held any more, or nothing that this account could bring back.</p>`;
   }
   const bytes = tables.reduce((sum, table) => sum + (table.bytes ?? 0), 0);
+  const name = (table: ConsoleTable) => `${table.schema}.${table.table}`;
+  const sorted = tables.toSorted((one, other) =>
+    name(one).localeCompare(name(other), 'en', { numeric: true }),
+  );
   const held = tables.filter(({ state }) => state === 'HOLD').length;
   const from = first.client !== null && html` from ${first.client}`;
   const sum = `${count(tables.length, 'table')}, ${size(bytes)}, ${count(held)} in HOLD`;
   return html`<p>${when(first.droppedAt, true)} by ${first.user ?? 'somebody'}${from}: ${sum}.</p>
 ${first.statement !== null && html`<pre>${first.statement}</pre>`}
-${held > 0 && form(viewer, `${BASE}/drops/${dropId}/restore`, html`<p><button>Restore all ${count(held, 'table')}</button></p>`)}
-${selectable(viewer, tables, link(`/drops/${dropId}`))}`;
+${held > 0 && restoreAll(viewer, first, { dropId, held })}
+${selectable(viewer, sorted, link(`/drops/${dropId}`))}`;
+}
+
+function restoreAll(
+  viewer: NonNullable<Viewer>,
+  { how, schema }: ConsoleTable,
+  { dropId, held }: { readonly dropId: string; readonly held: number },
+): Html {
+  const what =
+    how === 'DROP DATABASE'
+      ? `The schema ${schema} comes back with its tables, their keys and triggers, its views and its routines.`
+      : 'They come back under their names, with their keys and triggers.';
+  const button = held === 1 ? 'Restore the table' : `Restore all ${count(held, 'table')}`;
+  const path = `${BASE}/drops/${dropId}/restore`;
+  return form(viewer, path, html`<p>${what}</p><p><button>${button}</button></p>`);
 }
 
 export function jobPage({ total, done, messages, failed, isOver, back }: Job): Html {

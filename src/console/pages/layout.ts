@@ -1,7 +1,7 @@
 /** The frame of each page of the console, and the parts that several pages have. */
 import { formatBytes, formatCount } from '../../printer.js';
-import { type Html, type HtmlPart, html } from '../html.js';
-import type { Person } from '../people.js';
+import { type Html, type HtmlPart, html } from '../web/html.js';
+import type { Person } from '../web/people.js';
 
 /** All pages are below it. */
 export const BASE = '/console';
@@ -70,8 +70,8 @@ ${form(
 )}`;
 }
 
-function flash({ text, isError }: NonNullable<Person['flash']>): Html {
-  return html`<p class="flash ${isError ? 'bad' : 'good'}" role="${isError ? 'alert' : 'status'}">${text}</p>`;
+function flash({ text, tone }: NonNullable<Person['flash']>): Html {
+  return html`<p class="flash ${tone}" role="${tone === 'good' ? 'status' : 'alert'}">${text}</p>`;
 }
 
 /** A form that changes something: it has the token of the person. */

@@ -1,8 +1,8 @@
 /** The pages for operators: history, collector, health. */
 import type { HistoryLine, Summary } from '../../ledger/overview.js';
-import { type Html, html } from '../html.js';
 import { HISTORY_EVENTS } from '../operate.js';
 import type { CollectorView, FindingView, SettingView } from '../operator.js';
+import { type Html, html } from '../web/html.js';
 import { BASE, count, form, link, size, type Viewer, when } from './layout.js';
 import { eventTable, lifecycle, limitBars, purgeText, series } from './overview.js';
 
@@ -33,7 +33,7 @@ export function collectorPage(
 ): Html {
   const { pause, leads, restsFor, purge, window, throttles, minutes, limits } = view;
   return html`${summary !== null && lifecycle(summary)}
-<h2>Now</h2><p>${leads ? 'This proxy collects' : 'Another proxy, or none, collects'}${restsFor !== null && html`; it waits: <strong>${restsFor}</strong>`}. Removal is allowed ${window}.</p>
+<h2>Now</h2><p>${leads ? 'This proxy collects' : 'Another proxy, or none, collects'}${restsFor !== null && html`; it waits: <strong>${restsFor}</strong>`}. ${pause === null ? html`Removal is allowed ${window}` : 'Nothing is removed while the pause lasts'}.</p>
 ${purge !== null && html`<p>${purgeText(purge)}</p>`}
 <div class="box"><h2>${pause === null ? 'Pause' : 'Paused'}</h2>${
     pause === null

@@ -1,8 +1,8 @@
 /** The first page: all that is held, its ends, the last drops, and problems that need attention. */
 import type { HistoryLine, Summary } from '../../ledger/overview.js';
 import { shortId } from '../../names/names.js';
-import { type Html, html } from '../html.js';
 import type { CollectorView } from '../operator.js';
+import { type Html, html } from '../web/html.js';
 import { BASE, bars, columns, count, link, size, when } from './layout.js';
 
 export interface Overview {
@@ -31,8 +31,12 @@ ${services.length > 0 && html`<h2>Proxies</h2><ul>${services.map((one) => html`<
 ${events.length > 0 && html`<h2>Last events</h2>${eventTable(events)}`}`;
 }
 
-function state({ problems, attention }: Overview): Html {
+function state({ problems, attention, collector }: Overview): Html {
   const all = [...problems, ...attention];
+  if (all.length === 0 && collector !== null && collector.pause !== null) {
+    const { by, until } = collector.pause;
+    return html`<p class="state warn" role="status"><strong>Paused</strong> by ${by}${until !== null && html` until ${when(until)}`}: nothing held is removed. Clients are served, and drops are held.</p>`;
+  }
   if (all.length === 0) {
     return html`<p class="state good" role="status"><strong>All is well</strong>: clients are served, and drops are held.</p>`;
   }

@@ -1,5 +1,5 @@
 /** The page that asks for an account of the server. */
-import { type Html, html } from '../html.js';
+import { type Html, html } from '../web/html.js';
 import { BASE } from './layout.js';
 
 export function signInPage({

@@ -11,6 +11,7 @@ export const STYLE = `:root {
   --hold: #5e9ade; --purge: #d99a45; --evac: #a98ce0; --drop: #d98080; --button: #1f6fc0;
 } }
 * { box-sizing: border-box; }
+[hidden] { display: none !important; }
 body { margin: 0; background: var(--ground); color: var(--text);
   font: 16px/1.5 system-ui, -apple-system, 'Segoe UI', Roboto, sans-serif; }
 a { color: var(--link); }
@@ -76,6 +77,7 @@ button { font: inherit; color: #fff; background: var(--button); border: 1px soli
 button.plain { color: var(--link); background: transparent; border-color: var(--line); }
 button.danger { background: #a11616; }
 .box { border: 1px solid var(--line); border-radius: 8px; padding: .75rem 1rem; margin: 0 0 1rem; }
+.box { overflow-wrap: anywhere; }
 .box h2 { margin-top: 0; }
 progress { width: 100%; height: 1.25rem; }
 footer { max-width: 80rem; margin: 0 auto; padding: 1rem; color: var(--soft); font-size: .9rem; }

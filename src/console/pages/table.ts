@@ -1,12 +1,13 @@
 /** A dropped table: what it was, what is left of it, what a restore would do, and its actions. */
 
+import { shortId } from '../../names/names.js';
 import type { HeldRows } from '../../restore/show.js';
 import type { ConsoleTable, planTable } from '../dropped-tables.js';
-import { type Html, html } from '../html.js';
 import type { TableDetails } from '../operator.js';
+import { type Html, html } from '../web/html.js';
 import { BASE, count, form, link, size, type Viewer, when } from './layout.js';
 import { eventTable } from './overview.js';
-import { shownName } from './tables.js';
+import { shownName, until } from './tables.js';
 
 type Plan = Awaited<ReturnType<typeof planTable>>;
 
@@ -20,6 +21,8 @@ export interface TableView {
   readonly plan: Plan | string;
   /** The server lets this person SELECT from all tables of its schema. */
   readonly mayRead: boolean;
+  /** Other dropped tables of its name. */
+  readonly others: readonly ConsoleTable[];
   /** Null: they weren't asked for. */
   readonly rows: HeldRows | null;
 }
@@ -28,13 +31,13 @@ export function tablePage(view: TableView): Html {
   const { table, details, viewer } = view;
   const { dropId, statement } = table;
   return html`<div class="grid"><section>
-<dl><dt>state</dt><dd><strong>${table.state}</strong>${table.next !== null && html`: ${table.next}`}</dd>
+<dl><dt>state</dt><dd><strong>${table.state}</strong>: ${isPinned(table) ? 'pinned' : table.next}</dd>
 <dt>dropped</dt><dd>${when(table.droppedAt, true)}</dd>
 <dt>by</dt><dd>${table.user ?? 'not known'}${table.client !== null && html` from ${table.client}`}</dd>
 <dt>how</dt><dd>${table.how ?? 'not known'}${dropId !== null && html` &middot; <a href="${link(`/drops/${dropId}`)}">all of this statement</a>`}</dd>
 <dt>rows</dt><dd>${table.rows === null ? 'not known' : `about ${count(table.rows)}`}</dd>
 <dt>size</dt><dd>${size(table.bytes)}</dd>
-<dt>held until</dt><dd>${table.expiresAt === null ? (table.next ?? '–') : when(table.expiresAt, true)}</dd>
+<dt>held until</dt><dd>${table.expiresAt === null ? until(table) : when(table.expiresAt, true)}</dd>
 <dt>id</dt><dd><code>${table.id}</code></dd>
 ${details.tags !== null && html`<dt>tags</dt><dd>${tagList(details.tags)}</dd>`}
 </dl>
@@ -43,7 +46,8 @@ ${statement !== null && html`<h2>Statement</h2><pre>${statement}</pre>`}
 ${details.definition !== null && html`<h2>Definition</h2><pre>${details.definition}</pre>`}
 ${firstRows(view)}
 <h2>Timeline</h2>${details.history.length === 0 ? html`<p class="soft">No events are recorded.</p>` : eventTable(details.history)}
-${table.next !== null && html`<p>To come: ${table.next}.</p>`}
+${table.next !== null && !isPinned(table) && html`<p>To come: ${table.next}.</p>`}
+${others(view)}
 ${viewer.isOperator && html`<p class="soft">By command: <code>undrop show ${table.id}</code></p>`}`;
 }
 
@@ -63,21 +67,39 @@ function firstRows({ table: { id }, mayRead, rows }: TableView): Html {
 <tbody>${rows.rows.map((row) => html`<tr>${row.map((value) => html`<td>${value ?? html`<span class="soft">NULL</span>`}</td>`)}</tr>`)}</tbody></table></div>`;
 }
 
+/** For a table that is restored or removed, or that this person doesn't see. */
+export function endedPage(id: string, history: TableDetails['history']): Html {
+  return html`<p class="note">The table <code>${id}</code> is no longer held, or this account could not bring it back.</p>
+${history.length > 0 && html`<h2>Timeline</h2>${eventTable(history)}`}`;
+}
+
 function notHeld({ state }: ConsoleTable): Html {
   return html`<p class="note warn">Its hold is over (${state}): it can't be restored whole any more. <code>undrop restore</code> says what is left of it.</p>`;
+}
+
+function isPinned({ state, expiresAt }: ConsoleTable): boolean {
+  return state === 'HOLD' && expiresAt === null;
+}
+
+function others({ others: all }: TableView): Html | null {
+  if (all.length === 0) return null;
+  return html`<h2>Other drops of this name</h2><ul>${all.map((other) => {
+    const what = `${other.how ?? 'dropped'}, ${count(other.rows, 'row')}, ${size(other.bytes)}`;
+    return html`<li><a href="${link(`/tables/${other.id}`)}">${shortId(other.id)}</a> ${when(other.droppedAt)}: ${what}</li>`;
+  })}</ul>`;
 }
 
 function actions({ viewer, table, plan, asked }: TableView): Html {
   const path = `/tables/${table.id}`;
   const isPlan = typeof plan !== 'string';
-  const isTaken = isPlan && plan.notes.some((text) => text.startsWith('refused:'));
+  const isRefused = isPlan && plan.notes.some((text) => text.startsWith('refused:'));
   const { to, swap, keys } = asked;
   return html`<div class="box"><h2>Restore</h2>
-${isPlan ? planList(plan, swap) : html`<p class="flash bad" role="alert">${plan}</p>`}
-${isTaken && html`<p><a href="${link(path, { swap: 'true' })}">Swap it with the live table</a></p>`}
+${isPlan ? planList(plan, { isSwap: swap, isRefused }) : html`<p class="flash bad" role="alert">${plan}</p>`}
+${isRefused && !swap && to === '' && html`<p><a href="${link(path, { swap: 'true' })}">Swap it with the live table</a></p>`}
 ${
   isPlan &&
-  !isTaken &&
+  !isRefused &&
   form(
     viewer,
     `${BASE}${path}/${swap ? 'swap' : 'restore'}`,
@@ -95,8 +117,9 @@ ${
     `${BASE}${path}/hold`,
     html`<label>Hold for <input name="for" size="8" placeholder="30d" required></label> <button class="plain">Hold</button>`,
     { isRow: true },
-  )}${viewer.isOperator && form(viewer, `${BASE}${path}/pin`, html`<button class="plain">Pin: hold until it is unpinned</button>`)}</div>
-<div class="box"><h2>Purge</h2><p>Ends its hold: then its rows are deleted, and can't be brought back.</p>${form(
+  )}${viewer.isOperator && form(viewer, `${BASE}${path}/pin`, html`<button class="plain">Pin: hold until it is unpinned</button>`)}
+${viewer.isOperator && html`<p class="soft">An operator also shortens a hold, and unpins, by a time in <em>Hold for</em>.</p>`}</div>
+<div class="box"><h2>Purge</h2><p>Its hold then ends as soon as the shortest hold (UNDROP_MIN_HOLD) from now is over; after that its rows are deleted, and can't be brought back. Until then it can.</p>${form(
     viewer,
     `${BASE}${path}/purge`,
     html`<label>Type <code>${shownName(table)}</code> <input name="name" autocomplete="off" required></label> <button class="danger">Purge</button>`,
@@ -104,8 +127,11 @@ ${
   )}</div>`;
 }
 
-function planList({ becomes, rows, foreignKeys, triggers, notes }: Plan, isSwap: boolean): Html {
-  return html`<p>It will be <strong>${becomes}</strong> again${isSwap && html`, and the live table is held instead`}:</p>
+function planList(
+  { becomes, rows, foreignKeys, triggers, notes }: Plan,
+  { isSwap, isRefused }: { readonly isSwap: boolean; readonly isRefused: boolean },
+): Html {
+  return html`${isRefused ? html`<p class="flash warn" role="status">It can't be restored so:</p>` : html`<p>It will be <strong>${becomes}</strong>${isSwap && html`, and the live table is held instead`}:</p>`}
 <ul><li>${rows === null ? 'its rows' : `about ${count(rows, 'row')}`}</li><li>${count(foreignKeys, 'foreign key')}, ${count(triggers, 'trigger')}</li>
 ${notes.map((note) => html`<li>${note}</li>`)}</ul>`;
 }

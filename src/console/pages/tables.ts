@@ -1,6 +1,7 @@
 /** The dropped tables: found, filtered, grouped by statement, and restored several at a time. */
+import { shortId } from '../../names/names.js';
 import { type ConsoleDrop, type ConsoleTable, ORDERS } from '../dropped-tables.js';
-import { type Html, type HtmlPart, html } from '../html.js';
+import { type Html, type HtmlPart, html } from '../web/html.js';
 import { BASE, count, form, link, size, type Viewer, when } from './layout.js';
 
 /** The filter as it was asked for. */
@@ -24,7 +25,7 @@ export function tablesPage({ viewer, filter, drops, tables, next }: TablesView):
     (name) => name !== 'view' && name !== 'sort' && filter[name] !== '',
   );
   return html`${filterForm(filter)}
-${lines.length === 0 && html`<p class="note">${isFiltered ? 'Nothing that is held fits this filter.' : 'Nothing is held that this account could bring back.'}</p>`}
+${lines.length === 0 && html`<p class="note">${isFiltered ? 'Nothing that is held fits this filter.' : 'Nothing is held that this account could bring back. Its own drops may be held nevertheless: ask an operator of undrop.'}</p>`}
 ${drops !== null && drops.length > 0 && dropTable(drops)}
 ${tables !== null && tables.length > 0 && selectable(viewer, tables, link('/tables', filter))}
 ${next !== null && html`<p><a href="${link('/tables', { ...filter, cursor: next })}" rel="next">Older ones</a></p>`}`;
@@ -81,8 +82,11 @@ export function shownName({ schema, table, id }: ConsoleTable): string {
   return table === null ? id : `${schema}.${table}`;
 }
 
-function until({ expiresAt, next }: ConsoleTable): HtmlPart {
-  return expiresAt === null ? (next ?? '–') : when(expiresAt);
+/** The words of SHOW. */
+const NO_END = 'nothing, it is pinned';
+
+export function until({ expiresAt, next }: ConsoleTable): HtmlPart {
+  return expiresAt === null ? (next?.replace(NO_END, 'pinned') ?? '–') : when(expiresAt);
 }
 
 /** Tables with boxes, and what can be done with several. */
@@ -102,10 +106,11 @@ export function selectable(
       (
         table,
       ) => html`<tr><td><input type="checkbox" name="id" value="${table.id}" aria-label="${shownName(table)}"></td>
-<td class="wide"><a href="${link(`/tables/${table.id}`)}">${shownName(table)}</a></td><td>${when(table.droppedAt)}</td><td>${table.how ?? '–'}</td><td>${table.user ?? '–'}</td>
+<td class="wide"><a href="${link(`/tables/${table.id}`)}">${shownName(table)}</a> <code class="soft">${shortId(table.id)}</code></td><td>${when(table.droppedAt)}</td><td>${table.how ?? '–'}</td><td>${table.user ?? '–'}</td>
 <td class="number">${count(table.rows)}</td><td class="number">${size(table.bytes)}</td><td>${table.state}</td><td>${until(table)}</td></tr>`,
     )}</tbody></table></div>
 <div class="box"><h2>With the chosen tables</h2>
+<button disabled hidden></button>
 <p><button name="action" value="restore">Restore</button></p>
 <p><label>Hold for <input name="for" size="6" placeholder="30d"></label> <button name="action" value="hold" class="plain">Hold for longer</button>
 ${viewer.isOperator && html`<button name="action" value="pin" class="plain">Pin</button>`}</p>

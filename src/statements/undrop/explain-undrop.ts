@@ -14,6 +14,7 @@ import { type Field, formatCount, printResultSet } from '../../printer.js';
 import { noSuchHeld, withFate } from '../../restore/find-dropped.js';
 import { planRestore } from '../../restore/plan-restore.js';
 import type { ServicePool } from '../../service/pool/pools.js';
+import { note, sql } from '../../service/sql.js';
 import type { Interception, InterceptOptions } from '../intercepted.js';
 import { type AnswerFormat, answerRows } from './answer.js';
 import type { BoundName } from './bind.js';
@@ -79,7 +80,9 @@ async function explain(
   const [row] = await findRows(pool, { by: 'ids', ids: [held.id] });
   const { keysOut, triggers } = row?.detached ?? NOTHING_DETACHED;
   const isTaken = !(await isMissing(pool, held.id, to));
+  const isThere = await hasSchema(pool, to.schema);
   const notes = [
+    ...(isThere ? [] : [`refused: there is no schema ${to.schema}`]),
     ...(isTaken && how.swap ? ['the live table of that name is held instead'] : []),
     ...(isTaken && !how.swap ? ['refused: a table has that name; SWAP, or TO another name'] : []),
     ...(row === undefined ? [] : await keyNotes(pool, { row, held, to, anyParent: how.keys })),
@@ -88,6 +91,14 @@ async function explain(
     ...{ held, becomes: writtenName(to), keys: keysOut.length, triggers: triggers.length },
     notes,
   };
+}
+
+async function hasSchema(pool: ServicePool, schema: string): Promise<boolean> {
+  const [rows = []] = await pool.run(
+    sql`SELECT ${note('undrop')} 1 AS one FROM information_schema.SCHEMATA
+        WHERE SCHEMA_NAME = ${schema}`,
+  );
+  return rows.length > 0;
 }
 
 interface KeyedDrop {

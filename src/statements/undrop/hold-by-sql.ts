@@ -104,8 +104,11 @@ export async function purgeAllBySql(
   const held = all.filter(
     ({ state, how }) => state === 'HOLD' && (!isDropped || how === OF_SCHEMA),
   );
-  if (held.length === 0) throw noSuchHeld(schema ?? '*');
-  return endHolds(held, run, options);
+  if (held.length > 0) return endHolds(held, run, options);
+  if (isDropped) throw noSuchHeld(schema ?? '*');
+  // An empty one is purged.
+  const text = `Nothing is held${schema === null ? '' : ` of ${schema}`}.`;
+  return { ...(await answerText({ text, note: null }, run, options)), changes: [] };
 }
 
 const OF_SCHEMA: Dropped['how'] = 'DROP DATABASE';

@@ -3,7 +3,8 @@
  * which lives here alone, until sign-out, 15 minutes without a request, or 8 hours.
  */
 import { randomBytes, timingSafeEqual } from 'node:crypto';
-import type { ConsoleSession } from './session.js';
+import type { Actor } from '../operator.js';
+import type { ConsoleSession } from '../session.js';
 
 const UNUSED_MS = 15 * 60_000;
 const WHOLE_MS = 8 * 3_600_000;
@@ -35,7 +36,7 @@ export interface Person {
   readonly isOperator: boolean;
   readonly jobs: Map<string, Job>;
   /** The outcome of the last form: the next page shows it, once. */
-  flash: { readonly text: string; readonly isError: boolean } | null;
+  flash: { readonly text: string; readonly tone: 'good' | 'warn' | 'bad' } | null;
 }
 
 interface SignedIn {
@@ -99,6 +100,11 @@ export class People {
     this.#all.delete(secret);
     person.session.end();
   }
+}
+
+/** The name of a person in the audit. */
+export function actorOf({ user, address }: Person): Actor {
+  return { user, client: address };
 }
 
 export function newSecret(): string {

@@ -1,0 +1,77 @@
+/** Work on many tables that goes on while its page is looked at. */
+import type { Log } from '../../log.js';
+import { undropSchema } from '../dropped-tables.js';
+import { failureAnswer } from '../failures.js';
+import type { OperatorDoor } from '../operator.js';
+import { wordsOf } from './answers.js';
+import { type Job, newSecret, type Person } from './people.js';
+
+const JOBS_KEPT = 5;
+const COUNT_EVERY_MS = 500;
+
+export function newJob(person: Person, about: Pick<Job, 'title' | 'total' | 'back'>): Job {
+  const job: Job = { ...about, id: newSecret(), done: 0, messages: [], failed: [], isOver: false };
+  // The last few are kept for whoever goes back.
+  const over = [...person.jobs.values()].filter(({ isOver }) => isOver);
+  for (const { id } of over.slice(0, -JOBS_KEPT)) person.jobs.delete(id);
+  person.jobs.set(job.id, job);
+  return job;
+}
+
+interface Parts {
+  readonly operator: OperatorDoor;
+  readonly log: Log;
+}
+
+/** Never rejects. */
+export async function workOn(
+  { log }: Parts,
+  job: Job,
+  work: { readonly ids: readonly string[]; one(id: string): Promise<string> },
+): Promise<void> {
+  for (const id of work.ids) {
+    try {
+      job.messages.push(await work.one(id));
+      job.done++;
+    } catch (error) {
+      job.failed.push(`${id}: ${reasonOf(error, log)}`);
+    }
+  }
+  job.isOver = true;
+}
+
+function reasonOf(error: unknown, log: Log): string {
+  if (failureAnswer(error) !== null) return wordsOf(error);
+  log.error({ event: 'admin', err: error }, 'cannot do what the console was asked for');
+  return 'a defect of undrop; its log says more';
+}
+
+/** Never rejects. Its progress is counted in the ledger. */
+export async function workOnSchema(
+  { operator, log }: Parts,
+  job: Job,
+  {
+    person,
+    schema,
+    dropId,
+  }: { readonly person: Person; readonly schema: string; readonly dropId: string },
+): Promise<void> {
+  const counting = setInterval(() => {
+    operator.leftOf(dropId).then(
+      (left) => {
+        job.done = Math.max(job.done, Math.min(job.total, job.total - left));
+      },
+      (err: unknown) => log.debug({ event: 'admin', err }, 'cannot read the progress of a restore'),
+    );
+  }, COUNT_EVERY_MS);
+  try {
+    const { info, warnings } = await undropSchema(person.session, schema);
+    job.messages.push(info, ...warnings);
+    job.done = job.total;
+  } catch (error) {
+    job.failed.push(reasonOf(error, log));
+  } finally {
+    clearInterval(counting);
+    job.isOver = true;
+  }
+}
