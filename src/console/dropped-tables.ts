@@ -25,14 +25,14 @@ export const ORDERS = {
   expires: 'soonest to go',
 } as const;
 
-const ORDER_BY: Readonly<Record<string, string>> = {
-  dropped: '',
-  size: ' ORDER BY Bytes DESC',
-  expires: ' ORDER BY Expires_at',
-} satisfies Record<keyof typeof ORDERS, string>;
+const ORDER_BY: ReadonlyMap<string, string> = new Map<keyof typeof ORDERS, string>([
+  ['dropped', ''],
+  ['size', ' ORDER BY Bytes DESC'],
+  ['expires', ' ORDER BY Expires_at'],
+]);
 
 function orderOf(sort: string | null): string {
-  const found = sort === null ? '' : ORDER_BY[sort];
+  const found = sort === null ? '' : ORDER_BY.get(sort);
   if (found === undefined) throw wrongParam('sort', Object.keys(ORDERS).join(', '), sort);
   return found;
 }
@@ -147,17 +147,7 @@ export async function tablesOfDrop(
   return (await session.rows(sql)).map(tableOf);
 }
 
-/** Whether this statement is the newest that dropped the schema, of those with tables held. */
-export async function isNewestDrop(
-  session: ConsoleSession,
-  { schema, dropId }: { readonly schema: string; readonly dropId: string },
-): Promise<boolean> {
-  const of = `FROM ${quoteIdentifier(schema)} WHERE How = 'DROP DATABASE'`;
-  const [row] = await session.rows(`SHOW FULL DROPPED TABLES ${of} LIMIT 1`);
-  return row?.['Drop_id'] === dropId;
-}
-
-/** A schema that was dropped, by its newest drop, with all that was in it. */
+/** A schema that was dropped, by the drop that UNDROP DATABASE means, with all that was in it. */
 export async function undropSchema(session: ConsoleSession, schema: string) {
   return session.change(`UNDROP DATABASE ${quoteIdentifier(schema)}`);
 }

@@ -46,7 +46,7 @@ export class Gate {
   whyForeign({ headers, socket }: http.IncomingMessage): Foreign | null {
     const { host = '', origin } = headers;
     const name = host.replace(/:\d+$/, '').toLowerCase();
-    const local = socket.localAddress ?? '';
+    const local = (socket.localAddress ?? '').replace(/^::ffff:(?=\d+\.)/, '');
     const names = [
       ...LOCAL_NAMES,
       ...this.#options.hosts,
@@ -64,6 +64,8 @@ export class Gate {
     { socket: { remoteAddress: address = '' } }: http.IncomingMessage,
     account: SignIn,
   ): Promise<ConsoleSession | 'refused' | 'too many'> {
+    // The server reads these names in another way than they are written: as another account.
+    if (/[\0'"`]/.test(account.user)) return 'refused';
     const one = await this.#tries.begin(address, account.user);
     const user = account.user.slice(0, SHOWN_CHARACTERS_MAX);
     const { log } = this.#options;

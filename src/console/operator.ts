@@ -80,6 +80,8 @@ export interface OperatorDoor {
   detailsOf(id: string): Promise<TableDetails>;
   /** The first rows, which is in the history. Rejects with an UndropError. */
   rowsOf(who: Actor, id: string): Promise<HeldRows>;
+  /** The drop that UNDROP DATABASE means; null: none. */
+  meantDropOf(schema: string): Promise<string | null>;
   /** The tables of a drop that are still held. */
   leftOf(dropId: string): Promise<number>;
   /** `forMs`: null until it is ended. */

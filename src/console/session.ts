@@ -6,6 +6,7 @@
 
 import type { ResultSetHeader, RowDataPacket } from 'mysql2/promise';
 import { createConnection } from 'mysql2/promise';
+import { UndropError } from '../errors.js';
 
 /** Where the proxy itself listens, as reached from its own machine. */
 export type ProxyDoor = { readonly offersTls: boolean } & (
@@ -50,10 +51,17 @@ export async function openSession(door: ProxyDoor, account: SignIn): Promise<Con
   };
   connection.on('error', close);
   connection.on('end', close);
-  const rows = async (sql: string) => (await connection.query<RowDataPacket[]>(sql))[0];
+  const assertOpen = () => {
+    if (!isOpen) throw new UndropError('UNDROP_API_AWAY', { cause: 'this session has ended' });
+  };
+  const rows = async (sql: string) => {
+    assertOpen();
+    return (await connection.query<RowDataPacket[]>(sql))[0];
+  };
   const session: ConsoleSession = {
     rows,
     change: async (sql) => {
+      assertOpen();
       const [{ info, warningStatus }] = await connection.query<ResultSetHeader>(sql);
       const found = warningStatus > 0 ? await rows('SHOW WARNINGS') : [];
       // Without session tracking, the driver takes the length for a letter.

@@ -79,5 +79,10 @@ export class SignInTries {
 
 function networkOf(address: string): string {
   const plain = address.replace(/^::ffff:(?=\d+\.)/, '');
-  return plain.includes(':') ? plain.split(':').slice(0, NETWORK_GROUPS).join(':') : plain;
+  if (!plain.includes(':')) return plain;
+  const [start = '', end] = plain.split('::');
+  const [first, last] = [start, end ?? ''].map((part) => part.split(':').filter(Boolean));
+  const zeros = 8 - (first?.length ?? 0) - (last?.length ?? 0);
+  const groups = [...(first ?? []), ...Array.from({ length: zeros }, () => '0'), ...(last ?? [])];
+  return groups.slice(0, NETWORK_GROUPS).join(':');
 }

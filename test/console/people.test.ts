@@ -14,7 +14,7 @@ beforeEach(() => {
 });
 afterEach(() => people.stop());
 
-function signIn(): string {
+function signIn(user = 'anna'): string {
   let isOpen = true;
   const session = {
     rows: async () => [],
@@ -27,7 +27,7 @@ function signIn(): string {
       ended++;
     },
   };
-  return people.add({ user: 'anna', address: '::1', session, isOperator: false });
+  return people.add({ user, address: '::1', session, isOperator: false });
 }
 
 test('each has a secret and a token of its own', () => {
@@ -64,7 +64,7 @@ test('work that goes on keeps its person', () => {
     ...{ messages: [], failed: [], isOver: false },
   };
   people.find(secret)?.jobs.set(job.id, job);
-  nowMs = 9 * HOUR_MS;
+  nowMs = 7 * HOUR_MS;
   expect(people.find(secret)).not.toBeNull();
   job.isOver = true;
   nowMs += 15 * MINUTE_MS;
@@ -82,10 +82,25 @@ test('ends with the connection, by sign-out, and at the stop', () => {
   expect(people.find(last)).toBeNull();
 });
 
+test('a page that follows by itself is no use', () => {
+  const secret = signIn();
+  nowMs = 10 * MINUTE_MS;
+  expect(people.find(secret, { isUse: false })).not.toBeNull();
+  nowMs = 15 * MINUTE_MS;
+  expect(people.find(secret, { isUse: false })).toBeNull();
+});
+
+test('an account has eight sessions: the first ends with the ninth', () => {
+  const [first = '', second = ''] = Array.from({ length: 9 }, () => signIn());
+  expect(ended).toBe(1);
+  expect(people.find(first)).toBeNull();
+  expect(people.find(second)).not.toBeNull();
+});
+
 test('no more than 64 at a time', () => {
   for (let count = 0; count < 64; count++) {
     expect(people.isFull).toBe(false);
-    signIn();
+    signIn(`user-${count}`);
   }
   expect(people.isFull).toBe(true);
   nowMs = 15 * MINUTE_MS;

@@ -61,6 +61,8 @@ test('an IPv6 network counts as one address, and an IPv4 one in its IPv6 form as
   expect(await failing(5, '2001:db8:0:1::7', 'app')).toBe(5);
   expect(await failing(5, '2001:db8:0:1:9::8', 'app')).toBe(0);
   expect(await failing(5, '2001:db8:0:2::7', 'app')).toBe(5);
+  expect(await failing(5, '2001:db9::1', 'app')).toBe(5);
+  expect(await failing(5, '2001:db9::2', 'app')).toBe(0);
   expect(await failing(5, '::ffff:10.0.0.1', 'app')).toBe(5);
   expect(await failing(5, '10.0.0.1', 'app')).toBe(0);
 });

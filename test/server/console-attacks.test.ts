@@ -10,7 +10,7 @@ import { expect } from '@jest/globals';
 import { onServers } from '../support/on-servers.js';
 import { until } from '../support/poll.js';
 import { adminOf, spawnProxy } from '../support/proxy.js';
-import { query } from '../support/servers.js';
+import { connect, query } from '../support/servers.js';
 
 const PASSWORD = 'a secret of the test';
 const OWNER = 'console_owner';
@@ -189,6 +189,102 @@ onServers('attacks on the console on $name', (server, on) => {
     const { cookie, token } = await signIn();
     await ask('/console/sign-out', { headers: { cookie }, form: { token } });
     expect((await ask('/console/tables', { headers: { cookie } })).status).toBe(303);
+  });
+
+  test('a sign-out in the middle of work ends that, and nothing else', async () => {
+    const names = Array.from({ length: 30 }, (_, nr) => `${schema.name}.w${nr}`);
+    for (const name of names) await query(server, `CREATE TABLE ${name} (id INT)`);
+    await query(proxy, `DROP TABLE ${names.join(', ')}`);
+    const { cookie, token } = await signIn();
+    const list = await ask('/console/tables?view=tables', { headers: { cookie } });
+    const ids = [...list.text.matchAll(/name="id" value="([0-9a-f]{32})"/g)].map(([, one]) => one);
+    expect(ids.length).toBeGreaterThan(29);
+    const form = new URLSearchParams({ token, action: 'hold', for: '9d', back: '/console/tables' });
+    for (const one of ids) form.append('id', one ?? '');
+    const type = { 'content-type': 'application/x-www-form-urlencoded' };
+    const body = form.toString();
+    const selected = '/console/tables/selected';
+    expect((await ask(selected, { headers: { cookie, ...type }, body })).status).toBe(303);
+    await ask('/console/sign-out', { headers: { cookie }, form: { token } });
+    const again = await signIn();
+    expect((await ask('/console/tables', { headers: { cookie: again.cookie } })).status).toBe(200);
+    expect(proxy.lines.filter(({ level }) => Number(level) >= 50)).toEqual([]);
+    expect(JSON.stringify(proxy.lines)).not.toContain('it ended');
+  });
+
+  test('of a schema that was dropped twice each drop comes back as itself', async () => {
+    const name = `${schema.name}_twice`;
+    await account('console_twice', `ALL ON ${name}.*`);
+    const drops: string[] = [];
+    for (const table of ['old', 'new']) {
+      await query(server, `CREATE DATABASE ${name}`, `CREATE TABLE ${name}.${table} (id INT)`);
+      await query(proxy, `DROP DATABASE ${name}`);
+      const [row] = await query<{ readonly dropId: string }>(
+        server,
+        `SELECT group_id AS dropId FROM _undrop.ledger WHERE table_name = '${table}'
+         AND schema_name = '${name}'`,
+      );
+      drops.push(row?.dropId ?? '');
+    }
+    const { cookie, token } = await signIn('console_twice');
+    const headers = { cookie };
+    const restore = async (dropId = '') => {
+      const form = { token };
+      const { headers: told } = await ask(`/console/drops/${dropId}/restore`, { headers, form });
+      const path = told.location ?? '';
+      let page = await ask(path, { headers });
+      await until(async () => {
+        if (!page.text.includes('Under way')) return true;
+        page = await ask(path, { headers });
+        return false;
+      }, 'the work is over');
+      return page.text;
+    };
+    const [older, newer] = drops;
+    expect(await restore(older)).toContain('a newer drop of it is the one that comes back whole');
+    expect(await restore(newer)).toContain('Done: 1; failed: 0.');
+    expect(await restore(older)).toContain('Done: 1; failed: 0.');
+    const rows = await query<{ readonly name: string }>(
+      server,
+      `SELECT TABLE_NAME AS name FROM information_schema.TABLES
+       WHERE TABLE_SCHEMA = '${name}' ORDER BY 1`,
+    );
+    await query(server, `DROP DATABASE ${name}`);
+    expect(rows.map((row) => row.name)).toEqual(['new', 'old']);
+  });
+
+  test('whoever is an operator no longer has none of their pages', async () => {
+    const user = 'console_operator';
+    await account(user, `ALL ON ${schema.name}.*`, 'SELECT, UPDATE ON _undrop.ledger');
+    const { cookie, token } = await signIn(user);
+    const headers = { cookie };
+    expect((await ask('/console/history', { headers })).status).toBe(200);
+    await query(server, `REVOKE SELECT, UPDATE ON _undrop.ledger FROM ${user}@'%'`);
+    expect((await ask('/console/history', { headers })).status).toBe(403);
+    const form = { token, reason: 'x' };
+    expect((await ask('/console/collector/pause', { headers, form })).status).toBe(404);
+  });
+
+  test('pages that hang keep monitoring away from nobody', async () => {
+    const { cookie } = await signIn();
+    const root = await connect(server);
+    await root.query('LOCK TABLES _undrop.ledger WRITE');
+    const hanging = Array.from({ length: 90 }, () =>
+      ask('/console/tables', { headers: { cookie } }).catch(() => null),
+    );
+    expect((await ask('/healthz')).text).toBe('ok\n');
+    await root.query('UNLOCK TABLES');
+    await root.end();
+    const statuses = (await Promise.all(hanging)).map((told) => told?.status);
+    expect(statuses.filter((status) => status === 200).length).toBeGreaterThan(0);
+    expect((await ask('/console/tables', { headers: { cookie } })).status).toBe(200);
+  });
+
+  test('a name that the server reads as another account is none', async () => {
+    for (const user of [`'${OWNER}'`, `${OWNER}\0`, `"${OWNER}"`, `\`${OWNER}\``]) {
+      const form = { user, password: PASSWORD, next: '/console' };
+      expect([user, (await ask('/console/sign-in', { form })).status]).toEqual([user, 401]);
+    }
   });
 
   test('after a reload people sign in again', async () => {

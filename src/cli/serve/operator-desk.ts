@@ -27,6 +27,7 @@ import {
   type Summary,
 } from '../../ledger/overview.js';
 import { findRowsIfAny } from '../../ledger/read.js';
+import { findDroppedSchemas } from '../../ledger/schema-restores.js';
 import type { CollectorFigures } from '../../lifecycle/figures.js';
 import type { LimitSettings } from '../../lifecycle/limits/choose-early.js';
 import type { ThrottleSettings } from '../../lifecycle/throttle/throttle.js';
@@ -34,6 +35,7 @@ import type { Log } from '../../log.js';
 import { shownDue } from '../../names/names.js';
 import { changeHold, findHeld, type HoldChange } from '../../restore/change-hold.js';
 import { type ListedTable, tableInEvent } from '../../restore/held-tables.js';
+import { chooseDrop } from '../../restore/schema/restore-schema.js';
 import { type HeldRows, readHeldRows } from '../../restore/show.js';
 import type { ServicePool } from '../../service/pool/pools.js';
 import { describeAddress } from '../../service/server-address.js';
@@ -142,6 +144,11 @@ export class OperatorDesk implements OperatorDoor {
     const held = await findHeld(pool, id);
     await this.#tell({ event: 'rows-shown', ...tableInEvent(held), ...actorOf(who) });
     return readHeldRows(pool, held, ROWS_SHOWN);
+  }
+
+  async meantDropOf(schema: string): Promise<string | null> {
+    const found = await findDroppedSchemas(this.#options.pool(), { name: schema });
+    return chooseDrop(found, schema)?.groupId ?? null;
   }
 
   leftOf(dropId: string): Promise<number> {

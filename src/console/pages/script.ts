@@ -25,7 +25,7 @@ const follow = async () => {
   await new Promise((resolve) => setTimeout(resolve, 1000 * Number(now.dataset.follow)));
   if (document.hidden) return void follow();
   try {
-    const response = await fetch(location.href, { headers: { accept: 'text/html' } });
+    const response = await fetch(location.href, { headers: { 'x-undrop-follows': '1' } });
     const text = await response.text();
     if (response.redirected || !response.ok) return void location.reload();
     const fresh = new DOMParser().parseFromString(text, 'text/html').querySelector('[data-part]');

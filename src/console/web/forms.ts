@@ -5,7 +5,7 @@ import { isHoldId } from '../../names/names.js';
 import {
   changeTable,
   getTable,
-  isNewestDrop,
+  planTable,
   type TableAction,
   tablesOfDrop,
   wrongParam,
@@ -16,7 +16,7 @@ import { BASE, link } from '../pages/layout.js';
 import { shownName } from '../pages/tables.js';
 import { done, failed, type PageAnswer, type Pages, seeOther, wordsOf } from './answers.js';
 import { newJob, workOn, workOnSchema } from './jobs.js';
-import { actorOf, type People, type Person } from './people.js';
+import { actorOf, isAtWork, type People, type Person } from './people.js';
 import { type Form, ownPath } from './requests.js';
 import type { Visit } from './show.js';
 
@@ -126,6 +126,7 @@ export class Forms {
     const back = ownPath(form.get('back')).slice(BASE.length);
     if (!ids.every(isHoldId)) throw wrongParam('id', 'ids of 32 digits', ids);
     if (ids.length === 0) return failed(person, back, 'Nothing is chosen.');
+    if (isAtWork(person)) return failed(person, back, AT_WORK);
     if (action === 'pin' && !person.isOperator) {
       return this.#pages.problem(403, 'For operators', 'Only operators pin a table.', person);
     }
@@ -174,10 +175,19 @@ export class Forms {
     if (first === undefined)
       return failed(person, '/tables', 'Nothing of this statement is in HOLD any more.');
     const back = link(`/drops/${dropId}`);
-    const job = newJob(person, { title: 'Restore', total: tables.length, back });
+    if (isAtWork(person)) return failed(person, `/drops/${dropId}`, AT_WORK);
     const { schema } = first;
     const isDroppedSchema = first.how === 'DROP DATABASE' && schema !== null;
-    if (isDroppedSchema && (await isNewestDrop(person.session, { schema, dropId }))) {
+    const isMeant =
+      isDroppedSchema && (await this.#options.operator.meantDropOf(schema)) === dropId;
+    if (isDroppedSchema && !isMeant) {
+      const { notes } = await planTable(person.session, first.id, {});
+      if (notes.some((text) => text.startsWith('refused: there is no schema'))) {
+        return failed(person, `/drops/${dropId}`, olderDrop(schema, dropId));
+      }
+    }
+    const job = newJob(person, { title: 'Restore', total: tables.length, back });
+    if (isMeant && schema !== null) {
       void workOnSchema(this.#options, job, { person, schema, dropId });
     } else {
       const one = async (id: string) => {
@@ -206,4 +216,10 @@ export class Forms {
 
 function isAction(action: string): action is TableAction {
   return ['restore', 'swap', 'hold', 'purge'].includes(action);
+}
+
+const AT_WORK = 'Your last work on several tables is not over yet: wait for its end.';
+
+function olderDrop(schema: string, dropId: string): string {
+  return `There is no schema ${schema}, and a newer drop of it is the one that comes back whole: restore that one, or create the schema, first. By command: undrop restore --schema ${dropId}.`;
 }

@@ -67,7 +67,10 @@ export async function workOnSchema(
   try {
     const { info, warnings } = await undropSchema(person.session, schema);
     job.messages.push(info, ...warnings);
-    job.done = job.total;
+    // The answer may be of another drop; the ledger knows.
+    const left = await operator.leftOf(dropId);
+    job.done = Math.max(job.total - left, 0);
+    if (left > 0) job.failed.push(`still held: ${left}`);
   } catch (error) {
     job.failed.push(reasonOf(error, log));
   } finally {

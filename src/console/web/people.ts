@@ -11,6 +11,8 @@ const WHOLE_MS = 8 * 3_600_000;
 const CHECK_MS = 30_000;
 /** Each holds a connection of the server. */
 const PEOPLE_MAX = 64;
+/** Above it, the first session of an account ends with the next sign-in. */
+const OF_ACCOUNT_MAX = 8;
 const SECRET_BYTES = 24;
 
 /** Work on many tables that goes on while its page is looked at. */
@@ -33,7 +35,7 @@ export interface Person {
   /** In each form, so that no other page can send one. */
   readonly token: string;
   /** May UPDATE the ledger, as the server has answered. */
-  readonly isOperator: boolean;
+  isOperator: boolean;
   readonly jobs: Map<string, Job>;
   /** The outcome of the last form: the next page shows it, once. */
   flash: { readonly text: string; readonly tone: 'good' | 'warn' | 'bad' } | null;
@@ -63,17 +65,27 @@ export class People {
   /** Returns the secret of the person's cookie. */
   add(who: Pick<Person, 'user' | 'address' | 'session' | 'isOperator'>): string {
     const person: Person = { ...who, token: newSecret(), jobs: new Map(), flash: null };
+    const mine = [...this.#all].filter(
+      ([
+        ,
+        {
+          person: { user },
+        },
+      ]) => user === who.user,
+    );
+    const [oldest] = mine;
+    if (mine.length >= OF_ACCOUNT_MAX && oldest !== undefined) this.#end(...oldest);
     const [secret, nowMs] = [newSecret(), this.#nowMs()];
     this.#all.set(secret, { person, sinceMs: nowMs, usedMs: nowMs });
     return secret;
   }
 
-  /** Null: nobody is signed in by this secret, or no longer. */
-  find(secret: string): Person | null {
+  /** Null: nobody is signed in by this secret, or no longer. `isUse`: by the person's own act. */
+  find(secret: string, { isUse = true }: { readonly isUse?: boolean } = {}): Person | null {
     this.#endOld();
     const found = this.#all.get(secret);
     if (found === undefined) return null;
-    found.usedMs = this.#nowMs();
+    if (isUse) found.usedMs = this.#nowMs();
     return found.person;
   }
 
@@ -90,9 +102,9 @@ export class People {
     const nowMs = this.#nowMs();
     for (const [secret, one] of this.#all) {
       const { person, sinceMs, usedMs } = one;
-      const isAtWork = [...person.jobs.values()].some(({ isOver }) => !isOver);
-      const isOld = nowMs - usedMs >= UNUSED_MS || nowMs - sinceMs >= WHOLE_MS;
-      if (!person.session.isOpen || (isOld && !isAtWork)) this.#end(secret, one);
+      const isIdle = nowMs - usedMs >= UNUSED_MS && !isAtWork(person);
+      const isOld = isIdle || nowMs - sinceMs >= WHOLE_MS;
+      if (!person.session.isOpen || isOld) this.#end(secret, one);
     }
   }
 
@@ -100,6 +112,11 @@ export class People {
     this.#all.delete(secret);
     person.session.end();
   }
+}
+
+/** Whether work of this person is under way: one at a time. */
+export function isAtWork({ jobs }: Pick<Person, 'jobs'>): boolean {
+  return [...jobs.values()].some(({ isOver }) => !isOver);
 }
 
 /** The name of a person in the audit. */

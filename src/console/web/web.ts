@@ -19,7 +19,7 @@ import { signInPage } from '../pages/sign-in.js';
 import { STYLE } from '../pages/style.js';
 import { asset, type PageAnswer, Pages, seeOther, wordsOf } from './answers.js';
 import { Forms } from './forms.js';
-import { isSameSecret, type People, type Person } from './people.js';
+import { isAtWork, isSameSecret, type People, type Person } from './people.js';
 import { cookieOf, cookieText, type Form, ownPath, readForm, readUrl } from './requests.js';
 import { Shows } from './show.js';
 
@@ -33,6 +33,8 @@ export interface WebOptions {
 }
 
 const REQUESTS_MAX = 64;
+/** A page that follows what it shows sends it: nobody has used it. */
+const FOLLOWS = 'x-undrop-follows';
 
 const SAFE = {
   'content-security-policy':
@@ -107,13 +109,18 @@ export class Web {
         ? this.#signInForm(query.get('next'), null)
         : this.#signIn(request, form);
     }
-    const person = people.find(cookieOf(request) ?? '');
+    const isUse = request.headers[FOLLOWS] === undefined;
+    const person = people.find(cookieOf(request) ?? '', { isUse });
     if (person === null) {
       const next = method === 'GET' ? ownPath(request.url ?? null) : BASE;
       return seeOther(link('/sign-in', { next }));
     }
     const visit = { person, path, query };
     try {
+      // Operators may have lost the privilege; work under way isn't waited for.
+      if (person.isOperator && !isAtWork(person)) {
+        person.isOperator = await isOperator(person.session);
+      }
       if (form === null) return await this.#shows.get(visit);
       if (!isSameSecret(form.get('token') ?? '', person.token)) {
         return this.#pages.problem(
