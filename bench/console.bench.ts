@@ -7,7 +7,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { adminOf, controlPid, type ProxyProcess, spawnProxy } from '../test/support/proxy.js';
 import { query, startServer } from '../test/support/servers.js';
 import { fillBigTable } from './big-table.js';
-import { holdMany } from './many-held.js';
+import { FILL_FAST, holdMany } from './many-held.js';
 import { LIVE_ROWS, startReads } from './paced.js';
 import { residentKb } from './peers.js';
 import { formatRatio, machineLoad, pairedRatios, report, spread } from './report.js';
@@ -16,10 +16,10 @@ const TABLES = Number(process.env['BENCH_TABLES'] ?? '100000');
 const SERVERS = process.env['BENCH_SERVERS']?.split(',') ?? ['mysql-9.7', 'mariadb-11.8'];
 const TIMES = 5;
 const PEOPLE = 10;
-const RATE = Number(process.env['BENCH_RATE'] ?? '4000');
+const RATE = Number(process.env['BENCH_RATE'] ?? '1500');
 const ROUNDS = Number(process.env['BENCH_ROUNDS'] ?? '5');
 const ROUND_S = 6;
-const BETWEEN_CLICKS_MS = 1_000;
+const BETWEEN_CLICKS_MS = 3_000;
 const OWNER = 'bench_owner';
 const PASSWORD = 'of the bench';
 const PAGES = {
@@ -35,6 +35,7 @@ const PAGES = {
   health: '/health',
 };
 
+const people = Array.from({ length: PEOPLE }, (_, nr) => `bench_person_${nr}`);
 const pages: string[][] = [];
 const reads: string[][] = [];
 const loadBefore = machineLoad();
@@ -55,7 +56,11 @@ report({
 });
 
 async function measure(name: string): Promise<void> {
-  const server = await startServer(name, ['--innodb-file-per-table=OFF', '--skip-log-bin']);
+  const server = await startServer(name, [
+    '--innodb-file-per-table=OFF',
+    '--skip-log-bin',
+    FILL_FAST,
+  ]);
   const variables = {
     ADMIN_LISTEN: '127.0.0.1:0',
     COLLECT: 'on',
@@ -73,6 +78,10 @@ async function measure(name: string): Promise<void> {
     server,
     `CREATE USER ${OWNER}@'%' IDENTIFIED BY '${PASSWORD}'`,
     `GRANT ALL ON held.* TO ${OWNER}@'%'`,
+    ...people.flatMap((user) => [
+      `CREATE USER ${user}@'%' IDENTIFIED BY '${PASSWORD}'`,
+      `GRANT ALL ON *.* TO ${user}@'%'`,
+    ]),
   );
   const proxy = await spawnProxy(server, variables);
   try {
@@ -102,21 +111,15 @@ async function measure(name: string): Promise<void> {
     const afterKb = residentKb(controlPid(proxy));
     const mb = [beforeKb, afterKb].map((kb) => (kb / 1_024).toFixed(0)).join(' → ');
     pages.push([name, '**memory, MB**', '', mb, '', '']);
-    await besideReads(name, proxy, server);
+    await besideReads(name, proxy);
   } finally {
     await proxy.stop();
     await server.stop();
   }
 }
 
-async function besideReads(
-  name: string,
-  proxy: ProxyProcess,
-  { user, password }: { readonly user: string; readonly password: string },
-): Promise<void> {
-  const cookies = await Promise.all(
-    Array.from({ length: PEOPLE }, () => signIn(proxy, user, password)),
-  );
+async function besideReads(name: string, proxy: ProxyProcess): Promise<void> {
+  const cookies = await Promise.all(people.map((user) => signIn(proxy, user, PASSWORD)));
   const felt = await startReads(proxy, RATE);
   const found: Record<'without' | 'with', number[]> = { without: [], with: [] };
   for (let round = 0; round < ROUNDS; round++) {

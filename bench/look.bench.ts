@@ -8,7 +8,7 @@ import { until } from '../test/support/poll.js';
 import { parseExposition } from '../test/support/prometheus-text.js';
 import { adminOf, spawnProxy, spawnUndrop, workerPids } from '../test/support/proxy.js';
 import { connect, query, startServer, type Target } from '../test/support/servers.js';
-import { holdMany } from './many-held.js';
+import { FILL_FAST, holdMany } from './many-held.js';
 import { peakKb } from './peers.js';
 import { machineLoad, report } from './report.js';
 
@@ -26,7 +26,11 @@ const rows: string[][] = [];
 const loadBefore = machineLoad();
 for (const name of SERVERS) {
   // In the system tablespace: files of their own would be 11 GB.
-  const server = await startServer(name, ['--innodb-file-per-table=OFF', '--skip-log-bin']);
+  const server = await startServer(name, [
+    '--innodb-file-per-table=OFF',
+    '--skip-log-bin',
+    FILL_FAST,
+  ]);
   try {
     rows.push([name, ...(await measure(server))]);
   } finally {

@@ -3,6 +3,9 @@ import { randomBytes } from 'node:crypto';
 import { formatHoldName, newHoldId } from '../src/names/names.js';
 import { connect, type Target } from '../test/support/servers.js';
 
+/** For the server: the filling waits for no disk. */
+export const FILL_FAST = '--innodb-flush-log-at-trx-commit=0';
+
 const AT_ONCE = 200;
 const DAY_MS = 86_400_000;
 

@@ -74,6 +74,8 @@ export interface ConsoleDrop {
   /** The first of its tables that were read. */
   readonly first: ConsoleTable;
   readonly tables: number;
+  /** It has more tables than were read. */
+  readonly isPart: boolean;
   readonly schemas: readonly string[];
   /** Null: no size is known. */
   readonly bytes: number | null;
@@ -88,8 +90,8 @@ interface DropPage {
 const DROPS_OF_PAGE = 50;
 
 /**
- * A page with a line for each statement, newest first; one of more than 10,000 tables is continued
- * on the next. Parameters as of `listDropped`. Rejects with UNDROP_API_REQUEST.
+ * A page with a line for each statement, newest first; one of more than 495 tables is continued on
+ * the next. Parameters as of `listDropped`. Rejects with UNDROP_API_REQUEST.
  */
 export async function listDropsOf(session: ConsoleSession, params: Params): Promise<DropPage> {
   const groups = new Map<string, { readonly before: string | null; tables: ConsoleTable[] }>();
@@ -97,8 +99,7 @@ export async function listDropsOf(session: ConsoleSession, params: Params): Prom
   let last: string | null = null;
   let read = 0;
   do {
-    const limit = String(read === 0 ? FIRST_ROWS : LIMIT_MAX);
-    const page = await listDropped(session, { ...params, limit, cursor });
+    const page = await listDropped(session, { ...params, limit: String(FIRST_ROWS), cursor });
     for (const table of page.tables) {
       const key = table.dropId ?? table.id;
       const group = groups.get(key) ?? { before: last, tables: [] };
@@ -116,13 +117,19 @@ export async function listDropsOf(session: ConsoleSession, params: Params): Prom
   const other = all[page.length];
   // Statements at the same time have ids among each other's: rather a line twice than none.
   const next = other === undefined ? cursor : (other.before ?? last);
-  return { drops: page.map(({ tables }) => dropOf(tables)), next };
+  const drops = page.map(({ tables }) => dropOf(tables));
+  return {
+    drops: drops.map((drop) => ({ ...drop, isPart: next !== null && all.length === 1 })),
+    next,
+  };
 }
 
-const FIRST_ROWS = 200;
-const ROWS_OF_PAGE_MAX = 10_000;
+/** With the one more that is asked for, as many as are located by name, among any number. */
+const FIRST_ROWS = 99;
+const ROWS_OF_PAGE_MAX = 5 * FIRST_ROWS;
+const DROP_TABLES_MAX = 10_000;
 
-function dropOf(tables: readonly ConsoleTable[]): ConsoleDrop {
+function dropOf(tables: readonly ConsoleTable[]): Omit<ConsoleDrop, 'isPart'> {
   const [first] = tables;
   if (first === undefined) throw new Error('a drop without tables');
   const sizes = tables.flatMap(({ bytes }) => bytes ?? []);
@@ -143,7 +150,7 @@ export async function tablesOfDrop(
 ): Promise<readonly ConsoleTable[]> {
   if (!isHoldId(dropId)) throw wrongParam('drop', 'the 32 digits of a drop', dropId);
   const where = `WHERE Drop_id = ${literal(dropId)}`;
-  const sql = `SHOW FULL DROPPED TABLES ${where} LIMIT ${ROWS_OF_PAGE_MAX}`;
+  const sql = `SHOW FULL DROPPED TABLES ${where} LIMIT ${DROP_TABLES_MAX}`;
   return (await session.rows(sql)).map(tableOf);
 }
 

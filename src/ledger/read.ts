@@ -70,6 +70,8 @@ export interface LiveFit {
   readonly digits?: string;
   /** Only ids that are less than this one: dropped before it. */
   readonly before?: string;
+  /** The whole id of a drop. */
+  readonly drop?: string;
   readonly schema?: string;
   /** A pattern for the table's name, as in the server's own SHOW TABLES LIKE. */
   readonly like?: string;
@@ -271,6 +273,7 @@ export function isOfDrop(digits: string): SQLQuery {
 function fitting({
   digits,
   before,
+  drop,
   schema,
   like,
   names,
@@ -287,6 +290,7 @@ function fitting({
   return [
     ...(digits === undefined ? [] : [hasDigits(sql`id`, digits)]),
     ...(before === undefined ? [] : [sql`id < ${before}`]),
+    ...(drop === undefined ? [] : [sql`group_id = ${drop}`]),
     ...(schema === undefined ? [] : [is(sql`schema_name`, schema)]),
     ...(like === undefined ? [] : [isTableLike(like)]),
     ...(named === undefined ? [] : [sql`(${sql.join(named, sql` OR `)})`]),

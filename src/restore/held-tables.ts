@@ -116,7 +116,7 @@ export async function listWanted(
 }
 
 /** Above as many, one look at all names is quicker than a look at each. */
-const NAMED_MAX = 100;
+export const NAMED_MAX = 100;
 
 /** The held tables of these rows, newest first. */
 export async function listPage(

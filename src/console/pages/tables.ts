@@ -69,13 +69,13 @@ function dropTable(drops: readonly ConsoleDrop[]): Html {
   })}</tbody></table></div>`;
 }
 
-function whatOf({ first, dropId, tables, schemas }: ConsoleDrop): Html {
+function whatOf({ first, dropId, tables, schemas, isPart }: ConsoleDrop): Html {
   if (tables === 1 || dropId === null) {
     return html`<a href="${link(`/tables/${first.id}`)}">${shownName(first)}</a>`;
   }
   const where =
     schemas.length === 1 ? ` of ${schemas[0]}` : ` of ${count(schemas.length, 'schema')}`;
-  return html`<a href="${link(`/drops/${dropId}`)}">${count(tables, 'table')}${where}</a>`;
+  return html`<a href="${link(`/drops/${dropId}`)}">${isPart && 'more than '}${count(tables, 'table')}${where}</a>`;
 }
 
 export function shownName({ schema, table, id }: ConsoleTable): string {

@@ -19,7 +19,7 @@ import { signInPage } from '../pages/sign-in.js';
 import { STYLE } from '../pages/style.js';
 import { asset, type PageAnswer, Pages, seeOther, wordsOf } from './answers.js';
 import { Forms } from './forms.js';
-import { isAtWork, isSameSecret, type People, type Person } from './people.js';
+import { isSameSecret, type People, type Person } from './people.js';
 import { cookieOf, cookieText, type Form, ownPath, readForm, readUrl } from './requests.js';
 import { Shows } from './show.js';
 
@@ -117,8 +117,8 @@ export class Web {
     }
     const visit = { person, path, query };
     try {
-      // Operators may have lost the privilege; work under way isn't waited for.
-      if (person.isOperator && !isAtWork(person)) {
+      // Operators may have lost the privilege. The page of work under way doesn't wait for it.
+      if (person.isOperator && path[0] !== 'jobs') {
         person.isOperator = await isOperator(person.session);
       }
       if (form === null) return await this.#shows.get(visit);
@@ -173,7 +173,13 @@ export class Web {
     const before = people.find(cookieOf(request) ?? '');
     if (before !== null) people.end(before);
     const address = request.socket.remoteAddress ?? '';
-    const secret = people.add({ user, address, session, isOperator: await isOperator(session) });
+    let secret: string;
+    try {
+      secret = people.add({ user, address, session, isOperator: await isOperator(session) });
+    } catch (error) {
+      session.end();
+      throw error;
+    }
     log.info({ event: 'admin', address, user }, 'signed in to the console');
     return {
       ...seeOther(next),

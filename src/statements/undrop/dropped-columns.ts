@@ -27,7 +27,7 @@ export type BoundList =
       readonly fields: readonly Field<Dropped>[] | { readonly count: string };
       readonly plan: ListPlan<Dropped>;
       /** Only these tables may be meant by the WHERE. */
-      readonly among: Pick<LiveFit, 'before' | 'digits'>;
+      readonly among: Pick<LiveFit, 'before' | 'digits' | 'drop'>;
       /** Only the last digits of ids are shown, as many as tell them apart. */
       readonly hasShortIds: boolean;
     }
@@ -57,6 +57,8 @@ const TABLE_COLUMNS: readonly Field<Dropped>[] = [
 /** Without FULL. */
 const SHORT = new Set(['Id', 'Schema', 'Table', 'Dropped_at', 'User', 'Expires_at']);
 const TIMES = new Set(['Dropped_at', 'Expires_at']);
+/** The ledger may be behind the server with these. */
+const LATE = new Set(['Rows', 'Bytes', 'State', 'Expires_at', 'Next']);
 
 const SCHEMA_COLUMNS: readonly Field<DroppedSchema>[] = [
   { key: 'groupId', title: 'Drop_id' },
@@ -81,7 +83,7 @@ export function bindList(
     const fields = SCHEMA_COLUMNS;
     return { what, fields, plan: planList(clauses, { fields, ...common }) };
   }
-  const plan = planList(clauses, { fields: TABLE_COLUMNS, ...common });
+  const plan = planList(clauses, { fields: TABLE_COLUMNS, late: LATE, ...common });
   const among = idsMeant(clauses.where, decode);
   if (select !== null && 'count' in select) {
     return { what: 'tables', fields: select, plan, among, hasShortIds: false };
@@ -95,19 +97,21 @@ export function bindList(
 }
 
 /**
- * By `Id < '…'` or `Id = '…'`, alone or with others by AND: then the ledger is read from there on,
- * however many tables are newer.
+ * By `Id < '…'`, `Id = '…'` or `Drop_id = '…'`, alone or with others by AND: then the ledger is
+ * read from there on, however many tables are newer.
  */
 function idsMeant(
   where: ListCondition | null,
   decode: (literal: Literal) => string,
-): Pick<LiveFit, 'before' | 'digits'> {
+): Pick<LiveFit, 'before' | 'digits' | 'drop'> {
   for (const one of where?.kind === 'and' ? where.all : [where]) {
     if (one?.kind !== 'compare' || (one.by !== '<' && one.by !== '=')) continue;
     const { by, left, right } = one;
-    if (left.kind !== 'column' || left.column.toLowerCase() !== 'id') continue;
     const id = right.kind === 'text' ? decode(right).toLowerCase() : '';
-    if (isHoldId(id)) return by === '<' ? { before: id } : { digits: id };
+    if (left.kind !== 'column' || !isHoldId(id)) continue;
+    const column = left.column.toLowerCase();
+    if (column === 'id') return by === '<' ? { before: id } : { digits: id };
+    if (column === 'drop_id' && by === '=') return { drop: id };
   }
   return {};
 }

@@ -9,7 +9,8 @@ import { UndropError } from '../../errors.js';
 import type { LedgerRow } from '../../ledger/entry.js';
 import { AT } from '../../ledger/intents/intent-text.js';
 import { findPage, type LiveFit } from '../../ledger/read.js';
-import { listRows, newestFirst } from '../../restore/held-tables.js';
+import { PINNED_UNTIL } from '../../names/names.js';
+import { describeRow, listPage, NAMED_MAX, newestFirst } from '../../restore/held-tables.js';
 import { canComeBack } from '../../restore/plan-restore.js';
 import { isServiceError, unlessRefused } from '../../service/errors.js';
 import type { ServicePool } from '../../service/pool/pools.js';
@@ -71,8 +72,9 @@ const PAGE_ROWS = 500;
 /**
  * Matching held tables, newest first, that this user may see: at least `enough`, if there are as
  * many among the newest `TABLES_MAX`. Privileges are checked page by page, and only visible tables
- * are located. `choose`: called for the tables of each page; default: all are wanted. `isCut`: the
- * older ones were not read, although too few were found.
+ * are located. `mayBe`: leaves out, by the ledger alone, what is not wanted, before it is located;
+ * `choose`: does so afterwards; default: all are wanted. `isCut`: the older ones were not read,
+ * although too few were found.
  */
 export async function findSeen(
   fit: LiveFit,
@@ -80,9 +82,11 @@ export async function findSeen(
     facts,
     server,
     enough = TABLES_MAX,
+    mayBe = async (tables) => tables,
     choose = async (tables) => tables,
   }: Asker & {
     readonly enough?: number;
+    readonly mayBe?: (tables: readonly Dropped[]) => Promise<readonly Dropped[]>;
     readonly choose?: (tables: readonly Dropped[]) => Promise<readonly Dropped[]>;
   },
   options: InterceptOptions,
@@ -97,8 +101,15 @@ export async function findSeen(
     looked += PAGE_ROWS;
     const seen = await seenBy(rows, { facts, granted }, options);
     if ('errno' in seen) return seen;
-    if (seen.length > 0) found.push(...(await choose(await listDropped(pool, facts, seen))));
-    isCut = rows.length === PAGE_ROWS && looked >= TABLES_MAX;
+    const ids = new Set((await mayBe(seen.flatMap(byLedger))).map(({ id }) => id));
+    let left = seen.filter(({ row }) => ids.has(row.id));
+    while (left.length > 0 && found.length < enough) {
+      // A few are located by their names, which costs the same among any number.
+      const count = enough - found.length > NAMED_MAX ? left.length : NAMED_MAX;
+      found.push(...(await choose(await listDropped(pool, facts, left.slice(0, count)))));
+      left = left.slice(count);
+    }
+    isCut = rows.length === PAGE_ROWS && looked >= TABLES_MAX && found.length < enough;
     if (isCut || found.length >= enough) break;
   }
   return { seen: found.sort(newestFirst), isCut };
@@ -147,6 +158,15 @@ interface Seen extends Pick<Dropped, 'statement'> {
   readonly row: LedgerRow;
 }
 
+/** The part that the ledger has: the state is the server's, which isn't asked. */
+function byLedger({ row, statement }: Seen): readonly Dropped[] {
+  const table = describeRow(row.id, row);
+  const { origin } = table;
+  const notLocated = { holdSchema: '', holdName: '', state: 'HOLD', due: PINNED_UNTIL } as const;
+  const logs = { logged: row.sqlLogBin, rowLogged: row.rowLogged };
+  return origin === null ? [] : [{ ...table, ...notLocated, ...logs, origin, statement }];
+}
+
 function whole(row: LedgerRow): Seen {
   return { row, statement: row.statementText };
 }
@@ -158,7 +178,7 @@ async function listDropped(
 ): Promise<readonly Dropped[]> {
   const statements = new Map(seen.map(({ row, statement }) => [row.id, statement]));
   const rows = seen.map(({ row }) => row);
-  const listed = await inQueue(pool, `read ${user}`, () => listRows(pool, rows));
+  const listed = await inQueue(pool, `read ${user}`, () => listPage(pool, rows));
   return listed.flatMap((table) => {
     const { id, origin } = table;
     return origin === null ? [] : [{ ...table, origin, statement: statements.get(id) ?? null }];

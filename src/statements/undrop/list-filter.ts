@@ -18,6 +18,8 @@ import { hasPattern, type PatternPart } from '../../wildcards.js';
 import { ER_BAD_FIELD_ERROR, ER_WRONG_ARGUMENTS } from '../../wire/server-errors.js';
 import { SaidByServer } from './said-by-server.js';
 
+const NONE: ReadonlySet<string> = new Set();
+
 type Value = string | number | Date | null;
 
 /** A value of a row, and how others compare with it. */
@@ -26,6 +28,8 @@ interface Term<T> {
   readonly of: (item: T) => Value;
   /** A literal as written. */
   readonly text?: string;
+  /** A column that isn't known yet: null for each row. */
+  readonly isLate?: boolean;
 }
 
 /** Null: it is neither true nor false. */
@@ -35,12 +39,16 @@ interface ListColumns<T> {
   readonly fields: readonly Field<T>[];
   /** The titles of columns that are times. */
   readonly times: ReadonlySet<string>;
+  /** The titles of columns that are known only after the server was asked; default: none. */
+  readonly late?: ReadonlySet<string>;
   readonly decode: (literal: Literal) => string;
 }
 
 export interface ListPlan<T> {
   /** Null: all are, because there is no WHERE. */
   readonly isWanted: ((item: T) => boolean) | null;
+  /** The same before the late columns are known: false only if none of their values would do. */
+  readonly mayBeWanted: ((item: T) => boolean) | null;
   /** Null: in the order of the list. */
   readonly order: ((one: T, other: T) => number) | null;
   readonly limit: ListClauses['limit'];
@@ -51,7 +59,9 @@ export function planList<T>(
   { where, orderBy, limit }: ListClauses,
   columns: ListColumns<T>,
 ): ListPlan<T> {
-  const test = where === null ? null : testOf(where, columns);
+  const { late = NONE, ...known } = columns;
+  const test = where === null ? null : testOf(where, known);
+  const early = where === null ? null : testOf(where, { ...known, late });
   const orders = orderBy.map(({ isDescending, ...name }) => {
     const { of } = termOf({ kind: 'column', ...name }, columns, 'order clause');
     const sign = isDescending ? -1 : 1;
@@ -59,6 +69,7 @@ export function planList<T>(
   });
   return {
     isWanted: test === null ? null : (item) => test(item) === true,
+    mayBeWanted: early === null ? null : (item) => early(item) !== false,
     order:
       orders.length === 0
         ? null
@@ -72,7 +83,7 @@ export function planList<T>(
  * hundred LIKEs of one row may take milliseconds.
  */
 export async function applyPlan<T>(
-  plan: ListPlan<T>,
+  plan: Omit<ListPlan<T>, 'mayBeWanted'>,
   items: readonly T[],
   pause: () => Promise<void>,
 ): Promise<readonly T[]> {
@@ -123,8 +134,8 @@ function testOf<T>(condition: ListCondition, columns: ListColumns<T>): Test<T> {
       return (item) => negated(test(item));
     }
     case 'is-null': {
-      const { of } = termOf(condition.operand, columns);
-      return (item) => of(item) === null;
+      const { of, isLate } = termOf(condition.operand, columns);
+      return (item) => (isLate ? null : of(item) === null);
     }
     case 'compare':
       return comparisonOf(condition, columns);
@@ -147,7 +158,10 @@ function comparisonOf<T>(
     );
   }
   const [first, second] = [fitted(one, other, left), fitted(other, one, right)];
-  if (by === '<=>') return (item) => orderOf(first.of(item), second.of(item)) === 0;
+  if (by === '<=>') {
+    const isLate = one.isLate || other.isLate;
+    return (item) => (isLate ? null : orderOf(first.of(item), second.of(item)) === 0);
+  }
   return onValues(first, second, (value, than) => holds(by, orderOf(value, than)));
 }
 
@@ -182,7 +196,7 @@ function holds(by: Exclude<Comparison, '<=>'>, order: number): boolean {
 
 function termOf<T>(
   operand: Operand,
-  { fields, times, decode }: ListColumns<T>,
+  { fields, times, late = NONE, decode }: ListColumns<T>,
   clause = 'where clause',
 ): Term<T> {
   switch (operand.kind) {
@@ -190,6 +204,7 @@ function termOf<T>(
       const field = fieldOf(operand, fields, clause);
       const { title = '', isNumber } = field;
       const type = times.has(title) ? 'time' : isNumber ? 'number' : 'text';
+      if (late.has(title)) return { type, of: () => null, isLate: true };
       return { type, of: (item) => valueIn(field, item) };
     }
     case 'text': {
@@ -215,7 +230,8 @@ const TIME_EXPECTED = 'a time like 2026-11-24 14:00 (UTC)';
 
 /** The term as it compares with a value of the other's type. */
 function fitted<T>(term: Term<T>, { type }: Term<T>, { at }: Operand): Term<T> {
-  const { text } = term;
+  const { text, isLate = false } = term;
+  if (isLate) return term;
   if (text === undefined) {
     if (term.type !== 'number' || type === 'number' || type === 'null') return term;
     if (type === 'time') throw new SaidByServer(wrongValue(TIME_EXPECTED, 'a number', at));

@@ -35,14 +35,16 @@ export async function showDropped(
     ...(like !== null && { like }),
     ...among,
   };
-  const { limit, order, isWanted } = plan;
+  const { limit, order, isWanted, mayBeWanted } = plan;
   const enough = limit !== null && order === null ? limit.offset + limit.rows : TABLES_MAX;
   const { pool } = options.service;
   const choose = async (tables: readonly Dropped[]) => {
     const now = await inQueue(pool, `read ${facts.user}`, () => withWhatIsLeft(pool, tables));
     return applyPlan({ isWanted, order: null, limit: null }, now, turn);
   };
-  const found = await findSeen(fit, { facts, server, enough, choose }, options);
+  const mayBe = async (tables: readonly Dropped[]) =>
+    applyPlan({ isWanted: mayBeWanted, order: null, limit: null }, tables, turn);
+  const found = await findSeen(fit, { facts, server, enough, mayBe, choose }, options);
   if ('errno' in found) return answeredWith(found);
   const note = found.isCut ? `Only the newest ${TABLES_MAX} dropped tables were read.` : null;
   const wanted = await applyPlan({ isWanted: null, order, limit }, found.seen, turn);
