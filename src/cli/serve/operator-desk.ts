@@ -199,7 +199,8 @@ export class OperatorDesk implements OperatorDoor {
 function purgeOf({ purging }: CollectorFigures): CollectorView['purge'] {
   if (purging === null) return null;
   const seconds = Math.max((performance.now() - purging.sinceMs) / 1_000, 1);
-  return { id: purging.id, rows: purging.rows, rowsPerSecond: purging.rows / seconds };
+  const { id, rows, readMs } = purging;
+  return { id, rows, rowsPerSecond: rows / seconds, readMs };
 }
 
 function actorOf({ user, client }: Actor) {

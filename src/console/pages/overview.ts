@@ -182,10 +182,17 @@ export function series(
   );
 }
 
-export function purgeText({ id, rows, rowsPerSecond }: NonNullable<CollectorView['purge']>): Html {
+export function purgeText({
+  id,
+  rows,
+  rowsPerSecond,
+  readMs,
+}: NonNullable<CollectorView['purge']>): Html {
   const table = html`<a href="${link(`/tables/${id}`)}">${shortId(id)}</a>`;
   const done = `${count(rows)} so far, ${count(Math.round(rowsPerSecond))} a second`;
-  return html`Rows of ${table} are being deleted: ${done}.`;
+  const felt =
+    readMs === null ? '' : ` Of reads beside it, nine of ten take at most ${readMs.toFixed(1)} ms.`;
+  return html`Rows of ${table} are being deleted: ${done}.${felt}`;
 }
 
 /** Events with their authors, newest first. */

@@ -128,12 +128,18 @@ export class PressureGauge {
   #isFailing = false;
   /** Reads that were sent. */
   #reads = 0;
+  #tailMs: number | null = null;
   /** The work of the purge; `quiet`: it waits for others to be counted. */
   #phase: 'chunk' | 'quiet' | 'other' = 'other';
   #phases = 0;
 
   constructor(options: PressureGaugeOptions) {
     this.#options = options;
+  }
+
+  /** Nine of ten reads beside the last measured chunks took no longer; null: not measured yet. */
+  get tailMs(): number | null {
+    return this.#tailMs;
   }
 
   /** Since the last call. */
@@ -151,6 +157,7 @@ export class PressureGauge {
     const isStalled = waitsMs > STALL_MS && isFelt([waitsMs], this.#usualMs(), impactMs);
     if (beside.length < READS && !isStalled) return 'unknown';
     this.#beside = [];
+    this.#tailMs = tail([...beside, waitsMs]);
     if (isStalled || this.#gauged === 'felt') return 'felt';
     return isFelt(beside, this.#usualMs(), impactMs) ? 'felt' : 'unfelt';
   }

@@ -153,7 +153,7 @@ export class Purger {
       const pace = this.#newPace(key);
       const partitions = await readPartitions(connection, table);
       this.#progress = { table, logged, partitions, key, ...AT_START, rowsRemoved: 0, pace };
-      figures.purging = { id: table.id, sinceMs: monotonicMs(), rows: 0 };
+      figures.purging = { id: table.id, sinceMs: monotonicMs(), rows: 0, readMs: null };
       log.info(
         { event: 'purge', ...logFields(table) },
         'started to delete the rows of a held table',
@@ -229,7 +229,10 @@ export class Purger {
     const removed = counts.reduce((rows, count) => rows + count, 0);
     progress.rowsRemoved += removed;
     figures.rowsPurged += removed;
-    if (figures.purging !== null) figures.purging.rows += removed;
+    if (figures.purging !== null) {
+      figures.purging.rows += removed;
+      figures.purging.readMs = this.#gauge.tailMs;
+    }
     figures.chunks++;
     figures.chunksMs += tookMs;
     if (key === null || !isAlongKey) return removed < chunk.deletes * chunk.rows;
