@@ -2,6 +2,7 @@
  * The ledger for the overview: totals of all that is held, and pages of its history. Each costs one
  * reading of the live rows, or a page along an index.
  */
+import type { TableState } from '../names/names.js';
 import { unlessRefused } from '../service/errors.js';
 import type { Row, ServiceConnection } from '../service/pool/pools.js';
 import {
@@ -16,7 +17,7 @@ import {
 import { asLike } from '../wildcards.js';
 import { ABSENT_TABLE } from '../wire/server-errors.js';
 import { howDropped } from './entry.js';
-import { LIVE, READ_DEADLINE_MS } from './read.js';
+import { LIVE, OF_TABLE, READ_DEADLINE_MS } from './read.js';
 import { HISTORY, LEDGER } from './tables.js';
 
 /** Bytes and tables of all that is held, and of what comes and goes. */
@@ -95,6 +96,23 @@ export async function readSummary(connection: ServiceConnection): Promise<Summar
   };
 }
 
+/** Tables in HOLD whose due time is over, the first ones. */
+export async function readOverdue(connection: ServiceConnection) {
+  const rows = await read(
+    connection,
+    sql`SELECT ${note('read')} id, state, hold_until, dropped_at FROM ${LEDGER}
+        WHERE state = 'HOLD' AND pinned = 0 AND hold_until < UTC_TIMESTAMP() AND ${OF_TABLE}
+        ORDER BY hold_until LIMIT ${OVERDUE_MAX}`,
+  );
+  return rows.map((row) => ({
+    id: textOf(row, 'id'),
+    state: textOf(row, 'state') as TableState,
+    due: dateOf(row, 'hold_until'),
+    droppedAt: dateOf(row, 'dropped_at'),
+  }));
+}
+
+const OVERDUE_MAX = 1_000;
 const DAYS_MAX = 90;
 const DROPS_MAX = 10_000;
 

@@ -5,7 +5,9 @@
  */
 import { timeText } from '../../duration.js';
 import { readUses, type Uses } from '../../ledger/history.js';
+import { readOverdue } from '../../ledger/overview.js';
 import { readServices } from '../../ledger/services.js';
+import type { CollectorFigures } from '../../lifecycle/figures.js';
 import { atText, readStatus, type Status } from '../../lifecycle/status.js';
 import type { Replica } from '../../lifecycle/throttle/throttle.js';
 import { isPinned, shortId, writtenName } from '../../names/names.js';
@@ -31,28 +33,38 @@ export function runStatus(
   });
 }
 
+/**
+ * The problems that need attention, and the services, without a list of all held tables, which
+ * takes long among very many: only those that are overdue are read.
+ */
+export async function readStatusView(
+  pool: ServicePool,
+  settings: StatusSettings,
+  { room }: Pick<CollectorFigures, 'room'>,
+): Promise<{ readonly attention: readonly string[]; readonly services: readonly string[] }> {
+  const status = await readStatus(pool, askedOf(settings, [], await readOverdue(pool)));
+  const { now } = status.server;
+  const { leaderId } = status.collector;
+  const services = reportServices(await readServices(pool), { now, leaderId });
+  const early = room?.early.size ?? 0;
+  return {
+    attention: [
+      ...status.attention,
+      ...serviceProblems(services),
+      ...(early === 0 ? [] : [`tables that are removed early because of a limit: ${early}`]),
+    ],
+    services: serviceLines(services),
+  };
+}
+
 /** All that `undrop status` reports. */
-export async function readStatusReport(
+async function readStatusReport(
   pool: ServicePool,
   settings: StatusSettings,
   replicas: readonly Replica[],
 ): Promise<Report> {
-  const { collect, hold, grace, checkInterval: checkIntervalMs } = settings;
   const held = await readHeld(pool);
-  const status = await readStatus(pool, {
-    user: settings.user,
-    settings: {
-      collect: collect === 'on' ? 'on' : 'auto',
-      holdMs: hold,
-      graceMs: grace,
-      checkIntervalMs,
-      throttle: throttleSettings(settings),
-      limits: limitSettings(settings),
-    },
-    replicas,
-    tables: held.tables,
-    wallClockMs: Date.now(),
-  });
+  const status = await readStatus(pool, askedOf(settings, replicas, held.tables));
   const { now } = status.server;
   const { leaderId } = status.collector;
   const services = reportServices(await readServices(pool), { now, leaderId });
@@ -70,6 +82,28 @@ export async function readStatusReport(
   const limits = { ...status.limits, early };
   const heldReport = { count: tables.length, ...shown };
   return { ...status, ...services, limits, held: heldReport, attention };
+}
+
+function askedOf(
+  settings: StatusSettings,
+  replicas: readonly Replica[],
+  tables: Parameters<typeof readStatus>[1]['tables'],
+): Parameters<typeof readStatus>[1] {
+  const { user, collect, hold, grace, checkInterval: checkIntervalMs } = settings;
+  return {
+    user,
+    settings: {
+      collect: collect === 'on' ? 'on' : 'auto',
+      holdMs: hold,
+      graceMs: grace,
+      checkIntervalMs,
+      throttle: throttleSettings(settings),
+      limits: limitSettings(settings),
+    },
+    replicas,
+    tables,
+    wallClockMs: Date.now(),
+  };
 }
 
 interface Held {
@@ -115,7 +149,7 @@ function nameOf({ origin, id }: ListedTable): string {
   return origin === null ? id : writtenName(origin);
 }
 
-export interface Report extends Omit<Status, 'limits'>, ServicesReport {
+interface Report extends Omit<Status, 'limits'>, ServicesReport {
   readonly held: Held & { readonly count: number };
   readonly limits: Omit<Status['limits'], 'early'> & { readonly early: readonly EarlyTable[] };
 }

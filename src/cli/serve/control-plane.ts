@@ -21,7 +21,7 @@ import type { ProxyTls } from '../../session/login/tls.js';
 import type { Handover, NewsDesk } from '../../webhook/news-desk.js';
 import { readDisk } from '../../webhook/server-news.js';
 import { readFindings } from '../commands/doctor.js';
-import { readStatusReport } from '../commands/status.js';
+import { readStatusView } from '../commands/status.js';
 import {
   hintMsMinOf,
   limitSettings,
@@ -163,7 +163,7 @@ export class ControlPlane {
       limits: limitSettings(settings),
       throttle: throttleSettings(settings),
       holdMsMin: hintMsMinOf(settings),
-      report: () => readStatusReport(pool(), settings, []),
+      report: () => readStatusView(pool(), settings, figures),
       findings: () => readFindings(pool(), { ...settings, schemas: [] }),
       settings: this.#options.inForce,
       certificates: tls.validity,

@@ -12,6 +12,7 @@ import type {
   FindingView,
   OperatorDoor,
   SettingView,
+  StatusView,
   TableDetails,
 } from '../../console/operator.js';
 import type { MinuteSeries } from '../../console/series.js';
@@ -39,8 +40,6 @@ import { chooseDrop } from '../../restore/schema/restore-schema.js';
 import { type HeldRows, readHeldRows } from '../../restore/show.js';
 import type { ServicePool } from '../../service/pool/pools.js';
 import { describeAddress } from '../../service/server-address.js';
-import { serviceLines } from '../commands/services.js';
-import type { Report } from '../commands/status.js';
 
 interface DeskOptions {
   pool(): ServicePool;
@@ -54,7 +53,7 @@ interface DeskOptions {
   readonly settings: readonly SettingView[];
   readonly certificates: OperatorDoor['certificates'];
   /** Both are slow among many tables. */
-  report(): Promise<Report>;
+  report(): Promise<StatusView>;
   findings(): Promise<readonly FindingView[]>;
 }
 
@@ -67,7 +66,7 @@ const ROWS_SHOWN = 10;
 export class OperatorDesk implements OperatorDoor {
   readonly #options: DeskOptions;
   readonly #summary: Snapshot<Summary>;
-  readonly #report: Snapshot<Report>;
+  readonly #report: Snapshot<StatusView>;
   readonly #findings: Snapshot<readonly FindingView[]>;
 
   constructor(options: DeskOptions) {
@@ -81,10 +80,8 @@ export class OperatorDesk implements OperatorDoor {
     return this.#summary.read();
   }
 
-  async status(): ReturnType<OperatorDoor['status']> {
-    const report = await this.#report.read();
-    if (report === null) return null;
-    return { attention: report.attention, services: serviceLines(report) };
+  status(): Promise<StatusView | null> {
+    return this.#report.read();
   }
 
   findings(): Promise<readonly FindingView[] | null> {

@@ -2,7 +2,7 @@
 import type { Summary } from '../../ledger/overview.js';
 import type { ConsoleTable } from '../dropped-tables.js';
 
-/** For at most 1,000 tables. */
+/** For the newest ones. */
 export function summaryOf(tables: readonly ConsoleTable[]): Summary {
   const states = new Map<string, { state: string; tables: number; bytes: number }>();
   const days = new Map<string, { day: string; tables: number; bytes: number }>();
@@ -32,6 +32,6 @@ export function summaryOf(tables: readonly ConsoleTable[]): Summary {
     days: [...days.values()].sort((one, other) => (one.day < other.day ? -1 : 1)),
     hours: [...hours.values()],
     pinned: tables.filter(({ state, expiresAt }) => state === 'HOLD' && expiresAt === null).length,
-    isPart: tables.length >= 1_000,
+    isPart: tables.length >= 495,
   };
 }

@@ -36,6 +36,8 @@ export interface ShowOptions {
 }
 
 const EVENTS_OF_OVERVIEW = 10;
+/** The number of tables that are listed quickly among any number. */
+const OWN_TABLES = '495';
 const EVENTS_OF_PAGE = 100;
 const EVENTS_OF_FILE = 10_000;
 const FOLLOW_S = 10;
@@ -86,7 +88,7 @@ export class Shows {
       attention: status?.attention ?? [],
       summary: person.isOperator
         ? await operator.summary()
-        : summaryOf((await listDropped(person.session, { limit: '1000' })).tables),
+        : summaryOf((await listDropped(person.session, { limit: OWN_TABLES })).tables),
       collector: person.isOperator ? await operator.collector() : null,
       services: status?.services ?? [],
       events: person.isOperator ? await operator.history({ limit: EVENTS_OF_OVERVIEW }) : [],

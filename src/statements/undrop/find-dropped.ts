@@ -68,11 +68,13 @@ export async function readNewest(
  */
 export const TABLES_MAX = 10_000;
 const PAGE_ROWS = 500;
+/** Up to so many are located by their names, in slices; for more, one look at all is quicker. */
+const SLICED_MAX = 5 * NAMED_MAX;
 
 /**
  * Matching held tables, newest first, that this user may see: at least `enough`, if there are as
  * many among the newest `TABLES_MAX`. Privileges are checked page by page, and only visible tables
- * are located. `mayBe`: leaves out, by the ledger alone, what is not wanted, before it is located;
+ * are located. `mayBe`: leaves out, by the ledger alone, what is not wanted, before anything else;
  * `choose`: does so afterwards; default: all are wanted. `isCut`: the older ones were not read,
  * although too few were found.
  */
@@ -99,13 +101,15 @@ export async function findSeen(
   let isCut = false;
   for await (const rows of readPages(pool, facts, () => ({ ...fit, lowerCaseTableNames }))) {
     looked += PAGE_ROWS;
-    const seen = await seenBy(rows, { facts, granted }, options);
+    const known = await mayBe(rows.flatMap(byLedger));
+    const ids = new Set(known.map(({ id }) => id));
+    const likely = rows.filter(({ id }) => ids.has(id));
+    const seen = await seenBy(likely, { facts, granted }, options);
     if ('errno' in seen) return seen;
-    const ids = new Set((await mayBe(seen.flatMap(byLedger))).map(({ id }) => id));
-    let left = seen.filter(({ row }) => ids.has(row.id));
+    let left = seen;
     while (left.length > 0 && found.length < enough) {
       // A few are located by their names, which costs the same among any number.
-      const count = enough - found.length > NAMED_MAX ? left.length : NAMED_MAX;
+      const count = enough - found.length > SLICED_MAX ? left.length : NAMED_MAX;
       found.push(...(await choose(await listDropped(pool, facts, left.slice(0, count)))));
       left = left.slice(count);
     }
@@ -158,13 +162,18 @@ interface Seen extends Pick<Dropped, 'statement'> {
   readonly row: LedgerRow;
 }
 
-/** The part that the ledger has: the state is the server's, which isn't asked. */
-function byLedger({ row, statement }: Seen): readonly Dropped[] {
+/**
+ * The part that the ledger has, twice: with the statement, and without it, as a user may see it.
+ * The state is the server's, which isn't asked.
+ */
+function byLedger(row: LedgerRow): readonly Dropped[] {
   const table = describeRow(row.id, row);
   const { origin } = table;
   const notLocated = { holdSchema: '', holdName: '', state: 'HOLD', due: PINNED_UNTIL } as const;
   const logs = { logged: row.sqlLogBin, rowLogged: row.rowLogged };
-  return origin === null ? [] : [{ ...table, ...notLocated, ...logs, origin, statement }];
+  if (origin === null) return [];
+  const known = { ...table, ...notLocated, ...logs, origin };
+  return [row.statementText, null].map((statement) => ({ ...known, statement }));
 }
 
 function whole(row: LedgerRow): Seen {
