@@ -57,6 +57,8 @@ const TABLE_COLUMNS: readonly Field<Dropped>[] = [
 /** Without FULL. */
 const SHORT = new Set(['Id', 'Schema', 'Table', 'Dropped_at', 'User', 'Expires_at']);
 const TIMES = new Set(['Dropped_at', 'Expires_at']);
+/** Shown to whom may read the whole server. */
+const HIDDEN = new Set(['Statement']);
 /** The ledger may be behind the server with these. */
 const LATE = new Set(['Rows', 'Bytes', 'State', 'Expires_at', 'Next']);
 
@@ -83,7 +85,10 @@ export function bindList(
     const fields = SCHEMA_COLUMNS;
     return { what, fields, plan: planList(clauses, { fields, ...common }) };
   }
-  const plan = planList(clauses, { fields: TABLE_COLUMNS, late: LATE, ...common });
+  const plan = planList(clauses, {
+    ...{ fields: TABLE_COLUMNS, late: LATE, hidden: HIDDEN },
+    ...common,
+  });
   const among = idsMeant(clauses.where, decode);
   if (select !== null && 'count' in select) {
     return { what: 'tables', fields: select, plan, among, hasShortIds: false };

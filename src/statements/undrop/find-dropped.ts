@@ -101,8 +101,7 @@ export async function findSeen(
   let isCut = false;
   for await (const rows of readPages(pool, facts, () => ({ ...fit, lowerCaseTableNames }))) {
     looked += PAGE_ROWS;
-    const known = await mayBe(rows.flatMap(byLedger));
-    const ids = new Set(known.map(({ id }) => id));
+    const ids = new Set((await mayBe(rows.flatMap(byLedger))).map(({ id }) => id));
     const likely = rows.filter(({ id }) => ids.has(id));
     const seen = await seenBy(likely, { facts, granted }, options);
     if ('errno' in seen) return seen;
@@ -162,18 +161,14 @@ interface Seen extends Pick<Dropped, 'statement'> {
   readonly row: LedgerRow;
 }
 
-/**
- * The part that the ledger has, twice: with the statement, and without it, as a user may see it.
- * The state is the server's, which isn't asked.
- */
+/** The part that the ledger has: the state is the server's, which isn't asked. */
 function byLedger(row: LedgerRow): readonly Dropped[] {
   const table = describeRow(row.id, row);
   const { origin } = table;
   const notLocated = { holdSchema: '', holdName: '', state: 'HOLD', due: PINNED_UNTIL } as const;
   const logs = { logged: row.sqlLogBin, rowLogged: row.rowLogged };
-  if (origin === null) return [];
-  const known = { ...table, ...notLocated, ...logs, origin };
-  return [row.statementText, null].map((statement) => ({ ...known, statement }));
+  const { statementText: statement } = row;
+  return origin === null ? [] : [{ ...table, ...notLocated, ...logs, origin, statement }];
 }
 
 function whole(row: LedgerRow): Seen {

@@ -30,6 +30,7 @@ interface Term<T> {
   readonly text?: string;
   /** A column that isn't known yet: null for each row. */
   readonly isLate?: boolean;
+  readonly isHidden?: boolean;
 }
 
 /** Null: it is neither true nor false. */
@@ -41,6 +42,11 @@ interface ListColumns<T> {
   readonly times: ReadonlySet<string>;
   /** The titles of columns that are known only after the server was asked; default: none. */
   readonly late?: ReadonlySet<string>;
+  /**
+   * The titles of columns that may turn out to be NULL for this user; default: none. But for IS
+   * NULL and <=>, what is true of NULL is true of each value.
+   */
+  readonly hidden?: ReadonlySet<string>;
   readonly decode: (literal: Literal) => string;
 }
 
@@ -59,9 +65,9 @@ export function planList<T>(
   { where, orderBy, limit }: ListClauses,
   columns: ListColumns<T>,
 ): ListPlan<T> {
-  const { late = NONE, ...known } = columns;
+  const { late = NONE, hidden = NONE, ...known } = columns;
   const test = where === null ? null : testOf(where, known);
-  const early = where === null ? null : testOf(where, { ...known, late });
+  const early = where === null ? null : testOf(where, { ...known, late, hidden });
   const orders = orderBy.map(({ isDescending, ...name }) => {
     const { of } = termOf({ kind: 'column', ...name }, columns, 'order clause');
     const sign = isDescending ? -1 : 1;
@@ -134,8 +140,8 @@ function testOf<T>(condition: ListCondition, columns: ListColumns<T>): Test<T> {
       return (item) => negated(test(item));
     }
     case 'is-null': {
-      const { of, isLate } = termOf(condition.operand, columns);
-      return (item) => (isLate ? null : of(item) === null);
+      const { of, isLate, isHidden } = termOf(condition.operand, columns);
+      return (item) => (isLate || isHidden ? null : of(item) === null);
     }
     case 'compare':
       return comparisonOf(condition, columns);
@@ -159,8 +165,8 @@ function comparisonOf<T>(
   }
   const [first, second] = [fitted(one, other, left), fitted(other, one, right)];
   if (by === '<=>') {
-    const isLate = one.isLate || other.isLate;
-    return (item) => (isLate ? null : orderOf(first.of(item), second.of(item)) === 0);
+    const isUnknown = [one, other].some(({ isLate, isHidden }) => isLate || isHidden);
+    return (item) => (isUnknown ? null : orderOf(first.of(item), second.of(item)) === 0);
   }
   return onValues(first, second, (value, than) => holds(by, orderOf(value, than)));
 }
@@ -196,7 +202,7 @@ function holds(by: Exclude<Comparison, '<=>'>, order: number): boolean {
 
 function termOf<T>(
   operand: Operand,
-  { fields, times, late = NONE, decode }: ListColumns<T>,
+  { fields, times, late = NONE, hidden = NONE, decode }: ListColumns<T>,
   clause = 'where clause',
 ): Term<T> {
   switch (operand.kind) {
@@ -205,7 +211,7 @@ function termOf<T>(
       const { title = '', isNumber } = field;
       const type = times.has(title) ? 'time' : isNumber ? 'number' : 'text';
       if (late.has(title)) return { type, of: () => null, isLate: true };
-      return { type, of: (item) => valueIn(field, item) };
+      return { type, of: (item) => valueIn(field, item), isHidden: hidden.has(title) };
     }
     case 'text': {
       const text = decode(operand);

@@ -93,12 +93,16 @@ test('what is wanted may be wanted, whatever the late columns are', () => {
   const decode = ({ value }: Literal) => Buffer.from(value).toString();
   const times = new Set(['At']);
   const late = new Set(['Rows', 'State']);
+  // The name may be hidden.
+  const hidden = new Set(['Name']);
   let left = 0;
   fc.assert(
-    fc.property(anyCondition, anyRow, anyRow, (where, row, { rows, state }) => {
+    fc.property(anyCondition, anyRow, anyRow, fc.boolean(), (where, known, other, isHidden) => {
+      const row = isHidden ? { ...known, name: null } : known;
+      const { rows, state } = other;
       const clauses = { where, orderBy: [], limit: null };
-      const plan = planList<Row>(clauses, { fields: FIELDS, times, late, decode });
-      const mayBe = plan.mayBeWanted?.({ ...row, rows, state });
+      const plan = planList<Row>(clauses, { fields: FIELDS, times, late, hidden, decode });
+      const mayBe = plan.mayBeWanted?.({ ...known, rows, state });
       if (mayBe === false) left++;
       expect([plan.isWanted?.(row), mayBe]).not.toEqual([true, false]);
     }),
