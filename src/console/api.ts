@@ -10,14 +10,13 @@ import type http from 'node:http';
 import type { Log } from '../log.js';
 import { isHoldId } from '../names/names.js';
 import {
-  ACTIONS,
   changeTable,
   getTable,
+  isAction,
   isOperator,
   listDropped,
   type Params,
   planTable,
-  type TableAction,
   wrongParam,
 } from './dropped-tables.js';
 import { ASK, failureAnswer, RETRY, refusedBy } from './failures.js';
@@ -170,10 +169,6 @@ function whyNoJson({ method, headers }: http.IncomingMessage): Foreign | null {
 }
 
 const FOR_OPERATORS = new Set(['GET history', 'POST pause', 'POST resume', 'POST tables pin']);
-
-function isAction(text: string | undefined): text is TableAction {
-  return text !== undefined && Object.hasOwn(ACTIONS, text);
-}
 
 /** Throws UNDROP_API_REQUEST. */
 function readUrl(text: string): Pick<Call, 'path' | 'query'> {

@@ -229,7 +229,7 @@ export async function planTable(session: ConsoleSession, id: string, params: Par
 }
 
 /** Restore, swap, hold, purge: what each does with the table of that id. */
-export const ACTIONS = {
+const ACTIONS = {
   restore: (id: string, body: Params) => {
     const to = textIn(body, 'to');
     const keys = body['keys'] === true ? ' WITH KEYS' : '';
@@ -246,6 +246,10 @@ export const ACTIONS = {
 } as const satisfies Readonly<Record<string, (id: string, body: Params) => string>>;
 
 export type TableAction = keyof typeof ACTIONS;
+
+export function isAction(text: string | undefined): text is TableAction {
+  return text !== undefined && Object.hasOwn(ACTIONS, text);
+}
 
 /** Rejects with the error of the server, or with UNDROP_API_REQUEST. */
 export async function changeTable(

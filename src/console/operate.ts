@@ -1,14 +1,15 @@
 /** Checks the parameters of what operators ask for, by a page or by the API. */
+import { AUDIT_EVENTS } from '../audit.js';
 import { parseDuration } from '../duration.js';
 import type { HistoryLine } from '../ledger/overview.js';
 import { isHoldId } from '../names/names.js';
 import { type Params, readLimit, textIn, wrongParam } from './dropped-tables.js';
 import type { OperatorDoor } from './operator.js';
 
-export const HISTORY_EVENTS = [
-  ...['held', 'recovered', 'transition', 'removal', 'restored', 'hold-changed', 'remove-asked'],
-  ...['paused', 'resumed', 'rows-shown', 'used-while-held'],
-];
+/** The kinds of events that the history has. */
+export const HISTORY_EVENTS: readonly string[] = Object.entries(AUDIT_EVENTS).flatMap(
+  ([name, { isKept }]) => (isKept ? [name] : []),
+);
 
 interface EventPage {
   readonly events: readonly HistoryLine[];

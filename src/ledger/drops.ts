@@ -6,7 +6,6 @@
  * Invariant: no list decides about rows. It shows the ledger; restore/list-drops.ts compares a page
  * of it with the server.
  */
-import { unlessRefused } from '../service/errors.js';
 import type { Row, ServiceConnection } from '../service/pool/pools.js';
 import {
   dateOrNullOf,
@@ -17,7 +16,6 @@ import {
   sql,
   textOf,
 } from '../service/sql.js';
-import { ABSENT_TABLE } from '../wire/server-errors.js';
 import type { LedgerRow } from './entry.js';
 import {
   findRowsIfAny,
@@ -26,7 +24,7 @@ import {
   isTableLike,
   LIVE,
   OF_TABLE,
-  READ_DEADLINE_MS,
+  readIfAny as read,
   sameName,
 } from './read.js';
 import { LEDGER } from './tables.js';
@@ -150,12 +148,6 @@ export async function countTables(connection: ServiceConnection, fit: DropFit): 
     sql`SELECT ${note('read')} COUNT(*) AS found FROM ${LEDGER} WHERE ${condition(fit)}`,
   );
   return 'found' in row ? numberOf(row, 'found') : 0;
-}
-
-async function read(connection: ServiceConnection, query: SQLQuery): Promise<readonly Row[]> {
-  const run = connection.run(query, { deadlineMs: READ_DEADLINE_MS });
-  const [rows = []] = await unlessRefused(run, [], ...ABSENT_TABLE);
-  return rows;
 }
 
 function condition(fit: DropFit): SQLQuery {

@@ -3,7 +3,6 @@
  * reading of the live rows, or a page along an index.
  */
 import type { TableState } from '../names/names.js';
-import { unlessRefused } from '../service/errors.js';
 import type { Row, ServiceConnection } from '../service/pool/pools.js';
 import {
   dateOf,
@@ -15,9 +14,8 @@ import {
   textOrNullOf,
 } from '../service/sql.js';
 import { asLike } from '../wildcards.js';
-import { ABSENT_TABLE } from '../wire/server-errors.js';
-import { howDropped } from './entry.js';
-import { LIVE, OF_TABLE, READ_DEADLINE_MS } from './read.js';
+import { howDropped, type LedgerRow } from './entry.js';
+import { LIVE, OF_TABLE, readIfAny as read } from './read.js';
 import { HISTORY, LEDGER } from './tables.js';
 
 /** Bytes and tables of all that is held, and of what comes and goes. */
@@ -81,8 +79,9 @@ export async function readSummary(connection: ServiceConnection): Promise<Summar
   );
   const counted = new Map<string, { hour: string; kind: string; drops: number }>();
   for (const row of hours) {
-    const about = { kind: textOf(row, 'kind'), statementText: textOf(row, 'head') };
-    const [hour, kind] = [textOf(row, 'hour'), howDropped(about as never) ?? 'other'];
+    const dropped = textOf(row, 'kind') as LedgerRow['kind'];
+    const how = howDropped({ kind: dropped, statementText: textOf(row, 'head') });
+    const [hour, kind] = [textOf(row, 'hour'), how ?? 'other'];
     const one = counted.get(`${hour} ${kind}`) ?? { hour, kind, drops: 0 };
     counted.set(`${hour} ${kind}`, one);
     one.drops++;
@@ -168,13 +167,4 @@ export async function countLive(connection: ServiceConnection, dropId: string): 
         WHERE ${LIVE} AND group_id = ${dropId}`,
   );
   return row === undefined ? 0 : numberOf(row, 'found');
-}
-
-async function read(
-  connection: ServiceConnection,
-  query: ReturnType<typeof sql>,
-): Promise<readonly Row[]> {
-  const run = connection.run(query, { deadlineMs: READ_DEADLINE_MS });
-  const [rows = []] = await unlessRefused(run, [], ...ABSENT_TABLE);
-  return rows;
 }

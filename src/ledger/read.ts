@@ -115,7 +115,17 @@ export async function findRows(
   return rows.map(asLedgerRow);
 }
 
-/** The same; none if there is no ledger. */
+/** The rows of a query; none if there is no ledger. */
+export async function readIfAny(
+  connection: ServiceConnection,
+  query: SQLQuery,
+): Promise<readonly Row[]> {
+  const run = connection.run(query, { deadlineMs: READ_DEADLINE_MS });
+  const [rows = []] = await unlessRefused(run, [], ...ABSENT_TABLE);
+  return rows;
+}
+
+/** The same as `findRows`; none if there is no ledger. */
 export function findRowsIfAny(...what: Parameters<typeof findRows>): Promise<readonly LedgerRow[]> {
   return unlessRefused(findRows(...what), [], ...ABSENT_TABLE);
 }

@@ -215,7 +215,7 @@ class Snapshot<T> {
     this.#load = load;
   }
 
-  /** Null: nothing was read so far. Rejects if the first reading does, soon enough. */
+  /** Null: nothing was read so far. */
   async read(): Promise<T | null> {
     if (performance.now() - this.#atMs > FRESH_MS) {
       this.#loading ??= this.#refresh();

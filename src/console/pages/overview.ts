@@ -4,6 +4,7 @@ import { shortId } from '../../names/names.js';
 import type { CollectorView } from '../operator.js';
 import { type Html, html } from '../web/html.js';
 import { BASE, bars, columns, count, link, size, when } from './layout.js';
+import { KINDS } from './tables.js';
 
 export interface Overview {
   /** Why clients or drops aren't served. */
@@ -18,7 +19,7 @@ export interface Overview {
   readonly now: Date;
 }
 
-const KINDS = ['DROP TABLE', 'DROP DATABASE', 'TRUNCATE', 'PARTITION', 'REPLACE', 'SWAP', 'other'];
+const ALL_KINDS = [...KINDS, 'other'];
 const COLOURS = ['bar', 'drop', 'purge', 'evac', 'hold', 'bar', 'bar'];
 const DAYS_SHOWN = 14;
 
@@ -117,13 +118,13 @@ function dropsBy(
   const hourMs = 3_600_000;
   const end = Math.floor(now.getTime() / hourMs) + 1;
   const start = end - hours;
-  const parts = Array.from({ length: hours / of }, () => KINDS.map(() => 0));
+  const parts = Array.from({ length: hours / of }, () => ALL_KINDS.map(() => 0));
   for (const { hour, kind, drops } of all) {
     const part = parts[Math.floor((new Date(hour).getTime() / hourMs - start) / of)];
-    const at = KINDS.indexOf(kind);
+    const at = ALL_KINDS.indexOf(kind);
     if (part !== undefined && at >= 0) part[at] = (part[at] ?? 0) + drops;
   }
-  const used = KINDS.map((name, at) => ({ name, at })).filter(({ at }) =>
+  const used = ALL_KINDS.map((name, at) => ({ name, at })).filter(({ at }) =>
     parts.some((part) => (part[at] ?? 0) > 0),
   );
   const kinds = used.map(({ name, at }) => ({ name, kind: COLOURS[at] ?? 'bar' }));

@@ -5,6 +5,7 @@ import { isHoldId } from '../../names/names.js';
 import {
   changeTable,
   getTable,
+  isAction,
   planTable,
   type TableAction,
   tablesOfDrop,
@@ -212,10 +213,6 @@ export class Forms {
       'Paused: nothing held is moved on, purged or removed. Drops are still held.',
     );
   }
-}
-
-function isAction(action: string): action is TableAction {
-  return ['restore', 'swap', 'hold', 'purge'].includes(action);
 }
 
 const AT_WORK = 'Your last work on several tables is not over yet: wait for its end.';
