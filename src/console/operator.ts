@@ -37,7 +37,7 @@ export interface PurgeView {
   /** Deleted so far. */
   readonly rows: number;
   readonly rowsPerSecond: number;
-  /** Nine of ten point reads beside it took no longer; null: not measured yet. */
+  /** The delay of nine of ten point reads beside it, at most; null: not measured yet. */
   readonly readMs: number | null;
 }
 

@@ -57,7 +57,7 @@ export interface CollectorFigures {
     readonly id: string;
     readonly sinceMs: number;
     rows: number;
-    /** Nine of ten point reads beside it took no longer; null: not measured yet. */
+    /** The delay of nine of ten point reads beside it, at most; null: not measured yet. */
     readMs: number | null;
   } | null;
   rowsPurged: number;

@@ -192,7 +192,9 @@ export function purgeText({
   const table = html`<a href="${link(`/tables/${id}`)}">${shortId(id)}</a>`;
   const done = `${count(rows)} so far, ${count(Math.round(rowsPerSecond))} a second`;
   const felt =
-    readMs === null ? '' : ` Of reads beside it, nine of ten take at most ${readMs.toFixed(1)} ms.`;
+    readMs === null
+      ? ''
+      : ` Of reads beside it, nine of ten come at most ${readMs.toFixed(1)} ms later than the quickest.`;
   return html`Rows of ${table} are being deleted: ${done}.${felt}`;
 }
 

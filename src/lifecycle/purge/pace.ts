@@ -62,9 +62,11 @@ const SHARE_FIRST = 0.4;
 const SHARE_MIN = 1 / 25;
 /** Added to the share, or what it is multiplied by, with each measurement. */
 const MORE = 0.05;
-const LESS = 0.5;
+const LESS = 0.7;
 /** The weight of the newest measurement in the average duration of a row. */
 const NEWS = 0.2;
+/** An average of more times the newest is of a stall that is over. */
+const STALLED = 4;
 /** Measures the duration of a commit and other costs that don't depend on the rows. */
 export const COMMIT_SAMPLE: Chunk = { deletes: 8, rows: 1, restMs: 0 };
 /** A sample in this many chunks. */
@@ -164,7 +166,8 @@ export class Pace {
     this.#commitMs = Math.min(this.#commitMs, deleteMs);
     this.#rowMsAtMost = deleteMs / rows;
     const nowMs = Math.max(deleteMs - this.#commitMs, 0.01) / rows;
-    this.#rowMs = (1 - NEWS) * (this.#rowMs ?? nowMs) + NEWS * nowMs;
+    const rowMs = (1 - NEWS) * (this.#rowMs ?? nowMs) + NEWS * nowMs;
+    this.#rowMs = Math.min(rowMs, STALLED * nowMs);
     return this.#rowMs;
   }
 

@@ -1,8 +1,9 @@
 /**
  * Measures the effect of a purge on other sessions: while it runs, a connection of its own does a
- * point read every 10 ms. And once a second, between two chunks, it reads the load of the server,
+ * point read every 10 ms, in which the server says when it did it. The delay of a read is what it
+ * was later than the quickest one: so this process, which may wait for a core, is left out. And once a second, between two chunks, it reads the load of the server,
  * and the number of statements in a moment that weren't the purge's: reads of that moment set the
- * usual duration; of reads beside a chunk, one in ten may be slower by UNDROP_PURGE_IMPACT.
+ * usual delay; of reads beside a chunk, one in ten may come later by UNDROP_PURGE_IMPACT.
  *
  * Invariant: it decides about nothing but the pace. A read without a response counts as felt, not
  * as an error. A value the server refuses to report counts as neither load nor calm.
@@ -10,7 +11,7 @@
 import type { Clock } from '../../clock.js';
 import { RECYCLE_SCHEMA } from '../../names/names.js';
 import { isServerError, isServiceError, unlessRefused } from '../../service/errors.js';
-import type { ServicePool } from '../../service/pool/pools.js';
+import type { Row, ServicePool } from '../../service/pool/pools.js';
 import { readStatusVariables, type ServerFacts } from '../../service/server-facts.js';
 import { ident, note, numberOf, sql } from '../../service/sql.js';
 import type { Effect, Load } from './pace.js';
@@ -20,10 +21,15 @@ const READ_EVERY_MS = 10;
 const LATE_MS = 2;
 const GAUGES_EVERY_MS = 1_000;
 const DEADLINE_MS = 2_000;
-/** How long a read counts for the usual duration. */
+/** How long a read counts for the usual delay, and for the quickest one. */
 const USUAL_FOR_MS = 20_000;
-/** The reads of a measurement, and those that the usual duration needs. */
+/**
+ * The reads of a measurement: beside chunks, or at any time, because few reads meet a purge that
+ * mostly pauses, and it would be minutes before it found its pace again.
+ */
 const READS = 30;
+const READS_IN_ALL = 100;
+/** The reads that the usual delay needs. */
 const USUAL_MIN = 10;
 /** The part of the reads that is not slower than the one that counts. */
 const TAIL = 0.9;
@@ -54,8 +60,10 @@ const CHECKPOINT_SHARE = 0.9;
 /** Transactions that InnoDB still has to purge. */
 const HISTORY_LENGTH = 1_000_000;
 
-const POINT_READ = sql`SELECT ${note('probe')} wakes
-  FROM ${ident(RECYCLE_SCHEMA, 'control')} WHERE name = 'wake'`;
+/** SYSDATE(), unlike NOW(), is of the moment when it is evaluated: after the read. */
+const POINT_READ = sql`SELECT ${note('probe')}
+  (SELECT wakes FROM ${ident(RECYCLE_SCHEMA, 'control')} WHERE name = 'wake') AS wakes,
+  UNIX_TIMESTAMP(SYSDATE(6)) AS at`;
 
 const STATEMENTS = 'Questions';
 
@@ -86,7 +94,7 @@ export function loadOf(gauges: Gauges): Exclude<Effect, 'unknown'> {
   return isBusy ? 'felt' : 'unfelt';
 }
 
-/** Whether reads beside chunks come later than usual, by more than `impactMs`. Pure. */
+/** Whether the delays of reads beside chunks are longer than usual by `impactMs`. Pure. */
 export function isFelt(
   besideMs: readonly number[],
   usualMs: readonly number[],
@@ -100,9 +108,25 @@ function tail(values: readonly number[]): number {
   return sorted[Math.floor(sorted.length * TAIL)] ?? 0;
 }
 
+/** How much later a read was done than the quickest one of the last seconds. */
+class ReadDelays {
+  /** The least differences of the server's clock and ours, by the second. */
+  readonly #least = new Map<number, number>();
+
+  /** `serverMs`: by the server's clock, which may go faster or slower than ours. */
+  delayOf(sentMs: number, serverMs: number): number {
+    const second = Math.floor(sentMs / 1_000);
+    const differenceMs = serverMs - sentMs;
+    for (const one of this.#least.keys())
+      if (one < second - USUAL_FOR_MS / 1_000) this.#least.delete(one);
+    this.#least.set(second, Math.min(this.#least.get(second) ?? differenceMs, differenceMs));
+    return differenceMs - Math.min(...this.#least.values());
+  }
+}
+
 interface Read {
   readonly atMs: number;
-  readonly tookMs: number;
+  readonly delayMs: number;
 }
 
 interface PressureGaugeOptions {
@@ -117,9 +141,12 @@ interface PressureGaugeOptions {
 
 export class PressureGauge {
   readonly #options: PressureGaugeOptions;
+  readonly #delays = new ReadDelays();
   #usual: readonly Read[] = [];
-  /** Milliseconds of the reads since the last measurement. */
+  /** Delays of the reads since the last measurement. */
   #beside: number[] = [];
+  /** The number of all reads since then. */
+  #sinceMeasured = 0;
   /** When the read that has no response yet was sent. */
   #sentAtMs: number | null = null;
   #gauged: Exclude<Effect, 'unknown'> = 'unfelt';
@@ -137,7 +164,7 @@ export class PressureGauge {
     this.#options = options;
   }
 
-  /** Nine of ten reads beside the last measured chunks took no longer; null: not measured yet. */
+  /** The delay of nine of ten reads beside the last measured chunks, at most; null: none yet. */
   get tailMs(): number | null {
     return this.#tailMs;
   }
@@ -155,15 +182,17 @@ export class PressureGauge {
     const waitsMs = this.#sentAtMs === null ? 0 : monotonicMs() - this.#sentAtMs;
     const beside = this.#beside;
     const isStalled = waitsMs > STALL_MS && isFelt([waitsMs], this.#usualMs(), impactMs);
-    if (beside.length < READS && !isStalled) return 'unknown';
+    const isMeasured = beside.length >= READS || this.#sinceMeasured >= READS_IN_ALL;
+    if (!isMeasured && !isStalled) return 'unknown';
     this.#beside = [];
+    this.#sinceMeasured = 0;
     this.#tailMs = tail([...beside, waitsMs]);
     if (isStalled || this.#gauged === 'felt') return 'felt';
     return isFelt(beside, this.#usualMs(), impactMs) ? 'felt' : 'unfelt';
   }
 
   #usualMs(): readonly number[] {
-    return this.#usual.map(({ tookMs }) => tookMs);
+    return this.#usual.map(({ delayMs }) => delayMs);
   }
 
   /** Reads while `work` runs. */
@@ -226,15 +255,18 @@ export class PressureGauge {
       const [phase, phases, beganMs] = [this.#phase, this.#phases, monotonicMs()];
       this.#sentAtMs = beganMs;
       this.#reads++;
-      const isAnswered = await this.#isAnswered(() =>
-        pool.run(POINT_READ, { deadlineMs: DEADLINE_MS }),
-      );
+      let row: Row | undefined;
+      const isAnswered = await this.#isAnswered(async () => {
+        const [rows = []] = await pool.run(POINT_READ, { deadlineMs: DEADLINE_MS });
+        [row] = rows;
+      });
       this.#sentAtMs = null;
       const atMs = monotonicMs();
-      if (isAnswered && beganMs - dueMs <= LATE_MS) {
-        if ([phase, this.#phase].includes('chunk')) this.#beside.push(atMs - beganMs);
-        else if (phase === 'quiet' && phases === this.#phases)
-          this.#noteUsual({ atMs, tookMs: atMs - beganMs });
+      if (isAnswered && row !== undefined && beganMs - dueMs <= LATE_MS) {
+        const delayMs = this.#delays.delayOf(beganMs, 1_000 * numberOf(row, 'at'));
+        this.#sinceMeasured++;
+        if ([phase, this.#phase].includes('chunk')) this.#beside.push(delayMs);
+        else if (phase === 'quiet' && phases === this.#phases) this.#noteUsual({ atMs, delayMs });
       }
       await clock.sleep(READ_EVERY_MS, signal);
       dueMs = atMs + READ_EVERY_MS;

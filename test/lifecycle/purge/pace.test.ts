@@ -155,7 +155,7 @@ describe('rests and pauses', () => {
     expect(pace.chunk.rows * 0.006).toBeLessThan(0.6);
   });
 
-  test('they double where others feel it, and come back within a few verdicts', () => {
+  test('they grow where others feel it, and come back within a few verdicts', () => {
     const pace = new Pace(SETTINGS);
     const busy = () => {
       const { deletes, rows, restMs } = pace.chunk;
@@ -164,12 +164,23 @@ describe('rests and pauses', () => {
     };
     run(pace, 60, each(0.01), UNFELT);
     run(pace, 1, each(0.01), FELT);
-    expect(busy()).toBeCloseTo(0.5, 1);
+    expect(busy()).toBeCloseTo(0.7, 1);
     run(pace, 60, each(0.01), FELT);
     expect(busy()).toBeGreaterThan(0.03);
     expect(busy()).toBeLessThan(0.05);
     run(pace, 20, each(0.01), UNFELT);
     expect(busy()).toBeGreaterThan(0.85);
+  });
+
+  test('the chunk after a stall is as the one before it', () => {
+    const pace = new Pace(SETTINGS);
+    run(pace, 60, each(0.01), FELT);
+    const { chunk, pauseMs } = pace;
+    run(pace, 1, () => 60_000, SHARED);
+    expect(pace.pauseMs).toBe(1_000);
+    run(pace, 15, each(0.01), SHARED);
+    expect(pace.pauseMs).toBe(pauseMs);
+    expect(pace.chunk.restMs).toBeLessThan(2 * chunk.restMs);
   });
 
   test('what only a measurement of before has shown goes on until the next one', () => {

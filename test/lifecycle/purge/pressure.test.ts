@@ -60,6 +60,10 @@ class MemoryServer {
   readMs = 0.5;
   /** So much longer does a read take beside a purge that does nothing else. */
   harmMs = 0;
+  /** From the read to its answer, beside a purge. */
+  answerMs = 0;
+  /** A row takes so many times as long. */
+  slow = 1;
   othersASecond = 8_000;
   threadsRunning = 2;
   /** The part of the time in which rows are deleted now. */
@@ -69,7 +73,11 @@ class MemoryServer {
 
   async #run(text: SQLQuery): Promise<readonly Rows[]> {
     await this.clock.sleep(this.readMs + this.harmMs * this.share);
-    if (!renderQuery(text).startsWith('SHOW GLOBAL STATUS')) return [asRows([])];
+    if (!renderQuery(text).startsWith('SHOW GLOBAL STATUS')) {
+      const rows = asRows([{ wakes: null, at: String(this.clock.nowMs() / 1_000) }]);
+      if (this.share > 0) await this.clock.sleep(this.answerMs);
+      return [rows];
+    }
     const questions = Math.floor((this.clock.nowMs() * this.othersASecond) / 1_000);
     return [
       asRows([
@@ -84,19 +92,18 @@ function asRows(rows: readonly Row[]): Rows {
   return Object.assign([...rows], { affectedRows: 0 });
 }
 
+function gaugeOn({ pool, clock }: MemoryServer): PressureGauge {
+  const { signal } = new AbortController();
+  const monotonicMs = () => clock.nowMs();
+  return new PressureGauge({ pool, clock, monotonicMs, signal, impactMs: 1 });
+}
+
 /** A purge as purge.ts does it, with chunks that only take their time. */
 class Purge {
   readonly server = new MemoryServer();
   readonly pace = new Pace(SETTINGS);
-  readonly #gauge: PressureGauge;
+  readonly #gauge = gaugeOn(this.server);
   rows = 0;
-
-  constructor() {
-    const { pool, clock } = this.server;
-    const { signal } = new AbortController();
-    const monotonicMs = () => clock.nowMs();
-    this.#gauge = new PressureGauge({ pool, clock, monotonicMs, signal, impactMs: 1 });
-  }
 
   /** Rows a second, for so long. */
   async during(seconds: number): Promise<number> {
@@ -114,8 +121,9 @@ class Purge {
     const { clock } = server;
     await this.#gauge.look({ flavour: 'mariadb' } as ServerFacts);
     const { deletes, rows, restMs } = pace.chunk;
-    const tookMs = deletes * (rows * ROW_MS + restMs);
-    server.share = (deletes * rows * ROW_MS) / tookMs;
+    const rowsMs = deletes * rows * ROW_MS * server.slow;
+    const tookMs = rowsMs + deletes * restMs;
+    server.share = rowsMs / tookMs;
     await this.#gauge.beside(() => clock.sleep(tookMs));
     server.share = 0;
     if (pace.chunk !== COMMIT_SAMPLE) this.rows += deletes * rows;
@@ -126,6 +134,9 @@ class Purge {
 
 /** Without a rest, apart from looks at the server. */
 const FULL = 1_000 / ROW_MS;
+
+/** Then a chunk is a row, and nearly all of the time a pause. */
+const STARVED = { harmMs: 50, slow: 10_000 };
 
 describe('a purge beside others', () => {
   test('that nobody feels deletes nearly all of the time, also where reads are slow', async () => {
@@ -148,17 +159,42 @@ describe('a purge beside others', () => {
   test.each([
     { load: 'a heavy load', busy: { harmMs: 50 }, seconds: 20, share: 0.1 },
     { load: 'many running threads', busy: { threadsRunning: 60 }, seconds: 5, share: 0.01 },
+    { load: 'a load without a free core', busy: STARVED, seconds: 20, share: 0.01 },
   ])('is back at its pace ten seconds after $load', async ({ busy, seconds, share }) => {
     const purge = new Purge();
-    const { harmMs, threadsRunning } = purge.server;
+    const { harmMs, slow, threadsRunning } = purge.server;
     await purge.during(10);
     const before = await purge.during(5);
     Object.assign(purge.server, busy);
     await purge.during(seconds);
     expect(await purge.during(5)).toBeLessThan(share * before);
-    Object.assign(purge.server, { harmMs, threadsRunning });
+    Object.assign(purge.server, { harmMs, slow, threadsRunning });
     await purge.during(10);
     expect(await purge.during(5)).toBeGreaterThan(0.9 * before);
+  });
+
+  test('is measured also where it mostly pauses, so that few reads meet a chunk', async () => {
+    const server = new MemoryServer();
+    const { clock } = server;
+    const gauge = gaugeOn(server);
+    const effects = new Set<string>();
+    const work = gauge.during(async () => {
+      for (let nr = 0; nr < 10; nr++) {
+        await gauge.look({ flavour: 'mariadb' } as ServerFacts);
+        await gauge.beside(() => clock.sleep(0.01));
+        effects.add(gauge.takeLoad().effect);
+        await clock.sleep(500);
+      }
+    });
+    await clock.run(work);
+    expect(effects).toContain('unfelt');
+  });
+
+  test('that waits for its own process is not taken for the server', async () => {
+    const purge = new Purge();
+    purge.server.answerMs = 5;
+    await purge.during(10);
+    expect(await purge.during(10)).toBeGreaterThan(0.8 * FULL);
   });
 
   test('alone, a chunk is one long DELETE', async () => {
