@@ -48,18 +48,21 @@ export async function listDropped(session: ConsoleSession, params: Params): Prom
   const limit = readLimit(params['limit']);
   const schema = textIn(params, 'schema');
   const cursor = textIn(params, 'cursor');
+  const [state, sort] = [textIn(params, 'state'), textIn(params, 'sort')];
   if (cursor !== null && !isHoldId(cursor)) throw wrongParam('cursor', 'a value of "next"', cursor);
   const conditions = [
     ...compares('User =', textIn(params, 'user')),
-    ...compares('State =', textIn(params, 'state')),
+    ...compares('State =', state),
     ...compares('How =', textIn(params, 'kind')),
     ...compares('Dropped_at >=', sinceIn(params)),
     ...searches(textIn(params, 'q')),
     ...compares('Id <', cursor),
+    // Without those that are pinned or going already, which come first.
+    ...(sort === 'expires' && state === null ? ['Expires_at IS NOT NULL'] : []),
   ];
   const from = schema === null ? '' : ` FROM ${quoteIdentifier(schema)}`;
   const where = conditions.length === 0 ? '' : ` WHERE ${conditions.join(' AND ')}`;
-  const order = orderOf(textIn(params, 'sort'));
+  const order = orderOf(sort);
   const sql = `SHOW FULL DROPPED TABLES${from}${where}${order} LIMIT ${limit + 1}`;
   const rows = (await session.rows(sql)).map(tableOf);
   const tables = rows.slice(0, limit);
@@ -217,6 +220,7 @@ export async function planTable(session: ConsoleSession, id: string, params: Par
   const undo =
     params['swap'] === 'true' ? ACTIONS.swap(id) : ACTIONS.restore(id, { ...params, keys });
   const [row = {}] = await session.rows(`EXPLAIN ${undo}`);
+  const notes = row['Notes'] === null ? [] : String(row['Notes']).split('; ');
   return {
     id,
     table: String(row['Table']),
@@ -224,7 +228,8 @@ export async function planTable(session: ConsoleSession, id: string, params: Par
     rows: row['Rows'] === null ? null : Number(row['Rows']),
     foreignKeys: Number(row['Foreign_keys']),
     triggers: Number(row['Triggers']),
-    notes: row['Notes'] === null ? [] : String(row['Notes']).split('; '),
+    notes,
+    isRefused: notes.some((text) => text.startsWith('refused:')),
   };
 }
 

@@ -31,6 +31,10 @@ import { LEDGER } from './tables.js';
 type RowFilter =
   /** Every row whose table is, or may be, held and matches `LiveFit`. */
   | ({ readonly by: 'live' } & LiveFit)
+  /** Every row in HOLD that has a place in that order, in it. */
+  | ({ readonly by: 'ordered'; readonly order: HeldOrder } & LiveFit)
+  /** The live ones without a place in it: the server knows what they have now. */
+  | ({ readonly by: 'unordered'; readonly order: HeldOrder } & LiveFit)
   /** The row of that id, or rows whose id begins so (hex digits); also ended ones. */
   | { readonly by: 'id'; readonly prefix: string }
   /** Rows whose id begins or ends so (hex digits); also ended ones. */
@@ -81,13 +85,30 @@ export interface LiveFit {
   readonly lowerCaseTableNames?: 0 | 1 | 2;
 }
 
+/** size: biggest first; expires: soonest first, of those that aren't pinned. */
+export type HeldOrder = 'size' | 'expires';
+
+/** Each is read along a key of the ledger. */
+const HELD_ORDERS = {
+  size: {
+    has: sql`state = 'HOLD'`,
+    lacks: sql`state IN ('intent', 'PURGE', 'EVAC', 'DROP')`,
+    by: sql`byte_estimate DESC, id DESC`,
+  },
+  expires: {
+    has: sql`state = 'HOLD' AND pinned = 0`,
+    lacks: sql`(state IN ('intent', 'PURGE', 'EVAC', 'DROP') OR state = 'HOLD' AND pinned <> 0)`,
+    by: sql`hold_until, id`,
+  },
+} as const;
+
 const ROWS_MAX = 100_000;
 export const READ_DEADLINE_MS = 60_000;
 
 /**
- * Newest first; at most `rowsMax` (default 100,000), and only those after `after`. Without `texts`
- * the long columns (definition, detached) are left empty, and the statement is cut; default with
- * them.
+ * Newest first, unless the filter has an order; at most `rowsMax` (default 100,000), and only those
+ * after `after`, or after the first `offset`. Without `texts` the long columns (definition,
+ * detached) are left empty, and the statement is cut; default with them.
  */
 export async function findRows(
   connection: ServiceConnection,
@@ -95,21 +116,22 @@ export async function findRows(
   options: {
     readonly rowsMax?: number;
     readonly after?: string | null;
+    readonly offset?: number;
     readonly texts?: boolean;
   } = {},
 ): Promise<readonly LedgerRow[]> {
-  const { rowsMax = ROWS_MAX, after = null, texts = true } = options;
+  const { rowsMax = ROWS_MAX, after = null, offset = 0, texts = true } = options;
   const isAfter = after === null ? sql`` : sql` AND id < ${after}`;
   const long = texts ? sql`definition, detached` : sql`NULL AS definition, NULL AS detached`;
   const statement = texts ? STATEMENT_CHARACTERS_MAX : STATEMENT_HEAD_CHARACTERS;
-  const order = filter.by === 'fit' ? filter.order : sql`id DESC`;
   const [rows = []] = await connection.run(
     sql`SELECT ${note('read')} id, group_id, proxy_id, thread_id, upstream_port, schema_name,
           table_name, kind, engine, dropped_at, user_name, client_address, row_estimate,
           byte_estimate, hold_until, state, hold_schema, hold_name, relocated,
           todo, failure, sql_log_bin, row_logged, ended_at, restored_as,
           LEFT(statement_text, ${statement}) AS statement_text, ${long}
-        FROM ${LEDGER} WHERE ${condition(filter)}${isAfter} ORDER BY ${order} LIMIT ${rowsMax}`,
+        FROM ${LEDGER} WHERE ${condition(filter)}${isAfter} ORDER BY ${orderOf(filter)}
+        LIMIT ${rowsMax} OFFSET ${offset}`,
     { deadlineMs: READ_DEADLINE_MS },
   );
   return rows.map(asLedgerRow);
@@ -133,20 +155,26 @@ export function findRowsIfAny(...what: Parameters<typeof findRows>): Promise<rea
 export interface LedgerCursor {
   /** The id after which the next page begins; null: at the beginning. */
   after: string | null;
+  /** The rows that were read, where the filter has an order; default: 0. */
+  offset?: number;
 }
 
 /**
- * Up to `rowsMax` rows after the cursor, newest first, without the long columns. The cursor then
- * stands after them; at the beginning again if these were the last.
+ * Up to `rowsMax` rows after the cursor, in the order of `findRows`, without the long columns. The
+ * cursor then stands after them; at the beginning again if these were the last.
  */
 export async function findPage(
   connection: ServiceConnection,
   filter: RowFilter,
   { cursor, rowsMax }: { readonly cursor: LedgerCursor; readonly rowsMax: number },
 ): Promise<readonly LedgerRow[]> {
-  const page = { rowsMax, after: cursor.after, texts: false };
-  const rows = await findRows(connection, filter, page);
-  cursor.after = rows.length < rowsMax ? null : (rows.at(-1)?.id ?? null);
+  const { after, offset = 0 } = cursor;
+  const isOrdered = filter.by === 'ordered';
+  const place = isOrdered ? { offset } : { after };
+  const rows = await findRows(connection, filter, { rowsMax, ...place, texts: false });
+  const isLast = rows.length < rowsMax;
+  if (isOrdered) cursor.offset = isLast ? 0 : offset + rows.length;
+  else cursor.after = isLast ? null : (rows.at(-1)?.id ?? null);
   return rows;
 }
 
@@ -227,6 +255,10 @@ function condition(filter: RowFilter): SQLQuery {
   switch (filter.by) {
     case 'live':
       return sql.join([LIVE, ...fitting(filter)], sql` AND `);
+    case 'ordered':
+      return sql.join([HELD_ORDERS[filter.order].has, ...fitting(filter)], sql` AND `);
+    case 'unordered':
+      return sql.join([HELD_ORDERS[filter.order].lacks, ...fitting(filter)], sql` AND `);
     case 'intent':
       return sql`state = 'intent'${among(filter)}`;
     case 'group':
@@ -261,6 +293,11 @@ function condition(filter: RowFilter): SQLQuery {
     case 'id':
       return sql`${hasPrefix(filter.prefix)} AND ${OF_TABLE}`;
   }
+}
+
+function orderOf(filter: RowFilter): SQLQuery {
+  if (filter.by === 'fit') return filter.order;
+  return filter.by === 'ordered' ? HELD_ORDERS[filter.order].by : sql`id DESC`;
 }
 
 function hasPrefix(prefix: string): SQLQuery {

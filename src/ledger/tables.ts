@@ -23,6 +23,7 @@ import {
   ACCESS_DENIED,
   ER_BAD_FIELD_ERROR,
   ER_DUP_FIELDNAME,
+  ER_DUP_KEYNAME,
   ER_SPECIFIC_ACCESS_DENIED_ERROR,
   ER_SUBQUERY_NO_1_ROW,
   LOCK_NOT_GRANTED,
@@ -82,7 +83,7 @@ const PROXIES_CREATION = sql`CREATE TABLE IF NOT EXISTS ${PROXIES} (
 ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin`;
 
 /** A ledger may have many rows; others read and write it meanwhile. */
-const ADD_COLUMN_DEADLINE_MS = 3_600_000;
+const ADD_DEADLINE_MS = 3_600_000;
 
 /** A column is missing; or `KNOWN_VERSION` found another version. */
 const LEDGER_OTHER = [ER_BAD_FIELD_ERROR, ER_SUBQUERY_NO_1_ROW];
@@ -119,6 +120,7 @@ export async function ensureLedger(pool: ServicePool): Promise<void> {
     if (numberOf(found, 'locals') === 0) await createLocal(pool);
     if (numberOf(found, 'proxies') === 0) await createProxies(pool);
     await addColumns(pool);
+    await addKeys(pool);
     await pool.run(WRITES);
   } catch (error) {
     throw ledgerUnavailable(error);
@@ -208,6 +210,16 @@ const OPTIONAL_COLUMNS: ReadonlyMap<string, SQLQuery> = new Map([
   ['lengthened', sql`TINYINT NOT NULL DEFAULT 0`],
 ]);
 
+/** A ledger that lacks one of these gets it at the start of a proxy: without it, lists are slow. */
+const KEYS: ReadonlyMap<string, SQLQuery> = new Map([
+  ['by_state', sql`state, relocated`],
+  ['by_name', sql`schema_name, table_name`],
+  ['by_group', sql`group_id`],
+  ['by_todo', sql`todo`],
+  ['by_size', sql`state, byte_estimate`],
+  ['by_end', sql`state, pinned, hold_until`],
+]);
+
 const COUNT_TABLES = sql`SELECT ${note('look')}
   (SELECT COUNT(*) FROM information_schema.TABLES
     WHERE TABLE_SCHEMA = ${RECYCLE_SCHEMA} AND TABLE_NAME = 'ledger') AS ledgers,
@@ -227,10 +239,7 @@ async function create(connection: ServiceConnection): Promise<void> {
     sql`CREATE TABLE IF NOT EXISTS ${LEDGER} (
       ${sql.join(columns, ', ')},
       PRIMARY KEY (id),
-      KEY by_state (state, relocated),
-      KEY by_name (schema_name, table_name),
-      KEY by_group (group_id),
-      KEY by_todo (todo)
+      ${sql.join([...KEYS].map(keyText), ', ')}
     ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin`,
     sql`CREATE TABLE IF NOT EXISTS ${VERSION_TABLE} (
       version    INT NOT NULL,
@@ -242,6 +251,10 @@ async function create(connection: ServiceConnection): Promise<void> {
     sql`INSERT IGNORE INTO ${VERSION_TABLE} (version, made_at)
       VALUES (${LEDGER_VERSION}, UTC_TIMESTAMP())`,
   ]);
+}
+
+function keyText([name, columns]: readonly [name: string, columns: SQLQuery]): SQLQuery {
+  return sql`KEY ${ident(name)} (${columns})`;
 }
 
 function columnText([name, type]: readonly [name: string, type: SQLQuery]): SQLQuery {
@@ -258,21 +271,34 @@ async function addColumns(connection: ServiceConnection): Promise<void> {
   const missing = [...REQUIRED_COLUMNS.keys()].filter((name) => !found.has(name));
   if (missing.length > 0) throw new Error(`it lacks columns: ${missing.join(', ')}`);
   for (const column of OPTIONAL_COLUMNS) {
-    if (!found.has(column[0])) await addColumn(connection, columnText(column));
+    if (!found.has(column[0])) await add(connection, sql`COLUMN ${columnText(column)}`);
+  }
+}
+
+async function addKeys(connection: ServiceConnection): Promise<void> {
+  const [rows = []] = await connection.run(
+    sql`SELECT ${note('look')} DISTINCT INDEX_NAME AS name FROM information_schema.STATISTICS
+        WHERE TABLE_SCHEMA = ${RECYCLE_SCHEMA} AND TABLE_NAME = 'ledger'`,
+  );
+  const found = new Set(rows.map((row) => textOf(row, 'name')));
+  for (const key of KEYS) {
+    if (found.has(key[0])) continue;
+    // Drops are held without it.
+    await unlessRefused(add(connection, keyText(key)), null, ...NOT_ALLOWED, ...LOCK_NOT_GRANTED);
   }
 }
 
 /**
- * Adds a column while others write to the ledger: it waits for a lock for one second, so that a
- * drop which queues after it waits no longer; no rows are copied under a lock.
+ * Adds a column or a key while others write to the ledger: it waits for a lock for one second, so
+ * that a drop which queues after it waits no longer; no rows are copied under a lock.
  */
-async function addColumn(connection: ServiceConnection, column: SQLQuery): Promise<void> {
+async function add(connection: ServiceConnection, what: SQLQuery): Promise<void> {
   const added = connection.run(
-    sql`ALTER TABLE ${LEDGER} ADD COLUMN ${column}, ALGORITHM=INPLACE, LOCK=NONE`,
-    { deadlineMs: ADD_COLUMN_DEADLINE_MS },
+    sql`ALTER TABLE ${LEDGER} ADD ${what}, ALGORITHM=INPLACE, LOCK=NONE`,
+    { deadlineMs: ADD_DEADLINE_MS },
   );
-  // Another proxy may have added the column.
-  await unlessRefused(added, [], ER_DUP_FIELDNAME);
+  // Another proxy may have added it.
+  await unlessRefused(added, [], ER_DUP_FIELDNAME, ER_DUP_KEYNAME);
 }
 
 /** Creates a schema of undrop; a local one is not in the binary log. May run twice. */

@@ -32,6 +32,7 @@ export const ER_BAD_TABLE_ERROR = 1051;
 export const ER_BAD_FIELD_ERROR = 1054;
 export const ER_TOO_LONG_IDENT = 1059;
 export const ER_DUP_FIELDNAME = 1060;
+export const ER_DUP_KEYNAME = 1061;
 export const ER_WRONG_FIELD_SPEC = 1063;
 export const ER_PARSE_ERROR = 1064;
 export const ER_NONUNIQ_TABLE = 1066;

@@ -124,10 +124,17 @@ onServersAtOnce('a ledger on $name', (server, on) => {
   test('whose version is right and whose columns are not is completed', async () => {
     const added = ['todo', 'created_at', 'lengthened'];
     for (const name of added) await query(server, `ALTER TABLE _undrop.ledger DROP COLUMN ${name}`);
+    await query(server, 'ALTER TABLE _undrop.ledger DROP KEY by_size, DROP KEY by_end');
     const pool = poolOn(server);
     await Promise.all([ensureLedger(pool), ensureLedger(pool)]).finally(() => pool.dispose());
     expect(await say(proxy, 'DROP TABLE t')).toContain('affectedRows');
     await until('it is held', async () => (await states()).includes('HOLD'));
+    const keys = await query<{ readonly name: string }>(
+      server,
+      `SELECT DISTINCT INDEX_NAME AS name FROM information_schema.STATISTICS
+       WHERE TABLE_SCHEMA = '_undrop' AND TABLE_NAME = 'ledger' AND INDEX_NAME LIKE 'by%'`,
+    );
+    expect(keys.map(({ name }) => name)).toEqual(expect.arrayContaining(['by_size', 'by_end']));
   });
 
   test('that lacks the table of services gets it, and an older program goes on beside it', async () => {

@@ -152,6 +152,42 @@ onServers('the words that people type on $name', (server, on) => {
     expect(await tablesOf('LIMIT 1, 2')).toEqual(['c', 'b']);
   });
 
+  test('the first ones in the order of sizes, or of ends, are those of the whole list', async () => {
+    await drop('a', 'b', 'c', 'd', 'e');
+    const left = `SELECT id FROM _undrop.ledger
+      WHERE schema_name = '${schema.name}' AND (restore_script IS NULL OR relocated = 0)`;
+    await until(async () => (await query(server, left)).length === 0, 'their sizes are recorded');
+    const bytes = { a: '300', b: '500', c: 'NULL', d: '400', e: '500' };
+    for (const [table, size] of Object.entries(bytes)) {
+      await query(
+        server,
+        `UPDATE _undrop.ledger SET byte_estimate = ${size}
+         WHERE schema_name = '${schema.name}' AND table_name = '${table}'`,
+      );
+    }
+    for (const [table, days] of Object.entries({ a: 9, b: 5, c: 7, d: 3 }))
+      await client.query(`HOLD TABLE ${table} FOR '${days}d'`);
+    // The ledger may be behind: the server knows what is pinned.
+    await query(
+      server,
+      `UPDATE _undrop.ledger SET pinned = 1
+       WHERE schema_name = '${schema.name}' AND table_name = 'd'`,
+    );
+    const bySize = await tablesOf('ORDER BY Bytes DESC');
+    expect(bySize).toEqual(['e', 'b', 'd', 'a', 'c']);
+    const byEnd = await tablesOf('ORDER BY Expires_at');
+    expect(byEnd).toEqual(['e', 'd', 'b', 'c', 'a']);
+    for (const count of [1, 2, 4, 9]) {
+      const limit = `LIMIT ${count}`;
+      expect(await tablesOf(`ORDER BY Bytes DESC ${limit}`)).toEqual(bySize.slice(0, count));
+      expect(await tablesOf(`ORDER BY Expires_at ${limit}`)).toEqual(byEnd.slice(0, count));
+    }
+    expect(await tablesOf("WHERE `Table` <> 'e' ORDER BY Bytes DESC LIMIT 1, 2")).toEqual([
+      'd',
+      'a',
+    ]);
+  });
+
   test('a list as data', async () => {
     await drop('a', 'b');
     const where = `WHERE \`Schema\` = '${schema.name}'`;

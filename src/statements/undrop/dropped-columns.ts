@@ -3,7 +3,7 @@
  * them: which columns, which rows, in which order.
  */
 import { utcText } from '../../duration.js';
-import type { LiveFit } from '../../ledger/read.js';
+import type { HeldOrder, LiveFit } from '../../ledger/read.js';
 import type { DroppedSchema } from '../../ledger/schema-restores.js';
 import { isHoldId, isPinned, type QualifiedTable } from '../../names/names.js';
 import type { Field } from '../../printer.js';
@@ -28,6 +28,8 @@ export type BoundList =
       readonly plan: ListPlan<Dropped>;
       /** Only these tables may be meant by the WHERE. */
       readonly among: Pick<LiveFit, 'before' | 'digits' | 'drop'>;
+      /** The order of the plan, if the ledger can be read in it; null: it can't. */
+      readonly order: HeldOrder | null;
       /** Only the last digits of ids are shown, as many as tell them apart. */
       readonly hasShortIds: boolean;
     }
@@ -91,14 +93,24 @@ export function bindList(
   });
   const among = idsMeant(clauses.where, decode);
   if (select !== null && 'count' in select) {
-    return { what: 'tables', fields: select, plan, among, hasShortIds: false };
+    return { what: 'tables', fields: select, plan, among, order: null, hasShortIds: false };
   }
   const short = TABLE_COLUMNS.filter(({ title = '' }) => SHORT.has(title));
   const all = what === 'tables' ? short : TABLE_COLUMNS;
   const fields =
     select?.map((one) => ({ ...fieldOf(one, TABLE_COLUMNS, 'field list'), title: one.alias })) ??
     all;
-  return { what: 'tables', fields, plan, among, hasShortIds: what === 'tables' };
+  const order = heldOrderOf(clauses.orderBy);
+  return { what: 'tables', fields, plan, among, order, hasShortIds: what === 'tables' };
+}
+
+/** A NULL of Expires_at is before all else; one of Bytes, after all else if it is descending. */
+function heldOrderOf(orderBy: ListClauses['orderBy']): HeldOrder | null {
+  const [first, second] = orderBy;
+  if (first === undefined || second !== undefined) return null;
+  const column = first.column.toLowerCase();
+  if (column === 'bytes') return first.isDescending ? 'size' : null;
+  return column === 'expires_at' && !first.isDescending ? 'expires' : null;
 }
 
 /**

@@ -8,7 +8,7 @@
 import { UndropError } from '../../errors.js';
 import type { LedgerRow } from '../../ledger/entry.js';
 import { AT } from '../../ledger/intents/intent-text.js';
-import { findPage, type LiveFit } from '../../ledger/read.js';
+import { findPage, type HeldOrder, type LiveFit } from '../../ledger/read.js';
 import { PINNED_UNTIL } from '../../names/names.js';
 import { describeRow, listPage, NAMED_MAX, newestFirst } from '../../restore/held-tables.js';
 import { canComeBack } from '../../restore/plan-restore.js';
@@ -71,15 +71,21 @@ const PAGE_ROWS = 500;
 /** Up to so many are located by their names, in slices; for more, one look at all is quicker. */
 const SLICED_MAX = 5 * NAMED_MAX;
 
+/** `ordered`, `unordered`: only those, as of ledger/read.ts. */
+type SeenFit = LiveFit & {
+  readonly ordered?: HeldOrder;
+  readonly unordered?: HeldOrder;
+};
+
 /**
  * Matching held tables, newest first, that this user may see: at least `enough`, if there are as
- * many among the newest `TABLES_MAX`. Privileges are checked page by page, and only visible tables
+ * many among the first `TABLES_MAX`. Privileges are checked page by page, and only visible tables
  * are located. `mayBe`: leaves out, by the ledger alone, what is not wanted, before anything else;
- * `choose`: does so afterwards; default: all are wanted. `isCut`: the older ones were not read,
+ * `choose`: does so afterwards; default: all are wanted. `isCut`: the others were not read,
  * although too few were found.
  */
 export async function findSeen(
-  fit: LiveFit,
+  fit: SeenFit,
   {
     facts,
     server,
@@ -141,20 +147,26 @@ export interface Asker {
   readonly server: ServerFacts;
 }
 
-/** Ledger rows of tables that are, or may be, held, newest first. `fitOf`: called for each page. */
+/** Ledger rows of tables that are, or may be, held. `fitOf`: called for each page. */
 async function* readPages(
   pool: ServicePool,
   { user }: UserFacts,
-  fitOf: () => LiveFit,
+  fitOf: () => SeenFit,
 ): AsyncGenerator<readonly LedgerRow[]> {
   const page = { cursor: { after: null }, rowsMax: PAGE_ROWS };
   let rows: readonly LedgerRow[];
   do {
     rows = await inQueue(pool, `read ${user}`, () =>
-      unlessRefused(findPage(pool, { by: 'live', ...fitOf() }, page), [], ...ABSENT_TABLE),
+      unlessRefused(findPage(pool, rowFilterOf(fitOf()), page), [], ...ABSENT_TABLE),
     );
     yield rows;
   } while (rows.length === PAGE_ROWS);
+}
+
+function rowFilterOf({ ordered, unordered, ...fit }: SeenFit): Parameters<typeof findPage>[1] {
+  if (ordered !== undefined) return { by: 'ordered', order: ordered, ...fit };
+  if (unordered !== undefined) return { by: 'unordered', order: unordered, ...fit };
+  return { by: 'live', ...fit };
 }
 
 interface Seen extends Pick<Dropped, 'statement'> {

@@ -69,7 +69,7 @@ export function planList<T>(
   const test = where === null ? null : testOf(where, known);
   const early = where === null ? null : testOf(where, { ...known, late, hidden });
   const orders = orderBy.map(({ isDescending, ...name }) => {
-    const { of } = termOf({ kind: 'column', ...name }, columns, 'order clause');
+    const { of } = termOf({ kind: 'column', ...name }, known, 'order clause');
     const sign = isDescending ? -1 : 1;
     return (one: T, other: T) => sign * orderOf(of(one), of(other));
   });

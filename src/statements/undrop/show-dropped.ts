@@ -29,14 +29,14 @@ export async function showDropped(
   const { facts } = format;
   const server = await findServer(facts, options);
   if (show.what === 'databases') return showSchemas(show, format, options);
-  const { schema, like, among, plan, fields } = show;
+  const { schema, like, among, plan, order: byLedger, fields } = show;
   const fit = {
     ...(schema !== null && { schema }),
     ...(like !== null && { like }),
     ...among,
   };
   const { limit, order, isWanted, mayBeWanted } = plan;
-  const enough = limit !== null && order === null ? limit.offset + limit.rows : TABLES_MAX;
+  const enough = limit === null ? TABLES_MAX : limit.offset + limit.rows;
   const { pool } = options.service;
   const choose = async (tables: readonly Dropped[]) => {
     const now = await inQueue(pool, `read ${facts.user}`, () => withWhatIsLeft(pool, tables));
@@ -44,10 +44,25 @@ export async function showDropped(
   };
   const mayBe = async (tables: readonly Dropped[]) =>
     applyPlan({ isWanted: mayBeWanted, order: null, limit: null }, tables, turn);
-  const found = await findSeen(fit, { facts, server, enough, mayBe, choose }, options);
-  if ('errno' in found) return answeredWith(found);
-  const note = found.isCut ? `Only the newest ${TABLES_MAX} dropped tables were read.` : null;
-  const wanted = await applyPlan({ isWanted: null, order, limit }, found.seen, turn);
+  const all = { facts, server, mayBe, choose };
+  const parts =
+    order === null || limit === null || byLedger === null
+      ? [{ fit, enough: order === null ? enough : TABLES_MAX }]
+      : [
+          { fit: { ...fit, ordered: byLedger }, enough },
+          // Last, because a table may leave HOLD meanwhile.
+          { fit: { ...fit, unordered: byLedger }, enough: TABLES_MAX },
+        ];
+  const found = new Map<string, Dropped>();
+  let note: string | null = null;
+  for (const part of parts) {
+    const some = await findSeen(part.fit, { ...all, enough: part.enough }, options);
+    if ('errno' in some) return answeredWith(some);
+    for (const table of some.seen) found.set(table.id, table);
+    const which = 'ordered' in part.fit ? 'first' : 'newest';
+    if (some.isCut) note = `Only the ${which} ${TABLES_MAX} dropped tables were read.`;
+  }
+  const wanted = await applyPlan({ isWanted: null, order, limit }, [...found.values()], turn);
   const rows = show.hasShortIds ? withShortIds(wanted) : wanted;
   const set = 'count' in fields ? countSet(fields, rows.length) : printResultSet(fields, rows);
   return answerRows(set, { ...format, note }, options);
