@@ -1,9 +1,10 @@
 /**
  * Measures the effect of a purge on other sessions: while it runs, a connection of its own does a
  * point read every 10 ms, in which the server says when it did it. The delay of a read is what it
- * was later than the quickest one: so this process, which may wait for a core, is left out. And once a second, between two chunks, it reads the load of the server,
- * and the number of statements in a moment that weren't the purge's: reads of that moment set the
- * usual delay; of reads beside a chunk, one in ten may come later by UNDROP_PURGE_IMPACT.
+ * was later than the quickest one: so this process, which may wait for a core, is left out. And
+ * once a second, between two chunks, it reads the load of the server, and the number of statements
+ * in a moment that weren't the purge's: reads of that moment set the usual delay; of reads beside a
+ * chunk, one in ten may come later by UNDROP_PURGE_IMPACT.
  *
  * Invariant: it decides about nothing but the pace. A read without a response counts as felt, not
  * as an error. A value the server refuses to report counts as neither load nor calm.

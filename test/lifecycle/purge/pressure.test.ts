@@ -138,6 +138,9 @@ const FULL = 1_000 / ROW_MS;
 /** Then a chunk is a row, and nearly all of the time a pause. */
 const STARVED = { harmMs: 50, slow: 10_000 };
 
+/** Of a purge that is felt by many. */
+const PAUSE_MS = 500;
+
 describe('a purge beside others', () => {
   test('that nobody feels deletes nearly all of the time, also where reads are slow', async () => {
     const purge = new Purge();
@@ -183,7 +186,7 @@ describe('a purge beside others', () => {
         await gauge.look({ flavour: 'mariadb' } as ServerFacts);
         await gauge.beside(() => clock.sleep(0.01));
         effects.add(gauge.takeLoad().effect);
-        await clock.sleep(500);
+        await clock.sleep(PAUSE_MS);
       }
     });
     await clock.run(work);
