@@ -147,6 +147,7 @@ export const OPENAPI = {
             foreignKeys: { type: 'integer' },
             triggers: { type: 'integer' },
             notes: { type: 'array', items: { type: 'string' } },
+            isRefused: { type: 'boolean' },
           },
         }),
       },

@@ -26,9 +26,10 @@ interface Told {
 }
 
 onServers('the API of the console on $name', (server, on) => {
-  const { afterAll, afterEach, beforeAll, test } = on;
+  const { afterAll, beforeAll, test } = on;
   on.freshLedger();
   const schema = on.each.schema('api');
+  const account = on.each.accounts(PASSWORD);
   const owner = 'console_owner';
   let proxy: Awaited<ReturnType<typeof spawnProxy>>;
   beforeAll(async () => {
@@ -36,18 +37,6 @@ onServers('the API of the console on $name', (server, on) => {
     proxy = await spawnProxy(server, { HOLD: '2d', MIN_HOLD: '1h', MAX_HOLD: '30d', ...here });
   });
   afterAll(() => proxy.stop());
-  afterEach(async () => {
-    for (const user of [owner, ...others.splice(0)]) {
-      await query(server, `DROP USER ${user}@'%'`).catch(() => undefined);
-    }
-  });
-  const others: string[] = [];
-
-  async function account(user: string, ...privileges: readonly string[]): Promise<void> {
-    if (user !== owner) others.push(user);
-    await query(server, `CREATE USER ${user}@'%' IDENTIFIED BY '${PASSWORD}'`);
-    for (const one of privileges) await query(server, `GRANT ${one} TO ${user}@'%'`);
-  }
 
   async function drop(...tables: readonly string[]): Promise<void> {
     for (const table of tables) {
@@ -140,7 +129,7 @@ onServers('the API of the console on $name', (server, on) => {
     await account(owner, `ALL ON ${schema.name}.*`);
     await drop('a', 'b', 'c', 'd');
     const plan = await ask('GET', `/api/v1/tables/${await idOf('a')}/plan?to=other`);
-    const planned = { foreignKeys: 0, triggers: 0, notes: [] };
+    const planned = { foreignKeys: 0, triggers: 0, notes: [], isRefused: false };
     expect(plan.body).toMatchObject({ becomes: expect.stringMatching(/\.other$/), ...planned });
     expect(await act('a', 'restore')).toMatchObject({
       status: 200,

@@ -32,12 +32,12 @@ interface Told {
 type Proxy = Awaited<ReturnType<typeof spawnProxy>>;
 
 onServers('attacks on the console on $name', (server, on) => {
-  const { afterAll, afterEach, beforeAll, beforeEach, test } = on;
+  const { afterAll, beforeAll, beforeEach, test } = on;
   on.freshLedger();
   const schema = on.each.schema('attacked');
+  const account = on.each.accounts(PASSWORD);
   let proxy: Proxy;
   let id = '';
-  const others: string[] = [];
   beforeAll(async () => {
     proxy = await spawnProxy(server, { HOLD: '2d', ADMIN_LISTEN: '127.0.0.1:0' });
   });
@@ -52,17 +52,6 @@ onServers('attacks on the console on $name', (server, on) => {
     );
     id = row?.id ?? '';
   });
-  afterEach(async () => {
-    for (const user of others.splice(0)) {
-      await query(server, `DROP USER ${user}@'%'`).catch(() => undefined);
-    }
-  });
-
-  async function account(user: string, ...privileges: readonly string[]): Promise<void> {
-    others.push(user);
-    await query(server, `CREATE USER ${user}@'%' IDENTIFIED BY '${PASSWORD}'`);
-    for (const one of privileges) await query(server, `GRANT ${one} TO ${user}@'%'`);
-  }
 
   function ask(path: string, asked: Asked = {}): Promise<Told> {
     const { form, of = proxy, headers = {} } = asked;

@@ -22,10 +22,10 @@ onServers('the pages of the console on $name', (server, on) => {
   const { afterAll, afterEach, beforeAll, beforeEach, test } = on;
   on.freshLedger();
   const schema = on.each.schema('pages');
+  const account = on.each.accounts(PASSWORD);
   let proxy: Awaited<ReturnType<typeof spawnProxy>>;
   let browser: Browser;
   let context: BrowserContext;
-  const others: string[] = [];
   beforeAll(async () => {
     const hold = { HOLD: '2d', MIN_HOLD: '1h', MAX_HOLD: '30d', MAX_TABLES: '1000' };
     proxy = await spawnProxy(server, { ...hold, ADMIN_LISTEN: '127.0.0.1:0' });
@@ -42,16 +42,7 @@ onServers('the pages of the console on $name', (server, on) => {
   });
   afterEach(async () => {
     await context.close();
-    for (const user of others.splice(0)) {
-      await query(server, `DROP USER ${user}@'%'`).catch(() => undefined);
-    }
   });
-
-  async function account(user: string, ...privileges: readonly string[]): Promise<void> {
-    others.push(user);
-    await query(server, `CREATE USER ${user}@'%' IDENTIFIED BY '${PASSWORD}'`);
-    for (const one of privileges) await query(server, `GRANT ${one} TO ${user}@'%'`);
-  }
 
   async function drop(...tables: readonly string[]): Promise<void> {
     for (const table of tables) {

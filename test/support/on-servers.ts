@@ -57,6 +57,8 @@ interface Openers extends Opener {
   freshLedger(): void;
   /** A user of any host, by default without a password, with these rights (`ALL ON *.*`). */
   account(user: string, options?: AccountOptions): void;
+  /** Makes accounts of any host with that password, within hooks and tests. */
+  accounts(password: string): (user: string, ...grants: readonly string[]) => Promise<void>;
 }
 
 interface Place {
@@ -190,7 +192,7 @@ function dispose<T>(it: T): unknown {
   return (it as AsyncDisposable)[Symbol.asyncDispose]();
 }
 
-function openers(server: TestServer, { open }: Opener): Omit<Openers, keyof Opener> {
+function openers(server: TestServer, { open, keep }: Opener): Omit<Openers, keyof Opener> {
   return {
     proxy: (variables = {}, { upstream = server, log } = {}) => {
       const all = () => (typeof variables === 'function' ? variables() : variables);
@@ -212,6 +214,17 @@ function openers(server: TestServer, { open }: Opener): Omit<Openers, keyof Open
         () => makeAccount(server, user, options),
         () => query(server, `DROP USER ${user}@'%'`),
       ),
+    accounts:
+      (password) =>
+      async (user, ...grants) => {
+        await makeAccount(server, user, { password, grants });
+        keep({
+          [Symbol.asyncDispose]: async () => {
+            // A test may have dropped it.
+            await query(server, `DROP USER ${user}@'%'`).catch(() => undefined);
+          },
+        });
+      },
   };
 }
 

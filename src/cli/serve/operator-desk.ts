@@ -38,6 +38,7 @@ import { changeHold, findHeld, type HoldChange } from '../../restore/change-hold
 import { type ListedTable, tableInEvent } from '../../restore/held-tables.js';
 import { chooseDrop } from '../../restore/schema/restore-schema.js';
 import { type HeldRows, readHeldRows } from '../../restore/show.js';
+import { isServiceError } from '../../service/errors.js';
 import type { ServicePool } from '../../service/pool/pools.js';
 import { describeAddress } from '../../service/server-address.js';
 
@@ -71,9 +72,10 @@ export class OperatorDesk implements OperatorDoor {
 
   constructor(options: DeskOptions) {
     this.#options = options;
-    this.#summary = new Snapshot(() => readSummary(options.pool()));
-    this.#report = new Snapshot(() => options.report());
-    this.#findings = new Snapshot(() => options.findings());
+    const { log } = options;
+    this.#summary = new Snapshot(() => readSummary(options.pool()), log);
+    this.#report = new Snapshot(() => options.report(), log);
+    this.#findings = new Snapshot(() => options.findings(), log);
   }
 
   summary(): Promise<Summary | null> {
@@ -207,12 +209,14 @@ function actorOf({ user, client }: Actor) {
 /** The value that was read last; it is read again behind it once it is old. */
 class Snapshot<T> {
   readonly #load: () => Promise<T>;
+  readonly #log: Log;
   #value: T | null = null;
   #atMs = Number.NEGATIVE_INFINITY;
   #loading: Promise<void> | null = null;
 
-  constructor(load: () => Promise<T>) {
+  constructor(load: () => Promise<T>, log: Log) {
     this.#load = load;
+    this.#log = log;
   }
 
   /** Null: nothing was read so far. */
@@ -227,8 +231,10 @@ class Snapshot<T> {
   async #refresh(): Promise<void> {
     try {
       this.#value = await this.#load();
-    } catch {
-      // The server can't be asked: what is known stays, and is asked for again.
+    } catch (err) {
+      // The last value stays, and is asked for again.
+      const level = isServiceError(err) ? 'debug' : 'error';
+      this.#log[level]({ event: 'admin', err }, 'cannot read what a page of the console shows');
     } finally {
       this.#atMs = performance.now();
       this.#loading = null;

@@ -16,6 +16,8 @@ export interface Page {
   readonly at?: string;
   /** Read again after so many seconds. */
   readonly followS?: number;
+  /** People type into it: without a script it isn't read again by itself. Default: false. */
+  readonly isFilledIn?: boolean;
 }
 
 const MENU = [
@@ -26,7 +28,8 @@ const MENU = [
   ['/health', 'Health', true],
 ] as const;
 
-export function layout({ title, body, at, followS }: Page, viewer: Viewer, version: string): Html {
+export function layout(page: Page, viewer: Viewer, version: string): Html {
+  const { title, body, at, followS, isFilledIn = false } = page;
   const follow = followS === undefined ? '' : String(followS);
   return html`<!doctype html>
 <html lang="en">
@@ -37,7 +40,7 @@ export function layout({ title, body, at, followS }: Page, viewer: Viewer, versi
 <link rel="icon" href="data:,">
 <link rel="stylesheet" href="${BASE}/style.css?${version}">
 <script src="${BASE}/script.js?${version}" defer></script>
-${followS !== undefined && html`<noscript><meta http-equiv="refresh" content="${follow}"></noscript>`}
+${followS !== undefined && !isFilledIn && html`<noscript><meta http-equiv="refresh" content="${follow}"></noscript>`}
 </head>
 <body>
 <a class="skip" href="#main">Skip to the content</a>

@@ -19,6 +19,11 @@ const enrich = (root) => {
     });
   }
 };
+const isTouched = (part) =>
+  part.contains(document.activeElement) ||
+  [...part.querySelectorAll('input')].some(
+    (one) => one.value !== one.defaultValue || one.checked !== one.defaultChecked,
+  );
 const follow = async () => {
   const now = document.querySelector('[data-follow]');
   if (now === null) return;
@@ -30,7 +35,7 @@ const follow = async () => {
     if (response.redirected || !response.ok) return void location.reload();
     const fresh = new DOMParser().parseFromString(text, 'text/html').querySelector('[data-part]');
     const old = document.querySelector('[data-part]');
-    if (fresh !== null && old !== null && !old.contains(document.activeElement)) {
+    if (fresh !== null && old !== null && !isTouched(old)) {
       enrich(fresh);
       old.replaceWith(document.adoptNode(fresh));
     }

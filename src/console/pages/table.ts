@@ -92,10 +92,10 @@ function others({ others: all }: TableView): Html | null {
 function actions({ viewer, table, plan, asked }: TableView): Html {
   const path = `/tables/${table.id}`;
   const isPlan = typeof plan !== 'string';
-  const isRefused = isPlan && plan.notes.some((text) => text.startsWith('refused:'));
+  const isRefused = isPlan && plan.isRefused;
   const { to, swap, keys } = asked;
   return html`<div class="box"><h2>Restore</h2>
-${isPlan ? planList(plan, { isSwap: swap, isRefused }) : html`<p class="flash bad" role="alert">${plan}</p>`}
+${isPlan ? planList(plan, swap) : html`<p class="flash bad" role="alert">${plan}</p>`}
 ${isRefused && !swap && to === '' && html`<p><a href="${link(path, { swap: 'true' })}">Swap it with the live table</a></p>`}
 ${
   isPlan &&
@@ -128,8 +128,8 @@ ${viewer.isOperator && html`<p class="soft">An operator also shortens a hold, an
 }
 
 function planList(
-  { becomes, rows, foreignKeys, triggers, notes }: Plan,
-  { isSwap, isRefused }: { readonly isSwap: boolean; readonly isRefused: boolean },
+  { becomes, rows, foreignKeys, triggers, notes, isRefused }: Plan,
+  isSwap: boolean,
 ): Html {
   return html`${isRefused ? html`<p class="flash warn" role="status">It can't be restored so:</p>` : html`<p>It will be <strong>${becomes}</strong>${isSwap && html`, and the live table is held instead`}:</p>`}
 <ul><li>${rows === null ? 'its rows' : `about ${count(rows, 'row')}`}</li><li>${count(foreignKeys, 'foreign key')}, ${count(triggers, 'trigger')}</li>

@@ -144,19 +144,16 @@ export class Forms {
     if (action === 'hold' && parseDuration(form.get('for') ?? '') === null) {
       return failed(person, back, 'Expected a duration like 30d to hold them for.');
     }
-    const one = async (id: string): Promise<string> => {
+    const one = async (id: string): Promise<readonly string[]> => {
       const name = shownName(await getTable(person.session, id));
       if (action === 'pin') {
         await this.#options.operator.pin(actorOf(person), id);
-        return `${name} is pinned.`;
+        return [`${name} is pinned.`];
       }
       const body = { for: action === 'hold' ? form.get('for') : null };
-      const { message } = await changeTable(person.session, {
-        id,
-        action: action as TableAction,
-        body,
-      });
-      return message || name;
+      const change = { id, action: action as TableAction, body };
+      const { message, warnings } = await changeTable(person.session, change);
+      return [message || name, ...warnings];
     };
     const job = newJob(person, {
       title: TITLES[action] ?? action,
@@ -192,8 +189,9 @@ export class Forms {
       void workOnSchema(this.#options, job, { person, schema, dropId });
     } else {
       const one = async (id: string) => {
-        const { message } = await changeTable(person.session, { id, action: 'restore', body: {} });
-        return message;
+        const change = { id, action: 'restore', body: {} } as const;
+        const { message, warnings } = await changeTable(person.session, change);
+        return [message, ...warnings];
       };
       void workOn(this.#options, job, { ids: tables.map(({ id }) => id), one });
     }

@@ -27,11 +27,11 @@ interface Parts {
 export async function workOn(
   { log }: Parts,
   job: Job,
-  work: { readonly ids: readonly string[]; one(id: string): Promise<string> },
+  work: { readonly ids: readonly string[]; one(id: string): Promise<readonly string[]> },
 ): Promise<void> {
   for (const id of work.ids) {
     try {
-      job.messages.push(await work.one(id));
+      job.messages.push(...(await work.one(id)));
       job.done++;
     } catch (error) {
       job.failed.push(`${id}: ${reasonOf(error, log)}`);

@@ -1,5 +1,6 @@
 /** The pages that people GET. */
 import { UndropError } from '../../errors.js';
+import type { Summary } from '../../ledger/overview.js';
 import { isHoldId } from '../../names/names.js';
 import {
   getTable,
@@ -82,19 +83,23 @@ export class Shows {
   async #overview(person: Person): Promise<PageAnswer> {
     const { operator, problems } = this.#options;
     const now = new Date();
-    const status = person.isOperator ? await operator.status() : null;
-    const body = overviewPage({
-      problems: await problems(),
-      attention: status?.attention ?? [],
-      summary: person.isOperator
-        ? await operator.summary()
-        : summaryOf((await listDropped(person.session, { limit: OWN_TABLES })).tables),
-      collector: person.isOperator ? await operator.collector() : null,
-      services: status?.services ?? [],
-      events: person.isOperator ? await operator.history({ limit: EVENTS_OF_OVERVIEW }) : [],
-      now,
-    });
+    // Together, because each of the first two may wait.
+    const [status, summary, collector, events] = person.isOperator
+      ? await Promise.all([
+          operator.status(),
+          operator.summary(),
+          operator.collector(),
+          operator.history({ limit: EVENTS_OF_OVERVIEW }),
+        ])
+      : [null, await this.#ownSummary(person), null, []];
+    const { attention = [], services = [] } = status ?? {};
+    const common = { problems: await problems(), summary, collector, events, now };
+    const body = overviewPage({ ...common, attention, services });
     return this.#pages.page(200, { title: 'Overview', body, at: '', followS: FOLLOW_S }, person);
+  }
+
+  async #ownSummary({ session }: Person): Promise<Summary> {
+    return summaryOf((await listDropped(session, { limit: OWN_TABLES })).tables);
   }
 
   async #tables({ person, query }: Visit): Promise<PageAnswer> {
@@ -110,7 +115,9 @@ export class Shows {
         ? { drops: null, ...(await listDropped(person.session, params)) }
         : { tables: null, ...(await listDropsOf(person.session, params)) };
     const body = tablesPage({ viewer: person, filter, ...page });
-    return this.#pages.page(200, { title: 'Dropped tables', body, at: '/tables' }, person);
+    const shown = { title: 'Dropped tables', body, at: '/tables', isFilledIn: true };
+    const isFirst = !query.has('cursor');
+    return this.#pages.page(200, isFirst ? { ...shown, followS: FOLLOW_S } : shown, person);
   }
 
   async #table({ person, query }: Visit, id: string): Promise<PageAnswer> {
@@ -119,19 +126,19 @@ export class Shows {
     if (table === null) return this.#noLongerHeld(person, id);
     const [to, swap, keys] = [query.get('to') ?? '', query.has('swap'), query.has('keys')];
     const how = { to, swap: String(swap), keys: String(keys) };
-    const plan =
-      table.state === 'HOLD'
-        ? await planTable(person.session, id, how).catch((error: unknown) => wordsOf(error))
-        : '';
-    const details = await this.#options.operator.detailsOf(id);
     const { schema } = table;
-    const mayRead = schema !== null && (await maySelectAll(person.session, schema));
+    const { session } = person;
+    const [plan, details, mayRead, others] = await Promise.all([
+      table.state === 'HOLD' ? planTable(session, id, how).catch(wordsOf) : '',
+      this.#options.operator.detailsOf(id),
+      schema !== null && maySelectAll(session, schema),
+      othersOfName(session, table),
+    ]);
     const rows =
       mayRead && query.has('rows')
         ? await this.#options.operator.rowsOf(actorOf(person), id)
         : null;
     const asked = { to, swap, keys };
-    const others = await othersOfName(person.session, table);
     const body = tablePage({ viewer: person, table, details, asked, plan, mayRead, others, rows });
     return this.#pages.page(200, { title: shownName(table), body, at: '/tables' }, person);
   }
@@ -169,7 +176,8 @@ export class Shows {
 
   async #collector(person: Person): Promise<PageAnswer> {
     const { operator } = this.#options;
-    const body = collectorPage(person, await operator.collector(), await operator.summary());
+    const [collector, summary] = await Promise.all([operator.collector(), operator.summary()]);
+    const body = collectorPage(person, collector, summary);
     return this.#pages.page(
       200,
       { title: 'Collector', body, at: '/collector', followS: FOLLOW_S },
@@ -179,12 +187,9 @@ export class Shows {
 
   async #health(person: Person): Promise<PageAnswer> {
     const { operator } = this.#options;
-    const body = healthPage({
-      findings: await operator.findings(),
-      settings: operator.settings,
-      certificates: operator.certificates,
-      services: (await operator.status())?.services ?? [],
-    });
+    const [findings, status] = await Promise.all([operator.findings(), operator.status()]);
+    const { settings, certificates } = operator;
+    const body = healthPage({ findings, settings, certificates, services: status?.services ?? [] });
     return this.#pages.page(
       200,
       { title: 'Health', body, at: '/health', followS: FOLLOW_S },
