@@ -21,7 +21,7 @@ import { overviewPage } from '../pages/overview.js';
 import { endedPage, tablePage } from '../pages/table.js';
 import { FILTER, type Filter, KINDS, shownName, tablesPage } from '../pages/tables.js';
 import { csvOf, fileAnswer, type PageAnswer, type Pages, wordsOf } from './answers.js';
-import { summaryOf } from './own-summary.js';
+import { OWN_TABLES_MAX, summaryOf } from './own-summary.js';
 import { actorOf, type Person } from './people.js';
 
 export interface Visit {
@@ -37,8 +37,6 @@ export interface ShowOptions {
 }
 
 const EVENTS_OF_OVERVIEW = 10;
-/** The number of tables that are listed quickly among any number. */
-const OWN_TABLES = '495';
 const EVENTS_OF_PAGE = 100;
 const EVENTS_OF_FILE = 10_000;
 const FOLLOW_S = 10;
@@ -99,7 +97,7 @@ export class Shows {
   }
 
   async #ownSummary({ session }: Person): Promise<Summary> {
-    return summaryOf((await listDropped(session, { limit: OWN_TABLES })).tables);
+    return summaryOf((await listDropped(session, { limit: String(OWN_TABLES_MAX) })).tables);
   }
 
   async #tables({ person, query }: Visit): Promise<PageAnswer> {

@@ -50,7 +50,7 @@ export async function readNewest(
   const left = new Map(names);
   const found = new Map<string, Dropped>();
   const fitOf = () => ({ names: [...left.values()], lowerCaseTableNames });
-  for await (const rows of readPages(pool, facts, fitOf)) {
+  for await (const { rows } of readPages(pool, facts, fitOf)) {
     for (const one of await listDropped(pool, facts, rows.map(whole))) {
       const key = sameOf(one.origin);
       const isLate = before !== null && !(one.droppedAt !== null && one.droppedAt < before);
@@ -67,7 +67,9 @@ export async function readNewest(
  * The maximum of tables that are read for a result set, or for the beginning of an id, in pages.
  */
 export const TABLES_MAX = 10_000;
-const PAGE_ROWS = 500;
+const PAGE_ROWS = 200;
+/** Of the first page, which a list with a small LIMIT needs alone: others wait for the decoding. */
+const FIRST_ROWS_MIN = 50;
 /** Up to so many are located by their names, in slices; for more, one look at all is quicker. */
 const SLICED_MAX = 5 * NAMED_MAX;
 
@@ -90,11 +92,11 @@ export async function findSeen(
     facts,
     server,
     enough = TABLES_MAX,
-    mayBe = async (tables) => tables,
+    mayBe = null,
     choose = async (tables) => tables,
   }: Asker & {
     readonly enough?: number;
-    readonly mayBe?: (tables: readonly Dropped[]) => Promise<readonly Dropped[]>;
+    readonly mayBe?: ((tables: readonly Dropped[]) => Promise<readonly Dropped[]>) | null;
     readonly choose?: (tables: readonly Dropped[]) => Promise<readonly Dropped[]>;
   },
   options: InterceptOptions,
@@ -105,20 +107,21 @@ export async function findSeen(
   const found: Dropped[] = [];
   let looked = 0;
   let isCut = false;
-  for await (const rows of readPages(pool, facts, () => ({ ...fit, lowerCaseTableNames }))) {
-    looked += PAGE_ROWS;
-    const ids = new Set((await mayBe(rows.flatMap(byLedger))).map(({ id }) => id));
-    const likely = rows.filter(({ id }) => ids.has(id));
+  const fitOf = () => ({ ...fit, lowerCaseTableNames });
+  for await (const { rows, isLast } of readPages(pool, facts, fitOf, enough)) {
+    looked += rows.length;
+    const likely = mayBe === null ? rows : await likelyOf(rows, mayBe);
     const seen = await seenBy(likely, { facts, granted }, options);
     if ('errno' in seen) return seen;
     let left = seen;
     while (left.length > 0 && found.length < enough) {
       // A few are located by their names, which costs the same among any number.
-      const count = enough - found.length > SLICED_MAX ? left.length : NAMED_MAX;
+      const missing = enough - found.length;
+      const count = missing > SLICED_MAX ? left.length : Math.min(missing, NAMED_MAX);
       found.push(...(await choose(await listDropped(pool, facts, left.slice(0, count)))));
       left = left.slice(count);
     }
-    isCut = rows.length === PAGE_ROWS && looked >= TABLES_MAX && found.length < enough;
+    isCut = !isLast && looked >= TABLES_MAX && found.length < enough;
     if (isCut || found.length >= enough) break;
   }
   return { seen: found.sort(newestFirst), isCut };
@@ -133,7 +136,8 @@ export async function findAll(
   { service: { pool } }: InterceptOptions,
 ): Promise<readonly Dropped[]> {
   const found: Dropped[] = [];
-  for await (const rows of readPages(pool, facts, () => ({ ...fit, lowerCaseTableNames }))) {
+  const fitOf = () => ({ ...fit, lowerCaseTableNames });
+  for await (const { rows } of readPages(pool, facts, fitOf)) {
     found.push(...(await listDropped(pool, facts, rows.map(whole))));
     if (found.length >= TABLES_MAX) break;
   }
@@ -147,20 +151,35 @@ export interface Asker {
   readonly server: ServerFacts;
 }
 
-/** Ledger rows of tables that are, or may be, held. `fitOf`: called for each page. */
+/**
+ * Ledger rows of tables that are, or may be, held. `fitOf`: called for each page; `enough`: the
+ * rows that may be enough.
+ */
 async function* readPages(
   pool: ServicePool,
   { user }: UserFacts,
   fitOf: () => SeenFit,
-): AsyncGenerator<readonly LedgerRow[]> {
-  const page = { cursor: { after: null }, rowsMax: PAGE_ROWS };
-  let rows: readonly LedgerRow[];
-  do {
-    rows = await inQueue(pool, `read ${user}`, () =>
+  enough = PAGE_ROWS,
+): AsyncGenerator<{ readonly rows: readonly LedgerRow[]; readonly isLast: boolean }> {
+  const cursor = { after: null };
+  let rowsMax = Math.min(Math.max(enough, FIRST_ROWS_MIN), PAGE_ROWS);
+  for (let isLast = false; !isLast; rowsMax = PAGE_ROWS) {
+    const page = { cursor, rowsMax };
+    const rows = await inQueue(pool, `read ${user}`, () =>
       unlessRefused(findPage(pool, rowFilterOf(fitOf()), page), [], ...ABSENT_TABLE),
     );
-    yield rows;
-  } while (rows.length === PAGE_ROWS);
+    isLast = rows.length < rowsMax;
+    yield { rows, isLast };
+  }
+}
+
+/** The rows that may be wanted, by the part that the ledger has of them. */
+async function likelyOf(
+  rows: readonly LedgerRow[],
+  mayBe: (tables: readonly Dropped[]) => Promise<readonly Dropped[]>,
+): Promise<readonly LedgerRow[]> {
+  const ids = new Set((await mayBe(rows.flatMap(byLedger))).map(({ id }) => id));
+  return rows.filter(({ id }) => ids.has(id));
 }
 
 function rowFilterOf({ ordered, unordered, ...fit }: SeenFit): Parameters<typeof findPage>[1] {

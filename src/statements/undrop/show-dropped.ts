@@ -42,8 +42,11 @@ export async function showDropped(
     const now = await inQueue(pool, `read ${facts.user}`, () => withWhatIsLeft(pool, tables));
     return applyPlan({ isWanted, order: null, limit: null }, now, turn);
   };
-  const mayBe = async (tables: readonly Dropped[]) =>
-    applyPlan({ isWanted: mayBeWanted, order: null, limit: null }, tables, turn);
+  const early = { isWanted: mayBeWanted, order: null, limit: null };
+  const mayBe =
+    mayBeWanted === null
+      ? null
+      : async (tables: readonly Dropped[]) => applyPlan(early, tables, turn);
   const all = { facts, server, mayBe, choose };
   const parts =
     order === null || limit === null || byLedger === null
