@@ -68,7 +68,7 @@ export async function readNewest(
  */
 export const TABLES_MAX = 10_000;
 const PAGE_ROWS = 200;
-/** Of the first page, which a list with a small LIMIT needs alone: others wait for the decoding. */
+/** The least rows of a first page: others wait for its decoding, and a small LIMIT needs few. */
 const FIRST_ROWS_MIN = 50;
 /** Up to so many are located by their names, in slices; for more, one look at all is quicker. */
 const SLICED_MAX = 5 * NAMED_MAX;
