@@ -10,11 +10,16 @@ COPY throwaway-servers ./throwaway-servers
 RUN npm run build
 
 FROM node:24-bookworm-slim
+LABEL org.opencontainers.image.title="undrop" \
+      org.opencontainers.image.description="DROP TABLE that can be undone, for MySQL and MariaDB" \
+      org.opencontainers.image.version="0.1.0" \
+      org.opencontainers.image.licenses="Apache-2.0"
 ENV NODE_ENV=production UNDROP_LISTEN=0.0.0.0:3307 UNDROP_ADMIN_LISTEN=0.0.0.0:9307
 COPY --from=build /app/build/undrop.mjs /app/build/THIRD-PARTY-LICENSES.txt /app/
 USER node
 EXPOSE 3307 9307
 # 9307: /healthz for a liveness probe, /readyz for a readiness probe or a load balancer, /readyz?drops for alerts.
+HEALTHCHECK --interval=5s --timeout=5s --start-period=30s CMD ["node", "-e", "fetch('http://127.0.0.1:9307/readyz').then(({ ok }) => process.exit(ok ? 0 : 1), () => process.exit(1))"]
 # Node as process 1 has no default action for signals; undrop has its own for SIGTERM and SIGINT.
 ENTRYPOINT ["node", "/app/undrop.mjs"]
 CMD ["serve"]

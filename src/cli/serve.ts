@@ -9,7 +9,7 @@ import type { Flags, Shell } from './shell.js';
 import { type ReceivedSignal, takeSignals } from './signals.js';
 import { ProcessFailedError } from './supervisor/child.js';
 import { Supervisor } from './supervisor/supervisor.js';
-import { notifySystemd } from './supervisor/systemd.js';
+import { answerWatchdog, notifySystemd } from './supervisor/systemd.js';
 
 /** The time that the processes have for their own connections when all must end at once. */
 const HURRY_MS = 1_000;
@@ -34,6 +34,7 @@ export async function runServe(flags: Flags, shell: Shell): Promise<number> {
     return error.exitCode;
   }
   notifySystemd('READY=1');
+  answerWatchdog();
   let reloading = Promise.resolve();
   signals.serve(() => {
     reloading = reloading.then(async () => {

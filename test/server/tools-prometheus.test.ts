@@ -2,7 +2,7 @@
  * Prometheus' own tool on what we give it: the metrics of a proxy that has done something, and the
  * alert rules, by what they say of series in which something goes wrong.
  */
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, test } from '@jest/globals';
@@ -13,6 +13,7 @@ import { sample } from '../support/sample.js';
 import { query, testServers } from '../support/servers.js';
 
 const RULES = join(projectFolder, 'docs/prometheus-alerts.yml');
+const DASHBOARD = join(projectFolder, 'deploy/grafana-dashboard.json');
 const [server] = sample(testServers(), { name: 'promtool', count: 1 });
 
 interface Alarm {
@@ -134,6 +135,34 @@ describe('promtool', () => {
     }
   });
 });
+
+describe('the dashboard', () => {
+  test('asks for metrics that there are, in the language of Prometheus', async () => {
+    const { panels } = JSON.parse(await readFile(DASHBOARD, 'utf8')) as Dashboard;
+    const queries = panels.flatMap(({ targets = [] }) => targets.map(({ expr }) => expr));
+    expect(queries.length).toBeGreaterThan(20);
+    const known = await readFile(join(projectFolder, 'docs/metrics.md'), 'utf8');
+    const used = new Set(queries.flatMap((expr) => expr.match(/undrop_\w+/g) ?? []));
+    expect([...used].filter((name) => !known.includes(`\`${name}\``))).toEqual([]);
+    const filledIn = (expr: string) =>
+      expr.replaceAll('$__rate_interval', '5m').replaceAll(/\$(job|instance)/g, '.*');
+    const rules = queries.map((expr, nr) => ({ record: `panel:${nr}`, expr: filledIn(expr) }));
+    const groups = [{ name: 'dashboard', rules }];
+    const folder = await mkdtemp(join(tmpdir(), 'undrop-dashboard-'));
+    try {
+      const file = join(folder, 'rules.json');
+      await writeFile(file, JSON.stringify({ groups }));
+      const checked = await runPromtool(['check', 'rules', file]);
+      expect(checked).toMatchObject({ code: 0, stdout: expect.stringContaining('SUCCESS') });
+    } finally {
+      await rm(folder, { recursive: true });
+    }
+  });
+});
+
+interface Dashboard {
+  readonly panels: readonly { readonly targets?: readonly { readonly expr: string }[] }[];
+}
 
 function countOf(alert: string): string {
   return `count(ALERTS{alertname="${alert}", alertstate="firing"})`;
