@@ -102,6 +102,12 @@ export const AUDIT_EVENTS = {
   resumed: inHistory({ level: 'info', message: 'ended the pause of the collector', fields: [] }),
   'rows-shown': inHistory({ level: 'info', message: ROWS, fields: TABLE }),
   'used-while-held': inHistory({ level: 'warn', message: USED, fields: [...TABLE, 'count'] }),
+  'signed-in': logOnly({ level: 'info', message: 'signed in to the console', fields: [] }),
+  'sign-in-refused': logOnly({
+    level: 'warn',
+    message: 'refused a sign-in to the console',
+    fields: ['because'],
+  }),
   hint: logOnly({
     level: 'info',
     message: 'received a drop with a hint',

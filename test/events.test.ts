@@ -20,6 +20,8 @@ const PEOPLE: Readonly<Record<AuditName, { readonly by: string; readonly alert: 
     paused: { by: 'a command', alert: null },
     resumed: { by: 'a command', alert: null },
     'used-while-held': { by: 'a client', alert: 'yes: the application still uses a dropped table' },
+    'signed-in': { by: 'the console', alert: null },
+    'sign-in-refused': { by: 'the console', alert: 'for many' },
     hint: { by: 'a client', alert: null },
     native: { by: 'a client', alert: 'if no rule `native` is meant' },
     destroyed: { by: 'a client', alert: 'yes: it cannot be undone' },
@@ -46,7 +48,8 @@ const FIELDS: Readonly<Record<AuditField, string>> = {
   bytes: 'its size by the server’s estimate at the drop; null: not known',
   tags: 'the key-value comment of the statement (sqlcommenter), such as its `traceparent`; null: none',
   until: 'the end of its state, or `pinned`; for a pause its end, or null for no end',
-  because: 'the rule or the hint that decided; for a transition or a pause its reason',
+  because:
+    'the rule or the hint that decided; for a transition, a pause or a refused sign-in its reason',
   from: 'the previous state',
   to: 'the new state',
   restoredAs: 'its new name, `schema.table`',

@@ -6,7 +6,7 @@
 import type http from 'node:http';
 import { isIP } from 'node:net';
 import type { TLSSocket } from 'node:tls';
-import type { Log } from '../log.js';
+import { type Log, report } from '../log.js';
 import { ER_CON_COUNT_ERROR, ER_UNKNOWN_ERROR } from '../wire/server-errors.js';
 import {
   type ConsoleSession,
@@ -68,18 +68,17 @@ export class Gate {
     if (/[\0'"`]/.test(account.user)) return 'refused';
     const one = await this.#tries.begin(address, account.user);
     const user = account.user.slice(0, SHOWN_CHARACTERS_MAX);
-    const { log } = this.#options;
+    const refuse = (because: string) => {
+      const who = { user, client: address, threadId: null };
+      report(this.#options.log, [{ event: 'sign-in-refused', ...who, because }]);
+    };
     if (one === null) {
-      log.warn(
-        { event: 'admin', address, user },
-        'refused a sign-in, because too many have failed',
-      );
+      refuse('too many have failed');
       return 'too many';
     }
     const session = await this.#open(account, one);
     if (session !== null) return session;
-    const why = 'refused a sign-in, because the server refuses the account';
-    log.warn({ event: 'admin', address, user }, why);
+    refuse('the server refuses the account');
     return 'refused';
   }
 

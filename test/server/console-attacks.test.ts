@@ -3,8 +3,11 @@
  * none of it does anything, or keeps others from their pages.
  */
 import { once } from 'node:events';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import http from 'node:http';
 import net from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import tls from 'node:tls';
 import { expect } from '@jest/globals';
 import { onServers } from '../support/on-servers.js';
@@ -273,6 +276,26 @@ onServers('attacks on the console on $name', (server, on) => {
     for (const user of [`'${OWNER}'`, `${OWNER}\0`, `"${OWNER}"`, `\`${OWNER}\``]) {
       const form = { user, password: PASSWORD, next: '/console' };
       expect([user, (await ask('/console/sign-in', { form })).status]).toEqual([user, 401]);
+    }
+  });
+
+  test('a refused sign-in is in the audit, without the password', async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'undrop-audit-'));
+    try {
+      const file = join(folder, 'audit.log');
+      await using other = await spawnProxy(server, {
+        ADMIN_LISTEN: '127.0.0.1:0',
+        AUDIT_FILE: file,
+      });
+      const form = { user: 'console_nobody', password: 'a wrong one', next: '/console' };
+      expect((await ask('/console/sign-in', { form, of: other })).status).toBe(401);
+      const lines = (await readFile(file, 'utf8')).split('\n').filter((line) => line !== '');
+      const told = lines.map((line) => JSON.parse(line) as object);
+      const who = { user: 'console_nobody', client: '127.0.0.1' };
+      expect(told).toContainEqual(expect.objectContaining({ event: 'sign-in-refused', ...who }));
+      expect(lines.join()).not.toContain('a wrong one');
+    } finally {
+      await rm(folder, { recursive: true });
     }
   });
 

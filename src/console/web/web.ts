@@ -8,7 +8,7 @@
  * operators. No page, log line or error has a password.
  */
 import type http from 'node:http';
-import type { Log } from '../../log.js';
+import { type Log, report } from '../../log.js';
 import { isOperator } from '../dropped-tables.js';
 import { failureAnswer } from '../failures.js';
 import type { Gate } from '../gate.js';
@@ -180,7 +180,7 @@ export class Web {
       session.end();
       throw error;
     }
-    log.info({ event: 'admin', address, user }, 'signed in to the console');
+    report(log, [{ event: 'signed-in', user, client: address, threadId: null }]);
     return {
       ...seeOther(next),
       headers: { location: next, 'set-cookie': cookieText(request, secret) },
