@@ -67,9 +67,11 @@ export async function readNewest(
  * The maximum of tables that are read for a result set, or for the beginning of an id, in pages.
  */
 export const TABLES_MAX = 10_000;
-const PAGE_ROWS = 200;
-/** The least rows of a first page: others wait for its decoding, and a small LIMIT needs few. */
+/** Others wait while a page is decoded; a small LIMIT needs few rows. */
 const FIRST_ROWS_MIN = 50;
+const PAGE_ROWS = 200;
+/** For whom wants all, because each page costs one look at all names. */
+const PAGE_ROWS_MAX = 500;
 /** Up to so many are located by their names, in slices; for more, one look at all is quicker. */
 const SLICED_MAX = 5 * NAMED_MAX;
 
@@ -159,11 +161,12 @@ async function* readPages(
   pool: ServicePool,
   { user }: UserFacts,
   fitOf: () => SeenFit,
-  enough = PAGE_ROWS,
+  enough = TABLES_MAX,
 ): AsyncGenerator<{ readonly rows: readonly LedgerRow[]; readonly isLast: boolean }> {
   const cursor = { after: null };
-  let rowsMax = Math.min(Math.max(enough, FIRST_ROWS_MIN), PAGE_ROWS);
-  for (let isLast = false; !isLast; rowsMax = PAGE_ROWS) {
+  const most = enough > SLICED_MAX ? PAGE_ROWS_MAX : PAGE_ROWS;
+  let rowsMax = Math.min(Math.max(enough, FIRST_ROWS_MIN), most);
+  for (let isLast = false; !isLast; rowsMax = most) {
     const page = { cursor, rowsMax };
     const rows = await inQueue(pool, `read ${user}`, () =>
       unlessRefused(findPage(pool, rowFilterOf(fitOf()), page), [], ...ABSENT_TABLE),
