@@ -98,11 +98,10 @@ function makeDeb(folder, architecture) {
     `Description: ${SUMMARY}`,
     ...DESCRIPTION.map((line) => ` ${line}`),
   ];
-  const purge = script('after-purge.sh');
   const scripts = {
     postinst: onlyFor('configure', script('after-install.sh')),
     prerm: onlyFor('remove', script('before-removal.sh')),
-    postrm: onlyFor('purge', purge),
+    postrm: onlyFor('purge', script('after-purge.sh')),
   };
   install(() => `${control.join('\n')}\n`, join(tree, 'DEBIAN/control'), { mode: 0o644 });
   install(() => `${SETTINGS.join('\n')}\n`, join(tree, 'DEBIAN/conffiles'), { mode: 0o644 });
