@@ -1,7 +1,7 @@
 /**
  * Counters of the process: plain numbers, incremented on the hot path and read by reporters
  * (admin/metrics.ts). No labels for each query, no objects; audit lines, which are few, are counted
- * by event and variant.
+ * by event and variant, and durations, which are few or sampled, by bucket.
  */
 import type { AuditEvent } from './audit.js';
 
@@ -24,6 +24,8 @@ const NONE = {
   bytesFromClients: 0,
   bytesFromServers: 0,
   sessionsUntracked: 0,
+  /** DROP TABLE and DROP DATABASE that were sent to the server as such, by clients or by undrop. */
+  dropsSent: 0,
   /** Events that a webhook has taken, and those that were given up or had no room in its queue. */
   webhookSent: 0,
   webhookLost: 0,
@@ -36,10 +38,32 @@ type Numbers = typeof NONE;
 export interface Counters extends Numbers {
   /** Lines of the audit, by `auditKey`. */
   readonly audited: Record<string, number>;
+  /** Durations by `histogram|label|bucket`, and their sums by `histogram|label|sum`. */
+  readonly durations: Record<string, number>;
 }
 
 export function newCounters(): Counters {
-  return { ...NONE, audited: {} };
+  return { ...NONE, audited: {}, durations: {} };
+}
+
+/** The upper bounds of the buckets of each histogram, in seconds. */
+export const BUCKETS = {
+  relay: [0.00001, 0.000025, 0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.005],
+  login: [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 5],
+  drop: [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5, 30],
+} as const;
+
+/** Counts a duration. `label`: the variant, without bars. */
+export function observe(
+  { durations }: Counters,
+  histogram: keyof typeof BUCKETS,
+  { ms, label = '' }: { readonly ms: number; readonly label?: string },
+): void {
+  const seconds = ms / 1_000;
+  const bound = BUCKETS[histogram].find((one) => seconds <= one) ?? Number.POSITIVE_INFINITY;
+  const key = `${histogram}|${label}`;
+  durations[`${key}|${bound}`] = (durations[`${key}|${bound}`] ?? 0) + 1;
+  durations[`${key}|sum`] = (durations[`${key}|sum`] ?? 0) + seconds;
 }
 
 /** The event and its variant, separated by bars: how, the error's code, states. */
@@ -74,8 +98,10 @@ export function addCounters(all: readonly Counters[]): Counters {
       if (key === 'loopDelayMsMax') sum[key] = Math.max(sum[key], counters[key]);
       else sum[key] += counters[key];
     }
-    for (const [key, count] of Object.entries(counters.audited)) {
-      sum.audited[key] = (sum.audited[key] ?? 0) + count;
+    for (const name of ['audited', 'durations'] as const) {
+      for (const [key, count] of Object.entries(counters[name])) {
+        sum[name][key] = (sum[name][key] ?? 0) + count;
+      }
     }
   }
   return sum;

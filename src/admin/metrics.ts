@@ -3,9 +3,9 @@
  * of its values. `/metrics` and the page docs/metrics.md are made of this table (`UPDATE_GOLDEN=1
  * npm test -- admin/metrics`).
  */
-import { Counter, collectDefaultMetrics, Gauge, Registry } from 'prom-client';
+import { type Metric as ClientMetric, collectDefaultMetrics, Registry } from 'prom-client';
 import { ERRORS, type ErrorEntry } from '../errors.js';
-import type { Counters } from '../metrics.js';
+import { BUCKETS, type Counters } from '../metrics.js';
 
 /**
  * Gauges of prom-client with names of counters, which promtool rejects; their parts are exported.
@@ -28,7 +28,16 @@ interface CollectorView {
     readonly bytes: Readonly<Record<string, number>>;
     readonly intents: number;
     readonly relocations: number;
+    readonly pinned: number;
+    readonly overdue: number;
+    readonly dueBytes: Readonly<Record<string, number>>;
   } | null;
+  readonly purging: {
+    readonly sinceMs: number;
+    readonly rows: number;
+    readonly rowsBefore: number | null;
+  } | null;
+  readonly dropsElsewhere: number | null;
 }
 
 /** The values of all metrics at one moment. */
@@ -43,17 +52,30 @@ export interface Snapshot {
   readonly isUpstreamReached: boolean;
   readonly areDropsHeld: boolean;
   readonly isDraining: boolean;
+  /** By the monotonic clock. */
+  readonly nowMs: number;
+  /** The file system of UNDROP_DATADIR; null: not known. `used`: 1 if it is full. */
+  readonly disk: { readonly used: number; readonly freeBytes: number } | null;
+  /** The certificates of this proxy, by what they are for. */
+  readonly certificates: readonly { readonly name: string; readonly validTo: string }[];
 }
 
 /** A value with the values of its labels, in order. */
 type Value = readonly [value: number, ...labels: string[]];
 
 interface Metric {
-  readonly type: 'counter' | 'gauge';
+  readonly type: 'counter' | 'gauge' | 'histogram';
   readonly help: string;
   readonly labels?: readonly string[];
-  /** Empty: not known here. */
-  values(from: Snapshot): readonly Value[];
+  /** Empty: not known here. Of a histogram: its buckets, its sum and its count. */
+  values(from: Snapshot): readonly (Value | Sample)[];
+}
+
+/** A value with the ending of its name. */
+interface Sample {
+  readonly suffix: '_bucket' | '_sum' | '_count';
+  readonly labels: Readonly<Record<string, string>>;
+  readonly value: number;
 }
 
 function known(value: number | null | undefined): readonly Value[] {
@@ -84,6 +106,36 @@ function refused(from: Snapshot, fault: string): number {
   }, 0);
 }
 
+/** The samples of a histogram; `label`: the name of its label, if it has one. */
+function histogram(
+  { counters: { durations } }: Snapshot,
+  name: keyof typeof BUCKETS,
+  label?: string,
+): readonly Sample[] {
+  const keys = Object.keys(durations).filter((key) => key.startsWith(`${name}|`));
+  const variants = new Set(keys.map((key) => key.split('|')[1] ?? ''));
+  return [...variants].flatMap((variant) => {
+    const labels = label === undefined ? {} : { [label]: variant };
+    const numberAt = (what: string | number) => durations[`${name}|${variant}|${what}`] ?? 0;
+    let count = 0;
+    const buckets = [...BUCKETS[name], Number.POSITIVE_INFINITY].map((bound): Sample => {
+      count += numberAt(bound);
+      const le = bound === Number.POSITIVE_INFINITY ? '+Inf' : String(bound);
+      return { suffix: '_bucket', labels: { ...labels, le }, value: count };
+    });
+    const sum: Sample = { suffix: '_sum', labels, value: numberAt('sum') };
+    return [...buckets, sum, { suffix: '_count', labels, value: count }];
+  });
+}
+
+/** The rows that are left of the table in PURGE, and the seconds until their end. */
+function purgeLeft({ collector: { purging }, nowMs }: Snapshot) {
+  if (purging === null || purging.rowsBefore === null) return null;
+  const left = Math.max(0, purging.rowsBefore - purging.rows);
+  const seconds = (nowMs - purging.sinceMs) / 1_000;
+  return { rows: left, seconds: purging.rows === 0 ? null : (left * seconds) / purging.rows };
+}
+
 /** States are lower case in labels, as in Prometheus' own exporters. */
 function byState(record: Readonly<Record<string, number>> | undefined | null): readonly Value[] {
   return Object.entries(record ?? {}).map(([state, value]) => [value, state.toLowerCase()]);
@@ -91,6 +143,7 @@ function byState(record: Readonly<Record<string, number>> | undefined | null): r
 
 const COUNTED = { type: 'counter' } as const;
 const MEASURED = { type: 'gauge' } as const;
+const TIMED = { type: 'histogram' } as const;
 
 export const METRICS: Readonly<Record<string, Metric>> = {
   undrop_build_info: {
@@ -140,6 +193,11 @@ export const METRICS: Readonly<Record<string, Metric>> = {
     help: 'Commands of clients of all kinds.',
     values: ({ counters }) => [[counters.commandsTotal]],
   },
+  undrop_login_seconds: {
+    ...TIMED,
+    help: 'The time from the connection of a client to the end of its login, with the times of the client and of the server.',
+    values: (from) => histogram(from, 'login'),
+  },
   undrop_webhook_events_total: {
     ...COUNTED,
     help: 'Events for each URL of UNDROP_WEBHOOK: sent; lost, because they were given up or too many waited.',
@@ -157,6 +215,11 @@ export const METRICS: Readonly<Record<string, Metric>> = {
       [counters.bytesFromClients, 'client'],
       [counters.bytesFromServers, 'server'],
     ],
+  },
+  undrop_relay_seconds: {
+    ...TIMED,
+    help: 'The time that undrop takes to pass on a command and the first bytes of its response; of one command in 61. The wait for the event loop, which comes on top on a busy machine, is the next metric, and TLS is not in it.',
+    values: (from) => histogram(from, 'relay'),
   },
   undrop_event_loop_delay_seconds: {
     ...MEASURED,
@@ -178,6 +241,12 @@ export const METRICS: Readonly<Record<string, Metric>> = {
     help: 'Tables that undrop held, by the statement that dropped them.',
     labels: ['how'],
     values: (from) => audited(from, 'held'),
+  },
+  undrop_drop_seconds: {
+    ...TIMED,
+    help: 'The time from a statement that dropped tables to its answer, by the statement; without texts of several statements.',
+    labels: ['how'],
+    values: (from) => histogram(from, 'drop', 'how'),
   },
   undrop_refused_total: {
     ...COUNTED,
@@ -223,6 +292,13 @@ export const METRICS: Readonly<Record<string, Metric>> = {
     ...MEASURED,
     help: 'Whether undrop holds drops: the service account logs in, the ledger is ready, and UNDROP_MODE is hold. The same as `/readyz?drops`.',
     values: ({ areDropsHeld }) => flag(areDropsHeld),
+  },
+  undrop_tls_not_after_timestamp_seconds: {
+    ...MEASURED,
+    help: 'When a certificate of this proxy expires, by what it is for: clients, console, or upstream, which it shows the server.',
+    labels: ['use'],
+    values: ({ certificates }) =>
+      certificates.map(({ name, validTo }) => [Date.parse(validTo) / 1_000, name]),
   },
   undrop_draining: {
     ...MEASURED,
@@ -274,7 +350,33 @@ export const METRICS: Readonly<Record<string, Metric>> = {
   undrop_free_bytes: {
     ...MEASURED,
     help: 'Free space on the file system of UNDROP_DATADIR.',
-    values: ({ collector }) => known(collector.room?.freeBytes),
+    values: ({ disk }) => known(disk?.freeBytes),
+  },
+  undrop_disk_used_ratio: {
+    ...MEASURED,
+    help: 'The used share of the file system of UNDROP_DATADIR.',
+    values: ({ disk }) => known(disk?.used),
+  },
+  undrop_due_bytes: {
+    ...MEASURED,
+    help: 'Size of the tables in HOLD by the days until they are due: 0 is today (UTC), 7 a week or more; without pinned ones.',
+    labels: ['days'],
+    values: ({ collector }) => byState(collector.ledger?.dueBytes),
+  },
+  undrop_pinned_tables: {
+    ...MEASURED,
+    help: 'Held tables without an end.',
+    values: ({ collector }) => known(collector.ledger?.pinned),
+  },
+  undrop_overdue_tables: {
+    ...MEASURED,
+    help: 'Tables that are still in HOLD ten minutes after they were due.',
+    values: ({ collector }) => known(collector.ledger?.overdue),
+  },
+  undrop_server_drops_total: {
+    ...COUNTED,
+    help: 'DROP TABLE and DROP DATABASE that reached the server without undrop, since this proxy collects; an estimate, up to a minute late: those that the server counted, less those that the proxies sent. Without temporary tables, except on MySQL with performance_schema off; commands of undrop without a proxy (`undrop gc`) count.',
+    values: ({ collector }) => known(collector.dropsElsewhere),
   },
   undrop_next_expiry_timestamp_seconds: {
     ...MEASURED,
@@ -311,6 +413,16 @@ export const METRICS: Readonly<Record<string, Metric>> = {
     help: 'Rows deleted in PURGE.',
     values: ({ collector }) => [[collector.rowsPurged]],
   },
+  undrop_purge_left_rows: {
+    ...MEASURED,
+    help: 'Rows that are left of the table in PURGE, as the server estimates them.',
+    values: (from) => known(purgeLeft(from)?.rows),
+  },
+  undrop_purge_left_seconds: {
+    ...MEASURED,
+    help: 'How long the rest takes at the pace so far.',
+    values: (from) => known(purgeLeft(from)?.seconds),
+  },
   undrop_purge_chunks_total: {
     ...COUNTED,
     help: 'Chunks in which rows were deleted in PURGE.',
@@ -341,32 +453,18 @@ export class Exposition {
     return { contentType: this.#registry.contentType, text: await this.#registry.metrics() };
   }
 
+  /** Values come from elsewhere, so there is nothing to count: the registry only asks for them. */
   #declare(name: string, { type, help, labels = [], values }: Metric): void {
-    const fill = (take: (labels: Record<string, string>, value: number) => void) => {
-      if (this.#snapshot === null) return;
-      for (const [value, ...given] of values(this.#snapshot)) {
-        take(Object.fromEntries(labels.map((label, at) => [label, given[at] ?? ''])), value);
-      }
+    const sampleOf = (value: Value | Sample) => {
+      if ('suffix' in value) return { ...value, metricName: `${name}${value.suffix}` };
+      const [first, ...given] = value;
+      const named = labels.map((label, at) => [label, given[at] ?? ''] as const);
+      return { value: first, labels: Object.fromEntries(named) };
     };
-    const shared = { name, help, labelNames: [...labels], registers: [this.#registry] };
-    if (type === 'gauge') {
-      const gauge = new Gauge({
-        ...shared,
-        collect: () => {
-          // Without labels a reset gauge is 0 instead of unknown.
-          if (labels.length === 0) gauge.remove();
-          else gauge.reset();
-          fill((given, value) => gauge.set(given, value));
-        },
-      });
-    } else {
-      const counter = new Counter({
-        ...shared,
-        collect: () => {
-          counter.reset();
-          fill((given, value) => counter.inc(given, value));
-        },
-      });
-    }
+    const get = async () => {
+      const found = this.#snapshot === null ? [] : values(this.#snapshot);
+      return { name, help, type, values: found.map(sampleOf) };
+    };
+    this.#registry.registerMetric({ name, get } as unknown as ClientMetric);
   }
 }

@@ -205,26 +205,41 @@ export interface LedgerTotals {
   readonly intents: number;
   /** Tables that have to be moved into the recycle schema. */
   readonly relocations: number;
+  readonly pinned: number;
+  /** Tables in HOLD that were due ten minutes ago. */
+  readonly overdue: number;
+  /** Bytes in HOLD by the days until they are due: 0 to 7, which is a week or more. */
+  readonly dueBytes: Readonly<Record<string, number>>;
 }
 
 export async function readTotals(connection: ServiceConnection): Promise<LedgerTotals> {
   const [rows = []] = await connection.run(
-    sql`SELECT ${note('totals')} state, COUNT(*) AS found, SUM(COALESCE(byte_estimate, 0)) AS bytes,
-          SUM(state = 'HOLD' AND relocated = 0 AND COALESCE(todo, '') NOT LIKE 'blocked%') AS moves
-        FROM ${LEDGER} WHERE ${LIVE} GROUP BY state`,
+    sql`SELECT ${note('totals')} state, days, COUNT(*) AS found, SUM(bytes) AS bytes,
+          SUM(moves) AS moves, SUM(pinned) AS pinned, SUM(late) AS overdue
+        FROM (SELECT state, COALESCE(byte_estimate, 0) AS bytes, pinned,
+            state = 'HOLD' AND relocated = 0 AND COALESCE(todo, '') NOT LIKE 'blocked%' AS moves,
+            ${IS_DUE} AND hold_until < UTC_TIMESTAMP() - INTERVAL 10 MINUTE AS late,
+            IF(${IS_DUE}, LEAST(GREATEST(DATEDIFF(hold_until, UTC_DATE()), 0), 7), NULL) AS days
+          FROM ${LEDGER} WHERE ${LIVE}) AS held
+        GROUP BY state, days`,
     { deadlineMs: READ_DEADLINE_MS },
   );
   const sumOf = (column: string, among: readonly Row[] = rows) =>
     among.reduce((sum, row) => sum + numberOf(row, column), 0);
+  const inState = (wanted: string) => rows.filter((row) => textOf(row, 'state') === wanted);
+  const states = [...new Set(rows.map((row) => textOf(row, 'state')))];
+  const due = rows.filter((row) => row['days'] !== null);
   return {
-    bytes: Object.fromEntries(rows.map((row) => [textOf(row, 'state'), numberOf(row, 'bytes')])),
-    intents: sumOf(
-      'found',
-      rows.filter((row) => textOf(row, 'state') === 'intent'),
-    ),
+    bytes: Object.fromEntries(states.map((state) => [state, sumOf('bytes', inState(state))])),
+    intents: sumOf('found', inState('intent')),
     relocations: sumOf('moves'),
+    pinned: sumOf('pinned'),
+    overdue: sumOf('overdue'),
+    dueBytes: Object.fromEntries(due.map((row) => [numberOf(row, 'days'), numberOf(row, 'bytes')])),
   };
 }
+
+const IS_DUE = sql`state = 'HOLD' AND pinned = 0`;
 
 /** A statement with unsettled tables, and the number of settled ones. */
 export interface Settling {

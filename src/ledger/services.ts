@@ -33,6 +33,11 @@ interface Service {
   readonly collectorId: number | null;
   /** A fingerprint of each setting that should be the same everywhere, by its key. */
   readonly settings: Readonly<Record<string, string>>;
+  /**
+   * The DROP TABLE and DROP DATABASE that it has sent as such since its start; null: it is of a
+   * version that doesn't count them.
+   */
+  readonly dropsSent: number | null;
 }
 
 export interface RecordedService extends Service {
@@ -43,17 +48,18 @@ export interface RecordedService extends Service {
 
 /** Writes the row of a service, or renews it. May run twice. */
 export async function recordService(pool: ServicePool, service: Service): Promise<void> {
-  const { id, host, listen, version, processes, collectorId, settings } = service;
+  const { id, host, listen, version, processes, collectorId, settings, dropsSent } = service;
   await write(
     pool,
     (rowLogged) => sql`INSERT ${note('service')} INTO ${PROXIES}
       (id, row_logged, host, listen, version, started_at, seen_at, processes, collector_id,
-        settings)
+        settings, drops_sent)
     VALUES (${id}, ${rowLogged}, ${host}, ${listen}, ${version}, UTC_TIMESTAMP(), UTC_TIMESTAMP(),
-      ${processes}, ${collectorId}, ${JSON.stringify(settings)})
+      ${processes}, ${collectorId}, ${JSON.stringify(settings)}, ${dropsSent})
     ON DUPLICATE KEY UPDATE host = VALUES(host), listen = VALUES(listen),
       version = VALUES(version), seen_at = VALUES(seen_at), processes = VALUES(processes),
-      collector_id = VALUES(collector_id), settings = VALUES(settings)`,
+      collector_id = VALUES(collector_id), settings = VALUES(settings),
+      drops_sent = VALUES(drops_sent)`,
   );
 }
 
@@ -92,7 +98,7 @@ async function write(pool: ServicePool, change: (rowLogged: number) => SQLQuery)
 /** The services of the last day, oldest first; none if the table is absent or may not be read. */
 export async function readServices(pool: ServicePool): Promise<readonly RecordedService[]> {
   const query = sql`SELECT ${note('service')} id, host, listen, version, started_at, seen_at,
-      processes, collector_id, settings
+      processes, collector_id, settings, drops_sent
     FROM ${PROXIES} WHERE NOT ${IS_OLD} ORDER BY started_at, id, seen_at`;
   const [rows = []] = await unlessRefused(pool.run(query), [], ...ABSENT_TABLE, ...ACCESS_DENIED);
   // A service with two rows is the later row.
@@ -110,5 +116,6 @@ function asService(row: Row): RecordedService {
     processes: numberOf(row, 'processes'),
     collectorId: numberOrNullOf(row, 'collector_id'),
     settings: JSON.parse(textOf(row, 'settings')) as RecordedService['settings'],
+    dropsSent: numberOrNullOf(row, 'drops_sent'),
   };
 }

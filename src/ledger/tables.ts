@@ -79,8 +79,14 @@ const PROXIES_CREATION = sql`CREATE TABLE IF NOT EXISTS ${PROXIES} (
   processes     INT UNSIGNED NOT NULL,
   collector_id  BIGINT UNSIGNED NULL,
   settings      TEXT NOT NULL,
+  drops_sent    BIGINT UNSIGNED NULL,
   PRIMARY KEY (id, row_logged)
 ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin`;
+
+/** Columns that were added since; a service of the previous version writes rows without them. */
+const PROXIES_COLUMNS: ReadonlyMap<string, SQLQuery> = new Map([
+  ['drops_sent', sql`BIGINT UNSIGNED NULL`],
+]);
 
 /** A ledger may have many rows; others read and write it meanwhile. */
 const ADD_DEADLINE_MS = 3_600_000;
@@ -119,7 +125,8 @@ export async function ensureLedger(pool: ServicePool): Promise<void> {
     if (version === null || numberOf(found, 'ledgers') === 0) await create(pool);
     if (numberOf(found, 'locals') === 0) await createLocal(pool);
     if (numberOf(found, 'proxies') === 0) await createProxies(pool);
-    await addColumns(pool);
+    else await unlessRefused(addColumns(pool, 'proxies', PROXIES_COLUMNS), null, ...NOT_ALLOWED);
+    await addLedgerColumns(pool);
     await addKeys(pool);
     await pool.run(WRITES);
   } catch (error) {
@@ -261,18 +268,31 @@ function columnText([name, type]: readonly [name: string, type: SQLQuery]): SQLQ
   return sql`${ident(name)} ${type}`;
 }
 
-/** Reads the columns, because the table may be older than its version, by a restore for example. */
-async function addColumns(connection: ServiceConnection): Promise<void> {
-  const [rows = []] = await connection.run(
-    sql`SELECT ${note('look')} COLUMN_NAME AS name FROM information_schema.COLUMNS
-        WHERE TABLE_SCHEMA = ${RECYCLE_SCHEMA} AND TABLE_NAME = 'ledger'`,
-  );
-  const found = new Set(rows.map((row) => textOf(row, 'name')));
+async function addLedgerColumns(connection: ServiceConnection): Promise<void> {
+  const found = await addColumns(connection, 'ledger', OPTIONAL_COLUMNS);
   const missing = [...REQUIRED_COLUMNS.keys()].filter((name) => !found.has(name));
   if (missing.length > 0) throw new Error(`it lacks columns: ${missing.join(', ')}`);
-  for (const column of OPTIONAL_COLUMNS) {
-    if (!found.has(column[0])) await add(connection, sql`COLUMN ${columnText(column)}`);
+}
+
+/**
+ * Reads the columns, because the table may be older than its version, by a restore for example.
+ * Resolves to those that it had.
+ */
+async function addColumns(
+  connection: ServiceConnection,
+  table: string,
+  columns: ReadonlyMap<string, SQLQuery>,
+): Promise<ReadonlySet<string>> {
+  const [rows = []] = await connection.run(
+    sql`SELECT ${note('look')} COLUMN_NAME AS name FROM information_schema.COLUMNS
+        WHERE TABLE_SCHEMA = ${RECYCLE_SCHEMA} AND TABLE_NAME = ${table}`,
+  );
+  const found = new Set(rows.map((row) => textOf(row, 'name')));
+  const target = ident(RECYCLE_SCHEMA, table);
+  for (const column of columns) {
+    if (!found.has(column[0])) await add(connection, target, sql`COLUMN ${columnText(column)}`);
   }
+  return found;
 }
 
 async function addKeys(connection: ServiceConnection): Promise<void> {
@@ -284,7 +304,8 @@ async function addKeys(connection: ServiceConnection): Promise<void> {
   for (const key of KEYS) {
     if (found.has(key[0])) continue;
     // Drops are held without it.
-    await unlessRefused(add(connection, keyText(key)), null, ...NOT_ALLOWED, ...LOCK_NOT_GRANTED);
+    const added = add(connection, LEDGER, keyText(key));
+    await unlessRefused(added, null, ...NOT_ALLOWED, ...LOCK_NOT_GRANTED);
   }
 }
 
@@ -292,9 +313,9 @@ async function addKeys(connection: ServiceConnection): Promise<void> {
  * Adds a column or a key while others write to the ledger: it waits for a lock for one second, so
  * that a drop which queues after it waits no longer; no rows are copied under a lock.
  */
-async function add(connection: ServiceConnection, what: SQLQuery): Promise<void> {
+async function add(connection: ServiceConnection, table: SQLQuery, what: SQLQuery): Promise<void> {
   const added = connection.run(
-    sql`ALTER TABLE ${LEDGER} ADD ${what}, ALGORITHM=INPLACE, LOCK=NONE`,
+    sql`ALTER TABLE ${table} ADD ${what}, ALGORITHM=INPLACE, LOCK=NONE`,
     { deadlineMs: ADD_DEADLINE_MS },
   );
   // Another proxy may have added it.

@@ -57,6 +57,8 @@ export interface CollectorFigures {
     readonly id: string;
     readonly sinceMs: number;
     rows: number;
+    /** The rows that it had, as the server estimates them; null: not known. */
+    readonly rowsBefore: number | null;
     /** The delay of nine of ten point reads beside it, at most; null: not measured yet. */
     readMs: number | null;
   } | null;
@@ -67,6 +69,10 @@ export interface CollectorFigures {
   room: Room | null;
   /** From the ledger, at the last full round. */
   ledger: LedgerTotals | null;
+  /** The DROP TABLEs that this process has sent to remove held tables. */
+  dropsSent: number;
+  /** Drops that nobody sent through undrop, since this process collects; null: not known yet. */
+  dropsElsewhere: number | null;
 }
 
 export function newCollectorFigures(): CollectorFigures {
@@ -84,6 +90,8 @@ export function newCollectorFigures(): CollectorFigures {
     chunks: 0,
     chunksMs: 0,
     ledger: null,
+    dropsSent: 0,
+    dropsElsewhere: null,
   };
 }
 
@@ -97,6 +105,7 @@ export function forgetLook(figures: CollectorFigures): void {
     nextDue: null,
     room: null,
     ledger: null,
+    dropsElsewhere: null,
   };
   Object.assign(figures, { leads: false, leaderId: null, ...unknown });
 }

@@ -13,7 +13,7 @@ import type { ClientWho } from '../audit.js';
 import { toClientError, UndropError } from '../errors.js';
 import { reportAndKeep } from '../ledger/history.js';
 import type { Log } from '../log.js';
-import type { Counters } from '../metrics.js';
+import { type Counters, observe } from '../metrics.js';
 import { type ByteStream, behindDoor } from '../relay/byte-stream.js';
 import type { ServerAddress } from '../service/server-address.js';
 import type { Answered, DropService, Intercepted } from '../statements/intercepted.js';
@@ -96,6 +96,7 @@ export class Session {
   /** Bytes of the client before the greeting. */
   #early: Buffer = Buffer.alloc(0);
   #loginTimer: NodeJS.Timeout | null = null;
+  readonly #beganMs = performance.now();
   /** At a drain at which an idle session stays. */
   #lastAnswer: LastAnswer | null = null;
 
@@ -217,6 +218,7 @@ export class Session {
     });
     this.#enter({ name: 'commands', commands, login });
     this.#shared.counters.loginsOk++;
+    observe(this.#shared.counters, 'login', { ms: performance.now() - this.#beganMs });
     this.#clearTimers();
     if (rest.fromServer.length > 0) commands.feedServer(rest.fromServer);
     if (rest.fromClient.length > 0) commands.feedClient(rest.fromClient);

@@ -5,7 +5,7 @@
 import { describe, expect, test } from '@jest/globals';
 import { Exposition, METRICS, type Snapshot } from '../../src/admin/metrics.js';
 import { newCollectorFigures, REST_REASONS } from '../../src/lifecycle/figures.js';
-import { addCounters, countAudit, newCounters } from '../../src/metrics.js';
+import { addCounters, countAudit, newCounters, observe } from '../../src/metrics.js';
 import { expectPage } from '../support/page.js';
 import { parseExposition } from '../support/prometheus-text.js';
 import { readText } from '../support/source-file.js';
@@ -20,6 +20,9 @@ function snapshot(change: Partial<Snapshot> = {}): Snapshot {
     isUpstreamReached: true,
     areDropsHeld: true,
     isDraining: false,
+    nowMs: 0,
+    disk: null,
+    certificates: [],
     ...change,
   };
 }
@@ -81,12 +84,17 @@ describe('the text', () => {
 
   test('says what a collector sees', async () => {
     const held = { HOLD: 3, PURGE: 1, EVAC: 0, DROP: 0 };
-    const ledger = { bytes: { HOLD: 4096 }, intents: 2, relocations: 1 };
+    const dueBytes = { 0: 1_000, 7: 3_096 };
+    const counts = { intents: 2, relocations: 1, pinned: 3, overdue: 4 };
+    const ledger = { bytes: { HOLD: 4096 }, ...counts, dueBytes };
+    const purging = { id: 'a', sinceMs: 1_000, rows: 200, rowsBefore: 1_000, readMs: null };
     const nextDue = new Date('2026-11-25T00:00:00Z');
     const found = await read(
       snapshot({
+        nowMs: 3_000,
         collector: {
           ...newCollectorFigures(),
+          ...{ purging, dropsElsewhere: 5 },
           ...{
             leads: true,
             held,
@@ -105,6 +113,13 @@ describe('the text', () => {
       'undrop_held_bytes{state="hold"}': 4096,
       undrop_unsettled_intents: 2,
       undrop_pending_relocations: 1,
+      undrop_pinned_tables: 3,
+      undrop_overdue_tables: 4,
+      'undrop_due_bytes{days="0"}': 1_000,
+      'undrop_due_bytes{days="7"}': 3_096,
+      undrop_purge_left_rows: 800,
+      undrop_purge_left_seconds: 8,
+      undrop_server_drops_total: 5,
       undrop_collector_last_look_timestamp_seconds: 1.5,
       'undrop_collector_resting{reason="pause"}': 1,
       'undrop_collector_resting{reason="grace"}': 0,
@@ -133,6 +148,35 @@ describe('the text', () => {
       undrop_used_while_held_total: 7,
       undrop_event_loop_delay_seconds: 0.03,
     });
+  });
+
+  test('counts durations by bucket, also of several processes', async () => {
+    const [one, other] = [newCounters(), newCounters()];
+    for (const ms of [3, 12, 12]) observe(one, 'drop', { ms, label: 'DROP TABLE' });
+    observe(other, 'drop', { ms: 99_000, label: 'DROP TABLE' });
+    observe(other, 'login', { ms: 1 });
+    const found = await read(snapshot({ counters: addCounters([one, other]) }));
+    const drop = (le: string) =>
+      found.get(`undrop_drop_seconds_bucket{how="DROP TABLE",le="${le}"}`);
+    expect(['0.005', '0.01', '0.025', '30', '+Inf'].map(drop)).toEqual([1, 1, 3, 3, 4]);
+    expect(found.get('undrop_drop_seconds_sum{how="DROP TABLE"}')).toBeCloseTo(99.027);
+    expect(found.get('undrop_drop_seconds_count{how="DROP TABLE"}')).toBe(4);
+    expect(found.get('undrop_login_seconds_bucket{le="0.001"}')).toBe(1);
+    expect([...found.keys()].some((name) => name.startsWith('undrop_relay_seconds'))).toBe(false);
+  });
+
+  test('says when certificates expire, and how full the disk is', async () => {
+    const validTo = 'Nov 28 12:00:00 2036 GMT';
+    const found = await read(
+      snapshot({
+        certificates: [{ name: 'clients', validTo }],
+        disk: { used: 0.25, freeBytes: 750 },
+      }),
+    );
+    const expiry = found.get('undrop_tls_not_after_timestamp_seconds{use="clients"}');
+    expect(expiry).toBe(Date.UTC(2036, 10, 28, 12) / 1_000);
+    expect(found.get('undrop_disk_used_ratio')).toBe(0.25);
+    expect(found.get('undrop_free_bytes')).toBe(750);
   });
 
   test('is the same twice, whatever it was in between', async () => {

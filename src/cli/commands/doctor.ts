@@ -1,10 +1,11 @@
 /**
  * `undrop doctor` reports whether undrop supports the server, which privileges the service account
- * lacks, whether the settings protect all drops, which programs drop tables unseen, and which
- * tables are torn or not completely restored. It changes nothing; its exit code is 1 if drops would
- * be refused, or held in part or not at all.
+ * lacks, whether the settings protect all drops, which programs and accounts drop tables unseen,
+ * and which tables are torn or not completely restored. It changes nothing; its exit code is 1 if
+ * drops would be refused, or held in part or not at all.
  */
 import { userInfo } from 'node:os';
+import { type Elsewhere, elsewhereLines, findElsewhere } from '../../account/elsewhere.js';
 import { type Examination, examine } from '../../account/examine.js';
 import { accountsOf, lentAccountsText } from '../../account/os-user.js';
 import { findStranger } from '../../lifecycle/leader/collector-lock.js';
@@ -78,7 +79,8 @@ export async function readReport(pool: ServicePool, settings: DoctorSettings): P
   const ways = upstream.map((one) => `to ${describeAddress(one)} ${wayTo(one, settings)}`);
   const set = { mode, protect, notProtected, allowDestroy, lendTls };
   const unfinished = await unlessRefused(findUnfinishedRestores(pool), [], ...ABSENT_TABLE);
-  return { ...found, ...set, ways, lent, lockedBy, unfinished };
+  const elsewhere = await findElsewhere(pool, settings.user);
+  return { ...found, ...set, ways, lent, lockedBy, unfinished, elsewhere };
 }
 
 interface Report
@@ -92,6 +94,8 @@ interface Report
   readonly lockedBy: readonly string[];
   /** Tables that are not completely restored. */
   readonly unfinished: readonly Unfinished[];
+  /** Accounts whose drops don't come through undrop. */
+  readonly elsewhere: readonly Elsewhere[];
 }
 
 const TLS_LENT =
@@ -132,6 +136,7 @@ export function serverFindings(report: Report): readonly Finding[] {
     ...findingsOf('torn', 'warning', torn),
     ...findingsOf('restores', 'note', unfinished),
     ...programFindings(report),
+    ...findingsOf('elsewhere', 'note', elsewhereLines(report.elsewhere)),
     ...findingsOf('collector', 'note', strangers),
   ];
 }

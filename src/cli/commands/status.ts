@@ -3,6 +3,7 @@
  * need attention. It changes nothing. Its exit code is for monitoring: 0, or 1 if something needs
  * attention, each problem with its reason.
  */
+import { type Elsewhere, elsewhereLines, findElsewhere } from '../../account/elsewhere.js';
 import { timeText } from '../../duration.js';
 import { readUses, type Uses } from '../../ledger/history.js';
 import { readOverdue } from '../../ledger/overview.js';
@@ -81,7 +82,8 @@ async function readStatusReport(
   });
   const limits = { ...status.limits, early };
   const heldReport = { count: tables.length, ...shown };
-  return { ...status, ...services, limits, held: heldReport, attention };
+  const elsewhere = await findElsewhere(pool, settings.user);
+  return { ...status, ...services, limits, held: heldReport, elsewhere, attention };
 }
 
 function askedOf(
@@ -152,6 +154,8 @@ function nameOf({ origin, id }: ListedTable): string {
 interface Report extends Omit<Status, 'limits'>, ServicesReport {
   readonly held: Held & { readonly count: number };
   readonly limits: Omit<Status['limits'], 'early'> & { readonly early: readonly EarlyTable[] };
+  /** Accounts whose drops don't come through undrop. */
+  readonly elsewhere: readonly Elsewhere[];
 }
 
 type EarlyTable = Status['limits']['early'][number] & {
@@ -221,6 +225,7 @@ const SECTIONS: readonly Field<Report>[] = [
       }),
     ],
   },
+  { title: 'elsewhere', text: ({ elsewhere }) => elsewhereLines(elsewhere) },
   {
     title: 'attention',
     text: ({ attention }) => (attention.length === 0 ? 'nothing needs attention' : attention),

@@ -9,6 +9,7 @@ import { assertNotLent } from '../../account/os-user.js';
 import { systemClock } from '../../clock.js';
 import type { Minute, SettingView } from '../../console/operator.js';
 import { MinuteSeries } from '../../console/series.js';
+import { watchDropsElsewhere } from '../../lifecycle/drops-elsewhere.js';
 import { newCollectorFigures } from '../../lifecycle/figures.js';
 import type { Log } from '../../log.js';
 import type { Counters } from '../../metrics.js';
@@ -77,6 +78,7 @@ export class ControlPlane {
   #away: string | null = null;
   #presence: Presence | null = null;
   #said: Promise<void> = Promise.resolve();
+  #watching: Promise<void> = Promise.resolve();
   readonly #series: MinuteSeries;
 
   /** Resolves when it could begin; rejects with what makes a start useless. */
@@ -129,6 +131,8 @@ export class ControlPlane {
     const { log, counters } = this.#options;
     this.#watch = await Watch.open(sockets, {
       ...{ figures: this.#figures, log, mode: this.#settings.mode, counters },
+      certificates: this.#options.tls.validity,
+      disk: () => readDisk(limitSettings(this.#settings)),
       console: this.#console(),
       accept: this.#options.tls.acceptAdmin,
       away: () => this.#away,
@@ -176,7 +180,11 @@ export class ControlPlane {
     if (this.#settings.mode === 'replay') return;
     const [keeper, figures] = [this.#keeper, this.#figures];
     const pool = () => keeper.pool;
-    this.#presence = new Presence({ ...this.#options, pool, figures }, this.#settings);
+    const dropsSent = () => this.#options.counters().dropsSent + figures.dropsSent;
+    this.#presence = new Presence({ ...this.#options, pool, figures, dropsSent }, this.#settings);
+    const { log } = this.#options;
+    const elsewhere = { pool, figures, clock: systemClock, log, signal: this.#ending.signal };
+    this.#watching = watchDropsElsewhere(elsewhere);
     const limits = limitSettings(this.#settings);
     const isHolding = this.#settings.mode === 'hold';
     const ledgerProblem = async () => (isHolding ? keeper.dropProblem() : null);
@@ -203,6 +211,7 @@ export class ControlPlane {
       onHandover?.({ ...(await handover), minutes: this.#series.minutes });
     }
     await this.#pools.dispose();
+    await this.#watching;
     await closing;
     await this.#said;
   }

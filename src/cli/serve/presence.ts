@@ -1,6 +1,6 @@
 /**
  * Lists a running service in the ledger (ledger/services.ts): writes its row at the start, renews
- * it each minute and when it begins to collect, and deletes it when the service ends.
+ * it each half minute and when it begins to collect, and deletes it when the service ends.
  *
  * Invariant: nothing depends on it. If the row can't be written, the log has one warning, and the
  * service goes on; on a read-only server nothing is written.
@@ -18,7 +18,8 @@ import { readServerFacts } from '../../service/server-facts.js';
 import { type ProxySettings, SHARED_KEYS } from '../settings.js';
 import { versionOfPackage } from '../shell.js';
 
-const RENEW_EVERY_MS = 60_000;
+/** Also how late drops that went past undrop are found (lifecycle/drops-elsewhere.ts). */
+const RENEW_EVERY_MS = 30_000;
 /** How soon it is tried again while there is no ledger. */
 const RETRY_MS = 5_000;
 /** How soon the beginning of a leadership is noticed; the server isn't queried for that. */
@@ -32,6 +33,8 @@ interface PresenceOptions {
   readonly processes: number;
   readonly listen: readonly ServerAddress[];
   readonly figures: Pick<CollectorFigures, 'leaderId'>;
+  /** The drops that this service has sent to the server as such. */
+  dropsSent(): number;
   /** The pool of the server with the ledger, which may become another. */
   pool(): ServicePool;
   readonly log: Log;
@@ -84,7 +87,8 @@ export class Presence {
     if ((await readServerFacts(pool)).readOnly) return true;
     if (this.#isFirst) await forgetKilledServices(pool, this.#service);
     this.#isFirst = false;
-    await recordService(pool, { ...this.#service, collectorId });
+    const dropsSent = this.#options.dropsSent();
+    await recordService(pool, { ...this.#service, collectorId, dropsSent });
     return true;
   }
 

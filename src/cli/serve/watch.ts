@@ -6,7 +6,7 @@
  */
 import type net from 'node:net';
 import { type AdminDoors, type AdminListener, openAdminListener } from '../../admin/http.js';
-import { Exposition } from '../../admin/metrics.js';
+import { Exposition, type Snapshot } from '../../admin/metrics.js';
 import { withinMs } from '../../clock.js';
 import { Api } from '../../console/api.js';
 import { type ConsoleGateOptions, Gate } from '../../console/gate.js';
@@ -25,6 +25,9 @@ interface WatchOptions {
   readonly log: Log;
   /** UNDROP_MODE. */
   readonly mode: string;
+  readonly certificates: Snapshot['certificates'];
+  /** The disk of the server; null: it isn't known. */
+  disk(): Promise<Snapshot['disk']>;
   /** Null: UNDROP_CONSOLE is off. */
   readonly console:
     | (Pick<ConsoleGateOptions, 'door' | 'hosts'> & { operator: OperatorDoor })
@@ -114,13 +117,16 @@ export class Watch {
   }
 
   async #metrics(): Promise<{ readonly contentType: string; readonly text: string }> {
-    const { mode, counters, figures } = this.#options;
+    const { mode, counters, figures, certificates, disk } = this.#options;
     const isUpstreamReached = await this.#isReached();
     return this.#exposition.text({
       version: this.#version,
-      mode,
+      ...{ mode, certificates },
       counters: counters(),
       collector: figures,
+      nowMs: performance.now(),
+      // A folder that can't be read is reported by the collector, and by the news.
+      disk: await disk().catch(() => null),
       restReasons: REST_REASONS,
       isUpstreamReached,
       areDropsHeld: isUpstreamReached && (await this.#dropProblem()) === null,

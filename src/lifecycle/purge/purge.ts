@@ -24,6 +24,7 @@ import {
   textOf,
   textOrNullOf,
 } from '../../service/sql.js';
+import { readSizes } from '../../service/true-sizes.js';
 import {
   ABSENT_TABLE,
   ER_SPECIFIC_ACCESS_DENIED_ERROR,
@@ -153,7 +154,9 @@ export class Purger {
       const pace = this.#newPace(key);
       const partitions = await readPartitions(connection, table);
       this.#progress = { table, logged, partitions, key, ...AT_START, rowsRemoved: 0, pace };
-      figures.purging = { id: table.id, sinceMs: monotonicMs(), rows: 0, readMs: null };
+      const rowsBefore = (await readSizes(connection, server, [table])).get(table.id)?.rows ?? null;
+      const { id } = table;
+      figures.purging = { id, sinceMs: monotonicMs(), rows: 0, rowsBefore, readMs: null };
       log.info(
         { event: 'purge', ...logFields(table) },
         'started to delete the rows of a held table',

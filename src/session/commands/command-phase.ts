@@ -7,7 +7,7 @@
  * begins.
  */
 import { assert } from '../../assert.js';
-import type { Counters } from '../../metrics.js';
+import { type Counters, observe } from '../../metrics.js';
 import type { Pump } from '../../relay/byte-stream.js';
 import { ResponseTracker } from '../../relay/response-tracker.js';
 import type { Reading } from '../../sql/reading.js';
@@ -45,6 +45,7 @@ import { AfterDropDatabase } from './after-drop-database.js';
 import { answerTo } from './dispatch.js';
 import { MultiStatementRun } from './multi-statement.js';
 import { type DispatchOptions, PreparedDrops } from './prepared-drops.js';
+import { isDropAsSuch } from './sent-drops.js';
 
 export interface CommandPhaseOptions {
   /** The service with the present settings. */
@@ -72,6 +73,8 @@ type Rests = ReturnType<MultiStatementRun['end']>;
 
 /** Bytes that are read while the gate has stopped; without reading, the client's end isn't seen. */
 const EARLY_BYTES_MAX = 16 * 1024;
+/** Prime, because clients repeat the same few commands. */
+const MEASURED_EVERY = 61;
 
 export class CommandPhase implements GateOwner {
   readonly connections: SessionConnections;
@@ -93,6 +96,8 @@ export class CommandPhase implements GateOwner {
   /** Ends the waits of this session; made by the first. */
   #ending: AbortController | null = null;
   readonly #onFailure = (error: unknown): void => this.#options.onFailure(error);
+  /** The time for the command that is measured, so far; null: none is. */
+  #measuredMs: number | null = null;
   #clientIs: 'here' | 'ended' | 'gone' = 'here';
   /** Stays on once set, because a text that might be several statements counts as several. */
   #multiStatements: boolean;
@@ -150,6 +155,15 @@ export class CommandPhase implements GateOwner {
   }
 
   feedServer(chunk: Buffer): void {
+    const takenMs = this.#measuredMs;
+    if (takenMs === null) return this.#onServerBytes(chunk);
+    this.#measuredMs = null;
+    const beganMs = performance.now();
+    this.#onServerBytes(chunk);
+    observe(this.#options.counters, 'relay', { ms: takenMs + performance.now() - beganMs });
+  }
+
+  #onServerBytes(chunk: Buffer): void {
     const state = this.#state;
     if (state.name === 'user-session' || state.name === 'multi-statement') {
       return state.run.feed(chunk);
@@ -166,6 +180,17 @@ export class CommandPhase implements GateOwner {
   }
 
   feedClient(chunk: Buffer): void {
+    const { counters } = this.#options;
+    const { commandsTotal } = counters;
+    if (commandsTotal % MEASURED_EVERY !== 0 || !this.isIdle) return this.#onClientBytes(chunk);
+    const beganMs = performance.now();
+    this.#onClientBytes(chunk);
+    // The command is whole, it went on, and a response comes.
+    const isSent = counters.commandsTotal > commandsTotal && this.#state.name === 'relaying';
+    if (isSent && !this.tracker.idle) this.#measuredMs = performance.now() - beganMs;
+  }
+
+  #onClientBytes(chunk: Buffer): void {
     const state = this.#state;
     if (this.#isStopped) {
       this.#early.push(chunk);
@@ -224,7 +249,10 @@ export class CommandPhase implements GateOwner {
     const reading = this.#classify(packet);
     const { done, value } = reading.next();
     if (done === true && value === null) {
-      if (packet.payload[0] !== COM_CHANGE_USER || this.#login.bridge === null) return true;
+      if (packet.payload[0] !== COM_CHANGE_USER || this.#login.bridge === null) {
+        this.#onSent(packet.payload);
+        return true;
+      }
       this.#onStopped = (rest) => this.#changeUser(packet, rest);
       return false;
     }
@@ -234,6 +262,11 @@ export class CommandPhase implements GateOwner {
         : (rest) => this.#readOn(packet, reading, rest);
     return false;
   }
+
+  /** A whole command that goes to the server. */
+  readonly #onSent = (payload: Buffer): void => {
+    if (isDropAsSuch(payload, this.#login.capabilities)) this.#options.counters.dropsSent++;
+  };
 
   /** True: a long text passes unread. Otherwise it is held as soon as there is memory for it. */
   letLongPass(head: Buffer): boolean {
@@ -316,7 +349,8 @@ export class CommandPhase implements GateOwner {
   #openUserSession(failsPrepare: boolean): WireUserSession {
     const { capabilities } = this.#login;
     const { connections, tracker } = this;
-    const run = new WireUserSession({ capabilities, tracker, failsPrepare, connections });
+    const onSent = this.#onSent;
+    const run = new WireUserSession({ capabilities, tracker, failsPrepare, connections, onSent });
     this.#enter({ name: 'user-session', run });
     return run;
   }
@@ -337,11 +371,19 @@ export class CommandPhase implements GateOwner {
     else {
       const userSession = this.#openUserSession(taken.packetKind === 'prepare');
       const interception = await answerTo(taken, { ...this.#context(), ...read, userSession });
+      this.#measureDrop(interception, beganMs);
       this.#settle(taken, interception, { fromServer: userSession.end(), fromClient: rest });
     }
     const { counters } = this.#options;
     counters.answersTotal++;
     counters.answersMs += performance.now() - beganMs;
+  }
+
+  #measureDrop(interception: Interception, beganMs: number): void {
+    const [held] = interception.kind === 'answer' ? (interception.dropped?.audited ?? []) : [];
+    if (held === undefined) return;
+    const label = held.how ?? '';
+    observe(this.#options.counters, 'drop', { ms: performance.now() - beganMs, label });
   }
 
   async #runMultiStatement(taken: Intercepted, rest: Buffer): Promise<void> {
@@ -356,6 +398,7 @@ export class CommandPhase implements GateOwner {
         onAnswer: (part, answer) => onAnswer(part, answer, service()),
         context: () => this.#context(),
         isClientGone: () => this.#clientIs === 'gone',
+        onSent: this.#onSent,
         lastSeen: this.lastSeen,
       },
       rest,
@@ -375,6 +418,7 @@ export class CommandPhase implements GateOwner {
     if (interception.facts !== null) this.lastSeen.inFacts(interception.facts);
     if (interception.kind === 'forward') {
       this.tracker.expect(packet.payload[0] ?? 0);
+      this.#onSent(packet.payload);
       this.connections.toServer(encodePacket(packet.payload, 0));
     } else {
       let { sequenceId } = packet;

@@ -50,6 +50,8 @@ export interface MultiStatementOptions {
   readonly context: () => Omit<DispatchOptions, 'userSession' | 'multiStatements'>;
   readonly isClientGone: () => boolean;
   readonly lastSeen: LastSeen;
+  /** Called with each command that goes to the server. */
+  readonly onSent: (payload: Buffer) => void;
 }
 
 /**
@@ -243,6 +245,7 @@ export class MultiStatementRun {
       });
       this.#relay = relay;
       tracker.expect(COM_QUERY);
+      this.#options.onSent(payload);
       connections.toServer(encodePacket(payload, 0));
       for (const early of this.#unexpected.splice(0)) this.feed(early);
     });
@@ -290,9 +293,9 @@ export class MultiStatementRun {
   /** The session for undrop's statements, after all outstanding responses. */
   #session(): WireUserSession {
     if (this.#userSession !== null) return this.#userSession;
-    const { login, tracker, connections } = this.#options;
+    const { login, tracker, connections, onSent } = this.#options;
     const { capabilities } = login;
-    const userSession = new WireUserSession({ capabilities, tracker, connections });
+    const userSession = new WireUserSession({ capabilities, tracker, connections, onSent });
     if (this.#failure !== null) userSession.fail(this.#failure);
     this.#userSession = userSession;
     for (const early of this.#unexpected.splice(0)) userSession.feed(early);

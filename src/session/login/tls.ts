@@ -343,6 +343,7 @@ async function readMaterial(settings: TlsSettings, shared: SharedTls): Promise<M
   const towardsServers = readTowardsServers(settings, problems);
   if (problems.length > 0)
     throw new UndropError('UNDROP_CONFIG', { problems: problems.join('\n') });
+  const shown = towardsServers.service.tls?.identity?.cert;
   let key = identity?.key ?? null;
   if (key?.asymmetricKeyType !== 'rsa') {
     key = needsKey(settings) ? createPrivateKey((await selfSigned(listen)).key) : null;
@@ -353,6 +354,7 @@ async function readMaterial(settings: TlsSettings, shared: SharedTls): Promise<M
     certificates: {
       ...(identity !== null && { clients: identity.pem.cert }),
       ...(admin !== null && { console: admin.pem.cert }),
+      ...(shown !== undefined && { upstream: shown }),
     },
     ownCertificate,
     ...towardsServers,

@@ -37,6 +37,8 @@ export interface WireUserSessionOptions {
    * prepared statements, 1820 if the password has expired), and then quotes no nonce.
    */
   readonly failsPrepare?: boolean;
+  /** Called with each command that goes to the server. */
+  onSent?(payload: Buffer): void;
 }
 
 interface Run {
@@ -68,6 +70,7 @@ export class WireUserSession implements CommandSession {
       const sent = commands.map((command) => coded(command, capabilities));
       const readers = sent.flatMap(({ reader }) => reader ?? []);
       this.#run = { readers, results: [], resolve, reject };
+      for (const { payload } of sent) this.#options.onSent?.(payload);
       const frames = sent.map(({ payload }) => encodePacket(payload, 0));
       this.#options.connections.toServer(Buffer.concat([...this.#marker(), ...frames]));
       this.#settle();

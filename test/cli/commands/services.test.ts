@@ -15,6 +15,7 @@ function service(id: string, more: Partial<RecordedService> = {}): RecordedServi
     startedAt: new Date('2026-03-01T08:00:00Z'),
     seenAt: new Date('2026-03-01T11:59:30Z'),
     collectorId: null,
+    dropsSent: 0,
     settings: { hold: 'aa', maxConnections: 'bb' },
     ...more,
   };

@@ -39,6 +39,7 @@ class Ledger {
         ...{ serviceId: 'a'.repeat(32), processes: 3, figures: this.figures, pool: () => pool },
         listen: [{ host: '0.0.0.0', port: 3307 }],
         log: { ...silentLog, warn },
+        dropsSent: () => 0,
       },
       settingsWith(),
     );

@@ -1,0 +1,89 @@
+/**
+ * Finds the accounts whose drops undrop doesn't see, because their sessions come from elsewhere: a
+ * session through undrop comes from a host where undrop runs. It changes nothing.
+ */
+import { unlessRefused } from '../service/errors.js';
+import type { ServicePool } from '../service/pool/pools.js';
+import { readServerFacts, type ServerFacts } from '../service/server-facts.js';
+import { ident, note, numberOf, processlistOf, sql, textOf } from '../service/sql.js';
+import { ABSENT_TABLE, ACCESS_DENIED } from '../wire/server-errors.js';
+
+export interface Elsewhere {
+  readonly user: string;
+  readonly host: string;
+  /**
+   * Its statements that drop tables or schemas since the start of the server; null: the server
+   * doesn't count them by account, and this account may drop, and has sessions from there.
+   */
+  readonly drops: number | null;
+}
+
+const FOUND_MAX = 20;
+/** Not accounts. */
+const INTERNAL: ReadonlySet<string> = new Set(['', 'system user', 'event_scheduler']);
+
+/** `serviceUser`: its sessions are undrop's own. Most drops first. */
+export async function findElsewhere(
+  pool: ServicePool,
+  serviceUser: string,
+): Promise<readonly Elsewhere[]> {
+  const server = await readServerFacts(pool);
+  const sessions = await readSessions(pool, server);
+  const own = new Set(sessions.flatMap(({ user, host }) => (user === serviceUser ? [host] : [])));
+  const isElsewhere = ({ user, host }: Session) =>
+    user !== serviceUser && !INTERNAL.has(user) && !own.has(host);
+  const counted = server.performanceSchema ? await readCounted(pool) : [];
+  const known = counted.filter(isElsewhere);
+  if (counted.length > 0) return known.slice(0, FOUND_MAX);
+  const droppers = await readDroppers(pool);
+  const others = sessions.filter((one) => isElsewhere(one) && droppers.has(one.user));
+  return others.slice(0, FOUND_MAX).map((one) => ({ ...one, drops: null }));
+}
+
+/** A line for each; sentences without final periods. */
+export function elsewhereLines(found: readonly Elsewhere[]): readonly string[] {
+  return found.map(({ user, host, drops }) =>
+    drops === null
+      ? `${user} has sessions from ${host}, past undrop, and may drop tables`
+      : `${user} from ${host}, past undrop: statements that drop ${drops}`,
+  );
+}
+
+type Session = Pick<Elsewhere, 'user' | 'host'>;
+
+async function readSessions(pool: ServicePool, server: ServerFacts): Promise<readonly Session[]> {
+  const [rows = []] = await pool.run(
+    sql`SELECT ${note('look')} DISTINCT USER AS user, HOST AS host FROM ${processlistOf(server)}`,
+  );
+  const named = rows.map((row) => {
+    // Without its port.
+    const host = textOf(row, 'host').replace(/:\d+$/, '');
+    return [`${textOf(row, 'user')}@${host}`, { user: textOf(row, 'user'), host }] as const;
+  });
+  return [...new Map(named).values()];
+}
+
+async function readCounted(pool: ServicePool): Promise<readonly (Session & { drops: number })[]> {
+  const query = sql`SELECT ${note('look')} USER AS user, HOST AS host, SUM(COUNT_STAR) AS drops
+    FROM performance_schema.events_statements_summary_by_account_by_event_name
+    WHERE EVENT_NAME IN ('statement/sql/drop_table', 'statement/sql/drop_db')
+      AND USER IS NOT NULL AND HOST IS NOT NULL AND COUNT_STAR > 0
+    GROUP BY USER, HOST ORDER BY drops DESC`;
+  const [rows = []] = await unlessRefused(pool.run(query), [], ...ACCESS_DENIED, ...ABSENT_TABLE);
+  return rows.map((row) => ({
+    user: textOf(row, 'user'),
+    host: textOf(row, 'host'),
+    drops: numberOf(row, 'drops'),
+  }));
+}
+
+/** The users with DROP somewhere, as far as this account may see that; roles aren't followed. */
+async function readDroppers(pool: ServicePool): Promise<ReadonlySet<string>> {
+  const on = (table: string) =>
+    sql`SELECT GRANTEE AS grantee FROM information_schema.${ident(table)}
+      WHERE PRIVILEGE_TYPE = 'DROP'`;
+  const tables = ['USER_PRIVILEGES', 'SCHEMA_PRIVILEGES', 'TABLE_PRIVILEGES'].map(on);
+  const [rows = []] = await pool.run(sql`SELECT ${note('look')} grantee
+    FROM (${sql.join(tables, sql` UNION `)}) AS found`);
+  return new Set(rows.map((row) => textOf(row, 'grantee').replace(/^'(.*)'@'[^']*'$/, '$1')));
+}
