@@ -63,17 +63,43 @@ export function withAudit(
   onAudit: NonNullable<Log['onAudit']>,
   onWarn: (fields: object) => void = () => undefined,
 ): Log {
+  const warn = (fields: object, message: string) => {
+    log.warn(fields, message);
+    onWarn(fields);
+  };
+  return { ...withWarn(log, warn), onAudit };
+}
+
+/**
+ * The same log, with one of the warnings that `isRepeated` in each `everyMs` of the monotonic
+ * clock; it has the number of those that were left out before it.
+ */
+export function withSeldom(
+  log: Log,
+  isRepeated: (fields: object) => boolean,
+  { everyMs, nowMs }: { readonly everyMs: number; readonly nowMs: () => number },
+): Log {
+  let [nextMs, leftOut] = [Number.NEGATIVE_INFINITY, 0];
+  return withWarn(log, (fields, message) => {
+    if (!isRepeated(fields)) return log.warn(fields, message);
+    if (nowMs() < nextMs) {
+      leftOut++;
+      return;
+    }
+    log.warn(leftOut === 0 ? fields : { ...fields, leftOut }, message);
+    [nextMs, leftOut] = [nowMs() + everyMs, 0];
+  });
+}
+
+function withWarn(log: Log, warn: Log['warn']): Log {
   return {
     debug: (fields, message) => log.debug(fields, message),
     info: (fields, message) => log.info(fields, message),
-    warn: (fields, message) => {
-      log.warn(fields, message);
-      onWarn(fields);
-    },
+    warn,
     error: (fields, message) => log.error(fields, message),
     isLevelEnabled: (level) => log.isLevelEnabled?.(level) ?? true,
     ...(log.auditFile === undefined ? {} : { auditFile: log.auditFile }),
-    onAudit,
+    onAudit: (events) => log.onAudit?.(events),
   };
 }
 

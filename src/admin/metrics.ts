@@ -375,7 +375,7 @@ export const METRICS: Readonly<Record<string, Metric>> = {
   },
   undrop_server_drops_total: {
     ...COUNTED,
-    help: 'DROP TABLE and DROP DATABASE that reached the server without undrop, since this proxy collects; an estimate, up to a minute late: those that the server counted, less those that the proxies sent. Without temporary tables, except on MySQL with performance_schema off; commands of undrop without a proxy (`undrop gc`) count.',
+    help: 'DROP TABLE and DROP DATABASE that reached the server without undrop, since this proxy collects; an estimate, up to a minute late: those that the server counted, less those that the proxies sent. Without temporary tables, except on MySQL before 8.0 or with performance_schema off; commands of undrop without a proxy (`undrop gc`) count.',
     values: ({ collector }) => known(collector.dropsElsewhere),
   },
   undrop_next_expiry_timestamp_seconds: {

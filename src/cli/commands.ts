@@ -15,6 +15,7 @@ import {
   STATUS_KEYS,
   settingsOf,
   settingsOrDemoOf,
+  UNINSTALL_KEYS,
 } from './settings.js';
 import type { Flags, Shell } from './shell.js';
 
@@ -140,14 +141,21 @@ export const COMMANDS: readonly Command[] = [
     examples: [['$0 gc --once --dry-run', 'list the tables that are due, and their next states']],
     load: async () => (await import('./commands/gc.js')).runGc,
   }),
-  onServer({
+  {
     usage: 'status',
     describe:
       'show the collector, the held tables, and problems that need attention (then exits with 1)',
     keys: STATUS_KEYS,
     options: { json: JSON_FLAG },
-    load: async () => (await import('./commands/status.js')).runStatus,
-  }),
+    examples: [["$0 status --config '/etc/undrop/*.conf'", 'a line for each of many servers']],
+    run: async (flags, shell) => {
+      const { config = shell.env['UNDROP_CONFIG'] } = flags;
+      const { isPattern, runStatusOfMany } = await import('./commands/status/status-of-many.js');
+      if (isPattern(config)) return runStatusOfMany(config, flags, shell);
+      const { runStatus } = await import('./commands/status/status.js');
+      return runStatus(await settingsOrDemoOf(shell, STATUS_KEYS, flags), flags, shell);
+    },
+  },
   onServer({
     usage: 'list [name]',
     describe: 'list what was dropped and is held: a line for each statement, the newest first',
@@ -317,6 +325,18 @@ export const COMMANDS: readonly Command[] = [
     options: { json: JSON_FLAG },
     examples: [['$0 doctor', 'list missing privileges, and the effect of each']],
     load: async () => (await import('./commands/doctor.js')).runDoctor,
+  }),
+  onServer({
+    usage: 'uninstall',
+    describe: "drop undrop's own schemas, after all that is held was restored or removed",
+    keys: UNINSTALL_KEYS,
+    options: {
+      restore: { type: 'boolean', default: false, describe: 'restore all that is held' },
+      remove: { type: 'boolean', default: false, describe: 'remove all that is held for good' },
+      yes: { type: 'boolean', default: false, describe: 'do not ask for confirmation' },
+    },
+    examples: [['$0 uninstall', 'show what is held; without any of it, drop the schemas']],
+    load: async () => (await import('./commands/uninstall.js')).runUninstall,
   }),
   {
     usage: 'demo',

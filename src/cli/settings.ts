@@ -277,6 +277,8 @@ export function throttleSettings({
   };
 }
 
+export const UNINSTALL_KEYS = [...new Set([...GC_KEYS, ...HOLD_KEYS])];
+
 /** Settings of `init`, which may log in as an administrator. */
 export const INIT_KEYS = [...ACCOUNT_KEYS, ...MAKING_KEYS, 'connectTimeout'] as const;
 

@@ -105,12 +105,21 @@ const RUNNING_MS = 120_000;
 
 /** Null: the server replicates, or is about to: the drops of its source are counted there. */
 async function readLook(pool: ServicePool): Promise<Look | null> {
-  const { readOnly, utcNow: at, performanceSchema, flavour } = await readServerFacts(pool);
+  const {
+    readOnly,
+    utcNow: at,
+    performanceSchema,
+    flavour,
+    versionId,
+  } = await readServerFacts(pool);
   if (readOnly) return null;
-  const isMySql = flavour === 'mysql';
-  const counted = isMySql && performanceSchema ? await countByDigest(pool) : null;
+  const hasDigests = flavour === 'mysql' && versionId >= DIGESTS_SINCE && performanceSchema;
+  const counted = hasDigests ? await countByDigest(pool) : null;
   return { at, counted: counted ?? (await countByStatus(pool)) };
 }
+
+/** Before, MySQL has a digest only of the first statement of a text. */
+const DIGESTS_SINCE = 80_000;
 
 /** MySQL counts drops of temporary tables as well, which can be told apart by their text. */
 async function countByDigest(pool: ServicePool): Promise<number | null> {

@@ -8,7 +8,7 @@ import net from 'node:net';
 import { assert } from '../assert.js';
 import type { Clock } from '../clock.js';
 import { faultOf, LOG_LEVELS, toClientError, UndropError } from '../errors.js';
-import type { Log } from '../log.js';
+import { type Log, withSeldom } from '../log.js';
 import { type ByteStream, behindDoor, endSoon, KEEP_ALIVE } from '../relay/byte-stream.js';
 import { openByteStream } from '../relay/raw-handle.js';
 import { describeAddress, type ServerAddress } from '../service/server-address.js';
@@ -52,6 +52,7 @@ export interface ListenerOptions extends SessionSurroundings {
 }
 
 const REFUSALS_LOGGED_EVERY_MS = 10_000;
+const AWAY_LOGGED_EVERY_MS = 1_000;
 
 export class Listener {
   readonly #options: ListenerOptions;
@@ -76,7 +77,7 @@ export class Listener {
       options.log.error({ err: error }, 'cannot complete a login; closing the connection');
     const onBrokenLogin = behindDoor(options.onBrokenLogin, onThrown);
     this.#options = { ...options, onBrokenLogin };
-    this.#shared = { ...this.#options, ...options.settings };
+    this.#shared = { ...this.#options, ...options.settings, log: withFewAway(options.log) };
     this.#dialOptions = { ...options.settings, onBrokenLogin };
   }
 
@@ -263,6 +264,16 @@ export class Listener {
       this.#cutOff(socket, thrown);
     }
   }
+}
+
+/** While no server answers, each client would have a line. */
+function withFewAway(log: Log): Log {
+  const isAway = (fields: object) => {
+    const { err } = fields as { readonly err?: unknown };
+    return err instanceof UndropError && err.code === 'UNDROP_UPSTREAM_UNREACHABLE';
+  };
+  const nowMs = () => performance.now();
+  return withSeldom(log, isAway, { everyMs: AWAY_LOGGED_EVERY_MS, nowMs });
 }
 
 /** An accepted connection. */

@@ -1,4 +1,7 @@
 /** What operators tell all collectors of a server: a pause, its end, and a wake. */
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { expect } from '@jest/globals';
 import { endPause, readControl, setPause, wakeCollectors } from '../../src/ledger/control.js';
 import { recordHistory } from '../../src/ledger/history.js';
@@ -218,6 +221,30 @@ onServersAtOnce('the operator on $name', (server, on) => {
       ]);
     }
     expect(await countRows(server, held.quoted)).toBe(10);
+  });
+
+  test('status of many servers has a line for each, red first', async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'undrop-many-'));
+    try {
+      const { host, port, user, password } = server;
+      const there = { upstream: `${host}:${port}`, user, password, upstreamTls: 'disabled' };
+      const away = { ...there, upstream: `${host}:1` };
+      await writeFile(join(folder, 'a-well.conf'), JSON.stringify(there));
+      await writeFile(join(folder, 'b-away.conf'), JSON.stringify(away));
+      await writeFile(join(folder, 'other.txt'), 'no settings');
+      const of = async (pattern: string, ...flags: readonly string[]) => {
+        return runUndrop(server, ['status', '--config', join(folder, pattern), ...flags]);
+      };
+      const many = await of('*.conf');
+      expect(many.code).toBe(1);
+      expect(many.stdout).toMatch(/^CONFIG .*\nb-away.*UNDROP.*\na-well.* none\n$/s);
+      expect((await of('a-*.conf')).code).toBe(0);
+      const json = JSON.parse((await of('*.conf', '--json')).stdout) as { report: object | null }[];
+      expect(json.map(({ report }) => report === null)).toEqual([true, false]);
+      expect(await of('*.cnf')).toMatchObject({ code: 2 });
+    } finally {
+      await rm(folder, { recursive: true });
+    }
   });
 
   test('status has each of its reasons, and exits with 1 for them', async () => {

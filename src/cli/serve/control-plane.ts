@@ -22,7 +22,7 @@ import type { ProxyTls } from '../../session/login/tls.js';
 import type { Handover, NewsDesk } from '../../webhook/news-desk.js';
 import { readDisk } from '../../webhook/server-news.js';
 import { readFindings } from '../commands/doctor.js';
-import { readStatusView } from '../commands/status.js';
+import { readStatusView } from '../commands/status/status.js';
 import {
   hintMsMinOf,
   limitSettings,

@@ -4,7 +4,7 @@ import {
   reportServices,
   serviceLines,
   serviceProblems,
-} from '../../../src/cli/commands/services.js';
+} from '../../../src/cli/commands/status/services.js';
 import type { RecordedService } from '../../../src/ledger/services.js';
 
 const NOW = new Date('2026-03-01T12:00:00Z');

@@ -2,10 +2,10 @@
  * The section of `undrop status` on services: which ones run in front of the server, which of them
  * collects, and in which settings and versions they differ. Pure.
  */
-import { variableOf } from '../../config/schema.js';
-import { timeText } from '../../duration.js';
-import type { RecordedService } from '../../ledger/services.js';
-import { POLICY_KEYS } from '../settings.js';
+import { variableOf } from '../../../config/schema.js';
+import { timeText } from '../../../duration.js';
+import type { RecordedService } from '../../../ledger/services.js';
+import { POLICY_KEYS } from '../../settings.js';
 
 /** A service renews its row each minute. */
 const RUNNING_MS = 120_000;

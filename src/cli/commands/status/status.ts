@@ -3,24 +3,24 @@
  * need attention. It changes nothing. Its exit code is for monitoring: 0, or 1 if something needs
  * attention, each problem with its reason.
  */
-import { type Elsewhere, elsewhereLines, findElsewhere } from '../../account/elsewhere.js';
-import { timeText } from '../../duration.js';
-import { readUses, type Uses } from '../../ledger/history.js';
-import { readOverdue } from '../../ledger/overview.js';
-import { readServices } from '../../ledger/services.js';
-import type { CollectorFigures } from '../../lifecycle/figures.js';
-import { atText, readStatus, type Status } from '../../lifecycle/status.js';
-import type { Replica } from '../../lifecycle/throttle/throttle.js';
-import { isPinned, shortId, writtenName } from '../../names/names.js';
-import { type Field, jsonText, printCard } from '../../printer.js';
-import { type ListedTable, listAll } from '../../restore/held-tables.js';
-import type { ServicePool } from '../../service/pool/pools.js';
-import { readServerFacts } from '../../service/server-facts.js';
-import { readSizes } from '../../service/true-sizes.js';
-import { limitSettings, type StatusSettings, throttleSettings } from '../settings.js';
-import type { Flags, Shell } from '../shell.js';
+import { type Elsewhere, elsewhereLines, findElsewhere } from '../../../account/elsewhere.js';
+import { timeText } from '../../../duration.js';
+import { readUses, type Uses } from '../../../ledger/history.js';
+import { readOverdue } from '../../../ledger/overview.js';
+import { readServices } from '../../../ledger/services.js';
+import type { CollectorFigures } from '../../../lifecycle/figures.js';
+import { atText, readStatus, type Status } from '../../../lifecycle/status.js';
+import type { Replica } from '../../../lifecycle/throttle/throttle.js';
+import { isPinned, shortId, writtenName } from '../../../names/names.js';
+import { type Field, jsonText, printCard } from '../../../printer.js';
+import { type ListedTable, listAll } from '../../../restore/held-tables.js';
+import type { ServicePool } from '../../../service/pool/pools.js';
+import { readServerFacts } from '../../../service/server-facts.js';
+import { readSizes } from '../../../service/true-sizes.js';
+import { limitSettings, type StatusSettings, throttleSettings } from '../../settings.js';
+import type { Flags, Shell } from '../../shell.js';
+import { withServers } from '../with-pool.js';
 import { reportServices, type ServicesReport, serviceLines, serviceProblems } from './services.js';
-import { withServers } from './with-pool.js';
 
 export function runStatus(
   settings: StatusSettings,
@@ -59,11 +59,11 @@ export async function readStatusView(
 }
 
 /** All that `undrop status` reports. */
-async function readStatusReport(
+export async function readStatusReport(
   pool: ServicePool,
   settings: StatusSettings,
   replicas: readonly Replica[],
-): Promise<Report> {
+): Promise<StatusReport> {
   const held = await readHeld(pool);
   const status = await readStatus(pool, askedOf(settings, replicas, held.tables));
   const { now } = status.server;
@@ -151,7 +151,7 @@ function nameOf({ origin, id }: ListedTable): string {
   return origin === null ? id : writtenName(origin);
 }
 
-interface Report extends Omit<Status, 'limits'>, ServicesReport {
+export interface StatusReport extends Omit<Status, 'limits'>, ServicesReport {
   readonly held: Held & { readonly count: number };
   readonly limits: Omit<Status['limits'], 'early'> & { readonly early: readonly EarlyTable[] };
   /** Accounts whose drops don't come through undrop. */
@@ -166,7 +166,7 @@ type EarlyTable = Status['limits']['early'][number] & {
 /** The maximum of early removals that are shown; --json has all of them. */
 const EARLY_SHOWN = 5;
 
-function limitLines({ limits, held, server }: Report): readonly string[] {
+function limitLines({ limits, held, server }: StatusReport): readonly string[] {
   const { tablesMax, bytesMax, freeBytesMin, freeBytes, young, early, problem } = limits;
   if (problem !== null) return [`not known: ${problem}`];
   const mb = (bytes: number) => `${(bytes / 1e6).toFixed(1)} MB`;
@@ -190,7 +190,7 @@ function limitLines({ limits, held, server }: Report): readonly string[] {
 }
 
 /** The sections of the screen, of some lines each. */
-const SECTIONS: readonly Field<Report>[] = [
+const SECTIONS: readonly Field<StatusReport>[] = [
   {
     title: 'server',
     text: ({ server: { version, readOnly, now } }) =>
@@ -232,7 +232,7 @@ const SECTIONS: readonly Field<Report>[] = [
   },
 ];
 
-function heldLines({ held }: Report): readonly string[] {
+function heldLines({ held }: StatusReport): readonly string[] {
   const { byState, pinned, next, used, count } = held;
   const states = Object.entries(byState).map(([state, sum]) => {
     const unknown = sum.unknown === 0 ? '' : ` and ${sum.unknown} of unknown size`;
