@@ -67,7 +67,7 @@ interface Metric {
   readonly type: 'counter' | 'gauge' | 'histogram';
   readonly help: string;
   readonly labels?: readonly string[];
-  /** Empty: not known here. Of a histogram: its buckets, its sum and its count. */
+  /** Empty: not known here. A histogram has samples: its buckets, its sum and its count. */
   values(from: Snapshot): readonly (Value | Sample)[];
 }
 

@@ -61,7 +61,7 @@ export class DropsElsewhere {
     return this.#found;
   }
 
-  /** What was found is kept. */
+  /** The drops that were found stay. */
   #forget(): void {
     this.#looks = [];
     this.#base = null;

@@ -1,6 +1,6 @@
 /**
  * A drop that a client sends to the server itself: the metric has it within a minute, `undrop
- * doctor` and `undrop status` name its account; drops through undrop, and those of undrop, are none.
+ * doctor` and `undrop status` name its account; drops through undrop, and its own, are none.
  */
 import net from 'node:net';
 import { expect } from '@jest/globals';

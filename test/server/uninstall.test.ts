@@ -1,4 +1,4 @@
-/** `undrop uninstall`: refused beside a proxy; what is held comes back, or goes; nothing is left. */
+/** `undrop uninstall`: refused beside a proxy; held tables come back, or go; nothing is left. */
 import { expect } from '@jest/globals';
 import { onServersAtOnce } from '../support/on-servers.js';
 import { runUndrop, spawnProxy } from '../support/proxy.js';

@@ -82,12 +82,12 @@ async function restoreEverything(
   lost: readonly string[],
   shell: Shell,
 ): Promise<boolean> {
-  let isWhole = true;
+  let isComplete = true;
   for (const schema of lost)
-    isWhole = (await runRestore(settings, { schema }, shell)) === 0 && isWhole;
+    isComplete = (await runRestore(settings, { schema }, shell)) === 0 && isComplete;
   const { left } = await withPool(settings, readHeld);
-  if (left.length > 0) isWhole = (await runRestore(settings, ALWAYS, shell)) === 0 && isWhole;
-  return isWhole;
+  if (left.length > 0) isComplete = (await runRestore(settings, ALWAYS, shell)) === 0 && isComplete;
+  return isComplete;
 }
 
 async function removeEverything(
