@@ -7,6 +7,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { projectFolder } from '../test/support/folders.js';
+import { startRouter } from '../test/support/mysql-router.js';
 import { listens, until } from '../test/support/poll.js';
 import { spawnProxy, type Variables } from '../test/support/proxy.js';
 import type { Target } from '../test/support/servers.js';
@@ -147,23 +148,12 @@ listen mysql
 
 /** Its defaults for a static destination; TLS of the client goes on to the server unread. */
 async function mysqlRouter(server: Target): Promise<Peer> {
-  const folder = await aptRoot('mysql-router', 'sid', 'mysql-router');
-  const root = join(folder, 'root');
   const port = await freePort();
-  const scratch = await mkdtemp(join(tmpdir(), 'undrop-bench-'));
-  const config = join(scratch, 'router.conf');
-  await writeFile(
-    config,
+  const router = await startRouter(
     `[DEFAULT]
-logging_folder=
-plugin_folder=${root}/usr/lib/mysqlrouter/plugin
-runtime_folder=${scratch}
-data_folder=${scratch}
 client_ssl_mode=PASSTHROUGH
 server_ssl_mode=AS_CLIENT
 max_total_connections=20000
-[logger]
-level=ERROR
 [routing:bench]
 bind_address=127.0.0.1
 bind_port=${port}
@@ -172,12 +162,9 @@ routing_strategy=first-available
 protocol=classic
 max_connections=20000
 `,
+    port,
   );
-  const [loader = '', option = '', path = '', ...rest] = inRoot(folder, 'usr/bin/mysqlrouter');
-  const paths = `${path}:${root}/usr/lib/mysql-router:${root}/usr/lib/mysqlrouter/private`;
-  const args = [option, paths, ...rest, '--config', config, '--user=root'];
-  const child = spawn(loader, args, { stdio: 'ignore' });
-  return started('MySQL Router', server, port, child, scratch);
+  return { ...account(server), host: '127.0.0.1', port, name: 'MySQL Router', ...router };
 }
 
 function aptRoot(key: string, suite: string, name: string): Promise<string> {

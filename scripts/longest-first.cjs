@@ -35,6 +35,8 @@ const ROTATING = [
       'gh-ost',
       'tools-prometheus',
       'tls-programs',
+      'mysql-router',
+      'backups',
     ],
   },
   {
@@ -55,8 +57,8 @@ const ROTATING = [
   { take: 2, files: ['failover', 'failover-purge', 'replicas', 'writable-replica'] },
   // Servers that are late, full, or refuse.
   { take: 2, files: ['retries', 'pool-bounds', 'host-blocking', 'server-comes-late'] },
-  // It needs root, to mount a file system.
-  { take: 0, files: ['full-disk'] },
+  // They need root, to mount a file system and to make network namespaces.
+  { take: 0, files: ['full-disk', 'keepalived'] },
 ];
 
 module.exports = class LongestFirst {

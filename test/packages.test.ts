@@ -45,6 +45,17 @@ describe('the image and the chart', () => {
     expect(readText('Dockerfile')).toContain(`org.opencontainers.image.version="${version}"`);
   });
 
+  test('the probes to copy have the paths and the times of the chart', () => {
+    const probes = readText('deploy/kubernetes/probes.yaml').replaceAll(
+      'port: 9307',
+      'port: admin',
+    );
+    const chart = readText('deploy/helm/undrop/templates/deployment.yaml');
+    const lines = probes.split('\n').filter((line) => /^ |Probe:/.test(line));
+    expect(lines.length).toBeGreaterThan(4);
+    expect(lines.filter((line) => !chart.includes(line.trim()))).toEqual([]);
+  });
+
   test('each variable of the chart is a setting', () => {
     const used =
       readText('deploy/helm/undrop/templates/deployment.yaml').match(/UNDROP_\w+/g) ?? [];

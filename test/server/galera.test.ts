@@ -1,20 +1,34 @@
 /**
  * A Galera cluster with a proxy at each node: what is dropped through any is held on all and comes
- * back through any; one node collects, and another when that is killed.
+ * back through any; one node collects, and another when that is killed. HAProxy is in front by
+ * deploy/galera.
  */
 import { describe, expect, jest, test } from '@jest/globals';
+import { Crowd } from '../support/crowd.js';
+import { startDeployed } from '../support/deployed.js';
 import { Dice, seededRandom } from '../support/dice.js';
 import { type GaleraNode, startGalera } from '../support/galera.js';
+import { startHaproxy } from '../support/haproxy.js';
 import { inHooks } from '../support/on-servers.js';
-import { until } from '../support/poll.js';
-import { type ProxyProcess, runUndrop, spawnProxy, type Variables } from '../support/proxy.js';
+import { listens, until } from '../support/poll.js';
+import {
+  adminOf,
+  type ProxyProcess,
+  runUndrop,
+  spawnProxy,
+  type Variables,
+} from '../support/proxy.js';
 import { isLong, rounds, seedFor } from '../support/sample.js';
-import { connect, query, type Session } from '../support/servers.js';
+import { connect, query, type Session, type Target } from '../support/servers.js';
+import type { Service } from '../support/service.js';
 import { intentsSettled } from '../support/settled.js';
 
 jest.setTimeout(1_200_000);
 
 const TABLES = rounds(200, 9);
+/** HAProxy takes a proxy out of service after two. */
+const CHECKS = 3;
+const CLIENTS = 50;
 /** Tables after which a node is frozen for a while: the others put it out, and it comes back. */
 const FROZEN_AFTER = isLong ? 50 : Number.POSITIVE_INFINITY;
 const ROWS = 3;
@@ -41,7 +55,7 @@ describe('a Galera cluster', () => {
   }
 
   /** It sees what was done through the other nodes before. */
-  async function session(target: ProxyProcess | GaleraNode): Promise<Session> {
+  async function session(target: Target): Promise<Session> {
     const connection = await connect(target);
     await connection.query('SET SESSION wsrep_sync_wait = 15');
     return connection;
@@ -111,6 +125,36 @@ describe('a Galera cluster', () => {
     const [row] = await query<{ Value: string }>(node, "SHOW STATUS LIKE 'wsrep_cluster_size'");
     return Number(row?.Value);
   }
+
+  test('behind HAProxy, by deploy/galera: the next proxy takes the place of one that is killed', async () => {
+    const services: Service[] = [];
+    const own = { ADMIN_LISTEN: '127.0.0.1:0' };
+    for (const node of cluster.nodes) {
+      services.push(each.keep(await startDeployed('galera/undrop', node, own)));
+    }
+    const balanced = services.map(({ proxy }) => ({ ...proxy, admin: adminOf(proxy) }));
+    const haproxy = await startHaproxy(balanced, 'galera/haproxy');
+    const through = { ...first(cluster.nodes), host: haproxy.host, port: haproxy.port };
+    try {
+      await using before = await connect(through);
+      await before.run('CREATE TABLE app.balanced (id INT PRIMARY KEY)');
+      await before.run('INSERT INTO app.balanced VALUES (1), (2)', 'DROP TABLE app.balanced');
+      await using crowd = new Crowd(through);
+      const killed = first(services).proxy;
+      killed.kill('SIGKILL');
+      await until(async () => !(await listens(killed.port)), 'nothing listens at its address');
+      const since = crowd.come;
+      await haproxy.checkedTimes(CHECKS, 'and one proxy is gone');
+      await crowd.goesOn(CLIENTS);
+      await using after = await session(through);
+      await after.run('UNDROP TABLE app.balanced');
+      expect(await after.count('app.balanced')).toBe(2);
+      expect(crowd.refusedSince(since)).toEqual([]);
+      await after.run('DROP TABLE app.balanced');
+    } finally {
+      await haproxy.stop();
+    }
+  });
 
   const removalsOf = ({ lines }: ProxyProcess) =>
     lines.filter(({ event }) => event === 'removal').map(({ id }) => String(id));

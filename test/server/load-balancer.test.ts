@@ -1,8 +1,8 @@
 /**
- * Two proxies behind HAProxy, as README configures it, while the service account is locked, its
- * password changed, and the ledger dropped: clients are served all the time, drops are held again
- * as soon as the cause is gone, and until then nothing that is dropped is destroyed. Then each
- * proxy is restarted in turn, and the pools of clients lose no statement.
+ * Two proxies behind HAProxy, by deploy/haproxy, while the service account is locked, its password
+ * changed, and the ledger dropped: clients are served all the time, drops are held again as soon as
+ * the cause is gone, and until then nothing that is dropped is destroyed. Then each proxy is
+ * restarted in turn, and the pools of clients lose no statement.
  */
 import { randomBytes } from 'node:crypto';
 import { writeFile } from 'node:fs/promises';
@@ -11,6 +11,7 @@ import { expect } from '@jest/globals';
 import { createPool, type PoolConnection } from 'mysql2/promise';
 import { countRows } from '../lifecycle/collecting.js';
 import { heldRows } from '../support/client-held.js';
+import { Crowd } from '../support/crowd.js';
 import { temporaryFolder } from '../support/folders.js';
 import { type Haproxy, startHaproxy } from '../support/haproxy.js';
 import { onServersAtOnce } from '../support/on-servers.js';
@@ -21,9 +22,9 @@ import { connect, query, type TestServer } from '../support/servers.js';
 import { makeServiceAccount, SERVICE_ACCOUNT } from '../support/service-account.js';
 
 const { password } = SERVICE_ACCOUNT;
-/** More than the three after which HAProxy takes a proxy out of service. */
-const CHECKS = 6;
-/** HAProxy has to take a proxy out of service meanwhile, with three checks. */
+/** more than the two after which HAProxy takes a proxy out of service. */
+const CHECKS = 3;
+/** HAProxy has to take a proxy out of service meanwhile, with two checks. */
 const DRAIN = { DRAIN: 'idle-stay', DRAIN_WAIT: '5s' };
 const RESTARTS = rounds(5, 1);
 const POOL = { connectionLimit: 8, users: 4 };
@@ -54,7 +55,7 @@ onServersAtOnce('behind HAProxy, on $name', (server, on) => {
   const passwordFile = () => join(folder.path, 'password');
   const proxies: ProxyProcess[] = [];
   let haproxy: Haproxy;
-  const crowd = { served: 0, refused: 0, lastError: '', isOver: false, ended: Promise.resolve() };
+  let crowd: Crowd;
 
   beforeAll(async () => {
     await writeFile(passwordFile(), password);
@@ -64,13 +65,12 @@ onServersAtOnce('behind HAProxy, on $name', (server, on) => {
       proxies.push(await startProxy({ ADMIN_LISTEN: '127.0.0.1:0' }));
     }
     haproxy = await startHaproxy(proxies.map((proxy) => ({ ...proxy, admin: adminOf(proxy) })));
-    crowd.ended = keepConnecting();
+    crowd = new Crowd(balanced());
     await undisturbed('before anything happens');
   });
 
   afterAll(async () => {
-    crowd.isOver = true;
-    await crowd.ended;
+    await crowd[Symbol.asyncDispose]();
     await haproxy.stop();
     for (const proxy of proxies) proxy.kill('SIGKILL');
     await query(server, `DROP DATABASE ${schema}`, `DROP USER '${user}'@'%'`);
@@ -83,29 +83,11 @@ onServersAtOnce('behind HAProxy, on $name', (server, on) => {
 
   const balanced = () => ({ ...server, host: haproxy.host, port: haproxy.port });
 
-  async function keepConnecting(): Promise<void> {
-    while (!crowd.isOver) {
-      try {
-        await query(balanced(), 'SELECT 1');
-        crowd.served++;
-      } catch (error) {
-        crowd.refused++;
-        crowd.lastError = String(error);
-      }
-    }
-  }
-
   /** HAProxy has checked often enough to take both out of service, and clients are still served. */
   async function undisturbed(when: string): Promise<void> {
-    const { served } = crowd;
-    const before = haproxy.checks;
-    await until(
-      () =>
-        crowd.served + crowd.refused >= served + 2 * CHECKS &&
-        haproxy.checks.every((count, index) => count >= (before[index] ?? 0) + CHECKS),
-      `HAProxy and clients go on, ${when}`,
-    );
-    expect(crowd).toMatchObject({ refused: 0, lastError: '' });
+    await haproxy.checkedTimes(CHECKS, when);
+    await crowd.goesOn(CHECKS);
+    expect(crowd.refusedSince(0)).toEqual([]);
   }
 
   async function statusOf(path: string): Promise<readonly number[]> {
@@ -139,7 +121,6 @@ onServersAtOnce('behind HAProxy, on $name', (server, on) => {
     await (isLock ? setLock(server, user, 'UNLOCK') : setPassword(server, user, password));
     await dropsAre(200);
     expect(await dropNow(`after_${isLock}`)).toBe('held');
-    await undisturbed('afterwards');
   });
 
   test('its password is rotated, and the file follows', async () => {
@@ -149,7 +130,6 @@ onServersAtOnce('behind HAProxy, on $name', (server, on) => {
     await writeFile(passwordFile(), 'the next');
     await dropsAre(200);
     expect(await dropNow('next')).toBe('held');
-    await undisturbed('afterwards');
   });
 
   test('each proxy is restarted in turn', async () => {

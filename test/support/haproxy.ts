@@ -1,7 +1,7 @@
 /**
- * HAProxy from Debian's packages in front of proxies, as README configures it, and what its checks
- * ask: they go through a door of ours that counts them, so that a test waits for checks, not for
- * a time.
+ * HAProxy from Debian's packages in front of proxies, by a file of deploy/ in which only addresses
+ * are replaced. Its checks go through a door of ours that counts them, so that a test waits for
+ * checks, not for a time.
  */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -27,49 +27,50 @@ export interface Balanced {
 export interface Haproxy {
   readonly host: string;
   readonly port: number;
-  /** How often each proxy was checked, in the order in which they were given. */
-  readonly checks: readonly number[];
+  /** Resolves when each proxy was checked that many times more, and the check has ended. */
+  checkedTimes(count: number, when: string): Promise<void>;
   stop(): Promise<void>;
 }
 
-const EXAMPLE = /```haproxy\n([\s\S]*?)```/;
+/** Files of deploy/. */
+export type HaproxyFile = 'haproxy/haproxy' | 'haproxy/haproxy-proxy-protocol' | 'galera/haproxy';
+
+const BIND = 'bind :3306';
 const SERVER = /10\.0\.0\.\d:3307 check port 9307/;
-/** Checks come ten times a second, three of them decide: README leaves HAProxy's 2 s. */
-const DEFAULTS = `defaults
-    timeout connect 10s
-    timeout client 1h
-    timeout server 1h
-    timeout check 10s
-    default-server inter 100ms
-`;
 
 /** Another program may take a port that was free a moment ago. */
 const PORTS_TRIED = 5;
 
-/** Two proxies behind README's configuration. */
-export async function startHaproxy(proxies: readonly Balanced[]): Promise<Haproxy> {
+/** As many proxies as `file` has servers. */
+export async function startHaproxy(
+  proxies: readonly Balanced[],
+  file: HaproxyFile = 'haproxy/haproxy',
+): Promise<Haproxy> {
   for (let tries = 1; ; tries++) {
-    const started = await startAt(await freePort(), proxies);
+    const started = await startAt(await freePort(), proxies, readText(`deploy/${file}.cfg`));
     if (started !== null) return started;
     if (tries === PORTS_TRIED) throw new Error('HAProxy ends at its start');
   }
 }
 
 /** Null: it has ended. */
-async function startAt(port: number, proxies: readonly Balanced[]): Promise<Haproxy | null> {
+async function startAt(
+  port: number,
+  proxies: readonly Balanced[],
+  text: string,
+): Promise<Haproxy | null> {
   const doors = await Promise.all(proxies.map(openDoor));
-  let config = EXAMPLE.exec(readText('README.md'))?.[1] ?? '';
-  config = config.replace('bind :3306', `bind 127.0.0.1:${port}`);
+  let config = text.replace(BIND, `bind 127.0.0.1:${port}`);
   for (const [index, { host, port: own }] of proxies.entries()) {
     const door = doors[index]?.port;
     config = config.replace(SERVER, `${host}:${own} check port ${door}`);
   }
-  if (SERVER.test(config) || !config.includes(`:${port}`)) {
-    throw new Error(`README configures others: ${config}`);
+  if (SERVER.test(config) || config.includes(BIND)) {
+    throw new Error(`the file has other servers: ${config}`);
   }
   const folder = await mkdtemp(join(tmpdir(), 'undrop-haproxy-'));
   const file = join(folder, 'haproxy.cfg');
-  await writeFile(file, `${DEFAULTS}${config}`);
+  await writeFile(file, config);
   const [program = '', ...args] = inRoot(await haproxyFolder(), 'usr/sbin/haproxy');
   const child = spawn(program, [...args, '-db', '-f', file], { stdio: 'inherit' });
   const ended = once(child, 'exit');
@@ -95,8 +96,10 @@ async function startAt(port: number, proxies: readonly Balanced[]): Promise<Hapr
   return {
     host: '127.0.0.1',
     port,
-    get checks() {
-      return doors.map(({ count }) => count());
+    checkedTimes: async (times, when) => {
+      const before = doors.map(({ count }) => count());
+      const isDone = () => doors.every(({ count }, at) => count() >= (before[at] ?? 0) + times);
+      await until(isDone, `HAProxy checks, ${when}`);
     },
     stop,
   };
@@ -118,7 +121,7 @@ interface Door {
   close(): void;
 }
 
-/** Passes requests on to `admin`, and counts those that were answered. */
+/** Passes requests on to `admin`, and counts those that were answered, or had no answer. */
 async function openDoor({ admin }: Balanced): Promise<Door> {
   let count = 0;
   const server = http.createServer((request, response) => {
@@ -127,7 +130,10 @@ async function openDoor({ admin }: Balanced): Promise<Door> {
       response.writeHead(answer.statusCode ?? 500);
       answer.pipe(response).on('finish', () => count++);
     });
-    asked.on('error', () => response.destroy());
+    asked.on('error', () => {
+      response.destroy();
+      count++;
+    });
   });
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');

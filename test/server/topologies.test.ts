@@ -1,0 +1,274 @@
+/**
+ * The files of deploy/ and docs/topologies.md, run as they stand with only addresses replaced: two
+ * proxies behind HAProxy that are killed, upgraded and restarted while clients come, the PROXY
+ * protocol, people through undrop and applications beside it, several servers. Further files are in
+ * load-balancer, galera, keepalived and mysql-router.
+ */
+import { readFile, writeFile } from 'node:fs/promises';
+import net from 'node:net';
+import { join } from 'node:path';
+import { describe, expect, test } from '@jest/globals';
+import { loadSettings } from '../../src/config/load.js';
+import { SETTINGS, type SettingKey } from '../../src/config/schema.js';
+import { heldRows } from '../support/client-held.js';
+import { Crowd } from '../support/crowd.js';
+import { runPromtool } from '../support/debian-tools.js';
+import { deployedSettings, startDeployed } from '../support/deployed.js';
+import { projectFolder, temporaryFolder } from '../support/folders.js';
+import { type Haproxy, type HaproxyFile, startHaproxy } from '../support/haproxy.js';
+import { onServers } from '../support/on-servers.js';
+import { listens, until } from '../support/poll.js';
+import { adminOf, runUndrop, type Variables } from '../support/proxy.js';
+import { rounds, sample } from '../support/sample.js';
+import { connect, query, type Target, type TestServer, testServer } from '../support/servers.js';
+import type { Service } from '../support/service.js';
+import { intentsSettled } from '../support/settled.js';
+import { listFiles, readText } from '../support/source-file.js';
+
+/** HAProxy takes a proxy out of service after two. */
+const CHECKS = 3;
+/** Clients that come after an event, many times what HAProxy needs to meet both proxies. */
+const CLIENTS = 50;
+const ADMIN = { ADMIN_LISTEN: '127.0.0.1:0' };
+
+test('every file of settings in deploy is accepted', () => {
+  const paths = listFiles('deploy', ['.conf']).filter((path) => readText(path).startsWith('//'));
+  expect(paths).toHaveLength(9);
+  for (const path of paths) {
+    const given = deployedSettings(path.slice('deploy/'.length, -'.conf'.length));
+    // Their files belong to a machine.
+    const { passwordFile: _password, upstreamCa: _ca, ...values } = given;
+    const sources = { flags: {}, env: {}, file: { path, values, places: new Map() } };
+    const keys = Object.keys(SETTINGS) as SettingKey[];
+    expect(loadSettings(keys, sources).settings.user).toBe('undrop');
+  }
+});
+
+async function startPair(server: TestServer, settings: string, file: HaproxyFile, own = {}) {
+  const pair: Service[] = [];
+  for (const _ of ['a', 'b'])
+    pair.push(await startDeployed(settings, server, { ...ADMIN, ...own }));
+  const balanced = pair.map(({ proxy }) => ({ ...proxy, admin: adminOf(proxy) }));
+  return { pair, haproxy: await startHaproxy(balanced, file) };
+}
+
+onServers('the files of deploy, in front of $name', (server, on) => {
+  const { test } = on;
+  const schema = on.schema('deployed');
+
+  /** Drops a table of two rows through `target`; resolves when it is held whole. */
+  async function dropHeld(target: Target, table: string, stream?: net.Socket): Promise<void> {
+    await query(server, `CREATE TABLE ${schema.name}.${table} (id INT)`);
+    await query(server, `INSERT INTO ${schema.name}.${table} VALUES (1), (2)`);
+    await using session = await connect(target, stream && { stream });
+    await session.query(`DROP TABLE ${schema.name}.${table}`);
+    await using root = await connect(server);
+    await intentsSettled(root, [schema.name]);
+    expect((await heldRows(server, schema.name))[table]).toBe(2);
+  }
+
+  test('beside: one proxy on the machine of the server, by TCP and by the socket', async () => {
+    const ways: Readonly<Record<string, Variables>> = {
+      'beside/undrop': {},
+      'beside/undrop-socket': { UPSTREAM: server.socketPath ?? '' },
+    };
+    for (const [path, own] of Object.entries(ways)) {
+      await using service = await startDeployed(path, server, own);
+      const table = path.replace(/\W/g, '_');
+      await dropHeld({ ...server, ...addressOf(service) }, table);
+      await query({ ...server, ...addressOf(service) }, `UNDROP TABLE ${schema.name}.${table}`);
+    }
+  });
+
+  test('haproxy: a proxy that is killed costs no later client its connection', async () => {
+    const { pair, haproxy } = await startPair(server, 'haproxy/undrop', 'haproxy/haproxy');
+    try {
+      const [killed, other] = both(pair);
+      await using crowd = new Crowd(through(haproxy));
+      await crowd.goesOn(CLIENTS);
+      const { port } = killed.proxy;
+      killed.proxy.kill('SIGKILL');
+      await until(async () => !(await listens(port)), 'nothing listens at its address');
+      // Those before may have been in the proxy as it died.
+      const since = crowd.come;
+      await haproxy.checkedTimes(CHECKS, 'and one proxy is gone');
+      await crowd.goesOn(CLIENTS);
+      await dropHeld(through(haproxy), 'after_a_kill');
+      expect(other.logged({ event: 'held' })).toHaveLength(1);
+      await using _again = await startDeployed('haproxy/undrop', server, placeOf(killed));
+      await haproxy.checkedTimes(CHECKS, 'and it is back');
+      await crowd.goesOn(CLIENTS);
+      expect(crowd.refusedSince(since)).toEqual([]);
+    } finally {
+      await endPair(pair, haproxy);
+    }
+  });
+
+  test('haproxy: an upgrade of one proxy after the other refuses no client', async () => {
+    const { pair, haproxy } = await startPair(server, 'haproxy/undrop', 'haproxy/haproxy');
+    try {
+      await using crowd = new Crowd(through(haproxy));
+      for (const service of pair) {
+        await service.install('1.0.1');
+        const { code, stdout } = await service.command('reload');
+        expect({ code, stdout }).toEqual({ code: 0, stdout: expect.stringContaining('1.0.1') });
+        await crowd.goesOn(CLIENTS);
+      }
+      for (const [index, service] of [...pair.entries()].slice(0, rounds(2, 1))) {
+        expect(await service.command('drain')).toMatchObject({ code: 0 });
+        await haproxy.checkedTimes(CHECKS, 'and one proxy drains');
+        await service.proxy.stop();
+        expect(service.proxy.child.exitCode).toBe(0);
+        pair[index] = await startDeployed('haproxy/undrop', server, placeOf(service));
+        await service[Symbol.asyncDispose]();
+        await haproxy.checkedTimes(CHECKS, 'and it is back');
+        await crowd.goesOn(CLIENTS);
+      }
+      expect(crowd.refusedSince(0)).toEqual([]);
+      await dropHeld(through(haproxy), 'after_an_upgrade');
+    } finally {
+      await endPair(pair, haproxy);
+    }
+  });
+
+  test('haproxy: by the PROXY protocol the audit has the address of the client', async () => {
+    await using folder = await temporaryFolder('audit');
+    const auditFile = join(folder.path, 'audit.json');
+    const own = { PROXY_PROTOCOL: '127.0.0.1', AUDIT_FILE: auditFile };
+    const file = 'haproxy/haproxy-proxy-protocol';
+    const { pair, haproxy } = await startPair(server, 'haproxy/undrop-proxy-protocol', file, own);
+    try {
+      const { host, port } = haproxy;
+      const socket = net.connect({ host, port, localAddress: '127.0.0.7' });
+      await dropHeld(through(haproxy), 'by_somebody', socket);
+      const [line = ''] = (await readFile(auditFile, 'utf8')).split('\n');
+      const from = expect.stringMatching(/^127\.0\.0\.7:\d+$/);
+      expect(JSON.parse(line)).toMatchObject({ event: 'held', client: from });
+      const [row] = await query(
+        server,
+        `SELECT client_address AS client FROM _undrop.ledger WHERE table_name = 'by_somebody'`,
+      );
+      expect(row).toEqual({ client: expect.stringContaining('127.0.0.7') });
+    } finally {
+      await endPair(pair, haproxy);
+    }
+  });
+
+  test('kubernetes: both probes are answered with 200', async () => {
+    await using service = await startDeployed('haproxy/undrop', server, ADMIN);
+    const text = readText('deploy/kubernetes/probes.yaml');
+    const paths = [...text.matchAll(/path: (\S+?),/g)].map(([, path = '']) => path);
+    expect(paths).toEqual(['/healthz', '/readyz']);
+    for (const path of paths) expect(await service.status(path)).toBe(200);
+  });
+
+  const through = ({ host, port }: Haproxy): Target => ({ ...server, host, port });
+});
+
+function both(pair: readonly Service[]): readonly [Service, Service] {
+  const [a, b] = pair;
+  if (a === undefined || b === undefined) throw new Error('there are two');
+  return [a, b];
+}
+
+function addressOf({ proxy: { host, port } }: Service) {
+  return { host, port };
+}
+
+/** Where it listened, for the one that takes its place. */
+function placeOf({ proxy }: Service): Variables {
+  return { LISTEN: `${proxy.host}:${proxy.port}`, ADMIN_LISTEN: adminOf(proxy) };
+}
+
+async function endPair(pair: readonly Service[], haproxy: Haproxy): Promise<void> {
+  await haproxy.stop();
+  for (const service of pair) await service[Symbol.asyncDispose]();
+}
+
+test('several: a proxy for each server, and one Prometheus', async () => {
+  const ends = { orders: 'mysql-9.7', billing: 'mariadb-11.8' };
+  await using folder = await temporaryFolder('several');
+  const jobs = readText('deploy/several/prometheus.yml');
+  for (const [name, behind] of Object.entries(ends)) {
+    const server = testServer(behind);
+    await using service = await startDeployed(`several/${name}`, server, ADMIN);
+    const { stdout } = await runUndrop(server, ['status']);
+    expect(stdout).toContain(`${service.proxy.host}:${service.proxy.port}`);
+    const { adminListen } = deployedSettings(`several/${name}`);
+    const port = String(adminListen).split(':')[1];
+    expect(jobs).toContain(
+      `job_name: undrop-${name}\n    static_configs: [{ targets: ["10.0.0.5:${port}"] }]`,
+    );
+  }
+  const checked = await checkPrometheus(folder.path, jobs);
+  expect(checked).toMatchObject({ code: 0, stdout: expect.stringContaining('rules found') });
+});
+
+async function checkPrometheus(folder: string, config: string) {
+  await writeFile(join(folder, 'prometheus.yml'), config);
+  await writeFile(join(folder, 'prometheus-alerts.yml'), readText('docs/prometheus-alerts.yml'));
+  return runPromtool(['check', 'config', join(folder, 'prometheus.yml')]);
+}
+
+/** The file has schema and account `shop` and `app`, and undrop's host for people. */
+const BY_PEOPLE = { undrop: '127.0.0.1', elsewhere: '127.0.0.2' };
+const NO_PRIVILEGE = 1142;
+const NO_ACCOUNT = 1045;
+
+describe.each(sample(['mysql-9.7', 'mariadb-11.8'], { name: 'people', count: 1 }))(
+  'people through undrop, applications straight to %s',
+  (name) => {
+    test('what applications drop is refused by the server, what people drop is held', async () => {
+      const server = testServer(name);
+      const file = await readFile(
+        join(projectFolder, 'deploy/people-through/accounts.sql'),
+        'utf8',
+      );
+      const statements = file
+        .replaceAll(/^--.*$/gm, '')
+        .replaceAll('10.0.0.5', BY_PEOPLE.undrop)
+        .split(';')
+        .filter((text) => text.trim() !== '');
+      await query(
+        server,
+        'CREATE DATABASE shop',
+        'CREATE TABLE shop.orders (id INT PRIMARY KEY)',
+        'INSERT INTO shop.orders VALUES (1), (2)',
+        "CREATE USER 'app'@'%' IDENTIFIED BY 'a password'",
+        "GRANT ALL ON shop.* TO 'app'@'%'",
+      );
+      try {
+        await query(server, ...statements);
+        const login = (user: string) => ({ ...server, user, password: 'a password' });
+        await using application = await connect(login('app'));
+        for (const statement of [
+          'DROP TABLE shop.orders',
+          'DROP DATABASE shop',
+          'TRUNCATE TABLE shop.orders',
+          'RENAME TABLE shop.orders TO shop.old',
+        ]) {
+          expect([statement, await application.errnoOf(statement)]).toEqual([
+            statement,
+            statement.includes('DATABASE') ? 1044 : NO_PRIVILEGE,
+          ]);
+        }
+        await application.run(
+          'ALTER TABLE shop.orders ADD note INT',
+          'DELETE FROM shop.orders WHERE id = 2',
+        );
+        // Not by undrop: the account isn't there for this host.
+        const from = { host: server.host, port: server.port, localAddress: BY_PEOPLE.elsewhere };
+        await expect(connect(login('dba'), { stream: net.connect(from) })).rejects.toMatchObject({
+          errno: NO_ACCOUNT,
+        });
+        await using service = await startDeployed('beside/undrop', server);
+        await using person = await connect({ ...login('dba'), ...addressOf(service) });
+        await person.run('DROP TABLE shop.orders', 'UNDROP TABLE shop.orders');
+        expect(await person.count('shop.orders')).toBe(1);
+      } finally {
+        await query(server, 'DROP DATABASE shop', "DROP USER 'app'@'%'");
+        await query(server, `DROP USER IF EXISTS 'dba'@'${BY_PEOPLE.undrop}'`);
+      }
+    });
+  },
+);

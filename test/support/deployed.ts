@@ -1,0 +1,29 @@
+/**
+ * Proxies by the files of deploy/: as they stand, but for addresses, the password's file and the
+ * certificate, which belong to the machine. Invariant: every other key of the file applies.
+ */
+import { join } from 'node:path';
+import { readConfigFile } from '../../src/config/load.js';
+import { projectFolder } from './folders.js';
+import type { Variables } from './proxy.js';
+import type { Target } from './servers.js';
+import { type Service, startService } from './service.js';
+
+/** Keys that name a machine or a file on it, and hence have other values here. */
+const OF_A_MACHINE = ['listen', 'adminListen', 'upstream', 'passwordFile', 'auditFile'];
+
+/** The values of `deploy/<path>.conf`. */
+export function deployedSettings(path: string): Readonly<Record<string, unknown>> {
+  return readConfigFile(join(projectFolder, 'deploy', `${path}.conf`)).values;
+}
+
+/** A service by `deploy/<path>.conf`; `own`: values of keys that name something of a machine. */
+export async function startDeployed(
+  path: string,
+  server: Target,
+  own: Variables = {},
+): Promise<Service> {
+  const values = deployedSettings(path);
+  const kept = Object.entries(values).filter(([key]) => !OF_A_MACHINE.includes(key));
+  return startService(server, Object.fromEntries(kept), { DRAIN: 'idle-stay', ...own });
+}
