@@ -97,9 +97,8 @@ async function write(pool: ServicePool, change: (rowLogged: number) => SQLQuery)
 
 /** The services of the last day, oldest first; none if the table is absent or may not be read. */
 export async function readServices(pool: ServicePool): Promise<readonly RecordedService[]> {
-  const query = sql`SELECT ${note('service')} id, host, listen, version, started_at, seen_at,
-      processes, collector_id, settings, drops_sent
-    FROM ${PROXIES} WHERE NOT ${IS_OLD} ORDER BY started_at, id, seen_at`;
+  // A table of the previous version has fewer columns.
+  const query = sql`SELECT ${note('service')} * FROM ${PROXIES} WHERE NOT ${IS_OLD} ORDER BY started_at, id, seen_at`;
   const [rows = []] = await unlessRefused(pool.run(query), [], ...ABSENT_TABLE, ...ACCESS_DENIED);
   // A service with two rows is the later row.
   return [...new Map(rows.map((row) => [textOf(row, 'id'), asService(row)])).values()];
@@ -116,6 +115,6 @@ function asService(row: Row): RecordedService {
     processes: numberOf(row, 'processes'),
     collectorId: numberOrNullOf(row, 'collector_id'),
     settings: JSON.parse(textOf(row, 'settings')) as RecordedService['settings'],
-    dropsSent: numberOrNullOf(row, 'drops_sent'),
+    dropsSent: 'drops_sent' in row ? numberOrNullOf(row, 'drops_sent') : null,
   };
 }

@@ -45,6 +45,16 @@ onServersAtOnce('the services in front of $name', (server, on) => {
     }, 'they are listed');
   };
 
+  test('of the version before have a row with fewer columns', async () => {
+    const first = await spawn({});
+    await untilListed(first);
+    await first.stop();
+    await query(server, 'ALTER TABLE _undrop.proxies DROP COLUMN drops_sent');
+    expect((await status()).services).toEqual([]);
+    const second = await spawn({});
+    await untilListed(second);
+  });
+
   test('are listed with what differs between them, until they end', async () => {
     const first = await spawn({ HOLD: '2h', COLLECT: 'on', WORKERS: '2' });
     const second = await spawn({ HOLD: '1h', MAX_CONNECTIONS: '100', MAX_BYTES: '1G' });
