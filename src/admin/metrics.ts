@@ -385,7 +385,7 @@ export const METRICS: Readonly<Record<string, Metric>> = {
   },
   undrop_unsettled_intents: {
     ...MEASURED,
-    help: 'Drops in progress or interrupted, at the last full check.',
+    help: 'Drops that are not settled after a minute, at the last full check: interrupted, or very long.',
     values: ({ collector }) => known(collector.ledger?.intents),
   },
   undrop_pending_relocations: {

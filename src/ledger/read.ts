@@ -201,7 +201,7 @@ export async function findByHoldNames(
 export interface LedgerTotals {
   /** Bytes of tables by state, as far as they are known. */
   readonly bytes: Readonly<Record<string, number>>;
-  /** Drops that are not settled. */
+  /** Drops that are not settled after a minute. */
   readonly intents: number;
   /** Tables that have to be moved into the recycle schema. */
   readonly relocations: number;
@@ -214,11 +214,12 @@ export interface LedgerTotals {
 
 export async function readTotals(connection: ServiceConnection): Promise<LedgerTotals> {
   const [rows = []] = await connection.run(
-    sql`SELECT ${note('totals')} state, days, COUNT(*) AS found, SUM(bytes) AS bytes,
-          SUM(moves) AS moves, SUM(pinned) AS pinned, SUM(late) AS overdue
+    sql`SELECT ${note('totals')} state, days, SUM(bytes) AS bytes,
+          SUM(moves) AS moves, SUM(pinned) AS pinned, SUM(late) AS overdue, SUM(stuck) AS stuck
         FROM (SELECT state, COALESCE(byte_estimate, 0) AS bytes, pinned,
             state = 'HOLD' AND relocated = 0 AND COALESCE(todo, '') NOT LIKE 'blocked%' AS moves,
             ${IS_DUE} AND hold_until < UTC_TIMESTAMP() - INTERVAL 10 MINUTE AS late,
+            state = 'intent' AND state_since < UTC_TIMESTAMP() - INTERVAL 1 MINUTE AS stuck,
             IF(${IS_DUE}, LEAST(GREATEST(DATEDIFF(hold_until, UTC_DATE()), 0), 7), NULL) AS days
           FROM ${LEDGER} WHERE ${LIVE}) AS held
         GROUP BY state, days`,
@@ -231,7 +232,7 @@ export async function readTotals(connection: ServiceConnection): Promise<LedgerT
   const due = rows.filter((row) => row['days'] !== null);
   return {
     bytes: Object.fromEntries(states.map((state) => [state, sumOf('bytes', inState(state))])),
-    intents: sumOf('found', inState('intent')),
+    intents: sumOf('stuck'),
     relocations: sumOf('moves'),
     pinned: sumOf('pinned'),
     overdue: sumOf('overdue'),

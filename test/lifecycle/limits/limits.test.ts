@@ -25,7 +25,7 @@ test('for a full disk nothing more goes until it is known what that has freed', 
   });
   const run = async (query: SQLQuery) => [
     renderQuery(query).includes('undrop totals')
-      ? [{ state: 'HOLD', days: 0, bytes: 6 * free, found: 2, moves: 0, pinned: 0, overdue: 0 }]
+      ? [{ state: 'HOLD', days: 0, bytes: 6 * free, moves: 0, pinned: 0, overdue: 0, stuck: 0 }]
       : rows,
   ];
   let nowMs = 0;
