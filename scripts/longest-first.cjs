@@ -55,8 +55,8 @@ const ROTATING = [
   { take: 2, files: ['failover', 'failover-purge', 'replicas', 'writable-replica'] },
   // Servers that are late, full, or refuse.
   { take: 2, files: ['retries', 'pool-bounds', 'host-blocking', 'server-comes-late'] },
-  // It needs root, to mount a file system.
-  { take: 0, files: ['full-disk'] },
+  // They need root: to mount a file system, and to boot a Debian.
+  { take: 0, files: ['full-disk', 'installed'] },
 ];
 
 module.exports = class LongestFirst {
