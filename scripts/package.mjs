@@ -185,7 +185,13 @@ function nodeFolder(architecture) {
   const unpacked = join(folder, 'package');
   if (existsSync(join(unpacked, 'bin/node'))) return unpacked;
   mkdirSync(folder, { recursive: true });
-  const pack = ['pack', '--loglevel=error', '--pack-destination', folder, `${name}@${NODE_VERSION}`];
+  const pack = [
+    'pack',
+    '--loglevel=error',
+    '--pack-destination',
+    folder,
+    `${name}@${NODE_VERSION}`,
+  ];
   const file = execFileSync('npm', pack, { encoding: 'utf8' }).trim();
   const wanted = ['package/LICENSE', 'package/bin/node'];
   execFileSync('tar', ['-xzf', join(folder, file), '-C', folder, ...wanted]);

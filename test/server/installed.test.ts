@@ -69,8 +69,8 @@ describe('the .deb', () => {
 
   /** Not /tmp, which is mounted. */
   async function install(file: string): Promise<void> {
-    await copyFile(file, join(debian.folder, 'root/undrop.deb'));
-    await apt('install', '/root/undrop.deb');
+    await copyFile(file, join(debian.folder, 'srv/undrop.deb'));
+    await apt('install', '/srv/undrop.deb');
   }
 
   /** As its operator edits it, with ports that the system chooses. */
