@@ -45,6 +45,15 @@ describe('the image and the chart', () => {
     expect(readText('Dockerfile')).toContain(`org.opencontainers.image.version="${version}"`);
   });
 
+  test('have the Node.js of the packages', () => {
+    const packed = /^const NODE_VERSION = '([\d.]+)';$/m.exec(readText('scripts/package.mjs'))?.[1];
+    expect(packed).toMatch(/^24\.\d+\.\d+$/);
+    const dockerfile = readText('Dockerfile');
+    expect(dockerfile).toContain(`\nARG BASE=node:${packed}-bookworm-slim\n`);
+    expect(dockerfile.match(/^FROM .*/gm)).toHaveLength(2);
+    expect(dockerfile.match(/^FROM \$\{BASE\}/gm)).toHaveLength(2);
+  });
+
   test('each variable of the chart is a setting', () => {
     const used =
       readText('deploy/helm/undrop/templates/deployment.yaml').match(/UNDROP_\w+/g) ?? [];
