@@ -1,7 +1,8 @@
 # undrop alone: the proxy, without a server. Settings come by UNDROP_* variables.
 # The same Node.js as in the packages; another image of it by `--build-arg BASE=…`.
 ARG BASE=node:24.21.0-bookworm-slim
-FROM ${BASE} AS build
+# What it builds is the same on each platform.
+FROM --platform=$BUILDPLATFORM ${BASE} AS build
 WORKDIR /app
 COPY package.json package-lock.json .npmrc ./
 RUN npm ci --no-fund --no-audit
