@@ -1,5 +1,8 @@
 # undrop alone: the proxy, without a server. Settings come by UNDROP_* variables.
-FROM node:24-bookworm-slim AS build
+# The same Node.js as in the packages; another image of it by `--build-arg BASE=…`.
+ARG BASE=node:24.21.0-bookworm-slim
+# What it builds is the same on each platform.
+FROM --platform=$BUILDPLATFORM ${BASE} AS build
 WORKDIR /app
 COPY package.json package-lock.json .npmrc ./
 RUN npm ci --no-fund --no-audit
@@ -9,7 +12,7 @@ COPY src ./src
 COPY throwaway-servers ./throwaway-servers
 RUN npm run build
 
-FROM node:24-bookworm-slim
+FROM ${BASE}
 LABEL org.opencontainers.image.title="undrop" \
       org.opencontainers.image.description="DROP TABLE that can be undone, for MySQL and MariaDB" \
       org.opencontainers.image.version="0.1.0" \
@@ -19,6 +22,7 @@ COPY --from=build /app/build/undrop.mjs /app/build/THIRD-PARTY-LICENSES.txt /app
 USER node
 EXPOSE 3307 9307
 # 9307: /healthz for a liveness probe, /readyz for a readiness probe or a load balancer, /readyz?drops for alerts.
+# buildah and podman keep it with `--format docker`.
 HEALTHCHECK --interval=5s --timeout=5s --start-period=30s CMD ["node", "-e", "fetch('http://127.0.0.1:9307/readyz').then(({ ok }) => process.exit(ok ? 0 : 1), () => process.exit(1))"]
 # Node as process 1 has no default action for signals; undrop has its own for SIGTERM and SIGINT.
 ENTRYPOINT ["node", "/app/undrop.mjs"]

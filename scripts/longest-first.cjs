@@ -57,8 +57,8 @@ const ROTATING = [
   { take: 2, files: ['failover', 'failover-purge', 'replicas', 'writable-replica'] },
   // Servers that are late, full, or refuse.
   { take: 2, files: ['retries', 'pool-bounds', 'host-blocking', 'server-comes-late'] },
-  // They need root, to mount a file system and to make network namespaces.
-  { take: 0, files: ['full-disk', 'keepalived'] },
+  // They need root: to mount a file system, to make network namespaces, and to boot a Debian.
+  { take: 0, files: ['full-disk', 'keepalived', 'installed'] },
 ];
 
 module.exports = class LongestFirst {

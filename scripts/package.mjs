@@ -21,7 +21,8 @@ import { run } from './ensure.mjs';
 
 const root = join(fileURLToPath(import.meta.url), '../..');
 const OUTPUT = join(root, 'build/packages');
-const NODE_VERSION = '24.22.3';
+/** The newest one that npm has for both architectures; the image has the same. */
+const NODE_VERSION = '24.21.0';
 const MAINTAINER = 'The undrop developers <undrop@localhost>';
 const SUMMARY = 'undoes DROP TABLE for MySQL and MariaDB';
 const DESCRIPTION = [
@@ -131,6 +132,7 @@ function makeRpm(folder, architecture) {
     // The binary is as npm has it.
     '%global __os_install_post %{nil}',
     '%global _build_id_links none',
+    '%global _binary_payload w6.xzdio',
     '%description',
     ...DESCRIPTION,
     // rpm runs the scripts with the number of versions that are left.
@@ -183,7 +185,13 @@ function nodeFolder(architecture) {
   const unpacked = join(folder, 'package');
   if (existsSync(join(unpacked, 'bin/node'))) return unpacked;
   mkdirSync(folder, { recursive: true });
-  const pack = ['pack', '--silent', '--pack-destination', folder, `${name}@${NODE_VERSION}`];
+  const pack = [
+    'pack',
+    '--loglevel=error',
+    '--pack-destination',
+    folder,
+    `${name}@${NODE_VERSION}`,
+  ];
   const file = execFileSync('npm', pack, { encoding: 'utf8' }).trim();
   const wanted = ['package/LICENSE', 'package/bin/node'];
   execFileSync('tar', ['-xzf', join(folder, file), '-C', folder, ...wanted]);

@@ -16,6 +16,19 @@ test('every relative link of README and docs leads somewhere', () => {
   expect(dead.map(({ page, target }) => `${page}: ${target}`)).toEqual([]);
 });
 
+test('a page that is packed links to packed files alone', () => {
+  const { files } = JSON.parse(readText('package.json')) as { readonly files: readonly string[] };
+  const isIn = (file: string, path: string) => file === path || file.startsWith(`${path}/`);
+  const isPacked = (file: string) =>
+    ['README.md', 'LICENSE', ...files].some((path) => isIn(file, path)) &&
+    !files.some((path) => path.startsWith('!') && isIn(file, path.slice(1)));
+  const packed = pages.filter(isPacked);
+  expect(packed).toContain('docs/what-if.md');
+  expect(packed).not.toContain('docs/testing.md');
+  const dead = packed.flatMap(linksOf).filter(({ file }) => !isPacked(file));
+  expect(dead.map(({ page, target }) => `${page}: ${target}`)).toEqual([]);
+});
+
 interface Link {
   readonly page: string;
   readonly target: string;

@@ -56,6 +56,15 @@ describe('the image and the chart', () => {
     expect(lines.filter((line) => !chart.includes(line.trim()))).toEqual([]);
   });
 
+  test('have the Node.js of the packages', () => {
+    const packed = /^const NODE_VERSION = '([\d.]+)';$/m.exec(readText('scripts/package.mjs'))?.[1];
+    expect(packed).toMatch(/^24\.\d+\.\d+$/);
+    const dockerfile = readText('Dockerfile');
+    expect(dockerfile).toContain(`\nARG BASE=node:${packed}-bookworm-slim\n`);
+    expect(dockerfile.match(/^FROM .*/gm)).toHaveLength(2);
+    expect(dockerfile.match(/^FROM .*\$\{BASE\}( AS build)?$/gm)).toHaveLength(2);
+  });
+
   test('each variable of the chart is a setting', () => {
     const used =
       readText('deploy/helm/undrop/templates/deployment.yaml').match(/UNDROP_\w+/g) ?? [];

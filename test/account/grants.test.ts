@@ -37,7 +37,7 @@ test('a name with a pattern’s letters is granted as itself, and an account is 
 });
 
 test('the compose file makes the account that init makes', () => {
-  const compose = readFileSync('docker-compose.yml', 'utf8');
+  const compose = readFileSync('deploy/compose/service-account.sh', 'utf8');
   const server = parseServerVersion('9.7.4');
   const grants = grantsFor(server, { tier: 'managed', schemas: [], isLiteral: false });
   for (const grant of grants) {

@@ -59,6 +59,10 @@ test('it is one file to run, with nothing else to install, and small', () => {
     return sum + readFileSync(join(parentPath, name)).length;
   }, 0);
   expect(bytes).toBeLessThan(BYTES_MAX);
+  const docs = readdirSync(join(modules, 'undrop/docs'));
+  expect(docs).toContain('requirements-and-limitations.md');
+  const forBuilders = ['decisions', 'ARCHITECTURE.md', 'STYLE.md', 'benchmarks.md', 'testing.md'];
+  expect(docs.filter((name) => forBuilders.includes(name))).toEqual([]);
 });
 
 /** `undrop serve`, and what it has said so far. */

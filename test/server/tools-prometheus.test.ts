@@ -2,12 +2,14 @@
  * Prometheus' own tool on what we give it: the metrics of a proxy that has done something, and the
  * alert rules, by what they say of series in which something goes wrong.
  */
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { existsSync } from 'node:fs';
+import { copyFile, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { describe, expect, test } from '@jest/globals';
-import { runPromtool } from '../support/debian-tools.js';
+import { runCompose, runPromtool } from '../support/debian-tools.js';
 import { projectFolder } from '../support/folders.js';
+import { parseYaml } from '../support/helm.js';
 import { adminOf, spawnProxy } from '../support/proxy.js';
 import { sample } from '../support/sample.js';
 import { query, testServers } from '../support/servers.js';
@@ -185,6 +187,64 @@ describe('the dashboard', () => {
     } finally {
       await rm(folder, { recursive: true });
     }
+  });
+});
+
+describe('the compose file', () => {
+  interface Service {
+    readonly image?: string;
+    readonly volumes?: readonly { type: string; source: string; target: string }[];
+    readonly ports?: readonly { host_ip: string }[];
+  }
+  const composed = async (...options: readonly string[]) => {
+    const file = ['--file', join(projectFolder, 'docker-compose.yml')];
+    const { code, stdout, stderr } = await runCompose([...file, ...options, 'config']);
+    expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
+    const [config] = await parseYaml(stdout);
+    return (config as { readonly services: Readonly<Record<string, Service>> }).services;
+  };
+  /** From its path in the container to the one here. */
+  const filesOf = ({ volumes = [] }: Service = {}) =>
+    new Map(volumes.filter(({ type }) => type === 'bind').map((one) => [one.target, one.source]));
+
+  test('mounts files that there are, and is reached from this machine alone', async () => {
+    expect(Object.keys(await composed()).sort()).toEqual(['mysql', 'undrop']);
+    const services = await composed('--profile', 'watch');
+    expect(Object.keys(services).sort()).toEqual(['grafana', 'mysql', 'prometheus', 'undrop']);
+    const sources = Object.values(services).flatMap((one) => [...filesOf(one).values()]);
+    expect(sources.length).toBeGreaterThan(5);
+    expect(sources.filter((source) => !existsSync(source))).toEqual([]);
+    const ports = Object.values(services).flatMap((one) => one.ports ?? []);
+    expect(ports.map((port) => port.host_ip)).toEqual(ports.map(() => '127.0.0.1'));
+  });
+
+  test('has a configuration that Prometheus takes, with the alert rules', async () => {
+    const { prometheus } = await composed('--profile', 'watch');
+    const folder = await mkdtemp(join(tmpdir(), 'undrop-compose-'));
+    try {
+      for (const [target, source] of filesOf(prometheus)) {
+        await copyFile(source, join(folder, basename(target)));
+      }
+      const checked = await runPromtool(['check', 'config', join(folder, 'prometheus.yml')]);
+      expect(checked).toMatchObject({ code: 0, stdout: expect.stringContaining('rules found') });
+    } finally {
+      await rm(folder, { recursive: true });
+    }
+  });
+
+  test('shows the dashboard with the data source that it has', async () => {
+    const { grafana } = await composed('--profile', 'watch');
+    const files = filesOf(grafana);
+    const read = async (path: string) => {
+      const [content] = await parseYaml(await readFile(files.get(path) ?? '', 'utf8'));
+      return content as Readonly<Record<string, readonly object[]>>;
+    };
+    const provisioning = '/etc/grafana/provisioning';
+    const { datasources } = await read(`${provisioning}/datasources/undrop.yml`);
+    expect(datasources).toMatchObject([{ type: 'prometheus', url: 'http://prometheus:9090' }]);
+    const { providers } = await read(`${provisioning}/dashboards/undrop.yml`);
+    const [{ options }] = providers as [{ readonly options: { readonly path: string } }];
+    expect(files.get(`${options.path}/undrop.json`)).toBe(DASHBOARD);
   });
 });
 

@@ -1,8 +1,8 @@
 /**
  * Tools of other people that make and drop tables, from Debian's packages in private roots: Django,
  * Alembic, Doctrine, Laravel, mydumper, pt-online-schema-change, programs in Go, Java, Perl and
- * Ruby; and promtool. The projects that they work on are under test/support/tools. Invariant:
- * nothing of the machine's own Python, PHP, Perl, Ruby, Go or Java is used.
+ * Ruby; promtool and docker-compose. The projects that they work on are under test/support/tools.
+ * Invariant: nothing of the machine's own Python, PHP, Perl, Ruby, Go or Java is used.
  */
 import { rmSync } from 'node:fs';
 import { mkdtemp } from 'node:fs/promises';
@@ -99,6 +99,13 @@ export async function runDrops(
 export async function runPromtool(args: readonly string[], input = ''): Promise<CommandResult> {
   const folder = await aptRoot('prometheus', 'bookworm', ['prometheus']);
   return run(inFolder(folder, 'usr/bin/promtool'), args, input);
+}
+
+/** `docker-compose`, as far as it needs no engine; it is a plugin of one. */
+export async function runCompose(args: readonly string[]): Promise<CommandResult> {
+  const folder = await aptRoot('docker-compose', 'trixie', ['docker-compose']);
+  const program = 'usr/libexec/docker/cli-plugins/docker-compose';
+  return run(inFolder(folder, program), args);
 }
 
 /** Compiles `test/support/tools/tls/tls.go` with go-sql-driver, once in a process. */

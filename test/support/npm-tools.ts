@@ -1,9 +1,10 @@
 /**
- * Tools from npm that migrate schemas, installed into the cache by a lock file of their own, and
- * the run of one's script. Invariant: exactly the versions of the lock file, none of which is a
- * dependency of the project; a tool that can't be had is a failure.
+ * Tools from npm, above all those that migrate schemas, installed into the cache by a lock file of
+ * their own, and the run of one's script. Invariant: exactly the versions of the lock file, none of
+ * which is a dependency of the project; a tool that can't be had is a failure.
  */
 import { createHash } from 'node:crypto';
+import { existsSync } from 'node:fs';
 import { copyFile, readFile, realpath } from 'node:fs/promises';
 import { join } from 'node:path';
 import { cacheFolder, ensureCached } from '../../throwaway-servers/cache.js';
@@ -25,20 +26,33 @@ export interface ToolJob {
 }
 
 const SCRIPTS = join(projectFolder, 'test/support/npm-tools');
-const LISTS = ['package.json', 'package-lock.json'];
+const LISTS = ['package.json', 'package-lock.json', '.npmrc'];
 
 /** Installs the tools where that hasn't been done, and hands back their folder. */
-export async function ensureNpmTools(): Promise<string> {
-  const lock = await readFile(join(SCRIPTS, 'package-lock.json'));
-  const version = createHash('sha256').update(lock).digest('hex').slice(0, 12);
+export function ensureNpmTools(): Promise<string> {
+  return ensureNpmList('npm-tools');
+}
+
+/**
+ * Installs what the lists in `test/support/<name>/` have, where that hasn't been done, and hands
+ * back the folder. `finish` may add to it.
+ */
+export async function ensureNpmList(
+  name: string,
+  finish: (folder: string) => Promise<void> = async () => undefined,
+): Promise<string> {
+  const source = join(projectFolder, 'test/support', name);
+  const lists = LISTS.filter((list) => existsSync(join(source, list)));
+  const hash = createHash('sha256').update(await readFile(join(source, 'package-lock.json')));
   const cache = cacheFolder(process.env, projectFolder);
-  return ensureCached(cache, `npm-tools-${version}`, async (folder) => {
-    process.stderr.write('npm-tools: fetching packages …\n');
-    for (const list of LISTS) await copyFile(join(SCRIPTS, list), join(folder, list));
+  return ensureCached(cache, `${name}-${hash.digest('hex').slice(0, 12)}`, async (folder) => {
+    process.stderr.write(`${name}: fetching packages …\n`);
+    for (const list of lists) await copyFile(join(source, list), join(folder, list));
     // npm calls a folder that is reached by a symbolic link another project than the lock file's.
     const prefix = ['--prefix', await realpath(folder)];
     const options = ['--ignore-scripts', '--no-audit', '--no-fund', ...prefix];
     await runCommand(['npm', 'ci', ...options], { cwd: folder });
+    await finish(folder);
   });
 }
 
