@@ -1,16 +1,10 @@
 /**
  * Every metric, once: its name by Prometheus' conventions, its labels, its meaning, and the source
- * of its values. `/metrics` and the page docs/metrics.md are made of this table (`UPDATE_GOLDEN=1
- * npm test -- admin/metrics`).
+ * of its values. `/metrics` (exposition.ts) and the page docs/metrics.md are made of this table
+ * (`UPDATE_GOLDEN=1 npm test -- admin/metrics`).
  */
-import { type Metric as ClientMetric, collectDefaultMetrics, Registry } from 'prom-client';
 import { ERRORS, type ErrorEntry } from '../errors.js';
 import { BUCKETS, type Counters } from '../metrics.js';
-
-/**
- * Gauges of prom-client with names of counters, which promtool rejects; their parts are exported.
- */
-const MISNAMED = ['handles', 'requests', 'resources'].map((what) => `nodejs_active_${what}_total`);
 
 /** The figures of this process's collector (lifecycle/figures.ts has the same shape). */
 interface CollectorView {
@@ -61,9 +55,9 @@ export interface Snapshot {
 }
 
 /** A value with the values of its labels, in order. */
-type Value = readonly [value: number, ...labels: string[]];
+export type Value = readonly [value: number, ...labels: string[]];
 
-interface Metric {
+export interface Metric {
   readonly type: 'counter' | 'gauge' | 'histogram';
   readonly help: string;
   readonly labels?: readonly string[];
@@ -72,7 +66,7 @@ interface Metric {
 }
 
 /** A value with the ending of its name. */
-interface Sample {
+export interface Sample {
   readonly suffix: '_bucket' | '_sum' | '_count';
   readonly labels: Readonly<Record<string, string>>;
   readonly value: number;
@@ -434,37 +428,3 @@ export const METRICS: Readonly<Record<string, Metric>> = {
     values: ({ collector }) => [[collector.chunksMs / 1_000]],
   },
 };
-
-/**
- * Writes the text of `/metrics`, with the metrics of the process itself (`process_…`, `nodejs_…`).
- */
-export class Exposition {
-  readonly #registry = new Registry();
-  #snapshot: Snapshot | null = null;
-
-  constructor() {
-    collectDefaultMetrics({ register: this.#registry });
-    for (const name of MISNAMED) this.#registry.removeSingleMetric(name);
-    for (const [name, metric] of Object.entries(METRICS)) this.#declare(name, metric);
-  }
-
-  async text(snapshot: Snapshot): Promise<{ readonly contentType: string; readonly text: string }> {
-    this.#snapshot = snapshot;
-    return { contentType: this.#registry.contentType, text: await this.#registry.metrics() };
-  }
-
-  /** Values come from elsewhere, so there is nothing to count: the registry only asks for them. */
-  #declare(name: string, { type, help, labels = [], values }: Metric): void {
-    const sampleOf = (value: Value | Sample) => {
-      if ('suffix' in value) return { ...value, metricName: `${name}${value.suffix}` };
-      const [first, ...given] = value;
-      const named = labels.map((label, at) => [label, given[at] ?? ''] as const);
-      return { value: first, labels: Object.fromEntries(named) };
-    };
-    const get = async () => {
-      const found = this.#snapshot === null ? [] : values(this.#snapshot);
-      return { name, help, type, values: found.map(sampleOf) };
-    };
-    this.#registry.registerMetric({ name, get } as unknown as ClientMetric);
-  }
-}

@@ -3,7 +3,8 @@
  * of it, read as a Prometheus reads it.
  */
 import { describe, expect, test } from '@jest/globals';
-import { Exposition, METRICS, type Snapshot } from '../../src/admin/metrics.js';
+import { Exposition } from '../../src/admin/exposition.js';
+import { METRICS, type Snapshot } from '../../src/admin/metrics.js';
 import { newCollectorFigures, REST_REASONS } from '../../src/lifecycle/figures.js';
 import { addCounters, countAudit, newCounters, observe } from '../../src/metrics.js';
 import { expectPage } from '../support/page.js';

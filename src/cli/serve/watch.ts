@@ -5,8 +5,9 @@
  * Invariant: a fault of the service account or the ledger costs drops, and keeps no client away.
  */
 import type net from 'node:net';
+import { Exposition } from '../../admin/exposition.js';
 import { type AdminDoors, type AdminListener, openAdminListener } from '../../admin/http.js';
-import { Exposition, type Snapshot } from '../../admin/metrics.js';
+import type { Snapshot } from '../../admin/metrics.js';
 import { withinMs } from '../../clock.js';
 import { Api } from '../../console/api.js';
 import { type ConsoleGateOptions, Gate } from '../../console/gate.js';
