@@ -65,7 +65,7 @@ const DOORS: Readonly<Record<string, readonly string[]>> = {
   'node-sql-parser': ['src/sql/'],
   pino: ['src/log.ts'],
   'pino-pretty': ['src/log.ts'],
-  'prom-client': ['src/admin/metrics.ts'],
+  'prom-client': ['src/admin/exposition.ts'],
   yargs: ['src/cli/'],
 };
 

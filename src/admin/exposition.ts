@@ -1,6 +1,6 @@
 /** Writes the text of `/metrics` from the table of metrics.ts. */
 import { type Metric as ClientMetric, collectDefaultMetrics, Registry } from 'prom-client';
-import { METRICS, type Metric, type Sample, type Snapshot, type Value } from './metrics.js';
+import { METRICS, type Metric, type MetricValue, type Sample, type Snapshot } from './metrics.js';
 
 /**
  * Gauges of prom-client with names of counters, which promtool rejects; their parts are exported.
@@ -25,7 +25,7 @@ export class Exposition {
 
   /** Values come from elsewhere, so there is nothing to count: the registry only asks for them. */
   #declare(name: string, { type, help, labels = [], values }: Metric): void {
-    const sampleOf = (value: Value | Sample) => {
+    const sampleOf = (value: MetricValue | Sample) => {
       if ('suffix' in value) return { ...value, metricName: `${name}${value.suffix}` };
       const [first, ...given] = value;
       const named = labels.map((label, at) => [label, given[at] ?? ''] as const);

@@ -55,14 +55,14 @@ export interface Snapshot {
 }
 
 /** A value with the values of its labels, in order. */
-export type Value = readonly [value: number, ...labels: string[]];
+export type MetricValue = readonly [value: number, ...labels: string[]];
 
 export interface Metric {
   readonly type: 'counter' | 'gauge' | 'histogram';
   readonly help: string;
   readonly labels?: readonly string[];
   /** Empty: not known here. A histogram has samples: its buckets, its sum and its count. */
-  values(from: Snapshot): readonly (Value | Sample)[];
+  values(from: Snapshot): readonly (MetricValue | Sample)[];
 }
 
 /** A value with the ending of its name. */
@@ -72,17 +72,17 @@ export interface Sample {
   readonly value: number;
 }
 
-function known(value: number | null | undefined): readonly Value[] {
+function known(value: number | null | undefined): readonly MetricValue[] {
   return value === null || value === undefined ? [] : [[value]];
 }
 
-function flag(value: boolean): readonly Value[] {
+function flag(value: boolean): readonly MetricValue[] {
   return [[value ? 1 : 0]];
 }
 
 /** The audit lines of that event, by variant. */
-function audited({ counters }: Snapshot, event: string): readonly Value[] {
-  return Object.entries(counters.audited).flatMap(([key, count]): readonly Value[] => {
+function audited({ counters }: Snapshot, event: string): readonly MetricValue[] {
+  return Object.entries(counters.audited).flatMap(([key, count]): readonly MetricValue[] => {
     const [name, ...labels] = key.split('|');
     return name === event ? [[count, ...labels]] : [];
   });
@@ -131,7 +131,9 @@ function purgeLeft({ collector: { purging }, nowMs }: Snapshot) {
 }
 
 /** States are lower case in labels, as in Prometheus' own exporters. */
-function byState(record: Readonly<Record<string, number>> | undefined | null): readonly Value[] {
+function byState(
+  record: Readonly<Record<string, number>> | undefined | null,
+): readonly MetricValue[] {
   return Object.entries(record ?? {}).map(([state, value]) => [value, state.toLowerCase()]);
 }
 

@@ -9,7 +9,7 @@ import { missingSchemas, readSchemas } from '../../account/examine.js';
 import type { Settings } from '../../config/schema.js';
 import { readServices } from '../../ledger/services.js';
 import { readLockState } from '../../lifecycle/leader/collector-lock.js';
-import { RECYCLE_SCHEMA, RECYCLE_SCHEMA_LOCAL } from '../../names/names.js';
+import { isRecycleSchema, RECYCLE_SCHEMA } from '../../names/names.js';
 import { listAll, listUnknown } from '../../restore/held-tables.js';
 import { formatSize, sizeOf } from '../../restore/print-list.js';
 import { unlessRefused } from '../../service/errors.js';
@@ -29,7 +29,6 @@ type UninstallSettings = Pick<Settings, (typeof GC_KEYS)[number] | (typeof HOLD_
 
 /** Before the first drop that undrop can have held. */
 const ALWAYS = { since: '2000-01-01T00:00' } as const;
-const SCHEMAS = [RECYCLE_SCHEMA, RECYCLE_SCHEMA_LOCAL];
 const CONFIRMATION = 'uninstall';
 
 export async function runUninstall(
@@ -113,9 +112,14 @@ async function dropSchemas(
   flags: Flags,
   { stdout, stderr, ask }: Shell,
 ): Promise<number> {
+  const [found = []] = await pool.run(
+    sql`SELECT ${note('look')} SCHEMA_NAME AS name FROM information_schema.SCHEMATA`,
+  );
+  // The spare ones, too.
+  const schemas = found.map((row) => textOf(row, 'name')).filter(isRecycleSchema);
   const [rows = []] = await pool.run(
     sql`SELECT ${note('look')} TABLE_SCHEMA AS place, TABLE_NAME AS name
-        FROM information_schema.TABLES WHERE TABLE_SCHEMA IN (${valueList(SCHEMAS)})`,
+        FROM information_schema.TABLES WHERE TABLE_SCHEMA IN (${valueList(schemas)})`,
   );
   const tables = rows.map((row) => ({ schema: textOf(row, 'place'), name: textOf(row, 'name') }));
   const others = tables.filter(({ name }) => !OWN_TABLES.has(name));
@@ -133,7 +137,7 @@ async function dropSchemas(
   for (const { schema, name } of tables) {
     await pool.run(sql`DROP ${note('uninstall')} TABLE IF EXISTS ${ident(schema, name)}`);
   }
-  for (const schema of SCHEMAS) {
+  for (const schema of schemas) {
     const drop = sql`DROP ${note('uninstall')} DATABASE IF EXISTS ${ident(schema)}`;
     await unlessRefused(pool.run(drop), [], ...ACCESS_DENIED);
   }
