@@ -1,7 +1,7 @@
 /**
  * kill -9 of the server amid the RENAME of a table with many partitions, when the first of its
  * files have their new names. MySQL 9.7 takes it back. The others leave it in pieces: then undrop
- * says so for as long as it is, and docs/what-if.md, whose steps are followed here as they stand,
+ * says so for as long as it is, and docs/runbook.md, whose steps are followed here as they stand,
  * brings it together with all its rows.
  *
  * A run tears one table, by one statement on one server; a long run takes all of both.
@@ -204,16 +204,16 @@ describe.each(SERVERS)('a server killed amid the RENAME of partitions, %s', (nam
     await throughProxy(`DROP TABLE ${schema}.parts`);
   }
 
-  /** The steps of docs/what-if.md. */
+  /** The steps of docs/runbook.md. */
   async function mend(names: Names, { isBackwards = false } = {}): Promise<void> {
     const left = await leftFiles(names, { isBackwards });
     if (left.length > 0) expect(name).toBe('mysql-5.6');
     await restart({ alone: true }, left);
-    const page = await readFile(join(projectFolder, 'docs/what-if.md'), 'utf8');
+    const page = await readFile(join(projectFolder, 'docs/runbook.md'), 'utf8');
     const section = page
       .split('\n## ')
       .find((one) => one.startsWith('A partitioned table is torn'));
-    const steps = [...(section ?? '').matchAll(/^```(sql|sh)\n(.*?)^```/gms)];
+    const steps = [...(section ?? '').matchAll(/^```(sql|sh) run-by=\S+\n(.*?)^```/gms)];
     expect(steps.length).toBe(5);
     for (const [, kind, text = ''] of steps) {
       const meant = withNames(text, names, { isBackwards });
