@@ -140,9 +140,9 @@ describe('the list of held tables', () => {
     );
   });
 
-  test('has no key in JSON that docs/json.md lacks', () => {
+  test('has no key in JSON that docs/reference/json.md lacks', () => {
     const ended = { ...held(1, 'shop.a'), state: 'gone', endedAt: null, restoredAs: null } as const;
-    const page = readText('docs/json.md');
+    const page = readText('docs/reference/json.md');
     const keys = new Set(heldListJson([held(2, 'shop.b'), ended]).flatMap(Object.keys));
     expect(keys.size).toBeGreaterThan(15);
     expect([...keys].filter((key) => !page.includes(`\`${key}\``))).toEqual([]);

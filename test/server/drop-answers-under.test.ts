@@ -2,15 +2,8 @@
  * The cases of native_cases.json once more, in sessions and on servers whose settings get in the
  * way of what undrop asks there.
  */
-import { readFileSync } from 'node:fs';
 import { expect, test } from '@jest/globals';
-import {
-  compareDrops,
-  DIFFERENCES_UNDER,
-  endOf,
-  isOf,
-  nativeCases,
-} from '../support/answer-pairs.js';
+import { compareDrops, endOf, isOf, nativeCases } from '../support/answer-pairs.js';
 import type { NativeCase } from '../support/native-case.js';
 import { sample } from '../support/sample.js';
 import { allTestServers, type TestServer } from '../support/servers.js';
@@ -136,11 +129,6 @@ function casesOf(server: TestServer): readonly NativeCase[] {
 }
 
 compareDrops(casesOf);
-
-test('every difference under a setting stands in the limitations', () => {
-  const page = readFileSync('docs/requirements-and-limitations.md', 'utf8').replaceAll(/\s+/g, ' ');
-  for (const { reason } of Object.values(DIFFERENCES_UNDER)) expect(page).toContain(reason);
-});
 
 test('of the vendored cases at most thirty end otherwise under any setting', () => {
   const vendored = nativeCases().filter(({ name }) => !name.includes(' ') && !/^k\d/.test(name));

