@@ -10,12 +10,13 @@ import {
   existsSync,
   mkdirSync,
   mkdtempSync,
+  readdirSync,
   readFileSync,
   rmSync,
   writeFileSync,
 } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { dirname, join } from 'node:path';
+import { dirname, join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { run } from './ensure.mjs';
 
@@ -54,6 +55,7 @@ const FILES = [
   ['build/THIRD-PARTY-LICENSES.txt', '/usr/share/doc/undrop/THIRD-PARTY-LICENSES.txt', 0o644],
   [nodeLicence, '/usr/share/doc/undrop/NODE-LICENSE.txt', 0o644],
   ['docs/prometheus-alerts.yml', '/usr/share/doc/undrop/prometheus-alerts.yml', 0o644],
+  ...examples(),
 ];
 
 /** Files that a person edits: an upgrade leaves them as they are. */
@@ -92,6 +94,7 @@ function makeDeb(folder, architecture) {
     'Package: undrop',
     `Version: ${version}`,
     `Architecture: ${architecture}`,
+    `Installed-Size: ${kibibytesOf(tree)}`,
     `Maintainer: ${MAINTAINER}`,
     'Section: database',
     'Priority: optional',
@@ -100,7 +103,7 @@ function makeDeb(folder, architecture) {
     ...DESCRIPTION.map((line) => ` ${line}`),
   ];
   const scripts = {
-    postinst: onlyFor('configure', script('after-install.sh')),
+    postinst: onlyFor('configure', `${script('user.sh')}${body('after-install.sh')}`),
     prerm: onlyFor('remove', script('before-removal.sh')),
     postrm: onlyFor('purge', script('after-purge.sh')),
   };
@@ -120,14 +123,13 @@ function onlyFor(reason, text) {
 
 function makeRpm(folder, architecture) {
   const { rpm } = ARCHITECTURES[architecture];
-  const body = (name) => script(name).split('\n').slice(1).join('\n');
   const spec = [
     'Name: undrop',
     `Version: ${version}`,
     'Release: 1',
     `Summary: ${SUMMARY}`,
     'License: Apache-2.0',
-    'Requires(post): shadow-utils',
+    'Requires(pre): shadow-utils',
     'AutoReqProv: no',
     // The binary is as npm has it.
     '%global __os_install_post %{nil}',
@@ -136,6 +138,8 @@ function makeRpm(folder, architecture) {
     '%description',
     ...DESCRIPTION,
     // rpm runs the scripts with the number of versions that are left.
+    '%pre',
+    body('user.sh'),
     '%post',
     body('after-install.sh'),
     '%preun',
@@ -143,9 +147,10 @@ function makeRpm(folder, architecture) {
     body('before-removal.sh'),
     'fi',
     '%files',
-    '%dir %attr(0750, root, root) /etc/undrop',
+    '%dir %attr(0750, root, undrop) /etc/undrop',
     ...FILES.map(([, path, mode]) => {
-      const attributes = `%attr(0${mode.toString(8)}, root, root)`;
+      const group = path.startsWith('/etc/undrop/') ? 'undrop' : 'root';
+      const attributes = `%attr(0${mode.toString(8)}, root, ${group})`;
       const isSetting = SETTINGS.includes(path) ? '%config(noreplace) ' : '';
       return `${isSetting}${attributes} ${path}${path.includes('/man/') ? '*' : ''}`;
     }),
@@ -165,8 +170,29 @@ function makeRpm(folder, architecture) {
   ]);
 }
 
+/** Without the line that names the shell. */
+function body(name) {
+  return script(name).split('\n').slice(1).join('\n');
+}
+
+function kibibytesOf(folder) {
+  const [kibibytes] = execFileSync('du', ['-sk', folder], { encoding: 'utf8' }).split('\t');
+  return kibibytes;
+}
+
 function script(name) {
   return readFileSync(join(root, 'packaging', name), 'utf8');
+}
+
+/** The topologies and the dashboard; the chart has a package of its own. */
+function examples() {
+  const found = readdirSync(join(root, 'deploy'), { recursive: true, withFileTypes: true });
+  return found
+    .filter((entry) => entry.isFile())
+    .map((entry) => relative(join(root, 'deploy'), join(entry.parentPath, entry.name)))
+    .filter((path) => !path.startsWith('helm/'))
+    .sort()
+    .map((path) => [`deploy/${path}`, `/usr/share/doc/undrop/examples/${path}`, 0o644]);
 }
 
 /** Debian 12 has only Node.js 18. */

@@ -174,6 +174,10 @@ export const OPERATOR_ERRORS = {
     text: 'A process could not serve: {cause}',
     remedy: 'The log of undrop says more. If the program was replaced, restart undrop.',
   },
+  UNDROP_NOT_UNINSTALLED: {
+    text: 'undrop cannot be uninstalled from this server now: {cause}.',
+    remedy: 'Run the command on the writable server, with no proxy in front of it.',
+  },
   UNDROP_NOT_RUNNING: {
     text: 'No service takes commands at {path}: {cause}.',
     remedy:

@@ -15,7 +15,7 @@ describe('the packages', () => {
         'undrop for %i',
         'undrop, which holds the dropped tables of a MySQL or MariaDB server',
       )
-      .replace('/etc/undrop/%i.conf', '/etc/undrop/undrop.conf')
+      .replaceAll('/etc/undrop/%i.conf', '/etc/undrop/undrop.conf')
       .replaceAll('undrop-%i', 'undrop');
     expect(named).toBe(one);
   });
@@ -25,7 +25,7 @@ describe('the packages', () => {
     const stopS = Number(/^TimeoutStopSec=(\d+)s$/m.exec(unit)?.[1]);
     const drain = /`UNDROP_DRAIN_TIMEOUT` \|.*?\| `(\d+)s` \|/.exec(readText('docs/settings.md'));
     expect(stopS).toBeGreaterThan(2 * Number(drain?.[1]));
-    expect(unit).toContain('\nExecReload=/bin/kill -HUP $MAINPID\n');
+    expect(unit).toContain('\nExecReload=/usr/bin/undrop reload --config /etc/undrop/undrop.conf\n');
     expect(unit).toContain('\nRestartPreventExitStatus=2\n');
   });
 

@@ -170,10 +170,9 @@ const LAST_COMMA = /,(\s*\}\s*)$/;
 
 /** The settings in a file, by their keys: JSON with lines of `//` comments, and a last comma. */
 export function readConfigFile(path: string): NonNullable<Sources['file']> {
-  let read = '';
+  let text = '';
   try {
-    read = readFileSync(path, 'utf8');
-    const text = read
+    text = readFileSync(path, 'utf8')
       .replaceAll(COMMENTS, (comment) => ' '.repeat(comment.length))
       .replace(LAST_COMMA, ' $1');
     const values: unknown = JSON.parse(text);
@@ -187,19 +186,25 @@ export function readConfigFile(path: string): NonNullable<Sources['file']> {
     throw new Error('expected one object of settings');
   } catch (error) {
     const cause = error instanceof Error ? error.message : String(error);
-    throw new UndropError(
-      'UNDROP_CONFIG',
-      { problems: `${path}: ${placeOf(cause, read)}${cause}.` },
-      error,
-    );
+    const place = placeOf(cause, text);
+    // The parser quotes the text, which may have a password.
+    const what = error instanceof SyntaxError ? 'expected JSON, found something else' : cause;
+    throw new UndropError('UNDROP_CONFIG', { problems: `${path}: ${place}${what}.` });
   }
 }
 
-/** The place that JSON.parse names by its position; from Node 22 on it names it as well. */
+/** The place that JSON.parse names by its position, or by the text around it. */
 function placeOf(cause: string, text: string): string {
   const [, position] = / position (\d+)/.exec(cause) ?? [];
-  return position === undefined ? '' : `${placeAt(text, Number(position))}: `;
+  if (position !== undefined) return `${placeAt(text, Number(position))}: `;
+  const [, dots = '', around] = QUOTED.exec(cause) ?? [];
+  const at = around === undefined ? -1 : text.indexOf(around);
+  return at < 0 ? '' : `${placeAt(text, dots === '' ? at : at + CHARACTERS_BEFORE)}: `;
 }
+
+/** V8 quotes ten characters before the place. */
+const QUOTED = /, (\.\.\.)?"([\s\S]+)"(?:\.\.\.)? is not valid JSON$/;
+const CHARACTERS_BEFORE = 10;
 
 function placeAt(text: string, position: number): string {
   const lines = text.slice(0, position).split('\n');

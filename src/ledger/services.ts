@@ -6,7 +6,7 @@
  * change of a row that a replica lacks would stop its replication. Therefore that is a part of the
  * key, and an account that gets or loses the privilege for sql_log_bin begins another row.
  */
-import { unlessRefused } from '../service/errors.js';
+import { isServerError, unlessRefused } from '../service/errors.js';
 import type { Row, ServicePool } from '../service/pool/pools.js';
 import {
   dateOf,
@@ -17,7 +17,7 @@ import {
   sql,
   textOf,
 } from '../service/sql.js';
-import { ABSENT_TABLE, ACCESS_DENIED } from '../wire/server-errors.js';
+import { ABSENT_TABLE, ACCESS_DENIED, ER_BAD_FIELD_ERROR } from '../wire/server-errors.js';
 import { mayUnlog, PROXIES } from './tables.js';
 
 interface Service {
@@ -49,18 +49,29 @@ export interface RecordedService extends Service {
 /** Writes the row of a service, or renews it. May run twice. */
 export async function recordService(pool: ServicePool, service: Service): Promise<void> {
   const { id, host, listen, version, processes, collectorId, settings, dropsSent } = service;
-  await write(
-    pool,
-    (rowLogged) => sql`INSERT ${note('service')} INTO ${PROXIES}
-      (id, row_logged, host, listen, version, started_at, seen_at, processes, collector_id,
-        settings, drops_sent)
-    VALUES (${id}, ${rowLogged}, ${host}, ${listen}, ${version}, UTC_TIMESTAMP(), UTC_TIMESTAMP(),
-      ${processes}, ${collectorId}, ${JSON.stringify(settings)}, ${dropsSent})
-    ON DUPLICATE KEY UPDATE host = VALUES(host), listen = VALUES(listen),
-      version = VALUES(version), seen_at = VALUES(seen_at), processes = VALUES(processes),
-      collector_id = VALUES(collector_id), settings = VALUES(settings),
-      drops_sent = VALUES(drops_sent)`,
-  );
+  const recordWith = (more: { column: SQLQuery; value: SQLQuery; change: SQLQuery }) =>
+    write(
+      pool,
+      (rowLogged) => sql`INSERT ${note('service')} INTO ${PROXIES}
+        (id, row_logged, host, listen, version, started_at, seen_at, processes, collector_id,
+          settings${more.column})
+      VALUES (${id}, ${rowLogged}, ${host}, ${listen}, ${version}, UTC_TIMESTAMP(),
+        UTC_TIMESTAMP(), ${processes}, ${collectorId}, ${JSON.stringify(settings)}${more.value})
+      ON DUPLICATE KEY UPDATE host = VALUES(host), listen = VALUES(listen),
+        version = VALUES(version), seen_at = VALUES(seen_at), processes = VALUES(processes),
+        collector_id = VALUES(collector_id), settings = VALUES(settings)${more.change}`,
+    );
+  try {
+    await recordWith({
+      column: sql`, drops_sent`,
+      value: sql`, ${dropsSent}`,
+      change: sql`, drops_sent = VALUES(drops_sent)`,
+    });
+  } catch (error) {
+    // The account could not add the column.
+    if (!isServerError(error, ER_BAD_FIELD_ERROR)) throw error;
+    await recordWith({ column: sql``, value: sql``, change: sql`` });
+  }
 }
 
 /** Deletes the row of a service that ends. */

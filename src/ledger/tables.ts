@@ -43,7 +43,7 @@ export const HISTORY = ident(RECYCLE_SCHEMA, 'history');
 export const PORT_OF_HOST = sql`IF(@undrop_host LIKE '%:%',
   SUBSTRING_INDEX(@undrop_host, ':', -1), NULL)`;
 
-const VERSION_TABLE = ident(RECYCLE_SCHEMA, 'ledger_version');
+export const VERSION_TABLE = ident(RECYCLE_SCHEMA, 'ledger_version');
 
 /** Created with the ledger; again by a writer, if it was dropped. */
 export const HISTORY_CREATION = sql`CREATE TABLE IF NOT EXISTS ${HISTORY} (

@@ -40,6 +40,8 @@ export class DropsElsewhere {
   #looks: Look[] = [];
   /** The last known number of each service, also of those that have ended. */
   readonly #sent = new Map<string, number>();
+  /** The drops of services before they began to count anew, with a new process. */
+  #sentBefore = 0;
   /** The drops of the server that none of these services has sent, at first. */
   #base: number | null = null;
   #found = 0;
@@ -49,8 +51,12 @@ export class DropsElsewhere {
     if (services.some(({ dropsSent }) => dropsSent === null)) return null;
     // The server was restarted, or its statistics were truncated.
     if (look.counted < (this.#looks.at(-1)?.counted ?? 0)) this.#forget();
-    for (const { id, dropsSent } of services) this.#sent.set(id, dropsSent ?? 0);
-    const sent = [...this.#sent.values()].reduce((sum, one) => sum + one, 0);
+    for (const { id, dropsSent } of services) {
+      const [before, now] = [this.#sent.get(id) ?? 0, dropsSent ?? 0];
+      if (now < before) this.#sentBefore += before;
+      this.#sent.set(id, now);
+    }
+    const sent = [...this.#sent.values()].reduce((sum, one) => sum + one, this.#sentBefore);
     this.#base ??= look.counted - sent;
     this.#looks = [...this.#looks, look].slice(-LOOKS_MAX);
     const knownAtMs = Math.min(...services.map(({ seenAt }) => seenAt.getTime())) - SENT_LAG_MS;

@@ -69,13 +69,13 @@ export interface CollectorFigures {
   room: Room | null;
   /** From the ledger, at the last full round. */
   ledger: LedgerTotals | null;
-  /** The DROP TABLEs that this process has sent to remove held tables. */
-  dropsSent: number;
+  /** Counts the DROP TABLEs that this process has sent to remove held tables. */
+  readonly sent: { dropsSent: number };
   /** Drops that nobody sent through undrop, since this process collects; null: not known yet. */
   dropsElsewhere: number | null;
 }
 
-export function newCollectorFigures(): CollectorFigures {
+export function newCollectorFigures(sent = { dropsSent: 0 }): CollectorFigures {
   return {
     leads: false,
     leaderId: null,
@@ -90,7 +90,7 @@ export function newCollectorFigures(): CollectorFigures {
     chunks: 0,
     chunksMs: 0,
     ledger: null,
-    dropsSent: 0,
+    sent,
     dropsElsewhere: null,
   };
 }

@@ -128,7 +128,7 @@ export async function removeTable(
   assert(facts.obstacles.length === 0, 'what live rows depend on is not dropped');
   assertRemovable(table, facts);
   if (facts.isLost !== true) await files.keep(table);
-  context.figures.dropsSent++;
+  context.figures.sent.dropsSent++;
   await connection.run(
     [
       UNLESS_PAUSED,

@@ -366,6 +366,13 @@ describe('the file of settings', () => {
     expect(() => read(text)).toThrow(/undrop\.conf: /);
   });
 
+  test('shows nothing of a mistake but its place, because it may be in the password', () => {
+    const text = '{\n  "user": "app",\n  "password": s3cret\n}\n';
+    const [problem = ''] = problemsOf(() => read(text));
+    expect(problem).toMatch(/undrop\.conf: line 3, column 15: expected JSON/);
+    expect(problem).not.toMatch(/s3cret|assword/);
+  });
+
   test('names the line and column of a mistake, of a wrong value, and of a wrong key', () => {
     const text = '// {\n{\n  // "hold": "1d",\n  "hold": "2d"\n  "grace": "1s"\n}\n';
     expect(() => read(text)).toThrow(/undrop\.conf: line 5, column 3: /);

@@ -28,6 +28,14 @@ test('drops of services are none, whether they begin, end or are killed', () => 
   expect(found.take({ at: at(120), counted: 13 }, [service('c', 110, 0)])).toBe(0);
 });
 
+test('a service that counts anew has sent no fewer', () => {
+  const found = new DropsElsewhere();
+  found.take({ at: at(0), counted: 50 }, [service('a', 0, 50)]);
+  expect(found.take({ at: at(20), counted: 50 }, [service('a', 15, 0)])).toBe(0);
+  expect(found.take({ at: at(60), counted: 51 }, [service('a', 55, 1)])).toBe(0);
+  expect(found.take({ at: at(99), counted: 51 }, [service('a', 95, 1)])).toBe(0);
+});
+
 test('a restart of the server keeps what was found', () => {
   const found = new DropsElsewhere();
   found.take({ at: at(0), counted: 10 }, [service('a', 0, 0)]);

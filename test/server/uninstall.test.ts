@@ -1,48 +1,65 @@
-/** `undrop uninstall`: refused beside a proxy; held tables come back, or go; nothing is left. */
+/** `undrop uninstall`: what is held comes back, or goes; nothing is lost, and nothing is left. */
 import { expect } from '@jest/globals';
 import { onServersAtOnce } from '../support/on-servers.js';
 import { runUndrop, spawnProxy } from '../support/proxy.js';
-import { query } from '../support/servers.js';
+import { connect, query } from '../support/servers.js';
+import { makeServiceAccount, SERVICE_ACCOUNT } from '../support/service-account.js';
+
+const MANAGED = 'leaving';
 
 onServersAtOnce('uninstalling from $name', (server, on) => {
-  const { beforeEach, afterAll, test } = on;
+  const { beforeAll, beforeEach, afterAll, afterEach, test } = on;
   on.freshLedger();
   const own = on.schema('uninstalled');
   const whole = `${own.name}_whole`;
+  const managed = { ...server, ...SERVICE_ACCOUNT, user: MANAGED };
   const uninstall = (...flags: readonly string[]) =>
     runUndrop(server, ['uninstall', '--fast-drop', 'always', ...flags]);
   const schemasLeft = async () =>
     (await query<{ name: string }>(server, "SHOW DATABASES LIKE '%undrop%'")).length;
 
+  /** Runs statements through a proxy, which is gone then. */
+  async function through(statements: readonly string[], account = server): Promise<void> {
+    await using proxy = await spawnProxy(account);
+    await query({ ...server, host: proxy.host, port: proxy.port }, ...statements);
+    await proxy.stop();
+  }
+
+  beforeAll(() => makeServiceAccount(server, { user: MANAGED, tier: 'managed' }));
   beforeEach(async () => {
-    await using proxy = await spawnProxy(server);
-    await query(
-      proxy,
+    await through([
       `CREATE TABLE ${own.name}.t (id INT PRIMARY KEY)`,
       `INSERT INTO ${own.name}.t VALUES (1), (2)`,
       `DROP TABLE ${own.name}.t`,
       `CREATE DATABASE ${whole}`,
       `CREATE TABLE ${whole}.t (id INT PRIMARY KEY)`,
+      `CREATE VIEW ${whole}.v AS SELECT id FROM ${whole}.t`,
       `DROP DATABASE ${whole}`,
-    );
-    const beside = await uninstall('--restore', '--yes');
-    expect(beside).toMatchObject({ code: 1, stderr: expect.stringContaining('no proxy runs') });
-    await proxy.stop();
+    ]);
   });
-  afterAll(() => query(server, `DROP DATABASE IF EXISTS ${whole}`));
+  afterEach(() =>
+    query(
+      server,
+      `DROP TABLE IF EXISTS ${own.name}.t`,
+      `DROP DATABASE IF EXISTS ${whole}`,
+      'DROP DATABASE IF EXISTS _undrop',
+    ),
+  );
+  afterAll(() => query(server, `DROP USER ${MANAGED}`));
 
   test('shows what is held, brings it back, and leaves nothing', async () => {
     const shown = await uninstall();
     expect(shown).toMatchObject({ code: 1, stdout: expect.stringContaining('Held: 2 tables') });
-    const both = await uninstall('--restore', '--remove');
-    expect(both.code).toBe(2);
+    expect((await uninstall('--restore', '--remove')).code).toBe(2);
+    const unasked = await uninstall('--restore');
+    expect(unasked).toMatchObject({ code: 2, stderr: expect.stringContaining('--yes') });
+    expect(await query(server, `SHOW TABLES FROM ${own.name}`)).toEqual([]);
     const done = await uninstall('--restore', '--yes');
     expect(done).toMatchObject({ code: 0, stderr: '' });
     expect(done.stdout).toMatch(/^DROP USER '\S+'@'\S+';$/m);
     expect(await query(server, `SELECT id FROM ${own.name}.t`)).toEqual([{ id: 1 }, { id: 2 }]);
-    expect(await query(server, `SELECT id FROM ${whole}.t`)).toEqual([]);
+    expect(await query(server, `SELECT id FROM ${whole}.v`)).toEqual([]);
     expect(await schemasLeft()).toBe(0);
-    await query(server, `DROP TABLE ${own.name}.t`, `DROP DATABASE ${whole}`);
   });
 
   test('removes what is held for good, if that is asked for', async () => {
@@ -52,12 +69,68 @@ onServersAtOnce('uninstalling from $name', (server, on) => {
     expect(await schemasLeft()).toBe(0);
   });
 
-  test('keeps its schemas while they have a table that is not its own', async () => {
+  test('is refused beside a proxy, in a pause, and while a stranger is in its schemas', async () => {
+    await using proxy = await spawnProxy(server);
+    const beside = await uninstall('--restore', '--yes');
+    expect(beside).toMatchObject({ code: 1, stderr: expect.stringContaining('stop them') });
+    await proxy.stop();
+    await runUndrop(server, ['pause']);
+    const paused = await uninstall('--remove', '--yes');
+    expect(paused).toMatchObject({ code: 1, stderr: expect.stringContaining('paused by') });
+    await runUndrop(server, ['resume']);
     await query(server, 'CREATE TABLE _undrop.stranger (id INT)');
     const kept = await uninstall('--restore', '--yes');
     expect(kept).toMatchObject({ code: 1, stderr: expect.stringContaining('_undrop.stranger') });
     await query(server, 'DROP TABLE _undrop.stranger');
     expect((await uninstall('--yes')).code).toBe(0);
-    await query(server, `DROP TABLE ${own.name}.t`, `DROP DATABASE ${whole}`);
+    expect(await schemasLeft()).toBe(0);
+  });
+
+  test('loses no table that is dropped while it is on its way', async () => {
+    await uninstall('--restore', '--yes');
+    // A killed command leaves the ledger closed; drops are refused then.
+    await through([`CREATE TABLE ${own.name}.u (id INT)`]);
+    await query(server, 'RENAME TABLE _undrop.ledger TO _undrop.ledger_retired');
+    await query(server, 'INSERT INTO _undrop.ledger_version VALUES (1000000, UTC_TIMESTAMP())');
+    await using proxy = await spawnProxy(server);
+    await expect(query(proxy, `DROP TABLE ${own.name}.u`)).rejects.toThrow(/UNDROP_/);
+    await proxy.stop();
+    const again = await uninstall('--yes');
+    expect(again).toMatchObject({ code: 0, stderr: '' });
+    expect(await query(server, `SELECT * FROM ${own.name}.u`)).toEqual([]);
+    await query(server, `DROP TABLE ${own.name}.u`);
+  });
+
+  test('keeps a table that it cannot remove, and the ledger with it', async () => {
+    const [held] = await query<{ name: string }>(
+      server,
+      `SELECT CONCAT(hold_schema, '.', hold_name) AS name FROM _undrop.ledger
+        WHERE schema_name = '${own.name}' AND state = 'HOLD'`,
+    );
+    await using reader = await connect(server);
+    await reader.query('BEGIN');
+    await reader.query(`SELECT * FROM ${held?.name}`);
+    const done = await uninstall('--remove', '--yes');
+    expect(done).toMatchObject({ code: 1, stderr: expect.stringContaining('Held: ') });
+    await reader.query('ROLLBACK');
+    expect(await schemasLeft()).toBeGreaterThan(0);
+  });
+
+  test('keeps the definitions of what it could not restore', async () => {
+    const trigger = `CREATE TRIGGER ${own.name}.r BEFORE INSERT ON ${own.name}.t FOR EACH ROW SET @a = 1`;
+    await through(
+      [`CREATE TABLE ${own.name}.w (id INT)`, `UNDROP TABLE ${own.name}.t`, trigger].concat(
+        `DROP TABLE ${own.name}.t`,
+      ),
+      managed,
+    );
+    const flags = ['uninstall', '--restore', '--yes', '--fast-drop', 'always'];
+    const { code } = await runUndrop(managed, flags);
+    const [row] = await query(server, `SHOW TRIGGERS FROM ${own.name}`);
+    // With the privilege to create it, it is there; else the ledger is.
+    expect(row === undefined ? [code, (await schemasLeft()) > 0] : [0, false]).toEqual(
+      row === undefined ? [1, true] : [0, false],
+    );
+    await query(server, `DROP TABLE ${own.name}.w`);
   });
 });

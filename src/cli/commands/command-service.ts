@@ -1,5 +1,6 @@
 /** `undrop reload`, `undrop drain` and `undrop undrain`: commands to a running service. */
-import { existsSync } from 'node:fs';
+import { existsSync, readdirSync } from 'node:fs';
+import { join } from 'node:path';
 import type { Settings } from '../../config/schema.js';
 import { findDemo } from '../../demo/state.js';
 import { UndropError } from '../../errors.js';
@@ -25,9 +26,22 @@ export async function runServiceCommand(
   return isDone ? 0 : 1;
 }
 
-/** By default that of a running demo, if there is no service at the port. */
+/** By default that of a service of systemd, or of a running demo, if no other is at the port. */
 async function socketOf(settings: Parameters<typeof commandSocketOf>[0]): Promise<string | null> {
   const path = commandSocketOf(settings);
   if (settings.controlSocket !== 'auto' || (path !== null && existsSync(path))) return path;
+  for (const folder of systemdFolders()) {
+    const other = commandSocketOf(settings, folder);
+    if (other !== null && existsSync(other)) return other;
+  }
   return (await findDemo())?.variables['UNDROP_CONTROL_SOCKET'] ?? path;
+}
+
+/** The RuntimeDirectory of `undrop.service`, and of each `undrop@….service`. */
+function systemdFolders(): readonly string[] {
+  const run = '/run';
+  if (!existsSync(run)) return [];
+  return readdirSync(run)
+    .filter((name) => /^undrop(-|$)/.test(name))
+    .map((name) => join(run, name));
 }

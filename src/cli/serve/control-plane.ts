@@ -53,6 +53,8 @@ export interface ControlPlaneOptions {
   readonly listen: readonly ServerAddress[];
   /** The sums over all processes. */
   counters(): Counters;
+  /** The counters of this process, in the sums a second later; default: in none. */
+  readonly own?: Pick<Counters, 'dropsSent'>;
   /** Another server has that address: for the pools of other processes. */
   onTakenOver(address: ServerAddress): void;
   /** Default: no webhooks. */
@@ -90,7 +92,7 @@ export class ControlPlane {
     try {
       await assertNotOwn(settings.upstream, listen, { connectTimeoutMs: settings.connectTimeout });
       await assertNotLent(pools, settings, log);
-      const figures = newCollectorFigures();
+      const figures = newCollectorFigures(options.own);
       const keeper = await LedgerServerKeeper.open({ ...options, pools, figures }, settings);
       return new ControlPlane(options, settings, { pools, keeper, figures });
     } catch (error) {
@@ -180,7 +182,7 @@ export class ControlPlane {
     if (this.#settings.mode === 'replay') return;
     const [keeper, figures] = [this.#keeper, this.#figures];
     const pool = () => keeper.pool;
-    const dropsSent = () => this.#options.counters().dropsSent + figures.dropsSent;
+    const dropsSent = () => this.#options.counters().dropsSent;
     this.#presence = new Presence({ ...this.#options, pool, figures, dropsSent }, this.#settings);
     const { log } = this.#options;
     const elsewhere = { pool, figures, clock: systemClock, log, signal: this.#ending.signal };

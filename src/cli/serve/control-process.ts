@@ -20,6 +20,7 @@ export async function openControl(start: Start): Promise<Obey> {
       inForce: (start.kept['inForce'] ?? []) as readonly SettingView[],
       listen: start.listen,
       counters: () => ofAll,
+      own: common.counters,
       onTakenOver: (address) => tell({ kind: 'tell', message: { kind: 'renew', address } }),
       onHandover: (handover) => tell({ kind: 'tell', message: { kind: 'handover', handover } }),
     },

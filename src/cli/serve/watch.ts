@@ -57,6 +57,7 @@ export class Watch {
   readonly #version = versionOfPackage();
   #listeners: readonly AdminListener[] = [];
   #people: People | null = null;
+  #disk: Promise<Snapshot['disk']> | null = null;
 
   private constructor(options: WatchOptions) {
     this.#options = options;
@@ -118,7 +119,7 @@ export class Watch {
   }
 
   async #metrics(): Promise<{ readonly contentType: string; readonly text: string }> {
-    const { mode, counters, figures, certificates, disk } = this.#options;
+    const { mode, counters, figures, certificates } = this.#options;
     const isUpstreamReached = await this.#isReached();
     return this.#exposition.text({
       version: this.#version,
@@ -126,13 +127,24 @@ export class Watch {
       counters: counters(),
       collector: figures,
       nowMs: performance.now(),
-      // A folder that can't be read is reported by the collector, and by the news.
-      disk: await disk().catch(() => null),
+      disk: await this.#readDisk(),
       restReasons: REST_REASONS,
       isUpstreamReached,
       areDropsHeld: isUpstreamReached && (await this.#dropProblem()) === null,
       isDraining: this.#options.away() !== null,
     });
+  }
+
+  /** Null: not known. A file system that hangs has one call at a time. */
+  async #readDisk(): Promise<Snapshot['disk']> {
+    // A folder that can't be read is reported by the collector, and by the news.
+    this.#disk ??= this.#options
+      .disk()
+      .catch(() => null)
+      .finally(() => {
+        this.#disk = null;
+      });
+    return withinMs(WITHIN_MS, this.#disk);
   }
 
   async #isReached(): Promise<boolean> {

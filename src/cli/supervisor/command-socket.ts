@@ -40,16 +40,21 @@ interface SocketSettings {
 }
 
 /**
- * The path of the socket; null: there is none. By default one for each port of an account; a port
- * that only the running service knows has none.
+ * The path of the socket; null: there is none. By default one for each port of an account, in
+ * `folder` if it is given; a port that only the running service knows has none.
  */
-export function commandSocketOf({ controlSocket, listen }: SocketSettings): string | null {
+export function commandSocketOf(
+  { controlSocket, listen }: SocketSettings,
+  folder = process.env['RUNTIME_DIRECTORY'],
+): string | null {
   if (controlSocket !== 'auto') return controlSocket === 'none' ? null : controlSocket;
   const [first] = listen;
   if (first === undefined || ('port' in first && first.port === 0)) return null;
   const { uid } = userInfo();
   const name = 'port' in first ? String(first.port) : first.socketPath.replaceAll('/', '_');
-  return join(tmpdir(), `undrop-${uid}-${name}.sock`);
+  return folder === undefined
+    ? join(tmpdir(), `undrop-${uid}-${name}.sock`)
+    : join(folder, `${name}.sock`);
 }
 
 /** Takes commands until it is closed. */

@@ -8,7 +8,7 @@ import { COM_QUERY } from '../../wire/commands.js';
 
 /** The server counts DROP TEMPORARY TABLE apart. */
 const DROP =
-  /^(?:\s|\/\*(?![!M])[\s\S]*?\*\/)*drop(?:\s|\/\*[\s\S]*?\*\/)+(?:tables?|database|schema)\b/i;
+  /^(?:\s|\/\*(?![!M])(?:[^*]|\*(?!\/))*\*\/)*drop(?:\s|\/\*(?:[^*]|\*(?!\/))*\*\/)+(?:tables?|database|schema)\b/i;
 const HEAD_BYTES = 256;
 const LETTER_D = 0x64;
 const SLASH = 0x2f;

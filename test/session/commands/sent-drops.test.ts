@@ -27,6 +27,12 @@ test.each([
   expect(isDropAsSuch(attributes, WITH_ATTRIBUTES)).toBe(isDrop);
 });
 
+test('many comments are read in no time', () => {
+  for (const text of [`${'/**/'.repeat(64)}SELECT 'drop table x'`, `drop${'/**/'.repeat(60)}x`]) {
+    expect(isDropAsSuch(encodeComQuery(Buffer.from(text), NONE), NONE)).toBe(false);
+  }
+});
+
 test('of other commands none is', () => {
   expect(isDropAsSuch(Buffer.from([COM_STMT_PREPARE, ...Buffer.from('DROP TABLE t')]), NONE)).toBe(
     false,

@@ -5,6 +5,7 @@
 import { readdirSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { UndropError } from '../../../errors.js';
+import { inBatches } from '../../../names/names.js';
 import { type Field, formatBytes, jsonText, printTable } from '../../../printer.js';
 import { describeAddress } from '../../../service/server-address.js';
 import { hasPattern } from '../../../wildcards.js';
@@ -17,6 +18,8 @@ import { readStatusReport, type StatusReport } from './status.js';
 export function isPattern(config: unknown): config is string {
   return typeof config === 'string' && /[*?]/.test(config);
 }
+
+const AT_ONCE = 8;
 
 interface Line {
   readonly config: string;
@@ -32,7 +35,10 @@ export async function runStatusOfMany(
   flags: Flags,
   shell: Pick<Shell, 'env' | 'stdout' | 'stderr'>,
 ): Promise<number> {
-  const lines = await Promise.all(filesOf(pattern).map((path) => readLine(path, flags, shell)));
+  const lines: Line[] = [];
+  for (const some of inBatches(filesOf(pattern), AT_ONCE)) {
+    lines.push(...(await Promise.all(some.map((path) => readLine(path, flags, shell)))));
+  }
   const rank = ({ report, attention }: Line) =>
     report === null ? 0 : attention.length > 0 ? 1 : 2;
   lines.sort((one, other) => rank(one) - rank(other));
@@ -90,7 +96,7 @@ const COLUMNS: readonly Field<Line>[] = [
   { title: 'SERVER', text: ({ server }) => server ?? '-' },
   { title: 'TABLES', isNumber: true, text: ({ report }) => String(report?.held.count ?? '-') },
   { title: 'BYTES', isNumber: true, text: ({ report }) => (report ? bytesOf(report) : '-') },
-  { title: 'COLLECTS', text: ({ report }) => (report ? collectorOf(report) : '-') },
+  { title: 'COLLECTED', text: ({ report }) => (report ? collectorOf(report) : '-') },
   {
     title: 'ATTENTION',
     text: ({ attention: [first = 'none', ...more] }) =>

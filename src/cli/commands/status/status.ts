@@ -180,7 +180,9 @@ function limitLines({ limits, held, server }: StatusReport): readonly string[] {
         ? []
         : [`free on the disk ${free}, at least ${mb(freeBytesMin)} (UNDROP_MIN_FREE)`]),
     ].join('; '),
-    ...(young === 0 ? [] : [`kept by UNDROP_MIN_HOLD, despite the limits: ${young}`]),
+    ...(young === 0 || early.length === 0
+      ? []
+      : [`kept by UNDROP_MIN_HOLD, despite the limits: ${young}`]),
     ...early.slice(0, EARLY_SHOWN).map(({ id, table, user, at, because }) => {
       const by = user === null ? '' : `, dropped by ${user}`;
       return `removed early ${atText(at, server.now)}: ${table} (${shortId(id)}${by}): ${because}`;
