@@ -1,13 +1,13 @@
 /**
- * Keeps docs/benchmarks.md, one section for each benchmark, replaced by its newest run; and runs
- * what is compared in interleaved rounds: every peer has its turn in each round, and is compared
- * within it.
+ * Keeps docs/inside/benchmarks.md, one section for each benchmark, replaced by its newest run; and
+ * runs what is compared in interleaved rounds: every peer has its turn in each round, and is
+ * compared within it.
  */
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import os, { loadavg } from 'node:os';
 import { fileURLToPath } from 'node:url';
 
-const PAGE = fileURLToPath(new URL('../../docs/benchmarks.md', import.meta.url));
+const PAGE = fileURLToPath(new URL('../../docs/inside/benchmarks.md', import.meta.url));
 const HEAD = `# Benchmarks
 
 Measured side by side in one run on one machine, against one server, by \`npm run bench\`. Figures of

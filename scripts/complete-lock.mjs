@@ -29,9 +29,14 @@ export function missingOptionals(packages) {
   const missing = {};
   for (const [parent, { optionalDependencies = {} }] of Object.entries(packages)) {
     for (const [name, version] of Object.entries(optionalDependencies)) {
-      const isThere = `${parent}/node_modules/${name}` in packages;
-      const path = `node_modules/${name}`;
-      if (isThere || path in packages) continue;
+      const folder = parent.replace(/(^|\/)node_modules\/(@[^/]+\/)?[^/]+$/, '');
+      const beside = `${folder === '' ? '' : `${folder}/`}node_modules/${name}`;
+      const places = [`${parent}/node_modules/${name}`, beside, `node_modules/${name}`];
+      const isExact = /^\d/.test(version);
+      const found = places.map((place) => packages[place]?.version);
+      if (found.some((one) => one !== undefined && (!isExact || one === version))) continue;
+      // Beside its parent: another version of it may stand at the top.
+      const path = beside;
       missing[path] = entryOf(name, version, packages[parent]);
     }
   }

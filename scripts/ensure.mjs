@@ -47,7 +47,8 @@ export function ensureBuilt() {
   if (!existsSync(join(root, 'build'))) process.stdout.write('undrop: compiling …\n');
   run(process.execPath, [join(root, 'node_modules/typescript/bin/tsc'), '-p', 'tsconfig.json']);
   const files = readdirSync(join(root, 'build'), { recursive: true });
-  for (const file of files.filter((name) => /\.js(\.map)?$/.test(name))) {
+  // The site of the docs has scripts of its own.
+  for (const file of files.filter((name) => /^(?!docs\/).*\.js(\.map)?$/.test(name))) {
     const source = join(root, file.replace(/\.js(\.map)?$/, ''));
     const hasSource = ['.ts', '.tsx'].some((extension) => existsSync(source + extension));
     if (!hasSource) rmSync(join(root, 'build', file));

@@ -2,20 +2,22 @@
  * `npm run figures`: how large src/ is. `-- --list` also lists the places that each row counts.
  * With `-- --coverage` it starts a MariaDB 10.11 and a proxy whose collector is off, and counts by
  * V8's coverage what runs for two statements. With `-- --write` it does so, too, and writes the
- * table into docs/STYLE.md.
+ * table into docs/inside/contributing.md.
  *
  * It counts lines of code without comments and blanks; functions with a name (declared, of a class,
  * or the value of a variable or a property), not callbacks in arguments; groups of files that
  * import each other, by imports that exist at run time and by all; modules that a file imports,
  * packages and parts of Node included; numbers of four digits that a server error could have,
- * outside the files that name them.
+ * outside the files that name them. Then the words of each page of README and docs, against its
+ * budget (doc-words.mjs): above one, it exits with 1.
  */
 import { readFileSync, writeFileSync } from 'node:fs';
 import { Session } from 'node:inspector/promises';
 import { dirname, join } from 'node:path';
+import { pageBudgets } from './doc-words.mjs';
 import { ensureBuilt, ensureInstalled, root } from './ensure.mjs';
 
-const PAGE = join(root, 'docs/STYLE.md');
+const PAGE = join(root, 'docs/inside/contributing.md');
 const [BEGIN, END] = ['<!-- figures: npm run figures -- --write -->', '<!-- end of figures -->'];
 const NAMED = [
   'src/errors.ts',
@@ -54,7 +56,13 @@ if (isWritten) {
   const before = page.slice(0, start + BEGIN.length);
   writeFileSync(PAGE, `${before}\n${table.join('\n')}\n${page.slice(end)}`);
 }
-process.exit(0);
+const docs = pageBudgets();
+const words = docs.rows.map(({ name, now, most }) => {
+  return `| ${name} | ${count(now)} | ${most === null ? '' : count(most)} |`;
+});
+process.stdout.write(`\n| words | now | at most |\n|---|--:|--:|\n${words.join('\n')}\n`);
+for (const text of docs.wrong) process.stderr.write(`${text}\n`);
+process.exit(docs.wrong.length === 0 ? 0 : 1);
 
 /** Each row: what is counted, how many, at most how many, and for `--list` where. */
 async function sizes() {

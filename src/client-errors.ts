@@ -18,7 +18,7 @@ export const CLIENT_ERRORS = {
   UNDROP_PACKET_TOO_LARGE: {
     errno: 1153,
     text: 'Got a packet of {bytes} bytes, expected at most {bytesMax}; nothing of it was executed.',
-    remedy: 'Send the statement in smaller pieces, or on a direct connection to the server.',
+    remedy: 'Send the statement in smaller pieces, or on a direct connection.',
   },
   UNDROP_MALFORMED_PACKET: {
     errno: 1835,
@@ -28,7 +28,7 @@ export const CLIENT_ERRORS = {
   UNDROP_UNKNOWN_COMMAND: {
     errno: 1047,
     text: 'Unknown command 0x{command}; it was not passed on, because it might destroy a table.',
-    remedy: 'Use a direct connection to the server for this command.',
+    remedy: 'Use a direct connection for this command.',
   },
   UNDROP_TLS_NOT_OFFERED: {
     text: 'The client requested TLS, but this proxy does not offer it.',
@@ -50,7 +50,7 @@ export const CLIENT_ERRORS = {
     errno: 1045,
     text: 'Access denied: {why}.',
     remedy:
-      'Connect with TLS (--ssl-mode=REQUIRED; --ssl for mariadb); to log in by a client certificate, connect to the server directly.',
+      'Connect with TLS (--ssl-mode=REQUIRED; --ssl for mariadb); for a login by client certificate, use a direct connection.',
   },
   UNDROP_SECURE_TRANSPORT: {
     errno: 3159,
@@ -61,7 +61,7 @@ export const CLIENT_ERRORS = {
     errno: 1045,
     text: 'Access denied: the password was encrypted with a key other than that of this proxy.',
     remedy:
-      'Let the client request the key (--get-server-public-key) instead of reading the key of the server from a file, or connect with TLS.',
+      'Let the client request the key (--get-server-public-key) instead of reading it from a file, or connect with TLS.',
   },
   UNDROP_OLD_CLIENT: {
     errno: 1043,
@@ -76,8 +76,7 @@ export const CLIENT_ERRORS = {
   UNDROP_LONG_TEXT: {
     errno: 1235,
     text: 'The query was not executed, and the connection is closed: undrop must hold a query above 256 KiB that might drop a table in memory, and {why} in time.',
-    remedy:
-      'Send its statements one by one, try again later, or use a direct connection to the server.',
+    remedy: 'Send its statements one by one, try again later, or use a direct connection.',
   },
   UNDROP_NOT_UNDERSTOOD: {
     errno: 1235,
@@ -93,7 +92,7 @@ export const CLIENT_ERRORS = {
   UNDROP_TOO_MANY_PREPARED: {
     errno: 1461,
     text: '{tables} not prepared: the prepared drops of {whose} have used up the memory for them.',
-    remedy: 'Close prepared drops that are no longer needed, or send this one as a query.',
+    remedy: 'Close prepared drops, or send this one as a query.',
   },
   UNDROP_NOT_UNDONE: {
     errno: 1235,
@@ -119,19 +118,19 @@ export const CLIENT_ERRORS = {
   UNDROP_RECYCLE_SCHEMA: {
     errno: 1142,
     text: 'Table {table} was not dropped: it is {what}.',
-    remedy: 'See `undrop list`; use `undrop restore` to bring a table back.',
+    remedy: 'See `undrop list`; `undrop restore` brings a table back.',
   },
   UNDROP_RECYCLE_SCHEMA_WRITE: {
     errno: 1142,
     text: 'The statement was not executed: {why}.',
     remedy:
-      '{instead} `undrop list` shows what is held and `undrop restore` brings it back; for anything else use a direct connection to the server.',
+      '{instead} `undrop list` shows what is held, `undrop restore` brings it back; for anything else use a direct connection.',
   },
   UNDROP_RECYCLE_SCHEMA_USE: {
     errno: 1044,
     text: 'A schema of undrop itself cannot be the default schema.',
     remedy:
-      'Name it in each statement (SHOW TABLES FROM _undrop, SELECT * FROM _undrop.name) with another default schema, or none; leave it out of dumps.',
+      'Name it in each statement (SHOW TABLES FROM _undrop, SELECT * FROM _undrop.name); leave it out of dumps.',
   },
   UNDROP_CHANGED_MEANWHILE: {
     errno: 1205,
@@ -163,8 +162,8 @@ export const CLIENT_ERRORS = {
     errno: 3822,
     text: 'Held table {id} was not restored, and nothing was changed: in {schema} a live table has a CHECK of the same name ({cause}).',
     remedy:
-      'Drop the live table through undrop, which holds it too; then restore this one. ' +
-      'Or restore it into another schema (--to other.t; TO in SQL), which keeps both.',
+      'Drop the live table through undrop, which holds it too, then restore this one; ' +
+      'or restore it into another schema (--to other.t; TO in SQL), which keeps both.',
   },
   UNDROP_STATISTICS_LEFT: {
     errno: 1022,
@@ -176,23 +175,22 @@ export const CLIENT_ERRORS = {
   UNDROP_NOT_HELD: {
     errno: 1146,
     text: 'Expected held table {id} as {table}; it is not there.',
-    remedy:
-      'It was restored, collected or renamed meanwhile: `undrop list` shows which tables are held.',
+    remedy: 'It was restored, collected or renamed meanwhile: see `undrop list`.',
   },
   UNDROP_TRIGGERS_STAY: {
     errno: 1435,
-    text: 'Held table {id} was not restored, and nothing was changed: it is held as {held} with its triggers, and the server cannot move a table with triggers to another schema.',
+    text: 'Held table {id} was not restored, and nothing was changed: it is held as {held} with its triggers, and the server moves no table with triggers to another schema.',
     remedy:
-      'Restore it within its present schema: leave the schema out of --to or TO. To move it later, drop its triggers, move it, and create them again; `undrop show` has their definitions.',
+      'Restore it within its present schema: leave the schema out of --to or TO. To move it later, drop its triggers, move it, and create them again; `undrop show` has them.',
   },
   UNDROP_LEDGER_ROW: {
-    text: 'Row {id} of _undrop.ledger cannot be read, so nothing was changed: its column detached, for the foreign keys, triggers and CHECKs of the table, holds a text that undrop did not write ({cause}).',
+    text: 'Row {id} of _undrop.ledger cannot be read, so nothing was changed: its column detached holds a text that undrop did not write ({cause}).',
     remedy:
-      'Correct the column by means of the column restore_script; or set it to NULL, and the table comes back without them.',
+      'Correct it by means of the column restore_script; or set it to NULL, and the table comes back without foreign keys, triggers and CHECKs.',
   },
   UNDROP_NOT_RESTORABLE: {
     text: 'Held table {id} is in state {state}: some of its rows may be gone.',
-    remedy: 'Restore it from a backup, or rename it by hand to see which rows are left.',
+    remedy: 'Restore a backup, or rename it by hand to see which rows are left.',
   },
   UNDROP_BUSY: {
     errno: 1205,
@@ -207,9 +205,9 @@ export const CLIENT_ERRORS = {
     errno: 1146,
     text: 'No held table matches "{target}".{fate}',
     remedy:
-      '`undrop list` and SHOW DROPPED TABLES show what can be restored. Give at least 4 digits ' +
-      'of an id, the first or the last, and put a name that contains a dot in backticks. The id of ' +
-      'a drop of several tables goes to `undrop restore --drop`.',
+      '`undrop list` and SHOW DROPPED TABLES show what can be restored. Give the first or last 4 ' +
+      'digits of an id, or more; put a name with a dot in backticks. The id of a drop of several ' +
+      'tables goes to `undrop restore --drop`.',
   },
   UNDROP_AMBIGUOUS: {
     text: 'Expected {target} to match one drop, found {found}.',
@@ -218,12 +216,12 @@ export const CLIENT_ERRORS = {
   UNDROP_API_SIGN_IN: {
     errno: 1045,
     text: 'Expected an account that the server accepts, by HTTP Basic.',
-    remedy: 'Give the user and the password of an account of the MySQL or MariaDB server.',
+    remedy: 'Give the user and the password of an account of the server.',
   },
   UNDROP_API_DENIED: {
     errno: 1142,
     text: 'The server denied it to this account: {cause}.',
-    remedy: 'Sign in with an account that may do it; undo-by-sql.md lists the privileges.',
+    remedy: 'Sign in with an account that may do it; docs/undo.md lists the privileges.',
   },
   UNDROP_API_REQUEST: {
     text: 'Expected in {name} {expected}, found {found}.',
@@ -259,7 +257,7 @@ export const CLIENT_ERRORS = {
     errno: 1049,
     text: 'No dropped schema "{schema}" can be restored.{fate}',
     remedy:
-      '`undrop list` shows the tables that can be restored. UNDROP DATABASE takes the whole name and restores its newest drop; `undrop restore --schema` also takes a drop id.',
+      '`undrop list` shows what can be restored. UNDROP DATABASE takes the whole name, and restores its newest drop; `undrop restore --schema` also takes a drop id.',
   },
   UNDROP_SCHEMA_BUSY: {
     errno: 1205,
@@ -270,6 +268,6 @@ export const CLIENT_ERRORS = {
     errno: 1049,
     text: 'Held table {id} was not restored: there is no schema {schema}, or the service account has no privilege on it.',
     remedy:
-      'If the schema was dropped through undrop, restore all of it (UNDROP DATABASE, or `undrop restore --schema`); otherwise create it, or restore the table into another one (--to schema.name; TO in SQL). `undrop doctor` lists the schemas on which the account has privileges.',
+      'If the schema was dropped through undrop, restore all of it (UNDROP DATABASE, or `undrop restore --schema`); otherwise create it, or restore into another one (--to schema.name; TO in SQL). `undrop doctor` lists the schemas of the account.',
   },
 } as const satisfies Record<string, DescribedError>;

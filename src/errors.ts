@@ -1,6 +1,6 @@
 /**
  * The errors of undrop: their fields, and how a client sees them. The registry is in two files,
- * client-errors.ts and operation-errors.ts; docs/errors.md is made of them
+ * client-errors.ts and operation-errors.ts; docs/reference/errors.md is made of them
  * (`UPDATE_GOLDEN=1 npm test -- errors`).
  *
  * Invariant: a client gets the text of the registry for an `UndropError`, and UNDROP_INTERNAL with

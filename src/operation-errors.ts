@@ -19,7 +19,7 @@ export const OPERATOR_ERRORS = {
     errno: 1045,
     text: 'Access denied: the server has no such user, or undrop did not send the password, because others could read it on the way: {problem}.',
     remedy:
-      'Check the name of the user, or set UNDROP_UPSTREAM_TLS to verify-identity or verify-ca, or UNDROP_UPSTREAM_PUBLIC_KEY to the public_key.pem of the server.',
+      'Check the user, or set UNDROP_UPSTREAM_TLS to verify-identity or verify-ca, or UNDROP_UPSTREAM_PUBLIC_KEY to the public_key.pem of the server.',
   },
   UNDROP_OS_USER: {
     errno: 1045,
@@ -56,14 +56,12 @@ export const OPERATOR_ERRORS = {
   UNDROP_SYNTAX_NOT_CHECKED: {
     errno: 1461,
     text: 'Nothing was dropped: undrop prepares each drop so that the server checks it, and the server cannot prepare more statements.',
-    remedy:
-      'Raise max_prepared_stmt_count, or close prepared statements that are no longer needed.',
+    remedy: 'Raise max_prepared_stmt_count, or close prepared statements.',
   },
   UNDROP_RULE: {
     errno: 1142,
     text: '{tables} not dropped: a rule of UNDROP_RULES refuses {table}: {rule}.',
-    remedy:
-      'Ask the operator of undrop to change the rule, or to drop the table on a direct connection.',
+    remedy: 'Ask the operator of undrop to change the rule, or to drop it on a direct connection.',
   },
   UNDROP_RULE_NOT_EVALUATED: {
     errno: 1142,
@@ -115,7 +113,7 @@ export const OPERATOR_ERRORS = {
   UNDROP_NOT_SEEN: {
     text: '{tables} not dropped, still there: the service account cannot see {table}.',
     remedy:
-      'Check that its grants cover the schema (with the tier least: UNDROP_SCHEMAS; `undrop doctor` lists them); if another session has changed the table, run the statement again.',
+      'Check that its grants cover the schema (with the tier least: UNDROP_SCHEMAS; see `undrop doctor`); if another session changed the table, run the statement again.',
   },
   UNDROP_SESSION_NOT_FOUND: {
     text: '{tables} not dropped, still there: the service account cannot find your session {threadId} on its server.',
@@ -133,7 +131,7 @@ export const OPERATOR_ERRORS = {
     errno: 1045,
     text: 'The server at {server} refuses the account of the administrator: {cause}.',
     remedy:
-      'Check UNDROP_ADMIN_USER and UNDROP_ADMIN_PASSWORD, and the hosts from which that account may connect.',
+      'Check UNDROP_ADMIN_USER, UNDROP_ADMIN_PASSWORD, and from which hosts that account may connect.',
   },
   UNDROP_MISSING_RIGHT: {
     errno: 1142,
@@ -143,8 +141,7 @@ export const OPERATOR_ERRORS = {
   UNDROP_READ_ONLY: {
     errno: 1290,
     text: 'Held table {id} was not changed: this server is read-only ({cause}).',
-    remedy:
-      'Run the command on the source of this replica, which follows it; or make this server writable.',
+    remedy: 'Run the command on the source of this replica, or make this server writable.',
   },
   UNDROP_SERVER_READ_ONLY: {
     errno: 1290,
@@ -159,7 +156,7 @@ export const OPERATOR_ERRORS = {
     errno: 1045,
     text: 'The account {account} existed already: it now has the privileges of the tier {tier}, its password was not changed, and the server at {server} refuses UNDROP_PASSWORD: {cause}.',
     remedy:
-      'Set UNDROP_PASSWORD to the password of the account, or change the password of the account: ALTER USER … IDENTIFIED BY (MySQL 5.6: SET PASSWORD).',
+      'Set UNDROP_PASSWORD to the password of the account, or change that one: ALTER USER … IDENTIFIED BY (MySQL 5.6: SET PASSWORD).',
   },
   UNDROP_LISTEN: {
     text: 'Could not listen on {address}: {cause}.',
@@ -168,7 +165,7 @@ export const OPERATOR_ERRORS = {
   UNDROP_ADMIN_LISTEN: {
     text: 'Could not listen on {address} for /healthz, /readyz and /metrics: {cause}.',
     remedy:
-      'Choose a free address with UNDROP_ADMIN_LISTEN, a different one for each proxy of a machine, or leave it empty to serve none of them.',
+      'Choose a free address with UNDROP_ADMIN_LISTEN, another for each proxy of a machine, or leave it empty.',
   },
   UNDROP_WORKER: {
     text: 'A process could not serve: {cause}',
@@ -189,12 +186,12 @@ export const OPERATOR_ERRORS = {
   },
   UNDROP_TORN: {
     text: 'Nothing was changed: table {table} is torn, because the server was killed during its RENAME, and only some of its partitions have the hold name.',
-    remedy: 'Repair it as described in docs/what-if.md, "A partitioned table is torn".',
+    remedy: 'Repair it as described in docs/runbook.md, "A partitioned table is torn".',
   },
   UNDROP_DEMO_NO_SERVER: {
     text: 'No throwaway server could be started here: {problems}.',
     remedy:
-      'Set UNDROP_UPSTREAM to a server of your own, or install mysqld or mariadbd, or start docker or podman.',
+      'Set UNDROP_UPSTREAM to a server of your own, install mysqld or mariadbd, or start docker or podman.',
   },
   UNDROP_DEMO_STEP: {
     text: 'The throwaway server could not be prepared; `{step}` failed: {cause}.',
@@ -220,17 +217,17 @@ export const UPSTREAM_ERRORS = {
   UNDROP_HOLD_FAILED: {
     text: '{tables} not dropped, still there: undrop could not hold it: {cause}.',
     remedy:
-      'Repair the cause (a trigger with an error in its body: DROP TRIGGER; a discarded tablespace: IMPORT TABLESPACE); if another session has a table locked, try again; if the rows are not needed, drop the table on a direct connection.',
+      'Repair the cause (a trigger with an error: DROP TRIGGER; a discarded tablespace: IMPORT TABLESPACE); if a session has a table locked, try again; if the rows are not needed, drop it on a direct connection.',
   },
   UNDROP_KEYS_LEFT: {
     text: '{tables} held, but a foreign key still binds it to a live table and may change its rows: {why}.',
     remedy:
-      'End the session that has one of the tables locked: undrop keeps trying to detach the foreign key. `undrop restore` brings the table back.',
+      'End the session that has one of the tables locked: undrop keeps trying to detach the key. `undrop restore` brings the table back.',
   },
   UNDROP_SCHEMA_IN_BETWEEN: {
     text: 'Schema {schema} was not dropped, but some of its tables are still held: {why}.',
     remedy:
-      'Nothing is lost, and undrop keeps trying to put them back; `undrop list` shows what is held, and `undrop restore` brings it back.',
+      'Nothing is lost, and undrop keeps trying to put them back; `undrop list` shows them, and `undrop restore` brings them back.',
   },
   UNDROP_FATE_UNKNOWN: {
     text: '{tables} dropped, or not: the connection to the server broke during the statement ({cause}).',
@@ -238,7 +235,7 @@ export const UPSTREAM_ERRORS = {
   },
   UNDROP_SERVICE_FAILED: {
     text: 'The service account could not {step} on {server}: {cause}.',
-    remedy: 'Check UNDROP_USER, its password and its grants, and that the server is reachable.',
+    remedy: 'Check UNDROP_USER, its password and grants, and that the server is reachable.',
   },
   UNDROP_DEADLINE: {
     text: 'The server {server} did not answer the service connection within {deadlineMs} ms.',
@@ -246,8 +243,7 @@ export const UPSTREAM_ERRORS = {
   },
   UNDROP_NOT_COLLECTOR: {
     text: 'This proxy no longer has the collector lock of the server.',
-    remedy:
-      'No action needed: another proxy collects, or this one will when it gets the lock again.',
+    remedy: 'No action needed: another proxy collects, or this one will again.',
   },
 } as const satisfies Record<string, DescribedError>;
 

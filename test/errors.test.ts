@@ -1,4 +1,4 @@
-/** The error registry: what a client sees of an error, and the page docs/errors.md. */
+/** The error registry: what a client sees of an error, and the page docs/reference/errors.md. */
 import { describe, expect, test } from '@jest/globals';
 import { ERRORS, type ErrorEntry, type Fault, toClientError, UndropError } from '../src/errors.js';
 import { expectPage } from './support/page.js';
@@ -39,32 +39,46 @@ describe('what a client sees', () => {
   });
 });
 
-const ACTORS: Readonly<Record<Fault, string>> = {
-  client: 'the client',
-  upstream: 'the administrator of the server',
-  operator: 'the operator of undrop',
-  us: 'the developers of undrop',
+const SECTIONS: Readonly<Record<Fault, string>> = {
+  client: 'For the client',
+  operator: 'For the operator of undrop',
+  upstream: 'For the administrator of the server',
+  us: 'For the developers of undrop',
 };
 
-test('docs/errors.md is made of the registry', () => {
+test('docs/reference/errors.md is made of the registry', () => {
   const entries: readonly (readonly [string, ErrorEntry])[] = Object.entries(ERRORS);
-  const sections = entries
-    .toSorted(([a], [b]) => (a < b ? -1 : 1))
-    .map(
-      ([code, { errno, sqlState, fault, text, remedy }]) =>
-        `## ${code}\n\n` +
-        `\`ERROR ${errno} (${sqlState})\` · for ${ACTORS[fault]}\n\n` +
-        `${asText(text)}\n\n**What to do.** ${asText(remedy)}\n`,
-    );
+  const sections = Object.entries(SECTIONS).map(([fault, title]) => {
+    const own = entries
+      .filter(([, entry]) => entry.fault === fault)
+      .toSorted(([a], [b]) => (a < b ? -1 : 1))
+      .map(
+        ([code, { errno, sqlState, text, remedy }]) =>
+          `### ${code}\n\n${numbered(errno, sqlState)}${asText(text)}\n${remedyOf(remedy)}`,
+      );
+    return `## ${title}\n\n${own.join('\n')}`;
+  });
   expectPage(
-    'docs/errors.md',
-    '# Errors\n\n' +
-      'The errors of undrop itself. All other errors that a client gets are those of the server,\n' +
-      'unchanged. A client sees the code at the start of the text; `{…}` stands for a value.\n' +
-      'Generated from `src/client-errors.ts` and `src/operation-errors.ts` by `UPDATE_GOLDEN=1 npm test -- errors`.\n\n' +
-      sections.join('\n'),
+    'docs/reference/errors.md',
+    `# Errors
+
+<!-- generated: test/errors.test.ts -->
+
+The errors of undrop itself, by the side that has to act; all others are the server's, unchanged. A client gets the code at the start of the text.
+Errno and SQLSTATE are 1105/HY000 where no others are given; \`{…}\` stands for a value, and the second paragraph for the remedy.
+
+${sections.join('\n')}`,
   );
 });
+
+function numbered(errno: number, sqlState: string): string {
+  return errno === 1105 ? '' : `**${errno}/${sqlState}** `;
+}
+
+/** A remedy that is a value alone stands in the message only. */
+function remedyOf(remedy: string): string {
+  return /^\{\w+\}$/.test(remedy) ? '' : `\n${asText(remedy)}\n`;
+}
 
 /** Names in angle brackets and the like are no markup. */
 function asText(text: string): string {

@@ -1,7 +1,12 @@
-/** The links of README and docs: each relative one leads to a file, each anchor to a heading. */
+/**
+ * The links of README and docs: each relative one leads to a file, each anchor to a heading; each
+ * page has its place in the site; and pages are Markdown alone, as the site shows HTML as text.
+ */
 import { existsSync } from 'node:fs';
-import { posix } from 'node:path';
+import { join, posix } from 'node:path';
+import { pathToFileURL } from 'node:url';
 import { expect, test } from '@jest/globals';
+import { projectFolder } from './support/folders.js';
 import { listFiles, readText } from './support/source-file.js';
 
 const pages = [...listFiles('.', ['.md'], { deep: false }), ...listFiles('docs', ['.md'])];
@@ -23,10 +28,30 @@ test('a page that is packed links to packed files alone', () => {
     ['README.md', 'LICENSE', ...files].some((path) => isIn(file, path)) &&
     !files.some((path) => path.startsWith('!') && isIn(file, path.slice(1)));
   const packed = pages.filter(isPacked);
-  expect(packed).toContain('docs/what-if.md');
-  expect(packed).not.toContain('docs/testing.md');
+  expect(packed).toContain('docs/runbook.md');
+  expect(packed).not.toContain('docs/inside/contributing.md');
   const dead = packed.flatMap(linksOf).filter(({ file }) => !isPacked(file));
   expect(dead.map(({ page, target }) => `${page}: ${target}`)).toEqual([]);
+});
+
+test('every page is in the menu of the site', async () => {
+  const path = join(projectFolder, 'docs/.vitepress/config.mjs');
+  const { PAGES } = (await import(pathToFileURL(path).href)) as {
+    readonly PAGES: Readonly<Record<string, Readonly<Record<string, string>>>>;
+  };
+  const inMenu = Object.values(PAGES).flatMap((group) => Object.values(group));
+  const others = listFiles('docs', ['.md'])
+    .map((page) => page.slice('docs/'.length))
+    .filter((page) => page !== 'index.md' && !inMenu.includes(page));
+  expect(others).toEqual([]);
+});
+
+test('no page of docs has HTML, but for comments', () => {
+  const wrong = listFiles('docs', ['.md']).flatMap((page) => {
+    const text = withoutCode(readText(page)).replaceAll(/<!--.*?-->|`[^`]*`/gs, '');
+    return (text.match(/<\/?[a-z][^>]*>/g) ?? []).map((tag) => `${page}: ${tag}`);
+  });
+  expect(wrong).toEqual([]);
 });
 
 interface Link {

@@ -23,7 +23,9 @@ describe('the packages', () => {
   test('systemd waits longer than a service drains, and knows how it is reloaded', () => {
     const unit = readText('packaging/undrop.service');
     const stopS = Number(/^TimeoutStopSec=(\d+)s$/m.exec(unit)?.[1]);
-    const drain = /`UNDROP_DRAIN_TIMEOUT` \|.*?\| `(\d+)s` \|/.exec(readText('docs/settings.md'));
+    const drain = /`UNDROP_DRAIN_TIMEOUT` \|`(\d+)s` \|/.exec(
+      readText('docs/reference/settings.md'),
+    );
     expect(stopS).toBeGreaterThan(2 * Number(drain?.[1]));
     expect(unit).toContain('\nExecReload=/usr/bin/undrop reload --config /etc/undrop/undrop.conf\n');
     expect(unit).toContain('\nRestartPreventExitStatus=2\n');
@@ -68,7 +70,7 @@ describe('the image and the chart', () => {
   test('each variable of the chart is a setting', () => {
     const used =
       readText('deploy/helm/undrop/templates/deployment.yaml').match(/UNDROP_\w+/g) ?? [];
-    const settings = readText('docs/settings.md');
+    const settings = readText('docs/reference/settings.md');
     expect(used.length).toBeGreaterThan(8);
     expect(used.filter((name) => !settings.includes(`\`${name}\``))).toEqual([]);
   });

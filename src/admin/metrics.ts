@@ -1,6 +1,6 @@
 /**
  * Every metric, once: its name by Prometheus' conventions, its labels, its meaning, and the source
- * of its values. `/metrics` (exposition.ts) and the page docs/metrics.md are made of this table
+ * of its values. `/metrics` (exposition.ts) and the page docs/reference/metrics.md are made of it
  * (`UPDATE_GOLDEN=1 npm test -- admin/metrics`).
  */
 import { ERRORS, type ErrorEntry } from '../errors.js';
@@ -171,7 +171,7 @@ export const METRICS: Readonly<Record<string, Metric>> = {
   },
   undrop_sessions_untracked_total: {
     ...COUNTED,
-    help: 'Sessions in which undrop could not follow the responses: it relays them, and refuses their drops.',
+    help: 'Sessions whose responses undrop could not follow: it relays them, and refuses their drops.',
     values: ({ counters }) => [[counters.sessionsUntracked]],
   },
   undrop_logins_total: {
@@ -191,12 +191,12 @@ export const METRICS: Readonly<Record<string, Metric>> = {
   },
   undrop_login_seconds: {
     ...TIMED,
-    help: 'The time from the connection of a client to the end of its login, with the times of the client and of the server.',
+    help: 'Time from the connection of a client to the end of its login, client and server included.',
     values: (from) => histogram(from, 'login'),
   },
   undrop_webhook_events_total: {
     ...COUNTED,
-    help: 'Events for each URL of UNDROP_WEBHOOK: sent; lost, because they were given up or too many waited.',
+    help: 'Events for each URL of UNDROP_WEBHOOK: sent; lost, because given up or too many waited.',
     labels: ['outcome'],
     values: ({ counters }) => [
       [counters.webhookSent, 'sent'],
@@ -214,22 +214,22 @@ export const METRICS: Readonly<Record<string, Metric>> = {
   },
   undrop_relay_seconds: {
     ...TIMED,
-    help: 'The time that undrop takes to pass on a command and the first bytes of its response; of one command in 61. The wait for the event loop, which comes on top on a busy machine, is the next metric, and TLS is not in it.',
+    help: 'Time that undrop takes to pass on a command and the first bytes of its response, of one command in 61; without TLS and the wait for the event loop.',
     values: (from) => histogram(from, 'relay'),
   },
   undrop_event_loop_delay_seconds: {
     ...MEASURED,
-    help: 'The longest delay of the event loop in the last second, of the worst process: the time that the relay adds to a query.',
+    help: 'Longest delay of the event loop in the last second, of the worst process; it adds to the time of a query.',
     values: ({ counters }) => [[counters.loopDelayMsMax / 1_000]],
   },
   undrop_answers_total: {
     ...COUNTED,
-    help: 'Packets of clients that undrop handled itself: drops, and statements that it answers.',
+    help: 'Packets that undrop handled itself: drops, and statements that it answers.',
     values: ({ counters }) => [[counters.answersTotal]],
   },
   undrop_answers_seconds_total: {
     ...COUNTED,
-    help: 'The time that undrop took for them, in total.',
+    help: 'Total time for them.',
     values: ({ counters }) => [[counters.answersMs / 1_000]],
   },
   undrop_held_total: {
@@ -240,13 +240,13 @@ export const METRICS: Readonly<Record<string, Metric>> = {
   },
   undrop_drop_seconds: {
     ...TIMED,
-    help: 'The time from a statement that dropped tables to its answer, by the statement; without texts of several statements.',
+    help: 'Time from a statement that dropped tables to its answer; without texts of several statements.',
     labels: ['how'],
     values: (from) => histogram(from, 'drop', 'how'),
   },
   undrop_refused_total: {
     ...COUNTED,
-    help: 'Statements that undrop refused, by the code of their error (docs/errors.md).',
+    help: 'Refused statements, by the code of the error (docs/reference/errors.md).',
     labels: ['code'],
     values: (from) => audited(from, 'refused'),
   },
@@ -259,7 +259,7 @@ export const METRICS: Readonly<Record<string, Metric>> = {
   },
   undrop_passed_on_total: {
     ...COUNTED,
-    help: 'Drops that undrop passed to the server: by a rule, by the hint destroy, or by UNDROP_MODE=observe.',
+    help: 'Drops passed to the server by a rule, by the hint destroy, or by UNDROP_MODE=observe.',
     labels: ['why'],
     values: (from) =>
       ['native', 'destroyed', 'observed'].map((event) => [sumOf(from, event), event]),
@@ -291,7 +291,7 @@ export const METRICS: Readonly<Record<string, Metric>> = {
   },
   undrop_tls_not_after_timestamp_seconds: {
     ...MEASURED,
-    help: 'When a certificate of this proxy expires, by what it is for: clients, console, or upstream, which it shows the server.',
+    help: 'When a certificate of this proxy expires: for clients, for the console, or upstream, for the server.',
     labels: ['use'],
     values: ({ certificates }) =>
       certificates.map(({ name, validTo }) => [Date.parse(validTo) / 1_000, name]),
@@ -303,7 +303,7 @@ export const METRICS: Readonly<Record<string, Metric>> = {
   },
   undrop_collector_leader: {
     ...MEASURED,
-    help: 'Whether this proxy is the collector; of all proxies of a server one is. Only that one reports the metrics below.',
+    help: 'Whether this proxy is the collector; one of all proxies of a server is. Only that one reports the metrics below.',
     values: ({ collector }) => flag(collector.leads),
   },
   undrop_collector_last_look_timestamp_seconds: {
@@ -340,7 +340,7 @@ export const METRICS: Readonly<Record<string, Metric>> = {
   },
   undrop_limits_used_ratio: {
     ...MEASURED,
-    help: 'The used share of UNDROP_MAX_BYTES, UNDROP_MAX_TABLES or UNDROP_MIN_FREE, whichever is the highest; above 1, tables are removed early, once UNDROP_MIN_HOLD is over.',
+    help: 'Used share of UNDROP_MAX_BYTES, UNDROP_MAX_TABLES or UNDROP_MIN_FREE, the highest of them; above 1, tables are removed early, after UNDROP_MIN_HOLD.',
     values: ({ collector }) => known(collector.room?.used),
   },
   undrop_free_bytes: {
@@ -355,7 +355,7 @@ export const METRICS: Readonly<Record<string, Metric>> = {
   },
   undrop_due_bytes: {
     ...MEASURED,
-    help: 'Size of the tables in HOLD by the days until they are due: 0 is today (UTC), 7 a week or more; without pinned ones.',
+    help: 'Size of the tables in HOLD by days until they are due: 0 is today (UTC), 7 a week or more; without pinned ones.',
     labels: ['days'],
     values: ({ collector }) => byState(collector.ledger?.dueBytes),
   },
@@ -371,7 +371,7 @@ export const METRICS: Readonly<Record<string, Metric>> = {
   },
   undrop_server_drops_total: {
     ...COUNTED,
-    help: 'DROP TABLE and DROP DATABASE that reached the server without undrop, since this proxy collects; an estimate, up to a minute late: those that the server counted, less those that the proxies sent. Without temporary tables, except on MySQL before 8.0 or with performance_schema off; commands of undrop without a proxy (`undrop gc`) count.',
+    help: 'DROP TABLE and DROP DATABASE that reached the server without undrop, since this proxy collects: an estimate, up to a minute late. Temporary tables count on MySQL before 8.0 or with performance_schema off; `undrop gc` counts.',
     values: ({ collector }) => known(collector.dropsElsewhere),
   },
   undrop_next_expiry_timestamp_seconds: {
@@ -421,12 +421,12 @@ export const METRICS: Readonly<Record<string, Metric>> = {
   },
   undrop_purge_chunks_total: {
     ...COUNTED,
-    help: 'Chunks in which rows were deleted in PURGE.',
+    help: 'Chunks of rows deleted in PURGE.',
     values: ({ collector }) => [[collector.chunks]],
   },
   undrop_purge_chunks_seconds_total: {
     ...COUNTED,
-    help: 'The time that these chunks took, in total.',
+    help: 'Total time of these chunks.',
     values: ({ collector }) => [[collector.chunksMs / 1_000]],
   },
 };

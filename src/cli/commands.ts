@@ -48,7 +48,7 @@ interface ServerCommand<K extends SettingKey> extends Described {
 
 const JSON_FLAG = { type: 'boolean', default: false, describe: 'print JSON' } as const;
 
-const WHAT = 'a table, schema.table, an id or the first or last 4 or more digits of one';
+const WHAT = 'a table, schema.table, or an id (its first or last 4 digits or more)';
 const TIME = 'ISO 8601 (UTC), HH:MM of today in UTC, or a duration like 2h for two hours ago';
 
 /** Which drops: by whom, where and when. */
@@ -59,7 +59,10 @@ const SINCE = {
 } as const;
 const FILTERS = {
   ...SINCE,
-  until: { type: 'string', describe: `only tables dropped up to this time: ${TIME}` },
+  until: {
+    type: 'string',
+    describe: 'only tables dropped up to this time, in the words of --since',
+  },
 } as const;
 const DROP = {
   type: 'string',
@@ -76,7 +79,7 @@ export const COMMANDS: readonly Command[] = [
       check: {
         type: 'boolean',
         describe:
-          'only check whether it would start and hold drops; exits with 0 if so, 1 if there are warnings, 2 if it would not start',
+          'only check whether it would start and hold drops; exits with 0 if so, 1 with warnings, 2 if not',
       },
       json: { type: 'boolean', implies: 'check', describe: 'with --check: print JSON' },
     },
@@ -85,7 +88,7 @@ export const COMMANDS: readonly Command[] = [
         'UNDROP_UPSTREAM=db:3306 UNDROP_USER=undrop UNDROP_PASSWORD_FILE=/run/secrets/pw $0 serve',
         'in front of db, on 127.0.0.1:3307',
       ],
-      ['$0 serve --check --config undrop.conf', 'check the settings, the files and the server'],
+      ['$0 serve --check --config undrop.conf', 'check settings, files and server'],
     ],
     takesSignals: true,
     run: async (flags, shell) => {
@@ -94,18 +97,14 @@ export const COMMANDS: readonly Command[] = [
       return (await import('./commands/check.js')).runCheck(flags, shell);
     },
   },
-  ofService(
-    'reload',
-    'have a running service read its settings, and start its program, anew; no session ends',
-    {
-      force: {
-        type: 'boolean',
-        default: false,
-        describe: 'if two reloads have left sessions in old processes, end the oldest',
-      },
+  ofService('reload', 'reload the settings and the program of a running service; no session ends', {
+    force: {
+      type: 'boolean',
+      default: false,
+      describe: 'end the oldest, if two reloads have left sessions in old processes',
     },
-  ),
-  ofService('drain', 'have /readyz of a running service answer 503, while all goes on'),
+  }),
+  ofService('drain', 'let /readyz of a running service answer 503; sessions go on'),
   ofService('undrain', 'end what `undrop drain` began'),
   onServer({
     usage: 'pause',
@@ -138,7 +137,7 @@ export const COMMANDS: readonly Command[] = [
       'dry-run': { type: 'boolean', default: false, describe: 'only print what would be done' },
       json: JSON_FLAG,
     },
-    examples: [['$0 gc --once --dry-run', 'list the tables that are due, and their next states']],
+    examples: [['$0 gc --once --dry-run', 'list the tables that are due']],
     load: async () => (await import('./commands/gc.js')).runGc,
   }),
   {
@@ -158,17 +157,17 @@ export const COMMANDS: readonly Command[] = [
   },
   onServer({
     usage: 'list [name]',
-    describe: 'list what was dropped and is held: a line for each statement, the newest first',
+    describe: 'list what is held: a line for each statement, the newest first',
     keys: ACCOUNT_KEYS,
     positionals: {
-      name: { type: 'string', describe: 'only drops of this table or schema, or with this id' },
+      name: { type: 'string', describe: 'only drops of this table or schema, or this id' },
     },
     options: {
       tables: { type: 'boolean', default: false, describe: 'a line for each table' },
       all: {
         type: 'boolean',
         default: false,
-        describe: 'all tables: also those no longer held, or not in the ledger',
+        describe: 'also tables no longer held, or not in the ledger',
       },
       drop: DROP,
       like: { type: 'string', describe: 'only tables whose name matches, as in SHOW TABLES LIKE' },
@@ -186,7 +185,6 @@ export const COMMANDS: readonly Command[] = [
     },
     examples: [
       ['$0 list', 'what can be restored, and until when'],
-      ['$0 list orders', 'the drops of tables of that name'],
       ['$0 list --dropped-by deploy --since 14:00', 'what deploy dropped since 14:00 UTC'],
       ['$0 list --tables --sort size', 'largest tables first'],
     ],
@@ -207,7 +205,7 @@ export const COMMANDS: readonly Command[] = [
       json: JSON_FLAG,
     },
     examples: [
-      ['$0 show 0193a1', 'who dropped it, how, and what is restored with it'],
+      ['$0 show 0193a1', 'who dropped it, and what comes back with it'],
       ['$0 show shop.orders --rows 10', 'some of its rows'],
       ['$0 show shop.orders --sql | mysql', 'back without undrop'],
     ],
@@ -225,12 +223,12 @@ export const COMMANDS: readonly Command[] = [
       swap: {
         type: 'boolean',
         default: false,
-        describe: 'if the name is taken, hold the table that has it, in the same RENAME',
+        describe: 'hold the table that has the name, in the same RENAME',
       },
       keys: {
         type: 'boolean',
         default: false,
-        describe: 'add foreign keys also where another table has the name of the parent now',
+        describe: 'add foreign keys also if another table has the name of the parent',
       },
       drop: DROP,
       ...FILTERS,
@@ -244,10 +242,10 @@ export const COMMANDS: readonly Command[] = [
     examples: [
       ['$0 restore shop.orders', 'under its own name'],
       ['$0 restore 0193a1 --to shop.orders_old', 'by its id, under another name'],
-      ['$0 restore shop.orders --swap', 'in exchange for the table that has the name now'],
+      ['$0 restore shop.orders --swap', 'in exchange for the live table'],
       ['$0 restore --dropped-by deploy --since 14:00 --dry-run', 'print what would be restored'],
       ['$0 restore --drop 0193a1', 'all tables of one statement'],
-      ['$0 restore --schema shop', 'a dropped schema, with views, routines and events'],
+      ['$0 restore --schema shop', 'with views, routines and events'],
     ],
     load: async () => (await import('./commands/restore.js')).runRestore,
   }),
@@ -269,8 +267,8 @@ export const COMMANDS: readonly Command[] = [
     },
     examples: [
       ['$0 hold shop.orders --for 30d', '30 days from now on'],
-      ['$0 hold 0193a1 --pin', 'without an end; `--for` unpins it'],
-      ['$0 hold --dropped-by deploy --since 14:00 --for 30d', 'all that deploy dropped since'],
+      ['$0 hold 0193a1 --pin', 'without an end; --for unpins it'],
+      ['$0 hold --dropped-by deploy --since 14:00 --for 30d', 'all that deploy dropped'],
     ],
     load: async () => (await import('./commands/change-holds.js')).runHold,
   }),
@@ -323,7 +321,7 @@ export const COMMANDS: readonly Command[] = [
     describe: 'check the server and the privileges of the service account',
     keys: DOCTOR_KEYS,
     options: { json: JSON_FLAG },
-    examples: [['$0 doctor', 'list missing privileges, and the effect of each']],
+    examples: [['$0 doctor', 'list missing privileges']],
     load: async () => (await import('./commands/doctor.js')).runDoctor,
   }),
   onServer({
@@ -335,14 +333,18 @@ export const COMMANDS: readonly Command[] = [
       remove: { type: 'boolean', default: false, describe: 'remove all that is held for good' },
       yes: { type: 'boolean', default: false, describe: 'do not ask for confirmation' },
     },
-    examples: [['$0 uninstall', 'show what is held; without any of it, drop the schemas']],
+    examples: [['$0 uninstall', 'drop the schemas, if nothing is held']],
     load: async () => (await import('./commands/uninstall.js')).runUninstall,
   }),
   {
     usage: 'demo',
-    describe:
-      'run a throwaway server with the proxy in front; with --tour, in a second terminal: show what it does',
-    options: { tour: { type: 'boolean', describe: 'show what undrop does, without a client' } },
+    describe: 'run a throwaway server with the proxy in front',
+    options: {
+      tour: {
+        type: 'boolean',
+        describe: 'in a second terminal: show what undrop does, without a client',
+      },
+    },
     run: async (flags, shell) => {
       const { runTourCommand, runDemoCommand } = await import('./commands/start.js');
       return flags['tour'] === true ? runTourCommand(shell) : runDemoCommand(shell);

@@ -1,6 +1,6 @@
 /**
  * Every setting, once: its unit, range, default and meaning. The command line, the checks and the
- * page docs/settings.md are made of this table; `hold` is UNDROP_HOLD in the environment.
+ * page docs/reference/settings.md are made of this table; `hold` is UNDROP_HOLD in the environment.
  */
 import { parseWindow, WINDOW_EXPECTED, type Window } from '../duration.js';
 import { NEWS_KINDS, type NewsKind } from '../news.js';
@@ -39,16 +39,15 @@ export const SETTINGS = {
   listenMode: setting<number>({
     default: '0660',
     expected: 'three or four octal digits',
-    meaning:
-      'the mode of the unix socket files of UNDROP_LISTEN, which decides who may connect to them',
+    meaning: 'the mode of the unix sockets of UNDROP_LISTEN: who may connect to them',
     parse: (text) => (/^0?[0-7]{3}$/.test(text) ? Number.parseInt(text, 8) : null),
   }),
   controlSocket: setting<string>({
     default: 'auto',
     expected: 'auto, none, or the path of a unix socket',
     meaning:
-      'where a running service takes `undrop reload`, `undrop drain` and `undrop undrain`, from its ' +
-      'own OS account and root only; auto: a file in the folder for temporary files, by account and port',
+      'where a running service takes `undrop reload`, `drain` and `undrain`, from its own OS account ' +
+      'and root only; auto: a file in the folder for temporary files, by account and port',
     parse: (text) => (text === '' ? null : text),
   }),
   upstream: addresses(3306, {
@@ -61,18 +60,17 @@ export const SETTINGS = {
     default: null,
     expected: 'a user name',
     meaning:
-      'the service account: with it undrop records, relocates, collects and restores tables on connections of its own',
+      'the service account, with which undrop records, relocates, collects and restores tables',
   }),
   password: anyText({ expected: 'a password', meaning: 'the password of the service account' }),
   passwordFile: anyText({
     expected: 'the path of a file',
-    meaning:
-      'a file with the password of the service account (a newline at the end is cut), read again for each connection; wins over UNDROP_PASSWORD',
+    meaning: 'a file with that password, read for each connection; wins over UNDROP_PASSWORD',
   }),
   tier: choice(['full', 'managed', 'least'], {
     default: 'managed',
     meaning:
-      'the privileges that `undrop init` grants to the service account: full grants all of them, managed leaves out those that managed servers do not grant, least grants them on UNDROP_SCHEMAS alone',
+      'the privileges that `undrop init` grants to the service account: full, all; managed, without those that managed servers do not grant; least, on UNDROP_SCHEMAS alone',
   }),
   schemas: setting<readonly string[]>({
     default: '',
@@ -84,7 +82,7 @@ export const SETTINGS = {
   accountHost: anyText({
     expected: 'the host of an account, as the server writes it',
     meaning:
-      'the host from which the service account may log in, for `undrop init`; default: the host of `undrop init`, as the server sees it',
+      'for `undrop init`: the host from which the service account may log in; default: its own, as the server sees it',
   }),
   adminUser: someText({
     default: 'root',
@@ -97,8 +95,7 @@ export const SETTINGS = {
   }),
   adminPasswordFile: anyText({
     expected: 'the path of a file',
-    meaning:
-      'a file with the password of UNDROP_ADMIN_USER (a newline at the end is cut); wins over UNDROP_ADMIN_PASSWORD',
+    meaning: 'a file with that password; wins over UNDROP_ADMIN_PASSWORD',
   }),
   tls: choice(['off', 'offered', 'required'], {
     default: 'offered',
@@ -108,7 +105,7 @@ export const SETTINGS = {
   tlsCert: anyText({
     expected: 'the path of a PEM file, the certificate first, then its chain',
     meaning:
-      'the certificate that undrop presents to clients; without it, undrop creates a self-signed one at each start and keeps it in memory',
+      'the certificate for clients; without it, undrop creates a self-signed one at each start',
   }),
   tlsKey: anyText({
     expected: 'the path of a PEM file without a passphrase',
@@ -119,18 +116,18 @@ export const SETTINGS = {
     {
       default: 'as-client',
       meaning:
-        'TLS with the server, in the words of ssl-mode: as-client uses it if the client does and the server offers it; preferred, if the server offers it; required, always; verify-ca also checks the certificate of the server against UNDROP_UPSTREAM_CA; verify-identity also checks that it names the host of UNDROP_UPSTREAM. Over a unix socket, only the last three use TLS',
+        'TLS with the server: as-client, if the client uses it and the server offers it; preferred, if the server offers it; required, always; verify-ca also checks its certificate against UNDROP_UPSTREAM_CA; verify-identity also checks that it names the host of UNDROP_UPSTREAM. Over a unix socket, only the last three use TLS',
     },
   ),
   upstreamCa: anyText({
     expected: 'the path of a PEM file',
     meaning:
-      'the certificate authorities for verify-ca and verify-identity; without it, those that Node.js trusts',
+      'the certificate authorities for verify-ca and verify-identity; default: those that Node.js trusts',
   }),
   upstreamCert: anyText({
     expected: 'the path of a PEM file, the certificate first, then its chain',
     meaning:
-      'the client certificate that undrop presents to the server (REQUIRE X509), in the sessions of all clients and of the service account',
+      'the client certificate that undrop presents to the server (REQUIRE X509), for all clients and the service account',
   }),
   upstreamKey: anyText({
     expected: 'the path of a PEM file without a passphrase',
@@ -140,28 +137,28 @@ export const SETTINGS = {
     default: 'auto',
     expected: 'auto, ask, or the path of a PEM file',
     meaning:
-      'the RSA key of the server, which encrypts a password (caching_sha2_password) where undrop has no TLS with the server: that of a client with TLS, and that of the service account. auto requests the key from a server on this machine only; ask trusts any key that the server sends and, for the service account, any TLS',
+      'the RSA key of the server, which encrypts passwords (caching_sha2_password) without TLS to the server: those of clients with TLS, and that of the service account. auto requests it from a server on this machine only; ask trusts any key that the server sends and, for the service account, any TLS',
   }),
   lendOsUser: choice(['off', 'on'], {
     default: 'off',
     meaning:
-      'for a server on a unix socket: on lets every client log in, without a password, to the accounts that the server opens to the OS user of undrop (by unix_socket or auth_socket); off refuses such logins, and undrop does not start if it finds such an account',
+      'for a server on a unix socket: on lets every client log in, without a password, to accounts of the OS user of undrop (unix_socket, auth_socket); off refuses such logins, and undrop does not start if it finds such an account',
   }),
   lendTls: choice(['off', 'on'], {
     default: 'off',
     meaning:
-      'for a server reached by TLS or over a unix socket: on lets clients without TLS log in to accounts with REQUIRE SSL and pass require_secure_transport, and lets any client log in, by UNDROP_UPSTREAM_CERT, to accounts that require a certificate; off refuses those logins, as the server would',
+      'for a server reached by TLS or a unix socket: on lets clients without TLS pass REQUIRE SSL and require_secure_transport, and any client log in, by UNDROP_UPSTREAM_CERT, to accounts that require a certificate; off refuses those logins, as the server would',
   }),
   mode: choice(['hold', 'observe', 'off', 'replay'], {
     default: 'hold',
     meaning:
-      "hold: undrop holds dropped tables; observe: the server drops them, and the log shows what would have been held; off: undrop passes everything on; replay: as off, and also writes to undrop's own schemas, while undrop itself writes nothing (to load the output of mysqlbinlog into a server of its own).",
+      "hold: undrop holds dropped tables; observe: the server drops them, and the log shows what would have been held; off: undrop passes everything on; replay: as off, also writes to undrop's own schemas, and undrop writes nothing (to load the output of mysqlbinlog into a server of its own)",
   }),
   rules: setting<readonly Rule[]>({
     default: '',
     expected: RULES_EXPECTED,
     meaning:
-      'which tables are held for how long, dropped by the server at once, or not dropped; the first rule that matches applies (docs/policy.md)',
+      'which tables are held for how long, destroyed at once, or not dropped; the first match applies (docs/protect.md)',
     parse: (text) => {
       const { rules, problems } = parseRules(text);
       return problems.length === 0 ? rules : null;
@@ -172,13 +169,13 @@ export const SETTINGS = {
   allowDestroy: choice(['off', 'users'], {
     default: 'off',
     meaning:
-      'users allows every user who may drop a table to drop it at once (by the hints destroy and now), or to hold it for less than UNDROP_MIN_HOLD; off refuses such hints',
+      'users lets every user who may drop a table destroy it at once (hints destroy and now), or hold it for less than UNDROP_MIN_HOLD; off refuses such hints',
   }),
   protect: setting<readonly (typeof PROTECTIONS)[number][]>({
     default: PROTECTED.join(','),
     expected: `a list of ${PROTECTIONS.join(', ')}; or none`,
     meaning:
-      'the statements that never destroy a table or its partitions; statements that are left out go to the server unchanged',
+      'the statements that never destroy a table or its partitions; others go to the server unchanged',
     parse: (text) => (text.toLowerCase() === 'none' ? [] : listOf(oneOf(PROTECTIONS))(text)),
   }),
   requireIdle: noneOr(
@@ -186,12 +183,12 @@ export const SETTINGS = {
       default: 'none',
       min: '1s',
       meaning:
-        'undrop refuses a DROP TABLE or DROP DATABASE if a table was read or written within this time, as far as the server reports it, unless the statement has the hint insist (docs/policy.md)',
+        'undrop refuses to drop a table that was read or written within this time, as far as the server reports it, but for the hint insist (docs/protect.md)',
     }),
   ),
   note: choice(['info', 'off'], {
     default: 'info',
-    meaning: 'whether the info text of the OK packet of a drop says how to undo it, and until when',
+    meaning: 'whether the OK packet of a drop says how to undo it, and until when',
   }),
   lifecycle: setting<readonly LifecycleState[]>({
     default: STATES.join(','),
@@ -206,12 +203,11 @@ export const SETTINGS = {
   minHold: duration({
     default: '1h',
     meaning:
-      'the shortest hold, counted from the drop, that a hint or `undrop hold` may set; a shorter UNDROP_HOLD lowers it, and UNDROP_ALLOW_DESTROY=users removes it',
+      'the shortest hold, from the drop on, that a hint or `undrop hold` may set; a shorter UNDROP_HOLD lowers it, UNDROP_ALLOW_DESTROY=users removes it',
   }),
   maxHold: duration({
     default: '90d',
-    meaning:
-      'how long from now on HOLD TABLE may hold a table; `undrop hold` may hold it for longer',
+    meaning: 'how long from now on HOLD TABLE may hold a table; `undrop hold` may do so for longer',
   }),
   evac: duration({
     default: '72h',
@@ -222,29 +218,29 @@ export const SETTINGS = {
     min: '1s',
     max: '24d',
     meaning:
-      'how often the collector checks the held tables (a drop wakes it too); a table that it could not move on is tried again after a minute, or after this time if it is shorter',
+      'how often the collector checks the held tables (a drop wakes it too); it retries a failed step after a minute, or after this time if it is shorter',
   }),
   purgeImpact: duration({
     default: '1ms',
     min: '1ms',
     max: '1s',
     meaning:
-      "how much later others' reads may come because of a purge; undrop measures that with reads of its own, and deletes as many rows as that allows",
+      "how much a purge may delay others' reads; undrop measures that with reads of its own, and deletes as many rows as it allows",
   }),
   purgeBinlog: choice(['off', 'on'], {
     default: 'off',
     meaning:
-      'whether the DELETEs of a purge are written to the binary log; set it alike on all proxies of a server and its replicas, and do not change it while tables are in PURGE',
+      'whether the DELETEs of a purge are in the binary log; set it alike on all proxies of a server and its replicas, and never change it while tables are in PURGE',
   }),
   fastDrop: choice(['auto', 'always', 'never'], {
     default: 'auto',
     meaning:
-      'whether the states purge and evac are skipped; auto decides by the version of the server and by the tablespace of the table',
+      'whether the states purge and evac are skipped; auto decides by the version of the server and the tablespace of the table',
   }),
   collect: choice(['auto', 'on', 'off'], {
     default: 'auto',
     meaning:
-      'whether this proxy collects; of all proxies of a writable server, the one with the collector lock does. auto: not on a server that replicates from another (dual primaries: on for one of them). In a Galera cluster one node collects',
+      'whether this proxy may collect; of all proxies of a writable server, the one with the collector lock does (in a Galera cluster, on one node). auto: not on a server that replicates from another (dual primaries: on for one of them)',
   }),
   grace: duration({
     default: '1h',
@@ -254,7 +250,7 @@ export const SETTINGS = {
     bytes({
       default: 'none',
       meaning:
-        'how much room all held tables may take; above it, tables of the user and the schema that hold most are removed early, but none before UNDROP_MIN_HOLD, and pinned ones never',
+        'how much room held tables may take; above it, tables of the user and the schema that hold most are removed early, none before UNDROP_MIN_HOLD, pinned ones never',
     }),
   ),
   maxTables: noneOr(
@@ -262,7 +258,7 @@ export const SETTINGS = {
       default: '10000',
       expected: 'a number from 1 to 1000000',
       meaning:
-        'how many tables may be held; above it, tables are removed early, as with UNDROP_MAX_BYTES',
+        'how many tables may be held; above it, some are removed early, as with UNDROP_MAX_BYTES',
       parse: integer(1, 1_000_000),
     }),
   ),
@@ -276,7 +272,7 @@ export const SETTINGS = {
   datadir: anyText({
     expected: 'the path of a folder',
     meaning:
-      'the data folder of the server, if undrop runs on the same machine and may write to it; used by UNDROP_MIN_FREE and UNDROP_FILE_STEP',
+      'the data folder of the server, if undrop runs on its machine and may write to it; for UNDROP_MIN_FREE and UNDROP_FILE_STEP',
   }),
   fileStep: bytes({
     default: '64M',
@@ -287,26 +283,26 @@ export const SETTINGS = {
       default: 'none',
       expected: WINDOW_EXPECTED,
       meaning:
-        'the hours in which tables are moved on, purged and removed; outside them the collector waits, however long that is',
+        'the hours in which tables are moved on, purged and removed; outside them the collector waits',
       parse: parseWindow,
     }),
   ),
   throttleQuery: select({
     meaning:
-      'a query that the service account runs on the server before each step of the collector and each chunk of a purge; the collector waits while its value is not 0, or it returns no value',
+      'a query that the service account runs before each step of the collector and each chunk of a purge; the collector waits while it returns no value, or one other than 0',
   }),
   replicas: addresses(3306, {
     default: '',
     isOptional: true,
     meaning:
-      'the replicas that the collector waits for; the service account reads their state, and needs REPLICATION CLIENT there (MariaDB from 10.5.9 on: REPLICA MONITOR). A replica that has stopped or does not answer counts as lagging',
+      'the replicas that the collector waits for; the service account needs REPLICATION CLIENT there (MariaDB from 10.5.9 on: REPLICA MONITOR). A replica that has stopped or does not answer counts as lagging',
   }),
   maxLag: duration({
     default: '2s',
     min: '1s',
     max: '24h',
     meaning:
-      'how far the replicas of UNDROP_REPLICAS may lag; the collector waits until they are within half of it',
+      'how far UNDROP_REPLICAS may lag; the collector then waits until they are within half of it',
   }),
   ledgerKeep: duration({
     default: '90d',
@@ -315,13 +311,13 @@ export const SETTINGS = {
   auditFile: anyText({
     expected: 'the path of a file',
     meaning:
-      'a file to which undrop appends the lines of the audit (docs/events.md), which the log has as well; SIGHUP opens it again',
+      'a file for the lines of the audit (docs/reference/events.md), beside the log; SIGHUP opens it again',
   }),
   webhook: setting<readonly string[]>({
     default: '',
     expected: 'URLs that begin with https:// or http://, separated by commas',
     meaning:
-      'where undrop sends news by HTTP POST (docs/events.md#news); the URLs are secrets, and in no line of the log',
+      'where undrop sends news by HTTP POST (docs/reference/events.md#news); the URLs are secrets, and never in the log',
     parse: (text) => (text.trim() === '' ? [] : listOf(parseHttpUrl)(text)),
   }),
   webhookEvents: setting<readonly NewsKind[]>({
@@ -332,33 +328,33 @@ export const SETTINGS = {
   }),
   webhookDropSize: bytes({
     default: '1G',
-    meaning: 'from which size on a drop is news, for the event drop of UNDROP_WEBHOOK_EVENTS',
+    meaning: 'from which size on a drop is news (drop of UNDROP_WEBHOOK_EVENTS)',
   }),
   webhookFormat: choice(['text', 'card', 'event'], {
     default: 'text',
     meaning:
-      'the body for UNDROP_WEBHOOK: text for Slack and Mattermost, card for Microsoft Teams, event for programs (all fields)',
+      'the body: text for Slack and Mattermost, card for Microsoft Teams, event for programs (all fields)',
   }),
   webhookSecret: anyText({
     expected: 'a text',
     meaning:
-      'the key with which undrop signs what it sends to UNDROP_WEBHOOK, by HMAC-SHA256; without it, nothing is signed',
+      'the key with which undrop signs news, by HMAC-SHA256; without it, they are not signed',
   }),
   webhookSecretFile: anyText({
     expected: 'the path of a file',
-    meaning: 'a file with that key (a newline at the end is cut); wins over UNDROP_WEBHOOK_SECRET',
+    meaning: 'a file with that key; wins over UNDROP_WEBHOOK_SECRET',
   }),
   adminListen: addresses(9307, {
     default: '127.0.0.1:9307',
     more: '; or empty',
     isOptional: true,
     meaning:
-      'the addresses that serve /healthz, /readyz and /metrics over HTTP, without a login (docs/metrics.md); empty: none',
+      'the addresses that serve /healthz, /readyz and /metrics over HTTP, without a login (docs/reference/metrics.md); empty: none',
   }),
   console: choice(['on', 'off'], {
     default: 'on',
     meaning:
-      'whether UNDROP_ADMIN_LISTEN also serves the console, /console, and its API, /api/v1, to people who sign in with an account of the server; from other machines by TLS alone',
+      'whether UNDROP_ADMIN_LISTEN also serves the console, /console, and its API, /api/v1, to people with an account of the server; from other machines by TLS alone',
   }),
   adminTlsCert: anyText({
     expected: 'the path of a PEM file, the certificate first, then its chain; or empty',
@@ -371,7 +367,7 @@ export const SETTINGS = {
   adminHosts: setting<readonly string[]>({
     default: '',
     expected: 'names or addresses, separated by commas; or empty',
-    meaning: 'more names by which the console is reached; requests to any other name are refused',
+    meaning: 'more names of the console; requests to any other name are refused',
     parse: (text) => (text.trim() === '' ? [] : listOf(hostName)(text)),
   }),
   maxConnections: setting<number>({
@@ -388,8 +384,7 @@ export const SETTINGS = {
   }),
   relay: choice(['auto', 'stream'], {
     default: 'auto',
-    meaning:
-      'how undrop uses sockets: auto uses their raw handles if a trial at the start shows that these work; stream never does',
+    meaning: 'auto uses raw handles of sockets if a trial at the start succeeds; stream never does',
   }),
   connectTimeout: duration({
     default: '10s',
@@ -403,46 +398,43 @@ export const SETTINGS = {
     min: '1ms',
     max: '1h',
     meaning:
-      'how long a client may take for each packet of its login; keep it shorter than connect_timeout ' +
-      'of the server, which counts a silent client against the address of undrop',
+      'how long a client may take for each packet of its login; keep it below connect_timeout of the ' +
+      'server, which counts a silent client against the address of undrop',
   }),
   proxyProtocol: setting<readonly Network[]>({
     default: '',
     expected: 'a list of networks like 10.0.0.0/8 or fd00::/8, or unix',
     meaning:
-      'the load balancers whose connections begin with a header of the PROXY protocol (version 1 or ' +
-      '2), which has the address of the client',
+      'the load balancers whose connections begin with a header of the PROXY protocol (version 1 or 2)',
     parse: (text) => (text.trim() === '' ? [] : listOf(parseNetwork)(text)),
   }),
   upstreamProxyProtocol: choice(['off', 'v2'], {
     default: 'off',
     meaning:
-      'whether undrop sends the server the address of the client in a header of the PROXY protocol; ' +
-      'the server must expect it (MariaDB: proxy-protocol-networks), and then finds the account by ' +
-      'the host of the client',
+      'whether undrop sends the server the address of the client by the PROXY protocol; the server ' +
+      'must expect it (MariaDB: proxy-protocol-networks), and finds the account by that host',
   }),
   drainWait: duration({
     default: '0s',
     max: '1h',
-    meaning:
-      'how long undrop still accepts clients after SIGTERM, while load balancers take note of it',
+    meaning: 'how long undrop still accepts clients after SIGTERM, until load balancers notice',
   }),
   drainTimeout: duration({
     default: '15s',
     max: '1h',
-    meaning: 'how long sessions and open transactions may take after that, before they are cut off',
+    meaning: 'how long sessions and transactions may take after that, before they are cut off',
   }),
   drain: choice(['idle-stay', 'idle-end'], {
     default: 'idle-stay',
     meaning:
-      'whether an idle session stays then until its next statement is answered, or its ' +
-      'transaction has ended, so that no statement is lost, or ends at once',
+      'whether an idle session then stays until its next statement is answered, or its transaction ' +
+      'ends, so that no statement is lost; or ends at once',
   }),
   reloadTimeout: duration({
     default: '1h',
     max: '20d',
     meaning:
-      'how long sessions may stay in the old processes after a reload, before they end as at a shutdown',
+      'how long sessions may stay in old processes after a reload, before they end as at a shutdown',
   }),
   logLevel: choice(['debug', 'info', 'warn', 'error', 'silent'], {
     default: 'info',

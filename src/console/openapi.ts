@@ -30,7 +30,7 @@ const ERROR = {
     error: {
       type: 'object',
       properties: {
-        code: { type: 'string', description: 'docs/errors.md lists them' },
+        code: { type: 'string', description: 'docs/reference/errors.md lists them' },
         message: { type: 'string' },
         remedy: { type: 'string' },
       },
@@ -63,7 +63,7 @@ const EVENT = {
   properties: {
     seq: { type: 'string' },
     at: TIME,
-    event: { type: 'string', description: 'docs/events.md lists them' },
+    event: { type: 'string', description: 'docs/reference/events.md lists them' },
     who: { type: 'string' },
     details: { type: 'object' },
     id: TEXT,

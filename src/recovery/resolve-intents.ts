@@ -260,7 +260,7 @@ export async function keepTorn(pool: ServicePool, row: LedgerRow, log: Log): Pro
 
 const SAID =
   'a partitioned table is torn, because the server was killed during its RENAME; it has all its ' +
-  'rows, and docs/what-if.md describes how to repair it';
+  'rows, and docs/runbook.md describes how to repair it';
 
 /** A part of it is missing; the server lists it. */
 const BROKEN = [...CANT_BE_OPENED, ER_GET_ERRNO, ER_NO_SUCH_TABLE, ER_FAILED_READ_FROM_PAR_FILE];

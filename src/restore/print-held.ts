@@ -30,7 +30,7 @@ type Line = DroppedTable &
     readonly used?: Uses | null;
   };
 
-/** The keys that a table has in each JSON (docs/json.md). */
+/** The keys that a table has in each JSON (docs/reference/json.md). */
 const LIST: readonly Field<Line>[] = [
   { key: 'id' },
   { key: 'schema', json: ({ origin }) => origin?.schema ?? null },
@@ -77,7 +77,7 @@ export function formatUses({ count, lastAt, who }: Uses): string {
 
 /** How to repair a table if the server was killed during its RENAME. */
 export const HOW_TO_MEND =
-  'some of its partitions have the hold name; docs/what-if.md describes the repair';
+  'some of its partitions have the hold name; docs/runbook.md describes the repair';
 
 /** The due time, or the likely end of a PURGE. For a table that is no longer held: its end. */
 export function formatUntil({ endedAt, state, due, torn, purgedBy }: Line): string {

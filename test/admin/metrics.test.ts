@@ -7,7 +7,7 @@ import { Exposition } from '../../src/admin/exposition.js';
 import { METRICS, type Snapshot } from '../../src/admin/metrics.js';
 import { newCollectorFigures, REST_REASONS } from '../../src/lifecycle/figures.js';
 import { addCounters, countAudit, newCounters, observe } from '../../src/metrics.js';
-import { expectPage } from '../support/page.js';
+import { expectPage, tableOf } from '../support/page.js';
 import { parseExposition } from '../support/prometheus-text.js';
 import { readText } from '../support/source-file.js';
 
@@ -32,6 +32,20 @@ async function read(given: Snapshot): Promise<ReadonlyMap<string, number>> {
   return parseExposition((await new Exposition().text(given)).text);
 }
 
+/** Of UNDROP_ADMIN_LISTEN. */
+const PAGES = [
+  ['`/healthz`', 'the process is alive'],
+  [
+    '`/readyz`',
+    'for load balancers: 503 with the reason if no server answers or the proxy is about to end',
+  ],
+  ['`/readyz?drops`', 'for alerts: 503 also if a drop would not be held'],
+  [
+    '`/metrics`',
+    'for Prometheus: one page for all processes; `process_…` and `nodejs_…` are of the control process alone',
+  ],
+] as const;
+
 describe('the table', () => {
   test.each(Object.entries(METRICS))('%s is named as is usual', (name, { type, help }) => {
     expect(name).toMatch(/^undrop_[a-z]+(_[a-z]+)*$/);
@@ -39,25 +53,26 @@ describe('the table', () => {
     expect(help).toMatch(/\.$/);
   });
 
-  test('docs/metrics.md is made of it', () => {
-    const rows = Object.entries(METRICS).map(
-      ([name, { type, help, labels = [] }]) =>
-        `| \`${name}\` | ${type} | ${labels.map((label) => `\`${label}\``).join(', ')} | ${help} |\n`,
-    );
+  test('docs/reference/metrics.md is made of it', () => {
+    const rows = Object.entries(METRICS).map(([name, { type, help, labels = [] }]) => {
+      const by = labels.length === 0 ? '' : ` by ${labels.map((one) => `\`${one}\``).join(', ')}`;
+      const linked = help.replace(/docs\/reference\/(\w+)\.md/, '[$1]($1.md)');
+      return [`\`${name}\``, `${type}${by}`, linked];
+    });
     expectPage(
-      'docs/metrics.md',
-      '# Metrics\n\n' +
-        'The metrics that `/metrics` of `UNDROP_ADMIN_LISTEN` serves to Prometheus. A proxy has one page, however many\n' +
-        'processes it has; counters of its workers are at most a second old. The page also has\n' +
-        '`process_…` and `nodejs_…`, of the control process alone. Rules for alerts are in\n' +
-        '[prometheus-alerts.yml](prometheus-alerts.yml). Generated from `src/admin/metrics.ts` by\n' +
-        '`UPDATE_GOLDEN=1 npm test -- admin/metrics`.\n\n' +
-        'The page needs no login; it has no names of tables, no statements and no passwords.\n' +
-        '`/healthz` reports that the process is alive. `/readyz` answers 200 if clients can be sent here, and 503 with the reason if no\n' +
-        'server answers or the proxy is about to end: it is for load balancers. `/readyz?drops` answers 503 also if a drop would not be held; it is\n' +
-        'for alerts, as `undrop_drops_ready` is.\n\n' +
-        '| metric | type | labels | meaning |\n|---|---|---|---|\n' +
-        rows.join(''),
+      'docs/reference/metrics.md',
+      `# Metrics
+
+<!-- generated: test/admin/metrics.test.ts -->
+
+\`UNDROP_ADMIN_LISTEN\` serves these pages without a login. They have no names of tables, no statements and no passwords.
+
+${tableOf(['page', ''], PAGES)}
+
+Rules for alerts: [prometheus-alerts.yml](../prometheus-alerts.yml).
+
+${tableOf(['metric', 'type', 'meaning'], rows)}
+`,
     );
   });
 

@@ -1,11 +1,11 @@
-/** The page docs/settings.md and the file undrop.example.conf, made of the table of settings. */
+/** The page docs/reference/settings.md and the file undrop.example.conf: both of the same table. */
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, test } from '@jest/globals';
 import { loadSettings, readConfigFile } from '../../src/config/load.js';
-import { flagOf, SETTINGS, type SettingKey, variableOf } from '../../src/config/schema.js';
-import { expectPage } from '../support/page.js';
+import { SETTINGS, type SettingKey, variableOf } from '../../src/config/schema.js';
+import { expectPage, tableOf } from '../support/page.js';
 import { readText } from '../support/source-file.js';
 
 /** The first setting of each group, and the title of the group. */
@@ -31,36 +31,66 @@ const KEYS = Object.keys(SETTINGS) as SettingKey[];
 const EXAMPLE = 'undrop.example.conf';
 const COLUMNS = 98;
 
-test('docs/settings.md is made of the table of settings', () => {
-  const rows = KEYS.flatMap((key) => {
+test('docs/reference/settings.md is made of the table of settings', () => {
+  const rows = new Map<string, string[][]>();
+  let group: string[][] = [];
+  for (const key of KEYS) {
     const { default: fallback, expected, meaning } = SETTINGS[key];
-    const given = fallback === null ? '(needed)' : fallback === '' ? '(none)' : `\`${fallback}\``;
-    const row = `| \`${variableOf(key)}\` | \`--${flagOf(key)}\` | \`${key}\` | ${given} | ${meaning} | ${expected} |`;
+    const given = fallback === null ? '(needed)' : fallback === '' ? '' : `\`${fallback}\``;
     const title = GROUPS[key];
-    const head = [
-      '| variable | flag | key | default | meaning | values |',
-      '|---|---|---|---|---|---|',
-    ];
-    return title === undefined ? [row] : ['', `## ${title}`, '', ...head, row];
-  });
+    if (title !== undefined) {
+      group = [];
+      rows.set(title, group);
+    }
+    group.push([`\`${variableOf(key)}\``, given, linked(meaning), shortly(expected)]);
+  }
+  const head = ['variable', 'default', 'meaning', 'values'];
+  const groups = [...rows].map(([title, own]) => `## ${title}\n\n${tableOf(head, own)}\n`);
   expectPage(
-    'docs/settings.md',
-    '# Settings\n\n' +
-      'A setting is an environment variable, a flag, or a key in a file that `--config` or\n' +
-      '`UNDROP_CONFIG` names. A flag wins over the environment, the environment over the file, and the\n' +
-      'file over the default. Undrop does not start with a wrong value, an unknown key or flag, or a\n' +
-      'flag with two values. It reports all wrong values and unknown keys together; unknown flags,\n' +
-      'flags with two values, and errors in TLS files each by themselves. An unknown `UNDROP_…`\n' +
-      'variable causes a warning. A reload (SIGHUP) reads all settings again: those of the policy apply\n' +
-      'to open sessions as well, all others to new ones.\n' +
-      '`undrop serve --check` checks the settings without a start.\n\n' +
-      'The file is JSON, one object. Lines that begin with `//` are comments, and the last setting may\n' +
-      'have a comma after it. [undrop.example.conf](../undrop.example.conf) has all settings with their\n' +
-      'defaults, as comments. This page and that file are generated from `src/config/schema.ts` by\n' +
-      '`UPDATE_GOLDEN=1 npm test -- settings-page`.\n' +
-      `${rows.join('\n')}\n`,
+    'docs/reference/settings.md',
+    `# Settings
+
+<!-- generated: test/config/settings-page.test.ts -->
+
+Each setting is an environment variable, a flag, and a key of a file that \`--config\` or \`UNDROP_CONFIG\` names:
+\`UNDROP_CHECK_INTERVAL\`, \`--check-interval\`, \`checkInterval\`. A flag wins over the environment, the environment over the file.
+
+The file is JSON, one object, with \`//\` comments and an optional last comma. [undrop.example.conf](../../undrop.example.conf) has all settings.
+
+\`undrop serve --check\` checks the settings without a start. Undrop does not start with a wrong value, an unknown key or flag, or a flag
+with two values. An unknown \`UNDROP_…\` variable causes a warning.
+
+A reload (SIGHUP) reads all settings again: those of the policy apply to open sessions as well, all others to new ones.
+
+An address is host:port or the path of a unix socket; commas separate several. A duration is like ${EXAMPLES_OF_DURATIONS}. A newline at the end of a file with a password or a key is cut.
+
+${groups.join('\n')}`,
   );
 });
+
+const EXAMPLES_OF_DURATIONS = '500ms, 20s, 1h30m or 7d';
+
+/** The page describes durations and addresses once. */
+function shortly(expected: string): string {
+  return expected
+    .replace(/\bthe path of a (file|folder|PEM file)/, 'a $1')
+    .replace(`a duration like ${EXAMPLES_OF_DURATIONS}`, 'a duration')
+    .replace(
+      /host:port \(default port (\d+)\) or the path of a unix socket; several separated by commas/,
+      'addresses; port $1',
+    );
+}
+
+/** Pages that a meaning names, as links from docs/reference. */
+function linked(meaning: string): string {
+  return meaning.replaceAll(
+    /\bdocs\/(reference\/)?([\w-]+)\.md(#\w+)?/g,
+    (_, inside, page, anchor) => {
+      const path = inside === undefined ? `../${page}.md` : `${page}.md`;
+      return `[${page}](${path}${anchor ?? ''})`;
+    },
+  );
+}
 
 describe(EXAMPLE, () => {
   const folder = mkdtempSync(join(tmpdir(), 'undrop-example-'));

@@ -82,8 +82,8 @@ describe('which held table is meant', () => {
     expect(error.code).toBe('UNDROP_NO_SUCH_HELD');
     expect(error.message).toBe(
       `No held table matches "${target}". ` +
-        '`undrop list` and SHOW DROPPED TABLES show what can be restored. Give at least 4 digits ' +
-        'of an id, the first or the last, and put a name that contains a dot in backticks. The ' +
+        '`undrop list` and SHOW DROPPED TABLES show what can be restored. Give the first or last ' +
+        '4 digits of an id, or more; put a name with a dot in backticks. The ' +
         'id of a drop of several tables goes to `undrop restore --drop`.',
     );
   });

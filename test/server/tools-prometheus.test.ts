@@ -170,7 +170,7 @@ describe('the dashboard', () => {
     const { panels } = JSON.parse(await readFile(DASHBOARD, 'utf8')) as Dashboard;
     const queries = panels.flatMap(({ targets = [] }) => targets.map(({ expr }) => expr));
     expect(queries.length).toBeGreaterThan(20);
-    const known = await readFile(join(projectFolder, 'docs/metrics.md'), 'utf8');
+    const known = await readFile(join(projectFolder, 'docs/reference/metrics.md'), 'utf8');
     const names = queries.flatMap((expr) => expr.match(/undrop_\w+/g) ?? []);
     const used = new Set(names.map((name) => name.replace(/_bucket$/, '')));
     expect([...used].filter((name) => !known.includes(`\`${name}\``))).toEqual([]);

@@ -40,6 +40,10 @@ export interface Page {
   setViewportSize(size: { readonly width: number; readonly height: number }): Promise<void>;
   screenshot(options: { readonly path: string; readonly fullPage?: boolean }): Promise<unknown>;
   waitForEvent(event: 'download'): Promise<{ path(): Promise<string> }>;
+  on(event: 'request', run: (request: { url(): string }) => void): unknown;
+  on(event: 'console', run: (message: { type(): string; text(): string }) => void): unknown;
+  on(event: 'pageerror', run: (error: Error) => void): unknown;
+  waitForLoadState(state: 'networkidle'): Promise<void>;
   readonly keyboard: { press(key: string): Promise<void>; type(text: string): Promise<void> };
 }
 

@@ -8,3 +8,9 @@ export function expectPage(path: string, text: string): void {
   if (process.env['UPDATE_GOLDEN'] === '1') writeFileSync(path, text);
   expect(readText(path)).toBe(text);
 }
+
+/** A table of a page. Its bars stand close to the text, so that `wc -w` counts words alone. */
+export function tableOf(head: readonly string[], rows: readonly (readonly string[])[]): string {
+  const line = (cells: readonly string[]) => `|${cells.join(' |')}|`;
+  return [line(head), `|${head.map(() => '---|').join('')}`, ...rows.map(line)].join('\n');
+}

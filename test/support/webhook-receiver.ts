@@ -66,7 +66,7 @@ export async function receiveHooks({ port = 0, tls }: ReceiverOptions = {}): Pro
   return receiver;
 }
 
-/** Checked as docs/events.md says. */
+/** Checked as docs/reference/events.md says. */
 export function isSigned({ headers, text }: ReceivedHook, secret: string): boolean {
   const signed = `${headers['undrop-timestamp']}.${text}`;
   const expected = createHmac('sha256', secret).update(signed).digest('hex');

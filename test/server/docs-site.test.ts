@@ -1,0 +1,140 @@
+/**
+ * The site of the docs as `npm run docs` builds it, from a static file server, in a real Chromium:
+ * it needs no network, its pages have no error and no finding of axe-core, and its search finds.
+ * A long run opens every page; any other, some of them.
+ */
+import { existsSync, readFileSync } from 'node:fs';
+import { createServer } from 'node:http';
+import { createRequire } from 'node:module';
+import type { AddressInfo } from 'node:net';
+import { extname, join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { runCommand } from '../../throwaway-servers/run-command.js';
+import { type Browser, type BrowserContext, openChromium, type Page } from '../support/chromium.js';
+import { projectFolder } from '../support/folders.js';
+import { sample } from '../support/sample.js';
+import { listFiles } from '../support/source-file.js';
+
+const AXE = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
+const SITE = join(projectFolder, 'build/docs');
+const BUILD_MS = 240_000;
+const TYPES: Readonly<Record<string, string>> = {
+  '.css': 'text/css',
+  '.html': 'text/html; charset=utf-8',
+  '.js': 'text/javascript',
+  '.json': 'application/json',
+  '.md': 'text/markdown; charset=utf-8',
+  '.png': 'image/png',
+  '.txt': 'text/plain; charset=utf-8',
+  '.woff2': 'font/woff2',
+};
+
+/** `reference/errors` */
+const pages = listFiles('docs', ['.md']).map((path) => path.slice('docs/'.length, -'.md'.length));
+
+describe('the site of the docs', () => {
+  const server = createServer((request, response) => {
+    const { pathname } = new URL(request.url ?? '/', 'http://site');
+    const path = join(
+      SITE,
+      decodeURIComponent(pathname.endsWith('/') ? `${pathname}index.html` : pathname),
+    );
+    if (!path.startsWith(SITE) || !existsSync(path)) return void response.writeHead(404).end();
+    response.writeHead(200, { 'content-type': TYPES[extname(path)] ?? 'application/octet-stream' });
+    response.end(readFileSync(path));
+  });
+  let origin: string;
+  let browser: Browser;
+  let context: BrowserContext;
+  let page: Page;
+  /** What the pages did that they must not do. */
+  let found: string[] = [];
+
+  beforeAll(async () => {
+    await runCommand([process.execPath, join(projectFolder, 'scripts/docs.mjs')], {
+      deadlineMs: BUILD_MS,
+    });
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+    origin = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+    browser = await openChromium();
+    context = await browser.newContext({ reducedMotion: 'reduce' });
+    page = await context.newPage();
+    page.on('request', (request) => {
+      const url = request.url();
+      if (!url.startsWith(`${origin}/`) && !url.startsWith('data:')) found.push(`request: ${url}`);
+    });
+    page.on('console', (message) => {
+      if (message.type() === 'error') found.push(`console: ${message.text()}`);
+    });
+    page.on('pageerror', (error) => found.push(`error: ${error.message}`));
+  });
+  afterAll(async () => {
+    await browser?.close();
+    server.closeAllConnections();
+    await new Promise((resolve) => server.close(resolve));
+  });
+
+  async function open(path: string): Promise<void> {
+    found = [];
+    const response = await page.goto(`${origin}/${path}.html`);
+    expect(response?.status()).toBe(200);
+    await page.waitForLoadState('networkidle');
+  }
+
+  async function look(at: string): Promise<void> {
+    for (const colorScheme of ['light', 'dark'] as const) {
+      await page.emulateMedia({ colorScheme });
+      for (const width of [1280, 360]) {
+        await page.setViewportSize({ width, height: 900 });
+        const wide = Number(await page.evaluate('document.documentElement.scrollWidth'));
+        if (wide > width) found.push(`${at}, ${width}: ${wide} wide`);
+        const { violations } = (await page.evaluate(`${AXE}; axe.run()`)) as {
+          readonly violations: readonly {
+            readonly id: string;
+            readonly nodes: readonly { readonly html: string }[];
+          }[];
+        };
+        for (const { id, nodes } of violations) {
+          found.push(`${at}, ${colorScheme}, ${width}: ${id}: ${nodes[0]?.html}`);
+        }
+      }
+    }
+  }
+
+  const some = sample(pages, { name: 'pages', count: 1 });
+  test.each(['index', ...some.filter((path) => path !== 'index')])(
+    '%s needs no network, and has no error and no finding of axe-core',
+    async (path) => {
+      await open(path);
+      await look(path);
+      expect(found).toEqual([]);
+    },
+  );
+
+  test('each page is there as Markdown, too, and llms.txt lists it', () => {
+    const list = readFileSync(join(SITE, 'llms.txt'), 'utf8');
+    const others = pages.filter((path) => path !== 'index');
+    expect(others.filter((path) => !list.includes(`(/${path}.md): `))).toEqual([]);
+    expect(others.filter((path) => !existsSync(join(SITE, `${path}.md`)))).toEqual([]);
+  });
+
+  test('its search finds "restore", by keyboard', async () => {
+    await open('index');
+    await page.setViewportSize({ width: 1280, height: 900 });
+    await page.keyboard.press('Control+k');
+    await page.locator('.VPLocalSearchBox input').waitFor();
+    await page.keyboard.type('restore');
+    await page
+      .locator('.VPLocalSearchBox .result', { hasText: /restor/i })
+      .first()
+      .waitFor();
+    await page.keyboard.press('Enter');
+    await page.locator('.VPDoc h1').first().waitFor();
+    expect(found).toEqual([]);
+  });
+
+  test('an error has the anchor that texts and links name', async () => {
+    await open('reference/errors');
+    expect(await page.locator('#undrop_busy').count()).toBe(1);
+  });
+});
