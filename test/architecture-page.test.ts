@@ -1,19 +1,19 @@
-/** docs/ARCHITECTURE.md: its length, its list of folders, and the files that it names. */
+/** docs/inside/architecture.md: its length, its list of folders, and the files that it names. */
 import { expect, test } from '@jest/globals';
 import { listFiles, readText } from './support/source-file.js';
 
-const page = readText('docs/ARCHITECTURE.md');
+const page = readText('docs/inside/architecture.md');
 const folders = new Set(
   listFiles('src', ['.ts']).map((path) => path.slice('src/'.length, path.lastIndexOf('/') + 1)),
 );
 
-test('docs/ARCHITECTURE.md has one line for each folder, and for no other', () => {
+test('docs/inside/architecture.md has one line for each folder, and for no other', () => {
   const lines = page.matchAll(/^\| `([a-z/-]+\/)` \|/gm);
   const rooms = [...folders].filter((folder) => folder !== '');
   expect([...lines].map(([, room]) => room).toSorted()).toEqual(rooms.toSorted());
 });
 
-test('docs/ARCHITECTURE.md has one page, and every file that it names is there', () => {
+test('docs/inside/architecture.md has one page, and every file that it names is there', () => {
   expect(page.split(/\s+/).length).toBeLessThanOrEqual(2_000);
   const files = new Set([...listFiles('src', ['.ts']), ...listFiles('test', ['.ts', '.json'])]);
   const named = [...page.matchAll(/`((?:[a-z0-9-]+\/)*[a-z0-9_-]+\.(?:ts|json))`/g)];
