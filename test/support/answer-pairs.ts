@@ -19,7 +19,7 @@ import { type Session, type TestServer, testServers } from './servers.js';
 import { Survival } from './survival.js';
 
 export interface Difference {
-  /** As in docs/requirements-and-limitations.md. */
+  /** As in docs/limits.md. */
   readonly reason: string;
   /** All else is the same. */
   readonly where: readonly (keyof Seen)[];
@@ -140,7 +140,7 @@ function without(run: CaseRun, where: readonly (keyof Seen)[]): Partial<Seen> {
 
 /** The tests of these cases, on the servers of the file. */
 export function compareDrops(casesOf: (server: TestServer) => readonly NativeCase[]): void {
-  // MariaDB 10.5 has three answers of its own (docs/requirements-and-limitations.md).
+  // MariaDB 10.5 has three answers of its own (docs/limits.md).
   const servers = testServers().filter(({ name }) => name !== 'mariadb-10.5');
   describe.each(servers)('a drop on $name', (server) => {
     let pairs: AnswerPairs;

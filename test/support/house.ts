@@ -1,7 +1,7 @@
 /**
  * The figures of the house that are lists of places: circles of imports, names that two files
- * export, sentences that open as docs/STYLE.md forbids. test/tidy.test.ts bounds them, and
- * `npm run figures` counts and lists them, so that both count the same.
+ * export, sentences that open as docs/inside/contributing.md forbids. test/tidy.test.ts bounds
+ * them, and `npm run figures` counts and lists them, so that both count the same.
  */
 import type { SourceFile } from './source-file.js';
 
