@@ -1,4 +1,4 @@
-/** docs/inside/architecture.md: its length, its list of folders, and the files that it names. */
+/** docs/inside: the length of its pages, and the folders and files that architecture.md names. */
 import { expect, test } from '@jest/globals';
 import { listFiles, readText } from './support/source-file.js';
 
@@ -22,4 +22,11 @@ test('docs/inside/architecture.md has one page, and every file that it names is 
     .map(([, path = '']) => path)
     .filter((path) => !files.has(path) && !files.has(`src/${path}`));
   expect(missing).toEqual([]);
+});
+
+test('docs/inside/decisions has at most 12 pages, each of at most 350 words', () => {
+  const pages = listFiles('docs/inside/decisions', ['.md']);
+  const words = (path: string) => readText(path).trim().split(/\s+/).length;
+  expect(pages.length).toBeLessThanOrEqual(12);
+  expect(pages.filter((path) => words(path) > 350)).toEqual([]);
 });
