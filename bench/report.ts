@@ -1,14 +1,15 @@
 /**
- * Keeps docs/inside/benchmarks.md, one section for each benchmark, replaced by its newest run; and
+ * Keeps bench/results/<month>.md, one section for each benchmark, replaced by its newest run; and
  * runs what is compared in interleaved rounds: every peer has its turn in each round, and is
- * compared within it.
+ * compared within it. docs/inside/benchmarks.md has the newest figures of these pages.
  */
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import os, { loadavg } from 'node:os';
 import { fileURLToPath } from 'node:url';
 
-const PAGE = fileURLToPath(new URL('../../docs/inside/benchmarks.md', import.meta.url));
-const HEAD = `# Benchmarks
+const MONTH = new Date().toISOString().slice(0, 7);
+const PAGE = fileURLToPath(new URL(`../../bench/results/${MONTH}.md`, import.meta.url));
+const HEAD = `# Benchmarks, ${MONTH}
 
 Measured side by side in one run on one machine, against one server, by \`npm run bench\`. Figures of
 different runs or machines are not comparable; ratios within one table are.

@@ -1,6 +1,6 @@
 /**
  * `npm run bench [-- name …]`: installs and builds what is missing, then runs the benchmarks named
- * (bench/<name>.ts), all of them where none is. Their tables are kept in docs/inside/benchmarks.md.
+ * (bench/<name>.ts), all of them where none is. Their tables are kept in bench/results/.
  */
 import { readdirSync } from 'node:fs';
 import { join } from 'node:path';

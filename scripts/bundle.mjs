@@ -2,7 +2,7 @@
  * Makes the packed product: `build/undrop.mjs`, one file with src/ and what `undrop demo` needs of
  * throwaway-servers/, which runs wherever Node.js does, and `build/THIRD-PARTY-LICENSES.txt` for
  * what is in it.
- * docs/decisions/esbuild.md says why.
+ * docs/inside/decisions/dependencies.md says why.
  */
 import {
   chmodSync,

@@ -2,7 +2,7 @@
  * `npm run figures`: how large src/ is. `-- --list` also lists the places that each row counts.
  * With `-- --coverage` it starts a MariaDB 10.11 and a proxy whose collector is off, and counts by
  * V8's coverage what runs for two statements. With `-- --write` it does so, too, and writes the
- * table into docs/inside/contributing.md.
+ * table into test/golden/figures.md.
  *
  * It counts lines of code without comments and blanks; functions with a name (declared, of a class,
  * or the value of a variable or a property), not callbacks in arguments; groups of files that
@@ -17,7 +17,7 @@ import { dirname, join } from 'node:path';
 import { pageBudgets } from './doc-words.mjs';
 import { ensureBuilt, ensureInstalled, root } from './ensure.mjs';
 
-const PAGE = join(root, 'docs/inside/contributing.md');
+const PAGE = join(root, 'test/golden/figures.md');
 const [BEGIN, END] = ['<!-- figures: npm run figures -- --write -->', '<!-- end of figures -->'];
 const NAMED = [
   'src/errors.ts',

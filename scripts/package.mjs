@@ -1,7 +1,7 @@
 /**
  * `npm run package`: makes the .deb and the .rpm of this version in `build/packages`, each from the
  * same list of files (FILES). `-- deb amd64`, `-- rpm arm64`: only that one. It needs dpkg-deb, and
- * rpmbuild of Debian's package rpm; Node.js comes from npm (docs/decisions/packages.md).
+ * rpmbuild of Debian's package rpm; Node.js comes from npm (docs/inside/decisions/processes.md).
  */
 import { execFileSync } from 'node:child_process';
 import {

@@ -246,8 +246,7 @@ describe('modules', () => {
   });
 
   test('each dependency has entered by a written decision', () => {
-    const pages = listFiles('docs', ['.md']).filter((path) => path.includes('/decisions/'));
-    const decisions = pages.map(readText).join('\n');
+    const decisions = listFiles('docs/inside/decisions', ['.md']).map(readText).join('\n');
     // The types of a package come with it.
     const own = Object.keys(readPackage().devDependencies).filter((name) => !/^@types/.test(name));
     expect(own.filter((name) => !decisions.includes(name))).toEqual([]);

@@ -1,6 +1,7 @@
 /**
- * The numbered list of what the wire must do, in docs/testing.md, against the tests: each number is
- * carried by a test, as ` (wire N)` at the end of its name, and in the file that the list names.
+ * The numbered list of what the wire must do, test/golden/wire-requirements.md, against the tests:
+ * each number is carried by a test, as ` (wire N)` at the end of its name, and in the file that the
+ * list names.
  */
 import { describe, expect, test } from '@jest/globals';
 import { listFiles, readSource, readText } from './support/source-file.js';
@@ -20,7 +21,7 @@ interface Row {
   readonly where: string;
 }
 
-const rows: readonly Row[] = readText('docs/testing.md')
+const rows: readonly Row[] = readText('test/golden/wire-requirements.md')
   .split('\n')
   .flatMap((line) => {
     const [, number, requirement = '', where = ''] =

@@ -32,7 +32,7 @@ import {
 
 /**
  * Version of the ledger's tables. A ledger of the next version is used as well, so that two
- * neighbouring versions can run side by side (docs/decisions/ledger-changes.md).
+ * neighbouring versions can run side by side (docs/inside/decisions/undo.md).
  */
 export const LEDGER_VERSION = 4;
 const NEWEST_VERSION = LEDGER_VERSION + 1;

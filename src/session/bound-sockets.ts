@@ -3,7 +3,7 @@
  * on them, those of two generations at once while one takes over from the other. A client that
  * connects at any moment is accepted by one of them. Node has no documented way to bind a socket
  * without accepting, and none to listen on a bound unix socket: its `cluster` is made of the
- * functions that are used here (docs/decisions/processes.md).
+ * functions that are used here (docs/inside/decisions/processes.md).
  */
 
 import { lookup } from 'node:dns/promises';

@@ -1,7 +1,7 @@
 /**
  * A second opinion on the names in a DROP TABLE, by node-sql-parser; no other file uses it. It
  * reads the client's own text if the library reads such texts as the servers do; most are of that
- * kind. See docs/decisions/node-sql-parser.md.
+ * kind. See docs/inside/decisions/statements.md.
  *
  * Invariant: a disagreement is a refusal, never a vote.
  */

@@ -2,7 +2,7 @@
  * A DROP DATABASE, from top to bottom: the session checks whether the user may drop the schema; the
  * service renames all its tables to hold names; then the user's own session drops the rest, held up
  * by a barrier until the service has checked the schema again under the locks of that DROP
- * (docs/decisions/drop-database.md).
+ * (docs/inside/decisions/drop-database.md).
  *
  * Invariants: before the first RENAME the ledger has the schema and the table, and the barrier
  * table exists. An end before the schema is dropped puts everything back; a table that can't be put
