@@ -172,8 +172,8 @@ export const OPERATOR_ERRORS = {
     remedy: 'The log of undrop says more. If the program was replaced, restart undrop.',
   },
   UNDROP_NOT_UNINSTALLED: {
-    text: 'undrop cannot be uninstalled from this server now: {cause}.',
-    remedy: 'Run the command on the writable server, with no proxy in front of it.',
+    text: 'undrop cannot be uninstalled now: {cause}.',
+    remedy: 'Run it on the writable server, without proxies.',
   },
   UNDROP_NOT_RUNNING: {
     text: 'No service takes commands at {path}: {cause}.',

@@ -33,13 +33,11 @@ export const PAGES = {
   Run: {
     Runbook: 'runbook.md',
     Topologies: 'topologies.md',
-    Upgrade: 'upgrade.md',
     'Alert rules': 'prometheus-alerts.yml',
   },
   Console: { Console: 'console.md' },
   Reference: {
     Settings: 'reference/settings.md',
-    SQL: 'reference/sql.md',
     Commands: 'reference/commands.md',
     Errors: 'reference/errors.md',
     Events: 'reference/events.md',
@@ -55,7 +53,6 @@ export const PAGES = {
   },
 };
 
-/** Pages that are not written yet are left out. */
 const groups = Object.entries(PAGES).flatMap(([text, pages]) => {
   const items = Object.entries(pages)
     .filter(([, path]) => existsSync(join(docs, path)))

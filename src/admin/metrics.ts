@@ -214,7 +214,7 @@ export const METRICS: Readonly<Record<string, Metric>> = {
   },
   undrop_relay_seconds: {
     ...TIMED,
-    help: 'Time that undrop takes to pass on a command and the first bytes of its response, of one command in 61; without TLS and the wait for the event loop.',
+    help: 'Time that undrop takes to pass on a command and the first bytes of its response; one command in 61, without TLS and the wait for the event loop.',
     values: (from) => histogram(from, 'relay'),
   },
   undrop_event_loop_delay_seconds: {
