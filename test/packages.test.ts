@@ -25,7 +25,9 @@ describe('the packages', () => {
     const stopS = Number(/^TimeoutStopSec=(\d+)s$/m.exec(unit)?.[1]);
     const drain = /`UNDROP_DRAIN_TIMEOUT` \|.*?\| `(\d+)s` \|/.exec(readText('docs/settings.md'));
     expect(stopS).toBeGreaterThan(2 * Number(drain?.[1]));
-    expect(unit).toContain('\nExecReload=/usr/bin/undrop reload --config /etc/undrop/undrop.conf\n');
+    expect(unit).toContain(
+      '\nExecReload=/usr/bin/undrop reload --config /etc/undrop/undrop.conf\n',
+    );
     expect(unit).toContain('\nRestartPreventExitStatus=2\n');
   });
 
