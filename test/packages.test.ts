@@ -27,7 +27,9 @@ describe('the packages', () => {
       readText('docs/reference/settings.md'),
     );
     expect(stopS).toBeGreaterThan(2 * Number(drain?.[1]));
-    expect(unit).toContain('\nExecReload=/usr/bin/undrop reload --config /etc/undrop/undrop.conf\n');
+    expect(unit).toContain(
+      '\nExecReload=/usr/bin/undrop reload --config /etc/undrop/undrop.conf\n',
+    );
     expect(unit).toContain('\nRestartPreventExitStatus=2\n');
   });
 

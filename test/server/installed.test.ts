@@ -9,6 +9,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { ensureAptRoot, inRoot } from '../../throwaway-servers/apt-root.js';
 import { cacheFolder } from '../../throwaway-servers/cache.js';
+import { freePort } from '../../throwaway-servers/launch.js';
 import { runCommand } from '../../throwaway-servers/run-command.js';
 import { type BootedDebian, bootDebian, makeWrapper } from '../support/booted-debian.js';
 import { projectFolder, temporaryFolder } from '../support/folders.js';
@@ -19,8 +20,16 @@ import { SERVICE_ACCOUNT } from '../support/service-account.js';
 import { listed, restored } from '../support/undrop-cli.js';
 
 const PARTS = [
-  ...['src', 'throwaway-servers', 'scripts', 'docs', 'packaging', 'undrop.example.conf'],
-  ...['package.json', 'package-lock.json', 'tsconfig.json', 'tsconfig.src.json', 'LICENSE'],
+  'deploy',
+  ...['src', 'throwaway-servers', 'scripts', 'docs', 'deploy', 'packaging'],
+  ...[
+    'undrop.example.conf',
+    'package.json',
+    'package-lock.json',
+    'tsconfig.json',
+    'tsconfig.src.json',
+    'LICENSE',
+  ],
 ];
 const PACKAGES = 'build/packages';
 const NEXT_VERSION = '99.0.0';
@@ -82,7 +91,7 @@ describe('the .deb', () => {
       upstream: `${server.host}:${server.port}`,
       user: SERVICE_ACCOUNT.user,
       passwordFile: '/etc/undrop/password',
-      listen: '127.0.0.1:0',
+      listen: `127.0.0.1:${await freePort()}`,
       adminListen: '127.0.0.1:0',
     };
     for (const [key, value] of Object.entries(settings)) {
@@ -130,10 +139,24 @@ describe('the .deb', () => {
     expect(await debian.run('undrop', '--version')).not.toContain(NEXT_VERSION);
   });
 
+  test('is found by the commands, and says if a reload fails', async () => {
+    expect(await debian.run('undrop', 'drain')).toContain('503');
+    await debian.run('undrop', 'undrain');
+    expect(await debian.run('undrop', 'status')).toContain('nothing needs attention');
+    const file = join(debian.folder, 'etc/undrop/undrop.conf');
+    const text = await readFile(file, 'utf8');
+    await writeFile(file, text.replace('"user"', '"usre"'));
+    expect((await debian.attempt('systemctl', 'reload', 'undrop')).code).not.toBe(0);
+    await writeFile(file, text);
+    await systemctl('reload', 'undrop');
+    expect((await debian.run('systemctl', 'is-active', 'undrop')).trim()).toBe('active');
+  });
+
   test('is upgraded by apt, and no client under load notices', async () => {
     const proxy = await proxyOf('undrop');
     const before = await readFile(join(debian.folder, 'etc/undrop/undrop.conf'), 'utf8');
     const next = await nextVersion();
+    const reloads = (await linesOf('undrop')).filter(({ event }) => event === 'reload').length;
     const open = await connect(proxy, { database: schema.name });
     await open.run('CREATE TABLE of_transaction (a INT)', 'BEGIN');
     await open.run('INSERT INTO of_transaction VALUES (1)');
@@ -141,7 +164,8 @@ describe('the .deb', () => {
     await goOn(load);
     await install(next);
     await until(
-      async () => (await linesOf('undrop')).some(({ event }) => event === 'reload'),
+      async () =>
+        (await linesOf('undrop')).filter(({ event }) => event === 'reload').length > reloads,
       'the upgrade is in force',
     );
     await goOn(load);
@@ -150,8 +174,8 @@ describe('the .deb', () => {
     expect(await open.count('of_transaction')).toBe(2);
     await open.end();
     expect((await debian.run('undrop', '--version')).trim()).toBe(NEXT_VERSION);
-    const reloads = (await linesOf('undrop')).filter(({ event }) => event === 'reload');
-    expect(reloads.map(({ level }) => level)).toEqual(reloads.map(() => 30));
+    const last = (await linesOf('undrop')).filter(({ event }) => event === 'reload').at(-1);
+    expect(last?.['level']).toBe(30);
     expect(await systemctl('show', '--property=NRestarts', 'undrop')).toBe('NRestarts=0\n');
     expect(await readFile(join(debian.folder, 'etc/undrop/undrop.conf'), 'utf8')).toBe(before);
   });
@@ -222,10 +246,13 @@ describe('the .rpm', () => {
 
   test('has scripts that a shell takes', async () => {
     const { stdout } = await shell(`rpm -qp --scripts '${rpm()}'`);
-    const [, after = '', before = ''] = stdout.split(/^(?:post|preun)install .*:\n/m);
-    expect(after).toContain('useradd --system');
+    const [, user = '', after = '', before = ''] = stdout.split(
+      /^(?:pre|post|preun)install .*:\n/m,
+    );
+    expect(user).toContain('useradd --system');
+    expect(after).toContain('systemctl daemon-reload');
     expect(before).toContain('systemctl stop undrop.service');
-    for (const input of [after, before]) await runCommand(['sh', '-n'], { input });
+    for (const input of [user, after, before]) await runCommand(['sh', '-n'], { input });
   });
 });
 
