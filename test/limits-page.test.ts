@@ -11,8 +11,8 @@ interface Listed {
   readonly line?: string;
 }
 
-test('docs/limits.md has at most 2,400 words', () => {
-  expect(page.trim().split(/\s+/).length).toBeLessThanOrEqual(2_400);
+test('docs/limits.md has at most 2,500 words', () => {
+  expect(page.trim().split(/\s+/).length).toBeLessThanOrEqual(2_500);
 });
 
 test('every setting and error that docs/limits.md names is there', () => {
