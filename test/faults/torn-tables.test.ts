@@ -213,7 +213,7 @@ describe.each(SERVERS)('a server killed amid the RENAME of partitions, %s', (nam
     const section = page
       .split('\n## ')
       .find((one) => one.startsWith('A partitioned table is torn'));
-    const steps = [...(section ?? '').matchAll(/^```(sql|sh) run-by=\S+\n(.*?)^```/gms)];
+    const steps = [...(section ?? '').matchAll(/^```(sql|sh) test=\S+\n(.*?)^```/gms)];
     expect(steps.length).toBe(5);
     for (const [, kind, text = ''] of steps) {
       const meant = withNames(text, names, { isBackwards });
