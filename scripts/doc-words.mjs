@@ -8,7 +8,7 @@ import { fileURLToPath } from 'node:url';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 
-/** Of a page, or of all pages of a folder together. `topologies.md` counts with the rest alone. */
+/** Of a page, or of all pages of a folder together. */
 export const BUDGETS = {
   'README.md': 1_200,
   'CHANGELOG.md': 600,
@@ -16,9 +16,9 @@ export const BUDGETS = {
   'docs/start.md': 400,
   'docs/install.md': 1_500,
   'docs/undo.md': 1_400,
-  'docs/protect.md': 1_400,
+  'docs/protect.md': 1_500,
   'docs/runbook.md': 3_500,
-  'docs/topologies.md': null,
+  'docs/topologies.md': 1_200,
   'docs/console.md': 600,
   'docs/limits.md': 2_500,
   'docs/inside/architecture.md': 2_000,
