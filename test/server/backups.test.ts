@@ -1,5 +1,5 @@
 /**
- * docs/backups.md, command by command: dumps with and without undrop's own schemas, and a physical
+ * The backups of docs/runbook.md, command by command: dumps with and without undrop's own schemas, and a physical
  * backup, loaded into another server: what is there, what the collector does first, and how a held
  * table comes back.
  */
