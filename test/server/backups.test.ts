@@ -1,6 +1,6 @@
 /**
- * The backups of docs/runbook.md, command by command: dumps with and without undrop's own schemas, and a physical
- * backup, loaded into another server: what is there, what the collector does first, and how a held
+ * The backups of docs/runbook.md, command by command: dumps with and without undrop's own schemas,
+ * and a physical backup, loaded into another server: its contents, the collector, and how a held
  * table comes back.
  */
 import { cp, mkdir, readdir } from 'node:fs/promises';
