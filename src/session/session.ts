@@ -389,8 +389,11 @@ export class Session {
     if (phase.name === 'closed') return;
     this.#clearTimers();
     if (phase.name === 'dialling') phase.stop.isStopped = true;
-    if (phase.name === 'dialling') this.#shared.counters.loginsUnreached++;
-    if (phase.name === 'login') this.#shared.counters.loginsFailed++;
+    const { counters } = this.#shared;
+    // A client that goes away meanwhile says nothing about the server.
+    const isUnreached = phase.name === 'dialling' && this.#clientIs === 'here';
+    if (isUnreached) counters.loginsUnreached++;
+    else if (phase.name === 'dialling' || phase.name === 'login') counters.loginsFailed++;
     try {
       this.#enter({ name: 'closed' });
       this.#connections.letGo();

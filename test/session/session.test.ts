@@ -470,6 +470,8 @@ describe.each(WAYS)('sessions by %s', (way) => {
       other.end();
       await serverIsExcused(otherServer);
       await bothEnd({ client, server }, 2);
+      // The server was reached.
+      expect(opened.counters).toMatchObject({ loginsUnreached: 0, loginsFailed: 2 });
     });
 
     test('sends no more has all that it asked for answered, what is ours too (wire 46)', async () => {
