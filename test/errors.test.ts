@@ -64,7 +64,7 @@ test('docs/reference/errors.md is made of the registry', () => {
 
 <!-- generated: test/errors.test.ts -->
 
-The errors of undrop itself, by the side that has to act; all others are the server's, unchanged. A client gets the code at the start of the text.
+The errors of undrop itself, by the side that has to act; all others are the server's. A client gets the code first in the text. On a direct connection a drop destroys.
 Errno and SQLSTATE are 1105/HY000 where no others are given; \`{…}\` stands for a value, and the second paragraph for the remedy.
 
 ${sections.join('\n')}`,

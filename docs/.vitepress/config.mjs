@@ -195,7 +195,7 @@ function firstSentence(text) {
     .replaceAll(/<!--.*?-->/gs, '')
     .split(/\n{2,}/)
     .map((part) => part.trim());
-  const first = paragraphs.find((part) => /^[\p{L}`*[]/u.test(part)) ?? '';
+  const first = paragraphs.find((part) => /^(?!```)[\p{L}`*[]/u.test(part)) ?? '';
   const plain = first.replaceAll(/\s+/g, ' ').replaceAll(/\[([^\]]+)\]\([^)]*\)/g, '$1');
   return /^.*?[.:](?= |$)/.exec(plain)?.[0].replace(/:$/, '.') ?? plain;
 }

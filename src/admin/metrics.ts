@@ -371,7 +371,7 @@ export const METRICS: Readonly<Record<string, Metric>> = {
   },
   undrop_server_drops_total: {
     ...COUNTED,
-    help: 'DROP TABLE and DROP DATABASE that reached the server without undrop, since this proxy collects: an estimate, up to a minute late. Temporary tables count on MySQL before 8.0 or with performance_schema off; `undrop gc` counts.',
+    help: 'DROP TABLE and DROP DATABASE that reached the server without undrop, since this proxy collects: an estimate, up to a minute late. Temporary tables count on MySQL before 8.0 or without performance_schema.',
     values: ({ collector }) => known(collector.dropsElsewhere),
   },
   undrop_next_expiry_timestamp_seconds: {

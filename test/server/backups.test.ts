@@ -50,7 +50,7 @@ const DUE = { HOLD: '1s', MIN_HOLD: '0s', COLLECT: 'on', CHECK_INTERVAL: '1s', G
 const SCHEMA_USE = expect.stringContaining('UNDROP_RECYCLE_SCHEMA_USE');
 const SCHEMA_WRITE = expect.stringContaining('UNDROP_RECYCLE_SCHEMA_WRITE');
 /** Of mydumper: what a server has of its own, and undrop. */
-const WITHOUT_OURS = '^(?!(mysql|sys|_undrop))';
+const WITHOUT_OURS = '^(?!(mysql\\.|sys\\.|_undrop))';
 
 /** `shop.orders` with two rows is held there, `shop.kept` is live. */
 async function fill(source: Target): Promise<void> {
