@@ -167,12 +167,15 @@ function copy(from, to) {
   copyFileSync(from, to);
 }
 
-/** A folder becomes the list of its files. */
+/** A folder becomes its files, one after the other; one of folders, the list of its files. */
 function copyAsText(path, outDir) {
   const to = join(outDir, 'files', nameOfCopy(path));
   if (!statSync(path).isDirectory()) return copy(path, to);
   mkdirSync(dirname(to), { recursive: true });
-  writeFileSync(to, `${readdirSync(path, { recursive: true }).sort().join('\n')}\n`);
+  const names = readdirSync(path, { recursive: true }).sort();
+  const isDeep = names.some((name) => statSync(join(path, name)).isDirectory());
+  const textOf = (name) => `==> ${name} <==\n\n${readFileSync(join(path, name), 'utf8')}`;
+  writeFileSync(to, isDeep ? `${names.join('\n')}\n` : names.map(textOf).join('\n'));
 }
 
 /** A line for each page: its title, its address, and its first sentence. */
