@@ -202,8 +202,11 @@ async function dropSchemas(pool: ServicePool, { stdout, stderr }: Shell): Promis
   const [found = []] = await pool.run(
     sql`SELECT ${note('look')} SCHEMA_NAME AS name FROM information_schema.SCHEMATA`,
   );
-  // The spare ones, too.
-  const schemas = found.map((row) => textOf(row, 'name')).filter(isRecycleSchema);
+  // The spare ones, too. The schema with the version that no proxy knows goes last: until then no
+  // table can come into another.
+  const all = found.map((row) => textOf(row, 'name')).filter(isRecycleSchema);
+  const isLast = (schema: string) => schema === RECYCLE_SCHEMA;
+  const schemas = [...all.filter((schema) => !isLast(schema)), ...all.filter(isLast)];
   const unlogs = await mayUnlog(pool);
   await closeLedger(pool);
   const others = await readStrangers(pool, schemas);
