@@ -111,7 +111,7 @@ function linkTo(path) {
   return `/${path.replace(/\.md$/, '')}`;
 }
 
-/** As on the code host, and as test/links.test.ts checks them: `undrop_busy` keeps its hyphen. */
+/** Anchors are those of the code host, which test/links.test.ts checks: `undrop_busy` keeps its hyphen. */
 function slugOf(text) {
   return text
     .toLowerCase()

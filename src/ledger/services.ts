@@ -46,6 +46,14 @@ export interface RecordedService extends Service {
   readonly seenAt: Date;
 }
 
+/** A service renews its row each half minute. */
+const RUNNING_MS = 120_000;
+
+/** Whether it has renewed its row within two minutes; `now`: by the clock of the server. */
+export function isServiceRunning({ seenAt }: Pick<RecordedService, 'seenAt'>, now: Date): boolean {
+  return now.getTime() - seenAt.getTime() < RUNNING_MS;
+}
+
 /** Writes the row of a service, or renews it. May run twice. */
 export async function recordService(pool: ServicePool, service: Service): Promise<void> {
   const { id, host, listen, version, processes, collectorId, settings, dropsSent } = service;

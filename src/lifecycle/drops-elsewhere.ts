@@ -6,7 +6,7 @@
  * sent through undrop: a number of the server is compared with numbers of services that are newer.
  */
 import type { Clock } from '../clock.js';
-import { readServices } from '../ledger/services.js';
+import { isServiceRunning, readServices } from '../ledger/services.js';
 import type { Log } from '../log.js';
 import { isServiceError, unlessRefused } from '../service/errors.js';
 import type { ServicePool } from '../service/pool/pools.js';
@@ -96,18 +96,15 @@ export async function watchDropsElsewhere(options: WatchOptions): Promise<void> 
     try {
       const look = await readLook(connection);
       if (look === null) continue;
-      const running = await readServices(connection);
-      const isRunning = ({ seenAt }: Sent) => look.at.getTime() - seenAt.getTime() < RUNNING_MS;
-      figures.dropsElsewhere = found.take(look, running.filter(isRunning));
+      const services = await readServices(connection);
+      const running = services.filter((service) => isServiceRunning(service, look.at));
+      figures.dropsElsewhere = found.take(look, running);
     } catch (error) {
       const level = isServiceError(error) ? 'debug' : 'error';
       log[level]({ event: 'collector', err: error }, 'cannot count the drops of the server');
     }
   }
 }
-
-/** A service renews its row each half minute. */
-const RUNNING_MS = 120_000;
 
 /** Null: the server replicates, or is about to: the drops of its source are counted there. */
 async function readLook(pool: ServicePool): Promise<Look | null> {

@@ -4,11 +4,8 @@
  */
 import { variableOf } from '../../../config/schema.js';
 import { timeText } from '../../../duration.js';
-import type { RecordedService } from '../../../ledger/services.js';
+import { isServiceRunning, type RecordedService } from '../../../ledger/services.js';
 import { POLICY_KEYS } from '../../settings.js';
-
-/** A service renews its row each minute. */
-const RUNNING_MS = 120_000;
 
 export interface ServicesReport {
   readonly services: readonly (Omit<RecordedService, 'collectorId'> & {
@@ -31,7 +28,7 @@ export function reportServices(
 ): ServicesReport {
   const services = found.map(({ collectorId, ...service }) => ({
     ...service,
-    isRunning: now.getTime() - service.seenAt.getTime() < RUNNING_MS,
+    isRunning: isServiceRunning(service, now),
     collects: leaderId !== null && collectorId === leaderId,
   }));
   const running = services.filter(({ isRunning }) => isRunning);
