@@ -145,7 +145,7 @@ onServers('undrop init on $name', (server, on) => {
     expect({ code, stderr }).toEqual({
       code: 1,
       stderr: expect.stringMatching(
-        /UNDROP_ADMIN_ACCOUNT: .*Check UNDROP_ADMIN_USER and UNDROP_ADMIN_PASSWORD/,
+        /UNDROP_ADMIN_ACCOUNT: .*Check UNDROP_ADMIN_USER, UNDROP_ADMIN_PASSWORD/,
       ),
     });
   });
@@ -215,7 +215,8 @@ onServers('undrop init on $name', (server, on) => {
       const { variables } = await made('managed');
       const said = await runUndrop(server, ['doctor'], { ...variables, ...settings });
       expect(said).toMatchObject({ code, stderr: '' });
-      expect(said.stdout).toContain(`settings  ${words}`);
+      // The titles are as wide as the longest finding, which other sessions of the server may bring.
+      expect(said.stdout.replaceAll(/ +/g, ' ')).toContain(`settings ${words}`);
       const json = await runUndrop(server, ['doctor', '--json'], { ...variables, ...settings });
       expect(JSON.parse(json.stdout)).toMatchObject({ notProtected });
     });

@@ -35,6 +35,8 @@ onServersAtOnce('commands to a service on $name', (server, { test }) => {
     expect(await service.status('/readyz')).toBe(503);
     expect(await service.command('undrain')).toMatchObject({ code: 0, stderr: '' });
     await until(async () => (await service.status('/readyz')) === 200, 'it is ready again');
+    // What it logs may be read here later than its answer to a command.
+    await service.says({ event: 'reload' });
     expect(service.logged({ event: 'reload' })).toHaveLength(1);
   });
 
@@ -89,7 +91,9 @@ onServersAtOnce('commands to a service on $name', (server, { test }) => {
     }
     await expect(first?.query('SELECT 3')).rejects.toThrow();
     for (const session of [second, third]) expect(await session?.column('SELECT 3')).toEqual([3]);
+    await service.says({ event: 'draining' });
     expect(service.logged({ event: 'draining' })).toHaveLength(1);
+    await service.says({ event: 'reload', level: 30 }, 3);
     expect(service.logged({ event: 'reload', level: 30 })).toHaveLength(3);
     for (const session of sessions) session.destroy();
   });
@@ -144,6 +148,7 @@ onServersAtOnce('commands to a service on $name', (server, { test }) => {
     // It waited for that; and nothing else has died.
     await using session = await connect(service.proxy);
     expect(await session.column('SELECT 1')).toEqual([1]);
+    await service.says({ event: 'worker', level: 50 });
     expect(service.logged({ event: 'worker', level: 50 })).toHaveLength(1);
     expect(await sessions[1]?.column('SELECT 2')).toEqual([2]);
     for (const one of sessions) one.destroy();

@@ -2,7 +2,7 @@
 import type { Rows, ServicePool } from '../../src/service/pool/pools.js';
 import { renderQuery, type SQLQuery } from '../../src/service/sql.js';
 
-/** `send` runs it; `texts` are its statements, rendered. */
+/** `send` runs it; `texts` are its statements, rendered on one line each. */
 export type PoolTap = (
   send: () => Promise<readonly Rows[]>,
   texts: readonly string[],
@@ -11,7 +11,7 @@ export type PoolTap = (
 /** Its owner disposes of `pool`. */
 export function tappedPool(pool: ServicePool, tap: PoolTap): ServicePool {
   const rendered = (text: SQLQuery | readonly SQLQuery[]) =>
-    ([text].flat() as readonly SQLQuery[]).map(renderQuery);
+    ([text].flat() as readonly SQLQuery[]).map((one) => renderQuery(one).replaceAll(/\s+/g, ' '));
   return {
     run: (text, options) => tap(() => pool.run(text, options), rendered(text)),
     task: (fn) =>
