@@ -215,7 +215,7 @@ onServers('undrop init on $name', (server, on) => {
       const { variables } = await made('managed');
       const said = await runUndrop(server, ['doctor'], { ...variables, ...settings });
       expect(said).toMatchObject({ code, stderr: '' });
-      // The titles are as wide as the longest finding, which other sessions of the server may bring.
+      // Titles are as wide as the longest, and other sessions of the server may bring more.
       expect(said.stdout.replaceAll(/ +/g, ' ')).toContain(`settings ${words}`);
       const json = await runUndrop(server, ['doctor', '--json'], { ...variables, ...settings });
       expect(JSON.parse(json.stdout)).toMatchObject({ notProtected });
