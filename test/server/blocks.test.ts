@@ -81,9 +81,9 @@ describe.each(testServers().filter(({ flavour }) => flavour === 'mariadb'))(
         expect(await tables()).toEqual(before);
         expect(await client.rows('SELECT 1')).toEqual([['1']]);
       }
-      expect(await query(server, "SELECT id FROM _undrop.ledger WHERE state = 'intent'")).toEqual(
-        [],
-      );
+      const isOurs = `schema_name IN ('${name}', '${two.other.name}')`;
+      const intents = `SELECT id FROM _undrop.ledger WHERE state = 'intent' AND ${isOurs}`;
+      expect(await query(server, intents)).toEqual([]);
     });
   },
 );

@@ -73,7 +73,8 @@ onServersAtOnce('on a slow way to $name', (server, on) => {
     await until('it is said', () =>
       collecting.said.some(({ fields }) => fields['because'] === "the server's clock jumped"),
     );
-    expect(leaderships).toBe(2);
+    // A leader that is held up may lose the lock by itself.
+    expect(leaderships).toBeGreaterThanOrEqual(2);
   });
 
   test('a clock that jumps while no proxy runs is seen by the next, by its own clock', async () => {

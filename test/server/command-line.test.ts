@@ -84,7 +84,7 @@ describe.each(testServers().slice(0, 1))('beside $name', (server) => {
     const ended = once(child, 'exit');
     const { pid = 0 } = child;
     // Of these Node itself handles the others.
-    await until(async () => handles(pid, SIGHUP), 'it listens for signals', 20_000);
+    await until(async () => handles(pid, SIGHUP), 'it listens for signals');
     child.kill('SIGTERM');
     const [code] = (await ended) as [number | null];
     // Before the proxy's own way of ending, or by that.

@@ -79,6 +79,9 @@ async function onServers(
   await Promise.all(servers.map(onOne));
 }
 
+/** A drop that is under way is not cut off. */
+const PATIENT = { timeoutMs: 60_000, idle: 'idle-end' } as const;
+
 test('a drop that comes while its session ends is done, or was never begun', async () => {
   for (const server of sample(testServers(), { name: 'a late drop', count: 1 })) {
     await using fresh = await freshSchema(server);
@@ -93,7 +96,7 @@ test('a drop that comes while its session ends is done, or was never begun', asy
       await new Promise<void>((resolve, reject) => {
         setTimeout(() => {
           const dropped = connection.query(`DROP TABLE ${table}`).catch(() => undefined);
-          Promise.all([dropped, proxy.stop()]).then(() => resolve(), reject);
+          Promise.all([dropped, proxy.running.stop(PATIENT)]).then(() => resolve(), reject);
         });
       });
       const isOf = `schema_name = '${schema}' AND table_name = '${table}'`;
@@ -174,8 +177,8 @@ describe('SIGTERM (wire 55)', () => {
     await onServers({ DRAIN_WAIT: '1h', DRAIN_TIMEOUT: '1h' }, async (proxy) => {
       const early = await open(proxy);
       proxy.kill('SIGTERM');
-      const firstMs = performance.now();
       await logged(proxy, 'draining');
+      const firstMs = performance.now();
       const late = await open(proxy);
       for (const { connection } of [early, late]) {
         expect((await connection.query('SELECT 1 AS one'))[0]).toEqual([{ one: 1 }]);

@@ -4,8 +4,10 @@ import { silentLog } from '../../src/log.js';
 import { reconcile } from '../../src/recovery/reconcile.js';
 import { freshLedger } from '../support/fresh-ledger.js';
 import { onServersAtOnce } from '../support/on-servers.js';
+import { until } from '../support/poll.js';
 import { runUndrop, spawnProxy } from '../support/proxy.js';
-import { connect, query } from '../support/servers.js';
+import { connect, hasProcess, query } from '../support/servers.js';
+import { SERVICE_ACCOUNT } from '../support/service-account.js';
 import { poolOn } from '../support/service-pool.js';
 
 const TABLES = 150;
@@ -56,6 +58,9 @@ onServersAtOnce('a DROP DATABASE of many tables on $name', (server, on) => {
 
   test('the proxy is killed after the answer: recovery writes the rest', async () => {
     await dropAndKill();
+    // Its worker ends a moment later, and may write until then.
+    const own = `USER = '${SERVICE_ACCOUNT.user}'`;
+    await until(async () => !(await hasProcess(server, own)), 'its sessions are gone');
     // As if the last of them had not been written, a minute ago.
     await query(
       server,

@@ -490,8 +490,8 @@ onServers('a DROP DATABASE on $name', (server, on) => {
     await untilItWaits(session);
     // It is held later than the others, and the collector goes by due times.
     expect(await say(`DROP TABLE ${beside}.canary`, canary)).toBe('OK 0');
-    const removed =
-      "SELECT 1 FROM _undrop.ledger WHERE table_name = 'canary' AND state = 'removed'";
+    const removed = `SELECT 1 FROM _undrop.ledger
+      WHERE schema_name = '${beside}' AND table_name = 'canary' AND state = 'removed'`;
     await until(async () => (await rowsOf(removed)).length > 0, 'the canary is removed');
     // Every two seconds it begins to wait anew, and a KILL between the two is lost.
     let isOver = false;

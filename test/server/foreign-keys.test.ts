@@ -10,6 +10,7 @@ import { onServers } from '../support/on-servers.js';
 import { until } from '../support/poll.js';
 import { proxyInFront } from '../support/proxy.js';
 import { connect, type Target } from '../support/servers.js';
+import { relocationsSettled } from '../support/settled.js';
 import { restored } from '../support/undrop-cli.js';
 import { ledgerRowOf, sayTo } from './service-fixture.js';
 
@@ -304,12 +305,7 @@ onServers('foreign keys on $name', (server, on) => {
     await client.end();
     expect(await errnoOf('INSERT INTO c (id, pid) VALUES (9, 9)')).toBe(1452);
     expect(await errnoOf('INSERT INTO c (id, pid) VALUES (9, 1)')).toBe(null);
-    const held = await direct.rows(
-      `SELECT table_name AS name FROM _undrop.ledger
-       WHERE schema_name = ? AND state = 'HOLD' AND relocated = 0`,
-      [schema.name],
-    );
-    expect(held).toEqual([]);
+    await relocationsSettled(direct, [schema.name]);
   });
 
   test('are nothing that keeps held tables from being removed in their time', async () => {

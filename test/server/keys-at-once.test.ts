@@ -28,7 +28,7 @@ function interposed(pool: ServicePool, { before = none, behind = none }): Servic
   const around = (run: ServicePool['run']): ServicePool['run'] => {
     return async (query, options) => {
       const queries = Array.isArray(query) ? query : [query];
-      const { text } = renderText(queries, { logged: true });
+      const text = renderText(queries, { logged: true }).text.replaceAll(/\s+/g, ' ');
       await before(text);
       const answers = await run(query, options);
       await behind(text);
@@ -53,12 +53,14 @@ function interposed(pool: ServicePool, { before = none, behind = none }): Servic
 
 const none: Between = () => Promise.resolve();
 
-/** Once, at the first text with these words. */
+/** Words that a test waits for, and that no text had yet. */
+const unmet = new Set<string>();
+
+/** Once, at the first text with these words, which has to come. */
 function once(words: string, work: () => Promise<unknown>): Between {
-  let isDone = false;
+  unmet.add(words);
   return async (text) => {
-    if (isDone || !text.includes(words)) return;
-    isDone = true;
+    if (!text.includes(words) || !unmet.delete(words)) return;
     await work();
   };
 }
@@ -68,7 +70,7 @@ function dies(): Promise<never> {
 }
 
 onServers('at once on $name', (server, on) => {
-  const { beforeEach, test } = on;
+  const { afterEach, beforeEach, test } = on;
   let family: readonly string[];
 
   const proxy = on.proxy();
@@ -85,7 +87,9 @@ onServers('at once on $name', (server, on) => {
       'INSERT INTO c VALUES (1, 1, 1), (2, 2, 2)',
     );
     family = await show();
+    unmet.clear();
   });
+  afterEach(() => expect([...unmet]).toEqual([]));
 
   const show = async (): Promise<readonly string[]> => [
     await direct.show('c'),
@@ -144,6 +148,7 @@ onServers('at once on $name', (server, on) => {
       await finish(pool);
     };
     await finish(interposed(pool, { before }));
+    expect(isDropping).toBe(true);
     await recover();
     expect(await show()).toEqual(family);
     await back('p');
@@ -171,6 +176,7 @@ onServers('at once on $name', (server, on) => {
     });
     const before = once('AS parentSchema', () => finish(first));
     await finish(interposed(pool, { before }));
+    expect(isOff).toBe(true);
     await recover();
     expect(await show()).toEqual(family);
   });

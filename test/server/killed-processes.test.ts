@@ -41,7 +41,7 @@ onServersAtOnce('a killed process of a service on $name', (server, { test }) => 
       await service.says({ msg: 'the control process died; another takes its place' }, count);
       await service.says(COLLECTOR, 1 + count);
       await goOn(load);
-      expect(await service.status('/readyz')).toBe(200);
+      await until(async () => (await service.status('/readyz')) === 200, 'it is ready');
     }
     for (const part of load) await part.end();
     const isOpen = `schema_name = '${schema}' AND ended_at IS NULL`;

@@ -57,7 +57,7 @@ onServersAtOnce('a KILL too late for its RENAME on $name', (server, on) => {
   const row = () => ledgerRowOf(direct, { schema: schema.name, table: 'a' });
 
   async function expectHeld(): Promise<void> {
-    await until(async () => (await row())?.['state'] === 'HOLD', 'the ledger has it', 20_000);
+    await until(async () => (await row())?.['state'] === 'HOLD', 'the ledger has it');
     const held = await row();
     expect(await direct.count(`${held?.['hold_schema']}.${held?.['hold_name']}`)).toBe(2);
   }

@@ -17,6 +17,9 @@ async function open(target: Target, count: number): Promise<Session[]> {
   return connections;
 }
 
+/** Its open files are the same so often before they are counted; the first looks are close. */
+const LOOKS = 12;
+
 /** More than the service has connections. */
 const TURNED_AWAY = 12;
 
@@ -30,8 +33,18 @@ function setOpenFiles(proxy: ProxyProcess, soft: number): void {
 }
 
 /** A limit at which the process can open `count` more files. */
-function limitFor(proxy: ProxyProcess, count: number): number {
-  const taken = new Set(readdirSync(`/proc/${workerPids(proxy)[0]}/fd`).map(Number));
+async function limitFor(proxy: ProxyProcess, count: number): Promise<number> {
+  const look = () => readdirSync(`/proc/${workerPids(proxy)[0]}/fd`);
+  let [seen, same]: [readonly string[], number] = [[], 0];
+  const isAtRest = () => {
+    const now = look();
+    same = now.join() === seen.join() ? same + 1 : 1;
+    seen = now;
+    return same >= LOOKS;
+  };
+  // It may still open connections of the service.
+  await until(isAtRest, 'its files stay the same');
+  const taken = new Set(seen.map(Number));
   let free = 0;
   let next = 0;
   for (; free < count || taken.has(next); next++) if (!taken.has(next)) free++;
@@ -76,7 +89,7 @@ onServers('limits of a proxy in front of $name', (server, on) => {
   test('a proxy that has run out of open files says so, and goes on when it has some (wire 60)', async () => {
     await using proxy = await spawnProxy(server);
     const [early] = await open(proxy, 1);
-    const files = limitFor(proxy, 1);
+    const files = await limitFor(proxy, 1);
     setOpenFiles(proxy, files);
     // One is enough for the client's side, not for the server's.
     await expect(connect(proxy)).rejects.toMatchObject({

@@ -130,7 +130,7 @@ onServersAtOnce('a ledger that is locked, on $name', (server, on) => {
         answered = 0;
         const answering = client.query('DROP TABLE a, b');
         // The second try to write the intent has failed as well.
-        await until(() => answered === 2, 'the intent is given up');
+        await until(() => answered >= 2, 'the intent is given up');
         await release();
         expect((await answering).results).toMatchObject([{ kind: 'ok', warnings: 0 }]);
       });
@@ -235,7 +235,8 @@ onServersAtOnce('a ledger that is locked, on $name', (server, on) => {
     const { results } = await client.query('DROP TABLE parent');
     expect(results.map(({ kind }) => kind)).toEqual(['err']);
     await settled();
-    expect(forgetsToCut).toBe(-1);
+    // It may be forgotten twice.
+    expect(forgetsToCut).toBeLessThanOrEqual(-1);
     await client.quit();
     await root.query('DROP TABLE child, parent');
   });

@@ -16,6 +16,7 @@ import { runUndrop } from '../support/proxy.js';
 import { connect, generalLog, query, type Session, type Target } from '../support/servers.js';
 import { makeServiceAccount, SERVICE_ACCOUNT } from '../support/service-account.js';
 import { poolOn } from '../support/service-pool.js';
+import { relocationsSettled } from '../support/settled.js';
 import { ledgerRowOf } from './service-fixture.js';
 
 const USER = 'undrop_managed';
@@ -106,6 +107,7 @@ onServers('triggers of a managed account on $name', (server, on) => {
     for (const said of [String(row?.['What']), ok.info]) {
       expect(said).toContain('its triggers come back by UNDROP of a user who may create them');
     }
+    await relocationsSettled(root, [name]);
     expect(await outcome()).toMatchObject({ relocated: 1, hold_schema: '_undrop', todo: null });
     expect(await names()).toEqual([]);
     expect(await select(`SHOW TABLES FROM ${name} LIKE '%hold%'`)).toEqual([]);
@@ -145,6 +147,7 @@ onServers('triggers of a managed account on $name', (server, on) => {
     expect(row).toEqual({ v: isOld ? 'x2' : 'x12' });
     // And they are taken off again.
     await say([`DROP TABLE ${name}.u`]);
+    await relocationsSettled(root, [name]);
     expect(await names()).toEqual([]);
   });
 
@@ -263,6 +266,7 @@ onServers('triggers of a managed account on $name', (server, on) => {
     try {
       const isNew = server.name === 'mysql-9.7';
       await say(['DROP TABLE t']);
+      if (isNew) await relocationsSettled(root, [name]);
       const held = await outcome();
       expect(held?.['relocated']).toBe(isNew ? 1 : 0);
       expect(held?.['todo']).toBe(isNew ? null : 'blocked_by_triggers');

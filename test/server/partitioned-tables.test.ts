@@ -6,7 +6,7 @@
 import { expect, test } from '@jest/globals';
 import type { RowDataPacket } from 'mysql2/promise';
 import { onServers } from '../support/on-servers.js';
-import { intentsSettled } from '../support/settled.js';
+import { intentsSettled, relocationsSettled } from '../support/settled.js';
 import { restored } from '../support/undrop-cli.js';
 
 const PARTITIONS = `PARTITION BY RANGE (id) (PARTITION p0 VALUES LESS THAN (10),
@@ -27,7 +27,7 @@ onServers('a table with partitions on $name', (server, on) => {
   }
 
   async function heldOf(table: string, from = schema): Promise<RowDataPacket> {
-    await intentsSettled(root, schemas());
+    await relocationsSettled(root, schemas());
     const rows = await root.rows(
       `SELECT id, hold_schema AS place, hold_name AS name, relocated, todo FROM _undrop.ledger
        WHERE schema_name = ? AND table_name = ? AND state = 'HOLD' ORDER BY id DESC LIMIT 1`,

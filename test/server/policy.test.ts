@@ -89,9 +89,11 @@ onServersAtOnce('rules and hints on $name', (server, on) => {
       await other.run('START TRANSACTION', `INSERT INTO ${one.waitsFor} VALUES (2)`);
     }
     const said = one.via === 'execute' ? client.execute(say(one.sql)) : client.query(say(one.sql));
-    const saidAtMs = performance.now();
     if (one.waitsFor !== undefined) {
-      await until(() => performance.now() - saidAtMs > 1_500, 'the drop has waited');
+      const isOf = `SELECT 1 FROM _undrop.ledger WHERE schema_name = '${schema}'`;
+      await until(async () => (await root.rows(isOf)).length > 0, 'its intent is there');
+      const sinceMs = performance.now();
+      await until(() => performance.now() - sinceMs > 1_500, 'the drop has waited');
     }
     await other.query('COMMIT');
     await other.end();

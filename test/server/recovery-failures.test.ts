@@ -69,6 +69,7 @@ onServers('recovery on $name', (server, on) => {
     const log = { ...silentLog, warn: jest.fn() };
     const options = { proxyId: PROXY_ID, activeIds: new Set<string>(), log };
     const report = await reconcile(failing, options);
+    expect(failing.hits).toBeGreaterThan(0);
     expect(report.untouched).toEqual([idOf(bad)]);
     expect(report.pending).toEqual([idOf(badDebt)]);
     expect(await stateOf(good)).toEqual(['HOLD', true]);
@@ -86,6 +87,7 @@ onServers('recovery on $name', (server, on) => {
     const failing = failingPool(own.pool, ["WHERE state = 'intent' ORDER"]);
     const options = { proxyId: PROXY_ID, activeIds: new Set<string>(), log: silentLog };
     await expect(reconcile(failing, options)).rejects.toThrow('Got error 1 (1030)');
+    expect(failing.hits).toBeGreaterThan(0);
     expect(await stateOf(drop)).toEqual(['HOLD', true]);
   });
 
@@ -121,7 +123,9 @@ onServers('recovery on $name', (server, on) => {
       for (const drop of [debt, gone]) await recordOwed(own.pool, drop);
       await query(server, `DROP TABLE ${own.schema.name}.${gone.holdNames[0]}`);
       await crowd('f', { state: 'HOLD', hold_schema: 'nowhere', hold_name: 'crowd' });
-      await recoverTimes(3, failingPool(own.pool, ['absence */ `nowhere`']));
+      const failing = failingPool(own.pool, ['absent */ `nowhere`']);
+      await recoverTimes(3, failing);
+      expect(failing.hits).toBeGreaterThan(0);
       expect(await stateOf(debt)).toEqual(['HOLD', true]);
       expect(await stateById(idOf(gone))).toBe('gone');
     },
@@ -213,11 +217,22 @@ onServers('recovery on $name', (server, on) => {
   });
 });
 
-/** A pool on which every text with one of those in it is answered with an error. */
-function failingPool(pool: ServicePool, words: readonly string[]): ServicePool {
-  return tappedPool(pool, (send, texts) => {
+/** A pool on which every text with one of those in it is answered with an error, `hits` so far. */
+function failingPool(
+  pool: ServicePool,
+  words: readonly string[],
+): ServicePool & { readonly hits: number } {
+  let hits = 0;
+  const broken = tappedPool(pool, (send, texts) => {
     if (!texts.some((text) => words.some((word) => text.includes(word)))) return send();
+    hits++;
     const answer = { errno: 1030, sqlState: 'HY000', sqlMessage: 'Got error 1' };
     return Promise.reject(new ServerError(answer));
   });
+  return {
+    ...broken,
+    get hits() {
+      return hits;
+    },
+  };
 }

@@ -59,6 +59,13 @@ onServers('a restore that breaks off on $name', (server, on) => {
       await finishAll(pool, silentLog);
       return (await rowsOf("SELECT 1 FROM _undrop.ledger WHERE todo = 'restoring'")).length === 0;
     }, 'no restore is left');
+  /** The connection of a restore that broke off has left the processlist. */
+  const ownerIsGone = () =>
+    until(async () => {
+      const owned = `SELECT 1 FROM _undrop.ledger JOIN information_schema.PROCESSLIST AS p
+        ON p.ID = thread_id WHERE schema_name = '${schema.name}' AND todo = 'restoring'`;
+      return (await rowsOf(owned)).length === 0;
+    }, 'its owner is gone');
   const clear = () => run('DROP TABLE IF EXISTS kid', 'DROP TABLE IF EXISTS c, old, p');
 
   describe.each([
@@ -81,7 +88,7 @@ onServers('a restore that breaks off on $name', (server, on) => {
           if ((await rowsOf("SHOW TABLES LIKE 'c'")).length > 0) {
             expect([call, ...(await shown())]).toEqual([call, ...before]);
           }
-        }
+        } else await ownerIsGone();
         const again = await restore(pool, request).then(
           ({ wasBack, foreignKeys, triggers }) => {
             const problems = [...foreignKeys, ...triggers].flatMap(({ problem }) => problem ?? []);
@@ -132,6 +139,7 @@ onServers('a restore that breaks off on $name', (server, on) => {
             (error: UndropError) => error.code,
           );
           codes.push(code);
+          await ownerIsGone();
         }
         expect([call, codes.at(-1), ...(await shown())]).toEqual([
           call,
@@ -196,6 +204,7 @@ onServers('a restore that breaks off on $name', (server, on) => {
     await expect(restore(breaking, { target: `${schema.name}.c` })).rejects.toThrow(
       'It broke off.',
     );
+    await ownerIsGone();
     await sayTo(proxy, { schema: schema.name, texts: ['UNDROP TABLE c'] });
     expect(await shown()).toEqual(before);
     expect((await listAll(pool)).filter(({ origin }) => origin?.schema === schema.name)).toEqual(
@@ -216,6 +225,7 @@ onServers('a restore that breaks off on $name', (server, on) => {
       const [definition] = await rowsOf('SHOW CREATE TABLE c');
       const faulty = new FaultyPool(pool, { call, moment: 'after' });
       await restore(faulty, request).catch(() => undefined);
+      await ownerIsGone();
       await recover();
       const wanted = { ...request, to: `${schema.name}.elsewhere` };
       const isRestored = (await rowsOf("SHOW TABLES LIKE 'old'")).length > 0;

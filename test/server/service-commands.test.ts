@@ -20,7 +20,7 @@ onServersAtOnce('commands to a service on $name', (server, { test }) => {
     await using service = await startService(server);
     const { proxy } = service;
     await using session = await connect(proxy);
-    expect(await service.status('/readyz')).toBe(200);
+    await until(async () => (await service.status('/readyz')) === 200, 'it is ready');
     const drained = { code: 0, stdout: expect.stringContaining('503'), stderr: '' };
     expect(await service.command('drain')).toMatchObject(drained);
     expect(await service.status('/readyz')).toBe(503);

@@ -103,7 +103,7 @@ describe.each(WORKERS)('with UNDROP_WORKERS=%s', (workers) => {
 
   test('one that comes before anything is loaded is not lost', async () => {
     const proxy = startProxy(server, { WORKERS: workers });
-    await until(async () => handles(proxy.pid, SIGHUP), 'it listens for signals', 20_000);
+    await until(async () => handles(proxy.pid, SIGHUP), 'it listens for signals');
     proxy.kill('SIGTERM');
     await proxy.line({ event: 'signal', signal: 'SIGTERM' });
     expect(await proxy.ended).toEqual([0, '']);
@@ -111,7 +111,7 @@ describe.each(WORKERS)('with UNDROP_WORKERS=%s', (workers) => {
 
   test('SIGHUP while it starts has the settings read anew when it serves', async () => {
     const proxy = startProxy(server, { WORKERS: workers });
-    await until(async () => handles(proxy.pid, SIGHUP), 'it listens for signals', 20_000);
+    await until(async () => handles(proxy.pid, SIGHUP), 'it listens for signals');
     proxy.kill('SIGHUP');
     await proxy.line({ event: 'ready' });
     await proxy.line({ event: 'reload' });
@@ -130,7 +130,7 @@ describe.each(WORKERS)('with UNDROP_WORKERS=%s', (workers) => {
     const signals = ['SIGUSR1', 'SIGUSR2'] as const;
     for (const pid of pids) for (const signal of signals) process.kill(pid, signal);
     const heard = (signal: string) => proxy.lines.some((line) => line['signal'] === signal);
-    await until(async () => signals.every(heard), 'it has heard both', 20_000);
+    await until(async () => signals.every(heard), 'it has heard both');
     for (let count = 0; count < 4; count++) await (await connect(proxy)).end();
     await proxy.stop();
     expect([proxy.child.exitCode, stderr]).toEqual([0, '']);

@@ -160,7 +160,9 @@ onServers('the files of deploy, in front of $name', (server, on) => {
     const text = readText('deploy/kubernetes/probes.yaml');
     const paths = [...text.matchAll(/path: (\S+?),/g)].map(([, path = '']) => path);
     expect(paths).toEqual(['/healthz', '/readyz']);
-    for (const path of paths) expect(await service.status(path)).toBe(200);
+    for (const path of paths) {
+      await until(async () => (await service.status(path)) === 200, `${path} is answered with 200`);
+    }
   });
 
   const through = ({ host, port }: Haproxy): Target => ({ ...server, host, port });
@@ -193,8 +195,9 @@ test('several: a proxy for each server, and one Prometheus', async () => {
   for (const [name, behind] of Object.entries(ends)) {
     const server = testServer(behind);
     await using service = await startDeployed(`several/${name}`, server, ADMIN);
-    const { stdout } = await runUndrop(server, ['status']);
-    expect(stdout).toContain(`${service.proxy.host}:${service.proxy.port}`);
+    const address = `${service.proxy.host}:${service.proxy.port}`;
+    const isListed = async () => (await runUndrop(server, ['status'])).stdout.includes(address);
+    await until(isListed, 'the service is in the status');
     const { adminListen } = deployedSettings(`several/${name}`);
     const port = String(adminListen).split(':')[1];
     expect(jobs).toContain(

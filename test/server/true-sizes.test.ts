@@ -82,7 +82,7 @@ onServersAtOnce('sizes on $name', (server, on) => {
     if (isOld && !isLong) return;
     // A server renews them for one table after another, when it likes.
     if (isLong) await query(server, `ANALYZE TABLE \`${row.holdSchema}\`.\`${row.holdName}\``);
-    await until('the ledger has its true size', isTrue, isOld ? 60_000 : 15_000);
+    await until('the ledger has its true size', isTrue);
     const areCounted = async () => {
       const rows = Number((await inLedger('big')).rowCount);
       return Math.abs(rows - ROWS) < 0.5 * ROWS;
@@ -116,7 +116,7 @@ onServersAtOnce('sizes on $name', (server, on) => {
       const { rowCount } = await inLedger(name);
       return rowCount === null ? null : Number(rowCount);
     };
-    await until('it is seen empty', async () => (await rowsOf('empty_one')) === 0, 15_000);
+    await until('it is seen empty', async () => (await rowsOf('empty_one')) === 0);
     expect(await rowsOf('isam')).toBe(3);
     expect([null, 1]).toContain(await rowsOf('one'));
     await until('partitions are added up', async () => {

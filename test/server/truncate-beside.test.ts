@@ -182,11 +182,14 @@ onServers('what empties a table on $name', (server, on) => {
     async (verb) => {
       const name = verb.slice(0, 4).toLowerCase();
       await makeFamily(name);
+      let isMet = false;
       const parent = rightBefore('RENAME /* undrop hold-by-service ', async () => {
+        isMet = true;
         await using client = await RawClient.open(proxy, { schema });
         await client.run(['SET foreign_key_checks = 0', `${verb} ${name}_par`]);
       });
       expect(await saidThrough(parent, `TRUNCATE ${name}_ch`)).toEqual(['ok']);
+      expect(isMet).toBe(true);
       expect(await heldOf(`${name}_ch`)).not.toEqual([]);
       await leadsTo(`${name}_ch`, `${schema}.${name}_par`);
     },

@@ -19,7 +19,7 @@ const ROUNDS = rounds(25, 2);
 const [TABLES, SESSIONS, ROWS] = [10, 4, 40];
 /** After the start of a collector a restore begins within so long. */
 const WITHIN_MS = 100;
-const REFUSED = /^UNDROP_(CHANGED_MEANWHILE|NO_SUCH_HELD|NOT_HELD|NOT_RESTORABLE):/;
+const REFUSED = /^UNDROP_(BUSY|CHANGED_MEANWHILE|NO_SUCH_HELD|NOT_HELD|NOT_RESTORABLE):/;
 
 const servers = isLong ? testServers() : sample(testServers(), { name: 'races', count: 1 });
 

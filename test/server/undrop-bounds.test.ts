@@ -4,7 +4,9 @@
  * many names are looked up at once.
  */
 import { expect } from '@jest/globals';
+import { silentLog } from '../../src/log.js';
 import { onServersAtOnce } from '../support/on-servers.js';
+import { until } from '../support/poll.js';
 import { generalLog, query, type Session } from '../support/servers.js';
 import { intentsSettled } from '../support/settled.js';
 
@@ -17,10 +19,16 @@ onServersAtOnce('undo by SQL on $name', (server, on) => {
 
   on.freshLedger();
   on.account(USER, { password: 'x' });
-  const proxy = on.proxy({ COLLECT: 'off' });
+  let isReady = false;
+  const info = (_fields: object, message: string) => {
+    isReady ||= message.startsWith('opened the ledger; drops are held');
+  };
+  const proxy = on.proxy({ COLLECT: 'off' }, { log: { ...silentLog, info } });
   const nobody = on.session({ to: proxy, user: USER, password: 'x' });
   const root = on.session({ to: proxy });
   beforeAll(async () => {
+    // Its recovery reads the ledger as well.
+    await until(() => isReady, 'its start is over');
     await query(server, `DROP DATABASE IF EXISTS ${SCHEMA}`, `CREATE DATABASE ${SCHEMA}`);
     for (const name of names) await root.query(`CREATE TABLE ${name} (id INT PRIMARY KEY)`);
     await root.query(`DROP TABLE ${names.join(', ')}`);

@@ -265,8 +265,15 @@ onServers('the words that people type on $name', (server, on) => {
       'CREATE TRIGGER t BEFORE INSERT ON a FOR EACH ROW SET NEW.p = NEW.p',
       'DROP TABLE a',
     );
-    const explained = async (rest: string) =>
-      (await client.rows(`EXPLAIN UNDROP TABLE ${rest}`))[0];
+    // Asked again where the server is too slow to count in the moment that it has.
+    const explained = async (rest: string) => {
+      let row: RowDataPacket | undefined;
+      await until(async () => {
+        [row] = await client.rows(`EXPLAIN UNDROP TABLE ${rest}`);
+        return !String(row?.['Notes']).includes('not counted');
+      }, 'its rows are counted');
+      return row;
+    };
     const name = `${schema.name}.a`;
     const id = await idOf('a');
     const whole = { Id: id, Table: name, Becomes: name, Foreign_keys: 1, Triggers: 1 };

@@ -153,6 +153,7 @@ describe('workers', () => {
         return proxy.child.exitCode !== null;
       };
       await until(isOver, 'the end of the proxy', 100_000);
+      await proxy.ended;
       expect(proxy.child.exitCode).toBe(1);
       expect(killed.size).toBe(5);
       const said = proxy.lines.filter(({ msg }) => String(msg).includes('keep dying'));

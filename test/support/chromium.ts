@@ -48,6 +48,7 @@ export interface Page {
 }
 
 export interface BrowserContext {
+  setDefaultTimeout(timeoutMs: number): void;
   newPage(): Promise<Page>;
   close(): Promise<void>;
 }
@@ -66,6 +67,9 @@ const SET = {
   suite: null,
   packages: ['chromium', 'fonts-dejavu-core', 'fontconfig-config'],
 } as const;
+
+/** A busy machine is slow, not wrong. */
+const WITHIN_MS = 120_000;
 
 /** Of the C library; a program has them with its loader, of the same build. */
 const OF_LIBC =
@@ -99,7 +103,8 @@ function libraryFolders(root: string): readonly string[] {
 
 export async function openChromium(): Promise<Browser> {
   const root = await ensureChromium();
-  return chromium.launch({
+  const browser = await chromium.launch({
+    timeout: WITHIN_MS,
     executablePath: join(root, 'usr/lib/chromium/chromium'),
     // The programs of a test run have no display, and what it tests is on this machine.
     args: ['--headless', '--disable-gpu', '--disable-dev-shm-usage', '--no-proxy-server'],
@@ -110,4 +115,12 @@ export async function openChromium(): Promise<Browser> {
       HOME: process.env['HOME'] ?? '/tmp',
     },
   });
+  return {
+    newContext: async (options) => {
+      const context = await browser.newContext(options);
+      context.setDefaultTimeout(WITHIN_MS);
+      return context;
+    },
+    close: () => browser.close(),
+  };
 }

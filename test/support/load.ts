@@ -8,8 +8,9 @@ import { until } from './poll.js';
 import { connect, type Session, type Target } from './servers.js';
 
 const BUSY = 4;
-/** A busy machine: nothing was dropped, and it may be tried again. */
-const LATE = /^UNDROP_NOT_RECORDED: .* did not answer the service connection within/;
+/** A busy machine: nothing was dropped, nor swapped, and it may be tried again. */
+export const LATE =
+  /UNDROP_(?:NOT_RECORDED|LEDGER_UNAVAILABLE): .* did not answer the service connection within/;
 
 /** Clients that connect, sessions that are busy, and one that drops and restores. */
 export function startLoad(proxy: Target, schema: string): readonly Repeated[] {

@@ -69,7 +69,7 @@ export interface ProxyProcess extends ProxyTarget {
   /** What it logged so far, a record a line. */
   readonly lines: readonly Readonly<Record<string, unknown>>[];
   kill(signal: NodeJS.Signals): void;
-  /** Resolves when the process has ended. */
+  /** Resolves when its processes have ended; `lines` has all that they logged. */
   readonly ended: Promise<unknown>;
 }
 
@@ -129,7 +129,8 @@ export async function spawnProxy(
     env: { ...process.env, ...environment(upstream, variables) },
     stdio: ['ignore', 'pipe', 'pipe'],
   });
-  const ended = once(child, 'exit');
+  // Not `exit`: its last lines may come after that.
+  const ended = once(child, 'close');
   const lines: Record<string, unknown>[] = [];
   let errors = '';
   child.stderr.on('data', (chunk: Buffer) => {
