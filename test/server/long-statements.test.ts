@@ -249,12 +249,51 @@ onServers('long statements on $name', (server, on) => {
     });
   }
 
-  test('in a pipeline the error comes at its place, in sequence (wire 16)', async () => {
+  /** A client of the wire that has logged in. */
+  async function loggedIn(): Promise<Peer> {
     const peer = new Peer(net.connect({ host: proxy.host, port: proxy.port, noDelay: true }));
     await peer.packet();
     const [, response] = exchange(`${recordedAs(server.name)}/eof`, 'login').spoken;
     peer.send(response?.packet ?? Buffer.alloc(0));
     expect((await peer.packet())[4]).toBe(0x00);
+    return peer;
+  }
+
+  test('texts that announce 64 MiB and don’t arrive take no memory from others', async () => {
+    const silent = await Promise.all(Array.from({ length: 8 }, loggedIn));
+    const head = Buffer.from([0xff, 0xff, 0xff, 0, 3]);
+    for (const peer of silent) peer.send(head, Buffer.from(`UPDATE ${' '.repeat(MIB / 4)}`));
+    await using(false, async (connection) => {
+      await connection.query(`UPDATE texts SET text = LENGTH('${'x'.repeat(4 * MIB)}')`);
+      await connection.query('DROP TABLE live');
+    });
+    await expectHeld();
+    for (const peer of silent) peer.end();
+  });
+
+  test('a hint, and a text for PREPARE, of 60 MB are read no further than they can be', async () => {
+    await using(false, async (connection) => {
+      const sentBytes = async () => {
+        const [row] = await connection.rows("SHOW SESSION STATUS LIKE 'Bytes_sent'");
+        return Number(row?.['Value']);
+      };
+      await connection.query("SET @undrop = REPEAT(' ', 60000000), @text = REPEAT(' ', 60000000)");
+      const before = await sentBytes();
+      const errors = [
+        await connection.errorOf('DROP TABLE live'),
+        await connection.errorOf('PREPARE p FROM @text'),
+      ];
+      expect(errors).toMatchObject([
+        { message: expect.stringContaining('UNDROP_HINT') },
+        { message: expect.stringMatching(/UNDROP_NOT_UNDERSTOOD: .*longer than 1048576 bytes/) },
+      ]);
+      expect((await sentBytes()) - before).toBeLessThan(3 * MIB);
+    });
+    await expectLive();
+  });
+
+  test('in a pipeline the error comes at its place, in sequence (wire 16)', async () => {
+    const peer = await loggedIn();
     const send = (...payload: readonly (string | number)[]) =>
       encodePacket(
         Buffer.concat(payload.map((part) => Buffer.from(typeof part === 'string' ? part : [part]))),

@@ -61,6 +61,7 @@ describe('bytes that wait', () => {
           onCommand: () => undefined,
           letThrough: passes,
           letLongPass: passes,
+          onLongGrown: () => undefined,
         },
         {
           handles: { isWatching: false, watchesNames: false, takes: () => false },

@@ -268,12 +268,22 @@ export class CommandPhase implements GateOwner {
     if (isDropAsSuch(payload, this.#login.capabilities)) this.#options.counters.dropsSent++;
   };
 
-  /** True: a long text passes unread. Otherwise it is held as soon as there is memory for it. */
+  /** True: a long text passes unread. Otherwise it is held as far as there is memory for it. */
   letLongPass(head: Buffer): boolean {
     if (isFree(head.subarray(HEADER_BYTES), this.#classifyOptions)) return true;
-    const bytes = longBytesMax(head.readUIntLE(0, 3));
-    this.#onStopped = (rest) => this.#makeRoom(bytes, rest);
+    this.#ending ??= new AbortController();
+    this.#place = textRoom.enter(longBytesMax(head.readUIntLE(0, 3)), {
+      account: this.lastSeen.guess.user,
+      address: this.#options.session.clientAddress.replace(/:\d+$/, ''),
+      over: this.#ending.signal,
+      onRoom: () => this.#clientPump.release(),
+      onLost: this.#onFailure,
+    });
     return false;
+  }
+
+  onLongGrown(bytes: number): void {
+    if (this.#place?.grow(bytes) === false) this.#clientPump.hold();
   }
 
   *#classify(packet: Packet): Reading<Intercepted | null> {
@@ -303,14 +313,6 @@ export class CommandPhase implements GateOwner {
     if (taken !== null) return this.#intercept(taken, rest);
     this.onCommand(packet.payload[0] ?? 0);
     this.connections.toServer(encodePacket(packet.payload, 0));
-    this.#goOn({ name: 'relaying' }, { fromServer: Buffer.alloc(0), fromClient: rest });
-  }
-
-  async #makeRoom(bytes: number, rest: Buffer): Promise<void> {
-    this.#ending ??= new AbortController();
-    this.#place = await textRoom.take(bytes, this.#ending.signal, this.#onFailure);
-    if (this.#isOver) return;
-    this.#gate.holdLong();
     this.#goOn({ name: 'relaying' }, { fromServer: Buffer.alloc(0), fromClient: rest });
   }
 

@@ -7,6 +7,7 @@
  * Invariant: when the client has its response, the server has no handle, and no name, with which
  * the text of a drop could be executed.
  */
+import { isAscii } from 'node:buffer';
 import { assert } from '../../assert.js';
 import { UndropError } from '../../errors.js';
 import { clientCharsetOf, isStorable } from '../../sql/lex/client-charset.js';
@@ -37,7 +38,7 @@ import {
   schemaAndTables,
 } from '../../steps/refusals/refusals.js';
 import { hintsIn } from '../../steps/rules/hints.js';
-import { factsSql, isWide, notReadIn, readFacts } from '../../steps/session/facts.js';
+import { factsSql, isWide, notReadIn, readFacts, withoutNuls } from '../../steps/session/facts.js';
 import { listTables, type UserCommand, type UserFacts } from '../../steps/world.js';
 import { ER_PARSE_ERROR, ER_UNKNOWN_STMT_HANDLER } from '../../wire/server-errors.js';
 import { classifyByFacts } from '../gate/classify-packet.js';
@@ -192,6 +193,10 @@ export async function dynamic(
   assert(row !== undefined, 'a SELECT of values has a row');
   const [text = null, bytes = null, connection = null] = row;
   if (text === null && bytes === null) return { kind: 'forward', facts };
+  if ((bytes ?? text ?? []).length > DYNAMIC_BYTES_MAX) {
+    const why = `the text that it executes is longer than ${DYNAMIC_BYTES_MAX} bytes`;
+    return refuseUnclear(taken, why, options);
+  }
   const through = connection?.toString() ?? '';
   // It interprets arbitrary bytes as letters, so that any text may be a drop.
   if (isWide(through)) return answeredWith(notReadIn(through));
@@ -211,16 +216,21 @@ export async function dynamic(
   return { kind: 'forward', facts };
 }
 
+/** A variable may have max_allowed_packet bytes; a text for PREPARE is short. */
+const DYNAMIC_BYTES_MAX = 1024 * 1024;
+
 /**
  * Selects the value of `expression` in UTF-8, its bytes, and a charset through which the text goes.
+ * A byte more than DYNAMIC_BYTES_MAX shows that it is longer.
  */
 function valueSql(expression: Uint8Array): Buffer {
+  const end = `AS BINARY), ${DYNAMIC_BYTES_MAX + 1})`;
   return Buffer.concat([
-    Buffer.from('SELECT /* undrop text */ CAST(CONVERT('),
+    Buffer.from('SELECT /* undrop text */ LEFT(CAST(CONVERT('),
     expression,
-    Buffer.from(' USING utf8mb4) AS BINARY), CAST('),
+    Buffer.from(` USING utf8mb4) ${end}, LEFT(CAST(`),
     expression,
-    Buffer.from(' AS BINARY), CAST(@@character_set_connection AS BINARY) LIMIT 1'),
+    Buffer.from(` ${end}, CAST(@@character_set_connection AS BINARY) LIMIT 1`),
   ]);
 }
 
@@ -231,9 +241,8 @@ function valueSql(expression: Uint8Array): Buffer {
  */
 function isReadTheSame(text: Buffer, charset: string): boolean {
   if (charset.startsWith('utf8')) return true;
-  const isAscii = text.every((byte) => byte < 0x80);
   const kind = clientCharsetOf(charset);
-  return isAscii && kind !== null && isStorable(text, kind);
+  return isAscii(text) && kind !== null && isStorable(text, kind);
 }
 
 /**
@@ -242,7 +251,7 @@ function isReadTheSame(text: Buffer, charset: string): boolean {
  * unchanged.
  */
 function isInnocent(text: Buffer, { service }: DispatchOptions): boolean {
-  const letters = text.filter((byte) => byte !== 0);
+  const letters = withoutNuls(text);
   return !mayBeOurs(letters, 0, letters.length, service.protect);
 }
 

@@ -4,8 +4,8 @@
  * which passes or takes it.
  *
  * Invariant: no byte of a packet that may be undrop's passes before the session has seen all of it;
- * a text above HELD_BYTES_MAX is held as well, if there is memory for it (text-room.ts), unless its
- * first words show that it isn't undrop's.
+ * a text above HELD_BYTES_MAX is held as well, as far as there is memory for it (text-room.ts),
+ * unless its first words show that it isn't undrop's.
  * A packet with a sequence id other than 0 is never a command (the data of LOCAL INFILE, replies of
  * an authentication); the server enforces that with error 1156. A packet with id 0 isn't a command
  * if an upload has counted to 255 and still runs. After a pause the server may have ended that
@@ -39,9 +39,7 @@ import { MalformedPacketError } from '../../wire/packet-reader.js';
 import type { PreparedDrops } from '../commands/prepared-drops.js';
 import { TEXT_BYTES_MAX } from './text-room.js';
 
-/**
- * A statement up to this size is held until it is whole; a longer one must reserve memory first.
- */
+/** A statement up to this size is held until it is whole; a longer one takes memory of a room. */
 export const HELD_BYTES_MAX = 256 * 1024;
 
 /** The beginning of a longer text that may show that it isn't undrop's. */
@@ -61,9 +59,11 @@ export interface GateOwner {
   letThrough(packet: Packet): boolean;
   /**
    * A text is longer than HELD_BYTES_MAX; `head` is the beginning of its first part, framed. True:
-   * it passes unread. False: the gate stops before it, and goes on with `holdLong`.
+   * it passes unread. False: it is held.
    */
   letLongPass(head: Buffer): boolean;
+  /** That many bytes of the long text that is held have arrived, and there may be more. */
+  onLongGrown(bytes: number): void;
 }
 
 export interface GateOptions {
@@ -75,7 +75,7 @@ export interface GateOptions {
   readonly isAllAnswered: () => boolean;
   /** Milliseconds of a monotonic clock; default: the process's. */
   readonly nowMs?: () => number;
-  /** A longer text must reserve memory; below 16 MiB. */
+  /** A longer text is a long one; below 16 MiB. */
   readonly heldBytesMax?: number;
 }
 
@@ -99,7 +99,6 @@ export class CommandGate {
   readonly #heldBytesMax: number;
   /** A long text that isn't complete yet. */
   #long: PacketAssembler | null = null;
-  #mayHoldLong = false;
 
   constructor(owner: GateOwner, options: GateOptions) {
     this.#owner = owner;
@@ -110,14 +109,9 @@ export class CommandGate {
     this.#heldBytesMax = options.heldBytesMax ?? HELD_BYTES_MAX;
   }
 
-  /** There is memory for the text before which the gate stopped, and which comes next. */
-  holdLong(): void {
-    this.#mayHoldLong = true;
-  }
-
-  /** A held long text isn't complete yet, or its memory isn't used yet. */
+  /** A long text that is held isn't complete yet. */
   get holdsLong(): boolean {
-    return this.#long !== null || this.#mayHoldLong;
+    return this.#long !== null;
   }
 
   /** Sequence id for undrop's response to the client's packets. */
@@ -147,6 +141,7 @@ export class CommandGate {
     }
     if (this.#long !== null) {
       this.#long.push(chunk);
+      this.#owner.onLongGrown(this.#long.length);
       const packet = this.#long.next();
       if (packet === null) return null;
       chunk = this.#long.take();
@@ -174,16 +169,11 @@ export class CommandGate {
       if (size === 0) {
         this.#pass(chunk, at);
       } else if (chunk.readUIntLE(at, 3) > this.#heldBytesMax) {
-        if (this.#mayHoldLong) {
-          this.#owner.connections.toServer(chunk.subarray(0, at));
-          this.#mayHoldLong = false;
-          this.#long = new PacketAssembler(longBytesMax(chunk.readUIntLE(at, 3)));
-          return this.feed(chunk.subarray(at));
-        }
         const headBytes = HEADER_BYTES + this.#heldBytesMax;
         if (!this.#owner.letLongPass(chunk.subarray(at, at + headBytes))) {
           this.#owner.connections.toServer(chunk.subarray(0, at));
-          return Buffer.from(chunk.subarray(at));
+          this.#long = new PacketAssembler(longBytesMax(chunk.readUIntLE(at, 3)));
+          return this.feed(chunk.subarray(at));
         }
         this.#pass(chunk, at);
       } else if (this.#inspect(chunk.subarray(at, at + size))) {

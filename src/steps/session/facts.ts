@@ -51,7 +51,8 @@ export function factsSql(server: ServerVersion, from = ''): Buffer {
     'USER()',
     '@@foreign_key_checks + 0',
     '@@character_set_results',
-    '@undrop',
+    // Its user may set it to max_allowed_packet bytes.
+    `LEFT(@undrop, ${HINT_CHARACTERS_MAX + 1})`,
     hasIfExists ? '@@sql_if_exists + 0' : '0',
     trackedGtids(server),
     server.flavour === 'mariadb' ? '@@lock_wait_timeout > 0' : '1',
@@ -59,6 +60,9 @@ export function factsSql(server: ServerVersion, from = ''): Buffer {
   const columns = values.map((value) => `CAST(${value} AS BINARY)`);
   return Buffer.from(`${FACTS}${columns.join(', ')} ${from}LIMIT 1`);
 }
+
+/** A longer hint is no hint. */
+const HINT_CHARACTERS_MAX = 256;
 
 /** Empty, or OFF: none. */
 function trackedGtids({ flavour, versionId }: ServerVersion): string {
@@ -76,7 +80,12 @@ const FACTS = 'SELECT /*+ MAX_EXECUTION_TIME(0) */ /* undrop facts */ ';
  * may be UTF-16 and the like: then it has NULs in it.
  */
 export function factText(value: Buffer | null | undefined): string {
-  return Buffer.from(value?.filter((byte) => byte !== 0) ?? []).toString('utf8');
+  return withoutNuls(value ?? Buffer.alloc(0)).toString('utf8');
+}
+
+/** The letters of a text that may be in UTF-16 and the like. */
+export function withoutNuls(bytes: Buffer): Buffer {
+  return bytes.includes(0) ? Buffer.from(bytes.filter((byte) => byte !== 0)) : bytes;
 }
 
 /**
@@ -114,7 +123,8 @@ export function readFacts(result: Result): UserFacts | ErrPacket {
     inTransaction: (result.statusFlags & SERVER_STATUS_IN_TRANS) !== 0,
     waitsForLocks: waitS !== '0',
     addsIfExists: addsIfExists === '1',
-    hint: hint.trim() || null,
+    // Blanks that go on behind the part that was read may end with a hint: refused as none.
+    hint: hint.trim() || (hint.length > HINT_CHARACTERS_MAX ? hint : null),
   };
 }
 

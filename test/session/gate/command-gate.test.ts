@@ -42,6 +42,7 @@ const PASSING: GateOwner = {
   onCommand: () => undefined,
   letThrough: () => true,
   letLongPass: () => true,
+  onLongGrown: () => undefined,
 };
 
 /** Feeds `chunks` as a session would: what is behind a taken packet comes again. */
@@ -50,7 +51,6 @@ function gated(chunks: readonly Buffer[], heldBytesMax = HELD_BYTES_MAX): Outcom
   const taken: string[] = [];
   const commands: number[] = [];
   const shown: Packet[] = [];
-  let needsRoom = false;
   const owner: GateOwner = {
     connections: { toServer: (bytes) => forwarded.push(Buffer.from(bytes)) },
     onCommand: (command) => commands.push(command),
@@ -61,18 +61,14 @@ function gated(chunks: readonly Buffer[], heldBytesMax = HELD_BYTES_MAX): Outcom
       taken.push(text);
       return false;
     },
-    letLongPass: (head) => {
-      needsRoom = !head.includes('free');
-      return !needsRoom;
-    },
+    letLongPass: (head) => head.includes('free'),
+    onLongGrown: () => undefined,
   };
   const gate = new CommandGate(owner, { ...UNWATCHED, heldBytesMax });
   for (const chunk of chunks) {
     let behind = lend(chunk, (memory) => gate.feed(memory));
     while (behind !== null) {
-      if (needsRoom) gate.holdLong();
-      else forwarded.push(Buffer.from('|'));
-      needsRoom = false;
+      forwarded.push(Buffer.from('|'));
       behind = lend(behind, (memory) => gate.feed(memory));
     }
   }
@@ -420,6 +416,7 @@ describe('handles of drops', () => {
           return false;
         },
         letLongPass: () => true,
+        onLongGrown: () => undefined,
       },
       {
         ...UNWATCHED,
@@ -483,6 +480,7 @@ test('TRUNCATE and its like are shown while they are enabled, at once or in piec
       return true;
     },
     letLongPass: () => true,
+    onLongGrown: () => undefined,
   };
   const gate = new CommandGate(owner, { ...UNWATCHED, protect });
   const feed = () => {
