@@ -91,7 +91,7 @@ export const CLIENT_ERRORS = {
   },
   UNDROP_TOO_MANY_PREPARED: {
     errno: 1461,
-    text: '{tables} not prepared: the prepared drops of {whose} have used up the memory for them.',
+    text: '{tables} not prepared: the prepared drops of this session have used up the memory for them.',
     remedy: 'Close prepared drops, or send this one as a query.',
   },
   UNDROP_NOT_UNDONE: {

@@ -3,15 +3,17 @@
  * The server's own handle of each is closed at once, so that an EXECUTE that isn't intercepted
  * finds none; an intercepted EXECUTE runs the drop in this list.
  *
- * Invariant: bounded; the server refuses an EXECUTE of a forgotten drop (1243), and never executes
- * it.
+ * Invariant: bounded. If the sessions of a process together keep too much, the one that keeps most
+ * forgets its oldest, so that no session is refused for what others keep. The server refuses an
+ * EXECUTE of a forgotten drop (1243), and never executes it.
  */
 
+import { assert } from '../../assert.js';
 import type { CommandOnName, NamedStatement } from '../../sql/named-statement.js';
 import type { DropTableStatement } from '../../sql/verdict.js';
 import type { InterceptOptions, NamedSchema } from '../../statements/intercepted.js';
-import type { BoundUndo } from '../../statements/undrop/bind.js';
 import type { NameContext } from '../../steps/names/client-names.js';
+import type { UserFacts } from '../../steps/world.js';
 import {
   COM_CHANGE_USER,
   COM_RESET_CONNECTION,
@@ -40,9 +42,9 @@ export interface DispatchOptions extends InterceptOptions {
 /** A DROP DATABASE. */
 type PreparedSchema = Omit<NamedSchema, 'facts'>;
 
-/** A statement of undrop itself, with its names as they were bound at the PREPARE. */
+/** A statement of undrop itself: parsed at each EXECUTE, as the session read it at the PREPARE. */
 interface PreparedUndo {
-  readonly undo: BoundUndo;
+  readonly undo: UserFacts;
 }
 
 /** A DROP TABLE or DROP DATABASE that the server accepted at its PREPARE, or an undo statement. */
@@ -61,7 +63,9 @@ interface Kept extends PreparedDrop {
   isDoubtful: boolean;
 }
 
-/** Bytes of all sessions. */
+/** The sessions that keep something. */
+const keeping = new Set<PreparedDrops>();
+/** Their bytes. */
 let allBytes = 0;
 
 export class PreparedDrops {
@@ -83,10 +87,9 @@ export class PreparedDrops {
     this.#hasReset = versionId >= (flavour === 'mysql' ? 50_703 : 100_204);
   }
 
-  /** Which drops have used up the memory; null: there is room for another one. */
-  get full(): 'this session' | 'all sessions' | null {
-    if (this.#bytes >= PREPARED_BYTES_MAX) return 'this session';
-    return allBytes >= ALL_PREPARED_BYTES_MAX ? 'all sessions' : null;
+  /** The session has used up its memory. */
+  get isFull(): boolean {
+    return this.#bytes >= PREPARED_BYTES_MAX;
   }
 
   /**
@@ -112,6 +115,13 @@ export class PreparedDrops {
     this.#mapOf(key).set(key, { ...drop, bytes, isDoubtful: false });
     if (typeof key === 'number') this.#lastId = key;
     this.#count(bytes);
+    while (allBytes > ALL_PREPARED_BYTES_MAX) keepingMost().#forgetOldest();
+  }
+
+  #forgetOldest(): void {
+    const [key] = [...this.#byId.keys(), ...this.#byName.keys()];
+    assert(key !== undefined, 'what keeps bytes has a statement');
+    this.forget(key);
   }
 
   forget(key: number | string): void {
@@ -157,6 +167,11 @@ export class PreparedDrops {
     this.#count(-this.#bytes);
   }
 
+  /** Bytes that it keeps. */
+  get bytes(): number {
+    return this.#bytes;
+  }
+
   #idOf(id: number): number {
     return id === LAST_PREPARED && this.#isMariadb ? (this.#lastId ?? id) : id;
   }
@@ -168,14 +183,19 @@ export class PreparedDrops {
   #count(bytes: number): void {
     this.#bytes += bytes;
     allBytes += bytes;
+    if (this.#bytes > 0) keeping.add(this);
+    else keeping.delete(this);
     this.isWatching = this.#byId.size > 0;
     this.watchesNames = this.#byName.size > 0;
   }
 }
 
+function keepingMost(): PreparedDrops {
+  return [...keeping].reduce((most, one) => (one.bytes > most.bytes ? one : most));
+}
+
 function countNames(statement: PreparedDrop['statement']): number {
-  const named = isUndo(statement) ? statement.undo : statement;
-  return 'names' in named ? named.names.length : 1;
+  return 'names' in statement ? statement.names.length : 1;
 }
 
 /** Whether it is a statement of undrop itself. */

@@ -58,8 +58,7 @@ export async function prepareDrop(
   options: DispatchOptions,
 ): Promise<Interception> {
   const { prepared, server, userSession } = options;
-  const { full } = prepared;
-  if (full !== null) return refused(noRoom(statement, full), options);
+  if (prepared.isFull) return refused(noRoom(statement), options);
   const [said, answer] = await userSession.run([
     { kind: 'query', text: factsSql(server) },
     { kind: 'prepare', text },
@@ -96,8 +95,8 @@ export function prepareUndo(undoing: Undoing, options: DispatchOptions): Promise
   return withBound(undoing, options, async (undo, facts) => {
     const columns = columnsOf(undo);
     if (columns === null) return { kind: 'forward', facts };
-    const { full } = prepared;
-    if (full !== null) return refused(noRoom({ undo }, full), options);
+    const statement = { undo: facts };
+    if (prepared.isFull) return refused(noRoom(statement), options);
     const nothing = Buffer.from('DO 0');
     const [answer, ok] = await userSession.run([
       { kind: 'prepare', text: nothing },
@@ -109,7 +108,6 @@ export function prepareUndo(undoing: Undoing, options: DispatchOptions): Promise
     await userSession.run([{ kind: 'close', statementId }]);
     const { schema, charset } = facts;
     const text = Buffer.from(undoing.text);
-    const statement = { undo };
     if (ok.kind === 'err') return answeredWith(ok);
     assert(ok.kind === 'ok', 'DO has no rows');
     prepared.remember(statementId, { text, statement, context: { schema, charset }, hints: [] });
@@ -118,8 +116,8 @@ export function prepareUndo(undoing: Undoing, options: DispatchOptions): Promise
   });
 }
 
-function noRoom(statement: PreparedDrop['statement'], whose: string): UndropError {
-  return new UndropError('UNDROP_TOO_MANY_PREPARED', { tables: tablesIn(statement), whose });
+function noRoom(statement: PreparedDrop['statement']): UndropError {
+  return new UndropError('UNDROP_TOO_MANY_PREPARED', { tables: tablesIn(statement) });
 }
 
 /** The start of a refusal, with the tables. */
@@ -136,7 +134,7 @@ export async function runPrepared(
 ): Promise<Interception> {
   const facts = await readUserFacts(options);
   if ('errno' in facts) return answeredWith(facts);
-  if (isUndo(statement)) return runUndo(statement.undo, { facts, isBinary: true, text }, options);
+  if (isUndo(statement)) return runPreparedUndo({ text, as: statement.undo }, facts, options);
   if (isDropDatabase(statement)) {
     const schema = orRefusal(() => bindSchema(statement.schema, context, facts));
     if (schema instanceof UndropError) return refused(schema, options);
@@ -145,6 +143,20 @@ export async function runPrepared(
   const bound = orRefusal(() => bindNames(statement, context, facts));
   if (bound instanceof UndropError) return refused(bound, options);
   return dropAndHold({ text, ...bound, isSyntaxChecked: true }, options, { guess: facts, hints });
+}
+
+/** Parses it as the session read it at the PREPARE; the user's rights are those of now. */
+async function runPreparedUndo(
+  { text, as }: { readonly text: Buffer; readonly as: UserFacts },
+  facts: UserFacts,
+  options: DispatchOptions,
+): Promise<Interception> {
+  const verdict = await classifyByFacts(text, as, { ...options, multiStatements: false });
+  assert(verdict.kind === 'undo', 'the same text is read in the same way');
+  const { statement } = verdict;
+  return withBound({ text, statement, facts: as }, options, (undo) =>
+    runUndo(undo, { facts, isBinary: true, text }, options),
+  );
 }
 
 function orRefusal<T>(bind: () => T): T | UndropError {
@@ -312,7 +324,7 @@ async function prepareByName(
     return refused(notDone(HOW[verdict.form], tables), options);
   const name = plainNameOf(verdict.source.name);
   if (name === null) return refused(notDone('by PREPARE under such a name', tables), options);
-  if (prepared.full !== null) return refused(noRoom(statement, prepared.full), options);
+  if (prepared.isFull) return refused(noRoom(statement), options);
   const drop = boundDrop({ text, statement, facts }, options);
   if (drop === null) return refused(notUnderstood('its hints'), options);
   const [answer] = await userSession.run([{ kind: 'packet', payload: packet.payload }]);

@@ -5,7 +5,6 @@
 import { describe, expect, test } from '@jest/globals';
 import {
   ALL_PREPARED_BYTES_MAX,
-  PREPARED_BYTES_MAX,
   PreparedDrops,
 } from '../../../src/session/commands/prepared-drops.js';
 import * as com from '../../../src/wire/commands.js';
@@ -87,31 +86,29 @@ describe('prepared drops', () => {
     for (const sql of ['DROP TABLE t', `DROP TABLE t${', t'.repeat(900)}`]) {
       const drops = new PreparedDrops(MYSQL);
       let id = 0;
-      while (drops.full === null) remember(drops, ++id, sql);
-      expect(drops.full).toBe('this session');
+      while (!drops.isFull) remember(drops, ++id, sql);
       expect(id).toBeLessThan(sql.length > 100 ? 50 : 16_384);
       drops.takes(com.COM_STMT_CLOSE, id);
-      expect(drops.full).toBeNull();
+      expect(drops.isFull).toBe(false);
       drops.forgetAll();
-      expect([drops.isWatching, drops.full]).toEqual([false, null]);
+      expect([drops.isWatching, drops.isFull]).toEqual([false, false]);
     }
   });
 
-  test('there is room for so many bytes of all sessions, which come back with each', () => {
-    const sessions: PreparedDrops[] = [];
+  test('of all sessions, the one that keeps most forgets its oldest', () => {
     const text = `DROP TABLE t${' '.repeat(16_384)}`;
-    for (let isFull = false; !isFull; ) {
-      const drops = new PreparedDrops(MYSQL);
-      for (let id = 1; drops.full === null; id++) remember(drops, id, text);
-      sessions.push(drops);
-      isFull = drops.full === 'all sessions';
-    }
-    const bytes = (sessions.length - 1) * PREPARED_BYTES_MAX;
+    const modest = new PreparedDrops(MYSQL);
+    remember(modest, 1, text);
+    const greedy = Array.from({ length: 6 }, () => new PreparedDrops(MYSQL));
+    for (const drops of greedy) for (let id = 1; !drops.isFull; id++) remember(drops, id, text);
+    const bytes = greedy.reduce((sum, drops) => sum + drops.bytes, modest.bytes);
     expect(bytes).toBeLessThanOrEqual(ALL_PREPARED_BYTES_MAX);
-    const other = new PreparedDrops(MYSQL);
-    expect(other.full).toBe('all sessions');
-    sessions[0]?.forgetAll();
-    expect(other.full).toBeNull();
-    for (const drops of sessions) drops.forgetAll();
+    expect(greedy.map((drops) => drops.find(1))).toContain(null);
+    expect(modest.find(1)).not.toBeNull();
+    const late = new PreparedDrops(MYSQL);
+    remember(late, 1, text);
+    expect(late.find(1)).not.toBeNull();
+    for (const drops of [modest, late, ...greedy]) drops.forgetAll();
+    expect([modest, late, ...greedy].map((drops) => drops.bytes)).toEqual(Array(8).fill(0));
   });
 });
