@@ -292,6 +292,17 @@ onServers('long statements on $name', (server, on) => {
     await expectLive();
   });
 
+  test('prepared statements of undrop take the memory of their texts', async () => {
+    const terms = Array.from({ length: 100 }, () => `User LIKE '${'a%'.repeat(120)}'`).join(' OR ');
+    await using(false, async (connection) => {
+      const before = await memory('VmRSS');
+      for (let count = 0; count < 300; count++) {
+        await connection.prepare(`SHOW DROPPED TABLES WHERE ${terms} LIMIT ${count + 1}`);
+      }
+      expect((await memory('VmRSS')) - before).toBeLessThan(200 * MIB);
+    });
+  });
+
   test('in a pipeline the error comes at its place, in sequence (wire 16)', async () => {
     const peer = await loggedIn();
     const send = (...payload: readonly (string | number)[]) =>
