@@ -1,6 +1,7 @@
 /**
- * Whether a statement may write where held tables and the ledger are: it names a recycle schema and
- * isn't recognised as a read. A USE of one isn't a read, so that no name without a schema leads
+ * Whether a statement may write, or take locks, where held tables and the ledger are: it names a
+ * recycle schema and isn't recognised as a read without locks. A lock on the ledger's rows would
+ * make every drop fail. A USE of one isn't a read, so that no name without a schema leads
  * there. A literal or a comment names nothing.
  *
  * Invariant: only a statement that reads by its first word passes with such a name in it, whatever
@@ -41,16 +42,26 @@ function isRead(statement: Statement, source: Source): boolean {
   if (shape !== 'plain' || movesSequence(statement, source)) return false;
   const at = tokens.findIndex((token) => token.kind !== 'symbol' || token.text !== '(');
   const head = wordAt(tokens, at);
+  if (locksRows(tokens)) return false;
   if (QUERIES.includes(head)) return true;
   const hasWord = (words: readonly string[]) =>
     tokens.some((_token, index) => words.includes(wordAt(tokens, index)));
   // The word after the CTEs determines the effect of the statement.
   if (head === 'WITH') return !hasWord(CHANGES);
   if (at > 0) return false;
-  if (head === 'LOCK') return !hasWord(['WRITE']);
   // EXPLAIN ANALYZE runs what it explains.
   const isExecuted = wordAt(tokens, 1) === 'ANALYZE' && hasWord(CHANGES);
   return READS.includes(head) && !isExecuted;
+}
+
+/** FOR UPDATE, FOR SHARE and LOCK IN SHARE MODE, wherever they are. */
+function locksRows(tokens: readonly Token[]): boolean {
+  return tokens.some((_token, index) => {
+    const [word, next] = [wordAt(tokens, index), wordAt(tokens, index + 1)];
+    return (
+      (word === 'FOR' && ['UPDATE', 'SHARE'].includes(next)) || (word === 'IN' && next === 'SHARE')
+    );
+  });
 }
 
 /**

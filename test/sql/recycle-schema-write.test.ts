@@ -34,6 +34,9 @@ const WRITES = [
   ...['CREATE TRIGGER d.tr BEFORE INSERT ON d.t FOR EACH ROW BEGIN DELETE FROM %; END'],
   ...['CREATE PROCEDURE % () SELECT 1', 'CREATE EVENT % ON SCHEDULE EVERY 1 DAY DO SELECT 1'],
   ...['CREATE PROCEDURE d.p() DELETE FROM %', 'CREATE FUNCTION % () RETURNS INT RETURN 1'],
+  ...['select a from % for update', 'SELECT a FROM d.t, % FOR /* a */ SHARE OF t NOWAIT'],
+  ...['(SELECT a FROM % LOCK IN SHARE MODE)', 'WITH c AS (SELECT 1) SELECT * FROM % FOR UPDATE'],
+  ...['LOCK TABLES % READ', 'LOCK TABLES % AS t READ /*!32311 LOCAL */', 'TABLE % FOR UPDATE'],
   ...['LOCK TABLES % WRITE', 'LOCK TABLES d.t READ, % AS u LOW_PRIORITY WRITE', 'CALL %()'],
   ...["LOAD DATA INFILE 'x' INTO TABLE %", "LOAD XML LOCAL INFILE 'x' INTO TABLE %", 'DO %()'],
   ...['GRANT SELECT ON % TO u', 'REVOKE ALL ON % FROM u', 'OPTIMIZE TABLE %', 'REPAIR TABLE %'],
@@ -47,13 +50,16 @@ const WRITES = [
 ];
 
 const READS = [
-  ...['SELECT * FROM %', 'select a from % for update', "SELECT * INTO OUTFILE 'x' FROM %"],
+  ...[
+    'SELECT * FROM %',
+    'SELECT a AS `for`, b AS `update` FROM %',
+    "SELECT * INTO OUTFILE 'x' FROM %",
+  ],
   ...['(SELECT * FROM %)', '((SELECT 1) UNION (SELECT a FROM %))', 'SHOW CREATE TABLE %'],
   ...['WITH c AS (SELECT 1) SELECT * FROM c, %', 'WITH RECURSIVE c (a) AS (SELECT 1) TABLE %'],
   ...['EXPLAIN SELECT * FROM %', 'EXPLAIN DELETE FROM %', 'DESC %', 'DESCRIBE %', 'EXPLAIN %'],
   ...['EXPLAIN ANALYZE SELECT * FROM %'],
-  ...['SHOW COLUMNS FROM %', 'CHECKSUM TABLE %', 'LOCK TABLES % READ', 'TABLE %'],
-  ...['LOCK TABLES % AS t READ /*!32311 LOCAL */', '/*!40001 SELECT */ 1 FROM %'],
+  ...['SHOW COLUMNS FROM %', 'CHECKSUM TABLE %', 'TABLE %', '/*!40001 SELECT */ 1 FROM %'],
   ...['VALUES ROW((SELECT 1 FROM %))', 'SELECT insert_ FROM % WHERE a = "DELETE"'],
 ];
 

@@ -26,11 +26,12 @@ export const HOW: Readonly<Record<StatementForm, string>> = {
 };
 
 /** Continues the sentence "The statement was not executed: …", with its remedy. */
+const PLAIN_READS = 'Only reads that take no locks are allowed there.';
 const RECYCLE_SCHEMA_WRITES: Readonly<
   Record<Exclude<RecycleSchemaWrite['how'], 'use'>, readonly [why: string, instead: string]>
 > = {
-  named: ['it is not a read, and names a schema of undrop itself', 'Only reads are allowed there.'],
-  unclear: ['it may write to a schema of undrop itself', 'Only reads are allowed there.'],
+  named: ['it is not a plain read, and names a schema of undrop itself', PLAIN_READS],
+  unclear: ['it may write to a schema of undrop itself', PLAIN_READS],
 };
 
 export function recycleSchemaRefusal({ how }: RecycleSchemaWrite): UndropError {
