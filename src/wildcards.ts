@@ -10,10 +10,11 @@ export type PatternPart = 'any' | 'one' | { readonly letter: string };
 
 /**
  * Whether the whole text is of that pattern. Backtracks only to the last `any`, so that the time is
- * bounded by the product of the lengths.
+ * bounded by the length of the pattern and the square of that of the text.
  */
 export function hasPattern(text: string, parts: readonly PatternPart[]): boolean {
   const letters = Array.from(text);
+  if (parts.filter((part) => part !== 'any').length > letters.length) return false;
   let [at, next, anyAt, resumeAt] = [0, 0, -1, 0];
   while (at < letters.length) {
     const wanted = parts[next];

@@ -84,32 +84,43 @@ export function planList<T>(
   };
 }
 
-/**
- * The items of the list that are wanted, in its order. `pause`: others have their turn, because a
- * hundred LIKEs of one row may take milliseconds.
- */
+/** The items of the list that are wanted, in its order. */
 export async function applyPlan<T>(
   plan: Omit<ListPlan<T>, 'mayBeWanted'>,
   items: readonly T[],
-  pause: () => Promise<void>,
 ): Promise<readonly T[]> {
   const { isWanted, order, limit } = plan;
-  const wanted = isWanted === null ? [...items] : await filtered(items, isWanted, pause);
+  const wanted = isWanted === null ? [...items] : await filtered(items, isWanted);
   if (order !== null) wanted.sort(order);
   return limit === null ? wanted : wanted.slice(limit.offset, limit.offset + limit.rows);
 }
 
-async function filtered<T>(
-  items: readonly T[],
-  isWanted: (item: T) => boolean,
-  pause: () => Promise<void>,
-): Promise<T[]> {
+async function filtered<T>(items: readonly T[], isWanted: (item: T) => boolean): Promise<T[]> {
   const wanted: T[] = [];
   for (const item of items) {
+    await ownTurn();
     if (isWanted(item)) wanted.push(item);
-    await pause();
   }
   return wanted;
+}
+
+/** Lists of all sessions that wait to look at a row. */
+const waiting: (() => void)[] = [];
+
+/**
+ * A turn of the event loop with one row in it, whatever the number of lists: a hundred LIKEs of one
+ * row may take milliseconds.
+ */
+function ownTurn(): Promise<void> {
+  return new Promise((resolve) => {
+    waiting.push(resolve);
+    if (waiting.length === 1) setImmediate(callNext);
+  });
+}
+
+function callNext(): void {
+  waiting.shift()?.();
+  if (waiting.length > 0) setImmediate(callNext);
 }
 
 /** The field of that title. Throws `SaidByServer`. */
@@ -282,8 +293,9 @@ export function patternParts(pattern: string): readonly PatternPart[] {
       isEscaped = true;
       continue;
     }
-    if (!isEscaped && letter === '%') parts.push('any');
-    else if (!isEscaped && letter === '_') parts.push('one');
+    if (!isEscaped && letter === '%') {
+      if (parts.at(-1) !== 'any') parts.push('any');
+    } else if (!isEscaped && letter === '_') parts.push('one');
     else parts.push({ letter });
     isEscaped = false;
   }

@@ -2,7 +2,6 @@
  * SHOW DROPPED TABLES and SHOW DROPPED DATABASES: what is held that the user may see. The user may
  * see a schema where the user may create and fill any table of it.
  */
-import { setImmediate as turn } from 'node:timers/promises';
 import { type DroppedSchema, findDroppedSchemas } from '../../ledger/schema-restores.js';
 import { printResultSet } from '../../printer.js';
 import { withWhatIsLeft } from '../../restore/held-tables.js';
@@ -40,13 +39,11 @@ export async function showDropped(
   const { pool } = options.service;
   const choose = async (tables: readonly Dropped[]) => {
     const now = await inQueue(pool, `read ${facts.user}`, () => withWhatIsLeft(pool, tables));
-    return applyPlan({ isWanted, order: null, limit: null }, now, turn);
+    return applyPlan({ isWanted, order: null, limit: null }, now);
   };
   const early = { isWanted: mayBeWanted, order: null, limit: null };
   const mayBe =
-    mayBeWanted === null
-      ? null
-      : async (tables: readonly Dropped[]) => applyPlan(early, tables, turn);
+    mayBeWanted === null ? null : async (tables: readonly Dropped[]) => applyPlan(early, tables);
   const all = { facts, server, mayBe, choose };
   const parts =
     order === null || limit === null || byLedger === null
@@ -65,7 +62,7 @@ export async function showDropped(
     const which = 'ordered' in part.fit ? 'first' : 'newest';
     if (some.isCut) note = `Only the ${which} ${TABLES_MAX} dropped tables were read.`;
   }
-  const wanted = await applyPlan({ isWanted: null, order, limit }, [...found.values()], turn);
+  const wanted = await applyPlan({ isWanted: null, order, limit }, [...found.values()]);
   const rows = show.hasShortIds ? withShortIds(wanted) : wanted;
   const set = 'count' in fields ? countSet(fields, rows.length) : printResultSet(fields, rows);
   return answerRows(set, { ...format, note }, options);
@@ -105,6 +102,6 @@ async function showSchemas(
   const granted = await askWhichMayBeSeen(names, asked);
   if ('errno' in granted) return answeredWith(granted);
   const seen = held.filter(({ schema }) => granted.has(keyOf({ schema, table })));
-  const set = printResultSet(fields, await applyPlan(plan, seen, turn));
+  const set = printResultSet(fields, await applyPlan(plan, seen));
   return answerRows(set, { ...format, note: null }, options);
 }

@@ -25,8 +25,8 @@ export const HOW: Readonly<Record<StatementForm, string>> = {
   'set-statement': 'under SET STATEMENT',
 };
 
-/** Continues the sentence "The statement was not executed: …", with its remedy. */
 const PLAIN_READS = 'Only reads that take no locks are allowed there.';
+/** Continues the sentence "The statement was not executed: …", with its remedy. */
 const RECYCLE_SCHEMA_WRITES: Readonly<
   Record<Exclude<RecycleSchemaWrite['how'], 'use'>, readonly [why: string, instead: string]>
 > = {
