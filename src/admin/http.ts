@@ -31,7 +31,7 @@ export interface AdminListener {
   close(): Promise<void>;
 }
 
-/** Connections without a request: above it the oldest of them ends, so that a new one is heard. */
+/** Connections without a whole request: above it the oldest of them ends, so that a new one is heard. */
 const WAITING_MAX = 64;
 const CONNECTIONS_MAX = 4 * WAITING_MAX;
 const REQUEST_WITHIN_MS = 5_000;
@@ -62,7 +62,9 @@ export async function openAdminListener(
   const waiting = new Waiting();
   const server = http.createServer(limits, (request, response) => {
     const { socket } = request;
-    waiting.leave(socket);
+    // A body that comes slowly is no reason to keep its connection before others.
+    if (hasBody(request)) request.once('end', () => waiting.leave(socket));
+    else waiting.leave(socket);
     response.once('close', () => waiting.enter(socket));
     if (doors.console !== undefined && OF_CONSOLE.test(request.url ?? '')) {
       if (isLocal(socket) || socket instanceof TLSSocket) {
@@ -104,7 +106,11 @@ export async function openAdminListener(
   };
 }
 
-/** The connections without a request, the oldest first. */
+function hasBody({ headers }: http.IncomingMessage): boolean {
+  return 'transfer-encoding' in headers || Number(headers['content-length'] ?? 0) > 0;
+}
+
+/** The connections without a whole request, the oldest first. */
 class Waiting {
   readonly #all = new Set<net.Socket>();
 

@@ -64,13 +64,10 @@ export class Api {
   /** Never rejects. */
   async answer(request: http.IncomingMessage, response: http.ServerResponse): Promise<void> {
     let answer: ApiAnswer;
-    this.#open++;
     try {
       answer = await this.#answer(request);
     } catch (error) {
       answer = failureAnswer(error) ?? this.#defect(error);
-    } finally {
-      this.#open--;
     }
     const { status, body, headers = {} } = answer;
     response.writeHead(status, {
@@ -87,16 +84,33 @@ export class Api {
   }
 
   async #answer(request: http.IncomingMessage): Promise<ApiAnswer> {
-    if (this.#open > REQUESTS_MAX) return refusedBy(503, 'UNDROP_API_BUSY', RETRY);
     const { gate } = this.#options;
     const foreign = gate.whyForeign(request) ?? whyNoJson(request);
     if (foreign !== null) throw wrongParam(...foreign);
-    const { path, query } = readUrl(request.url ?? '/');
+    const { path } = readUrl(request.url ?? '/');
     const { method = 'GET' } = request;
     if (method === 'GET' && path.join() === 'openapi.json') return { status: 200, body: OPENAPI };
     const account = accountOf(request);
     if (account === null) return refusedBy(401, 'UNDROP_API_SIGN_IN', ASK);
     const body = method === 'POST' ? await readBody(request) : {};
+    // Only now: a body that comes slowly takes no place.
+    if (this.#open >= REQUESTS_MAX) return refusedBy(503, 'UNDROP_API_BUSY', RETRY);
+    this.#open++;
+    try {
+      return await this.#answerWhole(request, account, body);
+    } finally {
+      this.#open--;
+    }
+  }
+
+  async #answerWhole(
+    request: http.IncomingMessage,
+    account: SignIn,
+    body: Params,
+  ): Promise<ApiAnswer> {
+    const { gate } = this.#options;
+    const { path, query } = readUrl(request.url ?? '/');
+    const { method = 'GET' } = request;
     const session = await gate.signIn(request, account);
     if (session === 'too many') return refusedBy(429, 'UNDROP_API_BUSY', RETRY);
     if (session === 'refused') return refusedBy(401, 'UNDROP_API_SIGN_IN', ASK);

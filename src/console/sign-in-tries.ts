@@ -4,12 +4,13 @@
  * server, or guesses its password, through undrop.
  *
  * Invariant: while tries are under way, no more than could fail within the limit are begun; others
- * wait for the outcome of these.
+ * wait for the outcome of these, and of one address so many that they can't take all places.
  */
 
 const WINDOW_MS = 60_000;
 const OF_ACCOUNT_MAX = 5;
 const OF_ADDRESS_MAX = 20;
+const WAITING_OF_ADDRESS_MAX = 8;
 /** More addresses than this are forgotten, the oldest first. */
 const ADDRESSES_MAX = 10_000;
 /** The first groups of an IPv6 address: one network has all addresses below. */
@@ -30,14 +31,14 @@ export class SignInTries {
   readonly #nowMs: () => number;
   /** Failed ones, and those under way, by the address. */
   readonly #tries = new Map<string, Try[]>();
-  #waiting: (() => void)[] = [];
+  #waiting: { readonly key: string; readonly resolve: () => void }[] = [];
 
   /** `nowMs`: a clock that doesn't go back. */
   constructor(nowMs: () => number) {
     this.#nowMs = nowMs;
   }
 
-  /** Resolves when the try may begin; to null if too many have failed. */
+  /** Resolves when the try may begin; to null if too many have failed, or wait. */
   async begin(address: string, account: string): Promise<SignInTry | null> {
     const key = networkOf(address);
     for (;;) {
@@ -53,7 +54,9 @@ export class SignInTries {
       }
       const failed = (tries: readonly Try[]) => tries.filter(({ hasFailed }) => hasFailed).length;
       if (failed(ofAccount) >= OF_ACCOUNT_MAX || failed(recent) >= OF_ADDRESS_MAX) return null;
-      await new Promise<void>((resolve) => this.#waiting.push(resolve));
+      const before = this.#waiting.filter((one) => one.key === key).length;
+      if (before >= WAITING_OF_ADDRESS_MAX) return null;
+      await new Promise<void>((resolve) => this.#waiting.push({ key, resolve }));
     }
   }
 
@@ -65,7 +68,7 @@ export class SignInTries {
     else this.#keep(key, left);
     const waiting = this.#waiting;
     this.#waiting = [];
-    for (const resolve of waiting) resolve();
+    for (const { resolve } of waiting) resolve();
   }
 
   /** The address of the newest try is the last in the map. */

@@ -399,6 +399,34 @@ onServers('attacks on the console on $name', (server, on) => {
     expect((await ask('/console/tables', { headers: { cookie } })).status).toBe(200);
   });
 
+  test('100 requests whose bodies come slowly keep nobody away', async () => {
+    const { cookie } = await signIn();
+    const [host = '', port] = adminOf(proxy).split(':');
+    for (const path of ['/console/sign-in', '/api/v1/tables/x/restore']) {
+      const type = path.startsWith('/api')
+        ? 'application/json'
+        : 'application/x-www-form-urlencoded';
+      const slow = Array.from({ length: 100 }, async () => {
+        const socket = net.connect(Number(port), host);
+        socket.on('error', () => undefined);
+        socket.write(
+          `POST ${path} HTTP/1.1\r\nHost: localhost:${port}\r\nContent-Type: ${type}\r\n` +
+            `Authorization: Basic eDp5\r\nContent-Length: 100\r\nExpect: 100-continue\r\n\r\n`,
+        );
+        // It is being answered, or made room for another one.
+        await new Promise((resolve) => socket.once('data', resolve).once('close', resolve));
+        return socket;
+      });
+      const sockets = await Promise.all(slow);
+      expect((await ask('/console/tables', { headers: { cookie } })).status).toBe(200);
+      const authorization = `Basic ${Buffer.from(`${OWNER}:${PASSWORD}`).toString('base64')}`;
+      const api = await ask('/api/v1/tables', { headers: { authorization } });
+      expect(api.status).toBe(200);
+      expect((await ask('/healthz')).text).toBe('ok\n');
+      for (const socket of sockets) socket.destroy();
+    }
+  });
+
   test('TLS on the same port, by the certificate of the proxy', async () => {
     const [host = '', port] = adminOf(proxy).split(':');
     const socket = tls.connect({ host, port: Number(port), rejectUnauthorized: false });

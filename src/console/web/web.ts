@@ -63,13 +63,10 @@ export class Web {
   /** Never rejects. */
   async answer(request: http.IncomingMessage, response: http.ServerResponse): Promise<void> {
     let answer: PageAnswer;
-    this.#open++;
     try {
       answer = await this.#answer(request);
     } catch (error) {
       answer = this.#failed(error, null);
-    } finally {
-      this.#open--;
     }
     const { status, headers, text } = answer;
     response.writeHead(status, {
@@ -84,16 +81,13 @@ export class Web {
   }
 
   async #answer(request: http.IncomingMessage): Promise<PageAnswer> {
-    const { gate, people } = this.#options;
+    const { gate } = this.#options;
     const method = request.method === 'HEAD' ? 'GET' : (request.method ?? 'GET');
-    const { path, query } = readUrl(request.url ?? '/');
+    const { path } = readUrl(request.url ?? '/');
     const foreign = gate.whyForeign(request);
     if (foreign !== null) {
       const [name, expected] = foreign;
       return this.#pages.problem(403, 'Refused', `Expected ${name} to be ${expected}.`, null);
-    }
-    if (this.#open > REQUESTS_MAX) {
-      return this.#pages.problem(503, 'Busy', 'Too many requests at once: try again.', null);
     }
     if (method === 'GET' && path.length === 1 && path[0] === 'style.css')
       return asset(STYLE, 'text/css');
@@ -104,6 +98,21 @@ export class Web {
       return this.#pages.problem(405, 'Not allowed', 'Expected GET or POST.', null);
     }
     const form = method === 'POST' ? await readForm(request) : null;
+    // Only now: a body that comes slowly takes no place.
+    if (this.#open >= REQUESTS_MAX) {
+      return this.#pages.problem(503, 'Busy', 'Too many requests at once: try again.', null);
+    }
+    this.#open++;
+    try {
+      return await this.#answerWhole(request, form);
+    } finally {
+      this.#open--;
+    }
+  }
+
+  async #answerWhole(request: http.IncomingMessage, form: Form | null): Promise<PageAnswer> {
+    const { people } = this.#options;
+    const { path, query } = readUrl(request.url ?? '/');
     if (path[0] === 'sign-in' && path.length === 1) {
       return form === null
         ? this.#signInForm(query.get('next'), null)
@@ -112,7 +121,7 @@ export class Web {
     const isUse = request.headers[FOLLOWS] === undefined;
     const person = people.find(cookieOf(request) ?? '', { isUse });
     if (person === null) {
-      const next = method === 'GET' ? ownPath(request.url ?? null) : BASE;
+      const next = form === null ? ownPath(request.url ?? null) : BASE;
       return seeOther(link('/sign-in', { next }));
     }
     const visit = { person, path, query };
