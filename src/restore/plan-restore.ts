@@ -88,7 +88,9 @@ function chooseName(table: ListedTable, to: string | undefined): QualifiedTable 
   const isOwn = parsed.table === table.origin?.table;
   if (schema === undefined) throw noOrigin();
   // A hold name may be collected as one, unless it is the table's original name.
-  const isOurs = !isUserSchema(schema) || (parseHoldName(parsed.table) !== null && !isOwn);
+  // A table of a user's in a schema of the server goes back to where it was.
+  const isHome = isUserSchema(schema) || schema === table.origin?.schema;
+  const isOurs = !isHome || (parseHoldName(parsed.table) !== null && !isOwn);
   if (isOurs) throw new UndropError('UNDROP_BAD_TARGET', { target: to });
   return { schema, table: parsed.table };
 }

@@ -351,6 +351,8 @@ onServers('attacks on the console on $name', (server, on) => {
       '/\\evil.example',
       '/consolex',
       '/console/\nx',
+      '/console/../x',
+      '/console/%2e%2e/x',
     ]) {
       const form = { user: OWNER, password: PASSWORD, next };
       const { headers } = await ask('/console/sign-in', { form });

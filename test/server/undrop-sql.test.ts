@@ -57,6 +57,15 @@ onServers('statements of undrop’s own on $name', (server, on) => {
     expect(await show()).toHaveLength(1);
   });
 
+  test('a table in a schema of the server comes back there, as its OK says', async () => {
+    const table = `mysql.${schema.name}_own`;
+    await client.query(`CREATE TABLE ${table} (id INT PRIMARY KEY)`);
+    await client.query(`DROP TABLE ${table}`);
+    await client.query(`UNDROP TABLE ${table}`);
+    expect(await idsIn(table)).toEqual([]);
+    await query(server, `DROP TABLE ${table}`);
+  });
+
   /** The info text of its OK; without session tracking the driver has its length for letters. */
   const infoOf = async (sql: string, on = client) =>
     (await on.query<ResultSetHeader>(sql))[0].info.replace(/^.{1,3}(?=Restored )/s, '');

@@ -38,11 +38,13 @@ export async function readForm(request: http.IncomingMessage): Promise<Form> {
   return new URLSearchParams(text);
 }
 
-/** A page of the console, and no other address. */
+/** A page of the console, and no other address: also none by `..`. */
 export function ownPath(text: string | null): string {
-  return text !== null && /^\/console(?:[/?][\x21-\x7e]*)?$/.test(text) && !text.includes('\\')
-    ? text
-    : BASE;
+  if (text === null || !/^\/console(?:[/?][\x21-\x7e]*)?$/.test(text) || text.includes('\\')) {
+    return BASE;
+  }
+  const { pathname, search } = new URL(text, 'http://localhost');
+  return `${pathname}${search}` === text ? text : BASE;
 }
 
 /** Cookies know no ports: that of another proxy on this machine stays. */
