@@ -215,6 +215,7 @@ const OPTIONAL_COLUMNS: ReadonlyMap<string, SQLQuery> = new Map([
   ['restored_as', sql`VARCHAR(255) NULL`],
   ['created_at', sql`DATETIME NULL`],
   ['lengthened', sql`TINYINT NOT NULL DEFAULT 0`],
+  ['account_name', sql`VARCHAR(128) NULL`],
 ]);
 
 /** A ledger that lacks one of these gets it at the start of a proxy: without it, lists are slow. */

@@ -44,6 +44,8 @@ import { LEDGER, mayUnlog } from './tables.js';
 export interface DropIntent extends DroppingStatement {
   /** The default hold of the tables, in milliseconds. */
   readonly holdMs: number;
+  /** The name of the account, which differs from `user` for anonymous ones; default: `user`. */
+  readonly accountName?: string;
   /** sql_log_bin of the user's session; default true. */
   readonly sqlLogBin?: boolean;
   /** Writes nothing: returns the facts for a drop at this moment. */

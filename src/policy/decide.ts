@@ -15,7 +15,8 @@ export interface Subject {
   readonly schema: string;
   readonly table: string;
   /**
-   * The user of the session, `name@host` as USER() returns it, or `name@` if the host isn't known.
+   * The user of the session: the name of CURRENT_USER() and the host of USER(), or `name@` if the
+   * host isn't known.
    */
   readonly account: string;
 }

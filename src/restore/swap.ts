@@ -44,6 +44,8 @@ import {
 export interface SwapBy {
   readonly proxyId: string;
   readonly user: string;
+  /** The name of its account; default: `user`. */
+  readonly accountName?: string;
   readonly clientAddress: string;
   readonly statementText: string;
   /** How long the live table is held. */

@@ -36,6 +36,7 @@ import { type ServiceNames, serviceNames } from './names/client-names.js';
 import { rootCause } from './refusals/refusals.js';
 import { notDestroyed, readHints } from './rules/hints.js';
 import { ruleTables } from './rules/rules.js';
+import { accountNameOf } from './session/facts.js';
 import {
   type DropRequest,
   type HeldTable,
@@ -55,6 +56,11 @@ const CHECK_EVERY_MS = 100;
 
 function notRecorded(intentError: UndropError): RecordedIntent {
   return { intent: null, intentError, rulings: [] };
+}
+
+/** A user is the account of that name, but for anonymous accounts, which only the facts show. */
+function accountIn({ user, account = `${user}@` }: Pick<Dropper, 'user' | 'account'>): string {
+  return account;
 }
 
 /** The user that drops; `account` if it is known already. */
@@ -180,7 +186,9 @@ export class Intents {
     }
     this.#recorded = first;
     const names = serviceNames(this.#request, facts);
-    const isSame = facts.logged === this.#logged && facts.user === guess.user;
+    const isSameName =
+      facts.user === guess.user && accountNameOf(facts.account) === accountNameOf(accountIn(guess));
+    const isSame = facts.logged === this.#logged && isSameName;
     // A decision by the guess would be the same.
     const isSameAccount = guess.account === facts.account;
     const isRuledAlike =
@@ -223,8 +231,10 @@ export class Intents {
   async #record(
     names: ServiceNames,
     ids: readonly string[],
-    { logged, user, account = `${user}@`, isDryRun = false }: Dropper,
+    dropper: Dropper,
   ): Promise<RecordedIntent> {
+    const { logged, user, isDryRun = false } = dropper;
+    const account = accountIn(dropper);
     const { session, groupId } = this.#request;
     const { pool, proxyId, holdMs, rules = [] } = this.#options;
     this.#user = user;
@@ -245,7 +255,8 @@ export class Intents {
       });
       const { threadId, clientAddress } = session;
       const statementText = this.#statementText;
-      const who = { threadId, user, clientAddress, groupId, proxyId, statementText };
+      const accountName = accountNameOf(account);
+      const who = { threadId, user, accountName, clientAddress, groupId, proxyId, statementText };
       const how = { holdMs, sqlLogBin: logged, isDryRun };
       const intent = await recordIntent(pool, { ...who, ...how, tables });
       this.#sessionHost = intent.sessionHost;

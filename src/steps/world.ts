@@ -158,9 +158,9 @@ export interface UserFacts {
   readonly resultsCharset: string;
   /** `SERVER_IDENTITY_SQL`, from the user's session. */
   readonly serverIdentity: string;
-  /** The present user of the session, without the host. */
+  /** The present user of the session as it calls itself, without the host: only to be shown. */
   readonly user: string;
-  /** The same with the host. */
+  /** The account that the server has for it, with the session's host: decides. */
   readonly account: string;
   /** foreign_key_checks. */
   readonly checksForeignKeys: boolean;

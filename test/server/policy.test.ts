@@ -119,6 +119,30 @@ onServersAtOnce('rules and hints on $name', (server, on) => {
 
   for (const one of CASES.filter(({ on }) => isFor(server, on))) test(one.name, () => run(one));
 
+  test('a name that the bearer of an anonymous account chooses is none of an account', async () => {
+    const { name: schema, drop } = await freshSchema(server, 'policy');
+    const anonymous = "''@'%'";
+    await root.query(`CREATE USER ${anonymous}`);
+    await root.query(`GRANT ALL ON ${schema}.* TO ${anonymous}`);
+    proxy.running.change(proxy.settings);
+    for (const user of ['nobody', 'somebody']) {
+      const client = await connect({ ...proxy, user, password: '' }, { database: schema });
+      await client.run('CREATE TABLE user_a (a INT)', 'DROP TABLE user_a');
+      await client.end();
+    }
+    await intentsSettled(root, [schema]);
+    const rows = await root.rows(
+      `SELECT user_name AS user, account_name AS account FROM _undrop.ledger
+        WHERE schema_name = '${schema}' ORDER BY id`,
+    );
+    expect(rows).toEqual([
+      { user: 'nobody', account: '' },
+      { user: 'somebody', account: '' },
+    ]);
+    await root.query(`DROP USER ${anonymous}`);
+    await drop();
+  });
+
   test('hint destroy of tables that the service account does not see', async () => {
     const { name: schema, drop } = await freshSchema(server, 'policy');
     const { password } = SERVICE_ACCOUNT;

@@ -141,7 +141,7 @@ function insertion(
   options: { readonly rowLogged: boolean; readonly again: boolean },
   comment: SQLQuery,
 ): SQLQuery {
-  const { groupId, threadId, user, clientAddress } = intent;
+  const { groupId, threadId, user, accountName = user, clientAddress } = intent;
   const sqlLogBin = intent.sqlLogBin !== false;
   const rows = intent.tables.map(({ id, hold = intent.holdMs, partition }, index) => {
     const what =
@@ -158,14 +158,14 @@ function insertion(
         ${found('schema', index)}, ${what}, ${found('engine', index)}, UTC_TIMESTAMP(), ${user},
         ${clientAddress}, @undrop_text, ${estimates},
         ${holdUntil(hold)}, 'intent', UTC_TIMESTAMP(), ${sqlLogBin}, ${options.rowLogged},
-        ${found('created', index)}
+        ${found('created', index)}, ${accountName}
       FROM DUAL WHERE ${found('kind', index)} <> 'view'`;
   });
   const verb = options.again ? sql`INSERT IGNORE` : sql`INSERT`;
   return sql`${verb} ${comment} INTO ${LEDGER} (id, group_id, proxy_id, thread_id, upstream_port,
       schema_name, table_name, kind, engine, dropped_at, user_name, client_address,
       statement_text, row_estimate, byte_estimate, hold_until, state, state_since, sql_log_bin,
-      row_logged, created_at)
+      row_logged, created_at, account_name)
     ${sql.join(rows, UNION)}`;
 }
 

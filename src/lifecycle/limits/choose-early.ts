@@ -24,7 +24,7 @@ export interface LimitSettings {
 
 /** Facts of a held table from the ledger. */
 export interface Weight {
-  /** The user that dropped it. */
+  /** The account that dropped it; the bearer of an anonymous one chooses a name for each login. */
   readonly user: string;
   readonly schema: string;
   readonly rows: number | null;

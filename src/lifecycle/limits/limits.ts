@@ -196,14 +196,14 @@ async function readFreeBytes(
 
 async function readWeights(connection: ServiceConnection): Promise<ReadonlyMap<string, Weight>> {
   const [rows = []] = await connection.run(
-    sql`SELECT ${note('limits')} id, user_name, schema_name, row_estimate, byte_estimate,
+    sql`SELECT ${note('limits')} id, COALESCE(account_name, user_name) AS account, schema_name, row_estimate, byte_estimate,
           dropped_at, created_at, lengthened FROM ${LEDGER} WHERE state IN (${valueList(LIVE_STATES)})`,
     { deadlineMs: 60_000 },
   );
   const entries = rows.map((row): [string, Weight] => [
     textOf(row, 'id'),
     {
-      user: textOf(row, 'user_name'),
+      user: textOf(row, 'account'),
       schema: textOf(row, 'schema_name'),
       rows: numberOrNullOf(row, 'row_estimate'),
       bytes: numberOrNullOf(row, 'byte_estimate'),

@@ -58,8 +58,8 @@ export async function explainUndrop(
   options: InterceptOptions,
 ): Promise<Interception> {
   const { pool } = options.service;
-  const { user } = format.facts;
-  const rows = await inQueue(pool, `read ${user}`, async () => {
+  const { account } = format.facts;
+  const rows = await inQueue(pool, `read ${account}`, async () => {
     const explained: Explained[] = [];
     for (const table of wanted) explained.push(await explain(pool, table, { swap, keys }));
     return explained;

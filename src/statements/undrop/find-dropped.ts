@@ -159,7 +159,7 @@ export interface Asker {
  */
 async function* readPages(
   pool: ServicePool,
-  { user }: UserFacts,
+  { account }: UserFacts,
   fitOf: () => SeenFit,
   enough = TABLES_MAX,
 ): AsyncGenerator<{ readonly rows: readonly LedgerRow[]; readonly isLast: boolean }> {
@@ -168,7 +168,7 @@ async function* readPages(
   let rowsMax = Math.min(Math.max(enough, FIRST_ROWS_MIN), most);
   for (let isLast = false; !isLast; rowsMax = most) {
     const page = { cursor, rowsMax };
-    const rows = await inQueue(pool, `read ${user}`, () =>
+    const rows = await inQueue(pool, `read ${account}`, () =>
       unlessRefused(findPage(pool, rowFilterOf(fitOf()), page), [], ...ABSENT_TABLE),
     );
     isLast = rows.length < rowsMax;
@@ -211,12 +211,12 @@ function whole(row: LedgerRow): Seen {
 
 async function listDropped(
   pool: ServicePool,
-  { user }: UserFacts,
+  { account }: UserFacts,
   seen: readonly Seen[],
 ): Promise<readonly Dropped[]> {
   const statements = new Map(seen.map(({ row, statement }) => [row.id, statement]));
   const rows = seen.map(({ row }) => row);
-  const listed = await inQueue(pool, `read ${user}`, () => listPage(pool, rows));
+  const listed = await inQueue(pool, `read ${account}`, () => listPage(pool, rows));
   return listed.flatMap((table) => {
     const { id, origin } = table;
     return origin === null ? [] : [{ ...table, origin, statement: statements.get(id) ?? null }];
@@ -331,11 +331,11 @@ export function inQueue<T>(pool: ServicePool, key: QueueKey, work: () => Promise
   return done;
 }
 
-/** A restore of several steps: in the turn of its user, then of all. */
+/** A restore of several steps: in the turn of its account, then of all. */
 export function inRestoreQueue<T>(
   pool: ServicePool,
-  user: string,
+  account: string,
   work: () => Promise<T>,
 ): Promise<T> {
-  return inQueue(pool, `restore ${user}`, () => inQueue(pool, 'restore', work));
+  return inQueue(pool, `restore ${account}`, () => inQueue(pool, 'restore', work));
 }

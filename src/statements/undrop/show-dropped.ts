@@ -38,7 +38,7 @@ export async function showDropped(
   const enough = limit === null ? TABLES_MAX : limit.offset + limit.rows;
   const { pool } = options.service;
   const choose = async (tables: readonly Dropped[]) => {
-    const now = await inQueue(pool, `read ${facts.user}`, () => withWhatIsLeft(pool, tables));
+    const now = await inQueue(pool, `read ${facts.account}`, () => withWhatIsLeft(pool, tables));
     return applyPlan({ isWanted, order: null, limit: null }, now);
   };
   const early = { isWanted: mayBeWanted, order: null, limit: null };
@@ -90,7 +90,7 @@ async function showSchemas(
 ): Promise<Interception> {
   const { facts } = format;
   const { pool } = options.service;
-  const all = await inQueue(pool, `read ${facts.user}`, () =>
+  const all = await inQueue(pool, `read ${facts.account}`, () =>
     unlessRefused(findDroppedSchemas(pool, 'all'), [], ...ABSENT_TABLE),
   );
   const isLeft = ({ held, tables, restoredAs }: DroppedSchema) =>

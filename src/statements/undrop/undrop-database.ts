@@ -36,7 +36,7 @@ export async function undropDatabase(
   if (said !== null) return answeredWith(said);
   const { pool } = options.service;
   const request = { schema, ...(to !== null && { to }) };
-  const bringBack = () => inRestoreQueue(pool, facts.user, () => restoreSchema(pool, request));
+  const bringBack = () => inRestoreQueue(pool, facts.account, () => restoreSchema(pool, request));
   const report = await whenEnded(bringBack);
   const { clientAddress: client, threadId } = options.session;
   const restored = report.tables

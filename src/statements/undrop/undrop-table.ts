@@ -35,6 +35,7 @@ import { tolerantly } from '../../service/errors.js';
 import { quoteIdentifier } from '../../service/sql.js';
 import { newId } from '../../steps/intents.js';
 import { makeTriggers } from '../../steps/make-triggers.js';
+import { accountNameOf } from '../../steps/session/facts.js';
 import { triggersToMake } from '../../steps/triggers-to-make.js';
 import { withRestoredInfo, writtenPlainly } from '../../steps/undo-note.js';
 import type { UserFacts } from '../../steps/world.js';
@@ -276,13 +277,15 @@ async function bringOneBack(
   if (plan.wasBack || !swap) {
     return withTriggers(await restoreTable(pool, plan, { anyParent }), run.facts, options);
   }
-  const { user } = run.facts;
+  const { user, account } = run.facts;
+  const accountName = accountNameOf(account);
   const statementText = run.text.subarray(0, STATEMENT_BYTES_MAX).toString();
   const hold = holdOfLive(plan.to, run.facts, service);
-  const who = { proxyId, user, clientAddress: session.clientAddress, statementText, hold };
+  const { clientAddress } = session;
+  const who = { proxyId, user, accountName, clientAddress, statementText, hold };
   const by = log === undefined ? who : { ...who, log };
   const swapOne = () => swapWithLive(pool, { target: plan.table.id, by, anyParent });
-  const report = await inRestoreQueue(pool, user, swapOne);
+  const report = await inRestoreQueue(pool, account, swapOne);
   return withTriggers(report, run.facts, options);
 }
 

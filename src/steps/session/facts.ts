@@ -56,6 +56,8 @@ export function factsSql(server: ServerVersion, from = ''): Buffer {
     hasIfExists ? '@@sql_if_exists + 0' : '0',
     trackedGtids(server),
     server.flavour === 'mariadb' ? '@@lock_wait_timeout > 0' : '1',
+    // Of an anonymous account every bearer chooses the name in USER().
+    'CURRENT_USER()',
   ];
   const columns = values.map((value) => `CAST(${value} AS BINARY)`);
   return Buffer.from(`${FACTS}${columns.join(', ')} ${from}LIMIT 1`);
@@ -100,8 +102,8 @@ export function readFacts(result: Result): UserFacts | ErrPacket {
     throw new MalformedPacketError('The facts of the session: no row.');
   const values = row.map(factText);
   const [, sqlMode = '', charset = '', logged, gtidNext = ''] = values;
-  const [serverIdentity = '', account = '', checked, results = '', hint = ''] = values.slice(5);
-  const [addsIfExists, tracked = '', waitS] = values.slice(10);
+  const [serverIdentity = '', bearer = '', checked, results = '', hint = ''] = values.slice(5);
+  const [addsIfExists, tracked = '', waitS, account = bearer] = values.slice(10);
   if (isWide(results)) return notReadIn(results);
   // In the server's own UTF-8; MySQL 5.6 reads no further than a NUL in it, so such a name stays.
   const schema = row[0]?.toString('utf8') ?? null;
@@ -113,9 +115,9 @@ export function readFacts(result: Result): UserFacts | ErrPacket {
     charset,
     resultsCharset: results,
     serverIdentity,
-    // The name in `name@host`; after COM_CHANGE_USER it differs from the one that logged in.
-    user: account.replace(/@[^@]*$/s, ''),
-    account,
+    // After COM_CHANGE_USER it differs from the one that logged in.
+    user: accountNameOf(bearer),
+    account: `${accountNameOf(account)}${bearer.slice(accountNameOf(bearer).length)}`,
     logged: logged !== '0',
     checksForeignKeys: checked !== '0',
     gtidNext: ['', 'AUTOMATIC', 'ANONYMOUS'].includes(gtidNext) ? null : gtidNext,
@@ -126,6 +128,11 @@ export function readFacts(result: Result): UserFacts | ErrPacket {
     // Blanks that go on behind the part that was read may end with a hint: refused as none.
     hint: hint.trim() || (hint.length > HINT_CHARACTERS_MAX ? hint : null),
   };
+}
+
+/** The name in `name@host`, which may have that letter, too. */
+export function accountNameOf(account: string): string {
+  return account.replace(/@[^@]*$/s, '');
 }
 
 /** Whether the letters of SQL have NULs in that character set. */
