@@ -5,7 +5,7 @@
 import { utcText } from '../duration.js';
 import { UndropError } from '../errors.js';
 import type { BrokenKey } from '../held/foreign-keys/broken-rows.js';
-import { keyRowsText } from '../held/foreign-keys/reattach.js';
+import { keyRowsText, type ReattachedKey } from '../held/foreign-keys/reattach.js';
 import { type QualifiedTable, writtenName } from '../names/names.js';
 import { formatCount, printable } from '../printer.js';
 import type { HoldReport } from './change-hold.js';
@@ -33,7 +33,7 @@ export function formatRestoreReport(report: RestoreReport): string {
     ...report.triggers.flatMap((trigger) => formatPart('Trigger', trigger)),
     ...formatProblem('triggers', report.triggersProblem),
     ...formatToMake(report),
-    ...report.brokenKeys.flatMap(formatBrokenKey),
+    ...report.brokenKeys.flatMap((key) => formatBrokenKey(key, heldParentOf(report, key))),
     ...(larger === null
       ? []
       : [`${formatLarger(larger)}: undrop restore ${larger.table.id} --swap`]),
@@ -107,11 +107,22 @@ function formatForeignKey(
     : [];
 }
 
-function formatBrokenKey({ name, table, query, isSeen }: BrokenKey): readonly string[] {
+/** The id of the held table that the rows of a broken key refer to; null: none. */
+export function heldParentOf({ foreignKeys }: RestoreReport, broken: BrokenKey): string | null {
+  const isIt = ({ name, table }: BrokenKey | ReattachedKey) =>
+    name === broken.name && table === broken.table;
+  return foreignKeys.find(isIt)?.heldParent ?? null;
+}
+
+function formatBrokenKey(
+  { name, table, query, isSeen }: BrokenKey,
+  heldParent: string | null,
+): readonly string[] {
   const what = isSeen ? 'Rows break' : 'Undrop did not check whether rows break';
   return [
     printable(`${what} foreign key ${name} of ${table}; this lists them:`),
     `  ${printable(query)}`,
+    ...(heldParent === null ? [] : [`Its old parent is held: undrop restore ${heldParent} --swap`]),
   ];
 }
 

@@ -6,7 +6,7 @@
  */
 import { UndropError } from '../errors.js';
 import { type BrokenKey, findBrokenRows } from '../held/foreign-keys/broken-rows.js';
-import type { ReattachOptions } from '../held/foreign-keys/reattach.js';
+import type { ReattachedKey, ReattachOptions } from '../held/foreign-keys/reattach.js';
 import {
   asRestorer,
   LOOKING,
@@ -51,7 +51,10 @@ export interface RestoreReport
 }
 
 /** `anyParent`: `--keys` of the command. */
-export type RestoreOptions = Pick<ReattachOptions, 'anyParent'>;
+export interface RestoreOptions extends Pick<ReattachOptions, 'anyParent' | 'back'> {
+  /** `schema.table` of those that the same request restores after it; they report its keys. */
+  readonly toCome?: ReadonlySet<string>;
+}
 
 /**
  * Rejects with UNDROP_SCHEMA_MISSING, UNDROP_NAME_TAKEN, UNDROP_STATISTICS_LEFT, UNDROP_NOT_HELD,
@@ -77,13 +80,19 @@ export function restoreTable(
 export async function finishRestored(
   pool: ServicePool,
   done: Pick<RestorePlan, 'table' | 'to' | 'wasBack'> & Pick<RestoreReport, 'recorded'>,
-  how: RestoreOptions = {},
+  { toCome, ...how }: RestoreOptions = {},
 ): Promise<RestoreReport> {
   const { table, to, wasBack, recorded } = done;
   const { id, rowLogged, logged } = table;
+  const own = writtenName(to);
   const cameBack = await makeWhole(pool, { id, logged, ...how }, to);
   const { value: keysToIt } = await tolerantly(() => addWaitingKeys(pool, to));
-  const brokenKeys = await findBrokenRows(pool, to);
+  const isLeft = ({ parent }: ReattachedKey) => toCome?.has(parent) === true;
+  const left = new Set(cameBack.foreignKeys.filter(isLeft).map(({ name }) => name));
+  const broken = await findBrokenRows(pool, to);
+  const brokenKeys = broken.filter(
+    ({ name, table: child }) => !toCome?.has(child) && !(child === own && left.has(name)),
+  );
   const isLooked = brokenKeys.every(({ isSeen }) => isSeen);
   if (!isLooked && recorded === true) {
     // The collector continues (lifecycle/rounds/looks.ts).
@@ -93,7 +102,8 @@ export async function finishRestored(
   const versions = await readVersions(pool, table, to);
   const { origin, droppedAt, user, rowEstimate } = table;
   const what = { id, origin, restoredAs: to, droppedAt, how: table.how, user, rowEstimate };
-  const foreignKeys = [...cameBack.foreignKeys, ...keysToIt];
+  const told = cameBack.foreignKeys.filter((key) => !key.isAwaiting || !isLeft(key));
+  const foreignKeys = [...told, ...keysToIt];
   return { ...cameBack, foreignKeys, ...what, ...versions, brokenKeys, recorded, wasBack };
 }
 

@@ -38,7 +38,7 @@ import {
   planRestore,
   type RestorePlan,
 } from './plan-restore.js';
-import { type RestoreReport, restoreTable } from './restore-table.js';
+import { type RestoreOptions, type RestoreReport, restoreTable } from './restore-table.js';
 
 export interface RestoreRequest {
   /** A table, a qualified table, an id or unique digits at one of its ends (4 or more). */
@@ -154,7 +154,10 @@ export interface ManyReport<T> {
 
 export interface ManyOptions<T> {
   /** `restoreTable`, or a dry run. */
-  readonly restoreOne: (plan: RestorePlan) => Promise<T>;
+  readonly restoreOne: (
+    plan: RestorePlan,
+    beside: Required<Pick<RestoreOptions, 'back' | 'toCome'>>,
+  ) => Promise<T>;
   /** Called after each, with its position among all selected tables. */
   readonly onResult?: (result: T | FailedRestore, at: { done: number; of: number }) => void;
 }
@@ -166,9 +169,17 @@ export async function restoreAll<T>(
   { restoreOne, onResult }: ManyOptions<T>,
 ): Promise<ManyReport<T>> {
   const ordered = await inOrderOfKeys(pool, choices);
+  const back = new Set<string>();
+  const toCome = new Set(
+    ordered.flatMap((choice) => ('plan' in choice ? [writtenName(choice.plan.to)] : [])),
+  );
   const restore = async (choice: Choice) => {
     if ('error' in choice) throw choice.error;
-    return restoreOne(choice.plan);
+    const name = writtenName(choice.plan.to);
+    toCome.delete(name);
+    const result = await restoreOne(choice.plan, { back, toCome });
+    back.add(name);
+    return result;
   };
   return tryEach(ordered, {
     nameOf: ({ what }) => what,

@@ -61,21 +61,21 @@ export interface SwapBy {
  */
 export async function swap(
   pool: ServicePool,
-  { target, by, ...keys }: { readonly target: string; readonly by: SwapBy } & RestoreOptions,
+  { target, by, ...how }: { readonly target: string; readonly by: SwapBy } & RestoreOptions,
 ): Promise<RestoreReport> {
   const plan = planRestore(await findDropped(pool, target), { target });
   const { table, to } = plan;
   const begun = await findBegun(pool, to, await readBegun(pool));
   if (begun !== null) {
-    const finished = await restoreTable(pool, begun, keys);
+    const finished = await restoreTable(pool, begun, how);
     // The same request again: the held table is now the one that the earlier try has moved away.
     if (table.how === 'SWAP') return { ...finished, swapped: null };
   }
   return asRestorer(pool, async (owner) => {
     const swapped = await exchange(pool, table, { to, by, owner });
-    if (swapped === null) return { ...(await restoreTable(pool, plan, keys)), swapped };
+    if (swapped === null) return { ...(await restoreTable(pool, plan, how)), swapped };
     const recorded = await tellRestored(pool, table, to);
-    const report = await finishRestored(pool, { ...plan, recorded }, keys);
+    const report = await finishRestored(pool, { ...plan, recorded }, how);
     const { id, bound } = swapped;
     if (bound === null) return { ...report, swapped: id };
     const tables = `The held table is restored as ${writtenName(to)}, and the one before it (${id}) is`;

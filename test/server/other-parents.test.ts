@@ -2,7 +2,7 @@
  * A child that comes back where another table has the name of its parent, on real servers: its key
  * waits for the old parent, unless it is asked for.
  */
-import { expect } from '@jest/globals';
+import { describe, expect } from '@jest/globals';
 import { silentLog } from '../../src/log.js';
 import { finishAll } from '../../src/recovery/reconcile.js';
 import type { RestoreReport } from '../../src/restore/restore-table.js';
@@ -27,6 +27,25 @@ const CYCLE = [
   'CREATE TABLE a (id INT PRIMARY KEY)',
   'CREATE TABLE b (id INT PRIMARY KEY, CONSTRAINT to_a FOREIGN KEY (id) REFERENCES a (id))',
   'ALTER TABLE a ADD CONSTRAINT to_b FOREIGN KEY (id) REFERENCES b (id)',
+];
+/** A line of parents and children. */
+const LINE = [
+  'CREATE TABLE maker (id INT PRIMARY KEY)',
+  `CREATE TABLE item (id INT PRIMARY KEY, mid INT,
+    CONSTRAINT to_maker FOREIGN KEY (mid) REFERENCES maker (id) ON DELETE CASCADE)`,
+  'CREATE TABLE part (id INT PRIMARY KEY, iid INT, FOREIGN KEY (iid) REFERENCES item (id))',
+];
+const LINE_ROWS = [
+  'INSERT INTO maker VALUES (1), (2)',
+  'INSERT INTO item VALUES (1, 1), (2, 2)',
+  'INSERT INTO part VALUES (1, 1), (2, 2)',
+];
+const LINE_NAMES = ['maker', 'item', 'part'];
+/** A dump of empty tables, as mysqldump writes it. */
+const DUMP = [
+  'SET foreign_key_checks = 0',
+  ...LINE.flatMap((text, index) => [`DROP TABLE IF EXISTS ${LINE_NAMES[index]}`, text]),
+  'SET foreign_key_checks = 1',
 ];
 /** Counted by the rows of `ANOTHER`. */
 const ROWS = { withParent: 1, withoutParent: 2 };
@@ -72,20 +91,19 @@ onServers('another parent on $name', (server, on) => {
   test('a key waits where its parent was made anew, and `--keys` adds it', async () => {
     await say('DROP TABLE c', 'DROP TABLE p');
     await direct.run(...ANOTHER);
-    const old = await rowOf('p');
+    const [old, child] = [await rowOf('p'), await rowOf('c')];
     let told = await restored(named('c'));
-    const { id } = await rowOf('c');
     // A slow server may not count, nor look, in the moment that it has.
     await until(async () => {
       const isCounted = told.foreignKeys[0]?.rows !== null;
       if (isCounted && told.brokenKeys.every(({ isSeen }) => isSeen)) return true;
-      told = await restored(id);
+      told = await restored(child.id);
       return false;
     }, 'its rows are counted');
     const { foreignKeys, brokenKeys } = told;
     const problem = expect.stringContaining(
-      `its parent is now another table; the old one is held as ${old.id}; ` +
-        'rows with a parent there: 1, without: 2',
+      `its parent was replaced; \`undrop restore ${child.id} --keys\` adds it; ` +
+        `the old one is held as ${old.id}; rows with a parent there: 1, without: 2`,
     );
     expect(foreignKeys).toMatchObject([
       { name: 'to_p', problem, isAwaiting: true, oldParent: null, rows: ROWS },
@@ -97,8 +115,10 @@ onServers('another parent on $name', (server, on) => {
     expect(await direct.count('c')).toBe(4);
     await direct.query('INSERT INTO p VALUES (1)');
 
-    const child = await rowOf('c');
-    expect(child).toMatchObject({ todo: 'keys', failure: expect.stringContaining('to_p') });
+    expect(await rowOf('c')).toMatchObject({
+      todo: 'keys',
+      failure: expect.stringContaining('to_p'),
+    });
     const again = await restored(child.id, '--keys');
     const oldParent = `the old one is held as ${old.id}`;
     expect(again.foreignKeys).toMatchObject([
@@ -145,18 +165,18 @@ onServers('another parent on $name', (server, on) => {
     await direct.query('LOCK TABLES p WRITE');
     const said = await undrop('restore', named('c'));
     await direct.query('UNLOCK TABLES');
-    expect(said).toContain('; rows without a parent there: not counted; ');
+    expect(said).toContain('; rows without a parent there: not counted\n');
     expect([await keysOf('c'), await direct.count('c')]).toEqual([['up'], 4]);
   });
 
   test('UNDROP has a warning of it', async () => {
     await say('DROP TABLE c', 'DROP TABLE p', ...ANOTHER);
-    const { id } = await rowOf('p');
+    const { id } = await rowOf('c');
     await using client = await connect(proxy, { database: schema.name });
     await client.query('UNDROP TABLE c');
     const [warning] = await client.rows('SHOW WARNINGS');
-    const text = `${named('c')}: foreign key to_p: its parent is now another table; the old one`;
-    expect(warning?.['Message']).toContain(`${text} is held as ${id}`.slice(0, 120));
+    const text = `${named('c')}: foreign key to_p: its parent was replaced; `;
+    expect(warning?.['Message']).toContain(`${text}\`undrop restore ${id} --keys\``);
     expect(await keysOf('c')).toEqual(['up']);
   });
 
@@ -249,6 +269,83 @@ onServers('another parent on $name', (server, on) => {
     expect(await keys()).toEqual(['to_b', 'to_a']);
   });
 
+  describe('an old dump that was loaded over a filled schema', () => {
+    const shown = async () => {
+      const tables = [];
+      for (const name of LINE_NAMES)
+        tables.push([await direct.show(name), await direct.count(name)]);
+      return tables;
+    };
+    const loaded = async (dump: readonly string[] = DUMP) => {
+      await direct.run(...LINE, ...LINE_ROWS);
+      const before = await shown();
+      await say(...dump);
+      return before;
+    };
+    const swapped = async (names: string) => {
+      await using client = await connect(proxy, { database: schema.name });
+      await client.query(`UNDROP TABLE ${names} SWAP`);
+      return (await client.rows('SHOW WARNINGS')).map((row) => String(row['Message']));
+    };
+
+    test('is undone with all keys by one UNDROP, and so is that', async () => {
+      const before = await loaded();
+      const loadedNow = await shown();
+      expect([await swapped('part, item, maker'), await shown()]).toEqual([[], before]);
+      expect([await swapped('maker, item, part'), await shown()]).toEqual([[], loadedNow]);
+    });
+
+    test.each([
+      ['maker', 'item', 'part'],
+      ['maker', 'part', 'item'],
+      ['item', 'maker', 'part'],
+      ['item', 'part', 'maker'],
+      ['part', 'maker', 'item'],
+      ['part', 'item', 'maker'],
+    ])('is undone with all keys one by one: %s, %s, %s', async (...names) => {
+      const before = await loaded();
+      for (const name of names) await swapped(name);
+      expect(await shown()).toEqual(before);
+    });
+
+    test('a child that comes before its parent has a warning that names the parent', async () => {
+      await loaded();
+      const { id } = await rowOf('item');
+      const text = `rows break foreign key part_ibfk_1: UNDROP TABLE '${id}' SWAP`;
+      expect(await swapped('part')).toEqual([expect.stringContaining(text)]);
+      const said = await undrop('restore', named('item'), '--swap');
+      const maker = await rowOf('maker');
+      expect(said).toContain(`\nIts old parent is held: undrop restore ${maker.id} --swap\n`);
+      expect(await swapped('maker')).toEqual([]);
+    });
+
+    test('is undone without warnings if its keys are a cycle', async () => {
+      const off = 'SET foreign_key_checks = 0';
+      const on = 'SET foreign_key_checks = 1';
+      const rows = [off, 'INSERT INTO a VALUES (1)', 'INSERT INTO b VALUES (1)', on];
+      await direct.run(...CYCLE, ...rows);
+      const [a, , toB] = CYCLE;
+      const b = String(CYCLE[1]);
+      await say(off, 'DROP TABLE a', String(a), 'DROP TABLE b', b, String(toB), on);
+      for (const names of ['a, b', 'b, a']) {
+        expect([await swapped(names), await keysOf('a'), await keysOf('b')]).toEqual([
+          [],
+          ['to_b'],
+          ['to_a'],
+        ]);
+      }
+    });
+
+    test('is undone with all keys by the user and the time', async () => {
+      const before = await loaded();
+      const [row] = await direct.rows('SELECT user_name FROM _undrop.ledger LIMIT 1');
+      const user = String(row?.['user_name']);
+      const said = await undrop('restore', '--dropped-by', user, '--since', '1h', '--swap');
+      expect(await shown()).toEqual(before);
+      expect(said).not.toMatch(/was not restored|Rows break/);
+    });
+  });
+
   test('a whole schema has its keys; with `--keys` also to a table that has its own name', async () => {
     await using client = await connect(proxy);
     await client.run(`DROP DATABASE ${schema.name}`, `UNDROP DATABASE ${schema.name}`);
@@ -257,7 +354,7 @@ onServers('another parent on $name', (server, on) => {
     await direct.run(`USE ${schema.name}`, ...ANOTHER);
     const args = ['restore', '--schema', schema.name];
     const { stdout } = await runUndrop(server, args);
-    expect(stdout).toContain('Table c: foreign key to_p: its parent is now another table; the old');
+    expect(stdout).toContain('Table c: foreign key to_p: its parent was replaced; ');
     expect(await keysOf('c')).toEqual(['up']);
     await runUndrop(server, [...args, '--keys']);
     expect(await keysOf('c')).toEqual(['to_p', 'up']);

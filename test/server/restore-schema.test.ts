@@ -220,7 +220,7 @@ onServers('a dropped schema on $name', (server, on) => {
     const part = await runUndrop(server, ['restore', '--schema', schema]);
     expect([part.code, part.stdout]).toEqual([
       1,
-      expect.stringContaining('its parent is now another table; the old one is held'),
+      expect.stringContaining('its parent was replaced; '),
     ]);
     await query(server, `RENAME TABLE ${schema}.p TO ${schema}.p_new`);
     const { code, stderr } = await runUndrop(server, ['restore', '--schema', schema]);

@@ -18,7 +18,7 @@ import {
   restoreReportJson,
 } from '../../restore/print-report.js';
 import { choose, type ManyReport, type ManyRequest, restoreAll } from '../../restore/restore.js';
-import { previewing, restoreTable } from '../../restore/restore-table.js';
+import { previewing, type RestoreOptions, restoreTable } from '../../restore/restore-table.js';
 import {
   findSchemaDropsById,
   previewSchema,
@@ -58,8 +58,8 @@ export function runRestore(
       stdout.write(isJson ? jsonText(previewJson(preview)) : formatPreview(preview, { swaps }));
       return endOf(preview, { stderr, isDryRun: true });
     }
-    const restoreOne = (plan: RestorePlan) =>
-      restoreHeld(pool, settings, { plan, swaps, anyParent });
+    const restoreOne = (plan: RestorePlan, beside: RestoreOptions) =>
+      restoreHeld(pool, settings, { plan, swaps, how: { ...beside, anyParent } });
     const isNamedAlone = targets.length === 1;
     const report = await restoreAll(pool, choices, {
       restoreOne,
@@ -152,13 +152,13 @@ async function restoreHeld(
   {
     plan,
     swaps,
-    anyParent,
-  }: { readonly plan: RestorePlan } & Readonly<Record<'swaps' | 'anyParent', boolean>>,
+    how,
+  }: { readonly plan: RestorePlan; readonly swaps: boolean; readonly how: RestoreOptions },
 ) {
   const report =
     swaps && !plan.wasBack
-      ? await swap(pool, { target: plan.table.id, by: swapBy(settings, plan.to), anyParent })
-      : await restoreTable(pool, plan, { anyParent });
+      ? await swap(pool, { target: plan.table.id, by: swapBy(settings, plan.to), ...how })
+      : await restoreTable(pool, plan, how);
   const { schema, table } = report.restoredAs;
   const what = { ...tableInEvent(plan.table), restoredAs: `${schema}.${table}` };
   const event = { event: 'restored', ...what } as const;

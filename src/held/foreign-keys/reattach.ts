@@ -46,6 +46,10 @@ export interface ReattachedKey extends Reattached {
    * doesn't, as far as the ledger shows.
    */
   readonly oldParent: string | null;
+  /**
+   * The id of its parent, which was replaced before the drop of this table and is held; null: none.
+   */
+  readonly heldParent: string | null;
   /** It was not added, because another table has the name of its parent. */
   readonly isAwaiting: boolean;
   /** The rows by that other table; null: there is none, or they were not counted in time. */
@@ -67,6 +71,8 @@ export interface ReattachOptions {
   readonly wholeSchema?: boolean;
   /** Keys are added also where another table has the name of the parent; default: they wait. */
   readonly anyParent?: boolean;
+  /** `schema.table` of those that the same request restored before; each is a parent. */
+  readonly back?: ReadonlySet<string>;
 }
 
 function isCopy({ origin, restoredAs, wholeSchema = false }: ReattachOptions): boolean {
@@ -90,7 +96,7 @@ export async function reattach(
     const { childSchema: schema, childTable: table, key } = child;
     if (problem === null) continue;
     const isParentMissing = await isMissing(pool, id, parentOf(key));
-    const place = { key, isParentMissing, isAwaiting: false, oldParent: null };
+    const place = { ...NO_OTHER, key, isParentMissing, isAwaiting: false };
     reports.push(describe({ schema, table }, place, { problem, rows: null }));
   }
   return reports;
@@ -124,14 +130,14 @@ export async function reattachOwnKeys(
   return reports;
 }
 
-/** A warning of MySQL has 128 characters. */
+/** A warning of MySQL has 128 characters, so the remedy comes early. */
 function awaitingText(
   id: string,
   { oldParent, rows }: Pick<ReattachedKey, 'oldParent' | 'rows'>,
 ): string {
   return (
-    `its parent is now another table; ${oldParent}; ${keyRowsText(rows)}; ` +
-    `\`undrop restore ${id} --keys\` adds it`
+    `its parent was replaced; \`undrop restore ${id} --keys\` adds it; ` +
+    `${oldParent}; ${keyRowsText(rows)}`
   );
 }
 
@@ -211,7 +217,7 @@ export async function tried(work: () => Promise<unknown>): Promise<string | null
 
 function describe(
   table: QualifiedTable,
-  { key, isParentMissing, isAwaiting, oldParent }: Omit<KeyPlace, 'isThere'>,
+  { key, isParentMissing, isAwaiting, oldParent, heldParent }: Omit<KeyPlace, 'isThere'>,
   { problem, rows }: Pick<ReattachedKey, 'problem' | 'rows'>,
 ): ReattachedKey {
   return {
@@ -221,6 +227,7 @@ function describe(
     problem,
     isParentMissing,
     oldParent: problem === null ? oldParent : null,
+    heldParent,
     isAwaiting,
     rows,
   };
@@ -228,9 +235,15 @@ function describe(
 
 // ── which table a key leads to ───────────────────────────────────────────────────────────────────
 // A parent that was dropped after the child, or with it, may have come back under its name; if
-// another table has that name, the key would lead to rows that the child never referred to.
+// another table has that name, the key would lead to rows that the child never referred to. Under
+// foreign_key_checks=0 the parent may also have been replaced before the child was dropped, as by a
+// dump; then either is its parent.
 
-interface KeyPlace extends Pick<ReattachedKey, 'isParentMissing' | 'isAwaiting' | 'oldParent'> {
+interface Parents extends Pick<ReattachedKey, 'oldParent' | 'heldParent'> {}
+
+const NO_OTHER: Parents = { oldParent: null, heldParent: null };
+
+interface KeyPlace extends Parents, Pick<ReattachedKey, 'isParentMissing' | 'isAwaiting'> {
   /** By its present name, to its present parent. */
   readonly key: ForeignKey;
   /** The table has it. */
@@ -242,7 +255,7 @@ export async function placeKeys(
   pool: ServicePool,
   options: ReattachOptions,
 ): Promise<readonly KeyPlace[]> {
-  const { id, restoredAs, detached, dropped, anyParent = false } = options;
+  const { id, restoredAs, detached, dropped, anyParent = false, back } = options;
   const look = await readTable(pool, { id, ...restoredAs });
   const there = new Set(typeof look === 'string' ? [] : look.keys?.map(({ name }) => name));
   const place = async (before: ForeignKey): Promise<KeyPlace> => {
@@ -251,11 +264,11 @@ export async function placeKeys(
     const to = parentOf(key);
     const isParentMissing = await isMissing(pool, id, to);
     const isOwn = to.schema === restoredAs.schema && to.table === restoredAs.table;
-    const from = parentOf(before);
-    const oldParent =
-      isParentMissing || isOwn ? null : await findOldParent(pool, { from, to }, dropped);
-    const isAwaiting = oldParent !== null && !isThere && !anyParent;
-    return { key, isThere, isParentMissing, isAwaiting, oldParent };
+    const asked = { from: parentOf(before), to, child: options.origin, name: before.name };
+    const isSure = isParentMissing || isOwn || back?.has(writtenName(to)) === true;
+    const parents = isSure ? NO_OTHER : await findParents(pool, asked, dropped);
+    const isAwaiting = parents.oldParent !== null && !isThere && !anyParent;
+    return { key, isThere, isParentMissing, isAwaiting, ...parents };
   };
   return Promise.all(detached.keysOut.map(place));
 }
@@ -280,23 +293,46 @@ export async function isMissing(
 /** The maximum of drops of one name, from the newest on. */
 const DROPS_MAX = 1_000;
 
+/** A key, by its name and its table at the drop. */
+interface AskedKey {
+  /** The name of its parent at that time. */
+  readonly from: QualifiedTable;
+  /** The name that it leads to. */
+  readonly to: QualifiedTable;
+  readonly child: QualifiedTable;
+  readonly name: string;
+}
+
 /**
- * The present place of the parent of a key, which was dropped itself, as a clause. `from`: its name
- * at that time, `to`: the one that the key leads to. The ledger has only tables that were dropped
- * through undrop, not renamed ones; null: the table of that name is the old parent, as far as the
- * ledger shows.
+ * The parents of a key that are not the table of that name now. The ledger has only tables that
+ * were dropped through undrop, not renamed ones.
  */
-async function findOldParent(
+async function findParents(
   pool: ServicePool,
-  { from, to }: { readonly from: QualifiedTable; readonly to: QualifiedTable },
+  key: AskedKey,
   { id, groupId }: ReattachOptions['dropped'],
-): Promise<string | null> {
+): Promise<Parents> {
   const how = { texts: false, rowsMax: DROPS_MAX };
-  const rows = await findRows(pool, { by: 'name', ...from }, how);
+  const rows = (await findRows(pool, { by: 'name', ...key.from }, how)).toReversed();
   // Ids are in the order of the drops, and those of one statement are of one moment.
-  const later = rows.filter((row) => row.id > id || row.groupId === groupId).toReversed();
+  const isLater = (row: LedgerRow) => row.id > id || row.groupId === groupId;
+  const later = rows.filter(isLater);
+  const oldParent = findPlace(later, key);
+  const before = rows.findLast((row) => !isLater(row));
+  const isHeld = oldParent === null && before?.state === 'HOLD';
+  const isBack = oldParent !== null && before && findPlace([before, ...later], key) === null;
+  if (!isHeld && !isBack) return { oldParent, heldParent: null };
+  if (!(await hadChild(pool, before, key))) return { oldParent, heldParent: null };
+  return { oldParent: null, heldParent: isHeld ? before.id : null };
+}
+
+/**
+ * The present place of the table of the first drop, as a clause; null: it has the name. `drops`:
+ * all of the name from then on, oldest first.
+ */
+function findPlace(drops: readonly LedgerRow[], { to }: AskedKey): string | null {
   let backAt: Date | null = null;
-  for (const row of later) {
+  for (const row of drops) {
     // Another table had the name in between.
     if (backAt !== null && row.droppedAt <= backAt) continue;
     const isBack = row.state === 'restored' && row.restoredAs === writtenName(to);
@@ -304,6 +340,18 @@ async function findOldParent(
     backAt = row.endedAt;
   }
   return null;
+}
+
+/** Whether the key led to that table when it was dropped. */
+async function hadChild(
+  pool: ServicePool,
+  { id }: LedgerRow,
+  { child, name }: AskedKey,
+): Promise<boolean> {
+  const [row] = await findRows(pool, { by: 'ids', ids: [id] });
+  const isIt = ({ childSchema, childTable, key }: ChildKey) =>
+    childSchema === child.schema && childTable === child.table && key.name === name;
+  return row?.detached.keysIn.some(isIt) === true;
 }
 
 function placeOf({ id, state, restoredAs, endedAt }: LedgerRow): string {

@@ -27,9 +27,13 @@ import {
 import { tableInEvent } from '../../restore/held-tables.js';
 import { makeWhole, problemsOf } from '../../restore/make-whole.js';
 import { foldedKey, planRestore, type RestorePlan } from '../../restore/plan-restore.js';
-import { formatLarger, formatRestored } from '../../restore/print-report.js';
+import { formatLarger, formatRestored, heldParentOf } from '../../restore/print-report.js';
 import { choiceOf, findBegun, readBegun, restoreAll } from '../../restore/restore.js';
-import { type RestoreReport, restoreTable } from '../../restore/restore-table.js';
+import {
+  type RestoreOptions,
+  type RestoreReport,
+  restoreTable,
+} from '../../restore/restore-table.js';
 import { swap as swapWithLive } from '../../restore/swap.js';
 import { tolerantly } from '../../service/errors.js';
 import { quoteIdentifier } from '../../service/sql.js';
@@ -229,8 +233,8 @@ async function bringBack(
   }
   const restored: AuditEvent<'restored'>[] = [];
   const end = await restoreAll(pool, choices, {
-    restoreOne: async (plan) => {
-      const report = await bringOneBack(plan, asked, options);
+    restoreOne: async (plan, beside) => {
+      const report = await bringOneBack(plan, { ...asked, beside }, options);
       restored.push(restoredEvent(report, plan, { facts, options }));
       return report;
     },
@@ -269,13 +273,14 @@ async function explained(
 
 async function bringOneBack(
   plan: RestorePlan,
-  { run, swap, keys: anyParent }: BringingBack,
+  { run, swap, keys, beside }: BringingBack & { readonly beside: RestoreOptions },
   options: InterceptOptions,
 ): Promise<RestoreReport> {
   const { service, session } = options;
   const { pool, proxyId, log } = service;
+  const how = { ...beside, anyParent: keys };
   if (plan.wasBack || !swap) {
-    return withTriggers(await restoreTable(pool, plan, { anyParent }), run.facts, options);
+    return withTriggers(await restoreTable(pool, plan, how), run.facts, options);
   }
   const { user, account } = run.facts;
   const accountName = accountNameOf(account);
@@ -284,7 +289,7 @@ async function bringOneBack(
   const { clientAddress } = session;
   const who = { proxyId, user, accountName, clientAddress, statementText, hold };
   const by = log === undefined ? who : { ...who, log };
-  const swapOne = () => swapWithLive(pool, { target: plan.table.id, by, anyParent });
+  const swapOne = () => swapWithLive(pool, { target: plan.table.id, by, ...how });
   const report = await inRestoreQueue(pool, account, swapOne);
   return withTriggers(report, run.facts, options);
 }
@@ -302,7 +307,8 @@ async function withTriggers(
   const triggers = await triggersToMake(pool, [row], facts);
   if (!(await makeTriggers(options.userSession, triggers, facts))) return report;
   const how = { id: row.id, logged: row.sqlLogBin };
-  return { ...report, ...(await makeWhole(pool, how, report.restoredAs)) };
+  const { foreignKeys: _same, ...now } = await makeWhole(pool, how, report.restoredAs);
+  return { ...report, ...now };
 }
 
 /** Never less than UNDROP_HOLD. A rule that refuses the drop of the live table refuses its swap. */
@@ -385,9 +391,11 @@ function wayBackTo(larger: RestoreReport['larger']): readonly string[] {
 function noteOf(restored: readonly RestoreReport[]): string | null {
   const said = restored.flatMap((report) => {
     const { recorded, restoredAs, brokenKeys } = report;
-    const broken = brokenKeys.map(({ name, isSeen }) => {
-      const what = isSeen ? 'rows break' : 'did not check whether rows break';
-      return `${what} foreign key ${name}.`;
+    const broken = brokenKeys.map((key) => {
+      const what = key.isSeen ? 'rows break' : 'did not check whether rows break';
+      const id = heldParentOf(report, key);
+      const old = id === null ? '' : `: UNDROP TABLE '${id}' SWAP restores its old parent`;
+      return `${what} foreign key ${key.name}${old}.`;
     });
     const others = report.foreignKeys.flatMap(({ name, parent, oldParent }) =>
       oldParent === null ? [] : [`foreign key ${name} refers to another ${parent}; ${oldParent}.`],
