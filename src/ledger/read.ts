@@ -45,6 +45,8 @@ type RowFilter =
   | { readonly by: 'ids'; readonly ids: readonly string[] }
   /** Its restore has begun, and may have been interrupted. */
   | { readonly by: 'restoring' }
+  /** The same, or it was restored without some of its triggers or keys. */
+  | { readonly by: 'unfinished' }
   /** It was restored without some of its triggers, as far as the last restore found. */
   | { readonly by: 'triggers' }
   /** Restored, perhaps without keys to a table that was named `parent`; null: to any. */
@@ -292,6 +294,8 @@ function condition(filter: RowFilter): SQLQuery {
       return sql`group_id = ${filter.groupId} AND ${OF_TABLE}`;
     case 'restoring':
       return sql`todo = 'restoring' AND ${OF_TABLE}`;
+    case 'unfinished':
+      return sql`todo IN ('restoring', 'triggers', 'keys') AND ${OF_TABLE}`;
     case 'triggers':
       return sql`state = 'restored' AND todo = 'triggers' AND ${OF_TABLE}`;
     case 'keys':

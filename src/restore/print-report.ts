@@ -5,7 +5,7 @@
 import { utcText } from '../duration.js';
 import { UndropError } from '../errors.js';
 import type { BrokenKey } from '../held/foreign-keys/broken-rows.js';
-import { keyRowsText, type ReattachedKey } from '../held/foreign-keys/reattach.js';
+import { keyRowsText, type Reattached, type ReattachedKey } from '../held/foreign-keys/reattach.js';
 import { type QualifiedTable, writtenName } from '../names/names.js';
 import { formatCount, printable } from '../printer.js';
 import type { HoldReport } from './change-hold.js';
@@ -200,6 +200,37 @@ function someOf(whats: readonly string[]): string {
 function formatCause(error: unknown): string {
   if (error instanceof UndropError) return `${error.code}: ${error.message}`;
   return `the server returned: ${error instanceof Error ? error.message : String(error)}`;
+}
+
+/** The tables that lack a part, with the way to add it; empty if there are none. */
+export function formatMissing(done: readonly RestoreReport[]): string {
+  const lines = done.flatMap((report) => {
+    const missing = missingOf(report);
+    if (missing.length === 0) return [];
+    const name = formatName(report.restoredAs);
+    const more = report.triggersToMake === null ? '' : `; UNDROP TABLE ${name} adds them: ${WHO}`;
+    return [`  ${printable(`${name}: ${missing.join(', ')}${more}`)}\n`];
+  });
+  return lines.length === 0 ? '' : `undrop: not restored as before:\n${lines.join('')}`;
+}
+
+const WHO =
+  'through undrop, by a user who may create them; with the tier full (`undrop init --tier full`) ' +
+  'undrop does';
+
+function missingOf(report: RestoreReport): readonly string[] {
+  const { origin, restoredAs, checks, foreignKeys, triggers } = report;
+  const lacking = (kind: string, parts: readonly Reattached[]) =>
+    parts.flatMap(({ name, problem }) => (problem === null ? [] : [`${kind} ${name}`]));
+  // Another schema gets no triggers.
+  const isCopy = origin !== null && origin.schema !== restoredAs.schema;
+  return [
+    ...lacking('CHECK', checks),
+    ...(report.foreignKeysProblem === null ? [] : ['foreign keys']),
+    ...lacking('foreign key', foreignKeys),
+    ...(report.triggersProblem === null ? [] : ['triggers']),
+    ...(isCopy ? [] : lacking('trigger', triggers)),
+  ];
 }
 
 export function manyJson({ done, failed, untried }: ManyReport<RestoreReport>): object {

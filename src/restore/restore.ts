@@ -45,6 +45,8 @@ export interface RestoreRequest {
   readonly target: string;
   /** `[schema.]name` to restore as; default: the original name. */
   readonly to?: string | undefined;
+  /** In exchange for the live table; default: not. */
+  readonly swaps?: boolean;
 }
 
 /** Restores one table. Rejects as `planOne` and `restoreTable` do. */
@@ -55,7 +57,7 @@ export async function restore(pool: ServicePool, request: RestoreRequest): Promi
 // ── the list ─────────────────────────────────────────────────────────────────────────────────────
 
 export type ManyRequest =
-  | { readonly by: 'name'; readonly targets: readonly string[]; readonly to?: string | undefined }
+  | ({ readonly by: 'name'; readonly targets: readonly string[] } & Omit<RestoreRequest, 'target'>)
   | {
       readonly by: 'drop';
       /** Digits of a group id, or of the id of one of its tables; null: any. */
@@ -74,12 +76,12 @@ export type Choice = {
 /** Rejects with UNDROP_NO_SUCH_HELD if no held table belongs to a requested drop. */
 export async function choose(pool: ServicePool, request: ManyRequest): Promise<readonly Choice[]> {
   if (request.by === 'drop') return chooseByDrop(pool, request);
-  const { targets, to } = request;
+  const { by: _name, targets, ...how } = request;
   const choices = new Map<string, Choice>();
   // For several targets one list of all, because a list for each would take longer.
   const all = targets.length > 1 ? await listAll(pool) : null;
   for (const target of targets) {
-    const choice = await choiceOf(target, () => planOne(pool, { target, to }, all));
+    const choice = await choiceOf(target, () => planOne(pool, { target, ...how }, all));
     choices.set('plan' in choice ? choice.plan.table.id : target, choice);
   }
   return [...choices.values()];
@@ -261,7 +263,7 @@ async function planOne(
     const found = all === null ? await findDropped(pool, target) : findTarget(all, target);
     const plan = planRestore(found, request);
     if (isIdWith(plan.table.id, idDigits(target))) return plan;
-    return (await findBegun(pool, plan.to, await readBegun(pool))) ?? plan;
+    return (await findBegun(pool, plan.to, await readBegun(pool, request))) ?? plan;
   } catch (error) {
     if (!isAbsent(error)) throw error;
     const { value: rows } = await tolerantly(() => findEndedRows(pool, target));
@@ -280,9 +282,16 @@ function isFor({ to }: RestoreRequest, { table, to: restoredAs }: RestorePlan): 
   return wanted?.table === restoredAs.table && schema === restoredAs.schema;
 }
 
-/** Restores that have begun, and may have been interrupted. */
-export async function readBegun(pool: ServicePool): Promise<readonly LedgerRow[]> {
-  const { value } = await tolerantly(() => findRows(pool, { by: 'restoring' }, { texts: false }));
+/**
+ * Restores that have begun, and may have been interrupted; and, as a swap would exchange the table,
+ * only without one those that have left triggers or keys out.
+ */
+export async function readBegun(
+  pool: ServicePool,
+  { swaps = false }: Pick<RestoreRequest, 'swaps'>,
+): Promise<readonly LedgerRow[]> {
+  const by = swaps ? 'restoring' : 'unfinished';
+  const { value } = await tolerantly(() => findRows(pool, { by }, { texts: false }));
   return value;
 }
 

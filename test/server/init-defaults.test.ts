@@ -47,6 +47,7 @@ onServers('undrop init without settings on $name', (server, on) => {
     const { code, stdout } = await init([]);
     expect(code).toBe(0);
     expect(stdout).toContain('(tier managed)');
+    expect(stdout).toContain('; the tier full restores them: `undrop init --tier full`.');
     expect(stdout).toContain('-- It may log in from this host, 127.0.0.1. Use --account-host if');
     expect(stdout).toContain('-- The password was generated');
     await runPrinted(stdout);

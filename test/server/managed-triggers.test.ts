@@ -187,6 +187,28 @@ onServers('triggers of a managed account on $name', (server, on) => {
     expect((await status()).code).toBe(0);
   });
 
+  test('a restore without them exits with 1, and the UNDROP that it names adds them', async () => {
+    const before = await shown();
+    // An older table of that name stays held.
+    await run('RENAME TABLE t TO t0', 'CREATE TABLE t (id INT)');
+    await say(['DROP TABLE t']);
+    await run('RENAME TABLE t0 TO t');
+    await say(['DROP TABLE t']);
+    const variables = { USER, PASSWORD: SERVICE_ACCOUNT.password };
+    const { code, stderr } = await runUndrop(server, ['restore', `${name}.t`], variables);
+    const lacks = inOrder.replaceAll(/\w+/g, 'trigger $&');
+    expect([code, stderr]).toEqual([
+      1,
+      expect.stringContaining(`  ${name}.t: ${lacks}; UNDROP TABLE ${name}.t adds them: `),
+    ]);
+    expect(stderr).toContain('with the tier full (`undrop init --tier full`)');
+    expect(await say([`UNDROP TABLE ${name}.t`])).toBe('');
+    expect(await shown()).toEqual(before);
+    expect((await status()).code).toBe(0);
+    const doctor = await runUndrop(server, ['doctor'], variables);
+    expect(doctor.stdout).toContain('the tier full restores them: `undrop init --tier full`');
+  });
+
   test('one whose name another has taken is not asked of the server, and not waited for', async () => {
     await say(['DROP TABLE t']);
     await outcome();

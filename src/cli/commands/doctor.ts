@@ -7,6 +7,7 @@
 import { userInfo } from 'node:os';
 import { type Elsewhere, elsewhereLines, findElsewhere } from '../../account/elsewhere.js';
 import { type Examination, examine } from '../../account/examine.js';
+import { WITHOUT_FULL } from '../../account/grants.js';
 import { accountsOf, lentAccountsText } from '../../account/os-user.js';
 import { findStranger } from '../../lifecycle/leader/collector-lock.js';
 import { jsonText, printCard } from '../../printer.js';
@@ -159,7 +160,9 @@ function accountFindings({ account, tier, missing }: Report): readonly Finding[]
       ? findingsOf('account', 'warning', [`missing ${right}${where}: ${without}`])
       : findingsOf('account', 'note', [`without ${right}${where}: ${without}`]);
   });
-  return [...findingsOf('account', result, [`${account}: ${has}`]), ...lacks];
+  const limits = tier === null || tier === 'full' ? [] : [WITHOUT_FULL];
+  const all = findingsOf('account', result, [`${account}: ${has}`]);
+  return [...all, ...findingsOf('account', 'note', limits), ...lacks];
 }
 
 const LACKS = 'privileges are missing; `undrop init` prints the grants';

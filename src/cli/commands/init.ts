@@ -12,6 +12,7 @@ import {
   TIERS,
   type Tier,
   takeAwayAll,
+  WITHOUT_FULL,
 } from '../../account/grants.js';
 import { UndropError } from '../../errors.js';
 import { ensureLedger } from '../../ledger/tables.js';
@@ -67,11 +68,16 @@ async function printIt(settings: InitSettings): Promise<string> {
   const mayBeLiteral = server.flavour === 'mysql' && server.versionId >= 80_016;
   return [
     `-- The service account of undrop (tier ${tier}) on ${version}.`,
+    ...(tier === 'full' ? [] : [`-- ${limitsOf(tier)}`]),
     ...(accountHost === '' ? [`-- It may log in from this host, ${host}. ${ELSE}`] : []),
     ...(settings.password === '' ? [NEW_PASSWORD] : []),
     ...(tier === 'least' && mayBeLiteral ? [IF_LITERAL] : []),
     statements,
   ].join('\n');
+}
+
+function limitsOf(tier: Tier): string {
+  return `With the tier ${tier}, ${WITHOUT_FULL}.`;
 }
 
 const ELSE =
@@ -107,6 +113,7 @@ async function applyIt(settings: InitSettings): Promise<string> {
     ...grants.map(
       ({ rights, schema, why }) => `  ${rights.join(', ')} on ${schema ?? '*'}: ${why}`,
     ),
+    ...(tier === 'full' ? [] : [limitsOf(tier)]),
     ...absent.map((schema) => `The schema ${schema} does not exist yet.`),
     ...(stillHas === null
       ? []

@@ -8,6 +8,7 @@ import { tableInEvent } from '../../restore/held-tables.js';
 import type { RestorePlan } from '../../restore/plan-restore.js';
 import {
   formatFailures,
+  formatMissing,
   formatPreview,
   formatRestoreReport,
   formatResult,
@@ -18,7 +19,12 @@ import {
   restoreReportJson,
 } from '../../restore/print-report.js';
 import { choose, type ManyReport, type ManyRequest, restoreAll } from '../../restore/restore.js';
-import { previewing, type RestoreOptions, restoreTable } from '../../restore/restore-table.js';
+import {
+  previewing,
+  type RestoreOptions,
+  type RestoreReport,
+  restoreTable,
+} from '../../restore/restore-table.js';
 import {
   findSchemaDropsById,
   previewSchema,
@@ -48,10 +54,10 @@ export function runRestore(
     if (schema !== null) {
       return runRestoreSchema(pool, settings, { schema, flags, out: stdout });
     }
-    const request: ManyRequest =
-      targets.length > 0 ? { by: 'name', targets, to } : await readSelection(pool, flags);
-    const choices = await choose(pool, request);
     const swaps = flags['swap'] === true;
+    const request: ManyRequest =
+      targets.length > 0 ? { by: 'name', targets, to, swaps } : await readSelection(pool, flags);
+    const choices = await choose(pool, request);
     const anyParent = flags['keys'] === true;
     if (flags['dry-run'] === true) {
       const preview = await restoreAll(pool, choices, { restoreOne: previewing(pool, { swaps }) });
@@ -70,11 +76,11 @@ export function runRestore(
     const [done] = report.done;
     if (isNamedAlone && done !== undefined) {
       stdout.write(isJson ? jsonText(restoreReportJson(done)) : formatRestoreReport(done));
-      return 0;
+      return endWhole(report, stderr);
     }
     for (const { error } of isNamedAlone ? report.failed : []) throw error;
     stdout.write(isJson ? jsonText(manyJson(report)) : `Restored: ${report.done.length}.\n`);
-    return endOf(report, { stderr, isDryRun: false });
+    return Math.max(endOf(report, { stderr, isDryRun: false }), endWhole(report, stderr));
   });
 }
 
@@ -88,6 +94,13 @@ function endOf(
   });
   stderr.write(failures);
   return failures === '' ? 0 : 1;
+}
+
+/** Prints what restored tables lack; returns the exit code. */
+function endWhole({ done }: ManyReport<RestoreReport>, stderr: Out): number {
+  const missing = formatMissing(done);
+  stderr.write(missing);
+  return missing === '' ? 0 : 1;
 }
 
 const SELECTORS = ['drop', 'dropped-by', 'since', 'until', 'schema'] as const;

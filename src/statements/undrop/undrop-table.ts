@@ -219,7 +219,7 @@ async function bringBack(
 ): Promise<Interception> {
   const { pool, note, onUnsettled } = options.service;
   const { facts } = asked.run;
-  const begun = await readBegun(pool);
+  const begun = await readBegun(pool, { swaps: asked.swap });
   const choices = [];
   for (const { name, held, to, isNamed } of wanted) {
     const plan = async () => {
