@@ -151,7 +151,7 @@ export const CLIENT_ERRORS = {
     errno: 1050,
     text: 'Held table {id} was not restored: {table} exists.',
     remedy:
-      'Restore under another name (--to; TO in SQL), swap the two (SWAP in SQL), or move the live ' +
+      'Swap the two (SWAP in SQL; --swap), restore under another name (TO; --to), or move the live ' +
       'table out of the way first.',
   },
   UNDROP_NOT_SWAPPED: {

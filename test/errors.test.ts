@@ -10,9 +10,9 @@ describe('what a client sees', () => {
       errno: 1050,
       sqlState: '42S01',
       message:
-        'UNDROP_NAME_TAKEN: Held table 0195 was not restored: shop.orders exists. Restore under ' +
-        'another name (--to; TO in SQL), swap the two (SWAP in SQL), or move the live table out of ' +
-        'the way first.',
+        'UNDROP_NAME_TAKEN: Held table 0195 was not restored: shop.orders exists. Swap the two ' +
+        '(SWAP in SQL; --swap), restore under another name (TO; --to), or move the live table out ' +
+        'of the way first.',
     });
   });
 

@@ -22,9 +22,9 @@ import { isKilled, runWithTimeout } from '../service/pool/statement-timeout.js';
 import { readNow } from '../service/server-facts.js';
 import { ident, note, sql } from '../service/sql.js';
 import { ABSENT_TO_RENAME } from '../wire/server-errors.js';
-import { ambiguous, findDropped, noSuchHeld, qualifiedOrigin, withFate } from './find-dropped.js';
+import { findDropped, noSuchHeld, qualifiedOrigin, withFate } from './find-dropped.js';
 import type { ListedTable } from './held-tables.js';
-import { canComeBack, isReadOnly, notSeen } from './plan-restore.js';
+import { isReadOnly, newestWhole, notSeen } from './plan-restore.js';
 
 export interface HoldReport {
   readonly table: ListedTable;
@@ -37,23 +37,29 @@ export interface HoldReport {
   readonly recorded: boolean | null;
 }
 
+export interface ChosenHeld<T extends ListedTable = ListedTable> {
+  readonly table: T;
+  /** Further ones in HOLD of the same name, newest first; they stay as they are. */
+  readonly others: readonly T[];
+}
+
 /** The table that matches. Rejects with UNDROP_NO_SUCH_HELD or UNDROP_AMBIGUOUS. */
-export async function findHeld(pool: ServicePool, target: string): Promise<ListedTable> {
+export async function findHeld(pool: ServicePool, target: string): Promise<ChosenHeld> {
   try {
-    return oneInHold(await findDropped(pool, target), target);
+    return chooseHeld(await findDropped(pool, target), target);
   } catch (error) {
     throw await withFate(pool, { target, error });
   }
 }
 
-/** The one table in HOLD that matches; none if several have the name. */
-export function oneInHold(found: readonly ListedTable[], target: string): ListedTable {
-  const whole = found.filter(canComeBack);
-  const meant = whole.length > 0 ? whole : found;
-  const [table, other] = meant;
+/** The one that a restore takes. `found`: newest first. */
+export function chooseHeld<T extends ListedTable>(
+  found: readonly T[],
+  target: string,
+): ChosenHeld<T> {
+  const table = newestWhole(found);
   if (table === undefined) throw noSuchHeld(target);
-  if (other !== undefined) throw ambiguous(target, meant);
-  return table;
+  return { table, others: found.filter((one) => one !== table && one.state === 'HOLD') };
 }
 
 /**

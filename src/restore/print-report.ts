@@ -9,7 +9,7 @@ import { keyRowsText, type Reattached, type ReattachedKey } from '../held/foreig
 import { type QualifiedTable, writtenName } from '../names/names.js';
 import { formatCount, printable } from '../printer.js';
 import type { HoldReport } from './change-hold.js';
-import type { DroppedTable } from './held-tables.js';
+import type { DroppedTable, ListedTable } from './held-tables.js';
 import type { RestorePlan } from './plan-restore.js';
 import { formatName, formatTime, formatUntil, heldJson, heldListJson } from './print-held.js';
 import type { FailedRestore, ManyReport } from './restore.js';
@@ -37,12 +37,17 @@ export function formatRestoreReport(report: RestoreReport): string {
     ...(larger === null
       ? []
       : [`${formatLarger(larger)}: undrop restore ${larger.table.id} --swap`]),
-    ...(others.length === 0 ? [] : ['Also held under that name; restore them by id:']),
-    ...others.map(
-      (other) => `  ${other.id}  ${other.state}  dropped ${formatTime(other.droppedAt)}`,
-    ),
   ];
-  return `${lines.join('\n')}\n`;
+  return `${lines.join('\n')}\n${formatAlsoHeld(others, 'restore them by id')}`;
+}
+
+/** `instead`: what to do with them; empty if there are none. */
+export function formatAlsoHeld(others: readonly ListedTable[], instead: string): string {
+  if (others.length === 0) return '';
+  const lines = others.map(
+    ({ id, state, droppedAt }) => `  ${id}  ${state}  dropped ${formatTime(droppedAt)}\n`,
+  );
+  return `Also held under that name; ${instead}:\n${lines.join('')}`;
 }
 
 /** For an administrator. */
@@ -177,12 +182,18 @@ export function formatFailures(
   ].join('');
 }
 
-/** Groups failures by their texts, apart from the id. */
-function byCause(failed: readonly FailedRestore[]): readonly (readonly [string, string[]])[] {
+/**
+ * Groups failures by their texts, apart from the id; taken names are one cause, with the first of
+ * them. A text has its remedy.
+ */
+export function byCause(
+  failed: readonly FailedRestore[],
+): readonly (readonly [string, string[]])[] {
   const found = new Map<string, [string, string[]]>();
   for (const { what, error } of failed) {
     const cause = formatCause(error);
-    const key = cause.replaceAll(/[0-9a-f]{32}/g, '');
+    const isTaken = error instanceof UndropError && error.code === 'UNDROP_NAME_TAKEN';
+    const key = isTaken ? error.code : cause.replaceAll(/[0-9a-f]{32}/g, '');
     const [first, whats] = found.get(key) ?? [cause, []];
     found.set(key, [first, [...whats, what]]);
   }
@@ -191,7 +202,7 @@ function byCause(failed: readonly FailedRestore[]): readonly (readonly [string, 
 
 const NAMES_MAX = 3;
 
-function someOf(whats: readonly string[]): string {
+export function someOf(whats: readonly string[]): string {
   const more = whats.length - NAMES_MAX;
   return `${whats.slice(0, NAMES_MAX).join(', ')}${more > 0 ? ` and ${more} more` : ''}`;
 }

@@ -2,7 +2,7 @@
 import { describe, expect, test } from '@jest/globals';
 import { UndropError } from '../../src/errors.js';
 import { PINNED_UNTIL } from '../../src/names/names.js';
-import { type HoldChange, oneInHold, planHold } from '../../src/restore/change-hold.js';
+import { chooseHeld, type HoldChange, planHold } from '../../src/restore/change-hold.js';
 import type { ListedTable } from '../../src/restore/held-tables.js';
 import { held } from './held.js';
 
@@ -75,16 +75,13 @@ describe('a hold', () => {
   });
 });
 
-test('of one name the one in HOLD is meant, and of several none', () => {
+test('of one name the newest whole one is meant, and the others in HOLD are named', () => {
   const purged = held(1, 'shop.orders', { state: 'PURGE' });
   const second = held(2, 'shop.orders');
-  expect(oneInHold([second, purged], 'orders').id).toBe(second.id);
-  expect(oneInHold([purged], 'orders').id).toBe(purged.id);
+  expect(chooseHeld([second, purged], 'orders')).toEqual({ table: second, others: [] });
+  expect(chooseHeld([purged], 'orders')).toEqual({ table: purged, others: [] });
   const third = held(3, 'shop.orders');
-  expect(() => oneInHold([third, second], 'orders')).toThrow(
-    expect.objectContaining({
-      code: 'UNDROP_AMBIGUOUS',
-      message: expect.stringMatching(new RegExp(`${third.id}.*${second.id}`)),
-    }),
-  );
+  expect(chooseHeld([third, second], 'orders')).toEqual({ table: third, others: [second] });
+  const torn = held(4, 'shop.orders', { torn: true });
+  expect(chooseHeld([torn, third], 'orders')).toEqual({ table: third, others: [torn] });
 });

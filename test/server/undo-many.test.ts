@@ -177,6 +177,33 @@ onServers('the operator on $name', (server, on) => {
     expect(await query(server, `SHOW COLUMNS FROM ${schema.name}.a`)).toHaveLength(2);
   });
 
+  test('hold and remove mean the newest of a name, and name the other', async () => {
+    await make('CREATE TABLE a (id INT)');
+    await drop('DROP TABLE a');
+    const older = await heldOf('a');
+    await make('CREATE TABLE a (id INT)');
+    await drop('DROP TABLE a');
+    const newest = (await list()).find(({ id }) => id !== older.id);
+    const other = `\nAlso held under that name; unchanged:\n  ${older.id}  HOLD  dropped `;
+    const held = await undrop('hold', 'a', '--for', '30d');
+    const removed = await undrop('remove', `${schema.name}.a`, '--yes');
+    for (const said of [held, removed]) {
+      expect(said).toContain(`${schema.name}.a (${newest?.id})`);
+      expect(said).toContain(other);
+    }
+  });
+
+  test('names that are taken are one cause, with the way to swap', async () => {
+    const names = ['a', 'b', 'c'];
+    const texts = names.map((name) => `CREATE TABLE ${name} (id INT)`);
+    await make(...texts);
+    await drop('DROP TABLE a, b, c');
+    await make(...texts);
+    const { stderr } = await runUndrop(server, ['restore', ...names]);
+    expect(stderr.match(/UNDROP_NAME_TAKEN/g)).toHaveLength(1);
+    expect(stderr).toMatch(/\n {2}a, b, c: UNDROP_NAME_TAKEN: .* Swap the two \(SWAP/);
+  });
+
   test('where names are taken the live tables are held instead, and nothing is lost', async () => {
     await make('CREATE TABLE a (id INT)', 'INSERT INTO a VALUES (1)', 'CREATE TABLE b (id INT)');
     await drop('TRUNCATE TABLE a; DROP TABLE b');

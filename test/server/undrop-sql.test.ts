@@ -201,6 +201,13 @@ onServers('statements of undrop’s own on $name', (server, on) => {
     const said = await errorOf(client.query('UNDROP TABLE a, nothing, b'));
     expect(said.sqlMessage).toMatch(/^UNDROP_PARTLY: 2 of 3 .*\.a exists.*\.nothing"/);
     expect(await idsIn('b')).toEqual([1, 2]);
+    await client.run('DROP TABLE b', 'CREATE TABLE b (x INT)');
+    const taken = await errorOf(client.query('UNDROP TABLE a, b'));
+    expect(taken.sqlMessage).toMatch(
+      /^UNDROP_PARTLY: 2 of 2 .*: UNDROP_NAME_TAKEN: .* Swap the two/,
+    );
+    expect(taken.sqlMessage?.match(/UNDROP_NAME_TAKEN/g)).toHaveLength(1);
+    await client.run('DROP TABLE b', 'UNDROP TABLE b');
     expect(await errorOf(client.query('UNDROP TABLE a'))).toMatchObject({
       errno: 1050,
       sqlState: '42S01',

@@ -37,14 +37,18 @@ onServers('the words that people type on $name', (server, on) => {
   const warningOf = async () => String((await client.rows('SHOW WARNINGS'))[0]?.['Message'] ?? '');
   const idOf = async (table: string) =>
     String((await shown(`WHERE \`Table\` = '${table}' LIMIT 1`))[0]?.['Id']);
-  const dueOf = async (table: string) => {
-    const [row] = await query<{ readonly hours: number }>(
+  /** Newest first. */
+  const idsOf = async (table: string) =>
+    (await shown(`WHERE \`Table\` = '${table}'`)).map((row) => row['Id']);
+  const dueOf = async (table: string) => (await duesOf(table))[0];
+  const duesOf = async (table: string) => {
+    const rows = await query<{ readonly hours: number }>(
       server,
       `SELECT ROUND(TIMESTAMPDIFF(SECOND, UTC_TIMESTAMP(), hold_until) / 3600) AS hours
        FROM _undrop.ledger WHERE state = 'HOLD' AND schema_name = '${schema.name}'
-         AND table_name = '${table}' ORDER BY id DESC LIMIT 1`,
+         AND table_name = '${table}' ORDER BY id DESC`,
     );
-    return Number(row?.hours);
+    return rows.map(({ hours }) => Number(hours));
   };
 
   test.each([
@@ -337,13 +341,19 @@ onServers('the words that people type on $name', (server, on) => {
     await client.query('UNDROP TABLE b');
     expect(await client.count('b')).toBe(2);
     await drop('c');
-    expect(await client.errorOf('PURGE TABLE c')).toMatchObject({
-      message: expect.stringContaining('UNDROP_AMBIGUOUS'),
-    });
     const all = await infoOf(`PURGE RECYCLEBIN FROM ${schema.name}`);
     expect(all).toMatch(/^2 tables: removed from /);
     expect(await warningOf()).toMatch(/^Not, pinned or held longer: \S+\.a\.$/);
     expect([await dueOf('a'), await dueOf('c')]).toEqual([72, 1]);
+  });
+
+  test('of a name that is held twice HOLD and PURGE mean the newest, and name the other', async () => {
+    await drop('a', 'a');
+    const [, older] = await idsOf('a');
+    const other = ` Others of that name are unchanged: ${older}.`;
+    expect(await infoOf('PURGE TABLE a')).toContain(other);
+    expect(await infoOf(`HOLD TABLE ${schema.name}.a FOR '10d'`)).toContain(other);
+    expect(await duesOf('a')).toEqual([240, 48]);
   });
 
   test('PURGE DATABASE is about what its DROP dropped', async () => {

@@ -19,7 +19,13 @@ import { type ListedTable, tableInEvent } from '../../restore/held-tables.js';
 import { listDroppedTables } from '../../restore/list-drops.js';
 import { formatName, formatUntil } from '../../restore/print-held.js';
 import { formatSize, sizeOf } from '../../restore/print-list.js';
-import { formatFailures, formatHold, holdJson, manyHoldsJson } from '../../restore/print-report.js';
+import {
+  formatAlsoHeld,
+  formatFailures,
+  formatHold,
+  holdJson,
+  manyHoldsJson,
+} from '../../restore/print-report.js';
 import { type FailedRestore, type ManyReport, tryEach } from '../../restore/restore.js';
 import { isServiceError } from '../../service/errors.js';
 import type { ServicePool } from '../../service/pool/pools.js';
@@ -61,7 +67,8 @@ export function runHold(
         return reportTable(pool, settings, { table, event });
       },
     });
-    return printChanged(report, { flags, shell, text: formatHeldUntil(report.done) });
+    const text = formatHeldUntil(report.done) + formatUnchanged(chosen);
+    return printChanged(report, { flags, shell, text });
   });
 }
 
@@ -107,7 +114,8 @@ export function runRemove(settings: AccountSettings, flags: Flags, shell: Shell)
       },
     );
     const all = { ...report, failed: [...failed, ...report.failed] };
-    return printChanged(all, { flags, shell, text: formatRemoved(report.done) });
+    const text = formatRemoved(report.done) + formatUnchanged(chosen);
+    return printChanged(all, { flags, shell, text });
   });
 }
 
@@ -173,6 +181,8 @@ function nameOf({ origin, id }: ListedTable): string {
 
 interface ChosenTables {
   readonly tables: readonly ListedTable[];
+  /** Held, too, of the names that were given. */
+  readonly others: readonly ListedTable[];
   /** Named alone: a refusal for it is that of the command. */
   readonly isOne: boolean;
 }
@@ -193,10 +203,13 @@ async function chooseHeld(pool: ServicePool, flags: Flags): Promise<ChosenTables
     throw wrongUsage(`Expected tables by name or id, or --${selector}; found both.`);
   }
   const found = new Map<string, ListedTable>();
+  const others = new Map<string, ListedTable>();
   for (const target of targets) {
-    const table = await findHeld(pool, target);
+    const { table, others: ofName } = await findHeld(pool, target);
     found.set(table.id, table);
+    for (const other of ofName) others.set(other.id, other);
   }
+  for (const id of found.keys()) others.delete(id);
   if (selector !== undefined) {
     const wanted = { sort: 'dropped', limit: null } as const;
     for await (const page of listDroppedTables(pool, await readFit(pool, flags), wanted)) {
@@ -205,7 +218,8 @@ async function chooseHeld(pool: ServicePool, flags: Flags): Promise<ChosenTables
     const text = given.map((name) => `--${name} ${flags[name]}`).join(' ');
     if (found.size === 0) throw noSuchHeld(text);
   }
-  return { tables: [...found.values()], isOne: targets.length === 1 };
+  const isOne = targets.length === 1;
+  return { tables: [...found.values()], others: [...others.values()], isOne };
 }
 
 interface ChangeOfAll {
@@ -218,7 +232,7 @@ type Changed = ManyReport<HoldReport> & Pick<ChosenTables, 'isOne'>;
 
 /** The tables whose hold may be changed so, and the refusals of the others. */
 function planAll(
-  { tables, isOne }: ChosenTables,
+  { tables, isOne }: Pick<ChosenTables, 'tables' | 'isOne'>,
   { change, ...how }: Omit<ChangeOfAll, 'report'> & { readonly now: Date },
 ): { readonly tables: readonly ListedTable[]; readonly failed: readonly FailedRestore[] } {
   const failed: FailedRestore[] = [];
@@ -238,7 +252,7 @@ function planAll(
 /** A failure for one of several tables leaves the others as they would be. */
 async function changeAll(
   pool: ServicePool,
-  { tables, isOne }: ChosenTables,
+  { tables, isOne }: Pick<ChosenTables, 'tables' | 'isOne'>,
   { report, ...how }: ChangeOfAll,
 ): Promise<Changed> {
   const work = async (table: ListedTable) => {
@@ -250,6 +264,10 @@ async function changeAll(
   const [failure] = all.failed;
   if (isOne && failure !== undefined) throw failure.error;
   return { ...all, isOne };
+}
+
+function formatUnchanged({ others }: ChosenTables): string {
+  return formatAlsoHeld(others, 'unchanged');
 }
 
 /** Returns the exit code. */

@@ -140,7 +140,7 @@ export class OperatorDesk implements OperatorDoor {
 
   async rowsOf(who: Actor, id: string): Promise<HeldRows> {
     const pool = this.#options.pool();
-    const held = await findHeld(pool, id);
+    const { table: held } = await findHeld(pool, id);
     await this.#tell({ event: 'rows-shown', ...tableInEvent(held), ...actorOf(who) });
     return readHeldRows(pool, held, ROWS_SHOWN);
   }
@@ -181,7 +181,7 @@ export class OperatorDesk implements OperatorDoor {
 
   async #changeHold(who: Actor, id: string, change: HoldChange): Promise<ListedTable> {
     const { pool, holdMsMin } = this.#options;
-    const held = await findHeld(pool(), id);
+    const { table: held } = await findHeld(pool(), id);
     const { table } = await changeHold(pool(), held, { change, holdMsMin });
     const until = shownDue(table.holdName);
     const event = { event: 'hold-changed', ...tableInEvent(table), until } as const;

@@ -12,7 +12,13 @@ import { UndropError } from '../../errors.js';
 import { LEDGER } from '../../ledger/tables.js';
 import { inBatches, isPinned, shownDue, writtenName } from '../../names/names.js';
 import { formatBytes, formatCount } from '../../printer.js';
-import { changeHold, type HoldChange, notChanged } from '../../restore/change-hold.js';
+import {
+  type ChosenHeld,
+  changeHold,
+  chooseHeld,
+  type HoldChange,
+  notChanged,
+} from '../../restore/change-hold.js';
 import {
   ambiguous,
   idDigits,
@@ -43,6 +49,7 @@ type Bound<K extends BoundUndo['kind']> = Extract<BoundUndo, { kind: K }>;
 
 /** In a message. */
 const NAMES_SHOWN = 5;
+const IDS_SHOWN = 2;
 const IDS_OF_STATEMENT = 500;
 
 export async function holdBySql(
@@ -52,7 +59,7 @@ export async function holdBySql(
 ): Promise<Interception> {
   const found = await findOwn(target, run, options);
   if (!('held' in found)) return found;
-  const { held } = found;
+  const { table: held, others } = found.held;
   const { pool, maxHoldMs = Number.POSITIVE_INFINITY } = options.service;
   const now = await readNow(pool);
   const after = (ms: number) => new Date(now.getTime() + ms);
@@ -74,7 +81,7 @@ export async function holdBySql(
     throw notChanged(held, until, 'HOLD only lengthens: give it a later time.');
   }
   const { table } = await changeHold(pool, held, { change: { kind: 'until', due }, holdMsMin: 0 });
-  const text = `${nameOf(held)} is held until ${timeText(table.due)}.`;
+  const text = `${nameOf(held)} is held until ${timeText(table.due)}.${unchangedText(others)}`;
   const changes = [heldUntil(table, run, options)];
   return { ...(await answerText({ text, note: null }, run, options)), changes };
 }
@@ -85,7 +92,9 @@ export async function purgeBySql(
   options: InterceptOptions,
 ): Promise<Interception> {
   const found = await findOwn(target, run, options);
-  return 'held' in found ? endHolds([found.held], run, options) : found;
+  if (!('held' in found)) return found;
+  const { table, others } = found.held;
+  return endHolds([table], run, options, unchangedText(others));
 }
 
 export async function purgeAllBySql(
@@ -101,9 +110,7 @@ export async function purgeAllBySql(
   if (said !== null) return answeredWith(said);
   const fit = schema === null ? {} : { schema };
   const all = await findAll(fit, { facts, server }, options);
-  const held = all.filter(
-    ({ state, how }) => state === 'HOLD' && (!isDropped || how === OF_SCHEMA),
-  );
+  const held = all.filter((one) => isInHold(one) && (!isDropped || one.how === OF_SCHEMA));
   if (held.length > 0) return endHolds(held, run, options);
   if (isDropped) throw noSuchHeld(schema ?? '*');
   // An empty one is purged.
@@ -113,12 +120,12 @@ export async function purgeAllBySql(
 
 const OF_SCHEMA: Dropped['how'] = 'DROP DATABASE';
 
-/** The one table in HOLD that is meant, if the user may drop its name; else the answer. */
+/** The table in HOLD that is meant, if the user may drop its name; else the answer. */
 async function findOwn(
   target: BoundTarget,
   { facts }: UndoRun,
   options: InterceptOptions,
-): Promise<{ readonly held: Dropped } | Interception> {
+): Promise<{ readonly held: ChosenHeld<Dropped> } | Interception> {
   refuseUnder(facts);
   const server = await findServer(facts, options);
   const asked = { session: options.userSession, facts, groupId: newId() };
@@ -128,31 +135,32 @@ async function findOwn(
     if (said instanceof UndropError) throw said;
     if (said !== null) return answeredWith(said);
     const all = await findAll({ names: [target.name] }, asker, options);
-    return { held: oneOf(all, writtenName(target.name)) };
+    return { held: chooseHeld(all.filter(isInHold), writtenName(target.name)) };
   }
   const digits = idDigits(target.id);
   if (!isIdPrefix(digits)) throw noSuchHeld(target.id);
   const found = await findSeen({ digits }, { ...asker, enough: 2 }, options);
   if ('errno' in found) return answeredWith(found);
-  const held = oneOf(found.seen, target.id);
-  const said = await askToDropName(held.origin, asked);
+  const seen = found.seen.filter(isInHold);
+  if (seen.length > 1) throw ambiguous(target.id, seen);
+  const held = chooseHeld(seen, target.id);
+  const said = await askToDropName(held.table.origin, asked);
   if (said instanceof UndropError) throw said;
   return said === null ? { held } : answeredWith(said);
 }
 
-function oneOf(all: readonly Dropped[], target: string): Dropped {
-  const held = all.filter(({ state }) => state === 'HOLD');
-  const [one, other] = held;
-  if (one === undefined) throw noSuchHeld(target);
-  if (other !== undefined) throw ambiguous(target, held);
-  return one;
+function isInHold({ state }: Dropped): boolean {
+  return state === 'HOLD';
 }
 
-/** Rejects with the first error if no hold could be changed. */
+/**
+ * Rejects with the first error if no hold could be changed. `more`: the end of the info text.
+ */
 async function endHolds(
   all: readonly Dropped[],
   run: UndoRun,
   options: InterceptOptions,
+  more = '',
 ): Promise<Interception> {
   const { pool, holdMs, hintMsMin: leastMs = holdMs } = options.service;
   const lengthened = await lengthenedAmong(pool, all);
@@ -183,7 +191,7 @@ async function endHolds(
   ].join(' ');
   const last = new Date(Math.max(...ended.map((one) => one.due.getTime())));
   const answer = await answerText(
-    { text: purgeText(ended, leastMs === 0 ? null : last), note: note || null },
+    { text: purgeText(ended, leastMs === 0 ? null : last) + more, note: note || null },
     run,
     options,
   );
@@ -209,9 +217,18 @@ function purgeText(ended: readonly ListedTable[], due: Date | null): string {
   return `${what}: removed from ${timeText(due)} on, ${bytes}; until then UNDROP restores.`;
 }
 
-function listed(names: readonly string[]): string {
-  const more = names.length > NAMES_SHOWN ? ` and ${names.length - NAMES_SHOWN} more` : '';
-  return names.slice(0, NAMES_SHOWN).join(', ') + more;
+/** The others of its name. */
+function unchangedText(others: readonly Dropped[]): string {
+  if (others.length === 0) return '';
+  return ` Others of that name are unchanged: ${listed(
+    others.map(({ id }) => id),
+    IDS_SHOWN,
+  )}.`;
+}
+
+function listed(names: readonly string[], shown = NAMES_SHOWN): string {
+  const more = names.length > shown ? ` and ${names.length - shown} more` : '';
+  return names.slice(0, shown).join(', ') + more;
 }
 
 function nameOf(table: ListedTable): string {

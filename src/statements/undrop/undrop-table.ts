@@ -27,7 +27,13 @@ import {
 import { tableInEvent } from '../../restore/held-tables.js';
 import { makeWhole, problemsOf } from '../../restore/make-whole.js';
 import { foldedKey, planRestore, type RestorePlan } from '../../restore/plan-restore.js';
-import { formatLarger, formatRestored, heldParentOf } from '../../restore/print-report.js';
+import {
+  byCause,
+  formatLarger,
+  formatRestored,
+  heldParentOf,
+  someOf,
+} from '../../restore/print-report.js';
 import { choiceOf, findBegun, readBegun, restoreAll } from '../../restore/restore.js';
 import {
   type RestoreOptions,
@@ -239,12 +245,11 @@ async function bringBack(
       return report;
     },
   });
-  const problems: UndropError[] = [];
-  for (const { what: target, error } of end.failed) {
+  const problems: Problem[] = [];
+  for (const { what, error } of end.failed) {
     const isTold = isAbsent(error) && problems.length < FATES_TOLD;
-    problems.push(
-      undropErrorOf(isTold ? await explained(error, target, { facts, options }) : error),
-    );
+    const told = isTold ? await explained(error, what, { facts, options }) : error;
+    problems.push({ what, error: undropErrorOf(told) });
   }
   const isToBeLooked = end.done.some((one) => one.brokenKeys.some(({ isSeen }) => !isSeen));
   if (isToBeLooked) onUnsettled();
@@ -254,7 +259,7 @@ async function bringBack(
     const told = withRestoredInfo(payload, restoredText(end.done), { note, facts });
     return { ...ok, payload: told, changes: restored };
   }
-  const error = wanted.length === 1 ? problem : someNot(problems, end.untried, wanted.length);
+  const error = wanted.length === 1 ? problem.error : someNot(problems, end.untried, wanted.length);
   return { ...(await answerRefused(error, options)), changes: restored };
 }
 
@@ -340,12 +345,20 @@ function restoredEvent(
   };
 }
 
+/** The failure of one table. */
+interface Problem {
+  readonly what: string;
+  readonly error: UndropError;
+}
+
 function someNot(
-  problems: readonly UndropError[],
+  problems: readonly Problem[],
   untried: readonly string[],
   count: number,
 ): UndropError {
-  const whys = problems.map(({ code, message }) => `${code}: ${message}`);
+  const whys = byCause(problems).map(([cause, whats]) =>
+    whats.length === 1 ? cause : `${someOf(whats)}: ${cause}`,
+  );
   const why = [...whys, ...untried.map((name) => `${name}: not tried.`)].join(' ');
   return new UndropError('UNDROP_PARTLY', { failed: problems.length + untried.length, count, why });
 }
