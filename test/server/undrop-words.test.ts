@@ -7,7 +7,7 @@ import type { ResultSetHeader, RowDataPacket } from 'mysql2/promise';
 import { formatHoldName } from '../../src/names/names.js';
 import { onServers } from '../support/on-servers.js';
 import { until } from '../support/poll.js';
-import { proxyInFront } from '../support/proxy.js';
+import { proxyInFront, runUndrop } from '../support/proxy.js';
 import { connect, freshSchema, query, type Session } from '../support/servers.js';
 
 onServers('the words that people type on $name', (server, on) => {
@@ -349,11 +349,29 @@ onServers('the words that people type on $name', (server, on) => {
 
   test('of a name that is held twice HOLD and PURGE mean the newest, and name the other', async () => {
     await drop('a', 'a');
-    const [, older] = await idsOf('a');
+    const [newest, older] = await idsOf('a');
     const other = ` Others of that name are unchanged: ${older}.`;
     expect(await infoOf('PURGE TABLE a')).toContain(other);
     expect(await infoOf(`HOLD TABLE ${schema.name}.a FOR '10d'`)).toContain(other);
     expect(await duesOf('a')).toEqual([240, 48]);
+    // A crash has left the newest in pieces.
+    const [row] = await query<{ readonly name: string }>(
+      server,
+      `SELECT hold_name AS name FROM _undrop.ledger WHERE id = '${newest}'`,
+    );
+    await query(server, `DROP TABLE _undrop.${row?.name}`);
+    await query(
+      server,
+      `UPDATE _undrop.ledger SET state = 'intent', todo = 'torn', failure = 'torn' WHERE id = '${newest}'`,
+    );
+    const torn = ` Others of that name are unchanged: ${newest}.`;
+    expect(await infoOf('PURGE TABLE a')).toContain(torn);
+    expect(await infoOf("HOLD TABLE a FOR '9d'")).toContain(torn);
+    const said = await runUndrop(server, ['hold', `${schema.name}.a`, '--for', '20d']);
+    expect(said.stdout).toContain(`(${older}) is held until`);
+    expect(said.stdout).toContain(`Also held under that name; unchanged:\n  ${newest}  HOLD`);
+    const removed = await runUndrop(server, ['remove', `${schema.name}.a`, '--yes']);
+    expect([removed.code, removed.stdout]).toEqual([0, expect.stringContaining(String(older))]);
   });
 
   test('PURGE DATABASE is about what its DROP dropped', async () => {
