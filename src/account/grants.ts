@@ -108,7 +108,7 @@ const UNLOGGED =
   'tables dropped with sql_log_bin=0 stay in their own schema, and purges are in the binary log';
 const OTHER_DEFINERS =
   'triggers of other definers come back with their table only by UNDROP of a user who may create them, or by hand (undrop show --sql); views and programs of other definers do not come back with a dropped schema';
-/** What an account without the tier `full` cannot bring back by itself, and what can. */
+/** The parts that an account without the tier `full` cannot bring back, and the remedy. */
 export const WITHOUT_FULL = `${OTHER_DEFINERS}; the tier full restores them: \`undrop init --tier full\``;
 const BINLOG = 'as the binary log is on and log_bin_trust_function_creators is off';
 const NO_TRIGGER = `triggers come back only by UNDROP of a user who may create them, or by hand (undrop show --sql), ${BINLOG}`;

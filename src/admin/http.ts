@@ -31,7 +31,7 @@ export interface AdminListener {
   close(): Promise<void>;
 }
 
-/** Connections without a whole request: above it the oldest of them ends, so that a new one is heard. */
+/** Connections without a whole request: above it the oldest of them ends for a new one. */
 const WAITING_MAX = 64;
 const CONNECTIONS_MAX = 4 * WAITING_MAX;
 const REQUEST_WITHIN_MS = 5_000;

@@ -114,9 +114,9 @@ function formatForeignKey(
 
 /** The id of the held table that the rows of a broken key refer to; null: none. */
 export function heldParentOf({ foreignKeys }: RestoreReport, broken: BrokenKey): string | null {
-  const isIt = ({ name, table }: BrokenKey | ReattachedKey) =>
+  const isSame = ({ name, table }: BrokenKey | ReattachedKey) =>
     name === broken.name && table === broken.table;
-  return foreignKeys.find(isIt)?.heldParent ?? null;
+  return foreignKeys.find(isSame)?.heldParent ?? null;
 }
 
 function formatBrokenKey(

@@ -78,8 +78,8 @@ onServers('another parent on $name', (server, on) => {
   };
   const undrop = async (...args: readonly string[]) => {
     const { code, stdout, stderr } = await runUndrop(server, args);
-    const isWhole = !stdout.includes('its parent was replaced');
-    expect([code, stderr !== '']).toEqual(isWhole ? [0, false] : [1, true]);
+    const isComplete = !stdout.includes('its parent was replaced');
+    expect([code, stderr !== '']).toEqual(isComplete ? [0, false] : [1, true]);
     return stdout;
   };
   const named = (table: string) => `${schema.name}.${table}`;

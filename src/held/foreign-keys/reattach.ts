@@ -349,9 +349,9 @@ async function hadChild(
   { child, name }: AskedKey,
 ): Promise<boolean> {
   const [row] = await findRows(pool, { by: 'ids', ids: [id] });
-  const isIt = ({ childSchema, childTable, key }: ChildKey) =>
+  const isSame = ({ childSchema, childTable, key }: ChildKey) =>
     childSchema === child.schema && childTable === child.table && key.name === name;
-  return row?.detached.keysIn.some(isIt) === true;
+  return row?.detached.keysIn.some(isSame) === true;
 }
 
 function placeOf({ id, state, restoredAs, endedAt }: LedgerRow): string {

@@ -84,43 +84,32 @@ export function planList<T>(
   };
 }
 
-/** The items of the list that are wanted, in its order. */
+/**
+ * The items of the list that are wanted, in its order. `pause`: before each item, because a hundred
+ * LIKEs of one row may take milliseconds.
+ */
 export async function applyPlan<T>(
   plan: Omit<ListPlan<T>, 'mayBeWanted'>,
   items: readonly T[],
+  pause: () => Promise<void>,
 ): Promise<readonly T[]> {
   const { isWanted, order, limit } = plan;
-  const wanted = isWanted === null ? [...items] : await filtered(items, isWanted);
+  const wanted = isWanted === null ? [...items] : await filtered(items, isWanted, pause);
   if (order !== null) wanted.sort(order);
   return limit === null ? wanted : wanted.slice(limit.offset, limit.offset + limit.rows);
 }
 
-async function filtered<T>(items: readonly T[], isWanted: (item: T) => boolean): Promise<T[]> {
+async function filtered<T>(
+  items: readonly T[],
+  isWanted: (item: T) => boolean,
+  pause: () => Promise<void>,
+): Promise<T[]> {
   const wanted: T[] = [];
   for (const item of items) {
-    await ownTurn();
+    await pause();
     if (isWanted(item)) wanted.push(item);
   }
   return wanted;
-}
-
-/** Lists of all sessions that wait to look at a row. */
-const waiting: (() => void)[] = [];
-
-/**
- * A turn of the event loop with one row in it, whatever the number of lists: a hundred LIKEs of one
- * row may take milliseconds.
- */
-function ownTurn(): Promise<void> {
-  return new Promise((resolve) => {
-    waiting.push(resolve);
-    if (waiting.length === 1) setImmediate(callNext);
-  });
-}
-
-function callNext(): void {
-  waiting.shift()?.();
-  if (waiting.length > 0) setImmediate(callNext);
 }
 
 /** The field of that title. Throws `SaidByServer`. */

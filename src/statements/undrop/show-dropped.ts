@@ -8,6 +8,7 @@ import { withWhatIsLeft } from '../../restore/held-tables.js';
 import { uniqueDigits } from '../../restore/print-list.js';
 import { unlessRefused } from '../../service/errors.js';
 import { newId } from '../../steps/intents.js';
+import { ownTurn } from '../../steps/session/in-slices.js';
 import type { ResultSet } from '../../wire/result-set.js';
 import { ABSENT_TABLE } from '../../wire/server-errors.js';
 import { answeredWith, type Interception, type InterceptOptions } from '../intercepted.js';
@@ -39,11 +40,13 @@ export async function showDropped(
   const { pool } = options.service;
   const choose = async (tables: readonly Dropped[]) => {
     const now = await inQueue(pool, `read ${facts.account}`, () => withWhatIsLeft(pool, tables));
-    return applyPlan({ isWanted, order: null, limit: null }, now);
+    return applyPlan({ isWanted, order: null, limit: null }, now, ownTurn);
   };
   const early = { isWanted: mayBeWanted, order: null, limit: null };
   const mayBe =
-    mayBeWanted === null ? null : async (tables: readonly Dropped[]) => applyPlan(early, tables);
+    mayBeWanted === null
+      ? null
+      : async (tables: readonly Dropped[]) => applyPlan(early, tables, ownTurn);
   const all = { facts, server, mayBe, choose };
   const parts =
     order === null || limit === null || byLedger === null
@@ -62,7 +65,7 @@ export async function showDropped(
     const which = 'ordered' in part.fit ? 'first' : 'newest';
     if (some.isCut) note = `Only the ${which} ${TABLES_MAX} dropped tables were read.`;
   }
-  const wanted = await applyPlan({ isWanted: null, order, limit }, [...found.values()]);
+  const wanted = await applyPlan({ isWanted: null, order, limit }, [...found.values()], ownTurn);
   const rows = show.hasShortIds ? withShortIds(wanted) : wanted;
   const set = 'count' in fields ? countSet(fields, rows.length) : printResultSet(fields, rows);
   return answerRows(set, { ...format, note }, options);
@@ -102,6 +105,6 @@ async function showSchemas(
   const granted = await askWhichMayBeSeen(names, asked);
   if ('errno' in granted) return answeredWith(granted);
   const seen = held.filter(({ schema }) => granted.has(keyOf({ schema, table })));
-  const set = printResultSet(fields, await applyPlan(plan, seen));
+  const set = printResultSet(fields, await applyPlan(plan, seen, ownTurn));
   return answerRows(set, { ...format, note: null }, options);
 }

@@ -56,7 +56,7 @@ export function factsSql(server: ServerVersion, from = ''): Buffer {
     hasIfExists ? '@@sql_if_exists + 0' : '0',
     trackedGtids(server),
     server.flavour === 'mariadb' ? '@@lock_wait_timeout > 0' : '1',
-    // Of an anonymous account every bearer chooses the name in USER().
+    // The bearer of an anonymous account chooses the name in USER().
     'CURRENT_USER()',
   ];
   const columns = values.map((value) => `CAST(${value} AS BINARY)`);

@@ -9,6 +9,7 @@ import {
 } from '../../../src/sql/grammar/list-clauses.js';
 import type { Literal } from '../../../src/sql/grammar/literal.js';
 import { applyPlan, patternParts, planList } from '../../../src/statements/undrop/list-filter.js';
+import { ownTurn } from '../../../src/steps/session/in-slices.js';
 import { hasPattern } from '../../../src/wildcards.js';
 
 test.each([
@@ -43,7 +44,7 @@ test('lists of many sessions look at one row in each turn of the event loop', as
   };
   const items = Array.from({ length: 20 }, (_, index) => index);
   const lists = Array.from({ length: 5 }, () =>
-    applyPlan({ isWanted, order: null, limit: null }, items),
+    applyPlan({ isWanted, order: null, limit: null }, items, ownTurn),
   );
   let isOver = false;
   const over = Promise.all(lists).then((found) => {
