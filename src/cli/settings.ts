@@ -2,10 +2,12 @@
 
 import { loadSettings, readConfigFile, SECRET_KEYS } from '../config/load.js';
 import { PROTECTED, SETTINGS, type SettingKey, type Settings } from '../config/schema.js';
+import { formatDuration } from '../duration.js';
 import type { LimitSettings } from '../lifecycle/limits/choose-early.js';
 import type { LifecycleSettings } from '../lifecycle/next-step.js';
 import type { ThrottleSettings } from '../lifecycle/throttle/throttle.js';
 import type { TableState } from '../names/names.js';
+import { matchesAll } from '../policy/rules.js';
 import type { Flags, Shell } from './shell.js';
 
 /** Settings for creating the service account by `undrop init`, and of its administrator. */
@@ -51,16 +53,23 @@ const WHY_NOT_HELD = {
 } as const satisfies Record<Exclude<ProxySettings['mode'], 'hold'>, string>;
 
 /**
- * The part of UNDROP_PROTECT's default that isn't held, and sentences on what these settings let
- * users destroy.
+ * The part of UNDROP_PROTECT's default that isn't held; sentences on drops that are not held for
+ * UNDROP_MIN_HOLD; and on drops that are not because a rule or a hint says it (`chosen`).
  */
 export function whatIsNotHeld(
-  settings: Pick<ProxySettings, 'mode' | 'protect' | 'allowDestroy' | 'lifecycle' | 'hold'>,
-): { readonly notProtected: readonly string[]; readonly sentences: readonly string[] } {
-  const { mode, protect, allowDestroy } = settings;
-  if (mode !== 'hold') return { notProtected: PROTECTED, sentences: [WHY_NOT_HELD[mode]] };
+  settings: HoldSettings & Pick<ProxySettings, 'mode' | 'protect' | 'rules'>,
+): {
+  readonly notProtected: readonly string[];
+  readonly sentences: readonly string[];
+  readonly chosen: readonly string[];
+} {
+  const { mode, protect, allowDestroy, hold, minHold } = settings;
+  if (mode !== 'hold') {
+    return { notProtected: PROTECTED, sentences: [WHY_NOT_HELD[mode]], chosen: [] };
+  }
   const notProtected = PROTECTED.filter((what) => !protect.includes(what));
   const sentences: string[] = [];
+  const chosen: string[] = [];
   if (notProtected.length > 0) {
     const left = notProtected.join(', ');
     sentences.push(`UNDROP_PROTECT leaves out ${left}: these statements destroy tables at once`);
@@ -68,12 +77,24 @@ export function whatIsNotHeld(
   if (holdMsOf(settings) === 0) {
     const all = 'dropped tables are removed at once';
     sentences.push(`UNDROP_HOLD or UNDROP_LIFECYCLE gives tables no time in HOLD: ${all}`);
+  } else if (hold < minHold) {
+    const less = `UNDROP_HOLD is less than UNDROP_MIN_HOLD (${formatDuration(minHold)})`;
+    sentences.push(`${less}: dropped tables are held for ${formatDuration(hold)} only`);
+  }
+  const short = settings.rules.filter(({ action }) => {
+    if (action.do === 'hold') return action.ms !== null && action.ms < Math.max(minHold, 1);
+    return action.do === 'native';
+  });
+  if (short.length > 0) {
+    const rules = short.map(({ text }) => text).join('; ');
+    const less = `gives tables less than UNDROP_MIN_HOLD in HOLD, or no time: ${rules}`;
+    (short.some(matchesAll) ? sentences : chosen).push(`UNDROP_RULES ${less}`);
   }
   if (allowDestroy === 'users') {
     const hints = 'by the hints now and destroy';
-    sentences.push(`UNDROP_ALLOW_DESTROY lets users destroy their tables at once, ${hints}`);
+    chosen.push(`UNDROP_ALLOW_DESTROY lets users destroy their tables at once, ${hints}`);
   }
-  return { notProtected, sentences };
+  return { notProtected, sentences, chosen };
 }
 
 /** Settings that decide on a drop: at a reload, open sessions follow them as well. */
@@ -172,6 +193,8 @@ export const DOCTOR_KEYS = [
   'protect',
   'lifecycle',
   'hold',
+  'minHold',
+  'rules',
   'allowDestroy',
 ] as const;
 
@@ -313,9 +336,7 @@ function readSettings<K extends SettingKey>(
   const path = flags['config'] ?? env['UNDROP_CONFIG'];
   const file = typeof path === 'string' ? readConfigFile(path) : null;
   const loaded = loadSettings(keys, { flags, env, file });
-  for (const name of loaded.unknownVariables) {
-    stderr.write(`undrop: warning: ${name} is not a setting of undrop\n`);
-  }
+  for (const text of loaded.warnings) stderr.write(`undrop: warning: ${text}\n`);
   for (const key of SECRET_FLAGS.filter((flag) => flags[flag] !== undefined)) {
     const instead = key === 'webhook' ? 'use UNDROP_WEBHOOK instead' : `use --${key}-file instead`;
     stderr.write(`undrop: warning: all users of this machine can see --${key}; ${instead}\n`);

@@ -2,7 +2,9 @@
  * Loads settings from flags, environment and file: flag over environment over file over default.
  * All wrong values are reported at once, each with the expected and the found value.
  */
-import { readFileSync } from 'node:fs';
+import { readFileSync, realpathSync, statSync } from 'node:fs';
+import { dirname } from 'node:path';
+import { formatDuration } from '../duration.js';
 import { UndropError } from '../errors.js';
 import { flagOf, SETTINGS, type SettingKey, type Settings, variableOf } from './schema.js';
 import type { Setting } from './setting-kinds.js';
@@ -26,12 +28,18 @@ interface Loaded<K extends SettingKey> {
   readonly texts: Readonly<Record<string, string>>;
   /** Where each of them was given: a flag, a variable, a key of a file, or `default`. */
   readonly origins: Readonly<Record<string, string>>;
-  /** These only cause a warning, because Kubernetes injects UNDROP_SERVICE_HOST and others. */
-  readonly unknownVariables: readonly string[];
+  /**
+   * Sentences without final periods, on values that a start takes: unknown variables (Kubernetes
+   * injects UNDROP_SERVICE_HOST and others), secrets in open files, a setting against another.
+   */
+  readonly warnings: readonly string[];
 }
 
 /** Each may be in a file, which another setting names. */
 const FROM_FILES = ['password', 'adminPassword', 'webhookSecret'] as const;
+
+/** Their files are secrets, too. */
+const KEY_FILES = ['tlsKey', 'adminTlsKey', 'upstreamKey'] as const;
 
 /** Settings whose values are in no log and no message. */
 export const SECRET_KEYS: ReadonlySet<string> = new Set([...FROM_FILES, 'webhook']);
@@ -63,18 +71,19 @@ export function loadSettings<K extends SettingKey>(
     else problems.push(...wrongIn(text, { key, from, setting }));
   }
   for (const key of FROM_FILES) takeFromFile(key, values, problems);
+  problems.push(...useless(values, origins));
   const known = new Set(Object.keys(SETTINGS).map(variableOf));
-  const unknownVariables = Object.keys(sources.env).filter(
-    (name) => name.startsWith('UNDROP_') && !known.has(name) && !OTHER_VARIABLES.has(name),
-  );
+  const unknown = Object.keys(sources.env)
+    .filter((name) => name.startsWith('UNDROP_') && !known.has(name) && !OTHER_VARIABLES.has(name))
+    .map((name) => `${name} is not a setting of undrop`);
   if (problems.length > 0) {
     // A setting that is missing may be misspelled.
-    const others = unknownVariables.map((name) => `${name} is not a setting of undrop.`);
+    const others = unknown.map((sentence) => `${sentence}.`);
     throw new UndropError('UNDROP_CONFIG', { problems: [...problems, ...others].join('\n') });
   }
   // Every key has a value, because there are no problems.
   const settings = values as unknown as Pick<Settings, K>;
-  return { settings, texts, origins, unknownVariables };
+  return { settings, texts, origins, warnings: [...unknown, ...doubtful(values, sources)] };
 }
 
 interface Given {
@@ -168,6 +177,49 @@ function takeFromFile(
 const COMMENTS = /^[ \t]*\/\/.*$/gm;
 const LAST_COMMA = /,(\s*\}\s*)$/;
 
+/** Settings that do nothing without another one. */
+function useless(
+  { minFree = 'none', datadir }: Readonly<Record<string, unknown>>,
+  { minFree: from }: Readonly<Record<string, string>>,
+): readonly string[] {
+  if (minFree === 'none' || datadir !== '') return [];
+  return [`${from}: expected UNDROP_DATADIR, whose file system is measured, found none.`];
+}
+
+function doubtful(values: Readonly<Record<string, unknown>>, sources: Sources): readonly string[] {
+  const { hold, maxHold } = values;
+  const isShort = typeof hold === 'number' && typeof maxHold === 'number' && maxHold < hold;
+  const less = isShort && `UNDROP_MAX_HOLD is ${formatDuration(maxHold)}, less than UNDROP_HOLD`;
+  const paths = [...FROM_FILES.map((key) => `${key}File`), ...KEY_FILES].map((key) => values[key]);
+  const { path, values: inFile = {} } = sources.file ?? {};
+  const hasSecret = Object.keys(inFile).some((key) => SECRET_KEYS.has(key));
+  const open = [...new Set([...paths, ...(hasSecret ? [path] : [])])].filter(isOpenToAll);
+  return [
+    ...(less ? [`${less}: HOLD TABLE cannot lengthen the hold of a new table`] : []),
+    ...open.map((one) => `all users of this machine can read ${one}; run chmod o-r on it`),
+  ];
+}
+
+/** Whether any account of this machine may read that file. */
+function isOpenToAll(path: unknown): boolean {
+  if (typeof path !== 'string' || path === '') return false;
+  try {
+    let at = realpathSync(path);
+    if ((statSync(at).mode & OTHERS_READ) === 0) return false;
+    for (; at !== dirname(at); at = dirname(at)) {
+      if ((statSync(dirname(at)).mode & OTHERS_ENTER) === 0) return false;
+    }
+    return true;
+  } catch (error) {
+    // Reading the file fails, too, and names the cause.
+    if ((error as NodeJS.ErrnoException).code === undefined) throw error;
+    return false;
+  }
+}
+
+const OTHERS_READ = 0o004;
+const OTHERS_ENTER = 0o001;
+
 /** The settings in a file, by their keys: JSON with lines of `//` comments, and a last comma. */
 export function readConfigFile(path: string): NonNullable<Sources['file']> {
   let text = '';
@@ -177,11 +229,8 @@ export function readConfigFile(path: string): NonNullable<Sources['file']> {
       .replace(LAST_COMMA, ' $1');
     const values: unknown = JSON.parse(text);
     if (typeof values === 'object' && values !== null && !Array.isArray(values)) {
-      return {
-        path,
-        values: values as Readonly<Record<string, unknown>>,
-        places: placesOfKeys(text),
-      };
+      const places = placesOfKeys(text);
+      return { path, values: values as Readonly<Record<string, unknown>>, places };
     }
     throw new Error('expected one object of settings');
   } catch (error) {
@@ -213,10 +262,14 @@ function placeAt(text: string, position: number): string {
 
 /** Each text that is followed by a colon; no setting has an object in it. */
 function placesOfKeys(text: string): ReadonlyMap<string, string> {
-  const keys = text.matchAll(/"((?:[^"\\]|\\.)*)"(\s*:)?/g);
-  return new Map(
-    [...keys].flatMap(({ 1: key = '', 2: colon, index }) =>
-      colon === undefined ? [] : [[key, placeAt(text, index)] as const],
-    ),
-  );
+  const places = new Map<string, string>();
+  for (const { 1: key = '', 2: colon, index } of text.matchAll(/"((?:[^"\\]|\\.)*)"(\s*:)?/g)) {
+    if (colon === undefined) continue;
+    const [first, place] = [places.get(key), placeAt(text, index)];
+    if (first !== undefined) {
+      throw new Error(`expected each setting once, found ${key} at ${first}, and at ${place}`);
+    }
+    places.set(key, place);
+  }
+  return places;
 }

@@ -171,6 +171,7 @@ function demoSettings(
   return {
     UNDROP_MODE: env['UNDROP_MODE'] ?? 'hold',
     UNDROP_HOLD: env['UNDROP_HOLD'] ?? '10m',
+    UNDROP_MIN_HOLD: env['UNDROP_MIN_HOLD'] ?? env['UNDROP_HOLD'] ?? '10m',
     UNDROP_EVAC: env['UNDROP_EVAC'] ?? '1m',
     UNDROP_CHECK_INTERVAL: env['UNDROP_CHECK_INTERVAL'] ?? '5s',
     // The server is new, so there is nothing to wait for.

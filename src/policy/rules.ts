@@ -226,6 +226,12 @@ function parseHold(text: string): { readonly length: string; readonly ms: number
   return length === undefined || ms === null || ms > HOLD_MS_MAX ? null : { length, ms };
 }
 
+/** It is for every table. */
+export function matchesAll({ schema, table, conditions }: Rule): boolean {
+  const isAny = ({ text, isExact }: Glob) => !isExact && /^\*+$/.test(text);
+  return isAny(schema) && isAny(table) && conditions.length === 0;
+}
+
 /** The tables that it names are destroyed at once. */
 export function isWithoutHold({ action }: Rule): boolean {
   return action.do === 'native' || (action.do === 'hold' && action.ms === 0);

@@ -93,6 +93,39 @@ describe('undrop serve --check', () => {
     expect(found[0]).toMatch(/^warning settings: UNDROP_MODE is observe: nothing is held/);
   });
 
+  test.each([
+    [{ hold: '0s' }, /^warning settings: UNDROP_HOLD or UNDROP_LIFECYCLE gives tables no time/],
+    [{ lifecycle: 'drop' }, /^warning settings: UNDROP_HOLD or UNDROP_LIFECYCLE gives tables no/],
+    [{ hold: '5m' }, /^warning settings: UNDROP_HOLD is less than UNDROP_MIN_HOLD \(1h\): .* 5m/],
+    [
+      { rules: '*.*: hold=5m' },
+      /^warning settings: UNDROP_RULES gives tables less than UNDROP_MIN/,
+    ],
+    [{ rules: '*.*: native' }, /^warning settings: UNDROP_RULES gives tables less than UNDROP_MIN/],
+    [{ maxHold: '1d' }, /^warning settings: .*UNDROP_MAX_HOLD is 1d, less than UNDROP_HOLD: HOLD/],
+  ])('warns of %j', async (settings, line) => {
+    const [code, ...found] = await findings(settings);
+    expect([code, found]).toEqual([1, expect.arrayContaining([expect.stringMatching(line)])]);
+  });
+
+  test.each([
+    [{ rules: 'a.*: native' }, /^note settings: UNDROP_RULES gives .* or no time: a\.\*: native$/],
+    [{ allowDestroy: 'users' }, /^note settings: UNDROP_ALLOW_DESTROY lets users destroy/],
+  ])('notes what somebody chose: %j', async (settings, line) => {
+    const [, ...found] = await findings(settings);
+    expect(found[0]).toMatch(/^ok settings: tables are held on/);
+    expect(found[1]).toMatch(line);
+  });
+
+  test('refuses a limit that nothing measures', async () => {
+    expect(await findings({ minFree: '1G' })).toEqual([
+      2,
+      expect.stringMatching(
+        /^failed settings: minFree in .*, line 2, column \d+: expected UNDROP_DATADIR, .* none\./,
+      ),
+    ]);
+  });
+
   test('finds files that are missing, and creates none', async () => {
     const here = await findings({ auditFile: join(folder, 'audit') });
     expect(here).toContain(`ok audit file: undrop can append lines to ${join(folder, 'audit')}`);

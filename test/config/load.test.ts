@@ -1,5 +1,5 @@
 /** Settings out of flags, environment, file and defaults; every mistake named at once. */
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, test } from '@jest/globals';
@@ -286,8 +286,11 @@ describe('words', () => {
 describe('a variable that is no setting', () => {
   test('is a warning, not a mistake', () => {
     const env = { ...NEEDED, UNDROP_SERVICE_HOST: '10.0.0.1', UNDROP_HODL: '7d', PATH: '/bin' };
-    const { unknownVariables, settings } = loadSettings(KEYS, sources({ env }));
-    expect(unknownVariables).toEqual(['UNDROP_SERVICE_HOST', 'UNDROP_HODL']);
+    const { warnings, settings } = loadSettings(KEYS, sources({ env }));
+    expect(warnings).toEqual([
+      'UNDROP_SERVICE_HOST is not a setting of undrop',
+      'UNDROP_HODL is not a setting of undrop',
+    ]);
     expect(settings.hold).toBe(604_800_000);
   });
 
@@ -301,7 +304,65 @@ describe('a variable that is no setting', () => {
 
   test('that names the file of settings is known', () => {
     const env = { ...NEEDED, UNDROP_CONFIG: 'undrop.json' };
-    expect(loadSettings(KEYS, sources({ env })).unknownVariables).toEqual([]);
+    expect(loadSettings(KEYS, sources({ env })).warnings).toEqual([]);
+  });
+});
+
+describe('a file of settings', () => {
+  const folder = mkdtempSync(join(tmpdir(), 'undrop-config-'));
+  afterAll(() => rmSync(folder, { recursive: true }));
+
+  test('has each setting once', () => {
+    const path = join(folder, 'twice.json');
+    writeFileSync(path, '{\n  "hold": "7d",\n  "rules": ["hold"],\n  "hold": "1d"\n}');
+    expect(problemsOf(() => readConfigFile(path))).toEqual([
+      `${path}: expected each setting once, found hold at line 2, column 3, and at line 4, column 3.`,
+    ]);
+  });
+});
+
+describe('a secret in a file', () => {
+  // The folder for temporary files is open to all.
+  const folder = mkdtempSync(join(tmpdir(), 'undrop-config-'));
+  afterAll(() => rmSync(folder, { recursive: true }));
+
+  function warningsWith(
+    modes: { readonly of: number; readonly folder: number },
+    given: (path: string) => Partial<Sources>,
+  ): readonly string[] {
+    const path = join(folder, 'secret');
+    writeFileSync(path, '{ "password": "x" }');
+    chmodSync(path, modes.of);
+    chmodSync(folder, modes.folder);
+    const all = given(path);
+    return loadSettings(KEYS, sources({ ...all, env: { ...NEEDED, ...all.env } })).warnings;
+  }
+
+  const variables = [
+    'PASSWORD_FILE',
+    'ADMIN_PASSWORD_FILE',
+    'WEBHOOK_SECRET_FILE',
+    'TLS_KEY',
+    'ADMIN_TLS_KEY',
+    'UPSTREAM_KEY',
+  ];
+  const ways = [
+    ...variables.map((name) => {
+      const given = (path: string): Partial<Sources> => ({ env: { [`UNDROP_${name}`]: path } });
+      return { name, given };
+    }),
+    {
+      name: 'the file of settings',
+      given: (path: string): Partial<Sources> => ({ file: readConfigFile(path) }),
+    },
+  ];
+
+  test.each(ways)('that all may read is warned of: $name', ({ given }) => {
+    const open = { of: 0o644, folder: 0o755 };
+    const warning = `all users of this machine can read ${join(folder, 'secret')}; run chmod o-r on it`;
+    expect(warningsWith(open, given)).toEqual([warning]);
+    expect(warningsWith({ ...open, of: 0o640 }, given)).toEqual([]);
+    expect(warningsWith({ ...open, folder: 0o750 }, given)).toEqual([]);
   });
 });
 

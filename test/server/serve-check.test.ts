@@ -5,7 +5,14 @@
 import { expect } from '@jest/globals';
 import { dropRecycleSchemas, freshLedger } from '../support/fresh-ledger.js';
 import { onServers } from '../support/on-servers.js';
-import { proxyInFront, runUndrop, spawnUndrop, type Variables } from '../support/proxy.js';
+import { until } from '../support/poll.js';
+import {
+  proxyInFront,
+  runUndrop,
+  spawnProxy,
+  spawnUndrop,
+  type Variables,
+} from '../support/proxy.js';
 import { connect } from '../support/servers.js';
 
 /** The files that a process may open are no matter here. */
@@ -64,6 +71,41 @@ onServers('undrop serve --check on $name', (server, on) => {
   test('warns of a variable that is no setting', async () => {
     const { code, stdout } = await check({ HODL: '3d' });
     expect([code, stdout]).toEqual([1, expect.stringMatching(/^warning +settings .*UNDROP_HODL/m)]);
+  });
+
+  test.each([
+    ['SELECT no_such', 'UNDROP_THROTTLE_QUERY failed: '],
+    ["SELECT 'x'", 'UNDROP_THROTTLE_QUERY did not return a number'],
+    ['SELECT 1 LIMIT 0', 'UNDROP_THROTTLE_QUERY returned no row'],
+  ])('runs the query of the throttle: %s', async (THROTTLE_QUERY, words) => {
+    const { code, stdout } = await check({ THROTTLE_QUERY });
+    const line = `^warning +throttle +the collector would wait: ${words}`;
+    expect([code, stdout]).toEqual([1, expect.stringMatching(new RegExp(line, 'm'))]);
+  });
+
+  test('lets the query of the throttle make the collector wait', async () => {
+    const { code, stdout } = await check({ THROTTLE_QUERY: 'SELECT 1' });
+    expect([code, stdout]).toEqual([0, expect.stringMatching(/would start and hold drops/)]);
+  });
+
+  test('reads the lag of the replicas', async () => {
+    const REPLICAS = `127.0.0.1:1,${server.host}:${server.port}`;
+    const { code, stdout } = await check({ REPLICAS });
+    expect([code, stdout]).toEqual([
+      1,
+      expect.stringMatching(/of the replica 127\.0\.0\.1:1 is not/),
+    ]);
+    const why = /(: it does not replicate|you need .* MONITOR privilege.*)$/m;
+    expect(stdout).toMatch(why);
+  });
+
+  test('warns at the start of a query of the throttle that fails', async () => {
+    const variables = { ...FEW, COLLECT: 'on', THROTTLE_QUERY: 'SELECT no_such' };
+    await using proxy = await spawnProxy(server, variables);
+    const said = 'cannot collect tables when they are due: UNDROP_THROTTLE_QUERY failed: ';
+    const isSaid = (line: Readonly<Record<string, unknown>>) => `${line['msg']}`.startsWith(said);
+    await until(() => proxy.lines.some(isSaid), 'the query is warned of');
+    expect(proxy.lines.find(isSaid)).toMatchObject({ level: 40, event: 'collector' });
   });
 
   test('looks at each server of UNDROP_UPSTREAM', async () => {

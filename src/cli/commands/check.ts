@@ -9,6 +9,7 @@ import { X509Certificate } from 'node:crypto';
 import { accessSync, constants, readFileSync } from 'node:fs';
 import { UndropError } from '../../errors.js';
 import { assertLedgerKnown } from '../../ledger/tables.js';
+import { findThrottleFaults, type Replica } from '../../lifecycle/throttle/throttle.js';
 import { auditFileProblem, silentLog } from '../../log.js';
 import { type Field, jsonText, printTable } from '../../printer.js';
 import { causeText, isServiceError, unlessRefused } from '../../service/errors.js';
@@ -20,10 +21,10 @@ import { tryToListen } from '../../session/listen-addresses.js';
 import { openProxyTls } from '../../session/login/tls.js';
 import { ACCESS_DENIED } from '../../wire/server-errors.js';
 import { checkOpenFiles, workersOf } from '../serve/plan.js';
-import { type ProxySettings, proxySettingsOf } from '../settings.js';
+import { type ProxySettings, proxySettingsOf, throttleSettings } from '../settings.js';
 import type { Flags, Shell } from '../shell.js';
 import { type Finding, readReport, serverFindings, settingsFindings } from './doctor.js';
-import { withPool } from './with-pool.js';
+import { withServers } from './with-pool.js';
 
 type Findings = readonly Finding[];
 
@@ -159,7 +160,7 @@ async function checkServers(settings: ProxySettings): Promise<Findings> {
     const one = { ...settings, upstream: [address], schemas: [] };
     const name = describeAddress(address);
     try {
-      const found = await withPool(one, (pool) => checkServer(pool, one));
+      const found = await withServers(one, (...servers) => checkServer(one, ...servers));
       const named = (text: string) => ({ text: `${name}: ${text}` });
       findings.push(
         ...found.map((each) => (each.check === 'server' ? { ...each, ...named(each.text) } : each)),
@@ -177,8 +178,9 @@ async function checkServers(settings: ProxySettings): Promise<Findings> {
 }
 
 async function checkServer(
-  pool: ServicePool,
   settings: ProxySettings & { readonly schemas: readonly string[] },
+  pool: ServicePool,
+  replicas: readonly Replica[],
 ): Promise<Findings> {
   const report = await readReport(pool, settings);
   const stopsByOsUser = settings.lendOsUser === 'off';
@@ -187,7 +189,11 @@ async function checkServer(
     if (one.check !== 'way' || one.result !== 'warning' || !stopsByOsUser) return one;
     return { ...one, result: 'failed' };
   });
-  return [...findings, ...(await checkLedger(pool))];
+  const faults = await findThrottleFaults(pool, throttleSettings(settings), replicas);
+  const throttle = faults.map((fault): Finding => {
+    return { check: 'throttle', result: 'warning', text: `the collector would wait: ${fault}` };
+  });
+  return [...findings, ...(await checkLedger(pool)), ...throttle];
 }
 
 async function checkLedger(pool: ServicePool): Promise<Findings> {

@@ -105,12 +105,12 @@ const STRANGER = 'the collector lock, but is not a connection of undrop; undrop 
 
 /** Whether the settings hold all drops. */
 export function settingsFindings(settings: Parameters<typeof whatIsNotHeld>[0]): Finding[] {
-  const { notProtected, sentences } = whatIsNotHeld(settings);
-  const holdsAll = notProtected.length === 0;
-  const held = holdsAll ? [`tables are held on ${settings.protect.join(', ')}`] : [];
+  const { sentences, chosen } = whatIsNotHeld(settings);
+  const held = `tables are held on ${settings.protect.join(', ')}`;
   return [
-    ...findingsOf('settings', 'ok', held),
-    ...findingsOf('settings', holdsAll ? 'note' : 'warning', sentences),
+    ...findingsOf('settings', 'ok', sentences.length === 0 ? [held] : []),
+    ...findingsOf('settings', 'warning', sentences),
+    ...findingsOf('settings', 'note', chosen),
   ];
 }
 

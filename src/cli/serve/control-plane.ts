@@ -13,7 +13,6 @@ import { watchDropsElsewhere } from '../../lifecycle/drops-elsewhere.js';
 import { newCollectorFigures } from '../../lifecycle/figures.js';
 import type { Log } from '../../log.js';
 import type { Counters } from '../../metrics.js';
-import { isWithoutHold } from '../../policy/rules.js';
 import { PoolSet } from '../../service/pool/pool-set.js';
 import { describeAddress, type ServerAddress } from '../../service/server-address.js';
 import type { BoundSocket } from '../../session/bound-sockets.js';
@@ -239,13 +238,6 @@ export class ControlPlane {
 
 /** Warns of settings that don't hold everything. */
 export function warnUnprotected(log: Log, settings: ProxySettings): void {
-  const warn = (what: string, fields = {}) => log.warn({ event: 'unprotected', ...fields }, what);
-  const { mode, rules } = settings;
-  for (const sentence of whatIsNotHeld(settings).sentences) warn(sentence);
-  const unheld = rules.filter(isWithoutHold).map(({ text }) => text);
-  if (mode === 'hold' && unheld.length > 0) {
-    warn('UNDROP_RULES gives some tables no time in HOLD: they are gone at once', {
-      rules: unheld,
-    });
-  }
+  const { sentences, chosen } = whatIsNotHeld(settings);
+  for (const sentence of [...sentences, ...chosen]) log.warn({ event: 'unprotected' }, sentence);
 }

@@ -25,7 +25,7 @@ const TICKET_KEYS_BYTES = 48;
 
 /** Rejects with UNDROP_CONFIG if the files of certificates are wrong. */
 export async function planOf(
-  { settings, texts, origins }: Omit<ReturnType<typeof readProxySettings>, 'unknownVariables'>,
+  { settings, texts, origins }: Omit<ReturnType<typeof readProxySettings>, 'warnings'>,
   { kept, log }: { readonly kept: Kept; readonly log: Log },
 ): Promise<Plan> {
   const shared: SharedTls = kept;

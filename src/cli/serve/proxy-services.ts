@@ -12,6 +12,7 @@ import { type Collector, startCollector } from '../../lifecycle/collector.js';
 import type { CollectorFigures } from '../../lifecycle/figures.js';
 import type { ClocksByServer } from '../../lifecycle/leader/grace.js';
 import type { LifecycleSettings } from '../../lifecycle/next-step.js';
+import { findThrottleFaults, type Replica } from '../../lifecycle/throttle/throttle.js';
 import type { Log } from '../../log.js';
 import {
   finishing,
@@ -85,18 +86,30 @@ export class ProxyServices {
     );
   }
 
-  #collect(): Collector {
-    const replicas = this.#lifecycle.throttle.replicas.map((address) => ({
+  get #replicas(): readonly Replica[] {
+    return this.#lifecycle.throttle.replicas.map((address) => ({
       name: describeAddress(address),
       connection: this.#options.poolAt(address),
     }));
+  }
+
+  #collect(): Collector {
     return startCollector({
       ...this.#options,
-      replicas,
+      replicas: this.#replicas,
       clock: systemClock,
       reconcile: this.#reconcile,
       settings: this.#lifecycle,
     });
+  }
+
+  /** Warns now of what the collector would report when a table is due, in days. */
+  async #checkThrottle(): Promise<void> {
+    const { pool, log } = this.#options;
+    if (this.#lifecycle.collect === 'off') return;
+    for (const fault of await findThrottleFaults(pool, this.#lifecycle.throttle, this.#replicas)) {
+      log.warn({ event: 'collector' }, `cannot collect tables when they are due: ${fault}`);
+    }
   }
 
   /**
@@ -117,7 +130,10 @@ export class ProxyServices {
         }
         if (ledger === 'ready') {
           const { untouched } = await this.#reconcile(pool, this.#options);
-          if (left === null) log.info({ event: 'ledger' }, 'opened the ledger; drops are held');
+          if (left === null) {
+            log.info({ event: 'ledger' }, 'opened the ledger; drops are held');
+            await this.#checkThrottle();
+          }
           const before: readonly string[] = left ?? untouched;
           left = untouched.filter((id) => before.includes(id));
           if (left.length === 0) return;

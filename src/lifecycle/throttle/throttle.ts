@@ -123,26 +123,49 @@ async function whyByReplica(
   { limitMs, maxLagMs }: { readonly limitMs: number; readonly maxLagMs: number },
 ): Promise<string | null> {
   const lag = await readReplicaLag(replica);
-  if ('unknown' in lag)
-    return `the lag of the replica ${replica.name} is not known: ${lag.unknown}`;
+  if ('unknown' in lag) return unknownLag(replica.name, lag.unknown);
   if (lag.seconds * 1_000 <= limitMs) return null;
   const limit = `${formatDuration(maxLagMs)} (UNDROP_MAX_LAG)`;
   return `the replica ${replica.name} lags by more than ${limit}`;
 }
 
 async function whyByQuery(connection: ServiceConnection, query: string): Promise<string | null> {
+  const value = await readQuery(connection, query);
+  if (typeof value === 'string') return value;
+  return value === 0 ? null : 'UNDROP_THROTTLE_QUERY returned a value other than 0';
+}
+
+/** Its value, or why there is none. */
+async function readQuery(connection: ServiceConnection, query: string): Promise<number | string> {
   try {
     const answers = await connection.run(asQuery(query), { deadlineMs: QUERY_DEADLINE_MS });
     const value = Object.values(answers.at(-1)?.[0] ?? {})[0];
     if (value === undefined) return 'UNDROP_THROTTLE_QUERY returned no row: expected a number';
     const isNumber = ['number', 'bigint'].includes(typeof value) || isText(value);
     const number = isNumber ? Number(value) : Number.NaN;
-    if (Number.isNaN(number)) return 'UNDROP_THROTTLE_QUERY did not return a number';
-    return number === 0 ? null : 'UNDROP_THROTTLE_QUERY returned a value other than 0';
+    return Number.isNaN(number) ? 'UNDROP_THROTTLE_QUERY did not return a number' : number;
   } catch (error) {
     if (!isServiceError(error)) throw error;
     return `UNDROP_THROTTLE_QUERY failed: ${causeText(error)}`;
   }
+}
+
+/** What the collector would wait for without end: a wrong query, a replica that does not report. */
+export async function findThrottleFaults(
+  connection: ServiceConnection,
+  { query }: ThrottleSettings,
+  replicas: readonly Replica[],
+): Promise<readonly string[]> {
+  const value = query === null ? 0 : await readQuery(connection, query);
+  const lags = await Promise.all(replicas.map(readReplicaLag));
+  const unknown = lags.flatMap((lag, at) =>
+    'unknown' in lag ? [unknownLag(replicas[at]?.name ?? '', lag.unknown)] : [],
+  );
+  return [...(typeof value === 'string' ? [value] : []), ...unknown];
+}
+
+function unknownLag(name: string, why: string): string {
+  return `the lag of the replica ${name} is not known: ${why}`;
 }
 
 /** Number('') is 0. */
