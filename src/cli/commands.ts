@@ -312,7 +312,11 @@ export const COMMANDS: readonly Command[] = [
       ['$0 init --tier least --schemas shop --apply', 'privileges on one schema alone'],
     ],
     run: async (flags, shell) => {
-      const { runInit } = await import('./commands/init.js');
+      const { makePasswordFile, runInit } = await import('./commands/init.js');
+      // The warnings come with the other settings.
+      const quiet = { ...shell, stderr: { write: () => undefined } };
+      const { passwordFile } = settingsOf(quiet, ['passwordFile'], flags);
+      makePasswordFile(passwordFile, shell);
       return runInit(settingsOf(shell, INIT_KEYS, flags), flags, shell);
     },
   },

@@ -164,7 +164,7 @@ function takeFromFile(
   problems: string[],
 ): void {
   const path = values[`${key}File`];
-  if (typeof path !== 'string' || path === '') return;
+  if (!(key in values) || typeof path !== 'string' || path === '') return;
   try {
     values[key] = readFileSync(path, 'utf8').replace(/\r?\n$/, '');
   } catch (error) {

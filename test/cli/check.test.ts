@@ -117,6 +117,15 @@ describe('undrop serve --check', () => {
     expect(found[1]).toMatch(line);
   });
 
+  test('starts with fewer open files than UNDROP_MAX_CONNECTIONS needs, and notes it', async () => {
+    const [code, ...found] = await findings({ maxConnections: 1_000_000, workers: 1 });
+    expect(found).toContainEqual(
+      expect.stringMatching(/^note open files: open files limit clients to fewer than UNDROP_MAX/),
+    );
+    // The server that does not answer.
+    expect([code, found.filter((line) => /^warning/.test(`${line}`))]).toEqual([1, [UNREACHED]]);
+  });
+
   test('refuses a limit that nothing measures', async () => {
     expect(await findings({ minFree: '1G' })).toEqual([
       2,

@@ -2,6 +2,9 @@
  * `undrop init` and `undrop doctor` as a person types them, on each server: the account is made
  * once, has what its tier says, and what each tier can do is done by a proxy with that account.
  */
+import { mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { describe, expect } from '@jest/globals';
 import type { Tier } from '../../src/account/grants.js';
 import { initVariables } from '../support/init-variables.js';
@@ -148,6 +151,34 @@ onServers('undrop init on $name', (server, on) => {
         /UNDROP_ADMIN_ACCOUNT: .*Check UNDROP_ADMIN_USER, UNDROP_ADMIN_PASSWORD/,
       ),
     });
+  });
+
+  test('a password file that is missing is made, for its owner alone', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'undrop-init-'));
+    const file = join(folder, 'etc/password');
+    const variables = { PASSWORD: '', PASSWORD_FILE: file };
+    const user = `i_managed_${schema.name.slice(-4)}`;
+    await root.query(`DROP USER IF EXISTS ${user}@'%'`);
+    try {
+      const { code, stdout, stderr } = await init('managed', variables);
+      expect({ code, stderr }).toEqual({
+        code: 0,
+        stderr: `Wrote a new password to ${file}, which only this OS account may read.\n`,
+      });
+      expect(statSync(file).mode & 0o777).toBe(0o600);
+      const password = readFileSync(file, 'utf8');
+      expect(stdout).toContain(`'${password.trim()}'`);
+      expect(await init('managed', variables, '--apply')).toMatchObject({ code: 0, stderr: '' });
+      expect(await runUndrop(server, ['doctor'], { USER: user, ...variables })).toMatchObject({
+        code: 0,
+      });
+      expect((await init('managed', variables, '--apply')).stdout).toContain('keeps its password');
+      expect(readFileSync(file, 'utf8')).toBe(password);
+    } finally {
+      await root.query(`DROP USER IF EXISTS ${user}@'%'`);
+      accounts.delete('managed');
+      rmSync(folder, { recursive: true });
+    }
   });
 
   test('without a password no account is made', async () => {

@@ -3,6 +3,8 @@
  * --apply it runs them with an administrator's account, and creates the ledger.
  */
 import { randomBytes } from 'node:crypto';
+import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
+import { dirname } from 'node:path';
 import { applyAccount } from '../../account/apply.js';
 import { readTier } from '../../account/examine.js';
 import {
@@ -35,6 +37,30 @@ export async function runInit(
   return 0;
 }
 
+/**
+ * Writes a new password to the file that undrop reads it from, for its own OS account only; a file
+ * that is there stays as it is.
+ */
+export function makePasswordFile(path: string, { stderr }: Pick<Shell, 'stderr'>): void {
+  if (path === '' || existsSync(path)) return;
+  try {
+    mkdirSync(dirname(path), { recursive: true });
+    writeFileSync(path, `${newPassword()}\n`, { mode: 0o600, flag: 'wx' });
+  } catch (error) {
+    const { code, message: cause } = error as NodeJS.ErrnoException;
+    if (code === undefined) throw error;
+    const problems = `UNDROP_PASSWORD_FILE: expected a file, or a folder for it, found ${cause}.`;
+    throw new UndropError('UNDROP_CONFIG', { problems }, error);
+  }
+  // The statements on standard output may be read by a client.
+  stderr.write(`Wrote a new password to ${path}, which only this OS account may read.\n`);
+}
+
+/** Strong, with all kinds of characters that a server may require; without need of quotes. */
+function newPassword(): string {
+  return `${randomBytes(24).toString('hex')}-Aa1`;
+}
+
 function checkSchemas({ tier, schemas }: InitSettings): void {
   const problems: string[] = [];
   if (tier === 'least' && schemas.length === 0) {
@@ -58,8 +84,7 @@ async function printIt(settings: InitSettings): Promise<string> {
   const { version, server, seenFrom } = await readGreeting(upstream, { timeoutMs });
   const host = accountHost === '' ? seenFrom : accountHost;
   const grants = grantsFor(server, { tier, schemas, isLiteral: false });
-  // Strong, with all kinds of characters that a server may require; without need of quotes.
-  const password = settings.password || `${randomBytes(24).toString('hex')}-Aa1`;
+  const password = settings.password || newPassword();
   const made = createUserSql({ user, host }, password, {
     requiresTls: requiresTls(settings),
     server,
