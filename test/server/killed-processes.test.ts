@@ -3,14 +3,16 @@
  * only the sessions of a proxy end with it.
  */
 import { once } from 'node:events';
-import { readFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createConnection } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { expect } from '@jest/globals';
 import { assert } from '../../src/assert.js';
 import { goOn, startLoad } from '../support/load.js';
 import { onServersAtOnce } from '../support/on-servers.js';
 import { listens, until } from '../support/poll.js';
-import { controlPid, workerPids } from '../support/proxy.js';
+import { controlPid, spawnProxy, workerPids } from '../support/proxy.js';
 import { connect, freshSchema, query, type Session, type Target } from '../support/servers.js';
 import { startService } from '../support/service.js';
 
@@ -83,6 +85,31 @@ onServersAtOnce('a killed process of a service on $name', (server, { test }) => 
     for (const part of load) await part.end();
     expect(await alive(others)).toEqual(idsOf(others));
     for (const session of others) await session.end();
+  });
+
+  test.each(['control', 'proxy'])('one that starts, %s: it is started again', async (role) => {
+    const folder = mkdtempSync(join(tmpdir(), 'undrop-killed-'));
+    const [hook, mark] = [join(folder, 'hook.cjs'), join(folder, 'killed')];
+    const isFirst = `process.env.UNDROP_PROCESS_ROLE === '${role}' && !fs.existsSync('${mark}')`;
+    const kill = `fs.writeFileSync('${mark}', ''); process.kill(process.pid, 'SIGKILL');`;
+    writeFileSync(hook, `const fs = require('node:fs'); if (${isFirst}) { ${kill} }`);
+    try {
+      const under = ['env', `NODE_OPTIONS=--require=${hook}`];
+      await using proxy = await spawnProxy(server, { WORKERS: '2' }, under);
+      expect(proxy.lines).toContainEqual(
+        expect.objectContaining({
+          level: 50,
+          event: 'worker',
+          msg: 'cannot start a process; starting all again',
+          err: expect.objectContaining({ message: expect.stringContaining('(SIGKILL)') }),
+        }),
+      );
+      await using client = await connect(proxy);
+      expect(await client.column('SELECT 1')).toHaveLength(1);
+      expect(existsSync(mark)).toBe(true);
+    } finally {
+      rmSync(folder, { recursive: true });
+    }
   });
 
   test('the supervisor: all others end', async () => {

@@ -19,19 +19,29 @@ import {
 const SILENT_MAX = 15;
 const STARTING_MAX = 120;
 
+interface About {
+  readonly text?: string;
+  readonly exitCode?: number;
+  readonly code?: string;
+  readonly isKilled?: boolean;
+}
+
 /** A process can't serve. */
 export class ProcessFailedError extends Error {
   /** For standard error; null: it ended without a word. */
   readonly text: string | null;
   readonly exitCode: number;
   readonly code: string | undefined;
+  /** It was killed, or the system could not start it: another one may live. */
+  readonly isKilled: boolean;
 
-  constructor(message: string, about: { text?: string; exitCode?: number; code?: string } = {}) {
+  constructor(message: string, about: About = {}) {
     super(message);
     this.name = 'ProcessFailedError';
     this.text = about.text ?? null;
     this.exitCode = about.exitCode ?? 1;
     this.code = about.code;
+    this.isKilled = about.isKilled ?? false;
   }
 }
 
@@ -98,7 +108,7 @@ export class Child {
     this.ended = new Promise((resolve) => {
       const end = (how: Ended, cause: string) => {
         resolve();
-        this.#fail(new ProcessFailedError(cause));
+        this.#fail(new ProcessFailedError(cause, { isKilled: how.code === null }));
         options.onEnd(this, how);
       };
       this.#process.once('exit', (code, signal) => {

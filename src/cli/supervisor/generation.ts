@@ -16,7 +16,7 @@ const STEADY_MS = 10_000;
 /** Doubled with each crash in a row. */
 const RESTART_PAUSE_MS = 500;
 /** After so many in a row the fault is not that of one client. */
-const CRASHES_MAX = 5;
+export const CRASHES_MAX = 5;
 const RESTART_PAUSE_MAX_MS = RESTART_PAUSE_MS * 2 ** CRASHES_MAX;
 /** How long a process may take for its end, after that of its sessions. */
 const ENDS_WITHIN_MS = 10_000;
@@ -290,8 +290,7 @@ export class Generation {
       const cause = `it ended ${crashes} times in a row within ${STEADY_MS / 1_000} s of its start`;
       return onCrashLoop(new UndropError('UNDROP_WORKER', { cause }));
     }
-    const pauseMs = crashes === 0 ? 0 : RESTART_PAUSE_MS * 2 ** crashes;
-    setTimeout(() => this.#replace(child), Math.min(pauseMs, RESTART_PAUSE_MAX_MS));
+    setTimeout(() => this.#replace(child), restartPauseMs(crashes));
   }
 
   /** A process that can't start ends, and is replaced in its turn. */
@@ -328,6 +327,12 @@ export class Generation {
       child.kill();
     }
   }
+}
+
+/** After so many crashes in a row. */
+export function restartPauseMs(crashes: number): number {
+  if (crashes === 0) return 0;
+  return Math.min(RESTART_PAUSE_MS * 2 ** crashes, RESTART_PAUSE_MAX_MS);
 }
 
 function killAfter(ms: number, children: readonly Child[]): NodeJS.Timeout {

@@ -8,14 +8,15 @@
  * leave those that do as they are. Only one control process collects at a time.
  */
 
+import { setTimeout as sleep } from 'node:timers/promises';
 import { timeText } from '../../duration.js';
 import type { UndropError } from '../../errors.js';
 import type { LeveledLog } from '../../log.js';
 import { BoundSockets } from '../../session/bound-sockets.js';
 import type { Flags } from '../shell.js';
-import type { Child, Said } from './child.js';
+import { type Child, ProcessFailedError, type Said } from './child.js';
 import { CommandSocket, type Outcome, type ServiceCommand } from './command-socket.js';
-import { Generation } from './generation.js';
+import { CRASHES_MAX, Generation, restartPauseMs } from './generation.js';
 import type { Kept, Plan } from './messages.js';
 import { Places } from './places.js';
 import { Totals } from './totals.js';
@@ -70,12 +71,28 @@ export class Supervisor {
 
   /** Takes clients when it resolves. Rejects with a ProcessFailedError, or UNDROP_LISTEN. */
   async start(): Promise<void> {
-    const generation = this.#newGeneration();
     try {
-      await this.#takeOver(generation, await generation.open());
+      for (let deaths = 1; !(await this.#tryToStart(deaths)); deaths++) {
+        await sleep(restartPauseMs(deaths));
+      }
     } catch (error) {
       clearInterval(this.#watch);
       throw error;
+    }
+  }
+
+  /** False: a process was killed (no memory, say), as it may be later. */
+  async #tryToStart(deaths: number): Promise<boolean> {
+    const generation = this.#newGeneration();
+    try {
+      await this.#takeOver(generation, await generation.open());
+      return true;
+    } catch (error) {
+      const isKilled = error instanceof ProcessFailedError && error.isKilled;
+      if (!isKilled || deaths === CRASHES_MAX || this.#isEnding) throw error;
+      const fields = { event: 'worker', err: error };
+      this.#options.log.error(fields, 'cannot start a process; starting all again');
+      return false;
     }
   }
 
