@@ -151,8 +151,7 @@ export const CLIENT_ERRORS = {
     errno: 1050,
     text: 'Held table {id} was not restored: {table} exists.',
     remedy:
-      'Swap the two (SWAP in SQL; --swap), restore under another name (TO; --to), or move the live ' +
-      'table out of the way first.',
+      'Swap the two (SWAP; --swap), restore under another name (TO; --to), or move the live table.',
   },
   UNDROP_NOT_SWAPPED: {
     text: 'Held table {id} was not swapped with {table}, and nothing was changed: {why}.',

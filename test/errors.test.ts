@@ -11,8 +11,7 @@ describe('what a client sees', () => {
       sqlState: '42S01',
       message:
         'UNDROP_NAME_TAKEN: Held table 0195 was not restored: shop.orders exists. Swap the two ' +
-        '(SWAP in SQL; --swap), restore under another name (TO; --to), or move the live table out ' +
-        'of the way first.',
+        '(SWAP; --swap), restore under another name (TO; --to), or move the live table.',
     });
   });
 

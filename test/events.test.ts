@@ -72,7 +72,7 @@ const LOG_EVENTS: Readonly<
   },
   unprotected: {
     alert: 'if it is not meant',
-    what: 'settings that let tables be destroyed, or held for less than `UNDROP_MIN_HOLD`',
+    what: 'settings that let tables be destroyed, or hardly held',
   },
   ledger: { alert: null, what: 'the ledger is ready, or was not touched' },
   service: {

@@ -10,7 +10,7 @@
 const WINDOW_MS = 60_000;
 const OF_ACCOUNT_MAX = 5;
 const OF_ADDRESS_MAX = 20;
-const WAITING_OF_ADDRESS_MAX = 8;
+const WAITING_OF_ADDRESS_MAX = 24;
 /** More addresses than this are forgotten, the oldest first. */
 const ADDRESSES_MAX = 10_000;
 /** The first groups of an IPv6 address: one network has all addresses below. */

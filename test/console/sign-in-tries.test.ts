@@ -51,8 +51,9 @@ test('many at once wait for the outcome of the first, whatever it is', async () 
   };
   const all = (outcome: 'refused' | 'not refused') =>
     Promise.all(Array.from({ length: 50 }, () => signIn(outcome)));
-  expect(await all('not refused')).not.toContain(false);
-  expect(begun).toBe(50);
+  // Five are under way, and 24 of the address wait; others have the places that are left.
+  expect((await all('not refused')).filter((did) => did)).toHaveLength(29);
+  expect(begun).toBe(29);
   expect((await all('refused')).filter((did) => did)).toHaveLength(5);
 });
 

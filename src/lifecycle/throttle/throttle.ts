@@ -150,7 +150,7 @@ async function readQuery(connection: ServiceConnection, query: string): Promise<
   }
 }
 
-/** What the collector would wait for without end: a wrong query, a replica that does not report. */
+/** Reasons for an endless wait of the collector: a wrong query, a replica that does not report. */
 export async function findThrottleFaults(
   connection: ServiceConnection,
   { query }: ThrottleSettings,

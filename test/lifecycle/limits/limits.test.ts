@@ -20,7 +20,7 @@ test('for a full disk nothing more goes until it is known what that has freed', 
   const free = bavail * bsize;
   const rows = ['a', 'b'].map((id) => {
     const sizes = { row_estimate: 10, byte_estimate: 3 * free };
-    const who = { user_name: 'app', schema_name: 'shop', created_at: null, lengthened: 0 };
+    const who = { account: 'app', schema_name: 'shop', created_at: null, lengthened: 0 };
     return { id, ...who, ...sizes, dropped_at: new Date(0) };
   });
   const run = async (query: SQLQuery) => [
