@@ -46,14 +46,14 @@ export interface ChosenHeld<T extends ListedTable = ListedTable> {
 /** The table that matches. Rejects with UNDROP_NO_SUCH_HELD or UNDROP_AMBIGUOUS. */
 export async function findHeld(pool: ServicePool, target: string): Promise<ChosenHeld> {
   try {
-    return chooseHeld(await findDropped(pool, target), target);
+    return newestHeld(await findDropped(pool, target), target);
   } catch (error) {
     throw await withFate(pool, { target, error });
   }
 }
 
 /** The one that a restore takes. `found`: newest first. */
-export function chooseHeld<T extends ListedTable>(
+export function newestHeld<T extends ListedTable>(
   found: readonly T[],
   target: string,
 ): ChosenHeld<T> {

@@ -2,7 +2,7 @@
 import { describe, expect, test } from '@jest/globals';
 import { UndropError } from '../../src/errors.js';
 import { PINNED_UNTIL } from '../../src/names/names.js';
-import { chooseHeld, type HoldChange, planHold } from '../../src/restore/change-hold.js';
+import { type HoldChange, newestHeld, planHold } from '../../src/restore/change-hold.js';
 import type { ListedTable } from '../../src/restore/held-tables.js';
 import { held } from './held.js';
 
@@ -78,10 +78,10 @@ describe('a hold', () => {
 test('of one name the newest whole one is meant, and the others in HOLD are named', () => {
   const purged = held(1, 'shop.orders', { state: 'PURGE' });
   const second = held(2, 'shop.orders');
-  expect(chooseHeld([second, purged], 'orders')).toEqual({ table: second, others: [] });
-  expect(chooseHeld([purged], 'orders')).toEqual({ table: purged, others: [] });
+  expect(newestHeld([second, purged], 'orders')).toEqual({ table: second, others: [] });
+  expect(newestHeld([purged], 'orders')).toEqual({ table: purged, others: [] });
   const third = held(3, 'shop.orders');
-  expect(chooseHeld([third, second], 'orders')).toEqual({ table: third, others: [second] });
+  expect(newestHeld([third, second], 'orders')).toEqual({ table: third, others: [second] });
   const torn = held(4, 'shop.orders', { torn: true });
-  expect(chooseHeld([torn, third], 'orders')).toEqual({ table: third, others: [torn] });
+  expect(newestHeld([torn, third], 'orders')).toEqual({ table: third, others: [torn] });
 });

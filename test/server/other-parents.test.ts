@@ -292,6 +292,10 @@ onServers('another parent on $name', (server, on) => {
     test('is undone with all keys by one UNDROP, and so is that', async () => {
       const before = await loaded();
       const loadedNow = await shown();
+      await using client = await connect(proxy, { database: schema.name });
+      const explained = await client.rows('EXPLAIN UNDROP TABLE part, item, maker SWAP');
+      const notes = new Set(explained.map((row) => row['Notes']));
+      expect([...notes]).toEqual(['the live table of that name is held instead']);
       expect([await swapped('part, item, maker'), await shown()]).toEqual([[], before]);
       expect([await swapped('maker, item, part'), await shown()]).toEqual([[], loadedNow]);
     });

@@ -61,7 +61,8 @@ export async function explainUndrop(
   const { account } = format.facts;
   const rows = await inQueue(pool, `read ${account}`, async () => {
     const explained: Explained[] = [];
-    for (const table of wanted) explained.push(await explain(pool, table, { swap, keys }));
+    const beside = new Set(wanted.map(({ to }) => writtenName(to)));
+    for (const table of wanted) explained.push(await explain(pool, table, { swap, keys, beside }));
     return explained;
   });
   return answerRows(printResultSet(COLUMNS, rows), { ...format, note: null }, options);
@@ -70,7 +71,7 @@ export async function explainUndrop(
 async function explain(
   pool: ServicePool,
   { name, held, to }: ExplainedTable,
-  how: { readonly swap: boolean; readonly keys: boolean },
+  how: { readonly swap: boolean; readonly keys: boolean; readonly beside: ReadonlySet<string> },
 ): Promise<Explained> {
   const target = writtenName(name);
   if (held === null) {
@@ -85,7 +86,9 @@ async function explain(
     ...(isThere ? [] : [`refused: there is no schema ${to.schema}`]),
     ...(isTaken && how.swap ? ['the live table of that name is held instead'] : []),
     ...(isTaken && !how.swap ? ['refused: a table has that name; SWAP, or TO another name'] : []),
-    ...(row === undefined ? [] : await keyNotes(pool, { row, held, to, anyParent: how.keys })),
+    ...(row === undefined
+      ? []
+      : await keyNotes(pool, { row, held, to, anyParent: how.keys }, how.beside)),
   ];
   return {
     ...{ held, becomes: writtenName(to), keys: keysOut.length, triggers: triggers.length },
@@ -108,10 +111,14 @@ interface KeyedDrop {
   readonly anyParent: boolean;
 }
 
-/** Notes on foreign keys that don't come back, or that rows break. */
+/**
+ * Notes on foreign keys that don't come back, or that rows break. `beside`: the names of all that
+ * come back; a key to one of them leads to that.
+ */
 async function keyNotes(
   pool: ServicePool,
   { row, held, to, anyParent }: KeyedDrop,
+  beside: ReadonlySet<string>,
 ): Promise<readonly string[]> {
   const { id, detached } = row;
   if (detached === null || detached.keysOut.length === 0) return [];
@@ -123,6 +130,7 @@ async function keyNotes(
   const notes: string[] = [];
   for (const { key, isParentMissing, isAwaiting, oldParent } of places) {
     const parent = writtenName({ schema: key.parentSchema, table: key.parentTable });
+    if (parent !== writtenName(to) && beside.has(parent)) continue;
     if (isParentMissing) {
       notes.push(`${key.name} refers to ${parent}, which is missing`);
       continue;

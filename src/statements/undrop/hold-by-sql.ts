@@ -15,8 +15,8 @@ import { formatBytes, formatCount } from '../../printer.js';
 import {
   type ChosenHeld,
   changeHold,
-  chooseHeld,
   type HoldChange,
+  newestHeld,
   notChanged,
 } from '../../restore/change-hold.js';
 import {
@@ -135,7 +135,7 @@ async function findOwn(
     if (said instanceof UndropError) throw said;
     if (said !== null) return answeredWith(said);
     const all = await findAll({ names: [target.name] }, asker, options);
-    return { held: chooseHeld(all.filter(isInHold), writtenName(target.name)) };
+    return { held: newestHeld(all.filter(isInHold), writtenName(target.name)) };
   }
   const digits = idDigits(target.id);
   if (!isIdPrefix(digits)) throw noSuchHeld(target.id);
@@ -143,7 +143,7 @@ async function findOwn(
   if ('errno' in found) return answeredWith(found);
   const seen = found.seen.filter(isInHold);
   if (seen.length > 1) throw ambiguous(target.id, seen);
-  const held = chooseHeld(seen, target.id);
+  const held = newestHeld(seen, target.id);
   const said = await askToDropName(held.table.origin, asked);
   if (said instanceof UndropError) throw said;
   return said === null ? { held } : answeredWith(said);
