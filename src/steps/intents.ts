@@ -30,7 +30,7 @@ import { resolveEnded } from '../recovery/resolve-intents.js';
 import { finishRestore } from '../restore/make-whole.js';
 import { commentTags } from '../sql/comment-tags.js';
 import { FORGET_TRIES, OUTCOME_PAUSES_MS, pauseBefore } from '../tries.js';
-import type { DropOptions } from './drop-options.js';
+import { accountIn, type DropOptions } from './drop-options.js';
 import { hasForeignKeys, whyNotHeld } from './inspect-names.js';
 import { type ServiceNames, serviceNames } from './names/client-names.js';
 import { rootCause } from './refusals/refusals.js';
@@ -56,11 +56,6 @@ const CHECK_EVERY_MS = 100;
 
 function notRecorded(intentError: UndropError): RecordedIntent {
   return { intent: null, intentError, rulings: [] };
-}
-
-/** A user is the account of that name, but for anonymous accounts, which only the facts show. */
-function accountIn({ user, account = `${user}@` }: Pick<Dropper, 'user' | 'account'>): string {
-  return account;
 }
 
 /** The user that drops; `account` if it is known already. */

@@ -83,7 +83,8 @@ export class Web {
   async #answer(request: http.IncomingMessage): Promise<PageAnswer> {
     const { gate } = this.#options;
     const method = request.method === 'HEAD' ? 'GET' : (request.method ?? 'GET');
-    const { path } = readUrl(request.url ?? '/');
+    const url = readUrl(request.url ?? '/');
+    const { path } = url;
     const foreign = gate.whyForeign(request);
     if (foreign !== null) {
       const [name, expected] = foreign;
@@ -104,15 +105,18 @@ export class Web {
     }
     this.#open++;
     try {
-      return await this.#answerWhole(request, form);
+      return await this.#answerWhole(request, form, url);
     } finally {
       this.#open--;
     }
   }
 
-  async #answerWhole(request: http.IncomingMessage, form: Form | null): Promise<PageAnswer> {
+  async #answerWhole(
+    request: http.IncomingMessage,
+    form: Form | null,
+    { path, query }: ReturnType<typeof readUrl>,
+  ): Promise<PageAnswer> {
     const { people } = this.#options;
-    const { path, query } = readUrl(request.url ?? '/');
     if (path[0] === 'sign-in' && path.length === 1) {
       return form === null
         ? this.#signInForm(query.get('next'), null)

@@ -119,7 +119,7 @@ export class PreparedDrops {
   }
 
   #forgetOldest(): void {
-    const [key] = [...this.#byId.keys(), ...this.#byName.keys()];
+    const [key] = (this.#byId.size > 0 ? this.#byId : this.#byName).keys();
     assert(key !== undefined, 'what keeps bytes has a statement');
     this.forget(key);
   }

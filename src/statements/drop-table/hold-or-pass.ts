@@ -15,7 +15,7 @@ import { isInsistence } from '../../policy/rules.js';
 import { crossCheck } from '../../sql/cross-check.js';
 import { clientCharsetOf } from '../../sql/lex/client-charset.js';
 import type { DropTableStatement } from '../../sql/verdict.js';
-import type { SessionGuess } from '../../steps/drop-options.js';
+import { accountIn, type SessionGuess } from '../../steps/drop-options.js';
 import { refusalOfDestroying, refusalOfRecycled } from '../../steps/inspect-names.js';
 import { serviceNames } from '../../steps/names/client-names.js';
 import { loggedText, notUnderstood, rootCause } from '../../steps/refusals/refusals.js';
@@ -89,7 +89,7 @@ function mayBePassed(
   if (statement.isDoubtful || !rules.some(({ action }) => action.do === 'native')) return false;
   const names = serviceNames({ statement }, guess);
   if ('error' in names) return false;
-  const account = guess.account ?? `${guess.user}@`;
+  const account = accountIn(guess);
   return names.tables.every((name) =>
     mayBeNative(rules, { ...name, account }, { foldsCase: true }),
   );

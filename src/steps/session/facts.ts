@@ -105,6 +105,7 @@ export function readFacts(result: Result): UserFacts | ErrPacket {
   const [serverIdentity = '', bearer = '', checked, results = '', hint = ''] = values.slice(5);
   const [addsIfExists, tracked = '', waitS, account = bearer] = values.slice(10);
   if (isWide(results)) return notReadIn(results);
+  const user = accountNameOf(bearer);
   // In the server's own UTF-8; MySQL 5.6 reads no further than a NUL in it, so such a name stays.
   const schema = row[0]?.toString('utf8') ?? null;
   // Each way there is refused; a session that got there in an unknown way drops nothing.
@@ -116,8 +117,8 @@ export function readFacts(result: Result): UserFacts | ErrPacket {
     resultsCharset: results,
     serverIdentity,
     // After COM_CHANGE_USER it differs from the one that logged in.
-    user: accountNameOf(bearer),
-    account: `${accountNameOf(account)}${bearer.slice(accountNameOf(bearer).length)}`,
+    user,
+    account: `${accountNameOf(account)}${bearer.slice(user.length)}`,
     logged: logged !== '0',
     checksForeignKeys: checked !== '0',
     gtidNext: ['', 'AUTOMATIC', 'ANONYMOUS'].includes(gtidNext) ? null : gtidNext,
