@@ -71,6 +71,8 @@ onServers('attacks on the console on $name', (server, on) => {
           const text = Buffer.concat(chunks).toString();
           resolve({ status: response.statusCode ?? 0, headers: response.headers, text });
         });
+        // Whoever still sends a body that is too long may lose the end of the answer.
+        response.once('close', () => reject(new Error('the answer was cut off')));
       });
       request.on('error', reject);
       request.end(body);
