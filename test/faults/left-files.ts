@@ -12,6 +12,26 @@ export async function renameLeftFile(
   dataFolder: string,
   schemas: readonly string[],
 ): Promise<boolean> {
+  let odd = await findOdd(connection, dataFolder, schemas);
+  // A proxy may move a table while its folders are read one after the other.
+  for (let before = ''; JSON.stringify(odd) !== before; ) {
+    before = JSON.stringify(odd);
+    odd = await findOdd(connection, dataFolder, schemas);
+  }
+  const { to, from } = odd;
+  const [newName] = to;
+  const [oldName] = from;
+  if (newName === undefined && oldName === undefined) return false;
+  if (newName === undefined || oldName === undefined || to.length + from.length > 2) {
+    throw new Error(`expected one table without a file, found ${to} and the files ${from}`);
+  }
+  await rename(join(dataFolder, `${oldName}.frm`), join(dataFolder, `${newName}.frm`));
+  await connection.query('FLUSH TABLES');
+  return true;
+}
+
+/** Tables of the engine without a file, and files without a table. */
+async function findOdd(connection: Connection, dataFolder: string, schemas: readonly string[]) {
   const [rows] = await connection.query<RowDataPacket[]>(
     'SELECT NAME AS name FROM information_schema.INNODB_SYS_TABLES',
   );
@@ -28,17 +48,10 @@ export async function renameLeftFile(
   // What an ALTER TABLE was about to make is nobody's.
   const isMeant = (name: string) =>
     schemas.includes(name.split('/')[0] ?? '') && !name.includes('/#sql');
-  const to = inEngine.filter((name) => isMeant(name) && !inFiles.includes(name));
-  const from = inFiles.filter((name) => isMeant(name) && !inEngine.includes(name));
-  const [newName] = to;
-  const [oldName] = from;
-  if (newName === undefined && oldName === undefined) return false;
-  if (newName === undefined || oldName === undefined || to.length + from.length > 2) {
-    throw new Error(`expected one table without a file, found ${to} and the files ${from}`);
-  }
-  await rename(join(dataFolder, `${oldName}.frm`), join(dataFolder, `${newName}.frm`));
-  await connection.query('FLUSH TABLES');
-  return true;
+  return {
+    to: inEngine.filter((name) => isMeant(name) && !inFiles.includes(name)),
+    from: inFiles.filter((name) => isMeant(name) && !inEngine.includes(name)),
+  };
 }
 
 async function isView(connection: Connection, schema: string, table: string): Promise<boolean> {
