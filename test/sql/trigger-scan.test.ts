@@ -8,7 +8,7 @@ import { rounds } from '../support/sample.js';
 
 /** Blanks and comments, and a word that only undrop's statements begin with. */
 const OWN = new RegExp(
-  '^(?:[\\0-\\x20]|/\\*(?!!)[^]*?\\*/|(?:#|--)[^\\n]*\\n)*' +
+  '^(?:[\\0-\\x20]|/\\*(?!!)(?:[^*]|\\*(?!/))*\\*/|(?:#|--)[^\\n]*\\n)*' +
     '(?:undrop|flashback|recover|hold|purge|explain|show[^]*(?:recyclebin|dropped))',
   'i',
 );
