@@ -311,7 +311,7 @@ export function formatSchemaReport(report: SchemaReport): string {
     const names = missing.map(({ kind, name }) => `${kind} ${name}`).join(', ');
     lines.push(`Not created, because their texts name ${schema}: ${names}.`);
   }
-  if (missing.some(({ problem }) => /denied|privilege/i.test(problem ?? ''))) lines.push(GRANT);
+  if (isDenied(report)) lines.push(`${MAKES_PARTS}.`);
   if (missing.some(({ statement }) => statement !== null)) lines.push(`${WHERE} '${id}';`);
   return [...lines.map(printable), ...formatOthers(report), ''].join('\n');
 }
@@ -381,7 +381,11 @@ export function formatSchemaPreview(preview: SchemaPreview): string {
   ].join('\n');
 }
 
-const GRANT =
-  'Grant the service account what is missing (`undrop doctor`), and run the same command again to restore the rest.';
+/** Some are missing because the service account, or the user who asked, may not create them. */
+export function isDenied({ parts }: Pick<SchemaReport, 'parts'>): boolean {
+  return parts.some(({ problem }) => /denied|privilege/i.test(problem ?? ''));
+}
+
+export const MAKES_PARTS = `USE the schema, and UNDROP DATABASE adds them: ${WHO}`;
 const WHERE =
   'Their statements are printed by: SELECT restore_script FROM _undrop.ledger WHERE id =';

@@ -47,7 +47,13 @@ describe('the end of a restore', () => {
     problems: [],
     triggersLeft: [],
   } as const;
-  const view = { kind: 'VIEW', name: 'v\u001b', statement: 'CREATE VIEW v', problem: null };
+  const view = {
+    kind: 'VIEW',
+    name: 'v\u001b',
+    statement: 'CREATE VIEW v',
+    problem: null,
+    isMissing: false,
+  };
 
   test('is a line if all is back', () => {
     expect(formatSchemaReport({ ...report, tables: [table], parts: [view] })).toBe(
@@ -63,7 +69,7 @@ describe('the end of a restore', () => {
       'Restored in part shop (dropped 2026-11-24 20:00:00 UTC by app): 0 of 1 tables, 0 of 1 views and programs.',
       'Table orders was not restored: shop.orders exists',
       'VIEW v?: Access denied; you need SUPER',
-      'Grant the service account what is missing (`undrop doctor`), and run the same command again to restore the rest.',
+      'USE the schema, and UNDROP DATABASE adds them: through undrop, by a user who may create them; with the tier full (`undrop init --tier full`) undrop does.',
       "Their statements are printed by: SELECT restore_script FROM _undrop.ledger WHERE id = '01';",
       '',
     ]);

@@ -270,7 +270,7 @@ function partsLeft(
   const names = tables.flatMap(({ triggersLeft }) => triggersLeft);
   const triggers = names.map((name) => ({ kind: 'TRIGGER', name, statement: null }));
   const problem = `not created in another schema, because its text may name ${schema}`;
-  return [...parts, ...triggers].map((part) => ({ ...part, problem }));
+  return [...parts, ...triggers].map((part) => ({ ...part, problem, isMissing: false }));
 }
 
 /** The plan in words, before it begins. */

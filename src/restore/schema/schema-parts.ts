@@ -97,12 +97,7 @@ export async function showPart(
  * use.
  */
 async function mayCreateRoutines(pool: ServicePool, schema: string, id: string): Promise<boolean> {
-  const none = ident(schema, `_undrop_none_${id}`);
-  const probes = [
-    sql`ALTER PROCEDURE ${note('part', id)} ${none} COMMENT ''`,
-    sql`CALL ${note('part', id)} ${none}()`,
-  ];
-  for (const probe of probes) {
+  for (const probe of probesOf(schema, id)) {
     const isAllowed = await pool.run(probe).then(
       () => true,
       (error: unknown) => {
@@ -116,16 +111,19 @@ async function mayCreateRoutines(pool: ServicePool, schema: string, id: string):
   return true;
 }
 
-/** Rejects with the server's error, or UNDROP_BAD_NAME if its charset lacks a character of it. */
-async function createPart(
-  pool: ServicePool,
-  schema: string,
-  { part, logged }: { readonly part: SchemaPart; readonly logged: boolean },
-): Promise<void> {
-  const { kind, statement, sqlMode = '', characterSetClient = 'utf8mb4' } = part;
-  const { collationConnection, timeZone } = part;
-  assert(statement !== null, 'its definition was recorded');
-  const last = await inCharset(pool, statement, characterSetClient);
+/** Statements that fail with `ER_SP_DOES_NOT_EXIST` for an account with these privileges. */
+export function probesOf(schema: string, id: string): readonly SQLQuery[] {
+  const none = ident(schema, `_undrop_none_${id}`);
+  return [
+    sql`ALTER PROCEDURE ${note('part', id)} ${none} COMMENT ''`,
+    sql`CALL ${note('part', id)} ${none}()`,
+  ];
+}
+
+/** The settings of its creation, in a single statement. */
+export function partSettings(part: SchemaPart): SQLQuery {
+  const { kind, sqlMode = '', characterSetClient = 'utf8mb4', timeZone } = part;
+  const { collationConnection } = part;
   const sets = [
     sql`character_set_client = ${characterSetClient}`,
     ...(collationConnection === undefined
@@ -135,8 +133,43 @@ async function createPart(
     // Older versions did not record it; most servers have one zone for all.
     ...(kind === 'EVENT' ? [sql`time_zone = ${timeZone ?? sql`@@GLOBAL.time_zone`}`] : []),
   ];
-  const set = sql`SET ${note('part')} ${sql.join(sets, ', ')}`;
-  await runWithTimeout(pool, [sql`USE ${ident(schema)}`, set], { logged, last });
+  return sql`SET ${note('part')} ${sql.join(sets, ', ')}`;
+}
+
+/** `CREATE DEFINER=… PROCEDURE `, and the name after it, if it has no schema. */
+const QUOTED = '(?:`(?:[^`]|``)*`|"(?:[^"]|"")*"|\'(?:[^\']|\'\')*\')';
+const NAMED_PART = new RegExp(
+  `^(CREATE (?:ALGORITHM ?= ?\\w+ )?(?:DEFINER ?= ?${QUOTED}(?:@${QUOTED})? )?(?:SQL SECURITY \\w+ )?(?:AGGREGATE )?(?:VIEW|PROCEDURE|FUNCTION|EVENT|PACKAGE BODY|PACKAGE) (?:IF NOT EXISTS )?)(${QUOTED}|\\w+)(\\.?)`,
+  'i',
+);
+
+/**
+ * Its statement for a session with another default schema, or none. Null if its name isn't found in
+ * the text.
+ */
+export function qualifiedPart(
+  schema: string,
+  { name, statement }: Pick<SchemaPart, 'name' | 'statement'>,
+): string | null {
+  const [, before = '', quoted = '', dot = ''] = NAMED_PART.exec(statement ?? '') ?? [];
+  if (statement === null || quoted === '') return null;
+  if (dot !== '') return statement;
+  const isName = [quoteIdentifier(name), `"${name.replaceAll('"', '""')}"`, name].includes(quoted);
+  if (!isName) return null;
+  return `${before}${quoteIdentifier(schema)}.${statement.slice(before.length)}`;
+}
+
+/** Rejects with the server's error, or UNDROP_BAD_NAME if its charset lacks a character of it. */
+async function createPart(
+  pool: ServicePool,
+  schema: string,
+  { part, logged }: { readonly part: SchemaPart; readonly logged: boolean },
+): Promise<void> {
+  const { statement, characterSetClient = 'utf8mb4' } = part;
+  assert(statement !== null, 'its definition was recorded');
+  const last = await inCharset(pool, statement, characterSetClient);
+  const before = [sql`USE ${ident(schema)}`, partSettings(part)];
+  await runWithTimeout(pool, before, { logged, last });
 }
 
 /** Whether the present part differs from the recorded one. */
@@ -153,6 +186,8 @@ function differs(part: SchemaPart, now: Omit<SchemaPart, 'name' | 'kind'>): bool
 export interface RestoredPart extends Pick<SchemaPart, 'kind' | 'name' | 'statement'> {
   /** Why it is missing or differs; null: it doesn't. */
   readonly problem: string | null;
+  /** It is not there, and its statement is known. */
+  readonly isMissing: boolean;
 }
 
 interface SchemaParts {
@@ -169,9 +204,9 @@ export async function restoreParts(
   schema: string,
   { id, parts, logged }: SchemaParts,
 ): Promise<readonly RestoredPart[]> {
-  const there = new Set((await listParts(pool, schema)).map(keyOf));
+  const there = new Set((await listParts(pool, schema)).map(partKey));
   const problems = new Map<SchemaPart, string>();
-  let left = inOrder(parts).filter((part) => part.statement !== null && !there.has(keyOf(part)));
+  let left = inOrder(parts).filter((part) => part.statement !== null && !there.has(partKey(part)));
   if (left.some(isRoutine) && !(await mayCreateRoutines(pool, schema, id))) {
     for (const part of left.filter(isRoutine)) problems.set(part, NO_RIGHTS);
     left = left.filter((part) => !isRoutine(part));
@@ -192,13 +227,14 @@ export async function restoreParts(
   const reports: RestoredPart[] = [];
   for (const part of inOrder(parts)) {
     const { kind, name, statement } = part;
-    const problem = problems.get(part) ?? (await difference(pool, schema, { part, there }));
-    reports.push({ kind, name, statement, problem });
+    const refusal = problems.get(part) ?? null;
+    const problem = refusal ?? (await difference(pool, schema, { part, there }));
+    reports.push({ kind, name, statement, problem, isMissing: refusal !== null });
   }
   return reports;
 }
 
-function isRoutine({ kind }: SchemaPart): boolean {
+export function isRoutine({ kind }: PartName): boolean {
   return kind !== 'VIEW' && kind !== 'EVENT';
 }
 
@@ -206,7 +242,7 @@ const NO_RIGHTS =
   'the service account lacks ALTER ROUTINE or EXECUTE, and the server would grant them to it; `undrop init` prints the GRANT';
 
 /** Names of some kinds differ in case only, as those of views do. */
-function keyOf({ kind, name }: Pick<SchemaPart, 'kind' | 'name'>): string {
+export function partKey({ kind, name }: PartName): string {
   return `${kind} ${name}`;
 }
 
@@ -230,7 +266,7 @@ async function difference(
   schema: string,
   { part, there }: { readonly part: SchemaPart; readonly there: ReadonlySet<string> },
 ): Promise<string | null> {
-  const wasThere = there.has(keyOf(part));
+  const wasThere = there.has(partKey(part));
   const now = await showPart(pool, schema, part);
   if (part.statement === null) {
     return wasThere

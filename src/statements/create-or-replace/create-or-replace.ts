@@ -12,7 +12,7 @@
 import { assert } from '../../assert.js';
 import { UndropError } from '../../errors.js';
 import { inspectNames, syntaxError } from '../../steps/inspect-names.js';
-import { makeTriggers } from '../../steps/make-triggers.js';
+import { makeDefinitions } from '../../steps/make-definitions.js';
 import { qualify, serviceNames } from '../../steps/names/client-names.js';
 import { notDone, notUnderstood } from '../../steps/refusals/refusals.js';
 import {
@@ -196,7 +196,7 @@ async function makeMissing(
   const drop = { groupId: request.groupId, facts };
   const triggers = await port.triggersToMake(drop);
   if (triggers.length === 0) return;
-  await makeTriggers(world, triggers, facts);
+  await makeDefinitions(world, triggers, facts);
   const said = decodeErr(failed.payload);
   await raise(world, request, { ...said, message: said.message.toString() });
 }

@@ -12,15 +12,15 @@ import { isFateUnknown } from '../../restore/plan-restore.js';
 import { restore } from '../../restore/restore.js';
 import { isServiceError } from '../../service/errors.js';
 import type { ServicePool } from '../../service/pool/pools.js';
-import type { TriggerToMake } from '../../steps/make-triggers.js';
+import { triggersOfDrop } from '../../steps/definitions-to-make.js';
+import type { DefinitionToMake } from '../../steps/make-definitions.js';
 import { rootCause } from '../../steps/refusals/refusals.js';
-import { triggersOfDrop } from '../../steps/triggers-to-make.js';
 import { REPLACE_PAUSE_MS } from '../../tries.js';
 
 export interface PutBackPort {
   pause(): Promise<void>;
   /** Triggers of a table that was put back that the service account may not make. */
-  triggersToMake(drop: Dropped): Promise<readonly TriggerToMake[]>;
+  triggersToMake(drop: Dropped): Promise<readonly DefinitionToMake[]>;
   /**
    * False: it stays held, because another table has its name or the server refuses. Rejects with
    * UNDROP_FATE_UNKNOWN. `tables`: the start of a sentence.

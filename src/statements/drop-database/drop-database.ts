@@ -12,7 +12,7 @@
 import { UndropError } from '../../errors.js';
 import { barrierTableName } from '../../names/names.js';
 import { isServiceError } from '../../service/errors.js';
-import { makeTriggers } from '../../steps/make-triggers.js';
+import { makeDefinitions } from '../../steps/make-definitions.js';
 import { rootCause } from '../../steps/refusals/refusals.js';
 import { cleanSql, signalSql, waitForLockSql } from '../../steps/session/user-session.js';
 import {
@@ -147,7 +147,7 @@ async function dropAsOwner(drop: Drop): Promise<SchemaAnswer | Gone> {
   if (end?.kind === 'answer' && end.isDropped === true) return end;
   const why = await port.renameBack(row);
   if (why !== null) throw new UndropError('UNDROP_SCHEMA_IN_BETWEEN', { schema, why }, failure);
-  await makeTriggers(world, await port.triggersToMake(), request.facts);
+  await makeDefinitions(world, await port.triggersToMake(), request.facts);
   if (end === null) throw failure;
   return end;
 }

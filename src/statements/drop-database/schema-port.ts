@@ -28,13 +28,13 @@ import { putSchemaBack } from '../../recovery/recover-drop-database.js';
 import { isServiceError, type ServerError, unlessRefused } from '../../service/errors.js';
 import type { ServiceConnection, ServicePool } from '../../service/pool/pools.js';
 import { readServerFacts } from '../../service/server-facts.js';
+import { triggersOfDrop } from '../../steps/definitions-to-make.js';
 import type { DropOptions } from '../../steps/drop-options.js';
 import { isSameServer } from '../../steps/inspect-names.js';
 import { newId, retryUntilWritten } from '../../steps/intents.js';
-import type { TriggerToMake } from '../../steps/make-triggers.js';
+import type { DefinitionToMake } from '../../steps/make-definitions.js';
 import { rootCause } from '../../steps/refusals/refusals.js';
 import type { ServerWorld } from '../../steps/run.js';
-import { triggersOfDrop } from '../../steps/triggers-to-make.js';
 import type { HeldTable } from '../../steps/world.js';
 import { LATE_MS } from '../../tries.js';
 import { ER_BAD_DB_ERROR } from '../../wire/server-errors.js';
@@ -217,7 +217,7 @@ export class SchemaServer {
   }
 
   /** Triggers of restored tables that the account may not create. */
-  triggersToMake(): Promise<readonly TriggerToMake[]> {
+  triggersToMake(): Promise<readonly DefinitionToMake[]> {
     return triggersOfDrop(this.#options.pool, this.#request);
   }
 

@@ -8,11 +8,17 @@ import type { AuditEvent } from '../../audit.js';
 import { systemClock } from '../../clock.js';
 import { UndropError } from '../../errors.js';
 import { writtenName } from '../../names/names.js';
-import { formatOthers, formatProblems, formatRestoredSchema } from '../../restore/print-report.js';
+import {
+  formatOthers,
+  formatProblems,
+  formatRestoredSchema,
+  isDenied,
+  MAKES_PARTS,
+} from '../../restore/print-report.js';
 import { restoreSchema, type SchemaReport } from '../../restore/schema/restore-schema.js';
+import { definitionsOfSchema } from '../../steps/definitions-to-make.js';
 import { newId } from '../../steps/intents.js';
-import { makeTriggers } from '../../steps/make-triggers.js';
-import { triggersOfDrop } from '../../steps/triggers-to-make.js';
+import { makeDefinitions } from '../../steps/make-definitions.js';
 import { withRestoredInfo } from '../../steps/undo-note.js';
 import type { UserFacts } from '../../steps/world.js';
 import { pauseBefore, SCHEMA_DROP_END } from '../../tries.js';
@@ -46,9 +52,13 @@ export async function undropDatabase(
       const what = { id, dropId: report.groupId, schema: report.schema, table };
       return { event: 'restored', ...who, ...what, restoredAs: writtenName({ schema: as, table }) };
     });
-  // The same call continues with the parts that were left out, after this user has created the
-  // triggers.
-  const end = (await makeTriggersOf(report, facts, options)) ? await bringBack() : report;
+  let end = report;
+  // The same call continues with the parts that were left out, after this user has created some. A
+  // CREATE that the server accepts may create nothing: an event whose time has passed.
+  for (let before = Infinity; before > formatProblems(end).length; ) {
+    before = formatProblems(end).length;
+    if (await makeMissing(end, facts, options)) end = await bringBack();
+  }
   const left = end.tables.filter(({ outcome }) => outcome === 'left');
   if (left.length > 0)
     return { ...(await answerRefused(partly(end, left), options)), changes: restored };
@@ -58,15 +68,15 @@ export async function undropDatabase(
   return { ...ok, payload: told, changes: restored };
 }
 
-/** Creates triggers that only this user may create. True: some were created. */
-async function makeTriggersOf(
-  { groupId, isComplete }: SchemaReport,
+/** Creates what only this user may create. True: something was created. */
+async function makeMissing(
+  report: SchemaReport,
   facts: UserFacts,
   options: InterceptOptions,
 ): Promise<boolean> {
-  if (isComplete) return false;
-  const triggers = await triggersOfDrop(options.service.pool, { groupId, facts });
-  return makeTriggers(options.userSession, triggers, facts);
+  if (report.isComplete) return false;
+  const definitions = await definitionsOfSchema(options.service.pool, report, facts);
+  return makeDefinitions(options.userSession, definitions, facts, report.schema);
 }
 
 /**
@@ -96,6 +106,7 @@ function schemaNote(report: SchemaReport): string | null {
   const { restoredAs, wasBack, others, singles } = report;
   const notes = [
     ...formatProblems(report).map((problem) => problem.replace(/\.?$/, '.')),
+    ...(isDenied(report) ? [`${MAKES_PARTS}.`] : []),
     ...(wasBack && others.length + singles > 0 ? [`${restoredAs} is restored already.`] : []),
     ...formatOthers(report),
   ];

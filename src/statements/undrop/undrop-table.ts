@@ -43,10 +43,10 @@ import {
 import { swap as swapWithLive } from '../../restore/swap.js';
 import { tolerantly } from '../../service/errors.js';
 import { quoteIdentifier } from '../../service/sql.js';
+import { triggersToMake } from '../../steps/definitions-to-make.js';
 import { newId } from '../../steps/intents.js';
-import { makeTriggers } from '../../steps/make-triggers.js';
+import { makeDefinitions } from '../../steps/make-definitions.js';
 import { accountNameOf } from '../../steps/session/facts.js';
-import { triggersToMake } from '../../steps/triggers-to-make.js';
 import { withRestoredInfo, writtenPlainly } from '../../steps/undo-note.js';
 import type { UserFacts } from '../../steps/world.js';
 import {
@@ -310,7 +310,7 @@ async function withTriggers(
   const [row] = await findRows(pool, { by: 'id', prefix: report.id });
   if (row === undefined) return report;
   const triggers = await triggersToMake(pool, [row], facts);
-  if (!(await makeTriggers(options.userSession, triggers, facts))) return report;
+  if (!(await makeDefinitions(options.userSession, triggers, facts))) return report;
   const how = { id: row.id, logged: row.sqlLogBin };
   const { foreignKeys: _same, ...now } = await makeWhole(pool, how, report.restoredAs);
   return { ...report, ...now };
