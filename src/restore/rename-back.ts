@@ -227,6 +227,14 @@ export async function isRestored(
   }
 }
 
+/** Whether two rows may be of one table, but for its keys, CHECKs, triggers and rows. */
+export function isSameDefinition(one: LedgerRow, other: LedgerRow): boolean {
+  if (one.definition === null || other.definition === null) return false;
+  const checks = [...one.detached.checks, ...other.detached.checks];
+  const off = new Set(checks.map(({ clause }) => `  ${clause}`));
+  return comparable(one.definition, off) === comparable(other.definition, off);
+}
+
 /**
  * A table that is restored by hand may lack its foreign keys, and the CHECKs `off`; with keys the
  * server reorders their indexes, and names them after the keys. The names that MySQL gives to

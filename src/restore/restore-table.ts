@@ -22,6 +22,7 @@ import type { ServicePool } from '../service/pool/pools.js';
 import { runWithin } from '../service/pool/statement-timeout.js';
 import { ident, note, numberOf, sql } from '../service/sql.js';
 import { type DroppedTable, type ListedTable, listWanted } from './held-tables.js';
+import { takeLeftOver } from './left-over.js';
 import { addWaitingKeys, makeWhole, type ReattachReport } from './make-whole.js';
 import {
   explainRefusal,
@@ -125,6 +126,7 @@ async function renameAndRecord(
 ): Promise<boolean | null> {
   await assertPlaced(pool, { table, to });
   const { id, holdSchema, holdName, logged } = table;
+  await takeLeftOver(pool, id);
   const takeBack = await markRestoring(pool, id, { to, owner });
   const what = { id, holdSchema, to };
   try {

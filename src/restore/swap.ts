@@ -29,6 +29,7 @@ import { commentTags } from '../sql/comment-tags.js';
 import { ABSENT_TO_RENAME } from '../wire/server-errors.js';
 import { findDropped } from './find-dropped.js';
 import type { ListedTable } from './held-tables.js';
+import { takeLeftOver } from './left-over.js';
 import { planRestore } from './plan-restore.js';
 import { explainRename } from './rename-back.js';
 import { findBegun, readBegun } from './restore.js';
@@ -164,6 +165,7 @@ async function renameBoth(
 ): Promise<void> {
   const { table, live, holdName, owner } = what;
   const { schema, table: name } = live;
+  await takeLeftOver(pool, table.id);
   const takeBack = await markRestoring(pool, table.id, { to: { schema, table: name }, owner });
   const own = ident(schema, name);
   const rename = sql`RENAME ${note('swap', live.id)} TABLE ${own} TO ${ident(schema, holdName)},

@@ -122,6 +122,66 @@ onServers('what empties a table on $name', (server, on) => {
     ]);
   });
 
+  /** The keys and triggers of a table. */
+  async function boundBy(table: string): Promise<readonly string[]> {
+    const keys = await root.column(
+      `SELECT CONSTRAINT_NAME FROM information_schema.REFERENTIAL_CONSTRAINTS
+       WHERE CONSTRAINT_SCHEMA = '${schema}' AND TABLE_NAME = '${table}'`,
+    );
+    const triggers = await root.column(`SHOW TRIGGERS LIKE '${table}'`);
+    return [...keys, ...triggers].map(String);
+  }
+
+  test('of a child that is dropped before its keys are added: UNDROP adds them', async () => {
+    await makeFamily('raced');
+    await using other = await RawClient.open(proxy, { schema });
+    const isAdding = (text: string) =>
+      text.includes('`raced_ch`') && text.includes('ADD CONSTRAINT');
+    let dropped: readonly string[] = [];
+    const answers = await saidThrough(async (text, moment) => {
+      if (dropped.length > 0 || moment !== 'before statement' || !isAdding(text)) return;
+      dropped = said(await other.query('DROP TABLE raced_ch'));
+    }, 'TRUNCATE raced_ch');
+    expect([answers, dropped]).toEqual([['ok'], ['ok']]);
+    await intentsSettled(root, [schema]);
+    expect(said(await other.query('UNDROP TABLE raced_ch'))).toEqual(['ok']);
+    expect(await boundBy('raced_ch')).toEqual([`${schema}_raced`]);
+    expect(await parentOf('raced_ch')).toEqual([`${schema}.raced_par`]);
+    await other.quit();
+  });
+
+  test.each(['UNDROP TABLE', 'UNDROP TABLE … SWAP'])(
+    'a drop beside the second half of %s: the next one adds what is left',
+    async (form) => {
+      const isSwap = form.endsWith('SWAP');
+      const name = isSwap ? 'swapped' : 'returned';
+      await makeFamily(name);
+      const [child, trigger] = [`${name}_ch`, `${name}_tr`];
+      await root.query(
+        `CREATE TRIGGER ${trigger} BEFORE INSERT ON ${child} FOR EACH ROW SET @x = 1`,
+      );
+      await using other = await RawClient.open(proxy, { schema });
+      expect(said(await other.query(`DROP TABLE ${child}`))).toEqual(['ok']);
+      await intentsSettled(root, [schema]);
+      if (isSwap) await root.query(`CREATE TABLE ${child} (other INT)`);
+      const isAdding = (text: string) =>
+        text.includes(`\`${child}\``) && text.includes('ADD CONSTRAINT');
+      let dropped: readonly string[] = [];
+      const [answer] = await saidThrough(
+        async (text, moment) => {
+          if (dropped.length > 0 || moment !== 'before statement' || !isAdding(text)) return;
+          dropped = said(await other.query(`DROP TABLE ${child}`));
+        },
+        `UNDROP TABLE ${child}${isSwap ? ' SWAP' : ''}`,
+      );
+      expect([answer, dropped]).toEqual(['ok', ['ok']]);
+      await intentsSettled(root, [schema]);
+      expect(said(await other.query(`UNDROP TABLE ${child}`))).toEqual(['ok']);
+      expect(await boundBy(child)).toEqual([`${schema}_${name}`, trigger]);
+      await other.quit();
+    },
+  );
+
   test('of a child while a held table has a key of its name: done once that is off', async () => {
     await makeFamily('taken');
     const id = newHoldId(Date.now(), randomBytes);

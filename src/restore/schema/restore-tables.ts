@@ -14,13 +14,14 @@ import type { LedgerRow } from '../../ledger/entry.js';
 import { findRows } from '../../ledger/read.js';
 import { markTablesRestoring, recordTablesRestored } from '../../ledger/schema-restores.js';
 import { recordState } from '../../ledger/write.js';
-import { inBatches, isRecycleSchema, writtenName } from '../../names/names.js';
+import { foldName, inBatches, isRecycleSchema, writtenName } from '../../names/names.js';
 import { isServerError, tolerantly } from '../../service/errors.js';
 import { type HoldTable, mapHoldTables } from '../../service/hold-tables.js';
 import type { ServicePool } from '../../service/pool/pools.js';
 import { runWithTimeout } from '../../service/pool/statement-timeout.js';
 import { ident, note, sql, textOf } from '../../service/sql.js';
 import { RESTORE_RENAME_TRIES } from '../../tries.js';
+import { namesWithLeftOver, takeLeftOver } from '../left-over.js';
 import { addWaitingKeys, makeWhole, problemsOf } from '../make-whole.js';
 import { isFateUnknown } from '../plan-restore.js';
 import { HOW_TO_MEND } from '../print-held.js';
@@ -86,6 +87,12 @@ export async function restoreTables(
 ): Promise<readonly RestoredTable[]> {
   const { rows, moving, ends } = await sortTables(pool, { groupId, to });
   const became = new Map(ends);
+  const [first] = moving;
+  const withMore =
+    first === undefined ? new Set<string>() : await namesWithLeftOver(pool, first.row.schema);
+  const taking = moving.filter(({ row: { table } }) => withMore.has(foldName(table)));
+  for (const { row } of taking) await takeLeftOver(pool, row.id);
+  const isTaking = new Set(taking.map(({ row }) => row.id));
   // An interrupted run, or an operator, has given these their names.
   const named = rows.filter(({ id, state }) => ends.get(id) === BACK && state !== 'restored');
   for (const row of named) await recordTablesRestored(pool, [row], to);
@@ -99,7 +106,7 @@ export async function restoreTables(
   for (const row of rows) {
     const { id, table } = row;
     const { outcome, problems } = became.get(id) ?? left('it was not found');
-    const isKeyed = outcome !== 'left' && hasDetached(row.detached);
+    const isKeyed = outcome !== 'left' && (hasDetached(row.detached) || isTaking.has(id));
     const more = isKeyed ? await addWhatWasTaken(pool, row, { to, anyParent }) : [];
     const isCopy = row.schema !== to;
     const triggersLeft = isCopy ? row.detached.triggers.map(({ name }) => name) : [];

@@ -1,0 +1,136 @@
+/**
+ * The parts that another statement still had to add to a table when it was dropped again: a
+ * TRUNCATE its foreign keys, a restore its keys, CHECKs and triggers. The row of that drop lacks
+ * them, and the other statement doesn't find the table any more; so the row gets them before the
+ * table comes back, and the restore adds them, or names those that are missing.
+ */
+import {
+  type Detached,
+  hasDetached,
+  mergeDetached,
+  NOTHING_DETACHED,
+  recordDetached,
+} from '../ledger/detached/detached.js';
+import { howDropped, type LedgerRow } from '../ledger/entry.js';
+import { findRows, sameName } from '../ledger/read.js';
+import { LEDGER } from '../ledger/tables.js';
+import { foldName, isSameName, writtenName } from '../names/names.js';
+import { tolerantly } from '../service/errors.js';
+import type { ServicePool } from '../service/pool/pools.js';
+import { note, sql, textOf } from '../service/sql.js';
+import { isSameDefinition } from './rename-back.js';
+
+/** The newest of that name. */
+const ROWS_MAX = 20;
+/** Between the RENAME of a TRUNCATE and that of the drop that found its work undone. */
+const BESIDE_MS = 60_000;
+/** The same if the work was done: perhaps to another table. */
+const AT_ONCE_MS = 2_000;
+/** The ledger has whole seconds. */
+const CLOCK_MS = 1_000;
+
+/** Records them in its row. Does not reject for errors of the server or the pool. */
+export async function takeLeftOver(pool: ServicePool, id: string): Promise<void> {
+  await tolerantly(async () => {
+    const [row] = await findRows(pool, { by: 'id', prefix: id });
+    const left = row === undefined ? NOTHING_DETACHED : await findLeftOver(pool, row);
+    if (row === undefined || !hasDetached(left)) return [];
+    const { detached, rowLogged } = row;
+    const all = mergeDetached(detached, left);
+    return [await recordDetached(pool, { id, detached: all, definition: null, rowLogged })];
+  });
+}
+
+/** The tables of a schema, in lower case, for which there may be some. */
+export async function namesWithLeftOver(
+  pool: ServicePool,
+  schema: string,
+): Promise<ReadonlySet<string>> {
+  const { value } = await tolerantly(async () => {
+    const [rows = []] = await pool.run(
+      sql`SELECT ${note('read')} DISTINCT table_name AS name FROM ${LEDGER}
+          WHERE ${sameName(sql`schema_name`, schema)} AND (
+            state = 'restored' AND failure IS NOT NULL
+            OR detached LIKE '%"isLost":true%' OR detached LIKE '%"isDone":false%')`,
+    );
+    return rows.map((row) => foldName(textOf(row, 'name')));
+  });
+  return new Set(value);
+}
+
+async function findLeftOver(pool: ServicePool, row: LedgerRow): Promise<Detached> {
+  const { schema, table, kind, state } = row;
+  // An intent is put back, as it was.
+  if (kind === 'partition' || state === 'intent') return NOTHING_DETACHED;
+  const rows = await findRows(pool, { by: 'name', schema, table }, { rowsMax: ROWS_MAX });
+  const others = rows.filter((other) => other.id !== row.id && isSameDefinition(other, row));
+  const left = [row, ...others].map((truncated) => keysOfTruncate(truncated, row));
+  const { keysOut, triggers, checks } = [...left, leftByRestore(others, row)].reduce(mergeDetached);
+  // Parts that the table had when it was dropped are newer.
+  const besides = <T extends { readonly name: string }>(more: readonly T[], own: readonly T[]) =>
+    more.filter(({ name }) => !own.some((one) => isSameName(one.name, name)));
+  return {
+    keysOut: besides(keysOut, row.detached.keysOut),
+    keysIn: [],
+    triggers: besides(triggers, row.detached.triggers),
+    checks: besides(checks, row.detached.checks),
+  };
+}
+
+/**
+ * The keys that a TRUNCATE should have added to the empty table that took the name; if that one was
+ * emptied itself, the keys that it passed on.
+ */
+function keysOfTruncate(truncated: LedgerRow, row: LedgerRow): Detached {
+  const apart = Math.abs(apartMs(truncated.droppedAt, row));
+  if (apart > BESIDE_MS) return NOTHING_DETACHED;
+  const keysOut = truncated.detached.keysIn.flatMap((child) => {
+    const { childSchema, childTable, key, isDone, isLost } = child;
+    const isOwn = isSameName(childSchema, row.schema) && isSameName(childTable, row.table);
+    return isOwn && (apart <= AT_ONCE_MS || !isDone || isLost) ? [key] : [];
+  });
+  return { ...NOTHING_DETACHED, keysOut };
+}
+
+/**
+ * Parts of the last restore before this drop: all if the drop came while it had not ended, or just
+ * then; later only those that are known to be missing.
+ */
+function leftByRestore(others: readonly LedgerRow[], row: LedgerRow): Detached {
+  const name = writtenName(row);
+  const before = (end: Date | null) => (end === null ? -Infinity : apartMs(end, row));
+  const [last] = others
+    .filter(({ state, restoredAs }) => state === 'restored' && restoredAs === name)
+    .filter(({ endedAt }) => before(endedAt) >= -CLOCK_MS)
+    .sort((one, other) => before(one.endedAt) - before(other.endedAt));
+  if (last === undefined || isExchangedFor(last, row, others)) return NOTHING_DETACHED;
+  const { keysOut, triggers, checks } = last.detached;
+  const all = { keysOut, keysIn: [], triggers, checks };
+  // It may have added them to another table, which took the name as fast.
+  if (before(last.endedAt) <= AT_ONCE_MS) return all;
+  const todo = last.failure?.todo;
+  // `look`: all of it is back.
+  if (last.failure === null || todo === 'look') return NOTHING_DETACHED;
+  if (before(last.endedAt) <= BESIDE_MS) return all;
+  return {
+    ...NOTHING_DETACHED,
+    keysOut: todo === 'keys' ? keysOut : [],
+    triggers: todo === 'triggers' ? triggers : [],
+  };
+}
+
+/** Whether the swap that restored `restored` is what took this table away: it had its own parts. */
+function isExchangedFor(
+  restored: LedgerRow,
+  row: LedgerRow,
+  others: readonly LedgerRow[],
+): boolean {
+  const { endedAt } = restored;
+  const isOfThen = (one: LedgerRow) =>
+    howDropped(one) === 'SWAP' && endedAt !== null && Math.abs(apartMs(endedAt, one)) <= CLOCK_MS;
+  return isOfThen(row) && !others.some((other) => other.id < row.id && isOfThen(other));
+}
+
+function apartMs(earlier: Date, { droppedAt }: LedgerRow): number {
+  return droppedAt.getTime() - earlier.getTime();
+}
