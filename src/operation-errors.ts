@@ -95,7 +95,7 @@ export const OPERATOR_ERRORS = {
     errno: 1142,
     text: '{tables} not dropped, still there: neither you nor the service account of undrop may rename it: {cause}.',
     remedy:
-      'Grant ALTER, DROP, CREATE and INSERT on the schema to the service account; for DROP PARTITION on MySQL also LOCK TABLES.',
+      'Grant ALTER, DROP, CREATE and INSERT on the schema to the service account; for DROP PARTITION on MySQL also LOCK TABLES; see `undrop doctor`.',
   },
   UNDROP_SCHEMA_NOT_DROPPED: {
     errno: 1235,

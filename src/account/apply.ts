@@ -3,12 +3,12 @@
  * run twice: it only adds privileges, and keeps the password of an existing account.
  */
 import { UndropError } from '../errors.js';
-import { isServerError } from '../service/errors.js';
+import { causeText, isServerError } from '../service/errors.js';
 import type { ServicePool } from '../service/pool/pools.js';
 import { readServerFacts } from '../service/server-facts.js';
 import { note, numberOf, sql, textOf } from '../service/sql.js';
 import { ACCESS_DENIED } from '../wire/server-errors.js';
-import { hasPartialRevokes, missingSchemas, readSchemas } from './examine.js';
+import { hasPartialRevokes, missingSchemas, readSchemas, readStrictness } from './examine.js';
 import {
   type Account,
   createUserSql,
@@ -38,6 +38,8 @@ interface Applied {
   readonly account: Account;
   readonly isNew: boolean;
   readonly grants: readonly Grant[];
+  /** Optional ones that the server refused, each with its error. */
+  readonly refused: readonly (readonly [Grant, string])[];
   /** Schemas among the grants that don't exist yet. */
   readonly absent: readonly string[];
 }
@@ -46,7 +48,7 @@ interface Applied {
 export async function applyAccount(admin: ServicePool, options: ApplyOptions): Promise<Applied> {
   const { password, tier, schemas, requiresTls = false } = options;
   const account = { ...options.account, host: options.account.host ?? (await hostOf(admin)) };
-  const server = await readServerFacts(admin);
+  const server = { ...(await readServerFacts(admin)), ...(await readStrictness(admin)) };
   const isLiteral = await hasPartialRevokes(admin);
   const grants = grantsFor(server, { tier, schemas, isLiteral });
   const isNew = !(await exists(admin, account));
@@ -56,8 +58,13 @@ export async function applyAccount(admin: ServicePool, options: ApplyOptions): P
       await admin.run(query);
     }
   }
+  const refused: [Grant, string][] = [];
   try {
-    for (const grant of grants) await admin.run(grantSql(grant, account));
+    for (const grant of grants) {
+      const granting = admin.run(grantSql(grant, account));
+      if (grant.isOptional !== true) await granting;
+      else await granting.catch((error: unknown) => refused.push([grant, causeText(error)]));
+    }
   } catch (error) {
     if (!isNew || !isServerError(error)) throw error;
     const params = {
@@ -69,7 +76,8 @@ export async function applyAccount(admin: ServicePool, options: ApplyOptions): P
     throw new UndropError('UNDROP_ACCOUNT_UNFINISHED', params, error);
   }
   const absent = await missingSchemas(admin, schemas, await readSchemas(admin));
-  return { account, isNew, grants, absent };
+  const given = grants.filter((grant) => !refused.some(([one]) => one === grant));
+  return { account, isNew, grants: given, refused, absent };
 }
 
 /** An address, or the host name in the server. */

@@ -15,7 +15,7 @@ import { Lexer } from '../sql/lex/lexer.js';
 import { Unreadable } from '../sql/reading.js';
 import type { ServerVersion } from '../wire/connection/handshake-v10.js';
 import { ABSENT_TABLE, ACCESS_DENIED } from '../wire/server-errors.js';
-import { type Need, needsOf, type Tier } from './grants.js';
+import { type Need, needsOf, type Strictness, type Tier } from './grants.js';
 
 interface MissingRight {
   readonly right: string;
@@ -100,7 +100,7 @@ async function readLacks(pool: ServicePool) {
   const server = await readServerFacts(pool);
   const rights = await readRights(pool);
   const schemas = await readSchemas(pool);
-  const needs = needsOf({ ...server, triggersTakeSuper: await doTriggersTakeSuper(pool) });
+  const needs = needsOf({ ...server, ...(await readStrictness(pool)) });
   const onSchemas = needs.filter(({ on }) => on === 'schemas');
   const seen = schemas.filter((schema) =>
     onSchemas.some(({ right }) => hasRight(rights, right, schema)),
@@ -109,14 +109,20 @@ async function readLacks(pool: ServicePool) {
   return { server, rights, schemas, seen, missing };
 }
 
-async function doTriggersTakeSuper(pool: ServicePool): Promise<boolean> {
+export async function readStrictness(pool: ServicePool): Promise<Strictness> {
   const [rows = []] = await pool.run(
-    sql`SHOW GLOBAL VARIABLES
-        WHERE Variable_name IN ('log_bin', 'log_bin_trust_function_creators')`,
+    sql`SHOW GLOBAL VARIABLES WHERE Variable_name IN ('log_bin', 'log_bin_trust_function_creators',
+        'sql_require_primary_key', 'sql_generate_invisible_primary_key',
+        'table_encryption_privilege_check')`,
   );
   const isOn = (name: string) =>
     rows.some((row) => textOf(row, 'Variable_name') === name && textOf(row, 'Value') === 'ON');
-  return isOn('log_bin') && !isOn('log_bin_trust_function_creators');
+  return {
+    triggersTakeSuper: isOn('log_bin') && !isOn('log_bin_trust_function_creators'),
+    requiresPrimaryKey:
+      isOn('sql_require_primary_key') || isOn('sql_generate_invisible_primary_key'),
+    checksEncryption: isOn('table_encryption_privilege_check'),
+  };
 }
 
 /** The privileges that move a table out of a schema. */

@@ -28,12 +28,20 @@ export interface Need {
   readonly refuses: boolean;
 }
 
+/** Settings of a server that make its tables take further privileges; default: off. */
+export interface Strictness {
+  /** The binary log is on, and log_bin_trust_function_creators off. */
+  readonly triggersTakeSuper?: boolean;
+  /** sql_require_primary_key or sql_generate_invisible_primary_key. */
+  readonly requiresPrimaryKey?: boolean;
+  /** table_encryption_privilege_check. */
+  readonly checksEncryption?: boolean;
+}
+
 /** A server, and the settings that decide which privileges it needs. */
-interface GrantingServer extends ServerVersion {
+interface GrantingServer extends ServerVersion, Strictness {
   /** Default true. */
   readonly performanceSchema?: boolean;
-  /** The binary log is on, and log_bin_trust_function_creators off. Default false. */
-  readonly triggersTakeSuper?: boolean;
 }
 
 const NO_LEDGER = 'undrop cannot read or write the ledger: every drop is refused';
@@ -107,20 +115,34 @@ function showsLocks({ flavour, versionId, performanceSchema = true }: GrantingSe
 const UNLOGGED =
   'tables dropped with sql_log_bin=0 stay in their own schema, and purges are in the binary log';
 const OTHER_DEFINERS =
-  'triggers of other definers come back with their table only by UNDROP of a user who may create them, or by hand (undrop show --sql); views and programs of other definers do not come back with a dropped schema';
+  'triggers, views and programs of other definers come back only by UNDROP of a user who may create them, or by hand (undrop show --sql)';
 /** The parts that an account without the tier `full` cannot bring back, and the remedy. */
 export const WITHOUT_FULL = `${OTHER_DEFINERS}; the tier full restores them: \`undrop init --tier full\``;
 const BINLOG = 'as the binary log is on and log_bin_trust_function_creators is off';
 const NO_TRIGGER = `triggers come back only by UNDROP of a user who may create them, or by hand (undrop show --sql), ${BINLOG}`;
 const WITHOUT_SUPER = `tables with triggers stay in their own schema, with their triggers, and a schema with such a table cannot be dropped, ${BINLOG}`;
 
-/** The privileges that only the tier `full` has. */
+const KEYLESS =
+  'as the server requires primary keys, tables without one are not dropped if foreign keys bind them, and lack these after a restore; TRUNCATE of them is refused where UNDROP_PROTECT has it';
+const ENCRYPTION =
+  'as table_encryption_privilege_check is on, tables of schemas with another default encryption than that of _undrop stay in their own schema, and cannot be dropped with it';
+
+/** Privileges of every tier on a server with such a setting, and the effects of their absence. */
+function strictRights(server: GrantingServer): readonly (readonly [string, string])[] {
+  return [
+    ...(server.requiresPrimaryKey === true ? [['SESSION_VARIABLES_ADMIN', KEYLESS] as const] : []),
+    ...(server.checksEncryption === true ? [['TABLE_ENCRYPTION_ADMIN', ENCRYPTION] as const] : []),
+  ];
+}
+
+/** The privileges that only the tier `full` has, and those that settings of the server take. */
 function extrasOf(server: GrantingServer): readonly Need[] {
   const lost = new Map<string, string>();
   const add = (right: string, without: string) => {
     const others = lost.get(right);
     lost.set(right, others === undefined ? without : `${others}; ${without}`);
   };
+  for (const [right, without] of strictRights(server)) add(right, without);
   add(unlogRight(server), UNLOGGED);
   for (const right of definerRights(server)) {
     const isForAll = right === 'SUPER' && server.triggersTakeSuper === true;
@@ -161,6 +183,8 @@ export interface Grant {
   /** A schema, as a pattern where the server reads it as one; null: the whole server. */
   readonly schema: string | null;
   readonly why: string;
+  /** Undrop works without it; an administrator of a managed server may not have it. */
+  readonly isOptional?: true;
 }
 
 interface GrantOptions {
@@ -172,16 +196,19 @@ interface GrantOptions {
 }
 
 /** The grants that the account needs on such a server. */
-export function grantsFor(server: ServerVersion, options: GrantOptions): readonly Grant[] {
+export function grantsFor(server: GrantingServer, options: GrantOptions): readonly Grant[] {
   const needs = needsOf(server);
   const onSchemas = needs.filter(({ on }) => on === 'schemas').map(({ right }) => right);
-  if (options.tier === 'least') return leastGrants(server, onSchemas, options);
+  const strict = strictRights(server).map(([right]): Grant => {
+    return { rights: [right], schema: null, why: WHY_STRICT[right] ?? '', isOptional: true };
+  });
+  if (options.tier === 'least') return [...leastGrants(server, onSchemas, options), ...strict];
   const base: Grant = {
     rights: [...onSchemas, 'PROCESS'],
     schema: null,
     why: 'the ledger, moving held tables, giving them back, removing them',
   };
-  if (options.tier === 'managed') return [base];
+  if (options.tier === 'managed') return [base, ...strict];
   const extras = extrasOf(server).map(({ right }) => right);
   return [
     base,
@@ -192,6 +219,30 @@ export function grantsFor(server: ServerVersion, options: GrantOptions): readonl
     },
   ];
 }
+
+const WHY_STRICT: Readonly<Record<string, string>> = {
+  SESSION_VARIABLES_ADMIN: 'tables without a primary key, which this server requires',
+  TABLE_ENCRYPTION_ADMIN: 'schemas of different default encryptions, which this server checks',
+};
+
+/** The further grants of a server whose settings were not read, for a client; null: none. */
+export function strictGrants(
+  { flavour, versionId }: ServerVersion,
+  account: Account,
+): string | null {
+  if (flavour !== 'mysql' || versionId < STRICT_SINCE) return null;
+  const server = { flavour, versionId, requiresPrimaryKey: true, checksEncryption: true };
+  const [primaryKey = '', encryption = ''] = strictRights(server).map(([right]) =>
+    renderQuery(grantSql({ rights: [right], schema: null, why: '' }, account)),
+  );
+  return [
+    `-- Where sql_require_primary_key is ON, also: ${primaryKey};`,
+    `-- Where table_encryption_privilege_check is ON, also: ${encryption};`,
+  ].join('\n');
+}
+
+/** The first version of MySQL that has both settings. */
+const STRICT_SINCE = 80_016;
 
 function leastGrants(
   server: ServerVersion,

@@ -17,12 +17,12 @@ import {
 } from '../names/names.js';
 import { isServerError, isUnanswered, type ServerError } from '../service/errors.js';
 import {
-  ACCESS_DENIED,
   BAD_NAME,
   ER_ACCESS_DENIED_ERROR,
   ER_CANT_CREATE_USER_WITH_GRANT,
   ER_PROCACCESS_DENIED_ERROR,
   READ_ONLY_SERVER,
+  SERVICE_DENIED,
 } from '../wire/server-errors.js';
 import { noSuchHeld, parseTableName, qualifiedOrigin } from './find-dropped.js';
 import type { ListedTable } from './held-tables.js';
@@ -141,7 +141,7 @@ export function isFateUnknown(error: unknown): boolean {
 
 /** Beside the privileges on tables: to log in, to create a routine, to grant. */
 export const DENIED = [
-  ...ACCESS_DENIED,
+  ...SERVICE_DENIED,
   ER_ACCESS_DENIED_ERROR,
   ER_PROCACCESS_DENIED_ERROR,
   ER_CANT_CREATE_USER_WITH_GRANT,

@@ -48,6 +48,7 @@ export const ER_WRONG_TABLE_NAME = 1103;
 export const ER_UNKNOWN_ERROR = 1105;
 export const ER_UNKNOWN_TABLE = 1109;
 export const ER_UNKNOWN_CHARACTER_SET = 1115;
+export const ER_TOO_BIG_ROWSIZE = 1118;
 export const ER_HOST_IS_BLOCKED = 1129;
 export const ER_HOST_NOT_PRIVILEGED = 1130;
 export const ER_TABLEACCESS_DENIED_ERROR = 1142;
@@ -111,8 +112,10 @@ export const ER_ALTER_OPERATION_NOT_SUPPORTED_REASON = 1846;
 export const ER_MUST_CHANGE_PASSWORD_LOGIN = 1862;
 export const ER_QUERY_TIMEOUT = 3024;
 export const ER_FK_CANNOT_DROP_PARENT = 3730;
+export const ER_TABLE_WITHOUT_PK = 3750;
 export const ER_CHECK_CONSTRAINT_NOT_FOUND = 3821;
 export const ER_CHECK_CONSTRAINT_DUP_NAME = 3822;
+export const ER_CANNOT_SET_TABLE_ENCRYPTION = 3826;
 export const ER_FK_NO_UNIQUE_INDEX_PARENT = 6125;
 /** MariaDB gives 4091 to `ER_UNKNOWN_SEQUENCES`. */
 export const ER_XA_TEMP_TABLE = 4091;
@@ -178,6 +181,16 @@ export const ACCESS_DENIED: readonly number[] = [
   ER_TABLEACCESS_DENIED_ERROR,
   ER_COLUMNACCESS_DENIED_ERROR,
   ER_SPECIFIC_ACCESS_DENIED_ERROR,
+];
+
+/**
+ * The same for the service account, whose sessions may set `sql_require_primary_key` and pass
+ * `table_encryption_privilege_check` if it has the privileges.
+ */
+export const SERVICE_DENIED: readonly number[] = [
+  ...ACCESS_DENIED,
+  ER_TABLE_WITHOUT_PK,
+  ER_CANNOT_SET_TABLE_ENCRYPTION,
 ];
 
 /** `read_only`, `super_read_only`, `innodb_read_only` and the like. */

@@ -11,6 +11,7 @@ import {
   createUserSql,
   grantsFor,
   printStatements,
+  strictGrants,
   TIERS,
   type Tier,
   takeAwayAll,
@@ -90,6 +91,7 @@ async function printIt(settings: InitSettings): Promise<string> {
     server,
   });
   const statements = printStatements({ user, host }, made, grants);
+  const strict = strictGrants(server, { user, host });
   const mayBeLiteral = server.flavour === 'mysql' && server.versionId >= 80_016;
   return [
     `-- The service account of undrop (tier ${tier}) on ${version}.`,
@@ -98,6 +100,7 @@ async function printIt(settings: InitSettings): Promise<string> {
     ...(settings.password === '' ? [NEW_PASSWORD] : []),
     ...(tier === 'least' && mayBeLiteral ? [IF_LITERAL] : []),
     statements,
+    ...(strict === null ? [] : [strict]),
   ].join('\n');
 }
 
@@ -124,7 +127,7 @@ async function applyIt(settings: InitSettings): Promise<string> {
   const wanted = { user, host: accountHost === '' ? null : accountHost };
   const admin = { ...settings, user: adminUser, password: adminPassword };
   const made = { account: wanted, password, tier, schemas, requiresTls: requiresTls(settings) };
-  const { account, isNew, grants, absent } = await withPool(
+  const { account, isNew, grants, refused, absent } = await withPool(
     admin,
     (pool) => applyAccount(pool, made),
     'UNDROP_ADMIN_ACCOUNT',
@@ -137,6 +140,9 @@ async function applyIt(settings: InitSettings): Promise<string> {
     `The account ${user}@${host} ${what}; it has the privileges of the tier ${tier}:`,
     ...grants.map(
       ({ rights, schema, why }) => `  ${rights.join(', ')} on ${schema ?? '*'}: ${why}`,
+    ),
+    ...refused.map(
+      ([{ rights, why }, cause]) => `Not granted: ${rights.join(', ')}, for ${why} (${cause}).`,
     ),
     ...(tier === 'full' ? [] : [limitsOf(tier)]),
     ...absent.map((schema) => `The schema ${schema} does not exist yet.`),

@@ -32,7 +32,7 @@ import type { ServicePool } from '../../service/pool/pools.js';
 import { isKilled, LockWaitBudget, type TryOptions } from '../../service/pool/statement-timeout.js';
 import { readServerFacts, type ServerFacts } from '../../service/server-facts.js';
 import { textOf } from '../../service/sql.js';
-import { ACCESS_DENIED } from '../../wire/server-errors.js';
+import { SERVICE_DENIED } from '../../wire/server-errors.js';
 import type { RelocateTable } from '../relocate/blockers.js';
 import { dropTriggers, type FoundTriggers, findTriggers } from '../triggers/detach-triggers.js';
 import { alter, dropKey, repointForeignKey } from './add-keys.js';
@@ -302,7 +302,7 @@ async function failureOf(what: string, work: () => Promise<void>): Promise<Failu
     await work();
     return null;
   } catch (error) {
-    const isFinal = !isServiceError(error) || isServerError(error, ...ACCESS_DENIED);
+    const isFinal = !isServiceError(error) || isServerError(error, ...SERVICE_DENIED);
     const binds = isFinal ? 'lasting' : 'passing';
     if (isKilled(error)) return undone(`${what}: another session has a table locked`, 'passing');
     return undone(`${what}: ${error instanceof Error ? error.message : String(error)}`, binds);

@@ -10,9 +10,14 @@
  */
 import { systemClock, withinMs } from '../../clock.js';
 import {
+  ER_ALTER_OPERATION_NOT_SUPPORTED,
+  ER_ALTER_OPERATION_NOT_SUPPORTED_REASON,
   ER_FK_NO_UNIQUE_INDEX_PARENT,
   ER_LOCK_WAIT_TIMEOUT,
   ER_QUERY_INTERRUPTED,
+  ER_SPECIFIC_ACCESS_DENIED_ERROR,
+  ER_TABLE_WITHOUT_PK,
+  ER_TOO_BIG_ROWSIZE,
 } from '../../wire/server-errors.js';
 import { isServerError, withNewPrivileges } from '../errors.js';
 import { type SQLQuery, sql } from '../sql.js';
@@ -22,6 +27,8 @@ export const KILL_AFTER_MS = 200;
 
 export interface KillAfterOptions extends Pick<RunOptions, 'logged' | 'last' | 'deadlineMs'> {
   readonly killAfterMs?: number;
+  /** It has several statements that change something: it is never run again. Default: false. */
+  readonly once?: boolean;
   /** A client waits: a try that is seen waiting ends early when this is used up. */
   readonly lockWaitBudget?: LockWaitBudget | undefined;
 }
@@ -43,22 +50,63 @@ export async function runWithTimeout(
 ): Promise<readonly Rows[]> {
   const texts = [SHORT_INNODB_WAIT, ...[text].flat()];
   const apart = options.last !== undefined;
-  const [, ...rows] = await withNewPrivileges(({ fresh }) =>
-    pool.task((connection) => runWithTimeoutOn(connection, pool, texts, options), { apart, fresh }),
-  );
+  const runAll = (all: readonly SQLQuery[]) =>
+    withNewPrivileges(({ fresh }) =>
+      pool.task((connection) => runWithTimeoutOn(connection, pool, all, options), { apart, fresh }),
+    );
+  // A connection that has run its last text is used up.
+  const [, ...rows] = apart
+    ? await orLooser(
+        () => runAll(texts),
+        (set) => runAll([set, ...texts]),
+      )
+    : await runAll(texts);
   return rows;
 }
 
 /**
- * Since 8.4 MySQL neither creates a foreign key to columns that aren't unique, nor renames its
- * parent table, unless the session allows it. Existing keys stay. Not in every text, because it
- * causes a warning, and the variable may disappear.
+ * Settings of the session that let it handle tables that were created without the rule that an
+ * error is about. Not in every text, because some take a privilege, and some cause a warning.
  */
-const MAY_KEEP_SUCH_KEYS = sql`SET /*!80400 SESSION restrict_fk_on_non_standard_key = 0, */ @undrop = NULL`;
+const LOOSER: ReadonlyMap<number, SQLQuery> = new Map([
+  // Since 8.4 MySQL neither creates a foreign key to columns that aren't unique, nor renames its
+  // parent table. The variable may disappear.
+  [
+    ER_FK_NO_UNIQUE_INDEX_PARENT,
+    sql`SET /*!80400 SESSION restrict_fk_on_non_standard_key = 0, */ @undrop = NULL`,
+  ],
+  [ER_TABLE_WITHOUT_PK, sql`SET SESSION sql_require_primary_key = 0`],
+  // Made under innodb_strict_mode = 0.
+  [ER_TOO_BIG_ROWSIZE, sql`SET SESSION innodb_strict_mode = 0`],
+  ...[ER_ALTER_OPERATION_NOT_SUPPORTED, ER_ALTER_OPERATION_NOT_SUPPORTED_REASON].map(
+    (errno) =>
+      [errno, sql`SET /*M!100300 SESSION alter_algorithm = DEFAULT, */ @undrop = NULL`] as const,
+  ),
+]);
+
+/**
+ * Runs `work`, and `looser` if it fails with such an error: then it has changed nothing. Rejects
+ * with the first error if the account may not change the setting.
+ */
+async function orLooser(
+  work: () => Promise<readonly Rows[]>,
+  looser: (set: SQLQuery) => Promise<readonly Rows[]>,
+): Promise<readonly Rows[]> {
+  try {
+    return await work();
+  } catch (error) {
+    const set = isServerError(error) ? LOOSER.get(error.errno) : undefined;
+    if (set === undefined) throw error;
+    const [, ...rows] = await looser(set).catch((denied: unknown) => {
+      throw isServerError(denied, ER_SPECIFIC_ACCESS_DENIED_ERROR) ? error : denied;
+    });
+    return rows;
+  }
+}
 
 /**
  * The same on a connection of the caller; the last text that it runs there. A text that failed
- * because of a key to columns that aren't unique has changed nothing, and is run once more.
+ * because of a strict setting has changed nothing, and is run once more.
  */
 export async function runWithTimeoutOn(
   connection: TaskConnection,
@@ -66,12 +114,12 @@ export async function runWithTimeoutOn(
   text: SQLQuery | readonly SQLQuery[],
   options: KillAfterOptions = {},
 ): Promise<readonly Rows[]> {
-  const { killAfterMs = KILL_AFTER_MS, lockWaitBudget, ...how } = options;
-  const running = connection.run(text, how).catch(async (error: unknown) => {
-    if (!isServerError(error, ER_FK_NO_UNIQUE_INDEX_PARENT)) throw error;
-    const [, ...rows] = await connection.run([MAY_KEEP_SUCH_KEYS, ...[text].flat()], how);
-    return rows;
-  });
+  const { killAfterMs = KILL_AFTER_MS, lockWaitBudget, once = false, ...how } = options;
+  const run = () => connection.run(text, how);
+  const running =
+    once || how.last !== undefined
+      ? run()
+      : orLooser(run, (set) => connection.run([set, ...[text].flat()], how));
   const end = { isReached: false };
   const reachEnd = (): Ended => {
     end.isReached = true;

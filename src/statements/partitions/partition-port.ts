@@ -209,7 +209,9 @@ export async function swapPartitions(
     connection.discard();
     const verb = way === 'convert' ? convert : exchange;
     const texts = way === 'locked' ? underLock(swap) : parts.map((part) => verb(swap, part));
-    await runWithTimeoutOn(connection, pool, [...takeOver, ...texts], { killAfterMs, logged });
+    // A second EXCHANGE of a partition would undo the first.
+    const how = { killAfterMs, logged, once: true };
+    await runWithTimeoutOn(connection, pool, [...takeOver, ...texts], how);
     return 'owned';
   };
   const outcome = await asOwner(pool, owned, swapOn);

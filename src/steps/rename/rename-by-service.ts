@@ -19,12 +19,12 @@ import type { ServerFacts } from '../../service/server-facts.js';
 import { ident, note, numberOf, processlistOf, type SQLQuery, sql } from '../../service/sql.js';
 import {
   ABSENT_TO_RENAME,
-  ACCESS_DENIED,
   ER_LOCK_DEADLOCK,
   ER_LOCK_WAIT_TIMEOUT,
   ER_QUERY_INTERRUPTED,
   ER_SUBQUERY_NO_1_ROW,
   ER_TOO_LONG_IDENT,
+  SERVICE_DENIED,
 } from '../../wire/server-errors.js';
 import type { ServiceRename, ServiceRenameOutcome } from '../world.js';
 import { prepareAlter } from './rename-by-alter.js';
@@ -206,6 +206,6 @@ export function serviceRenameOutcomeOf(
   if (isServerError(error, ER_QUERY_INTERRUPTED, ER_LOCK_DEADLOCK)) return { kind: 'busy' };
   if (isServerError(error, ...ABSENT_TO_RENAME, ...gone)) return { kind: 'gone' };
   const cause = error.message;
-  if (isServerError(error, ...ACCESS_DENIED)) return { kind: 'denied', cause };
+  if (isServerError(error, ...SERVICE_DENIED)) return { kind: 'denied', cause };
   return { kind: 'failed', cause, ...(isServerError(error) ? { errno: error.errno } : {}) };
 }
