@@ -4,9 +4,9 @@
  * the held table is compared with the copy, and freed of what binds other tables; its foreign keys
  * are added to the copy, which has the table's name then.
  *
- * Invariants: the copy has a hold name and no row in the ledger, so that the collector removes an
- * unused one; a copy whose definition differs from its source's is never used. The keys are in the
- * intent before the RENAME, so that recovery adds them if necessary.
+ * Invariants: the copy has a hold name and no row in the ledger, so that the collector removes one
+ * that nobody could drop; a copy whose definition differs from its source's is never used. The keys
+ * are in the intent before the RENAME, so that recovery adds them if necessary.
  */
 import { assert } from '../../assert.js';
 import { addKeys, alter, dropKey, type KeyedTable } from '../../held/foreign-keys/add-keys.js';
@@ -25,7 +25,7 @@ import type { Failure } from '../../ledger/entry.js';
 import { findRows } from '../../ledger/read.js';
 import { createSchema } from '../../ledger/tables.js';
 import { formatHoldName, ghostIdOf, isSameName, recycleSchemaFor } from '../../names/names.js';
-import { isServerError, isServiceError } from '../../service/errors.js';
+import { isServerError, isServiceError, tolerantly } from '../../service/errors.js';
 import type { ServicePool } from '../../service/pool/pools.js';
 import { isKilled, LockWaitBudget, runWithTimeout } from '../../service/pool/statement-timeout.js';
 import { readServerFacts } from '../../service/server-facts.js';
@@ -36,6 +36,8 @@ import { ABSENT_TABLE, ABSENT_TO_RENAME, ER_BAD_DB_ERROR } from '../../wire/serv
 export interface CopyPort {
   /** An empty copy of the table, under a hold name in the recycle schema. */
   makeCopy(request: CopyRequest): Promise<Copy | NotMade>;
+  /** For a copy that didn't get the table's name. */
+  dropCopy(copy: Copy, how: { readonly logged: boolean }): Promise<void>;
   /** Reads the held table, and takes off it what binds other tables. */
   freeHeld(table: Held): Promise<Freed>;
 }
@@ -43,6 +45,7 @@ export interface CopyPort {
 export function copyPort(pool: ServicePool): CopyPort {
   return {
     makeCopy: (request) => makeCopy(pool, request),
+    dropCopy: (copy, { logged }) => dropCopy(pool, copy, logged),
     freeHeld: (table) => freeHeld(pool, table),
   };
 }
@@ -75,28 +78,48 @@ interface CopyRequest {
   readonly utcNow: Date;
 }
 
-interface Copy {
+export interface Copy extends KeyedTable {
   readonly kind: 'copy';
-  readonly schema: string;
-  readonly table: string;
   /** The definition of the source when the copy was created, without its foreign keys. */
   readonly fingerprint: string;
   /** The foreign keys to add once it has the table's name. */
   readonly keys: readonly ForeignKey[];
 }
 
-/** A copy that isn't used is collected after an hour. */
+/** An unused copy that couldn't be dropped is collected after an hour. */
 const UNUSED_MS = 3_600_000;
 
 /** The maximum of pending TRUNCATEs of one table. */
 const PENDING_ROWS_MAX = 20;
 
 async function makeCopy(pool: ServicePool, request: CopyRequest): Promise<Copy | NotMade> {
-  const { source, own, logged, utcNow } = request;
+  const { logged, utcNow } = request;
   const id = ghostIdOf(request.id);
   const due = new Date(utcNow.getTime() + UNUSED_MS);
   const table = formatHoldName({ state: 'HOLD', id, due });
   const copy = { id, schema: recycleSchemaFor(logged), table };
+  const end = await tryToCopy(pool, request, copy);
+  if (end.kind !== 'copy') await dropCopy(pool, copy, logged);
+  return end;
+}
+
+/** It is empty, and has a name that no other statement uses. Does not reject for the service. */
+async function dropCopy(
+  pool: ServicePool,
+  { id, schema, table }: KeyedTable,
+  logged: boolean,
+): Promise<void> {
+  const drop = sql`DROP TABLE ${note('ghost', id)} IF EXISTS ${ident(schema, table)}`;
+  await tolerantly(() => runWithTimeout(pool, drop, { logged }));
+}
+
+async function tryToCopy(
+  pool: ServicePool,
+  request: CopyRequest,
+  copy: KeyedTable,
+): Promise<Copy | NotMade> {
+  const { source, own, logged } = request;
+  const { id } = copy;
   try {
     const pending = request.keys ?? (await readPendingKeys(pool, own));
     const look = await readTable(pool, { id, ...source });

@@ -3,10 +3,10 @@
  * metadata lock; the service account records an intent, creates an empty copy, and renames: the
  * table gets its hold name, and the copy its name in the same atomic statement.
  *
- * Invariants: no statement on the user session empties a base table. A table is renamed only if its
- * intent is in the ledger and a copy exists for it; OK is sent only after that. If another session
- * altered the table between the copy and the RENAME, the next copy is made like the table that is
- * held, and the first copy is held, too; so neither a row nor an ALTER is lost.
+ * Invariants: no statement on the user session empties a base table of a user. A table is renamed
+ * only if its intent is in the ledger and a copy exists for it; OK is sent only after that. If
+ * another session altered the table between the copy and the RENAME, the next copy is made like the
+ * table that is held, and the first copy is held, too; so neither a row nor an ALTER is lost.
  */
 import { assert } from '../../assert.js';
 import { UndropError } from '../../errors.js';
@@ -85,6 +85,9 @@ interface Truncating {
 
 /** In these schemas the server empties its own counters, or nothing. */
 const OF_THE_SERVER: readonly string[] = ['performance_schema', 'information_schema'];
+/** The server's own, which its programs or people empty to fill them anew (time zones, logs). */
+const ITS_TABLES =
+  /^mysql\.(?:time_zone(?:_leap_second|_name|_transition|_transition_type)?|slow_log|general_log)$/;
 
 export async function truncate(
   world: World,
@@ -94,7 +97,8 @@ export async function truncate(
   const table = await inspectOneTable(world, request);
   if ('kind' in table) return table;
   const { seenAs, schema } = table;
-  const isOfServer = OF_THE_SERVER.includes(schema.toLowerCase());
+  const isOfServer =
+    OF_THE_SERVER.includes(schema.toLowerCase()) || ITS_TABLES.test(`${schema}.${table.table}`);
   if (seenAs === 'temporary' || isOfServer) return truncateNatively(world, table);
   const it: Truncating = {
     ...{ world, copies, table },
@@ -185,7 +189,10 @@ async function swap(
   const tables = [{ id, schema, table, holdName, holdSchema, ghost: copy }];
   const rename = { tables, logged, checksForeignKeys, killAfterMs };
   const outcome = await world.take(rename);
-  if (outcome.kind !== 'renamed') return notSwapped(it, outcome);
+  if (outcome.kind !== 'renamed') {
+    await copies.dropCopy(copy, { logged });
+    return notSwapped(it, outcome);
+  }
   const place = { id, schema: holdSchema, table: holdName };
   const freed = await copies.freeHeld({ place, own, keys: copy.keys, logged });
   const { now, failure } = freed;
@@ -278,8 +285,7 @@ function whyNotTruncated(
   const child = seen.foreignKeysIn.find(({ table }) => parseHoldName(table) === null);
   if (child !== undefined && checksForeignKeys) return parentSignal(child);
   if (engine?.toLowerCase() !== 'innodb') {
-    const instead = isLog(seen) ? INSTEAD_OF_LOG : INSTEAD;
-    return notTruncated(seen, 'of another engine than InnoDB', instead);
+    return notTruncated(seen, 'of another engine than InnoDB');
   }
   if (triggers.length > 0) return notTruncated(seen, 'with triggers');
   if (hasBackupLock) return notTruncated(seen, 'beside LOCK INSTANCE FOR BACKUP');
@@ -304,13 +310,6 @@ function notServed({ schema, table }: QualifiedTable, why: string): UndropError 
 }
 
 const INSTEAD = 'Use DELETE, or a direct connection; neither of them holds the rows.';
-
-/** The server accepts no DELETE from its own logs (1556). */
-const INSTEAD_OF_LOG = 'Use a direct connection.';
-
-function isLog({ schema, table }: QualifiedTable): boolean {
-  return schema === 'mysql' && (table === 'slow_log' || table === 'general_log');
-}
 
 export const VERSIONED: Signal = {
   errno: ER_VERS_NOT_SUPPORTED,

@@ -37,10 +37,17 @@ const cases: readonly Case[] = JSON.parse(readFileSync('test/golden/truncate_cas
 
 describe('a TRUNCATE', () => {
   test.each(cases)('$comment', async ({ now = [], copy, keys = [], end, ...world }) => {
-    let reads = 0;
+    let [reads, unused] = [0, 0];
     const copies: CopyPort = {
-      makeCopy: async () =>
-        copy ?? { kind: 'copy', schema: '_undrop', table: 'c', fingerprint: 'same', keys },
+      makeCopy: async () => {
+        if (copy !== undefined) return copy;
+        unused++;
+        const place = { id: '01', schema: '_undrop', table: 'c' };
+        return { kind: 'copy', ...place, fingerprint: 'same', keys };
+      },
+      dropCopy: async () => {
+        unused--;
+      },
       freeHeld: async () => {
         const fingerprint = now[reads++] ?? 'same';
         const seen: SeenTable = { fingerprint, added: fingerprint === 'keyed' ? [FK] : [] };
@@ -54,5 +61,7 @@ describe('a TRUNCATE', () => {
     if (typeof words === 'string') expect(said).toBe(words);
     else expect(said).toMatch(new RegExp(words.matches));
     expect([held, turns]).toEqual(counts);
+    // Each copy has the table's name, or is gone.
+    expect(unused).toBe(held);
   });
 });
