@@ -110,6 +110,7 @@ export interface Dynamic {
 
 /** The source of a text that is executed. */
 export interface DynamicSource {
+  /** `variable`: a user variable, or an expression of these and literals. */
   readonly kind: 'literal' | 'variable' | 'expression';
   /** SQL of the text, in the client's charset. */
   readonly expression: Uint8Array;

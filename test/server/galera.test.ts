@@ -90,6 +90,25 @@ describe('a Galera cluster', () => {
     }
   });
 
+  test.each(["wsrep_OSU_method = 'RSU'", 'wsrep_on = OFF'])(
+    'holds nothing for a session with %s, whose statements stay on its node',
+    async (setting) => {
+      await startProxies({ HOLD: '1h' });
+      await using connection = await session(first(proxies));
+      await connection.run('CREATE TABLE app.alone (id INT PRIMARY KEY)');
+      await connection.run("PREPARE p FROM 'DROP TABLE app.alone'", `SET ${setting}`);
+      for (const text of ['DROP TABLE app.alone', 'DROP DATABASE app', 'EXECUTE p']) {
+        await expect(connection.query(text)).rejects.toThrow(/on one node .*wsrep_OSU_method/);
+      }
+      await connection.run("SET wsrep_on = ON, wsrep_OSU_method = 'TOI'");
+      for (const node of cluster.nodes) {
+        await using other = await session(node);
+        expect(await other.tables('app')).toContain('alone');
+      }
+      await query(first(cluster.nodes), 'DROP TABLE app.alone');
+    },
+  );
+
   /** Each through another node. Resolves to whether it lives; null: an error hides that. */
   async function dropAndRestore(name: string): Promise<boolean | null> {
     const statements = [

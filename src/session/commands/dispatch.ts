@@ -35,6 +35,7 @@ import type { UserFacts } from '../../steps/world.js';
 import { COM_STMT_PREPARE } from '../../wire/commands.js';
 import { classifyByFacts, isTaken } from '../gate/classify-packet.js';
 import { HELD_BYTES_MAX } from '../gate/command-gate.js';
+import { isOnOneNode, notOnOneNode } from './on-one-node.js';
 import type { DispatchOptions } from './prepared-drops.js';
 import {
   commandOnName,
@@ -87,6 +88,11 @@ async function answerToText(taken: Intercepted, options: DispatchOptions): Promi
   if (!isTaken(verdict, options.service)) return { kind: 'forward', facts };
   if (taken.text.length > HELD_BYTES_MAX && verdict.kind !== 'recycle-schema-write') {
     return refused(notUnderstood('it is too long'), options);
+  }
+  const { kind } = verdict;
+  const isRun = kind === 'drop-table' || kind === 'refused';
+  if (isRun && (await isOnOneNode(options))) {
+    return refused(notOnOneNode(kind === 'refused' ? namesIn(verdict) : 'Tables were'), options);
   }
   switch (verdict.kind) {
     case 'not-ours':

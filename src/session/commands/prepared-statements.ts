@@ -42,6 +42,7 @@ import { factsSql, isWide, notReadIn, readFacts, withoutNuls } from '../../steps
 import { listTables, type UserCommand, type UserFacts } from '../../steps/world.js';
 import { ER_PARSE_ERROR, ER_UNKNOWN_STMT_HANDLER } from '../../wire/server-errors.js';
 import { classifyByFacts } from '../gate/classify-packet.js';
+import { isOnOneNode, notOnOneNode } from './on-one-node.js';
 import {
   type DispatchOptions,
   isDropDatabase,
@@ -135,6 +136,7 @@ export async function runPrepared(
   const facts = await readUserFacts(options);
   if ('errno' in facts) return answeredWith(facts);
   if (isUndo(statement)) return runPreparedUndo({ text, as: statement.undo }, facts, options);
+  if (await isOnOneNode(options)) return refused(notOnOneNode(tablesIn(statement)), options);
   if (isDropDatabase(statement)) {
     const schema = orRefusal(() => bindSchema(statement.schema, context, facts));
     if (schema instanceof UndropError) return refused(schema, options);
@@ -186,7 +188,7 @@ export async function dynamic(
   // server.
   if (name !== null) await options.userSession.run([deallocate(name)]);
   if (source.kind === 'expression') {
-    const why = 'the text that it executes is an expression, not a literal or a variable';
+    const why = 'the text that it executes is an expression of more than literals and variables';
     return refuseUnclear(taken, why, options);
   }
   const [said, value] = await options.userSession.run([

@@ -58,7 +58,20 @@ function dynamicText(tokens: readonly Token[], source: Source): TextSource | nul
     (second?.kind === 'name' || second?.kind === 'string');
   if (!isVariable && source.mode.flavour === 'mysql') return null;
   const sql = withoutComments(tokens, source.bytes);
-  return { kind: isVariable ? 'variable' : 'expression', sql };
+  return { kind: isVariable || isFixed(tokens, source) ? 'variable' : 'expression', sql };
+}
+
+/**
+ * Whether an expression has user variables, string literals, IF and CONCAT alone, as those of
+ * mariadb-tzinfo-to-sql: only the session itself can change its value.
+ */
+function isFixed(tokens: readonly Token[], { bytes }: Source): boolean {
+  return tokens.every(({ kind, text, start, quote }, at) => {
+    // With a prefix it has a charset of its own, or is hexadecimal.
+    if (kind === 'string') return bytes[start] === quote;
+    if (tokens[at - 1]?.text === '@') return kind === 'name';
+    return ['IF', 'CONCAT', '(', ')', ',', '@'].includes(text);
+  });
 }
 
 /** The text of the tokens; a space where anything was between two of them. */
