@@ -7,6 +7,7 @@ import { expect } from '@jest/globals';
 import { describeAnswer } from '../support/native-case.js';
 import { onServersAtOnce } from '../support/on-servers.js';
 import { until } from '../support/poll.js';
+import { runUndrop } from '../support/proxy.js';
 import { RawClient } from '../support/raw-client.js';
 import type { Target } from '../support/servers.js';
 import { intentsSettled } from '../support/settled.js';
@@ -72,6 +73,24 @@ onServersAtOnce('a ledger that is locked, on $name', (server, on) => {
     await intentsSettled(root, [schema]);
     expect(await survival.findLost()).toEqual([]);
   }
+
+  test('a transaction that has read it with locks is named, and nothing is dropped', async () => {
+    await make();
+    const isMysql8 = server.name === 'mysql-9.7';
+    await using locking = await RawClient.open(server, { schema });
+    await locking.run(['BEGIN', 'SELECT COUNT(*) FROM _undrop.ledger LOCK IN SHARE MODE']);
+    const [[id] = []] = await locking.rows('SELECT CONNECTION_ID()');
+    await using client = await RawClient.open(proxy, { schema });
+    const heard = await client.words('DROP TABLE a');
+    expect(heard).toMatch(/UNDROP_NOT_RECORDED/);
+    expect(heard).toContain(`connection ${id} may have locked it`);
+    const doctor = await runUndrop(server, ['doctor']);
+    if (isMysql8) expect(doctor.stdout).toContain(`: connection ${id} (root@`);
+    await locking.run(['ROLLBACK']);
+    await settled();
+    await locking.quit();
+    await client.quit();
+  });
 
   test.each(USERS)(
     'a drop by the session that holds the server is refused by the first word: %s',

@@ -9,6 +9,8 @@ import { type Elsewhere, elsewhereLines, findElsewhere } from '../../account/els
 import { type Examination, examine } from '../../account/examine.js';
 import { WITHOUT_FULL } from '../../account/grants.js';
 import { accountsOf, lentAccountsText } from '../../account/os-user.js';
+import { filterProblem } from '../../account/replication-filters.js';
+import { findLockHolders } from '../../ledger/intents/lock-holders.js';
 import { findStranger } from '../../lifecycle/leader/collector-lock.js';
 import { jsonText, printCard } from '../../printer.js';
 import { findUnfinishedRestores, type Unfinished } from '../../recovery/reconcile.js';
@@ -81,7 +83,10 @@ export async function readReport(pool: ServicePool, settings: DoctorSettings): P
   const set = { mode, protect, notProtected, allowDestroy, lendTls };
   const unfinished = await unlessRefused(findUnfinishedRestores(pool), [], ...ABSENT_TABLE);
   const elsewhere = await findElsewhere(pool, settings.user);
-  return { ...found, ...set, ways, lent, lockedBy, unfinished, elsewhere };
+  const filters = await filterProblem(pool);
+  const holders = await findLockHolders(pool, { isCertain: true });
+  const ledgerLocks = holders.map(({ id, who }) => `connection ${id} (${who})`);
+  return { ...found, ...set, ways, lent, lockedBy, unfinished, elsewhere, filters, ledgerLocks };
 }
 
 interface Report
@@ -97,6 +102,10 @@ interface Report
   readonly unfinished: readonly Unfinished[];
   /** Accounts whose drops don't come through undrop. */
   readonly elsewhere: readonly Elsewhere[];
+  /** Replication filters that go by the default schema, as a sentence; null: none is seen. */
+  readonly filters: string | null;
+  /** Connections that have rows of the ledger locked. */
+  readonly ledgerLocks: readonly string[];
 }
 
 const TLS_LENT =
@@ -139,9 +148,13 @@ export function serverFindings(report: Report): readonly Finding[] {
     ...programFindings(report),
     ...findingsOf('elsewhere', 'note', elsewhereLines(report.elsewhere)),
     ...findingsOf('collector', 'note', strangers),
+    ...findingsOf('ledger', 'warning', linesOf({ [LEDGER_LOCKED]: report.ledgerLocks })),
+    ...findingsOf('replication', 'warning', report.filters === null ? [] : [report.filters]),
   ];
 }
 
+const LEDGER_LOCKED =
+  'have locked the ledger: drops are refused as long as their transactions last';
 const READ_ONLY = 'The server is read-only: undrop collects nothing there.';
 const IN_PLACE = 'tables are held in their own schema, under their hold names';
 const REFUSED = 'no privileges, drops are refused';

@@ -21,6 +21,7 @@ import {
   shapeOf,
 } from '../write.js';
 import { intentTexts, readIntentFacts } from './intent-text.js';
+import { withLockHolders } from './lock-holders.js';
 
 /** The client is waiting. */
 const INTENT_DEADLINE_MS = 5_000;
@@ -43,7 +44,7 @@ export async function recordIntent(pool: ServicePool, intent: DropIntent): Promi
     }
     return { ...facts, tables };
   } catch (error) {
-    throw ledgerUnavailable(error);
+    throw ledgerUnavailable(await withLockHolders(pool, error));
   }
 }
 

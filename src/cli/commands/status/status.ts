@@ -4,6 +4,7 @@
  * attention, each problem with its reason.
  */
 import { type Elsewhere, elsewhereLines, findElsewhere } from '../../../account/elsewhere.js';
+import { filterProblem } from '../../../account/replication-filters.js';
 import { timeText } from '../../../duration.js';
 import { readUses, type Uses } from '../../../ledger/history.js';
 import { readOverdue } from '../../../ledger/overview.js';
@@ -52,6 +53,7 @@ export async function readStatusView(
     attention: [
       ...status.attention,
       ...serviceProblems(services),
+      ...(await filterProblems(pool)),
       ...(early === 0 ? [] : [`tables that are removed early because of a limit: ${early}`]),
     ],
     services: serviceLines(services),
@@ -69,7 +71,8 @@ export async function readStatusReport(
   const { now } = status.server;
   const { leaderId } = status.collector;
   const services = reportServices(await readServices(pool), { now, leaderId });
-  const attention = [...status.attention, ...serviceProblems(services)];
+  const filters = await filterProblems(pool);
+  const attention = [...status.attention, ...serviceProblems(services), ...filters];
   const { tables, ...shown } = held;
   const byId = new Map(tables.map((table) => [table.id, table]));
   const early = status.limits.early.map((one) => {
@@ -84,6 +87,11 @@ export async function readStatusReport(
   const heldReport = { count: tables.length, ...shown };
   const elsewhere = await findElsewhere(pool, settings.user);
   return { ...status, ...services, limits, held: heldReport, elsewhere, attention };
+}
+
+async function filterProblems(pool: ServicePool): Promise<readonly string[]> {
+  const problem = await filterProblem(pool);
+  return problem === null ? [] : [problem];
 }
 
 function askedOf(
