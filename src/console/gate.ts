@@ -86,11 +86,11 @@ export class Gate {
   async #open(account: SignIn, { end }: SignInTry): Promise<ConsoleSession | null> {
     try {
       const session = await openSession(this.#options.door, account);
-      end('not refused');
+      end('let in');
       return session;
     } catch (error) {
       const isRefused = !NOT_THE_ACCOUNT.has(errnoOf(error));
-      end(isRefused ? 'refused' : 'not refused');
+      end(isRefused ? 'refused' : 'unknown');
       if (isRefused) return null;
       throw error;
     }

@@ -1,7 +1,8 @@
 /**
  * Limits the tries to sign in that reach the server: 5 failed ones a minute for one account from an
  * address, and 20 from an address. The rest is refused here, so that nobody locks an account of the
- * server, or guesses its password, through undrop.
+ * server, or guesses its password, through undrop. For accounts that were let in from an address
+ * it takes 60: behind an HTTP proxy all people come from one.
  *
  * Invariant: while tries are under way, no more than could fail within the limit are begun; others
  * wait for the outcome of these, and of one address so many that they can't take all places.
@@ -10,9 +11,13 @@
 const WINDOW_MS = 60_000;
 const OF_ACCOUNT_MAX = 5;
 const OF_ADDRESS_MAX = 20;
+/** For accounts that were let in from there before. */
+const OF_KNOWN_MAX = 60;
 const WAITING_OF_ADDRESS_MAX = 24;
 /** More addresses than this are forgotten, the oldest first. */
 const ADDRESSES_MAX = 10_000;
+/** The accounts that are known of an address. */
+const KNOWN_MAX = 1_000;
 /** The first groups of an IPv6 address: one network has all addresses below. */
 const NETWORK_GROUPS = 4;
 
@@ -24,13 +29,15 @@ interface Try {
 
 export interface SignInTry {
   /** With its outcome: exactly once. */
-  end(outcome: 'refused' | 'not refused'): void;
+  end(outcome: 'let in' | 'refused' | 'unknown'): void;
 }
 
 export class SignInTries {
   readonly #nowMs: () => number;
   /** Failed ones, and those under way, by the address. */
   readonly #tries = new Map<string, Try[]>();
+  /** Accounts that were let in, by the address. */
+  readonly #known = new Map<string, Set<string>>();
   #waiting: { readonly key: string; readonly resolve: () => void }[] = [];
 
   /** `nowMs`: a clock that doesn't go back. */
@@ -47,13 +54,15 @@ export class SignInTries {
         (one) => !one.hasFailed || atMs - one.atMs < WINDOW_MS,
       );
       const ofAccount = recent.filter((one) => one.account === account);
-      if (ofAccount.length < OF_ACCOUNT_MAX && recent.length < OF_ADDRESS_MAX) {
+      const isKnown = this.#known.get(key)?.has(account) === true;
+      const ofAddressMax = isKnown ? OF_KNOWN_MAX : OF_ADDRESS_MAX;
+      if (ofAccount.length < OF_ACCOUNT_MAX && recent.length < ofAddressMax) {
         const mine = { account, atMs, hasFailed: false };
         this.#keep(key, [...recent, mine]);
         return { end: (outcome) => this.#end(key, mine, outcome) };
       }
       const failed = (tries: readonly Try[]) => tries.filter(({ hasFailed }) => hasFailed).length;
-      if (failed(ofAccount) >= OF_ACCOUNT_MAX || failed(recent) >= OF_ADDRESS_MAX) return null;
+      if (failed(ofAccount) >= OF_ACCOUNT_MAX || failed(recent) >= ofAddressMax) return null;
       const before = this.#waiting.filter((one) => one.key === key).length;
       if (before >= WAITING_OF_ADDRESS_MAX) return null;
       await new Promise<void>((resolve) => this.#waiting.push({ key, resolve }));
@@ -62,6 +71,7 @@ export class SignInTries {
 
   #end(key: string, mine: Try, outcome: Parameters<SignInTry['end']>[0]): void {
     mine.hasFailed = outcome === 'refused';
+    if (outcome === 'let in') this.#know(key, mine.account);
     const tries = this.#tries.get(key) ?? [];
     const left = mine.hasFailed ? tries : tries.filter((one) => one !== mine);
     if (left.length === 0) this.#tries.delete(key);
@@ -69,6 +79,14 @@ export class SignInTries {
     const waiting = this.#waiting;
     this.#waiting = [];
     for (const { resolve } of waiting) resolve();
+  }
+
+  #know(key: string, account: string): void {
+    const known = this.#known.get(key) ?? new Set();
+    this.#known.delete(key);
+    this.#known.set(key, known.size < KNOWN_MAX ? known.add(account) : known);
+    const [oldest] = this.#known.keys();
+    if (this.#known.size > ADDRESSES_MAX && oldest !== undefined) this.#known.delete(oldest);
   }
 
   /** The address of the newest try is the last in the map. */

@@ -31,17 +31,25 @@ test('five of an account from an address, twenty from an address, in a minute', 
   expect(await failing(9, '10.0.0.1', 'root')).toBe(5);
 });
 
+test('who was let in from an address before is not kept out by what others do there', async () => {
+  const { tries, failing } = opened();
+  (await tries.begin('10.0.0.1', 'dba'))?.end('let in');
+  for (let nr = 0; nr < 6; nr++) await failing(5, '10.0.0.1', `user${nr}`);
+  expect(await failing(1, '10.0.0.1', 'app')).toBe(0);
+  expect(await failing(9, '10.0.0.1', 'dba')).toBe(5);
+});
+
 test('what the server did not refuse counts for nothing', async () => {
   const { tries, failing } = opened();
   expect(await failing(4, '10.0.0.1', 'app')).toBe(4);
-  for (let nr = 0; nr < 100; nr++) (await tries.begin('10.0.0.1', 'app'))?.end('not refused');
+  for (let nr = 0; nr < 100; nr++) (await tries.begin('10.0.0.1', 'app'))?.end('unknown');
   expect(await failing(9, '10.0.0.1', 'app')).toBe(1);
 });
 
 test('many at once wait for the outcome of the first, whatever it is', async () => {
   const { tries } = opened();
   let begun = 0;
-  const signIn = async (outcome: 'refused' | 'not refused') => {
+  const signIn = async (outcome: 'refused' | 'unknown') => {
     const one = await tries.begin('10.0.0.1', 'app');
     if (one === null) return false;
     begun++;
@@ -49,10 +57,10 @@ test('many at once wait for the outcome of the first, whatever it is', async () 
     one.end(outcome);
     return true;
   };
-  const all = (outcome: 'refused' | 'not refused') =>
+  const all = (outcome: 'refused' | 'unknown') =>
     Promise.all(Array.from({ length: 50 }, () => signIn(outcome)));
   // Five are under way, and 24 of the address wait; others have the places that are left.
-  expect((await all('not refused')).filter((did) => did)).toHaveLength(29);
+  expect((await all('unknown')).filter((did) => did)).toHaveLength(29);
   expect(begun).toBe(29);
   expect((await all('refused')).filter((did) => did)).toHaveLength(5);
 });

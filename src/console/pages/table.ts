@@ -30,6 +30,8 @@ export interface TableView {
 export function tablePage(view: TableView): Html {
   const { table, details, viewer } = view;
   const { dropId, statement } = table;
+  // The tags are of its text, and the timeline has who changed it.
+  const seesHow = viewer.isOperator || statement !== null;
   return html`<div class="grid"><section>
 <dl><dt>state</dt><dd><strong>${table.state}</strong>: ${isPinned(table) ? 'pinned' : table.next}</dd>
 <dt>dropped</dt><dd>${when(table.droppedAt, true)}</dd>
@@ -39,13 +41,13 @@ export function tablePage(view: TableView): Html {
 <dt>size</dt><dd>${size(table.bytes)}</dd>
 <dt>held until</dt><dd>${table.expiresAt === null ? until(table) : when(table.expiresAt, true)}</dd>
 <dt>id</dt><dd><code>${table.id}</code></dd>
-${details.tags !== null && html`<dt>tags</dt><dd>${tagList(details.tags)}</dd>`}
+${seesHow && details.tags !== null && html`<dt>tags</dt><dd>${tagList(details.tags)}</dd>`}
 </dl>
 ${statement !== null && html`<h2>Statement</h2><pre>${statement}</pre>`}
 </section><section>${table.state === 'HOLD' ? actions(view) : notHeld(table)}</section></div>
 ${details.definition !== null && html`<h2>Definition</h2><pre>${details.definition}</pre>`}
 ${firstRows(view)}
-<h2>Timeline</h2>${details.history.length === 0 ? html`<p class="soft">No events are recorded.</p>` : eventTable(details.history)}
+${seesHow && html`<h2>Timeline</h2>${details.history.length === 0 ? html`<p class="soft">No events are recorded.</p>` : eventTable(details.history)}`}
 ${table.next !== null && !isPinned(table) && html`<p>To come: ${table.next}.</p>`}
 ${others(view)}
 ${viewer.isOperator && html`<p class="soft">By command: <code>undrop show ${table.id}</code></p>`}`;
