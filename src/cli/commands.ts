@@ -280,6 +280,7 @@ export const COMMANDS: readonly Command[] = [
     options: {
       drop: DROP,
       ...SINCE,
+      'dry-run': { type: 'boolean', default: false, describe: 'only print what would be done' },
       yes: { type: 'boolean', default: false, describe: 'do not ask for confirmation' },
       json: JSON_FLAG,
     },

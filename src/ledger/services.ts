@@ -82,13 +82,12 @@ export async function recordService(pool: ServicePool, service: Service): Promis
   }
 }
 
-/** Deletes the row of a service that ends. */
+/** Deletes the rows of a service that ends: two if its account got the privilege meanwhile. */
 export async function forgetService(pool: ServicePool, id: string): Promise<void> {
-  await write(
-    pool,
-    (rowLogged) => sql`DELETE ${note('service')} FROM ${PROXIES}
-    WHERE id = ${id} AND row_logged = ${rowLogged}`,
-  );
+  for (const logged of (await mayUnlog(pool)) ? [false, true] : [true]) {
+    const own = sql`id = ${id} AND row_logged = ${logged ? 1 : 0}`;
+    await pool.run(sql`DELETE ${note('service')} FROM ${PROXIES} WHERE ${own}`, { logged });
+  }
 }
 
 /**

@@ -17,7 +17,7 @@ import {
 import { noSuchHeld } from '../../restore/find-dropped.js';
 import { type ListedTable, tableInEvent } from '../../restore/held-tables.js';
 import { listDroppedTables } from '../../restore/list-drops.js';
-import { formatName, formatUntil } from '../../restore/print-held.js';
+import { formatName, formatUntil, heldListJson } from '../../restore/print-held.js';
 import { formatSize, sizeOf } from '../../restore/print-list.js';
 import {
   formatAlsoHeld,
@@ -99,6 +99,7 @@ export function runRemove(settings: AccountSettings, flags: Flags, shell: Shell)
     const chosen = await chooseHeld(pool, flags);
     const how = { change: END, now: await readNow(pool), holdMsMin: 0 };
     const { tables, failed } = planAll(chosen, how);
+    if (flags['dry-run'] === true) return showPlan(tables, failed, { flags, shell });
     if (tables.length > 0 && flags['yes'] !== true && !(await isConfirmed(chosen, tables, shell))) {
       return 1;
     }
@@ -117,6 +118,21 @@ export function runRemove(settings: AccountSettings, flags: Flags, shell: Shell)
     const text = formatRemoved(report.done) + formatUnchanged(chosen);
     return printChanged(all, { flags, shell, text });
   });
+}
+
+/** Returns the exit code. */
+function showPlan(
+  tables: readonly ListedTable[],
+  failed: readonly FailedRestore[],
+  { flags, shell }: { readonly flags: Flags; readonly shell: Shell },
+): number {
+  const json = { dryRun: true, wouldRemove: heldListJson(tables) };
+  const text = `${formatChosen(tables)}Nothing was done (--dry-run).\n`;
+  shell.stdout.write(flags['json'] === true ? jsonText(json) : text);
+  const report = { done: tables, failed, untried: [] };
+  const failures = formatFailures(report, { verb: 'would not be removed' });
+  shell.stderr.write(failures);
+  return failures === '' ? 0 : 1;
 }
 
 /** A single table is confirmed by its name, several by their number. */

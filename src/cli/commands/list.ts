@@ -5,7 +5,7 @@
 import { parseTime, TIME_EXPECTED } from '../../duration.js';
 import { countTables, type DropFit, SORTS } from '../../ledger/drops.js';
 import { readUses, type Uses } from '../../ledger/history.js';
-import { formatCount, jsonText } from '../../printer.js';
+import { formatCount, jsonText, printable } from '../../printer.js';
 import {
   type DropFilter,
   idDigits,
@@ -117,6 +117,7 @@ function nothing(held: number): string {
 }
 
 const ROWS_MAX = 1_000;
+const CONTROLS = 'undrop: control characters are shown as ?; in a file the script is as it is.\n';
 const NO_SCRIPT = 'The ledger has no restore script for it';
 
 export function runShow(
@@ -133,7 +134,10 @@ export function runShow(
     const shown = await showTable(pool, String(flags['target']));
     const { held, script, row } = shown;
     if (flags['sql'] === true) {
-      if (script !== null) out.write(script);
+      // A name may have characters that a terminal obeys.
+      const readable = script?.replaceAll(/[^\n\t]+/g, printable) ?? null;
+      if (script !== null) out.write(out.isTTY === true ? (readable ?? '') : script);
+      if (out.isTTY === true && readable !== script) stderr.write(CONTROLS);
       const why = script === null ? NO_SCRIPT : 'The table is no longer held';
       // For a table that lacks triggers, the script contains them.
       const isMeant = held !== null || row?.failure?.todo === 'triggers';

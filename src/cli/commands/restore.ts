@@ -184,10 +184,11 @@ function swapBy(
   settings: AccountSettings & HoldSettings,
   { schema, table }: QualifiedTable,
 ): SwapBy {
-  const { osUser, host, account: user } = whoIs(settings);
+  const { osUser, host, account: accountName } = whoIs(settings);
   return {
     proxyId: `command ${process.pid}`,
-    user,
+    user: osUser,
+    accountName,
     clientAddress: `${osUser}@${host}`.slice(0, 255),
     statementText: `UNDROP TABLE ${quoteIdentifier(schema)}.${quoteIdentifier(table)} SWAP`,
     hold: holdMsOf(settings),
