@@ -21,7 +21,7 @@ import { restored } from '../support/undrop-cli.js';
 import { endSession, intend, PROXY_ID, renameAway } from './service-fixture.js';
 
 /** Drops on each server. */
-const COUNT = rounds(10_000, 40);
+const COUNT = rounds(1_000, 40);
 const LONGEST_MS = 300_000 + COUNT * 1_000;
 /** A run that finds more than this ends: it has said enough. */
 const PROBLEMS_MAX = 5;

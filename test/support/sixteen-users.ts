@@ -1,11 +1,13 @@
 /**
- * Sixteen users of one proxy: most log in, drop a table, bring it back and count its rows, again
- * and again. One of them is greedy: he makes, fills and drops tables as fast as he can. One has no
- * right at all and is hostile: he sends the statements of undrop's own with the longest names and
- * patterns, and with the most names.
+ * Sixteen users of one proxy: most log in, drop a table, bring it back and count its rows, by
+ * queries and by prepared statements, list what they have dropped, and send long UPDATEs. One of
+ * them is greedy: he makes, fills and drops tables as fast as he can. One has no right at all and
+ * is hostile: he sends the statements of undrop's own with the longest names and patterns, and with
+ * the most names, and attacks in turns (hostile-user.ts).
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { RowDataPacket } from 'mysql2/promise';
+import { ANYBODYS, attackInTurns } from './hostile-user.js';
 import { connect, query, type Session, type Target } from './servers.js';
 
 const PASSWORD = 'only for tests';
@@ -29,15 +31,21 @@ export const CROWD_VARIABLES = {
   ...{ CHECK_INTERVAL: '2s', COLLECT: 'auto' },
 };
 
+const FELT = [
+  ...['login', 'select', 'long update', 'drop', 'prepared drop', 'undrop', 'list', 'console'],
+] as const;
+
 /** What ordinary users have felt, in milliseconds. */
-export interface Felt {
-  readonly login: number[];
-  readonly drop: number[];
-  readonly undrop: number[];
+export type Felt = Readonly<Record<string, number[]>>;
+
+export function newFelt(): Felt {
+  return Object.fromEntries(FELT.map((what) => [what, []]));
 }
 
 /** On the server itself. */
 export async function makeUsers(server: Target): Promise<void> {
+  await query(server, `CREATE DATABASE ${ANYBODYS}`, "CREATE USER ''@'%'");
+  await query(server, `GRANT ALL ON ${ANYBODYS}.* TO ''@'%'`);
   for (const user of [...names, GREEDY, HOSTILE]) {
     await query(server, `CREATE USER ${user}@'%' IDENTIFIED BY '${PASSWORD}'`);
     if (user === HOSTILE) continue;
@@ -47,6 +55,7 @@ export async function makeUsers(server: Target): Promise<void> {
 }
 
 export async function dropUsers(server: Target): Promise<void> {
+  await query(server, `DROP DATABASE IF EXISTS ${ANYBODYS}`, "DROP USER ''@'%'");
   for (const user of [...names, GREEDY, HOSTILE]) {
     await query(server, `DROP DATABASE IF EXISTS ${user}`, `DROP USER ${user}@'%'`);
   }
@@ -85,12 +94,24 @@ export async function countKept(proxy: Target): Promise<number> {
 /** All of them at once, until the signal; `beside`: with the greedy and the hostile one. */
 export async function liveTogether(
   proxy: Target,
-  { beside, signal }: { readonly beside: boolean; readonly signal: AbortSignal },
+  {
+    beside,
+    signal,
+    admin = null,
+  }: { readonly beside: boolean; readonly signal: AbortSignal; readonly admin?: string | null },
 ): Promise<Felt> {
-  const felt: Felt = { login: [], drop: [], undrop: [] };
+  const felt = newFelt();
+  const hostile = as(proxy, HOSTILE);
   await Promise.all([
     ...names.map((user) => liveOrdinarily(as(proxy, user), { user, felt, signal })),
-    ...(beside ? [beGreedy(as(proxy, GREEDY), signal), beHostile(as(proxy, HOSTILE), signal)] : []),
+    ...(admin === null ? [] : [visitConsole(admin, { user: names[0] ?? '', felt, signal })]),
+    ...(beside
+      ? [
+          beGreedy(as(proxy, GREEDY), signal),
+          beHostile(hostile, signal),
+          attackInTurns({ proxy: hostile, admin }, signal),
+        ]
+      : []),
   ]);
   return felt;
 }
@@ -108,17 +129,47 @@ interface Life {
 /** No two tables of a run have one name. */
 let tables = 0;
 
-async function liveOrdinarily(proxy: Target, { user, felt, signal }: Life): Promise<void> {
+async function liveOrdinarily(proxy: Target, { user, felt: all, signal }: Life): Promise<void> {
+  const felt = (what: string) => all[what] ?? [];
   for (let round = 0; round === 0 || !signal.aborted; round++) {
     const name = `${user}.own_${tables++}`;
-    const client = await timed(felt.login, () => connect(proxy));
+    const client = await timed(felt('login'), () => connect(proxy));
     await client.run(...making(name));
-    await timed(felt.drop, () => client.query(`DROP TABLE ${name}`));
-    await timed(felt.undrop, () => undrop(client, name));
+    await timed(felt('select'), () => client.query('SELECT 1'));
+    if (round % LONG_EVERY === 0) {
+      const text = 'x'.repeat(round % (4 * LONG_EVERY) === 0 ? LONGEST_BYTES : LONG_BYTES);
+      const update = `UPDATE ${name} SET id = id WHERE id < 0 OR '${text}' = ''`;
+      await timed(felt('long update'), () => client.query(update));
+    }
+    await timed(felt('drop'), () => client.query(`DROP TABLE ${name}`));
+    await timed(felt('undrop'), () => undrop(client, name));
+    await timed(felt('prepared drop'), () => client.execute(`DROP TABLE ${name}`));
+    await timed(felt('list'), () => client.query(`SHOW DROPPED TABLES FROM ${user} LIMIT 5`));
+    await undrop(client, name);
     const rows = await client.rows(`SELECT * FROM ${name}`);
     if (rows.length !== ROWS) throw new Error(`${name} came back with ${rows.length} rows`);
     await client.end();
     await sleep(PAUSE_MS);
+  }
+}
+
+const LONG_EVERY = 5;
+const LONG_BYTES = 1024 * 1024;
+const LONGEST_BYTES = 4 * LONG_BYTES;
+
+/** The API of the console, with each request a sign-in. */
+async function visitConsole(admin: string, { user, felt, signal }: Life): Promise<void> {
+  const authorization = `Basic ${Buffer.from(`${user}:${PASSWORD}`).toString('base64')}`;
+  while (!signal.aborted) {
+    const answer = await timed(felt['console'] ?? [], async () => {
+      const found = await fetch(`http://${admin}/api/v1/tables?limit=5`, {
+        headers: { authorization },
+      });
+      await found.text();
+      return found;
+    });
+    if (answer.status !== 200) throw new Error(`the console answered ${answer.status}`);
+    await sleep(10 * PAUSE_MS);
   }
 }
 

@@ -29,7 +29,7 @@ import {
   type UserFacts,
   type UserSession,
 } from '../../steps/world.js';
-import type { ErrPacket } from '../../wire/response.js';
+import { decodeErr, type ErrPacket, encodeErr } from '../../wire/response.js';
 import {
   ABSENT_TABLE,
   ACCESS_DENIED,
@@ -141,10 +141,22 @@ export async function askForSchema(
   // No table has that name, so only privileges on the schema, or on all, are a yes.
   const table = noneOf(asked);
   const created = await askToCreate({ schema: to, table }, asked);
-  if (created !== null) return created;
-  if (schema !== to) return askToRename({ schema, table }, asked);
+  if (created !== null) return ofAnyTable(created, to, asked);
+  if (schema !== to) return ofAnyTable(await askToRename({ schema, table }, asked), schema, asked);
   const text = mayViewSql(onSession({ schema, table }, asked.facts), optionsOf(asked));
   return askOne(asked, { kind: 'prepare', text }, MAY_FILL);
+}
+
+/** The server's error about the name that no table has, as one about the schema. */
+function ofAnyTable<T extends ErrPacket | UndropError | null>(
+  said: T,
+  schema: string,
+  asked: RightsAsker,
+): T | ErrPacket {
+  if (said === null || said instanceof UndropError) return said;
+  const name = new RegExp(`(?:\`[^\`]*\`\\.)?['\`]${noneOf(asked)}['\`]`);
+  const message = said.message.toString().replace(name, () => `any table of '${schema}'`);
+  return decodeErr(encodeErr({ ...said, message: Buffer.from(message) }));
 }
 
 /** A temporary table or a view has the name: then the check wasn't about a table. */
