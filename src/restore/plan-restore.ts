@@ -34,6 +34,8 @@ export type RestorePlan =
       readonly to: QualifiedTable;
       /** Further held tables of the same name, newest first. */
       readonly others: readonly ListedTable[];
+      /** It was requested by its id or time; default: by its name. */
+      readonly isExact?: boolean;
     }
   /** The table has its name, but not yet its keys and triggers. */
   | {

@@ -55,6 +55,13 @@ export interface SwapBy {
   readonly log?: Log;
 }
 
+interface SwapRequest extends RestoreOptions {
+  readonly target: string;
+  readonly by: SwapBy;
+  /** The table itself is meant, not the newest of its name; default: false. */
+  readonly isExact?: boolean | undefined;
+}
+
 /**
  * Rejects as `restore` does, with UNDROP_NOT_SWAPPED if the live table can't be held, and with
  * UNDROP_LEDGER_UNAVAILABLE; then nothing was renamed. UNDROP_KEYS_LEFT: both were renamed, and a
@@ -62,7 +69,7 @@ export interface SwapBy {
  */
 export async function swap(
   pool: ServicePool,
-  { target, by, ...how }: { readonly target: string; readonly by: SwapBy } & RestoreOptions,
+  { target, by, isExact = false, ...how }: SwapRequest,
 ): Promise<RestoreReport> {
   const plan = planRestore(await findDropped(pool, target), { target });
   const { table, to } = plan;
@@ -70,7 +77,7 @@ export async function swap(
   if (begun !== null) {
     const finished = await restoreTable(pool, begun, how);
     // The same request again: the held table is now the one that the earlier try has moved away.
-    if (table.how === 'SWAP') return { ...finished, swapped: null };
+    if (table.how === 'SWAP' && !isExact) return { ...finished, swapped: null };
   }
   return asRestorer(pool, async (owner) => {
     const swapped = await exchange(pool, table, { to, by, owner });

@@ -149,9 +149,7 @@ onServers('races on one name on $name', (server, on) => {
     if (await isThere(schema, 't')) counts.add(await root.count(`${schema}.t`));
     for (const id of ids) {
       const swap = (await isThere(schema, 't')) ? ' SWAP' : '';
-      let told = await undo(schema, `UNDROP TABLE '${id}'${swap}`);
-      // It may have finished the restore of another one first.
-      if (await isHeld(id)) told = await undo(schema, `UNDROP TABLE '${id}' SWAP`);
+      const told = await undo(schema, `UNDROP TABLE '${id}'${swap}`);
       expect([id, await isHeld(id)]).toEqual([id, false]);
       counts.add(await root.count(`${schema}.t`));
       const missing = await missingIn(schema, hasTrigger);

@@ -233,7 +233,8 @@ async function bringBack(
       const mayBeBegun = isNamed && (held === null || !asked.swap);
       const unfinished = mayBeBegun ? await findBegun(pool, to, begun) : null;
       const request = { target: writtenName(name), to: quoted(to) };
-      return unfinished ?? planRestore(held === null ? [] : [held], request);
+      const planned = () => planRestore(held === null ? [] : [held], request);
+      return unfinished ?? { ...planned(), isExact: !isNamed };
     };
     choices.push(await choiceOf(quoted(name), plan));
   }
@@ -294,7 +295,8 @@ async function bringOneBack(
   const { clientAddress } = session;
   const who = { proxyId, user, accountName, clientAddress, statementText, hold };
   const by = log === undefined ? who : { ...who, log };
-  const swapOne = () => swapWithLive(pool, { target: plan.table.id, by, ...how });
+  const { table, isExact } = plan;
+  const swapOne = () => swapWithLive(pool, { target: table.id, by, isExact, ...how });
   const report = await inRestoreQueue(pool, account, swapOne);
   return withTriggers(report, run.facts, options);
 }
