@@ -23,6 +23,9 @@ const SERVERS = (process.env['BENCH_SERVERS'] ?? 'mysql-9.7 mariadb-10.11').spli
 /** Of each turn; alone and beside take turns. */
 const SECONDS = Number(process.env['BENCH_SECONDS'] ?? '60');
 const ALONE_SECONDS = Number(process.env['BENCH_ALONE_SECONDS'] ?? SECONDS);
+/** Off: the hostile one alone, by his attacks. */
+const IS_GREEDY = process.env['BENCH_GREEDY'] !== 'off';
+const CHECK_MS = 500;
 const TURNS = Number(process.env['BENCH_TURNS'] ?? '5');
 
 const loadBefore = machineLoad();
@@ -32,8 +35,8 @@ for (const name of SERVERS) rows.push(...(await measure(name)));
 report({
   title: 'Fourteen users beside a greedy and a hostile one',
   how:
-    `Each logs in, makes, drops and undrops a table of 10 rows, and pauses for 100 ms; one user makes and drops tables as fast as he can, over UNDROP_MAX_TABLES; ` +
-    `one without any right sends the costliest SHOW DROPPED TABLES and UNDROP without a pause, and attacks in turns (test/support/hostile-user.ts). ${TURNS} turns of ${ALONE_SECONDS} s alone and ${SECONDS} s beside. ` +
+    `Each logs in, makes, drops and undrops a table of 10 rows, and pauses for 100 ms; ${IS_GREEDY ? 'one user makes and drops tables as fast as he can, over UNDROP_MAX_TABLES, and one without any right sends the costliest SHOW DROPPED TABLES and UNDROP without a pause; ' : ''}` +
+    `one without any right attacks in turns (test/support/hostile-user.ts). ${TURNS} turns of ${ALONE_SECONDS} s alone and ${SECONDS} s beside. ` +
     `Afterwards all ${CROWD_TABLES} tables that they had dropped before came back whole. Load before: ${loadBefore}.`,
   columns: ['server', 'what', 'alone, median ms', 'p95', 'beside, median ms', 'p95', 'ratio'],
   rows,
@@ -55,7 +58,8 @@ async function measure(name: string): Promise<string[][]> {
       before ||= biggestOf(proxy.child.pid);
       const signal = AbortSignal.timeout(SECONDS * 1_000);
       const watching = watch(proxy.child.pid, signal);
-      add(beside, await liveTogether(proxy, { beside: true, admin, signal }));
+      const loud = { beside: true, isGreedy: IS_GREEDY, admin, signal };
+      add(beside, await liveTogether(proxy, loud));
       most = Math.max(most, await watching);
     }
     const whole = await countKept(proxy);
@@ -74,8 +78,6 @@ async function measure(name: string): Promise<string[][]> {
     await server.stop();
   }
 }
-
-const CHECK_MS = 500;
 
 /** The most that one of its processes had until the signal, in bytes. */
 async function watch(pid: number | undefined, signal: AbortSignal): Promise<number> {

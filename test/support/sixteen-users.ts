@@ -47,7 +47,7 @@ export async function makeUsers(server: Target): Promise<void> {
   await query(server, `CREATE DATABASE ${ANYBODYS}`, "CREATE USER ''@'%'");
   await query(server, `GRANT ALL ON ${ANYBODYS}.* TO ''@'%'`);
   for (const user of [...names, GREEDY, HOSTILE]) {
-    await query(server, `CREATE USER ${user}@'%' IDENTIFIED BY '${PASSWORD}'`);
+    await query(server, `CREATE USER ${user}@'%' IDENTIFIED BY '${passwordOf(user)}'`);
     if (user === HOSTILE) continue;
     const rights = user === GREEDY ? 'CREATE, DROP, INSERT' : 'ALL';
     await query(server, `CREATE DATABASE ${user}`, `GRANT ${rights} ON ${user}.* TO ${user}@'%'`);
@@ -98,7 +98,14 @@ export async function liveTogether(
     beside,
     signal,
     admin = null,
-  }: { readonly beside: boolean; readonly signal: AbortSignal; readonly admin?: string | null },
+    isGreedy = true,
+  }: {
+    readonly beside: boolean;
+    readonly signal: AbortSignal;
+    readonly admin?: string | null;
+    /** False: the attacker is alone beside the others. */
+    readonly isGreedy?: boolean;
+  },
 ): Promise<Felt> {
   const felt = newFelt();
   const hostile = as(proxy, HOSTILE);
@@ -107,8 +114,7 @@ export async function liveTogether(
     ...(admin === null ? [] : [visitConsole(admin, { user: names[0] ?? '', felt, signal })]),
     ...(beside
       ? [
-          beGreedy(as(proxy, GREEDY), signal),
-          beHostile(hostile, signal),
+          ...(isGreedy ? [beGreedy(as(proxy, GREEDY), signal), beHostile(hostile, signal)] : []),
           attackInTurns({ proxy: hostile, admin }, signal),
         ]
       : []),
@@ -117,7 +123,12 @@ export async function liveTogether(
 }
 
 function as(proxy: Target, user: string): Target {
-  return { host: proxy.host, port: proxy.port, user, password: PASSWORD };
+  return { host: proxy.host, port: proxy.port, user, password: passwordOf(user) };
+}
+
+/** A client of the wire (raw-client.ts) has none. */
+function passwordOf(user: string): string {
+  return user === HOSTILE ? '' : PASSWORD;
 }
 
 interface Life {
