@@ -87,7 +87,8 @@ function keysOfTruncate(truncated: LedgerRow, row: LedgerRow): Detached {
   const keysOut = truncated.detached.keysIn.flatMap((child) => {
     const { childSchema, childTable, key, isDone, isLost } = child;
     const isOwn = isSameName(childSchema, row.schema) && isSameName(childTable, row.table);
-    return isOwn && (apart <= AT_ONCE_MS || !isDone || isLost) ? [key] : [];
+    const isLeft = truncated === row || !isDone || isLost === true;
+    return isOwn && (isLeft || (isBare(row) && apart <= AT_ONCE_MS)) ? [key] : [];
   });
   return { ...NOTHING_DETACHED, keysOut };
 }
@@ -106,12 +107,14 @@ function leftByRestore(others: readonly LedgerRow[], row: LedgerRow): Detached {
   if (last === undefined || isExchangedFor(last, row, others)) return NOTHING_DETACHED;
   const { keysOut, triggers, checks } = last.detached;
   const all = { keysOut, keysIn: [], triggers, checks };
-  // It may have added them to another table, which took the name as fast.
-  if (before(last.endedAt) <= AT_ONCE_MS) return all;
   const todo = last.failure?.todo;
   // `look`: all of it is back.
-  if (last.failure === null || todo === 'look') return NOTHING_DETACHED;
-  if (before(last.endedAt) <= BESIDE_MS) return all;
+  const hasAll = last.failure === null || todo === 'look';
+  const ms = before(last.endedAt);
+  // If it is whole: it may have added them to another table, which took the name as fast.
+  if (isBare(row) ? ms <= (hasAll ? AT_ONCE_MS : BESIDE_MS) : !hasAll && ms <= AT_ONCE_MS) {
+    return all;
+  }
   return {
     ...NOTHING_DETACHED,
     keysOut: todo === 'keys' ? keysOut : [],
@@ -129,6 +132,11 @@ function isExchangedFor(
   const isOfThen = (one: LedgerRow) =>
     howDropped(one) === 'SWAP' && endedAt !== null && Math.abs(apartMs(endedAt, one)) <= CLOCK_MS;
   return isOfThen(row) && !others.some((other) => other.id < row.id && isOfThen(other));
+}
+
+/** It had no part that a restore would add; a table that was made anew often has some. */
+function isBare({ detached: { keysOut, triggers, checks } }: LedgerRow): boolean {
+  return keysOut.length + triggers.length + checks.length === 0;
 }
 
 function apartMs(earlier: Date, { droppedAt }: LedgerRow): number {

@@ -80,10 +80,11 @@ const USES = [
 const USES_OF_MARIADB = [
   ...["EXECUTE IMMEDIATE 'USE _undrop'", "EXECUTE IMMEDIATE 'use `_UNDROP_LOCAL`'"],
   "SET @t = CONCAT('USE _un', 'drop'); EXECUTE IMMEDIATE @t",
+  "EXECUTE IMMEDIATE CONCAT('USE _un', 'drop')",
 ];
 /** Those of which no more is known than that they may do so, or of which undrop knows more. */
 const REFUSED_OTHERWISE = [
-  ["EXECUTE IMMEDIATE CONCAT('USE _un', 'drop')", 'UNDROP_NOT_UNDERSTOOD'],
+  ["EXECUTE IMMEDIATE CONCAT('USE _un', LOWER('DROP'))", 'UNDROP_NOT_UNDERSTOOD'],
   ["BEGIN NOT ATOMIC EXECUTE IMMEDIATE 'USE _undrop'; END", REFUSED],
   ["BEGIN NOT ATOMIC EXECUTE IMMEDIATE CONCAT('USE _un', 'drop'); END", 'UNDROP_NOT_DONE_YET'],
   ['SET STATEMENT max_statement_time=9 FOR USE _undrop', REFUSED],
