@@ -127,13 +127,21 @@ const KEYLESS =
 const ENCRYPTION =
   'as table_encryption_privilege_check is on, tables of schemas with another default encryption than that of _undrop stay in their own schema, and cannot be dropped with it';
 
-/** Privileges of every tier on a server with such a setting, and the effects of their absence. */
-function strictRights(server: GrantingServer): readonly (readonly [string, string])[] {
+/** Privileges of every tier on a server with such a setting. */
+function strictRights(
+  server: GrantingServer,
+): readonly { readonly right: string; readonly without: string; readonly why: string }[] {
+  const [right, other] = ['SESSION_VARIABLES_ADMIN', 'TABLE_ENCRYPTION_ADMIN'] as const;
   return [
-    ...(server.requiresPrimaryKey === true ? [['SESSION_VARIABLES_ADMIN', KEYLESS] as const] : []),
-    ...(server.checksEncryption === true ? [['TABLE_ENCRYPTION_ADMIN', ENCRYPTION] as const] : []),
+    ...(server.requiresPrimaryKey === true ? [{ right, without: KEYLESS, why: FOR_KEYLESS }] : []),
+    ...(server.checksEncryption === true
+      ? [{ right: other, without: ENCRYPTION, why: FOR_ENCRYPTION }]
+      : []),
   ];
 }
+
+const FOR_KEYLESS = 'tables without a primary key, which this server requires';
+const FOR_ENCRYPTION = 'schemas of different default encryptions, which this server checks';
 
 /** The privileges that only the tier `full` has, and those that settings of the server take. */
 function extrasOf(server: GrantingServer): readonly Need[] {
@@ -142,7 +150,7 @@ function extrasOf(server: GrantingServer): readonly Need[] {
     const others = lost.get(right);
     lost.set(right, others === undefined ? without : `${others}; ${without}`);
   };
-  for (const [right, without] of strictRights(server)) add(right, without);
+  for (const { right, without } of strictRights(server)) add(right, without);
   add(unlogRight(server), UNLOGGED);
   for (const right of definerRights(server)) {
     const isForAll = right === 'SUPER' && server.triggersTakeSuper === true;
@@ -199,8 +207,8 @@ interface GrantOptions {
 export function grantsFor(server: GrantingServer, options: GrantOptions): readonly Grant[] {
   const needs = needsOf(server);
   const onSchemas = needs.filter(({ on }) => on === 'schemas').map(({ right }) => right);
-  const strict = strictRights(server).map(([right]): Grant => {
-    return { rights: [right], schema: null, why: WHY_STRICT[right] ?? '', isOptional: true };
+  const strict = strictRights(server).map(({ right, why }): Grant => {
+    return { rights: [right], schema: null, why, isOptional: true };
   });
   if (options.tier === 'least') return [...leastGrants(server, onSchemas, options), ...strict];
   const base: Grant = {
@@ -220,11 +228,6 @@ export function grantsFor(server: GrantingServer, options: GrantOptions): readon
   ];
 }
 
-const WHY_STRICT: Readonly<Record<string, string>> = {
-  SESSION_VARIABLES_ADMIN: 'tables without a primary key, which this server requires',
-  TABLE_ENCRYPTION_ADMIN: 'schemas of different default encryptions, which this server checks',
-};
-
 /** The further grants of a server whose settings were not read, for a client; null: none. */
 export function strictGrants(
   { flavour, versionId }: ServerVersion,
@@ -232,8 +235,8 @@ export function strictGrants(
 ): string | null {
   if (flavour !== 'mysql' || versionId < STRICT_SINCE) return null;
   const server = { flavour, versionId, requiresPrimaryKey: true, checksEncryption: true };
-  const [primaryKey = '', encryption = ''] = strictRights(server).map(([right]) =>
-    renderQuery(grantSql({ rights: [right], schema: null, why: '' }, account)),
+  const [primaryKey = '', encryption = ''] = strictRights(server).map(({ right, why }) =>
+    renderQuery(grantSql({ rights: [right], schema: null, why }, account)),
   );
   return [
     `-- Where sql_require_primary_key is ON, also: ${primaryKey};`,

@@ -33,11 +33,11 @@ const CLOCK_MS = 1_000;
 export async function takeLeftOver(pool: ServicePool, id: string): Promise<void> {
   await tolerantly(async () => {
     const [row] = await findRows(pool, { by: 'id', prefix: id });
-    const left = row === undefined ? NOTHING_DETACHED : await findLeftOver(pool, row);
-    if (row === undefined || !hasDetached(left)) return [];
-    const { detached, rowLogged } = row;
-    const all = mergeDetached(detached, left);
-    return [await recordDetached(pool, { id, detached: all, definition: null, rowLogged })];
+    if (row === undefined) return [];
+    const detached = await findLeftOver(pool, row);
+    if (!hasDetached(detached)) return [];
+    const { rowLogged } = row;
+    return [await recordDetached(pool, { id, detached, definition: null, rowLogged })];
   });
 }
 

@@ -90,9 +90,12 @@ export async function restoreTables(
   const [first] = moving;
   const withMore =
     first === undefined ? new Set<string>() : await namesWithLeftOver(pool, first.row.schema);
-  const taking = moving.filter(({ row: { table } }) => withMore.has(foldName(table)));
-  for (const { row } of taking) await takeLeftOver(pool, row.id);
-  const isTaking = new Set(taking.map(({ row }) => row.id));
+  const taking = new Set<string>();
+  for (const { row } of moving) {
+    if (!withMore.has(foldName(row.table))) continue;
+    await takeLeftOver(pool, row.id);
+    taking.add(row.id);
+  }
   // An interrupted run, or an operator, has given these their names.
   const named = rows.filter(({ id, state }) => ends.get(id) === BACK && state !== 'restored');
   for (const row of named) await recordTablesRestored(pool, [row], to);
@@ -106,7 +109,7 @@ export async function restoreTables(
   for (const row of rows) {
     const { id, table } = row;
     const { outcome, problems } = became.get(id) ?? left('it was not found');
-    const isKeyed = outcome !== 'left' && (hasDetached(row.detached) || isTaking.has(id));
+    const isKeyed = outcome !== 'left' && (hasDetached(row.detached) || taking.has(id));
     const more = isKeyed ? await addWhatWasTaken(pool, row, { to, anyParent }) : [];
     const isCopy = row.schema !== to;
     const triggersLeft = isCopy ? row.detached.triggers.map(({ name }) => name) : [];
