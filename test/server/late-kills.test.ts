@@ -35,7 +35,10 @@ onServersAtOnce('a KILL too late for its RENAME on $name', (server, on) => {
       return { ends: INTERRUPTED };
     }),
   );
-  const proxy = on.proxy({ PROTECT: 'drop-table,truncate', RULES: '' }, { upstream: tap });
+  const proxy = on.proxy(
+    { PROTECT: 'drop-table,truncate,drop-database', RULES: '' },
+    { upstream: tap },
+  );
   const tapped = on.open(() => poolOn({ ...tap }));
 
   beforeEach(async () => {
@@ -109,4 +112,33 @@ onServersAtOnce('a KILL too late for its RENAME on $name', (server, on) => {
     const rows = await direct.rows('SELECT COUNT(*) AS n FROM a');
     expect(rows[0]?.['n']).toBe(2);
   });
+
+  const many = on.schema('late_many');
+  const FEW = 5;
+
+  test.each([['hold-by-service'], ['relocate'], ['put-back']])(
+    'of many tables of a schema (%s): all of it goes, and comes back',
+    async (step) => {
+      const tables = Array.from({ length: FEW }, (_, nr) => `${step.replaceAll('-', '_')}_${nr}`);
+      for (const table of tables) {
+        await query(server, `CREATE TABLE ${many.name}.${table} (id INT PRIMARY KEY)`);
+      }
+      // With triggers they are relocated later, together.
+      for (const table of tables.slice(0, 2)) {
+        const trigger = `CREATE TRIGGER ${many.name}.${table} BEFORE INSERT ON ${many.name}.${table}`;
+        await query(server, `${trigger} FOR EACH ROW SET @a = 1`);
+      }
+      late = step;
+      expect(await errnoOf(`DROP DATABASE ${many.name}`)).toBe(0);
+      expect(await errnoOf(`UNDROP DATABASE ${many.name}`)).toBe(0);
+      expect(late).toBe(null);
+      const states = await direct.rows(
+        `SELECT t.TABLE_NAME AS name, l.state FROM information_schema.TABLES t
+         JOIN _undrop.ledger l ON l.schema_name = TABLE_SCHEMA AND l.table_name = t.TABLE_NAME
+         WHERE TABLE_SCHEMA = '${many.name}' AND l.kind = 'base' ORDER BY 1`,
+      );
+      expect(states).toEqual(tables.map((name) => ({ name, state: 'restored' })));
+      await query(server, `DROP TABLE ${tables.map((name) => `${many.name}.${name}`).join(', ')}`);
+    },
+  );
 });

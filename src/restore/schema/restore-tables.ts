@@ -186,6 +186,9 @@ async function renameAll(
   return ends;
 }
 
+/** MySQL looks for the new name first, MariaDB for the old one. */
+const MAY_BE_BACK: ReadonlySet<string> = new Set(['UNDROP_NOT_HELD', 'UNDROP_NAME_TAKEN']);
+
 /** Null, or why it stays held. */
 async function renameOne(
   pool: ServicePool,
@@ -201,7 +204,8 @@ async function renameOne(
     } catch (error) {
       if (!(error instanceof UndropError) || isFateUnknown(error)) throw error;
       if (error.code === 'UNDROP_BUSY' && tries < RESTORE_RENAME_TRIES) continue;
-      if (error.code === 'UNDROP_NOT_HELD' && (await isRenamedBack(pool, what))) break;
+      // A KILL that hits the RENAME of all at its end returns 1317 although it is done.
+      if (MAY_BE_BACK.has(error.code) && (await isRenamedBack(pool, what))) break;
       const failure = row.failure?.todo === 'restoring' ? null : row.failure;
       await recordState(pool, { id, state: 'HOLD', onlyFrom: 'HOLD', failure, rowLogged });
       return error.message;
