@@ -5,6 +5,7 @@
  */
 import type { Argv } from 'yargs';
 import yargs from 'yargs';
+import { REMOVED_COMMANDS, REMOVED_SETTINGS } from '../config/removed.js';
 import { flagOf, SETTINGS, variableOf } from '../config/schema.js';
 import { UndropError } from '../errors.js';
 import { COMMANDS, type Command } from './commands.js';
@@ -86,10 +87,20 @@ function rephrase(message: string, [first = '']: readonly string[]): string {
     .replace(/^Not enough non-option arguments: got 0,.*$/m, NO_TARGET);
   if (first.startsWith('-')) return `${what}\nExpected a command; \`undrop serve\` runs the proxy.`;
   const [, unknown = ''] = /^Unknown arguments?: (.*)$/m.exec(message) ?? [];
+  const gone = unknown.split(', ').flatMap((word) => insteadOf(word) ?? []);
+  if (gone.length > 0) return [what, ...new Set(gone)].join('\n');
   const meant = unknown.split(', ').map((word) => nearest(word, wordsOf(first)));
   // Yargs names a flag of two words in both its spellings.
   const proposed = [...new Set(meant.flatMap((one) => one ?? []))];
   return proposed.length === 0 ? what : `${what}\nDid you mean ${proposed.join(', ')}?`;
+}
+
+/** For a command, or the flag of a setting, of an earlier version. Null: another word. */
+function insteadOf(word: string): string | null {
+  const command = REMOVED_COMMANDS[word];
+  if (command !== undefined) return `undrop ${word} was removed: ${command}.`;
+  const key = Object.keys(REMOVED_SETTINGS).find((one) => [one, flagOf(one)].includes(word));
+  return key === undefined ? null : `--${flagOf(key)} was removed: ${REMOVED_SETTINGS[key]}.`;
 }
 
 /** The commands, or the flags of the one that was given, each as it is typed. */

@@ -6,6 +6,7 @@ import { readFileSync, realpathSync, statSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { formatDuration } from '../duration.js';
 import { UndropError } from '../errors.js';
+import { REMOVED_SETTINGS, REMOVED_VALUES } from './removed.js';
 import { flagOf, SETTINGS, type SettingKey, type Settings, variableOf } from './schema.js';
 import type { Setting } from './setting-kinds.js';
 
@@ -75,6 +76,7 @@ export function loadSettings<K extends SettingKey>(
   const known = new Set(Object.keys(SETTINGS).map(variableOf));
   const unknown = Object.keys(sources.env)
     .filter((name) => name.startsWith('UNDROP_') && !known.has(name) && !OTHER_VARIABLES.has(name))
+    .filter((name) => !REMOVED_VARIABLES.has(name))
     .map((name) => `${name} is not a setting of undrop`);
   if (problems.length > 0) {
     // A setting that is missing may be misspelled.
@@ -83,7 +85,20 @@ export function loadSettings<K extends SettingKey>(
   }
   // Every key has a value, because there are no problems.
   const settings = values as unknown as Pick<Settings, K>;
-  return { settings, texts, origins, warnings: [...unknown, ...doubtful(values, sources)] };
+  const warnings = [...unknown, ...removed(sources), ...doubtful(values, sources)];
+  return { settings, texts, origins, warnings };
+}
+
+const REMOVED_VARIABLES: ReadonlySet<string> = new Set(
+  Object.keys(REMOVED_SETTINGS).map(variableOf),
+);
+
+/** Settings of earlier versions that are still given. */
+function removed({ env, file }: Sources): readonly string[] {
+  return Object.entries(REMOVED_SETTINGS).flatMap(([key, instead]) => [
+    ...(env[variableOf(key)] === undefined ? [] : [`${variableOf(key)} was removed: ${instead}`]),
+    ...(file?.values[key] === undefined ? [] : [`${keyIn(file, key)} was removed: ${instead}`]),
+  ]);
 }
 
 interface Given {
@@ -119,7 +134,9 @@ function wrongIn(
   const { from, setting } = where;
   const { expected, problems } = setting;
   if (text === null) return [`${from} is not set: expected ${expected}.`];
-  const found = () => [`expected ${expected}, found ${shown(where.key, text)}`];
+  const gone = REMOVED_VALUES[where.key]?.[text.toLowerCase()];
+  const instead = gone === undefined ? '' : `, which was removed: ${gone}`;
+  const found = () => [`expected ${expected}, found ${shown(where.key, text)}${instead}`];
   return (problems?.(text) ?? found()).map((problem) => `${from}: ${problem}.`);
 }
 
@@ -140,6 +157,7 @@ function wrongInFile({ file }: Sources): string[] {
   if (file === null) return [];
   return Object.entries(file.values).flatMap(([key, value]) => {
     const where = keyIn(file, key);
+    if (key in REMOVED_SETTINGS) return [];
     if (!(key in SETTINGS)) return [`${where} is not a setting.`];
     if (isText(value)) return [];
     const found = shown(key, value);
