@@ -2,6 +2,15 @@
  * Two projects: `unit` runs in memory; `server` runs on real servers, which its global setup starts
  * (test/support/global-setup.ts) and its teardown stops. Jest runs what tsc has built.
  */
+import { readFileSync } from 'node:fs';
+
+// Named ones run in any case, and all of them by `npm run test:long`.
+const isShort = process.env.TEST_LEAVES_OUT !== undefined;
+const longTests = new URL('scripts/long-tests.json', import.meta.url);
+const leftOut = Object.values(JSON.parse(readFileSync(longTests, 'utf8')))
+  .flat()
+  .map((name) => `/build/test/${name}\\.test\\.js$`);
+
 const common = {
   testEnvironment: 'node',
   transform: {},
@@ -26,6 +35,7 @@ export default {
         '<rootDir>/build/test/server/**/*.test.js',
         '<rootDir>/build/test/faults/**/*.test.js',
       ],
+      testPathIgnorePatterns: isShort ? leftOut : [],
       globalSetup: '<rootDir>/build/test/support/global-setup.js',
       globalTeardown: '<rootDir>/build/test/support/global-teardown.js',
     },

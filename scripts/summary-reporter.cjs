@@ -9,8 +9,9 @@ module.exports = class SummaryReporter {
     const broken = results.testResults.filter(
       (test) => test.testExecError && test.numFailingTests === 0,
     ).length;
+    const files = results.numTotalTestSuites;
     const skipped = results.numPendingTests + results.numTodoTests;
     const failed = results.numFailedTests + broken + skipped;
-    writeFileSync(file, JSON.stringify({ passed: results.numPassedTests, failed }));
+    writeFileSync(file, JSON.stringify({ files, passed: results.numPassedTests, failed }));
   }
 };

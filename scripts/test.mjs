@@ -1,11 +1,10 @@
 /**
  * `npm test`: installs and builds what is missing, then runs jest (arguments go on to it). Each run
- * has a seed, by which the tests choose servers and samples: the commit's, unless UNDROP_TEST_SEED
- * gives another. Without arguments it ends within eight minutes: the files without servers tell how
- * fast the machine is, and as many of the others follow as there is time for. With TEST_LONG=1
- * (`npm run test:long`) nothing is left out. The last line of the output is `N passed, N failed`. A
- * process that the tests leave behind is named, ended and counted as a failure: it would hold our
- * output open, and whoever reads that would wait for it.
+ * has a seed, by which random histories are drawn: the commit's, unless UNDROP_TEST_SEED gives
+ * another. It runs all files but those in long-tests.json, which says why; with TEST_LONG=1
+ * (`npm run test:long`) nothing is left out, in files and within them. The last line of the output
+ * is `N passed, N failed`. A process that the tests leave behind is named, ended and counted as a
+ * failure: it would hold our output open, and whoever reads that would wait for it.
  */
 import { spawn, spawnSync } from 'node:child_process';
 import { randomInt, randomUUID } from 'node:crypto';
@@ -20,17 +19,6 @@ import { endLeftBehind } from './left-behind.mjs';
 const POLL_MS = 500;
 const WORKER_BYTES = 3 * 2 ** 30;
 const LONG_PARTS = 3;
-/** For a run without arguments; a minute is for what was estimated wrongly. */
-const RUN_SECONDS = 300;
-/** Seconds of workers for the files with servers, however slow the machine: a fifth of all. */
-const SECONDS_MIN = 400;
-/**
- * What the files without servers take on the machine of test-seconds.json: 70, and what its seconds
- * are too many, as it turned out.
- */
-const UNIT_SECONDS = 80;
-/** What the start and the end of the servers take there. */
-const SERVERS_SECONDS = 25;
 /** From the last test's end: the servers are stopped meanwhile. */
 const END_WITHIN_MS = 90_000;
 
@@ -38,7 +26,7 @@ const start = Date.now();
 const args = process.argv.slice(2);
 const isLong = process.env.TEST_LONG === '1';
 const seed = readSeed();
-process.stdout.write(isLong ? `everything, seed ${seed}\n` : `a sample, seed ${seed}\n`);
+process.stdout.write(`seed ${seed}\n`);
 ensureInstalled();
 ensureBuilt();
 const folder = mkdtempSync(join(tmpdir(), 'undrop-test-run-'));
@@ -51,9 +39,7 @@ process.on('SIGINT', () => {
   isInterrupted = true;
 });
 const parts = [];
-if (isLong || args.length > 0) {
-  for (const part of partsOfRun()) if (!isInterrupted) parts.push(await runPart(part));
-} else await runInTime();
+for (const part of partsOfRun()) if (!isInterrupted) parts.push(await runPart(part));
 const sum = (name) => parts.reduce((total, part) => total + part[name], 0);
 const [passed, failed, left] = ['passed', 'failed', 'left'].map(sum);
 tellServers();
@@ -70,40 +56,20 @@ if (process.exitCode !== 0) {
   process.stdout.write(`to repeat: UNDROP_TEST_SEED=${seed} ${command.join(' ')}\n`);
 }
 const minutes = ((Date.now() - start) / 60_000).toFixed(1);
-process.stdout.write(`${isLong ? 'everything' : 'a sample'} in ${minutes} minutes\n`);
+process.stdout.write(`${sum('files')} files, ${isLong ? 'whole, ' : ''}in ${minutes} minutes\n`);
 process.stdout.write(`${passed} passed, ${failed + left} failed\n`);
-
-/** First what needs no servers, while they are fetched where they aren't there yet. */
-async function runInTime() {
-  const fetching = once(fetchServers(), 'exit');
-  const startMs = Date.now();
-  parts.push(await runPart(['--selectProjects', 'unit']));
-  const slowness = (Date.now() - startMs) / 1_000 / UNIT_SECONDS;
-  await fetching;
-  if (isInterrupted) return;
-  const leftSeconds = RUN_SECONDS - (Date.now() - start) / 1_000;
-  const seconds = (leftSeconds / slowness - SERVERS_SECONDS) * workerCount();
-  const variables = { TEST_SECONDS: String(Math.max(Math.round(seconds), SECONDS_MIN)) };
-  parts.push(await runPart(['--selectProjects', 'server'], variables));
-}
-
-/** Fails without a word of its own: whoever starts the servers says why they aren't there. */
-function fetchServers() {
-  const program = join(root, 'build/test/support/fetch-servers.js');
-  return spawn(process.execPath, [program], { cwd: root, stdio: ['ignore', 'inherit', 'inherit'] });
-}
 
 /**
  * Arguments of one jest each. What runs for more than an hour does so with new test processes and
  * new servers every now and then: both grow with what they have done, to more than the memory.
  */
 function partsOfRun() {
-  if (args.length > 0) return [[]];
+  if (!isLong || args.length > 0) return [[]];
   return Array.from({ length: LONG_PARTS }, (_, index) => [`--shard=${index + 1}/${LONG_PARTS}`]);
 }
 
 /** Runs jest, to its end, and ends what it leaves behind. */
-async function runPart(partArgs, variables = {}) {
+async function runPart(partArgs) {
   const runId = randomUUID();
   const countsFile = join(folder, `${runId}.json`);
   const jest = spawn(
@@ -129,7 +95,7 @@ async function runPart(partArgs, variables = {}) {
         TEST_COUNTS_FILE: countsFile,
         TEST_SERVERS_FILE: serversFile,
         TEST_SEED: String(seed),
-        ...variables,
+        ...(!isLong && args.length === 0 && { TEST_LEAVES_OUT: 'long-tests.json' }),
       },
     },
   );
@@ -150,8 +116,8 @@ function readSeed() {
 }
 
 /**
- * Each commit tries another sample, and the verdict on a commit is the same for everybody. Drawn
- * where there is no commit: in a copy without its history.
+ * The verdict on a commit is the same for everybody. Drawn where there is no commit: in a copy
+ * without its history.
  */
 function seedOfCommit() {
   const { status, stdout } = spawnSync('git', ['rev-parse', 'HEAD'], { cwd: root });
@@ -183,7 +149,7 @@ function readCounts(countsFile, exitCode) {
   try {
     return JSON.parse(readFileSync(countsFile, 'utf8'));
   } catch {
-    return { passed: 0, failed: exitCode === 0 ? 0 : 1 };
+    return { files: 0, passed: 0, failed: exitCode === 0 ? 0 : 1 };
   }
 }
 

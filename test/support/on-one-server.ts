@@ -1,10 +1,10 @@
 /**
  * Tests that a short run meets on one server alone. A test file has one MySQL and one MariaDB in
  * such a run, and most tests of a file say the same of both; so each of them runs on one of the
- * two, which the seed chooses for each test anew. A long run has every test on every server.
+ * two, always the same. A long run has every test on every server.
  */
 import { test as jestTest } from '@jest/globals';
-import { isLong, sample, seedFor } from './sample.js';
+import { fixedFor, isLong, sample } from './sample.js';
 import { type TestServer, testServers } from './servers.js';
 
 type Run<Args extends readonly unknown[]> = (...args: Args) => unknown;
@@ -38,7 +38,7 @@ export function testOnOne(
     // Jest fails a describe that has hooks and no test, so each server has one of the first.
     const [chosen] =
       index < all.length
-        ? [all[(index + seedFor('first tests')) % all.length]]
+        ? [all[(index + fixedFor('first tests')) % all.length]]
         : sample(all, { name: `server of ${name}`, count: 1 });
     return chosen?.name === server.name;
   };

@@ -1,7 +1,7 @@
 /**
- * What part of a matrix a run of the tests takes. `npm test` takes a part by the run's seed, with
- * at least one of each kind; `npm run test:long` takes everything. The same seed gives
- * the same part of the same file.
+ * What part of a matrix a run of the tests takes. `npm test` takes a part with at least one of each
+ * kind, the same in each run; `npm run test:long` takes everything. The seed of a run decides only
+ * what random histories draw.
  */
 import { relative } from 'node:path';
 import type { expect } from '@jest/globals';
@@ -27,7 +27,7 @@ export interface SampleOptions<Item> {
 
 /** In the order of `items`; all of them in a long run. */
 export function sample<Item>(items: readonly Item[], options: SampleOptions<Item>): Item[] {
-  return isLong ? [...items] : partOf(items, options, seedFor(options.name));
+  return isLong ? [...items] : partOf(items, options, fixedFor(options.name));
 }
 
 /** How often something is tried in a long run, and how often in any other. */
@@ -38,6 +38,11 @@ export function rounds(long: number, short: number): number {
 /** A number below 2^32 for a random generator: another one for each run, file and name. */
 export function seedFor(name: string): number {
   return hash(`${seed}\n${testFile()}\n${name}`);
+}
+
+/** The same for what is alike in each run. */
+export function fixedFor(name: string): number {
+  return hash(`${testFile()}\n${name}`);
 }
 
 /** `server/undo` */
