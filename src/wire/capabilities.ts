@@ -84,7 +84,6 @@ export function hasFlag(capabilities: Capabilities, flag: number): boolean {
 }
 
 export const SERVER_STATUS_IN_TRANS = 0x0001;
-export const SERVER_STATUS_AUTOCOMMIT = 0x0002;
 export const SERVER_MORE_RESULTS_EXISTS = 0x0008;
 export const SERVER_STATUS_CURSOR_EXISTS = 0x0040;
 /** Set after DROP DATABASE, even if the session had no default schema. */

@@ -10,11 +10,9 @@ import { UsedWhileHeld } from '../../held/used-while-held.js';
 import type { Log } from '../../log.js';
 import type { Counters } from '../../metrics.js';
 import { chooseRelay } from '../../relay/raw-handle.js';
-import { tolerantly } from '../../service/errors.js';
 import type { PoolSet } from '../../service/pool/pool-set.js';
 import type { ServicePool } from '../../service/pool/pools.js';
 import type { BoundSocket } from '../../session/bound-sockets.js';
-import { resolveUpstream } from '../../session/dial/dial.js';
 import { trustedBy } from '../../session/dial/proxy-protocol.js';
 import { HostErrorReset } from '../../session/dial/reset-host-errors.js';
 import {
@@ -28,7 +26,6 @@ import type { ProxyTls } from '../../session/login/tls.js';
 import { warmCrossCheck } from '../../sql/cross-check.js';
 import type { DropService } from '../../statements/intercepted.js';
 import { hintMsMinOf, holdMsOf, type PolicySettings, type ProxySettings } from '../settings.js';
-import { rehearseDrop } from './rehearsal.js';
 
 /** A MySQL client says nothing before it is greeted, so its load balancer needn't hesitate. */
 const HEADER_TIMEOUT_MS = 5_000;
@@ -47,14 +44,7 @@ interface FrontOptions {
   divert?(client: Socket): boolean;
   /** A session has begun or ended. */
   onChange?(): void;
-  /** Keeps the code and the connections of drops ready, while there are sessions; default: no. */
-  readonly rehearses?: boolean;
 }
-
-/** The pool closes connections that were idle for 30 s. */
-const REHEARSED_EVERY_MS = 20_000;
-/** Before the first one; more gain little. */
-const REHEARSALS = 3;
 
 export class Front {
   readonly #options: FrontOptions;
@@ -77,11 +67,6 @@ export class Front {
   #services = new WeakMap<ServicePool, DropService>();
   readonly #settings: ProxySettings;
   #policy: PolicySettings;
-  /** The pool of the last session. */
-  #lastPool: ServicePool | null = null;
-  /** By `performance.now`. */
-  #nextRehearsalMs = 0;
-  #rehearsing: NodeJS.Timeout | undefined;
 
   constructor(options: FrontOptions, settings: ProxySettings) {
     this.#options = options;
@@ -99,8 +84,6 @@ export class Front {
       settings: sessionSettingsOf(settings),
       serviceFor: ({ address }) => {
         const pool = options.pools.at(address);
-        this.#lastPool = pool;
-        this.#rehearse();
         return () => this.#serviceOf(pool);
       },
       background: this.#background,
@@ -119,14 +102,8 @@ export class Front {
   }
 
   /** Takes clients. */
-  async open(sockets: readonly BoundSocket[]): Promise<void> {
-    await this.#listener.open(sockets);
-    if (this.#options.rehearses !== true) return;
-    this.#background(this.#rehearseFirst());
-    const keepReady = () => {
-      if (this.openSessions > 0) this.#rehearse();
-    };
-    this.#rehearsing = setInterval(keepReady, REHEARSED_EVERY_MS).unref();
+  open(sockets: readonly BoundSocket[]): Promise<void> {
+    return this.#listener.open(sockets);
   }
 
   /** A client that another process has accepted. */
@@ -149,33 +126,10 @@ export class Front {
   /** Ends the sessions (session/listener.ts), and what goes on after their answers. */
   async close(options: DrainOptions): Promise<void> {
     await drain(this.#listener, options, { clock: systemClock, log: this.#options.log });
-    clearInterval(this.#rehearsing);
     this.#unblocker.stop();
     this.#stopping.abort();
     await Promise.allSettled(this.#work);
     this.#loopDelay.stop();
-  }
-
-  /** Where the first session will probably be. */
-  async #rehearseFirst(): Promise<void> {
-    const { connectTimeout: connectTimeoutMs, upstream } = this.#settings;
-    const [first] = upstream;
-    if (first === undefined) return;
-    const { value } = await tolerantly(() => resolveUpstream(first, { connectTimeoutMs }));
-    const [address] = value;
-    if (address === undefined) return;
-    this.#lastPool ??= this.#options.pools.at(address);
-    this.#rehearse(REHEARSALS);
-  }
-
-  #rehearse(times = 1): void {
-    const nowMs = performance.now();
-    const pool = this.#lastPool;
-    if (this.#options.rehearses !== true || pool === null || nowMs < this.#nextRehearsalMs) return;
-    // The timer is never too early for it.
-    this.#nextRehearsalMs = nowMs + REHEARSED_EVERY_MS / 2;
-    const service = this.#serviceOf(pool);
-    if (service.protect.has('drop-table')) this.#background(rehearseDrop(service, times));
   }
 
   #serviceOf(pool: ServicePool): DropService {

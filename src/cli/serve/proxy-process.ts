@@ -33,7 +33,7 @@ export async function openProxy(start: Start): Promise<Obey> {
   };
   const options = { ...common, ...(start.proxies === 1 ? {} : among), pools, connectionLimit };
   const onHeld = () => tell({ kind: 'tell', message: { kind: 'held' } });
-  const front: Front = new Front({ ...options, onHeld, rehearses: true }, settings);
+  const front: Front = new Front({ ...options, onHeld }, settings);
   const relay = await front.prepare();
   const closing = new Closing(front, async () => {
     await pools.dispose();
