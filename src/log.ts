@@ -57,17 +57,9 @@ export function report(
   log.onAudit?.(events);
 }
 
-/** The same log; calls `onAudit` with audit lines, and `onWarn` with the fields of warnings. */
-export function withAudit(
-  log: Log,
-  onAudit: NonNullable<Log['onAudit']>,
-  onWarn: (fields: object) => void = () => undefined,
-): Log {
-  const warn = (fields: object, message: string) => {
-    log.warn(fields, message);
-    onWarn(fields);
-  };
-  return { ...withWarn(log, warn), onAudit };
+/** The same log; calls `onAudit` with audit lines. */
+export function withAudit(log: Log, onAudit: NonNullable<Log['onAudit']>): Log {
+  return { ...withWarn(log, (fields, message) => log.warn(fields, message)), onAudit };
 }
 
 /**

@@ -2,7 +2,7 @@
 import { expect, test } from '@jest/globals';
 import { AUDIT_EVENTS, type AuditField, type AuditName } from '../src/audit.js';
 import { describeWho } from '../src/ledger/history.js';
-import { NEWS_KINDS, type NewsKind } from '../src/news.js';
+import type { NewsKind } from '../src/webhook/news.js';
 import { expectPage, tableOf } from './support/page.js';
 import { listFiles, readSource } from './support/source-file.js';
 
@@ -158,32 +158,10 @@ const LOG_EVENTS: Readonly<
 };
 
 /** News for webhooks: the moment. */
-const NEWS: Readonly<Record<NewsKind, { readonly when: string }>> = {
-  drop: {
-    when: 'a statement dropped `UNDROP_WEBHOOK_DROP_SIZE` or more, by estimate',
-  },
-  'drop-database': {
-    when: 'a `DROP DATABASE` held tables; it is no `drop` then',
-  },
-  'used-while-held': {
-    when: 'statements fail because they use a held table; once a day for each table',
-  },
-  expiring: {
-    when: 'a held table that was used leaves HOLD within 24 hours',
-  },
-  disk: {
-    when: 'the file system of `UNDROP_DATADIR` is full to 80 %; names the users that hold most, and the largest tables that may go',
-  },
-  limit: {
-    when: 'held tables take 80 % of `UNDROP_MAX_BYTES` or `UNDROP_MAX_TABLES`',
-  },
-  ledger: {
-    when: 'drops are refused for a minute, because the ledger is not ready',
-  },
-  collector: { when: 'no proxy has collected for a minute' },
-  left: {
-    when: 'the collector cannot move on or remove a table, and leaves it unchanged',
-  },
+const NEWS: Readonly<Record<NewsKind, string>> = {
+  drop: 'a statement dropped 1 GiB or more, by estimate',
+  'drop-database': 'a `DROP DATABASE` held tables; it is no `drop` then',
+  'used-while-held': 'statements fail because they use a held table; once a day for each table',
 };
 
 const names = Object.keys(AUDIT_EVENTS) as AuditName[];
@@ -200,7 +178,7 @@ test('docs/reference/events.md is made of the tables', () => {
     return tableOf(['event', 'level', 'meaning', 'actor', 'fields', 'alert'], rows);
   };
   const fields = Object.entries(FIELDS).map(([name, meaning]) => [`\`${name}\``, meaning]);
-  const news = NEWS_KINDS.map((kind) => [`\`${kind}\``, NEWS[kind].when]);
+  const news = Object.entries(NEWS).map(([kind, when]) => [`\`${kind}\``, when]);
   const log = Object.entries(LOG_EVENTS).map(([name, { alert, what }]) => [
     `\`${name}\``,
     what,
@@ -285,29 +263,23 @@ their table. Rows about a drop under \`sql_log_bin=0\` are not in the binary log
 
 const NEWS_OPENING = `## News
 
-With \`UNDROP_WEBHOOK\` a channel or a program gets news by HTTP POST. \`UNDROP_WEBHOOK_EVENTS\` chooses among them:
+With \`UNDROP_WEBHOOK\` a channel or a program gets news by HTTP POST:
 
 `;
 
-const NEWS_FORMATS = `The collector sends \`expiring\`, \`disk\`, \`limit\` and \`left\`; where no proxy collects, each proxy does. A state (\`disk\`, \`limit\`, \`ledger\`, \`collector\`) is sent when it begins,
-and again only after it has ended; \`disk\` and \`limit\` end below 75 %. A start of undrop sends lasting states once more.
+const NEWS_FORMATS = `For the state of a server there are [alerts](../runbook.md#alerts).
 
 For Slack or Mattermost, create an *incoming webhook* there, and give its URL to undrop:
 
 \`\`\`sh
 export UNDROP_WEBHOOK=https://hooks.slack.com/services/T…/B…/…
-export UNDROP_WEBHOOK_EVENTS=drop-database,disk,ledger,collector
 \`\`\`
 
-|\`UNDROP_WEBHOOK_FORMAT\` |body|
-|---|---|
-|\`text\` |\`{"text": …}\`, for Slack and Mattermost|
-|\`card\` |an Adaptive Card in a message, for Microsoft Teams|
-|\`event\` |\`eventId\`, \`event\`, \`at\`, \`server\`, \`proxyId\`, \`message\` (the sentence) and the event's own fields|
+The body is JSON: \`text\`, the sentence that these show, and for programs \`eventId\`, \`event\`, \`at\`, \`server\`, \`proxyId\` and the event's own fields.
 
-No body has the text of a statement. Names of tables, schemas and users are in it, also those that a reader of the channel may not see on the server.
+It never has the text of a statement. Names of tables, schemas and users are in it, also those that a reader of the channel may not see on the server.
 
-Each request has the headers \`Undrop-Event\`, \`Undrop-Event-Id\` and \`Undrop-Timestamp\` (seconds since 1970). With \`UNDROP_WEBHOOK_SECRET\`,
+Each request has the headers \`Undrop-Event\`, \`Undrop-Event-Id\` and \`Undrop-Timestamp\` (seconds since 1970). With \`UNDROP_WEBHOOK_SECRET_FILE\`,
 \`Undrop-Signature\` is \`v1=\` and the HMAC-SHA256, in hexadecimal digits, of the timestamp, a dot and the body. A receiver checks it before it reads the body:
 
 \`\`\`js

@@ -45,7 +45,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   recovery: LEFT_OF_RECOVERY,
   lifecycle: [...LEFT_OF_RECOVERY, 'recovery'],
   account: [...LEFT_OF_RECOVERY, 'recovery'],
-  webhook: [...LEFT_OF_RECOVERY, 'recovery', 'lifecycle'],
+  webhook: [ROOT_FILES],
   steps: LEFT_OF_STEPS,
   statements: [...LEFT_OF_STEPS, 'steps'],
   session: LEFT_OF_SESSION,

@@ -29,7 +29,10 @@ export const PROXY_KEYS = (Object.keys(SETTINGS) as SettingKey[]).filter(
   (key): key is ProxySettingKey => !IN_MAKING.has(key),
 );
 
-export type ProxySettings = Pick<Settings, ProxySettingKey>;
+export type ProxySettings = Pick<Settings, ProxySettingKey> & {
+  /** The key in the file of `webhookSecretFile`; missing: none is named. */
+  readonly webhookSecret?: string;
+};
 
 /** How long a dropped table can be restored, in milliseconds. */
 export function holdMsOf({ lifecycle, hold }: Pick<ProxySettings, 'lifecycle' | 'hold'>): number {
@@ -137,10 +140,6 @@ const OWN_KEYS: ReadonlySet<string> = new Set<ProxySettingKey>([
   'datadir',
   'auditFile',
   'webhook',
-  'webhookEvents',
-  'webhookDropSize',
-  'webhookFormat',
-  'webhookSecret',
   'webhookSecretFile',
   'logLevel',
 ]);
@@ -325,7 +324,7 @@ export function settingsOf<K extends SettingKey>(
   return readSettings(shell, keys, flags).settings;
 }
 
-const SECRET_FLAGS = ['password', 'admin-password', 'webhook', 'webhook-secret'];
+const SECRET_FLAGS = ['password', 'admin-password', 'webhook'];
 
 /** The same, also as texts. */
 function readSettings<K extends SettingKey>(

@@ -36,7 +36,7 @@ interface Loaded<K extends SettingKey> {
   readonly warnings: readonly string[];
 }
 
-/** Each may be in a file, which another setting names. */
+/** Each may be in a file, which another setting names; the last one only there. */
 const FROM_FILES = ['password', 'adminPassword', 'webhookSecret'] as const;
 
 /** Their files are secrets, too. */
@@ -175,14 +175,14 @@ function isText(value: unknown): boolean {
   return isPlain(value) || (Array.isArray(value) && value.every(isPlain));
 }
 
-/** Reads a secret from its file, which wins over the secret itself. */
+/** Reads a secret from its file, which wins over the secret itself, if that is a setting. */
 function takeFromFile(
   key: (typeof FROM_FILES)[number],
   values: Record<string, unknown>,
   problems: string[],
 ): void {
   const path = values[`${key}File`];
-  if (!(key in values) || typeof path !== 'string' || path === '') return;
+  if (typeof path !== 'string' || path === '') return;
   try {
     values[key] = readFileSync(path, 'utf8').replace(/\r?\n$/, '');
   } catch (error) {

@@ -3,7 +3,6 @@
  * page docs/reference/settings.md are made of this table; `hold` is UNDROP_HOLD in the environment.
  */
 import { parseWindow, WINDOW_EXPECTED, type Window } from '../duration.js';
-import { NEWS_KINDS, type NewsKind } from '../news.js';
 import { parseRules, RULES_EXPECTED, type Rule } from '../policy/rules.js';
 import {
   addresses,
@@ -320,29 +319,10 @@ export const SETTINGS = {
       'where undrop sends news by HTTP POST (docs/reference/events.md#news); the URLs are secrets, and never in the log',
     parse: (text) => (text.trim() === '' ? [] : listOf(parseHttpUrl)(text)),
   }),
-  webhookEvents: setting<readonly NewsKind[]>({
-    default: NEWS_KINDS.join(','),
-    expected: `a list of ${NEWS_KINDS.join(', ')}`,
-    meaning: 'the news that UNDROP_WEBHOOK gets',
-    parse: listOf(oneOf(NEWS_KINDS)),
-  }),
-  webhookDropSize: bytes({
-    default: '1G',
-    meaning: 'from which size on a drop is news (drop of UNDROP_WEBHOOK_EVENTS)',
-  }),
-  webhookFormat: choice(['text', 'card', 'event'], {
-    default: 'text',
-    meaning:
-      'the body: text for Slack and Mattermost, card for Microsoft Teams, event for programs (all fields)',
-  }),
-  webhookSecret: anyText({
-    expected: 'a text',
-    meaning:
-      'the key with which undrop signs news, by HMAC-SHA256; without it, they are not signed',
-  }),
   webhookSecretFile: anyText({
     expected: 'the path of a file',
-    meaning: 'a file with that key; wins over UNDROP_WEBHOOK_SECRET',
+    meaning:
+      'a file with the key by which undrop signs news, by HMAC-SHA256; without it, they are not signed',
   }),
   adminListen: addresses(9307, {
     default: '127.0.0.1:9307',

@@ -1,28 +1,34 @@
 /**
  * Sends news to the receivers of UNDROP_WEBHOOK: each has a queue and its own loop, so that one
  * that hangs holds up no other. A message that fails is tried again in growing pauses, up to a
- * bound.
+ * bound. It lives in the control process; proxies send their news there.
  *
  * Invariants: `add` never waits and never throws. A queue is bounded: the oldest go first, and are
- * counted. A message may come twice (a response was lost, a reload), with the same id.
+ * counted. A message may come twice (a response was lost, a reload), with the same id. Before
+ * `begin` nothing is sent, because the process before it may still send.
  */
 import { type Clock, withinMs } from '../clock.js';
 import type { Log } from '../log.js';
 import type { Counters } from '../metrics.js';
 import { pauseBefore, WEBHOOK } from '../tries.js';
-import { bodyOf, headersOf, type Message, type MessageFormat } from './message.js';
+import { headersOf, type Message, messageOf } from './message.js';
+import type { IssuedNews } from './news.js';
 import { type Posted, post } from './post.js';
 
 const QUEUE_MAX = 1_000;
 const TIMEOUT_MS = 10_000;
 /** A shutdown waits no longer for messages that are under way. */
-export const END_WITHIN_MS = 2_000;
+const END_WITHIN_MS = 2_000;
+/** A table that is used all the time is news once a day. */
+const USE_EVERY_MS = 86_400_000;
+const USED_TABLES_MAX = 10_000;
 
 export interface WebhookOptions {
   readonly urls: readonly string[];
-  readonly format: MessageFormat;
   /** Empty: messages aren't signed. */
   readonly secret: string;
+  /** The server behind undrop, for people. */
+  readonly server: string;
   readonly clock: Clock;
   readonly log: Log;
   readonly counters: Pick<Counters, 'webhookSent' | 'webhookLost'>;
@@ -31,34 +37,68 @@ export interface WebhookOptions {
 }
 
 export class Webhook {
+  readonly #options: WebhookOptions;
   readonly #stopping = new AbortController();
   readonly #receivers: readonly Receiver[];
+  /** By the id of the table, when its use was last news. */
+  readonly #usedAtMs = new Map<string, number>();
 
   constructor(options: WebhookOptions) {
+    this.#options = options;
     const { signal } = this.#stopping;
     this.#receivers = options.urls.map((url, index) => {
       return new Receiver({ ...options, url, number: index + 1, signal });
     });
   }
 
-  /** Does nothing with a message that is queued already. */
-  add(message: Message): void {
-    for (const receiver of this.#receivers) receiver.add(message);
+  /** Does nothing with news that is queued already. */
+  add(news: readonly IssuedNews[]): void {
+    const added = news.filter((one) => !this.#isKnownUse(one));
+    this.take(added.map((one) => messageOf(one, this.#options.server)));
   }
 
-  /** Until then messages are queued only. */
+  /** From the process before it. */
+  take(messages: readonly Message[]): void {
+    for (const receiver of this.#receivers) {
+      for (const message of messages) receiver.add(message);
+    }
+  }
+
+  /** No other process of this service sends. */
   begin(): void {
     for (const receiver of this.#receivers) receiver.begin();
   }
 
-  /** Ends within two seconds; resolves to the messages that some receiver doesn't have. */
-  async stop(): Promise<readonly Message[]> {
+  /**
+   * Ends within two seconds; resolves to the messages that some receiver doesn't have, for the next
+   * process. `isEnd`: there is none.
+   */
+  async stop({ isEnd }: { readonly isEnd: boolean }): Promise<readonly Message[]> {
     const idle = Promise.all(this.#receivers.map((receiver) => receiver.idle));
     await withinMs(END_WITHIN_MS, idle);
     this.#stopping.abort();
     await idle;
     const left = this.#receivers.flatMap((receiver) => receiver.left);
-    return [...new Map(left.map((message) => [message.id, message])).values()];
+    const byId = new Map(left.map((message) => [message.id, message]));
+    if (isEnd && byId.size > 0) {
+      const what = 'cannot send events to a webhook before the end; giving them up';
+      this.#options.log.warn({ event: 'webhook', ids: [...byId.keys()] }, what);
+    }
+    return [...byId.values()];
+  }
+
+  #isKnownUse({ kind, fields }: IssuedNews): boolean {
+    if (kind !== 'used-while-held') return false;
+    const [id, nowMs] = [String(fields['id']), this.#options.clock.nowMs()];
+    const atMs = this.#usedAtMs.get(id) ?? Number.NEGATIVE_INFINITY;
+    if (nowMs - atMs < USE_EVERY_MS) return true;
+    this.#usedAtMs.delete(id);
+    this.#usedAtMs.set(id, nowMs);
+    const [oldest] = this.#usedAtMs.keys();
+    if (this.#usedAtMs.size > USED_TABLES_MAX && oldest !== undefined) {
+      this.#usedAtMs.delete(oldest);
+    }
+    return false;
   }
 }
 
@@ -142,11 +182,10 @@ class Receiver {
 
   /** Null: it has arrived. */
   async #try(message: Message): Promise<Failure | null> {
-    const { url, format, secret, clock, signal, timeoutMs = TIMEOUT_MS } = this.#options;
-    const body = bodyOf(message, format);
-    const headers = headersOf(message, body, { secret, nowMs: clock.nowMs() });
+    const { url, secret, clock, signal, timeoutMs = TIMEOUT_MS } = this.#options;
+    const headers = headersOf(message, { secret, nowMs: clock.nowMs() });
     try {
-      return failureOf(await post(url, { body, headers, timeoutMs, signal }));
+      return failureOf(await post(url, { body: message.body, headers, timeoutMs, signal }));
     } catch (error) {
       const cause = error instanceof Error ? error.message : 'no connection';
       return { cause, isFinal: false, retryAfterMs: 0 };

@@ -166,10 +166,6 @@ const WRONG: Readonly<Record<SettingKey, readonly string[] | null>> = {
   datadir: null,
   fileStep: ['', '0', 'none'],
   webhook: ['x', 'ftp://a', 'https://a,', 'hooks.example'],
-  webhookEvents: ['', 'drops'],
-  webhookDropSize: ['', '0', 'big'],
-  webhookFormat: ['', 'slack'],
-  webhookSecret: null,
   webhookSecretFile: null,
   adminHosts: ['a b', 'x,', '-', 'http://x'],
   console: ['', 'yes'],
@@ -387,14 +383,16 @@ describe('the password', () => {
     expect(load({ env }).password).toBe(password);
   });
 
-  test('in a file that isn’t there is a mistake', () => {
-    const path = join(folder, 'missing');
-    expect(problemsOf(() => load({ env: { UNDROP_PASSWORD_FILE: path } }))).toEqual([
-      expect.stringMatching(
-        /^UNDROP_PASSWORD_FILE: expected a readable file, found (Error: )?ENOENT/,
-      ),
-    ]);
-  });
+  test.each(['UNDROP_PASSWORD_FILE', 'UNDROP_WEBHOOK_SECRET_FILE'])(
+    'in a file that isn’t there is a mistake: %s',
+    (variable) => {
+      const path = join(folder, 'missing');
+      const problem = `^${variable}: expected a readable file, found (Error: )?ENOENT`;
+      expect(problemsOf(() => load({ env: { [variable]: path } }))).toEqual([
+        expect.stringMatching(new RegExp(problem)),
+      ]);
+    },
+  );
 
   test('is not in the message of another mistake', () => {
     const env = { UNDROP_PASSWORD: 'secret', UNDROP_HOLD: 'x' };

@@ -7,8 +7,7 @@ import type { Clock } from '../../src/clock.js';
 import type { Log } from '../../src/log.js';
 import { silentLog } from '../../src/log.js';
 import { newCounters } from '../../src/metrics.js';
-import { sentenceOf } from '../../src/news.js';
-import type { Message } from '../../src/webhook/message.js';
+import { type IssuedNews, marked } from '../../src/webhook/news.js';
 import { post } from '../../src/webhook/post.js';
 import { Webhook, type WebhookOptions } from '../../src/webhook/webhook.js';
 import { makeCertificates } from '../support/certificates.js';
@@ -33,20 +32,20 @@ class QuickClock implements Clock {
   }
 }
 
-function opened(urls: readonly string[], more: Partial<WebhookOptions> = {}) {
+function opened(urls: readonly string[], more: Pick<WebhookOptions, 'timeoutMs'> = {}) {
   const lines: Readonly<Record<string, unknown>>[] = [];
   const log: Log = { ...silentLog, warn: (fields, msg) => void lines.push({ ...fields, msg }) };
   const [clock, counters] = [new QuickClock(), newCounters()];
-  const options = { urls, format: 'event', secret: SECRET, clock, log, counters } as const;
+  const options = { urls, secret: SECRET, server: 'db:3306', clock, log, counters };
   const webhook = new Webhook({ ...options, ...more });
   webhook.begin();
   return { webhook, lines, clock, counters };
 }
 
-function message(number: number): Message {
-  const news = { kind: 'drop', sentence: sentenceOf`${'app'} dropped it` } as const;
+function news(number: number, more: Partial<IssuedNews> = {}): readonly IssuedNews[] {
   const at = '2026-11-28T00:00:00.000Z';
-  return { ...news, id: `id${number}`, at, server: 'db:3306', fields: { number } };
+  const text = marked`${'app'} dropped it`;
+  return [{ kind: 'drop', id: `id${number}`, at, text, fields: { number }, ...more }];
 }
 
 const numbersOf = ({ hooks }: HookReceiver) => hooks.map(({ body }) => body['number']);
@@ -54,10 +53,10 @@ const numbersOf = ({ hooks }: HookReceiver) => hooks.map(({ body }) => body['num
 test('a message arrives signed, with its id in the header and in the body', async () => {
   await using receiver = await receiveHooks();
   const { webhook, counters } = opened([receiver.url]);
-  webhook.add(message(1));
-  webhook.add(message(1));
+  webhook.add(news(1));
+  webhook.add(news(1));
   await until(() => counters.webhookSent === 1, 'it is sent');
-  expect(await webhook.stop()).toEqual([]);
+  expect(await webhook.stop({ isEnd: false })).toEqual([]);
   const [hook] = receiver.hooks;
   expect(receiver.hooks).toHaveLength(1);
   expect(hook?.body).toMatchObject({ eventId: 'id1', event: 'drop', number: 1 });
@@ -82,7 +81,7 @@ test('ten minutes of 500 lose nothing: the pauses grow, id and body stay, each t
   const { webhook, clock, counters, lines } = opened([receiver.url]);
   const endMs = clock.ms + 600_000;
   receiver.answer = (response) => response.writeHead(clock.ms < endMs ? 500 : 200).end();
-  for (let number = 0; number < 5; number++) webhook.add(message(number));
+  for (let number = 0; number < 5; number++) webhook.add(news(number));
   await until(() => counters.webhookSent === 5, 'all are sent');
   const tries = receiver.hooks.filter(({ body }) => body['number'] === 0);
   expect(tries.length).toBeGreaterThan(3);
@@ -98,8 +97,8 @@ test('a receiver that is gone gets all of it once it is back on its port', async
   const gone = await receiveHooks();
   await gone[Symbol.asyncDispose]();
   const { webhook, clock, counters } = opened([gone.url]);
-  webhook.add(message(1));
-  webhook.add(message(2));
+  webhook.add(news(1));
+  webhook.add(news(2));
   await until(() => clock.pausesMs.length > 2, 'it was tried');
   await using back = await receiveHooks({ port: gone.port });
   await until(() => counters.webhookSent === 2, 'both are sent');
@@ -110,7 +109,7 @@ test('what fails for six hours is one line of the log, without the URL, and is c
   await using receiver = await receiveHooks();
   receiver.answer = status(503);
   const { webhook, counters, lines } = opened([receiver.url]);
-  webhook.add(message(1));
+  webhook.add(news(1));
   await until(() => counters.webhookLost === 1, 'it is given up');
   expect(lines).toEqual([
     {
@@ -131,8 +130,8 @@ test.each([301, 302, 307, 308, 400, 404, 410])(
       response.writeHead(isFirst ? code : 204, { Location: other.url }).end();
     };
     const { webhook, counters, lines } = opened([receiver.url]);
-    webhook.add(message(1));
-    webhook.add(message(2));
+    webhook.add(news(1));
+    webhook.add(news(2));
     await until(() => counters.webhookSent === 1, 'the second is sent');
     expect(numbersOf(receiver)).toEqual([1, 2]);
     expect(other.hooks).toEqual([]);
@@ -144,7 +143,7 @@ test('a receiver says when to come again', async () => {
   await using receiver = await receiveHooks();
   receiver.answer = status(429, { 'Retry-After': '42' });
   const { webhook, clock, counters } = opened([receiver.url]);
-  webhook.add(message(1));
+  webhook.add(news(1));
   await until(() => clock.pausesMs.length > 0, 'it was tried');
   receiver.answer = status(200);
   await until(() => counters.webhookSent === 1, 'it is sent');
@@ -156,11 +155,11 @@ test('one that hangs holds up no other, and no shutdown; what it lacks is handed
   hanging.answer = () => undefined;
   await using receiver = await receiveHooks();
   const { webhook, counters } = opened([hanging.url, receiver.url]);
-  webhook.add(message(1));
-  webhook.add(message(2));
+  webhook.add(news(1));
+  webhook.add(news(2));
   await until(() => counters.webhookSent === 2, 'the other has both');
   await until(() => hanging.hooks.length === 1, 'it hangs');
-  expect((await webhook.stop()).map(({ id }) => id)).toEqual(['id1', 'id2']);
+  expect((await webhook.stop({ isEnd: false })).map(({ id }) => id)).toEqual(['id1', 'id2']);
 });
 
 test('a request that hangs ends after its time, and is tried again', async () => {
@@ -169,7 +168,7 @@ test('a request that hangs ends after its time, and is tried again', async () =>
     if (receiver.hooks.length > 1) response.end();
   };
   const { webhook, counters } = opened([receiver.url], { timeoutMs: 50 });
-  webhook.add(message(1));
+  webhook.add(news(1));
   await until(() => counters.webhookSent === 1, 'it is sent');
   expect(receiver.hooks).toHaveLength(2);
 });
@@ -182,10 +181,10 @@ test('a receiver that changes the protocol has failed, and gets it again', async
     response.socket?.write(upgrade);
   };
   const { webhook, counters } = opened([receiver.url]);
-  webhook.add(message(1));
+  webhook.add(news(1));
   await until(() => counters.webhookSent === 1, 'it is sent');
   expect(numbersOf(receiver)).toEqual([1, 1]);
-  expect(await webhook.stop()).toEqual([]);
+  expect(await webhook.stop({ isEnd: false })).toEqual([]);
 });
 
 test('a response without an end is not read to it', async () => {
@@ -203,8 +202,22 @@ test('a response without an end is not read to it', async () => {
     write();
   };
   const { webhook, counters } = opened([receiver.url]);
-  webhook.add(message(1));
+  webhook.add(news(1));
   await until(() => isOver && counters.webhookSent === 1, 'it is sent, and the response cut');
+});
+
+test('a table that is used all the time is news once a day', async () => {
+  await using receiver = await receiveHooks();
+  const { webhook, clock, counters } = opened([receiver.url]);
+  const use = (number: number, id: string) =>
+    webhook.add(news(number, { kind: 'used-while-held', fields: { number, id } }));
+  use(1, 'a');
+  use(2, 'a');
+  use(3, 'b');
+  clock.ms += 86_400_000;
+  use(4, 'a');
+  await until(() => counters.webhookSent === 3, 'they are sent');
+  expect(numbersOf(receiver)).toEqual([1, 3, 4]);
 });
 
 test('of more than a queue takes the oldest go, counted, with one line', async () => {
@@ -212,10 +225,10 @@ test('of more than a queue takes the oldest go, counted, with one line', async (
   await using receiver = await receiveHooks();
   receiver.answer = () => undefined;
   const { webhook, counters, lines } = opened([receiver.url]);
-  for (let number = 0; number < 1_000 + EXTRA; number++) webhook.add(message(number));
+  for (let number = 0; number < 1_000 + EXTRA; number++) webhook.add(news(number));
   expect(counters.webhookLost).toBe(EXTRA);
   expect(lines).toMatchObject([{ event: 'webhook', receiver: 1 }]);
-  const left = await webhook.stop();
+  const left = await webhook.stop({ isEnd: false });
   expect(left[0]?.id).toBe(`id${EXTRA}`);
   expect(left).toHaveLength(1_000);
 });

@@ -5,9 +5,9 @@ import type { AuditEvent } from '../../audit.js';
 import { type LeveledLog, openLog, withAudit } from '../../log.js';
 import { type Counters, countAudit, newCounters } from '../../metrics.js';
 import { newHoldId } from '../../names/names.js';
-import { type IssuedNews, type News, newsOfAudit } from '../../news.js';
 import type { BoundSocket, SocketHandle } from '../../session/bound-sockets.js';
 import { openProxyTls } from '../../session/login/tls.js';
+import { type IssuedNews, type News, newsOfAudit } from '../../webhook/news.js';
 import type { ProxySettings } from '../settings.js';
 import type { FromProcess, ToProcess } from '../supervisor/messages.js';
 import { ActiveDrops } from './front.js';
@@ -45,14 +45,11 @@ export interface Opened {
   readonly settings: ProxySettings;
   readonly lines: LeveledLog;
   readonly counters: Counters;
-  /** Gives news of this process their id. */
-  issue(news: News): IssuedNews;
 }
 
 /** Takes the news of a process, on their way to the webhooks. */
 interface NewsTo {
   add(news: readonly IssuedNews[]): void;
-  onWarn?(fields: object): void;
 }
 
 /** Opens what a process of either role has, and reports its counters from now on. */
@@ -67,21 +64,20 @@ export async function openCommon<To extends NewsTo>(
   const counters = newCounters();
   const tls = await openProxyTls(settings, start.kept);
   const proxyId = newHoldId(Date.now(), randomBytes);
-  const issue = (news: News): IssuedNews => {
+  const issue = (one: News): IssuedNews => {
     const [id, at] = [newHoldId(Date.now(), randomBytes), new Date().toISOString()];
-    return { ...news, id, at, fields: { proxyId, ...news.fields } };
+    return { ...one, id, at, fields: { proxyId, ...one.fields } };
   };
-  const news = openNews({ settings, lines, counters, issue });
-  const { webhook, webhookEvents: kinds, webhookDropSize: dropBytesMin } = settings;
+  const news = openNews({ settings, lines, counters });
   const count = countAudit(counters);
   const onAudit = (events: readonly AuditEvent[]) => {
     count(events);
-    if (webhook.length > 0) news.add(newsOfAudit(events, { kinds, dropBytesMin }).map(issue));
+    if (settings.webhook.length > 0) news.add(newsOfAudit(events).map(issue));
   };
   setInterval(() => tellCounters(counters), COUNTERS_EVERY_MS).unref();
   return {
     ...{ settings, lines, counters, tls, news },
-    log: withAudit(lines, onAudit, news.onWarn),
+    log: withAudit(lines, onAudit),
     proxyId,
     activeDrops: new ActiveDrops(),
   };

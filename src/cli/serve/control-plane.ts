@@ -18,8 +18,8 @@ import { describeAddress, type ServerAddress } from '../../service/server-addres
 import type { BoundSocket } from '../../session/bound-sockets.js';
 import { assertNotOwn, greets } from '../../session/dial/dial.js';
 import type { ProxyTls } from '../../session/login/tls.js';
-import type { Handover, NewsDesk } from '../../webhook/news-desk.js';
-import { readDisk } from '../../webhook/server-news.js';
+import type { Message } from '../../webhook/message.js';
+import type { Webhook } from '../../webhook/webhook.js';
 import { readFindings } from '../commands/doctor.js';
 import { readStatusView } from '../commands/status/status.js';
 import {
@@ -57,11 +57,17 @@ export interface ControlPlaneOptions {
   /** Another server has that address: for the pools of other processes. */
   onTakenOver(address: ServerAddress): void;
   /** Default: no webhooks. */
-  readonly news?: NewsDesk;
+  readonly news?: Webhook;
   /** For the next control process. */
-  onHandover?(handover: Handover & { readonly minutes: readonly Minute[] }): void;
+  onHandover?(handover: Handover): void;
   /** The settings, and where each was given. */
   readonly inForce: readonly SettingView[];
+}
+
+/** JSON. */
+export interface Handover {
+  readonly messages: readonly Message[];
+  readonly minutes: readonly Minute[];
 }
 
 const UPSTREAM_RETRY_MS = 1_000;
@@ -118,7 +124,7 @@ export class ControlPlane {
   }
 
   /** Takes the figures of the control process before this one. */
-  take({ minutes = [] }: { readonly minutes?: readonly Minute[] }): void {
+  take({ minutes = [] }: Partial<Pick<Handover, 'minutes'>>): void {
     this.#series.take(minutes);
   }
 
@@ -133,7 +139,7 @@ export class ControlPlane {
     this.#watch = await Watch.open(sockets, {
       ...{ figures: this.#figures, log, mode: this.#settings.mode, counters },
       certificates: this.#options.tls.validity,
-      disk: () => readDisk(limitSettings(this.#settings)),
+      dataFolder: limitSettings(this.#settings).dataFolder,
       console: this.#console(),
       accept: this.#options.tls.acceptAdmin,
       away: () => this.#away,
@@ -186,11 +192,7 @@ export class ControlPlane {
     const { log } = this.#options;
     const elsewhere = { pool, figures, clock: systemClock, log, signal: this.#ending.signal };
     this.#watching = watchDropsElsewhere(elsewhere);
-    const limits = limitSettings(this.#settings);
-    const isHolding = this.#settings.mode === 'hold';
-    const ledgerProblem = async () => (isHolding ? keeper.dropProblem() : null);
-    const disk = () => readDisk(limits);
-    this.#options.news?.begin({ pool, figures, limits, disk, ledgerProblem });
+    this.#options.news?.begin();
   }
 
   readonly onHeld = (): void => this.#keeper.onHeld();
@@ -206,10 +208,10 @@ export class ControlPlane {
     this.#series.stop();
     const closing = this.#watch?.close();
     const { news, onHandover } = this.#options;
-    const handover = news?.stop({ isEnd });
-    await Promise.all([this.#keeper.stop(), this.#presence?.stop({ isEnd }), handover]);
-    if (handover !== undefined && !isEnd) {
-      onHandover?.({ ...(await handover), minutes: this.#series.minutes });
+    const stopped = news?.stop({ isEnd });
+    await Promise.all([this.#keeper.stop(), this.#presence?.stop({ isEnd }), stopped]);
+    if (stopped !== undefined && !isEnd) {
+      onHandover?.({ messages: await stopped, minutes: this.#series.minutes });
     }
     await this.#pools.dispose();
     await this.#watching;

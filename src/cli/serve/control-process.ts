@@ -1,15 +1,15 @@
 /** The control process of a service: obeys the supervisor (supervisor/messages.ts). */
 import { systemClock } from '../../clock.js';
-import type { Minute, SettingView } from '../../console/operator.js';
+import type { SettingView } from '../../console/operator.js';
 import { type Counters, newCounters } from '../../metrics.js';
 import { describeAddress } from '../../service/server-address.js';
-import { type Handover, NewsDesk } from '../../webhook/news-desk.js';
+import { Webhook } from '../../webhook/webhook.js';
 import { changesOf, type ProxySettings } from '../settings.js';
 import { end, type Obey, type Opened, openCommon, type Start, sockets, tell } from './channel.js';
-import { ControlPlane } from './control-plane.js';
+import { ControlPlane, type Handover } from './control-plane.js';
 
 export async function openControl(start: Start): Promise<Obey> {
-  const common = await openCommon(start, openNews);
+  const common = await openCommon(start, openWebhook);
   const { settings, log, news } = common;
   let ofAll: Counters = newCounters();
   const control = await ControlPlane.open(
@@ -47,8 +47,9 @@ export async function openControl(start: Start): Promise<Obey> {
         if (order.message.kind === 'held') control.onHeld();
         if (order.message.kind === 'news') news.add(order.message.news);
         if (order.message.kind === 'handover') {
-          news.take(order.message.handover as Handover);
-          control.take(order.message.handover as { readonly minutes?: readonly Minute[] });
+          const { messages = [], ...figures } = order.message.handover as Partial<Handover>;
+          news.take(messages);
+          control.take(figures);
         }
         return;
       case 'stop':
@@ -60,14 +61,12 @@ export async function openControl(start: Start): Promise<Obey> {
   };
 }
 
-function openNews({ settings, lines: log, counters, issue }: Opened): NewsDesk {
-  return new NewsDesk({
+function openWebhook({ settings, lines: log, counters }: Opened): Webhook {
+  return new Webhook({
     urls: settings.webhook,
-    kinds: settings.webhookEvents,
-    format: settings.webhookFormat,
-    secret: settings.webhookSecret,
+    secret: settings.webhookSecret ?? '',
     server: settings.upstream.map(describeAddress).join(', '),
     clock: systemClock,
-    ...{ log, counters, issue },
+    ...{ log, counters },
   });
 }

@@ -2,10 +2,10 @@
 import type { Socket } from 'node:net';
 import { assert } from '../../assert.js';
 import type { Log } from '../../log.js';
-import type { IssuedNews } from '../../news.js';
 import { isWithoutHold } from '../../policy/rules.js';
 import { PoolSet } from '../../service/pool/pool-set.js';
 import type { SocketHandle } from '../../session/bound-sockets.js';
+import type { IssuedNews } from '../../webhook/news.js';
 import type { ProxySettings } from '../settings.js';
 import type { DrainTimes } from '../supervisor/messages.js';
 import { LeasedLimit } from '../supervisor/places.js';

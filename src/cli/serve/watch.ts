@@ -4,6 +4,7 @@
  *
  * Invariant: a fault of the service account or the ledger costs drops, and keeps no client away.
  */
+import { statfs } from 'node:fs/promises';
 import type net from 'node:net';
 import { Exposition } from '../../admin/exposition.js';
 import { type AdminDoors, type AdminListener, openAdminListener } from '../../admin/http.js';
@@ -27,8 +28,8 @@ interface WatchOptions {
   /** UNDROP_MODE. */
   readonly mode: string;
   readonly certificates: Snapshot['certificates'];
-  /** The disk of the server; null: it isn't known. */
-  disk(): Promise<Snapshot['disk']>;
+  /** The folder of UNDROP_DATADIR; null: none. */
+  readonly dataFolder: string | null;
   /** Null: UNDROP_CONSOLE is off. */
   readonly console:
     | (Pick<ConsoleGateOptions, 'door' | 'hosts'> & { operator: OperatorDoor })
@@ -137,9 +138,8 @@ export class Watch {
 
   /** Null: not known. A file system that hangs has one call at a time. */
   async #readDisk(): Promise<Snapshot['disk']> {
-    // A folder that can't be read is reported by the collector, and by the news.
-    this.#disk ??= this.#options
-      .disk()
+    // A folder that can't be read is reported by the collector.
+    this.#disk ??= readDisk(this.#options.dataFolder)
       .catch(() => null)
       .finally(() => {
         this.#disk = null;
@@ -161,4 +161,11 @@ export class Watch {
     const late = { problem: `the ledger is not ready: no answer within ${WITHIN_MS / 1_000} s` };
     return ((await withinMs(WITHIN_MS, asked)) ?? late).problem;
   }
+}
+
+/** The file system of that folder. Rejects if it can't be read. */
+async function readDisk(folder: string | null): Promise<Snapshot['disk']> {
+  if (folder === null) return null;
+  const { bavail, blocks, bsize } = await statfs(folder);
+  return { used: 1 - bavail / Math.max(blocks, 1), freeBytes: bavail * bsize };
 }

@@ -6,10 +6,10 @@
  * take wrongly gets another PROTOCOL, and a process that doesn't know the supervisor's says so and
  * ends; then the processes that are there go on.
  */
-import type { IssuedNews } from '../../news.js';
 import type { ServerAddress } from '../../service/server-address.js';
 import type { WantedSocket } from '../../session/bound-sockets.js';
 import type { IdleSessions } from '../../session/session.js';
+import type { IssuedNews } from '../../webhook/news.js';
 import type { Flags } from '../shell.js';
 
 export const PROTOCOL = 1;

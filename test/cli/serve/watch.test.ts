@@ -24,7 +24,7 @@ async function statusesWith(options: {
   const listen = bound.map((one) => describeAddress(one.address)).join();
   const figures = newCollectorFigures();
   const off = { console: null, accept: null, away: () => null };
-  const seen = { counters: newCounters, certificates: [], disk: async () => null };
+  const seen = { counters: newCounters, certificates: [], dataFolder: null };
   const own = { figures, log: silentLog, mode, ...seen, ...off };
   watch = await Watch.open(bound, { ...own, ...doors });
   const ask = async (path: string) => {
