@@ -178,10 +178,10 @@ export async function maySelectAll(session: ConsoleSession, schema: string): Pro
   }
 }
 
-/** May this account UPDATE the ledger? The server answers the question that PURGE asks first. */
+/** May this account UPDATE the ledger? The server answers the question that PURGE DATABASE asks. */
 export async function isOperator(session: ConsoleSession): Promise<boolean> {
   try {
-    await session.change(`PURGE RECYCLEBIN FROM ${quoteIdentifier(NO_SCHEMA)}`);
+    await session.change(`PURGE DATABASE ${quoteIdentifier(NO_SCHEMA)}`);
     return true;
   } catch (error) {
     if (errnoOf(error) === 0) throw error;

@@ -19,10 +19,10 @@ import { selectVerdict, showVerdict } from './grammar/show-dropped.js';
 import { type Source, takeTexts } from './grammar/table-name.js';
 import {
   explainVerdict,
-  flashbackVerdict,
   holdVerdict,
   purgeVerdict,
   undropVerdict,
+  wrong,
 } from './grammar/undrop.js';
 import {
   hypotheses,
@@ -301,10 +301,11 @@ function* statementVerdict(
     case 'EXECUTE':
       return yield* executeVerdict(statement, source, context);
     case 'UNDROP':
-    case 'RECOVER':
       return undropVerdict(tokens, statement, source);
+    // Of other products: no server has them, and the error has undrop's own words.
+    case 'RECOVER':
     case 'FLASHBACK':
-      return flashbackVerdict(tokens, statement, source);
+      return wrong(statement.tokens, statement);
     case 'HOLD':
       return holdVerdict(tokens, statement, source);
     case 'PURGE':

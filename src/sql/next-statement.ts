@@ -55,7 +55,7 @@ const LISTED_TOKENS_MAX = 4 * NAMES_MAX + 32;
 /** Statements that begin with these have a grammar of their own. */
 const READ_WHOLE = [
   ...['DROP', 'CREATE', 'TRUNCATE', 'PREPARE', 'EXECUTE', 'DEALLOCATE'],
-  ...['UNDROP', 'FLASHBACK', 'RECOVER', 'HOLD', 'PURGE', 'SHOW', 'EXPLAIN'],
+  ...['UNDROP', 'HOLD', 'PURGE', 'SHOW', 'EXPLAIN'],
 ];
 
 /** Returns the end of the text for the server, which cuts off `;` and blanks before it reads. */

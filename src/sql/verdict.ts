@@ -191,12 +191,8 @@ export type UndoStatement =
       readonly time: Literal;
     })
   | (UndoTarget & { readonly kind: 'purge' })
-  /** `schema` null: all. `isDropped`: what a DROP DATABASE of it dropped, and nothing else. */
-  | {
-      readonly kind: 'purge-all';
-      readonly schema: Uint8Array | null;
-      readonly isDropped: boolean;
-    }
+  /** What a DROP DATABASE of it dropped. */
+  | { readonly kind: 'purge-database'; readonly schema: Uint8Array }
   | { readonly kind: 'explain-drop-table'; readonly drop: DropTableStatement }
   | {
       readonly kind: 'explain-drop-database';
@@ -206,8 +202,8 @@ export type UndoStatement =
   /** `at`: the offset of the error in the text. */
   | { readonly kind: 'syntax-error'; readonly at: number; readonly form: UndoForm };
 
-/** The form of a wrong statement; `to-time`: it asks for a live table as it once was. */
-export type UndoForm = 'undrop' | 'show' | 'select' | 'hold' | 'purge' | 'explain' | 'to-time';
+/** The form of a wrong statement. */
+export type UndoForm = 'undrop' | 'show' | 'select' | 'hold' | 'purge' | 'explain';
 
 /** A statement of undrop itself, which no server knows: it destroys nothing. */
 export interface Undo {

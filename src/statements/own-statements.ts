@@ -19,7 +19,7 @@ import { answerRefused, answerSignal, type UndoRun } from './undrop/answer.js';
 import { type BoundUndo, bindUndo } from './undrop/bind.js';
 import { NOTHING_EXPLAINED } from './undrop/explain-undrop.js';
 import { undropErrorOf } from './undrop/find-dropped.js';
-import { holdBySql, purgeAllBySql, purgeBySql } from './undrop/hold-by-sql.js';
+import { holdBySql, purgeBySql, purgeDatabaseBySql } from './undrop/hold-by-sql.js';
 import { SaidByServer } from './undrop/said-by-server.js';
 import { emptySet, showDropped } from './undrop/show-dropped.js';
 import { undropDatabase } from './undrop/undrop-database.js';
@@ -89,8 +89,8 @@ async function answerTo(
       return holdBySql(undo, run, options);
     case 'purge':
       return purgeBySql(undo, run, options);
-    case 'purge-all':
-      return purgeAllBySql(undo, run, options);
+    case 'purge-database':
+      return purgeDatabaseBySql(undo, run, options);
     case 'explain-drop-table':
     case 'explain-drop-database':
       return explainDrop(undo, run, options);

@@ -65,7 +65,6 @@ onServersAtOnce('undo by SQL on $name', (server, on) => {
     ['UNDROP TABLE TO', `UNDROP TABLE ${names[0]} TO ${SCHEMA}.${long('t')}`, 1059],
     ['an id TO', `UNDROP TABLE '0123' TO ${long('t')}`, 1059],
     ['UNDROP DATABASE', `UNDROP DATABASE ${long('d')}`, 1059],
-    ['FLASHBACK TABLE', `FLASHBACK TABLE ${long('d')}.t TO BEFORE DROP`, 1059],
     ['EXPLAIN DROP TABLE', `EXPLAIN DROP TABLE ${SCHEMA}.${long('t')}`, 1059],
   ])('%s: what no name has is refused before anything is read', async (_what, text, errno) => {
     expect(await readsOf(nobody, text)).toEqual({ said: errno, reads: 0 });

@@ -163,15 +163,15 @@ onServers('statements of undrop’s own on $name', (server, on) => {
     expect(await idsIn('m')).toHaveLength(30);
   });
 
-  test('under another name, also of another schema, and by another product’s words', async () => {
+  test('under another name, also of another schema', async () => {
     await using other = await freshSchema(server);
     await makeAndDrop('a', 1);
     await makeAndDrop('a', 3);
     await makeAndDrop('a', 5);
     await makeAndDrop('a', 7);
     await client.query(`UNDROP TABLE a TO ${other.name}.b`);
-    await client.query('FLASHBACK TABLE a TO BEFORE DROP RENAME TO c');
-    await client.query('FLASHBACK TABLE a TO BEFORE DROP');
+    await client.query('UNDROP TABLE a TO c');
+    await client.query('UNDROP TABLE a');
     await client.query(`DO 1; UNDROP TABLE ${schema.name}.a TO d; DO 2`);
     expect(await idsIn(`${other.name}.b`)).toEqual([7, 8]);
     expect(await idsIn('c')).toEqual([5, 6]);
@@ -523,7 +523,7 @@ onServers('statements of undrop’s own on $name', (server, on) => {
     ['UNDROP\nTABLE a,\n  select 1', 'select 1', 3, UNDROP_FORM],
     [`SHOW FULL DROPPED TABLES LIKE ${'x'.repeat(200)}`, 'x'.repeat(80), 1, 'SHOW [FULL] DROPPED'],
     ['EXPLAIN DROP TABLE a b', 'b', 1, 'EXPLAIN DROP TABLE name'],
-    ['FLASHBACK TABLE ä TO AFTER DROP', 'DROP', 1, UNDROP_FORM],
+    ['FLASHBACK TABLE ä', 'FLASHBACK TABLE ä', 1, UNDROP_FORM],
     ['UNDROP TABLE a ö', 'ö', 1, UNDROP_FORM],
   ])(
     '%s is a syntax error in the words of the server, and says the forms',
@@ -547,9 +547,7 @@ onServers('statements of undrop’s own on $name', (server, on) => {
   );
 
   test('what is no statement of undrop’s is the server’s own', async () => {
-    for (const sql of ['FLASHBACK VIEW a', 'DESC DROP TABLE a']) {
-      expect(await errorOf(client.query(sql))).toMatchObject({ errno: 1064 });
-    }
+    expect(await errorOf(client.query('DESC DROP TABLE a'))).toMatchObject({ errno: 1064 });
   });
 
   test('a text that is prepared by its name is refused with words', async () => {

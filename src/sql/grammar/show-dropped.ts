@@ -1,6 +1,6 @@
 /**
- * `SHOW [FULL] DROPPED TABLES`, what other products call it (SHOW RECYCLEBIN, SHOW TABLES DROPPED),
- * `SHOW DROPPED DATABASES`, and a SELECT from `_undrop.dropped_tables`, which shows the same rows.
+ * `SHOW [FULL] DROPPED TABLES`, `SHOW DROPPED DATABASES`, and a SELECT from
+ * `_undrop.dropped_tables`, which shows the same rows.
  */
 import type { Token } from '../lex/lexer.js';
 import type { Statement } from '../next-statement.js';
@@ -28,7 +28,9 @@ export function showVerdict(tokens: Token[], statement: Statement, source: Sourc
 }
 
 function takeShown(tokens: Token[]): ShownDrops | 'incomplete' | null {
-  if (takeTexts(tokens, 'RECYCLEBIN') || takeTexts(tokens, 'TABLES', 'DROPPED')) return 'tables';
+  // Of other products: the error has undrop's own words.
+  if (takeTexts(tokens, 'RECYCLEBIN') || takeTexts(tokens, 'TABLES', 'DROPPED'))
+    return 'incomplete';
   if (takeTexts(tokens, 'FULL', 'DROPPED')) {
     return takeTexts(tokens, 'TABLES') ? 'full-tables' : 'incomplete';
   }

@@ -1,8 +1,8 @@
 /**
- * The statements of undrop itself: UNDROP, and what other products call it (RECOVER, FLASHBACK);
- * SHOW DROPPED TABLES and its kin; HOLD and PURGE; and EXPLAIN of a drop. Invariant: no server has
- * any of them, so a statement that begins like one and continues otherwise is a syntax error at the
- * first wrong word; none of them destroys anything at once.
+ * The statements of undrop itself: UNDROP, HOLD and PURGE, and EXPLAIN of a drop (SHOW DROPPED
+ * TABLES is in show-dropped.ts). Invariant: no server has any of them, so a statement that begins
+ * like one and continues otherwise is a syntax error at the first wrong word; none of them destroys
+ * anything at once.
  */
 import type { Token } from '../lex/lexer.js';
 import type { Statement } from '../next-statement.js';
@@ -25,7 +25,7 @@ import {
   takeTexts,
 } from './table-name.js';
 
-/** The verdict on UNDROP and RECOVER; `tokens` are those after this word. */
+/** The verdict on an UNDROP; `tokens` are those after this word. */
 export function undropVerdict(tokens: Token[], statement: Statement, source: Source): Verdict {
   if (takeTexts(tokens, 'DATABASE') || takeTexts(tokens, 'SCHEMA')) {
     return undropSchema(tokens, statement, source);
@@ -55,39 +55,6 @@ function undropSchema(tokens: Token[], statement: Statement, source: Source): Ve
   return ended(tokens, statement, { kind: 'undrop-database', schema, to });
 }
 
-/**
- * `FLASHBACK TABLE name, … TO BEFORE DROP [RENAME TO name]`, `FLASHBACK TABLE name [TO name]` and
- * `FLASHBACK DATABASE name [TO name]`, as other products write it.
- */
-export function flashbackVerdict(tokens: Token[], statement: Statement, source: Source): Verdict {
-  if (takeTexts(tokens, 'DATABASE') || takeTexts(tokens, 'SCHEMA')) {
-    return undropSchema(tokens, statement, source);
-  }
-  if (!takeTexts(tokens, 'TABLE')) return wrong(tokens, statement);
-  const names = takeNames(tokens, source);
-  if (names === null) return wrong(tokens, statement);
-  if (names.length > NAMES_MAX) return tooMany('names');
-  const isToTime = tokens[0]?.text === 'TO' && TIMES.has(tokens[1]?.text ?? '');
-  if (isToTime && tokens.length > 2 && tokens[2]?.text !== '.') {
-    const at = tokens[1]?.start ?? statement.end;
-    return { kind: 'undo', statement: { kind: 'syntax-error', at, form: 'to-time' } };
-  }
-  let hasTo = names.length === 1 && takeTexts(tokens, 'TO');
-  if (takeTexts(tokens, ...(hasTo ? [] : ['TO']), 'BEFORE', 'DROP')) {
-    hasTo = names.length === 1 && takeTexts(tokens, 'RENAME');
-    if (hasTo && !takeTexts(tokens, 'TO')) return wrong(tokens, statement);
-  } else if (names.length > 1) {
-    return wrong(tokens, statement);
-  }
-  const to = hasTo ? takeTableName(tokens, source) : null;
-  if (hasTo && to === null) return wrong(tokens, statement);
-  const how = { id: null, before: null, to, swap: false, keys: false, explains: false };
-  return ended(tokens, statement, { kind: 'undrop-table', names, ...how });
-}
-
-/** Words after TO in a FLASHBACK TABLE of other products, which takes a live table back in time. */
-const TIMES = new Set(['TIMESTAMP', 'SCN', 'RESTORE']);
-
 /** `HOLD TABLE name | 'id' FOR '30d' | UNTIL '2026-12-31 00:00'`. */
 export function holdVerdict(tokens: Token[], statement: Statement, source: Source): Verdict {
   if (!takeTexts(tokens, 'TABLE')) return wrong(tokens, statement);
@@ -100,27 +67,18 @@ export function holdVerdict(tokens: Token[], statement: Statement, source: Sourc
   return ended(tokens, statement, { kind: 'hold', ...target, how: isFor ? 'for' : 'until', time });
 }
 
-/**
- * `PURGE TABLE name | 'id'`, `PURGE DATABASE name`, `PURGE RECYCLEBIN [FROM schema]`. PURGE BINARY
- * LOGS and PURGE MASTER LOGS are the server's.
- */
+/** `PURGE TABLE name | 'id'`, `PURGE DATABASE name`; PURGE BINARY | MASTER LOGS is the server's. */
 export function purgeVerdict(tokens: Token[], statement: Statement, source: Source): Verdict {
   if (takeTexts(tokens, 'TABLE')) {
     const target = takeOneTarget(tokens, source);
     if (target === null) return wrong(tokens, statement);
     return ended(tokens, statement, { kind: 'purge', ...target });
   }
-  if (takeTexts(tokens, 'DATABASE') || takeTexts(tokens, 'SCHEMA')) {
-    const schema = takeIdentifier(tokens, source)?.value ?? null;
-    if (schema === null) return wrong(tokens, statement);
-    return ended(tokens, statement, { kind: 'purge-all', schema, isDropped: true });
-  }
   if (tokens[0]?.text === 'BINARY' || tokens[0]?.text === 'MASTER') return NOT_OURS;
-  if (!takeTexts(tokens, 'RECYCLEBIN')) return wrong(tokens, statement);
-  const hasSchema = takeTexts(tokens, 'FROM') || takeTexts(tokens, 'IN');
-  const schema = hasSchema ? (takeIdentifier(tokens, source)?.value ?? null) : null;
-  if (hasSchema && schema === null) return wrong(tokens, statement);
-  return ended(tokens, statement, { kind: 'purge-all', schema, isDropped: false });
+  const isSchema = takeTexts(tokens, 'DATABASE') || takeTexts(tokens, 'SCHEMA');
+  const schema = isSchema ? (takeIdentifier(tokens, source)?.value ?? null) : null;
+  if (schema === null) return wrong(tokens, statement);
+  return ended(tokens, statement, { kind: 'purge-database', schema });
 }
 
 /** EXPLAIN of an UNDROP TABLE, and of what it undoes, which a server doesn't explain. */

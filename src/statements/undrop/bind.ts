@@ -64,12 +64,8 @@ export type BoundUndo =
     } & BoundList)
   | { readonly kind: 'hold'; readonly target: BoundTarget; readonly change: HoldTimes }
   | { readonly kind: 'purge'; readonly target: BoundTarget }
-  | {
-      readonly kind: 'purge-all';
-      readonly schema: string | null;
-      /** Only the tables that a DROP DATABASE of it dropped. */
-      readonly isDropped: boolean;
-    }
+  /** The tables that a DROP DATABASE of it dropped. */
+  | { readonly kind: 'purge-database'; readonly schema: string }
   | {
       readonly kind: 'explain-drop-table';
       readonly names: readonly BoundName[];
@@ -132,8 +128,8 @@ export function bindUndo(
     }
     case 'purge':
       return { kind: 'purge', target: target(statement) };
-    case 'purge-all':
-      return { ...statement, schema: statement.schema && decode(statement.schema) };
+    case 'purge-database':
+      return { ...statement, schema: decode(statement.schema) };
     case 'undrop-database': {
       const { schema, to } = statement;
       return { ...statement, schema: decode(schema), to: to && decode(to) };
@@ -221,23 +217,18 @@ const CLAUSES = '[WHERE ...] [ORDER BY ...] [LIMIT n]';
 const FORMS: Readonly<Record<UndoForm, string>> = {
   undrop:
     "undrop's own: UNDROP TABLE name, ... | 'id' [BEFORE 'time'] [TO name] [SWAP] [WITH KEYS]; " +
-    'UNDROP DATABASE name [TO name]; RECOVER TABLE name [TO name]; FLASHBACK TABLE name TO ' +
-    'BEFORE DROP [RENAME TO name]',
+    'UNDROP DATABASE name [TO name]',
   show:
     "undrop's own: SHOW [FULL] DROPPED TABLES [FROM database] [LIKE 'pattern'] " +
-    `${CLAUSES}; SHOW DROPPED DATABASES ${CLAUSES}; SHOW RECYCLEBIN`,
+    `${CLAUSES}; SHOW DROPPED DATABASES ${CLAUSES}`,
   select:
     "undrop's own: SELECT * | COUNT(*) | column [AS alias], ... FROM _undrop.dropped_tables " +
     CLAUSES,
   hold: "undrop's own: HOLD TABLE name | 'id' FOR '30d' | UNTIL '2026-12-31 00:00'",
-  purge:
-    "undrop's own: PURGE TABLE name | 'id'; PURGE DATABASE name; PURGE RECYCLEBIN [FROM database]",
+  purge: "undrop's own: PURGE TABLE name | 'id'; PURGE DATABASE name",
   explain:
     "undrop's own: EXPLAIN DROP TABLE name, ... | DROP DATABASE name | TRUNCATE name | " +
     "UNDROP TABLE name, ... | 'id' [TO name] [SWAP]",
-  'to-time':
-    'undrop restores what was dropped; it does not take a table back to an earlier time. ' +
-    "For the newest drop before a time: UNDROP TABLE name BEFORE '2026-12-31 00:00'",
 };
 /** The length of the text that servers quote. */
 const QUOTED_CHARACTERS_MAX = 80;

@@ -1,6 +1,6 @@
 /**
- * HOLD TABLE and PURGE TABLE, for users who may drop the table's name; PURGE DATABASE and PURGE
- * RECYCLEBIN, for operators, who may UPDATE the ledger.
+ * HOLD TABLE and PURGE TABLE, for users who may drop the table's name; PURGE DATABASE, for
+ * operators, who may UPDATE the ledger.
  *
  * Invariants: HOLD only lengthens, up to UNDROP_MAX_HOLD. A PURGE removes nothing at once: it
  * leaves UNDROP_MIN_HOLD from now on, unless UNDROP_ALLOW_DESTROY is users, and never ends the hold
@@ -97,8 +97,8 @@ export async function purgeBySql(
   return endHolds([table], run, options, unchangedText(others));
 }
 
-export async function purgeAllBySql(
-  { schema, isDropped }: Bound<'purge-all'>,
+export async function purgeDatabaseBySql(
+  { schema }: Bound<'purge-database'>,
   run: UndoRun,
   options: InterceptOptions,
 ): Promise<Interception> {
@@ -108,13 +108,10 @@ export async function purgeAllBySql(
   const asked = { session: options.userSession, facts, groupId: newId() };
   const said = await askToOperate(asked);
   if (said !== null) return answeredWith(said);
-  const fit = schema === null ? {} : { schema };
-  const all = await findAll(fit, { facts, server }, options);
-  const held = all.filter((one) => isInHold(one) && (!isDropped || one.how === OF_SCHEMA));
+  const all = await findAll({ schema }, { facts, server }, options);
+  const held = all.filter((one) => isInHold(one) && one.how === OF_SCHEMA);
   if (held.length > 0) return endHolds(held, run, options);
-  if (isDropped) throw noSuchHeld(schema ?? '*');
-  // An empty one is purged.
-  const text = `Nothing is held${schema === null ? '' : ` of ${schema}`}.`;
+  const text = `Nothing is held of a dropped ${schema}.`;
   return { ...(await answerText({ text, note: null }, run, options)), changes: [] };
 }
 

@@ -1,7 +1,7 @@
 /**
- * UNDROP TABLE and FLASHBACK TABLE, by names or by an id: finds the tables, checks with the server
- * whether this user may restore them, and makes the service account restore each by its plan. It
- * creates the triggers that the account may not create in the user's own session.
+ * UNDROP TABLE, by names or by an id: finds the tables, checks with the server whether this user
+ * may restore them, and makes the service account restore each by its plan. It creates the triggers
+ * that the account may not create in the user's own session.
  *
  * Invariant: all privileges are checked before the first table is touched. The checked table is the
  * one that is restored, and its new name is the checked name.
