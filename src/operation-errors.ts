@@ -95,16 +95,12 @@ export const OPERATOR_ERRORS = {
     errno: 1142,
     text: '{tables} not dropped, still there: neither you nor the service account of undrop may rename it: {cause}.',
     remedy:
-      'Grant ALTER, DROP, CREATE and INSERT on the schema to the service account; for DROP PARTITION on MySQL also LOCK TABLES; see `undrop doctor`.',
+      'Grant ALTER, DROP, CREATE and INSERT on the schema to the service account; see `undrop doctor`.',
   },
   UNDROP_SCHEMA_NOT_DROPPED: {
     errno: 1235,
     text: 'Schema {schema} was not dropped, nor any of its tables: {why}.',
     remedy: '{instead}',
-  },
-  UNDROP_PARTITIONS_LEFT: {
-    text: 'The statement was executed in part on {table}: the rows of {names} are held, the other partitions are unchanged ({cause}).',
-    remedy: 'Run the statement again for the other partitions; `undrop list` shows what is held.',
   },
   UNDROP_NOT_RECORDED: {
     text: '{tables} not dropped, nothing was changed: undrop could not record the drop in its ledger ({cause}).',

@@ -49,17 +49,16 @@ const IN_PLACE =
   'held tables stay in their own schema under their hold name: no restore, no removal';
 
 const NO_RESTORE =
-  'held tables cannot be restored into it; DROP DATABASE is refused, and TRUNCATE and DROP PARTITION where UNDROP_PROTECT has them';
+  'held tables cannot be restored into it; DROP DATABASE is refused, and TRUNCATE where UNDROP_PROTECT has it';
 const NO_SIGHT =
-  'DROP DATABASE is refused, and TRUNCATE and DROP PARTITION where UNDROP_PROTECT has them; rules cannot see whether a table is empty';
+  'DROP DATABASE is refused, and TRUNCATE where UNDROP_PROTECT has it; rules cannot see whether a table is empty';
 
-const WITHOUT_LOCKS = 'ALTER TABLE … DROP PARTITION is refused where UNDROP_PROTECT has it';
 const NO_VIEWS = 'a restored schema lacks its views';
 const NO_ROUTINES = 'a restored schema lacks its procedures and functions';
 const NO_EVENTS =
   'events are not recorded: a restored schema lacks them; the doctor does not see events that drop tables';
 /** Effects that only restrict undrop. */
-const OPTIONAL: readonly string[] = [WITHOUT_LOCKS, NO_VIEWS, NO_ROUTINES, NO_EVENTS];
+const OPTIONAL: readonly string[] = [NO_VIEWS, NO_ROUTINES, NO_EVENTS];
 
 /** `there`: the effect on a schema of users, if it differs. */
 const ON_SCHEMAS: readonly (readonly [right: string, without: string, there?: string | null])[] = [
@@ -73,7 +72,6 @@ const ON_SCHEMAS: readonly (readonly [right: string, without: string, there?: st
   ['REFERENCES', 'a restored table lacks its foreign keys (MySQL 5.7 and later)'],
   ['TRIGGER', 'undrop cannot see triggers: they stay on the held table, in its own schema'],
   ['SHOW VIEW', 'definitions of views are not recorded when their schema is dropped'],
-  ['LOCK TABLES', WITHOUT_LOCKS],
   ['CREATE VIEW', NO_VIEWS],
   ['CREATE ROUTINE', NO_ROUTINES],
   // With these two the server grants nothing on a routine to who creates it
@@ -85,11 +83,7 @@ const ON_SCHEMAS: readonly (readonly [right: string, without: string, there?: st
 
 /** The needs in the order of their grants. */
 export function needsOf(server: GrantingServer): readonly Need[] {
-  // MariaDB can drop a partition without a lock.
-  const onSchemas = ON_SCHEMAS.filter(
-    ([, without]) => without !== WITHOUT_LOCKS || server.flavour === 'mysql',
-  );
-  const base = onSchemas.map(([right, without, there = without]): Need => {
+  const base = ON_SCHEMAS.map(([right, without, there = without]): Need => {
     const refuses = without === NO_LEDGER;
     const isEssential = !OPTIONAL.includes(without);
     return { right, on: 'schemas', isEssential, without, withoutThere: there, refuses };

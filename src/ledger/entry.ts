@@ -36,8 +36,6 @@ export interface LedgerRow extends DroppingStatement {
   /** The name as stored by the server. */
   readonly schema: string;
   readonly table: string;
-  /** partition: its rows only; `table` is the `partitionTable` (names/) of its table. */
-  readonly kind: 'base' | 'sequence' | 'partition';
   readonly engine: string | null;
   /** All times in UTC by the server's clock. */
   readonly droppedAt: Date;
@@ -131,29 +129,18 @@ export const STATEMENT_BYTES_MAX = 4 * STATEMENT_CHARACTERS_MAX;
 // Read from the first words of the recorded statement, without comments. A statement that isn't
 // understood gives null, and no decision about rows depends on it.
 
-export type HowDropped =
-  | 'DROP TABLE'
-  | 'DROP DATABASE'
-  | 'TRUNCATE'
-  | 'PARTITION'
-  | 'REPLACE'
-  | 'SWAP';
+export type HowDropped = 'DROP TABLE' | 'DROP DATABASE' | 'TRUNCATE' | 'REPLACE' | 'SWAP';
 
 const FORMS: readonly (readonly [RegExp, HowDropped])[] = [
   [/^DROP (TABLES?|SEQUENCE)\b/, 'DROP TABLE'],
   [/^DROP (DATABASE|SCHEMA)\b/, 'DROP DATABASE'],
   [/^TRUNCATE\b/, 'TRUNCATE'],
-  [/^ALTER\b/, 'PARTITION'],
   [/^CREATE OR REPLACE\b/, 'REPLACE'],
   [/^UNDROP\b/, 'SWAP'],
 ];
 
 /** Null: the beginning of the text isn't enough. */
-export function howDropped({
-  kind,
-  statementText,
-}: Pick<LedgerRow, 'kind' | 'statementText'>): HowDropped | null {
-  if (kind === 'partition') return 'PARTITION';
+export function howDropped({ statementText }: Pick<LedgerRow, 'statementText'>): HowDropped | null {
   const words = statementText
     // A version comment is a part of the statement.
     .replaceAll(/\/\*M?!\d*/gi, ' ')

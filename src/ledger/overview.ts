@@ -14,7 +14,7 @@ import {
   textOrNullOf,
 } from '../service/sql.js';
 import { asLike } from '../wildcards.js';
-import { howDropped, type LedgerRow } from './entry.js';
+import { howDropped } from './entry.js';
 import { LIVE, OF_TABLE, readIfAny as read } from './read.js';
 import { HISTORY, LEDGER } from './tables.js';
 
@@ -72,15 +72,14 @@ export async function readSummary(connection: ServiceConnection): Promise<Summar
   const hours = await read(
     connection,
     sql`SELECT ${note('read')} DATE_FORMAT(MIN(dropped_at), '%Y-%m-%dT%H:00:00Z') AS hour,
-          LEFT(MIN(statement_text), ${HEAD_CHARACTERS}) AS head, MIN(kind) AS kind
+          LEFT(MIN(statement_text), ${HEAD_CHARACTERS}) AS head
         FROM ${LEDGER}
         WHERE dropped_at >= UTC_TIMESTAMP() - INTERVAL 7 DAY AND state <> 'intent'
         GROUP BY group_id ORDER BY group_id DESC LIMIT ${DROPS_MAX}`,
   );
   const counted = new Map<string, { hour: string; kind: string; drops: number }>();
   for (const row of hours) {
-    const dropped = textOf(row, 'kind') as LedgerRow['kind'];
-    const how = howDropped({ kind: dropped, statementText: textOf(row, 'head') });
+    const how = howDropped({ statementText: textOf(row, 'head') });
     const [hour, kind] = [textOf(row, 'hour'), how ?? 'other'];
     const one = counted.get(`${hour} ${kind}`) ?? { hour, kind, drops: 0 };
     counted.set(`${hour} ${kind}`, one);

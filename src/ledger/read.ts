@@ -128,7 +128,7 @@ export async function findRows(
   const statement = texts ? STATEMENT_CHARACTERS_MAX : STATEMENT_HEAD_CHARACTERS;
   const [rows = []] = await connection.run(
     sql`SELECT ${note('read')} id, group_id, proxy_id, thread_id, upstream_port, schema_name,
-          table_name, kind, engine, dropped_at, user_name, client_address, row_estimate,
+          table_name, engine, dropped_at, user_name, client_address, row_estimate,
           byte_estimate, hold_until, state, hold_schema, hold_name, relocated,
           todo, failure, sql_log_bin, row_logged, ended_at, restored_as,
           LEFT(statement_text, ${statement}) AS statement_text, ${long}
@@ -387,7 +387,6 @@ function among({ only }: { readonly only?: readonly string[] }): SQLQuery {
 const UNSETTLED = sql`state = 'HOLD' AND restore_script IS NULL`;
 export const LIVE = sql`state IN ('intent', 'HOLD', 'PURGE', 'EVAC', 'DROP')`;
 
-const KINDS = ['base', 'sequence', 'partition'] as const;
 export const OF_TABLE = sql`kind NOT IN ('schema', 'view')`;
 
 /** By the key `by_todo`. Its table may be live again. */
@@ -429,7 +428,6 @@ function asLedgerRow(row: Row): LedgerRow {
     upstreamPort: numberOrNullOf(row, 'upstream_port'),
     schema: textOf(row, 'schema_name'),
     table: textOf(row, 'table_name'),
-    kind: KINDS.find((kind) => kind === textOf(row, 'kind')) ?? 'base',
     engine: textOrNullOf(row, 'engine'),
     droppedAt: dateOf(row, 'dropped_at'),
     user: textOf(row, 'user_name'),

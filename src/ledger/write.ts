@@ -56,13 +56,8 @@ export interface DropIntent extends DroppingStatement {
     readonly table: string;
     /** Default: `holdMs` of the intent. */
     readonly hold?: HoldTime;
-    /** For the rows of a partition: what the ledger has in place of the table. */
-    readonly partition?: RecordedPartition;
   }[];
 }
-
-/** `table`: the `partitionTable` of it. */
-export type RecordedPartition = Pick<LedgerRow, 'table' | 'rowEstimate' | 'byteEstimate'>;
 
 /** A foreign key by the table that has it. */
 export interface ForeignKeyName extends QualifiedTable {

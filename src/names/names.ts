@@ -1,6 +1,6 @@
 /**
- * The rules of names: how servers fold case, the name that stands for a partition, the barrier
- * table of a DROP DATABASE, the schemas of undrop, and the name of a held table. Pure.
+ * The rules of names: how servers fold case, the barrier table of a DROP DATABASE, the schemas of
+ * undrop, and the name of a held table. Pure.
  */
 import { assert } from '../assert.js';
 
@@ -32,14 +32,6 @@ export function isSameName(one: string, other: string): boolean {
 
 /** https://dev.mysql.com/doc/refman/9.7/en/identifier-length.html */
 export const NAME_CHARACTERS_MAX = 64;
-
-/** If the result would be too long, the table's name is cut, then that of the partition. */
-export function partitionTable(table: string, partition: string): string {
-  const suffix = Array.from(`#${partition}`).slice(0, NAME_CHARACTERS_MAX - 1);
-  const prefix = Array.from(table).slice(0, NAME_CHARACTERS_MAX - suffix.length);
-  // A table name can't end in a blank.
-  return [...prefix, ...suffix].join('').trimEnd();
-}
 
 /** The comment of the table that a DROP DATABASE waits for (drop-database/barrier.ts). */
 export const BARRIER_TABLE_COMMENT = 'undrop: a DROP DATABASE is under way';

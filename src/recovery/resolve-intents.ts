@@ -26,7 +26,7 @@ import { finishRestore } from '../restore/make-whole.js';
 import { isRowLevelError, isServerError } from '../service/errors.js';
 import { type HoldTable, mapHoldTables, readRecycleSchemas } from '../service/hold-tables.js';
 import type { ServicePool } from '../service/pool/pools.js';
-import { hasRows, readServerFacts } from '../service/server-facts.js';
+import { readServerFacts } from '../service/server-facts.js';
 import { ident, note, numberOf, sql } from '../service/sql.js';
 import {
   CANT_BE_OPENED,
@@ -198,9 +198,6 @@ async function complete(pool: ServicePool, row: LedgerRow, held: HoldTable): Pro
   }
   const isRelocated = isRecycleSchema(held.schema.toLowerCase());
   const place = { id, holdSchema: held.schema, holdName: held.name };
-  // It was created for an exchange that did not happen, or gave it no rows. (One that is in its own
-  // schema was a partition.)
-  if (row.kind === 'partition' && isRelocated && !(await hasRows(pool, held))) return false;
   if (isRelocated) {
     // A table of a TRUNCATE goes there with its foreign keys and triggers, in the RENAME itself.
     const there = { id, fromSchema: held.schema, holdName: held.name, table: row.table };

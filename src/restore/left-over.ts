@@ -59,9 +59,9 @@ export async function namesWithLeftOver(
 }
 
 async function findLeftOver(pool: ServicePool, row: LedgerRow): Promise<Detached> {
-  const { schema, table, kind, state } = row;
+  const { schema, table, state } = row;
   // An intent is put back, as it was.
-  if (kind === 'partition' || state === 'intent') return NOTHING_DETACHED;
+  if (state === 'intent') return NOTHING_DETACHED;
   const rows = await findRows(pool, { by: 'name', schema, table }, { rowsMax: ROWS_MAX });
   const others = rows.filter((other) => other.id !== row.id && isSameDefinition(other, row));
   const left = [row, ...others].map((truncated) => keysOfTruncate(truncated, row));

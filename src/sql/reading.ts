@@ -11,9 +11,6 @@ export const NAMES_MAX = 1_000;
 /** The maximum of statements in a text with one of undrop's in it. */
 export const STATEMENTS_MAX = 1_000;
 
-/** The maximum of partitions in an ALTER: no server has more in a table. */
-export const PARTITIONS_MAX = 8_192;
-
 /** Returns `T` at the end; yields so that others get their turn. */
 export type Reading<T> = Generator<undefined, T, undefined>;
 

@@ -27,8 +27,8 @@ export interface NotOurs {
 }
 
 /**
- * A DROP TABLE, TRUNCATE, or ALTER TABLE of partitions, and nothing else but blanks, comments and a
- * last `;`.
+ * A DROP TABLE or a TRUNCATE, and nothing else but blanks, comments and a last `;`; or an ALTER
+ * TABLE of partitions.
  */
 export interface DropTable {
   readonly kind: 'drop-table';
@@ -53,26 +53,8 @@ export interface DropTableStatement {
   readonly isDoubtful: boolean;
   /** A TRUNCATE: the one table exists afterwards, and is empty. */
   readonly empties?: boolean;
-  /** An ALTER TABLE … DROP PARTITION, or TRUNCATE PARTITION: the table stays. */
-  readonly partitions?: PartitionList;
-}
-
-/** A partition as the client names it. */
-export interface PartitionName {
-  /** Unescaped bytes in the client's charset. */
-  readonly partition: Uint8Array;
-  /** Its position in the text, quotes included. */
-  readonly start: number;
-  readonly end: number;
-}
-
-/** The partitions in such a statement. */
-export interface PartitionList {
-  readonly verb: 'drop' | 'truncate';
-  /** At least one, in the client's order, with possible repetitions; for TRUNCATE also ALL. */
-  readonly names: readonly PartitionName[] | 'all';
-  /** MariaDB's DROP PARTITION IF EXISTS. */
-  readonly ifExists: boolean;
+  /** An ALTER TABLE … DROP PARTITION, or TRUNCATE PARTITION: it is refused, or passes. */
+  readonly partitions?: boolean;
 }
 
 /** A form that has a procedure of its own or none: `session/commands/dispatch.ts` knows. */
@@ -130,7 +112,7 @@ export interface Unclear {
 }
 
 /** The maxima of `sql/reading.ts` that a text can exceed. */
-export type TooMany = 'names' | 'statements' | 'partitions';
+export type TooMany = 'names' | 'statements';
 
 /** Might write where held tables are: it is refused, whatever else it does. */
 export interface RecycleSchemaWrite {
@@ -308,6 +290,6 @@ export function hasUndo(verdict: Verdict): boolean {
 
 /** Its kind in UNDROP_PROTECT. */
 export function kindOf({ statement }: DropTable): Protection {
-  if (statement.partitions !== undefined) return 'drop-partition';
+  if (statement.partitions === true) return 'drop-partition';
   return statement.empties === true ? 'truncate' : 'drop-table';
 }

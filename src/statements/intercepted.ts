@@ -22,7 +22,7 @@ import type {
   Verdict,
 } from '../sql/verdict.js';
 import type { DropResult, DropStatement, SessionGuess } from '../steps/drop-options.js';
-import { notUnderstood } from '../steps/refusals/refusals.js';
+import { notUnderstood, partitionsNotHeld } from '../steps/refusals/refusals.js';
 import { areForDestroying, DestroyHinted, notDestroyed } from '../steps/rules/hints.js';
 import { type HoldingStatement, runStatement } from '../steps/run.js';
 import { factsSql, readFacts } from '../steps/session/facts.js';
@@ -38,8 +38,6 @@ import {
   ER_UNSUPPORTED_PS,
 } from '../wire/server-errors.js';
 import { dropTable } from './drop-table/drop-table.js';
-import { partitionPort } from './partitions/partition-port.js';
-import { alterPartitions } from './partitions/partitions.js';
 import { copyPort } from './truncate/copy-port.js';
 import { truncate } from './truncate/truncate.js';
 
@@ -180,15 +178,12 @@ export async function dropAndHold(
 ): Promise<Interception> {
   const { guess, hints, destroy = () => refused(notDestroyed(drop), options) } = how;
   const { empties, partitions } = drop.statement;
+  if (hints.length > 0 && areForDestroying(hints)) return destroy(null);
+  if (partitions) return refused(partitionsNotHeld(drop.statement), options);
   const { service, session, server, userSession, logBinMayBeOff } = options;
   const { pool } = service;
   let { run = dropTable } = how;
   if (empties) run = (world, request) => truncate(world, copyPort(pool), request);
-  if (partitions !== undefined) {
-    run = (world, request) =>
-      alterPartitions(world, partitionPort(pool, request.session.threadId), request);
-  }
-  if (hints.length > 0 && areForDestroying(hints)) return destroy(null);
   const isPlain = run === dropTable;
   const request = { ...drop, server, session };
   const requireIdleMs = isPlain ? (service.requireIdleMs ?? null) : null;
@@ -202,10 +197,9 @@ export async function dropAndHold(
   }
   const { refusal, facts, audited } = result;
   const names = audited.map(({ schema, table }) => [schema ?? '', table ?? '']);
-  // A table that was emptied or replaced has its name again.
-  const swaps = !isPlain && partitions === undefined;
   const remark = await remarkOn(result.held, options);
-  const undoable = { held: audited, names, what: 'TABLE', swaps, remark } as const;
+  // A table that was emptied or replaced has its name again.
+  const undoable = { held: audited, names, what: 'TABLE', swaps: !isPlain, remark } as const;
   const payload = withUndoInfo(result.payload, undoable, { note: service.note, facts });
   return { kind: 'answer', payload, refusal, facts, dropped: result };
 }

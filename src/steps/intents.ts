@@ -1,8 +1,8 @@
 /**
  * The ledger intents of one try. The statement's own are recorded early, by a guess of the
  * session's state while the session itself is queried, and recorded again if the guess was wrong;
- * those of partitions, or of the same table once more, are recorded when they are known. At the end
- * each intent becomes a held table, or is forgotten.
+ * those of other tables, or of the same table once more, are recorded when they are known. At the
+ * end each intent becomes a held table, or is forgotten.
  *
  * Invariants: an intent is in the ledger before its RENAME is sent. Once a RENAME was sent, an
  * intent is forgotten only after a check: a KILL that hits a RENAME at its end returns an error
@@ -23,7 +23,7 @@ import {
 import { mayUnlog } from '../ledger/tables.js';
 import { forgetIntents, recordOutcome } from '../ledger/write.js';
 import { silentLog } from '../log.js';
-import { newHoldId, shownDue } from '../names/names.js';
+import { newHoldId, type QualifiedTable, shownDue } from '../names/names.js';
 import { haveHostConditions, type Ruling } from '../policy/decide.js';
 import { type HoldTime, isInsistence } from '../policy/rules.js';
 import { resolveEnded } from '../recovery/resolve-intents.js';
@@ -40,7 +40,6 @@ import { accountNameOf } from './session/facts.js';
 import {
   type DropRequest,
   type HeldTable,
-  type NamedTable,
   type RecordedIntent,
   sentenceStart,
   type UserFacts,
@@ -62,9 +61,7 @@ function notRecorded(intentError: UndropError): RecordedIntent {
 type Dropper = Pick<UserFacts, 'logged' | 'user'> &
   Partial<Pick<UserFacts, 'account'>> & { readonly isDryRun?: boolean };
 
-interface Target {
-  readonly schema: string;
-  readonly table: string;
+interface Target extends QualifiedTable {
   readonly ruling: Ruling | undefined;
   readonly byteEstimate: number | null;
   /** False: it is unknown whether its intent was written. */
@@ -105,9 +102,8 @@ export class Intents {
   audited(held: readonly HeldTable[]): readonly AuditEvent<'held'>[] {
     const { session, groupId: dropId, statement, how } = this.#request;
     const { threadId, clientAddress: client } = session;
-    const { empties, partitions } = statement;
     const tags = commentTags(this.#statementText);
-    const kind = partitions !== undefined ? 'PARTITION' : empties ? 'TRUNCATE' : 'DROP TABLE';
+    const kind = statement.empties ? 'TRUNCATE' : 'DROP TABLE';
     const recorded = this.#recorded?.intent?.tables ?? [];
     return held.map(({ id, holdSchema, holdName }) => {
       const named = recorded.find((one) => one.id === id) ?? this.#targets.get(id);
@@ -199,16 +195,18 @@ export class Intents {
     return this.#recorded;
   }
 
-  async recordTargets(facts: UserFacts, tables: readonly NamedTable[]): Promise<RecordedIntent> {
+  async recordTargets(
+    facts: UserFacts,
+    tables: readonly QualifiedTable[],
+  ): Promise<RecordedIntent> {
     this.beganMs = performance.now();
     this.#logged = facts.logged;
     const ids = tables.map(newId);
     for (const id of ids) this.#options.activeIds.add(id);
     const recorded = await this.#record({ tables }, ids, facts);
-    for (const [index, { schema, table, partition }] of tables.entries()) {
+    for (const [index, name] of tables.entries()) {
       this.#targets.set(ids[index] ?? '', {
-        schema,
-        table: partition?.table ?? table,
+        ...name,
         ruling: recorded.rulings[index],
         byteEstimate: recorded.intent?.tables[index]?.byteEstimate ?? null,
         isAnswered: recorded.intent !== null,
@@ -218,7 +216,7 @@ export class Intents {
   }
 
   /** The facts for a decision about the same statement; nothing is written. */
-  inspect(facts: UserFacts, tables: readonly NamedTable[]): Promise<RecordedIntent> {
+  inspect(facts: UserFacts, tables: readonly QualifiedTable[]): Promise<RecordedIntent> {
     return this.#record({ tables }, this.#request.ids, { ...facts, isDryRun: true });
   }
 

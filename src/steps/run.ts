@@ -18,6 +18,7 @@ import { bindingOf, untilFree } from '../held/relocate/until-free.js';
 import type { Failure } from '../ledger/entry.js';
 import { type LockedTable, readSessionLocks } from '../ledger/intents/session-locks.js';
 import { type Log, silentLog } from '../log.js';
+import type { QualifiedTable } from '../names/names.js';
 import type { HoldTime } from '../policy/rules.js';
 import { problemsOf } from '../restore/make-whole.js';
 import { restore } from '../restore/restore.js';
@@ -40,7 +41,6 @@ import {
   ask,
   type DropRequest,
   type HeldTable,
-  type NamedTable,
   type RecordedIntent,
   type RelocateHow,
   type Reply,
@@ -212,7 +212,7 @@ export class ServerWorld implements World {
     return this.intents.record(facts);
   }
 
-  recordTargets(facts: UserFacts, targets: readonly NamedTable[]): Promise<RecordedIntent> {
+  recordTargets(facts: UserFacts, targets: readonly QualifiedTable[]): Promise<RecordedIntent> {
     return this.intents.recordTargets(facts, targets);
   }
 

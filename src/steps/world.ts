@@ -14,7 +14,8 @@ import type { RelocateTable } from '../held/relocate/blockers.js';
 import type { Relocation } from '../held/relocate/relocate.js';
 import type { Failure } from '../ledger/entry.js';
 import type { LockedTable } from '../ledger/intents/session-locks.js';
-import type { DropIntent, IntentFacts } from '../ledger/write.js';
+import type { IntentFacts } from '../ledger/write.js';
+import type { QualifiedTable } from '../names/names.js';
 import type { Ruling } from '../policy/decide.js';
 import { dotted, type TableName } from '../sql/grammar/table-name.js';
 import type { ClientCharset } from '../sql/lex/client-charset.js';
@@ -42,11 +43,8 @@ export interface World extends UserSession {
   isRecordingStuck(): Promise<boolean>;
   /** The intents, recorded again if the guess was wrong, or if they were stuck and failed. */
   record(facts: UserFacts): Promise<RecordedIntent>;
-  /**
-   * New intents, of partitions or of the table; those without a held table are forgotten after the
-   * response.
-   */
-  recordTargets(facts: UserFacts, targets: readonly NamedTable[]): Promise<RecordedIntent>;
+  /** New intents; those without a held table are forgotten after the response. */
+  recordTargets(facts: UserFacts, targets: readonly QualifiedTable[]): Promise<RecordedIntent>;
   /** Which tables the user's session has locked, read by the service; null: it can't be read. */
   locks(): Promise<readonly LockedTable[] | null>;
   /** The service renames to hold names. */
@@ -82,9 +80,6 @@ export type RecordedIntent =
       readonly rulings: readonly Ruling[];
     }
   | { readonly intent: null; readonly intentError: UndropError; readonly rulings: readonly [] };
-
-/** `partition`: only rows of it are dropped. */
-export type NamedTable = Pick<DropIntent['tables'][number], 'schema' | 'table' | 'partition'>;
 
 // ── the RENAME by the service account ────────────────────────────────────────────────────────────
 

@@ -1,7 +1,6 @@
 /**
  * What else takes tables away, where something breaks in the middle of it: TRUNCATE, MariaDB's
- * CREATE OR REPLACE, DROP DATABASE, ALTER TABLE … DROP and TRUNCATE PARTITION. What each
- * is made of, and where its tables may be afterwards.
+ * CREATE OR REPLACE, DROP DATABASE. What each is made of, and where its tables may be afterwards.
  */
 import { expect } from '@jest/globals';
 import type { Connection, RowDataPacket } from 'mysql2/promise';
@@ -185,64 +184,11 @@ async function endOfSix(place: Place, expected: Readonly<Record<string, number>>
   return isComplete ? 'whole' : 'done';
 }
 
-const PARTS: readonly (readonly number[])[] = [[1], [11, 12], [21, 22, 23], [31]];
-
-const COUNTS = 'CREATE TRIGGER counts AFTER INSERT ON parts FOR EACH ROW SET @counted = NEW.id';
-
-/** Of the second and the third of four; MariaDB drops none of a table with a trigger. */
-function partitions(verb: 'DROP' | 'TRUNCATE'): KinScene {
-  return {
-    title: `${verb} PARTITION`,
-    on: /./,
-    texts: () => [`ALTER TABLE parts ${verb} PARTITION p1, p2`],
-    make: (place) =>
-      makeAnew(
-        place,
-        `CREATE TABLE parts (id INT PRIMARY KEY) ENGINE=InnoDB PARTITION BY RANGE (id)
-         (${PARTS.map((_rows, n) => `PARTITION p${n} VALUES LESS THAN (${10 * n + 10})`).join(', ')})`,
-        `INSERT INTO parts VALUES ${PARTS.flat()
-          .map((id) => `(${id})`)
-          .join(', ')}`,
-        ...(verb === 'TRUNCATE' ? [COUNTS] : []),
-      ),
-    end: async (place) => {
-      const { direct, pool, schema } = place;
-      const idsOf = async (table: string) => {
-        const [rows] = await direct.query<RowDataPacket[]>(`SELECT id FROM ${schema}.${table}`);
-        return rows.map(({ id }) => Number(id));
-      };
-      const [left] = await direct.query<RowDataPacket[]>(
-        `SELECT 1 FROM information_schema.PARTITIONS
-         WHERE TABLE_SCHEMA = ? AND TABLE_NAME = 'parts'`,
-        [schema],
-      );
-      const live = await idsOf('parts');
-      const held = await heldIds(place, schema);
-      const rows = [...live];
-      for (const [n, id] of held.entries()) {
-        await restore(pool, { target: id, to: `part_${n}` });
-        rows.push(...(await idsOf(`part_${n}`)));
-      }
-      expect(rows.sort((one, other) => one - other)).toEqual(PARTS.flat());
-      const [triggers] = await direct.query<RowDataPacket[]>(`SHOW TRIGGERS FROM ${schema}`);
-      expect(triggers.map((row) => row['Trigger'])).toEqual(verb === 'TRUNCATE' ? ['counts'] : []);
-      if (held.length === 0) {
-        expect({ live, left: left.length }).toEqual({ live: PARTS.flat(), left: 4 });
-        return 'whole';
-      }
-      const isDone = held.length === 2 && left.length === (verb === 'DROP' ? 2 : 4);
-      return isDone ? 'done' : 'between';
-    },
-  };
-}
-
 export const KIN_SCENES: readonly KinScene[] = [
   TRUNCATE,
   REPLACE,
   DROP_DATABASE,
   DROP_BESIDE_RIVAL,
-  partitions('DROP'),
-  partitions('TRUNCATE'),
 ];
 
 /** The schemas that any scene has tables in. */
@@ -260,7 +206,7 @@ async function makeAnew({ direct, schema }: Place, ...texts: readonly string[]):
     `USE ${schema}`,
     'SET foreign_key_checks = 0',
     `DROP DATABASE IF EXISTS ${six(schema)}`,
-    'DROP TABLE IF EXISTS back, kid, c, a, p, parts, part_0, part_1',
+    'DROP TABLE IF EXISTS back, kid, c, a, p',
     'SET foreign_key_checks = 1',
   ];
   for (const text of [...clean, ...texts]) await direct.query(text);
@@ -302,7 +248,7 @@ async function columnOf({ direct, schema }: Place): Promise<string | undefined> 
 async function heldIds({ direct }: Place, schema: string): Promise<readonly string[]> {
   const [rows] = await direct.query<RowDataPacket[]>(
     `SELECT id FROM _undrop.ledger
-     WHERE schema_name = ? AND state = 'HOLD' AND kind IN ('base', 'sequence', 'partition') ORDER BY id`,
+     WHERE schema_name = ? AND state = 'HOLD' AND kind IN ('base', 'sequence') ORDER BY id`,
     [schema],
   );
   return rows.map(({ id }) => String(id));

@@ -114,7 +114,7 @@ onServers('odd accounts of undrop init on $name', (server, on) => {
   test.each([
     ['INSERT', 'held tables cannot be restored into it'],
     ['CREATE', 'held tables cannot be restored into it'],
-    ['SELECT', 'DROP DATABASE is refused, and TRUNCATE and DROP PARTITION where'],
+    ['SELECT', 'DROP DATABASE is refused, and TRUNCATE where'],
   ])(
     '%s that is missing on a schema of users costs what it costs there',
     async (right, without) => {

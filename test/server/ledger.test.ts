@@ -76,7 +76,6 @@ onServers('the ledger on $name', (server, on) => {
       threadId: own.session.threadId,
       schema: own.schema.name,
       table: 'Ünï "1"',
-      kind: 'base',
       engine: 'InnoDB',
       user: 'root',
       clientAddress: '192.0.2.1:4711',

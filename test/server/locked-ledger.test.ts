@@ -51,7 +51,7 @@ onServersAtOnce('a ledger that is locked, on $name', (server, on) => {
       return true;
     }),
   );
-  const PROTECT = 'drop-table,drop-database,create-or-replace,truncate,drop-partition';
+  const PROTECT = 'drop-table,drop-database,create-or-replace,truncate';
   const proxy = on.proxy({ PROTECT }, { upstream: tap });
   beforeAll(() => make());
   for (const { user, right, tables } of ACCOUNTS) {
@@ -207,17 +207,11 @@ onServersAtOnce('a ledger that is locked, on $name', (server, on) => {
     const isMariaDb = server.flavour === 'mariadb';
     const texts = [
       'TRUNCATE b',
-      // Partitions of MariaDB before 10.7 can't be held.
-      ...(server.name === 'mariadb-10.5'
-        ? []
-        : ['ALTER TABLE p DROP PARTITION p0', 'ALTER TABLE p TRUNCATE PARTITION p1']),
       ...(isMariaDb ? ['CREATE OR REPLACE TABLE b (id INT)'] : []),
       `DROP DATABASE ${own}`,
     ];
     await root.run(`CREATE DATABASE ${own}`, `GRANT ALL ON ${own}.* TO locked_s@'%'`);
     await root.query(`CREATE TABLE ${own}.b (id INT PRIMARY KEY)`);
-    await root.query(`CREATE TABLE ${own}.p (id INT) PARTITION BY RANGE (id)
-      (PARTITION p0 VALUES LESS THAN (9), PARTITION p1 VALUES LESS THAN (99))`);
     for (const text of texts) {
       await using client = await RawClient.open(proxy, { schema: own, user: 'locked_s' });
       await besideHolder(async (release) => {

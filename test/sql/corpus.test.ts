@@ -76,7 +76,7 @@ test.each(cases)('$title', ({ case_ }) => {
         ...options,
         protect: new Set(['drop-partition'] as const),
       });
-      expect(describeVerdict(enabled)).toMatch(/^(drop|truncate)-partition /);
+      expect(describeVerdict(enabled)).toMatch(/^drop-partition /);
     }
     // Understood the same, or not at all, where the mode isn't known.
     const guessed = classifyUnderAll(bytes, SERVER_MODES[server], options);

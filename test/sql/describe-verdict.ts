@@ -2,7 +2,7 @@
 
 import type { TableName } from '../../src/sql/grammar/table-name.js';
 import type { LexMode } from '../../src/sql/lex/lex-mode.js';
-import type { PartitionList, Verdict } from '../../src/sql/verdict.js';
+import type { Verdict } from '../../src/sql/verdict.js';
 
 /** The servers of the test set, as their versions are counted. */
 export const SERVER_MODES = {
@@ -38,19 +38,10 @@ export function describeVerdict(verdict: Verdict | { readonly kind: 'disagree' }
     case 'recycle-schema-write':
       return `recycle-schema-write/${verdict.how}`;
     case 'drop-table': {
-      const {
-        empties = false,
-        partitions,
-        names,
-        object,
-        ifExists,
-        wait,
-        isDoubtful,
-      } = verdict.statement;
+      const { empties, partitions, names, object, ifExists, wait, isDoubtful } = verdict.statement;
+      const dropped = `drop-${partitions ? 'partition' : object}`;
       return [
-        partitions === undefined
-          ? `${empties ? 'truncate' : `drop-${object}`} ${names.map(nameText).join(' ')}`
-          : partitionsText(partitions, names),
+        `${empties ? 'truncate' : dropped} ${names.map(nameText).join(' ')}`,
         ifExists ? 'if-exists' : '',
         wait?.kind === 'wait' ? `wait ${wait.text}` : (wait?.kind ?? ''),
         isDoubtful ? 'doubtful' : '',
@@ -77,14 +68,6 @@ export function describeVerdict(verdict: Verdict | { readonly kind: 'disagree' }
         .join(' ');
     }
   }
-}
-
-/** `drop-partition t (p, q) if-partition-exists`. */
-function partitionsText({ verb, names, ifExists }: PartitionList, tables: readonly TableName[]) {
-  const list =
-    names === 'all' ? 'all' : `(${names.map(({ partition }) => latin1(partition)).join(', ')})`;
-  const text = `${verb}-partition ${tables.map(nameText).join(' ')} ${list}`;
-  return ifExists ? `${text} if-partition-exists` : text;
 }
 
 export function nameText(name: TableName): string {

@@ -61,7 +61,7 @@ export function endOf({ ends }: NativeCase, { name }: TestServer): string {
 }
 
 /** Also what is not protected by itself. */
-const PROTECT = 'drop-table,drop-database,create-or-replace,truncate,drop-partition';
+const PROTECT = 'drop-table,drop-database,create-or-replace,truncate';
 
 /** A server and one proxy in front of it, for many cases one after another. */
 export class AnswerPairs {

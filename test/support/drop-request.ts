@@ -25,7 +25,7 @@ export function requestOf({
 }): DropRequest {
   const version = parseServerVersion(VERSIONS[server] ?? server);
   const text = Buffer.from(sql);
-  const protect = new Set(['truncate', 'drop-partition'] as const);
+  const protect = new Set(['truncate'] as const);
   const verdict = classifyUnderAll(text, version, { multiStatements: true, protect });
   if (verdict.kind !== 'drop-table') throw new Error(`${sql} is ${verdict.kind}`);
   return {

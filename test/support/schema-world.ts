@@ -7,7 +7,7 @@
 import { UndropError } from '../../src/errors.js';
 import type { RelocateTable } from '../../src/held/relocate/blockers.js';
 import type { Relocation } from '../../src/held/relocate/relocate.js';
-import { barrierTableName } from '../../src/names/names.js';
+import { barrierTableName, type QualifiedTable } from '../../src/names/names.js';
 import { dropDatabase } from '../../src/statements/drop-database/drop-database.js';
 import { sortListed } from '../../src/statements/drop-database/read-schema.js';
 import type { SchemaDropRequest } from '../../src/statements/drop-database/schema-drop.js';
@@ -17,7 +17,6 @@ import type {
   SchemaRow,
 } from '../../src/statements/drop-database/schema-port.js';
 import type {
-  NamedTable,
   RecordedIntent,
   ServiceRename,
   ServiceRenameOutcome,
@@ -253,7 +252,10 @@ class Memory implements World {
     triggersToMake: async () => [],
   };
 
-  async recordTargets(_facts: UserFacts, targets: readonly NamedTable[]): Promise<RecordedIntent> {
+  async recordTargets(
+    _facts: UserFacts,
+    targets: readonly QualifiedTable[],
+  ): Promise<RecordedIntent> {
     return this.#record(targets.map(({ table }) => table));
   }
 

@@ -8,10 +8,10 @@ import { UndropError } from '../../src/errors.js';
 import type { RelocateTable } from '../../src/held/relocate/blockers.js';
 import type { Relocation } from '../../src/held/relocate/relocate.js';
 import type { IntentTable } from '../../src/ledger/write.js';
+import type { QualifiedTable } from '../../src/names/names.js';
 import type {
   DropRequest,
   HeldTable,
-  NamedTable,
   RecordedIntent,
   Reply,
   ServiceRenameOutcome,
@@ -107,7 +107,10 @@ class Memory implements World {
 
   async know(): Promise<void> {}
 
-  async recordTargets(_facts: UserFacts, targets: readonly NamedTable[]): Promise<RecordedIntent> {
+  async recordTargets(
+    _facts: UserFacts,
+    targets: readonly QualifiedTable[],
+  ): Promise<RecordedIntent> {
     return this.#record(targets.length) as unknown as RecordedIntent;
   }
 
@@ -188,13 +191,9 @@ class Memory implements World {
     if (text.startsWith('SHOW /* undrop kind */')) return this.#kind();
     if (text.includes('/* undrop innodb-wait ')) return rowsResult(['s'], ['2']);
     if (text.includes('/* undrop wait-for-lock ')) {
-      const isDrop = / DROP PARTITION /.test(text);
-      if (text.includes('IF EXISTS')) return okResult(1);
-      const turn = isDrop ? null : nth(this.#world.turns, this.counts.turns++);
+      const turn = nth(this.#world.turns, this.counts.turns++);
       if (turn !== null && turn !== undefined) return errResult(...turn);
-      return isDrop
-        ? errResult(1507, 'HY000', 'Error in list of partitions to DROP')
-        : errResult(1735, 'HY000', `Unknown partition '_undrop_none_' in table 't'`);
+      return errResult(1735, 'HY000', `Unknown partition '_undrop_none_' in table 't'`);
     }
     if (text.startsWith('SIGNAL')) return signalled(text);
     if (text.startsWith('CREATE ')) {

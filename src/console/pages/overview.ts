@@ -20,7 +20,7 @@ export interface Overview {
 }
 
 const ALL_KINDS = [...KINDS, 'other'];
-const COLOURS = ['bar', 'drop', 'purge', 'evac', 'hold', 'bar', 'bar'];
+const COLOURS = ['bar', 'drop', 'purge', 'hold', 'bar', 'bar'];
 const DAYS_SHOWN = 14;
 
 export function overviewPage(overview: Overview): Html {

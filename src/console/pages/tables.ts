@@ -8,7 +8,7 @@ import { BASE, count, form, link, size, type Viewer, when } from './layout.js';
 export type Filter = Readonly<Record<(typeof FILTER)[number], string>>;
 export const FILTER = ['q', 'schema', 'user', 'state', 'kind', 'since', 'sort', 'view'] as const;
 
-export const KINDS = ['DROP TABLE', 'DROP DATABASE', 'TRUNCATE', 'PARTITION', 'REPLACE', 'SWAP'];
+export const KINDS = ['DROP TABLE', 'DROP DATABASE', 'TRUNCATE', 'REPLACE', 'SWAP'];
 
 export interface TablesView {
   readonly viewer: NonNullable<Viewer>;

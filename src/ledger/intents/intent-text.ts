@@ -143,22 +143,15 @@ function insertion(
 ): SQLQuery {
   const { groupId, threadId, user, accountName = user, clientAddress } = intent;
   const sqlLogBin = intent.sqlLogBin !== false;
-  const rows = intent.tables.map(({ id, hold = intent.holdMs, partition }, index) => {
-    const what =
-      partition === undefined
-        ? sql`${found('table', index)}, ${found('kind', index)}`
-        : sql`${partition.table}, 'partition'`;
-    const estimates =
-      partition === undefined
-        ? // It also says 0 of a table that was filled a moment ago.
-          sql`NULLIF(${found('rows', index)}, 0), ${found('bytes', index)}`
-        : sql`${partition.rowEstimate}, ${partition.byteEstimate}`;
+  const rows = intent.tables.map(({ id, hold = intent.holdMs }, index) => {
+    // It also says 0 rows of a table that was filled a moment ago.
+    const rowEstimate = sql`NULLIF(${found('rows', index)}, 0)`;
     return sql`SELECT ${id}, ${groupId}, @undrop_proxy, ${threadId},
         IF(@undrop_host LIKE '%:%', SUBSTRING_INDEX(@undrop_host, ':', -1), NULL),
-        ${found('schema', index)}, ${what}, ${found('engine', index)}, UTC_TIMESTAMP(), ${user},
-        ${clientAddress}, @undrop_text, ${estimates},
-        ${holdUntil(hold)}, 'intent', UTC_TIMESTAMP(), ${sqlLogBin}, ${options.rowLogged},
-        ${found('created', index)}, ${accountName}
+        ${found('schema', index)}, ${found('table', index)}, ${found('kind', index)},
+        ${found('engine', index)}, UTC_TIMESTAMP(), ${user}, ${clientAddress}, @undrop_text,
+        ${rowEstimate}, ${found('bytes', index)}, ${holdUntil(hold)}, 'intent', UTC_TIMESTAMP(),
+        ${sqlLogBin}, ${options.rowLogged}, ${found('created', index)}, ${accountName}
       FROM DUAL WHERE ${found('kind', index)} <> 'view'`;
   });
   const verb = options.again ? sql`INSERT IGNORE` : sql`INSERT`;

@@ -11,6 +11,7 @@
  */
 import { assert } from '../../assert.js';
 import { UndropError } from '../../errors.js';
+import type { QualifiedTable } from '../../names/names.js';
 import { inspectNames, syntaxError } from '../../steps/inspect-names.js';
 import { makeDefinitions } from '../../steps/make-definitions.js';
 import { qualify, serviceNames } from '../../steps/names/client-names.js';
@@ -30,7 +31,6 @@ import {
   type DropRequest,
   type HeldTable,
   listTables,
-  type NamedTable,
   type Reply,
   refuse,
   type UserFacts,
@@ -76,7 +76,7 @@ interface Replacing {
   readonly facts: UserFacts;
   readonly name: QualifiedName;
   /** The same in UTF-8. */
-  readonly table: NamedTable;
+  readonly table: QualifiedTable;
   /** The client's text without OR REPLACE. */
   readonly create: Buffer;
   readonly port: PutBackPort;

@@ -1,7 +1,7 @@
 /**
  * Decides about a DROP TABLE, a TRUNCATE or a drop of partitions that came as a query: it is held,
- * unless an operator allows it to pass to the server (a rule `native` for all its tables) or its
- * user hints `destroy` and may.
+ * or refused if it drops partitions, unless an operator allows it to pass to the server (a rule
+ * `native` for all its tables) or its user hints `destroy` and may.
  *
  * Invariant: a statement passes only by the facts of the session at that moment, not by a guess,
  * and the log has a line for it before it goes. A rule that refuses wins over any hint, and one
@@ -48,18 +48,18 @@ export async function dropOrPass(
   options: InterceptOptions,
 ): Promise<Interception> {
   const { text } = taken;
-  const mayPass = mayBePassed(statement, options.guess, options);
+  const { partitions = false } = statement;
+  const mayPass = partitions || mayBePassed(statement, options.guess, options);
   const isAsked = known === null && (mayPass || mayHint(text));
   const facts = isAsked ? await readUserFacts(options) : known;
   if (facts !== null && 'errno' in facts) return answeredWith(facts);
-  const hints = facts === null ? [] : hintsIn(text, facts, options.server);
-  if (hints === null) return refused(notUnderstood('its hints'), options);
+  const written = facts === null ? [] : hintsIn(text, facts, options.server);
+  if (written === null) return refused(notUnderstood('its hints'), options);
+  const hints = facts === null ? [] : allHints(written, facts);
   const drop = { taken, statement };
-  const hint = facts === null ? null : readHints(allHints(hints, facts), drop, options.service);
-  if (hint instanceof UndropError) {
-    await forgetHint(facts, options);
-    return refused(hint, options);
-  }
+  const hint = readHints(hints, drop, options.service);
+  if (hint instanceof UndropError || partitions) await forgetHint(facts, options);
+  if (hint instanceof UndropError) return refused(hint, options);
   const passed = facts === null || hint !== null ? null : await passByRule(drop, facts, options);
   if (passed !== null) return passed;
   const guess = facts ?? options.guess;
@@ -119,8 +119,7 @@ async function destroy(
   await forgetHint(facts, options);
   if (service.allowDestroy !== 'users') return refused(notAllowed(drop), options);
   const { empties, partitions } = drop.statement;
-  const mayBeUsed =
-    allHints(hints, facts).some(isInsistence) || empties || partitions !== undefined;
+  const mayBeUsed = allHints(hints, facts).some(isInsistence) || empties || partitions;
   const requireIdleMs = mayBeUsed ? null : (service.requireIdleMs ?? null);
   const ruled = await rulingsOf(drop, facts, { ...options, requireIdleMs });
   const refusal = ruled instanceof UndropError ? ruled : refusalOfDestroying(drop, ruled);

@@ -5,13 +5,14 @@
 
 import { assert } from '../../assert.js';
 import { UndropError } from '../../errors.js';
+import type { QualifiedTable } from '../../names/names.js';
 import { type ClientCharset, clientCharsetOf, isStorable } from '../../sql/lex/client-charset.js';
 import type { DropTableStatement } from '../../sql/verdict.js';
 import type { QualifiedName } from '../session/user-session.js';
-import { type DropRequest, type NamedTable, sentenceStart, type UserFacts } from '../world.js';
+import { type DropRequest, sentenceStart, type UserFacts } from '../world.js';
 
 export type ServiceNames =
-  | { readonly tables: readonly NamedTable[] }
+  | { readonly tables: readonly QualifiedTable[] }
   | { readonly error: UndropError };
 
 /** An error if a name can't be decoded, or has no schema. */

@@ -3,9 +3,15 @@
  * names its tables, wherever they are known.
  */
 import { type ErrorCode, UndropError } from '../../errors.js';
-import type { QualifiedTable } from '../../names/names.js';
-import { NAMES_MAX, PARTITIONS_MAX, STATEMENTS_MAX } from '../../sql/reading.js';
-import type { RecycleSchemaWrite, Refused, StatementForm, TooMany } from '../../sql/verdict.js';
+import { dotted } from '../../sql/grammar/table-name.js';
+import { NAMES_MAX, STATEMENTS_MAX } from '../../sql/reading.js';
+import type {
+  DropTableStatement,
+  RecycleSchemaWrite,
+  Refused,
+  StatementForm,
+  TooMany,
+} from '../../sql/verdict.js';
 import { listTables } from '../world.js';
 
 /** Statements are cut here in any case. */
@@ -53,11 +59,6 @@ export function schemaAndTables(schema: Uint8Array): string {
   return `Schema ${Buffer.from(schema)} and its tables were`;
 }
 
-/** The start of a sentence. */
-export function partitionsOf({ schema, table }: QualifiedTable): string {
-  return `Partitions of ${schema}.${table} were`;
-}
-
 const SEND_PLAIN =
   'Send it as a plain statement of its own, not prepared, or use a direct connection.';
 /** MariaDB. */
@@ -67,9 +68,20 @@ export function notDone(how: string, tables: string, instead = SEND_PLAIN): Undr
   return new UndropError('UNDROP_NOT_DONE_YET' satisfies ErrorCode, { tables, how, instead });
 }
 
+/** An ALTER TABLE … DROP or TRUNCATE PARTITION. */
+export function partitionsNotHeld({ names }: Pick<DropTableStatement, 'names'>): UndropError {
+  const tables = `Partitions of ${names.map(dotted).join(', ')} were`;
+  return notDone('by ALTER TABLE … PARTITION', tables, EXCHANGE_FIRST);
+}
+
+const EXCHANGE_FIRST =
+  'Move the rows by CREATE TABLE … LIKE, ALTER TABLE … REMOVE PARTITIONING and ' +
+  'ALTER TABLE … EXCHANGE PARTITION, and drop that table, which is held; or let the statement ' +
+  'pass, as a query of its own, by a rule native or the hint destroy (UNDROP_ALLOW_DESTROY).';
+
 /** A text with more names or statements than allowed. */
 export function tooManyOf(what: TooMany): UndropError {
-  const max = { names: NAMES_MAX, statements: STATEMENTS_MAX, partitions: PARTITIONS_MAX }[what];
+  const max = { names: NAMES_MAX, statements: STATEMENTS_MAX }[what];
   return new UndropError('UNDROP_TOO_MANY', { what, max });
 }
 
