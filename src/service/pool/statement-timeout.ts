@@ -27,8 +27,6 @@ export const KILL_AFTER_MS = 200;
 
 export interface KillAfterOptions extends Pick<RunOptions, 'logged' | 'last' | 'deadlineMs'> {
   readonly killAfterMs?: number;
-  /** It has several statements that change something: it is never run again. Default: false. */
-  readonly once?: boolean;
   /** A client waits: a try that is seen waiting ends early when this is used up. */
   readonly lockWaitBudget?: LockWaitBudget | undefined;
 }
@@ -114,10 +112,10 @@ export async function runWithTimeoutOn(
   text: SQLQuery | readonly SQLQuery[],
   options: KillAfterOptions = {},
 ): Promise<readonly Rows[]> {
-  const { killAfterMs = KILL_AFTER_MS, lockWaitBudget, once = false, ...how } = options;
+  const { killAfterMs = KILL_AFTER_MS, lockWaitBudget, ...how } = options;
   const run = () => connection.run(text, how);
   const running =
-    once || how.last !== undefined
+    how.last !== undefined
       ? run()
       : orLooser(run, (set) => connection.run([set, ...[text].flat()], how));
   const end = { isReached: false };

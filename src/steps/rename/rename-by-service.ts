@@ -59,7 +59,6 @@ export async function renameByService(
       if (alter === null) throw error;
       await run([settings, alter, ...release]);
     }
-    return 'released';
   };
   const owned = { ids, logged, sessionId, isDone: () => areHeld(pool, tables) };
   let outcome = await asOwner(pool, owned, renameOn);
@@ -91,39 +90,36 @@ async function areHeld(pool: ServicePool, tables: ServiceRename['tables']): Prom
   return numberOf(rows[0] ?? {}, 'n') === tables.length;
 }
 
-export interface OwnedIntents {
+interface OwnedIntents {
   readonly ids: readonly string[];
   readonly logged: boolean;
   /** The id of the user's session, which gets the intents back after a failure. */
   readonly sessionId: number;
-  /** Whether the work was done, by a look at the names; default: unknown. */
-  readonly isDone?: () => Promise<boolean>;
-  /** Further errors for missing objects. */
-  readonly gone?: readonly number[];
+  /** Whether the work was done, by a look at the names. */
+  readonly isDone: () => Promise<boolean>;
   /** Default false: a connection of the pool does. */
   readonly fresh?: boolean;
 }
 
-/** The work of the owner; a text of it begins with `takeOver`, and may end with `release`. */
+/** The work of the owner; its text begins with `takeOver`, and ends with `release` or a look. */
 type OwnersWork = (
   connection: TaskConnection,
   texts: { readonly takeOver: readonly SQLQuery[]; readonly release: readonly SQLQuery[] },
-) => Promise<'released' | 'owned'>;
+) => Promise<void>;
 
 /**
- * The connection of `work` owns the intents until it releases them, at the latest after the work.
- * If there is no connection, or it ended before, nothing was done.
+ * The connection of `work` owns the intents until a text releases them. If there is no connection,
+ * or it ended before, nothing was done.
  */
-export async function asOwner(
+async function asOwner(
   pool: ServicePool,
-  { ids, logged, sessionId, isDone, gone = [], fresh = false }: OwnedIntents,
+  { ids, logged, sessionId, isDone, fresh = false }: OwnedIntents,
   work: OwnersWork,
 ): Promise<ServiceRenameOutcome> {
   if (!logged && !(await mayUnlog(pool))) {
     return { kind: 'denied', cause: 'it may not switch sql_log_bin off' };
   }
   const server = await shapeOf(pool);
-  const intents = { ids, logged, sessionId };
   const release = releaseText(ids, sessionId, server);
   let workerId: number | null = null;
   try {
@@ -131,18 +127,18 @@ export async function asOwner(
       workerId = connection.threadId;
       return work(connection, { takeOver: takeOverText(ids, workerId, server), release });
     };
-    if ((await pool.task(own, { fresh })) === 'owned') await releaseIntents(pool, intents);
+    await pool.task(own, { fresh });
     return { kind: 'renamed' };
   } catch (error) {
     const isAnswered = isServerError(error);
     if (!isAnswered && !isServiceError(error)) throw error;
-    if (workerId === null) return serviceRenameOutcomeOf(error, gone);
+    if (workerId === null) return outcomeOf(error);
     if (!isAnswered) {
-      if (isDone === undefined || !(await hasEnded(pool, workerId, server))) throw error;
+      if (!(await hasEnded(pool, workerId, server))) throw error;
       if (await isDone()) return { kind: 'renamed' };
     }
-    await releaseIntents(pool, intents);
-    return serviceRenameOutcomeOf(error, [...gone, ER_SUBQUERY_NO_1_ROW]);
+    await releaseIntents(pool, { ids, logged, sessionId });
+    return outcomeOf(error, ER_SUBQUERY_NO_1_ROW);
   }
 }
 
@@ -198,10 +194,7 @@ function renameText(rename: ServiceRename): readonly [settings: SQLQuery, rename
 }
 
 /** The outcome for the user, from an error of the server. */
-export function serviceRenameOutcomeOf(
-  error: Error,
-  gone: readonly number[] = [],
-): ServiceRenameOutcome {
+function outcomeOf(error: Error, ...gone: readonly number[]): ServiceRenameOutcome {
   if (isServerError(error, ER_LOCK_WAIT_TIMEOUT)) return { kind: 'busy', isTimeout: true };
   if (isServerError(error, ER_QUERY_INTERRUPTED, ER_LOCK_DEADLOCK)) return { kind: 'busy' };
   if (isServerError(error, ...ABSENT_TO_RENAME, ...gone)) return { kind: 'gone' };
