@@ -302,7 +302,7 @@ function* statementVerdict(
       return yield* executeVerdict(statement, source, context);
     case 'UNDROP':
       return undropVerdict(tokens, statement, source);
-    // Of other products: no server has them, and the error has undrop's own words.
+    // Words of other products, which no server has: the error has undrop's own.
     case 'RECOVER':
     case 'FLASHBACK':
       return wrong(statement.tokens, statement);

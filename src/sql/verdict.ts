@@ -173,7 +173,7 @@ export type UndoStatement =
       readonly time: Literal;
     })
   | (UndoTarget & { readonly kind: 'purge' })
-  /** What a DROP DATABASE of it dropped. */
+  /** The tables that a DROP DATABASE of it dropped. */
   | { readonly kind: 'purge-database'; readonly schema: Uint8Array }
   | { readonly kind: 'explain-drop-table'; readonly drop: DropTableStatement }
   | {

@@ -28,7 +28,7 @@ export function showVerdict(tokens: Token[], statement: Statement, source: Sourc
 }
 
 function takeShown(tokens: Token[]): ShownDrops | 'incomplete' | null {
-  // Of other products: the error has undrop's own words.
+  // Words of other products: the error has undrop's own.
   if (takeTexts(tokens, 'RECYCLEBIN') || takeTexts(tokens, 'TABLES', 'DROPPED'))
     return 'incomplete';
   if (takeTexts(tokens, 'FULL', 'DROPPED')) {
