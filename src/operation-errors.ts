@@ -29,7 +29,7 @@ export const OPERATOR_ERRORS = {
   },
   UNDROP_TOO_MANY_CONNECTIONS: {
     errno: 1040,
-    text: 'Too many connections: undrop accepts {connectionsMax} at a time.',
+    text: 'Too many connections: a worker of undrop accepts {connectionsMax} at a time.',
     remedy: 'Close some, or raise UNDROP_MAX_CONNECTIONS.',
   },
   UNDROP_OPEN_FILES: {

@@ -113,10 +113,9 @@ const LOG_EVENTS: Readonly<
     what: 'killed a process of undrop, or could not reach it',
   },
   'control-socket': {
-    alert: 'if `undrop reload` or `drain` is used',
+    alert: 'if `undrop reload` is used',
     what: 'the socket for commands could not be opened',
   },
-  drain: { alert: null, what: '`undrop drain` or `undrop undrain`' },
   signal: { alert: null, what: 'received a signal' },
   draining: { alert: null, what: 'progress of a shutdown' },
   stopped: { alert: null, what: 'the end of the proxy, with all counters' },

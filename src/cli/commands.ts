@@ -11,7 +11,7 @@ import {
   HOLD_KEYS,
   INIT_KEYS,
   PROXY_KEYS,
-  SERVICE_KEYS,
+  RELOAD_KEYS,
   STATUS_KEYS,
   settingsOf,
   settingsOrDemoOf,
@@ -97,15 +97,22 @@ export const COMMANDS: readonly Command[] = [
       return (await import('./commands/check.js')).runCheck(flags, shell);
     },
   },
-  ofService('reload', 'reload the settings and the program of a running service; no session ends', {
-    force: {
-      type: 'boolean',
-      default: false,
-      describe: 'end the oldest, if two reloads have left sessions in old processes',
+  {
+    usage: 'reload',
+    describe: 'reload the settings and the program of a running service; no session ends',
+    keys: RELOAD_KEYS,
+    options: {
+      force: {
+        type: 'boolean',
+        default: false,
+        describe: 'end the oldest, if two reloads have left sessions in old processes',
+      },
     },
-  }),
-  ofService('drain', 'let /readyz of a running service answer 503; sessions go on'),
-  ofService('undrain', 'end what `undrop drain` began'),
+    run: async (flags, shell) => {
+      const { runReload } = await import('./commands/reload.js');
+      return runReload(settingsOf(shell, RELOAD_KEYS, flags), flags, shell);
+    },
+  },
   onServer({
     usage: 'pause',
     describe:
@@ -356,25 +363,6 @@ export const COMMANDS: readonly Command[] = [
     },
   },
 ];
-
-/** A command to a running service of this machine. */
-function ofService(
-  command: 'reload' | 'drain' | 'undrain',
-  describe: string,
-  options: Readonly<Record<string, Options>> = {},
-): Command {
-  return {
-    usage: command,
-    describe,
-    keys: SERVICE_KEYS,
-    options,
-    run: async (flags, shell) => {
-      const { runServiceCommand } = await import('./commands/command-service.js');
-      const settings = settingsOf(shell, SERVICE_KEYS, flags);
-      return runServiceCommand(command, settings, { flags, shell });
-    },
-  };
-}
 
 /** A command that talks to a server: to the one that is set, or to that of a running demo. */
 function onServer<K extends SettingKey>({ load, ...command }: ServerCommand<K>): Command {

@@ -177,8 +177,8 @@ export const ACCOUNT_KEYS = [
   'auditFile',
 ] as const;
 
-/** Settings of `reload`, `drain` and `undrain`: where the service listens for them. */
-export const SERVICE_KEYS = ['controlSocket', 'listen'] as const;
+/** Settings of `reload`: where the service listens for it. */
+export const RELOAD_KEYS = ['controlSocket', 'listen'] as const;
 
 /** Settings of `hold`, which enforces the shortest hold. */
 export const HOLD_KEYS = [...ACCOUNT_KEYS, 'hold', 'minHold', 'lifecycle', 'allowDestroy'] as const;

@@ -14,4 +14,7 @@ export const REMOVED_SETTINGS: Readonly<Record<string, string>> = {
 export const REMOVED_VALUES: Readonly<Record<string, Readonly<Record<string, string>>>> = {};
 
 /** By the name of the command: a clause, too. */
-export const REMOVED_COMMANDS: Readonly<Record<string, string>> = {};
+export const REMOVED_COMMANDS: Readonly<Record<string, string>> = {
+  drain: 'set UNDROP_DRAIN_WAIT, and send SIGTERM: /readyz answers 503 while clients are accepted',
+  undrain: 'start the proxy again',
+};

@@ -45,8 +45,7 @@ export const SETTINGS = {
     default: 'auto',
     expected: 'auto, none, or the path of a unix socket',
     meaning:
-      'where a running service takes `undrop reload`, `drain` and `undrain`, from its own OS account ' +
-      'and root only; auto: a file in the folder for temporary files, by account and port',
+      'where a running service takes `undrop reload`, from its own OS account and root only; auto: a file in the folder for temporary files, by account and port',
     parse: (text) => (text === '' ? null : text),
   }),
   upstream: addresses(3306, {
@@ -353,7 +352,8 @@ export const SETTINGS = {
   maxConnections: setting<number>({
     default: '10000',
     expected: 'a number from 1 to 1000000',
-    meaning: 'how many clients may be connected at a time; each takes two open files',
+    meaning:
+      'how many clients may be connected at a time; each worker accepts its share of them, rounded up; a client takes two open files',
     parse: integer(1, 1_000_000),
   }),
   workers: setting<number | 'auto'>({
@@ -397,7 +397,8 @@ export const SETTINGS = {
   drainWait: duration({
     default: '0s',
     max: '1h',
-    meaning: 'how long undrop still accepts clients after SIGTERM, until load balancers notice',
+    meaning:
+      'how long undrop still accepts clients after SIGTERM, while /readyz answers 503, so that load balancers notice',
   }),
   drainTimeout: duration({
     default: '15s',

@@ -62,10 +62,8 @@ export class Listener {
   readonly #sessions = new Set<Session>();
   #ending: DrainStage | null = null;
   #onEmpty: (() => void) | null = null;
-  /** Connections that still have to send their header. */
+  /** Connections that still have to send their header, and are no session yet. */
   #readingHeaders = 0;
-  /** Connections that are no session yet, because they wait for their place, or their header. */
-  #arriving = 0;
   /**
    * `performance.now()` of the next log line on a refusal, so that a flood of clients doesn't flood
    * the log.
@@ -127,12 +125,7 @@ export class Listener {
   }
 
   get #isEmpty(): boolean {
-    return this.#sessions.size + this.#arriving === 0;
-  }
-
-  #arrived(): void {
-    this.#arriving--;
-    if (this.#isEmpty) this.#onEmpty?.();
+    return this.#sessions.size + this.#readingHeaders === 0;
   }
 
   async #listen(bound: BoundSocket): Promise<void> {
@@ -151,7 +144,7 @@ export class Listener {
 
   /** A client that this process has accepted, or another one. */
   accept(socket: net.Socket): void {
-    // No other listener is attached while it waits for its place.
+    // No other listener is attached while its header is read.
     socket.on('error', () => undefined);
     try {
       const { isAnnounced, headerTimeoutMs } = this.#options.settings;
@@ -168,28 +161,21 @@ export class Listener {
     const { socket, stream } = arrived;
     if (this.#readingHeaders >= this.#options.connectionLimit.max) return this.#refuse(arrived);
     this.#readingHeaders++;
-    this.#arriving++;
     readProxyHeader(socket, stream, { timeoutMs })
-      .finally(() => {
-        this.#readingHeaders--;
-      })
       .then((header) => {
         if (header === null) endSoon(socket);
         else this.#letIn({ ...arrived, client: header.client ?? arrived.client });
       })
       .catch((error: unknown) => this.#turnAway(arrived, error))
-      .finally(() => this.#arrived());
+      .finally(() => {
+        this.#readingHeaders--;
+        if (this.#isEmpty) this.#onEmpty?.();
+      });
   }
 
   #letIn(arrived: Arrived): void {
-    const answer = this.#options.connectionLimit.take();
-    if (answer === true) return this.#begin(arrived);
-    if (answer === false) return this.#refuse(arrived);
-    this.#arriving++;
-    answer
-      .then((isAllowed) => (isAllowed ? this.#begin(arrived) : this.#refuse(arrived)))
-      .catch((error: unknown) => this.#turnAway(arrived, error))
-      .finally(() => this.#arrived());
+    if (this.#options.connectionLimit.take()) this.#begin(arrived);
+    else this.#refuse(arrived);
   }
 
   #begin({ socket, stream, client }: Arrived): void {
@@ -295,28 +281,20 @@ function nameOf(client: Endpoint | null): string {
 // ── the maximum of sessions ─────────────────────────────────────────────────────────────────────
 
 /**
- * Counts the sessions; with several processes, one of them counts for all. A client above the limit
- * gets the server's own error (1040), and no connection to the server is opened for it. Invariant:
- * every place that was taken is returned once.
+ * Counts the sessions of this process. A client above the limit gets the server's own error (1040),
+ * and no connection to the server is opened for it. Invariant: every place that was taken is
+ * returned once.
  */
-export interface ConnectionLimit {
+export class ConnectionLimit {
   /** The maximum at a time. */
   readonly max: number;
-  /** False: all places are taken. */
-  take(): boolean | Promise<boolean>;
-  release(): void;
-}
-
-/** The limit of one process. */
-export class LocalConnectionLimit implements ConnectionLimit {
-  /** Applies to new clients; open sessions stay. */
-  max: number;
   #taken = 0;
 
   constructor(max: number) {
     this.max = max;
   }
 
+  /** False: all places are taken. */
   take(): boolean {
     if (this.#taken >= this.max) return false;
     this.#taken++;

@@ -36,6 +36,7 @@ test.each([
   [['list', '--dropped-bye', 'deploy'], 'Did you mean --dropped-by?'],
   [['serve', '--holt=1d'], 'Did you mean --hold?'],
   [['--upstream', 'db'], 'Expected a command; `undrop serve` runs the proxy.'],
+  [['drain'], 'undrop drain was removed: set UNDROP_DRAIN_WAIT'],
   [['show'], 'Expected a table or an id, found none.'],
 ])('%j is wrong usage', async (args, said) => {
   const { code, stdout, stderr } = await undrop(...args);

@@ -48,7 +48,7 @@ test('says which server and why, gives the tour, and ends without a trace', asyn
   expect(list.stdout).toContain('shop.orders');
   const { host, port } = demo.state.proxy;
   const target = { host, port, user: demo.state.user, password: '' };
-  expect((await undrop(['drain'])).stdout).toContain('/readyz answers: 503');
+  expect((await undrop(['reload'])).stdout).toContain('reloaded');
   await query(target, 'TRUNCATE TABLE shop.customers');
   expect((await undrop(['list'])).stdout).toContain('shop.customers');
   // What it asks to find its way is no warning for who looks at the first window; that the tour

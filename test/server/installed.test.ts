@@ -140,9 +140,8 @@ describe('the .deb', () => {
   });
 
   test('is found by the commands, and says if a reload fails', async () => {
-    expect(await debian.run('undrop', 'drain')).toContain('503');
-    await debian.run('undrop', 'undrain');
     expect(await debian.run('undrop', 'status')).toContain('nothing needs attention');
+    expect(await debian.run('undrop', 'reload')).toContain('reloaded');
     const file = join(debian.folder, 'etc/undrop/undrop.conf');
     const text = await readFile(file, 'utf8');
     await writeFile(file, text.replace('"user"', '"usre"'));

@@ -60,7 +60,9 @@ onServers('limits of a proxy in front of $name', (server, on) => {
     for (let times = 0; times < TURNED_AWAY; times++) {
       await expect(connect(proxy)).rejects.toMatchObject({
         errno: 1040,
-        message: expect.stringMatching(/Too many connections: undrop accepts 2 at a time/),
+        message: expect.stringMatching(
+          /Too many connections: a worker of undrop accepts 2 at a time/,
+        ),
       });
     }
     // The one that asks, and undrop's own at its start; none for each of the clients.

@@ -116,8 +116,6 @@ onServers('the files of deploy, in front of $name', (server, on) => {
         await crowd.goesOn(CLIENTS);
       }
       for (const [index, service] of [...pair.entries()].slice(0, rounds(2, 1))) {
-        expect(await service.command('drain')).toMatchObject({ code: 0 });
-        await haproxy.checkedTimes(CHECKS, 'and one proxy drains');
         await service.proxy.stop();
         expect(service.proxy.child.exitCode).toBe(0);
         pair[index] = await startDeployed('haproxy/undrop', server, placeOf(service));

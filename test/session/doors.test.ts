@@ -7,7 +7,7 @@ import { assert } from '../../src/assert.js';
 import { type Log, silentLog } from '../../src/log.js';
 import { newCounters } from '../../src/metrics.js';
 import { chooseRelay } from '../../src/relay/raw-handle.js';
-import { type ListenerOptions, LocalConnectionLimit } from '../../src/session/listener.js';
+import { ConnectionLimit, type ListenerOptions } from '../../src/session/listener.js';
 import { encodePacket } from '../../src/wire/framing.js';
 import { exchange } from '../support/conversation.js';
 import {
@@ -105,19 +105,13 @@ describe.each(WAYS)('by %s, a fault', (way) => {
     await peer.until('logged', () => log.errors.some((line) => message.test(line)));
   }
 
-  const failingPermits = () => {
-    const connectionLimit = new LocalConnectionLimit(100);
-    return {
-      take: () => connectionLimit.take(),
-      get max() {
-        return connectionLimit.max;
-      },
-      release: () => {
-        connectionLimit.release();
+  const failingPermits = () =>
+    new (class extends ConnectionLimit {
+      override release(): void {
+        super.release();
         fault.pass();
-      },
-    };
-  };
+      }
+    })(100);
 
   test.each(['bytesFromClients', 'bytesFromServers'] as const)(
     'where bytes arrive (%s) ends their session',
@@ -163,15 +157,12 @@ describe.each(WAYS)('by %s, a fault', (way) => {
   });
 
   test('where a client arrives costs that client', async () => {
-    const connectionLimit = new LocalConnectionLimit(100);
-    const failing = {
-      take: () => {
+    const failing = new (class extends ConnectionLimit {
+      override take(): boolean {
         fault.pass();
-        return connectionLimit.take();
-      },
-      max: 100,
-      release: () => connectionLimit.release(),
-    };
+        return super.take();
+      }
+    })(100);
     const opened = await open({ connectionLimit: failing });
     const other = await logIn(opened);
     fault.arm();

@@ -5,7 +5,6 @@ import net from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
-import { type ConnectionLimit, LocalConnectionLimit } from '../../src/session/listener.js';
 import { exchange } from '../support/conversation.js';
 import { type Bench, openBench } from '../support/session-bench.js';
 
@@ -83,37 +82,6 @@ describe('a listener', () => {
       expect(statSync(socketPath).mode & 0o777).toBe(mode);
     },
   );
-
-  test('that takes no more clients serves the one that waits for its place', async () => {
-    let allow = (_isAllowed: boolean): void => undefined;
-    let limit: ConnectionLimit = new LocalConnectionLimit(1);
-    const asked = new Promise<void>((hasAsked) => {
-      const take = () => {
-        hasAsked();
-        return new Promise<boolean>((resolve) => {
-          allow = resolve;
-        });
-      };
-      limit = { max: 1, take, release: () => undefined };
-    });
-    await using opened = await openBench({ over: { connectionLimit: limit } });
-    const client = await opened.client();
-    await asked;
-    opened.listener.stopAccepting();
-    let isEmpty = false;
-    const empty = opened.listener.whenEmpty(new AbortController().signal).then(() => {
-      isEmpty = true;
-    });
-    await new Promise(setImmediate);
-    expect(isEmpty).toBe(false);
-    allow(true);
-    const server = await opened.accepted();
-    server.send(GREETING);
-    expect(await client.take(GREETING.length)).toHaveLength(GREETING.length);
-    expect(isEmpty).toBe(false);
-    opened.listener.cut();
-    await empty;
-  });
 
   test('replaces the socket file of a killed process (wire 59)', async () => {
     const socketPath = join(folder, 'undrop.sock');

@@ -249,7 +249,7 @@ describe.each(WAYS)('sessions by %s', (way) => {
       const error = await errorTo(client);
       expect(error).toMatchObject({ errno: 1040, sqlState: '', sequenceId: 0 });
       expect(error.text).toMatch(
-        /^UNDROP_TOO_MANY_CONNECTIONS: Too many connections: undrop accepts 1 at a time\./,
+        /^UNDROP_TOO_MANY_CONNECTIONS: Too many connections: a worker of undrop accepts 1 at a time\./,
       );
       await client.ended();
       client.end();

@@ -11,7 +11,7 @@ import { newHoldId } from '../../src/names/names.js';
 import { PoolSet } from '../../src/service/pool/pool-set.js';
 import type { ServerAddress } from '../../src/service/server-address.js';
 import { BoundSockets } from '../../src/session/bound-sockets.js';
-import { LocalConnectionLimit } from '../../src/session/listener.js';
+import { ConnectionLimit } from '../../src/session/listener.js';
 import { openProxyTls } from '../../src/session/login/tls.js';
 import type { IdleSessions } from '../../src/session/session.js';
 
@@ -56,7 +56,7 @@ export async function startProxy(settings: ProxySettings, lines: Log): Promise<R
       },
       settings,
     );
-    const connectionLimit = new LocalConnectionLimit(settings.maxConnections);
+    const connectionLimit = new ConnectionLimit(settings.maxConnections);
     const shared = { proxyId, activeDrops, pools, counters, tls, log };
     const front = new Front({ ...shared, connectionLimit, onHeld: control.onHeld }, settings);
     const relay = await front.prepare();
@@ -70,7 +70,7 @@ export async function startProxy(settings: ProxySettings, lines: Log): Promise<R
       stop: async (options = {}) => {
         const { drainTimeout: timeoutMs, drain: idle } = settings;
         const { signal } = new AbortController();
-        control.keepAway('it is about to end');
+        control.keepAway();
         await front.close({ waitMs: 0, timeoutMs, idle, signal, ...options });
         await control.stop({ isEnd: true });
         sockets.keepOnly([]);

@@ -1,6 +1,6 @@
 /**
  * `undrop serve` as its operator has it: with a file of settings, a program that is replaced while
- * it runs, and commands by its socket. What an update does to clients is tested with it.
+ * it runs, and its socket. What an update does to clients is tested with it.
  */
 import { readFile, rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -25,7 +25,7 @@ export interface Service extends AsyncDisposable {
   set(settings: object): Promise<void>;
   /** Replaces the program by one of that version, or by one that is broken. */
   install(version: string, change?: (text: string) => string): Promise<void>;
-  /** `undrop reload`, `drain` or `undrain`. */
+  /** `undrop reload`, say. */
   command(...args: readonly string[]): Promise<CommandResult>;
   /** Lines of its log with these fields. */
   logged(fields: Fields): readonly Fields[];

@@ -13,10 +13,10 @@ import type { ServicePool } from '../../src/service/pool/pools.js';
 import type { ServerAddress } from '../../src/service/server-address.js';
 import { BoundSockets } from '../../src/session/bound-sockets.js';
 import {
+  ConnectionLimit,
   drain,
   Listener,
   type ListenerOptions,
-  LocalConnectionLimit,
 } from '../../src/session/listener.js';
 import { openProxyTls, type ProxyTls, type TlsSettings } from '../../src/session/login/tls.js';
 import { decodeHandshakeResponse41 } from '../../src/wire/connection/handshake-response41.js';
@@ -212,7 +212,7 @@ export async function openBench(options: BenchOptions = {}): Promise<Bench> {
       ...(options.upstreamsBefore ?? []),
       { host: '127.0.0.1', port },
     ],
-    connectionLimit: new LocalConnectionLimit(options.connectionsMax ?? 100),
+    connectionLimit: new ConnectionLimit(options.connectionsMax ?? 100),
     settings: {
       connectTimeoutMs: options.connectTimeoutMs ?? DEADLINE_MS,
       greetingTimeoutMs: options.greetingTimeoutMs ?? DEADLINE_MS,

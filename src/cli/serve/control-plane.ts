@@ -82,7 +82,7 @@ export class ControlPlane {
   readonly #figures: ReturnType<typeof newCollectorFigures>;
   readonly #ending = new AbortController();
   #watch: Watch | null = null;
-  #away: string | null = null;
+  #isAway = false;
   #presence: Presence | null = null;
   #said: Promise<void> = Promise.resolve();
   #watching: Promise<void> = Promise.resolve();
@@ -142,7 +142,7 @@ export class ControlPlane {
       dataFolder: limitSettings(this.#settings).dataFolder,
       console: this.#console(),
       accept: this.#options.tls.acceptAdmin,
-      away: () => this.#away,
+      isAway: () => this.#isAway,
       answers: () => this.#pools.answers(),
       greets: () => greets(this.#settings.upstream, GREETING),
       dropProblem: () => this.#keeper.dropProblem(),
@@ -197,9 +197,9 @@ export class ControlPlane {
 
   readonly onHeld = (): void => this.#keeper.onHeld();
 
-  /** Why clients are to be kept away; null: they are welcome. */
-  keepAway(why: string | null): void {
-    this.#away = why;
+  /** The service is about to end: clients are to go elsewhere. */
+  keepAway(): void {
+    this.#isAway = true;
   }
 
   /** `isEnd`: the service ends, so it is no longer listed. */

@@ -39,7 +39,7 @@ export async function openControl(start: Start): Promise<Obey> {
         return control.collect();
       }
       case 'away':
-        return control.keepAway(order.why);
+        return control.keepAway();
       case 'counters':
         ofAll = { ...newCounters(), ...order.counters } as Counters;
         return;

@@ -13,6 +13,11 @@ export function sessionsByOpenFiles(filesMax: number = openFilesMax()): number {
   return Math.max(1, Math.floor((filesMax - OTHER_FILES) / 2));
 }
 
+/** Sessions that each of the `processes` accepts: its share of UNDROP_MAX_CONNECTIONS. */
+export function sessionsOfEach(connectionsMax: number, processes: number): number {
+  return Math.min(Math.ceil(connectionsMax / processes), sessionsByOpenFiles());
+}
+
 /** Open files that `sessions` need. */
 export function openFilesFor(sessions: number): number {
   return 2 * sessions + OTHER_FILES;

@@ -38,7 +38,6 @@ export async function planOf(
     listenMode: settings.listenMode,
     commandSocket: commandSocketOf(settings),
     proxies,
-    connectionsMax: settings.maxConnections,
     reloadTimeoutMs: settings.reloadTimeout,
     drain: {
       waitMs: settings.drainWait,

@@ -5,25 +5,22 @@ import type { Log } from '../../log.js';
 import { isWithoutHold } from '../../policy/rules.js';
 import { PoolSet } from '../../service/pool/pool-set.js';
 import type { SocketHandle } from '../../session/bound-sockets.js';
+import { ConnectionLimit } from '../../session/listener.js';
 import type { IssuedNews } from '../../webhook/news.js';
 import type { ProxySettings } from '../settings.js';
 import type { DrainTimes } from '../supervisor/messages.js';
-import { LeasedLimit } from '../supervisor/places.js';
 import { Balance } from './balance.js';
 import { end, type Obey, openCommon, type Start, sockets, tell } from './channel.js';
 import { Front } from './front.js';
-import { serviceConnectionsOf, sessionsByOpenFiles } from './limits.js';
+import { serviceConnectionsOf, sessionsOfEach } from './limits.js';
 import { readPolicy } from './plan.js';
 
 export async function openProxy(start: Start): Promise<Obey> {
   const common = await openCommon(start, () => ({ add: tellNews }));
   const { settings, log, tls, lines } = common;
-  const connectionLimit = new LeasedLimit({
-    max: settings.maxConnections,
-    ownMax: sessionsByOpenFiles(),
-    ask: () => tell({ kind: 'ask' }),
-    return: (count, isRecalled) => tell({ kind: 'return', count, isRecalled }),
-  });
+  const connectionLimit = new ConnectionLimit(
+    sessionsOfEach(settings.maxConnections, start.proxies),
+  );
   const connectionsMax = serviceConnectionsOf(start.proxies, start.serverConnectionsMax);
   const pools = new PoolSet({ ...settings, ...tls.service, connectionsMax, log });
   const balance = newBalance(start.number, () => front.openSessions);
@@ -49,10 +46,6 @@ export async function openProxy(start: Start): Promise<Obey> {
         return balance.hear(order.loads);
       case 'client':
         return front.accept(order.client);
-      case 'places':
-        return connectionLimit.add(order.count);
-      case 'recall':
-        return connectionLimit.recall();
       case 'policy':
         lines.auditFile.reopen(settings.auditFile);
         return follow(front, order.policy, { settings, log });
@@ -60,7 +53,6 @@ export async function openProxy(start: Start): Promise<Obey> {
         if (order.message.kind === 'renew') pools.renew(order.message.address);
         return;
       case 'retire':
-        connectionLimit.recall();
         return closing.retire({ waitMs: 0, ...order }, order.withinMs);
       case 'drain':
         return closing.drain(order);

@@ -37,8 +37,8 @@ interface WatchOptions {
   /** TLS of the listener; null: it has none. */
   readonly accept: Parameters<typeof openAdminListener>[1]['accept'];
   counters(): Counters;
-  /** Why clients are to be kept away; null: they are welcome. */
-  away(): string | null;
+  /** Whether the service is about to end, so that clients are to go elsewhere. */
+  isAway(): boolean;
   /** Whether a server answers the service account, by a refusal too. */
   answers(): Promise<boolean>;
   /** Whether a server greets a client. */
@@ -111,9 +111,8 @@ export class Watch {
   async #problems({ drops }: { readonly drops: boolean }): Promise<readonly string[]> {
     const isReached = await this.#isReached();
     const dropProblem = drops && isReached ? await this.#dropProblem() : null;
-    const away = this.#options.away();
     return [
-      ...(away === null ? [] : [away]),
+      ...(this.#options.isAway() ? ['it is about to end'] : []),
       ...(isReached ? [] : ['no server of UNDROP_UPSTREAM answers']),
       ...(dropProblem === null ? [] : [dropProblem]),
     ];
@@ -132,7 +131,7 @@ export class Watch {
       restReasons: REST_REASONS,
       isUpstreamReached,
       areDropsHeld: isUpstreamReached && (await this.#dropProblem()) === null,
-      isDraining: this.#options.away() !== null,
+      isDraining: this.#options.isAway(),
     });
   }
 

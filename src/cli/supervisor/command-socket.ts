@@ -1,6 +1,6 @@
 /**
- * The unix socket on which a running service takes commands (`undrop reload`, `drain`, `undrain`)
- * from its own OS account and from root. A command and its outcome are a line of JSON each.
+ * The unix socket on which a running service takes `undrop reload` from its own OS account and from
+ * root. The command and its outcome are a line of JSON each.
  *
  * Invariant: a service runs without it as well, as where no folder is writable.
  */
@@ -19,10 +19,9 @@ import { removeStaleSockets } from '../../session/listen-addresses.js';
 const MODE = 0o600;
 const COMMAND_BYTES_MAX = 4_096;
 
-export interface ServiceCommand {
-  readonly command: 'reload' | 'drain' | 'undrain';
-  /** At a reload, the oldest processes end their sessions if there are too many. */
-  readonly force?: boolean;
+interface ReloadCommand {
+  /** The oldest processes end their sessions if there are too many. */
+  readonly force: boolean;
 }
 
 export interface Outcome {
@@ -32,7 +31,7 @@ export interface Outcome {
   readonly text: string;
 }
 
-type Run = (command: ServiceCommand, onWait: (text: string) => void) => Promise<Outcome>;
+type Reload = (options: ReloadCommand & { onWait(text: string): void }) => Promise<Outcome>;
 
 interface SocketSettings {
   readonly controlSocket: string;
@@ -66,8 +65,8 @@ export class CommandSocket {
   }
 
   /** Null if it can't be opened, which the log says. */
-  static async open(path: string, run: Run, log: Log): Promise<CommandSocket | null> {
-    const server = net.createServer((socket) => serve(socket, run));
+  static async open(path: string, reload: Reload, log: Log): Promise<CommandSocket | null> {
+    const server = net.createServer((socket) => serve(socket, reload));
     try {
       await removeStaleSockets([{ socketPath: path }]);
       const listening = once(server, 'listening');
@@ -80,7 +79,7 @@ export class CommandSocket {
       return new CommandSocket(server);
     } catch (error) {
       const fields = { event: 'control-socket', path, err: error };
-      log.warn(fields, 'cannot open UNDROP_CONTROL_SOCKET: no undrop reload, drain or undrain');
+      log.warn(fields, 'cannot open UNDROP_CONTROL_SOCKET: no undrop reload, only SIGHUP');
       return null;
     }
   }
@@ -90,7 +89,7 @@ export class CommandSocket {
   }
 }
 
-function serve(socket: net.Socket, run: Run): void {
+function serve(socket: net.Socket, reload: Reload): void {
   socket.on('error', () => socket.destroy());
   let text = '';
   socket.setEncoding('utf8').on('data', (chunk: string) => {
@@ -99,16 +98,22 @@ function serve(socket: net.Socket, run: Run): void {
     if (!text.includes('\n')) return;
     socket.pause();
     const say = (outcome: Outcome) => socket.write(`${JSON.stringify(outcome)}\n`);
-    answer(text, run, (what) => say({ isDone: false, isWaiting: true, text: what }))
+    const onWait = (what: string) => say({ isDone: false, isWaiting: true, text: what });
+    answer(text, reload, onWait)
       .then(say)
       .then(() => socket.end())
       .catch(() => socket.destroy());
   });
 }
 
-async function answer(text: string, run: Run, onWait: (text: string) => void): Promise<Outcome> {
+async function answer(
+  text: string,
+  reload: Reload,
+  onWait: (text: string) => void,
+): Promise<Outcome> {
   try {
-    return await run(JSON.parse(text) as ServiceCommand, onWait);
+    const { force } = JSON.parse(text) as ReloadCommand;
+    return await reload({ force, onWait });
   } catch (error) {
     return { isDone: false, text: error instanceof Error ? error.message : String(error) };
   }
@@ -117,7 +122,7 @@ async function answer(text: string, run: Run, onWait: (text: string) => void): P
 /** Rejects with UNDROP_NOT_RUNNING if no service of this account listens there. */
 export async function sendCommand(
   path: string,
-  command: ServiceCommand,
+  command: ReloadCommand,
   onWait: (text: string) => void,
 ): Promise<Outcome> {
   assertOwn(path);

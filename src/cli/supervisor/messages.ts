@@ -39,7 +39,6 @@ export interface Plan {
   /** The path of the socket for commands. */
   readonly commandSocket: string | null;
   readonly proxies: number;
-  readonly connectionsMax: number;
   readonly reloadTimeoutMs: number;
   readonly drain: DrainTimes;
   readonly logLevel: string;
@@ -90,12 +89,8 @@ export type ToProcess =
   | { readonly kind: 'hurry' }
   /** To a control process: end. `isEnd`: the service ends as well, so no other takes its place. */
   | { readonly kind: 'stop'; readonly isEnd?: boolean }
-  /** To a control process: whether clients are to be kept away. */
-  | { readonly kind: 'away'; readonly why: string | null }
-  /** To a proxy that asked for places for clients: so many. */
-  | { readonly kind: 'places'; readonly count: number }
-  /** Return the places that are free. */
-  | { readonly kind: 'recall' }
+  /** To a control process: the service is about to end, and clients are kept away. */
+  | { readonly kind: 'away' }
   /** To a control process: the sum over all processes, also those that have ended. */
   | { readonly kind: 'counters'; readonly counters: Sums }
   | { readonly kind: 'told'; readonly message: Told }
@@ -136,9 +131,6 @@ export type FromProcess =
       /** The code of an UndropError. */
       readonly code?: string;
     }
-  /** Clients of this proxy wait for places. */
-  | { readonly kind: 'ask' }
-  | { readonly kind: 'return'; readonly count: number; readonly isRecalled: boolean }
   /** At least once a second. */
   | ({ readonly kind: 'counters' } & CountersMessage)
   | { readonly kind: 'tell'; readonly message: Told }

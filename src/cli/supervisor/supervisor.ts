@@ -15,10 +15,9 @@ import type { LeveledLog } from '../../log.js';
 import { BoundSockets } from '../../session/bound-sockets.js';
 import type { Flags } from '../shell.js';
 import { type Child, ProcessFailedError, type Said } from './child.js';
-import { CommandSocket, type Outcome, type ServiceCommand } from './command-socket.js';
+import { CommandSocket, type Outcome } from './command-socket.js';
 import { CRASHES_MAX, Generation, restartPauseMs } from './generation.js';
 import type { Kept, Plan } from './messages.js';
-import { Places } from './places.js';
 import { Totals } from './totals.js';
 
 const CHECK_EVERY_MS = 1_000;
@@ -38,7 +37,6 @@ export class Supervisor {
   readonly failed: Promise<UndropError>;
   readonly #options: SupervisorOptions;
   readonly #sockets = new BoundSockets();
-  readonly #places = new Places(0);
   readonly #totals = new Totals((message) => this.#current?.tellControl(message));
   readonly #watch: NodeJS.Timeout;
   /** The last one serves, or will. */
@@ -47,8 +45,6 @@ export class Supervisor {
   #plan: Plan | null = null;
   #kept: Kept = {};
   #isEnding = false;
-  /** Why /readyz keeps clients away; it outlives a reload. */
-  #away: string | null = null;
   #commands: { readonly path: string; readonly socket: CommandSocket } | null = null;
   #reloading: Promise<unknown> = Promise.resolve();
   /** The reload that has yet to begin, for all who ask for one until then. */
@@ -111,31 +107,6 @@ export class Supervisor {
     return this.#next;
   }
 
-  async #run(
-    { command, force = false }: ServiceCommand,
-    onWait: (text: string) => void,
-  ): Promise<Outcome> {
-    switch (command) {
-      case 'reload':
-        return this.reload({ force, onWait });
-      case 'drain':
-        return this.#keepAway('it was taken out of service (undrop drain)');
-      case 'undrain':
-        return this.#keepAway(null);
-      default:
-        return { isDone: false, text: `the service does not know the command ${command}` };
-    }
-  }
-
-  #keepAway(why: string | null): Outcome {
-    this.#away = why;
-    this.#current?.tellControl({ kind: 'away', why });
-    const status =
-      why === null ? 'ready for new clients again' : '503, and clients are still served';
-    this.#options.log.info({ event: 'drain', away: why !== null }, `/readyz answers: ${status}`);
-    return { isDone: true, text: `/readyz answers: ${status}` };
-  }
-
   /** Ends all sessions, then all processes; `hurry`: at once. */
   async stop(hurry: AbortSignal): Promise<void> {
     this.#isEnding = true;
@@ -144,7 +115,7 @@ export class Supervisor {
       for (const generation of this.#generations) generation.hurry();
     };
     hurry.addEventListener('abort', onHurry, { once: true });
-    this.#current?.tellControl({ kind: 'away', why: 'it is about to end' });
+    this.#current?.tellControl({ kind: 'away' });
     // Before the proxies close theirs: a client that waits there would be reset. The file of a unix
     // socket is gone with the socket, and clients may come until then.
     this.#sockets.closeForClients({ isTcp: true });
@@ -236,13 +207,11 @@ export class Supervisor {
     const [before, planBefore] = [this.#current, this.#plan];
     this.#current = generation;
     this.#plan = plan;
-    this.#places.max = plan.connectionsMax;
     try {
       await generation.serve();
     } catch (error) {
       this.#current = before;
       this.#plan = planBefore;
-      this.#places.max = planBefore?.connectionsMax ?? 0;
       throw error;
     }
     // All of its processes end with the others.
@@ -265,7 +234,7 @@ export class Supervisor {
     this.#commands = null;
     if (path === null) return;
     const { log } = this.#options;
-    const socket = await CommandSocket.open(path, (...args) => this.#run(...args), log);
+    const socket = await CommandSocket.open(path, (options) => this.reload(options), log);
     if (socket !== null) this.#commands = { path, socket };
   }
 
@@ -280,14 +249,8 @@ export class Supervisor {
         // Its own generation may have been retired meanwhile.
         (this.#current ?? generation).pass(child, message.to, handle);
       },
-      onEnd: (child) => {
-        this.#places.remove(child);
-        this.#totals.end(child);
-      },
-      onControl: (control) => {
-        control.tell({ kind: 'counters', counters: this.#totals.sum() });
-        control.tell({ kind: 'away', why: this.#away });
-      },
+      onEnd: (child) => this.#totals.end(child),
+      onControl: (control) => control.tell({ kind: 'counters', counters: this.#totals.sum() }),
       onOtherProgram: () => this.reload({ force: !generation.isOpen }),
       onCrashLoop: (error) => this.#onFailed(error),
       onGone: () => {
@@ -301,10 +264,6 @@ export class Supervisor {
 
   #onSaid(child: Child, message: Exclude<Said, { readonly kind: 'load' | 'pass' }>): void {
     switch (message.kind) {
-      case 'ask':
-        return this.#places.ask(child);
-      case 'return':
-        return this.#places.return(child, message);
       case 'counters':
         return this.#totals.set(child, message);
       case 'tell':

@@ -6,6 +6,7 @@ import {
   openFilesMax,
   serviceConnectionsOf,
   sessionsByOpenFiles,
+  sessionsOfEach,
 } from '../../../src/cli/serve/limits.js';
 
 test('each session takes two, beside those of the process', () => {
@@ -17,6 +18,11 @@ test('each session takes two, beside those of the process', () => {
 test('there is room for one in any case, and no limit where none is known', () => {
   expect(sessionsByOpenFiles(10)).toBe(1);
   expect(sessionsByOpenFiles(Number.POSITIVE_INFINITY)).toBe(Number.POSITIVE_INFINITY);
+});
+
+test('each process accepts its share, rounded up, as far as its open files are enough', () => {
+  expect([1, 2, 3].map((processes) => sessionsOfEach(10, processes))).toEqual([10, 5, 4]);
+  expect(sessionsOfEach(1_000_000_000, 1)).toBe(sessionsByOpenFiles());
 });
 
 test('this process has a limit', () => {

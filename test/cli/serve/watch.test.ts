@@ -23,7 +23,7 @@ async function statusesWith(options: {
   const bound = await new BoundSockets().bind([{ purpose: 'admin', address }], 0o660);
   const listen = bound.map((one) => describeAddress(one.address)).join();
   const figures = newCollectorFigures();
-  const off = { console: null, accept: null, away: () => null };
+  const off = { console: null, accept: null, isAway: () => false };
   const seen = { counters: newCounters, certificates: [], dataFolder: null };
   const own = { figures, log: silentLog, mode, ...seen, ...off };
   watch = await Watch.open(bound, { ...own, ...doors });

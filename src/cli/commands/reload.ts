@@ -1,27 +1,26 @@
-/** `undrop reload`, `undrop drain` and `undrop undrain`: commands to a running service. */
+/** `undrop reload`: has a running service of this machine reload its program and settings. */
 import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Settings } from '../../config/schema.js';
 import { findDemo } from '../../demo/state.js';
 import { UndropError } from '../../errors.js';
-import type { SERVICE_KEYS } from '../settings.js';
+import type { RELOAD_KEYS } from '../settings.js';
 import type { Flags, Shell } from '../shell.js';
-import { commandSocketOf, type ServiceCommand, sendCommand } from '../supervisor/command-socket.js';
+import { commandSocketOf, sendCommand } from '../supervisor/command-socket.js';
 
 /** Resolves to 0 if the service did it. */
-export async function runServiceCommand(
-  command: ServiceCommand['command'],
-  settings: Pick<Settings, (typeof SERVICE_KEYS)[number]>,
-  { flags, shell }: { readonly flags: Flags; readonly shell: Shell },
+export async function runReload(
+  settings: Pick<Settings, (typeof RELOAD_KEYS)[number]>,
+  flags: Flags,
+  shell: Shell,
 ): Promise<number> {
   const path = await socketOf(settings);
   if (path === null) {
     const cause = 'UNDROP_CONTROL_SOCKET is none, or UNDROP_LISTEN has no port';
     throw new UndropError('UNDROP_NOT_RUNNING', { path: 'none', cause });
   }
-  const asked = { command, force: flags['force'] === true };
   const onWait = (what: string) => shell.stderr.write(`undrop: ${what}\n`);
-  const { isDone, text } = await sendCommand(path, asked, onWait);
+  const { isDone, text } = await sendCommand(path, { force: flags['force'] === true }, onWait);
   (isDone ? shell.stdout : shell.stderr).write(`undrop: ${text}\n`);
   return isDone ? 0 : 1;
 }

@@ -1,45 +1,17 @@
-/**
- * `undrop reload`, `undrop drain` and `undrop undrain`: an operator's commands to a service that
- * runs, by its unix socket, and what each of them says.
- */
+/** `undrop reload`: an operator's command to a service that runs, by its unix socket. */
 import { copyFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect } from '@jest/globals';
 import { temporaryFolder } from '../support/folders.js';
 import { onServersAtOnce } from '../support/on-servers.js';
-import { until } from '../support/poll.js';
-import { controlPid, runUndrop, workerPids } from '../support/proxy.js';
+import { runUndrop, workerPids } from '../support/proxy.js';
 import { connect, freshSchema, query, type Session } from '../support/servers.js';
 import { startService } from '../support/service.js';
 import { switchedAddress } from '../support/switched-address.js';
 
 const WAITS = { event: 'reload', level: 40 };
 
-onServersAtOnce('commands to a service on $name', (server, { test }) => {
-  test('drain keeps new clients away and serves all; it outlives reloads and a killed process', async () => {
-    await using service = await startService(server);
-    const { proxy } = service;
-    await using session = await connect(proxy);
-    await until(async () => (await service.status('/readyz')) === 200, 'it is ready');
-    const drained = { code: 0, stdout: expect.stringContaining('503'), stderr: '' };
-    expect(await service.command('drain')).toMatchObject(drained);
-    expect(await service.status('/readyz')).toBe(503);
-    expect(await service.command('reload')).toMatchObject({ code: 0, stderr: '' });
-    // From its first moment, so asked as often as it takes to meet it.
-    for (let asked = 0; asked < 20; asked++) expect(await service.status('/readyz')).toBe(503);
-    await (await connect(proxy)).end();
-    expect(await session.column('SELECT 1')).toEqual([1]);
-
-    process.kill(controlPid(proxy), 'SIGKILL');
-    await service.says({ msg: 'the control process died; another takes its place' });
-    expect(await service.status('/readyz')).toBe(503);
-    expect(await service.command('undrain')).toMatchObject({ code: 0, stderr: '' });
-    await until(async () => (await service.status('/readyz')) === 200, 'it is ready again');
-    // What it logs may be read here later than its answer to a command.
-    await service.says({ event: 'reload' });
-    expect(service.logged({ event: 'reload' })).toHaveLength(1);
-  });
-
+onServersAtOnce('undrop reload on $name', (server, { test }) => {
   test('a reload that fails exits with 1 and says why; the next one succeeds', async () => {
     await using service = await startService(server);
     await using session = await connect(service.proxy);
@@ -173,20 +145,18 @@ onServersAtOnce('commands to a service on $name', (server, { test }) => {
     expect(await service.proxy.ended).toEqual([0, null]);
   });
 
-  test('without a service each says so', async () => {
+  test('without a service it says so', async () => {
     await using folder = await temporaryFolder('no-service');
-    for (const command of ['reload', 'drain', 'undrain']) {
-      const socket = join(folder.path, 'control.sock');
-      expect(await runUndrop(server, [command], { CONTROL_SOCKET: socket })).toMatchObject({
-        code: 1,
-        stdout: '',
-        stderr: expect.stringContaining('UNDROP_NOT_RUNNING'),
-      });
-    }
+    const socket = join(folder.path, 'control.sock');
+    expect(await runUndrop(server, ['reload'], { CONTROL_SOCKET: socket })).toMatchObject({
+      code: 1,
+      stdout: '',
+      stderr: expect.stringContaining('UNDROP_NOT_RUNNING'),
+    });
     await using service = await startService(server);
     service.proxy.kill('SIGKILL');
     await service.proxy.ended;
-    const { code, stderr } = await service.command('drain');
+    const { code, stderr } = await service.command('reload');
     expect([code, stderr]).toEqual([1, expect.stringContaining('UNDROP_NOT_RUNNING')]);
   });
 });
