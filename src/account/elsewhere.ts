@@ -8,7 +8,7 @@ import { readServerFacts, type ServerFacts } from '../service/server-facts.js';
 import { ident, note, numberOf, processlistOf, sql, textOf } from '../service/sql.js';
 import { ABSENT_TABLE, ACCESS_DENIED } from '../wire/server-errors.js';
 
-export interface Elsewhere {
+interface Elsewhere {
   readonly user: string;
   readonly host: string;
   /**
@@ -38,15 +38,6 @@ export async function findElsewhere(
   const droppers = await readDroppers(pool);
   const others = sessions.filter((one) => isElsewhere(one) && droppers.has(one.user));
   return others.slice(0, FOUND_MAX).map((one) => ({ ...one, drops: null }));
-}
-
-/** A line for each; sentences without final periods. */
-export function elsewhereLines(found: readonly Elsewhere[]): readonly string[] {
-  return found.map(({ user, host, drops }) =>
-    drops === null
-      ? `${user} has sessions from ${host}, past undrop, and may drop tables`
-      : `${user} from ${host}, past undrop: statements that drop ${drops}`,
-  );
 }
 
 type Session = Pick<Elsewhere, 'user' | 'host'>;

@@ -15,7 +15,6 @@ import {
   STATUS_KEYS,
   settingsOf,
   settingsOrDemoOf,
-  UNINSTALL_KEYS,
 } from './settings.js';
 import type { Flags, Shell } from './shell.js';
 
@@ -147,21 +146,14 @@ export const COMMANDS: readonly Command[] = [
     examples: [['$0 gc --once --dry-run', 'list the tables that are due']],
     load: async () => (await import('./commands/gc.js')).runGc,
   }),
-  {
+  onServer({
     usage: 'status',
     describe:
       'show the collector, the held tables, and problems that need attention (then exits with 1)',
     keys: STATUS_KEYS,
     options: { json: JSON_FLAG },
-    examples: [["$0 status --config '/etc/undrop/*.conf'", 'a line for each of many servers']],
-    run: async (flags, shell) => {
-      const { config = shell.env['UNDROP_CONFIG'] } = flags;
-      const { isPattern, runStatusOfMany } = await import('./commands/status/status-of-many.js');
-      if (isPattern(config)) return runStatusOfMany(config, flags, shell);
-      const { runStatus } = await import('./commands/status/status.js');
-      return runStatus(await settingsOrDemoOf(shell, STATUS_KEYS, flags), flags, shell);
-    },
-  },
+    load: async () => (await import('./commands/status/status.js')).runStatus,
+  }),
   onServer({
     usage: 'list [name]',
     describe: 'list what is held: a line for each statement, the newest first',
@@ -338,10 +330,9 @@ export const COMMANDS: readonly Command[] = [
   }),
   onServer({
     usage: 'uninstall',
-    describe: "drop undrop's own schemas, after all that is held was restored or removed",
-    keys: UNINSTALL_KEYS,
+    describe: "drop undrop's own schemas; while anything is held, only show it",
+    keys: GC_KEYS,
     options: {
-      restore: { type: 'boolean', default: false, describe: 'restore all that is held' },
       remove: { type: 'boolean', default: false, describe: 'remove all that is held for good' },
       yes: { type: 'boolean', default: false, describe: 'do not ask for confirmation' },
     },

@@ -56,20 +56,14 @@ const WHY_NOT_HELD = {
 } as const satisfies Record<Exclude<ProxySettings['mode'], 'hold'>, string>;
 
 /**
- * The part of UNDROP_PROTECT's default that isn't held; sentences on drops that are not held for
- * UNDROP_MIN_HOLD; and on drops that are not because a rule or a hint says it (`chosen`).
+ * Sentences on drops that are not held for UNDROP_MIN_HOLD, or not at all; and on those that are
+ * not because a rule or a hint says it (`chosen`).
  */
 export function whatIsNotHeld(
   settings: HoldSettings & Pick<ProxySettings, 'mode' | 'protect' | 'rules'>,
-): {
-  readonly notProtected: readonly string[];
-  readonly sentences: readonly string[];
-  readonly chosen: readonly string[];
-} {
+): { readonly sentences: readonly string[]; readonly chosen: readonly string[] } {
   const { mode, protect, allowDestroy, hold, minHold } = settings;
-  if (mode !== 'hold') {
-    return { notProtected: PROTECTED, sentences: [WHY_NOT_HELD[mode]], chosen: [] };
-  }
+  if (mode !== 'hold') return { sentences: [WHY_NOT_HELD[mode]], chosen: [] };
   const notProtected = PROTECTED.filter((what) => !protect.includes(what));
   const sentences: string[] = [];
   const chosen: string[] = [];
@@ -97,7 +91,7 @@ export function whatIsNotHeld(
     const hints = 'by the hints now and destroy';
     chosen.push(`UNDROP_ALLOW_DESTROY lets users destroy their tables at once, ${hints}`);
   }
-  return { notProtected, sentences, chosen };
+  return { sentences, chosen };
 }
 
 /** Settings that decide on a drop: at a reload, open sessions follow them as well. */
@@ -298,8 +292,6 @@ export function throttleSettings({
     maxLagMs,
   };
 }
-
-export const UNINSTALL_KEYS = [...new Set([...GC_KEYS, ...HOLD_KEYS])];
 
 /** Settings of `init`, which may log in as an administrator. */
 export const INIT_KEYS = [...ACCOUNT_KEYS, ...MAKING_KEYS, 'connectTimeout'] as const;

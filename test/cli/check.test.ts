@@ -10,7 +10,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, jest, test } from '@jest/globals';
 import { runCommandLine } from '../../src/cli/command-line.js';
-import type { Finding } from '../../src/cli/commands/doctor.js';
+import type { Finding } from '../../src/cli/commands/findings.js';
 import { reportFailure } from '../../src/cli/report-failure.js';
 
 let folder: string;

@@ -47,8 +47,8 @@ onServers('odd accounts of undrop init on $name', (server, on) => {
     return { ADMIN_USER: admin, ADMIN_PASSWORD: 'x' };
   }
 
-  const doctor = (more: Variables = {}, ...args: readonly string[]) =>
-    runUndrop(server, ['doctor', ...args], { USER: user, PASSWORD, ...more });
+  const doctor = (more: Variables = {}) =>
+    runUndrop(server, ['doctor'], { USER: user, PASSWORD, ...more });
 
   const escaped = () => schema.name.replaceAll('_', '\\_');
 
@@ -81,22 +81,17 @@ onServers('odd accounts of undrop init on $name', (server, on) => {
         await make('full');
         await root.query(`REVOKE DROP, SELECT ON ${schema.name}.* FROM ${user}@'%'`);
         expect(await drop()).toBe(schema.name);
-        const { code, stdout } = await doctor({}, '--json');
-        const found = JSON.parse(stdout) as Record<string, string[]>;
-        expect({ code, found }).toMatchObject({
-          code: 1,
-          found: { tier: null, heldInPlace: [schema.name] },
-        });
-        expect(found['held']).not.toContain(schema.name);
-        expect(found['missing']).toMatchObject([
-          { right: 'SELECT', schemas: [schema.name] },
-          { right: 'DROP', schemas: [schema.name] },
-        ]);
-        const text = (await doctor()).stdout;
-        expect(text).toContain(`missing DROP on ${schema.name}: held tables stay in their own`);
-        expect(text).toContain(
+        const { code, stdout } = await doctor();
+        expect(code).toBe(1);
+        for (const text of [
+          'privileges are missing',
+          `missing SELECT on ${schema.name}: `,
+          `missing DROP on ${schema.name}: held tables stay in their own`,
           `tables are held in their own schema, under their hold names: ${schema.name}`,
-        );
+        ]) {
+          expect(stdout).toContain(text);
+        }
+        expect(/ held: .*/.exec(stdout)?.[0]).not.toContain(schema.name);
       });
     });
 
@@ -107,7 +102,7 @@ onServers('odd accounts of undrop init on $name', (server, on) => {
       const { code, stdout } = await doctor();
       expect(code).toBe(1);
       expect(stdout).toMatch(/missing SELECT on performance_schema: .*every drop is refused/);
-      expect(stdout).toMatch(/^schemas {3}held: none$/m);
+      expect(stdout).toMatch(/^ok +schemas +held: none$/m);
     });
   }
 

@@ -34,9 +34,9 @@ onServersAtOnce('the services in front of $name', (server, on) => {
     const { code, stdout } = await runUndrop(server, ['status', '--json']);
     const { services, attention } = JSON.parse(stdout) as {
       readonly services: readonly Listed[];
-      readonly attention: readonly string[];
+      readonly attention: readonly { readonly text: string }[];
     };
-    return { code, services, attention };
+    return { code, services, attention: attention.map(({ text }) => text) };
   };
   const listenOf = ({ host, port }: ProxyProcess) => `${host}:${port}`;
   const untilListed = (...proxies: readonly ProxyProcess[]) => {

@@ -1,4 +1,4 @@
-/** `undrop uninstall`: what is held comes back, or goes; nothing is lost, and nothing is left. */
+/** `undrop uninstall`: what is held is shown, or goes; nothing is lost, and nothing is left. */
 import { expect } from '@jest/globals';
 import { onServersAtOnce } from '../support/on-servers.js';
 import { until } from '../support/poll.js';
@@ -16,6 +16,10 @@ onServersAtOnce('uninstalling from $name', (server, on) => {
   const managed = { ...server, ...SERVICE_ACCOUNT, user: MANAGED };
   const uninstall = (...flags: readonly string[]) =>
     runUndrop(server, ['uninstall', '--fast-drop', 'always', ...flags]);
+  const restoreAll = async (account = server) => {
+    await runUndrop(account, ['restore', '--schema', whole]);
+    await runUndrop(account, ['restore', '--since', '2000-01-01']);
+  };
   const schemasLeft = async () =>
     (await query<{ name: string }>(server, "SHOW DATABASES LIKE '%undrop%'")).length;
 
@@ -53,14 +57,17 @@ onServersAtOnce('uninstalling from $name', (server, on) => {
   );
   afterAll(() => query(server, `DROP USER ${MANAGED}`));
 
-  test('shows what is held, brings it back, and leaves nothing', async () => {
-    const shown = await uninstall();
-    expect(shown).toMatchObject({ code: 1, stdout: expect.stringContaining('Held: 2 tables') });
-    expect((await uninstall('--restore', '--remove')).code).toBe(2);
-    const unasked = await uninstall('--restore');
-    expect(unasked).toMatchObject({ code: 2, stderr: expect.stringContaining('--yes') });
+  test('shows what is held, and leaves nothing once it is back', async () => {
+    const shown = await uninstall('--yes');
+    expect([shown.code, shown.stdout]).toEqual([1, expect.stringMatching(/^Held:\n.*2 tables/s)]);
+    for (const what of [`${own.name}.t (`, `The schema ${whole} was`, 'undrop restore --since']) {
+      expect(shown.stdout).toContain(what);
+    }
     expect(await query(server, `SHOW TABLES FROM ${own.name}`)).toEqual([]);
-    const done = await uninstall('--restore', '--yes');
+    await restoreAll();
+    const unasked = await uninstall();
+    expect(unasked).toMatchObject({ code: 2, stderr: expect.stringContaining('--yes') });
+    const done = await uninstall('--yes');
     expect(done).toMatchObject({ code: 0, stderr: '' });
     expect(done.stdout).toMatch(/^DROP USER '\S+'@'\S+';$/m);
     expect(await query(server, `SELECT id FROM ${own.name}.t`)).toEqual([{ id: 1 }, { id: 2 }]);
@@ -78,7 +85,7 @@ onServersAtOnce('uninstalling from $name', (server, on) => {
   test('is refused beside a proxy, in a pause, and while a stranger is in its schemas', async () => {
     await using proxy = await spawnProxy(server);
     await until(async () => (await services()) === 1, 'the service is in the ledger');
-    const beside = await uninstall('--restore', '--yes');
+    const beside = await uninstall('--yes');
     expect(beside).toMatchObject({ code: 1, stderr: expect.stringContaining('stop them') });
     await proxy.stop();
     await forgetServices();
@@ -87,15 +94,15 @@ onServersAtOnce('uninstalling from $name', (server, on) => {
     expect(paused).toMatchObject({ code: 1, stderr: expect.stringContaining('paused by') });
     await runUndrop(server, ['resume']);
     await query(server, 'CREATE TABLE _undrop.stranger (id INT)');
-    const kept = await uninstall('--restore', '--yes');
+    const kept = await uninstall('--remove', '--yes');
     expect(kept).toMatchObject({ code: 1, stderr: expect.stringContaining('_undrop.stranger') });
     await query(server, 'DROP TABLE _undrop.stranger');
-    expect((await uninstall('--yes')).code).toBe(0);
+    expect((await uninstall('--remove', '--yes')).code).toBe(0);
     expect(await schemasLeft()).toBe(0);
   });
 
   test('loses no table that is dropped while it is on its way', async () => {
-    await uninstall('--restore', '--yes');
+    await uninstall('--remove', '--yes');
     // A killed command leaves the ledger closed; drops are refused then.
     await through([`CREATE TABLE ${own.name}.u (id INT)`]);
     await query(server, 'RENAME TABLE _undrop.ledger TO _undrop.ledger_retired');
@@ -120,7 +127,7 @@ onServersAtOnce('uninstalling from $name', (server, on) => {
     await reader.query('BEGIN');
     await reader.query(`SELECT * FROM ${held?.name}`);
     const done = await uninstall('--remove', '--yes');
-    expect(done).toMatchObject({ code: 1, stderr: expect.stringContaining('Held: ') });
+    expect(done).toMatchObject({ code: 1, stderr: expect.stringContaining('Held:\n') });
     await reader.query('ROLLBACK');
     expect(await schemasLeft()).toBeGreaterThan(0);
   });
@@ -133,8 +140,8 @@ onServersAtOnce('uninstalling from $name', (server, on) => {
       ),
       managed,
     );
-    const flags = ['uninstall', '--restore', '--yes', '--fast-drop', 'always'];
-    const { code } = await runUndrop(managed, flags);
+    await restoreAll(managed);
+    const { code } = await runUndrop(managed, ['uninstall', '--yes', '--fast-drop', 'always']);
     const [row] = await query(server, `SHOW TRIGGERS FROM ${own.name}`);
     // With the privilege to create it, it is there; else the ledger is.
     expect(row === undefined ? [code, (await schemasLeft()) > 0] : [0, false]).toEqual(

@@ -165,7 +165,7 @@ async function isConfirmed(
 const NAMES_SHOWN = 10;
 
 /** The tables, their number and their size. */
-function formatChosen(tables: readonly ListedTable[]): string {
+export function formatChosen(tables: readonly ListedTable[]): string {
   const more = tables.length - NAMES_SHOWN;
   return [
     ...tables.slice(0, NAMES_SHOWN).map((table) => {

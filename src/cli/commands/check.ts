@@ -11,7 +11,6 @@ import { UndropError } from '../../errors.js';
 import { assertLedgerKnown } from '../../ledger/tables.js';
 import { findThrottleFaults, type Replica } from '../../lifecycle/throttle/throttle.js';
 import { auditFileProblem, silentLog } from '../../log.js';
-import { type Field, jsonText, printTable } from '../../printer.js';
 import { causeText, isServiceError, unlessRefused } from '../../service/errors.js';
 import { isForGood } from '../../service/pool/pool-set.js';
 import type { ServicePool } from '../../service/pool/pools.js';
@@ -23,45 +22,38 @@ import { ACCESS_DENIED } from '../../wire/server-errors.js';
 import { checkOpenFiles, workersOf } from '../serve/plan.js';
 import { type ProxySettings, proxySettingsOf, throttleSettings } from '../settings.js';
 import type { Flags, Shell } from '../shell.js';
-import { type Finding, readReport, serverFindings, settingsFindings } from './doctor.js';
+import { serverFindings } from './doctor.js';
+import {
+  EXIT_CODES,
+  type Finding,
+  findingsOf,
+  formatFindings,
+  resultOf,
+  settingsFindings,
+} from './findings.js';
 import { withServers } from './with-pool.js';
 
 type Findings = readonly Finding[];
 
-const FIELDS: readonly Field<Finding>[] = [
-  { key: 'result', title: 'RESULT' },
-  { key: 'check', title: 'CHECK' },
-  { key: 'text', title: 'FINDING' },
-];
-
-/** The worst result first. */
-const OUTCOMES = [
-  { result: 'failed', exitCode: 2, summary: 'undrop would not start.' },
-  { result: 'warning', exitCode: 1, summary: 'undrop would start, but see the warnings.' },
-  { result: 'ok', exitCode: 0, summary: 'undrop would start and hold drops.' },
-] as const;
+const SUMMARIES = {
+  failed: 'undrop would not start.',
+  warning: 'undrop would start, but see the warnings.',
+  ok: 'undrop would start and hold drops.',
+} as const;
 
 export async function runCheck(flags: Flags, shell: Shell): Promise<number> {
   const findings = await checkAll(flags, shell);
-  const [outcome] = OUTCOMES.filter(
-    (one) => one.result === 'ok' || findings.some(({ result }) => result === one.result),
-  );
-  const { result, exitCode, summary } = outcome ?? OUTCOMES[0];
-  shell.stdout.write(
-    flags['json'] === true
-      ? jsonText({ result, findings })
-      : `${printTable(FIELDS, findings)}${summary}\n`,
-  );
-  return exitCode;
+  const result = resultOf(findings);
+  shell.stdout.write(formatFindings(findings, flags));
+  if (flags['json'] !== true) shell.stdout.write(`${SUMMARIES[result]}\n`);
+  return EXIT_CODES[result];
 }
 
 async function checkAll(flags: Flags, shell: Shell): Promise<Findings> {
   const warnings: string[] = [];
   const stderr = { write: (text: string) => warnings.push(text.trim()) };
   const loaded = await attempt('settings', () => proxySettingsOf({ ...shell, stderr }, flags));
-  const doubtful = warnings.map(
-    (text): Finding => ({ check: 'settings', result: 'warning', text }),
-  );
+  const doubtful = findingsOf('settings', 'warning', warnings);
   if ('failed' in loaded) return [...doubtful, ...loaded.failed];
   const settings = loaded.value;
   const before = [
@@ -84,32 +76,27 @@ async function attempt<T>(
     return { value: await work() };
   } catch (error) {
     if (!(error instanceof UndropError)) throw error;
-    const problems = error.message.split('\n');
-    return { failed: problems.map((text) => ({ check, result: 'failed', text })) };
+    return { failed: findingsOf(check, 'failed', error.message.split('\n')) };
   }
 }
 
 function checkFiles(settings: ProxySettings): Findings {
   const { auditFile, datadir } = settings;
   const findings: Finding[] = [];
-  if (auditFile !== '') {
-    const problem = auditFileProblem(auditFile);
-    const text = `cannot write UNDROP_AUDIT_FILE: ${problem}; only the log would have the lines`;
-    findings.push(
-      problem === null
-        ? { check: 'audit file', result: 'ok', text: `undrop can append lines to ${auditFile}` }
-        : { check: 'audit file', result: 'warning', text },
-    );
-  }
+  const add = (check: string, result: Finding['result'], text: string) =>
+    findings.push({ check, result, text });
+  const problem = auditFile === '' ? null : auditFileProblem(auditFile);
+  const unwritten = `cannot write UNDROP_AUDIT_FILE: ${problem}; only the log would have the lines`;
+  if (problem !== null) add('audit file', 'warning', unwritten);
+  else if (auditFile !== '') add('audit file', 'ok', `undrop can append lines to ${auditFile}`);
   try {
     if (datadir !== '') accessSync(datadir, constants.W_OK | constants.X_OK);
   } catch (error) {
     const text = `cannot write to the folder of UNDROP_DATADIR: ${(error as Error).message}`;
-    findings.push({ check: 'datadir', result: 'warning', text });
+    add('datadir', 'warning', text);
   }
   // Drops are held all the same.
-  const warn = (_: object, text: string) =>
-    findings.push({ check: 'open files', result: 'note', text });
+  const warn = (_: object, text: string) => add('open files', 'note', text);
   checkOpenFiles(settings, workersOf(settings, silentLog), { ...silentLog, warn });
   return findings;
 }
@@ -145,10 +132,10 @@ function checkCertificates({ tls, tlsCert, upstreamCert }: ProxySettings): Findi
     const { validFrom, validTo } = new X509Certificate(readFileSync(path));
     const isValid = Date.parse(validFrom) <= Date.now() && Date.now() < Date.parse(validTo);
     const text = `the certificate of ${variable} is valid from ${validFrom} to ${validTo}`;
-    return [{ check: 'TLS', result: isValid ? 'ok' : 'warning', text }];
+    return findingsOf('TLS', isValid ? 'ok' : 'warning', [text]);
   });
-  if (tls === 'off' || own !== '') return findings;
-  return [...findings, { check: 'TLS', result: 'ok', text: SELF_SIGNED }];
+  const isOwn = tls !== 'off' && own === '';
+  return [...findings, ...findingsOf('TLS', 'ok', isOwn ? [SELF_SIGNED] : [])];
 }
 
 const SELF_SIGNED = 'without UNDROP_TLS_CERT, undrop creates a certificate at its start';
@@ -162,10 +149,8 @@ async function checkServers(settings: ProxySettings): Promise<Findings> {
     const name = describeAddress(address);
     try {
       const found = await withServers(one, (...servers) => checkServer(one, ...servers));
-      const named = (text: string) => ({ text: `${name}: ${text}` });
-      findings.push(
-        ...found.map((each) => (each.check === 'server' ? { ...each, ...named(each.text) } : each)),
-      );
+      const named = (each: Finding) => ({ ...each, text: `${name}: ${each.text}` });
+      findings.push(...found.map((each) => (each.check === 'server' ? named(each) : each)));
       hasServer = true;
     } catch (error) {
       if (!isServiceError(error)) throw error;
@@ -183,28 +168,25 @@ async function checkServer(
   pool: ServicePool,
   replicas: readonly Replica[],
 ): Promise<Findings> {
-  const report = await readReport(pool, settings);
   const stopsByOsUser = settings.lendOsUser === 'off';
-  const findings = serverFindings(report).map((one): Finding => {
+  const findings = (await serverFindings(pool, settings)).map((one): Finding => {
     // The only warning of the way: accounts that are open to the OS user.
     if (one.check !== 'way' || one.result !== 'warning' || !stopsByOsUser) return one;
     return { ...one, result: 'failed' };
   });
   const faults = await findThrottleFaults(pool, throttleSettings(settings), replicas);
-  const throttle = faults.map((fault): Finding => {
-    return { check: 'throttle', result: 'warning', text: `the collector would wait: ${fault}` };
-  });
-  return [...findings, ...(await checkLedger(pool)), ...throttle];
+  const waits = faults.map((fault) => `the collector would wait: ${fault}`);
+  return [...findings, ...(await checkLedger(pool)), ...findingsOf('throttle', 'warning', waits)];
 }
 
 async function checkLedger(pool: ServicePool): Promise<Findings> {
   try {
     const version = await unlessRefused(assertLedgerKnown(pool), null, ...ACCESS_DENIED);
-    if (version !== null) return [{ check: 'ledger', result: 'ok', text: `version ${version}` }];
-    return [{ check: 'ledger', result: 'note', text: NO_LEDGER }];
+    if (version === null) return findingsOf('ledger', 'note', [NO_LEDGER]);
+    return findingsOf('ledger', 'ok', [`version ${version}`]);
   } catch (error) {
     if (!isServiceError(error)) throw error;
-    return [{ check: 'ledger', result: 'warning', text: causeText(error) }];
+    return findingsOf('ledger', 'warning', [causeText(error)]);
   }
 }
 

@@ -1,69 +1,61 @@
 /**
- * `undrop uninstall`: shows what is held, restores or removes it if that is asked for, and drops
- * undrop's own schemas.
+ * `undrop uninstall` drops undrop's own schemas. While anything is held it only shows that, unless
+ * it is told to remove it for good.
  *
  * Invariant: no schema is dropped before the ledger is out of reach of every proxy, and was found
  * without work after that: a drop is either in that ledger, or refused.
  */
 import { missingSchemas, readSchemas } from '../../account/examine.js';
-import type { Settings } from '../../config/schema.js';
 import { UndropError } from '../../errors.js';
 import { findWithoutTriggers } from '../../held/triggers/reattach-triggers.js';
+import { readControl } from '../../ledger/control.js';
 import { hasSource } from '../../ledger/owner.js';
 import { closeLedger, isLedgerIdle, reopenLedger } from '../../ledger/retire.js';
 import { findDroppedSchemas, readDetails } from '../../ledger/schema-restores.js';
-import { readServices } from '../../ledger/services.js';
+import { isServiceRunning, readServices } from '../../ledger/services.js';
 import { mayUnlog } from '../../ledger/tables.js';
-import { READ_ONLY, REPLICATES } from '../../lifecycle/figures.js';
+import { pauseText, READ_ONLY, REPLICATES } from '../../lifecycle/figures.js';
 import { readLockState } from '../../lifecycle/leader/collector-lock.js';
-import { whyResting } from '../../lifecycle/once.js';
-import { newThrottle } from '../../lifecycle/throttle/throttle.js';
 import { isLocalSchema, isRecycleSchema, RECYCLE_SCHEMA } from '../../names/names.js';
 import { findUnfinishedRestores } from '../../recovery/reconcile.js';
 import { listAll } from '../../restore/held-tables.js';
-import { formatSize, sizeOf } from '../../restore/print-list.js';
 import { unlessRefused } from '../../service/errors.js';
 import type { ServicePool } from '../../service/pool/pools.js';
 import { readServerFacts } from '../../service/server-facts.js';
 import { ident, note, sql, textOf, valueList } from '../../service/sql.js';
 import { ABSENT_TABLE } from '../../wire/server-errors.js';
-import { type GC_KEYS, type HOLD_KEYS, throttleSettings } from '../settings.js';
+import type { GcSettings } from '../settings.js';
 import { type Flags, type Shell, wrongUsage } from '../shell.js';
-import { runRemove } from './change-holds.js';
+import { formatChosen, runRemove } from './change-holds.js';
 import { runGc } from './gc.js';
-import { runRestore } from './restore.js';
-import { reportServices } from './status/services.js';
 import { withPool } from './with-pool.js';
 
-type UninstallSettings = Pick<Settings, (typeof GC_KEYS)[number] | (typeof HOLD_KEYS)[number]>;
-
 /** Before the first drop that undrop can have held. */
-const ALWAYS = { since: '2000-01-01T00:00' } as const;
+const ALWAYS = '2000-01-01';
+const INSTEAD =
+  '`undrop restore --schema` brings back a dropped schema, ' +
+  `\`undrop restore --since ${ALWAYS}\` all tables. ` +
+  '`undrop uninstall --remove` removes all of it for good.\n';
 const CONFIRMATION = 'uninstall';
 
 export async function runUninstall(
-  settings: UninstallSettings,
+  settings: GcSettings,
   flags: Flags,
   shell: Shell,
 ): Promise<number> {
-  const [restores, removes] = [flags['restore'] === true, flags['remove'] === true];
-  if (restores && removes) throw wrongUsage('Expected --restore or --remove; found both.');
-  const { left, lost } = await withPool(settings, async (pool) => {
+  const removes = flags['remove'] === true;
+  const { left, isHeld } = await withPool(settings, async (pool) => {
     await reopenLedger(pool);
-    await assertAlone(pool, settings, { removes });
+    await assertAlone(pool);
     return readLeft(pool);
   });
-  for (const line of left) shell.stdout.write(`${line}\n`);
-  if (left.length > 0 && !restores && !removes) {
-    shell.stdout.write(
-      '`undrop list --all` names the tables. `undrop uninstall --restore` brings back what is held, ' +
-        '`undrop uninstall --remove` removes it for good, with what the ledger has of the rest.\n',
-    );
+  shell.stdout.write(lines(left));
+  if (left.length > 0 && !removes) {
+    shell.stdout.write(INSTEAD);
     return 1;
   }
-  if (!(await isConfirmed({ left, restores }, flags, shell))) return 1;
-  if (restores) await restoreEverything(settings, lost, shell);
-  if (removes) await removeEverything(settings, shell);
+  if (!(await isConfirmed(left, flags, shell))) return 1;
+  if (isHeld) await removeEverything(settings, shell);
   return withPool(settings, async (pool) => {
     const still = await readLeft(pool);
     const blocking = removes ? still.tables : still.left;
@@ -80,14 +72,13 @@ function lines(texts: readonly string[]): string {
 }
 
 async function isConfirmed(
-  { left, restores }: { readonly left: readonly string[]; readonly restores: boolean },
+  left: readonly string[],
   flags: Flags,
   { ask, stdout }: Shell,
 ): Promise<boolean> {
   if (flags['yes'] === true) return true;
   if (ask === undefined) throw wrongUsage('Expected --yes, because there is no terminal.');
-  const all = restores ? 'All of it is restored.' : 'All of it is removed for good.';
-  const what = left.length === 0 ? 'Nothing is held.' : all;
+  const what = left.length === 0 ? 'Nothing is held.' : 'All of it is removed for good.';
   const then = `${what} Then the schema ${RECYCLE_SCHEMA} is dropped, with its history.`;
   if ((await ask(`${then}\nType ${CONFIRMATION} to go on: `)) === CONFIRMATION) return true;
   stdout.write('Nothing was done.\n');
@@ -95,26 +86,16 @@ async function isConfirmed(
 }
 
 /** Rejects if this isn't the server, or not the time. */
-async function assertAlone(
-  pool: ServicePool,
-  settings: UninstallSettings,
-  { removes }: { readonly removes: boolean },
-): Promise<void> {
+async function assertAlone(pool: ServicePool): Promise<void> {
   const server = await readServerFacts(pool);
   const running = await findRunning(pool);
+  const { pause } = await readControl(pool);
   const problems = [
     ...(server.readOnly ? [READ_ONLY] : []),
     ...((await hasSource(pool, server)) ? [REPLICATES] : []),
     ...(running.length === 0 ? [] : [`these proxies run; stop them: ${running.join(', ')}`]),
+    ...(pause === null ? [] : [pauseText(pause)]),
   ];
-  if (removes && problems.length === 0) {
-    const throttle = newThrottle(
-      { pool, settings: { throttle: throttleSettings(settings) }, replicas: [] },
-      () => performance.now(),
-    );
-    const resting = await whyResting(pool, server, { settings: { collect: 'on' }, throttle });
-    if (resting !== null) problems.push(resting);
-  }
   if (problems.length > 0) {
     throw new UndropError('UNDROP_NOT_UNINSTALLED', { cause: problems.join('; ') });
   }
@@ -124,9 +105,8 @@ async function assertAlone(
 async function findRunning(pool: ServicePool): Promise<readonly string[]> {
   const server = await readServerFacts(pool);
   const { leader, row } = await readLockState(pool, server);
-  const found = await readServices(pool);
-  const { services } = reportServices(found, { now: server.utcNow, leaderId: leader });
-  const running = services.filter(({ isRunning }) => isRunning);
+  const services = await readServices(pool);
+  const running = services.filter((service) => isServiceRunning(service, server.utcNow));
   const named = running.map(({ host, listen }) => `${host} (${listen})`);
   return named.length > 0 || leader === null ? named : [row?.holder ?? `connection ${leader}`];
 }
@@ -140,20 +120,17 @@ async function readLeft(pool: ServicePool) {
   const dropped = await isThere(findDroppedSchemas(pool, 'all'));
   const unfinished = await isThere(findUnfinishedRestores(pool));
   const triggers = await isThere(findWithoutTriggers(pool));
-  const names = [
-    ...held.flatMap(({ origin }) => origin?.schema ?? []),
-    ...(await withDefinitions(pool, dropped)),
-  ];
-  const lost = await missingSchemas(pool, [...new Set(names)], await readSchemas(pool));
+  const defined = await withDefinitions(pool, dropped);
+  const lost = await missingSchemas(pool, defined, await readSchemas(pool));
   const open = dropped.filter(({ isOpen }) => isOpen).map(({ schema }) => schema);
   const tables = [
-    ...(held.length === 0 ? [] : [`Held: ${formatSize(sizeOf(held))}.`]),
+    ...(held.length === 0 ? [] : [`Held:\n${formatChosen(held).trimEnd()}`]),
     ...unknown.map(({ id }) => `The ledger lacks ${id}: restore or remove it by this id.`),
     ...open.map((schema) => `The DROP DATABASE of ${schema} has not ended.`),
   ];
   return {
+    isHeld: held.length > 0,
     tables,
-    lost,
     left: [
       ...tables,
       ...lost.map((schema) => `The schema ${schema} was dropped, and can be restored.`),
@@ -168,33 +145,19 @@ async function withDefinitions(
   pool: ServicePool,
   dropped: Awaited<ReturnType<typeof findDroppedSchemas>>,
 ): Promise<readonly string[]> {
-  const found: string[] = [];
+  const found = new Set<string>();
   for (const { id, schema, restoredAs, isRestoring } of dropped) {
     if (restoredAs !== null && !isRestoring) continue;
-    if ((await readDetails(pool, id)).parts.length > 0) found.push(schema);
+    if ((await readDetails(pool, id)).parts.length > 0) found.add(schema);
   }
-  return found;
+  return [...found];
 }
 
 /** The commands report what they could not do, which is left then. */
-async function restoreEverything(
-  settings: UninstallSettings,
-  lost: readonly string[],
-  shell: Shell,
-): Promise<void> {
-  for (const schema of lost) await runRestore(settings, { schema }, shell);
-  if (await holdsAny(settings)) await runRestore(settings, ALWAYS, shell);
-}
-
-async function removeEverything(settings: UninstallSettings, shell: Shell): Promise<void> {
-  if (!(await holdsAny(settings))) return;
-  if ((await runRemove(settings, { ...ALWAYS, yes: true }, shell)) !== 0) return;
+async function removeEverything(settings: GcSettings, shell: Shell): Promise<void> {
+  if ((await runRemove(settings, { since: ALWAYS, yes: true }, shell)) !== 0) return;
   // Their pages may stay in the buffer pool, and nobody comes back for them.
   await runGc({ ...settings, evac: 0, grace: 0 }, { once: true }, shell);
-}
-
-function holdsAny(settings: UninstallSettings): Promise<boolean> {
-  return withPool(settings, async (pool) => (await listAll(pool)).length > 0);
 }
 
 /** Returns the exit code. */

@@ -1,27 +1,24 @@
 /**
  * `undrop status` shows on one screen the collector of a server, the held tables, and problems that
  * need attention. It changes nothing. Its exit code is for monitoring: 0, or 1 if something needs
- * attention, each problem with its reason.
+ * attention.
  */
-import { type Elsewhere, elsewhereLines, findElsewhere } from '../../../account/elsewhere.js';
-import { filterProblem } from '../../../account/replication-filters.js';
 import { timeText } from '../../../duration.js';
 import { readUses, type Uses } from '../../../ledger/history.js';
 import { readOverdue } from '../../../ledger/overview.js';
-import { readServices } from '../../../ledger/services.js';
 import type { CollectorFigures } from '../../../lifecycle/figures.js';
-import { atText, readStatus, type Status } from '../../../lifecycle/status.js';
-import type { Replica } from '../../../lifecycle/throttle/throttle.js';
-import { isPinned, shortId, writtenName } from '../../../names/names.js';
+import { isPinned, shortId } from '../../../names/names.js';
 import { type Field, jsonText, printCard } from '../../../printer.js';
 import { type ListedTable, listAll } from '../../../restore/held-tables.js';
 import type { ServicePool } from '../../../service/pool/pools.js';
 import { readServerFacts } from '../../../service/server-facts.js';
 import { readSizes } from '../../../service/true-sizes.js';
-import { limitSettings, type StatusSettings, throttleSettings } from '../../settings.js';
+import type { StatusSettings } from '../../settings.js';
 import type { Flags, Shell } from '../../shell.js';
+import { EXIT_CODES, resultOf } from '../findings.js';
 import { withServers } from '../with-pool.js';
-import { reportServices, type ServicesReport, serviceLines, serviceProblems } from './services.js';
+import { atText, nameOf, readStatus, type Status } from './read-status.js';
+import { serviceLines } from './services.js';
 
 export function runStatus(
   settings: StatusSettings,
@@ -29,9 +26,11 @@ export function runStatus(
   { stdout }: Shell,
 ): Promise<number> {
   return withServers(settings, async (pool, replicas) => {
-    const report = await readStatusReport(pool, settings, replicas);
+    const tables = await listAll(pool);
+    const status = await readStatus(pool, settings, { tables, replicas });
+    const report = { ...status, held: await readHeld(pool, tables) };
     stdout.write(flags['json'] === true ? jsonText(report) : printCard(SECTIONS, report));
-    return report.attention.length === 0 ? 0 : 1;
+    return EXIT_CODES[resultOf(report.attention)];
   });
 }
 
@@ -44,79 +43,20 @@ export async function readStatusView(
   settings: StatusSettings,
   { room }: Pick<CollectorFigures, 'room'>,
 ): Promise<{ readonly attention: readonly string[]; readonly services: readonly string[] }> {
-  const status = await readStatus(pool, askedOf(settings, [], await readOverdue(pool)));
-  const { now } = status.server;
-  const { leaderId } = status.collector;
-  const services = reportServices(await readServices(pool), { now, leaderId });
+  const tables = await readOverdue(pool);
+  const status = await readStatus(pool, settings, { tables, replicas: [] });
   const early = room?.early.size ?? 0;
   return {
     attention: [
-      ...status.attention,
-      ...serviceProblems(services),
-      ...(await filterProblems(pool)),
+      ...status.attention.map(({ text }) => text),
       ...(early === 0 ? [] : [`tables that are removed early because of a limit: ${early}`]),
     ],
-    services: serviceLines(services),
-  };
-}
-
-/** All that `undrop status` reports. */
-export async function readStatusReport(
-  pool: ServicePool,
-  settings: StatusSettings,
-  replicas: readonly Replica[],
-): Promise<StatusReport> {
-  const held = await readHeld(pool);
-  const status = await readStatus(pool, askedOf(settings, replicas, held.tables));
-  const { now } = status.server;
-  const { leaderId } = status.collector;
-  const services = reportServices(await readServices(pool), { now, leaderId });
-  const filters = await filterProblems(pool);
-  const attention = [...status.attention, ...serviceProblems(services), ...filters];
-  const { tables, ...shown } = held;
-  const byId = new Map(tables.map((table) => [table.id, table]));
-  const early = status.limits.early.map((one) => {
-    const table = byId.get(one.id);
-    return {
-      ...one,
-      table: table === undefined ? one.id : nameOf(table),
-      user: table?.user ?? null,
-    };
-  });
-  const limits = { ...status.limits, early };
-  const heldReport = { count: tables.length, ...shown };
-  const elsewhere = await findElsewhere(pool, settings.user);
-  return { ...status, ...services, limits, held: heldReport, elsewhere, attention };
-}
-
-async function filterProblems(pool: ServicePool): Promise<readonly string[]> {
-  const problem = await filterProblem(pool);
-  return problem === null ? [] : [problem];
-}
-
-function askedOf(
-  settings: StatusSettings,
-  replicas: readonly Replica[],
-  tables: Parameters<typeof readStatus>[1]['tables'],
-): Parameters<typeof readStatus>[1] {
-  const { user, collect, hold, grace, checkInterval: checkIntervalMs } = settings;
-  return {
-    user,
-    settings: {
-      collect: collect === 'on' ? 'on' : 'auto',
-      holdMs: hold,
-      graceMs: grace,
-      checkIntervalMs,
-      throttle: throttleSettings(settings),
-      limits: limitSettings(settings),
-    },
-    replicas,
-    tables,
-    wallClockMs: Date.now(),
+    services: serviceLines(status),
   };
 }
 
 interface Held {
+  readonly count: number;
   readonly byState: Readonly<Record<string, { count: number; bytes: number; unknown: number }>>;
   readonly pinned: number;
   /** The next table that is due. */
@@ -125,10 +65,7 @@ interface Held {
   readonly used: readonly (Uses & { readonly id: string; readonly table: string })[];
 }
 
-async function readHeld(
-  pool: ServicePool,
-): Promise<Held & { readonly tables: readonly ListedTable[] }> {
-  const tables = await listAll(pool);
+async function readHeld(pool: ServicePool, tables: readonly ListedTable[]): Promise<Held> {
   const places = tables.map(({ id, holdSchema: schema, holdName: name }) => ({ id, schema, name }));
   const sizes = await readSizes(pool, await readServerFacts(pool), places);
   const byState: Record<string, { count: number; bytes: number; unknown: number }> = {};
@@ -144,7 +81,7 @@ async function readHeld(
   const ending = tables.filter(({ due }) => !isPinned(due));
   const [next] = ending.sort((one, other) => one.due.getTime() - other.due.getTime());
   return {
-    tables,
+    count: tables.length,
     byState,
     pinned: tables.length - ending.length,
     next: next === undefined ? null : { id: next.id, table: nameOf(next), due: next.due },
@@ -155,21 +92,7 @@ async function readHeld(
   };
 }
 
-function nameOf({ origin, id }: ListedTable): string {
-  return origin === null ? id : writtenName(origin);
-}
-
-export interface StatusReport extends Omit<Status, 'limits'>, ServicesReport {
-  readonly held: Held & { readonly count: number };
-  readonly limits: Omit<Status['limits'], 'early'> & { readonly early: readonly EarlyTable[] };
-  /** Accounts whose drops don't come through undrop. */
-  readonly elsewhere: readonly Elsewhere[];
-}
-
-type EarlyTable = Status['limits']['early'][number] & {
-  readonly table: string;
-  readonly user: string | null;
-};
+type StatusReport = Status & { readonly held: Held };
 
 /** The maximum of early removals that are shown; --json has all of them. */
 const EARLY_SHOWN = 5;
@@ -214,15 +137,6 @@ const SECTIONS: readonly Field<StatusReport>[] = [
       ...(resting === null ? [] : [resting]),
     ],
   },
-  {
-    title: 'proxies',
-    text: ({ proxies }) => {
-      const seen = Object.entries(proxies.connections).map(([host, many]) => `${host} (${many})`);
-      return seen.length === 0
-        ? 'no other connections of the service account'
-        : `connections of the service account: ${seen.join(', ')}`;
-    },
-  },
   { title: 'services', text: serviceLines },
   { title: 'held', text: heldLines },
   { title: 'limits', text: limitLines },
@@ -235,10 +149,10 @@ const SECTIONS: readonly Field<StatusReport>[] = [
       }),
     ],
   },
-  { title: 'elsewhere', text: ({ elsewhere }) => elsewhereLines(elsewhere) },
   {
     title: 'attention',
-    text: ({ attention }) => (attention.length === 0 ? 'nothing needs attention' : attention),
+    text: ({ attention }) =>
+      attention.length === 0 ? 'nothing needs attention' : attention.map(({ text }) => text),
   },
 ];
 
