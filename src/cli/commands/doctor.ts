@@ -63,9 +63,7 @@ export async function serverFindings(
   const { isTested, name, version } = found.server;
   const tested = isTested ? 'a tested version' : 'not a tested version';
   const ways = upstream.map((one) => `to ${describeAddress(one)} ${wayTo(one, settings)}`);
-  const osUser = userInfo().username;
   const isLocal = upstream.some((one) => 'socketPath' in one);
-  const lent = isLocal ? ((await accountsOf(osUser, pool)) ?? []) : [];
   const torn = found.torn.length === 0 ? [] : [`${listed(found.torn)}: ${HOW_TO_MEND}`];
   const elsewhere = (await findElsewhere(pool, user)).map(({ user: who, host, drops }) =>
     drops === null
@@ -79,7 +77,7 @@ export async function serverFindings(
     ...findingsOf('server', isTested ? 'ok' : 'note', [`${name} ${version}: ${tested}`]),
     ...findingsOf('server', 'note', found.readOnly ? [READ_ONLY] : []),
     ...findingsOf('way', 'ok', ways),
-    ...findingsOf('way', 'warning', lent.length === 0 ? [] : [lentAccountsText(osUser, lent)]),
+    ...findingsOf('way', 'warning', isLocal ? await findLent(pool) : []),
     ...findingsOf('way', 'note', lendTls === 'on' ? [TLS_LENT] : []),
     ...accountFindings(found),
     ...findingsOf('schemas', 'ok', [`held: ${held.length === 0 ? 'none' : listed(held)}`]),
@@ -103,6 +101,13 @@ const READ_ONLY = 'The server is read-only: undrop collects nothing there.';
 const IN_PLACE = 'tables are held in their own schema, under their hold names';
 const REFUSED = 'no privileges, drops are refused';
 const NOT_HELD = 'in UNDROP_SCHEMAS but not protected: missing, or no privileges';
+
+/** Accounts that are open to the OS user of undrop. */
+async function findLent(pool: ServicePool): Promise<readonly string[]> {
+  const osUser = userInfo().username;
+  const lent = (await accountsOf(osUser, pool)) ?? [];
+  return lent.length === 0 ? [] : [lentAccountsText(osUser, lent)];
+}
 
 function accountFindings({ account, tier, missing }: Examination): readonly Finding[] {
   const [result, has] =

@@ -36,7 +36,7 @@ export function findingsOf(
   return texts.map((text) => ({ check, result, text }));
 }
 
-/** Of the worst one; a note is as good as ok. */
+/** The worst result; a note counts as ok. */
 export function resultOf(findings: readonly Finding[]): keyof typeof EXIT_CODES {
   const has = (wanted: Finding['result']) => findings.some(({ result }) => result === wanted);
   return has('failed') ? 'failed' : has('warning') ? 'warning' : 'ok';

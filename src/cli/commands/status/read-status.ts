@@ -189,12 +189,12 @@ function whatGoesEarly(
       const at = isNow(id) ? now : new Date(Math.max(from.getTime(), nextMs));
       const table = byId.get(id);
       if (table?.state !== 'HOLD' || table.due <= at) return [];
-      return [{ id, table: nameOf(table), user: table.user ?? null, at, because }];
+      return [{ id, table: nameOrId(table), user: table.user ?? null, at, because }];
     })
     .sort((one, other) => one.at.getTime() - other.at.getTime());
 }
 
-export function nameOf({ origin, id }: Pick<StatusTable, 'origin' | 'id'>): string {
+export function nameOrId({ origin, id }: Pick<StatusTable, 'origin' | 'id'>): string {
   return origin ? writtenName(origin) : id;
 }
 

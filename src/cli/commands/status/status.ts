@@ -17,7 +17,7 @@ import type { StatusSettings } from '../../settings.js';
 import type { Flags, Shell } from '../../shell.js';
 import { EXIT_CODES, resultOf } from '../findings.js';
 import { withServers } from '../with-pool.js';
-import { atText, nameOf, readStatus, type Status } from './read-status.js';
+import { atText, nameOrId, readStatus, type Status } from './read-status.js';
 import { serviceLines } from './services.js';
 
 export function runStatus(
@@ -84,10 +84,10 @@ async function readHeld(pool: ServicePool, tables: readonly ListedTable[]): Prom
     count: tables.length,
     byState,
     pinned: tables.length - ending.length,
-    next: next === undefined ? null : { id: next.id, table: nameOf(next), due: next.due },
+    next: next === undefined ? null : { id: next.id, table: nameOrId(next), due: next.due },
     used: tables.flatMap((table) => {
       const used = uses.get(table.id);
-      return used === undefined ? [] : [{ id: table.id, table: nameOf(table), ...used }];
+      return used === undefined ? [] : [{ id: table.id, table: nameOrId(table), ...used }];
     }),
   };
 }
