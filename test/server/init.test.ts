@@ -22,9 +22,6 @@ interface Account {
   readonly variables: Readonly<Record<string, string>>;
 }
 
-/** Of UNDROP_PROTECT. */
-const DEFAULTS = 'drop-table, drop-database, create-or-replace';
-
 onServers('undrop init on $name', (server, on) => {
   const { afterAll, test } = on;
   const accounts = new Map<Tier, Account>();
@@ -240,26 +237,6 @@ onServers('undrop init on $name', (server, on) => {
       const { code, textsOf } = await doctor(tier);
       expect([code, textsOf('account')[0]]).toEqual([0, expect.stringMatching(`: tier ${tier}$`)]);
       expect(textsOf('server')).toEqual([expect.stringMatching(/: a tested version$/)]);
-    });
-
-    test.each([
-      [{}, 0, `tables are held on ${DEFAULTS}`],
-      [{ MODE: 'observe' }, 1, 'UNDROP_MODE is observe: nothing is held'],
-      [{ PROTECT: 'truncate' }, 1, `UNDROP_PROTECT leaves out ${DEFAULTS}:`],
-    ])('says what the settings %j hold', async (settings, code, words) => {
-      const { variables } = await made('managed');
-      const said = await runUndrop(server, ['doctor'], { ...variables, ...settings });
-      expect(said).toMatchObject({ code, stderr: '' });
-      // Titles are as wide as the longest, and other sessions of the server may bring more.
-      expect(said.stdout.replaceAll(/ +/g, ' ')).toContain(`settings ${words}`);
-    });
-
-    test('says that users may have tables gone at once, where they may', async () => {
-      const { variables } = await made('managed');
-      const { stdout } = await runUndrop(server, ['doctor'], variables);
-      expect(stdout).not.toContain('UNDROP_ALLOW_DESTROY');
-      const open = await runUndrop(server, ['doctor'], { ...variables, ALLOW_DESTROY: 'users' });
-      expect(open.stdout).toContain('UNDROP_ALLOW_DESTROY lets users destroy their tables at once');
     });
 
     test('says what breaks without a right that is missing', async () => {
