@@ -62,6 +62,8 @@ const { metafile, outputFiles } = await build({
   metafile: true,
   write: false,
   logLevel: 'warning',
+  // What it has for `require` hides its parts from esbuild.
+  alias: { 'jsonc-parser': 'jsonc-parser/lib/esm/main.js' },
   define: { UNDROP_PACKAGE: JSON.stringify({ version }) },
   // The libraries are CommonJS and load Node's own modules by `require`.
   banner: {

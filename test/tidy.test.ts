@@ -61,6 +61,7 @@ const DOORS: Readonly<Record<string, readonly string[]>> = {
   '@databases/mysql': ['src/service/'],
   // The demo and its tour talk to the throwaway server as any client does.
   mysql2: ['src/service/', 'src/console/', 'src/demo/', SERVERS, 'src/cli/commands/start.ts'],
+  'jsonc-parser': ['src/config/load.ts'],
   'node-forge': ['src/session/login/certificates.ts'],
   'node-sql-parser': ['src/sql/'],
   pino: ['src/log.ts'],

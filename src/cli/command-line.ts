@@ -60,7 +60,7 @@ function flagsOf(command: Argv, described: Command): Argv {
   return command.example(examples);
 }
 
-const CONFIG = 'a file of settings in JSON, with lines of `//` comments';
+const CONFIG = 'a file of settings in JSON, with `//` comments';
 
 /**
  * Yargs composes the help even for a command that runs: with all flags, that takes a third of a

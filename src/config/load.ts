@@ -4,6 +4,8 @@
  */
 import { readFileSync, realpathSync, statSync } from 'node:fs';
 import { dirname } from 'node:path';
+import { getNodeValue, type ParseError, parseTree, printParseErrorCode } from 'jsonc-parser';
+import { assert } from '../assert.js';
 import { formatDuration } from '../duration.js';
 import { UndropError } from '../errors.js';
 import { REMOVED_SETTINGS, REMOVED_VALUES } from './removed.js';
@@ -191,10 +193,6 @@ function takeFromFile(
   }
 }
 
-/** Lines of comments; blanks in their place leave positions as they are. */
-const COMMENTS = /^[ \t]*\/\/.*$/gm;
-const LAST_COMMA = /,(\s*\}\s*)$/;
-
 /** Settings that do nothing without another one. */
 function useless(
   { minFree = 'none', datadir }: Readonly<Record<string, unknown>>,
@@ -238,56 +236,45 @@ function isOpenToAll(path: unknown): boolean {
 const OTHERS_READ = 0o004;
 const OTHERS_ENTER = 0o001;
 
-/** The settings in a file, by their keys: JSON with lines of `//` comments, and a last comma. */
+/** The settings in a file, by their keys: JSON with comments, and commas behind the last value. */
 export function readConfigFile(path: string): NonNullable<Sources['file']> {
-  let text = '';
   try {
-    text = readFileSync(path, 'utf8')
-      .replaceAll(COMMENTS, (comment) => ' '.repeat(comment.length))
-      .replace(LAST_COMMA, ' $1');
-    const values: unknown = JSON.parse(text);
-    if (typeof values === 'object' && values !== null && !Array.isArray(values)) {
-      const places = placesOfKeys(text);
-      return { path, values: values as Readonly<Record<string, unknown>>, places };
-    }
-    throw new Error('expected one object of settings');
+    return { path, ...settingsIn(readFileSync(path, 'utf8')) };
   } catch (error) {
     const cause = error instanceof Error ? error.message : String(error);
-    const place = placeOf(cause, text);
-    // The parser quotes the text, which may have a password.
-    const what = error instanceof SyntaxError ? 'expected JSON, found something else' : cause;
-    throw new UndropError('UNDROP_CONFIG', { problems: `${path}: ${place}${what}.` });
+    throw new UndropError('UNDROP_CONFIG', { problems: `${path}: ${cause}.` });
   }
 }
 
-/** The place that JSON.parse names by its position, or by the text around it. */
-function placeOf(cause: string, text: string): string {
-  const [, position] = / position (\d+)/.exec(cause) ?? [];
-  if (position !== undefined) return `${placeAt(text, Number(position))}: `;
-  const [, dots = '', around] = QUOTED.exec(cause) ?? [];
-  const at = around === undefined ? -1 : text.indexOf(around);
-  return at < 0 ? '' : `${placeAt(text, dots === '' ? at : at + CHARACTERS_BEFORE)}: `;
-}
-
-/** V8 quotes ten characters before the place. */
-const QUOTED = /, (\.\.\.)?"([\s\S]+)"(?:\.\.\.)? is not valid JSON$/;
-const CHARACTERS_BEFORE = 10;
-
-function placeAt(text: string, position: number): string {
-  const lines = text.slice(0, position).split('\n');
-  return `line ${lines.length}, column ${(lines.at(-1)?.length ?? 0) + 1}`;
-}
-
-/** Each text that is followed by a colon; no setting has an object in it. */
-function placesOfKeys(text: string): ReadonlyMap<string, string> {
+/** The errors quote nothing of the text, which may have a password. */
+function settingsIn(text: string) {
+  const errors: ParseError[] = [];
+  const root = parseTree(text, errors, { allowTrailingComma: true });
+  const [first] = errors;
+  if (first !== undefined) {
+    // `CommaExpected` and others.
+    const cause = printParseErrorCode(first.error)
+      .replaceAll(/\B[A-Z]/g, ' $&')
+      .toLowerCase();
+    throw new Error(`${placeAt(text, first.offset)}: expected JSON (${cause})`);
+  }
+  if (root?.type !== 'object') throw new Error('expected one object of settings');
+  const values = new Map<string, unknown>();
   const places = new Map<string, string>();
-  for (const { 1: key = '', 2: colon, index } of text.matchAll(/"((?:[^"\\]|\\.)*)"(\s*:)?/g)) {
-    if (colon === undefined) continue;
-    const [first, place] = [places.get(key), placeAt(text, index)];
-    if (first !== undefined) {
-      throw new Error(`expected each setting once, found ${key} at ${first}, and at ${place}`);
+  for (const { children: [key, value] = [] } of root.children ?? []) {
+    assert(key !== undefined && value !== undefined, 'a property has a key and a value');
+    const [earlier, place] = [places.get(key.value), placeAt(text, key.offset)];
+    if (earlier !== undefined) {
+      const found = `found ${key.value} at ${earlier}, and at ${place}`;
+      throw new Error(`expected each setting once, ${found}`);
     }
-    places.set(key, place);
+    values.set(key.value, getNodeValue(value));
+    places.set(key.value, place);
   }
-  return places;
+  return { values: Object.fromEntries(values), places };
+}
+
+function placeAt(text: string, offset: number): string {
+  const lines = text.slice(0, offset).split('\n');
+  return `line ${lines.length}, column ${(lines.at(-1)?.length ?? 0) + 1}`;
 }

@@ -410,17 +410,22 @@ describe('the file of settings', () => {
     return readConfigFile(path);
   }
 
-  test('may have lines of comments and a last comma', () => {
+  test('may have comments and a last comma', () => {
     const text =
       '// one, }\r\n{\r\n  // "hold": "1d",\r\n  "hold": "2d // a, }",\r\n}\r\n// two\r\n';
     expect(read(text).values).toEqual({ hold: '2d // a, }' });
     expect(read('{\n  // "hold": "1d",\n}\n').values).toEqual({});
+    expect(read('{"hold": "1d", // one\n "rules": ["hold",] /* two */}').values).toEqual({
+      hold: '1d',
+      rules: ['hold'],
+    });
   });
 
   test.each([
-    ['a comment behind a value', '{"hold": "1d" // one\n}'],
     ['two commas', '{"hold": "1d",,}'],
     ['a list', '["hold"]'],
+    ['nothing', ''],
+    ['something behind it', '{"hold": "1d"} {}'],
   ])('may not have %s', (_what, text) => {
     expect(() => read(text)).toThrow(/undrop\.conf: /);
   });
@@ -428,13 +433,15 @@ describe('the file of settings', () => {
   test('shows nothing of a mistake but its place, because it may be in the password', () => {
     const text = '{\n  "user": "app",\n  "password": s3cret\n}\n';
     const [problem = ''] = problemsOf(() => read(text));
-    expect(problem).toMatch(/undrop\.conf: line 3, column 15: expected JSON/);
+    expect(problem).toMatch(/undrop\.conf: line 3, column 15: expected JSON \(invalid symbol\)\.$/);
     expect(problem).not.toMatch(/s3cret|assword/);
   });
 
   test('names the line and column of a mistake, of a wrong value, and of a wrong key', () => {
     const text = '// {\n{\n  // "hold": "1d",\n  "hold": "2d"\n  "grace": "1s"\n}\n';
-    expect(() => read(text)).toThrow(/undrop\.conf: line 5, column 3: /);
+    expect(() => read(text)).toThrow(
+      /undrop\.conf: line 5, column 3: expected JSON \(comma expected\)\./,
+    );
     const file = read(
       '{\n  "rules": ["app.*: now", "app.*: never"],\n  "hodl": "1d", "hold": "1 day"\n}',
     );
