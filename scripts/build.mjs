@@ -1,6 +1,6 @@
 /** `npm run build`, and before `npm pack`: installs what is missing, checks the types, bundles. */
-import { ensureBundled, ensureInstalled, run } from './ensure.mjs';
+import { ensureInstalled, run } from './ensure.mjs';
 
 ensureInstalled();
 run(process.execPath, ['node_modules/typescript/bin/tsc', '-p', 'tsconfig.src.json', '--noEmit']);
-ensureBundled();
+run(process.execPath, ['scripts/bundle.mjs', '--sbom']);

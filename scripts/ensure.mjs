@@ -34,7 +34,7 @@ export function ensureInstalled() {
   run('npm', ['ci', ...options], { stdio: ['inherit', 'ignore', 'inherit'] });
 }
 
-/** Makes `build/undrop.mjs`, the product as it is packed. It takes less than a second. */
+/** Makes the product in `build/` as it is packed. It takes a second. */
 export function ensureBundled() {
   run(process.execPath, [join(root, 'scripts/bundle.mjs')]);
 }

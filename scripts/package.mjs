@@ -43,6 +43,8 @@ const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'))
 /** From a file of this folder, or by a function, to a path of the machine; the mode. */
 const FILES = [
   ['build/undrop.mjs', '/usr/lib/undrop/undrop.mjs', 0o644],
+  ['build/demo.mjs', '/usr/lib/undrop/demo.mjs', 0o644],
+  ['build/server-supervisor.mjs', '/usr/lib/undrop/server-supervisor.mjs', 0o644],
   [nodeOf, '/usr/lib/undrop/node', 0o755],
   ['packaging/undrop.sh', '/usr/bin/undrop', 0o755],
   ['packaging/undrop.service', '/usr/lib/systemd/system/undrop.service', 0o644],
@@ -53,6 +55,7 @@ const FILES = [
   [completion, '/usr/share/bash-completion/completions/undrop', 0o644],
   ['LICENSE', '/usr/share/doc/undrop/copyright', 0o644],
   ['build/THIRD-PARTY-LICENSES.txt', '/usr/share/doc/undrop/THIRD-PARTY-LICENSES.txt', 0o644],
+  ['build/undrop.cdx.json', '/usr/share/doc/undrop/undrop.cdx.json', 0o644],
   [nodeLicence, '/usr/share/doc/undrop/NODE-LICENSE.txt', 0o644],
   ['docs/prometheus-alerts.yml', '/usr/share/doc/undrop/prometheus-alerts.yml', 0o644],
   ...examples(),

@@ -4,10 +4,8 @@
  * statement texts.
  */
 import { accessSync, closeSync, constants, openSync, statSync, writeSync } from 'node:fs';
-import { createRequire } from 'node:module';
 import { dirname } from 'node:path';
 import { pino } from 'pino';
-import type { PinoPretty } from 'pino-pretty';
 import { AUDIT_EVENTS, type AuditEvent } from './audit.js';
 
 type LogLevel = 'debug' | 'info' | 'warn' | 'error' | 'silent';
@@ -104,37 +102,39 @@ const STDOUT = 1;
  * Opens the log. `pretty` prints one readable line an event; otherwise JSON with ISO times. Errors
  * are written by name, code and message alone, because drivers put whole statements into theirs.
  */
-export function openLog(
-  settings: LogSettings,
-  options: {
+export async function openLog(
+  { logLevel: level, auditFile: path }: LogSettings,
+  {
+    pretty,
+    base = null,
+  }: {
     pretty: boolean;
     /** Fields of every line. */
-    base?: object;
+    base?: object | null;
   },
-): LeveledLog {
-  const lines = openLines(settings, options);
-  const auditFile = new AuditFile((err) => {
-    lines.error(
-      { event: 'audit-file', err },
-      'cannot write UNDROP_AUDIT_FILE; the log still has the lines',
-    );
-  });
-  auditFile.reopen(settings.auditFile);
-  return Object.assign(lines, { auditFile });
-}
-
-function openLines(
-  { logLevel: level }: LogSettings,
-  { pretty, base = null }: { pretty: boolean; base?: object | null },
-): Omit<LeveledLog, 'auditFile'> {
+): Promise<LeveledLog> {
   const settings = {
     level,
     base,
     timestamp: pino.stdTimeFunctions.isoTime,
     serializers: { err: describeError },
   };
-  if (!pretty) return pino(settings, pino.destination({ dest: STDOUT, sync: true }));
-  const lines = loadPretty()({
+  const target = pretty ? await openPretty() : pino.destination({ dest: STDOUT, sync: true });
+  const lines: Omit<LeveledLog, 'auditFile'> = pino(settings, target);
+  const auditFile = new AuditFile((err) => {
+    lines.error(
+      { event: 'audit-file', err },
+      'cannot write UNDROP_AUDIT_FILE; the log still has the lines',
+    );
+  });
+  auditFile.reopen(path);
+  return Object.assign(lines, { auditFile });
+}
+
+/** Loaded on demand, because most logs aren't on a terminal. */
+async function openPretty() {
+  const { default: prettyLines } = await import('pino-pretty');
+  return prettyLines({
     destination: STDOUT,
     sync: true,
     ignore: 'pid,hostname',
@@ -143,12 +143,6 @@ function openLines(
     errorLikeObjectKeys: [],
     messageFormat: readableLine,
   });
-  return pino(settings, lines);
-}
-
-/** Loaded on demand, because most logs aren't on a terminal. */
-function loadPretty(): typeof PinoPretty {
-  return createRequire(import.meta.url)('pino-pretty') as typeof PinoPretty;
 }
 
 function describeError(error: unknown): object {

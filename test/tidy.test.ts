@@ -19,9 +19,9 @@ import {
 
 // ── the rules ──────────────────────────────────────────────────────────────────────────────────
 
-/** The folder of the throwaway servers, beside src, and those of src that may import it. */
+/** Folders beside src. */
 const SERVERS = 'throwaway-servers/';
-const USERS_OF_SERVERS = /^src\/(demo\/|cli\/([a-z]+\/)?start\.ts$)/;
+const DEMO = 'demo/';
 
 const ROOT_FILES = 'root';
 const PURE = ['wire', 'sql', 'names', 'policy'];
@@ -30,7 +30,7 @@ const LEFT_OF_RECOVERY = [...LEFT_OF_LEDGER, 'ledger', 'held', 'restore'];
 const LEFT_OF_STEPS = [...LEFT_OF_RECOVERY, 'recovery'];
 const LEFT_OF_SESSION = [...LEFT_OF_STEPS, 'lifecycle', 'account', 'steps', 'statements'];
 
-/** Beside itself. Neighbours don't import each other; `admin`, `config` and `demo` stand apart. */
+/** Beside itself. Neighbours don't import each other; `admin` and `config` stand apart. */
 const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   [ROOT_FILES]: [],
   wire: [ROOT_FILES],
@@ -52,15 +52,14 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   admin: [ROOT_FILES],
   console: LEFT_OF_SESSION,
   config: [ROOT_FILES, 'policy'],
-  demo: [ROOT_FILES],
-  cli: [...LEFT_OF_SESSION, 'session', 'admin', 'console', 'webhook', 'config', 'demo'],
+  cli: [...LEFT_OF_SESSION, 'session', 'admin', 'console', 'webhook', 'config'],
 };
 
 /** Paths (or their beginnings) that may import a package. */
 const DOORS: Readonly<Record<string, readonly string[]>> = {
   '@databases/mysql': ['src/service/'],
   // The demo and its tour talk to the throwaway server as any client does.
-  mysql2: ['src/service/', 'src/console/', 'src/demo/', SERVERS, 'src/cli/commands/start.ts'],
+  mysql2: ['src/service/', 'src/console/', DEMO, SERVERS],
   'jsonc-parser': ['src/config/load.ts'],
   'node-forge': ['src/session/login/certificates.ts'],
   'node-sql-parser': ['src/sql/'],
@@ -85,8 +84,8 @@ const VARIABLES_OF_DEMO_AND_CLI = [
   'UNDROP_TEST_SETS',
 ];
 
-/** Parts of Node that give the same for the same; node:module loads the second parser. */
-const PURE_PARTS_OF_NODE = ['node:buffer', 'node:util', 'node:module'];
+/** Parts of Node that give the same for the same. */
+const PURE_PARTS_OF_NODE = ['node:buffer', 'node:util'];
 
 /** Files of statements that are, or implement, their ports. */
 const SERVED =
@@ -173,7 +172,8 @@ const OLD_WORDS: readonly (readonly [words: string, instead: string])[] = [
 
 const product = listFiles('src', ['.ts']).map(readSource);
 const servers = listFiles(SERVERS, ['.ts']).map(readSource);
-const sources = [...product, ...servers];
+const demo = listFiles(DEMO, ['.ts']).map(readSource);
+const sources = [...product, ...demo, ...servers];
 const tests = listFiles('test', ['.ts']).map(readSource);
 const benches = listFiles('bench', ['.ts']).map(readSource);
 const scripts = [...listFiles('scripts', ['.mjs', '.cjs']), ...listFiles('test', ['.cjs'])].map(
@@ -208,17 +208,21 @@ describe('modules', () => {
     expectWithinAllowance('circles', circlePlaces(product, { withTypes: true }));
   });
 
-  test('throwaway-servers imports root files alone, and of src only the demo imports it', () => {
-    const outward = servers.flatMap((file) =>
-      targetsOf(file)
-        .filter((target) => !target.startsWith(SERVERS) && !/^src\/[^/]+$/.test(target))
-        .map((target) => `${file.path} imports ${target}`),
-    );
-    const inward = product
-      .filter(({ path }) => !USERS_OF_SERVERS.test(path))
-      .filter((file) => targetsOf(file).some((target) => target.startsWith(SERVERS)))
-      .map(({ path }) => path);
-    expect([...outward, ...inward]).toEqual([]);
+  test('beside src only root files are imported, and by cli the door of the demo', () => {
+    const importsBut = (files: readonly SourceFile[], allowed: RegExp) =>
+      files.flatMap((file) =>
+        targetsOf(file)
+          .filter((target) => !allowed.test(target))
+          .map((target) => `${file.path} imports ${target}`),
+      );
+    const inCli = product.filter(({ path }) => path.startsWith('src/cli/'));
+    const others = product.filter((file) => !inCli.includes(file));
+    expect([
+      ...importsBut(servers, /^(throwaway-servers\/|src\/[^/]+$)/),
+      ...importsBut(demo, /^((demo|throwaway-servers)\/|src\/[^/]+$)/),
+      ...importsBut(inCli, /^(src\/|demo\/demo\.ts$)/),
+      ...importsBut(others, /^src\//),
+    ]).toEqual([]);
   });
 
   test('every import leads to a file', () => {
@@ -260,7 +264,7 @@ describe('modules', () => {
 
   test('only cli, demo and throwaway-servers read the environment and end the process', () => {
     const wrong = sources
-      .filter(({ path }) => !/^(src\/(cli|demo)|throwaway-servers)\//.test(path))
+      .filter(({ path }) => !/^(src\/cli|demo|throwaway-servers)\//.test(path))
       .flatMap((file) => finds(file, file.code, /\bprocess\s*\.\s*(env|exit|argv|on|kill)\b/g));
     expect(wrong).toEqual([]);
   });

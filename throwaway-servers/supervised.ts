@@ -1,15 +1,18 @@
 /**
- * `Supervised` is the parent's side of supervisor.ts: it starts the supervisor, notices its end,
+ * `Supervised` is the parent's side of server-supervisor.ts: it starts the supervisor, notices its end,
  * and stops it.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
+import { extname } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { type Connection, createConnection } from 'mysql2/promise';
 import { UndropError } from '../src/errors.js';
-import type { SupervisorOrder } from './supervisor.js';
+import type { SupervisorOrder } from './server-supervisor.js';
 
-const PROGRAM = fileURLToPath(new URL('supervisor.js', import.meta.url));
+/** In the product beside `demo.mjs` (scripts/bundle.mjs). */
+const NAME = `server-supervisor${extname(import.meta.url)}`;
+const PROGRAM = fileURLToPath(new URL(NAME, import.meta.url));
 const POLL_MS = 50;
 
 /** A server process under supervision. */

@@ -10,7 +10,7 @@ import { flagOf, SETTINGS, variableOf } from '../config/schema.js';
 import { UndropError } from '../errors.js';
 import { COMMANDS, type Command } from './commands.js';
 import { WrongUsage } from './report-failure.js';
-import { type Flags, type Shell, versionOfPackage } from './shell.js';
+import { type Flags, type Shell, versionOfPackage, versionWithPackages } from './shell.js';
 
 /**
  * Runs the command that the arguments name, and resolves to the exit code. `reportFailure` prints
@@ -18,6 +18,7 @@ import { type Flags, type Shell, versionOfPackage } from './shell.js';
  */
 export async function runCommandLine(shell: Shell): Promise<number> {
   let exitCode = 0;
+  const version = shell.args.includes('--verbose') ? versionWithPackages() : versionOfPackage();
   const commandLine = yargs([...shell.args])
     .scriptName('undrop')
     .usage('$0 <command>\n\nDROP TABLE that can be undone, for MySQL and MariaDB.');
@@ -33,7 +34,7 @@ export async function runCommandLine(shell: Shell): Promise<number> {
   commandLine
     .completion('completion', 'print the completion script for bash or zsh')
     .strict()
-    .version(versionOfPackage())
+    .version('version', VERSION, version)
     .help()
     .wrap(100)
     .fail((message, error) => {
@@ -60,6 +61,7 @@ function flagsOf(command: Argv, described: Command): Argv {
   return command.example(examples);
 }
 
+const VERSION = 'Show version number; with --verbose also the packages in the program';
 const CONFIG = 'a file of settings in JSON, with `//` comments';
 
 /**

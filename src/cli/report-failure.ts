@@ -1,5 +1,5 @@
 /** The end of a command that failed: why, on standard error, and the exit code. */
-import { UndropError } from '../errors.js';
+import type { UndropError } from '../errors.js';
 import type { Shell } from './shell.js';
 
 const EXIT_FAILED = 1;
@@ -15,9 +15,14 @@ export function reportFailure(error: unknown, stderr: Shell['stderr']): number {
     stderr.write(`undrop: ${error.message}\n${see}\n`);
     return EXIT_USAGE;
   }
-  const isKnown = error instanceof UndropError;
+  const isKnown = isUndropError(error);
   stderr.write(`undrop: ${isKnown ? `${error.code}: ${error.message}` : describeFailure(error)}\n`);
   return isKnown && error.code === 'UNDROP_CONFIG' ? EXIT_USAGE : EXIT_FAILED;
+}
+
+/** By its name, because the file of the demo has a copy of the class. */
+function isUndropError(error: unknown): error is UndropError {
+  return error instanceof Error && error.name === 'UndropError';
 }
 
 /** A driver's error needs only its message; an unexpected one needs its stack. */

@@ -21,7 +21,7 @@ const HURRY_MS = 1_000;
 export async function runServe(flags: Flags, shell: Shell): Promise<number> {
   // The processes read the settings, and the first thing that is logged comes after that.
   const pretty = shell.stdout.isTTY === true;
-  const log = openLog({ logLevel: 'info', auditFile: '' }, { pretty });
+  const log = await openLog({ logLevel: 'info', auditFile: '' }, { pretty });
   const signals = new Signals(log);
   const supervisor = new Supervisor({ flags, log });
   try {

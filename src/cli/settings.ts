@@ -362,7 +362,7 @@ export async function settingsOrDemoOf<K extends SettingKey>(
     ...[env['UNDROP_UPSTREAM'], env['UNDROP_CONFIG']],
   ].some((given) => given !== undefined);
   if (isConfigured) return settingsOf({ env, stderr }, keys, flags);
-  const { findDemo } = await import('../demo/state.js');
+  const { findDemo } = await import('../../demo/demo.js');
   const demo = (await findDemo())?.variables ?? {};
   const server = demo['UNDROP_UPSTREAM'];
   // There may be several demos; a reader of an empty list should know which server has none.

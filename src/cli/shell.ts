@@ -41,9 +41,20 @@ export function wrongUsage(problems: string): UndropError {
   return new UndropError('UNDROP_CONFIG', { problems });
 }
 
-/** The version of undrop, from its package.json. */
+// scripts/bundle.mjs writes them into the product; a clone has the version in package.json.
+declare const UNDROP_VERSION: string | undefined;
+declare const UNDROP_PACKAGES: readonly string[] | undefined;
+
+/** The version of undrop. */
 export function versionOfPackage(): string {
+  if (typeof UNDROP_VERSION === 'string') return UNDROP_VERSION;
   const path = new URL('../../../package.json', import.meta.url);
   const { version } = JSON.parse(readFileSync(path, 'utf8')) as { version: string };
   return version;
+}
+
+/** The version, and in the product a line for each package in it. */
+export function versionWithPackages(): string {
+  const packages = typeof UNDROP_PACKAGES === 'undefined' ? [] : UNDROP_PACKAGES;
+  return [versionOfPackage(), ...packages].join('\n');
 }

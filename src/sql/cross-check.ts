@@ -5,7 +5,6 @@
  *
  * Invariant: a disagreement is a refusal, never a vote.
  */
-import { createRequire } from 'node:module';
 import { isDeepStrictEqual } from 'node:util';
 import type { DropTableStatement } from './verdict.js';
 
@@ -13,11 +12,12 @@ interface Parser {
   astify(sql: string): unknown;
 }
 
-let parser: Parser | null = null;
+let parser: Promise<Parser> | null = null;
 
 /** Loads the library, which takes about 35 ms, before the first statement needs it. */
-export function warmCrossCheck(): void {
+export async function warmCrossCheck(): Promise<void> {
   parser ??= loadParser();
+  await parser;
 }
 
 /** The longest text for the library, which takes some microseconds for each name. */
@@ -37,17 +37,18 @@ const READ_OTHERWISE = /``|--|IF\s*EXISTS\w|IFEXISTS|\b(?:WAIT|NOWAIT|RESTRICT|C
  * The difference between the library's reading and the statement, for a message. Null: it reads the
  * same tables and IF EXISTS, or `text` isn't suitable for it.
  */
-export function crossCheck(
+export async function crossCheck(
   { ifExists, names }: DropTableStatement,
   text: Uint8Array,
-): string | null {
+): Promise<string | null> {
   if (text.length > OWN_TEXT_BYTES_MAX) return null;
   const sql = Buffer.from(text).toString('latin1');
   if (!OWN_TEXT.test(sql) || READ_OTHERWISE.test(sql)) return null;
+  parser ??= loadParser();
+  const library = await parser;
   let tree: unknown;
   try {
-    parser ??= loadParser();
-    tree = parser.astify(sql.replace(/[;\s]+$/, ''));
+    tree = library.astify(sql.replace(/[;\s]+$/, ''));
   } catch {
     // Its grammar lacks names that servers accept: words that it reserves, digits after a dot.
     return null;
@@ -67,8 +68,7 @@ export function crossCheck(
     : `the second parser reads ${JSON.stringify(tree)}`;
 }
 
-function loadParser(): Parser {
-  const require = createRequire(import.meta.url);
-  const library = require('node-sql-parser/build/mysql.js') as { Parser: new () => Parser };
+async function loadParser(): Promise<Parser> {
+  const { default: library } = await import('node-sql-parser/build/mysql.js');
   return new library.Parser();
 }

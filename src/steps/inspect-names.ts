@@ -83,7 +83,7 @@ export async function inspectNames(world: World, request: DropRequest): Promise<
   const wrong = prepared?.kind === 'err' ? await syntaxError(world, request, prepared) : null;
   if (wrong !== null) return wrong;
   // While the service records the intents.
-  const difference = isSyntaxChecked ? null : crossCheck(statement, text);
+  const difference = isSyntaxChecked ? null : await crossCheck(statement, text);
   if (difference !== null) return refuse(notUnderstood(difference));
   if ('errno' in facts) return serversError(world, request, facts);
   // A RENAME under a GTID of the session would use that up, and so would any error of undrop.

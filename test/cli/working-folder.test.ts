@@ -7,7 +7,8 @@ import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { afterEach, beforeEach, expect, test } from '@jest/globals';
 
-const MAIN = fileURLToPath(new URL('../../src/cli/main.js', import.meta.url));
+/** As it is packed: scripts/bundle.mjs takes out of a library what would read them. */
+const MAIN = fileURLToPath(new URL('../../undrop.mjs', import.meta.url));
 const RUNS = "require('node:fs').writeFileSync('was-run', '');";
 
 let folder: string;

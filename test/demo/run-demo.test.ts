@@ -1,7 +1,7 @@
 /** What is wrong with the settings of a demo is said before anything is fetched or started. */
 import { expect, test } from '@jest/globals';
+import { runDemo } from '../../demo/run-demo.js';
 import { loadSettings } from '../../src/config/load.js';
-import { runDemo } from '../../src/demo/run-demo.js';
 
 test.each([
   [{ UNDROP_LISTEN: 'xx:yy' }, 'UNDROP_LISTEN: the demo expects one host:port, found "xx:yy".'],
@@ -10,8 +10,6 @@ test.each([
 ])('with %j', async (env, words) => {
   const demo = runDemo({
     env,
-    cache: '/nowhere',
-    command: 'undrop',
     write: () => undefined,
     checkSettings: (variables) => {
       loadSettings(['listen', 'hold'], { flags: {}, env: { ...env, ...variables }, file: null });

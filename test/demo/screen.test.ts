@@ -1,6 +1,6 @@
 /** The screen that the demo ends with. */
 import { expect, test } from '@jest/globals';
-import { screen } from '../../src/demo/run-demo.js';
+import { screen } from '../../demo/run-demo.js';
 
 const FACTS = {
   server: 'MariaDB 11.8.6',

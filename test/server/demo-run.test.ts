@@ -9,14 +9,13 @@ import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from '@jest/globals';
-import { type DemoState, findDemo } from '../../src/demo/state.js';
+import { type DemoState, findDemo } from '../../demo/state.js';
 import { type CommandResult, tryCommand } from '../../throwaway-servers/run-command.js';
 import { projectFolder } from '../support/folders.js';
 import { until } from '../support/poll.js';
+import { MAIN } from '../support/proxy.js';
 import { sample } from '../support/sample.js';
 import { query } from '../support/servers.js';
-
-const MAIN = join(projectFolder, 'build/src/cli/main.js');
 
 /** Each of these starts a server, which costs seconds: a run that is not long has one of them. */
 const DEMOS = ['SIGTERM', 'SIGHUP', 'sudden death', 'server dies', 'taken port'] as const;

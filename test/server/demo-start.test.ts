@@ -4,7 +4,7 @@ import { once } from 'node:events';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from '@jest/globals';
-import { fillShop, SHOP_ROWS } from '../../src/demo/shop.js';
+import { fillShop, SHOP_ROWS } from '../../demo/shop.js';
 import { projectFolder } from '../support/folders.js';
 import { testOnOne } from '../support/on-one-server.js';
 import { listens, until } from '../support/poll.js';

@@ -21,7 +21,7 @@ import { listed, restored } from '../support/undrop-cli.js';
 
 const PARTS = [
   'deploy',
-  ...['src', 'throwaway-servers', 'scripts', 'docs', 'deploy', 'packaging'],
+  ...['src', 'demo', 'throwaway-servers', 'scripts', 'docs', 'deploy', 'packaging'],
   ...[
     'undrop.example.conf',
     'package.json',
@@ -219,7 +219,7 @@ describe('the .deb', () => {
     await runCommand(['dpkg-deb', '--raw-extract', join(clone, PACKAGES, name), folder]);
     await edit(join(folder, 'DEBIAN/control'), /^Version: .*$/m, `Version: ${NEXT_VERSION}`);
     const program = join(folder, 'usr/lib/undrop/undrop.mjs');
-    await edit(program, /\{version:"[^"]*"\}/, `{version:"${NEXT_VERSION}"}`);
+    await edit(program, /UNDROP_VERSION="[^"]*"/, `UNDROP_VERSION="${NEXT_VERSION}"`);
     const file = join(temporary.path, 'next.deb');
     await runCommand(['dpkg-deb', '--root-owner-group', '-Zgzip', '-z1', '--build', folder, file]);
     return file;

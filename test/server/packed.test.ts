@@ -19,6 +19,7 @@ const BYTES_MAX = 8 * 2 ** 20;
 const ROW_BYTES = 3 * 2 ** 20;
 const PARTS = [
   'src',
+  'demo',
   'throwaway-servers',
   'scripts',
   'docs',
@@ -46,15 +47,14 @@ beforeAll(async () => {
 }, 120_000);
 afterAll(() => rmSync(temporary, { recursive: true, force: true }));
 
-test('it is one file to run, with nothing else to install, and small', () => {
+test('it is one program and its demo, with nothing else to install, and small', () => {
   const modules = join(temporary, 'elsewhere/lib/node_modules');
   const folders = readdirSync(modules, { recursive: true, withFileTypes: true });
   const files = folders.filter((entry) => entry.isFile());
   expect(readdirSync(modules)).toEqual(['undrop']);
   expect(folders.filter(({ name }) => name === 'node_modules')).toEqual([]);
-  expect(files.filter(({ name }) => /\.[cm]?js$/.test(name)).map(({ name }) => name)).toEqual([
-    'undrop.mjs',
-  ]);
+  const programs = files.map(({ name }) => name).filter((name) => /\.[cm]?js$/.test(name));
+  expect(programs.sort()).toEqual(['demo.mjs', 'server-supervisor.mjs', 'undrop.mjs']);
   const bytes = files.reduce((sum, { parentPath, name }) => {
     return sum + readFileSync(join(parentPath, name)).length;
   }, 0);
@@ -63,6 +63,24 @@ test('it is one file to run, with nothing else to install, and small', () => {
   expect(docs).toContain('limits.md');
   const forBuilders = ['inside', '.vitepress'];
   expect(docs.filter((name) => forBuilders.includes(name))).toEqual([]);
+});
+
+test('it names the packages that are in it, by a command and in a bill of materials', async () => {
+  const { stdout } = await runCommand([undrop, '--version', '--verbose']);
+  const [version, ...packages] = stdout.trimEnd().split('\n');
+  const lock = JSON.parse(readFileSync(join(projectFolder, 'package-lock.json'), 'utf8')) as {
+    version: string;
+    packages: Readonly<Record<string, { readonly version: string }>>;
+  };
+  expect(version).toBe(lock.version);
+  expect(packages).toContain(`mysql2 ${lock.packages['node_modules/mysql2']?.version}`);
+  expect(packages.join()).not.toMatch(/\b(jest|typescript|esbuild|mariadb) /);
+  const file = join(temporary, 'elsewhere/lib/node_modules/undrop/build/undrop.cdx.json');
+  const { components } = JSON.parse(readFileSync(file, 'utf8')) as {
+    components: readonly { readonly name: string; readonly version: string }[];
+  };
+  const listed = new Set(components.map((one) => `${one.name} ${one.version}`));
+  expect([...listed].sort()).toEqual(packages.toSorted());
 });
 
 /** `undrop serve`, and what it has said so far. */

@@ -4,8 +4,8 @@
  * a dump reloaded over what is there, which drops every table.
  */
 import { beforeAll, describe, expect, test } from '@jest/globals';
-import { fillShop, SHOP_ROWS, type ShopTable } from '../../src/demo/shop.js';
-import { runTour } from '../../src/demo/tour.js';
+import { fillShop, SHOP_ROWS, type ShopTable } from '../../demo/shop.js';
+import { runTour } from '../../demo/tour.js';
 import { type ClientName, dumpTools, runClient } from '../support/clients.js';
 import { onServersAtOnce } from '../support/on-servers.js';
 import { type ProxyTarget, proxyInFront, runUndrop } from '../support/proxy.js';

@@ -51,7 +51,7 @@ export async function startService(
   };
   const set = (values: object) => replace(config, JSON.stringify(values));
   const install: Service['install'] = (version, change = (same) => same) =>
-    replace(main, change(text.replace(/\{version:"[^"]*"\}/, `{version:"${version}"}`)));
+    replace(main, change(text.replace(/UNDROP_VERSION="[^"]*"/, `UNDROP_VERSION="${version}"`)));
   const own = { CONTROL_SOCKET: join(folder.path, 'control.sock') };
   await Promise.all([set(settings), install('0.0.0')]);
   const all = { ADMIN_LISTEN: '127.0.0.1:0', CONFIG: config, ...own, ...variables };

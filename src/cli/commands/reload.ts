@@ -2,7 +2,6 @@
 import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Settings } from '../../config/schema.js';
-import { findDemo } from '../../demo/state.js';
 import { UndropError } from '../../errors.js';
 import type { RELOAD_KEYS } from '../settings.js';
 import type { Flags, Shell } from '../shell.js';
@@ -33,6 +32,7 @@ async function socketOf(settings: Parameters<typeof commandSocketOf>[0]): Promis
     const other = commandSocketOf(settings, folder);
     if (other !== null && existsSync(other)) return other;
   }
+  const { findDemo } = await import('../../../demo/demo.js');
   return (await findDemo())?.variables['UNDROP_CONTROL_SOCKET'] ?? path;
 }
 

@@ -60,7 +60,7 @@ export async function openCommon<To extends NewsTo>(
   // This very program has read them.
   const settings = start.settings as ProxySettings;
   const base = start.number === 0 ? {} : { worker: start.number, pid: process.pid };
-  const lines = openLog(settings, { pretty: process.stdout.isTTY, base });
+  const lines = await openLog(settings, { pretty: process.stdout.isTTY, base });
   const counters = newCounters();
   const tls = await openProxyTls(settings, start.kept);
   const proxyId = newHoldId(Date.now(), randomBytes);

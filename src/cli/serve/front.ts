@@ -96,8 +96,8 @@ export class Front {
   }
 
   /** How bytes are relayed in this process; to be called before `open`. */
-  prepare(): Promise<'raw' | 'stream'> {
-    warmCrossCheck();
+  async prepare(): Promise<'raw' | 'stream'> {
+    await warmCrossCheck();
     return chooseRelay(this.#settings.relay);
   }
 

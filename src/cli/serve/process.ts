@@ -67,7 +67,7 @@ async function hear(message: ToProcess, handle: SocketHandle): Promise<void> {
       const loaded = readProxySettings({ env, stderr }, flags);
       const { settings } = loaded;
       // The audit file is opened at the start.
-      const log = openLog({ ...settings, auditFile: '' }, { pretty: process.stdout.isTTY });
+      const log = await openLog({ ...settings, auditFile: '' }, { pretty: process.stdout.isTTY });
       return tell({ kind: 'planned', plan: await planOf(loaded, { kept, log }) });
     }
     case 'socket':

@@ -153,7 +153,7 @@ async function dropTable(
 ): Promise<Interception> {
   const isPrepared = taken.packetKind === 'prepare';
   // A query is checked while the server answers (inspectNames), or before it passes.
-  const difference = isPrepared ? crossCheck(statement, taken.text) : null;
+  const difference = isPrepared ? await crossCheck(statement, taken.text) : null;
   const unsupported = whyUnsupported(statement, options.server) ?? difference;
   if (unsupported !== null) return refuseUnclear(taken, unsupported, options);
   if (isPrepared) return prepareDrop(taken.text, statement, options);

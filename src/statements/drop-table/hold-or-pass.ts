@@ -156,7 +156,7 @@ async function pass(
   options: InterceptOptions,
 ): Promise<Interception> {
   const { service, session } = options;
-  const difference = crossCheck(statement, taken.text);
+  const difference = await crossCheck(statement, taken.text);
   if (difference !== null) return refuseUnclear(taken, difference, options);
   const names = serviceNames({ statement }, facts);
   const tables = 'error' in names ? [] : names.tables;

@@ -10,16 +10,18 @@ import { once } from 'node:events';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Connection } from 'mysql2/promise';
-import { productOf } from '../../throwaway-servers/installation.js';
-import { freePort } from '../../throwaway-servers/launch.js';
+import { UndropError } from '../src/errors.js';
+import { cacheFolder } from '../throwaway-servers/cache.js';
+import { productOf } from '../throwaway-servers/installation.js';
+import { freePort } from '../throwaway-servers/launch.js';
 import {
   openProgress,
   provideServer,
   type ThrowawayServer,
-} from '../../throwaway-servers/provider.js';
-import { tryCommand } from '../../throwaway-servers/run-command.js';
-import { connectAsRoot } from '../../throwaway-servers/supervised.js';
-import { UndropError } from '../errors.js';
+} from '../throwaway-servers/provider.js';
+import { tryCommand } from '../throwaway-servers/run-command.js';
+import { connectAsRoot } from '../throwaway-servers/supervised.js';
+import { commandName, PROJECT } from './program.js';
 import { fillShop, SHOP_ROWS, SHOP_SCHEMA } from './shop.js';
 import { writeDemoState } from './state.js';
 
@@ -38,9 +40,6 @@ interface DemoProxy {
 
 interface DemoParts {
   readonly env: NodeJS.ProcessEnv;
-  readonly cache: string;
-  /** The command line of undrop as the user types it. */
-  readonly command: string;
   readonly write: (text: string) => void;
   /** Throws UNDROP_CONFIG if the proxy could not start with these UNDROP_* variables. */
   readonly checkSettings: (variables: Readonly<Record<string, string>>) => void;
@@ -69,9 +68,10 @@ export async function runDemo(parts: DemoParts): Promise<number> {
 }
 
 async function runUntil(signal: AbortSignal, parts: DemoParts): Promise<number> {
-  const { env, cache, checkSettings, startProxy, provide = provideServer } = parts;
+  const { env, checkSettings, startProxy, provide = provideServer } = parts;
   checkSettings({ ...UPSTREAM_TO_BE, ...demoSettings(env, await chooseListen(env)) });
   const progress = openProgress(parts.write);
+  const cache = cacheFolder(env, PROJECT);
   const server = await provide({ env, cache, progress, signal });
   try {
     progress.step('filling the shop');
@@ -88,7 +88,7 @@ async function runUntil(signal: AbortSignal, parts: DemoParts): Promise<number> 
     progress.step('starting the proxy');
     const proxy = await startProxy(variables);
     try {
-      const text = await announce(server, parts, { listen, variables });
+      const text = await announce(server, env, { listen, variables });
       progress.done();
       parts.write(text);
       if (!signal.aborted) await Promise.race([once(signal, 'abort'), server.ended]);
@@ -189,7 +189,7 @@ function demoSettings(
 /** Publishes the address of the demo for commands in other terminals; returns what to print. */
 async function announce(
   server: ThrowawayServer,
-  { env, command }: DemoParts,
+  env: NodeJS.ProcessEnv,
   { listen, variables }: { readonly listen: Listen; readonly variables: Record<string, string> },
 ): Promise<string> {
   const { user, folder } = server;
@@ -201,8 +201,8 @@ async function announce(
   }
   const clients = await findClients(env['PATH'] ?? '', server);
   const [hold, mode] = [variables['UNDROP_HOLD'] ?? '', variables['UNDROP_MODE'] ?? ''];
-  const shown = { server: product, host, port, takenPort, admin, user, command, clients };
-  return screen({ ...shown, hold, mode });
+  const shown = { server: product, host, port, takenPort, admin, user, clients };
+  return screen({ ...shown, command: commandName(), hold, mode });
 }
 
 /**
