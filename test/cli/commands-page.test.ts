@@ -49,9 +49,9 @@ test('docs/reference/commands.md is made of the table of commands', () => {
 
 <!-- generated: test/cli/commands-page.test.ts -->
 
-A command takes the [settings](settings.md) that it needs as variables, as flags, or from a file (\`--config\`); \`undrop <command> --help\` lists them.
-Without settings it uses the server of a running \`undrop demo\`. [JSON](json.md) describes the output of \`--json\`.
-\`undrop --version --verbose\` lists the packages in the program, as does \`undrop.cdx.json\` (CycloneDX) of each package and image.
+[Settings](settings.md) come as variables, as flags, or from a file (\`--config\`); \`undrop <command> --help\` lists them.
+Without settings: the server of a running \`undrop demo\`. [JSON](json.md) describes \`--json\`.
+\`undrop --version --verbose\` lists the packages inside, as does \`undrop.cdx.json\` (CycloneDX).
 
 ## Common flags
 
