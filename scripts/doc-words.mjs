@@ -1,6 +1,6 @@
 /**
  * The words of each page of README and docs, as `wc -w` counts them, against its budget.
- * `npm run figures` prints them and fails above a budget; test/doc-words.test.ts does the same.
+ * test/doc-words.test.ts fails above a budget; `npm run figures` has the sums.
  */
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';

@@ -1,6 +1,16 @@
 /** The counts that the tidy test and `npm run figures` share find what they are for. */
 import { describe, expect, test } from '@jest/globals';
-import { circlesOf, exportedTwice, logTexts, openings, wideImports } from './house.js';
+import {
+  circlesOf,
+  codeLines,
+  compareFigures,
+  exportedTwice,
+  logTexts,
+  lowerFigures,
+  openings,
+  sharedHelpers,
+  wideImports,
+} from './house.js';
 import { scanSource } from './source-file.js';
 
 const texts = (places: readonly { readonly text: string }[]) => places.map(({ text }) => text);
@@ -43,6 +53,53 @@ test('wideImports counts modules, not statements', () => {
   );
   expect(texts(wideImports([file], 1))).toEqual(['src/a.ts imports from 2']);
   expect(wideImports([file], 2)).toEqual([]);
+});
+
+test('sharedHelpers finds functions of one name that no file exports', () => {
+  const files = ['a', 'b', 'c'].map((name) =>
+    scanSource(`src/${name}.ts`, `export function ${name}() {}\nfunction keyOf() {}\n`),
+  );
+  expect(texts(sharedHelpers(files, 2))).toEqual(['keyOf: src/a.ts src/b.ts src/c.ts']);
+  expect(sharedHelpers(files.slice(1), 2)).toEqual([]);
+});
+
+test('codeLines leaves out blank lines and comments', () => {
+  const source = '/** What\n * it is. */\nconst a = 1; // one\n\n  /* two */ f();\n  // three\n';
+  const expected = [false, false, true, false, true, false, false];
+  expect(codeLines(scanSource('src/a.ts', source))).toEqual(expected);
+});
+
+describe('compareFigures', () => {
+  const written = { lines: { now: 100, aim: 80 }, settings: { now: 50, aim: 52 } };
+  const compare = (lines: number, settings: number) => compareFigures({ lines, settings }, written);
+
+  test('takes what is as it is written, or within the aim', () => {
+    expect(compare(100, 50)).toEqual([]);
+    expect(compare(100, 49)).toEqual([]);
+    expect(compare(100, 52)).toEqual([]);
+  });
+
+  test('says what is worse than written and than the aim', () => {
+    expect(compare(101, 53)).toEqual([
+      'lines: expected at most 100, found 101; delete or merge as much elsewhere',
+      'settings: expected at most 52, found 53; delete or merge as much elsewhere',
+    ]);
+  });
+
+  test('says what is better and not written down', () => {
+    expect(compare(90, 50)).toEqual([
+      expect.stringMatching(/^lines: expected 90 to be written down, found 100; run `npm run/),
+    ]);
+    const lowered = { lines: { now: 90, aim: 80 }, settings: { now: 50, aim: 52 } };
+    expect(lowerFigures({ lines: 90, settings: 53 }, written)).toEqual(lowered);
+  });
+
+  test('says what is counted and not written, or written and not counted', () => {
+    expect(compareFigures({ lines: 100, words: 1 }, written)).toEqual([
+      expect.stringMatching(/^words: /),
+      expect.stringMatching(/^settings: /),
+    ]);
+  });
 });
 
 describe('openings', () => {

@@ -1,7 +1,7 @@
 /**
- * The figures of the house that are lists of places: circles of imports, names that two files
- * export, sentences that open as docs/inside/contributing.md forbids. test/tidy.test.ts bounds
- * them, and `npm run figures` counts and lists them, so that both count the same.
+ * The figures of the house: circles of imports, names that two files export, sentences that open as
+ * docs/inside/contributing.md forbids. test/tidy.test.ts bounds them, and `npm run figures` counts
+ * and lists them, so that both count the same; what of its figures fails is decided here, too.
  */
 import type { SourceFile } from './source-file.js';
 
@@ -90,6 +90,75 @@ export function wideImports(files: readonly SourceFile[], most: number): readonl
     const count = new Set(imports.map(({ specifier }) => specifier)).size;
     return count > most ? [{ key: path, text: `${path} imports from ${count}` }] : [];
   });
+}
+
+/** Functions that more than `most` files have under one name, each for itself. */
+export function sharedHelpers(files: readonly SourceFile[], most: number): readonly Place[] {
+  const byName = new Map<string, string[]>();
+  for (const { path, code } of files) {
+    for (const [, name = ''] of code.matchAll(/^(?:async )?function\s*\*?\s*(\w+)/gm)) {
+      byName.set(name, [...(byName.get(name) ?? []), path]);
+    }
+  }
+  const shared = [...byName].filter(([, paths]) => paths.length > most);
+  return shared.map(([key, paths]) => ({ key, text: `${key}: ${paths.join(' ')}` }));
+}
+
+/** For each line whether it is neither blank nor a comment. */
+export function codeLines({ text, comments }: SourceFile): readonly boolean[] {
+  const commented = comments.split('\n');
+  return text.split('\n').map((line, index) => {
+    const blanks = commented[index] ?? '';
+    return Array.from(line, (_, at) => at).some((at) => isInk(line[at]) && !isInk(blanks[at]));
+  });
+}
+
+function isInk(character: string | undefined): boolean {
+  return character !== undefined && character.trim() !== '';
+}
+
+/** As in test/golden/figures.json: less is better. */
+interface Figure {
+  /** As of the last change. */
+  readonly now: number;
+  readonly aim: number;
+}
+
+type Written = Readonly<Record<string, Figure>>;
+
+/**
+ * What is wrong with figures that were found: those that are worse than the written ones and than
+ * the aim, and those that are better and not written down, until the aim is reached.
+ */
+export function compareFigures(
+  found: Readonly<Record<string, number>>,
+  written: Written,
+): readonly string[] {
+  const names = new Set([...Object.keys(found), ...Object.keys(written)]);
+  return [...names].flatMap((name) => {
+    const [value, figure] = [found[name], written[name]];
+    if (value === undefined || figure === undefined) {
+      return [`${name}: expected it counted and in figures.json, found only one of them`];
+    }
+    const { now, aim } = figure;
+    const most = Math.max(now, aim);
+    if (value > most) {
+      return [
+        `${name}: expected at most ${most}, found ${value}; delete or merge as much elsewhere`,
+      ];
+    }
+    if (value === now || now <= aim) return [];
+    const write = 'run `npm run figures -- --write`, and commit test/golden/figures.json';
+    return [`${name}: expected ${value} to be written down, found ${now}; ${write}`];
+  });
+}
+
+/** The written figures, with those that are better now. */
+export function lowerFigures(found: Readonly<Record<string, number>>, written: Written): Written {
+  const lowered = Object.entries(written).map(([name, { now, aim }]) => {
+    return [name, { now: Math.min(now, found[name] ?? now), aim }] as const;
+  });
+  return Object.fromEntries(lowered);
 }
 
 const OPENINGS = 'What|Who|Whoever|Whatever|One|So|Of|As|Those';
