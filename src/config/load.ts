@@ -246,7 +246,7 @@ export function readConfigFile(path: string): NonNullable<Sources['file']> {
   }
 }
 
-/** The errors quote nothing of the text, which may have a password. */
+/** Errors quote keys, but no value, which may be a password. */
 function settingsIn(text: string) {
   const errors: ParseError[] = [];
   const root = parseTree(text, errors, { allowTrailingComma: true });
