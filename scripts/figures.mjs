@@ -2,7 +2,7 @@
  * `npm run figures`: the size of src, test and docs, beside what test/golden/figures.json has as of
  * the last change, and as the aim. It exits with 1 if a figure is worse than both, or better and
  * not written down; `-- --write` writes what is better. A worse one is written by hand, for a
- * reason. `-- --list` lists the places that a figure counts. `npm run check` runs it, with `--built`.
+ * reason. `-- --list` lists the places that a figure counts. `npm run check` runs it, too.
  *
  * Lines of code are neither blank nor comments. A function has a name (declared, of a class, or the
  * value of a variable or a property); it is no callback in arguments. Imports are counted as

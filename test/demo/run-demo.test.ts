@@ -1,6 +1,6 @@
-/** What is wrong with the settings of a demo is said before anything is fetched or started. */
+/** Wrong settings of a demo are reported before anything is fetched; and the screen it ends with. */
 import { expect, test } from '@jest/globals';
-import { runDemo } from '../../demo/run-demo.js';
+import { runDemo, screen } from '../../demo/run-demo.js';
 import { loadSettings } from '../../src/config/load.js';
 
 test.each([
@@ -18,4 +18,19 @@ test.each([
     provide: () => Promise.reject(new Error('a server was enabled')),
   });
   await expect(demo).rejects.toThrow(words);
+});
+
+const FACTS = {
+  server: 'MariaDB 11.8.6',
+  ...{ host: '127.0.0.1', port: 33070, takenPort: 3307, user: 'root', command: 'npx undrop' },
+  ...{ hold: '10m', mode: 'hold', admin: '127.0.0.1:33071' },
+};
+
+test.each([
+  ['with clients', { ...FACTS, clients: ['mysql', 'mariadb'] }],
+  ['without a client', { ...FACTS, clients: [] }],
+  ['where nothing is held', { ...FACTS, clients: [], mode: 'observe' }],
+])('it fits a terminal of 80 columns %s', (_what, facts) => {
+  const lines = screen(facts).split('\n');
+  expect(lines.filter((line) => line.length > 80)).toEqual([]);
 });
