@@ -54,7 +54,7 @@ process.exit(wrong.length === 0 ? 0 : 1);
 /** Each row: what is counted, how many, and for `--list` where. */
 async function count() {
   const [files, tests] = ['src', 'test'].map((folder) =>
-    listFiles(folder, ['.ts']).map(readSource),
+    listFiles(folder, ['.ts', '.tsx']).map(readSource),
   );
   const functions = await namedFunctions(files);
   const lengths = functions.map(({ lines }) => lines).sort((one, other) => one - other);
