@@ -7,7 +7,6 @@
  */
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
-import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Connection } from 'mysql2/promise';
 import { UndropError } from '../src/errors.js';
@@ -81,7 +80,8 @@ async function runUntil(signal: AbortSignal, parts: DemoParts): Promise<number> 
       UNDROP_UPSTREAM: `${server.host}:${server.port}`,
       UNDROP_USER: SERVICE_USER,
       UNDROP_PASSWORD: password,
-      ...controlSocketIn(server.folder, env),
+      // Its socket for commands is there, and gone with it.
+      ...(server.folder === null ? {} : { RUNTIME_DIRECTORY: server.folder }),
       ...demoSettings(env, listen),
     };
     signal.throwIfAborted();
@@ -119,15 +119,6 @@ async function prepare(server: ThrowawayServer): Promise<string> {
   } finally {
     connection.destroy();
   }
-}
-
-/** In the server's folder, so that it is removed however the demo ends. */
-function controlSocketIn(
-  folder: string | null,
-  { UNDROP_CONTROL_SOCKET: given }: NodeJS.ProcessEnv,
-): Readonly<Record<string, string>> {
-  if (folder === null || given !== undefined) return {};
-  return { UNDROP_CONTROL_SOCKET: join(folder, 'control.sock') };
 }
 
 interface Listen {
@@ -181,7 +172,7 @@ function demoSettings(
     // The default may be more than the open files of this machine are enough for.
     UNDROP_MAX_CONNECTIONS: env['UNDROP_MAX_CONNECTIONS'] ?? '1000',
     // Its end waits for nobody.
-    UNDROP_DRAIN: 'idle-end',
+    UNDROP_DRAIN_TIMEOUT: '0s',
     UNDROP_ADMIN_LISTEN: admin,
   };
 }

@@ -71,7 +71,7 @@ export const CLIENT_ERRORS = {
   UNDROP_LOGIN_TIMEOUT: {
     errno: 1159,
     text: 'Got timeout reading communication packets: the client did not answer within {loginTimeoutMs} ms during the login.',
-    remedy: 'Answer sooner, or raise UNDROP_LOGIN_TIMEOUT and connect_timeout of the server.',
+    remedy: 'Answer sooner; the server itself waits for its connect_timeout at most.',
   },
   UNDROP_LONG_TEXT: {
     errno: 1235,

@@ -126,8 +126,7 @@ export const OPERATOR_ERRORS = {
   UNDROP_ADMIN_ACCOUNT: {
     errno: 1045,
     text: 'The server at {server} refuses the account of the administrator: {cause}.',
-    remedy:
-      'Check UNDROP_ADMIN_USER, UNDROP_ADMIN_PASSWORD, and from which hosts that account may connect.',
+    remedy: 'Check --admin-user, its password, and from which hosts that account may connect.',
   },
   UNDROP_MISSING_RIGHT: {
     errno: 1142,
@@ -173,8 +172,7 @@ export const OPERATOR_ERRORS = {
   },
   UNDROP_NOT_RUNNING: {
     text: 'No service takes commands at {path}: {cause}.',
-    remedy:
-      'Run it as the OS account of `undrop serve`, with the same UNDROP_LISTEN or UNDROP_CONTROL_SOCKET.',
+    remedy: 'Run it as the OS account of `undrop serve`, with the same UNDROP_LISTEN.',
   },
   UNDROP_LEDGER_UNAVAILABLE: {
     text: 'The ledger could not be written on {server} ({cause}), so nothing was dropped.',

@@ -256,7 +256,7 @@ A *table* has the fields \`id\`, \`dropId\`, \`schema\` and \`table\`; a *held t
 
 const HISTORY = `The history is the table \`_undrop.history\`: \`at\` (by the server's clock), \`event\`, \`id\`, \`drop_id\`, \`who\` in words, and \`details\`, the fields as
 JSON. Undrop writes it after the client has its response. An event that cannot be written is left out, and the log gets a \`history\` line.
-\`used-while-held\` has one row for each table, with the sum in \`uses\`. Rows older than \`UNDROP_LEDGER_KEEP\` are deleted once the ledger has no row of
+\`used-while-held\` has one row for each table, with the sum in \`uses\`. Rows older than 90 days are deleted once the ledger has no row of
 their table. Rows about a drop under \`sql_log_bin=0\` are not in the binary log.
 `;
 

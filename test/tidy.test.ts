@@ -73,8 +73,6 @@ const DOORS: Readonly<Record<string, readonly string[]>> = {
  * Variables that are no settings of the proxy: of the demo, the tests, the file of settings.
  */
 const VARIABLES_OF_DEMO_AND_CLI = [
-  // The beginning of two settings.
-  'UNDROP_ADMIN_TLS',
   'UNDROP_CONFIG',
   'UNDROP_PROCESS_PROTOCOL',
   'UNDROP_PROCESS_ROLE',

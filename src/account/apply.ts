@@ -21,7 +21,7 @@ import {
 const NO_PASSWORD = 'UNDROP_PASSWORD is not set: expected the password of the new account.';
 
 const GRANT_ALL =
-  'Run `undrop init --apply` again with UNDROP_ADMIN_USER set to an account that has all of them WITH GRANT OPTION, or let an administrator run the GRANTs that `undrop init` prints.';
+  'Run `undrop init --apply` again with --admin-user and an account that has all of them WITH GRANT OPTION, or let an administrator run the GRANTs that `undrop init` prints.';
 
 interface ApplyOptions {
   /** Without a host: the host from which the server sees the administrator. */

@@ -59,12 +59,11 @@ async function ofMysql(osUser: string, pool: ServicePool): Promise<string[]> {
  */
 export async function assertNotLent(
   pools: PoolSet,
-  settings: { readonly upstream: readonly ServerAddress[]; readonly lendOsUser: 'on' | 'off' },
+  upstream: readonly ServerAddress[],
   log: Log,
 ): Promise<void> {
-  if (settings.lendOsUser === 'on') return;
   const osUser = userInfo().username;
-  for (const address of settings.upstream) {
+  for (const address of upstream) {
     if (!('socketPath' in address)) continue;
     const server = describeAddress(address);
     const accounts = await accountsOf(osUser, pools.at(address)).catch((error: unknown) => {
@@ -83,5 +82,5 @@ export async function assertNotLent(
 
 /** A sentence for messages. */
 export function lentAccountsText(osUser: string, accounts: readonly string[]): string {
-  return `${accounts.join(', ')}, by unix_socket or auth_socket for the OS user ${osUser}. Run undrop as an OS user of its own, reach the server by host:port, or set UNDROP_LEND_OS_USER=on, which lets every client in as them.`;
+  return `${accounts.join(', ')}, by unix_socket or auth_socket for the OS user ${osUser}. Run undrop as an OS user of its own, or reach the server by host:port.`;
 }

@@ -291,7 +291,7 @@ export const METRICS: Readonly<Record<string, Metric>> = {
   },
   undrop_tls_not_after_timestamp_seconds: {
     ...MEASURED,
-    help: 'When a certificate of this proxy expires: for clients, for the console, or upstream, for the server.',
+    help: 'When a certificate of this proxy expires: for clients, or upstream, for the server.',
     labels: ['use'],
     values: ({ certificates }) =>
       certificates.map(({ name, validTo }) => [Date.parse(validTo) / 1_000, name]),

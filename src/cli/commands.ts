@@ -11,7 +11,6 @@ import {
   HOLD_KEYS,
   INIT_KEYS,
   PROXY_KEYS,
-  RELOAD_KEYS,
   STATUS_KEYS,
   settingsOf,
   settingsOrDemoOf,
@@ -99,7 +98,7 @@ export const COMMANDS: readonly Command[] = [
   {
     usage: 'reload',
     describe: 'reload the settings and the program of a running service; no session ends',
-    keys: RELOAD_KEYS,
+    keys: ['listen'],
     options: {
       force: {
         type: 'boolean',
@@ -109,7 +108,7 @@ export const COMMANDS: readonly Command[] = [
     },
     run: async (flags, shell) => {
       const { runReload } = await import('./commands/reload.js');
-      return runReload(settingsOf(shell, RELOAD_KEYS, flags), flags, shell);
+      return runReload(settingsOf(shell, ['listen'], flags), flags, shell);
     },
   },
   onServer({
@@ -304,7 +303,20 @@ export const COMMANDS: readonly Command[] = [
       apply: {
         type: 'boolean',
         default: false,
-        describe: 'run them with the account UNDROP_ADMIN_USER, and create the ledger',
+        describe: 'run them with the account of --admin-user, and create the ledger',
+      },
+      'account-host': {
+        type: 'string',
+        describe: 'where the account may log in from; default: this host, as the server sees it',
+      },
+      'admin-user': {
+        type: 'string',
+        default: 'root',
+        describe: 'the account that runs them',
+      },
+      'admin-password-file': {
+        type: 'string',
+        describe: 'a file with its password; without it, init asks for the password',
       },
     },
     examples: [

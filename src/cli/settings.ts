@@ -10,23 +10,11 @@ import type { TableState } from '../names/names.js';
 import { matchesAll } from '../policy/rules.js';
 import type { Flags, Shell } from './shell.js';
 
-/** Settings for creating the service account by `undrop init`, and of its administrator. */
-const MAKING_KEYS = [
-  'tier',
-  'schemas',
-  'accountHost',
-  'adminUser',
-  'adminPassword',
-  'adminPasswordFile',
-] as const;
+type ProxySettingKey = Exclude<SettingKey, 'tier' | 'schemas'>;
 
-const IN_MAKING: ReadonlySet<string> = new Set(MAKING_KEYS);
-
-type ProxySettingKey = Exclude<SettingKey, (typeof MAKING_KEYS)[number]>;
-
-/** Settings of a proxy: all but those for creating its account. */
+/** Settings of a proxy: all but those for creating its account by `undrop init`. */
 export const PROXY_KEYS = (Object.keys(SETTINGS) as SettingKey[]).filter(
-  (key): key is ProxySettingKey => !IN_MAKING.has(key),
+  (key): key is ProxySettingKey => key !== 'tier' && key !== 'schemas',
 );
 
 export type ProxySettings = Pick<Settings, ProxySettingKey> & {
@@ -51,8 +39,6 @@ const WHY_NOT_HELD = {
   observe:
     'UNDROP_MODE is observe: nothing is held, a DROP destroys its tables at once, and the log names them',
   off: 'UNDROP_MODE is off: nothing is held, a DROP destroys its tables at once, and nothing is logged',
-  replay:
-    "UNDROP_MODE is replay: nothing is held or removed, and clients may write to undrop's own schemas",
 } as const satisfies Record<Exclude<ProxySettings['mode'], 'hold'>, string>;
 
 /**
@@ -113,13 +99,9 @@ export type PolicySettings = Pick<ProxySettings, (typeof POLICY_KEYS)[number]>;
 /** Settings of one service, of its machine, or of its way to the server. */
 const OWN_KEYS: ReadonlySet<string> = new Set<ProxySettingKey>([
   'listen',
-  'listenMode',
   'adminListen',
   'console',
   'adminHosts',
-  'adminTlsCert',
-  'adminTlsKey',
-  'controlSocket',
   'workers',
   'upstream',
   'user',
@@ -171,16 +153,12 @@ export const ACCOUNT_KEYS = [
   'auditFile',
 ] as const;
 
-/** Settings of `reload`: where the service listens for it. */
-export const RELOAD_KEYS = ['controlSocket', 'listen'] as const;
-
 /** Settings of `hold`, which enforces the shortest hold. */
 export const HOLD_KEYS = [...ACCOUNT_KEYS, 'hold', 'minHold', 'lifecycle', 'allowDestroy'] as const;
 
 /** Settings of `doctor`, which checks whether and how the given schemas are protected. */
 export const DOCTOR_KEYS = [
   ...ACCOUNT_KEYS,
-  'lendTls',
   'schemas',
   'mode',
   'protect',
@@ -204,14 +182,11 @@ const LIFECYCLE_KEYS = [
   'evac',
   'checkInterval',
   'purgeImpact',
-  'purgeBinlog',
   'collect',
   'grace',
   'fastDrop',
-  'ledgerKeep',
   ...THROTTLE_KEYS,
   ...LIMIT_KEYS,
-  'fileStep',
 ] as const;
 
 export const GC_KEYS = [...ACCOUNT_KEYS, ...LIFECYCLE_KEYS] as const;
@@ -236,15 +211,17 @@ const PURGE_CHECK_INTERVAL_MAX_MS = 60_000;
 
 const PURGE_CHUNK_ROWS = 50;
 const PURGE_CHUNK_MS = 20;
+/** 90 days. */
+const LEDGER_KEEP_MS = 90 * 86_400_000;
+const FILE_STEP_BYTES = 64 * 2 ** 20;
 
 /** The settings in the collector's form. */
 export function lifecycleSettings(
-  settings: Pick<Settings, 'mode' | (typeof LIFECYCLE_KEYS)[number]>,
+  settings: Pick<Settings, (typeof LIFECYCLE_KEYS)[number]>,
 ): LifecycleSettings {
   return {
-    collect: settings.mode === 'replay' ? 'off' : settings.collect,
+    collect: settings.collect,
     lifecycle: settings.lifecycle.map((state) => state.toUpperCase() as TableState),
-    purgeBinlog: settings.purgeBinlog === 'on',
     purgeChunkRows: PURGE_CHUNK_ROWS,
     fastDrop: settings.fastDrop,
     holdMs: settings.hold,
@@ -252,11 +229,11 @@ export function lifecycleSettings(
     checkIntervalMs: settings.checkInterval,
     purgeCheckIntervalMs: Math.min(settings.checkInterval, PURGE_CHECK_INTERVAL_MAX_MS),
     graceMs: settings.grace,
-    ledgerKeepMs: settings.ledgerKeep,
+    ledgerKeepMs: LEDGER_KEEP_MS,
     purgeChunkMs: PURGE_CHUNK_MS,
     purgeImpactMs: settings.purgeImpact,
     throttle: throttleSettings(settings),
-    fileStepBytes: settings.fileStep,
+    fileStepBytes: FILE_STEP_BYTES,
     limits: limitSettings(settings),
   };
 }
@@ -293,8 +270,7 @@ export function throttleSettings({
   };
 }
 
-/** Settings of `init`, which may log in as an administrator. */
-export const INIT_KEYS = [...ACCOUNT_KEYS, ...MAKING_KEYS, 'connectTimeout'] as const;
+export const INIT_KEYS = [...ACCOUNT_KEYS, 'tier', 'schemas'] as const;
 
 export type InitSettings = Pick<Settings, (typeof INIT_KEYS)[number]>;
 
@@ -316,7 +292,7 @@ export function settingsOf<K extends SettingKey>(
   return readSettings(shell, keys, flags).settings;
 }
 
-const SECRET_FLAGS = ['password', 'admin-password', 'webhook'];
+const SECRET_FLAGS = ['password', 'webhook'];
 
 /** The same, also as texts. */
 function readSettings<K extends SettingKey>(

@@ -11,8 +11,11 @@ export interface Shell {
   readonly env: NodeJS.ProcessEnv;
   readonly stdout: Out;
   readonly stderr: Out;
-  /** Resolves to the typed line, or to an empty one. Missing if there is no terminal. */
-  readonly ask?: (question: string) => Promise<string>;
+  /**
+   * Resolves to the typed line, or to an empty one; a secret is not shown. Missing if there is no
+   * terminal.
+   */
+  readonly ask?: (question: string, how?: { readonly isSecret: boolean }) => Promise<string>;
   /** From this call on a signal ends the process. */
   leaveSignals(): void;
 }

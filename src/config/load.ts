@@ -39,10 +39,10 @@ interface Loaded<K extends SettingKey> {
 }
 
 /** Each may be in a file, which another setting names; the last one only there. */
-const FROM_FILES = ['password', 'adminPassword', 'webhookSecret'] as const;
+const FROM_FILES = ['password', 'webhookSecret'] as const;
 
 /** Their files are secrets, too. */
-const KEY_FILES = ['tlsKey', 'adminTlsKey', 'upstreamKey'] as const;
+const KEY_FILES = ['tlsKey', 'upstreamKey'] as const;
 
 /** Settings whose values are in no log and no message. */
 export const SECRET_KEYS: ReadonlySet<string> = new Set([...FROM_FILES, 'webhook']);

@@ -2,6 +2,24 @@
 
 /** By the setting's key: a clause for the warning at the start, without a period. */
 export const REMOVED_SETTINGS: Readonly<Record<string, string>> = {
+  listenMode: 'unix sockets have the mode 0660; give clients the group of undrop',
+  controlSocket: 'the socket for commands is found by UNDROP_LISTEN',
+  accountHost: 'use --account-host of `undrop init`',
+  adminUser: 'use --admin-user of `undrop init`',
+  adminPassword: 'use --admin-password-file of `undrop init`, or type it',
+  adminPasswordFile: 'use --admin-password-file of `undrop init`',
+  lendOsUser: 'logins by the OS user of undrop are refused; run it as an OS user of its own',
+  lendTls: 'clients use TLS where the account or the server requires it',
+  purgeBinlog: 'the DELETEs of a purge stay out of the binary log where the account allows it',
+  fileStep: 'files are freed in steps of 64M',
+  ledgerKeep: 'rows of ended tables are kept for 90 days',
+  adminTlsCert: 'use UNDROP_TLS_CERT',
+  adminTlsKey: 'use UNDROP_TLS_KEY',
+  relay: 'raw handles of sockets are used if a trial at the start succeeds',
+  connectTimeout: 'undrop waits 10 seconds for a connection, and for a greeting',
+  loginTimeout: 'clients have 9 seconds for each packet of a login',
+  drain: 'idle sessions are answered once more; UNDROP_DRAIN_TIMEOUT bounds that',
+  reloadTimeout: 'sessions stay for an hour; `undrop reload --force` ends the oldest',
   webhookEvents:
     'large drops, drops of schemas and uses of held tables are sent; the alert rules have the state of a server',
   webhookDropSize: 'drops of 1 GiB or more are sent',
@@ -11,7 +29,9 @@ export const REMOVED_SETTINGS: Readonly<Record<string, string>> = {
 };
 
 /** By the key of the setting, then the value. */
-export const REMOVED_VALUES: Readonly<Record<string, Readonly<Record<string, string>>>> = {};
+export const REMOVED_VALUES: Readonly<Record<string, Readonly<Record<string, string>>>> = {
+  mode: { replay: 'load a binary log on a direct connection to the server' },
+};
 
 /** By the name of the command: a clause, too. */
 export const REMOVED_COMMANDS: Readonly<Record<string, string>> = {

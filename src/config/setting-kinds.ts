@@ -12,13 +12,20 @@ interface Described {
   /** Null: required, for the commands that use it. */
   readonly default: string | null;
   readonly meaning: string;
+  /** Continues "Change it". */
+  readonly when: string;
+  /** Few users change it: the page and the example list it after the others. */
+  readonly expert?: true;
   /** Separates the items of a list in the file; default: a comma. */
   readonly separator?: string;
 }
 
-export interface Setting<T> extends Described {
+interface Expected {
   /** Describes the values, for messages and docs. */
   readonly expected: string;
+}
+
+export interface Setting<T> extends Described, Expected {
   /** The value, or null if `text` isn't one. */
   parse(text: string): T | null;
   /** The problems of `text`; default: one, that it isn't as `expected`. */
@@ -60,19 +67,19 @@ export function setting<T>(entry: Setting<T>): Setting<T> {
 }
 
 /** Empty if it isn't set. */
-export function anyText(described: Pick<Setting<string>, 'expected' | 'meaning'>): Setting<string> {
+export function anyText(described: Omit<Described, 'default'> & Expected): Setting<string> {
   return { ...described, default: '', parse: (text) => text };
 }
 
-export function someText(described: Described & { readonly expected: string }): Setting<string> {
+export function someText(described: Described & Expected): Setting<string> {
   return { ...described, parse: (text) => text || null };
 }
 
 /** Only a SELECT, because the service account may write, and the query runs again and again. */
-export function select({ meaning }: Pick<Setting<string>, 'meaning'>): Setting<string> {
+export function select(described: Omit<Described, 'default'>): Setting<string> {
   const isSelect = (text: string) => /^\s*(select\b[^;]*)?;?\s*$/i.test(text);
   const expected = 'one SELECT of one number, without a ; in it';
-  return { meaning, expected, default: '', parse: (text) => (isSelect(text) ? text : null) };
+  return { ...described, expected, default: '', parse: (text) => (isSelect(text) ? text : null) };
 }
 
 export function choice<const T extends string>(

@@ -214,8 +214,6 @@ export interface LifecycleSettings {
   readonly purgeChunkMs: number;
   /** How much later others' reads may come because of a purge. */
   readonly purgeImpactMs: number;
-  /** Whether the deletion of rows is written to the binary log. */
-  readonly purgeBinlog: boolean;
   /**
    * `auto` and `on` collect if the server is writable, one proxy at a time; `auto` doesn't if the
    * server replicates from another, which may collect, too. `off` never does.

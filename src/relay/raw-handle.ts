@@ -247,14 +247,13 @@ export function hasRawHandle(socket: Socket): boolean {
 }
 
 /**
- * Switches all later sockets to raw handles, or not, and returns which. `auto` tries everything
- * that this file relies on, on a loopback connection of its own: a chunk there, more than the
- * kernel takes at once back, and the end; and once more if that fails, because a busy machine may
- * break any connection. If both fail, or with `stream`, no raw handle is used.
+ * Switches all later sockets to raw handles, or not, and returns which. Tries everything that this
+ * file relies on, on a loopback connection of its own: a chunk there, more than the kernel takes at
+ * once back, and the end; and once more if that fails, because a busy machine may break any
+ * connection. If both fail, no raw handle is used.
  */
-export async function chooseRelay(setting: 'auto' | 'stream'): Promise<'raw' | 'stream'> {
+export async function chooseRelay(): Promise<'raw' | 'stream'> {
   wrap = null;
-  if (setting === 'stream') return 'stream';
   for (let trial = 0; trial < TRIALS; trial++) {
     try {
       wrap = loadStreamWrap();

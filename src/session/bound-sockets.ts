@@ -49,6 +49,8 @@ interface ServerInternals {
 const PIPE = -1;
 /** Node's default. */
 const BACKLOG = 511;
+/** The files of unix sockets for clients: the account of undrop and its group may connect. */
+const UNIX_MODE = 0o660;
 
 /** Listens on a bound socket; rejects if another process does, in spite of its binding. */
 export async function listenOn(server: net.Server, { handle, address }: BoundSocket) {
@@ -70,17 +72,16 @@ export class BoundSockets {
 
   /**
    * Binds what isn't bound yet. Rejects with UNDROP_LISTEN or UNDROP_ADMIN_LISTEN, and nothing has
-   * changed. Sockets that are no longer wanted stay until `keepOnly`. `unixMode`: of the files of
-   * unix sockets for clients.
+   * changed. Sockets that are no longer wanted stay until `keepOnly`.
    */
-  async bind(wanted: readonly WantedSocket[], unixMode: number): Promise<readonly BoundSocket[]> {
+  async bind(wanted: readonly WantedSocket[]): Promise<readonly BoundSocket[]> {
     const fresh = new Map<string, BoundSocket>();
     const all: BoundSocket[] = [];
     try {
       for (const one of wanted) {
         const key = `${one.purpose} ${describeAddress(one.address)}`;
         const known = this.#sockets.get(key);
-        const bound = known ?? (await bindOne(one, unixMode));
+        const bound = known ?? (await bindOne(one));
         if (known === undefined) fresh.set(key, bound);
         all.push(bound);
       }
@@ -109,10 +110,10 @@ export class BoundSockets {
   }
 }
 
-async function bindOne(wanted: WantedSocket, unixMode: number): Promise<BoundSocket> {
+async function bindOne(wanted: WantedSocket): Promise<BoundSocket> {
   const { address, purpose } = wanted;
   try {
-    if ('socketPath' in address) return await bindUnix(wanted, address.socketPath, unixMode);
+    if ('socketPath' in address) return await bindUnix(wanted, address.socketPath);
     const { address: host, family } = await lookup(address.host);
     const handle = createHandle(host, address.port, family);
     return { ...wanted, address: nameOf(handle), handle };
@@ -123,14 +124,10 @@ async function bindOne(wanted: WantedSocket, unixMode: number): Promise<BoundSoc
   }
 }
 
-async function bindUnix(
-  wanted: WantedSocket,
-  socketPath: string,
-  unixMode: number,
-): Promise<BoundSocket> {
+async function bindUnix(wanted: WantedSocket, socketPath: string): Promise<BoundSocket> {
   await removeStaleSockets([wanted.address]);
   const handle = createHandle(socketPath, PIPE, PIPE);
-  if (wanted.purpose === 'listen') chmodSync(socketPath, unixMode);
+  if (wanted.purpose === 'listen') chmodSync(socketPath, UNIX_MODE);
   return { ...wanted, handle };
 }
 

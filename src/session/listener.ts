@@ -20,7 +20,6 @@ import { type DialOptions, dialUpstream } from './dial/dial.js';
 import { readProxyHeader } from './dial/proxy-protocol.js';
 import {
   type DrainStage,
-  type IdleSessions,
   Session,
   type SessionSurroundings,
   type SharedOptions,
@@ -28,9 +27,9 @@ import {
 
 /** Settings of each session. */
 export interface SessionSettings {
-  /** Milliseconds for connecting to one upstream, and for its greeting. */
-  readonly connectTimeoutMs: number;
-  readonly greetingTimeoutMs: number;
+  /** Milliseconds for a connection to one upstream, and for its greeting; default: as at a dial. */
+  readonly connectTimeoutMs?: number;
+  readonly greetingTimeoutMs?: number;
   /** Milliseconds that a client may take for each packet of its login. */
   readonly loginTimeoutMs: number;
   /** Whether a connection begins with a header of the PROXY protocol. */
@@ -100,8 +99,8 @@ export class Listener {
   }
 
   /**
-   * Each session ends as soon as it is idle, or has been (`stage`); `onEmpty` is called when none
-   * is left. It may be called again.
+   * Each session ends after an answer (`stage`); `onEmpty` is called when none is left. It may be
+   * called again.
    */
   endWhenIdle(stage: DrainStage, onEmpty: () => void): void {
     this.#ending = stage;
@@ -314,7 +313,6 @@ export interface DrainOptions {
   readonly waitMs: number;
   /** Milliseconds that sessions then have to end. */
   readonly timeoutMs: number;
-  readonly idle: IdleSessions;
   /** Aborted: everything ends at once. */
   readonly signal: AbortSignal;
 }
@@ -325,15 +323,14 @@ export type Drainable = Pick<Listener, 'openSessions' | 'stopAccepting' | 'endWh
 /**
  * The shutdown of a listener, in two steps. First undrop still accepts clients for a while, because
  * a load balancer needs a moment to notice. Then it accepts no more. A session ends after its next
- * answer outside of a transaction, as soon as no statement is lost by it (last-answer.ts). With
- * `idle-end` one that is idle ends at once, between two packets. The rest is cut off when the time
- * is over.
+ * answer outside of a transaction, as soon as no statement is lost by it (last-answer.ts). The rest
+ * is cut off when the time is over.
  *
  * Invariant: it ends in a bounded time, whatever clients and servers do.
  */
 export async function drain(
   listener: Drainable,
-  { waitMs, timeoutMs, idle, signal }: DrainOptions,
+  { waitMs, timeoutMs, signal }: DrainOptions,
   { clock, log }: { readonly clock: Clock; readonly log: Log },
 ): Promise<void> {
   const say = (step: string, message: string) => {
@@ -349,14 +346,13 @@ export async function drain(
   const end = () => over.abort();
   signal.addEventListener('abort', end, { once: true });
   if (signal.aborted) end();
-  listener.endWhenIdle(idle, end);
+  listener.endWhenIdle('idle-stay', end);
   await clock.sleep(timeoutMs / 2, over.signal);
   for (const stage of ['used-stay', 'used-end'] as const) {
-    if (idle === 'idle-stay') listener.endWhenIdle(stage, end);
+    listener.endWhenIdle(stage, end);
     await clock.sleep(timeoutMs / 4, over.signal);
   }
   signal.removeEventListener('abort', end);
-  listener.endWhenIdle('idle-end', end);
   if (listener.openSessions > 0) say('cut', 'cutting off the sessions that are left');
   listener.cut();
 }

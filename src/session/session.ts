@@ -68,13 +68,11 @@ type Phase =
   | { readonly name: 'commands'; readonly commands: CommandPhase; readonly login: Login }
   | { readonly name: 'closed' };
 
-/** The fate of idle sessions at a drain: to be answered once more, or to end. */
-export type IdleSessions = 'idle-stay' | 'idle-end';
-/** A drain goes from one to the next: a session that is used all the time ends last. */
-export type DrainStage = IdleSessions | 'used-stay' | 'used-end';
-
 /** Pauses before its last answers that show that a client is not in a run of statements. */
 const PAUSES = { 'idle-stay': Number.POSITIVE_INFINITY, 'used-stay': 2, 'used-end': 0 } as const;
+
+/** A drain goes from one to the next: a session that is used all the time ends last. */
+export type DrainStage = keyof typeof PAUSES;
 
 /** Most sessions end without an error, and a new one would take its stack. */
 const SERVER_CLOSED = new Error('The server closed the connection.');
@@ -91,13 +89,11 @@ export class Session {
   #phase: Phase = { name: 'dialling', stop: { isStopped: false } };
   /** `ended`: it sends no more, but still reads. */
   #clientIs: 'here' | 'ended' | 'gone' = 'here';
-  /** The proxy shuts down; null: it does not. */
-  #draining: DrainStage | null = null;
   /** Bytes of the client before the greeting. */
   #early: Buffer = Buffer.alloc(0);
   #loginTimer: NodeJS.Timeout | null = null;
   readonly #beganMs = performance.now();
-  /** At a drain at which an idle session stays. */
+  /** Null: the proxy does not shut down. */
   #lastAnswer: LastAnswer | null = null;
 
   constructor(shared: SharedOptions, options: SessionOptions) {
@@ -120,15 +116,17 @@ export class Session {
   }
 
   /**
-   * Ends the session as soon as it is idle; one that is idle and may stay, after its next statement
-   * outside of a transaction. It may be called again.
+   * Ends the session after its next statement outside of a transaction; one that is not logged in
+   * ends at once. It may be called again.
    */
   drain(stage: DrainStage): void {
-    this.#draining = stage;
+    if (this.#phase.name !== 'commands') return this.#endOnError(() => this.#drainIfIdle());
     this.#lastAnswer?.stop();
-    this.#lastAnswer = stage === 'idle-end' ? null : this.#newLastAnswer(stage);
-    if (stage !== 'idle-end' && this.#phase.name === 'commands') return;
-    this.#endOnError(() => this.#drainIfIdle());
+    this.#lastAnswer = new LastAnswer({
+      pauses: PAUSES[stage],
+      canEnd: () => this.#isIdle && !this.#isStatementToCome,
+      end: () => this.#endOnError(() => this.#drainIfIdle()),
+    });
   }
 
   /** Ends the session now. */
@@ -150,7 +148,6 @@ export class Session {
         connections.clientIsLocal ? 'socket' : 'plain',
         address,
       ),
-      protectsRecycleSchema: this.#shared.serviceFor(dialled)().protectsRecycleSchema ?? true,
       toClient: (bytes) => connections.toClient(bytes),
       toServer: (bytes) => connections.toServer(bytes),
       secureClient: (clientHello) => this.#secureClient(relay, clientHello),
@@ -233,7 +230,7 @@ export class Session {
         phase.relay.feedServer(chunk);
         this.#watchLogin();
       }
-      if (this.#draining !== null) this.#onAnswerWhileDraining();
+      this.#lastAnswer?.onAnswer();
     } catch (error) {
       this.onFailure(error);
     }
@@ -262,7 +259,7 @@ export class Session {
   #onSettled(): void {
     if (this.#clientIs === 'gone') this.#endBoth();
     else if (this.#clientIs === 'ended') this.#connections.endServer();
-    else if (this.#draining !== null) this.#onAnswerWhileDraining();
+    else this.#lastAnswer?.onAnswer();
   }
 
   /** Undrop answered a statement. */
@@ -405,14 +402,6 @@ export class Session {
     }
   }
 
-  #newLastAnswer(stage: keyof typeof PAUSES): LastAnswer {
-    return new LastAnswer({
-      pauses: PAUSES[stage],
-      canEnd: () => this.#isIdle && !this.#isStatementToCome,
-      end: () => this.#endOnError(() => this.#drainIfIdle()),
-    });
-  }
-
   /** Between two statements, outside of a transaction. */
   get #isIdle(): boolean {
     if (this.#phase.name !== 'commands') return false;
@@ -424,11 +413,6 @@ export class Session {
   get #isStatementToCome(): boolean {
     if (this.#phase.name !== 'commands') return false;
     return precedesStatement(this.#phase.commands.tracker.lastCommand);
-  }
-
-  #onAnswerWhileDraining(): void {
-    if (this.#phase.name === 'commands' && this.#lastAnswer !== null) this.#lastAnswer.onAnswer();
-    else this.#drainIfIdle();
   }
 
   #drainIfIdle(): void {

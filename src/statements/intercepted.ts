@@ -60,8 +60,6 @@ export interface DropService {
   readonly proxyId: string;
   readonly holdMs: number;
   readonly protect: ReadonlySet<Protection>;
-  /** False: undrop's own schemas may be written to, by texts that can be held; default true. */
-  readonly protectsRecycleSchema?: boolean;
   /** UNDROP_RULES; default: none. */
   readonly rules?: readonly Rule[];
   /** UNDROP_ALLOW_DESTROY; default: off. */

@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, test } from '@jest/globals';
 import { loadSettings, readConfigFile, SECRET_KEYS, type Sources } from '../../src/config/load.js';
+import { REMOVED_SETTINGS } from '../../src/config/removed.js';
 import { SETTINGS, type SettingKey, type Settings, variableOf } from '../../src/config/schema.js';
 import { UndropError } from '../../src/errors.js';
 
@@ -51,7 +52,6 @@ describe('the defaults', () => {
       protect: ['drop-table', 'drop-database', 'create-or-replace'],
       hold: 604_800_000,
       checkInterval: 3_600_000,
-      purgeBinlog: 'off',
       fastDrop: 'auto',
       collect: 'auto',
       logLevel: 'info',
@@ -92,7 +92,7 @@ describe('a value in the file', () => {
   test('may be a list, a number or a yes', () => {
     expect(withFile({ lifecycle: ['hold', 'drop'] }).lifecycle).toEqual(['hold', 'drop']);
     expect(withFile({ maxTables: 200 }).maxTables).toBe(200);
-    expect(withFile({ purgeBinlog: true }).purgeBinlog).toBe('on');
+    expect(withFile({ console: false }).console).toBe('off');
     expect(withFile({ listen: [':1', '/run/u.sock'] }).listen).toEqual([
       { host: '127.0.0.1', port: 1 },
       { socketPath: '/run/u.sock' },
@@ -123,30 +123,20 @@ describe('a value in the file', () => {
 /** For each setting what it doesn't take; null where it takes any text. */
 const WRONG: Readonly<Record<SettingKey, readonly string[] | null>> = {
   listen: ['', 'a b', ':99999', 'db:1,', 'db:1,,db:2'],
-  controlSocket: [''],
-  listenMode: ['', '660x', '888', '07777', 'rw'],
   upstream: ['', 'mysql://db', 'db:x'],
   user: [''],
   password: null,
   passwordFile: null,
   tier: ['', 'all', 'full,least'],
   schemas: [',', 'shop,,crm'],
-  accountHost: null,
-  adminUser: [''],
-  adminPassword: null,
-  adminPasswordFile: null,
   tls: ['', 'on', 'preferred', 'offered,required'],
   tlsCert: null,
-  adminTlsCert: null,
-  adminTlsKey: null,
   tlsKey: null,
   upstreamTls: ['', 'on', 'require', 'required,verify-ca'],
   upstreamCa: null,
   upstreamCert: null,
   upstreamKey: null,
   upstreamPublicKey: [''],
-  lendOsUser: ['', 'yes', '1'],
-  lendTls: ['', 'yes', '1'],
   mode: ['', 'on', 'hold,observe'],
   // Each mistake has words of its own: test/policy/policy.test.ts.
   rules: null,
@@ -164,7 +154,6 @@ const WRONG: Readonly<Record<SettingKey, readonly string[] | null>> = {
   maxTables: ['', '0', '1e3'],
   minFree: ['', '0', 'all'],
   datadir: null,
-  fileStep: ['', '0', 'none'],
   webhook: ['x', 'ftp://a', 'https://a,', 'hooks.example'],
   webhookSecretFile: null,
   adminHosts: ['a b', 'x,', '-', 'http://x'],
@@ -184,23 +173,16 @@ const WRONG: Readonly<Record<SettingKey, readonly string[] | null>> = {
   replicas: [',', 'db1,,db2', 'mysql://db'],
   maxLag: ['', '0', '5', '25h'],
   checkInterval: ['0', '999ms', '25d', '1'],
-  purgeBinlog: ['', 'yes', 'true', '1', 'log'],
   fastDrop: ['', 'on', 'maybe'],
   collect: ['', 'always', 'true'],
   grace: ['', '1', '-1h'],
-  ledgerKeep: ['', '90', 'ever'],
   auditFile: null,
   maxConnections: ['', '0', '-1', '1000001', 'many'],
   workers: ['', '0', '257', 'all', '1.5'],
-  relay: ['automatic', 'raw'],
-  connectTimeout: ['', '0', '10', '2h'],
-  loginTimeout: ['', '0', '9', '2h'],
   proxyProtocol: ['all', '10.0.0.0/33', '10.0.0/8', 'fd00::/129', '10.0.0.0/8;unix', '[::1]'],
   upstreamProxyProtocol: ['', 'on', 'v1'],
   drainWait: ['', '10', '-1s', '2h'],
   drainTimeout: ['', '15', '2h'],
-  drain: ['', 'idle'],
-  reloadTimeout: ['', '15', '-1s'],
   logLevel: ['', 'trace', 'loud'],
 };
 
@@ -259,7 +241,7 @@ describe('a wrong value', () => {
 
 describe('words', () => {
   test('are in any case', () => {
-    expect(load({ env: { UNDROP_PURGE_BINLOG: 'ON' } }).purgeBinlog).toBe('on');
+    expect(load({ env: { UNDROP_CONSOLE: 'OFF' } }).console).toBe('off');
   });
 
   test('in lists may have blanks around them, and any case', () => {
@@ -275,6 +257,28 @@ describe('words', () => {
       { host: 'a', port: 3306 },
       { host: 'b', port: 3310 },
       { socketPath: '/run/c.sock' },
+    ]);
+  });
+});
+
+describe('a setting of an earlier version', () => {
+  test('is a warning, in the environment and in the file', () => {
+    const file = { path: 'undrop.json', values: { ledgerKeep: '30d' } };
+    const env = { ...NEEDED, UNDROP_LISTEN_MODE: '0666' };
+    expect(loadSettings(KEYS, sources({ env, file })).warnings).toEqual([
+      expect.stringMatching(/^UNDROP_LISTEN_MODE was removed: unix sockets have the mode 0660;/),
+      expect.stringMatching(/^ledgerKeep in undrop\.json was removed: .* 90 days$/),
+    ]);
+  });
+
+  test('is not one of this version', () => {
+    expect(Object.keys(REMOVED_SETTINGS).filter((key) => key in SETTINGS)).toEqual([]);
+  });
+
+  test('a value of one is a mistake that says what to use instead', () => {
+    expect(problemsOf(() => load({ env: { UNDROP_MODE: 'replay' } }))).toEqual([
+      'UNDROP_MODE: expected hold, observe, off, found "replay", which was removed: ' +
+        'load a binary log on a direct connection to the server.',
     ]);
   });
 });
@@ -334,14 +338,7 @@ describe('a secret in a file', () => {
     return loadSettings(KEYS, sources({ ...all, env: { ...NEEDED, ...all.env } })).warnings;
   }
 
-  const variables = [
-    'PASSWORD_FILE',
-    'ADMIN_PASSWORD_FILE',
-    'WEBHOOK_SECRET_FILE',
-    'TLS_KEY',
-    'ADMIN_TLS_KEY',
-    'UPSTREAM_KEY',
-  ];
+  const variables = ['PASSWORD_FILE', 'WEBHOOK_SECRET_FILE', 'TLS_KEY', 'UPSTREAM_KEY'];
   const ways = [
     ...variables.map((name) => {
       const given = (path: string): Partial<Sources> => ({ env: { [`UNDROP_${name}`]: path } });

@@ -8,26 +8,30 @@ import { SETTINGS, type SettingKey, variableOf } from '../../src/config/schema.j
 import { expectPage, tableOf } from '../support/page.js';
 import { readText } from '../support/source-file.js';
 
+const ALL = Object.keys(SETTINGS) as SettingKey[];
+const SELDOM = ALL.filter((key) => isSeldom(key));
+/** Those that few change are the last. */
+const KEYS = [...ALL.filter((key) => !isSeldom(key)), ...SELDOM];
+
 /** The first setting of each group, and the title of the group. */
 const GROUPS: Partial<Record<SettingKey, string>> = {
   listen: 'Addresses',
   user: 'The service account',
   tls: 'TLS and logins',
   mode: 'Drops',
-  lifecycle: 'How long tables are held',
-  checkInterval: 'The collector',
-  maxBytes: 'Limits and disk space',
-  window: 'When the collector waits',
-  ledgerKeep: 'Records and monitoring',
-  maxConnections: 'Clients and processes',
-  proxyProtocol: 'The PROXY protocol',
-  drainWait: 'Shutdown and log',
+  hold: 'How long tables are held',
+  maxBytes: 'The collector',
+  auditFile: 'Records and monitoring',
+  [SELDOM[0] ?? '']: 'Seldom changed',
 };
+
+function isSeldom(key: SettingKey): boolean {
+  return SETTINGS[key].expert === true;
+}
 
 /** Values in the place of the defaults of settings that have none. */
 const EXAMPLES: Partial<Record<SettingKey, string>> = { upstream: 'db:3306', user: 'undrop' };
 
-const KEYS = Object.keys(SETTINGS) as SettingKey[];
 const EXAMPLE = 'undrop.example.conf';
 const COLUMNS = 98;
 
@@ -35,16 +39,16 @@ test('docs/reference/settings.md is made of the table of settings', () => {
   const rows = new Map<string, string[][]>();
   let group: string[][] = [];
   for (const key of KEYS) {
-    const { default: fallback, expected, meaning } = SETTINGS[key];
+    const { default: fallback, expected, meaning, when } = SETTINGS[key];
     const given = fallback === null ? '(needed)' : fallback === '' ? '' : `\`${fallback}\``;
     const title = GROUPS[key];
     if (title !== undefined) {
       group = [];
       rows.set(title, group);
     }
-    group.push([`\`${variableOf(key)}\``, given, linked(meaning), shortly(expected)]);
+    group.push([`\`${variableOf(key)}\``, given, linked(meaning), shortly(expected), when]);
   }
-  const head = ['variable', 'default', 'meaning', 'values'];
+  const head = ['variable', 'default', 'meaning', 'values', 'change it'];
   const groups = [...rows].map(([title, own]) => `## ${title}\n\n${tableOf(head, own)}\n`);
   expectPage(
     'docs/reference/settings.md',
@@ -105,12 +109,12 @@ describe(EXAMPLE, () => {
 
   test('is made of the table of settings', () => {
     const lines = KEYS.flatMap((key) => {
-      const { default: fallback, expected, meaning } = SETTINGS[key];
+      const { default: fallback, expected, meaning, when } = SETTINGS[key];
       const value = JSON.stringify(fallback ?? EXAMPLES[key]);
       const title = GROUPS[key];
       return [
         ...(title === undefined ? [''] : ['', `// ── ${title} ──`, '']),
-        ...comment(`${variableOf(key)}: ${meaning}.`),
+        ...comment(`${variableOf(key)}: ${meaning}. Change it ${when}.`),
         ...comment(`Values: ${expected}.${fallback === null ? ' Needed.' : ''}`),
         `// ${JSON.stringify(key)}: ${value},`,
       ];

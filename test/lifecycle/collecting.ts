@@ -36,7 +36,6 @@ export const fastSettings: LifecycleSettings = {
     ...{ bytesMax: null, tablesMax: null, minHoldMs: 0 },
     ...{ freeBytesMin: null, dataFolder: null },
   },
-  purgeBinlog: false,
   collect: 'auto',
   graceMs: 0,
   fastDrop: 'auto',

@@ -145,7 +145,7 @@ describe('the commands of the docs', () => {
     const result = await tryCommand(argv, {
       cwd: folder,
       env: {
-        ...environment(server, { ADMIN_USER: server.user, ADMIN_PASSWORD: server.password }),
+        ...environment(server, {}),
         MYSQL_PWD: server.password,
         PATH: `${folder}:${process.env['PATH']}`,
       },

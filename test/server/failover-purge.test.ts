@@ -1,7 +1,7 @@
 /**
- * A failover of a real pair amid a purge, and back amid the next one, with the DELETEs in the
- * binary log and without. Where they are not, one server has rows that the other has no more: a
- * logged DELETE of those would end replication. It never stops, and the table goes on both, once.
+ * A failover of a real pair amid a purge, and back amid the next one. The DELETEs are not in the
+ * binary log, so one server has rows that the other has no more: a logged DELETE of those would end
+ * replication. It never stops, and the table goes on both, once.
  */
 import { expect, jest } from '@jest/globals';
 import type { LifecycleSettings } from '../../src/lifecycle/next-step.js';
@@ -83,9 +83,9 @@ inLanes(
     };
 
     /** Which of both is which changes amid it: the first source is `here`, the other `there`. */
-    const turnToAndFro = async (held: Held, purgeBinlog: boolean) => {
+    const turnToAndFro = async (held: Held) => {
       const here = new PurgeChunks();
-      const first = start({ ...ROW_BY_ROW, purgeBinlog }, here);
+      const first = start(ROW_BY_ROW, here);
       await until('rows are purged', () => here.count > SEEN, WITHIN_MS);
       // One chunk comes late: its server is a replica by then.
       const release = await here.hold();
@@ -95,11 +95,11 @@ inLanes(
       await rests(first);
       await expectFollows('there');
       expect(left.replica).toBeLessThan(ROWS - SEEN);
-      expect(left.source).toBe(purgeBinlog ? left.replica : ROWS);
+      expect(left.source).toBe(ROWS);
       expect(await rowsOfBoth(pair, held)).toEqual(left);
 
       const there = new PurgeChunks();
-      const next = start({ ...ROW_BY_ROW, purgeBinlog }, there);
+      const next = start(ROW_BY_ROW, there);
       await until('rows are purged there', () => there.count > SEEN, WITHIN_MS);
       const before = here.count;
       // These chunks go on until the server refuses one.
@@ -111,7 +111,7 @@ inLanes(
       await until('it goes on here', () => here.count > before, WITHIN_MS);
       // Not row by row to the end: that takes long on a busy machine.
       await first.stop();
-      start({ ...WHOLE, purgeBinlog });
+      start(WHOLE);
       await until('it is gone', () => isGone(pair.source, held), WITHIN_MS);
       await expectFollows('it is gone');
     };
@@ -119,7 +119,7 @@ inLanes(
     test('begins with read_only, which binds a chunk at once', async () => {
       const held = await holdTable(pair.source, { rows: ROWS });
       const chunks = new PurgeChunks();
-      const collecting = start({ ...ROW_BY_ROW, purgeBinlog: true }, chunks);
+      const collecting = start(ROW_BY_ROW, chunks);
       await until('rows are purged', () => chunks.count > SEEN, WITHIN_MS);
       const release = await chunks.hold();
       // On MySQL that is without super_read_only, and the account may write all the same.
@@ -135,12 +135,12 @@ inLanes(
       }
     });
 
-    test.each(['off', 'on'])('and back, UNDROP_PURGE_BINLOG=%s', async (purgeBinlog) => {
+    test('and back', async () => {
       // Due: the first collector moves it to PURGE.
       const held = await holdTable(pair.source, { rows: ROWS });
       await pair.caughtUp();
       const before = await liveRows(pair.source);
-      await turnToAndFro(held, purgeBinlog === 'on');
+      await turnToAndFro(held);
       for (const server of [pair.source, pair.replica]) {
         expect(await isGone(server, held)).toBe(true);
         expect(await removals(server, held)).toBe(1);

@@ -3,8 +3,10 @@
  * sees it come, with a password that nobody else has, and what it prints can be run as it is.
  */
 import { expect } from '@jest/globals';
+import { runCommandLine } from '../../src/cli/command-line.js';
 import { onServers } from '../support/on-servers.js';
-import { runUndrop, type Variables } from '../support/proxy.js';
+import { environment, runUndrop, type Variables } from '../support/proxy.js';
+import { runInit } from '../support/run-init.js';
 import { connect, query } from '../support/servers.js';
 
 onServers('undrop init without settings on $name', (server, on) => {
@@ -29,7 +31,7 @@ onServers('undrop init without settings on $name', (server, on) => {
     );
 
   const init = (args: readonly string[], more: Variables = {}) =>
-    runUndrop(server, ['init', ...args], { USER: user, PASSWORD: '', ...more });
+    runInit(server, args, { USER: user, PASSWORD: '', ...more });
 
   async function grantsAt(host: string): Promise<readonly string[]> {
     const grants = await root.column(`SHOW GRANTS FOR ${user}@'${host}'`);
@@ -59,7 +61,7 @@ onServers('undrop init without settings on $name', (server, on) => {
   });
 
   test('with --apply it comes from where the server sees the administrator come from', async () => {
-    const more = { PASSWORD: 'a secret', ADMIN_USER: server.user, ADMIN_PASSWORD: server.password };
+    const more = { PASSWORD: 'a secret' };
     const { code, stdout, stderr } = await init(['--apply'], more);
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
     expect(stdout).toContain(
@@ -77,15 +79,47 @@ onServers('undrop init without settings on $name', (server, on) => {
     expect(await accounts()).toMatchObject([{ ssl_type: 'ANY' }]);
   });
 
-  test('warns of passwords that everybody on this machine can see', async () => {
-    const { code, stderr } = await init(['--password', 'p', '--admin-password=q']);
+  test('warns of a password that everybody on this machine can see', async () => {
+    const { code, stderr } = await init(['--password', 'p']);
     expect(code).toBe(0);
     expect(stderr).toBe(
-      [
-        'undrop: warning: all users of this machine can see --password; use --password-file instead',
-        'undrop: warning: all users of this machine can see --admin-password; use --admin-password-file instead',
-        '',
-      ].join('\n'),
+      'undrop: warning: all users of this machine can see --password; use --password-file instead\n',
     );
+  });
+
+  test('asks for the password of the administrator, and does not show it', async () => {
+    const asked: unknown[] = [];
+    const code = await runCommandLine({
+      args: ['init', '--apply', '--admin-user', server.user],
+      env: environment(server, { USER: user, PASSWORD: 'a secret' }),
+      stdout: { write: () => true },
+      stderr: { write: () => true },
+      leaveSignals: () => undefined,
+      ask: async (...question) => {
+        asked.push(question);
+        return server.password;
+      },
+    });
+    expect(code).toBe(0);
+    expect(asked).toEqual([[`Password of ${server.user}: `, { isSecret: true }]]);
+    expect(await accounts()).toMatchObject([{ Host: seenAs }]);
+  });
+
+  test('takes the password of the administrator from a file or a terminal alone', async () => {
+    const variables = { USER: user, PASSWORD: 'p' };
+    const apply = (...args: readonly string[]) =>
+      runUndrop(server, ['init', '--apply', ...args], variables);
+    for (const [args, text] of [
+      [[], /--admin-password-file: expected a file, because there is no terminal, found none\./],
+      [['--admin-password-file', '/nowhere'], /--admin-password-file: expected .* found ENOENT/],
+      [['--admin-password', 'q'], /--admin-password was removed: use --admin-password-file/],
+    ] as const) {
+      const { code, stderr } = await apply(...args);
+      expect({ code, stderr }).toEqual({ code: 2, stderr: expect.stringMatching(text) });
+      expect(await accounts()).toEqual([]);
+    }
+    const set = { ...variables, ADMIN_PASSWORD: server.password };
+    const { stderr } = await runUndrop(server, ['init'], set);
+    expect(stderr).toContain('UNDROP_ADMIN_PASSWORD was removed: use --admin-password-file');
   });
 });

@@ -1,10 +1,10 @@
 /** `undrop init` and `undrop doctor` where something is unusual: each says so. */
 import { describe, expect } from '@jest/globals';
 import type { Tier } from '../../src/account/grants.js';
-import { initVariables } from '../support/init-variables.js';
 import { ledgerRows } from '../support/ledger-rows.js';
 import { onServers } from '../support/on-servers.js';
 import { proxyInFront, runUndrop, type Variables } from '../support/proxy.js';
+import { initVariables, runInit } from '../support/run-init.js';
 import { connect, query } from '../support/servers.js';
 
 const PASSWORD = 'a secret';
@@ -28,7 +28,7 @@ onServers('odd accounts of undrop init on $name', (server, on) => {
   function init(args: readonly string[], more: Variables = {}) {
     const tier = more['TIER'] ?? 'least';
     const account = { user, password: PASSWORD, tier, schema: schema.name };
-    return runUndrop(server, ['init', ...args], { ...initVariables(server, account), ...more });
+    return runInit(server, args, { ...initVariables(account), ...more });
   }
 
   /** An account that the test has, and that goes with it. */
@@ -177,7 +177,7 @@ onServers('odd accounts of undrop init on $name', (server, on) => {
     const { code, stdout, stderr } = await init(['--apply'], { ACCOUNT_HOST: '10.9.9.9' });
     expect({ code, stdout }).toEqual({ code: 1, stdout: '' });
     expect(stderr).toMatch(
-      /UNDROP_ACCOUNT_UNFINISHED: .*@10\.9\.9\.9 was created.*cannot log in from here: .*denied.*UNDROP_ACCOUNT_HOST/,
+      /UNDROP_ACCOUNT_UNFINISHED: .*@10\.9\.9\.9 was created.*cannot log in from here: .*denied.*--account-host/,
     );
   });
 

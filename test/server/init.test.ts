@@ -7,11 +7,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect } from '@jest/globals';
 import type { Tier } from '../../src/account/grants.js';
-import { initVariables } from '../support/init-variables.js';
 import { ledgerRows } from '../support/ledger-rows.js';
 import { onServers } from '../support/on-servers.js';
 import { until } from '../support/poll.js';
 import { proxyInFront, runUndrop, type Variables } from '../support/proxy.js';
+import { initVariables, runInit } from '../support/run-init.js';
 import { connect, type FreshSchema, query } from '../support/servers.js';
 
 const PASSWORD = 'it’s \\ a secret';
@@ -38,8 +38,7 @@ onServers('undrop init on $name', (server, on) => {
   async function init(tier: Tier, more: Variables, ...args: readonly string[]) {
     const user = `i_${tier}_${schema.name.slice(-4)}`;
     const account = { user, password: PASSWORD, tier, schema: schema.name };
-    const variables = { ...initVariables(server, account), ...more };
-    const done = await runUndrop(server, ['init', ...args], variables);
+    const done = await runInit(server, args, { ...initVariables(account), ...more });
     return { user, variables: { USER: user, PASSWORD }, ...done };
   }
 
@@ -144,9 +143,7 @@ onServers('undrop init on $name', (server, on) => {
     const { code, stderr } = await init('managed', { ADMIN_PASSWORD: 'wrong' }, '--apply');
     expect({ code, stderr }).toEqual({
       code: 1,
-      stderr: expect.stringMatching(
-        /UNDROP_ADMIN_ACCOUNT: .*Check UNDROP_ADMIN_USER, UNDROP_ADMIN_PASSWORD/,
-      ),
+      stderr: expect.stringMatching(/UNDROP_ADMIN_ACCOUNT: .*Check --admin-user, its password/),
     });
   });
 
@@ -179,8 +176,7 @@ onServers('undrop init on $name', (server, on) => {
 
   test('without a password no account is made', async () => {
     const user = 'nobody_made_it';
-    const variables = { USER: user, PASSWORD: '', ADMIN_USER: server.user };
-    const { code, stderr } = await runUndrop(server, ['init', '--apply'], variables);
+    const { code, stderr } = await runInit(server, ['--apply'], { USER: user, PASSWORD: '' });
     expect({ code, stderr }).toMatchObject({
       code: 2,
       stderr: expect.stringContaining('UNDROP_PASSWORD'),

@@ -11,7 +11,7 @@ import { parseServerVersion } from '../../src/wire/connection/handshake-v10.js';
 import { makeCertificates } from '../support/certificates.js';
 import { SERVERS_WITHOUT_TLS } from '../support/login-plugins.js';
 import { inHooks } from '../support/on-servers.js';
-import { proxyInFront, runUndrop, type Variables } from '../support/proxy.js';
+import { proxyInFront, type Variables } from '../support/proxy.js';
 import { RawClient } from '../support/raw-client.js';
 import {
   allTestServers,
@@ -124,14 +124,6 @@ describe.each(WITH_TLS)('in TLS to $name', ({ name }) => {
     });
   });
 
-  test('unless the setting lends both', async () => {
-    const lent = { ...byCertificate(), LEND_TLS: 'on' };
-    const { told } = await outcomes(lent, ['tcp', 'tls'], ['none', 'ssl', 'x509']);
-    expect(new Set(Object.values(told))).toEqual(new Set(['in']));
-    const { stdout } = await runUndrop(server, ['doctor'], lent);
-    expect(stdout).toContain('UNDROP_LEND_TLS=on: all clients count as');
-  });
-
   test('nor by a change of user', async () => {
     for (const [variables, ssl, to] of [
       [inTls(), {}, 'ssl'],
@@ -156,8 +148,6 @@ describe.each(WITH_TLS)('in TLS to $name', ({ name }) => {
         const { told } = await outcomes(variables, ways, ['none']);
         expect(told).toEqual({ 'none tcp': refused, 'none tls': 'in', 'none socket': 'in' });
       }
-      const { told } = await outcomes({ ...inTls(), LEND_TLS: 'on' }, ['tcp'], ['none']);
-      expect(told).toEqual({ 'none tcp': 'in' });
     } finally {
       await using local = await createConnection({
         socketPath: server.socketPath ?? '',

@@ -25,7 +25,7 @@ const { password } = SERVICE_ACCOUNT;
 /** more than the two after which HAProxy takes a proxy out of service. */
 const CHECKS = 3;
 /** HAProxy has to take a proxy out of service meanwhile, with two checks. */
-const DRAIN = { DRAIN: 'idle-stay', DRAIN_WAIT: '5s' };
+const DRAIN = { DRAIN_WAIT: '5s', DRAIN_TIMEOUT: '15s' };
 const RESTARTS = rounds(5, 1);
 const POOL = { connectionLimit: 8, users: 4 };
 

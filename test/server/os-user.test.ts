@@ -29,10 +29,7 @@ describe.each(MARIADB)('over the socket of $name', ({ name }) => {
     await query(server, `CREATE USER app@localhost ${by}, other@localhost ${by}`);
   });
 
-  const overSocket = (more: Variables = {}): Variables => ({
-    UPSTREAM: server.socketPath ?? '',
-    ...more,
-  });
+  const overSocket = (): Variables => ({ UPSTREAM: server.socketPath ?? '' });
 
   async function logIn(to: Target, user: string, password: string): Promise<string> {
     try {
@@ -75,7 +72,7 @@ describe.each(MARIADB)('over the socket of $name', ({ name }) => {
     expect(rows).toEqual([{ account: 'other@localhost', w: 0 }]);
   });
 
-  test('a start where there is such an account is refused, unless it is meant', async () => {
+  test('a start where there is such an account is refused', async () => {
     for (const made of [BY_SOCKET, BY_BOTH, IN_CAPITALS, BY_EITHER]) {
       await query(server, made);
       await expect(proxyInFront(server, overSocket())).rejects.toMatchObject({
@@ -83,8 +80,6 @@ describe.each(MARIADB)('over the socket of $name', ({ name }) => {
         message: expect.stringContaining(`found ${OS_USER}@localhost, by unix_socket`),
       });
     }
-    await using lending = await proxyInFront(server, overSocket({ LEND_OS_USER: 'on' }));
-    expect(await logIn(lending, OS_USER, '')).toBe(`${OS_USER}@localhost`);
   });
 
   test('doctor finds it', async () => {

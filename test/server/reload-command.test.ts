@@ -33,11 +33,7 @@ onServersAtOnce('undrop reload on $name', (server, { test }) => {
   });
 
   test('with three generations a reload waits, and --force ends the oldest', async () => {
-    await using service = await startService(
-      server,
-      {},
-      { DRAIN: 'idle-stay', DRAIN_TIMEOUT: '1h' },
-    );
+    await using service = await startService(server, {}, { DRAIN_TIMEOUT: '1h' });
     const sessions: Session[] = [];
     for (const number of [1, 2, 3]) {
       if (number > 1) expect(await service.command('reload')).toMatchObject({ code: 0 });
@@ -106,7 +102,7 @@ onServersAtOnce('undrop reload on $name', (server, { test }) => {
   });
 
   test('a worker that dies beside a newer program makes room for a reload, if there is none', async () => {
-    const ended = { DRAIN: 'idle-end', DRAIN_TIMEOUT: '1s' };
+    const ended = { DRAIN_TIMEOUT: '1s' };
     await using service = await startService(server, {}, { ...ended, WORKERS: '1' });
     const sessions: Session[] = [];
     for (const number of [1, 2, 3]) {
@@ -147,8 +143,8 @@ onServersAtOnce('undrop reload on $name', (server, { test }) => {
 
   test('without a service it says so', async () => {
     await using folder = await temporaryFolder('no-service');
-    const socket = join(folder.path, 'control.sock');
-    expect(await runUndrop(server, ['reload'], { CONTROL_SOCKET: socket })).toMatchObject({
+    const listen = join(folder.path, 'undrop.sock');
+    expect(await runUndrop(server, ['reload'], { LISTEN: listen })).toMatchObject({
       code: 1,
       stdout: '',
       stderr: expect.stringContaining('UNDROP_NOT_RUNNING'),

@@ -128,12 +128,4 @@ onServersAtOnce('the services in front of $name', (server, on) => {
     }, 'the row of the killed one is deleted');
     expect((await logged()).at(-1)).toEqual([listenOf(next), 1]);
   });
-
-  test('write nothing in the mode replay', async () => {
-    await using replay = await spawnProxy(server, { MODE: 'replay' });
-    const other = await spawn({});
-    await untilListed(other);
-    await replay.stop();
-    await untilListed(other);
-  });
 });

@@ -30,6 +30,7 @@ const [MEANWHILE, BETWEEN] = [20, 10];
 /** Without EVAC: how long that takes depends on what other tests do with the buffer pool. */
 const SETTINGS = {
   HOLD: '3s',
+  DRAIN_TIMEOUT: '2s',
   MIN_HOLD: '0s',
   LIFECYCLE: 'hold,purge,drop',
   COLLECT: 'on',

@@ -67,8 +67,6 @@ class Play {
         sockets: { client, upstream },
         offersTls: true,
         requiresTls: false,
-        checksOsUser: false,
-        checksTls: false,
         showsCertificate: false,
         keys: { own: OWN, server: played.serverKey ?? 'ask' },
         wantsTls: ({ isOffered }) => isOffered && upstream === 'tls',
@@ -156,7 +154,9 @@ describe.each(CELLS)('[21] [22] [23] [25] $plugin, $client to $upstream, begun $
   test('the right password logs in, and again by a change of user (wire 21, 22, 23, 25, 26)', () => {
     const play = new Play(cell).logIn();
     expect([play.failure, ...play.outcomes]).toEqual([null, 'OK', 'OK']);
-    if (cell.client === cell.upstream) return expect(play.login?.bridge).toBeNull();
+    // Over a unix socket each login is checked (login-check.ts), and hence read.
+    const isRead = cell.client !== cell.upstream || cell.upstream === 'socket';
+    if (!isRead) return expect(play.login?.bridge).toBeNull();
     expect(play.changeUser().outcomes).toEqual(['OK', 'OK']);
     expect(play.changeUser().outcomes).toEqual(['OK', 'OK']);
   });

@@ -101,7 +101,7 @@ const ENDS: readonly ((client: Peer) => Promise<void>)[] = [
 ];
 
 test('after thousands of sessions files and counters are where they were (wire 51)', async () => {
-  expect(await chooseRelay('auto')).toBe('raw');
+  expect(await chooseRelay()).toBe('raw');
   const server = net.createServer(serverSide);
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');

@@ -29,7 +29,7 @@ class SlowClock implements Clock {
   }
 }
 
-const ALL_STAGES = ['stop accepting', 'idle-stay', 'used-stay', 'used-end', 'idle-end'];
+const ALL_STAGES = ['stop accepting', 'idle-stay', 'used-stay', 'used-end'];
 
 function opened(sessions: number) {
   const steps: string[] = [];
@@ -47,11 +47,7 @@ function opened(sessions: number) {
   const clock = new SlowClock();
   const hurry = new AbortController();
   const run = (waitMs: number) =>
-    drain(
-      listener,
-      { waitMs, timeoutMs: 15, idle: 'idle-stay', signal: hurry.signal },
-      { clock, log: silentLog },
-    );
+    drain(listener, { waitMs, timeoutMs: 15, signal: hurry.signal }, { clock, log: silentLog });
   return { steps, listener, clock, hurry, run };
 }
 

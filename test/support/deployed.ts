@@ -4,6 +4,7 @@
  */
 import { join } from 'node:path';
 import { readConfigFile } from '../../src/config/load.js';
+import { SETTINGS } from '../../src/config/schema.js';
 import { projectFolder } from './folders.js';
 import type { Variables } from './proxy.js';
 import type { Target } from './servers.js';
@@ -25,5 +26,7 @@ export async function startDeployed(
 ): Promise<Service> {
   const values = deployedSettings(path);
   const kept = Object.entries(values).filter(([key]) => !OF_A_MACHINE.includes(key));
-  return startService(server, Object.fromEntries(kept), { DRAIN: 'idle-stay', ...own });
+  // The tests have a shorter one, as a variable.
+  const DRAIN_TIMEOUT = String(values['drainTimeout'] ?? SETTINGS.drainTimeout.default);
+  return startService(server, Object.fromEntries(kept), { DRAIN_TIMEOUT, ...own });
 }

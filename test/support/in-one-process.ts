@@ -13,7 +13,6 @@ import type { ServerAddress } from '../../src/service/server-address.js';
 import { BoundSockets } from '../../src/session/bound-sockets.js';
 import { ConnectionLimit } from '../../src/session/listener.js';
 import { openProxyTls } from '../../src/session/login/tls.js';
-import type { IdleSessions } from '../../src/session/session.js';
 
 export interface RunningProxy {
   /** The addresses as bound: port 0 is the port that was given. */
@@ -25,8 +24,6 @@ export interface RunningProxy {
   stop(options?: {
     /** Default: UNDROP_DRAIN_TIMEOUT. */
     readonly timeoutMs?: number;
-    /** Default: UNDROP_DRAIN. */
-    readonly idle?: IdleSessions;
     /** If it is aborted, everything ends at once. */
     readonly signal?: AbortSignal;
   }): Promise<void>;
@@ -41,7 +38,7 @@ export async function startProxy(settings: ProxySettings, lines: Log): Promise<R
   const connectionsMax = SERVICE_CONNECTIONS_MAX;
   const pools = new PoolSet({ ...settings, ...tls.service, connectionsMax, log });
   const sockets = new BoundSockets();
-  const bound = await sockets.bind(wantedSockets(settings), settings.listenMode);
+  const bound = await sockets.bind(wantedSockets(settings));
   const [listen, admin] = (['listen', 'admin'] as const).map((purpose) =>
     bound.filter((one) => one.purpose === purpose),
   );
@@ -68,10 +65,10 @@ export async function startProxy(settings: ProxySettings, lines: Log): Promise<R
       counters: () => counters,
       change: (policy) => front.change(policy),
       stop: async (options = {}) => {
-        const { drainTimeout: timeoutMs, drain: idle } = settings;
+        const { drainTimeout: timeoutMs } = settings;
         const { signal } = new AbortController();
         control.keepAway();
-        await front.close({ waitMs: 0, timeoutMs, idle, signal, ...options });
+        await front.close({ waitMs: 0, timeoutMs, signal, ...options });
         await control.stop({ isEnd: true });
         sockets.keepOnly([]);
       },

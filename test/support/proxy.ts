@@ -27,8 +27,7 @@ const DEFAULTS: Variables = {
   COLLECT: 'off',
   GRACE: '0s',
   WORKERS: '1',
-  CONTROL_SOCKET: 'none',
-  DRAIN: 'idle-end',
+  DRAIN_TIMEOUT: '100ms',
 };
 
 /** The account of `upstream` where a test has one of its own; never the administrator's. */
@@ -60,7 +59,7 @@ export async function proxyInFront(
   const running = await startProxy(settings, log);
   const { user, password } = upstream;
   const address = addressOf(running.addresses[0]);
-  const stop = () => running.stop({ timeoutMs: 1_000, idle: 'idle-end' });
+  const stop = () => running.stop({ timeoutMs: 100 });
   return { ...address, user, password, running, settings, stop, [Symbol.asyncDispose]: stop };
 }
 

@@ -2,8 +2,9 @@
  * `undrop serve` as its operator has it: with a file of settings, a program that is replaced while
  * it runs, and its socket. What an update does to clients is tested with it.
  */
-import { readFile, rename, writeFile } from 'node:fs/promises';
+import { readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { commandSocketOf } from '../../src/cli/supervisor/command-socket.js';
 import { temporaryFolder } from './folders.js';
 import { until } from './poll.js';
 import {
@@ -52,9 +53,11 @@ export async function startService(
   const set = (values: object) => replace(config, JSON.stringify(values));
   const install: Service['install'] = (version, change = (same) => same) =>
     replace(main, change(text.replace(/UNDROP_VERSION="[^"]*"/, `UNDROP_VERSION="${version}"`)));
-  const own = { CONTROL_SOCKET: join(folder.path, 'control.sock') };
+  // Its socket for commands is named after the address that has a name beforehand.
+  const socketPath = join(folder.path, 'undrop.sock');
+  const own = { LISTEN: `${variables['LISTEN'] ?? '127.0.0.1:0'},${socketPath}` };
   await Promise.all([set(settings), install('0.0.0')]);
-  const all = { ADMIN_LISTEN: '127.0.0.1:0', CONFIG: config, ...own, ...variables };
+  const all = { ADMIN_LISTEN: '127.0.0.1:0', CONFIG: config, ...variables, ...own };
   const proxy = await spawnProxy(server, all, under, main);
   const logged = (fields: Fields) =>
     proxy.lines.filter((line) =>
@@ -70,6 +73,7 @@ export async function startService(
       proxy.kill('SIGKILL');
       await proxy.ended;
       await folder[Symbol.asyncDispose]();
+      await rm(commandSocketOf([{ socketPath }]) ?? '', { force: true });
     },
   };
 }

@@ -162,8 +162,6 @@ export interface BenchOptions {
   readonly announceUpstream?: boolean;
   /** By default one free port. */
   readonly listen?: readonly ServerAddress[];
-  /** Of the files of unix sockets. */
-  readonly listenMode?: number;
   /** Instead of the fake server. */
   readonly upstreams?: readonly ServerAddress[];
   /** Tried before the fake server. */
@@ -193,17 +191,12 @@ export async function openBench(options: BenchOptions = {}): Promise<Bench> {
     upstream: [],
     tls: options.tls?.tlsCert === undefined ? 'off' : 'offered',
     tlsCert: '',
-    adminTlsCert: '',
-    adminTlsKey: '',
     tlsKey: '',
     upstreamTls: 'disabled',
     upstreamCa: '',
     upstreamCert: '',
     upstreamKey: '',
     upstreamPublicKey: 'auto',
-    lendOsUser: 'off',
-    // Its servers are no servers, and answer no questions.
-    lendTls: 'on',
     ...options.tls,
   });
   const listener = new Listener({
@@ -243,7 +236,7 @@ export async function openBench(options: BenchOptions = {}): Promise<Bench> {
   });
   let addresses: readonly ServerAddress[] = [];
   try {
-    const listening = await bound.bind(wanted, options.listenMode ?? 0o660);
+    const listening = await bound.bind(wanted);
     addresses = listening.map(({ address }) => address);
     await listener.open(listening);
   } catch (error) {
@@ -287,11 +280,8 @@ export function endListener(
   options: { readonly waitMs?: number; readonly timeoutMs: number; readonly signal?: AbortSignal },
 ): Promise<void> {
   const { waitMs = 0, timeoutMs, signal = new AbortController().signal } = options;
-  return drain(
-    listener,
-    { waitMs, timeoutMs, idle: 'idle-end', signal },
-    { clock: systemClock, log: silentLog },
-  );
+  const times = { waitMs, timeoutMs, signal };
+  return drain(listener, times, { clock: systemClock, log: silentLog });
 }
 
 /** Where no statement of ours gets as far as the service. */

@@ -14,8 +14,10 @@ import {
 } from 'node:crypto';
 import type { ConnectionSecurity } from '../../src/session/login/login-check.js';
 import * as caps from '../../src/wire/capabilities.js';
+import { COM_QUERY } from '../../src/wire/commands.js';
 import { encodePacket, HEADER_BYTES } from '../../src/wire/framing.js';
 import { encodeErr } from '../../src/wire/response.js';
+import { loginAnswer } from './login-answers.js';
 
 export type Sha2Plugin = 'caching_sha2_password' | 'sha256_password';
 
@@ -107,6 +109,14 @@ export class Sha2Server extends Party {
     if (options.leg === 'tls') this.#state = 'ssl';
   }
 
+  /** Queries come together, everything else alone. */
+  override receive(framed: Buffer): void {
+    const bytes = HEADER_BYTES + framed.readUIntLE(0, 3);
+    const isQuery = this.#state === 'commands' && framed[HEADER_BYTES] === COM_QUERY;
+    super.receive(isQuery ? framed.subarray(0, bytes) : framed);
+    if (isQuery && framed.length > bytes) this.receive(framed.subarray(bytes));
+  }
+
   greet(): void {
     const { greets } = this.#options;
     const flags = FLAGS | caps.CLIENT_SSL;
@@ -146,8 +156,14 @@ export class Sha2Server extends Party {
       case 'key':
         return this.#finish(this.#decrypted(payload));
       case 'commands':
-        return this.#onChangeUser(payload);
+        return payload[0] === COM_QUERY ? this.#onQuery(payload) : this.#onChangeUser(payload);
     }
+  }
+
+  #onQuery(payload: Buffer): void {
+    const capabilities = { flags: FLAGS, mariadb: 0 };
+    for (const packet of loginAnswer(payload.toString(), capabilities)) this.send(packet);
+    this.restart();
   }
 
   #onResponse(payload: Buffer): void {

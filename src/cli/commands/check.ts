@@ -102,7 +102,7 @@ function checkFiles(settings: ProxySettings): Findings {
 }
 
 async function checkAddresses(settings: ProxySettings): Promise<Findings> {
-  const { listen, adminListen, upstream, connectTimeout: connectTimeoutMs } = settings;
+  const { listen, adminListen, upstream } = settings;
   const addresses = [...listen, ...adminListen];
   const obstacles = await tryToListen(addresses);
   const findings = addresses.map((one, at): Finding => {
@@ -116,7 +116,7 @@ async function checkAddresses(settings: ProxySettings): Promise<Findings> {
     const { message: text } = new UndropError(code, { address, cause: obstacle.message });
     return { check, result: 'failed', text };
   });
-  const own = await attempt('upstream', () => assertNotOwn(upstream, listen, { connectTimeoutMs }));
+  const own = await attempt('upstream', () => assertNotOwn(upstream, listen));
   return 'failed' in own ? [...findings, ...own.failed] : findings;
 }
 
@@ -168,11 +168,10 @@ async function checkServer(
   pool: ServicePool,
   replicas: readonly Replica[],
 ): Promise<Findings> {
-  const stopsByOsUser = settings.lendOsUser === 'off';
   const findings = (await serverFindings(pool, settings)).map((one): Finding => {
     // The only warning of the way: accounts that are open to the OS user.
-    if (one.check !== 'way' || one.result !== 'warning' || !stopsByOsUser) return one;
-    return { ...one, result: 'failed' };
+    const stops = one.check === 'way' && one.result === 'warning';
+    return stops ? { ...one, result: 'failed' } : one;
   });
   const faults = await findThrottleFaults(pool, throttleSettings(settings), replicas);
   const waits = faults.map((fault) => `the collector would wait: ${fault}`);

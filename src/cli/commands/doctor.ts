@@ -57,7 +57,7 @@ export async function serverFindings(
   pool: ServicePool,
   settings: DoctorSettings,
 ): Promise<readonly Finding[]> {
-  const { schemas, upstream, lendTls, user } = settings;
+  const { schemas, upstream, user } = settings;
   const found = await examine(pool, { wanted: schemas });
   const { held, heldInPlace, refused, notHeld } = found;
   const { isTested, name, version } = found.server;
@@ -78,7 +78,6 @@ export async function serverFindings(
     ...findingsOf('server', 'note', found.readOnly ? [READ_ONLY] : []),
     ...findingsOf('way', 'ok', ways),
     ...findingsOf('way', 'warning', isLocal ? await findLent(pool) : []),
-    ...findingsOf('way', 'note', lendTls === 'on' ? [TLS_LENT] : []),
     ...accountFindings(found),
     ...findingsOf('schemas', 'ok', [`held: ${held.length === 0 ? 'none' : listed(held)}`]),
     ...findingsOf('schemas', 'note', linesOf({ [IN_PLACE]: heldInPlace, [REFUSED]: refused })),
@@ -92,8 +91,6 @@ export async function serverFindings(
   ];
 }
 
-const TLS_LENT =
-  'UNDROP_LEND_TLS=on: all clients count as clients with the TLS that undrop has with the server';
 const STRANGER = 'the collector lock, but is not a connection of undrop; undrop ignores that lock';
 const LEDGER_LOCKED =
   'have locked the ledger: drops are refused as long as their transactions last';

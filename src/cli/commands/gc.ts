@@ -19,7 +19,7 @@ export function runGc(settings: GcSettings, flags: Flags, { stdout }: Shell): Pr
   const isJson = flags['json'] === true;
   // The command is an explicit request.
   const collect = settings.collect === 'off' ? 'auto' : settings.collect;
-  const lifecycle = lifecycleSettings({ ...settings, collect, mode: 'hold' });
+  const lifecycle = lifecycleSettings({ ...settings, collect });
   return withServers(settings, async (pool, replicas) => {
     const shared = { pool, replicas, settings: lifecycle, clock: systemClock };
     const names = new Map(

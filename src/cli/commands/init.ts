@@ -3,7 +3,7 @@
  * --apply it runs them with an administrator's account, and creates the ledger.
  */
 import { randomBytes } from 'node:crypto';
-import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { applyAccount } from '../../account/apply.js';
 import { readTier } from '../../account/examine.js';
@@ -24,18 +24,44 @@ import { describeAddress } from '../../service/server-address.js';
 import { readGreeting } from '../../session/dial/dial.js';
 import { rootCause } from '../../steps/refusals/refusals.js';
 import type { InitSettings } from '../settings.js';
-import type { Flags, Shell } from '../shell.js';
+import { type Flags, flagText, type Shell, wrongFlag } from '../shell.js';
 import { withPool } from './with-pool.js';
 
-export async function runInit(
-  settings: InitSettings,
-  flags: Flags,
-  { stdout }: Shell,
-): Promise<number> {
+export async function runInit(settings: InitSettings, flags: Flags, shell: Shell): Promise<number> {
   checkSchemas(settings);
-  const text = flags['apply'] === true ? await applyIt(settings) : await printIt(settings);
-  stdout.write(`${text}\n`);
+  const host = flagText(flags, 'account-host') || null;
+  const text =
+    flags['apply'] === true
+      ? await applyIt(settings, { host, admin: await adminOf(flags, shell) })
+      : await printIt(settings, host);
+  shell.stdout.write(`${text}\n`);
   return 0;
+}
+
+interface Administrator {
+  readonly user: string;
+  readonly password: string;
+}
+
+/** Its password is in a file, or typed. */
+async function adminOf(flags: Flags, { ask }: Pick<Shell, 'ask'>): Promise<Administrator> {
+  const user = flagText(flags, 'admin-user') ?? 'root';
+  const path = flagText(flags, 'admin-password-file');
+  if (path !== null) return { user, password: readPassword(path) };
+  if (ask === undefined) {
+    throw wrongFlag('admin-password-file', 'a file, because there is no terminal', 'none');
+  }
+  return { user, password: await ask(`Password of ${user}: `, { isSecret: true }) };
+}
+
+function readPassword(path: string): string {
+  try {
+    return readFileSync(path, 'utf8').replace(/\r?\n$/, '');
+  } catch (error) {
+    const { code, message } = error as NodeJS.ErrnoException;
+    if (code === undefined) throw error;
+    throw wrongFlag('admin-password-file', 'a readable file', message);
+  }
 }
 
 /**
@@ -80,10 +106,10 @@ function checkSchemas({ tier, schemas }: InitSettings): void {
   }
 }
 
-async function printIt(settings: InitSettings): Promise<string> {
-  const { user, accountHost, tier, schemas, upstream, connectTimeout: timeoutMs } = settings;
-  const { version, server, seenFrom } = await readGreeting(upstream, { timeoutMs });
-  const host = accountHost === '' ? seenFrom : accountHost;
+async function printIt(settings: InitSettings, accountHost: string | null): Promise<string> {
+  const { user, tier, schemas, upstream } = settings;
+  const { version, server, seenFrom } = await readGreeting(upstream);
+  const host = accountHost ?? seenFrom;
   const grants = grantsFor(server, { tier, schemas, isLiteral: false });
   const password = settings.password || newPassword();
   const made = createUserSql({ user, host }, password, {
@@ -96,7 +122,7 @@ async function printIt(settings: InitSettings): Promise<string> {
   return [
     `-- The service account of undrop (tier ${tier}) on ${version}.`,
     ...(tier === 'full' ? [] : [`-- ${limitsOf(tier)}`]),
-    ...(accountHost === '' ? [`-- It may log in from this host, ${host}. ${ELSE}`] : []),
+    ...(accountHost === null ? [`-- It may log in from this host, ${host}. ${ELSE}`] : []),
     ...(settings.password === '' ? [NEW_PASSWORD] : []),
     ...(tier === 'least' && mayBeLiteral ? [IF_LITERAL] : []),
     statements,
@@ -122,18 +148,20 @@ const IF_LITERAL = `-- Where partial_revokes is ON, names are no patterns: take 
 -- names without backslashes, and for _undrop% one by one _undrop, _undrop_2 to _undrop_32,
 -- _undrop_local, _undrop_local_2 to _undrop_local_32.`;
 
-async function applyIt(settings: InitSettings): Promise<string> {
-  const { user, password, accountHost, tier, schemas, adminUser, adminPassword } = settings;
-  const wanted = { user, host: accountHost === '' ? null : accountHost };
-  const admin = { ...settings, user: adminUser, password: adminPassword };
+async function applyIt(
+  settings: InitSettings,
+  by: { readonly host: string | null; readonly admin: Administrator },
+): Promise<string> {
+  const { user, password, tier, schemas } = settings;
+  const wanted = { user, host: by.host };
   const made = { account: wanted, password, tier, schemas, requiresTls: requiresTls(settings) };
   const { account, isNew, grants, refused, absent } = await withPool(
-    admin,
+    { ...settings, ...by.admin },
     (pool) => applyAccount(pool, made),
     'UNDROP_ADMIN_ACCOUNT',
   );
   const { host } = account;
-  const has = await logIn({ ...settings, accountHost: host }, isNew);
+  const has = await logIn(settings, { host, isNew });
   const stillHas = has !== null && TIERS.indexOf(has) < TIERS.indexOf(tier) ? has : null;
   const what = isNew ? 'was created' : 'existed, and keeps its password';
   return [
@@ -160,7 +188,10 @@ async function applyIt(settings: InitSettings): Promise<string> {
  * Logs in as the account itself, which proves that it can and that its privileges are enough.
  * Returns its tier.
  */
-async function logIn(settings: InitSettings, isNew: boolean): Promise<Tier | null> {
+async function logIn(
+  settings: InitSettings,
+  { host, isNew }: { readonly host: string; readonly isNew: boolean },
+): Promise<Tier | null> {
   try {
     return await withPool(settings, async (pool) => {
       await ensureLedger(pool);
@@ -168,8 +199,8 @@ async function logIn(settings: InitSettings, isNew: boolean): Promise<Tier | nul
     });
   } catch (error) {
     if (!(error instanceof UndropError)) throw error;
-    const { user, accountHost, tier, upstream } = settings;
-    const [account, cause] = [`${user}@${accountHost}`, rootCause(error)];
+    const { user, tier, upstream } = settings;
+    const [account, cause] = [`${user}@${host}`, rootCause(error)];
     // For an unknown user MySQL picks any plugin.
     const isUnknown = isNew && error.code === 'UNDROP_SERVER_KEY';
     const isOut = isUnknown || error.code === 'UNDROP_ACCOUNT';
@@ -187,5 +218,5 @@ async function logIn(settings: InitSettings, isNew: boolean): Promise<Tier | nul
 }
 
 const LOGIN_ELSEWHERE =
-  'If undrop runs on another host, run `undrop doctor` there; otherwise DROP USER, and run this again with UNDROP_ACCOUNT_HOST set to this host as the server sees it.';
+  'If undrop runs on another host, run `undrop doctor` there; otherwise DROP USER, and run this again with --account-host and this host as the server sees it.';
 const RUN_AGAIN = 'Fix the cause, then run this again; the completed steps stay.';

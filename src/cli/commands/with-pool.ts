@@ -22,7 +22,7 @@ const REFUSED_BY_PROXY: ErrorCode = 'UNDROP_RECYCLE_SCHEMA_WRITE';
 const INSTEAD = {
   UNDROP_ACCOUNT: '`undrop doctor` lists what is missing, and `undrop init` prints the grants.',
   UNDROP_ADMIN_ACCOUNT:
-    'Set UNDROP_ADMIN_USER to an account that may create users and grant all of this, or let an administrator run the statements that `undrop init` prints.',
+    'Name with --admin-user an account that may create users and grant all of this, or let an administrator run the statements that `undrop init` prints.',
 } as const;
 
 /**
@@ -85,8 +85,7 @@ export async function withServers<T>(
 }
 
 /**
- * A proxy that holds refuses all but reads of undrop's schemas; a server doesn't. A proxy that
- * passes everything on works like the server.
+ * A proxy refuses all but reads of undrop's schemas; a server doesn't.
  */
 async function assertNoProxy(pool: ServicePool, address: ServerAddress): Promise<void> {
   try {

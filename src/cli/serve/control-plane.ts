@@ -95,8 +95,8 @@ export class ControlPlane {
     const pools =
       options.pools ?? new PoolSet({ ...settings, ...tls.service, connectionsMax, log });
     try {
-      await assertNotOwn(settings.upstream, listen, { connectTimeoutMs: settings.connectTimeout });
-      await assertNotLent(pools, settings, log);
+      await assertNotOwn(settings.upstream, listen);
+      await assertNotLent(pools, settings.upstream, log);
       const figures = newCollectorFigures(options.own);
       const keeper = await LedgerServerKeeper.open({ ...options, pools, figures }, settings);
       return new ControlPlane(options, settings, { pools, keeper, figures });
@@ -135,13 +135,13 @@ export class ControlPlane {
 
   /** Clients are served: answers those who watch. */
   async serve(sockets: readonly BoundSocket[], about: object): Promise<void> {
-    const { log, counters } = this.#options;
+    const { log, counters, tls } = this.#options;
     this.#watch = await Watch.open(sockets, {
       ...{ figures: this.#figures, log, mode: this.#settings.mode, counters },
-      certificates: this.#options.tls.validity,
+      certificates: tls.validity,
       dataFolder: limitSettings(this.#settings).dataFolder,
       console: this.#console(),
-      accept: this.#options.tls.acceptAdmin,
+      accept: this.#settings.tls === 'off' ? null : (...args) => tls.accept(...args),
       isAway: () => this.#isAway,
       answers: () => this.#pools.answers(),
       greets: () => greets(this.#settings.upstream, GREETING),
@@ -184,7 +184,6 @@ export class ControlPlane {
   /** No other process of this service collects: recovery and the collector begin. */
   collect(): void {
     this.#keeper.begin();
-    if (this.#settings.mode === 'replay') return;
     const [keeper, figures] = [this.#keeper, this.#figures];
     const pool = () => keeper.pool;
     const dropsSent = () => this.#options.counters().dropsSent;

@@ -29,6 +29,11 @@ import { hintMsMinOf, holdMsOf, type PolicySettings, type ProxySettings } from '
 
 /** A MySQL client says nothing before it is greeted, so its load balancer needn't hesitate. */
 const HEADER_TIMEOUT_MS = 5_000;
+/**
+ * Less than connect_timeout of the server, 10 s by default: a server that gives up first counts
+ * that against the address of undrop.
+ */
+const LOGIN_TIMEOUT_MS = 9_000;
 
 interface FrontOptions {
   readonly proxyId: string;
@@ -98,7 +103,7 @@ export class Front {
   /** How bytes are relayed in this process; to be called before `open`. */
   async prepare(): Promise<'raw' | 'stream'> {
     await warmCrossCheck();
-    return chooseRelay(this.#settings.relay);
+    return chooseRelay();
   }
 
   /** Takes clients. */
@@ -145,11 +150,10 @@ export class Front {
       activeIds: activeDrops.at(pool),
       onUnsettled: onHeld,
       relocateLater: (ids) => this.#background(this.#relocatorAt(pool).add(ids)),
-      ...(mode === 'replay' ? {} : { onNoSuchTable: this.#onNoSuchTable(pool) }),
+      onNoSuchTable: this.#onNoSuchTable(pool),
       stopping: this.#stopping.signal,
       log,
       protect: new Set(mode === 'hold' ? protect : []),
-      protectsRecycleSchema: mode !== 'replay',
       observes: new Set(mode === 'observe' ? protect : []),
       rules,
       allowDestroy,
@@ -163,7 +167,6 @@ export class Front {
     return service;
   }
 
-  /** Mode `replay` writes nothing, so it counts nothing. */
   #onNoSuchTable(pool: ServicePool): NonNullable<DropService['onNoSuchTable']> {
     const { log } = this.#options;
     const signal = this.#stopping.signal;
@@ -211,9 +214,7 @@ class LoopDelay {
 
 function sessionSettingsOf(settings: ProxySettings): SessionSettings {
   return {
-    connectTimeoutMs: settings.connectTimeout,
-    greetingTimeoutMs: settings.connectTimeout,
-    loginTimeoutMs: settings.loginTimeout,
+    loginTimeoutMs: LOGIN_TIMEOUT_MS,
     headerTimeoutMs: HEADER_TIMEOUT_MS,
     isAnnounced: trustedBy(settings.proxyProtocol),
     announceUpstream: settings.upstreamProxyProtocol === 'v2',

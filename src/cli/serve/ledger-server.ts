@@ -60,7 +60,7 @@ export class LedgerServerKeeper {
   ): Promise<LedgerServerKeeper> {
     const at = await find(options, settings, null);
     const pool = options.pools.at(at?.address ?? firstOf(settings));
-    const ledger = await openLedger({ pool, log: options.log }, settings);
+    const ledger = await openLedger({ pool, log: options.log });
     const own = { ...options, lastSeen: new Map() };
     return new LedgerServerKeeper(own, settings, { at, ledger });
   }
@@ -155,7 +155,7 @@ export class LedgerServerKeeper {
       pools.renew(found.address);
       onTakenOver(found.address);
     }
-    const ledger = await openLedger({ pool: pools.at(found.address), log }, this.#settings);
+    const ledger = await openLedger({ pool: pools.at(found.address), log });
     if (this.#stopping.signal.aborted) return;
     this.#services = this.#openAt(found.address, ledger);
   }
@@ -177,13 +177,13 @@ function firstOf({ upstream }: ProxySettings): ServerAddress {
 
 function find(
   { pools, log }: LedgerServerKeeperOptions,
-  { upstream, connectTimeout: connectTimeoutMs }: ProxySettings,
+  { upstream }: ProxySettings,
   current: FoundServer | null,
 ): Promise<FoundServer | null> {
   return findLedgerServer({
     upstream,
     current,
-    resolve: (one) => resolveUpstream(one, { connectTimeoutMs }),
+    resolve: resolveUpstream,
     look: (address) => pools.look(address),
     log,
   });

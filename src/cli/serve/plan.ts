@@ -35,15 +35,9 @@ export async function planOf(
   return {
     version: versionOfPackage(),
     sockets: wantedSockets(settings),
-    listenMode: settings.listenMode,
-    commandSocket: commandSocketOf(settings),
+    commandSocket: commandSocketOf(settings.listen),
     proxies,
-    reloadTimeoutMs: settings.reloadTimeout,
-    drain: {
-      waitMs: settings.drainWait,
-      timeoutMs: settings.drainTimeout,
-      idle: settings.drain,
-    },
+    drain: { waitMs: settings.drainWait, timeoutMs: settings.drainTimeout },
     logLevel: settings.logLevel,
     settings,
     policy: Object.fromEntries(POLICY_KEYS.map((key) => [variableOf(key), texts[key] ?? ''])),

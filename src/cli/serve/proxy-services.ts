@@ -52,7 +52,7 @@ export interface ProxyServicesOptions {
 export class ProxyServices {
   readonly #options: ProxyServicesOptions;
   readonly #stopping = new AbortController();
-  #recovering: Promise<void> | undefined;
+  readonly #recovering: Promise<void>;
   readonly collector: Collector;
   readonly #lifecycle: LifecycleSettings;
   readonly #cursors = newRecoveryCursors();
@@ -63,7 +63,7 @@ export class ProxyServices {
     options: ProxyServicesOptions,
     settings: ProxySettings,
   ): Promise<ProxyServices> {
-    return new ProxyServices(options, settings, await openLedger(options, settings));
+    return new ProxyServices(options, settings, await openLedger(options));
   }
 
   /** `ledger`: what `openLedger` has found. */
@@ -73,8 +73,7 @@ export class ProxyServices {
     this.#reconcile = serialize(finishing(options.pool, recover));
     this.#lifecycle = lifecycleSettings(settings);
     this.collector = this.#collect();
-    // A log that is replayed brings the ledger along.
-    if (settings.mode !== 'replay') this.#recovering = this.#recover(ledger);
+    this.#recovering = this.#recover(ledger);
   }
 
   /** Ends the collector at its next pause, and waits 5 s at most for what is under way. */
@@ -154,9 +153,7 @@ export type LedgerIs = 'ready' | 'not-ready' | 'read-only';
 /** Creates the ledger, so that the first drop finds it; no start waits longer than two seconds. */
 export async function openLedger(
   options: Pick<ProxyServicesOptions, 'pool' | 'log'>,
-  { mode }: Pick<ProxySettings, 'mode'>,
 ): Promise<LedgerIs> {
-  if (mode === 'replay') return 'not-ready';
   return (await withinMs(LEDGER_WAIT_MS, makeLedger(options))) ?? 'not-ready';
 }
 

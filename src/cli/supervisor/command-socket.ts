@@ -33,22 +33,16 @@ export interface Outcome {
 
 type Reload = (options: ReloadCommand & { onWait(text: string): void }) => Promise<Outcome>;
 
-interface SocketSettings {
-  readonly controlSocket: string;
-  readonly listen: readonly ServerAddress[];
-}
-
 /**
- * The path of the socket; null: there is none. By default one for each port of an account, in
- * `folder` if it is given; a port that only the running service knows has none.
+ * The path of the socket, by account and first address, in `folder` if it is given. Null: there is
+ * none, as the running service alone knows its ports.
  */
 export function commandSocketOf(
-  { controlSocket, listen }: SocketSettings,
+  listen: readonly ServerAddress[],
   folder = process.env['RUNTIME_DIRECTORY'],
 ): string | null {
-  if (controlSocket !== 'auto') return controlSocket === 'none' ? null : controlSocket;
-  const [first] = listen;
-  if (first === undefined || ('port' in first && first.port === 0)) return null;
+  const first = listen.find((address) => !('port' in address && address.port === 0));
+  if (first === undefined) return null;
   const { uid } = userInfo();
   const name = 'port' in first ? String(first.port) : first.socketPath.replaceAll('/', '_');
   return folder === undefined
@@ -79,7 +73,7 @@ export class CommandSocket {
       return new CommandSocket(server);
     } catch (error) {
       const fields = { event: 'control-socket', path, err: error };
-      log.warn(fields, 'cannot open UNDROP_CONTROL_SOCKET: no undrop reload, only SIGHUP');
+      log.warn(fields, 'cannot open the socket for commands: no undrop reload, only SIGHUP');
       return null;
     }
   }

@@ -18,6 +18,8 @@ const RESTART_PAUSE_MS = 500;
 /** After so many in a row the fault is not that of one client. */
 export const CRASHES_MAX = 5;
 const RESTART_PAUSE_MAX_MS = RESTART_PAUSE_MS * 2 ** CRASHES_MAX;
+/** How long sessions may stay in old processes after a reload, before they end as at a shutdown. */
+const RETIRED_WITHIN_MS = 3_600_000;
 /** How long a process may take for its end, after that of its sessions. */
 const ENDS_WITHIN_MS = 10_000;
 
@@ -140,11 +142,11 @@ export class Generation {
     for (const control of this.#controls) this.#serve(control);
   }
 
-  /** Its proxies take no more clients; those that they have may stay so long. */
-  retire(withinMs: number, { timeoutMs, idle }: DrainTimes): void {
+  /** Its proxies take no more clients; those that they have may stay for a while. */
+  retire({ timeoutMs }: DrainTimes): void {
     this.state = 'retired';
-    this.#endWithin(withinMs + timeoutMs);
-    this.tellProxies({ kind: 'retire', withinMs, timeoutMs, idle });
+    this.#endWithin(RETIRED_WITHIN_MS + timeoutMs);
+    this.tellProxies({ kind: 'retire', withinMs: RETIRED_WITHIN_MS, timeoutMs });
   }
 
   drain(times: DrainTimes): void {

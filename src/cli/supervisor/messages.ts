@@ -8,7 +8,6 @@
  */
 import type { ServerAddress } from '../../service/server-address.js';
 import type { WantedSocket } from '../../session/bound-sockets.js';
-import type { IdleSessions } from '../../session/session.js';
 import type { IssuedNews } from '../../webhook/news.js';
 import type { Flags } from '../shell.js';
 
@@ -28,18 +27,15 @@ export type Kept = Readonly<Record<string, unknown>>;
 export interface DrainTimes {
   readonly waitMs: number;
   readonly timeoutMs: number;
-  readonly idle: IdleSessions;
 }
 
 /** All that the supervisor needs to know of the settings, and what its processes get of them. */
 export interface Plan {
   readonly version: string;
   readonly sockets: readonly WantedSocket[];
-  readonly listenMode: number;
   /** The path of the socket for commands. */
   readonly commandSocket: string | null;
   readonly proxies: number;
-  readonly reloadTimeoutMs: number;
   readonly drain: DrainTimes;
   readonly logLevel: string;
   /** Settings, for the processes of the same program. */
@@ -82,7 +78,7 @@ export type ToProcess =
   /** To a control process: the one before has ended. `before`: its settings, or null. */
   | { readonly kind: 'collect'; readonly before: unknown }
   /** To a proxy of an older generation: take no more clients, and end after the last. */
-  | ({ readonly kind: 'retire'; readonly withinMs: number } & Omit<DrainTimes, 'waitMs'>)
+  | { readonly kind: 'retire'; readonly withinMs: number; readonly timeoutMs: number }
   | { readonly kind: 'policy'; readonly policy: Readonly<Record<string, string>> }
   | ({ readonly kind: 'drain' } & DrainTimes)
   /** All sessions end now. */

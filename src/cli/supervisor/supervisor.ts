@@ -218,7 +218,7 @@ export class Supervisor {
     if (this.#isEnding) throw new Error(ABOUT_TO_END);
     this.#kept = { ...this.#kept, ...plan.kept };
     this.#options.log.level = plan.logLevel;
-    before?.retire(plan.reloadTimeoutMs, plan.drain);
+    before?.retire(plan.drain);
     for (const older of this.#generations) {
       if (older !== generation) older.tellProxies({ kind: 'policy', policy: plan.policy });
     }
@@ -242,7 +242,7 @@ export class Supervisor {
     const generation: Generation = new Generation({
       ...this.#options,
       kept: () => this.#kept,
-      bind: ({ sockets, listenMode }) => this.#sockets.bind(sockets, listenMode),
+      bind: ({ sockets }) => this.#sockets.bind(sockets),
       onSaid: (child, message, handle) => {
         if (message.kind === 'load') return generation.balance(child, message.load);
         if (message.kind !== 'pass') return this.#onSaid(child, message);

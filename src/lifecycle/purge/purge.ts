@@ -193,10 +193,10 @@ export class Purger {
     return new Pace({ chunkRows: purgeChunkRows, chunkMs, impactMs: purgeImpactMs, rowsMin });
   }
 
-  /** Whether the DELETEs must stay out of the binary log, and the account may do that. */
+  /** Whether the account may keep the DELETEs out of the binary log. */
   async #mayPurgeUnlogged(): Promise<boolean> {
-    const { connection, settings, log } = this.#options;
-    if (settings.purgeBinlog || (await mayUnlog(connection))) return !settings.purgeBinlog;
+    const { connection, log } = this.#options;
+    if (await mayUnlog(connection)) return true;
     log.warn({ event: 'purge' }, 'cannot switch sql_log_bin off; the purge is in the binary log');
     return false;
   }

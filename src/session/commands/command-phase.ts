@@ -115,7 +115,7 @@ export class CommandPhase implements GateOwner {
     this.#prepared = new PreparedDrops(login.server);
     this.tracker = new ResponseTracker(login.capabilities);
     this.tracker.onNoSuchTable = (payload) => this.#onNoSuchTable(payload);
-    this.tracker.onStateChanged = (payload) => checkTrackedSchema(payload, options.service());
+    this.tracker.onStateChanged = checkTrackedSchema;
     this.#gate = new CommandGate(this, {
       handles: this.#prepared,
       protect: { has: (kind) => protectedKinds(options.service()).has(kind) },

@@ -44,11 +44,17 @@ export interface Dialled {
   readonly localPort: number | null;
 }
 
+/** For a connection, and then for a greeting. */
+const TIMEOUT_MS = 10_000;
+
 export interface DialOptions {
-  /** Milliseconds for connecting to one upstream, however many addresses its name has. */
-  readonly connectTimeoutMs: number;
-  /** Milliseconds that a server may take for its greeting. */
-  readonly greetingTimeoutMs: number;
+  /**
+   * Milliseconds for connecting to one upstream, however many addresses its name has; default: 10
+   * seconds.
+   */
+  readonly connectTimeoutMs?: number;
+  /** Milliseconds that a server may take for its greeting; default: 10 seconds. */
+  readonly greetingTimeoutMs?: number;
   /** Sent before everything else, to announce the client to the server. */
   readonly announcement?: { readonly header: Buffer; readonly client: Endpoint | null };
   /**
@@ -71,12 +77,13 @@ export interface DialStop {
  */
 export async function dialUpstream(
   upstreams: readonly ServerAddress[],
-  options: DialOptions,
+  options: DialOptions = {},
   stop: Readonly<DialStop> = { isStopped: false },
 ): Promise<Dialled> {
+  const { connectTimeoutMs = TIMEOUT_MS } = options;
   const failures: Failure[] = [];
   for (const upstream of upstreams) {
-    const deadlineMs = performance.now() + options.connectTimeoutMs;
+    const deadlineMs = performance.now() + connectTimeoutMs;
     const targets = await addressesOf(upstream, options, failures);
     for (const [index, target] of targets.entries()) {
       if (stop.isStopped) break;
@@ -120,7 +127,7 @@ export async function greets(
 export async function assertNotOwn(
   upstreams: readonly ServerAddress[],
   bound: readonly ServerAddress[],
-  options: Pick<DialOptions, 'connectTimeoutMs' | 'resolve'>,
+  options: Pick<DialOptions, 'resolve'> = {},
 ): Promise<void> {
   for (const upstream of upstreams) {
     const targets = await addressesOf(upstream, options, []);
@@ -151,12 +158,9 @@ function unreachable(
 /**
  * The present addresses of `upstream`; UNDROP_UPSTREAM_UNREACHABLE if its name can't be resolved.
  */
-export async function resolveUpstream(
-  upstream: ServerAddress,
-  options: Pick<DialOptions, 'connectTimeoutMs' | 'resolve'>,
-): Promise<readonly ServerAddress[]> {
+export async function resolveUpstream(upstream: ServerAddress): Promise<readonly ServerAddress[]> {
   const failures: Failure[] = [];
-  const targets = await addressesOf(upstream, options, failures);
+  const targets = await addressesOf(upstream, {}, failures);
   if (targets.length === 0) throw unreachable([upstream], failures);
   return targets;
 }
@@ -170,7 +174,7 @@ async function addressesOf(
   if ('socketPath' in upstream || net.isIP(upstream.host) !== 0) return [upstream];
   const { host, port } = upstream;
   try {
-    const { connectTimeoutMs, resolve = resolveAll } = options;
+    const { connectTimeoutMs = TIMEOUT_MS, resolve = resolveAll } = options;
     const hosts = await withinMs(connectTimeoutMs, resolve(host));
     if (hosts === null) throw new Error(`no answer within ${connectTimeoutMs} ms`);
     if (hosts.length === 0) failures.push({ where: host, cause: 'its name has no address' });
@@ -197,7 +201,7 @@ async function dial(
   if (announcement !== undefined) stream.write(announcement.header);
   const localPort = announcement?.client?.port ?? socket.localPort ?? null;
   const greeting = await wholeGreeting(socket, stream, {
-    timeoutMs: options.greetingTimeoutMs,
+    timeoutMs: options.greetingTimeoutMs ?? TIMEOUT_MS,
     onBroken: () => options.onBrokenLogin?.(target),
   });
   return { socket, stream, greeting, address: target, localPort };
@@ -304,12 +308,8 @@ interface Greeting {
  * abandoned as that of a client that has gone. The first address that greets counts;
  * UNDROP_UPSTREAM_UNREACHABLE if none does.
  */
-export async function readGreeting(
-  addresses: readonly ServerAddress[],
-  { timeoutMs }: { readonly timeoutMs: number },
-): Promise<Greeting> {
-  const times = { connectTimeoutMs: timeoutMs, greetingTimeoutMs: timeoutMs };
-  const dialled = await dialUpstream(addresses, times);
+export async function readGreeting(addresses: readonly ServerAddress[]): Promise<Greeting> {
+  const dialled = await dialUpstream(addresses);
   const { serverVersion } = decodeHandshakeV10(dialled.greeting.subarray(HEADER_BYTES));
   const seenFrom = dialled.socket.localAddress ?? 'localhost';
   abandonUnanswered({ ...dialled, received: dialled.greeting, onBroken: () => undefined });

@@ -93,7 +93,7 @@ export function* classifyPacket(
     case COM_INIT_DB:
     case COM_CHANGE_USER: {
       const text = schemaIn(payload);
-      if (options.service.protectsRecycleSchema === false || !isRecycleName(text)) return null;
+      if (!isRecycleName(text)) return null;
       return { packet, packetKind: 'query', text, verdict: USE_OF_RECYCLE };
     }
     case COM_STMT_EXECUTE:
@@ -125,8 +125,8 @@ function schemaIn(payload: Buffer): Buffer {
  * Ends the session if `ok` reports a schema of undrop's own as its default schema: a stored program
  * of MariaDB can execute a USE whose text no client has sent.
  */
-export function checkTrackedSchema(ok: Buffer, { protectsRecycleSchema }: DropService): void {
-  if (protectsRecycleSchema === false || !mentionsRecycle(ok)) return;
+export function checkTrackedSchema(ok: Buffer): void {
+  if (!mentionsRecycle(ok)) return;
   if (isRecycleName(trackedSchema(ok) ?? '')) throw new UndropError('UNDROP_RECYCLE_SCHEMA_USE');
 }
 
@@ -147,8 +147,7 @@ function* classifyText(
 ): Reading<Intercepted | null> {
   const kinds = protectedKinds(service);
   if (text.length > LONG_SLICE_BYTES && !(yield* readingMayBeOurs(text, kinds))) return null;
-  const { protectsRecycleSchema = true } = service;
-  const mayWriteRecycleSchema = protectsRecycleSchema && mentionsRecycle(text);
+  const mayWriteRecycleSchema = mentionsRecycle(text);
   if (kinds.size === 0 && !mayWriteRecycleSchema) return null;
   // PREPARE accepts one statement only.
   const isSeveral = multiStatements && packetKind === 'query';

@@ -6,7 +6,7 @@
  * client.
  *
  * Invariant: no client gets the OK of a login that succeeded, or may have succeeded, only by what
- * undrop has, unless the settings allow it.
+ * undrop has.
  */
 import type { KeyObject } from 'node:crypto';
 import { UndropError } from '../../errors.js';
@@ -30,13 +30,13 @@ export interface LoginChecks {
 
 /** Null for none: the server sees nothing of undrop that the client doesn't have. */
 export function checksOf(connections: ConnectionPair, security: LoginSecurity): LoginChecks | null {
-  const { checksOsUser: osUser, checksTls, showsCertificate } = security;
-  const inTls = checksTls && connections.upstream === 'tls';
+  const { sockets, showsCertificate } = security;
+  const inTls = connections.upstream === 'tls';
   const checks = {
-    osUser,
+    osUser: sockets.upstream === 'socket',
     tls: inTls && connections.client !== 'tls',
     certificate: inTls && showsCertificate,
-    transport: checksTls && connections.client === 'plain' && connections.upstream !== 'plain',
+    transport: connections.client === 'plain' && connections.upstream !== 'plain',
   };
   return Object.values(checks).includes(true) ? checks : null;
 }
@@ -227,10 +227,7 @@ export interface LoginSecurity {
   /** Whether clients without TLS and without a unix socket are refused. */
   readonly requiresTls: boolean;
   readonly keys: BridgeKeys;
-  /** Whether clients must not log in as the OS user of this process (login-check.ts). */
-  readonly checksOsUser: boolean;
-  /** Nor by its TLS with the server, or by its client certificate. */
-  readonly checksTls: boolean;
+  /** Whether undrop presents a client certificate, by which no client must log in. */
   readonly showsCertificate: boolean;
   /** Whether the upstream connection uses TLS; throws if it must and can't. */
   wantsTls(about: { readonly client: ConnectionSecurity; readonly isOffered: boolean }): boolean;
@@ -242,8 +239,6 @@ export const PLAIN: LoginSecurity = {
   offersTls: false,
   requiresTls: false,
   keys: { own: null, server: 'refuse' },
-  checksOsUser: false,
-  checksTls: false,
   showsCertificate: false,
   wantsTls: () => false,
 };

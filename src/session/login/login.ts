@@ -65,8 +65,6 @@ export interface Login {
 
 export interface LoginOwner {
   readonly security: LoginSecurity;
-  /** False: a schema of undrop's own may be the default schema; default: it is refused. */
-  readonly protectsRecycleSchema?: boolean;
   toClient(bytes: Buffer): void;
   toServer(bytes: Buffer): void;
   /**
@@ -320,10 +318,7 @@ export class LoginRelay {
     const payload = request === null ? packet.payload : withHeadOf(request, packet.payload);
     if (!isProtocol41(payload)) throw new UndropError('UNDROP_OLD_CLIENT');
     const response = decodeHandshakeResponse41(payload);
-    const { protectsRecycleSchema = true } = this.#owner;
-    if (protectsRecycleSchema && isRecycleName(response.schema ?? '')) {
-      throw new UndropError('UNDROP_RECYCLE_SCHEMA_USE');
-    }
+    if (isRecycleName(response.schema ?? '')) throw new UndropError('UNDROP_RECYCLE_SCHEMA_USE');
     const connections = this.#decideSecurity(greeted);
     if (connections.client === 'plain' && security.requiresTls) {
       throw new UndropError('UNDROP_TLS_REQUIRED');

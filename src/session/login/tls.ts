@@ -49,9 +49,6 @@ export interface TlsSettings {
   /** Paths of PEM files; empty for a certificate that is created at the start. */
   readonly tlsCert: string;
   readonly tlsKey: string;
-  /** The same for the admin listener; empty: those for clients. */
-  readonly adminTlsCert: string;
-  readonly adminTlsKey: string;
   readonly upstreamTls: UpstreamTlsMode;
   /** Path of a PEM file; empty for the authorities of Node.js. */
   readonly upstreamCa: string;
@@ -62,23 +59,9 @@ export interface TlsSettings {
    * `auto`: requested from a server on this machine; `ask`: from any; or the path of a PEM file.
    */
   readonly upstreamPublicKey: string;
-  /** For a unix socket: whether clients may log in by the OS user of undrop. */
-  readonly lendOsUser: 'off' | 'on';
-  /** Whether clients may log in by the TLS of the upstream connection alone. */
-  readonly lendTls: 'off' | 'on';
 }
 
-export type ServiceTlsSettings = Omit<
-  TlsSettings,
-  | 'listen'
-  | 'upstream'
-  | 'tlsCert'
-  | 'tlsKey'
-  | 'adminTlsCert'
-  | 'adminTlsKey'
-  | 'lendOsUser'
-  | 'lendTls'
->;
+export type ServiceTlsSettings = Omit<TlsSettings, 'listen' | 'upstream' | 'tlsCert' | 'tlsKey'>;
 
 /** Milliseconds for a TLS handshake. */
 const HANDSHAKE_MS = 10_000;
@@ -87,8 +70,6 @@ const HANDSHAKE_MS = 10_000;
 interface Material {
   /** Null if clients are offered no TLS. */
   readonly forClients: SecureContext | null;
-  /** Null if the admin listener has no TLS. */
-  readonly forAdmin: SecureContext | null;
   /** The certificates, in PEM, by what they are for. */
   readonly certificates: Readonly<Record<string, string>>;
   /** The source of it, if no files were given. */
@@ -129,11 +110,10 @@ export class ProxyTls {
   /** The allowed protection of a session, by its two sockets. */
   securityFor(client: ConnectionSecurity, upstream: ServerAddress): LoginSecurity {
     const { forClients, passwordKey, service } = this.#material;
-    const isSocket = 'socketPath' in upstream;
     return {
       sockets: {
         client: client === 'socket' ? 'socket' : 'plain',
-        upstream: isSocket ? 'socket' : 'plain',
+        upstream: 'socketPath' in upstream ? 'socket' : 'plain',
       },
       offersTls: forClients !== null,
       requiresTls: this.#settings.tls === 'required',
@@ -141,8 +121,6 @@ export class ProxyTls {
         own: passwordKey,
         server: keyPolicyFor(service.serverKey, upstream),
       },
-      checksOsUser: isSocket && this.#settings.lendOsUser === 'off',
-      checksTls: this.#settings.lendTls === 'off',
       showsCertificate: this.#settings.upstreamCert !== '',
       wantsTls: (about) => wantsTls(this.#settings.upstreamTls, { ...about, upstream }),
     };
@@ -155,14 +133,10 @@ export class ProxyTls {
   accept(socket: Socket, clientHello: Buffer): Promise<TLSSocket> {
     const { forClients } = this.#material;
     if (forClients === null) throw new UndropError('UNDROP_TLS_NOT_OFFERED');
-    return acceptTls(socket, clientHello, forClients);
-  }
-
-  /** The same on the admin listener; null: it has no TLS. */
-  get acceptAdmin(): ((socket: Socket, clientHello: Buffer) => Promise<TLSSocket>) | null {
-    const { forAdmin } = this.#material;
-    if (forAdmin === null) return null;
-    return (socket, clientHello) => acceptTls(socket, clientHello, forAdmin);
+    if (clientHello.length > 0) socket.unshift(clientHello);
+    const secured = new TLSSocket(socket, { isServer: true, secureContext: forClients });
+    secured.disableRenegotiation();
+    return handshake(secured, 'secure');
   }
 
   /** The purposes of the certificates of this proxy, and the ends of their validity. */
@@ -203,17 +177,6 @@ export class ProxyTls {
     if (resumed !== null) this.#sessions.note(upstream, { isReused: secured.isSessionReused() });
     return { socket: secured, distrust: cause === null ? null : upstreamTlsError(upstream, cause) };
   }
-}
-
-function acceptTls(
-  socket: Socket,
-  clientHello: Buffer,
-  secureContext: SecureContext,
-): Promise<TLSSocket> {
-  if (clientHello.length > 0) socket.unshift(clientHello);
-  const secured = new TLSSocket(socket, { isServer: true, secureContext });
-  secured.disableRenegotiation();
-  return handshake(secured, 'secure');
 }
 
 /** Why the server isn't trusted; null if it is, or needn't be. */
@@ -327,7 +290,7 @@ function handshake(socket: TLSSocket, event: 'secure' | 'secureConnect'): Promis
 
 async function readMaterial(settings: TlsSettings, shared: SharedTls): Promise<Material> {
   const problems: string[] = [];
-  const { listen, tlsCert, tlsKey, adminTlsCert, adminTlsKey } = settings;
+  const { listen, tlsCert, tlsKey } = settings;
   const hasFiles = tlsCert !== '' || tlsKey !== '';
   const isOff = settings.tls === 'off';
   const given = shared.ownCertificate ?? null;
@@ -337,9 +300,6 @@ async function readMaterial(settings: TlsSettings, shared: SharedTls): Promise<M
   const files = { cert: tlsCert, key: tlsKey, prefix: 'UNDROP_TLS', ticketKeys };
   const ofFiles = () => (isOff ? null : readIdentity(files, problems));
   const identity = ownCertificate === null ? ofFiles() : loadIdentity(ownCertificate, ticketKeys);
-  const hasAdmin = adminTlsCert !== '' || adminTlsKey !== '';
-  const ofAdmin = { cert: adminTlsCert, key: adminTlsKey, prefix: 'UNDROP_ADMIN_TLS' };
-  const admin = hasAdmin ? readIdentity(ofAdmin, problems) : null;
   const towardsServers = readTowardsServers(settings, problems);
   if (problems.length > 0)
     throw new UndropError('UNDROP_CONFIG', { problems: problems.join('\n') });
@@ -350,10 +310,8 @@ async function readMaterial(settings: TlsSettings, shared: SharedTls): Promise<M
   }
   return {
     forClients: identity?.context ?? null,
-    forAdmin: (admin ?? identity)?.context ?? null,
     certificates: {
       ...(identity !== null && { clients: identity.pem.cert }),
-      ...(admin !== null && { console: admin.pem.cert }),
       ...(shown !== undefined && { upstream: shown }),
     },
     ownCertificate,

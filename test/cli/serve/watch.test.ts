@@ -20,7 +20,7 @@ async function statusesWith(options: {
 }): Promise<readonly string[]> {
   const { mode = 'hold', ...doors } = options;
   const address = { host: '127.0.0.1', port: 0 };
-  const bound = await new BoundSockets().bind([{ purpose: 'admin', address }], 0o660);
+  const bound = await new BoundSockets().bind([{ purpose: 'admin', address }]);
   const listen = bound.map((one) => describeAddress(one.address)).join();
   const figures = newCollectorFigures();
   const off = { console: null, accept: null, isAway: () => false };
