@@ -70,12 +70,10 @@ export class Front {
   readonly #uses = new WeakMap<ServicePool, UsedWhileHeld>();
   /** By the settings of now; what is not here is made when it is asked for. */
   #services = new WeakMap<ServicePool, DropService>();
-  readonly #settings: ProxySettings;
   #policy: PolicySettings;
 
   constructor(options: FrontOptions, settings: ProxySettings) {
     this.#options = options;
-    this.#settings = settings;
     this.#policy = settings;
     this.#loopDelay = new LoopDelay(options.counters);
     this.#unblocker = new HostErrorReset({
