@@ -132,6 +132,16 @@ onServersAtOnce('uninstalling from $name', (server, on) => {
     expect(await schemasLeft()).toBeGreaterThan(0);
   });
 
+  test('names views that only the ledger has, also of a schema that was made anew', async () => {
+    const kept = expect.stringContaining(`Only the ledger has, of ${whole}: VIEW v.`);
+    await query(server, `CREATE DATABASE ${whole}`, `CREATE TABLE ${whole}.t (id INT)`);
+    expect(await uninstall('--yes')).toMatchObject({ code: 1, stdout: kept });
+    await query(server, `DROP DATABASE ${whole}`);
+    const restored = await runUndrop(managed, ['restore', '--schema', whole]);
+    expect(restored.code).toBe(1);
+    expect(await uninstall('--yes')).toMatchObject({ code: 1, stdout: kept });
+  });
+
   test('keeps the definitions of what it could not restore', async () => {
     const trigger = `CREATE TRIGGER ${own.name}.r BEFORE INSERT ON ${own.name}.t FOR EACH ROW SET @a = 1`;
     await through(

@@ -19,6 +19,7 @@ import { readLockState } from '../../lifecycle/leader/collector-lock.js';
 import { isLocalSchema, isRecycleSchema, RECYCLE_SCHEMA } from '../../names/names.js';
 import { findUnfinishedRestores } from '../../recovery/reconcile.js';
 import { listAll } from '../../restore/held-tables.js';
+import { findLacking } from '../../restore/schema/restore-schema.js';
 import { unlessRefused } from '../../service/errors.js';
 import type { ServicePool } from '../../service/pool/pools.js';
 import { readServerFacts } from '../../service/server-facts.js';
@@ -122,6 +123,7 @@ async function readLeft(pool: ServicePool) {
   const triggers = await isThere(findWithoutTriggers(pool));
   const defined = await withDefinitions(pool, dropped);
   const lost = await missingSchemas(pool, defined, await readSchemas(pool));
+  const lacking = await findLacking(pool, dropped);
   const open = dropped.filter(({ isOpen }) => isOpen).map(({ schema }) => schema);
   const tables = [
     ...(held.length === 0 ? [] : [`Held:\n${formatChosen(held).trimEnd()}`]),
@@ -134,6 +136,9 @@ async function readLeft(pool: ServicePool) {
     left: [
       ...tables,
       ...lost.map((schema) => `The schema ${schema} was dropped, and can be restored.`),
+      ...lacking.map(
+        ({ schema, parts }) => `Only the ledger has, of ${schema}: ${parts.join(', ')}.`,
+      ),
       ...unfinished.map(({ what, missing }) => `${what} is not restored whole: ${missing}`),
       ...triggers,
     ],

@@ -9,6 +9,7 @@ import { findWithoutTriggers } from '../../../held/triggers/reattach-triggers.js
 import type { Todo } from '../../../ledger/entry.js';
 import { findRows, readSettling, type Settling } from '../../../ledger/read.js';
 import { findSchemaDrops, hasOwner } from '../../../ledger/schema-drops.js';
+import { findDroppedSchemas } from '../../../ledger/schema-restores.js';
 import { readServices } from '../../../ledger/services.js';
 import { assertLedgerKnown } from '../../../ledger/tables.js';
 import { readLockState } from '../../../lifecycle/leader/collector-lock.js';
@@ -18,7 +19,8 @@ import { isSystemError, readRoom } from '../../../lifecycle/limits/limits.js';
 import { whyResting } from '../../../lifecycle/once.js';
 import { newThrottle, type Replica } from '../../../lifecycle/throttle/throttle.js';
 import { isPinned, type QualifiedTable, writtenName } from '../../../names/names.js';
-import { findUnfinishedRestores } from '../../../recovery/reconcile.js';
+import { findUnfinishedRestores, type Unfinished } from '../../../recovery/reconcile.js';
+import { findLacking } from '../../../restore/schema/restore-schema.js';
 import { isServiceError } from '../../../service/errors.js';
 import type { ServicePool } from '../../../service/pool/pools.js';
 import { readServerFacts, type ServerFacts } from '../../../service/server-facts.js';
@@ -244,8 +246,24 @@ async function readOpen(pool: ServicePool) {
     settling: await readSettling(pool),
     /** Restored tables that lack triggers, with their names. */
     withoutTriggers: await findWithoutTriggers(pool),
-    restores: await findUnfinishedRestores(pool),
+    restores: [...(await findUnfinishedRestores(pool)), ...(await findLackingRestores(pool))],
   };
+}
+
+/** A schema that came back without a part is named for a week: nobody may want it any more. */
+const LACKING_MS = 7 * 86_400_000;
+
+async function findLackingRestores(pool: ServicePool): Promise<readonly Unfinished[]> {
+  const { utcNow } = await readServerFacts(pool);
+  const lacking = await findLacking(pool, await findDroppedSchemas(pool, 'all'));
+  const recent = lacking.filter(
+    ({ isRestored, droppedAt }) =>
+      isRestored && utcNow.getTime() - droppedAt.getTime() < LACKING_MS,
+  );
+  return recent.map(({ id, schema, parts }) => {
+    const how = `UNDROP DATABASE ${schema} by a user who may create them adds them`;
+    return { id, what: `schema ${schema}`, missing: `without ${parts.join(', ')}; ${how}` };
+  });
 }
 
 /** These need no action. */
