@@ -83,12 +83,23 @@ function changeModules({ onLoad, onResolve }) {
   }));
 }
 
-/** What src/cli/shell.ts declares, behind the line that names Node.js. */
+function escaped(unit) {
+  return `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`;
+}
+
+/** The console's files, by their names. */
+function assets() {
+  const folder = join(root, 'src/console/assets');
+  const texts = readdirSync(folder).map((name) => [name, readFileSync(join(folder, name), 'utf8')]);
+  return Object.fromEntries(texts);
+}
+
+/** What src/cli/shell.ts and src/console/assets.ts declare, behind the line that names Node.js. */
 function withFacts(text) {
   const inside = [...new Set(packages.map(({ name, version }) => `${name} ${version}`))].sort();
-  const facts = { UNDROP_VERSION: version, UNDROP_PACKAGES: inside };
+  const facts = { UNDROP_VERSION: version, UNDROP_PACKAGES: inside, UNDROP_ASSETS: assets() };
   const lines = Object.entries(facts).map(([name, value]) => {
-    return `const ${name}=${JSON.stringify(value)};`;
+    return `const ${name}=${JSON.stringify(value).replaceAll(/[^\0-\x7f]/g, escaped)};`;
   });
   return text.replace('\n', () => `\n${lines.join('\n')}\n`);
 }

@@ -60,6 +60,7 @@ const DOORS: Readonly<Record<string, readonly string[]>> = {
   '@databases/mysql': ['src/service/'],
   // The demo and its tour talk to the throwaway server as any client does.
   mysql2: ['src/service/', 'src/console/', DEMO, SERVERS],
+  hono: ['src/console/'],
   'jsonc-parser': ['src/config/load.ts'],
   'node-forge': ['src/session/login/certificates.ts'],
   'node-sql-parser': ['src/sql/'],

@@ -66,26 +66,24 @@ export async function openAdminListener(
     if (hasBody(request)) request.once('end', () => waiting.leave(socket));
     else waiting.leave(socket);
     response.once('close', () => waiting.enter(socket));
+    const failed = (error: unknown) => {
+      log.error({ event: 'admin', err: error }, 'cannot answer an admin request');
+      response.writeHead(500, { 'content-type': 'text/plain' });
+      response.end('The request failed; see the log of undrop.\n');
+    };
     if (doors.console !== undefined && OF_CONSOLE.test(request.url ?? '')) {
       if (isLocal(socket) || socket instanceof TLSSocket) {
         // A restore may take long; the client may end it.
         socket.setTimeout(0);
         const answered = () => void socket.setTimeout(REQUEST_WITHIN_MS);
-        void doors.console(request, response).finally(answered);
+        void doors.console(request, response).catch(failed).finally(answered);
         return;
       }
     }
-    answer(request, doors).then(
-      ({ status, type = 'text/plain; charset=utf-8', text }) => {
-        response.writeHead(status, { 'content-type': type, 'cache-control': 'no-store' });
-        response.end(request.method === 'HEAD' ? '' : text);
-      },
-      (error: unknown) => {
-        log.error({ event: 'admin', err: error }, 'cannot answer an admin request');
-        response.writeHead(500, { 'content-type': 'text/plain' });
-        response.end('The request failed; see the log of undrop.\n');
-      },
-    );
+    answer(request, doors).then(({ status, type = 'text/plain; charset=utf-8', text }) => {
+      response.writeHead(status, { 'content-type': type, 'cache-control': 'no-store' });
+      response.end(request.method === 'HEAD' ? '' : text);
+    }, failed);
   });
   server.maxConnections = CONNECTIONS_MAX;
   // Also ends clients that don't read the response.

@@ -7,8 +7,9 @@
  * in it.
  */
 import type http from 'node:http';
-import type { Log } from '../log.js';
+import { Hono, type MiddlewareHandler } from 'hono';
 import { isHoldId } from '../names/names.js';
+import { OPENAPI } from './assets.js';
 import {
   changeTable,
   getTable,
@@ -19,160 +20,121 @@ import {
   planTable,
   wrongParam,
 } from './dropped-tables.js';
-import { ASK, failureAnswer, RETRY, refusedBy } from './failures.js';
-import { type Foreign, type Gate, readText } from './gate.js';
-import { OPENAPI } from './openapi.js';
+import { ASK, type FailureAnswer, failureAnswer, RETRY, refusedBy } from './failures.js';
+import type { Foreign, Gate } from './gate.js';
 import { pauseOf, readEvents } from './operate.js';
-import type { Actor, OperatorDoor } from './operator.js';
+import type { Actor } from './operator.js';
+import { type Bindings, type ConsoleOptions, readText, type Serve, serverOf } from './serve.js';
 import type { ConsoleSession, SignIn } from './session.js';
 
-export interface ApiOptions {
-  readonly gate: Gate;
-  readonly operator: OperatorDoor;
-  readonly version: string;
-  readonly log: Log;
-  /** Why clients can't be served; empty: they can. */
-  problems(): Promise<readonly string[]>;
-}
-
-interface ApiAnswer {
-  readonly status: number;
-  readonly body: object;
-  readonly headers?: Readonly<Record<string, string>>;
-}
-
-interface Call {
-  readonly method: string;
-  readonly path: readonly string[];
-  readonly query: Params;
-  readonly body: Params;
+interface ApiEnv {
+  Bindings: Bindings;
+  Variables: { readonly session: ConsoleSession; readonly who: Actor; readonly body: Params };
 }
 
 const BODY_BYTES_MAX = 65_536;
 const SHOWN_CHARACTERS_MAX = 100;
 /** Each has a session with the proxy. */
 const REQUESTS_MAX = 32;
+const HEADERS = { 'cache-control': 'no-store', 'x-content-type-options': 'nosniff' };
 
-export class Api {
-  readonly #options: ApiOptions;
-  #open = 0;
-
-  constructor(options: ApiOptions) {
-    this.#options = options;
-  }
-
-  /** Never rejects. */
-  async answer(request: http.IncomingMessage, response: http.ServerResponse): Promise<void> {
-    let answer: ApiAnswer;
-    try {
-      answer = await this.#answer(request);
-    } catch (error) {
-      answer = failureAnswer(error) ?? this.#defect(error);
-    }
-    const { status, body, headers = {} } = answer;
-    response.writeHead(status, {
-      'content-type': 'application/json',
-      'cache-control': 'no-store',
-      'x-content-type-options': 'nosniff',
-      // The rest of a body is not read.
-      ...(request.complete ? {} : { connection: 'close' }),
-      ...headers,
-    });
-    response.end(`${JSON.stringify(body)}\n`, () => {
-      if (!request.complete) request.destroy();
-    });
-  }
-
-  async #answer(request: http.IncomingMessage): Promise<ApiAnswer> {
-    const { gate } = this.#options;
-    const foreign = gate.whyForeign(request) ?? whyNoJson(request);
+export function newApi({ gate, operator, version, log, problems }: ConsoleOptions): Serve {
+  const api = new Hono<ApiEnv>().basePath('/api/v1');
+  api.use(({ env: { incoming } }, next) => {
+    const foreign = gate.whyForeign(incoming) ?? whyNoJson(incoming);
     if (foreign !== null) throw wrongParam(...foreign);
-    const { path } = readUrl(request.url ?? '/');
-    const { method = 'GET' } = request;
-    if (method === 'GET' && path.join() === 'openapi.json') return { status: 200, body: OPENAPI };
-    const account = accountOf(request);
-    if (account === null) return refusedBy(401, 'UNDROP_API_SIGN_IN', ASK);
-    const body = method === 'POST' ? await readBody(request) : {};
+    return next();
+  });
+  api.get('/openapi.json', () => json(OPENAPI));
+  api.use(withSession(gate));
+  api.get('/status', async () => {
+    const found = await problems();
+    return json({ version, isReady: found.length === 0, problems: found });
+  });
+  api.get('/tables', async (c) => json(await listDropped(c.var.session, c.req.query())));
+  api.use('/tables/:id/*', (c, next) => {
+    const id = c.req.param('id');
+    if (!isHoldId(id)) throw wrongParam('id', 'the 32 digits of an id', id);
+    return next();
+  });
+  api.get('/tables/:id', async (c) => json(await getTable(c.var.session, c.req.param('id'))));
+  api.get('/tables/:id/plan', async (c) =>
+    json(await planTable(c.var.session, c.req.param('id'), c.req.query())),
+  );
+  api.post('/tables/:id/pin', async (c) => {
+    const { session, who } = c.var;
+    const { id } = await getTable(session, c.req.param('id'));
+    return (await isOperator(session)) ? done(operator.pin(who, id)) : notOperator();
+  });
+  api.post('/tables/:id/:action', async (c) => {
+    const { id, action } = c.req.param();
+    if (!isAction(action)) return c.notFound();
+    return json(await changeTable(c.var.session, { id, action, body: c.var.body }));
+  });
+  api.get('/history', forOperators, async (c) => json(await readEvents(operator, c.req.query())));
+  api.post('/pause', forOperators, ({ var: { who, body } }) =>
+    done(operator.pause(who, pauseOf(body))),
+  );
+  api.post('/resume', forOperators, ({ var: { who } }) => done(operator.resume(who)));
+  api.notFound(({ env: { incoming }, req, var: { who } }) => {
+    if (who === undefined) throw wrongParam('the URL', '/api/v1/…', incoming.url);
+    const route = `${incoming.method} ${req.path}`.slice(0, SHOWN_CHARACTERS_MAX);
+    return refuse(404, 'UNDROP_API_ROUTE', {}, { route });
+  });
+  api.onError((error) => {
+    const failure = failureAnswer(error);
+    if (failure !== null) return json(failure.body, failure);
+    log.error({ event: 'admin', err: error }, 'cannot answer an API request');
+    return refuse(500, 'UNDROP_INTERNAL', {}, { reference: 'its log' });
+  });
+  return serverOf(api, { methods: ['GET', 'POST'], headers: HEADERS });
+}
+
+function json(body: object, { status, headers }: Partial<FailureAnswer> = {}): Response {
+  const all = { 'content-type': 'application/json', ...headers };
+  return new Response(`${JSON.stringify(body)}\n`, { status: status ?? 200, headers: all });
+}
+
+async function done(act: Promise<void>): Promise<Response> {
+  await act;
+  return json({ isDone: true });
+}
+
+function refuse(...about: Parameters<typeof refusedBy>): Response {
+  const answer = refusedBy(...about);
+  return json(answer.body, answer);
+}
+
+/** A session of the account, until the request is answered. */
+function withSession(gate: Gate): MiddlewareHandler<ApiEnv> {
+  let open = 0;
+  return async (c, next) => {
+    const { incoming } = c.env;
+    const account = accountOf(incoming);
+    if (account === null) return refuse(401, 'UNDROP_API_SIGN_IN', ASK);
+    c.set('body', incoming.method === 'POST' ? await readBody(incoming) : {});
     // Only now: a body that comes slowly takes no place.
-    if (this.#open >= REQUESTS_MAX) return refusedBy(503, 'UNDROP_API_BUSY', RETRY);
-    this.#open++;
+    if (open >= REQUESTS_MAX) return refuse(503, 'UNDROP_API_BUSY', RETRY);
+    open++;
     try {
-      return await this.#answerWhole(request, account, body);
+      const session = await gate.signIn(incoming, account);
+      if (session === 'too many') return refuse(429, 'UNDROP_API_BUSY', RETRY);
+      if (session === 'refused') return refuse(401, 'UNDROP_API_SIGN_IN', ASK);
+      c.set('session', session);
+      c.set('who', { user: account.user, client: incoming.socket.remoteAddress ?? '' });
+      return await next().finally(() => session.end());
     } finally {
-      this.#open--;
+      open--;
     }
-  }
+  };
+}
 
-  async #answerWhole(
-    request: http.IncomingMessage,
-    account: SignIn,
-    body: Params,
-  ): Promise<ApiAnswer> {
-    const { gate } = this.#options;
-    const { path, query } = readUrl(request.url ?? '/');
-    const { method = 'GET' } = request;
-    const session = await gate.signIn(request, account);
-    if (session === 'too many') return refusedBy(429, 'UNDROP_API_BUSY', RETRY);
-    if (session === 'refused') return refusedBy(401, 'UNDROP_API_SIGN_IN', ASK);
-    try {
-      const call = { method, path, query, body };
-      const who = { user: account.user, client: request.socket.remoteAddress ?? '' };
-      return (await this.#operate(session, call, who)) ?? (await this.#run(session, call));
-    } finally {
-      session.end();
-    }
-  }
+const forOperators: MiddlewareHandler<ApiEnv> = async (c, next) =>
+  (await isOperator(c.var.session)) ? next() : notOperator();
 
-  /** Null: it isn't for operators. */
-  async #operate(session: ConsoleSession, call: Call, who: Actor): Promise<ApiAnswer | null> {
-    const { operator } = this.#options;
-    const { query, body } = call;
-    const [what, id = '', action] = call.path;
-    const route = [call.method, what, ...call.path.slice(2)].join(' ');
-    if (!FOR_OPERATORS.has(route) || (id !== '' && action === undefined)) return null;
-    if (action !== undefined) await getTable(session, id);
-    if (!(await isOperator(session))) {
-      const cause = 'this needs UPDATE on `_undrop`.`ledger`';
-      return refusedBy(403, 'UNDROP_API_DENIED', {}, { cause });
-    }
-    if (what === 'history') return { status: 200, body: await readEvents(operator, query) };
-    if (what === 'pause') await operator.pause(who, pauseOf(body));
-    if (what === 'resume') await operator.resume(who);
-    if (what === 'tables') await operator.pin(who, id);
-    return { status: 200, body: { isDone: true } };
-  }
-
-  async #run(session: ConsoleSession, call: Call): Promise<ApiAnswer> {
-    const { method, path, query, body } = call;
-    const [what, id, action, ...more] = path;
-    if (method === 'GET' && what === 'status' && id === undefined) {
-      const { version, problems } = this.#options;
-      const found = await problems();
-      return { status: 200, body: { version, isReady: found.length === 0, problems: found } };
-    }
-    if (what === 'tables' && more.length === 0) {
-      if (method === 'GET' && id === undefined) {
-        return { status: 200, body: await listDropped(session, query) };
-      }
-      if (id !== undefined && !isHoldId(id)) throw wrongParam('id', 'the 32 digits of an id', id);
-      if (method === 'GET' && id !== undefined && action === undefined) {
-        return { status: 200, body: await getTable(session, id) };
-      }
-      if (method === 'GET' && id !== undefined && action === 'plan') {
-        return { status: 200, body: await planTable(session, id, query) };
-      }
-      if (method === 'POST' && id !== undefined && isAction(action)) {
-        return { status: 200, body: await changeTable(session, { id, action, body }) };
-      }
-    }
-    const route = `${method} /api/v1/${path.join('/')}`.slice(0, SHOWN_CHARACTERS_MAX);
-    return refusedBy(404, 'UNDROP_API_ROUTE', {}, { route });
-  }
-
-  #defect(error: unknown): ApiAnswer {
-    this.#options.log.error({ event: 'admin', err: error }, 'cannot answer an API request');
-    return refusedBy(500, 'UNDROP_INTERNAL', {}, { reference: 'its log' });
-  }
+function notOperator(): Response {
+  const cause = 'this needs UPDATE on `_undrop`.`ledger`';
+  return refuse(403, 'UNDROP_API_DENIED', {}, { cause });
 }
 
 /** A form of another page can send neither this type nor an Authorization. */
@@ -180,16 +142,6 @@ function whyNoJson({ method, headers }: http.IncomingMessage): Foreign | null {
   const type = headers['content-type']?.split(';')[0]?.trim().toLowerCase();
   const isJson = type === 'application/json';
   return method === 'POST' && !isJson ? ['Content-Type', 'application/json', type] : null;
-}
-
-const FOR_OPERATORS = new Set(['GET history', 'POST pause', 'POST resume', 'POST tables pin']);
-
-/** Throws UNDROP_API_REQUEST. */
-function readUrl(text: string): Pick<Call, 'path' | 'query'> {
-  const url = URL.canParse(text, 'http://localhost') ? new URL(text, 'http://localhost') : null;
-  const [, , version, ...path] = url?.pathname.split('/') ?? [];
-  if (url === null || version !== 'v1') throw wrongParam('the URL', '/api/v1/…', text);
-  return { path, query: Object.fromEntries(url.searchParams) };
 }
 
 /** By HTTP Basic; null: there is none. */
@@ -203,7 +155,6 @@ function accountOf({ headers }: http.IncomingMessage): SignIn | null {
 /** Rejects with UNDROP_API_REQUEST. */
 async function readBody(request: http.IncomingMessage): Promise<Params> {
   const text = await readText(request, BODY_BYTES_MAX);
-  if (text === null) throw wrongParam('body', `at most ${BODY_BYTES_MAX} bytes`, 'more');
   if (text === '') return {};
   try {
     const body: unknown = JSON.parse(text);

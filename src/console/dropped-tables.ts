@@ -19,11 +19,7 @@ const LIMIT = 50;
 export type Params = Readonly<Record<string, unknown>>;
 
 /** The orders of a list, and their names for people. */
-export const ORDERS = {
-  dropped: 'newest first',
-  size: 'biggest first',
-  expires: 'soonest to go',
-} as const;
+export const ORDERS = { dropped: 'newest first', size: 'biggest first', expires: 'soonest to go' };
 
 const ORDER_BY: ReadonlyMap<string, string> = new Map<keyof typeof ORDERS, string>([
   ['dropped', ''],
@@ -259,12 +255,9 @@ export function isAction(text: string | undefined): text is TableAction {
 /** Rejects with the error of the server, or with UNDROP_API_REQUEST. */
 export async function changeTable(
   session: ConsoleSession,
-  {
-    id,
-    action,
-    body,
-  }: { readonly id: string; readonly action: TableAction; readonly body: Params },
+  change: { readonly id: string; readonly action: TableAction; readonly body: Params },
 ) {
+  const { id, action, body } = change;
   const { info, warnings } = await session.change(ACTIONS[action](id, body));
   return { id, action, message: info, warnings };
 }

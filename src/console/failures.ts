@@ -6,13 +6,11 @@ import { ERRORS, type ErrorCode, UndropError } from '../errors.js';
 import { ACCESS_DENIED } from '../wire/server-errors.js';
 import { errnoOf } from './session.js';
 
-export interface FailureBody {
-  readonly error: { readonly code: string; readonly message: string; readonly remedy: string };
-}
-
 export interface FailureAnswer {
   readonly status: number;
-  readonly body: FailureBody;
+  readonly body: {
+    readonly error: { readonly code: string; readonly message: string; readonly remedy: string };
+  };
   readonly headers?: Readonly<Record<string, string>>;
 }
 
@@ -35,11 +33,10 @@ export function refusedBy(
   headers: Readonly<Record<string, string>> = {},
   params: Record<string, string> = {},
 ): FailureAnswer {
-  const { message } = new UndropError(code, params);
-  return { status, headers, body: errorBody(code, message) };
+  return { status, headers, body: errorBody(code, new UndropError(code, params).message) };
 }
 
-function errorBody(code: string, words: string): FailureBody {
+function errorBody(code: string, words: string): FailureAnswer['body'] {
   const remedy = Object.hasOwn(ERRORS, code) ? ERRORS[code as ErrorCode].remedy : '';
   const isLast = remedy !== '' && words.endsWith(` ${remedy}`);
   const message = isLast ? words.slice(0, -remedy.length - 1) : words;

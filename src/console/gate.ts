@@ -15,7 +15,7 @@ import {
   type ProxyDoor,
   type SignIn,
 } from './session.js';
-import { SignInTries, type SignInTry } from './sign-in-tries.js';
+import { SignInTries } from './sign-in-tries.js';
 
 export interface ConsoleGateOptions {
   readonly door: ProxyDoor;
@@ -47,11 +47,8 @@ export class Gate {
     const { host = '', origin } = headers;
     const name = host.replace(/:\d+$/, '').toLowerCase();
     const local = (socket.localAddress ?? '').replace(/^::ffff:(?=\d+\.)/, '');
-    const names = [
-      ...LOCAL_NAMES,
-      ...this.#options.hosts,
-      isIP(local) === 6 ? `[${local}]` : local,
-    ];
+    const { hosts } = this.#options;
+    const names = [...LOCAL_NAMES, ...hosts, isIP(local) === 6 ? `[${local}]` : local];
     if (name === '' || !names.includes(name))
       return ['Host', 'a name in UNDROP_ADMIN_HOSTS, or localhost', host];
     const own = `${isSecure(socket) ? 'https' : 'http'}://${host.toLowerCase()}`;
@@ -76,42 +73,20 @@ export class Gate {
       refuse('too many have failed');
       return 'too many';
     }
-    const session = await this.#open(account, one);
-    if (session !== null) return session;
-    refuse('the server refuses the account');
-    return 'refused';
-  }
-
-  /** Null: the server refuses the account. */
-  async #open(account: SignIn, { end }: SignInTry): Promise<ConsoleSession | null> {
     try {
       const session = await openSession(this.#options.door, account);
-      end('let in');
+      one.end('let in');
       return session;
     } catch (error) {
       const isRefused = !NOT_THE_ACCOUNT.has(errnoOf(error));
-      end(isRefused ? 'refused' : 'unknown');
-      if (isRefused) return null;
-      throw error;
+      one.end(isRefused ? 'refused' : 'unknown');
+      if (!isRefused) throw error;
+      refuse('the server refuses the account');
+      return 'refused';
     }
   }
 }
 
 export function isSecure(socket: http.IncomingMessage['socket']): boolean {
   return (socket as Partial<TLSSocket>).encrypted === true;
-}
-
-/** Null: it has more than `bytesMax` bytes, and the rest isn't read. */
-export async function readText(
-  request: http.IncomingMessage,
-  bytesMax: number,
-): Promise<string | null> {
-  const chunks: Buffer[] = [];
-  let bytes = 0;
-  for await (const chunk of request as AsyncIterable<Buffer>) {
-    bytes += chunk.length;
-    if (bytes > bytesMax) return null;
-    chunks.push(chunk);
-  }
-  return Buffer.concat(chunks).toString();
 }

@@ -3,7 +3,6 @@
  * it only for people whom the server has named operators, but for `detailsOf`, `rowsOf` and
  * `leftOf`, of what the person's own session has shown.
  */
-
 import type { HistoryFit, HistoryLine, Summary } from '../ledger/overview.js';
 import type { HeldRows } from '../restore/show.js';
 

@@ -3,7 +3,6 @@
  * do by SQL is what the console offers. It connects as any client does, so the login, the rights
  * and the audit are the same.
  */
-
 import type { ResultSetHeader, RowDataPacket } from 'mysql2/promise';
 import { createConnection } from 'mysql2/promise';
 import { UndropError } from '../errors.js';
@@ -51,18 +50,15 @@ export async function openSession(door: ProxyDoor, account: SignIn): Promise<Con
   };
   connection.on('error', close);
   connection.on('end', close);
-  const assertOpen = () => {
+  const query = async <T extends RowDataPacket[] | ResultSetHeader>(sql: string): Promise<T> => {
     if (!isOpen) throw new UndropError('UNDROP_API_AWAY', { cause: 'this session has ended' });
+    return (await connection.query<T>(sql))[0];
   };
-  const rows = async (sql: string) => {
-    assertOpen();
-    return (await connection.query<RowDataPacket[]>(sql))[0];
-  };
+  const rows = (sql: string) => query<RowDataPacket[]>(sql);
   const session: ConsoleSession = {
     rows,
     change: async (sql) => {
-      assertOpen();
-      const [{ info, warningStatus }] = await connection.query<ResultSetHeader>(sql);
+      const { info, warningStatus } = await query<ResultSetHeader>(sql);
       const found = warningStatus > 0 ? await rows('SHOW WARNINGS') : [];
       // Without session tracking, the driver takes the length for a letter.
       const text = info.replace(/^[^\x20-\x7e]/, '');
@@ -77,12 +73,10 @@ export async function openSession(door: ProxyDoor, account: SignIn): Promise<Con
     },
   };
   // A literal is written for this one.
-  try {
-    await connection.query("SET SESSION sql_mode = ''");
-  } catch (error) {
+  await connection.query("SET SESSION sql_mode = ''").catch((error: unknown) => {
     session.end();
     throw error;
-  }
+  });
   return session;
 }
 

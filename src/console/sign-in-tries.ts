@@ -27,7 +27,7 @@ interface Try {
   hasFailed: boolean;
 }
 
-export interface SignInTry {
+interface SignInTry {
   /** With its outcome: exactly once. */
   end(outcome: 'let in' | 'refused' | 'unknown'): void;
 }

@@ -4,12 +4,18 @@
  */
 import http from 'node:http';
 import { expect } from '@jest/globals';
-import { OPENAPI } from '../../src/console/openapi.js';
 import { onServers } from '../support/on-servers.js';
 import { until } from '../support/poll.js';
 import { adminOf, spawnProxy } from '../support/proxy.js';
 import { query } from '../support/servers.js';
+import { readText } from '../support/source-file.js';
 
+interface OpenApi {
+  readonly components: { readonly schemas: { readonly Table: { readonly properties: object } } };
+  readonly paths: Readonly<Record<string, object>>;
+}
+
+const OPENAPI = JSON.parse(readText('src/console/assets/openapi.json')) as OpenApi;
 const PASSWORD = 'a secret of the test';
 
 interface Asked {
@@ -98,12 +104,8 @@ onServers('the API of the console on $name', (server, on) => {
     const second = await list(`limit=2&cursor=${first.next}`);
     expect(second.tables.map(({ table }) => table)).toEqual(['a']);
     expect(second.next).toBeNull();
-    const { content } = OPENAPI.paths['/api/v1/tables/{id}'].get.responses['200' as never] as {
-      readonly content: { readonly 'application/json': { readonly schema: object } };
-    };
-    const described = content['application/json'].schema as { readonly properties: object };
     const [one = {}] = second.tables;
-    expect(Object.keys(one)).toEqual(Object.keys(described.properties));
+    expect(Object.keys(one)).toEqual(Object.keys(OPENAPI.components.schemas.Table.properties));
     expect(one).toMatchObject({
       ...{ schema: schema.name, table: 'a', state: 'HOLD', how: 'DROP TABLE', user: server.user },
       droppedAt: expect.stringMatching(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$/),

@@ -10,11 +10,11 @@ import { Exposition } from '../../admin/exposition.js';
 import { type AdminDoors, type AdminListener, openAdminListener } from '../../admin/http.js';
 import type { Snapshot } from '../../admin/metrics.js';
 import { withinMs } from '../../clock.js';
-import { Api } from '../../console/api.js';
+import { newApi } from '../../console/api.js';
 import { type ConsoleGateOptions, Gate } from '../../console/gate.js';
 import type { OperatorDoor } from '../../console/operator.js';
 import { People } from '../../console/web/people.js';
-import { Web } from '../../console/web/web.js';
+import { newWeb } from '../../console/web/web.js';
 import { type CollectorFigures, REST_REASONS } from '../../lifecycle/figures.js';
 import type { Log } from '../../log.js';
 import type { Counters } from '../../metrics.js';
@@ -95,11 +95,11 @@ export class Watch {
     const people = new People(monotonicMs);
     this.#people = people;
     const problems = () => this.#problems({ drops: true });
-    const shared = { gate, operator, version: this.#version, log, problems };
-    const [api, web] = [new Api(shared), new Web({ ...shared, people })];
+    const options = { gate, people, operator, version: this.#version, log, problems };
+    const [api, web] = [newApi(options), newWeb(options)];
     return async (request, response) => {
       if (request.url === '/') response.writeHead(303, { location: '/console' }).end();
-      else await (request.url?.startsWith('/api/') ? api : web).answer(request, response);
+      else await (request.url?.startsWith('/api/') ? api : web)(request, response);
     };
   }
 

@@ -6,9 +6,6 @@ import type { Person } from '../web/people.js';
 /** All pages are below it. */
 export const BASE = '/console';
 
-/** Null: nobody is signed in. */
-export type Viewer = Pick<Person, 'user' | 'token' | 'isOperator' | 'flash'> | null;
-
 export interface Page {
   readonly title: string;
   readonly body: Html;
@@ -28,9 +25,9 @@ const MENU = [
   ['/health', 'Health', true],
 ] as const;
 
-export function layout(page: Page, viewer: Viewer, version: string): Html {
-  const { title, body, at, followS, isFilledIn = false } = page;
-  const follow = followS === undefined ? '' : String(followS);
+/** `viewer`: null if nobody is signed in. */
+export function layout(page: Page, viewer: Person | null, version: string): Html {
+  const { title, body, at, followS = null, isFilledIn = false } = page;
   return html`<!doctype html>
 <html lang="en">
 <head>
@@ -40,7 +37,7 @@ export function layout(page: Page, viewer: Viewer, version: string): Html {
 <link rel="icon" href="data:,">
 <link rel="stylesheet" href="${BASE}/style.css?${version}">
 <script src="${BASE}/script.js?${version}" defer></script>
-${followS !== undefined && !isFilledIn && html`<noscript><meta http-equiv="refresh" content="${follow}"></noscript>`}
+${followS !== null && !isFilledIn && html`<noscript><meta http-equiv="refresh" content="${followS}"></noscript>`}
 </head>
 <body>
 <a class="skip" href="#main">Skip to the content</a>
@@ -48,7 +45,7 @@ ${followS !== undefined && !isFilledIn && html`<noscript><meta http-equiv="refre
 <strong>undrop</strong>
 ${viewer !== null && menu(viewer, at)}
 </header>
-<main id="main" tabindex="-1"${followS !== undefined && html` data-follow="${follow}"`}>
+<main id="main" tabindex="-1"${followS !== null && html` data-follow="${followS}"`}>
 <h1>${title}</h1>
 ${viewer !== null && viewer.flash !== null && flash(viewer.flash)}
 <div data-part>${body}</div>
@@ -59,34 +56,49 @@ ${viewer !== null && viewer.flash !== null && flash(viewer.flash)}
 `;
 }
 
-function menu(viewer: NonNullable<Viewer>, at: string | undefined): Html {
+function menu(viewer: Person, at: string | undefined): Html {
   const entries = MENU.filter(([, , isForOperators]) => viewer.isOperator || !isForOperators);
-  return html`<nav aria-label="Pages"><ul>${entries.map(
+  const items = entries.map(
     ([path, name]) =>
-      html`<li><a href="${BASE}${path}"${at === path && html` aria-current="page"`}>${name}</a></li>`,
-  )}</ul></nav>
-${form(
-  viewer,
-  `${BASE}/sign-out`,
-  html`<span>${viewer.user}</span>
-<button class="plain">Sign out</button>`,
-)}`;
+      html`<a href="${BASE}${path}"${at === path && html` aria-current="page"`}>${name}</a>`,
+  );
+  const signOut = html`<span>${viewer.user}</span>
+<button class="plain">Sign out</button>`;
+  return html`<nav aria-label="Pages">${list(items)}</nav>
+${form(viewer, '/sign-out', signOut)}`;
 }
 
 function flash({ text, tone }: NonNullable<Person['flash']>): Html {
   return html`<p class="flash ${tone}" role="${tone === 'good' ? 'status' : 'alert'}">${text}</p>`;
 }
 
-/** A form that changes something: it has the token of the person. */
-export function form(
-  { token }: { readonly token: string },
-  action: string,
-  content: Html,
-  { isRow = false }: { readonly isRow?: boolean } = {},
-): Html {
-  return html`<form method="post" action="${action}"${isRow && html` class="row"`}>
+/** A form that changes something: it has the token of the person. `path`: below the base. */
+export function form({ token }: Person, path: string, content: Html, kind?: 'row'): Html {
+  return html`<form method="post" action="${BASE}${path}"${kind !== undefined && html` class="${kind}"`}>
 <input type="hidden" name="token" value="${token}">
 ${content}</form>`;
+}
+
+export function soft(text: string): Html {
+  return html`<p class="soft">${text}</p>`;
+}
+
+/** `none`: in place of an empty list. */
+export function list(items: readonly HtmlPart[], none?: string): Html {
+  if (items.length === 0 && none !== undefined) return soft(none);
+  return html`<ul>${items.map((item) => html`<li>${item}</li>`)}</ul>`;
+}
+
+/** Scrolls by itself. `heads`: with a `#` those of numbers. */
+export function table(label: string, heads: readonly HtmlPart[], rows: readonly Html[]): Html {
+  const cells = heads.map((head) =>
+    typeof head === 'string' && head.startsWith('#')
+      ? html`<th scope="col" class="number">${head.slice(1)}</th>`
+      : html`<th scope="col">${head}</th>`,
+  );
+  return html`<div class="scroll" tabindex="0" role="region" aria-label="${label}"><table>
+<thead><tr>${cells}</tr></thead>
+<tbody>${rows}</tbody></table></div>`;
 }
 
 /** `iso`: UTC. The browser's own time is beside it with `isBoth`, else in its title. */
@@ -107,57 +119,43 @@ export function count(number: number | null, unit?: string): string {
     : `${formatCount(number)} ${unit}${number === 1 ? '' : 's'}`;
 }
 
-export interface Bar {
-  readonly label: HtmlPart;
+interface Bar {
+  readonly label: string;
   readonly value: number;
   readonly text: string;
-  /** A class of the stylesheet. */
-  readonly kind?: string;
 }
 
-/** A picture that is its own table. `of`: the whole width; default: the largest value. */
+/** A picture that is its own table. `most`: the whole width; default: the largest value. */
 export function bars(
-  {
-    caption,
-    label,
-    unit,
-  }: { readonly caption: string; readonly label: string; readonly unit: string },
+  of: { readonly caption: string; readonly label: string; readonly unit: string },
   all: readonly Bar[],
-  of = Math.max(1, ...all.map(({ value }) => value)),
+  most = Math.max(1, ...all.map(({ value }) => value)),
 ): Html {
-  return html`<table><caption>${caption}</caption>
-<thead><tr><th scope="col">${label}</th><th scope="col"><span class="soft">share</span></th>
-<th scope="col" class="number">${unit}</th></tr></thead>
-<tbody>${all.map(
-    ({ label: name, value, text, kind = 'bar' }) => html`<tr><th scope="row">${name}</th>
+  const rows = all.map(
+    ({ label, value, text }) => html`<tr><th scope="row">${label}</th>
 <td class="bar"><svg viewBox="0 0 100 10" preserveAspectRatio="none" aria-hidden="true">
-<rect class="${kind}" x="0" y="0" width="${Math.min(100, (100 * value) / of).toFixed(2)}" height="10"/></svg></td>
+<rect class="bar" x="0" y="0" width="${Math.min(100, (100 * value) / most).toFixed(2)}" height="10"/></svg></td>
 <td class="number">${text}</td></tr>`,
-  )}</tbody></table>`;
+  );
+  return html`<table><caption>${of.caption}</caption>
+<thead><tr><th scope="col">${of.label}</th><th scope="col"><span class="soft">share</span></th>
+<th scope="col" class="number">${of.unit}</th></tr></thead>
+<tbody>${rows}</tbody></table>`;
 }
 
-export interface ChartColumn {
-  readonly label: string;
-  /** By kind, as in `kinds`. */
-  readonly values: readonly number[];
+interface Chart {
+  readonly title: string;
+  readonly kinds: readonly { readonly name: string; readonly kind: string }[];
+  /** `values`: by kind. */
+  readonly columns: readonly { readonly label: string; readonly values: readonly number[] }[];
+  format(value: number): string;
 }
 
 /** Columns side by side, with the same figures as a table. */
-export function columns(
-  {
-    title,
-    kinds,
-    format,
-  }: {
-    readonly title: string;
-    readonly kinds: readonly { readonly name: string; readonly kind: string }[];
-    format(value: number): string;
-  },
-  all: readonly ChartColumn[],
-): Html {
-  const sums = all.map(({ values }) => values.reduce((sum, one) => sum + one, 0));
+export function chart({ title, kinds, columns, format }: Chart): Html {
+  const sums = columns.map(({ values }) => values.reduce((sum, one) => sum + one, 0));
   const most = Math.max(1, ...sums);
-  const rects = all.map(({ values }, index) => {
+  const rects = columns.map(({ values }, index) => {
     let top = 100;
     return values.map((value, at) => {
       const height = (100 * value) / most;
@@ -165,19 +163,20 @@ export function columns(
       return html`<rect class="${kinds[at]?.kind ?? 'bar'}" x="${index + 0.1}" y="${top.toFixed(2)}" width="0.8" height="${height.toFixed(2)}"/>`;
     });
   });
-  const shown = all.filter((_, index) => (sums[index] ?? 0) > 0);
-  return html`<figure><svg viewBox="0 0 ${Math.max(all.length, 1)} 100" preserveAspectRatio="none" role="img" aria-label="${title}: the most is ${format(most)}">${rects}</svg>
-<figcaption>${title}; the most: ${format(Math.max(0, ...sums))}${kinds.length > 1 && kinds.map(keyOf)}</figcaption>
-<details><summary>${title} as a table</summary><div class="scroll" tabindex="0" role="region" aria-label="${title}, table">
-<table><thead><tr><th scope="col">time (UTC)</th>${kinds.map(({ name }) => html`<th scope="col" class="number">${name}</th>`)}</tr></thead>
-<tbody>${shown.map(
-    ({ label, values }) =>
-      html`<tr><th scope="row">${label}</th>${values.map((value) => html`<td class="number">${format(value)}</td>`)}</tr>`,
-  )}</tbody></table></div></details></figure>`;
-}
-
-function keyOf({ name, kind }: { readonly name: string; readonly kind: string }): Html {
-  return html` <svg viewBox="0 0 1 1" aria-hidden="true"><rect class="${kind}" width="1" height="1"/></svg> ${name}`;
+  const keys = kinds.map(
+    ({ name, kind }) =>
+      html` <svg viewBox="0 0 1 1" aria-hidden="true"><rect class="${kind}" width="1" height="1"/></svg> ${name}`,
+  );
+  const heads = ['time (UTC)', ...kinds.map(({ name }) => `#${name}`)];
+  const rows = columns
+    .filter((_, index) => (sums[index] ?? 0) > 0)
+    .map(({ label, values }) => {
+      const cells = values.map((value) => html`<td class="number">${format(value)}</td>`);
+      return html`<tr><th scope="row">${label}</th>${cells}</tr>`;
+    });
+  return html`<figure><svg viewBox="0 0 ${Math.max(columns.length, 1)} 100" preserveAspectRatio="none" role="img" aria-label="${title}: the most is ${format(most)}">${rects}</svg>
+<figcaption>${title}; the most: ${format(Math.max(0, ...sums))}${kinds.length > 1 && keys}</figcaption>
+<details><summary>${title} as a table</summary>${table(`${title}, table`, heads, rows)}</details></figure>`;
 }
 
 /** An URL of the console with these parameters. */

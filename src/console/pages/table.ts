@@ -1,18 +1,18 @@
 /** A dropped table: what it was, what is left of it, what a restore would do, and its actions. */
-
 import { shortId } from '../../names/names.js';
 import type { HeldRows } from '../../restore/show.js';
 import type { ConsoleTable, planTable } from '../dropped-tables.js';
 import type { TableDetails } from '../operator.js';
 import { type Html, html } from '../web/html.js';
-import { BASE, count, form, link, size, type Viewer, when } from './layout.js';
+import type { Person } from '../web/people.js';
+import { BASE, count, form, link, list, table as scrollTable, size, soft, when } from './layout.js';
 import { eventTable } from './overview.js';
 import { shownName, until } from './tables.js';
 
 type Plan = Awaited<ReturnType<typeof planTable>>;
 
 export interface TableView {
-  readonly viewer: NonNullable<Viewer>;
+  readonly viewer: Person;
   readonly table: ConsoleTable;
   readonly details: TableDetails;
   /** The restore that was asked for: to another name, instead of the live table, with keys. */
@@ -28,45 +28,44 @@ export interface TableView {
 }
 
 export function tablePage(view: TableView): Html {
-  const { table, details, viewer } = view;
+  const { table, details, viewer, others } = view;
   const { dropId, statement } = table;
   // The tags are of its text, and the timeline has who changed it.
   const seesHow = viewer.isOperator || statement !== null;
+  const { definition, history } = details;
+  const tags = seesHow ? details.tags : null;
   return html`<div class="grid"><section>
 <dl><dt>state</dt><dd><strong>${table.state}</strong>: ${isPinned(table) ? 'pinned' : table.next}</dd>
 <dt>dropped</dt><dd>${when(table.droppedAt, true)}</dd>
-<dt>by</dt><dd>${table.user ?? 'not known'}${table.client !== null && html` from ${table.client}`}</dd>
+<dt>by</dt><dd>${table.user ?? 'not known'}${table.client !== null && ` from ${table.client}`}</dd>
 <dt>how</dt><dd>${table.how ?? 'not known'}${dropId !== null && html` &middot; <a href="${link(`/drops/${dropId}`)}">all of this statement</a>`}</dd>
 <dt>rows</dt><dd>${table.rows === null ? 'not known' : `about ${count(table.rows)}`}</dd>
 <dt>size</dt><dd>${size(table.bytes)}</dd>
 <dt>held until</dt><dd>${table.expiresAt === null ? until(table) : when(table.expiresAt, true)}</dd>
 <dt>id</dt><dd><code>${table.id}</code></dd>
-${seesHow && details.tags !== null && html`<dt>tags</dt><dd>${tagList(details.tags)}</dd>`}
+${tags !== null && html`<dt>tags</dt><dd>${Object.entries(tags).map(([key, value]) => html`<code>${key}=${String(value)}</code> `)}</dd>`}
 </dl>
 ${statement !== null && html`<h2>Statement</h2><pre>${statement}</pre>`}
 </section><section>${table.state === 'HOLD' ? actions(view) : notHeld(table)}</section></div>
-${details.definition !== null && html`<h2>Definition</h2><pre>${details.definition}</pre>`}
+${definition !== null && html`<h2>Definition</h2><pre>${definition}</pre>`}
 ${firstRows(view)}
-${seesHow && html`<h2>Timeline</h2>${details.history.length === 0 ? html`<p class="soft">No events are recorded.</p>` : eventTable(details.history)}`}
+${seesHow && html`<h2>Timeline</h2>${history.length === 0 ? soft('No events are recorded.') : eventTable(history)}`}
 ${table.next !== null && !isPinned(table) && html`<p>To come: ${table.next}.</p>`}
-${others(view)}
+${others.length > 0 && html`<h2>Other drops of this name</h2>${list(others.map(otherDrop))}`}
 ${viewer.isOperator && html`<p class="soft">By command: <code>undrop show ${table.id}</code></p>`}`;
 }
 
-function tagList(tags: NonNullable<TableDetails['tags']>): readonly Html[] {
-  return Object.entries(tags).map(([key, value]) => html`<code>${key}=${String(value)}</code> `);
-}
-
 function firstRows({ table: { id }, mayRead, rows }: TableView): Html {
-  if (!mayRead) {
-    return html`<p class="soft">Its rows are shown to accounts that may SELECT from all tables of the schema.</p>`;
-  }
+  if (!mayRead)
+    return soft('Its rows are shown to accounts that may SELECT from all tables of the schema.');
   if (rows === null) {
     return html`<p><a href="${link(`/tables/${id}`, { rows: 'on' })}">Show the first rows</a> <span class="soft">(the history records it)</span></p>`;
   }
-  return html`<h2>First rows</h2><div class="scroll" tabindex="0" role="region" aria-label="First rows"><table>
-<thead><tr>${rows.columns.map((column) => html`<th scope="col">${column}</th>`)}</tr></thead>
-<tbody>${rows.rows.map((row) => html`<tr>${row.map((value) => html`<td>${value ?? html`<span class="soft">NULL</span>`}</td>`)}</tr>`)}</tbody></table></div>`;
+  const cell = (value: string | null) =>
+    html`<td>${value ?? html`<span class="soft">NULL</span>`}</td>`;
+  const heads = rows.columns.map((column) => html`${column}`);
+  const lines = rows.rows.map((row) => html`<tr>${row.map(cell)}</tr>`);
+  return html`<h2>First rows</h2>${scrollTable('First rows', heads, lines)}`;
 }
 
 /** For a table that is restored or removed, or that this person doesn't see. */
@@ -83,57 +82,42 @@ function isPinned({ state, expiresAt }: ConsoleTable): boolean {
   return state === 'HOLD' && expiresAt === null;
 }
 
-function others({ others: all }: TableView): Html | null {
-  if (all.length === 0) return null;
-  return html`<h2>Other drops of this name</h2><ul>${all.map((other) => {
-    const what = `${other.how ?? 'dropped'}, ${count(other.rows, 'row')}, ${size(other.bytes)}`;
-    return html`<li><a href="${link(`/tables/${other.id}`)}">${shortId(other.id)}</a> ${when(other.droppedAt)}: ${what}</li>`;
-  })}</ul>`;
+function otherDrop({ id, how, rows, bytes, droppedAt }: ConsoleTable): Html {
+  const what = `${how ?? 'dropped'}, ${count(rows, 'row')}, ${size(bytes)}`;
+  return html`<a href="${link(`/tables/${id}`)}">${shortId(id)}</a> ${when(droppedAt)}: ${what}`;
 }
 
-function actions({ viewer, table, plan, asked }: TableView): Html {
+function actions({ viewer, table, plan, asked: { to, swap, keys } }: TableView): Html {
   const path = `/tables/${table.id}`;
   const isPlan = typeof plan !== 'string';
   const isRefused = isPlan && plan.isRefused;
-  const { to, swap, keys } = asked;
+  const restore = html`<input type="hidden" name="to" value="${to}">${keys && html`<input type="hidden" name="keys" value="on">`}
+<p><button>${swap ? 'Swap' : 'Restore'} now</button></p>`;
+  const hold = html`<label>Hold for <input name="for" size="8" placeholder="30d" required></label> <button class="plain">Hold</button>`;
+  const pin = html`<button class="plain">Pin: hold until it is unpinned</button>`;
+  const purge = html`<label>Type <code>${shownName(table)}</code> <input name="name" autocomplete="off" required></label> <button class="danger">Purge</button>`;
   return html`<div class="box"><h2>Restore</h2>
 ${isPlan ? planList(plan, swap) : html`<p class="flash bad" role="alert">${plan}</p>`}
 ${isRefused && !swap && to === '' && html`<p><a href="${link(path, { swap: 'true' })}">Swap it with the live table</a></p>`}
-${
-  isPlan &&
-  !isRefused &&
-  form(
-    viewer,
-    `${BASE}${path}/${swap ? 'swap' : 'restore'}`,
-    html`<input type="hidden" name="to" value="${to}">${keys && html`<input type="hidden" name="keys" value="on">`}
-<p><button>${swap ? 'Swap' : 'Restore'} now</button></p>`,
-  )
-}
+${isPlan && !isRefused && form(viewer, `${path}/${swap ? 'swap' : 'restore'}`, restore)}
 <form method="get" action="${BASE}${path}" class="row">
 <label>Under another name <input name="to" value="${to}" placeholder="${shownName(table)}_old"></label>
 <label class="inline"><input type="checkbox" name="swap" value="true"${swap && html` checked`}> swap with the live table</label>
 <label class="inline"><input type="checkbox" name="keys" value="true"${keys && html` checked`}> also keys to a new parent</label>
 <button class="plain">Show what would happen</button></form></div>
-<div class="box"><h2>Hold for longer</h2>${form(
-    viewer,
-    `${BASE}${path}/hold`,
-    html`<label>Hold for <input name="for" size="8" placeholder="30d" required></label> <button class="plain">Hold</button>`,
-    { isRow: true },
-  )}${viewer.isOperator && form(viewer, `${BASE}${path}/pin`, html`<button class="plain">Pin: hold until it is unpinned</button>`)}
+<div class="box"><h2>Hold for longer</h2>${form(viewer, `${path}/hold`, hold, 'row')}${viewer.isOperator && form(viewer, `${path}/pin`, pin)}
 ${viewer.isOperator && html`<p class="soft">An operator also shortens a hold, and unpins, by a time in <em>Hold for</em>.</p>`}</div>
-<div class="box"><h2>Purge</h2><p>Its hold then ends as soon as the shortest hold (UNDROP_MIN_HOLD) from now is over; after that its rows are deleted, and can't be brought back. Until then it can.</p>${form(
-    viewer,
-    `${BASE}${path}/purge`,
-    html`<label>Type <code>${shownName(table)}</code> <input name="name" autocomplete="off" required></label> <button class="danger">Purge</button>`,
-    { isRow: true },
-  )}</div>`;
+<div class="box"><h2>Purge</h2><p>Its hold then ends as soon as the shortest hold (UNDROP_MIN_HOLD) from now is over; after that its rows are deleted, and can't be brought back. Until then it can.</p>${form(viewer, `${path}/purge`, purge, 'row')}</div>`;
 }
 
-function planList(
-  { becomes, rows, foreignKeys, triggers, notes, isRefused }: Plan,
-  isSwap: boolean,
-): Html {
-  return html`${isRefused ? html`<p class="flash warn" role="status">It can't be restored so:</p>` : html`<p>It will be <strong>${becomes}</strong>${isSwap && html`, and the live table is held instead`}:</p>`}
-<ul><li>${rows === null ? 'its rows' : `about ${count(rows, 'row')}`}</li><li>${count(foreignKeys, 'foreign key')}, ${count(triggers, 'trigger')}</li>
-${notes.map((note) => html`<li>${note}</li>`)}</ul>`;
+function planList(plan: Plan, isSwap: boolean): Html {
+  const { becomes, rows, foreignKeys, triggers, notes, isRefused } = plan;
+  const held = isSwap && ', and the live table is held instead';
+  const items = [
+    rows === null ? 'its rows' : `about ${count(rows, 'row')}`,
+    `${count(foreignKeys, 'foreign key')}, ${count(triggers, 'trigger')}`,
+    ...notes,
+  ];
+  return html`${isRefused ? html`<p class="flash warn" role="status">It can't be restored so:</p>` : html`<p>It will be <strong>${becomes}</strong>${held}:</p>`}
+${list(items)}`;
 }

@@ -1,37 +1,37 @@
-/** Answers to browsers: pages, files, and where to go on to. */
-import type http from 'node:http';
-import type { HistoryLine } from '../../ledger/overview.js';
+/** Answers to browsers: pages, and where to go on to. */
+import type { Context, Hono } from 'hono';
+import type { BlankSchema } from 'hono/types';
 import { failureAnswer } from '../failures.js';
 import { BASE, layout, type Page } from '../pages/layout.js';
+import type { Bindings } from '../serve.js';
 import { html } from './html.js';
 import type { Person } from './people.js';
+import type { Form } from './requests.js';
 
-export interface PageAnswer {
-  readonly status: number;
-  readonly headers: http.OutgoingHttpHeaders;
-  readonly text: string;
+export interface WebEnv {
+  Bindings: Bindings & { readonly version: string };
+  /** `form`: of a POST. */
+  Variables: { readonly person: Person; readonly form: Form };
 }
 
-const ASSET_S = 86_400;
+export type WebApp = Hono<WebEnv, BlankSchema, typeof BASE>;
+export type Visit = Context<WebEnv>;
 
-/** Makes the pages of this version. */
-export class Pages {
-  readonly #version: string;
+/** By default for the person who is signed in, if somebody is. */
+export function show(
+  visit: Visit,
+  page: Page,
+  about: { readonly status?: number; readonly viewer?: Person | null } = {},
+): Response {
+  const { status = 200, viewer = visit.var.person ?? null } = about;
+  const text = String(layout(page, viewer, visit.env.version));
+  if (viewer !== null) viewer.flash = null;
+  return new Response(text, { status, headers: { 'content-type': 'text/html; charset=utf-8' } });
+}
 
-  constructor(version: string) {
-    this.#version = version;
-  }
-
-  page(status: number, page: Page, person: Person | null): PageAnswer {
-    const { text } = layout(page, person, this.#version);
-    if (person !== null) person.flash = null;
-    return { status, headers: { 'content-type': 'text/html; charset=utf-8' }, text };
-  }
-
-  problem(status: number, title: string, text: string, person: Person | null): PageAnswer {
-    const body = html`<p class="flash bad" role="alert">${text}</p><p><a href="${BASE}">To the overview</a></p>`;
-    return this.page(status, { title, body }, person);
-  }
+export function problem(visit: Visit, status: number, title: string, text: string): Response {
+  const body = html`<p class="flash bad" role="alert">${text}</p><p><a href="${BASE}">To the overview</a></p>`;
+  return show(visit, { title, body }, { status });
 }
 
 /** A failure in words; throws `error` if it is a defect. */
@@ -43,51 +43,24 @@ export function wordsOf(error: unknown): string {
   return remedy === '' || code === 'UNDROP_API_REQUEST' ? message : `${message} ${remedy}`;
 }
 
+/** Goes on to `path`, which shows the text. */
 export function done(
-  person: Person,
+  { var: { person } }: Visit,
   path: string,
   text: string,
   warnings: readonly string[] = [],
-): PageAnswer {
+): Response {
   const tone = warnings.length === 0 ? 'good' : 'warn';
   person.flash = { text: [text, ...warnings].join(' '), tone };
   return seeOther(`${BASE}${path}`);
 }
 
-export function failed(person: Person, path: string, text: string): PageAnswer {
+export function failed({ var: { person } }: Visit, path: string, text: string): Response {
   person.flash = { text, tone: 'bad' };
   return seeOther(`${BASE}${path}`);
 }
 
 /** The browser then GETs it. */
-export function seeOther(location: string): PageAnswer {
-  return { status: 303, headers: { location }, text: '' };
-}
-
-export function asset(text: string, type: string): PageAnswer {
-  const headers = {
-    'content-type': `${type}; charset=utf-8`,
-    'cache-control': `max-age=${ASSET_S}`,
-  };
-  return { status: 200, headers, text };
-}
-
-export function fileAnswer(text: string, type: string): PageAnswer {
-  return {
-    status: 200,
-    headers: { 'content-type': type, 'content-disposition': 'attachment' },
-    text,
-  };
-}
-
-/** A text that a spreadsheet would take for a formula begins with a quote. */
-export function csvOf(lines: readonly HistoryLine[]): string {
-  const cell = (value: string | null) => {
-    const text = /^[=+\-@\t\r]/.test(value ?? '') ? `'${value}` : (value ?? '');
-    return `"${text.replaceAll('"', '""')}"`;
-  };
-  const rows = lines.map(({ at, event, table, id, dropId, who, details }) =>
-    [at, event, table, id, dropId, who, JSON.stringify(details)].map(cell).join(','),
-  );
-  return ['at,event,table,id,dropId,who,details', ...rows].map((row) => `${row}\r\n`).join('');
+export function seeOther(location: string, headers: Readonly<Record<string, string>> = {}) {
+  return new Response(null, { status: 303, headers: { location, ...headers } });
 }

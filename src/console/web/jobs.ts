@@ -2,30 +2,33 @@
 import type { Log } from '../../log.js';
 import { undropSchema } from '../dropped-tables.js';
 import { failureAnswer } from '../failures.js';
-import type { OperatorDoor } from '../operator.js';
-import { wordsOf } from './answers.js';
+import { link } from '../pages/layout.js';
+import type { ConsoleOptions } from '../serve.js';
+import type { ConsoleSession } from '../session.js';
+import { seeOther, wordsOf } from './answers.js';
 import { type Job, newSecret, type Person } from './people.js';
 
 const JOBS_KEPT = 5;
 const COUNT_EVERY_MS = 500;
 
-export function newJob(person: Person, about: Pick<Job, 'title' | 'total' | 'back'>): Job {
+/** Begins `work`, which never rejects, and goes on to its page. */
+export function startJob(
+  person: Person,
+  about: Pick<Job, 'title' | 'total' | 'back'>,
+  work: (job: Job) => Promise<void>,
+): Response {
   const job: Job = { ...about, id: newSecret(), done: 0, messages: [], failed: [], isOver: false };
   // The last few are kept for whoever goes back.
   const over = [...person.jobs.values()].filter(({ isOver }) => isOver);
   for (const { id } of over.slice(0, -JOBS_KEPT)) person.jobs.delete(id);
   person.jobs.set(job.id, job);
-  return job;
-}
-
-interface Parts {
-  readonly operator: OperatorDoor;
-  readonly log: Log;
+  void work(job);
+  return seeOther(link(`/jobs/${job.id}`));
 }
 
 /** Never rejects. */
 export async function workOn(
-  { log }: Parts,
+  { log }: ConsoleOptions,
   job: Job,
   work: { readonly ids: readonly string[]; one(id: string): Promise<readonly string[]> },
 ): Promise<void> {
@@ -48,14 +51,11 @@ function reasonOf(error: unknown, log: Log): string {
 
 /** Never rejects. Its progress is counted in the ledger. */
 export async function workOnSchema(
-  { operator, log }: Parts,
+  { operator, log }: ConsoleOptions,
   job: Job,
-  {
-    person,
-    schema,
-    dropId,
-  }: { readonly person: Person; readonly schema: string; readonly dropId: string },
+  drop: { readonly session: ConsoleSession; readonly schema: string; readonly dropId: string },
 ): Promise<void> {
+  const { session, schema, dropId } = drop;
   const counting = setInterval(() => {
     operator.leftOf(dropId).then(
       (left) => {
@@ -65,7 +65,7 @@ export async function workOnSchema(
     );
   }, COUNT_EVERY_MS);
   try {
-    const { info, warnings } = await undropSchema(person.session, schema);
+    const { info, warnings } = await undropSchema(session, schema);
     job.messages.push(info, ...warnings);
     // The answer may be of another drop; the ledger knows.
     const left = await operator.leftOf(dropId);

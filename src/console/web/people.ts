@@ -65,14 +65,7 @@ export class People {
   /** Returns the secret of the person's cookie. */
   add(who: Pick<Person, 'user' | 'address' | 'session' | 'isOperator'>): string {
     const person: Person = { ...who, token: newSecret(), jobs: new Map(), flash: null };
-    const mine = [...this.#all].filter(
-      ([
-        ,
-        {
-          person: { user },
-        },
-      ]) => user === who.user,
-    );
+    const mine = [...this.#all].filter(([, one]) => one.person.user === who.user);
     const [oldest] = mine;
     if (mine.length >= OF_ACCOUNT_MAX && oldest !== undefined) this.#end(...oldest);
     const [secret, nowMs] = [newSecret(), this.#nowMs()];

@@ -1,31 +1,18 @@
 /** Requests of browsers: addresses, forms and cookies. */
 import type http from 'node:http';
 import { wrongParam } from '../dropped-tables.js';
-import { isSecure, readText } from '../gate.js';
+import { isSecure } from '../gate.js';
 import { BASE } from '../pages/layout.js';
+import { readText } from '../serve.js';
 
 export type Form = URLSearchParams;
 
 const BODY_BYTES_MAX = 262_144;
 
-/** Throws UNDROP_API_REQUEST. */
-export function readUrl(text: string): {
-  readonly path: readonly string[];
-  readonly query: URLSearchParams;
-} {
-  const url = URL.canParse(text, 'http://localhost') ? new URL(text, 'http://localhost') : null;
-  const [, base, ...parts] = url?.pathname.split('/') ?? [];
-  if (url === null || `/${base}` !== BASE) throw wrongParam('the URL', `${BASE}/…`, text);
-  const path = parts
-    .filter((part) => part !== '')
-    .map((part) => {
-      try {
-        return decodeURIComponent(part);
-      } catch {
-        throw wrongParam('the URL', 'a path', text);
-      }
-    });
-  return { path, query: url.searchParams };
+/** Empty parts of a path mean nothing. */
+export function pathOf({ url }: Pick<Request, 'url'>): string {
+  const parts = new URL(url).pathname.split('/');
+  return `/${parts.filter((part) => part !== '').join('/')}`;
 }
 
 /** Rejects with UNDROP_API_REQUEST. */
@@ -33,9 +20,7 @@ export async function readForm(request: http.IncomingMessage): Promise<Form> {
   const type = request.headers['content-type']?.split(';')[0]?.trim().toLowerCase();
   const expected = 'application/x-www-form-urlencoded';
   if (type !== expected) throw wrongParam('Content-Type', expected, type);
-  const text = await readText(request, BODY_BYTES_MAX);
-  if (text === null) throw wrongParam('body', `at most ${BODY_BYTES_MAX} bytes`, 'more');
-  return new URLSearchParams(text);
+  return new URLSearchParams(await readText(request, BODY_BYTES_MAX));
 }
 
 /** A page of the console, and no other address: also none by `..`. */
@@ -55,11 +40,8 @@ function cookieName({ headers }: http.IncomingMessage): string {
 
 export function cookieOf(request: http.IncomingMessage): string | null {
   const name = cookieName(request);
-  for (const one of (request.headers.cookie ?? '').split(';')) {
-    const [key, value] = one.trim().split('=');
-    if (key === name && value !== undefined) return value;
-  }
-  return null;
+  const all = (request.headers.cookie ?? '').split(';').map((one) => one.trim().split('='));
+  return all.find(([key, value]) => key === name && value !== undefined)?.[1] ?? null;
 }
 
 export function cookieText(request: http.IncomingMessage, secret: string): string {

@@ -7,36 +7,36 @@
  * the same origin. Operators' functions are called only for people whom the server has named
  * operators. No page, log line or error has a password.
  */
-import type http from 'node:http';
-import { type Log, report } from '../../log.js';
-import { isOperator } from '../dropped-tables.js';
+import { Hono } from 'hono';
+import { report } from '../../log.js';
+import { SCRIPT, STYLE } from '../assets.js';
+import { isOperator, wrongParam } from '../dropped-tables.js';
 import { failureAnswer } from '../failures.js';
 import type { Gate } from '../gate.js';
-import type { OperatorDoor } from '../operator.js';
 import { BASE, link } from '../pages/layout.js';
-import { SCRIPT } from '../pages/script.js';
-import { signInPage } from '../pages/sign-in.js';
-import { STYLE } from '../pages/style.js';
-import { asset, type PageAnswer, Pages, seeOther, wordsOf } from './answers.js';
-import { Forms } from './forms.js';
+import { type ConsoleOptions, type Serve, serverOf } from '../serve.js';
+import {
+  problem,
+  seeOther,
+  show,
+  type Visit,
+  type WebApp,
+  type WebEnv,
+  wordsOf,
+} from './answers.js';
+import { addForms } from './forms.js';
+import { html } from './html.js';
 import { isSameSecret, type People, type Person } from './people.js';
-import { cookieOf, cookieText, type Form, ownPath, readForm, readUrl } from './requests.js';
-import { Shows } from './show.js';
+import { cookieOf, cookieText, ownPath, pathOf, readForm } from './requests.js';
+import { addPages } from './show.js';
 
-export interface WebOptions {
-  readonly gate: Gate;
-  readonly people: People;
-  readonly operator: OperatorDoor;
-  readonly version: string;
-  readonly log: Log;
-  problems(): Promise<readonly string[]>;
-}
-
+const METHODS = ['GET', 'HEAD', 'POST'];
 const REQUESTS_MAX = 64;
 /** A page that follows what it shows sends it: nobody has used it. */
 const FOLLOWS = 'x-undrop-follows';
 
-const SAFE = {
+const HEADERS = {
+  'cache-control': 'no-store',
   'content-security-policy':
     "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src data:; form-action 'self'; frame-ancestors 'none'; base-uri 'none'",
   'x-content-type-options': 'nosniff',
@@ -45,174 +45,127 @@ const SAFE = {
   'cross-origin-opener-policy': 'same-origin',
 };
 
-export class Web {
-  readonly #options: WebOptions;
-  readonly #pages: Pages;
-  readonly #shows: Shows;
-  readonly #forms: Forms;
-  #open = 0;
+export function newWeb(options: ConsoleOptions): Serve {
+  const { people, version, log } = options;
+  const web = new Hono<WebEnv>({ getPath: pathOf }).basePath(BASE);
+  addChecks(web, options.gate);
+  web.get('/sign-in', (c) => signInForm(c, ownPath(c.req.query('next') ?? null), null));
+  web.post('/sign-in', (c) => signIn(c, options));
+  addPerson(web, people);
+  addPages(web, options);
+  addForms(web, options);
+  web.notFound((c) => {
+    const person: Person | undefined = c.var.person;
+    if (person === undefined) throw wrongParam('the URL', `${BASE}/…`, c.env.incoming.url);
+    const what = c.req.method === 'POST' ? 'form' : 'page';
+    return problem(c, 404, 'Not found', `There is no such ${what}.`);
+  });
+  web.onError((error, c) => {
+    const person: Person | undefined = c.var.person;
+    if (person !== undefined && !person.session.isOpen) {
+      people.end(person);
+      return signInForm(c, BASE, 'The connection to the server has ended: sign in again.');
+    }
+    const failure = failureAnswer(error);
+    if (failure !== null) return problem(c, failure.status, 'Not done', wordsOf(error));
+    log.error({ event: 'admin', err: error }, 'cannot answer a request of the console');
+    return problem(c, 500, 'Failed', 'A defect of undrop; its log says more.');
+  });
+  return serverOf(
+    { fetch: (request, env) => web.fetch(request, { ...env, version }) },
+    { methods: METHODS, headers: HEADERS },
+  );
+}
 
-  constructor(options: WebOptions) {
-    this.#options = options;
-    this.#pages = new Pages(options.version);
-    const shared = { ...options, pages: this.#pages };
-    this.#shows = new Shows(shared);
-    this.#forms = new Forms(shared);
-  }
-
-  /** Never rejects. */
-  async answer(request: http.IncomingMessage, response: http.ServerResponse): Promise<void> {
-    let answer: PageAnswer;
-    try {
-      answer = await this.#answer(request);
-    } catch (error) {
-      answer = this.#failed(error, null);
-    }
-    const { status, headers, text } = answer;
-    response.writeHead(status, {
-      'cache-control': 'no-store',
-      ...SAFE,
-      ...(request.complete ? {} : { connection: 'close' }),
-      ...headers,
-    });
-    response.end(request.method === 'HEAD' ? '' : text, () => {
-      if (!request.complete) request.destroy();
-    });
-  }
-
-  async #answer(request: http.IncomingMessage): Promise<PageAnswer> {
-    const { gate } = this.#options;
-    const method = request.method === 'HEAD' ? 'GET' : (request.method ?? 'GET');
-    const url = readUrl(request.url ?? '/');
-    const { path } = url;
-    const foreign = gate.whyForeign(request);
-    if (foreign !== null) {
-      const [name, expected] = foreign;
-      return this.#pages.problem(403, 'Refused', `Expected ${name} to be ${expected}.`, null);
-    }
-    if (method === 'GET' && path.length === 1 && path[0] === 'style.css')
-      return asset(STYLE, 'text/css');
-    if (method === 'GET' && path.length === 1 && path[0] === 'script.js') {
-      return asset(SCRIPT, 'text/javascript');
-    }
-    if (method !== 'GET' && method !== 'POST') {
-      return this.#pages.problem(405, 'Not allowed', 'Expected GET or POST.', null);
-    }
-    const form = method === 'POST' ? await readForm(request) : null;
+/** Lets requests in that come from here, a bounded number at once, with their forms. */
+function addChecks(web: WebApp, gate: Gate): void {
+  let open = 0;
+  web.use(async (c, next) => {
+    const foreign = gate.whyForeign(c.env.incoming);
+    if (foreign === null) return next();
+    const [name, expected] = foreign;
+    return problem(c, 403, 'Refused', `Expected ${name} to be ${expected}.`);
+  });
+  web.get('/style.css', () => asset(STYLE, 'text/css'));
+  web.get('/script.js', () => asset(SCRIPT, 'text/javascript'));
+  web.use(async (c, next) => {
+    const { method } = c.req;
+    if (!METHODS.includes(method)) return problem(c, 405, 'Not allowed', 'Expected GET or POST.');
+    if (method === 'POST') c.set('form', await readForm(c.env.incoming));
     // Only now: a body that comes slowly takes no place.
-    if (this.#open >= REQUESTS_MAX) {
-      return this.#pages.problem(503, 'Busy', 'Too many requests at once: try again.', null);
-    }
-    this.#open++;
-    try {
-      return await this.#answerWhole(request, form, url);
-    } finally {
-      this.#open--;
-    }
-  }
+    const isFull = open >= REQUESTS_MAX;
+    if (isFull) return problem(c, 503, 'Busy', 'Too many requests at once: try again.');
+    open++;
+    return next().finally(() => open--);
+  });
+}
 
-  async #answerWhole(
-    request: http.IncomingMessage,
-    form: Form | null,
-    { path, query }: ReturnType<typeof readUrl>,
-  ): Promise<PageAnswer> {
-    const { people } = this.#options;
-    if (path[0] === 'sign-in' && path.length === 1) {
-      return form === null
-        ? this.#signInForm(query.get('next'), null)
-        : this.#signIn(request, form);
-    }
-    const isUse = request.headers[FOLLOWS] === undefined;
-    const person = people.find(cookieOf(request) ?? '', { isUse });
+function asset(text: string, type: string): Response {
+  const headers = { 'content-type': `${type}; charset=utf-8`, 'cache-control': 'max-age=86400' };
+  return new Response(text, { headers });
+}
+
+/** From here on somebody is signed in, and has sent the forms. */
+function addPerson(web: WebApp, people: People): void {
+  web.use(async (c, next) => {
+    const { incoming } = c.env;
+    const isForm = c.req.method === 'POST';
+    const isUse = incoming.headers[FOLLOWS] === undefined;
+    const person = people.find(cookieOf(incoming) ?? '', { isUse });
     if (person === null) {
-      const next = form === null ? ownPath(request.url ?? null) : BASE;
+      const next = isForm ? BASE : ownPath(incoming.url ?? null);
       return seeOther(link('/sign-in', { next }));
     }
-    const visit = { person, path, query };
-    try {
-      // Operators may have lost the privilege. The page of work under way doesn't wait for it.
-      if (person.isOperator && path[0] !== 'jobs') {
-        person.isOperator = await isOperator(person.session);
-      }
-      if (form === null) return await this.#shows.get(visit);
-      if (!isSameSecret(form.get('token') ?? '', person.token)) {
-        return this.#pages.problem(
-          403,
-          'Refused',
-          'This form is of an older page: go back, load it again, and send it again.',
-          person,
-        );
-      }
-      return await this.#forms.post(visit, form);
-    } catch (error) {
-      if (!person.session.isOpen) {
-        people.end(person);
-        return this.#signInForm(BASE, 'The connection to the server has ended: sign in again.');
-      }
-      return this.#failed(error, person);
+    c.set('person', person);
+    // Operators may have lost the privilege. The page of work under way doesn't wait for it.
+    if (person.isOperator && !c.req.path.startsWith(`${BASE}/jobs/`)) {
+      person.isOperator = await isOperator(person.session);
     }
-  }
+    if (!isForm || isSameSecret(c.var.form.get('token') ?? '', person.token)) return next();
+    const text = 'This form is of an older page: go back, load it again, and send it again.';
+    return problem(c, 403, 'Refused', text);
+  });
+}
 
-  // ── signing in and out ─────────────────────────────────────────────────────────────────────────
-
-  async #signIn(request: http.IncomingMessage, form: Form): Promise<PageAnswer> {
-    const { gate, people, log } = this.#options;
-    const [user, password] = [form.get('user') ?? '', form.get('password') ?? ''];
-    const next = ownPath(form.get('next'));
-    if (people.isFull)
-      return this.#signInForm(next, 'Too many people are signed in: try again later.', 503);
-    let session: Awaited<ReturnType<Gate['signIn']>>;
-    try {
-      session = user === '' ? 'refused' : await gate.signIn(request, { user, password });
-    } catch (error) {
-      const failure = failureAnswer(error);
-      if (failure === null) throw error;
-      return this.#signInForm(
-        next,
-        `${failure.body.error.message} ${failure.body.error.remedy}`,
-        failure.status,
-      );
-    }
-    if (session === 'too many') {
-      return this.#signInForm(next, 'Too many sign-ins have failed: wait a minute.', 429);
-    }
-    if (session === 'refused') {
-      return this.#signInForm(
-        next,
-        'The server does not let this account in with this password.',
-        401,
-      );
-    }
-    const before = people.find(cookieOf(request) ?? '');
-    if (before !== null) people.end(before);
-    const address = request.socket.remoteAddress ?? '';
-    let secret: string;
-    try {
-      secret = people.add({ user, address, session, isOperator: await isOperator(session) });
-    } catch (error) {
-      session.end();
-      throw error;
-    }
-    report(log, [{ event: 'signed-in', user, client: address, threadId: null }]);
-    return {
-      ...seeOther(next),
-      headers: { location: next, 'set-cookie': cookieText(request, secret) },
-    };
+async function signIn(visit: Visit, { gate, people, log }: ConsoleOptions): Promise<Response> {
+  const {
+    env: { incoming },
+    var: { form },
+  } = visit;
+  const [user, password] = [form.get('user') ?? '', form.get('password') ?? ''];
+  const next = ownPath(form.get('next'));
+  const again = (text: string, status?: number) => signInForm(visit, next, text, status);
+  if (people.isFull) return again('Too many people are signed in: try again later.', 503);
+  let session: Awaited<ReturnType<Gate['signIn']>>;
+  try {
+    session = user === '' ? 'refused' : await gate.signIn(incoming, { user, password });
+  } catch (error) {
+    return again(wordsOf(error), failureAnswer(error)?.status);
   }
-
-  #signInForm(next: string | null, problem: string | null, status = 200): PageAnswer {
-    const body = signInPage({ next: ownPath(next), problem });
-    return this.#pages.page(status, { title: 'Sign in', body }, null);
+  if (session === 'too many') return again('Too many sign-ins have failed: wait a minute.', 429);
+  if (session === 'refused') {
+    return again('The server does not let this account in with this password.', 401);
   }
+  const before = people.find(cookieOf(incoming) ?? '');
+  if (before !== null) people.end(before);
+  const address = incoming.socket.remoteAddress ?? '';
+  const mayOperate = await isOperator(session).catch((error: unknown) => {
+    session.end();
+    throw error;
+  });
+  const secret = people.add({ user, address, session, isOperator: mayOperate });
+  report(log, [{ event: 'signed-in', user, client: address, threadId: null }]);
+  return seeOther(next, { 'set-cookie': cookieText(incoming, secret) });
+}
 
-  #failed(error: unknown, person: Person | null): PageAnswer {
-    const failure = failureAnswer(error);
-    if (failure !== null)
-      return this.#pages.problem(failure.status, 'Not done', wordsOf(error), person);
-    this.#options.log.error(
-      { event: 'admin', err: error },
-      'cannot answer a request of the console',
-    );
-    return this.#pages.problem(500, 'Failed', 'A defect of undrop; its log says more.', person);
-  }
+function signInForm(visit: Visit, next: string, problem: string | null, status = 200): Response {
+  const body = html`${problem !== null && html`<p class="flash bad" role="alert">${problem}</p>`}
+<form method="post" action="${BASE}/sign-in" class="box">
+<p>With an account of the MySQL or MariaDB server: the console offers what this account may do by SQL.</p>
+<input type="hidden" name="next" value="${next}">
+<p><label>User <input name="user" autocomplete="username" required autofocus></label></p>
+<p><label>Password <input name="password" type="password" autocomplete="current-password"></label></p>
+<p><button>Sign in</button></p>
+</form>`;
+  return show(visit, { title: 'Sign in', body }, { status, viewer: null });
 }

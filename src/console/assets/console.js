@@ -2,13 +2,12 @@
  * The script of the console, without which every page works: the browser's own time beside UTC,
  * pages that follow what they show, a box that selects all.
  */
-export const SCRIPT = `'use strict';
 const enrich = (root) => {
   for (const time of root.querySelectorAll('time[datetime]')) {
     const at = new Date(time.dateTime);
-    if (!Number.isNaN(at.getTime())) time.title = at.toLocaleString() + ' here';
+    if (!Number.isNaN(at.getTime())) time.title = `${at.toLocaleString()} here`;
     if (time.hasAttribute('data-both') && !Number.isNaN(at.getTime())) {
-      time.append(' (' + at.toLocaleString() + ' here)');
+      time.append(` (${at.toLocaleString()} here)`);
       time.removeAttribute('data-both');
     }
   }
@@ -46,4 +45,3 @@ const follow = async () => {
 };
 enrich(document);
 void follow();
-`;
