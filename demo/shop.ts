@@ -13,8 +13,6 @@ export const SHOP_ROWS = {
   order_items: 100_000,
 } as const;
 
-export type ShopTable = keyof typeof SHOP_ROWS;
-
 export const SHOP_SCHEMA = 'shop';
 
 const FIRST_NAMES = ['Zoë', 'Łukasz', 'Андрей', '明美', 'Σοφία', 'نور', 'Ángela', '서준', 'Bjørn'];

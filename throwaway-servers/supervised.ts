@@ -1,6 +1,6 @@
 /**
- * `Supervised` is the parent's side of server-supervisor.ts: it starts the supervisor, notices its end,
- * and stops it.
+ * `Supervised` is the parent's side of server-supervisor.ts: it starts the supervisor, notices its
+ * end, and stops it.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { extname } from 'node:path';

@@ -1,4 +1,4 @@
-/** The message of a webhook: its body, made once, and the headers of one try, with the signature. */
+/** The message of a webhook: its body, made once, and the headers of a try, with the signature. */
 import { createHmac } from 'node:crypto';
 import { type IssuedNews, marked, type NewsKind } from './news.js';
 

@@ -6,14 +6,14 @@
 import { cp, mkdir, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, test } from '@jest/globals';
-import { ensureAptRoot, inRoot } from '../../throwaway-servers/apt-root.js';
-import { cacheFolder } from '../../throwaway-servers/cache.js';
+import { inRoot } from '../../throwaway-servers/apt-root.js';
 import { type Launched, launch } from '../../throwaway-servers/launch.js';
 import { tryCommand } from '../../throwaway-servers/run-command.js';
+import { aptFolder } from '../support/apt-folder.js';
 import { connectionOptions } from '../support/client-cli.js';
 import { type ClientName, loginOptions, runClient } from '../support/clients.js';
 import { runMydumper } from '../support/debian-tools.js';
-import { projectFolder, temporaryFolder } from '../support/folders.js';
+import { temporaryFolder } from '../support/folders.js';
 import { inHooks } from '../support/on-servers.js';
 import { until } from '../support/poll.js';
 import { spawnProxy } from '../support/proxy.js';
@@ -157,13 +157,7 @@ describe('a backup by mariadb-backup', () => {
 });
 
 async function runBackup(args: readonly string[]) {
-  const root = await ensureAptRoot(
-    { key: 'mariadb-backup', suite: 'sid', packages: ['mariadb-backup'] },
-    {
-      cache: cacheFolder(process.env, projectFolder),
-      say: (line) => process.stderr.write(`${line}\n`),
-    },
-  );
+  const root = await aptFolder('mariadb-backup', 'sid');
   const program = [...inRoot(root, 'usr/bin/mariadb-backup'), '--no-defaults'];
   return tryCommand([...program, ...args], { deadlineMs: 120_000 });
 }

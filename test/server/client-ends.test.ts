@@ -4,8 +4,6 @@
  * on waiting, and so does undrop there if its account may kill nobody.
  */
 import { expect } from '@jest/globals';
-import type { Tier } from '../../src/account/grants.js';
-import { silentLog } from '../../src/log.js';
 import { inLanes } from '../support/lanes.js';
 import { onServer } from '../support/on-servers.js';
 import { until } from '../support/poll.js';
@@ -16,8 +14,9 @@ import { intentsSettled } from '../support/settled.js';
 import { Survival } from '../support/survival.js';
 
 const FLAGS = MODERN | CLIENT.MULTI_STATEMENTS;
+const ignored = () => undefined;
 const ENDS = ['closed', 'ended', 'reset'] as const;
-const TIERS: readonly Tier[] = ['managed', 'full'];
+const TIERS = ['managed', 'full'] as const;
 const runs = testServers().flatMap((server) =>
   TIERS.flatMap((tier) => {
     // The servers of the set that have a certificate of their own.
@@ -34,7 +33,7 @@ inLanes(runs, 'on $name, the account is $tier, TLS $tls', ({ server, tier, tls }
   const account = `ends_${tier}${tls === 'required' ? '_s' : ''}`;
   const warnings: string[] = [];
   const warn = (_fields: object, message: string) => warnings.push(message);
-  const log = { ...silentLog, warn };
+  const log = { debug: ignored, info: ignored, warn, error: ignored };
   beforeAll(() => makeServiceAccount(server, { user: account, tier }));
   afterAll(() => query(server, `DROP USER ${account}@'%'`));
   const upstream = { ...server, user: account, password: SERVICE_ACCOUNT.password };

@@ -4,14 +4,12 @@
  */
 import net from 'node:net';
 import { expect } from '@jest/globals';
-import { encodePacket } from '../../src/wire/framing.js';
 import { heldRows } from '../support/client-held.js';
 import { conversations, exchange } from '../support/conversation.js';
-import { createMariadb } from '../support/mariadb.js';
 import { onServers } from '../support/on-servers.js';
+import { frame } from '../support/raw-client.js';
 import { recordedAs } from '../support/server-set.js';
 import {
-  connect,
   freshSchema,
   generalLog,
   query,
@@ -116,35 +114,6 @@ onServers('clients that pipeline, on $name', (server, on) => {
     },
   );
 
-  test('[11] mysql2 and mariadb get each answer for its question (wire 11)', async () => {
-    const statements = [
-      'SELECT 1 AS one',
-      'SELECT * FROM missing',
-      'DROP TABLE a',
-      'SELECT 2 AS two',
-      'DROP TABLE IF EXISTS missing, b',
-      'SHOW WARNINGS',
-      'DROP TABLE missing',
-      'SHOW TABLES',
-    ];
-    const [direct, through] = await onBoth(async (target) => {
-      const options = { host: target.host, port: target.port, user: target.user, database: schema };
-      const mariadb = await createMariadb({ ...options, pipelining: true });
-      const first = await Promise.allSettled(
-        statements.map((one): Promise<unknown> => mariadb.query(one)),
-      );
-      await mariadb.end();
-      await fill();
-      await using mysql2 = await connect(target, { database: schema });
-      const second = await Promise.allSettled(
-        statements.map(async (one): Promise<unknown> => (await mysql2.query(one))[0]),
-      );
-      return [first, second].map((settled) => settled.map(described));
-    });
-    expect(through).toEqual(direct);
-    expect(through[0]?.[3]).toMatch(/^\[\{"two":"?2"?\}\]$/);
-  });
-
   test('[12] an EXECUTE behind a PREPARE that is refused executes nothing (wire 12)', async () => {
     const log = await generalLog(server);
     const lastPrepared = Buffer.from([0xff, 0xff, 0xff, 0xff, 0, 1, 0, 0, 0]);
@@ -171,28 +140,6 @@ onServers('clients that pipeline, on $name', (server, on) => {
     );
     expect(dropping).toEqual([]);
     expect(await query(server, `SELECT COUNT(*) AS n FROM ${schema}.a`)).toEqual([{ n: 3 }]);
-  });
-
-  test('where the server prepares none, a PREPARE of a drop gets its error, and the session goes on', async () => {
-    const [setting] = await query<{ max: number }>(
-      server,
-      'SELECT @@max_prepared_stmt_count AS max',
-    );
-    await query(server, 'SET GLOBAL max_prepared_stmt_count = 0');
-    try {
-      const answer = await talk(proxy, 'eof', [
-        Buffer.concat([
-          command(COM_STMT_PREPARE, `DROP TABLE ${schema}.a`),
-          queryOf('eof')('SELECT 2 AS two'),
-          command(COM_QUIT),
-        ]),
-      ]);
-      const [refused, ...rest] = packets(answer);
-      expect(Buffer.from(refused ?? '', 'hex').readUInt16LE(5)).toBe(1461);
-      expect(rest.join('')).toContain(Buffer.from('two').toString('hex'));
-    } finally {
-      await query(server, `SET GLOBAL max_prepared_stmt_count = ${setting?.max}`);
-    }
   });
 
   test.each(variantsOf(server).slice(0, 2))(
@@ -238,7 +185,7 @@ function queryOf(variant: string): (text: string) => Buffer {
 }
 
 function command(byte: number, rest: string | Buffer = ''): Buffer {
-  return encodePacket(Buffer.concat([Buffer.from([byte]), Buffer.from(rest)]), 0);
+  return frame(Buffer.concat([Buffer.from([byte]), Buffer.from(rest)]), 0);
 }
 
 /** In writes that end in the middle of packets, and of their headers. */
@@ -259,16 +206,4 @@ function packets(bytes: Buffer): readonly string[] {
     at = end;
   }
   return found;
-}
-
-function described(settled: PromiseSettledResult<unknown>): string {
-  const text = (value: unknown) =>
-    JSON.stringify(value, (_key, one: unknown) => (typeof one === 'bigint' ? String(one) : one));
-  if (settled.status === 'fulfilled') return text(settled.value);
-  const { message, errno, sqlState } = settled.reason as Record<string, unknown>;
-  return text({
-    message: String(message).replaceAll(/\(conn:\d+/g, '(conn:<id>'),
-    errno,
-    sqlState,
-  });
 }

@@ -1,8 +1,11 @@
 /**
  * Random sequences of commands, said to the server directly and through the proxy: what the client
- * receives is the same to the byte, thread ids, times and the text of COM_STATISTICS aside.
+ * receives is the same to the byte, thread ids, times and the text of COM_STATISTICS aside. The
+ * tracker of answers is imported, and fed with the server's: it has to be idle exactly where the
+ * marker says that no answer is owed any more.
  */
 import { expect, jest, test } from '@jest/globals';
+import { ResponseTracker } from '../../src/relay/response-tracker.js';
 import { type Random, seededRandom } from '../support/dice.js';
 import { onServers } from '../support/on-servers.js';
 import { CommandMaker, FUZZ_SETUP, randomLogin, type Step } from '../support/random-commands.js';
@@ -22,7 +25,7 @@ const AT_ONCE = 4;
 
 jest.setTimeout(120_000 + BATCHES.length * 10_000);
 
-onServers('[fuzz] $name (wire 1, 64)', (server, on) => {
+onServers('[fuzz] $name (wire 1, 34, 64)', (server, on) => {
   const proxy = on.proxy();
   on.beforeAll(() => query(server, ...FUZZ_SETUP));
   on.afterAll(() => query(server, "DROP USER fuzz@'%'", 'DROP DATABASE fuzz'));
@@ -92,6 +95,10 @@ class Conversation {
   readonly #name: string;
   readonly #opening: Step[];
   readonly #said: string[] = [];
+  /** Null: not followed any more. */
+  #tracker: ResponseTracker | null;
+  /** By the id of a statement, whether it was executed with a cursor. */
+  readonly #cursors = new Map<string, string>();
   /** A query of several statements had words of a drop: syntax errors quote less of such a one. */
   #quotesLess = false;
   isOver = false;
@@ -101,6 +108,7 @@ class Conversation {
     this.#random = random;
     this.#name = name;
     this.#maker = new CommandMaker(random, pair[0]);
+    this.#tracker = new ResponseTracker(pair[0]);
     this.#opening = [...this.#maker.opening()];
     expect([pair[1].flags, pair[1].mariadb]).toEqual([pair[0].flags, pair[0].mariadb]);
   }
@@ -122,6 +130,7 @@ class Conversation {
     const heard = await this.#both((talk) => talk.say(step, nonce, cuts));
     this.#compare(step, heard);
     const [direct] = heard;
+    this.#follow(step, direct);
     step.onHeard?.(direct.packets);
     this.isOver = direct.ending === 'closed';
   }
@@ -157,6 +166,28 @@ class Conversation {
     );
   }
 
+  #follow({ title, bytes }: Step, { packets, ending }: Heard): void {
+    for (const [, id = '', cursor = ''] of title.matchAll(/EXECUTE (\d+) cursor (\d)/g)) {
+      // MySQL ends the answer to one that is executed without while its cursor is open by an OK
+      // where an EOF belongs (0x00 for 0xFE), which no client can tell from a row.
+      if ((this.#cursors.get(id) ?? cursor) !== cursor) this.#tracker = null;
+      this.#cursors.set(id, cursor);
+    }
+    const [tracker, commands] = [this.#tracker, commandsIn(bytes)];
+    // A packet out of order begins no command.
+    if (tracker === null || ending !== 'marker' || commands.length === 0) return;
+    for (const command of commands) tracker.expect(command);
+    const answers = packets.slice(0, -1);
+    const idleAt = answers.flatMap((packet, index) => {
+      const wasIdle = tracker.idle;
+      tracker.feed(packet);
+      return wasIdle ? [index] : [];
+    });
+    if (idleAt.length === 0 && tracker.idle) return;
+    const state = { idleAt, isIdle: tracker.idle, isUntracked: tracker.untracked };
+    throw new Error(this.#report(`the tracker: ${JSON.stringify(state)} ${answers.map(shown)}`));
+  }
+
   #report(problem: string): string {
     const flags = this.#pair.map(({ flags, mariadb }) => [
       flags.toString(16),
@@ -168,6 +199,16 @@ class Conversation {
       problem,
     ].join('\n');
   }
+}
+
+/** The first bytes of the packets that begin a command; an empty one is COM_SLEEP. */
+function commandsIn(bytes: Buffer): readonly number[] {
+  const commands: number[] = [];
+  for (let at = 0; at < bytes.length; at += 4 + bytes.readUIntLE(at, 3)) {
+    if (bytes[at + 3] === 0)
+      commands.push(bytes.readUIntLE(at, 3) === 0 ? 0 : (bytes[at + 4] ?? 0));
+  }
+  return commands;
 }
 
 /** Packets without what differs from session to session. */

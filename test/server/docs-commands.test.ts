@@ -6,14 +6,15 @@
  *
  * test/support/docs-fences.ts describes the tags of blocks.
  */
-import { chmod, mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { describe, expect, test } from '@jest/globals';
 import { tryCommand } from '../../throwaway-servers/run-command.js';
 import { clientCommand, loginOptions } from '../support/clients.js';
 import { commandsOf, type Fence, fencesOf } from '../support/docs-fences.js';
+import { temporaryFolder } from '../support/folders.js';
 import { freshLedger } from '../support/fresh-ledger.js';
+import { onServer } from '../support/on-servers.js';
 import { adminOf, environment, MAIN, spawnProxy } from '../support/proxy.js';
 import { isLong, sample } from '../support/sample.js';
 import { dropSchema, query, testServer } from '../support/servers.js';
@@ -41,28 +42,23 @@ function isRun({ noTest, testedBy }: Fence): boolean {
 
 describe('the commands of the docs', () => {
   const server = testServer('mysql-9.7');
-  let proxy: Awaited<ReturnType<typeof spawnProxy>>;
-  let folder: string;
+  const on = onServer(server);
+  on.freshLedger();
+  const folder = on.open(() => temporaryFolder('docs'));
+  const proxy = on.open(() => spawnProxy(server, { ADMIN_LISTEN: '127.0.0.1:0' }));
+  const account = { password: PASSWORD, grants: ['ALL ON *.*'] };
+  for (const user of ['app', 'deploy']) on.account(user, account);
   /** Schemas that were there before. */
   let others: readonly string[] = [];
 
-  beforeAll(async () => {
-    folder = await mkdtemp(join(tmpdir(), 'undrop-docs-'));
+  on.beforeAll(async () => {
     others = await schemas();
-    await freshLedger(server);
-    proxy = await spawnProxy(server, { ADMIN_LISTEN: '127.0.0.1:0' });
     for (const [name, text] of Object.entries(await programs())) {
-      await writeFile(join(folder, name), text);
-      await chmod(join(folder, name), 0o755);
-    }
-    for (const user of ['app', 'deploy']) {
-      await query(server, `CREATE USER ${user}@'%' IDENTIFIED BY '${PASSWORD}'`);
-      await query(server, `GRANT ALL ON *.* TO ${user}@'%'`);
+      await writeFile(join(folder.path, name), text, { mode: 0o755 });
     }
   });
-  afterAll(async () => {
-    await proxy?.stop();
-    for (const user of ['app', 'deploy']) await query(server, `DROP USER IF EXISTS ${user}@'%'`);
+  on.afterAll(async () => {
+    await dropSchemas();
     // `init` makes one for a host, which other tests would log in to, with fewer privileges.
     const made = await query<{ readonly host: string }>(
       server,
@@ -72,10 +68,11 @@ describe('the commands of the docs', () => {
     for (const { host } of made) {
       await query(server, `DROP USER '${SERVICE_ACCOUNT.user}'@'${host}'`);
     }
-    for (const name of await schemas()) if (!others.includes(name)) await dropSchema(server, name);
-    await freshLedger(server);
-    await rm(folder, { recursive: true, force: true });
   });
+
+  async function dropSchemas(): Promise<void> {
+    for (const name of await schemas()) if (!others.includes(name)) await dropSchema(server, name);
+  }
 
   async function schemas(): Promise<readonly string[]> {
     const rows = await query<{ readonly name: string }>(
@@ -107,7 +104,7 @@ describe('the commands of the docs', () => {
   }
 
   async function prepare(state: string): Promise<void> {
-    for (const name of await schemas()) if (!others.includes(name)) await dropSchema(server, name);
+    await dropSchemas();
     await freshLedger(server);
     await query(server, 'CREATE DATABASE shop');
     for (const table of TABLES) {
@@ -135,7 +132,7 @@ describe('the commands of the docs', () => {
       .replaceAll(/_vt_HOLD_([0-9a-f]{32}_\d{14}|…)/g, name)
       .replaceAll(/\b(?=[0-9a-f]*[a-f])(?=[0-9a-f]*\d)([0-9a-f]{32}|[0-9a-f]{6})\b/g, id)
       .replaceAll(/\bdb(\.example\.org)?:3306\b/g, `${server.host}:${server.port}`)
-      .replaceAll('/etc/undrop/', `${folder}/`)
+      .replaceAll('/etc/undrop/', `${folder.path}/`)
       .replaceAll(/\b3307\b/g, String(proxy.port))
       .replaceAll(/\b127\.0\.0\.1:9307\b/g, adminOf(proxy));
   }
@@ -147,16 +144,16 @@ describe('the commands of the docs', () => {
       language === 'sh'
         ? ['bash', '-euo', 'pipefail', '-c', await meant(text)]
         : [
-            join(folder, 'mysql'),
+            join(folder.path, 'mysql'),
             ...(fence.isDirect ? [`--port=${server.port}`] : []),
             ...((await isThere()) ? ['shop'] : []),
           ];
     const result = await tryCommand(argv, {
-      cwd: folder,
+      cwd: folder.path,
       env: {
         ...environment(server, {}),
         MYSQL_PWD: server.password,
-        PATH: `${folder}:${process.env['PATH']}`,
+        PATH: `${folder.path}:${process.env['PATH']}`,
       },
       deadlineMs: COMMAND_MS,
       ...(language === 'sql' ? { input: await meant(text) } : {}),

@@ -1,7 +1,8 @@
 /**
  * A proxy that reaches its server in TLS, by a certificate, or by a unix socket, has what accounts
  * and servers may require of a client: REQUIRE SSL, REQUIRE X509, require_secure_transport. Its
- * clients are let in by what they have themselves, as the server would.
+ * clients are let in by what they have themselves, as the server would. What MySQL 5.6 answers to
+ * SHOW GRANTS is read by the login check itself: that server has no TLS that a proxy can use.
  */
 import { join } from 'node:path';
 import { describe, expect, test } from '@jest/globals';
@@ -9,6 +10,7 @@ import { createConnection } from 'mysql2/promise';
 import { newLoginCheck } from '../../src/session/login/login-check.js';
 import { parseServerVersion } from '../../src/wire/connection/handshake-v10.js';
 import { makeCertificates } from '../support/certificates.js';
+import { heldRows } from '../support/client-held.js';
 import { SERVERS_WITHOUT_TLS } from '../support/login-plugins.js';
 import { inHooks } from '../support/on-servers.js';
 import { proxyInFront, type Variables } from '../support/proxy.js';
@@ -136,6 +138,23 @@ describe.each(WITH_TLS)('in TLS to $name', ({ name }) => {
       await expect(becoming).rejects.toMatchObject({ errno: 1045, sqlState: '28000' });
       client.destroy();
     }
+  });
+
+  test('sessions and the service account have the certificate of UNDROP_UPSTREAM_CERT', async () => {
+    await query(
+      server,
+      "CREATE USER known@'%' IDENTIFIED BY 'pw' REQUIRE X509",
+      "GRANT ALL ON *.* TO known@'%' WITH GRANT OPTION",
+    );
+    const upstream = { ...server, user: 'known', password: 'pw' };
+    const checked = { UPSTREAM_TLS: 'verify-identity', UPSTREAM_CA: files.ca };
+    await expect(proxyInFront(upstream, checked)).rejects.toMatchObject({ code: 'UNDROP_ACCOUNT' });
+    const lent = { ...byCertificate(), ...checked, LEND_TLS: 'on' };
+    await using proxy = await proxyInFront(upstream, lent);
+    await using client = await connect(proxy, {});
+    await client.run('CREATE DATABASE shop', 'CREATE TABLE shop.t AS SELECT 1 AS a');
+    await client.query('DROP TABLE shop.t');
+    expect(await heldRows(server, 'shop')).toEqual({ t: 1 });
   });
 
   test('require_secure_transport is for who comes by TCP without TLS, whatever the way on', async () => {

@@ -1,11 +1,11 @@
-/** As many clients as may come, and not one more: by our own limit, and by that of open files. */
+/** As many clients as the open files are enough for, and not one more. */
 import { execFileSync } from 'node:child_process';
 import { readdirSync } from 'node:fs';
 import { expect } from '@jest/globals';
 import { onServers } from '../support/on-servers.js';
 import { until } from '../support/poll.js';
 import { type ProxyProcess, spawnProxy, workerPids } from '../support/proxy.js';
-import { connect, query, type Session, type Target } from '../support/servers.js';
+import { connect, type Session, type Target } from '../support/servers.js';
 
 /** Enough for (100 - 64) / 2 sessions. */
 const OPEN_FILES = 100;
@@ -19,9 +19,6 @@ async function open(target: Target, count: number): Promise<Session[]> {
 
 /** Its open files are the same so often before they are counted; the first looks are close. */
 const LOOKS = 12;
-
-/** More than the service has connections. */
-const TURNED_AWAY = 12;
 
 async function end(connections: readonly Session[]): Promise<void> {
   await Promise.all(connections.map((connection) => connection.end()));
@@ -53,24 +50,6 @@ async function limitFor(proxy: ProxyProcess, count: number): Promise<number> {
 
 onServers('limits of a proxy in front of $name', (server, on) => {
   const { test } = on;
-  test('a client too many is told so, and the server hears nothing of it (wire 53)', async () => {
-    await using proxy = await spawnProxy(server, { MAX_CONNECTIONS: '2' });
-    const connections = await open(proxy, 2);
-    const before = await attempts(server);
-    for (let times = 0; times < TURNED_AWAY; times++) {
-      await expect(connect(proxy)).rejects.toMatchObject({
-        errno: 1040,
-        message: expect.stringMatching(
-          /Too many connections: a worker of undrop accepts 2 at a time/,
-        ),
-      });
-    }
-    // The one that asks, and undrop's own at its start; none for each of the clients.
-    expect((await attempts(server)) - before).toBeLessThan(TURNED_AWAY);
-    await end(connections);
-    await until(async () => (await open(proxy, 2).then(end, () => 'full')) !== 'full', 'room');
-  });
-
   test('open files that are too few are told of at the start, and are a limit like ours (wire 60)', async () => {
     const limit = [`--nofile=${OPEN_FILES}:${OPEN_FILES}`];
     await using proxy = await spawnProxy(server, {}, ['prlimit', ...limit]);
@@ -106,9 +85,3 @@ onServers('limits of a proxy in front of $name', (server, on) => {
     await early?.end();
   });
 });
-
-/** How often somebody connected to the server so far, this time included. */
-async function attempts(server: Target): Promise<number> {
-  const [row] = await query<{ Value: string }>(server, "SHOW GLOBAL STATUS LIKE 'Connections'");
-  return Number(row?.Value);
-}

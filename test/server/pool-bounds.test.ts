@@ -4,9 +4,6 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { expect } from '@jest/globals';
-import { silentLog } from '../../src/log.js';
-import { openServicePool } from '../../src/service/pool/open-pool.js';
-import { sql } from '../../src/service/sql.js';
 import { onServersAtOnce } from '../support/on-servers.js';
 import { until } from '../support/poll.js';
 import { proxyInFront, runUndrop } from '../support/proxy.js';
@@ -23,25 +20,6 @@ onServersAtOnce('service connections on $name', (server, on) => {
   const { afterEach, test } = on;
   /** None of an earlier test. */
   afterEach(() => until(async () => (await countAll(server)) === 0, 'no service connection'));
-
-  test('are no more than is said while deadlines pass', async () => {
-    const { host, port } = server;
-    const pool = openServicePool({
-      ...SERVICE_ACCOUNT,
-      address: { host, port },
-      connectionsMax: CONNECTIONS_MAX,
-      log: silentLog,
-    });
-    const counting = await countUntilTold(server);
-    const late = Array.from({ length: CLIENTS }, async (_, index) => {
-      await pool.run(sql`DO SLEEP(${index % 3 === 0 ? 30 : 0.05})`, { deadlineMs: 1_000 });
-    });
-    const ended = await Promise.allSettled(late);
-    expect(ended.filter(({ status }) => status === 'rejected')).not.toEqual([]);
-    await pool.run(sql`DO 0`);
-    await pool.dispose();
-    expect(await counting.stop()).toBeLessThanOrEqual(CONNECTIONS_MAX + 1);
-  });
 
   test('are no more than is said under a global read lock', async () => {
     await using proxy = await proxyInFront(server);

@@ -1,11 +1,11 @@
 /**
  * How the service account logs in to real servers: by a key that is known, and by no other; by a
- * password file that changes meanwhile; by a client certificate. With somebody on the way to the
- * server: service/driver-login.test.ts.
+ * password file that changes meanwhile. It opens the pool itself, because no command reports which
+ * of its connections logs in when, and by which key. With somebody on the way to the server:
+ * service/login/driver-login.test.ts. By a client certificate: lent-tls.test.ts.
  */
 import { createPublicKey, generateKeyPairSync } from 'node:crypto';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { UndropError } from '../../src/errors.js';
@@ -14,13 +14,12 @@ import { spkiOf } from '../../src/service/login/server-key.js';
 import { openServicePool, type ServicePoolOptions } from '../../src/service/pool/open-pool.js';
 import { greet } from '../../src/service/pool/pool-set.js';
 import { sql } from '../../src/service/sql.js';
-import { type Certificates, makeCertificates } from '../support/certificates.js';
-import { heldRows } from '../support/client-held.js';
-import { SERVERS_WITHOUT_TLS, tlsOptions } from '../support/login-plugins.js';
-import { proxyInFront } from '../support/proxy.js';
-import { connect, query, startServer, testServers } from '../support/servers.js';
+import { temporaryFolder } from '../support/folders.js';
+import { connect, query, testServers } from '../support/servers.js';
 
 const PASSWORD = 'pa$$ wörd;';
+const TLS = { isOptional: false, ca: null, identity: null };
+const UNCHECKED = { ...TLS, verifies: false, verifiesName: false };
 
 describe.each(testServers())('logins of the service account on $name', (server) => {
   const { name, host, port } = server;
@@ -41,8 +40,8 @@ describe.each(testServers())('logins of the service account on $name', (server) 
   }
 
   test('a password file is read for each connection', async () => {
-    const folder = mkdtempSync(join(tmpdir(), 'undrop-password-'));
-    const passwordFile = join(folder, 'password');
+    await using folder = await temporaryFolder('password');
+    const passwordFile = join(folder.path, 'password');
     writeFileSync(passwordFile, 'old\n');
     await query(server, "CREATE USER rotated@'%' IDENTIFIED BY 'old'");
     try {
@@ -68,7 +67,6 @@ describe.each(testServers())('logins of the service account on $name', (server) 
         });
       });
     } finally {
-      rmSync(folder, { recursive: true });
       await query(server, "DROP USER rotated@'%'");
     }
   });
@@ -111,8 +109,7 @@ describe.each(testServers())('logins of the service account on $name', (server) 
     });
 
     test('lets it in in TLS, and on this machine without', async () => {
-      const tls = { isOptional: false, verifies: false, verifiesName: false };
-      expect(await coldLogin({ tls: { ...tls, ca: null, identity: null } })).toBe('in');
+      expect(await coldLogin({ tls: UNCHECKED })).toBe('in');
       expect(await coldLogin({})).toBe('in');
       expect(await coldLogin({ password: 'another' })).toBe('UNDROP_ACCOUNT');
     });
@@ -121,48 +118,9 @@ describe.each(testServers())('logins of the service account on $name', (server) 
   test('sha256_password is refused in TLS too', async () => {
     const account = `old_plugin@'%' IDENTIFIED WITH sha256_password BY '${PASSWORD}'`;
     await query(server, `CREATE USER ${account}`);
-    const tls = { isOptional: false, verifies: false, verifiesName: false };
-    const options = { user: 'old_plugin', tls: { ...tls, ca: null, identity: null } };
+    const options = { user: 'old_plugin', tls: UNCHECKED };
     const greeting = withPool(options, (pool) => greet(pool, { host, port }));
     await expect(greeting).rejects.toMatchObject({ code: 'UNDROP_SERVER_KEY' });
     await query(server, "DROP USER old_plugin@'%'");
-  });
-});
-
-const WITH_TLS = testServers().filter(({ name }) => !SERVERS_WITHOUT_TLS.has(name));
-
-describe.each(WITH_TLS)('on $name that asks for client certificates', ({ name }) => {
-  let files: Certificates;
-
-  beforeAll(() => {
-    files = makeCertificates();
-  });
-
-  afterAll(() => files.remove());
-
-  test('the service account has that of UNDROP_UPSTREAM_CERT', async () => {
-    const itsOwn = ['--ssl-ca', '--ssl-cert', '--ssl-key'];
-    const options = [files.ca, files.cert, files.key].map((file, at) => `${itsOwn[at]}=${file}`);
-    await using server = await startServer(
-      name,
-      name === 'mysql-9.7' ? options : tlsOptions(name, files),
-    );
-    await query(
-      server,
-      "CREATE USER known@'%' IDENTIFIED BY 'pw' REQUIRE X509",
-      "GRANT ALL ON *.* TO known@'%' WITH GRANT OPTION",
-      "CREATE USER app@'%' IDENTIFIED BY 'pw'",
-      "GRANT ALL ON shop.* TO app@'%'",
-    );
-    const upstream = { ...server, user: 'known', password: 'pw' };
-    const checked = { UPSTREAM_TLS: 'verify-identity', UPSTREAM_CA: files.ca };
-    await expect(proxyInFront(upstream, checked)).rejects.toMatchObject({ code: 'UNDROP_ACCOUNT' });
-    const identity = { UPSTREAM_CERT: files.renewedCert, UPSTREAM_KEY: files.renewedKey };
-    await using proxy = await proxyInFront(upstream, { ...checked, ...identity });
-    const client = await connect({ ...proxy, user: 'app' }, {});
-    await client.run('CREATE DATABASE shop', 'CREATE TABLE shop.t AS SELECT 1 AS a');
-    await client.query('DROP TABLE shop.t');
-    await client.end();
-    expect(await heldRows(server, 'shop')).toEqual({ t: 1 });
   });
 });

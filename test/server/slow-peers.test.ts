@@ -6,14 +6,15 @@ import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import net from 'node:net';
 import { expect } from '@jest/globals';
-import { encodePacket } from '../../src/wire/framing.js';
 import { exchange } from '../support/conversation.js';
 import { onServers } from '../support/on-servers.js';
 import { until } from '../support/poll.js';
 import { spawnProxy, workerPids } from '../support/proxy.js';
+import { frame } from '../support/raw-client.js';
 import { recordedAs } from '../support/server-set.js';
 import { query, type Target, type TestServer } from '../support/servers.js';
 import { Peer } from '../support/session-bench.js';
+import { openTcpRelay } from '../support/tcp-relay.js';
 
 const MIB = 1024 * 1024;
 const ROWS = 240;
@@ -28,10 +29,7 @@ const MOVING_GROWTH_BYTES_MAX = 160 * MIB;
 onServers('slow peers in front of $name', (server, on) => {
   const { beforeAll, test } = on;
   const schema = on.schema('slow');
-  const way = on.open(
-    () => stoppableWay(server),
-    (it) => it.close(),
-  );
+  const way = on.open(() => stoppableWay(server));
   beforeAll(async () => {
     const rows = Array.from({ length: ROWS }, (_, id) => `(${id})`);
     await query(
@@ -40,7 +38,7 @@ onServers('slow peers in front of $name', (server, on) => {
       `INSERT INTO ${schema.name}.n VALUES ${rows.join(', ')}`,
     );
   });
-  const proxy = on.each.open(() => spawnProxy({ ...server, ...way.address }));
+  const proxy = on.each.open(() => spawnProxy(way));
 
   function memory(field: 'VmRSS' | 'VmHWM'): number {
     const status = readFileSync(`/proc/${workerPids(proxy)[0]}/status`, 'utf8');
@@ -52,7 +50,7 @@ onServers('slow peers in front of $name', (server, on) => {
     socket.pause();
     const before = memory('VmRSS');
     const text = `SELECT REPEAT('x', ${ROW_BYTES}) FROM ${schema.name}.n`;
-    socket.write(encodePacket(Buffer.from(`\x03${text}`), 0));
+    socket.write(frame(Buffer.from(`\x03${text}`), 0));
     await waitsForItsClient(server, threadId);
     expect(memory('VmHWM') - before).toBeLessThan(STALLED_GROWTH_BYTES_MAX);
     let received = 0;
@@ -63,13 +61,13 @@ onServers('slow peers in front of $name', (server, on) => {
     // A header and an int<lenenc> of four bytes before each value.
     await until(() => received > ROWS * (ROW_BYTES + 8), 'all rows', 60_000);
     expect(memory('VmHWM') - before).toBeLessThan(MOVING_GROWTH_BYTES_MAX);
-    socket.end(encodePacket(Buffer.from([1]), 0));
+    socket.end(frame(Buffer.from([1]), 0));
     await once(socket, 'close');
   });
 
   test('a server that does not read makes the client wait, and gets it all (wire 50)', async () => {
     const { socket } = await loggedIn(server, proxy);
-    const text = encodePacket(Buffer.from(`\x03SELECT LENGTH('${'x'.repeat(TEXT_BYTES)}')`), 0);
+    const text = frame(Buffer.from(`\x03SELECT LENGTH('${'x'.repeat(TEXT_BYTES)}')`), 0);
     const peer = new Peer(socket.resume());
     const before = memory('VmRSS');
     way.stop();
@@ -84,7 +82,7 @@ onServers('slow peers in front of $name', (server, on) => {
       expect(packets[3]?.toString()).toContain(String(TEXT_BYTES));
     }
     expect(memory('VmHWM') - before).toBeLessThan(MOVING_GROWTH_BYTES_MAX);
-    peer.send(encodePacket(Buffer.from([1]), 0));
+    peer.send(frame(Buffer.from([1]), 0));
     await peer.ended();
     peer.destroy();
   });
@@ -128,45 +126,17 @@ async function standsStill(read: () => number): Promise<void> {
   }, 'a number that stands still');
 }
 
-interface StoppableWay {
-  readonly address: { readonly host: string; readonly port: number };
-  /** From now on nothing of what comes from the proxy is read. */
-  stop(): void;
-  goOn(): void;
-  close(): void;
-}
-
-async function stoppableWay(server: Target): Promise<StoppableWay> {
-  const fromProxy = new Set<net.Socket>();
-  const listener = net.createServer((near) => {
-    const far = net.connect(server.port, server.host);
-    fromProxy.add(near);
-    for (const socket of [near, far]) socket.on('error', () => undefined);
-    near.on('close', () => {
-      fromProxy.delete(near);
-      far.destroy();
-    });
-    far.on('close', () => near.destroy());
-    near.on('data', (chunk: Buffer) => {
-      if (!far.write(chunk)) near.pause();
-    });
-    far.on('drain', () => near.resume());
-    far.pipe(near);
-  });
-  listener.listen(0, '127.0.0.1');
-  await once(listener, 'listening');
-  const { port } = listener.address() as net.AddressInfo;
+/** A relay to the server that reads nothing of what comes from the proxy while it is stopped. */
+async function stoppableWay(server: Target) {
+  const pairs: (readonly [fromProxy: net.Socket, server: net.Socket])[] = [];
+  const relay = await openTcpRelay(server, (...pair) => pairs.push(pair));
   return {
-    address: { host: '127.0.0.1', port },
+    ...relay,
     stop: () => {
-      for (const socket of fromProxy) socket.pause();
+      for (const [fromProxy, upstream] of pairs) fromProxy.unpipe(upstream);
     },
     goOn: () => {
-      for (const socket of fromProxy) socket.resume();
-    },
-    close: () => {
-      for (const socket of fromProxy) socket.destroy();
-      listener.close();
+      for (const [fromProxy, upstream] of pairs) fromProxy.pipe(upstream);
     },
   };
 }

@@ -3,16 +3,14 @@
  * a routine and an event in it, and pt-online-schema-change: directly and through the proxy. What
  * is there afterwards is the same, and every table that went is held.
  */
-
 import { randomBytes } from 'node:crypto';
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, test } from '@jest/globals';
 import { type BothWays, bothWays } from '../support/both-ways.js';
 import { connectionOptions } from '../support/client-cli.js';
 import { type ClientName, runClient } from '../support/clients.js';
 import { runMydumper, runSchemaChange } from '../support/debian-tools.js';
+import { temporaryFolder } from '../support/folders.js';
 import { onServer } from '../support/on-servers.js';
 import { sample } from '../support/sample.js';
 import { query, type Target, type TestServer, testServer } from '../support/servers.js';
@@ -100,29 +98,25 @@ describe.each(sample(Object.entries(PAIRS), { name: 'dumps', count: 1 }))(
     });
 
     test('by mydumper, loaded by myloader in several threads', async () => {
-      const folder = await mkdtemp(join(tmpdir(), 'undrop-mydumper-'));
-      try {
-        const { code, said, left, held } = await bothWays(
-          ways(),
-          async (target, schema) => {
-            const into = join(folder, schema);
-            const all = ['--triggers', ...programs, `--outputdir=${into}`, '--verbose=3'];
-            const made = await runMydumper('mydumper', target, [`--database=${schema}`, ...all]);
-            await query(server, `USE ${schema}`, ...SPOILED);
-            const from = [`--directory=${into}`, '--overwrite-tables', '--threads=4'];
-            const loaded = await runMydumper('myloader', target, [...from, '--verbose=3']);
-            const { code, stdout, stderr } = loaded;
-            return { code: made.code || code, stdout, stderr: made.stderr + stderr };
-          },
-          inAnyOrder,
-        );
-        expect({ code, said }).toEqual({ code: 0, said: expect.stringContaining('restoring') });
-        expect(left).toHaveLength(STATE_LINES);
-        // Where a view will be, there is a table for a moment.
-        expect(held).toEqual({ author: [1], book: [0], audit: [4], loan: [0], titles: [0] });
-      } finally {
-        await rm(folder, { recursive: true });
-      }
+      await using folder = await temporaryFolder('mydumper');
+      const { code, said, left, held } = await bothWays(
+        ways(),
+        async (target, schema) => {
+          const into = join(folder.path, schema);
+          const all = ['--triggers', ...programs, `--outputdir=${into}`, '--verbose=3'];
+          const made = await runMydumper('mydumper', target, [`--database=${schema}`, ...all]);
+          await query(server, `USE ${schema}`, ...SPOILED);
+          const from = [`--directory=${into}`, '--overwrite-tables', '--threads=4'];
+          const loaded = await runMydumper('myloader', target, [...from, '--verbose=3']);
+          const { code, stdout, stderr } = loaded;
+          return { code: made.code || code, stdout, stderr: made.stderr + stderr };
+        },
+        inAnyOrder,
+      );
+      expect({ code, said }).toEqual({ code: 0, said: expect.stringContaining('restoring') });
+      expect(left).toHaveLength(STATE_LINES);
+      // Where a view will be, there is a table for a moment.
+      expect(held).toEqual({ author: [1], book: [0], audit: [4], loan: [0], titles: [0] });
     });
   },
 );

@@ -1,4 +1,4 @@
-/** A proxy of several processes in front of each server: one port, a share of the limit each, one collector. */
+/** A proxy of several processes: one port, a share of the limit each, one collector. */
 import { describe, expect, test } from '@jest/globals';
 import { listens, until } from '../support/poll.js';
 import { type ProxyProcess, spawnProxy, type Variables, workerPids } from '../support/proxy.js';

@@ -1,10 +1,12 @@
 /** Where clients connect: TCP and unix sockets, what a killed process left, what is taken. */
 import { spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
 import { existsSync, mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import net from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
+import { tryToListen } from '../../src/session/listen-addresses.js';
 import { exchange } from '../support/conversation.js';
 import { type Bench, openBench } from '../support/session-bench.js';
 
@@ -13,9 +15,7 @@ beforeEach(() => {
   folder = mkdtempSync(join(tmpdir(), 'undrop-listen-'));
 });
 
-afterEach(async () => {
-  rmSync(folder, { recursive: true });
-});
+afterEach(() => rmSync(folder, { recursive: true }));
 
 const GREETING = exchange('mysql-9.7/eof', 'login').spoken[0]?.packet ?? Buffer.alloc(0);
 
@@ -125,13 +125,58 @@ describe('a start fails', () => {
   });
 
   test('where one of two addresses is taken, and the other is free again', async () => {
-    const taken = net.createServer().listen(0, '127.0.0.1');
-    await new Promise((resolve) => taken.once('listening', resolve));
+    await using taken = await listenOn({ port: 0, host: '127.0.0.1' });
     const { port } = taken.address() as net.AddressInfo;
     const socketPath = join(folder, 'undrop.sock');
     const listen = [{ socketPath }, { host: '127.0.0.1', port }];
     await expect(openBench({ listen })).rejects.toThrow(`127.0.0.1:${port}`);
     expect(existsSync(socketPath)).toBe(false);
-    await new Promise((resolve) => taken.close(resolve));
+  });
+});
+
+async function listenOn(options: net.ListenOptions): Promise<net.Server> {
+  const server = net.createServer().listen(options);
+  await once(server, 'listening');
+  return server;
+}
+
+async function freePort(): Promise<number> {
+  await using server = await listenOn({ port: 0, host: '127.0.0.1' });
+  return (server.address() as net.AddressInfo).port;
+}
+
+describe('addresses that are tried without keeping any', () => {
+  test('a free port is free afterwards', async () => {
+    const address = { host: '127.0.0.1', port: await freePort() };
+    expect(await tryToListen([address])).toEqual([null]);
+    await using _own = await listenOn(address);
+    expect(await tryToListen([address])).toEqual(['in use']);
+  });
+
+  test('two addresses that exclude each other are found', async () => {
+    const port = await freePort();
+    const both = ['0.0.0.0', '127.0.0.1'].map((host) => ({ host, port }));
+    expect(await tryToListen(both)).toEqual([
+      null,
+      new Error('another address of these settings includes it'),
+    ]);
+  });
+
+  test('a unix socket needs its folder, and no other file in its place', async () => {
+    const [free, taken, file] = ['a', 'b', 'c'].map((name) => join(folder, name)) as [
+      string,
+      string,
+      string,
+    ];
+    writeFileSync(file, 'precious');
+    await using _own = await listenOn({ path: taken });
+    const paths = [free, taken, file, join(folder, 'no/d')];
+    expect(await tryToListen(paths.map((socketPath) => ({ socketPath })))).toEqual([
+      null,
+      'in use',
+      new Error(`${file} exists and is not a socket`),
+      expect.objectContaining({ code: 'ENOENT' }),
+    ]);
+    expect(existsSync(free)).toBe(false);
   });
 });

@@ -430,37 +430,20 @@ async function prepareServer(server: Target): Promise<void> {
 
 async function logins(
   server: Target,
-  {
-    record,
-    plugin,
-    own,
-  }: { readonly record: Recording; readonly plugin: string; readonly own: number },
+  options: { readonly record: Recording; readonly plugin: string; readonly own: number },
 ): Promise<void> {
+  const { record, plugin, own } = options;
   await query(server, "CREATE USER 'pass'@'%' IDENTIFIED BY 'captured'");
-  const nothing = async () => undefined;
-  const login = { flags: MODERN | own, user: 'pass' };
-  await record(
-    { ...login, file: 'login', title: 'a login with a password', password: 'captured', plugin },
-    nothing,
-  );
-  await record(
-    { ...login, file: 'login-again', title: 'the second login', password: 'captured', plugin },
-    nothing,
-  );
-  await record(
-    { ...login, file: 'login-denied', title: 'a wrong password', password: 'no', plugin },
-    nothing,
-  );
-  await record(
-    {
-      ...login,
-      file: 'login-switched',
-      title: 'a login with another plugin than the server takes',
-      password: 'captured',
-      plugin: 'mysql_clear_password',
-    },
-    nothing,
-  );
+  const login = { flags: MODERN | own, user: 'pass', password: 'captured', plugin };
+  const other = { password: 'captured', plugin: 'mysql_clear_password' };
+  for (const [file, title, more] of [
+    ['login', 'a login with a password', {}],
+    ['login-again', 'the second login', {}],
+    ['login-denied', 'a wrong password', { password: 'no' }],
+    ['login-switched', 'a login with another plugin than the server takes', other],
+  ] as const) {
+    await record({ ...login, file, title, ...more }, async () => undefined);
+  }
 }
 
 async function onlyMysql(record: Recording): Promise<void> {
@@ -481,8 +464,9 @@ async function onlyMysql(record: Recording): Promise<void> {
   const flags = MODERN | caps.CLIENT_QUERY_ATTRIBUTES;
   await record({ file: 'attributes', title: 'CLIENT_QUERY_ATTRIBUTES', flags }, async (talk) => {
     await talk.text('no attributes', 'SELECT 1');
-    for (const { title, bytes } of ATTRIBUTES) {
-      const payload = Buffer.concat([Buffer.from(bytes, 'hex'), Buffer.from('SELECT 1')]);
+    for (const [title, hex] of ATTRIBUTES) {
+      const bytes = Buffer.from(hex.replaceAll(' ', ''), 'hex');
+      const payload = Buffer.concat([bytes, Buffer.from('SELECT 1')]);
       await talk.run(title, command(com.COM_QUERY, payload));
     }
   });
@@ -504,46 +488,15 @@ async function onlyMysql(record: Recording): Promise<void> {
 
 /** Behind 0x03: counts, null bitmap, bind flag, types and names, values. */
 const ATTRIBUTES = [
-  { title: 'one string', bytes: '0101' + '00' + '01' + 'fe00' + '0161' + '0131' },
-  { title: 'one NULL', bytes: '0101' + '01' + '01' + '0600' + '0161' },
-  {
-    title: 'a TINY and a BIGINT',
-    bytes: '0201' + '00' + '01' + '0100' + '0161' + '0800' + '0162' + '07' + '0807060504030201',
-  },
-  {
-    title: 'a DOUBLE and a FLOAT',
-    bytes:
-      '0201' + '00' + '01' + '0500' + '0161' + '0400' + '0162' + '000000000000f03f' + '0000803f',
-  },
-  {
-    title: 'a DATETIME and a TIME',
-    bytes:
-      '0201' +
-      '00' +
-      '01' +
-      '0c00' +
-      '0161' +
-      '0b00' +
-      '0162' +
-      '07ea0703010c0000' +
-      '080000000000010203',
-  },
-  {
-    title: 'a SHORT, a LONG and a string',
-    bytes:
-      '0301' +
-      '00' +
-      '01' +
-      '0200' +
-      '0161' +
-      '0300' +
-      '0162' +
-      'fd00' +
-      '0163' +
-      '0100' +
-      '01000000' +
-      '03616263',
-  },
+  ['one string', '0101 00 01 fe00 0161 0131'],
+  ['one NULL', '0101 01 01 0600 0161'],
+  ['a TINY and a BIGINT', '0201 00 01 0100 0161 0800 0162 07 0807060504030201'],
+  ['a DOUBLE and a FLOAT', '0201 00 01 0500 0161 0400 0162 000000000000f03f 0000803f'],
+  ['a DATETIME and a TIME', '0201 00 01 0c00 0161 0b00 0162 07ea0703010c0000 080000000000010203'],
+  [
+    'a SHORT, a LONG and a string',
+    '0301 00 01 0200 0161 0300 0162 fd00 0163 0100 01000000 03616263',
+  ],
 ] as const;
 
 async function onlyMariadb(record: Recording): Promise<void> {

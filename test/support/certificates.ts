@@ -42,19 +42,8 @@ export function makeCertificates(): Certificates {
   };
   const authority = (name: string, key: string) => {
     ec(key);
-    openssl(
-      'req',
-      '-x509',
-      '-new',
-      '-key',
-      key,
-      '-days',
-      '3',
-      '-subj',
-      `/CN=${name}`,
-      '-out',
-      name,
-    );
+    const options = ['-days', '3', '-subj', `/CN=${name}`];
+    openssl('req', '-x509', '-new', '-key', key, ...options, '-out', name);
   };
   const sign = (cert: string, key: string, names: string) => {
     writeFileSync(at('names.txt'), `subjectAltName=${names}\n`);

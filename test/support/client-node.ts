@@ -1,7 +1,6 @@
-/** The scripts of the Node drivers of the matrix: mysql2, mariadb and @databases/mysql. */
+/** The scripts of the Node drivers of the matrix: mysql2 and mariadb. */
 import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
-import databases, { sql } from '@databases/mysql';
 import { createConnection as createMysql2 } from 'mysql2/promise';
 import {
   BIG_RESULT,
@@ -155,59 +154,6 @@ export async function runMariadb({ target, schema, infile, tls }: ScriptJob): Pr
   return { code: 0, text: lines };
 }
 
-export async function runDatabases({ target, schema }: ScriptJob): Promise<Transcript> {
-  const { host, port, user, password } = target;
-  const pool = databases.default({
-    connectionString: `mysql://${encodeURIComponent(user)}:${encodeURIComponent(password)}@${host}:${port}/${schema}`,
-    poolSize: 1,
-    bigIntMode: 'string',
-    dateTimeMode: 'string',
-    onError: () => undefined,
-  });
-  const raw = (text: string): Promise<unknown> => pool.query(sql.__dangerous__rawValue(text));
-  const [id, txt, amount, at, data] = keptRow(1, Buffer.from([0, 255]));
-  const lines = await runSteps([
-    ['who', () => pool.query(sql`SELECT CURRENT_USER() AS who, DATABASE() AS here`)],
-    [
-      'insert',
-      () => pool.query(sql`INSERT INTO kept VALUES (${id}, ${txt}, ${amount}, ${at}, ${data})`),
-    ],
-    ['select', () => pool.query(sql`SELECT * FROM kept WHERE id = ${1} AND txt = ${UNICODE}`)],
-    [
-      'rollback',
-      () =>
-        pool.tx(async (transaction) => {
-          await transaction.query(sql`INSERT INTO kept (id) VALUES (7)`);
-          throw new Error('no');
-        }),
-    ],
-    ['commit', () => pool.tx((one) => one.query(sql`INSERT INTO kept (id) VALUES (9)`))],
-    ['rows', () => pool.query(sql`SELECT COUNT(*) AS n FROM kept`)],
-    ['several', () => pool.query([sql`SELECT 1 AS a`, sql`SELECT ${'x'} AS b`, sql`DO 1`])],
-    ['error in the second', () => pool.query([sql`SELECT 1 AS a`, sql`SELECT * FROM missing`])],
-    [
-      'stream',
-      async () => {
-        let count = 0;
-        for await (const row of pool.queryStream(sql.__dangerous__rawValue(BIG_RESULT))) {
-          count += Object.keys(row).length;
-        }
-        return count;
-      },
-    ],
-    ['unicode', () => pool.query(sql`SELECT ${UNICODE} AS txt, HEX(${UNICODE}) AS code`)],
-    ['big result', async () => digest(await raw(BIG_RESULT))],
-    ['big row', async () => digest(await raw(BIG_ROW))],
-    ['syntax error', () => raw('SELECT FROM WHERE')],
-    ['duplicate', () => raw('INSERT INTO n VALUES (1)')],
-    ['infile', () => raw("LOAD DATA LOCAL INFILE 'x' INTO TABLE loaded")],
-    ['still there', () => raw('SELECT 1 AS a')],
-    ...dropSteps(raw),
-  ]);
-  await pool.dispose();
-  return { code: 0, text: lines };
-}
-
 /** Any certificate will do. */
 function tlsOption(tls: boolean): { readonly ssl?: { readonly rejectUnauthorized: false } } {
   return tls ? { ssl: { rejectUnauthorized: false } } : {};
@@ -217,9 +163,9 @@ type Ask = (text: string) => Promise<unknown>;
 
 /**
  * The drops of every script; the first to be held is a table of three rows. `prepared`: as a
- * prepared statement, where the client has those.
+ * prepared statement.
  */
-function dropSteps(rows: Ask, prepared: Ask = rows): readonly Step[] {
+function dropSteps(rows: Ask, prepared: Ask): readonly Step[] {
   return [
     ['drop a', () => rows('DROP TABLE a')],
     ['a is gone', () => rows('SELECT * FROM a')],

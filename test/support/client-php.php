@@ -1,7 +1,6 @@
 <?php
 // The script of php-mysql for the matrix of clients: mysqli and PDO, both on mysqlnd.
 // Arguments: mysqli|pdo host port user password schema file tls|plain
-// Without a file it logs in, and says who it is.
 [, $driver, $host, $port, $user, $password, $schema, $infile, $tls] = $argv;
 define('TLS', $tls === 'tls');
 const UNICODE = 'Grüße, 漢字, Ωμέγα, 😀';
@@ -61,7 +60,6 @@ function byMysqli($host, $port, $user, $password, $schema, $infile, $kept): void
     return $result ? $result->fetch_all() : $statement->affected_rows;
   };
   step('who', fn() => $rows('SELECT CURRENT_USER(), DATABASE()'));
-  if ($infile === '') return;
   step('prepared insert', fn() => $prepared('INSERT INTO kept VALUES (?, ?, ?, ?, ?)', $kept));
   step('prepared select', fn() => $prepared('SELECT * FROM kept WHERE id = ? AND txt = ?', [1, UNICODE]));
   step('prepared with an error', fn() => $prepared('SELECT * FROM missing WHERE id = ?', [1]));
@@ -127,7 +125,6 @@ function byPdo($host, $port, $user, $password, $schema, $infile, $kept): void {
     return $statement->columnCount() > 0 ? $statement->fetchAll(PDO::FETCH_NUM) : $statement->rowCount();
   };
   step('who', fn() => $prepared('SELECT CURRENT_USER(), DATABASE()', []));
-  if ($infile === '') return;
   step('prepared insert', fn() => $prepared('INSERT INTO kept VALUES (?, ?, ?, ?, ?)', $kept));
   step('prepared select', fn() => $prepared('SELECT * FROM kept WHERE id = ? AND txt = ?', [1, UNICODE]));
   step('prepared with an error', fn() => $prepared('SELECT * FROM missing WHERE id = ?', [1]));

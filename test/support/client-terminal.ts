@@ -97,7 +97,7 @@ export async function openTerminal(name: CliName, target: Target): Promise<Termi
  * the client has the terminal to itself is echoed by both, and once more where it draws its line
  * anew.
  */
-export function asSeen(raw: string): string {
+function asSeen(raw: string): string {
   // The characters themselves would be refused in a literal.
   const [bell, esc] = [7, 27].map((code) => String.fromCharCode(code));
   const sequences = new RegExp(`${esc}(\\[[0-9;?]*[a-zA-Z]|[=>])|[${bell}\r]`, 'g');

@@ -6,10 +6,9 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { join } from 'node:path';
-import { ensureAptRoot, inRoot } from '../../throwaway-servers/apt-root.js';
-import { cacheFolder } from '../../throwaway-servers/cache.js';
+import { inRoot } from '../../throwaway-servers/apt-root.js';
 import { type CommandResult, tryCommand } from '../../throwaway-servers/run-command.js';
-import { projectFolder } from './folders.js';
+import { aptFolder } from './apt-folder.js';
 import { ensureInstalled, type ServerName } from './server-set.js';
 import type { Target } from './servers.js';
 
@@ -32,7 +31,6 @@ const CLIENTS = {
   },
   'mysqldump-9.7': { from: 'mysql-9.7', program: 'usr/bin/mysqldump', options: mysqlOptions },
   'mysqlbinlog-9.7': { from: 'mysql-9.7', program: 'usr/bin/mysqlbinlog', options: () => [] },
-  'mysqlslap-9.7': { from: 'mysql-9.7', program: 'usr/bin/mysqlslap', options: () => [] },
   'mariadb-10.11': {
     from: 'mariadb-10.11',
     program: 'usr/bin/mariadb',
@@ -41,11 +39,6 @@ const CLIENTS = {
   'mariadb-dump-10.11': {
     from: 'mariadb-10.11',
     program: 'usr/bin/mariadb-dump',
-    options: mariadbOptions,
-  },
-  'mariadb-slap-10.11': {
-    from: 'mariadb-10.11',
-    program: 'usr/bin/mariadb-slap',
     options: mariadbOptions,
   },
   'mariadb-11.8': {
@@ -61,11 +54,6 @@ const CLIENTS = {
   'mariadb-binlog-11.8': {
     from: 'mariadb-11.8',
     program: 'usr/bin/mariadb-binlog',
-    options: mariadbOptions,
-  },
-  'mariadb-slap-11.8': {
-    from: 'mariadb-11.8',
-    program: 'usr/bin/mariadb-slap',
     options: mariadbOptions,
   },
 } as const satisfies Record<string, ClientRow>;
@@ -134,13 +122,7 @@ export async function sysbenchCommand(): Promise<{
   readonly argv: readonly string[];
   readonly env: Readonly<Record<string, string>>;
 }> {
-  const folder = await ensureAptRoot(
-    { key: 'sysbench', suite: 'bookworm', packages: ['sysbench'] },
-    {
-      cache: cacheFolder(process.env, projectFolder),
-      say: (line) => process.stderr.write(`${line}\n`),
-    },
-  );
+  const folder = await aptFolder('sysbench', 'bookworm');
   const scripts = join(folder, 'root/usr/share/sysbench');
   return {
     argv: inRoot(folder, 'usr/bin/sysbench'),

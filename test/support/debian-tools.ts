@@ -1,21 +1,19 @@
 /**
  * Tools of other people that make and drop tables, from Debian's packages in private roots: Django,
- * Alembic, Doctrine, Laravel, mydumper, pt-online-schema-change, programs in Go, Java, Perl and
- * Ruby; promtool and docker-compose. The projects that they work on are under test/support/tools.
+ * Alembic, Doctrine, Laravel, PyMySQL, mysqli and PDO, mydumper, pt-online-schema-change, programs
+ * in Go, Java, Perl and Ruby; promtool and docker-compose. Their projects: test/support/tools.
  * Invariant: nothing of the machine's own Python, PHP, Perl, Ruby, Go or Java is used.
  */
 import { rmSync } from 'node:fs';
 import { mkdtemp } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { ensureAptRoot, inRoot } from '../../throwaway-servers/apt-root.js';
-import { cacheFolder } from '../../throwaway-servers/cache.js';
+import { inRoot } from '../../throwaway-servers/apt-root.js';
 import { type CommandResult, runCommand, tryCommand } from '../../throwaway-servers/run-command.js';
+import { aptFolder } from './apt-folder.js';
+import type { ScriptJob, Transcript } from './client-script.js';
 import { projectFolder } from './folders.js';
 import type { Target } from './servers.js';
-
-/** Scripts under test/support/tools; each has a project in it, and goes up and down with it. */
-export const PROJECTS = ['django/run.py', 'alembic/run.py', 'doctrine.php', 'laravel/run.php'];
 
 interface Program {
   readonly argv: readonly string[];
@@ -24,7 +22,7 @@ interface Program {
 
 const TRIPLET = 'x86_64-linux-gnu';
 
-/** One of `PROJECTS` on a schema that is there. */
+/** A script of test/support/tools, which goes up and down with its project, in an empty schema. */
 export async function runProject(
   script: string,
   { host, port, user, password }: Target,
@@ -35,13 +33,36 @@ export async function runProject(
   return run(program, [path, host, String(port), user, password, schema]);
 }
 
+/** The script of a client of the matrix: PyMySQL, or PHP's mysqli or PDO. */
+export async function runClientScript(
+  driver: 'PyMySQL' | 'mysqli' | 'pdo',
+  { target: { host, port, user, password }, schema, infile, tls }: ScriptJob,
+): Promise<Transcript> {
+  const isPython = driver === 'PyMySQL';
+  const { argv, env } = await (isPython ? python() : php());
+  const script = isPython ? ['client-pymysql.py'] : ['client-php.php', driver];
+  const job = [host, String(port), user, password, schema, infile, tls ? 'tls' : 'plain'];
+  const command = [...argv, ...script, ...job];
+  const { code, stdout, stderr } = await tryCommand(command, {
+    env,
+    cwd: join(projectFolder, 'test/support'),
+    outputCharsMax: 20_000_000,
+  });
+  return { code, text: `${stdout}\n${stderr}` };
+}
+
+/** Lays the packages of these down where that hasn't been done; the first run takes a while. */
+export async function ensureClientScripts(): Promise<void> {
+  await Promise.all([python(), php()]);
+}
+
 /** `mydumper` or `myloader` with `args` behind the login. */
 export async function runMydumper(
   program: 'mydumper' | 'myloader',
   { host, port, user, password }: Target,
   args: readonly string[],
 ): Promise<CommandResult> {
-  const folder = await aptRoot('mydumper', 'bookworm', ['mydumper']);
+  const folder = await aptFolder('mydumper', 'bookworm');
   const login = [`--host=${host}`, `--port=${port}`, `--user=${user}`, `--password=${password}`];
   return run(inFolder(folder, `usr/bin/${program}`), [...login, ...args]);
 }
@@ -65,7 +86,7 @@ export async function runSchemaChange(
 
 /** With DBI and DBD::mysql. */
 async function perl(): Promise<Program & { readonly folder: string }> {
-  const folder = await aptRoot('percona-toolkit', 'trixie', ['percona-toolkit']);
+  const folder = await aptFolder('percona-toolkit', 'trixie');
   const { argv, env } = inFolder(folder, 'usr/bin/perl');
   const own = [`usr/lib/${TRIPLET}/perl`, 'usr/share/perl', `usr/lib/${TRIPLET}/perl5`];
   const libraries = [...own.map((path) => `${path}/5.40`), 'usr/share/perl5'];
@@ -75,7 +96,7 @@ async function perl(): Promise<Program & { readonly folder: string }> {
 }
 
 async function ruby(): Promise<Program> {
-  const folder = await aptRoot('ruby-mysql2', 'bookworm', ['ruby', 'ruby-mysql2']);
+  const folder = await aptFolder('ruby-mysql2', 'bookworm', ['ruby', 'ruby-mysql2']);
   const { argv, env } = inFolder(folder, 'usr/bin/ruby3.1');
   const own = ['usr/lib/ruby/vendor_ruby', 'usr/lib/ruby/3.1.0', `usr/lib/${TRIPLET}/ruby/3.1.0`];
   const vendor = `usr/lib/${TRIPLET}/ruby/vendor_ruby/3.1.0`;
@@ -97,13 +118,13 @@ export async function runDrops(
 
 /** `promtool`, which checks what Prometheus would read; `input`: its standard input. */
 export async function runPromtool(args: readonly string[], input = ''): Promise<CommandResult> {
-  const folder = await aptRoot('prometheus', 'bookworm', ['prometheus']);
+  const folder = await aptFolder('prometheus', 'bookworm');
   return run(inFolder(folder, 'usr/bin/promtool'), args, input);
 }
 
 /** `docker-compose`, as far as it needs no engine; it is a plugin of one. */
 export async function runCompose(args: readonly string[]): Promise<CommandResult> {
-  const folder = await aptRoot('docker-compose', 'trixie', ['docker-compose']);
+  const folder = await aptFolder('docker-compose', 'trixie');
   const program = 'usr/libexec/docker/cli-plugins/docker-compose';
   return run(inFolder(folder, program), args);
 }
@@ -118,7 +139,7 @@ let goProgram: Promise<string> | null = null;
 
 async function compileGo(): Promise<string> {
   const packages = ['golang-go', 'golang-github-go-sql-driver-mysql-dev'];
-  const root = join(await aptRoot('go-mysql', 'trixie', packages), 'root/usr');
+  const root = join(await aptFolder('go-mysql', 'trixie', packages), 'root/usr');
   const folder = await mkdtemp(join(tmpdir(), 'undrop-go-'));
   process.once('exit', () => rmSync(folder, { recursive: true, force: true }));
   const program = join(folder, 'tls');
@@ -137,7 +158,7 @@ async function compileGo(): Promise<string> {
 /** `test/support/tools/tls/Tls.java` with MariaDB Connector/J. */
 export async function runJava(args: readonly string[]): Promise<CommandResult> {
   const packages = ['openjdk-17-jdk-headless', 'libmariadb-java'];
-  const folder = await aptRoot('java-mariadb', 'bookworm', packages);
+  const folder = await aptFolder('java-mariadb', 'bookworm', packages);
   const java = inRoot(folder, 'usr/lib/jvm/java-17-openjdk-amd64/bin/java');
   const connector = join(folder, 'root/usr/share/java/mariadb-java-client.jar');
   const source = join(projectFolder, 'test/support/tools/tls/Tls.java');
@@ -148,7 +169,7 @@ async function python(): Promise<Program> {
   // With what PyMySQL needs for caching_sha2_password.
   const packages = ['django', 'alembic', 'pymysql', 'cryptography'];
   const names = packages.map((name) => `python3-${name}`);
-  const folder = await aptRoot('python-orms', 'trixie', names);
+  const folder = await aptFolder('python-orms', 'trixie', names);
   return {
     argv: [...inRoot(folder, 'usr/bin/python3'), '-B', '-s'],
     env: {
@@ -162,12 +183,13 @@ async function python(): Promise<Program> {
 async function php(): Promise<Program> {
   const packages = ['doctrine-dbal', 'illuminate-database', 'illuminate-filesystem'];
   const names = ['cli', 'mysql', ...packages].map((name) => `php-${name}`);
-  const folder = await aptRoot('php-orms', 'trixie', names);
-  const extensions = ['mysqlnd', 'pdo', 'pdo_mysql', 'mbstring', 'ctype', 'tokenizer'];
+  const folder = await aptFolder('php-orms', 'trixie', names);
+  const extensions = ['mysqlnd', 'mysqli', 'pdo', 'pdo_mysql', 'mbstring', 'ctype', 'tokenizer'];
   const options = [
     '-n',
     ...['-d', `extension_dir=${join(folder, 'root/usr/lib/php/20240924')}`],
     ...extensions.flatMap((name) => ['-d', `extension=${name}`]),
+    ...['-d', 'mysqli.allow_local_infile=1'],
     // All but what the tools themselves call deprecated.
     ...['-d', 'display_errors=stderr', '-d', 'error_reporting=8191'],
   ];
@@ -181,16 +203,6 @@ async function php(): Promise<Program> {
 function inFolder(folder: string, program: string): Program {
   const plugins = join(folder, `root/usr/lib/${TRIPLET}/libmariadb3/plugin`);
   return { argv: inRoot(folder, program), env: { MARIADB_PLUGIN_DIR: plugins } };
-}
-
-function aptRoot(key: string, suite: string, packages: readonly string[]): Promise<string> {
-  return ensureAptRoot(
-    { key, suite, packages },
-    {
-      cache: cacheFolder(process.env, projectFolder),
-      say: (line) => process.stderr.write(`${line}\n`),
-    },
-  );
 }
 
 function run({ argv, env }: Program, args: readonly string[], input = ''): Promise<CommandResult> {

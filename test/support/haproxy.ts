@@ -10,10 +10,9 @@ import http from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { ensureAptRoot, inRoot } from '../../throwaway-servers/apt-root.js';
-import { cacheFolder } from '../../throwaway-servers/cache.js';
+import { inRoot } from '../../throwaway-servers/apt-root.js';
 import { freePort } from '../../throwaway-servers/launch.js';
-import { projectFolder } from './folders.js';
+import { aptFolder } from './apt-folder.js';
 import { listens, until } from './poll.js';
 import { readText } from './source-file.js';
 
@@ -71,7 +70,10 @@ async function startAt(
   const folder = await mkdtemp(join(tmpdir(), 'undrop-haproxy-'));
   const file = join(folder, 'haproxy.cfg');
   await writeFile(file, config);
-  const [program = '', ...args] = inRoot(await haproxyFolder(), 'usr/sbin/haproxy');
+  const [program = '', ...args] = inRoot(
+    await aptFolder('haproxy', 'bookworm'),
+    'usr/sbin/haproxy',
+  );
   const child = spawn(program, [...args, '-db', '-f', file], { stdio: 'inherit' });
   const ended = once(child, 'exit');
   const stop = async () => {
@@ -103,16 +105,6 @@ async function startAt(
     },
     stop,
   };
-}
-
-function haproxyFolder(): Promise<string> {
-  return ensureAptRoot(
-    { key: 'haproxy', suite: 'bookworm', packages: ['haproxy'] },
-    {
-      cache: cacheFolder(process.env, projectFolder),
-      say: (line) => process.stderr.write(`${line}\n`),
-    },
-  );
 }
 
 interface Door {

@@ -2,9 +2,11 @@
  * Two libraries that log in over any leg, plain, in TLS or over a unix socket, and say what came of
  * it in words that can be compared: who they are and whether the server sees TLS, or its error.
  */
-import type { ConnectionSecurity } from '../../src/session/login/login-check.js';
 import { createMariadb } from './mariadb.js';
 import { connect } from './servers.js';
+
+/** How a connection is protected. */
+export type Leg = 'plain' | 'tls' | 'socket';
 
 /** Where a client connects, by either way. */
 export interface Door {
@@ -23,7 +25,7 @@ export type Library = 'mysql2' | 'mariadb';
 /** How a client goes where. */
 export interface Way {
   readonly library: Library;
-  readonly leg: ConnectionSecurity;
+  readonly leg: Leg;
   readonly door: Door;
 }
 

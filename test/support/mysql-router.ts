@@ -4,9 +4,8 @@ import { once } from 'node:events';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { ensureAptRoot, inRoot } from '../../throwaway-servers/apt-root.js';
-import { cacheFolder } from '../../throwaway-servers/cache.js';
-import { projectFolder } from './folders.js';
+import { inRoot } from '../../throwaway-servers/apt-root.js';
+import { aptFolder } from './apt-folder.js';
 import { listens, until } from './poll.js';
 
 export interface Router extends AsyncDisposable {
@@ -16,11 +15,7 @@ export interface Router extends AsyncDisposable {
 
 /** Folders, the log and the account that it runs as are added to the `[DEFAULT]` of `config`. */
 export async function startRouter(config: string, port: number): Promise<Router> {
-  const set = { key: 'mysql-router', suite: 'sid', packages: ['mysql-router'] };
-  const folder = await ensureAptRoot(set, {
-    cache: cacheFolder(process.env, projectFolder),
-    say: (line) => process.stderr.write(`${line}\n`),
-  });
+  const folder = await aptFolder('mysql-router', 'sid');
   const root = join(folder, 'root');
   const scratch = await mkdtemp(join(tmpdir(), 'undrop-router-'));
   const file = join(scratch, 'router.conf');

@@ -16,7 +16,7 @@ import {
 } from './wire-talk.js';
 
 /** The account of both sessions: it may read, call, and make temporary tables. */
-export const FUZZ_USER = 'fuzz';
+const FUZZ_USER = 'fuzz';
 
 /** What the sequences find on the server; run once as root. */
 export const FUZZ_SETUP = [
@@ -39,7 +39,7 @@ export const FUZZ_SETUP = [
 const TEMPORARY =
   'CREATE TEMPORARY TABLE IF NOT EXISTS tt (id INT AUTO_INCREMENT PRIMARY KEY, a INT, b TEXT)';
 /** The file that the server asks for; what is sent is no file of anybody. */
-export const INFILE = 'undrop-fuzz.csv';
+const INFILE = 'undrop-fuzz.csv';
 
 /** With an error behind some rows, several results, none, many, wide and long ones. */
 const QUERIES = [
@@ -459,7 +459,7 @@ export class CommandMaker {
 }
 
 /** Sends the parts of a file, once, when the server asks for it; or goes on when it refuses. */
-export function sendsFile(parts: readonly number[]): (packet: Buffer) => Reply | null {
+function sendsFile(parts: readonly number[]): (packet: Buffer) => Reply | null {
   let isOver = false;
   return (packet) => {
     const asks = packet[4] === 0xfb && packet.includes(INFILE);
@@ -474,7 +474,7 @@ export function sendsFile(parts: readonly number[]): (packet: Buffer) => Reply |
 }
 
 /** Whatever the plugin: the proof of an empty password is empty. */
-export function provesNothing(): (packet: Buffer) => Reply | null {
+function provesNothing(): (packet: Buffer) => Reply | null {
   let isOver = false;
   return (packet) => {
     if (isOver) return null;

@@ -4,7 +4,6 @@
  */
 import { once } from 'node:events';
 import net from 'node:net';
-import { TLSSocket } from 'node:tls';
 import { expect } from '@jest/globals';
 import { systemClock } from '../../src/clock.js';
 import { UndropError } from '../../src/errors.js';
@@ -110,12 +109,6 @@ export class Peer {
     return this.until('the end', () => this.#isEnded);
   }
 
-  /** Of the certificate that the other side has shown. */
-  get peerFingerprint(): string {
-    if (!(this.#socket instanceof TLSSocket)) throw new Error('no TLS');
-    return this.#socket.getPeerCertificate().fingerprint256;
-  }
-
   /** Leaves the socket to somebody else (TLS), with what came and was not taken. */
   handOver(): net.Socket {
     this.#socket.off('data', this.#onData);
@@ -165,11 +158,17 @@ export interface BenchOptions {
   readonly listen?: readonly ServerAddress[];
   /** Instead of the fake server. */
   readonly upstreams?: readonly ServerAddress[];
-  /** Tried before the fake server. */
-  readonly upstreamsBefore?: readonly ServerAddress[];
   /** Instead of what the listener has otherwise. */
   readonly over?: Partial<ListenerOptions>;
 }
+
+/** With none on either leg. */
+export const NO_TLS: TlsSettings = {
+  ...{ listen: [], upstream: [], tls: 'off', upstreamTls: 'disabled' },
+  ...{ tlsCert: '', tlsKey: '', adminTlsCert: '', adminTlsKey: '' },
+  ...{ upstreamCa: '', upstreamCert: '', upstreamKey: '', upstreamPublicKey: 'auto' },
+  ...{ lendOsUser: 'off', lendTls: 'off' },
+};
 
 /** Opens a listener before a fake server. */
 export async function openBench(options: BenchOptions = {}): Promise<Bench> {
@@ -188,24 +187,13 @@ export async function openBench(options: BenchOptions = {}): Promise<Bench> {
   const { port } = server.address() as net.AddressInfo;
   const counters = options.over?.counters ?? newCounters();
   const tls = await openProxyTls({
-    listen: [],
-    upstream: [],
+    ...NO_TLS,
     tls: options.tls?.tlsCert === undefined ? 'off' : 'offered',
-    tlsCert: '',
-    tlsKey: '',
-    upstreamTls: 'disabled',
-    upstreamCa: '',
-    upstreamCert: '',
-    upstreamKey: '',
-    upstreamPublicKey: 'auto',
     ...options.tls,
   });
   const listener = new Listener({
     tls,
-    upstreams: options.upstreams ?? [
-      ...(options.upstreamsBefore ?? []),
-      { host: '127.0.0.1', port },
-    ],
+    upstreams: options.upstreams ?? [{ host: '127.0.0.1', port }],
     connectionLimit: new ConnectionLimit(options.connectionsMax ?? 100),
     settings: {
       connectTimeoutMs: options.connectTimeoutMs ?? DEADLINE_MS,

@@ -2,18 +2,17 @@
  * A relay between a proxy and its server, without TLS, that notes how each caching_sha2_password
  * login went: by the server's cache (`fast`), or by the password itself (`full`).
  */
-import { once } from 'node:events';
-import net from 'node:net';
+import type net from 'node:net';
 import { decodeHandshakeResponse41 } from '../../src/wire/connection/handshake-response41.js';
 import { PacketAssembler } from '../../src/wire/framing.js';
 import type { Target } from './servers.js';
+import { openTcpRelay, type TcpRelay } from './tcp-relay.js';
 
 export type Sha2Way = 'fast' | 'full';
 
-export interface Sha2Watch extends Target {
+export interface Sha2Watch extends TcpRelay {
   /** Of that user, since it was asked last. */
   take(user: string): readonly Sha2Way[];
-  close(): Promise<void>;
 }
 
 const PACKET_BYTES_MAX = 1024 * 1024;
@@ -22,37 +21,15 @@ const WAYS: Readonly<Record<number, Sha2Way>> = { 3: 'fast', 4: 'full' };
 
 export async function watchSha2(server: Target): Promise<Sha2Watch> {
   const noted: { readonly user: string; readonly way: Sha2Way }[] = [];
-  const sockets = new Set<net.Socket>();
-  const listener = net.createServer({ noDelay: true }, (proxy) => {
-    const upstream = net.connect({ host: server.host, port: server.port, noDelay: true });
-    for (const [from, to] of [
-      [proxy, upstream],
-      [upstream, proxy],
-    ] as const) {
-      sockets.add(from);
-      from.on('error', () => to.destroy());
-      from.on('close', () => sockets.delete(from));
-    }
-    noteWays(proxy, upstream, (user, way) => noted.push({ user, way }));
-    proxy.pipe(upstream);
-    upstream.pipe(proxy);
-  });
-  listener.listen(0, '127.0.0.1');
-  await once(listener, 'listening');
-  const { port } = listener.address() as net.AddressInfo;
-  return {
-    ...{ host: '127.0.0.1', port, user: server.user, password: server.password },
-    take: (user) => {
-      const ways = noted.filter((one) => one.user === user).map(({ way }) => way);
-      noted.length = 0;
-      return ways;
-    },
-    close: async () => {
-      for (const socket of sockets) socket.destroy();
-      listener.close();
-      await once(listener, 'close');
-    },
+  const relay = await openTcpRelay(server, (proxy, upstream) =>
+    noteWays(proxy, upstream, (user, way) => noted.push({ user, way })),
+  );
+  const take = (user: string) => {
+    const ways = noted.filter((one) => one.user === user).map(({ way }) => way);
+    noted.length = 0;
+    return ways;
   };
+  return { ...relay, take };
 }
 
 /** Looks on until the server has said OK, or anything else that is no part of such a login. */

@@ -25,7 +25,7 @@ export function idOfPrepared(number: number): number {
 }
 
 /** What every connection asks for; the rest is chosen. */
-export const BASIC_FLAGS =
+const BASIC_FLAGS =
   caps.CLIENT_LONG_FLAG |
   caps.CLIENT_PROTOCOL_41 |
   caps.CLIENT_TRANSACTIONS |
@@ -118,10 +118,6 @@ export class WireTalk {
     const talk = await WireTalk.connect(target);
     await talk.logIn(options);
     return talk;
-  }
-
-  get isClosed(): boolean {
-    return this.#isClosed;
   }
 
   /** Answers the greeting. */

@@ -1,6 +1,6 @@
 /**
- * The findings that `undrop doctor`, `undrop serve --check` and `undrop status` print: what is as it
- * should be, and what isn't.
+ * The findings that `undrop doctor`, `undrop serve --check` and `undrop status` print: what is as
+ * it should be, and what isn't.
  */
 import { filterProblem } from '../../account/replication-filters.js';
 import { type Field, jsonText, printTable } from '../../printer.js';

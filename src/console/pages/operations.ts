@@ -30,7 +30,11 @@ ${next !== null && html`<p><a href="${link('/history', { ...filter, cursor: next
 
 export function collectorPage(viewer: Person, view: CollectorView, summary: Summary | null): Html {
   const { pause, leads, restsFor, purge, window, throttles, minutes, limits } = view;
-  const day = html`<div class="grid">${series('Bytes held', minutes, (one) => one.bytes, size)}${series('Rows purged a minute', minutes, (one) => one.rowsPurged, count)}${series('Minutes of waiting', minutes, (one) => (one.restsFor === null ? 0 : 1), count)}</div>`;
+  const day = html`<div class="grid">
+${series('Bytes held', minutes, (one) => one.bytes, size)}
+${series('Rows purged a minute', minutes, (one) => one.rowsPurged, count)}
+${series('Minutes of waiting', minutes, (one) => (one.restsFor === null ? 0 : 1), count)}
+</div>`;
   return html`${summary !== null && lifecycle(summary)}
 <h2>Now</h2><p>${leads ? 'This proxy collects' : 'Another proxy, or none, collects'}${restsFor !== null && html`; it waits: <strong>${restsFor}</strong>`}. ${pause === null ? `Removal is allowed ${window}` : 'Nothing is removed while the pause lasts'}.</p>
 ${purge !== null && html`<p>${purgeText(purge)}</p>`}

@@ -110,9 +110,14 @@ describe('lockWaitBudget', () => {
     expect([isKilled(error), pool.looks <= 2, pool.kills]).toEqual([true, true, 1]);
   });
 
-  test('has no part in what waits for nobody: that is never killed', async () => {
-    const pool = new OneText({ isWaiting: false, endsAtLook: 3 });
+  test('has no part in what waits for nobody: that is never killed, and no listeners pile up', async () => {
+    const added = jest.spyOn(EventTarget.prototype, 'addEventListener');
+    const removed = jest.spyOn(EventTarget.prototype, 'removeEventListener');
+    // More than Node lets one event target have listeners without a warning.
+    const pool = new OneText({ isWaiting: false, endsAtLook: 15 });
     await runWithTimeout(pool, TEXT, { killAfterMs: 1 });
-    expect([pool.looks, pool.kills]).toEqual([3, 0]);
+    expect([pool.looks, pool.kills]).toEqual([15, 0]);
+    expect(added.mock.calls.length - removed.mock.calls.length).toBeLessThan(15);
+    jest.restoreAllMocks();
   });
 });

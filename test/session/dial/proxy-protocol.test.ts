@@ -3,10 +3,9 @@ import { beforeAll, describe, expect, test } from '@jest/globals';
 import { chooseRelay } from '../../../src/relay/raw-handle.js';
 import { trustedBy } from '../../../src/session/dial/proxy-protocol.js';
 import { decodeProxyHeader, encodeProxyHeader } from '../../../src/wire/connection/proxy-header.js';
-import { decodeErr } from '../../../src/wire/response.js';
 import { singleBytes } from '../../support/chunks.js';
-import { exchange, payload } from '../../support/conversation.js';
-import { arrives, type Bench, openBench, type Peer } from '../../support/session-bench.js';
+import { exchange } from '../../support/conversation.js';
+import { arrives, type Bench, errorTo, openBench, type Peer } from '../../support/session-bench.js';
 
 const GREETING = exchange('mysql-9.7/eof', 'login').spoken[0]?.packet ?? Buffer.alloc(0);
 const CLIENT = { host: '10.1.2.3', port: 51234 };
@@ -16,10 +15,6 @@ async function isGreeted(opened: Bench, client: Peer): Promise<Peer> {
   const server = await opened.accepted();
   await arrives(server, client, GREETING);
   return server;
-}
-
-async function errorTo(client: Peer): Promise<string> {
-  return decodeErr(payload(await client.packet())).message.toString();
 }
 
 // By streams first: raw handles are tried for once, and used from then on.
@@ -66,7 +61,7 @@ describe.each(['streams', 'raw handles'])('a client that is announced, by %s (wi
     await using bench = await openBench({ isAnnounced: true });
     const client = await bench.client();
     client.send(bytes);
-    const text = await errorTo(client);
+    const { text } = await errorTo(client);
     expect(text).toMatch(/^UNDROP_PROXY_HEADER: Expected a header of the PROXY protocol: /);
     expect(text).toMatch(problem);
     await client.ended();
@@ -77,7 +72,7 @@ describe.each(['streams', 'raw handles'])('a client that is announced, by %s (wi
   test('that says nothing is told what was missing', async () => {
     await using bench = await openBench({ isAnnounced: true, headerTimeoutMs: 30 });
     const client = await bench.client();
-    expect(await errorTo(client)).toMatch(/none came within 30 ms/);
+    expect((await errorTo(client)).text).toMatch(/none came within 30 ms/);
     await client.ended();
   });
 
@@ -95,7 +90,7 @@ describe.each(['streams', 'raw handles'])('a client that is announced, by %s (wi
     const client = await bench.client();
     client.send(HEADER.subarray(0, 20));
     client.end();
-    expect(await errorTo(client)).toMatch(/the connection ended within it/);
+    expect((await errorTo(client)).text).toMatch(/the connection ended within it/);
     await client.ended();
   });
 });

@@ -409,14 +409,12 @@ describe('handles of drops', () => {
     const taken: number[] = [];
     const gate = new CommandGate(
       {
+        ...PASSING,
         connections: { toServer: (bytes) => forwarded.push(Buffer.from(bytes)) },
-        onCommand: () => undefined,
         letThrough: ({ payload }) => {
           taken.push(payload[0] ?? 0);
           return false;
         },
-        letLongPass: () => true,
-        onLongGrown: () => undefined,
       },
       {
         ...UNWATCHED,
@@ -472,17 +470,11 @@ test('TRUNCATE and its like are shown while they are enabled, at once or in piec
   const shown: string[] = [];
   const protect = new Set<Protection>();
   const partition = 'ALTER TABLE t TRUNCATE PARTITION p';
-  const owner: GateOwner = {
-    connections: { toServer: () => undefined },
-    onCommand: () => undefined,
-    letThrough: ({ payload }) => {
-      shown.push(payload.subarray(1).toString());
-      return true;
-    },
-    letLongPass: () => true,
-    onLongGrown: () => undefined,
+  const letThrough = ({ payload }: Packet) => {
+    shown.push(payload.subarray(1).toString());
+    return true;
   };
-  const gate = new CommandGate(owner, { ...UNWATCHED, protect });
+  const gate = new CommandGate({ ...PASSING, letThrough }, { ...UNWATCHED, protect });
   const feed = () => {
     for (const bytes of [query('TRUNCATE t'), query(partition)]) {
       for (const chunk of [bytes, bytes.subarray(0, 9), bytes.subarray(9)]) gate.feed(chunk);

@@ -251,23 +251,6 @@ function codeOf(run: () => void): string {
 }
 
 describe('a client is refused', () => {
-  function answering(response: Buffer): () => void {
-    return () => {
-      const played = new Played().play(loginOf('mysql-9.7/eof').spoken.slice(0, 1), whole);
-      played.relay.feedClient(encodePacket(response, 1));
-    };
-  }
-
-  test('that goes on in TLS', () => {
-    const request = Buffer.alloc(32);
-    request.writeUInt32LE(0x200 | CLIENT_SSL, 0);
-    expect(codeOf(answering(request))).toBe('UNDROP_TLS_NOT_OFFERED');
-  });
-
-  test('that is older than 4.1', () => {
-    expect(codeOf(answering(Buffer.from('0500000000root\0', 'latin1')))).toBe('UNDROP_OLD_CLIENT');
-  });
-
   test('that speaks before the greeting', () => {
     const early = () => new Played().relay.feedClient(Buffer.from('GET / HTTP/1.1\r\n'));
     expect(codeOf(early)).toBe('UNDROP_MALFORMED_PACKET');

@@ -13,10 +13,10 @@ import { type Certificates, makeCertificates } from '../../support/certificates.
 import { exchange, payload } from '../../support/conversation.js';
 import { loginAnswer } from '../../support/login-answers.js';
 import {
-  arrives,
   type Bench,
   type BenchOptions,
   errorTo,
+  NO_TLS,
   openBench,
   type Peer,
   passes,
@@ -167,27 +167,21 @@ describe.each(WAYS)('by %s', (way) => {
       await finishLogin({ client: secured, server }, { client: 3, server: 2 });
     });
 
-    test('[30] that sends a packet behind its request is cut off, and it is not read (wire 30)', async () => {
-      const { client, server } = await greeted(withCertificate());
-      const { request, response } = inTls();
-      client.send(request, response, encodePacket(Buffer.from('\x03DROP TABLE t'), 0));
-      await client.ended();
-      expect(client.received).toHaveLength(0);
-      client.end();
-      await serverIsExcused(server);
-      expect(server.received).toHaveLength(0);
-    });
-
-    test('that sends no TLS a moment later is cut off too', async () => {
-      const { client, server } = await greeted(withCertificate());
-      const { request, response } = inTls();
-      client.send(request);
-      client.send(response);
-      client.send(PING);
-      await client.ended();
-      client.end();
-      await serverIsExcused(server);
-    });
+    test.each(['behind its request', 'a moment later'])(
+      '[30] that sends no TLS %s is cut off, and it is not read (wire 30)',
+      async (when) => {
+        const { client, server } = await greeted(withCertificate());
+        const { request, response } = inTls();
+        const sent = [request, response, encodePacket(Buffer.from('\x03DROP TABLE t'), 0)];
+        if (when === 'a moment later') for (const packet of sent) client.send(packet);
+        else client.send(...sent);
+        await client.ended();
+        if (when !== 'a moment later') expect(client.received).toHaveLength(0);
+        client.end();
+        await serverIsExcused(server);
+        expect(server.received).toHaveLength(0);
+      },
+    );
 
     test.each(['end', 'destroy'] as const)('that leaves amid TLS by %s is excused', async (way) => {
       const { client, server } = await greeted(withCertificate());
@@ -449,23 +443,12 @@ describe.each(WAYS)('by %s', (way) => {
 });
 
 describe('[56] the files', () => {
-  const settings = (some: Partial<TlsSettings>): TlsSettings => ({
-    listen: [],
-    upstream: [{ host: '127.0.0.1', port: 1 }],
-    tls: 'offered',
-    tlsCert: '',
-    tlsKey: '',
-    upstreamTls: 'as-client',
-    upstreamCa: '',
-    upstreamCert: '',
-    upstreamKey: '',
-    upstreamPublicKey: 'auto',
-    ...some,
-  });
+  const upstream = [{ host: '127.0.0.1', port: 1 }];
+  const settings = { ...NO_TLS, upstream, tls: 'offered', upstreamTls: 'as-client' } as const;
 
   async function problemsOf(some: Partial<TlsSettings>): Promise<string> {
     try {
-      await openProxyTls(settings(some));
+      await openProxyTls({ ...settings, ...some });
       return '';
     } catch (error) {
       if (!(error instanceof UndropError)) throw error;
@@ -532,16 +515,3 @@ describe('[56] the files', () => {
     expect(await problemsOf({ upstreamPublicKey: files.publicKey })).toBe('');
   });
 });
-
-async function _logInByTls(opened: Bench): Promise<{ client: Peer; server: Peer }> {
-  const client = await opened.client();
-  const server = await opened.accepted();
-  const sent = greetingWith(true);
-  await arrives(server, client, sent);
-  const { request, response } = inTls();
-  const secured = await startTls(client, { first: request });
-  secured.send(response);
-  await server.packet();
-  await finishLogin({ client: secured, server }, { client: 3, server: 2 });
-  return { client: secured, server };
-}

@@ -6,7 +6,11 @@ import {
   CLIENT_SSL,
   hasFlag,
 } from '../../../src/wire/capabilities.js';
-import { decodeHandshakeV10, relayGreeting } from '../../../src/wire/connection/handshake-v10.js';
+import {
+  decodeHandshakeV10,
+  parseServerVersion,
+  relayGreeting,
+} from '../../../src/wire/connection/handshake-v10.js';
 import { MalformedPacketError } from '../../../src/wire/packet-reader.js';
 import { truncations } from '../../support/chunks.js';
 import { exchange, payloads } from '../../support/conversation.js';
@@ -28,6 +32,9 @@ describe.each(SERVERS)('the greeting of $server', ({ server, version, mariadb, d
 
   test('is read', () => {
     expect(greeting.serverVersion).toMatch(version);
+    const { flavour, versionId } = parseServerVersion(greeting.serverVersion);
+    const series = `${Math.floor(versionId / 10_000)}.${Math.floor(versionId / 100) % 100}`;
+    expect(`${flavour}-${series}`).toBe(server);
     expect(greeting.threadId).toBeGreaterThan(0);
     expect(greeting.threadId).toBeLessThan(1_000);
     expect(hasFlag(greeting.capabilities, CLIENT_PLUGIN_AUTH)).toBe(true);
@@ -84,4 +91,19 @@ test('a server without CLIENT_PROTOCOL_41 is refused', () => {
   const { lowOffset } = decodeHandshakeV10(payload);
   payload.writeUInt16LE(payload.readUInt16LE(lowOffset) & ~0x200, lowOffset);
   expect(() => decodeHandshakeV10(payload)).toThrow(/does not offer CLIENT_PROTOCOL_41/);
+});
+
+test.each([
+  ['9.7.4', 'mysql', 90704],
+  ['8.0.23-0ubuntu0.20.04.1', 'mysql', 80023],
+  ['5.6.24-log', 'mysql', 50624],
+  ['5.5.5-10.11.19-MariaDB-log', 'mariadb', 101119],
+  ['5.5.5-10.0.38-MariaDB', 'mariadb', 100038],
+  ['11.8.9-MariaDB-ubu2404', 'mariadb', 110809],
+  ['5.5.68-MariaDB', 'mariadb', 50568],
+  ['8.0.35-27 Percona', 'mysql', 80035],
+  ['nothing of the kind', 'mysql', 0],
+  ['', 'mysql', 0],
+] as const)('the version %j is %s %d', (text, flavour, versionId) => {
+  expect(parseServerVersion(text)).toEqual({ flavour, versionId });
 });
