@@ -3,16 +3,18 @@
  * waiting and not by what works; and then nothing more is begun.
  */
 import { describe, expect, jest, test } from '@jest/globals';
-import { ServerError } from '../../../src/service/errors.js';
-import type { Rows, ServicePool } from '../../../src/service/pool/pools.js';
+import { ServerError, serverErrorOf } from '../../../src/service/errors.js';
+import type { Rows, ServicePool, TaskConnection } from '../../../src/service/pool/pools.js';
 import {
   CHECK_MS,
   isKilled,
   LockWaitBudget,
   runWithTimeout,
+  runWithTimeoutOn,
   WAIT_MS,
 } from '../../../src/service/pool/statement-timeout.js';
-import { sql } from '../../../src/service/sql.js';
+import { renderQuery, type SQLQuery, sql } from '../../../src/service/sql.js';
+import { ER_TABLE_WITHOUT_PK } from '../../../src/wire/server-errors.js';
 
 const LOOKS = WAIT_MS / CHECK_MS;
 const NO_ROWS: readonly Rows[] = [];
@@ -120,4 +122,36 @@ describe('lockWaitBudget', () => {
     expect(added.mock.calls.length - removed.mock.calls.length).toBeLessThan(15);
     jest.restoreAllMocks();
   });
+});
+
+test('a connection whose settings were loosened for a text is not used again', async () => {
+  const answers = [Object.assign([], { affectedRows: 0 })];
+  const sent: string[] = [];
+  const discard = jest.fn();
+  const isLoose = (text: string) => text.includes('sql_require_primary_key = 0');
+  const connection: TaskConnection = {
+    threadId: 7,
+    run: async (texts): Promise<readonly Rows[]> => {
+      const all = ([texts].flat() as readonly SQLQuery[]).map(renderQuery);
+      sent.push(...all);
+      if (all.some((text) => text === 'RENAME' && !all.some(isLoose))) {
+        const strict = {
+          errno: ER_TABLE_WITHOUT_PK,
+          code: 'ER_TABLE_WITHOUT_PK',
+          sqlState: 'HY000',
+        };
+        throw serverErrorOf(
+          Object.assign(new Error('no key'), { ...strict, sqlMessage: 'no key' }),
+        );
+      }
+      return all.flatMap(() => answers);
+    },
+    discard,
+  };
+  const pool = {} as ServicePool;
+  await runWithTimeoutOn(connection, pool, sql`DO 1`);
+  expect(discard).not.toHaveBeenCalled();
+  await runWithTimeoutOn(connection, pool, sql`RENAME`);
+  expect(sent.map((text) => isLoose(text))).toEqual([false, false, true, false]);
+  expect(discard).toHaveBeenCalledTimes(1);
 });
