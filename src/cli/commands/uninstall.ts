@@ -19,7 +19,7 @@ import { readLockState } from '../../lifecycle/leader/collector-lock.js';
 import { isLocalSchema, isRecycleSchema, RECYCLE_SCHEMA } from '../../names/names.js';
 import { findUnfinishedRestores } from '../../recovery/reconcile.js';
 import { listAll } from '../../restore/held-tables.js';
-import { findLacking } from '../../restore/schema/restore-schema.js';
+import { findLacking, lastDrops } from '../../restore/schema/restore-schema.js';
 import { unlessRefused } from '../../service/errors.js';
 import type { ServicePool } from '../../service/pool/pools.js';
 import { readServerFacts } from '../../service/server-facts.js';
@@ -123,7 +123,7 @@ async function readLeft(pool: ServicePool) {
   const triggers = await isThere(findWithoutTriggers(pool));
   const defined = await withDefinitions(pool, dropped);
   const lost = await missingSchemas(pool, defined, await readSchemas(pool));
-  const lacking = await findLacking(pool, dropped);
+  const lacking = await findLacking(pool, lastDrops(dropped));
   const open = dropped.filter(({ isOpen }) => isOpen).map(({ schema }) => schema);
   const tables = [
     ...(held.length === 0 ? [] : [`Held:\n${formatChosen(held).trimEnd()}`]),

@@ -9,7 +9,7 @@ import { findWithoutTriggers } from '../../../held/triggers/reattach-triggers.js
 import type { Todo } from '../../../ledger/entry.js';
 import { findRows, readSettling, type Settling } from '../../../ledger/read.js';
 import { findSchemaDrops, hasOwner } from '../../../ledger/schema-drops.js';
-import { findDroppedSchemas } from '../../../ledger/schema-restores.js';
+import { type DroppedSchema, findDroppedSchemas } from '../../../ledger/schema-restores.js';
 import { readServices } from '../../../ledger/services.js';
 import { assertLedgerKnown } from '../../../ledger/tables.js';
 import { readLockState } from '../../../lifecycle/leader/collector-lock.js';
@@ -20,7 +20,7 @@ import { whyResting } from '../../../lifecycle/once.js';
 import { newThrottle, type Replica } from '../../../lifecycle/throttle/throttle.js';
 import { isPinned, type QualifiedTable, writtenName } from '../../../names/names.js';
 import { findUnfinishedRestores, type Unfinished } from '../../../recovery/reconcile.js';
-import { findLacking } from '../../../restore/schema/restore-schema.js';
+import { findLacking, lastDrops } from '../../../restore/schema/restore-schema.js';
 import { isServiceError } from '../../../service/errors.js';
 import type { ServicePool } from '../../../service/pool/pools.js';
 import { readServerFacts, type ServerFacts } from '../../../service/server-facts.js';
@@ -255,12 +255,11 @@ const LACKING_MS = 7 * 86_400_000;
 
 async function findLackingRestores(pool: ServicePool): Promise<readonly Unfinished[]> {
   const { utcNow } = await readServerFacts(pool);
-  const lacking = await findLacking(pool, await findDroppedSchemas(pool, 'all'));
-  const recent = lacking.filter(
-    ({ isRestored, droppedAt }) =>
-      isRestored && utcNow.getTime() - droppedAt.getTime() < LACKING_MS,
-  );
-  return recent.map(({ id, schema, parts }) => {
+  const isMeant = ({ restoredAs, droppedAt }: DroppedSchema) =>
+    restoredAs !== null && utcNow.getTime() - droppedAt.getTime() < LACKING_MS;
+  const drops = lastDrops(await findDroppedSchemas(pool, 'all')).filter(isMeant);
+  const lacking = await findLacking(pool, drops);
+  return lacking.map(({ id, schema, parts }) => {
     const how = `UNDROP DATABASE ${schema} by a user who may create them adds them`;
     return { id, what: `schema ${schema}`, missing: `without ${parts.join(', ')}; ${how}` };
   });
